@@ -28,10 +28,10 @@ def refits(sizes: list[int]) -> Iterator[Row]:
         z = campaign("uneven", n, 0)
         novel = (np.random.default_rng(1).random(n) <= 0.05).astype(int)
         find = partial(find_regimes, width=WIDTH)
-        first = grouped(find, z, np.full(n, -1), novel, width=WIDTH).regimes
+        first, _ = grouped(find, z, np.full(n, -1), novel, width=WIDTH)
         forget_peak()
         before, began, cpu = memory_mb(), time.perf_counter(), time.process_time()
-        again = grouped(find, z, first.labels, novel, width=WIDTH).regimes
+        again, _ = grouped(find, z, first.labels, novel, width=WIDTH)
         yield {
             "results": n,
             "CPU (s)": time.process_time() - cpu,

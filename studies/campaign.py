@@ -199,8 +199,8 @@ class Walk:
         self._z.append(exposures.z[number, 0])
         self._p.append(float(exposures.p[number, 0]))
         before, novel = np.append(self.labels, -1), (np.array(self._p) <= of.alpha).astype(int)
-        now = grouped(of.regimes, np.stack(self._z), before, novel, width=of.regime_width, highest=self._highest)
-        self.labels = now.regimes.labels
+        now, _ = grouped(of.regimes, np.stack(self._z), before, novel, width=of.regime_width, highest=self._highest)
+        self.labels = now.labels
         self._highest = max(self._highest, int(self.labels.max()))
         if len(set(self._truth)) == n:
             self.seen = min(self.seen, len(self._truth))

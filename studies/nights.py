@@ -214,7 +214,7 @@ def _exposures_to_discovery(
     for n in range(1, len(p) + 1):
         before = np.append(labels, -1)
         novel = (p[:n] <= ALPHA).astype(int)
-        labels = grouped(of.regimes, z[:n], before, novel, width=of.regime_width, highest=highest).regimes.labels
+        labels = grouped(of.regimes, z[:n], before, novel, width=of.regime_width, highest=highest)[0].labels
         highest = max(highest, int(labels.max()))
         for number in np.unique(labels[labels >= 0]):
             mine = labels == number

@@ -62,11 +62,11 @@ def test_looking_more_often_does_not_make_a_regime_less_new(calibrated):
 
 def test_each_discovery_is_reported_once(calibrated):
     claims = Discoveries(calibrated, 0.05)
-    assert claims.p(3) == 1.0 and claims.update({3: []}) == []
+    assert claims.update({3: []}) == {}
     one, two = [0.02], [0.02, 0.001]
-    assert claims.update({3: one}) == [] and not claims.decides(3, [0.6])
-    assert claims.update({3: [*two, 0.001]}) == [3] == list(claims.found)
-    assert claims.update({3: [*two, 0.001, 0.001]}) == []
+    assert claims.update({3: one}) == {} and not claims.decides(3, [0.6])
+    assert list(claims.update({3: [*two, 0.001]})) == [3] == list(claims.found)
+    assert claims.update({3: [*two, 0.001, 0.001]}) == {}
 
 
 def test_tables_of_another_shape_are_refused():

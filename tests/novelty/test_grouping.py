@@ -20,8 +20,8 @@ def corrected(z, labels, novel):
     def find(z, previous):
         return Regimes(labels=np.array(labels), n_regimes=1, supported_range=(1, 1), predict=lambda z: np.zeros(len(z)))
 
-    result = grouped(find, z, np.full(len(z), -1), np.array(novel), width=WIDTH)
-    return result.regimes.labels.tolist(), result.ambiguous.tolist()
+    regimes, ambiguous = grouped(find, z, np.full(len(z), -1), np.array(novel), width=WIDTH)
+    return regimes.labels.tolist(), ambiguous.tolist()
 
 
 def test_a_novel_result_far_from_known_ones_gets_its_own_regime():
@@ -53,10 +53,10 @@ def test_numbers_persist_and_that_of_a_vanished_regime_is_not_reused():
         return find_regimes(z, previous, width=WIDTH)
 
     z = line(0, 0.1, 9, 9.1, 30).astype(np.float32)
-    found = grouped(find, z, np.array([4, 4, 2, 2, -1]), np.zeros(5, int), width=WIDTH, highest=7)
-    assert found.regimes.labels.tolist() == [4, 4, 2, 2, 8]
-    assert found.regimes.predict(line(0.05, 9.05, 30, 500).astype(np.float32)).tolist() == [4, 2, 8, -1]
-    assert found.regimes.n_regimes == 3
+    found, _ = grouped(find, z, np.array([4, 4, 2, 2, -1]), np.zeros(5, int), width=WIDTH, highest=7)
+    assert found.labels.tolist() == [4, 4, 2, 2, 8]
+    assert found.predict(line(0.05, 9.05, 30, 500).astype(np.float32)).tolist() == [4, 2, 8, -1]
+    assert found.n_regimes == 3
 
 
 def test_numbers_of_very_many_results_persist_over_a_refit():
@@ -68,13 +68,13 @@ def test_numbers_of_very_many_results_persist_over_a_refit():
 
     z = np.vstack([some(3000, 0, 0), some(2000, 10, 0), some(20, 0, 10)])
     find = partial(find_regimes, width=WIDTH)
-    first = grouped(find, z, np.full(len(z), -1), np.zeros(len(z), int), width=WIDTH, highest=4)
-    assert len(z) > 4000 and np.unique(first.regimes.labels).tolist() == [5, 6, 7]
+    first, _ = grouped(find, z, np.full(len(z), -1), np.zeros(len(z), int), width=WIDTH, highest=4)
+    assert len(z) > 4000 and np.unique(first.labels).tolist() == [5, 6, 7]
     more = np.vstack([z[:5000], some(100, 0, 0), some(30, 10, 10), [[0, 1.3 * WIDTH]]])
-    again = grouped(
-        find, more, np.append(first.regimes.labels[:5000], np.full(131, -1)), np.zeros(len(more), int),
+    again, _ = grouped(
+        find, more, np.append(first.labels[:5000], np.full(131, -1)), np.zeros(len(more), int),
         width=WIDTH, highest=7,
     )  # fmt: skip
-    np.testing.assert_array_equal(again.regimes.labels[:5000], first.regimes.labels[:5000])
-    assert set(again.regimes.labels[5000:5100]) == {5} and set(again.regimes.labels[5100:5130]) == {8}
-    assert again.regimes.labels[-1] == -1 and again.regimes.supported_range[0] <= 3
+    np.testing.assert_array_equal(again.labels[:5000], first.labels[:5000])
+    assert set(again.labels[5000:5100]) == {5} and set(again.labels[5100:5130]) == {8}
+    assert again.labels[-1] == -1 and again.supported_range[0] <= 3

@@ -13,7 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 from ainerd.dynamics import clean_exposure, draw
 from ainerd.latent import Encoder
 from ainerd.novelty import RegimeModel, match_labels
-from ainerd.novelty._linkage import EXACT, MOST, find_leaders, tree_of, weighted_linkage
+from ainerd.novelty._regimes import EXACT, MOST, find_leaders, tree_of, weighted_linkage
 from tests.noisy_runs import noisy_runs
 
 
@@ -121,11 +121,11 @@ def test_very_many_runs_are_grouped_like_few():
     assert adjusted_rand_score(labels, many.labels_) > 0.999 and many.n_regimes_ == 3
     assert adjusted_rand_score(labels, RegimeModel().fit(z).labels_) > 0.999
     np.testing.assert_array_equal(many.predict(z[::50]), many.labels_[::50])
-    found = find_leaders(z, 0.5)  # few are so near each other
-    assert len(found.points) <= MOST and found.count.sum() == len(z)
-    mine = z[found.leader == found.leader[7]]
-    np.testing.assert_allclose(found.points[found.leader[7]], mine.mean(0))
-    np.testing.assert_allclose(found.spread[found.leader[7]], mine.var(0).sum())
+    points, count, spread, leader = find_leaders(z, 0.5)  # few are so near each other
+    assert len(points) <= MOST and count.sum() == len(z)
+    mine = z[leader == leader[7]]
+    np.testing.assert_allclose(points[leader[7]], mine.mean(0))
+    np.testing.assert_allclose(spread[leader[7]], mine.var(0).sum())
 
 
 def test_the_exact_tree_agrees_with_scipy():
@@ -147,8 +147,8 @@ def test_groups_of_identical_runs_give_the_tree_of_all_runs():
 @pytest.mark.parametrize(("kind", "seed"), [("even", 0), ("uneven", 1), ("drawn out", 2), ("heavy tails", 0)])
 def test_leaders_give_the_regimes_of_all_runs(kind, seed, monkeypatch):
     """Compare 3,000 runs in 1,000 groups with the exact tree: labels, and numbers of regimes at other cuts."""
-    monkeypatch.setattr("ainerd.novelty._linkage.EXACT", 1000)
-    monkeypatch.setattr("ainerd.novelty._linkage.MOST", 1000)
+    monkeypatch.setattr("ainerd.novelty._regimes.EXACT", 1000)
+    monkeypatch.setattr("ainerd.novelty._regimes.MOST", 1000)
     z = campaign(kind, 3000, seed)
     tree, model = linkage(pdist(z), "average"), RegimeModel(noise=1 / 3).fit(z)
     assert adjusted_rand_score(fcluster(tree, 1.0, "distance"), model.labels_) > 0.99

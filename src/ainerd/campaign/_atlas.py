@@ -201,9 +201,8 @@ class Atlas:
     def _refit(self) -> None:
         width, find = self._technique.regime_width, self._technique.regimes
         z, previous, novel = (self._rows[name] for name in ("embedding", "label", "novel"))
-        groups = grouped(find, z, previous, novel, width=width, highest=self._highest)
-        self.regimes = groups.regimes
-        self.not_told_apart = set(self._rows.ids[groups.ambiguous].tolist())
-        self._rows.give("label", groups.regimes.labels)
-        self._highest = max(self._highest, int(groups.regimes.labels.max()))
+        self.regimes, ambiguous = grouped(find, z, previous, novel, width=width, highest=self._highest)
+        self.not_told_apart = set(self._rows.ids[ambiguous].tolist())
+        self._rows.give("label", self.regimes.labels)
+        self._highest = max(self._highest, int(self.regimes.labels.max()))
         self._n_fitted, self._version = len(self._rows), None

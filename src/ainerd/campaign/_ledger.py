@@ -196,9 +196,9 @@ class Claims:
         if self._discoveries is None:
             return []
         alpha, lines = self._discoveries.alpha, []
-        for number in self._discoveries.update(p_values):
+        for number, of_regime in self._discoveries.update(p_values).items():
             n = len(p_values[number])
-            lines.append(f"new regime {number}: {_exposures(n)}, p = {self._discoveries.p(number):.2g}; {self.bound}")
+            lines.append(f"new regime {number}: {_exposures(n)}, p = {of_regime:.2g}; {self.bound}")
         for number, p in p_values.items():
             undecided = number not in self._discoveries.found and number not in self._asked
             if undecided and is_novel(min(p, default=1.0), alpha) and self._discoveries.decides(number, p):

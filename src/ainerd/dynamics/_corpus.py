@@ -110,7 +110,7 @@ def noisy(
     bartlett[..., rows, cols] = rng.standard_normal((n, draws, rows.size), dtype=np.float32)
     bartlett[..., cells, cells] = np.sqrt(rng.chisquare(pixels[:, None, None] - cells, (n, draws, size)))
     factor = np.linalg.cholesky(sigma)[:, None] @ bartlett
-    maps = np.matmul(factor, factor.swapaxes(-1, -2))
+    maps: NDArray[np.float32] = np.matmul(factor, factor.swapaxes(-1, -2))
     maps /= pixels[:, None, None, None]
     maps += 1
     maps[..., cells, cells] -= shot[:, None] + 1e-4
@@ -120,4 +120,4 @@ def noisy(
 def nearest_covariances(shape: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the positive matrices nearest to symmetric ones (n, 64, 64)."""
     values, vectors = np.linalg.eigh(shape)
-    return (vectors * np.maximum(values, 0)[:, None]) @ vectors.swapaxes(1, 2)
+    return np.asarray((vectors * np.maximum(values, 0)[:, None]) @ vectors.swapaxes(1, 2))

@@ -167,14 +167,14 @@ def clock(part: Dynamics, t_s: ArrayLike) -> NDArray[np.float64]:
 def rate_factor(part: Dynamics, phi_deg: ArrayLike) -> NDArray[np.float64]:
     """Return the factor of the clock at each azimuth, (n_phi,): 1 + anisotropy cos 2(phi - anisotropy_deg)."""
     away = np.deg2rad(np.atleast_1d(np.asarray(phi_deg, dtype=float)) - part.anisotropy_deg)
-    return 1 + part.anisotropy * np.cos(2 * away)
+    return np.asarray(1 + part.anisotropy * np.cos(2 * away))
 
 
 def _ageing_alone(part: Dynamics, start: float, age: float, x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ∫ (1 + (age + x') / onset)^-mu dx' from 0 to x, for any mu without a special case at 1."""
     first = 1 + age / part.ageing_onset_s
     log = np.log1p(x / (part.ageing_onset_s * first))
-    return part.ageing_onset_s * first ** (1 - part.ageing) * log * exprel((1 - part.ageing) * log)
+    return np.asarray(part.ageing_onset_s * first ** (1 - part.ageing) * log * exprel((1 - part.ageing) * log))
 
 
 def _any_rate(part: Dynamics, start: float, age: float, x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -186,7 +186,7 @@ def _any_rate(part: Dynamics, start: float, age: float, x: NDArray[np.float64]) 
     panel = np.floor(np.log2(1 + x / scale)).astype(int)
     edges = scale * (2.0 ** np.arange(panel.max(initial=0) + 1) - 1)
     before = np.cumsum(np.r_[0.0, _over(part, start, age, edges[:-1], np.diff(edges))])
-    return before[panel] + _over(part, start, age, edges[panel], x - edges[panel])
+    return np.asarray(before[panel] + _over(part, start, age, edges[panel], x - edges[panel]))
 
 
 def _over(
@@ -202,13 +202,13 @@ def _over(
 def g1_moving(part: Dynamics, s1: ArrayLike, s2: ArrayLike) -> NDArray[np.float64]:
     """Return the real field correlation of a moving part between clock values `s1` and `s2`, which are broadcast."""
     lag = np.abs(np.asarray(s1) - np.asarray(s2))
-    return part.plateau + (1 - part.plateau) * np.exp(-(lag**part.exponent))
+    return np.asarray(part.plateau + (1 - part.plateau) * np.exp(-(lag**part.exponent)))
 
 
 def phase(part: Dynamics, t_s: ArrayLike, phi_deg: ArrayLike) -> NDArray[np.float64]:
     """Return the phase of a moving part relative to a static one, (n_phi, T), in radians: q·v t cos(phi - flow_deg)."""
     along = np.cos(np.deg2rad(np.atleast_1d(np.asarray(phi_deg, dtype=float)) - part.flow_deg))
-    return along[:, None] * part.flow_rad_s * np.asarray(t_s, dtype=float)
+    return np.asarray(along[:, None] * part.flow_rad_s * np.asarray(t_s, dtype=float))
 
 
 def g1(dynamics: Dynamics, t_s: ArrayLike, phi_deg: ArrayLike = (0.0,)) -> Field:
@@ -249,7 +249,7 @@ def reduced_g1_squared(
     """Return |g1|² averaged over the cells of a map, (n_phi, size, size), as the area reduction of a run does."""
     n = size * oversample
     fine = g1_squared(dynamics, (np.arange(n) + 0.5) * (duration_s / n), phi_deg)
-    return fine.reshape(-1, size, oversample, size, oversample).mean((2, 4))
+    return np.asarray(fine.reshape(-1, size, oversample, size, oversample).mean((2, 4)))
 
 
 def _g1_part(part: Dynamics, t_s: ArrayLike, phi_deg: ArrayLike) -> Field:
@@ -261,7 +261,7 @@ def _g1_part(part: Dynamics, t_s: ArrayLike, phi_deg: ArrayLike) -> Field:
     if not part.flow_rad_s:
         return g
     turn = np.exp(1j * phase(part, t_s, phi_deg))
-    return g * (turn[:, :, None] * turn[:, None, :].conj())
+    return np.asarray(g * (turn[:, :, None] * turn[:, None, :].conj()))
 
 
 @dataclass(frozen=True, kw_only=True)

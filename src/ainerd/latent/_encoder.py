@@ -222,7 +222,7 @@ def run_embedding(encoder: Encoder, z: ArrayLike, weights: Floats | None = None,
     maps = encoder.decode(z, size=SIZE)
     columns, plateau = decay_and_unsteadiness(to_triangle(np.average(maps, axis=0, weights=weights)[None]) - 1)
     harmonic = _second_harmonic(maps) if by_azimuth else np.float32(0)
-    return np.hstack([columns, np.log1p(harmonic / plateau / _ANISOTROPY)])[0].astype(np.float32)
+    return np.asarray(np.hstack([columns, np.log1p(harmonic / plateau / _ANISOTROPY)])[0], dtype=np.float32)
 
 
 def _second_harmonic(maps: Singles) -> np.float32:
@@ -232,7 +232,7 @@ def _second_harmonic(maps: Singles) -> np.float32:
     turn = 2 * np.pi * np.arange(len(maps)) / len(maps)
     waves = np.stack([f(h * turn) for h in (1, 2) for f in (np.cos, np.sin)]).astype(np.float32) / len(maps)
     power = np.square(waves @ maps.reshape(len(maps), -1)).mean(1)
-    return np.sqrt(np.maximum(power[2:].sum() - power[:2].sum(), 0))
+    return np.float32(np.sqrt(np.maximum(power[2:].sum() - power[:2].sum(), 0)))
 
 
 class PcaEncoder(Encoder):
@@ -257,7 +257,7 @@ class PcaEncoder(Encoder):
         return cls(mean, components, sha256=digest(path))
 
     def _encode(self, maps: Singles) -> Singles:
-        return np.matmul(weighted(block_mean(maps) - 1) - self.mean, self.components.T)
+        return np.asarray(np.matmul(weighted(block_mean(maps) - 1) - self.mean, self.components.T))
 
     def _decode(self, z: Singles, size: int) -> Singles:
         maps = 1 + from_triangle((z @ self.components + self.mean) / WEIGHT)

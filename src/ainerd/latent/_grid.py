@@ -30,7 +30,7 @@ UNIT_ZERO, UNIT_SPAN = 0.95, 0.4
 
 def to_unit(maps: ArrayLike) -> NDArray[np.float32]:
     """Scale maps of baseline 1 to [0, 1] as in the published data: clip((C - 0.95) / 0.4, 0, 1)."""
-    return np.clip((np.asarray(maps, dtype=np.float32) - UNIT_ZERO) / UNIT_SPAN, 0, 1)
+    return np.asarray(np.clip((np.asarray(maps, dtype=np.float32) - UNIT_ZERO) / UNIT_SPAN, 0, 1))
 
 
 def from_unit(scaled: ArrayLike) -> NDArray[np.float32]:
@@ -62,7 +62,7 @@ def weighted(maps: NDArray[np.float32]) -> NDArray[np.float32]:
 def interpolate(maps: NDArray[np.float32]) -> NDArray[np.float32]:
     """Interpolate maps (n, 64, 64) linearly between cell centers to (n, 256, 256)."""
     operator = _linear_operator()
-    return np.matmul(np.matmul(operator, maps), operator.T)
+    return np.asarray(np.matmul(np.matmul(operator, maps), operator.T))
 
 
 def decay_and_unsteadiness(triangles: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -101,4 +101,4 @@ def _cell_of_triangle() -> NDArray[np.intp]:
 @cache
 def _linear_operator() -> NDArray[np.float32]:
     at = np.clip((np.arange(MAP_SIZE) + 0.5) * SIZE / MAP_SIZE - 0.5, 0, SIZE - 1)
-    return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(SIZE))).astype(np.float32)
+    return np.asarray(np.maximum(0, 1 - np.abs(at[:, None] - np.arange(SIZE))), dtype=np.float32)

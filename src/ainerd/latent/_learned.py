@@ -182,7 +182,7 @@ def shrinkage(power: Singles, noise: Singles) -> Singles:
 
 def unit_of(spread: Singles) -> Singles:
     """Return the value of each component for a decoder output of one."""
-    return np.maximum(spread, 0.05 * spread[0])
+    return np.asarray(np.maximum(spread, 0.05 * spread[0]))
 
 
 def features_of(basis: Singles, mean: Singles, spread: Singles) -> tuple[Singles, Singles]:
@@ -199,7 +199,7 @@ def age_lag() -> Singles:
     cell = (np.searchsorted(_LAGS, lag, "right") - 1) * _AGES
     cell += np.minimum(_AGES * ROWS // (SIZE - lag), _AGES - 1)
     operator = (cell == np.unique(cell)[:, None]) / WEIGHT
-    return (operator / (operator * WEIGHT).sum(1, keepdims=True)).astype(np.float32)
+    return np.asarray(operator / (operator * WEIGHT).sum(1, keepdims=True), dtype=np.float32)
 
 
 def scaled(maps: Singles) -> tuple[Singles, Singles, Singles]:

@@ -3,6 +3,7 @@
 torch is imported only when such a file is loaded.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +40,12 @@ class Autoencoder(nn.Module):
         )
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
-        return self.bottleneck[:3](self.encoder(x))
+        z: torch.Tensor = self.bottleneck[:3](self.encoder(x))
+        return z
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
-        return self.decoder1(self.bottleneck[3:](z))
+        x: torch.Tensor = self.decoder1(self.bottleneck[3:](z))
+        return x
 
 
 def _convs(n_in: int, n_out: int) -> list[nn.Module]:
@@ -87,7 +90,9 @@ class PublishedEncoder(Encoder):
 
     @staticmethod
     @torch.inference_mode()
-    def _batched(function, x: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    def _batched(
+        function: Callable[[torch.Tensor], torch.Tensor], x: NDArray[np.float32], shape: tuple[int, ...]
+    ) -> NDArray[np.float32]:
         out = np.empty((len(x), *shape), dtype=np.float32)
         for i in range(0, len(x), _BATCH):
             out[i : i + _BATCH] = function(torch.from_numpy(np.ascontiguousarray(x[i : i + _BATCH]))).numpy()

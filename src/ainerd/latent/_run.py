@@ -99,7 +99,7 @@ class RunEncoder(Encoder):
         self, z: NDArray[np.float32], phi: NDArray[np.float64], weights: NDArray[np.float64] | None
     ) -> NDArray[np.float32]:
         of_bins = run_tower(self._t, "bin", z[:, N_LINEAR:] / LEARNED_SCALE)
-        return run_tower(self._t, "point", pooled(harmonics(phi, weights) @ of_bins)[None])[0]
+        return np.asarray(run_tower(self._t, "point", pooled(harmonics(phi, weights) @ of_bins)[None])[0])
 
 
 def pooled(coefficients: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -4,22 +4,11 @@
 p-values of a session.
 """
 
-from ainerd.novelty._discovery import LOOKS, Discoveries, RegimeTest, night, share
-from ainerd.novelty._drift import DriftMartingale
+from ainerd.novelty._discovery import LOOKS, Discoveries, DriftMartingale, RegimeTest, night, share
 from ainerd.novelty._regimes import RegimeModel, find_regimes, grouped, match_labels
 from ainerd.novelty._scorer import NoveltyScorer, Verdict
 
 __all__ = [
-    "LOOKS",
-    "Discoveries",
-    "DriftMartingale",
-    "NoveltyScorer",
-    "RegimeModel",
-    "RegimeTest",
-    "Verdict",
-    "find_regimes",
-    "grouped",
-    "match_labels",
-    "night",
-    "share",
-]
+    "LOOKS", "Discoveries", "DriftMartingale", "NoveltyScorer", "RegimeModel", "RegimeTest", "Verdict", "find_regimes",
+    "grouped", "match_labels", "night", "share",
+]  # fmt: skip

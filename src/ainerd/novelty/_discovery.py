@@ -1,4 +1,4 @@
-"""Test whether a regime is new: one p-value for all its exposures, and a bound on false discoveries of a campaign.
+"""Judge a session by its p-values: whether a regime is new, with a bound on false discoveries, and whether they drift.
 
 Exposures of one regime share its dynamics: if these look strange by chance, all its exposures do. So their p-values are
 not independent, and their product would be far too small. The evidence of a regime is ranked among simulated regimes
@@ -23,6 +23,10 @@ from ainerd.technique import is_novel
 
 LOOKS = 6  # exposures of a regime that count
 _FIRST, _OF_FIRST = 6, 0.9  # the first regimes share this part of alpha equally, each later one half of the rest
+# Bets p -> 1 + slope (p - 1/2): on small p-values or on large ones, from cautious to bold.
+_SLOPES = np.array([-1.9, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 1.9])
+# Share of the capital that is redistributed over all bets after each run, so that a late change is found as well.
+_SHARED = 0.01
 
 
 def share(number: int) -> float:
@@ -91,7 +95,7 @@ class RegimeTest:
         for n in range(1, len(p) + 1):
             before = np.append(labels, -1)
             novel = is_novel(p[:n], alpha).astype(int)
-            labels = grouped(find, z[:n], before, novel, width=width, highest=highest).regimes.labels
+            labels = grouped(find, z[:n], before, novel, width=width, highest=highest)[0].labels
             highest = max(highest, int(labels.max()))
             for number in np.unique(labels[(labels >= 0) & ((labels != before) | (labels == labels[-1]))]):
                 rank = self.rank(p[:n][labels == number])
@@ -104,7 +108,7 @@ class RegimeTest:
         evidence = np.cumsum(first) / np.arange(1, len(first) + 1)
         n = self.by_look.shape[1]
         stranger = [n - np.searchsorted(row, value) for row, value in zip(self.by_look, evidence, strict=False)]
-        return (1 + min(stranger, default=n)) / (1 + n)
+        return float((1 + min(stranger, default=n)) / (1 + n))
 
     def p(self, rank: float) -> float:
         """Return the p-value of a regime with this smallest rank."""
@@ -132,30 +136,63 @@ class Discoveries:
         self._smallest: dict[int, float] = {}
         self.found: dict[int, float] = {}  # p-value of each discovery, by regime number
 
-    def update(self, p_values: Mapping[int, Sequence[float]]) -> list[int]:
-        """Return the numbers of new discoveries, given the p-values of each regime in the order they were taken.
+    def update(self, p_values: Mapping[int, Sequence[float]]) -> dict[int, float]:
+        """Return the p-values of new discoveries, by number, given those of the exposures in the order they were taken.
 
         Regimes without p-values, and earlier discoveries, are skipped.
         """
-        new = []
+        new = {}
         for number, p in p_values.items():
             if not len(p) or number in self.found:
                 continue
             self._smallest[number] = min(self._test.rank(p), self._smallest.get(number, 1.0))
-            if self.p(number) <= self.level(number):
-                self.found[number] = self.p(number)
-                new.append(number)
+            of_regime = self._test.p(self._smallest[number])
+            if of_regime <= self.alpha * share(number):
+                new[number] = of_regime
+        self.found |= new
         return new
-
-    def p(self, number: int) -> float:
-        """Return the p-value of a regime, 1 for an unknown one."""
-        return self._test.p(self._smallest[number]) if number in self._smallest else 1.0
-
-    def level(self, number: int) -> float:
-        """Return the largest p-value at which the regime with this number is a discovery."""
-        return self.alpha * share(number)
 
     def decides(self, number: int, p: Sequence[float]) -> bool:
         """Return whether one more exposure, the strangest possible, would make this regime a discovery."""
         strangest = float(np.exp(-self._test.by_look[0, -1]))
-        return 0 < len(p) < LOOKS and self._test.p(self._test.rank([*p, strangest])) <= self.level(number)
+        return 0 < len(p) < LOOKS and self._test.p(self._test.rank([*p, strangest])) <= self.alpha * share(number)
+
+
+class DriftMartingale:
+    """The capital of a gambler who bets that p-values are not uniform: tests whether the bank still describes the runs.
+
+    While runs are exchangeable with the bank's, p-values are independent and uniform, and no bet against that gains
+    money: the probability that the capital ever exceeds c is at most 1 / c (Ville's inequality; Vovk, Gammerman and
+    Shafer, Algorithmic Learning in a Random World, 2nd ed., chapter 8). At `level` the verdict is "recalibrate": the
+    runs no longer have the bank's kinds in the bank's proportions, or their noise differs from the assumed one.
+
+    Attributes
+    ----------
+    capital, largest : float
+        Current capital, 1 at the start, and the largest so far.
+    n : int
+        Number of p-values so far.
+    """
+
+    level = 100.0
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.capital = self.largest = 1.0
+        self._stakes: NDArray[np.float64] = np.full(_SLOPES.size, 1 / _SLOPES.size)
+
+    @property
+    def verdict(self) -> str:
+        """The string "recalibrate" once the level has been reached, else an empty one."""
+        return "recalibrate" if self.largest >= self.level else ""
+
+    def update(self, p: float) -> float:
+        """Bet on the next p-value and return the capital; raise ValueError if p is not in (0, 1]."""
+        if not 0 < p <= 1:
+            raise ValueError(f"a p-value lies in (0, 1], got {p}")
+        stakes = self._stakes * (1 + _SLOPES * (p - 0.5))
+        self._stakes = (1 - _SHARED) * stakes + _SHARED * stakes.sum() / stakes.size
+        self.n += 1
+        self.capital = float(self._stakes.sum())
+        self.largest = max(self.largest, self.capital)
+        return self.capital

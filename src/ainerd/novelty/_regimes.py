@@ -6,25 +6,31 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.cluster.hierarchy import DisjointSet, fcluster, linkage
 from scipy.optimize import linear_sum_assignment
-from scipy.spatial.distance import cdist, squareform
+from scipy.spatial.distance import cdist, pdist, squareform
+from scipy.stats import mode
 from sklearn.base import BaseEstimator
 
-from ainerd.novelty._linkage import EXACT, tree_of
 from ainerd.technique import Regimes
 from ainerd.threads import one_thread
 
+EXACT = 4000  # points compared pair by pair: 64 MB of distances, and as much again while the tree is built
+MOST = 2000  # leaders
+_RADIUS = 1 / 3  # of the cut: points this close may share a leader if there are very many
+_BLOCK = 2000  # points compared with all leaders at a time
+_WIDER = 1.5
 _FLOOR, _GAP = 2.0, 1.5
 _SAMPLE = 2000  # results whose nearest neighbours set the scale
 _MOST_DISTANCES = 4_000_000  # held at a time
 CLOSE = 2 / 3  # of the width: 19 in 20 pairs of one regime are closer
 BETWEEN = 1.4  # widths: a lone result this close to a regime may still belong to it
-Points = NDArray[np.float64]
+Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Find = Callable[[NDArray[np.float32], Ints], Regimes]
 
 
-class RegimeModel(BaseEstimator):
+class RegimeModel(BaseEstimator):  # type: ignore[misc]
     """Average linkage of results, cut where regimes end.
 
     It also works for few results. More than 4,000 are represented by the means of 2,000 groups.
@@ -65,7 +71,7 @@ class RegimeModel(BaseEstimator):
         heights = tree.merges[:, 2]
         if self.noise is None and len(heights):
             cut = _gap(heights, tree.distances)
-        self.cut_, self.labels_ = cut, _by_appearance(tree.groups(cut))
+        self.cut_, self.labels_ = cut, match_labels(tree.groups(cut), [])
         self.n_regimes_ = int(self.labels_.max()) + 1
         least, most = (1 + int((heights > cut * factor).sum()) for factor in (self.HIGHEST, self.LOWEST))
         self.supported_range_ = (min(least, self.n_regimes_), max(most, self.n_regimes_))
@@ -77,21 +83,21 @@ class RegimeModel(BaseEstimator):
         return np.where(mean.min(1) <= self.cut_, mean.argmin(1), -1)
 
 
-def _likely_cut(z: Points) -> float:
+def _likely_cut(z: Floats) -> float:
     """Estimate the order of magnitude of the cut from nearest-neighbour distances of a sample."""
     some = z[:: -(-len(z) // _SAMPLE)]
     nearest = cdist(some, some) + np.diag(np.full(len(some), np.inf))
     return 3 * _FLOOR * float(np.median(nearest.min(1)))
 
 
-def mean_distances(z: Points, others: Points, groups: Sequence[NDArray[np.bool_] | slice]) -> NDArray[np.float64]:
+def mean_distances(z: Floats, others: Floats, groups: Sequence[NDArray[np.bool_] | slice]) -> Floats:
     """Return the mean distance (n, k) of points (n, e) from each of k groups of `others`, block by block."""
     rows = max(_MOST_DISTANCES // len(others), 1)
     distances = (cdist(z[i : i + rows], others) for i in range(0, len(z), rows))
     return np.concatenate([np.stack([some[:, group].mean(1) for group in groups], axis=1) for some in distances])
 
 
-def _gap(heights: NDArray[np.float64], distances: NDArray[np.float64]) -> float:
+def _gap(heights: Floats, distances: Floats) -> float:
     """Return the middle of the widest relative gap of the merge heights, or infinity."""
     nearest = squareform(distances) + np.diag(np.full(len(heights) + 1, np.inf))
     first = np.searchsorted(heights, _FLOOR * np.median(nearest.min(1)))
@@ -103,12 +109,7 @@ def _gap(heights: NDArray[np.float64], distances: NDArray[np.float64]) -> float:
     return float(above[widest : widest + 2].mean()) if ratio[widest] >= _GAP else np.inf
 
 
-def _by_appearance(labels: Ints) -> Ints:
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    return first.argsort().argsort()[inverse]
-
-
-def _points(z: ArrayLike) -> NDArray[np.float64]:
+def _points(z: ArrayLike) -> Floats:
     z = np.asarray(z, dtype=np.float64)
     if z.ndim != 2 or not z.size:
         raise ValueError(f"runs must be (n, e) with n and e at least 1, got {z.shape}")
@@ -151,29 +152,19 @@ def find_regimes(
     separated only by gaps. A regime that persists keeps its number in `previous` (n,), where -1 is no number yet.
     """
     model = RegimeModel(noise=None if width is None else width / RegimeModel.CUT).fit(embeddings)
-    labels = model.labels_ if previous is None else match_labels(model.labels_, previous)
-    number = np.full(model.n_regimes_ + 1, -1)  # the last is for -1
-    number[model.labels_] = labels
-    return Regimes(
-        labels=labels,
+    found = Regimes(
+        labels=model.labels_,
         n_regimes=model.n_regimes_,
         supported_range=model.supported_range_,
-        predict=lambda z: number[model.predict(z)],
+        predict=model.predict,
     )
-
-
-@dataclass(frozen=True)
-class Grouped:
-    """Regimes, and whether each result (n,) is novel but as close to known results of its regime as these are."""
-
-    regimes: Regimes
-    ambiguous: NDArray[np.bool_]
+    return found if previous is None else _renamed(found, match_labels(model.labels_, previous))
 
 
 def grouped(
     find: Find, z: NDArray[np.float32], previous: Ints, novel: Ints, *, width: float | None, highest: int = -1
-) -> Grouped:
-    """Group results.
+) -> tuple[Regimes, NDArray[np.bool_]]:
+    """Group results; return also which of them (n,) are novel but as close to known ones of their regime as these are.
 
     Parameters
     ----------
@@ -192,10 +183,10 @@ def grouped(
     labels, ambiguous = regimes.labels, np.zeros(len(z), dtype=bool)
     if width is not None:
         labels, ambiguous = _corrected(np.asarray(z, dtype=float), labels, novel, width)
-    return Grouped(_renamed(regimes, match_labels(labels, previous, highest=highest)), ambiguous)
+    return _renamed(regimes, match_labels(labels, previous, highest=highest)), ambiguous
 
 
-def _corrected(z: NDArray[np.float64], labels: Ints, novel: Ints, width: float) -> tuple[Ints, NDArray[np.bool_]]:
+def _corrected(z: Floats, labels: Ints, novel: Ints, width: float) -> tuple[Ints, NDArray[np.bool_]]:
     """Return the labels as corrected by p-values, and which novel results remain among known ones.
 
     A novel result does not take the label of a regime with results that are not novel, unless it lies as close to them
@@ -225,7 +216,7 @@ def _corrected(z: NDArray[np.float64], labels: Ints, novel: Ints, width: float) 
 
 def _renamed(found: Regimes, labels: Ints) -> Regimes:
     """Return the regimes under other labels (n,): each takes the label of most of its results."""
-    named = {int(old): _most_frequent(labels[found.labels == old]) for old in np.unique(found.labels)}
+    named = {int(old): int(mode(labels[found.labels == old]).mode) for old in np.unique(found.labels)}
 
     def predict(z: NDArray[np.float32]) -> Ints:
         return np.array([named.get(int(label), -1) for label in found.predict(z)], dtype=np.int64)
@@ -235,6 +226,146 @@ def _renamed(found: Regimes, labels: Ints) -> Regimes:
     return Regimes(labels=labels, n_regimes=n, supported_range=(min(low, n), max(high, n)), predict=predict)
 
 
-def _most_frequent(labels: Ints) -> int:
-    values, counts = np.unique(labels, return_counts=True)
-    return int(values[counts.argmax()])
+@dataclass(frozen=True)
+class Tree:
+    """A linkage tree of points, or of leaders that represent them.
+
+    `merges` has the form of `scipy.cluster.hierarchy.linkage`, `distances` that of `pdist`; `leaf` (n,) is the leaf of
+    each point.
+    """
+
+    merges: Floats
+    distances: Floats
+    leaf: Ints
+
+    def groups(self, cut: float) -> Ints:
+        """Return the numbers (n,), from 1, of the groups left by a cut at this height."""
+        if not len(self.merges):
+            return np.ones(len(self.leaf), dtype=np.int64)
+        return np.asarray(fcluster(self.merges, cut, "distance"), dtype=np.int64)[self.leaf]
+
+
+def tree_of(z: Floats, cut: float) -> Tree:
+    """Build the average linkage of points (n, e), or, for more than `EXACT`, of leaders close compared with `cut`.
+
+    The distance of two groups is the root of the mean squared distance of their pairs of points. It follows from means
+    and spreads alone [1]_, unlike the mean distance, and is hardly larger.
+
+    References
+    ----------
+    .. [1] T. Zhang, R. Ramakrishnan, M. Livny, BIRCH, SIGMOD 1996, eq. 5 (D2).
+    """
+    if len(z) <= EXACT:
+        distances = pdist(z)
+        merges = linkage(distances, "average") if len(z) > 1 else np.empty((0, 4))
+        return Tree(merges, distances, np.arange(len(z)))
+    points, count, spread, leader = find_leaders(z, _RADIUS * cut)
+    distances = np.sqrt(cdist(points, points, "sqeuclidean") + spread[:, None] + spread)
+    np.fill_diagonal(distances, 0)
+    return Tree(weighted_linkage(distances, count), squareform(distances, checks=False), leader)
+
+
+def find_leaders(z: Floats, radius: float) -> tuple[Floats, Ints, Floats, Ints]:
+    """Form at most `MOST` groups of the points `z`, (n, e).
+
+    The first leaders are points taken evenly from the sequence, so that dense regions have many. Points farther than
+    `radius` from all of them get leaders of their own: each joins the nearest within the radius, or becomes a leader.
+    The radius grows if that makes too many. In the end each point joins the nearest leader, and each leader is replaced
+    by the mean of its points. Return these means (m, e), the numbers of points (m,), the mean squared distances of the
+    points from the means (m,), and the group of each point (n,).
+    """
+    leaders = z[:: -(-2 * len(z) // MOST)]
+    leader, apart = _nearest(z, leaders)
+    far = z[apart > radius]
+    if len(far):
+        while (of_far := _follow(far, radius, MOST - len(leaders))) is None:
+            radius *= _WIDER
+        leaders = np.concatenate([leaders, _means(far, of_far)])
+        leader, _ = _nearest(z, leaders)
+    _, leader = np.unique(leader, return_inverse=True)
+    points, count = _means(z, leader), np.bincount(leader)
+    spread = np.bincount(leader, weights=((z - points[leader]) ** 2).sum(1)) / count
+    return points, count, spread, leader
+
+
+def _means(z: Floats, group: Ints) -> Floats:
+    count = np.bincount(group)
+    return np.stack([np.bincount(group, weights=column) / count for column in z.T], axis=1)
+
+
+def _nearest(z: Floats, leaders: Floats) -> tuple[Ints, Floats]:
+    """Return the number of the nearest leader of each point, and its distance, (n,) each."""
+    middle, near, apart = leaders.mean(0), np.empty(len(z), dtype=np.int64), np.empty(len(z))
+    centered = leaders - middle
+    half = (centered**2).sum(1) / 2
+    for first in range(0, len(z), _BLOCK):
+        some = slice(first, first + _BLOCK)
+        near[some] = (half - (z[some] - middle) @ centered.T).argmin(1)  # faster than computing distances
+        apart[some] = np.linalg.norm(z[some] - leaders[near[some]], axis=1)
+    return near, apart
+
+
+def _follow(z: Floats, radius: float, most: int) -> Ints | None:
+    """Return the group of each point, (n,), with leaders chosen in sequence; None if there are more than `most`."""
+    leader, leaders, n = np.empty(len(z), dtype=np.int64), np.empty((most, z.shape[1])), 1
+    leaders[0] = z[0]
+    for first in range(0, len(z), _BLOCK):
+        some = z[first : first + _BLOCK]
+        distance = cdist(some, leaders[:n])
+        near, apart = distance.argmin(1), distance.min(1)
+        for i in np.flatnonzero(apart > radius):
+            if apart[i] <= radius:  # a newer leader is near
+                continue
+            if n == most:
+                return None
+            leaders[n] = some[i]
+            new = np.linalg.norm(some - some[i], axis=1)
+            closer = new < apart
+            near[closer], apart[closer] = n, new[closer]
+            n += 1
+        leader[first : first + _BLOCK] = near
+    return np.unique(leader, return_inverse=True)[1]
+
+
+def weighted_linkage(apart: Floats, count: Ints) -> Floats:
+    """Build the average linkage of groups of `count` (m,) points at distances `apart` (m, m), in SciPy's form.
+
+    The result is that of all points if those of a group coincide, without their merges at height 0. It follows chains
+    of nearest neighbours [1]_, as SciPy does.
+
+    References
+    ----------
+    .. [1] D. Müllner, Modern hierarchical, agglomerative clustering algorithms, arXiv:1109.2378, 2011, fig. 3.
+    """
+    far, size, first, chain, merged = apart.copy(), count.astype(float), 0, list[int](), []
+    np.fill_diagonal(far, np.inf)
+    for _ in range(len(far) - 1):
+        if not chain:
+            while not size[first]:
+                first += 1
+            chain = [first]
+        while True:
+            row = far[chain[-1]]
+            nearest = int(row.argmin())
+            if len(chain) > 1 and row[chain[-2]] <= row[nearest]:
+                break
+            chain.append(nearest)
+        one, other = chain.pop(), chain.pop()
+        merged.append((far[one, other], one, other))
+        mean = (size[one] * far[one] + size[other] * far[other]) / (size[one] + size[other])
+        mean[other] = np.inf
+        far[other], far[:, other], far[one], far[:, one] = mean, mean, np.inf, np.inf
+        size[other] += size[one]
+        size[one] = 0
+    return _ordered(sorted(merged, key=lambda merge: merge[0]), len(count))
+
+
+def _ordered(merged: list[tuple[float, int, int]], n: int) -> Floats:
+    """Return merges by height in SciPy's form: two group numbers, height, number of leaves."""
+    number, out, groups = list(range(n)), [], DisjointSet(range(n))
+    for height, one, other in merged:
+        pair = sorted((number[groups[one]], number[groups[other]]))
+        groups.merge(one, other)
+        out.append((*pair, height, groups.subset_size(one)))
+        number[groups[one]] = n + len(out) - 1
+    return np.array(out, dtype=float).reshape(-1, 4)

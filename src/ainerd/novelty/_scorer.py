@@ -52,7 +52,7 @@ class Verdict:
         return max(self.excess, key=lambda term: self.excess[term])
 
 
-class NoveltyScorer(BaseEstimator):
+class NoveltyScorer(BaseEstimator):  # type: ignore[misc]
     """Score the novelty of runs, calibrated on known ones.
 
     The runs of each kind are divided into folds. Each fold calibrates the densities fitted to the others, and the ranks
@@ -149,19 +149,11 @@ class NoveltyScorer(BaseEstimator):
         scorer.terms_ = scorer._terms()
         return scorer
 
-    def score_samples(self, features: ArrayLike) -> NDArray[np.float64]:
-        """Return the familiarity (n,), higher for more familiar runs: minus the summed excess of `Verdict`.
-
-        Unlike p it does not saturate beyond the bank, so it also orders novel runs.
-        """
-        features = self._known_width(features)
-        return -np.mean([fold.excess(features)[0].sum(1) for fold in self._folds], axis=0)
-
     def p_values(self, features: ArrayLike) -> NDArray[np.float64]:
         """Return the conformal p-value (n,) of each run; small is novel."""
         features = self._known_width(features)
         stranger, n = np.sum([fold.ranks(features) for fold in self._folds], axis=0)
-        return (1 + stranger) / (1 + n)
+        return np.asarray((1 + stranger) / (1 + n))
 
     def explain(self, features: ArrayLike) -> list[Verdict]:
         """Return the p-value of each run with its reasons; the nearest kind is that of the first fold."""

@@ -15,6 +15,7 @@ FORMULA = (
     "g2(age, tau) = 1 + contrast * (x * g + static)**2, x = 1 - static, g = exp(-(tau / tau0(age))**exponent), "
     "tau0 ~ age**ageing_exponent"
 )
+Floats = NDArray[np.float64]
 SURE_P = 0.01
 FAR = 5.0  # largest distance, in the logarithm, of a relaxation time from the lags
 STEEPEST = 10.0
@@ -46,9 +47,9 @@ class AgeingFit:
     ageing_exponent_err: float = np.nan
     ageing_p: float = np.nan
     ageing_bic: float = np.nan
-    age: NDArray[np.float64]
-    tau: NDArray[np.float64]
-    tau_err: NDArray[np.float64]
+    age: Floats
+    tau: Floats
+    tau_err: Floats
     formula: str = FORMULA
 
 
@@ -143,7 +144,7 @@ def fit_ageing(
     )
 
 
-def middle_age(edges: ArrayLike, lag: ArrayLike) -> NDArray[np.float64]:
+def middle_age(edges: ArrayLike, lag: ArrayLike) -> Floats:
     """Return the mean of (t1 + t2) / 2 over the pairs whose later frame has a given age, (n_age, n), in frames.
 
     Time starts at one half, the middle of the first frame.
@@ -158,12 +159,13 @@ def middle_age(edges: ArrayLike, lag: ArrayLike) -> NDArray[np.float64]:
     ends, lags = np.asarray(edges, dtype=float), np.asarray(lag, dtype=float)
     last = ends[1:, None] - 1
     first = np.minimum(np.maximum(ends[:-1, None], lags), last)
-    return np.maximum((first + last - lags + 1) / 2, 0.5)  # averaged lags may reach before the first frame
+    # averaged lags may reach before the first frame
+    return np.asarray(np.maximum((first + last - lags + 1) / 2, 0.5))
 
 
 def _fit(
-    lag: NDArray, value: NDArray, noise: Scatter, design: NDArray, start: NDArray | None = None, law: bool = False
-) -> tuple[NDArray, NDArray, float]:
+    lag: Floats, value: Floats, noise: Scatter, design: Floats, start: Floats | None = None, law: bool = False
+) -> tuple[Floats, Floats, float]:
     """Fit contrast, static, exponent, and coefficients of `design` for log tau; return them, errors, chi square.
 
     `value` is the mean g2 of a ring at all usable ages and lags, in one row, as `lag` is. For a `law` the second
@@ -172,7 +174,7 @@ def _fit(
     weight = 1 / np.sqrt(np.maximum(np.diag(noise.covariance()), 1e-300))
     log_lag = np.log(lag)
 
-    def model(x: NDArray) -> tuple[NDArray, NDArray]:
+    def model(x: Floats) -> tuple[Floats, Floats]:
         contrast, static, exponent = x[:3]
         ratio = log_lag - design @ x[3:]
         z = np.exp(np.clip(exponent * ratio, -700, 6))

@@ -12,12 +12,12 @@ import numba as nb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.xpcs._partition import Normalization, Partition
+from ainerd.xpcs._partition import Array, Floats, Normalization, Partition
 
 Diagonal = Literal["poisson", "neighbour", "raw"]
 
 
-def check_counts(block: NDArray) -> NDArray:
+def check_counts(block: Array) -> Array:
     """Return the block in C order; raise ValueError for values that are no counts: negative, NaN or infinite."""
     if block.dtype.kind not in "uif":
         raise ValueError(f"frames must be numbers, got {block.dtype}")
@@ -56,19 +56,19 @@ class Sums:
         return cls(counts, squares, products, sizes[None])
 
     @classmethod
-    def of(cls, counts: NDArray, partition: Partition) -> "Sums":
+    def of(cls, counts: Array, partition: Partition) -> "Sums":
         """Sum frames in memory, gathered (T, n_pixels)."""
         sums = cls.empty(len(counts), partition)
         sum_frames(counts, partition.static_edges, sums.counts, sums.squares, sums.products)
         return sums
 
-    def each(self, change: Callable[[NDArray], NDArray]) -> "Sums":
+    def each(self, change: Callable[[Array], Array]) -> "Sums":
         """Return the sums with a function applied to each array of frames."""
         return Sums(change(self.counts), change(self.squares), change(self.products), self.pixels)
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def sum_frames(block, edges, counts, squares, products):
+def sum_frames(block: Array, edges: Array, counts: Array, squares: Array, products: Array) -> None:
     """Write the sums of I, I² and I_t I_{t-1} over the pixels between `edges`, frame by frame."""
     for t in range(block.shape[0]):
         for j in range(edges.size - 1):
@@ -87,13 +87,14 @@ def sum_frames(block, edges, counts, squares, products):
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _add(row, factor, x):
+def _add(row: Array, factor: np.floating, x: Array) -> None:
     for i in range(x.size):
         row[i] += factor * x[i]
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _sum_four(now, first, last, s):  # unsigned bounds: no index can be one from the end
+def _sum_four(now: Array, first: int, last: int, s: np.floating) -> tuple[np.floating, ...]:
+    # unsigned bounds: no index can be one from the end
     x0, x1, x2, x3 = now[0], now[1], now[2], now[3]
     s0, s1, s2, s3 = s, s, s, s
     for p in range(np.uint32(first), np.uint32(last)):
@@ -106,9 +107,10 @@ def _sum_four(now, first, last, s):  # unsigned bounds: no index can be one from
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def accumulate(
-    block, last, t0, keep, unit, left_out, edges, roi, n_pixels, indptr, rows, weights, reduced, counts, squares,
-    products,
-):  # fmt: skip
+    block: Array, last: Array, t0: int, keep: Array, unit: bool, left_out: Array, edges: Array, roi: Array,
+    n_pixels: Array, indptr: Array, rows: Array, weights: Array, reduced: Array, counts: Array, squares: Array,
+    products: Array,
+) -> None:  # fmt: skip
     """Add frames (b, n_pixels) to the rows, each scaled to a mean of 1 in its bin unless `unit`, and to the sums.
 
     Pixels `left_out` are set to 0. With room for squares, `last` is the frame before the block and is updated.
@@ -170,15 +172,16 @@ class Scales:
     `frame`, (T, n_roi), is 0 where the frame is not `valid` in that bin; `sub` is (n_sub,).
     """
 
-    frame: NDArray[np.float64]
-    sub: NDArray[np.float64]
+    frame: Floats
+    sub: Floats
     valid: NDArray[np.bool_]
 
 
-def per_bin(values: NDArray, partition: Partition, weights: ArrayLike = 1.0) -> NDArray:
+def per_bin(values: Array, partition: Partition, weights: ArrayLike = 1.0) -> Array:
     """Return weighted sums over each bin, (T, n_roi), of values of the static sub-bins, (T, n_sub)."""
     member = partition.static_roi[:, None] == np.arange(partition.n_roi)
-    return values @ (member * np.reshape(weights, (-1, 1)))  # one product, because a (T, n_sub) copy would be large
+    # one product, because a (T, n_sub) copy would be large
+    return np.asarray(values @ (member * np.reshape(weights, (-1, 1))))
 
 
 def scales(
@@ -208,7 +211,7 @@ def scales(
     return Scales(frame, sub, good)
 
 
-def diagonal_correction(sums: Sums, partition: Partition, scale: Scales, diagonal: Diagonal) -> NDArray[np.float64]:
+def diagonal_correction(sums: Sums, partition: Partition, scale: Scales, diagonal: Diagonal) -> Floats:
     """Return the terms to add to the diagonal C2(t, t) of the counts, (T, n_roi).
 
     ``poisson``: <I(I - 1)>, which removes a counter's shot noise exactly. ``neighbour``: the mean of C2(t, t ± 1), as
@@ -232,10 +235,10 @@ def diagonal_correction(sums: Sums, partition: Partition, scale: Scales, diagona
     return np.where(neighbours > 0, mean - squares * frame**2, 0)
 
 
-def ratio(x: ArrayLike, y: NDArray) -> NDArray[np.float64]:
+def ratio(x: ArrayLike, y: Array) -> Floats:
     """Return x / y, 0 where y is not positive."""
-    return np.divide(x, y, out=np.zeros(np.broadcast_shapes(np.shape(x), y.shape)), where=y > 0)
+    return np.asarray(np.divide(x, y, out=np.zeros(np.broadcast_shapes(np.shape(x), y.shape)), where=y > 0))
 
 
-def _inverse(x: NDArray) -> NDArray[np.float64]:
+def _inverse(x: Array) -> Floats:
     return ratio(1.0, x)

@@ -11,7 +11,8 @@ FORMULA = "g2(tau) = baseline + contrast * exp(-2 * (tau / tau0)**exponent)"
 NOTHING = 1e-100  # below this a slope or length counts as zero; the inverse of its square is still finite
 LOW = np.array([0.0, -100.0, 0.1, 0.5])  # contrast, log tau, exponent, baseline
 HIGH = np.array([2.0, 100.0, 3.0, 1.5])
-Normal = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]  # chi square, JᵀJ, Jᵀr
+Floats = NDArray[np.float64]
+Normal = tuple[Floats, Floats, Floats]  # chi square, JᵀJ, Jᵀr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +29,15 @@ class KwwFit:
         False where the fit failed.
     """
 
-    contrast: NDArray[np.float64]
-    tau: NDArray[np.float64]
-    exponent: NDArray[np.float64]
-    baseline: NDArray[np.float64]
-    contrast_err: NDArray[np.float64]
-    tau_err: NDArray[np.float64]
-    exponent_err: NDArray[np.float64]
-    baseline_err: NDArray[np.float64]
-    chi2: NDArray[np.float64]
+    contrast: Floats
+    tau: Floats
+    exponent: Floats
+    baseline: Floats
+    contrast_err: Floats
+    tau_err: Floats
+    exponent_err: Floats
+    baseline_err: Floats
+    chi2: Floats
     ok: NDArray[np.bool_]
     formula: str = FORMULA
 
@@ -87,8 +88,8 @@ def fit_kww(tau: ArrayLike, g2: ArrayLike, error: ArrayLike | None = None) -> Kw
 
 
 def least_squares(
-    tau: NDArray, y: NDArray, weight: NDArray, low: ArrayLike = LOW, high: ArrayLike = HIGH
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    tau: Floats, y: Floats, weight: Floats, low: ArrayLike = LOW, high: ArrayLike = HIGH
+) -> tuple[Floats, NDArray[np.bool_]]:
     """Fit stretched exponentials to many curves at once; return parameters (k, 4) and which fits converged, (k,).
 
     `y` and `weight` (one over the error, 0 for unused points) are (k, n). The parameters contrast, log tau, exponent
@@ -105,10 +106,10 @@ def least_squares(
 
 
 def levenberg_marquardt(
-    x: NDArray[np.float64],
-    low: NDArray,
-    high: NDArray,
-    normal_equations: Callable[[NDArray[np.float64], NDArray[np.int64]], Normal],
+    x: Floats,
+    low: Floats,
+    high: Floats,
+    normal_equations: Callable[[Floats, NDArray[np.int64]], Normal],
     *,
     rounds: int,
     shrink: float,
@@ -117,7 +118,7 @@ def levenberg_marquardt(
     most_damping: float,
     tolerance: float,
     ridge: float = 0.0,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     """Minimize chi square from many starts `x`, (k, n), at once, between `low` and `high`, (k, n).
 
     ``normal_equations(x, which)`` returns chi square, JᵀJ and Jᵀr at `x` for the starts with the numbers `which`. A
@@ -150,15 +151,15 @@ def levenberg_marquardt(
     return x, cost, finished
 
 
-def _start(tau: NDArray, y: NDArray) -> NDArray:
+def _start(tau: Floats, y: Floats) -> Floats:
     tail = np.median(y[-max(3, len(y) // 10) :])
     height = max(y[0] - tail, 1e-3)
     below = np.flatnonzero(y - tail < height * np.exp(-2))
     log_tau = np.log(max(tau[below[0]] if below.size else tau[-1], 1e-300))
-    return np.clip([height, log_tau, 1.0, tail], LOW, HIGH)
+    return np.asarray(np.clip([height, log_tau, 1.0, tail], LOW, HIGH))
 
 
-def _errors(tau: NDArray, x: NDArray, y: NDArray, weight: NDArray) -> tuple[NDArray, NDArray]:
+def _errors(tau: Floats, x: Floats, y: Floats, weight: Floats) -> tuple[Floats, Floats]:
     """Return standard errors, assuming independent lags, and reduced chi square."""
     cost, normal, _ = _normal(tau, x, np.where(weight > 0, y, 0), weight)
     scale = np.sqrt(np.einsum("kii->ki", normal))
@@ -170,13 +171,13 @@ def _errors(tau: NDArray, x: NDArray, y: NDArray, weight: NDArray) -> tuple[NDAr
     return errors, cost / np.maximum((weight > 0).sum(1) - 4, 1)
 
 
-def model(tau: NDArray, x: NDArray) -> NDArray[np.float64]:
+def model(tau: Floats, x: Floats) -> Floats:
     """Return g2 for parameters (k, 4), (k, n)."""
     _, u = _relaxation(tau, x)
-    return x[:, 3:] + x[:, :1] * np.exp(-2 * u)
+    return np.asarray(x[:, 3:] + x[:, :1] * np.exp(-2 * u))
 
 
-def slopes(tau: NDArray, x: NDArray) -> NDArray[np.float64]:
+def slopes(tau: Floats, x: Floats) -> Floats:
     """Return the derivatives of `model` by the four parameters, (k, 4, n)."""
     ratio, u = _relaxation(tau, x)
     decay = np.exp(-2 * u)
@@ -184,14 +185,14 @@ def slopes(tau: NDArray, x: NDArray) -> NDArray[np.float64]:
     return np.stack([decay, x[:, 2:3] * slope, -slope * ratio, np.ones_like(decay)], axis=1)
 
 
-def _normal(tau: NDArray, x: NDArray, y: NDArray, weight: NDArray) -> Normal:
+def _normal(tau: Floats, x: Floats, y: Floats, weight: Floats) -> Normal:
     """Return chi square, JᵀJ and Jᵀr of the weighted residuals."""
     jacobian = slopes(tau, x) * weight[:, None]
     residual = weight * (model(tau, x) - y)
     return (residual**2).sum(1), jacobian @ jacobian.transpose(0, 2, 1), (jacobian @ residual[..., None])[..., 0]
 
 
-def _relaxation(tau: NDArray, x: NDArray) -> tuple[NDArray, NDArray]:
+def _relaxation(tau: Floats, x: Floats) -> tuple[Floats, Floats]:
     """Return log(tau / tau0) and (tau / tau0)^exponent, kept in the range of floats; (n_roi, n)."""
     ratio = np.log(np.maximum(tau, 1e-300)) - x[:, 1:2]
     return ratio, np.exp(np.clip(x[:, 2:3] * ratio, -700, 6))  # exp(-2 e^6) is 0 already

@@ -20,6 +20,7 @@ FORMULA = (
     "velocity_spread * tau * cos(phi - direction))**2 / 2), tau0(phi) = tau0 * exp(-anisotropy * cos(2 * (phi - "
     "direction)))"
 )
+Floats = NDArray[np.float64]
 SURE_P = 0.01
 SURE_BIC = 10.0  # "very strong", Kass and Raftery 1995
 ALIKE = 2.0  # smaller differences in BIC do not distinguish two kinds of flow
@@ -55,15 +56,15 @@ class Ring:
         Half the width of a bin in azimuth, in radians, and in q, over the mean q; fringes are averaged over the bin.
     """
 
-    lag: NDArray[np.float64]
-    angle: NDArray[np.float64]
-    reach: NDArray[np.float64]
-    value: NDArray[np.float64]
-    weight: NDArray[np.float64]
-    mix: NDArray[np.float64] | None
+    lag: Floats
+    angle: Floats
+    reach: Floats
+    value: Floats
+    weight: Floats
+    mix: Floats | None
     half: tuple[float, float] = (0.0, 0.0)
 
-    def whiten(self, x: NDArray) -> NDArray:
+    def whiten(self, x: Floats) -> Floats:
         """Whiten residuals (..., n_roi, n_lag)."""
         x = x * self.weight.astype(x.dtype)
         return x if self.mix is None else x @ self.mix.T.astype(x.dtype)
@@ -249,7 +250,7 @@ class _Choice:
         """Return the number of parameters of a model, including the contrast of each bin."""
         return len(FREE[kind]) + len(self.ring.angle)
 
-    def _starts(self) -> NDArray:
+    def _starts(self) -> Floats:
         """Return starts for the fit with equal bins: without a static part, and with one."""
         ring = self.ring
         weight = (ring.weight**2).sum(0)
@@ -299,7 +300,7 @@ class _Choice:
         shape["chi2"] = cost / max(self.n - self._size(kind), 1)
         return FlowFit(kind=kind, **{name: float(x) for name, x in (out | shape).items()})  # type: ignore[arg-type]
 
-    def _covariance(self, kind: str) -> NDArray:
+    def _covariance(self, kind: str) -> Floats:
         """Return the covariance of the free parameters: a sandwich of the scatter of parts, or for independent lags."""
         _, cost, jacobian = self.fits[kind]
         flat = jacobian.reshape(len(jacobian), -1)
@@ -313,7 +314,7 @@ class _Choice:
             return bread * (1.0 if self.known else cost / max(self.n - len(flat), 1))
         weighted = np.sqrt(noise.size)[noise.roi, None] * noise.deviation @ self.ring.mix.T  # type: ignore[union-attr]
         score = np.einsum("nrl,rl->rn", jacobian[:, noise.roi], weighted) * np.sqrt(noise.factor)[:, None]
-        return bread @ (score.T @ score) @ bread * (noise.freedom / max(noise.freedom - 2, 1))
+        return np.asarray(bread @ (score.T @ score) @ bread * (noise.freedom / max(noise.freedom - 2, 1)))
 
     def _vector(self, kind: str) -> tuple[float, float, float, float, float]:
         """Return length, error, direction in degrees modulo 180 (anisotropy: 360), error, and p of a length of zero."""
@@ -327,18 +328,18 @@ class _Choice:
         freedom = self.n - self._size(kind) if self.noise is None else self.noise.freedom - 1
         p = f_distribution.sf(v @ np.linalg.pinv(covariance, hermitian=True) @ v / 2, 2, max(freedom, 1))
         # the variance may be slightly negative if the covariance is singular
-        length_err, across_err = (float(np.sqrt(max(x @ covariance @ x, 0.0))) for x in (along, across))
+        length_err, across_err = (float(np.sqrt(np.maximum(x @ covariance @ x, 0))) for x in (along, across))
         return length, length_err, float(direction), float(np.rad2deg(across_err / length)), float(p)
 
 
-def _at(x: NDArray, first: int, vectors: ArrayLike) -> NDArray:
+def _at(x: Floats, first: int, vectors: ArrayLike) -> Floats:
     """Return parameters with each of `vectors` in place of two of them, one row each."""
     out = np.tile(x, (len(np.asarray(vectors)), 1))
     out[:, first : first + 2] = vectors
     return out
 
 
-def model(x: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, NDArray, NDArray]:
+def model(x: Floats, ring: Ring, free: list[int]) -> tuple[Floats, Floats, Floats]:
     """Return g2 (k, n_roi, n_lag), its derivatives by the `free` parameters, and by the contrast of each bin.
 
     The parameters `x` are (k, 9 + n_roi), the derivatives (k, len(free), n_roi, n_lag) and (k, n_roi, n_lag).
@@ -374,7 +375,7 @@ def model(x: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, NDArray, ND
     return 1 + contrast * shape, out, shape
 
 
-def _fringe(u1: NDArray, u2: NDArray, z: NDArray, ring: Ring) -> tuple[NDArray, list[NDArray], NDArray]:
+def _fringe(u1: Floats, u2: Floats, z: Floats, ring: Ring) -> tuple[Floats, list[Floats], Floats]:
     """Return the mean of cos(u·reach) over a bin, and its derivatives by u1, u2, and the moving part's exponent z.
 
     The phase varies along the azimuth, taken to second order, and in proportion to q. Relaxation is faster at larger q,
@@ -399,7 +400,7 @@ def _fringe(u1: NDArray, u2: NDArray, z: NDArray, ring: Ring) -> tuple[NDArray, 
     return cosine * a * b, by_u, -by_phase * whole * (1 - wide**2 / 6) * fall
 
 
-def _sinc(x: NDArray) -> tuple[NDArray, NDArray]:
+def _sinc(x: Floats) -> tuple[Floats, Floats]:
     """Return sin(x) / x and its derivative."""
     small = np.abs(x) < 1e-3
     safe = np.where(small, 1.0, x)
@@ -407,7 +408,7 @@ def _sinc(x: NDArray) -> tuple[NDArray, NDArray]:
     return sinc, np.where(small, -x / 3, (np.cos(safe) - sinc) / safe)
 
 
-def fit(start: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, float, NDArray]:
+def fit(start: Floats, ring: Ring, free: list[int]) -> tuple[Floats, float, Floats]:
     """Fit from several starts (k, 9 + n_roi); return the best parameters, their chi square, and its derivatives.
 
     The derivatives by the free parameters and the contrasts are whitened, (len(free) + n_roi, n_roi, n_lag).
@@ -419,7 +420,7 @@ def fit(start: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, float, ND
         for limits, contrast in zip((_LOW, _HIGH), _CONTRAST, strict=True)
     )
 
-    def normal_equations(x: NDArray, which: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    def normal_equations(x: Floats, which: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
         whole = start[which]
         whole[:, moved] = x
         return _normal(whole, ring, free)
@@ -438,7 +439,7 @@ def fit(start: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, float, ND
     return found, float(cost[best]), jacobian
 
 
-def _normal(x: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, NDArray, NDArray]:
+def _normal(x: Floats, ring: Ring, free: list[int]) -> tuple[Floats, Floats, Floats]:
     """Return chi square (k,), JᵀJ and Jᵀr of the whitened residuals; a contrast only affects its own bin."""
     y, by_free, by_contrast = model(x, ring, free)
     n, n_free = len(x), len(free)
@@ -454,7 +455,7 @@ def _normal(x: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, NDArray, 
     return np.einsum("kbl,kbl->k", residual, residual), normal, gradient
 
 
-def search(ring: Ring, plain: NDArray, n_best: int = 6) -> NDArray:
+def search(ring: Ring, plain: Floats, n_best: int = 6) -> Floats:
     """Return starts for fits of fringes: the best trial velocities and relaxation times, with linear amplitudes."""
     lag = ring.lag
     radius = np.arange(-MOST_FRINGES, MOST_FRINGES + 0.1, 0.9)

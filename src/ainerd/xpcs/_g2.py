@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numba as nb
 import numpy as np
@@ -68,7 +69,7 @@ class G2:
 
 
 def g2(
-    frames: NDArray,
+    frames: NDArray[Any],
     partition: Partition,
     *,
     normalization: Normalization = "smoothed",
@@ -123,7 +124,7 @@ def g2(
     return from_parts(np.arange(1.0, n_frames), plain, centred, photons, parts.size, parts, n_frames)
 
 
-def _within_a_frame(counts: NDArray, scale: Scales, parts: Parts) -> tuple[NDArray, NDArray, NDArray]:
+def _within_a_frame(counts: NDArray[Any], scale: Scales, parts: Parts) -> tuple[Floats, Floats, Floats]:
     """Return (n_part,) each, without shot noise: mean of d d - 1 and of e e of frames with themselves, and photons."""
     roi = parts.roi
     sums, squares, products = np.empty((3, len(counts), len(roi)))
@@ -143,7 +144,7 @@ def _within_a_frame(counts: NDArray, scale: Scales, parts: Parts) -> tuple[NDArr
         return pairs_of_part / area - 1, (pairs_of_part - ends) / area + 1, sums.sum(0)
 
 
-def _autocorrelate(e: NDArray, n_frames: int) -> Floats:
+def _autocorrelate(e: NDArray[Any], n_frames: int) -> Floats:
     """Sum e(t) e(t + lag) over t and all series of `e`, (n, size, 2), for lags 1 to n_frames - 1; overwrites `e`."""
     few = min(64, n_frames - 1)  # lags with few pairs are summed directly, because the FFT's rounding would show there
     first, last = (x.transpose(0, 2, 1).reshape(-1, few) for x in (e[:, :few], e[:, n_frames - few : n_frames]))
@@ -152,13 +153,13 @@ def _autocorrelate(e: NDArray, n_frames: int) -> Floats:
     transformed = fft(e.view(np.result_type(e, 1j))[..., 0], axis=1, overwrite_x=True).view(e.dtype)
     power = np.einsum("pf,pf->f", transformed, transformed).reshape(-1, 2).sum(1, dtype=float)
     mirrored = np.roll(power[::-1], 1)
-    total = irfft((power + mirrored)[: size // 2 + 1] / 2, size)[1:n_frames]
+    total: Floats = irfft((power + mirrored)[: size // 2 + 1] / 2, size)[1:n_frames]
     total[n_frames - 1 - few :] = [np.trace(products, offset, dtype=float) for offset in range(few)]
     return total
 
 
 @nb.njit(nogil=True, cache=True)
-def _centre(counts, first, n, factor, seen, out):
+def _centre(counts: NDArray[Any], first: int, n: int, factor: Floats, seen: Floats, out: NDArray[Any]) -> Floats:
     """Write counts * factor - seen of `n` pixels, two by two, (n / 2, size, 2), and zeros after; return their mean."""
     mean = np.zeros(len(counts))
     out[:, len(counts) :] = 0
@@ -206,27 +207,27 @@ def from_parts(
     )
 
 
-def _mean(x: NDArray, weight: NDArray, roi: NDArray) -> Floats:
+def _mean(x: Floats, weight: Floats, roi: Ints) -> Floats:
     """Return the weighted mean over the parts of each bin that have a value, (n_roi, n)."""
     known = np.isfinite(x) * weight[:, None]
     total, n = _add(np.where(known > 0, x, 0) * known, roi), _add(known, roi)
-    return np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0)
+    return np.asarray(np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0))
 
 
-def _add(x: NDArray, roi: NDArray) -> NDArray:
+def _add(x: Floats, roi: Ints) -> Floats:
     """Sum over the parts of each bin, which are contiguous."""
     return np.add.reduceat(x, np.flatnonzero(np.diff(roi, prepend=-1)), axis=0)
 
 
-def _scatter(x: NDArray, mean: NDArray, weight: NDArray, roi: NDArray) -> Floats:
+def _scatter(x: Floats, mean: Floats, weight: Floats, roi: Ints) -> Floats:
     """Return the standard error of the mean over parts, (n_roi, n); NaN for fewer than two parts, or if all agree."""
     n = _add((np.isfinite(x) & (weight[:, None] > 0)).astype(float), roi)
     variance = _mean((x - mean[roi]) ** 2, weight, roi)
     known = (n > 1) & (variance > ROUNDING**2)
-    return np.sqrt(np.divide(variance, n - 1, out=np.full(mean.shape, np.nan), where=known))
+    return np.asarray(np.sqrt(np.divide(variance, n - 1, out=np.full(mean.shape, np.nan), where=known)))
 
 
-def _bias(lag: NDArray, excess: NDArray, counts: NDArray, size: NDArray, parts: Parts, n_frames: int) -> Floats:
+def _bias(lag: Floats, excess: Floats, counts: Floats, size: Ints, parts: Parts, n_frames: int) -> Floats:
     """Return the bias of g2 - 1 from dividing by means over few pixels, (n_roi, 1 + n); see `G2.bias`."""
     edges = np.concatenate([[0.5], (lag[1:] + lag[:-1]) / 2, [n_frames]])
     pairs = np.append(n_frames, 2 * np.diff(edges) * np.maximum(n_frames - lag, 0)) / n_frames**2

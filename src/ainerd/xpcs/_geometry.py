@@ -97,12 +97,12 @@ class Annulus:
         rows, columns = self.from_beam()
         radius = np.hypot(rows * self.sensor.pixel1, columns * self.sensor.pixel2)
         wavelength_nm = h * c / (e * self.energy_keV * 1e3) * 1e9
-        return 4 * np.pi / wavelength_nm * np.sin(np.arctan(radius / self.distance_m) / 2)
+        return np.asarray(4 * np.pi / wavelength_nm * np.sin(np.arctan(radius / self.distance_m) / 2))
 
     def phi(self) -> Floats:
         """Return the azimuth of each pixel center in degrees, (ny, nx)."""
         rows, columns = self.from_beam()
-        return np.rad2deg(np.arctan2(rows * self.sensor.pixel1, columns * self.sensor.pixel2)) % 360
+        return np.asarray(np.rad2deg(np.arctan2(rows * self.sensor.pixel1, columns * self.sensor.pixel2)) % 360)
 
     def labels(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Return the bin and the static ring of each pixel before masking, (ny, nx) each, 0 outside all bins.
@@ -281,8 +281,8 @@ def _binned(root: Floats, good: NDArray[np.bool_], step: int) -> tuple[Floats, F
     """Average the good pixels over step × step pixels; return values, rows and columns, (n,) each."""
     ny, nx = (size // step for size in root.shape)
 
-    def summed(pixels: NDArray) -> Floats:
-        return pixels[: ny * step, : nx * step].reshape(ny, step, nx, step).sum((1, 3), dtype=float)
+    def summed(pixels: NDArray[Any]) -> Floats:
+        return np.asarray(pixels[: ny * step, : nx * step].reshape(ny, step, nx, step).sum((1, 3), dtype=float))
 
     weight = summed(good)
     row, column = np.nonzero(weight > step * step / 2)
@@ -293,7 +293,7 @@ def _binned(root: Floats, good: NDArray[np.bool_], step: int) -> tuple[Floats, F
     return values, np.asarray((row + 0.5) * step), np.asarray((column + 0.5) * step)
 
 
-def _variance_in_rings(values: Floats, rows: NDArray, columns: NDArray, width: float) -> float:
+def _variance_in_rings(values: Floats, rows: Floats, columns: Floats, width: float) -> float:
     """Return the unbiased variance of the values within rings of this width around the origin."""
     ring = (np.hypot(rows, columns) / width).astype(int)
     n = np.bincount(ring)

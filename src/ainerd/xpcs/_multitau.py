@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ainerd.xpcs._counts import check_counts, check_valid
 from ainerd.xpcs._g2 import G2, from_parts
-from ainerd.xpcs._partition import Partition, Parts
+from ainerd.xpcs._partition import Array, Floats, Partition, Parts
 
 CHANNELS = 16
 WIDTH = 64  # pixels correlated at a time: with all their entries they fit the first cache
@@ -35,10 +35,10 @@ class G2ByAge:
     """
 
     edges: NDArray[np.int64]
-    lag: NDArray[np.float64]
-    value: NDArray[np.float64]
-    error: NDArray[np.float64]
-    parts: NDArray[np.float64]
+    lag: Floats
+    value: Floats
+    error: Floats
+    parts: Floats
 
 
 class _Age:
@@ -88,7 +88,7 @@ class MultiTau:
         strip = parts.edges[:-1] // STRIP
         self._strips = np.append(np.flatnonzero(np.diff(strip, prepend=-1)), n_part)  # first part of each
 
-    def push(self, frames: NDArray, valid: ArrayLike | None = None) -> None:
+    def push(self, frames: Array, valid: ArrayLike | None = None) -> None:
         """Add the next frames.
 
         Parameters
@@ -195,7 +195,7 @@ class MultiTau:
             age.products[..., of_part] = age.ends[..., of_part] = 0
             age.lost[..., of_part] = age.pairs[..., roi[of_part]]
 
-    def _bin_counts(self) -> NDArray[np.float64]:
+    def _bin_counts(self) -> Floats:
         return np.bincount(self._parts.roi, weights=self._photons).astype(float)
 
     def result(self) -> G2:
@@ -230,13 +230,11 @@ class MultiTau:
         return n_frames
 
     @property
-    def _photons(self) -> NDArray[np.float64]:
+    def _photons(self) -> Floats:
         """Photons in the used pixels of each part, (n_part,)."""
         return np.add.reduceat(self._counts, self._parts.edges[:-1])
 
-    def _per_part(
-        self, products: NDArray, ends: NDArray, lost: NDArray, pairs: NDArray
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    def _per_part(self, products: Floats, ends: Floats, lost: Floats, pairs: Floats) -> tuple[Floats, Floats, Floats]:
         """Return the lags, and means of d d' - 1 and of e e' with e = d - 1, (n_part, 1 + n_lag), first at lag 0."""
         n_frames, parts, size = self._seen[0], self._parts, self._size
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -258,7 +256,9 @@ def _channels(level: int) -> range:
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _add_products(ring, first, n, least, edges, strips, whole, products, ends):
+def _add_products(
+    ring: Array, first: int, n: int, least: int, edges: Array, strips: Array, whole: Array, products: Array, ends: Array
+) -> None:
     """Add the products of entries of a ring with the entries c before, part by part, for c from `least` on.
 
     ring : (rows, n_pixels), entry i in row i modulo rows; entries `first` to `first` + `n` - 1 are added.
@@ -279,7 +279,7 @@ def _add_products(ring, first, n, least, edges, strips, whole, products, ends):
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _products(ring, first, n, least, begin, end, products, ends):
+def _products(ring: Array, first: int, n: int, least: int, begin: int, end: int, products: Array, ends: Array) -> None:
     """Write x x' and x + x' of `n` entries with the entries c before, summed over entries but not over pixels."""
     # unsigned, because a loop whose index may be negative does not vectorize
     one, two, three, width = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(WIDTH)
@@ -330,7 +330,9 @@ def _products(ring, first, n, least, begin, end, products, ends):
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _add_parts(x, edges, first, last, whole, only_whole, least, into):
+def _add_parts(
+    x: Array, edges: Array, first: int, last: int, whole: Array, only_whole: bool, least: int, into: Array
+) -> None:
     """Add the sums over the pixels of each part, four channels at a time."""
     begin = edges[first]
     for c in range(least // 4 * 4, CHANNELS, 4):
@@ -351,7 +353,9 @@ def _add_parts(x, edges, first, last, whole, only_whole, least, into):
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _add_pairs(ring, weight, first, n, least, edges, bins, pairs, ends):
+def _add_pairs(
+    ring: Array, weight: Array, first: int, n: int, least: int, edges: Array, bins: Array, pairs: Array, ends: Array
+) -> Array:
     """Add the pairs of valid entries to `pairs`, (CHANNELS, n_roi), and x + x' of bins where not all are valid.
 
     Arguments are as in `_add_products`; `weight`, (rows, n_roi), is the valid share of each entry (x is zero where the
@@ -390,26 +394,29 @@ def _add_pairs(ring, weight, first, n, least, edges, bins, pairs, ends):
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _middle(x, y, out):
+def _middle(x: Array, y: Array, out: Array) -> None:
     for i in range(x.size):
         out[i] = np.float32(0.5) * (x[i] + y[i])
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _count(frame, good, now, counts):
+def _count(frame: Array, good: Array, now: Array, counts: Array) -> None:
     for p in range(now.size):
         now[p] = np.float32(frame[p]) * good[p]
         counts[p] += now[p]
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _square(now, squares):
+def _square(now: Array, squares: Array) -> None:
     for p in range(now.size):
         squares[p] += now[p] * (now[p] - np.float32(1))
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _take(block, keep, good, bins, n_pixels, seen, ring, weight, alone, pairs):
+def _take(
+    block: Array, keep: Array, good: Array, bins: Array, n_pixels: Array, seen: int, ring: Array, weight: Array,
+    alone: Array, pairs: Array,
+) -> None:  # fmt: skip
     """Put frames into the ring, and add the pairs of each frame with itself: N photons make N (N - 1) pairs."""
     now = np.empty(good.size, np.float32)
     counts, squares, ends = alone[0], alone[1], alone[2]
@@ -436,7 +443,7 @@ def _take(block, keep, good, bins, n_pixels, seen, ring, weight, alone, pairs):
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _halve(ring, weight, begin, end, into, weight_into):
+def _halve(ring: Array, weight: Array, begin: int, end: int, into: Array, weight_into: Array) -> None:
     """Average entries 2 i and 2 i + 1 of a level to entry i of the next, for i from `begin` to `end`."""
     for i in range(begin, end):
         a, b, half = 2 * i % len(ring), (2 * i + 1) % len(ring), i % len(into)

@@ -23,6 +23,8 @@ PARTS = 16  # of a bin: enough to know an error to a fifth, few enough to cost l
 Normalization = Literal["smoothed", "paper", "symmetric"]
 Precision = Literal["float32", "float64"]
 Path = str | PathLike[str]
+Array = NDArray[Any]  # of counts and other numbers of several types
+Floats = NDArray[np.float64]
 
 NEXUS = "entry/instrument/masks"
 APS = ("qmap", "xpcs/qmap", "data", "xpcs")
@@ -63,10 +65,10 @@ class Partition:
 
     roi_map: NDArray[np.int32]
     static_map: NDArray[np.int32]
-    q: NDArray[np.float64]
-    phi: NDArray[np.float64]
-    static_q: NDArray[np.float64] | None = None
-    left_out: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
+    q: Floats
+    phi: Floats
+    static_q: Floats | None = None
+    left_out: Floats = field(default_factory=lambda: np.empty((0, 2)))
 
     def __post_init__(self) -> None:
         if not self.roi_map.any():
@@ -240,7 +242,7 @@ class Partition:
 
     @classmethod
     def _renumbered(
-        cls, roi_map: NDArray, static_map: NDArray, q: NDArray, phi: NDArray, static_q: NDArray | None
+        cls, roi_map: Array, static_map: Array, q: Floats, phi: Floats, static_q: Floats | None
     ) -> "Partition":
         """Make a partition, leaving out labels that do not occur; `q` and `phi` are those of all labels, from 1."""
         present = np.bincount(roi_map.ravel(), minlength=len(q) + 1)[1:] > 0
@@ -292,7 +294,7 @@ class Partition:
         """Static label of each sub-bin, (n_sub,)."""
         return self.static_map.ravel()[self.pixels[self.static_edges[:-1]]].astype(np.int64)
 
-    def gather(self, frames: NDArray) -> NDArray:
+    def gather(self, frames: Array) -> Array:
         """Return the pixels in use, (b, n), of `frames` (b, ny, nx) or (b, n); raise ValueError for other shapes."""
         frames = np.asarray(frames)
         if frames.ndim == 3 and frames.shape[1:] == self.shape:
@@ -432,7 +434,9 @@ def _aps(group: h5py.Group, path: Path) -> dict[str, Any]:
     return {"roi_map": roi_map, "static_map": static_map, "q": q, "phi": phi, "static_q": static_q}
 
 
-def _aps_centers(group: h5py.Group, path: Path, kind: str, labels: NDArray) -> tuple[NDArray | None, NDArray | None]:
+def _aps_centers(
+    group: h5py.Group, path: Path, kind: str, labels: NDArray[np.int64]
+) -> tuple[Floats | None, Floats | None]:
     """Return q in 1/nm and phi in our sense by label; None for a list that the file does not have."""
     if f"{kind}_index_mapping" not in group:  # the older files; their phi is in radians or in degrees
         q = _list(group, f"{kind[0]}qlist" if f"{kind[0]}qlist" in group else f"{kind[0]}qval")

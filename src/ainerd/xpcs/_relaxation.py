@@ -122,7 +122,7 @@ def fit_relaxation(
     return Relaxation(**arrays)  # type: ignore[arg-type]
 
 
-def _sample(g2: G2, group: NDArray) -> tuple[Sample, NDArray[np.int64]]:
+def _sample(g2: G2, group: NDArray[np.int64]) -> tuple[Sample, NDArray[np.int64]]:
     """Return the parts of a group of bins, and the bin of each part."""
     mine = np.isin(g2.part_roi, group) & (g2.part_weight > 0)
     roi = g2.part_roi[mine]
@@ -217,7 +217,7 @@ class _Fit:
         covariance = covariance_of_mean(pull, s.w) * factor**2
         if self.p_same < DIFFER_P:
             bins, index = np.unique(roi, return_inverse=True)
-            w = np.bincount(index, s.w)
+            w = np.asarray(np.bincount(index, s.w), dtype=float)
             mean = np.stack([np.bincount(index, s.w * column) / w for column in pull.T], 1)
             covariance = np.maximum(covariance_of_mean(mean, w) * student_factor(max(len(bins) - 1, 1)) ** 2, 0)
         more = np.sqrt(shared(s, pull, roi, opposite))
@@ -238,7 +238,7 @@ class _Fit:
         return bool(self.x[3] - 1 > sure * self.error[3] and self.x[0] > sure * self.error[0])
 
 
-def _probability_of_same(pull: NDArray, s: Sample, roi: NDArray) -> float:
+def _probability_of_same(pull: NDArray[np.float64], s: Sample, roi: NDArray[np.int64]) -> float:
     """Return the probability that equal bins differ as much in contrast, log tau or exponent as these do."""
     bins = np.unique(roi)
     if len(bins) < 2:
@@ -309,7 +309,7 @@ def _limits(s: Sample) -> tuple[float, float]:
     return float(ends[0]), float(ends[1])
 
 
-def _score_tests(s: Sample, trial: NDArray) -> NDArray[np.float64]:
+def _score_tests(s: Sample, trial: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return Student's t of each trial log tau against the best of them."""
     low, high = np.tile(LOW, (STEPS, 1)), np.tile(HIGH, (STEPS, 1))
     low[:, 0], high[:, 0] = 0, 1.0  # the largest contrast possible

@@ -9,6 +9,7 @@ from scipy.stats import f as f_distribution
 
 from ainerd.xpcs._g2 import ROUNDING
 
+Floats = NDArray[np.float64]
 SMALLEST = 0.02  # least share of a lag's variance that is its own: few parts show too little of it by chance
 WIDTH = 11  # lags over which variances are smoothed
 MISFIT_BANDS, AZIMUTH_BANDS = 8, 9  # bands of neighbouring lags
@@ -30,22 +31,22 @@ class Scatter:
         Sum of the bin's weights, relative to the mean bin; variances are inversely proportional to it.
     """
 
-    deviation: NDArray[np.float64]
+    deviation: Floats
     roi: NDArray[np.int64]
-    factor: NDArray[np.float64]
-    size: NDArray[np.float64]
+    factor: Floats
+    size: Floats
 
     @property
     def freedom(self) -> int:
         """Degrees of freedom: the number of parts minus the number of bins."""
         return len(self.roi) - len(self.size)
 
-    def covariance(self) -> NDArray[np.float64]:
+    def covariance(self) -> Floats:
         """Return the covariance of lags in a bin of mean size, (n_lag, n_lag), pooled over bins."""
         scaled = self.deviation * np.sqrt(self.factor * self.size[self.roi])[:, None]
         return scaled.T @ scaled / len(self.size)
 
-    def whitening(self) -> NDArray[np.float64]:
+    def whitening(self) -> Floats:
         """Return A with A C Aᵀ = 1, for a covariance C modelled by few common factors and a variance of each lag.
 
         A sample covariance of 60 lags is too noisy to be inverted directly. The factors are the eigenvectors whose
@@ -58,11 +59,11 @@ class Scatter:
         shared = (vector[:, common] * value[common]) @ vector[:, common].T
         own = np.maximum(1 - np.diag(shared), SMALLEST)
         value, vector = np.linalg.eigh(shared + np.diag(own))
-        return (vector / np.sqrt(value)) @ vector.T / sd
+        return np.asarray((vector / np.sqrt(value)) @ vector.T / sd)
 
 
 def scatter(
-    values: NDArray, parts: ArrayLike, part_roi: ArrayLike | None, part_weight: ArrayLike | None
+    values: Floats, parts: ArrayLike, part_roi: ArrayLike | None, part_weight: ArrayLike | None
 ) -> tuple[Scatter, NDArray[np.int64], NDArray[np.int64]]:
     """Compute the deviations of parts from their bins.
 
@@ -157,7 +158,7 @@ def differ(value: ArrayLike, phi: ArrayLike, noise: Scatter) -> float:
     return float(f_distribution.sf(ratio, 2 * width, 2 * (freedom - width + 1)))
 
 
-def _bands(noise: Scatter) -> NDArray[np.float64]:
+def _bands(noise: Scatter) -> Floats:
     """Return weights that average over bands of neighbouring lags, (n_lag, n_band); the parts limit their number."""
     n_lag = noise.deviation.shape[1]
     variance = np.maximum(np.diag(noise.covariance()), 1e-300)
@@ -172,10 +173,10 @@ def _bands(noise: Scatter) -> NDArray[np.float64]:
 class Sample:
     """The parts of some bins together: weights `w` (m,), sum 1, and g2 - 1 by lag, `x` (m, n), and at lag 0, `zero`."""
 
-    lag: NDArray[np.float64]
-    w: NDArray[np.float64]
-    x: NDArray[np.float64]
-    zero: NDArray[np.float64]
+    lag: Floats
+    w: Floats
+    x: Floats
+    zero: Floats
 
     @property
     def dof(self) -> int:
@@ -183,14 +184,15 @@ class Sample:
         return len(self.w) - 1
 
     @property
-    def mean(self) -> NDArray[np.float64]:
+    def mean(self) -> Floats:
         """Mean over the parts that have a value, (n,)."""
         known = np.isfinite(self.x)
         total = self.w @ known
-        return np.divide(self.w @ np.where(known, self.x, 0), total, out=np.full(total.shape, np.nan), where=total > 0)
+        mean = np.full(total.shape, np.nan)
+        return np.asarray(np.divide(self.w @ np.where(known, self.x, 0), total, out=mean, where=total > 0))
 
     @property
-    def variance(self) -> NDArray[np.float64]:
+    def variance(self) -> Floats:
         """Variance of `mean`, smoothed over neighbouring lags so that it does not follow the noise, (n,).
 
         A lag at which the parts do not scatter, because none has a value or a pair of photons, takes its neighbours'.
@@ -204,7 +206,7 @@ class Sample:
         width = min(WIDTH, len(raw) | 1)
         return np.exp(np.convolve(np.pad(raw, width // 2, mode="edge"), np.ones(width) / width, "valid")[: len(raw)])
 
-    def estimate(self, x: NDArray) -> tuple[float, float]:
+    def estimate(self, x: Floats) -> tuple[float, float]:
         """Return the mean of a number of each part, (m,), and its standard error, NaN if all parts agree."""
         known = np.isfinite(x)
         if known.sum() < 2:
@@ -215,10 +217,10 @@ class Sample:
         return float(mean), float(error) if error > ROUNDING * np.abs(x[known]).max() else np.nan
 
 
-def covariance_of_mean(x: NDArray, w: NDArray) -> NDArray[np.float64]:
+def covariance_of_mean(x: Floats, w: Floats) -> Floats:
     """Return the covariance (k, k) of the weighted mean of `x`, (m, k), from its scatter; the weights sum to 1."""
     off = x - w @ x
-    return (w[:, None] * off).T @ off / max(len(w) - 1, 1)
+    return np.asarray((w[:, None] * off).T @ off / max(len(w) - 1, 1))
 
 
 def student_factor(dof: int) -> float:
@@ -226,9 +228,7 @@ def student_factor(dof: int) -> float:
     return float(np.sqrt(dof / max(dof - 2, 1)))
 
 
-def shared(
-    s: Sample, x: NDArray[np.float64], roi: NDArray[np.int64], opposite: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def shared(s: Sample, x: Floats, roi: NDArray[np.int64], opposite: NDArray[np.int64]) -> Floats:
     """Return the factors, 1 to 2, by which speckle shared by opposite bins raises the variance of means of `x` (m, k).
 
     They are estimated from the products of the deviations of both bins of a pair. `roi` (m,) are the bins of the parts,
@@ -247,10 +247,10 @@ def shared(
         return np.where(np.ones(x.shape[1], bool) & bool(len(pairs)), 2.0, 1.0)
     both = 2 * (of_bins[pairs] * of_bins[opposite[pairs]]).sum(0)
     variance = w @ (x - w @ x) ** 2 / max(len(w) - 1, 1)
-    return 1 + np.clip(np.divide(both, variance, out=np.zeros_like(both), where=variance > 0), 0, 1)
+    return np.asarray(1 + np.clip(np.divide(both, variance, out=np.zeros_like(both), where=variance > 0), 0, 1))
 
 
-def misfit(s: Sample, curve: NDArray[np.float64]) -> tuple[float, float]:
+def misfit(s: Sample, curve: Floats) -> tuple[float, float]:
     """Return the probability of residuals as large as these if the curve (n,) of g2 is right, and their size.
 
     Mean residuals in bands of lags are compared with their covariance from the scatter of parts (Hotelling's test).

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.xpcs._counts import check_counts, check_valid
-from ainerd.xpcs._partition import Partition
+from ainerd.xpcs._partition import Array, Floats, Partition
 from ainerd.xpcs._screen_frames import LAG, FrameScreen
 from ainerd.xpcs._screen_pixels import PixelScreen
 
@@ -43,7 +43,7 @@ class Screened:
         Positions, in ``partition.pixels``, of the pixels found bad since the block before.
     """
 
-    frames: NDArray[Any]
+    frames: Array
     valid: NDArray[np.bool_]
     leave_out: NDArray[np.int64]
 
@@ -120,7 +120,7 @@ class Screen:
         self._pixels = PixelScreen(partition, n_frames)
         self._frames = FrameScreen(partition)
         self._limit = np.full(len(partition.static_roi), np.inf)  # of counts, by sub-bin
-        self._held: list[tuple[NDArray[Any], NDArray[np.bool_]]] = []  # frames, and which of them are valid
+        self._held: list[tuple[Array, NDArray[np.bool_]]] = []  # frames, and which of them are valid
         self._n_received = self._n_returned = 0
         self._begun, self._next = False, WINDOW
         self._new: list[NDArray[np.int64]] = []  # bad pixels that no block has reported yet
@@ -135,7 +135,7 @@ class Screen:
         pixels = {r: np.sort(self.partition.pixels[np.concatenate([_NO_PIXELS, *x])]) for r, x in self._bad.items()}
         return LeftOut(pixels, frames | {"dark": dark, "displaced": displaced}, moved)
 
-    def push(self, frames: NDArray[Any], *, first: int | None = None, valid: ArrayLike | None = None) -> list[Screened]:
+    def push(self, frames: Array, *, first: int | None = None, valid: ArrayLike | None = None) -> list[Screened]:
         """Take the next frames, and return those that are ready to be correlated.
 
         Parameters
@@ -180,7 +180,7 @@ class Screen:
         self._refuse_overflow()
         return list(self._ready(self._n_received))
 
-    def _hold(self, block: NDArray[Any], keep: NDArray[np.bool_]) -> None:
+    def _hold(self, block: Array, keep: NDArray[np.bool_]) -> None:
         if len(block) == 0:
             return
         self._held.append((block, keep))
@@ -227,7 +227,7 @@ class Screen:
                 "range or have counts that speckle cannot give: are gaps and bad pixels of the detector masked?"
             )
 
-    def _add(self, block: NDArray[Any], keep: NDArray[np.bool_], column: NDArray[Any], step: int) -> None:
+    def _add(self, block: Array, keep: NDArray[np.bool_], column: Array, step: int) -> None:
         """Add sums over frames, without the frames that are left out."""
         which = _is_summed(len(block), step)
         if not keep.all():
@@ -235,10 +235,10 @@ class Screen:
         self._pixels.total += column
         self._pixels.n_seen += int((which & keep).sum())
 
-    def _limits(self) -> NDArray[np.float64]:
+    def _limits(self) -> Floats:
         return np.minimum(self._pixels.limits(), np.nextafter(self._top, 0))
 
-    def _catch(self, block: NDArray[Any], keep: NDArray[np.bool_], counts: NDArray, over: NDArray[np.bool_]) -> int:
+    def _catch(self, block: Array, keep: NDArray[np.bool_], counts: Floats, over: NDArray[np.bool_]) -> int:
         """Find counts above the limits of their sub-bins: bad pixels, or overflowing frames. Return the bad pixels."""
         edges = self.partition.static_edges
         frame, pixel = [_NO_PIXELS], [_NO_PIXELS]
@@ -303,7 +303,7 @@ class Screen:
 
 def _kernel(number: Any) -> Callable[..., None]:
     @nb.njit(nogil=True, fastmath=True, cache=True)
-    def add(block, edges, limit, step, counts, over, column):
+    def add(block: Array, edges: Array, limit: Array, step: int, counts: Array, over: Array, column: Array) -> None:
         n_frames, n_pixels = block.shape
         whole = n_frames - n_frames % 4
         for b in range(0, whole, 4):  # four at once, to spread the cost of incomplete vectors
@@ -340,8 +340,8 @@ _sum_short, _sum = _kernel(np.uint32), _kernel(np.float64)
 
 
 def _add_block(
-    block: NDArray[Any], edges: NDArray[np.int64], limit: NDArray[np.float64], step: int = 0
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[Any]]:
+    block: Array, edges: NDArray[np.int64], limit: Floats, step: int = 0
+) -> tuple[Floats, NDArray[np.bool_], Array]:
     """Return sums over sub-bins, (b, n_sub), whether a pixel of theirs is above `limit`, and sums over frames.
 
     The last, (n_pixels,), are over the frames that `_is_summed` marks for this step.
@@ -358,4 +358,4 @@ def _add_block(
 def _is_summed(n_frames: int, step: int) -> NDArray[np.bool_]:
     """Return which frames of a block `_add_block` sums over: all, or every `step`-th group of four."""
     group = np.arange(n_frames) // 4
-    return (group % step == 0) & ((step == 1) | (group < n_frames // 4))
+    return np.asarray((group % step == 0) & ((step == 1) | (group < n_frames // 4)))

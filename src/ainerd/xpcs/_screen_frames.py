@@ -11,7 +11,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.xpcs._partition import Partition
+from ainerd.xpcs._partition import Array, Floats, Partition
 
 # states of a frame; DISPLACED and the two numbers after it are results of the three windows
 INVALID, GOOD, NO_LIGHT, DISPLACED, ACCEPTED = -1, 0, 1, 2, 10
@@ -46,7 +46,7 @@ class FrameScreen:
         self._since = 0  # first frame of the reference pattern
         self._at, self._latest = 0, -LAG  # next frame, and the last one found displaced
 
-    def begin(self, counts: NDArray[np.float64], contrast: float) -> None:
+    def begin(self, counts: Floats, contrast: float) -> None:
         """Take the reference pattern from the first frames: sums over sub-bins, (b, n_sub)."""
         total = counts.sum(1)
         lit = total > DARK * np.quantile(total, 0.9) if len(total) else np.zeros(0, bool)
@@ -62,7 +62,7 @@ class FrameScreen:
         self._sure = SURE * (1 + 15 / np.sqrt(self._size.sum())) ** 2 if big_enough else np.inf
         self._dark = DARK if self._size.sum() >= LAG else 0.0
 
-    def add(self, counts: NDArray[np.float64], valid: NDArray[np.bool_]) -> None:
+    def add(self, counts: Floats, valid: NDArray[np.bool_]) -> None:
         """Classify the next frames by the sums over their sub-bins, (b, n_sub)."""
         total = counts.sum(1)[valid]
         if self._at and total.size and np.quantile(total, 0.9) * self._dark > max(self._usual, LIT):
@@ -87,7 +87,7 @@ class FrameScreen:
 
     def good(self, first: int, last: int) -> NDArray[np.bool_]:
         """Return whether each of frames first to last - 1 can be used."""
-        return self._state[first:last] == GOOD
+        return np.asarray(self._state[first:last] == GOOD)
 
     def bad(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Return frames that are dark, frames that are displaced, and those from which on a new pattern is accepted."""
@@ -99,7 +99,7 @@ class FrameScreen:
         )
 
 
-def _orthonormal(functions: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
+def _orthonormal(functions: Floats, share: Floats) -> Floats:
     """Make the functions orthonormal to each other and to a constant under `share`; 0 where nothing is left."""
     out = [np.ones(len(share))]
     for f in functions:
@@ -112,7 +112,7 @@ def _orthonormal(functions: NDArray[np.float64], share: NDArray[np.float64]) -> 
 
 
 @nb.njit(nogil=True, cache=True)
-def _project(counts, basis, moments):
+def _project(counts: Floats, basis: Floats, moments: Floats) -> None:
     for t in range(counts.shape[0]):
         for j in range(counts.shape[1]):
             moments[t, 5] += counts[t, j]
@@ -121,7 +121,10 @@ def _project(counts, basis, moments):
 
 
 @nb.njit(nogil=True, cache=True)
-def _judge(moments, state, origin, first, last, pattern, speckle, excess, sure, dark, numbers):
+def _judge(
+    moments: Floats, state: Array, origin: int, first: int, last: int, pattern: Floats, speckle: Floats,
+    excess: Floats, sure: float, dark: float, numbers: Floats,
+) -> None:  # fmt: skip
     base = np.empty(5)
     mean = np.empty(5)
     away = np.empty(5)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaincinv
 
-from ainerd.xpcs._partition import Partition
+from ainerd.xpcs._partition import Array, Floats, Partition
 
 CHANCE = 1e-6  # of calling one good pixel of a run bad because of a single count
 CHANCE_OF_MEANS = 1e-4  # of calling one good pixel bad because of its mean, in one look; an upper bound
@@ -26,7 +26,7 @@ LEAST = 20.0  # counts for each parameter of the profile
 SPREAD = 0.02  # relative variance of pixels allowed on any detector
 
 
-_BASES: WeakKeyDictionary[Partition, NDArray[np.float64]] = WeakKeyDictionary()  # a partition serves many runs
+_BASES: WeakKeyDictionary[Partition, Floats] = WeakKeyDictionary()  # a partition serves many runs
 
 
 class PixelScreen:
@@ -47,7 +47,7 @@ class PixelScreen:
         self._mean = np.zeros(len(self.size))
         self._n_fit = np.ones(len(self.size), np.int64)
 
-    def without_bad(self, counts: NDArray[np.float64], block: NDArray) -> NDArray[np.float64]:
+    def without_bad(self, counts: Floats, block: Array) -> Floats:
         """Return sums over sub-bins, (b, n_sub), without the counts of the bad pixels of the block."""
         bad = np.flatnonzero(~self.good)
         if bad.size:
@@ -55,12 +55,12 @@ class PixelScreen:
             np.subtract.at(counts.T, self.sub[bad], block[:, bad].T)
         return counts
 
-    def brightness(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    def brightness(self, counts: Floats) -> Floats:
         """Return the brightness of frames relative to the mean frame, (b,): the median over sub-bins, or 1."""
         seen = self._mean > 0
         return np.median(counts[:, seen] / self._mean[seen], 1) if seen.any() else np.ones(len(counts))
 
-    def contrast(self, block: NDArray, counts: NDArray[np.float64]) -> float:
+    def contrast(self, block: Array, counts: Floats) -> float:
         """Return an upper limit of the speckle contrast in single frames, (b, n_pixels)."""
         block, counts = block[::4], counts[::4]
         x = block[:, self.good].astype(np.float32)
@@ -70,7 +70,7 @@ class PixelScreen:
             return 1.0
         return float(np.clip((pairs + 3 * np.sqrt(2 * max(pairs, 0) + 4)) / alone - 1, 0, 1))
 
-    def limits(self) -> NDArray[np.float64]:
+    def limits(self) -> Floats:
         """Return the counts above which a pixel of each sub-bin is impossible, (n_sub,)."""
         mu, n_fit = self._mu, self._n_fit
         n_good = np.bincount(self.sub, self.good, len(self.size))
@@ -80,7 +80,7 @@ class PixelScreen:
         equal = 1 / (1 / np.maximum(n_good, 1) + 1 / seen) / n_fit
         mean = np.minimum(mean * equal / gammaincinv(equal, CHANCE), 1e12)
         frames = max(self._n_frames or 100_000, 2 * self.n_seen)
-        return np.log(len(self.good) * frames / CHANCE) / np.log1p(1 / mean)
+        return np.asarray(np.log(len(self.good) * frames / CHANCE) / np.log1p(1 / mean))
 
     def judge(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the positions of good pixels that turn out hot, and of those that turn out dead."""
@@ -107,7 +107,7 @@ class PixelScreen:
         dead = use & (counts == 0) & (np.log1p(spread * low) / spread > level)
         return np.flatnonzero(hot), np.flatnonzero(dead)
 
-    def _spread(self, use: NDArray[np.bool_], mu: NDArray, fitted: NDArray) -> float:
+    def _spread(self, use: NDArray[np.bool_], mu: Floats, fitted: Floats) -> float:
         """Return an upper limit of the relative variance of pixel means, in the bin where it is largest; at most 1."""
         away, noise, roi = self.total[use] / mu[use] - 1, 1 / mu[use], self._roi[use]
         v = max((away**2).mean() - noise.mean(), 0) / max(1 - fitted[use].mean(), 0.1)
@@ -128,17 +128,17 @@ class PixelScreen:
         self._mu = _fit(self._edges, self._basis, counts, self.good, self._n_fit, self._coefficient)
 
 
-def _highest(mu: NDArray[np.float64], spread: float, level: float) -> NDArray[np.float64]:
+def _highest(mu: Floats, spread: float, level: float) -> Floats:
     """Return the counts that a pixel of mean `mu` exceeds with probability below exp(-level): Chernoff's bound."""
     x = np.sqrt(spread)
     # u from 0 to the pole of the generating function of Poisson((1 - x) mu) + geometric(x mu)
     u = (1 - np.geomspace(1e-4, 0.999, 48)) / (x * mu[:, None])
     z = (1 - x) * mu[:, None] * u - np.log1p(-x * mu[:, None] * u)
-    return ((level + z) / np.log1p(u)).min(1)
+    return np.asarray(((level + z) / np.log1p(u)).min(1))
 
 
 @nb.njit(nogil=True, cache=True)
-def _quadratics(edges, rows, columns):
+def _quadratics(edges: Array, rows: Floats, columns: Floats) -> Floats:
     """Return 1, x, y, x², y², xy of each sub-bin's pixels, made orthonormal over them, (6, n_pixels)."""
     out = np.zeros((6, rows.size))
     for j in range(edges.size - 1):
@@ -160,7 +160,7 @@ def _quadratics(edges, rows, columns):
 
 
 @nb.njit(nogil=True, cache=True)
-def _fit(edges, basis, counts, good, n_fit, coefficient):
+def _fit(edges: Array, basis: Floats, counts: Floats, good: Array, n_fit: Array, coefficient: Floats) -> Floats:
     """Fit mean counts by Fisher scoring of a gamma model with a logarithmic link, outliers cut at eight times the mean.
 
     `coefficient`, (n_sub, 6), are the start values, overwritten by the result; the first is relative to the mean.

@@ -23,11 +23,11 @@ from ainerd.xpcs._counts import (
     ratio,
     scales,
 )
-from ainerd.xpcs._partition import Normalization, Partition, Precision, check_choice
+from ainerd.xpcs._partition import Array, Floats, Normalization, Partition, Precision, check_choice
 
 Reduction = Literal["area", "gaussian", "decimate"]
 # (indptr, rows, weights): frame b is added to rows[indptr[b]:indptr[b + 1]], with these weights
-Columns = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+Columns = tuple[NDArray[np.int64], NDArray[np.int64], Floats]
 ROWS, OPEN_ROWS = 2, 4  # rows for each row of the map, in an announced and in an open-ended run
 
 
@@ -251,7 +251,7 @@ class TwoTimeReducer:
         """R, (size, n_pushed), which reduces the frames so far to the rows of the map."""
         return self._rows.operators(self.n_pushed)[1]
 
-    def push(self, frames: NDArray, *, first: int | None = None, valid: ArrayLike | None = None) -> None:
+    def push(self, frames: Array, *, first: int | None = None, valid: ArrayLike | None = None) -> None:
         """Add the next frames.
 
         Parameters
@@ -356,7 +356,7 @@ class TwoTimeReducer:
         self.n_pushed = end
         return begin
 
-    def maps(self, *, partial: bool = False) -> NDArray:
+    def maps(self, *, partial: bool = False) -> Array:
         """Return the two-time correlation maps, (n_roi, size, size), baseline 1.
 
         Rows without a valid frame are NaN, and so are bins whose pixels are all left out.
@@ -412,7 +412,7 @@ class TwoTimeReducer:
 
 
 def two_time(
-    frames: NDArray,
+    frames: Array,
     partition: Partition,
     *,
     size: int | None = None,
@@ -420,7 +420,7 @@ def two_time(
     normalization: Normalization = "smoothed",
     valid: ArrayLike | None = None,
     dtype: Precision = "float32",
-) -> NDArray:
+) -> Array:
     """Return the two-time correlation C2(t1, t2) of each bin, (n_roi, T, T), or (n_roi, size, size) by the area mean.
 
     The baseline is 1; rows and columns of frames that are not valid are NaN. `frames` are counts, (T, ny, nx) or
@@ -455,7 +455,7 @@ def two_time(
     return out
 
 
-def g2_from_two_time(c2: ArrayLike) -> NDArray[np.float64]:
+def g2_from_two_time(c2: ArrayLike) -> Floats:
     """Return g2 by lag: the mean along the diagonals of maps (n_roi, n, n) or (n, n), ignoring NaN.
 
     Returns
@@ -467,7 +467,7 @@ def g2_from_two_time(c2: ArrayLike) -> NDArray[np.float64]:
     return g2_by_age(c2, 1)[1][..., 0, :]
 
 
-def g2_by_age(c2: ArrayLike, n_ages: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def g2_by_age(c2: ArrayLike, n_ages: int) -> tuple[Floats, Floats]:
     """Return g2 by age and lag: cuts across the diagonal of a map.
 
     Parameters

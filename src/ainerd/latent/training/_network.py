@@ -42,7 +42,8 @@ class Residual(nn.Module):
         nn.init.zeros_(self.down.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.down(nn.functional.silu(self.up(self.norm(x))))
+        more: Tensor = self.down(nn.functional.silu(self.up(self.norm(x))))
+        return x + more
 
 
 def tower(n_in: int, width: int, depth: int, n_out: int) -> nn.Sequential:
@@ -74,7 +75,8 @@ class Network(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """Return coefficients of the basis, in units of their spread."""
-        return self.decoder(z).float() + self.linear(z).float()
+        coefficients: Tensor = self.decoder(z).float() + self.linear(z).float()
+        return coefficients
 
     def exported(self) -> dict[str, Singles]:
         """Return tensors for `LearnedEncoder`, the whitening folded into the layer before it."""
@@ -234,7 +236,7 @@ def train(
     torch.set_num_threads(threads or before)
     for step, (loss, watched) in enumerate(losses(start), start + 1):
         parts["optimizer"].zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parts["network"].parameters(), clip)
         parts["optimizer"].step()
         parts["schedule"].step()

@@ -145,13 +145,15 @@ class RunNetwork(nn.Module):
 
     def encode(self, features: Tensor) -> Tensor:
         """Return learned columns (…, 48) of features (…, f)."""
-        return self.map((features - self.mean) / self.spread)
+        columns: Tensor = self.map((features - self.mean) / self.spread)
+        return columns
 
     def points(self, z: Tensor, operators: Tensor) -> Tensor:
         """Return points (n, 16) of learned columns (n, k, 48), with operators of azimuth (n, 5, k)."""
         of_ring = operators @ self.bin(z)
         power = of_ring[:, 1:].square().unflatten(1, (-1, 2)).sum(2)
-        return self.point(torch.cat([of_ring[:, 0], (power + 1e-6).sqrt().flatten(1)], 1))
+        points: Tensor = self.point(torch.cat([of_ring[:, 0], (power + 1e-6).sqrt().flatten(1)], 1))
+        return points
 
     def exported(self) -> dict[str, NDArray[np.float32]]:
         """Return tensors for `RunEncoder`, the units of the features folded into the first layer."""

@@ -223,7 +223,7 @@ def speckled(shape: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np
     field *= np.arange(2 * SIZE) < areas[:, None, None]
     realised = field @ field.swapaxes(1, 2)
     level = shape.diagonal(0, 1, 2).mean(1) / np.maximum(realised.diagonal(0, 1, 2).mean(1), 1e-3)
-    return level[:, None, None] * realised
+    return np.asarray(level[:, None, None] * realised)
 
 
 def _drift(maps: NDArray[np.float32], rng: np.random.Generator) -> None:
@@ -353,7 +353,7 @@ def _smooth(maps: Maps, sd: float, rng: np.random.Generator) -> Maps:
     """Add noise that is alike over one to eight cells."""
     noise, width = _normal(maps, (SIZE, SIZE), rng), np.exp(rng.uniform(np.log(0.5), np.log(8)))
     noise = _symmetric(gaussian_filter(noise, (0, width, width)))
-    return maps + np.float32(sd * 0.6) * noise / np.maximum(noise.std(), np.float32(1e-6))
+    return np.asarray(maps + np.float32(sd * 0.6) * noise / np.maximum(noise.std(), np.float32(1e-6)))
 
 
 def _stripe(maps: Maps, sd: float, rng: np.random.Generator) -> Maps:

@@ -60,8 +60,10 @@ def _analyze_frames(
 
     from ainerd.documents import FrameError, Whole
     from ainerd.technique import AnalysisError, RunInfo
-    from ainerd.techniques.rheo_xpcs import RheoXPCS, draw_exposure, find_movie, new_figure, sentences
-    from ainerd.techniques.rheo_xpcs.panels import bin_cells
+    from ainerd.techniques.rheo_xpcs._drawing import draw_exposure, new_figure
+    from ainerd.techniques.rheo_xpcs._files import find_movie
+    from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
+    from ainerd.techniques.rheo_xpcs.panels import bin_cells, sentences
 
     movie = find_movie(file, dataset)
     n_frames, shape, partition = movie.n_frames, movie.shape, _partition(roi)
@@ -112,7 +114,8 @@ def _partition(roi: Path) -> "Partition":
     import numpy as np
 
     from ainerd.config import read_section
-    from ainerd.techniques.rheo_xpcs import PartitionSettings, build_partition
+    from ainerd.techniques.rheo_xpcs._bins import build_partition
+    from ainerd.techniques.rheo_xpcs._settings import PartitionSettings
     from ainerd.xpcs import Partition
 
     if not roi.is_file():
@@ -135,7 +138,8 @@ def _analyze_curves(file: Path, frame_time_s: float | None, out: Path) -> "Pages
     import numpy as np
     from rich.table import Table
 
-    from ainerd.techniques.rheo_xpcs import new_figure, read_curves
+    from ainerd.techniques.rheo_xpcs._drawing import new_figure
+    from ainerd.techniques.rheo_xpcs._files import read_curves
     from ainerd.xpcs import fit_kww
 
     curves = read_curves(file, frame_time_s=frame_time_s)

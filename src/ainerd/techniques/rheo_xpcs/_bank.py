@@ -224,7 +224,7 @@ def _noise_of_few(clean: Singles, n_pixels: int, photons: float, rng: np.random.
     values, vectors = np.linalg.eigh(clean + np.eye(SIZE, dtype=np.float32) * shot)
     root = vectors * np.sqrt(np.maximum(values, 0))[:, None]
     pixels = root @ rng.standard_normal((len(clean), SIZE, n_pixels), dtype=np.float32)
-    return 1 + pixels @ pixels.swapaxes(1, 2) / n_pixels - np.eye(SIZE, dtype=np.float32) * shot
+    return np.asarray(1 + pixels @ pixels.swapaxes(1, 2) / n_pixels - np.eye(SIZE, dtype=np.float32) * shot)
 
 
 def add_systematics(

@@ -212,7 +212,7 @@ def _dark_between(lit: NDArray[np.int64]) -> NDArray[np.bool_]:
         [lit[max(0, i - 60) : i].max(initial=0), lit[i + 1 : i + 61].max(initial=0)] if n == 0 else [0, 0]
         for i, n in enumerate(lit)
     ]
-    return np.min(sides, axis=1) >= 20
+    return np.asarray(np.min(sides, axis=1) >= 20)
 
 
 def _shape(name: str) -> tuple[int, int] | None:

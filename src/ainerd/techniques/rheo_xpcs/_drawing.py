@@ -38,7 +38,7 @@ def montage(maps: NDArray[Any]) -> NDArray[np.uint8]:
     """Join maps to one grey picture: percentiles 1 and 99.5 are black and white, the gaps are black."""
     low, high = np.nanpercentile(maps, LIMITS)
     shades = 255 * (side_by_side(maps) - low) / max(high - low, 1e-12)
-    return np.nan_to_num(shades).clip(0, 255).astype(np.uint8)
+    return np.asarray(np.nan_to_num(shades).clip(0, 255), dtype=np.uint8)
 
 
 def highest(images: Iterable[NDArray[Any]]) -> float:

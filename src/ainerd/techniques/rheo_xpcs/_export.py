@@ -34,7 +34,7 @@ def resampled(values: NDArray[Any], centres: NDArray[np.float64], n: int) -> NDA
     edges = np.append(np.arange(centres.size) * step, 2 * centres[-1] - (centres.size - 1) * step)
     until = np.append(0.0, np.cumsum(values * np.diff(edges)))
     parts = np.linspace(0.0, edges[-1], n + 1)
-    return np.diff(np.interp(parts, edges, until)) / np.diff(parts)
+    return np.asarray(np.diff(np.interp(parts, edges, until)) / np.diff(parts))
 
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -91,7 +91,7 @@ class Exposure(RunAnalysis):
             return None
         valid = np.isfinite(maps)
         with np.errstate(invalid="ignore"):
-            return np.where(valid, maps, 0).sum(0) / valid.sum(0)
+            return np.asarray(np.where(valid, maps, 0).sum(0) / valid.sum(0))
 
     def _prepare(self, share: float) -> None:
         """Calibrate for the expected statistics of the run; this takes seconds, and frames still arrive."""
@@ -178,7 +178,7 @@ class Exposure(RunAnalysis):
             valid[frames[frames < n]] = 0
         partition = self._technique.partition
         counts = per_bin((valid @ sums.counts[:n])[None], partition)[0]
-        return counts / np.maximum(per_bin(sums.pixels[-1:], partition)[0], 1)
+        return np.asarray(counts / np.maximum(per_bin(sums.pixels[-1:], partition)[0], 1))
 
     def _speckle_px(self) -> float:
         """Return the number of pixels that see the same speckle, from the frames so far."""

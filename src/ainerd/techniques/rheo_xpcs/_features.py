@@ -65,7 +65,7 @@ class Ring:
     @property
     def weights(self) -> Floats:
         """Share of each bin in the pixels, (n,)."""
-        return self.pixels / self.pixels.sum()
+        return np.asarray(self.pixels / self.pixels.sum())
 
 
 def rings(partition: Partition) -> list[Ring]:
@@ -131,7 +131,7 @@ class Sectors:
     @property
     def share(self) -> Floats:
         """Share of the ring's pixels in each sector."""
-        return self.n_pixels / self.n_pixels.sum()
+        return np.asarray(self.n_pixels / self.n_pixels.sum())
 
     @property
     def are_even(self) -> bool:
@@ -223,7 +223,8 @@ def run_features(
     pixels = np.broadcast_to(np.asarray(n_pixels, dtype=float), len(maps))
     sectors = sectors_of(pixels, phi_deg, by_azimuth)
     mean = block_mean(np.average(maps, axis=0, weights=pixels)[None].astype(np.float32))
-    return features(encoder, mean, block_mean(sectors.average(maps))[None], sectors, photons=n_frames * counts)[0]
+    of_sectors = block_mean(sectors.average(maps))[None]
+    return np.asarray(features(encoder, mean, of_sectors, sectors, photons=n_frames * counts)[0])
 
 
 def sectors_of(n_pixels: ArrayLike, phi_deg: ArrayLike | None, by_azimuth: bool) -> Sectors:

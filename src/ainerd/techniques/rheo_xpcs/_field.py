@@ -24,7 +24,7 @@ def q_of_pixels(shape: tuple[int, int], instrument: Mapping[str, Any]) -> NDArra
     rows = (np.arange(shape[0]) + 0.5 - row)[:, None]
     columns = (np.arange(shape[1]) + 0.5 - column)[None, :]
     angle = np.arctan(np.hypot(rows, columns) * pixel / distance)
-    return 4 * np.pi * energy / HC_KEV_NM * np.sin(angle / 2)
+    return np.asarray(4 * np.pi * energy / HC_KEV_NM * np.sin(angle / 2))
 
 
 def rings(q: NDArray[np.float64], bad: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:

@@ -94,7 +94,7 @@ class Picture:
 
     def _over_rings(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Sum values over the pixels of each ring."""
-        return _sums(self._ring, values, np.zeros((4, self._field.q.size + 1))).sum(axis=0)[1:]
+        return np.asarray(_sums(self._ring, values, np.zeros((4, self._field.q.size + 1))).sum(axis=0)[1:])
 
     def finish(
         self, counts: NDArray[Any], n_pixels: ArrayLike, frame_time_s: float, bad: ArrayLike = ()
@@ -191,7 +191,7 @@ def hot(counts: NDArray[np.float64], bad: NDArray[np.bool_]) -> NDArray[np.bool_
     """
     good = uniform_filter((~bad).reshape(counts.shape).astype(float), SURROUND, mode="constant") * SURROUND**2
     around = uniform_filter(counts, SURROUND, mode="constant") * SURROUND**2 - counts
-    return (good > 8.5) & (counts > HOT * around / np.maximum(good - 1, 1) + HOT_COUNTS)
+    return np.asarray((good > 8.5) & (counts > HOT * around / np.maximum(good - 1, 1) + HOT_COUNTS))
 
 
 def binning(shape: tuple[int, int]) -> int:
@@ -209,11 +209,13 @@ def binned(image: NDArray[np.float64], factor: int) -> NDArray[np.float32]:
     cells = padded.reshape(padded.shape[0] // factor, factor, padded.shape[1] // factor, factor)
     valid = ~np.isnan(cells)
     with np.errstate(invalid="ignore"):
-        return (np.where(valid, cells, 0.0).sum((1, 3)) / valid.sum((1, 3))).astype(np.float32)
+        return np.asarray(np.where(valid, cells, 0.0).sum((1, 3)) / valid.sum((1, 3)), dtype=np.float32)
 
 
 @nb.njit(nogil=True, cache=True)
-def _add(frame, weight, top, total, bad):  # pragma: no cover - compiled
+def _add(  # pragma: no cover - compiled
+    frame: NDArray[Any], weight: np.float32, top: float, total: NDArray[np.float32], bad: NDArray[np.bool_]
+) -> None:
     for p in range(frame.size):  # without a branch, so that it vectorises
         v = np.float64(frame[p])
         fits = (v >= 0) & (v < top)  # NaN does not
@@ -222,7 +224,9 @@ def _add(frame, weight, top, total, bad):  # pragma: no cover - compiled
 
 
 @nb.njit(nogil=True, cache=True)
-def _sums(ring, values, lanes):  # pragma: no cover - compiled
+def _sums(  # pragma: no cover - compiled
+    ring: NDArray[np.int32], values: NDArray[np.floating[Any]], lanes: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Add each value to one of four sums of its ring: neighbours share a ring, and would wait for one sum."""
     for p in range(0, ring.size - 3, 4):
         lanes[0, ring[p] + 1] += values[p]

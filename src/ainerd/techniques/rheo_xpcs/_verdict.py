@@ -108,7 +108,7 @@ def add_noise(maps: Singles, sectors: Sectors, given: Mapping[str, Any]) -> Sing
     rng = np.random.default_rng(0)  # the same each time
     shot = np.eye(SIZE, dtype=np.float32) * np.float32(SIZE / given["photons"])
     clean = nearest_covariances(maps - 1 + shot) - shot
-    return noised(clean[None], pixels, given["photons"], rng)[0]
+    return np.asarray(noised(clean[None], pixels, given["photons"], rng)[0])
 
 
 @one_thread
@@ -279,7 +279,7 @@ def _features_of(technique: "RheoXPCS", maps: Singles, ring: Ring, given: Mappin
     own, calibrated = (sectors_of(n, given["phi_deg"], given["by_azimuth"]) for n in (ring.pixels, given["n_pixels"]))
     of_sectors = add_noise(own.average(maps), own, given)
     mean = np.tensordot(calibrated.share, of_sectors, 1)[None].astype(np.float32)
-    return features(technique.encoder, mean, of_sectors[None], calibrated, photons=given["photons"])[0]
+    return np.asarray(features(technique.encoder, mean, of_sectors[None], calibrated, photons=given["photons"])[0])
 
 
 def filled(maps: Singles) -> Singles | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ainerd.latent import Encoder
     from ainerd.results import ResultStore
-    from ainerd.techniques.rheo_xpcs import Clean
+    from ainerd.techniques.rheo_xpcs._clean import Clean
 
     Maps = NDArray[np.float32]
 
@@ -43,7 +43,7 @@ def encode(
     from rich.table import Table
 
     from ainerd.latent import Encoder, from_unit
-    from ainerd.techniques.rheo_xpcs import draw_map, new_figure
+    from ainerd.techniques.rheo_xpcs._drawing import draw_map, new_figure
 
     c2 = read_npy(file)
     if c2.shape != (256, 256) or c2.dtype.kind not in "fiu":
@@ -142,8 +142,8 @@ def calibrate(
     `rheo_xpcs.bank`; one that runs keeps its own.
     """
     from ainerd.latent import Encoder
-    from ainerd.techniques.rheo_xpcs import Bank, simulated_exposures, write_bank
-    from ainerd.techniques.rheo_xpcs._clean import FEWEST_SIMULATED
+    from ainerd.techniques.rheo_xpcs._bank import Bank, write_bank
+    from ainerd.techniques.rheo_xpcs._clean import FEWEST_SIMULATED, simulated_exposures
 
     if out.suffix != ".safetensors":
         raise ValueError(f"{out}: a bank is a .safetensors file")
@@ -210,7 +210,8 @@ def pca(
 ) -> None:
     """Fit the principal components, and freeze the bank that novelty is calibrated on."""
     from ainerd.latent.training import train_pca
-    from ainerd.techniques.rheo_xpcs import simulated_exposures, write_bank
+    from ainerd.techniques.rheo_xpcs._bank import write_bank
+    from ainerd.techniques.rheo_xpcs._clean import simulated_exposures
 
     with bars() as progress:
         advance = partial(progress.advance, progress.add_task("simulating", total=exposures + bank))
@@ -279,8 +280,9 @@ def nights(
     """
     import numpy as np
 
-    from ainerd.techniques.rheo_xpcs import RheoXPCS, simulated_exposures, views
-    from ainerd.techniques.rheo_xpcs._calibration import write_null
+    from ainerd.techniques.rheo_xpcs._calibration import views, write_null
+    from ainerd.techniques.rheo_xpcs._clean import simulated_exposures
+    from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
     from ainerd.xpcs import Partition
 
     one = np.ones((8, 8), np.int32)

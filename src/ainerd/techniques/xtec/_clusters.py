@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -46,7 +47,7 @@ class Mixture:
 
     def bic(self, n: int) -> float:
         """Return the Bayesian information criterion for `n` trajectories."""
-        return (self.k * (2 * self.means.shape[1] + 1) - 1) * np.log(n) - 2 * n * self.score
+        return float((self.k * (2 * self.means.shape[1] + 1) - 1) * np.log(n) - 2 * n * self.score)
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Clusters:
     significant: NDArray[np.bool_]
     starts: float
     halves: float
-    tried: dict[str, NDArray]
+    tried: dict[str, NDArray[Any]]
 
     @property
     def stable(self) -> bool:
@@ -123,7 +124,7 @@ def _is_repeated(x: Singles, mixture: Mixture, labels: NDArray[np.int64], smooth
         means = [averages(x[:, this::2], by, mixture.k)[0] for by in (labels, chosen)]
         mean, again = (m - m.mean(axis=1, keepdims=True) for m in means)
         alike.append(np.sum(mean * again, axis=1) > REPEATED * np.sum(mean**2, axis=1))
-    return np.logical_and(*alike)
+    return np.asarray(np.logical_and(*alike))
 
 
 def _tried(x: Singles, k: int, seed: int) -> tuple[int, float, float]:
@@ -206,7 +207,7 @@ def _step(x: Singles, mixture: Mixture, floor: float, smooth: Smooth | None) -> 
     return Mixture(size / size.sum(), means, variances, total / len(x))
 
 
-def _expected(x: Singles, mixture: Mixture, dtype: DTypeLike = np.float32) -> Iterator[tuple[slice, NDArray, float]]:
+def _expected(x: Singles, mixture: Mixture, dtype: DTypeLike = np.float32) -> Iterator[tuple[slice, Singles, float]]:
     """Yield each block of trajectories, its responsibilities (k, b), and its log-likelihood."""
     inverse = 1 / mixture.variances
     a, b = (0.5 * inverse).astype(dtype), (mixture.means * inverse).astype(dtype)
@@ -251,11 +252,11 @@ def smoothing(
         place = place.ravel()
     near = _near(points, REACH * length)
 
-    def summed(share: NDArray) -> NDArray:
+    def summed(share: Singles) -> Singles:
         """Sum over the neighbours of each pixel."""
         of_places = share if place is None else np.bincount(place, share)
         of_places = of_places + near @ of_places + near.T @ of_places
-        return of_places if place is None else of_places[place]
+        return np.asarray(of_places if place is None else of_places[place])
 
     size = summed(np.ones(n, np.float32))
 

@@ -90,7 +90,7 @@ def _peaks(image: NDArray[np.float64]) -> NDArray[np.float64]:
     windows = _windows(image, at - REACH)
     counts = np.maximum(windows - np.median(windows, axis=1, keepdims=True), 0).sum(axis=1)
     at = at[image[tuple(at.T)] <= 0.6 * counts]
-    return at[np.argsort(-smooth[tuple(at.T)], kind="stable")[:PEAKS]].astype(float)
+    return np.asarray(at[np.argsort(-smooth[tuple(at.T)], kind="stable")[:PEAKS]], dtype=float)
 
 
 def _centred(image: NDArray[np.float64], at: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -110,4 +110,4 @@ def _centred(image: NDArray[np.float64], at: NDArray[np.float64]) -> tuple[NDArr
 
 def _windows(image: NDArray[np.float64], corner: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the pixels of windows at corners (n, 2), (n, WIDE²)."""
-    return sliding_window_view(image, (WIDE, WIDE))[tuple(corner.T)].reshape(len(corner), WIDE**2)
+    return np.asarray(sliding_window_view(image, (WIDE, WIDE))[tuple(corner.T)].reshape(len(corner), WIDE**2))

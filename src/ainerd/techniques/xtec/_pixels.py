@@ -121,7 +121,7 @@ def rescale(trajectories: Singles, how: str = "mean") -> Singles:
 
 def patches(keep: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the patch of each kept pixel, from 0: patches are connected, also along diagonals."""
-    return ndimage.label(keep, np.ones((3, 3)))[0][keep].astype(np.int64) - 1
+    return np.asarray(ndimage.label(keep, np.ones((3, 3)))[0][keep] - 1, dtype=np.int64)
 
 
 def averages(x: Singles, group: NDArray[np.int64], n: int, power: int = 1) -> tuple[Floats, NDArray[np.int64]]:

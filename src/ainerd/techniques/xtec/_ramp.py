@@ -55,7 +55,7 @@ class Ramp(RunAnalysis):
         if not self.pixels.size:
             raise AnalysisError("xtec.mask leaves no pixel")
         self._dark = 0.0 if dark is None else dark.ravel()[self.pixels]
-        self._frames: list[NDArray] = []
+        self._frames: list[NDArray[Any]] = []
         self._memory = self._settings.memory_gb * 1e9  # bytes that are left
         self._runs: list[tuple[RunInfo, int]] = [(run, 0)]  # and the number of its first frame
 
@@ -66,7 +66,7 @@ class Ramp(RunAnalysis):
             shapes = f"frames of {_by(run.frame_shape)} pixels in a series of {_by(self._shape)}"
             raise AnalysisError(f"{shapes}: the run is left out")
 
-    def push(self, block: NDArray) -> None:
+    def push(self, block: NDArray[Any]) -> None:
         """Take the next frames."""
         kept = allocate(block.shape, block.dtype, self._memory)
         kept[:] = block
@@ -136,7 +136,7 @@ class Ramp(RunAnalysis):
             changed = f"{settings.temperature!r} changed during a run"
             todo = "read it with each frame, or name the key in [detector] frame_time_s"
             raise AnalysisError(f"{changed}, and the detector does not say how fast it takes frames: {todo}")
-        return np.interp(began + (np.arange(once.size) + 0.5) * run.frame_time_s, time, value)
+        return np.asarray(np.interp(began + (np.arange(once.size) + 0.5) * run.frame_time_s, time, value))
 
     def _images(self, groups: list[Group], moves: Moves | None) -> Iterator[Floats]:
         """Yield counts at each temperature, without dark counts, for the mean exposure, (ny, nx).
@@ -161,7 +161,7 @@ def _by(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape))
 
 
-def allocate(shape: tuple[int, ...], dtype: DTypeLike, memory: float) -> NDArray:
+def allocate(shape: tuple[int, ...], dtype: DTypeLike, memory: float) -> NDArray[Any]:
     """Return an uninitialized array, in a temporary file if it is larger than `memory` bytes."""
     if math.prod(shape) * np.dtype(dtype).itemsize <= memory:
         return np.empty(shape, dtype)
@@ -247,7 +247,7 @@ def analyze(
     for number, s in enumerate(sorted(sorted(shared, key=lambda s: -s.evidence)[:MOST_NAMED], key=lambda s: s.at), 1):
         name = f"transition_{number}"
         summary |= {name: s.at, f"{name}_low": s.low, f"{name}_high": s.high}
-    arrays: dict[str, tuple[NDArray, tuple[str, ...]]] = {
+    arrays: dict[str, tuple[NDArray[Any], tuple[str, ...]]] = {
         "labels": (labels, ("row", "column")),
         "trajectories": (known.means.astype(np.float32), ("cluster", "step")),
         "trajectories_sd": (spread.astype(np.float32), ("cluster", "step")),
@@ -303,13 +303,13 @@ def _tables(
     level: float,
     posterior: Posteriors,
     shared: list[Transition],
-) -> dict[str, dict[str, NDArray]]:
+) -> dict[str, dict[str, NDArray[Any]]]:
     is_bragg = brightness > BRIGHT * level
     kinds = [posterior.evident & (posterior.order > 0.5), posterior.evident, ~clusters.significant, is_bragg]
     guess = np.select(kinds, ["order parameter", "critical scattering", "noise", "Bragg"], "background")
     at = [next((s.at for s in shared if i in s.clusters), np.nan) for i in range(len(n_pixels))]
     of_clusters = {"pixels": n_pixels, "counts": brightness, "guess": guess, "transition": np.array(at)}
-    tables: dict[str, dict[str, NDArray]] = {"cluster": of_clusters | {"evidence": posterior.evidence}}
+    tables: dict[str, dict[str, NDArray[Any]]] = {"cluster": of_clusters | {"evidence": posterior.evidence}}
     tables["tried"] = clusters.tried
     if shared:
         columns = {name: np.array([getattr(s, name) for s in shared]) for name in ("at", "low", "high", "evidence")}
@@ -338,4 +338,4 @@ def _embedding(t: Floats, means: Floats) -> Singles:
     """
     change = np.abs(np.diff(means, axis=1)).sum(axis=0) + 1e-9
     at = np.interp(QUANTILES, np.append(0, np.cumsum(change)) / change.sum(), t)
-    return (at / np.sqrt(at.size)).astype(np.float32)
+    return np.asarray(at / np.sqrt(at.size), dtype=np.float32)

@@ -196,9 +196,9 @@ class NextTemperature:
 
     def _free(self) -> NDArray[np.float64]:
         """Return the temperatures that are far enough from all measured ones."""
-        return self._steps[self._distance(self._steps) > 0.99 * np.ptp(self._within) / STEPS]
+        return np.asarray(self._steps[self._distance(self._steps) > 0.99 * np.ptp(self._within) / STEPS])
 
     def _distance(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         known = self._technique.known
         taken = np.append(self._at, [] if known is None else known.temperatures)
-        return np.abs(np.subtract.outer(x, taken)).min(axis=1, initial=np.inf)
+        return np.asarray(np.abs(np.subtract.outer(x, taken)).min(axis=1, initial=np.inf))

@@ -177,7 +177,7 @@ def _scaled(means: Floats, errors: Floats) -> tuple[Floats, Floats]:
     return y.T, np.hypot(NOISE, np.median(errors, axis=1) / span)
 
 
-def _evidence(x: Floats, y: Floats, noise: Floats) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+def _evidence(x: Floats, y: Floats, noise: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     """Return the log evidence (m, k), over the number of models, of models (m, n, p) for trajectories `y` (n, k).
 
     Also return heights (m, p, k), residual sums of squares (m, k), and the inverse (m, p, p) of the normal equations.
@@ -188,7 +188,7 @@ def _evidence(x: Floats, y: Floats, noise: Floats) -> tuple[NDArray, NDArray, ND
     prior = (NOISE / np.array(HEIGHTS[:p])) ** 2
     across = x.transpose(0, 2, 1)
     gram = across @ x + np.diag(prior)
-    inverse, right = np.linalg.inv(gram), across @ y
+    inverse, right = np.asarray(np.linalg.inv(gram), dtype=float), across @ y
     heights = inverse @ right
     left = np.maximum(np.sum(y**2, axis=0) - np.sum(heights * right, axis=1), 0) + 2 * noise**2
     occam = 0.5 * (np.linalg.slogdet(gram)[1] - np.log(prior).sum()) + np.log(len(x))

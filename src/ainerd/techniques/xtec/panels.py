@@ -39,7 +39,7 @@ def plot(result: Any, figure: Any) -> None:
 def image(result: Any) -> NDArray[np.uint8]:
     """Return the map of clusters as gray levels."""
     labels = result["labels"].read().astype(float)
-    return (255 * (labels + 1) / max(labels.max() + 1, 1)).astype(np.uint8)
+    return np.asarray(255 * (labels + 1) / max(labels.max() + 1, 1), dtype=np.uint8)
 
 
 def gallery(figure: Any, scene: Any, runs: Any) -> None:
@@ -103,7 +103,7 @@ def _transitions(summary: Mapping[str, Any]) -> Iterator[tuple[float, float, flo
         number += 1
 
 
-def _trajectories(axes: Any, arrays: Mapping[str, NDArray]) -> None:
+def _trajectories(axes: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
     t, labels = arrays["temperature"], arrays["labels"]
     spread = arrays.get("trajectories_sd", np.zeros_like(arrays["trajectories"]))
     for k, (mean, sd) in enumerate(zip(arrays["trajectories"], spread, strict=True)):
@@ -113,7 +113,7 @@ def _trajectories(axes: Any, arrays: Mapping[str, NDArray]) -> None:
     axes.legend(fontsize=6, title="cluster", title_fontsize=6)
 
 
-def _map(axes: Any, arrays: Mapping[str, NDArray]) -> None:
+def _map(axes: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
     n = len(arrays["trajectories"])
     colours: list[Any] = ["black", *map(_COLOURS, range(n))]
     axes.imshow(arrays["labels"], cmap=ListedColormap(colours), vmin=-1.5, vmax=n - 0.5, interpolation="nearest")
