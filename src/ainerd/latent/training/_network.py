@@ -236,7 +236,7 @@ def train(
     torch.set_num_threads(threads or before)
     for step, (loss, watched) in enumerate(losses(start), start + 1):
         parts["optimizer"].zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(parts["network"].parameters(), clip)
         parts["optimizer"].step()
         parts["schedule"].step()

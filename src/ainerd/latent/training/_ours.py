@@ -175,7 +175,7 @@ def fit_noise(truths: Truths, basis: NDArray[np.float32], *, blocks: int, seed: 
         short = wanted[which] - network(given[which])
         loss = torch.maximum(_QUANTILE * short, (_QUANTILE - 1) * short).mean()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
     tensors = {f"noise.{name}": tensor.detach().numpy() for name, tensor in network.state_dict().items()}
     tensors["noise.0.bias"] = tensors["noise.0.bias"] - tensors["noise.0.weight"] @ (mean / spread)

@@ -36,8 +36,7 @@ def preshear(rheometer: Any, *rates_and_durations: float) -> MsgGenerator[None]:
             yield from bps.mv(rheometer.shear_rate_setpoint, rate)
             yield from bps.mv(rheometer.dwell, duration)
 
-    stop = bps.mv(rheometer.shear_rate_setpoint, 0)
-    yield from bpp.finalize_wrapper(shear(), stop)  # type: ignore[no-untyped-call]
+    yield from bpp.finalize_wrapper(shear(), bps.mv(rheometer.shear_rate_setpoint, 0))
 
 
 def preshear_of(settings: Settings, rheometer: Any) -> Callable[[], MsgGenerator[None]] | None:
