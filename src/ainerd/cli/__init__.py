@@ -5,11 +5,11 @@ Commands import inside their functions, so that help is fast.
 
 from typing import Any
 
-from ainerd.cli._frame import mean_frame
-from ainerd.cli._shared import Config, Json, Tiled, bars, key_of, opened, show_file, show_near, store_of
+from ainerd.cli._check import mean_frame
+from ainerd.cli._shared import Config, Json, Tiled, bars, key_of, results_at, show_file, show_near
 
 __all__ = [
-    "Config", "Json", "Tiled", "bars", "key_of", "main", "mean_frame", "opened", "show_file", "show_near", "store_of",
+    "Config", "Json", "Tiled", "bars", "key_of", "main", "mean_frame", "results_at", "show_file", "show_near",
 ]  # fmt: skip
 
 

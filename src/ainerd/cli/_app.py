@@ -4,7 +4,7 @@ import gc
 import sys
 from copy import copy
 from importlib.metadata import entry_points
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from typer.main import get_command, get_command_name
@@ -46,6 +46,7 @@ def build() -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         callback=_version,
+        invoke_without_command=True,
     )
     for command in COMMANDS:
         app.command()(command)
@@ -65,31 +66,21 @@ def build() -> typer.Typer:
     return app
 
 
-def _print_version(is_given: bool) -> None:
-    if is_given:
+def _version(version: Annotated[bool, typer.Option("--version")] = False) -> None:
+    if version:
         print(f"ainerd {__version__}")
         raise typer.Exit
-
-
-def _version(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_print_version)] = False,
-) -> None:
-    """Add the option --version; its own callback prints the version."""
 
 
 def _shorten(app: typer.Typer, commands: typer.Typer, panel: str) -> None:
     """Add a technique's commands to `app` under their short names, except names that are taken."""
     taken = _names(app)
-    lists: list[tuple[list[Any], list[Any]]] = [
-        (commands.registered_commands, app.registered_commands),
-        (commands.registered_groups, app.registered_groups),
-    ]
-    for commands_of, short_of in lists:
-        for info in commands_of:
+    for kind in ("registered_commands", "registered_groups"):
+        for info in getattr(commands, kind):
             if _name(info) not in taken:
                 short = copy(info)
                 short.rich_help_panel = panel
-                short_of.append(short)
+                getattr(app, kind).append(short)
 
 
 def _names(app: typer.Typer) -> set[str]:

@@ -42,7 +42,7 @@ def picture(config: Path, draw: Path, frame: Path | None, dataset: str | None) -
     from matplotlib.figure import Figure
 
     from ainerd.agent import build_technique
-    from ainerd.cli._frame import mean_frame
+    from ainerd.cli._check import mean_frame
 
     found = yield from settings(config)
     if found is None:
@@ -89,26 +89,21 @@ def _versions() -> Iterator[Finding]:
     wanted = [Requirement(line) for line in metadata.requires("ainerd") or []]
     for extra, what, install in (("", "packages", "ainerd"), ("agent", "packages of the agent", "'ainerd[agent]'")):
         named = [r for r in wanted if (r.marker.evaluate({"extra": extra}) if r.marker else not extra)]
-        installed = {r: _version(r.name) for r in named}
-        missing = [r.name for r, version in installed.items() if not version]
-        problems = [
-            f"{r.name} {version}, not {r.specifier}"
-            for r, version in installed.items()
-            if version and not r.specifier.contains(version, True)
-        ] + [f"{name} is missing" for name in missing]
-        if extra and "torch" in missing:
+        problems = []
+        for requirement in named:
+            try:
+                version = metadata.version(requirement.name)
+            except metadata.PackageNotFoundError:
+                problems.append(f"{requirement.name} is missing")
+                continue
+            if not requirement.specifier.contains(version, True):
+                problems.append(f"{requirement.name} {version}, not {requirement.specifier}")
+        if extra and "torch is missing" in problems:
             yield Finding(what, "not installed: results can be read, runs cannot be analysed")
         elif problems:
             yield Finding(what, "; ".join(problems), f"pip install -U {install}")
         else:
             yield Finding(what, f"{len(named)} within their ranges")
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _storage(settings: Settings) -> Iterator[Finding]:

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ainerd import DEFAULT_TECHNIQUE
-from ainerd.cli._check import Dataset, show
+from ainerd.cli._check import Dataset, mean_frame, show
 from ainerd.cli._shared import Force, refuse_existing
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from ainerd.technique import Question
 
 HEAD = """\
@@ -34,12 +32,18 @@ def init(
     force: Force = False,
 ) -> None:
     """Ask a few questions, write the settings of an instrument with comments, and check them."""
+    import numpy as np
+
     from ainerd.cli import _checks
-    from ainerd.cli._frame import mean_frame
     from ainerd.technique import load
 
     refuse_existing(out, force)
-    given = dict(_parsed(answer) for answer in answers or [])
+    given: dict[str, Any] = {}
+    for pair in answers or []:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ValueError(f"--set wants KEY=VALUE, got {pair!r}")
+        given[key.strip()] = _read(value)
     name = str(given.setdefault("technique", technique))
     mean = None if frame is None else mean_frame(frame, dataset)
     asked: list[tuple[str, Question, Any]] = []
@@ -59,7 +63,10 @@ def init(
     out.parent.mkdir(parents=True, exist_ok=True)
     for _, question, answer in asked:
         if question.array is not None and answer:
-            _save(out.parent / str(answer), question.array, force)
+            path = out.parent / str(answer)
+            refuse_existing(path, force)
+            np.save(path, question.array)
+            print(f"{path} is written")
     out.write_text(text)
     print(f"{out} is written")
     show(_checks.settings(out))
@@ -94,13 +101,6 @@ def _general_questions(technique: str, frame: Path | None) -> Generator["Questio
     yield Question(key="storage.frames", asked="folders that frames may be read from", default=[folder])
 
 
-def _parsed(answer: str) -> tuple[str, Any]:
-    key, equals, text = answer.partition("=")
-    if not equals:
-        raise ValueError(f"--set wants KEY=VALUE, got {answer!r}")
-    return key.strip(), _read(text)
-
-
 def _ask(key: str, question: "Question") -> Any:
     shown = "" if question.default is None else _value(question.default)
     text = typer.prompt(f"{question.asked}\n  {key}", default=shown, show_default=bool(shown))
@@ -116,14 +116,6 @@ def _read(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
-
-
-def _save(path: Path, array: "NDArray[Any]", force: bool) -> None:
-    import numpy as np
-
-    refuse_existing(path, force)
-    np.save(path, array)
-    print(f"{path} is written")
 
 
 def _toml(asked: list[tuple[str, "Question", Any]], more: Mapping[str, Any]) -> str:

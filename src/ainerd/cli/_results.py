@@ -13,14 +13,12 @@ from ainerd.cli._shared import (
     key_of,
     opened,
     refuse_existing,
+    results_at,
     show_file,
     show_near,
-    store_of,
 )
 
 if TYPE_CHECKING:
-    from tiled.client.container import Container
-
     from ainerd.results import ResultStore
 
 KEY_HELP = "Number of a scan, or the first characters of a result's key."
@@ -82,8 +80,7 @@ def similar(
     """
     if Path(key).is_file():
         raise ValueError(f"{key} is a file: give the key of a result; for files see the commands of the technique")
-    with opened(tiled, config) as client:
-        store = store_of(client)
+    with results_at(tiled, config) as store:
         try:
             near = store.similar(key_of(store, key), n)
         except KeyError as error:
@@ -105,8 +102,7 @@ def export(
         raise ValueError(f"{table}: give a name that ends in .csv or .parquet")
     if (table is None) == (key is None) or (key is None) != (out is None):
         raise ValueError("give KEY and OUT, or --table alone")
-    with opened(tiled, config) as client:
-        store = store_of(client)
+    with results_at(tiled, config) as store:
         if key is not None and out is not None:
             show_file(ainerd.results.export(store, key_of(store, key), out))
         elif table is not None:
@@ -139,20 +135,20 @@ def report(
             limits = TypeAdapter(dict[str, tuple[float, float]]).validate_json(bounds)
         except ValidationError:
             raise ValueError(f"--bounds {bounds}: give limits as JSON, such as '{EXAMPLE}'") from None
-    with opened(tiled, config) as client:
-        content = read_report(_campaign_of(client, agent), limits)
+    with results_at(tiled, config) as store:
+        content = read_report(_campaign_of(store, agent), limits)
         out.parent.mkdir(parents=True, exist_ok=True)
         show_file(write_report(content, out))
 
 
-def _campaign_of(client: "Container", agent: str | None) -> "ResultStore":
-    """Return the store of an agent with its newest parameters, by default of the agent with the newest result.
+def _campaign_of(store: "ResultStore", agent: str | None) -> "ResultStore":
+    """Limit a store to an agent and its newest parameters, by default to the agent with the newest result.
 
     Raises ValueError, with the names of the agents that have results, if this agent has none.
     """
     from ainerd.results import ResultStore
 
-    table = store_of(client).table()
+    table = store.table()
     if table.empty:
         raise ValueError("there is no result yet: nothing to report")
     if agent is not None:
@@ -161,4 +157,4 @@ def _campaign_of(client: "Container", agent: str | None) -> "ResultStore":
         if table.empty:
             raise ValueError(f"agent {agent!r} has no results; there are those of {others}")
     newest = table.iloc[-1]
-    return ResultStore(client["ainerd"], agent=str(newest["agent"]), digest=str(newest["digest"]))
+    return ResultStore(store.container, agent=str(newest["agent"]), digest=str(newest["digest"]))

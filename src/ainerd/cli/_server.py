@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ainerd.cli._shared import Config, Tiled, bars, check_folder, opened, place_of, stopping, store_of
+from ainerd.cli._shared import Config, Tiled, bars, check_folder, place_of, results_at, stopping
 
 
 def serve(
@@ -95,13 +95,11 @@ def archive(
         raise ValueError(str(error)) from None
     with_frames = f", {done.frames} of them frames" if done.frames else ""
     print(f"{dest}: {done.files} files{with_frames}, {done.size / 1e6:.3g} MB; to open it: ainerd serve {dest}")
-    gone = [path for path in done.missing if not path.exists()]
-    indirect = [path for path in done.missing if path.exists()]
-    for paths, why in (
-        (gone, "they do not exist any more"),
-        (indirect, "they are folders, or are reached only by links or virtual datasets"),
+    for exists, why in (
+        (False, "they do not exist any more"),
+        (True, "they are folders, or are reached only by links or virtual datasets"),
     ):
-        if paths:
+        if paths := [path for path in done.missing if path.exists() == exists]:
             more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
             print(f"not copied, because {why}: {paths[0]}{more}")
     unwritten = directory / "unwritten"
@@ -122,8 +120,7 @@ def mcp(
     Configure this command in the program that has the language model; the program starts it. The command only reads,
     unless --propose is given.
     """
-    with opened(tiled, config) as client:
-        store = store_of(client)
+    with results_at(tiled, config) as store:
         try:
             from ainerd.cli.answers import serving
         except ModuleNotFoundError as error:

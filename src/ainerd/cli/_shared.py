@@ -43,11 +43,11 @@ def place_of(tiled: str | None, config: Path | None) -> str | Path:
 
     storage = None if config is None else Settings.load(config).storage
     address = tiled or (storage.uri if storage else "")
-    if not address and storage is None:
+    if address:
+        return Path(address) if Path(address).is_dir() else address
+    if storage is None:
         raise ValueError("no server is named: give --tiled URL or FOLDER, or --config with a .toml")
-    if storage is not None and not address:
-        return storage.directory
-    return Path(address) if Path(address).is_dir() else address
+    return storage.directory
 
 
 @contextmanager
@@ -86,13 +86,15 @@ def check_folder(folder: Path, *, may_be_empty: bool = False) -> None:
         raise ValueError(f"{folder} is no folder of an embedded server: it has no catalog.db{also}")
 
 
-def store_of(client: "Container") -> "ResultStore":
-    """Return the store on a server; raise ValueError if no agent has written to it."""
+@contextmanager
+def results_at(tiled: str | None, config: Path | None) -> Iterator["ResultStore"]:
+    """Open the results on a Tiled server, as `opened` does; raise ValueError if no agent has written to it."""
     from ainerd.results import ResultStore
 
-    if "ainerd" not in client:
-        raise ValueError(f"no agent has written to {client.uri}: there is no container ainerd")
-    return ResultStore(client["ainerd"])
+    with opened(tiled, config) as client:
+        if "ainerd" not in client:
+            raise ValueError(f"no agent has written to {client.uri}: there is no container ainerd")
+        yield ResultStore(client["ainerd"])
 
 
 def key_of(store: "ResultStore", given: str) -> str:
@@ -148,13 +150,13 @@ def show_near(store: "ResultStore", near: "pd.DataFrame", *, as_json: bool) -> N
     from ainerd.results import scan_text
 
     positions = [*store.record(near.index[0]).positions] if len(near) else []
-    forms = {"distance": ".3g", "scan_id": "", **dict.fromkeys(positions, ".2f"), "regime": ".0f", "novelty_p": ".2g"}
+    forms = {"distance": ".3g", "scan_id": "", **dict.fromkeys(positions, ".2f")}
+    forms |= {"regime": ".0f", "novelty_p": ".2g", "run_time": "%Y-%m-%d %H:%M"}
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("distance", "scan", *positions, "regime", "p", "time (UTC)", "key"):
         table.add_column(name, justify="right", no_wrap=True)
     for key, row in near.iterrows():
         cells = {name: format(row[name], form) if row.notna()[name] else "–" for name, form in forms.items()}
         cells["scan_id"] = scan_text(row["scan_id"], row["event"])
-        time = f"{row['run_time']:%Y-%m-%d %H:%M}" if row.notna()["run_time"] else "–"
-        table.add_row(*cells.values(), time, str(key)[:8])
+        table.add_row(*cells.values(), str(key)[:8])
     Console().print(table)

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ainerd.cli._shared import KEY, Config, Json, Tiled, opened, place_of, store_of
+from ainerd.cli._shared import KEY, Config, Json, Tiled, place_of, results_at
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
@@ -66,8 +67,8 @@ def log(
     from ainerd.words import here, printable
 
     console = Console(soft_wrap=True)
-    with opened(tiled, config) as client:
-        store, shown = store_of(client), 0
+    with results_at(tiled, config) as store:
+        shown = 0
         with suppress(KeyboardInterrupt):
             while True:
                 lines = store.logbook()
@@ -152,7 +153,8 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
     base, http = client.item["links"]["search"].rstrip("/"), client.context.http_client
 
     def get(url: str, **params: Any) -> dict[str, Any]:
-        return http.get(url, params=params, timeout=READ_S).raise_for_status().json()
+        answer: dict[str, Any] = http.get(url, params=params, timeout=READ_S).raise_for_status().json()
+        return answer
 
     def equal(**values: str | None) -> dict[str, Any]:
         given = {key: dumps(value) for key, value in values.items() if value is not None}
@@ -187,20 +189,19 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
     }
 
 
-def _lines(state: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Return the name, text and style of each line."""
+def _lines(state: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield the name, text and style of each line."""
     from ainerd.server import process_text
     from ainerd.words import named_place
 
-    lines = []
     if "agent" in state:
         process = state["at_work"]
         at_work = "not running on this machine" if process is None else f"at work{process_text(process)}"
-        lines.append(("agent", f"{state['agent']}: {at_work}", ""))
+        yield "agent", f"{state['agent']}: {at_work}", ""
     if state["tiled"]:
-        lines.append(("tiled", state["tiled"], ""))
+        yield "tiled", state["tiled"], ""
     if "away" in state:
-        lines.append(("", state["away"], "yellow"))
+        yield "", state["away"], "yellow"
     if "agent" in state:
         waits = {
             "left by a session that was killed": state["left"],
@@ -210,19 +211,18 @@ def _lines(state: dict[str, Any]) -> list[tuple[str, str, str]]:
         }
         counts = ", ".join(f"{n} {what}" for what, n in ({"in progress": state["going_on"]} | waits).items() if n)
         text = counts or "none in progress, none waiting on disk"
-        lines.append(("runs here", text, "yellow" if any(waits.values()) else ""))
+        yield "runs here", text, "yellow" if any(waits.values()) else ""
     if "results" in state:
         unfinished = f", {state['runs_unfinished']} without an end" if state["runs_unfinished"] else ""
         by_status = ", ".join(f"{n} {status}" for status, n in sorted(state["results"].items()))
-        lines.append(("runs in Tiled", f"{state['runs']}{unfinished}", ""))
-        lines.append(("results", by_status or "none yet", ""))
-        lines.append(("last", _result(state["last"]) if state["last"] else "none yet", ""))
+        yield "runs in Tiled", f"{state['runs']}{unfinished}", ""
+        yield "results", by_status or "none yet", ""
+        yield "last", _result(state["last"]) if state["last"] else "none yet", ""
         if state["next"] is None:
-            lines.append(("next", "no suggestion waits", ""))
+            yield "next", "no suggestion waits", ""
         else:
             place = named_place(state["next"]["position"], state["next"]["units"])
-            lines.append(("next", f"{place}: {state['next']['reason']}", "cyan"))
-    return lines
+            yield "next", f"{place}: {state['next']['reason']}", "cyan"
 
 
 def _result(last: dict[str, Any]) -> str:

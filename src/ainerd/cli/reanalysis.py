@@ -13,6 +13,7 @@ from concurrent.futures import wait
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,7 +33,7 @@ from ainerd.server import ServerError, connect, open_catalog
 from ainerd.technique import Series, Technique
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Future
 
 POLL_S = 0.1
 LOCAL = "local"
@@ -41,53 +42,45 @@ AHEAD = 1000  # most runs in the scheduler at a time; an archive may have a mill
 RETRIES = 2  # of a run after an error with another cause than the run, such as the network
 
 
-class Reanalysis:
-    """Analyses runs one by one and writes their results, without a campaign or suggestions.
-
-    The folder `unwritten` receives the runs whose results Tiled does not accept.
-    """
-
-    def __init__(
-        self, technique: Technique, store: ResultStore, settings: Settings, raw: Container, unwritten: Path
-    ) -> None:
-        self._raw, self._image = raw, settings.detector.image
-        jobs = Jobs()
-        writer, spool = writer_of(technique, store, settings, raw), Spool(unwritten, store.answers)
-        self._worker = Worker(jobs, writer, _NoCampaign(), spool)
-        jobs.start()
-
-    def __call__(self, uid: str, report: Callable[[int, int | None], None] | None = None) -> list[Outcome]:
-        """Analyse a finished run and return its outcomes; the list is empty if the run does not use the detector.
-
-        During the analysis `report` is called with the number of frames read so far and the number of all frames.
-        """
-        run = self._raw[uid]
-        if not any(self._image in run[name].metadata["data_keys"] for name in run):
-            return []
-        for name, doc in list(documents_of(run)):  # read all first: after an interruption the run is still whole
-            self._worker(name, doc)
-        future = self._worker.outcomes(uid)
-        while not wait([future], POLL_S).done:
-            if report is not None:
-                report(*(self._worker.progress or (0, None)))
-        return future.result()
-
-    @property
-    def n_unwritten(self) -> int:
-        """Number of runs whose results Tiled did not accept."""
-        return self._worker.health()["kept"]
-
-    def close(self) -> None:
-        """Stop after the current run."""
-        self._worker.close()
-
-
 class _NoCampaign:
     def assign(self, outcome: Outcome) -> Mapping[str, Any]:
         return {}
 
     def absorb(self, outcome: Outcome) -> None:
         pass
+
+
+@contextmanager
+def _worker(
+    technique: Technique, store: ResultStore, settings: Settings, raw: Container, unwritten: Path
+) -> Iterator[Worker]:
+    """Start a worker that writes the results of runs, without a campaign or suggestions; at the end close it.
+
+    The folder `unwritten` receives the runs whose results Tiled does not accept.
+    """
+    jobs = Jobs()
+    writer, spool = writer_of(technique, store, settings, raw), Spool(unwritten, store.answers)
+    with closing(Worker(jobs, writer, _NoCampaign(), spool)) as worker:
+        jobs.start()
+        yield worker
+
+
+def _analyse(
+    worker: Worker, run: Container, image: str, report: Callable[[int, int | None], None] | None = None
+) -> list[Outcome]:
+    """Analyse a finished run and return its outcomes; the list is empty if the run has no data key `image`.
+
+    During the analysis `report` is called with the number of frames read so far and the number of all frames.
+    """
+    if not any(image in run[name].metadata["data_keys"] for name in run):
+        return []
+    for name, doc in list(documents_of(run)):  # read all first: after an interruption the run is still whole
+        worker(name, doc)
+    future = worker.outcomes(run.metadata["start"]["uid"])
+    while not wait([future], POLL_S).done:
+        if report is not None:
+            report(*(worker.progress or (0, None)))
+    return future.result()
 
 
 @dataclass(frozen=True)
@@ -112,15 +105,15 @@ def _analyse_on(
 ) -> list[Outcome]:
     """Analyse runs on the cluster at an address; raise ValueError if a worker fails for another reason than the run."""
     try:
-        from distributed import as_completed
+        distributed: Any = import_module("distributed")
     except ModuleNotFoundError as error:
         raise ValueError(f"--dask needs more than the agent: pip install 'ainerd[dask]' ({error})") from None
-    remaining, submitted, outcomes = iter(uids), dict["Future", str](), list[Outcome]()
+    remaining, submitted, outcomes = iter(uids), dict["Future[list[Outcome]]", str](), list[Outcome]()
     with _cluster(address) as workers:
         if uids and not workers.nthreads():
             progress.console.print("the cluster has no workers yet: waiting for some")
 
-        def submit(most: int) -> list["Future"]:
+        def submit(most: int) -> list["Future[list[Outcome]]"]:
             new = {
                 workers.submit(analyse, uid, workplace, pure=False, retries=RETRIES): uid
                 for uid in islice(remaining, most)
@@ -129,7 +122,7 @@ def _analyse_on(
             return list(new)
 
         bar = progress.add_task("runs", total=len(uids))
-        finished = as_completed(submit(AHEAD), loop=workers.loop)
+        finished = distributed.as_completed(submit(AHEAD), loop=workers.loop)
         for future in finished:
             outcomes += outcomes_of(future, submitted.pop(future), workplace, store)
             finished.update(submit(1))
@@ -138,19 +131,18 @@ def _analyse_on(
 
 
 @contextmanager
-def _cluster(address: str) -> Iterator["Client"]:
+def _cluster(address: str) -> Iterator[Any]:
     """Connect to the scheduler at an address, or for "local" start one worker for each core of this machine."""
-    from distributed import Client, LocalCluster
-
+    distributed: Any = import_module("distributed")
     refusal = f"no Dask scheduler answers at {address!r}, give tcp://host:port"
     with ExitStack() as stack:
         scheduler: Any = address
         if address == LOCAL:
-            scheduler = stack.enter_context(LocalCluster(threads_per_worker=1, dashboard_address=None))
+            scheduler = stack.enter_context(distributed.LocalCluster(threads_per_worker=1, dashboard_address=None))
         elif not re.fullmatch(r"\w+://.+:\d+", address):  # Dask's own error would print a traceback at its clean-up
             raise ValueError(refusal)
         try:
-            client = Client(scheduler, timeout=CONNECT_S, set_as_default=False)
+            client = distributed.Client(scheduler, timeout=CONNECT_S, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ValueError(f"{refusal}: {error}") from None
         yield stack.enter_context(client)
@@ -164,10 +156,10 @@ def analyse(uid: str, workplace: Workplace) -> list[Outcome]:
     settings, raw, store, technique = _prepare(workplace)
     with (
         TemporaryDirectory() as folder,  # nothing to keep: the raw data of the run are in Tiled
-        closing(Reanalysis(technique, store, settings, raw, Path(folder))) as reanalysis,
+        _worker(technique, store, settings, raw, Path(folder)) as worker,
     ):
-        outcomes = reanalysis(uid)
-        if outcomes and reanalysis.n_unwritten:
+        outcomes = _analyse(worker, raw[uid], settings.detector.image)
+        if outcomes and worker.health()["kept"]:
             raise ServerError(f"its results are not written: {outcomes[-1].reason}")
         return outcomes
 
@@ -201,12 +193,13 @@ def _prepare(workplace: Workplace) -> tuple[Settings, Container, ResultStore, Te
     return settings, client["raw"], store, technique
 
 
-def outcomes_of(future: "Future", uid: str, workplace: Workplace, store: ResultStore) -> list[Outcome]:
+def outcomes_of(future: "Future[list[Outcome]]", uid: str, workplace: Workplace, store: ResultStore) -> list[Outcome]:
     """Return the outcomes of a run from its worker. The outcome of a run that killed its workers is a failure."""
     from distributed import KilledWorker
 
     try:
-        return future.result()
+        outcomes: list[Outcome] = future.result()
+        return outcomes
     except KilledWorker as error:
         reason = f"{error.allowed_failures + 1} worker(s) died over it: too little memory?"
         begun = store.search(status="computing", raw_uid=uid, digest=digest(json.loads(workplace.parameters))).index
@@ -260,9 +253,13 @@ def reanalyse(
         else:
             unwritten, outcomes = settings.storage.directory / "unwritten" / "results", []
             done, frames = progress.add_task("runs", total=len(waiting)), progress.add_task("frames", total=None)
-            with closing(Reanalysis(technique, store, settings, raw, unwritten)) as reanalysis:
+
+            def report(n: int, total: int | None) -> None:
+                progress.update(frames, completed=n, total=total)
+
+            with _worker(technique, store, settings, raw, unwritten) as worker:
                 for uid in waiting:
-                    outcomes += reanalysis(uid, lambda n, total: progress.update(frames, completed=n, total=total))
+                    outcomes += _analyse(worker, raw[uid], settings.detector.image, report)
                     progress.advance(done)
     _label(ResultStore(ainerd, agent=settings.name, digest=digest(technique.parameters)), technique)
     return outcomes

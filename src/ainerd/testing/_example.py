@@ -1,8 +1,7 @@
 """Example runs, a feed that passes their frames to a technique in the way of an agent, and a technique under test."""
 
 import uuid
-import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, Technique, begin
+from ainerd.technique import Analysis, RunAnalysis, RunInfo, Technique, begin
 
 BLOCK = 50  # frames
 BEGAN = 1.7e9  # seconds since 1970
-Problems = Generator[tuple[Any, str], None, None]  # whether something is wrong, and the problem with its remedy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +158,12 @@ class CheckFailed(Exception):
     """Raised if a check fails. The message gives the problem and its remedy in one line."""
 
 
+def require(condition: object, problem: str) -> None:
+    """Raise `CheckFailed` unless the condition holds; `problem` gives the problem and its remedy."""
+    if not condition:
+        raise CheckFailed(problem)
+
+
 @dataclass(frozen=True)
 class Trial:
     """A technique and runs that it can analyse."""
@@ -179,26 +183,3 @@ class Trial:
     def analyses(self) -> list[Analysis]:
         """The technique's result for each run."""
         return [analyse(self.technique, run) for run in self.runs]
-
-
-def outcome(attempt: Callable[[], Analysis], name: str) -> Analysis | AnalysisError:
-    """Return the result of an attempt, or the AnalysisError that it raises.
-
-    Any other error fails the check. Warnings are ignored.
-    """
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            return attempt()
-    except AnalysisError as error:
-        if not is_one_line(error):
-            raise CheckFailed(f"{name}: AnalysisError must give its reason in one line, got {str(error)!r}") from error
-        return error
-    except Exception as error:
-        todo = "raise AnalysisError with a reason, or give a result"
-        raise CheckFailed(f"{name}: {type(error).__name__}: {error}; {todo}") from error
-
-
-def is_one_line(error: Exception) -> bool:
-    """Return whether the message of an error is one nonempty line."""
-    return bool(str(error).strip()) and "\n" not in str(error)

@@ -5,30 +5,26 @@ import inspect
 import io
 from collections.abc import Mapping
 from importlib.metadata import entry_points
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ainerd.technique import Analysis
-from ainerd.testing._example import CheckFailed, ExampleRun, Problems, Trial
+from ainerd.results import ResultRecord
+from ainerd.technique import Panels
+from ainerd.testing._example import CheckFailed, Trial, require
 
 if TYPE_CHECKING:
     from ainerd.views import Scene
 
 ARGUMENTS = {
-    "plot": ("result", "figure"),
-    "image": ("result",),
-    "gallery": ("figure", "scene", "runs"),
-    "strip": ("axes", "scene", "runs"),
-    "sentences": ("summary",),
-    "columns": ("summary", "units"),
-    "coordinates": ("result", "sizes"),
-    "export": ("store", "key", "path"),
+    name: tuple(inspect.signature(function).parameters)[1:]
+    for name, function in vars(Panels).items()
+    if inspect.isfunction(function) and not name.startswith("_")
 }
 
 
-def panels(trial: Trial) -> Problems:
+def panels(trial: Trial) -> None:
     """Check that the installed panels can be imported, and that their functions have known names and arguments."""
     module = _panels(trial)
     if module is None:
@@ -37,43 +33,43 @@ def panels(trial: Trial) -> Problems:
     functions = {name for name, each in own.items() if getattr(each, "__module__", "") == module.__name__}
     for name in sorted(functions - set(ARGUMENTS)):
         close = difflib.get_close_matches(name, set(ARGUMENTS) - functions, 1, cutoff=0.8)
-        yield close, f"{name}() is never called: did you mean {''.join(close)}()?"
+        require(not close, f"{name}() is never called: did you mean {''.join(close)}()?")
     known = [name for name in ARGUMENTS if hasattr(module, name)]
-    is_unused = functions and not known
-    yield is_unused, f"{module.__name__} has none of {', '.join(ARGUMENTS)}: nothing calls {', '.join(functions)}"
+    is_used = known or not functions
+    require(is_used, f"{module.__name__} has none of {', '.join(ARGUMENTS)}: nothing calls {', '.join(functions)}")
     for name in known:
         try:
             inspect.signature(getattr(module, name)).bind(*ARGUMENTS[name])
         except TypeError as error:
-            yield True, f"{name}() is called as {name}({', '.join(ARGUMENTS[name])}): {error}"
+            raise CheckFailed(f"{name}() is called as {name}({', '.join(ARGUMENTS[name])}): {error}") from None
     wanted = getattr(module, "arrays", {})
-    if not isinstance(wanted, Mapping) or not set(wanted) <= {"gallery", "strip"}:
-        yield True, f"arrays must be such as {{'strip': ('trajectory',)}}, with gallery or strip, got {wanted!r}"
+    are_names = isinstance(wanted, Mapping) and set(wanted) <= {"gallery", "strip"}
+    require(are_names, f"arrays must be such as {{'strip': ('trajectory',)}}, with gallery or strip, got {wanted!r}")
     for panel, names in wanted.items():
-        yield isinstance(names, str), f"arrays[{panel!r}] must be names of arrays, ({names!r},) say"
+        require(not isinstance(names, str), f"arrays[{panel!r}] must be names of arrays, ({names!r},) say")
 
 
-def plot_and_image(trial: Trial) -> Problems:
+def plot_and_image(trial: Trial) -> None:
     """Check that `plot` draws a result in a figure, and that `image` returns a gray picture of the result."""
     from matplotlib.figure import Figure
 
     module = _panels(trial)
     if module is None:
         return
-    result = _Result(trial.technique.name, trial.run, trial.analyses[0])
+    result = _Result(trial)
     if hasattr(module, "plot"):
         figure = Figure(figsize=(6, 4))
         module.plot(result, figure)
-        yield not figure.axes, "plot() draws nothing: it gets a figure to draw in, and returns nothing"
+        require(figure.axes, "plot() draws nothing: it gets a figure to draw in, and returns nothing")
         figure.savefig(io.BytesIO(), format="png")
     if hasattr(module, "image"):
         image = module.image(result)
         is_image = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 2 and image.size
         got = f"{getattr(image, 'dtype', type(image).__name__)} {np.shape(image)}"
-        yield not is_image, f"image() must give uint8 of shape (ny, nx), got {got}"
+        require(is_image, f"image() must give uint8 of shape (ny, nx), got {got}")
 
 
-def gallery_and_strip(trial: Trial) -> Problems:
+def gallery_and_strip(trial: Trial) -> None:
     """Check that `gallery` and `strip` draw a campaign with many, one or zero results."""
     from matplotlib.figure import Figure
 
@@ -86,7 +82,7 @@ def gallery_and_strip(trial: Trial) -> Problems:
                 try:
                     getattr(module, name)(region, scene, scene.runs)
                 except Exception as error:
-                    yield True, f"{name}() of {n} run(s): {type(error).__name__}: {error}"
+                    raise CheckFailed(f"{name}() of {n} run(s): {type(error).__name__}: {error}") from error
         figure.savefig(io.BytesIO(), format="png")
 
 
@@ -113,25 +109,15 @@ def _scene(trial: Trial, module: Any, n: int) -> "Scene":
 class _Result(dict[str, "_Array"]):
     """Substitute for an `ainerd.results.AinerdResult`: has `metadata`, and the arrays as children and attributes."""
 
-    def __init__(self, technique: str, run: ExampleRun, analysis: Analysis) -> None:
-        super().__init__({name: _Array(array) for name, array in analysis.arrays.items() if array.size})
-        summary = {name: value for name, value in analysis.summary.items() if value is not None}
-        optional = {"frame_time_s": run.frame_time_s, "novelty_p": analysis.novelty_p, "novel": analysis.novel}
-        self.metadata: dict[str, Any] = {
-            **summary,
-            "summary": list(summary),
-            "positions": [],
-            "technique": technique,
-            "status": analysis.status,
-            "scan_id": 1,
-            "raw_uid": run.uid,
-            "n_frames": len(run.frames),
-            "embedding": analysis.embedding.tolist(),
-            "units": dict(analysis.units),
-            "arrays": {name: list(array.shape) for name, array in self.items()},
-            "series": {},
-            **{name: value for name, value in optional.items() if value is not None},
-        }
+    def __init__(self, trial: Trial) -> None:
+        run, analysis = trial.run, trial.analyses[0]
+        super().__init__({name: array.view(_Array) for name, array in analysis.arrays.items() if array.size})
+        names = ("status", "embedding", "novelty_p", "novel", "summary", "units")
+        made = {name: getattr(analysis, name) for name in names}
+        arrays = {name: array.shape for name, array in self.items()}
+        known = {"raw_uid": run.uid, "scan_id": 1, "n_frames": len(run.frames), "frame_time_s": run.frame_time_s}
+        technique = {"technique": trial.technique.name, "parameters": trial.technique.parameters, "agent": "example"}
+        self.metadata = ResultRecord.model_validate({**made, **known, **technique, "arrays": arrays}).metadata()
 
     def __getattr__(self, name: str) -> "_Array":
         if name not in self:
@@ -139,14 +125,12 @@ class _Result(dict[str, "_Array"]):
         return self[name]
 
 
-class _Array(SimpleNamespace):
+class _Array(np.ndarray[Any, np.dtype[Any]]):
     """Substitute for an array in Tiled."""
 
-    def __init__(self, array: Any) -> None:
-        super().__init__(shape=array.shape, dtype=array.dtype, read=array.copy)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.read()[index]
+    def read(self) -> NDArray[Any]:
+        """Return the values."""
+        return np.array(self)
 
 
 def _panels(trial: Trial) -> Any:

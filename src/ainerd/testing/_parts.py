@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ainerd.config import Settings
 from ainerd.results import digest
 from ainerd.technique import AnalysisError, Common, Finding, Landmarks, Question, Regimes, Series, provides
-from ainerd.testing._example import CheckFailed, Feed, Problems, Trial, analyse
+from ainerd.testing._example import CheckFailed, Feed, Trial, analyse, require
 
 ATTRIBUTES = ("name", "unit", "alpha", "embedding_size", "regime_width", "parameters")
 METHODS = ("from_settings", "begin", "regimes")
@@ -25,102 +25,103 @@ BOUNDS = {"example_x": (0.0, 10.0), "example_y": (-1.0, 1.0)}
 TEXT = str | int | float | None
 
 
-def protocol(trial: Trial) -> Problems:
+def protocol(trial: Trial) -> None:
     """Check that all attributes and methods exist, and that the attributes have valid values."""
     technique: Any = trial.technique
-    yield isinstance(technique, type), "the class was given: give an instance, such as Mine()"
+    require(not isinstance(technique, type), "the class was given: give an instance, such as Mine()")
     missing = [name for name in ATTRIBUTES if not hasattr(technique, name)]
     missing += [name for name in METHODS if not provides(technique, name)]
-    yield missing, f"there is no {', '.join(missing)}: see ainerd.technique.Technique"
+    require(not missing, f"there is no {', '.join(missing)}: see ainerd.technique.Technique")
     no_methods = [name for name in METHODS if not callable(getattr(technique, name))]
-    yield no_methods, f"{', '.join(no_methods)} must be a method"
+    require(not no_methods, f"{', '.join(no_methods)} must be a method")
     name, unit = technique.name, technique.unit
-    if not isinstance(name, str) or not name.isidentifier():
-        yield True, f"name must be an identifier, it is the section of the TOML and part of commands; got {name!r}"
-    yield name in Settings.model_fields, f"name {name!r} is a key of the settings: the technique needs another"
+    is_name = isinstance(name, str) and name.isidentifier()
+    require(is_name, f"name must be an identifier, it is the section of the TOML and part of commands; got {name!r}")
+    is_free = name not in Settings.model_fields
+    require(is_free, f"name {name!r} is a key of the settings: the technique needs another")
     if isinstance(unit, Series):
         has_key = isinstance(unit.key, str) and unit.key
-        yield not has_key, "the key of Series must be that of the start document, such as 'ramp'"
-    elif unit not in ("event", "run"):
-        yield True, f"unit must be 'event', 'run' or ainerd.technique.Series(key), got {unit!r}"
+        require(has_key, "the key of Series must be that of the start document, such as 'ramp'")
+    else:
+        is_unit = unit in ("event", "run")
+        require(is_unit, f"unit must be 'event', 'run' or ainerd.technique.Series(key), got {unit!r}")
     alpha, size, width = technique.alpha, technique.embedding_size, technique.regime_width
-    yield not _is(alpha, Real) or not 0 < alpha < 1, f"alpha must be a number in (0, 1), got {alpha!r}"
-    yield not _is(size, Integral) or size <= 0, f"embedding_size must be a positive int, got {size!r}"
-    if width is not None and not (_is(width, Real) and 0 < width < math.inf):
-        yield True, f"regime_width must be None or a positive distance, got {width!r}"
+    require(_is(alpha, Real) and 0 < alpha < 1, f"alpha must be a number in (0, 1), got {alpha!r}")
+    require(_is(size, Integral) and size > 0, f"embedding_size must be a positive int, got {size!r}")
+    is_width = width is None or (_is(width, Real) and 0 < width < math.inf)
+    require(is_width, f"regime_width must be None or a positive distance, got {width!r}")
 
 
 def _is(value: object, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def parameters(trial: Trial) -> Problems:
+def parameters(trial: Trial) -> None:
     """Check that the parameters are JSON, and always the same: the key of a result depends on them."""
     technique = trial.technique
     before, again = _json(technique.parameters), _json(technique.parameters)
-    yield before != again, "parameters differs between two reads: leave out values that change by themselves"
+    require(before == again, "parameters differs between two reads: leave out values that change by themselves")
     analyse(technique, trial.run)
     after = _json(technique.parameters)
-    yield after != before, "an analysis changed the parameters: leave out what is learned from runs"
+    require(after == before, "an analysis changed the parameters: leave out what is learned from runs")
 
 
-def settings(trial: Trial) -> Problems:
+def settings(trial: Trial) -> None:
     """Check that `from_settings` builds the same technique each time, and refuses an unknown key."""
     if trial.section is None:
         return
     kind, section, folder = type(trial.technique), trial.section, trial.folder
     one, two = (kind.from_settings(dict(section), folder) for _ in range(2))
-    is_kind, are_same = isinstance(one, kind), _json(one.parameters) == _json(two.parameters)
-    yield not is_kind, f"from_settings must return a {kind.__name__}, got {type(one).__name__}"
+    require(isinstance(one, kind), f"from_settings must return a {kind.__name__}, got {type(one).__name__}")
     remedy = "leave out times, addresses, unseeded numbers"
-    yield not are_same, f"two techniques from the same section have other parameters: {remedy}"
+    are_same = _json(one.parameters) == _json(two.parameters)
+    require(are_same, f"two techniques from the same section have other parameters: {remedy}")
     unknown, remedy = "no_such_key", "use ainerd.config.read_section"
     try:
         kind.from_settings({**section, unknown: 1}, folder)
     except ValueError as error:
-        yield unknown not in str(error), f"the error for an unknown key must name it, got {error}: {remedy}"
+        require(unknown in str(error), f"the error for an unknown key must name it, got {error}: {remedy}")
     else:
-        yield True, f"a misspelt key of the section is ignored: {remedy}"
+        raise CheckFailed(f"a misspelt key of the section is ignored: {remedy}")
 
 
 def _json(parameters: object) -> str:
-    if not isinstance(parameters, Mapping):
-        raise CheckFailed(f"parameters must be a mapping, got {type(parameters).__name__}")
+    require(isinstance(parameters, Mapping), f"parameters must be a mapping, got {type(parameters).__name__}")
     try:
         return json.dumps(parameters, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise CheckFailed(f"parameters must be plain JSON values without NaN: {error}") from None
 
 
-def regimes(trial: Trial) -> Problems:
+def regimes(trial: Trial) -> None:
     """Check that the labels, `n_regimes` and `predict` are consistent, starting with one result."""
     points = _points(trial)
     for z in (points, points[:1], points[:2], np.repeat(points[:1], 3, axis=0)):
         before = z.copy()
         found = trial.technique.regimes(z)
-        yield from _regimes_problems(found, z)
-        yield from _labels_problems(found.predict(z), found, len(z), "predict()")
-        yield from _labels_problems(found.predict(z[:1]), found, 1, "predict() of one embedding")
-        yield not np.array_equal(z, before), "regimes() changes the embeddings: work on a copy"
+        _check_regimes(found, z)
+        _check_labels(found.predict(z), found, len(z), "predict()")
+        _check_labels(found.predict(z[:1]), found, 1, "predict() of one embedding")
+        require(np.array_equal(z, before), "regimes() changes the embeddings: work on a copy")
     one, two = (trial.technique.regimes(points).labels for _ in range(2))
-    yield not np.array_equal(one, two), "the same embeddings give other labels: seed what is random"
+    require(np.array_equal(one, two), "the same embeddings give other labels: seed what is random")
 
 
-def regime_numbers(trial: Trial) -> Problems:
+def regime_numbers(trial: Trial) -> None:
     """Check that a persistent regime keeps its number after a result is added, and that `predict` uses the number."""
     z = _points(trial)
     labels = trial.technique.regimes(z).labels
     numbers = np.where(labels >= 0, 3 * (labels.max() - labels) + 5, -1)  # reverse order, with gaps, not from 0
     known = numbers >= 0
     again = trial.technique.regimes(z, numbers.copy())
-    if not np.array_equal(again.labels[known], numbers[known]):
-        got = f"{numbers.tolist()} got {again.labels.tolist()}"
-        yield True, f"the same embeddings with previous numbers {got}: {REMEDY}"
-    yield from _regimes_problems(again, z)
-    yield from _labels_problems(again.predict(z), again, len(z), "predict() after a refit")
+    got = f"{numbers.tolist()} got {again.labels.tolist()}"
+    is_kept = np.array_equal(again.labels[known], numbers[known])
+    require(is_kept, f"the same embeddings with previous numbers {got}: {REMEDY}")
+    _check_regimes(again, z)
+    _check_labels(again.predict(z), again, len(z), "predict() after a refit")
     grown = trial.technique.regimes(np.concatenate([z, z[:1]]), np.append(numbers, -1)).labels[:-1]
     is_kept = np.array_equal(grown[known], numbers[known])
-    yield not is_kept, f"with one more result the numbers {numbers.tolist()} became {grown.tolist()}: {REMEDY}"
+    require(is_kept, f"with one more result the numbers {numbers.tolist()} became {grown.tolist()}: {REMEDY}")
 
 
 def _points(trial: Trial) -> NDArray[np.float32]:
@@ -130,72 +131,71 @@ def _points(trial: Trial) -> NDArray[np.float32]:
     rng = np.random.default_rng(0)
     away = np.repeat(20.0 * width * np.arange(3), PER_REGIME)[:, None] * (np.arange(technique.embedding_size) == 0)
     scatter = 0.02 * width * rng.normal(size=(3 * PER_REGIME, technique.embedding_size))
-    return (trial.analyses[0].embedding + away + scatter).astype(np.float32)
+    return np.asarray(trial.analyses[0].embedding + away + scatter, np.float32)
 
 
-def _regimes_problems(found: Regimes, z: NDArray[np.float32]) -> Problems:
-    yield from _labels_problems(found.labels, None, len(z), "labels")
+def _check_regimes(found: Regimes, z: NDArray[np.float32]) -> None:
+    _check_labels(found.labels, None, len(z), "labels")
     n = np.unique(found.labels[found.labels >= 0]).size
-    yield found.n_regimes != n, f"n_regimes is {found.n_regimes}, the labels have {n} (-1 is none)"
+    require(found.n_regimes == n, f"n_regimes is {found.n_regimes}, the labels have {n} (-1 is none)")
     low, high = found.supported_range
-    yield not 0 <= low <= high, f"supported_range must be (fewest, most), got {found.supported_range}"
+    require(0 <= low <= high, f"supported_range must be (fewest, most), got {found.supported_range}")
 
 
-def _labels_problems(labels: NDArray[np.int64], of: Regimes | None, n: int, name: str) -> Problems:
-    if not isinstance(labels, np.ndarray) or labels.shape != (n,) or labels.dtype != np.int64:
-        got = f"{getattr(labels, 'dtype', type(labels))} of shape {np.shape(labels)}"
-        yield True, f"{name} of {n} embedding(s) must be int64 of shape ({n},), got {got}"
-    yield labels.min() < -1, f"{name} must be at least -1 (unassigned), got {labels.min()}"
+def _check_labels(labels: NDArray[np.int64], of: Regimes | None, n: int, name: str) -> None:
+    is_array = isinstance(labels, np.ndarray) and labels.shape == (n,) and labels.dtype == np.int64
+    got = f"{getattr(labels, 'dtype', type(labels))} of shape {np.shape(labels)}"
+    require(is_array, f"{name} of {n} embedding(s) must be int64 of shape ({n},), got {got}")
+    require(labels.min() >= -1, f"{name} must be at least -1 (unassigned), got {labels.min()}")
     unknown = [] if of is None else sorted({*labels.tolist()} - {*of.labels.tolist(), -1})
-    yield unknown, f"{name} says regime {unknown}, which is none of the labels: give the same numbers"
+    require(not unknown, f"{name} says regime {unknown}, which is none of the labels: give the same numbers")
 
 
-def landmarks(trial: Trial) -> Problems:
+def landmarks(trial: Trial) -> None:
     """Check that landmarks are named embeddings, and the same in each call."""
     found, again = trial.technique.landmarks(), trial.technique.landmarks()
     if not (isinstance(found, Landmarks) and isinstance(again, Landmarks)):
         raise CheckFailed(f"landmarks() must give ainerd.technique.Landmarks, got {type(found).__name__}")
     z, shape = found.embeddings, (len(found.names), trial.technique.embedding_size)
-    if np.shape(z) != shape or z.dtype != np.float32 or not np.isfinite(z).all():
-        got = f"{z.dtype} {np.shape(z)}"
-        expected = f"finite float32 of shape {shape}, names by embedding_size"
-        yield True, f"embeddings of the landmarks must be {expected}, got {got}"
+    is_array = np.shape(z) == shape and z.dtype == np.float32 and np.isfinite(z).all()
+    expected = f"finite float32 of shape {shape}, names by embedding_size"
+    require(is_array, f"embeddings of the landmarks must be {expected}, got {z.dtype} {np.shape(z)}")
     are_same = np.array_equal(z, again.embeddings) and found.names == again.names
-    yield not are_same, "landmarks() gives others on a second call: axes drawn through them must never turn"
+    require(are_same, "landmarks() gives others on a second call: axes drawn through them must never turn")
 
 
-def common(trial: Trial) -> Problems:
+def common(trial: Trial) -> None:
     """Check that the common data can be written."""
     found = trial.technique.common()
     if not isinstance(found, Common):
         raise CheckFailed(f"common() must give ainerd.technique.Common, got {type(found).__name__}")
     for name, array in found.arrays.items():
-        yield not isinstance(array, np.ndarray), f"common().arrays[{name!r}] must be a numpy array"
+        require(isinstance(array, np.ndarray), f"common().arrays[{name!r}] must be a numpy array")
         dims = found.dims.get(name)
-        is_wrong = dims is not None and len(dims) != array.ndim
-        yield is_wrong, f"common().dims[{name!r}] must name {array.ndim} dimensions: {dims}"
+        fits = dims is None or len(dims) == array.ndim
+        require(fits, f"common().dims[{name!r}] must name {array.ndim} dimensions: {dims}")
     for name, value in found.instrument.items():
         got = type(value).__name__
-        yield not isinstance(value, TEXT), f"common().instrument[{name!r}] must be a number, text or None, got {got}"
+        require(isinstance(value, TEXT), f"common().instrument[{name!r}] must be a number, text or None, got {got}")
 
 
-def findings(trial: Trial) -> Problems:
+def findings(trial: Trial) -> None:
     """Check that `check` yields findings for ``ainerd doctor``."""
     for finding in trial.technique.check():
         is_finding = isinstance(finding, Finding) and finding.what
         is_text = is_finding and all(isinstance(text, str) for text in (finding.what, finding.said, finding.todo))
-        yield not is_text, f"check() must give ainerd.technique.Finding(what, said, todo) of text, got {finding!r}"
+        require(is_text, f"check() must give ainerd.technique.Finding(what, said, todo) of text, got {finding!r}")
 
 
-def sketch(trial: Trial) -> Problems:
+def sketch(trial: Trial) -> None:
     """Check that `sketch` draws on an example frame, and without a frame."""
     for frame in (None, np.mean(trial.run.frames, axis=0, dtype=float)):
         figure = Figure()
         trial.technique.sketch(figure, frame)
-        yield not (figure.axes or figure.subfigs), "sketch() leaves the figure empty"
+        require(figure.axes or figure.subfigs, "sketch() leaves the figure empty")
 
 
-def questions(trial: Trial) -> Problems:
+def questions(trial: Trial) -> None:
     """Check that the default answers make a section from which the technique can be built."""
     section: dict[str, Any] = {}
     with TemporaryDirectory() as folder:
@@ -206,7 +206,7 @@ def questions(trial: Trial) -> Problems:
             except StopIteration:
                 break
             is_question = isinstance(question, Question) and question.key and question.asked
-            yield not is_question, f"questions() must yield ainerd.technique.Question(key=…, asked=…), got {question!r}"
+            require(is_question, f"questions() must yield ainerd.technique.Question(key=…, asked=…), got {question!r}")
             answer = question.default
             if answer is not None:
                 *outer, last = question.key.split(".")
@@ -219,11 +219,11 @@ def questions(trial: Trial) -> Problems:
         type(trial.technique).from_settings(section, Path(folder))
 
 
-def optimizer(trial: Trial) -> Problems:
+def optimizer(trial: Trial) -> None:
     """Check that the optimizer stays within its bounds, and continues after a failed point."""
     found = trial.technique.optimizer(BOUNDS)
     missing = [name for name in ("suggest", "ingest") if not callable(getattr(found, name, None))]
-    yield missing, f"optimizer() has no {', '.join(missing)}: see bluesky_adaptive.protocols.Optimizer"
+    require(not missing, f"optimizer() has no {', '.join(missing)}: see bluesky_adaptive.protocols.Optimizer")
     for p in (0.5, None):
         found.ingest([{"_id": "a", **_suggestion(found), "embedding": trial.analyses[0].embedding, "novelty_p": p}])
     failed = _suggestion(found)
@@ -234,15 +234,14 @@ def optimizer(trial: Trial) -> Problems:
 
 def _suggestion(optimizer: Any) -> dict[str, Any]:
     suggestions = optimizer.suggest(1)
-    if len(suggestions) != 1:
-        raise CheckFailed(f"suggest(1) must give one suggestion, got {len(suggestions)}")
+    require(len(suggestions) == 1, f"suggest(1) must give one suggestion, got {len(suggestions)}")
     for name, (low, high) in BOUNDS.items():
-        if not low <= (x := suggestions[0].get(name, math.nan)) <= high:
-            raise CheckFailed(f"suggest() says {name} = {x}, outside its bounds ({low}, {high})")
+        x = suggestions[0].get(name, math.nan)
+        require(low <= x <= high, f"suggest() says {name} = {x}, outside its bounds ({low}, {high})")
     return dict(suggestions[0])
 
 
-def whole_frames(trial: Trial) -> Problems:
+def whole_frames(trial: Trial) -> None:
     """Check that `every` is None or a positive integer that only grows to multiples of itself. `whole` is optional."""
     for n_frames in (len(trial.run.frames), None):
         try:
@@ -252,31 +251,26 @@ def whole_frames(trial: Trial) -> Problems:
         if not provides(feed.analysis, "whole"):
             return
         has_every, before = provides(feed.analysis, "every"), None
-        yield not has_every, "an analysis with whole() needs the attribute every: of how many frames it wants one whole"
+        require(has_every, "an analysis with whole() needs the attribute every: of how many frames it wants one whole")
         for _ in trial.run.frames:
             every = feed.analysis.every
-            is_number = isinstance(every, int | np.integer) and every >= 1
-            yield every is not None and not is_number, f"every must be None or a whole number from 1 on, got {every!r}"
-            is_other = before is not None and (every is None or every % before)
-            yield is_other, f"every was {before} and became {every}: it may only grow, to a multiple"
+            is_valid = every is None or (isinstance(every, int | np.integer) and every >= 1)
+            require(is_valid, f"every must be None or a whole number from 1 on, got {every!r}")
+            is_multiple = before is None or (every is not None and every % before == 0)
+            require(is_multiple, f"every was {before} and became {every}: it may only grow, to a multiple")
             before = every
             feed.push(1)
 
 
-def warm_up(trial: Trial) -> Problems:
+def warm_up(trial: Trial) -> None:
     """Check that `warm_up` does not change the parameters."""
     before = digest(trial.technique.parameters)
     trial.technique.warm_up()
-    yield digest(trial.technique.parameters) != before, "warm_up() changes parameters"
+    require(digest(trial.technique.parameters) == before, "warm_up() changes parameters")
 
 
 REQUIRED = (parameters, settings, regimes, regime_numbers, whole_frames)
-OPTIONAL: dict[Callable[[Trial], Problems], str] = {  # by check, the method that the technique may omit
-    landmarks: "landmarks",
-    common: "common",
+OPTIONAL: dict[Callable[[Trial], None], str] = {  # by check, the method that the technique may omit
+    **{check: check.__name__ for check in (landmarks, common, sketch, questions, optimizer, warm_up)},
     findings: "check",
-    sketch: "sketch",
-    questions: "questions",
-    optimizer: "optimizer",
-    warm_up: "warm_up",
 }

@@ -1,7 +1,8 @@
 """Checks of the results of good runs, and of runs that are cut short, empty, damaged or badly described."""
 
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,88 +11,89 @@ from numpy.typing import NDArray
 
 from ainerd.results import ResultRecord
 from ainerd.technique import Analysis, AnalysisError, Series
-from ainerd.testing._example import BLOCK, ExampleRun, Feed, Problems, Trial, analyse, is_one_line, outcome
+from ainerd.testing._example import BLOCK, CheckFailed, ExampleRun, Feed, Trial, analyse, require
 
 RELATIVE = 1e-6  # largest difference between two analyses of the same frames
 NUMBERS = "biufc"  # kinds of numpy dtypes
 
 
-def pixels(trial: Trial) -> Problems:
+def pixels(trial: Trial) -> None:
     """Check that pixels are unique flat indices in a frame, and the same on every call."""
     for run in trial.runs:
         analysis = Feed(trial.technique, run).analysis
         found, size = analysis.pixels, run.frames[0].size
         is_flat = isinstance(found, np.ndarray) and found.ndim == 1 and found.dtype.kind in "iu"
-        yield not is_flat, "pixels must be a flat array of integers, np.flatnonzero(mask) say"
-        yield not found.size, "pixels is empty: a technique wants at least one"
+        require(is_flat, "pixels must be a flat array of integers, np.flatnonzero(mask) say")
+        require(found.size, "pixels is empty: a technique wants at least one")
         low, high = found.min(), found.max()
-        yield low < 0 or high >= size, f"pixels must be flat indices in a frame, 0 … {size - 1}, found {low} … {high}"
-        yield np.unique(found).size != found.size, "pixels names a pixel twice"
-        yield not np.array_equal(analysis.pixels, found), "pixels changes from call to call: work it out once"
+        is_inside = 0 <= low and high < size
+        require(is_inside, f"pixels must be flat indices in a frame, 0 … {size - 1}, found {low} … {high}")
+        require(np.unique(found).size == found.size, "pixels names a pixel twice")
+        require(np.array_equal(analysis.pixels, found), "pixels changes from call to call: work it out once")
 
 
-def embedding(trial: Trial) -> Problems:
+def embedding(trial: Trial) -> None:
     """Check that each embedding has the announced size, is float32 and is finite."""
     for analysis in trial.analyses:
-        yield from _problems(trial, "an example run", analysis)
+        _check_result(trial, "an example run", analysis)
 
 
-def novelty(trial: Trial) -> Problems:
+def novelty(trial: Trial) -> None:
     """Check that a result with a p-value has the alpha of the technique in its calibration."""
     alpha = trial.technique.alpha
     for analysis in trial.analyses:
-        is_wrong = analysis.novelty_p is not None and (given := analysis.calibration.get("alpha")) != alpha
-        if is_wrong:
-            yield True, f"with a novelty_p, calibration['alpha'] must be the technique's alpha {alpha}, got {given}"
+        given = analysis.calibration.get("alpha")
+        is_same = analysis.novelty_p is None or given == alpha
+        require(is_same, f"with a novelty_p, calibration['alpha'] must be the technique's alpha {alpha}, got {given}")
 
 
-def arrays(trial: Trial) -> Problems:
+def arrays(trial: Trial) -> None:
     """Check that arrays are numpy arrays with named dimensions."""
     for analysis in trial.analyses:
         for name, array in analysis.arrays.items():
             kind = type(array).__name__
-            yield not isinstance(array, np.ndarray), f"arrays[{name!r}] must be a numpy array, got {kind}"
+            require(isinstance(array, np.ndarray), f"arrays[{name!r}] must be a numpy array, got {kind}")
             is_named = name in analysis.dims
-            yield not is_named, f"dims[{name!r}] is missing: name the {array.ndim} dimension(s) of the array"
+            require(is_named, f"dims[{name!r}] is missing: name the {array.ndim} dimension(s) of the array")
 
 
-def summary(trial: Trial) -> Problems:
+def summary(trial: Trial) -> None:
     """Check that the values of the summary have valid names, types and units, and that other fields are plain JSON."""
     taken = {*ResultRecord.model_fields, "digest"}
     for analysis in trial.analyses:
         for name, value in analysis.summary.items():
-            if not name or set(name) & set("./") or name in taken:
-                yield True, f"summary: {name!r} is taken, empty, or has a dot or a slash: give it another name"
+            is_name = name and not set(name) & set("./") and name not in taken
+            require(is_name, f"summary: {name!r} is taken, empty, or has a dot or a slash: give it another name")
             is_number, kind = isinstance(value, int | float | np.number), type(value).__name__
             is_known = is_number or value is None or isinstance(value, str)
-            yield not is_known, f"summary[{name!r}] must be a number, text or None, got {kind}"
-            if is_number and not isinstance(value, bool) and name not in analysis.units:
-                remedy = "every number of the summary needs its unit, '1' if it has none"
-                yield True, f"units[{name!r}] is missing: {remedy}"
+            require(is_known, f"summary[{name!r}] must be a number, text or None, got {kind}")
+            has_unit = not is_number or isinstance(value, bool) or name in analysis.units
+            remedy = "every number of the summary needs its unit, '1' if it has none"
+            require(has_unit, f"units[{name!r}] is missing: {remedy}")
         wrong = [name for name, unit in analysis.units.items() if not isinstance(unit, str)]
-        yield wrong, f"units must be text: {', '.join(wrong)}"
+        require(not wrong, f"units must be text: {', '.join(wrong)}")
         for name in ("model", "calibration"):
             try:
                 json.dumps(getattr(analysis, name))
             except TypeError as error:
-                yield True, f"{name} must be plain JSON values: {error}"
+                raise CheckFailed(f"{name} must be plain JSON values: {error}") from None
 
 
-def block_sizes(trial: Trial) -> Problems:
+def block_sizes(trial: Trial) -> None:
     """Check that the same frames in blocks of any size give the same result, and that `push` changes no block."""
     run, first = trial.run, trial.analyses[0]
     for block, how in ((BLOCK, "once more"), (7, "in blocks of 7"), (1, "one by one")):
         different = _different(first, analyse(trial.technique, run, block=block))
-        yield different, f"the same frames {how} give another {different}: seed what is random, sum in float64"
+        require(not different, f"the same frames {how} give another {different}: seed what is random, sum in float64")
     analysis = Feed(trial.technique, run).analysis
     pushed = run.frames.reshape(len(run.frames), -1)[:, analysis.pixels]
     copy = pushed.copy()
     analysis.push(pushed)
     is_same = np.array_equal(pushed, copy, equal_nan=copy.dtype.kind == "f")
-    yield not is_same, "push() changes the block: work on a copy"
+    require(is_same, "push() changes the block: work on a copy")
 
 
-def interleaved_runs(trial: Trial) -> Problems:
+def interleaved_runs(trial: Trial) -> None:
     """Check that two runs that are analysed at the same time do not share state."""
     first = trial.run
     if len(trial.runs) > 1:
@@ -106,10 +108,10 @@ def interleaved_runs(trial: Trial) -> Problems:
     remedy = "keep the state of a run in what begin() returns, not in the technique"
     for one, feed in zip(alone, feeds, strict=True):
         different = _different(one, feed.push().finish())
-        yield different, f"a run gives another {different} while a second one is analysed: {remedy}"
+        require(not different, f"a run gives another {different} while a second one is analysed: {remedy}")
 
 
-def series(trial: Trial) -> Problems:
+def series(trial: Trial) -> None:
     """Check that the result of a series grows: `finish` is called after each run, and covers all runs so far."""
     unit = trial.technique.unit
     if not isinstance(unit, Series):
@@ -117,55 +119,55 @@ def series(trial: Trial) -> Problems:
     runs = trial.run, (trial.runs[1] if len(trial.runs) > 1 else trial.run)
     first, second = (replace(run, start={unit.key: "an example", **run.start}) for run in runs)
     feed = Feed(trial.technique, first, n_frames=None).push()
-    yield from _problems(trial, "the first run of a series", feed.finish())
+    _check_result(trial, "the first run of a series", feed.finish())
     grown = feed.next_run(second).push().finish()
-    yield from _problems(trial, "the second run of a series", grown)
+    _check_result(trial, "the second run of a series", grown)
     direct = Feed(trial.technique, first, n_frames=None).push().next_run(second).push().finish()
     different = _different(direct, grown)
-    yield different, f"finish() after the first run of a series changes {different} of the second: it may only look"
+    remedy = "it may only look"
+    require(not different, f"finish() after the first run of a series changes {different} of the second: {remedy}")
 
 
-def readings(trial: Trial) -> Problems:
+def readings(trial: Trial) -> None:
     """Check that a run without readings gives a result or an AnalysisError."""
     if trial.run.readings:
-        yield from _attempt(trial, "a run without readings", readings={})
+        _attempt(trial, "a run without readings", readings={})
 
 
-def partial_runs(trial: Trial) -> Problems:
+def partial_runs(trial: Trial) -> None:
     """Check a run that has fewer frames than announced."""
     total = len(trial.run.frames)
     for n in {1, max(total // 2, 1)}:
-        yield from _attempt(trial, f"{n} of {total + 1} frames", n_frames=total + 1, n=n)
+        _attempt(trial, f"{n} of {total + 1} frames", n_frames=total + 1, n=n)
 
 
-def too_many_frames(trial: Trial) -> Problems:
+def too_many_frames(trial: Trial) -> None:
     """Check a run that has more frames than announced."""
     n = len(trial.run.frames)
     if n > 1:
-        yield from _attempt(trial, f"{n} of {n - 1} frames", n_frames=n - 1)
+        _attempt(trial, f"{n} of {n - 1} frames", n_frames=n - 1)
 
 
-def no_frames(trial: Trial) -> Problems:
+def no_frames(trial: Trial) -> None:
     """Check that a run without frames raises AnalysisError."""
-    result = outcome(lambda: Feed(trial.technique, trial.run).finish(), "finish() without frames")
-    is_refused = isinstance(result, AnalysisError)
-    yield not is_refused, "finish() without frames must raise AnalysisError, it gave a result"
+    result = _outcome(lambda: Feed(trial.technique, trial.run).finish(), "finish() without frames")
+    require(isinstance(result, AnalysisError), "finish() without frames must raise AnalysisError, it gave a result")
 
 
-def unknown_number_of_frames(trial: Trial) -> Problems:
+def unknown_number_of_frames(trial: Trial) -> None:
     """Check a run with `n_frames` = None: the number of frames is unknown. In a series `n_frames` is always None."""
-    result = outcome(lambda: Feed(trial.technique, trial.run, n_frames=None).push().finish(), "n_frames = None")
-    yield from _problems(trial, "n_frames = None", result)
+    result = _outcome(lambda: Feed(trial.technique, trial.run, n_frames=None).push().finish(), "n_frames = None")
+    _check_result(trial, "n_frames = None", result)
     is_refused = isinstance(result, AnalysisError) and isinstance(trial.technique.unit, Series)
-    yield is_refused, f"in a series n_frames is always None, but that is refused: {result}"
+    require(not is_refused, f"in a series n_frames is always None, but that is refused: {result}")
 
 
-def unknown_frame_time(trial: Trial) -> Problems:
+def unknown_frame_time(trial: Trial) -> None:
     """Check a run with `frame_time_s` = None: the detector's configuration does not contain the frame time."""
-    yield from _attempt(trial, "frame_time_s = None", frame_time_s=None)
+    _attempt(trial, "frame_time_s = None", frame_time_s=None)
 
 
-def other_frame_shape(trial: Trial) -> Problems:
+def other_frame_shape(trial: Trial) -> None:
     """Check that frames of another shape are refused with an AnalysisError or a ValueError, or analysed."""
     _, ny, nx = trial.run.frames.shape
     shape = f"frames of {ny + 1} × {nx + 3}"
@@ -173,51 +175,73 @@ def other_frame_shape(trial: Trial) -> Problems:
     try:
         feed = Feed(trial.technique, run)
     except (AnalysisError, ValueError) as error:
-        yield not is_one_line(error), f"begin() must refuse a frame_shape in one line, got {str(error)!r}"
+        require(_is_one_line(error), f"begin() must refuse a frame_shape in one line, got {str(error)!r}")
     except Exception as error:
-        raised = f"begin() raised {type(error).__name__}: {error}"
-        yield True, f"{shape} after {ny} × {nx}: {raised}; raise AnalysisError if the shape does not fit"
+        raised = f"begin() raised {type(error).__name__}: {error}; raise AnalysisError if the shape does not fit"
+        raise CheckFailed(f"{shape} after {ny} × {nx}: {raised}") from None
     else:
-        yield from _problems(trial, shape, outcome(lambda: feed.push().finish(), shape))
+        _check_result(trial, shape, _outcome(lambda: feed.push().finish(), shape))
 
 
-def damaged_frames(trial: Trial) -> Problems:
+def damaged_frames(trial: Trial) -> None:
     """Check frames that are zero, saturated, or contain NaN."""
     frames = trial.run.frames
     highest = np.iinfo(frames.dtype).max if frames.dtype.kind in "iu" else np.finfo(frames.dtype).max
     with_nan = frames.astype(np.float32)
     with_nan[:, ::3] = np.nan
-    yield from _attempt(trial, "frames of zeros", frames=np.zeros_like(frames))
-    yield from _attempt(trial, "saturated frames", frames=np.full_like(frames, highest))
-    yield from _attempt(trial, "frames with NaN", frames=with_nan)
-    yield from _attempt(trial, "frames of NaN", frames=np.full_like(with_nan, np.nan))
+    _attempt(trial, "frames of zeros", frames=np.zeros_like(frames))
+    _attempt(trial, "saturated frames", frames=np.full_like(frames, highest))
+    _attempt(trial, "frames with NaN", frames=with_nan)
+    _attempt(trial, "frames of NaN", frames=np.full_like(with_nan, np.nan))
 
 
-def _attempt(trial: Trial, name: str, n: int | None = None, **changes: Any) -> Problems:
+def _attempt(trial: Trial, name: str, n: int | None = None, **changes: Any) -> None:
     """Check that a changed run, or its first `n` frames, gives a valid result or an AnalysisError.
 
     `n_frames` is the announced number of frames; other changes are fields of the `ExampleRun`.
     """
     announced = {key: changes.pop(key) for key in ("n_frames",) if key in changes}
     run: ExampleRun = replace(trial.run, **changes)
-    result = outcome(lambda: Feed(trial.technique, run, **announced).push(n).finish(), name)
-    yield from _problems(trial, name, result)
+    result = _outcome(lambda: Feed(trial.technique, run, **announced).push(n).finish(), name)
+    _check_result(trial, name, result)
 
 
-def _problems(trial: Trial, name: str, analysis: Analysis | AnalysisError) -> Problems:
-    """Yield the problems with the embedding, p-value and status of a result; an AnalysisError has no problems."""
+def _outcome(attempt: Callable[[], Analysis], name: str) -> Analysis | AnalysisError:
+    """Return the result of an attempt, or the AnalysisError that it raises.
+
+    Any other error fails the check. Warnings are ignored.
+    """
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return attempt()
+    except AnalysisError as error:
+        if not _is_one_line(error):
+            raise CheckFailed(f"{name}: AnalysisError must give its reason in one line, got {str(error)!r}") from error
+        return error
+    except Exception as error:
+        todo = "raise AnalysisError with a reason, or give a result"
+        raise CheckFailed(f"{name}: {type(error).__name__}: {error}; {todo}") from error
+
+
+def _is_one_line(error: Exception) -> bool:
+    """Return whether the message of an error is one nonempty line."""
+    return bool(str(error).strip()) and "\n" not in str(error)
+
+
+def _check_result(trial: Trial, name: str, analysis: Analysis | AnalysisError) -> None:
+    """Check the embedding, p-value and status of a result; an AnalysisError passes."""
     if isinstance(analysis, AnalysisError):
         return
     embedding, p, shape = analysis.embedding, analysis.novelty_p, (trial.technique.embedding_size,)
-    if not isinstance(embedding, np.ndarray) or embedding.shape != shape:
-        got = f"got shape {np.shape(embedding)}"
-        yield True, f"{name}: the embedding must be an array of shape {shape} (embedding_size), {got}"
+    fits, got = isinstance(embedding, np.ndarray) and embedding.shape == shape, f"got shape {np.shape(embedding)}"
+    require(fits, f"{name}: the embedding must be an array of shape {shape} (embedding_size), {got}")
     is_float, is_finite = embedding.dtype == np.float32, np.isfinite(embedding).all()
-    yield not is_float, f"{name}: the embedding must be float32, got {embedding.dtype}: use astype"
-    yield not is_finite, f"{name}: the embedding holds NaN or infinity; raise AnalysisError with the reason instead"
-    yield p is not None and not 0 <= p <= 1, f"{name}: novelty_p must be None or lie in [0, 1], got {p}"
+    require(is_float, f"{name}: the embedding must be float32, got {embedding.dtype}: use astype")
+    require(is_finite, f"{name}: the embedding holds NaN or infinity; raise AnalysisError with the reason instead")
+    require(p is None or 0 <= p <= 1, f"{name}: novelty_p must be None or lie in [0, 1], got {p}")
     is_known = analysis.status in ("complete", "partial")
-    yield not is_known, f"{name}: status must be 'complete' or 'partial', got {analysis.status!r}"
+    require(is_known, f"{name}: status must be 'complete' or 'partial', got {analysis.status!r}")
 
 
 def _different(one: Analysis, two: Analysis) -> str:

@@ -1,13 +1,12 @@
 """All checks in order, and the functions that run them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ainerd.technique import AnalysisError, Technique, provides
-from ainerd.testing._example import CheckFailed, ExampleRun, Problems, Trial, default_runs
+from ainerd.testing._example import CheckFailed, ExampleRun, Trial, default_runs
 from ainerd.testing._panels import PANELS
 from ainerd.testing._parts import OPTIONAL, REQUIRED, protocol
 from ainerd.testing._results import RESULTS
@@ -30,23 +29,20 @@ class Check:
     """
 
     name: str
-    _check: Callable[[Trial], Problems]
+    _check: Callable[[Trial], None]
     _trial: Trial
 
     def __call__(self) -> None:
         """Raise `TechniqueCheckError` if the check fails."""
         try:
-            problem, part = None, OPTIONAL.get(self._check)
+            part = OPTIONAL.get(self._check)
             if part is None or provides(self._trial.technique, part):
-                with closing(self._check(self._trial)) as problems:
-                    problem = next((text for is_wrong, text in problems if is_wrong), None)
+                self._check(self._trial)
         except CheckFailed as error:
             raise TechniqueCheckError(f"{self.name}: {error}") from error.__cause__
         except Exception as error:
             first_line = f"{type(error).__name__}: {error}".splitlines()[0]
             raise TechniqueCheckError(f"{self.name}: the technique raised {first_line}") from error
-        if problem is not None:
-            raise TechniqueCheckError(f"{self.name}: {problem}")
 
     def __str__(self) -> str:
         return self.name
@@ -111,7 +107,7 @@ def technique_checks(
         yield Check(check.__name__, check, trial)
 
 
-def example_runs(trial: Trial) -> Problems:
+def example_runs(trial: Trial) -> None:
     """Check that the technique can analyse the runs. All later checks depend on this one."""
     remedy = "give runs that it can"
     if not trial.has_own_runs:
@@ -121,4 +117,4 @@ def example_runs(trial: Trial) -> Problems:
     try:
         trial.analyses  # noqa: B018  (cached)
     except AnalysisError as error:
-        yield True, f"cannot be analysed: {error}; {remedy}"
+        raise CheckFailed(f"cannot be analysed: {error}; {remedy}") from error

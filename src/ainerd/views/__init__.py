@@ -2,8 +2,7 @@
 
 from ainerd.views._figure import campaign_figure, panel_names, principal_axes, save_panel
 from ainerd.views._live import LiveFigure, refresh_all
-from ainerd.views._report import Report, Section, read_report
-from ainerd.views._report_files import report_html, write_report
+from ainerd.views._report import Report, Section, read_report, report_html, write_report
 from ainerd.views._scene import Next, Scene, SceneReader, newest_and_nearest
 from ainerd.views._style import UNASSIGNED, empty_panel, panel_title, regime_colour
 from ainerd.views._terminal import Logbook, run_line, status_panel

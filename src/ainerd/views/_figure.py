@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from ainerd.technique import Landmarks
 from ainerd.views._scene import MOST_SERIES, NEWEST, Scene
 from ainerd.views._style import (
     NOVEL,
+    ON_MARK,
     attempt,
     discs,
     empty_panel,
@@ -30,7 +32,6 @@ from ainerd.views._style import (
     panel_title,
     regime_colour,
     regime_name,
-    scale_marks,
     spread,
 )
 from ainerd.words import named_place
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from ainerd.steering import SampleMap  # imports bluesky
 
 SIZE = (14.4, 8.8)  # inches: fits a screen of 1440 × 900 at 100 dpi
+Array = NDArray[np.float64]
 STEPS = 30  # of the path that have an arrowhead
 MM = 1 / 25.4  # in inches
 TYPE = 7.0  # points; no type of a saved panel is larger
@@ -68,8 +70,7 @@ def draw_campaign(figure: Figure, scene: Scene) -> None:
     places = {"map": sample, "next": why, "latent": latent, "timeline": timeline}
     for panel, place in (places | {"gallery": right} if has_gallery else places).items():
         draw_panel(panel, place, scene, runs)
-    style: dict[str, Any] = {"ncols": 12, "frameon": False, "columnspacing": 1.2, "handletextpad": 0.4}
-    figure.legend(handles=legend_of(scene, runs), loc="outside lower center", **style)
+    draw_legend(figure, scene, runs, 12)
     spread(figure)
 
 
@@ -114,9 +115,7 @@ def save_panel(scene: Scene, panel: str, path: str | Path, *, width_mm: float = 
         figure, runs = Figure(figsize=size, layout="constrained", dpi=150), scene.runs
         PANELS[panel][1](figure, scene, runs)
         if panel in ("map", "latent", "novelty") and len(runs):
-            columns = 2 if width_mm < 120 else 4
-            style: dict[str, Any] = {"ncols": columns, "frameon": False, "columnspacing": 1.0, "handletextpad": 0.3}
-            figure.legend(handles=legend_of(scene, runs), loc="outside lower center", **style)
+            draw_legend(figure, scene, runs, 2 if width_mm < 120 else 4)
         _fit_marks(figure, min(1.0, max(0.4, width_mm / 180)))  # they are made for a figure of 366 mm
         _fit_type(figure)
         spread(figure)
@@ -132,17 +131,16 @@ def _fit_marks(figure: Figure, share: float) -> None:
             artist.set_sizes(artist.get_sizes() * share)
         elif isinstance(artist, Line2D):
             artist.set_markersize(artist.get_markersize() * share**0.5)
-    scale_marks(figure, share**0.5)
 
 
 def _fit_type(figure: Figure) -> None:
     for text in figure.findobj(Text):
-        on_mark, size = text.get_gid() == "on a mark", text.get_fontsize()
+        on_mark, size = text.get_gid() == ON_MARK, text.get_fontsize()
         text.set_fontsize(min(size, 4.5) if on_mark else min(max(size, SMALLEST), TYPE))
 
 
-def legend_of(scene: Scene, runs: pd.DataFrame) -> list[Line2D]:
-    """Return the entries of the legend."""
+def draw_legend(place: Figure | SubFigure, scene: Scene, runs: pd.DataFrame, columns: int) -> None:
+    """Draw the legend below the panels."""
 
     def mark(label: str, marker: str = "o", **style: Any) -> Line2D:
         options: dict[str, Any] = {"markersize": 9, "linestyle": "none"} | style
@@ -163,7 +161,8 @@ def legend_of(scene: Scene, runs: pd.DataFrame) -> list[Line2D]:
         marks.append(mark("next", "*", markerfacecolor="gold", markeredgecolor="black", markersize=14))
     if claims:
         marks.append(Line2D([], [], color=NOVEL, linewidth=0.9, linestyle="--", label=rf"$\alpha = {scene.alpha:g}$"))
-    return marks
+    style: dict[str, Any] = {"frameon": False, "columnspacing": 1.2, "handletextpad": 0.4}
+    place.legend(handles=marks, loc="outside lower center", ncols=columns, **style)
 
 
 def draw_map(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
@@ -260,7 +259,7 @@ def draw_latent(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     panel_title(axes, "Latent space" + ("" if landmarks is None else ": grey, what is known"))
 
 
-def principal_axes(points: NDArray[np.float64]) -> tuple[NDArray, NDArray, NDArray]:
+def principal_axes(points: NDArray[np.float64]) -> tuple[Array, Array, Array]:
     """Return the mean (d,), the first two principal directions (2, d) and their shares of the variance (2,) of (n, d).
 
     The largest component of each direction is positive, so that a picture does not flip.
@@ -291,48 +290,36 @@ def draw_gallery(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     scene.panels.gallery(place, scene, runs)  # type: ignore[union-attr]
 
 
-def draw_timeline(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
-    """Draw strips with a column for each of the newest runs: novelty or regimes, the technique's strip, each series."""
+def draw_timeline(place: Any, scene: Scene, runs: pd.DataFrame, *, whole: bool = True) -> None:
+    """Draw strips with a column for each of the newest runs: novelty or regimes, the technique's strip, each series.
+
+    Without a claim of novelty the first strip shows the regimes. If not `whole`, draw only the first strip.
+    """
     recent = runs.iloc[-NEWEST:]
     names = dict.fromkeys(name for series in scene.series.values() for name in series)
-    series = list(names)[:MOST_SERIES]
-    strip = getattr(scene.panels, "strip", None)
+    series = list(names)[:MOST_SERIES] if whole else []
+    strip = getattr(scene.panels, "strip", None) if whole else None
     ratios = [1.15, *([1.0] if strip else []), *[0.85] * len(series)]
     first, *rest = np.atleast_1d(place.subplots(len(ratios), 1, sharex=True, height_ratios=ratios))
-    _draw_first(first, scene, runs)
+    panel_title(first, "Run after run")
+    if runs["p"].notna().any():
+        _draw_novelty(first, scene, recent)
+    else:
+        _draw_regimes(first, recent, scene.kinds)
     if strip:
         attempt("the technique's strip", rest[0], lambda axes: strip(axes, scene, runs))
     for axes, each in zip(rest[-len(series) :], series, strict=False):
         _draw_series(axes, scene, recent, each)
     for axes in (first, *rest):
         axes.tick_params(labelbottom=False)
-    _number((first, *rest)[-1], recent)
-
-
-def draw_first_strip(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
-    """Draw only the novelty of the newest runs, or their regimes without a claim of novelty."""
-    axes = place.subplots()
-    _draw_first(axes, scene, runs)
-    _number(axes, runs.iloc[-NEWEST:])
-
-
-def _draw_first(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
-    panel_title(axes, "Run after run")
-    recent = runs.iloc[-NEWEST:]
-    if runs["p"].notna().any():
-        _draw_novelty(axes, scene, recent)
-    else:
-        _draw_regimes(axes, recent, scene.kinds)
-
-
-def _number(axes: Axes, recent: pd.DataFrame) -> None:
     low = recent["number"].min() if len(recent) else 1
     high = max(recent["number"].max() if len(recent) else 1, low + 5)
-    axes.set(xlim=(low - 0.5, high + 0.5), xlabel="scan, in order of time")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     scans = dict(zip(recent["number"], recent["scan"], strict=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: scans.get(round(number), "")))
-    axes.tick_params(labelbottom=True)
+    last = (first, *rest)[-1]
+    last.set(xlim=(low - 0.5, high + 0.5), xlabel="scan, in order of time")
+    last.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    last.xaxis.set_major_formatter(FuncFormatter(lambda number, _: scans.get(round(number), "")))
+    last.tick_params(labelbottom=True)
 
 
 def _draw_novelty(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
@@ -381,7 +368,7 @@ PANELS: dict[str, tuple[str, Callable[[Any, Scene, pd.DataFrame], None]]] = {
     "map": ("the sample map", draw_map),
     "next": ("the next point", draw_next),
     "latent": ("the latent space", draw_latent),
-    "novelty": ("the timeline", draw_first_strip),
+    "novelty": ("the timeline", partial(draw_timeline, whole=False)),
     "timeline": ("the timeline", draw_timeline),
     "gallery": ("the technique's gallery", draw_gallery),
 }

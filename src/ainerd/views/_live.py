@@ -12,16 +12,15 @@ from weakref import WeakSet
 import matplotlib
 import numpy as np
 from matplotlib import colors
-from matplotlib.backends import BackendFilter, backend_registry
-from matplotlib.collections import Collection, PathCollection
+from matplotlib.backends.registry import BackendFilter, backend_registry
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.text import Text
 
-from ainerd.views._figure import SIZE, draw_campaign, draw_panel, legend_of, panel_names
+from ainerd.views._figure import SIZE, draw_campaign, draw_legend, draw_panel, panel_names
 from ainerd.views._scene import Scene
-from ainerd.views._style import attempt, fit_titles, regime_name, scale_marks, spread
+from ainerd.views._style import ON_MARK, attempt, fit_titles, regime_name, spread
 from ainerd.words import place as place_text
 
 logger = logging.getLogger(__name__)
@@ -119,7 +118,7 @@ class LiveFigure:
         from IPython.display import display
 
         if hasattr(get_ipython(), "kernel"):  # a notebook
-            self._image = display(self._bundle(), raw=True, display_id=True)
+            self._image = display(self._bundle(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
         else:
             print(repr(self))
 
@@ -156,7 +155,7 @@ def refresh_all(*, react: bool = False) -> None:
 
 def has_windows() -> bool:
     """Return whether matplotlib's backend opens windows."""
-    return matplotlib.get_backend().lower() in backend_registry.list_builtin(BackendFilter.INTERACTIVE)
+    return matplotlib.get_backend().lower() in backend_registry.list_builtin(BackendFilter.INTERACTIVE)  # type: ignore[no-untyped-call]
 
 
 def _only_the_main_thread() -> None:
@@ -182,7 +181,7 @@ def draw_wall(figure: Figure, scene: Scene) -> None:
         if panel in panel_names(scene):
             draw_panel(panel, place, scene, runs)
     if len(runs):
-        left.legend(handles=legend_of(scene, runs), loc="outside lower center", ncols=2, frameon=False)
+        draw_legend(left, scene, runs, 2)
     _darken(figure)
     spread(figure)
     fit_titles(figure)
@@ -191,38 +190,27 @@ def draw_wall(figure: Figure, scene: Scene) -> None:
 def _darken(figure: Any) -> None:
     """Enlarge the type, and invert grey and black for a dark background; pictures and colours stay."""
     for artist in figure.findobj():
-        if artist.get_gid() == "on a mark":
-            if isinstance(artist, Text):
-                artist.set_fontsize(MARKS**0.5 * float(artist.get_fontsize()))
-        elif isinstance(artist, Text):
-            artist.set(fontsize=LARGER * float(artist.get_fontsize()), color=_light(artist.get_color()))
+        on_mark = artist.get_gid() == ON_MARK
+        if isinstance(artist, Text):
+            artist.set_fontsize((MARKS**0.5 if on_mark else LARGER) * float(artist.get_fontsize()))
         elif isinstance(artist, Line2D):
-            edge = _light(artist.get_markeredgecolor())
-            artist.set(color=_light(artist.get_color()), linewidth=1.6 * artist.get_linewidth(), markeredgecolor=edge)
-        elif isinstance(artist, Collection):
-            if isinstance(artist, PathCollection):
-                artist.set_sizes(MARKS * artist.get_sizes())
-            for name in ("facecolor", "edgecolor"):
-                present = np.atleast_2d(getattr(artist, f"get_{name}")())
-                if present.size:
-                    artist.set(**{name: [_light(each) for each in present]})
-        elif isinstance(artist, Patch):
-            artist.set(facecolor=_light(artist.get_facecolor()), edgecolor=_light(artist.get_edgecolor()))
-    for axes in figure.axes:
-        axes.set_facecolor(BACKGROUND)
-    scale_marks(figure, MARKS**0.5)
-    figure.set_facecolor(BACKGROUND)
+            artist.set_linewidth(1.6 * artist.get_linewidth())
+        elif isinstance(artist, PathCollection):
+            artist.set_sizes(MARKS * artist.get_sizes())
+        for name in () if on_mark else ("color", "facecolor", "edgecolor", "markeredgecolor"):
+            present: Any = getattr(artist, f"get_{name}", tuple)()
+            if len(present):
+                artist.set(**{name: _light(present)})
+    for each in (figure, *figure.axes):
+        each.set_facecolor(BACKGROUND)
 
 
 def _light(colour: Any) -> Any:
-    """Invert a grey; return any other colour as it is."""
-    try:
-        red, green, blue, alpha = colors.to_rgba(colour)
-    except (TypeError, ValueError):
-        return colour
-    if max(red, green, blue) - min(red, green, blue) > 0.02:
-        return colour
-    return (*[0.06 + 0.9 * (1 - red)] * 3, alpha)
+    """Invert greys; return other colours as they are."""
+    rgba = np.array(colors.to_rgba(colour) if np.ndim(colour) < 2 else colour, ndmin=2)
+    grey = np.ptp(rgba[:, :3], axis=1) <= 0.02
+    rgba[grey, :3] = 0.06 + 0.9 * (1 - rgba[grey, :1])
+    return rgba[0] if np.ndim(colour) < 2 else rgba
 
 
 def _headline(place: Any, scene: Scene, runs: Any) -> None:

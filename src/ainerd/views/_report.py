@@ -1,10 +1,15 @@
-"""The report of a campaign, from Tiled alone: regimes, novel results, decisions, failures, and next steps."""
+"""The report of a campaign, from Tiled alone, and its file: self-contained HTML, or PDF."""
 
+import base64
+import io
 import logging
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -13,7 +18,10 @@ from ainerd.results import USABLE, ResultRecord, ResultStore, scan_text
 from ainerd.technique import Technique
 from ainerd.views._figure import campaign_figure
 from ainerd.views._scene import Next, SceneReader
-from ainerd.words import here, named_place
+from ainerd.words import here, named_place, printable
+
+if TYPE_CHECKING:
+    from matplotlib.backends.backend_pdf import PdfPages
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +29,20 @@ DRAWN = 6  # results
 ROWS = 300  # of the table of results
 MOST = 40  # rows of the other tables
 NEAR = 0.02  # of the width of the bounds: positions this close count as the same
+DPI = 110
+A4 = (8.27, 11.69)  # inches
+COLUMNS, LINES, TYPE = 98, 78, 7.5  # of a page of text, and of its type in points
+STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1200px; padding: 0 1em; color: #1a1a1a; }
+h1 { margin-bottom: 0; } h2 { margin-top: 1.8em; border-bottom: 1px solid #ccc; }
+p.when { color: #666; margin-top: 0.2em; } li { margin: 0.25em 0; }
+table { border-collapse: collapse; font-size: 13px; display: block; overflow-x: auto; }
+th, td { border-bottom: 1px solid #ddd; padding: 0.25em 0.7em; text-align: left; vertical-align: top; }
+th { background: #f3f3f3; }
+figure { margin: 1.2em 0; }
+img { max-width: 100%; }
+figcaption { color: #444; font-size: 13px; }
+"""
 Table = Sequence[Sequence[str]]
 Bounds = Mapping[str, tuple[float, float]]
 
@@ -86,20 +108,21 @@ class _Campaign:
         self._measured = [name for name in table.columns if f"{name}_err" in table.columns][:3]
         suggested = store.suggestions()
         self._next = suggested[suggested["status"].eq("proposed")].iloc[-1:]
-        log = store.logbook()
-        agent = log["agent"] if "agent" in log else pd.Series(None, log.index, object)
-        self._log = log.assign(person=agent.isna() | log["text"].str.contains(r"\ba person\b"))
+        again = table.get("retake", pd.Series(False, table.index)).eq(True)
+        self._failed = table.assign(again=again)[table["status"].eq("failed")]
+        self._log = store.logbook()
 
     def sections(self) -> Iterator[Section]:
         yield self._summary()
         if len(self._done):
             yield self._regimes()
         yield self._novel_results()
-        decisions = self._log[self._log["person"]].iloc[-MOST:]
+        agent = self._log.get("agent", pd.Series(None, self._log.index, object))
+        decisions = self._log[agent.isna() | self._log["text"].str.contains(r"\ba person\b")].iloc[-MOST:]
         rows = [[_time(line["created"]), str(line["text"])] for _, line in decisions.iterrows()]
         nobody = [] if rows else ["Nobody stepped in."]
         yield Section(title="What people decided", lines=nobody, table=[["when", "what"], *rows] if rows else [])
-        yield self._failed()
+        yield self._failures()
         yield Section(title="What to do tomorrow", lines=[*self._todo()] or ["Nothing is left open."])
         yield self._all()
         yield self._origin()
@@ -139,16 +162,14 @@ class _Campaign:
             title, shown = "Results", self._done.groupby("regime", dropna=False).tail(1).index[-DRAWN:]
         return Section(title=title, lines=lines, figures=[*self._drawn(shown)])
 
-    def _failed(self) -> Section:
-        failed = self._table[self._table["status"].eq("failed")]
-        if failed.empty:
+    def _failures(self) -> Section:
+        if self._failed.empty:
             return Section(title="What failed", lines=["Nothing failed."])
-        reasons = failed["reason"].fillna("no reason given").value_counts()
+        reasons = self._failed["reason"].fillna("no reason given").value_counts()
         lines = [f"{n} × {reason}" for reason, n in reasons.items()]
-        again = failed["retake"].eq(True) if "retake" in failed else pd.Series(False, failed.index)
         rows = [["scan", "where", "why", "taken again"]]
-        for (_, row), once_more in list(zip(failed.iterrows(), again, strict=True))[-MOST:]:
-            when = "yes, at the next start" if once_more else "no"
+        for _, row in self._failed.iloc[-MOST:].iterrows():
+            when = "yes, at the next start" if row["again"] else "no"
             rows.append([self._scan(row), self._place(row), str(row["reason"]), when])
         return Section(title="What failed, and why", lines=lines, table=rows)
 
@@ -189,12 +210,11 @@ class _Campaign:
             (key,) = self._done.index[self._done["regime"].eq(regime)]
             if key not in self._novel.index:
                 yield f"Regime {regime} rests on {self._scan_at(key)} alone: measure beside it."
-        failed = self._table[self._table["status"].eq("failed")]
-        again = int(failed["retake"].eq(True).sum()) if "retake" in failed else 0
+        again = int(self._failed["again"].sum())
         if again:
             yield f"Start the agent: it takes {again} results again that failed through no fault of the data."
-        if len(failed) > again:
-            yield f"Look at {len(failed) - again} failed results above: their positions have no result."
+        if len(self._failed) > again:
+            yield f"Look at {len(self._failed) - again} failed results above: their positions have no result."
         if "no_claim" in self._done and (unclaimed := self._done["no_claim"].dropna()).size:
             reason = unclaimed.value_counts().index[0]
             yield f"{len(unclaimed)} results have no claim of novelty, most often: {reason}."
@@ -279,3 +299,89 @@ def _with_error(value: Any, error: Any) -> str:
 
 def _time(when: Any) -> str:
     return "" if pd.isna(when) else f"{here(when):%d %b %H:%M:%S}"
+
+
+def write_report(report: Report, path: Path) -> Path:
+    """Write a report to a file that ends in .html or .pdf, and return its path; ValueError if it ends otherwise."""
+    if path.suffix == ".html":
+        path.write_text(report_html(report), encoding="utf-8")
+    elif path.suffix == ".pdf":
+        report_pdf(report, path)
+    else:
+        raise ValueError(f"{path}: give a name that ends in .html or .pdf")
+    return path
+
+
+def report_html(report: Report) -> str:
+    """Return one page that loads nothing from elsewhere and runs no scripts; all text is escaped."""
+    title = escape(printable(report.title))
+    parts = "".join(_html(section) for section in report.sections)
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>{title}</title><style>{STYLE}</style></head>
+<body><h1>{title}</h1><p class="when">{escape(printable(report.subtitle))}</p>
+{parts}</body></html>
+"""
+
+
+def report_pdf(report: Report, path: Path) -> None:
+    """Write pages of text, and each figure on a page of its own after its section."""
+    from matplotlib.backends.backend_pdf import PdfPages  # slow to import
+
+    with PdfPages(path, metadata={"Title": printable(report.title)}) as pages:
+        lines = [printable(report.title).upper(), printable(report.subtitle), ""]
+        for section in report.sections:
+            lines += [*_text(section), ""]
+            if section.figures:
+                _write_text(pages, lines)
+                lines = []
+            for figure, caption in section.figures:
+                figure.supxlabel(printable(caption), fontsize=9, parse_math=False)
+                pages.savefig(figure)
+        _write_text(pages, lines)
+
+
+def _html(section: Section) -> str:
+    text = [f"<h2>{escape(printable(section.title))}</h2>"]
+    if section.lines:
+        text.append(f"<ul>{''.join(f'<li>{escape(printable(line))}</li>' for line in section.lines)}</ul>")
+    if section.table:
+        head, *rows = section.table
+        text.append(f"<table><tr>{''.join(f'<th>{escape(printable(cell))}</th>' for cell in head)}</tr>")
+        text += [f"<tr>{''.join(f'<td>{escape(printable(cell))}</td>' for cell in row)}</tr>" for row in rows]
+        text.append("</table>")
+    for figure, caption in section.figures:
+        label = escape(printable(caption))
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=DPI)
+        image = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        text.append(f'<figure><img alt="{label}" src="{image}"><figcaption>{label}</figcaption></figure>')
+    return "\n".join(text) + "\n"
+
+
+def _text(section: Section) -> Iterator[str]:
+    """Yield the lines of a section in a monospaced font."""
+    yield printable(section.title).upper()
+    for line in section.lines:
+        yield from textwrap.wrap(f"- {printable(line)}", COLUMNS, subsequent_indent="  ") or [""]
+    if section.table:
+        cells = [[printable(cell).replace("\n", " ") for cell in row] for row in section.table]
+        widths = [min(max(map(len, column)), 60) for column in zip(*cells, strict=True)]
+        for row in cells:
+            shown = [
+                text[: width - 1] + "…" if len(text) > width else text for text, width in zip(row, widths, strict=True)
+            ]
+            yield "  ".join(text.ljust(width) for text, width in zip(shown, widths, strict=True)).rstrip()
+
+
+def _write_text(pages: "PdfPages", lines: list[str]) -> None:
+    for start in range(0, len(lines), LINES):
+        page = lines[start : start + LINES]
+        widest = max(map(len, page), default=0)
+        size = TYPE * min(1.0, (COLUMNS + 12) / max(widest, 1))
+        figure = Figure(figsize=A4)
+        figure.text(
+            0.06, 0.96, "\n".join(page), family="monospace", fontsize=size, va="top", linespacing=1.35, parse_math=False
+        )
+        pages.savefig(figure)  # type: ignore[no-untyped-call]

@@ -85,17 +85,15 @@ class Scene:
         if "nearest_known" not in self.table:
             return {}
         known = self.table[self.table["regime"].ge(0).fillna(False)].dropna(subset=["nearest_known"])
-        kinds = {}
-        for regime, each in known.groupby("regime")["nearest_known"]:
-            kind, count = each.mode().iloc[0], each.eq(each.mode().iloc[0]).sum()
-            if 2 * count > len(each):
-                kinds[int(str(regime))] = str(kind)
-        return kinds
+        shares = {
+            regime: each.value_counts(normalize=True) for regime, each in known.groupby("regime")["nearest_known"]
+        }
+        return {int(str(regime)): str(share.index[0]) for regime, share in shares.items() if share.iloc[0] > 0.5}
 
     @property
     def units(self) -> Mapping[str, str]:
         """Units of the motors and the series."""
-        return self.table.attrs.get("units", {})
+        return dict(self.table.attrs.get("units", {}))
 
     def labelled(self, quantity: str) -> str:
         """Return a quantity with its unit."""

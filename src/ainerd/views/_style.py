@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import SubFigure
+from matplotlib.text import Annotation
 from numpy.typing import NDArray
 
 from ainerd.words import printable
@@ -20,6 +21,7 @@ logger = logging.getLogger(__name__)
 _PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"]
 UNASSIGNED = "#9a9a9a"
 NOVEL = "#111111"
+DISC, ON_MARK = "disc", "on a mark"  # gids of marks that `spread` moves, and of their labels
 ROUNDS = 60
 FARTHEST = 4.0  # diameters that a mark is moved at most
 
@@ -79,42 +81,28 @@ def discs(axes: Axes, runs: pd.DataFrame, x: str, y: str, *, size: float) -> Non
     size = size if numbered else size / 4
     novel = runs[runs["novel"]]
     ring: dict[str, Any] = {"facecolor": "none", "edgecolor": NOVEL, "linewidth": 1.5}
-    rings = axes.scatter(novel[x], novel[y], s=2.1 * size, zorder=4, **ring)
-    filled = axes.scatter(runs[x], runs[y], s=size, c=list(runs["colour"]), edgecolor="white", linewidth=0.6, zorder=3)
+    axes.scatter(novel[x], novel[y], s=2.1 * size, zorder=4, gid=DISC, **ring)
+    filled: dict[str, Any] = {"c": list(runs["colour"]), "edgecolor": "white", "linewidth": 0.6}
+    axes.scatter(runs[x], runs[y], s=size, zorder=3, gid=DISC, **filled)
     if not numbered:
         return
-    labels = []
     for (px, py), same in runs.groupby([x, y], sort=False):
         numbers = list(same["scan"] if "scan" in same else same["number"])
         label = ",".join(map(str, numbers)) if len(numbers) < 3 else f"{numbers[0]}…{numbers[-1]}"
         dark = np.dot(to_rgb(same["colour"].iloc[-1]), (0.3, 0.59, 0.11)) < 0.6
         style: dict[str, Any] = {"color": "white" if dark else "black", "fontsize": 7 if len(label) < 3 else 5.5}
-        placing: dict[str, Any] = {"ha": "center", "va": "center_baseline", "gid": "on a mark", "zorder": 5}
-        labels.append(axes.annotate(label, (px, py), **style, **placing))
-    keep_apart(axes, [filled, rings], labels, size**0.5 * (1.45 if len(novel) else 1.0))
-
-
-def keep_apart(axes: Axes, marks: list[PathCollection], labels: list[Any], diameter: float) -> None:
-    """Register marks with (n, 2) offsets that `spread` may move; `diameter` in points."""
-    axes._ainerd_marks = [*_marks_of(axes), (marks, labels, diameter)]  # type: ignore[attr-defined]  # noqa: SLF001
-
-
-def scale_marks(figure: Any, factor: float) -> None:
-    """Multiply the diameters that `spread` uses."""
-    for axes in figure.axes:
-        axes._ainerd_marks = [(marks, labels, factor * d) for marks, labels, d in _marks_of(axes)]  # noqa: SLF001
+        axes.annotate(label, (px, py), ha="center", va="center_baseline", gid=ON_MARK, zorder=5, **style)
 
 
 def spread(figure: Any) -> None:
-    """Move overlapping marks of a figure apart, with a line to their true position, once it is laid out."""
+    """Move overlapping discs of a figure apart, with a line to their true position, once it is laid out."""
     figure.draw_without_rendering()
     for axes in figure.axes:
-        for marks, labels, diameter in _marks_of(axes):
-            _spread_in(axes, marks, labels, diameter * figure.dpi / 72)
-
-
-def _marks_of(axes: Any) -> list[Any]:
-    return getattr(axes, "_ainerd_marks", [])
+        discs_of = [each for each in axes.collections if each.get_gid() == DISC and len(each.get_offsets())]
+        labels = [text for text in axes.texts if text.get_gid() == ON_MARK]
+        if len(labels) > 1:
+            size = max(each.get_sizes().max() for each in discs_of)
+            _spread_in(axes, discs_of, labels, size**0.5 * figure.dpi / 72)
 
 
 def fit_titles(figure: Any) -> None:
@@ -127,29 +115,21 @@ def fit_titles(figure: Any) -> None:
             axes.title.set_fontsize(max(share * float(axes.title.get_fontsize()), 4.0))
 
 
-def _spread_in(axes: Axes, marks: list[PathCollection], labels: list[Any], diameter: float) -> None:
-    true = np.unique(np.concatenate([np.asarray(mark.get_offsets(), float) for mark in marks]), axis=0)
-    true = true[np.isfinite(true).all(axis=1)]
-    if len(true) < 2:
-        return
+def _spread_in(axes: Axes, marks: list[PathCollection], labels: list[Annotation], diameter: float) -> None:
+    true = np.array([label.xy for label in labels], float)
     at = axes.transData.transform(true)
     moved = apart(at, diameter)
-    shift = np.linalg.norm(moved - at, axis=1) > 0.5
-    if not shift.any():
-        return
-    shifted = axes.transData.inverted().transform(moved)
-    shifted[~shift] = true[~shift]
-    where = {tuple(place): new for place, new in zip(true, shifted, strict=True)}
+    is_shifted = np.linalg.norm(moved - at, axis=1) > 0.5
+    shifted = np.where(is_shifted[:, None], axes.transData.inverted().transform(moved), true)
+    new_place = {tuple(place): tuple(new) for place, new in zip(true, shifted, strict=True)}
     limits = axes.get_xlim(), axes.get_ylim()
-    for place, new in zip(true[shift], shifted[shift], strict=True):
+    for place, new in zip(true[is_shifted], shifted[is_shifted], strict=True):
         axes.plot(*zip(place, new, strict=True), color="0.35", linewidth=0.7, zorder=2)
         axes.plot(*place, ".", color="0.35", markersize=2.5, zorder=2)
     for mark in marks:
-        offsets = np.asarray(mark.get_offsets(), float)
-        if len(offsets):
-            mark.set_offsets([where.get(tuple(place), place) for place in offsets])
-    for label in labels:
-        label.xy = tuple(where.get(tuple(np.asarray(label.xy, float)), label.xy))
+        mark.set_offsets([new_place.get(place, place) for place in map(tuple, np.asarray(mark.get_offsets(), float))])
+    for label, place in zip(labels, shifted, strict=True):
+        label.xy = tuple(place)
         label.set_position(label.xy)
     axes.set(xlim=limits[0], ylim=limits[1])
 

@@ -36,20 +36,19 @@ def status_panel(status: Mapping[str, Any]) -> Panel:
 
     if "attached" in status:
         line("attached", *(("yes", "green") if status["attached"] else ("no", "yellow")))
-    if status.get("tiled"):
-        line("tiled", str(status["tiled"]).partition("?")[0])
-    if status.get("page"):
-        line("page", str(status["page"]).partition("?")[0])
+    for name in ("tiled", "page"):
+        if status.get(name):
+            line(name, str(status[name]).partition("?")[0])
     if status.get("away"):
         line("", str(status["away"]), "yellow")
     if "results" in status:
         line("results", str(status["results"]) + (f", {status['failed']} failed" if status.get("failed") else ""))
     if "novel" in status:
         expected = status.get("expected_false")
-        line("novel", str(status["novel"]) + (f" ({expected:.1f} expected by chance)" if _known(expected) else ""))
-    if _known(status.get("regimes")):
+        line("novel", str(status["novel"]) + (f" ({expected:.1f} expected by chance)" if pd.notna(expected) else ""))
+    if pd.notna(status.get("regimes")):
         low, high = status.get("supported_range") or (None, None)
-        line("regimes", str(status["regimes"]) + (f" ({low} to {high} supported)" if _known(low) else ""))
+        line("regimes", str(status["regimes"]) + (f" ({low} to {high} supported)" if pd.notna(low) else ""))
     if status.get("next"):
         line("next", named_place(status["next"], status.get("units", {})))
     for name in ("why", "explored"):
@@ -82,17 +81,13 @@ def run_line(
         line.append("" if growing else "failed, ", "red").append(printable(reason))
     else:
         line.append("no regime" if regime is None or regime < 0 else f"regime {regime}", "bold")
-        line.append(f", p = {novelty_p:.3g}" if _known(novelty_p) else ", no claim of novelty")
+        line.append(f", p = {novelty_p:.3g}" if pd.notna(novelty_p) else ", no claim of novelty")
         if novel:
             line.append(" ● novel", "bold magenta")
     if next_point:
         line.append(f" → next {place(next_point, units or {})}", "cyan")
         line.append(f": {printable(why)}" if why else "")
     return line
-
-
-def _known(value: Any) -> bool:
-    return value is not None and value == value  # not NaN
 
 
 class Logbook(pd.DataFrame):

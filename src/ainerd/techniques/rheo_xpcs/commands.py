@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ainerd.cli import Config, Json, Tiled, bars, key_of, opened, show_file, show_near, store_of
+from ainerd.cli import Config, Json, Tiled, bars, key_of, results_at, show_file, show_near
 from ainerd.techniques.rheo_xpcs._analyze import analyze
 
 if TYPE_CHECKING:
@@ -95,8 +95,7 @@ def similar(
     maps = read_npy(file)
     if maps.ndim != 3 or maps.shape[1:] != (256, 256) or maps.dtype.kind != "f" or not np.isfinite(maps).all():
         raise ValueError(f"{file}: needs finite maps of shape (n, 256, 256), got {maps.dtype} {maps.shape}")
-    with opened(tiled, config) as client:
-        store = store_of(client)
+    with results_at(tiled, config) as store:
         points = store.embeddings()
         if points.empty:
             raise ValueError("there are no complete results to compare with")
@@ -156,8 +155,8 @@ def calibrate(
     simulated: tuple[list[Clean], list[str]] = [], []
     measured: tuple[list[Maps], list[str]] = [], []
     if regime or key:
-        with opened(tiled, config) as client:
-            measured = _measured_exposures(store_of(client), regime or [], key or [], Encoder.load())
+        with results_at(tiled, config) as store:
+            measured = _measured_exposures(store, regime or [], key or [], Encoder.load())
     n_measured = len(measured[0])
     if n:
         with bars() as progress:
@@ -246,8 +245,7 @@ def ours(
     if not from_tiled:
         _train(train_ours, out, **options)
         return
-    with opened(tiled, config) as client:
-        store = store_of(client)
+    with results_at(tiled, config) as store:
 
         def tune(out: Path, watch: Watch, **given: Any) -> Path:
             return tune_ours(out, _measured_maps(store, regime, watch), watch=watch, **given)

@@ -1,6 +1,7 @@
-"""All settings of an instrument: a TOML file, overridden by the environment.
+"""Settings of one instrument: a TOML file, overridden by the environment.
 
-The sections are the same for all techniques. A technique validates its own section with `read_section`.
+The sections defined here are the same for all techniques. A technique validates its own section, such as
+``[rheo_xpcs]``, with `read_section`.
 """
 
 import difflib
@@ -20,6 +21,10 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from ainerd import DEFAULT_TECHNIQUE
 from ainerd.technique import names
+
+__all__ = [
+    "Recorded", "Section", "Settings", "SettingsError", "Steering", "Storage", "read_map", "read_section",
+]  # fmt: skip
 
 PREFIX = "AINERD_"
 S = TypeVar("S", bound=BaseModel)
@@ -202,8 +207,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        *_: Any,
+        **__: Any,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let the environment override the file."""
         return env_settings, init_settings
@@ -362,12 +367,10 @@ def alternatives(key: str, known: list[str]) -> str:
 
 def files_near(path: Path) -> str:
     """Return the end of a message, with a settings file near a path that is not a settings file."""
-    if path.is_dir():
-        files = [file for file in sorted(path.glob("*.toml")) if ".instrument" not in file.suffixes]
-        return f", did you mean {files[0]}?" if files else ""
-    by_name = {file.name: file for file in path.parent.glob("*.toml")}
-    close = difflib.get_close_matches(path.name, by_name, 1)
-    return f", did you mean {by_name[close[0]]}?" if close else ""
+    folder = path if path.is_dir() else path.parent
+    files = {file.name: file for file in sorted(folder.glob("*.toml")) if ".instrument" not in file.suffixes}
+    similar = [*files] if path.is_dir() else difflib.get_close_matches(path.name, files, 1)
+    return f", did you mean {files[similar[0]]}?" if similar else ""
 
 
 def short(value: Any) -> str:
