@@ -70,7 +70,7 @@ def test_a_run_beyond_all_regimes_is_unassigned():
 
 @pytest.mark.parametrize("z", [np.empty((0, 4)), np.zeros(5), np.array([[0.0, np.nan]])])
 def test_bad_runs_are_refused(z):
-    with pytest.raises(ValueError, match="runs must be|not finite"):
+    with pytest.raises(ValueError, match="embeddings must be|not finite"):
         RegimeModel().fit(z)
 
 

@@ -63,7 +63,7 @@ class RegimeModel(BaseEstimator):  # type: ignore[misc]
     @one_thread
     def fit(self, z: ArrayLike, y: None = None) -> Self:
         """Group the results `z`, (n, e); one result is enough."""
-        z = self._z = _points(z)
+        z = self._z = checked(z, "embeddings")
         if self.noise is not None and not self.noise > 0:
             raise ValueError(f"noise must be positive, got {self.noise}")
         cut = np.inf if self.noise is None else self.CUT * self.noise
@@ -79,7 +79,7 @@ class RegimeModel(BaseEstimator):  # type: ignore[misc]
 
     def predict(self, z: ArrayLike) -> Ints:
         """Return the regime nearest on average to each result (n, e), or -1 if it is farther than the cut."""
-        mean = mean_distances(_points(z), self._z, [self.labels_ == k for k in range(self.n_regimes_)])
+        mean = mean_distances(checked(z, "embeddings"), self._z, [self.labels_ == k for k in range(self.n_regimes_)])
         return np.where(mean.min(1) <= self.cut_, mean.argmin(1), -1)
 
 
@@ -109,13 +109,14 @@ def _gap(heights: Floats, distances: Floats) -> float:
     return float(above[widest : widest + 2].mean()) if ratio[widest] >= _GAP else np.inf
 
 
-def _points(z: ArrayLike) -> Floats:
-    z = np.asarray(z, dtype=np.float64)
-    if z.ndim != 2 or not z.size:
-        raise ValueError(f"runs must be (n, e) with n and e at least 1, got {z.shape}")
-    if not np.isfinite(z).all():
-        raise ValueError("run embeddings hold values that are not finite; leave failed runs out")
-    return z
+def checked(x: ArrayLike, name: str, least: int = 1) -> Floats:
+    """Return an array of runs (n, d); raise ValueError if there are none, d is too small or a value is not finite."""
+    x = np.asarray(x, dtype=np.float64)
+    if x.ndim != 2 or not len(x) or x.shape[1] < least:
+        raise ValueError(f"{name} must be (n, d) of at least one run, d at least {least}, got {x.shape}")
+    if not np.isfinite(x).all():
+        raise ValueError(f"{name} hold values that are not finite; leave failed runs out")
+    return x
 
 
 def match_labels(new: ArrayLike, old: ArrayLike, *, highest: int = -1) -> Ints:

@@ -21,10 +21,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
+from ainerd.novelty._regimes import checked
 from ainerd.threads import one_thread
 
 _LEAST_SPREAD = 1e-6
 _NO_WEIGHT = -1e6  # logarithm
+_RUNS_PER_COMPONENT = 200
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,11 @@ class NoveltyScorer(BaseEstimator):  # type: ignore[misc]
     terms : mapping of str to slice, optional
         Columns of each density, by the name used in `Verdict`; without it one density takes all columns.
     n_components : int
-        Least number of Gaussians in a density.
-    runs_per_component : int
-        Runs for each Gaussian of a large kind.
+        Least number of Gaussians in a density; large kinds have one for each 200 runs.
     regularisation : float
         Added to the variances of the whitened features.
     folds : int
         Number of folds, at least 2.
-    random_state : int
-        Seed of the folds and of the fits.
 
     Attributes
     ----------
@@ -88,17 +86,13 @@ class NoveltyScorer(BaseEstimator):  # type: ignore[misc]
         *,
         terms: Mapping[str, slice] | None = None,
         n_components: int = 4,
-        runs_per_component: int = 200,
         regularisation: float = 0.005,
         folds: int = 10,
-        random_state: int = 0,
     ) -> None:
         self.terms = terms
         self.n_components = n_components
-        self.runs_per_component = runs_per_component
         self.regularisation = regularisation
         self.folds = folds
-        self.random_state = random_state
 
     def fit(self, features: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Fit densities to features (n, d) of runs of the kinds `y`, (n,); all of one kind by default.
@@ -108,7 +102,7 @@ class NoveltyScorer(BaseEstimator):  # type: ignore[misc]
         ValueError
             If a kind has fewer than six runs for each component, or a value is not finite.
         """
-        features = _checked(features)
+        features = checked(features, "features", 2)
         kinds = np.full(len(features), "known") if y is None else np.asarray(y)
         if kinds.shape != (len(features),):
             raise ValueError(f"kinds must be one a run, ({len(features)},), got {kinds.shape}")
@@ -121,7 +115,7 @@ class NoveltyScorer(BaseEstimator):  # type: ignore[misc]
         self.n_features_in_ = features.shape[1]
         self.n_calibration_ = len(features)
         self.terms_ = self._terms()
-        rng, fold = np.random.default_rng(self.random_state), np.empty(len(features), dtype=int)
+        rng, fold = np.random.default_rng(0), np.empty(len(features), dtype=int)
         for number, size in enumerate(sizes):
             fold[kinds == number] = rng.permutation(size) % self.folds
         quick = config_context(assume_finite=True, skip_parameter_validation=True)  # a tenth of the time of small fits
@@ -171,7 +165,7 @@ class NoveltyScorer(BaseEstimator):  # type: ignore[misc]
         return {name: columns for name, columns in terms.items() if columns.start < self.n_features_in_}
 
     def _known_width(self, features: ArrayLike) -> NDArray[np.float64]:
-        features = _checked(features)
+        features = checked(features, "features", 2)
         if features.shape[1] != self.n_features_in_:
             raise ValueError(f"features must be (n, {self.n_features_in_}), got {features.shape}")
         return features
@@ -270,8 +264,8 @@ class _Density:
         mixtures = []
         for kind in range(len(scorer.kinds_)):
             runs = (x[kinds == kind] - mean) @ white
-            count = max(scorer.n_components, round(len(runs) / scorer.runs_per_component))
-            mixture = GaussianMixture(count, reg_covar=scorer.regularisation, random_state=scorer.random_state)
+            count = max(scorer.n_components, round(len(runs) / _RUNS_PER_COMPONENT))
+            mixture = GaussianMixture(count, reg_covar=scorer.regularisation, random_state=0)
             mixtures.append(mixture.fit(runs))
         # kinds with fewer Gaussians than others are padded with Gaussians of no weight
         place = np.arange(max(mixture.n_components for mixture in mixtures))
@@ -298,14 +292,3 @@ class _Density:
             distances = [np.square((white - m) @ factor).sum(1) for m, factor in pairs]
             logs[:, kind] = logsumexp(constant[kind, some] - np.stack(distances, 1) / 2, axis=1)
         return logs
-
-
-def _checked(features: ArrayLike) -> NDArray[np.float64]:
-    features = np.asarray(features, dtype=np.float64)
-    if features.ndim != 2 or features.shape[1] < 2:
-        raise ValueError(f"features must be (n, d) with d at least 2, got {features.shape}")
-    if not len(features):
-        raise ValueError("there are no runs")
-    if not np.isfinite(features).all():
-        raise ValueError("features hold values that are not finite")
-    return features
