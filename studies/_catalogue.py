@@ -121,7 +121,10 @@ def add_with_maps(ainerd: Container, i: int, **changes: Any) -> str:
         arrays={
             "c2": 1 + rng.random((18, 256, 256), dtype=np.float32),
             "denoised": 1 + rng.random((18, 64, 64), dtype=np.float32),
+            "g2": 1 + rng.random((18, 60)),
+            "tau": 0.01 * np.arange(1, 61),
         },
+        dims={"c2": ("roi", "t1", "t2"), "g2": ("roi", "tau"), "tau": ("tau",)},
         model=last.model,
         calibration=last.calibration,
     )

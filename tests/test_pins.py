@@ -13,13 +13,13 @@ from ainerd.results import (
     ResultRecord,
     ResultStore,
     SuggestionRecord,
-    Take,
     digest,
     event_identity,
     result_key,
     save_checkpoint,
     series_identity,
 )
+from ainerd.results.commands import Take
 from ainerd.server import open_catalog, pages, result_files
 from ainerd.technique import Analysis
 from ainerd.techniques.rheo_xpcs import RheoXPCS
@@ -105,6 +105,7 @@ def test_routes():
         "DELETE /ainerd/live/{path}",
         "GET /ainerd/campaign/{path}",
         "GET /ainerd/changes/{path}",
+        "GET /ainerd/contents/{path}",
         "GET /ainerd/live/{path}",
         "GET /ainerd/mean/{path}",
         "GET /ainerd/replay/{path}",

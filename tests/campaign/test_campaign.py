@@ -11,7 +11,8 @@ from bluesky_adaptive.protocols import (
 from campaign_toys import BOUNDS, on, outcome
 
 from ainerd.campaign import MAX_CONSECUTIVE_FAILURES
-from ainerd.results import Accept, Add, Exclude, Reject, SetBounds, SuggestionRecord
+from ainerd.results import SuggestionRecord
+from ainerd.results.commands import Accept, Add, Exclude, Reject, SetBounds
 from tests.trials import trials_of
 
 

@@ -7,7 +7,7 @@ import pytest
 from campaign_toys import Node, answers, on, outcome
 
 from ainerd.campaign import CommandReader
-from ainerd.results import (
+from ainerd.results.commands import (
     Add,
     Exclude,
     Hold,

@@ -7,7 +7,7 @@ import pytest
 from campaign_toys import BOUNDS, Toy, outcome
 
 from ainerd.campaign import TechniqueOptimizer
-from ainerd.results import Add, Exclude, SetBounds
+from ainerd.results.commands import Add, Exclude, SetBounds
 
 
 class Line:

@@ -78,7 +78,7 @@ def test_a_plot(nodes, tmp_path):
 def test_a_plot_without_maps(nodes):
     assert [axes.get_ylabel() for axes in nodes[3].plot().axes] == ["stress (Pa)"]
     for node in (nodes[5], nodes[6]):
-        with pytest.raises(ValueError, match="nothing to plot: <AinerdResult of scan [56]: (failed|computing)"):
+        with pytest.raises(ValueError, match="nothing to plot: scan [56], (failed|computing)"):
             node.plot()
 
 

@@ -35,8 +35,8 @@ def test_only_a_long_wait_is_announced(monkeypatch):
 
 def test_many_items_have_a_bar_and_few_have_none(monkeypatch):
     screen = terminal(monkeypatch)
-    assert list(_progress.counted(range(19), "few")) == list(range(19)) and not screen.getvalue()
-    assert list(_progress.counted(range(20), "reading arrays")) == list(range(20))
+    assert list(_progress.counted(range(19), "few", 19)) == list(range(19)) and not screen.getvalue()
+    assert list(_progress.counted(iter(range(20)), "reading arrays", 20)) == list(range(20))
     assert "reading arrays" in screen.getvalue()
 
 
@@ -46,7 +46,7 @@ def test_nothing_is_printed_without_a_terminal(monkeypatch):
     monkeypatch.setattr(_progress, "PATIENCE_S", 0.0)
     with waiting("a file"):
         time.sleep(0.05)
-    assert list(_progress.counted(range(50), "a file")) == list(range(50)) and not screen.getvalue()
+    assert list(_progress.counted(range(50), "a file", 50)) == list(range(50)) and not screen.getvalue()
 
 
 def test_the_first_reading_of_a_store_is_announced(store, monkeypatch):

@@ -15,7 +15,8 @@ from tiled.catalog import orm
 from tiled.queries import Key
 
 from ainerd.results import AtlasRecord, ResultStore, _table, digest
-from ainerd.results._columns import Columns, load_snapshot, pack, parse_json, unpack
+from ainerd.results._nodes import our_route
+from ainerd.results._table import Columns, load_snapshot, parse_json, save_snapshot
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def asked(foreign, monkeypatch):
 def saved(monkeypatch, tmp_path):
     """Files of the cache of this machine, written from two results on."""
     monkeypatch.setattr(_table, "PAGE", 2)
-    monkeypatch.setattr("ainerd.results._reading.user_cache_path", lambda name: tmp_path / "cache")
+    monkeypatch.setattr("ainerd.results._store.user_cache_path", lambda name: tmp_path / "cache")
     return lambda: list((tmp_path / "cache").glob("*"))
 
 
@@ -217,7 +218,7 @@ def test_the_log_is_read_once(store, asked):
     assert store.logbook()["text"].to_list() == ["one", "two", "three"] and len(asked) == 2
 
 
-def test_a_superseded_result_is_requested_by_key_and_only_if_there_can_be_one(ainerd, record, analysis):
+def test_a_superseded_result_is_looked_for_in_the_table(ainerd, record, analysis):
     first = record(run_time=1.7e9, event=1)
     writer = ResultStore(ainerd)
     writer.complete(writer.begin(first), analysis(only=["tau"]))
@@ -226,13 +227,10 @@ def test_a_superseded_result_is_requested_by_key_and_only_if_there_can_be_one(ai
     hooks = ainerd.context.http_client.event_hooks
     hooks["request"].append(requests.append)
     same, other = record(), first.changed(parameters={"size": 128})
-    assert store.take(same) is None and [request.method for request in requests] == ["PUT"]
-    assert store.take(first) == "complete"
-    requests.clear()
-    assert store.take(other) is None
+    assert store.take(same) is None and store.take(first) == "complete" and store.take(other) is None
     hooks["request"].remove(requests.append)
-    assert [request.method for request in requests] == ["GET", "PUT"]
-    assert first.key in requests[0].url.params["filter[keys_filter][condition][keys]"]
+    assert [request.method for request in requests] == 3 * ["GET", "PUT"]
+    assert {request.url.path.split("/")[3] for request in requests} == {"changes", "result"}
     assert store.record(other.key).supersedes == first.key and store.record(same.key).supersedes is None
 
 
@@ -244,10 +242,11 @@ SAID = {
 }
 
 
-def test_a_snapshot_file_round_trip():
-    columns = Columns.of(SAID)
-    unpacked, cursor = unpack(pack(columns, {"n": 4}))
-    assert same(unpacked, columns) and cursor == {"n": 4}
+def test_a_snapshot_file_round_trip(tmp_path):
+    columns, file = Columns.of(SAID), tmp_path / "results-1.arrow"
+    save_snapshot(file, columns, {"n": 4})
+    unpacked, state = load_snapshot(file)
+    assert same(unpacked, columns) and state == {"n": 4}
     assert unpacked.values("units") == [{"x": "mm"}, {"x": "mm"}, {}, None] and unpacked.distinct("names") == [
         ["x", None]
     ]
@@ -258,7 +257,8 @@ def test_a_snapshot_file_round_trip():
         2**40,
     ]
     nothing = Columns.of({})
-    assert same(unpack(pack(nothing, {}))[0], nothing)
+    save_snapshot(file, nothing, {})
+    assert same(load_snapshot(file)[0], nothing)
 
 
 def test_joined_columns_equal_those_of_all_nodes():
@@ -282,7 +282,7 @@ def same(a, b, numbered=True):
     assert all(a.values(name) == b.values(name) for name in {*a.nested, *b.nested})
     np.testing.assert_array_equal(a.points, b.points)
     np.testing.assert_array_equal(a.sizes, b.sizes)
-    return not numbered or (a.number.tolist() == b.number.tolist() and a.problems == b.problems)
+    return not numbered or a.number.tolist() == b.number.tolist()
 
 
 INDEXES = Path(__file__).resolve().parents[2] / "docs/how-to/files/tiled/indexes.sql"
@@ -320,7 +320,7 @@ def test_a_known_table_takes_one_request(ainerd, written, record, requests, scop
     if scope:
         scope = scope | {"digest": digest(written[0].parameters)}
     store, plain = ResultStore(ainerd, **scope), ResultStore(ainerd, **scope)
-    plain._rows._route = None
+    plain._rows._campaign = None
     assert store.table().equals(plain.table())
     short = store.table().index[0][:8]
     for ask in (store.table, lambda: store.search(regime=3), lambda: len(store), lambda: store.key(short)):
@@ -339,7 +339,7 @@ def test_a_known_table_takes_one_request(ainerd, written, record, requests, scop
 
 @pytest.mark.parametrize("since", ["", "[]", '{"last": -1}', '{"last": 5, "n": 5}', '{"written": "2030-01-01T00:00Z"}'])
 def test_all_results_answer_an_invalid_cursor(ainerd, written, since):
-    http, url = ainerd.context.http_client, ResultStore(ainerd)._rows._route
+    http, url = ainerd.context.http_client, our_route(ainerd, "changes")
     answer = http.get(url, params={"since": since}).json()
     assert answer["whole"] and answer["keys"] == [one.key for one in written] and "notes" not in answer
     assert http.get(url.replace("/ainerd", "/nothing")).status_code == 404
@@ -348,10 +348,31 @@ def test_all_results_answer_an_invalid_cursor(ainerd, written, since):
 
 
 def test_all_results_are_read_again_if_the_clock_of_the_server_went_back(ainerd, written, monkeypatch):
-    http, url = ainerd.context.http_client, ResultStore(ainerd)._rows._route
+    http, url = ainerd.context.http_client, our_route(ainerd, "changes")
     cursor = http.get(url).json()["cursor"]
     assert not http.get(url, params={"since": json.dumps(cursor)}).json()["whole"]
     assert http.get(url, params={"since": json.dumps(cursor | {"at": cursor["at"] + 3600})}).json()["whole"]
+
+
+def test_many_results_are_loaded_in_one_request_and_like_nodes(store, ainerd, record, analysis, requests, monkeypatch):
+    keys = []
+    for seed in range(3):
+        keys.append(store.begin(record()))
+        store.complete(keys[-1], analysis(seed=seed), series={"stress": ([0.0, 1.0], [2.0, 3.0])})
+    requests.clear()
+    ours, some = [*store.load(keys)], [*store.load(keys[::-1], ["g2", "stress"])]
+    assert len(requests) == 2 and all("/contents/" in path for _, path in requests)
+    assert [{*result} for result in some] == 3 * [{"g2", "stress"}] and some[0].key == keys[-1]
+    assert [[*result] for result in store.load(keys, ())] == [[], [], []]
+    nobody = httpx.get(our_route(ainerd, "contents"), params={"keys": keys}, trust_env=False)
+    assert nobody.status_code in (401, 403)
+    with pytest.raises(KeyError, match="no result 'nothing'"):
+        [*store.load(["nothing"])]
+    monkeypatch.setattr("ainerd.results._files.get_ours", lambda *args: None)
+    for one, other in zip(ours, store.load(keys), strict=True):
+        assert one.metadata == other.metadata and one.contents.dims == other.contents.dims
+        np.testing.assert_equal(one.contents.arrays, other.contents.arrays)
+        pd.testing.assert_frame_equal(one["stress"].read(), other["stress"].read())
 
 
 def test_the_indexes_for_postgresql_fit_the_queries_of_tiled():

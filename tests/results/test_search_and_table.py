@@ -8,9 +8,8 @@ import pytest
 from tiled.queries import Key
 
 from ainerd.results import scan_text
-from ainerd.results._columns import Columns
-from ainerd.results._search import find_key, matches
-from ainerd.results._tables import times_of
+from ainerd.results._table import Columns
+from ainerd.results._tables import find_key, matches, times_of
 
 NUMBERS = [
     -1e-5,

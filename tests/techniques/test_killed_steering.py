@@ -11,7 +11,8 @@ from ophyd.sim import SynAxis
 from tiled.queries import KeysFilter
 
 from ainerd.campaign import Ledger
-from ainerd.results import Add, AgentNode, ResultStore
+from ainerd.results import AgentNode, ResultStore
+from ainerd.results.commands import Add
 from tests.killed import SLOW_S, killed
 from tests.techniques.beamline import Beamline
 

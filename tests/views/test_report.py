@@ -103,7 +103,7 @@ def test_results_of_events_and_without_explanation_are_reported(campaign, monkey
         return table
 
     monkeypatch.setattr(store, "table", of_events)
-    monkeypatch.setattr(store, "explain", lambda key: {}["alpha"])
+    monkeypatch.setattr("ainerd.views._report.explain", lambda record: {}["alpha"])
     (novel,) = [part for part in read_report(store).sections if part.title.startswith("What is novel")]
     assert novel.lines == ["scan 2.2 at sample_x 1.50 mm, sample_y 2.00: novel, and cannot be explained."]
 

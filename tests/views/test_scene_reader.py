@@ -22,24 +22,21 @@ class Store:
         status = ["complete"] * (self.n - 1) + [self.last]
         columns = {"status": status, "regime": 0, "novel": False, "sample_x": 1.0}
         table = pd.DataFrame(columns, index=[f"run-{i}" for i in range(self.n)])
-        return table.astype({"regime": "Int64", "novel": "boolean"})
+        table = table.astype({"regime": "Int64", "novel": "boolean"})
+        table.attrs["series"] = ["T"]
+        return table
 
     def embeddings(self):
         points = np.arange(self.n, dtype=float)[:, None] ** 2  # the newest is like the one before
         return pd.DataFrame(points, index=[f"run-{i}" for i in range(self.n)])
 
-    def record(self, key):
-        self.read.append((key, "record"))
-        return SimpleNamespace(arrays={"large": []} if key == "run-2" else {"small": [], "large": []}, series={"T": 2})
-
-    def array(self, key, name):
-        assert (key, name) != ("run-2", "small")
-        self.read.append((key, name))
-        return np.full(3, len(self.read))
-
-    def series(self, key, name):
-        self.read.append((key, name))
-        return pd.DataFrame({name: [300.0, 301.0], "time": [0.0, 5.0]})
+    def load(self, keys, names):
+        for key in keys:
+            present = names & ({"large", "T"} if key == "run-2" else {"small", "large", "T"})
+            self.read += [(key, name) for name in present]
+            arrays = {name: np.full(3, len(self.read)) for name in present - {"T"}}
+            tables = {name: pd.DataFrame({name: [300.0, 301.0], "time": [0.0, 5.0]}) for name in present & {"T"}}
+            yield SimpleNamespace(key=key, metadata={"series": {"T": 2}}, contents=(arrays, {}, tables))
 
     def taken(self):
         taken, self.read = sorted(self.read), []
@@ -56,7 +53,7 @@ def technique(monkeypatch):
 
 
 def of_run(i, *more):
-    return [(f"run-{i}", name) for name in ("T", "record", *more)]
+    return [(f"run-{i}", name) for name in ("T", *more)]
 
 
 def test_large_arrays_are_read_once_and_for_two_runs(technique):

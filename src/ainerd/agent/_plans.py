@@ -26,7 +26,8 @@ from rich.text import Text
 from tiled.client.container import Container
 
 from ainerd.agent._display import say
-from ainerd.results import AgentNode, Reject, ResultStore, SuggestionRecord, Take, read_agent
+from ainerd.results import AgentNode, ResultStore, SuggestionRecord, read_agent
+from ainerd.results.commands import Reject, Take
 from ainerd.runs import SPOILT
 from ainerd.server import running
 from ainerd.steering import check_limits, visit

@@ -13,7 +13,7 @@ from bluesky_queueserver_api.zmq import REManagerAPI
 
 from ainerd.agent._observer import Observer
 from ainerd.documents import Quiet
-from ainerd.results import Reject, new_id
+from ainerd.results.commands import Reject, new_id
 
 logger = logging.getLogger(__name__)
 

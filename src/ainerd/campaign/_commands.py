@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 
 from ainerd.campaign._campaign import Answer, Campaign
-from ainerd.results import AgentNode, ResultStore, parse_command
+from ainerd.results import AgentNode, ResultStore
+from ainerd.results.commands import parse_command
 from ainerd.runs import Jobs
 
 logger = logging.getLogger(__name__)

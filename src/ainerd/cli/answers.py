@@ -12,7 +12,8 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
 from ainerd import __version__
-from ainerd.results import Propose, ResultStore, principal_of, read_agent, scan_text
+from ainerd.results import ResultStore, principal_of, read_agent, scan_text
+from ainerd.results.commands import Propose
 
 INSTRUCTIONS = """Results, regimes and suggestions of an agent at a beamline, read from Tiled.
 Every answer has `rests_on`, the keys of the results behind it: cite them. `p` is a conformal p-value; where `claim` is

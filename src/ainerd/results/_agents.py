@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from tiled.client.container import Container
 from tiled.client.utils import ClientError, handle_error
 
-from ainerd.results._commands import Command, command_metadata
-from ainerd.results._nodes import create_node, read_children
+from ainerd.results._nodes import create_node, our_route, read_children
 from ainerd.results._records import digest, plain, utc_now
+from ainerd.results.commands import Command, command_metadata
 
 logger = logging.getLogger(__name__)
 
@@ -41,14 +41,7 @@ class AgentNode:
 
     def say(self, state: Mapping[str, Any]) -> None:
         """Replace the state of the agent, a mapping of plain values."""
-        metadata = {**plain(state), "agent": self._agent}
-        try:
-            self._request("PUT", self._key, {"metadata": metadata})
-        except ClientError as error:
-            if error.response.status_code != httpx.codes.NOT_FOUND:
-                raise
-            agents, _ = create_node(self._ainerd, "agents", {}, None)
-            create_node(agents, self._key, metadata, "AinerdAgent")
+        _put(self._ainerd, "agents", self._key, {**plain(state), "agent": self._agent}, "AinerdAgent")
 
     def say_more(self, state: Mapping[str, Any]) -> None:
         """Replace these values of the state; the others stay."""
@@ -91,12 +84,7 @@ class AgentNode:
     def _merge(self, path: str, values: dict[str, Any]) -> None:
         merge = "application/merge-patch+json"
         body = {"content-type": merge, "metadata": values, "specs": None, "access_tags": None}
-        self._request("PATCH", path, body)
-
-    def _request(self, method: str, path: str, body: dict[str, Any]) -> None:
-        http: httpx.Client = self._ainerd.context.http_client
-        url = self._ainerd.uri.rstrip("/") + f"/agents/{path}"
-        handle_error(http.request(method, url, json=body, params={"drop_revision": True}, timeout=SOON_S))
+        _request(self._ainerd, "PATCH", f"agents/{path}", body)
 
 
 class LiveNode:
@@ -133,9 +121,9 @@ class LiveNode:
         return bool(self._request("PUT", content=body, headers=headers).json()["wanted"])
 
     def _request(self, method: str, **options: Any) -> httpx.Response:
-        url = self._ainerd.uri.rstrip("/").replace("/api/v1/metadata", "/custom/ainerd/live", 1)
+        url = f"{our_route(self._ainerd, 'live').rstrip('/')}/agents/{self._key}"
         http: httpx.Client = self._ainerd.context.http_client
-        return handle_error(http.request(method, f"{url}/agents/{self._key}", timeout=SOON_S, **options))
+        return handle_error(http.request(method, url, timeout=SOON_S, **options))
 
 
 def agent_key(agent: str) -> str:
@@ -164,15 +152,8 @@ def principal_of(client: Container) -> str | None:
 
 def save_checkpoint(ainerd: Container, agent: str, state: Mapping[str, Any]) -> None:
     """Replace the checkpoint of an agent, a mapping of plain values, in ``client["ainerd"]``."""
-    metadata = {"agent": agent, "state": dict(state)}
-    try:
-        node = ainerd["checkpoints", agent_key(agent)]
-    except KeyError:
-        parent, _ = create_node(ainerd, "checkpoints", {}, None)
-        node, is_new = create_node(parent, agent_key(agent), metadata, "AinerdCheckpoint")
-        if is_new:
-            return
-    node.replace_metadata(metadata, drop_revision=True)
+    metadata = {"agent": agent, "state": plain(state)}
+    _put(ainerd, "checkpoints", agent_key(agent), metadata, "AinerdCheckpoint")
 
 
 def read_checkpoint(ainerd: Container, agent: str) -> dict[str, Any]:
@@ -184,3 +165,19 @@ def read_checkpoint(ainerd: Container, agent: str) -> dict[str, Any]:
     except (TypeError, ValueError):
         logger.warning("the checkpoint of %s is left out: its state is not a mapping", agent)
         return {}
+
+
+def _put(ainerd: Container, parent: str, key: str, metadata: dict[str, Any], spec: str) -> None:
+    """Replace the metadata of a node, or create it; its parent too."""
+    try:
+        _request(ainerd, "PUT", f"{parent}/{key}", {"metadata": metadata})
+    except ClientError as error:
+        if error.response.status_code != httpx.codes.NOT_FOUND:
+            raise
+        create_node(create_node(ainerd, parent, {}, None)[0], key, metadata, spec)
+
+
+def _request(ainerd: Container, method: str, path: str, body: dict[str, Any]) -> None:
+    http: httpx.Client = ainerd.context.http_client
+    url = f"{ainerd.uri.rstrip('/')}/{path}"
+    handle_error(http.request(method, url, json=body, params={"drop_revision": True}, timeout=SOON_S))

@@ -9,13 +9,11 @@ from pydantic import ValidationError
 from tiled.client.container import Container
 from tiled.queries import Key, KeysFilter
 
-from ainerd.results._columns import Columns
-from ainerd.results._commands import Note, Propose, new_id
 from ainerd.results._nodes import create_node, newest_key, newest_nodes, read_nodes
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord, utc_now
-from ainerd.results._search import Notes
-from ainerd.results._table import Table
-from ainerd.results._validation import ProblemFilter, line_problem, suggestion_problem
+from ainerd.results._table import Columns, NodeFilter, Table
+from ainerd.results._tables import Notes
+from ainerd.results.commands import Note, Propose, new_id
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +51,9 @@ class CampaignRecords:
         self.container, self.agent = ainerd, agent
         self._results, self._suggestions, self._atlas, self._log = (parts[name] for name in _PARTS)
         self._scope = {name: x for name, x in {"agent": agent, "digest": digest}.items() if x is not None}
-        self._lines = Table(self._log, find_problem=line_problem)
-        self._filter_lines, self._filter_suggestions = ProblemFilter("log line"), ProblemFilter("suggestion")
+        self._valid_lines = NodeFilter("log line", LogRecord.problem)
+        self._valid_suggestions = NodeFilter("suggestion", SuggestionRecord.problem)
+        self._lines = Table(self._log, self._valid_lines)
         self._written: dict[str, tuple[Container, SuggestionRecord]] = {}  # open suggestions of this store
         # newest atlas that was read or written: of all (False), of the scope (True)
         self._known: dict[bool, tuple[str, AtlasRecord | None]] = {}
@@ -142,7 +141,7 @@ class CampaignRecords:
     def suggestions(self, status: str | None = None) -> pd.DataFrame:
         """Return the suggestions by time, or those with a status; index ``id``, terms in columns ``terms.<name>``."""
         nodes = dict(read_nodes(self._suggestions, agent=self.agent, status=status))
-        suggestions = self._filter_suggestions(Columns.of(nodes, suggestion_problem))
+        suggestions = Columns.of(self._valid_suggestions(nodes))
         frame = suggestions.frame.drop(columns="id", errors="ignore").rename_axis(index="id")
         terms = pd.DataFrame(suggestions.values("terms"), index=frame.index).add_prefix("terms.")
         return _with_leading(frame.join(terms), _SUGGESTION, "status_time").sort_values("created", kind="stable")
@@ -237,8 +236,7 @@ class CampaignRecords:
         if raw_uid is None:
             lines = self._lines.read()
         else:
-            lines = Columns.of(dict(read_nodes(self._log, raw_uid=raw_uid)), line_problem)
-        lines = self._filter_lines(lines)
+            lines = Columns.of(self._valid_lines(dict(read_nodes(self._log, raw_uid=raw_uid))))
         agent = lines.column("agent")
         ours = lines.at((agent == self.agent) | pd.isna(agent)) if self.agent else lines
         return _with_leading(ours.frame, ["created", "text"]).sort_index()

@@ -1,18 +1,15 @@
 """Results as files and as xarray datasets: one as its technique writes it, all as a table or as plain HDF5."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from tiled.client.container import Container
 
-from ainerd.results._files import put_array, put_attributes, put_table, read_table
-from ainerd.results._nodes import result_node
+from ainerd.results._files import LoadedResult, put_attributes, put_contents
 from ainerd.results._progress import counted
-from ainerd.results._reading import ResultReader
 from ainerd.results._records import USABLE
 from ainerd.technique import panels
 from ainerd.words import escape_table
@@ -20,11 +17,13 @@ from ainerd.words import escape_table
 if TYPE_CHECKING:
     import xarray as xr
 
+    from ainerd.results._store import ResultStore
+
 NEXUS, TABLES = (".nxs", ".h5", ".hdf5"), (".csv", ".parquet")
 _OWN_VARIABLES = ("summary", "positions", "start", "arrays", "tables", "series")  # variables instead of attributes
 
 
-def export(store: ResultReader, key: str, path: str | Path) -> Path:
+def export(store: "ResultStore", key: str, path: str | Path) -> Path:
     """Write a result to a file of the field's format, as its technique does, and return its path.
 
     Parameters
@@ -60,7 +59,7 @@ def export(store: ResultReader, key: str, path: str | Path) -> Path:
     )
 
 
-def export_all(store: ResultReader, path: str | Path) -> Path:
+def export_all(store: "ResultStore", path: str | Path) -> Path:
     """Write all results: the table as ``.csv`` or ``.parquet``, or everything as ``.h5``, with a group for each.
 
     A CSV file has units in brackets in its header, and a ' before texts that a spreadsheet would take for a formula. A
@@ -97,33 +96,26 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def _write_plain(store: ResultReader, keys: list[str], path: Path) -> Path:
+def _write_plain(store: "ResultStore", keys: list[str], path: Path) -> Path:
     """Write results as HDF5, a group for each: metadata as attributes, arrays as datasets, tables as groups."""
     import h5py
 
-    results = store.container["results"]
     with h5py.File(path, "x", libver="latest", track_order=True) as file:
-        for key in counted(keys, f"writing {path.name}"):
-            node = result_node(results, key)
-            metadata, parts = node.metadata, dict(node.items())
-            group = file.create_group(key, track_order=True)
-            put_attributes(group, metadata)
-            for name in metadata["arrays"]:
-                attributes = {"units": metadata["units"].get(name), "dims": ",".join(parts[name].dims or ()) or None}
-                put_array(group, name, parts[name].read(), attributes)
-            for name in (*metadata.get("tables", ()), *metadata["series"]):
-                put_table(group, name, read_table(parts[name]), metadata["units"])
+        for result in counted(store.load(keys), f"writing {path.name}", len(keys)):
+            group = file.create_group(result.key, track_order=True)
+            put_attributes(group, result.metadata)
+            put_contents(group, result.contents, result.metadata["units"])
     return path
 
 
-def dataset(result: Container, names: Sequence[str] | None = None) -> "xr.Dataset":
+def dataset(result: LoadedResult, names: Sequence[str] | None = None) -> "xr.Dataset":
     """Return one result: arrays, tables and series as variables, numbers and texts as attributes.
 
     Parameters
     ----------
-    result : AinerdResult
+    result : LoadedResult
     names : sequence of str, optional
-        Names of arrays. Default: all arrays, tables and series.
+        Names of arrays, which are loaded. Default: all arrays, tables and series.
 
     Returns
     -------
@@ -142,33 +134,27 @@ def dataset(result: Container, names: Sequence[str] | None = None) -> "xr.Datase
     metadata, units = result.metadata, result.metadata["units"]
     if missing := [name for name in names or () if name not in metadata["arrays"]]:
         raise KeyError(f"no array {', '.join(missing)}: there are {', '.join(metadata['arrays']) or 'none'}")
-    nodes = dict(result.items())  # in one request
-    wanted = metadata["arrays"]
-    if names is not None:
-        axes = {name for name, node in nodes.items() if tuple(getattr(node, "dims", None) or ()) == (name,)}
-        wanted = [name for name in wanted if name in {*names, *axes}]
     variables: dict[str, Any] = {}
     sizes: dict[str, int] = {}
-    for name in wanted:
-        node = nodes[name]
-        dims = node.dims or [f"{name}_{k}" for k in range(node.ndim)]
-        dims = [_dimension(dim, name, n, sizes) for dim, n in zip(dims, node.shape, strict=True)]
-        variables[name] = xr.Variable(dims, np.asarray(node.read()), _unit(units, name))
+    for name in [*metadata["arrays"]] if names is None else [name for name in metadata["arrays"] if name in result]:
+        values, dims = result[name].values, result[name].dims or [f"{name}_{k}" for k in range(result[name].ndim)]
+        dims = [_dimension(dim, name, n, sizes) for dim, n in zip(dims, values.shape, strict=True)]
+        variables[name] = xr.Variable(dims, values, _unit(units, name))
     if names is None:
         for name in (*metadata.get("tables", ()), *metadata["series"]):
-            variables |= _columns(name, read_table(nodes[name]), units)
+            variables |= _columns(name, result[name].values, units)
     return _with_coordinates(xr.Dataset(variables, attrs=_attributes(metadata)), result)
 
 
-def dataset_of_all(table: pd.DataFrame, results: Mapping[str, Container], names: Sequence[str]) -> "xr.Dataset":
+def dataset_of_all(table: pd.DataFrame, results: Iterable[LoadedResult], names: Sequence[str]) -> "xr.Dataset":
     """Return a table of results as variables along ``result``, with some of their arrays.
 
     Parameters
     ----------
     table : pandas.DataFrame
         Table of the results, with units in its attributes.
-    results : mapping
-        Nodes by key.
+    results : iterable of LoadedResult
+        In the same order.
     names : sequence of str
         Names of arrays that all of them have.
 
@@ -186,8 +172,8 @@ def dataset_of_all(table: pd.DataFrame, results: Mapping[str, Container], names:
     rows = xr.Dataset(columns, coords={"result": np.asarray(table.index, dtype=str)})
     if not names or table.empty:
         return rows
-    keys = counted([str(key) for key in table.index], "reading arrays")
-    each = [dataset(results[key], names).drop_attrs(deep=False) for key in keys]
+    loaded = counted(results, "reading arrays", len(table))
+    each = [dataset(result, names).drop_attrs(deep=False) for result in loaded]
     try:
         arrays = xr.concat(each, dim=rows["result"], join="outer", coords="minimal", compat="override", data_vars="all")
     except ValueError as error:
@@ -211,7 +197,7 @@ def _columns(name: str, table: pd.DataFrame, units: Mapping[str, str]) -> dict[s
     }
 
 
-def _with_coordinates(data: "xr.Dataset", result: Container) -> "xr.Dataset":
+def _with_coordinates(data: "xr.Dataset", result: LoadedResult) -> "xr.Dataset":
     """Return the dataset with the coordinates that its technique knows, as far as their sizes fit."""
     data = data.set_coords([name for name, variable in data.variables.items() if variable.dims == (name,)])
     coordinates = getattr(panels(result.metadata["technique"]), "coordinates", None)

@@ -1,12 +1,14 @@
-"""Results as HDF5: the bundle of one result that goes to the server, and groups of a file for people."""
+"""Contents of results: written and read in bulk, as HDF5 files or in memory."""
 
 import io
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
+import msgpack
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -14,13 +16,15 @@ from tiled.client.container import Container
 from tiled.client.utils import handle_error
 from tiled.utils import safe_json_dump
 
-from ainerd.results._nodes import SPEC_VERSION
+from ainerd.results._nodes import SPEC_VERSION, get_ours, our_route, result_node
+from ainerd.results._records import ResultRecord
 
 if TYPE_CHECKING:
     import h5py  # not needed by whoever reads through a server
 
 ATTEMPTS, PAUSE_S = 2, 0.5
 QUICK_S, FILE_S = 10.0, 30.0  # time limits of a request without a file and with one
+AT_ONCE = 100  # results in a request: an address of 4 kB
 _NO_ROUTE = {"Not Found", "Method Not Allowed"}  # details of a server's answer for a route that it does not have
 
 
@@ -31,25 +35,132 @@ class Written(NamedTuple):
     written: bool
 
 
-def bundle(
-    arrays: Mapping[str, NDArray[Any]],
-    dims: Mapping[str, tuple[str, ...]],
-    tables: Mapping[str, pd.DataFrame],
-    units: Mapping[str, str],
-) -> bytes:
+class Contents(NamedTuple):
+    """What is in a result, by name: arrays, the names of their dimensions, and tables."""
+
+    arrays: dict[str, NDArray[Any]]
+    dims: Mapping[str, tuple[str, ...]]
+    tables: dict[str, pd.DataFrame]
+
+
+class Part:
+    """An array or a table in memory, which is read like a node of Tiled; other attributes are those of `values`."""
+
+    def __init__(self, values: NDArray[Any] | pd.DataFrame, dims: tuple[str, ...] | None = None) -> None:
+        self.values, self.dims = values, dims
+
+    def read(self) -> Any:
+        """Return the array, or the table."""
+        return self.values
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.values[index]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "values":
+            raise AttributeError(name)
+        return getattr(self.values, name)
+
+
+class LoadedResult(dict[str, Part]):
+    """A result in memory: `metadata`, and its arrays and tables as items; arrays are attributes too.
+
+    The panels of a technique use it like an `ainerd.results.AinerdResult`.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        metadata: Mapping[str, Any],
+        parts: Mapping[str, Part],
+        find_configuration: Callable[[str], "LoadedResult | None"] = lambda digest: None,
+    ) -> None:
+        super().__init__(parts)
+        self.key, self.metadata, self._find_configuration = key, metadata, find_configuration
+
+    @property
+    def record(self) -> ResultRecord:
+        """The validated metadata."""
+        return ResultRecord.from_metadata(self.metadata)
+
+    @property
+    def configuration(self) -> "LoadedResult":
+        """The arrays and metadata shared by all results with the same parameters; KeyError if they were not written."""
+        configuration = self._find_configuration(self.metadata["digest"])
+        if configuration is None:
+            raise KeyError(f"the configuration {self.metadata['digest']} is not on this server")
+        return configuration
+
+    @property
+    def contents(self) -> Contents:
+        """Arrays, the names of their dimensions, and tables, by name."""
+        tables = {name: part.values for name, part in self.items() if isinstance(part.values, pd.DataFrame)}
+        arrays = {name: part.values for name, part in self.items() if isinstance(part.values, np.ndarray)}
+        return Contents(arrays, {name: self[name].dims or () for name in arrays}, tables)
+
+    def __getattr__(self, name: str) -> Part:
+        if name not in self:
+            raise AttributeError(f"this result has no array {name!r}")
+        return self[name]
+
+
+def load(ainerd: Container, keys: Sequence[str], names: Collection[str] | None = None) -> Iterator[LoadedResult]:
+    """Yield results, or only some arrays and tables of each, in the order of the keys.
+
+    Our server sends many at once, others are asked for one after the other. An array whose only dimension has its own
+    name comes along, as a coordinate, unless `names` is empty. KeyError if a result does not exist.
+    """
+
+    @cache
+    def configuration(digest: str) -> LoadedResult | None:
+        try:
+            node = ainerd["configurations", digest]
+        except KeyError:
+            return None
+        return LoadedResult(digest, node.metadata, _read_parts(node))
+
+    left = [*keys]
+    while left:
+        params = {"keys": left[:AT_ONCE], "names": [] if names is None else [*names] or [""]}
+        response = get_ours(ainerd, "contents", params)
+        answers = [None] * len(left) if response is None else response.json()
+        for key, answer in zip(left, answers, strict=False):
+            if answer is None:
+                node = result_node(ainerd["results"], key)
+                metadata, parts = node.metadata, _read_parts(node, names)
+            else:
+                metadata, packed = msgpack.unpackb(answer)
+                parts = {name: _decode_part(part) for name, part in packed.items()}
+            yield LoadedResult(key, metadata, parts, configuration)
+        left = left[len(answers) :]
+
+
+def _decode_part(part: Any) -> Part:
+    """Return a part in the answer of our route: an array, or a table of columns."""
+    if isinstance(part, Mapping):
+        return Part(pd.DataFrame({name: _decode_part(column).values for name, column in part.items()}))
+    dtype, shape, content, dims = part
+    return Part(decode_text(np.ndarray(shape, dtype, content).copy()), tuple(dims.split(",")) if dims else None)
+
+
+def _read_parts(node: Container, names: Collection[str] | None = None) -> dict[str, Part]:
+    parts = {}
+    for name, child in node.items():  # in one request
+        dims = tuple(getattr(child, "dims", None) or ())
+        if names is None or name in names or dims == (name,):
+            is_array = child.structure_family == "array"
+            values = decode_text(np.asarray(child.read())) if is_array else read_table(child)
+            parts[name] = Part(values, dims or None)
+    return parts
+
+
+def bundle(contents: Contents, units: Mapping[str, str]) -> bytes:
     """Return an HDF5 file with a dataset for each array and a group of columns for each table."""
     import h5py
 
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", libver="latest", track_order=True) as file:
-        for name, array in arrays.items():
-            dataset = file.create_dataset(name, data=_encoded(np.ascontiguousarray(array)))
-            attributes = {"dims": ",".join(dims.get(name) or ()), "units": units.get(name, "")}
-            dataset.attrs.update({attribute: text for attribute, text in attributes.items() if text})
-        for name, table in tables.items():
-            group = file.create_group(name, track_order=True)
-            for column, values in table.items():
-                group[str(column)] = _encoded(values.to_numpy())
+        put_contents(file, contents, units)
     return buffer.getvalue()
 
 
@@ -63,12 +174,14 @@ def put_bundle(
     """
     specs = [{"name": "AinerdResult", "version": SPEC_VERSION}]
     head = safe_json_dump({"metadata": metadata, "specs": specs, "unless": list(unless)})
-    url = f"{results.item['links']['self'].replace('/api/v1/metadata', '/custom/ainerd/result', 1)}/{key}"
     headers = {"x-metadata-length": str(len(head)), "content-type": "application/x-hdf5"}
     for attempt in range(ATTEMPTS):
         try:
             response = results.context.http_client.put(
-                url, content=head + file, headers=headers, timeout=FILE_S if file else QUICK_S
+                f"{our_route(results, 'result')}/{key}",
+                content=head + file,
+                headers=headers,
+                timeout=FILE_S if file else QUICK_S,
             )
         except (httpx.NetworkError, httpx.RemoteProtocolError):  # such as an idle connection that the server closed
             if attempt + 1 == ATTEMPTS:
@@ -91,7 +204,12 @@ def read_table(node: Any) -> pd.DataFrame:
 
 def decode_table(columns: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
     """Return a table of columns read from HDF5, where texts are bytes."""
-    return pd.DataFrame({name: np.char.decode(x, "utf-8") if x.dtype.kind == "S" else x for name, x in columns.items()})
+    return pd.DataFrame({name: decode_text(values) for name, values in columns.items()})
+
+
+def decode_text(values: NDArray[Any]) -> NDArray[Any]:
+    """Return an array read from HDF5, with texts instead of bytes."""
+    return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
 
 
 def put_attributes(place: "h5py.Group | h5py.Dataset", metadata: Mapping[str, Any]) -> None:
@@ -105,13 +223,23 @@ def put_attributes(place: "h5py.Group | h5py.Dataset", metadata: Mapping[str, An
             place.attrs[str(name)] = value if isinstance(value, bool | int | float) else str(value)
 
 
+def put_contents(group: "h5py.Group", contents: Contents, units: Mapping[str, str]) -> None:
+    """Write arrays as datasets and tables as groups of their columns, with dimensions and units as attributes."""
+    for name, array in contents.arrays.items():
+        dims = ",".join(contents.dims.get(name) or ()) or None
+        put_array(group, name, array, {"dims": dims, "units": units.get(name)})
+    for name, table in contents.tables.items():
+        put_table(group, name, table, units)
+
+
 def put_array(group: "h5py.Group", name: str, values: Any, attributes: Mapping[str, Any] | None = None) -> None:
     """Write an array of numbers, texts or times."""
     array = np.asarray(values)
     if array.dtype.kind == "M":
         array = np.datetime_as_string(array)
-    array = array if array.dtype.kind in "biufcSV" else array.astype(str)
-    put_attributes(group.create_dataset(name.replace("/", "_"), data=_encoded(array)), attributes or {})
+    if array.dtype.kind not in "biufcSV":
+        array = np.char.encode(array.astype(str), "utf-8")
+    put_attributes(group.create_dataset(name.replace("/", "_"), data=array), attributes or {})
 
 
 def put_table(group: "h5py.Group", name: str, table: pd.DataFrame, units: Mapping[str, str]) -> None:
@@ -119,11 +247,6 @@ def put_table(group: "h5py.Group", name: str, table: pd.DataFrame, units: Mappin
     columns = group.create_group(name.replace("/", "_"), track_order=True)
     for column in table:
         put_array(columns, str(column), table[column].to_numpy(), {"units": units.get(str(column))})
-
-
-def _encoded(values: NDArray[Any]) -> NDArray[Any]:
-    """Return an array as HDF5 stores it: texts as UTF-8."""
-    return np.char.encode(values.astype(str), "utf-8") if values.dtype.kind in "OU" else values
 
 
 def _has_no_route(response: httpx.Response) -> bool:

@@ -72,24 +72,30 @@ def read_named(container: Container, keys: Sequence[str]) -> Iterator[Node]:
         yield from _pages(container, {"filter[keys_filter][condition][keys]": batch})
 
 
-def newest_nodes(container: Container, limit: int, **equal: str | None) -> list[Node]:
+def newest_nodes(container: Container, limit: int, fields: str = "metadata", **equal: str | None) -> list[Node]:
     """Read key and metadata of the children with these metadata that were created last, newest first. One request."""
-    params = {"fields": "metadata", "omit_links": True, "sort": "-", "page[limit]": limit, **_conditions(equal)}
+    params = {"fields": fields, "omit_links": True, "sort": "-", "page[limit]": limit, **_conditions(equal)}
     return _nodes(get(container, _search(container), params).json())
 
 
 def newest_key(container: Container, **equal: str | None) -> str | None:
     """Read the key of the newest child with these metadata, or None. One request."""
-    params = {"fields": "", "omit_links": True, "sort": "-", "page[limit]": 1, **_conditions(equal)}
-    nodes = get(container, _search(container), params).json()["data"]
-    return nodes[0]["id"] if nodes else None
+    return next((key for key, _ in newest_nodes(container, 1, "", **equal)), None)
 
 
-def read_shapes(container: Container, key: str) -> dict[str, list[int] | None]:
-    """Read the shapes of the arrays in a child, by name; None for a table. Empty if the child does not exist."""
-    params = {"fields": ["structure", "structure_family"], "omit_links": True, "page[limit]": PAGE}
-    nodes = get(container, f"{_search(container)}/{key}", params).json()["data"]
-    return {node["id"]: node["attributes"]["structure"].get("shape") for node in nodes}
+def our_route(container: Container, name: str) -> str:
+    """Return the address of a route of ours for a container."""
+    return str(container.item["links"]["self"]).replace("/api/v1/metadata", f"/custom/ainerd/{name}", 1)
+
+
+def get_ours(container: Container, name: str, params: Mapping[str, Any]) -> httpx.Response | None:
+    """Return the answer of a route of ours; None if the server does not have it."""
+    try:
+        return get(container, our_route(container, name), params)
+    except ClientError as error:
+        if error.response.status_code not in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
+            raise
+    return None
 
 
 def get(container: Container, url: str, params: Mapping[str, Any]) -> httpx.Response:
@@ -111,7 +117,7 @@ def _conditions(equal: Mapping[str, str | None]) -> dict[str, list[str]]:
 
 
 def _nodes(page: Mapping[str, Any]) -> list[Node]:
-    return [(node["id"], node["attributes"]["metadata"]) for node in page["data"]]
+    return [(node["id"], node["attributes"].get("metadata", {})) for node in page["data"]]
 
 
 def _pages(container: Container, params: dict[str, Any]) -> Iterator[Node]:

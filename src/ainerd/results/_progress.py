@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -26,14 +26,14 @@ def waiting(activity: str) -> Iterator[None]:
         timer.cancel()
 
 
-def counted(items: Sequence[T], activity: str) -> Iterable[T]:
-    """Return the items, with a progress bar if there are many; only on a terminal."""
-    if not _is_watched() or len(items) < _MANY:
+def counted(items: Iterable[T], activity: str, n: int) -> Iterable[T]:
+    """Return the `n` items, with a progress bar if there are many; only on a terminal."""
+    if not _is_watched() or n < _MANY:
         return items
     from rich.console import Console
     from rich.progress import track
 
-    return track(items, activity, console=Console(file=sys.stderr), transient=True)
+    return track(items, activity, n, console=Console(file=sys.stderr), transient=True)
 
 
 def _is_watched() -> bool:

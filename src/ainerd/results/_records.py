@@ -18,7 +18,17 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 from tiled.client.container import Container
 
 from ainerd import __version__
@@ -58,12 +68,7 @@ def result_key(identity: str, parameters: Mapping[str, Any]) -> str:
     parameters : mapping
         As for `digest`.
     """
-    return key_of(identity, digest(parameters))
-
-
-def key_of(identity: str, digest: str) -> str:
-    """Return the key of a result from the identity of its unit and the digest of its parameters."""
-    return str(uuid.uuid5(_RESULTS, storable(f"{identity}:{digest}")))
+    return str(uuid.uuid5(_RESULTS, storable(f"{identity}:{digest(parameters)}")))
 
 
 def event_identity(raw_uid: str, event: int) -> str:
@@ -98,6 +103,11 @@ def plain(value: Any) -> Any:
     return value
 
 
+def _checked_time(text: str) -> str:
+    datetime.fromisoformat(text)  # ValueError if it is not a time
+    return text
+
+
 def _without_none(values: Any) -> Any:
     return {name: value for name, value in values.items() if value is not None} if isinstance(values, dict) else values
 
@@ -105,7 +115,12 @@ def _without_none(values: Any) -> Any:
 Numbers = Annotated[dict[str, float], BeforeValidator(_without_none)]
 Scalars = Annotated[dict[str, bool | int | float | str], BeforeValidator(_without_none)]
 Time = Annotated[float, Field(ge=-LATEST_S, le=LATEST_S)]
+Stamp = Annotated[str, AfterValidator(_checked_time)]  #: UTC, ISO 8601
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Status = Literal["computing", "complete", "partial", "growing", "failed"]
+
+
+_POSITION = TypeAdapter(dict[str, Annotated[float, Field(strict=True, allow_inf_nan=False)]])
 
 
 class Record(BaseModel):
@@ -113,6 +128,28 @@ class Record(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
     _flat: ClassVar[tuple[str, ...]] = ()
+    _needed: ClassVar[tuple[str, ...]] = ("created",)  # for a node to be shown
+    _types: ClassVar[type[BaseModel]]  # of metadata: those of the record, and only what is needed must be there
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        fields: dict[str, Any] = {"digest": (str | None, None)}
+        for name, field in cls.model_fields.items():
+            kind = list[str] if name in cls._flat else Annotated[field.annotation, None, *field.metadata]
+            fields[name] = (kind, ...) if name in cls._needed else (kind | None, None)
+        cls._types = create_model(cls.__name__, __config__=ConfigDict(strict=True, allow_inf_nan=False), **fields)
+
+    @classmethod
+    def problem(cls, metadata: Mapping[str, Any]) -> str | None:
+        """Return why a node with these metadata would spoil a table or the start of an agent; None if it would not."""
+        try:
+            cls._types.model_validate(dict(metadata))
+            _POSITION.validate_python({name: metadata.get(name) for name in metadata.get("positions") or ()})
+        except ValidationError as error:
+            name = error.errors(include_url=False, include_context=False)[0]["loc"][0]
+            value = metadata.get(str(name))
+            return f"it has no {name}" if value is None else f"{name} is {str(value)[:60]!r}"
+        return None
 
     @model_validator(mode="before")
     @classmethod
@@ -219,15 +256,16 @@ class ResultRecord(Record):
     """
 
     _flat = ("positions", "summary", "start")
+    _needed = ("status", "raw_uid")
 
     status: Status = "computing"
     reason: str | None = None
     retake: bool | None = None
     raw_uid: str
     raw_path: str | None = None
-    scan_id: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+    scan_id: Whole | None = None
     run_time: Time | None = None
-    event: int | None = Field(default=None, ge=1)
+    event: Whole | None = Field(default=None, ge=1)
     event_time: Time | None = None
     series_id: str | None = None
     raw_uids: list[str] | None = None
@@ -236,18 +274,18 @@ class ResultRecord(Record):
     supersedes: str | None = None
     technique: str
     agent: str
-    created: str = Field(default_factory=utc_now)
+    created: Stamp = Field(default_factory=utc_now)
     parameters: dict[str, Any]
     software: dict[str, Any] = Field(default_factory=lambda: dict(_versions()))
     model: dict[str, Any] = Field(default_factory=dict)
     calibration: dict[str, Any] = Field(default_factory=dict)
     positions: Numbers = Field(default_factory=dict)
-    n_frames: int | None = Field(default=None, ge=0)
+    n_frames: Whole | None = Field(default=None, ge=0)
     frame_time_s: float | None = Field(default=None, gt=0)
-    embedding: list[float] | None = None
+    embedding: list[float] | None = Field(default=None, min_length=1)
     novelty_p: float | None = Field(default=None, ge=0, le=1)
     novel: bool | None = None
-    regime: int | None = Field(default=None, ge=-1)
+    regime: Whole | None = Field(default=None, ge=-1)
     atlas_version: int | None = None
     summary: Scalars = Field(default_factory=dict)
     units: dict[str, str] = Field(default_factory=dict)
@@ -296,7 +334,7 @@ class ConfigurationRecord(Record):
     """
 
     technique: str
-    created: str = Field(default_factory=utc_now)
+    created: Stamp = Field(default_factory=utc_now)
     parameters: dict[str, Any]
     instrument: Scalars = Field(default_factory=dict)
     units: dict[str, str] = Field(default_factory=dict)
@@ -330,9 +368,10 @@ class SuggestionRecord(Record):
     """A position that an agent or a person proposes, and its status."""
 
     _flat = ("positions",)
+    _needed = ("id", "created", "terms")
 
     id: str = Field(default_factory=lambda: str(uuid.uuid4()))  #: key of the node under ``ainerd/suggestions``
-    created: str = Field(default_factory=utc_now)  #: UTC, ISO 8601
+    created: Stamp = Field(default_factory=utc_now)
     agent: str | None = None  #: the agent that owns it
     positions: Numbers  #: by motor; top-level keys of the metadata
     reason: str  #: why there, in one sentence
@@ -340,7 +379,7 @@ class SuggestionRecord(Record):
     status: Literal["proposed", "accepted", "measured", "failed", "rejected", "withdrawn", "superseded"] = "proposed"
     status_reason: str | None = None  #: why it was not measured
     status_by: str | None = None  #: who set the status: the name of an agent or a person, or "person"
-    status_time: str | None = None  #: when, UTC, ISO 8601
+    status_time: Stamp | None = None  #: when
     raw_uid: str | None = None  #: the run that measured it
     proposed_by: str | None = None  #: who proposed it, if not the agent: a person must take it before it is measured
     principal: str | None = None  #: on a server with accounts, who wrote it there: they cannot approve it themselves
@@ -350,7 +389,7 @@ class AtlasRecord(Record):
     """The regimes of an agent's results after one refit."""
 
     version: int | None = Field(default=None, ge=1)  #: given by the store, one more than the newest
-    created: str = Field(default_factory=utc_now)  #: UTC, ISO 8601
+    created: Stamp = Field(default_factory=utc_now)
     n_regimes: int = Field(ge=0)
     supported_range: tuple[int, int] = Field(strict=False)  #: fewest and most regimes that the data support
     agent: str | None = None  #: the agent whose results were refitted
@@ -363,7 +402,7 @@ class LogRecord(Record):
 
     _flat = ("ids",)
 
-    created: str = Field(default_factory=utc_now)  #: UTC, ISO 8601
+    created: Stamp = Field(default_factory=utc_now)
     text: str
     agent: str | None = None  #: the agent that wrote it; absent from lines of a person
     ids: Scalars = Field(default_factory=dict)  #: related keys such as ``raw_uid``; top-level keys of the metadata

@@ -1,37 +1,65 @@
-"""The store of everything that agents keep in Tiled, and the client of one result."""
+"""The store of everything that agents keep in Tiled."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import numpy as np
-from numpy.typing import NDArray
-from tiled.client.constructors import from_context
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from platformdirs import user_cache_path
+from pydantic import ValidationError
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
-from ainerd.results._campaign_records import read_notes
-from ainerd.results._export import NEXUS, TABLES, dataset, dataset_of_all, export, export_all, write_table
-from ainerd.results._nodes import newest_key
-from ainerd.results._reading import explain
-from ainerd.results._records import USABLE, ResultRecord
-from ainerd.results._search import notes_on, scan_text
-from ainerd.results._tables import ResultTable
-from ainerd.results._writing import ResultWriter
-from ainerd.technique import panels
-from ainerd.words import named_place
+from ainerd.results._campaign_records import CampaignRecords
+from ainerd.results._export import dataset_of_all, export_all
+from ainerd.results._files import Contents, LoadedResult, Written, bundle, load, put_bundle
+from ainerd.results._nodes import create_node, is_conflict, newest_key, result_node
+from ainerd.results._records import FINAL, USABLE, Configuration, ConfigurationRecord, ResultRecord
+from ainerd.results._records import digest as hashed
+from ainerd.results._table import Columns, NodeFilter, Table
+from ainerd.results._tables import (
+    KEY_LENGTH,
+    Notes,
+    ResultTable,
+    embedding_table,
+    find_key,
+    has_common_size,
+    matches,
+    nearest,
+    newest_scope,
+    notes_by_key,
+    result_table,
+)
+from ainerd.technique import Analysis, panels
 
 if TYPE_CHECKING:
     import xarray as xr
-    from matplotlib.figure import Figure
-    from tiled.client.array import ArrayClient  # imports dask
 
+    from ainerd.results._result import AinerdResult
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 5
 QUICK_S = 2.0
-_MOST_PANELS = 12
+_ADDED = {"positions", "summary", "units"}  # fields of a record that changes are added to
 
 
-class ResultStore(ResultWriter):
+class _Table(NamedTuple):
+    """A table and its sources."""
+
+    results: Columns
+    labels: Mapping[str, int]
+    notes: Notes
+    table: pd.DataFrame
+    order: NDArray[np.intp]  # index in `results` of each row
+
+
+class ResultStore(CampaignRecords):
     """Everything that agents wrote, in the container ``ainerd`` of a Tiled server.
 
     With `agent` and `digest` it is the store of one agent, `agent.results`: results, regimes and embeddings are those
@@ -59,6 +87,418 @@ class ResultStore(ResultWriter):
     ValueError
         If the container was not made by `ainerd.server.open_catalog`.
     """
+
+    def __init__(self, ainerd: Container, *, agent: str | None = None, digest: str | None = None) -> None:
+        super().__init__(ainerd, agent=agent, digest=digest)
+        file = user_cache_path("ainerd") / f"results-{hashed({'uri': self._results.uri})}.arrow"
+        self._rows = Table(self._results, NodeFilter("result", ResultRecord.problem), FINAL, ainerd, file)
+        self._read_last: tuple[Columns, Columns] | None = None  # all, and those in the scope
+        self._table: _Table | None = None  # the last one
+        self._signature = {} if agent is None else {"agent": agent}  # another agent may have begun the same result
+        self.seems_away = False  # whether the server did not answer the last request
+        self._takes_bundles = True  # until the server answers otherwise
+        self._begun: dict[str, ResultRecord] = {}  # as they were last written
+
+    def __len__(self) -> int:
+        """Return the number of results that are complete or failed."""
+        return int(np.isin(self._read().column("status").astype(object), (*USABLE, "failed")).sum())
+
+    def table(self, status: str | None = None, *, columns: str | Sequence[str] | None = None) -> pd.DataFrame:
+        """Return all results, one in a row, by time of the run.
+
+        Parameters
+        ----------
+        status : {"computing", "complete", "partial", "growing", "failed"}, optional
+        columns : "all" or sequence of str, optional
+            Names of columns, or "all" for a plain DataFrame that shows all of them. Default: a table with all columns
+            that shows the most important ones: scan, time, sample, position, regime, p, the technique's numbers,
+            status, key.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Index ``key``. ``regime`` is the label of the newest atlas, ``regime_then`` the label that the result got at
+            first; -1 is unassigned, <NA> is no label. Times are UTC timestamps. ``superseded_by`` is the result of the
+            same run with newer parameters, ``note`` the notes of people. Units of the columns are in
+            ``table.attrs["units"]``.
+
+        Raises
+        ------
+        KeyError
+            If a column does not exist.
+        """
+        table = self.search(status=status)
+        if columns is None:
+            return table
+        plain = pd.DataFrame(table)
+        plain.attrs = table.attrs
+        return plain if isinstance(columns, str) and columns == "all" else plain[list(columns)]
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the keys of the results, by time of the run."""
+        return iter(map(str, self.table().index))
+
+    def key(self, run: str | int | float) -> str:
+        """Return the key of a result, given the number of its scan or the first characters of its key.
+
+        Raises
+        ------
+        KeyError
+            If no result matches; the message lists the known results.
+        """
+        if isinstance(run, str) and len(run) == KEY_LENGTH:
+            return run
+        return find_key(self._read(), run)
+
+    def search(
+        self,
+        *,
+        novel: bool | None = None,
+        regime: int | None = None,
+        status: str | None = None,
+        text: str | None = None,
+        **where: Any,
+    ) -> ResultTable:
+        """Return the results that fulfil all conditions, as in `table`.
+
+        Parameters
+        ----------
+        novel : bool, optional
+        regime : int, optional
+            The label of the newest atlas.
+        status : str, optional
+        text : str, optional
+            Words that all occur in the texts of the metadata and in notes, in upper or lower case.
+        **where
+            Any other metadata: ``sample_x=(2, 3)`` is a range (None: open), ``scan_id=7`` one value. Limits of
+            ``run_time`` may be a datetime with its time zone. For nested metadata give
+            ``**{"model.name": "pca"}``.
+
+        Raises
+        ------
+        ValueError
+            If a range is not (low, high).
+        """
+        conditions = {"novel": novel, "status": status, **where}
+        wanted = {name: value for name, value in conditions.items() if value is not None}
+        for name, value in wanted.items():
+            if isinstance(value, tuple) and len(value) != 2:
+                raise ValueError(f"{name}={value!r} is no range: give (low, high), None where it is open")
+        current = self._current_table()
+        table = current.table
+        if wanted or text:
+            notes = notes_by_key(current.results, current.notes) if text else {}
+            table = table[matches(current.results, wanted, text, notes)[current.order]]
+        if regime is not None:
+            table = table[table["regime"].eq(regime).fillna(False)]
+        selected = ResultTable(table.copy() if table is current.table else table)
+        selected.attrs = dict(current.table.attrs)
+        return selected
+
+    def embeddings(self, digest: str | None = None) -> pd.DataFrame:
+        """Return points of the latent space, by time of the run.
+
+        Parameters
+        ----------
+        digest : str, optional
+            Digest of the parameters (column ``digest`` of the table): only points of the same parameters can be
+            compared. Default: agent and parameters of the newest result.
+
+        Returns
+        -------
+        pandas.DataFrame, shape (n, d)
+            Index ``key``, float32.
+        """
+        results = self._read()
+        results = results.at(has_common_size(results))
+        return embedding_table(results, newest_scope(results) if digest is None else {"digest": digest})
+
+    def similar(self, like: str | ArrayLike, n: int = 10) -> pd.DataFrame:
+        """Return the `n` results nearest in the latent space, nearest first, with their Euclidean ``distance``.
+
+        Parameters
+        ----------
+        like : str or array_like, shape (d,)
+            Key of a result, which is compared with those of the same agent and parameters; or a point, which is
+            compared as if it were the newest result's.
+        n : int
+
+        Raises
+        ------
+        KeyError
+            If the key has no complete result.
+        ValueError
+            If the point has another number of components than the results.
+        """
+        current = self._current_table()
+        results = current.results.at(has_common_size(current.results))
+        if isinstance(like, str):
+            key = like if len(like) == KEY_LENGTH else find_key(current.results, like)
+            is_it = (results.frame.index == key) & (results.sizes > 0)
+            if not is_it.any():
+                raise KeyError(f"no complete result {key!r}: see store.table('complete')")
+            points = embedding_table(results, {name: results.column(name)[is_it][0] for name in ("agent", "digest")})
+            point, points = points.loc[key].to_numpy(), points.drop(key)
+        else:
+            point, points = np.asarray(like, np.float32), embedding_table(results, newest_scope(results))
+        if points.empty:
+            return current.table.iloc[:0].assign(distance=0.0)
+        if point.shape != points.shape[1:]:
+            raise ValueError(f"a point has shape {points.shape[1:]} here, got {point.shape}")
+        order, distance = nearest(points.to_numpy(), point, n)
+        return current.table.loc[points.index[order]].assign(distance=distance)
+
+    def load(self, keys: Sequence[str], names: Collection[str] | None = None) -> Iterator[LoadedResult]:
+        """Yield results in memory, with all their arrays and tables or those with these names; see `LoadedResult`.
+
+        Our server sends many at once. Raises KeyError if a result does not exist.
+        """
+        return load(self.container, keys, names)
+
+    def array(self, key: str, name: str) -> NDArray[Any]:
+        """Read one array of a result; raise KeyError, with all names, if the result has no such array."""
+        return np.asarray(self._part(key, name))
+
+    def series(self, key: str, name: str) -> pd.DataFrame:
+        """Read one series of a result: columns ``time`` (seconds from the run's start) and `name`; KeyError if none."""
+        return self.rows(key, name)
+
+    def rows(self, key: str, name: str) -> pd.DataFrame:
+        """Read one table of a result; raise KeyError, with all names, if the result has no such table."""
+        return pd.DataFrame(self._part(key, name))
+
+    def status(self, key: str) -> str | None:
+        """Read the status of a result, or None for an unknown key."""
+        try:
+            return self._results[key].metadata["status"]
+        except KeyError:
+            return None
+
+    def record(self, key: str) -> ResultRecord:
+        """Read everything except the arrays of a result; raise KeyError for an unknown key."""
+        return ResultRecord.from_metadata(result_node(self._results, self.key(key)).metadata)
+
+    def explain(self, key: str) -> str:
+        """Explain why a run is novel or not."""
+        return explain(self.record(key))
+
+    def configuration(self, digest: str) -> Configuration | None:
+        """Read the configuration of the results with this digest of their parameters, or None."""
+        try:
+            return Configuration.read(self.container["configurations", digest])
+        except KeyError:
+            return None
+
+    def analysed(self, digest: str, *, again: bool = False) -> dict[str, int]:
+        """Return the number of finished results of each run, by uid, with this digest of their parameters.
+
+        Results that failed through no fault of the data are not counted, as they are to be analysed again.
+
+        Parameters
+        ----------
+        digest : str
+        again : bool
+            Whether failed results are not counted either.
+        """
+        finished = USABLE if again else (*USABLE, "failed")
+        counts: dict[str, int] = {}
+        results = self._rows.read()
+        is_done = np.isin(results.column("status").astype(object), finished) & (results.column("retake") != True)  # noqa: E712
+        done = results.at(is_done & (results.column("digest") == digest))
+        for uid, uids in zip(done.column("raw_uid"), done.values("raw_uids"), strict=True):
+            for one in uids or [uid]:
+                counts[one] = counts.get(one, 0) + 1
+        return counts
+
+    def refresh(self) -> None:
+        """Read all results again. This is needed only after a complete result was changed by hand."""
+        self._rows.forget()
+
+    def _read(self) -> Columns:
+        """Return the results of the scope; the same object as long as nothing changes."""
+        return self._read_all()[1]
+
+    def _read_all(self, **parameters: Any) -> tuple[Columns, Columns]:
+        """Return all results, and the results of the scope."""
+        everybody = self._rows.read(**parameters)
+        if self._read_last is None or self._read_last[0] is not everybody:
+            is_ours = [everybody.column(name) == value for name, value in self._scope.items()]
+            self._read_last = everybody, everybody.at(np.logical_and.reduce(is_ours)) if is_ours else everybody
+        return self._read_last
+
+    def _current_table(self) -> _Table:
+        (everybody, results), last = self._read_all(campaign=True, **self._scope), self._table
+        answer = self._rows.answer  # on a server without our route each part takes a request
+        labels = self.current_labels(answer.get("atlas"))
+        notes = answer["notes"] if "notes" in answer else self.notes()
+        if last is None or last.results is not results or last.labels is not labels or last.notes != notes:
+            table, order = result_table(results, pd.Series(labels, dtype=np.float64), everybody, notes)
+            last = self._table = _Table(results, labels, notes, table, order)
+        return last
+
+    def _part(self, key: str, name: str) -> NDArray[Any] | pd.DataFrame:
+        (result,) = self.load([self.key(key)], [name])
+        if name not in result:
+            names = [name for kind in ("arrays", "tables", "series") for name in result.metadata.get(kind, ())]
+            raise KeyError(f"result {key!r} has no {name!r}: there are {', '.join(names) or 'none'}")
+        return result[name].values
+
+    def begin(self, record: ResultRecord) -> str:
+        """Write that a run is being analysed, and return the key of its result.
+
+        A complete (partial, growing) result with the same key is left as it is; a failed or half-written one begins
+        anew. If the same agent has a complete result of the same unit with other parameters, the new one supersedes it.
+        """
+        self.take(record)
+        return record.key
+
+    def take(self, record: ResultRecord) -> str | None:
+        """Like `begin`, but return the status of an existing result that is left as it is, or None. One request."""
+        if record.supersedes is None:
+            record = record.changed(supersedes=self._predecessor(record))
+        record = record.changed(status="computing")
+        answer = self._write(record.key, record, unless=(*FINAL, "growing"))
+        if not answer.written:
+            return answer.former
+        self._begun[record.key] = record
+        return None
+
+    def complete(
+        self,
+        key: str,
+        analysis: Analysis,
+        *,
+        status: str | None = None,
+        series: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
+        **changes: Any,
+    ) -> bool:
+        """Write the analysis of a run that was begun.
+
+        Parameters
+        ----------
+        key : str
+            From `begin`.
+        analysis : Analysis
+        status : {"complete", "partial", "growing"}, optional
+            Default: the status of the analysis.
+        series : mapping of str to (times, values), optional
+            Values monitored during the run, times in seconds from its start. A series ``x`` becomes the table ``x``
+            with the columns ``time`` and ``x``, and the numbers ``x_mean``, ``x_min``, ``x_max`` and ``x_last``.
+        **changes
+            Fields of `ResultRecord` that became known since `begin`; positions, summary and units are added to the
+            existing ones.
+
+        Returns
+        -------
+        bool
+            False if the result was complete already and nothing was written.
+
+        Raises
+        ------
+        KeyError
+            If no such result was begun.
+        ValueError
+            If the analysis does not make a valid `ResultRecord`.
+        """
+        record = self._last_record(key)
+        if record.status in FINAL:
+            return False
+        tables = {
+            name: pd.DataFrame({"time": np.asarray(times, float), name: np.asarray(values, float)})
+            for name, (times, values) in (series or {}).items()
+        }
+        record = _completed(_added(record, **self._signature | changes), analysis, tables, status or analysis.status)
+        arrays = {name: analysis.arrays[name] for name in record.arrays}
+        tables |= {name: pd.DataFrame(dict(columns)) for name, columns in analysis.tables.items()}
+        answer = self._write(key, record, Contents(arrays, analysis.dims, tables))
+        if record.status == "growing":
+            self._begun[key] = record
+        return answer.written
+
+    def fail(self, key: str, reason: str, *, status: str = "failed", **changes: Any) -> bool:
+        """Write why a run that was begun could not be analysed (with status "growing": cannot be analysed yet).
+
+        Returns False if there is a complete result, which stays.
+        """
+        record = self._last_record(key)
+        if record.status in FINAL:
+            return False
+        record = _added(record, **self._signature | changes).changed(status=status, reason=reason)
+        return self._write(key, record).written
+
+    def close(self, key: str) -> bool:
+        """Write that the result of a series is finished; False if it is not growing."""
+        node = result_node(self._results, key)
+        if node.metadata["status"] != "growing":
+            return False
+        record = ResultRecord.from_metadata(node.metadata)
+        status = "failed" if record.embedding is None else "complete"
+        node.replace_metadata(record.changed(status=status).metadata(), drop_revision=True)
+        return True
+
+    def add_configuration(
+        self,
+        record: ConfigurationRecord,
+        arrays: Mapping[str, ArrayLike],
+        dims: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> str:
+        """Write the configuration of all results with these parameters, unless it exists, and return its key.
+
+        `arrays` and the names of their dimensions are given by name.
+        """
+        parent, _ = create_node(self.container, "configurations", {}, None)
+        node, _ = create_node(parent, record.digest, record.metadata(), "AinerdConfiguration")
+        if not node.metadata["arrays"]:
+            _write_nodes(node, Contents({name: np.asarray(array) for name, array in arrays.items()}, dims or {}, {}))
+            shapes = {name: list(np.shape(array)) for name, array in arrays.items()}
+            node.replace_metadata(record.changed(arrays=shapes).metadata(), drop_revision=True)
+        return record.digest
+
+    def _write(
+        self, key: str, record: ResultRecord, contents: Contents | None = None, *, unless: tuple[str, ...] = FINAL
+    ) -> Written:
+        """Write a result with its contents, unless it has one of these statuses."""
+        metadata = record.metadata()
+        if self._takes_bundles:
+            file = b"" if contents is None else bundle(contents, record.units)
+            try:
+                answer = put_bundle(self._results, key, metadata, file, unless=unless)
+            except httpx.TransportError:
+                self.seems_away = True
+                raise
+            self._takes_bundles, self.seems_away = answer is not None, False
+            if answer is not None:
+                return answer
+        node, is_new = create_node(self._results, key, metadata | {"status": "computing"}, "AinerdResult")
+        former = None if is_new else str(node.metadata["status"])
+        if former in unless:
+            return Written(former, False)
+        if contents is not None:
+            _write_nodes(node, contents)
+        elif record.status != "computing":
+            try:
+                node.delete_contents(external_only=False)  # half of an analysis
+            except httpx.HTTPStatusError as error:  # a server that was killed may miss the files of these arrays
+                logger.warning("the arrays in result %s cannot be removed: %s", key, error)
+        if not is_new or record.status != "computing":
+            node.replace_metadata(metadata, drop_revision=True)
+        return Written(former, True)
+
+    def _last_record(self, key: str) -> ResultRecord:
+        """Return the record of a result that was begun, as it was last written."""
+        begun = self._begun.pop(key, None)
+        return begun or ResultRecord.from_metadata(result_node(self._results, key).metadata)
+
+    def _predecessor(self, record: ResultRecord) -> str | None:
+        """Return the key of the newest result of the same unit and agent with other parameters."""
+        known = self._rows.read()
+        events = known.column("event")
+        same = pd.isna(events) if record.event is None else events == record.event
+        same &= np.isin(known.column("status").astype(object), FINAL) & (known.frame.index != record.key)
+        for name in ("raw_uid", "agent"):
+            same &= known.column(name) == getattr(record, name)
+        others = known.at(same)
+        return max(zip(map(str, others.column("created")), others.frame.index, strict=True), default=("", None))[1]
 
     def __getitem__(self, run: str | int | float) -> "AinerdResult":
         """Return one result, by the number of its scan or the first characters of its key: ``results[12]``.
@@ -103,7 +543,7 @@ class ResultStore(ResultWriter):
         """
         table = self.search(**where)
         table = table[table["status"].isin(USABLE)]
-        return dataset_of_all(table, {str(key): self[str(key)] for key in table.index if arrays}, arrays)
+        return dataset_of_all(table, self.load([*map(str, table.index)], arrays), arrays)
 
     def answers(self, within_s: float = QUICK_S) -> bool:
         """Return whether the server answers within this time and accepts the key."""
@@ -135,195 +575,95 @@ class ResultStore(ResultWriter):
         return f"{line}\n{show(results)}" if len(results) else line
 
 
-class AinerdResult(Container):
-    """One result: its numbers in `metadata`, its arrays as attributes and children.
-
-    Tiled makes these of nodes with the spec ``AinerdResult``; ``client["ainerd/results"][key]`` is one. An array is
-    read when it is sliced. One with the name of an attribute of a container, such as ``items``, is a child only.
-    """
-
-    @property
-    def record(self) -> ResultRecord:
-        """The validated metadata."""
-        return ResultRecord.from_metadata(self.metadata)
-
-    @property
-    def raw(self) -> Container:
-        """The run behind the result, untouched.
-
-        Raises
-        ------
-        KeyError
-            If it is not on this server.
-        """
-        path = self.metadata.get("raw_path") or f"raw/{self.metadata['raw_uid']}"
-        return self._node([*self.path_parts[:-3], *path.split("/")], f"the run {path}")
-
-    @property
-    def configuration(self) -> Container:
-        """The arrays and metadata shared by all results with the same parameters, such as the pixels of each bin.
-
-        Raises
-        ------
-        KeyError
-            If it was not written.
-        """
-        digest = self.metadata["digest"]
-        return self._node([*self.path_parts[:-2], "configurations", digest], f"the configuration {digest}")
-
-    def to_xarray(self, *arrays: str) -> "xr.Dataset":
-        """Return the result as an xarray dataset, or only some of its arrays: ``result.to_xarray("g2")``.
-
-        Dimensions have the coordinates that the technique knows, and each variable its unit as the attribute
-        ``units``. Numbers and texts of the metadata are attributes of the dataset.
-
-        Raises
-        ------
-        KeyError
-            If an array does not exist.
-        """
-        return dataset(self, arrays or None)
-
-    def export(self, filepath: Any, fields: Any = None, *, format: str | None = None) -> Any:
-        """Write the result to a file, and return its path.
-
-        Parameters
-        ----------
-        filepath : path or writable buffer
-            ``.nxs`` or ``.h5``: everything, as the technique writes it. ``.csv`` or ``.parquet``: its row of the table.
-        fields, format
-            With these, or another ending, Tiled's server packs it; see `tiled.client.container.Container.export`.
-
-        Raises
-        ------
-        ValueError
-            If the result has no contents yet, or the file exists.
-        """
-        suffix = "" if hasattr(filepath, "write") else Path(filepath).suffix
-        if fields is not None or format is not None or suffix not in (*NEXUS, *TABLES):
-            return super().export(filepath, fields, format=format)
-        store = ResultStore(self._node(self.path_parts[:-2], "the container ainerd"))
-        key = str(self.path_parts[-1])
-        if suffix in TABLES:
-            return write_table(store.table().loc[[key]], Path(filepath))
-        return export(store, key, filepath)
-
-    def image(self) -> NDArray[np.uint8]:
-        """Return the result as a grey picture (ny, nx), as its technique draws it.
-
-        Raises
-        ------
-        ValueError
-            If its technique draws none, or is not installed.
-        """
-        draw = self._panel("image")
-        if draw is None:
-            raise ValueError(
-                f"nothing that is installed makes a picture of a result of technique {self.metadata['technique']!r}: "
-                "try plot()"
-            )
-        return draw(self)
-
-    def plot(self) -> "Figure":
-        """Draw the result on one page, as its technique does; else its series, lines and images.
-
-        A notebook shows it; elsewhere ``node.plot().savefig("result.png")``.
-
-        Raises
-        ------
-        ValueError
-            If there is neither an array nor a series.
-        """
-        from matplotlib.figure import Figure
-
-        if not self.metadata["arrays"] and not self.metadata["series"]:
-            raise ValueError(f"there is nothing to plot: {self!r}")
-        figure = Figure(figsize=(13, 5), layout="constrained")
-        (self._panel("plot") or _draw)(self, figure)
-        position = {name: self.metadata[name] for name in self.metadata["positions"]}
-        where = named_place(position, self.metadata["units"])
-        at = f" at {where}" if where else ""
-        figure.suptitle(f"{self._scan}{at}: {self.verdict}", parse_math=False)
-        return figure
-
-    @property
-    def verdict(self) -> str:
-        """Status, regime and p-value in a few words."""
-        metadata = self.metadata
-        text = str(metadata.get("status", "of unknown status"))
-        if "reason" in metadata:
-            text += f" ({metadata['reason']})"
-        if "regime" in metadata:
-            text += f", regime {metadata['regime']}"
-        if "novelty_p" in metadata:
-            text += f", p = {metadata['novelty_p']:.2g}" + (" (novel)" if metadata["novel"] else "")
-        return text
-
-    @property
-    def notes(self) -> list[str]:
-        """Notes of people on the result or on its run, oldest first."""
-        log = self._node([*self.path_parts[:-2], "log"], "the log")
-        return notes_on(self.path_parts[-1], self.metadata, read_notes(log))
-
-    @property
-    def explanation(self) -> str:
-        """Why the run was called novel, or not."""
-        return explain(self.record)
-
-    def __repr__(self) -> str:
-        inside = ", ".join(name for kind in ("arrays", "tables", "series") for name in self.metadata.get(kind, {}))
-        return f"<AinerdResult of {self._scan}: {self.verdict}; {inside or 'no arrays'}>"
-
-    @property
-    def _scan(self) -> str:
-        return f"scan {scan_text(self.metadata.get('scan_id'), self.metadata.get('event'))}"
-
-    def __getattr__(self, name: str) -> "ArrayClient":
-        if name.startswith("_") or hasattr(type(self), name):  # the latter: a property that failed
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-        if name not in self.metadata.get("arrays", {}):
-            raise AttributeError(f"this result has no array {name!r}: {self!r}")
-        return self[name]
-
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self.metadata.get("arrays", {})]
-
-    def _panel(self, part: str) -> Callable[..., Any] | None:
-        return getattr(panels(self.metadata["technique"]), part, None)
-
-    def _node(self, path: list[str], name: str) -> Any:
-        try:
-            return from_context(self.context, structure_clients=self.structure_clients, node_path_parts=tuple(path))
-        except (ClientError, KeyError):
-            raise KeyError(f"{name} is not on this server") from None
+def explain(record: ResultRecord) -> str:
+    """Explain the verdict on a run and the reasons for it, with the technique's sentences on its numbers."""
+    describe = getattr(panels(record.technique), "sentences", None)
+    sentences = describe(record.summary) if describe and record.embedding is not None else ()
+    return ". ".join([_verdict(record), *sentences])
 
 
-def _draw(result: AinerdResult, figure: "Figure") -> None:
-    """Draw series and one-dimensional arrays as lines, two-dimensional arrays as images; name the others."""
-    metadata = result.metadata
-    parts = dict(result.items())  # in one request
-    arrays = {name: parts[name] for name in metadata["arrays"]}
-    drawable = [name for name, array in arrays.items() if array.ndim in (1, 2) and array.dtype.kind in "biuf"]
-    shown = [*metadata["series"], *drawable][:_MOST_PANELS]
-    columns = min(4, max(1, len(shown)))
-    all_axes = figure.subplots(-(-max(1, len(shown)) // columns), columns, squeeze=False).ravel()
-    for axes, name in zip(all_axes, shown, strict=False):
-        label = f"{name} ({metadata['units'][name]})" if name in metadata["units"] else name
-        if name in metadata["series"]:
-            table = parts[name].read()
-            axes.plot(table["time"], table[name], ".-", color="0.2", lw=1, ms=3)
-            axes.set(xlabel="time (s)", ylabel=label)
-            continue
-        values, dims = np.asarray(arrays[name].read()), arrays[name].dims or ("", "")
-        axes.set_xlabel(dims[-1])
-        if values.ndim == 1:
-            axes.plot(values, ".-", lw=1, ms=3)
-            axes.set_ylabel(label)
-        else:
-            image = axes.imshow(values, origin="lower", aspect="auto", interpolation="nearest")
-            axes.set_ylabel(dims[0])
-            figure.colorbar(image, ax=axes, label=label)
-    for axes in all_axes[len(shown) :]:
-        axes.set_axis_off()
-    if left := [name for name in (*metadata["series"], *arrays) if name not in shown]:
-        figure.supxlabel("not drawn: " + ", ".join(left), fontsize="small")
+def _verdict(record: ResultRecord) -> str:
+    summary, bank = record.summary, record.calibration
+    if record.embedding is None:
+        return f"there is no verdict: the analysis is {record.status}" + (f", {record.reason}" if record.reason else "")
+    if record.novelty_p is None:
+        return f"there is no claim of novelty: {summary.get('no_claim') or 'the calibration made none'}"
+    verdict = "novel" if record.novel else "not novel"
+    text = (
+        f"{verdict} at alpha = {bank['alpha']:g}: p = {record.novelty_p:.2g} against bank {bank['id']} of {bank['n']}"
+    )
+    if "nearest_known" in summary:
+        text += f"; most like {summary['nearest_known']}"
+    strangeness = {
+        name.removeprefix("strangeness_"): x
+        for name, x in summary.items()
+        if name.startswith("strangeness_") and isinstance(x, int | float)
+    }
+    if strangeness:
+        terms = ", ".join(f"{x:.1f} in {name}" for name, x in sorted(strangeness.items(), key=lambda item: -item[1]))
+        text += f", less likely than the median of that kind by {terms} (1 is its 90th percentile)"
+    return text
+
+
+def _completed(
+    record: ResultRecord, analysis: Analysis, tables: Mapping[str, pd.DataFrame], status: str
+) -> ResultRecord:
+    """Return the record with an analysis; `tables` are the series by name, with the columns ``time`` and that name."""
+    summary, units = dict(analysis.summary), dict(analysis.units)
+    for name, table in tables.items():
+        numbers = {f"{name}_{statistic}": x for statistic, x in _statistics(table[name]).items()}
+        unit = record.units.get(name)
+        units |= {"time": "s"} | (dict.fromkeys(numbers, unit) if unit else {})
+        summary |= numbers
+    try:
+        return _added(
+            record,
+            status=status,
+            reason=None,
+            retake=None,
+            embedding=analysis.embedding,
+            novelty_p=analysis.novelty_p,
+            novel=analysis.novel,
+            model=analysis.model,
+            calibration=analysis.calibration,
+            summary=summary,
+            start={name: x for name, x in record.start.items() if name not in summary | record.summary},
+            units=units,
+            arrays={name: list(np.shape(array)) for name, array in analysis.arrays.items() if np.size(array)},
+            series={name: len(table) for name, table in tables.items()},
+            tables={name: len(next(iter(columns.values()))) for name, columns in analysis.tables.items()},
+        )
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in error.errors())
+        raise ValueError("; ".join(problems)) from None
+
+
+def _added(record: ResultRecord, **changes: Any) -> ResultRecord:
+    """Return a copy with some fields changed; positions, summary and units are added to the existing ones."""
+    for name in _ADDED & set(changes):
+        changes[name] = getattr(record, name) | dict(changes[name])
+    return record.changed(**changes)
+
+
+def _statistics(values: pd.Series) -> dict[str, float]:
+    known = values[np.isfinite(values)]
+    if known.empty:
+        return {}
+    return {"mean": known.mean(), "min": known.min(), "max": known.max(), "last": known.iloc[-1]}
+
+
+def _write_nodes(node: Container, contents: Contents) -> None:
+    """Write each array and table as a node, in place of the remains of an earlier attempt."""
+    for name, part in {**contents.arrays, **contents.tables}.items():
+        for attempt in range(ATTEMPTS):  # another process may write the same at the same time
+            try:
+                if name in contents.arrays:
+                    node.write_array(np.ascontiguousarray(part), key=name, dims=contents.dims.get(name))
+                else:
+                    node.write_table(part, key=name)
+                break
+            except ClientError as error:
+                if not is_conflict(error) or attempt + 1 == ATTEMPTS:
+                    raise
+            with suppress(KeyError):
+                node.delete_contents(name, external_only=False)

@@ -1,26 +1,270 @@
-"""The table of the children of a container: their metadata in memory, updated by reading little more than changed."""
+"""The table of the children of a container: their metadata in memory, updated by reading little more than changed.
+
+Metadata are kept as columns, also in a file: a hundred thousand nodes without an object for each.
+"""
 
 import json
+import logging
+import os
+import sys
 import threading
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from tempfile import NamedTemporaryFile
+from typing import Any, Self
 
-import httpx
 import numpy as np
+import orjson
 import pandas as pd
+from numpy.typing import NDArray
 from tiled.client.container import Container
-from tiled.client.utils import ClientError
 
-from ainerd.results._columns import Columns, FindProblem, load_snapshot, parse_json, save_snapshot
-from ainerd.results._nodes import PAGE, get, read_named, read_nodes
+from ainerd.results._nodes import PAGE, get_ours, read_named, read_nodes
 from ainerd.results._progress import waiting
 
+logger = logging.getLogger(__name__)
+
 Metadata = Mapping[str, Any]
+FindProblem = Callable[[Metadata], str | None]
 
 _AT_ONCE = 16 * PAGE  # nodes of a first reading; as objects they take half a GB
 _GROWTH = 20  # a file is written again when its table has grown by one in so many
+POINT = "embedding"
+_SCALAR, _MIXED, _NESTED = "scalar ", "mixed ", "nested "  # before the name of a column in a file
+_MOST_FILES = 20  # of catalogs, in a folder
+_SCALARS = {str, int, float, bool}  # the types in JSON and msgpack; isinstance would take twice as long
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Metadata of nodes, in any order.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame, shape (n, …)
+        Scalars by name, index ``key``; NaN where a node has no value.
+    number : ndarray of int, shape (n,)
+        Position of each node in the order of creation.
+    sizes, points : ndarray of int, shape (n,), and of float32
+        Number of components of each embedding, and the components of all embeddings, concatenated.
+    nested : pandas.DataFrame, shape (n, …)
+        Other values by name, as JSON: nodes with the same value share one text.
+    """
+
+    frame: pd.DataFrame
+    nested: pd.DataFrame
+    number: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    points: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, nodes: Mapping[str, Metadata], number: NDArray[np.int64] | None = None) -> Self:
+        """Make columns of metadata by key."""
+        rows, texts, points = list[dict[str, Any]](), list[dict[str, str]](), list[Any]()
+        for metadata in nodes.values():
+            points.append(metadata.get(POINT) or ())
+            others = {name: x for name, x in metadata.items() if type(x) not in _SCALARS and x is not None}
+            rows.append({name: x for name, x in metadata.items() if type(x) in _SCALARS})
+            texts.append({name: sys.intern(_json(x)) for name, x in others.items() if name != POINT})
+        index = pd.Index(list(nodes), name="key", dtype=object)
+        return cls(
+            pd.DataFrame(rows, index=index),
+            pd.DataFrame(texts, index=index),
+            np.arange(len(nodes)) if number is None else number,
+            np.array([*map(len, points)], np.int64),
+            np.concatenate([np.zeros(0, np.float32), *(np.array(point, np.float32) for point in points if point)]),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Columns"]) -> "Columns":
+        """Concatenate columns."""
+        parts = [part for part in parts if len(part)] or list(parts[:1])
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            _concatenate([part.frame for part in parts]),
+            _concatenate([part.nested for part in parts]),
+            np.concatenate([part.number for part in parts]),
+            np.concatenate([part.sizes for part in parts]),
+            np.concatenate([part.points for part in parts]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    def at(self, mask: NDArray[np.bool_]) -> "Columns":
+        """Select nodes by a mask, shape (n,); returns the same object if it selects all."""
+        if mask.all():
+            return self
+        points = self.points[np.repeat(mask, self.sizes)]
+        return Columns(self.frame[mask], self.nested[mask], self.number[mask], self.sizes[mask], points)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return the scalars of a name, shape (n,); NaN where a node has none."""
+        return self.frame[name].to_numpy() if name in self.frame else np.full(len(self), np.nan)
+
+    def values(self, name: str) -> list[Any]:
+        """Return the nested values of a name, one for each node; None where a node has no value."""
+        codes, values = self._distinct(name)
+        return [values[code] for code in codes]
+
+    def distinct(self, name: str) -> list[Any]:
+        """Return the distinct nested values of a name, in the order of the nodes."""
+        return self._distinct(name)[1][:-1]
+
+    def where(self, name: str, holds: Callable[[Any], bool]) -> NDArray[np.bool_]:
+        """Select the nodes for whose nested value of a name a condition holds."""
+        codes, values = self._distinct(name)
+        return np.array([*map(holds, values[:-1]), False], bool)[codes]
+
+    def _distinct(self, name: str) -> tuple[NDArray[np.intp], list[Any]]:
+        """Return an index for each node into the distinct nested values of a name, which end with None."""
+        if name not in self.nested:
+            return np.full(len(self), -1), [None]
+        if name not in self._known:
+            codes, texts = pd.factorize(self.nested[name])
+            self._known[name] = codes, [*map(parse_json, texts), None]
+        return self._known[name]
+
+    @cached_property
+    def _known(self) -> dict[str, tuple[NDArray[np.intp], list[Any]]]:
+        return {}
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON, with NaN as Python's json writes it."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)
+
+
+def _json(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # an integer of more than 64 bits
+        return json.dumps(value)
+
+
+def _concatenate(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Concatenate frames with the dtypes that pandas would give; NaN for a column that is missing."""
+    columns: dict[Any, NDArray[Any]] = {}
+    for name in dict.fromkeys(name for frame in frames for name in frame):
+        arrays = [frame[name].to_numpy() if name in frame else np.full(len(frame), np.nan) for frame in frames]
+        kinds = {array.dtype.kind for array in arrays}
+        if len(kinds) > 1 and not kinds <= set("iuf"):
+            arrays = [array.astype(object) for array in arrays]
+        columns[name] = np.concatenate(arrays)
+    index = pd.Index(np.concatenate([frame.index.to_numpy() for frame in frames]), name="key", dtype=object)
+    return pd.DataFrame(columns, index=index, copy=False)
+
+
+def save_snapshot(path: Path, columns: Columns, state: Mapping[str, Any]) -> None:
+    """Write columns and a state in JSON to a file of this user, in one step; if that is impossible, do nothing.
+
+    The file holds a checksum and a table in Arrow's format.
+    """
+    import pyarrow
+
+    parts: dict[str, Any] = {
+        "key": pyarrow.array(columns.frame.index, pyarrow.string()),
+        "number": pyarrow.array(columns.number),
+    }
+    for name in columns.frame:
+        column = columns.frame[name]
+        try:
+            parts[f"{_SCALAR}{name}"] = pyarrow.array(column, from_pandas=True)
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, OverflowError):
+            texts = [None if pd.isna(value) else json.dumps(value) for value in column.tolist()]
+            parts[f"{_MIXED}{name}"] = pyarrow.array(texts, pyarrow.string())
+    for name in columns.nested:
+        texts = pyarrow.array(columns.nested[name], pyarrow.string(), from_pandas=True)
+        parts[f"{_NESTED}{name}"] = texts.dictionary_encode()
+    offsets = pyarrow.array(np.concatenate([[0], np.cumsum(columns.sizes)]), pyarrow.int64())
+    parts["points"] = pyarrow.LargeListArray.from_arrays(offsets, pyarrow.array(columns.points, pyarrow.float32()))
+    table = pyarrow.table(parts).replace_schema_metadata({"state": json.dumps(state)})
+    buffer, options = BytesIO(), pyarrow.ipc.IpcWriteOptions(compression="zstd")
+    with pyarrow.ipc.new_file(buffer, table.schema, options=options) as writer:
+        writer.write_table(table)
+    content = buffer.getvalue()
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=path.parent, prefix=path.stem, delete=False) as part:
+            part.write(zlib.crc32(content).to_bytes(4, "little") + content)
+        os.replace(part.name, path)
+        for old in sorted(path.parent.glob("results-*"), key=os.path.getmtime)[:-_MOST_FILES]:
+            old.unlink()
+
+
+def load_snapshot(path: Path) -> tuple[Columns, dict[str, Any]] | None:
+    """Return the columns and the state in a file of `save_snapshot`; None without a file, or if it is damaged."""
+    try:
+        columns, state = _unpack(memoryview(path.read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    import pyarrow
+
+    pyarrow.default_memory_pool().release_unused()  # it would keep as much memory as the results take
+    return columns, state
+
+
+def _unpack(file: memoryview) -> tuple[Columns, dict[str, Any]]:
+    import pyarrow
+
+    if zlib.crc32(file[4:]).to_bytes(4, "little") != file[:4]:
+        raise ValueError("the checksum does not fit")
+    table = pyarrow.ipc.open_file(pyarrow.py_buffer(file[4:])).read_all().combine_chunks()
+    frame, nested = {}, {}
+    for name in table.column_names:
+        column = table[name]
+        if name.startswith(_SCALAR):
+            frame[name.removeprefix(_SCALAR)] = column.to_pandas().to_numpy()
+        elif name.startswith(_MIXED):
+            values = [None if text is None else json.loads(text) for text in column.to_pylist()]
+            frame[name.removeprefix(_MIXED)] = np.array([*values, None], object)[:-1]
+        elif name.startswith(_NESTED):
+            nested[name.removeprefix(_NESTED)] = column.cast(pyarrow.string()).to_pandas().to_numpy()
+    index = pd.Index(table["key"].to_pandas(), name="key", dtype=object)
+    points = table["points"].combine_chunks()
+    points = points.chunk(0) if isinstance(points, pyarrow.ChunkedArray) else points
+    columns = Columns(
+        pd.DataFrame(frame, index=index, copy=False),
+        pd.DataFrame(nested, index=index, copy=False),
+        table["number"].to_numpy(),
+        np.diff(points.offsets.to_numpy()),
+        points.flatten().to_numpy().copy(),  # or the whole file would stay in memory
+    )
+    return columns, json.loads(table.schema.metadata[b"state"])
+
+
+class NodeFilter:
+    """Leaves out the nodes that have a problem, and logs each problem once; `kind` names the nodes in the log."""
+
+    def __init__(self, kind: str, find_problem: FindProblem) -> None:
+        self._kind, self._find_problem = kind, find_problem
+        self.problems: dict[str, str] = {}
+
+    def __call__(self, nodes: Mapping[str, Metadata]) -> dict[str, Metadata]:
+        """Return the nodes without a problem."""
+        problems = {key: problem for key, metadata in nodes.items() if (problem := self._find_problem(metadata))}
+        valid = {key: metadata for key, metadata in nodes.items() if key not in problems}
+        self.note(problems)
+        for key in self.problems.keys() & valid.keys():
+            del self.problems[key]
+        return valid
+
+    def note(self, problems: Mapping[str, str]) -> None:
+        """Log the problems that are new."""
+        for key, problem in problems.items():
+            if self.problems.get(key) != problem:
+                logger.warning("%s %s is left out: %s", self._kind, key, problem)
+        self.problems |= problems
 
 
 class Table:
@@ -35,12 +279,12 @@ class Table:
     Parameters
     ----------
     container : tiled.client.container.Container
+    valid : NodeFilter
+        Leaves out children.
     final : sequence of str, optional
         Statuses that do not change any more. Without it no child changes.
-    find_problem : callable, optional
-        As for `Columns.of`.
-    route : str, optional
-        Address of our route for changes.
+    campaign : tiled.client.container.Container, optional
+        ``client["ainerd"]``, for our route ``changes``.
     file : path, optional
         A file of this machine in which a first reading finds most children: a cache, never the truth.
     """
@@ -48,19 +292,19 @@ class Table:
     def __init__(
         self,
         container: Container,
+        valid: NodeFilter,
         final: Sequence[str] | None = None,
-        find_problem: FindProblem | None = None,
-        route: str | None = None,
+        campaign: Container | None = None,
         file: Path | None = None,
     ) -> None:
-        self._container, self._final, self._find_problem = container, final, find_problem
-        self._route, self._file = route, file
+        self._container, self._valid, self._final = container, valid, final
+        self._campaign, self._file = campaign, file
         self._lock = threading.Lock()
         self.answer: Mapping[str, Any] = {}  # the last answer of our route, without nodes
         self._clear()
 
     def read(self, **parameters: Any) -> Columns:
-        """Return the metadata of all children; the same object as long as nothing changes.
+        """Return the metadata of all valid children; the same object as long as nothing changes.
 
         `parameters` go to our route.
         """
@@ -73,11 +317,6 @@ class Table:
                     self._update(parameters)
             return self._all
 
-    @property
-    def known(self) -> Columns | None:
-        """The result of the last reading; None before the first."""
-        return self._all if self._cursor and not self.answer.get("more") else None
-
     def forget(self) -> None:
         """Make the next reading read everything."""
         with self._lock:
@@ -87,6 +326,7 @@ class Table:
 
     def _clear(self) -> None:
         self._all = Columns.of({})
+        self._valid.problems.clear()
         self._cursor: Mapping[str, Any] = {}
         self._last: Mapping[str, Metadata] = {}  # the nodes of the last answer, which may come again
         self._open = set[str]()  # keys of the children that are not final
@@ -95,9 +335,12 @@ class Table:
     def _load(self) -> None:
         loaded = None if self._file is None else load_snapshot(self._file)
         if loaded is not None:
-            self._all, self._cursor = loaded
+            self._all, state = loaded
+            self._cursor = state["cursor"]
+            self._valid.note(state["problems"])
             statuses = zip(self._all.frame.index, self._all.column("status"), strict=True)
-            self._open, self._n_saved = {key for key, status in statuses if self._is_open(status)}, len(self._all)
+            self._open = {key for key, status in statuses if self._is_open(status)} | self._valid.problems.keys()
+            self._n_saved = len(self._all)
 
     def _update(self, parameters: Mapping[str, Any]) -> None:
         is_done = False
@@ -111,18 +354,18 @@ class Table:
             self._cursor, self._last, is_done = answer["cursor"], nodes if len(nodes) < PAGE else {}, not answer["more"]
         n = len(self._all)
         if self._file is not None and n - self._n_saved >= max(PAGE, n // _GROWTH):
-            save_snapshot(self._file, self._all, self._cursor)
+            save_snapshot(self._file, self._all, {"cursor": self._cursor, "problems": self._valid.problems})
             self._n_saved = n
 
     def _take(self, nodes: Mapping[str, Metadata]) -> None:
         if not nodes:
             return
-        n, index = len(self._all), self._all.frame.index.get_indexer(pd.Index([*nodes], dtype=object))
-        is_new = index < 0
-        number = n + np.cumsum(is_new) - 1
-        number[~is_new] = self._all.number[index[~is_new]]
-        kept = self._all.at(~np.isin(np.arange(n), index))
-        self._all = Columns.joined([kept, Columns.of(nodes, self._find_problem, number)])
+        valid, keys = self._valid(nodes), self._all.frame.index
+        index = keys.get_indexer(pd.Index([*valid], dtype=object))
+        number = self._all.number.max(initial=-1) + np.cumsum(index < 0)
+        number[index >= 0] = self._all.number[index[index >= 0]]
+        kept = self._all.at(~keys.isin([*nodes]))
+        self._all = Columns.joined([kept, Columns.of(valid, number)])
         self._open -= nodes.keys()
         self._open |= {key for key, metadata in nodes.items() if self._is_open(metadata.get("status"))}
 
@@ -131,16 +374,13 @@ class Table:
 
     def _ask_route(self, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the answer of our route; None if the server does not have it."""
-        if self._route is None:
+        if self._campaign is None:
             return None
-        try:
-            query = {"since": json.dumps(self._cursor), **parameters}
-            return dict(parse_json(get(self._container, self._route, query).content))
-        except ClientError as error:
-            if error.response.status_code not in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
-                raise
-        self._route = None
-        return None
+        answer = get_ours(self._campaign, "changes", {"since": json.dumps(self._cursor), **parameters})
+        if answer is None:
+            self._campaign = None
+            return None
+        return dict(parse_json(answer.content))
 
     def _ask_nodes(self) -> dict[str, Any]:
         """Return the same answer from the nodes; the cursor holds the last child."""

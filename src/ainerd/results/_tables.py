@@ -1,17 +1,18 @@
-"""Tables of results, and how a table of results shows itself."""
+"""Results as a table: how it shows itself, and which results it has by number, key, values, words and notes."""
 
 import logging
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.results._columns import Columns
 from ainerd.results._records import FINAL
-from ainerd.results._search import SHORT_KEY, Notes, notes_by_key, scan_text
+from ainerd.results._table import Columns
 from ainerd.technique import panels
 from ainerd.words import coordinate, here, printable, rendered
 
@@ -35,6 +36,10 @@ _DTYPES: Mapping[str, Any] = {
 _LAST = ("note", "status", "key")  # of the columns that are shown
 _ALWAYS = ("scan", "time", "regime", "p", "status", "key")
 _WORDS = ("sample", "note", "status")
+KEY_LENGTH = 36
+SHORT_KEY = 8  # characters of a key that tables show
+
+Notes = Sequence[Mapping[str, Any]]
 
 
 class ResultTable(pd.DataFrame):
@@ -85,8 +90,9 @@ def result_table(
     units: dict[str, str] = {}
     for some in results.distinct("units"):
         units.update(some)
-    motors = [name for some in results.distinct("positions") for name in some]
-    table.attrs = {"units": units, "positions": list(dict.fromkeys(motors))}
+    table.attrs = {"units": units}
+    for kind in ("positions", "series"):
+        table.attrs[kind] = list(dict.fromkeys(name for some in results.distinct(kind) for name in some))
     return table, order
 
 
@@ -109,7 +115,8 @@ def newest_scope(results: Columns) -> dict[str, str]:
 
 def embedding_table(results: Columns, scope: Mapping[str, str]) -> pd.DataFrame:
     """Return the embeddings of the results in the scope, by time of the run."""
-    done = results.at(has_embedding(results, scope))
+    wanted = [results.sizes > 0, *(results.column(name) == value for name, value in scope.items())]
+    done = results.at(np.logical_and.reduce(wanted))
     when, event = done.column("run_time"), done.column("event")
     when = np.where(np.isnan(when), np.inf, when)
     order = np.lexsort([done.number, np.where(np.isnan(event), 0, event), when])
@@ -117,25 +124,16 @@ def embedding_table(results: Columns, scope: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(points[order], index=done.frame.index[order])
 
 
-def has_embedding(results: Columns, scope: Mapping[str, str]) -> NDArray[np.bool_]:
-    """Select the results that have an embedding and the metadata in `scope`."""
-    wanted = [results.column(name) == value for name, value in scope.items()]
-    return np.asarray(np.logical_and.reduce([results.sizes > 0, *wanted]))
-
-
 def has_common_size(results: Columns) -> NDArray[np.bool_]:
     """Select all results but those whose embedding has another size than most of the same agent and parameters."""
-    fits = np.ones(len(results), bool)
-    if len(np.unique(results.sizes[results.sizes > 0])) < 2:
-        return fits
-    agent, digest = (pd.factorize(results.column(name))[0] for name in ("agent", "digest"))
-    group = agent * (digest.max() + 2) + digest
-    for one in np.unique(group):
-        in_group = (group == one) & (results.sizes > 0)
-        if in_group.any():
-            sizes = results.sizes[in_group]
-            fits[in_group] = sizes == sizes[np.bincount(sizes)[sizes].argmax()]  # the older one of equally many
-    return fits
+    sizes = pd.Series(results.sizes).where(results.sizes > 0)
+    if sizes.nunique() < 2:
+        return np.ones(len(results), bool)
+    of_scope = sizes.groupby([results.column("agent"), results.column("digest")], dropna=False)
+    common = of_scope.transform(  # the older one of equally many
+        lambda some: some.value_counts(sort=False).idxmax() if some.notna().any() else np.nan
+    )
+    return (sizes.isna() | sizes.eq(common)).to_numpy()
 
 
 def nearest(points: NDArray[Any], point: NDArray[Any], n: int) -> tuple[NDArray[np.intp], NDArray[Any]]:
@@ -230,3 +228,170 @@ def _local(when: Any) -> str:
 def _texts(values: Mapping[str, str], keys: "pd.Index[Any]") -> NDArray[Any]:
     """Return a column of texts, NaN for a missing one."""
     return np.array([*(values.get(key, np.nan) for key in keys), None], object)[:-1]
+
+
+def scan_text(scan_id: Any, event: Any = None) -> str:
+    """Return the number of a scan as text: 12, and 12.2 for its second event."""
+    if pd.isna(scan_id):
+        return "?"
+    is_later = not pd.isna(event) and int(event) > 1
+    return f"{int(scan_id)}.{int(event)}" if is_later else str(int(scan_id))
+
+
+def find_key(results: Columns, run: str | int | float) -> str:
+    """Return the key of the result that a person means.
+
+    Parameters
+    ----------
+    results : Columns
+    run : int, float or str
+        The number of a scan, ``12`` (its first result); ``"12.2"`` or ``12.2`` for its second event; or the first
+        characters of a key. Of several scans with the same number, the newest.
+
+    Raises
+    ------
+    KeyError
+        If no result matches, or several do.
+    """
+    text = str(run).removesuffix(".0")  # pandas makes floats of integers where one is missing
+    number = re.fullmatch(r"(\d{1,7})(?:\.(\d+))?", text)
+    if number is None:
+        keys = [str(key) for key in results.frame.index if key.startswith(text)] if text else []
+        if len(keys) != 1:
+            reason = f"{len(keys)} results have keys that begin so" if keys else "no result has such a key"
+            raise KeyError(f"no result {text!r}: {reason}; see store.table()")
+        return keys[0]
+    scan, event = int(number[1]), int(number[2] or 1)
+    of_scan = results.at(results.column("scan_id") == scan)
+    if not len(of_scan):
+        raise KeyError(f"no result {text!r}: scan {scan} has none; see store.table()")
+    when = np.nan_to_num(of_scan.column("run_time"))
+    of_run = of_scan.at(when == when.max())
+    events = of_run.column("event")
+    of_event = of_run.at(np.where(np.isnan(events), 1, events) == event)
+    if not len(of_event):
+        known = ", ".join(scan_text(scan, one) for one in events)
+        raise KeyError(f"no result {text!r}: of that scan there are {known}")
+    done = of_event.at(~np.isin(of_event.column("status").astype(object), ("computing", "failed")))
+    candidates = done if len(done) else of_event
+    return str(candidates.frame.index[int(candidates.number.argmax())])  # the last made has the newest parameters
+
+
+def notes_on(key: str, metadata: Mapping[str, Any], notes: Notes) -> list[str]:
+    """Return the notes on a result or on its whole run, given the key and the metadata of the result."""
+    runs = {metadata.get("raw_uid"), *(metadata.get("raw_uids") or ())}
+    return [
+        str(note["note"])
+        for note in notes
+        if note.get("result") == key or ("result" not in note and note.get("raw_uid") in runs)
+    ]
+
+
+def notes_by_key(results: Columns, notes: Notes) -> dict[str, list[str]]:
+    """Return the notes on each result that has any, by key."""
+    if not notes:
+        return {}
+    keys, runs = ({str(note.get(name)) for note in notes} for name in ("result", "raw_uid"))
+    may_match = results.frame.index.isin([*keys]) | np.isin(results.column("raw_uid").astype(object), [*runs])
+    may_match |= results.where("raw_uids", lambda uids: bool(runs & {*uids}))
+    some = results.at(np.asarray(may_match, bool))
+    rows = zip(some.frame.index, some.column("raw_uid"), some.values("raw_uids"), strict=True)
+    texts = {key: notes_on(key, {"raw_uid": uid, "raw_uids": uids}, notes) for key, uid, uids in rows}
+    return {key: each for key, each in texts.items() if each}
+
+
+def matches(
+    results: Columns,
+    where: Mapping[str, Any],
+    text: str | None = None,
+    notes: Mapping[str, Sequence[str]] | None = None,
+) -> NDArray[np.bool_]:
+    """Select the results with all these values, ranges (low, high), and words in their texts and `notes` (by key).
+
+    A name with dots refers to nested metadata: ``model.name``. A missing value matches nothing.
+    """
+    selected = np.ones(len(results), bool)
+    for name, wanted in where.items():
+        selected &= _name_matches(results, name, wanted)
+    if text and selected.any():
+        selected[selected] = _words_match(results.at(selected), text, notes or {})
+    return selected
+
+
+def _name_matches(results: Columns, name: str, wanted: Any) -> NDArray[np.bool_]:
+    selected = np.zeros(len(results), bool)
+    if name in results.frame:
+        selected |= _column_matches(results.column(name), wanted)
+    first, *rest = name.split(".")
+    return selected | results.where(first, lambda value: _value_matches(_inner(value, rest), wanted))
+
+
+def _column_matches(column: NDArray[Any], wanted: Any) -> NDArray[np.bool_]:
+    if column.dtype.kind not in "iuf" or not isinstance(wanted, tuple):
+        if isinstance(wanted, str | bool | int | float):
+            return np.asarray(column == wanted, bool) & np.ones(len(column), bool)
+        return np.array([value == value and _value_matches(value, wanted) for value in column.tolist()], bool)
+    low, high = _limits(wanted)
+    if isinstance(low, str) or isinstance(high, str):
+        return np.zeros(len(column), bool)
+    with np.errstate(invalid="ignore"):
+        return ~np.isnan(column) & (low is None or column >= low) & (high is None or column <= high)
+
+
+def _inner(value: Any, names: Sequence[str]) -> Any:
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _value_matches(value: Any, wanted: Any) -> bool:
+    if not isinstance(wanted, tuple):
+        return value is not None and bool(value == wanted)
+    low, high = _limits(wanted)
+    kind = str if isinstance(low, str) or isinstance(high, str) else int | float
+    if not isinstance(value, kind) or isinstance(value, bool):
+        return False
+    return (low is None or value >= low) and (high is None or value <= high)
+
+
+def _limits(wanted: tuple[Any, ...]) -> list[Any]:
+    return [limit.timestamp() if isinstance(limit, datetime) else limit for limit in wanted]
+
+
+def _words_match(results: Columns, text: str, notes: Mapping[str, Sequence[str]]) -> NDArray[np.bool_]:
+    """Select the results that have every word in one of their texts, nested texts or notes."""
+    words = re.findall(r"\w+", text.lower())
+    has_word = np.zeros((len(words), len(results)), bool)
+    for name in results.frame:
+        column = results.frame[name]
+        if column.dtype == object:
+            has_word |= _words_in(words, column)
+    for name in map(str, results.nested):
+        for k, word in enumerate(words):
+            has_word[k] |= results.where(name, partial(_has_word, word))
+    for key in notes.keys() & {*results.frame.index} if notes else ():
+        one = " ".join(notes[key]).lower()
+        has_word[:, results.frame.index.get_loc(key)] |= [word in one for word in words]
+    return np.asarray(has_word.all(axis=0))
+
+
+def _words_in(words: Sequence[str], column: "pd.Series[Any]") -> NDArray[np.bool_]:
+    import pyarrow.compute
+
+    texts = pyarrow.array([x if isinstance(x, str) else None for x in column.tolist()], pyarrow.string())
+    lower = pyarrow.compute.utf8_lower(texts)
+    found = [pyarrow.compute.match_substring(lower, word).fill_null(False) for word in words]
+    return np.array([one.to_numpy(zero_copy_only=False) for one in found], bool).reshape(len(words), -1)
+
+
+def _has_word(word: str, value: Any) -> bool:
+    return word in " ".join(_all_texts(value)).lower()
+
+
+def _all_texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from (text for item in value.values() for text in _all_texts(item))
+    elif isinstance(value, list):
+        yield from (text for item in value for text in _all_texts(item))

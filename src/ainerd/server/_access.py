@@ -51,10 +51,10 @@ class Caller:
             raise HTTPException(403, f"your key does not allow that: it lacks {', '.join(missing)}")
         return await self._entry(path, scopes, self._root)
 
-    async def child(self, parent: Any, *parts: str) -> Any:
-        """Return a node below `parent`; None if it does not exist or the caller may not see it."""
+    async def child(self, parent: Any, *parts: str, scopes: tuple[str, ...] = (READ,)) -> Any:
+        """Return a node below `parent`; None if it does not exist, or the caller lacks one of these scopes there."""
         try:
-            return await self._entry("/".join(parts), (READ,), parent)
+            return await self._entry("/".join(parts), scopes, parent)
         except HTTPException as error:
             if error.status_code not in (403, 404):
                 raise

@@ -10,14 +10,16 @@ import io
 import os
 import re
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import anyio
 import h5py
+import msgpack
 import orjson
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import TypeAdapter
 from tiled.adapters.hdf5 import HDF5Adapter, HDF5ArrayAdapter
 from tiled.adapters.table import TableAdapter
@@ -32,11 +34,13 @@ from ainerd.results import decode_table
 from ainerd.server._access import Caller, bounded_body
 
 MOST_BYTES = 2**30  # of a request
+MOST_KEYS, MOST_IN_ANSWER = 200, 2**26  # results in an answer, and bytes of their files
 DEEPEST = 200  # levels of metadata: an answer of Tiled may have 254, including its own
-HDF5 = "application/x-hdf5"
+HDF5, MSGPACK = "application/x-hdf5", "application/x-msgpack"
 OURS = "AinerdResult"
 _one_at_a_time = asyncio.Lock()  # for a check and the write after it
 _specs = TypeAdapter(Specs)  # `Spec` itself takes anything for a name, and no client could read it back
+_READ = ("read:metadata", "read:data")
 _SCOPES = ("write:metadata", "write:data", "create:node")
 router = APIRouter(prefix="/ainerd")
 
@@ -69,6 +73,35 @@ class ResultFileAdapter(HDF5Adapter):
         if dims := child.metadata().get("dims"):
             child.structure().dims = tuple(dims.split(","))
         return child
+
+
+@router.get("/contents/{path:path}")
+async def contents(
+    path: str,
+    caller: Annotated[Caller, Depends()],
+    keys: Annotated[list[str], Query(max_length=MOST_KEYS)],
+    names: Annotated[list[str] | None, Query()] = None,
+) -> Response:
+    """Return [metadata, parts] of results below a campaign, with all arrays and tables or those with these names.
+
+    An array is [dtype, shape, content, dims], a table has an array for each column. A coordinate, whose dimension has
+    its own name, is always there. Null stands for a result whose nodes are to be read: it is no file of ours, or a
+    large one. The answer ends after the result that makes it long.
+    """
+    results = await caller.node(path, "results", scopes=_READ)
+    answer: list[Any] = []
+    size = 0
+    for key in keys:
+        node = await caller.child(results, key, scopes=_READ)
+        parts = None
+        if node is not None and OURS in {spec.name for spec in node.specs} and node.node.data_sources:
+            file = _file_path(results, [*filter(None, path.split("/")), "results", key])
+            parts = await anyio.to_thread.run_sync(_parts, file, names)
+        answer.append(None if parts is None else msgpack.packb([node.metadata(), parts]))
+        size += len(answer[-1] or b"")
+        if size > MOST_IN_ANSWER:
+            break
+    return Response(msgpack.packb(answer), media_type=MSGPACK)
 
 
 @router.put("/result/{path:path}")
@@ -131,6 +164,28 @@ async def put_result(request: Request, path: str, caller: Annotated[Caller, Depe
                 access_tags=await caller.new_tags(),
             )
     return {"found": status, "written": True}
+
+
+def _parts(path: Path, names: list[str] | None) -> dict[str, Any] | None:
+    """Return arrays and tables in the file of a result; None if that cannot be."""
+    with suppress(TypeError, OSError):
+        if os.path.getsize(path) <= MOST_IN_ANSWER:
+            with h5py.File(path, "r") as file:
+                return {
+                    name: _packed(item)
+                    for name, item in file.items()
+                    if names is None or name in names or (names != [""] and item.attrs.get("dims") == name)
+                }
+    return None
+
+
+def _packed(item: h5py.Group | h5py.Dataset) -> dict[str, Any] | list[Any]:
+    """Return a table as a mapping of columns, an array as a list; TypeError if its values are not plain bytes."""
+    if isinstance(item, h5py.Group):
+        return {name: _packed(column) for name, column in item.items()}
+    if item.dtype.kind not in "biufcS":
+        raise TypeError(f"{item.name} has values of {item.dtype}")
+    return [item.dtype.str, item.shape, item[()].tobytes(), item.attrs.get("dims")]
 
 
 def _parse(text: bytes) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ainerd.results import USABLE, ResultRecord, ResultStore, scan_text
+from ainerd.results import USABLE, LoadedResult, ResultRecord, ResultStore, explain, plot_result, scan_text
 from ainerd.technique import Technique
 from ainerd.views._figure import campaign_figure
 from ainerd.views._scene import Next, SceneReader
@@ -155,7 +155,8 @@ class _Campaign:
 
     def _novel_results(self) -> Section:
         if len(self._novel):
-            lines = [f"{self._scan_at(key)}: {self._explained(key)}." for key in self._novel.index[:MOST]]
+            results = self._store.load([*map(str, self._novel.index[:MOST])], ())
+            lines = [f"{self._scan_at(result.key)}: {self._explained(result)}." for result in results]
             title, shown = "What is novel, and how sure", self._novel.index[:DRAWN]
         else:
             lines = ["No result is novel. The newest result of each regime is drawn."]
@@ -236,20 +237,19 @@ class _Campaign:
             logger.exception("the campaign's figure cannot be drawn")
             return []
 
-    def _explained(self, key: Any) -> str:
+    def _explained(self, result: LoadedResult) -> str:
         try:
-            return self._store.explain(str(key))
+            return explain(result.record)
         except Exception as error:  # a technique may be anybody's code
-            logger.warning("result %s cannot be explained: %s: %s", key, type(error).__name__, error)
+            logger.warning("result %s cannot be explained: %s: %s", result.key, type(error).__name__, error)
             return "novel, and cannot be explained"
 
     def _drawn(self, keys: Iterable[Any]) -> Iterator[tuple[Figure, str]]:
-        results = self._store.container["results"]
-        for key in keys:
+        for result in self._store.load([*map(str, keys)]):
             try:
-                yield results[str(key)].plot(), self._scan_at(key)
+                yield plot_result(result), self._scan_at(result.key)
             except Exception as error:  # a technique may be anybody's code
-                logger.warning("result %s cannot be drawn: %s: %s", key, type(error).__name__, error)
+                logger.warning("result %s cannot be drawn: %s: %s", result.key, type(error).__name__, error)
 
     def _scan_at(self, key: Any) -> str:
         row = self._table.loc[key]

@@ -1,8 +1,8 @@
 """The contents of a campaign's figure, read from Tiled in any thread; only the main thread draws."""
 
 import logging
-from collections.abc import Mapping, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -133,15 +133,6 @@ def newest_and_nearest(runs: pd.DataFrame, embeddings: pd.DataFrame) -> tuple[st
     return newest, str(distance.idxmin()), float(distance.min())
 
 
-@dataclass(frozen=True)
-class _Shown:
-    """The arrays and series of a result that were read."""
-
-    available: frozenset[str]  # names of its arrays
-    series: Arrays
-    arrays: Arrays
-
-
 class SceneReader:
     """Reads the scenes of one campaign within these `bounds`. Data that do not change are read once."""
 
@@ -149,7 +140,7 @@ class SceneReader:
         self._store, self._technique, self._bounds = store, technique, bounds
         self._panels = panels(technique.name)
         self._landmarks: Landmarks | None = None
-        self._shown: dict[str, _Shown] = {}
+        self._loaded: dict[str, dict[str, NDArray[Any] | None]] = {}  # by key and name; None if there is none
 
     def read(self, **details: Any) -> Scene:
         """Return the current scene; `details` are the fields that are not in Tiled: following, belief, truth."""
@@ -163,34 +154,35 @@ class SceneReader:
         runs = runs_of(table, tuple(self._bounds))
         wanted = getattr(self._panels, "arrays", {})
         recent = runs.index[runs["done"] & runs.index.isin(embeddings.index)][-NEWEST:]
-        names = {str(key): set(wanted.get("strip", ())) for key in recent}
-        for key in newest_and_nearest(runs, embeddings)[:2]:
-            if key is not None:
-                names[key] = names.get(key, set()).union(wanted.get("gallery", ()))
-        growing = table.index[table["status"].eq("growing")]
-        final = {key: shown for key, shown in self._shown.items() if key not in growing}
-        self._shown = shown = {key: self._read(key, names[key], final.get(key)) for key in names}
+        names = {str(key): {*wanted.get("strip", ())} for key in recent}
+        compared = [key for key in newest_and_nearest(runs, embeddings)[:2] if key is not None]
+        for key in compared:
+            names[key] = names.get(key, set()).union(wanted.get("gallery", ()))
+        growing, series = {*table.index[table["status"].eq("growing")]}, table.attrs.get("series", [])
+        known = {key: {} if key in growing else self._loaded.get(key, {}) for key in names}
+        self._loaded = {key: {n: x for n, x in known[key].items() if n in names[key] | {*series}} for key in names}
+        self._load([*names], {*wanted.get("strip", ()), *series})
+        self._load(compared, {*wanted.get("gallery", ())})
         return Scene(
             table=table,
             embeddings=embeddings,
             alpha=self._technique.alpha,
             bounds=self._bounds,
             panels=self._panels,
-            arrays={key: result.arrays for key, result in shown.items()},
-            series={key: result.series for key, result in shown.items()},
+            arrays={key: self._present(key, names[key]) for key in names},
+            series={key: self._present(key, series) for key in names},
             landmarks=self._landmarks,
             **details,
         )
 
-    def _read(self, key: str, names: Set[str], known: _Shown | None) -> _Shown:
-        """Read the series and these arrays of a result, except those that are known."""
-        if known is None:
-            record = self._store.record(key)
-            series = {name: self._read_series(key, name) for name in list(record.series)[:MOST_SERIES]}
-            known = _Shown(frozenset(record.arrays), series, {})
-        before = known.arrays
-        arrays = {n: before[n] if n in before else self._store.array(key, n) for n in names & known.available}
-        return replace(known, arrays=arrays)
+    def _load(self, keys: Sequence[str], names: Set[str]) -> None:
+        """Load these arrays and series of the results, except those that are known."""
+        unknown = [key for key in keys if names - self._loaded[key].keys()]
+        for result in self._store.load(unknown, names):
+            arrays, _, tables = result.contents
+            series = [name for name in list(result.metadata["series"])[:MOST_SERIES] if name in tables]
+            read = arrays | {name: tables[name][["time", name]].to_numpy(float).T for name in series}
+            self._loaded[result.key] |= {name: read.get(name) for name in names}
 
-    def _read_series(self, key: str, name: str) -> NDArray[np.float64]:
-        return self._store.series(key, name)[["time", name]].to_numpy(float).T
+    def _present(self, key: str, names: Iterable[str]) -> Arrays:
+        return {name: array for name in names if (array := self._loaded[key].get(name)) is not None}

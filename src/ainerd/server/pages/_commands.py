@@ -15,8 +15,9 @@ from tiled.catalog.adapter import Collision
 from tiled.server.schemas import Spec
 from tiled.structures.core import StructureFamily
 
-from ainerd.results import Add, Command, Exclude, Name, Note, Reject, Take, new_id, note_line, parse_command
-from ainerd.results import command_metadata as metadata_of
+from ainerd.results import note_line
+from ainerd.results.commands import Add, Command, Exclude, Name, Note, Reject, Take, new_id, parse_command
+from ainerd.results.commands import command_metadata as metadata_of
 from ainerd.server._access import READ, WRITE, Caller, json_body, validated
 from ainerd.server.pages._node_cache import newest
 from ainerd.server.pages._reader import AgentState, CampaignReader, number, seconds, summarize_suggestion, text

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from fastapi import HTTPException
 
-from ainerd.results import line_problem, result_problem, scan_text, suggestion_problem
+from ainerd.results import LogRecord, ResultRecord, SuggestionRecord, scan_text
 from ainerd.server._access import Caller
 from ainerd.server.pages._node_cache import NodeCache, Row, newest, newest_key, node_cache
 from ainerd.technique import panels
@@ -62,12 +62,12 @@ class ResultSummary:
 
 def summarize_result(key: str, metadata: Metadata) -> ResultSummary | None:
     """Return the summary of a result; None if it cannot be shown."""
-    return None if result_problem(metadata) else ResultSummary(key, metadata)
+    return None if ResultRecord.problem(metadata) else ResultSummary(key, metadata)
 
 
 def summarize_suggestion(key: str, metadata: Metadata) -> dict[str, Any] | None:
     """Return the summary of a suggestion; None if it cannot be shown."""
-    if suggestion_problem(metadata):
+    if SuggestionRecord.problem(metadata):
         return None
     texts = ("reason", "status", "status_by", "status_reason", "proposed_by")
     return {
@@ -84,7 +84,7 @@ def summarize_suggestion(key: str, metadata: Metadata) -> dict[str, Any] | None:
 
 def summarize_line(key: str, metadata: Metadata) -> dict[str, Any] | None:
     """Return the summary of a log line, with `note` and `raw_uid` of a person's note; None if it cannot be shown."""
-    if line_problem(metadata):
+    if LogRecord.problem(metadata):
         return None
     is_note = metadata.get("kind") == "note"
     return {

@@ -104,10 +104,11 @@ def export(store: ResultStore, key: str, path: Path) -> Path:
 
     from ainerd.techniques.rheo_xpcs._export import MASKS, write_nexus, write_viewer
 
-    record = store.record(key)
-    present = {name: store.array(key, name) for name in record.arrays}
-    series = {name: store.series(key, name) for name in record.series}
-    tables = {name: store.rows(key, name) for name in record.tables}
+    (result,) = store.load([store.key(key)])
+    record = result.record
+    present, _, of_result = result.contents
+    series = {name: of_result[name] for name in record.series}
+    tables = {name: of_result[name] for name in record.tables}
     configuration = store.configuration(record.digest)
     with h5py.File(path, "x") as file:
         write_nexus(file, record, present, series, tables, configuration)

@@ -1,0 +1,229 @@
+"""The client of one result."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tiled.client.constructors import from_context
+from tiled.client.container import Container
+from tiled.client.utils import ClientError
+
+from ainerd.results._campaign_records import read_notes
+from ainerd.results._export import NEXUS, TABLES, dataset, export, write_table
+from ainerd.results._files import LoadedResult, load
+from ainerd.results._records import ResultRecord
+from ainerd.results._store import ResultStore, explain
+from ainerd.results._tables import notes_on, scan_text
+from ainerd.technique import panels
+from ainerd.words import named_place
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+    from tiled.client.array import ArrayClient  # imports dask
+
+_MOST_PANELS = 12
+
+
+class AinerdResult(Container):
+    """One result: its numbers in `metadata`, its arrays as attributes and children.
+
+    Tiled makes these of nodes with the spec ``AinerdResult``; ``client["ainerd/results"][key]`` is one. An array is
+    read when it is sliced. One with the name of an attribute of a container, such as ``items``, is a child only.
+    """
+
+    @property
+    def record(self) -> ResultRecord:
+        """The validated metadata."""
+        return ResultRecord.from_metadata(self.metadata)
+
+    @property
+    def raw(self) -> Container:
+        """The run behind the result, untouched.
+
+        Raises
+        ------
+        KeyError
+            If it is not on this server.
+        """
+        path = self.metadata.get("raw_path") or f"raw/{self.metadata['raw_uid']}"
+        return self._node([*self.path_parts[:-3], *path.split("/")], f"the run {path}")
+
+    @property
+    def configuration(self) -> Container:
+        """The arrays and metadata shared by all results with the same parameters, such as the pixels of each bin.
+
+        Raises
+        ------
+        KeyError
+            If it was not written.
+        """
+        digest = self.metadata["digest"]
+        return self._node([*self.path_parts[:-2], "configurations", digest], f"the configuration {digest}")
+
+    def to_xarray(self, *arrays: str) -> "xr.Dataset":
+        """Return the result as an xarray dataset, or only some of its arrays: ``result.to_xarray("g2")``.
+
+        Dimensions have the coordinates that the technique knows, and each variable its unit as the attribute
+        ``units``. Numbers and texts of the metadata are attributes of the dataset.
+
+        Raises
+        ------
+        KeyError
+            If an array does not exist.
+        """
+        return dataset(self._load(arrays or None), arrays or None)
+
+    def export(self, filepath: Any, fields: Any = None, *, format: str | None = None) -> Any:
+        """Write the result to a file, and return its path.
+
+        Parameters
+        ----------
+        filepath : path or writable buffer
+            ``.nxs`` or ``.h5``: everything, as the technique writes it. ``.csv`` or ``.parquet``: its row of the table.
+        fields, format
+            With these, or another ending, Tiled's server packs it; see `tiled.client.container.Container.export`.
+
+        Raises
+        ------
+        ValueError
+            If the result has no contents yet, or the file exists.
+        """
+        suffix = "" if hasattr(filepath, "write") else Path(filepath).suffix
+        if fields is not None or format is not None or suffix not in (*NEXUS, *TABLES):
+            return super().export(filepath, fields, format=format)
+        store, key = ResultStore(self._campaign), str(self.path_parts[-1])
+        if suffix in TABLES:
+            return write_table(store.table().loc[[key]], Path(filepath))
+        return export(store, key, filepath)
+
+    def image(self) -> NDArray[np.uint8]:
+        """Return the result as a grey picture (ny, nx), as its technique draws it.
+
+        Raises
+        ------
+        ValueError
+            If its technique draws none, or is not installed.
+        """
+        draw = getattr(panels(self.metadata["technique"]), "image", None)
+        if draw is None:
+            raise ValueError(
+                f"nothing that is installed makes a picture of a result of technique {self.metadata['technique']!r}: "
+                "try plot()"
+            )
+        return draw(self._load(None))
+
+    def plot(self) -> "Figure":
+        """Draw the result on one page, as its technique does; else its series, lines and images.
+
+        A notebook shows it; elsewhere ``node.plot().savefig("result.png")``.
+
+        Raises
+        ------
+        ValueError
+            If there is neither an array nor a series.
+        """
+        return plot_result(self._load(None))
+
+    @property
+    def verdict(self) -> str:
+        """Status, regime and p-value in a few words."""
+        return _verdict(self.metadata)
+
+    @property
+    def notes(self) -> list[str]:
+        """Notes of people on the result or on its run, oldest first."""
+        log = self._node([*self.path_parts[:-2], "log"], "the log")
+        return notes_on(self.path_parts[-1], self.metadata, read_notes(log))
+
+    @property
+    def explanation(self) -> str:
+        """Why the run was called novel, or not."""
+        return explain(self.record)
+
+    def __repr__(self) -> str:
+        inside = ", ".join(name for kind in ("arrays", "tables", "series") for name in self.metadata.get(kind, {}))
+        return f"<AinerdResult of {_scan(self.metadata)}: {self.verdict}; {inside or 'no arrays'}>"
+
+    @property
+    def _campaign(self) -> Container:
+        return self._node(self.path_parts[:-2], "the container ainerd")
+
+    def _load(self, names: Collection[str] | None) -> LoadedResult:
+        """Read the result, or only some of its arrays, in one request."""
+        (loaded,) = load(self._campaign, [str(self.path_parts[-1])], names)
+        return loaded
+
+    def __getattr__(self, name: str) -> "ArrayClient":
+        if name.startswith("_") or hasattr(type(self), name):  # the latter: a property that failed
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        if name not in self.metadata.get("arrays", {}):
+            raise AttributeError(f"this result has no array {name!r}: {self!r}")
+        return self[name]
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.metadata.get("arrays", {})]
+
+    def _node(self, path: list[str], name: str) -> Any:
+        try:
+            return from_context(self.context, structure_clients=self.structure_clients, node_path_parts=tuple(path))
+        except (ClientError, KeyError):
+            raise KeyError(f"{name} is not on this server") from None
+
+
+def plot_result(result: LoadedResult) -> "Figure":
+    """Draw a result on one page, as `AinerdResult.plot` does."""
+    from matplotlib.figure import Figure
+
+    metadata = result.metadata
+    if not metadata["arrays"] and not metadata["series"]:
+        raise ValueError(f"there is nothing to plot: {_scan(metadata)}, {_verdict(metadata)}")
+    figure = Figure(figsize=(13, 5), layout="constrained")
+    (getattr(panels(metadata["technique"]), "plot", None) or _draw)(result, figure)
+    where = named_place({name: metadata[name] for name in metadata["positions"]}, metadata["units"])
+    at = f" at {where}" if where else ""
+    figure.suptitle(f"{_scan(metadata)}{at}: {_verdict(metadata)}", parse_math=False)
+    return figure
+
+
+def _scan(metadata: Mapping[str, Any]) -> str:
+    return f"scan {scan_text(metadata.get('scan_id'), metadata.get('event'))}"
+
+
+def _verdict(metadata: Mapping[str, Any]) -> str:
+    text = str(metadata.get("status", "of unknown status"))
+    if "reason" in metadata:
+        text += f" ({metadata['reason']})"
+    if "regime" in metadata:
+        text += f", regime {metadata['regime']}"
+    if "novelty_p" in metadata:
+        text += f", p = {metadata['novelty_p']:.2g}" + (" (novel)" if metadata["novel"] else "")
+    return text
+
+
+def _draw(result: LoadedResult, figure: "Figure") -> None:
+    """Draw series and one-dimensional arrays as lines, two-dimensional arrays as images; name the others."""
+    metadata = result.metadata
+    arrays, dims, tables = result.contents
+    drawable = [name for name, array in arrays.items() if array.ndim in (1, 2) and array.dtype.kind in "biuf"]
+    shown = [*metadata["series"], *drawable][:_MOST_PANELS]
+    columns = min(4, max(1, len(shown)))
+    all_axes = figure.subplots(-(-max(1, len(shown)) // columns), columns, squeeze=False).ravel()
+    for axes, name in zip(all_axes, shown, strict=False):
+        label = f"{name} ({metadata['units'][name]})" if name in metadata["units"] else name
+        if name in tables:
+            axes.plot(tables[name]["time"], tables[name][name], ".-", color="0.2", lw=1, ms=3)
+            axes.set(xlabel="time (s)", ylabel=label)
+        elif arrays[name].ndim == 1:
+            axes.plot(arrays[name], ".-", lw=1, ms=3)
+            axes.set(xlabel="".join(dims[name]), ylabel=label)
+        else:
+            image = axes.imshow(arrays[name], origin="lower", aspect="auto", interpolation="nearest")
+            axes.set(xlabel="".join(dims[name][1:]), ylabel="".join(dims[name][:1]))
+            figure.colorbar(image, ax=axes, label=label)
+    for axes in all_axes[len(shown) :]:
+        axes.set_axis_off()
+    if left := [name for name in (*metadata["series"], *arrays) if name not in shown]:
+        figure.supxlabel("not drawn: " + ", ".join(left), fontsize="small")

@@ -1,0 +1,92 @@
+"""Results read many at a time and one by one, and the server's time for a replay."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from tiled.client.container import Container
+
+from ainerd.cli.reanalysis import reanalyse
+from ainerd.results import ResultStore
+from ainerd.server import embedded_server, open_catalog
+from ainerd.views import read_report
+from studies._catalogue import add_with_maps
+from studies._session import attached_session
+from studies._tools import Row, seconds
+
+ROUTE = "/custom/ainerd/contents/"
+
+
+class Requests:
+    """The requests of a client: how many, and how long the server worked on them, in ms."""
+
+    def __init__(self, client: Container, *, one_by_one: bool = False) -> None:
+        self._hooks = client.context.http_client.event_hooks
+        self._one_by_one = one_by_one
+        self.n, self.server_ms = 0, 0.0
+
+    def __enter__(self) -> "Requests":
+        self._hooks["request"].append(self._ask)
+        self._hooks["response"].append(self._answer)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._hooks["request"].remove(self._ask)
+        self._hooks["response"].remove(self._answer)
+
+    def _ask(self, request: httpx.Request) -> None:
+        if self._one_by_one and ROUTE in request.url.path:  # as on a server that has only Tiled's own routes
+            request.url = request.url.copy_with(path="/custom/nothing")
+
+    def _answer(self, response: httpx.Response) -> None:
+        self.n += 1
+        timing = re.search(r"\bapp;dur=([\d.]+)", response.headers.get("server-timing", ""))
+        self.server_ms += float(timing[1]) if timing else 0.0
+
+
+def read(folder: Path, n: int, rounds: int) -> Iterator[Row]:
+    """Yield the times of reading `n` results at once, and one by one as on a server without our route."""
+    with embedded_server(folder) as server:
+        client = server.client()
+        _, ainerd = open_catalog(client)
+        for i in range(n):
+            add_with_maps(ainerd, i)
+        store = ResultStore(ainerd)
+        keys, files = [*store], (folder / f"{i}.h5" for i in range(10_000))
+        questions: dict[str, Callable[[], Any]] = {
+            "g2 as xarray": lambda: store.to_xarray("g2"),
+            "export to one file": lambda: store.export(next(files)),
+            "all arrays and tables": lambda: [*store.load(keys)],
+            "report": lambda: read_report(store),
+        }
+        for question, ask in questions.items():
+            ask()
+            row: Row = {"question": question}
+            for how in ("at once", "one by one"):
+                with Requests(client, one_by_one=how == "one by one") as requests:
+                    took = [seconds(ask) for _ in range(rounds)]
+                row |= {f"{how} (s)": float(np.median(took)), f"{how}, requests": requests.n / rounds}
+                row |= {f"{how}, server (s)": requests.server_ms / rounds / 1e3}
+            yield row | {"times faster": float(row["one by one (s)"]) / float(row["at once (s)"])}
+
+
+def replayed(folder: Path, runs: int) -> Iterator[Row]:
+    """Yield the time of the server for each result, while runs are analysed again with other parameters."""
+    with attached_session(folder) as session:
+        session.frames(64, 0.64)
+        session.explore(runs)
+        settings = session.settings
+        settings.section["contrast"] = 0.17
+        with Requests(session.client) as requests:
+            took = seconds(
+                lambda: reanalyse(settings, session.client, (), again=False, dask=None, embedded=True, quiet=True)
+            )
+        yield {
+            "results": runs,
+            "clock for a result (s)": took / runs,
+            "server for a result (ms)": requests.server_ms / runs,
+            "requests for a result": requests.n / runs,
+        }
