@@ -25,12 +25,12 @@ from ainerd.results._records import (
     event_identity,
     result_key,
     series_identity,
-    utc_now,
 )
 from ainerd.results._result import AinerdResult, plot_result
 from ainerd.results._store import ResultStore, explain
 from ainerd.results._tables import nearest, notes_on, scan_text
 from ainerd.results._validation import validate
+from ainerd.words import utc_now
 
 __all__ = [
     "FINAL", "LATEST_S", "SPEC_VERSION", "USABLE", "AgentNode", "AinerdResult", "AtlasRecord", "Configuration",

@@ -13,8 +13,9 @@ from tiled.client.container import Container
 from tiled.client.utils import ClientError, handle_error
 
 from ainerd.results._nodes import create_node, our_route, read_children
-from ainerd.results._records import digest, plain, utc_now
+from ainerd.results._records import digest, plain
 from ainerd.results.commands import Command, command_metadata
+from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
 

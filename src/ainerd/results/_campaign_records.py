@@ -10,10 +10,10 @@ from tiled.client.container import Container
 from tiled.queries import Key, KeysFilter
 
 from ainerd.results._nodes import create_node, newest_key, newest_nodes, read_nodes
-from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord, utc_now
-from ainerd.results._table import Columns, NodeFilter, Table
-from ainerd.results._tables import Notes
+from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord
+from ainerd.results._table import Columns, NodeFilter, Notes, Table
 from ainerd.results.commands import Note, Propose, new_id
+from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
 

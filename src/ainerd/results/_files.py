@@ -17,7 +17,6 @@ from tiled.client.utils import handle_error
 from tiled.utils import safe_json_dump
 
 from ainerd.results._nodes import SPEC_VERSION, get_ours, our_route, result_node
-from ainerd.results._records import ResultRecord
 
 if TYPE_CHECKING:
     import h5py  # not needed by whoever reads through a server
@@ -77,11 +76,6 @@ class LoadedResult(dict[str, Part]):
     ) -> None:
         super().__init__(parts)
         self.key, self.metadata, self._find_configuration = key, metadata, find_configuration
-
-    @property
-    def record(self) -> ResultRecord:
-        """The validated metadata."""
-        return ResultRecord.from_metadata(self.metadata)
 
     @property
     def configuration(self) -> "LoadedResult":

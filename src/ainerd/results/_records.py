@@ -11,7 +11,7 @@ import platform
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -32,7 +32,7 @@ from pydantic import (
 from tiled.client.container import Container
 
 from ainerd import __version__
-from ainerd.words import storable
+from ainerd.words import storable, utc_now
 
 FINAL = ("complete", "partial")  # statuses of results that do not change any more
 USABLE = (*FINAL, "growing")
@@ -79,11 +79,6 @@ def event_identity(raw_uid: str, event: int) -> str:
 def series_identity(series_id: str) -> str:
     """Return the identity of a series of runs, given by a key of their start documents and its value: ``ramp=up 1``."""
     return f"series/{series_id}"
-
-
-def utc_now() -> str:
-    """Return the time, UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat()
 
 
 def plain(value: Any) -> Any:
@@ -199,7 +194,22 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-class ResultRecord(Record):
+class _OfParameters(Record):
+    """A record of what certain parameters give."""
+
+    parameters: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Digest of the parameters."""
+        return digest(self.parameters)
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the metadata of the node, with the digest."""
+        return super().metadata() | {"digest": self.digest}
+
+
+class ResultRecord(_OfParameters):
     """Metadata of one result.
 
     Attributes
@@ -275,7 +285,6 @@ class ResultRecord(Record):
     technique: str
     agent: str
     created: Stamp = Field(default_factory=utc_now)
-    parameters: dict[str, Any]
     software: dict[str, Any] = Field(default_factory=lambda: dict(_versions()))
     model: dict[str, Any] = Field(default_factory=dict)
     calibration: dict[str, Any] = Field(default_factory=dict)
@@ -294,11 +303,6 @@ class ResultRecord(Record):
     tables: dict[str, int] = Field(default_factory=dict)
 
     @property
-    def digest(self) -> str:
-        """Digest of the parameters."""
-        return digest(self.parameters)
-
-    @property
     def identity(self) -> str:
         """Identity of the unit (run, event or series), as `result_key` takes it."""
         if self.series_id is not None:
@@ -310,12 +314,8 @@ class ResultRecord(Record):
         """Key of the node under ``ainerd/results``."""
         return result_key(self.identity, self.parameters)
 
-    def metadata(self) -> dict[str, Any]:
-        """Return the metadata of the node, with the digest."""
-        return super().metadata() | {"digest": self.digest}
 
-
-class ConfigurationRecord(Record):
+class ConfigurationRecord(_OfParameters):
     """Metadata that all results with the same parameters share.
 
     Attributes
@@ -335,19 +335,9 @@ class ConfigurationRecord(Record):
 
     technique: str
     created: Stamp = Field(default_factory=utc_now)
-    parameters: dict[str, Any]
     instrument: Scalars = Field(default_factory=dict)
     units: dict[str, str] = Field(default_factory=dict)
     arrays: dict[str, list[int]] = Field(default_factory=dict)
-
-    @property
-    def digest(self) -> str:
-        """Digest of the parameters: key of the node under ``ainerd/configurations``."""
-        return digest(self.parameters)
-
-    def metadata(self) -> dict[str, Any]:
-        """Return the metadata of the node, with the digest."""
-        return super().metadata() | {"digest": self.digest}
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,9 @@ from ainerd.results._files import Contents, LoadedResult, Written, bundle, load,
 from ainerd.results._nodes import create_node, is_conflict, newest_key, result_node
 from ainerd.results._records import FINAL, USABLE, Configuration, ConfigurationRecord, ResultRecord
 from ainerd.results._records import digest as hashed
-from ainerd.results._table import Columns, NodeFilter, Table
+from ainerd.results._table import Columns, NodeFilter, Notes, Table
 from ainerd.results._tables import (
     KEY_LENGTH,
-    Notes,
     ResultTable,
     embedding_table,
     find_key,

@@ -31,6 +31,7 @@ from ainerd.results._progress import waiting
 logger = logging.getLogger(__name__)
 
 Metadata = Mapping[str, Any]
+Notes = Sequence[Metadata]
 FindProblem = Callable[[Metadata], str | None]
 
 _AT_ONCE = 16 * PAGE  # nodes of a first reading; as objects they take half a GB

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.results._records import FINAL
-from ainerd.results._table import Columns
+from ainerd.results._table import Columns, Notes
 from ainerd.technique import panels
 from ainerd.words import coordinate, here, printable, rendered
 
@@ -38,8 +38,6 @@ _ALWAYS = ("scan", "time", "regime", "p", "status", "key")
 _WORDS = ("sample", "note", "status")
 KEY_LENGTH = 36
 SHORT_KEY = 8  # characters of a key that tables show
-
-Notes = Sequence[Mapping[str, Any]]
 
 
 class ResultTable(pd.DataFrame):

@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from ainerd.results._records import utc_now
+from ainerd.words import utc_now
 
 Number = Annotated[float, BeforeValidator(lambda x: x.item() if isinstance(x, np.generic) else x)]
 Position = dict[str, Number]

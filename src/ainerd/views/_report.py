@@ -239,7 +239,7 @@ class _Campaign:
 
     def _explained(self, result: LoadedResult) -> str:
         try:
-            return explain(result.record)
+            return explain(ResultRecord.from_metadata(result.metadata))
         except Exception as error:  # a technique may be anybody's code
             logger.warning("result %s cannot be explained: %s: %s", result.key, type(error).__name__, error)
             return "novel, and cannot be explained"

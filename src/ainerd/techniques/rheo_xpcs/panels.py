@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
-from ainerd.results import AinerdResult, ResultStore
+from ainerd.results import AinerdResult, ResultRecord, ResultStore
 from ainerd.techniques.rheo_xpcs._drawing import BEAM, draw_exposure, draw_map, highest, montage
 from ainerd.views import Scene, empty_panel, newest_and_nearest, panel_title, regime_colour
 
@@ -105,7 +105,7 @@ def export(store: ResultStore, key: str, path: Path) -> Path:
     from ainerd.techniques.rheo_xpcs._export import MASKS, write_nexus, write_viewer
 
     (result,) = store.load([store.key(key)])
-    record = result.record
+    record = ResultRecord.from_metadata(result.metadata)
     present, _, of_result = result.contents
     series = {name: of_result[name] for name in record.series}
     tables = {name: of_result[name] for name in record.tables}
