@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "Analysis", "AnalysisError", "Common", "Finding", "Landmarks", "NoReadings", "NullRegimes", "Panels", "Question",
-    "Readings", "Regimes", "RunAnalysis", "RunInfo", "Series", "Technique", "TechniqueError", "Unit", "begin",
-    "complete", "is_novel", "load", "names", "panels", "provides",
+    "Analysis", "AnalysisError", "Common", "Finding", "Landmarks", "NoReadings", "NullRegimes", "Outcome", "Panels",
+    "Question", "Readings", "Regimes", "RunAnalysis", "RunInfo", "Series", "Technique", "TechniqueError", "Unit",
+    "begin", "complete", "is_novel", "load", "names", "panels", "provides",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -201,6 +201,27 @@ class Analysis:
         if self.calibration.get("alpha") is None:
             raise ValueError("calibration has no 'alpha': say at which novelty_p a run counts as novel")
         return bool(is_novel(self.novelty_p, self.calibration["alpha"]))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """The result of a unit, as far as the campaign and the plans need it."""
+
+    raw_uid: str
+    key: str  # of the result
+    trial_id: str  # the suggestion that led to the run; the result's key for a run taken by hand
+    status: str  # complete, partial, growing or failed
+    positions: Mapping[str, float]
+    scan_id: int | None = None
+    event: int | None = None  # number in the run, where the unit is the event
+    embedding: NDArray[np.float32] | None = None  # (d,)
+    novelty_p: float | None = None
+    novel: bool | None = None  # see `Analysis.novel`
+    regime: int = -1  # -1: unassigned, or failed
+    age_s: float | None = None  # of the sample
+    exposure_s: float | None = None  # duration of the exposure
+    reason: str = ""  # why it failed, or has no numbers yet
+    is_recalled: bool = False  # the result existed: the run came again, or another agent was faster
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from ainerd.runs import Outcome
-from ainerd.technique import Regimes, Technique
+from ainerd.technique import Outcome, Regimes, Technique
 
 BOUNDS = {"x": (0.0, 10.0), "y": (0.0, 10.0)}
 

@@ -1,9 +1,7 @@
-from types import SimpleNamespace
-
 import pytest
 from campaign_toys import BOUNDS, Store, Toy
 
-from ainerd.campaign import Campaign, CampaignOptions
+from ainerd.campaign import Campaign
 from ainerd.config import Steering
 
 
@@ -32,7 +30,6 @@ def make(technique, store):
     def make(submit=lambda job: job(), **options):
         technique_ = options.pop("technique", technique)
         steering = Steering(**{"bounds": BOUNDS, "beam_size": 0.1} | options)
-        options = CampaignOptions(steering=steering)
-        return Campaign(technique_, store, options=options, jobs=SimpleNamespace(submit=submit))
+        return Campaign(technique_, store, steering, submit)
 
     return make

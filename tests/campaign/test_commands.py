@@ -6,7 +6,7 @@ import httpx
 import pytest
 from campaign_toys import Node, answers, on, outcome
 
-from ainerd.campaign import CommandReader
+from ainerd.agent import CommandReader
 from ainerd.results.commands import (
     Add,
     Exclude,

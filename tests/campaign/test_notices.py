@@ -10,8 +10,8 @@ def atlas(technique, store):
 
 
 @pytest.fixture
-def notices(store, atlas):
-    return Notices(Ledger(store, ("x", "y")), atlas, 0.1)
+def notices(store):
+    return Notices(Ledger(store, ("x", "y")))
 
 
 def texts(store):
@@ -20,13 +20,13 @@ def texts(store):
 
 def test_explored_is_posted_once_until_it_changes(notices, store):
     for explored in (False, True, True, False, True):
-        notices.post(outcome("a"), explored, "covered")
+        notices.post(outcome("a"), None, explored, "covered")
     assert texts(store) == ["explored: covered"] * 2
 
 
 def test_a_drift_is_posted_once(notices, store):
     for p in (0.5, None, *[0.001] * 20):
-        notices.post(outcome("a", novelty_p=p), False, "")
+        notices.post(outcome("a", novelty_p=p), None, False, "")
     assert texts(store) == [DRIFT] and 2 < notices.drift.n < 21  # None is no p-value, and after the verdict it rests
 
 
@@ -34,7 +34,7 @@ def test_a_change_of_regime_at_one_place_is_posted(notices, atlas, store):
     for key, z, said in (("a", 0.0, None), ("b", 3.0, "was 0, now it is 1"), ("c", 3.0, None), ("d", 0.0, "was 1")):
         run = outcome(key, z=z)
         run = outcome(key, z=z, regime=atlas.add(run))
-        notices.post(run, False, "")
+        notices.post(run, atlas.regime_before(run, 0.1), False, "")
         assert said in notices.advice if said else notices.advice is None
     assert [ids["result"] for _, ids in store.lines] == ["b", "d"]
     assert "the regime at (5.00, 5.00) was 0, now it is 1: agent.stay(5)" in store.lines[0][0]
@@ -43,6 +43,6 @@ def test_a_change_of_regime_at_one_place_is_posted(notices, atlas, store):
 @pytest.mark.parametrize("beam_size, regime", [(None, 1), (0.1, -1), (0.1, 0)])
 def test_no_change_is_posted_where_the_place_is_unknown(atlas, store, beam_size, regime):
     atlas.add(outcome("a", z=0.0))
-    notices = Notices(Ledger(store, ("x", "y")), atlas, beam_size)
-    notices.post(outcome("b", z=3.0, regime=regime), False, "")
+    notices, run = Notices(Ledger(store, ("x", "y"))), outcome("b", z=3.0, regime=regime)
+    notices.post(run, atlas.regime_before(run, beam_size), False, "")
     assert notices.advice is None and store.lines == []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ainerd.documents import FrameError, FrameReader, _storage, check_bytes
-from ainerd.documents._storage import LOOK, check_heaps, lookup3
+from ainerd.documents._storage import LOOK, check_heaps
 
 SHAPE, N = (3, 4), 6
 GLOBAL_HEAP = b"GCOL\x01\0\0\0"
@@ -85,13 +85,6 @@ def test_a_changed_source_list_is_refused(tmp_path, master, movie, version):
             master.write_bytes(damaged)
             with pytest.raises(FrameError, match="list of sources"):
                 read(master)
-
-
-@pytest.mark.parametrize(
-    ("text", "value"), [(b"", 0xDEADBEEF), (b"Four score and seven years ago", 0x17770551)]
-)  # of lookup3.c
-def test_the_checksum_is_jenkins(text, value):
-    assert lookup3(text) == value
 
 
 def test_heaps_at_either_end_of_a_long_file_are_checked(tmp_path, master):

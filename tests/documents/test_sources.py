@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 import uuid
+from pathlib import Path
 
 import msgpack
 import msgpack_numpy
@@ -15,7 +16,7 @@ from bluesky.plans import count
 from bluesky_tiled_plugins import TiledWriter
 from ophyd.sim import det
 
-from ainerd.documents import Curve, RunReader, documents_of, open_documents, tiled_documents
+from ainerd.documents import Curve, RunReader, check_source, documents_of, open_documents, tiled_documents
 from ainerd.server import open_catalog
 
 
@@ -132,6 +133,14 @@ def test_curve_keys_admit_known_clients(run, gathered, tmp_path):
 def test_a_wrong_source_is_named(source, said):
     with pytest.raises(ValueError, match=said):
         next(iter(open_documents(source, threading.Event(), raw=None)))
+
+
+@pytest.mark.parametrize("name", ["kafka", "zmq", "documents.jsonl"])
+def test_a_file_may_have_the_name_of_a_scheme(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text("")
+    assert check_source(name) == ("file", name)
+    assert list(open_documents(name, threading.Event(), raw=None)) == []
 
 
 def test_documents_from_kafka_continue_where_the_group_stopped(run):

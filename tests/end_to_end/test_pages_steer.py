@@ -231,7 +231,7 @@ def test_axes_of_the_latent_space_do_not_change(server):
     settings = SimpleNamespace(units={}, steering=SimpleNamespace(review=False))
 
     def writer():
-        made = State(store, technique, campaign, None, None, settings)
+        made = State(store, technique, campaign, None, None, None, settings)
         made._read_earlier()
         return made
 

@@ -9,8 +9,8 @@ import pytest
 from event_model import compose_run, compose_stream_resource
 
 from ainerd.documents import DetectorKeys, Run
-from ainerd.runs import Outcome, RunState
-from ainerd.technique import AnalysisError, Series
+from ainerd.runs import RunState
+from ainerd.technique import AnalysisError, Outcome, Series
 
 
 class Sink:

@@ -12,8 +12,8 @@ from tiled.client.utils import ClientError
 
 from ainerd.documents import file_documents
 from ainerd.results import ResultRecord, ResultStore
-from ainerd.runs import Journal, Outcome, Spool, Wanted
-from ainerd.technique import Series
+from ainerd.runs import Journal, Spool, Wanted
+from ainerd.technique import Outcome, Series
 
 WANTED = Wanted(
     positions=("x",), series={"warmth": "temperature"}, readings={"age": "temperature"}, units={"x": "mm"}, age="age"

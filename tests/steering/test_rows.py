@@ -12,8 +12,8 @@ def test_columns_are_those_of_a_dictionary():
             rows.add(ids, point=points, step=np.full(len(ids), step))
             known |= {id: (point, step) for id, point in zip(ids, points.tolist(), strict=True)}
         else:
+            rows.remove(ids)
             for id in ids:
-                rows.remove(id)
                 known.pop(id, None)
         assert [*rows] == rows.ids.tolist() == [*known]
         if known:

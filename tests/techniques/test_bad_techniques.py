@@ -159,7 +159,7 @@ def test_a_push_that_never_ends(server, installed_toy, tmp_path, monkeypatch):
     import toy
 
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
-    monkeypatch.setattr("ainerd.agent._build.visit", partial(visit, timeout_s=0.3))
+    monkeypatch.setattr("ainerd.agent._agent.visit", partial(visit, timeout_s=0.3))
     monkeypatch.setattr(Worker.close, "__defaults__", (0.3,))
     b = Beamline(tmp_path, server.client().create_container(tmp_path.name).uri)
     b.start_agent(acquire=bp.count)

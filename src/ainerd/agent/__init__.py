@@ -1,14 +1,14 @@
 """The agent: without devices (`Observer`) or with devices (`Agent`), built from the settings of one instrument."""
 
-from ainerd.agent._agent import Agent
-from ainerd.agent._build import build_agent, build_observer, build_technique
+from ainerd.agent._agent import Agent, build_agent, build_observer, build_technique
 from ainerd.agent._display import ACTIONS, ScanTable, WhileRunning, show_progress_of, welcome
 from ainerd.agent._observer import Observer, writer_of
 from ainerd.agent._plans import Beam, explore_remote, reported, retaking
+from ainerd.agent._state import CommandReader
 from ainerd.server import open_tiled
 
 __all__ = [
-    "ACTIONS", "Agent", "Beam", "Observer", "ScanTable", "WhileRunning", "build_agent", "build_observer",
-    "build_technique", "explore_remote", "open_tiled", "reported", "retaking", "show_progress_of", "welcome",
-    "writer_of",
+    "ACTIONS", "Agent", "Beam", "CommandReader", "Observer", "ScanTable", "WhileRunning", "build_agent",
+    "build_observer", "build_technique", "explore_remote", "open_tiled", "reported", "retaking", "show_progress_of",
+    "welcome", "writer_of",
 ]  # fmt: skip

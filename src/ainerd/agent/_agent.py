@@ -1,13 +1,16 @@
-"""The agent with devices: it analyses the runs of a RunEngine, and measures the positions that it suggests."""
+"""The agent with devices: it analyses the runs of a RunEngine, and measures the positions that it suggests.
+
+Only this module builds agents from technique, settings and devices.
+"""
 
 from __future__ import annotations  # so that IPython's ? shows the types as in this file
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -17,31 +20,24 @@ from bluesky.callbacks.buffer import BufferingWrapper
 from bluesky.utils import MsgGenerator
 from bluesky_adaptive.plans import sample_suggestions
 from bluesky_adaptive.protocols import OptimizationProblem
+from numpy.typing import NDArray
 from rich.text import Text
 from tiled.client.container import Container
 
 from ainerd.agent._display import GUIDE, say
 from ainerd.agent._observer import Observer
 from ainerd.agent._plans import AgentPlan, Beam, reported, retaking, write_report
-from ainerd.campaign import CampaignOptions
-from ainerd.config import Settings
+from ainerd.campaign import Travel
+from ainerd.config import Settings, SettingsError
+from ainerd.results import ConfigurationRecord, ResultStore
 from ainerd.runs import RawWriter
-from ainerd.steering import explore
-from ainerd.technique import Technique
+from ainerd.server import open_catalog
+from ainerd.steering import check_limits, explore, visit
+from ainerd.technique import Technique, TechniqueError, load
 from ainerd.words import printable
 
 LOOK_S = 0.5  # between two looks at commands, while a plan waits for a person
 BUSY_S = 10.0  # longest wait of a plan for a busy worker
-
-
-@dataclass(frozen=True, kw_only=True)
-class Devices:
-    """The devices of an agent, and its exposure plan; see `ainerd.agent.build_agent`."""
-
-    detector: Any
-    actuators: Sequence[Any]
-    shutter: Any
-    visit: Callable[[Callable[[str], Future[Any]]], Callable[..., MsgGenerator[Any]]]  # `ainerd.steering.visit`
 
 
 class Agent(Observer):
@@ -52,21 +48,32 @@ class Agent(Observer):
 
     Parameters
     ----------
-    technique, client, settings, campaign
+    technique, client, settings, travel
         As for `Observer`.
-    devices : Devices
+    detector, actuators, shutter
+        As for `ainerd.agent.build_agent`.
+    measure : callable
+        `ainerd.steering.visit` with these devices.
     """
 
     def __init__(
-        self, technique: Technique, client: Container, settings: Settings, campaign: CampaignOptions, devices: Devices
+        self,
+        technique: Technique,
+        client: Container,
+        settings: Settings,
+        travel: Travel | None,
+        detector: Any,
+        actuators: Sequence[Any],
+        shutter: Any,
+        measure: Callable[[Callable[[str], Future[Any]]], Callable[..., MsgGenerator[Any]]],
     ) -> None:
-        missing = set(settings.steering.bounds) ^ {actuator.name for actuator in devices.actuators}
+        missing = set(settings.steering.bounds) ^ {actuator.name for actuator in actuators}
         if missing:
             raise ValueError(
                 f"bounds and actuators must have the same names, these differ: {', '.join(sorted(missing))}"
             )
-        super().__init__(technique, client, settings, campaign)
-        self._devices = devices
+        super().__init__(technique, client, settings, travel)
+        self._detector, self._actuators, self._shutter, self._measure = detector, tuple(actuators), shutter, measure
         self._raw_writer = self._state.raw = RawWriter(self._raw, self._backup, self.results.answers)
         self._beam: Beam | None = None
         self._attached: tuple[RunEngine, list[int], BufferingWrapper] | None = None
@@ -75,9 +82,8 @@ class Agent(Observer):
     @property
     def problem(self) -> OptimizationProblem[Any, Any, Any]:
         """Optimizer, devices and plan of an exposure, in the form of bluesky-adaptive."""
-        devices = self._devices
-        measure = retaking(devices.visit(self._worker.outcomes), lambda: self._beam)
-        return OptimizationProblem(self._campaign, tuple(devices.actuators), [devices.detector], self.evaluate, measure)
+        measure = retaking(self._measure(self._worker.outcomes), lambda: self._beam)
+        return OptimizationProblem(self._campaign, self._actuators, [self._detector], self.evaluate, measure)
 
     def attach(self, RE: RunEngine) -> None:
         """Subscribe the agent and the writer of raw runs, which has a buffer. A second call does nothing.
@@ -221,13 +227,13 @@ class Agent(Observer):
 
     def _closed(self, plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
         """Close the shutter before anything moves, because a killed session may have left it open."""
-        if self._devices.shutter is not None:
-            yield from bps.mv(self._devices.shutter, "close")
+        if self._shutter is not None:
+            yield from bps.mv(self._shutter, "close")
         return (yield from plan)
 
     def _stay(self, n: int) -> MsgGenerator[Any]:
         here = {}
-        for actuator in self._devices.actuators:
+        for actuator in self._actuators:
             low, high = self.bounds[actuator.name]
             x = yield from bps.rd(actuator)
             here[actuator.name] = float(np.clip(x, low, high))  # a motor may stop a few microns beyond its limit
@@ -261,7 +267,7 @@ class Agent(Observer):
         """Wait until the worker has executed the waiting commands and has a suggestion, at most `BUSY_S` for each."""
 
         def execute() -> None:
-            self._commands.read()
+            self._state.commands.read()
             with suppress(ValueError):  # no position is left: the plan will end with that reason
                 self._campaign.peek()
 
@@ -286,3 +292,148 @@ class Agent(Observer):
     def _require_attached(self) -> None:
         if self._attached is None:
             raise RuntimeError("the agent is not attached: agent.attach(RE) first")
+
+
+def build_technique(settings: Settings, store: ResultStore | None = None) -> Technique:
+    """Build the technique of the settings, and write the common data of its results to `store`, if one is given.
+
+    Raises ValueError if the technique is not installed, or if its section of the settings is invalid.
+    """
+    with _one_line_errors(settings.technique):
+        technique = load(settings.technique).from_settings(settings.section, settings.folder)
+    if store is None:
+        return technique
+    with _one_line_errors(settings.technique):
+        common = technique.common()
+    if common is not None:
+        record = ConfigurationRecord(
+            technique=technique.name,
+            parameters=dict(technique.parameters),
+            instrument={name: value for name, value in common.instrument.items() if value is not None},
+            units=dict(common.units),
+        )
+        store.add_configuration(record, common.arrays, common.dims)
+    return technique
+
+
+@contextmanager
+def _one_line_errors(name: str) -> Iterator[None]:
+    """Turn any error of a technique into a SettingsError of one line, because a technique may be third-party code."""
+    try:
+        yield
+    except (SettingsError, TechniqueError):
+        raise
+    except Exception as error:
+        kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
+        raise SettingsError(f"technique {name}: {kind}{error}") from error
+
+
+def build_observer(settings: Settings, client: Container) -> Observer:
+    """Return an agent without devices, which gets documents from another process; see `build_agent`."""
+    _check_types(settings, client)
+    observer = Observer(_open(settings, client), client, settings)
+    observer.start()
+    return observer
+
+
+def build_agent(
+    settings: Settings,
+    client: Container,
+    *,
+    detector: Any,
+    actuators: Sequence[Any],
+    beside: Sequence[Any] = (),
+    shutter: Any = None,
+    before: Callable[[], MsgGenerator[Any]] | None = None,
+    acquire: Callable[..., MsgGenerator[Any]] | None = None,
+) -> Agent:
+    """Return an agent with devices.
+
+    Parameters
+    ----------
+    settings : Settings
+    client : tiled.client.container.Container
+        Root of the catalog. Missing containers ``raw`` and ``ainerd`` are created.
+    detector, actuators : devices
+    beside : sequence of devices
+        Devices to read once in each run. Their signals that ``recorded.series`` names are monitored.
+    shutter : device, optional
+        Opened for each exposure of the agent; it must accept "open" and "close".
+    before : callable, optional
+        Returns a plan to run at each position before the exposure.
+    acquire : callable, optional
+        Plan of an exposure, see `ainerd.steering.visit`. It is not needed for a detector that flies.
+
+    Raises
+    ------
+    ValueError
+        If settings, technique and devices do not fit together.
+    TypeError
+        If an argument has the wrong type.
+    """
+    _check_types(settings, client)
+    for argument, devices in {"actuators": actuators, "beside": beside}.items():
+        if hasattr(devices, "name"):
+            raise TypeError(f"{argument} must be a list of devices: {argument}=[{devices.name}]")
+    for device in (detector, *actuators, *beside):
+        if not hasattr(device, "name"):
+            raise TypeError(f"{device!r} is not a device: give the object itself, not its name")
+    for corner in zip(*settings.steering.bounds.values(), strict=True):
+        position = dict(zip(settings.steering.bounds, corner, strict=True))
+        try:
+            check_limits([actuator for actuator in actuators if actuator.name in position], position)
+        except ValueError as error:
+            raise SettingsError(f"steering.bounds: {error}") from None
+    monitored = _signals(beside, settings.recorded.series.values()) if beside else []
+    technique, travel = _open(settings, client), _travel_of(settings, detector, actuators)
+    measure = partial(visit, beside=beside, monitored=monitored, shutter=shutter, before=before, acquire=acquire)
+    agent = Agent(technique, client, settings, travel, detector, actuators, shutter, measure)
+    agent.start()
+    return agent
+
+
+def _check_types(settings: Any, client: Any) -> None:
+    """Raise TypeError, with a remedy, unless the arguments are settings and a client of Tiled."""
+    if not isinstance(settings, Settings):
+        raise TypeError(f"settings must be Settings, got {settings!r}: Settings.load(path) reads a file")
+    if not isinstance(client, Container):
+        raise TypeError(
+            f"client must be a client of Tiled, got {client!r}: ainerd.server.connect(address), or "
+            "open_tiled(settings.storage)"
+        )
+
+
+def _open(settings: Settings, client: Container) -> Technique:
+    """Open the catalog, and return the technique."""
+    open_catalog(client)
+    return build_technique(settings, ResultStore(client["ainerd"]))
+
+
+def _travel_of(settings: Settings, detector: Any, actuators: Sequence[Any]) -> Travel | None:
+    """Return the travel time and the length of an exposure, if the devices provide them."""
+    values = {name: reading["value"] for name, reading in detector.read_configuration().items()}
+    exposure_s = values.get(settings.detector.n_frames, 0) * values.get(settings.detector.frame_time_s, 0)
+    speeds = {motor.name: motor.velocity.get() for motor in actuators if hasattr(motor, "velocity")}
+    if exposure_s <= 0 or set(speeds) != set(settings.steering.bounds) or min(speeds.values()) <= 0:
+        return None
+    speed = np.array([speeds[name] for name in settings.steering.bounds])
+
+    def travel_time(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the seconds from a, (d,), to b, (n, d), for motors that move at the same time."""
+        return np.asarray((np.abs(b - a) / speed).max(1))
+
+    return travel_time, float(exposure_s)
+
+
+def _signals(devices: Sequence[Any], names: Iterable[str]) -> list[Any]:
+    """Return the components of devices that have these names."""
+    components = {
+        getattr(device, attribute).name: getattr(device, attribute)
+        for device in devices
+        for attribute in getattr(device, "component_names", ())
+    }
+    names = list(names)
+    if missing := [name for name in names if name not in components]:
+        there = ", ".join(device.name for device in devices)
+        raise ValueError(f"{there}: no signal {', '.join(missing)}: there are {', '.join(components) or 'none'}")
+    return [components[name] for name in names]

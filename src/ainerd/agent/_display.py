@@ -13,6 +13,7 @@ import matplotlib
 from bluesky.callbacks import LiveTable
 from bluesky.callbacks.core import make_class_safe
 from bluesky.utils import DefaultDuringTask
+from event_model import RunRouter
 from numpy.typing import NDArray
 from rich import get_console
 from rich.live import Live
@@ -25,8 +26,8 @@ from ainerd import __version__
 from ainerd.campaign import Campaign, terms_of
 from ainerd.config import Settings
 from ainerd.results import ResultStore, scan_text
-from ainerd.runs import Jobs, Outcome
-from ainerd.technique import Technique
+from ainerd.runs import Jobs
+from ainerd.technique import Outcome, Technique
 from ainerd.views import LiveFigure, Next, Scene, SceneReader, refresh_all, run_line, save_panel
 from ainerd.words import printable
 
@@ -95,12 +96,7 @@ class Display:
     """
 
     def __init__(
-        self,
-        results: ResultStore,
-        technique: Technique,
-        campaign: Campaign,
-        jobs: Jobs,
-        settings: Settings,
+        self, results: ResultStore, technique: Technique, campaign: Campaign, jobs: Jobs, settings: Settings
     ) -> None:
         self._results, self._technique, self._campaign, self._jobs = results, technique, campaign, jobs
         self._name, self._units, self.quiet = settings.name, settings.units, False
@@ -224,29 +220,24 @@ def _progress() -> Table | Text:
 
 
 @make_class_safe(logger=logger)  # an error in a table must not end a plan
-class ScanTable:
+class ScanTable(RunRouter):
     """A callback that prints each run that is not the agent's as bluesky's `LiveTable`, one row for each event.
 
     Use ``RE.subscribe(ScanTable())``. The columns are the motors and the hinted numbers. No window opens.
     """
 
     def __init__(self) -> None:
-        self._start: dict[str, Any] = {}
-        self._table: LiveTable | None = None
+        super().__init__([_tables_of])
 
-    def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        """Take a document."""
-        if name == "start":
-            self._start, self._table = doc, None
-        elif name == "descriptor" and doc.get("name") == "primary" and not self._is_of_agent():
-            self._table = LiveTable(_columns(self._start, doc))
-            self._table("start", self._start)
-            self._table("descriptor", doc)
-        elif self._table is not None and name in ("event", "stop"):
-            self._table(name, doc)
 
-    def _is_of_agent(self) -> bool:
-        return "suggestion_id" in self._start or self._start.get("plan_name") in AGENT_PLANS
+def _tables_of(name: str, start: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+    """Return the factory of the table of a run, in the form of `RunRouter`."""
+
+    def table_of(name: str, descriptor: Mapping[str, Any]) -> list[LiveTable]:
+        return [LiveTable(_columns(start, descriptor))] if descriptor.get("name") == "primary" else []
+
+    is_of_agent = "suggestion_id" in start or start.get("plan_name") in AGENT_PLANS
+    return [], [] if is_of_agent else [table_of]
 
 
 def _columns(start: Mapping[str, Any], descriptor: Mapping[str, Any]) -> list[str]:

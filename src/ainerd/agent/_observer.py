@@ -17,20 +17,20 @@ import httpx
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
-from rich.console import Console
 from tiled.client.container import Container
 from tiled.queries import Key, KeyPresent
 
 from ainerd.agent._display import Display, show_progress_of
 from ainerd.agent._state import LivePicture, State
-from ainerd.campaign import Campaign, CampaignOptions, CommandReader
+from ainerd.campaign import Campaign, Travel
 from ainerd.config import Settings
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents, streams_of
-from ainerd.results import LiveNode, ResultStore, commands, digest, scan_text, waiting
+from ainerd.results import LiveNode, ResultStore, commands, digest, principal_of, scan_text, waiting
 from ainerd.runs import Jobs, Spool, Wanted, Worker, Writer, is_analysed
 from ainerd.server import Presence
 from ainerd.technique import Technique, complete
 from ainerd.views import LiveFigure, Logbook, status_panel
+from ainerd.words import rendered
 
 logger = logging.getLogger(__name__)
 SOON_S = 0.4  # so that `agent` answers within a second at the prompt
@@ -56,10 +56,13 @@ class Observer:
     client : tiled.client.container.Container
         Catalog with the containers ``raw`` and ``ainerd``; see `ainerd.server.open_catalog`.
     settings : Settings
-    campaign : CampaignOptions
+    travel : (TravelTime, float), optional
+        As for `ainerd.campaign.Campaign`.
     """
 
-    def __init__(self, technique: Technique, client: Container, settings: Settings, campaign: CampaignOptions) -> None:
+    def __init__(
+        self, technique: Technique, client: Container, settings: Settings, travel: Travel | None = None
+    ) -> None:
         technique = complete(technique, Technique)
         self.name, self.technique, self.review = settings.name, technique, settings.steering.review
         self.results = ResultStore(client["ainerd"], agent=self.name, digest=digest(technique.parameters))
@@ -68,27 +71,31 @@ class Observer:
         self._backup = settings.storage.directory / "unwritten"
 
         self._jobs = Jobs()
-        self._campaign = Campaign(technique, self.results, options=campaign, jobs=self._jobs)
+        steering = settings.steering
+        units = {settings.units.get(name, "") for name in steering.bounds}
+        unit = units.pop() if len(units) == 1 else ""  # that all actuators share
+        account, submit = principal_of(client), self._jobs.submit
+        self._campaign = Campaign(
+            technique, self.results, steering, submit, unit=unit, principal=account, travel=travel
+        )
         self._writer = writer_of(technique, self.results, settings, self._raw)
         spool = Spool(self._backup / "results", self.results.answers)
         live = LivePicture(LiveNode(client["ainerd"], self.name), self._jobs) if settings.storage.live else None
         on_block = live.on_block if live is not None else lambda subject: None
         late_s = settings.storage.late_s
         self._worker = Worker(self._jobs, self._writer, self._campaign, spool, late_s=late_s, on_block=on_block)
-        self._state = State(self.results, technique, self._campaign, self._worker, live, settings)
-        self._commands = CommandReader(self.results, self._state.node, self._campaign, self._jobs, self._state.changed)
+        self._state = State(self.results, technique, self._campaign, self._worker, self._jobs, live, settings)
         self._display = Display(self.results, technique, self._campaign, self._jobs, settings)
         self._presence: Presence | None = None
         self._is_closed = False
 
-        self._state.look = self._commands.look
         self._worker.on_outcome(self._state.changed)
         self._worker.on_outcome(self._display.on_outcome)
 
     def start(self) -> None:
         """Start the threads. Called once, by `ainerd.agent.build_observer`."""
         self._presence = Presence(self._backup, self.name)
-        self._commands.begin(alone=self._presence.is_first)
+        self._state.commands.begin(alone=self._presence.is_first)
         show_progress_of(self)
         _close_at_exit(self)
         self._jobs.start()
@@ -440,10 +447,7 @@ class Observer:
         return status_panel({"tiled": self._uri, "away": AWAY, "queue": self._jobs.backlog})
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        console = Console()
-        with console.capture() as capture:
-            console.print(self)
-        printer.text(capture.get().rstrip())
+        printer.text(rendered(self).rstrip())
 
     # inside
 

@@ -79,7 +79,8 @@ class Beam(SuspendFloor):
             self.losses += 1
         for tries_left in reversed(range(TRIES)):
             try:
-                return super().__call__(value, **kwargs)
+                super().__call__(value, **kwargs)
+                return
             except RuntimeError:  # the event loop of a busy RunEngine did not answer within a tenth of a second
                 if not tries_left:
                     raise
@@ -265,13 +266,9 @@ def _explore(
     pool = ThreadPoolExecutor(1, "ainerd-remote")
     try:
         for _ in range(n):
-            asked = pool.submit(remote.take)
-
-            async def answered(asked: "Future[SuggestionRecord]" = asked) -> None:
-                await asyncio.gather(asyncio.wrap_future(asked), return_exceptions=True)  # raised below
-
-            yield from bps.wait_for([answered])
-            record = asked.result()
+            asked = partial(asyncio.wrap_future, pool.submit(remote.take))
+            (answered,) = yield from bps.wait_for([asked])
+            record = answered.result()
 
             def analysed(uid: str, trial: str = record.id) -> "Future[None]":
                 return pool.submit(remote.wait_for_result, trial, uid)

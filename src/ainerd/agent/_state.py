@@ -1,12 +1,15 @@
-"""State of an agent in Tiled, for pages and for plans in other processes, and a picture of the run in progress.
+"""What pages and plans in other processes exchange with an agent: its state, commands to it, and pictures of a run.
 
 The server keeps pictures in memory, not in Tiled. Nothing waits for them: if one fails, the next one is tried later.
 """
 
 import logging
+import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import httpx
@@ -14,9 +17,10 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 
-from ainerd.campaign import Campaign
+from ainerd.campaign import Answer, Campaign
 from ainerd.config import Settings
 from ainerd.results import AgentNode, LiveNode, ResultStore, digest, read_agent, scan_text
+from ainerd.results.commands import parse_command
 from ainerd.runs import Jobs, RawWriter, Subject, Worker
 from ainerd.server import warn_of_another, whereabouts
 from ainerd.technique import Technique
@@ -42,9 +46,10 @@ REST_S = 30.0  # pause after a server did not accept a picture
 
 
 class State:
-    """Writes the state of an agent to Tiled, in a thread.
+    """Writes the state of an agent to Tiled, and looks for commands there, in a thread.
 
-    It writes a sign of life every few seconds, and the whole state after a change.
+    It writes a sign of life every few seconds, and the whole state after a change. While Tiled answers, it looks for
+    commands every second while somebody steers or measures, else every five seconds, because each look is a request.
 
     Parameters
     ----------
@@ -53,19 +58,17 @@ class State:
     technique : Technique
     campaign : Campaign
     worker : Worker
+    jobs : Jobs
     live : LivePicture or None
     settings : Settings
 
     Attributes
     ----------
-    node : AgentNode
+    commands : CommandReader
     waits : str or None
         Reason why a plan waits.
     raw : RawWriter or None
         Writer of raw runs, if the agent has one.
-    look : callable
-        Called in the thread to look for commands, while Tiled answers: every second while somebody steers or measures,
-        else every five seconds, because each look is a request.
     """
 
     def __init__(
@@ -74,10 +77,12 @@ class State:
         technique: Technique,
         campaign: Campaign,
         worker: Worker,
+        jobs: Jobs,
         live: "LivePicture | None",
         settings: Settings,
     ) -> None:
-        self.node = AgentNode(store.container, str(store.agent))
+        self._node = AgentNode(store.container, str(store.agent))
+        self.commands = CommandReader(store, self._node, campaign, jobs, self.changed)
         self.waits: str | None = None
         self.raw: RawWriter | None = None
         self._store, self._technique, self._campaign, self._worker, self._live = (
@@ -86,7 +91,6 @@ class State:
         review = settings.steering.review
         self._fixed = {"units": settings.units, "review": review, "at": whereabouts(), "alpha": technique.alpha}
         self._digest = digest(technique.parameters)
-        self.look: Callable[[], None] = lambda: None
         self._quick_until = 0.0
         self._earlier: dict[str, Any] = {}  # state written by an earlier session
         self._axes: dict[str, Any] | None = None
@@ -111,7 +115,7 @@ class State:
         self._wake.set()
         if self._thread is not None:
             self._thread.join(EVERY_S)
-        self.look = lambda: None  # refers to the agent's other parts: without it they are freed at once
+        self.commands.answered = lambda: None  # refers to this object: without it all parts are freed at once
 
     def state(self) -> dict[str, Any]:
         """Return the whole state as plain values."""
@@ -149,7 +153,7 @@ class State:
                 now = time.monotonic()
                 if now - listened >= (LISTEN_S if now < self._quick_until else EVERY_S):
                     listened = now
-                    self.look()
+                    self.commands.look()
             self._wake.wait(LOOK_S)
         self._send_picture()
         self._write(closed=True)
@@ -170,9 +174,9 @@ class State:
         try:
             if everything:
                 self._is_new = False
-                self.node.say(self.state())
+                self._node.say(self.state())
             else:
-                self.node.say_more({"health": {**self._health(), "closed": closed}})
+                self._node.say_more({"health": {**self._health(), "closed": closed}})
         except (httpx.HTTPError, RuntimeError, KeyError) as error:  # RuntimeError: the client is closed
             self._is_new = True
             logger.debug("the agent's state is not written: %s: %s", type(error).__name__, error)
@@ -275,7 +279,6 @@ class LivePicture:
 
     def __init__(self, node: LiveNode, jobs: Jobs) -> None:
         self._node, self._jobs = node, jobs
-        self._lock = threading.Lock()
         self._made: tuple[dict[str, Any], NDArray[np.float32]] | None = None  # not sent yet
         self._is_wanted, self._is_shown = False, False
         self._next, self._rests_until = 0.0, 0.0
@@ -298,8 +301,7 @@ class LivePicture:
             logger.exception("no picture of the run in progress")
             self._next = now + REST_S
             return
-        with self._lock:
-            self._made = metadata, picture
+        self._made = metadata, picture
         self._next = now + max(PICTURE_EVERY_S, (time.monotonic() - now) / SHARE)
 
     def send(self, *, is_running: bool) -> None:
@@ -309,8 +311,7 @@ class LivePicture:
         """
         if time.monotonic() < self._rests_until or not (is_running or self._is_shown):
             return
-        with self._lock:
-            made, self._made = self._made if is_running else None, None
+        made, self._made = self._made if is_running else None, None
         try:
             if made is not None:
                 self._is_wanted, self._is_shown = self._node.show(*made), True
@@ -322,3 +323,71 @@ class LivePicture:
         except (httpx.HTTPError, KeyError, RuntimeError) as error:  # RuntimeError: the client is closed
             logger.debug("no picture of the run in progress: %s: %s", type(error).__name__, error)
             self._is_wanted, self._rests_until = False, time.monotonic() + REST_S
+
+
+class CommandReader:
+    """Reads the commands to an agent, applies them to its campaign, and writes the answers.
+
+    An answer is written after all changes of the command, including its id in the checkpoint. So after a crash the next
+    session finds the command in the checkpoint, or executes it. `answered` is called after each answer.
+    """
+
+    def __init__(
+        self, store: ResultStore, node: AgentNode, campaign: Campaign, jobs: Jobs, answered: Callable[[], None]
+    ) -> None:
+        self._store, self._node, self._campaign, self._jobs, self.answered = store, node, campaign, jobs, answered
+        self._process = secrets.token_hex(8)  # id of this process among those of the agent
+        self._answers: dict[str, Answer] = {}  # not yet written, by key
+
+    def begin(self, *, alone: bool) -> None:
+        """Complete the work of an earlier session, if no other session of this agent runs on this machine (`alone`)."""
+        if not alone:
+            return
+        self._campaign.resume()
+        self._jobs.submit(partial(self.read, take_over=True))
+        self._jobs.submit(self._campaign.close_open)
+
+    def look(self) -> None:
+        """Submit a job that executes the waiting commands, if there are any. Can be called from any thread."""
+        with suppress(httpx.HTTPError, RuntimeError, KeyError):  # RuntimeError: the client is closed
+            if self._node.commands():
+                self._jobs.submit(self.read)
+
+    def read(self, *, take_over: bool = False) -> None:
+        """Execute the waiting commands. Called in the worker's thread.
+
+        With `take_over` also execute the commands that other processes have claimed.
+        """
+        if self._store.seems_away:
+            return
+        try:
+            for key, metadata in self._node.commands():
+                if key not in self._answers:
+                    if not self._node.claim(key, self._process, take_over=take_over):
+                        continue
+                    self._campaign.recall()
+                    self._answers[key] = self._apply({**metadata, "id": key})
+                self._jobs.submit(partial(self._answer, key))
+        except httpx.HTTPError as error:
+            logger.debug("commands are not read: %s", error)
+
+    def _apply(self, metadata: Mapping[str, Any]) -> Answer:
+        try:
+            return self._campaign.apply(parse_command(metadata))
+        except ValueError as error:  # any program can write a node
+            return Answer("refused", str(error)[:300])
+
+    def _answer(self, key: str) -> None:
+        answer = self._answers.get(key)
+        if answer is None:
+            return
+        if not self._campaign.ledger.is_saved:  # the next `look` finds the command again
+            self._campaign.checkpoint()
+            return
+        try:
+            self._node.answer(key, answer.status, answer.text)
+        except httpx.HTTPError as error:
+            logger.debug("the answer to a command is not written: %s", error)
+            return
+        del self._answers[key]
+        self.answered()

@@ -1,13 +1,13 @@
 """Steer through the queueserver: suggestions wait in the queue of an RE Manager, among the items that people add."""
 
 import logging
-import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from bluesky_adaptive.protocols import ID_KEY, QueueserverOptimizationProblem
-from bluesky_adaptive.queueserver import CORRELATION_UID_KEY, QueueserverClient, QueueserverOptimizationRunner
+from bluesky_adaptive.protocols import ID_KEY
+from bluesky_adaptive.queueserver import CORRELATION_UID_KEY
 from bluesky_queueserver_api import BPlan
 from bluesky_queueserver_api.zmq import REManagerAPI
 
@@ -35,10 +35,10 @@ def steer(
 ) -> list[str]:
     """Measure the suggestions of an agent with an RE Manager, until `n` positions or until the sample is explored.
 
-    This runs `bluesky_adaptive.queueserver.QueueserverOptimizationRunner` with the agent as its optimizer. Only one
-    item at a time waits in the queue or runs, so that each position is chosen after the previous one is analysed. A
-    plan that fails or is aborted stays in the queue, and counts once it has ended well. If a person removes an item,
-    its position is rejected, and the agent suggests another one. While a person holds the agent, no item is added.
+    Plan and metadata of an item are those of `bluesky_adaptive.queueserver`. Only one item at a time waits in the queue
+    or runs, so that each position is chosen after the previous one is analysed. A plan that fails or is aborted stays
+    in the queue, and counts once it has ended well. If a person removes an item, its position is rejected, and the
+    agent suggests another one. While a person holds the agent, no item is added.
 
     Parameters
     ----------
@@ -79,130 +79,96 @@ def steer(
         raise ValueError(f"steer wants a number of positions, got {n!r}")
     if observer.review:
         raise ValueError("steering.review: a queue cannot wait for a person; remove the setting or use agent.explore")
-    stop, explored = stop or threading.Event(), threading.Event()
-    actuators = list(observer.bounds)
+    stop, leave = stop or threading.Event(), threading.Event()
+    optimizer, actuators = observer.optimizer, list(observer.bounds)
+    queue, runs = _Queue(manager, plan, detector, actuators, stop), _Runs()
     uids: list[str] = []
-
-    def evaluate(uid: str, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        outcomes = observer.evaluate([uid], suggestions, timeout_s)
-        if n is None and observer.optimizer.should_stop()[0]:  # the runner does not check this
-            explored.set()
-            runner.stop()
-        elif observer.optimizer.held is not None:
-            runner.stop()
-        return outcomes
-
-    source = _Source(observer, documents)
-    queue = _Queue(manager, source, stop, plan, [detector, *actuators])
-    problem = QueueserverOptimizationProblem(observer.optimizer, actuators, [detector], evaluate, plan)
-    runner = QueueserverOptimizationRunner(problem, queue)
-    try:
-        while not (stop.is_set() or explored.is_set() or len(uids) == n):
-            if (held := observer.optimizer.held) is not None:
-                logger.warning("%s holds the agent: nothing is added to the queue until it is released", held["by"])
-                while observer.optimizer.held is not None and not stop.wait(LOOK_S):
-                    pass
-                continue
-            future = runner.run(sys.maxsize if n is None else n - len(uids))
-            while not (future.done() or stop.wait(LOOK_S)):
-                source.check()
-                with queue.lock:
-                    if not future.done() and queue.is_item_gone(timeout_s):
-                        runner.stop()
-                        for suggestion in queue.forget():
-                            position = {name: suggestion[name] for name in actuators}
-                            id, why = str(suggestion[ID_KEY]), "it was taken out of the queue"
-                            observer.optimizer.apply(Reject(id=new_id(), suggestion=id, position=position, why=why))
-            if future.done():
-                uids += future.result().uids
-        return uids
-    finally:
-        runner.stop()
-        queue.stop_listener()
-        observer.optimizer.register_failures(queue.withdraw())
-
-
-class _Source:
-    """Passes the documents of the runs to the agent, then to the runner. Replaces the runner's `RemoteDispatcher`.
-
-    The `RemoteDispatcher` reads pickle, and misses runs that end while it does not listen.
-    """
-
-    def __init__(self, observer: Observer, documents: str) -> None:
-        self._observer, self._documents = observer, documents
-        self._stop, self._ended = threading.Event(), threading.Event()
-        self._error: Exception | None = None
-
-    def subscribe(self, callback: Callable[[str, Mapping[str, Any]], None]) -> None:
-        self._callback = callback
-
-    def start(self) -> None:
+    with ThreadPoolExecutor(1, "ainerd-queueserver") as pool:
+        following = pool.submit(observer.follow, documents, leave, then=runs)
         try:
-            self._observer.follow(self._documents, self._stop, then=self._callback)
-        except Exception as error:
-            self._error = error
+            while not stop.is_set() and len(uids) != n:
+                if (held := optimizer.held) is not None:
+                    logger.warning("%s holds the agent: nothing is added to the queue until it is released", held["by"])
+                    while optimizer.held is not None and not stop.wait(LOOK_S):
+                        pass
+                    continue
+                (suggestion,) = optimizer.suggest(1)
+                mark = queue.add(suggestion)
+                while (uid := runs.ended.get(mark)) is None and not (stop.is_set() or queue.is_item_gone(timeout_s)):
+                    if following.done():
+                        over = f"{documents}: the documents ended before the campaign"
+                        raise following.exception() or ValueError(over)
+                    runs.news.wait(LOOK_S)
+                    runs.news.clear()
+                if uid is not None:
+                    uids.append(uid)
+                    observer.evaluate([uid], [suggestion], timeout_s)
+                    if n is None and optimizer.should_stop()[0]:
+                        break
+                elif not stop.is_set():
+                    id, why = str(suggestion[ID_KEY]), "it was taken out of the queue"
+                    position = {name: suggestion[name] for name in actuators}
+                    optimizer.apply(Reject(id=new_id(), suggestion=id, position=position, why=why))
+            return uids
         finally:
-            self._ended.set()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._ended.wait()
-
-    def check(self) -> None:
-        """Raise an error if the documents have ended."""
-        if self._ended.is_set():
-            raise self._error or ValueError(f"{self._documents}: the documents ended before the campaign")
+            leave.set()
+            optimizer.register_failures(queue.withdraw())
 
 
-class _Queue(QueueserverClient):
-    """Connects the runner to the queue. The runner gets only the run of the item that it waits for, if it ended well.
+class _Runs:
+    """Keeps the runs that ended well, by the mark of their item."""
 
-    The runner of bluesky-adaptive 1.0.0 ends for good if a run with the mark of another item arrives, or if its own run
-    fails. It waits forever for an item that is no longer in the queue.
-    """
+    def __init__(self) -> None:
+        self._marks: dict[str, str] = {}  # of the runs in progress, by uid
+        self.ended: dict[str, str] = {}  # uids, by mark
+        self.news = threading.Event()  # set after each run
+
+    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
+        if name == "start" and CORRELATION_UID_KEY in doc:
+            self._marks[doc["uid"]] = doc[CORRELATION_UID_KEY]
+        elif name == "stop":
+            mark = self._marks.pop(doc["run_start"], None)
+            if mark is not None and doc["exit_status"] == "success":
+                self.ended[mark] = doc["run_start"]
+            self.news.set()
+
+
+class _Queue:
+    """The queue of an RE Manager, with at most one item of the agent."""
 
     def __init__(
-        self, manager: REManagerAPI, source: _Source, stop: threading.Event, plan: str, devices: Iterable[str]
+        self, manager: REManagerAPI, plan: str, detector: str, actuators: Sequence[str], stop: threading.Event
     ) -> None:
-        self.lock = threading.RLock()  # held while the runner changes from one item to the next
-        self._rm, self._stop, self._plan, self._devices = manager, stop, plan, tuple(devices)
-        self._mark: str | None = None  # of the item for which the runner waits
-        self._suggestions: Sequence[Mapping[str, Any]] = ()
+        self._rm, self._plan, self._detector, self._actuators, self._stop = manager, plan, detector, actuators, stop
+        self._mark: str | None = None  # of the item
+        self._suggestion: Mapping[str, Any] = {}
         self._quiet = Quiet()  # time since the item was last in the queue
-        self.check_environment()  # before anything is started
-        super().__init__(manager, source)
-
-    def check_environment(self) -> None:
-        if not self._rm.status()["worker_environment_exists"]:
+        if not manager.status()["worker_environment_exists"]:
             raise ValueError("the RE Manager has no open environment: `qserver environment open` opens one")
-        plans, devices = self._rm.plans_allowed()["plans_allowed"], self._rm.devices_allowed()["devices_allowed"]
-        for what, names, allowed in ("plan", [self._plan], plans), ("device", self._devices, devices):
+        plans, devices = manager.plans_allowed()["plans_allowed"], manager.devices_allowed()["devices_allowed"]
+        for what, names, allowed in ("plan", [plan], plans), ("device", [detector, *actuators], devices):
             if missing := [name for name in names if name not in allowed]:
                 raise ValueError(
                     f"the RE Manager allows no {what} {', '.join(missing)}; there are {', '.join(sorted(allowed))}"
                 )
+        manager.queue_autostart(True)
 
-    def start_listener(self, on_stop: Callable[[Any, Any], None]) -> None:
-        def heard(start: Mapping[str, Any], stop: Mapping[str, Any]) -> None:
-            with self.lock:
-                if start[CORRELATION_UID_KEY] == self._mark and stop["exit_status"] == "success":
-                    on_stop(start, stop)
-
-        super().start_listener(heard)
-
-    def submit_plan(self, plan: BPlan) -> None:
-        with self.lock:
-            self._mark, self._suggestions = plan.kwargs["md"][CORRELATION_UID_KEY], plan.args[0]
-            while True:
-                try:
-                    if not self._ours(running=True):  # after a lost answer the item may be in the queue already
-                        super().submit_plan(plan)
-                    self._quiet.over()
-                    return
-                except TimeoutError as error:
-                    logger.warning("the RE Manager is away: %s", error)
-                    if self._stop.wait(AWAY_S):
-                        raise
+    def add(self, suggestion: Mapping[str, Any]) -> str:
+        """Add an item, and return its mark. While no RE Manager answers, try again until `stop` is set."""
+        mark = new_id()
+        self._mark, self._suggestion = mark, suggestion
+        md = {CORRELATION_UID_KEY: mark, "blop_suggestions": [suggestion]}
+        item = BPlan(self._plan, [suggestion], list(self._actuators), [self._detector], md=md)
+        while not self._stop.is_set():
+            try:
+                if not self._ours(running=True):  # after a lost answer the item may be in the queue already
+                    self._rm.item_add(item)
+                break
+            except TimeoutError as error:
+                logger.warning("the RE Manager is away: %s", error)
+                self._stop.wait(AWAY_S)
+        self._quiet.over()
+        return mark
 
     def is_item_gone(self, timeout_s: float) -> bool:
         """Return whether a person removed the item.
@@ -225,21 +191,16 @@ class _Queue(QueueserverClient):
             )
         return False
 
-    def forget(self) -> Sequence[Mapping[str, Any]]:
-        """Stop waiting for the item, and return its suggestions."""
-        self._mark = None
-        return self._suggestions
-
     def withdraw(self) -> Sequence[Mapping[str, Any]]:
-        """Remove the item from the queue, and return its suggestions if it waited there."""
+        """Remove the item from the queue, and return its suggestion in a list if it waited there."""
         try:
             items = self._ours(running=False)
             for item in items:
                 self._rm.item_remove(uid=item["item_uid"])
         except (TimeoutError, self._rm.RequestFailedError) as error:
             logger.warning("an item may have stayed in the queue: %s", error)
-            return ()
-        return self.forget() if items else ()
+            return []
+        return [self._suggestion] if items else []
 
     def _ours(self, *, running: bool) -> list[Mapping[str, Any]]:
         """Return the item in a list if it waits in the queue (or, with `running`, is running)."""

@@ -1,12 +1,11 @@
 """Results lead to suggestions: regimes of all results, commands of people, suggestions and their status, the log."""
 
 from ainerd.campaign._atlas import Atlas, remembered
-from ainerd.campaign._campaign import MAX_CONSECUTIVE_FAILURES, Campaign
-from ainerd.campaign._commands import CommandReader
+from ainerd.campaign._campaign import MAX_CONSECUTIVE_FAILURES, Answer, Campaign
 from ainerd.campaign._ledger import DRIFT, Claims, Ledger, Notices, limits_text
-from ainerd.campaign._optimizer import CampaignOptions, TechniqueOptimizer, terms_of
+from ainerd.campaign._optimizer import TechniqueOptimizer, Travel, terms_of
 
 __all__ = [
-    "DRIFT", "MAX_CONSECUTIVE_FAILURES", "Atlas", "Campaign", "CampaignOptions", "Claims", "CommandReader", "Ledger",
-    "Notices", "TechniqueOptimizer", "limits_text", "remembered", "terms_of",
+    "DRIFT", "MAX_CONSECUTIVE_FAILURES", "Answer", "Atlas", "Campaign", "Claims", "Ledger", "Notices",
+    "TechniqueOptimizer", "Travel", "limits_text", "remembered", "terms_of",
 ]  # fmt: skip

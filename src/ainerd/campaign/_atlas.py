@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from ainerd.novelty import grouped
 from ainerd.results import AtlasRecord, ResultStore
-from ainerd.runs import Outcome
 from ainerd.steering import Rows
-from ainerd.technique import Regimes, Technique
+from ainerd.technique import Outcome, Regimes, Technique
 
 _COLUMNS = ("raw_uid", "suggestion_id", "status", "novelty_p", "novel", "regime", "reason")
 
@@ -24,28 +23,25 @@ def remembered(store: ResultStore, names: Sequence[str], age: str) -> list[Outco
     """
     embeddings, table = store.embeddings(), store.table()
     rows = pd.concat([table.loc[embeddings.index], table[table["status"].eq("failed")]])
-    rows = rows.reindex(columns=list(dict.fromkeys([*_COLUMNS, *names, age])))
+    rows = rows.reindex(columns=list(dict.fromkeys([*_COLUMNS, *names, age]))).astype(object)
     points = [*embeddings.to_numpy(np.float32), *[None] * (len(rows) - len(embeddings))]
-    of: dict[str, list[Any]] = {
-        name: [None if is_none else x for x, is_none in zip(rows[name].tolist(), rows[name].isna(), strict=True)]
-        for name in map(str, rows)
-    }
+    known = zip(rows.index, rows.where(rows.notna(), None).to_dict("records"), points, strict=True)
     return [
         Outcome(
-            raw_uid=of["raw_uid"][i],
+            raw_uid=row["raw_uid"],
             key=key,
-            trial_id=of["suggestion_id"][i] or key,
-            status=of["status"][i],
-            positions={name: of[name][i] for name in names if of[name][i] is not None},
-            embedding=points[i],
-            novelty_p=of["novelty_p"][i],
-            novel=of["novel"][i],
-            regime=-1 if of["regime"][i] is None else of["regime"][i],
-            age_s=of[age][i],
-            reason=of["reason"][i] or "",
+            trial_id=row["suggestion_id"] or key,
+            status=row["status"],
+            positions={name: row[name] for name in names if row[name] is not None},
+            embedding=point,
+            novelty_p=row["novelty_p"],
+            novel=row["novel"],
+            regime=-1 if row["regime"] is None else row["regime"],
+            age_s=row[age],
+            reason=row["reason"] or "",
             is_recalled=True,
         )
-        for i, key in enumerate(rows.index)
+        for key, row, point in known
     ]
 
 
@@ -137,9 +133,9 @@ class Atlas:
         numbers, first = np.unique(label, return_index=True)
         return {number: p[label == number].tolist() for number in numbers[first.argsort()].tolist()}
 
-    def regime_before(self, outcome: Outcome, within: float) -> int | None:
-        """Return the regime of the latest earlier result at the same place, or None."""
-        if not len(self._rows):
+    def regime_before(self, outcome: Outcome, within: float | None) -> int | None:
+        """Return the regime of the latest earlier result at most `within` away; None if there is none, or no limit."""
+        if within is None or not len(self._rows):
             return None
         end = self._rows.place(outcome.key) if outcome.key in self._rows else len(self._rows)
         apart = np.linalg.norm(self._rows["position"][:end] - self._position(outcome), axis=1)

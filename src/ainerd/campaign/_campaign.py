@@ -15,11 +15,11 @@ from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._ledger import Claims, Ledger, Notices, limits_text
-from ainerd.campaign._optimizer import CampaignOptions, optimizer_of
+from ainerd.campaign._optimizer import Travel, optimizer_of
+from ainerd.config import Steering
 from ainerd.results import ResultStore, commands, read_checkpoint, utc_now
-from ainerd.runs import Jobs, Outcome
 from ainerd.steering import Explorer, SampleMap
-from ainerd.technique import Technique
+from ainerd.technique import Outcome, Technique
 
 MAX_CONSECUTIVE_FAILURES = 5  # a plan stops after this many exposures in a row without a result
 MOST_APPLIED = 100  # commands whose answers are kept
@@ -61,8 +61,15 @@ class Campaign:
         If it has an optimizer, the campaign uses it instead of an `Explorer`.
     store : ResultStore
         Store of the agent.
-    options : CampaignOptions
-    jobs : Jobs
+    steering : Steering
+    submit : callable
+        Adds a job to those of the worker.
+    unit : str
+        Unit of the actuators.
+    principal : str or None
+        The agent's account on a server with accounts. It is written with suggestions.
+    travel : (TravelTime, float), optional
+        Travel time and length of an exposure, which the `Explorer` weighs.
 
     Attributes
     ----------
@@ -79,18 +86,29 @@ class Campaign:
         Names from people, by regime.
     """
 
-    def __init__(self, technique: Technique, store: ResultStore, *, options: CampaignOptions, jobs: Jobs) -> None:
-        steering, names = options.steering, tuple(options.steering.bounds)
+    def __init__(
+        self,
+        technique: Technique,
+        store: ResultStore,
+        steering: Steering,
+        submit: Callable[[Callable[[], None]], object],
+        *,
+        unit: str = "",
+        principal: str | None = None,
+        travel: Travel | None = None,
+    ) -> None:
+        names = tuple(steering.bounds)
         known = remembered(store, names, steering.age)
-        self._size, self._jobs, self._options = technique.embedding_size, jobs, options
+        self._size, self._submit, self._beam_size = technique.embedding_size, submit, steering.beam_size
+        self._weighs_travel = travel is not None
         self._lock = threading.RLock()
         self._configured = {name: list(limits) for name, limits in steering.bounds.items()}
-        self.ledger = Ledger(store, names, options.unit, options.principal)
+        self.ledger = Ledger(store, names, unit, principal)
         self.atlas = Atlas(technique, store, names, known)
         self.claims = Claims(technique)
         self.claims.update(self.atlas.p_values())  # an earlier session has announced these claims
-        self.notices = Notices(self.ledger, self.atlas, steering.beam_size)
-        self.explorer = optimizer_of(technique, options, self.atlas.label)
+        self.notices = Notices(self.ledger)
+        self.explorer = optimizer_of(technique, steering, self.atlas.label, unit, travel)
         self._ready: _Ready | None = None
         self._given: dict[str, dict[str, float]] = {}  # positions that were handed out for measurement, by id
         self._own: set[str] = set()  # ids of this session's suggestions, and of points that people added
@@ -146,7 +164,7 @@ class Campaign:
                 self.atlas.learn(outcome)
             self._failures = 0 if is_usable else self._failures + 1
             self._learn([outcome])
-            if outcome.exposure_s and self._options.travel_time is not None and isinstance(self.explorer, Explorer):
+            if outcome.exposure_s and self._weighs_travel and isinstance(self.explorer, Explorer):
                 self.explorer.exposure_s = outcome.exposure_s
             if self._is_ready(outcome.trial_id):
                 self._clear()
@@ -159,7 +177,8 @@ class Campaign:
             self.ledger.note(finding, raw_uid=outcome.raw_uid, result=outcome.key)
             for claim in self.claims.update(self.atlas.p_values()):
                 self.ledger.note(claim, raw_uid=outcome.raw_uid, result=outcome.key)
-            self.notices.post(outcome, *self.should_stop())
+            before = self.atlas.regime_before(outcome, self._beam_size)
+            self.notices.post(outcome, before, *self.should_stop())
         if self._ready is None or not self._ready.created:
             self.withdraw("newer results", "superseded")
         with suppress(ValueError):  # no position is left: the next caller of `peek` gets the error
@@ -328,11 +347,11 @@ class Campaign:
         with self._lock:
             registered = []
             for suggestion in suggestions:
-                if suggestion.get(ID_KEY) in self._given:
-                    registered.append(dict(suggestion))
-                    continue
-                registered += (added := self.explorer.register_suggestions([suggestion]))
-                self._give(added, "person")
+                added = [dict(suggestion)]
+                if suggestion.get(ID_KEY) not in self._given:
+                    added = self.explorer.register_suggestions([suggestion])
+                    self._give(added, "person")
+                registered += added
         return registered
 
     def register_failures(self, suggestions: Sequence[Mapping[str, Any]]) -> None:
@@ -475,10 +494,8 @@ class Campaign:
 
     def _is_near(self, a: Mapping[str, Any], b: Mapping[str, float]) -> bool:
         """Return whether two positions are the same spot for the beam."""
-        within = self._options.steering.beam_size or 1e-3 * min(
-            high - low for low, high in self.explorer.bounds.values()
-        )
-        return max(abs(a[name] - b[name]) for name in self.explorer.names) < within
+        within = self._beam_size or 1e-3 * min(high - low for low, high in self.explorer.bounds.values())
+        return bool(max(abs(a[name] - b[name]) for name in self.explorer.names) < within)
 
     def _named(self, position: Mapping[str, float]) -> dict[str, float]:
         """Return one number for each actuator, in the order of the actuators."""
@@ -533,7 +550,7 @@ class Campaign:
         self._applied = {id: (do, Answer(status, text)) for id, (do, status, text) in applied} | self._applied
 
     def _later(self, write: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        self._jobs.submit(partial(write, *args, **kwargs))
+        self._submit(partial(write, *args, **kwargs))
 
 
 def _who(command: commands.Command) -> str:

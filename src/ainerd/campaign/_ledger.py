@@ -4,21 +4,19 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, TypeVar, cast
 
 import httpx
 from bluesky_adaptive.protocols import ID_KEY
 
-from ainerd.campaign._atlas import Atlas
 from ainerd.campaign._optimizer import terms_of
 from ainerd.novelty import LOOKS, Discoveries, DriftMartingale, RegimeTest
 from ainerd.results import ResultStore, SuggestionRecord, save_checkpoint, scan_text
-from ainerd.runs import Outcome
-from ainerd.technique import Technique, is_novel
+from ainerd.technique import Outcome, Technique, is_novel
 from ainerd.words import place
 
 logger = logging.getLogger(__name__)
-P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[..., None])
 GONE = "its session was gone"
 
 # By new status: the statuses that it may replace. An accepted suggestion is not withdrawn, a measured one does not
@@ -26,11 +24,11 @@ GONE = "its session was gone"
 _INSTEAD_OF = {"withdrawn": ["proposed"], "superseded": ["proposed"], "failed": ["proposed", "accepted", "failed"]}
 
 
-def _softly(write: Callable[Concatenate["Ledger", P], None]) -> Callable[Concatenate["Ledger", P], None]:
+def _softly(write: F) -> F:
     """Log an error of Tiled instead of raising it, so that a failed write never costs a run."""
 
     @wraps(write)
-    def inner(self: "Ledger", *args: P.args, **kwargs: P.kwargs) -> None:
+    def inner(self: "Ledger", *args: Any, **kwargs: Any) -> None:
         if self._store.seems_away and not self._store.answers():  # without this each write would wait half a minute
             logger.warning("Tiled is away: %s %s is not written", write.__name__, args)
             return
@@ -39,7 +37,7 @@ def _softly(write: Callable[Concatenate["Ledger", P], None]) -> Callable[Concate
         except httpx.HTTPError:
             logger.exception("Tiled did not take: %s %s", write.__name__, args)
 
-    return inner
+    return cast(F, inner)
 
 
 class Ledger:
@@ -218,19 +216,20 @@ DRIFT = (
 
 
 class Notices:
-    """Log lines for the operator: the sample is explored, a regime has changed, recalibrate.
+    """Log lines for the operator: the sample is explored, a regime has changed, recalibrate."""
 
-    Runs at most one `beam_size` apart are at the same place. If it is None, changes of a regime are not detected.
-    """
-
-    def __init__(self, ledger: Ledger, atlas: Atlas, beam_size: float | None) -> None:
-        self._ledger, self._atlas, self._beam_size = ledger, atlas, beam_size
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
         self.drift = DriftMartingale()
         self._was_explored = False
         self.advice: str | None = None  # from the latest run
 
-    def post(self, outcome: Outcome, explored: bool, why: str) -> None:
-        """Write the notices that follow from a run. `explored` is whether the sample is explored, `why` the reason."""
+    def post(self, outcome: Outcome, before: int | None, explored: bool, why: str) -> None:
+        """Write the notices that follow from a run.
+
+        `before` is the earlier regime at its place, if known. `explored` is whether the sample is explored, `why` the
+        reason.
+        """
         if explored and not self._was_explored:
             self._ledger.note(f"explored: {why}")
         self._was_explored = explored
@@ -238,16 +237,8 @@ class Notices:
             self.drift.update(outcome.novelty_p)
             if self.drift.verdict:
                 self._ledger.note(DRIFT)
-        self.advice = self._change(outcome)
-        if self.advice:
+        self.advice = None
+        if outcome.regime >= 0 and before not in (None, -1, outcome.regime):
+            where, now = self._ledger.position_text(outcome.positions), f"now it is {outcome.regime}"
+            self.advice = f"the regime at {where} was {before}, {now}: agent.stay(5) would follow the change"
             self._ledger.note(self.advice, raw_uid=outcome.raw_uid, result=outcome.key)
-
-    def _change(self, outcome: Outcome) -> str | None:
-        """Return the notice that the regime at the place of a run has changed; None without a known change."""
-        if outcome.regime < 0 or self._beam_size is None:
-            return None
-        before = self._atlas.regime_before(outcome, self._beam_size)
-        if before in (None, -1, outcome.regime):
-            return None
-        where = self._ledger.position_text(outcome.positions)
-        return f"the regime at {where} was {before}, now it is {outcome.regime}: agent.stay(5) would follow the change"

@@ -3,12 +3,12 @@
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY, CanRegisterSuggestions, SupportsStoppingCriteria, TrialFaultAware
+from numpy.typing import NDArray
 
 from ainerd.config import Steering
 from ainerd.steering import Explorer, Labeler, TravelTime, Window, Windowed
@@ -21,34 +21,28 @@ TRIES = 20  # requests for a position that may be measured
 Limits = Mapping[str, tuple[float, float]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class CampaignOptions:
-    """Options of the campaign of one agent."""
-
-    steering: Steering
-    principal: str | None = None  # the agent's account on a server with accounts, written with its suggestions
-    unit: str = ""  # of the actuators
-    travel_time: TravelTime | None = None  # with `exposure_s`, as for `ainerd.steering.Explorer`
-    exposure_s: float | None = None
+Travel = tuple[TravelTime, float]  # with the length of an exposure in s, as for `ainerd.steering.Explorer`
 
 
-def optimizer_of(technique: Technique, options: CampaignOptions, labeler: Labeler) -> "Explorer | TechniqueOptimizer":
+def optimizer_of(
+    technique: Technique, steering: Steering, labeler: Labeler, unit: str, travel: Travel | None
+) -> "Explorer | TechniqueOptimizer":
     """Return the optimizer of the technique if it has one, otherwise an `Explorer`."""
-    steering = options.steering
+    travel_time, exposure_s = travel or (None, None)
     if (own := technique.optimizer(steering.bounds)) is not None:
         return TechniqueOptimizer(own, steering.bounds, technique.name)
     return Explorer(
         steering.bounds,
         labeler=labeler,
         noise=technique.regime_width,
-        travel_time=options.travel_time,
-        exposure_s=options.exposure_s,
+        travel_time=travel_time,
+        exposure_s=exposure_s,
         smallest_feature=steering.smallest_feature,
         beam_size=steering.beam_size,
         dose_limit=steering.dose_limit,
         alpha=technique.alpha,
         seed=steering.seed,
-        unit=options.unit,
+        unit=unit,
     )
 
 
@@ -135,7 +129,7 @@ class TechniqueOptimizer(Windowed):
             **terms_of(suggestion, (*self.names, ID_KEY)),
         }
 
-    def _position(self, suggestion: Mapping[str, Any]) -> np.ndarray:
+    def _position(self, suggestion: Mapping[str, Any]) -> NDArray[np.float64]:
         if missing := [name for name in self.names if name not in suggestion]:
             raise ValueError(f"a position has no {', '.join(missing)}: {dict(suggestion)}")
         return np.array([float(suggestion[name]) for name in self.names])

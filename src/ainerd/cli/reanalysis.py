@@ -28,9 +28,9 @@ from ainerd.cli._shared import bars
 from ainerd.config import Settings
 from ainerd.documents import DetectorKeys, documents_of
 from ainerd.results import AtlasRecord, ResultStore, digest
-from ainerd.runs import Jobs, Outcome, Spool, Worker, is_analysed
+from ainerd.runs import Jobs, Spool, Worker, is_analysed
 from ainerd.server import ServerError, connect, open_catalog
-from ainerd.technique import Series, Technique
+from ainerd.technique import Outcome, Series, Technique
 
 if TYPE_CHECKING:
     from distributed import Future

@@ -26,21 +26,16 @@ if TYPE_CHECKING:
     )
     from ainerd.documents._storage import FrameError, MissingFrames, check_bytes, local_path
 
-_MODULES = {
-    "_frames": ["BLOCK", "FrameReader", "Whole"],
-    "_run": ["DetectorKeys", "Run"],
-    "_sources": [
-        "Curve", "Document", "Quiet", "RunReader", "WireError", "check_source", "checked", "documents_of",
-        "file_documents", "open_documents", "streams_of", "tiled_documents", "unpack",
-    ],
-    "_storage": ["FrameError", "MissingFrames", "check_bytes", "local_path"],
-}  # fmt: skip
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
-__all__ = list(_MODULE_OF)
+__all__ = [
+    "BLOCK", "Curve", "DetectorKeys", "Document", "FrameError", "FrameReader", "MissingFrames", "Quiet", "Run",
+    "RunReader", "Whole", "WireError", "check_bytes", "check_source", "checked", "documents_of", "file_documents",
+    "local_path", "open_documents", "streams_of", "tiled_documents", "unpack",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    """Import the module of a name on first use."""
-    if name in _MODULE_OF:
-        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    """Import the modules on first use, beginning with the one that needs least, until one has the name."""
+    for module in ("_storage", "_sources", "_frames", "_run") if name in __all__ else ():
+        if hasattr(found := import_module(f"{__name__}.{module}"), name):
+            return getattr(found, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

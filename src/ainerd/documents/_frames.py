@@ -33,6 +33,8 @@ from ainerd.threads import n_cores
 if TYPE_CHECKING:
     from tiled.client.container import Container
 
+Ints = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
 BLOCK = 50  # frames read at a time
 WHOLE_BYTES = 32 * 2**20  # most bytes of whole frames in a block
 CHUNK_BYTES = 2**30  # largest chunk: HDF5 unpacks a whole chunk to read one frame
@@ -78,7 +80,7 @@ class Whole:
         """Return the number of frames to read at a time, at most `size`. It limits the whole frames in memory."""
         return min(size, (self._every or size) * max(WHOLE_BYTES // frame_bytes, 1))
 
-    def give(self, frames: dict[int, NDArray]) -> None:
+    def give(self, frames: dict[int, NDArray[Any]]) -> None:
         """Pass frames, by index, to the viewer. Leave out those that `every` no longer selects."""
         for index, frame in frames.items():
             if self.viewer is not None and self.indices(index, index + 1):
@@ -121,7 +123,7 @@ class FrameReader:
         self,
         path: Path,
         dataset: str,
-        pixels: NDArray[np.int64],
+        pixels: Ints,
         frame_shape: tuple[int, int],
         *,
         swmr: bool = True,
@@ -168,11 +170,11 @@ class FrameReader:
         self._by_chunk = dataset.chunks == (1, ny, nx) and (is_raw or self._decoder is not None)
         self._checks_size = is_raw and not self._storage.is_elsewhere
 
-    def read(self, start: int, stop: int) -> NDArray:
+    def read(self, start: int, stop: int) -> NDArray[Any]:
         """Return frames start … stop - 1, (stop - start, n_pixels); raise FrameError if they are damaged or absent."""
         return self._read(start, stop, ())[0]
 
-    def _read(self, start: int, stop: int, wanted: Collection[int]) -> tuple[NDArray, dict[int, NDArray]]:
+    def _read(self, start: int, stop: int, wanted: Collection[int]) -> tuple[NDArray[Any], dict[int, NDArray[Any]]]:
         """Return selected pixels as `read` does, and the `wanted` frames whole, by index."""
         try:
             self._dataset.refresh()  # refreshing its id is not enough: h5py caches the shape in a file opened to read
@@ -201,12 +203,12 @@ class FrameReader:
             raise FrameError(f"frame {index} of {self.path} cannot be read: {error}") from error
         return block, whole
 
-    def blocks(self, start: int, stop: int, size: int = BLOCK, *, whole: Whole = NOTHING) -> Iterator[NDArray]:
+    def blocks(self, start: int, stop: int, size: int = BLOCK, *, whole: Whole = NOTHING) -> Iterator[NDArray[Any]]:
         """Yield frames start … stop - 1 in blocks, (at most `size`, n_pixels), and read the next blocks meanwhile.
 
         `whole` gets its frames after the block that holds them. FrameError is raised at a block that cannot be read.
         """
-        pending: deque[Future[tuple[NDArray, dict[int, NDArray]]]] = deque()
+        pending: deque[Future[tuple[NDArray[Any], dict[int, NDArray[Any]]]]] = deque()
         try:
             first = start
             while first < stop or pending:
@@ -227,14 +229,14 @@ class FrameReader:
         self._pool.shutdown(cancel_futures=True)
         self._file.close()
 
-    def _whole_frame(self, index: int) -> NDArray | None:
+    def _whole_frame(self, index: int) -> NDArray[Any] | None:
         """Return a frame, (ny, nx), or None if HDF5 cannot read it. This is fast enough for one frame in fifty."""
         try:
-            return self._dataset[index]
+            return np.asarray(self._dataset[index])
         except (OSError, RuntimeError):
             return None  # the damage may lie outside the selected pixels
 
-    def _gather(self, index: int, out: NDArray) -> None:
+    def _gather(self, index: int, out: NDArray[Any]) -> None:
         if self._by_chunk:
             try:
                 skipped, chunk = self._dataset.id.read_direct_chunk((index, 0, 0))
@@ -266,7 +268,7 @@ class FrameReader:
         if end > self._size:
             raise ValueError(f"the file ends at byte {self._size}, the frame at {end}")
 
-    def _take(self, chunk: bytes, out: NDArray) -> None:
+    def _take(self, chunk: bytes, out: NDArray[Any]) -> None:
         if len(chunk) != self._frame_bytes:
             raise ValueError(f"its chunk has {len(chunk)} bytes, wanted {self._frame_bytes}")
         # mode "raise" would write to a copy first
@@ -296,7 +298,7 @@ class BitshuffleLZ4:
     `pixels` are flat indices from 0 to `n_pixels` - 1; the result has the same order.
     """
 
-    def __init__(self, dtype: np.dtype, n_pixels: int, pixels: NDArray[np.int64]) -> None:
+    def __init__(self, dtype: np.dtype[Any], n_pixels: int, pixels: Ints) -> None:
         self._dtype, self._n_pixels, self._pixels = dtype, n_pixels, pixels
         self._plan = lru_cache(maxsize=4)(self._make_plan)  # a file usually has one block size
 
@@ -316,7 +318,7 @@ class BitshuffleLZ4:
             and options[4:5] == (_LZ4,)
         )
 
-    def decode(self, chunk: bytes, out: NDArray) -> None:
+    def decode(self, chunk: bytes, out: NDArray[Any]) -> None:
         """Write the selected pixels of one chunk to `out`, (n,); raise ValueError if the chunk is damaged."""
         if len(chunk) < _HEADER.size:
             raise ValueError(f"its chunk of {len(chunk)} bytes is too short")
@@ -331,7 +333,7 @@ class BitshuffleLZ4:
         if not _decode(_lz4_decompress, packed, whole, n_bytes - whole, used, slot, place, planes, out):
             raise ValueError("its chunk's blocks are damaged")
 
-    def _make_plan(self, block_bytes: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    def _make_plan(self, block_bytes: int) -> tuple[Ints, Ints, Ints]:
         """Return the blocks that hold selected pixels, and for each pixel its block among them, and its place in it.
 
         In the uncompressed tail the block is -1, and the place is that in the tail.
@@ -346,7 +348,9 @@ class BitshuffleLZ4:
 
 
 @nb.njit(nogil=True, cache=True)
-def _decode(lz4, chunk, whole, tail, used, slot, place, planes, out):  # pragma: no cover - compiled
+def _decode(  # pragma: no cover - compiled
+    lz4: Any, chunk: Bytes, whole: int, tail: int, used: Ints, slot: Ints, place: Ints, planes: Bytes, out: NDArray[Any]
+) -> bool:
     """Write the pixels from the bit planes of the `used` blocks and from the raw tail to `out`.
 
     Return False if the chunk is damaged.
@@ -390,23 +394,23 @@ def _decode(lz4, chunk, whole, tail, used, slot, place, planes, out):  # pragma:
 
 
 @nb.njit(nogil=True, cache=True)
-def _any(plane):  # pragma: no cover - compiled
+def _any(plane: Bytes) -> bool:  # pragma: no cover - compiled
     found = np.uint8(0)
     for byte in plane:
         found |= byte
-    return found != 0
+    return bool(found)
 
 
 class HeldFrames:
     """Reads selected pixels of frames in memory, (ny, nx) or (n, ny, nx); raises FrameError for another shape."""
 
-    def __init__(self, frames: NDArray, pixels: NDArray[np.int64], shape: tuple[int, ...]) -> None:
+    def __init__(self, frames: NDArray[Any], pixels: Ints, shape: tuple[int, ...]) -> None:
         if frames.shape != shape or frames.dtype.kind not in "iuf":
             raise FrameError(f"an event holds frames of shape {frames.shape} and type {frames.dtype}, wanted {shape}")
         self._frames = frames.reshape(-1, shape[-2], shape[-1])
         self._pixels = pixels
 
-    def blocks(self, start: int, stop: int, *, whole: Whole) -> Iterator[NDArray]:
+    def blocks(self, start: int, stop: int, *, whole: Whole) -> Iterator[NDArray[Any]]:
         """Yield frames start … stop - 1 in blocks, (b, n_pixels). After each block `whole` gets its frames."""
         for first in range(start, stop, BLOCK):
             last = min(first + BLOCK, stop)
@@ -437,7 +441,7 @@ class TiledFrames:
         self,
         raw: "Container",
         path: tuple[str, str, str],
-        pixels: NDArray[np.int64],
+        pixels: Ints,
         frame_shape: tuple[int, int],
         *,
         offset: int,
@@ -449,7 +453,7 @@ class TiledFrames:
         self._window = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
         self._wanted = rows - rows.min(), columns - columns.min()
 
-    def blocks(self, start: int, stop: int, *, whole: Whole) -> Iterator[NDArray]:
+    def blocks(self, start: int, stop: int, *, whole: Whole) -> Iterator[NDArray[Any]]:
         """Yield frames start … stop - 1 of the resource in blocks, (b, n_pixels); then `whole` gets its frames.
 
         Raises
@@ -502,15 +506,15 @@ class TiledFrames:
         self._per_index = shape[1] if self._has_exposures else 1
         self._n_frames = shape[0] * self._per_index
 
-    def _whole_frame(self, window: NDArray, place: int, row: int) -> NDArray:
+    def _whole_frame(self, window: NDArray[Any], place: int, row: int) -> NDArray[Any]:
         """Return frame `place` of a window that starts at frame `row`.
 
         The frame is read again unless the window covers the whole frame.
         """
         if window.shape[1:] == self._frame_shape:
-            return window[place]
+            return np.asarray(window[place])
         everything = np.s_[: self._frame_shape[0], : self._frame_shape[1]]
-        return self._read(self._slices(row + place, 1, everything), (1, *self._frame_shape))[0]
+        return np.asarray(self._read(self._slices(row + place, 1, everything), (1, *self._frame_shape))[0])
 
     def _slices(self, row: int, n: int, window: tuple[slice, slice]) -> tuple[slice | int, ...]:
         """Return the slices of Tiled's array that select `n` frames from `row` on, and the window in each frame."""
@@ -519,7 +523,7 @@ class TiledFrames:
             return index, slice(within, within + n), *window
         return slice(row, row + n), *(0,) * self._has_exposures, *window
 
-    def _read(self, wanted: tuple[slice | int, ...], shape: tuple[int, ...]) -> NDArray:
+    def _read(self, wanted: tuple[slice | int, ...], shape: tuple[int, ...]) -> NDArray[Any]:
         from tiled.ndslice import NDSlice
 
         # The array's client would repeat a request that the server cannot answer for most of a minute.

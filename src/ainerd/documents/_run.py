@@ -14,10 +14,9 @@ from event_model import DocumentRouter, unpack_datum_page, unpack_event_page
 from numpy.typing import NDArray
 from tiled.client.container import Container
 
-from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, TiledFrames, Whole
+from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, Ints, TiledFrames, Whole
 from ainerd.documents._storage import FrameError, MissingFrames, local_path
 
-Ints = NDArray[np.int64]
 RETRY_S = 0.2  # between two attempts to read late frames
 MOST_FRAMES = 5_000_000  # in a run: 40 minutes at 2 kHz
 
@@ -76,7 +75,7 @@ class Run(DocumentRouter):
         self._streams: dict[str, str] = {}  # name, by uid of the descriptor
         self._n_events = 0  # in the stream of the frames
         self._times: dict[tuple[str, int], float] = {}  # of events, by stream and sequence number
-        self._held: dict[str, NDArray] = {}  # frames in events, by uid of the event
+        self._held: dict[str, NDArray[Any]] = {}  # frames in events, by uid of the event
         self._announced: deque[tuple[str, int, int]] = deque()  # resource or event, first index, last index + 1
         self._n_announced = 0  # frames
         self._refused: str | None = None  # reason to stop reading frames
@@ -179,7 +178,7 @@ class Run(DocumentRouter):
     @property
     def uid(self) -> str:
         """Uid of the start document."""
-        return self.start_doc["uid"]
+        return str(self.start_doc["uid"])
 
     @property
     def has_frames(self) -> bool:
@@ -288,7 +287,7 @@ class Run(DocumentRouter):
 
     def blocks(
         self, pixels: Ints, *, until: int | None = None, wait_s: float | None = None, whole: Whole = NOTHING
-    ) -> Iterator[NDArray]:
+    ) -> Iterator[NDArray[Any]]:
         """Yield selected pixels of the announced frames that have not been read yet, in blocks, (b, n_pixels).
 
         Parameters
@@ -414,12 +413,13 @@ class Run(DocumentRouter):
     def _data_key(self) -> dict[str, Any]:
         if self._image is None:
             raise FrameError(f"the run has no {self._keys.image!r}")
-        return self._image["data_keys"][self._keys.image]
+        described: dict[str, Any] = self._image["data_keys"][self._keys.image]
+        return described
 
     def _configured(self, key: str) -> float:
         for device in (self._image or {}).get("configuration", {}).values():
             if key in device["data"]:
-                return device["data"][key]
+                return float(device["data"][key])
         raise FrameError(f"the descriptor of {self._keys.image!r} has no configuration {key!r}")
 
 

@@ -35,8 +35,6 @@ logger = logging.getLogger(__name__)
 
 Document = tuple[str, dict[str, Any]]
 
-KNOWN = """tiled (follow the raw runs of the catalogue), zmq://host:port (a proxy), zmq+bind://127.0.0.1:port
-(publishers connect here), kafka://host:port/topic, or a .jsonl file or a folder of them"""
 LARGEST = 64 * 2**20  # bytes of a message, which does not contain frames
 KINDS = "biufcSU"  # accepted kinds of arrays: bool, numbers, text
 PAUSES_S = (0.1, 0.5, 1.0)  # before reading a table again that has fewer events than its run
@@ -69,15 +67,24 @@ class Curve:
 
 
 def check_source(source: str) -> tuple[str, str]:
-    """Return the scheme and the address of a source; raise ValueError if `source` names none. Nothing is opened."""
+    """Return the kind and the address of a source; raise ValueError if `source` names none. Nothing is opened.
+
+    The kind is tiled, zmq, zmq+bind, kafka or file. The address of a file is its path, whatever its name is.
+    """
+    if source == "tiled":
+        return source, ""
     scheme, _, address = source.partition("://")
-    is_known = source == "tiled" or (scheme in ("zmq", "zmq+bind") and address)
-    is_known = is_known or (scheme == "kafka" and address.partition("/")[2])
-    if not is_known and not (source and not address and Path(source).exists()):
-        close = difflib.get_close_matches(scheme, ["tiled", "zmq", "zmq+bind", "kafka"], 1)
-        meant = f", did you mean {close[0]!r}?" if close and close[0] != scheme else ":"
-        raise ValueError(f"no source {source!r}{meant} give {' '.join(KNOWN.split())}")
-    return scheme, address
+    if (scheme in ("zmq", "zmq+bind") and address) or (scheme == "kafka" and address.partition("/")[2]):
+        return scheme, address
+    if source and not address and Path(source).exists():
+        return "file", source
+    close = difflib.get_close_matches(scheme, ["tiled", "zmq", "zmq+bind", "kafka"], 1)
+    meant = f", did you mean {close[0]!r}?" if close and close[0] != scheme else ":"
+    raise ValueError(
+        f"no source {source!r}{meant} give tiled (follow the raw runs of the catalogue), zmq://host:port (a proxy), "
+        "zmq+bind://127.0.0.1:port (publishers connect here), kafka://host:port/topic, or a .jsonl file or a folder of "
+        "them"
+    )
 
 
 def open_documents(
@@ -109,15 +116,16 @@ def open_documents(
     ValueError
         If `source` names no known source.
     """
-    scheme, address = check_source(source)
-    if source == "tiled":
-        return tiled_documents(raw, stop, skip=skip)
-    if scheme in ("zmq", "zmq+bind") and address:
-        return zmq_documents(address, stop, bind=scheme == "zmq+bind", curve=curve)
-    if scheme == "kafka":
-        servers, _, topic = address.partition("/")
-        return kafka_documents(servers, topic, stop)
-    return file_documents(Path(source))
+    kind, address = check_source(source)
+    match kind:
+        case "tiled":
+            return tiled_documents(raw, stop, skip=skip)
+        case "kafka":
+            servers, _, topic = address.partition("/")
+            return kafka_documents(servers, topic, stop)
+        case "file":
+            return file_documents(Path(address))
+    return zmq_documents(address, stop, bind=kind == "zmq+bind", curve=curve)
 
 
 def zmq_documents(
@@ -159,7 +167,7 @@ def zmq_documents(
                     logger.warning("left out of 0MQ %s: %s", address, error)
 
 
-def _secure(socket: zmq.Socket, curve: Curve, bind: bool) -> None:
+def _secure(socket: zmq.Socket[bytes], curve: Curve, bind: bool) -> None:
     try:
         socket.curve_publickey, secret = zmq.auth.load_certificate(curve.secret)
         if bind:

@@ -9,7 +9,7 @@ lock. It also decodes the source list of a virtual dataset before it verifies th
 decoded ends the process.
 
 Source: HDF5 File Format Specification 3.0, III.E and III.F (global heap, its block of a virtual dataset), IV.A.2.i
-(layout message); B. Jenkins, lookup3.c, hashlittle(), 2006.
+(layout message).
 """
 
 import ctypes
@@ -17,7 +17,6 @@ import errno
 import math
 import mmap
 import os
-import struct
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -34,19 +33,16 @@ AWAY = (502, 503, 504)  # statuses of HTTP with which a proxy answers for a serv
 # HDF5 reads metadata again while the checksum is wrong. The pause starts at 1 ns and doubles each time: 28 attempts
 # take a quarter of a second. The default of a SWMR reader, 100 attempts, never ends, and holds h5py's lock.
 ATTEMPTS = 28
-# h5py 3.16 does not wrap this function; the symbol is in the HDF5 library to which h5py is linked.
-_set_attempts = ctypes.CDLL(h5py.h5p.__file__).H5Pset_metadata_read_attempts
+# h5py 3.16 does not wrap these functions; the symbols are in the HDF5 library to which h5py is linked.
+_hdf5 = ctypes.CDLL(h5py.h5p.__file__)
+_set_attempts, _checksum = _hdf5.H5Pset_metadata_read_attempts, _hdf5.H5_checksum_lookup3
 _set_attempts.argtypes, _set_attempts.restype = (ctypes.c_int64, ctypes.c_uint), ctypes.c_int
+_checksum.argtypes, _checksum.restype = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint32), ctypes.c_uint32
 _LOCKED = ("unable to lock file", "already open for write")  # in HDF5's errors while a writer has the file open
 
 LOOK = 16 * 2**20  # bytes to check at either end of a file: a heap is written with the objects that use it
 _HEAP = b"GCOL\x01\0\0\0"
 _VIRTUAL = (b"\x04\x03", b"\x05\x03")  # version and class of the layout message of a virtual dataset
-
-_MASK = 0xFFFFFFFF
-_MIX = (4, 6, 8, 16, 19, 4)
-_FINAL = (14, 11, 25, 16, 4, 14, 24)
-
 
 Roots = Sequence[Path]  # folders that may be read, with links resolved
 
@@ -294,7 +290,7 @@ def check_bytes(part: bytes, n_left: int | None = None, begin: int = 0, *, named
         lists = {*_source_lists(part, begin + at), *_source_lists(named, begin + at)}
         for number, first, size in objects:
             block = part[first : first + size]
-            if number in lists and (size <= 4 or lookup3(block[:-4]) != _integer(block[-4:])):
+            if number in lists and (size <= 4 or _checksum(block, size - 4, 0) != _integer(block[-4:])):
                 raise OSError(f"the list of sources of a virtual dataset in it is damaged (heap at {begin + at})")
         at = part.find(_HEAP, at + 1)
 
@@ -333,24 +329,3 @@ def _objects(part: bytes, begin: int, n_length: int, n_left: int) -> list[tuple[
             objects.append((number, first, size))
         at = after
     return objects
-
-
-def lookup3(data: bytes) -> int:
-    """Return the checksum of Jenkins, which HDF5 uses for its metadata."""
-    a = b = c = (0xDEADBEEF + len(data)) & _MASK
-    if not data:
-        return c
-    last = (len(data) - 1) // 12 * 12
-    for x, y, z in struct.iter_unpack("<3I", data[:last]):
-        a, b, c = (a + x) & _MASK, (b + y) & _MASK, (c + z) & _MASK
-        for n in _MIX:  # a, b and c swap their roles at each step
-            a, b, c = b, (c + b) & _MASK, (a - c) & _MASK ^ _rotated(c, n)
-    x, y, z = struct.unpack("<3I", data[last:].ljust(12, b"\0"))
-    a, b, c = (a + x) & _MASK, (b + y) & _MASK, (c + z) & _MASK
-    for n in _FINAL:
-        a, b, c = b, ((c ^ b) - _rotated(b, n)) & _MASK, a
-    return b
-
-
-def _rotated(x: int, n: int) -> int:
-    return (x << n | x >> (32 - n)) & _MASK

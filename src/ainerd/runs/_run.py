@@ -11,9 +11,8 @@ import httpx
 import numpy as np
 
 from ainerd.documents import FrameError, Whole
-from ainerd.runs._subject import SPOILT, Listener, Outcome, Subject
-from ainerd.runs._writer import Writer, is_refused
-from ainerd.technique import Analysis, AnalysisError, Series, begin
+from ainerd.runs._writer import SPOILT, Listener, Subject, Writer, is_refused
+from ainerd.technique import Analysis, AnalysisError, Outcome, Series
 
 logger = logging.getLogger(__name__)
 
@@ -140,10 +139,7 @@ class RunState:
             return True
         self._recalled, self._subject = None, begun
         with _problems_of(begun):
-            if begun.analysis is None:
-                begun.analysis = begin(self._technique, begun.info)
-            else:
-                begun.analysis.next_run(begun.info)
+            begun.begin(self._technique)
         return True
 
     def _take(self, subject: Subject, wait_s: float | None) -> None:

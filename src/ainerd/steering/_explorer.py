@@ -228,7 +228,7 @@ class Explorer(Windowed):
         return {ID_KEY: trial_id, **self.window.named(position), "reason": reason, **{k: terms[k] for k in TERMS}}
 
     def _distance(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.linalg.norm(b - a, axis=1) / self.window.width
+        return np.asarray(np.linalg.norm(b - a, axis=1) / self.window.width)
 
 
 COVERED = 1e-3  # expected new regimes of the best exposure, below which boundaries are refined
@@ -301,7 +301,7 @@ class FollowUp:
 def chance_new(p: float) -> float:
     """Return the chance that an exposure with this p-value shows a new regime."""
     odds = _ODDS * _SHAPE * p ** (_SHAPE - 1)
-    return odds / (1 + odds)
+    return float(odds / (1 + odds))
 
 
 def follow_up(survey: Survey, novel: Sequence[Novel]) -> FollowUp | None:

@@ -63,10 +63,6 @@ def expose(
                 yield from bps.sleep(FLUSH_S)
             yield from bps.collect(detector, name=detector.name)
 
-    @bpp.set_run_key_decorator("ainerd_exposure")
-    @bpp.stage_decorator(devices)
-    @bpp.monitor_during_decorator(list(monitored))
-    @bpp.run_decorator(md={"plan_name": "expose", **(md or {})})
     def inner() -> MsgGenerator[None]:
         if beside:
             yield from bps.trigger_and_read(list(beside), name="primary")
@@ -74,7 +70,10 @@ def expose(
         exposure = bpp.rewindable_wrapper(frames(), False)  # after a pause it goes on, and is not kicked off again
         yield from _shuttered(shutter, exposure)
 
-    return (yield from inner())
+    run = bpp.run_wrapper(inner(), md={"plan_name": "expose", **(md or {})})
+    staged = bpp.stage_wrapper(bpp.monitor_during_wrapper(run, list(monitored)), devices)
+    uid: str = yield from bpp.set_run_key_wrapper(staged, "ainerd_exposure")
+    return uid
 
 
 def _shuttered(shutter: Any, plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
@@ -90,7 +89,7 @@ def _shuttered(shutter: Any, plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
 
 
 def visit(
-    outcome_of: Callable[[str], Future] | None,
+    outcome_of: Callable[[str], Future[Any]] | None,
     *,
     beside: Sequence[Any] = (),
     monitored: Sequence[Any] = (),
@@ -175,7 +174,7 @@ def check_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> None:
 
 
 def explore(
-    problem: OptimizationProblem, n: int | None = None, *, before_each: Callable[[], MsgGenerator[Any]] | None = None
+    problem: OptimizationProblem[Any], n: int | None = None, before_each: Callable[[], MsgGenerator[Any]] | None = None
 ) -> MsgGenerator[None]:
     """Measure the optimizer's suggestions one after the other, in a run that records suggestions and outcomes.
 
@@ -185,8 +184,6 @@ def explore(
     """
     metadata = {**collect_optimization_metadata(problem), "plan_name": "explore", "iterations": n}
 
-    @bpp.set_run_key_decorator("ainerd_explore")
-    @bpp.run_decorator(md=metadata)
     def steps() -> MsgGenerator[None]:
         readables: dict[str, Any] = {}
         for i in count() if n is None else range(n):
@@ -198,4 +195,4 @@ def explore(
             if n is None and problem.optimizer.should_stop()[0]:
                 return
 
-    return (yield from steps())
+    yield from bpp.set_run_key_wrapper(bpp.run_wrapper(steps(), md=metadata), "ainerd_explore")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from ainerd.steering._window import Window
+
+Floats = NDArray[np.float64]
 
 PRIOR = np.array([1.0, 0.5])  # expected regimes: of inclusions inside the limits, of inclusions anywhere
 LAYERS = 0.2  # expected regimes that lie along one of the limits
@@ -36,7 +39,7 @@ class Hidden:
     window: Window
     smallest: float  # radius of a region that must not be missed; inclusions have at least 0.6 of it
 
-    def radius_below(self, distance: NDArray) -> NDArray[np.float32]:
+    def radius_below(self, distance: NDArray[Any]) -> NDArray[np.float32]:
         """Return F, the chance that the radius of an inclusion is smaller."""
         low = 0.6 * self.smallest
         return _log_uniform(distance, low, max(WIDEST * self.window.width, 3 * low))
@@ -49,11 +52,11 @@ class Hidden:
         return centre, below[node, centre], np.searchsorted(node, np.arange(len(below)))
 
     @cached_property
-    def _unseen(self) -> NDArray[np.float64]:
+    def _unseen(self) -> Floats:
         """Result of `uncovered` before the first exposure, (2, m)."""
         return self.uncovered(np.full(len(self.window.nodes), np.inf))[0]
 
-    def uncovered(self, nearest: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def uncovered(self, nearest: Floats) -> tuple[Floats, Floats]:
         """Return the chance that an exposure at a node is the first to hit a given inclusion, (2, m).
 
         The rows are inclusions inside the limits and anywhere. The second array, (2,), is the chance that no exposure
@@ -68,7 +71,7 @@ class Hidden:
                 unhit[i] = now.sum(dtype=float) / prior
         return hit, unhit
 
-    def rates(self, unhit: NDArray[np.float64], found: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    def rates(self, unhit: Floats, found: list[Floats]) -> Floats:
         """Return the expected number of regimes of the two populations on this sample, (2,).
 
         `found` are the positions (n, d) of each regime but the most common. A regime that extends beyond the widest
@@ -83,7 +86,7 @@ class Hidden:
             share += weight / max(weight.sum(), np.finfo(float).tiny)
         return (PRIOR + share) / (2 - unhit)
 
-    def layers(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    def layers(self, positions: Floats) -> Floats:
         """Return the expected number of new regimes along the limits that an exposure at each node would hit, (m,).
 
         A layer along a limit, as at the wall of a cell, has a log-uniform thickness.
@@ -92,19 +95,19 @@ class Hidden:
         to_walls = np.hstack([positions - self.window.low, self.window.high - positions])
         seen = _log_uniform(np.maximum(to_walls.min(0, initial=np.inf), 0), thin, thick)
         walls = self.window.walls
-        return LAYERS / walls.shape[1] * np.maximum(seen - _log_uniform(walls, thin, thick), 0).sum(1)
+        return np.asarray(LAYERS / walls.shape[1] * np.maximum(seen - _log_uniform(walls, thin, thick), 0).sum(1))
 
-    def missed(self, nearest: NDArray[np.float64]) -> float:
+    def missed(self, nearest: Floats) -> float:
         """Return the chance that no exposure hits a disc of the smallest radius that lies inside the limits."""
         inside = self.window.edge >= self.smallest
         centres = self.window.allowed & (inside if inside.any() else True)
         return float((nearest[centres] > self.smallest).mean()) if centres.any() else 0.0
 
 
-def _log_uniform(x: NDArray, low: float, high: float) -> NDArray[np.float32]:
+def _log_uniform(x: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
     """Return the cumulative distribution of a log-uniform quantity on [low, high]."""
     with np.errstate(divide="ignore"):
-        return np.clip(np.log(np.asarray(x, dtype=np.float32) / low) / np.log(high / low), 0, 1)
+        return np.asarray(np.clip(np.log(np.asarray(x, dtype=np.float32) / low) / np.log(high / low), 0, 1))
 
 
 DIRECTIONS = 24
@@ -113,7 +116,7 @@ PER_EXCEPTION = 2.0  # subtracted from the logarithm of that belief for each exc
 NEW = 0.5  # chance that an unseen layer has a regime not seen elsewhere
 
 
-def layered(window: Window, positions: NDArray, labels: NDArray[np.int64]) -> tuple[float, NDArray[np.float64]]:
+def layered(window: Window, positions: Floats, labels: NDArray[np.int64]) -> tuple[float, Floats]:
     """Return the belief that the sample is layered, and the chance (m,) of an unseen new layer at each node if it is.
 
     Along a direction the layers are a telegraph process: the number of boundaries in the width of the window is that of
@@ -146,7 +149,7 @@ def layered(window: Window, positions: NDArray, labels: NDArray[np.int64]) -> tu
     return float(LAYERED * np.exp(-PER_EXCEPTION * fewest)), chance
 
 
-def _half_turn(dimensions: int) -> NDArray[np.float64]:
+def _half_turn(dimensions: int) -> Floats:
     """Return unit vectors without their opposites, (k, d): around half a turn in two dimensions, else the axes."""
     if dimensions != 2:
         return np.eye(dimensions)
@@ -154,7 +157,7 @@ def _half_turn(dimensions: int) -> NDArray[np.float64]:
     return np.stack([np.cos(turn), np.sin(turn)], axis=1)
 
 
-TravelTime = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+TravelTime = Callable[[Floats, Floats], Floats]
 
 
 @dataclass(frozen=True)
@@ -173,10 +176,10 @@ class SampleMap:
         Chance that an exposure there hits a region that no exposure has hit.
     """
 
-    axes: dict[str, NDArray[np.float64]]
+    axes: dict[str, Floats]
     regime: NDArray[np.int64]
-    confidence: NDArray[np.float64]
-    unexplored: NDArray[np.float64]
+    confidence: Floats
+    unexplored: Floats
 
 
 @dataclass(frozen=True)
@@ -184,8 +187,8 @@ class Survey:
     """Everything from which the next position is chosen."""
 
     hidden: Hidden  # with the window
-    visited: NDArray[np.float64]  # (n, d), measured, failed, or to be measured; in order
-    found: NDArray[np.float64]  # (l, d), of the exposures that have a regime
+    visited: Floats  # (n, d), measured, failed, or to be measured; in order
+    found: Floats  # (l, d), of the exposures that have a regime
     regime: NDArray[np.int64]  # (l,), its number
     beam_size: float
     dose_limit: int  # most exposures of a spot of the size of the beam
@@ -198,11 +201,11 @@ class Survey:
         """Limits and nodes."""
         return self.hidden.window
 
-    def may_measure(self, positions: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def may_measure(self, positions: Floats) -> NDArray[np.bool_]:
         """Whether positions (n, d) are within the limits, not excluded, and below the dose limit."""
         last, _ = self.places.query(positions, [self.dose_limit])  # infinite where fewer were visited
         may_take_more = last[:, 0] >= (1 - 1e-6) * self.beam_size
-        return self.window.inside(positions) & self.window.free(positions) & may_take_more
+        return np.asarray(self.window.inside(positions) & self.window.free(positions) & may_take_more)
 
     @cached_property
     def is_open(self) -> NDArray[np.bool_]:
@@ -215,9 +218,9 @@ class Survey:
         return cKDTree(self.visited)
 
     @cached_property
-    def nearest(self) -> NDArray[np.float64]:
+    def nearest(self) -> Floats:
         """Distance to the nearest visited position."""
-        return self.places.query(self.window.nodes)[0]
+        return np.asarray(self.places.query(self.window.nodes)[0])
 
     @cached_property
     def regimes(self) -> NDArray[np.int64]:
@@ -230,23 +233,23 @@ class Survey:
         return np.searchsorted(self.regimes, self.regime)
 
     @cached_property
-    def chances(self) -> NDArray[np.float64]:
+    def chances(self) -> Floats:
         """Chance of each known regime, (k, m): inverse to the distance to its nearest exposure."""
         of_each = [cKDTree(self.found[self.label == k]) for k in range(len(self.regimes))]
         nearest = [places.query(self.window.nodes)[0] for places in of_each]
         nearness = 1 / np.maximum(nearest, 1e-9)
-        return nearness / nearness.sum(0)
+        return np.asarray(nearness / nearness.sum(0))
 
     @cached_property
-    def boundary(self) -> NDArray[np.float64]:
+    def boundary(self) -> Floats:
         """Twice the chance that the nearest of two regimes is wrong, 0 … 1: 1 is half way between them."""
         if len(self.regimes) < 2:
             return np.zeros(len(self.window.nodes))
         first = np.partition(self.chances, -2, axis=0)[-2:]
-        return 2 * first[0] / first.sum(0)
+        return np.asarray(2 * first[0] / first.sum(0))
 
     @cached_property
-    def inclusions(self) -> NDArray[np.float64]:
+    def inclusions(self) -> Floats:
         """Expected new regimes from hidden inclusions and from layers along the limits."""
         hit, unhit = self.hidden.uncovered(self.nearest)
         commonest = np.bincount(self.label, minlength=1).argmax()
@@ -254,18 +257,18 @@ class Survey:
         return self.hidden.rates(unhit, rarer) @ hit + self.hidden.layers(self.visited)
 
     @cached_property
-    def layers(self) -> NDArray[np.float64]:
+    def layers(self) -> Floats:
         """Chance of an unseen layer of a new regime."""
         return self._layered[0] * self._layered[1]
 
     @cached_property
-    def gain(self) -> NDArray[np.float64]:
+    def gain(self) -> Floats:
         """Expected number of new regimes."""
         belief, chance = self._layered
         return (1 - belief) * self.inclusions + belief * chance
 
     @cached_property
-    def travel_s(self) -> NDArray[np.float64]:
+    def travel_s(self) -> Floats:
         """Seconds to each node from the last visited position."""
         return self.travel_to(self.window.nodes)
 
@@ -285,7 +288,7 @@ class Survey:
         fields = [window.image(field) for field in (regime, sure * (1 - unexplored), unexplored)]
         return SampleMap(dict(zip(window.names, window.axes, strict=True)), *fields)
 
-    def terms(self, position: NDArray[np.float64]) -> dict[str, float]:
+    def terms(self, position: Floats) -> dict[str, float]:
         """Return the terms of `Explorer.suggest` at a position (d,) that are fields."""
         node = self.window.nearest_node(position[None])[0]
         empty = np.linalg.norm(self.visited - position, axis=1).min(
@@ -301,7 +304,7 @@ class Survey:
             "missed": self.missed,
         }
 
-    def travel_to(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    def travel_to(self, positions: Floats) -> Floats:
         """Return the seconds to positions (n, d) from the last visited one."""
         if not len(self.visited):
             return np.zeros(len(positions))
@@ -311,5 +314,5 @@ class Survey:
         return seconds
 
     @cached_property
-    def _layered(self) -> tuple[float, NDArray[np.float64]]:
+    def _layered(self) -> tuple[float, Floats]:
         return layered(self.window, self.found, self.label)

@@ -1,7 +1,7 @@
 """The trials of an explorer, their regimes, and whether these are settled."""
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,6 @@ class Rows:
 
     def __init__(self) -> None:
         self._row: dict[str, int] = {}
-        self._is_there = np.zeros(0, bool)  # with room for more; removed ones leave gaps
-        self._end = 0
         self._columns: dict[str, NDArray[Any]] = {}
 
     def __len__(self) -> int:
@@ -43,29 +41,28 @@ class Rows:
 
     def add(self, ids: Sequence[str], **values: ArrayLike) -> None:
         """Set values (n, …) of n ids. A known id keeps its place; of an id that comes twice the last values count."""
-        new = [id for id in dict.fromkeys(ids) if id not in self._row]
-        if self._end + len(new) > len(self._is_there):
-            self._make_room(len(new))
-        self._is_there[self._end : self._end + len(new)] = True
-        self._row |= zip(new, range(self._end, self._end + len(new)), strict=True)
-        self._end += len(new)
-        rows = [self._row[id] for id in ids]
+        before = len(self)
+        for id in ids:
+            self._row.setdefault(id, len(self._row))
+        rows, more = [self._row[id] for id in ids], len(self) - before
+        if more:
+            for name, column in self._columns.items():
+                self._columns[name] = np.concatenate([column, np.empty((more, *column.shape[1:]), column.dtype)])
         for name, some in values.items():
             some = np.asarray(some)
             if name not in self._columns:
-                self._columns[name] = np.empty((len(self._is_there), *some.shape[1:]), some.dtype)
+                self._columns[name] = np.empty((len(self), *some.shape[1:]), some.dtype)
             self._columns[name][rows] = some
 
-    def remove(self, id: str) -> None:
-        """Remove an id, if it is there."""
-        row = self._row.pop(id, None)
-        if row is not None:
-            self._is_there[row] = False
+    def remove(self, ids: Collection[str]) -> None:
+        """Remove ids, if they are there."""
+        if gone := [row for id in ids if (row := self._row.pop(id, None)) is not None]:
+            self._columns = {name: np.delete(column, gone, 0) for name, column in self._columns.items()}
+            self._row = {id: row for row, id in enumerate(self._row)}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """Return a column (n, …), not to be changed; KeyError if it has no values."""
-        column = self._columns[name][: self._end]
-        return column if len(self) == self._end else column[self._is_there[: self._end]]
+        return self._columns[name]
 
     def of(self, id: str, name: str) -> Any:
         """Return one value of an id; raise KeyError if the id is unknown."""
@@ -73,20 +70,11 @@ class Rows:
 
     def place(self, id: str) -> int:
         """Return the row number of an id; raise KeyError if the id is unknown."""
-        return int(np.count_nonzero(self._is_there[: self._row[id]]))
+        return self._row[id]
 
     def give(self, name: str, values: ArrayLike) -> None:
         """Set a known column for all ids."""
-        self._columns[name][: self._end][self._is_there[: self._end]] = values
-
-    def _make_room(self, more: int) -> None:
-        room = 16 + 3 * (len(self) + more) // 2
-        for name in self._columns:
-            column, old = np.empty((room, *self._columns[name].shape[1:]), self._columns[name].dtype), self[name]
-            column[: len(old)] = old
-            self._columns[name] = column
-        self._row = {id: i for i, id in enumerate(self._row)}
-        self._is_there, self._end = np.arange(room) < len(self), len(self)
+        self._columns[name][:] = values
 
 
 MANY = 10**6  # pairs, up to which all are compared
@@ -262,8 +250,7 @@ class Trials:
         if not points:
             return
         ids, columns = self._read(points)
-        for trial_id in ids:
-            self._rows.remove(trial_id)
+        self._rows.remove(ids)
         self._rows.add(ids, **columns)
         if columns["is_measured"].any():
             self._relabel()
@@ -277,7 +264,7 @@ class Trials:
 
     def withdraw(self, trial_id: str) -> None:
         """Remove a suggestion."""
-        self._rows.remove(trial_id)
+        self._rows.remove([trial_id])
 
     def visited(self, *, pending: bool) -> NDArray[np.float64]:
         """Return positions (n, d) that were measured or failed; if `pending`, also those to be measured."""
@@ -304,7 +291,7 @@ class Trials:
 
     def position(self, point: Mapping[str, Any], trial_id: str = "") -> NDArray[np.float64]:
         """Return the position (d,) of a point; ValueError if it is not known, or not finite."""
-        return self._positions([point], [trial_id])[0]
+        return np.asarray(self._positions([point], [trial_id])[0])
 
     @property
     def _is_over(self) -> NDArray[np.bool_]:

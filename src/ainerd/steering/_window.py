@@ -1,6 +1,7 @@
 """The window that may be measured: its limits, the excluded boxes, and a grid."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,7 @@ class Window:
 
     def inside(self, positions: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return whether positions (n, d) lie within the limits."""
-        return ((positions >= self.low) & (positions <= self.high)).all(1)
+        return np.asarray(((positions >= self.low) & (positions <= self.high)).all(1))
 
     def free(self, positions: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return whether positions (n, d) lie outside all excluded boxes."""
@@ -61,7 +62,7 @@ class Window:
         """Return the node of the cell of each position (n, d); outside the limits, that of the nearest cell."""
         counts = np.array([len(x) for x in self.axes])
         cell = (positions - self.low) / (self.high - self.low) * counts
-        return np.ravel_multi_index(tuple(np.clip(cell.astype(int), 0, counts - 1).T), tuple(counts))
+        return np.asarray(np.ravel_multi_index(tuple(np.clip(cell.astype(int), 0, counts - 1).T), tuple(counts)))
 
     def objection(self, position: NDArray[np.float64]) -> str | None:
         """Return the reason why a position, (d,), may not be measured; None if it may be measured."""
@@ -84,7 +85,7 @@ class Window:
         window = Window({name: bounds[name] for name in self.names}, excluded, self.unit)
         return self if (window.bounds, window.excluded) == (self.bounds, self.excluded) else window
 
-    def image(self, field: NDArray) -> NDArray:
+    def image(self, field: NDArray[Any]) -> NDArray[Any]:
         """Return a field on the nodes as an array, the first actuator along its last axis: (ny, nx) with two."""
         return field.reshape([len(x) for x in self.axes]).T
 
