@@ -183,7 +183,7 @@ class WhileRunning(DefaultDuringTask):
         """Wait until the plan has finished or pauses."""
         with _progress_line():
             if "qt" in matplotlib.get_backend().lower():
-                super().block(blocking_event)
+                super().block(blocking_event)  # type: ignore[no-untyped-call]
             while not blocking_event.wait(TICK_S):
                 refresh_all(react=True)
 

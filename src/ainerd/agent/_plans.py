@@ -70,16 +70,16 @@ class Beam(SuspendFloor):
     def __init__(
         self, monitor: Any, threshold: float, *, back_above: float | None = None, settle_s: float = 0.0
     ) -> None:
-        super().__init__(monitor, threshold, resume_thresh=back_above, sleep=settle_s)
+        super().__init__(monitor, threshold, resume_thresh=back_above, sleep=settle_s)  # type: ignore[no-untyped-call]
         self.losses = 0
 
     def __call__(self, value: Any, **kwargs: Any) -> None:
         """Take a value of the monitor."""
-        if self._should_suspend(value) and not self.tripped:
+        if self._should_suspend(value) and not self.tripped:  # type: ignore[no-untyped-call]
             self.losses += 1
         for tries_left in reversed(range(TRIES)):
             try:
-                super().__call__(value, **kwargs)
+                super().__call__(value, **kwargs)  # type: ignore[no-untyped-call]
                 return
             except RuntimeError:  # the event loop of a busy RunEngine did not answer within a tenth of a second
                 if not tries_left:
