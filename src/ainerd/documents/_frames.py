@@ -366,7 +366,7 @@ def _decode(  # pragma: no cover - compiled
         for _ in range(4):
             length = (length << 8) | np.int64(chunk[at])
             at += 1
-        if length > min(chunk.size - at, _LONGEST):
+        if length > chunk.size - at or length > _LONGEST:
             return False
         if k < used.size and used[k] == number:
             size = min(block_bytes, whole - number * block_bytes)
