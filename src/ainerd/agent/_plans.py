@@ -266,9 +266,11 @@ def _explore(
     pool = ThreadPoolExecutor(1, "ainerd-remote")
     try:
         for _ in range(n):
-            asked = partial(asyncio.wrap_future, pool.submit(remote.take))
-            (answered,) = yield from bps.wait_for([asked])
-            record = answered.result()
+            asked = pool.submit(remote.take)
+            # an error is raised below; `gather` keeps asyncio from logging it where the plan has ended before
+            wait = partial(lambda f: asyncio.gather(asyncio.wrap_future(f), return_exceptions=True), asked)
+            yield from bps.wait_for([wait])
+            record = asked.result()
 
             def analysed(uid: str, trial: str = record.id) -> "Future[None]":
                 return pool.submit(remote.wait_for_result, trial, uid)
