@@ -11,7 +11,7 @@ import typer
 
 from ainerd import DEFAULT_TECHNIQUE
 from ainerd.cli._check import Dataset, mean_frame, show
-from ainerd.cli._shared import Force, refuse_existing
+from ainerd.cli._shared import Force, check_new
 
 if TYPE_CHECKING:
     from ainerd.technique import Question
@@ -37,7 +37,7 @@ def init(
     from ainerd.cli import _checks
     from ainerd.technique import load
 
-    refuse_existing(out, force)
+    check_new(out, force)
     given: dict[str, Any] = {}
     for pair in answers or []:
         key, equals, value = pair.partition("=")
@@ -64,7 +64,7 @@ def init(
     for _, question, answer in asked:
         if question.array is not None and answer:
             path = out.parent / str(answer)
-            refuse_existing(path, force)
+            check_new(path, force)
             np.save(path, question.array)
             print(f"{path} is written")
     out.write_text(text)

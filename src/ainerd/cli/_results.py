@@ -5,18 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ainerd.cli._shared import (
-    Config,
-    Force,
-    Json,
-    Tiled,
-    key_of,
-    opened,
-    refuse_existing,
-    results_at,
-    show_file,
-    show_near,
-)
+from ainerd.cli._shared import Config, Force, Json, Tiled, check_new, key_of, opened, results_at, show_file, show_near
 
 if TYPE_CHECKING:
     from ainerd.results import ResultStore
@@ -120,7 +109,7 @@ def report(
     """Write a report with regimes, positions, verdicts, decisions, failures and next steps to one file."""
     if out.suffix not in (".html", ".pdf"):
         raise ValueError(f"{out}: give a name that ends in .html or .pdf")
-    refuse_existing(out, force)
+    check_new(out, force)
     from pydantic import TypeAdapter, ValidationError
 
     from ainerd.config import Settings

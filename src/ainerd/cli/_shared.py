@@ -118,20 +118,18 @@ def stopping() -> "threading.Event":
     return stop
 
 
-def refuse_existing(path: Path, force: bool) -> None:
+def check_new(path: Path, force: bool) -> None:
     """Raise ValueError if a file exists that may not be replaced."""
     if path.exists() and not force:
         raise ValueError(f"{path} is there: give another name, or --force")
 
 
-@contextmanager
-def bars(*more: "ProgressColumn", disable: bool = False) -> "Iterator[Progress]":
-    """Show progress bars with counts, remaining time and `more` columns."""
+def bars(*more: "ProgressColumn", disable: bool = False) -> "Progress":
+    """Return progress bars with counts, remaining time and `more` columns, to be shown in a ``with`` statement."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, *more, disable=disable) as progress:
-        yield progress
+    return Progress(*columns, *more, disable=disable)
 
 
 def show_file(file: Path) -> None:

@@ -13,7 +13,6 @@ from concurrent.futures import wait
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,7 +32,7 @@ from ainerd.server import ServerError, connect, open_catalog
 from ainerd.technique import Outcome, Series, Technique
 
 if TYPE_CHECKING:
-    from distributed import Future
+    from distributed import Client, Future
 
 POLL_S = 0.1
 LOCAL = "local"
@@ -105,7 +104,7 @@ def _analyse_on(
 ) -> list[Outcome]:
     """Analyse runs on the cluster at an address; raise ValueError if a worker fails for another reason than the run."""
     try:
-        distributed: Any = import_module("distributed")
+        from distributed import as_completed
     except ModuleNotFoundError as error:
         raise ValueError(f"--dask needs more than the agent: pip install 'ainerd[dask]' ({error})") from None
     remaining, submitted, outcomes = iter(uids), dict["Future[list[Outcome]]", str](), list[Outcome]()
@@ -122,7 +121,7 @@ def _analyse_on(
             return list(new)
 
         bar = progress.add_task("runs", total=len(uids))
-        finished = distributed.as_completed(submit(AHEAD), loop=workers.loop)
+        finished = as_completed(submit(AHEAD), loop=workers.loop)
         for future in finished:
             outcomes += outcomes_of(future, submitted.pop(future), workplace, store)
             finished.update(submit(1))
@@ -131,18 +130,19 @@ def _analyse_on(
 
 
 @contextmanager
-def _cluster(address: str) -> Iterator[Any]:
+def _cluster(address: str) -> Iterator["Client"]:
     """Connect to the scheduler at an address, or for "local" start one worker for each core of this machine."""
-    distributed: Any = import_module("distributed")
+    from distributed import Client, LocalCluster
+
     refusal = f"no Dask scheduler answers at {address!r}, give tcp://host:port"
     with ExitStack() as stack:
         scheduler: Any = address
         if address == LOCAL:
-            scheduler = stack.enter_context(distributed.LocalCluster(threads_per_worker=1, dashboard_address=None))
+            scheduler = stack.enter_context(LocalCluster(threads_per_worker=1, dashboard_address=None))
         elif not re.fullmatch(r"\w+://.+:\d+", address):  # Dask's own error would print a traceback at its clean-up
             raise ValueError(refusal)
         try:
-            client = distributed.Client(scheduler, timeout=CONNECT_S, set_as_default=False)
+            client = Client(scheduler, timeout=CONNECT_S, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ValueError(f"{refusal}: {error}") from None
         yield stack.enter_context(client)

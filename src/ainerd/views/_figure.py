@@ -20,20 +20,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from ainerd.technique import Landmarks
+from ainerd.views import _style
 from ainerd.views._scene import MOST_SERIES, NEWEST, Scene
-from ainerd.views._style import (
-    NOVEL,
-    ON_MARK,
-    attempt,
-    discs,
-    empty_panel,
-    fit_titles,
-    in_order,
-    panel_title,
-    regime_colour,
-    regime_name,
-    spread,
-)
+from ainerd.views._style import NOVEL, ON_MARK
 from ainerd.words import named_place
 
 if TYPE_CHECKING:
@@ -46,7 +35,6 @@ MM = 1 / 25.4  # in inches
 TYPE = 7.0  # points; no type of a saved panel is larger
 SMALLEST = 5.0
 ENDINGS = (".pdf", ".svg", ".png")
-_LENGTHS = {"empty_radius"}  # terms in the motors' unit; the others are chances and shares
 _NEXT: dict[str, Any] = {"marker": "*", "facecolor": "gold", "edgecolor": "black", "linewidth": 0.9}
 _EMBEDDED: dict[Any, Any] = {"pdf.fonttype": 42, "svg.fonttype": "none", "font.size": TYPE, "axes.linewidth": 0.5}
 # Panels that can be saved, with the ratio of height to width.
@@ -71,13 +59,13 @@ def draw_campaign(figure: Figure, scene: Scene) -> None:
     for panel, place in (places | {"gallery": right} if has_gallery else places).items():
         draw_panel(panel, place, scene, runs)
     draw_legend(figure, scene, runs, 12)
-    spread(figure)
+    _style.spread(figure)
 
 
 def draw_panel(panel: str, place: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
     """Draw a panel; if that fails, write the error in its place."""
     name, draw = PANELS[panel]
-    attempt(name, place, lambda region: draw(region, scene, runs))
+    _style.attempt(name, place, lambda region: draw(region, scene, runs))
 
 
 def panel_names(scene: Scene) -> list[str]:
@@ -118,9 +106,9 @@ def save_panel(scene: Scene, panel: str, path: str | Path, *, width_mm: float = 
             draw_legend(figure, scene, runs, 2 if width_mm < 120 else 4)
         _fit_marks(figure, min(1.0, max(0.4, width_mm / 180)))  # they are made for a figure of 366 mm
         _fit_type(figure)
-        spread(figure)
+        _style.spread(figure)
         _fit_type(figure)
-        fit_titles(figure)
+        _style.fit_titles(figure)
         figure.savefig(path, dpi=600)
     return path
 
@@ -147,8 +135,8 @@ def draw_legend(place: Figure | SubFigure, scene: Scene, runs: pd.DataFrame, col
         return Line2D([], [], marker=marker, label=label, **options)
 
     marks = [
-        mark(regime_name(regime, scene.kinds), color=regime_colour(regime), markeredgecolor="white")
-        for regime in in_order(runs.loc[runs["done"], "regime"])
+        mark(_style.regime_name(regime, scene.kinds), color=_style.regime_colour(regime), markeredgecolor="white")
+        for regime in _style.in_order(runs.loc[runs["done"], "regime"])
     ]
     if runs["novel"].any():
         marks.append(mark("novel", markerfacecolor="none", markeredgecolor=NOVEL, markersize=12, markeredgewidth=1.5))
@@ -182,7 +170,7 @@ def draw_map(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     _point_forward(axes, placed[["x", "y"]].to_numpy(float))
     failed = placed[~placed["done"]]
     axes.scatter(failed["x"], failed["y"], marker="x", s=40, color="0.25", zorder=3)
-    discs(axes, done, "x", "y", size=130)
+    _style.discs(axes, done, "x", "y", size=130)
     if scene.following is not None:
         x, y = [scene.following.position[motor] for motor in motors] + [0.0] * (2 - len(motors))
         axes.scatter(x, y, s=330, zorder=6, **_NEXT)
@@ -193,7 +181,7 @@ def draw_map(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
         axes.set(ylabel=scene.labelled(motors[1]), aspect="equal")
     else:
         axes.set_yticks([])
-    panel_title(axes, "Sample" + (" (dotted: the simulated regions)" if scene.truth is not None else ""))
+    _style.panel_title(axes, "Sample" + (" (dotted: the simulated regions)" if scene.truth is not None else ""))
 
 
 def _point_forward(axes: Axes, path: NDArray[np.float64]) -> None:
@@ -211,7 +199,7 @@ def _shade(axes: Axes, belief: "SampleMap", extent: tuple[float, float, float, f
     regime, confidence = np.atleast_2d(belief.regime), np.atleast_2d(belief.confidence)
     image = np.zeros((*regime.shape, 4))
     for kind in np.unique(regime):
-        image[regime == kind, :3] = to_rgb(regime_colour(int(kind)))
+        image[regime == kind, :3] = to_rgb(_style.regime_colour(int(kind)))
     image[..., 3] = 0.45 * confidence
     axes.imshow(image, extent=extent, origin="lower", interpolation="nearest", zorder=0)
 
@@ -223,7 +211,7 @@ def draw_next(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     axes.set_axis_off()
     axes.set_title("Next point", fontsize=11, loc="left")
     if scene.following is None:
-        empty_panel(axes, "none is ready")
+        _style.empty_panel(axes, "none is ready")
         return
     following = scene.following
     position = named_place(following.position, scene.units).replace(", ", "\n")
@@ -232,7 +220,7 @@ def draw_next(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     height = min(0.11, 0.5 / max(len(following.terms), 1))
     for row, (term, value) in enumerate(reversed(list(following.terms.items()))):
         bottom, unit = 0.985 - height * row, ""
-        if term in _LENGTHS:
+        if term == "empty_radius":  # in the motors' unit; the other terms are chances and shares
             unit = f" {scene.units.get(next(iter(following.position)), '')}"
         else:
             axes.barh(bottom, 1, height=0.018, color="0.9")
@@ -251,12 +239,12 @@ def draw_latent(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     if landmarks is not None:
         _draw_landmarks(axes, (known - middle) @ directions.T, landmarks)
     placed = (points - middle) @ directions.T if len(points) else np.empty((0, 2))
-    discs(axes, runs.assign(u=placed[:, 0], v=placed[:, 1]), "u", "v", size=130)
+    _style.discs(axes, runs.assign(u=placed[:, 0], v=placed[:, 1]), "u", "v", size=130)
     axes.margins(0.08)
     of = "the runs" if landmarks is None else "the landmarks"
     axes.set_xlabel("first principal axis" + (f" ({share[0]:.0%} of the spread of {of})" if share[0] else ""))
     axes.set_ylabel("second" + (f" ({share[1]:.0%})" if share[0] else ""))
-    panel_title(axes, "Latent space" + ("" if landmarks is None else ": grey, what is known"))
+    _style.panel_title(axes, "Latent space" + ("" if landmarks is None else ": grey, what is known"))
 
 
 def principal_axes(points: NDArray[np.float64]) -> tuple[Array, Array, Array]:
@@ -301,13 +289,13 @@ def draw_timeline(place: Any, scene: Scene, runs: pd.DataFrame, *, whole: bool =
     strip = getattr(scene.panels, "strip", None) if whole else None
     ratios = [1.15, *([1.0] if strip else []), *[0.85] * len(series)]
     first, *rest = np.atleast_1d(place.subplots(len(ratios), 1, sharex=True, height_ratios=ratios))
-    panel_title(first, "Run after run")
+    _style.panel_title(first, "Run after run")
     if runs["p"].notna().any():
         _draw_novelty(first, scene, recent)
     else:
         _draw_regimes(first, recent, scene.kinds)
     if strip:
-        attempt("the technique's strip", rest[0], lambda axes: strip(axes, scene, runs))
+        _style.attempt("the technique's strip", rest[0], lambda axes: strip(axes, scene, runs))
     for axes, each in zip(rest[-len(series) :], series, strict=False):
         _draw_series(axes, scene, recent, each)
     for axes in (first, *rest):
@@ -327,7 +315,7 @@ def _draw_novelty(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
     axes.set(yscale="log", ylim=(lowest / 2.5, 2.0), ylabel="novelty p")
     axes.axhspan(lowest / 2.5, scene.alpha, color="black", alpha=0.07, linewidth=0, zorder=0)
     axes.axhline(scene.alpha, color=NOVEL, linewidth=0.9, linestyle="--", zorder=1)
-    discs(axes, runs[runs["p"].notna()], "number", "p", size=90)
+    _style.discs(axes, runs[runs["p"].notna()], "number", "p", size=90)
     failed = runs[~runs["done"]]
     axes.scatter(failed["number"], np.full(len(failed), 1.25), marker="x", s=36, color="0.25", zorder=3)
     unclaimed = runs[runs["done"] & runs["p"].isna()]
@@ -337,14 +325,14 @@ def _draw_novelty(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
 def _draw_regimes(axes: Axes, runs: pd.DataFrame, kinds: Mapping[int, str]) -> None:
     """Draw a row for each regime, for a technique that makes no claims of novelty."""
     done, failed = runs[runs["done"]], runs[~runs["done"]]
-    order = in_order(done["regime"])
-    discs(axes, done.assign(row=[order.index(regime) for regime in done["regime"]]), "number", "row", size=90)
+    order = _style.in_order(done["regime"])
+    _style.discs(axes, done.assign(row=[order.index(regime) for regime in done["regime"]]), "number", "row", size=90)
     axes.scatter(failed["number"], np.full(len(failed), len(order)), marker="x", s=36, color="0.25", zorder=3)
-    rows = [*(regime_name(regime, kinds) for regime in order), *(["failed"] if len(failed) else [])]
+    rows = [*(_style.regime_name(regime, kinds) for regime in order), *(["failed"] if len(failed) else [])]
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     if runs.empty:
-        empty_panel(axes, "no complete run yet")
+        _style.empty_panel(axes, "no complete run yet")
 
 
 def _draw_series(axes: Axes, scene: Scene, recent: pd.DataFrame, name: str) -> None:

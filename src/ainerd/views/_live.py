@@ -118,7 +118,7 @@ class LiveFigure:
         from IPython.display import display
 
         if hasattr(get_ipython(), "kernel"):  # a notebook
-            self._image = display(self._bundle(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
+            self._image = display(self._bundle(), raw=True, display_id=True)
         else:
             print(repr(self))
 
@@ -155,7 +155,7 @@ def refresh_all(*, react: bool = False) -> None:
 
 def has_windows() -> bool:
     """Return whether matplotlib's backend opens windows."""
-    return matplotlib.get_backend().lower() in backend_registry.list_builtin(BackendFilter.INTERACTIVE)  # type: ignore[no-untyped-call]
+    return matplotlib.get_backend().lower() in backend_registry.list_builtin(BackendFilter.INTERACTIVE)
 
 
 def _only_the_main_thread() -> None:

@@ -384,4 +384,4 @@ def _write_text(pages: "PdfPages", lines: list[str]) -> None:
         figure.text(
             0.06, 0.96, "\n".join(page), family="monospace", fontsize=size, va="top", linespacing=1.35, parse_math=False
         )
-        pages.savefig(figure)  # type: ignore[no-untyped-call]
+        pages.savefig(figure)
