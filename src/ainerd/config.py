@@ -266,9 +266,8 @@ class Settings(BaseSettings):
 
 def _misplaced(sections: Mapping[str, Any], technique: str) -> list[str]:
     """Return the problems of sections, in file or environment, that are neither general nor of this technique."""
-    variables = {
-        v: v[len(PREFIX) :].partition("__")[0].lower() for v in os.environ if v.startswith(PREFIX) and "__" in v
-    }
+    nested = [variable for variable in os.environ if variable.startswith(PREFIX) and "__" in variable]
+    variables = {variable: variable.removeprefix(PREFIX).partition("__")[0].lower() for variable in nested}
     known_names = {*Settings.model_fields, technique.lower(), *names()}
     unknown = {name: f"[{name}]" if isinstance(value, Mapping) else name for name, value in sections.items()}
     unknown |= {name: variable for variable, name in variables.items() if name not in known_names}

@@ -27,9 +27,8 @@ def settings(config: Path) -> Generator[Finding, None, Settings | None]:
     try:
         found = Settings.load(config)
     except SettingsError as error:
-        yield from (
-            Finding("settings", line, "correct the file, or the environment") for line in str(error).splitlines()
-        )
+        for line in str(error).splitlines():
+            yield Finding("settings", line, "correct the file, or the environment")
         return None
     yield Finding("settings", f"{config}: instrument {found.name!r}")
     yield from _storage(found)

@@ -83,22 +83,19 @@ def _general_questions(technique: str, frame: Path | None) -> Generator["Questio
         ("n_frames", "num_images", "configuration key of the number of frames of an exposure"),
         ("frame_time_s", "acquire_period", "configuration key of the time from frame to frame, in s"),
     ):
-        yield Question(
-            key=f"detector.{key}", asked=f"{what}; empty if the detector does not say", default=f"{stem}_cam_{of}"
-        )
+        asked = f"{what}; empty if the detector does not say"
+        yield Question(key=f"detector.{key}", asked=asked, default=f"{stem}_cam_{of}")
     bounds = {"sample_x": [0.0, 10.0], "sample_y": [0.0, 10.0]}
     yield Question(key="steering.bounds", asked="limits by the motors' names, in their unit", default=bounds)
-    yield Question(
-        key="steering.smallest_feature",
-        asked="radius of the smallest region that must not be missed, in the motors' unit",
-        example=1.0,
-    )
-    yield Question(key="storage.uri", asked="address of a Tiled server; empty for one of its own", default="")
-    yield Question(
-        key="storage.directory", asked="folder of that server, and of what Tiled did not take", default="output/tiled"
-    )
+    smallest = "radius of the smallest region that must not be missed, in the motors' unit"
+    yield Question(key="steering.smallest_feature", asked=smallest, example=1.0)
     folder = "." if frame is None else str(frame.resolve().parent)
-    yield Question(key="storage.frames", asked="folders that frames may be read from", default=[folder])
+    for key, what, place in (
+        ("uri", "address of a Tiled server; empty for one of its own", ""),
+        ("directory", "folder of that server, and of what Tiled did not take", "output/tiled"),
+        ("frames", "folders that frames may be read from", [folder]),
+    ):
+        yield Question(key=f"storage.{key}", asked=what, default=place)
 
 
 def _ask(key: str, question: "Question") -> Any:

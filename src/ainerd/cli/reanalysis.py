@@ -298,6 +298,5 @@ def _label(store: ResultStore, technique: Technique) -> None:
     if known.isna().any():
         regimes = technique.regimes(points.to_numpy(), known.fillna(-1).to_numpy(int))
         labels = dict(zip(points.index, regimes.labels.tolist(), strict=True))
-        store.add_atlas(
-            AtlasRecord(n_regimes=regimes.n_regimes, supported_range=regimes.supported_range, labels=labels)
-        )
+        supported = regimes.supported_range
+        store.add_atlas(AtlasRecord(n_regimes=regimes.n_regimes, supported_range=supported, labels=labels))

@@ -343,9 +343,8 @@ def _draw_series(axes: Axes, scene: Scene, recent: pd.DataFrame, name: str) -> N
         known = np.isfinite(measured) & (times >= 0)  # the first value is from before the run
         if key in number_of and known.any():
             within = times[known] / max(times[known].max(), 1e-9)  # shares of the exposure
-            axes.plot(
-                number_of[key] - 0.45 + 0.9 * within, measured[known], ".-", color="0.25", linewidth=1, markersize=3
-            )
+            at = number_of[key] - 0.45 + 0.9 * within
+            axes.plot(at, measured[known], ".-", color="0.25", linewidth=1, markersize=3)
             values.extend(measured[known])
     if values and min(values) > 0 and max(values) > 20 * min(values):
         axes.set_yscale("log")

@@ -85,10 +85,9 @@ class Scene:
         if "nearest_known" not in self.table:
             return {}
         known = self.table[self.table["regime"].ge(0).fillna(False)].dropna(subset=["nearest_known"])
-        shares = {
-            regime: each.value_counts(normalize=True) for regime, each in known.groupby("regime")["nearest_known"]
-        }
-        return {int(str(regime)): str(share.index[0]) for regime, share in shares.items() if share.iloc[0] > 0.5}
+        by_regime = known.groupby("regime")["nearest_known"]
+        shares = {int(str(regime)): kinds.value_counts(normalize=True) for regime, kinds in by_regime}
+        return {regime: str(share.index[0]) for regime, share in shares.items() if share.iloc[0] > 0.5}
 
     @property
     def units(self) -> Mapping[str, str]:
