@@ -6,7 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from ainerd.documents import FrameError, FrameReader, _storage, check_bytes
+from ainerd import internals
+from ainerd.documents import FrameError, FrameReader, check_bytes
 from ainerd.documents._storage import LOOK, check_heaps
 
 SHAPE, N = (3, 4), 6
@@ -130,7 +131,7 @@ def test_any_error_of_hdf5_becomes_a_frame_error(tmp_path, movie):
 def test_no_other_thread_is_in_hdf5_while_a_file_is_opened(tmp_path, movie, monkeypatch):
     with h5py.File(tmp_path / "m.h5", "w", libver="latest") as file:
         file["d"] = movie
-    waited, set_attempts = [], _storage._set_attempts
+    waited, set_attempts = [], internals._set_attempts
 
     def slowly(*given):
         other = threading.Thread(target=lambda: h5py.h5p.create(h5py.h5p.FILE_ACCESS))
@@ -140,7 +141,7 @@ def test_no_other_thread_is_in_hdf5_while_a_file_is_opened(tmp_path, movie, monk
         assert other.is_alive()
         return set_attempts(*given)
 
-    monkeypatch.setattr(_storage, "_set_attempts", slowly)
+    monkeypatch.setattr(internals, "_set_attempts", slowly)
     assert np.array_equal(read(tmp_path / "m.h5"), movie.reshape(N, -1))
     assert waited
     for other in waited:

@@ -180,10 +180,10 @@ def test_the_watch_thread_survives_errors(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(_embedded, "RETRY_S", 0.01)
     with EmbeddedServer.start(tmp_path) as server:
         with monkeypatch.context() as patch:
-            patch.setattr(_embedded, "_try_lock", lambda lock: True)
+            patch.setattr(_embedded, "try_lock", lambda lock: True)
             patch.setattr(_embedded, "_spawn", lambda *_: server._service.process)
             patch.setattr(_embedded, "_read_status", lambda _: {})
             wait_for(lambda: "KeyError: 'uri'" in caplog.text)
-            patch.setattr(_embedded, "_try_lock", lambda lock: (_ for _ in ()).throw(PermissionError("no lock")))
+            patch.setattr(_embedded, "try_lock", lambda lock: (_ for _ in ()).throw(PermissionError("no lock")))
             wait_for(lambda: "PermissionError: no lock" in caplog.text)
         assert server._service._watch.is_alive()

@@ -25,6 +25,7 @@ from ainerd.agent._state import LivePicture, State
 from ainerd.campaign import Campaign, Travel
 from ainerd.config import Settings
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents, streams_of
+from ainerd.internals import call_before_exit
 from ainerd.results import LiveNode, ResultStore, commands, digest, principal_of, scan_text, waiting
 from ainerd.runs import Jobs, Spool, Wanted, Worker, Writer, is_analysed
 from ainerd.server import Presence
@@ -97,7 +98,7 @@ class Observer:
         self._presence = Presence(self._backup, self.name)
         self._state.commands.begin(alone=self._presence.is_first)
         show_progress_of(self)
-        _close_at_exit(self)
+        call_before_exit(_close, weakref.ref(self))
         self._jobs.start()
         self._state.start()
 
@@ -476,15 +477,6 @@ def _warm_up(technique: Technique) -> None:
         technique.warm_up()
     except Exception as error:  # the first run will take longer, or give the reason
         logger.warning("not warmed up: %s: %s", type(error).__name__, error)
-
-
-def _close_at_exit(observer: Observer) -> None:
-    """Close an agent when the interpreter ends, while threads can still be started.
-
-    Functions of `atexit` run too late: then `concurrent.futures` cannot start threads, and files cannot be read. This
-    hook of `threading`, which `concurrent.futures` also uses, calls the functions in reverse order.
-    """
-    threading._register_atexit(_close, weakref.ref(observer))  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _close(reference: weakref.ref[Observer]) -> None:

@@ -7,7 +7,6 @@ block of n pixels holds bit 0 of all pixels in n / 8 bytes, then bit 1, and so o
 181, 2015).
 """
 
-import ctypes
 import math
 import os
 import struct
@@ -23,10 +22,10 @@ import h5py
 import hdf5plugin  # noqa: F401  (registers the filters)
 import numba as nb
 import numpy as np
-from lz4.block import _block
 from numpy.typing import NDArray
 
 from ainerd.documents._storage import AWAY, FrameError, MissingFrames, Roots, Storage, find_dataset, open_hdf5
+from ainerd.internals import lz4_decompress
 from ainerd.technique import RunAnalysis
 from ainerd.threads import n_cores
 
@@ -275,23 +274,6 @@ class FrameReader:
         np.frombuffer(chunk, out.dtype).take(self._pixels, out=out, mode="clip")
 
 
-def _find_lz4() -> Any:
-    """Return `LZ4_decompress_safe` from the library in or linked to lz4's extension; None if the symbol is hidden.
-
-    Compiled code calls the function for all blocks of a frame. It does not hold Python's lock, so others can run.
-    """
-    try:
-        function = ctypes.CDLL(_block.__file__).LZ4_decompress_safe
-    except (OSError, AttributeError):
-        return None
-    function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int)
-    function.restype = ctypes.c_int
-    return function
-
-
-_lz4_decompress = _find_lz4()
-
-
 class BitshuffleLZ4:
     """Decodes the frames of a dataset whose bitshuffle-LZ4 chunks hold one frame each.
 
@@ -306,7 +288,7 @@ class BitshuffleLZ4:
     def fits(dataset: h5py.Dataset) -> bool:
         """Return whether this class decodes the filter and type of `dataset`."""
         dtype, filters = dataset.dtype, dataset.id.get_create_plist()
-        if _lz4_decompress is None or filters.get_nfilters() != 1:
+        if lz4_decompress is None or filters.get_nfilters() != 1:
             return False
         code, _, options, _ = filters.get_filter(0)
         return (
@@ -330,7 +312,7 @@ class BitshuffleLZ4:
         block_bytes = min(block_bytes, max(whole, 8 * width))
         used, slot, place = self._plan(block_bytes)
         planes, packed = np.empty((used.size, block_bytes), np.uint8), np.frombuffer(chunk, np.uint8)
-        if not _decode(_lz4_decompress, packed, whole, n_bytes - whole, used, slot, place, planes, out):
+        if not _decode(lz4_decompress, packed, whole, n_bytes - whole, used, slot, place, planes, out):
             raise ValueError("its chunk's blocks are damaged")
 
     def _make_plan(self, block_bytes: int) -> tuple[Ints, Ints, Ints]:

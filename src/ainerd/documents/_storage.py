@@ -12,7 +12,6 @@ Source: HDF5 File Format Specification 3.0, III.E and III.F (global heap, its bl
 (layout message).
 """
 
-import ctypes
 import errno
 import math
 import mmap
@@ -24,7 +23,8 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 import h5py
-from h5py._objects import phil  # the lock that h5py holds in every call; without a public name in h5py 3.16
+
+from ainerd.internals import hdf5_checksum, set_metadata_attempts
 
 MOST_LINKS = 16  # in a chain
 MOST_SOURCES = 100_000  # of a virtual dataset
@@ -33,11 +33,6 @@ AWAY = (502, 503, 504)  # statuses of HTTP with which a proxy answers for a serv
 # HDF5 reads metadata again while the checksum is wrong. The pause starts at 1 ns and doubles each time: 28 attempts
 # take a quarter of a second. The default of a SWMR reader, 100 attempts, never ends, and holds h5py's lock.
 ATTEMPTS = 28
-# h5py 3.16 does not wrap these functions; the symbols are in the HDF5 library to which h5py is linked.
-_hdf5 = ctypes.CDLL(h5py.h5p.__file__)
-_set_attempts, _checksum = _hdf5.H5Pset_metadata_read_attempts, _hdf5.H5_checksum_lookup3
-_set_attempts.argtypes, _set_attempts.restype = (ctypes.c_int64, ctypes.c_uint), ctypes.c_int
-_checksum.argtypes, _checksum.restype = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint32), ctypes.c_uint32
 _LOCKED = ("unable to lock file", "already open for write")  # in HDF5's errors while a writer has the file open
 
 LOOK = 16 * 2**20  # bytes to check at either end of a file: a heap is written with the objects that use it
@@ -111,9 +106,7 @@ def open_hdf5(path: Path, *, growing: bool) -> h5py.File:
             return h5py.File(path, "r")
         access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
         access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
-        with phil:  # HDF5 is not thread-safe: a call of another thread at the same time would corrupt its memory
-            refused = _set_attempts(access.id, ATTEMPTS) < 0
-        if refused:
+        if not set_metadata_attempts(access, ATTEMPTS):
             raise OSError("HDF5 takes no number of attempts to read metadata")
         return h5py.File(h5py.h5f.open(bytes(path), h5py.h5f.ACC_RDONLY | h5py.h5f.ACC_SWMR_READ, fapl=access))
     except OSError as error:
@@ -290,7 +283,7 @@ def check_bytes(part: bytes, n_left: int | None = None, begin: int = 0, *, named
         lists = {*_source_lists(part, begin + at), *_source_lists(named, begin + at)}
         for number, first, size in objects:
             block = part[first : first + size]
-            if number in lists and (size <= 4 or _checksum(block, size - 4, 0) != _integer(block[-4:])):
+            if number in lists and (size <= 4 or hdf5_checksum(block, size - 4, 0) != _integer(block[-4:])):
                 raise OSError(f"the list of sources of a virtual dataset in it is damaged (heap at {begin + at})")
         at = part.find(_HEAP, at + 1)
 

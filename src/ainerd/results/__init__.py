@@ -28,14 +28,16 @@ from ainerd.results._records import (
 )
 from ainerd.results._result import AinerdResult, plot_result
 from ainerd.results._store import ResultStore, explain
-from ainerd.results._tables import nearest, notes_on, scan_text
+from ainerd.results._table import Columns
+from ainerd.results._tables import matches, notes_by_key, scan_text, similar
 from ainerd.results._validation import validate
 from ainerd.words import utc_now
 
 __all__ = [
-    "FINAL", "LATEST_S", "SPEC_VERSION", "USABLE", "AgentNode", "AinerdResult", "AtlasRecord", "Configuration",
-    "ConfigurationRecord", "LiveNode", "LoadedResult", "LogRecord", "ResultRecord", "ResultStore", "SuggestionRecord",
-    "commands", "decode_table", "digest", "event_identity", "explain", "export", "nearest", "note_line", "notes_on",
-    "plot_result", "principal_of", "put_array", "put_attributes", "put_table", "read_agent", "read_checkpoint",
-    "result_key", "save_checkpoint", "scan_text", "series_identity", "utc_now", "validate", "waiting",
+    "AgentNode", "AinerdResult", "AtlasRecord", "Columns", "Configuration", "ConfigurationRecord", "FINAL", "LATEST_S",
+    "LiveNode", "LoadedResult", "LogRecord", "ResultRecord", "ResultStore", "SPEC_VERSION", "SuggestionRecord",
+    "USABLE", "commands", "decode_table", "digest", "event_identity", "explain", "export", "matches", "note_line",
+    "notes_by_key", "plot_result", "principal_of", "put_array", "put_attributes", "put_table", "read_agent",
+    "read_checkpoint", "result_key", "save_checkpoint", "scan_text", "series_identity", "similar", "utc_now",
+    "validate", "waiting",
 ]  # fmt: skip

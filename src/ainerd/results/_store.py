@@ -29,10 +29,10 @@ from ainerd.results._tables import (
     find_key,
     has_common_size,
     matches,
-    nearest,
     newest_scope,
     notes_by_key,
     result_table,
+    similar,
 )
 from ainerd.technique import Analysis, panels
 
@@ -230,22 +230,8 @@ class ResultStore(CampaignRecords):
             If the point has another number of components than the results.
         """
         current = self._current_table()
-        results = current.results.at(has_common_size(current.results))
-        if isinstance(like, str):
-            key = like if len(like) == KEY_LENGTH else find_key(current.results, like)
-            is_it = (results.frame.index == key) & (results.sizes > 0)
-            if not is_it.any():
-                raise KeyError(f"no complete result {key!r}: see store.table('complete')")
-            points = embedding_table(results, {name: results.column(name)[is_it][0] for name in ("agent", "digest")})
-            point, points = points.loc[key].to_numpy(), points.drop(key)
-        else:
-            point, points = np.asarray(like, np.float32), embedding_table(results, newest_scope(results))
-        if points.empty:
-            return current.table.iloc[:0].assign(distance=0.0)
-        if point.shape != points.shape[1:]:
-            raise ValueError(f"a point has shape {points.shape[1:]} here, got {point.shape}")
-        order, distance = nearest(points.to_numpy(), point, n)
-        return current.table.loc[points.index[order]].assign(distance=distance)
+        distance = similar(current.results, like, n)
+        return current.table.loc[distance.index].assign(distance=distance)
 
     def load(self, keys: Sequence[str], names: Collection[str] | None = None) -> Iterator[LoadedResult]:
         """Yield results in memory, with all their arrays and tables or those with these names; see `LoadedResult`.

@@ -134,12 +134,26 @@ def has_common_size(results: Columns) -> NDArray[np.bool_]:
     return (sizes.isna() | sizes.eq(common)).to_numpy()
 
 
-def nearest(points: NDArray[Any], point: NDArray[Any], n: int) -> tuple[NDArray[np.intp], NDArray[Any]]:
-    """Return the indices of the `n` points (m, d) nearest to a point (d,), and their Euclidean distances, sorted."""
-    away = points - point
+def similar(results: Columns, like: str | ArrayLike, n: int) -> "pd.Series[float]":
+    """Return the distances of the `n` results nearest in the latent space, by key; see `ResultStore.similar`."""
+    fitting = results.at(has_common_size(results))
+    if isinstance(like, str):
+        key = like if len(like) == KEY_LENGTH else find_key(results, like)
+        is_it = (fitting.frame.index == key) & (fitting.sizes > 0)
+        if not is_it.any():
+            raise KeyError(f"no complete result {key!r}: see store.table('complete')")
+        points = embedding_table(fitting, {name: fitting.column(name)[is_it][0] for name in ("agent", "digest")})
+        point, points = points.loc[key].to_numpy(), points.drop(key)
+    else:
+        point, points = np.asarray(like, np.float32), embedding_table(fitting, newest_scope(fitting))
+    if points.empty:
+        return pd.Series([], points.index[:0], float)
+    if point.shape != points.shape[1:]:
+        raise ValueError(f"a point has shape {points.shape[1:]} here, got {point.shape}")
+    away = points.to_numpy() - point
     distance = np.sqrt(np.einsum("ij,ij->i", away, away))
     order = np.argsort(distance, kind="stable")[:n]
-    return order, distance[order]
+    return pd.Series(distance[order], points.index[order])
 
 
 def text_table(table: pd.DataFrame) -> pd.DataFrame:

@@ -2,9 +2,8 @@
 
 from ainerd.server._archive import archive
 from ainerd.server._connect import SCOPES, ServerError, connect, open_catalog
-from ainerd.server._embedded import EmbeddedServer, embedded_server, open_tiled, running, start_tiled
+from ainerd.server._embedded import EmbeddedServer, embedded_server, open_tiled, running, serving, start_tiled
 from ainerd.server._presence import Presence, at_work, process_text, warn_of_another, whereabouts
-from ainerd.server._serving import serving
 
 __all__ = [
     "SCOPES",

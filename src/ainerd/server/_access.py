@@ -1,4 +1,4 @@
-"""The caller of a request: who it is, which nodes it may read and write (as Tiled decides), and the body that it sends.
+"""The body of a request, and the session of a page.
 
 Tiled lets a page write only if it sends back a cookie that no script can read. The route `session` gives that token to
 pages of this server, and browsers hide the answer from pages of others. But a page on another port of the same machine
@@ -10,78 +10,13 @@ import json
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Depends, HTTPException, Request, Response, Security
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import ValidationError
-from tiled.server.authentication import (
-    check_scopes,
-    get_current_access_tags,
-    get_current_principal,
-    get_current_scopes,
-)
-from tiled.server.dependencies import get_entry, get_root_tree
-from tiled.server.utils import CSRF_COOKIE_NAME
 
-READ, WRITE = "read:metadata", "write:metadata"
+from ainerd.server.internals import CSRF_COOKIE_NAME, READ, WRITE, Caller
+
 MOST_BYTES = 16_384  # of a person's request
 router = APIRouter()
-
-
-class Caller:
-    """The sender of a request, and access to the nodes that the sender may see."""
-
-    def __init__(
-        self,
-        request: Request,
-        principal: Annotated[Any, Depends(get_current_principal)],
-        access_tags: Annotated[Any, Depends(get_current_access_tags)],
-        scopes: Annotated[Any, Depends(get_current_scopes)],
-        root_tree: Annotated[Any, Depends(get_root_tree)],
-        _: Annotated[Any, Security(check_scopes, scopes=[READ])],
-    ) -> None:
-        self.request, self.principal, self.scopes = request, principal, scopes
-        self._policy = getattr(request.app.state, "access_policy", None)
-        self._access_tags, self._root = access_tags, root_tree
-
-    async def node(self, *parts: str, scopes: tuple[str, ...] = (READ,)) -> Any:
-        """Return the node at a path; HTTPException if the caller may not see it, or lacks one of these scopes there."""
-        path = "/".join(part.strip("/") for part in parts if part.strip("/"))
-        if {".", ".."} & set(path.split("/")):
-            raise HTTPException(404, "No such entry")
-        if missing := sorted(set(scopes) - set(self.scopes)):
-            raise HTTPException(403, f"your key does not allow that: it lacks {', '.join(missing)}")
-        return await self._entry(path, scopes, self._root)
-
-    async def child(self, parent: Any, *parts: str, scopes: tuple[str, ...] = (READ,)) -> Any:
-        """Return a node below `parent`; None if it does not exist, or the caller lacks one of these scopes there."""
-        try:
-            return await self._entry("/".join(parts), scopes, parent)
-        except HTTPException as error:
-            if error.status_code not in (403, 404):
-                raise
-            return None
-
-    async def _entry(self, path: str, scopes: tuple[str, ...], root: Any) -> Any:
-        context: Any = (root, {}, self.request.state.metrics, None, self._policy)
-        return await get_entry(path, [*scopes], self.principal, self._access_tags, self.scopes, *context)
-
-    async def new_tags(self) -> Any:
-        """Return the access tags of a node that the caller creates."""
-        if self._policy is None or not hasattr(self._policy, "init_node"):
-            return None
-        return (await self._policy.init_node(self.principal, self._access_tags, self.scopes, access_tags=None))[1]
-
-    @property
-    def uuid(self) -> str | None:
-        """Id of the principal; None where everybody uses one key."""
-        return None if self.principal is None else str(self.principal.uuid)
-
-    @property
-    def name(self) -> str | None:
-        """Name of the principal; None where everybody uses one key."""
-        if self.principal is None:
-            return None
-        name = next((str(identity.id) for identity in self.principal.identities), "")
-        return name or f"{getattr(self.principal.type, 'value', self.principal.type)} {str(self.principal.uuid)[:8]}"
 
 
 @router.get("/session/{path:path}")

@@ -134,21 +134,19 @@ def _path_of(uri: str) -> Path | None:
 
 def _copy_files(directory: Path, to: Path, frames: dict[Path, str], progress: Callable[[int], None]) -> tuple[int, int]:
     """Copy everything but the catalog, and correct the addresses in the copy; return the number of files and bytes."""
-    size, n = _size(to / "catalog.db"), 1
-    for path in _data(directory):
-        size, n = size + _copy(path, to / path.relative_to(directory)), n + 1
+    size, targets = _size(to / "catalog.db"), {path: to / path.relative_to(directory) for path in _data(directory)}
+    targets |= {path: to / "data" / name for path, name in frames.items()}
+    for path, target in targets.items():
+        size += _copy(path, target)
         progress(size)
     size += _copy_tables(directory, to)
     if (directory / "home").exists():
         _copy(directory / "home", to / "home")
     relocate(to)
-    for path, name in frames.items():
-        size, n = size + _copy(path, to / "data" / name), n + 1
-        progress(size)
     with closing(sqlite3.connect(to / "catalog.db")) as copy, copy:
         names = {uri: frames.get(local) for uri in _addresses(copy) if (local := _path_of(uri))}
         _rewrite(copy, {uri: _address(to / "data" / name) for uri, name in names.items() if name is not None})
-    return n, size
+    return 1 + len(targets), size
 
 
 def _data(directory: Path) -> Iterator[Path]:

@@ -9,8 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from ainerd.server._embedded import wait_until_unused
-from ainerd.server._serving import serving
+from ainerd.server._embedded import serving, wait_until_unused
 
 STOP_TIMEOUT_S = 3.0
 

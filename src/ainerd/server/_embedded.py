@@ -20,9 +20,9 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -30,7 +30,9 @@ import httpx
 from tiled.client.container import Container
 
 from ainerd.config import Storage
+from ainerd.server._archive import relocate
 from ainerd.server._connect import ServerError, connect, probe
+from ainerd.server._presence import is_locked, try_lock
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +79,7 @@ class EmbeddedServer:
                 if (user := _register_user(directory)) is not None:
                     try:
                         with open(directory / "lock", "a") as lock:
-                            is_first = _try_lock(lock)
+                            is_first = try_lock(lock)
                             if is_first or _is_served(directory, readable):
                                 return cls(directory, readable, user, _api_key(directory), lock if is_first else None)
                     except BaseException:
@@ -151,22 +153,36 @@ def start_tiled(storage: Storage) -> Callable[[], tuple[Container, Callable[[], 
 
 def running(directory: Path) -> tuple[str, str] | None:
     """Return address and key of the server of a directory, from its files; None if it is not running."""
+    if not is_locked(directory / "lock"):
+        return None
     try:
-        with open(directory / "lock") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        try:
-            return str(_read_status(directory)["uri"]), (directory / "api_key").read_text().strip()
-        except (OSError, ValueError, KeyError):
-            return None
-    except OSError:
-        pass
-    return None
+        return str(_read_status(directory)["uri"]), (directory / "api_key").read_text().strip()
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def wait_until_unused(directory: Path) -> None:
     """Return when the server has no user; a new user then waits until this process has ended."""
     fcntl.flock(_open_users(directory), fcntl.LOCK_EX)
+
+
+@contextmanager
+def serving(directory: Path, **options: Any) -> Iterator[Any]:
+    """Run a server of `directory` in this process; `options` are those of `SimpleTiledServer`."""
+    from tiled.server import SimpleTiledServer  # not in an analyst's install
+
+    from ainerd.server import internals, pages
+    from ainerd.server.downloads import offer_downloads
+    from ainerd.server.result_files import HDF5, ResultFileAdapter, router
+
+    relocate(directory)
+    internals.correct(directory / "catalog.db", adapters_by_mimetype={HDF5: ResultFileAdapter})
+    offer_downloads()
+    os.environ["TILED_UI_SETTINGS"] = str(pages.write_ui_settings(directory / "ui.yml"))
+    with SimpleTiledServer(directory, **options) as server:
+        server.app.include_router(router, prefix="/custom")
+        server.app.include_router(pages.router, prefix="/custom")
+        yield server
 
 
 class _Service:
@@ -205,7 +221,7 @@ class _Service:
             try:
                 _rotate(self._directory / "server.log")
                 with open(self._directory / "lock", "a") as lock:
-                    if not _try_lock(lock):
+                    if not try_lock(lock):
                         continue
                     before = _read_status(self._directory).get("readable_storage", [])
                     self._readable = sorted({*self._readable, *before})  # also those of other users
@@ -233,23 +249,16 @@ class _Service:
 def _register_user(directory: Path) -> int | None:
     """Register this process as a user; return the open file for `_unregister_user`, or None while the server ends."""
     file = _open_users(directory)
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
-        return None
-    return file
+    if try_lock(file, fcntl.LOCK_SH):
+        return file
+    os.close(file)
+    return None
 
 
 def _unregister_user(file: int) -> bool:
     """Unregister this process as a user, and return whether the server has other users."""
-    others = False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:  # the server has the lock already, or there are other users
-        with suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            others = True
+    # Without the lock for itself, the server has it already, or there are other users.
+    others = not try_lock(file) and try_lock(file, fcntl.LOCK_SH)
     os.close(file)
     return others
 
@@ -297,15 +306,6 @@ def _rotate(log: Path) -> None:
     if log.exists() and log.stat().st_size > MOST_LOG_BYTES:
         shutil.copyfile(log, log.with_name(f"{log.name}.1"))
         os.truncate(log, 0)
-
-
-def _try_lock(lock: IO[str]) -> bool:
-    """Take the lock of the server; return False if a server holds it."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _api_key(directory: Path) -> str:

@@ -7,12 +7,11 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import datetime
 from getpass import getuser
 from pathlib import Path
 from socket import gethostname
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 logger = logging.getLogger(__name__)
@@ -47,8 +46,7 @@ class Presence:
             return
         self.leave = weakref.finalize(self, os.close, file)  # a second call does nothing
         for attempt in range(ATTEMPTS):
-            with suppress(BlockingIOError):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if try_lock(file):
                 os.truncate(file, 0)
                 os.write(file, json.dumps(whereabouts()).encode())
                 self.is_first = True
@@ -79,14 +77,25 @@ def warn_of_another(name: str, process: Mapping[str, Any], heard: float, closed:
 def at_work(folder: Path, name: str) -> dict[str, Any] | None:
     """Return the `whereabouts` of an agent on this machine, empty if unknown; None if it is not running."""
     path = _path(folder, name)
+    return _read(path) if is_locked(path) else None
+
+
+def try_lock(file: int | IO[str], kind: int = fcntl.LOCK_EX) -> bool:
+    """Take the lock of an open file; return False if another process holds it."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a process holds the lock of a file."""
     try:
         with open(path) as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _read(path)
+            return not try_lock(file, fcntl.LOCK_SH)
     except OSError:
-        pass
-    return None
+        return False
 
 
 def process_text(process: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from tiled.media_type_registration import default_serialization_registry
 from tiled.utils import SerializationError, UnsupportedShape, ensure_awaitable
 
 from ainerd.results import put_array, put_attributes, put_table
+from ainerd.server.internals import save_to_buffer_tifffile
 from ainerd.words import escape_cell, escape_table
 
 HDF5 = "application/x-hdf5"
@@ -114,16 +115,9 @@ def array_as_png(mimetype: str, array: NDArray[Any], metadata: Any) -> Any:
 
 def array_as_tiff(mimetype: str, array: NDArray[Any], metadata: Any) -> Any:
     """Return numbers in at most four dimensions as TIFF."""
-    from tifffile import imwrite
-
-    array = np.atleast_2d(array)
-    if array.ndim > 4:
-        raise UnsupportedShape(array.shape)
     if array.dtype.kind not in "biuf":
         raise SerializationError(f"an array of {array.dtype} cannot be shown as a picture")
-    buffer = io.BytesIO()
-    imwrite(buffer, array)
-    return buffer.getbuffer()
+    return save_to_buffer_tifffile(mimetype, array, metadata)
 
 
 def array_as_html(mimetype: str, array: NDArray[Any], metadata: Any) -> bytes:

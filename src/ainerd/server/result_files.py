@@ -23,7 +23,6 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import TypeAdapter
 from tiled.adapters.hdf5 import HDF5Adapter, HDF5ArrayAdapter
 from tiled.adapters.table import TableAdapter
-from tiled.server.schemas import Asset, DataSource, Specs
 from tiled.storage import FileStorage
 from tiled.structures.core import StructureFamily
 from tiled.structures.data_source import Management
@@ -31,7 +30,8 @@ from tiled.utils import path_from_uri
 
 from ainerd.documents import check_bytes
 from ainerd.results import decode_table
-from ainerd.server._access import Caller, bounded_body
+from ainerd.server._access import bounded_body
+from ainerd.server.internals import Asset, Caller, DataSource, Specs
 
 MOST_BYTES = 2**30  # of a request
 MOST_KEYS, MOST_IN_ANSWER = 200, 2**26  # results in an answer, and bytes of their files
@@ -45,7 +45,7 @@ _SCOPES = ("write:metadata", "write:data", "create:node")
 router = APIRouter(prefix="/ainerd")
 
 
-class ResultFileAdapter(HDF5Adapter):
+class ResultFileAdapter(HDF5Adapter):  # type: ignore[misc]
     """An HDF5 file for Tiled; the file of a result has named dimensions, and its groups are tables."""
 
     is_result = False
@@ -152,17 +152,9 @@ async def put_result(request: Request, path: str, caller: Annotated[Caller, Depe
                 structure=None,
                 mimetype=HDF5,
                 management=Management.external,
-                parameters={},
                 assets=[asset],
             )
-            await parent.create_node(
-                structure_family=StructureFamily.container,
-                metadata=metadata,
-                key=key,
-                specs=specs,
-                data_sources=[source],
-                access_tags=await caller.new_tags(),
-            )
+            await caller.create(parent, key, metadata, specs, [source])
     return {"found": status, "written": True}
 
 

@@ -7,11 +7,11 @@ its settings, which ``python -m ainerd.server.pages`` prints. The route `changes
 from fastapi import APIRouter
 
 from ainerd.server import _access
-from ainerd.server.pages import _campaign, _commands, _live, _result, _static, _table
+from ainerd.server.pages import _campaign, _commands, _live, _results, _static
 from ainerd.server.pages._static import ui_settings, write_ui_settings
 
 router = APIRouter(prefix="/ainerd")
-for part in (_static, _access, _campaign, _live, _table, _result, _commands):
+for part in (_static, _access, _campaign, _live, _results, _commands):
     router.include_router(part.router)
 
 __all__ = ["router", "ui_settings", "write_ui_settings"]

@@ -1,39 +1,30 @@
 """The routes of a campaign's page: everything that it shows, then the changes; and its history."""
 
-import base64
-import json
 import time
-from collections import Counter
+import zlib
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Annotated, Any
 
 import anyio
 import numpy as np
+import numpy.typing as npt
+import orjson
+import pandas as pd
 from fastapi import APIRouter, Depends, Response
-from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
 
-from ainerd.results import USABLE
-from ainerd.server._access import Caller, json_response
+from ainerd.results import USABLE, Columns
+from ainerd.server._access import json_response
+from ainerd.server.internals import Caller, change_token, newest
 from ainerd.server.pages._commands import held_by, summarize_command
-from ainerd.server.pages._node_cache import Row, change_token, has_changed, newest, node_cache
-from ainerd.server.pages._reader import (
-    AgentState,
-    CampaignReader,
-    ResultSummary,
-    mapping,
-    number,
-    numbers,
-    quantity_names,
-    seconds,
-    text,
-)
-from ainerd.server.pages._result import most_similar
+from ainerd.server.pages._reader import AgentState, CampaignReader, Rows, mapping, number, numbers, seconds, text
+from ainerd.server.pages._results import nearest
 from ainerd.server.pages._static import view_script
 from ainerd.technique import panels
 
 NEWEST_LINES, NEWEST_SUGGESTIONS, NEWEST_COMMANDS, MOST_COMMANDS = 200, 20, 10, 100
 LATEST = 20  # the newest result is among the last so many that were created
+NEWEST = 100  # results whose motors, units and quantities are those of the page
 MOST_RESULTS = 20_000  # on a map: the newest
 WHOLE_S = 10.0  # after this time everything is read, even if the token is the same
 MOST_HISTORY = 300  # refits and suggestions
@@ -41,18 +32,33 @@ MOST_LABELS = 100_000  # of all refits
 router = APIRouter()
 
 
+class PageCursor(BaseModel):
+    """The state of a page: what it has been sent."""
+
+    same: list[Any] = []  #: if one of these changes, all results are sent
+    n: int = 0  #: number of results
+    last: int = -1  #: id of the last one
+    version: int = -1  #: of the results
+    line: int = -1  #: id of the last line of the log
+    parts: dict[str, int] = {}  #: checksums of the other parts
+    token: str = ""  #: of the catalog
+    at: float = 0.0  #: time of the answer
+
+
 @router.get("/campaign/{path:path}")
 async def campaign(
     path: str, caller: Annotated[Caller, Depends()], agent: str | None = None, since: str | None = None
 ) -> Response:
     """Return the campaign of an agent; with `since`, the ``cursor`` of an earlier answer, the changes, or 204."""
-    cursor = _read_cursor(since)
-    # After WHOLE_S, look for nodes that were removed, or that the caller may no longer see.
-    is_recent = abs(time.time() - (number(cursor.get("at")) or 0.0)) < WHOLE_S
-    if is_recent and not await has_changed(str(cursor.get("news"))):
-        return Response(status_code=204)
+    try:
+        cursor = PageCursor.model_validate_json(since or "")
+    except ValidationError:
+        cursor = PageCursor()
     reader = await CampaignReader.open(caller, path)
     token = await change_token(reader.node.context)
+    # After WHOLE_S, look for nodes that were removed, or that the caller may no longer see.
+    if token == cursor.token and abs(time.time() - cursor.at) < WHOLE_S:
+        return Response(status_code=204)
     return json_response(await _answer(reader, await reader.agent(agent), cursor, token))
 
 
@@ -64,13 +70,12 @@ async def replay(path: str, caller: Annotated[Caller, Depends()], agent: str | N
     """
     reader = await CampaignReader.open(caller, path)
     name = (await reader.agent(agent)).name
-    _, rows = await reader.results()
-    index = {row.key: i for i, row in enumerate(row for row in rows if row.summary.agent == name)}
+    index = {key: i for i, key in enumerate((await reader.results()).of(name).last(MOST_RESULTS).keys)}
     node = await reader.child("atlas")
     atlases: list[dict[str, Any]] = []
     known: dict[int, int] = {}
     n = min(MOST_HISTORY, MOST_LABELS // max(len(index), 1) + 1)
-    for _, _, metadata in reversed([] if node is None else await newest(node, n)):
+    for metadata in [] if node is None else [each.metadata for each in reversed(await newest(node, n))]:
         labels, created = metadata.get("labels"), seconds(metadata.get("created"))
         if metadata.get("agent") not in (None, name) or not isinstance(labels, dict) or created is None:
             continue
@@ -78,186 +83,158 @@ async def replay(path: str, caller: Annotated[Caller, Depends()], agent: str | N
         changed = {str(i): x for i, x in current.items() if known.get(i) != x}
         known |= current
         atlases.append({"t": created, "version": metadata.get("version"), "label": changed})
-    shown = ("id", "created", "position", "reason", "terms", "status", "status_by", "status_reason", "status_time")
-    _, suggestions = await reader.suggestions(name)
-    return json_response(
-        {
-            "atlases": atlases,
-            "suggestions": [{name: each[name] for name in shown} for each in suggestions[-MOST_HISTORY:]],
-        }
-    )
+    suggestions = await reader.suggestions(name, MOST_HISTORY)
+    return json_response({"atlases": atlases, "suggestions": [*map(_shown, suggestions)]})
 
 
-async def _answer(reader: CampaignReader, state: AgentState, known: Mapping[str, Any], token: str) -> dict[str, Any]:
+async def _answer(reader: CampaignReader, state: AgentState, known: PageCursor, token: str) -> dict[str, Any]:
+    """Return new results, new lines of the log, and the other parts of a campaign that have changed."""
     metadata, name = state.metadata, state.name
-    cache, all_rows = await reader.results()
-    rows = [row for row in all_rows if row.summary.agent == name][-MOST_RESULTS:]
-    results: list[ResultSummary] = [row.summary for row in rows]
+    rows = (await reader.results()).of(name).last(MOST_RESULTS)
+    log = await reader.lines()
+    lines = log.of(name)
     atlas, labels = await reader.labels()
-    suggestions_version, suggestions = await reader.suggestions(name)
-    log_generation, lines = await reader.lines()
+    suggestions = await reader.suggestions(name, MOST_HISTORY)
     commands = await _commands(reader, state)
-    axes, belief = mapping(metadata.get("latent")), mapping(metadata.get("belief"))
-    version = known.get("v", -1)
-    before = sum(row.created <= version for row in rows)
-    same = {"g": cache.generation, "agent": name, "first": rows[0].id if rows else 0, "axes": axes.get("version")}
-    whole = any(known.get(key) != x for key, x in same.items()) or known.get("n") != before
-    since_line = -1 if whole or known.get("lg") != log_generation else known.get("l", -1)
-    moved = whole or known.get("a") != atlas or len(rows) != before or any(row.changed > version for row in rows)
-    cursor = {
-        **same, "v": cache.version, "n": len(rows), "a": atlas, "lg": log_generation,
-        "l": lines[-1].id if lines else -1, "b": belief.get("version"), "s": suggestions_version,
-        "news": token, "at": int(time.time()),
-    }  # fmt: skip
-    same_belief = not whole and known.get("b") == belief.get("version")
-    motors = [*mapping(metadata.get("bounds"))] or motor_names(results)
-    technique = text(metadata.get("technique")) or (results[-1].technique if results else "")
-    techniques = {result.technique for result in results[-1000:]} | {technique}
-    scripts = await anyio.to_thread.run_sync(_scripts, tuple(sorted(techniques - {""})))
-    return {
-        "cursor": base64.urlsafe_b64encode(json.dumps(cursor).encode()).decode(),
+    axes, ids = mapping(metadata.get("latent")), rows.columns.number
+    same = [rows.generation, log.generation, name, ids[:1].tolist(), axes.get("version")]
+    # Of the results that the page has, one was removed if there are fewer.
+    if whole := known.same != same or known.n != (ids <= known.last).sum():
+        known = PageCursor()
+    is_new = rows.changed > known.version
+    results, parts = await anyio.to_thread.run_sync(_of_results, rows, rows.at(is_new), state, atlas, labels)
+    parts |= {
         "agent": name,
         "agent_key": state.key,
         "agents": [other.name for other in reader.agents] or [name],
-        "whole": whole,
-        "sample": {
-            "motors": motors,
-            "units": _units(results, metadata),
-            "bounds": metadata.get("bounds") or {},
-            "excluded": metadata.get("excluded") or [],
-            "belief": belief if belief and not same_belief else None,
-            "belief_same": same_belief and bool(belief),
-        },
-        "results": await anyio.to_thread.run_sync(_columns, rows, motors, axes, None if whole else version),
-        "newest": _newest(results) if moved else None,
-        "regimes": _regimes(metadata, results, labels, atlas, moved),
         "latent": {key: axes.get(key) for key in ("share", "of", "landmarks")} if axes else None,
-        "novelty": _novelty(metadata, results),
         "next": _next(suggestions, reader.caller),
         "measuring": next(
             (_shown(s) for s in reversed(suggestions) if s["status"] == "accepted" and s["status_by"] == name), None
         ),
-        "suggestions": None
-        if not whole and known.get("s") == suggestions_version
-        else [_shown(each) for each in suggestions[-NEWEST_SUGGESTIONS:]],
-        "log": _log(lines, name, since_line),
+        "suggestions": [*map(_shown, suggestions[-NEWEST_SUGGESTIONS:])],
         "commands": commands,
         "held": held_by(metadata.get("held"), commands),
         "health": _health(state),
-        "computing": [{"key": r.key, "scan": r.scan} for r in results if r.status == "computing"][-20:],
-        "technique": technique,
-        **scripts,
+    }
+    checksums = {
+        name: zlib.crc32(orjson.dumps(part, option=orjson.OPT_SERIALIZE_NUMPY)) for name, part in parts.items()
+    }
+    cursor = PageCursor(
+        same=same,
+        n=len(rows),
+        last=int(ids.max(initial=0)),
+        version=rows.version,
+        line=int(lines.columns.number.max(initial=-1)),
+        parts=checksums,
+        token=token,
+        at=time.time(),
+    )
+    return {
+        "cursor": cursor.model_dump_json(),
+        "whole": whole,
+        "results": results if whole else {**results, "index": np.flatnonzero(is_new)},
+        "log": _log(lines, known.line),
+        **{name: part for name, part in parts.items() if checksums[name] != known.parts.get(name)},
     }
 
 
-def _read_cursor(since: str | None) -> dict[str, Any]:
-    """Return the contents of a cursor; empty if it is not one of ours."""
-    try:
-        cursor = json.loads(base64.urlsafe_b64decode(since or ""))
-    except ValueError:
-        return {}
-    is_ours = isinstance(cursor, dict) and all(isinstance(cursor.get(name), int) for name in ("v", "n", "l"))
-    return cursor if is_ours else {}
+def _of_results(
+    rows: Rows, new: Rows, state: AgentState, atlas: int, labels: "pd.Series[float]"
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return new results as columns, and the parts of the answer that depend on results."""
+    metadata, last = state.metadata, rows.last(NEWEST)
+    motors = [*mapping(metadata.get("bounds"))] or last.motors()
+    used = [x for x in rows.columns.column("technique").tolist() if isinstance(x, str)]
+    technique = text(metadata.get("technique")) or (used[-1] if used else "")
+    alpha, novelty = number(metadata.get("alpha")), mapping(metadata.get("novelty"))
+    claims = np.isfinite(rows.numbers("novelty_p")).sum()
+    computing = rows.at(rows.columns.column("status") == "computing").last(LATEST)
+    return _columns(new, motors, mapping(metadata.get("latent"))) | {"n": len(rows)}, {
+        "sample": {
+            "motors": motors,
+            "units": {**last.units(), **mapping(metadata.get("units"))},
+            "bounds": metadata.get("bounds") or {},
+            "excluded": metadata.get("excluded") or [],
+            "belief": mapping(metadata.get("belief")) or None,
+        },
+        "newest": _newest(rows),
+        "regimes": _regimes(metadata, rows, labels, atlas),
+        "novelty": {
+            "alpha": alpha,
+            "claims": claims,
+            "expected_false": None if alpha is None else alpha * claims,
+            "flagged": (rows.columns.column("novel") == True).sum(),  # noqa: E712
+            "bound": text(novelty.get("bound")),
+            "discoveries": numbers(mapping(novelty.get("discoveries"))),
+        },
+        "computing": [{"key": key, "scan": scan} for key, scan in zip(computing.keys, computing.scans(), strict=True)],
+        "technique": technique,
+        **_scripts(sorted({*used, technique} - {""})),
+    }
 
 
-def _columns(rows: Sequence[Row], motors: Sequence[str], axes: Mapping[str, Any], since: int | None) -> dict[str, Any]:
-    """Return results as columns; only those that changed after version `since`, with their indices among all."""
-    index = [i for i, row in enumerate(rows) if since is None or row.changed > since]
-    results: list[ResultSummary] = [rows[i].summary for i in index]
-    x, y = ([r.positions.get(motor) for r in results] for motor in ([*motors, "", ""])[:2])
-    present = dict.fromkeys(name for r in results for name in r.quantities)
-    order = [name for name in quantity_names(results[-1].technique if results else "", ()) if name in present]
-    u, v = np.ascontiguousarray(_project(results, axes).T)
+def _columns(rows: Rows, motors: Sequence[str], axes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return results as columns."""
+    x, y = (rows.numbers(motor) for motor in [*motors, "", ""][:2])
+    u, v = np.ascontiguousarray(_project(rows.columns, axes).T)
     return {
-        "from": 0,
-        "n": len(rows),
-        **({} if since is None else {"index": index}),
-        "key": [r.key for r in results],
-        "scan": [r.scan for r in results],
-        "t": np.round(np.array([r.t for r in results], float), 1),
-        "x": _float32(x),
-        "y": _float32(y),
+        "key": [*rows.keys],
+        "scan": rows.scans(),
+        "t": np.round(rows.times(), 1),
+        "x": x,
+        "y": y,
         "u": u,
         "v": v,
-        "p": _float32([r.p for r in results]),
-        "novel": [None if r.novel is None else int(r.novel) for r in results],
-        "status": [r.status for r in results],
-        "frames": [r.frames for r in results],
-        "duration": _float32([r.duration for r in results]),
-        "of": {name: _float32([r.quantities.get(name) for r in results]) for name in dict.fromkeys([*order, *present])},
+        "p": rows.numbers("novelty_p"),
+        "novel": rows.numbers("novel"),
+        "status": rows.columns.column("status").tolist(),
+        "duration": rows.numbers("frame_time_s") * rows.numbers("n_frames"),
+        "of": {name: rows.numbers(name) for name in rows.quantities()},
     }
 
 
-def _float32(values: Sequence[float | None]) -> NDArray[np.float32]:
-    """Return values with seven digits, which are enough for a picture."""
-    with np.errstate(over="ignore"):
-        array = np.array(values, float).astype(np.float32)
-    array[~np.isfinite(array)] = np.nan
-    return array
-
-
-def _project(results: Sequence[ResultSummary], axes: Mapping[str, Any]) -> NDArray[np.float32]:
+def _project(results: Columns, axes: Mapping[str, Any]) -> npt.NDArray[np.float32]:
     """Return embeddings in the two axes that the agent reports; without any, their first two components."""
     projected = np.full((len(results), 2), np.nan, np.float32)
     try:
-        middle: Any = np.asarray(axes["middle"], float)
-        directions: Any = np.asarray(axes["directions"], float)
-        size, digest = middle.size, axes.get("digest")
+        middle, directions = (np.asarray(axes[name], float) for name in ("middle", "directions"))
     except (KeyError, TypeError, ValueError):
-        middle, directions, size, digest = None, None, None, None
-    usable = [
-        i
-        for i, r in enumerate(results)
-        if r.embedding is not None and r.embedding.size == (size or r.embedding.size) and digest in (None, r.digest)
-    ]
-    if usable and directions is not None:
-        projected[usable] = (np.stack([results[i].embedding for i in usable]) - middle) @ directions.T
-    for i in usable if directions is None else ():
-        components = results[i].embedding[:2]
-        projected[i, : components.size] = components
+        usable = results.sizes > 1
+        first = (np.cumsum(results.sizes) - results.sizes)[usable]
+        projected[usable] = results.points[np.stack([first, first + 1], axis=1)]
+        return projected
+    usable = results.sizes == middle.size
+    if (digest := axes.get("digest")) is not None:
+        usable &= results.column("digest") == digest
+    projected[usable] = (results.at(usable).points.reshape(-1, middle.size) - middle) @ directions.T
     return projected
 
 
-def _regimes(
-    metadata: Mapping[str, Any], results: Sequence[ResultSummary], labels: Mapping[str, int], atlas: int, moved: bool
-) -> dict[str, Any]:
-    regimes = mapping(metadata.get("regimes"))
-    shown = {
-        "atlas": atlas, "names": metadata.get("names") or {}, "n": regimes.get("n"),
-        "supported": regimes.get("supported"),
-    }  # fmt: skip
-    if not moved:
-        return {**shown, "label": None, "kinds": None}
-    label = [labels.get(r.key, r.regime) for r in results]
-    counts: dict[int, Counter[str]] = {}
-    for result, regime in zip(results, label, strict=True):
-        if regime is not None and regime >= 0 and result.kind:
-            counts.setdefault(regime, Counter())[result.kind] += 1
+def _regimes(metadata: Mapping[str, Any], rows: Rows, labels: "pd.Series[float]", atlas: int) -> dict[str, Any]:
+    regimes, label = mapping(metadata.get("regimes")), rows.regimes(labels)
+    known = pd.DataFrame({"regime": label, "kind": rows.texts("nearest_known")}).dropna()
     # The known kind that most results of the regime are like, if they are a majority.
-    most = {regime: count.most_common(1)[0] for regime, count in counts.items()}
-    kinds = {str(regime): kind for regime, (kind, n) in most.items() if 2 * n > counts[regime].total()}
-    return {**shown, "label": label, "kinds": kinds}
-
-
-def _newest(results: Sequence[ResultSummary]) -> dict[str, Any] | None:
-    """Return the newest usable result and those most similar to it, so that a page need not ask before it draws."""
-    done = sorted((r for r in results[-LATEST:] if r.status in USABLE), key=lambda r: r.t or 0.0)
-    if not done:
-        return None
-    return {"key": done[-1].key, "nearest": [each["key"] for each in most_similar(done[-1].key, results)]}
-
-
-def _novelty(metadata: Mapping[str, Any], results: Sequence[ResultSummary]) -> dict[str, Any]:
-    claims, flagged = sum(r.p is not None for r in results), sum(bool(r.novel) for r in results)
-    alpha, novelty = number(metadata.get("alpha")), mapping(metadata.get("novelty"))
+    shares = known[known["regime"] >= 0].groupby("regime")["kind"].value_counts(normalize=True).reset_index()
+    most = shares[shares["proportion"] > 0.5]
     return {
-        "alpha": alpha,
-        "claims": claims,
-        "expected_false": None if alpha is None else alpha * claims,
-        "flagged": flagged,
-        "bound": text(novelty.get("bound")),
-        "discoveries": numbers(mapping(novelty.get("discoveries"))),
+        "atlas": atlas,
+        "names": metadata.get("names") or {},
+        "n": regimes.get("n"),
+        "supported": regimes.get("supported"),
+        "label": label,
+        "kinds": {str(int(regime)): kind for regime, kind in zip(most["regime"], most["kind"], strict=True)},
     }
+
+
+def _newest(rows: Rows) -> dict[str, Any] | None:
+    """Return the newest usable result and those most similar to it, so that a page need not ask before it draws."""
+    last = rows.last(LATEST)
+    done = last.at(np.isin(last.columns.column("status").astype(object), USABLE))
+    if not len(done):
+        return None
+    key = str(done.keys[int(np.nan_to_num(done.times()).argmax())])
+    return {"key": key, "nearest": [*nearest(rows, key)]}
 
 
 def _next(suggestions: Sequence[Mapping[str, Any]], caller: Caller) -> dict[str, Any] | None:
@@ -280,11 +257,17 @@ def _shown(suggestion: Mapping[str, Any]) -> dict[str, Any]:
     return {name: x for name, x in suggestion.items() if name != "principal"}
 
 
-def _log(lines: Sequence[Row], agent: str, since: int) -> dict[str, Any]:
-    own = [row for row in lines if row.summary["agent"] in (None, agent)]
-    new = [row for row in own if row.id > since][-NEWEST_LINES:]
-    shown = [{name: row.summary[name] for name in ("key", "t", "text", "agent", "result")} for row in new]
-    return {"lines": shown, "before": len(own) - len(new)}
+def _log(lines: Rows, since: int) -> dict[str, Any]:
+    new = lines.at(lines.columns.number > since).last(NEWEST_LINES)
+    shown = [
+        {
+            "key": key,
+            "t": seconds(line["created"]),
+            **{name: text(line.get(name)) for name in ("text", "agent", "result")},
+        }
+        for key, line in new.metadata()
+    ]
+    return {"lines": shown, "before": len(lines) - len(new)}
 
 
 async def _commands(reader: CampaignReader, state: AgentState) -> list[dict[str, Any]]:
@@ -292,8 +275,7 @@ async def _commands(reader: CampaignReader, state: AgentState) -> list[dict[str,
     node = await reader.child("agents", state.key) if state.key else None
     if node is None:
         return []
-    rows = await node_cache(node, summarize_command).read(node)
-    commands = [row.summary for row in reversed(rows[-MOST_COMMANDS:])]
+    commands = [summarize_command(child.key, child.metadata) for child in await newest(node, MOST_COMMANDS)]
     waiting = [each for each in commands if each["status"] == "asked"]
     answered = [each for each in commands if each["status"] != "asked"][:NEWEST_COMMANDS]
     return sorted([*waiting, *answered], key=lambda command: command["t"] or 0.0)
@@ -307,26 +289,11 @@ def _health(state: AgentState) -> dict[str, Any] | None:
         **mapping(state.metadata.get("health")),
         "heard": state.heard,
         "now": time.time(),
-        "review": bool(state.metadata.get("review")),
         "explored": text(state.metadata.get("explored")),
     }
 
 
-def _units(results: Sequence[ResultSummary], metadata: Mapping[str, Any]) -> dict[str, str]:
-    """Return the units of positions and quantities."""
-    units: dict[str, str] = {}
-    for r in {id(r.units): r for r in results[-1000:]}.values():
-        units |= {name: unit for name, unit in r.units.items() if name in r.positions or name in r.quantities}
-    return {**units, **mapping(metadata.get("units"))}
-
-
-def motor_names(results: Sequence[ResultSummary]) -> list[str]:
-    """Return the motors of the last hundred results."""
-    return list(dict.fromkeys(name for r in results[-100:] for name in r.positions))
-
-
-@lru_cache
-def _scripts(techniques: tuple[str, ...]) -> dict[str, Any]:
+def _scripts(techniques: Sequence[str]) -> dict[str, Any]:
     """Return the scripts of techniques, and the array of a result that is shown as its small picture."""
     views = {name: f"/custom/ainerd/technique/{name}/view.js" for name in techniques if view_script(name)}
     pictures = {name: getattr(panels(name), "thumbnail", None) for name in techniques}

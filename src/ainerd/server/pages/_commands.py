@@ -11,16 +11,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
-from tiled.catalog.adapter import Collision
-from tiled.server.schemas import Spec
-from tiled.structures.core import StructureFamily
 
 from ainerd.results import note_line
 from ainerd.results.commands import Add, Command, Exclude, Name, Note, Reject, Take, new_id, parse_command
 from ainerd.results.commands import command_metadata as metadata_of
-from ainerd.server._access import READ, WRITE, Caller, json_body, validated
-from ainerd.server.pages._node_cache import newest
-from ainerd.server.pages._reader import AgentState, CampaignReader, number, seconds, summarize_suggestion, text
+from ainerd.server._access import json_body, validated
+from ainerd.server.internals import READ, WRITE, Caller, Collision, Spec, newest
+from ainerd.server.pages._reader import AgentState, CampaignReader, mapping, number, seconds, summarize_suggestion, text
 
 MOST_WAITING = 100
 LONGEST_NAME, LONGEST_WHY = 60, 500
@@ -82,7 +79,7 @@ async def send_command(request: Request, path: str, caller: Annotated[Caller, De
     if isinstance(command, Take | Reject):
         await _create_verdict(reader, agent, state.name, command)
     else:
-        waiting = [metadata for _, _, metadata in await newest(agent, 2 * MOST_WAITING)]
+        waiting = [child.metadata for child in await newest(agent, 2 * MOST_WAITING)]
         if sum(metadata.get("status") == "asked" for metadata in waiting) >= MOST_WAITING:
             raise HTTPException(429, f"{MOST_WAITING} commands wait already: is the agent there?")
         await _create(caller, agent, command.id, metadata_of(command, state.name), "AinerdCommand")
@@ -151,18 +148,14 @@ def _objection(command: Command, bounds: Mapping[str, tuple[float, float]]) -> s
 
 def summarize_command(key: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return a command as the pages show it."""
-    summary: dict[str, Any] = {
+    return {
         "id": key,
         "verified": bool(metadata.get("verified")),
         "t": seconds(metadata.get("created")),
+        "regime": number(metadata.get("regime")),
+        **{name: text(metadata.get(name)) for name in ("do", "by", "why", "status", "answer", "suggestion", "name")},
+        **{name: mapping(metadata.get(name)) or None for name in ("region", "position")},
     }
-    for name in ("do", "by", "why", "status", "answer", "suggestion", "name"):
-        if metadata.get(name) is not None or name in ("do", "by", "why", "status", "answer"):
-            summary[name] = text(metadata.get(name))
-    for name in ("region", "position"):
-        if isinstance(metadata.get(name), Mapping):
-            summary[name] = metadata[name]
-    return {**summary, "regime": metadata["regime"]} if isinstance(metadata.get("regime"), int) else summary
 
 
 def held_by(held: Any, commands: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -202,10 +195,5 @@ def _too_late(status: str, by: Any, when: float | None) -> HTTPException:
 
 
 async def _create(caller: Caller, parent: Any, key: str, metadata: dict[str, Any], spec: str) -> None:
-    await parent.create_node(
-        structure_family=StructureFamily.container,
-        metadata={name: x for name, x in metadata.items() if x is not None},
-        key=key,
-        specs=[Spec(name=spec, version="1.0")],
-        access_tags=await caller.new_tags(),
-    )
+    given = {name: x for name, x in metadata.items() if x is not None}
+    await caller.create(parent, key, given, [Spec(name=spec, version="1.0")])

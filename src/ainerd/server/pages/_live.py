@@ -8,7 +8,8 @@ from weakref import WeakKeyDictionary
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ainerd.server._access import READ, WRITE, Caller, bounded_body
+from ainerd.server._access import bounded_body
+from ainerd.server.internals import READ, WRITE, Caller
 
 MOST_BYTES = 256 * 256 * 4
 MOST_PICTURES = 100  # of a catalog

@@ -1,75 +1,172 @@
 """Read one campaign, as far as the caller may see it: agents, results, regimes, suggestions and the log.
 
-Results, suggestions and log lines are summaries: short, plain and bounded, whoever wrote their metadata.
+Results, suggestions and log lines are kept in memory as the same columns that a `ResultStore` reads. Of thousands, each
+request reads only those that were written since the last one.
 """
 
+import asyncio
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import anyio
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 from fastapi import HTTPException
 
-from ainerd.results import LogRecord, ResultRecord, SuggestionRecord, scan_text
-from ainerd.server._access import Caller
-from ainerd.server.pages._node_cache import NodeCache, Row, newest, newest_key, node_cache
+from ainerd.results import Columns, LogRecord, ResultRecord, SuggestionRecord, scan_text
+from ainerd.server.internals import Caller, Child, Cursor, newest, newest_key, read_changes, visible_keys
 from ainerd.technique import panels
 
 MOST_AGENTS = 100
 LONGEST = 600  # characters of a text
-MOST_NUMBERS = 24  # of a result, besides its position
-_ALSO_SEARCHED = ("sample", "user", "proposal", "plan")
+MOST_MOTORS, MOST_NUMBERS = 6, 100  # of results
 
 Metadata = Mapping[str, Any]
 
 
-class ResultSummary:
-    """A result as the pages show it; `quantities` are the numbers that are shown over time."""
+@dataclass(frozen=True)
+class Rows:
+    """Nodes in the order of creation, which their numbers are the ids of, without those that cannot be shown."""
 
-    __slots__ = (
-        "agent", "digest", "duration", "embedding", "event", "frames", "key", "kind", "novel", "p", "positions",
-        "quantities", "raw_uids", "reason", "regime", "sample", "scan", "scan_id", "status", "supersedes", "t",
-        "technique", "text", "units",
-    )  # fmt: skip
+    columns: Columns
+    changed: npt.NDArray[np.int64]  #: version in which each node was read as it is
+    version: int = 0  #: grows by one with each reading that finds a change
+    generation: str = ""  #: another one if all nodes were read anew
 
-    def __init__(self, key: str, metadata: Metadata) -> None:
-        get = metadata.get
-        self.key, self.status, self.agent = key, metadata["status"], get("agent", "")
-        self.digest, self.technique = get("digest", ""), get("technique", "")
-        self.scan_id, self.event = get("scan_id"), get("event")
-        self.scan = scan_text(self.scan_id, self.event)
-        self.t = get("event_time", get("run_time"))
-        self.p, self.novel, self.regime = get("novelty_p"), get("novel"), get("regime")
-        self.frames, self.kind = get("n_frames"), text(get("nearest_known"))
-        frame_s = number(get("frame_time_s"))
-        self.duration = None if frame_s is None or self.frames is None else frame_s * self.frames
-        self.positions = {name[:60]: float(metadata[name]) for name in list(get("positions") or ())[:6]}
-        self.reason, self.sample = text(get("reason")), text(get("sample"))
-        self.supersedes = get("supersedes")
-        self.raw_uids = tuple(get("raw_uids") or (get("raw_uid"),))
-        embedding = get("embedding")
-        self.embedding: Any = None if embedding is None else np.asarray(embedding, np.float32)
-        self.units = _shared_units(tuple(sorted((get("units") or {}).items())))
-        names = quantity_names(self.technique, get("series") or {})
-        self.quantities = {name: x for name in names if (x := number(get(name))) is not None}
-        words = (self.scan, key, self.status, self.technique, self.reason, *(get(name) for name in _ALSO_SEARCHED))
-        self.text = " ".join(str(word)[:LONGEST] for word in words if word).casefold()
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    @property
+    def keys(self) -> "pd.Index[str]":
+        """Keys of the nodes."""
+        return self.columns.frame.index
+
+    def at(self, mask: npt.NDArray[np.bool_]) -> "Rows":
+        """Select nodes by a mask."""
+        return replace(self, columns=self.columns.at(mask), changed=self.changed[mask])
+
+    def of(self, agent: str) -> "Rows":
+        """Select the nodes of an agent, and those of nobody."""
+        agents = self.columns.frame.get("agent")
+        return self if agents is None else self.at(((agents == agent) | agents.isna()).to_numpy())
+
+    def last(self, n: int) -> "Rows":
+        """Select the newest nodes."""
+        return self.at(np.arange(len(self)) >= len(self) - n)
+
+    def scans(self) -> list[str]:
+        """Return the number of each scan as text."""
+        return [*map(scan_text, *(self.columns.column(name).tolist() for name in ("scan_id", "event")))]
+
+    def times(self) -> npt.NDArray[np.float64]:
+        """Return the time of each result in seconds since 1970."""
+        run_time, event_time = (self.columns.column(name).astype(float) for name in ("run_time", "event_time"))
+        return np.where(np.isnan(event_time), run_time, event_time)
+
+    def regimes(self, labels: "pd.Series[float]") -> npt.NDArray[np.float64]:
+        """Return the regime of each result by the newest atlas, or else the one that it got at first."""
+        now = labels.reindex(self.keys).to_numpy()
+        return np.where(np.isnan(now), self.columns.column("regime").astype(float), now)
+
+    def texts(self, name: str) -> list[str | None]:
+        """Return the texts of a name."""
+        return [None if x != x else text(x) for x in self.columns.column(name).tolist()]
+
+    def numbers(self, name: str) -> npt.NDArray[np.float32]:
+        """Return numbers with seven digits, which are enough for a picture; NaN for anything else."""
+        with np.errstate(over="ignore"):
+            values = np.array(pd.to_numeric(self.columns.column(name), errors="coerce"), np.float32)
+        values[~np.isfinite(values)] = np.nan
+        return values
+
+    def quantities(self) -> list[str]:
+        """Return the names of the numbers shown of results: those of their techniques, and the mean of each series."""
+        techniques = dict.fromkeys(reversed(self.texts("technique")))
+        own = [str(name) for technique in techniques for name in getattr(panels(str(technique)), "quantities", ())]
+        series = [f"{name}_mean" for some in self.columns.distinct("series") for name in some]
+        names = [*dict.fromkeys([*own, *series])][:MOST_NUMBERS]
+        return [name for name in names if np.isfinite(self.numbers(name)).any()]
+
+    def motors(self) -> list[str]:
+        """Return the motors of results."""
+        names = dict.fromkeys(name for some in self.columns.distinct("positions") for name in some)
+        return [name for name in names if len(name) <= LONGEST][:MOST_MOTORS]
+
+    def units(self) -> dict[str, str]:
+        """Return the units of motors and quantities."""
+        units = {name: unit[:20] for some in self.columns.distinct("units") for name, unit in some.items()}
+        return {name: units[name] for name in (*self.motors(), *self.quantities()) if name in units}
+
+    def metadata(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return key and metadata of each node, without embeddings."""
+        nested = {str(name): self.columns.values(str(name)) for name in self.columns.nested}
+        rows = zip(self.keys, self.columns.frame.to_dict("records"), strict=True)
+        return [
+            (key, {str(name): x for name, x in row.items() if x == x} | {name: x[i] for name, x in nested.items()})
+            for i, (key, row) in enumerate(rows)
+        ]
 
 
-def summarize_result(key: str, metadata: Metadata) -> ResultSummary | None:
-    """Return the summary of a result; None if it cannot be shown."""
-    return None if ResultRecord.problem(metadata) else ResultSummary(key, metadata)
+NOTHING = Rows(Columns.of({}), np.zeros(0, np.int64))
+
+
+class Container:
+    """The children of one container in memory; `find_problem` returns why a child cannot be shown, or None."""
+
+    def __init__(self, find_problem: Callable[[Metadata], str | None]) -> None:
+        self._find_problem = find_problem
+        self._lock = asyncio.Lock()
+        self._rows = NOTHING
+        self._cursor = Cursor()
+        self._last: dict[int, str] = {}  # metadata of the last answer by id, which may come again
+
+    async def read(self, node: Any) -> Rows:
+        """Return the children that the caller who obtained `node` may see."""
+        async with self._lock, node.context.session() as db:
+            more = True
+            while more:
+                cursor, children, whole, more = await read_changes(db, node.node.id, self._cursor)
+                if whole:
+                    self._rows, self._last = replace(NOTHING, generation=secrets.token_hex(4)), {}
+                new = [child for child in children if self._last.get(child.id) != child.text]
+                # In a thread: the first result of a technique imports the technique's panels.
+                rows = await anyio.to_thread.run_sync(self._joined, new) if new else self._rows
+                self._rows, self._cursor, self._last = rows, cursor, {child.id: child.text for child in children}
+        keys = await visible_keys(node)
+        return rows if keys is None else rows.at(rows.keys.isin(keys))
+
+    def _joined(self, new: list[Child]) -> Rows:
+        ids = [child.id for child in new]
+        kept = self._rows.at(~np.isin(self._rows.columns.number, ids))
+        nodes = {child.key: (child.id, child.metadata) for child in new}
+        valid = {key: node for key, node in nodes.items() if self._find_problem(node[1]) is None}
+        number = np.array([id for id, _ in valid.values()], np.int64)
+        columns = Columns.joined([kept.columns, Columns.of({k: x for k, (_, x) in valid.items()}, number=number)])
+        version = self._rows.version + 1
+        changed = np.concatenate([kept.changed, np.full(len(valid), version)])
+        order = np.argsort(columns.number)
+        return replace(kept, columns=_reordered(columns, order), changed=changed[order], version=version)
+
+
+def _reordered(columns: Columns, order: npt.NDArray[np.intp]) -> Columns:
+    if (np.diff(order) > 0).all():
+        return columns
+    sizes = columns.sizes[order]
+    shift = (np.cumsum(columns.sizes) - columns.sizes)[order] - (np.cumsum(sizes) - sizes)
+    points = columns.points[np.repeat(shift, sizes) + np.arange(sizes.sum())]
+    return Columns(columns.frame.iloc[order], columns.nested.iloc[order], columns.number[order], sizes, points)
 
 
 def summarize_suggestion(key: str, metadata: Metadata) -> dict[str, Any] | None:
-    """Return the summary of a suggestion; None if it cannot be shown."""
+    """Return a suggestion as the pages show it; None if it cannot be shown."""
     if SuggestionRecord.problem(metadata):
         return None
-    texts = ("reason", "status", "status_by", "status_reason", "proposed_by")
     return {
         "id": key,
         "agent": metadata.get("agent"),
@@ -78,41 +175,18 @@ def summarize_suggestion(key: str, metadata: Metadata) -> dict[str, Any] | None:
         "created": seconds(metadata.get("created")),
         "status_time": seconds(metadata.get("status_time")),
         "principal": metadata.get("principal"),
-        **{name: text(metadata.get(name)) for name in texts},
+        **{
+            name: text(metadata.get(name)) for name in ("reason", "status", "status_by", "status_reason", "proposed_by")
+        },
     }
-
-
-def summarize_line(key: str, metadata: Metadata) -> dict[str, Any] | None:
-    """Return the summary of a log line, with `note` and `raw_uid` of a person's note; None if it cannot be shown."""
-    if LogRecord.problem(metadata):
-        return None
-    is_note = metadata.get("kind") == "note"
-    return {
-        "key": key,
-        "t": seconds(metadata["created"]),
-        **{name: text(metadata.get(name)) for name in ("text", "agent", "result")},
-        **({"note": text(metadata.get("note")), "raw_uid": metadata.get("raw_uid")} if is_note else {}),
-    }
-
-
-def quantity_names(technique: str, series: Iterable[str]) -> list[str]:
-    """Return the numbers shown of each result: those of the technique, and the mean of each series."""
-    own = map(str, getattr(panels(technique), "quantities", ()))
-    return [*own, *(f"{name}_mean" for name in series)][:MOST_NUMBERS]
-
-
-@lru_cache
-def _shared_units(units: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """Return one object for all results that have the same units."""
-    return {name[:60]: unit[:20] for name, unit in units[:200]}
 
 
 def text(value: Any) -> str | None:
     """Return a text of at most `LONGEST` characters; None for None."""
     if value is None:
         return None
-    value = str(value)
-    return value if len(value) <= LONGEST else value[: LONGEST - 1] + "…"
+    line = str(value)
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
 def number(value: Any) -> float | None:
@@ -154,15 +228,12 @@ class AgentState:
         return str(self.metadata.get("agent", ""))
 
 
-@dataclass
 class CampaignReader:
     """The node ``ainerd`` of a campaign and the nodes below it."""
 
-    caller: Caller
-    path: str
-    node: Any
-    results_node: Any
-    agents: list[AgentState] = field(default_factory=list)
+    def __init__(self, caller: Caller, path: str, node: Any, results: Any) -> None:
+        self.caller, self.path, self.node, self._results = caller, path, node, results
+        self.agents: list[AgentState] = []  # the one that reported last is the first
 
     @classmethod
     async def open(cls, caller: Caller, path: str) -> "CampaignReader":
@@ -171,9 +242,7 @@ class CampaignReader:
         results = await caller.child(node, "results") if hasattr(node, "context") else None
         if results is None:
             raise HTTPException(404, f"there is no campaign at {path[:200]!r}")
-        agents = await caller.child(node, "agents")
-        states = [] if agents is None else await _states(agents)
-        return cls(caller, path, node, results, sorted(states, key=lambda state: -state.heard))
+        return cls(caller, path, node, results)
 
     async def child(self, *parts: str) -> Any:
         """Return a node below this one; None if it does not exist or the caller may not see it."""
@@ -181,62 +250,60 @@ class CampaignReader:
 
     async def agent(self, name: str | None) -> AgentState:
         """Return the agent of a name; without a name the one that reported last, or that of the newest result."""
-        if name is None and self.agents:
-            return self.agents[0]
-        state = next((state for state in self.agents if state.name == name), None)
+        node = await self.child("agents")
+        children = [] if node is None else await newest(node, MOST_AGENTS)
+        states = [
+            AgentState(each.key, each.metadata, each.written.replace(tzinfo=UTC).timestamp()) for each in children
+        ]
+        known = [state for state in states if isinstance(state.metadata.get("agent"), str)]
+        self.agents = sorted(known, key=lambda state: -state.heard)
+        state = next((state for state in self.agents if name in (None, state.name)), None)
         if state is not None:
             return state
         if name is None:
-            results = await newest(self.results_node)
-            name = str(results[0][2].get("agent", "")) if results else ""
+            name = next((str(child.metadata.get("agent", "")) for child in await newest(self._results)), "")
         return AgentState("", {"agent": name}, 0.0)
 
-    async def results(self) -> tuple[NodeCache, list[Row]]:
-        """Return all results of all agents in the order in which they were created, and their cache."""
-        cache = node_cache(self.results_node, summarize_result)
-        return cache, await cache.read(self.results_node)
+    async def results(self) -> Rows:
+        """Return the results of all agents."""
+        return await _container(self._results, ResultRecord.problem).read(self._results)
 
-    async def suggestions(self, agent: str) -> tuple[str, list[dict[str, Any]]]:
-        """Return the suggestions of an agent in the order in which they were created, and a version."""
+    async def suggestions(self, agent: str, n: int) -> list[dict[str, Any]]:
+        """Return the last suggestions of an agent, oldest first."""
         node = await self.child("suggestions")
         if node is None:
-            return "", []
-        cache = node_cache(node, summarize_suggestion)
-        rows = await cache.read(node)
-        return f"{cache.generation}-{cache.version}", [
-            row.summary for row in rows if row.summary["agent"] in (None, agent)
-        ]
+            return []
+        rows = await _container(node, SuggestionRecord.problem).read(node)
+        summaries = [summarize_suggestion(key, metadata) for key, metadata in rows.of(agent).last(n).metadata()]
+        return [summary for summary in summaries if summary is not None]
 
-    async def lines(self) -> tuple[str, list[Row]]:
-        """Return the generation of the cache of the log, and all lines in their order."""
+    async def lines(self) -> Rows:
+        """Return all lines of the log."""
         node = await self.child("log")
-        if node is None:
-            return "", []
-        cache = node_cache(node, summarize_line)
-        return cache.generation, await cache.read(node)
+        return NOTHING if node is None else await _container(node, LogRecord.problem).read(node)
 
-    async def labels(self) -> tuple[int, Mapping[str, int]]:
+    async def notes(self) -> list[dict[str, Any]]:
+        """Return the metadata of the notes of people, oldest first, with short texts."""
+        lines = await self.lines()
+        notes = lines.at(lines.columns.column("kind") == "note").metadata()
+        return [{**metadata, "note": text(metadata.get("note"))} for _, metadata in notes]
+
+    async def labels(self) -> tuple[int, "pd.Series[float]"]:
         """Return the node id of the newest atlas, and the regime of each result by its key."""
         node = await self.child("atlas")
         if node is None or not (atlas_id := (await newest_key(node))[0]):
-            return 0, {}
+            return 0, pd.Series(dtype=float)
         known = _labels.get(node.context)
         if known is None or known[0] != atlas_id:
-            ((_, _, metadata),) = await newest(node)
-            labels = metadata.get("labels")
-            valid = {k: x for k, x in labels.items() if isinstance(x, int)} if isinstance(labels, dict) else {}
-            known = _labels[node.context] = atlas_id, valid
+            (atlas,) = await newest(node)
+            valid = {key: x for key, x in mapping(atlas.metadata.get("labels")).items() if isinstance(x, int)}
+            known = _labels[node.context] = atlas.id, pd.Series(valid, dtype=float)
         return known
 
 
-_labels: "WeakKeyDictionary[Any, tuple[int, Mapping[str, int]]]" = WeakKeyDictionary()  # of the newest atlas
+_labels: "WeakKeyDictionary[Any, tuple[int, pd.Series[float]]]" = WeakKeyDictionary()  # of the newest atlas
+_containers: "WeakKeyDictionary[Any, dict[int, Container]]" = WeakKeyDictionary()  # of each catalog, by node id
 
 
-async def _states(node: Any) -> list[AgentState]:
-    rows = await node_cache(node, _agent_metadata).read(node)
-    rows = sorted(rows, key=lambda row: row.updated)[-MOST_AGENTS:]
-    return [AgentState(row.key, row.summary, row.updated.replace(tzinfo=UTC).timestamp()) for row in rows]
-
-
-def _agent_metadata(key: str, metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    return metadata if isinstance(metadata.get("agent"), str) else None
+def _container(node: Any, find_problem: Callable[[Metadata], str | None]) -> Container:
+    return _containers.setdefault(node.context, {}).setdefault(node.node.id, Container(find_problem))

@@ -14,7 +14,7 @@ from functools import lru_cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import anyio
 import yaml
@@ -30,7 +30,6 @@ PARTS = (
     "next", "table", "result", "campaign",
 )  # fmt: skip
 PLOTLY = "plotly.min.js"
-WORTH_COMPRESSING = 1000  # bytes
 TYPES = {".js": "text/javascript", ".json": "application/json", ".svg": "image/svg+xml"}
 SPECS = (
     "AinerdCampaign", "AinerdResults", "AinerdResult", "AinerdSuggestions", "AinerdSuggestion", "AinerdLogbook",
@@ -54,12 +53,6 @@ def write_ui_settings(path: Path) -> Path:
     part = path.with_suffix(".part")
     part.write_text(yaml.safe_dump(ui_settings(), sort_keys=False))
     return part.replace(path)
-
-
-class _File(NamedTuple):
-    tag: str
-    plain: bytes
-    compressed: bytes
 
 
 @router.get("/static/{name}")
@@ -98,31 +91,30 @@ async def _send(request: Request, cache_control: str, *paths: Path) -> Response:
     """Answer with a file, or with the parts of our script."""
     try:
         changed = max(path.stat().st_mtime_ns for path in paths)
-        file = await anyio.to_thread.run_sync(_read, changed, *paths)
+        tag, plain, compressed = await anyio.to_thread.run_sync(_read, changed, *paths)
     except OSError:
         raise HTTPException(404) from None
     media_type = TYPES.get(paths[0].suffix) or mimetypes.guess_type(paths[0].name)[0] or "application/octet-stream"
     headers = {
-        "ETag": file.tag,
+        "ETag": tag,
         "Cache-Control": cache_control,
         "Vary": "Accept-Encoding",
         "X-Content-Type-Options": "nosniff",
     }
-    if file.tag in request.headers.get("if-none-match", ""):
+    if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    if file.compressed and "gzip" in request.headers.get("accept-encoding", ""):
-        return Response(file.compressed, media_type=media_type, headers=headers | {"Content-Encoding": "gzip"})
-    return Response(file.plain, media_type=media_type, headers=headers)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(compressed, media_type=media_type, headers=headers | {"Content-Encoding": "gzip"})
+    return Response(plain, media_type=media_type, headers=headers)
 
 
 @lru_cache(maxsize=32)
-def _read(changed: int, *paths: Path) -> _File:
+def _read(changed: int, *paths: Path) -> tuple[str, bytes, bytes]:
+    """Return a tag, the contents, and the contents compressed."""
     plain = b"".join(path.read_bytes() for path in paths)
     if len(paths) > 1:  # in a block of strict code a name that two parts declare is an error, not the later one
         plain = b'(() => {\n"use strict";\n{\n' + plain + b"}\n})();\n"
-    is_compressible = paths[0].suffix != ".png" and len(plain) > WORTH_COMPRESSING
-    compressed = gzip.compress(plain, 6, mtime=0) if is_compressible else b""
-    return _File(f'"{sha256(plain).hexdigest()[:20]}"', plain, compressed)
+    return f'"{sha256(plain).hexdigest()[:20]}"', plain, gzip.compress(plain, 6, mtime=0)
 
 
 @lru_cache

@@ -26,11 +26,12 @@ async function get(url, options = {}) {
   return response;
 }
 
+/** The fields of a query that have a value. */
+const given = (query) => Object.entries(query).filter(([, value]) => (value ?? "") !== "");
+
 /** The answer of one of our routes: campaign, session, table, result, replay; null if nothing is new. */
 async function ask(route, path, query = {}, options = {}) {
-  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
-  const tail = given.length ? `?${new URLSearchParams(given)}` : "";
-  const answer = await get(`${OURS}/${route}/${encoded(path)}${tail}`, options);
+  const answer = await get(`${OURS}/${route}/${encoded(path)}?${new URLSearchParams(given(query))}`, options);
   return answer.status === 204 ? null : answer.json();
 }
 

@@ -6,37 +6,12 @@ const REPLAY_SPEED = 60;
 const REPLAY_STEP_MS = 100;
 const LONGEST_GAP_S = 600; // longer breaks of a night are cut short in its replay
 
-/** The old object if the new one is equal, so that nothing is drawn again for it. */
-const same = (before, now) => (JSON.stringify(before) === JSON.stringify(now) ? before : now);
-
-/** An object updated with the values of an answer that are not null: null means unchanged. */
-function updated(before, answer) {
-  const given = Object.entries(answer ?? {}).filter(([, value]) => value !== null && value !== undefined);
-  return same(before, { ...before, ...Object.fromEntries(given) });
-}
-
-/** The state updated with an answer; old objects are not changed. */
+/** The state updated with an answer, which has only the parts that have changed; old objects are not changed. */
 function merge(before, answer) {
-  if (!before || answer.whole) return { ...answer, results: { ...answer.results, index: undefined } };
-  const { belief, belief_same, ...sample } = answer.sample ?? {};
-  sample.belief = belief_same || belief === undefined ? before.sample?.belief : belief;
-  const lines = before.log?.lines ?? [];
-  const known = new Set(lines.map((line) => line.key));
-  const newLines = (answer.log?.lines ?? []).filter((line) => !known.has(line.key));
-  const state = {
-    ...before,
-    ...answer,
-    results: mergeColumns(before.results, answer.results),
-    sample: same(before.sample, sample),
-    regimes: updated(before.regimes, answer.regimes),
-    latent: updated(before.latent, answer.latent),
-    newest: answer.newest ?? before.newest,
-    suggestions: same(before.suggestions, answer.suggestions ?? before.suggestions),
-    log: newLines.length ? { ...before.log, lines: [...lines, ...newLines].slice(-2000) } : before.log,
-  };
-  for (const name of ["commands", "views", "thumbnail", "novelty", "next", "computing", "agents"])
-    state[name] = same(before[name], state[name]);
-  return state;
+  if (!before || answer.whole) return answer;
+  const lines = [...before.log.lines, ...answer.log.lines].slice(-2000);
+  const log = answer.log.lines.length ? { ...before.log, lines } : before.log;
+  return { ...before, ...answer, results: mergeColumns(before.results, answer.results), log };
 }
 
 /** Columns of results with the values of an answer at their indices. */

@@ -1,7 +1,7 @@
 // The results as a table, sorted and filtered by the server: it has all that the pictures show, by keyboard.
 const ROWS = 20;
 const PICTURES_MS = 1500; // small pictures wait until the large ones are drawn
-const MOST_IN_ADDRESS = 50; // keys
+const MOST_KEYS = 2000;
 const FIRST = { sort: "t", down: true, offset: 0, limit: ROWS, filter: "", novel: false, regime: "", status: "" };
 const STATUSES = ["complete", "partial", "growing", "failed", "computing"];
 
@@ -20,8 +20,8 @@ function Results({ scene, root, pictures, agent, fresh, keys, ordered, selected,
   const limits = ordered ? { offset: 0, limit: 50 } : {};
   const query = { ...wanted, ...limits, agent, down: wanted.down ? 1 : 0, novel: wanted.novel ? 1 : undefined };
   const read = () => {
-    if (some?.length > MOST_IN_ADDRESS) return tell("table", root, { ...query, keys: some.slice(0, 2000) });
-    return ask("table", root, { ...query, keys: some?.join(",") });
+    if (!some) return ask("table", root, query);
+    return tell("table", root, { ...Object.fromEntries(given(query)), keys: some.slice(0, MOST_KEYS) });
   };
   const { value: answer, error } = useAsync(read, [root, JSON.stringify([query, some]), fresh]);
   useEffect(() => void ((answer || error) && onRows?.()), [answer, error]);

@@ -1,0 +1,312 @@
+"""Everything of Tiled, FastAPI and zarr that their documentation does not promise: callers, nodes, and corrections.
+
+`CHECKED` holds the versions that this file was checked against; `tests/test_internals.py` fails with any other.
+"""
+
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from datetime import datetime, timedelta
+from functools import cache
+from hashlib import sha256
+from inspect import signature
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+from urllib.parse import quote_plus, urljoin
+
+import orjson
+import tiled.catalog
+import tiled.catalog.adapter
+from fastapi import Depends, HTTPException, Request, Security
+from fastapi.dependencies import utils
+from pydantic import BaseModel, Field, NaiveDatetime
+from sqlalchemy import Text, case, cast, func, select
+from sqlalchemy.orm import aliased, noload
+from tiled.adapters.zarr import ZarrArrayAdapter
+from tiled.catalog.adapter import CatalogContainerAdapter, Collision
+from tiled.catalog.orm import Node
+from tiled.commandline._catalog import init
+from tiled.serialization.array import save_to_buffer_tifffile
+from tiled.server import dependencies, router
+from tiled.server.authentication import check_scopes, get_current_access_tags, get_current_principal, get_current_scopes
+from tiled.server.core import NoEntry
+from tiled.server.schemas import Asset, DataSource, Spec, Specs
+from tiled.server.utils import CSRF_COOKIE_NAME
+from tiled.structures.core import StructureFamily
+from tiled.utils import BrokenLink, path_from_uri
+from zarr.errors import ContainsArrayError
+
+# For other files.
+__all__ = [
+    "CSRF_COOKIE_NAME", "Asset", "Collision", "DataSource", "Spec", "Specs", "save_to_buffer_tifffile",
+]  # fmt: skip
+
+CHECKED = {"tiled": "0.2.20", "fastapi": "0.163.2", "zarr": "3.1.6"}
+READ, WRITE = "read:metadata", "write:metadata"
+OVERLAP, COARSE = timedelta(seconds=60), timedelta(seconds=2)
+CLOCK_S = 5.0  # difference of the clocks of two processes of a server
+MOST_RECENT = 500  # nodes that a token compares; if more were written, it changes
+AT_ONCE = 5000  # nodes read before another request is served
+LONG_AGO = datetime(1970, 1, 1)
+
+_COLUMNS = Node.id, Node.key, Node.time_updated, cast(Node.metadata_, Text)
+_part_by_part = dependencies.get_entry
+_arguments = signature(_part_by_part)
+
+
+async def get_entry(*args: Any, **options: Any) -> Any:
+    """Find a node by its whole path, in one query instead of one for each part.
+
+    Tiled looks at each part because of access policies, which most servers do not have. Errors are those of Tiled.
+    """
+    given = _arguments.bind(*args, **options).arguments
+    root, families = given["root_tree"], given.get("structure_families")
+    if given.get("access_policy") is None and hasattr(root, "lookup_adapter"):
+        with suppress(NoEntry, BrokenLink):
+            node = await root.lookup_adapter([part for part in given["path"].split("/") if part])
+            if families is None or node.structure_family in families:
+                return node
+    return await _part_by_part(*args, **options)
+
+
+class Caller:
+    """The sender of a request, and access to the nodes that the sender may see."""
+
+    def __init__(
+        self,
+        request: Request,
+        principal: Annotated[Any, Depends(get_current_principal)],
+        access_tags: Annotated[Any, Depends(get_current_access_tags)],
+        scopes: Annotated[Any, Depends(get_current_scopes)],
+        root_tree: Annotated[Any, Depends(dependencies.get_root_tree)],
+        _: Annotated[Any, Security(check_scopes, scopes=[READ])],
+    ) -> None:
+        self.request, self.principal, self.scopes = request, principal, scopes
+        self._policy = getattr(request.app.state, "access_policy", None)
+        self._access_tags, self._root = access_tags, root_tree
+
+    async def node(self, *parts: str, scopes: tuple[str, ...] = (READ,)) -> Any:
+        """Return the node at a path; HTTPException if the caller may not see it, or lacks one of these scopes there."""
+        path = "/".join(part.strip("/") for part in parts if part.strip("/"))
+        if {".", ".."} & set(path.split("/")):
+            raise HTTPException(404, "No such entry")
+        if missing := sorted(set(scopes) - set(self.scopes)):
+            raise HTTPException(403, f"your key does not allow that: it lacks {', '.join(missing)}")
+        return await self._entry(path, scopes, self._root)
+
+    async def child(self, parent: Any, *parts: str, scopes: tuple[str, ...] = (READ,)) -> Any:
+        """Return a node below `parent`; None if it does not exist, or the caller lacks one of these scopes there."""
+        try:
+            return await self._entry("/".join(parts), scopes, parent)
+        except HTTPException as error:
+            if error.status_code not in (403, 404):
+                raise
+            return None
+
+    async def _entry(self, path: str, scopes: tuple[str, ...], root: Any) -> Any:
+        context: Any = (root, {}, self.request.state.metrics, None, self._policy)
+        return await get_entry(path, [*scopes], self.principal, self._access_tags, self.scopes, *context)
+
+    async def create(
+        self, parent: Any, key: str, metadata: dict[str, Any], specs: Any, sources: list[DataSource[Any]] | None = None
+    ) -> None:
+        """Create a container with the access tags that the caller's nodes get."""
+        tags = None
+        if self._policy is not None and hasattr(self._policy, "init_node"):
+            _, tags = await self._policy.init_node(self.principal, self._access_tags, self.scopes, access_tags=None)
+        family = StructureFamily.container
+        await parent.create_node(family, metadata, key=key, specs=specs, data_sources=sources, access_tags=tags)
+
+    @property
+    def uuid(self) -> str | None:
+        """Id of the principal; None where everybody uses one key."""
+        return None if self.principal is None else str(self.principal.uuid)
+
+    @property
+    def name(self) -> str | None:
+        """Name of the principal; None where everybody uses one key."""
+        if self.principal is None:
+            return None
+        name = next((str(identity.id) for identity in self.principal.identities), "")
+        return name or f"{getattr(self.principal.type, 'value', self.principal.type)} {str(self.principal.uuid)[:8]}"
+
+
+class Child(NamedTuple):
+    """A node below a container, with the time at which it was last written and its metadata as JSON."""
+
+    id: int
+    key: str
+    written: datetime
+    text: str
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Metadata of the node."""
+        return dict(orjson.loads(self.text))
+
+
+class Cursor(BaseModel):
+    """How far the children of a container were read."""
+
+    parent: int = 0  #: id of the container
+    n: int = 0  #: number of children up to the last one that was read
+    last: int = Field(default=0, ge=0, lt=2**31)  #: its id
+    key: str = ""  #: its key: SQLite may use the last id again
+    written: NaiveDatetime = LONG_AGO  #: the last write in the catalog, by the clock of the database
+    at: float = 0.0  #: time of the reading, by the clock of the server
+
+
+class Changes(NamedTuple):
+    """Children that were written since a cursor; `whole`: all have to be read, these are the first; `more` follow."""
+
+    cursor: Cursor
+    children: list[Child]
+    whole: bool
+    more: bool
+
+
+async def read_changes(
+    db: Any, parent: int, cursor: Cursor, narrow: Callable[[Any], Any] = lambda query: query
+) -> Changes:
+    """Return the children that were written since a cursor; `narrow` adds conditions to a query.
+
+    Those that were written shortly before come again, because a database stores the time at which a write began, and
+    SQLite in seconds.
+    """
+    now, is_child = time.time(), Node.parent == parent
+    last_key = func.max(case((Node.id == cursor.last, Node.key)))
+    known = narrow(select(func.count(Node.id), last_key).where(is_child, Node.id <= cursor.last))
+    n, key = (await db.execute(known)).one()
+    # More children than before are from a transaction that was committed late: they were written within the overlap.
+    whole = (parent, key or "") != (cursor.parent, cursor.key) or n < cursor.n or now < cursor.at - CLOCK_S
+    written = (await db.execute(select(func.max(Node.time_updated)))).scalar_one() or LONG_AGO
+    if whole:
+        n, cursor = 0, Cursor(parent=parent, written=written)
+    new = narrow(select(*_COLUMNS).where(is_child, Node.id > cursor.last)).order_by(Node.id).limit(AT_ONCE)
+    children = list((await db.execute(new)).all())
+    more = len(children) == AT_ONCE
+    progress: dict[str, Any] = {"n": n + len(children)}
+    if children:
+        progress |= {"last": children[-1][0], "key": children[-1][1]}
+    if not more:
+        again = select(*_COLUMNS).where(is_child, Node.id <= cursor.last, Node.time_updated >= cursor.written - OVERLAP)
+        children += (await db.execute(narrow(again))).all() if cursor.last else []
+        progress |= {"written": written, "at": now}
+    return Changes(cursor.model_copy(update=progress), [Child(*child) for child in children], whole, more)
+
+
+async def change_token(context: Any) -> str:
+    """Return a text that is another one after anything was written in a catalog.
+
+    It is made from the nodes that were written last. It does not notice that an older node was removed.
+    """
+    async with context.session() as db:
+        written = (await db.execute(select(func.max(Node.time_updated)))).scalar_one() or LONG_AGO
+        recent = select(*_COLUMNS).where(Node.time_updated >= written - COARSE).limit(MOST_RECENT)
+        nodes = (await db.execute(recent)).all()
+    return sha256(repr((nodes, len(nodes) == MOST_RECENT and time.time())).encode()).hexdigest()[:20]
+
+
+async def newest(node: Any, n: int = 1) -> list[Child]:
+    """Return the last `n` children that the caller may see, the newest first."""
+    query = node.apply_conditions(select(*_COLUMNS).where(Node.parent == node.node.id))
+    async with node.context.session() as db:
+        return [Child(*child) for child in await db.execute(query.order_by(Node.id.desc()).limit(n))]
+
+
+async def newest_key(node: Any) -> tuple[int, str | None]:
+    """Return id and key of the last child that the caller may see; 0 and None without children."""
+    query = node.apply_conditions(select(Node.id, Node.key).where(Node.parent == node.node.id))
+    async with node.context.session() as db:
+        row = (await db.execute(query.order_by(Node.id.desc()).limit(1))).first()
+    return (0, None) if row is None else tuple(row)
+
+
+async def visible_keys(node: Any) -> list[str] | None:
+    """Return the keys of the children that the caller may see; None for all."""
+    if not (node.conditions or node.access_filters):
+        return None
+    query = node.apply_conditions(select(Node.key).where(Node.parent == node.node.id))
+    async with node.context.session() as db:
+        return list((await db.execute(query)).scalars())
+
+
+def correct(catalog: Path, **options: Any) -> None:
+    """Correct Tiled for the servers that this process starts; it opens the catalog with these `options`, too."""
+    _avoid_repeated_work(catalog, options)
+    _replace_orphans(catalog)
+    _count_file_contents()
+    router.get_entry = get_entry
+
+
+def _avoid_repeated_work(catalog: Path, options: dict[str, Any]) -> None:
+    """Make a start and most requests faster.
+
+    Tiled starts another interpreter at each start to create the tables of the catalog. Because it overrides one
+    dependency, FastAPI inspects all of them again at each request. To find a node, Tiled makes new aliases of its
+    largest table, and asks for access tags, which a server of one user does not have.
+    """
+    init(f"sqlite:///{catalog}", if_not_exists=True)
+    with closing(sqlite3.connect(catalog, timeout=30)) as connection, connection:  # for what changed since a time
+        connection.execute("CREATE INDEX IF NOT EXISTS nodes_time_updated ON nodes (time_updated)")
+    from_uri, get_dependant, known = tiled.catalog.from_uri, utils.get_dependant, {}
+
+    def inspect_once(**arguments: Any) -> Any:
+        key = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in arguments.items())
+        if key not in known:
+            known[key] = get_dependant(**arguments)
+        return known[key]
+
+    @cache
+    def ancestors(depth: int) -> list[Any]:
+        return [aliased(Node) for _ in range(depth)]
+
+    def node_from_segments(segments: list[str], root_id: int = 0) -> Any:
+        nodes = [*ancestors(len(segments)), Node]
+        statement = select(Node).select_from(nodes[0]).where(nodes[0].id == root_id)
+        for (parent, child), key in zip(pairwise(nodes), segments, strict=True):
+            statement = statement.join(child, child.parent == parent.id).where(child.key == key)
+        return statement.options(noload(Node.access_tags))
+
+    tiled.catalog.adapter.node_from_segments = node_from_segments
+    tiled.catalog.from_uri = lambda *uri, **own: from_uri(*uri, **own | options | {"init_if_not_exists": False})
+    utils.get_dependant = inspect_once
+
+
+def _replace_orphans(catalog: Path) -> None:
+    """Let the server create an array where a folder without a catalog entry is left from before it started.
+
+    A server that is killed while it creates an array leaves such a folder, and Tiled would refuse the array for ever.
+    """
+    started, create = time.time(), ZarrArrayAdapter.init_storage
+
+    def init_storage(storage: Any, data_source: Any, path_parts: list[str]) -> Any:
+        try:
+            return create(storage, data_source, path_parts)
+        except ContainsArrayError:
+            uri = urljoin(storage.uri + "/", "/".join(quote_plus(part) for part in path_parts))
+            folder = Path(path_from_uri(uri))
+            with closing(sqlite3.connect(f"file:{catalog}?mode=ro", uri=True)) as connection:
+                known = connection.execute("SELECT 1 FROM assets WHERE data_uri = ?", (uri,)).fetchone()
+            if known or folder.stat().st_mtime >= started:
+                raise
+            shutil.rmtree(folder)
+            return create(storage, data_source, path_parts)
+
+    ZarrArrayAdapter.init_storage = init_storage
+
+
+def _count_file_contents() -> None:
+    """Let the server count the arrays in an HDF5 file; Tiled 0.2.20 counts none."""
+
+    def counted(count: Any) -> Any:
+        async def length(self: Any, **threshold: int) -> Any:
+            return len(await self.get_adapter()) if self.node.data_sources else await count(self, **threshold)
+
+        return length
+
+    CatalogContainerAdapter.exact_len = counted(CatalogContainerAdapter.exact_len)
+    CatalogContainerAdapter.lbound_len = counted(CatalogContainerAdapter.lbound_len)

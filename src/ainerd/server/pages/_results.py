@@ -1,0 +1,312 @@
+"""The routes of results: a page of rows for people, all that changed for `ResultStore`, one result, and a mean."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Annotated, Any
+
+import anyio
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pandas as pd
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from tiled.queries import Eq
+from tiled.utils import ensure_awaitable
+
+from ainerd.results import ResultRecord, explain, matches, notes_by_key, similar
+from ainerd.server._access import json_body, json_response, validated
+from ainerd.server.internals import Caller, Cursor, newest, newest_key, read_changes
+from ainerd.server.pages._reader import CampaignReader, Rows, mapping, text
+from ainerd.server.pages._static import view_script
+from ainerd.technique import panels
+
+MOST_ROWS, MOST_KEYS = 200, 2000
+MOST_COLUMNS = 40
+NEWEST = 100  # results whose motors, units and quantities are columns
+MOST_NOTES = 100_000
+MOST_SIMILAR = 8
+LONGEST_AXIS = 4096  # values of a coordinate
+MOST_TEXT = 20_000  # characters of the metadata of one name
+LARGEST_MEAN = 64_000_000  # numbers in an array
+router = APIRouter()
+
+
+class TableQuery(BaseModel):
+    """Which rows, and in which order."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    agent: str | None = Field(default=None, max_length=200)
+    sort: str = Field(default="t", max_length=60)
+    down: bool = True
+    offset: int = Field(default=0, ge=0, lt=10**9)
+    limit: int = Field(default=50, ge=0, le=MOST_ROWS)
+    filter: str = Field(default="", max_length=200)
+    novel: bool | None = None
+    regime: int | None = Field(default=None, ge=-1)
+    status: str | None = Field(default=None, max_length=20)
+    keys: list[str] | None = Field(default=None, max_length=MOST_KEYS)
+
+
+@router.get("/table/{path:path}")
+async def table(path: str, caller: Annotated[Caller, Depends()], query: Annotated[TableQuery, Query()]) -> Response:
+    """Return some rows of the table."""
+    return await _rows(path, caller, query)
+
+
+@router.post("/table/{path:path}")
+async def table_of_many(request: Request, path: str, caller: Annotated[Caller, Depends()]) -> Response:
+    """Return the table for many keys, such as those in a lasso."""
+    return await _rows(path, caller, validated(TableQuery, await json_body(request, 50 * MOST_KEYS)))
+
+
+async def _rows(path: str, caller: Caller, query: TableQuery) -> Response:
+    reader = await CampaignReader.open(caller, path)
+    name = (await reader.agent(query.agent)).name
+    rows, (_, labels), notes = (await reader.results()).of(name), await reader.labels(), await reader.notes()
+    return json_response(await anyio.to_thread.run_sync(_page, rows, labels, notes, query))
+
+
+def _page(rows: Rows, labels: "pd.Series[float]", notes: Sequence[dict[str, Any]], query: TableQuery) -> dict[str, Any]:
+    last, noted = rows.last(NEWEST), notes_by_key(rows.columns, notes)
+    motors, quantities, units = last.motors(), last.quantities()[:MOST_COLUMNS], last.units()
+    columns = ["scan", "t", "sample", *motors, "regime", "p", *quantities, "status", "note"]
+    if query.sort not in columns:
+        raise HTTPException(422, f"there is no column {query.sort!r}")
+    some = rows.at(_matching(rows, labels, noted, query))
+    keys, column = some.keys, some.columns.column
+    table = pd.DataFrame(
+        {
+            "scan_id": column("scan_id"),
+            "event": column("event"),
+            "key": keys,
+            "scan": some.scans(),
+            "t": some.times(),
+            "regime": some.regimes(labels),
+            "p": some.numbers("novelty_p"),
+            "novel": column("novel"),
+            "note": ["; ".join(noted.get(key, ())) or None for key in keys],
+            **{name: some.texts(name) for name in ("sample", "status", "reason", "technique")},
+            **{name: some.numbers(name) for name in (*motors, *quantities)},
+        }
+    )
+    by = ["scan_id", "event"] if query.sort == "scan" else [query.sort]
+    newest_first = table[::-1] if query.down else table  # of equal values
+    shown = newest_first.sort_values(by, ascending=not query.down, kind="stable")[query.offset :][: query.limit]
+    return {
+        "n": len(rows),
+        "found": len(table),
+        "offset": query.offset,
+        "columns": [{"name": name, "title": name, "unit": units.get(name, "")} for name in columns],
+        "rows": [
+            row | {"of": {name: row.pop(name) for name in quantities}} for row in map(dict, shown.to_dict("records"))
+        ],
+    }
+
+
+def _matching(
+    rows: Rows, labels: "pd.Series[float]", notes: Mapping[str, Sequence[str]], query: TableQuery
+) -> npt.NDArray[np.bool_]:
+    """Select the results that the query asks for."""
+    keys, column = rows.keys, rows.columns.column
+    matching = np.ones(len(rows), bool)
+    if query.keys is not None:
+        matching &= keys.isin(query.keys)
+    if query.novel is not None:
+        matching &= (column("novel") == True) == query.novel  # noqa: E712
+    if query.regime is not None:
+        matching &= rows.regimes(labels) == query.regime
+    if query.status is not None:
+        matching &= column("status") == query.status
+    for word in query.filter.casefold().split():
+        own = [word in f"{scan} {key}" for key, scan in zip(keys, rows.scans(), strict=True)]
+        matching &= matches(rows.columns, {}, word, notes) | own
+    return matching
+
+
+@router.get("/changes/{path:path}")
+async def changes(
+    path: str,
+    caller: Annotated[Caller, Depends()],
+    since: str = "{}",
+    campaign: bool = False,
+    agent: str | None = None,
+    digest: str | None = None,
+) -> Response:
+    """Return ``keys`` and ``metadata`` of the results below a campaign that were written since a ``cursor``.
+
+    Results may come again. `whole`: those of earlier answers do not count any more. `more`: ask again at once. With
+    `campaign` the last of these answers has the ``notes`` of people, and ``atlas``: the keys of the newest atlas of
+    all, and of the ``scope`` of this agent and digest.
+    """
+    try:
+        cursor = Cursor.model_validate_json(since)
+    except ValidationError:
+        cursor = Cursor()
+    node = await caller.node(path)
+    results, atlas, log = [await caller.child(node, name) for name in ("results", "atlas", "log")]
+    if not all(hasattr(each, "context") for each in (results, atlas, log)):
+        raise HTTPException(404, f"there is no campaign at {path[:200]!r}")
+    async with results.context.session() as db:
+        cursor, children, whole, more = await read_changes(db, results.node.id, cursor, results.apply_conditions)
+    answer: dict[str, Any] = {
+        "cursor": cursor.model_dump(mode="json"),
+        "whole": whole,
+        "more": more,
+        "keys": [child.key for child in children],
+        "metadata": [orjson.Fragment(child.text) for child in children],
+    }
+    if campaign and not more:
+        scoped = atlas
+        for name, value in (("agent", agent), ("digest", digest)):
+            scoped = scoped if value is None else scoped.search(Eq(name, value))
+        answer["atlas"] = {"scope": (await newest_key(scoped))[1], "all": (await newest_key(atlas))[1]}
+        notes = await newest(log.search(Eq("kind", "note")), MOST_NOTES)
+        answer["notes"] = [child.metadata for child in reversed(notes)]
+    return json_response(answer)
+
+
+@router.get("/result/{path:path}")
+async def result(path: str, caller: Annotated[Caller, Depends()]) -> Response:
+    """Return the metadata of a result, their explanation, similar results, and the coordinates of its arrays."""
+    parent, _, key = path.strip("/").rpartition("/")
+    node = await caller.node(path)
+    metadata = _bounded(node.metadata())
+    if not isinstance(metadata.get("status"), str):
+        raise HTTPException(404, "there is no result at this path")
+    reader = await CampaignReader.open(caller, parent.rpartition("/")[0])
+    rows, (_, labels), notes = await reader.results(), await reader.labels(), await reader.notes()
+    this = rows.at(rows.keys == key)
+    arrays = await _arrays(node, metadata)
+    configuration = await _configuration(reader, metadata.get("digest"))
+    technique = str(metadata.get("technique", ""))
+    explanation = await anyio.to_thread.run_sync(_explanation, node.metadata())
+    coordinates = await anyio.to_thread.run_sync(_coordinates, technique, metadata, arrays, configuration)
+    scans = dict(zip(rows.keys, rows.scans(), strict=True))
+    newer = (rows.columns.column("supersedes") == key) & (rows.columns.column("status") != "computing")
+    parameters = metadata.pop("parameters", {})
+    return json_response(
+        {
+            "key": key,
+            "metadata": metadata,
+            "parameters": parameters,
+            "explain": explanation,
+            "regime": labels.get(key, metadata.get("regime")),
+            "note": "; ".join(notes_by_key(this.columns, notes).get(key, ())) or None,
+            "arrays": arrays,
+            "series": metadata.get("series") or {},
+            "tables": metadata.get("tables") or {},
+            "coordinates": coordinates,
+            "nearest": [{"key": k, "scan": scans[k], "distance": x} for k, x in nearest(rows, key).items()],
+            "superseded_by": next(iter(rows.keys[newer]), None),
+            "views": f"/custom/ainerd/technique/{technique}/view.js" if view_script(technique) else None,
+        }
+    )
+
+
+@router.get("/mean/{path:path}")
+async def mean(path: str, caller: Annotated[Caller, Depends()], step: int = 1) -> Response:
+    """Return the mean of an array (n, …) over n without NaN, every `step`-th number along the other axes.
+
+    The body is float32, little-endian, in C order; the header ``x-shape`` holds its shape.
+    """
+    node = await caller.node(path, scopes=("read:metadata", "read:data"))
+    shape = getattr(getattr(node, "structure", lambda: None)(), "shape", ())
+    if len(shape) < 2 or not 1 <= step <= 1000:
+        raise HTTPException(404, "a mean needs an array of two dimensions or more")
+    if np.prod(shape, dtype=float) > LARGEST_MEAN:
+        raise HTTPException(413, f"at most {LARGEST_MEAN:,} numbers")
+    values = np.asarray(await ensure_awaitable(node.read))
+    if values.dtype.kind not in "biuf":
+        raise HTTPException(404, "a mean needs an array of numbers")
+    means = await anyio.to_thread.run_sync(_mean, values, step)
+    headers = {"x-shape": ",".join(map(str, means.shape)), "Cache-Control": "no-cache"}
+    return Response(means.tobytes(), media_type="application/octet-stream", headers=headers)
+
+
+def _mean(values: npt.NDArray[Any], step: int) -> npt.NDArray[np.float32]:
+    thinned = values[(slice(None), *[slice(None, None, step)] * (values.ndim - 1))]
+    finite = np.isfinite(thinned)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        total = np.where(finite, thinned, 0).sum(axis=0, dtype=float)
+        return np.ascontiguousarray(total / finite.sum(axis=0), dtype="<f4")
+
+
+def nearest(rows: Rows, key: str) -> dict[str, float]:
+    """Return the distances of the results most similar to one, nearest first, by key; none without an embedding."""
+    try:
+        return {str(other): away for other, away in similar(rows.columns, key, MOST_SIMILAR).items()}
+    except KeyError:
+        return {}
+
+
+def _bounded(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metadata without values longer than a page shows: anybody may have written them."""
+    bounded: dict[str, Any] = {}
+    for name, value in list(metadata.items())[:1000]:
+        if isinstance(value, str):
+            bounded[name] = text(value)
+        elif isinstance(value, int | float | bool) or len(str(value)) <= MOST_TEXT:
+            bounded[name] = value
+    return bounded
+
+
+async def _arrays(node: Any, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return shape, dimensions, type and unit of each array."""
+    units = metadata.get("units") or {}
+    arrays: dict[str, Any] = {}
+    for name, shape in list(mapping(metadata.get("arrays")).items())[:100]:
+        details: dict[str, Any] = {"shape": shape, "dims": None, "dtype": None, "unit": units.get(name, "")}
+        with suppress(Exception):  # not written yet, or written by another program
+            structure = (await node.lookup_adapter([name])).structure()
+            dims, dtype = list(structure.dims or ()) or None, structure.data_type.to_numpy_str()
+            details |= {"dims": dims, "dtype": dtype}
+        arrays[name] = details
+    return arrays
+
+
+class _Configuration(dict[str, Any]):
+    """Arrays by name, each with a `read`, as a client of Tiled would return them."""
+
+    def __init__(self, metadata: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        super().__init__({name: SimpleNamespace(read=lambda x=x: x) for name, x in arrays.items()})
+        self.metadata = {**metadata, "arrays": list(arrays)}
+
+
+async def _configuration(reader: CampaignReader, digest: Any) -> _Configuration:
+    """Return the metadata and short arrays that results of the same parameters share; empty if they are not stored."""
+    node = await reader.child("configurations", digest) if isinstance(digest, str) and digest else None
+    if node is None:
+        return _Configuration({}, {})
+    metadata, arrays = node.metadata(), {}
+    for name, shape in list((metadata.get("arrays") or {}).items())[:100]:
+        if isinstance(shape, list) and np.prod(shape) <= LONGEST_AXIS:
+            arrays[name] = np.asarray(await ensure_awaitable((await node.lookup_adapter([name])).read))
+    return _Configuration(metadata, arrays)
+
+
+def _coordinates(
+    technique: str, metadata: Mapping[str, Any], arrays: Mapping[str, Any], configuration: _Configuration
+) -> dict[str, Any]:
+    coordinates = getattr(panels(technique), "coordinates", None)
+    if coordinates is None:
+        return {}
+    node = SimpleNamespace(metadata=metadata, configuration=configuration)  # as `ainerd.technique.Panels` expects it
+    sizes = {dim: n for array in arrays.values() for dim, n in zip(array["dims"] or (), array["shape"], strict=False)}
+    try:
+        return {
+            str(name): {"dim": dim, "values": np.asarray(values), "unit": unit}
+            for name, (dim, values, unit) in coordinates(node, sizes).items()
+            if np.asarray(values).size <= LONGEST_AXIS and np.asarray(values).dtype.kind in "biuf"
+        }
+    except Exception:  # the technique may come from anybody
+        return {}
+
+
+def _explanation(metadata: Mapping[str, Any]) -> str:
+    try:
+        return str(explain(ResultRecord.from_metadata(metadata)))[:5000]
+    except (ValidationError, KeyError, TypeError, ValueError):
+        return "these metadata are not those of a result of ainerd: somebody changed them"

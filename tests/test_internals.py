@@ -1,0 +1,53 @@
+"""What ainerd uses of other packages although they do not promise it: it is there, and does what ainerd needs."""
+
+import ctypes
+import subprocess
+import sys
+import threading
+from importlib.metadata import version
+
+import h5py
+import lz4.block
+import pytest
+
+from ainerd import internals
+from ainerd.server import internals as internals_of_tiled
+
+AT_EXIT = """
+from concurrent.futures import ThreadPoolExecutor
+from ainerd.internals import call_before_exit
+call_before_exit(lambda text: print(ThreadPoolExecutor(1).submit(str.upper, text).result()), "late")
+"""
+
+
+@pytest.mark.parametrize("module", [internals, internals_of_tiled])
+def test_the_versions_are_those_that_were_checked(module):
+    installed = {package: version(package) for package in module.CHECKED}
+    assert installed == module.CHECKED, f"read {module.__file__} against the new versions, and write them there"
+
+
+def test_a_function_is_called_at_the_end_while_threads_can_be_started():
+    done = subprocess.run([sys.executable, "-c", AT_EXIT], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.returncode) == ("LATE\n", 0), done.stderr
+
+
+def test_the_lock_of_h5py_keeps_other_threads_out_of_hdf5():
+    other = threading.Thread(target=lambda: h5py.h5p.create(h5py.h5p.FILE_ACCESS))
+    with internals.hdf5_lock:
+        other.start()
+        other.join(0.2)
+        assert other.is_alive()
+    other.join(10)
+    assert not other.is_alive()
+
+
+def test_hdf5_takes_a_number_of_attempts():
+    assert internals.set_metadata_attempts(h5py.h5p.create(h5py.h5p.FILE_ACCESS), 28)
+
+
+def test_lz4_is_called_without_python():
+    text = b"speckle " * 100
+    packed = lz4.block.compress(text, store_size=False)
+    unpacked = ctypes.create_string_buffer(len(text))
+    assert internals.lz4_decompress(packed, unpacked, len(packed), len(text)) == len(text)
+    assert unpacked.raw == text
