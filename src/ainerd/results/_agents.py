@@ -124,7 +124,9 @@ class LiveNode:
     def _request(self, method: str, **options: Any) -> httpx.Response:
         url = f"{our_route(self._ainerd, 'live').rstrip('/')}/agents/{self._key}"
         http: httpx.Client = self._ainerd.context.http_client
-        return handle_error(http.request(method, url, timeout=SOON_S, **options))
+        response = http.request(method, url, timeout=SOON_S, **options)
+        handle_error(response)
+        return response
 
 
 def agent_key(agent: str) -> str:

@@ -45,7 +45,7 @@ class Contents(NamedTuple):
 class Part:
     """An array or a table in memory, which is read like a node of Tiled; other attributes are those of `values`."""
 
-    def __init__(self, values: NDArray[Any] | pd.DataFrame, dims: tuple[str, ...] | None = None) -> None:
+    def __init__(self, values: Any, dims: tuple[str, ...] | None = None) -> None:
         self.values, self.dims = values, dims
 
     def read(self) -> Any:
@@ -192,7 +192,7 @@ def put_bundle(
 def read_table(node: Any) -> pd.DataFrame:
     """Read a table of a result; on a server without our adapters it is a group of columns."""
     if node.structure_family == "table":
-        return node.read()
+        return pd.DataFrame(node.read())
     return decode_table({name: column.read() for name, column in node.items()})
 
 

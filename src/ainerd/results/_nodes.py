@@ -103,7 +103,9 @@ def get(container: Container, url: str, params: Mapping[str, Any]) -> httpx.Resp
     headers = {"Accept": MSGPACK_MIME_TYPE}
     for attempt in retry_context():
         with attempt:
-            return handle_error(container.context.http_client.get(url, params=params, headers=headers))
+            response: httpx.Response = container.context.http_client.get(url, params=params, headers=headers)
+            handle_error(response)
+            return response
     raise AssertionError("retry_context gives up by raising")
 
 

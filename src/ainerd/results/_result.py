@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _MOST_PANELS = 12
 
 
-class AinerdResult(Container):
+class AinerdResult(Container):  # type: ignore[misc]
     """One result: its numbers in `metadata`, its arrays as attributes and children.
 
     Tiled makes these of nodes with the spec ``AinerdResult``; ``client["ainerd/results"][key]`` is one. An array is
@@ -113,7 +113,7 @@ class AinerdResult(Container):
                 f"nothing that is installed makes a picture of a result of technique {self.metadata['technique']!r}: "
                 "try plot()"
             )
-        return draw(self._load(None))
+        return np.asarray(draw(self._load(None)))
 
     def plot(self) -> "Figure":
         """Draw the result on one page, as its technique does; else its series, lines and images.

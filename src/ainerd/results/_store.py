@@ -255,7 +255,7 @@ class ResultStore(CampaignRecords):
     def status(self, key: str) -> str | None:
         """Read the status of a result, or None for an unknown key."""
         try:
-            return self._results[key].metadata["status"]
+            return str(self._results[key].metadata["status"])
         except KeyError:
             return None
 
@@ -321,7 +321,7 @@ class ResultStore(CampaignRecords):
             last = self._table = _Table(results, labels, notes, table, order)
         return last
 
-    def _part(self, key: str, name: str) -> NDArray[Any] | pd.DataFrame:
+    def _part(self, key: str, name: str) -> Any:
         (result,) = self.load([self.key(key)], [name])
         if name not in result:
             names = [name for kind in ("arrays", "tables", "series") for name in result.metadata.get(kind, ())]
@@ -495,7 +495,8 @@ class ResultStore(CampaignRecords):
         KeyError
             If there is none.
         """
-        return self._results[self.key(run)]
+        result: AinerdResult = self._results[self.key(run)]
+        return result
 
     def newest_key(self) -> str | None:
         """Return the key of the result that was begun last, or None. One request."""

@@ -347,7 +347,7 @@ def _column_matches(column: NDArray[Any], wanted: Any) -> NDArray[np.bool_]:
     if isinstance(low, str) or isinstance(high, str):
         return np.zeros(len(column), bool)
     with np.errstate(invalid="ignore"):
-        return ~np.isnan(column) & (low is None or column >= low) & (high is None or column <= high)
+        return np.asarray(~np.isnan(column) & (low is None or column >= low) & (high is None or column <= high))
 
 
 def _inner(value: Any, names: Sequence[str]) -> Any:
