@@ -110,7 +110,7 @@ class _Campaign:
         self._next = suggested[suggested["status"].eq("proposed")].iloc[-1:]
         again = table.get("retake", pd.Series(False, table.index)).eq(True)
         self._failed = table.assign(again=again)[table["status"].eq("failed")]
-        self._log = store.logbook()
+        self._log = store.logbook().astype({"text": str})  # without lines it would be a column of numbers
 
     def sections(self) -> Iterator[Section]:
         yield self._summary()
