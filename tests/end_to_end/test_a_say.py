@@ -53,6 +53,8 @@ def test_points_of_a_person_are_measured_in_order(started):
         started.agent.sample((11, 2))
     with pytest.raises(ValueError, match="wants points"):
         started.agent.sample()
+    with pytest.raises(ValueError, match="has no sample_y"):
+        started.agent.sample({"sample_x": 2.0, "y": 3.0})
 
 
 def test_stay_measures_one_place_repeatedly(started):

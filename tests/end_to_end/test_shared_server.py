@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import httpx
@@ -117,15 +117,20 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(folder):
+def database():
+    """Environment variables with the address of PostgreSQL; empty where it is not installed."""
+    with postgres() if POSTGRES is not None else nullcontext({}) as where:
+        yield where
+
+
+@pytest.fixture(scope="module")
+def server(folder, database):
     """Address of the server."""
     with ExitStack() as stack:
-        where, config = {}, configured(folder)
-        if POSTGRES is None:
+        config = configured(folder)
+        if not database:
             without_postgres(config)
-        else:
-            where = stack.enter_context(postgres())
-        environment = os.environ | where | {
+        environment = os.environ | database | {
             "TILED_SECRET_KEY": secrets.token_hex(32),
             "DATA_DIRECTORY": str(folder / "data"),
             "FRAMES_DIRECTORY": str(folder / "frames"),
@@ -364,3 +369,27 @@ def test_the_compose_file_publishes_no_port_and_no_secret():
         assert mounted and all((path.parent / name).exists() for name in mounted)
     wanted = set(re.findall(r"\$\{(\w+)\}", (FILES / "config.yml").read_text()))
     assert wanted <= set(services["tiled"]["environment"])
+
+
+@pytest.mark.skipif(POSTGRES is None, reason="PostgreSQL is not installed")
+def test_a_result_that_postgresql_commits_late_is_in_the_table(explored, page, client, database):
+    """Its id is lower than that of a result which was committed, and read, before it."""
+    session, table = explored
+    store, (key,) = ResultStore(client(page["agent"])["ainerd"]), table.index
+    columns = "parent, structure_family, metadata, specs"
+    late = f"""
+        BEGIN;
+        INSERT INTO nodes (key, {columns}) SELECT 'late', {columns} FROM nodes WHERE key = '{key}';
+        \\echo inserted
+    """
+    command = [POSTGRES.parent / "psql", "-d", "catalog", "-v", "ON_ERROR_STOP=1", "-q"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": database}
+    with subprocess.Popen(command, **pipes) as psql:
+        psql.stdin.write(late)
+        psql.stdin.flush()
+        assert psql.stdout.readline() == "inserted\n"
+        metadata = dict(store.container["results", key].metadata)
+        store.container["results"].create_container("next", metadata=metadata, specs=["AinerdResult"])
+        assert set(store.table().index) == {key, "next"}
+        psql.communicate("COMMIT;\n", timeout=30)
+    assert set(store.table().index) == {key, "next", "late"} and not store._rows.answer["whole"]

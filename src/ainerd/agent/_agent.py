@@ -201,14 +201,17 @@ class Agent(Observer):
         RuntimeError
             If the agent is not attached.
         ValueError
-            If a point lies outside the bounds or in an excluded region, or no point is given.
+            If a point lies outside the bounds or in an excluded region, an actuator is missing, or no point is given.
         """
         self._require_attached()
         if not points:
             raise ValueError("sample wants points: agent.sample((2.0, 3.5))")
         named = [p if isinstance(p, Mapping) else self._campaign.position(p) for p in points]
         for point in named:
-            self._campaign.position([point[name] for name in self._campaign.explorer.names])
+            names = self._campaign.explorer.names
+            if missing := [name for name in names if name not in point]:
+                raise ValueError(f"the point {dict(point)} has no {', '.join(missing)}")
+            self._campaign.position([point[name] for name in names])
         return AgentPlan("agent.sample(…)", self._closed(sample_suggestions(self.problem, named)))
 
     def stay(self, n: int) -> MsgGenerator[Any]:
