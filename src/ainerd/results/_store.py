@@ -475,7 +475,13 @@ class ResultStore(CampaignRecords):
         return begun or ResultRecord.from_metadata(result_node(self._results, key).metadata)
 
     def _predecessor(self, record: ResultRecord) -> str | None:
-        """Return the key of the newest result of the same unit and agent with other parameters."""
+        """Return the key of the newest result of the same unit and agent with other parameters.
+
+        This takes a request only if there can be one.
+        """
+        known = self._rows.known
+        if known is not None and set(known.column("digest")) <= {record.digest}:
+            return None
         known = self._rows.read()
         events = known.column("event")
         same = pd.isna(events) if record.event is None else events == record.event

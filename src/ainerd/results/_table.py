@@ -318,6 +318,11 @@ class Table:
                     self._update(parameters)
             return self._all
 
+    @property
+    def known(self) -> Columns | None:
+        """The result of the last reading; None before the first."""
+        return self._all if self._cursor and not self.answer.get("more") else None
+
     def forget(self) -> None:
         """Make the next reading read everything."""
         with self._lock:

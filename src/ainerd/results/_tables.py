@@ -282,7 +282,7 @@ def find_key(results: Columns, run: str | int | float) -> str:
     events = of_run.column("event")
     of_event = of_run.at(np.where(np.isnan(events), 1, events) == event)
     if not len(of_event):
-        known = ", ".join(scan_text(scan, one) for one in events)
+        known = ", ".join(scan_text(scan, one) for one in np.sort(np.where(np.isnan(events), 1, events)))
         raise KeyError(f"no result {text!r}: of that scan there are {known}")
     done = of_event.at(~np.isin(of_event.column("status").astype(object), ("computing", "failed")))
     candidates = done if len(done) else of_event
