@@ -11,4 +11,6 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name.startswith("_"):  # Python then imports the module of this name
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module("ainerd.techniques.xtec._names"), name)
