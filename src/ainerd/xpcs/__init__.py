@@ -2,6 +2,8 @@
 
 from ainerd.xpcs._ageing import AgeingFit, fit_ageing, middle_age
 from ainerd.xpcs._counts import per_bin
+from ainerd.xpcs._event_files import EventFileError, read_imm, read_rigaku
+from ainerd.xpcs._events import Events
 from ainerd.xpcs._fits import KwwFit, fit_kww, fit_power
 from ainerd.xpcs._flow import FlowFit, fit_flow
 from ainerd.xpcs._g2 import G2, g2
@@ -15,6 +17,8 @@ from ainerd.xpcs._two_time import TwoTimeReducer, g2_by_age, g2_from_two_time, r
 __all__ = [
     "AgeingFit",
     "Annulus",
+    "EventFileError",
+    "Events",
     "FlowFit",
     "G2",
     "G2ByAge",
@@ -38,6 +42,8 @@ __all__ = [
     "middle_age",
     "per_bin",
     "pyfai_detectors",
+    "read_imm",
+    "read_rigaku",
     "reduction_operator",
     "split",
     "two_time",

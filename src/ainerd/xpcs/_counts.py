@@ -193,22 +193,44 @@ def scales(
     S_q constant over the bin (scikit-beam, pychx). ``paper``: the time mean over all pixels of a static label, in
     any bin, and no factor of the frame (Horwath et al. 2024).
     """
-    total = per_bin(sums.counts, partition)
+    seen, counts, total, good = totals(sums.counts, sums.pixels, partition, valid)
+    sub = static_scale(seen, counts, sums.pixels[-1], partition, normalization)
+    if normalization == "paper":
+        return Scales(good.astype(float), sub, good)
+    return Scales(np.where(good, per_bin(sums.pixels, partition) * _inverse(total), 0), sub, good)
+
+
+def totals(
+    counts: Array, pixels: NDArray[np.int64], partition: Partition, valid: NDArray[np.bool_] | None
+) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
+    """Return pixels and counts of each sub-bin, of all frames that are valid in it, counts by frame and bin, and valid.
+
+    `counts` are (T, n_sub), `pixels` (1, n_sub). A frame is valid in a bin, (T, n_roi), if it has a photon there.
+    """
+    total = per_bin(counts, partition)
     good = total > 0
     if valid is not None:
         good = good & valid[:, None]
-    roi, size = partition.static_roi, sums.pixels[-1]
-    kept = good[:, roi]
-    seen = np.einsum("tj,tj->j", kept, np.broadcast_to(sums.pixels, kept.shape))
-    mean_sub = np.einsum("tj,tj->j", kept, sums.counts) * _inverse(seen)
+    kept = good[:, partition.static_roi]
+    seen = np.einsum("tj,tj->j", kept, np.broadcast_to(pixels, kept.shape))
+    return seen, np.einsum("tj,tj->j", kept, counts), total, good
+
+
+def static_scale(
+    seen: Array,
+    counts: Array,
+    size: NDArray[np.int64],
+    partition: Partition,
+    normalization: Normalization,
+) -> Floats:
+    """Return the factor of each sub-bin, (n_sub,), from its `totals`; `size` are its pixels."""
+    roi, mean_sub = partition.static_roi, counts * _inverse(seen)
     if normalization == "paper":
         label = np.unique(partition.static_label, return_inverse=True)[1]
         mean = np.bincount(label, mean_sub * size)[label] * _inverse(np.bincount(label, size)[label])
-        return Scales(good.astype(float), _inverse(mean), good)
+        return _inverse(mean)
     mean_bin = np.bincount(roi, mean_sub * size, partition.n_roi) * _inverse(np.bincount(roi, size, partition.n_roi))
-    frame = np.where(good, per_bin(sums.pixels, partition) * _inverse(total), 0)
-    sub = np.ones(len(roi)) if normalization == "symmetric" else mean_bin[roi] * _inverse(mean_sub)
-    return Scales(frame, sub, good)
+    return np.ones(len(roi)) if normalization == "symmetric" else mean_bin[roi] * _inverse(mean_sub)
 
 
 def diagonal_correction(sums: Sums, partition: Partition, scale: Scales, diagonal: Diagonal) -> Floats:

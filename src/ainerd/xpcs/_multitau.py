@@ -1,5 +1,6 @@
 """The one-time correlation g2(tau) while frames arrive, by lag and by age."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numba as nb
@@ -7,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.xpcs._counts import check_counts, check_valid
+from ainerd.xpcs._event_pairs import PairsOfEvents
+from ainerd.xpcs._events import Events, joined
 from ainerd.xpcs._g2 import G2, from_parts
 from ainerd.xpcs._partition import Array, Floats, Partition, Parts
 
@@ -14,6 +17,7 @@ CHANNELS = 16
 WIDTH = 64  # pixels correlated at a time: with all their entries they fit the first cache
 YOUNGEST = 2 * CHANNELS  # frames of the first age; each later age is as long as all before it
 FRAMES, MEANS = 64, 32  # entries correlated at a time, of the first level and of the others
+LOWEST, UPPER = 16, 8  # the same of events, which come from whole detectors, so that rings take less memory
 STRIP = 1024  # pixels, about, whose sums over pairs are added part by part at a time
 
 
@@ -87,17 +91,26 @@ class MultiTau:
         self._begins = parts.edges[self._bins].astype(np.uintp)
         strip = parts.edges[:-1] // STRIP
         self._strips = np.append(np.flatnonzero(np.diff(strip, prepend=-1)), n_part)  # first part of each
+        self._pairs: PairsOfEvents | None = None  # in place of the lower levels, if the frames come as events
+        self._lowest, self._room = 0, MEANS  # the lowest level with a ring, and entries that wait in the others
+        self._waiting: list[Events] = []  # of the block that begins at frame `_begin`, correlated up to `_taken`
+        self._begin = self._taken = 0
+        self._of_parts, self._waiting_photons = np.zeros((2, n_part))  # those of events, up to `_taken` and after it
 
-    def push(self, frames: Array, valid: ArrayLike | None = None) -> None:
+    def push(self, frames: Array | Events, valid: ArrayLike | None = None) -> None:
         """Add the next frames.
 
         Parameters
         ----------
-        frames : ndarray, shape (b, ny, nx) or (b, n_pixels)
-            Counts, whole frames or gathered.
+        frames : ndarray, shape (b, ny, nx) or (b, n_pixels), or Events
+            Counts, whole frames or gathered. All frames of a run come in the same form; events have their own `valid`
+            and may leave frames out.
         valid : array_like of bool, shape (b,), optional
             False for frames to leave out. A frame without a photon in a bin is always left out of that bin.
         """
+        if isinstance(frames, Events) or self._pairs is not None:
+            self._push_events(frames)
+            return
         block = check_counts(self.partition.gather(frames))
         keep, begin = check_valid(valid, len(block)), 0
         while begin < len(block):
@@ -117,9 +130,75 @@ class MultiTau:
             self._seen[0] += some.stop - begin
             begin = some.stop
 
+    def _push_events(self, frames: Array | Events) -> None:
+        if not isinstance(frames, Events) or (self._pairs is None and self._seen[0]):
+            raise ValueError("the frames of one run are either all dense or all events")
+        events = frames.gathered(self.partition)
+        if len(events.ticks) and events.ticks[0] < self._seen[0]:
+            raise ValueError(f"frame {events.ticks[0]} was pushed before: the next is {self._seen[0]}")
+        if not self._good.all():
+            events = events.without(np.flatnonzero(self._good == 0))
+        if self._pairs is None:
+            self._lowest = PairsOfEvents.best(events, len(self._parts.roi))
+            self._pairs, self._room = PairsOfEvents(self._parts, self._pixels, self._lowest), UPPER
+        while events.stop >= self._begin + self._pairs.size:
+            end = self._begin + self._pairs.size
+            self._waiting.append(events.between(self._begin, end))
+            self._grow_until(end)
+            self._add_events(end)
+            self._begin, self._waiting, events = end, [], events.between(end, events.stop)
+        self._waiting.append(events)
+        self._seen[0] = max(events.stop, self._seen[0])
+
+    def _grow_until(self, n_frames: int) -> None:
+        """Start the ages that so many frames have."""
+        while n_frames > (YOUNGEST << len(self._ages) >> 1 if self._ages else 0):
+            level, n_pixels = len(self._seen), len(self._good)
+            self._settle()
+            if level > self._lowest:
+                self._grow()
+                continue
+            rows = CHANNELS + LOWEST if level == self._lowest else 0
+            self._ring.append(np.zeros((rows, n_pixels), np.float32))
+            self._weight.append(np.zeros((rows, self.partition.n_roi), np.float32))
+            if rows:
+                n = len(self._first[0])
+                self._ring[-1][:n], self._weight[-1][:n] = self._first
+            self._seen.append(self._begin >> level)
+            self._done.append(self._begin >> level)
+            self._ages.append(_Age(level + 1, len(self._parts.roi), self.partition.n_roi))
+
+    def _add_events(self, end: int, ages: "list[_Age] | None" = None) -> None:
+        """Add the pairs of events whose later frame is below `end`: to `ages`, copies for one result, or for good."""
+        assert self._pairs is not None
+        pairs, begin, level = self._pairs, self._begin, self._lowest
+        group, keep = np.arange(pairs.size // 32), ages is None
+        some = self._ages if ages is None else ages
+        age_of = np.ceil(np.log2(group + 1)).astype(np.int64) if begin == 0 else np.zeros(len(group), np.int64)
+        n = pairs.size >> level
+        entries, weights = (np.zeros((n, m), np.float32) for m in (len(self._good), self.partition.n_roi))
+        if begin and keep:  # in their places in the ring
+            first = (begin >> level) % len(self._ring[level])
+            entries, weights = (x[level][first : first + n] for x in (self._ring, self._weight))
+            if self._taken == begin and weights.any():
+                entries[:], weights[:] = 0, 0
+        block = joined(self._waiting)
+        sums = [(age.products, age.ends, age.pairs) for age in (some if begin == 0 else some[-1:])]
+        photons = self._of_parts if keep else self._waiting_photons
+        pairs.add(block, begin, self._taken, end, sums, age_of, entries, weights, photons)
+        if not keep:
+            return
+        self._taken = end
+        if begin == 0:
+            self._first = entries, weights
+            return
+        self._seen[level] = end >> level
+        if self._seen[level] + n - self._done[level] > LOWEST:  # no room for the next block
+            self._correlate(level)
+
     def _settle(self) -> None:
         """Correlate the waiting entries of all levels."""
-        for level in range(len(self._seen)):
+        for level in range(self._lowest, len(self._seen)):
             self._correlate(level)
 
     def _correlate(self, level: int) -> None:
@@ -130,8 +209,9 @@ class MultiTau:
         age, ring, weight, edges = self._ages[-1], self._ring[level], self._weight[level], self._parts.edges
         window = done, seen - done, CHANNELS // 2 if level else 1
         products, ends, pairs = (x[level] for x in (age.products, age.ends, age.pairs))
-        whole = _add_pairs(ring, weight, *window, edges, self._bins, pairs, ends)
-        _add_products(ring, *window, edges, self._strips, whole[self._parts.roi], products, ends)
+        if weight[np.arange(done, seen) % len(weight)].any():  # else all these entries are zero
+            whole = _add_pairs(ring, weight, *window, edges, self._bins, pairs, ends)
+            _add_products(ring, *window, edges, self._strips, whole[self._parts.roi], products, ends)
         if level == 0:
             counts, products, ends = self._alone
             self._counts += counts
@@ -139,7 +219,7 @@ class MultiTau:
             age.ends[0, 0] += np.add.reduceat(ends, edges[:-1])
             self._alone[:] = 0
         if level + 1 < len(self._seen):
-            if seen // 2 - self._done[level + 1] > MEANS:
+            if seen // 2 - self._done[level + 1] > self._room:
                 self._correlate(level + 1)
             _halve(ring, weight, done // 2, seen // 2, self._ring[level + 1], self._weight[level + 1])
             self._seen[level + 1] = seen // 2
@@ -148,7 +228,7 @@ class MultiTau:
     def _grow(self) -> None:
         """Start an age and with it a level, whose first entries are still in the ring of the level before."""
         for rows in (self._ring, self._weight):
-            rows.append(np.zeros((CHANNELS + MEANS, rows[0].shape[1]), np.float32))
+            rows.append(np.zeros((CHANNELS + self._room, rows[0].shape[1]), np.float32))
         first = self._seen[-1] // 2
         _halve(self._ring[-2], self._weight[-2], 0, first, self._ring[-1], self._weight[-1])
         self._seen.append(first)
@@ -163,11 +243,18 @@ class MultiTau:
         pixels : array_like of int
             Positions in the order of ``partition.pixels``.
 
+        Raises
+        ------
+        ValueError
+            If events have been pushed: pixels are left out of events before the first frame only.
+
         Notes
         -----
         The parts that hold one of these pixels start again. In the others the brightness of earlier frames is
         corrected: exactly for the last sixteen entries of each level, on average over the run for the sums.
         """
+        if self._pairs is not None:
+            raise ValueError("pixels can be left out of events only before the first of them")
         out = np.unique(np.asarray(pixels, dtype=np.int64))
         out = out[self._good[out] > 0]
         if out.size == 0:
@@ -200,18 +287,19 @@ class MultiTau:
 
     def result(self) -> G2:
         """Return g2 of the frames so far; raise ValueError for fewer than two."""
-        n_frames, levels = self._settled_frames(), len(self._seen)
+        n_frames, ages = self._settled_frames()
+        levels = len(self._seen)
         products, ends, lost, pairs = (
             np.sum([np.pad(x, ((0, levels - len(x)), (0, 0), (0, 0))) for x in of_ages], axis=0)
-            for of_ages in zip(*((a.products, a.ends, a.lost, a.pairs) for a in self._ages), strict=True)
+            for of_ages in zip(*((a.products, a.ends, a.lost, a.pairs) for a in ages), strict=True)
         )
         lag, plain, centred = self._per_part(products, ends, lost, pairs)
         return from_parts(lag, plain, centred, self._photons, self._size, self._parts, n_frames)
 
     def by_age(self) -> G2ByAge:
         """Return g2 of the frames so far by age of the later one, in octaves; raise ValueError for fewer than two."""
-        n_frames = self._settled_frames()
-        of_ages = [self._per_part(age.products, age.ends, age.lost, age.pairs) for age in self._ages]
+        n_frames, ages = self._settled_frames()
+        of_ages = [self._per_part(age.products, age.ends, age.lost, age.pairs) for age in ages]
         lags, found = of_ages[-1][0], []  # the last age has all levels
         for lag, *sums in of_ages:
             more = ((0, 0), (0, len(lags) - len(lag)))
@@ -221,18 +309,30 @@ class MultiTau:
         arrays = {name: np.stack([getattr(x, name) for x in found], 1) for name in ("value", "error", "parts")}
         return G2ByAge(edges=np.array(edges), lag=lags, **arrays)
 
-    def _settled_frames(self) -> int:
-        """Correlate all frames and return their number; raise ValueError for fewer than two."""
+    def _settled_frames(self) -> tuple[int, list[_Age]]:
+        """Correlate all frames and return their number and the ages; raise ValueError for fewer than two."""
         n_frames = int(self._seen[0])
         if n_frames < 2:
             raise ValueError(f"g2 needs at least 2 frames, got {n_frames}")
+        if self._pairs is None:
+            self._settle()
+            return n_frames, self._ages
+        self._grow_until(n_frames)
+        whole = n_frames >> self._lowest << self._lowest
+        if self._begin and whole > self._taken:
+            self._add_events(whole)
         self._settle()
-        return n_frames
+        ages = deepcopy(self._ages)
+        self._waiting_photons[:] = 0
+        if n_frames > self._taken:
+            self._add_events(n_frames, ages)
+        return n_frames, ages
 
     @property
     def _photons(self) -> Floats:
         """Photons in the used pixels of each part, (n_part,)."""
-        return np.add.reduceat(self._counts, self._parts.edges[:-1])
+        counts = np.add.reduceat(self._counts, self._parts.edges[:-1])
+        return counts if self._pairs is None else self._of_parts + self._waiting_photons
 
     def _per_part(self, products: Floats, ends: Floats, lost: Floats, pairs: Floats) -> tuple[Floats, Floats, Floats]:
         """Return the lags, and means of d d' - 1 and of e e' with e = d - 1, (n_part, 1 + n_lag), first at lag 0."""
@@ -447,5 +547,6 @@ def _halve(ring: Array, weight: Array, begin: int, end: int, into: Array, weight
     """Average entries 2 i and 2 i + 1 of a level to entry i of the next, for i from `begin` to `end`."""
     for i in range(begin, end):
         a, b, half = 2 * i % len(ring), (2 * i + 1) % len(ring), i % len(into)
-        _middle(ring[a], ring[b], into[half])
-        _middle(weight[a], weight[b], weight_into[half])
+        if weight[a].any() or weight[b].any() or weight_into[half].any():  # else all three are zero
+            _middle(ring[a], ring[b], into[half])
+            _middle(weight[a], weight[b], weight_into[half])

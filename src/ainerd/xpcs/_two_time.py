@@ -5,6 +5,7 @@ of R D it touches and then forgotten. Memory and the work after the last frame d
 except for three sums of each frame and static sub-bin.
 """
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ainerd.threads import one_thread
 from ainerd.xpcs._counts import (
     Diagonal,
+    Scales,
     Sums,
     accumulate,
     check_counts,
@@ -22,13 +24,20 @@ from ainerd.xpcs._counts import (
     per_bin,
     ratio,
     scales,
+    static_scale,
+    totals,
 )
+from ainerd.xpcs._event_rows import FrameSums, SparseRows, add_dense, scaled
+from ainerd.xpcs._events import Events
 from ainerd.xpcs._partition import Array, Floats, Normalization, Partition, Precision, check_choice
 
 Reduction = Literal["area", "gaussian", "decimate"]
 # (indptr, rows, weights): frame b is added to rows[indptr[b]:indptr[b + 1]], with these weights
 Columns = tuple[NDArray[np.int64], NDArray[np.int64], Floats]
 ROWS, OPEN_ROWS = 2, 4  # rows for each row of the map, in an announced and in an open-ended run
+MOST = 1 << 22  # frames for which there is room from the beginning
+TOGETHER = 1 << 16  # frames of events, up to which all are mapped together, as dense frames are
+AT_A_TIME = 1 << 13  # frames with a photon, of longer runs, that are mapped together
 
 
 def reduction_operator(kind: Reduction, n_frames: int, size: int, sigma: float | None = None) -> sp.csr_array:
@@ -38,6 +47,14 @@ def reduction_operator(kind: Reduction, n_frames: int, size: int, sigma: float |
     by linear interpolation, as ``skimage.transform.resize(order=1, anti_aliasing_sigma=sigma)`` does. "decimate": that
     interpolation alone.
     """
+    _check_reduction(kind, n_frames, size, sigma)
+    if kind == "area":  # time in 1/size of a frame
+        return _overlap(np.arange(size + 1) * n_frames, np.arange(n_frames + 1) * size) / n_frames
+    interpolation = _interpolate(n_frames, size)
+    return interpolation if sigma is None else (interpolation @ _blur(n_frames, sigma)).tocsr()
+
+
+def _check_reduction(kind: Reduction, n_frames: int, size: int, sigma: float | None) -> None:
     if n_frames < 2 or size < 1:
         raise ValueError(f"a reduction needs at least 2 frames and a size of at least 1, got {n_frames} and {size}")
     if (kind == "gaussian") != (sigma is not None):
@@ -45,10 +62,6 @@ def reduction_operator(kind: Reduction, n_frames: int, size: int, sigma: float |
     if sigma is not None and sigma <= 0:
         raise ValueError(f"sigma must be positive, got {sigma}")
     check_choice("reduction", kind, Reduction)
-    if kind == "area":  # time in 1/size of a frame
-        return _overlap(np.arange(size + 1) * n_frames, np.arange(n_frames + 1) * size) / n_frames
-    interpolation = _interpolate(n_frames, size)
-    return interpolation if sigma is None else (interpolation @ _blur(n_frames, sigma)).tocsr()
 
 
 def _overlap(cells: NDArray[np.int64], bins: NDArray[np.int64]) -> sp.csr_array:
@@ -87,7 +100,7 @@ class MapRows:
     def __init__(self, operator: sp.csr_array) -> None:
         self._operator = operator
         self.n_rows, self.capacity = operator.shape
-        by_frame = operator.tocsc()
+        self._by_frame = by_frame = operator.tocsc()
         self._columns = by_frame.indptr.astype(np.int64), by_frame.indices.astype(np.int64), by_frame.data
 
     def columns(self, first: int, last: int) -> Columns:
@@ -95,11 +108,20 @@ class MapRows:
         indptr, *rest = self._columns
         return indptr[first : last + 1], *rest
 
-    def operators(self, n_frames: int) -> tuple[sp.csr_array, sp.csr_array]:
-        """Return the operators (rows to map, frames to map)."""
+    def columns_at(self, frames: NDArray[np.int64]) -> Columns:
+        """Return the rows of these frames."""
+        some = self._by_frame[:, frames]
+        return some.indptr.astype(np.int64), some.indices.astype(np.int64), some.data
+
+    def to_map(self, n_frames: int) -> sp.csr_array:
+        """Return the operator from rows to the map."""
         if n_frames != self.capacity:
             raise ValueError(f"{n_frames} of {self.capacity} frames have arrived; only 'area' maps a part of a run")
-        return sp.eye_array(self.n_rows, format="csr"), self._operator
+        return sp.eye_array(self.n_rows, format="csr")
+
+    def operators(self, n_frames: int) -> tuple[sp.csr_array, sp.csr_array]:
+        """Return the operators (rows to map, frames to map)."""
+        return self.to_map(n_frames), self._operator
 
     def by_frame(self, n_frames: int) -> sp.csr_array:
         """Return the weight of each frame so far in each row, (n_rows, n_frames)."""
@@ -135,7 +157,11 @@ class AreaRows:
 
     def columns(self, first: int, last: int) -> Columns:
         """Return the rows of frames first to last - 1."""
-        begin = np.arange(first, last) * self.unit
+        return self.columns_at(np.arange(first, last))
+
+    def columns_at(self, frames: NDArray[np.int64]) -> Columns:
+        """Return the rows of these frames."""
+        begin = frames * self.unit
         lowest = begin // self.length
         touched = (begin + self.unit - 1) // self.length - lowest + 1
         indptr = np.append(0, np.cumsum(touched))
@@ -144,20 +170,34 @@ class AreaRows:
         shared = np.minimum(begin + self.unit, (rows + 1) * self.length) - np.maximum(begin, rows * self.length)
         return indptr, rows, shared / self.unit
 
-    def operators(self, n_frames: int) -> tuple[sp.csr_array, sp.csr_array]:
-        """Return the operators (rows to map, frames to map) after `n_frames`."""
+    def operator_at(self, to_map: sp.csr_array, frames: NDArray[np.int64]) -> sp.csr_array:
+        """Return the operator from these frames to the rows of the map that `to_map`, (n, n_rows), makes."""
+        indptr, rows, weights = self.columns_at(frames)
+        return (to_map @ sp.csc_array((weights, rows, indptr), (to_map.shape[1], len(frames))).tocsr()).tocsr()
+
+    def to_map(self, n_frames: int) -> sp.csr_array:
+        """Return the operator from rows to the map, after `n_frames`."""
         if n_frames < 2:
             raise ValueError(f"a map needs at least 2 frames, got {n_frames}")
         end, rows = self._borders(n_frames)
         cells = np.arange(self.size + 1) * (end // self.size)
         to_map = _overlap(cells, rows)
         to_map.data *= self.size / n_frames / np.diff(rows)[to_map.indices]
+        return to_map
+
+    def operators(self, n_frames: int) -> tuple[sp.csr_array, sp.csr_array]:
+        """Return the operators (rows to map, frames to map) after `n_frames`."""
+        to_map = self.to_map(n_frames)
         return to_map, (to_map @ self.by_frame(n_frames)).tocsr()
 
     def by_frame(self, n_frames: int) -> sp.csr_array:
         """Return the weight of each frame so far in each row in use, (n, n_frames)."""
         _, rows = self._borders(n_frames)
         return _overlap(rows, np.arange(n_frames + 1) * self.unit) / self.unit
+
+    def frames_of(self, first: int, last: int) -> tuple[int, int]:
+        """Return the frames, first and end, that are in rows `first` to `last` - 1."""
+        return first * self.length // self.unit, -(-last * self.length // self.unit)
 
     def _borders(self, n_frames: int) -> tuple[int, NDArray[np.int64]]:
         end = n_frames * self.unit
@@ -234,10 +274,12 @@ class TwoTimeReducer:
             if reduction != "area" or sigma is not None:
                 raise ValueError(f"n_frames must be given for reduction {reduction!r}: only 'area' works without it")
             self._rows: AreaRows | MapRows = AreaRows(None, size)
+        elif reduction == "area":
+            _check_reduction(reduction, n_frames, size, sigma)
+            self._rows = AreaRows(n_frames, size)
         else:
-            operator = reduction_operator(reduction, n_frames, size, sigma)
-            self._rows = AreaRows(n_frames, size) if reduction == "area" else MapRows(operator)
-        capacity = self._rows.n_rows if n_frames is None else n_frames
+            self._rows = MapRows(reduction_operator(reduction, n_frames, size, sigma))
+        capacity = self._rows.n_rows if n_frames is None else min(n_frames, MOST)
         self._valid = np.ones(capacity, bool)
         self.n_pushed = 0
         self.sums = Sums.empty(capacity, partition, neighbours=diagonal == "neighbour", dtype=dtype)
@@ -245,19 +287,23 @@ class TwoTimeReducer:
         self._last = np.zeros(len(partition.pixels), dtype)
         self._good = np.ones(len(partition.pixels), bool)
         self._n_pixels = partition.n_pixels
+        self._of_events: FrameSums | None = None  # in place of `sums`, if the frames come as events
+        self._sparse: SparseRows | None = None  # in place of `rows`, as long as most of their elements are zero
 
     @property
     def operator(self) -> sp.csr_array:
         """R, (size, n_pushed), which reduces the frames so far to the rows of the map."""
         return self._rows.operators(self.n_pushed)[1]
 
-    def push(self, frames: Array, *, first: int | None = None, valid: ArrayLike | None = None) -> None:
+    def push(self, frames: Array | Events, *, first: int | None = None, valid: ArrayLike | None = None) -> None:
         """Add the next frames.
 
         Parameters
         ----------
-        frames : ndarray, shape (b, ny, nx) or (b, n_pixels)
-            Counts, whole frames or already gathered in the order of ``partition.pixels``; any block size.
+        frames : ndarray, shape (b, ny, nx) or (b, n_pixels), or Events
+            Counts, whole frames or already gathered in the order of ``partition.pixels``; any block size. All frames of
+            a run come in the same form. Those of events have their own `first` and `valid`, and their sums and rows are
+            not in `sums` and `rows`.
         first : int, optional
             Index of the first of them in the run, from 0. Skipped frames are missing and left out.
         valid : array_like of bool, shape (b,), optional
@@ -269,6 +315,9 @@ class TwoTimeReducer:
             If the frames do not fit, are more than announced, repeat earlier ones, or hold negative or non-finite
             numbers.
         """
+        if isinstance(frames, Events) or self._of_events is not None:
+            self._push_events(frames)
+            return
         block = check_counts(self.partition.gather(frames))
         begin = self._admit(len(block), first, valid)
         if len(block) == 0:
@@ -279,6 +328,29 @@ class TwoTimeReducer:
             np.flatnonzero(~self._good), p.static_edges, p.static_roi, self._n_pixels, *self._rows.columns(begin, end),
             self.rows, sums.counts, sums.squares, sums.products,
         )  # fmt: skip
+
+    def _push_events(self, frames: Array | Events) -> None:
+        if not isinstance(frames, Events) or (self._of_events is None and self.n_pushed):
+            raise ValueError("the frames of one run are either all dense or all events")
+        events, rows = frames.gathered(self.partition), self._rows
+        if self._of_events is None:
+            self._of_events = FrameSums(self.partition, self.diagonal == "neighbour")
+            if isinstance(rows, AreaRows) and rows.length >= rows.unit:  # a frame is in at most two rows
+                self._sparse = SparseRows(rows.n_rows, len(self.partition.pixels), self.rows.dtype)
+        begin = int(events.ticks[0]) if len(events.ticks) else self.n_pushed
+        self._make_room(begin, max(events.stop, begin))
+        if not self._good.all():
+            events = events.without(np.flatnonzero(~self._good))
+        value = scaled(events, self.partition, self._n_pixels, self.normalization, self._of_events, self.rows.dtype)
+        block = events.offsets, events.valid, events.pixel, value
+        columns = rows.columns_at(events.ticks)
+        if self._sparse is None:
+            add_dense(*block, *columns, self.rows)
+            return
+        self._sparse.add(*block, columns)
+        if self._sparse.is_full:
+            self._sparse.fill(self.rows)
+            self._sparse = None
 
     def leave_out(self, pixels: ArrayLike) -> None:
         """Leave pixels out of the maps, as if they had been masked from the first frame.
@@ -291,7 +363,14 @@ class TwoTimeReducer:
         ----------
         pixels : array_like of int
             Positions in ``partition.pixels``.
+
+        Raises
+        ------
+        ValueError
+            If events have been pushed: pixels are left out of events before the first frame only.
         """
+        if self._of_events is not None:
+            raise ValueError("pixels can be left out of events only before the first of them")
         new = np.unique(np.asarray(pixels, dtype=np.int64))
         new = new[self._good[new]]
         sub = np.searchsorted(self.partition.static_edges, new, "right") - 1
@@ -337,24 +416,31 @@ class TwoTimeReducer:
         """Make room for `n` frames and return the index of the first."""
         begin = self.n_pushed if first is None else int(first)
         end = begin + n
-        if begin < self.n_pushed:
-            raise ValueError(f"frame {begin} was pushed before: the next is {self.n_pushed}")
-        if self.n_frames is not None and end > self.n_frames:
-            raise ValueError(f"frame {end} was pushed, {self.n_frames} were announced")
         keep = check_valid(valid, n)
-        while end > self._rows.capacity:
-            assert isinstance(self._rows, AreaRows)  # the others know their frames
-            half = self._rows.n_rows // 2
-            self._rows.length *= 2  # each row for twice as many frames
-            for r in range(half):  # in place
-                np.add(self.rows[2 * r], self.rows[2 * r + 1], out=self.rows[r])
-            self.rows[half:] = 0
+        self._make_room(begin, end)
         while end > len(self._valid):
             self.sums = self.sums.each(lambda x: np.concatenate([x, np.zeros_like(x)]))
             self._valid = np.append(self._valid, np.ones_like(self._valid))
         self._valid[begin:end] = keep
-        self.n_pushed = end
         return begin
+
+    def _make_room(self, begin: int, end: int) -> None:
+        """Make room in the rows for frames `begin` to `end` - 1."""
+        if begin < self.n_pushed:
+            raise ValueError(f"frame {begin} was pushed before: the next is {self.n_pushed}")
+        if self.n_frames is not None and end > self.n_frames:
+            raise ValueError(f"frame {end} was pushed, {self.n_frames} were announced")
+        while end > self._rows.capacity:
+            assert isinstance(self._rows, AreaRows)  # the others know their frames
+            half = self._rows.n_rows // 2
+            self._rows.length *= 2  # each row for twice as many frames
+            if self._sparse is not None:
+                self._sparse.halve()
+                continue
+            for r in range(half):  # in place
+                np.add(self.rows[2 * r], self.rows[2 * r + 1], out=self.rows[r])
+            self.rows[half:] = 0
+        self.n_pushed = end
 
     def maps(self, *, partial: bool = False) -> Array:
         """Return the two-time correlation maps, (n_roi, size, size), baseline 1.
@@ -375,40 +461,95 @@ class TwoTimeReducer:
         n = self.n_pushed
         if self.n_frames not in (None, n) and not partial:
             raise ValueError(f"{n} of {self.n_frames} frames have arrived; maps(partial=True) maps these")
-        to_map, operator = self._rows.operators(n)
         p = self.partition
-        sums = self.sums.each(lambda x: x[:n])
-        scale = scales(sums, p, self.normalization, self._valid[:n])
-        if not scale.valid.any():
-            raise ValueError(f"no valid frame with a photon in the {p.n_roi} bins")
-        diagonal = diagonal_correction(sums, p, scale, self.diagonal)
-        weight = operator @ scale.valid
+        to_map = self._rows.to_map(n)
+        if self._of_events is None:
+            sub, weight, terms = self._of_frames(self.sums.each(lambda x: x[:n]), self._valid[:n])
+        elif n <= TOGETHER or isinstance(self._rows, MapRows):
+            sub, weight, terms = self._of_frames(*self._of_events.dense(n, self.sums.pixels, self.rows.dtype))
+        else:
+            sub, weight, terms = self._of_many_events(to_map)
         n_pixels = self._n_pixels
         with np.errstate(divide="ignore"):
             renormalise = np.where((weight > 1e-9) & (n_pixels > 0), 1 / weight, np.nan)
         dtype = self.rows.dtype
-        pixel_scale = np.repeat(scale.sub, np.diff(p.static_edges)).astype(dtype)
+        pixel_scale = np.repeat(sub, np.diff(p.static_edges)).astype(dtype)
         to_map, per_row = to_map.astype(dtype), (renormalise / np.sqrt(np.maximum(n_pixels, 1))).astype(dtype)
         edges = np.append(0, np.cumsum(p.n_pixels))
         out = np.empty((p.n_roi, self.size, self.size), dtype)
         with one_thread:  # on products this small more threads are slower
             for k, c2 in enumerate(out):
                 bin_ = slice(edges[k], edges[k + 1])
-                bin_rows = to_map @ self.rows[: to_map.shape[1], bin_]
+                n_rows = to_map.shape[1]
+                rows = self._sparse.bin_of(edges[k], edges[k + 1], n_rows) if self._sparse else self.rows[:n_rows, bin_]
+                bin_rows = to_map @ rows
                 bin_rows *= pixel_scale[bin_]
                 bin_rows *= per_row[:, k, None]
                 np.matmul(bin_rows, bin_rows.T, out=c2)
-        for away in range(self.size):
-            # R diag(v) Rᵀ, diagonal by diagonal, until rows share no frame
-            shared = operator[: self.size - away].multiply(operator[away:])
-            if shared.nnz == 0:
-                break
+        for away, term in enumerate(terms):
             i = np.arange(self.size - away)
-            values = ((shared @ diagonal) * renormalise[i] * renormalise[i + away]).T
+            values = (term * renormalise[i] * renormalise[i + away]).T
             out[:, i, i + away] += values
             if away:
                 out[:, i + away, i] += values
         return out
+
+    def _of_frames(self, sums: Sums, valid: NDArray[np.bool_]) -> tuple[Floats, Floats, list[Floats]]:
+        """Return the factor of each sub-bin, the weight of each row of the map, and what its diagonals lack."""
+        operator = self._rows.operators(self.n_pushed)[1]
+        scale = scales(sums, self.partition, self.normalization, valid)
+        self._check_light(scale.valid)
+        diagonal = diagonal_correction(sums, self.partition, scale, self.diagonal)
+        return scale.sub, operator @ scale.valid, list(_diagonals(operator, diagonal, self.size))
+
+    def _of_many_events(self, to_map: sp.csr_array) -> tuple[Floats, Floats, list[Floats]]:
+        """Return the same as `_of_frames`, of the frames that hold a photon, some of them at a time."""
+        frames, rows, p, normalization = self._of_events, self._rows, self.partition, self.normalization
+        assert frames is not None and isinstance(rows, AreaRows)
+        dtype, pixels = np.dtype(float), self.sums.pixels
+        n_sub, size = len(p.static_roi), self.size
+        seen, counts = np.zeros(n_sub, np.int64), np.zeros(n_sub)
+        for first, end in frames.parts(AT_A_TIME):
+            _, valid, sums = frames.between(first, end, dtype)
+            pixels_seen, photons, *_ = totals(sums.counts, pixels, p, valid)
+            seen += pixels_seen
+            counts += photons
+        sub = static_scale(seen, counts, pixels[-1], p, normalization)
+        self._check_light(seen)
+        weight, terms = np.zeros((size, p.n_roi)), list[Floats]()
+        step = max(1, min(size, size * AT_A_TIME // max(frames.n_frames, 1)))
+        for i in range(0, size, step):
+            # all rows of the map that share a frame with rows i to i + step - 1, and all frames that are in those
+            some = slice(i, min(i + step + 4, size))
+            used = np.flatnonzero(np.diff(to_map[some].tocsc().indptr))
+            first, end = rows.frames_of(int(used[0]), int(used[-1]) + 1)
+            ticks, valid, sums = frames.between(max(first - 1, 0), end + 1, dtype)
+            sums = Sums(sums.counts, sums.squares, sums.products, pixels)
+            good = scales(sums, p, normalization, valid)
+            scale = Scales(good.frame, sub, good.valid)
+            diagonal = diagonal_correction(sums, p, scale, self.diagonal)
+            inside = np.flatnonzero((ticks >= first) & (ticks < end))
+            operator = rows.operator_at(to_map[some], ticks[inside])
+            n = min(step, size - i)
+            weight[i : i + n] = operator[:n] @ scale.valid[inside]
+            for away, term in enumerate(_diagonals(operator, diagonal[inside], operator.shape[0])):
+                if away == len(terms):
+                    terms.append(np.zeros((size - away, p.n_roi)))
+                terms[away][i : i + n] = term[:n]
+        return sub, weight, terms
+
+    def _check_light(self, seen: Array) -> None:
+        if not seen.any():
+            raise ValueError(f"no valid frame with a photon in the {self.partition.n_roi} bins")
+
+
+def _diagonals(operator: sp.csr_array, diagonal: Floats, size: int) -> Iterator[Floats]:
+    """Yield the diagonals of R diag(v) Rᵀ, the main one first, until rows share no frame."""
+    for away in range(size):
+        shared = operator[: size - away].multiply(operator[away:])
+        if shared.nnz == 0:
+            return
+        yield shared @ diagonal
 
 
 def two_time(

@@ -1,0 +1,124 @@
+"""Files of a Rigaku detector in its zero-deadtime mode: only pixels that counted, as 64-bit words.
+
+A word is a pixel of a frame, little-endian: bits 63 to 40 are the frame, which wraps after 2²⁴, 36 to 16 the pixel, and
+11 to 0 the count. The detector of 3M pixels writes a file for each of its six modules.
+"""
+
+from collections.abc import Iterable, Iterator
+from os import PathLike
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+MODULE = (512, 1024)
+GAP = (70, 52)
+PLACES = (5, 0, 4, 1, 3, 2)  # file number of the module in each place, three rows of two
+SECOND_HALF = 1 << 20  # added to the pixels of modules whose numbers begin there
+BRIGHTEST = 4.0  # speckle is cut there, in means
+
+Path = str | PathLike[str]
+
+
+def rigaku_words(frame: NDArray, pixel: NDArray, count: NDArray) -> NDArray[np.uint64]:
+    """Return the words of events, which have to be sorted by frame."""
+    frame, pixel, count = (np.asarray(x).astype(np.uint64) for x in (frame, pixel, count))
+    return (frame & 0xFFFFFF) << np.uint64(40) | pixel << np.uint64(16) | count & np.uint64(0xFFF)
+
+
+def write_rigaku(path: Path, frames: NDArray, *, first: int = 0, order: str = "rows", offset: int = 0) -> None:
+    """Append dense frames to the file of one module.
+
+    Parameters
+    ----------
+    path : path
+        ``NAME.bin``, or ``NAME.bin.00n`` of six.
+    frames : ndarray of int, shape (b, ny, nx)
+        Counts; at most 4095.
+    first : int
+        Number of the first of them in the run.
+    order : {"rows", "columns"}
+        How pixels are numbered.
+    offset : int
+        Number of the first pixel: 0, or 2²⁰ of some modules of 3M.
+    """
+    flat = (frames if order == "rows" else frames.transpose(0, 2, 1)).reshape(len(frames), -1)
+    frame, pixel = np.nonzero(flat)
+    with open(path, "ab") as file:
+        rigaku_words(first + frame, offset + pixel, flat[frame, pixel]).astype("<u8").tofile(file)
+
+
+def write_rigaku_3m(path: Path, frames: NDArray, *, first: int = 0) -> None:
+    """Append dense frames, (b, 1676, 2100), to the six files ``path.000`` to ``path.005``.
+
+    The pixels of files .003 to .005 are numbered from 2²⁰. Counts in the gaps are left out.
+    """
+    for place, number in enumerate(PLACES):
+        y, x = (i * (size + gap) for i, size, gap in zip(divmod(place, 2), MODULE, GAP, strict=True))
+        module = frames[:, y : y + MODULE[0], x : x + MODULE[1]]
+        write_rigaku(f"{path}.{number:03d}", module, first=first, offset=SECOND_HALF if number > 2 else 0)
+
+
+def sparse_speckle(
+    n_frames: int, photons: float, *, shape: tuple[int, int] = MODULE, tau: float = 500.0, modes: float = 2.0,
+    speckle_px: int = 2, seed: int = 0, block: int = 500,
+) -> Iterator[NDArray[np.uint64]]:  # fmt: skip
+    """Yield the words of frames of fluctuating speckle, in blocks, much faster than dense frames are drawn.
+
+    Parameters
+    ----------
+    n_frames : int
+    photons : float
+        Mean count of a pixel and frame.
+    shape : (int, int)
+    tau : float
+        Time in frames after which the contrast has fallen to 1/e: the intensities of speckles are redrawn at random.
+    modes : float
+        One over the contrast.
+    speckle_px : int
+        Side of a speckle, a square.
+    seed : int
+    block : int
+        Frames in a block.
+    """
+    rng = np.random.default_rng(seed)
+    y, x = np.indices(shape) // speckle_px
+    speckle = (y * -(-shape[1] // speckle_px) + x).ravel()
+    intensity = np.minimum(rng.gamma(modes, 1 / modes, speckle.max() + 1), BRIGHTEST)
+    for first in range(0, n_frames, block):
+        n = min(block, n_frames - first)
+        room = int(n * photons * speckle.size * 1.5) + 1000
+        words = np.empty(room, np.uint64)
+        k = _draw(rng, first, n, photons, -np.expm1(-1 / tau), modes, speckle, intensity, words)
+        yield words[:k]
+
+
+def write_words(path: Path, words: Iterable[NDArray[np.uint64]]) -> None:
+    """Write words to a new file."""
+    with open(path, "wb") as file:
+        for some in words:
+            some.astype("<u8", copy=False).tofile(file)
+
+
+@nb.njit(nogil=True, cache=True)
+def _draw(rng, first, n, photons, redrawn, modes, speckle, intensity, out):  # pragma: no cover - compiled
+    """Write the words of `n` frames and return their number. Photons are drawn at the brightest level and thinned."""
+    seen = np.zeros(speckle.size, np.int64)
+    k = 0
+    for t in range(first, first + n):
+        for _ in range(rng.poisson(redrawn * intensity.size)):
+            intensity[rng.integers(0, intensity.size)] = min(rng.gamma(modes, 1.0) / modes, BRIGHTEST)
+        begin = k
+        for _ in range(rng.poisson(photons * speckle.size * BRIGHTEST)):
+            p = rng.integers(0, speckle.size)
+            if rng.random() * BRIGHTEST < intensity[speckle[p]]:
+                if seen[p] == 0:
+                    out[k] = p
+                    k += 1
+                seen[p] += 1
+        out[begin:k].sort()
+        for e in range(begin, k):
+            p = out[e]
+            out[e] = np.uint64(t & 0xFFFFFF) << np.uint64(40) | np.uint64(p) << np.uint64(16) | np.uint64(seen[p])
+            seen[p] = 0
+    return k

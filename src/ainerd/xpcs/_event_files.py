@@ -1,0 +1,306 @@
+"""Files of events: Rigaku's 64-bit words, of one module or six, and IMM, as blocks of `Events`.
+
+Layouts as boost_corr and xpcs-eigen read them. A Rigaku word is a pixel that counted in a frame, little-endian: bits
+63 to 40 are the frame, which wraps after 2²⁴, 36 to 16 the pixel, 11 to 0 the count; the others have no known meaning
+and are ignored. Neither the frame time nor the number of frames is in the file.
+"""
+
+import os
+import struct
+from collections.abc import Iterator
+from io import FileIO
+from typing import Literal, NoReturn
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.xpcs._events import Events, joined, positions
+from ainerd.xpcs._partition import Array, Partition, Path, check_choice
+
+Order = Literal["rows", "columns"]
+MODULE = (512, 1024)
+# 3M: modules by file number, in places row by row, three rows of two
+PLACES, LAYOUT, GAP = (5, 0, 4, 1, 3, 2), (3, 2), (70, 52)
+CANVAS = tuple(n * size + (n - 1) * gap for n, size, gap in zip(LAYOUT, MODULE, GAP, strict=True))
+WORDS = 1 << 15  # read at a time: they fit the second cache
+FRAMES = 1 << 11  # of a block
+PIXELS = 1 << 21
+HEADER = 1024  # bytes, of a frame of IMM
+_IMM = struct.Struct("<108xII36xI4xI")  # rows, columns, number of values, number of the frame
+_COMPRESSION = struct.Struct("<4xi")
+SPARSE = 6
+
+
+class EventFileError(ValueError):
+    """A file of events cannot be read; the message names the file, the place and the reason."""
+
+
+def read_rigaku(
+    path: Path, partition: Partition, *, order: Order, n_frames: int | None = None, block: int = FRAMES
+) -> Iterator[Events]:
+    """Yield the frames of a Rigaku detector in zero-deadtime mode, of 500k pixels or, from six files, of 3M.
+
+    Parameters
+    ----------
+    path : path
+        The file, ``NAME.bin``; or the first of six, ``NAME.bin.000``, beside which the others lie.
+    partition : Partition
+        Pixels in use. Its shape tells both detectors apart: (512, 1024), and (1676, 2100) with the gaps.
+    order : {"rows", "columns"}
+        Whether the pixels of a module are numbered row by row (boost_corr) or column by column (xpcs-eigen). The file
+        does not tell; with the wrong order all pixels are in wrong places.
+    n_frames : int, optional
+        Frames of the run, as set at the detector. Without it, empty frames at the end are not known.
+    block : int
+        Frames of a block. Their events are all that is in memory.
+
+    Yields
+    ------
+    Events
+        Gathered pixels of the next frames. Frames without an event are not listed.
+
+    Raises
+    ------
+    EventFileError
+        If a file is missing or ends within a word, frames go back, or a pixel or frame does not exist.
+    ValueError
+        If the partition has the shape of neither detector.
+    """
+    check_choice("order", order, Order)
+    position = positions(partition).reshape(partition.shape)
+    if partition.shape == MODULE:
+        paths, places = [os.fspath(path)], [position]
+    elif partition.shape == CANVAS:
+        paths = [f"{os.fspath(path).removesuffix('.000')}.{n:03d}" for n in PLACES]
+        begins = [(i * (MODULE[0] + GAP[0]), j * (MODULE[1] + GAP[1])) for i in range(3) for j in range(2)]
+        places = [position[y : y + MODULE[0], x : x + MODULE[1]] for y, x in begins]
+    else:
+        turned = " (with rows and columns exchanged)" if partition.shape[::-1] in (MODULE, CANVAS) else ""
+        raise ValueError(
+            f"a q map of shape {partition.shape}{turned} fits neither Rigaku 500k, {MODULE}, nor 3M, {CANVAS}"
+        )
+    missing = [name for name in paths if not os.path.exists(name)]
+    if missing:
+        raise EventFileError(f"missing: {', '.join(missing)}")
+    modules = [
+        _Module(name, (place if order == "rows" else place.T).ravel(), block)
+        for name, place in zip(paths, places, strict=True)
+    ]
+    try:
+        for module in modules:
+            module.fill()
+        if all(module.next_frame is None for module in modules):
+            raise EventFileError(f"{paths[0]} holds no event")
+        yield from _together(modules, len(partition.pixels), n_frames, block)
+    finally:
+        for module in modules:
+            module.close()
+
+
+class _Module:
+    """Words of one file, decoded as they are read."""
+
+    def __init__(self, path: str, position: NDArray[np.int32], block: int) -> None:
+        self.path, self.frame = path, 0  # frame of the last word
+        self._position, self._used = position, np.packbits(position >= 0, bitorder="little")
+        self._file = FileIO(path)
+        self._words, self._begin, self._end, self._n_read = np.empty(WORDS, np.uint64), 0, 0, 0
+        self._offset = -1  # number of the module's first pixel, 0 or 2²⁰
+        self._counts = np.zeros(block, np.int64)
+        self._pixel, self._count = np.empty(WORDS, np.int32), np.empty(WORDS, np.uint32)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @property
+    def next_frame(self) -> int | None:
+        """Frame of the next word; None at the end."""
+        if self._begin == self._end:
+            return None
+        step = ((int(self._words[self._begin]) >> 40) - self.frame) % (1 << 24)
+        if step >= 1 << 23:
+            self._refuse()
+        return self.frame + step
+
+    def read(self, first: int, end: int) -> tuple[Array, Array, Array]:
+        """Return the events of frames `first` to `end` - 1: their number by frame, pixels and counts."""
+        counts, n = self._counts[: end - first], 0
+        counts[:] = 0
+        while self._begin < self._end:
+            if n + self._end - self._begin > len(self._pixel):
+                self._pixel = np.concatenate([self._pixel, np.empty_like(self._pixel)])
+                self._count = np.concatenate([self._count, np.empty_like(self._count)])
+            self._begin, self.frame, n = _decode(
+                self._words, self._begin, self._end, self.frame, first, end, self._position, self._used,
+                self._offset, counts, self._pixel, self._count, n,
+            )  # fmt: skip
+            if n < 0:
+                self._refuse()
+            if self._begin < self._end:
+                break
+            self.fill()
+        return counts, self._pixel[:n], self._count[:n]
+
+    def fill(self) -> None:
+        """Read the next words."""
+        view, got = self._words.data.cast("B"), 0
+        while got < len(view) and (more := self._file.readinto(view[got:])):
+            got += more
+        self._n_read += got
+        if got % 8:
+            raise EventFileError(f"{self.path} ends within a word, {got % 8} bytes after word {self._n_read // 8}")
+        self._begin, self._end = 0, got // 8
+        if self._offset < 0 and got:
+            self._offset = int(self._words[0]) >> 16 & 1 << 20  # some modules number their pixels from 2²⁰
+
+    def _refuse(self) -> NoReturn:
+        word, number = int(self._words[self._begin]), self._n_read // 8 - self._end + self._begin
+        frame, pixel = word >> 40, word >> 16 & PIXELS - 1
+        where = f"{self.path}, word {number}:"
+        if not 0 <= pixel - self._offset < self._position.size:
+            raise EventFileError(f"{where} pixel {pixel}, of {self._position.size} from {self._offset}")
+        raise EventFileError(f"{where} frame {frame} after frame {self.frame % (1 << 24)}")
+
+
+@nb.njit(nogil=True, cache=True)
+def _decode(
+    words: Array, begin: int, stop: int, frame: int, first: int, end: int, position: Array, used: Array, offset: int,
+    counts: Array, pixel: Array, count: Array, n: int,
+) -> tuple[int, int, int]:  # fmt: skip
+    """Write the events of frames below `end`; return the next word, the frame of the last, and the number of events.
+
+    `used` has a bit for each pixel, because it fits the cache where `position` does not. The number is -1 at a word
+    that is refused.
+    """
+    n_detector = np.uint64(position.size)
+    for i in range(begin, stop):
+        word = words[i]
+        step = int((np.int64(word >> np.uint64(40)) - frame) & 0xFFFFFF)
+        if step:
+            if step >= 1 << 23:
+                return i, frame, -1
+            if frame + step >= end:
+                return i, frame, n
+            frame += step
+        p = np.uint64((np.int64(word >> np.uint64(16)) & 0x1FFFFF) - offset)
+        if p >= n_detector:
+            return i, frame, -1
+        if used[p >> np.uint64(3)] >> (p & np.uint64(7)) & 1:
+            pixel[n] = position[p]
+            count[n] = np.int64(word) & 0xFFF
+            n += 1
+            counts[frame - first] += 1
+    return stop, frame, n
+
+
+def _together(modules: list[_Module], n_pixels: int, n_frames: int | None, block: int) -> Iterator[Events]:
+    """Yield the frames of modules that were exposed together."""
+    while waiting := [module.next_frame for module in modules if module.next_frame is not None]:
+        begin = min(waiting) // block * block
+        parts = [module.read(begin, begin + block) for module in modules]
+        last = max(module.frame for module in modules) + 1
+        if n_frames is not None and last > n_frames:
+            raise EventFileError(f"{modules[0].path}: frame {last - 1} in a run of {n_frames} frames")
+        goes_on = any(module.next_frame is not None for module in modules)
+        total = np.sum([counts for counts, _, _ in parts], axis=0)
+        offsets = np.append(0, np.cumsum(total))
+        if len(parts) == 1:
+            pixel, count = (x.copy() for x in parts[0][1:])
+        else:
+            pixel, count, place = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.uint32), offsets[:-1].copy()
+            for part in parts:
+                _interleave(*part, place, pixel, count)
+        here = np.flatnonzero(total)
+        yield Events(
+            ticks=begin + here,
+            offsets=offsets[np.append(here, len(total))],
+            pixel=pixel,
+            count=count,
+            shape=(n_pixels,),
+            valid=np.ones(len(here), bool),
+            stop=begin + block if goes_on else n_frames or last,
+        )
+
+
+@nb.njit(nogil=True, cache=True)
+def _interleave(counts: Array, pixel: Array, count: Array, place: Array, pixel_out: Array, count_out: Array) -> None:
+    """Write the events of each frame from `place` on, and move it."""
+    e = 0
+    for b in range(counts.size):
+        for i in range(place[b], place[b] + counts[b]):
+            pixel_out[i], count_out[i] = pixel[e], count[e]
+            e += 1
+        place[b] += counts[b]
+
+
+def read_imm(path: Path, partition: Partition, *, block: int = FRAMES) -> Iterator[Events]:
+    """Yield the frames of an IMM file, sparse or dense; its frame numbers count from that of the first frame.
+
+    Parameters
+    ----------
+    path : path
+    partition : Partition
+        Pixels in use, of a detector with the rows and columns of the file.
+    block : int
+        Frames of a block, which are all that is in memory.
+
+    Yields
+    ------
+    Events
+        Gathered pixels of the next frames.
+
+    Raises
+    ------
+    EventFileError
+        If the file ends within a frame, frames go back, or a pixel does not exist.
+    ValueError
+        If the partition has another shape.
+    """
+    position, name = positions(partition), os.fspath(path)
+    frames: list[Events] = []
+    start, last = None, -1
+    with open(path, "rb") as file:
+        while header := file.read(HEADER):
+            where = f"{name}, byte {file.tell() - len(header)}:"
+            if len(header) < HEADER:
+                raise EventFileError(f"{where} the file ends within a header")
+            (compression,), (rows, columns, n, number) = _COMPRESSION.unpack_from(header), _IMM.unpack_from(header)
+            if (rows, columns) != partition.shape:
+                raise ValueError(f"{where} a frame of shape {(rows, columns)}, the q map has {partition.shape}")
+            values = file.read(n * (6 if compression == SPARSE else 2))
+            if len(values) < n * (6 if compression == SPARSE else 2):
+                raise EventFileError(f"{where} the file ends within a frame of {n} values")
+            start = number if start is None else start
+            tick = number - start
+            if tick <= last:
+                raise EventFileError(f"{where} frame {number} after frame {start + last}")
+            last = tick
+            if compression == SPARSE:
+                pixel, count = np.frombuffer(values, "<i4", n), np.frombuffer(values, "<u2", n, 4 * n)
+            else:
+                dense = np.frombuffer(values, "<u2")
+                pixel = np.flatnonzero(dense)
+                count = dense[pixel]
+            if n and not 0 <= pixel.min(initial=0) <= pixel.max(initial=0) < position.size:
+                raise EventFileError(f"{where} pixels {pixel.min()} to {pixel.max()}, of {position.size}")
+            used = position[pixel] >= 0
+            frames.append(
+                Events(
+                    ticks=np.array([tick]),
+                    offsets=np.array([0, np.count_nonzero(used)]),
+                    pixel=position[pixel[used]],
+                    count=count[used].astype(np.uint32),
+                    shape=(len(partition.pixels),),
+                    valid=np.ones(1, bool),
+                    stop=tick + 1,
+                )
+            )
+            if len(frames) == block:
+                yield joined(frames)
+                frames = []
+    if last < 0:
+        raise EventFileError(f"{name} holds no frame")
+    if frames:
+        yield joined(frames)

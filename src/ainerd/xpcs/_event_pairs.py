@@ -1,0 +1,368 @@
+"""Events in the multi-tau correlator: pairs of events of a pixel, in place of the products of all its counts.
+
+Below a level L, at which a pixel has counted about once, most entries are zero. There the products are summed over
+pairs of events: a pair at distance d is in the level whose channels reach d, or in the next. From level L on entries
+are dense, and `MultiTau` correlates them as it does those of dense frames.
+
+A block has 2^(L + 3) frames, which is as far as the channels below level L reach back: only the block before is kept.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.xpcs._events import Events, labels
+from ainerd.xpcs._partition import Array, Parts
+
+LEAST_LEVEL, MOST_LEVEL = 4, 12
+ROOM = 1 << 23  # numbers that the sums of a block's frames may take
+CHANNELS = 16
+HALF = CHANNELS // 2
+
+
+@dataclass
+class Sorted:
+    """Events of a block by pixel and then by tick."""
+
+    ptr: Array  # (n_pixels + 1,), begin of each pixel
+    events: Array  # (m, 2) of float32: tick since the begin of the block, and count over the mean of its bin and frame
+
+
+@dataclass
+class Entries:
+    """Frames, or means of frames, of one level: (n,) numbers since the begin of the block, sums, and valid share.
+
+    Those of number below zero are of the block before.
+    """
+
+    number: Array
+    sums: Array  # (n, n_part)
+    weight: Array  # (n, n_roi)
+
+
+class PairsOfEvents:
+    """Products below level `dense` of blocks of events, and the entries of that level.
+
+    Parameters
+    ----------
+    parts : Parts
+    n_pixels : ndarray of int, shape (n_roi,)
+        Pixels in use in each bin.
+    dense : int
+        The level L from which on entries are dense.
+    """
+
+    def __init__(self, parts: Parts, n_pixels: NDArray[np.int64], dense: int) -> None:
+        self.dense, self.size = dense, HALF << dense
+        self._parts, self._n_pixels = parts, n_pixels
+        self._bins = np.searchsorted(parts.roi, np.arange(len(n_pixels) + 1))  # first part of each
+        self._part = np.repeat(labels(len(parts.roi)), parts.size)
+        d = np.maximum(np.arange(self.size), 1)
+        self._level = np.maximum(np.floor(np.log2(d)).astype(np.int8) - 3, 0).astype(np.int8)
+        self._old = Sorted(np.zeros(len(self._part) + 1, np.int32), np.zeros((0, 2), np.float32))
+        none = (np.zeros((0, n), np.float32) for n in (len(parts.roi), len(n_pixels)))
+        self._history = [Entries(np.zeros(0, np.int64), *none)] * dense
+        self._is_idle = True
+
+    @staticmethod
+    def best(events: Events, n_part: int) -> int:
+        """Return the level L that takes the least time for frames like these."""
+        ticks = max(events.stop - int(events.ticks[0]), 1) if len(events.ticks) else 1
+        per_tick = max(len(events.pixel) / events.shape[0] / ticks, 1e-9)
+        level = round(np.log2(0.3 / per_tick))
+        room = np.log2(ROOM * ticks / max(len(events.ticks), 1) / n_part / HALF)
+        return int(np.clip(min(level, room), LEAST_LEVEL, MOST_LEVEL))
+
+    def add(
+        self, events: Events, begin: int, fresh: int, end: int, ages: list[tuple[Array, ...]], age_of: Array,
+        entries: Array, weights: Array, photons: Array,
+    ) -> None:  # fmt: skip
+        """Add the pairs whose later frame is from `fresh` to `end` - 1.
+
+        Parameters
+        ----------
+        events : Events
+            Frames of the block so far; gathered.
+        begin : int
+            First frame of the block, a multiple of its size.
+        ages : list of (products, ends, pairs)
+            Sums of each age, as in `MultiTau`, to which it adds.
+        age_of : ndarray of int
+            Age, from 0, of each 32 frames of the block.
+        entries, weights : ndarray, shape (8, n_pixels) and (8, n_roi)
+            Entries of level L of the block, to which it adds those that are whole by `end` and not by `fresh`.
+        photons : ndarray, shape (n_part,)
+            Photons of each part, to which it adds those of the later frames.
+        """
+        if not len(events.ticks) and self._is_idle:
+            return
+        last = end - begin
+        ticks = events.ticks - begin
+        value, both = np.empty(len(events.pixel), np.float32), self._entries(0, len(ticks))
+        new = len(self._history[0].number)
+        both.number[new:] = ticks
+        for a, (products, ends, pairs) in enumerate(ages):
+            mine = (age_of[ticks >> 5] == a) & (ticks >= fresh - begin) & (ticks < last)
+            _scale(
+                events.offsets, events.pixel, events.count, events.valid, mine, a == 0, self._part, self._parts.roi,
+                self._n_pixels, value, both.sums[new:], both.weight[new:], products[0, 0], ends[0, 0], pairs[0, 0],
+                photons,
+            )  # fmt: skip
+        block = self._sort(ticks, events, value)
+        found = np.zeros((len(ages), self.dense, CHANNELS, len(self._parts.roi)))
+        _pairs(
+            block.ptr, block.events, self._old.ptr, self._old.events, self._parts.edges, self._level, self.dense,
+            self.size, fresh - begin, last, age_of, entries, found,
+        )  # fmt: skip
+        for (products, _, _), more in zip(ages, found, strict=True):
+            levels = min(len(products), self.dense)
+            products[:levels] += more[:levels]
+        for level in range(self.dense):
+            window, least = ((fresh - begin) >> level, last >> level), HALF if level else 1
+            number = np.maximum(both.number, 0) << level >> 5
+            for a, (_, ends, pairs) in enumerate(ages):
+                if level < len(pairs):
+                    mine = age_of[np.minimum(number, len(age_of) - 1)] == a
+                    _pair_entries(
+                        both.number, both.sums, both.weight, mine, *window, least, self._bins, ends[level],
+                        pairs[level],
+                    )  # fmt: skip
+            if last == self.size:
+                self._history[level] = _youngest(both, self.size >> level)
+            both, new = self._halved(both, new, level + 1)
+        if last == self.size:
+            self._old, self._is_idle = block, not len(ticks)
+        whole = both.number >= (fresh - begin) >> self.dense
+        whole &= both.number < last >> self.dense
+        weights[both.number[whole]] += both.weight[whole]
+
+    def _entries(self, level: int, n: int) -> Entries:
+        """Return `n` entries to be filled, behind those of the blocks before."""
+        n_part, n_roi = len(self._parts.roi), len(self._n_pixels)
+        old = self._history[level] if level < self.dense else None
+        k = 0 if old is None else len(old.number)
+        out = Entries(
+            np.empty(k + n, np.int64), np.zeros((k + n, n_part), np.float32), np.zeros((k + n, n_roi), np.float32)
+        )
+        if old is not None:
+            out.number[:k], out.sums[:k], out.weight[:k] = old.number, old.sums, old.weight
+        return out
+
+    def _halved(self, entries: Entries, new: int, level: int) -> tuple[Entries, int]:
+        """Return the entries of the next level, made of those from number `new` on, and where the new ones begin."""
+        number = entries.number[new:] >> 1
+        out = self._entries(level, int(np.count_nonzero(np.diff(number, prepend=-1))))
+        first = len(self._history[level].number) if level < self.dense else 0
+        _halve(
+            number, entries.sums[new:], entries.weight[new:], out.number[first:], out.sums[first:], out.weight[first:]
+        )
+        return out, first
+
+    def _sort(self, ticks: NDArray[np.int64], events: Events, value: NDArray[np.float32]) -> Sorted:
+        ptr = np.zeros(len(self._part) + 1, np.int32)
+        out = np.empty((len(value), 2), np.float32)
+        _by_pixel(ticks, events.offsets, events.pixel, value, ptr, out)
+        return Sorted(ptr, out)
+
+
+def _youngest(entries: Entries, size: int) -> Entries:
+    """Return the entries that those of the next block may be paired with, numbered for it."""
+    some = entries.number > size - CHANNELS
+    return Entries(entries.number[some] - size, entries.sums[some], entries.weight[some])
+
+
+@nb.njit(nogil=True, cache=True, fastmath=True)
+def _halve(number: Array, sums: Array, weight: Array, number_out: Array, sums_out: Array, weight_out: Array) -> None:
+    half, k = np.float32(0.5), -1
+    for i in range(number.size):
+        if i == 0 or number[i] != number[i - 1]:
+            k += 1
+            number_out[k] = number[i]
+        s, u, w, v = sums[i], sums_out[k], weight[i], weight_out[k]
+        for j in range(s.size):
+            u[j] += half * s[j]
+        for j in range(w.size):
+            v[j] += half * w[j]
+
+
+@nb.njit(nogil=True, cache=True)
+def _scale(
+    offsets: Array, pixel: Array, count: Array, valid: Array, mine: Array, is_first: bool, part: Array, roi: Array,
+    n_pixels: Array, value: Array, sums: Array, weight: Array, alone: Array, ends: Array, pairs: Array,
+    photons: Array,
+) -> None:  # fmt: skip
+    """Write counts over the mean of their bin and frame, and their sums by part; add pairs of a frame with itself.
+
+    N photons in a pixel make N (N - 1) pairs. The pairs are added of frames that are `mine`, all else is written in
+    the first call.
+    """
+    total, scale, others = np.zeros(n_pixels.size), np.zeros(n_pixels.size, np.float32), np.zeros(n_pixels.size)
+    of_event = np.empty(max(1, np.max(np.diff(offsets))) if valid.size else 1, np.int32)
+    for b in range(valid.size):
+        if not valid[b]:
+            if is_first:
+                for e in range(offsets[b], offsets[b + 1]):
+                    value[e] = 0
+            continue
+        if not (is_first or mine[b]):
+            continue
+        total[:] = 0
+        begin = offsets[b]
+        for e in range(begin, offsets[b + 1]):
+            j = part[pixel[e]]
+            of_event[e - begin] = j
+            total[roi[j]] += count[e]
+        for k in range(total.size):
+            mean = total[k] / n_pixels[k]
+            scale[k] = 1 / mean if total[k] > 0 else 0.0
+            others[k] = max(mean - 1 / n_pixels[k], 0.0) if total[k] > 0 else 0.0
+            if is_first:
+                weight[b, k] = 1 if total[k] > 0 else 0
+            if mine[b]:
+                pairs[k] += mean * others[k]
+        for e in range(begin, offsets[b + 1]):
+            j, c = of_event[e - begin], np.float64(count[e])
+            if is_first:
+                value[e] = scale[roi[j]] * np.float32(c)
+                sums[b, j] += value[e]
+            if mine[b]:
+                photons[j] += c
+                alone[j] += c * (c - 1)
+                ends[j] += 2 * others[roi[j]] * c
+
+
+@nb.njit(nogil=True, cache=True)
+def _by_pixel(ticks: Array, offsets: Array, pixel: Array, value: Array, ptr: Array, out: Array) -> None:
+    """Sort events by pixel, and by tick as they come."""
+    for e in range(pixel.size):
+        ptr[pixel[e] + 1] += 1
+    k = 0
+    for p in range(1, ptr.size):  # ptr[p + 1] is where the next event of p goes
+        n = ptr[p]
+        ptr[p] = k
+        k += n
+    for b in range(ticks.size):
+        t = np.float32(ticks[b])
+        for e in range(offsets[b], offsets[b + 1]):
+            p = pixel[e] + 1
+            i = ptr[p]
+            out[i, 0] = t
+            out[i, 1] = value[e]
+            ptr[p] = i + 1
+
+
+@nb.njit(nogil=True, cache=True, fastmath=True)
+def _pairs(
+    ptr: Array, events: Array, old_ptr: Array, old: Array, edges: Array, level: Array, dense: int, size: int,
+    fresh: int, end: int, age_of: Array, entries: Array, found: Array,
+) -> None:  # fmt: skip
+    """Add x x' of the pairs of events of each pixel to their levels and channels, and x to the entries of `dense`."""
+    acc = np.zeros((len(found), dense + 1, 16))
+    share = np.float32(1 / 2.0**dense)
+    stop = np.empty(dense + 1, np.int64)
+    for i in range(dense + 1):
+        stop[i] = end >> i
+    for j in range(edges.size - 1):
+        acc[:] = 0
+        for p in range(np.uintp(edges[j]), np.uintp(edges[j + 1])):
+            begin, old_begin, old_end = ptr[p], old_ptr[p], old_ptr[p + np.uintp(1)]
+            for i in range(begin, ptr[p + np.uintp(1)]):
+                t, x = np.int64(events[np.uintp(i), 0]), events[np.uintp(i), 1]
+                if t < fresh:
+                    continue
+                if t >> dense < stop[dense]:
+                    entries[np.uintp(t >> dense), p] += share * x
+                a = np.uintp(age_of[np.uintp(t >> 5)])
+                for k in range(i - 1, begin - 1, -1):
+                    u = np.int64(events[np.uintp(k), 0])
+                    _add_pair(t, u, x * events[np.uintp(k), 1], level, stop, acc, a)
+                for k in range(old_end - 1, old_begin - 1, -1):
+                    u = np.int64(old[np.uintp(k), 0]) - size
+                    if t - u >= size:
+                        break
+                    _add_pair(t, u, x * old[np.uintp(k), 1], level, stop, acc, a)
+        for age in range(len(found)):
+            for i in range(dense):
+                for c in range(1 if i == 0 else 8, 16):
+                    found[age, i, c, j] += acc[age, i, c] / 4.0**i
+
+
+@nb.njit(nogil=True, cache=True, inline="always")
+def _add_pair(t: np.int64, u: np.int64, xx: float, level: Array, stop: Array, into: Array, a: Any) -> None:
+    i = np.int64(level[np.uintp(t - u)])
+    c = (t >> i) - (u >> i)
+    if c < 16 and t >> i < stop[np.uintp(i)]:
+        into[a, np.uintp(i), np.uintp(c)] += xx
+    i += 1
+    c = (t >> i) - (u >> i)
+    if c >= 8 and t >> i < stop[np.uintp(i)]:
+        into[a, np.uintp(i), np.uintp(c)] += xx
+
+
+@nb.njit(nogil=True, cache=True, fastmath=True)
+def _pair_entries(
+    number: Array, sums: Array, weight: Array, mine: Array, first: int, end: int, least: int, bins: Array, ends: Array,
+    pairs: Array,
+) -> None:  # fmt: skip
+    """Add w w' and w x' + w' x of all pairs of entries, the later from `first` to `end` - 1, to their channels.
+
+    Entry t is added to channel c with the weights of the entries t - c and t + c, part by part where it is not zero.
+    """
+    base, n_roi = first - 16, weight.shape[1]  # number of the first column; no entry before has a partner
+    n = end - base + 16
+    back = np.zeros((n_roi, n + 16), np.float32)  # weights, last entry first
+    ahead = np.zeros((n_roi, n), np.float32)  # weights of later entries
+    for i in range(number.size):
+        t = number[i] - base
+        if 0 <= t < end - base:
+            for k in range(n_roi):
+                back[k, n - 1 - t] = weight[i, k]
+                if t >= 16 and mine[i]:
+                    ahead[k, t] = weight[i, k]
+    acc, plain = np.zeros((bins[-1], 16), np.float32), np.zeros(bins[-1], np.float32)
+    n_pairs, nothing = np.zeros((n_roi, 16), np.float32), np.zeros(n_roi, np.float32)
+    both, waiting = np.zeros(16, np.float32), 0
+    for i in range(number.size):
+        t = number[i] - base
+        if t < 1 or t >= end - base:
+            continue
+        is_later = np.float32(1) if t >= 16 and mine[i] else np.float32(0)
+        row, column, reverse = np.uintp(i), np.uintp(t), np.uintp(n - 1 - t)
+        for r in range(np.uintp(n_roi)):
+            now, total = ahead[r, column], np.float32(0)
+            for c in range(16):
+                w = is_later * back[r, reverse + np.uintp(c)] + ahead[r, column + np.uintp(c)]
+                both[c] = w
+                total += w
+                n_pairs[r, c] += now * back[r, reverse + np.uintp(c)]
+            if total == 0:  # neither of this age, nor is an entry that may be paired with it
+                continue
+            if total == 32:  # all entries around it are valid
+                for j in range(np.uintp(bins[r]), np.uintp(bins[r + np.uintp(1)])):
+                    plain[j] += sums[row, j]
+                continue
+            for j in range(np.uintp(bins[r]), np.uintp(bins[r + np.uintp(1)])):
+                x = sums[row, j]
+                if x != 0:
+                    for c in range(16):
+                        acc[j, c] += x * both[c]
+        waiting += 1
+        if waiting == 128:
+            waiting = 0
+            _move(acc, plain, least, ends)
+            _move(n_pairs, nothing, least, pairs)
+    _move(acc, plain, least, ends)
+    _move(n_pairs, nothing, least, pairs)
+
+
+@nb.njit(nogil=True, cache=True)
+def _move(sums: Array, plain: Array, least: int, into: Array) -> None:
+    """Add sums, (n, 16), and 2 `plain`, (n,), to `into`, (16, n), and set them to zero."""
+    for j in range(sums.shape[0]):
+        for c in range(least, 16):
+            into[c, j] += sums[j, c] + 2 * plain[j]
+    sums[:] = 0
+    plain[:] = 0

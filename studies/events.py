@@ -1,0 +1,222 @@
+"""Events of a Rigaku detector to C2 and g2: the same numbers as from dense frames, frames per second, and memory.
+
+The detector has 512 × 1024 pixels. Eighteen bins of 997 pixels in four static rings, or the whole detector in 32 bins.
+Files are in the page cache. `before` is the algorithm of the first prototype, in the same run.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from ainerd.threads import one_thread
+from ainerd.xpcs import Events, MultiTau, Partition, TwoTimeReducer, read_rigaku
+from sim_devices import sparse_speckle, write_words
+from studies._events_before import CorrelatorBefore, ReducerBefore, words_of
+from studies._tools import Row, Study, forget_peak, memory_mb, report, seconds
+
+SHAPE = (512, 1024)
+LEVELS = (0.0005, 0.001, 0.01)  # photons a pixel and frame
+TARGETS = {(0.001, "18 bins"): 1.8, (0.01, "18 bins"): 2.5, (0.001, "whole"): 3.0}  # times the prototype
+
+study = Study(__doc__)
+
+
+@study.part
+def same(quick: bool = False) -> None:
+    """Compare the numbers with those of dense frames of the same file."""
+    with tempfile.TemporaryDirectory() as folder:
+        report("events_same", numbers(Path(folder), 1000 if quick else 10_000))
+
+
+@study.part
+def speed(quick: bool = False, rounds: int = 3) -> None:
+    """Measure frames per second, from the file to the sums of both."""
+    with tempfile.TemporaryDirectory() as folder, one_thread:
+        report("events_speed", rates(Path(folder), quick, rounds), threads=1, quick=quick)
+
+
+@study.part
+def memory(quick: bool = False, frames: int = 1_000_000) -> None:
+    """Measure the peak of memory of long runs, with a map and g2 at the end."""
+    with tempfile.TemporaryDirectory() as folder, one_thread:
+        report("events_memory", peaks(Path(folder), frames // 10 if quick else frames), quick=quick)
+
+
+def eighteen() -> Partition:
+    """Return eighteen sectors of 997 pixels each, in four static rings."""
+    y, x = np.indices(SHAPE) - np.array([256, 512])[:, None, None] + 0.5
+    r = np.hypot(x, y)
+    ring = (r > 104) & (r < 129.2)
+    roi_map = np.where(ring, (np.arctan2(y, x) / np.pi + 1) * 9 // 1 + 1, 0).astype(int).clip(0, 18)
+    return Partition.from_roi_map(roi_map, static_map=np.where(ring, ((r - 104) / 6.3).astype(int).clip(0, 3) + 1, 1))
+
+
+def whole() -> Partition:
+    """Return all pixels, in 32 bins."""
+    y, x = np.indices(SHAPE)
+    return Partition.from_roi_map(y // 128 * 8 + x // 128 + 1)
+
+
+PARTITIONS: dict[str, Callable[[], Partition]] = {"18 bins": eighteen, "whole": whole}
+
+
+def movie(folder: Path, photons: float, n_frames: int) -> Path:
+    """Write a file, and return its path."""
+    path = folder / f"{photons}_{n_frames}.bin"
+    if not path.exists():
+        drawn = sparse_speckle(n_frames, photons, shape=SHAPE)
+        write_words(path, track(drawn, f"{n_frames} frames of {photons} photons", transient=True))
+    return path
+
+
+def blocks(path: Path, where: Partition, n_frames: int) -> Iterator[Events]:
+    """Yield the blocks of a file."""
+    return read_rigaku(path, where, order="rows", n_frames=n_frames)
+
+
+def dense_of(events: Events, n_frames: int) -> NDArray[np.uint16]:
+    """Return the last `n_frames` frames up to `events.stop`, gathered and dense."""
+    out = np.zeros((n_frames, events.shape[0]), np.uint16)
+    frame = np.repeat(events.ticks - (events.stop - n_frames), np.diff(events.offsets))
+    out[frame, events.pixel] = events.count
+    return out
+
+
+def numbers(folder: Path, n_frames: int) -> Iterator[Row]:
+    """Yield the largest differences between events and dense frames of the same file."""
+    where = eighteen()
+    for photons in LEVELS:
+        path = movie(folder, photons, n_frames)
+        reducers = [TwoTimeReducer(where, n_frames, dtype="float64") for _ in range(2)]
+        lives = [MultiTau(where) for _ in range(2)]
+        begin = 0
+        for events in blocks(path, where, n_frames):
+            both, begin = (events, dense_of(events, events.stop - begin)), events.stop
+            for reducer, live, frames in zip(reducers, lives, both, strict=True):
+                reducer.push(frames)
+                live.push(frames)
+        maps, (found, wanted) = [x.maps() for x in reducers], [x.result() for x in lives]
+        with np.errstate(invalid="ignore"):
+            yield {
+                "photons": photons,
+                "T": n_frames,
+                "C2, bit for bit": str(np.array_equal(*maps, equal_nan=True)),
+                "g2": np.nanmax(np.abs(found.value / wanted.value - 1)),
+                "g2 over its error": np.nanmax(np.abs(found.value - wanted.value) / wanted.error),
+                "errors": np.nanmax(np.abs(found.error / wanted.error - 1)),
+                "contrast of a frame": np.nanmax(np.abs(found.contrast0 - wanted.contrast0)),
+            }
+
+
+def rates(folder: Path, quick: bool, rounds: int) -> Iterator[Row]:
+    """Yield thousands of frames per second, of ours, the prototype, and dense frames in memory."""
+    for photons in LEVELS:
+        for name, partition in PARTITIONS.items():
+            n = (16_384 if name == "whole" else 32_768) // (8 if photons == 0.01 and name != "whole" else 1)
+            n = n // 8 if photons == 0.01 and name == "whole" else n
+            n //= 4 if quick else 1
+            path, where = movie(folder, photons, n), partition()
+            ways = [partial(way, path, where, n) for way in (only_read, ours, ours_c2, ours_g2, before)]
+            for way in ways:  # fills the page cache and compiles
+                way()
+            times = np.min([[seconds(way) for way in ways] for _ in track(range(rounds), name, transient=True)], axis=0)
+            some = 200 if name == "whole" else 1000
+            dense = seconds(partial(dense_way, path, where, some)) / some
+            k = n / times / 1000
+            yield {
+                "photons": photons,
+                "pixels": name,
+                "T": n,
+                "read (kframes/s)": k[0],
+                "with C2 and g2": k[1],
+                "with C2": k[2],
+                "with g2": k[3],
+                "prototype": k[4],
+                "ours / prototype": k[1] / k[4],
+                "wanted": TARGETS.get((photons, name), np.nan),
+                "dense": 1e-3 / dense,
+                "ours / dense": k[1] * dense * 1000,
+            }
+
+
+def only_read(path: Path, where: Partition, n_frames: int) -> None:
+    for _ in blocks(path, where, n_frames):
+        pass
+
+
+def ours(path: Path, where: Partition, n_frames: int, c2: bool = True, g2: bool = True) -> None:
+    reducer, live = TwoTimeReducer(where, n_frames), MultiTau(where)
+    for events in blocks(path, where, n_frames):
+        if c2:
+            reducer.push(events)
+        if g2:
+            live.push(events)
+    if g2:
+        live.result()  # the prototype has no frame waiting either
+
+
+def ours_c2(path: Path, where: Partition, n_frames: int) -> None:
+    ours(path, where, n_frames, g2=False)
+
+
+def ours_g2(path: Path, where: Partition, n_frames: int) -> None:
+    ours(path, where, n_frames, c2=False)
+
+
+def before(path: Path, where: Partition, n_frames: int) -> None:
+    reducer, live = ReducerBefore(where, n_frames), CorrelatorBefore(where, n_frames)
+    for block in words_of(str(path)):
+        live.push_events(*reducer.push_words(*block))
+
+
+def dense_way(path: Path, where: Partition, n_frames: int) -> None:
+    """Correlate dense frames; making them is in the time, as decoding is in the others."""
+    reducer, live = TwoTimeReducer(where, n_frames), MultiTau(where)
+    frames = dense_of(next(read_rigaku(path, where, order="rows", block=n_frames)), n_frames)
+    for begin, end in pairwise(range(0, n_frames + 1, 50)):
+        reducer.push(frames[begin:end])
+        live.push(frames[begin:end])
+
+
+def peaks(folder: Path, n_frames: int) -> Iterator[Row]:
+    """Yield the peak beside the memory at the beginning; the frames of a file are repeated."""
+    for name, partition in PARTITIONS.items():
+        distinct = 16_384
+        path, where = movie(folder, 0.001, distinct), partition()
+        ours(path, where, distinct)  # compiles
+        total = n_frames if name == "18 bins" else n_frames // 10
+        parts = list(blocks(path, where, distinct)) if name == "18 bins" else None
+        forget_peak()
+        begun = memory_mb()
+        took = seconds(partial(long_run, path, where, total, distinct, parts))
+        yield {
+            "pixels": name,
+            "T": total,
+            "peak (MB)": memory_mb("VmHWM") - begun,
+            "allowed (MB)": 200.0 if name == "18 bins" else 1500.0,
+            "s": took,
+        }
+
+
+def long_run(path: Path, where: Partition, n_frames: int, distinct: int, parts: Any) -> None:
+    reducer, live = TwoTimeReducer(where, n_frames), MultiTau(where)
+    for first in track(range(0, n_frames, distinct), f"{n_frames} frames", transient=True):
+        for events in parts or blocks(path, where, distinct):
+            late = replace(events, ticks=events.ticks + first, stop=events.stop + first)
+            late = late.between(first, n_frames) if late.stop > n_frames else late
+            reducer.push(late)
+            live.push(late)
+    reducer.maps()
+    live.result()
+
+
+if __name__ == "__main__":
+    study()
