@@ -7,6 +7,7 @@ are dense, and `MultiTau` correlates them as it does those of dense frames.
 A block has 2^(L + 3) frames, which is as far as the channels below level L reach back: only the block before is kept.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +78,7 @@ class PairsOfEvents:
         return int(np.clip(min(level, room), LEAST_LEVEL, MOST_LEVEL))
 
     def add(
-        self, events: Events, begin: int, fresh: int, end: int, ages: list[tuple[Array, ...]], age_of: Array,
+        self, events: Events, begin: int, fresh: int, end: int, ages: Sequence[tuple[Array, ...]], age_of: Array,
         entries: Array, weights: Array, photons: Array,
     ) -> None:  # fmt: skip
         """Add the pairs whose later frame is from `fresh` to `end` - 1.
