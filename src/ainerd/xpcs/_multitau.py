@@ -17,7 +17,7 @@ CHANNELS = 16
 WIDTH = 64  # pixels correlated at a time: with all their entries they fit the first cache
 YOUNGEST = 2 * CHANNELS  # frames of the first age; each later age is as long as all before it
 FRAMES, MEANS = 64, 32  # entries correlated at a time, of the first level and of the others
-LOWEST, UPPER = 16, 8  # the same of events, which come from whole detectors, so that rings take less memory
+LOWEST, UPPER = 8, 4  # the same of events, which come from whole detectors, so that rings take less memory
 STRIP = 1024  # pixels, about, whose sums over pairs are added part by part at a time
 
 
