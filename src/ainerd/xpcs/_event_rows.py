@@ -16,7 +16,7 @@ from ainerd.xpcs._events import Events, labels
 from ainerd.xpcs._partition import Array, Normalization, Partition
 
 SPARSE = 1 / 16  # of the elements of all rows: with more of them the rows are dense
-CHUNK = 1 << 13  # frames whose sums are kept together
+CHUNK = 1 << 12  # frames whose sums are kept together
 # the number of trailing zeros of a power of two (Leiserson, Prokop & Randall, 1998)
 _DE_BRUIJN = 0x03F79D71B4CB0A89
 _ZEROS = np.empty(64, np.int32)
@@ -288,7 +288,8 @@ def scaled(
     n, n_sub = len(events.ticks), len(partition.static_roi)
     m = n if sums.neighbours else 0
     value = np.empty(len(events.pixel), dtype)
-    counts, squares, products = (np.zeros((rows, n_sub), np.int64) for rows in (n, m, m))
+    counts = np.zeros((n, n_sub), np.uint32)
+    squares, products = np.zeros((2, m, n_sub), np.int64)
     sub = np.repeat(labels(n_sub), np.diff(partition.static_edges))
     scale_events(
         events.offsets, events.pixel, events.count, sub, partition.static_roi, n_pixels,

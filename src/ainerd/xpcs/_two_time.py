@@ -37,7 +37,7 @@ Columns = tuple[NDArray[np.int64], NDArray[np.int64], Floats]
 ROWS, OPEN_ROWS = 2, 4  # rows for each row of the map, in an announced and in an open-ended run
 MOST = 1 << 22  # frames for which there is room from the beginning
 TOGETHER = 1 << 16  # frames of events, up to which all are mapped together, as dense frames are
-AT_A_TIME = 1 << 13  # frames with a photon, of longer runs, that are mapped together
+AT_A_TIME = 1 << 12  # frames with a photon, of longer runs, that are mapped together
 
 
 def reduction_operator(kind: Reduction, n_frames: int, size: int, sigma: float | None = None) -> sp.csr_array:
@@ -520,7 +520,7 @@ class TwoTimeReducer:
         step = max(1, min(size, size * AT_A_TIME // max(frames.n_frames, 1)))
         for i in range(0, size, step):
             # all rows of the map that share a frame with rows i to i + step - 1, and all frames that are in those
-            some = slice(i, min(i + step + 4, size))
+            some = slice(i, min(i + step + 2, size))
             used = np.flatnonzero(np.diff(to_map[some].tocsc().indptr))
             first, end = rows.frames_of(int(used[0]), int(used[-1]) + 1)
             ticks, valid, sums = frames.between(max(first - 1, 0), end + 1, dtype)
