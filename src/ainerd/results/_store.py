@@ -97,6 +97,7 @@ class ResultStore(CampaignRecords):
         self.seems_away = False  # whether the server did not answer the last request
         self._takes_bundles = True  # until the server answers otherwise
         self._begun: dict[str, ResultRecord] = {}  # as they were last written
+        self._digests = set[str]()  # of the results that this store began
 
     def __len__(self) -> int:
         """Return the number of results that are complete or failed."""
@@ -341,6 +342,7 @@ class ResultStore(CampaignRecords):
         """Like `begin`, but return the status of an existing result that is left as it is, or None. One request."""
         if record.supersedes is None:
             record = record.changed(supersedes=self._predecessor(record))
+        self._digests.add(record.digest)
         record = record.changed(status="computing")
         answer = self._write(record.key, record, unless=(*FINAL, "growing"))
         if not answer.written:
@@ -480,7 +482,7 @@ class ResultStore(CampaignRecords):
         This takes a request only if there can be one.
         """
         known = self._rows.known
-        if known is not None and set(known.column("digest")) <= {record.digest}:
+        if known is not None and {*known.column("digest"), *self._digests} <= {record.digest}:
             return None
         known = self._rows.read()
         events = known.column("event")
