@@ -360,6 +360,7 @@ def _encode(
 
 
 DATASET = "entry/data/data"
+NUMBERS = "entry/instrument/NDAttributes/NDArrayUniqueId"
 
 
 def new_file(directory: Path, name: str, shape: tuple[int, int]) -> tuple[h5py.File, Path]:
@@ -403,11 +404,17 @@ class FrameFile:
         detector["saturation_value"] = SATURATION
         self._file.swmr_mode = True
 
-    def append(self, chunks: Sequence[bytes], time_s: NDArray[np.float64]) -> None:
-        """Write compressed frames and their times; readers see them when this returns."""
+    def append(
+        self, chunks: Sequence[bytes], time_s: NDArray[np.float64], numbers: NDArray[np.int64] | None = None
+    ) -> None:
+        """Write compressed frames, their times and their numbers; readers see them when this returns.
+
+        Without `numbers` the frames are numbered as they come.
+        """
         start = len(self._data)
         stop = start + len(chunks)
-        for dataset, values in ((self._time, time_s), (self._id, np.arange(start, stop) + 1)):
+        numbers = np.arange(start, stop) + 1 if numbers is None else numbers
+        for dataset, values in ((self._time, time_s), (self._id, numbers)):
             dataset.resize(stop, axis=0)
             dataset[start:] = values
             dataset.flush()
@@ -426,6 +433,7 @@ class StreamingDetector(Device):
 
     _written = _reported = 0  # frames, and indices in documents
     _frames_per_index: int | None = None
+    names_numbers = False  # whether documents name the dataset of the numbers of frames
 
     @property
     def image_key(self) -> str:
@@ -435,30 +443,40 @@ class StreamingDetector(Device):
     def restart(self, path: Path, *chunk_shape: int) -> None:
         """Name the frames of a new file from now on; `chunk_shape` is that of the array as Tiled stacks it."""
         self._written = self._reported = 0
-        self._stream, self._compose_datum = (path, chunk_shape), None
+        self._stream, self._compose_datums = (path, chunk_shape), None
 
     def describe_image(self, *shape: int) -> dict[str, dict[str, Any]]:
-        """Describe an index: frames, rows, columns."""
-        key = {"source": f"SIM:{self.name}", "dtype": "array", "dtype_numpy": "<u2", "shape": [*shape]}
-        return {self.image_key: {**key, "external": "STREAM:"}}
+        """Describe an index: frames, rows, columns; and the numbers of frames, if documents name them."""
+        key = {"source": f"SIM:{self.name}", "dtype": "array", "external": "STREAM:"}
+        described = {self.image_key: {**key, "dtype_numpy": "<u2", "shape": [*shape]}}
+        if self.names_numbers:
+            described[f"{self.name}_frame_number"] = {**key, "dtype_numpy": "<i4", "shape": [shape[0]]}
+        return described
 
     def get_index(self) -> int:
         """Return the number of indices whose frames can be read."""
         return self._written // (self._frames_per_index or 1)
 
     def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, Any]]:
-        """Yield a stream resource, once per staging, and a stream datum for the new indices below `index`."""
+        """Yield stream resources, once per staging, and stream datums for the new indices below `index`."""
         stop = self.get_index() if index is None else min(index, self.get_index())
         if stop <= self._reported:
             return
-        if self._compose_datum is None:
+        if self._compose_datums is None:
             path, chunk_shape = self._stream
-            resource, self._compose_datum = compose_stream_resource(
-                mimetype="application/x-hdf5",
-                uri=f"file://localhost{path}",  # not percent-encoded: Tiled takes the path as it stands
-                data_key=self.image_key,
-                parameters={"dataset": DATASET, "swmr": True, "chunk_shape": [*chunk_shape]},
-            )
-            yield "stream_resource", resource
-        yield "stream_datum", self._compose_datum(indices={"start": self._reported, "stop": stop})
+            streams = [(self.image_key, DATASET, chunk_shape)]
+            if self.names_numbers:
+                streams.append((f"{self.name}_frame_number", NUMBERS, (1024,)))
+            self._compose_datums = []
+            for key, dataset, shape in streams:
+                resource, compose = compose_stream_resource(
+                    mimetype="application/x-hdf5",
+                    uri=f"file://localhost{path}",  # not percent-encoded: Tiled takes the path as it stands
+                    data_key=key,
+                    parameters={"dataset": dataset, "swmr": True, "chunk_shape": [*shape]},
+                )
+                self._compose_datums.append(compose)
+                yield "stream_resource", resource
+        for compose in self._compose_datums:
+            yield "stream_datum", compose(indices={"start": self._reported, "stop": stop})
         self._reported = stop

@@ -207,6 +207,11 @@ class Lambda750k(StreamingDetector):
     lost_share : float
         Share of the frames that are lost between detector and file. They are zeros, and `cam.bad_frame_counter` counts
         them.
+    dropped_share : float
+        Share of the frames that the detector drops: they are not in the file, and no document marks them, but the
+        numbers of the others skip theirs. A detector that drops frames can only fly.
+    names_numbers : bool
+        Whether documents name the dataset of the numbers, as the stream ``NAME_frame_number``.
     transmission : callable
         Returns the share of the beam that passes shutter and attenuators; called before each block of frames.
     """
@@ -233,6 +238,8 @@ class Lambda750k(StreamingDetector):
         unlit_share: float = 0.0,
         dark_hz: float = 0.0,
         lost_share: float = 0.0,
+        dropped_share: float = 0.0,
+        names_numbers: bool = False,
         transmission: Callable[[], float] = lambda: 1.0,
         **kwargs: Any,
     ) -> None:
@@ -241,6 +248,7 @@ class Lambda750k(StreamingDetector):
             raise ValueError(f"drift must lie between -2 and 2, so that there is a beam throughout, got {drift}")
         self.flicker_rms, self.noise_rms, self.drift = flicker_rms, noise_rms, drift
         self.unlit_share, self.dark_hz, self.lost_share = unlit_share, dark_hz, lost_share
+        self.dropped_share, self.names_numbers = dropped_share, names_numbers
         self._directory, self._clock, self._seed = Path(directory), clock, seed
         self._sample_now, self._transmission = sample_now, transmission
         self._exposures = 0
@@ -256,6 +264,7 @@ class Lambda750k(StreamingDetector):
         self._file = FrameFile(self._directory, self.name, self.geometry.pixel_mask)
         self.restart(self._file.path, 1, 1, *self.geometry.frame_shape)
         self._frames_per_index = self._status = None
+        self._n_taken = 0  # frames, with dropped ones
         return staged
 
     def unstage(self) -> list[object]:
@@ -276,7 +285,9 @@ class Lambda750k(StreamingDetector):
         super().stop(success=success)
 
     def trigger(self) -> DeviceStatus:
-        """Take `cam.num_images` frames as one index."""
+        """Take `cam.num_images` frames as one index; RuntimeError if the detector drops frames."""
+        if self.dropped_share:
+            raise RuntimeError(f"{self.name} drops frames, so that no exposure would be complete: fly it")
         return self._begin(self.cam.n_frames)
 
     def kickoff(self) -> Status:
@@ -326,8 +337,8 @@ class Lambda750k(StreamingDetector):
     def _acquire(self, file: FrameFile) -> None:
         n_frames, exposure_s, maker = self.cam.n_frames, self.cam.exposure_s, self._maker
         self._exposures += 1
-        seeds = np.random.default_rng((self._seed, self._exposures)).spawn(6)
-        sample, beam, speckle, photons, losses, unsteady = seeds
+        seeds = np.random.default_rng((self._seed, self._exposures)).spawn(7)
+        sample, beam, speckle, photons, losses, unsteady, drops = seeds
         began, start_s = self._clock.now(), np.arange(n_frames) * self.cam.acquire_period.get()
         seen = self._sample_now(began, n_frames * self.cam.acquire_period.get(), sample)
         movie = self._movie(seen, start_s + exposure_s / 2, speckle)
@@ -338,6 +349,7 @@ class Lambda750k(StreamingDetector):
         if self.cam.energy_threshold.get() >= self.geometry.energy_keV:
             level[:] = 0
         lost = losses.random(n_frames) < self.lost_share
+        kept, before = drops.random(n_frames) >= self.dropped_share, self._n_taken
         taken = counted = 0
         for intensity in movie.blocks():
             rows = slice(taken, taken + len(intensity))
@@ -352,9 +364,12 @@ class Lambda750k(StreamingDetector):
                 if self._enough:
                     return
                 raise AcquisitionStopped(f"{self.name} was stopped after {taken - len(chunks)} of {n_frames} frames")
-            file.append(chunks, began + start_s[rows])
-            self._written += len(chunks)
-            self.cam.show_frames(len(chunks), int(lost[rows].sum()))
+            some = np.flatnonzero(kept[rows])
+            numbers = before + rows.start + some + 1
+            file.append([chunks[i] for i in some], began + start_s[rows][some], numbers)
+            self._written += len(some)
+            self._n_taken += len(chunks)
+            self.cam.show_frames(len(chunks), int(lost[rows].sum()) + len(chunks) - len(some))
         self.mean_counts.put(counted / (n_frames * maker.ring.size))
 
     def _movie(

@@ -78,8 +78,11 @@ def own_records(technique: RheoXPCS, agent: str, first: int, last: int) -> Itera
     centres = 10 * width * np.random.default_rng(0).standard_normal((REGIMES, size)) / np.sqrt(size)
     for i in range(first, last):
         scatter = 0.2 * width * np.random.default_rng([i, 1]).standard_normal(size) / np.sqrt(size)
-        yield record(i).changed(
+        one = record(i)
+        x, y = one.positions.values()
+        yield one.changed(
             agent=agent,
+            positions={"sample_x": 0.9 * x, "sample_y": y},  # a strip of the sample is left to measure
             parameters=dict(technique.parameters),
             regime=i % REGIMES,
             embedding=centres[i % REGIMES] + scatter,

@@ -106,7 +106,7 @@ def _add_c2(indptr, pixel, count, t0, keep, sub, roi, n_pixels, cptr, rows, weig
 
 
 class ReducerBefore(TwoTimeReducer):
-    """Maps; `push_words` returns what the correlator takes."""
+    """Reduces words to maps; `push_words` returns the arguments of `CorrelatorBefore.push_events`."""
 
     def __init__(self, partition: Partition, n_frames: int) -> None:
         super().__init__(partition, n_frames)
@@ -121,7 +121,8 @@ class ReducerBefore(TwoTimeReducer):
         indptr = np.zeros(n + 1, np.int64)
         pixel, count, norm = (np.empty(words.size, x) for x in (np.int32, np.float32, np.float32))
         seen, over = np.zeros((n, self.partition.n_roi), np.float32), np.empty(4096, np.int64)
-        t0, done = self._admit(n, first, keep), 0
+        self._admit(n, first, keep)
+        t0, done = self.n_pushed - n, 0
         for a in range(0, n, CHUNK):
             b = min(a + CHUNK, n)
             part = np.zeros(b - a + 1, np.int64)

@@ -220,7 +220,7 @@ def analysed(technique: RheoXPCS, counts: NDArray[np.uint16], frame_time_s: floa
     exposure = technique.begin(info)
     flat = counts.reshape(len(counts), -1)
     for start in range(0, len(flat), _AT_ONCE):
-        exposure.push(flat[start : start + _AT_ONCE, exposure.pixels])
+        exposure.push(flat[start : start + _AT_ONCE, exposure.pixels], start)
     return exposure.finish()
 
 

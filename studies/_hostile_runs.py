@@ -52,7 +52,7 @@ class Sum(RunAnalysis):
         self.pixels = np.arange(6)
         self._sums: list[float] = []
 
-    def push(self, block: NDArray[Any]) -> None:
+    def push(self, block: NDArray[Any], first: int) -> None:
         """Add frames."""
         self._sums += np.asarray(block, float).sum(axis=1).tolist()
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,7 @@ def fill_postgres(model: ResultRecord, records: Iterable[ResultRecord]) -> dict[
 
 async def _fill(model: ResultRecord, records: Iterable[ResultRecord]) -> dict[str, Any]:
     names = "parent", "key", "structure_family", "metadata", "specs"
+    began = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=60)
     db = await asyncpg.connect(database="catalog", timeout=60)
     try:
         templates = await db.fetch(
@@ -126,21 +128,24 @@ async def _fill(model: ResultRecord, records: Iterable[ResultRecord]) -> dict[st
         )  # fmt: skip
 
         def rows() -> Iterator[tuple[Any, ...]]:
-            for record in records:
+            for number, record in enumerate(records):  # one every 50 s, because the server sends the newest nodes again
+                at = began + timedelta(seconds=50 * number)
                 new = {getattr(model, name): getattr(record, name) for name in ("raw_uid", "key", "suggestion_id")}
                 for parent, key, family, metadata, specs in templates:
                     text = json.dumps(record.metadata()) if key == model.key else metadata
                     for one, other in new.items():
                         text = text.replace(one, other)
                     own = new.get(key) or f"{int(1e9 * (record.run_time or 0)):020d}{key[20:]}"  # of a log line
-                    yield parent, own, family, text, specs
+                    yield parent, own, family, text, specs, at, at
 
         indexes = await db.fetch(
             "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'nodes' AND indexdef LIKE '%USING gin%'"
         )
         for name, _ in indexes:  # made anew, which is much faster than row by row
             await db.execute(f"DROP INDEX {name}")
-        await db.copy_records_to_table("nodes", records=rows(), columns=names)
+        # a trigger of Tiled reads the closure table for each row; PostgreSQL plans this while the table is empty
+        await db.execute("SET enable_seqscan = off")
+        await db.copy_records_to_table("nodes", records=rows(), columns=(*names, "time_created", "time_updated"))
         for _, definition in indexes:
             await db.execute(definition)
         return {

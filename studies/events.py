@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from ainerd.threads import one_thread
-from ainerd.xpcs import Events, MultiTau, Partition, TwoTimeReducer, read_rigaku
+from ainerd.xpcs import Events, EventScreen, MultiTau, Partition, TwoTimeReducer, read_rigaku
 from sim_devices import sparse_speckle, write_words
 from studies._events_before import CorrelatorBefore, ReducerBefore, words_of
 from studies._tools import Row, Study, forget_peak, memory_mb, report, seconds
@@ -44,10 +44,10 @@ def speed(quick: bool = False, rounds: int = 3) -> None:
 
 
 @study.part
-def memory(quick: bool = False, frames: int = 1_000_000) -> None:
-    """Measure the peak of memory of long runs, with a map and g2 at the end."""
+def memory(quick: bool = False, frames: int = 1_000_000, pixels: str = "") -> None:
+    """Measure the peak of memory of long runs, with a map and g2 at the end; `pixels` names one of the partitions."""
     with tempfile.TemporaryDirectory() as folder, one_thread:
-        report("events_memory", peaks(Path(folder), frames // 10 if quick else frames), quick=quick)
+        report("events_memory", peaks(Path(folder), frames // 10 if quick else frames, pixels), quick=quick)
 
 
 def eighteen() -> Partition:
@@ -124,7 +124,7 @@ def rates(folder: Path, quick: bool, rounds: int) -> Iterator[Row]:
             n = n // 8 if photons == 0.01 and name == "whole" else n
             n //= 4 if quick else 1
             path, where = movie(folder, photons, n), partition()
-            ways = [partial(way, path, where, n) for way in (only_read, ours, ours_c2, ours_g2, before)]
+            ways = [partial(way, path, where, n) for way in (only_read, ours, ours_c2, ours_g2, before, screened)]
             for way in ways:  # fills the page cache and compiles
                 way()
             times = np.min([[seconds(way) for way in ways] for _ in track(range(rounds), name, transient=True)], axis=0)
@@ -137,6 +137,7 @@ def rates(folder: Path, quick: bool, rounds: int) -> Iterator[Row]:
                 "T": n,
                 "read (kframes/s)": k[0],
                 "with C2 and g2": k[1],
+                "with screens too": k[5],
                 "with C2": k[2],
                 "with g2": k[3],
                 "prototype": k[4],
@@ -163,6 +164,17 @@ def ours(path: Path, where: Partition, n_frames: int, c2: bool = True, g2: bool 
         live.result()  # the prototype has no frame waiting either
 
 
+def screened(path: Path, where: Partition, n_frames: int) -> None:
+    """Screen and correlate, as rheo-XPCS does."""
+    reducer, live, screen = TwoTimeReducer(where, n_frames), MultiTau(where), EventScreen(where, n_frames)
+    for events in blocks(path, where, n_frames):
+        for ready in screen.push(events):
+            ready.to(reducer, live)
+    for ready in screen.flush():
+        ready.to(reducer, live)
+    live.result()
+
+
 def ours_c2(path: Path, where: Partition, n_frames: int) -> None:
     ours(path, where, n_frames, g2=False)
 
@@ -186,9 +198,11 @@ def dense_way(path: Path, where: Partition, n_frames: int) -> None:
         live.push(frames[begin:end])
 
 
-def peaks(folder: Path, n_frames: int) -> Iterator[Row]:
+def peaks(folder: Path, n_frames: int, pixels: str) -> Iterator[Row]:
     """Yield the peak beside the memory at the beginning; the frames of a file are repeated."""
     for name, partition in PARTITIONS.items():
+        if pixels not in ("", name):
+            continue
         distinct = 16_384
         path, where = movie(folder, 0.001, distinct), partition()
         ours(path, where, distinct)  # compiles

@@ -18,7 +18,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -272,7 +272,13 @@ def read_table(uri: str, what: str, times: int = 1) -> list[Row]:
 def start_agent(uri: str, folder: Path) -> list[Row]:
     """Start an agent, and ask for its suggestion."""
     client = connect(uri, KEY)
-    return [timed("start of an agent, and its suggestion", lambda: started(settings_in(folder), client))]
+    with ExitStack() as stack:
+
+        def start() -> None:
+            observer = stack.enter_context(closing(build_observer(settings_in(folder), client)))
+            assert observer.suggest()["reason"]
+
+        return [timed("start of an agent, and its suggestion", start)]
 
 
 def take_runs(uri: str, folder: Path, n: int) -> list[Row]:

@@ -1,7 +1,10 @@
 """The reduced two-time correlation beside other codes: one thread each, frames in memory, in one run.
 
-Eighteen bins of 570 pixels in four static rings, half a photon a pixel and frame. The others return the full T × T
-without a resize, which is in their favour; only `gemm` resizes.
+run    speed against other codes, growth with T, rounding, memory: eighteen bins of 570 pixels in four static rings,
+       half a photon a pixel and frame. The others return the full T × T without a resize, which is in their favour;
+       only `gemm` resizes.
+noise  variance of the noise of sparse frames: rows of the map that are normalised as a whole, against frames that are
+       normalised one by one
 """
 
 import tracemalloc
@@ -38,6 +41,59 @@ def run(quick: bool = False) -> None:
         report("two_time_growth", growth(quick), threads=1)
     report("two_time_deviation", deviation())
     report("two_time_memory", memory())
+
+
+@study.part
+def noise(quick: bool = False) -> None:
+    """Measure the noise of sparse frames, with fewer bins if ``--quick``."""
+    with threadpool_limits(1):
+        report("two_time_noise", track(noise_of_maps(20 if quick else 100), "noise", transient=True))
+
+
+def noise_of_maps(n_bins: int) -> Iterator[Row]:
+    """Yield the variance of the noise of 64 × 64 maps of 2560 frames, of bins of 570 pixels.
+
+    The smallest, of counts without speckle, is that of all pairs of photons: the pixels over the photons of both rows.
+    Speckle lasts for the run, which adds the same to both, or for a frame.
+    """
+    n, n_frames, size = 570, 2560, 64
+    one, rows = Partition.from_roi_map(np.ones((1, n), int)), reduction_operator("area", n_frames, size).toarray()
+    far, rng = np.triu_indices(size, 8), np.random.default_rng(0)
+    for photons, flicker, contrast, lasts in [
+        *((photons, 0.0, 0.0, "") for photons in (0.57, 2, 10, 100, 10_000)),
+        *((photons, flicker, 0.2, "run") for photons in (2, 100, 10_000) for flicker in (0.01, 0.1)),
+        *((photons, flicker, 0.2, "frame") for photons in (2, 10_000) for flicker in (0.01, 0.1)),
+    ]:
+        ours, single, least = (np.empty((n_bins, far[0].size)) for _ in range(3))
+        for k in range(n_bins):
+            beam = photons * np.maximum(1 + flicker * rng.standard_normal(n_frames), 0)
+            shape = (n_frames, n) if lasts == "frame" else n
+            speckle = rng.gamma(1 / contrast, contrast, shape) if contrast else np.ones(n)
+            counts = rng.poisson(beam[:, None] / n * speckle).astype(np.uint16)
+            light = counts.sum(1, dtype=float)
+            weight = rows * (light > 0)
+            weight /= weight.sum(1, keepdims=True)
+            full = np.nan_to_num(two_time(counts, one)[0])
+            single[k] = (weight @ full @ weight.T)[far]
+            ours[k] = two_time(counts, one, size=size)[0][far]
+            of_rows = rows @ light * n_frames / size
+            least[k] = n / (of_rows[far[0]] * of_rows[far[1]])
+        yield {
+            "photons a bin and frame": photons,
+            "flicker": flicker,
+            "contrast": contrast,
+            "speckle lasts a": lasts,
+            "frame by frame / rows": variance(single) / variance(ours),
+            "rows / smallest": np.nan if contrast else variance(ours) / least.mean(),
+            "mean, rows": ours.mean() - 1,
+            "mean, frame by frame": single.mean() - 1,
+            "rms difference / noise": float(np.sqrt(np.square(ours - single).mean() / variance(single))),
+        }
+
+
+def variance(x: NDArray[np.float64]) -> float:
+    """Return the variance over elements about the mean of each bin, (n_bins, m): without that of the speckle itself."""
+    return float(x.var(1).mean())
 
 
 def partition() -> Partition:

@@ -37,8 +37,8 @@ def rheo_xpcs():
 
 def test_digest_and_keys_of_rheo_xpcs():
     parameters = rheo_xpcs().parameters
-    assert digest(parameters) == "1e2e6dbbf9ea21c4"
-    assert result_key(event_identity(RUN, 2), parameters) == "838eedfb-0c88-5710-a913-34f13c8ed750"
+    assert digest(parameters) == "3a067d8315629fe2"
+    assert result_key(event_identity(RUN, 2), parameters) == "32c9d878-d80e-52ff-8fc0-450d9ebf0362"
 
 
 def test_digest_and_keys_of_xtec(tmp_path):

@@ -69,6 +69,16 @@ class Detector(Section):
     image: str = Field(min_length=1)  #: data key of the frames
     n_frames: str = ""  #: configuration key of the frames of an exposure; empty if the detector has none
     frame_time_s: str = ""  #: configuration key of the time between frames, in s; empty if the detector has none
+    frame_number: str = ""  #: data key, or /dataset in the file, of the detector's number of each frame
+    ticks: str = ""  #: the same of times, in s or ticks of frame_time_s, if frames come at any times
+
+    @model_validator(mode="after")
+    def _numbered_once(self) -> Self:
+        if self.frame_number and self.ticks:
+            raise ValueError("frame_number and ticks are both given: leave one of them out")
+        if self.frame_number == self.image:
+            raise ValueError(f"frame_number = {self.image!r} is the key of the frames themselves")
+        return self
 
 
 class Steering(Section):

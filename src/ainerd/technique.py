@@ -95,6 +95,9 @@ class RunInfo:
         (ny, nx).
     frame_time_s : float or None
         Time from one frame to the next, in seconds; None if the detector does not provide it.
+    has_ticks : bool
+        Whether frames come at any times, as `frame_time_s` times their number, so that most numbers may be missing.
+        Then `n_frames` is None.
     start : mapping
         The start document.
     event : int or None
@@ -107,6 +110,7 @@ class RunInfo:
     n_frames: int | None
     frame_shape: tuple[int, int]
     frame_time_s: float | None = None
+    has_ticks: bool = False
     start: Mapping[str, Any] = field(default_factory=dict)
     event: int | None = None
     readings: Readings = field(default_factory=NoReadings)
@@ -374,8 +378,12 @@ class RunAnalysis:
     else:
         every = None
 
-    def push(self, block: NDArray[Any]) -> None:
-        """Take the next frames, (b, n_pixels) counts."""
+    def push(self, block: NDArray[Any], first: int) -> None:
+        """Take the next frames, (b, n_pixels) counts.
+
+        `first` is the number of the first frame in the run (or event), from 0. Skipped numbers are missing frames; the
+        numbers never go back.
+        """
         raise NotImplementedError
 
     def finish(self) -> Analysis:
@@ -388,8 +396,14 @@ class RunAnalysis:
     def whole(self, frame: NDArray[Any], number: int) -> None:
         """Take a whole frame, (ny, nx), in the dtype of the detector. Called after `push` of the block with this frame.
 
-        `frame` is read-only. `number` counts the frames of the run (or event) from 0. Whole frames take longer to read
-        than selected pixels; one frame in fifty makes no noticeable difference.
+        `frame` is read-only. `number` counts the frames of the run (or event) from 0, with missing ones. Whole frames
+        take longer to read than selected pixels; one frame in fifty makes no noticeable difference.
+        """
+
+    def lost(self, n_frames: int) -> None:
+        """Take the number of frames that never came although the run ended well, before `finish`.
+
+        They are missing at the end, or between the others without a gap in the numbers.
         """
 
     def so_far(self) -> NDArray[Any] | None:
@@ -418,6 +432,9 @@ class Technique:
     embedding_size : int
     regime_width : float or None
         Distance that the embeddings of two results of one regime seldom exceed; None if unknown.
+    numbered : bool
+        Whether the numbers of frames change the result, so that missing frames must not be ignored. `check_technique`
+        tests it.
     parameters : mapping
         Everything that changes the numbers of a result, JSON-serialisable. Its digest is part of the key of a result.
     """
@@ -427,6 +444,7 @@ class Technique:
     alpha: float
     embedding_size: int
     regime_width: float | None
+    numbered = False
 
     if TYPE_CHECKING:  # a subclass may use a plain attribute as well
 

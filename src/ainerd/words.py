@@ -2,12 +2,14 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pydantic import ValidationError
+    from rich.table import Table
 
 DIGITS, FEWEST = 3, 2  # significant digits, and the fewest decimals
 MOST = 6  # most decimals; smaller numbers are written with powers of ten
@@ -53,6 +55,26 @@ def here(times: Any) -> Any:
 def printable(text: object) -> str:
     """Return the text with � for control characters, so that an escape sequence in a name cannot clear the screen."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text))
+
+
+def first_problem(error: "ValidationError", skip: int = 0) -> str:
+    """Return the first problem of a validation in one line, with its key without the first `skip` parts."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"][skip:]))
+    return f"{where}: {first['msg']}" if where else first["msg"]
+
+
+def labelled(lines: Iterable[tuple[str, str, str]], label_style: str = "dim") -> "Table":
+    """Return texts with labels for the terminal; each line is (label, text, style of the text)."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style=label_style, no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text, style in lines:
+        table.add_row(label, Text(printable(text), style))
+    return table
 
 
 def rendered(renderable: object) -> str:

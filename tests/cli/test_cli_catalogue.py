@@ -261,7 +261,7 @@ def test_doctor_compares_versions_with_the_requirements(run, monkeypatch):
         (["export", "--table", "table.txt"], "give a name that ends in .csv or .parquet"),
         (["status", "--config", "nowhere.toml"], "cannot read nowhere.toml"),
         (["serve"], "which server? give its FOLDER, or --config"),
-        (["serve", "nowhere"], "nowhere is no folder"),
+        (["serve", "nowhere"], "nowhere is not a folder"),
         (["serve", "--config", "agent.toml"], "agent.toml names a server, http://127.0.0.1:"),
         (["replay"], "how are the runs to be analysed?"),
         (["replay", "nowhere", "--config", "agent.toml"], "there is no run nowhere"),

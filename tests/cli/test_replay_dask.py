@@ -96,7 +96,7 @@ def archive(tmp_path_factory):
 def cluster():
     """Two workers, started before the archive exists, and their client."""
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield cluster, client
@@ -129,10 +129,13 @@ def address(cluster):
     return cluster[0].scheduler_address
 
 
-def kill_at_work(archive, client):
-    """Kill the worker that analyses a run, and return its process id."""
+def kill_at_work(archive, client, replay):
+    """Kill the worker that analyses a run, and return its process id.
+
+    The workers run for 20 ms at a time and stand still while the test looks, so that it sees them with the run in hand.
+    """
     pids = client.run(os.getpid)
-    for _ in range(600):
+    while not replay.done():
         for pid in pids.values():
             os.kill(pid, signal.SIGSTOP)
         busy = [pids[worker] for worker, runs in client.processing().items() if runs]
@@ -141,8 +144,8 @@ def kill_at_work(archive, client):
             os.kill(pid, signal.SIGKILL if pid in caught else signal.SIGCONT)
         if caught:
             return caught[0]
-        time.sleep(0.2)
-    raise AssertionError("no moment with a run in hand")
+        time.sleep(0.02)
+    raise AssertionError(f"no moment with a run in hand: {replay.result()}")
 
 
 def test_a_cluster_writes_what_one_process_writes_bit_for_bit(archive, address, serial):
@@ -159,7 +162,7 @@ def test_only_missing_results_are_made_and_again_after_a_killed_worker(archive, 
     archive.forget(first)
     with ThreadPoolExecutor() as pool:
         said = pool.submit(archive.replay, "--dask", address)
-        killed = kill_at_work(archive, cluster[1])
+        killed = kill_at_work(archive, cluster[1], said)
         said = said.result()
     assert list(said["complete"].values()) == [first] and not said["failed"]
     assert archive.results() == serial[1]

@@ -339,7 +339,7 @@ def test_a_program_that_only_writes_a_file_is_a_detector(tmp_path, monkeypatch):
     run = Run(DetectorKeys(image="camera_image", n_frames="camera_n_frames"), [tmp_path])
     for name, doc in page["documents"]:
         run(name, doc)
-    frames = np.concatenate(list(run.blocks(np.arange(48), wait_s=1.0)))
+    frames = np.concatenate([block.frames for block in run.blocks(np.arange(48), wait_s=1.0)])
     run.close()
     assert run.n_event == 100
     with page["h5py"].File(page["path"]) as file:

@@ -71,9 +71,9 @@ def gathered(docs, raw, roots=()):
     for name, doc in docs:
         run(name, doc)
         if run.has_frames:
-            blocks.extend(run.blocks(PIXELS, wait_s=0.0 if name == "stop" else None))
+            blocks += [frames for _, frames in run.blocks(PIXELS, wait_s=0.0 if name == "stop" else None)]
     run.close()
-    assert run.n_read == N
+    assert run.n_passed == N
     return np.concatenate(blocks)
 
 
@@ -91,6 +91,27 @@ def test_frames_of_another_machine_come_from_tiled(raw, folder, movie, files, pe
         gathered(docs, None)
 
 
+def test_a_run_from_tiled_has_no_gaps(raw, folder, movie):
+    """A limit: Tiled keeps how many frames were announced, not their indices."""
+    docs = list(documents(folder, {"all": N}))
+    at = [name for name, _ in docs].index("stream_datum")
+    datum, ranges = docs[at][1], ((0, 20), (40, N))
+    docs[at : at + 1] = [
+        ("stream_datum", {**datum, "uid": f"{datum['uid']}/{start}", "indices": {"start": start, "stop": stop},
+                          "seq_nums": {"start": start + 1, "stop": stop + 1}})
+        for start, stop in ranges
+    ]  # fmt: skip
+    writer, n_frames = TiledWriter(raw, batch_size=1), []
+    for name, doc in docs:
+        writer(name, doc)
+    for source in docs, documents_of(raw[docs[0][1]["uid"]]):
+        run = Run(KEYS, (), raw)
+        for name, doc in source:
+            run(name, doc)
+        n_frames.append(run.n_ready)
+    assert n_frames == [N, 40]
+
+
 def test_frames_that_are_late_in_tiled_are_requested_again(raw, folder, movie):
     docs = list(documents(folder, {"all": N}))
     writer, run = TiledWriter(raw, batch_size=1), Run(KEYS, (), raw)
@@ -101,7 +122,7 @@ def test_frames_that_are_late_in_tiled_are_requested_again(raw, folder, movie):
         list(run.blocks(PIXELS, wait_s=0.0))
     for name, doc in docs:
         writer(name, doc)
-    assert np.array_equal(np.concatenate(list(run.blocks(PIXELS))), movie.reshape(N, -1)[:, PIXELS])
+    assert np.array_equal(np.concatenate([frames for _, frames in run.blocks(PIXELS)]), movie.reshape(N, -1)[:, PIXELS])
 
 
 def test_a_file_that_the_server_lacks_too_is_named(raw, folder, movie):
@@ -166,7 +187,7 @@ def test_whole_frames_are_numbered_in_their_event(movie):
         run(name, doc)
     run.skip(20)
     sees = Sees(8)
-    sees.take(run.blocks(PIXELS, until=40, whole=Whole(sees, first=20)))
+    sees.take(frames for _, frames in run.blocks(PIXELS, until=40, whole=Whole(sees, first=20)))
     sees.require(movie[20:], [7, 15])
 
 
@@ -174,7 +195,51 @@ def run_of(docs, raw, every):
     run, sees = Run(KEYS, (), raw), Sees(every)
     for name, doc in docs:
         run(name, doc)
-    blocks = sees.take(run.blocks(PIXELS, wait_s=0.0, whole=Whole(sees)))
+    blocks = sees.take(frames for _, frames in run.blocks(PIXELS, wait_s=0.0, whole=Whole(sees)))
     run.close()
     assert len(blocks) == N
     return sees
+
+
+def test_with_a_stream_of_numbers_a_run_from_tiled_has_its_gaps(raw, folder, movie):
+    numbers = np.delete(np.arange(70), [5, *range(30, 36), 50, 60, 61])
+    with h5py.File(folder / "numbered.h5", "w", libver="latest") as file:
+        file.create_dataset("d", data=movie, chunks=(1, NY, NX))
+        file.create_dataset("ids", data=numbers, chunks=(16,))
+    bundle = compose_run()
+    key = {"dtype": "array", "source": "sim", "external": "STREAM:"}
+    detector = bundle.compose_descriptor(
+        name="det", object_keys={"det": ["det_image", "ids"]},
+        data_keys={
+            "det_image": {**key, "shape": [1, NY, NX], "dtype_numpy": "<u2"},
+            "ids": {**key, "shape": [1], "dtype_numpy": "<i8"},
+        },
+    )  # fmt: skip
+    docs, composed = [("start", bundle.start_doc), ("descriptor", detector.descriptor_doc)], []
+    for name, dataset, chunks in (("det_image", "d", [1, NY, NX]), ("ids", "ids", [16])):
+        resource, compose = compose_stream_resource(
+            mimetype="application/x-hdf5", uri=f"file://detector-pc{folder}/numbered.h5", data_key=name,
+            parameters={"dataset": dataset, "swmr": True, "chunk_shape": chunks},
+        )  # fmt: skip
+        docs.append(("stream_resource", resource | {"run_start": bundle.start_doc["uid"]}))
+        composed.append(compose)
+    for start, stop in ((0, 25), (25, N)):
+        docs += [
+            ("stream_datum", compose({"start": start, "stop": stop}, descriptor=detector.descriptor_doc))
+            for compose in composed
+        ]
+    docs.append(("stop", bundle.compose_stop()))
+    writer = TiledWriter(raw, batch_size=1)
+    for name, doc in docs:
+        writer(name, doc)
+    for source in docs, list(documents_of(raw[docs[0][1]["uid"]])):
+        run, found, frames = Run(DetectorKeys(image="det_image", frame_number="ids"), (), raw), [], []
+        for name, doc in source:
+            run(name, doc)
+            if run.has_frames:
+                for first, block in run.blocks(PIXELS, wait_s=0.0 if name == "stop" else None):
+                    found += range(first, first + len(block))
+                    frames.append(block)
+        run.close()
+        assert found == numbers.tolist()
+        assert np.array_equal(np.concatenate(frames), movie.reshape(N, -1)[:, PIXELS])

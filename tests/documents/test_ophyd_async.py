@@ -44,7 +44,7 @@ def test_its_frames_are_read(tmp_path, how):
     for name, doc in documents:
         run(name, doc)
         if name in ("event", "stream_datum", "stop"):
-            blocks += [block.copy() for block in run.blocks(PIXELS, wait_s=1.0 if name == "stop" else None)]
+            blocks += [frames.copy() for _, frames in run.blocks(PIXELS, wait_s=1.0 if name == "stop" else None)]
     run.close()
     (path,) = tmp_path.glob("*.h5")
     with h5py.File(path) as file:

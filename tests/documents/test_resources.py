@@ -72,7 +72,7 @@ def taken(docs, tmp_path):
     for name, doc in docs:
         run(name, doc)
         if name in ("event", "stop"):
-            blocks += run.blocks(PIXELS, wait_s=0.0 if name == "stop" else None)
+            blocks += [frames for _, frames in run.blocks(PIXELS, wait_s=0.0 if name == "stop" else None)]
     run.close()
     return run, np.concatenate(blocks)
 
@@ -81,7 +81,7 @@ def taken(docs, tmp_path):
 def test_each_event_has_its_frames(tmp_path, movie, shape):
     run, frames = taken(documents(tmp_path, shape=shape), tmp_path)
     assert np.array_equal(frames, movie.reshape(POINTS * N, -1)[:, PIXELS])
-    assert (run.n_event, run.n_events, run.n_read) == (N, POINTS, POINTS * N)
+    assert (run.n_event, run.n_events, run.n_passed) == (N, POINTS, POINTS * N)
     assert [run.reading("x", event) for event in (1, 2, 3)] == [10.0, 11.0, 12.0]
 
 
@@ -160,3 +160,104 @@ def test_pages_of_events_are_read(tmp_path, movie):
     run, frames = taken([*others[:-1], ("event_page", pack_event_page(*events)), others[-1]], tmp_path)
     assert np.array_equal(frames, movie.reshape(POINTS * N, -1)[:, PIXELS])
     assert run.reading("x", 2) == 11.0
+
+
+def series(tmp_path, spec, datums, shape):
+    """Documents of an Eiger of classic ophyd, and its files: a master for each series, with files of eight frames."""
+    movies = np.random.default_rng(1).poisson(1.0, (4, N, 3, 4)).astype(np.uint16)
+    for seq_id, movie in enumerate(movies, start=7):
+        with h5py.File(tmp_path / f"eiger_{seq_id}_master.h5", "w") as master:
+            data = master.create_group("entry/data")
+            for k, start in enumerate(range(0, N, 8), start=1):
+                name = f"eiger_{seq_id}_data_{k:06d}.h5"
+                with h5py.File(tmp_path / name, "w") as file:
+                    part = movie[start : start + 8]
+                    file.create_dataset(
+                        "entry/data/data", data=part, chunks=(1, 3, 4), **hdf5plugin.Bitshuffle(cname="lz4")
+                    )
+                data[f"data_{k:06d}"] = h5py.ExternalLink(name, "/entry/data/data")
+    bundle = compose_run()
+    image = {"dtype": "array", "shape": shape, "source": "PV:EIGER:", "external": "FILESTORE:"}
+    detector = bundle.compose_descriptor(
+        name="primary", data_keys={"lambda750k_image": image}, object_keys={"lambda750k": ["lambda750k_image"]},
+        configuration={"lambda750k": {"data": {"lambda750k_cam_num_images": N}, "timestamps": {}, "data_keys": {}}},
+    )  # fmt: skip
+    resource = bundle.compose_resource(
+        spec=spec, root="/", resource_path=str(tmp_path / "eiger").lstrip("/"), resource_kwargs={"images_per_file": 8}
+    )
+    docs = [("start", bundle.start_doc), ("resource", resource.resource_doc), ("descriptor", detector.descriptor_doc)]
+    for options in datums:
+        datum = resource.compose_datum(datum_kwargs=options)
+        event = detector.compose_event(
+            data={"lambda750k_image": datum["datum_id"]}, timestamps={"lambda750k_image": 1.0},
+            filled={"lambda750k_image": False},
+        )  # fmt: skip
+        docs += [("datum", datum), ("event", event)]
+    return [*docs, ("stop", bundle.compose_stop())], movies.reshape(4, N, -1)[:, :, PIXELS]
+
+
+@pytest.mark.parametrize("shape", [[N, 3, 4], [3, 4]])
+@pytest.mark.parametrize("spec", ["AD_EIGER", "AD_EIGER2", "AD_EIGER_SLICE"])
+def test_each_event_of_an_eiger_has_the_frames_of_its_series(tmp_path, spec, shape):
+    docs, movies = series(tmp_path, spec, [{"seq_id": 8}, {"seq_id": 9}, {"seq_id": 7}], shape)
+    run, frames = taken(docs, tmp_path)
+    assert np.array_equal(frames, np.concatenate([movies[1], movies[2], movies[0]])) and run.n_events == 3
+
+
+def test_each_event_of_an_eiger_may_be_one_frame(tmp_path):
+    datums = [{"seq_id": 7, "frame_num": i} for i in (0, 7, 8, 19)]
+    docs, movies = series(tmp_path, "AD_EIGER_SLICE", datums, [3, 4])
+    assert np.array_equal(taken(docs, tmp_path)[1], movies[0, [0, 7, 8, 19]])
+
+
+def test_a_datum_that_does_not_say_where_its_frames_are_is_refused(tmp_path):
+    for spec, options in (("AD_EIGER2", {}), ("AD_HDF5", {"seq_id": 3}), ("AD_PILATUS", {"k": 1})):
+        docs, _ = series(tmp_path, spec, [options], [N, 3, 4])
+        with pytest.raises(FrameError, match=f"event 1 does not say where its frames are: frames of {spec}"):
+            taken(docs, tmp_path)
+
+
+UNIQUE = "/entry/instrument/NDAttributes/NDArrayUniqueId"
+LOST = {  # numbers of the frames of three events, and which of them are at which places of the exposures
+    "none": [*range(7, 67)],
+    "in each exposure, from the same number": [*range(1, 4), *range(5, 22), *range(2, 22), *range(1, 21)],
+    "numbers that go on": [*range(1, 4), *range(5, 22), *range(22, 42), *range(42, 60), 63, 64],
+}
+
+
+@pytest.mark.parametrize("kind", LOST)
+def test_each_event_has_its_frames_at_their_places(tmp_path, movie, kind):
+    numbers = np.array(LOST[kind]).reshape(POINTS, N)
+    origin = np.where(numbers[:, 0] - numbers[0, 0] < N, numbers[0, 0], numbers[:, 0])
+    places = numbers - origin[:, None]
+    with h5py.File(tmp_path / "frames" / "a b_000000.h5", "a") as file:
+        file[UNIQUE] = numbers.ravel()
+    run, found = Run(DetectorKeys(**{**vars(KEYS), "frame_number": UNIQUE}), [tmp_path]), []
+    for name, doc in documents(tmp_path, shape=[3, 4]):
+        run(name, doc)
+        if name in ("event", "stop"):
+            found += [(first + k, x) for first, block in run.blocks(PIXELS) for k, x in enumerate(block.tolist())]
+    run.close()
+    frames = movie.reshape(POINTS, N, -1)[..., PIXELS]
+    expected = [
+        (event * N + int(place), frames[event, row].tolist())
+        for event in range(POINTS) for row, place in enumerate(places[event]) if place < N
+    ]  # fmt: skip
+    assert found == expected and run.n_events == POINTS
+
+
+def test_the_series_of_an_eiger_may_have_numbers(tmp_path):
+    docs, movies = series(tmp_path, "AD_EIGER2", [{"seq_id": 8}, {"seq_id": 9}], [N, 3, 4])
+    for seq_id in (8, 9):
+        with h5py.File(tmp_path / f"eiger_{seq_id}_master.h5", "a") as file:
+            file[UNIQUE] = [*range(1, 12), *range(13, 22)]
+    run, found = Run(DetectorKeys(**{**vars(KEYS), "frame_number": UNIQUE}), [tmp_path]), []
+    for name, doc in docs:
+        run(name, doc)
+    for first, block in run.blocks(PIXELS):
+        found += [(first + k, x) for k, x in enumerate(block.tolist())]
+    run.close()
+    places = [*range(11), *range(12, 20)]
+    assert found == [
+        (event * N + place, movies[event + 1, row].tolist()) for event in (0, 1) for row, place in enumerate(places)
+    ]

@@ -50,7 +50,7 @@ def gathered(run, docs):
     for name, doc in docs:
         run(name, doc)
         if name == "stream_datum":
-            blocks.extend(run.blocks(PIXELS))
+            blocks += [block.frames for block in run.blocks(PIXELS)]
     run.close()
     return np.concatenate(blocks)
 
@@ -60,7 +60,7 @@ def test_a_run_gives_its_frames_readings_and_facts(tmp_path, movie):
     assert not run.has_frames
     frames = gathered(run, documents(tmp_path))
     assert np.array_equal(frames, movie.reshape(130, -1)[:, PIXELS])
-    assert run.has_frames and run.n_read == run.n_frames == 130
+    assert run.has_frames and run.n_passed == run.n_frames == 130
     assert run.frame_shape == (3, 4) and run.frame_time_s == 0.1
     assert run.reading("x") == 4.5 and run.reading("y") is None
     assert run.series("x").tolist() == [[10.0], [4.5]] and run.series("y").shape == (2, 0)

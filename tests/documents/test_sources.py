@@ -310,6 +310,19 @@ def test_events_that_tiled_does_not_show_at_once_are_read_again(raw, monkeypatch
     assert "2 of 3 events of stream primary" in caplog.text
 
 
+def test_a_finished_run_is_read_with_few_requests(raw):
+    RE = RunEngine({})
+    RE.subscribe(TiledWriter(raw, batch_size=1))
+    (uid,) = RE(count([det], 2))
+    run, requests, hooks = raw[uid], [], raw.context.http_client.event_hooks
+    hooks["request"].append(requests.append)
+    try:
+        assert names(documents_of(run)) == ["start", "descriptor", "event", "event", "stop"]
+    finally:
+        hooks["request"].remove(requests.append)
+    assert len(requests) == 3  # streams, what the stream has, its table
+
+
 def test_a_run_that_can_no_longer_be_read_is_ended(raw, gathered, run, caplog):
     since, uid = time.time(), str(uuid.uuid4())
     TiledWriter(raw, batch_size=1)("start", dict(run[0][1], time=since + 0.1, uid=uid))

@@ -53,7 +53,7 @@ def test_points_of_a_person_are_measured_in_order(started):
         started.agent.sample((11, 2))
     with pytest.raises(ValueError, match="wants points"):
         started.agent.sample()
-    with pytest.raises(ValueError, match="has no sample_y"):
+    with pytest.raises(ValueError, match="a position has sample_x, sample_y, got sample_x"):
         started.agent.sample({"sample_x": 2.0, "y": 3.0})
 
 

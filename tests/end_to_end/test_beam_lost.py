@@ -85,7 +85,8 @@ def test_a_remote_plan_repeats_it_too(session, source, tmp_path):
             session.RE.unsubscribe(token)
         assert observer.drain(120)
         results = observer.results.table()
-    assert results["status"].tolist() == ["failed", "complete"] and results["reason"].iloc[0].startswith(SPOILT)
+    assert results["status"].tolist() == ["failed", "complete"], results["reason"].tolist()
+    assert results["reason"].iloc[0].startswith(SPOILT)
     assert results["suggestion_id"].tolist() == [suggested] * 2
     measured = ResultStore(client["ainerd"]).suggestion(suggested)
     assert (measured.status, measured.raw_uid) == ("measured", results["raw_uid"].iloc[1])

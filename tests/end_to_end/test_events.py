@@ -5,6 +5,8 @@ import threading
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import bluesky.preprocessors as bpp
+import h5py
+import hdf5plugin  # noqa: F401 - registers the filter
 import numpy as np
 import pytest
 from bluesky import RunEngineInterrupted
@@ -12,6 +14,7 @@ from conftest import FRAMES
 
 from ainerd.results import event_identity, result_key
 from ainerd.steering import expose
+from ainerd.xpcs import MultiTau, TwoTimeReducer
 
 FEW = 64  # frames of an exposure of a scan
 
@@ -127,3 +130,44 @@ def test_a_detector_with_an_unknown_number_of_frames(session):
     assert len(table) == before + 1
     assert (table["status"].iloc[-1], table["n_frames"].iloc[-1]) == ("partial", FRAMES)
     session.settings = whole
+
+
+@pytest.mark.parametrize("in_file", [True, False])
+def test_frames_that_a_detector_drops_change_no_lag(session_in, tmp_path, in_file):
+    """From the device that drops frames to g2 and C2 of the frames at their places."""
+    session = session_in(tmp_path, dropped_share=0.03, names_numbers=not in_file)
+    unique = "/entry/instrument/NDAttributes/NDArrayUniqueId"
+    session.settings.storage.frames = [tmp_path / "frames"]
+    session.settings.detector.frame_number = unique if in_file else f"{session.detector.name}_frame_number"
+    session.expect(400)
+    session.start_agent()
+    session.RE(expose(session.detector, beside=[session.stage.x, session.stage.y], shutter=session.shutter))
+    row, (file,) = session.table().iloc[-1], (tmp_path / "frames").glob("*.h5")
+    with h5py.File(file) as movie:
+        frames, numbers = movie["entry/data/data"][:], movie[unique][:].astype(np.int64)
+    assert 380 < len(numbers) < 396 and numbers[-1] <= 400 and len(frames) == len(numbers)
+    assert (row["status"], row["n_frames"]) == ("partial", len(numbers)) and row["tau_s"] > 0
+
+    partition = session.agent.technique.partition
+    live, reducer = MultiTau(partition), TwoTimeReducer(partition, 400)
+    for number, frame in zip(numbers - numbers[0], frames, strict=True):
+        for made in (live, reducer):
+            made.push(frame[None], first=int(number))
+    np.testing.assert_allclose(session.agent.results.array(row.name, "g2"), live.result().value, rtol=2e-3)
+    c2, wanted = session.agent.results.array(row.name, "c2"), reducer.maps(partial=True)
+    known = np.isfinite(wanted)
+    assert np.array_equal(np.isfinite(c2), known)
+    assert np.corrcoef(c2[known], wanted[known])[0, 1] > 0.999
+    left = session.agent.results.rows(row.name, "left_out")
+    missing = left[left["reason"] == "missing"]
+    places = np.setdiff1d(np.arange(numbers[-1] - numbers[0] + 1), numbers - numbers[0])
+    found = np.concatenate([np.arange(i, i + n) for i, n in zip(missing["index"], missing["n"], strict=True)])
+    assert found.tolist() == places.tolist()
+
+    session.client["ainerd/results"].delete_contents(row.name, recursive=True, external_only=False)
+    agent = session.start_agent()
+    assert agent.catch_up() == 1  # from Tiled
+    again = session.table().iloc[-1]
+    assert (
+        again["tau_s"] == pytest.approx(row["tau_s"], rel=1e-5) and again["frames_left_out"] == row["frames_left_out"]
+    )

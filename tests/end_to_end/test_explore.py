@@ -54,7 +54,7 @@ def test_the_arrays_are_those_of_the_run(explored):
 
 
 def test_the_maps_in_tiled_are_those_of_the_frames_in_the_file(explored):
-    """A second path: every frame read back through Tiled, and the definition of C2."""
+    """A second path: every frame read back through Tiled, with the weight of its photons, and the definition of C2."""
     row = explored.table().iloc[0]
     explored.agent.detach()  # whatever the buffered writer still holds is written
     explored.agent.attach(explored.RE)
@@ -72,7 +72,8 @@ def test_the_maps_in_tiled_are_those_of_the_frames_in_the_file(explored):
         c2 = d @ d.T / inside.sum()
         a = i.sum(1) / profile.sum()
         c2[t, t] -= (i / profile**2).sum(1) / a**2 / inside.sum()  # a counter's shot noise
-        assert np.abs(maps[k - 1] - reduce @ c2 @ reduce.T).max() < 1e-4
+        r = reduce * a / (reduce @ a)[:, None]
+        assert np.abs(maps[k - 1] - r @ c2 @ r.T).max() < 1e-4
 
 
 def test_the_raw_runs_are_in_tiled(explored):

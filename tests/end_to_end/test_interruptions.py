@@ -110,12 +110,12 @@ def died(session, monkeypatch):
             analysis = begin(run)
             push, seen = analysis.push, Counter()
 
-            def dying(block):
+            def dying(block, first):
                 seen["blocks"] += 1
                 if seen["blocks"] == 2 and left[0]:
                     left[0] -= 1
                     raise error
-                push(block)
+                push(block, first)
 
             monkeypatch.setattr(analysis, "push", dying)
             return analysis
@@ -192,5 +192,5 @@ def c2_of(session, documents):
     run = RunInfo(raw_uid="again", n_frames=len(frames), frame_shape=frames.shape[1:], frame_time_s=0.5)
     analysis = technique.begin(run)
     for start in range(0, len(frames), BLOCK):
-        analysis.push(frames[start : start + BLOCK].reshape(-1, frames[0].size)[:, analysis.pixels])
+        analysis.push(frames[start : start + BLOCK].reshape(-1, frames[0].size)[:, analysis.pixels], start)
     return analysis.finish().arrays["c2"]

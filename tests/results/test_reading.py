@@ -377,6 +377,18 @@ def test_many_results_are_loaded_in_one_request_and_like_nodes(store, ainerd, re
         pd.testing.assert_frame_equal(one["stress"].read(), other["stress"].read())
 
 
+def test_a_server_is_asked_once_for_a_route_that_it_lacks(store, record, analysis, requests, monkeypatch):
+    key = store.begin(record())
+    store.complete(key, analysis())
+    monkeypatch.setattr(
+        "ainerd.results._nodes.our_route", lambda *of: our_route(*of).replace("/ainerd/", "/lacking/", 1)
+    )
+    for _ in range(3):
+        assert [*store.table().index] == [key] and [one.key for one in store.load([key])] == [key]
+    asked = [path.split("/")[3] for _, path in requests if path.startswith("/custom/lacking/")]
+    assert asked == ["changes", "contents"]
+
+
 def test_the_indexes_for_postgresql_fit_the_queries_of_tiled():
     asked = orm.Node.metadata_[["tau_s"]].compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
     text = INDEXES.read_text()

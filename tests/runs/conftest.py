@@ -22,7 +22,7 @@ class Sums:
         self.runs = [info.raw_uid]
         self.pixels = np.arange(6)
 
-    def push(self, block):
+    def push(self, block, first):
         self.sums.extend(block.sum(axis=1).tolist())
         self.seen.append(len(self.info.readings.of_frames("temperature")))
         if 666 in self.sums:

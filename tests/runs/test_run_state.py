@@ -1,6 +1,7 @@
 """A run's frames reach its technique, unit by unit: without RunEngine and Tiled."""
 
 from dataclasses import replace
+from unittest.mock import Mock
 
 import h5py
 import httpx
@@ -157,6 +158,21 @@ def test_a_detector_that_flies_twice_has_two_results(toy, tmp_path):
     assert [subject.run.event_time(subject.event) for subject, _, _ in ended] == [100, 101]
 
 
+def test_exposures_of_frames_at_any_times_end_with_their_last_frame(toy, tmp_path):
+    documents = list(flown(tmp_path, [1, 2, 3, 4, 5, 6], exposures=2, num=3))
+    with h5py.File(tmp_path / "frames.h5", "a") as file:
+        file["times"] = [5, 8, 9000, 20_000, 20_001, 20_007]
+    technique = toy(unit="event")
+    ended = fed_flown(technique, documents, tmp_path, n_frames="num", ticks="/times")
+    assert [analysis.arrays["sums"].tolist() for _, analysis, _ in ended] == [[1, 2, 3], [4, 5, 6]]
+    assert [(analysis.status, subject.n_read, subject.n_passed) for subject, analysis, _ in ended] == [
+        ("complete", 3, 8996), ("complete", 3, 8)
+    ]  # fmt: skip
+    assert [(made.info.n_frames, made.info.has_ticks) for made in technique.made] == [(None, True)] * 2
+    ended = fed_flown(toy(unit="event"), documents[:-3] + documents[-1:], tmp_path, n_frames="num", ticks="/times")
+    assert [(analysis.status, subject.n_read) for subject, analysis, _ in ended] == [("complete", 3), ("partial", 1)]
+
+
 def test_a_detector_that_flies_is_cut_short_in_its_second_exposure(toy, tmp_path):
     ended = fed_flown(
         toy(unit="event"), flown(tmp_path, [1, 2, 3, 4, 5, 6], exposures=1, num=4), tmp_path, n_frames="num"
@@ -223,7 +239,7 @@ def test_an_invalid_analysis_is_a_failed_result(toy, scanned, movies, monkeypatc
 
 def test_a_mistake_in_a_technique_names_its_kind(toy, scanned, movies, monkeypatch, caplog):
     technique = toy()
-    monkeypatch.setattr(technique.analysis, "push", lambda self, block: {}["nothing"])
+    monkeypatch.setattr(technique.analysis, "push", lambda self, block, first: {}["nothing"])
     _, sink = fed(technique, scanned(movies(1), num_points=1))
     assert "KeyError: 'nothing'" in sink.ended[0][0].problem and "error in the analysis of run" in caplog.text
 
@@ -231,7 +247,7 @@ def test_a_mistake_in_a_technique_names_its_kind(toy, scanned, movies, monkeypat
 def test_errors_that_are_not_the_run_s_fault_are_raised(toy, scanned, movies, monkeypatch):
     for error in (httpx.ConnectError("away"), MemoryError()):
         technique = toy()
-        monkeypatch.setattr(technique.analysis, "push", lambda self, block, error=error: (_ for _ in ()).throw(error))
+        monkeypatch.setattr(technique.analysis, "push", Mock(side_effect=error))
         with pytest.raises(type(error)):
             fed(technique, scanned(movies(1), num_points=1))
 
@@ -243,3 +259,88 @@ def test_a_series_is_closed_by_its_plan(toy, scanned, movies):
         assert sink.ended[0][2] is closes
     keys = [fed(technique, scanned(movies(1), ramp=ramp))[1].ended[0][0].key for ramp in ("a", "a", "b")]
     assert keys[0] == keys[1] != keys[2]
+
+
+def announced(documents, ranges):
+    """The same documents with other ranges of frames, in the place of the first."""
+    datums = [doc for name, doc in documents if name == "stream_datum"]
+    first = next(i for i, (name, _) in enumerate(documents) if name == "stream_datum")
+    others = [document for document in documents if document[0] != "stream_datum"]
+    new = [
+        ("stream_datum", {**datums[0], "uid": f"d{i}", "indices": {"start": start, "stop": stop}})
+        for i, (start, stop) in enumerate(ranges)
+    ]
+    return [*others[:first], *new, *others[first:]]
+
+
+def test_missing_frames_keep_their_place_in_their_exposure(toy, tmp_path):
+    documents = list(flown(tmp_path, range(1, 13), exposures=1, num=4))
+    documents = announced(documents, [(0, 2), (3, 5), (6, 8), (8, 10)])
+    ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
+    assert [analysis.arrays["sums"].tolist() for _, analysis, _ in ended] == [[1, 2, 4], [5, 7, 8], [9, 10]]
+    assert [analysis.status for _, analysis, _ in ended] == ["partial"] * 3
+    assert [(subject.n_read, subject.n_passed) for subject, _, _ in ended] == [(3, 4), (3, 4), (2, 2)]
+
+
+def test_an_exposure_without_a_frame_has_a_reason(toy, tmp_path):
+    documents = announced(list(flown(tmp_path, range(1, 13), exposures=1, num=4)), [(0, 4), (8, 12)])
+    ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
+    assert [analysis and analysis.arrays["sums"].tolist() for _, analysis, _ in ended] == [
+        [1, 2, 3, 4], None, [9, 10, 11, 12],
+    ]  # fmt: skip
+    assert "0 of 4 frames" in ended[1][0].problem
+
+
+def test_frames_that_come_twice_are_the_end_of_their_exposure_alone(toy, tmp_path):
+    documents = list(flown(tmp_path, range(1, 13), exposures=1, num=4))
+    documents = announced(documents, [(0, 3), (1, 4), (4, 8), (4, 8), (8, 12)])
+    ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
+    assert [analysis and analysis.arrays["sums"].tolist() for _, analysis, _ in ended] == [None, [5, 6, 7, 8], None]
+    assert [subject.problem for subject, _, _ in ended] == [
+        "frames 1-2 were announced before", None, "frames 4-7 were announced before",
+    ]  # fmt: skip
+
+
+def test_a_gap_of_a_billion_frames_is_one_result(toy, tmp_path):
+    documents = list(flown(tmp_path, range(1, 13), exposures=1, num=4))
+    documents = announced(documents, [(0, 4), (10**9 - 8, 10**9 - 4)])
+    ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
+    assert len(ended) == 2 and "999999988 frames from 4 on are missing: more than 100 events" in ended[1][0].problem
+
+
+SEQUENCES = {  # datums of three exposures of four frames each: the frames of each result by index, or a reason
+    "per frame": ([(i, i + 1) for i in range(12)], [range(4), range(4, 8), range(8, 12)]),
+    "per flush": ([(0, 3), (3, 9), (9, 12)], [range(4), range(4, 8), range(8, 12)]),
+    "at once": ([(0, 12)], [range(4), range(4, 8), range(8, 12)]),
+    "a gap": ([(0, 5), (6, 12)], [range(4), (4, 6, 7), range(8, 12)]),
+    "a gap at the end of an exposure": ([(0, 3), (4, 12)], [range(3), range(4, 8), range(8, 12)]),
+    "a gap at the start of an exposure": ([(0, 4), (5, 12)], [range(4), (5, 6, 7), range(8, 12)]),
+    "a gap from one to the next": ([(0, 2), (5, 12)], [range(2), (5, 6, 7), range(8, 12)]),
+    "an exposure that is missing": ([(0, 4), (8, 12)], [range(4), "no frames", range(8, 12)]),
+    "nearly all missing": ([(0, 1), (11, 12)], [range(1), "no frames", (11,)]),
+    "a repeat": ([(0, 6), (4, 6), (6, 12)], [range(4), "frames 4-5 were announced before", range(8, 12)]),
+    "an overlap": ([(0, 6), (5, 8), (8, 12)], [range(4), "frame 5 was announced before", range(8, 12)]),
+    "disorder": ([(0, 4), (6, 8), (4, 6), (8, 12)], [range(4), range(6, 8), "frames 4-5 came after frame 7"]),
+    "the end is missing": ([(0, 4), (4, 6)], [range(4), (4, 5)]),
+}
+
+
+@pytest.mark.parametrize("kind", SEQUENCES)
+def test_each_exposure_has_its_frames_bit_for_bit_or_a_reason(toy, tmp_path, kind):
+    ranges, wanted = SEQUENCES[kind]
+    sums = np.random.default_rng(0).poisson(50, 12) + 1.0
+    docs = list(flown(tmp_path, sums.tolist(), exposures=3, num=4))
+    first = next(doc for name, doc in docs if name == "stream_datum")
+    datums = [
+        ("stream_datum", {**first, "uid": f"d{i}", "indices": {"start": a, "stop": b}})
+        for i, (a, b) in enumerate(ranges)
+    ]
+    others = [document for document in docs if document[0] != "stream_datum"]
+    ended = fed_flown(toy(unit="event"), [*others[:-1], *datums, others[-1]], tmp_path, n_frames="num")
+    assert len(ended) == len(wanted)
+    for (subject, analysis, _), expected in zip(ended, wanted, strict=True):
+        if isinstance(expected, str):
+            assert analysis is None and expected in subject.problem
+        else:
+            assert analysis.arrays["sums"].tolist() == sums[list(expected)].tolist()
+            assert analysis.status == ("complete" if len(expected) == 4 else "partial")

@@ -168,11 +168,11 @@ def test_an_analysis_that_dies_once_is_repeated(toy, scanned, movies, worker, st
     technique, died = toy(), []
     push = technique.analysis.push
 
-    def die_once(self, block):
+    def die_once(self, block, first):
         if not died:
             died.append(1)
             raise MemoryError
-        push(self, block)
+        push(self, block, first)
 
     monkeypatch.setattr(technique.analysis, "push", die_once)
     outcome = deliver(worker(technique), scanned(movies(1, 2), num_points=2))
@@ -183,11 +183,11 @@ def test_a_repeated_analysis_counts_its_frames_once(toy, scanned, movies, worker
     technique, died = toy(), []
     push = technique.analysis.push
 
-    def die_once(self, block):
+    def die_once(self, block, first):
         if not died:
             died.append(1)
             raise MemoryError
-        push(self, block)
+        push(self, block, first)
 
     documents = list(scanned(movies(1, 2), num_points=2))
     monkeypatch.setattr(technique.analysis, "push", die_once)

@@ -164,7 +164,7 @@ def test_a_push_that_never_ends(server, installed_toy, tmp_path, monkeypatch):
     b = Beamline(tmp_path, server.client().create_container(tmp_path.name).uri)
     b.start_agent(acquire=bp.count)
     goes_on = threading.Event()
-    monkeypatch.setattr(toy.Trajectory, "push", lambda self, block: goes_on.wait(60))
+    monkeypatch.setattr(toy.Trajectory, "push", lambda self, block, first: goes_on.wait(60))
     began = time.monotonic()
     b.RE(b.agent.explore(2))
     b.RE(bps.null())

@@ -137,14 +137,14 @@ class ForgetsEvery(Passes):
 
 
 class Blockwise(Passes):
-    def push(self, block):
+    def push(self, block, first):
         self.means.append(block.mean())
 
 
 class InPlace(Passes):
-    def push(self, block):
+    def push(self, block, first):
         block -= 1
-        self.inner.push(block)
+        self.inner.push(block, first)
 
 
 class Shared(Passes):
@@ -152,7 +152,7 @@ class Shared(Passes):
         super().__init__(toy, run)
         toy.means = []
 
-    def push(self, block):
+    def push(self, block, first):
         self.toy.means += block.mean(axis=1).tolist()
 
     def finish(self):
@@ -180,9 +180,9 @@ class WantsFrames(Passes):
 
 
 class FillsRoom(WantsFrames):
-    def push(self, block):
+    def push(self, block, first):
         n = len(self.inner.means)
-        self.inner.push(block)
+        self.inner.push(block, first)
         self.room[n : n + len(block)] = self.inner.means[n:]
 
 
@@ -296,6 +296,7 @@ BROKEN = [
     ("readings", begins(WantsTemperature), "raise AnalysisError with a reason, or give a result"),
     ("series", begins(Forgets, "ramp"), "it may only look"),
     ("partial_runs", begins(HalfEmpty), "frames: the embedding holds NaN or infinity"),
+    ("missing_frames", begins(Passes, numbered=True), "push() must place each block by its argument `first`"),
     ("too_many_frames", begins(FillsRoom), "12 of 11 frames: ValueError"),
     ("no_frames", begins(Indulgent), "without frames must raise AnalysisError, it gave a result"),
     ("unknown_number_of_frames", begins(WantsFrames), "n_frames = None: TypeError"),
@@ -390,12 +391,12 @@ def test_readings_grow_with_the_frames():
     seen = []
 
     class Looks(Passes):
-        def push(self, block):
+        def push(self, block, first):
             r = self.run.readings
             seen.append(
                 (r.value("t"), r.value("once"), r.value("none"), *map(len, (r.of_frames("t"), r.series("t")[0])))
             )
-            self.inner.push(block)
+            self.inner.push(block, first)
 
         def finish(self):
             np.testing.assert_array_equal(self.run.readings.of_frames("t"), np.arange(12.0))

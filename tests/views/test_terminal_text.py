@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from ainerd.views import Logbook, run_line, status_panel
+from ainerd.technique import Outcome
+from ainerd.views import Logbook, Next, run_line, status_panel
 from ainerd.words import printable
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[red]markup[/] \x9b31m <script>alert(1)</script> \x00\r"
@@ -20,22 +21,25 @@ def shown(renderable, width=120):
         return console.export_text()
 
 
+STATUS = {
+    "attached": True,
+    "tiled": "http://127.0.0.1:8000/api/v1?api_key=secret",
+    "results": 12,
+    "failed": 1,
+    "novel": 2,
+    "expected_false": 0.6,
+    "regimes": 4,
+    "supported_range": (3, 5),
+    "next": {"sample_x": 3.25, "sample_y": 1.0},
+    "why": "edge of [bold]regime 2[/bold]",
+    "explored": "the chance that a region was missed is 0.40",
+    "queue": 3,
+    "units": UNITS,
+}
+
+
 def test_the_status_panel():
-    status = {
-        "attached": True,
-        "tiled": "http://127.0.0.1:8000/api/v1?api_key=secret",
-        "results": 12,
-        "failed": 1,
-        "novel": 2,
-        "expected_false": 0.6,
-        "regimes": 4,
-        "supported_range": (3, 5),
-        "next": {"sample_x": 3.25, "sample_y": 1.0},
-        "why": "edge of [bold]regime 2[/bold]",
-        "queue": 3,
-        "units": UNITS,
-    }
-    text = shown(status_panel(status))
+    text = shown(status_panel(STATUS))
     for part in [
         "attached  yes",
         "http://127.0.0.1:8000/api/v1 ",
@@ -51,22 +55,28 @@ def test_the_status_panel():
 
 
 def test_the_status_panel_leaves_out_unknown_values():
-    lines = shown(status_panel({"attached": False, "results": 0, "regimes": None, "next": None, "queue": 0}))
-    assert [line.strip("│ ").split()[0] for line in lines.splitlines()[1:-1]] == ["attached", "results", "queue"]
+    panel = status_panel({"tiled": "http://127.0.0.1", "away": "does not answer", "queue": 0})
+    assert [line.strip("│ ").split()[0] for line in shown(panel).splitlines()[1:-1]] == ["tiled", "does", "queue"]
+
+
+def run(scan_id=4, **values):
+    return Outcome(raw_uid="", key="", trial_id="", positions={}, scan_id=scan_id, **{"status": "complete"} | values)
 
 
 def test_a_line_after_a_run():
-    next_point = {"sample_x": 3.25, "sample_y": 1.0}
-    line = run_line("3", regime=2, novelty_p=0.0032, novel=True, next_point=next_point, units=UNITS, why="edge [x]")
+    following, nowhere = Next(position={"sample_x": 3.25, "sample_y": 1.0}, reason="edge [x]"), Next(position={})
+    line = run_line(run(3, regime=2, novelty_p=0.0032, novel=True), following, UNITS)
     expected = "scan 3: regime 2, p = 0.0032 ● novel → next (3.25, 1.00) mm: edge [x]"
     assert shown(line).strip() == expected == line.plain
-    assert run_line("4", reason="[/] no frames").plain == "scan 4: failed, [/] no frames"
-    half = run_line("4", reason="frames at 2 temperature(s)", growing=True)
+    failed = run_line(run(status="failed", reason="[/] no frames"), nowhere, UNITS)
+    assert failed.plain == "scan 4: failed, [/] no frames"
+    half = run_line(run(status="growing", reason="frames at 2 temperature(s)"), nowhere, UNITS)
     assert half.plain == "scan 4: growing, frames at 2 temperature(s)" and "red" not in str(half.spans)
-    assert run_line("4", regime=0, novelty_p=0.5, growing=True).plain == "scan 4: growing, regime 0, p = 0.5"
-    assert run_line("5.2", regime=-1).plain == "scan 5.2: no regime, no claim of novelty"
-    assert run_line("6", regime=0, novelty_p=0.5).plain == "scan 6: regime 0, p = 0.5"
-    different = run_line("7", next_point=next_point, units=UNITS | {"sample_y": "deg"}).plain
+    grown = run_line(run(status="growing", regime=0, novelty_p=0.5), nowhere, UNITS)
+    assert grown.plain == "scan 4: growing, regime 0, p = 0.5"
+    assert run_line(run(5, event=2), nowhere, UNITS).plain == "scan 5.2: no regime, no claim of novelty"
+    assert run_line(run(6, regime=0, novelty_p=0.5), nowhere, UNITS).plain == "scan 6: regime 0, p = 0.5"
+    different = run_line(run(7), Next(position=following.position), UNITS | {"sample_y": "deg"}).plain
     assert different.endswith("→ next (3.25 mm, 1.00 deg)")
 
 
@@ -82,8 +92,9 @@ def on_terminal(renderable):
 def test_no_control_character_reaches_the_terminal():
     log = Logbook({"created": pd.to_datetime(["2026-11-20T10:00:00Z"]), "text": [HOSTILE]})
     renderables = [
-        run_line("1", reason=HOSTILE, next_point={"x": 1.0}, why=HOSTILE),
-        status_panel({"tiled": HOSTILE, "why": HOSTILE, "explored": HOSTILE}),
+        run_line(run(status="failed", reason=HOSTILE), Next(position={"x": 1.0}, reason=HOSTILE), {}),
+        status_panel({"tiled": HOSTILE, "away": HOSTILE, "queue": 0}),
+        status_panel(STATUS | {"why": HOSTILE, "explored": HOSTILE}),
         log,
     ]
     for renderable in renderables:

@@ -1,14 +1,15 @@
 """Files of Rigaku and IMM: what the simulated detector writes is read again, and corrupt files are refused."""
 
 import struct
+from threading import Thread
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ainerd.xpcs import EventFileError, Events, Partition, read_imm, read_rigaku
-from sim_devices import rigaku_words, sparse_speckle, write_rigaku, write_rigaku_3m, write_words
+from ainerd.xpcs import EventFileError, Events, Partition, count_frames, read_imm, read_rigaku, rigaku_gaps
+from sim_devices import Rigaku3M, rigaku_words, sparse_speckle, write_rigaku, write_rigaku_3m, write_words
 
 MODULE, CANVAS = (512, 1024), (1676, 2100)
 
@@ -106,6 +107,80 @@ def test_the_six_files_of_3m(tmp_path):
     (tmp_path / "a.bin.003").unlink()
     with pytest.raises(EventFileError, match="missing: .*a.bin.003"):
         next(read_rigaku(path, whole, order="rows"))
+
+
+class Viewer:
+    every = 5
+
+    def __init__(self):
+        self.frames = {}
+
+    def whole(self, frame, number):
+        self.frames[number] = frame
+
+
+@pytest.mark.parametrize("order", ["rows", "columns"])
+def test_whole_frames_are_given_now_and_then(tmp_path, module, order):
+    frames, path, viewer = frames_of(6, 33), tmp_path / "a.bin", Viewer()
+    frames[10:28] = 0
+    write_rigaku(path, frames, order=order)
+    for _ in read_rigaku(path, module, order=order, n_frames=40, block=8, viewer=viewer):
+        pass
+    assert list(viewer.frames) == [4, 9, 14, 19, 24, 29, 34, 39]
+    for number, frame in viewer.frames.items():
+        np.testing.assert_array_equal(frame, frames[number] if number < 33 else 0)
+
+
+def test_the_detector_of_3m_writes_six_files(tmp_path):
+    whole, viewer = part_of(CANVAS), Viewer()
+    path = Rigaku3M(photons=0.001).acquire(tmp_path / "b", "b", 12)
+    assert sorted(x.name for x in path.parent.iterdir()) == [*(f"b.bin.00{n}" for n in range(6)), "b_metadata.hdf"]
+    assert count_frames(path, CANVAS) == 12
+    blocks = list(read_rigaku(path, whole, order="rows", n_frames=12, viewer=viewer))
+    found = dense(blocks, 12, len(whole.pixels))
+    np.testing.assert_array_equal(found[[4, 9]], whole.gather(np.stack(list(viewer.frames.values()))))
+    gaps = rigaku_gaps(CANVAS)
+    assert gaps.sum() == gaps.size - 6 * 2**19 and viewer.frames[4][gaps].sum() == 0
+    assert viewer.frames[4].sum() == pytest.approx(0.001 * 6 * 2**19, rel=0.1)
+    assert found.sum() == pytest.approx(12 * 0.001 * len(whole.pixels) * 6 * 2**19 / (1676 * 2100), rel=0.1)
+
+
+def test_files_that_grow_are_read_as_they_grow(tmp_path, module):
+    path, words = tmp_path / "a.bin", np.concatenate(list(sparse_speckle(50, 0.001)))
+    write_words(tmp_path / "b.bin", [words])
+    data, read = words.astype("<u8").tobytes(), []
+
+    def write():
+        with path.open("wb", buffering=0) as file:
+            for begin in range(0, len(data), 10_001):  # not a whole number of words
+                file.write(data[begin : begin + 10_001])
+
+    writer = Thread(target=write)
+    blocks = read_rigaku(path, module, order="rows", n_frames=50, block=4, wait_s=20)
+    writer.start()
+    read = list(blocks)
+    writer.join()
+    wanted = dense(read_rigaku(tmp_path / "b.bin", module, order="rows"), 50, len(module.pixels))
+    np.testing.assert_array_equal(dense(read, 50, len(module.pixels)), wanted)
+    # a run that ends early ends after the time limit, and a part of a word is refused
+    path.write_bytes(data[: len(data) // 16 * 8])
+    *_, last = read_rigaku(path, module, order="rows", n_frames=50, wait_s=0.2)
+    assert last.stop == 50 and last.ticks[-1] < 30
+    path.write_bytes(data[:8003])
+    with pytest.raises(EventFileError, match="ends within a word, 3 bytes after word 1000"):
+        list(read_rigaku(path, module, order="rows", wait_s=0.1))
+
+
+def test_frames_are_counted_past_the_wrap(tmp_path):
+    path = tmp_path / "a.bin"
+    ticks = np.arange(0, 40_000_000, 100)
+    write_words(path, [rigaku_words(ticks, np.zeros(len(ticks)), np.ones(len(ticks)))])
+    assert count_frames(path, MODULE) == ticks[-1] + 1
+    path.write_bytes(b"")
+    with pytest.raises(EventFileError, match="holds no event"):
+        count_frames(path, MODULE)
+    with pytest.raises(EventFileError, match="missing: .*none"):
+        count_frames(tmp_path / "none.bin", MODULE)
 
 
 def test_q_maps_of_another_shape_are_refused(tmp_path):

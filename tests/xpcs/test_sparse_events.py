@@ -153,8 +153,6 @@ def test_what_is_refused(partition):
             live.push(events)
         with pytest.raises(ValueError, match="all dense or all events"):
             live.push(frames)
-        with pytest.raises(ValueError, match="only before the first"):
-            live.leave_out([1])
         with pytest.raises(ValueError, match="do not fit this partition"):
             live.push(Events.of(frames[:, :5], 20))
     some = vars(events) | {"stop": 20}

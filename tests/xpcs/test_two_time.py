@@ -21,6 +21,16 @@ def reduce(frames, partition, blocks=(7,), valid=None, **options):
     return reducer.maps()
 
 
+def by_light(full, frames, partition, smaller):
+    """Make maps smaller, by a linear function of one map, in which each frame counts with its photons in the bin."""
+    out = []
+    for k, c2 in enumerate(full, 1):
+        light = frames[:, partition.roi_map == k].sum(1, dtype=float)
+        pairs = np.outer(light, light)
+        out.append(smaller(c2 * pairs) / smaller(pairs))
+    return np.array(out)
+
+
 def symmetric_by_the_book(frames, partition):
     """N Σ I1 I2 / (Σ I1 Σ I2), the definition of scikit-beam and pychx."""
     out = []
@@ -75,9 +85,15 @@ def test_gaussian_is_skimage_on_the_full_map(frames, partition, diagonal, normal
     options = {"diagonal": diagonal, "normalization": normalization, "dtype": "float64"}
     full = two_time(frames, partition, **options)
     reduced = reduce(frames, partition, size=17, reduction="gaussian", sigma=sigma, **options)
-    for c2, small in zip(full, reduced, strict=True):
-        wanted = resize(c2, (17, 17), order=1, anti_aliasing=True, anti_aliasing_sigma=sigma)
-        assert np.abs(small - wanted).max() < 1e-12
+
+    def resized(c2):
+        return resize(c2, (17, 17), order=1, anti_aliasing=True, anti_aliasing_sigma=sigma)
+
+    if normalization == "paper":
+        wanted = np.array([resized(c2) for c2 in full])
+    else:
+        wanted = by_light(full, frames, partition, resized)
+    assert np.abs(reduced - wanted).max() < 1e-12
 
 
 @pytest.mark.parametrize("kind", ["area", "decimate"])
@@ -86,19 +102,52 @@ def test_reduced_is_the_operator_on_the_full_map(frames, partition, kind, size):
     operator = reduction_operator(kind, len(frames), size).toarray()
     full = two_time(frames, partition, dtype="float64")
     reduced = reduce(frames, partition, size=size, reduction=kind, dtype="float64")
-    assert np.abs(reduced - operator @ full @ operator.T).max() < 1e-12
+    wanted = by_light(full, frames, partition, lambda c2: operator @ c2 @ operator.T)
+    assert np.abs(reduced - wanted).max() < 1e-12
 
 
 def test_decimation_is_skimage_without_blur(frames, partition):
     full = two_time(frames, partition, dtype="float64")
     reduced = reduce(frames, partition, size=13, reduction="decimate", dtype="float64")
-    assert np.abs(reduced[0] - resize(full[0], (13, 13), order=1, anti_aliasing=False)).max() < 1e-12
+    wanted = by_light(full, frames, partition, lambda c2: resize(c2, (13, 13), order=1, anti_aliasing=False))
+    assert np.abs(reduced - wanted).max() < 1e-12
 
 
-def test_area_is_a_plain_mean_where_the_size_divides(frames, partition):
-    full = two_time(frames, partition, dtype="float64")
-    reduced = reduce(frames, partition, size=20, dtype="float64")
-    assert np.allclose(reduced, full.reshape(6, 20, 3, 20, 3).mean((2, 4)), atol=1e-12)
+@pytest.mark.parametrize("normalization", ["smoothed", "symmetric"])
+def test_area_is_the_map_of_longer_frames_where_the_size_divides(frames, partition, normalization):
+    options = {"diagonal": "raw", "normalization": normalization, "dtype": "float64"}
+    longer = two_time(frames.reshape(20, 3, *partition.shape).sum(1), partition, **options)
+    assert np.allclose(reduce(frames, partition, size=20, **options), longer, atol=1e-12)
+
+
+def test_a_flickering_beam_changes_nothing():
+    """The same speckle, in many photons, under a steady and a flickering beam; each pair of cells sees one speckle."""
+    rng = np.random.default_rng(4)
+    partition = Partition.from_roi_map(np.ones((40, 50), int))
+    speckle = np.repeat(rng.gamma(4, 0.25, (12, 2000)), 5, axis=0)
+    for flicker in (0.01, 0.1, 0.5):
+        beam = 1000 * (1 + flicker * rng.uniform(-1.7, 1.7, 60))
+        steady, flickering = (
+            reduce(speckle * level, partition, size=12, diagonal="raw", dtype="float64")
+            for level in (1000.0, beam[:, None])
+        )
+        assert np.abs(flickering - steady).max() < 1e-12
+
+
+@pytest.mark.parametrize("photons", [0.57, 2.0, 10.0])
+def test_sparse_frames_have_the_noise_of_their_photons(photons):
+    """Without speckle the variance of an element is n_pixels over the photons of both rows, however few a frame has."""
+    n_pixels, n_roi = 300, 60
+    frames = np.random.default_rng(6).poisson(photons / n_pixels, (320, n_roi, n_pixels)).astype(np.uint8)
+    partition = Partition.from_roi_map(np.repeat(np.arange(n_roi) + 1, n_pixels).reshape(n_roi, n_pixels))
+    maps = reduce(frames, partition, size=8, dtype="float64")
+    rows = frames.reshape(8, 40, n_roi, n_pixels).sum((1, 3)).T.astype(float)
+    expected = n_pixels / (rows[:, :, None] * rows[:, None])
+    upper = np.triu_indices(8, 1)
+    excess = (np.square(maps - 1) / expected)[:, *upper]
+    assert abs(excess.mean() - 1) < 4 * excess.std() / np.sqrt(excess.size)
+    below = np.diagonal(maps, axis1=1, axis2=2) - 1
+    assert abs((below * rows).mean() + 1) < 4 * (below * rows).std() / np.sqrt(below.size)  # N (N - 1) pairs, not N²
 
 
 def test_float32_agrees_with_float64(frames, partition):
@@ -134,10 +183,12 @@ def test_bad_frames_do_not_affect_other_frames(frames, partition):
     maps = reduce(spoilt, partition, size=12, valid=valid, dtype="float64")
     full = two_time(frames, partition, valid=valid, dtype="float64")
     cell = np.arange(60) // 5
+    light = np.array([frames[:, partition.roi_map == k].sum(1) for k in range(1, 7)], float)
     for i in range(12):
         for j in range(12):
-            wanted = full[:, cell == i][:, :, cell == j]
-            assert np.allclose(maps[:, i, j], np.nanmean(wanted, axis=(1, 2)), atol=1e-12)
+            of_cells = np.where(valid, light, 0)[:, cell == i, None] * np.where(valid, light, 0)[:, None, cell == j]
+            wanted = np.nansum(full[:, cell == i][:, :, cell == j] * of_cells, axis=(1, 2)) / of_cells.sum((1, 2))
+            assert np.allclose(maps[:, i, j], wanted, atol=1e-12)
 
 
 def test_frames_without_a_photon_are_left_out_automatically(frames, partition):

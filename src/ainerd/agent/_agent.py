@@ -6,6 +6,7 @@ Only this module builds agents from technique, settings and devices.
 from __future__ import annotations  # so that IPython's ? shows the types as in this file
 
 import asyncio
+import inspect
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -16,7 +17,7 @@ from typing import Any
 import bluesky.plan_stubs as bps
 import numpy as np
 from bluesky import RunEngine
-from bluesky.callbacks.buffer import BufferingWrapper
+from bluesky.run_engine import call_in_bluesky_event_loop
 from bluesky.utils import MsgGenerator
 from bluesky_adaptive.plans import sample_suggestions
 from bluesky_adaptive.protocols import OptimizationProblem
@@ -38,6 +39,7 @@ from ainerd.words import printable
 
 LOOK_S = 0.5  # between two looks at commands, while a plan waits for a person
 BUSY_S = 10.0  # longest wait of a plan for a busy worker
+ANSWER_S = 10.0  # longest wait for a device
 
 
 class Agent(Observer):
@@ -74,9 +76,10 @@ class Agent(Observer):
             )
         super().__init__(technique, client, settings, travel)
         self._detector, self._actuators, self._shutter, self._measure = detector, tuple(actuators), shutter, measure
-        self._raw_writer = self._state.raw = RawWriter(self._raw, self._backup, self.results.answers)
+        self._raw_writer = RawWriter(self._raw, self._backup, self.results.answers)
+        self._shared_writer = self._state.raw = self._raw_writer  # the one that writes the runs of the RunEngine
         self._beam: Beam | None = None
-        self._attached: tuple[RunEngine, list[int], BufferingWrapper] | None = None
+        self._attached: tuple[RunEngine, int] | None = None
         self.__doc__ = GUIDE  # for `agent?`
 
     @property
@@ -88,6 +91,8 @@ class Agent(Observer):
     def attach(self, RE: RunEngine) -> None:
         """Subscribe the agent and the writer of raw runs, which has a buffer. A second call does nothing.
 
+        Agents of one RunEngine with the same catalog share one writer of raw runs: that of the first one.
+
         Raises RuntimeError if the agent is attached to another RunEngine.
         """
         if self._attached is not None:
@@ -95,9 +100,8 @@ class Agent(Observer):
                 raise RuntimeError("the agent is attached to another RunEngine: agent.detach() first")
             return
         self._jobs.submit(self._raw_writer.make_up)
-        buffered = BufferingWrapper(self._raw_writer)
-        tokens = [RE.subscribe(each) for each in (self._raw_writer.journal, buffered, self)]
-        self._attached = RE, tokens, buffered
+        self._shared_writer = self._state.raw = self._raw_writer.attach(RE)
+        self._attached = RE, RE.subscribe(self)
         if self._beam is not None:
             RE.install_suspender(self._beam)
 
@@ -105,13 +109,12 @@ class Agent(Observer):
         """Unsubscribe, after all documents that have arrived are written."""
         if self._attached is None:
             return
-        engine, tokens, buffered = self._attached
+        engine, token = self._attached
         self._attached = None
-        for token in tokens:
-            engine.unsubscribe(token)
+        engine.unsubscribe(token)
         if self._beam is not None:
             engine.remove_suspender(self._beam)
-        buffered.shutdown()
+        self._shared_writer.detach()
 
     def watch_beam(
         self, monitor: Any, threshold: float, *, back_above: float | None = None, settle_s: float = 0.0
@@ -156,12 +159,13 @@ class Agent(Observer):
 
     def health(self) -> dict[str, Any]:
         """Return `Observer.health`, and in ``raw_kept`` the number of raw runs on disk that Tiled did not accept."""
-        return {**super().health(), "raw_kept": len(self._raw_writer.kept())}
+        return {**super().health(), "raw_kept": len(self._shared_writer.kept())}
 
     def close(self) -> None:
         """Detach, and end the worker after all runs that have arrived are analysed."""
         self.detach()
-        self._raw_writer.journal.close()
+        for writer in (self._raw_writer, self._shared_writer):
+            writer.close()
         super().close()
 
     def explore(self, n: int | None = None) -> MsgGenerator[None]:
@@ -207,11 +211,8 @@ class Agent(Observer):
         if not points:
             raise ValueError("sample wants points: agent.sample((2.0, 3.5))")
         named = [p if isinstance(p, Mapping) else self._campaign.position(p) for p in points]
-        for point in named:
-            names = self._campaign.explorer.names
-            if missing := [name for name in names if name not in point]:
-                raise ValueError(f"the point {dict(point)} has no {', '.join(missing)}")
-            self._campaign.position([point[name] for name in names])
+        for point in named:  # it may have a reason and terms, too
+            self._campaign.position({name: point[name] for name in self.bounds if name in point})
         return AgentPlan("agent.sample(…)", self._closed(sample_suggestions(self.problem, named)))
 
     def stay(self, n: int) -> MsgGenerator[Any]:
@@ -414,9 +415,13 @@ def _open(settings: Settings, client: Container) -> Technique:
 
 def _travel_of(settings: Settings, detector: Any, actuators: Sequence[Any]) -> Travel | None:
     """Return the travel time and the length of an exposure, if the devices provide them."""
-    values = {name: reading["value"] for name, reading in detector.read_configuration().items()}
+    values = {name: reading["value"] for name, reading in _now(detector.read_configuration()).items()}
     exposure_s = values.get(settings.detector.n_frames, 0) * values.get(settings.detector.frame_time_s, 0)
-    speeds = {motor.name: motor.velocity.get() for motor in actuators if hasattr(motor, "velocity")}
+    velocities = {motor.name: motor.velocity for motor in actuators if hasattr(motor, "velocity")}
+    speeds = {
+        name: _now(velocity.get_value()) if hasattr(velocity, "get_value") else velocity.get()
+        for name, velocity in velocities.items()
+    }
     if exposure_s <= 0 or set(speeds) != set(settings.steering.bounds) or min(speeds.values()) <= 0:
         return None
     speed = np.array([speeds[name] for name in settings.steering.bounds])
@@ -428,15 +433,31 @@ def _travel_of(settings: Settings, detector: Any, actuators: Sequence[Any]) -> T
     return travel_time, float(exposure_s)
 
 
+def _now(answer: Any) -> Any:
+    """Return the answer of a device; ophyd-async answers in the event loop of the RunEngine.
+
+    Raises RuntimeError if such a device is used before there is a RunEngine.
+    """
+    if not inspect.isawaitable(answer):
+        return answer
+    try:
+        return call_in_bluesky_event_loop(answer, timeout=ANSWER_S)
+    except RuntimeError as error:
+        raise RuntimeError(f"{error}: make the RunEngine before the agent, ophyd-async devices need it") from None
+
+
 def _signals(devices: Sequence[Any], names: Iterable[str]) -> list[Any]:
     """Return the components of devices that have these names."""
-    components = {
-        getattr(device, attribute).name: getattr(device, attribute)
-        for device in devices
-        for attribute in getattr(device, "component_names", ())
-    }
+    components = {each.name: each for device in devices for each in _components(device)}
     names = list(names)
     if missing := [name for name in names if name not in components]:
         there = ", ".join(device.name for device in devices)
         raise ValueError(f"{there}: no signal {', '.join(missing)}: there are {', '.join(components) or 'none'}")
     return [components[name] for name in names]
+
+
+def _components(device: Any) -> list[Any]:
+    """Return the components of a device of ophyd or ophyd-async."""
+    if hasattr(device, "children"):
+        return [child for _, child in device.children()]
+    return [getattr(device, attribute) for attribute in getattr(device, "component_names", ())]

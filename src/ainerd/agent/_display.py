@@ -29,7 +29,7 @@ from ainerd.results import ResultStore, scan_text
 from ainerd.runs import Jobs
 from ainerd.technique import Outcome, Technique
 from ainerd.views import LiveFigure, Next, Scene, SceneReader, refresh_all, run_line, save_panel
-from ainerd.words import printable
+from ainerd.words import labelled, printable
 
 logger = logging.getLogger(__name__)
 
@@ -128,18 +128,7 @@ class Display:
         if self.quiet:
             return
         following, advice = self._following(), self._campaign.notices.advice
-        line = run_line(
-            scan_text(outcome.scan_id, outcome.event),
-            regime=outcome.regime,
-            novelty_p=outcome.novelty_p,
-            novel=bool(outcome.novel),
-            reason=outcome.reason or None,
-            growing=outcome.status == "growing",
-            next_point=following.position,
-            units=self._units,
-            why=following.reason,
-        )
-        say(line, *([Text(printable(advice), "yellow")] if advice else []))
+        say(run_line(outcome, following, self._units), *([Text(printable(advice), "yellow")] if advice else []))
 
     def panel(self, panel: str, path: str | Path, width_mm: float) -> Path:
         """Save one panel of the campaign's figure."""
@@ -258,24 +247,20 @@ def welcome(agent: Any, *, devices: str = "") -> Panel:
     devices : str
         Names in the session besides the agent.
     """
-    lines = Table.grid(padding=(0, 2))
-    lines.add_column(no_wrap=True, style="bold")
-    lines.add_column(overflow="fold")
     table = agent.results.table()
     newest = ""
     if len(table):
         last = table.iloc[-1]
         newest = f", the newest of scan {scan_text(last['scan_id'], last['event'])}"
     waits = "; runs that came meanwhile are being analysed" if agent.is_busy else ""
-    lines.add_row("results", Text(f"{len(table)}{newest}{waits}"))
+    lines = [("results", f"{len(table)}{newest}{waits}", "")]
     if devices:
-        lines.add_row("devices", Text(printable(devices)))
+        lines.append(("devices", devices, ""))
     for call in ("agent", "RE(agent.explore(3))", "agent.results", "agent.plot()"):
-        does = next(calls[call] for calls in ACTIONS.values() if call in calls)
-        lines.add_row(call, Text(does))
-    lines.add_row("agent?", Text("everything you can do with it"))
+        lines.append((call, next(calls[call] for calls in ACTIONS.values() if call in calls), ""))
+    lines.append(("agent?", "everything you can do with it", ""))
     title = f"ainerd {__version__}: {printable(agent.name)}, technique {agent.technique.name}"
-    return Panel(lines, title=title, title_align="left", expand=False)
+    return Panel(labelled(lines, "bold"), title=title, title_align="left", expand=False)
 
 
 def say(*lines: Any) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from tiled.client.container import Container
 
 from ainerd.agent._display import say
 from ainerd.results import AgentNode, ResultStore, SuggestionRecord, read_agent
-from ainerd.results.commands import Reject, Take
+from ainerd.results.commands import Reject, Take, check_position
 from ainerd.runs import SPOILT
 from ainerd.server import running
 from ainerd.steering import check_limits, visit
@@ -211,6 +212,7 @@ def explore_remote(
     monitored: Sequence[Any] = (),
     shutter: Any = None,
     before: Callable[[], MsgGenerator[Any]] | None = None,
+    acquire: Callable[..., MsgGenerator[Any]] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
     beam: Beam | None = None,
     timeout_s: float = 600.0,
@@ -229,7 +231,7 @@ def explore_remote(
         Number of positions.
     agent : str, optional
         Name of the agent whose suggestions are measured. It is required if several agents have a suggestion.
-    detector, actuators, beside, monitored, shutter, before
+    detector, actuators, beside, monitored, shutter, before, acquire
         As for `build_agent` and `ainerd.steering.visit`.
     bounds : mapping of str to (float, float), optional
         Limits by the actuators' names, in addition to the actuators' own limits.
@@ -255,7 +257,9 @@ def explore_remote(
     if not isinstance(n, int) or n < 1:
         raise ValueError(f"explore_remote wants a number of positions, got {n!r}")
     remote = _Remote(ResultStore(client["ainerd"]), agent, list(actuators), bounds or {}, timeout_s)
-    measure = partial(visit, beside=beside, monitored=monitored, shutter=shutter, before=before, timeout_s=timeout_s)
+    measure = partial(
+        visit, beside=beside, monitored=monitored, shutter=shutter, before=before, acquire=acquire, timeout_s=timeout_s
+    )
     return _explore(remote, n, detector, lambda analysed: retaking(measure(analysed), lambda: beam))
 
 
@@ -311,7 +315,9 @@ class _Remote:
                 of, here = (", ".join(sorted(each)) for each in (record.positions, names))
                 raise ValueError(f"agent {record.agent!r} suggests positions of {of}, the actuators are {here}")
             try:
-                self._check(record.positions)
+                bounds = {name: self.bounds.get(name, (-math.inf, math.inf)) for name in record.positions}
+                check_position(record.positions, bounds)
+                check_limits(self.actuators, record.positions)
             except ValueError as error:
                 self.store.set_status(record.id, "failed", str(error), instead_of=["proposed"])
                 raise ValueError(f"agent {record.agent!r} suggests a position that is out of reach: {error}") from None
@@ -358,13 +364,6 @@ class _Remote:
             self._waits = "nobody took one"
             return None
         return self.store.next_suggestion(agent) if newest is None and agent else newest
-
-    def _check(self, position: Mapping[str, float]) -> None:
-        """Raise ValueError unless the position lies within the bounds and the limits of the actuators."""
-        for name, (low, high) in self.bounds.items():
-            if name in position and not low <= position[name] <= high:
-                raise ValueError(f"{name} = {position[name]:g} lies outside its bounds ({low}, {high})")
-        check_limits(self.actuators, position)
 
     def wait_for_result(self, trial_id: str, uid: str) -> None:
         """Wait until the agent has written the outcome of the suggestion in this run, or until the timeout."""

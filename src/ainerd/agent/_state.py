@@ -295,7 +295,7 @@ class LivePicture:
             picture = np.ascontiguousarray(whole[::step, ::step], "<f4")
             metadata = {
                 "key": subject.key, "scan": scan_text(subject.run.start_doc.get("scan_id"), subject.event),
-                "read": subject.n_read, "of": subject.n_frames, "frame_time_s": subject.run.frame_time_s,
+                "read": subject.n_read, "of": subject.n_own, "frame_time_s": subject.run.frame_time_s,
             }  # fmt: skip
         except Exception:  # a picture must not cost a run
             logger.exception("no picture of the run in progress")

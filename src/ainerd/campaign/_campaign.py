@@ -403,15 +403,12 @@ class Campaign:
 
     def position(self, values: Sequence[float] | Mapping[str, float]) -> dict[str, float]:
         """Return a position by actuator; raise ValueError unless each actuator has a number within its bounds."""
-        if isinstance(values, Mapping):
-            values = [*self._named(values).values()]
-        names = self.explorer.names
-        if len(values) != len(names):
-            raise ValueError(f"a position has {len(names)} numbers ({', '.join(names)}), got {len(values)}")
-        for (name, (low, high)), x in zip(self.explorer.bounds.items(), values, strict=True):
-            if not isinstance(x, int | float) or not low <= x <= high:
-                raise ValueError(f"{name} = {x} lies outside its bounds ({low}, {high})")
-        return dict(zip(names, map(float, values), strict=True))
+        if not isinstance(values, Mapping):
+            names = self.explorer.names
+            if len(values) != len(names):
+                raise ValueError(f"a position has {len(names)} numbers ({', '.join(names)}), got {len(values)}")
+            values = dict(zip(names, values, strict=True))
+        return commands.check_position(values, self.explorer.bounds)
 
     def peek(self) -> dict[str, Any]:
         """Return the next suggestion, without taking it."""

@@ -11,12 +11,10 @@ from typer.main import get_command, get_command_name
 from typer.models import CommandInfo, TyperInfo
 
 from ainerd import DEFAULT_TECHNIQUE, __version__
-from ainerd.cli._check import check, doctor
-from ainerd.cli._init import init
-from ainerd.cli._results import export, replay, report, similar
-from ainerd.cli._server import archive, mcp, serve
+from ainerd.cli._check import check, doctor, init
+from ainerd.cli._results import archive, export, replay, report, similar
+from ainerd.cli._running import mcp, serve, steer, watch
 from ainerd.cli._status import log, status
-from ainerd.cli._watch import steer, watch
 
 COMMANDS = watch, steer, serve, status, log, replay, similar, export, archive, report, mcp, init, check, doctor
 

@@ -1,22 +1,31 @@
-"""`ainerd check` and `ainerd doctor`: check settings, installation and server."""
+"""`ainerd init`, `check` and `doctor`: write settings, and check settings, installation and server."""
 
-import contextlib
-from collections.abc import Iterable
+import json as as_json
+import tomllib
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ainerd.cli._shared import Config, Json, Tiled
+from ainerd import DEFAULT_TECHNIQUE
+from ainerd.cli._shared import Config, Force, Json, Tiled, check_new
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ainerd.technique import Finding
+    from ainerd.technique import Finding, Question
 
 MOST = 50  # frames to average
 Dataset = Annotated[str | None, typer.Option(help="Frames in that file; without it the largest dataset.")]
+
+
+HEAD = """\
+# Settings of an instrument for ainerd. Relative paths start at the folder of this file; the environment overrides any
+# key, e.g. AINERD_STEERING__SEED=1. To check the file: ainerd check {name} --draw picture.png
+"""
 
 
 def check(
@@ -69,6 +78,120 @@ def show(findings: Iterable["Finding"], *, json: bool = False) -> None:
     raise typer.Exit(0 if all(each["ok"] for each in shown) else 1)
 
 
+def init(
+    out: Annotated[Path, typer.Argument(help="The file to write.")] = Path("agent.toml"),
+    technique: Annotated[str, typer.Option(help="How runs are analysed: an installed technique.")] = DEFAULT_TECHNIQUE,
+    frame: Annotated[Path | None, typer.Option(help="Frames (.npy, HDF5) from which values are guessed.")] = None,
+    dataset: Dataset = None,
+    answers: Annotated[list[str] | None, typer.Option("--set", help="An answer in advance: KEY=VALUE.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: defaults for what --set does not say.")] = False,
+    force: Force = False,
+) -> None:
+    """Ask a few questions, write the settings of an instrument with comments, and check them."""
+    import numpy as np
+
+    from ainerd.cli import _checks
+    from ainerd.technique import load
+
+    check_new(out, force)
+    given: dict[str, Any] = {}
+    for pair in answers or []:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ValueError(f"--set wants KEY=VALUE, got {pair!r}")
+        given[key.strip()] = _read(value)
+    name = str(given.setdefault("technique", technique))
+    mean = None if frame is None else mean_frame(frame, dataset)
+    asked: list[tuple[str, Question, Any]] = []
+    for section, conversation in ("", _general_questions(name, frame)), (f"{name}.", load(name).questions(mean)):
+        answer: Any = None
+        with suppress(StopIteration):
+            while True:
+                question = conversation.send(answer)
+                key = f"{section}{question.key}"
+                answer = given.pop(key) if key in given else question.default if yes else _ask(key, question)
+                asked.append((key, question, answer))
+    text = HEAD.format(name=out.name) + _toml(asked, given)
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"the answers make no TOML, nothing is written: {error}") from None
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for _, question, answer in asked:
+        if question.array is not None and answer:
+            path = out.parent / str(answer)
+            check_new(path, force)
+            np.save(path, question.array)
+            print(f"{path} is written")
+    out.write_text(text)
+    print(f"{out} is written")
+    show(_checks.settings(out))
+
+
+def _general_questions(technique: str, frame: Path | None) -> Generator["Question", Any, None]:
+    from ainerd.technique import Question
+
+    yield Question(key="name", asked="name of the agent, which stands in every result", default="my_beamline")
+    yield Question(key="technique", asked="how runs are analysed", default=technique)
+    image = yield Question(key="detector.image", asked="data key of the frames", default="detector_image")
+    stem = str(image).removesuffix("_image")
+    for key, of, what in (
+        ("n_frames", "num_images", "configuration key of the number of frames of an exposure"),
+        ("frame_time_s", "acquire_period", "configuration key of the time from frame to frame, in s"),
+    ):
+        asked = f"{what}; empty if the detector does not say"
+        yield Question(key=f"detector.{key}", asked=asked, default=f"{stem}_cam_{of}")
+    bounds = {"sample_x": [0.0, 10.0], "sample_y": [0.0, 10.0]}
+    yield Question(key="steering.bounds", asked="limits by the motors' names, in their unit", default=bounds)
+    smallest = "radius of the smallest region that must not be missed, in the motors' unit"
+    yield Question(key="steering.smallest_feature", asked=smallest, example=1.0)
+    folder = "." if frame is None else str(frame.resolve().parent)
+    for key, what, place in (
+        ("uri", "address of a Tiled server; empty for one of its own", ""),
+        ("directory", "folder of that server, and of what Tiled did not take", "output/tiled"),
+        ("frames", "folders that frames may be read from", [folder]),
+    ):
+        yield Question(key=f"storage.{key}", asked=what, default=place)
+
+
+def _ask(key: str, question: "Question") -> Any:
+    shown = "" if question.default is None else _value(question.default)
+    text = typer.prompt(f"{question.asked}\n  {key}", default=shown, show_default=bool(shown))
+    return question.default if text == shown else _read(text)
+
+
+def _read(text: str) -> Any:
+    """Parse a TOML value. Return other text as it is, and None for empty text."""
+    text = text.strip()
+    if not text:
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _toml(asked: list[tuple[str, "Question", Any]], more: Mapping[str, Any]) -> str:
+    """Return the text of the TOML by section. The comment of each key is its question."""
+    lines: dict[str, list[str]] = {"": []}
+    for key, question, value in [*asked, *((key, None, value) for key, value in more.items())]:
+        section, _, name = key.rpartition(".")
+        shown = question.example if question is not None and value is None else value
+        if value is not None or shown is not None:
+            mark, comment = "# " * (value is None), "" if question is None else f"  # {question.asked}"
+            lines.setdefault(section, []).append(f"{mark}{name} = {_value(shown)}{comment}")
+    return "\n".join("\n".join([f"\n[{section}]"] * bool(section) + of_it) for section, of_it in lines.items()) + "\n"
+
+
+def _value(value: Any) -> str:
+    """Format a value as TOML."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{as_json.dumps(key)} = {_value(x)}" for key, x in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return as_json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else repr(value)
+
+
 def mean_frame(path: Path, dataset: str | None = None) -> "NDArray[np.float64]":
     """Return the mean, (ny, nx), of at most 50 frames that are evenly spread over a .npy or HDF5 file.
 
@@ -97,7 +220,7 @@ def mean_frame(path: Path, dataset: str | None = None) -> "NDArray[np.float64]":
             raise ValueError(f"{path}: {error}") from None
     import h5py
 
-    with contextlib.suppress(ImportError):
+    with suppress(ImportError):
         import hdf5plugin  # noqa: F401  (registers the filters)
     try:
         with h5py.File(path, "r") as file:

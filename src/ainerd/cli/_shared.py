@@ -83,7 +83,7 @@ def check_folder(folder: Path, *, may_be_empty: bool = False) -> None:
     """Raise ValueError unless a folder is that of an embedded server, or is empty and may be."""
     if not (folder / "catalog.db").exists() and not (may_be_empty and not any(folder.iterdir())):
         also = ", and is not empty" if may_be_empty else ""
-        raise ValueError(f"{folder} is no folder of an embedded server: it has no catalog.db{also}")
+        raise ValueError(f"{folder} is not the folder of an embedded server: it has no catalog.db{also}")
 
 
 @contextmanager

@@ -43,15 +43,10 @@ def status(tiled: Tiled = None, config: Config = None, json: Json = False) -> No
         print(as_json.dumps(state))
         return
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
-    lines = Table.grid(padding=(0, 2))
-    lines.add_column(style="dim", no_wrap=True)
-    lines.add_column(overflow="fold")
-    for name, text, style in _lines(state):
-        lines.add_row(name, Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text), style))
-    Console().print(lines)
+    from ainerd.words import labelled
+
+    Console().print(labelled(_lines(state)))
 
 
 def log(
@@ -89,10 +84,12 @@ def waiting(unwritten: Path) -> dict[str, int]:
     Runs ``going_on`` are in progress. Runs ``left`` belong to a killed session. Runs ``raw_kept`` and ``spooled`` wait
     for Tiled. Runs ``set_aside`` cannot be read and wait for a person.
     """
+    from ainerd.server import is_locked
+
     in_progress = []
     for path in (unwritten / "journal").glob("*.jsonl"):
         with suppress(OSError):  # the file disappears when Tiled has the run
-            in_progress.append(time.time() - path.stat().st_mtime < YOUNG_S or _is_locked(path))
+            in_progress.append(time.time() - path.stat().st_mtime < YOUNG_S or is_locked(path))
     alive, results = sum(in_progress), unwritten / "results"
     return {
         "going_on": alive,
@@ -101,17 +98,6 @@ def waiting(unwritten: Path) -> dict[str, int]:
         "spooled": len([*results.glob("*.jsonl")]),
         "set_aside": len([*results.glob("*.unreadable")]),
     }
-
-
-def _is_locked(path: Path) -> bool:
-    import fcntl
-
-    with open(path) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def _on_server(place: str | Path, agent: str | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from ainerd import __version__
 from ainerd.results import ResultStore, principal_of, read_agent, scan_text
-from ainerd.results.commands import Propose
+from ainerd.results.commands import Propose, check_position
 
 INSTRUCTIONS = """Results, regimes and suggestions of an agent at a beamline, read from Tiled.
 Every answer has `rests_on`, the keys of the results behind it: cite them. `p` is a conformal p-value; where `claim` is
@@ -170,19 +170,13 @@ class _Answers:
         bounds = read_agent(self._store.container, agents[0]).get("bounds")
         if not bounds:
             raise ValueError(f"agent {agents[0]!r} takes no proposals: it has not written its bounds to Tiled yet")
-        if set(position) != set(bounds):
-            raise ValueError(
-                f"give one number for each motor: {', '.join(bounds)}; got {', '.join(position) or 'none'}"
-            )
-        for name, (low, high) in bounds.items():
-            if not low <= position[name] <= high:
-                raise ValueError(f"{name} = {position[name]:g} lies outside its bounds ({low:g}, {high:g})")
+        position = check_position(position, bounds)
         if not reason.strip():
             raise ValueError("give a reason for this position")
         if int(self._store.suggestions()["status"].eq("proposed").sum()) > MOST_PROPOSED:
             raise ValueError(f"{MOST_PROPOSED} suggestions wait for a person already")
         principal = principal_of(self._store.container)
-        proposal = Propose(agent=agents[0], position=dict(position), why=_short(reason), by=ME, principal=principal)
+        proposal = Propose(agent=agents[0], position=position, why=_short(reason), by=ME, principal=principal)
         id = self._store.propose(proposal)
         return {"id": id, "status": "proposed", "measured": "only if a person takes it", "rests_on": []}
 

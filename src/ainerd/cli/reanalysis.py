@@ -71,9 +71,10 @@ def _analyse(
 
     During the analysis `report` is called with the number of frames read so far and the number of all frames.
     """
-    if not any(image in run[name].metadata["data_keys"] for name in run):
+    documents = list(documents_of(run))  # read all first: after an interruption the run is still whole
+    if not any(name == "descriptor" and image in doc["data_keys"] for name, doc in documents):
         return []
-    for name, doc in list(documents_of(run)):  # read all first: after an interruption the run is still whole
+    for name, doc in documents:
         worker(name, doc)
     future = worker.outcomes(run.metadata["start"]["uid"])
     while not wait([future], POLL_S).done:
@@ -138,7 +139,7 @@ def _cluster(address: str) -> Iterator["Client"]:
     with ExitStack() as stack:
         scheduler: Any = address
         if address == LOCAL:
-            scheduler = stack.enter_context(LocalCluster(threads_per_worker=1, dashboard_address=None))
+            scheduler = stack.enter_context(LocalCluster(threads_per_worker=1, dashboard_address="127.0.0.1:0"))
         elif not re.fullmatch(r"\w+://.+:\d+", address):  # Dask's own error would print a traceback at its clean-up
             raise ValueError(refusal)
         try:

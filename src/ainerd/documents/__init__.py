@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ainerd.documents._frames import BLOCK, FrameReader, Whole
+    from ainerd.documents._numbering import Block
     from ainerd.documents._run import DetectorKeys, Run
     from ainerd.documents._sources import (
         Curve,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ainerd.documents._storage import FrameError, MissingFrames, check_bytes, local_path
 
 __all__ = [
-    "BLOCK", "Curve", "DetectorKeys", "Document", "FrameError", "FrameReader", "MissingFrames", "Quiet", "Run",
+    "BLOCK", "Block", "Curve", "DetectorKeys", "Document", "FrameError", "FrameReader", "MissingFrames", "Quiet", "Run",
     "RunReader", "Whole", "WireError", "check_bytes", "check_source", "checked", "documents_of", "file_documents",
     "local_path", "open_documents", "streams_of", "tiled_documents", "unpack",
 ]  # fmt: skip
@@ -35,7 +36,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import the modules on first use, beginning with the one that needs least, until one has the name."""
-    for module in ("_storage", "_sources", "_frames", "_run") if name in __all__ else ():
+    for module in ("_storage", "_sources", "_frames", "_numbering", "_run") if name in __all__ else ():
         if hasattr(found := import_module(f"{__name__}.{module}"), name):
             return getattr(found, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,6 +4,7 @@ import math
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,11 +15,13 @@ from event_model import DocumentRouter, unpack_datum_page, unpack_event_page
 from numpy.typing import NDArray
 from tiled.client.container import Container
 
+from ainerd.documents._frame_numbers import StoredNumbers, Unnumbered, whole_numbers
 from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, Ints, TiledFrames, Whole
+from ainerd.documents._numbering import MOST_NUMBER, Block, Numbering, Part
 from ainerd.documents._storage import FrameError, MissingFrames, local_path
 
+EIGER = ("AD_EIGER", "AD_EIGER2", "AD_EIGER_SLICE")  # specs of classic ophyd
 RETRY_S = 0.2  # between two attempts to read late frames
-MOST_FRAMES = 5_000_000  # in a run: 40 minutes at 2 kHz
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +35,24 @@ class DetectorKeys:
     n_frames, frame_time_s : str
         Configuration keys of the number of frames in an exposure, and of the time from frame to frame in seconds; empty
         if the detector does not have the key.
+    frame_number : str
+        Where the detector's number of each frame is, such as NDArrayUniqueId of areaDetector: a data key, or the name
+        of a dataset in the file of the frames, which begins with a slash. Empty if the indices in the documents count.
+    ticks : str
+        The same for the time of each frame, if frames come at any times: in ticks of `frame_time_s`, or as floats in
+        seconds. The data key of the frames themselves stands for the times of their events.
     """
 
     image: str
     n_frames: str = ""
     frame_time_s: str = ""
+    frame_number: str = ""
+    ticks: str = ""
+
+    @property
+    def number(self) -> str:
+        """The one of `frame_number` and `ticks` that is not empty."""
+        return self.frame_number or self.ticks
 
 
 class Run(DocumentRouter):
@@ -58,8 +74,10 @@ class Run(DocumentRouter):
     ----------
     start_doc, stop_doc : dict
         Empty until the document arrives.
+    n_passed : int
+        Number of frames before the next one, which were returned by `blocks`, left out by `skip`, or missing.
     n_read : int
-        Number of frames that `blocks` returned or `skip` left out.
+        The same without missing ones.
     """
 
     def __init__(self, keys: DetectorKeys, roots: Iterable[Path], raw: Container | None = None) -> None:
@@ -69,22 +87,22 @@ class Run(DocumentRouter):
         self.stop_doc: dict[str, Any] = {}
         self._image: dict[str, Any] | None = None  # descriptor of the stream with the detector
         self._resources: dict[str, dict[str, Any]] = {}
-        self._datums: dict[str, tuple[str, int]] = {}  # resource and index, by id of the datum
+        self._datums: dict[str, tuple[str, dict[str, Any]]] = {}  # resource and its options, by id of the datum
         self._per_point: dict[str, int] = {}  # frames per index, by resource of classic ophyd
         self._frames_per_point = 1  # of the current resource
         self._streams: dict[str, str] = {}  # name, by uid of the descriptor
         self._n_events = 0  # in the stream of the frames
         self._times: dict[tuple[str, int], float] = {}  # of events, by stream and sequence number
         self._held: dict[str, NDArray[Any]] = {}  # frames in events, by uid of the event
-        self._announced: deque[tuple[str, int, int]] = deque()  # resource or event, first index, last index + 1
-        self._n_announced = 0  # frames
-        self._refused: str | None = None  # reason to stop reading frames
-        self._taken = 0  # frames already read of the first entry in `_announced`
+        self._announced = Numbering()
+        self._stored = StoredNumbers(keys.number, self._resources, self._roots, raw)
+        self._unnumbered: deque[Unnumbered] = deque()  # announced frames whose numbers have not been read
+        self._late: MissingFrames | None = None  # why numbers cannot be read yet
         # time, value, stream and sequence number of each reading, by key
         self._readings: dict[str, list[tuple[float, float, str, int]]] = defaultdict(list)
         self._reader: FrameReader | HeldFrames | TiledFrames | None = None
         self._reader_resource, self._pixels = "", np.empty(0, np.int64)  # of `_reader`
-        self.n_read = 0
+        self.n_passed = self.n_read = 0
 
     def start(self, doc: Any) -> None:
         """Take the start document."""
@@ -101,14 +119,15 @@ class Run(DocumentRouter):
         """Keep the frames of an event, and all its scalar numbers with their times."""
         stream = self._streams[doc["descriptor"]]
         read_at = self._times[stream, doc["seq_num"]] = _number(doc["time"]) or 0.0
-        self._n_events += self._image is not None and stream == self._image["name"]
+        if self._image is not None and stream == self._image["name"]:
+            self._n_events = max(self._n_events, doc["seq_num"])
         named = doc["data"].get(self._keys.image)
         if isinstance(named, str) and self._image is not None and stream == self._image["name"]:
-            self._announce_point(named, doc["seq_num"])
+            self._announce_point(named, doc)
         for key, value in doc["data"].items():
             if key == self._keys.image and isinstance(value, (list, np.ndarray)):
                 self._held[doc["uid"]] = np.asarray(value)
-                self._announced.append((doc["uid"], 0, 1))
+                self._take_event([(doc["uid"], 0, self._per_index)], doc)
             if (number := _number(value)) is not None:
                 time_s = _number(doc["timestamps"].get(key))
                 at = read_at if time_s is None or math.isnan(time_s) else time_s  # the schema allows anything as a time
@@ -120,16 +139,18 @@ class Run(DocumentRouter):
         is_hdf5 = spec.startswith("AD_HDF5") and spec != "AD_HDF5_SINGLE"
         path = PurePosixPath(doc.get("root") or "/") / str(doc["resource_path"]).lstrip("/")
         self._resources[doc["uid"]] = {
-            "mimetype": "application/x-hdf5" if is_hdf5 else spec,
+            "spec": spec,
+            "per_file": int(options.get("images_per_file") or options.get("frame_per_point") or 0),
+            "mimetype": "application/x-hdf5" if is_hdf5 or spec in EIGER else spec,
             "uri": f"file://localhost{quote(str(path))}",
             "parameters": {"dataset": options.get("dataset", "/entry/data/data"), "swmr": options.get("swmr", True)},
         }
-        self._per_point[doc["uid"]] = int(options.get("frame_per_point") or 1)
+        self._per_point[doc["uid"]] = 1 if spec in EIGER else int(options.get("frame_per_point") or 1)
 
     def datum(self, doc: Any) -> Any:
         """Remember the frames of a datum."""
         if doc["resource"] in self._resources:
-            self._datums[doc["datum_id"]] = doc["resource"], int(doc["datum_kwargs"].get("point_number", 0))
+            self._datums[doc["datum_id"]] = doc["resource"], dict(doc["datum_kwargs"])
         return doc
 
     def datum_page(self, doc: Any) -> Any:
@@ -146,30 +167,105 @@ class Run(DocumentRouter):
 
     def stream_resource(self, doc: Any) -> None:
         """Remember a file of frames."""
-        if doc["data_key"] == self._keys.image:
+        if doc["data_key"] in (self._keys.image, self._keys.number):
             self._resources[doc["uid"]] = dict(doc)
 
     def stream_datum(self, doc: Any) -> None:
         """Remember the frames that have been written."""
         if doc["stream_resource"] not in self._resources:
             return
-        start, stop = doc["indices"]["start"], doc["indices"]["stop"]
-        self._n_announced += (stop - start) * self._per_index
-        if not 0 <= start <= stop:
-            self._refused = f"the announced frames {start} to {stop} are not a valid range"
-        elif self._n_announced > MOST_FRAMES:
-            self._refused = f"{self._n_announced} frames are announced, more than the {MOST_FRAMES} that a run may have"
-        elif start < stop:
-            self._announced.append((doc["stream_resource"], start, stop))
+        start, stop = (doc["indices"][name] * self._per_index for name in ("start", "stop"))
+        resource = doc["stream_resource"]
+        if not self._keys.number:
+            self._announced.add(resource, start, stop)
+        elif not 0 <= start <= stop:
+            self._announced.refuse(f"the announced frames {start} to {stop} are not a valid range")
+        elif self._resources[resource]["data_key"] == self._keys.image:
+            self._unnumbered.append(Unnumbered([(resource, start, stop - start)], self._n_rows))
+        else:
+            self._stored.announce(resource, start, stop - start)
 
-    def _announce_point(self, datum_id: str, event: int) -> None:
-        if datum_id not in self._datums:
-            self._refused = f"the frames of event {event} are in datum {datum_id!r}, which no document describes"
+    def _take_event(self, pieces: list[tuple[str, int, int]], doc: Any) -> None:
+        """Take the frames of an event."""
+        if not self._keys.number:
+            self._announced.add_event(pieces, doc["seq_num"])
             return
-        resource, point = self._datums.pop(datum_id)
+        times = doc["timestamps"] if self._keys.number == self._keys.image else doc["data"]
+        value = times.get(self._keys.number)
+        values = None if value is None else np.atleast_1d(np.asarray(value)).ravel()
+        self._unnumbered.append(Unnumbered(pieces, self._n_rows, doc["seq_num"], values))
+
+    @property
+    def _n_rows(self) -> int:
+        """Rows of the stream that are announced."""
+        return self._announced.n_announced + sum(each.n for each in self._unnumbered)
+
+    def _number(self) -> None:
+        """Give the announced frames their numbers by the detector, as far as these can be read."""
+        self._late = None
+        while self._unnumbered and self._image is not None:
+            frames = self._unnumbered[0]
+            room = self._limit - frames.row
+            if room <= 0:
+                return
+            if room < frames.n:  # of a StreamDatum, whose events have not all come
+                self._unnumbered.insert(1, frames.cut(int(room)))
+            try:
+                values = self._stored.values(frames, self._image["data_keys"], (self.uid, self._image["name"]))
+                if self.has_ticks:
+                    self._announced.add_ticks(frames.pieces, values, self.n_own, self.frame_time_s, frames.event)
+                else:
+                    numbers = whole_numbers(values, self._keys.number)
+                    self._announced.add_numbered(frames.pieces, numbers, self.n_event, frames.event)
+            except MissingFrames as error:
+                self._late = error
+                return
+            except FrameError as error:
+                self._announced.refuse(str(error))
+                self._unnumbered.clear()
+                return
+            self._unnumbered.popleft()
+
+    def _announce_point(self, datum_id: str, doc: Any) -> None:
+        event = doc["seq_num"]
+        if datum_id not in self._datums:
+            self._announced.refuse(
+                f"the frames of event {event} are in datum {datum_id!r}, which no document describes"
+            )
+            return
+        resource, options = self._datums.pop(datum_id)
         self._frames_per_point = self._per_point[resource]
-        self._n_announced += self._per_index
-        self._announced.append((resource, point, point + 1))
+        if self._resources[resource]["spec"] in EIGER and "frame_num" not in options:
+            with suppress(FrameError):  # it is raised again when the frames are read
+                self._frames_per_point = self.n_exposure or 1
+        spec, n = self._resources[resource]["spec"], self._per_index
+        if spec in EIGER and isinstance(options.get("seq_id"), int) and self._resources[resource]["per_file"] > 0:
+            self._take_event(self._of_series(resource, options, n), doc)
+        elif isinstance(options.get("point_number"), int):
+            self._take_event([(resource, options["point_number"] * n, n)], doc)
+        else:
+            self._announced.refuse(
+                f"the datum of event {event} does not say where its frames are: frames of {spec} with {options} are "
+                "not read"
+            )
+
+    def _of_series(self, resource: str, options: dict[str, Any], n: int) -> list[tuple[str, int, int]]:
+        """Return the pieces of an Eiger's series, each with a resource of its own.
+
+        The file PREFIX_ID_master.h5 has the links ``entry/data/data_000001``, … to files of `images_per_file` frames
+        (bluesky/area-detector-handlers, ``eiger.py``). With `frame_num` in the datum, the event is one of its frames.
+        """
+        doc, pieces = self._resources[resource], []
+        begin = options.get("frame_num")
+        first, last = (0, n) if not isinstance(begin, int) else (begin, begin + n)
+        for k in range(first // doc["per_file"], -(-last // doc["per_file"])):
+            uid, before = f"{resource}/{options['seq_id']}/{k}", k * doc["per_file"]
+            uri = f"{doc['uri']}_{options['seq_id']}_master.h5"
+            where = {"dataset": f"/entry/data/data_{k + 1:06d}", "swmr": False}
+            self._resources[uid] = {"mimetype": doc["mimetype"], "uri": uri, "parameters": where, "before": before}
+            start, stop = max(first, before), min(last, before + doc["per_file"])
+            pieces.append((uid, start - before, stop - start))
+        return pieces
 
     def stop(self, doc: Any) -> None:
         """Take the stop document."""
@@ -197,18 +293,30 @@ class Run(DocumentRouter):
 
     @property
     def n_event(self) -> int | None:
-        """Frames of one event: the frames of an exposure, or of one index if the exposure is not configured.
+        """Numbers of one event: the frames of an exposure, or of one index if the exposure is not configured.
 
         None for a detector that flies, has one frame per index and no configured exposure: all frames are one event.
+        An event with ticks has `MOST_NUMBER` of them.
         """
-        if self.n_exposure is None and self._per_index == 1 and self.flies:
+        return MOST_NUMBER if self.has_ticks and self.n_own is not None else self.n_own
+
+    @property
+    def n_own(self) -> int | None:
+        """Frames of one event that come, as in `n_event`; None also with ticks if no number is configured."""
+        if self.n_exposure is None and self._per_index == 1 and (self.flies or self.has_ticks):
             return None
         return max(self.n_exposure or 1, self._per_index)
 
     @property
+    def has_ticks(self) -> bool:
+        """Whether frames come at any times, so that numbers of frames are ticks."""
+        return bool(self._keys.ticks)
+
+    @property
     def n_events(self) -> int:
         """Number of events in the frames announced so far, including an incomplete one."""
-        return -(-self.n_ready // self.n_event) if self.n_event else int(self.n_ready > 0)
+        n, n_ready = self.n_own, self._n_rows if self.has_ticks else self.n_ready
+        return -(-n_ready // n) if n else int(n_ready > 0)
 
     @property
     def flies(self) -> bool:
@@ -222,12 +330,13 @@ class Run(DocumentRouter):
         For a detector that flies the number is configured. A triggered detector takes one exposure at each of
         ``num_points`` positions.
         """
-        if self.n_event is None or self.n_event > self._per_index:
+        n_event = self.n_own
+        if n_event is None or n_event > self._per_index:
             return self.n_exposure
         n_points = self.start_doc.get("num_points")
         if isinstance(n_points, int) and n_points > 0:
             return n_points * self._per_index
-        return self.n_exposure if self.n_event > 1 or self.flies else None
+        return self.n_exposure if n_event > 1 or self.flies else None
 
     @property
     def frame_time_s(self) -> float | None:
@@ -276,19 +385,27 @@ class Run(DocumentRouter):
         if not values:  # it was not read with the frames
             once = self.reading(key, event)
             return np.full(last - first, np.nan if once is None else once)
-        numbers = np.arange(first, last) // self._per_index + 1
+        numbers = self._announced.rows_of(np.arange(first, last)) // self._per_index + 1
         return np.array([values.get(int(number), np.nan) for number in numbers])
 
     @property
+    def n_missing(self) -> int:
+        """Number of missing frames right before the next announced one."""
+        self._number()
+        part = next(iter(self._announced.parts), None)
+        return 0 if part is None else max(part.first - self.n_passed, 0)
+
+    @property
     def n_ready(self) -> int:
-        """Number of frames that have been announced and may be read, including frames already read."""
-        waiting = sum((last - first) * self._per_index for _, first, last in self._announced)
-        return int(min(self.n_read + waiting - self._taken, self._limit))
+        """Number of frames up to the last announced one that may be read, with those already read and missing ones."""
+        self._number()
+        n_rows = min(self._n_rows, self._limit) - self._announced.n_announced  # without numbers
+        return int(min(self._announced.next, self._last(None)) + max(n_rows, 0))
 
     def blocks(
         self, pixels: Ints, *, until: int | None = None, wait_s: float | None = None, whole: Whole = NOTHING
-    ) -> Iterator[NDArray[Any]]:
-        """Yield selected pixels of the announced frames that have not been read yet, in blocks, (b, n_pixels).
+    ) -> Iterator[Block]:
+        """Yield selected pixels of the announced frames that have not been read yet, in blocks.
 
         Parameters
         ----------
@@ -304,26 +421,35 @@ class Run(DocumentRouter):
         Raises
         ------
         FrameError
-            If a file is outside the allowed roots or damaged, if frames have another shape or are too late, or if more
-            frames are announced than a run may have.
+            If a file is outside the allowed roots or damaged, if frames have another shape or are too late, if frames
+            are announced again or out of order, or if more are announced than a run may have.
         httpx.HTTPError
             If the frames are in Tiled, and it cannot be reached.
         """
-        if self._refused is not None:
-            raise FrameError(self._refused)
-        end = time.monotonic() + (wait_s or 0.0)
-        while self._announced:
-            resource, first, last = self._announced[0]
-            start = first * self._per_index + self._taken
-            most = min(self._limit, self._limit if until is None else until) - self.n_read
-            stop = int(min(last * self._per_index, start + max(most, 0)))
-            if stop == start:
-                return
+        end, last = time.monotonic() + (wait_s or 0.0), self._last(until)
+        while True:
+            self._number()
+            if self._announced.refused:
+                raise FrameError(self._announced.refused)
+            part = self._next(last)
+            if part is None:
+                if self._late is None or wait_s is None or self._announced.next >= last:
+                    return
+                if time.monotonic() >= end:
+                    raise self._late
+                self._stored.close()  # the numbers may appear elsewhere
+                time.sleep(RETRY_S)
+                last = self._last(until)
+                continue
+            if part.problem:
+                raise FrameError(part.problem)
+            stop = int(min(part.stop, part.start + last - part.first))
             try:
-                reader, moved = self._open(resource, start, pixels), whole.moved(start - self.n_read)
-                for block in reader.blocks(start, stop, whole=moved):
-                    self._advance(len(block))
-                    yield block
+                reader, moved = self._open(part, pixels), whole.moved(part.start - part.first)
+                for block in reader.blocks(part.start, stop, whole=moved):
+                    first = part.first
+                    self._advance(part, len(block))
+                    yield Block(first, block)
             except MissingFrames:
                 self.close()  # the frames may appear elsewhere
                 if wait_s is None:
@@ -331,32 +457,46 @@ class Run(DocumentRouter):
                 if time.monotonic() >= end:
                     raise
                 time.sleep(RETRY_S)
+            last = self._last(until)
 
     def skip(self, until: int) -> None:
         """Skip the announced frames before frame `until` of the run."""
-        while self._announced and self.n_read < until:
-            _, first, last = self._announced[0]
-            self._advance(min(until - self.n_read, (last - first) * self._per_index - self._taken))
+        while (part := self._next(until)) is not None:
+            self._advance(part, min(until - part.first, part.stop - part.start))
+
+    def _last(self, until: int | None) -> float:
+        """Return the number before which frames may be read."""
+        limit = np.inf if self._keys.number else self._limit  # else frames get a number only when they may be read
+        return min(limit, math.inf if until is None else until)
+
+    def _next(self, last: float) -> Part | None:
+        """Return the next announced frames if they begin before frame `last`, and pass the missing ones before them."""
+        part = next(iter(self._announced.parts), None)
+        if part is not None:
+            self.n_passed = max(self.n_passed, int(min(part.first, last)))
+        return part if part is not None and part.first < last else None
 
     def close(self) -> None:
-        """Close the file being read."""
+        """Close the files being read."""
+        self._stored.close()
         if isinstance(self._reader, FrameReader):
             self._reader.close()
         self._reader = None
 
-    def _open(self, resource: str, start: int, pixels: Ints) -> FrameReader | HeldFrames | TiledFrames:
+    def _open(self, part: Part, pixels: Ints) -> FrameReader | HeldFrames | TiledFrames:
         """Return a reader for the frames of a resource or event: for Tiled if the file is not available."""
+        resource = part.resource
         if self._reader is not None and self._reader_resource == resource and np.array_equal(self._pixels, pixels):
             return self._reader
         self.close()
         if resource in self._held:
             self._reader = HeldFrames(self._held[resource], pixels, tuple(self._data_key["shape"]))
         else:
-            self._reader = self._find(self._resources[resource], start, pixels)
+            self._reader = self._find(self._resources[resource], part.row - part.start, pixels)
         self._reader_resource, self._pixels = resource, pixels
         return self._reader
 
-    def _find(self, doc: dict[str, Any], start: int, pixels: Ints) -> FrameReader | TiledFrames:
+    def _find(self, doc: dict[str, Any], offset: int, pixels: Ints) -> FrameReader | TiledFrames:
         options, dataset = doc["parameters"], doc["parameters"].get("dataset")
         try:
             if doc["mimetype"] != "application/x-hdf5" or not dataset:
@@ -366,18 +506,19 @@ class Run(DocumentRouter):
             if self._raw is None or self._image is None:
                 raise
             address = self.uid, self._image["name"], self._keys.image
-            return TiledFrames(self._raw, address, pixels, self.frame_shape, offset=self.n_read - start, why=str(error))
+            return TiledFrames(self._raw, address, pixels, self.frame_shape, offset=offset, why=str(error))
         swmr = bool(options.get("swmr", True))
         return FrameReader(path, dataset, pixels, self.frame_shape, swmr=swmr, roots=self._roots)
 
-    def _advance(self, n: int) -> None:
-        """Count `n` frames of the first entry in `_announced` as read, and remove the entry after its last frame."""
-        resource, first, last = self._announced[0]
-        self.n_read, self._taken = self.n_read + n, self._taken + n
-        if self._taken == (last - first) * self._per_index:
-            self._announced.popleft()
-            self._held.pop(resource, None)
-            self._taken = 0
+    def _advance(self, part: Part, n: int) -> None:
+        """Count `n` frames of the next announced ones as read, and remove them."""
+        part.advance(n)
+        self.n_read += n
+        is_over = part.start == part.stop
+        self.n_passed = max(self.n_passed, part.after if is_over and part.after else part.first)
+        if is_over:
+            self._announced.parts.popleft()
+            self._held.pop(part.resource, None)
 
     @property
     def _per_index(self) -> int:
@@ -387,7 +528,7 @@ class Run(DocumentRouter):
 
     @property
     def _limit(self) -> float:
-        """Number of frames that may be read: all, or the frames of the events that have arrived."""
+        """Rows that may be read: all, or the frames of the events that have arrived."""
         if self.stop_doc or self.flies:
             return np.inf
         return self._n_events * self._per_index
@@ -395,7 +536,7 @@ class Run(DocumentRouter):
     def _numbers(self, event: int) -> set[tuple[str, int]]:
         """Return the stream and number of the readings of an event: in the stream of its frames, and in primary."""
         assert self._image is not None
-        image, n_indices = self._image["name"], (self.n_event or 1) // self._per_index
+        image, n_indices = self._image["name"], (self.n_own or 1) // self._per_index
         own = set() if self.flies else {(image, (event - 1) * n_indices + i + 1) for i in range(n_indices)}
         return own if image == "primary" else {*own, ("primary", event)}
 

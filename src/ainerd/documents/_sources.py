@@ -313,12 +313,17 @@ def documents_of(run: Container) -> Iterator[Document]:
 
 
 def streams_of(run: Container) -> Iterator[tuple[str, Any]]:
-    """Yield the name and node of each stream of a run. Other nodes, such as a preview, are left out."""
-    for name in run:
-        node = run[name]
+    """Yield the name and node of each stream of a run. Other nodes, such as a preview, are left out.
+
+    One request reads all of them. The run's own client would ask for each stream.
+    """
+    nodes = Container(run.context, item=run.item, structure_clients=run.structure_clients, include_data_sources=True)
+    for name, node in nodes.items():
         keys = node.metadata.get("data_keys")
         if isinstance(keys, Mapping) and "uid" in node.metadata and hasattr(node, "base"):
             yield name, node
+        elif name == "streams" and isinstance(node, Container):  # as older versions of the TiledWriter stored runs
+            yield from streams_of(node)
 
 
 class RunReader:
@@ -328,6 +333,7 @@ class RunReader:
         self.is_over = False  # whether `follow` or `failed` yielded a stop document
         self._uid: str | None = None  # of the run; None before its start document
         self._descriptors: dict[str, Any] = {}  # metadata of streams by name
+        self._tables: dict[str, Any] = {}  # nodes of the events by stream
         self._shown: dict[str, int] = {}  # indices by resource
         self._quiet = Quiet()
 
@@ -341,8 +347,10 @@ class RunReader:
             if name not in self._descriptors:
                 about = self._descriptors[name] = stream.metadata
                 yield "descriptor", {"run_start": self._uid, "name": name, "object_keys": {}, **about}
-            for key in set(self._descriptors[name]["data_keys"]) & set(stream.base):
-                yield from self._frames(stream.base[key], name, key)
+            parts = dict(stream.base.items())
+            self._tables[name] = parts.get("internal")
+            for key in set(self._descriptors[name]["data_keys"]) & set(parts):
+                yield from self._frames(parts[key], name, key)
 
     def rest(self, run: Container) -> Iterator[Document]:
         """Yield the remaining documents of a run that ended: descriptors, events, then frames.
@@ -390,7 +398,7 @@ class RunReader:
         for name, about in self._descriptors.items():
             n = counts.get(name) if isinstance(counts, Mapping) else None
             is_table = any("external" not in key for key in about["data_keys"].values())
-            table = _whole_table(run, name, n if isinstance(n, int) and is_table else 0)
+            table = _whole_table(run, name, self._tables[name], n if isinstance(n, int) and is_table else 0)
             keys = [key for key in about["data_keys"] if key in table and f"ts_{key}" in table]
             for row in table.to_dict("records"):
                 event = {name: row[name] for name in ("seq_num", "time")}
@@ -400,7 +408,7 @@ class RunReader:
 
     def _frames(self, node: Any, stream: str, key: str) -> Iterator[Document]:
         stop = node.shape[0]
-        for number, source in enumerate(node.include_data_sources().data_sources()):
+        for number, source in enumerate(node.data_sources()):
             files = [asset.data_uri for asset in source.assets]
             resource = f"{self._uid}/{stream}/{key}/{number}"
             if resource not in self._shown:
@@ -418,18 +426,18 @@ class RunReader:
                 yield "stream_datum", datum | {"stream_resource": resource}
 
 
-def _whole_table(run: Container, stream: str, n: int) -> pd.DataFrame:
-    """Read the events of a stream. Read them again while there are fewer than `n`.
+def _whole_table(run: Container, stream: str, node: Any, n: int) -> pd.DataFrame:
+    """Read the events of a stream from its `node`. Read them again while there are fewer than `n`.
 
     All runs share one table of the server's database. Sometimes this table returned no rows of a run while the rows of
     another run were being written.
     """
     for pause in (*PAUSES_S, None):
-        parts = run[stream].base
-        table = parts["internal"].read() if "internal" in list(parts) else pd.DataFrame()
+        table = pd.DataFrame() if node is None else node.read()
         if len(table) >= n or pause is None:
             break
         time.sleep(pause)
+        node = run[stream].base.get("internal")
     if len(table) < n:
         logger.warning("run %s: %d of %d events of stream %s are in Tiled", run.item["id"], len(table), n, stream)
     return table

@@ -110,7 +110,7 @@ def _gap(heights: Floats, distances: Floats) -> float:
 
 
 def checked(x: ArrayLike, name: str, least: int = 1) -> Floats:
-    """Return an array of runs (n, d); raise ValueError if there are none, d is too small or a value is not finite."""
+    """Return an array of runs (n, d); raise ValueError if n or d is too small, or a value is not finite."""
     x = np.asarray(x, dtype=np.float64)
     if x.ndim != 2 or not len(x) or x.shape[1] < least:
         raise ValueError(f"{name} must be (n, d) of at least one run, d at least {least}, got {x.shape}")

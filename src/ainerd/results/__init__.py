@@ -8,7 +8,7 @@ from ainerd.results import commands
 from ainerd.results._agents import AgentNode, LiveNode, principal_of, read_agent, read_checkpoint, save_checkpoint
 from ainerd.results._campaign_records import note_line
 from ainerd.results._export import export
-from ainerd.results._files import LoadedResult, decode_table, put_array, put_attributes, put_table
+from ainerd.results._files import LoadedResult, Part, decode_table, put_array, put_attributes, put_table
 from ainerd.results._nodes import SPEC_VERSION
 from ainerd.results._progress import waiting
 from ainerd.results._records import (
@@ -29,15 +29,15 @@ from ainerd.results._records import (
 from ainerd.results._result import AinerdResult, plot_result
 from ainerd.results._store import ResultStore, explain
 from ainerd.results._table import Columns
-from ainerd.results._tables import matches, notes_by_key, scan_text, similar
+from ainerd.results._tables import majority_kinds, matches, notes_by_key, scan_text, similar
 from ainerd.results._validation import validate
 from ainerd.words import utc_now
 
 __all__ = [
     "AgentNode", "AinerdResult", "AtlasRecord", "Columns", "Configuration", "ConfigurationRecord", "FINAL", "LATEST_S",
-    "LiveNode", "LoadedResult", "LogRecord", "ResultRecord", "ResultStore", "SPEC_VERSION", "SuggestionRecord",
-    "USABLE", "commands", "decode_table", "digest", "event_identity", "explain", "export", "matches", "note_line",
-    "notes_by_key", "plot_result", "principal_of", "put_array", "put_attributes", "put_table", "read_agent",
-    "read_checkpoint", "result_key", "save_checkpoint", "scan_text", "series_identity", "similar", "utc_now",
-    "validate", "waiting",
+    "LiveNode", "LoadedResult", "LogRecord", "Part", "ResultRecord", "ResultStore", "SPEC_VERSION", "SuggestionRecord",
+    "USABLE", "commands", "decode_table", "digest", "event_identity", "explain", "export", "majority_kinds", "matches",
+    "note_line", "notes_by_key", "plot_result", "principal_of", "put_array", "put_attributes", "put_table",
+    "read_agent", "read_checkpoint", "result_key", "save_checkpoint", "scan_text", "series_identity", "similar",
+    "utc_now", "validate", "waiting",
 ]  # fmt: skip

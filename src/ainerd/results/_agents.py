@@ -85,7 +85,7 @@ class AgentNode:
     def _merge(self, path: str, values: dict[str, Any]) -> None:
         merge = "application/merge-patch+json"
         body = {"content-type": merge, "metadata": values, "specs": None, "access_tags": None}
-        _request(self._ainerd, "PATCH", f"agents/{path}", body)
+        _write(self._ainerd, "PATCH", f"agents/{path}", body)
 
 
 class LiveNode:
@@ -102,7 +102,8 @@ class LiveNode:
     """
 
     def __init__(self, ainerd: Container, agent: str) -> None:
-        self._ainerd, self._key = ainerd, agent_key(agent)
+        self._ainerd = ainerd
+        self._url = f"{our_route(ainerd, 'live').rstrip('/')}/agents/{agent_key(agent)}"
 
     def show(self, details: Mapping[str, Any], picture: NDArray[np.float32]) -> bool:
         """Replace the picture (n, m) and its details, and return whether a page is watching."""
@@ -115,18 +116,11 @@ class LiveNode:
 
     def forget(self) -> None:
         """Remove the picture, as the run is over."""
-        self._request("DELETE")
+        _request(self._ainerd, "DELETE", self._url)
 
     def _put(self, body: bytes, headers: dict[str, str]) -> bool:
         headers = {"content-type": "application/octet-stream", **headers}
-        return bool(self._request("PUT", content=body, headers=headers).json()["wanted"])
-
-    def _request(self, method: str, **options: Any) -> httpx.Response:
-        url = f"{our_route(self._ainerd, 'live').rstrip('/')}/agents/{self._key}"
-        http: httpx.Client = self._ainerd.context.http_client
-        response = http.request(method, url, timeout=SOON_S, **options)
-        handle_error(response)
-        return response
+        return bool(_request(self._ainerd, "PUT", self._url, content=body, headers=headers).json()["wanted"])
 
 
 def agent_key(agent: str) -> str:
@@ -173,14 +167,18 @@ def read_checkpoint(ainerd: Container, agent: str) -> dict[str, Any]:
 def _put(ainerd: Container, parent: str, key: str, metadata: dict[str, Any], spec: str) -> None:
     """Replace the metadata of a node, or create it; its parent too."""
     try:
-        _request(ainerd, "PUT", f"{parent}/{key}", {"metadata": metadata})
+        _write(ainerd, "PUT", f"{parent}/{key}", {"metadata": metadata})
     except ClientError as error:
         if error.response.status_code != httpx.codes.NOT_FOUND:
             raise
         create_node(create_node(ainerd, parent, {}, None)[0], key, metadata, spec)
 
 
-def _request(ainerd: Container, method: str, path: str, body: dict[str, Any]) -> None:
-    http: httpx.Client = ainerd.context.http_client
-    url = f"{ainerd.uri.rstrip('/')}/{path}"
-    handle_error(http.request(method, url, json=body, params={"drop_revision": True}, timeout=SOON_S))
+def _write(ainerd: Container, method: str, path: str, body: dict[str, Any]) -> None:
+    _request(ainerd, method, f"{ainerd.uri.rstrip('/')}/{path}", json=body, params={"drop_revision": True})
+
+
+def _request(ainerd: Container, method: str, url: str, **options: Any) -> httpx.Response:
+    response: httpx.Response = ainerd.context.http_client.request(method, url, timeout=SOON_S, **options)
+    handle_error(response)
+    return response

@@ -42,17 +42,15 @@ def export(store: "ResultStore", key: str, path: str | Path) -> Path:
         If the result has no contents yet, its technique writes no such files, or the file exists.
     """
     key, path = store.key(key), Path(path)
+    _check_new(path)
     record = store.record(key)
     if record.status in ("computing", "failed"):
         raise ValueError(f"result {key} is {record.status}{f': {record.reason}' if record.reason else ''}")
     write = getattr(panels(record.technique), "export", None)
-    try:
-        if write is not None:
-            return Path(write(store, key, path))
-        if path.suffix in NEXUS[1:]:
-            return _write_plain(store, [key], path)
-    except FileExistsError:
-        raise ValueError(f"{path} exists already: give another name, or remove it") from None
+    if write is not None:
+        return Path(write(store, key, path))
+    if path.suffix in NEXUS[1:]:
+        return _write_plain(store, [key], path)
     raise ValueError(
         f"nothing that is installed writes a result of technique {record.technique!r} to {path.suffix or path}: "
         f"give a name that ends in .h5, or read its arrays by store.array({key!r}, name)"
@@ -75,12 +73,14 @@ def export_all(store: "ResultStore", path: str | Path) -> Path:
         return write_table(store.table(), path)
     if path.suffix not in NEXUS[1:]:
         raise ValueError(f"{path}: give a name that ends in .csv, .parquet or .h5; .nxs holds one result")
+    _check_new(path)
     table = store.table()
-    keys = [str(key) for key in table.index[table["status"].isin(USABLE)]]
-    try:
-        return _write_plain(store, keys, path)
-    except FileExistsError:
-        raise ValueError(f"{path} exists already: give another name, or remove it") from None
+    return _write_plain(store, [str(key) for key in table.index[table["status"].isin(USABLE)]], path)
+
+
+def _check_new(path: Path) -> None:
+    if path.exists():
+        raise ValueError(f"{path} exists already: give another name, or remove it")
 
 
 def write_table(table: pd.DataFrame, path: Path) -> Path:

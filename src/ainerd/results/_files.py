@@ -35,7 +35,7 @@ class Written(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What is in a result, by name: arrays, the names of their dimensions, and tables."""
+    """The arrays of a result with the names of their dimensions, and its tables, by name."""
 
     arrays: dict[str, NDArray[Any]]
     dims: Mapping[str, tuple[str, ...]]

@@ -1,9 +1,11 @@
 """Nodes of Tiled: created so that a second attempt finds the first, and read many at a time."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from weakref import WeakKeyDictionary
 
 import httpx
 from tiled.client.container import Container
@@ -13,8 +15,11 @@ from tiled.structures.core import Spec
 SPEC_VERSION = "1.0"  # of the specs of our nodes
 PAGE = 300  # the most nodes that a Tiled server returns at once
 _KEYS = 100  # in one request: an address of 4 kB
+AGAIN_S = 60.0  # until a server is asked again for a route that it did not have
 
 Node = tuple[str, Mapping[str, Any]]
+
+_missing: "WeakKeyDictionary[Any, dict[str, float]]" = WeakKeyDictionary()  # when to ask again, by client and route
 
 
 def create_node(parent: Container, key: str, metadata: dict[str, Any], spec: str | None) -> tuple[Container, bool]:
@@ -89,12 +94,16 @@ def our_route(container: Container, name: str) -> str:
 
 
 def get_ours(container: Container, name: str, params: Mapping[str, Any]) -> httpx.Response | None:
-    """Return the answer of a route of ours; None if the server does not have it."""
+    """Return the answer of a route of ours; None if the server does not have it, and for a minute after that."""
+    url, ask_again = our_route(container, name), _missing.setdefault(container.context, {})
+    if time.monotonic() < ask_again.get(url, 0.0):
+        return None
     try:
-        return get(container, our_route(container, name), params)
+        return get(container, url, params)
     except ClientError as error:
         if error.response.status_code not in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
             raise
+    ask_again[url] = time.monotonic() + AGAIN_S
     return None
 
 

@@ -11,8 +11,7 @@ import threading
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -63,6 +62,7 @@ class Columns:
     number: NDArray[np.int64]
     sizes: NDArray[np.int64]
     points: NDArray[np.float32]
+    _known: dict[str, tuple[NDArray[np.intp], list[Any]]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, nodes: Mapping[str, Metadata], number: NDArray[np.int64] | None = None) -> Self:
@@ -132,10 +132,6 @@ class Columns:
             codes, texts = pd.factorize(self.nested[name])
             self._known[name] = codes, [*map(parse_json, texts), None]
         return self._known[name]
-
-    @cached_property
-    def _known(self) -> dict[str, tuple[NDArray[np.intp], list[Any]]]:
-        return {}
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -382,11 +378,9 @@ class Table:
         """Return the answer of our route; None if the server does not have it."""
         if self._campaign is None:
             return None
-        answer = get_ours(self._campaign, "changes", {"since": json.dumps(self._cursor), **parameters})
-        if answer is None:
-            self._campaign = None
-            return None
-        return dict(parse_json(answer.content))
+        since = {} if "metadata" in self._cursor else self._cursor  # the cursor of `_ask_nodes` has another form
+        answer = get_ours(self._campaign, "changes", {"since": json.dumps(since), **parameters})
+        return None if answer is None else dict(parse_json(answer.content))
 
     def _ask_nodes(self) -> dict[str, Any]:
         """Return the same answer from the nodes; the cursor holds the last child."""

@@ -156,6 +156,14 @@ def similar(results: Columns, like: str | ArrayLike, n: int) -> "pd.Series[float
     return pd.Series(distance[order], points.index[order])
 
 
+def majority_kinds(regimes: ArrayLike, kinds: "Sequence[Any] | pd.Series[Any]") -> dict[int, str]:
+    """Return the known kind that most results of a regime resemble, by regime, from regime and kind of each result."""
+    known = pd.DataFrame({"regime": regimes, "kind": kinds}).dropna()
+    shares = known[known["regime"] >= 0].groupby("regime")["kind"].value_counts(normalize=True).reset_index()
+    most = shares[shares["proportion"] > 0.5]
+    return {int(regime): str(kind) for regime, kind in zip(most["regime"], most["kind"], strict=True)}
+
+
 def text_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return the newest results as text: scan, time, sample, position, regime, p, the technique's columns, status, key.
 

@@ -17,6 +17,7 @@ from ainerd.results._records import (
     ResultRecord,
     SuggestionRecord,
 )
+from ainerd.words import first_problem
 
 if TYPE_CHECKING:
     from ainerd.results._store import ResultStore
@@ -57,7 +58,8 @@ def _problems(ainerd: Container) -> Iterator[str]:
             try:
                 record = model.from_metadata(metadata)
             except (ValidationError, KeyError) as error:
-                yield f"{kind} {key} does not parse: {_first(error)}"
+                what = f"{error} is missing" if isinstance(error, KeyError) else first_problem(error)
+                yield f"{kind} {key} does not parse: {what}"
                 continue
             yield from (f"{kind} {key} {problem}" for problem in _problems_of_record(record, key))
             if isinstance(record, ResultRecord):
@@ -111,10 +113,3 @@ def _problems_of_contents(results: Container, key: str, record: ResultRecord) ->
         elif (found := list(getattr(parts[name], "shape", ()))) != shape:
             yield f"has {name} of shape {found}, but its metadata have {shape}"
     yield from (f"has no table {name}" for name in (*record.series, *record.tables) if name not in parts)
-
-
-def _first(error: ValidationError | KeyError) -> str:
-    if isinstance(error, KeyError):
-        return f"{error} is missing"
-    problem = error.errors()[0]
-    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"

@@ -10,18 +10,10 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from ainerd.words import utc_now
+from ainerd.results._records import Stamp
+from ainerd.words import first_problem, utc_now
 
 Number = Annotated[float, BeforeValidator(lambda x: x.item() if isinstance(x, np.generic) else x)]
 Position = dict[str, Number]
@@ -35,9 +27,14 @@ def new_id() -> str:
     return f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
 
 
-def _checked_time(text: str) -> str:
-    datetime.fromisoformat(text)  # ValueError if it is not a time
-    return text
+def check_position(position: Mapping[str, float], bounds: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """Return a position in the order of the bounds; ValueError unless each actuator has a number within its bounds."""
+    if set(position) != set(bounds):
+        raise ValueError(f"a position has {', '.join(bounds)}, got {', '.join(position) or 'nothing'}")
+    for name, (low, high) in bounds.items():
+        if not isinstance(x := position[name], int | float) or not low <= x <= high:
+            raise ValueError(f"{name} = {x} lies outside its bounds ({low:g}, {high:g})")
+    return {name: float(position[name]) for name in bounds}
 
 
 class _Command(BaseModel):
@@ -49,7 +46,7 @@ class _Command(BaseModel):
     by: str = "person"  #: who: an account, a name, an agent, or "person" at the prompt
     verified: bool = True  #: whether the server, or the process itself, knows who that is
     principal: str | None = None  #: the account's uuid, on a server with accounts
-    created: Annotated[str, AfterValidator(_checked_time)] = Field(default_factory=utc_now)  #: UTC, ISO 8601
+    created: Stamp = Field(default_factory=utc_now)
     why: str = ""  #: the reason given
 
     @property
@@ -176,9 +173,7 @@ def parse_command(metadata: Mapping[str, Any]) -> Command:
     try:
         return _COMMAND.validate_python({name: x for name, x in metadata.items() if name not in _OF_THE_NODE})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"][1:]))
-        raise ValueError(f"{where}: {first['msg']}"[:250] if where else first["msg"][:250]) from None
+        raise ValueError(first_problem(error, skip=1)[:250]) from None  # the first part is the verb
 
 
 def command_metadata(command: Command, agent: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ainerd.technique import Analysis, AnalysisError, Outcome, Series
 
 logger = logging.getLogger(__name__)
 
+MOST_MISSING = 100  # exposures in a row without a frame; each gets a failed result, and more end the run
 NOT_OF_THE_RUN = (httpx.HTTPError, MemoryError)  # errors after which a run is analysed again
 
 
@@ -72,9 +73,10 @@ class RunState:
 
     @property
     def progress(self) -> tuple[int, int | None] | None:
-        """Number of frames read and expected; None before frames are announced, and for a run that has its result."""
+        """Number of frames so far, with missing ones, and of all; None before the first, and for a known result."""
         has_begun = self._subject is not None or (self.outcomes and self.event is not None)
-        return (self.run.n_read, self.run.n_frames) if has_begun and self._recalled is None else None
+        n_passed = self.run.n_read if self.run.has_ticks else self.run.n_passed
+        return (n_passed, self.run.n_frames) if has_begun and self._recalled is None else None
 
     @property
     def event(self) -> int | None:
@@ -112,9 +114,9 @@ class RunState:
                 return
             assert self._subject is not None
             self._take(self._subject, None if wait_s is None else max(end - time.monotonic(), 0.0))
-            if self._until is None or self.run.n_read < self._until:
+            if self._until is None or self.run.n_passed < self._until:
                 return
-            if self.run.flies and self.run.n_ready == self.run.n_read:
+            if self.run.flies and self.run.n_ready == self.run.n_passed:
                 return  # readings may follow the last frames: the unit ends with the next frames, or with the run
             self._end()
 
@@ -124,7 +126,7 @@ class RunState:
         The first unit begins before its frames arrive, so that Tiled can reserve space in advance.
         """
         event = self.event
-        if self.outcomes and (event is None or self.run.n_ready <= self.run.n_read):
+        if self.outcomes and (event is None or self.run.n_ready <= self.run.n_passed):
             return False
         subject = Subject.of_run(self._technique, self.run, event)
         self._until = None
@@ -138,6 +140,12 @@ class RunState:
             self._recalled, self._subject = begun, subject
             return True
         self._recalled, self._subject = None, begun
+        if self._until is not None and self.run.n_missing > MOST_MISSING * (self._until - begun.first):
+            begun.problem = (
+                f"{self.run.n_missing} frames from {begun.first} on are missing: more than {MOST_MISSING} events"
+            )
+            self._is_unreadable = True
+            return True
         with _problems_of(begun):
             begun.begin(self._technique)
         return True
@@ -153,8 +161,7 @@ class RunState:
             try:
                 whole = Whole(subject.analysis, subject.first)
                 for block in self.run.blocks(subject.analysis.pixels, until=until, wait_s=wait_s, whole=whole):
-                    subject.n_read += len(block)
-                    subject.analysis.push(block)
+                    subject.push(block)
                     self._on_block(subject)
             except FrameError:
                 self._is_unreadable = until is None  # the next event may have another file
@@ -173,10 +180,12 @@ class RunState:
         analysis = None
         if subject.analysis is not None and (subject.problem is None or subject.series_id):
             with _problems_of(subject):
+                if not subject.series_id and self.run.stop_doc.get("exit_status") == "success":
+                    subject.analysis.lost(max((subject.n_frames or 0) - subject.n_passed, 0))
                 analysis = self._checked(subject, subject.analysis.finish())
             if analysis is None and _is_short(subject):
                 status = self.run.stop_doc.get("exit_status", "unknown")
-                came = f"the run ended ({status}) with {subject.n_read} of {subject.n_frames} frames"
+                came = f"the run ended ({status}) with {subject.n_read} of {subject.n_own} frames"
                 subject.problem = f"{came}: {subject.problem}"
         unit = self._technique.unit
         closes = not subject.series_id or bool(isinstance(unit, Series) and self.run.start_doc.get(f"{unit.key}_ends"))
@@ -196,14 +205,15 @@ class RunState:
         if p is not None and not 0 <= p <= 1:
             raise AnalysisError(f"technique {name} gave novelty_p = {p}, which is not a probability")
         analysis.novel  # noqa: B018  (raises without an alpha)
-        if _is_short(subject) and analysis.status == "complete":
+        if _is_short(subject):
             return replace(analysis, status="partial")
-        return analysis
+        has_all = self.run.has_ticks and subject.n_own is not None  # a technique cannot know: it gets no number
+        return replace(analysis, status="complete") if has_all else analysis
 
 
 def _is_short(subject: Subject) -> bool:
     """Return whether frames are missing, as far as their number is known."""
-    expected = None if subject.series_id else subject.n_frames
+    expected = None if subject.series_id else subject.n_own
     return expected is not None and subject.n_read < expected
 
 

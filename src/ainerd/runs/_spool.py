@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
+from weakref import WeakKeyDictionary
 
 import httpx
+from bluesky import RunEngine
+from bluesky.callbacks.buffer import BufferingWrapper
 from bluesky_tiled_plugins import TiledWriter
 from event_model import NumpyEncoder, RunRouter
 from tiled.client.container import Container
@@ -157,12 +160,18 @@ class Spool:
         return []
 
 
+_MAKE_UP = threading.Lock()  # agents of one process may have the same folder
+_WRITERS: "WeakKeyDictionary[RunEngine, dict[str, RawWriter]]" = WeakKeyDictionary()  # in use, by uri of the catalog
+
+
 class RawWriter:
     """A TiledWriter that writes a run again later if Tiled did not accept it.
 
     TiledWriter itself keeps a run that it failed to write, with all its documents, in a file of `folder`. When the next
     run begins and Tiled answers, `make_up` writes such runs again from the first document. It does the same for
     runs of a process that was killed: `journal` must receive each document as it comes.
+
+    All agents of a RunEngine with the same catalog use one writer, see `attach`.
 
     Parameters
     ----------
@@ -177,7 +186,8 @@ class RawWriter:
         self._raw, self._folder, self._answers = raw, folder, answers
         self._writer = TiledWriter(raw, batch_size=BATCH, backup_directory=str(folder))
         self.journal = Journal(folder / "journal")
-        self._lock = threading.Lock()
+        self._n_agents = 0  # that use this writer
+        self._end: Callable[[], None] = lambda: None  # unsubscribes
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Write a document."""
@@ -186,6 +196,42 @@ class RawWriter:
         self._writer(name, doc)
         if name == "stop":
             self.journal.done(doc["run_start"])
+
+    def attach(self, engine: RunEngine) -> "RawWriter":
+        """Subscribe this writer, with a buffer, and return it.
+
+        If another writer of the same catalog is subscribed already, that one is returned, and this one does nothing.
+        """
+        writer = _WRITERS.setdefault(engine, {}).setdefault(self._raw.uri, self)
+        if writer is not self:
+            return writer.attach(engine)
+        if not self._n_agents:
+            self._subscribe(engine)
+        self._n_agents += 1
+        return self
+
+    def detach(self) -> None:
+        """End one `attach`. After the last one unsubscribe, after all documents that have arrived are written."""
+        self._n_agents -= 1
+        if not self._n_agents:
+            self._end()
+
+    def _subscribe(self, engine: RunEngine) -> None:
+        buffered = BufferingWrapper(self)
+        tokens = [engine.subscribe(each) for each in (self.journal, buffered)]
+
+        def end() -> None:
+            del _WRITERS[engine][self._raw.uri]
+            for token in tokens:
+                engine.unsubscribe(token)
+            buffered.shutdown()
+
+        self._end = end
+
+    def close(self) -> None:
+        """Close the journal, unless an agent uses the writer."""
+        if not self._n_agents:
+            self.journal.close()
 
     def kept(self) -> list[Path]:
         """Return the files of runs that Tiled did not accept, oldest first."""
@@ -197,7 +243,7 @@ class RawWriter:
 
     def make_up(self) -> None:
         """Write the kept runs that have ended; a run that Tiled refuses again stays kept."""
-        with self._lock:
+        with _MAKE_UP:
             waiting = [*self.journal.left(), *((path, None) for path in self.kept())]
             if not waiting or not self._answers():
                 return

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from tiled.client.container import Container
 
 from ainerd.config import Recorded
-from ainerd.documents import DetectorKeys, FrameError, Run, RunReader, Whole, documents_of
+from ainerd.documents import Block, DetectorKeys, FrameError, Run, RunReader, Whole, documents_of
 from ainerd.results import FINAL, LATEST_S, ResultRecord, ResultStore, event_identity, result_key, series_identity
 from ainerd.technique import Analysis, AnalysisError, Outcome, RunAnalysis, RunInfo, Series, Technique, begin
 
@@ -60,8 +60,7 @@ class Subject:
     analysis: RunAnalysis | None = None  # None before it begins, and if it cannot begin
     problem: str | None = None  # reason why the analysis is missing
     retake: bool = False  # whether the problem is not the fault of the data
-    n_read: int = 0  # frames taken of the run in progress
-    _spans: list[tuple[int, int]] = field(default_factory=list)  # frames taken of earlier runs
+    _taken: list[list[tuple[int, int]]] = field(default_factory=lambda: [[]])  # ranges of frames taken from each run
 
     @classmethod
     def of_run(cls, technique: Technique, run: Run, event: int | None) -> "Subject":
@@ -86,8 +85,13 @@ class Subject:
 
     @property
     def n_frames(self) -> int | None:
-        """Number of frames expected of the run in progress; None if unknown."""
-        return self.run.n_frames if self.event is None else self.run.n_event
+        """Number of frames, with missing ones, expected of the run in progress; None if unknown."""
+        return None if self.run.has_ticks else self.n_own
+
+    @property
+    def n_own(self) -> int | None:
+        """Number of frames that are expected to come; None if unknown."""
+        return self.run.n_frames if self.event is None else self.run.n_own
 
     @property
     def info(self) -> RunInfo:
@@ -97,15 +101,26 @@ class Subject:
             n_frames=None if self.series_id else self.n_frames,
             frame_shape=self.run.frame_shape,
             frame_time_s=self.run.frame_time_s,
+            has_ticks=self.run.has_ticks,
             start=self.run.start_doc,
             event=self.event,
             readings=self,
         )
 
     @property
+    def n_read(self) -> int:
+        """Number of frames taken from the run in progress."""
+        return sum(last - first for first, last in self._taken[-1])
+
+    @property
     def n_taken(self) -> int:
-        """Number of frames taken of all runs."""
-        return self.n_read + sum(last - first for first, last in self._spans)
+        """Number of frames taken from all runs."""
+        return sum(last - first for ranges in self._taken for first, last in ranges)
+
+    @property
+    def n_passed(self) -> int:
+        """Number of frames up to the last one taken from each run, with missing ones."""
+        return sum(ranges[-1][1] - self.first for ranges in self._taken if ranges)
 
     def begin(self, technique: Technique) -> None:
         """Begin the analysis of the run in progress."""
@@ -114,11 +129,20 @@ class Subject:
         else:
             self.analysis.next_run(self.info)
 
+    def push(self, block: Block) -> None:
+        """Pass a block of frames to the analysis."""
+        assert self.analysis is not None
+        first, last, ranges = block.first, block.first + len(block.frames), self._taken[-1]
+        if ranges and ranges[-1][1] == first:
+            first = ranges.pop()[0]
+        ranges.append((first, last))
+        self.analysis.push(block.frames, block.first - self.first)
+
     def go_on(self, run: Run) -> None:
         """Add the next run of a series."""
-        self._spans.append((self.first, self.first + self.n_read))
+        self._taken.append([])
         self.runs.append(run)
-        self.problem, self.retake, self.n_read = None, False, 0
+        self.problem, self.retake = None, False
 
     def value(self, key: str) -> float | None:
         """Return the first value of a data key in the unit."""
@@ -127,10 +151,8 @@ class Subject:
 
     def of_frames(self, key: str) -> NDArray[np.float64]:
         """Return the value of a data key at each frame taken, (n,)."""
-        spans = [*self._spans, (self.first, self.first + self.n_read)]
-        return np.concatenate(
-            [run.of_frames(key, *span, self.event) for run, span in zip(self.runs, spans, strict=True)]
-        )
+        taken = ((run, span) for run, ranges in zip(self.runs, self._taken, strict=True) for span in ranges)
+        return np.concatenate([np.empty(0), *(run.of_frames(key, *span, self.event) for run, span in taken)])
 
     def series(self, key: str) -> NDArray[np.float64]:
         """Return times (seconds since 1970) and values of a data key, (2, n)."""
@@ -213,7 +235,7 @@ class Writer:
             novelty_p=analysis.novelty_p,
             novel=analysis.novel,
             age_s=None if age is None else subject.value(age),
-            exposure_s=frame_time_s and subject.n_taken * frame_time_s,
+            exposure_s=frame_time_s and subject.n_passed * frame_time_s,
             reason=subject.problem or "",
         )
 
@@ -396,8 +418,7 @@ def _replay(technique: Technique, series: Subject) -> None:
         series.begin(technique)
         assert series.analysis is not None
         for block in series.run.blocks(series.analysis.pixels, whole=Whole(series.analysis)):
-            series.n_read += len(block)
-            series.analysis.push(block)
+            series.push(block)
     except (AnalysisError, ValueError) as error:
         logger.warning("series %s: run %s: %s", series.series_id, series.run.uid, error)
 

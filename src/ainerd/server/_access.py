@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import ValidationError
 
 from ainerd.server.internals import CSRF_COOKIE_NAME, READ, WRITE, Caller
+from ainerd.words import first_problem
 
 MOST_BYTES = 16_384  # of a person's request
 router = APIRouter()
@@ -69,9 +70,7 @@ def validated(model: Any, body: dict[str, Any]) -> Any:
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise HTTPException(422, f"{where[:60]}: {first['msg'][:200]}" if where else first["msg"][:200]) from None
+        raise HTTPException(422, first_problem(error)[:250]) from None
 
 
 def json_response(content: Any) -> Response:

@@ -1,6 +1,5 @@
 """The child process of an embedded server: serve a directory while any process uses it."""
 
-import argparse
 import gc
 import json
 import os
@@ -15,31 +14,31 @@ STOP_TIMEOUT_S = 3.0
 
 
 def main() -> None:
-    """Serve, print the address as one line of JSON, and end when no process uses the server."""
+    """Serve, print the address as one line of JSON, and end when no process uses the server.
+
+    The arguments of the process are the directory, and folders that the server may read.
+    """
     gc.set_threshold(50_000)  # a start creates millions of objects, which stay: fewer collections
-    parser = argparse.ArgumentParser(description="Serve a directory with Tiled while any process uses it.")
-    parser.add_argument("directory", type=Path)
-    parser.add_argument("readable_storage", nargs="*")
-    args = parser.parse_args()
+    directory, readable_storage = Path(sys.argv[1]), sys.argv[2:]
     ready = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints goes to the log
-    api_key = (args.directory / "api_key").read_text().strip()
-    status_file, port_file = args.directory / "server.json", args.directory / "port"
-    log = os.open(args.directory / "access.log", os.O_WRONLY | os.O_CREAT, 0o600)
+    api_key = (directory / "api_key").read_text().strip()
+    status_file, port_file = directory / "server.json", directory / "port"
+    log = os.open(directory / "access.log", os.O_WRONLY | os.O_CREAT, 0o600)
     os.fchmod(log, 0o600)  # the first address that a browser opens holds the key
     os.close(log)
-    options = {"port": _last_port(port_file), "readable_storage": args.readable_storage}
-    with serving(args.directory, api_key=api_key, **options) as server:
+    options = {"port": _last_port(port_file), "readable_storage": readable_storage}
+    with serving(directory, api_key=api_key, **options) as server:
         try:
             port_file.write_text(str(server.port))
-            _write_page(args.directory, server.port, api_key)
+            _write_page(directory, server.port, api_key)
             status = {"uri": server.uri.partition("?")[0], "pid": os.getpid()}
             part = status_file.with_suffix(".part")
-            part.write_text(json.dumps({**status, "readable_storage": args.readable_storage}))
+            part.write_text(json.dumps({**status, "readable_storage": readable_storage}))
             part.replace(status_file)
             with ready:
                 print(json.dumps(status), file=ready)
-            wait_until_unused(args.directory)
+            wait_until_unused(directory)
         finally:
             status_file.unlink(missing_ok=True)
             # A client in the middle of a request must not keep the process.

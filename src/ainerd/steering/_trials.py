@@ -291,7 +291,16 @@ class Trials:
 
     def position(self, point: Mapping[str, Any], trial_id: str = "") -> NDArray[np.float64]:
         """Return the position (d,) of a point; ValueError if it is not known, or not finite."""
-        return np.asarray(self._positions([point], [trial_id])[0])
+        if all(name in point for name in self._names):
+            position = np.array([float(point[name]) for name in self._names])
+        elif trial_id in self._rows:
+            position = self._rows.of(trial_id, "position")
+        else:
+            names = ", ".join(self._names)
+            raise ValueError(f"point {trial_id!r} was not suggested here and brings no position ({names})")
+        if not np.isfinite(position).all():
+            raise ValueError(f"position {dict(zip(self._names, position.tolist(), strict=True))} is not finite")
+        return position
 
     @property
     def _is_over(self) -> NDArray[np.bool_]:
@@ -307,7 +316,7 @@ class Trials:
         claimed = is_novel(p, self._alpha).tolist()
         verdicts = (point.get("novel") for point in points)
         return ids, {
-            "position": self._positions(points, ids),
+            "position": np.stack([self.position(*each) for each in zip(points, ids, strict=True)]),
             **({"embedding": z} if is_measured.any() else {}),
             "is_measured": is_measured,
             "failed": np.logical_not(is_measured),
@@ -330,22 +339,6 @@ class Trials:
             size = embedding.size
             embeddings.append(embedding)
         return np.stack(embeddings)
-
-    def _positions(self, points: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> NDArray[np.float64]:
-        """Return the positions (n, d) of points."""
-        positions = np.empty((len(points), len(self._names)))
-        for i, (point, trial_id) in enumerate(zip(points, ids, strict=True)):
-            if all(name in point for name in self._names):
-                positions[i] = [float(point[name]) for name in self._names]
-            elif trial_id in self._rows:
-                positions[i] = self._rows.of(trial_id, "position")
-            else:
-                names = ", ".join(self._names)
-                raise ValueError(f"point {trial_id!r} was not suggested here and brings no position ({names})")
-        wrong = positions[~np.isfinite(positions).all(1)]
-        if len(wrong):
-            raise ValueError(f"position {dict(zip(self._names, wrong[0].tolist(), strict=True))} is not finite")
-        return positions
 
     def _relabel(self) -> None:
         is_measured = self._rows["is_measured"]

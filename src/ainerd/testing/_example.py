@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Self
 
@@ -74,6 +75,8 @@ class Feed:
     ----------
     technique : Technique
     run : ExampleRun
+    gap : (int, int)
+        Frames of the first run after which some are missing, and the number of missing ones.
     **changes
         Fields of `RunInfo` that differ from the run.
 
@@ -82,8 +85,8 @@ class Feed:
     analysis : RunAnalysis
     """
 
-    def __init__(self, technique: Technique, run: ExampleRun, **changes: Any) -> None:
-        self._technique = technique
+    def __init__(self, technique: Technique, run: ExampleRun, *, gap: tuple[int, int] = (0, 0), **changes: Any) -> None:
+        self._technique, self._gap = technique, gap
         self._runs, self._taken = [run], [0]
         self.analysis: RunAnalysis = begin(technique, self._info(**changes))
 
@@ -96,12 +99,13 @@ class Feed:
 
     def push(self, n: int | None = None, *, block: int = BLOCK) -> Self:
         """Push the next `n` frames, or all remaining ones."""
-        frames = self._runs[-1].frames
+        frames, (after, n_missing) = self._runs[-1].frames, self._gap if len(self._runs) == 1 else (0, 0)
         last = len(frames) if n is None else min(self._taken[-1] + n, len(frames))
         while (first := self._taken[-1]) < last:
-            taken = frames[first : min(first + block, last)]
+            taken = frames[first : min(first + block, last, after if first < after else last)]
             self._taken[-1] += len(taken)
-            self.analysis.push(taken.reshape(len(taken), -1)[:, self.analysis.pixels])
+            first += n_missing if first >= after else 0
+            self.analysis.push(taken.reshape(len(taken), -1)[:, self.analysis.pixels], first)
             for number, frame in enumerate(taken, first):
                 every = self.analysis.every
                 if every is not None and (number + 1) % every == 0:
@@ -183,3 +187,13 @@ class Trial:
     def analyses(self) -> list[Analysis]:
         """The technique's result for each run."""
         return [analyse(self.technique, run) for run in self.runs]
+
+    @cached_property
+    def panels(self) -> Any:
+        """The panels module that is installed under the technique's name, or None."""
+        for entry in entry_points(group="ainerd.panels", name=self.technique.name):
+            try:
+                return entry.load()
+            except Exception as error:
+                raise CheckFailed(f"{entry.value} cannot be imported: {type(error).__name__}: {error}") from error
+        return None

@@ -1,21 +1,27 @@
-"""Checks of the parts of a technique: attributes, parameters, settings, regimes, and the optional parts."""
+"""Checks of the parts of a technique: attributes, parameters, settings, regimes, the optional parts, and the panels."""
 
+import difflib
+import inspect
+import io
 import json
 import math
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ainerd.config import Settings
-from ainerd.results import digest
-from ainerd.technique import AnalysisError, Common, Finding, Landmarks, Question, Regimes, Series, provides
+from ainerd.results import LoadedResult, Part, ResultRecord, digest
+from ainerd.technique import AnalysisError, Common, Finding, Landmarks, Panels, Question, Regimes, Series, provides
 from ainerd.testing._example import CheckFailed, Feed, Trial, analyse, require
+
+if TYPE_CHECKING:
+    from ainerd.views import Scene
 
 ATTRIBUTES = ("name", "unit", "alpha", "embedding_size", "regime_width", "parameters")
 METHODS = ("from_settings", "begin", "regimes")
@@ -274,3 +280,99 @@ OPTIONAL: dict[Callable[[Trial], None], str] = {  # by check, the method that th
     **{check: check.__name__ for check in (landmarks, common, sketch, questions, optimizer, warm_up)},
     findings: "check",
 }
+
+
+ARGUMENTS = {
+    name: tuple(inspect.signature(function).parameters)[1:]
+    for name, function in vars(Panels).items()
+    if inspect.isfunction(function) and not name.startswith("_")
+}
+
+
+def panels(trial: Trial) -> None:
+    """Check that the installed panels can be imported, and that their functions have known names and arguments."""
+    module = trial.panels
+    own = {name: each for name, each in vars(module).items() if callable(each) and not name.startswith("_")}
+    functions = {name for name, each in own.items() if getattr(each, "__module__", "") == module.__name__}
+    for name in sorted(functions - set(ARGUMENTS)):
+        close = difflib.get_close_matches(name, set(ARGUMENTS) - functions, 1, cutoff=0.8)
+        require(not close, f"{name}() is never called: did you mean {''.join(close)}()?")
+    known = [name for name in ARGUMENTS if hasattr(module, name)]
+    is_used = known or not functions
+    require(is_used, f"{module.__name__} has none of {', '.join(ARGUMENTS)}: nothing calls {', '.join(functions)}")
+    for name in known:
+        try:
+            inspect.signature(getattr(module, name)).bind(*ARGUMENTS[name])
+        except TypeError as error:
+            raise CheckFailed(f"{name}() is called as {name}({', '.join(ARGUMENTS[name])}): {error}") from None
+    wanted = getattr(module, "arrays", {})
+    are_names = isinstance(wanted, Mapping) and set(wanted) <= {"gallery", "strip"}
+    require(are_names, f"arrays must be such as {{'strip': ('trajectory',)}}, with gallery or strip, got {wanted!r}")
+    for panel, names in wanted.items():
+        require(not isinstance(names, str), f"arrays[{panel!r}] must be names of arrays, ({names!r},) say")
+
+
+def plot_and_image(trial: Trial) -> None:
+    """Check that `plot` draws a result in a figure, and that `image` returns a gray picture of the result."""
+    module, result = trial.panels, _result(trial)
+    if hasattr(module, "plot"):
+        figure = Figure(figsize=(6, 4))
+        module.plot(result, figure)
+        require(figure.axes, "plot() draws nothing: it gets a figure to draw in, and returns nothing")
+        figure.savefig(io.BytesIO(), format="png")
+    if hasattr(module, "image"):
+        image = module.image(result)
+        is_image = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 2 and image.size
+        got = f"{getattr(image, 'dtype', type(image).__name__)} {np.shape(image)}"
+        require(is_image, f"image() must give uint8 of shape (ny, nx), got {got}")
+
+
+def gallery_and_strip(trial: Trial) -> None:
+    """Check that `gallery` and `strip` draw a campaign with many, one or zero results."""
+    for n in (len(trial.runs), 1, 0):
+        scene, figure = _scene(trial, n), Figure(figsize=(8, 6), layout="constrained")
+        upper, lower = np.asarray(figure.subfigures(2, 1))
+        for name, region in (("gallery", upper), ("strip", lower.subplots())):
+            if hasattr(trial.panels, name):
+                try:
+                    getattr(trial.panels, name)(region, scene, scene.runs)
+                except Exception as error:
+                    raise CheckFailed(f"{name}() of {n} run(s): {type(error).__name__}: {error}") from error
+        figure.savefig(io.BytesIO(), format="png")
+
+
+def _scene(trial: Trial, n: int) -> "Scene":
+    """Return a campaign of the first `n` runs."""
+    import pandas as pd
+
+    from ainerd.views import Scene
+
+    keys = [f"example {i}" for i in range(n)]
+    arrays = getattr(trial.panels, "arrays", {})
+    found, wanted = trial.analyses[:n], {name for names in arrays.values() for name in names}
+    table = pd.DataFrame({"status": "complete", "example_x": 1.0, "novelty_p": 0.5}, index=pd.Index(keys, dtype=object))
+    table["regime"], table["novel"] = pd.array([0] * n, "Int64"), pd.array([False] * n, "boolean")
+    return Scene(
+        table=table,
+        embeddings=pd.DataFrame([a.embedding for a in found], index=table.index),
+        alpha=trial.technique.alpha,
+        bounds={"example_x": (0.0, 10.0)},
+        panels=trial.panels,
+        arrays={key: {k: a.arrays[k] for k in wanted & set(a.arrays)} for key, a in zip(keys, found, strict=True)},
+    )
+
+
+def _result(trial: Trial) -> LoadedResult:
+    """Return the first result in memory, as `plot` and `image` get it from Tiled."""
+    run, analysis = trial.run, trial.analyses[0]
+    parts = {name: Part(array, analysis.dims.get(name)) for name, array in analysis.arrays.items() if array.size}
+    names = ("status", "embedding", "novelty_p", "novel", "summary", "units")
+    made = {name: getattr(analysis, name) for name in names}
+    arrays = {name: part.values.shape for name, part in parts.items()}
+    known = {"raw_uid": run.uid, "scan_id": 1, "n_frames": len(run.frames), "frame_time_s": run.frame_time_s}
+    technique = {"technique": trial.technique.name, "parameters": trial.technique.parameters, "agent": "example"}
+    record = ResultRecord.model_validate({**made, **known, **technique, "arrays": arrays})
+    return LoadedResult("example", record.metadata(), parts)
+
+
+PANELS = (panels, plot_and_image, gallery_and_strip)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ainerd.results import ResultStore, scan_text
+from ainerd.results import ResultStore, majority_kinds, scan_text
 from ainerd.technique import Landmarks, Panels, Technique, panels
 from ainerd.views._style import regime_colour
 
@@ -82,12 +82,8 @@ class Scene:
     @property
     def kinds(self) -> Mapping[int, str]:
         """The known kind that most runs of a regime resemble, by regime, if the technique names one."""
-        if "nearest_known" not in self.table:
-            return {}
-        known = self.table[self.table["regime"].ge(0).fillna(False)].dropna(subset=["nearest_known"])
-        by_regime = known.groupby("regime")["nearest_known"]
-        shares = {int(str(regime)): kinds.value_counts(normalize=True) for regime, kinds in by_regime}
-        return {regime: str(share.index[0]) for regime, share in shares.items() if share.iloc[0] > 0.5}
+        kinds = self.table.get("nearest_known")
+        return {} if kinds is None else majority_kinds(self.table["regime"], kinds)
 
     @property
     def units(self) -> Mapping[str, str]:

@@ -3,7 +3,7 @@
 Text from outside (reasons, names) goes through `printable` into `rich.text.Text`, where markup is not interpreted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,7 +11,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ainerd.words import here, named_place, place, printable, rendered
+from ainerd.results import scan_text
+from ainerd.technique import Outcome
+from ainerd.views._scene import Next
+from ainerd.words import here, labelled, named_place, place, printable, rendered
 
 LINES = 60  # of the log that are shown, the newest
 
@@ -22,71 +25,49 @@ def status_panel(status: Mapping[str, Any]) -> Panel:
     Parameters
     ----------
     status : mapping
-        Any of: ``attached`` (bool), ``tiled`` (address), ``page`` (address for a browser), ``results``, ``failed``,
-        ``novel``, ``expected_false`` (flags expected by chance), ``regimes``, ``supported_range``, ``next``
-        (positions), ``why``, ``explored`` (how far, in words), ``queue`` (runs waiting), ``units`` (of the positions),
-        ``away`` (why the rest is unknown). The query of an address, which may hold a key, is not shown.
+        ``attached`` (bool, for an agent with devices), ``tiled`` (address), ``page`` (address for a browser),
+        ``results``, ``failed``, ``novel``, ``expected_false`` (flags expected by chance), ``regimes``,
+        ``supported_range``, ``next`` (positions), ``units`` (of the positions), ``why``, ``explored`` (how far, in
+        words), and ``queue`` (runs waiting). While Tiled does not answer: ``tiled``, ``queue``, and ``away``, why the
+        rest is unknown. The query of an address, which may hold a key, is not shown.
     """
-    lines = Table.grid(padding=(0, 2))
-    lines.add_column(style="dim", no_wrap=True)
-    lines.add_column(overflow="fold")
+    return Panel(labelled(_status_lines(status)), title="ainerd", title_align="left", expand=False)
 
-    def line(name: str, text: str, style: str = "") -> None:
-        lines.add_row(name, Text(printable(text), style))
 
+def _status_lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     if "attached" in status:
-        line("attached", *(("yes", "green") if status["attached"] else ("no", "yellow")))
+        yield "attached", *(("yes", "green") if status["attached"] else ("no", "yellow"))
     for name in ("tiled", "page"):
         if status.get(name):
-            line(name, str(status[name]).partition("?")[0])
-    if status.get("away"):
-        line("", str(status["away"]), "yellow")
-    if "results" in status:
-        line("results", str(status["results"]) + (f", {status['failed']} failed" if status.get("failed") else ""))
-    if "novel" in status:
-        expected = status.get("expected_false")
-        line("novel", str(status["novel"]) + (f" ({expected:.1f} expected by chance)" if pd.notna(expected) else ""))
-    if pd.notna(status.get("regimes")):
-        low, high = status.get("supported_range") or (None, None)
-        line("regimes", str(status["regimes"]) + (f" ({low} to {high} supported)" if pd.notna(low) else ""))
-    if status.get("next"):
-        line("next", named_place(status["next"], status.get("units", {})))
-    for name in ("why", "explored"):
-        if status.get(name):
-            line(name, str(status[name]))
-    if "queue" in status:
-        line("queue", f"{status['queue']} waiting" if status["queue"] else "empty")
-    return Panel(lines, title="ainerd", title_align="left", expand=False)
-
-
-def run_line(
-    scan: str,
-    *,
-    regime: int | None = None,
-    novelty_p: float | None = None,
-    novel: bool | None = None,
-    reason: str | None = None,
-    growing: bool = False,
-    next_point: Mapping[str, float] | None = None,
-    units: Mapping[str, str] | None = None,
-    why: str | None = None,
-) -> Text:
-    """Return the line after a run: its result, and the next position with the reason for it.
-
-    `scan` is its number, ``12`` or ``12.2``. `novelty_p` is None without a claim of novelty. `reason` is why the
-    run could not be analysed (if `growing`, why its series has no numbers yet). `next_point` and `units` are by motor.
-    """
-    line = Text(f"scan {printable(scan)}: ").append("growing, " if growing else "")
-    if reason is not None:
-        line.append("" if growing else "failed, ", "red").append(printable(reason))
+            yield name, status[name].partition("?")[0], ""
+    if "away" in status:
+        yield "", status["away"], "yellow"
     else:
-        line.append("no regime" if regime is None or regime < 0 else f"regime {regime}", "bold")
-        line.append(f", p = {novelty_p:.3g}" if pd.notna(novelty_p) else ", no claim of novelty")
-        if novel:
+        low, high = status["supported_range"]
+        yield "results", f"{status['results']}" + (f", {status['failed']} failed" if status["failed"] else ""), ""
+        yield "novel", f"{status['novel']} ({status['expected_false']:.1f} expected by chance)", ""
+        yield "regimes", f"{status['regimes']} ({low} to {high} supported)", ""
+        if status["next"]:
+            yield "next", named_place(status["next"], status["units"]), ""
+        yield "why", status["why"], ""
+        yield "explored", status["explored"], ""
+    yield "queue", f"{status['queue']} waiting" if status["queue"] else "empty", ""
+
+
+def run_line(outcome: Outcome, following: Next, units: Mapping[str, str]) -> Text:
+    """Return the line after a run: its result, and the next position, with its `units`, and the reason for it."""
+    is_growing = outcome.status == "growing"
+    line = Text(f"scan {scan_text(outcome.scan_id, outcome.event)}: ").append("growing, " if is_growing else "")
+    if outcome.reason:
+        line.append("" if is_growing else "failed, ", "red").append(printable(outcome.reason))
+    else:
+        line.append("no regime" if outcome.regime < 0 else f"regime {outcome.regime}", "bold")
+        line.append(", no claim of novelty" if outcome.novelty_p is None else f", p = {outcome.novelty_p:.3g}")
+        if outcome.novel:
             line.append(" ● novel", "bold magenta")
-    if next_point:
-        line.append(f" → next {place(next_point, units or {})}", "cyan")
-        line.append(f": {printable(why)}" if why else "")
+    if following.position:
+        line.append(f" → next {place(following.position, units)}", "cyan")
+        line.append(f": {printable(following.reason)}" if following.reason else "")
     return line
 
 

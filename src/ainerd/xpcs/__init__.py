@@ -2,7 +2,8 @@
 
 from ainerd.xpcs._ageing import AgeingFit, fit_ageing, middle_age
 from ainerd.xpcs._counts import per_bin
-from ainerd.xpcs._event_files import EventFileError, read_imm, read_rigaku
+from ainerd.xpcs._event_files import EventFileError, count_frames, read_imm, read_rigaku, rigaku_gaps
+from ainerd.xpcs._event_screen import EventScreen
 from ainerd.xpcs._events import Events
 from ainerd.xpcs._fits import KwwFit, fit_kww, fit_power
 from ainerd.xpcs._flow import FlowFit, fit_flow
@@ -11,13 +12,16 @@ from ainerd.xpcs._geometry import Annulus, guess_beam_center, pyfai_detectors
 from ainerd.xpcs._multitau import G2ByAge, MultiTau
 from ainerd.xpcs._partition import Partition, split
 from ainerd.xpcs._relaxation import Relaxation, fit_relaxation
-from ainerd.xpcs._screen import LeftOut, Screen, SpoiltRunError
+from ainerd.xpcs._screen import LeftOut, Screen, Screened, SpoiltRunError
+from ainerd.xpcs._screen_faults import no_light
+from ainerd.xpcs._screen_order import disorder, shifted
 from ainerd.xpcs._two_time import TwoTimeReducer, g2_by_age, g2_from_two_time, reduction_operator, two_time
 
 __all__ = [
     "AgeingFit",
     "Annulus",
     "EventFileError",
+    "EventScreen",
     "Events",
     "FlowFit",
     "G2",
@@ -28,8 +32,11 @@ __all__ = [
     "Partition",
     "Relaxation",
     "Screen",
+    "Screened",
     "SpoiltRunError",
     "TwoTimeReducer",
+    "count_frames",
+    "disorder",
     "fit_ageing",
     "fit_flow",
     "fit_kww",
@@ -40,11 +47,14 @@ __all__ = [
     "g2_from_two_time",
     "guess_beam_center",
     "middle_age",
+    "no_light",
     "per_bin",
     "pyfai_detectors",
     "read_imm",
     "read_rigaku",
     "reduction_operator",
+    "rigaku_gaps",
+    "shifted",
     "split",
     "two_time",
 ]

@@ -107,21 +107,18 @@ def _sum_four(now: Array, first: int, last: int, s: np.floating) -> tuple[np.flo
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def accumulate(
-    block: Array, last: Array, t0: int, keep: Array, unit: bool, left_out: Array, edges: Array, roi: Array,
-    n_pixels: Array, indptr: Array, rows: Array, weights: Array, reduced: Array, counts: Array, squares: Array,
-    products: Array,
+    block: Array, last: Array, t0: int, keep: Array, left_out: Array, edges: Array, indptr: Array, rows: Array,
+    weights: Array, reduced: Array, counts: Array, squares: Array, products: Array,
 ) -> None:  # fmt: skip
-    """Add frames (b, n_pixels) to the rows, each scaled to a mean of 1 in its bin unless `unit`, and to the sums.
+    """Add the counts of frames (b, n_pixels) to the rows and to the sums.
 
     Pixels `left_out` are set to 0. With room for squares, `last` is the frame before the block and is updated.
     """
-    n_sub = roi.size
-    total = np.zeros((4, n_pixels.size))
+    n_sub = edges.size - 1
     factor = np.zeros(2, reduced.dtype)  # numbers in the dtype of the rows, so that the innermost loops stay in it
     now = np.zeros((4, last.size), last.dtype)  # four frames at a time, which stay in the cache
     for b in range(0, block.shape[0], 4):
         n = min(4, block.shape[0] - b)
-        total[:] = 0
         for a in range(n):
             frame, x = block[b + a], now[a]
             for p in range(x.size):
@@ -132,7 +129,6 @@ def accumulate(
             s = _sum_four(now, edges[j], edges[j + 1], factor[1])
             for a in range(n):
                 counts[t0 + b + a, j] = s[a]
-                total[a, roi[j]] += s[a]
         if squares.shape[0] > 0:
             for a in range(n):
                 x = now[a]
@@ -146,18 +142,6 @@ def accumulate(
                     squares[t0 + b + a, j] = s2
                     products[t0 + b + a, j] = s1
                 last[:] = x
-        first = 0
-        while first < n_sub and not unit:
-            k, end = roi[first], first
-            while end < n_sub and roi[end] == k:
-                end += 1
-            for a in range(n):
-                if total[a, k] > 0:
-                    x = now[a]
-                    factor[0] = n_pixels[k] / total[a, k]
-                    for p in range(np.uint32(edges[first]), np.uint32(edges[end])):
-                        x[p] *= factor[0]
-            first = end
         for a in range(n):
             if keep[b + a]:
                 for i in range(indptr[b + a], indptr[b + a + 1]):
@@ -175,6 +159,11 @@ class Scales:
     frame: Floats
     sub: Floats
     valid: NDArray[np.bool_]
+
+    @property
+    def weight(self) -> Floats:
+        """Weight of each frame in the rows of a reduced map, (T, n_roi): its mean count, where that divides it."""
+        return _inverse(self.frame)
 
 
 def per_bin(values: Array, partition: Partition, weights: ArrayLike = 1.0) -> Array:

@@ -7,9 +7,10 @@ and are ignored. Neither the frame time nor the number of frames is in the file.
 
 import os
 import struct
+import time
 from collections.abc import Iterator
 from io import FileIO
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, Protocol
 
 import numba as nb
 import numpy as np
@@ -26,10 +27,24 @@ CANVAS = tuple(n * size + (n - 1) * gap for n, size, gap in zip(LAYOUT, MODULE, 
 WORDS = 1 << 15  # read at a time: they fit the second cache
 FRAMES = 1 << 11  # of a block
 PIXELS = 1 << 21
+EVERY = 1 << 16  # words from one that is read to count frames to the next
 HEADER = 1024  # bytes, of a frame of IMM
 _IMM = struct.Struct("<108xII36xI4xI")  # rows, columns, number of values, number of the frame
 _COMPRESSION = struct.Struct("<4xi")
 SPARSE = 6
+POLL_S = 0.05  # between two looks at files that grow
+LAST_S = 0.5  # without growth in the last frame, after which it is complete
+
+
+class Viewer(Protocol):
+    """Takes whole frames now and then, as the analysis of a run does."""
+
+    @property
+    def every(self) -> int | None:
+        """Interval of the frames that `whole` gets; None for none."""
+
+    def whole(self, frame: Array, number: int) -> None:
+        """Take a whole frame, (ny, nx); `number` counts from 0."""
 
 
 class EventFileError(ValueError):
@@ -37,7 +52,14 @@ class EventFileError(ValueError):
 
 
 def read_rigaku(
-    path: Path, partition: Partition, *, order: Order, n_frames: int | None = None, block: int = FRAMES
+    path: Path,
+    partition: Partition,
+    *,
+    order: Order,
+    n_frames: int | None = None,
+    block: int = FRAMES,
+    viewer: Viewer | None = None,
+    wait_s: float | None = None,
 ) -> Iterator[Events]:
     """Yield the frames of a Rigaku detector in zero-deadtime mode, of 500k pixels or, from six files, of 3M.
 
@@ -54,6 +76,11 @@ def read_rigaku(
         Frames of the run, as set at the detector. Without it, empty frames at the end are not known.
     block : int
         Frames of a block. Their events are all that is in memory.
+    viewer : Viewer, optional
+        Gets whole frames: those of a block after the block. Gaps between modules are zero.
+    wait_s : float, optional
+        For files that are still written: the run has ended if no file has grown for so many seconds. A missing file is
+        waited for as long. A module that counts nothing holds up the others until then.
 
     Yields
     ------
@@ -68,47 +95,125 @@ def read_rigaku(
         If the partition has the shape of neither detector.
     """
     check_choice("order", order, Order)
-    position = positions(partition).reshape(partition.shape)
-    if partition.shape == MODULE:
-        paths, places = [os.fspath(path)], [position]
-    elif partition.shape == CANVAS:
-        paths = [f"{os.fspath(path).removesuffix('.000')}.{n:03d}" for n in PLACES]
-        begins = [(i * (MODULE[0] + GAP[0]), j * (MODULE[1] + GAP[1])) for i in range(3) for j in range(2)]
-        places = [position[y : y + MODULE[0], x : x + MODULE[1]] for y, x in begins]
-    else:
-        turned = " (with rows and columns exchanged)" if partition.shape[::-1] in (MODULE, CANVAS) else ""
-        raise ValueError(
-            f"a q map of shape {partition.shape}{turned} fits neither Rigaku 500k, {MODULE}, nor 3M, {CANVAS}"
-        )
-    missing = [name for name in paths if not os.path.exists(name)]
-    if missing:
+    paths, corners = _files(path, partition.shape)
+    growth = None if wait_s is None else _Growth(paths, wait_s)
+    while growth is not None and not all(map(os.path.exists, paths)) and growth.wait():
+        pass
+    if missing := [name for name in paths if not os.path.exists(name)]:
         raise EventFileError(f"missing: {', '.join(missing)}")
-    modules = [
-        _Module(name, (place if order == "rows" else place.T).ravel(), block)
-        for name, place in zip(paths, places, strict=True)
-    ]
+    position = positions(partition).reshape(partition.shape)
+    flat = np.arange(position.size, dtype=np.int32).reshape(partition.shape)
+    modules = []
+    for name, (y, x) in zip(paths, corners, strict=True):
+        here = np.s_[y : y + MODULE[0], x : x + MODULE[1]]
+        used, place = ((each[here] if order == "rows" else each[here].T).ravel() for each in (position, flat))
+        modules.append(_Module(name, used, place, block, n_frames, growth))
     try:
         for module in modules:
             module.fill()
         if all(module.next_frame is None for module in modules):
             raise EventFileError(f"{paths[0]} holds no event")
-        yield from _together(modules, len(partition.pixels), n_frames, block)
+        yield from _together(modules, partition, n_frames, block, viewer)
     finally:
         for module in modules:
             module.close()
 
 
+def rigaku_gaps(shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return a mask, (ny, nx), of the pixels between the modules of a Rigaku detector, which never count."""
+    gaps = np.ones(shape, bool)
+    for y, x in _files("", shape)[1]:
+        gaps[y : y + MODULE[0], x : x + MODULE[1]] = False
+    return gaps
+
+
+def count_frames(path: Path, shape: tuple[int, int]) -> int:
+    """Return the number of frames in complete files of a Rigaku detector, up to the last one with an event.
+
+    Parameters
+    ----------
+    path : path
+        As in `read_rigaku`.
+    shape : (int, int)
+        Shape of the detector, (512, 1024) or (1676, 2100).
+
+    Raises
+    ------
+    EventFileError
+        If a file is missing, or none holds an event.
+    ValueError
+        If neither detector has this shape.
+    """
+    paths, _ = _files(path, shape)
+    n_frames = 0
+    for name in paths:
+        if not os.path.exists(name):
+            raise EventFileError(f"missing: {name}")
+        with open(name, "rb") as file:
+            n = os.path.getsize(name) // 8
+            some = [*range(0, n, EVERY), n - 1] if n else []  # the frame wraps at most once between two
+            last = 0
+            for word in some:
+                file.seek(8 * word)
+                last += ((int.from_bytes(file.read(8), "little") >> 40) - last) % (1 << 24)
+                n_frames = max(n_frames, last + 1)
+    if not n_frames:
+        raise EventFileError(f"{paths[0]} holds no event")
+    return n_frames
+
+
+def _files(path: Path, shape: tuple[int, int]) -> tuple[list[str], list[tuple[int, int]]]:
+    """Return the files of a detector of this shape, and the corner (row, column) of the module in each file."""
+    if shape == MODULE:
+        return [os.fspath(path)], [(0, 0)]
+    if shape == CANVAS:
+        stem, _, number = os.fspath(path).rpartition(".")
+        stem = stem if number.isdigit() else os.fspath(path)
+        corners = [(i * (MODULE[0] + GAP[0]), j * (MODULE[1] + GAP[1])) for i in range(3) for j in range(2)]
+        return [f"{stem}.{n:03d}" for n in PLACES], corners
+    turned = " (with rows and columns exchanged)" if shape[::-1] in (MODULE, CANVAS) else ""
+    raise ValueError(f"a q map of shape {shape}{turned} fits neither Rigaku 500k, {MODULE}, nor 3M, {CANVAS}")
+
+
+class _Growth:
+    """Waits for files that are still written."""
+
+    def __init__(self, paths: list[str], wait_s: float) -> None:
+        self._paths, self._wait_s = paths, wait_s
+        self._size, self._since = -1, time.monotonic()
+
+    def wait(self, at_last: bool = False) -> bool:
+        """Wait for a moment and return True; return False if no file has grown for `wait_s`, or `LAST_S` at the end."""
+        size = sum(os.path.getsize(name) for name in self._paths if os.path.exists(name))
+        if size != self._size:
+            self._size, self._since = size, time.monotonic()
+        if time.monotonic() - self._since > (min(LAST_S, self._wait_s) if at_last else self._wait_s):
+            return False
+        time.sleep(POLL_S)
+        return True
+
+
 class _Module:
     """Words of one file, decoded as they are read."""
 
-    def __init__(self, path: str, position: NDArray[np.int32], block: int) -> None:
+    def __init__(
+        self,
+        path: str,
+        position: NDArray[np.int32],
+        flat: NDArray[np.int32],
+        block: int,
+        n_frames: int | None,
+        growth: _Growth | None,
+    ) -> None:
         self.path, self.frame = path, 0  # frame of the last word
+        self._flat, self._n_frames, self._growth = flat, n_frames, growth
         self._position, self._used = position, np.packbits(position >= 0, bitorder="little")
         self._file = FileIO(path)
         self._words, self._begin, self._end, self._n_read = np.empty(WORDS, np.uint64), 0, 0, 0
         self._offset = -1  # number of the module's first pixel, 0 or 2²⁰
         self._counts = np.zeros(block, np.int64)
         self._pixel, self._count = np.empty(WORDS, np.int32), np.empty(WORDS, np.uint32)
+        self._whole, self._n_whole = np.empty((WORDS, 3), np.int64), 0  # frame, pixel and count, of whole frames
 
     def close(self) -> None:
         """Close the file."""
@@ -124,17 +229,29 @@ class _Module:
             self._refuse()
         return self.frame + step
 
-    def read(self, first: int, end: int) -> tuple[Array, Array, Array]:
-        """Return the events of frames `first` to `end` - 1: their number by frame, pixels and counts."""
+    def whole(self, frames: dict[int, Array]) -> None:
+        """Write the events that the last `read` kept into whole frames, (ny, nx) by number."""
+        of_frame, pixel, count = self._whole[: self._n_whole].T
+        for number, frame in frames.items():
+            here = of_frame == number
+            frame.reshape(-1)[self._flat[pixel[here]]] = count[here]
+
+    def read(self, first: int, end: int, every: int) -> tuple[Array, Array, Array]:
+        """Return the events of frames `first` to `end` - 1: their number by frame, pixels and counts.
+
+        If `every` is not 0, all events of frames `every` - 1, 2 `every` - 1, … are kept for `whole`.
+        """
         counts, n = self._counts[: end - first], 0
-        counts[:] = 0
+        counts[:], self._n_whole = 0, 0
         while self._begin < self._end:
             if n + self._end - self._begin > len(self._pixel):
                 self._pixel = np.concatenate([self._pixel, np.empty_like(self._pixel)])
                 self._count = np.concatenate([self._count, np.empty_like(self._count)])
-            self._begin, self.frame, n = _decode(
+            if every and self._n_whole + self._end - self._begin > len(self._whole):
+                self._whole = np.concatenate([self._whole, np.empty_like(self._whole)])
+            self._begin, self.frame, n, self._n_whole = _decode(
                 self._words, self._begin, self._end, self.frame, first, end, self._position, self._used,
-                self._offset, counts, self._pixel, self._count, n,
+                self._offset, counts, self._pixel, self._count, n, every, self._whole, self._n_whole,
             )  # fmt: skip
             if n < 0:
                 self._refuse()
@@ -146,8 +263,15 @@ class _Module:
     def fill(self) -> None:
         """Read the next words."""
         view, got = self._words.data.cast("B"), 0
-        while got < len(view) and (more := self._file.readinto(view[got:])):
-            got += more
+        while True:
+            while got < len(view) and (more := self._file.readinto(view[got:])):
+                got += more
+            at_last = self._n_frames is not None and self.frame >= self._n_frames - 1
+            if got >= 8 or self._growth is None or not self._growth.wait(at_last):
+                break
+        if self._growth is not None and got >= 8:  # the last word is not complete yet
+            self._file.seek(-(got % 8), os.SEEK_CUR)
+            got -= got % 8
         self._n_read += got
         if got % 8:
             raise EventFileError(f"{self.path} ends within a word, {got % 8} bytes after word {self._n_read // 8}")
@@ -167,39 +291,48 @@ class _Module:
 @nb.njit(nogil=True, cache=True)
 def _decode(
     words: Array, begin: int, stop: int, frame: int, first: int, end: int, position: Array, used: Array, offset: int,
-    counts: Array, pixel: Array, count: Array, n: int,
-) -> tuple[int, int, int]:  # fmt: skip
-    """Write the events of frames below `end`; return the next word, the frame of the last, and the number of events.
+    counts: Array, pixel: Array, count: Array, n: int, every: int, whole: Array, n_whole: int,
+) -> tuple[int, int, int, int]:  # fmt: skip
+    """Write the events of frames below `end`; return the next word, the frame of the last, and the numbers of events.
 
     `used` has a bit for each pixel, because it fits the cache where `position` does not. The number is -1 at a word
     that is refused.
     """
     n_detector = np.uint64(position.size)
+    is_whole = every > 0 and (frame + 1) % every == 0
     for i in range(begin, stop):
         word = words[i]
         step = int((np.int64(word >> np.uint64(40)) - frame) & 0xFFFFFF)
         if step:
             if step >= 1 << 23:
-                return i, frame, -1
+                return i, frame, -1, n_whole
             if frame + step >= end:
-                return i, frame, n
+                return i, frame, n, n_whole
             frame += step
+            is_whole = every > 0 and (frame + 1) % every == 0
         p = np.uint64((np.int64(word >> np.uint64(16)) & 0x1FFFFF) - offset)
         if p >= n_detector:
-            return i, frame, -1
+            return i, frame, -1, n_whole
+        if is_whole:
+            whole[n_whole, 0], whole[n_whole, 1], whole[n_whole, 2] = frame, p, np.int64(word) & 0xFFF
+            n_whole += 1
         if used[p >> np.uint64(3)] >> (p & np.uint64(7)) & 1:
             pixel[n] = position[p]
             count[n] = np.int64(word) & 0xFFF
             n += 1
             counts[frame - first] += 1
-    return stop, frame, n
+    return stop, frame, n, n_whole
 
 
-def _together(modules: list[_Module], n_pixels: int, n_frames: int | None, block: int) -> Iterator[Events]:
+def _together(
+    modules: list[_Module], partition: Partition, n_frames: int | None, block: int, viewer: Viewer | None
+) -> Iterator[Events]:
     """Yield the frames of modules that were exposed together."""
+    n_seen = 0  # by the viewer
     while waiting := [module.next_frame for module in modules if module.next_frame is not None]:
         begin = min(waiting) // block * block
-        parts = [module.read(begin, begin + block) for module in modules]
+        every = 0 if viewer is None else viewer.every or 0
+        parts = [module.read(begin, begin + block, every) for module in modules]
         last = max(module.frame for module in modules) + 1
         if n_frames is not None and last > n_frames:
             raise EventFileError(f"{modules[0].path}: frame {last - 1} in a run of {n_frames} frames")
@@ -213,15 +346,26 @@ def _together(modules: list[_Module], n_pixels: int, n_frames: int | None, block
             for part in parts:
                 _interleave(*part, place, pixel, count)
         here = np.flatnonzero(total)
+        stop = begin + block if goes_on else n_frames or last
         yield Events(
             ticks=begin + here,
             offsets=offsets[np.append(here, len(total))],
             pixel=pixel,
             count=count,
-            shape=(n_pixels,),
+            shape=(len(partition.pixels),),
             valid=np.ones(len(here), bool),
-            stop=begin + block if goes_on else n_frames or last,
+            stop=stop,
         )
+        if viewer is not None and every:
+            number = n_seen // every * every + every - 1
+            while number < stop:
+                frame = {number: np.zeros(partition.shape, np.uint16)}
+                for module in modules:
+                    module.whole(frame)
+                viewer.whole(frame[number], number)
+                every = viewer.every or every  # it grows with the length of an open-ended run
+                number = (number + 1) // every * every + every - 1
+            n_seen = stop
 
 
 @nb.njit(nogil=True, cache=True)

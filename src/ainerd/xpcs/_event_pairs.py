@@ -15,6 +15,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from ainerd.xpcs._counts import ratio
 from ainerd.xpcs._events import Events, labels
 from ainerd.xpcs._partition import Array, Parts
 
@@ -95,8 +96,8 @@ class PairsOfEvents:
             Age, from 0, of each 32 frames of the block.
         entries, weights : ndarray, shape (8, n_pixels) and (8, n_roi)
             Entries of level L of the block, to which it adds those that are whole by `end` and not by `fresh`.
-        photons : ndarray, shape (n_part,)
-            Photons of each part, to which it adds those of the later frames.
+        photons : ndarray, shape (n_pixels,)
+            Photons of each pixel, to which it adds those of the later frames.
         """
         if not len(events.ticks) and self._is_idle:
             return
@@ -110,9 +111,8 @@ class PairsOfEvents:
             _scale(
                 events.offsets, events.pixel, events.count, events.valid, mine, a == 0, self._part, self._parts.roi,
                 self._n_pixels, value, both.sums[new:], both.weight[new:], products[0, 0], ends[0, 0], pairs[0, 0],
-                photons,
             )  # fmt: skip
-        block = self._sort(ticks, events, value)
+        block = self._sort(ticks, events, value, fresh - begin, last, photons)
         found = np.zeros((len(ages), self.dense, CHANNELS, len(self._parts.roi)))
         _pairs(
             block.ptr, block.events, self._old.ptr, self._old.events, self._parts.edges, self._level, self.dense,
@@ -140,6 +140,28 @@ class PairsOfEvents:
         whole &= both.number < last >> self.dense
         weights[both.number[whole]] += both.weight[whole]
 
+    def leave_out(self, good: Array, n_pixels: NDArray[np.int64]) -> None:
+        """Take pixels out of the block before, as if they were masked; `good`, (n_pixels,), is 0 at these pixels.
+
+        The remaining events of each bin and frame are scaled to a mean of 1, and the entries are summed again.
+        """
+        self._n_pixels, old = n_pixels, self._old
+        pixel = np.repeat(np.arange(len(good)), np.diff(old.ptr))
+        part = self._part[pixel]
+        tick, value = old.events[:, 0].astype(np.int64), old.events[:, 1]
+        value *= good[pixel]
+        of_frame = tick * len(n_pixels) + self._parts.roi[part]
+        total = np.bincount(of_frame, value, self.size * len(n_pixels)).astype(float)
+        scale = ratio(np.tile(n_pixels, self.size), total)
+        value *= scale[of_frame].astype(np.float32)
+        for level, entries in enumerate(self._history):
+            n_part = len(self._parts.roi)
+            number = np.searchsorted(entries.number, (tick >> level) - (self.size >> level))
+            inside = np.flatnonzero(number < len(entries.number))
+            inside = inside[entries.number[number[inside]] == (tick[inside] >> level) - (self.size >> level)]
+            sums = np.bincount(number[inside] * n_part + part[inside], value[inside], len(entries.number) * n_part)
+            entries.sums[:] = sums.reshape(-1, n_part) / 2**level
+
     def _entries(self, level: int, n: int) -> Entries:
         """Return `n` entries to be filled, behind those of the blocks before."""
         n_part, n_roi = len(self._parts.roi), len(self._n_pixels)
@@ -162,10 +184,12 @@ class PairsOfEvents:
         )
         return out, first
 
-    def _sort(self, ticks: NDArray[np.int64], events: Events, value: NDArray[np.float32]) -> Sorted:
-        ptr = np.zeros(len(self._part) + 1, np.int32)
+    def _sort(
+        self, ticks: NDArray[np.int64], events: Events, value: NDArray[np.float32], fresh: int, end: int, photons: Array
+    ) -> Sorted:
+        ptr = np.empty(len(self._part) + 1, np.int32)
         out = np.empty((len(value), 2), np.float32)
-        _by_pixel(ticks, events.offsets, events.pixel, value, ptr, out)
+        _by_pixel(ticks, events.offsets, events.pixel, events.count, events.valid, value, fresh, end, ptr, out, photons)
         return Sorted(ptr, out)
 
 
@@ -193,7 +217,6 @@ def _halve(number: Array, sums: Array, weight: Array, number_out: Array, sums_ou
 def _scale(
     offsets: Array, pixel: Array, count: Array, valid: Array, mine: Array, is_first: bool, part: Array, roi: Array,
     n_pixels: Array, value: Array, sums: Array, weight: Array, alone: Array, ends: Array, pairs: Array,
-    photons: Array,
 ) -> None:  # fmt: skip
     """Write counts over the mean of their bin and frame, and their sums by part; add pairs of a frame with itself.
 
@@ -230,29 +253,38 @@ def _scale(
                 value[e] = scale[roi[j]] * np.float32(c)
                 sums[b, j] += value[e]
             if mine[b]:
-                photons[j] += c
-                alone[j] += c * (c - 1)
+                if c > 1:
+                    alone[j] += c * (c - 1)
                 ends[j] += 2 * others[roi[j]] * c
 
 
 @nb.njit(nogil=True, cache=True)
-def _by_pixel(ticks: Array, offsets: Array, pixel: Array, value: Array, ptr: Array, out: Array) -> None:
-    """Sort events by pixel, and by tick as they come."""
-    for e in range(pixel.size):
-        ptr[pixel[e] + 1] += 1
+def _by_pixel(
+    ticks: Array, offsets: Array, pixel: Array, count: Array, valid: Array, value: Array, fresh: int, end: int,
+    ptr: Array, out: Array, photons: Array,
+) -> None:  # fmt: skip
+    """Sort events by pixel, and by tick as they come; add the photons of valid frames from `fresh` to `end` - 1."""
+    n = np.zeros((photons.size, 2), np.int64)  # events and photons, side by side in the cache
+    for b in range(ticks.size):
+        counted = np.int64(valid[b] and fresh <= ticks[b] < end)
+        for e in range(offsets[b], offsets[b + 1]):
+            here = n[np.uintp(pixel[e])]
+            here[0] += 1
+            here[1] += counted * count[e]
     k = 0
-    for p in range(1, ptr.size):  # ptr[p + 1] is where the next event of p goes
-        n = ptr[p]
-        ptr[p] = k
-        k += n
+    for p in range(photons.size):
+        photons[p] += n[p, 1]
+        ptr[p], k = k, k + n[p, 0]
+        n[p, 0] = ptr[p]
+    ptr[photons.size] = k
     for b in range(ticks.size):
         t = np.float32(ticks[b])
         for e in range(offsets[b], offsets[b + 1]):
-            p = pixel[e] + 1
-            i = ptr[p]
+            at = np.uintp(pixel[e])
+            i = n[at, 0]
             out[i, 0] = t
             out[i, 1] = value[e]
-            ptr[p] = i + 1
+            n[at, 0] = i + 1
 
 
 @nb.njit(nogil=True, cache=True, fastmath=True)

@@ -3,20 +3,23 @@
 The arithmetic is that of dense frames, element by element and in the same order, so the maps are the same bit for bit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numba as nb
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ainerd.xpcs._counts import Sums
+from ainerd.xpcs._counts import Sums, ratio
 from ainerd.xpcs._events import Events, labels
-from ainerd.xpcs._partition import Array, Normalization, Partition
+from ainerd.xpcs._partition import Array, Floats, Partition
 
 SPARSE = 1 / 16  # of the elements of all rows: with more of them the rows are dense
 CHUNK = 1 << 12  # frames whose sums are kept together
+SHIFT = 13
+TILE = 1 << SHIFT  # pixels whose sums fit the first cache
 # the number of trailing zeros of a power of two (Leiserson, Prokop & Randall, 1998)
 _DE_BRUIJN = 0x03F79D71B4CB0A89
 _ZEROS = np.empty(64, np.int32)
@@ -39,11 +42,16 @@ class FrameSums:
     def __post_init__(self) -> None:
         self.last = np.zeros(len(self.partition.pixels) if self.neighbours else 0, np.int64)
 
-    def add(self, ticks: Array, valid: Array, counts: Array, squares: Array, products: Array) -> None:
-        """Add the sums of the next frames."""
+    def push(self, events: Events) -> None:
+        """Add the sums of the next frames, which must not hold an earlier one."""
+        n, n_sub = len(events.ticks), len(self.partition.static_roi)
+        counts = np.zeros((n, n_sub), np.uint32)
+        squares, products = np.zeros((2, n if self.neighbours else 0, n_sub), np.int64)
+        sub = np.repeat(labels(n_sub), np.diff(self.partition.static_edges))
+        _sum_events(events.offsets, events.pixel, events.count, sub, self.last, counts, squares, products)
         some = counts.any(1)
         more = (squares[some], products[some]) if self.neighbours else ()
-        self._open.append((ticks[some], valid[some], counts[some], *more))
+        self._open.append((events.ticks[some], events.valid[some], counts[some], *more))
         if sum(len(x[0]) for x in self._open) >= CHUNK:
             numbers, keep, all_counts, *rest = (np.concatenate(x) for x in zip(*self._open, strict=True))
             self._chunks.append((numbers, keep, all_counts.astype(np.min_scalar_type(all_counts.max())), *rest))
@@ -76,6 +84,52 @@ class FrameSums:
                 into[ticks] = x
         return Sums(sums.counts, sums.squares, sums.products, pixels), valid
 
+    def photons(self) -> Floats:
+        """Return the counts of each sub-bin in the frames to keep, (n_sub,)."""
+        total = np.zeros(len(self.partition.static_roi))
+        for _, keep, counts, *_ in [*self._chunks, *self._open]:
+            total += counts[keep].sum(0, dtype=float)
+        return total
+
+    def between_edges(self, edges: NDArray[np.int64]) -> Floats:
+        """Return the counts of each sub-bin, (n, n_sub), in all frames from ``edges[i]`` to ``edges[i + 1] - 1``."""
+        total = np.zeros((len(edges) - 1, len(self.partition.static_roi)))
+        for ticks, _, counts, *_ in [*self._chunks, *self._open]:
+            into = np.searchsorted(edges, ticks, "right") - 1
+            begins = np.flatnonzero(np.diff(into, prepend=-1))
+            if len(begins):
+                total[into[begins]] += np.add.reduceat(counts, begins, axis=0, dtype=float)
+        return total
+
+    def take_out(
+        self, pixels: Array, sub: Array, in_bin: NDArray[np.bool_], shares: Floats,
+        columns_at: "Callable[[NDArray[np.int64]], tuple[Array, Array, Floats]]", dtype: np.dtype[Any],
+    ) -> None:  # fmt: skip
+        """Subtract the counts of `pixels`, (m,), from their sub-bins `sub`, (m,).
+
+        The counts in each frame follow from the shares of the pixels in the rows, (n_rows, m). `in_bin`, (n_sub,),
+        marks the sub-bins of their bin. The sums become floating-point numbers.
+        """
+        chunks = [*self._chunks, *self._open]
+        tick, last = -2, np.zeros(len(sub))
+        for i, (ticks, keep, counts, *more) in enumerate(chunks):
+            indptr, rows, weights = columns_at(ticks)
+            by_frame = sp.csr_array((weights, rows, indptr), (len(ticks), len(shares)))
+            share = ratio(by_frame @ shares, by_frame.sum(1)[:, None]) * keep[:, None]
+            out = share * counts[:, in_bin].sum(1, dtype=float)[:, None]
+            arrays = [x.astype(dtype) for x in (counts, *more)]
+            for j, now, before in zip(sub, out.T, np.vstack([last, out[:-1]]).T, strict=True):
+                arrays[0][:, j] -= now
+                if more:
+                    arrays[1][:, j] -= now + now**2
+                    arrays[2][:, j] -= now * before * (np.diff(ticks, prepend=tick) == 1)
+            chunks[i] = ticks, keep, *arrays
+            if len(ticks):
+                tick, last = int(ticks[-1]), out[-1]
+        self._chunks, self._open = chunks, []
+        if self.neighbours:
+            self.last[pixels] = 0
+
     def parts(self, most: int) -> Iterator[tuple[int, int]]:
         """Yield first and last ticks, (first, end), of at most about `most` frames each."""
         ticks = np.concatenate([[0], *(x[0] for x in [*self._chunks, *self._open])])
@@ -91,7 +145,8 @@ class FrameSums:
 class SparseRows:
     """Rows of which only elements that are not zero are kept, row by row and sorted by pixel.
 
-    Rows are filled in order; at most two of them, which share a frame, are being filled at a time.
+    Rows are filled in order. The events of a row are sorted into tiles of pixels that fit the first cache, and added
+    there one after the other, so that sums have the order of the frames.
     """
 
     def __init__(self, n_rows: int, n_pixels: int, dtype: np.dtype[Any]) -> None:
@@ -100,8 +155,7 @@ class SparseRows:
         self._n_rows = 0  # filled so far
         room = int(SPARSE * n_rows * n_pixels)
         self._pixel, self._value = np.empty(room, np.int32), np.empty(room, dtype)  # takes memory as it is filled
-        self._now = np.zeros((2, n_pixels), dtype)  # rows that are being filled, by their parity
-        self._marks = np.zeros((2, n_pixels // 64 + 1), np.uint64)  # one bit a pixel: not zero
+        self._tiles = np.empty(0, np.int32), np.empty((0, 2), dtype)  # pixel, value and weight of the events of a row
 
     @property
     def size(self) -> int:
@@ -120,9 +174,12 @@ class SparseRows:
             self._pixel, self._value = (
                 np.append(x[: self.size], np.empty(room - self.size, x.dtype)) for x in (self._pixel, self._value)
             )
+        most = len(pixel) + int(self._ends[self._n_rows] - self._ends[max(self._n_rows - 1, 0)])  # the last row goes on
+        if most > len(self._tiles[0]):
+            self._tiles = np.empty(most, np.int32), np.empty((most, 2), value.dtype)
         self._n_rows = _add_sparse(
-            offsets, keep, pixel, value, *columns, self._now, self._marks, self._ends, self._n_rows, self._pixel,
-            self._value, _ZEROS,
+            offsets, keep, pixel, value, *columns, self._ends, self._n_rows, self._pixel, self._value, self.n_pixels,
+            *self._tiles, _ZEROS,
         )  # fmt: skip
 
     def halve(self) -> None:
@@ -140,6 +197,13 @@ class SparseRows:
             a, b = np.searchsorted(self._pixel[row], [first, last]) + row.start
             out[r, self._pixel[a:b] - first] = self._value[a:b]
         return out
+
+    def put(self, first: int, rows: Array) -> None:
+        """Replace the elements of pixels from `first` on by those of dense rows, which must be zero where these are."""
+        for r in range(min(len(rows), self._n_rows)):
+            row = slice(self._ends[r], self._ends[r + 1])
+            a, b = np.searchsorted(self._pixel[row], [first, first + rows.shape[1]]) + row.start
+            self._value[a:b] = rows[r, self._pixel[a:b] - first]
 
     def fill(self, rows: Array) -> None:
         """Write all elements into dense rows."""
@@ -165,49 +229,78 @@ def add_dense(
 
 @nb.njit(nogil=True, cache=True, fastmath={"contract"})
 def _add_sparse(
-    offsets: Array, keep: Array, pixel: Array, value: Array, indptr: Array, rows: Array, weights: Array, now: Array,
-    marks: Array, ends: Array, n_rows: int, pixels: Array, values: Array, zeros: Array,
+    offsets: Array, keep: Array, pixel: Array, value: Array, indptr: Array, rows: Array, weights: Array, ends: Array,
+    n_rows: int, pixels: Array, values: Array, n_pixels: int, in_tile: Array, terms: Array, zeros: Array,
 ) -> int:  # fmt: skip
-    """Add frames to the row in `now` of their row's parity, and move rows that are filled to `pixels` and `values`."""
-    w = np.zeros(1, now.dtype)
-    last = n_rows - 1
-    for b in range(keep.size):
-        if not keep[b]:
-            continue
-        while n_rows > rows[indptr[b]]:  # the last row goes on
-            n_rows -= 1
-            row, mark = now[n_rows & 1], marks[n_rows & 1]
-            for i in range(ends[n_rows], ends[n_rows + 1]):
-                p = pixels[i]
-                row[p] = values[i]
-                mark[p >> 6] |= np.uint64(1) << np.uint64(p & 63)
-        while n_rows < rows[indptr[b]]:
-            ends[n_rows + 1] = _store(now[n_rows & 1], marks[n_rows & 1], ends[n_rows], pixels, values, zeros)
-            n_rows += 1
-        for i in range(indptr[b], indptr[b + 1]):
-            last = max(last, rows[i])
-            row, mark = now[rows[i] & 1], marks[rows[i] & 1]
-            w[0] = weights[i]
-            for e in range(offsets[b], offsets[b + 1]):
-                p = pixel[e]
-                row[p] += w[0] * value[e]
-                mark[p >> 6] |= np.uint64(1) << np.uint64(p & 63)
-    while n_rows <= last:
-        ends[n_rows + 1] = _store(now[n_rows & 1], marks[n_rows & 1], ends[n_rows], pixels, values, zeros)
-        n_rows += 1
-    return n_rows
+    """Write the rows of these frames to `pixels` and `values`, from the last row on, which may go on; return how many.
+
+    `in_tile` and `terms`, (m,) and (m, 2), have room for the events of one row.
+    """
+    n, begin, last = keep.size, 0, n_rows - 1
+    now, mark = np.zeros(TILE, terms.dtype), np.zeros(TILE // 64, np.uint64)
+    place = np.empty(n_pixels // TILE + 2, np.int64)
+    one = np.ones(1, terms.dtype)
+    for b in range(n):
+        if keep[b]:
+            last = max(last, rows[indptr[b + 1] - 1])
+    while begin < n and not keep[begin]:
+        begin += 1
+    if begin == n:
+        return n_rows
+    first = rows[indptr[begin]]
+    for row in range(min(n_rows, first), last + 1):
+        before, until = ends[row], ends[row + 1] if row < n_rows else ends[row]
+        place[:] = 0
+        for i in range(before, until):
+            place[(pixels[i] >> SHIFT) + 1] += 1
+        end = begin
+        while end < n and (not keep[end] or rows[indptr[end]] <= row):
+            if keep[end] and rows[indptr[end + 1] - 1] >= row:
+                for e in range(offsets[end], offsets[end + 1]):
+                    place[(pixel[e] >> SHIFT) + 1] += 1
+            end += 1
+        for tile in range(1, place.size):
+            place[tile] += place[tile - 1]
+        for i in range(before, until):
+            k = place[pixels[i] >> SHIFT]
+            place[pixels[i] >> SHIFT] += 1
+            in_tile[k], terms[k, 0], terms[k, 1] = pixels[i] & (TILE - 1), values[i], one[0]
+        for b in range(begin, end):
+            if keep[b] and rows[indptr[b + 1] - 1] >= row:
+                i = indptr[b] + row - rows[indptr[b]]
+                one[0] = weights[i]
+                for e in range(offsets[b], offsets[b + 1]):
+                    tile = pixel[e] >> SHIFT
+                    k = place[tile]
+                    place[tile] = k + 1
+                    in_tile[k], terms[k, 0], terms[k, 1] = pixel[e] & (TILE - 1), value[e], one[0]
+        one[0] = 1
+        k, i = before, 0
+        for tile in range(place.size - 1):
+            if i == place[tile]:
+                continue
+            while i < place[tile]:
+                p = np.uintp(in_tile[i])
+                now[p] += terms[i, 1] * terms[i, 0]
+                mark[p >> np.uintp(6)] |= np.uint64(1) << np.uint64(p & np.uintp(63))
+                i += 1
+            k = _store(now, mark, k, tile << SHIFT, pixels, values, zeros)
+        ends[row + 1] = k
+        while begin < end and (not keep[begin] or rows[indptr[begin + 1] - 1] <= row):
+            begin += 1
+    return last + 1
 
 
 @nb.njit(nogil=True, cache=True)
-def _store(row: Array, mark: Array, k: int, pixels: Array, values: Array, zeros: Array) -> int:
+def _store(now: Array, mark: Array, k: int, first: int, pixels: Array, values: Array, zeros: Array) -> int:
     for i in range(mark.size):
         bits = mark[i]
         while bits:
             lowest = bits & (~bits + np.uint64(1))
             p = 64 * i + zeros[(lowest * np.uint64(_DE_BRUIJN)) >> np.uint64(58)]
-            pixels[k] = p
-            values[k] = row[p]
-            row[p] = 0
+            pixels[k] = first + p
+            values[k] = now[p]
+            now[p] = 0
             k += 1
             bits ^= lowest
         mark[i] = 0
@@ -241,31 +334,14 @@ def _merge(ends: Array, n: int, pixel: Array, value: Array, pixels: Array, value
 
 
 @nb.njit(nogil=True, cache=True)
-def scale_events(
-    offsets: Array, pixel: Array, count: Array, sub: Array, roi: Array, n_pixels: Array, unit: bool, last: Array,
-    value: Array, counts: Array, squares: Array, products: Array,
-) -> None:  # fmt: skip
-    """Write counts divided by the mean of their bin and frame, unless `unit`, and the sums of each frame by sub-bin.
-
-    With room for squares, `last` is the frame before the block and is updated. No fastmath: see `add_dense`.
-    """
-    total = np.zeros(n_pixels.size)
-    factor = np.ones(n_pixels.size, value.dtype)
-    one = np.zeros(1, value.dtype)
+def _sum_events(
+    offsets: Array, pixel: Array, count: Array, sub: Array, last: Array, counts: Array, squares: Array, products: Array
+) -> None:
+    """Write the sums of each frame by sub-bin; with room for squares, `last` is the frame before and is updated."""
     for b in range(offsets.size - 1):
         into = counts[b]
         for e in range(offsets[b], offsets[b + 1]):
             into[sub[pixel[e]]] += count[e]
-        if not unit:
-            total[:] = 0
-            for j in range(roi.size):
-                total[roi[j]] += into[j]
-            for k in range(total.size):
-                if total[k] > 0:
-                    factor[k] = n_pixels[k] / total[k]
-        for e in range(offsets[b], offsets[b + 1]):
-            one[0] = count[e]
-            value[e] = one[0] if unit else one[0] * factor[roi[sub[pixel[e]]]]
         if squares.shape[0] > 0:
             for e in range(offsets[b], offsets[b + 1]):
                 p, c = pixel[e], np.int64(count[e])
@@ -278,22 +354,3 @@ def scale_events(
                 last[:] = 0
             for e in range(offsets[b], offsets[b + 1]):
                 last[pixel[e]] = count[e]
-
-
-def scaled(
-    events: Events, partition: Partition, n_pixels: NDArray[np.int64], normalization: Normalization, sums: FrameSums,
-    dtype: np.dtype[Any],
-) -> Array:  # fmt: skip
-    """Return the scaled count of each event, and add the sums of the frames."""
-    n, n_sub = len(events.ticks), len(partition.static_roi)
-    m = n if sums.neighbours else 0
-    value = np.empty(len(events.pixel), dtype)
-    counts = np.zeros((n, n_sub), np.uint32)
-    squares, products = np.zeros((2, m, n_sub), np.int64)
-    sub = np.repeat(labels(n_sub), np.diff(partition.static_edges))
-    scale_events(
-        events.offsets, events.pixel, events.count, sub, partition.static_roi, n_pixels,
-        normalization == "paper", sums.last, value, counts, squares, products,
-    )  # fmt: skip
-    sums.add(events.ticks, events.valid, counts, squares, products)
-    return value

@@ -18,6 +18,7 @@ WIDTH = 64  # pixels correlated at a time: with all their entries they fit the f
 YOUNGEST = 2 * CHANNELS  # frames of the first age; each later age is as long as all before it
 FRAMES, MEANS = 64, 32  # entries correlated at a time, of the first level and of the others
 LOWEST, UPPER = 8, 4  # the same of events, which come from whole detectors, so that rings take less memory
+SPARSE = 4  # pairs of entries, fewer than one of which hold frames, are added one by one
 STRIP = 1024  # pixels, about, whose sums over pairs are added part by part at a time
 
 
@@ -94,27 +95,38 @@ class MultiTau:
         self._pairs: PairsOfEvents | None = None  # in place of the lower levels, if the frames come as events
         self._lowest, self._room = 0, MEANS  # the lowest level with a ring, and entries that wait in the others
         self._waiting: list[Events] = []  # of the block that begins at frame `_begin`, correlated up to `_taken`
+        self._first: tuple[Array, Array] | None = None  # entries of the first block, until their level has a ring
         self._begin = self._taken = 0
-        self._of_parts, self._waiting_photons = np.zeros((2, n_part))  # those of events, up to `_taken` and after it
+        self._waiting_counts = np.zeros(n_pixels)  # of waiting events, in the frames after `_taken`
 
-    def push(self, frames: Array | Events, valid: ArrayLike | None = None) -> None:
+    def push(self, frames: Array | Events, valid: ArrayLike | None = None, *, first: int | None = None) -> None:
         """Add the next frames.
 
         Parameters
         ----------
         frames : ndarray, shape (b, ny, nx) or (b, n_pixels), or Events
-            Counts, whole frames or gathered. All frames of a run come in the same form; events have their own `valid`
-            and may leave frames out.
+            Counts, whole frames or gathered. All frames of a run come in the same form; events have their own `first`
+            and `valid`.
         valid : array_like of bool, shape (b,), optional
             False for frames to leave out. A frame without a photon in a bin is always left out of that bin.
+        first : int, optional
+            Index of the first of them in the run, from 0. Skipped frames are missing and left out; a gap of any length
+            takes milliseconds.
+
+        Raises
+        ------
+        ValueError
+            If the frames do not fit, repeat earlier ones, or hold negative or non-finite numbers.
         """
         if isinstance(frames, Events) or self._pairs is not None:
             self._push_events(frames)
             return
         block = check_counts(self.partition.gather(frames))
         keep, begin = check_valid(valid, len(block)), 0
+        if first is not None:
+            self._pass(int(first))
         while begin < len(block):
-            end = YOUNGEST << len(self._ages) >> 1 if self._ages else 0  # first frame of the next age
+            end = self._next_age()
             if self._seen[0] == end:
                 self._settle()
                 self._grow()
@@ -129,6 +141,54 @@ class MultiTau:
             )  # fmt: skip
             self._seen[0] += some.stop - begin
             begin = some.stop
+
+    def _next_age(self) -> int:
+        """Return the first frame of the next age."""
+        return YOUNGEST << len(self._ages) >> 1 if self._ages else 0
+
+    def _pass(self, first: int) -> None:
+        """Pass missing frames before frame `first`."""
+        if first < self._seen[0]:
+            raise ValueError(f"frame {first} was pushed before: the next is {self._seen[0]}")
+        while self._seen[0] < first:
+            end = self._next_age()
+            if self._seen[0] == end:
+                self._settle()
+                self._grow()
+                continue
+            end = min(end, first)
+            if end - self._seen[0] > FRAMES:
+                self._jump(end)
+                continue
+            if self._seen[0] - self._done[0] == FRAMES:
+                self._correlate(0)
+            end = min(end, self._done[0] + FRAMES)
+            self._empty(0, self._seen[0], end)
+            self._seen[0] = end
+
+    def _jump(self, end: int) -> None:
+        """Pass missing frames before frame `end` of this age: complete the entries that have begun, add empty ones."""
+        self._settle()
+        begun = list(self._seen)
+        for level, entry in enumerate(begun):
+            if end >> level == entry:
+                break
+            ring, weight = self._ring[level], self._weight[level]
+            self._empty(level, entry, entry + 2)
+            if level:
+                _halve(self._ring[level - 1], self._weight[level - 1], entry, entry + 1, ring, weight)
+                self._add(level, entry, 1)
+        for level, entry in enumerate(begun):
+            last = end >> level
+            self._empty(level, max(entry + 1, last - len(self._ring[level])), last)
+            self._seen[level] = self._done[level] = last
+
+    def _empty(self, level: int, first: int, end: int) -> None:
+        """Make entries `first` to `end` - 1 of a level empty; most of those in a long gap are empty already."""
+        ring, weight = self._ring[level], self._weight[level]
+        rows = np.arange(first, end) % len(ring)
+        rows = rows[weight[rows].any(1)]
+        ring[rows], weight[rows] = 0, 0
 
     def _push_events(self, frames: Array | Events) -> None:
         if not isinstance(frames, Events) or (self._pairs is None and self._seen[0]):
@@ -161,7 +221,7 @@ class MultiTau:
             rows = CHANNELS + LOWEST if level == self._lowest else 0
             self._ring.append(np.zeros((rows, n_pixels), np.float32))
             self._weight.append(np.zeros((rows, self.partition.n_roi), np.float32))
-            if rows:
+            if rows and self._first is not None:
                 n = len(self._first[0])
                 self._ring[-1][:n], self._weight[-1][:n] = self._first
             self._seen.append(self._begin >> level)
@@ -184,7 +244,7 @@ class MultiTau:
                 entries[:], weights[:] = 0, 0
         block = joined(self._waiting)
         sums = [(age.products, age.ends, age.pairs) for age in (some if begin == 0 else some[-1:])]
-        photons = self._of_parts if keep else self._waiting_photons
+        photons = self._counts if keep else self._waiting_counts
         pairs.add(block, begin, self._taken, end, sums, age_of, entries, weights, photons)
         if not keep:
             return
@@ -207,11 +267,7 @@ class MultiTau:
         if done == seen:
             return
         age, ring, weight, edges = self._ages[-1], self._ring[level], self._weight[level], self._parts.edges
-        window = done, seen - done, CHANNELS // 2 if level else 1
-        products, ends, pairs = (x[level] for x in (age.products, age.ends, age.pairs))
-        if weight[np.arange(done, seen) % len(weight)].any():  # else all these entries are zero
-            whole = _add_pairs(ring, weight, *window, edges, self._bins, pairs, ends)
-            _add_products(ring, *window, edges, self._strips, whole[self._parts.roi], products, ends)
+        self._add(level, done, seen - done)
         if level == 0:
             counts, products, ends = self._alone
             self._counts += counts
@@ -224,6 +280,23 @@ class MultiTau:
             _halve(ring, weight, done // 2, seen // 2, self._ring[level + 1], self._weight[level + 1])
             self._seen[level + 1] = seen // 2
         self._done[level] = seen
+
+    def _add(self, level: int, first: int, n: int) -> None:
+        """Add the products of `n` entries of a level with those before them."""
+        age, ring, weight, edges = self._ages[-1], self._ring[level], self._weight[level], self._parts.edges
+        least, has = CHANNELS // 2 if level else 1, np.asarray(weight.any(1))
+        new = first + np.flatnonzero(has[np.arange(first, first + n) % len(has)])
+        if not new.size:
+            return  # all these entries are zero
+        window = first, n, least
+        products, ends, pairs = (x[level] for x in (age.products, age.ends, age.pairs))
+        before = np.arange(first, first + n)[:, None] - np.arange(least, CHANNELS)
+        n_pairs = np.count_nonzero(has[(new[:, None] - np.arange(least, CHANNELS)) % len(has)])
+        if SPARSE * n_pairs < np.count_nonzero(before >= 0):
+            _add_few(ring, weight, new, least, edges, self._bins, products, ends, pairs)
+            return
+        whole = _add_pairs(ring, weight, *window, edges, self._bins, pairs, ends)
+        _add_products(ring, *window, edges, self._strips, whole[self._parts.roi], products, ends)
 
     def _grow(self) -> None:
         """Start an age and with it a level, whose first entries are still in the ring of the level before."""
@@ -243,44 +316,44 @@ class MultiTau:
         pixels : array_like of int
             Positions in the order of ``partition.pixels``.
 
-        Raises
-        ------
-        ValueError
-            If events have been pushed: pixels are left out of events before the first frame only.
-
         Notes
         -----
         The parts that hold one of these pixels start again. In the others the brightness of earlier frames is
         corrected: exactly for the last sixteen entries of each level, on average over the run for the sums.
         """
-        if self._pairs is not None:
-            raise ValueError("pixels can be left out of events only before the first of them")
         out = np.unique(np.asarray(pixels, dtype=np.int64))
         out = out[self._good[out] > 0]
         if out.size == 0:
             return
         self._settle()
         parts, roi = self._parts, self._parts.roi
+        self._waiting_counts[:] = 0
         before, n_before = self._bin_counts(), self._pixels
+        counted = self._counts[out] > 0  # a pixel without a count is in no product
         self._good[out], self._counts[out] = 0, 0
         of_part = np.searchsorted(parts.edges, out, side="right") - 1
         self._size = self._size - np.bincount(of_part, minlength=len(roi))
         self._pixels = np.bincount(roi, self._size, self.partition.n_roi).astype(np.int64)
         for k in np.unique(roi[of_part]):
             bin_ = slice(parts.edges[self._bins[k]], parts.edges[self._bins[k + 1]])
-            for ring, weight in zip(self._ring, self._weight, strict=True):
+            rings = list(zip(self._ring, self._weight, strict=True))
+            for ring, weight in [*rings, self._first] if self._first else rings:
                 entries = ring[:, bin_]
                 entries *= self._good[bin_]
                 total, wanted = entries.sum(-1), weight[:, k] * self._pixels[k]
                 entries *= np.divide(wanted, total, out=np.zeros_like(total), where=total > 0)[:, None]
+        if self._pairs is not None:
+            self._pairs.leave_out(self._good, self._pixels)
+            self._waiting = [x.without(out) for x in self._waiting]
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = np.nan_to_num(self._bin_counts() / self._pixels / (before / n_before), nan=1, posinf=1)[roi]
         mean[mean == 0] = 1
+        restarted = of_part[counted]
         for age in self._ages:
             age.products /= mean**2
             age.ends /= mean
-            age.products[..., of_part] = age.ends[..., of_part] = 0
-            age.lost[..., of_part] = age.pairs[..., roi[of_part]]
+            age.products[..., restarted] = age.ends[..., restarted] = 0
+            age.lost[..., restarted] = age.pairs[..., roi[restarted]]
 
     def _bin_counts(self) -> Floats:
         return np.bincount(self._parts.roi, weights=self._photons).astype(float)
@@ -323,7 +396,7 @@ class MultiTau:
             self._add_events(whole)
         self._settle()
         ages = deepcopy(self._ages)
-        self._waiting_photons[:] = 0
+        self._waiting_counts[:] = 0
         if n_frames > self._taken:
             self._add_events(n_frames, ages)
         return n_frames, ages
@@ -331,8 +404,7 @@ class MultiTau:
     @property
     def _photons(self) -> Floats:
         """Photons in the used pixels of each part, (n_part,)."""
-        counts = np.add.reduceat(self._counts, self._parts.edges[:-1])
-        return counts if self._pairs is None else self._of_parts + self._waiting_photons
+        return np.asarray(np.add.reduceat(self._counts + self._waiting_counts, self._parts.edges[:-1]))
 
     def _per_part(self, products: Floats, ends: Floats, lost: Floats, pairs: Floats) -> tuple[Floats, Floats, Floats]:
         """Return the lags, and means of d d' - 1 and of e e' with e = d - 1, (n_part, 1 + n_lag), first at lag 0."""
@@ -491,6 +563,31 @@ def _add_pairs(
                 for j in range(np.uintp(into.size)):
                     into[j] += w[now] * sums[before, j] + w[before] * sums[now, j]
     return whole
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _add_few(
+    ring: Array, weight: Array, which: Array, least: int, edges: Array, bins: Array, products: Array, ends: Array,
+    pairs: Array,
+) -> None:  # fmt: skip
+    """Add the products of the entries `which` with those before, as `_add_pairs` and `_add_products`, pair by pair."""
+    for entry in which:
+        now = np.uintp(entry % len(ring))
+        for c in range(least, min(CHANNELS, entry + 1)):
+            before = np.uintp((entry - c) % len(ring))
+            for k in range(bins.size - 1):
+                w, v = weight[now, k], weight[before, k]
+                if w * v == 0:
+                    continue
+                pairs[c, k] += w * v
+                for j in range(bins[k], bins[k + 1]):
+                    xx = x = y = np.float32(0)
+                    for p in range(np.uintp(edges[j]), np.uintp(edges[j + 1])):
+                        xx += ring[now, p] * ring[before, p]
+                        x += ring[now, p]
+                        y += ring[before, p]
+                    products[c, j] += xx
+                    ends[c, j] += w * y + v * x
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)

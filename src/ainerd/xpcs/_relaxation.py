@@ -123,7 +123,9 @@ def fit_relaxation(
 
 
 def _sample(g2: G2, group: NDArray[np.int64]) -> tuple[Sample, NDArray[np.int64]]:
-    """Return the parts of a group of bins, and the bin of each part."""
+    """Return the parts of a group of bins, and the bin of each part; bins without a value only if all are."""
+    known = group[np.isfinite(g2.value[group]).any(1)]
+    group = known if known.size else group
     mine = np.isin(g2.part_roi, group) & (g2.part_weight > 0)
     roi = g2.part_roi[mine]
     weight = g2.part_weight[mine] * g2.n_pixels[roi]

@@ -89,6 +89,11 @@ class FrameScreen:
         """Return whether each of frames first to last - 1 can be used."""
         return np.asarray(self._state[first:last] == GOOD)
 
+    @property
+    def states(self) -> NDArray[np.int8]:
+        """State of each frame so far."""
+        return self._state[: self._at]
+
     def bad(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Return frames that are dark, frames that are displaced, and those from which on a new pattern is accepted."""
         state = self._state[: self._at]

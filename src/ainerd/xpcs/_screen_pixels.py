@@ -23,7 +23,11 @@ CHANCE = 1e-6  # of calling one good pixel of a run bad because of a single coun
 CHANCE_OF_MEANS = 1e-4  # of calling one good pixel bad because of its mean, in one look; an upper bound
 ENOUGH = 64  # pixels of a sub-bin for a profile of six parameters; smaller ones only have a mean
 LEAST = 20.0  # counts for each parameter of the profile
+EXPONENTIAL = 1.0986  # standard deviations between the quartiles of exponential speckle; other speckle has more
+LEAST_SPREAD = 0.25  # with which the search for hot pixels starts
 SPREAD = 0.02  # relative variance of pixels allowed on any detector
+NEAR = 25  # neighbouring pixels, whose median tells which pixels the profile is not fitted to
+FAR = 12.0  # times this median
 
 
 _BASES: WeakKeyDictionary[Partition, Floats] = WeakKeyDictionary()  # a partition serves many runs
@@ -91,9 +95,10 @@ class PixelScreen:
             return np.flatnonzero(hot), np.flatnonzero(hot)
         counts, mu = self.total, np.where(use, mu, 1)
         fitted = (n_fit / np.maximum(np.bincount(self.sub, self.good, len(self.size)), 1))[self.sub]
-        spread = 1.0
+        of_most = self._spread_of_most(use, mu)
+        spread = max(of_most, LEAST_SPREAD)
         for _ in range(10):
-            error = np.exp(2 * np.sqrt((spread + 1 / mu) * fitted))
+            error = np.exp(np.minimum(2 * np.sqrt((spread + 1 / mu) * fitted), 50))  # beyond this nothing is known
             high = mu * error
             maybe = np.flatnonzero(use & (counts > high + 4 * np.sqrt(high + spread * high**2)) & (counts > 1))
             found = maybe[counts[maybe] > _highest(high[maybe], spread, level)]
@@ -103,9 +108,29 @@ class PixelScreen:
             if not found.size and now >= 0.9 * spread:
                 break
             spread = now
-        low = mu / error
-        dead = use & (counts == 0) & (np.log1p(spread * low) / spread > level)
-        return np.flatnonzero(hot), np.flatnonzero(dead)
+        low, spread = mu / error, min(spread, of_most)
+        zero = np.flatnonzero(use & (counts == 0))
+        chance = np.log1p(spread * low[zero]) / spread  # minus the logarithm
+        # the more zeros, the less proof each needs (Benjamini and Hochberg, J. R. Stat. Soc. B 57, 289, 1995)
+        proved = np.flatnonzero(np.sort(chance)[::-1] > level - np.log(1 + np.arange(zero.size)))
+        dead = zero[np.argsort(-chance)[: proved[-1] + 1]] if proved.size else zero[:0]
+        return np.flatnonzero(hot), np.sort(dead)
+
+    def _spread_of_most(self, use: NDArray[np.bool_], mu: Floats) -> float:
+        """Return an upper limit of the relative variance of pixel means from their quartiles; 1 with few counts.
+
+        Pixels outside the quartiles do not matter, so a tenth of them may be hot or dead.
+        """
+        out = SPREAD
+        for k in np.unique(self._roi[use]):
+            some = use & (self._roi == k)
+            noise = float((1 / mu[some]).mean())
+            if some.sum() < ENOUGH or noise > 0.1:
+                return 1.0
+            low, high = np.quantile(self.total[some] / mu[some], [0.25, 0.75])
+            variance = ((high - low) / EXPONENTIAL) ** 2
+            out = max(out, 1.2 * (variance - noise) + 4 * variance * np.sqrt(3 / some.sum()))
+        return float(min(out, 1.0))
 
     def _spread(self, use: NDArray[np.bool_], mu: Floats, fitted: Floats) -> float:
         """Return an upper limit of the relative variance of pixel means, in the bin where it is largest; at most 1."""
@@ -161,17 +186,28 @@ def _quadratics(edges: Array, rows: Floats, columns: Floats) -> Floats:
 
 @nb.njit(nogil=True, cache=True)
 def _fit(edges: Array, basis: Floats, counts: Floats, good: Array, n_fit: Array, coefficient: Floats) -> Floats:
-    """Fit mean counts by Fisher scoring of a gamma model with a logarithmic link, outliers cut at eight times the mean.
+    """Fit mean counts by Fisher scoring of a gamma model with a logarithmic link, outliers cut at four times the mean.
 
-    `coefficient`, (n_sub, 6), are the start values, overwritten by the result; the first is relative to the mean.
+    Pixels far above the median of their neighbours are not used, because many of them could bend the profile to
+    themselves. `coefficient`, (n_sub, 6), are the start values, overwritten by the result; the first is relative to the
+    mean.
     """
     mu = np.zeros(counts.size)
     step = np.zeros(6)
     for j in range(edges.size - 1):
         a, b, m = edges[j], edges[j + 1], n_fit[j]
         n, s = 0, 0.0
+        use = good[a:b].copy()
+        parts = max((b - a) // NEAR, 1)
+        for i in range(parts):
+            first, last = a + (b - a) * i // parts, a + (b - a) * (i + 1) // parts
+            near = counts[first:last][good[first:last]]
+            if near.size:
+                use[first - a : last - a] &= counts[first:last] <= FAR * (np.median(near) + 1)
+        if not (counts[a:b] * use).any():
+            use = good[a:b]
         for p in range(a, b):
-            if good[p]:
+            if use[p - a]:
                 n += 1
                 s += counts[p]
         if s == 0:
@@ -183,8 +219,8 @@ def _fit(edges: Array, basis: Floats, counts: Floats, good: Array, n_fit: Array,
                 for i in range(m):
                     eta += basis[i, p] * coefficient[j, i]
                 mu[p] = s / n * np.exp(max(eta, -20.0))
-                if good[p]:
-                    r = min(counts[p] / mu[p], 8 * (1 + 1 / mu[p])) - 1
+                if use[p - a]:
+                    r = min(counts[p] / mu[p], 4 * (1 + 1 / mu[p])) - 1
                     for i in range(m):
                         step[i] += basis[i, p] * r
             most = 0.0

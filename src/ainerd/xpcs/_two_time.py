@@ -1,8 +1,9 @@
 """Two-time correlations: of all frames at once, or reduced, exact and in one pass; and one-time curves of maps.
 
 Resizing is linear and separable, so the resized C2 = D Dᵀ/N is (R D)(R D)ᵀ/N: each frame is added into the few rows
-of R D it touches and then forgotten. Memory and the work after the last frame do not grow with the number of frames,
-except for three sums of each frame and static sub-bin.
+of R D it touches and then forgotten. Frames count with their photons, so rows are sums of counts, and each row is
+divided by its own mean at the end: no photon is wasted, however few a frame holds. Memory and the work after the last
+frame do not grow with the number of frames, except for three sums of each frame and static sub-bin.
 """
 
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from ainerd.xpcs._counts import (
     static_scale,
     totals,
 )
-from ainerd.xpcs._event_rows import FrameSums, SparseRows, add_dense, scaled
+from ainerd.xpcs._event_rows import FrameSums, SparseRows, add_dense
 from ainerd.xpcs._events import Events
 from ainerd.xpcs._partition import Array, Floats, Normalization, Partition, Precision, check_choice
 
@@ -36,7 +37,8 @@ Reduction = Literal["area", "gaussian", "decimate"]
 Columns = tuple[NDArray[np.int64], NDArray[np.int64], Floats]
 ROWS, OPEN_ROWS = 2, 4  # rows for each row of the map, in an announced and in an open-ended run
 MOST = 1 << 22  # frames for which there is room from the beginning
-TOGETHER = 1 << 16  # frames of events, up to which all are mapped together, as dense frames are
+MOST_AT_ONCE = 1_000_000  # frames of reductions whose weights are all in memory
+TOGETHER = 1 << 16  # frames, with missing ones, up to which all are mapped together
 AT_A_TIME = 1 << 12  # frames with a photon, of longer runs, that are mapped together
 
 
@@ -62,6 +64,10 @@ def _check_reduction(kind: Reduction, n_frames: int, size: int, sigma: float | N
     if sigma is not None and sigma <= 0:
         raise ValueError(f"sigma must be positive, got {sigma}")
     check_choice("reduction", kind, Reduction)
+    if kind != "area" and n_frames > MOST_AT_ONCE:
+        raise ValueError(
+            f"reduction {kind!r} takes at most {MOST_AT_ONCE} frames, got {n_frames}: 'area' takes any number"
+        )
 
 
 def _overlap(cells: NDArray[np.int64], bins: NDArray[np.int64]) -> sp.csr_array:
@@ -221,8 +227,8 @@ class TwoTimeReducer:
     diagonal : {"poisson", "neighbour", "raw"}
         Values at t1 = t2: without shot noise, the mean of the two neighbours, or as measured.
     normalization : {"smoothed", "paper", "symmetric"}
-        How counts become fluctuations: divided by S(q) of each static sub-bin and by the mean of the frame, by the time
-        mean alone, or by the mean of the frame alone.
+        How counts become fluctuations: divided by S(q) of each static sub-bin and by the mean of the row, by the time
+        mean alone, or by the mean of the row alone.
     dtype : {"float32", "float64"}
         Type of the accumulated rows and the maps.
 
@@ -231,7 +237,9 @@ class TwoTimeReducer:
     n_pushed : int
         Frames so far, including missing ones.
     sums : Sums
-        Sums of each frame; rows beyond `n_pushed` are zero.
+        Sums of each frame that came, with one row of zeros for each gap. Rows beyond those of `ticks` are zero.
+    ticks : ndarray, shape (n,)
+        Numbers of the frames in the rows of `sums`.
     rows : ndarray, shape (n, n_pixels)
         Counts of each pixel, summed over a few frames each; zero in rows without a frame.
 
@@ -242,7 +250,9 @@ class TwoTimeReducer:
 
     Notes
     -----
-    If the number of frames is announced, the map of all of them is exactly R C2 Rᵀ with R the reduction. The map of an
+    If the number of frames is announced, the map of all of them is exactly R C2 Rᵀ with R the reduction, in which each
+    frame has the weight of its photons in the bin (with "paper": equal weights, without frames that hold none), and the
+    rows of R sum to 1: the mean over pairs of photons, not of frames. The map of an
     open-ended run, or of a part of a run, is exactly R C2 Rᵀ too, with an R (`operator`) that differs from the area
     mean at the borders of the map's cells. Frames are summed in rows that double in length when all are full: 1 to 2
     rows for a cell if T is announced, 2 to 4 in an open-ended run. A row crossed by a border is shared between both
@@ -280,8 +290,8 @@ class TwoTimeReducer:
         else:
             self._rows = MapRows(reduction_operator(reduction, n_frames, size, sigma))
         capacity = self._rows.n_rows if n_frames is None else min(n_frames, MOST)
-        self._valid = np.ones(capacity, bool)
-        self.n_pushed = 0
+        self._valid, self._ticks = np.ones(capacity, bool), np.zeros(capacity, np.int64)
+        self.n_pushed = self._n_sums = 0  # frames, also missing ones, and rows of `sums`
         self.sums = Sums.empty(capacity, partition, neighbours=diagonal == "neighbour", dtype=dtype)
         self.rows = np.zeros((self._rows.n_rows, len(partition.pixels)), dtype)
         self._last = np.zeros(len(partition.pixels), dtype)
@@ -289,6 +299,11 @@ class TwoTimeReducer:
         self._n_pixels = partition.n_pixels
         self._of_events: FrameSums | None = None  # in place of `sums`, if the frames come as events
         self._sparse: SparseRows | None = None  # in place of `rows`, as long as most of their elements are zero
+
+    @property
+    def ticks(self) -> NDArray[np.int64]:
+        """Numbers of the frames in the rows of `sums`."""
+        return self._ticks[: self._n_sums]
 
     @property
     def operator(self) -> sp.csr_array:
@@ -305,7 +320,8 @@ class TwoTimeReducer:
             a run come in the same form. Those of events have their own `first` and `valid`, and their sums and rows are
             not in `sums` and `rows`.
         first : int, optional
-            Index of the first of them in the run, from 0. Skipped frames are missing and left out.
+            Index of the first of them in the run, from 0. Skipped frames are missing and left out. A gap of any length
+            takes no memory.
         valid : array_like of bool, shape (b,), optional
             False for frames to leave out. A frame without a photon in a bin is always left out of that bin.
 
@@ -319,14 +335,14 @@ class TwoTimeReducer:
             self._push_events(frames)
             return
         block = check_counts(self.partition.gather(frames))
-        begin = self._admit(len(block), first, valid)
+        self._admit(len(block), first, valid)
         if len(block) == 0:
             return
         p, sums, end = self.partition, self.sums, self.n_pushed
+        some = slice(self._n_sums - len(block), self._n_sums)
         accumulate(
-            block, self._last, begin, self._valid[begin:end], self.normalization == "paper",
-            np.flatnonzero(~self._good), p.static_edges, p.static_roi, self._n_pixels, *self._rows.columns(begin, end),
-            self.rows, sums.counts, sums.squares, sums.products,
+            block, self._last, some.start, self._valid[some], np.flatnonzero(~self._good), p.static_edges,
+            *self._rows.columns(end - len(block), end), self.rows, sums.counts, sums.squares, sums.products,
         )  # fmt: skip
 
     def _push_events(self, frames: Array | Events) -> None:
@@ -341,8 +357,8 @@ class TwoTimeReducer:
         self._make_room(begin, max(events.stop, begin))
         if not self._good.all():
             events = events.without(np.flatnonzero(~self._good))
-        value = scaled(events, self.partition, self._n_pixels, self.normalization, self._of_events, self.rows.dtype)
-        block = events.offsets, events.valid, events.pixel, value
+        self._of_events.push(events)
+        block = events.offsets, events.valid, events.pixel, events.count.astype(self.rows.dtype)
         columns = rows.columns_at(events.ticks)
         if self._sparse is None:
             add_dense(*block, *columns, self.rows)
@@ -363,14 +379,7 @@ class TwoTimeReducer:
         ----------
         pixels : array_like of int
             Positions in ``partition.pixels``.
-
-        Raises
-        ------
-        ValueError
-            If events have been pushed: pixels are left out of events before the first frame only.
         """
-        if self._of_events is not None:
-            raise ValueError("pixels can be left out of events only before the first of them")
         new = np.unique(np.asarray(pixels, dtype=np.int64))
         new = new[self._good[new]]
         sub = np.searchsorted(self.partition.static_edges, new, "right") - 1
@@ -384,25 +393,33 @@ class TwoTimeReducer:
     def _take_out(self, pixels: NDArray[np.int64], sub: NDArray[np.int64]) -> None:
         """Take pixels, of these static sub-bins, out of rows and sums.
 
-        A column of R D is zeroed for each pixel. The other columns were divided by the mean of a bin that included it,
-        and are rescaled to the mean without it. The pixel's share of the sums of a frame is estimated by its share of
-        the rows that the frame went into, with Poisson fluctuations.
+        The pixel's column of the rows is zeroed, which is exact. Its share of the sums of a frame is estimated by its
+        share of the rows that the frame went into, with Poisson fluctuations.
         """
-        n_frames, partition, sums = self.n_pushed, self.partition, self.sums
-        by_frame = self._rows.by_frame(n_frames)
-        by_frame.data *= self._valid[by_frame.indices]
-        reduced, weight = self.rows[: by_frame.shape[0]], by_frame.sum(0)
+        n_frames, partition, sums = self._n_sums, self.partition, self.sums
+        if self._of_events is None:
+            if n_frames == self.n_pushed:
+                by_frame = self._rows.by_frame(n_frames)
+            else:
+                indptr, rows_of, weights = self._rows.columns_at(self.ticks)
+                by_frame = sp.csc_array((weights, rows_of, indptr), (self._rows.n_rows, n_frames)).tocsr()
+            by_frame.data *= self._valid[by_frame.indices]
+            weight = by_frame.sum(0)
         edges = np.append(0, np.cumsum(partition.n_pixels))
         for k in np.unique(partition.static_roi[sub]):
-            bin_ = slice(edges[k], edges[k + 1])
+            first, last = edges[k], edges[k + 1]
             mine, mine_sub = (x[partition.static_roi[sub] == k] for x in (pixels, sub))
-            rows = reduced[:, bin_]
-            before, n_before = rows.sum(1, dtype=float), self._good[bin_].sum()
-            share = ratio(reduced[:, mine].astype(float), before[:, None])
-            reduced[:, mine] = 0
-            if self.normalization != "paper":
-                now = ratio(before, rows.sum(1, dtype=float)) * (n_before - len(mine)) / n_before
-                rows *= now.astype(reduced.dtype)[:, None]
+            rows = self._pixels_of_rows(first, last)
+            if self._of_events is None:
+                rows = rows[: by_frame.shape[0]]
+            share = ratio(rows[:, mine - first].astype(float), rows.sum(1, dtype=float)[:, None])
+            rows[:, mine - first] = 0
+            if self._of_events is not None:
+                if self._sparse is not None:
+                    self._sparse.put(first, rows)
+                in_bin = partition.static_roi == k
+                self._of_events.take_out(mine, mine_sub, in_bin, share, self._rows.columns_at, self.rows.dtype)
+                continue
             share_of_frame = ratio(by_frame.T @ share, weight[:, None])
             total = sums.counts[:n_frames, partition.static_roi == k].sum(1, dtype=float)
             for j, s in zip(mine_sub, share_of_frame.T, strict=True):
@@ -412,17 +429,48 @@ class TwoTimeReducer:
                     sums.squares[:n_frames, j] -= counts + counts**2
                     sums.products[1:n_frames, j] -= counts[1:] * counts[:-1]
 
-    def _admit(self, n: int, first: int | None, valid: ArrayLike | None) -> int:
-        """Make room for `n` frames and return the index of the first."""
-        begin = self.n_pushed if first is None else int(first)
-        end = begin + n
+    def _pixels_of_rows(self, first: int, last: int) -> Array:
+        """Return pixels `first` to `last` - 1 of all rows, (n_rows, last - first); a copy where rows are sparse."""
+        return self.rows[:, first:last] if self._sparse is None else self._sparse.bin_of(first, last, len(self.rows))
+
+    def photons(self) -> Floats:
+        """Return the photons of each static sub-bin in the frames so far that are not left out, (n_sub,)."""
+        if self._of_events is not None:
+            return self._of_events.photons()
+        return np.asarray(self._valid[: self._n_sums].astype(float) @ self.sums.counts[: self._n_sums])
+
+    def photons_between(self, edges: NDArray[np.int64]) -> Floats:
+        """Return the photons of each static sub-bin, (n, n_sub), in frames ``edges[i]`` to ``edges[i + 1] - 1``.
+
+        `edges`, (n + 1,), increase from 0 to `n_pushed`. Frames that are left out are counted too.
+        """
+        if self._of_events is not None:
+            return self._of_events.between_edges(edges)
+        begins = np.searchsorted(self.ticks, edges)
+        some, out = np.diff(begins) > 0, np.zeros((len(edges) - 1, self.sums.counts.shape[1]))
+        out[some] = np.add.reduceat(self.sums.counts[: self._n_sums], begins[:-1][some], axis=0, dtype=float)
+        return out
+
+    def means(self, n_pixels: int) -> Array:
+        """Return the first `n_pixels` pixels of all rows, (n, n_pixels); see `rows`."""
+        return self._pixels_of_rows(0, min(n_pixels, self.rows.shape[1]))
+
+    def _admit(self, n: int, first: int | None, valid: ArrayLike | None) -> None:
+        """Make room for `n` frames; missing frames before them get one row of the sums."""
+        before = self.n_pushed
+        begin = before if first is None else int(first)
         keep = check_valid(valid, n)
-        self._make_room(begin, end)
+        self._make_room(begin, begin + n)
+        row = self._n_sums + (begin > before)
+        end = row + n
         while end > len(self._valid):
             self.sums = self.sums.each(lambda x: np.concatenate([x, np.zeros_like(x)]))
             self._valid = np.append(self._valid, np.ones_like(self._valid))
-        self._valid[begin:end] = keep
-        return begin
+            self._ticks = np.append(self._ticks, np.zeros_like(self._ticks))
+        if begin > before:
+            self._valid[row - 1], self._ticks[row - 1] = False, before
+        self._valid[row:end], self._ticks[row:end] = keep, np.arange(begin, begin + n)
+        self._n_sums = end
 
     def _make_room(self, begin: int, end: int) -> None:
         """Make room in the rows for frames `begin` to `end` - 1."""
@@ -464,17 +512,16 @@ class TwoTimeReducer:
         p = self.partition
         to_map = self._rows.to_map(n)
         if self._of_events is None:
-            sub, weight, terms = self._of_frames(self.sums.each(lambda x: x[:n]), self._valid[:n])
+            sub, weight, terms = self._of_frames(*self._sums_of_frames())
         elif n <= TOGETHER or isinstance(self._rows, MapRows):
             sub, weight, terms = self._of_frames(*self._of_events.dense(n, self.sums.pixels, self.rows.dtype))
         else:
             sub, weight, terms = self._of_many_events(to_map)
         n_pixels = self._n_pixels
-        with np.errstate(divide="ignore"):
-            renormalise = np.where((weight > 1e-9) & (n_pixels > 0), 1 / weight, np.nan)
+        by_light = self.normalization != "paper"  # each row by its own mean count, exact after pixels were left out
         dtype = self.rows.dtype
         pixel_scale = np.repeat(sub, np.diff(p.static_edges)).astype(dtype)
-        to_map, per_row = to_map.astype(dtype), (renormalise / np.sqrt(np.maximum(n_pixels, 1))).astype(dtype)
+        to_map, renormalise = to_map.astype(dtype), np.empty_like(weight)
         edges = np.append(0, np.cumsum(p.n_pixels))
         out = np.empty((p.n_roi, self.size, self.size), dtype)
         with one_thread:  # on products this small more threads are slower
@@ -483,8 +530,11 @@ class TwoTimeReducer:
                 n_rows = to_map.shape[1]
                 rows = self._sparse.bin_of(edges[k], edges[k + 1], n_rows) if self._sparse else self.rows[:n_rows, bin_]
                 bin_rows = to_map @ rows
+                mean = bin_rows.sum(1, dtype=float) / max(n_pixels[k], 1) if by_light else weight[:, k]
+                lit = (mean > 1e-9 * mean.max()) & (n_pixels[k] > 0)
+                renormalise[:, k] = np.where(lit, ratio(1.0, mean), np.nan)
                 bin_rows *= pixel_scale[bin_]
-                bin_rows *= per_row[:, k, None]
+                bin_rows *= (renormalise[:, k] / np.sqrt(max(n_pixels[k], 1))).astype(dtype)[:, None]
                 np.matmul(bin_rows, bin_rows.T, out=c2)
         for away, term in enumerate(terms):
             i = np.arange(self.size - away)
@@ -494,13 +544,34 @@ class TwoTimeReducer:
                 out[:, i + away, i] += values
         return out
 
+    def _sums_of_frames(self) -> tuple[Sums, NDArray[np.bool_]]:
+        """Return the sums of frames, and which frames are valid; missing frames have rows unless the run is long."""
+        n, m, ticks = self.n_pushed, self._n_sums, self.ticks
+        sums, valid = self.sums.each(lambda x: x[:m]), self._valid[:m]
+        if m == n or (n > TOGETHER and isinstance(self._rows, AreaRows)):
+            return sums, valid
+        keep = np.zeros(n, bool)
+        keep[ticks] = valid
+
+        def spread(x: Array) -> Array:
+            out = np.zeros((n if len(x) else 0, x.shape[1]), x.dtype)
+            out[ticks if len(x) else []] = x
+            return out
+
+        return sums.each(spread), keep
+
     def _of_frames(self, sums: Sums, valid: NDArray[np.bool_]) -> tuple[Floats, Floats, list[Floats]]:
         """Return the factor of each sub-bin, the weight of each row of the map, and what its diagonals lack."""
-        operator = self._rows.operators(self.n_pushed)[1]
+        if len(valid) == self.n_pushed:
+            operator = self._rows.operators(self.n_pushed)[1]
+        else:
+            assert isinstance(self._rows, AreaRows)
+            operator = self._rows.operator_at(self._rows.to_map(self.n_pushed), self.ticks)
         scale = scales(sums, self.partition, self.normalization, valid)
         self._check_light(scale.valid)
         diagonal = diagonal_correction(sums, self.partition, scale, self.diagonal)
-        return scale.sub, operator @ scale.valid, list(_diagonals(operator, diagonal, self.size))
+        terms = list(_diagonals(operator, diagonal * scale.weight**2, self.size))
+        return scale.sub, operator @ scale.valid, terms
 
     def _of_many_events(self, to_map: sp.csr_array) -> tuple[Floats, Floats, list[Floats]]:
         """Return the same as `_of_frames`, of the frames that hold a photon, some of them at a time."""
@@ -532,7 +603,8 @@ class TwoTimeReducer:
             operator = rows.operator_at(to_map[some], ticks[inside])
             n = min(step, size - i)
             weight[i : i + n] = operator[:n] @ scale.valid[inside]
-            for away, term in enumerate(_diagonals(operator, diagonal[inside], operator.shape[0])):
+            weighted = (diagonal * scale.weight**2)[inside]
+            for away, term in enumerate(_diagonals(operator, weighted, operator.shape[0])):
                 if away == len(terms):
                     terms.append(np.zeros((size - away, p.n_roi)))
                 terms[away][i : i + n] = term[:n]

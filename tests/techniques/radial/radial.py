@@ -77,7 +77,7 @@ class Rings:
     def next_run(self, run):
         self.readings = run.readings
 
-    def push(self, block):
+    def push(self, block, first):
         block = block.astype(float)
         self.variance += list(
             np.stack([block[:, self.ring == k].var(axis=1) for k in range(self.technique.n_rings)], axis=1)

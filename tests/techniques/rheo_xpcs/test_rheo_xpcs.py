@@ -44,7 +44,7 @@ def analyse(subject, frames, n_frames="as many as there are", frame_time_s=None)
     )
     flat = frames.reshape(len(frames), -1)[:, exposure.pixels]
     for start in range(0, len(frames), 30):
-        exposure.push(flat[start : start + 30])
+        exposure.push(flat[start : start + 30], start)
     return exposure.finish()
 
 
@@ -162,7 +162,10 @@ def test_a_static_sample_has_a_bound_and_what_spoils_the_run_is_left_out(movie):
     spoilt[60:63] = 0
     analysis = analyse(technique(), spoilt)
     assert analysis.summary["pixels_left_out"] == 1 and analysis.summary["frames_left_out"] == 3
-    assert analysis.tables["left_out"]["index"].tolist() == [3 * ROI_MAP.shape[1] + 4, 60, 61, 62]
+    table = analysis.tables["left_out"]
+    assert list(zip(table["index"].tolist(), table["n"].tolist(), strict=True)) == [
+        (3 * ROI_MAP.shape[1] + 4, 1), (60, 3),
+    ]  # fmt: skip
     np.testing.assert_allclose(analysis.arrays["g2"], clean.arrays["g2"], atol=0.02)
     assert np.isnan(analysis.arrays["c2"]).any() and np.isfinite(analysis.embedding).all()
 
@@ -222,8 +225,48 @@ def test_only_area_maps_a_part_of_an_exposure():
 def test_a_million_frames_take_no_more_memory_than_their_sums():
     subject, frames = technique(contrast=None), speckle(64, 60)
     exposure = subject.begin(RunInfo(raw_uid="x", n_frames=10**6, frame_shape=ROI_MAP.shape, frame_time_s=1e-3))
-    exposure.push(frames.reshape(64, -1)[:, exposure.pixels])
+    exposure.push(frames.reshape(64, -1)[:, exposure.pixels], 0)
     sums = exposure._reducer.sums
     assert sum(np.size(array) for array in vars(sums).values()) <= 10**6 * len(subject.partition.static_roi) * 3
     analysis = exposure.finish()
     assert analysis.arrays["g2"].shape[1] < 200 and analysis.status == "partial"
+
+
+def test_missing_frames_change_neither_lags_nor_times():
+    frames = speckle(400, 2000)
+    whole = analyse(technique(), frames)
+    exposure = technique().begin(RunInfo(raw_uid="x", n_frames=400, frame_shape=ROI_MAP.shape, frame_time_s=50 / 400))
+    flat = frames.reshape(400, -1)[:, exposure.pixels]
+    for start, stop in ((0, 100), (110, 111), (115, 290), (300, 400)):
+        exposure.push(flat[start:stop], start)
+    analysis = exposure.finish()
+    table = {name: column.tolist() for name, column in analysis.tables["left_out"].items()}
+    assert table == {"what": ["frame"] * 3, "reason": ["missing"] * 3, "index": [100, 111, 290], "n": [10, 4, 10]}
+    assert analysis.summary["frames_left_out"] == 24 and analysis.status == "complete"
+    assert abs(analysis.summary["tau_s"] - whole.summary["tau_s"]) < 3 * analysis.summary["tau_s_err"]
+    lit = np.isfinite(analysis.arrays["intensity_total"])
+    assert np.allclose(analysis.arrays["intensity_total"][lit], whole.arrays["intensity_total"][lit])
+    assert (~lit).sum() == 24 and analysis.arrays["intensity_time"][-1] == whole.arrays["intensity_time"][-1]
+
+
+def test_maps_with_many_missing_rows_have_g2_and_fits_but_no_verdict():
+    frames = speckle(400, 2000)
+    whole = analyse(technique(), frames)
+    exposure = technique().begin(RunInfo(raw_uid="x", n_frames=400, frame_shape=ROI_MAP.shape, frame_time_s=50 / 400))
+    flat = frames.reshape(400, -1)[:, exposure.pixels]
+    for start, stop in ((0, 100), (180, 300), (350, 400)):
+        exposure.push(flat[start:stop], start)
+    analysis = exposure.finish()
+    reason = "83 of 256 rows of the map hold no valid frame with a photon; left out are frames: 130 missing"
+    assert (analysis.summary["no_claim"], analysis.novelty_p, analysis.status) == (reason, None, "complete")
+    assert abs(analysis.summary["tau_s"] - whole.summary["tau_s"]) < 3 * analysis.summary["tau_s_err"]
+    assert np.isnan(analysis.arrays["c2"]).all(2).any(0).sum() == 83
+    np.testing.assert_array_equal(analysis.arrays["tau"], whole.arrays["tau"])
+
+
+def test_a_bin_without_photons_is_no_reason_to_lose_the_others(movie):
+    dark = movie.copy()
+    dark[:, ROI_MAP == 18] = 0
+    analysis = analyse(technique(), dark)
+    assert "256 of 256 rows of the map" in analysis.summary["no_claim"] and analysis.novelty_p is None
+    assert abs(analysis.summary["tau_s"] - 20) < 3 * analysis.summary["tau_s_err"]

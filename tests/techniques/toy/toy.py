@@ -39,7 +39,7 @@ class Trajectory:
     def __init__(self, toy, frame_shape):
         self.toy, self.pixels, self.means = toy, np.arange(frame_shape[0] * frame_shape[1]), []
 
-    def push(self, block):
+    def push(self, block, first):
         self.means += block.mean(axis=1, dtype=float).tolist()
 
     def finish(self):

@@ -7,4 +7,5 @@ CREATE INDEX IF NOT EXISTS results_sample_x ON nodes (parent, (metadata #> '{sam
 CREATE INDEX IF NOT EXISTS results_sample_y ON nodes (parent, (metadata #> '{sample_y}'));
 -- For the pages and tables of ainerd, which ask for the nodes written since a time.
 CREATE INDEX IF NOT EXISTS nodes_time_updated ON nodes (time_updated);
-ANALYZE nodes;
+CREATE INDEX IF NOT EXISTS nodes_parent_id ON nodes (parent, id);
+VACUUM ANALYZE nodes;

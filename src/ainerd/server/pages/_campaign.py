@@ -13,7 +13,7 @@ import pandas as pd
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ValidationError
 
-from ainerd.results import USABLE, Columns
+from ainerd.results import USABLE, Columns, majority_kinds
 from ainerd.server._access import json_response
 from ainerd.server.internals import Caller, change_token, newest
 from ainerd.server.pages._commands import held_by, summarize_command
@@ -33,7 +33,7 @@ router = APIRouter()
 
 
 class PageCursor(BaseModel):
-    """The state of a page: what it has been sent."""
+    """The parts of a campaign that a page has received."""
 
     same: list[Any] = []  #: if one of these changes, all results are sent
     n: int = 0  #: number of results
@@ -213,17 +213,14 @@ def _project(results: Columns, axes: Mapping[str, Any]) -> npt.NDArray[np.float3
 
 def _regimes(metadata: Mapping[str, Any], rows: Rows, labels: "pd.Series[float]", atlas: int) -> dict[str, Any]:
     regimes, label = mapping(metadata.get("regimes")), rows.regimes(labels)
-    known = pd.DataFrame({"regime": label, "kind": rows.texts("nearest_known")}).dropna()
-    # The known kind that most results of the regime are like, if they are a majority.
-    shares = known[known["regime"] >= 0].groupby("regime")["kind"].value_counts(normalize=True).reset_index()
-    most = shares[shares["proportion"] > 0.5]
+    kinds = majority_kinds(label, rows.texts("nearest_known"))
     return {
         "atlas": atlas,
         "names": metadata.get("names") or {},
         "n": regimes.get("n"),
         "supported": regimes.get("supported"),
         "label": label,
-        "kinds": {str(int(regime)): kind for regime, kind in zip(most["regime"], most["kind"], strict=True)},
+        "kinds": {str(regime): kind for regime, kind in kinds.items()},
     }
 
 

@@ -12,9 +12,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from ainerd.results import note_line
-from ainerd.results.commands import Add, Command, Exclude, Name, Note, Reject, Take, new_id, parse_command
-from ainerd.results.commands import command_metadata as metadata_of
+from ainerd.results import SuggestionRecord, commands, note_line
+from ainerd.results.commands import Add, Command, Exclude, Name, Reject, Take
 from ainerd.server._access import json_body, validated
 from ainerd.server.internals import READ, WRITE, Caller, Collision, Spec, newest
 from ainerd.server.pages._reader import AgentState, CampaignReader, mapping, number, seconds, summarize_suggestion, text
@@ -49,7 +48,7 @@ class SentCommand(BaseModel):
         named = {name: _plain(x) if isinstance(x, str) else x for name, x in fields.items()}
         sender = {"by": by, "verified": caller.principal is not None, "principal": caller.uuid}
         try:
-            return parse_command({"do": self.do, "why": _plain(self.why), **named, **sender})
+            return commands.parse_command({"do": self.do, "why": _plain(self.why), **named, **sender})
         except ValueError as error:
             raise HTTPException(422, str(error)) from None
 
@@ -74,15 +73,17 @@ async def send_command(request: Request, path: str, caller: Annotated[Caller, De
     if not state.key:
         raise HTTPException(409, f"no agent {sent.agent[:60]!r} listens here")
     agent = await caller.node(path, "agents", state.key, scopes=(READ, WRITE))
-    if objection := _objection(command, _bounds(state)):
-        raise HTTPException(422, objection)
+    try:
+        _check(command, _bounds(state))
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None
     if isinstance(command, Take | Reject):
         await _create_verdict(reader, agent, state.name, command)
     else:
         waiting = [child.metadata for child in await newest(agent, 2 * MOST_WAITING)]
         if sum(metadata.get("status") == "asked" for metadata in waiting) >= MOST_WAITING:
             raise HTTPException(429, f"{MOST_WAITING} commands wait already: is the agent there?")
-        await _create(caller, agent, command.id, metadata_of(command, state.name), "AinerdCommand")
+        await _create(caller, agent, command.id, commands.command_metadata(command, state.name), "AinerdCommand")
     return {"id": command.id, "do": command.do, "by": command.by, "verified": command.verified, "status": "asked"}
 
 
@@ -94,8 +95,10 @@ async def note(request: Request, path: str, caller: Annotated[Caller, Depends()]
     log = await caller.node(path, "log", scopes=(READ, WRITE))
     result = (await caller.node(path, "results", sent.key)).metadata()
     scan = "?" if result.get("scan_id") is None else str(result["scan_id"])
-    line = note_line(Note(text=_plain(sent.text), by=by, scan=scan, raw_uid=result.get("raw_uid"), result=sent.key))
-    await _create(caller, log, new_id(), line.metadata(), "AinerdLog")
+    line = note_line(
+        commands.Note(text=_plain(sent.text), by=by, scan=scan, raw_uid=result.get("raw_uid"), result=sent.key)
+    )
+    await _create(caller, log, commands.new_id(), line.metadata(), "AinerdLog")
     return {"by": by, "verified": caller.principal is not None}
 
 
@@ -106,9 +109,10 @@ async def _create_verdict(reader: CampaignReader, agent: Any, name: str, verdict
         node = await caller.node(reader.path, "suggestions", verdict.suggestion, scopes=(READ, WRITE))
     except HTTPException as error:
         raise HTTPException(error.status_code, "there is no such suggestion") from None
-    suggestion = summarize_suggestion(verdict.suggestion, dict(node.metadata()))
-    if suggestion is None or suggestion["agent"] not in (None, name):
+    stored = dict(node.metadata())
+    if SuggestionRecord.problem(stored) or stored.get("agent") not in (None, name):
         raise HTTPException(422, f"that is no suggestion of agent {name[:60]!r}")
+    suggestion = summarize_suggestion(verdict.suggestion, stored)
     if verdict.do == "take" and caller.uuid is not None and suggestion["principal"] == caller.uuid:
         raise HTTPException(403, "the principal that proposed it cannot approve it")
     if suggestion["status"] != "proposed":
@@ -117,7 +121,7 @@ async def _create_verdict(reader: CampaignReader, agent: Any, name: str, verdict
         if not replaced or await reader.child("agents", agent.key, verdict.id):
             raise _too_late(suggestion["status"], suggestion["status_by"], suggestion["status_time"])
     of_it = {"position": suggestion["position"], "terms": suggestion["terms"], "reason": suggestion["reason"] or ""}
-    metadata = metadata_of(verdict.model_copy(update=of_it), name)
+    metadata = commands.command_metadata(verdict.model_copy(update=of_it), name)
     try:
         await _create(caller, agent, verdict.id, metadata, "AinerdCommand")
     except Collision:
@@ -126,24 +130,21 @@ async def _create_verdict(reader: CampaignReader, agent: Any, name: str, verdict
         raise _too_late(status, first.get("by"), seconds(first.get("created"))) from None
 
 
-def _objection(command: Command, bounds: Mapping[str, tuple[float, float]]) -> str | None:
-    """Return the problem of a command, such as a missing value, for an agent with these bounds."""
+def _check(command: Command, bounds: Mapping[str, tuple[float, float]]) -> None:
+    """Raise ValueError if a command lacks a value, or does not fit an agent with these bounds."""
     match command:
         case Reject() if not command.why:
-            return "give a reason: it goes into the log"
+            raise ValueError("give a reason: it goes into the log")
         case Exclude() if not command.region or not set(command.region) <= set(bounds):
-            return f"a box has limits of {', '.join(bounds)}"
+            raise ValueError(f"a box has limits of {', '.join(bounds)}")
         case Exclude() if any(not (low < high and math.isfinite(high - low)) for low, high in command.region.values()):
-            return "a limit of the box is the wrong way round, or has no width"
-        case Add() if set(command.position) != set(bounds):
-            return f"a position has {', '.join(bounds)}"
-        case Add() if any(not bounds[name][0] <= x <= bounds[name][1] for name, x in command.position.items()):
-            return "the position lies outside the bounds"
+            raise ValueError("a limit of the box is the wrong way round, or has no width")
+        case Add():
+            commands.check_position(command.position, bounds)
         case Name() if command.regime < 0:
-            return "say which regime"
+            raise ValueError("say which regime")
         case Name() if len(command.name) > LONGEST_NAME:
-            return f"a name has at most {LONGEST_NAME} characters"
-    return None
+            raise ValueError(f"a name has at most {LONGEST_NAME} characters")
 
 
 def summarize_command(key: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,9 +159,9 @@ def summarize_command(key: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def held_by(held: Any, commands: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def held_by(held: Any, sent: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return who holds the agent, by its own report or by a command that waits."""
-    waiting = [each for each in commands if each["do"] in ("hold", "release") and each["status"] == "asked"]
+    waiting = [each for each in sent if each["do"] in ("hold", "release") and each["status"] == "asked"]
     if waiting:
         last = waiting[-1]
         return {**{n: last[n] for n in ("by", "why", "t")}, "pending": True} if last["do"] == "hold" else None

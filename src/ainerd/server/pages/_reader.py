@@ -163,10 +163,8 @@ def _reordered(columns: Columns, order: npt.NDArray[np.intp]) -> Columns:
     return Columns(columns.frame.iloc[order], columns.nested.iloc[order], columns.number[order], sizes, points)
 
 
-def summarize_suggestion(key: str, metadata: Metadata) -> dict[str, Any] | None:
-    """Return a suggestion as the pages show it; None if it cannot be shown."""
-    if SuggestionRecord.problem(metadata):
-        return None
+def summarize_suggestion(key: str, metadata: Metadata) -> dict[str, Any]:
+    """Return a suggestion as the pages show it; its metadata must have no `SuggestionRecord.problem`."""
     return {
         "id": key,
         "agent": metadata.get("agent"),
@@ -274,8 +272,7 @@ class CampaignReader:
         if node is None:
             return []
         rows = await _container(node, SuggestionRecord.problem).read(node)
-        summaries = [summarize_suggestion(key, metadata) for key, metadata in rows.of(agent).last(n).metadata()]
-        return [summary for summary in summaries if summary is not None]
+        return [summarize_suggestion(key, metadata) for key, metadata in rows.of(agent).last(n).metadata()]
 
     async def lines(self) -> Rows:
         """Return all lines of the log."""

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tiled.queries import Eq
 from tiled.utils import ensure_awaitable
 
-from ainerd.results import ResultRecord, explain, matches, notes_by_key, similar
+from ainerd.results import LoadedResult, Part, ResultRecord, explain, matches, notes_by_key, similar
 from ainerd.server._access import json_body, json_response, validated
 from ainerd.server.internals import Caller, Cursor, newest, newest_key, read_changes
 from ainerd.server.pages._reader import CampaignReader, Rows, mapping, text
@@ -120,9 +120,10 @@ def _matching(
         matching &= rows.regimes(labels) == query.regime
     if query.status is not None:
         matching &= column("status") == query.status
-    for word in query.filter.casefold().split():
-        own = [word in f"{scan} {key}" for key, scan in zip(keys, rows.scans(), strict=True)]
-        matching &= matches(rows.columns, {}, word, notes) | own
+    words = query.filter.casefold().split()
+    names = [f"{scan} {key}" for key, scan in zip(keys, rows.scans(), strict=True)] if words else []
+    for word in words:
+        matching &= matches(rows.columns, {}, word, notes) | [word in name for name in names]
     return matching
 
 
@@ -267,28 +268,20 @@ async def _arrays(node: Any, metadata: Mapping[str, Any]) -> dict[str, Any]:
     return arrays
 
 
-class _Configuration(dict[str, Any]):
-    """Arrays by name, each with a `read`, as a client of Tiled would return them."""
-
-    def __init__(self, metadata: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-        super().__init__({name: SimpleNamespace(read=lambda x=x: x) for name, x in arrays.items()})
-        self.metadata = {**metadata, "arrays": list(arrays)}
-
-
-async def _configuration(reader: CampaignReader, digest: Any) -> _Configuration:
+async def _configuration(reader: CampaignReader, digest: Any) -> LoadedResult:
     """Return the metadata and short arrays that results of the same parameters share; empty if they are not stored."""
     node = await reader.child("configurations", digest) if isinstance(digest, str) and digest else None
     if node is None:
-        return _Configuration({}, {})
+        return LoadedResult("", {"arrays": []}, {})
     metadata, arrays = node.metadata(), {}
     for name, shape in list((metadata.get("arrays") or {}).items())[:100]:
         if isinstance(shape, list) and np.prod(shape) <= LONGEST_AXIS:
-            arrays[name] = np.asarray(await ensure_awaitable((await node.lookup_adapter([name])).read))
-    return _Configuration(metadata, arrays)
+            arrays[name] = Part(np.asarray(await ensure_awaitable((await node.lookup_adapter([name])).read)))
+    return LoadedResult(digest, {**metadata, "arrays": [*arrays]}, arrays)
 
 
 def _coordinates(
-    technique: str, metadata: Mapping[str, Any], arrays: Mapping[str, Any], configuration: _Configuration
+    technique: str, metadata: Mapping[str, Any], arrays: Mapping[str, Any], configuration: LoadedResult
 ) -> dict[str, Any]:
     coordinates = getattr(panels(technique), "coordinates", None)
     if coordinates is None:

@@ -1,8 +1,9 @@
-"""`ainerd analyze`: frames or g2 in an HDF5 file, without Bluesky."""
+"""`ainerd analyze`: frames or g2 in a file, without Bluesky."""
 
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,13 +13,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
+    from ainerd.techniques.rheo_xpcs._acquisition import EventMovie
+    from ainerd.techniques.rheo_xpcs._exposure import Exposure
+    from ainerd.techniques.rheo_xpcs._files import Movie
     from ainerd.xpcs import Partition
 
     Pages = tuple[Table, Figure]
 
 
 def analyze(
-    file: Annotated[Path, typer.Argument(help="An HDF5 file.")],
+    file: Annotated[Path, typer.Argument(help="A file: HDF5, or events (.bin, .bin.000, .imm).")],
     roi: Annotated[
         Path | None, typer.Option(help="Bins: a .npy of labels (ny, nx), 0 unused; or an instrument's .toml.")
     ] = None,
@@ -30,55 +34,115 @@ def analyze(
     ] = None,
     contrast: Annotated[float | None, typer.Option(help="Speckle contrast; without it that of the run.")] = None,
     out: Annotated[Path | None, typer.Option(help="Results (.h5), a figure beside them. Default: FILE's name.")] = None,
+    metadata: Annotated[
+        Path | None, typer.Option(help="For events: the metadata file of APS. Default: NAME_metadata.hdf beside FILE.")
+    ] = None,
+    order: Annotated[
+        Literal["rows", "columns"] | None,
+        typer.Option(help="For events: how a module numbers its pixels. Default with metadata of APS: rows."),
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="For events: number of frames. Default: up to the last one with an event.")
+    ] = None,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="For events: follow files that are still written, until none has grown for so long (s)."
+        ),
+    ] = None,
 ) -> None:
     """Two-time maps, g2, latent vectors and novelty of a file of frames; without --roi, fits of a file of g2.
 
-    Files of g2 are NXxpcs, and the result files of APS.
+    Files of g2 are NXxpcs, and the result files of APS. For a Rigaku detector of 3M, give the first of its six files.
     """
     from rich.console import Console
 
     if not ((frame_time is None or frame_time > 0) and (contrast is None or 0 < contrast <= 1)):
         raise ValueError(f"--frame-time must be positive and --contrast in (0, 1], got {frame_time} and {contrast}")
-    if not file.is_file():
+    from ainerd.techniques.rheo_xpcs._acquisition import is_events
+
+    of_events = is_events(file)
+    if file.suffix == ".imm" and wait is not None:
+        raise ValueError(f"{file}: --wait follows files of Rigaku, not .imm: analyse the file when it is complete")
+    if not of_events and any(x is not None for x in (metadata, order, frames, wait)):
+        raise ValueError(f"{file}: --metadata, --order, --frames and --wait are for events, .bin or .imm")
+    if not file.is_file() and not (of_events and wait):
         raise ValueError(f"no file {file}")
-    out = out or Path(f"{file.stem}_{'g2' if roi is None else 'c2'}.h5")
-    if roi is None:
+    name = file.name.split(".bin")[0] if of_events else file.stem
+    out = out or Path(f"{name}_{'g2' if roi is None and not of_events else 'c2'}.h5")
+    if of_events:
+        table, figure = _analyze_events(file, metadata, roi, order, frame_time, frames, wait, contrast, out)
+    elif roi is None:
         table, figure = _analyze_curves(file, frame_time, out)
     else:
-        table, figure = _analyze_frames(file, roi, dataset, frame_time or 1.0, contrast, out)
+        from ainerd.techniques.rheo_xpcs._files import find_movie
+
+        movie = find_movie(file, dataset)
+        source = {"dataset": dataset}
+        table, figure = _analyze_frames(file, movie, _partition(roi), frame_time or 1.0, contrast, out, source)
     figure.savefig(out.with_suffix(".png"), dpi=120)
     console = Console()
     console.print(table)
     console.print(f"results: {out}   figure: {out.with_suffix('.png')}")
 
 
+def _analyze_events(
+    file: Path, metadata: Path | None, roi: Path | None, order: Literal["rows", "columns"] | None,
+    frame_time: float | None, n_frames: int | None, wait_s: float | None, contrast: float | None, out: Path,
+) -> "Pages":  # fmt: skip
+    """Analyse a file of events. Values that the options do not give come from the metadata of APS."""
+    from ainerd.techniques.rheo_xpcs._acquisition import Acquisition, EventMovie
+
+    acquired = Acquisition.read(metadata) if metadata else Acquisition.beside(file)
+    source: dict[str, Any] = {}
+    if acquired is not None:
+        frame_time = frame_time or acquired.frame_time_s
+        order, roi = order or "rows", roi or acquired.find_qmap()
+        source = {"metadata": str(acquired.file), "detector": acquired.detector, "qmap": str(roi)}
+        if acquired.distance_m is not None:
+            source["distance_m"] = acquired.distance_m
+        if acquired.beam_center_px is not None:
+            source |= dict(zip(("beam_center_row_px", "beam_center_column_px"), acquired.beam_center_px, strict=True))
+    if roi is None:
+        raise ValueError(
+            f"{file}: give the bins with --roi, or the metadata of APS with --metadata, which name a q map"
+        )
+    if frame_time is None:
+        where = f"{acquired.file} holds no frame_time" if acquired else f"{file} holds no frame time"
+        raise ValueError(f"{where}: give --frame-time, in seconds")
+    partition = _partition(roi)
+    try:
+        movie = EventMovie.find(file, partition, order, n_frames, wait_s)
+    except ValueError as err:
+        raise ValueError(f"{err}" if str(file) in str(err) else f"{roi}: {err}") from None
+    return _analyze_frames(file, movie, movie.partition, frame_time, contrast, out, source)
+
+
 def _analyze_frames(
-    file: Path, roi: Path, dataset: str, frame_time: float, contrast: float | None, out: Path
-) -> "Pages":
+    file: Path, movie: "Movie | EventMovie", partition: "Partition", frame_time: float, contrast: float | None,
+    out: Path, source: dict[str, Any],
+) -> "Pages":  # fmt: skip
     import h5py
     from rich.table import Table
 
-    from ainerd.documents import FrameError, Whole
+    from ainerd.documents import FrameError
     from ainerd.technique import AnalysisError, RunInfo
     from ainerd.techniques.rheo_xpcs._drawing import draw_exposure, new_figure
-    from ainerd.techniques.rheo_xpcs._files import find_movie
     from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
     from ainerd.techniques.rheo_xpcs.panels import bin_cells, sentences
 
-    movie = find_movie(file, dataset)
-    n_frames, shape, partition = movie.n_frames, movie.shape, _partition(roi)
-    technique = RheoXPCS(partition, contrast=contrast)
+    technique, n_frames = RheoXPCS(partition, contrast=contrast), 0
     try:
-        run = RunInfo(raw_uid=file.name, n_frames=n_frames, frame_shape=shape, frame_time_s=frame_time)
+        run = RunInfo(raw_uid=file.name, n_frames=movie.n_frames, frame_shape=movie.shape, frame_time_s=frame_time)
         exposure = technique.begin(run)
         with bars() as progress:
-            task = progress.add_task("frames", total=n_frames)
-            for block in movie.blocks(exposure.pixels, Whole(exposure)):
-                exposure.push(block)
-                progress.advance(task, len(block))
+            task = progress.add_task("frames", total=movie.n_frames)
+            for n_frames in _push_all(movie, exposure):
+                progress.update(task, completed=n_frames)
         analysis = exposure.finish()
     except (AnalysisError, FrameError) as err:
         raise ValueError(f"{file}: {err}") from None
+    n_frames = movie.n_frames or n_frames
     summary = {name: value for name, value in analysis.summary.items() if value is not None}
     with h5py.File(out, "w") as results:
         for name, array in analysis.arrays.items():
@@ -89,7 +153,7 @@ def _analyze_frames(
             for column, values in columns.items():
                 group[column] = values.astype(h5py.string_dtype()) if values.dtype.kind == "U" else values
         results["embedding"] = analysis.embedding
-        results.attrs.update(summary | {"source": str(file), "dataset": dataset})
+        results.attrs.update(summary | {"source": str(file)} | source)
         if analysis.novelty_p is not None:
             results.attrs["novelty_p"] = analysis.novelty_p
     if analysis.novelty_p is None:
@@ -108,6 +172,21 @@ def _analyze_frames(
         row = {column: values[k] for column, values in analysis.tables["bins"].items()}
         table.add_row(name, str(partition.n_pixels[k]), *bin_cells(row))
     return table, figure
+
+
+def _push_all(movie: "Movie | EventMovie", exposure: "Exposure") -> Iterator[int]:
+    """Pass all frames to the analysis, and yield the number of frames so far."""
+    from ainerd.documents import Whole
+    from ainerd.techniques.rheo_xpcs._acquisition import EventMovie
+
+    if isinstance(movie, EventMovie):
+        for events in movie.blocks(exposure):
+            exposure.push(events)
+            yield events.stop
+        return
+    for block in movie.blocks(exposure.pixels, Whole(exposure)):
+        exposure.push(block.frames, block.first)
+        yield block.first + len(block.frames)
 
 
 def _partition(roi: Path) -> "Partition":

@@ -7,15 +7,40 @@ from numpy.typing import NDArray
 
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo
 from ainerd.techniques.rheo_xpcs import _numbers, _picture
-from ainerd.techniques.rheo_xpcs._verdict import bank_options, filled, judge, pooled_contrast, speckle_px
+from ainerd.techniques.rheo_xpcs._schedule import FrameMap
+from ainerd.techniques.rheo_xpcs._verdict import (
+    MOST_MISSING,
+    SPECKLE_PIXELS,
+    bank_options,
+    filled,
+    judge,
+    pooled_contrast,
+    speckle_px,
+)
 from ainerd.threads import one_thread
-from ainerd.xpcs import LeftOut, MultiTau, Screen, TwoTimeReducer, fit_kww, g2_from_two_time, per_bin
+from ainerd.xpcs import (
+    Events,
+    EventScreen,
+    LeftOut,
+    MultiTau,
+    Screen,
+    Screened,
+    TwoTimeReducer,
+    disorder,
+    fit_kww,
+    g2_from_two_time,
+    no_light,
+    per_bin,
+    shifted,
+)
 
 if TYPE_CHECKING:
     from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
 
 DIMS = {
     "c2": ("roi", "t1", "t2"),
+    "c2_frames": ("roi", "frames1", "frames2"),
+    "c2_frames_time": ("frames1",),
     "latent": ("roi", "component"),
     "g2": ("roi", "tau"),
     "g2_err": ("roi", "tau"),
@@ -29,8 +54,8 @@ DIMS = {
 }
 UNITS = {
     "counts_per_pixel": "photons/pixel/frame",
-    **dict.fromkeys(("tau", "age", "tau_denoised", "tau_denoised_s"), "s"),
-    **dict.fromkeys(("c2", "g2", "g2_err", "g2_by_age", "latent", "denoised", "g2_denoised"), "1"),
+    **dict.fromkeys(("c2_frames_time", "tau", "age", "tau_denoised", "tau_denoised_s"), "s"),
+    **dict.fromkeys(("c2", "c2_frames", "g2", "g2_err", "g2_by_age", "latent", "denoised", "g2_denoised"), "1"),
     **dict.fromkeys(("pixels_left_out", "frames_left_out"), "1"),
     "moved_s": "s",
     **_picture.UNITS,
@@ -50,11 +75,13 @@ class Exposure(RunAnalysis):
         self._technique = technique
         self._n_frames, self._frame_time_s = run.n_frames, run.frame_time_s
         partition = technique.partition
-        self._screen = Screen(partition, run.n_frames)
+        self._screen: Screen | None = None  # made with the first frames, for dense ones or events
         self._reducer = TwoTimeReducer(partition, run.n_frames, **technique.reduction)
         self._correlator = MultiTau(partition)
+        self._by_frame = FrameMap(partition, **technique.reduction) if run.has_ticks else None
         self._picture = _picture.Picture(technique.field, run.n_frames)
         self._prepared = False  # whether the calibration was requested
+        self._n_lost = 0  # frames that never came
 
     @property
     def pixels(self) -> NDArray[np.int64]:
@@ -70,16 +97,28 @@ class Exposure(RunAnalysis):
         """Add a whole frame to the mean frame and I(q)."""
         self._picture.see(frame, number)
 
-    def push(self, block: NDArray[Any]) -> None:
-        """Take the next frames."""
+    def push(self, block: NDArray[Any] | Events, first: int | None = None) -> None:
+        """Take the next frames: counts, (b, n_pixels), the first of which has number `first`; or events."""
+        if self._screen is None:
+            kind = EventScreen if isinstance(block, Events) else Screen
+            self._screen = kind(self._technique.partition, self._n_frames)
         try:
-            for screened in self._screen.push(block):
-                screened.to(self._reducer, self._correlator)
+            for screened in self._screen.push(block, first=None if isinstance(block, Events) else first):
+                self._correlate(screened)
         except ValueError as error:  # no counts, more frames than announced, or too many bad pixels
             raise AnalysisError(str(error)) from error
         if self._n_frames is not None and not self._prepared and self._reducer.n_pushed >= self._n_frames / 2:
             self._prepared = True
             self._prepare(self._n_frames / self._reducer.n_pushed)
+
+    def _correlate(self, screened: Screened) -> None:
+        screened.to(self._reducer, self._correlator)
+        if self._by_frame is not None:
+            self._by_frame.push(screened)
+
+    def lost(self, n_frames: int) -> None:
+        """Widen the errors of relaxation times: these frames may be missing between the others."""
+        self._n_lost = n_frames
 
     def so_far(self) -> NDArray[np.float32] | None:
         """Return the mean map over all bins so far; None with too few frames or a reduction of whole runs alone."""
@@ -95,7 +134,7 @@ class Exposure(RunAnalysis):
 
     def _prepare(self, share: float) -> None:
         """Calibrate for the expected statistics of the run; this takes seconds, and frames still arrive."""
-        technique, photons = self._technique, self._photons(self._screen.left_out)
+        technique, photons = self._technique, self._photons()
         if not photons.any():
             return
         g2 = self._correlator.result()
@@ -113,38 +152,53 @@ class Exposure(RunAnalysis):
     def finish(self) -> Analysis:
         """Return the result of the frames that arrived."""
         try:
-            for screened in self._screen.flush():
-                screened.to(self._reducer, self._correlator)
+            for screened in [] if self._screen is None else self._screen.flush():
+                self._correlate(screened)
         except ValueError as error:
             raise AnalysisError(str(error)) from error
-        technique, n_frames, left_out = self._technique, self._reducer.n_pushed, self._screen.left_out
+        technique, n_frames = self._technique, self._reducer.n_pushed
         if n_frames < FEWEST_FRAMES:
             raise AnalysisError(f"{n_frames} frame(s): a map needs at least {FEWEST_FRAMES}")
-        photons = self._photons(left_out)
+        assert self._screen is not None  # it passed these frames on
+        left_out, photons = self._screen.left_out, self._photons()
         if not photons.any():
             raise AnalysisError("zero photons in the bins: is the shutter open, the beam on the centre?")
         try:
             maps = self._reducer.maps(partial=True)
         except ValueError as error:  # only "area" maps a part of a run
             raise AnalysisError(str(error)) from error
-        whole = filled(maps)
-        if whole is None:
-            empty = int(np.isnan(maps).all(2).any(0).sum())
-            why = ", ".join(f"{len(frames)} {reason}" for reason, frames in left_out.frames.items() if len(frames))
-            text = f"{empty} of {maps.shape[1]} rows of the map hold no valid frame with a photon"
-            raise AnalysisError(text + (f"; left out are frames: {why}" if why else ""))
+        whole, empty = filled(maps)
         g2, by_age = self._correlator.result(), self._correlator.by_age()
+        if np.average(np.isfinite(g2.parts0), weights=g2.part_weight) < 0.5:
+            raise AnalysisError(f"{left_out.n_pixels} pixels are bad, and most of them were found late: mask them")
         fitted = _numbers.numbers(g2, by_age, technique.partition, technique.rings, self._frame_time_s)
+        mean, no_contrast = whole.mean(0), self._screen.no_contrast
+        sparse = _few_rows(maps, left_out) if empty > MOST_MISSING else None
+        of_frames, n_came = dict[str, NDArray[Any]](), n_frames - left_out.n_missing
+        if self._by_frame is not None and 2 * n_came < n_frames:
+            sparse = f"{n_came} frames came in {n_frames} ticks: rows of a map hold unequal numbers of them"
+            c2_frames, ticks = self._by_frame.maps()
+            of_frames = {"c2_frames": c2_frames, "c2_frames_time": (ticks + 0.5) * self._frame_time_s}
+        doubt = None if sparse else self._screen.swapped or disorder(mean) or shifted(mean, self._reducer)
+        n_pixels = per_bin(self._reducer.sums.pixels[-1:], technique.partition)[0]
+        per_frame = float(np.average(photons, weights=n_pixels) / (n_frames - left_out.n_frames))
+        if not no_contrast:  # other counts have another contrast anyway
+            doubt = doubt or no_light(g2, per_frame)
+        fitted = fitted.with_lost(self._n_lost / n_frames)
+        if no_contrast or doubt:
+            fitted = fitted.without_fits() if doubt else fitted.without_contrast()
         pairs = zip(fitted.contrasts, fitted.rings["speckle"], strict=True)
         pooled = [None if speckle == "no" else pooled_contrast(of, technique.contrast) for of, speckle in pairs]
-        judgement = judge(technique, whole, photons, pooled, self._speckle_px())
+        judgement = judge(technique, whole, photons, pooled, self._speckle_px(), no_contrast or doubt or sparse)
         denoised, denoised_summary = self._denoised(whole)
-        counts = per_bin(self._reducer.sums.counts[:n_frames], technique.partition)
-        n_pixels = per_bin(self._reducer.sums.pixels[-1:], technique.partition)[0]
+        edges = _picture.time_edges(n_frames, technique.partition.n_roi)
+        counts = per_bin(self._reducer.photons_between(edges), technique.partition)
         bad = np.concatenate([*left_out.pixels.values(), np.empty(0, np.int64)])
-        pictures, picture_summary = self._picture.finish(counts, n_pixels, self._frame_time_s, bad)
+        pictures, picture_summary = self._picture.finish(
+            counts, n_pixels, self._frame_time_s, bad, edges, left_out.missing
+        )
         summary = {
-            "counts_per_pixel": float(np.average(photons, weights=n_pixels) / (n_frames - left_out.n_frames)),
+            "counts_per_pixel": per_frame,
             **judgement.summary,
             **fitted.summary,
             **denoised_summary,
@@ -153,7 +207,7 @@ class Exposure(RunAnalysis):
             "frames_left_out": left_out.n_frames,
             "moved_s": float(left_out.moved[0] * self._frame_time_s) if left_out.moved.size else None,
         }
-        arrays = {"c2": maps, "latent": judgement.latent, **fitted.arrays, **denoised, **pictures}
+        arrays = {"c2": maps, **of_frames, "latent": judgement.latent, **fitted.arrays, **denoised, **pictures}
         units = UNITS | _numbers.UNITS | {name: "1" for name in summary if name.startswith("strangeness_")}
         tables = fitted.tables(judgement.p_of_ring) | _left_out_table(left_out)
         names = {*arrays, *summary, *(column for table in tables.values() for column in table)}
@@ -170,22 +224,18 @@ class Exposure(RunAnalysis):
             status="complete" if n_frames == self._n_frames else "partial",
         )
 
-    def _photons(self, left_out: LeftOut) -> NDArray[np.float64]:
+    def _photons(self) -> NDArray[np.float64]:
         """Return photons per pixel of each bin so far, in the frames that are not left out, (n_roi,)."""
-        n, sums = self._reducer.n_pushed, self._reducer.sums
-        valid = np.ones(n)
-        for frames in left_out.frames.values():
-            valid[frames[frames < n]] = 0
-        partition = self._technique.partition
-        counts = per_bin((valid @ sums.counts[:n])[None], partition)[0]
-        return np.asarray(counts / np.maximum(per_bin(sums.pixels[-1:], partition)[0], 1))
+        partition, pixels = self._technique.partition, self._reducer.sums.pixels[-1:]
+        counts, n_pixels = (per_bin(x, partition)[0] for x in (self._reducer.photons()[None], pixels))
+        return np.asarray(counts / np.maximum(n_pixels, 1))
 
     def _speckle_px(self) -> float:
         """Return the number of pixels that see the same speckle, from the frames so far."""
         partition = self._technique.partition
         sizes = np.diff(partition.static_edges)  # within a sub-bin the profile of the scattering is nearly flat
         bins = np.repeat(np.arange(sizes.size), sizes)
-        return speckle_px(self._reducer.rows, partition.shape, partition.pixels, bins)
+        return speckle_px(self._reducer.means(SPECKLE_PIXELS), partition.shape, partition.pixels, bins)
 
     def _denoised(self, maps: NDArray[np.float32]) -> tuple[dict[str, NDArray[Any]], dict[str, float | None]]:
         """Return denoised maps, g2 along their diagonals, and the median of its relaxation times."""
@@ -199,12 +249,32 @@ class Exposure(RunAnalysis):
         return arrays, {"tau_denoised_s": float(np.nanmedian(fit.tau)) if fit.ok.any() else None}
 
 
+def _few_rows(maps: NDArray[np.float32], left_out: LeftOut) -> str:
+    """Return why maps of which many rows are missing have no p-value."""
+    empty = int(np.isnan(maps).all(2).any(0).sum())
+    numbers = {"missing": left_out.n_missing} | {why: len(frames) for why, frames in left_out.frames.items()}
+    why = ", ".join(f"{n} {reason}" for reason, n in numbers.items() if n)
+    text = f"{empty} of {maps.shape[1]} rows of the map hold no valid frame with a photon"
+    return text + (f"; left out are frames: {why}" if why else "")
+
+
 def _left_out_table(left_out: LeftOut) -> dict[str, dict[str, NDArray[Any]]]:
-    """Return a table of pixels (flat index) and frames (number from 0) that are left out, with reasons."""
-    rows: list[tuple[str, str, int]] = []
-    for what, reasons in (("pixel", left_out.pixels), ("frame", left_out.frames)):
-        rows += [(what, reason, index) for reason, indices in reasons.items() for index in indices.tolist()]
+    """Return a table of pixels (flat index) and frames (number from 0) that are left out, with reasons.
+
+    Consecutive pixels or frames with the same reason have one row, with their number `n`.
+    """
+    ranges = {("pixel", reason): _ranges(indices) for reason, indices in left_out.pixels.items()}
+    ranges[("frame", "missing")] = left_out.missing
+    ranges |= {("frame", reason): _ranges(indices) for reason, indices in left_out.frames.items()}
+    rows = [(*key, *row) for key, of_key in ranges.items() for row in of_key.tolist()]
     if not rows:
         return {}
-    columns = zip(("what", "reason", "index"), zip(*rows, strict=True), strict=True)
+    columns = zip(("what", "reason", "index", "n"), zip(*rows, strict=True), strict=True)
     return {"left_out": {name: np.array(column) for name, column in columns}}
+
+
+def _ranges(indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the first of consecutive indices and their number, (m, 2)."""
+    indices = np.unique(indices)
+    first = np.flatnonzero(np.diff(indices, prepend=-2) != 1)
+    return np.column_stack([indices[first], np.diff(first, append=indices.size)])

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ainerd.xpcs import Partition
 
 if TYPE_CHECKING:
-    from ainerd.documents import Whole
+    from ainerd.documents import Block, Whole
 
 Curve = NDArray[np.float64]
 _NEW, _OLD, _NEXUS = "xpcs/multitau/normalized_g2", "exchange/norm-0-g2", "entry/data/g2"
@@ -203,14 +203,16 @@ class Movie:
         """Number of frames of all parts."""
         return sum(n for _, n in self.parts)
 
-    def blocks(self, pixels: NDArray[Any], whole: "Whole") -> Iterator[NDArray[Any]]:
+    def blocks(self, pixels: NDArray[Any], whole: "Whole") -> Iterator["Block"]:
         """Yield these pixels of all frames, in blocks; FrameError if they cannot be read."""
-        from ainerd.documents import FrameReader
+        from ainerd.documents import Block, FrameReader
 
-        before = 0
+        before = first = 0
         for dataset, n in self.parts:
             with closing(FrameReader(self.file, dataset, pixels, self.shape, swmr=False)) as reader:
-                yield from reader.blocks(0, n, whole=whole.moved(-before))
+                for frames in reader.blocks(0, n, whole=whole.moved(-before)):
+                    yield Block(first, frames)
+                    first += len(frames)
             before += n
 
 

@@ -1,9 +1,9 @@
 """Numbers of an exposure with their errors: of the run, of each ring in q and of each bin, from its g2."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,7 @@ def _q_width(partition: Partition, ring: Ring) -> float:
 
 
 # Versions of the computations. If numbers change, their version increases, and results get other keys.
-VERSIONS = {"g2": 3, "relaxation": 2, "flow": 1, "ageing": 1, "left_out": 1, "novelty": 2}
+VERSIONS = {"c2": 2, "g2": 3, "relaxation": 3, "flow": 1, "ageing": 1, "left_out": 3, "novelty": 2}
 FORMULAS = {"relaxation": Relaxation.formula, "flow": xpcs.FlowFit.formula, "ageing": xpcs.AgeingFit.formula}
 # Fields of `Relaxation` that have other names in results.
 RENAMED = {"tau": "tau_s", "tau_err": "tau_s_err", "tau_above": "tau_s_above", "tau_below": "tau_s_below"}
@@ -106,6 +106,35 @@ class Numbers(NamedTuple):
         """Return the tables of a result: bins, and rings if there are several."""
         rings = {"rings": {**self.rings, "novelty_p": p_of_ring}} if len(p_of_ring) > 1 else {}
         return {"bins": self.bins, **rings}
+
+    def with_lost(self, share: float) -> Self:
+        """Widen the errors of relaxation times, which are too short by up to this share if frames are missing."""
+        if share <= 0:
+            return self
+
+        def wider(table: dict[str, Any]) -> dict[str, Any]:
+            if table.get("tau_s") is None:
+                return table
+            return table | {"tau_s_err": np.hypot(table["tau_s_err"], share * table["tau_s"])}
+
+        summary = {name: _plain(x) if name == "tau_s_err" else x for name, x in wider(self.summary).items()}
+        return self._replace(summary=summary, rings=wider(self.rings), bins=wider(self.bins))
+
+    def without_contrast(self) -> Self:
+        """Return the numbers without contrasts, which need counts of photons."""
+        return self._without(_CONTRASTS)
+
+    def without_fits(self) -> Self:
+        """Return g2 alone, without numbers fitted to it."""
+        return self._without([*NAMES.values(), *_CONTRASTS, *(name for name, _ in FLOW.values()), *AGEING])
+
+    def _without(self, names: Collection[str]) -> Self:
+        unknown = {name: None for name in self.summary if name in names and name != "speckle"}
+        of_rings, of_bins = (
+            {name: np.full(len(x), np.nan) if name in names and name != "speckle" else x for name, x in table.items()}
+            for table in (self.rings, self.bins)
+        )
+        return self._replace(summary=self.summary | unknown, rings=of_rings, bins=of_bins)
 
 
 def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring], frame_time_s: float) -> Numbers:

@@ -97,7 +97,13 @@ class Picture:
         return np.asarray(_sums(self._ring, values, np.zeros((4, self._field.q.size + 1))).sum(axis=0)[1:])
 
     def finish(
-        self, counts: NDArray[Any], n_pixels: ArrayLike, frame_time_s: float, bad: ArrayLike = ()
+        self,
+        counts: NDArray[Any],
+        n_pixels: ArrayLike,
+        frame_time_s: float,
+        bad: ArrayLike = (),
+        edges: NDArray[np.int64] | None = None,
+        missing: NDArray[np.int64] | None = None,
     ) -> tuple[dict[str, NDArray[Any]], dict[str, int]]:
         """Return arrays, with `DIMS` and `UNITS`, and numbers for the summary.
 
@@ -105,11 +111,15 @@ class Picture:
         ----------
         counts : ndarray, shape (T, n_roi)
             Counts of each bin in each frame.
-        n_pixels : array_like, shape (n_roi,) or (T, n_roi)
+        n_pixels : array_like, shape (n_roi,)
             Pixels of these sums.
         frame_time_s : float
         bad : array_like of int
             Flat indices of further bad pixels.
+        edges : ndarray of int, shape (n + 1,), optional
+            If given, the counts are sums, (n, n_roi), over frames ``edges[i]`` to ``edges[i + 1] - 1``: `time_edges`.
+        missing : ndarray of int, shape (m, 2), optional
+            First number and length of each gap. Missing frames do not count in means.
 
         Returns
         -------
@@ -121,7 +131,7 @@ class Picture:
             ``whole_frames``, their number, and ``mean_frame_binning``, detector pixels along a side of a pixel of the
             mean frame.
         """
-        arrays = intensities(counts, n_pixels, frame_time_s)
+        arrays = intensities(counts, n_pixels, frame_time_s, edges, missing)
         if not self.n_whole:
             return arrays, {"whole_frames": 0}
         mean = self._total / np.float64(self._weight)
@@ -163,18 +173,37 @@ def field_of(settings: PartitionSettings) -> Field:
     return Field.of(bad.shape, q_of_pixels(bad.shape, instrument(settings)), bad)
 
 
-def intensities(counts: NDArray[Any], n_pixels: ArrayLike, frame_time_s: float) -> dict[str, NDArray[Any]]:
-    """Return I(t) of each bin and of all, in counts per pixel and frame, over equal intervals but for the last."""
-    n_frames, n_roi = counts.shape
-    edges = time_edges(n_frames, n_roi)
-    sums = np.add.reduceat(counts.astype(float), edges[:-1], axis=0)
-    pixels = np.add.reduceat(np.broadcast_to(np.asarray(n_pixels, float), counts.shape), edges[:-1], axis=0)
+def intensities(
+    counts: NDArray[Any],
+    n_pixels: ArrayLike,
+    frame_time_s: float,
+    edges: NDArray[np.int64] | None = None,
+    missing: NDArray[np.int64] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Return I(t) of each bin and of all, in counts per pixel and frame, over equal intervals but for the last.
+
+    An interval without a frame, because all of it is `missing`, is NaN.
+    """
+    if edges is None:
+        edges = time_edges(*counts.shape)
+        sums = np.add.reduceat(counts.astype(float), edges[:-1], axis=0)
+        pixels = np.add.reduceat(np.broadcast_to(np.asarray(n_pixels, float), counts.shape), edges[:-1], axis=0)
+    else:
+        n_missing = 0 if missing is None else np.diff(_before(edges, missing))
+        sums, pixels = counts, (np.diff(edges) - n_missing)[:, None] * np.asarray(n_pixels, float)
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
             "intensity": np.ascontiguousarray((sums / pixels).T, np.float32),
             "intensity_total": (sums.sum(axis=1) / pixels.sum(axis=1)).astype(np.float32),
             "intensity_time": (edges[:-1] + edges[1:]) / 2 * frame_time_s,
         }
+
+
+def _before(edges: NDArray[np.int64], ranges: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many numbers in ranges, (m, 2) of first and length, are below each edge."""
+    first, n = np.vstack([[-1, 0], ranges]).T
+    at = np.searchsorted(first, edges, "right") - 1
+    return np.asarray(np.cumsum(n)[at] - n[at] + np.minimum(edges - first[at], n[at]))
 
 
 def time_edges(n_frames: int, n_roi: int) -> NDArray[np.int64]:

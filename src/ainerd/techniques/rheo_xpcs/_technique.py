@@ -64,6 +64,7 @@ class RheoXPCS(Technique):
 
     name = "rheo_xpcs"
     unit = "event"
+    numbered = True
 
     def __init__(
         self,
@@ -142,7 +143,7 @@ class RheoXPCS(Technique):
         rng, n_frames = np.random.default_rng(0), FEWEST_FRAMES
         info = RunInfo(raw_uid="", n_frames=n_frames, frame_shape=self.partition.shape, frame_time_s=1.0)
         exposure = self.begin(info)
-        exposure.push(rng.poisson(1.0, (n_frames, exposure.pixels.size)).astype(np.uint16))
+        exposure.push(rng.poisson(1.0, (n_frames, exposure.pixels.size)).astype(np.uint16), 0)
         exposure.whole(rng.poisson(1.0, self.partition.shape).astype(np.uint16), n_frames - 1)
         exposure.finish()
 

@@ -31,7 +31,7 @@ GIVEN_ERR = 0.25
 _FLICKER_STEP, _BASELINE_STEP = 1.4, 2.0
 _FAR = 5  # cells from the diagonal beyond which rows are compared
 _FOURTH = np.sqrt(70.0)  # standard deviation of the fourth difference of white noise of 1
-_PIXELS, _ROWS, _REACH = 12_000, 24, 3
+SPECKLE_PIXELS, _ROWS, _REACH = 12_000, 24, 3
 
 
 def bank_options(
@@ -163,7 +163,7 @@ def speckle_px(rows: Singles, shape: tuple[int, int], pixels: NDArray[np.int64],
     pixels, roi : ndarray, shape (n_pixels,)
         Flat index and bin of each pixel.
     """
-    some = slice(0, _PIXELS)
+    some = slice(0, SPECKLE_PIXELS)
     pixels, roi = pixels[some], roi[some]
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, _ROWS).astype(int))][:, some].astype(np.float32)
     member = np.unique(roi, return_inverse=True)[1]
@@ -208,7 +208,7 @@ def _level(over: float, step: float) -> float:
     return 0.0 if over < 0.5 else float(step ** np.ceil(np.log(over) / np.log(step)))
 
 
-MOST_MISSING = 0.1  # share of the rows of a map that may be filled
+MOST_MISSING = 0.1  # share of the rows of a map that may be filled for a p-value
 
 
 class Judgement(NamedTuple):
@@ -241,11 +241,13 @@ def judge(
     photons: NDArray[np.float64],
     contrasts: Sequence[tuple[float, float] | None],
     speckle_px: float = 1.0,
+    doubt: str | None = None,
 ) -> Judgement:
     """Compute latent vectors, embedding and p-value from the maps (n_roi, 256, 256) of a run.
 
     `photons` (n_roi,) are per pixel of each bin; `contrasts` are beta of each ring and its relative error, None without
-    speckle; `speckle_px` is the number of pixels that see the same speckle.
+    speckle; `speckle_px` is the number of pixels that see the same speckle. If `doubt` names a fault of the detector,
+    there is no p-value.
     """
     latent = technique.encoder.encode(maps)
     embeddings, verdicts, reasons = [], [], []
@@ -253,8 +255,9 @@ def judge(
     for number, (ring, contrast) in enumerate(zip(technique.rings, contrasts, strict=True)):
         phi = np.full(len(ring.bins), np.nan) if ring.phi_deg is None else ring.phi_deg
         embeddings.append(technique.encoder.point(latent[ring.bins], phi=phi, weights=ring.weights))
-        if contrast is None or technique.no_claim_reason(contrast):
-            reasons.append(technique.no_claim_reason(contrast))
+        reason = doubt or technique.no_claim_reason(contrast)
+        if contrast is None or reason:
+            reasons.append(reason)
             continue
         of_ring, of_photons = block_mean(maps[ring.bins]), float(ring.weights @ photons[ring.bins])
         mean = np.tensordot(ring.weights, of_ring, 1).astype(np.float32)
@@ -282,22 +285,21 @@ def _features_of(technique: "RheoXPCS", maps: Singles, ring: Ring, given: Mappin
     return np.asarray(features(technique.encoder, mean, of_sectors[None], calibrated, photons=given["photons"])[0])
 
 
-def filled(maps: Singles) -> Singles | None:
+def filled(maps: Singles) -> tuple[Singles, float]:
     """Fill rows of maps (n_roi, n, n) without a valid frame from the nearest rows, at the same lags.
 
-    Returns None if more than a tenth of the rows of a map are missing.
+    A map without any row is the mean of the others. Returns the maps, and the largest share of missing rows in a map.
     """
     missing: NDArray[np.bool_] = np.asarray(np.isnan(maps).all(2))
-    if missing.mean(1).max() > MOST_MISSING:
-        return None
     if not missing.any():
-        return maps
-    out, n = maps.copy(), maps.shape[1]
-    for k in np.flatnonzero(missing.any(axis=1)):
+        return maps, 0.0
+    out, n, empty = maps.copy(), maps.shape[1], missing.all(axis=1)
+    for k in np.flatnonzero(missing.any(axis=1) & ~empty):
         present = np.flatnonzero(~missing[k])
         nearest = present[np.abs(present[:, None] - np.arange(n)).argmin(0)]
         for i in np.flatnonzero(missing[k]):
             row = nearest[i]
             partner = np.clip(np.arange(n) + row - i, 0, n - 1)  # the same lag
             out[k, i] = out[k, :, i] = maps[k, row, nearest[partner]]
-    return out
+    out[empty] = out[~empty].mean(0)
+    return out, float(missing.mean(1).max())

@@ -56,6 +56,7 @@ class Ramp(RunAnalysis):
             raise AnalysisError("xtec.mask leaves no pixel")
         self._dark = 0.0 if dark is None else dark.ravel()[self.pixels]
         self._frames: list[NDArray[Any]] = []
+        self._numbers: list[int] = []  # of each frame in its run
         self._memory = self._settings.memory_gb * 1e9  # bytes that are left
         self._runs: list[tuple[RunInfo, int]] = [(run, 0)]  # and the number of its first frame
 
@@ -66,8 +67,9 @@ class Ramp(RunAnalysis):
             shapes = f"frames of {_by(run.frame_shape)} pixels in a series of {_by(self._shape)}"
             raise AnalysisError(f"{shapes}: the run is left out")
 
-    def push(self, block: NDArray[Any]) -> None:
+    def push(self, block: NDArray[Any], first: int) -> None:
         """Take the next frames."""
+        self._numbers += range(first, first + len(block))
         kept = allocate(block.shape, block.dtype, self._memory)
         kept[:] = block
         self._frames += list(kept)
@@ -107,7 +109,7 @@ class Ramp(RunAnalysis):
         time, exposure = np.empty(n), np.ones(n)
         ends = [first for _, first in self._runs[1:]] + [n]
         for i, ((run, first), end) in enumerate(zip(self._runs, ends, strict=True)):
-            time[first:end] = run.start.get("time", i) + np.arange(end - first) * (run.frame_time_s or 1e-3)
+            time[first:end] = run.start.get("time", i) + np.array(self._numbers[first:end]) * (run.frame_time_s or 1e-3)
             if end - first > 1 and not np.ptp(temperature[first:end]):
                 temperature[first:end] = self._flown(run, temperature[first:end])
         for key in filter(None, (settings.monitor, settings.exposure)):

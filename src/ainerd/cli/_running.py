@@ -1,4 +1,4 @@
-"""`ainerd watch` and `ainerd steer`: run the agent in its own process, also for days."""
+"""`ainerd watch`, `steer`, `serve` and `mcp`: commands that run until Ctrl-C, also for days."""
 
 import sys
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ainerd.cli._shared import Tiled, opened, stopping
+from ainerd.cli._shared import Config, Tiled, check_folder, opened, results_at, stopping
 
 if TYPE_CHECKING:
     import threading
@@ -105,6 +105,79 @@ def steer(
                 print(f"{measured}; {observer.optimizer.should_stop()[1]}", file=sys.stderr)
         except (manager.RequestFailedError, manager.RequestTimeoutError) as error:
             raise ValueError(f"RE Manager at {queueserver}: {error}") from None
+
+
+def serve(
+    directory: Annotated[Path | None, typer.Argument(help="Folder of the server, such as an archive.")] = None,
+    frames: Annotated[list[Path] | None, typer.Option(help="Folder that it may read; can be repeated.")] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the campaign's page in a browser.")] = False,
+    config: Config = None,
+) -> None:
+    """Run the embedded Tiled server of a folder, or of an instrument's settings, until Ctrl-C.
+
+    Sessions with the same settings use this server. It keeps its port, and after Ctrl-C it runs until the last session
+    closes.
+    """
+    import logging
+
+    from ainerd.config import Settings
+    from ainerd.server import EmbeddedServer, ServerError
+
+    readable = frames or []
+    if directory is not None:
+        if not directory.is_dir():
+            raise ValueError(f"{directory} is not a folder: give that of an embedded server, or --config")
+        check_folder(directory, may_be_empty=True)
+    elif config is not None:
+        storage = Settings.load(config).storage
+        if storage.uri:
+            raise ValueError(
+                f"{config} names a server, {storage.uri.partition('?')[0]}, which others run: ainerd serve runs an "
+                "embedded server only, for settings with an empty storage.uri"
+            )
+        directory, readable = storage.directory, [*storage.frames, *readable]
+    else:
+        raise ValueError("which server? give its FOLDER, or --config with an instrument's .toml")
+    stop = stopping()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    try:
+        with EmbeddedServer.start(directory, readable_storage=readable) as server:
+            address = server.uri.removesuffix("/api/v1")
+            begun = "Tiled serves" if server.owned else "Tiled keeps running, as long as this command, for"
+            text = f"""{begun} {server.directory}
+  at       {address}   (its key is in {server.directory / "api_key"})
+  page     {server.page}   (open it in a browser)
+  python   from ainerd.server import EmbeddedServer
+           client = EmbeddedServer.start("{server.directory}").client()
+  shell    ainerd status --tiled {server.directory}
+Ctrl-C ends it, unless a session still uses it."""
+            print(text, flush=True)
+            if open_page:
+                import webbrowser
+
+                if not webbrowser.open(server.page.as_uri()):
+                    print("no browser could be started here", flush=True)
+            stop.wait()
+    except ServerError as error:
+        raise ValueError(str(error)) from None
+
+
+def mcp(
+    propose: Annotated[bool, typer.Option("--propose", help="A tool proposes positions for a person to take.")] = False,
+    tiled: Tiled = None,
+    config: Config = None,
+) -> None:
+    """Answer questions of a language model by the Model Context Protocol, on stdin and stdout.
+
+    Configure this command in the program that has the language model; the program starts it. The command only reads,
+    unless --propose is given.
+    """
+    with results_at(tiled, config) as store:
+        try:
+            from ainerd.cli.answers import serving
+        except ModuleNotFoundError as error:
+            raise ValueError(f"this needs one package more: pip install 'ainerd[mcp]' ({error})") from None
+        serving(store, propose=propose).run("stdio")
 
 
 @contextmanager

@@ -1,0 +1,229 @@
+"""The number or time that a detector stores for each frame: beside the frames, in events, or in Tiled."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.documents._frames import DAMAGED
+from ainerd.documents._storage import FrameError, MissingFrames, Storage, find_dataset, local_path, open_hdf5
+
+if TYPE_CHECKING:
+    from tiled.client.container import Container
+
+
+@dataclass
+class Unnumbered:
+    """Announced frames whose numbers have not been read.
+
+    Attributes
+    ----------
+    pieces : list of (str, int, int)
+        Resource, index of the first frame, and number of frames.
+    row : int
+        Row of the first frame in the stream.
+    event : int or None
+        Number of the event that holds the frames.
+    values : ndarray or None
+        Numbers or times in the event.
+    """
+
+    pieces: list[tuple[str, int, int]]
+    row: int
+    event: int | None = None
+    values: NDArray[Any] | None = None
+
+    @property
+    def n(self) -> int:
+        """Number of frames."""
+        return sum(n for *_, n in self.pieces)
+
+    def cut(self, k: int) -> "Unnumbered":
+        """Keep the first `k` frames of a single piece, and return the others."""
+        resource, start, n = self.pieces[0]
+        self.pieces = [(resource, start, k)]
+        return Unnumbered([(resource, start + k, n - k)], self.row + k)
+
+
+class StoredNumbers:
+    """Finds the numbers of the frames of one run.
+
+    Parameters
+    ----------
+    key : str
+        Data key, or the name of a dataset in the files of the frames, which begins with a slash.
+    resources : mapping of str to dict
+        Descriptions of files by uid, to which files may be added.
+    roots : iterable of Path
+        Folders from which files may be read.
+    raw : tiled.client.container.Container, optional
+        The raw runs in Tiled.
+    """
+
+    def __init__(
+        self, key: str, resources: Mapping[str, dict[str, Any]], roots: Iterable[Path], raw: "Container | None"
+    ) -> None:
+        self._key, self._resources, self._roots, self._raw = key, resources, tuple(roots), raw
+        self._announced: list[tuple[int, str, int, int]] = []  # row in the stream, resource, first index, number
+        self._open: tuple[tuple[str, str], Column] | None = None  # with uri and dataset
+
+    def announce(self, resource: str, start: int, n: int) -> None:
+        """Add the next rows of a stream of numbers."""
+        row = self._announced[-1][0] + self._announced[-1][3] if self._announced else 0
+        self._announced.append((row, resource, start, n))
+
+    def values(
+        self, frames: Unnumbered, data_keys: Mapping[str, Mapping[str, Any]], address: tuple[str, str]
+    ) -> NDArray[Any]:
+        """Return the numbers or times of frames, (n,).
+
+        `data_keys` are those of the stream, and `address` is the uid of the run and the name of the stream in Tiled.
+
+        Raises
+        ------
+        MissingFrames
+            If the numbers are not there (yet).
+        FrameError
+            If they cannot be read.
+        """
+        if frames.values is not None:
+            if frames.values.dtype.kind not in "iuf" or len(frames.values) != frames.n:
+                what = f"{self._key!r} of event {frames.event}"
+                raise FrameError(f"{what} is not a number for each of its frames, of which it has {frames.n}")
+            return frames.values
+        if self._key.startswith("/"):
+            docs = [(self._resources[resource], start, n) for resource, start, n in frames.pieces]
+            parts = [self._read(doc, self._key, start + doc.get("before", 0), n) for doc, start, n in docs]
+            return np.concatenate(parts)
+        if "external" not in data_keys.get(self._key, {}):
+            raise FrameError(f"the stream {address[1]!r} has no number for each frame in {self._key!r}")
+        parts, row, end = [], frames.row, frames.row + frames.n
+        for first, resource, start, n in self._announced:
+            if first <= row < min(first + n, end):
+                stop = min(first + n, end)
+                parts.append(self._in_stream(self._resources[resource], start - first, row, stop, address))
+                row = stop
+        if row < end:
+            raise MissingFrames(f"{self._key!r} of frames {row}-{end - 1} is not announced")
+        return np.concatenate(parts)
+
+    def close(self) -> None:
+        """Close the file being read."""
+        if self._open is not None:
+            self._open[1].close()
+            self._open = None
+
+    def _in_stream(
+        self, doc: dict[str, Any], moved: int, row: int, stop: int, address: tuple[str, str]
+    ) -> NDArray[Any]:
+        """Return the numbers in rows `row` … `stop` - 1 of the stream, whose index in the file differs by `moved`."""
+        try:
+            return self._read(doc, doc["parameters"].get("dataset", ""), row + moved, stop - row)
+        except MissingFrames as error:
+            if self._raw is None:
+                raise
+            return tiled_column(self._raw, (*address, self._key), row, stop, str(error))
+
+    def _read(self, doc: dict[str, Any], dataset: str, start: int, n: int) -> NDArray[Any]:
+        """Return the numbers of `n` frames from a dataset in the file of a resource."""
+        if doc["mimetype"] != "application/x-hdf5":
+            raise MissingFrames(f"{dataset!r} in a file of type {doc['mimetype']!r} is not read")
+        source = doc["uri"], dataset
+        if self._open is None or self._open[0] != source:
+            self.close()
+            path, swmr = local_path(doc["uri"], self._roots), bool(doc["parameters"].get("swmr", True))
+            self._open = source, Column(path, dataset, roots=self._roots, swmr=swmr)
+        return self._open[1].read(start, start + n)
+
+
+class Column:
+    """Reads a dataset of one number for each frame from an HDF5 file, also while it is being written.
+
+    Parameters
+    ----------
+    path : Path
+    dataset : str
+        Name of the dataset in the file.
+    roots : iterable of Path
+        Folders to which links, virtual datasets and raw storage may lead.
+    swmr : bool
+        Whether the file may still be growing.
+
+    Raises
+    ------
+    FrameError
+        If there is no such dataset of numbers.
+    MissingFrames
+        If a link or source leads to a file that does not exist.
+    """
+
+    def __init__(self, path: Path, dataset: str, *, roots: Iterable[Path], swmr: bool) -> None:
+        allowed, self._what = [Path(root).resolve() for root in roots], f"{path}, {dataset!r}"
+        try:
+            self.path, name = find_dataset(path, dataset, allowed, growing=swmr)
+            self._file = open_hdf5(self.path, growing=swmr)
+        except DAMAGED as error:
+            raise FrameError(f"cannot open {path}: {error}") from error
+        try:
+            found = self._file.get(name)
+            if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "iuf" or found.ndim < 1:
+                raise FrameError(f"{self._what}: wanted a dataset with a number for each frame")
+            self._dataset, self._per_row = found, math.prod(found.shape[1:])
+            size = found.dtype.itemsize * self._per_row
+            self._storage = Storage(self.path, found, allowed, size, growing=swmr)
+        except DAMAGED as error:
+            self._file.close()
+            raise FrameError(f"cannot open {self._what}: {error}") from error
+        except FrameError:
+            self._file.close()
+            raise
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Return the numbers of frames start … stop - 1; raise MissingFrames if they are not in the file yet."""
+        first, last = start // self._per_row, -(-stop // self._per_row)
+        try:
+            self._dataset.refresh()
+            if last > len(self._dataset):
+                n = len(self._dataset) * self._per_row
+                raise MissingFrames(f"{self._what} holds the numbers of {n} frames, {stop} were announced")
+            self._storage.require(first, last)
+            values = np.asarray(self._dataset[first:last])
+        except DAMAGED as error:
+            raise FrameError(f"{self._what} cannot be read: {error}") from error
+        return values.ravel()[start - first * self._per_row :][: stop - start]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def tiled_column(raw: "Container", path: tuple[str, str, str], start: int, stop: int, why: str) -> NDArray[Any]:
+    """Return the numbers in rows start … stop - 1 of a stream from Tiled.
+
+    `path` is the uid of the run, the name of the stream, and the data key; `why` says why no file is read. Raises
+    MissingFrames if Tiled does not have the numbers.
+    """
+    uid, stream, key = path
+    try:
+        node = raw[uid][stream].base[key]
+    except KeyError:
+        raise MissingFrames(f"{why}, and Tiled has no {'/'.join(path)}") from None
+    if (n := math.prod(node.shape)) < stop:
+        raise MissingFrames(f"{why}, and Tiled holds {n} numbers of {'/'.join(path)}, {stop} were announced")
+    per_row = math.prod(node.shape[1:])
+    first = start // per_row
+    values = np.asarray(node[first : -(-stop // per_row)])
+    return values.ravel()[start - first * per_row :][: stop - start]
+
+
+def whole_numbers(values: NDArray[Any], what: str) -> NDArray[np.int64]:
+    """Return numbers of frames as int64; raise FrameError if they are not whole."""
+    numbers = values.astype(np.int64) if np.isfinite(values).all() else np.zeros(1, np.int64)
+    if numbers.shape != values.shape or (numbers != values).any():
+        raise FrameError(f"{what!r} holds numbers of frames that are not whole")
+    return numbers

@@ -1,0 +1,160 @@
+"""Files of events, and the metadata that APS 8-ID writes beside them.
+
+References
+----------
+BCDA-APS/8id-bits, ``utils/nexus_utils.py`` and ``xpcs_schema.py``: ``NAME_metadata.hdf`` with ``/entry/instrument``.
+Nothing in it names the raw files, the number of frames or the bits of a count.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+
+from ainerd.technique import RunAnalysis
+from ainerd.xpcs import Events, Partition, count_frames, read_imm, read_rigaku, rigaku_gaps
+
+Order = Literal["rows", "columns"]
+_EVENTS = re.compile(r"\.(bin(\.\d{3})?|imm)$")
+_DETECTOR = "entry/instrument/detector_1"
+
+
+def is_events(file: Path) -> bool:
+    """Return whether a file's name is that of events: Rigaku's ``.bin``, ``.bin.000`` to ``.bin.005``, or ``.imm``."""
+    return _EVENTS.search(file.name) is not None
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """Metadata of an acquisition at APS 8-ID; a value that the file does not hold is None, or empty.
+
+    Attributes
+    ----------
+    file : Path
+        The metadata file.
+    frame_time_s : float or None
+        Time from frame to frame.
+    detector, qmap : str
+        Name of the detector, and file name of the q map.
+    beam_center_px : (float, float) or None
+        Row and column.
+    distance_m : float or None
+    """
+
+    file: Path
+    frame_time_s: float | None
+    detector: str
+    qmap: str
+    beam_center_px: tuple[float, float] | None
+    distance_m: float | None
+
+    @classmethod
+    def beside(cls, file: Path) -> "Acquisition | None":
+        """Read the metadata beside a file of events, if there are any."""
+        path = file.with_name(_EVENTS.sub("", file.name) + "_metadata.hdf")
+        return cls.read(path) if path.is_file() else None
+
+    @classmethod
+    def read(cls, path: Path) -> "Acquisition":
+        """Read a metadata file; ValueError if it is not one."""
+        if not path.is_file():
+            raise ValueError(f"no file {path}")
+        try:
+            with h5py.File(path, "r") as file:
+                group = file.get(_DETECTOR)
+                if not isinstance(group, h5py.Group):
+                    raise ValueError(f"{path} holds no {_DETECTOR}: is it the metadata file of an acquisition?")
+                values = {name: _value(group, name, path) for name in ("frame_time", "beam_center_x", "distance")}
+                row, detector, qmap = (
+                    _value(group, name, path) for name in ("beam_center_y", "detector_name", "qmap_file")
+                )
+        except OSError as err:
+            raise ValueError(f"{path} is not an HDF5 file: {err}") from None
+        time_s, column, distance = (_number(x, name, path) for name, x in values.items())
+        row = _number(row, "beam_center_y", path)
+        if time_s is not None and not time_s > 0:
+            raise ValueError(f"{path}: {_DETECTOR}/frame_time is {time_s:g} s: give --frame-time")
+        center = None if row is None or column is None else (row, column)
+        return cls(path, time_s, str(detector or ""), str(qmap or ""), center, distance)
+
+    def find_qmap(self) -> Path:
+        """Return the q map, beside the metadata or in one of the two folders above; ValueError if it is in none."""
+        if not self.qmap:
+            raise ValueError(f"{self.file} holds no {_DETECTOR}/qmap_file: give the bins with --roi")
+        folders = [self.file.resolve().parents[i] for i in range(min(3, len(self.file.resolve().parents)))]
+        for folder in folders:
+            if (folder / Path(self.qmap).name).is_file():
+                return folder / Path(self.qmap).name
+        places = ", ".join(map(str, folders))
+        raise ValueError(f"the q map {self.qmap} of {self.file.name} is not in {places}: give it with --roi")
+
+
+def _value(group: h5py.Group, name: str, path: Path) -> Any:
+    """Return a number or a text of any shape as a scalar; None if it is missing or empty."""
+    if name not in group:
+        return None
+    node = group[name]
+    if not isinstance(node, h5py.Dataset):
+        raise ValueError(f"{path}: {_DETECTOR}/{name} is not a dataset")
+    values = np.ravel(node.asstr()[()] if h5py.check_string_dtype(node.dtype) else node[()]).tolist()
+    return values[0] if values else None
+
+
+def _number(value: Any, name: str, path: Path) -> float | None:
+    if value is None:
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{path}: {_DETECTOR}/{name} is not a number: {value!r}") from None
+
+
+@dataclass(frozen=True)
+class EventMovie:
+    """A file of events, or six of a detector of 3M; `n_frames` is None where the files still grow."""
+
+    file: Path
+    partition: Partition
+    order: Order
+    n_frames: int | None
+    wait_s: float | None
+
+    @classmethod
+    def find(
+        cls, file: Path, partition: Partition, order: Order | None, n_frames: int | None, wait_s: float | None
+    ) -> "EventMovie":
+        """Find the files; ValueError if the order of pixels is not known, or the files hold something else.
+
+        Without `n_frames`, the frames of complete files are counted. Pixels between modules are taken out of the bins.
+        """
+        if file.suffix == ".imm":
+            return cls(file, partition, "rows", n_frames, None)
+        if order is None:
+            raise ValueError(
+                f"{file}: say with --order whether the pixels are numbered by rows, as boost_corr reads them, or by "
+                "columns, as xpcs-eigen does"
+            )
+        if file.is_file() and h5py.is_hdf5(file):
+            raise ValueError(f"{file} is HDF5, not events: the detector was in the mode FastTransfer")
+        if n_frames is None and wait_s is None:
+            n_frames = count_frames(file, partition.shape)
+        gaps = rigaku_gaps(partition.shape)
+        used = partition.without(gaps) if (partition.roi_map[gaps] > 0).any() else partition
+        return cls(file, used, order, n_frames, wait_s)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx) of the frames."""
+        return self.partition.shape
+
+    def blocks(self, analysis: RunAnalysis) -> Iterator[Events]:
+        """Yield the frames, and give whole ones to the analysis, but none of an IMM file."""
+        if self.file.suffix == ".imm":
+            return read_imm(self.file, self.partition)
+        return read_rigaku(
+            self.file, self.partition, order=self.order, n_frames=self.n_frames, viewer=analysis, wait_s=self.wait_s
+        )

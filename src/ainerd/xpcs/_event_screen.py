@@ -1,0 +1,229 @@
+"""Screen events for bad pixels and frames, at a cost in proportion to the events.
+
+Pixels are judged as those of dense frames are. A frame with few photons shows neither darkness nor a pattern, so frames
+are judged in groups that hold `PHOTONS` photons.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numba as nb
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ainerd.xpcs._events import Events, joined, labels
+from ainerd.xpcs._partition import Array, Floats, Partition
+from ainerd.xpcs._screen import WINDOW, LeftOut, Screen, Screened
+from ainerd.xpcs._screen_frames import DISPLACED, GOOD, LAG, NO_LIGHT
+
+PHOTONS = 300  # of a group of frames
+SOME = 1 << 10  # frames from which the contrast is estimated
+_NO_FRAMES = np.empty(0, np.int64)
+
+
+class EventScreen(Screen):
+    """Find bad pixels and frames of events as they arrive, before they are correlated.
+
+    It differs from `Screen` in three ways. Frames are judged, and left out, in groups that hold 300 photons together;
+    brighter frames are judged one by one. Frames that are not listed are not reported as missing, because a detector of
+    events does not tell them from empty ones. Copies of frames, areas that are dead or flicker, and counts that cannot
+    be photons are not looked for. The first 92 groups are held back and examined together, later the last 28 groups and
+    their block.
+
+    Parameters
+    ----------
+    partition : Partition
+    n_frames : int, optional
+        Number of frames to come; None for an open-ended run.
+    saturation : float, optional
+        Counts at or above which a pixel is saturated: 3, 15 or 255 for counts of 2, 4 or 8 bits, where so many photons
+        mean a fault.
+    """
+
+    def __init__(self, partition: Partition, n_frames: int | None = None, *, saturation: float | None = None) -> None:
+        super().__init__(partition, n_frames, saturation=saturation)
+        self._top = self._saturation
+        self._blocks: list[Events] = []  # held
+        self._sub = np.repeat(labels(len(self._limit)), np.diff(partition.static_edges))
+        self._size = 0  # listed frames of a group; 0 until the first frames have been examined
+        self._photons = 0
+        self._usual = np.inf  # photons of a frame
+        self._n_listed = self._n_given = 0  # frames that have been grouped, and those that have been returned
+        self._starts: list[NDArray[np.int64]] = []  # first frame of each group
+        self._open = np.zeros(len(self._limit)), False  # counts of the last group, and whether any of it is valid
+        self._spoilt |= {"dark": [], "displaced": []}
+
+    @property
+    def left_out(self) -> LeftOut:
+        """Pixels and frames left out so far; frames that are still held are not reported."""
+        frames = {reason: np.concatenate([_NO_FRAMES, *numbers]) for reason, numbers in self._spoilt.items()}
+        pixels = {r: np.sort(self.partition.pixels[np.concatenate([_NO_FRAMES, *x])]) for r, x in self._bad.items()}
+        groups = self._frames.bad()[2] if self._begun else _NO_FRAMES
+        starts = np.concatenate([_NO_FRAMES, *self._starts])
+        return LeftOut(pixels, frames, np.empty((0, 2), np.int64), starts[groups[groups < len(starts)]])
+
+    def push(
+        self, frames: Array | Events, *, first: int | None = None, valid: ArrayLike | None = None
+    ) -> list[Screened]:
+        """Take the next frames, and return those that are ready to be correlated.
+
+        Parameters
+        ----------
+        frames : Events
+            They have their own `first` and `valid`.
+        first, valid
+            Must be None.
+
+        Raises
+        ------
+        SpoiltRunError
+            If more than 15 % of the pixels are bad, or more than half of the frames overflow.
+        ValueError
+            If the frames are not events, do not fit, or repeat earlier ones.
+        """
+        if not isinstance(frames, Events) or first is not None or valid is not None:
+            raise ValueError("an EventScreen takes only Events, which have their own first frame and valid")
+        events = frames.gathered(self.partition)
+        if len(events.ticks) and events.ticks[0] < self._n_received:
+            raise ValueError(f"frame {events.ticks[0]} was pushed before: the next is {self._n_received}")
+        self._n_received = max(events.stop, self._n_received)
+        self._spoilt["invalid"].append(events.ticks[~events.valid])
+        self._photons += int(events.count.sum())
+        if self._begun:
+            events = self._caught(events)
+            counts, keep = self._grouped(events)
+            self._frames.add(counts, keep)
+            if self._pixels.n_seen >= self._next:
+                self._look()
+        self._blocks.append(events)
+        n_listed = sum(len(x.ticks) for x in self._blocks)
+        if not self._begun and n_listed >= WINDOW + LAG and self._photons >= (WINDOW + LAG) * PHOTONS:
+            self._begin()
+        n_groups = self._n_listed // self._size if self._begun else 0
+        return list(self._ready(max(n_groups - LAG, 0) * self._size)) if self._begun else []
+
+    def flush(self) -> list[Screened]:
+        """Return the frames still held at the end of the run, and the pixels that only the whole run shows bad."""
+        if not self._blocks and not self._begun:
+            return []
+        if not self._begun:
+            self._begin()
+        self._look()
+        self._refuse_overflow()
+        return list(self._ready(self._n_listed))
+
+    def _begin(self) -> None:
+        """Examine the first frames together."""
+        events = joined(self._blocks)
+        frame = np.repeat(np.arange(len(events.ticks)), np.diff(events.offsets))
+        photons = np.bincount(frame, events.count, len(events.ticks))
+        # the mean over photons, not over frames, because many frames may have no light
+        self._usual = max(float((photons**2).sum() / max(photons.sum(), 1)), 1.0)
+        self._begun, self._size = True, int(np.ceil(PHOTONS / self._usual))
+        self._limit = np.full(len(self._limit), np.nextafter(self._top, 0))
+        found = -1
+        # counts that are too high raise their own limits, so repeat without them
+        for turn in range(10):
+            events = self._caught(events)
+            found, before = self._pixels.good.sum() + events.valid.sum(), found
+            if turn > 1 and found == before:
+                break
+            kept = events.valid[frame]
+            self._pixels.total[:] = np.bincount(events.pixel[kept], events.count[kept], len(self._pixels.total))
+            self._pixels.n_seen = int(events.valid.sum())
+            self._pixels.fit()
+            self._limit = self._limits()
+        self._look()
+        self._blocks = [events]
+        contrast = self._contrast(events, frame)
+        self._pixels.total[:], self._pixels.n_seen = 0, 0
+        counts, valid = self._grouped(events)
+        self._frames.begin(counts[valid], contrast)
+        self._frames.add(counts, valid)
+        self._refuse_overflow()
+
+    def _caught(self, events: Events) -> Events:
+        """Find counts above the limits: bad pixels, or overflowing frames, which are left out."""
+        high = np.flatnonzero(events.count > self._limit.min())
+        if not high.size:
+            return events
+        frame, pixel, count = np.searchsorted(events.offsets, high, "right") - 1, events.pixel[high], events.count[high]
+        until = np.append(0, np.cumsum(events.count, dtype=np.int64))
+        photons = until[events.offsets[frame + 1]] - until[events.offsets[frame]]
+        brightness = np.maximum(photons / self._usual, 1)  # a brighter frame may hold more
+        limit = np.minimum(self._limit[self._sub[pixel]] * brightness, np.nextafter(self._top, 0))
+        bad = (count > limit) & self._pixels.good[pixel] & events.valid[frame]
+        overflow = np.bincount(frame[bad], minlength=len(events.ticks)) > self._few
+        self._spoilt["overflow"].append(events.ticks[overflow])
+        bad &= ~overflow[frame]
+        at_top = np.unique(pixel[bad & (count >= self._top)]).astype(np.int64)
+        self._drop("saturated", at_top)
+        self._drop("impossible", np.setdiff1d(pixel[bad].astype(np.int64), at_top))
+        return replace(events, valid=events.valid & ~overflow) if overflow.any() else events
+
+    def _contrast(self, events: Events, frame: Array) -> float:
+        """Return an upper limit of the speckle contrast in single frames, from the first of them."""
+        some = (frame < SOME) & events.valid[frame] & self._pixels.good[events.pixel]
+        count, sub, size = events.count[some].astype(float), self._sub[events.pixel[some]], self._pixels.size
+        pairs = float((count * (count - 1)).sum())
+        counts = np.bincount(frame[some] * len(size) + sub, count, SOME * len(size)).reshape(SOME, -1)
+        alone = float(((counts**2 - counts) / size).sum())
+        if size.mean() < 16 or alone <= 0:
+            return 1.0
+        return float(np.clip((pairs + 3 * np.sqrt(2 * pairs + 4)) / alone - 1, 0, 1))
+
+    def _grouped(self, events: Events) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return the counts of the groups that are complete now, (n, n_sub), and whether any of their frames is valid.
+
+        The counts of the pixels are added to those of the run.
+        """
+        n, size, begin = len(events.ticks), self._size, self._n_listed % self._size
+        n_complete = (begin + n) // size
+        counts, valid = np.zeros((n_complete + 1, len(self._limit))), np.zeros(n_complete + 1, bool)
+        counts[0], valid[0] = self._open
+        _sum(
+            events.offsets, events.pixel, events.count, events.valid, self._sub, self._pixels.good, begin, size,
+            self._pixels.total, counts, valid,
+        )  # fmt: skip
+        self._starts.append(events.ticks[-begin % size :: size])
+        self._open = counts[-1], bool(valid[-1])
+        self._n_listed += n
+        self._pixels.n_seen += int(events.valid.sum())
+        return counts[:-1], valid[:-1]
+
+    def _ready(self, end: int) -> Iterator[Screened]:
+        """Yield the blocks whose listed frames lie entirely before number `end`."""
+        state = self._frames.states
+        while self._blocks and self._n_given + len(self._blocks[0].ticks) <= end:
+            events = self._blocks.pop(0)
+            number = (self._n_given + np.arange(len(events.ticks))) // self._size
+            # the last group may be incomplete, and is not judged
+            mine = state[np.minimum(number, len(state) - 1)] if len(state) else np.full(len(number), GOOD)
+            for reason, bad in (("dark", mine == NO_LIGHT), ("displaced", mine >= DISPLACED)):
+                self._spoilt[reason].append(events.ticks[events.valid & bad])
+            self._n_given += len(events.ticks)
+            valid = events.valid & (mine == GOOD)
+            yield Screened(replace(events, valid=valid), valid, self._unreported())
+        if self._new and not self._blocks:
+            yield Screened(np.zeros((0, len(self.partition.pixels))), np.ones(0, bool), self._unreported())
+
+
+@nb.njit(nogil=True, cache=True)
+def _sum(
+    offsets: Array, pixel: Array, count: Array, valid: Array, sub: Array, good: Array, begin: int, size: int,
+    total: Floats, counts: Floats, any_valid: Array,
+) -> None:  # fmt: skip
+    """Add the counts of valid frames to those of the pixels, and without bad pixels to those of sub-bins by group."""
+    group, n = 0, begin
+    for b in range(valid.size):
+        if valid[b]:
+            any_valid[group] = True
+            into = counts[group]
+            for e in range(offsets[b], offsets[b + 1]):
+                p = pixel[e]
+                total[p] += count[e]
+                if good[p]:
+                    into[sub[p]] += count[e]
+        n += 1
+        if n == size:
+            group, n = group + 1, 0

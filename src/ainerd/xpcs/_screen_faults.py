@@ -1,0 +1,308 @@
+"""Find faults of a detector: copies of frames, areas that die or flicker, counts that cannot be photons.
+
+Copies. Photon counting hardly ever gives two equal frames. At any intensity, a pixel that counted k photons counts k
+again with a probability of at most k^k exp(-k) / k!. This bounds the chance of an equal frame without a model. Nearly
+empty frames are often equal by chance, and are kept. Neighbours are compared pixel by pixel, up to the first
+difference. Frames farther apart are compared by the sums of their sub-bins, to which the same bound applies.
+
+Areas. Rows, columns and tiles of the detector are summed in some of the frames. An area has died if it counts nothing,
+always or for some time. An area flickers if its share in the counts changes more from one of these frames to the next
+than photons and speckle allow. The other areas of its kind show how much these allow.
+
+Counts. At any intensities, the histogram p(k) of photons is a mixture of Poisson distributions. So k! p(k) are moments
+and log-convex: p(k)² ≤ (k + 1) / k p(k - 1) p(k + 1) (Cauchy and Schwarz). A ceiling, a pedestal, a gain or a lost
+digit violates this.
+"""
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln
+from scipy.stats import poisson
+
+from ainerd.xpcs._g2 import G2
+from ainerd.xpcs._partition import Array, Floats, Partition
+
+CHANCE = 1e-6  # of finding a copy in a run without one
+LOOK_BACK = 50_000  # frames that are compared by their sums
+BRIGHT = 6.0  # mean intensity of pixels that have just counted, in units of the mean: an upper bound
+SAMPLED, LATER = 4, 32  # one in so many frames is summed by areas: in the first frames, and later
+EARLY = 512  # frames
+WINDOWS = 64  # spans of time in which areas are compared; an even number
+TILE = 8  # pixels
+FEWEST = 12  # pixels of an area
+SEEN = 25.0  # expected counts of an area, in each of two windows in which it is dead
+DIM = 0.1  # brightness of an area, in units of the usual one, below which it may be empty
+FLICKER = 0.03  # relative variance of the share of an area, from frame to frame, that is too large
+TIMES = 10.0  # the variance of other areas of its kind, with the same number of pixels
+HIGHEST = 4096  # counts in the histogram
+QUARTILES = 1.0986  # standard deviations between the quartiles of exponential speckle; other speckle has more
+SLIGHT = 0.005  # relative variance of areas allowed on any detector
+TOLERANCE, SIGMAS = 0.15, 6.0  # of the inequality of the histogram, in its logarithm; dead times need a few percent
+# Share of the pairs of photons in a frame that a dead time may take: twice the dead time, in frames. The second number
+# is for one photon per pixel and frame; pixels that count more have a shorter dead time.
+LOST, LOST_OF_ONE = 0.03, 0.05
+
+
+class CopyScreen:
+    """Find frames that are copies of earlier ones; `n_frames` are to come, None if unknown."""
+
+    def __init__(self, n_frames: int | None) -> None:
+        self._n_frames = n_frames or 100_000
+        self._last: Array | None = None
+        self._seen: dict[int, None] = {}  # hashes of the sums
+
+    def neighbours(self, block: Array, good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which frames (b, n_pixels) are equal to the one before in their good pixels, except by chance."""
+        if len(block) == 0:
+            return np.zeros(0, bool)
+        last = block[0] if self._last is None else self._last.astype(block.dtype, copy=False)
+        chance = _equal_before(block, last, good)
+        if self._last is None:
+            chance[0] = 0
+        self._last = block[-1].copy()
+        return np.asarray(chance < np.log(CHANCE / self._n_frames))
+
+    def repeated(self, counts: Floats) -> NDArray[np.bool_]:
+        """Return which frames have the sums over sub-bins (b, n_sub) of an earlier frame, except by chance."""
+        k = np.maximum(counts, 0.5)  # zero counts prove nothing
+        chance = np.where(counts > 0, np.minimum(k * np.log(k) - k - gammaln(k + 1), 0), 0).sum(1)
+        sure = chance < np.log(CHANCE / self._n_frames / min(self._n_frames, LOOK_BACK))
+        out = np.zeros(len(counts), bool)
+        for t in np.flatnonzero(sure):
+            key = hash(counts[t].tobytes())
+            out[t] = key in self._seen
+            self._seen[key] = None
+        while len(self._seen) > LOOK_BACK:
+            del self._seen[next(iter(self._seen))]
+        return out
+
+
+class AreaScreen:
+    """Sum areas of the detector in some frames, and the histogram of their counts."""
+
+    def __init__(self, partition: Partition) -> None:
+        row, column = np.divmod(partition.pixels, partition.shape[1])
+        tile = row // TILE * (partition.shape[1] // TILE + 1) + column // TILE
+        areas = [np.unique(x, return_inverse=True)[1] for x in (row, column, tile)]
+        sizes = [int(x.max()) + 1 for x in areas]
+        self._kind = np.repeat(np.arange(3), sizes)
+        self._area = np.stack([x + sum(sizes[:i]) for i, x in enumerate(areas)]).astype(np.int32)
+        n = sum(sizes)
+        self._sums = np.zeros((WINDOWS, n))
+        self._total = np.zeros(WINDOWS)  # photons of each window
+        self._span, self._at, self._in_window = 1, 0, 0  # samples of a window, windows, samples of the newest
+        self._before: tuple[Floats, float] | None = None  # shares and photons of the sample before
+        self._changes, self._weight, self._n = np.zeros(n), np.zeros(2), 0
+        self.histogram = np.zeros(HIGHEST, np.int64)
+        self.whole = True  # whether all counts were whole numbers
+
+    def add(self, block: Array, valid: NDArray[np.bool_], good: NDArray[np.bool_], first: int) -> None:
+        """Add some of the valid frames (b, n_pixels); `first` is the number of the first frame."""
+        step = SAMPLED if first < EARLY else LATER
+        for b in range(-first % step, len(block), step):
+            if not valid[b]:
+                continue
+            sums = np.zeros(self._sums.shape[1])
+            self.whole &= _add_areas(block[b], good, self._area, sums, self.histogram)
+            self._add(sums, float(sums[self._kind == 0].sum()))
+
+    def _add(self, sums: Floats, total: float) -> None:
+        if total <= 0:
+            return
+        if self._in_window == self._span:
+            self._at, self._in_window = self._at + 1, 0
+            if self._at == WINDOWS:
+                half = WINDOWS // 2
+                self._sums[:half] = self._sums[0::2] + self._sums[1::2]
+                self._total[:half] = self._total[0::2] + self._total[1::2]
+                self._sums[half:], self._total[half:] = 0, 0
+                self._at, self._span = half, 2 * self._span
+        self._sums[self._at] += sums
+        self._total[self._at] += total
+        self._in_window += 1
+        share, before = sums / total, self._before
+        if before is not None:
+            weight = 1 / (1 / total + 1 / before[1])  # photons alone then add one share, on average
+            self._changes += weight * (share - before[0]) ** 2
+            self._weight += weight, 1 / weight
+            self._n += 1
+        self._before = share, total
+
+    def died(self, good: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Return the positions of good pixels in areas that count nothing, always or at some time.
+
+        Slow speckle may leave an area dark for some time: as likely as the gamma distribution of the relative variance
+        of the areas of its kind tells.
+        """
+        n = self._at + 1
+        size, dead = self._size(good), np.zeros(len(self._kind), bool)
+        large = size >= FEWEST
+        level = np.log(len(size) * WINDOWS / CHANCE)
+        for together in (1, 4, 16):  # windows; the longer ones see areas of fewer counts
+            starts = np.arange(0, n, together)
+            sums, total = (np.add.reduceat(x[:n], starts, axis=0) for x in (self._sums, self._total[:, None]))
+            if len(starts) < 4 or not total.all():
+                continue
+            # the largest share that is certain
+            expected = (np.maximum(sums - 4 * np.sqrt(sums), 0) / total).max(0) * total
+            modes = self._modes(sums / total, total, large)
+            unlikely = modes * np.log1p(expected / modes) > level
+            dead |= ((expected > SEEN) & (sums < 0.01 * expected) & unlikely).sum(0) > 1
+        counts = self._sums[:n].sum(0)
+        modes = self._modes(counts[None], np.ones((1, 1)), large)
+        for kind in range(3):  # or it counts nothing at all
+            some = large & (self._kind == kind)
+            usual = DIM * (np.median(counts[some] / size[some]) if some.any() else 0.0) * size
+            dead |= some & (counts == 0) & (usual > SEEN) & (modes * np.log1p(usual / modes) > level)
+        return self._pixels(dead & large, good)
+
+    def _modes(self, share: Floats, total: Floats, large: NDArray[np.bool_]) -> Floats:
+        """Return a lower limit of the number of speckles in each area, (n,), from the quartiles of those of its kind.
+
+        `share`, (n_windows, n), is compared with its mean over windows, or with the median of the kind if there is one
+        window.
+        """
+        out = np.ones(len(large))
+        for kind in range(3):
+            some = large & (self._kind == kind) & (share.sum(0) > 0)
+            if some.sum() < 8:
+                continue
+            mine = share[:, some]
+            size = mine.mean(0) if len(mine) > 1 else np.median(mine)
+            relative = mine / size
+            # dead areas raise the shares of all others in the same window
+            relative /= np.maximum(np.median(relative, axis=1, keepdims=True), 1e-9)
+            low, high = np.quantile(relative, [0.25, 0.75])
+            variance = float((high - low) / QUARTILES) ** 2
+            noise = float(np.median(1 / np.maximum(size * total, 1e-9)))
+            out[self._kind == kind] = 1 / np.clip(1.2 * (variance - noise) + 0.1 * variance, SLIGHT, 1)
+        return out
+
+    def flickering(self, good: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Return the positions of good pixels in areas whose share flickers from frame to frame."""
+        if self._n < 16:
+            return np.empty(0, np.int64)
+        size = self._size(good)
+        share = self._sums.sum(0) / self._total.sum()
+        large = (size >= FEWEST) & (share > 0)
+        share = np.where(large, share, 1)
+        size = np.maximum(size, 1)
+        photons = 2 * self._weight[0] * share**2
+        excess = (self._changes - self._n * share) / photons
+        error = np.sqrt(2 * self._n * share**2 + share * self._weight[1]) / photons
+        wrong = np.zeros(len(share), bool)
+        for kind in range(3):
+            some = large & (self._kind == kind)
+            if some.sum() < 8:
+                continue
+            # some areas may relax faster than the others; more than 15 % could not be left out anyway
+            usual = max(float(np.quantile((excess * size)[some], 0.85)), 0.0)
+            wrong |= some & (excess > np.maximum(TIMES * usual / size, FLICKER)) & (excess > 6 * error)
+        return self._pixels(wrong, good)
+
+    def _size(self, good: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return np.bincount(self._area.ravel(), np.tile(good, 3), len(self._kind)).astype(float)
+
+    def _pixels(self, areas: NDArray[np.bool_], good: NDArray[np.bool_]) -> NDArray[np.int64]:
+        return np.flatnonzero(areas[self._area].any(0) & good)
+
+    def no_photons(self) -> str | None:
+        """Return why the counts cannot be photons; None if they can."""
+        return no_photons(self.histogram) if self.whole else None
+
+
+def no_photons(histogram: NDArray[np.int64]) -> str | None:
+    """Return why counts with this histogram (n,) cannot be photons, whatever the intensities; None if they can be."""
+    h = np.append(histogram, 0)
+    used = np.flatnonzero(h)
+    if used.size == 0 or used[-1] < 1:
+        return None
+    top = int(used[-1])
+    step = int(np.gcd.reduce(used[used < len(histogram) - 1]))  # the last holds all higher ones
+    if step > 1:
+        return f"all counts are multiples of {step}"
+    k = np.arange(1, min(top, HIGHEST - 3) + 1)  # the last of the histogram holds all higher ones
+    before, here, after = (h[k + i].astype(float) for i in (-1, 0, 1))
+    # the least that the lower neighbour can be, if chance made the count low and the other neighbour high
+    low = np.maximum(here - SIGMAS * np.sqrt(here), 0)
+    high, other = np.maximum(before, after), np.minimum(before, after)
+    wanted = k / (k + 1) * low**2 / (high + SIGMAS * np.sqrt(high) + SIGMAS) * np.exp(-TOLERANCE)
+    wrong = (wanted > other) & (poisson.cdf(other, wanted) < 1e-9)
+    if not wrong.any():
+        return None
+    at = int(k[wrong][0])
+    if h[0] == 0:
+        return f"no pixel counts less than {int(used[0])}"
+    if at == top:
+        return f"counts end at {top}, as if they were cut off there"
+    return f"more pixels count {at} than photons allow"
+
+
+def no_light(g2: G2, counts: float) -> str | None:
+    """Return why g2 cannot come from light on a detector without faults; None if it can.
+
+    `counts` is the mean count per pixel and frame.
+
+    The contrast within a frame is at most 1. The contrast between neighbouring frames is at most that within a frame,
+    because the mean of I(t) I(t + 1) is at most that of I(t)² (Cauchy and Schwarz). Photons that are counted in two
+    frames raise the contrast between frames only. Lost photons, and other units, change the contrast within a frame.
+    """
+    use = np.isfinite(g2.parts0) & np.isfinite(g2.parts[:, 0]) & (g2.part_weight > 0)
+    if g2.lag[0] != 1 or use.sum() < FEWEST:
+        return None
+    weight = (g2.part_weight * g2.n_pixels[g2.part_roi])[use]
+    within, of_next = g2.parts0[use], (g2.parts[:, 0] - 1 - g2.bias[g2.part_roi, 0])[use]
+    for difference, limit, why in (
+        (within, 1.0, "a contrast above 1: hot or flickering pixels, or counts that are not photons"),
+        (of_next - within, 0.0, "more contrast between frames than within one: afterglow, or lost photons"),
+    ):
+        mean = np.average(difference, weights=weight)
+        error = np.sqrt(np.sum((weight * (difference - mean)) ** 2)) / weight.sum()
+        following = float(np.average(of_next, weights=weight))
+        allowed = limit + TOLERANCE * max(following, limit)
+        if limit == 0:
+            allowed += min(LOST, LOST_OF_ONE / counts) * (1 + max(following, 0.0))
+        if mean > allowed + SIGMAS * error:
+            return why
+    return None
+
+
+@nb.njit(nogil=True, cache=True)
+def _equal_before(block: Array, last: Array, good: Array) -> Floats:
+    """Return the logarithm of the chance that a frame equals the one before, (b,); 0 if it does not."""
+    out = np.zeros(block.shape[0])
+    for b in range(block.shape[0]):
+        x, y, p = block[b], last if b == 0 else block[b - 1], 0
+        while p < x.size and (x[p] == y[p] or not good[p]):
+            p += 1
+        if p < x.size:
+            continue
+        total = 0.0
+        for p in range(x.size):
+            if good[p]:
+                total += x[p]
+        least = np.log(BRIGHT * total / x.size) if total > 0 else 0.0
+        for p in range(x.size):
+            if good[p] and x[p] > 0:
+                k = max(np.float64(x[p]), 1.0)
+                # Stirling's lower bound of k!
+                out[b] += min(-0.5 * np.log(2 * np.pi * k), least)
+    return out
+
+
+@nb.njit(nogil=True, cache=True)
+def _add_areas(frame: Array, good: Array, area: Array, sums: Floats, histogram: Array) -> bool:
+    """Add a frame (n_pixels,) to the sums of its areas and to the histogram; return whether all counts are whole."""
+    whole = True
+    for p in range(frame.size):
+        if not good[p]:
+            continue
+        x = frame[p]
+        k = int(min(x, HIGHEST - 1))
+        histogram[k] += 1
+        if x > 0:
+            whole &= x == np.floor(x)
+            for i in range(3):
+                sums[area[i, p]] += x
+    return whole

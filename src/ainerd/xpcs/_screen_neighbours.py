@@ -1,0 +1,119 @@
+"""Compare frames with the frames next to them, and pixels with the other pixels of their bin.
+
+Pixels that flicker or blink. The counts of a pixel vary more within its run than those of the other pixels of its bin:
+either more within a frame than from one frame to the next, x (x - 1) against x y, or more from window to window. Both
+are in units of the pixel's squared mean. Speckle of any contrast gives a variation far above the usual one, six times
+the distance from the median to the 90 % quantile, to less than one pixel in two thousand.
+
+Swapped frames. If neighbouring frames are exchanged, every second pair of neighbours is more alike than the others.
+"""
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.xpcs._partition import Array, Floats, Partition
+
+EVERY, LATER, EARLY = 4, 32, 512  # one frame in so many is compared: in the first frames, and later
+WINDOWS, LENGTH = 16, 12  # an even number; frames of a window at first
+FEWEST_COUNTS, FEWEST_PIXELS = 8, 64
+TIMES = 6.0  # the distance from the median to the 90 % quantile, plus the deviation of a Poisson distribution
+SHARE, FEW = 0.002, 6  # of the pixels that flicker: fewer change no number of the run
+PAIRS, SIGMAS = 24, 6.0  # of neighbours, to tell whether frames are swapped
+
+
+class NeighbourScreen:
+    """Sum the counts of pixels in windows of time, and their products with those of the frames before and after."""
+
+    def __init__(self, partition: Partition) -> None:
+        self._roi = np.repeat(partition.static_roi, np.diff(partition.static_edges))
+        n = len(partition.pixels)
+        self._counts, self._excess, self._n = np.zeros(n), np.zeros(n), 0
+        self._windows = np.zeros((WINDOWS, n), np.float32)
+        self._span, self._at, self._in_window = 1, 0, 0  # additions to a window, windows, additions to the newest
+        self._differences: list[float] = []  # of the correlation with the frame after and with that before
+
+    def add(self, block: Array, valid: NDArray[np.bool_], good: NDArray[np.bool_], first: int, sums: Array) -> None:
+        """Add frames (b, n_pixels) from number `first` on; `sums` are over those of them that are counted for good."""
+        early = first < EARLY
+        step = EVERY if early else LATER
+        for b in range(-first % step, len(block) - 1, step):
+            if b and valid[b - 1 : b + 2].all():
+                totals = np.zeros(5)
+                _compare(block[b - 1], block[b], block[b + 1], good, self._counts, self._excess, totals)
+                before, now, after, with_before, with_after = totals
+                self._n += 1
+                if before * now * after > 0:
+                    self._differences.append(float(with_after / now / after - with_before / now / before))
+        if not early:
+            self._add(sums)
+            return
+        for a in range(0, len(block), LENGTH):
+            self._add(block[a : a + LENGTH][valid[a : a + LENGTH]].sum(0, dtype=np.float32))
+
+    def _add(self, sums: Array) -> None:
+        if self._in_window == self._span:
+            self._at, self._in_window = self._at + 1, 0
+            if self._at == WINDOWS:
+                half = WINDOWS // 2
+                self._windows[:half] = self._windows[0::2] + self._windows[1::2]
+                self._windows[half:] = 0
+                self._at, self._span = half, 2 * self._span
+        self._windows[self._at] += sums
+        self._in_window += 1
+
+    def swapped(self) -> str | None:
+        """Return why neighbouring frames are not in their order; None if they can be."""
+        x = np.array(self._differences)
+        if len(x) < PAIRS or abs(x.mean()) < SIGMAS * x.std(ddof=1) / np.sqrt(len(x)):
+            return None
+        return "every second pair of neighbouring frames is more alike than the others: frames are swapped"
+
+    def flickering(self, good: NDArray[np.bool_]) -> str | None:
+        """Return that pixels flicker or blink, with their number; None if they are too few to matter."""
+        counts = self._windows[: self._at + 1]
+        share = counts[:, good].sum(1, dtype=float)
+        share /= max(share.sum(), 1.0)
+        lit = share > 0.2 / len(share)
+        wrong = np.zeros(len(good), bool)
+        if lit.sum() >= WINDOWS // 4:
+            counts, share = counts[lit], share[lit] / share[lit].sum()
+            pairs = (counts * (counts - 1) / share[:, None].astype(np.float32)).sum(0, dtype=float)
+            wrong |= self._far(pairs, counts.sum(0, dtype=float), np.sqrt(2 * lit.sum()), good)
+        if self._n >= PAIRS:
+            wrong |= self._far(self._excess * self._n, self._counts, 2 * np.sqrt(self._n), good)
+        if wrong.sum() < max(SHARE * good.sum(), FEW):
+            return None
+        return f"{wrong.sum()} pixels flicker or blink: mask them"
+
+    def _far(self, pairs: Floats, counts: Floats, noise: float, good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which pixels vary far more than the others of their bin; `noise` is the deviation for one count."""
+        use = good & (counts >= FEWEST_COUNTS)
+        counts = np.maximum(counts, 1)
+        away, wrong = pairs / counts**2, np.zeros(len(good), bool)
+        for k in np.unique(self._roi[use]):
+            some = np.flatnonzero(use & (self._roi == k))
+            if len(some) < FEWEST_PIXELS:
+                continue
+            middle, most = np.quantile(away[some], [0.5, 0.9])
+            wrong[some] = away[some] > middle + TIMES * (most - middle + noise / counts[some])
+        return wrong
+
+
+@nb.njit(nogil=True, cache=True)
+def _compare(
+    before: Array, now: Array, after: Array, good: Array, counts: Floats, excess: Floats, totals: Floats
+) -> None:
+    """Add a frame (n_pixels,) to counts and excess of its pixels; sum three frames, and the products of neighbours."""
+    for p in range(now.size):
+        if not good[p]:
+            continue
+        w, x, y = float(before[p]), float(now[p]), float(after[p])
+        totals[0] += w
+        totals[1] += x
+        totals[2] += y
+        if x > 0:
+            counts[p] += x
+            excess[p] += x * (x - 1 - 0.5 * (w + y))
+            totals[3] += w * x
+            totals[4] += x * y

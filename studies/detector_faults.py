@@ -1,0 +1,169 @@
+"""Measure whether faults of the detector are taken for new physics, or change the numbers of a result.
+
+``faults``: each of the faults in `studies._faulty_frames` is put into exposures of three kinds of dynamics, which the
+technique analyses like a run. Tau and contrast of stationary exposures are known. No stretched exponential describes
+the others exactly, so their numbers are compared with those of the same exposure without the fault. A number is right
+if it is within three errors of the truth. A number that is missing counts as right.
+
+novel           share of exposures that the fault makes novel
+tau, contrast   share of numbers that are right
+tau given       share of exposures with a tau, among those that have one without the fault
+p given         share of exposures with a verdict
+reason          of the first result without a verdict
+
+``ordinary``: exposures without a fault, of several dynamics, photons and contrasts; they keep verdict, tau
+and contrast.
+
+``--faults`` selects faults by a part of their names.
+"""
+
+from functools import lru_cache, partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+import ainerd
+from ainerd.technique import AnalysisError, RunInfo
+from ainerd.techniques.rheo_xpcs import RheoXPCS
+from studies import _faulty_frames
+from studies._faulty_frames import FAULTS, FRAMES, KINDS, MODES, OTHERS, PHOTONS, TAU, Exposure, ring
+from studies._tools import Case, Row, Study, digest_of, report, resumed
+
+BLOCK, FRAME_TIME_S, SURE = 50, 0.01, 3.0
+KNOWN = {"tau_s": TAU * FRAMES * FRAME_TIME_S, "contrast": 1 / MODES}  # of stationary exposures
+TENTH = [
+    "10% copies", "10 % of the frames missing", "10 % of the frames missing, hidden", "burst of 40 missing, hidden",
+    "10 % of the frames dark", "10 % of the pixels dead", "10 % of the pixels hot",
+]  # fmt: skip
+NO_SPECKLE = "no speckle was found in the run"
+# kind, photons, modes of the speckle, flicker of the beam
+ORDINARY = {
+    f"{kind}, {photons:g} photons, contrast {1 / modes:.2g}, flicker {flicker:.0%}": (kind, photons, modes, flicker)
+    for kind in (*KINDS, *OTHERS)
+    for photons, modes, flicker in ((0.02, 1, 0.01), (0.1, 2, 0.1), (0.5, 1, 0.01), (0.5, 10, 0.1), (20.0, 4, 0.01))
+}
+
+study = Study(__doc__)
+exposure_of = lru_cache(1)(Exposure.drawn)
+
+
+@study.part
+def faults(
+    faults: Annotated[list[str] | None, typer.Option()] = None,
+    exposures: int = 10,
+    photons: float = PHOTONS,
+    workers: int = 2,
+) -> None:
+    """Measure all faults, or some."""
+    names = [name for name in FAULTS if not faults or name == "nothing" or any(part in name for part in faults)]
+    cases = [(name, number) for number in range(exposures) for name in names]
+    run = {"photons": photons, "sources": digest_of(Path(ainerd.__file__).parent, Path(_faulty_frames.__file__))}
+    rows = resumed("detector_faults", run, cases, partial(measured, photons), workers)
+    row_of = dict(zip(cases, rows, strict=True))
+    pairs = {name: [(row_of["nothing", n], row_of[name, n]) for n in range(exposures)] for name in names}
+    spoilt = [pair for name in names if name != "nothing" for pair in pairs[name]]
+    report("detector_faults", [judged(name, pairs[name]) for name in names], **run, exposures=exposures)
+    tenth = [pair for name in TENTH if name in pairs for pair in pairs[name]]
+    print(" ".join(f"{key} {value:.3f}" for key, value in judged("all", spoilt).items() if isinstance(value, float)))
+    if tenth:
+        print(
+            f"a tenth of copies, gaps, bad pixels, dark or lost frames: tau given {judged('', tenth)['tau given']:.3f}"
+        )
+
+
+@study.part
+def ordinary(exposures: int = 1, workers: int = 2) -> None:
+    """Measure exposures without a fault."""
+    cases = [(name, number) for number in range(exposures) for name in ORDINARY]
+    run = {"sources": digest_of(Path(ainerd.__file__).parent, Path(_faulty_frames.__file__))}
+    rows = resumed("detector_ordinary", run, cases, measured_ordinary, workers)
+    table = []
+    for name in ORDINARY:
+        mine = [row for case, row in zip(cases, rows, strict=True) if case[0] == name]
+        lost = [row["failed"] or row["reason"] for row in mine if row["failed"] or row["reason"]]
+        pixels = max(row.get("pixels_left_out") or 0 for row in mine)
+        table.append({"exposure": name, "lost": len(lost), "pixels": pixels, "reason": lost[0] if lost else ""})
+    report("detector_ordinary", table, **run, exposures=exposures)
+    print(f"{sum(row['lost'] for row in table)} of {len(cases)} lose verdict, tau or contrast to a screen")
+
+
+def measured_ordinary(case: Case) -> Row:
+    """Return the numbers of an exposure without a fault, with the reason if it has no verdict."""
+    name, number = case
+    kind, photons, modes, flicker = ORDINARY[name]
+    exposure = Exposure.drawn(kind, number, photons, modes)
+    counts, rng = exposure.counts, np.random.default_rng(number)
+    if flicker:
+        counts = rng.poisson(exposure.light * (1 + flicker * rng.standard_normal((FRAMES, 1, 1))).clip(0))
+    row = analysed(counts.astype(np.uint16))
+    # without speckle there is no verdict, and nothing has been taken from it
+    return row | {"reason": None if row.get("no_claim") == NO_SPECKLE else row.get("no_claim")}
+
+
+def measured(photons: float, case: Case) -> Row:
+    """Return the verdict and the numbers of an exposure with a fault."""
+    name, number = case
+    kind = [*KINDS][number % len(KINDS)]
+    exposure = exposure_of(kind, number, photons)
+    return {"kind": kind} | analysed(FAULTS[name](exposure, np.random.default_rng([number, *name.encode()])))
+
+
+def analysed(counts: NDArray) -> Row:
+    """Return the verdict and the numbers of frames; masked ones are missing."""
+    technique = RheoXPCS(ring())
+    info = RunInfo(raw_uid="x", n_frames=FRAMES, frame_shape=counts.shape[1:], frame_time_s=FRAME_TIME_S)
+    run, flat = technique.begin(info), counts.reshape(len(counts), -1)
+    try:
+        missing = np.ma.getmaskarray(flat)[:, 0]
+        edges = np.union1d(range(0, len(flat) + 1, BLOCK), 1 + np.flatnonzero(np.diff(missing)))
+        for start, stop in pairwise(edges):
+            if not missing[start]:
+                run.push(np.asarray(flat[start:stop, run.pixels]), start)
+        if len(flat) < FRAMES:
+            run.lost(FRAMES - len(flat))  # the run ended well
+        result = run.finish()
+    except AnalysisError as error:
+        return {"failed": str(error)}
+    names = ("tau_s", "tau_s_err", "contrast", "contrast_err", "no_claim", "frames_left_out", "pixels_left_out")
+    numbers = {key: result.summary.get(key) for key in names}
+    return {"failed": None, "p": result.novelty_p, **numbers}
+
+
+def judged(name: str, pairs: list[tuple[Row, Row]]) -> Row:
+    """Return the row of a fault from pairs of results, without and with the fault."""
+    before, after = ([is_novel(row) for row in rows] for rows in zip(*pairs, strict=True))
+    has_tau = [(clean, row) for clean, row in pairs if clean.get("tau_s") is not None]
+    reasons = [row["failed"] or row["no_claim"] for _, row in pairs if row["failed"] or row["no_claim"]]
+    return {
+        "fault": name,
+        "novel": sum(bool(now) and not then for now, then in zip(after, before, strict=True)) / len(pairs),
+        "tau": np.mean([is_right(row, clean, "tau_s") for clean, row in pairs]),
+        "contrast": np.mean([is_right(row, clean, "contrast") for clean, row in pairs]),
+        "tau given": np.mean([row.get("tau_s") is not None for _, row in has_tau]) if has_tau else np.nan,
+        "p given": np.mean([row.get("p") is not None for _, row in pairs]),
+        "reason": reasons[0][:40] if reasons else "",
+    }
+
+
+def is_novel(row: Row) -> bool | None:
+    """Return whether a result is novel, or None if it has no p-value."""
+    return None if row.get("p") is None else row["p"] <= 0.05
+
+
+def is_right(row: Row, clean: Row, name: str) -> bool:
+    """Return whether a number is within three errors of the truth, or missing in the row or the clean exposure."""
+    if clean["kind"] == "stationary":
+        truth, error = KNOWN[name], 0.0
+    else:
+        truth, error = clean.get(name), clean.get(f"{name}_err") or 0.0
+    if row.get(name) is None or truth is None:
+        return True
+    return bool(abs(row[name] - truth) <= SURE * np.hypot(row[f"{name}_err"] or 0.0, error))
+
+
+if __name__ == "__main__":
+    study()

@@ -1,0 +1,140 @@
+"""The agent with ophyd-async's own devices, by the plans of docs/how-to/your-detector.md."""
+
+import re
+from pathlib import Path
+
+import bluesky.plan_stubs as bps
+import numpy as np
+import pytest
+from bluesky import RunEngine
+from tiled.queries import Key
+
+from ainerd.agent import build_agent, explore_remote
+from ainerd.config import Settings
+
+core = pytest.importorskip("ophyd_async.core")
+sim = pytest.importorskip("ophyd_async.sim")
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "your-detector.md"
+FRAMES = 80
+SETTINGS = """
+name = "blobs"
+[detector]
+image = "det"
+n_frames = "num_images"
+frame_time_s = "frame_time"
+[rheo_xpcs]
+contrast = 0.2
+[rheo_xpcs.partition]
+shape = [240, 320]
+beam_center_px = [120.0, 160.0]
+distance_m = 6.0
+energy_keV = 11.0
+q_range_inv_nm = [0.019, 0.029]
+n_phi = 18
+[steering.bounds]
+stage-x = [0.0, 8.0]
+stage-y = [0.0, 8.0]
+[recorded.series]
+temperature = "cell-temperature"
+[storage]
+directory = "tiled"
+frames = ["."]
+"""
+
+
+class Photons(sim.PatternGenerator):
+    """Draws photons in each frame: frames that are all equal would be refused as copies."""
+
+    rng = np.random.default_rng(0)
+
+    def generate_point(self, channel=1, high_energy=False):
+        self._file.blob = (self.rng.poisson(0.3, self._file.blob.shape) + 0.5) / self._exposure  # rounded down
+        return 1.0
+
+
+class Cell(core.StandardReadable):
+    def __init__(self, name=""):
+        with self.add_children_as_readables():
+            self.temperature = core.soft_signal_rw(float, 293.0)
+        super().__init__(name=name)
+
+
+def blocks():
+    """The two Python blocks of the page's section on ophyd-async, for few frames."""
+    section = PAGE.read_text().partition("## ophyd-async")[2]
+    flying, triggering = re.findall(r"^```python\n(.*?)^```", section, re.M | re.S)[:2]
+    return flying.replace("5000", str(FRAMES)), triggering.replace("5000", str(FRAMES))
+
+
+@pytest.fixture(scope="module")
+def names(server, tmp_path_factory):
+    """Names of a session in which the page's first block built the agent."""
+    folder = tmp_path_factory.mktemp("blobs")
+    (folder / "agent.toml").write_text(SETTINGS)
+    settings = Settings.load(folder / "agent.toml")
+    RE, photons = RunEngine({}), Photons()
+    with core.init_devices():
+        num_images, frame_time = core.soft_signal_rw(int, FRAMES), core.soft_signal_rw(float, 0.01)
+        stage, cell = sim.SimStage(photons), Cell()
+        paths = core.StaticPathProvider(core.UUIDFilenameProvider(), folder)
+        detector = sim.SimBlobDetector(paths, photons, config_sigs=[num_images, frame_time], name="det")
+    RE(bps.mv(stage.x.velocity, 100.0, stage.y.velocity, 100.0))
+
+    def build(*args, **options):
+        return build_agent(*args, beside=[cell], **options)
+
+    names = {"RE": RE, "settings": settings, "client": server.client().create_container(folder.name), "stage": stage}
+    names |= {"detector": detector, "cell": cell, "build_agent": build}
+    exec(blocks()[0], names)
+    names["agent"].attach(RE)
+    yield names
+    names["agent"].close()
+
+
+def newest(names, n):
+    """The last `n` results, once everything that came is written."""
+    assert names["agent"].drain(60)
+    table = names["agent"].results.table()
+    assert table["status"].eq("complete").all(), table["reason"].dropna().tolist()
+    return table.tail(n)
+
+
+def test_it_explores_with_a_detector_that_flies(names):
+    agent = names["agent"]
+    names["RE"](agent.explore(2))
+    table, suggestions = newest(names, 2), agent.results.suggestions()
+    measured = suggestions[suggestions["status"] == "measured"].set_index("raw_uid")
+    for name in ("stage-x", "stage-y"):
+        assert np.allclose(measured.loc[table["raw_uid"], name], table[name])
+    assert agent.suggest()["travel"] != 0  # velocities and the length of an exposure are known
+    monitored = [agent.results.series(key, "temperature") for key in table.index]
+    assert all((series["temperature"] == 293.0).all() and len(series) for series in monitored)
+
+
+def test_it_stays(names):
+    before = newest(names, 1).iloc[0]
+    names["RE"](names["agent"].stay(1))
+    after = newest(names, 1).iloc[0]
+    assert after["raw_uid"] != before["raw_uid"]
+    assert after[["stage-x", "stage-y"]].tolist() == before[["stage-x", "stage-y"]].tolist()
+
+
+def test_it_analyses_each_event_of_count_and_scan(names):
+    newest(names, 0)
+    n = len(names["agent"].results.table())
+    exec(blocks()[1], names)
+    table = newest(names, 6)
+    assert len(names["agent"].results.table()) == n + 6
+    assert table["event"].tolist() == [1, 2, 3] * 2
+    assert table["stage-x"].tolist()[3:] == [0.0, 4.0, 8.0] and table["stage-x"].iloc[:3].nunique() == 1
+
+
+def test_another_process_drives_it_triggered(names):
+    exec(blocks()[1].partition("RE(")[0], names)
+    detector, stage, client = names["detector"], names["stage"], names["client"]
+    axes = [stage.x, stage.y]
+    plan = explore_remote(client, 1, detector=detector, actuators=axes, acquire=names["triggered"], timeout_s=60)
+    (uid,) = names["RE"](plan)
+    (row,) = newest(names, 1).to_dict("records")
+    assert row["raw_uid"] == uid and len(client["raw"].search(Key("start.uid") == uid)) == 1

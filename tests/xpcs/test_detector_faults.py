@@ -1,0 +1,227 @@
+"""The screen finds what a detector does to frames and counts, and nothing in runs without a fault."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ainerd.xpcs import MultiTau, Partition, Screen, SpoiltRunError, disorder, no_light, two_time
+
+SIDE, N = 48, 200
+Y, X = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
+RADIUS = np.hypot(X, Y)
+SECTOR = ((np.arctan2(Y, X) / (2 * np.pi) % 1) * 6).astype(int) % 6
+RING = Partition.from_roi_map(
+    np.where((RADIUS > 10) & (RADIUS < 23), SECTOR + 1, 0), static_map=1 + (RADIUS > 15) + (RADIUS > 19)
+)
+ROW, COLUMN = np.divmod(RING.pixels, SIDE)
+
+
+def movie(seed, photons=0.5, tau=20.0, modes=2, n=N, static=0.0):
+    """Return counts of speckle whose field forgets as AR(1), every pixel for itself."""
+    rng = np.random.default_rng(seed)
+    fixed, field = rng.standard_normal((2, 2 * modes, len(RING.pixels)))
+    keep, out = np.exp(-1 / tau), np.empty((n, len(RING.pixels)), np.uint16)
+    for t in range(n):
+        field = keep * field + np.sqrt(1 - keep**2) * rng.standard_normal(field.shape)
+        out[t] = rng.poisson(((np.sqrt(1 - static) * field + np.sqrt(static) * fixed) ** 2).mean(0) * photons)
+    return out
+
+
+@pytest.fixture(scope="module")
+def clean():
+    return movie(0)
+
+
+def screened(frames, block=50):
+    """Return the screen after a run, and g2 of what it let through."""
+    screen, correlator = Screen(RING, len(frames)), MultiTau(RING)
+    for start in range(0, len(frames), block):
+        for part in screen.push(frames[start : start + block]):
+            part.to(correlator)
+    for part in screen.flush():
+        part.to(correlator)
+    return screen, correlator.result()
+
+
+@settings(max_examples=24, deadline=None)
+@given(
+    seed=st.integers(0, 2**30),
+    photons=st.sampled_from([1e-3, 1e-2, 0.05, 0.5, 5.0, 50.0]),
+    tau=st.sampled_from([0.1, 5.0, 60.0, 1e9]),
+    modes=st.sampled_from([1, 2, 5]),
+    static=st.sampled_from([0.0, 0.5]),
+)
+def test_an_ordinary_run_is_left_as_it_is(seed, photons, tau, modes, static):
+    """Cases include frames of one or two photons, of which many are equal, and static speckle of contrast 1."""
+    frames = movie(seed, photons, tau, modes, static=static)
+    screen, g2 = screened(frames)
+    left = screen.left_out
+    assert left.n_frames == left.n_pixels == 0
+    assert screen.no_contrast is None and no_light(g2, frames.mean()) is None
+
+
+@pytest.mark.parametrize("photons", [0.02, 0.5, 20.0])
+def test_copies_of_the_frame_before_are_left_out(photons):
+    frames, rng = movie(1, photons), np.random.default_rng(0)
+    put = np.sort(1 + rng.permutation(N - 1)[:20])
+    for t in put:
+        frames[t] = frames[t - 1]
+    left = screened(frames)[0].left_out
+    assert left.frames["copy"].tolist() == put.tolist() and left.n_frames == 20 and left.n_pixels == 0
+
+
+@pytest.mark.parametrize("block", [7, 50, 200])
+def test_a_block_that_comes_again_is_left_out_once(clean, block):
+    frames = clean.copy()
+    frames[120:150] = frames[40:70]
+    assert screened(frames, block)[0].left_out.frames["copy"].tolist() == [*range(120, 150)]
+
+
+def test_a_detector_that_stands_still_is_refused(clean):
+    with pytest.raises(SpoiltRunError, match="179 of 200 frames are copies of earlier ones"):
+        screened(np.concatenate([clean[:20], np.repeat(clean[20:21], 180, axis=0)]))
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda x: np.minimum(x, 1), "counts end at 1"),
+        (lambda x: np.minimum(x, 3), "counts end at 3"),
+        (lambda x: x % 4, "counts end at 3"),
+        (lambda x: x + 1, "no pixel counts less than 1"),
+        (lambda x: x * 10, "all counts are multiples of 10"),
+        (lambda x: x // 2 + (x > 6), "lost photons"),
+    ],
+)
+def test_counts_that_cannot_be_photons_are_named(change, why):
+    frames = change(movie(2, 1.0))
+    screen, g2 = screened(frames)
+    assert why in (screen.no_contrast or no_light(g2, frames.mean()))
+
+
+def test_a_pedestal_and_a_gain_with_noise_are_named():
+    photons = movie(3)
+    noise = np.random.default_rng(0).normal(0, 3, photons.shape)
+    frames = np.round(100 + 12.3 * photons + noise).astype(np.uint16)
+    screen, g2 = screened(frames)
+    assert screen.no_contrast or no_light(g2, frames.mean())
+
+
+def test_afterglow_is_named():
+    light = movie(6, modes=5)
+    frames = light.copy()
+    frames[1:] += np.random.default_rng(0).binomial(light[:-1], 0.15).astype(np.uint16)
+    assert "afterglow" in no_light(screened(frames)[1], frames.mean())
+
+
+@pytest.mark.parametrize("when", [slice(0, N), slice(100, N), slice(0, 60)])
+def test_an_area_that_counts_nothing_is_left_out(clean, when):
+    frames, dead = clean.copy(), (ROW >= 12) & (ROW < 14)
+    frames[when, dead] = 0
+    left = screened(frames)[0].left_out
+    found = np.concatenate([left.pixels["died"], left.pixels["dead"]])
+    assert set(RING.pixels[dead]) <= set(found) and left.n_pixels < 2 * dead.sum()
+
+
+def test_a_row_that_flickers_is_left_out():
+    rng, row = np.random.default_rng(0), ROW == 14
+    factor = np.ones((N, len(ROW)))
+    factor[:, row] = rng.uniform(0.3, 1, (N, 1))
+    left = screened(rng.binomial(movie(5, 4.0), factor).astype(np.uint16))[0].left_out
+    assert set(RING.pixels[row]) <= set(left.pixels["flickering"]) and left.n_pixels < 2 * row.sum()
+
+
+def test_a_module_that_dies_is_a_reason(clean):
+    frames = clean.copy()
+    frames[100:, (ROW < SIDE // 2) & (COLUMN < SIDE // 2)] = 0
+    with pytest.raises(SpoiltRunError, match="died"):
+        screened(frames)
+
+
+def test_a_tenth_of_the_pixels_may_be_dead():
+    frames, dead = movie(7, 1.0, tau=5.0), np.random.default_rng(0).random(len(RING.pixels)) < 0.1
+    frames[:, dead] = 0
+    left = screened(frames)[0].left_out
+    assert set(RING.pixels[dead]) == set(left.pixels["dead"]) and left.n_pixels == dead.sum()
+
+
+def test_frames_in_a_wrong_order_are_seen_in_their_map():
+    frames = movie(4, 2.0)
+    order = np.concatenate([np.arange(40) + 40 * block for block in (0, 2, 1, 3, 4)])
+    assert disorder(two_time(frames, RING).mean(0)) is None
+    assert "out of order" in disorder(two_time(frames[order], RING).mean(0))
+
+
+def test_pixels_that_always_count_the_most_are_no_evidence_of_copies():
+    frames = movie(8, 1e-3)
+    frames[:, [5, 300, 700, 1100]] = np.iinfo(frames.dtype).max
+    left = screened(frames)[0].left_out
+    assert left.n_frames == 0 and len(left.pixels["saturated"]) == left.n_pixels == 4
+
+
+def test_copies_are_found_beside_a_bad_pixel_that_flickers():
+    frames, rng = movie(9, 0.5), np.random.default_rng(1)
+    for t in (110, 150, 190):
+        frames[t] = frames[t - 1]
+    frames[:, 17] = rng.choice([0, 5000], N)
+    assert screened(frames)[0].left_out.frames["copy"].tolist() == [110, 150, 190]
+
+
+def test_frames_divided_by_a_flat_field_lose_no_area():
+    flat = np.where(ROW // 8 % 2, 1.02, 0.97)
+    screen, _ = screened(movie(10, 0.05, n=2000) * flat)
+    assert screen.left_out.n_pixels == 0 and screen.no_contrast is None
+
+
+def test_areas_that_relax_faster_than_the_others_do_not_flicker():
+    """Speckle of 2 × 2 pixels; the outer third of the detector is new in each frame, the rest stands still."""
+    rng, cell = np.random.default_rng(11), np.unique(ROW // 2 * SIDE + COLUMN // 2, return_inverse=True)[1]
+    fast = np.sort(RADIUS[ROW, COLUMN])[-len(ROW) // 3] < RADIUS[ROW, COLUMN]
+    still = rng.standard_normal((6, cell.max() + 1))
+    frames = np.empty((2000, len(ROW)), np.uint16)
+    for frame in frames:
+        new = rng.standard_normal(still.shape)
+        frame[:] = rng.poisson(3 * np.where(fast, (new**2).mean(0)[cell], (still**2).mean(0)[cell]))
+    assert screened(frames)[0].left_out.n_pixels == 0
+
+
+def test_a_dead_time_is_no_lost_light():
+    """A pixel does not count a photon that comes within a hundredth of a frame after another one."""
+    rng, light = np.random.default_rng(12), np.random.default_rng(13).gamma(20, 1 / 20, len(RING.pixels))
+    frames = rng.poisson(0.7 * light, (2000, len(RING.pixels)))
+    for k in range(2, frames.max() + 1):
+        which = np.nonzero(frames == k)
+        gaps = np.diff(np.sort(rng.random((len(which[0]), k))), axis=1)
+        frames[which] -= (gaps < 0.01).sum(1)
+    screen, g2 = screened(frames.astype(np.uint16))
+    assert screen.no_contrast is None and no_light(g2, frames.mean()) is None
+
+
+def test_very_many_photons_are_photons():
+    screen, _ = screened(np.random.default_rng(14).poisson(5000, (N, len(RING.pixels))).astype(np.uint16))
+    assert screen.no_contrast is None
+
+
+def test_many_hot_pixels_do_not_hide_each_other():
+    frames, rng = movie(20), np.random.default_rng(21)
+    hot = rng.random(len(RING.pixels)) < 0.1
+    frames[:, hot] = rng.poisson(20, (N, hot.sum()))
+    left = screened(frames)[0].left_out
+    assert set(RING.pixels[hot]) == set(left.pixels["hot"]) and left.n_pixels == hot.sum()
+
+
+def test_pixels_that_flicker_or_blink_are_a_reason():
+    frames, rng = movie(22, 0.5, tau=5.0, modes=4, n=400), np.random.default_rng(23)
+    some = rng.random(len(RING.pixels)) < 0.03
+    sparks = (rng.poisson(10, frames.shape) * (rng.random(frames.shape) < 0.05)).astype(np.uint16)
+    on = np.cumsum(rng.random(frames.shape) < 0.02, 0) % 2 == 0
+    assert screened(frames)[0].no_contrast is None
+    for faulty in (frames + some * sparks, np.where(some & ~on, 0, frames).astype(np.uint16)):
+        assert "pixels flicker or blink" in screened(faulty)[0].no_contrast
+
+
+def test_swapped_neighbours_are_named():
+    frames = movie(24, 2.0, tau=10.0, n=400)
+    assert screened(frames)[0].swapped is None
+    assert "swapped" in screened(frames.reshape(-1, 2, frames.shape[1])[:, ::-1].reshape(frames.shape))[0].swapped
