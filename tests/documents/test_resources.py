@@ -1,6 +1,5 @@
 """Frames as classic ophyd announces them: a Resource, a Datum for each event, and the datum's id in the event."""
 
-import threading
 from pathlib import Path
 
 import h5py
@@ -10,26 +9,12 @@ import pytest
 from bluesky import RunEngine
 from bluesky.plans import count
 from event_model import RunRouter, compose_run, pack_event_page
-from ophyd.areadetector import ADComponent, DetectorBase, SingleTrigger
-from ophyd.areadetector.cam import Lambda750kCam
-from ophyd.areadetector.filestore_mixins import FileStoreHDF5IterativeWrite
-from ophyd.areadetector.plugins import HDF5Plugin_V34
-from ophyd.sim import make_fake_device
 
 from ainerd.documents import DetectorKeys, FrameError, MissingFrames, Run
 
 KEYS = DetectorKeys(image="lambda750k_image", n_frames="lambda750k_cam_num_images")
 PIXELS = np.array([3, 0, 11])
 N, POINTS = 20, 3
-
-
-@pytest.fixture
-def movie(tmp_path):
-    frames = np.random.default_rng(0).poisson(1.0, (POINTS * N, 3, 4)).astype(np.uint16)
-    (tmp_path / "frames").mkdir()
-    with h5py.File(tmp_path / "frames" / "a b_000000.h5", "w", libver="latest") as file:
-        file.create_dataset("entry/data/data", data=frames, chunks=(1, 3, 4), **hdf5plugin.Bitshuffle(cname="lz4"))
-    return frames
 
 
 def documents(tmp_path, *, shape, spec="AD_HDF5", explained=True):
@@ -93,44 +78,6 @@ def test_unreadable_frames_are_reported(tmp_path, movie):
         taken(documents(tmp_path, shape=[N, 3, 4], spec="AD_TIFF"), tmp_path)
 
 
-@pytest.fixture
-def lambda750k(tmp_path):
-    """ophyd's Lambda750kCam and HDF5Plugin, on signals that only store their values."""
-
-    class HDF5(HDF5Plugin_V34, FileStoreHDF5IterativeWrite):
-        source_plugin = property(lambda self: self.parent.cam)
-
-    class Lambda(SingleTrigger, DetectorBase):  # ophyd has no class of the whole detector
-        cam = ADComponent(Lambda750kCam, "cam1:")
-        hdf1 = ADComponent(HDF5, "HDF1:", write_path_template=str(tmp_path / "frames"), root="/")
-
-        def trigger(self):
-            status = super().trigger()
-            threading.Timer(0.05, self.cam.acquire.sim_put, [0]).start()  # not before: it would forget its status
-            return status
-
-        def _acquire_changed(self, value=None, old_value=None, **kwargs):
-            if self._status is not None and (old_value, value) == (1, 0):
-                ended, self._status = self._status, None  # ophyd ends it first, and then may forget the next one
-                ended.set_finished()
-
-    made = make_fake_device(Lambda)
-    detector = made("LAMBDA:", name="lambda750k", read_attrs=["hdf1"], configuration_attrs=["cam"])
-    cam, hdf1 = detector.cam, detector.hdf1
-    cam.configuration_attrs, hdf1.configuration_attrs, hdf1.read_attrs = ["num_images"], [], []
-    size = cam.array_size
-    for signal, value in {
-        cam.num_images: N, cam.data_type: "UInt16", cam.acquire: 0, size.array_size_y: 3, size.array_size_x: 4,
-        hdf1.enable: 1, hdf1.plugin_type: "NDFileHDF5", hdf1.array_size.height: 3, hdf1.array_size.width: 4,
-        hdf1.file_path_exists: 1, hdf1.file_template: "%s%s_%6.6d.h5", hdf1.file_write_mode: "Stream",
-        hdf1.num_capture: 0, hdf1.capture: 0, hdf1.file_number: 0,
-    }.items():  # fmt: skip
-        signal.sim_put(value)
-    for device in (detector, cam, hdf1):
-        device.stage_sigs.clear()
-    return detector
-
-
 def test_ophyds_own_detector_is_read(tmp_path, movie, lambda750k):
     docs = []
     RunEngine({}, context_managers=[])(count([lambda750k], POINTS), lambda name, doc: docs.append((name, doc)))
@@ -162,8 +109,11 @@ def test_pages_of_events_are_read(tmp_path, movie):
     assert run.reading("x", 2) == 11.0
 
 
-def series(tmp_path, spec, datums, shape):
-    """Documents of an Eiger of classic ophyd, and its files: a master for each series, with files of eight frames."""
+def series(tmp_path, spec, datums, shape, n=N):
+    """Documents of an Eiger of classic ophyd, and its files: a master for each series, with files of eight frames.
+
+    `n` frames are configured. The motor x is at 10, 11, … in the events.
+    """
     movies = np.random.default_rng(1).poisson(1.0, (4, N, 3, 4)).astype(np.uint16)
     for seq_id, movie in enumerate(movies, start=7):
         with h5py.File(tmp_path / f"eiger_{seq_id}_master.h5", "w") as master:
@@ -179,18 +129,19 @@ def series(tmp_path, spec, datums, shape):
     bundle = compose_run()
     image = {"dtype": "array", "shape": shape, "source": "PV:EIGER:", "external": "FILESTORE:"}
     detector = bundle.compose_descriptor(
-        name="primary", data_keys={"lambda750k_image": image}, object_keys={"lambda750k": ["lambda750k_image"]},
-        configuration={"lambda750k": {"data": {"lambda750k_cam_num_images": N}, "timestamps": {}, "data_keys": {}}},
+        name="primary", object_keys={"lambda750k": ["lambda750k_image"], "x": ["x"]},
+        data_keys={"lambda750k_image": image, "x": {"dtype": "number", "shape": [], "source": "sim"}},
+        configuration={"lambda750k": {"data": {"lambda750k_cam_num_images": n}, "timestamps": {}, "data_keys": {}}},
     )  # fmt: skip
     resource = bundle.compose_resource(
         spec=spec, root="/", resource_path=str(tmp_path / "eiger").lstrip("/"), resource_kwargs={"images_per_file": 8}
     )
     docs = [("start", bundle.start_doc), ("resource", resource.resource_doc), ("descriptor", detector.descriptor_doc)]
-    for options in datums:
+    for point, options in enumerate(datums):
         datum = resource.compose_datum(datum_kwargs=options)
         event = detector.compose_event(
-            data={"lambda750k_image": datum["datum_id"]}, timestamps={"lambda750k_image": 1.0},
-            filled={"lambda750k_image": False},
+            data={"lambda750k_image": datum["datum_id"], "x": 10.0 + point}, filled={"lambda750k_image": False},
+            timestamps={"lambda750k_image": 1.0, "x": 1.0},
         )  # fmt: skip
         docs += [("datum", datum), ("event", event)]
     return [*docs, ("stop", bundle.compose_stop())], movies.reshape(4, N, -1)[:, :, PIXELS]

@@ -536,16 +536,18 @@ class Run(DocumentRouter):
     def _numbers(self, event: int) -> set[tuple[str, int]]:
         """Return the stream and number of the readings of an event: in the stream of its frames, and in primary."""
         assert self._image is not None
-        image, n_indices = self._image["name"], (self.n_own or 1) // self._per_index
-        own = set() if self.flies else {(image, (event - 1) * n_indices + i + 1) for i in range(n_indices)}
+        image, n = self._image["name"], self.n_own
+        n_indices = self._n_events if n is None else n // self._per_index
+        own = {(image, (event - 1) * n_indices + i + 1) for i in range(n_indices)} if self._n_events else set()
         return own if image == "primary" else {*own, ("primary", event)}
 
     def _span(self, event: int) -> tuple[float, float]:
         """Return the first and last time of the readings that belong to an event; infinite at the ends of the run.
 
-        The readings of an event are taken after its frames. If the detector flies, the event begins with its readings.
+        The readings of an event are taken after its frames. If the stream of the frames has no events, since the
+        detector flies, the event begins with its readings.
         """
-        first = event if self.flies else event - 1
+        first = event - 1 if self._n_events else event
         since = self.event_time(first) if event > 1 else None
         until = self.event_time(first + 1)
         return -np.inf if since is None else since, np.inf if until is None else until
