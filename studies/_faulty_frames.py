@@ -52,6 +52,7 @@ OTHERS: dict[str, Squared] = {
     "slow": plain(1.0, 1.5),
     "static": plain(1e6, 1.0),
     "rejuvenating": lambda t, phi: np.exp(-2 * np.abs(lags(np.where(t < 0.5, t, 0.5 + 8 * (t - 0.5)))) / 1.0),
+    "rearranges once": lambda t, phi: np.where(lags(np.where(t < 0.3, 0.0, 1.0)) != 0, 0.16, 1.0),
     "strained and released": lambda t, phi: (
         np.exp(-2 * np.abs(lags(t)) / 0.5)
         * np.where(np.abs(lags(np.where((t > 0.35) & (t < 0.6), 1.0, 0.0))) > 0, 1e-3, 1.0)

@@ -221,6 +221,17 @@ def test_pixels_that_flicker_or_blink_are_a_reason():
         assert "pixels flicker or blink" in screened(faulty)[0].no_contrast
 
 
+@pytest.mark.parametrize("at", [50, 100, 350])
+@pytest.mark.parametrize("modes", [1, 2, 5])
+def test_a_sample_that_rearranges_once_does_not_flicker(modes, at):
+    """Pixels that are dark before or after change by more than their mean."""
+    rng = np.random.default_rng(modes)
+    before, new = rng.standard_normal((2, 2 * modes, len(RING.pixels)))
+    light = np.array([(field**2).mean(0) for field in (before, np.sqrt(0.4) * before + np.sqrt(0.6) * new)])
+    frames = rng.poisson(5 * light[(np.arange(400) >= at).astype(int)]).astype(np.uint16)
+    assert screened(frames)[0].no_contrast is None
+
+
 def test_swapped_neighbours_are_named():
     frames = movie(24, 2.0, tau=10.0, n=400)
     assert screened(frames)[0].swapped is None

@@ -1,9 +1,11 @@
 """Compare frames with the frames next to them, and pixels with the other pixels of their bin.
 
 Pixels that flicker or blink. The counts of a pixel vary more within its run than those of the other pixels of its bin:
-either more within a frame than from one frame to the next, x (x - 1) against x y, or more from window to window. Both
-are in units of the pixel's squared mean. Speckle of any contrast gives a variation far above the usual one, six times
-the distance from the median to the 90 % quantile, to less than one pixel in two thousand.
+either more within a frame than from one frame to the next, x (x - 1) against x y, or more from one window to the next,
+(x - y)² / 2. Both are in units of the pixel's squared mean. A step at which the speckle of all pixels changes more than
+usual counts less, so that a sample that rearranges at once does not flicker. Speckle of any contrast gives a variation
+far above the usual one, six times the distance from the median to the 90 % quantile, to less than one pixel in a
+thousand.
 
 Swapped frames. If neighbouring frames are exchanged, every second pair of neighbours is more alike than the others.
 """
@@ -73,24 +75,27 @@ class NeighbourScreen:
         """Return that pixels flicker or blink, with their number; None if they are too few to matter."""
         counts = self._windows[: self._at + 1]
         share = counts[:, good].sum(1, dtype=float)
-        share /= max(share.sum(), 1.0)
-        lit = share > 0.2 / len(share)
+        lit = share > 0.2 * share.mean()
         wrong = np.zeros(len(good), bool)
         if lit.sum() >= WINDOWS // 4:
-            counts, share = counts[lit], share[lit] / share[lit].sum()
-            pairs = (counts * (counts - 1) / share[:, None].astype(np.float32)).sum(0, dtype=float)
-            wrong |= self._far(pairs, counts.sum(0, dtype=float), np.sqrt(2 * lit.sum()), good)
+            counts, light = counts[lit], (share[lit] / share[lit].mean()).astype(np.float32)[:, None]
+            x, noise = counts / light, counts / light**2
+            steps = np.diff(x, axis=0) ** 2
+            change = steps[:, good].sum(1, dtype=float)
+            weight = np.minimum(1.0, np.median(change) / np.maximum(change, 1e-9))
+            excess = weight @ (steps - noise[1:] - noise[:-1]) / 2
+            wrong |= self._far(excess * len(x), counts.sum(0, dtype=float), 2 * np.sqrt(len(x)), good)
         if self._n >= PAIRS:
             wrong |= self._far(self._excess * self._n, self._counts, 2 * np.sqrt(self._n), good)
         if wrong.sum() < max(SHARE * good.sum(), FEW):
             return None
         return f"{wrong.sum()} pixels flicker or blink: mask them"
 
-    def _far(self, pairs: Floats, counts: Floats, noise: float, good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _far(self, excess: Floats, counts: Floats, noise: float, good: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return which pixels vary far more than the others of their bin; `noise` is the deviation for one count."""
         use = good & (counts >= FEWEST_COUNTS)
         counts = np.maximum(counts, 1)
-        away, wrong = pairs / counts**2, np.zeros(len(good), bool)
+        away, wrong = excess / counts**2, np.zeros(len(good), bool)
         for k in np.unique(self._roi[use]):
             some = np.flatnonzero(use & (self._roi == k))
             if len(some) < FEWEST_PIXELS:
