@@ -3,6 +3,7 @@
 The devices do not know the agent; it learns about the sample only from Bluesky documents.
 """
 
+from sim_devices._acquire import acquire, write_metadata
 from sim_devices._basics import SimClock
 from sim_devices._beam import Attenuator, Dose, Shutter, Source, flicker, unlit
 from sim_devices._blocks import Blocks
@@ -48,6 +49,7 @@ __all__ = [
     "TemperatureController",
     "Transition",
     "Yielding",
+    "acquire",
     "flicker",
     "form_factor",
     "hidden_sample",
@@ -59,6 +61,7 @@ __all__ = [
     "structure_factor",
     "unlit",
     "verlet_weis",
+    "write_metadata",
     "write_rigaku",
     "write_rigaku_3m",
     "write_words",

@@ -378,7 +378,7 @@ class Rheometer(Device):
     def _refresh(self) -> None:
         with self._lock:
             now = self.clock.now()
-            values = self._record.at(now - self._record_began) if self._record else self._measured(now)
+            values = self._record.at(now - self._record_began) if self._record else self.measured(now)
             self.time_since_shear.put(self._age_s(now))
             self.shear_rate.put(values["shear_rate"])
             self.viscosity.put(values["viscosity"])
@@ -387,7 +387,8 @@ class Rheometer(Device):
             self.normal_force.put(self._rng.normal(0, 0.01))
             self.stress.put(values["shear_stress"])
 
-    def _measured(self, now: float) -> dict[str, float]:
+    def measured(self, now: float) -> dict[str, float]:
+        """Return what it measures at a time of the clock."""
         # Noise of the readings, each as in the published record.
         rate, stress = self._shear.rate, self._shear.stress(now)
         if rate:

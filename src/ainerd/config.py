@@ -138,6 +138,36 @@ class Recorded(Section):
         return self
 
 
+class Acquisition(Section):
+    """Where files of acquisitions hold what documents say, for the source ``folder:PATH``.
+
+    The defaults are those of APS 8-ID. Paths are those of datasets in ``NAME_metadata.hdf``.
+    """
+
+    dataset: str = "/entry/data/data"  #: of the frames in NAME.h5
+    frame_time_s: str = "/entry/instrument/detector_1/frame_time"  #: path of the time from frame to frame
+    n_frames: str = ""  #: path of the number of frames; empty if those in the file are all
+    began: str = "/entry/start_time"  #: path of the time of the first frame
+    readings: dict[str, str] = {}  #: paths of numbers, by data key
+    start: dict[str, str] = {"qmap_file": "/entry/instrument/detector_1/qmap_file"}  #: by key of the start document
+    units: dict[str, str] = {}  #: of readings, which are converted
+    record: str = ""  #: pattern of the CSV beside the frames; empty if there is none
+    record_time: str = "time_s"  #: its column of times
+    record_zero: str = ""  #: path of what its clock shows at the first frame; empty if it shows dates, or epoch seconds
+    record_ahead_s: float = 0.0  #: how far its clock is ahead of that of the frames
+    columns: dict[str, str] = {}  #: of the CSV, by data key
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        if both := [name for name in self.readings if name in self.columns]:
+            raise ValueError(f"{both[0]!r} is in readings and columns: give one another data key")
+        if unknown := [name for name in self.units if name not in {*self.readings, *self.columns}]:
+            raise ValueError(f"units.{unknown[0]}: no reading or column has that data key")
+        if self.columns and not self.record:
+            raise ValueError('columns need record, the pattern of the CSV, such as "*rheo*.csv"')
+        return self
+
+
 class Storage(Section):
     """Places of data."""
 
@@ -181,6 +211,7 @@ class Settings(BaseSettings):
     detector: Detector
     steering: Steering
     recorded: Recorded = Recorded()
+    acquisition: Acquisition = Acquisition()
     storage: Storage
     _section: dict[str, Any] = {}
     _folder: Path = Path()

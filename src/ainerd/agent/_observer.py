@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import suppress
 from numbers import Integral
@@ -24,16 +24,29 @@ from ainerd.agent._display import Display, show_progress_of
 from ainerd.agent._state import LivePicture, State
 from ainerd.campaign import Campaign, Travel
 from ainerd.config import Settings
-from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents, streams_of
+from ainerd.documents import (
+    Acquisition,
+    AcquisitionKeys,
+    Curve,
+    DetectorKeys,
+    Document,
+    Folder,
+    check_source,
+    documents_of,
+    folder_documents,
+    open_documents,
+    streams_of,
+)
 from ainerd.internals import call_before_exit
 from ainerd.results import LiveNode, ResultStore, commands, digest, principal_of, scan_text, waiting
-from ainerd.runs import Jobs, Spool, Wanted, Worker, Writer, is_analysed
+from ainerd.runs import Jobs, Spool, Wanted, Worker, Writer, is_analysed, write_run
 from ainerd.server import Presence
 from ainerd.technique import Technique, complete
 from ainerd.views import LiveFigure, Logbook, status_panel
 from ainerd.words import rendered
 
 logger = logging.getLogger(__name__)
+AWAY_S = 5.0  # between two attempts to write a run to a server that does not answer
 SOON_S = 0.4  # so that `agent` answers within a second at the prompt
 AWAY = "does not answer: documents are kept on disk until it does, and nothing is lost"
 
@@ -118,10 +131,15 @@ class Observer:
     ) -> None:
         """Take the documents of a source until `stop` is set or it ends; see `ainerd.documents.open_documents`.
 
-        With ``tiled``, runs that already have their results are skipped, so that a restart continues. After the agent,
-        `then` gets each document as well.
+        With ``tiled`` and ``folder:PATH``, runs that already have their results are skipped, so that a restart
+        continues. The runs of a folder are written to the catalog. After the agent, `then` gets each document as well.
         """
-        for name, doc in open_documents(source, stop, raw=self._raw, skip=self._is_analysed(), curve=curve):
+        kind, address = check_source(source)
+        if kind == "folder":
+            documents = self._folder_documents(Path(address), stop)
+        else:
+            documents = open_documents(source, stop, raw=self._raw, skip=self._is_analysed(), curve=curve)
+        for name, doc in documents:
             self(name, doc)
             if then is not None:
                 then(name, doc)
@@ -451,6 +469,31 @@ class Observer:
         printer.text(rendered(self).rstrip())
 
     # inside
+
+    def _folder_documents(self, path: Path, stop: threading.Event) -> Iterator[Document]:
+        """Yield the documents of a folder's acquisitions, and write each run to Tiled once all of them are yielded."""
+        settings, keys = self._settings, self._writer.keys
+        roots = tuple(root.resolve() for root in settings.storage.frames)
+        pattern = Acquisition(path, AcquisitionKeys(**settings.acquisition.model_dump()), keys, roots)
+        folder = Folder(path, pattern, settings.storage.late_s)
+        found = self._campaign.given_at
+        is_done = self._is_analysed()
+        for documents in folder_documents(folder, stop, raw=self._raw, skip=is_done, suggestion_of=found):
+            yield from documents
+            while not self._write_raw(documents):
+                if stop.wait(AWAY_S):  # the next start writes it
+                    return
+
+    def _write_raw(self, documents: list[Document]) -> bool:
+        """Write a run to Tiled and return True; return False if Tiled does not answer."""
+        try:
+            write_run(self._raw, documents)
+        except httpx.HTTPStatusError as error:
+            logger.warning("run %s is not written to raw: %s", documents[0][1]["uid"], error)
+        except httpx.HTTPError as error:
+            logger.warning("Tiled is away: %s", error)
+            return False
+        return True
 
     def _is_analysed(self) -> Callable[[Container], bool]:
         """Return a function that returns whether a run in Tiled has all its results at this moment."""

@@ -410,6 +410,20 @@ class Campaign:
             values = dict(zip(names, values, strict=True))
         return commands.check_position(values, self.explorer.bounds)
 
+    def given_at(self, position: Mapping[str, float]) -> str | None:
+        """Return the id of the newest suggestion that was handed out for this spot and has no result; None without one.
+
+        `position` may have other readings besides the actuators.
+        """
+        with self._lock:
+            if not set(self.explorer.names) <= set(position):
+                return None
+            given = dict(self._given)
+            if self._ready is not None and self._ready.taken_by is not None:
+                given[self._ready.id] = self._ready.suggestion
+            near = [id for id, x in given.items() if id not in self._results and self._is_near(x, position)]
+        return near[-1] if near else None
+
     def peek(self) -> dict[str, Any]:
         """Return the next suggestion, without taking it."""
         with self._lock:

@@ -20,9 +20,11 @@ JsonLog = Annotated[bool, typer.Option("--json-log", help="Log lines as JSON.")]
 Documents = Annotated[
     str,
     typer.Option(
+        "--documents",
+        "--source",
         help="Where documents come from: tiled (follow the runs that are written there, and miss none), "
-        "zmq://host:port (a proxy), zmq+bind://127.0.0.1:port, kafka://host:port/topic, or a .jsonl file or a folder "
-        "of them."
+        "zmq://host:port (a proxy), zmq+bind://127.0.0.1:port, kafka://host:port/topic, folder:PATH (acquisitions of "
+        "a beamline without documents), or a .jsonl file or a folder of them.",
     ),
 ]
 
@@ -37,7 +39,7 @@ def watch(
     """Watch runs, write their results to Tiled, and keep the next suggestion ready there, until Ctrl-C.
 
     The plan `ainerd.agent.explore_remote` measures the suggestions in a RunEngine. After a crash the same command
-    continues: with --documents tiled it analyses every run exactly once.
+    continues: with --documents tiled or folder:PATH it analyses every run exactly once.
     """
     from ainerd.documents import check_source
 

@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ainerd.documents._acquisition import Acquisition, AcquisitionKeys
+    from ainerd.documents._folder import Folder, folder_documents
     from ainerd.documents._frames import BLOCK, FrameReader, Whole
     from ainerd.documents._numbering import Block
     from ainerd.documents._run import DetectorKeys, Run
@@ -28,15 +30,20 @@ if TYPE_CHECKING:
     from ainerd.documents._storage import FrameError, MissingFrames, check_bytes, local_path
 
 __all__ = [
-    "BLOCK", "Block", "Curve", "DetectorKeys", "Document", "FrameError", "FrameReader", "MissingFrames", "Quiet", "Run",
-    "RunReader", "Whole", "WireError", "check_bytes", "check_source", "checked", "documents_of", "file_documents",
-    "local_path", "open_documents", "streams_of", "tiled_documents", "unpack",
+    "BLOCK", "Acquisition", "AcquisitionKeys", "Block", "Curve", "DetectorKeys", "Document", "Folder", "FrameError",
+    "FrameReader", "MissingFrames", "Quiet", "Run", "RunReader", "Whole", "WireError", "check_bytes", "check_source",
+    "checked", "documents_of", "file_documents", "folder_documents", "local_path", "open_documents", "streams_of",
+    "tiled_documents", "unpack",
 ]  # fmt: skip
+
+_MODULES = ("_storage", "_sources", "_frames", "_numbering", "_run", "_acquisition", "_folder")  # the lightest first
 
 
 def __getattr__(name: str) -> Any:
     """Import the modules on first use, beginning with the one that needs least, until one has the name."""
-    for module in ("_storage", "_sources", "_frames", "_numbering", "_run") if name in __all__ else ():
+    for module in (
+        ("_storage", "_sources", "_frames", "_numbering", "_run", "_acquisition", "_folder") if name in __all__ else ()
+    ):
         if hasattr(found := import_module(f"{__name__}.{module}"), name):
             return getattr(found, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,5 +1,7 @@
 """Sources of documents: files, runs in Tiled, 0MQ and Kafka. One string names a source.
 
+A folder of acquisitions, ``folder:PATH``, is a source, too; see `ainerd.documents.Folder`.
+
 Bytes are read as msgpack with numpy arrays, or as JSON lines. They cannot execute code. The documents of runs in Tiled
 are rebuilt from their nodes, for finished runs and for growing runs.
 """
@@ -69,21 +71,23 @@ class Curve:
 def check_source(source: str) -> tuple[str, str]:
     """Return the kind and the address of a source; raise ValueError if `source` names none. Nothing is opened.
 
-    The kind is tiled, zmq, zmq+bind, kafka or file. The address of a file is its path, whatever its name is.
+    The kind is tiled, zmq, zmq+bind, kafka, folder or file. The address of a file is its path, whatever its name is.
     """
     if source == "tiled":
         return source, ""
+    if source.startswith("folder:") and source != "folder:":
+        return "folder", source.removeprefix("folder:").removeprefix("//")
     scheme, _, address = source.partition("://")
     if (scheme in ("zmq", "zmq+bind") and address) or (scheme == "kafka" and address.partition("/")[2]):
         return scheme, address
     if source and not address and Path(source).exists():
         return "file", source
-    close = difflib.get_close_matches(scheme, ["tiled", "zmq", "zmq+bind", "kafka"], 1)
+    close = difflib.get_close_matches(scheme, ["tiled", "zmq", "zmq+bind", "kafka", "folder"], 1)
     meant = f", did you mean {close[0]!r}?" if close and close[0] != scheme else ":"
     raise ValueError(
         f"no source {source!r}{meant} give tiled (follow the raw runs of the catalogue), zmq://host:port (a proxy), "
-        "zmq+bind://127.0.0.1:port (publishers connect here), kafka://host:port/topic, or a .jsonl file or a folder of "
-        "them"
+        "zmq+bind://127.0.0.1:port (publishers connect here), kafka://host:port/topic, folder:PATH (acquisitions of a "
+        "beamline without documents), or a .jsonl file or a folder of them"
     )
 
 
@@ -125,6 +129,8 @@ def open_documents(
             return kafka_documents(servers, topic, stop)
         case "file":
             return file_documents(Path(address))
+        case "folder":
+            raise ValueError(f"{source}: acquisitions are told by the settings of an agent, see Observer.follow")
     return zmq_documents(address, stop, bind=kind == "zmq+bind", curve=curve)
 
 

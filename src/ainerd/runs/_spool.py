@@ -8,7 +8,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -254,7 +254,7 @@ class RawWriter:
                     if not documents or documents[0][0] != "start":
                         continue
                     if documents[-1][0] == "stop":
-                        self._write_again(documents)
+                        write_run(self._raw, documents)
                     elif documents[0][1]["uid"] not in killed:
                         continue  # the run is still in progress
                     path.unlink()
@@ -264,15 +264,17 @@ class RawWriter:
                 except Exception:  # must not cost the run that begins
                     logger.exception("the raw run in %s cannot be written", path)
 
-    def _write_again(self, documents: list[Document]) -> None:
-        uid = documents[0][1]["uid"]
-        if uid in self._raw:
-            if self._raw[uid].metadata.get("stop"):
-                return
-            self._raw.delete_contents(uid, recursive=True, external_only=False)  # the detector's files stay
-        write = TiledWriter(self._raw, batch_size=BATCH)  # without a second copy on disk
-        for name, doc in documents:
-            write(name, doc)
+
+def write_run(raw: Container, documents: Sequence[Document]) -> None:
+    """Write a run that has ended to Tiled, unless it is there. If a part of it is there, this part is replaced."""
+    uid = documents[0][1]["uid"]
+    if uid in raw:
+        if raw[uid].metadata.get("stop"):
+            return
+        raw.delete_contents(uid, recursive=True, external_only=False)  # the detector's files stay
+    write = TiledWriter(raw, batch_size=BATCH)  # without a copy on disk
+    for name, doc in documents:
+        write(name, doc)
 
 
 class _Encoder(NumpyEncoder):

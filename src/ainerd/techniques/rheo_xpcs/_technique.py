@@ -38,6 +38,7 @@ from ainerd.xpcs import Partition
 
 # Middle of the range of the bank for any instrument, so that the axes through the landmarks are always the same.
 LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
+QMAP = "qmap_file"  # key of the start document: name of the q map that an acquisition was taken for
 _landmarks: dict[tuple[str, str], Landmarks] = {}  # by bank and encoder; they take seconds
 _lock = Lock()
 
@@ -124,10 +125,19 @@ class RheoXPCS(Technique):
         }
 
     def begin(self, run: RunInfo) -> Exposure:
-        """Start an exposure; AnalysisError if its frames do not fit the partition, or are announced to be too few."""
+        """Start an exposure.
+
+        Raises
+        ------
+        AnalysisError
+            If its frames do not fit the partition, if it was taken for another q map, or if too few are announced.
+        """
         if tuple(run.frame_shape) != self.partition.shape:
             frame, own = (" × ".join(map(str, shape)) for shape in (run.frame_shape, self.partition.shape))
             raise AnalysisError(f"frames of {frame} pixels, the partition is for {own}")
+        own_map, its_map = None if self._bins is None else self._bins.file, run.start.get(QMAP)
+        if own_map is not None and isinstance(its_map, str) and Path(its_map).name != own_map.name:
+            raise AnalysisError(f"it names the q map {Path(its_map).name}, rheo_xpcs.partition.file is {own_map.name}")
         if run.frame_time_s is None:
             key = "name its configuration key in [detector] frame_time_s"
             raise AnalysisError(f"the detector does not say how fast it takes frames: {key}")
@@ -170,7 +180,7 @@ class RheoXPCS(Technique):
         known = {} if self._bins is None else instrument(self._bins)
         return Common(
             instrument=known | {f"formula_{name}": text for name, text in FORMULAS.items()},
-            arrays={name: getattr(self.partition, name) for name in names},
+            arrays={name: array for name in names if (array := getattr(self.partition, name)) is not None},
             dims={"roi_map": ("row", "column"), "static_map": ("row", "column"), "q": ("roi",), "phi": ("roi",)},
             units={"q": "1/nm", "phi": "degree", "static_q": "1/nm"},
         )

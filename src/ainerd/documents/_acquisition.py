@@ -1,0 +1,375 @@
+"""One acquisition in files, as at APS 8-ID, told as the documents of a Bluesky run.
+
+A folder ``NAME`` holds the frames, ``NAME.h5``, the metadata, ``NAME_metadata.hdf`` (NXxpcs with additions of APS), and
+perhaps a record of a rheometer, a CSV.
+
+References
+----------
+BCDA-APS/8id-bits, ``plans/acquire/ad_acq.py`` and ``utils/nexus_utils.py``: names and places of these files.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import h5py
+import numpy as np
+import pandas as pd
+from event_model import ComposeDescriptorBundle, StreamRange, compose_run
+
+from ainerd.documents._run import DetectorKeys
+from ainerd.documents._sources import Document
+from ainerd.documents._storage import FrameError, MissingFrames, find_dataset, open_hdf5
+
+logger = logging.getLogger(__name__)
+
+# Size of a unit, and of what it is a unit; the texts are those of files.
+UNITS = {
+    "m": (1.0, "length"), "mm": (1e-3, "length"), "um": (1e-6, "length"), "µm": (1e-6, "length"),
+    "μm": (1e-6, "length"), "micron": (1e-6, "length"), "nm": (1e-9, "length"),
+    "s": (1.0, "time"), "ms": (1e-3, "time"), "us": (1e-6, "time"), "µs": (1e-6, "time"), "μs": (1e-6, "time"),
+    "min": (60.0, "time"), "h": (3600.0, "time"),
+    "deg": (1.0, "angle"), "degree": (1.0, "angle"), "degrees": (1.0, "angle"),
+    "Pa": (1.0, "pressure"), "kPa": (1e3, "pressure"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcquisitionKeys:
+    """Where the files of an acquisition hold what documents say.
+
+    Attributes
+    ----------
+    dataset : str
+        Dataset of the frames, (n, ny, nx), in ``NAME.h5``.
+    frame_time_s, n_frames, began : str
+        Datasets of the metadata file: time from frame to frame, number of frames, time of the first frame (ISO 8601, or
+        seconds since 1970). Without a number of frames, those in the file are all; without a time, the end of the
+        file's last change minus the exposure counts.
+    readings, start : mapping of str to str
+        Datasets of the metadata file, by data key and by key of the start document.
+    units : mapping of str to str
+        Units of readings in the documents, to which those in the file are converted.
+    record : str
+        Pattern of the CSV's name, such as ``*rheo*.csv``; empty if there is none.
+    record_time : str
+        Its column of times: in seconds, or ISO 8601.
+    record_zero : str
+        Dataset of the metadata file: what the clock of the record shows at the first frame. Empty if it shows seconds
+        since 1970, or a date.
+    record_ahead_s : float
+        How far the clock of the record is ahead of that of the frames.
+    columns : mapping of str to str
+        Columns of the CSV, by data key.
+    """
+
+    dataset: str
+    frame_time_s: str
+    n_frames: str
+    began: str
+    readings: Mapping[str, str] = field(default_factory=dict)
+    start: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    record: str = ""
+    record_time: str = ""
+    record_zero: str = ""
+    record_ahead_s: float = 0.0
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """An acquisition whose files are complete.
+
+    Parameters
+    ----------
+    folder : Path
+    keys : AcquisitionKeys
+    detector : DetectorKeys
+    roots : tuple of Path
+        Folders from which files may be read, with links resolved.
+    growing : bool
+        Whether the writer of the frames has not closed the file, and never will.
+    """
+
+    folder: Path
+    keys: AcquisitionKeys
+    detector: DetectorKeys
+    roots: tuple[Path, ...]
+    growing: bool = False
+
+    @property
+    def data(self) -> Path:
+        """The file of the frames."""
+        return self.folder / f"{self.folder.name}.h5"
+
+    @property
+    def metadata(self) -> Path:
+        """The file of the metadata."""
+        return self.folder / f"{self.folder.name}_metadata.hdf"
+
+    @cached_property
+    def record(self) -> Path | None:
+        """The CSV; None if there is none yet. FrameError if several files have such a name."""
+        found = sorted(self.folder.glob(self.keys.record)) if self.keys.record else []
+        if len(found) > 1:
+            raise FrameError(f"{self.folder}: {len(found)} files are called {self.keys.record!r}, one is wanted")
+        return found[0] if found else None
+
+    @cached_property
+    def uid(self) -> str:
+        """Uid of the run: the same for the same file that began at the same time."""
+        return str(uuid5(NAMESPACE_URL, f"{self.data.resolve().as_uri()}#{self._value(self.keys.began) or ''}"))
+
+    @cached_property
+    def n_frames(self) -> int:
+        """Number of frames in the file."""
+        return self._frames[0][0]
+
+    @cached_property
+    def n_wanted(self) -> int:
+        """Number of frames that the metadata announce, or else of those in the file."""
+        wanted = self._number(self.keys.n_frames)
+        return self.n_frames if wanted is None else int(wanted)
+
+    def documents(self, suggestion_of: Callable[[Mapping[str, float]], str | None]) -> Iterator[Document]:
+        """Yield the documents of the run: the same ones each time.
+
+        Parameters
+        ----------
+        suggestion_of : callable
+            Returns the id of the suggestion that was fetched for the readings of this acquisition, or None.
+
+        Raises
+        ------
+        MissingFrames
+            If a file is still being written.
+        FrameError
+            If a file is damaged, or outside the allowed roots, or says something impossible.
+        """
+        frame_time_s, ended = self._frame_time_s, self.data.stat().st_mtime
+        began = self._began(ended - self.n_frames * (frame_time_s or 0.0))
+        readings = self._readings()
+        about = {"acquisition": self.folder.name, **self._start()}
+        if (suggestion := suggestion_of(readings)) is not None:
+            about["suggestion_id"] = suggestion
+        run = compose_run(uid=self.uid, time=began, metadata=about)
+        assert run.compose_stream_resource is not None
+        yield "start", dict(run.start_doc)
+        if readings:
+            keys = {name: self._key(name, self.metadata) for name in readings}
+            baseline = self._describe(run, "baseline", keys, began)
+            yield "descriptor", dict(baseline.descriptor_doc)
+            yield self._event(baseline, 1, began, readings)
+        frames = self._describe(run, "primary", {self.detector.image: self._image}, began, self._configuration())
+        yield "descriptor", dict(frames.descriptor_doc)
+        yield from self._rows(run, began, began + self.n_frames * (frame_time_s or 0.0))
+        resource = run.compose_stream_resource(
+            mimetype="application/x-hdf5",
+            uri=f"file://localhost{self.data}",
+            data_key=self.detector.image,
+            parameters={"dataset": self.keys.dataset, "swmr": self.growing, "chunk_shape": [1, *self._frames[0][1:]]},
+            uid=self._uid("frames"),
+        )
+        yield "stream_resource", dict(resource.stream_resource_doc)
+        indices, numbers = (StreamRange(start=first, stop=first + self.n_frames) for first in (0, 1))
+        yield "stream_datum", dict(resource.compose_stream_datum(indices, numbers, frames.descriptor_doc))
+        end: dict[str, Any] = {"uid": self._uid("stop"), "time": max(ended, began)}
+        if self.growing or self.n_frames < self.n_wanted:
+            why = "; its writer did not close the file" if self.growing else ""
+            end |= {"exit_status": "abort", "reason": f"{self.n_frames} of {self.n_wanted} frames{why}"}
+        yield "stop", dict(run.compose_stop(**end))
+
+    # parts
+
+    def _describe(
+        self, run: Any, name: str, keys: Any, time_s: float, configuration: Any = None
+    ) -> ComposeDescriptorBundle:
+        described: ComposeDescriptorBundle = run.compose_descriptor(
+            name=name, data_keys=keys, time=time_s, uid=self._uid(name), configuration=configuration
+        )
+        return described
+
+    def _event(
+        self, stream: ComposeDescriptorBundle, number: int, time_s: float, data: Mapping[str, float]
+    ) -> Document:
+        uid = self._uid(f"{stream.descriptor_doc['name']}/{number}")
+        times = dict.fromkeys(data, time_s)
+        event = stream.compose_event(data=dict(data), timestamps=times, seq_num=number, uid=uid, time=time_s)
+        return "event", dict(event)
+
+    def _rows(self, run: Any, began: float, ended: float) -> Iterator[Document]:
+        """Yield the rows of the CSV during the exposure as events of a stream ``record``."""
+        if self.record is None or not self.keys.columns:
+            return
+        path = self._allowed(self.record)
+        wanted = [self.keys.record_time, *self.keys.columns.values()]
+        try:
+            table = pd.read_csv(path, usecols=lambda name: name in wanted)
+        except (ValueError, OSError) as error:  # ValueError: pandas' ParserError, no UTF-8
+            raise FrameError(f"{path} is not a table: {error}") from error
+        if missing := [name for name in wanted if name not in table]:
+            raise FrameError(f"{path} has no column {missing[0]!r}")
+        clock = _seconds(table[self.keys.record_time], path)
+        zero = self._number(self.keys.record_zero)
+        if zero is None and self.keys.record_zero:
+            raise FrameError(f"{self.metadata} has no {self.keys.record_zero}: it says when the record began")
+        times = clock - self.keys.record_ahead_s + (0.0 if zero is None else began - zero)
+        values = {key: pd.to_numeric(table[name], errors="coerce") for key, name in self.keys.columns.items()}
+        rows = pd.DataFrame(values)[(times >= began) & (times <= ended)]
+        if rows.empty:
+            logger.warning("%s has no row during the exposure: is the offset of its clock right?", path)
+            return
+        stream = self._describe(run, "record", {name: self._key(name, path) for name in values}, began)
+        yield "descriptor", dict(stream.descriptor_doc)
+        for number, row in enumerate(rows.assign(_time=times).sort_values("_time").to_dict("records"), 1):
+            yield self._event(stream, number, row.pop("_time"), {str(key): float(x) for key, x in row.items()})
+
+    def _readings(self) -> dict[str, float]:
+        """Return the readings that the metadata have; several values of one count as their mean."""
+        readings = {}
+        for key, name in self.keys.readings.items():
+            value = self._number(name, self.keys.units.get(key))
+            if value is None or not np.isfinite(value):
+                logger.warning("%s: %s, the path of %r, holds no number", self.metadata, name, key)
+            else:
+                readings[key] = value
+        return readings
+
+    def _start(self) -> dict[str, Any]:
+        values = {key: self._value(name) for key, name in self.keys.start.items()}
+        return {key: value for key, value in values.items() if value is not None}
+
+    def _began(self, otherwise: float) -> float:
+        value = self._value(self.keys.began)
+        if value is None:
+            return otherwise
+        if not isinstance(value, str):
+            return float(value)
+        try:
+            return datetime.fromisoformat(value).timestamp()
+        except ValueError:
+            raise FrameError(f"{self.metadata}: {self.keys.began} is no time: {value[:60]!r}") from None
+
+    @property
+    def _frame_time_s(self) -> float | None:
+        return self._number(self.keys.frame_time_s, "s")
+
+    def _configuration(self) -> dict[str, Any] | None:
+        """Return the configuration of the detector, by the keys in which an analysis looks for it."""
+        values = {self.detector.frame_time_s: self._frame_time_s, self.detector.n_frames: self.n_wanted}
+        data = {key: value for key, value in values.items() if key and value is not None}
+        keys = {key: {"source": str(self.metadata), "dtype": "number", "shape": []} for key in data}
+        times = dict.fromkeys(data, self.metadata.stat().st_mtime)
+        return {self.detector.image: {"data": data, "timestamps": times, "data_keys": keys}} if data else None
+
+    def _key(self, name: str, source: Path) -> dict[str, Any]:
+        unit = {"units": self.keys.units[name]} if name in self.keys.units else {}
+        return {"source": str(source), "dtype": "number", "shape": [], **unit}
+
+    @property
+    def _image(self) -> dict[str, Any]:
+        (_, *shape), dtype = self._frames
+        return {
+            "source": str(self.data), "dtype": "array", "dtype_numpy": dtype, "shape": [1, *shape],
+            "external": "STREAM:",
+        }  # fmt: skip
+
+    @cached_property
+    def _frames(self) -> tuple[tuple[int, ...], str]:
+        """Shape and type of the dataset of the frames."""
+        dataset = self._dataset(self.data, self.keys.dataset, growing=self.growing)
+        if dataset is None or len(dataset[0]) != 3:
+            has = "no such dataset" if dataset is None else f"shape {dataset[0]}"
+            raise FrameError(f"{self.data}, {self.keys.dataset!r}: {has}, wanted (frames, rows, columns)")
+        return dataset
+
+    def _uid(self, role: str) -> str:
+        return str(uuid5(UUID(self.uid), role))
+
+    def _allowed(self, path: Path) -> Path:
+        """Return a file with links resolved; MissingFrames if there is none, FrameError outside the roots."""
+        resolved = path.resolve()
+        if not resolved.is_file():
+            raise MissingFrames(f"no file {path}")
+        if not any(resolved.is_relative_to(root) for root in self.roots):
+            raise FrameError(f"{path} leads to {resolved}, outside the allowed roots")
+        return resolved
+
+    def _number(self, name: str, unit: str | None = None) -> float | None:
+        """Return a number of the metadata, converted to `unit`; None if there is none."""
+        if not name:
+            return None
+        value = self._values.get(name)
+        if value is None or not isinstance(value[0], int | float):
+            return None
+        return float(value[0]) * _factor(value[1], unit, f"{self.metadata}: {name}")
+
+    def _value(self, name: str) -> int | float | str | None:
+        return self._values[name][0] if name in self._values else None
+
+    @cached_property
+    def _values(self) -> dict[str, tuple[int | float | str, str]]:
+        """Value and unit of each dataset of the metadata file that the keys name, where there is one."""
+        keys = self.keys
+        single = (keys.frame_time_s, keys.n_frames, keys.began, keys.record_zero)
+        names = {name for name in (*single, *keys.readings.values(), *keys.start.values()) if name}
+        path, values = self._allowed(self.metadata), {}
+        for name in names:
+            if (value := _read(path, name, self.roots)) is not None:
+                values[name] = value
+        return values
+
+    def _dataset(self, path: Path, name: str, *, growing: bool) -> tuple[tuple[int, ...], str] | None:
+        try:
+            where, inner = find_dataset(self._allowed(path), name, self.roots, growing=growing)
+            with open_hdf5(where, growing=growing) as file:
+                found = file.get(inner)
+                return (found.shape, found.dtype.str) if isinstance(found, h5py.Dataset) else None
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            raise FrameError(f"{path}: {error}") from error
+
+
+def _read(path: Path, name: str, roots: Iterable[Path]) -> tuple[int | float | str, str] | None:
+    """Return value and unit of a dataset: text, or the mean of its numbers; None if there is none."""
+    try:
+        where, inner = find_dataset(path, name, tuple(roots), growing=False)
+        with open_hdf5(where, growing=False) as file:
+            found = file.get(inner)
+            if not isinstance(found, h5py.Dataset) or not found.size:
+                return None
+            unit = found.attrs.get("units", "")
+            unit = unit.decode(errors="replace") if isinstance(unit, bytes) else str(unit)
+            if h5py.check_string_dtype(found.dtype):
+                return str(np.ravel(found.asstr()[()])[0]), unit
+            if found.dtype.kind not in "biuf":
+                return None
+            values = np.ravel(found[()])
+            return (values[0].item() if values.size == 1 else float(values.mean())), unit
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        raise FrameError(f"{path}, {name!r}: {error}") from error
+
+
+def _factor(unit: str, wanted: str | None, what: str) -> float:
+    """Return the factor from one unit to another; FrameError if there is none."""
+    if not unit or not wanted or unit == wanted:
+        return 1.0
+    (size, of), (wanted_size, wanted_of) = (UNITS.get(name, (1.0, name)) for name in (unit, wanted))
+    if of != wanted_of:
+        raise FrameError(f"{what} is in {unit!r}, which cannot be converted to {wanted!r}")
+    return size / wanted_size
+
+
+def _seconds(times: "pd.Series[Any]", path: Path) -> "pd.Series[float]":
+    """Return times in seconds: numbers as they are, dates as seconds since 1970 (local time without a zone)."""
+    if pd.api.types.is_numeric_dtype(times):
+        return times.astype(float)
+    try:
+        return times.map(lambda text: datetime.fromisoformat(str(text)).timestamp()).astype(float)
+    except ValueError as error:
+        raise FrameError(f"{path}: column {times.name!r} holds no times: {error}") from error

@@ -1,0 +1,192 @@
+"""Follow a folder in which a beamline without documents puts its acquisitions, each in a folder of its own."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+from tiled.client.container import Container
+from tiled.client.utils import ClientError
+from tiled.queries import KeysFilter
+
+from ainerd.documents._acquisition import Acquisition
+from ainerd.documents._sources import AWAY_S, Document
+from ainerd.documents._storage import FrameError, MissingFrames
+
+logger = logging.getLogger(__name__)
+
+LOOK_S = 0.1  # between two looks at the folder
+SETTLED_S = 0.3  # for which size and time of all files must stay the same
+ABANDONED_S = 600.0  # after which a file that is not closed, and no longer changes, is taken as it is
+BATCH = 100  # uids in one question to Tiled
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the files of an acquisition looked like, and since when."""
+
+    files: tuple[tuple[str, int, int], ...]  # name, size, time of the last change
+    since: float
+    refused: str = ""  # why they cannot be used as they are
+
+    @property
+    def changed(self) -> int:
+        """Time of the last change, in ns."""
+        return max(changed for *_, changed in self.files)
+
+
+class Folder:
+    """Finds complete acquisitions in a folder. Each is found once.
+
+    An acquisition is complete when frames and metadata are there, names, sizes and times of its files have not changed
+    for `SETTLED_S`, HDF5 opens them as files that nobody writes, and the frames are as many as the metadata announce.
+    If the frames stay fewer, or the CSV does not come, it counts as complete `late_s` after the last change. A file
+    that is never closed counts `ABANDONED_S` after its last change, if it holds a frame.
+
+    Parameters
+    ----------
+    path : Path
+    pattern : Acquisition
+        Its keys, detector and roots; its folder does not count.
+    late_s : float
+
+    Raises
+    ------
+    ValueError
+        If there is no such folder, or it lies outside the roots.
+    """
+
+    def __init__(self, path: Path, pattern: Acquisition, late_s: float) -> None:
+        if not path.is_dir():
+            raise ValueError(f"no folder {path}: give the folder that the acquisitions are put in, folder:PATH")
+        self._path = path.resolve()
+        if not any(self._path.is_relative_to(root) for root in pattern.roots):
+            roots = ", ".join(map(str, pattern.roots))
+            raise ValueError(f"{path} lies outside storage.frames ({roots}): frames may be read only from there")
+        self._pattern, self._late_s = pattern, late_s
+        self._seen: dict[str, _Seen] = {}
+        self._done: set[str] = set()
+
+    def look(self) -> list[Acquisition]:
+        """Return the acquisitions that are complete and were not returned before, oldest first."""
+        now, found = time.monotonic(), []
+        for name in self._names():
+            seen = self._files(name, now)
+            if seen is None or seen.refused or now - seen.since < SETTLED_S:
+                continue
+            if (acquisition := self._complete(name, seen, now - seen.since)) is not None:
+                found.append((seen.changed, acquisition))
+        found.sort(key=lambda each: (each[0], each[1].folder))
+        for _, acquisition in found:
+            self._done.add(acquisition.folder.name)
+            del self._seen[acquisition.folder.name]
+        return [acquisition for _, acquisition in found]
+
+    def refuse(self, acquisition: Acquisition, error: Exception) -> None:
+        """Log why an acquisition cannot be used. It is tried again once its files have changed."""
+        name = acquisition.folder.name
+        seen = self._files(name, time.monotonic())
+        self._done.discard(name)
+        if seen is not None and not seen.refused:
+            logger.warning("%s is left out until it changes: %s", acquisition.folder, error)
+            self._seen[name] = replace(seen, refused=str(error))
+
+    def _names(self) -> list[str]:
+        try:
+            with os.scandir(self._path) as entries:
+                return [entry.name for entry in entries if entry.name not in self._done and entry.is_dir()]
+        except OSError as error:  # such as a file system that does not answer
+            logger.warning("%s cannot be read: %s", self._path, error)
+            return []
+
+    def _files(self, name: str, now: float) -> _Seen | None:
+        """Return what the files of an acquisition look like; None if frames or metadata are not there."""
+        try:
+            with os.scandir(self._path / name) as entries:
+                stats = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
+        except OSError:  # it was just removed
+            return None
+        files = tuple(sorted((file, stat.st_size, stat.st_mtime_ns) for file, stat in stats))
+        known = {file for file, *_ in files}
+        if not {f"{name}.h5", f"{name}_metadata.hdf"} <= known:
+            if known & {f"{name}.bin", f"{name}.bin.000"}:
+                logger.warning("%s is left out: it holds events, see ainerd analyze", self._path / name)
+                self._done.add(name)
+            return None
+        if name not in self._seen or self._seen[name].files != files:
+            self._seen[name] = _Seen(files, now)
+        return self._seen[name]
+
+    def _complete(self, name: str, seen: _Seen, quiet_s: float) -> Acquisition | None:
+        """Return an acquisition whose files have not changed for a time, if it is complete."""
+        growing = quiet_s > ABANDONED_S
+        acquisition = replace(self._pattern, folder=self._path / name, growing=growing)
+        try:
+            n, wanted, _ = acquisition.n_frames, acquisition.n_wanted, acquisition.uid  # reads both files
+            is_whole = n >= wanted and (acquisition.record is not None or not acquisition.keys.record)
+        except MissingFrames:  # it is being written
+            return None
+        except FrameError as error:
+            if quiet_s > self._late_s:  # such as a file whose first bytes are not on a slow file system yet
+                self.refuse(acquisition, error)
+            return None
+        return acquisition if n and (is_whole or quiet_s > self._late_s) else None
+
+
+def folder_documents(
+    folder: Folder,
+    stop: threading.Event,
+    *,
+    raw: Container,
+    skip: Callable[[Container], bool],
+    suggestion_of: Callable[[Mapping[str, float]], str | None],
+) -> Iterator[list[Document]]:
+    """Yield the documents of each acquisition, all in one list, until `stop` is set.
+
+    Acquisitions whose run is in the catalog, has ended there, and is accepted by `skip` are left out. If Tiled does not
+    answer, acquisitions wait.
+
+    Parameters
+    ----------
+    folder : Folder
+    stop : threading.Event
+    raw : tiled.client.container.Container
+        The raw runs.
+    skip : callable
+        Return whether to leave out a run of the catalog.
+    suggestion_of : callable
+        As for `Acquisition.documents`.
+    """
+    while not stop.is_set():
+        found = folder.look()
+        for first in range(0, len(found), BATCH):
+            some, known = found[first : first + BATCH], None
+            while known is None and not stop.is_set():
+                known = _known(raw, some, skip, stop)
+            for acquisition in some if known is not None else ():
+                if stop.is_set():
+                    return
+                try:
+                    if acquisition.uid not in (known or ()):
+                        yield list(acquisition.documents(suggestion_of))
+                except FrameError as error:
+                    folder.refuse(acquisition, error)
+        stop.wait(LOOK_S)
+
+
+def _known(
+    raw: Container, some: list[Acquisition], skip: Callable[[Container], bool], stop: threading.Event
+) -> set[str] | None:
+    """Return the uids of acquisitions that are done; None after a pause if Tiled does not answer."""
+    try:
+        uids = [acquisition.uid for acquisition in some]
+        runs = raw.search(KeysFilter(uids)).items()
+        return {uid for uid, run in runs if run.metadata.get("stop") and skip(run)}
+    except (httpx.HTTPError, ClientError) as error:
+        logger.warning("Tiled is away: %s", error)
+        stop.wait(AWAY_S)
+        return None

@@ -1,0 +1,297 @@
+"""Acquisitions in files become runs: the same each time, once complete, and only from allowed folders."""
+
+import logging
+import os
+import threading
+import time
+from datetime import datetime
+
+import h5py
+import numpy as np
+import pytest
+from event_model import DocumentNames, schema_validators
+
+from ainerd.config import Acquisition as Defaults
+from ainerd.documents import (
+    Acquisition,
+    AcquisitionKeys,
+    DetectorKeys,
+    Folder,
+    FrameError,
+    Run,
+    check_source,
+    folder_documents,
+    open_documents,
+)
+from ainerd.documents import _folder as folder_module
+from ainerd.server import open_catalog
+from sim_devices import write_metadata
+
+DETECTOR = DetectorKeys(image="lambda_image", n_frames="num_images", frame_time_s="frame_time")
+TIME = "2026-08-03T10:00:00+00:00"
+BEGAN = datetime.fromisoformat(TIME).timestamp()
+FRAMES = np.random.default_rng(0).poisson(2.0, (20, 6, 8)).astype("<u2")
+RECORD = "time_s,stress_Pa\n" + "".join(f"{500 + i},{80 + i}\n" for i in range(40))
+METADATA = {
+    "start_time": TIME,
+    "sample/position_x": (2500.0, "um"),
+    "sample/position_y": (7.25, "mm"),
+    "sample/name": "clay",
+    "monitor": np.array([1.0, 3.0]),
+    "rheometer/clock": (510.0, "s"),
+    "instrument/detector_1/frame_time": (500.0, "ms"),
+    "instrument/detector_1/qmap_file": "qmap.hdf",
+    "instrument/detector_1/num_images": 20,
+}
+
+
+def keys(**more):
+    given = {
+        "n_frames": "/entry/instrument/detector_1/num_images",
+        "readings": {
+            "sample_x": "/entry/sample/position_x", "sample_y": "/entry/sample/position_y", "i0": "/entry/monitor"
+        },
+        "start": {"sample": "/entry/sample/name", "qmap_file": "/entry/instrument/detector_1/qmap_file"},
+        "units": {"sample_x": "mm", "sample_y": "mm"},
+        "record": "*_rheo.csv", "record_zero": "/entry/rheometer/clock", "columns": {"stress": "stress_Pa"},
+    }  # fmt: skip
+    return AcquisitionKeys(**Defaults(**given | more).model_dump())
+
+
+def write(root, name="A001", *, frames=FRAMES, metadata=METADATA, record=RECORD):
+    """Write an acquisition and return its folder."""
+    folder = root / name
+    folder.mkdir(parents=True)
+    with h5py.File(folder / f"{name}.h5", "w") as file:
+        file.create_dataset("entry/data/data", data=frames, chunks=(1, *frames.shape[1:]))
+    write_metadata(folder / f"{name}_metadata.hdf", metadata)
+    if record:
+        (folder / f"{name}_rheo.csv").write_text(record)
+    return folder
+
+
+def acquisition(folder, root, **more):
+    return Acquisition(folder, keys(**more), DETECTOR, (root.resolve(),))
+
+
+def read(documents, root):
+    run = Run(DETECTOR, [root])
+    for name, doc in documents:
+        schema_validators[DocumentNames[name]].validate(doc)
+        run(name, doc)
+    return run
+
+
+def nothing(position):
+    return None
+
+
+def test_the_documents_say_what_the_files_hold(tmp_path):
+    told = acquisition(write(tmp_path), tmp_path)
+    documents = list(told.documents(lambda position: f"at {position['sample_x']:g}"))
+    run = read(documents, tmp_path)
+    assert {"acquisition": "A001", "sample": "clay", "qmap_file": "qmap.hdf", "suggestion_id": "at 2.5"}.items() <= (
+        run.start_doc.items()
+    )
+    assert run.start_doc["time"] == BEGAN and run.stop_doc["exit_status"] == "success"
+    assert run.flies and run.n_frames == 20 and run.frame_time_s == 0.5
+    assert [run.reading(name) for name in ("sample_x", "sample_y", "i0")] == [2.5, 7.25, 2.0]
+    frames = np.concatenate([block.frames for block in run.blocks(np.arange(48))])
+    run.close()
+    assert np.array_equal(frames, FRAMES.reshape(20, 48))
+    # the clock of the record shows 510 s at the first frame, and the exposure lasts 10 s
+    times, stress = run.series("stress")
+    assert np.array_equal(stress, 90.0 + np.arange(11)) and np.allclose(times - BEGAN, np.arange(11))
+    assert list(told.documents(nothing))[1:] == documents[1:]
+    assert acquisition(told.folder, tmp_path).uid == run.uid
+
+
+def test_a_clock_that_is_ahead(tmp_path):
+    folder = write(tmp_path)
+    run = read(acquisition(folder, tmp_path, record_ahead_s=4.0).documents(nothing), tmp_path)
+    assert np.array_equal(run.series("stress")[1], 94.0 + np.arange(11))
+    dates = "time_s,stress_Pa\n2026-08-03T12:00:01+02:00,5\n2026-08-03T12:01:00+02:00,6\n"
+    other = write(tmp_path, "A002", record=dates)
+    run = read(acquisition(other, tmp_path, record_zero="").documents(nothing), tmp_path)
+    assert run.series("stress").tolist() == [[BEGAN + 1], [5.0]]
+
+
+def test_another_time_of_the_same_file_is_another_run(tmp_path):
+    folder = write(tmp_path)
+    first = acquisition(folder, tmp_path).uid
+    write_metadata(folder / "A001_metadata.hdf", METADATA | {"start_time": "2026-08-03T11:00:00+00:00"})
+    assert acquisition(folder, tmp_path).uid != first
+
+
+def test_an_acquisition_of_few_frames_is_aborted(tmp_path):
+    run = read(acquisition(write(tmp_path, frames=FRAMES[:7]), tmp_path).documents(nothing), tmp_path)
+    assert run.stop_doc["exit_status"] == "abort" and run.stop_doc["reason"] == "7 of 20 frames"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"metadata": METADATA | {"sample/position_x": (1.0, "deg")}},
+            "is in 'deg', which cannot be converted to 'mm'",
+        ),
+        ({"metadata": METADATA | {"start_time": "yesterday"}}, "start_time is no time: 'yesterday'"),
+        ({"frames": FRAMES[0]}, "wanted \\(frames, rows, columns\\)"),
+        ({"record": "t,stress_Pa\n1,2\n"}, "has no column 'time_s'"),
+        ({"record": "time_s,stress_Pa\nnoon,2\n"}, "column 'time_s' holds no times"),
+        ({"metadata": {k: x for k, x in METADATA.items() if k != "rheometer/clock"}}, "has no /entry/rheometer/clock"),
+    ],
+)
+def test_impossible_files_are_named(tmp_path, change, said):
+    folder = write(tmp_path, **change)
+    with pytest.raises(FrameError, match=said):
+        list(acquisition(folder, tmp_path).documents(nothing))
+
+
+@pytest.mark.fault("The metadata of an acquisition link to a file outside the allowed folders", "It is not read")
+@pytest.mark.parametrize("how", ["link of HDF5", "link of the file system"])
+def test_nothing_outside_the_roots_is_read(tmp_path, how):
+    root, outside = tmp_path / "data", tmp_path / "secret.h5"
+    folder = write(root)
+    write_metadata(outside, METADATA)
+    metadata = folder / "A001_metadata.hdf"
+    if how == "link of HDF5":
+        with h5py.File(metadata, "a") as file:
+            del file["entry/sample"]
+            file["entry/sample"] = h5py.ExternalLink(str(outside), "/entry/sample")
+    else:
+        metadata.unlink()
+        metadata.symlink_to(outside)
+    with pytest.raises(FrameError, match="outside the allowed roots"):
+        list(acquisition(folder, root).documents(nothing))
+    with pytest.raises(ValueError, match=r"outside storage\.frames"):
+        Folder(tmp_path, acquisition(folder, root), 1.0)
+    with pytest.raises(ValueError, match="no folder"):
+        Folder(root / "nowhere", acquisition(folder, root), 1.0)
+
+
+def until(condition, seconds=15):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def follow(place, tmp_path):
+    """Follow a folder in a thread; the runs' documents are appended to the list that it returns."""
+    raw, stop, threads = open_catalog(place.client())[0], threading.Event(), []
+
+    def start(late_s=0.5, **more):
+        got, folder = [], Folder(tmp_path, acquisition(tmp_path, tmp_path, **more), late_s)
+
+        def watched():
+            for documents in folder_documents(folder, stop, raw=raw, skip=lambda run: True, suggestion_of=nothing):
+                got.append(documents)
+
+        threads.append(threading.Thread(target=watched, daemon=True))
+        threads[-1].start()
+        return got
+
+    yield start
+    stop.set()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def names(got):
+    return [documents[0][1]["acquisition"] for documents in got]
+
+
+@pytest.mark.fault("An acquisition's files are still being written", "It is read once they are closed")
+def test_an_acquisition_is_found_once_it_is_complete(follow, tmp_path, monkeypatch):
+    looks, look = [], Folder.look
+    monkeypatch.setattr(Folder, "look", lambda self: (looks.append(1), look(self))[1])
+    got = follow(late_s=60.0)
+    folder = tmp_path / "A001"
+    folder.mkdir()
+    with h5py.File(folder / "A001.h5", "w", libver="latest") as file:
+        data = file.create_dataset("entry/data/data", data=FRAMES[:5], maxshape=(None, 6, 8), chunks=(1, 6, 8))
+        file.swmr_mode = True
+        write_metadata(folder / "A001_metadata.hdf", METADATA)
+        (folder / "A001_rheo.csv").write_text(RECORD)
+        time.sleep(2 * folder_module.SETTLED_S)  # nothing changes for longer than files need to settle
+        n = len(looks)
+        until(lambda: len(looks) > n + 2)
+        assert not got
+        data.resize(20, axis=0)
+        data[:] = FRAMES
+    until(lambda: got)
+    run = read(got[0], tmp_path)
+    assert run.n_ready == 20
+    n = len(looks)
+    until(lambda: len(looks) > n + 5)
+    assert names(got) == ["A001"]
+
+
+def test_frames_or_a_record_that_never_come_are_not_waited_for(follow, tmp_path):
+    got = follow(late_s=0.5)
+    write(tmp_path, "A001", record="")
+    write(tmp_path, "A002", frames=FRAMES[:9])
+    until(lambda: len(got) == 2)
+    assert sorted(names(got)) == ["A001", "A002"]
+    assert {documents[-1][1]["exit_status"] for documents in got} == {"success", "abort"}
+
+
+@pytest.mark.fault(
+    "A file of an acquisition is damaged", "It is named in the log, and read once it has changed; others are read"
+)
+def test_a_damaged_acquisition_is_left_out_until_it_changes(follow, tmp_path, caplog):
+    got = follow(late_s=0.1)
+    with caplog.at_level(logging.WARNING):
+        folder = write(tmp_path, "A001")
+        whole = (folder / "A001.h5").read_bytes()
+        (folder / "A001.h5").write_bytes(whole[: len(whole) // 2])
+        write(tmp_path, "A002")
+        (tmp_path / "A003").mkdir()
+        (tmp_path / "A003" / "A003.bin.000").write_bytes(b"events")
+        until(lambda: names(got) == ["A002"] and "A001 is left out until it changes" in caplog.text)
+        (folder / "A001.h5").write_bytes(whole)
+        until(lambda: names(got) == ["A002", "A001"])
+    assert caplog.text.count("A001 is left out") == 1 and "A003 is left out: it holds events" in caplog.text
+
+
+def test_acquisitions_come_by_time_and_those_with_results_are_skipped(follow, place, tmp_path):
+    folders = [write(tmp_path, name) for name in ("A003", "A001", "A002")]
+    for i, folder in enumerate(folders):
+        for file in folder.iterdir():
+            os.utime(file, (BEGAN + i, BEGAN + i))
+    raw = open_catalog(place.client())[0]
+    done = acquisition(folders[1], tmp_path)
+    raw.create_container(done.uid, metadata={"start": {"uid": done.uid}, "stop": {"exit_status": "success"}})
+    running = acquisition(folders[2], tmp_path)
+    raw.create_container(running.uid, metadata={"start": {"uid": running.uid}})
+    got = follow()
+    until(lambda: len(got) == 2)
+    assert names(got) == ["A003", "A002"]
+
+
+def test_a_file_that_is_never_closed_is_read_at_last(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_module, "ABANDONED_S", 0.5)
+    path = write(tmp_path) / "A001.h5"
+    with h5py.File(tmp_path / "open.h5", "w", libver="latest") as file:
+        file.create_dataset("entry/data/data", data=FRAMES[:9], maxshape=(None, 6, 8), chunks=(1, 6, 8))
+        file.swmr_mode = True
+        path.write_bytes((tmp_path / "open.h5").read_bytes())  # as its writer leaves it when it is killed
+    found, look = [], Folder(tmp_path, acquisition(tmp_path, tmp_path), 0.1)
+    until(lambda: (found.extend(look.look()), found)[1])
+    run = read(found[0].documents(nothing), tmp_path)
+    assert run.n_ready == 9 and run.stop_doc["reason"] == "9 of 20 frames; its writer did not close the file"
+    assert len(np.concatenate([block.frames for block in run.blocks(np.arange(4))])) == 9
+    run.close()
+
+
+def test_a_folder_is_a_source_by_name():
+    assert check_source("folder:/data/8id") == ("folder", "/data/8id")
+    assert check_source("folder:///data") == ("folder", "/data")
+    for source in ("folder:", "folders:/data"):
+        with pytest.raises(ValueError, match="folder:PATH"):
+            check_source(source)
+    with pytest.raises(ValueError, match="settings of an agent"):
+        open_documents("folder:/data", threading.Event(), raw=None)

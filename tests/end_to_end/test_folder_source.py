@@ -1,0 +1,144 @@
+"""A beamline without documents: its acquisitions in a folder become runs with results."""
+
+import shutil
+import threading
+import time
+
+import h5py
+import numpy as np
+import pytest
+from conftest import SMALL
+
+from agents.demo.simulated import hardware_beside, simulated_instrument
+from ainerd.agent import build_observer
+from ainerd.config import Settings
+from ainerd.server import open_catalog
+from ainerd.techniques.rheo_xpcs import RheoXPCS
+from sim_devices import acquire, write_metadata
+
+PROFILE = SMALL.parents[1] / "aps_8id" / "agent.toml"
+
+
+def write_qmap(path):
+    """Write the bins of the small detector as a q map of APS."""
+    partition = RheoXPCS.from_settings(Settings.load(SMALL).section, SMALL.parent).partition
+    with h5py.File(path, "w") as file:
+        maps = {"dynamic_roi_map": partition.roi_map, "static_roi_map": partition.static_map}
+        for name, labels in maps.items():
+            file[f"qmap/{name}"] = labels
+        file["qmap/mask"] = (partition.roi_map > 0).astype("u1")
+    return partition
+
+
+def until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def beamline(tmp_path_factory):
+    """Folder, settings and devices."""
+    folder = tmp_path_factory.mktemp("aps")
+    (folder / "data").mkdir()
+    write_qmap(folder / "qmap.hdf")
+    settings = Settings.load(PROFILE)
+    settings.section["partition"] = {"file": str(folder / "qmap.hdf")}
+    settings.storage.directory, settings.storage.frames = folder / "tiled", [folder / "data"]
+    instrument = simulated_instrument(folder / "data" / "raw", hardware_beside(SMALL), speed=1000)
+    cam = instrument.detector.cam
+    cam.num_images.put(100), cam.acquire_period.put(0.5), cam.acquire_time.put(0.5)
+    return folder, settings, instrument
+
+
+@pytest.fixture
+def follow(beamline, server):
+    """Follow the folder with a new agent."""
+    folder, settings, _ = beamline
+    client = server.client()
+    client = client[folder.name] if folder.name in client else client.create_container(folder.name)
+    open_catalog(client)
+    closing = []
+
+    def start():
+        observer, stop = build_observer(settings, client), threading.Event()
+        thread = threading.Thread(target=observer.follow, args=(f"folder:{folder / 'data'}", stop), daemon=True)
+        thread.start()
+
+        def close():
+            stop.set()
+            thread.join(30)
+            observer.drain()
+            observer.close()
+
+        closing.append(close)
+        return observer, close
+
+    yield start
+    for close in closing:
+        close()
+
+
+def test_an_acquisition_becomes_a_run_with_a_result(beamline, follow):
+    folder, _, instrument = beamline
+    instrument.stage.x.set(3.0).wait(10), instrument.stage.y.set(7.0).wait(10)
+    acquire(instrument, folder / "data", "A0001_f000100")
+    observer, close = follow()
+    until(lambda: observer.concluded == 1)
+    close()
+    (row,) = observer.results.table(columns="all").to_dict("records")
+    assert row["status"] == "complete" and row["sample"] == "clay"
+    assert (row["sample_x"], row["sample_y"]) == pytest.approx((3.0, 7.0), abs=0.01)
+    assert row["transmission"] == 1.0 and row["i0"] > 0
+    stress = instrument.rheometer.measured(instrument.clock.now())["shear_stress"]
+    assert row["stress_mean"] == pytest.approx(stress, rel=0.2)
+    raw = observer._client["raw"]
+    assert list(raw) == [row["raw_uid"]] and raw[row["raw_uid"]].metadata["stop"]["exit_status"] == "success"
+    image = raw[row["raw_uid"]]["primary"].base["lambda_image"]
+    with h5py.File(folder / "data" / "A0001_f000100" / "A0001_f000100.h5") as file:
+        assert np.array_equal(np.squeeze(image[40]), file["entry/data/data"][40])
+    # the next session finds everything done
+    again, close = follow()
+    acquire(instrument, folder / "data", "A0002_f000100")
+    until(lambda: again.concluded == 1)
+    close()
+    assert len(again.results.table()) == len(list(raw)) == 2
+
+
+def test_the_same_frames_give_the_same_maps(beamline, follow, session):
+    session.RE(session.agent.sample([4.0, 6.0]))
+    session.agent.drain()
+    key = session.store.table().index[-1]
+    folder, _, _ = beamline
+    (file,) = session.settings.storage.frames[0].rglob("*.h5")
+    into = folder / "data" / "B0001"
+    into.mkdir()
+    shutil.copy(file, into / "B0001.h5")
+    write_metadata(
+        into / "B0001_metadata.hdf",
+        {
+            "instrument/detector_1/frame_time": 0.5,
+            "instrument/bluesky/num_images": 100,
+            "sample/position_x": 4.0,
+            "sample/position_y": 6.0,
+        },
+    )
+    observer, close = follow()
+    until(lambda: observer.concluded >= 1)
+    close()
+    table = observer.results.table()
+    (other,) = table.index[np.isclose(table["sample_x"], 4.0) & np.isclose(table["sample_y"], 6.0)]
+    for name in ("c2", "g2", "latent"):
+        ours, theirs = session.store.array(key, name), observer.results.array(other, name)
+        assert np.array_equal(ours, theirs), name
+
+
+def test_another_q_map_is_a_reason(beamline, follow):
+    folder, _, instrument = beamline
+    acquire(instrument, folder / "data", "C0001", **{"instrument/detector_1/qmap_file": "/maps/other.hdf"})
+    observer, close = follow()
+    until(lambda: observer.concluded >= 1)
+    close()
+    (reason,) = observer.results.table("failed", columns="all")["reason"]
+    assert reason == "it names the q map other.hdf, rheo_xpcs.partition.file is qmap.hdf"
