@@ -3,12 +3,13 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from ophyd import Signal, SoftPositioner
 from ophyd.status import Status
-from ophyd.utils import LimitError
+from ophyd.utils import InvalidState, LimitError
 
 UPDATE_S = 0.02
 
@@ -117,12 +118,12 @@ class Mover(SoftPositioner):
         self._halt = threading.Event()
         self._started_moving = self._moving = True
         self._run_subs(sub_type=self.SUB_START, timestamp=time.time())
-        threading.Thread(target=self._travel, args=(self._stops_at(position), self._halt), daemon=True).start()
+        threading.Thread(target=self._travel, args=(self._stops_at(position), self._halt, status), daemon=True).start()
 
     def _stops_at(self, position: float) -> float:
         return float(position)
 
-    def _travel(self, target: float, halt: threading.Event) -> None:
+    def _travel(self, target: float, halt: threading.Event, status: Status) -> None:
         begin, start = time.monotonic(), self._reached
         duration = self.clock.wall(abs(target - start) / self.speed)
         while (elapsed := time.monotonic() - begin) < duration:
@@ -134,7 +135,10 @@ class Mover(SoftPositioner):
             return
         self._show(target)
         self._moving = False
-        self._done_moving()
+        self._run_subs(sub_type=self.SUB_DONE)
+        # ophyd's _done_moving forgets the status of the next move if that begins before it returns
+        with suppress(InvalidState):  # it was stopped just now
+            status.set_finished()
 
     def _show(self, value: float) -> None:
         self._reached = value

@@ -1,3 +1,4 @@
+import threading
 import time
 
 import bluesky.plan_stubs as bps
@@ -40,6 +41,22 @@ def test_limits(stage, position):
 @pytest.fixture
 def quick():
     return Stage(name="sample", clock=SimClock(1000), seed=4)
+
+
+def test_a_move_may_begin_as_soon_as_the_one_before_ends(quick, monkeypatch):
+    """The thread of the first move is held up in what ophyd does after a move."""
+    forget, caller, begun = quick.x._reset_sub, threading.current_thread(), threading.Event()
+
+    def forget_late(event_type):
+        if threading.current_thread() is not caller:
+            begun.wait(10)
+        forget(event_type)
+
+    monkeypatch.setattr(quick.x, "_reset_sub", forget_late)
+    quick.x.set(2.0).wait(10)
+    second = quick.x.set(8.0)
+    begun.set()
+    second.wait(10)
 
 
 def test_the_reading_is_where_the_screw_stopped(quick):
