@@ -162,7 +162,7 @@ def test_numbers_that_come_late_are_waited_for(folder):
 
 def test_a_key_that_is_not_there_is_named(folder):
     written(folder / "f.h5", np.arange(4))
-    for key, reason in (("/elsewhere", "'/elsewhere': wanted a dataset"), ("id", "no number for each frame in 'id'")):
+    for key, reason in (("/elsewhere", "elsewhere': no such dataset"), ("id", "no number for each frame in 'id'")):
         assert reason in read(documents(folder, 4, key=FILE), folder, frame_number=key)[1]
 
 

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.documents._frames import DAMAGED
-from ainerd.documents._storage import FrameError, MissingFrames, Storage, find_dataset, local_path, open_hdf5
+from ainerd.documents._shared import SharedDataset
+from ainerd.documents._storage import DAMAGED, FrameError, MissingFrames, Storage, local_path
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
@@ -164,32 +163,28 @@ class Column:
 
     def __init__(self, path: Path, dataset: str, *, roots: Iterable[Path], swmr: bool) -> None:
         allowed, self._what = [Path(root).resolve() for root in roots], f"{path}, {dataset!r}"
+        self._shared = SharedDataset(path, dataset, allowed, growing=swmr)
         try:
-            self.path, name = find_dataset(path, dataset, allowed, growing=swmr)
-            self._file = open_hdf5(self.path, growing=swmr)
-        except DAMAGED as error:
-            raise FrameError(f"cannot open {path}: {error}") from error
-        try:
-            found = self._file.get(name)
-            if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "iuf" or found.ndim < 1:
+            found, shape = self._shared.dataset, self._shared.shape
+            if found.dtype.kind not in "iuf" or not shape:
                 raise FrameError(f"{self._what}: wanted a dataset with a number for each frame")
-            self._dataset, self._per_row = found, math.prod(found.shape[1:])
+            self._dataset, self._per_row = found, math.prod(shape[1:])
             size = found.dtype.itemsize * self._per_row
-            self._storage = Storage(self.path, found, allowed, size, growing=swmr)
+            self._storage = Storage(self._shared.path, found, allowed, size, growing=swmr)
         except DAMAGED as error:
-            self._file.close()
+            self._shared.close()
             raise FrameError(f"cannot open {self._what}: {error}") from error
         except FrameError:
-            self._file.close()
+            self._shared.close()
             raise
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Return the numbers of frames start … stop - 1; raise MissingFrames if they are not in the file yet."""
         first, last = start // self._per_row, -(-stop // self._per_row)
         try:
-            self._dataset.refresh()
-            if last > len(self._dataset):
-                n = len(self._dataset) * self._per_row
+            n_rows = self._shared.refresh()
+            if last > n_rows:
+                n = n_rows * self._per_row
                 raise MissingFrames(f"{self._what} holds the numbers of {n} frames, {stop} were announced")
             self._storage.require(first, last)
             values = np.asarray(self._dataset[first:last])
@@ -198,8 +193,8 @@ class Column:
         return values.ravel()[start - first * self._per_row :][: stop - start]
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file, unless others read it."""
+        self._shared.close()
 
 
 def tiled_column(raw: "Container", path: tuple[str, str, str], start: int, stop: int, why: str) -> NDArray[Any]:

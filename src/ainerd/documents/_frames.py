@@ -7,7 +7,6 @@ block of n pixels holds bit 0 of all pixels in n / 8 bytes, then bit 1, and so o
 181, 2015).
 """
 
-import logging
 import math
 import os
 import struct
@@ -25,7 +24,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.documents._storage import AWAY, FrameError, MissingFrames, Roots, Storage, find_dataset, open_hdf5
+from ainerd.documents._shared import SharedDataset
+from ainerd.documents._storage import AWAY, DAMAGED, FrameError, MissingFrames, Roots, Storage
 from ainerd.internals import lz4_decompress
 from ainerd.technique import RunAnalysis
 from ainerd.threads import n_cores
@@ -33,14 +33,11 @@ from ainerd.threads import n_cores
 if TYPE_CHECKING:
     from tiled.client.container import Container
 
-logger = logging.getLogger(__name__)
-
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 BLOCK = 50  # frames read at a time
 WHOLE_BYTES = 32 * 2**20  # most bytes of whole frames in a block
 CHUNK_BYTES = 2**30  # largest chunk: HDF5 unpacks a whole chunk to read one frame
-DAMAGED = (OSError, RuntimeError, ValueError, KeyError, TypeError)  # raised by h5py for damaged files
 AHEAD = 2  # blocks to read while another is in use
 MOST_BYTES = 32 * 2**20  # largest response of Tiled
 
@@ -137,35 +134,30 @@ class FrameReader:
             raise FrameError(f"pixels must be some of 0 … {ny * nx - 1}, flat indices in frames of {ny} × {nx}")
         allowed = [Path(folder).resolve() for folder in ([path.parent] if roots is None else roots)]
         self._pixels, self._size = pixels, 0  # size of the file at the last check
+        self._shared = SharedDataset(path, dataset, allowed, growing=swmr)
+        self.path, self._dataset = self._shared.path, self._shared.dataset
         try:
-            self.path, dataset = find_dataset(path, dataset, allowed, growing=swmr)
-            self._file = open_hdf5(self.path, growing=swmr)
-        except DAMAGED as error:
-            raise FrameError(f"cannot open {path}: {error}") from error
-        try:
-            self._inspect(dataset, frame_shape, allowed, swmr)
+            self._inspect(frame_shape, allowed, swmr)
         except FrameError:
-            self._file.close()
+            self._shared.close()
             raise
         except DAMAGED as error:
-            self._file.close()
+            self._shared.close()
             raise FrameError(f"cannot open {dataset!r} of {self.path}: {error}") from error
         self._rows = np.s_[pixels.min() // nx : pixels.max() // nx + 1]
         spare = n_cores() - 1  # one core is for the consumer of the blocks
         self._pool = ThreadPoolExecutor(min(AHEAD, max(spare, 1)), "ainerd-frames")
 
-    def _inspect(self, name: str, frame_shape: tuple[int, int], roots: Roots, swmr: bool) -> None:
+    def _inspect(self, frame_shape: tuple[int, int], roots: Roots, swmr: bool) -> None:
         """Check the dataset and choose how to read it."""
-        (ny, nx), dataset = frame_shape, self._file.get(name)
-        shape = getattr(dataset, "shape", None)
+        (ny, nx), dataset, shape = frame_shape, self._dataset, self._shared.shape
         if shape is None or len(shape) != 3 or shape[1:] != tuple(frame_shape):
-            has = f"shape {shape}" if shape else "no such dataset"
-            raise FrameError(f"{self.path}, {name!r}: {has}, wanted (frames, {ny}, {nx})")
+            raise FrameError(f"{self.path}, {dataset.name!r}: shape {shape}, wanted (frames, {ny}, {nx})")
         if dataset.chunks and (size := math.prod(dataset.chunks) * dataset.dtype.itemsize) > CHUNK_BYTES:
             raise FrameError(
-                f"{self.path}, {name!r}: a chunk unpacks to {size / 1e9:.1f} GB, more than one frame can need"
+                f"{self.path}, {dataset.name!r}: a chunk unpacks to {size / 1e9:.1f} GB, more than one frame can need"
             )
-        self._dataset, self._frame_bytes = dataset, ny * nx * dataset.dtype.itemsize
+        self._frame_shape, self._frame_bytes = frame_shape, ny * nx * dataset.dtype.itemsize
         self._storage = Storage(self.path, dataset, roots, self._frame_bytes, growing=swmr)
         self._decoder = BitshuffleLZ4(dataset.dtype, ny * nx, self._pixels) if BitshuffleLZ4.fits(dataset) else None
         is_raw = dataset.id.get_create_plist().get_nfilters() == 0
@@ -179,11 +171,11 @@ class FrameReader:
     def _read(self, start: int, stop: int, wanted: Collection[int]) -> tuple[NDArray[Any], dict[int, NDArray[Any]]]:
         """Return selected pixels as `read` does, and the `wanted` frames whole, by index."""
         try:
-            self._dataset.refresh()  # refreshing its id is not enough: h5py caches the shape in a file opened to read
+            n_frames = self._shared.refresh()
         except RuntimeError as error:
             raise FrameError(f"{self.path} cannot be read: {error}") from error
-        if stop > len(self._dataset):
-            raise FrameError(f"{self.path} holds {len(self._dataset)} frames, {stop} were announced")
+        if stop > n_frames:
+            raise FrameError(f"{self.path} holds {n_frames} frames, {stop} were announced")
         try:
             self._storage.require(start, stop)
         except DAMAGED as error:
@@ -201,8 +193,6 @@ class FrameReader:
                 else:
                     frame.ravel().take(self._pixels, out=out, mode="clip")
                     whole[index] = frame
-                if index > start and _are_equal(out, block[index - start - 1]):
-                    self._read_again(index, out)
         except DAMAGED as error:
             raise FrameError(f"frame {index} of {self.path} cannot be read: {error}") from error
         return block, whole
@@ -229,21 +219,9 @@ class FrameReader:
                 future.cancel()
 
     def close(self) -> None:
-        """Close the file, after the current read."""
+        """Close the file, after the current read, unless others read it."""
         self._pool.shutdown(cancel_futures=True)
-        self._file.close()
-
-    def _read_again(self, index: int, out: NDArray[Any]) -> None:
-        """Read a frame again that equals the one before it.
-
-        Two agents of one process, under load, rarely read the first frame of a growing file in place of the next ones.
-        The cause is unknown, and no test shows that the second reading helps. A copy in the file stays equal.
-        """
-        first = out.copy()
-        self._dataset.refresh()
-        self._gather(index, out)
-        if not np.array_equal(first, out):
-            logger.warning("%s: frame %d was first read as the frame before it", self.path, index)
+        self._shared.close()
 
     def _whole_frame(self, index: int) -> NDArray[Any] | None:
         """Return a frame, (ny, nx), or None if HDF5 cannot read it. This is fast enough for one frame in fifty."""
@@ -273,7 +251,7 @@ class FrameReader:
         if chunks is None:
             end = (frames.get_offset() or 0) + (index + 1) * self._frame_bytes
         else:
-            corners = np.ndindex(*(-(-n // c) for n, c in zip(self._dataset.shape[1:], chunks[1:], strict=True)))
+            corners = np.ndindex(*(-(-n // c) for n, c in zip(self._frame_shape, chunks[1:], strict=True)))
             infos = (
                 frames.get_chunk_info_by_coord(((index // chunks[0]) * chunks[0], y * chunks[1], x * chunks[2]))
                 for y, x in corners
@@ -289,11 +267,6 @@ class FrameReader:
             raise ValueError(f"its chunk has {len(chunk)} bytes, wanted {self._frame_bytes}")
         # mode "raise" would write to a copy first
         np.frombuffer(chunk, out.dtype).take(self._pixels, out=out, mode="clip")
-
-
-def _are_equal(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    """Return whether frames are equal and not empty; the first pixels nearly always tell."""
-    return np.array_equal(one[:256], other[:256]) and np.array_equal(one, other) and bool(one.any())
 
 
 class BitshuffleLZ4:

@@ -33,6 +33,7 @@ AWAY = (502, 503, 504)  # statuses of HTTP with which a proxy answers for a serv
 # HDF5 reads metadata again while the checksum is wrong. The pause starts at 1 ns and doubles each time: 28 attempts
 # take a quarter of a second. The default of a SWMR reader, 100 attempts, never ends, and holds h5py's lock.
 ATTEMPTS = 28
+DAMAGED = (OSError, RuntimeError, ValueError, KeyError, TypeError)  # raised by h5py for damaged files
 _LOCKED = ("unable to lock file", "already open for write")  # in HDF5's errors while a writer has the file open
 
 LOOK = 16 * 2**20  # bytes to check at either end of a file: a heap is written with the objects that use it
