@@ -6,7 +6,7 @@ DOCS_READY := $(VENV)/.ready-docs
 PEERS_READY := $(VENV)/.ready-peers
 FIGURES_READY := $(VENV)/.ready-figures
 
-.PHONY: help serve demo demo-xtec figures test soak faults ipython lint bench docs structure tutorial clean
+.PHONY: help serve demo demo-xtec figures test soak faults ipython ioc lint bench docs structure tutorial clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,9 @@ serve: $(READY) ## the Tiled server of the session alone, until Ctrl-C; sessions
 
 ipython: $(READY) ## the session with the agent loaded
 	$(BIN)/ipython --profile-dir=profiles/rheo_xpcs
+
+ioc: $(READY) ## the simulated instrument as an EPICS IOC on this machine, until Ctrl-C
+	$(BIN)/python -m sim_devices.ioc --hardware profiles/rheo_xpcs/agent.instrument.toml --directory output/epics/frames
 
 lint: $(READY) ## ruff, mypy, import contracts
 	$(BIN)/ruff check .

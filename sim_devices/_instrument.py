@@ -23,6 +23,7 @@ from sim_devices._stage import Stage
 OPTIONS = (
     set(inspect.signature(Lambda750k.__init__).parameters)
     - {"self", "prefix", "kwargs", "name", "directory", "geometry", "clock", "sample_now", "seed", "transmission"}
+    - {"open_file"}
 )  # fmt: skip
 
 

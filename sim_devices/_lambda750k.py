@@ -214,6 +214,9 @@ class Lambda750k(StreamingDetector):
         Whether documents name the dataset of the numbers, as the stream ``NAME_frame_number``.
     transmission : callable
         Returns the share of the beam that passes shutter and attenuators; called before each block of frames.
+    open_file : callable, optional
+        Returns the file of each staging, with the methods `append` and `close` and the attribute `path` of `FrameFile`;
+        by default a `FrameFile` in `directory`.
     """
 
     cam = Component(LambdaCam, "cam1:", kind="config")
@@ -241,6 +244,7 @@ class Lambda750k(StreamingDetector):
         dropped_share: float = 0.0,
         names_numbers: bool = False,
         transmission: Callable[[], float] = lambda: 1.0,
+        open_file: Callable[[], Any] | None = None,
         **kwargs: Any,
     ) -> None:
         self.geometry, self.count_rate, self.contrast, self.speckle_px = geometry, count_rate, contrast, speckle_px
@@ -252,6 +256,7 @@ class Lambda750k(StreamingDetector):
         self._directory, self._clock, self._seed = Path(directory), clock, seed
         self._sample_now, self._transmission = sample_now, transmission
         self._exposures = 0
+        self._open_file = open_file or self._new_file
         self._file: FrameFile | None = None
         self._thread: threading.Thread | None = None
         self._stop, self._enough = threading.Event(), False
@@ -261,11 +266,14 @@ class Lambda750k(StreamingDetector):
     def stage(self) -> list[object]:
         """Open a new file."""
         staged = super().stage()
-        self._file = FrameFile(self._directory, self.name, self.geometry.pixel_mask)
+        self._file = self._open_file()
         self.restart(self._file.path, 1, 1, *self.geometry.frame_shape)
         self._frames_per_index = self._status = None
         self._n_taken = 0  # frames, with dropped ones
         return staged
+
+    def _new_file(self) -> FrameFile:
+        return FrameFile(self._directory, self.name, self.geometry.pixel_mask)
 
     def unstage(self) -> list[object]:
         """Stop an acquisition without failing its status, since its plan has ended, and close the file."""

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from ophyd import Component, Device, Signal
 from ophyd.status import Status
 from ophyd.utils import LimitError
@@ -181,6 +180,8 @@ class RheologyRecord:
     """
 
     def __init__(self, path: Path | str) -> None:
+        import pandas as pd  # slow to import, and only records need it
+
         about = f"the rheometer record {path}"
         try:
             table = pd.read_csv(path, dtype=str, keep_default_na=False).fillna("")

@@ -3,6 +3,7 @@
 import gc
 import os
 import resource
+import socket
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +11,15 @@ import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many workers as cores: more threads would only wait for each other
+
+# Before any client of EPICS is imported: each worker finds IOCs at a port of its own, and none on other machines.
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    os.environ.update(
+        EPICS_CA_ADDR_LIST="127.0.0.1",
+        EPICS_CA_AUTO_ADDR_LIST="NO",
+        EPICS_CA_SERVER_PORT=str(free.getsockname()[1]),
+    )
 
 gc.set_threshold(50_000)  # imports create millions of objects, which stay: fewer collections
 

@@ -1,0 +1,71 @@
+"""``python -m sim_devices.ioc --directory FRAMES``: serve the simulated instrument until Ctrl-C.
+
+It listens on 127.0.0.1 alone, and ends when the process that started it ends.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from sim_devices.ioc._start import LOOPBACK, READY, client_environment, free_port, is_free
+
+DEFAULT_PORT = 5064  # of Channel Access
+WATCH_S = 0.2
+BEGUN = "AINERD_IOC_BEGUN"
+
+
+def options() -> argparse.Namespace:
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(prog="python -m sim_devices.ioc", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--directory", type=Path, required=True, help="folder that the HDF5 plugin may write to")
+    parser.add_argument("--hardware", type=Path, help="TOML of the instrument, such as agent.instrument.toml")
+    parser.add_argument("--prefix", default="SIM:", help="beginning of the records' names")
+    parser.add_argument("--speed", type=float, default=60.0, help="simulated seconds in one second")
+    parser.add_argument("--sample", default="inclusions", help="name of the hidden sample")
+    parser.add_argument("--sample-seed", type=int, default=3, help="seed of the hidden sample")
+    parser.add_argument("--port", type=int, default=0, help=f"default: {DEFAULT_PORT}, or a free one")
+    return parser.parse_args()
+
+
+def server(port: int) -> dict[str, str]:
+    """Return the environment variables of a server on this machine alone, which is no client itself."""
+    return {
+        "EPICS_CAS_INTF_ADDR_LIST": LOOPBACK,
+        "EPICS_CAS_BEACON_ADDR_LIST": LOOPBACK,
+        "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
+        "EPICS_CAS_SERVER_PORT": str(port),
+        "EPICS_CAS_BEACON_PORT": str(free_port()),
+        "OPHYD_CONTROL_LAYER": "dummy",
+        BEGUN: "1",
+    }
+
+
+def main() -> None:
+    """Serve, and print `READY` once the records answer."""
+    given, parent = options(), os.getppid()
+    if os.environ.get(BEGUN) is None:  # ophyd, which came with this package, has loaded EPICS: begin anew
+        port = given.port or (DEFAULT_PORT if is_free(DEFAULT_PORT) else free_port())
+        os.execve(sys.executable, [sys.executable, "-m", __spec__.parent, *sys.argv[1:]], os.environ | server(port))
+    port = int(os.environ["EPICS_CAS_SERVER_PORT"])
+    try:
+        from sim_devices import hidden_sample, read_hardware
+        from sim_devices.ioc._serve import serve
+    except ImportError as error:
+        sys.exit(f"ioc: {error}: install the extra epics")
+    hardware = read_hardware(given.hardware) if given.hardware else {}
+    sample = hidden_sample(given.sample, given.sample_seed)
+    serve(given.prefix, given.directory, sample=sample, speed=given.speed, **hardware)
+    variables = " ".join(f"{name}={value}" for name, value in client_environment(port).items())
+    print(f"{READY}: {given.prefix} on {LOOPBACK}. Clients need: export {variables}", flush=True)
+    while os.getppid() == parent:
+        time.sleep(WATCH_S)
+    os._exit(0)  # EPICS threads would go on
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        os._exit(0)

@@ -1,0 +1,120 @@
+"""Motor records.
+
+EPICS Base has no motor record, and no record with a field such as ``.DMOV``. So a record type ``motor`` is made from
+Base's ``calc``: its inputs A to U, which are not linked to anything, get the names of the motor record's fields, and
+its result VAL stays what is put. This needs no compiler.
+"""
+
+import asyncio
+import ctypes
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import epicscorelibs.path
+from epicscorelibs.ioc import dbCore
+from softioc import imports, softioc
+
+from sim_devices.ioc._records import Busy, finished
+
+DBD = Path(epicscorelibs.path.base_path) / "dbd"
+DOUBLES = "RBV OFF VELO ACCL HLM LLM DLLM DHLM VMAX DVAL".split()
+SHORTS = "DIR FOFF SET MOVN DMOV HLS LLS TDIR STOP HOMF HOMR".split()
+PROCESS = ("VELO", "STOP")  # a put to these, or to VAL, makes the motor act
+TYPES = imports.get_DBF_values()
+
+
+def motor_dbd(calc: str) -> str:
+    """Return the definition of the record type ``motor``, from that of ``calc``."""
+    text = calc.replace("recordtype(calc)", "recordtype(motor)").replace('initial("0")', 'initial("VAL")', 1)
+    text = text.replace("field(VAL,DBF_DOUBLE) {", "field(VAL,DBF_DOUBLE) {\n\t\tpp(TRUE)")
+    kinds = dict.fromkeys(DOUBLES, "DOUBLE") | dict.fromkeys(SHORTS, "SHORT")
+    for letter, (name, kind) in zip("ABCDEFGHIJKLMNOPQRSTU", kinds.items(), strict=True):
+        pp = "pp(TRUE)" if name in PROCESS else ""
+        field = f'field({name},DBF_{kind}) {{ prompt("{name}") {pp} }}'
+        text, n = re.subn(rf"field\({letter},DBF_DOUBLE\) {{[^}}]*}}", field, text)
+        if n != 1:
+            raise RuntimeError(f"calcRecord.dbd of this EPICS Base has no field {letter} as expected")
+    return text
+
+
+def load_motor_type() -> None:
+    """Make the record type known to the IOC: it has the record support of ``calc``."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "motorRecord.dbd").write_text(motor_dbd((DBD / "calcRecord.dbd").read_text()))
+        softioc.dbLoadDatabase(f"{folder}/motorRecord.dbd", str(DBD))
+    dbCore.registryRecordTypeFind.restype = ctypes.c_void_p
+    support = ctypes.c_void_p(dbCore.registryRecordTypeFind(b"calc"))
+    base = ctypes.c_void_p.in_dll(dbCore, "pdbbase")
+    dbCore.registerRecordTypes(base, 1, (ctypes.c_char_p * 1)(b"motor"), support)
+
+
+class Motor:
+    """A motor record around an axis of the simulated stage.
+
+    Parameters
+    ----------
+    name : str
+        Of the record.
+    axis : sim_devices._basics.Mover
+    """
+
+    def __init__(self, name: str, axis: Any) -> None:
+        self.name, self._axis, self._velocity = name, axis, axis.velocity.get()
+        prefix, _, last = name.rpartition(":")
+        self._move = Busy(f"{prefix}:", f"{last}Move", self._act)
+        self._task: asyncio.Task[None] | None = None
+
+    def database(self) -> str:
+        """Return the record as the text of a database."""
+        low, high = self._axis.limits
+        now = self._axis.position
+        fields = {
+            "VAL": now, "RBV": now, "DVAL": now, "EGU": self._axis.egu, "PREC": 4, "DMOV": 1, "TDIR": 1,
+            "VELO": self._velocity, "VMAX": 100.0, "ACCL": 0.0, "LLM": low, "HLM": high, "DLLM": low, "DHLM": high,
+            "LOPR": low, "HOPR": high, "FLNK": self._move.name,
+        }  # fmt: skip
+        text = " ".join(f'field({name}, "{value}")' for name, value in fields.items())
+        return f'record(motor, "{self.name}") {{ {text} }}\n'
+
+    def show_moves(self) -> None:
+        """Show where the axis is from now on."""
+        self._axis.subscribe(lambda value, **_: self._put(RBV=value, DVAL=value), event_type=self._axis.SUB_READBACK)
+
+    async def _act(self, _: int) -> None:
+        """Do what was put: stop, change the velocity, or move."""
+        if self._get("STOP"):
+            self._put(STOP=0)
+            self._axis.stop()
+        elif (velocity := self._get("VELO")) != self._velocity:
+            self._velocity = velocity
+            self._axis.velocity.put(velocity)
+        else:
+            self._move.begin()
+            if self._task is not None:
+                self._task.cancel()
+            self._task = asyncio.create_task(self._go(self._get("VAL")))
+
+    async def _go(self, target: float) -> None:
+        self._put(TDIR=int(target >= self._axis.position), DMOV=0, MOVN=1, HLS=0, LLS=0)
+        try:
+            await finished(self._axis.set(target))
+        except asyncio.CancelledError:  # another move begins
+            raise
+        except Exception:  # stopped, or beyond a limit
+            low, high = self._axis.limits
+            self._put(HLS=int(target > high), LLS=int(target < low))
+        self._put(DMOV=1, MOVN=0, RBV=self._axis.position)
+        self._move.end()
+
+    def _get(self, field: str) -> float:
+        value = ctypes.c_double()
+        imports.db_get_field(f"{self.name}.{field}", TYPES["DBF_DOUBLE"], ctypes.addressof(value), 1)
+        return value.value
+
+    def _put(self, **fields: float) -> None:
+        for field, number in fields.items():
+            value = ctypes.c_double(number)
+            name = f"{self.name}.{field}"
+            imports.db_put_field_process(name, TYPES["DBF_DOUBLE"], ctypes.addressof(value), 1, False)

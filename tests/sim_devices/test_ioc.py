@@ -1,0 +1,242 @@
+"""The IOC of the simulated instrument, in a process of its own, by ophyd's own classes and plain Channel Access."""
+
+import atexit
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import h5py
+import hdf5plugin  # noqa: F401
+import numpy as np
+import pytest
+from ophyd import Component, Device, EpicsMotor, EpicsSignal, EpicsSignalRO
+from ophyd.areadetector import ADComponent, DetectorBase, SingleTrigger
+from ophyd.areadetector.cam import Lambda750kCam
+from ophyd.areadetector.filestore_mixins import FileStoreHDF5IterativeWrite
+from ophyd.areadetector.plugins import HDF5Plugin_V34
+
+from agents.rheo_xpcs import TOML
+from sim_devices.ioc import start_ioc
+
+epics = pytest.importorskip("epics")
+
+PORT = int(os.environ["EPICS_CA_SERVER_PORT"])
+SMALL = TOML.with_name("small.instrument.toml")
+LIMIT_S = 20
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    return tmp_path_factory.mktemp("ioc_frames")
+
+
+@pytest.fixture(scope="module")
+def ioc(frames):
+    atexit.unregister(epics.ca.finalize_libca)  # it crashes on channels of several threads; this process ends anyway
+    log = frames / "ioc.log"
+    ioc = start_ioc(frames, "--hardware", str(SMALL), "--speed", "1000", "--prefix", "T:", port=PORT, log=log)
+    yield ioc
+    ioc.kill()
+
+
+class HDF5(HDF5Plugin_V34, FileStoreHDF5IterativeWrite):
+    pass
+
+
+@pytest.fixture(scope="module")
+def detector(ioc, frames):
+    class Lambda(SingleTrigger, DetectorBase):
+        cam = ADComponent(Lambda750kCam, "cam1:")
+        hdf1 = ADComponent(HDF5, "HDF1:", write_path_template=str(frames / "ophyd"), root="/")
+
+    detector = Lambda("T:", name="lambda750k", read_attrs=["hdf1"])
+    detector.wait_for_connection(timeout=LIMIT_S)
+    detector.hdf1.create_directory.set(-3).wait(LIMIT_S)
+    detector.cam.num_images.set(60).wait(LIMIT_S)
+    yield detector
+    detector.destroy()
+
+
+@pytest.fixture(scope="module")
+def motor(ioc):
+    motor = EpicsMotor("T:stage:X", name="sample_x")
+    motor.wait_for_connection(timeout=LIMIT_S)
+    yield motor
+    motor.destroy()
+
+
+def put(name, value):
+    assert epics.caput(f"T:{name}", value, wait=True, timeout=LIMIT_S) == 1
+
+
+def get(name):
+    return epics.caget(f"T:{name}", use_monitor=False, timeout=LIMIT_S)
+
+
+def expose(detector, swmr=True):
+    """Two exposures in one file; return the file."""
+    detector.hdf1.swmr_mode.set(int(swmr)).wait(LIMIT_S)
+    detector.stage()
+    try:
+        for _ in range(2):
+            detector.trigger().wait(LIMIT_S)
+        path = detector.hdf1.full_file_name.get()
+        if swmr:
+            with h5py.File(path, swmr=True) as file:  # while the plugin has it open
+                assert len(file["entry/data/data"]) == 120
+        else:
+            with pytest.raises(OSError, match="lock"):
+                h5py.File(path)
+    finally:
+        detector.unstage()
+    return path
+
+
+@pytest.mark.parametrize("swmr", [False, True])
+def test_it_writes_files_as_areadetector_does(detector, swmr):
+    put("shutter:Position", "open")
+    counted = detector.cam.array_counter.get()
+    path = expose(detector, swmr)
+    with h5py.File(path) as file:
+        data = file["entry/instrument/detector/data"]
+        assert data.shape == (120, 128, 192) and data.dtype == np.uint16 and data.chunks == (1, 128, 192)
+        assert data.id.get_create_plist().get_filter(0)[0] == 32008  # bitshuffle, with LZ4:
+        assert data.id.get_create_plist().get_filter(0)[2][4] == 2
+        assert file["entry/data/data"] == data
+        frames = data[:]
+        ids = file["entry/instrument/NDAttributes/NDArrayUniqueId"][:]
+    assert np.array_equal(ids, counted + 1 + np.arange(120))
+    assert 0.01 < frames.mean() < 1 and frames[:60].sum() != frames[60:].sum()  # two exposures of a sample
+    assert get("cam1:BadFrameCounter_RBV") == 0
+
+
+def test_a_closed_shutter_and_foils_are_seen_in_the_frames(detector):
+    def mean():
+        with h5py.File(expose(detector)) as file:
+            return file["entry/data/data"][:].mean()
+
+    put("shutter:Position", "open")
+    full = mean()
+    put("att:Transmission", 0.1)
+    transmission = get("att:Transmission_RBV")
+    assert 0.05 < transmission < 0.2
+    assert mean() / full == pytest.approx(transmission, rel=0.1)
+    put("att:Transmission", 1.0)
+    put("shutter:Position", "closed")
+    assert mean() == 0
+
+
+def test_a_motor_moves_and_stops(motor):
+    motor.move(3.0, wait=True, timeout=LIMIT_S)
+    assert motor.position == pytest.approx(3.0, abs=0.01) and not motor.moving
+    assert motor.limits == (0.0, 10.0) and motor.egu == "mm"
+    motor.velocity.put(1e-3, wait=True)  # in simulated seconds: six of the wall clock for 6 mm
+    started = threading.Event()
+    motor.subscribe(lambda **_: started.set(), event_type=motor.SUB_START, run=False)
+    status = motor.set(9.0)
+    assert started.wait(LIMIT_S)
+    motor.stop()
+    status.wait(LIMIT_S)
+    assert motor.position < 8 and not motor.moving
+    motor.velocity.put(1.0, wait=True)
+    motor.user_setpoint.put(5.0, wait=True)  # with callback: it ends when the motor is there
+    assert motor.position == pytest.approx(5.0, abs=0.01)
+
+
+def test_abort_ends_an_acquisition_and_its_callback(detector):
+    detector.cam.acquire_period.set(20.0).wait(LIMIT_S)  # simulated seconds: a second of the wall clock for 50 frames
+    detector.cam.num_images.set(2000).wait(LIMIT_S)
+    ended = threading.Event()
+    epics.PV("T:cam1:Acquire").put(1, callback=lambda **_: ended.set(), use_complete=True)
+    while not get("cam1:NumImagesCounter_RBV"):
+        assert not ended.wait(0.05)
+    epics.caput("T:cam1:Acquire", 0)  # with callback, it would wait for that of the first put
+    assert ended.wait(LIMIT_S)
+    assert epics.caget("T:cam1:DetectorState_RBV", as_string=True) == "Aborted"
+    assert get("cam1:Acquire_RBV") == get("cam1:Acquire") == 0
+    detector.cam.num_images.set(60).wait(LIMIT_S)
+    detector.cam.acquire_period.set(0.1).wait(LIMIT_S)
+
+
+def test_a_fault_raises_an_alarm(detector):
+    state = EpicsSignalRO("T:cam1:DetectorState_RBV", name="state", string=True)
+    bad = EpicsSignalRO("T:cam1:BadFrameCounter_RBV", name="bad")
+    for signal in (state, bad):
+        signal.wait_for_connection(timeout=LIMIT_S)
+    put("sim:LostShare", 0.2)
+    expose(detector)
+    assert bad.get(use_monitor=False) > 0 and get("cam1:BadFrameCounter_RBV.SEVR") == 1
+    put("sim:LostShare", 0)
+    put("sim:Fault", 1)
+    put("cam1:Acquire", 1)
+    assert state.get(use_monitor=False) == "Error" and get("cam1:DetectorState_RBV.SEVR") == 2
+    put("cam1:Acquire", 1)
+    assert state.get(use_monitor=False) == "Idle"
+    for signal in (state, bad):
+        signal.destroy()
+
+
+def test_it_refuses_what_is_not_simulated_and_files_elsewhere(detector):
+    put("cam1:ImageMode", "Continuous")
+    assert epics.caget("T:cam1:ImageMode_RBV", as_string=True) == "Multiple"
+    assert b"Single or Multiple" in bytes(get("cam1:StatusMessage_RBV"))
+    for path in ("/etc", "../elsewhere"):
+        put("HDF1:FilePath", path)
+        assert get("HDF1:FilePathExists_RBV") == 0
+    put("HDF1:FileWriteMode", "Stream")
+    put("HDF1:Capture", 1)
+    assert get("HDF1:Capture_RBV") == 0
+    assert b"outside" in bytes(get("HDF1:WriteMessage"))
+
+
+def test_the_rheometer_relaxes(ioc):
+    class Rheometer(Device):
+        stress = Component(EpicsSignalRO, "Stress_RBV")
+        age = Component(EpicsSignalRO, "TimeSinceShear_RBV")
+        rate = Component(EpicsSignal, "ShearRate", put_complete=True)
+
+    rheometer = Rheometer("T:rheo:", name="rheometer")
+    rheometer.wait_for_connection(timeout=LIMIT_S)
+    seen, fell = [], threading.Event()
+
+    def follow(value, **_):
+        seen.append(value)
+        if max(seen) > 5000 and value < 500:
+            fell.set()
+
+    rheometer.stress.subscribe(follow)
+    rheometer.rate.set(30.0).wait(LIMIT_S)
+    while not seen or max(seen) <= 5000:
+        assert rheometer.age.get() >= 0
+    rheometer.rate.set(0.0).wait(LIMIT_S)
+    assert fell.wait(LIMIT_S), seen
+    rheometer.destroy()
+
+
+def test_it_ends_with_its_parent_and_listens_on_loopback_alone(tmp_path):
+    code = f"""
+import pathlib, sys
+from sim_devices.ioc import start_ioc
+ioc = start_ioc(pathlib.Path({str(tmp_path)!r}), "--hardware", {str(SMALL)!r})
+print(ioc.process.pid, ioc.port, flush=True)
+sys.stdin.read()
+"""
+    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code], **options) as parent:
+        pid, port = map(int, parent.stdout.readline().split())
+        addresses = set()
+        for table in ("tcp", "tcp6", "udp", "udp6"):
+            inodes = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+            for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if f"socket:[{fields[9]}]" in inodes and (table[:3] == "udp" or fields[3] == "0A"):
+                    addresses.add((table, *fields[1].split(":")))
+        parent.kill()
+    assert ("tcp", "0100007F", f"{port:04X}") in addresses
+    watch = threading.Event()
+    while os.path.exists(f"/proc/{pid}") and "State:\tZ" not in Path(f"/proc/{pid}/status").read_text():
+        watch.wait(0.05)
+    assert all(address == "0100007F" for kind, address, _ in addresses if kind.startswith("tcp")), addresses
+    assert ("udp", "0100007F", f"{port:04X}") in addresses  # searches; other UDP sockets are those of a client
