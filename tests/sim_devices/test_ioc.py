@@ -1,6 +1,5 @@
 """The IOC of the simulated instrument, in a process of its own, by ophyd's own classes and plain Channel Access."""
 
-import atexit
 import os
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from ophyd.areadetector.plugins import HDF5Plugin_V34
 
 from agents.rheo_xpcs import TOML
 from sim_devices.ioc import start_ioc
+from tests.epics_clients import keep_channels
 
 epics = pytest.importorskip("epics")
 
@@ -34,7 +34,7 @@ def frames(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ioc(frames):
-    atexit.unregister(epics.ca.finalize_libca)  # it crashes on channels of several threads; this process ends anyway
+    keep_channels()
     log = frames / "ioc.log"
     ioc = start_ioc(frames, "--hardware", str(SMALL), "--speed", "1000", "--prefix", "T:", port=PORT, log=log)
     yield ioc
@@ -55,16 +55,14 @@ def detector(ioc, frames):
     detector.wait_for_connection(timeout=LIMIT_S)
     detector.hdf1.create_directory.set(-3).wait(LIMIT_S)
     detector.cam.num_images.set(60).wait(LIMIT_S)
-    yield detector
-    detector.destroy()
+    return detector
 
 
 @pytest.fixture(scope="module")
 def motor(ioc):
     motor = EpicsMotor("T:stage:X", name="sample_x")
     motor.wait_for_connection(timeout=LIMIT_S)
-    yield motor
-    motor.destroy()
+    return motor
 
 
 def put(name, value):
@@ -174,8 +172,6 @@ def test_a_fault_raises_an_alarm(detector):
     assert state.get(use_monitor=False) == "Error" and get("cam1:DetectorState_RBV.SEVR") == 2
     put("cam1:Acquire", 1)
     assert state.get(use_monitor=False) == "Idle"
-    for signal in (state, bad):
-        signal.destroy()
 
 
 def test_it_refuses_what_is_not_simulated_and_files_elsewhere(detector):
@@ -212,13 +208,13 @@ def test_the_rheometer_relaxes(ioc):
         assert rheometer.age.get() >= 0
     rheometer.rate.set(0.0).wait(LIMIT_S)
     assert fell.wait(LIMIT_S), seen
-    rheometer.destroy()
 
 
 def test_it_ends_with_its_parent_and_listens_on_loopback_alone(tmp_path):
     code = f"""
 import pathlib, sys
 from sim_devices.ioc import start_ioc
+from tests.epics_clients import keep_channels
 ioc = start_ioc(pathlib.Path({str(tmp_path)!r}), "--hardware", {str(SMALL)!r})
 print(ioc.process.pid, ioc.port, flush=True)
 sys.stdin.read()
