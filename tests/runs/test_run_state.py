@@ -202,6 +202,16 @@ def test_a_run_with_too_few_frames_is_partial(toy, scanned, movies):
     assert sink.ended[0][1].status == "partial"
 
 
+@pytest.mark.parametrize(("status", "expected"), [("success", "complete"), ("abort", "partial")])
+def test_without_a_number_of_frames_the_end_of_the_run_counts(toy, tmp_path, status, expected):
+    documents = [
+        (name, {**doc, "exit_status": status} if name == "stop" else doc)
+        for name, doc in flown(tmp_path, [1, 2, 3], exposures=1, num=3)
+    ]
+    (ended,) = fed_flown(toy(unit="event"), documents, tmp_path)
+    assert ended[1].arrays["sums"].tolist() == [1, 2, 3] and ended[1].status == expected
+
+
 def test_a_run_without_frames_says_how_it_ended(toy, scanned, movies):
     _, sink = fed(toy(), scanned(movies(), num_points=5, status="abort"))
     subject, analysis, _ = sink.ended[0]

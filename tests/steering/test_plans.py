@@ -12,7 +12,7 @@ import pytest
 from bluesky import RunEngine, SupplementalData
 from bluesky.utils import FailedStatus, RunEngineInterrupted
 
-from ainerd.steering import expose, visit
+from ainerd.steering import answer_of, check_limits, expose, visit
 from ainerd.techniques.rheo_xpcs import preshear
 from sim_devices import Geometry, SimulatedInstrument
 
@@ -158,3 +158,29 @@ def test_a_baseline_opens_and_closes_each_run(RE, instrument):
         assert reading["arm_distance"] == instrument.detector.geometry.distance_m
         assert reading["rheometer_temperature"] == pytest.approx(25, abs=0.1)
         assert {"source_beam_size_x", "source_beam_size_y"} <= set(reading)
+
+
+def test_limits_of_motors_of_ophyd_async_are_checked_before_anything_moves(RE):
+    core, sim = pytest.importorskip("ophyd_async.core"), pytest.importorskip("ophyd_async.sim")
+
+    class Limited(sim.SimMotor):
+        async def check_value(self, value):
+            if abs(value) > 5:
+                raise ValueError(f"{value:g} is beyond 5")
+
+    with core.init_devices():
+        x, y = Limited(name="x"), Limited(name="y")
+    check_limits([x, y], {"x": 1.0, "y": -5.0})
+    refusal = "y = 6 is not within the limits of the actuator: 6 is beyond 5"
+    with pytest.raises(ValueError, match=refusal):
+        check_limits([x, y], {"x": 1.0, "y": 6.0})
+    began = []
+
+    def acquire(devices, md):
+        began.append(md)
+        yield from ()
+
+    measure = visit(None, acquire=acquire)
+    with pytest.raises(ValueError, match=refusal):
+        RE(measure([{"_id": 1, "x": 1.0, "y": 6.0}], [x, y], [None]))
+    assert not began and [answer_of(axis.user_readback.get_value()) for axis in (x, y)] == [0.0, 0.0]

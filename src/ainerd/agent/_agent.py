@@ -6,7 +6,6 @@ Only this module builds agents from technique, settings and devices.
 from __future__ import annotations  # so that IPython's ? shows the types as in this file
 
 import asyncio
-import inspect
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -17,7 +16,6 @@ from typing import Any
 import bluesky.plan_stubs as bps
 import numpy as np
 from bluesky import RunEngine
-from bluesky.run_engine import call_in_bluesky_event_loop
 from bluesky.utils import MsgGenerator
 from bluesky_adaptive.plans import sample_suggestions
 from bluesky_adaptive.protocols import OptimizationProblem
@@ -33,13 +31,12 @@ from ainerd.config import Settings, SettingsError
 from ainerd.results import ConfigurationRecord, ResultStore
 from ainerd.runs import RawWriter
 from ainerd.server import open_catalog
-from ainerd.steering import check_limits, explore, visit
+from ainerd.steering import answer_of, check_limits, explore, visit
 from ainerd.technique import Technique, TechniqueError, load
 from ainerd.words import printable
 
 LOOK_S = 0.5  # between two looks at commands, while a plan waits for a person
 BUSY_S = 10.0  # longest wait of a plan for a busy worker
-ANSWER_S = 10.0  # longest wait for a device
 
 
 class Agent(Observer):
@@ -415,11 +412,11 @@ def _open(settings: Settings, client: Container) -> Technique:
 
 def _travel_of(settings: Settings, detector: Any, actuators: Sequence[Any]) -> Travel | None:
     """Return the travel time and the length of an exposure, if the devices provide them."""
-    values = {name: reading["value"] for name, reading in _now(detector.read_configuration()).items()}
+    values = {name: reading["value"] for name, reading in answer_of(detector.read_configuration()).items()}
     exposure_s = values.get(settings.detector.n_frames, 0) * values.get(settings.detector.frame_time_s, 0)
     velocities = {motor.name: motor.velocity for motor in actuators if hasattr(motor, "velocity")}
     speeds = {
-        name: _now(velocity.get_value()) if hasattr(velocity, "get_value") else velocity.get()
+        name: answer_of(velocity.get_value()) if hasattr(velocity, "get_value") else velocity.get()
         for name, velocity in velocities.items()
     }
     if exposure_s <= 0 or set(speeds) != set(settings.steering.bounds) or min(speeds.values()) <= 0:
@@ -431,19 +428,6 @@ def _travel_of(settings: Settings, detector: Any, actuators: Sequence[Any]) -> T
         return np.asarray((np.abs(b - a) / speed).max(1))
 
     return travel_time, float(exposure_s)
-
-
-def _now(answer: Any) -> Any:
-    """Return the answer of a device; ophyd-async answers in the event loop of the RunEngine.
-
-    Raises RuntimeError if such a device is used before there is a RunEngine.
-    """
-    if not inspect.isawaitable(answer):
-        return answer
-    try:
-        return call_in_bluesky_event_loop(answer, timeout=ANSWER_S)
-    except RuntimeError as error:
-        raise RuntimeError(f"{error}: make the RunEngine before the agent, ophyd-async devices need it") from None
 
 
 def _signals(devices: Sequence[Any], names: Iterable[str]) -> list[Any]:

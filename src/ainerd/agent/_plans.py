@@ -31,7 +31,7 @@ from ainerd.results import AgentNode, ResultStore, SuggestionRecord, read_agent
 from ainerd.results.commands import Reject, Take, check_position
 from ainerd.runs import SPOILT
 from ainerd.server import running
-from ainerd.steering import check_limits, visit
+from ainerd.steering import answer_of, check_limits, visit
 
 logger = logging.getLogger(__name__)
 
@@ -73,22 +73,64 @@ class Beam(SuspendFloor):
     ) -> None:
         super().__init__(monitor, threshold, resume_thresh=back_above, sleep=settle_s)  # type: ignore[no-untyped-call]
         self.losses = 0
+        self._pool = ThreadPoolExecutor(1, "ainerd-beam")
+
+    def install(self, RE: Any, *, event_type: str | None = None) -> None:
+        """Subscribe to the monitor."""
+        if hasattr(self._sig, "subscribe_reading"):  # of ophyd-async
+            self.RE = RE
+            self._in_loop(self._sig.subscribe_reading, self)
+            if not _is_in_event_loop():
+                self._pool.submit(lambda: None).result()  # the present value is known, unless it is still to come
+        else:
+            super().install(RE, event_type=event_type)  # type: ignore[no-untyped-call]
+
+    def remove(self) -> None:
+        """Unsubscribe."""
+        self._in_loop(super().remove)
 
     def __call__(self, value: Any, **kwargs: Any) -> None:
-        """Take a value of the monitor."""
+        """Take a value of the monitor, or a reading of ophyd-async."""
+        if isinstance(value, Mapping):
+            (value,) = (reading["value"] for reading in value.values())
         if self._should_suspend(value) and not self.tripped:  # type: ignore[no-untyped-call]
             self.losses += 1
+        if _is_in_event_loop():  # which bluesky 1.14 would wait for
+            self._pool.submit(self._take, value)
+        else:
+            self._take(value)
+
+    def _take(self, value: Any) -> None:
         for tries_left in reversed(range(TRIES)):
             try:
-                super().__call__(value, **kwargs)  # type: ignore[no-untyped-call]
+                super().__call__(value)  # type: ignore[no-untyped-call]
                 return
             except RuntimeError:  # the event loop of a busy RunEngine did not answer within a tenth of a second
                 if not tries_left:
-                    raise
+                    logger.exception("the beam is %g, but the RunEngine cannot be told", value)
+
+    def _in_loop(self, call: Callable[..., object], *args: Any) -> None:
+        """Call in the event loop of the RunEngine, where signals of ophyd-async live, from there or from elsewhere."""
+        if _is_in_event_loop() or not hasattr(self._sig, "subscribe_reading"):
+            call(*args)
+            return
+
+        async def calling() -> None:
+            call(*args)
+
+        answer_of(calling())
 
     def _get_justification(self) -> str:
         name, least = self._sig.name, self._suspend_thresh
         return f"ainerd: no beam, {name} is below {least:g}; the plan goes on when it is back" if self.tripped else ""
+
+
+def _is_in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def retaking(

@@ -180,7 +180,7 @@ class RunState:
         analysis = None
         if subject.analysis is not None and (subject.problem is None or subject.series_id):
             with _problems_of(subject):
-                if not subject.series_id and self.run.stop_doc.get("exit_status") == "success":
+                if not subject.series_id and self._ended_well:
                     subject.analysis.lost(max((subject.n_frames or 0) - subject.n_passed, 0))
                 analysis = self._checked(subject, subject.analysis.finish())
             if analysis is None and _is_short(subject):
@@ -205,10 +205,12 @@ class RunState:
         if p is not None and not 0 <= p <= 1:
             raise AnalysisError(f"technique {name} gave novelty_p = {p}, which is not a probability")
         analysis.novel  # noqa: B018  (raises without an alpha)
-        if _is_short(subject):
-            return replace(analysis, status="partial")
-        has_all = self.run.has_ticks and subject.n_own is not None  # a technique cannot know: it gets no number
-        return replace(analysis, status="complete") if has_all else analysis
+        is_cut = subject.n_own is None and not subject.series_id and not self._ended_well  # nobody announced a number
+        return replace(analysis, status="partial") if is_cut or _is_short(subject) else analysis
+
+    @property
+    def _ended_well(self) -> bool:
+        return bool(self.run.stop_doc.get("exit_status") == "success")
 
 
 def _is_short(subject: Subject) -> bool:

@@ -1,12 +1,12 @@
 """The optimizer that chooses where to measure next, and the plans that measure there."""
 
 from ainerd.steering._explorer import TERMS, Explorer
-from ainerd.steering._plans import check_limits, explore, expose, visit
+from ainerd.steering._plans import answer_of, check_limits, explore, expose, visit
 from ainerd.steering._survey import SampleMap, TravelTime
 from ainerd.steering._trials import Labeler, Rows
 from ainerd.steering._window import Window, Windowed
 
 __all__ = [
-    "Explorer", "Labeler", "Rows", "SampleMap", "TERMS", "TravelTime", "Window", "Windowed", "check_limits", "explore",
-    "expose", "visit",
+    "Explorer", "Labeler", "Rows", "SampleMap", "TERMS", "TravelTime", "Window", "Windowed", "answer_of",
+    "check_limits", "explore", "expose", "visit",
 ]  # fmt: skip

@@ -3,14 +3,16 @@
 import asyncio
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from itertools import count
 from numbers import Real
 from typing import Any
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
+from bluesky.run_engine import call_in_bluesky_event_loop, get_bluesky_event_loop
 from bluesky.utils import MsgGenerator
 from bluesky_adaptive.plan_stubs import read_step
 from bluesky_adaptive.plans import optimize_step
@@ -18,6 +20,7 @@ from bluesky_adaptive.protocols import ID_KEY, OptimizationProblem
 from bluesky_adaptive.utils import collect_optimization_metadata
 
 FLUSH_S = 0.2
+ANSWER_S = 10.0  # longest wait for a device
 
 
 def expose(
@@ -126,7 +129,7 @@ def visit(
         (detector,) = sensors or ()
         uids = []
         for suggestion in suggestions:
-            check_limits(actuators, suggestion)
+            yield from _within_limits(actuators, suggestion)
             yield from bps.mv(*(part for actuator in actuators for part in (actuator, suggestion[actuator.name])))
             if before is not None:
                 yield from before()
@@ -157,20 +160,67 @@ def visit(
 def check_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> None:
     """Check each actuator's part of a position with its `check_value`, before any of them moves.
 
-    ValueError, with the actuator's answer, if one cannot go there. An actuator without a check, or with one that is a
-    coroutine, is not checked.
+    ValueError, with the actuator's answer, if one cannot go there. An actuator without a check is not checked. In a
+    plan, where a device of ophyd-async could not answer, `visit` checks them instead.
     """
     for actuator in actuators:
-        x = position[actuator.name]
-        if isinstance(x, bool) or not isinstance(x, Real) or not math.isfinite(x):
-            raise ValueError(f"{actuator.name} cannot go to {x!r}: that is no position")
-        check = getattr(actuator, "check_value", None)
-        if check is None or inspect.iscoroutinefunction(check):
-            continue
-        try:
-            check(x)
-        except Exception as error:  # LimitError is each control system's own
-            raise ValueError(f"{actuator.name} = {x:g} is not within the limits of the actuator: {error}") from error
+        with _named(actuator, position):
+            answer_of(_asked(actuator, position))
+
+
+def _within_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> MsgGenerator[None]:
+    """Do as `check_limits`, in a plan."""
+    for actuator in actuators:
+
+        async def ask(actuator: Any = actuator) -> None:
+            answer = _asked(actuator, position)
+            if inspect.isawaitable(answer):
+                await asyncio.wait_for(answer, ANSWER_S)
+
+        if inspect.iscoroutinefunction(getattr(actuator, "check_value", None)):
+            (task,) = yield from bps.wait_for([ask])
+            with _named(actuator, position):
+                task.result()
+        else:
+            check_limits([actuator], position)
+
+
+def _asked(actuator: Any, position: Mapping[str, Any]) -> Any:
+    """Return what the actuator's `check_value` returns; None without one."""
+    check = getattr(actuator, "check_value", None)
+    return None if check is None else check(position[actuator.name])
+
+
+@contextmanager
+def _named(actuator: Any, position: Mapping[str, Any]) -> Iterator[None]:
+    """Turn any error of an actuator's check into a ValueError that names actuator and position."""
+    x = position[actuator.name]
+    if isinstance(x, bool) or not isinstance(x, Real) or not math.isfinite(x):
+        raise ValueError(f"{actuator.name} cannot go to {x!r}: that is no position")
+    try:
+        yield
+    except NoEventLoop:
+        raise
+    except Exception as error:  # LimitError is each control system's own
+        raise ValueError(f"{actuator.name} = {x:g} is not within the limits of the actuator: {error}") from error
+
+
+class NoEventLoop(RuntimeError):
+    """Raised if a device of ophyd-async is asked before there is a RunEngine."""
+
+
+def answer_of(answer: Any) -> Any:
+    """Return the answer of a device; ophyd-async answers in the event loop of the RunEngine.
+
+    Not for plans, which run in that loop. Raises NoEventLoop if such a device is asked before there is a RunEngine.
+    """
+    if not inspect.isawaitable(answer):
+        return answer
+    if get_bluesky_event_loop() is None:
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise NoEventLoop("make the RunEngine before the agent: ophyd-async devices need its event loop")
+    return call_in_bluesky_event_loop(answer, timeout=ANSWER_S)
 
 
 def explore(

@@ -221,7 +221,7 @@ class Exposure(RunAnalysis):
             units={name: unit for name, unit in units.items() if name in names},
             model={"name": technique.encoder.name, "sha256": technique.encoder.sha256},
             calibration={"id": technique.bank.id, "n": technique.bank.n, "alpha": technique.alpha},
-            status="complete" if n_frames == self._n_frames else "partial",
+            status="complete" if self._n_frames in (None, n_frames) else "partial",
         )
 
     def _photons(self) -> NDArray[np.float64]:
