@@ -17,7 +17,6 @@ digit violates this.
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
 from scipy.stats import poisson
 
 from ainerd.xpcs._g2 import G2
@@ -65,8 +64,8 @@ class CopyScreen:
 
     def repeated(self, counts: Floats) -> NDArray[np.bool_]:
         """Return which frames have the sums over sub-bins (b, n_sub) of an earlier frame, except by chance."""
-        k = np.maximum(counts, 0.5)  # zero counts prove nothing
-        chance = np.where(counts > 0, np.minimum(k * np.log(k) - k - gammaln(k + 1), 0), 0).sum(1)
+        # zero counts prove nothing; Stirling's lower bound of k!, which takes a tenth of the time
+        chance = np.where(counts > 0, -0.5 * np.log(2 * np.pi * np.maximum(counts, 1)), 0).sum(1)
         sure = chance < np.log(CHANCE / self._n_frames / min(self._n_frames, LOOK_BACK))
         out = np.zeros(len(counts), bool)
         for t in np.flatnonzero(sure):
@@ -294,15 +293,17 @@ def _equal_before(block: Array, last: Array, good: Array) -> Floats:
 @nb.njit(nogil=True, cache=True)
 def _add_areas(frame: Array, good: Array, area: Array, sums: Floats, histogram: Array) -> bool:
     """Add a frame (n_pixels,) to the sums of its areas and to the histogram; return whether all counts are whole."""
-    whole = True
+    whole, zeros = True, 0
     for p in range(frame.size):
         if not good[p]:
             continue
         x = frame[p]
-        k = int(min(x, HIGHEST - 1))
-        histogram[k] += 1
-        if x > 0:
+        if x == 0:
+            zeros += 1
+        else:
+            histogram[int(min(x, HIGHEST - 1))] += 1
             whole &= x == np.floor(x)
             for i in range(3):
                 sums[area[i, p]] += x
+    histogram[0] += zeros
     return whole

@@ -51,7 +51,9 @@ class NeighbourScreen:
             self._add(sums)
             return
         for a in range(0, len(block), LENGTH):
-            self._add(block[a : a + LENGTH][valid[a : a + LENGTH]].sum(0, dtype=np.float32))
+            sums = np.zeros(len(good), np.float32)
+            _sum(block[a : a + LENGTH], valid[a : a + LENGTH], sums)
+            self._add(sums)
 
     def _add(self, sums: Array) -> None:
         if self._in_window == self._span:
@@ -103,6 +105,15 @@ class NeighbourScreen:
             middle, most = np.quantile(away[some], [0.5, 0.9])
             wrong[some] = away[some] > middle + TIMES * (most - middle + noise / counts[some])
         return wrong
+
+
+@nb.njit(nogil=True, cache=True)
+def _sum(block: Array, valid: Array, out: Array) -> None:
+    """Add the valid frames (b, n_pixels) to `out`, (n_pixels,)."""
+    for b in range(block.shape[0]):
+        if valid[b]:
+            for p in range(out.size):
+                out[p] += np.float32(block[b, p])
 
 
 @nb.njit(nogil=True, cache=True)
