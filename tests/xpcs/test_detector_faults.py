@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ainerd.xpcs import MultiTau, Partition, Screen, SpoiltRunError, disorder, no_light, two_time
+from ainerd.xpcs import (
+    MultiTau,
+    Partition,
+    Screen,
+    SpoiltRunError,
+    TwoTimeReducer,
+    disorder,
+    no_light,
+    shifted,
+    two_time,
+)
 
 SIDE, N = 48, 200
 Y, X = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
@@ -132,6 +142,32 @@ def test_a_row_that_flickers_is_left_out():
     assert set(RING.pixels[row]) <= set(left.pixels["flickering"]) and left.n_pixels < 2 * row.sum()
 
 
+def grainy(seed, tau, photons=20.0, grain=6, n=400):
+    """Return counts of one mode of speckle of `grain` × `grain` pixels, which forgets as AR(1)."""
+    rng, cell = np.random.default_rng(seed), np.unique(ROW // grain * SIDE + COLUMN // grain, return_inverse=True)[1]
+    field, keep = rng.standard_normal((2, cell.max() + 1)), np.exp(-1 / tau)
+    out = np.empty((n, len(ROW)), np.uint16)
+    for frame in out:
+        field = keep * field + np.sqrt(1 - keep**2) * rng.standard_normal(field.shape)
+        frame[:] = rng.poisson(photons * (field**2).mean(0)[cell])
+    return out
+
+
+@pytest.mark.parametrize("tau", [20.0, 100.0, 400.0])
+@pytest.mark.parametrize("grain", [3, 6, 9])
+def test_areas_in_the_dark_of_slow_bright_speckle_have_not_died(tau, grain):
+    for seed in range(3):
+        left = screened(grainy(seed, tau, grain=grain))[0].left_out
+        assert not any(left.pixels[why].size for why in ("died", "dead", "flickering"))
+
+
+def test_a_row_that_dies_in_slow_bright_speckle_is_left_out():
+    frames, dead = grainy(30, 400.0, grain=2), (ROW >= 12) & (ROW < 14)
+    frames[200:, dead] = 0
+    left = screened(frames)[0].left_out
+    assert set(RING.pixels[dead]) <= set(left.pixels["died"]) and left.n_pixels < 2 * dead.sum()
+
+
 def test_a_module_that_dies_is_a_reason(clean):
     frames = clean.copy()
     frames[100:, (ROW < SIDE // 2) & (COLUMN < SIDE // 2)] = 0
@@ -151,6 +187,34 @@ def test_frames_in_a_wrong_order_are_seen_in_their_map():
     order = np.concatenate([np.arange(40) + 40 * block for block in (0, 2, 1, 3, 4)])
     assert disorder(two_time(frames, RING).mean(0)) is None
     assert "out of order" in disorder(two_time(frames[order], RING).mean(0))
+
+
+def moved(frames, at, rows, columns):
+    """Return frames whose picture moves at frame `at`, with counts without speckle from outside."""
+    picture = np.random.default_rng(0).poisson(frames.mean(), (len(frames), SIDE, SIDE))
+    picture.reshape(len(frames), -1)[:, RING.pixels] = frames
+    picture[at:] = np.roll(picture[at:], (rows, columns), (1, 2))
+    return picture.reshape(len(frames), -1)[:, RING.pixels]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(0, 3), (5, 0), (-2, 7), (1, -1)])
+def test_a_picture_that_moves_and_stays_is_named_with_its_displacement(rows, columns):
+    frames = movie(40, 2.0, tau=60.0)
+    reducer = TwoTimeReducer(RING, N, size=N)
+    reducer.push(moved(frames, 120, rows, columns).astype(np.uint16))
+    said = shifted(reducer.maps().mean(0), reducer)
+    assert said == f"the picture moved by {rows} rows and {columns} columns at 60% of the exposure"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_sample_that_rearranges_has_not_moved(share):
+    """From frame 120 on, a share of the field is that of another arrangement, or all of it."""
+    frames, other = movie(41, 2.0, tau=60.0), movie(42, 2.0, tau=60.0)
+    new = np.random.default_rng(43).random(frames.shape[1]) < share
+    frames[120:, new] = other[120:, new]
+    reducer = TwoTimeReducer(RING, N, size=N)
+    reducer.push(frames)
+    assert shifted(reducer.maps().mean(0), reducer) is None
 
 
 def test_pixels_that_always_count_the_most_are_no_evidence_of_copies():

@@ -270,3 +270,53 @@ def test_a_bin_without_photons_is_no_reason_to_lose_the_others(movie):
     analysis = analyse(technique(), dark)
     assert "256 of 256 rows of the map" in analysis.summary["no_claim"] and analysis.novelty_p is None
     assert abs(analysis.summary["tau_s"] - 20) < 3 * analysis.summary["tau_s_err"]
+
+
+FITTED = {"tau_s", "kww_exponent", "contrast"}
+CONTRASTS = {"contrast", "contrast_err", "contrast0", "contrast0_err"}
+
+
+def test_counts_with_a_ceiling_leave_relaxation_times_but_neither_contrast_nor_verdict():
+    analysis = analyse(technique(), np.minimum(speckle(400, 200, tau_s=5.0), 2))
+    assert "counts end at 2" in analysis.summary["no_claim"] and analysis.novelty_p is None
+    assert not CONTRASTS & given(analysis) and analysis.summary["speckle"] == "yes"
+    assert abs(analysis.summary["tau_s"] - 5) < 3 * analysis.summary["tau_s_err"] < 1.5
+    bins = analysis.tables["bins"]
+    assert np.isnan([bins[name] for name in CONTRASTS]).all() and np.isfinite(bins["tau_s"]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda x: x.reshape(-1, 2, *ROI_MAP.shape)[:, ::-1].reshape(x.shape), "swapped"),
+        (
+            lambda x: np.concatenate([x[:200], np.roll(x[200:], (2, -3), (1, 2))]),
+            "moved by 2 rows and -3 columns at 50%",
+        ),
+    ],
+)
+def test_frames_that_are_not_those_of_the_sample_leave_g2_alone(change, why):
+    frames = speckle(400, 2000, tau_s=2.0 if why == "swapped" else 20.0)
+    clean, analysis = (analyse(technique(), x) for x in (frames, change(frames)))
+    assert clean.summary["no_claim"] is None and FITTED <= given(clean)
+    assert why in analysis.summary["no_claim"] and analysis.novelty_p is None
+    assert not (FITTED | CONTRASTS) & given(analysis) and np.isfinite(analysis.arrays["g2"][:, :20]).all()
+    assert all(np.isnan(analysis.tables["bins"][name]).all() for name in FITTED)
+    assert np.isfinite(analysis.arrays["c2"]).all() and np.isfinite(analysis.embedding).all()
+
+
+def test_frames_that_never_came_widen_the_errors_of_relaxation_times():
+    frames = speckle(180, 900)
+    exact, short = (
+        technique().begin(RunInfo(raw_uid="x", n_frames=200, frame_shape=ROI_MAP.shape, frame_time_s=0.25))
+        for _ in range(2)
+    )
+    for exposure in (exact, short):
+        exposure.push(frames.reshape(180, -1)[:, exposure.pixels], 0)
+    short.lost(20)
+    one, other = (exposure.finish() for exposure in (exact, short))
+    wanted = np.hypot(one.summary["tau_s_err"], one.summary["tau_s"] * 20 / 180)
+    assert other.summary["tau_s_err"] == pytest.approx(wanted)
+    assert other.summary["tau_s"] == one.summary["tau_s"] and other.summary["contrast"] == one.summary["contrast"]
+    bins, before = (x.tables["bins"] for x in (other, one))
+    np.testing.assert_allclose(bins["tau_s_err"], np.hypot(before["tau_s_err"], before["tau_s"] / 9))
