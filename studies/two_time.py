@@ -3,8 +3,8 @@
 run    speed against other codes, growth with T, rounding, memory: eighteen bins of 570 pixels in four static rings,
        half a photon a pixel and frame. The others return the full T × T without a resize, which is in their favour;
        only `gemm` resizes.
-noise  variance of the noise of sparse frames: rows of the map that are normalised as a whole, against frames that are
-       normalised one by one
+noise  variance of the noise of sparse frames: rows of the map that are normalised as a whole, and g2 whose pairs of
+       frames have the weight of their photons, against frames that are normalised one by one
 """
 
 import tracemalloc
@@ -20,7 +20,7 @@ from rich.progress import track
 from skimage.transform import resize
 from threadpoolctl import threadpool_limits
 
-from ainerd.xpcs import Partition, g2, reduction_operator, two_time
+from ainerd.xpcs import MultiTau, Partition, g2, reduction_operator, two_time
 from studies._movies import BLOCK, reduced
 from studies._tools import Row, Study, report, seconds
 
@@ -51,12 +51,13 @@ def noise(quick: bool = False) -> None:
 
 
 def noise_of_maps(n_bins: int) -> Iterator[Row]:
-    """Yield the variance of the noise of 64 × 64 maps of 2560 frames, of bins of 570 pixels.
+    """Yield the variance of the noise of 64 × 64 maps of 2560 frames, of bins of 570 pixels, and of g2 at 15 lags.
 
-    The smallest, of counts without speckle, is that of all pairs of photons: the pixels over the photons of both rows.
-    Speckle lasts for the run, which adds the same to both, or for a frame.
+    The smallest, of counts without speckle, is that of all pairs of photons: the pixels over the photons of both rows,
+    or over the sum of the products of the photons of both frames. Speckle lasts for the run, which adds the same to
+    all, or for a frame.
     """
-    n, n_frames, size = 570, 2560, 64
+    n, n_frames, size, lags = 570, 2560, 64, range(1, 16)
     one, rows = Partition.from_roi_map(np.ones((1, n), int)), reduction_operator("area", n_frames, size).toarray()
     far, rng = np.triu_indices(size, 8), np.random.default_rng(0)
     for photons, flicker, contrast, lasts in [
@@ -65,6 +66,7 @@ def noise_of_maps(n_bins: int) -> Iterator[Row]:
         *((photons, flicker, 0.2, "frame") for photons in (2, 10_000) for flicker in (0.01, 0.1)),
     ]:
         ours, single, least = (np.empty((n_bins, far[0].size)) for _ in range(3))
+        g2s, g2s_single, g2s_least = (np.empty((n_bins, len(lags))) for _ in range(3))
         for k in range(n_bins):
             beam = photons * np.maximum(1 + flicker * rng.standard_normal(n_frames), 0)
             shape = (n_frames, n) if lasts == "frame" else n
@@ -73,11 +75,16 @@ def noise_of_maps(n_bins: int) -> Iterator[Row]:
             light = counts.sum(1, dtype=float)
             weight = rows * (light > 0)
             weight /= weight.sum(1, keepdims=True)
-            full = np.nan_to_num(two_time(counts, one)[0])
-            single[k] = (weight @ full @ weight.T)[far]
+            full = two_time(counts, one)[0]
+            g2s_single[k] = [np.nanmean(np.diagonal(full, lag)) for lag in lags]
+            single[k] = (weight @ np.nan_to_num(full) @ weight.T)[far]
             ours[k] = two_time(counts, one, size=size)[0][far]
             of_rows = rows @ light * n_frames / size
             least[k] = n / (of_rows[far[0]] * of_rows[far[1]])
+            live = MultiTau(one)
+            live.push(counts)
+            g2s[k] = live.result().value[0, : len(lags)]
+            g2s_least[k] = [n / (light[lag:] @ light[:-lag]) for lag in lags]
         yield {
             "photons a bin and frame": photons,
             "flicker": flicker,
@@ -88,6 +95,10 @@ def noise_of_maps(n_bins: int) -> Iterator[Row]:
             "mean, rows": ours.mean() - 1,
             "mean, frame by frame": single.mean() - 1,
             "rms difference / noise": float(np.sqrt(np.square(ours - single).mean() / variance(single))),
+            "g2: frame by frame / ours": variance(g2s_single) / variance(g2s),
+            "g2: ours / smallest": np.nan if contrast else variance(g2s) / g2s_least.mean(),
+            "g2: mean, ours": g2s.mean() - 1,
+            "g2: mean, frame by frame": g2s_single.mean() - 1,
         }
 
 

@@ -37,8 +37,8 @@ def rheo_xpcs():
 
 def test_digest_and_keys_of_rheo_xpcs():
     parameters = rheo_xpcs().parameters
-    assert digest(parameters) == "3a067d8315629fe2"
-    assert result_key(event_identity(RUN, 2), parameters) == "32c9d878-d80e-52ff-8fc0-450d9ebf0362"
+    assert digest(parameters) == "f92a61423649363e"
+    assert result_key(event_identity(RUN, 2), parameters) == "901c78ad-7f49-5367-af20-257499093323"
 
 
 def test_digest_and_keys_of_xtec(tmp_path):

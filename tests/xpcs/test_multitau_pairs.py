@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ainerd.xpcs import MultiTau
+from tests.weighted import weights
 
 N = 300
 
@@ -52,8 +53,10 @@ def mean_of_pairs(partition, counts, valid):
     for k in range(partition.n_roi):
         bin_ = slice(edges[k], edges[k + 1])
         keep = valid & (counts[:, bin_].sum(1) > 0)
-        d = np.where(keep, 1 / np.maximum(counts[:, bin_].mean(1), 1e-9), 0)[:, None] * counts[:, bin_]
-        d, w, level = d / (profile[bin_] / profile[bin_].mean()), keep.astype(float), 0
+        a = np.where(keep, counts[:, bin_].mean(1), 0)
+        w, level = weights(a[None])[0], 0
+        d = np.divide(w, a, out=np.zeros_like(a), where=keep)[:, None] * counts[:, bin_]
+        d /= profile[bin_] / profile[bin_].mean()
         while len(d) > 8:
             for c in range(1 if level == 0 else 8, min(16, len(d))):
                 age = np.searchsorted(ages, np.arange(c, len(d)) << level, "right") - 1

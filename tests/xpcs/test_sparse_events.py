@@ -99,7 +99,7 @@ def test_errors_agree_where_photons_are_many(partition):
     dense, events = MultiTau(partition), MultiTau(partition)
     dense.push(frames)
     events.push(Events.of(frames))
-    np.testing.assert_allclose(events.result().error, dense.result().error, rtol=1e-5)
+    np.testing.assert_allclose(events.result().error, dense.result().error, rtol=3e-5)
 
 
 def test_pixels_are_left_out_before_the_first_frame(partition):
@@ -186,7 +186,7 @@ def test_frames_that_are_not_listed_are_left_out(partition):
         reducer.push(events)
         live.push(events)
     np.testing.assert_array_equal(maps[0].maps(), maps[1].maps())
-    np.testing.assert_allclose(lives[0].result().value, lives[1].result().value, rtol=1e-12)
+    np.testing.assert_allclose(lives[0].result().value, lives[1].result().value, rtol=1e-6)
 
 
 def test_memory_does_not_grow_with_the_length_of_a_gap():

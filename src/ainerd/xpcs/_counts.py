@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ainerd.xpcs._partition import Array, Floats, Normalization, Partition
 
 Diagonal = Literal["poisson", "neighbour", "raw"]
+SLOW = 64  # frames, about, over which the beam is taken for constant
 
 
 def check_counts(block: Array) -> Array:
@@ -84,6 +85,36 @@ def sum_frames(block: Array, edges: Array, counts: Array, squares: Array, produc
             counts[t, j] = s
             squares[t, j] = s2
             products[t, j] = s1
+
+
+@nb.njit(nogil=True, cache=True)
+def weigh(mean: float, usual: Array) -> float:
+    """Return the factor of a frame in g2; times its mean count per pixel, a > 0, it is the weight of the frame.
+
+    The weight is a / (1 + a) over its running mean: in proportion to the photons if they are few, 1 if they are many,
+    and 1 in the mean over some frames. `usual`, (2,), is that mean and the number of frames in it, and is updated.
+    """
+    usual[1] = min(usual[1] + 1, SLOW)
+    usual[0] += (mean / (1 + mean) - usual[0]) / usual[1]
+    return float(1 / ((1 + mean) * usual[0]))
+
+
+def dimmed(usual: Array, share: Array) -> None:
+    """Change the running means of `weigh`, (n_roi, 2), to those of counts of which a `share`, (n_roi,), is left."""
+    mean = share * usual[:, 0] / (1 - usual[:, 0])
+    usual[:, 0] = mean / (1 + mean)
+
+
+@nb.njit(nogil=True, cache=True)
+def weights(means: Array) -> Array:
+    """Return the weights in g2, (T, n_roi), of frames of these mean counts; 0 for those that are 0."""
+    out = np.zeros_like(means)
+    for k in range(means.shape[1]):
+        usual = np.zeros(2)
+        for t in range(means.shape[0]):
+            if means[t, k] > 0:
+                out[t, k] = means[t, k] * weigh(means[t, k], usual)
+    return out
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)

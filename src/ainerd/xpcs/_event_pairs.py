@@ -15,7 +15,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.xpcs._counts import ratio
+from ainerd.xpcs._counts import dimmed, weigh
 from ainerd.xpcs._events import Events, labels
 from ainerd.xpcs._partition import Array, Parts
 
@@ -30,12 +30,12 @@ class Sorted:
     """Events of a block by pixel and then by tick."""
 
     ptr: Array  # (n_pixels + 1,), begin of each pixel
-    events: Array  # (m, 2) of float32: tick since the begin of the block, and count over the mean of its bin and frame
+    events: Array  # (m, 2) of float32: tick since the begin of the block, and count times the factor of bin and frame
 
 
 @dataclass
 class Entries:
-    """Frames, or means of frames, of one level: (n,) numbers since the begin of the block, sums, and valid share.
+    """Frames, or means of frames, of one level: (n,) numbers since the begin of the block, sums, and weights.
 
     Those of number below zero are of the block before.
     """
@@ -68,6 +68,7 @@ class PairsOfEvents:
         none = (np.zeros((0, n), np.float32) for n in (len(parts.roi), len(n_pixels)))
         self._history = [Entries(np.zeros(0, np.int64), *none)] * dense
         self._is_idle = True
+        self._usual = np.zeros((len(n_pixels), 2))  # at the begin of the block; see `weigh`
 
     @staticmethod
     def best(events: Events, n_part: int) -> int:
@@ -80,7 +81,7 @@ class PairsOfEvents:
 
     def add(
         self, events: Events, begin: int, fresh: int, end: int, ages: Sequence[tuple[Array, ...]], age_of: Array,
-        entries: Array, weights: Array, photons: Array,
+        entries: Array, of_parts: Array, photons: Array,
     ) -> None:  # fmt: skip
         """Add the pairs whose later frame is from `fresh` to `end` - 1.
 
@@ -94,8 +95,9 @@ class PairsOfEvents:
             Sums of each age, as in `MultiTau`, to which it adds.
         age_of : ndarray of int
             Age, from 0, of each 32 frames of the block.
-        entries, weights : ndarray, shape (8, n_pixels) and (8, n_roi)
-            Entries of level L of the block, to which it adds those that are whole by `end` and not by `fresh`.
+        entries, of_parts : ndarray, shape (8, n_pixels) and (8, n_part)
+            Entries of level L of the block and their sums over parts, to which it adds those that are whole by `end`
+            and not by `fresh`.
         photons : ndarray, shape (n_pixels,)
             Photons of each pixel, to which it adds those of the later frames.
         """
@@ -104,13 +106,14 @@ class PairsOfEvents:
         last = end - begin
         ticks = events.ticks - begin
         value, both = np.empty(len(events.pixel), np.float32), self._entries(0, len(ticks))
-        new = len(self._history[0].number)
+        new, usual = len(self._history[0].number), self._usual.copy()
         both.number[new:] = ticks
         for a, (products, ends, pairs) in enumerate(ages):
             mine = (age_of[ticks >> 5] == a) & (ticks >= fresh - begin) & (ticks < last)
             _scale(
                 events.offsets, events.pixel, events.count, events.valid, mine, a == 0, self._part, self._parts.roi,
-                self._n_pixels, value, both.sums[new:], both.weight[new:], products[0, 0], ends[0, 0], pairs[0, 0],
+                self._n_pixels, usual, value, both.sums[new:], both.weight[new:], products[0, 0], ends[0, 0],
+                pairs[0, 0],
             )  # fmt: skip
         block = self._sort(ticks, events, value, fresh - begin, last, photons)
         found = np.zeros((len(ages), self.dense, CHANNELS, len(self._parts.roi)))
@@ -135,32 +138,30 @@ class PairsOfEvents:
                 self._history[level] = _youngest(both, self.size >> level)
             both, new = self._halved(both, new, level + 1)
         if last == self.size:
-            self._old, self._is_idle = block, not len(ticks)
+            self._old, self._is_idle, self._usual = block, not len(ticks), usual
         whole = both.number >= (fresh - begin) >> self.dense
         whole &= both.number < last >> self.dense
-        weights[both.number[whole]] += both.weight[whole]
+        of_parts[both.number[whole]] += both.sums[whole]
 
-    def leave_out(self, good: Array, n_pixels: NDArray[np.int64]) -> None:
+    def leave_out(self, good: Array, n_pixels: NDArray[np.int64], share: Array) -> None:
         """Take pixels out of the block before, as if they were masked; `good`, (n_pixels,), is 0 at these pixels.
 
-        The remaining events of each bin and frame are scaled to a mean of 1, and the entries are summed again.
+        Of the counts of each bin a `share` is left, (n_roi,), by which its events are divided; the entries are summed
+        again.
         """
+        dimmed(self._usual, share)
         self._n_pixels, old = n_pixels, self._old
-        pixel = np.repeat(np.arange(len(good)), np.diff(old.ptr))
+        pixel, n_part = np.repeat(np.arange(len(good)), np.diff(old.ptr)), len(self._parts.roi)
         part = self._part[pixel]
         tick, value = old.events[:, 0].astype(np.int64), old.events[:, 1]
-        value *= good[pixel]
-        of_frame = tick * len(n_pixels) + self._parts.roi[part]
-        total = np.bincount(of_frame, value, self.size * len(n_pixels)).astype(float)
-        scale = ratio(np.tile(n_pixels, self.size), total)
-        value *= scale[of_frame].astype(np.float32)
+        value *= good[pixel] / share[self._parts.roi[part]].astype(np.float32)
         for level, entries in enumerate(self._history):
-            n_part = len(self._parts.roi)
             number = np.searchsorted(entries.number, (tick >> level) - (self.size >> level))
             inside = np.flatnonzero(number < len(entries.number))
             inside = inside[entries.number[number[inside]] == (tick[inside] >> level) - (self.size >> level)]
             sums = np.bincount(number[inside] * n_part + part[inside], value[inside], len(entries.number) * n_part)
             entries.sums[:] = sums.reshape(-1, n_part) / 2**level
+            entries.weight[:] = np.add.reduceat(entries.sums, self._bins[:-1], axis=1) / np.maximum(n_pixels, 1)
 
     def _entries(self, level: int, n: int) -> Entries:
         """Return `n` entries to be filled, behind those of the blocks before."""
@@ -216,9 +217,9 @@ def _halve(number: Array, sums: Array, weight: Array, number_out: Array, sums_ou
 @nb.njit(nogil=True, cache=True)
 def _scale(
     offsets: Array, pixel: Array, count: Array, valid: Array, mine: Array, is_first: bool, part: Array, roi: Array,
-    n_pixels: Array, value: Array, sums: Array, weight: Array, alone: Array, ends: Array, pairs: Array,
+    n_pixels: Array, usual: Array, value: Array, sums: Array, weight: Array, alone: Array, ends: Array, pairs: Array,
 ) -> None:  # fmt: skip
-    """Write counts over the mean of their bin and frame, and their sums by part; add pairs of a frame with itself.
+    """Write counts times the factor of bin and frame, and their sums by part; add pairs of a frame with itself.
 
     N photons in a pixel make N (N - 1) pairs. The pairs are added of frames that are `mine`, all else is written in
     the first call.
@@ -240,11 +241,11 @@ def _scale(
             of_event[e - begin] = j
             total[roi[j]] += count[e]
         for k in range(total.size):
-            mean = total[k] / n_pixels[k]
-            scale[k] = 1 / mean if total[k] > 0 else 0.0
-            others[k] = max(mean - 1 / n_pixels[k], 0.0) if total[k] > 0 else 0.0
+            mean = total[k] / n_pixels[k] if total[k] > 0 else 0.0
             if is_first:
-                weight[b, k] = 1 if total[k] > 0 else 0
+                scale[k] = weigh(mean, usual[k]) if total[k] > 0 else 0.0
+                weight[b, k] = mean * scale[k]
+            others[k] = max(mean - 1 / n_pixels[k], 0.0) if total[k] > 0 else 0.0
             if mine[b]:
                 pairs[k] += mean * others[k]
         for e in range(begin, offsets[b + 1]):
@@ -355,8 +356,7 @@ def _pair_entries(
                 back[k, n - 1 - t] = weight[i, k]
                 if t >= 16 and mine[i]:
                     ahead[k, t] = weight[i, k]
-    acc, plain = np.zeros((bins[-1], 16), np.float32), np.zeros(bins[-1], np.float32)
-    n_pairs, nothing = np.zeros((n_roi, 16), np.float32), np.zeros(n_roi, np.float32)
+    acc, n_pairs = np.zeros((bins[-1], 16), np.float32), np.zeros((n_roi, 16), np.float32)
     both, waiting = np.zeros(16, np.float32), 0
     for i in range(number.size):
         t = number[i] - base
@@ -373,10 +373,6 @@ def _pair_entries(
                 n_pairs[r, c] += now * back[r, reverse + np.uintp(c)]
             if total == 0:  # neither of this age, nor is an entry that may be paired with it
                 continue
-            if total == 32:  # all entries around it are valid
-                for j in range(np.uintp(bins[r]), np.uintp(bins[r + np.uintp(1)])):
-                    plain[j] += sums[row, j]
-                continue
             for j in range(np.uintp(bins[r]), np.uintp(bins[r + np.uintp(1)])):
                 x = sums[row, j]
                 if x != 0:
@@ -385,17 +381,16 @@ def _pair_entries(
         waiting += 1
         if waiting == 128:
             waiting = 0
-            _move(acc, plain, least, ends)
-            _move(n_pairs, nothing, least, pairs)
-    _move(acc, plain, least, ends)
-    _move(n_pairs, nothing, least, pairs)
+            _move(acc, least, ends)
+            _move(n_pairs, least, pairs)
+    _move(acc, least, ends)
+    _move(n_pairs, least, pairs)
 
 
 @nb.njit(nogil=True, cache=True)
-def _move(sums: Array, plain: Array, least: int, into: Array) -> None:
-    """Add sums, (n, 16), and 2 `plain`, (n,), to `into`, (16, n), and set them to zero."""
+def _move(sums: Array, least: int, into: Array) -> None:
+    """Add sums, (n, 16), to `into`, (16, n), and set them to zero."""
     for j in range(sums.shape[0]):
         for c in range(least, 16):
-            into[c, j] += sums[j, c] + 2 * plain[j]
+            into[c, j] += sums[j, c]
     sums[:] = 0
-    plain[:] = 0

@@ -1,4 +1,4 @@
-"""The one-time correlation g2(tau): the mean of C2 along its diagonals, normalized as the maps are."""
+"""The one-time correlation g2(tau): the mean of C2 along its diagonals, weighted with the photons of sparse frames."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.fft import fft, irfft, next_fast_len, rfft
 
 from ainerd.threads import n_cores, one_thread
-from ainerd.xpcs._counts import Scales, Sums, check_counts, scales, sum_frames
+from ainerd.xpcs._counts import Scales, Sums, check_counts, scales, sum_frames, weights
 from ainerd.xpcs._partition import Normalization, Partition, Parts, Precision, check_choice
 
 Floats = NDArray[np.float64]
@@ -32,8 +32,8 @@ class G2:
         photons.
     parts : ndarray, shape (n_part, n)
         g2 of the parts of each bin: groups of neighbouring pixels of one static sub-bin. `value` is their mean,
-        weighted with `part_weight`. With e = D - 1, the value of a part is the mean of e e' - (g2 - 1) (e + e'): each
-        frame is divided by its mean, so e sums to zero over a bin, and parts whose brightness counted would scatter
+        weighted with `part_weight`. With e = D - 1, the value of a part is the mean of e e' - (g2 - 1) (e + e'): D is
+        divided by the mean of a frame, so e sums to zero over a bin, and parts whose brightness counted would scatter
         more than bins do (the linearized variance of a ratio).
     part_roi : ndarray of int, shape (n_part,)
         Bin of each part, from 0.
@@ -78,6 +78,9 @@ def g2(
 ) -> G2:
     """Compute g2 at every lag from 1 to T - 1, by FFT; NaN at lags without a pair of valid frames.
 
+    It is the mean of C2 along a diagonal. A pair of frames has the weights of both, as in `MultiTau`; with "paper" all
+    pairs have the same.
+
     Parameters
     ----------
     frames : ndarray, shape (T, ny, nx) or (T, n_pixels)
@@ -98,23 +101,25 @@ def g2(
     size = next_fast_len(2 * n_frames)
     parts = Parts.of(partition)
     edges, roi, of_sub = parts.edges, parts.roi, scale.sub[parts.sub]
+    weight = weights(scale.weight)
     plain, centred = np.empty((2, len(roi), n_frames - 1))
 
     def correlate(some: Ints) -> None:
         # two pixels in one complex series, transformed in place: fresh memory would cost as much as the transform
         room = np.empty((-(-np.diff(edges).max() // 2), size, 2), dtype)
         for j in some:
-            n, valid_now = edges[j + 1] - edges[j], scale.valid[:, roi[j]].astype(float)
+            n, w = edges[j + 1] - edges[j], weight[:, roi[j]]
             e = room[: -(-n // 2)]
-            mean = _centre(counts, edges[j], n, scale.frame[:, roi[j]] * of_sub[j], valid_now, e)
-            # with d = 1 + e on valid frames, the sum of d d' over pairs is that of e e' + e + e' + 1
-            window = rfft(valid_now, size)
+            mean = _centre(counts, edges[j], n, scale.frame[:, roi[j]] * w * of_sub[j], w, e)
+            # with d = w (1 + e), the sum of d d' over pairs is that of w w' (e e' + e + e' + 1)
+            window, seen = rfft(w, size), rfft((w > 0).astype(float), size)
             total = _autocorrelate(e, n_frames) / n
             ends = 2 * irfft((rfft(mean, size).conj() * window).real, size)[1:n_frames]
-            pairs = np.rint(irfft(np.abs(window) ** 2, size)[1:n_frames])
+            pairs = irfft(np.abs(window) ** 2, size)[1:n_frames]
+            known = np.rint(irfft(np.abs(seen) ** 2, size)[1:n_frames]) > 0
             with np.errstate(divide="ignore", invalid="ignore"):
-                centred[j] = np.where(pairs > 0, total / pairs, np.nan)
-                plain[j] = np.where(pairs > 0, (total + ends) / pairs, np.nan)
+                centred[j] = np.where(known, total / pairs, np.nan)
+                plain[j] = np.where(known, (total + ends) / pairs, np.nan)
 
     threads = n_cores()
     with one_thread, ThreadPoolExecutor(threads) as pool:

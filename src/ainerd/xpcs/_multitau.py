@@ -7,7 +7,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.xpcs._counts import check_counts, check_valid
+from ainerd.xpcs._counts import check_counts, check_valid, dimmed, weigh
 from ainerd.xpcs._event_pairs import PairsOfEvents
 from ainerd.xpcs._events import Events, joined
 from ainerd.xpcs._g2 import G2, from_parts
@@ -49,8 +49,8 @@ class G2ByAge:
 class _Age:
     """Sums over the pairs whose later frame has one age: (levels, CHANNELS, n_part), or n_roi for `pairs`.
 
-    Channel 0 of level 0 is a frame with itself, without shot noise. `lost` counts the `pairs` that a part has no
-    products of, because it was restarted.
+    Channel 0 of level 0 is a frame with itself, without shot noise. `pairs` are sums of w w', and `lost` those of them
+    that a part has no products of, because it was restarted.
     """
 
     def __init__(self, levels: int, n_part: int, n_roi: int) -> None:
@@ -62,10 +62,12 @@ class MultiTau:
     """g2 at quasi-logarithmic lags while frames arrive.
 
     There are sixteen channels a level, and frames are averaged in pairs from level to level (Schätzel, Drewel & Stimac,
-    J. Mod. Opt. 35, 711, 1988). Each frame is divided by its mean count in the bin when it arrives, and by the static
-    profile S_q when g2 is computed. The sums are kept separately by the age of the later frame, in octaves (as in
-    MT-2TC, J. Synchrotron Rad. 33, 698, 2026); added together they give g2. Memory grows with the squared logarithm of
-    the number of frames.
+    J. Mod. Opt. 35, 711, 1988). Each frame is divided by its mean count a in the bin and multiplied with a weight w
+    when it arrives, and divided by the static profile S_q when g2 is computed. The sum of the products of a lag is
+    divided by the sum of w w', so the beam cancels. The weight is a / (1 + a), divided by the mean of that over some
+    64 frames: in proportion to the photons if they are few, which wastes none, and 1 if they are many. The sums are
+    kept separately by the age of the later frame, in octaves (as in MT-2TC, J. Synchrotron Rad. 33, 698, 2026); added
+    together they give g2. Memory grows with the squared logarithm of the number of frames.
 
     Frames are correlated 64 at a time, and their means 32 at a time: first pixel by pixel, then part by part, so that
     many small bins cost little more than few large ones.
@@ -80,16 +82,16 @@ class MultiTau:
         self._parts = parts = Parts.of(partition)
         n_part, n_pixels = len(parts.roi), len(partition.pixels)
         self._good = np.ones(n_pixels, np.float32)
-        # for each level: entries (frames, averaged in pairs from level to level), and the valid share of each
+        # for each level: entries (frames, averaged in pairs from level to level), and their sums over parts
         self._ring = [np.zeros((CHANNELS + FRAMES, n_pixels), np.float32)]
-        self._weight = [np.zeros((CHANNELS + FRAMES, partition.n_roi), np.float32)]
+        self._sums = [np.zeros((CHANNELS + FRAMES, n_part), np.float32)]
         self._seen, self._done = [0], [0]  # entries of each level so far, and those already correlated
         self._ages: list[_Age] = []
         self._alone = np.zeros((3, n_pixels), np.float32)  # counts, products and ends of waiting frames
         self._counts = np.zeros(n_pixels)
+        self._usual = np.zeros((partition.n_roi, 2))  # see `weigh`
         self._pixels, self._size = partition.n_pixels.astype(np.int64), parts.size
         self._bins = np.searchsorted(parts.roi, np.arange(partition.n_roi + 1))  # first part of each
-        self._begins = parts.edges[self._bins].astype(np.uintp)
         strip = parts.edges[:-1] // STRIP
         self._strips = np.append(np.flatnonzero(np.diff(strip, prepend=-1)), n_part)  # first part of each
         self._pairs: PairsOfEvents | None = None  # in place of the lower levels, if the frames come as events
@@ -136,8 +138,8 @@ class MultiTau:
             room = min(self._done[0] + FRAMES, end) - self._seen[0]
             some = slice(begin, min(len(block), begin + room))
             _take(
-                block[some], keep[some], self._good, self._begins, self._pixels, self._seen[0], self._ring[0],
-                self._weight[0], self._alone, self._ages[-1].pairs[0, 0],
+                block[some], keep[some], self._good, self._parts.edges, self._bins, self._pixels, self._seen[0],
+                self._ring[0], self._sums[0], self._usual, self._alone, self._ages[-1].pairs[0, 0],
             )  # fmt: skip
             self._seen[0] += some.stop - begin
             begin = some.stop
@@ -173,10 +175,10 @@ class MultiTau:
         for level, entry in enumerate(begun):
             if end >> level == entry:
                 break
-            ring, weight = self._ring[level], self._weight[level]
+            ring, sums = self._ring[level], self._sums[level]
             self._empty(level, entry, entry + 2)
             if level:
-                _halve(self._ring[level - 1], self._weight[level - 1], entry, entry + 1, ring, weight)
+                _halve(self._ring[level - 1], self._sums[level - 1], entry, entry + 1, ring, sums)
                 self._add(level, entry, 1)
         for level, entry in enumerate(begun):
             last = end >> level
@@ -185,10 +187,10 @@ class MultiTau:
 
     def _empty(self, level: int, first: int, end: int) -> None:
         """Make entries `first` to `end` - 1 of a level empty; most of those in a long gap are empty already."""
-        ring, weight = self._ring[level], self._weight[level]
+        ring, sums = self._ring[level], self._sums[level]
         rows = np.arange(first, end) % len(ring)
-        rows = rows[weight[rows].any(1)]
-        ring[rows], weight[rows] = 0, 0
+        rows = rows[sums[rows].any(1)]
+        ring[rows], sums[rows] = 0, 0
 
     def _push_events(self, frames: Array | Events) -> None:
         if not isinstance(frames, Events) or (self._pairs is None and self._seen[0]):
@@ -220,10 +222,10 @@ class MultiTau:
                 continue
             rows = CHANNELS + LOWEST if level == self._lowest else 0
             self._ring.append(np.zeros((rows, n_pixels), np.float32))
-            self._weight.append(np.zeros((rows, self.partition.n_roi), np.float32))
+            self._sums.append(np.zeros((rows, len(self._parts.roi)), np.float32))
             if rows and self._first is not None:
                 n = len(self._first[0])
-                self._ring[-1][:n], self._weight[-1][:n] = self._first
+                self._ring[-1][:n], self._sums[-1][:n] = self._first
             self._seen.append(self._begin >> level)
             self._done.append(self._begin >> level)
             self._ages.append(_Age(level + 1, len(self._parts.roi), self.partition.n_roi))
@@ -236,21 +238,21 @@ class MultiTau:
         some = self._ages if ages is None else ages
         age_of = np.ceil(np.log2(group + 1)).astype(np.int64) if begin == 0 else np.zeros(len(group), np.int64)
         n = pairs.size >> level
-        entries, weights = (np.zeros((n, m), np.float32) for m in (len(self._good), self.partition.n_roi))
+        entries, of_parts = (np.zeros((n, m), np.float32) for m in (len(self._good), len(self._parts.roi)))
         if begin and keep:  # in their places in the ring
             first = (begin >> level) % len(self._ring[level])
-            entries, weights = (x[level][first : first + n] for x in (self._ring, self._weight))
-            if self._taken == begin and weights.any():
-                entries[:], weights[:] = 0, 0
+            entries, of_parts = (x[level][first : first + n] for x in (self._ring, self._sums))
+            if self._taken == begin and of_parts.any():
+                entries[:], of_parts[:] = 0, 0
         block = joined(self._waiting)
         sums = [(age.products, age.ends, age.pairs) for age in (some if begin == 0 else some[-1:])]
         photons = self._counts if keep else self._waiting_counts
-        pairs.add(block, begin, self._taken, end, sums, age_of, entries, weights, photons)
+        pairs.add(block, begin, self._taken, end, sums, age_of, entries, of_parts, photons)
         if not keep:
             return
         self._taken = end
         if begin == 0:
-            self._first = entries, weights
+            self._first = entries, of_parts
             return
         self._seen[level] = end >> level
         if self._seen[level] + n - self._done[level] > LOWEST:  # no room for the next block
@@ -266,7 +268,7 @@ class MultiTau:
         done, seen = self._done[level], self._seen[level]
         if done == seen:
             return
-        age, ring, weight, edges = self._ages[-1], self._ring[level], self._weight[level], self._parts.edges
+        age, ring, sums, edges = self._ages[-1], self._ring[level], self._sums[level], self._parts.edges
         self._add(level, done, seen - done)
         if level == 0:
             counts, products, ends = self._alone
@@ -277,14 +279,14 @@ class MultiTau:
         if level + 1 < len(self._seen):
             if seen // 2 - self._done[level + 1] > self._room:
                 self._correlate(level + 1)
-            _halve(ring, weight, done // 2, seen // 2, self._ring[level + 1], self._weight[level + 1])
+            _halve(ring, sums, done // 2, seen // 2, self._ring[level + 1], self._sums[level + 1])
             self._seen[level + 1] = seen // 2
         self._done[level] = seen
 
     def _add(self, level: int, first: int, n: int) -> None:
         """Add the products of `n` entries of a level with those before them."""
-        age, ring, weight, edges = self._ages[-1], self._ring[level], self._weight[level], self._parts.edges
-        least, has = CHANNELS // 2 if level else 1, np.asarray(weight.any(1))
+        age, ring, sums, edges = self._ages[-1], self._ring[level], self._sums[level], self._parts.edges
+        least, has = CHANNELS // 2 if level else 1, np.asarray(sums.any(1))
         new = first + np.flatnonzero(has[np.arange(first, first + n) % len(has)])
         if not new.size:
             return  # all these entries are zero
@@ -293,17 +295,17 @@ class MultiTau:
         before = np.arange(first, first + n)[:, None] - np.arange(least, CHANNELS)
         n_pairs = np.count_nonzero(has[(new[:, None] - np.arange(least, CHANNELS)) % len(has)])
         if SPARSE * n_pairs < np.count_nonzero(before >= 0):
-            _add_few(ring, weight, new, least, edges, self._bins, products, ends, pairs)
+            _add_few(ring, sums, new, least, edges, self._bins, self._pixels, products, ends, pairs)
             return
-        whole = _add_pairs(ring, weight, *window, edges, self._bins, pairs, ends)
-        _add_products(ring, *window, edges, self._strips, whole[self._parts.roi], products, ends)
+        _add_ends(sums, *window, self._bins, self._pixels, ends, pairs)
+        _add_products(ring, *window, edges, self._strips, products)
 
     def _grow(self) -> None:
         """Start an age and with it a level, whose first entries are still in the ring of the level before."""
-        for rows in (self._ring, self._weight):
+        for rows in (self._ring, self._sums):
             rows.append(np.zeros((CHANNELS + self._room, rows[0].shape[1]), np.float32))
         first = self._seen[-1] // 2
-        _halve(self._ring[-2], self._weight[-2], 0, first, self._ring[-1], self._weight[-1])
+        _halve(self._ring[-2], self._sums[-2], 0, first, self._ring[-1], self._sums[-1])
         self._seen.append(first)
         self._done.append(first)
         self._ages.append(_Age(len(self._seen), len(self._parts.roi), self.partition.n_roi))
@@ -334,24 +336,23 @@ class MultiTau:
         of_part = np.searchsorted(parts.edges, out, side="right") - 1
         self._size = self._size - np.bincount(of_part, minlength=len(roi))
         self._pixels = np.bincount(roi, self._size, self.partition.n_roi).astype(np.int64)
-        for k in np.unique(roi[of_part]):
-            bin_ = slice(parts.edges[self._bins[k]], parts.edges[self._bins[k + 1]])
-            rings = list(zip(self._ring, self._weight, strict=True))
-            for ring, weight in [*rings, self._first] if self._first else rings:
-                entries = ring[:, bin_]
-                entries *= self._good[bin_]
-                total, wanted = entries.sum(-1), weight[:, k] * self._pixels[k]
-                entries *= np.divide(wanted, total, out=np.zeros_like(total), where=total > 0)[:, None]
-        if self._pairs is not None:
-            self._pairs.leave_out(self._good, self._pixels)
-            self._waiting = [x.without(out) for x in self._waiting]
         with np.errstate(divide="ignore", invalid="ignore"):
-            mean = np.nan_to_num(self._bin_counts() / self._pixels / (before / n_before), nan=1, posinf=1)[roi]
+            mean = np.nan_to_num(self._bin_counts() / self._pixels / (before / n_before), nan=1, posinf=1)
         mean[mean == 0] = 1
+        dimmed(self._usual, mean)
+        rings = list(zip(self._ring, self._sums, strict=True))
+        for ring, sums in [*rings, self._first] if self._first else rings:
+            for j in np.flatnonzero(np.isin(roi, roi[of_part])):
+                entries = ring[:, parts.edges[j] : parts.edges[j + 1]]
+                entries *= self._good[parts.edges[j] : parts.edges[j + 1]] / np.float32(mean[roi[j]])
+                sums[:, j] = entries.sum(-1)
+        if self._pairs is not None:
+            self._pairs.leave_out(self._good, self._pixels, mean)
+            self._waiting = [x.without(out) for x in self._waiting]
         restarted = of_part[counted]
         for age in self._ages:
-            age.products /= mean**2
-            age.ends /= mean
+            age.products /= mean[roi] ** 2
+            age.ends /= mean[roi]
             age.products[..., restarted] = age.ends[..., restarted] = 0
             age.lost[..., restarted] = age.pairs[..., roi[restarted]]
 
@@ -428,36 +429,30 @@ def _channels(level: int) -> range:
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _add_products(
-    ring: Array, first: int, n: int, least: int, edges: Array, strips: Array, whole: Array, products: Array, ends: Array
-) -> None:
+def _add_products(ring: Array, first: int, n: int, least: int, edges: Array, strips: Array, products: Array) -> None:
     """Add the products of entries of a ring with the entries c before, part by part, for c from `least` on.
 
     ring : (rows, n_pixels), entry i in row i modulo rows; entries `first` to `first` + `n` - 1 are added.
     edges : (n_part + 1,), first pixel of each part. strips : first part of each group of parts that is summed at once.
-    whole : (n_part,), True where `_add_pairs` has not added x + x'.
-    products, ends : (CHANNELS, n_part), to which x x' and x + x' are added.
+    products : (CHANNELS, n_part), to which x x' is added.
     """
     room = 0
     for i in range(strips.size - 1):
         room = max(room, edges[strips[i + 1]] - edges[strips[i]])
     xx = np.zeros((CHANNELS, room), np.float32)
-    xs = np.zeros((CHANNELS, room), np.float32)
     for i in range(strips.size - 1):
         a, b = strips[i], strips[i + 1]
-        _products(ring, first, n, least, edges[a], edges[b], xx, xs)
-        _add_parts(xx, edges, a, b, whole, False, least, products)
-        _add_parts(xs, edges, a, b, whole, True, least, ends)
+        _products(ring, first, n, least, edges[a], edges[b], xx)
+        _add_parts(xx, edges, a, b, least, products)
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _products(ring: Array, first: int, n: int, least: int, begin: int, end: int, products: Array, ends: Array) -> None:
-    """Write x x' and x + x' of `n` entries with the entries c before, summed over entries but not over pixels."""
+def _products(ring: Array, first: int, n: int, least: int, begin: int, end: int, products: Array) -> None:
+    """Write x x' of `n` entries with the entries c before, summed over entries but not over pixels."""
     # unsigned, because a loop whose index may be negative does not vectorize
     one, two, three, width = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(WIDTH)
     x = np.zeros((CHANNELS + n + 3, WIDTH), np.float32)
     xx = np.empty((CHANNELS, WIDTH), np.float32)
-    xs = np.empty((CHANNELS, WIDTH), np.float32)
     for begin_ in range(begin, end, WIDTH):
         p, o, some = np.uintp(begin_), np.uintp(begin_ - begin), np.uintp(min(WIDTH, end - begin_))
         for r_ in range(CHANNELS + n):
@@ -465,24 +460,7 @@ def _products(ring: Array, first: int, n: int, least: int, begin: int, end: int,
             for i in range(some):
                 x[r, i] = ring[row, p + i]
         xx[:] = 0
-        xs[0] = 0
-        for t_ in range(CHANNELS, CHANNELS + n, 4):  # x is zero after the last entry
-            t = np.uintp(t_)
-            for i in range(width):
-                xs[0, i] += np.float32(2) * (x[t, i] + x[t + one, i] + x[t + two, i] + x[t + three, i])
-        for c_ in range(1, CHANNELS):
-            c = np.uintp(c_)
-            came, went = np.uintp(CHANNELS - c_), np.uintp(CHANNELS + n - c_)
-            for i in range(width):
-                xs[c, i] = xs[c - one, i] + x[came, i] - x[went, i]
-        for c_ in range(first + 1, CHANNELS):  # entries without a partner are in no pair
-            c = np.uintp(c_)
-            xs[c_] = 0
-            for t_ in range(c_ - first, n):
-                t = np.uintp(CHANNELS + t_)
-                for i in range(width):
-                    xs[c, i] += x[t, i] + x[t - c, i]
-        for c_ in range(least // 4 * 4, CHANNELS, 4):
+        for c_ in range(least // 4 * 4, CHANNELS, 4):  # x is zero after the last entry
             for t_ in range(CHANNELS, CHANNELS + n, 4):
                 c, t = np.uintp(c_), np.uintp(t_)
                 u = t - c
@@ -498,20 +476,15 @@ def _products(ring: Array, first: int, n: int, least: int, begin: int, end: int,
             c = np.uintp(c_)
             for i in range(some):
                 products[c, o + i] = xx[c, i]
-                ends[c, o + i] = xs[c, i]
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _add_parts(
-    x: Array, edges: Array, first: int, last: int, whole: Array, only_whole: bool, least: int, into: Array
-) -> None:
+def _add_parts(x: Array, edges: Array, first: int, last: int, least: int, into: Array) -> None:
     """Add the sums over the pixels of each part, four channels at a time."""
     begin = edges[first]
     for c in range(least // 4 * 4, CHANNELS, 4):
         x0, x1, x2, x3 = x[c], x[c + 1], x[c + 2], x[c + 3]
         for j in range(first, last):
-            if only_whole and not whole[j]:
-                continue
             s0 = s1 = s2 = s3 = np.float32(0)
             for i in range(np.uintp(edges[j] - begin), np.uintp(edges[j + 1] - begin)):
                 s0 += x0[i]
@@ -525,69 +498,69 @@ def _add_parts(
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _add_pairs(
-    ring: Array, weight: Array, first: int, n: int, least: int, edges: Array, bins: Array, pairs: Array, ends: Array
-) -> Array:
-    """Add the pairs of valid entries to `pairs`, (CHANNELS, n_roi), and x + x' of bins where not all are valid.
+def _add_ends(
+    sums: Array, first: int, n: int, least: int, bins: Array, n_pixels: Array, ends: Array, pairs: Array
+) -> None:
+    """Add w x' + w' x of the same pairs of entries to `ends`, (CHANNELS, n_part), and w w' to `pairs`.
 
-    Arguments are as in `_add_products`; `weight`, (rows, n_roi), is the valid share of each entry (x is zero where the
-    share is), and `bins`, (n_roi + 1,), the first part of each bin. Return where all entries are valid, (n_roi,).
+    `sums`, (rows, n_part), are those of the entries over parts, and w the mean over the pixels of a bin. `bins`,
+    (n_roi + 1,), is the first part of each bin, and `pairs` is (CHANNELS, n_roi).
     """
-    n_parts = bins[1:] - bins[:-1]
-    w, sums = np.zeros(CHANNELS + n), np.zeros((CHANNELS + n, n_parts.max()))
-    whole = np.ones(n_parts.size, np.bool_)
-    for r in range(max(CHANNELS - first, 0), CHANNELS + n):
-        row = weight[(first - CHANNELS + r) % len(ring)]
-        for k in range(n_parts.size):
-            whole[k] &= row[k] == 1
-    for k in range(n_parts.size):
-        if whole[k]:
-            for c in range(least, CHANNELS):
-                pairs[c, k] += n - min(max(c - first, 0), n)
+    n_rows = CHANNELS + n
+    begin = max(CHANNELS - first, 0)  # no entry before has a partner
+    x = np.zeros(((bins[1:] - bins[:-1]).max(), n_rows), np.float32)
+    w, both = np.zeros(n_rows + CHANNELS), np.empty(n_rows, np.float32)  # of partners that come before and after
+    for k in range(bins.size - 1):
+        if n_pixels[k] == 0:
             continue
-        for r in range(CHANNELS + n):
-            row = np.uintp((first - CHANNELS + r) % len(ring))
-            w[r] = weight[row, k]
-            for j in range(n_parts[k]):
-                total = np.float32(0)
-                for p in range(np.uintp(edges[bins[k] + j]), np.uintp(edges[bins[k] + j + 1])):
-                    total += ring[row, p]
-                sums[r, j] = total
+        w[:] = 0
+        for r in range(begin, n_rows):
+            row = sums[(first - CHANNELS + r) % len(sums)]
+            for j in range(bins[k], bins[k + 1]):
+                x[j - bins[k], r] = row[j]
+                w[r] += row[j]
+            w[r] /= n_pixels[k]
         for c in range(least, CHANNELS):
-            into = ends[c, bins[k] : bins[k + 1]]
-            for t in range(CHANNELS, CHANNELS + n):
-                now, before = np.uintp(t), np.uintp(t - c)
-                if w[now] + w[before] == 0:
-                    continue
-                pairs[c, k] += w[now] * w[before]
-                for j in range(np.uintp(into.size)):
-                    into[j] += w[now] * sums[before, j] + w[before] * sums[now, j]
-    return whole
+            total = 0.0
+            for r in range(CHANNELS):
+                both[r] = w[r + c] if r + c >= CHANNELS else 0.0
+            for r in range(CHANNELS, n_rows):
+                both[r] = w[r + c] + w[r - c]
+                total += w[r] * w[r - c]
+            pairs[c, k] += total
+            for j in range(bins[k + 1] - bins[k]):
+                of_part, y = np.float32(0), x[j]
+                for r in range(n_rows):
+                    of_part += both[r] * y[r]
+                ends[c, bins[k] + j] += of_part
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def _add_few(
-    ring: Array, weight: Array, which: Array, least: int, edges: Array, bins: Array, products: Array, ends: Array,
-    pairs: Array,
+    ring: Array, sums: Array, which: Array, least: int, edges: Array, bins: Array, n_pixels: Array, products: Array,
+    ends: Array, pairs: Array,
 ) -> None:  # fmt: skip
-    """Add the products of the entries `which` with those before, as `_add_pairs` and `_add_products`, pair by pair."""
+    """Add the products of the entries `which` with those before, as `_add_ends` and `_add_products`, pair by pair."""
     for entry in which:
         now = np.uintp(entry % len(ring))
         for c in range(least, min(CHANNELS, entry + 1)):
             before = np.uintp((entry - c) % len(ring))
             for k in range(bins.size - 1):
-                w, v = weight[now, k], weight[before, k]
+                w = v = 0.0
+                for j in range(bins[k], bins[k + 1]):
+                    w += sums[now, j]
+                    v += sums[before, j]
                 if w * v == 0:
                     continue
+                w /= n_pixels[k]
+                v /= n_pixels[k]
                 pairs[c, k] += w * v
                 for j in range(bins[k], bins[k + 1]):
-                    xx = x = y = np.float32(0)
+                    xx = np.float32(0)
                     for p in range(np.uintp(edges[j]), np.uintp(edges[j + 1])):
                         xx += ring[now, p] * ring[before, p]
-                        x += ring[now, p]
-                        y += ring[before, p]
                     products[c, j] += xx
-                    ends[c, j] += w * y + v * x
+                    ends[c, j] += w * sums[before, j] + v * sums[now, j]
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
@@ -611,39 +584,44 @@ def _square(now: Array, squares: Array) -> None:
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def _take(
-    block: Array, keep: Array, good: Array, bins: Array, n_pixels: Array, seen: int, ring: Array, weight: Array,
-    alone: Array, pairs: Array,
+    block: Array, keep: Array, good: Array, edges: Array, bins: Array, n_pixels: Array, seen: int, ring: Array,
+    sums: Array, usual: Array, alone: Array, pairs: Array,
 ) -> None:  # fmt: skip
     """Put frames into the ring, and add the pairs of each frame with itself: N photons make N (N - 1) pairs."""
     now = np.empty(good.size, np.float32)
     counts, squares, ends = alone[0], alone[1], alone[2]
     for b in range(block.shape[0]):
-        row, row_weight = ring[(seen + b) % len(ring)], weight[(seen + b) % len(ring)]
+        row, of_parts = ring[(seen + b) % len(ring)], sums[(seen + b) % len(ring)]
         if not keep[b]:
             row[:] = 0
-            row_weight[:] = 0
+            of_parts[:] = 0
             continue
         _count(block[b], good, now, counts)
         _square(now, squares)
         for k in range(n_pixels.size):
             total = np.float32(0)
-            for p in range(bins[k], bins[k + 1]):
-                total += now[p]
+            for j in range(bins[k], bins[k + 1]):
+                of_part = np.float32(0)
+                for p in range(np.uintp(edges[j]), np.uintp(edges[j + 1])):
+                    of_part += now[p]
+                of_parts[j] = of_part
+                total += of_part
             mean = np.float64(total) / n_pixels[k] if total > 0 else 0.0
             others = max(mean - 1 / n_pixels[k], 0.0) if total > 0 else 0.0
-            scale, twice = np.float32(1 / mean if total > 0 else 0.0), np.float32(2 * others)
-            for p in range(bins[k], bins[k + 1]):
+            scale, twice = np.float32(weigh(mean, usual[k]) if total > 0 else 0.0), np.float32(2 * others)
+            for p in range(np.uintp(edges[bins[k]]), np.uintp(edges[bins[k + 1]])):
                 row[p] = scale * now[p]
                 ends[p] += twice * now[p]
-            row_weight[k] = 1.0 if total > 0 else 0.0
+            for j in range(bins[k], bins[k + 1]):
+                of_parts[j] *= scale
             pairs[k] += mean * others
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _halve(ring: Array, weight: Array, begin: int, end: int, into: Array, weight_into: Array) -> None:
+def _halve(ring: Array, sums: Array, begin: int, end: int, into: Array, sums_into: Array) -> None:
     """Average entries 2 i and 2 i + 1 of a level to entry i of the next, for i from `begin` to `end`."""
     for i in range(begin, end):
         a, b, half = 2 * i % len(ring), (2 * i + 1) % len(ring), i % len(into)
-        if weight[a].any() or weight[b].any() or weight_into[half].any():  # else all three are zero
+        if sums[a].any() or sums[b].any() or sums_into[half].any():  # else all three are zero
             _middle(ring[a], ring[b], into[half])
-            _middle(weight[a], weight[b], weight_into[half])
+            _middle(sums[a], sums[b], sums_into[half])

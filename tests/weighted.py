@@ -1,0 +1,38 @@
+"""Means of C2 in which frames have the weights that g2 gives them, from their mean counts a in a bin.
+
+A weight is a / (1 + a), divided by its mean over the frames so far, of which the last 64 count the most.
+"""
+
+import numpy as np
+
+
+def weights(means):
+    """Return the weight of each frame, (n_roi, T), from its mean counts; frames without a photon are left out."""
+    out = np.zeros(means.shape)
+    for of_bin, w in zip(means, out, strict=True):
+        usual = n = 0
+        for t in np.flatnonzero(of_bin):
+            n = min(n + 1, 64)
+            a = of_bin[t]
+            usual = usual * (n - 1) / n + a / (1 + a) / n
+            w[t] = a / (1 + a) / usual
+    return out
+
+
+def means(frames, partition, valid=None):
+    """Return the mean counts, (n_roi, T), 0 in frames that are not valid."""
+    a = np.array([frames[:, partition.roi_map == k].mean(1) for k in range(1, partition.n_roi + 1)])
+    return a if valid is None else a * valid
+
+
+def mean(full, frames, partition, where, valid=None):
+    """Return the mean of the finite elements of each full map at `where`, (T, T), (n_roi,)."""
+    w = weights(means(frames, partition, valid))
+    pairs = np.where(np.isfinite(full) & where, w[:, :, None] * w[:, None], 0)
+    return np.nansum(full * pairs, (1, 2)) / pairs.sum((1, 2))
+
+
+def along_diagonals(full, frames, partition, lags, valid=None):
+    """Return the means along diagonals, (n_roi, n_lag)."""
+    t = np.arange(len(frames))
+    return np.stack([mean(full, frames, partition, t - t[:, None] == lag, valid) for lag in lags], 1)
