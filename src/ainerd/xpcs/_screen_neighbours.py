@@ -116,20 +116,24 @@ def _sum(block: Array, valid: Array, out: Array) -> None:
                 out[p] += np.float32(block[b, p])
 
 
-@nb.njit(nogil=True, cache=True)
+@nb.njit(nogil=True, fastmath=True, cache=True)
 def _compare(
     before: Array, now: Array, after: Array, good: Array, counts: Floats, excess: Floats, totals: Floats
 ) -> None:
     """Add a frame (n_pixels,) to counts and excess of its pixels; sum three frames, and the products of neighbours."""
-    for p in range(now.size):
-        if not good[p]:
-            continue
-        w, x, y = float(before[p]), float(now[p]), float(after[p])
-        totals[0] += w
-        totals[1] += x
-        totals[2] += y
-        if x > 0:
-            counts[p] += x
-            excess[p] += x * (x - 1 - 0.5 * (w + y))
-            totals[3] += w * x
-            totals[4] += x * y
+    of_before = of_now = of_after = with_before = with_after = 0.0
+    for p in range(now.size):  # without branches, so that it vectorizes
+        w, x, y = np.float64(before[p]), np.float64(now[p]), np.float64(after[p])
+        counts[p] += x
+        excess[p] += x * (x - 1 - 0.5 * (w + y))
+        used = np.float64(good[p])
+        of_before += used * w
+        of_now += used * x
+        of_after += used * y
+        with_before += used * w * x
+        with_after += used * x * y
+    totals[0] += of_before
+    totals[1] += of_now
+    totals[2] += of_after
+    totals[3] += with_before
+    totals[4] += with_after
