@@ -21,3 +21,11 @@ def test_usual_and_configured_metadata_are_kept():
     kept = start_metadata(start, wanted)
     assert kept == {"sample": "PEG 3", "proposal": "gels", "plan": "count", "esaf": 271, "cell": "A, 4"}
     assert start_metadata({"sample": "", "proposal": {}}, wanted) == {}
+
+
+def test_the_proposal_of_nsls2_is_kept():
+    """As ``sync-experiment`` of nslsii writes it into ``RE.md``."""
+    proposal = {"proposal_id": "312345", "title": "Gels", "type": "GU", "pi_name": "Ada"}
+    start = {"data_session": "pass-312345", "cycle": "2026-3", "username": "ada", "proposal": proposal}
+    kept = {"user": "ada", "proposal": "312345", "data_session": "pass-312345", "cycle": "2026-3"}
+    assert start_metadata(start, Wanted(positions=())) == kept

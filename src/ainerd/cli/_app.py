@@ -12,11 +12,13 @@ from typer.models import CommandInfo, TyperInfo
 
 from ainerd import DEFAULT_TECHNIQUE, __version__
 from ainerd.cli._check import check, doctor, init
-from ainerd.cli._results import archive, export, replay, report, similar
+from ainerd.cli._results import archive, export, handover, replay, report, similar
 from ainerd.cli._running import mcp, serve, steer, watch
 from ainerd.cli._status import log, status
 
-COMMANDS = watch, steer, serve, status, log, replay, similar, export, archive, report, mcp, init, check, doctor
+COMMANDS = (
+    watch, steer, serve, status, log, replay, similar, export, archive, report, handover, mcp, init, check, doctor,
+)  # fmt: skip
 
 
 def main() -> None:

@@ -143,6 +143,35 @@ def report(
         show_file(write_report(content, out))
 
 
+def handover(
+    out: Annotated[Path | None, typer.Argument(help="The file to write, .md, .html or .pdf; else to stdout.")] = None,
+    hours: Annotated[float, typer.Option(min=0.0, help="Length of the shift that ends now.")] = 8.0,
+    agent: Annotated[str | None, typer.Option(help="Whose campaign; without it, of the newest result.")] = None,
+    force: Force = False,
+    tiled: Tiled = None,
+    config: Config = None,
+) -> None:
+    """Write the page for the next shift, as Markdown for a logbook: what ran, what is new, what waits."""
+    from ainerd.config import Settings
+    from ainerd.views import read_handover, report_markdown, write_report
+
+    if out is not None:
+        if out.suffix not in (".md", ".html", ".pdf"):
+            raise ValueError(f"{out}: give a name that ends in .md, .html or .pdf")
+        check_new(out, force)
+    limits = None
+    if config is not None:
+        settings = Settings.load(config)
+        limits, agent = settings.steering.bounds, agent or settings.name
+    with results_at(tiled, config) as store:
+        content = read_handover(_campaign_of(store, agent), hours, limits)
+        if out is None:
+            print(report_markdown(content), end="")
+            return
+        out.parent.mkdir(parents=True, exist_ok=True)
+        show_file(write_report(content, out))
+
+
 def archive(
     dest: Annotated[Path, typer.Argument(help="Folder for the copy: empty, or not there yet.")],
     frames: Annotated[bool, typer.Option("--frames", help="Copy the files of the detectors, too.")] = False,

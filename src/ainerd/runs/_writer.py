@@ -26,8 +26,10 @@ REFUSALS = (httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNPROCESSABLE_ENTI
 # Metadata that most beamlines write, and the names that they use.
 USUAL = {
     "sample": ("sample", "sample_name"),
-    "user": ("user", "user_name", "operator"),
-    "proposal": ("proposal", "proposal_id"),
+    "user": ("user", "user_name", "operator", "username"),
+    "proposal": ("proposal", "proposal.proposal_id", "proposal_id"),
+    "data_session": ("data_session",),
+    "cycle": ("cycle",),
     "plan": ("plan_name",),
 }
 

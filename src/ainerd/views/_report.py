@@ -1,27 +1,19 @@
-"""The report of a campaign, from Tiled alone, and its file: self-contained HTML, or PDF."""
+"""The report of a campaign, and the page for the next shift, from Tiled alone."""
 
-import base64
-import io
 import logging
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from html import escape
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ainerd.results import USABLE, LoadedResult, ResultRecord, ResultStore, explain, plot_result, scan_text
+from ainerd.results import USABLE, LoadedResult, ResultRecord, ResultStore, explain, plot_result, read_agent, scan_text
 from ainerd.technique import Technique
 from ainerd.views._figure import campaign_figure
 from ainerd.views._scene import Next, SceneReader
-from ainerd.words import here, named_place, printable
-
-if TYPE_CHECKING:
-    from matplotlib.backends.backend_pdf import PdfPages
+from ainerd.words import here, named_place
 
 logger = logging.getLogger(__name__)
 
@@ -29,20 +21,6 @@ DRAWN = 6  # results
 ROWS = 300  # of the table of results
 MOST = 40  # rows of the other tables
 NEAR = 0.02  # of the width of the bounds: positions this close count as the same
-DPI = 110
-A4 = (8.27, 11.69)  # inches
-COLUMNS, LINES, TYPE = 98, 78, 7.5  # of a page of text, and of its type in points
-STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1200px; padding: 0 1em; color: #1a1a1a; }
-h1 { margin-bottom: 0; } h2 { margin-top: 1.8em; border-bottom: 1px solid #ccc; }
-p.when { color: #666; margin-top: 0.2em; } li { margin: 0.25em 0; }
-table { border-collapse: collapse; font-size: 13px; display: block; overflow-x: auto; }
-th, td { border-bottom: 1px solid #ddd; padding: 0.25em 0.7em; text-align: left; vertical-align: top; }
-th { background: #f3f3f3; }
-figure { margin: 1.2em 0; }
-img { max-width: 100%; }
-figcaption { color: #444; font-size: 13px; }
-"""
 Table = Sequence[Sequence[str]]
 Bounds = Mapping[str, tuple[float, float]]
 
@@ -59,7 +37,7 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The contents that `report_html` and `report_pdf` write."""
+    """The contents that `write_report` writes."""
 
     title: str
     subtitle: str
@@ -91,6 +69,35 @@ def read_report(store: ResultStore, bounds: Bounds | None = None) -> Report:
         title=f"Campaign of {store.agent or 'all agents'}",
         subtitle=f"{first} to {last}, written {datetime.now():%d %b %Y %H:%M}, local time",
         sections=list(_Campaign(store, table, bounds).sections()),
+    )
+
+
+def read_handover(store: ResultStore, hours: float, bounds: Bounds | None = None) -> Report:
+    """Return the page for the next shift: what ran in the last hours, what is new, and what waits.
+
+    Parameters
+    ----------
+    store : ResultStore
+        The store of one agent and one set of parameters.
+    hours : float
+        Length of the shift that ends now.
+    bounds : mapping of str to (float, float), optional
+        Limits of the actuators. Default: the extent of the results.
+
+    Raises
+    ------
+    ValueError
+        If the store has no result yet.
+    """
+    table = store.table()
+    table = table[table["status"].ne("computing")]
+    if table.empty:
+        raise ValueError("there is no result yet: nothing to hand over")
+    since = pd.Timestamp.now("UTC") - pd.Timedelta(hours=hours)
+    return Report(
+        title=f"Hand-over of {store.agent or 'all agents'}",
+        subtitle=f"the {hours:g} h before {datetime.now():%d %b %Y %H:%M}, local time",
+        sections=list(_Campaign(store, table, bounds).handover(since)),
     )
 
 
@@ -126,6 +133,41 @@ class _Campaign:
         yield Section(title="What to do tomorrow", lines=[*self._todo()] or ["Nothing is left open."])
         yield self._all()
         yield self._origin()
+
+    def handover(self, since: pd.Timestamp) -> Iterator[Section]:
+        """Yield what ran since a time, what is new, and what waits."""
+        recent = self._table[self._table["run_time"].ge(since)]
+        counts = recent["status"].value_counts()
+        n_runs = recent["raw_uid"].nunique()
+        ran = f"{n_runs} runs, {len(recent)} results: {', '.join(f'{n} {status}' for status, n in counts.items())}."
+        failed = recent["reason"][recent["status"].eq("failed")].fillna("no reason given").value_counts()
+        lines = (
+            [ran, *(f"{n} failed: {reason}" for reason, n in failed.items())] if n_runs else ["Nothing was measured."]
+        )
+        yield Section(title="What ran", lines=lines, table=self._rows(recent) if n_runs else [])
+        yield Section(title="What is new", lines=[*self._news(recent)] or ["Nothing."])
+        said = self._log[self._log["created"].ge(since)] if len(self._log) else self._log
+        people = said[said["text"].str.contains(r"\ba person\b")] if len(said) else said
+        yield Section(title="What people decided", lines=[*map(str, people["text"].iloc[-MOST:])] or ["Nothing."])
+        yield Section(title="What waits", lines=[*self._waiting(), *self._todo()] or ["Nothing."])
+
+    def _news(self, recent: pd.DataFrame) -> Iterator[str]:
+        """Yield the regimes whose first result is a recent one, and the recent novel results."""
+        for regime, group in self._done.groupby(self._done["regime"].fillna(-1).astype(int)):
+            if regime >= 0 and group.index[0] in recent.index:
+                yield f"Regime {regime}, first in {self._scan_at(group.index[0])}."
+        for key in self._novel.index.intersection(recent.index)[:MOST]:
+            yield f"Novel, p = {self._novel.loc[key, 'novelty_p']:.2g}: {self._scan_at(key)}."
+
+    def _waiting(self) -> Iterator[str]:
+        """Yield what the agent itself waits for."""
+        state = read_agent(self._store.container, self._store.agent) if self._store.agent else {}
+        if isinstance(held := state.get("held"), Mapping):
+            yield f"The campaign is held by {held.get('by')}: {held.get('why') or 'no reason given'}."
+        if taken := state.get("taken"):
+            yield f"A position that a person took is not measured yet: suggestion {taken}."
+        if state.get("review"):
+            yield "The agent measures only positions that a person takes."
 
     def _summary(self) -> Section:
         counts = self._table["status"].value_counts()
@@ -176,6 +218,10 @@ class _Campaign:
 
     def _all(self) -> Section:
         table = self._table.iloc[-ROWS:]
+        lines = [f"The newest {len(table)} of {len(self._table)}."] if len(table) < len(self._table) else []
+        return Section(title="All results", lines=lines, table=self._rows(table))
+
+    def _rows(self, table: pd.DataFrame) -> Table:
         head = ["scan", "time", *map(self._labelled, self._motors), "regime", "p", "novel"]
         head += [*map(self._labelled, self._measured), "status"]
         rows = []
@@ -186,8 +232,7 @@ class _Campaign:
             cells += ["novel" if pd.notna(row["novel"]) and row["novel"] else ""]
             cells += [_with_error(row[name], row[f"{name}_err"]) for name in self._measured]
             rows.append([*cells, str(row["status"])])
-        lines = [f"The newest {len(table)} of {len(self._table)}."] if len(table) < len(self._table) else []
-        return Section(title="All results", lines=lines, table=[head, *rows])
+        return [head, *rows]
 
     def _origin(self) -> Section:
         record = self._newest
@@ -299,89 +344,3 @@ def _with_error(value: Any, error: Any) -> str:
 
 def _time(when: Any) -> str:
     return "" if pd.isna(when) else f"{here(when):%d %b %H:%M:%S}"
-
-
-def write_report(report: Report, path: Path) -> Path:
-    """Write a report to a file that ends in .html or .pdf, and return its path; ValueError if it ends otherwise."""
-    if path.suffix == ".html":
-        path.write_text(report_html(report), encoding="utf-8")
-    elif path.suffix == ".pdf":
-        report_pdf(report, path)
-    else:
-        raise ValueError(f"{path}: give a name that ends in .html or .pdf")
-    return path
-
-
-def report_html(report: Report) -> str:
-    """Return one page that loads nothing from elsewhere and runs no scripts; all text is escaped."""
-    title = escape(printable(report.title))
-    parts = "".join(_html(section) for section in report.sections)
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{title}</title><style>{STYLE}</style></head>
-<body><h1>{title}</h1><p class="when">{escape(printable(report.subtitle))}</p>
-{parts}</body></html>
-"""
-
-
-def report_pdf(report: Report, path: Path) -> None:
-    """Write pages of text, and each figure on a page of its own after its section."""
-    from matplotlib.backends.backend_pdf import PdfPages  # slow to import
-
-    with PdfPages(path, metadata={"Title": printable(report.title)}) as pages:
-        lines = [printable(report.title).upper(), printable(report.subtitle), ""]
-        for section in report.sections:
-            lines += [*_text(section), ""]
-            if section.figures:
-                _write_text(pages, lines)
-                lines = []
-            for figure, caption in section.figures:
-                figure.supxlabel(printable(caption), fontsize=9, parse_math=False)
-                pages.savefig(figure)
-        _write_text(pages, lines)
-
-
-def _html(section: Section) -> str:
-    text = [f"<h2>{escape(printable(section.title))}</h2>"]
-    if section.lines:
-        text.append(f"<ul>{''.join(f'<li>{escape(printable(line))}</li>' for line in section.lines)}</ul>")
-    if section.table:
-        head, *rows = section.table
-        text.append(f"<table><tr>{''.join(f'<th>{escape(printable(cell))}</th>' for cell in head)}</tr>")
-        text += [f"<tr>{''.join(f'<td>{escape(printable(cell))}</td>' for cell in row)}</tr>" for row in rows]
-        text.append("</table>")
-    for figure, caption in section.figures:
-        label = escape(printable(caption))
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=DPI)
-        image = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-        text.append(f'<figure><img alt="{label}" src="{image}"><figcaption>{label}</figcaption></figure>')
-    return "\n".join(text) + "\n"
-
-
-def _text(section: Section) -> Iterator[str]:
-    """Yield the lines of a section in a monospaced font."""
-    yield printable(section.title).upper()
-    for line in section.lines:
-        yield from textwrap.wrap(f"- {printable(line)}", COLUMNS, subsequent_indent="  ") or [""]
-    if section.table:
-        cells = [[printable(cell).replace("\n", " ") for cell in row] for row in section.table]
-        widths = [min(max(map(len, column)), 60) for column in zip(*cells, strict=True)]
-        for row in cells:
-            shown = [
-                text[: width - 1] + "…" if len(text) > width else text for text, width in zip(row, widths, strict=True)
-            ]
-            yield "  ".join(text.ljust(width) for text, width in zip(shown, widths, strict=True)).rstrip()
-
-
-def _write_text(pages: "PdfPages", lines: list[str]) -> None:
-    for start in range(0, len(lines), LINES):
-        page = lines[start : start + LINES]
-        widest = max(map(len, page), default=0)
-        size = TYPE * min(1.0, (COLUMNS + 12) / max(widest, 1))
-        figure = Figure(figsize=A4)
-        figure.text(
-            0.06, 0.96, "\n".join(page), family="monospace", fontsize=size, va="top", linespacing=1.35, parse_math=False
-        )
-        pages.savefig(figure)
