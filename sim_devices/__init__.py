@@ -8,6 +8,7 @@ from sim_devices._basics import SimClock
 from sim_devices._beam import Attenuator, Dose, Shutter, Source, flicker, unlit
 from sim_devices._blocks import Blocks
 from sim_devices._diffraction import Crystal, DiffractionDetector, TemperatureController, Transition
+from sim_devices._eiger import Eiger, write_series
 from sim_devices._frames import DATASET, FrameFile, FrameMaker
 from sim_devices._geometry import Geometry, form_factor, scattering, structure_factor, verlet_weis
 from sim_devices._instrument import SimulatedInstrument, read_hardware
@@ -30,6 +31,7 @@ __all__ = [
     "Crystal",
     "DiffractionDetector",
     "Dose",
+    "Eiger",
     "FlowField",
     "FrameFile",
     "FrameMaker",
@@ -64,5 +66,6 @@ __all__ = [
     "write_metadata",
     "write_rigaku",
     "write_rigaku_3m",
+    "write_series",
     "write_words",
 ]

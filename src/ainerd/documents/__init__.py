@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ainerd.documents._folder import Folder, folder_documents
     from ainerd.documents._frames import BLOCK, FrameReader, Whole
     from ainerd.documents._numbering import Block
-    from ainerd.documents._run import DetectorKeys, Run
+    from ainerd.documents._run import EIGER, DetectorKeys, Run
     from ainerd.documents._sources import (
         Curve,
         Document,
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from ainerd.documents._storage import FrameError, MissingFrames, check_bytes, local_path
 
 __all__ = [
-    "BLOCK", "Acquisition", "AcquisitionKeys", "Block", "Curve", "DetectorKeys", "Document", "Folder", "FrameError",
-    "FrameReader", "MissingFrames", "Quiet", "Run", "RunReader", "Whole", "WireError", "check_bytes", "check_source",
-    "checked", "documents_of", "file_documents", "folder_documents", "local_path", "open_documents", "streams_of",
-    "tiled_documents", "unpack",
+    "BLOCK", "Acquisition", "AcquisitionKeys", "Block", "Curve", "DetectorKeys", "Document", "EIGER", "Folder",
+    "FrameError", "FrameReader", "MissingFrames", "Quiet", "Run", "RunReader", "Whole", "WireError", "check_bytes",
+    "check_source", "checked", "documents_of", "file_documents", "folder_documents", "local_path", "open_documents",
+    "streams_of", "tiled_documents", "unpack",
 ]  # fmt: skip
 
 _MODULES = ("_storage", "_sources", "_frames", "_numbering", "_run", "_acquisition", "_folder")  # the lightest first

@@ -309,11 +309,16 @@ def file_documents(path: Path, *, by_schema: bool = True) -> Iterator[Document]:
 
 
 def documents_of(run: Container) -> Iterator[Document]:
-    """Yield the documents of a finished run, in the order of `RunReader.rest`.
+    """Yield the documents of a finished run, in the order of `RunReader.rest`, or as databroker keeps them.
 
     Raises KeyError if the run has no stop document.
     """
     stop = run.metadata["stop"]
+    if stop is None:  # in a catalog of databroker
+        raise KeyError("stop")
+    if _is_of_databroker(run):
+        yield from ((name, dict(doc)) for name, doc in run.documents(fill=False))
+        return
     yield from RunReader().rest(run)
     yield "stop", stop
 
@@ -330,6 +335,15 @@ def streams_of(run: Container) -> Iterator[tuple[str, Any]]:
             yield name, node
         elif name == "streams" and isinstance(node, Container):  # as older versions of the TiledWriter stored runs
             yield from streams_of(node)
+
+
+def _is_of_databroker(run: Container) -> bool:
+    """Return whether a run is in a catalog of databroker, which keeps the documents themselves.
+
+    Such a catalog serves them with Resource and Datum, as the RunEngine emitted them (databroker 2.0,
+    ``mongo_normalized.py``). A run that TiledWriter wrote has version 3 of the spec.
+    """
+    return any(spec.name == "BlueskyRun" and str(spec.version).partition(".")[0] in ("1", "2") for spec in run.specs)
 
 
 class RunReader:

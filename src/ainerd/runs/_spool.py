@@ -21,7 +21,7 @@ from bluesky_tiled_plugins import TiledWriter
 from event_model import NumpyEncoder, RunRouter
 from tiled.client.container import Container
 
-from ainerd.documents import Document, file_documents
+from ainerd.documents import EIGER, Document, file_documents
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,9 @@ MOST = 1000  # runs that a spool keeps
 LATER_S = 300.0  # until the spool tries an unreadable file again
 DEEPEST = 60  # levels of a document: JSON is written and read recursively
 LARGEST_BITS = 10_000  # of an integer: Python prints no longer one
+# TiledWriter (bluesky-tiled-plugins 2.0.12) takes files of specs that it does not know for single bytes, and fails at
+# the second event. As an array the run is written, but Tiled cannot read the frames.
+SPECS = dict.fromkeys(EIGER, "application/x-hdf5")
 BATCH = 20  # documents per request of TiledWriter: enough for a 50 Hz monitor
 
 
@@ -184,7 +187,7 @@ class RawWriter:
     def __init__(self, raw: Container, folder: Path, answers: Callable[[], bool]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._raw, self._folder, self._answers = raw, folder, answers
-        self._writer = TiledWriter(raw, batch_size=BATCH, backup_directory=str(folder))
+        self._writer = TiledWriter(raw, batch_size=BATCH, backup_directory=str(folder), spec_to_mimetype=SPECS)
         self.journal = Journal(folder / "journal")
         self._n_agents = 0  # that use this writer
         self._end: Callable[[], None] = lambda: None  # unsubscribes
@@ -272,7 +275,7 @@ def write_run(raw: Container, documents: Sequence[Document]) -> None:
         if raw[uid].metadata.get("stop"):
             return
         raw.delete_contents(uid, recursive=True, external_only=False)  # the detector's files stay
-    write = TiledWriter(raw, batch_size=BATCH)  # without a copy on disk
+    write = TiledWriter(raw, batch_size=BATCH, spec_to_mimetype=SPECS)  # without a copy on disk
     for name, doc in documents:
         write(name, doc)
 

@@ -1,0 +1,63 @@
+"""RunEngine, devices and Tiled at an instrument like CHX; ../../rheo_xpcs explains the parts that are the same."""
+
+import atexit
+import os
+import sys
+from pathlib import Path
+
+if sys.stderr.isatty():
+    print("ainerd: loading Bluesky, starting Tiled and the agent …", file=sys.stderr)
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+os.environ.setdefault("SILX_OPENCL", "0")  # pyFAI's helper warns where there is none
+
+from ainerd.config import Settings, SettingsError  # noqa: E402
+from ainerd.server import ServerError, start_tiled  # noqa: E402
+
+TOML = Path(os.environ.get("AINERD_CONFIG", Path(__file__).resolve().parents[1] / "agent.toml"))
+NAMES = {
+    "lambda750k": "eiger500K_single", "sample_x": "diff_xh", "sample_y": "diff_yh", "attenuator": "att",
+}  # fmt: skip
+
+try:
+    settings = Settings.load(TOML)
+except SettingsError as err:
+    sys.exit(f"ainerd: {err}")
+opened = start_tiled(settings.storage)  # it starts while the rest is imported
+
+import bluesky.plan_stubs as bps  # noqa: E402, F401
+import bluesky.plans as bp  # noqa: E402
+from bluesky import RunEngine, SupplementalData  # noqa: E402
+
+from agents.demo.simulated import hardware_beside, simulated_instrument  # noqa: E402
+from ainerd.agent import WhileRunning  # noqa: E402
+from sim_devices import Eiger  # noqa: E402
+
+try:
+    client, close_tiled = opened()
+except ServerError as err:
+    sys.exit(f"ainerd: {err}")
+atexit.register(close_tiled)
+
+RE = RunEngine({}, during_task=WhileRunning())
+RE.md["sample"] = "simulated"
+instrument = simulated_instrument(settings.storage.frames[0], hardware_beside(TOML), speed=60, names=NAMES)
+eiger500k_single, diff, fast_sh, att = (
+    Eiger(instrument.detector),
+    instrument.stage,
+    instrument.shutter,
+    instrument.attenuator,
+)
+RE.preprocessors.append(SupplementalData(baseline=instrument.baseline))
+
+
+def series(devices, md=None):
+    """Plan: take one series of the Eiger, with the metadata of CHX; return its uid."""
+    cam = eiger500k_single.cam
+    facts = {
+        "exposure time": cam.acquire_time.get(),
+        "acquire period": cam.acquire_period.get(),
+        "number of images": cam.num_images.get(),
+        "transmission": att.transmission.get(),
+        "data path": str(settings.storage.frames[0]),
+    }
+    return (yield from bp.count(devices, md={**facts, **(md or {})}))

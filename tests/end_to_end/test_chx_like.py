@@ -1,0 +1,112 @@
+"""An instrument like CHX: Eigers of classic ophyd that announce series of files as AD_EIGER2."""
+
+import atexit
+import json
+import runpy
+from pathlib import Path
+
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+from event_model import compose_run, compose_stream_resource
+
+from ainerd.documents import DetectorKeys, MissingFrames, Run, documents_of
+from ainerd.results import ResultStore
+from ainerd.runs import Subject
+
+PROFILE = Path(__file__).resolve().parents[2] / "profiles" / "chx_like"
+
+
+@pytest.fixture(scope="module")
+def names(server, tmp_path_factory):
+    """Names in a session of the profile after a count of three series and two positions of the agent."""
+    folder = tmp_path_factory.mktemp("chx")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AINERD_CONFIG", str(PROFILE / "small.toml"))
+        patch.setenv("AINERD_STORAGE__URI", server.client().create_container(folder.name).uri)
+        patch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
+        patch.setenv("AINERD_STORAGE__DIRECTORY", str(folder / "tiled"))
+        patch.setenv("AINERD_STORAGE__FRAMES", json.dumps([str(folder / "frames")]))
+        names = {}
+        for startup in sorted((PROFILE / "startup").glob("*.py")):
+            names = runpy.run_path(str(startup), init_globals=names)
+        try:
+            names["eiger500k_single"].cam.num_images.put(250)
+            names["documents"] = documents = []
+            names["RE"].subscribe(lambda *document: documents.append(document))
+            names["RE"](names["bps"].mv(names["fast_sh"], "open"))
+            names["RE"](names["bp"].count([names["eiger500k_single"], names["diff"]], num=3))
+            names["RE"](names["agent"].explore(2))
+            assert names["agent"].drain(120)
+            yield names
+        finally:
+            for close in (names["agent"].close, names["close_tiled"]):
+                close()
+                atexit.unregister(close)
+
+
+def test_each_series_has_a_result(names):
+    table = ResultStore(names["client"]["ainerd"]).table()
+    assert table["status"].tolist() == ["complete"] * 5, table["reason"].dropna().tolist()
+    assert table["event"].tolist() == [1, 2, 3, 1, 1] and table["n_frames"].eq(250).all()
+    assert table["transmission"].iloc[3:].eq(1.0).all() and table[["diff_xh", "diff_yh"]].notna().all(axis=None)
+    start = names["client"]["raw"][table["raw_uid"].iloc[-1]].metadata["start"]
+    assert start["number of images"] == 250 and start["sample"] == "simulated" and start["transmission"] == 1.0
+
+
+def test_its_documents_and_files_are_those_of_chx(names):
+    resources = [doc for name, doc in names["documents"] if name == "resource"]
+    datums = [doc for name, doc in names["documents"] if name == "datum"]
+    assert {doc["spec"] for doc in resources} == {"AD_EIGER2"} and len(resources) == 3
+    assert [doc["datum_kwargs"] for doc in datums] == [{"seq_id": k} for k in range(1, 6)]
+    with h5py.File(f"/{resources[0]['resource_path']}_2_master.h5") as master:
+        lengths = [len(master[f"entry/data/data_{k:06d}"]) for k in (1, 2, 3)]
+        assert lengths == [100, 100, 50] and "data_000004" not in master["entry/data"]
+        assert master["entry/instrument/detector/frame_time"][()] == pytest.approx(0.1)
+        assert master["entry/instrument/detector/detectorSpecific/pixel_mask"].shape == (128, 192)
+
+
+def test_its_raw_run_is_in_tiled_without_its_frames(names):
+    uid = ResultStore(names["client"]["ainerd"]).table()["raw_uid"].iloc[0]
+    raw, settings = names["client"]["raw"], names["settings"]
+    run = Run(DetectorKeys(**settings.detector.model_dump()), settings.storage.frames, raw)
+    for name, doc in documents_of(raw[uid]):
+        run(name, doc)
+    assert run.n_events == 3 and run.reading("diff_xh", 2) == pytest.approx(5.0, abs=0.05)
+    with pytest.raises(MissingFrames, match="are not read, and Tiled cannot read"):
+        list(run.blocks(np.array([0]), wait_s=0.0))
+
+
+def test_its_maps_are_those_of_the_same_frames_in_one_file(names, tmp_path):
+    """The file and the documents are those of the simulated Lambda."""
+    agent, settings = names["agent"], names["settings"]
+    (resource, *_) = [doc for name, doc in names["documents"] if name == "resource"]
+    with h5py.File(f"/{resource['resource_path']}_2_master.h5") as master:
+        frames = np.concatenate([master[f"entry/data/data_{k:06d}"][()] for k in (1, 2, 3)])
+    with h5py.File(tmp_path / "frames.h5", "w", libver="latest") as file:
+        file.create_dataset("entry/data/data", data=frames, chunks=(1, 128, 192), **hdf5plugin.Bitshuffle(cname="lz4"))
+    (of_eiger, *_) = [doc for name, doc in names["documents"] if name == "descriptor" and doc["name"] == "primary"]
+    bundle, image = compose_run(), settings.detector.image
+    key = {"source": "sim", "dtype": "array", "shape": [250, 128, 192], "external": "STREAM:"}
+    detector = bundle.compose_descriptor(
+        name="primary", data_keys={image: key}, configuration=of_eiger["configuration"], object_keys={"e": [image]}
+    )
+    stream, datum = compose_stream_resource(
+        mimetype="application/x-hdf5", uri=f"file://localhost{tmp_path}/frames.h5", data_key=image,
+        parameters={"dataset": "entry/data/data", "swmr": False},
+    )  # fmt: skip
+    run = Run(DetectorKeys(**settings.detector.model_dump()), [tmp_path])
+    run("start", bundle.start_doc)
+    run("descriptor", detector.descriptor_doc)
+    run("stream_resource", stream)
+    run("stream_datum", datum({"start": 0, "stop": 1}, descriptor=detector.descriptor_doc))
+    run("stop", bundle.compose_stop())
+    subject = Subject.of_run(agent.technique, run, 1)
+    subject.begin(agent.technique)
+    for block in run.blocks(subject.analysis.pixels):
+        subject.push(block)
+    run.close()
+    store = ResultStore(names["client"]["ainerd"])
+    second = store.table().query("event == 2").index[0]
+    np.testing.assert_array_equal(store.array(second, "c2"), subject.analysis.finish().arrays["c2"])
