@@ -11,6 +11,7 @@ import typer
 
 from ainerd import DEFAULT_TECHNIQUE
 from ainerd.cli._shared import Config, Force, Json, Tiled, check_new
+from ainerd.cli._startup import Layout, startup_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,6 +86,10 @@ def init(
     dataset: Dataset = None,
     answers: Annotated[list[str] | None, typer.Option("--set", help="An answer in advance: KEY=VALUE.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: defaults for what --set does not say.")] = False,
+    startup: Annotated[Path | None, typer.Option(help="Folder for a startup file, too, that builds the agent.")] = None,
+    layout: Annotated[
+        Layout, typer.Option(help="What that folder is: of IPython, or of a BITS package.")
+    ] = Layout.ophyd,
     force: Force = False,
 ) -> None:
     """Ask a few questions, write the settings of an instrument with comments, and check them."""
@@ -123,8 +128,17 @@ def init(
             check_new(path, force)
             np.save(path, question.array)
             print(f"{path} is written")
-    out.write_text(text)
-    print(f"{out} is written")
+    files = {out: text}
+    if startup is not None:
+        answered = {key: value for key, _, value in asked}
+        image, bounds = str(answered["detector.image"]), answered["steering.bounds"]
+        path, lines = startup_file(layout, out, startup, image, [*bounds])
+        check_new(path, force)
+        startup.mkdir(parents=True, exist_ok=True)
+        files[path] = lines
+    for path, lines in files.items():
+        path.write_text(lines)
+        print(f"{path} is written")
     show(_checks.settings(out))
 
 

@@ -1,0 +1,171 @@
+"""Startup files that `ainerd init --startup` writes: the agent beside a RunEngine and devices that exist."""
+
+import os
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from string import Template
+
+
+class Layout(StrEnum):
+    """Kinds of sessions."""
+
+    ophyd = "ophyd"
+    ophyd_async = "ophyd-async"
+    bits = "bits"
+
+
+HEAD = '''"""The agent of $toml. $how
+
+Written by ``ainerd init``; change what you like.
+"""
+'''
+IMPORTS = """
+import atexit
+import os
+import sys
+from pathlib import Path
+
+$more
+from ainerd.agent import ScanTable, build_agent, open_tiled
+from ainerd.config import Settings
+
+TOML = (Path(__file__).resolve().parent / "$toml").resolve()
+"""
+TRIGGERED = '''
+
+def acquire(devices, md):
+    """Plan of an exposure: the detector is triggered once."""
+    return bp.count(devices, md=dict(md))
+
+'''
+FLOWN = '''
+FRAMES, LIVETIME_S = 5000, 0.01  # of an exposure, and of each frame
+
+
+def acquire(devices, md):
+    """Plan of an exposure: the detector flies."""
+    detector, *readables = devices
+
+    def frames():
+        yield from bps.kickoff(detector, wait=True)
+        taken = yield from bps.complete(detector, group="frames")
+        is_over = False
+        while not is_over:
+            yield from bps.sleep(0.2)
+            is_over = taken.done
+            yield from bps.collect(detector, name=detector.name)
+
+    @bpp.stage_decorator(devices)
+    @bpp.run_decorator(md=dict(md))
+    def inner():
+        if readables:
+            yield from bps.trigger_and_read(readables)
+        yield from bps.prepare(detector, TriggerInfo(number_of_events=FRAMES, livetime=LIVETIME_S), wait=True)
+        yield from bps.declare_stream(detector, name=detector.name, collect=True)
+        yield from bpp.rewindable_wrapper(frames(), False)  # after a pause or a loss of beam it goes on
+
+    return (yield from inner())
+
+'''
+IN_SESSION = """
+if missing := [name for name in ("RE", $roots) if name not in globals()]:
+    sys.exit(f"ainerd: no {', '.join(missing)}: a startup file before this one must define it, or change {__file__}")
+settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))
+client, close_tiled = open_tiled(settings.storage)
+atexit.register(close_tiled)
+agent = build_agent(
+    settings,
+    client,
+    detector=$detector,  # noqa: F821
+    actuators=[$motors],  # noqa: F821
+    acquire=$acquire,
+)
+agent.attach(RE)  # noqa: F821
+RE.subscribe(ScanTable())  # noqa: F821
+agent.catch_up()
+agent.warm_up()
+"""
+IN_PACKAGE = '''
+def start_agent(RE, devices):
+    """Return the agent, attached to the RunEngine.
+
+    Parameters
+    ----------
+    RE : RunEngine
+    devices : mapping of str to device
+        The registry of the instrument (``oregistry``).
+    """
+    try:
+        detector, motors = devices["$detector"], [devices[name] for name in ($names,)]
+    except KeyError as error:
+        sys.exit(f"ainerd: no device {error}: name those of devices.yml in {__file__}")
+    settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))
+    client, close_tiled = open_tiled(settings.storage)
+    atexit.register(close_tiled)
+    agent = build_agent(
+        settings,
+        client,
+        detector=detector,
+        actuators=motors,
+        acquire=None if hasattr(detector, "kickoff") else acquire,
+    )
+    agent.attach(RE)
+    RE.subscribe(ScanTable())
+    agent.catch_up()
+    agent.warm_up()
+    return agent
+'''
+HOW = {
+    Layout.ophyd: "IPython runs it after the files that define RE and the devices.",
+    Layout.ophyd_async: "IPython runs it after the files that define RE and the devices.",
+    Layout.bits: "Last in startup.py: ``from .ainerd_agent import start_agent; agent = start_agent(RE, oregistry)``.",
+}
+MORE = {
+    Layout.ophyd: "import bluesky.plans as bp",
+    Layout.ophyd_async: "import bluesky.plan_stubs as bps\nimport bluesky.preprocessors as bpp\n"
+    "from ophyd_async.core import TriggerInfo\n",
+    Layout.bits: "import bluesky.plans as bp",
+}
+NAME = {Layout.ophyd: "90_ainerd.py", Layout.ophyd_async: "90_ainerd.py", Layout.bits: "ainerd_agent.py"}
+
+
+def startup_file(layout: Layout, toml: Path, folder: Path, image: str, motors: Sequence[str]) -> tuple[Path, str]:
+    """Return the path and the text of a startup file.
+
+    Parameters
+    ----------
+    layout : Layout
+    toml : Path
+        The settings.
+    folder : Path
+        Folder of the startup file.
+    image : str
+        Data key of the frames; the device of its first part is taken for the detector.
+    motors : sequence of str
+        Names of the motors, as in ``steering.bounds``.
+    """
+    detector = image.removesuffix("_image").replace("-", ".")
+    axes = [_expression(name) for name in motors]
+    plan = FLOWN if layout is Layout.ophyd_async else TRIGGERED
+    parts = HEAD, IMPORTS, plan, IN_PACKAGE if layout is Layout.bits else IN_SESSION
+    roots = dict.fromkeys(axis.partition(".")[0] for axis in (detector, *axes))
+    text = Template("".join(parts)).substitute(
+        toml=os.path.relpath(toml.resolve(), folder.resolve()).replace("\\", "/"),
+        how=HOW[layout],
+        more=MORE[layout].rstrip("\n"),
+        detector=detector,
+        acquire="acquire" if plan is FLOWN else f'None if hasattr({detector}, "kickoff") else acquire',
+        motors=", ".join(axes),
+        names=", ".join(f'"{name}"' for name in motors),
+        roots=", ".join(f'"{root}"' for root in roots),
+    )
+    return folder / NAME[layout], text
+
+
+def _expression(name: str) -> str:
+    """Return what the motor is probably called in a session; raise ValueError if that is no Python."""
+    found = name.replace("-", ".")
+    if not all(part.isidentifier() for part in found.split(".")):
+        raise ValueError(f"steering.bounds: {name!r} cannot be the name of a device")
+    return found
