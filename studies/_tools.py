@@ -5,8 +5,9 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from inspect import signature
@@ -85,8 +86,15 @@ def report(name: str, rows: Iterable[Row], **parameters: Any) -> None:
     console.print(f"{path}")
 
 
-def resumed(name: str, run: Row, cases: Sequence[Case], measure: Callable[[Case], Row], workers: int = 1) -> list[Row]:
-    """Return a row for each case, measured in processes of one thread each.
+def resumed(
+    name: str,
+    run: Row,
+    cases: Sequence[Case],
+    measure: Callable[[Case], Row],
+    workers: int = 1,
+    dask: str | None = None,
+) -> list[Row]:
+    """Return a row for each case, measured in processes of one thread each, or by the workers of a Dask cluster.
 
     Each row is written to ``output/studies/<name>.jsonl`` when it is done, and an interrupted study continues there.
 
@@ -100,6 +108,8 @@ def resumed(name: str, run: Row, cases: Sequence[Case], measure: Callable[[Case]
         Returns the row of a case. It must be importable.
     workers : int
         Number of processes.
+    dask : str, optional
+        Address of a Dask scheduler whose workers take the place of those processes. They import this checkout.
     """
     record = FOLDER / f"{name}.jsonl"
     lines = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
@@ -109,15 +119,29 @@ def resumed(name: str, run: Row, cases: Sequence[Case], measure: Callable[[Case]
         record.write_text(json.dumps(run) + "\n")
     done = {tuple(case): row for case, row in lines[1:]}
     missing = [case for case in cases if case not in done]
-    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=partial(threadpool_limits, 1))
-    with pool, record.open("a") as file:
+    if not missing:
+        return [done[case] for case in cases]
+    with _pool(workers, dask) as pool, record.open("a") as file:
         rows = zip(missing, pool.map(measure, missing), strict=True)
         for case, row in track(rows, name, total=len(missing)):
             done[case] = row
             file.write(json.dumps([case, row]) + "\n")
             file.flush()
     return [done[case] for case in cases]
+
+
+@contextmanager
+def _pool(workers: int, dask: str | None) -> Iterator[Executor]:
+    """Start processes, or connect to the Dask scheduler at an address."""
+    if dask is None:
+        os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=partial(threadpool_limits, 1)) as pool:
+            yield pool
+    else:
+        from distributed import Client
+
+        with Client(dask, set_as_default=False) as client, client.get_executor(pure=False) as pool:
+            yield pool
 
 
 def digest_of(*paths: Path) -> str:

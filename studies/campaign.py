@@ -59,6 +59,7 @@ def campaign(
     exposures: int = 10,
     seed: int = 2026,
     workers: int = 1,
+    dask: str | None = None,
     quick: bool = False,
 ) -> None:
     """Explore samples in closed loop; ``--quick`` takes three campaigns of five exposures."""
@@ -67,19 +68,23 @@ def campaign(
     cases = [(kind, i) for kind, n in zip(SAMPLES, (campaigns, prescribed, one), strict=True) for i in range(n)]
     rooms = [ROOM / name for name in ("techniques", "novelty", "latent", "xpcs")]
     run = {"run": digest_of(Path(sim_devices.__file__).parent, *rooms, Path(__file__)), "seed": seed}
-    rows = resumed("campaign", run | {"exposures": exposures}, cases, partial(in_closed_loop, seed, exposures), workers)
+    rows = resumed(
+        "campaign", run | {"exposures": exposures}, cases, partial(in_closed_loop, seed, exposures), workers, dask
+    )
     parameters = {"seed": seed, "exposures": exposures, "frames": FRAMES}
     report("campaign_regimes", by_regime(rows), **parameters)
     report("campaign", overview(rows), **parameters)
 
 
 @study.part
-def recognised(samples: int = 324, seed: int = 2026, workers: int = 1, quick: bool = False) -> None:
+def recognised(
+    samples: int = 324, seed: int = 2026, workers: int = 1, dask: str | None = None, quick: bool = False
+) -> None:
     """Explore hidden maps; ``--quick`` takes nine."""
     cases = [("sample", i) for i in range(9 if quick else samples)]
     rooms = [ROOM / name for name in ("techniques/rheo_xpcs", "novelty", "latent", "steering", "dynamics")]
     run = {"run": digest_of(*rooms, Path(square.__file__), Path(__file__)), "seed": seed}
-    rows = resumed("recognised", run, cases, partial(on_sample, seed), workers)
+    rows = resumed("recognised", run, cases, partial(on_sample, seed), workers, dask)
     parameters = {"samples": len(rows), "seed": seed}
     by_kind = square.by_group(rows, "recognised", "kind", "photons", "one held out")
     report("recognised_by_kind", by_kind, **parameters)

@@ -57,12 +57,13 @@ def faults(
     exposures: int = 10,
     photons: float = PHOTONS,
     workers: int = 2,
+    dask: str | None = None,
 ) -> None:
     """Measure all faults, or some."""
     names = [name for name in FAULTS if not faults or name == "nothing" or any(part in name for part in faults)]
     cases = [(name, number) for number in range(exposures) for name in names]
     run = {"photons": photons, "sources": digest_of(Path(ainerd.__file__).parent, Path(_faulty_frames.__file__))}
-    rows = resumed("detector_faults", run, cases, partial(measured, photons), workers)
+    rows = resumed("detector_faults", run, cases, partial(measured, photons), workers, dask)
     row_of = dict(zip(cases, rows, strict=True))
     pairs = {name: [(row_of["nothing", n], row_of[name, n]) for n in range(exposures)] for name in names}
     spoilt = [pair for name in names if name != "nothing" for pair in pairs[name]]
@@ -76,11 +77,11 @@ def faults(
 
 
 @study.part
-def ordinary(exposures: int = 1, workers: int = 2) -> None:
+def ordinary(exposures: int = 1, workers: int = 2, dask: str | None = None) -> None:
     """Measure exposures without a fault."""
     cases = [(name, number) for number in range(exposures) for name in ORDINARY]
     run = {"sources": digest_of(Path(ainerd.__file__).parent, Path(_faulty_frames.__file__))}
-    rows = resumed("detector_ordinary", run, cases, measured_ordinary, workers)
+    rows = resumed("detector_ordinary", run, cases, measured_ordinary, workers, dask)
     table = []
     for name in ORDINARY:
         mine = [row for case, row in zip(cases, rows, strict=True) if case[0] == name]

@@ -27,12 +27,14 @@ study = Study(__doc__)
 
 
 @study.part
-def discovery(maps: int = 324, nulls: int = 108, seed: int = TEST_SEED, workers: int = 1) -> None:
+def discovery(
+    maps: int = 324, nulls: int = 108, seed: int = TEST_SEED, workers: int = 1, dask: str | None = None
+) -> None:
     """Score every strategy on `maps` samples, and ours on `nulls` samples of one regime."""
     cases = [("map", i) for i in range(maps)] + [("null", i) for i in range(nulls)]
     sources = Path(ainerd.steering.__file__).parent, Path(__file__).with_name("_hidden_maps.py"), Path(__file__)
     run = {"run": digest_of(*sources), "seed": seed}
-    rows = resumed("discovery", run, cases, partial(on_sample, seed), workers)
+    rows = resumed("discovery", run, cases, partial(on_sample, seed), workers, dask)
     of_maps, of_nulls = rows[:maps], rows[maps:]
     parameters = {"maps": maps, "nulls": nulls, "seed": seed}
     stopped = [row for row in of_maps if row["stop"] is not None]
