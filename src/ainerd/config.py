@@ -71,6 +71,7 @@ class Detector(Section):
     frame_time_s: str = ""  #: configuration key of the time between frames, in s; empty if the detector has none
     frame_number: str = ""  #: data key, or /dataset in the file, of the detector's number of each frame
     ticks: str = ""  #: the same of times, in s or ticks of frame_time_s, if frames come at any times
+    flags: dict[str, float] = {}  #: readings that report faults, by data key, with the largest value without a fault
 
     @model_validator(mode="after")
     def _numbered_once(self) -> Self:

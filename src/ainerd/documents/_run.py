@@ -3,9 +3,9 @@
 import math
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -41,6 +41,8 @@ class DetectorKeys:
     ticks : str
         The same for the time of each frame, if frames come at any times: in ticks of `frame_time_s`, or as floats in
         seconds. The data key of the frames themselves stands for the times of their events.
+    flags : mapping of str to float
+        Readings by which the detector reports faults, each with its largest value without a fault.
     """
 
     image: str
@@ -48,6 +50,7 @@ class DetectorKeys:
     frame_time_s: str = ""
     frame_number: str = ""
     ticks: str = ""
+    flags: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def number(self) -> str:
@@ -357,6 +360,15 @@ class Run(DocumentRouter):
             recent = [x for x in values if since < x[0] <= until] or [x for x in values if x[0] <= since][-1:]
             values = own or recent or values
         return values[0][1] if values else None
+
+    def flagged(self, event: int | None = None) -> str | None:
+        """Return which fault the detector reports in the run, or in an event (from 1); None without a fault."""
+        for key, largest in self._keys.flags.items():
+            every = [value for _, value, *_ in self._readings.get(key, [])]
+            value = max(every, default=None) if event is None else self.reading(key, event)
+            if value is not None and value > largest:
+                return f"the detector reports a fault: {key} is {value:g}, above {largest:g}"
+        return None
 
     def event_time(self, event: int) -> float | None:
         """Return the time of an event (from 1), in seconds since the epoch; None if the event has no readings."""

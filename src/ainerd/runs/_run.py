@@ -187,6 +187,8 @@ class RunState:
                 status = self.run.stop_doc.get("exit_status", "unknown")
                 came = f"the run ended ({status}) with {subject.n_read} of {subject.n_own} frames"
                 subject.problem = f"{came}: {subject.problem}"
+        if analysis is None and (fault := self.run.flagged(subject.event)):
+            subject.problem = f"{fault}; {subject.problem}"
         unit = self._technique.unit
         closes = not subject.series_id or bool(isinstance(unit, Series) and self.run.start_doc.get(f"{unit.key}_ends"))
         self.outcomes.append(self.conclude(subject, analysis, closes=closes))
@@ -205,6 +207,9 @@ class RunState:
         if p is not None and not 0 <= p <= 1:
             raise AnalysisError(f"technique {name} gave novelty_p = {p}, which is not a probability")
         analysis.novel  # noqa: B018  (raises without an alpha)
+        faults = (run.flagged(subject.event) for run in subject.runs)
+        if fault := next(filter(None, faults), None):
+            analysis = replace(analysis, novelty_p=None, summary={**analysis.summary, "no_claim": fault})
         is_cut = subject.n_own is None and not subject.series_id and not self._ended_well  # nobody announced a number
         return replace(analysis, status="partial") if is_cut or _is_short(subject) else analysis
 

@@ -1,0 +1,32 @@
+"""The agent, attached: ``agent`` shows it, ``RE(agent.explore(3))`` lets it drive."""
+# ruff: noqa: F821  (the names come from the startup file before this one)
+
+import sys
+
+from rich import get_console
+
+from ainerd.agent import ScanTable, build_agent, welcome
+
+try:
+    agent = build_agent(
+        settings,
+        client,
+        detector=lambda750k,
+        actuators=[stage.x, stage.y],
+        beside=[rheometer],
+        shutter=shutter,
+        acquire=epics.counted,
+    )
+except ValueError as err:  # settings, models and devices that do not fit each other
+    sys.exit(f"ainerd: {err}")
+for newest in client["raw"].sort(("start.time", -1)).values().head(1):
+    RE.md["scan_id"] = newest.metadata["start"]["scan_id"]  # numbers go on where the last session ended
+agent.attach(RE)
+agent.watch_beam(source.i0, threshold=0.5)  # plans wait while there is none
+RE.subscribe(ScanTable())  # a person's scans as text
+agent.catch_up()
+agent.warm_up()  # while you read what follows
+if sys.stdout.isatty():
+    get_console().print(
+        welcome(agent, devices="lambda750k, stage, rheometer, shutter, attenuator, source; plans bp, bps")
+    )

@@ -1,0 +1,295 @@
+"""The agent on ophyd's own classes, over Channel Access, with the IOC in a process of its own.
+
+The session runs in this process; its IOC may be killed and started again at the same port.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import bluesky.plan_stubs as bps
+import bluesky.plans as bp
+import pytest
+from bluesky import RunEngine
+from bluesky.utils import FailedStatus, RunEngineInterrupted
+from conftest import SMALL
+from ophyd.utils import DisconnectedError
+
+from ainerd.agent import build_agent, build_observer
+from ainerd.config import Settings
+from sim_devices.ioc import start_ioc
+from tests.epics_clients import keep_channels
+
+epics = pytest.importorskip("epics")
+devices = pytest.importorskip("agents.epics")
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PORT = int(os.environ["EPICS_CA_SERVER_PORT"])
+FRAMES = 100
+LIMIT_S = 20
+
+
+class Beamline:
+    """The IOC, ophyd's devices, a RunEngine and the agent."""
+
+    def __init__(self, folder, server):
+        keep_channels()
+        self.folder = folder
+        self.start_ioc()
+        settings = Settings.load(CHECKOUT / "profiles" / "epics" / "agent.toml")
+        small = Settings.load(SMALL)
+        settings.section.update(small.section)
+        settings.storage.directory, settings.storage.frames = folder / "tiled", [folder / "frames"]
+        self.client = server.client().create_container(folder.name)
+        self.detector = devices.lambda750k("SIM:", folder / "frames")
+        self.stage = devices.Stage("SIM:stage:", name="sample")
+        self.rheometer = devices.Rheometer("SIM:rheo:", name="rheometer")
+        self.shutter = devices.Shutter("SIM:shutter:Position", name="shutter")
+        self.set_up()
+        self.agent = build_agent(
+            settings,
+            self.client,
+            detector=self.detector,
+            actuators=[self.stage.x, self.stage.y],
+            beside=[self.rheometer],
+            shutter=self.shutter,
+            acquire=devices.counted,
+        )
+        self.RE = RunEngine({})
+        self.agent.attach(self.RE)
+
+    def start_ioc(self):
+        hardware = ["--hardware", str(SMALL.with_suffix(".instrument.toml")), "--speed", "1000"]
+        self.ioc = start_ioc(self.folder / "frames", *hardware, port=PORT, log=self.folder / "ioc.log")
+
+    def set_up(self):
+        """Do what a person does after an IOC has started."""
+        for device in (self.detector, self.stage, self.rheometer, self.shutter):
+            device.wait_for_connection(timeout=LIMIT_S)
+        cam = self.detector.cam
+        for setting, value in ((cam.num_images, FRAMES), (cam.acquire_period, 0.5), (cam.acquire_time, 0.5)):
+            setting.set(value).wait(LIMIT_S)
+        self.detector.hdf1.create_directory.set(-3).wait(LIMIT_S)
+        self.shutter.set("open").wait(LIMIT_S)
+
+    def results(self, uid):
+        """The results of a run, once everything that came is written."""
+        assert self.agent.drain(60)
+        table = self.agent.results.table()
+        return table[table["raw_uid"] == uid]
+
+    def close(self):
+        self.agent.close()
+        self.ioc.kill()
+
+
+@pytest.fixture(scope="module")
+def beamline(server, tmp_path_factory):
+    beamline = Beamline(tmp_path_factory.mktemp("epics"), server)
+    yield beamline
+    beamline.close()
+
+
+def put(name, value):
+    assert epics.caput(f"SIM:{name}", value, wait=True, timeout=LIMIT_S) == 1
+
+
+def get(name):
+    return epics.caget(f"SIM:{name}", use_monitor=False, timeout=LIMIT_S)
+
+
+def test_it_explores(beamline):
+    beamline.RE(beamline.agent.explore(5))
+    assert beamline.agent.drain(60)
+    table, suggestions = beamline.agent.results.table(), beamline.agent.results.suggestions()
+    assert table["status"].tolist() == ["complete"] * 5, table["reason"].tolist()
+    assert table["novelty_p"].notna().all()
+    measured = suggestions[suggestions["status"] == "measured"].set_index("raw_uid").loc[table["raw_uid"]]
+    for name in ("sample_x", "sample_y"):
+        assert table[name].to_numpy() == pytest.approx(measured[name].to_numpy(), abs=0.01)
+    assert all(len(beamline.agent.results.series(key, "stress")) for key in table.index)
+
+
+def test_each_event_of_a_count_and_of_a_grid_has_its_result(beamline):
+    beamline.shutter.set("open").wait(LIMIT_S)
+    (uid,) = beamline.RE(bp.count([beamline.detector, beamline.stage.x, beamline.stage.y], num=3))
+    table = beamline.results(uid)
+    assert table["event"].tolist() == [1, 2, 3] and table["status"].eq("complete").all()
+    x, y = beamline.stage.x, beamline.stage.y
+    (uid,) = beamline.RE(bp.grid_scan([beamline.detector], x, 2, 4, 3, y, 6, 8, 3))
+    table = beamline.results(uid)
+    assert table["event"].tolist() == [*range(1, 10)] and table["status"].eq("complete").all()
+    assert table["sample_x"].to_numpy() == pytest.approx([2, 2, 2, 3, 3, 3, 4, 4, 4], abs=0.01)
+    assert table["sample_y"].to_numpy() == pytest.approx([6, 7, 8] * 3, abs=0.01)
+
+
+@pytest.mark.fault("the detector counts bad frames", "the result has a reason instead of a p-value")
+def test_bad_frames_are_a_reason(beamline):
+    put("sim:LostShare", 0.1)
+    (uid,) = beamline.RE(bp.count([beamline.detector, beamline.stage]))
+    put("sim:LostShare", 0.0)
+    (row,) = beamline.results(uid).to_dict("records")
+    assert row["status"] == "complete" and not row["novelty_p"] >= 0
+    assert re.search(r"reports a fault: lambda750k_cam_bad_frame_counter is \d+, above 0", row["no_claim"])
+
+
+@pytest.mark.fault("the queue of the HDF5 plugin overflows", "the result has a reason instead of a p-value")
+def test_dropped_frames_are_a_reason(beamline):
+    put("sim:DropArrays", 7)
+    (uid,) = beamline.RE(bp.count([beamline.detector, beamline.stage]))
+    (row,) = beamline.results(uid).to_dict("records")
+    assert not row["novelty_p"] >= 0
+    assert "lambda750k_hdf1_dropped_arrays is 7" in (row["no_claim"] if row["status"] != "failed" else row["reason"])
+
+
+@pytest.mark.fault("the detector ends an exposure with the state Error", "the result fails, and names the state")
+def test_a_fault_is_a_reason(beamline):
+    put("sim:Fault", 1)
+    (uid,) = beamline.RE(bp.count([beamline.detector, beamline.stage]))
+    (row,) = beamline.results(uid).to_dict("records")
+    assert row["status"] == "failed" and "lambda750k_cam_detector_state is 6" in row["reason"]
+    (uid,) = beamline.RE(bp.count([beamline.detector, beamline.stage]))
+    assert beamline.results(uid)["novelty_p"].notna().all()
+
+
+def test_ophyd_async_drives_the_same_detector(beamline, server, tmp_path_factory):
+    core, adcore = pytest.importorskip("ophyd_async.core"), pytest.importorskip("ophyd_async.epics.adcore")
+
+    @dataclass
+    class Internal(core.DetectorTriggerLogic):
+        driver: adcore.ADBaseIO
+
+        async def prepare_internal(self, num, livetime, deadtime):
+            await adcore.prepare_exposures(self.driver, num, livetime, deadtime)
+
+    frames = beamline.folder / "frames"
+    paths = core.StaticPathProvider(core.UUIDFilenameProvider(), frames)
+    with core.init_devices():
+        driver = adcore.ADBaseIO("ca://SIM:cam1:")
+        detector = adcore.AreaDetector(
+            driver,
+            "ca://SIM:",
+            adcore.ADWriterFactory.hdf(paths),
+            acquire_logic=adcore.ADAcquireLogic(driver),
+            trigger_logic=Internal(driver),
+            config_sigs=(driver.num_images,),
+            name="det",
+        )
+
+    def take(devices, name="primary"):
+        info = core.TriggerInfo(collections_per_event=FRAMES, livetime=0.5)
+        yield from bps.prepare(detector, info, wait=True)
+        return (yield from bps.trigger_and_read(devices, name))
+
+    settings = Settings.load(SMALL)
+    settings.detector.image = "det"
+    settings.detector.n_frames, settings.detector.frame_time_s = "det-driver-num_images", "det-driver-acquire_period"
+    folder = tmp_path_factory.mktemp("epics_async")
+    settings.storage.directory, settings.storage.frames = folder / "tiled", [frames]
+    observer = build_observer(settings, server.client().create_container(folder.name))
+    token = beamline.RE.subscribe(observer)
+    try:
+        beamline.shutter.set("open").wait(LIMIT_S)
+        beamline.RE(bp.count([detector, beamline.stage], num=2, per_shot=take))
+        assert observer.drain(60)
+        table = observer.results.table()
+    finally:
+        beamline.RE.unsubscribe(token)
+        observer.close()
+        beamline.set_up()
+    assert table["status"].tolist() == ["complete"] * 2, table["reason"].tolist()
+    assert table["event"].tolist() == [1, 2] and table["novelty_p"].notna().all()
+
+
+@pytest.fixture
+def long_exposure(beamline):
+    """Exposures of five seconds of the wall clock."""
+    beamline.detector.cam.acquire_period.set(50.0).wait(LIMIT_S)
+    yield
+    beamline.set_up()
+
+
+def while_it_acquires(action):
+    """Call a function, in a thread, once the detector has taken frames."""
+
+    def wait():
+        while not (get("cam1:Acquire_RBV") and 0 < get("cam1:NumImagesCounter_RBV") < FRAMES):
+            pass
+        action()
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_an_aborted_run_leaves_the_detector_usable(beamline, long_exposure):
+    while_it_acquires(beamline.RE.request_pause)
+    with pytest.raises(RunEngineInterrupted):
+        beamline.RE(bp.count([beamline.detector, beamline.stage]))
+    beamline.RE.abort()
+    beamline.set_up()
+    (uid,) = beamline.RE(bp.count([beamline.detector, beamline.stage]))
+    assert beamline.results(uid)["status"].tolist() == ["complete"]
+
+
+@pytest.mark.fault("Channel Access is silent for some seconds in a run", "the run waits, and has its result")
+def test_a_silent_ioc_delays_a_run(beamline, long_exposure):
+    def silence():
+        beamline.ioc.process.send_signal(signal.SIGSTOP)
+        threading.Event().wait(3)
+        beamline.ioc.process.send_signal(signal.SIGCONT)
+
+    thread = while_it_acquires(silence)
+    (uid,) = beamline.RE(bp.count([beamline.detector, beamline.stage]))
+    thread.join()
+    assert beamline.results(uid)["status"].tolist() == ["complete"]
+
+
+@pytest.mark.fault("the IOC is killed and started again in a run", "one result for the event; the next run is complete")
+def test_an_ioc_that_is_killed_costs_its_run_alone(beamline, long_exposure):
+    def restart():
+        beamline.ioc.kill()
+        beamline.start_ioc()
+
+    thread = while_it_acquires(restart)
+    documents = []
+    try:
+        beamline.RE(bp.count([beamline.detector, beamline.stage]), lambda name, doc: documents.append((name, doc)))
+    except (FailedStatus, TimeoutError, DisconnectedError):  # what ophyd raises
+        pass
+    thread.join()
+    start, stop = documents[0][1], documents[-1][1]
+    assert len(beamline.results(start["uid"])) == 1 and stop["run_start"] == start["uid"]
+    beamline.set_up()
+    (uid,) = beamline.RE(bp.count([beamline.detector, beamline.stage]))
+    assert beamline.results(uid)["status"].tolist() == ["complete"]
+
+
+def test_the_first_session_of_the_readme_works_word_for_word(bank_file, tmp_path):
+    frames = tmp_path / "frames"
+    ioc = start_ioc(frames, "--hardware", str(SMALL.with_suffix(".instrument.toml")), "--speed", "1000")
+    environment = (
+        os.environ
+        | ioc.environment
+        | {
+            "AINERD_CONFIG": str(SMALL),
+            "AINERD_STORAGE__DIRECTORY": str(tmp_path / "tiled"),
+            "AINERD_STORAGE__FRAMES": json.dumps([str(frames)]),
+            "IPYTHONDIR": str(tmp_path / "ipython"),
+            "MPLBACKEND": "Agg",
+        }
+    )
+    blocks = re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.S)
+    code = "\n".join([*blocks, "assert len(agent.results.table()) == 4"])
+    command = [sys.executable, "-m", "IPython", f"--profile-dir={CHECKOUT / 'profiles' / 'epics'}", "-c", code]
+    try:
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=150)
+    finally:
+        ioc.kill()
+    assert done.returncode == 0, done.stdout + done.stderr
