@@ -129,7 +129,7 @@ def test_each_event_of_a_count_and_of_a_grid_has_its_result(beamline):
     assert table["sample_y"].to_numpy() == pytest.approx([6, 7, 8] * 3, abs=0.01)
 
 
-@pytest.mark.fault("the detector counts bad frames", "the result has a reason instead of a p-value")
+@pytest.mark.fault("The detector counts bad frames", "The result has a reason instead of a p-value")
 def test_bad_frames_are_a_reason(beamline):
     put("sim:LostShare", 0.1)
     (uid,) = beamline.RE(bp.count([beamline.detector, beamline.stage]))
@@ -139,7 +139,7 @@ def test_bad_frames_are_a_reason(beamline):
     assert re.search(r"reports a fault: lambda750k_cam_bad_frame_counter is \d+, above 0", row["no_claim"])
 
 
-@pytest.mark.fault("the queue of the HDF5 plugin overflows", "the result has a reason instead of a p-value")
+@pytest.mark.fault("The queue of the HDF5 plugin overflows", "The result has a reason instead of a p-value")
 def test_dropped_frames_are_a_reason(beamline):
     put("sim:DropArrays", 7)
     (uid,) = beamline.RE(bp.count([beamline.detector, beamline.stage]))
@@ -148,7 +148,7 @@ def test_dropped_frames_are_a_reason(beamline):
     assert "lambda750k_hdf1_dropped_arrays is 7" in (row["no_claim"] if row["status"] != "failed" else row["reason"])
 
 
-@pytest.mark.fault("the detector ends an exposure with the state Error", "the result fails, and names the state")
+@pytest.mark.fault("The detector ends an exposure with the state Error", "The result fails, and names the state")
 def test_a_fault_is_a_reason(beamline):
     put("sim:Fault", 1)
     (uid,) = beamline.RE(bp.count([beamline.detector, beamline.stage]))
@@ -238,7 +238,7 @@ def test_an_aborted_run_leaves_the_detector_usable(beamline, long_exposure):
     assert beamline.results(uid)["status"].tolist() == ["complete"]
 
 
-@pytest.mark.fault("Channel Access is silent for some seconds in a run", "the run waits, and has its result")
+@pytest.mark.fault("Channel Access is silent for some seconds in a run", "The run waits, and has its result")
 def test_a_silent_ioc_delays_a_run(beamline, long_exposure):
     def silence():
         beamline.ioc.process.send_signal(signal.SIGSTOP)
@@ -251,7 +251,7 @@ def test_a_silent_ioc_delays_a_run(beamline, long_exposure):
     assert beamline.results(uid)["status"].tolist() == ["complete"]
 
 
-@pytest.mark.fault("the IOC is killed and started again in a run", "one result for the event; the next run is complete")
+@pytest.mark.fault("The IOC is killed and started again in a run", "One result for the event; the next run is complete")
 def test_an_ioc_that_is_killed_costs_its_run_alone(beamline, long_exposure):
     def restart():
         beamline.ioc.kill()
