@@ -122,6 +122,7 @@ class Node:
 
     def __init__(self):
         self.waiting, self.claims, self.answers, self.before_answer = {}, {}, {}, lambda: None
+        self.fetched = {}  # what scripts got, by key
 
     def add(self, key, metadata):
         self.waiting[key] = {name: x for name, x in metadata.items() if name != "id"}
@@ -134,8 +135,9 @@ class Node:
             self.claims[key] = process
         return self.claims.setdefault(key, process) == process
 
-    def answer(self, key, status, answer):
+    def answer(self, key, status, answer, fetched=None):
         self.before_answer()
+        self.fetched[key] = fetched
         self.answers[key] = status, answer
         self.waiting.pop(key, None)
 

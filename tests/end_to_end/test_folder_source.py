@@ -1,16 +1,20 @@
 """A beamline without documents: its acquisitions in a folder become runs with results."""
 
+import json
 import shutil
 import threading
 import time
 
 import h5py
+import httpx
 import numpy as np
 import pytest
 from conftest import SMALL
+from typer.testing import CliRunner
 
 from agents.demo.simulated import hardware_beside, simulated_instrument
 from ainerd.agent import build_observer
+from ainerd.cli import app
 from ainerd.config import Settings
 from ainerd.server import open_catalog
 from ainerd.techniques.rheo_xpcs import RheoXPCS
@@ -67,6 +71,8 @@ def follow(beamline, server):
         thread.start()
 
         def close():
+            if stop.is_set():
+                return
             stop.set()
             thread.join(30)
             observer.drain()
@@ -142,3 +148,35 @@ def test_another_q_map_is_a_reason(beamline, follow):
     close()
     (reason,) = observer.results.table("failed", columns="all")["reason"]
     assert reason == "it names the q map other.hdf, rheo_xpcs.partition.file is qmap.hdf"
+
+
+def test_the_next_position_comes_by_command_and_by_route(beamline, follow, server, monkeypatch):
+    folder, _, instrument = beamline
+    observer, close = follow()
+    until(lambda: "agents" in observer._client["ainerd"])
+    monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
+    done = CliRunner().invoke(app, ["next", "--json", "--tiled", observer._client.uri])
+    assert done.exit_code == 0, done.output
+    first = json.loads(done.stdout)
+    assert observer.results.suggestion(first["suggestion"]).status == "taken"
+    url = str(observer._client["ainerd"].uri).replace("/api/v1/metadata", "/custom/ainerd/next", 1)
+    assert httpx.get(url, params={"api_key": server.api_key}).status_code == 401
+    key = {"Authorization": f"Apikey {server.api_key}"}
+    for axis, x in zip((instrument.stage.x, instrument.stage.y), first["position"].values(), strict=True):
+        axis.set(x).wait(10)
+    acquire(instrument, folder / "data", "D0001")
+    answer = httpx.get(url, params={"id": "mine", "wait_s": 60}, headers=key, timeout=60)
+    assert answer.status_code == 200, answer.text
+    record = observer.results.suggestion(first["suggestion"])
+    assert record.status == "measured" and record.raw_uid is not None
+    second = answer.json()
+    assert second["suggestion"] != first["suggestion"] and second["position"] != first["position"]
+    again = httpx.get(url, params={"id": "mine", "wait_s": 60}, headers=key, timeout=60).json()
+    assert again == second
+    observer.hold("lunch")
+    held = httpx.get(url, headers=key, timeout=60)
+    assert held.status_code == 409 and "holds the campaign" in held.json()["answer"]
+    done = CliRunner().invoke(app, ["next", "--tiled", observer._client.uri])
+    assert isinstance(done.exception, ValueError) and "holds the campaign" in str(done.exception)
+    observer.release()
+    close()

@@ -46,6 +46,7 @@ from ainerd.views import LiveFigure, Logbook, status_panel
 from ainerd.words import rendered
 
 logger = logging.getLogger(__name__)
+RESULT_FIRST_S = 10.0  # before a run is written to raw: a script may wait for the result, and the server is shared
 AWAY_S = 5.0  # between two attempts to write a run to a server that does not answer
 SOON_S = 0.4  # so that `agent` answers within a second at the prompt
 AWAY = "does not answer: documents are kept on disk until it does, and nothing is lost"
@@ -471,7 +472,7 @@ class Observer:
     # inside
 
     def _folder_documents(self, path: Path, stop: threading.Event) -> Iterator[Document]:
-        """Yield the documents of a folder's acquisitions, and write each run to Tiled once all of them are yielded."""
+        """Yield the documents of a folder's acquisitions, and write each run to Tiled after its result."""
         settings, keys = self._settings, self._writer.keys
         roots = tuple(root.resolve() for root in settings.storage.frames)
         pattern = Acquisition(path, AcquisitionKeys(**settings.acquisition.model_dump()), keys, roots)
@@ -480,6 +481,7 @@ class Observer:
         is_done = self._is_analysed()
         for documents in folder_documents(folder, stop, raw=self._raw, skip=is_done, suggestion_of=found):
             yield from documents
+            wait([self._worker.outcomes(documents[0][1]["uid"])], RESULT_FIRST_S)
             while not self._write_raw(documents):
                 if stop.wait(AWAY_S):  # the next start writes it
                     return

@@ -145,15 +145,17 @@ class State:
         written = listened = -EVERY_S
         while not self._ends:
             self._wake.clear()
-            if self._is_new or time.monotonic() - written >= EVERY_S:
-                written = time.monotonic()
+            now = time.monotonic()
+            # after a result look at once: a script may wait for the next position
+            is_quick = now < self._quick_until
+            if not self._store.seems_away and (self._is_new or now - listened >= (LISTEN_S if is_quick else EVERY_S)):
+                listened = now
+                self.commands.look()
+            if self._is_new or now - written >= EVERY_S:
+                written = now
                 self._write(everything=self._is_new)
             if not self._store.seems_away:
                 self._send_picture()
-                now = time.monotonic()
-                if now - listened >= (LISTEN_S if now < self._quick_until else EVERY_S):
-                    listened = now
-                    self.commands.look()
             self._wake.wait(LOOK_S)
         self._send_picture()
         self._write(closed=True)
@@ -337,6 +339,7 @@ class CommandReader:
     ) -> None:
         self._store, self._node, self._campaign, self._jobs, self.answered = store, node, campaign, jobs, answered
         self._process = secrets.token_hex(8)  # id of this process among those of the agent
+        self._claimed: set[str] = set()  # keys of the commands that this process executes
         self._answers: dict[str, Answer] = {}  # not yet written, by key
 
     def begin(self, *, alone: bool) -> None:
@@ -361,12 +364,21 @@ class CommandReader:
         if self._store.seems_away:
             return
         try:
-            for key, metadata in self._node.commands():
+            waiting = self._node.commands()
+            self._claimed &= {key for key, _ in waiting}
+            last_next = next((key for key, metadata in reversed(waiting) if metadata.get("do") == "next"), None)
+            for key, metadata in waiting:
                 if key not in self._answers:
-                    if not self._node.claim(key, self._process, take_over=take_over):
+                    if key not in self._claimed and not self._node.claim(key, self._process, take_over=take_over):
                         continue
+                    self._claimed.add(key)
                     self._campaign.recall()
-                    self._answers[key] = self._apply({**metadata, "id": key})
+                    answer = self._apply({**metadata, "id": key})
+                    if answer.status == "waits" and key == last_next:
+                        continue
+                    if answer.status == "waits":  # its sender is gone
+                        answer = Answer("refused", "a later command asks for the next position")
+                    self._answers[key] = answer
                 self._jobs.submit(partial(self._answer, key))
         except httpx.HTTPError as error:
             logger.debug("commands are not read: %s", error)
@@ -385,7 +397,7 @@ class CommandReader:
             self._campaign.checkpoint()
             return
         try:
-            self._node.answer(key, answer.status, answer.text)
+            self._node.answer(key, answer.status, answer.text, answer.fetched)
         except httpx.HTTPError as error:
             logger.debug("the answer to a command is not written: %s", error)
             return

@@ -24,16 +24,34 @@ from ainerd.technique import Outcome, Technique
 MAX_CONSECUTIVE_FAILURES = 5  # a plan stops after this many exposures in a row without a result
 MOST_APPLIED = 100  # commands whose answers are kept
 TAKEN_WITHIN_S = 12 * 3600.0  # an older `Take` is refused: the sample may have been changed
+MOST_FETCHED = 20  # positions of scripts that are remembered
 NO_REASON = "asked for by a person"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a command: ``done`` or ``refused``, a sentence, and the suggestion that comes first, if any."""
+    """The answer to a command.
+
+    Attributes
+    ----------
+    status : str
+        ``done`` or ``refused``; ``waits`` if it must be executed again later.
+    text : str
+        A sentence.
+    suggestion : dict or None
+        The suggestion that comes first.
+    fetched : dict or None
+        What the sender of a `Next` gets: id, position and reason of the suggestion. The checkpoint keeps it.
+    """
 
     status: str
     text: str
     suggestion: dict[str, Any] | None = None
+    fetched: dict[str, Any] | None = None
+
+
+class _NotYet(Exception):
+    """Raised if a command must wait; the message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +118,7 @@ class Campaign:
         names = tuple(steering.bounds)
         known = remembered(store, names, steering.age)
         self._size, self._submit, self._beam_size = technique.embedding_size, submit, steering.beam_size
-        self._weighs_travel = travel is not None
+        self._weighs_travel, self._review = travel is not None, steering.review
         self._lock = threading.RLock()
         self._configured = {name: list(limits) for name, limits in steering.bounds.items()}
         self.ledger = Ledger(store, names, unit, principal)
@@ -111,6 +129,7 @@ class Campaign:
         self.explorer = optimizer_of(technique, steering, self.atlas.label, unit, travel)
         self._ready: _Ready | None = None
         self._given: dict[str, dict[str, float]] = {}  # positions that were handed out for measurement, by id
+        self._fetched: list[str] = []  # ids of positions that scripts fetched, the last one at the end
         self._own: set[str] = set()  # ids of this session's suggestions, and of points that people added
         self._elsewhere: dict[str, str] = {}  # suggestions of other sessions: id in the explorer, by their own id
         self._results: dict[str, str] = {}  # key of the first result of each suggestion
@@ -190,7 +209,8 @@ class Campaign:
         """Execute a command, and write the status that follows from it. Only this method executes commands.
 
         A second command with the same id changes nothing and gets the same answer. This holds in later sessions too,
-        because the checkpoint contains the answers, with the state that the commands changed.
+        because the checkpoint contains the answers, with the state that the commands changed. A `Next` that must wait
+        gets the answer ``waits``, which does not count.
         """
         with self._lock:
             if (known := self._applied.get(command.id)) is not None:
@@ -198,6 +218,10 @@ class Campaign:
                 return answer if do == command.do else Answer("refused", f"somebody was first, with {do!r}")
             try:
                 answer = self._execute(command)
+            except _NotYet as reason:
+                if isinstance(command, commands.Next) and _age_s(command.created) < command.wait_s:
+                    return Answer("waits", str(reason))
+                answer = Answer("refused", str(reason))
             except ValueError as error:
                 answer = Answer("refused", str(error)[:300])
             self._applied[command.id] = command.do, answer
@@ -215,6 +239,8 @@ class Campaign:
     def _execute(self, command: commands.Command) -> Answer:
         text, suggestion = "", None
         match command:
+            case commands.Next():
+                return self._fetch(command)
             case commands.Accept():
                 (suggestion,) = self._hand_out(1, command.signed)
                 self._log(command, "accepted {}", suggestion)
@@ -256,6 +282,24 @@ class Campaign:
             case commands.Note() | commands.Propose():  # these need no agent: `ResultStore.note`, `ResultStore.propose`
                 raise ValueError(f"{command.do!r} is not for an agent")
         return Answer("done", text, suggestion)
+
+    def _fetch(self, command: commands.Next) -> Answer:
+        """Hand out the next position to a script."""
+        last = next((id for id in self._fetched[-1:] if id not in self._results), None)
+        if self.held is not None:
+            raise _NotYet(f"{self.held['by']} holds the campaign")
+        if self._review and (self._ready is None or self._ready.taken_by is None):
+            raise _NotYet("nobody has taken a suggestion on a page")
+        if last is not None and command.wait_s:
+            raise _NotYet(f"no result has come from {self.ledger.position_text(self._given[last])}, fetched before")
+        (suggestion,) = self._hand_out(1, command.signed, "taken")
+        if last is not None:
+            self._later(self.ledger.status, last, "superseded", "another position was fetched", by=command.signed)
+        id = suggestion[ID_KEY]
+        self._fetched = [*self._fetched, id][-MOST_FETCHED:]
+        self._log(command, "fetched {}", suggestion)
+        fetched = {"suggestion": id, "position": self._given[id], "reason": suggestion["reason"]}
+        return Answer("done", suggestion["reason"], suggestion, fetched)
 
     def _take(self, command: commands.Take) -> dict[str, Any]:
         if command.suggestion in self._given or command.suggestion in self._results:
@@ -385,7 +429,8 @@ class Campaign:
                 "held": self.held,
                 "names": {str(regime): name for regime, name in self.regime_names.items()},
                 "first": first,
-                "applied": {id: [do, answer.status, answer.text] for id, (do, answer) in self._applied.items()},
+                "fetched": {id: self._given[id] for id in self._fetched},
+                "applied": {id: [do, x.status, x.text, x.fetched] for id, (do, x) in self._applied.items()},
             }
         self._later(self.ledger.checkpoint, state)
 
@@ -466,21 +511,21 @@ class Campaign:
             self.checkpoint()
         return ready
 
-    def _hand_out(self, n: int, by: str | None = None) -> list[dict[str, Any]]:
+    def _hand_out(self, n: int, by: str | None = None, status: str = "accepted") -> list[dict[str, Any]]:
         with self._lock:
             suggestions = [] if self._ready is None else [self._ready.suggestion]
             more = self.explorer.suggest(n - len(suggestions)) if n > len(suggestions) else []
             if self._ready is not None:
-                self._give(suggestions, self._ready.taken_by or by)
-            self._give(more, by)
+                self._give(suggestions, self._ready.taken_by or by, status)
+            self._give(more, by, status)
             self._clear()
         return suggestions + more
 
-    def _give(self, suggestions: Sequence[Mapping[str, Any]], by: str | None) -> None:
+    def _give(self, suggestions: Sequence[Mapping[str, Any]], by: str | None, status: str = "accepted") -> None:
         for suggestion in suggestions:
             self._own.add(suggestion[ID_KEY])
             self._given[suggestion[ID_KEY]] = {name: suggestion[name] for name in self.explorer.names}
-            self._later(self.ledger.suggested, suggestion, "accepted", by)
+            self._later(self.ledger.suggested, suggestion, status, by)
 
     def _avoid_others(self, id: str) -> None:
         """Suggest another position if another session of this agent has already suggested one at the same place."""
@@ -552,13 +597,16 @@ class Campaign:
         self._rejected = [dict(position) for position in state["rejected"] if set(position) == set(self.explorer.names)]
         self.explorer.register_failures([{ID_KEY: uuid.uuid4().hex, **position} for position in self._rejected])
         self._recall(state)
+        fetched = {id: x for id, x in (state.get("fetched") or {}).items() if set(x) == set(self.explorer.names)}
+        self._given, self._fetched = fetched | self._given, [*fetched]
         first = state.get("first")
         return None if first is None else _Ready(**first)
 
     def _recall(self, state: Mapping[str, Any]) -> None:
         """Restore the applied commands from a checkpoint."""
         applied = (state.get("applied") or {}).items()
-        self._applied = {id: (do, Answer(status, text)) for id, (do, status, text) in applied} | self._applied
+        known = {id: (do, Answer(status, text, None, *fetched)) for id, (do, status, text, *fetched) in applied}
+        self._applied = known | self._applied
 
     def _later(self, write: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         self._submit(partial(write, *args, **kwargs))

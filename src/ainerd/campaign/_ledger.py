@@ -21,7 +21,11 @@ GONE = "its session was gone"
 
 # By new status: the statuses that it may replace. An accepted suggestion is not withdrawn, a measured one does not
 # become failed, and a failed one may fail again in a later run.
-_INSTEAD_OF = {"withdrawn": ["proposed"], "superseded": ["proposed"], "failed": ["proposed", "accepted", "failed"]}
+_INSTEAD_OF = {
+    "withdrawn": ["proposed"],
+    "superseded": ["proposed", "taken"],
+    "failed": ["proposed", "accepted", "taken", "failed"],
+}
 
 
 def _softly(write: F) -> F:
@@ -63,7 +67,7 @@ class Ledger:
         `principal` is the account that made the suggestion, if it is not the agent's.
         """
         if status != "proposed":
-            with suppress(KeyError):  # Tiled was away when it was proposed
+            with suppress(KeyError):  # Tiled was away when it was proposed, or it never was
                 self._store.set_status(suggestion[ID_KEY], status, by=by)
                 return
         record = SuggestionRecord(

@@ -12,6 +12,7 @@ from typer.models import CommandInfo, TyperInfo
 
 from ainerd import DEFAULT_TECHNIQUE, __version__
 from ainerd.cli._check import check, doctor, init
+from ainerd.cli._next import fetch_next
 from ainerd.cli._results import archive, export, handover, replay, report, similar
 from ainerd.cli._running import mcp, serve, steer, watch
 from ainerd.cli._status import log, status
@@ -50,6 +51,7 @@ def build() -> typer.Typer:
     )
     for command in COMMANDS:
         app.command()(command)
+    app.command("next")(fetch_next)  # a function of its own would hide Python's
     for entry in entry_points(group="ainerd.commands"):
         try:
             commands, name = entry.load(), get_command_name(entry.name)

@@ -78,9 +78,10 @@ class AgentNode:
                 return False
             claim = f"{claim}-over"  # the claim of the process that takes this one over
 
-    def answer(self, key: str, status: str, answer: str) -> None:
-        """Write the answer to a command: ``done`` or ``refused``, and why."""
-        self._merge(f"{self._key}/{key}", {"status": status, "answer": answer, "answered": utc_now()})
+    def answer(self, key: str, status: str, answer: str, fetched: Mapping[str, Any] | None = None) -> None:
+        """Write the answer to a command: ``done`` or ``refused``, why, and the suggestion that it has fetched."""
+        values = {"status": status, "answer": answer, "answered": utc_now(), **(fetched or {})}
+        self._merge(f"{self._key}/{key}", values)
 
     def _merge(self, path: str, values: dict[str, Any]) -> None:
         merge = "application/merge-patch+json"

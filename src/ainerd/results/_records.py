@@ -366,7 +366,9 @@ class SuggestionRecord(Record):
     positions: Numbers  #: by motor; top-level keys of the metadata
     reason: str  #: why there, in one sentence
     terms: Numbers = Field(default_factory=dict)  #: the numbers behind the reason
-    status: Literal["proposed", "accepted", "measured", "failed", "rejected", "withdrawn", "superseded"] = "proposed"
+    status: Literal["proposed", "accepted", "taken", "measured", "failed", "rejected", "withdrawn", "superseded"] = (
+        "proposed"
+    )
     status_reason: str | None = None  #: why it was not measured
     status_by: str | None = None  #: who set the status: the name of an agent or a person, or "person"
     status_time: Stamp | None = None  #: when

@@ -81,6 +81,16 @@ class Accept(_Command):
     do: Literal["accept"] = "accept"
 
 
+class Next(_Command):
+    """Fetch the next position for a script without Bluesky. The suggestion gets the status ``taken``.
+
+    An earlier one that has not been measured becomes ``superseded``.
+    """
+
+    do: Literal["next"] = "next"
+    wait_s: float = Field(default=0.0, ge=0, le=86_400)  #: how long to wait for the result of the one fetched before
+
+
 class Take(_Verdict):
     """Measure this suggestion next, whatever results come before; `now`: the sender is a plan that measures it."""
 
@@ -162,7 +172,7 @@ class SetExcluded(_Command):
 
 
 Command = Annotated[
-    Accept | Take | Reject | Hold | Release | Exclude | Add | Propose | Name | Note | SetBounds | SetExcluded,
+    Accept | Next | Take | Reject | Hold | Release | Exclude | Add | Propose | Name | Note | SetBounds | SetExcluded,
     Field(discriminator="do"),
 ]
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)

@@ -1,15 +1,21 @@
 """Routes by which people send commands to an agent: take, reject, hold, release, exclude, add, name, and notes.
 
+Scripts fetch the next position by `fetch_next`.
+
 A command waits in a node below that of the agent, which executes it and writes the answer there. The key of a verdict
 on a suggestion comes from the suggestion, so that of two people one is first, on any server of the catalog.
 """
 
+import asyncio
 import math
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from ainerd.results import SuggestionRecord, commands, note_line
@@ -19,6 +25,9 @@ from ainerd.server.internals import READ, WRITE, Caller, Collision, Spec, newest
 from ainerd.server.pages._reader import AgentState, CampaignReader, mapping, number, seconds, summarize_suggestion, text
 
 MOST_WAITING = 100
+ANSWER_S = 10.0  # in which an agent answers
+LONGEST_ANSWER_S = 25.0  # proxies end requests that take longer
+POLL_S = 0.05
 LONGEST_NAME, LONGEST_WHY = 60, 500
 # Commands that a page may send, and their fields.
 FIELDS = {
@@ -85,6 +94,50 @@ async def send_command(request: Request, path: str, caller: Annotated[Caller, De
             raise HTTPException(429, f"{MOST_WAITING} commands wait already: is the agent there?")
         await _create(caller, agent, command.id, commands.command_metadata(command, state.name), "AinerdCommand")
     return {"id": command.id, "do": command.do, "by": command.by, "verified": command.verified, "status": "asked"}
+
+
+@router.get("/next")
+@router.get("/next/{path:path}")
+async def fetch_next(
+    request: Request,
+    caller: Annotated[Caller, Depends()],
+    path: str = "ainerd",
+    agent: Annotated[str | None, Query(max_length=200)] = None,
+    wait_s: Annotated[float, Query(ge=0, le=86_400)] = 0.0,
+    id: Annotated[str, Query(pattern=r"^[0-9A-Za-z_-]{1,100}$")] = "",
+) -> Response:
+    """Fetch the next position for a script: status ``taken``.
+
+    The answer has the position, the reason, and the id of the suggestion; 409 with the reason if there is none, 503 if
+    there has never been an agent. With `wait_s` it waits for the result of the position fetched before. After
+    `LONGEST_ANSWER_S` the answer is 202: ask again with the `id` in it. The same `id` gets the same position.
+
+    The request changes a status, so a browser must not send it by itself: the key belongs in the header.
+    """
+    if not request.headers.get("authorization", "").lower().startswith(("apikey ", "bearer ")):
+        raise HTTPException(401, "send the key in a header, Authorization: Apikey …")
+    reader = await CampaignReader.open(caller, path)
+    state = await reader.agent(agent)
+    if not state.key:
+        raise HTTPException(503, f"no agent{f' {agent!r}' if agent else ''} has been here yet")
+    node = await caller.node(path, "agents", state.key, scopes=(READ, WRITE))
+    by, is_known = caller.name or "script", caller.principal is not None
+    id = id or commands.new_id()
+    command = commands.Next(id=id, wait_s=wait_s, by=by, verified=is_known, principal=caller.uuid)
+    with suppress(Collision):  # asked before
+        await _create(caller, node, command.id, commands.command_metadata(command, state.name), "AinerdCommand")
+    end = time.monotonic() + min(wait_s + ANSWER_S, LONGEST_ANSWER_S)
+    while True:
+        told = (await caller.node(path, "agents", state.key, command.id)).metadata()
+        if told.get("do") != "next":
+            raise HTTPException(422, "this id is that of another command")
+        if told["status"] != "asked" or time.monotonic() >= end:
+            break
+        await asyncio.sleep(POLL_S)
+    names = ("suggestion", "position", "reason", "answer")
+    content = {"id": command.id, "status": told["status"], **{name: told[name] for name in names if name in told}}
+    code = {"done": 200, "asked": 202}.get(told["status"], 409)
+    return JSONResponse(content, code, headers={"Cache-Control": "no-store"})
 
 
 @router.post("/note/{path:path}")

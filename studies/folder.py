@@ -1,0 +1,146 @@
+"""A beamline without Bluesky: a script leaves acquisitions in a folder, and fetches the next position from the agent.
+
+The study measures how soon after the last file of an acquisition the next position has arrived, and checks the results.
+Its exit code is 1 if one is missing, double, or elsewhere.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from agents.demo.aps_8id import SMALL
+from ainerd.config import Settings
+from ainerd.results import ResultStore
+from ainerd.server import EmbeddedServer, embedded_server
+from ainerd.techniques.rheo_xpcs import RheoXPCS
+from studies._tools import Row, Study, report, spread
+
+PROFILE = SMALL.parents[1] / "aps_8id" / "agent.toml"
+WATCH = [sys.executable, "-m", "ainerd", "watch", "--config", str(PROFILE)]
+SLOW_S = 900.0
+FIRST = 3  # acquisitions in which code is compiled and the bank is calibrated
+
+study = Study(__doc__)
+
+
+@study.part
+def _next(acquisitions: int = 20) -> None:
+    """Measure the time from the last file of an acquisition to the next position."""
+    with tempfile.TemporaryDirectory() as name, beamline(Path(name)) as place:
+        place.watch()
+        lines = place.script(acquisitions)
+        wrong = place.judged(lines)
+    seconds = [line["s"] for line in lines if line["s"] is not None]
+    what = "s from the last file of an acquisition to the next position"
+    rows = [{"": f"{what}, first {FIRST}"} | spread(seconds[:FIRST]), {"": what} | spread(seconds[FIRST:])]
+    report("folder_next", rows, seconds=seconds, wrong=wrong)
+    sys.exit(bool(wrong))
+
+
+class Beamline:
+    """A folder of acquisitions, a server, and the processes of the agent and of the script."""
+
+    def __init__(self, folder: Path, server: EmbeddedServer) -> None:
+        self.folder, self._server = folder, server
+        self._log = open(folder / "watch.log", "a")  # noqa: SIM115  (closed with the processes)
+        self._agent: subprocess.Popen[bytes] | None = None
+        key = str(server.client().context.api_key)
+        self._environment = os.environ | {
+            "AINERD_STORAGE__URI": server.uri,
+            "AINERD_STORAGE__API_KEY": key,
+            "AINERD_STORAGE__DIRECTORY": str(folder / "agent"),
+            "AINERD_STORAGE__FRAMES": json.dumps([str(folder / "data")]),
+            "AINERD_RHEO_XPCS__PARTITION__FILE": str(folder / "qmap.hdf"),
+            "AINERD_NEXT": f"{server.uri.removesuffix('/api/v1')}/custom/ainerd/next",
+        }
+
+    def watch(self) -> None:
+        """Start the agent, unless it runs."""
+        if self._agent is None or self._agent.poll() is not None:
+            command = [*WATCH, "--source", f"folder:{self.folder / 'data'}"]
+            self._agent = subprocess.Popen(command, env=self._environment, stdout=self._log, stderr=self._log)
+
+    def script(self, n: int) -> list[Row]:
+        """Run the script once the agent is there, and return its lines."""
+        end, ainerd = time.monotonic() + 120, self._server.client()
+        while not ("ainerd" in ainerd and "agents" in ainerd["ainerd"]) and time.monotonic() < end:
+            time.sleep(0.5)
+        command = [sys.executable, "-m", "agents.demo.aps_8id", str(self.folder / "data"), str(n)]
+        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=SLOW_S)
+        if done.returncode:
+            raise RuntimeError(f"the script failed: {done.stderr[-2000:]}\n{self.logged()}")
+        return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+    def judged(self, lines: list[Row]) -> list[str]:
+        """Wait for the results, and return what is wrong with them."""
+        end = time.monotonic() + 180
+        while True:
+            try:
+                client = self._server.client()
+                table = ResultStore(client["ainerd"]).table(columns="all")
+                if (table["status"].isin(["complete", "partial", "failed"])).sum() >= len(lines):
+                    break
+            except Exception as error:  # noqa: BLE001  (the server may be coming back)
+                table = None
+                print(f"waiting: {type(error).__name__}", file=sys.stderr)
+            if time.monotonic() > end:
+                return [f"no result of some acquisitions in 180 s:\n{self.logged()}"]
+            time.sleep(0.5)
+        time.sleep(2)  # for a double
+        store, raw = ResultStore(client["ainerd"]), client["raw"]
+        table = store.table(columns="all")
+        runs = {run.metadata["start"]["acquisition"]: run for run in raw.values()}
+        by_run = table.set_index("raw_uid")
+        wrong = [f"{len(table)} results and {len(raw)} runs of {len(lines)}"] * (len(table) != len(lines))
+        wrong += [f"{len(runs)} acquisitions in raw"] * (len(runs) != len(lines) or len(raw) != len(lines))
+        for line in lines:
+            run = runs.get(line["name"])
+            if run is None or not run.metadata.get("stop"):
+                wrong.append(f"{line['name']} has no whole run")
+                continue
+            row = by_run.loc[run.metadata["start"]["uid"]]
+            if row.ndim != 1 or row["status"] != "complete":
+                wrong.append(f"{line['name']}: {row['status']}")
+            elif np.abs(np.subtract(line["position"], [row["sample_x"], row["sample_y"]])).max() > 0.005:
+                wrong.append(f"{line['name']} at {line['position']}: {row['sample_x']}, {row['sample_y']}")
+        statuses = store.suggestions()["status"]
+        fetched = [line["next"]["suggestion"] for line in lines if line["next"]]
+        wrong += [f"{len(fetched)} of {len(lines) - 1} positions were fetched"] * (len(fetched) != len(lines) - 1)
+        wrong += [f"suggestion {id} is {statuses[id]}" for id in fetched if statuses[id] != "measured"]
+        return wrong
+
+    def logged(self) -> str:
+        """Return the end of the agent's log."""
+        return (self.folder / "watch.log").read_text()[-3000:]
+
+    def close(self) -> None:
+        """End the agent."""
+        if self._agent is not None:
+            self._agent.kill()
+            self._agent.wait()
+        self._log.close()
+
+
+@contextmanager
+def beamline(folder: Path) -> Iterator[Beamline]:
+    """Open a beamline in a folder."""
+    (folder / "data").mkdir()
+    RheoXPCS.from_settings(Settings.load(SMALL).section, SMALL.parent).partition.save(folder / "qmap.hdf")
+    with embedded_server(folder / "tiled", readable_storage=[folder / "data"]) as server:
+        place = Beamline(folder, server)
+        try:
+            yield place
+        finally:
+            place.close()
+
+
+if __name__ == "__main__":
+    study()

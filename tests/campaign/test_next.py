@@ -1,0 +1,88 @@
+"""Scripts without Bluesky fetch the next position: each is handed out once, and measured where an acquisition is."""
+
+import pytest
+from campaign_toys import Node, answers, outcome
+
+from ainerd.agent import CommandReader
+from ainerd.results.commands import Hold, Next, Release, command_metadata
+
+
+def measure(campaign, answer, key="a"):
+    """Absorb the result of an acquisition at a fetched position, whose file says nothing of suggestions."""
+    position = {name: x + 0.02 for name, x in answer.fetched["position"].items()}  # where the motors stopped
+    campaign.absorb(outcome(key, position["x"], position["y"], trial_id=campaign.given_at(position | {"i0": 1.0})))
+
+
+def test_a_fetched_position_is_taken_and_then_measured(make, store):
+    campaign = make()
+    first = campaign.apply(Next())
+    id = first.fetched["suggestion"]
+    assert first.status == "done" and set(first.fetched["position"]) == {"x", "y"}
+    assert store.saved[id].status == "taken" and first.fetched["reason"] == first.text
+    measure(campaign, first)
+    assert store.saved[id].status == "measured"
+    assert campaign.given_at(first.fetched["position"]) is None  # another one there has no suggestion
+
+
+def test_another_fetch_supersedes_what_was_not_measured(make, store):
+    campaign = make()
+    first, second = (campaign.apply(Next()) for _ in range(2))
+    one, two = (answer.fetched["suggestion"] for answer in (first, second))
+    assert one != two and (store.saved[one].status, store.saved[two].status) == ("superseded", "taken")
+    measure(campaign, first)  # its files came late
+    assert store.saved[one].status == "measured"
+    assert campaign.given_at({"x": -99.0, "y": 0.0}) is None and campaign.given_at({"x": 1.0}) is None
+
+
+def test_a_script_may_wait_for_the_last_result(make):
+    campaign = make()
+    first = campaign.apply(Next(wait_s=60))
+    waits = Next(wait_s=60)
+    assert campaign.apply(waits).status == "waits" and "no result has come" in campaign.apply(waits).text
+    measure(campaign, first)
+    second = campaign.apply(waits)
+    assert second.status == "done" and campaign.apply(waits) == second
+    late = Next(wait_s=60, created="2026-01-01T00:00:00+00:00")
+    assert campaign.apply(late).status == "refused"
+
+
+def test_nothing_is_fetched_while_a_person_holds_or_must_take_it(make):
+    campaign = make()
+    campaign.apply(Hold(by="Ann"))
+    assert campaign.apply(Next()).text == "Ann holds the campaign"
+    waits = Next(wait_s=60)
+    assert campaign.apply(waits).status == "waits"
+    campaign.apply(Release())
+    assert campaign.apply(waits).status == "done"
+    assert make(review=True).apply(Next()).text == "nobody has taken a suggestion on a page"
+
+
+@pytest.mark.fault(
+    "The agent is killed after a script has fetched a position", "The next session knows it, and it is measured"
+)
+def test_a_later_session_gives_the_same_answer_and_knows_the_position(make, store):
+    command = Next(wait_s=60)
+    first = make().apply(command)
+    again = make()
+    assert again.apply(command).fetched == first.fetched
+    again.close_open()
+    assert store.saved[first.fetched["suggestion"]].status == "taken"
+    assert again.apply(Next(wait_s=60)).status == "waits"
+    measure(again, first)
+    assert store.saved[first.fetched["suggestion"]].status == "measured"
+
+
+def test_a_waiting_script_is_answered_after_the_result_and_only_the_last_one(make, store):
+    node, campaign = Node(), make()
+    jobs = type("Jobs", (), {"submit": staticmethod(lambda job: job())})
+    reader = CommandReader(store, node, campaign, jobs, lambda: None)
+    first = campaign.apply(Next())
+    for key in ("1", "2"):
+        node.add(key, command_metadata(Next(id=key, wait_s=60), "toy"))
+    reader.look()
+    assert node.answers["1"] == ("refused", "a later command asks for the next position") and "2" in node.waiting
+    reader.look()
+    assert "2" in node.waiting
+    measure(campaign, first)
+    reader.look()
+    assert answers(node) == ["refused", "done"] and node.fetched["2"]["position"].keys() == {"x", "y"}
