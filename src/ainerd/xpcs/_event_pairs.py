@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.xpcs._counts import dimmed, weigh
+from ainerd.xpcs._event_tiles import SHIFT, TILE
 from ainerd.xpcs._events import Events, labels
 from ainerd.xpcs._partition import Array, Parts
 
@@ -62,6 +63,7 @@ class PairsOfEvents:
         self._parts, self._n_pixels = parts, n_pixels
         self._bins = np.searchsorted(parts.roi, np.arange(len(n_pixels) + 1))  # first part of each
         self._part = np.repeat(labels(len(parts.roi)), parts.size)
+        self._roi = np.repeat(labels(len(n_pixels))[parts.roi], parts.size)
         d = np.maximum(np.arange(self.size), 1)
         self._level = np.maximum(np.floor(np.log2(d)).astype(np.int8) - 3, 0).astype(np.int8)
         self._old = Sorted(np.zeros(len(self._part) + 1, np.int32), np.zeros((0, 2), np.float32))
@@ -105,17 +107,17 @@ class PairsOfEvents:
             return
         last = end - begin
         ticks = events.ticks - begin
-        value, both = np.empty(len(events.pixel), np.float32), self._entries(0, len(ticks))
+        scale, both = np.zeros((len(ticks), len(self._n_pixels)), np.float32), self._entries(0, len(ticks))
         new, usual = len(self._history[0].number), self._usual.copy()
         both.number[new:] = ticks
         for a, (products, ends, pairs) in enumerate(ages):
             mine = (age_of[ticks >> 5] == a) & (ticks >= fresh - begin) & (ticks < last)
             _scale(
-                events.offsets, events.pixel, events.count, events.valid, mine, a == 0, self._part, self._parts.roi,
-                self._n_pixels, usual, value, both.sums[new:], both.weight[new:], products[0, 0], ends[0, 0],
+                events.offsets, events.pixel, events.count, events.valid, mine, a == 0, self._part, self._bins,
+                self._n_pixels, usual, scale, both.sums[new:], both.weight[new:], products[0, 0], ends[0, 0],
                 pairs[0, 0],
             )  # fmt: skip
-        block = self._sort(ticks, events, value, fresh - begin, last, photons)
+        block = self._sort(ticks, events, scale, fresh - begin, last, photons)
         found = np.zeros((len(ages), self.dense, CHANNELS, len(self._parts.roi)))
         _pairs(
             block.ptr, block.events, self._old.ptr, self._old.events, self._parts.edges, self._level, self.dense,
@@ -186,11 +188,13 @@ class PairsOfEvents:
         return out, first
 
     def _sort(
-        self, ticks: NDArray[np.int64], events: Events, value: NDArray[np.float32], fresh: int, end: int, photons: Array
+        self, ticks: NDArray[np.int64], events: Events, scale: NDArray[np.float32], fresh: int, end: int, photons: Array
     ) -> Sorted:
         ptr = np.empty(len(self._part) + 1, np.int32)
-        out = np.empty((len(value), 2), np.float32)
-        _by_pixel(ticks, events.offsets, events.pixel, events.count, events.valid, value, fresh, end, ptr, out, photons)
+        out = np.empty((len(events.pixel), 2), np.float32)
+        counted = events.valid & (ticks >= fresh) & (ticks < end)
+        tiles = events.tiles
+        _by_pixel(tiles.begins, tiles.events, ticks, counted, scale, self._roi, ptr, out, photons)
         return Sorted(ptr, out)
 
 
@@ -216,76 +220,72 @@ def _halve(number: Array, sums: Array, weight: Array, number_out: Array, sums_ou
 
 @nb.njit(nogil=True, cache=True)
 def _scale(
-    offsets: Array, pixel: Array, count: Array, valid: Array, mine: Array, is_first: bool, part: Array, roi: Array,
-    n_pixels: Array, usual: Array, value: Array, sums: Array, weight: Array, alone: Array, ends: Array, pairs: Array,
+    offsets: Array, pixel: Array, count: Array, valid: Array, mine: Array, is_first: bool, part: Array, bins: Array,
+    n_pixels: Array, usual: Array, scale: Array, sums: Array, weight: Array, alone: Array, ends: Array, pairs: Array,
 ) -> None:  # fmt: skip
-    """Write counts times the factor of bin and frame, and their sums by part; add pairs of a frame with itself.
+    """Write the factor of each bin and frame, and sums by part; add pairs of a frame with itself.
 
     N photons in a pixel make N (N - 1) pairs. The pairs are added of frames that are `mine`, all else is written in
     the first call.
     """
-    total, scale, others = np.zeros(n_pixels.size), np.zeros(n_pixels.size, np.float32), np.zeros(n_pixels.size)
-    of_event = np.empty(max(1, np.max(np.diff(offsets))) if valid.size else 1, np.int32)
+    photons = np.zeros(bins[-1])
     for b in range(valid.size):
-        if not valid[b]:
-            if is_first:
-                for e in range(offsets[b], offsets[b + 1]):
-                    value[e] = 0
+        if not (valid[b] and (is_first or mine[b])):
             continue
-        if not (is_first or mine[b]):
-            continue
-        total[:] = 0
-        begin = offsets[b]
-        for e in range(begin, offsets[b + 1]):
-            j = part[pixel[e]]
-            of_event[e - begin] = j
-            total[roi[j]] += count[e]
-        for k in range(total.size):
-            mean = total[k] / n_pixels[k] if total[k] > 0 else 0.0
+        photons[:] = 0
+        for e in range(offsets[b], offsets[b + 1]):
+            j, c = part[np.uintp(pixel[e])], np.float64(count[e])
+            photons[j] += c
+            if c > 1 and mine[b]:
+                alone[j] += c * (c - 1)
+        for k in range(np.uintp(n_pixels.size)):
+            first, last, total = np.uintp(bins[k]), np.uintp(bins[k + np.uintp(1)]), 0.0
+            for j in range(first, last):
+                total += photons[j]
+            if total == 0:
+                continue
+            mean = total / n_pixels[k]
             if is_first:
-                scale[k] = weigh(mean, usual[k]) if total[k] > 0 else 0.0
-                weight[b, k] = mean * scale[k]
-            others[k] = max(mean - 1 / n_pixels[k], 0.0) if total[k] > 0 else 0.0
+                scale[b, k] = weigh(mean, usual[k])
+                weight[b, k] = mean * scale[b, k]
+                for j in range(first, last):
+                    sums[b, j] = scale[b, k] * photons[j]
             if mine[b]:
-                pairs[k] += mean * others[k]
-        for e in range(begin, offsets[b + 1]):
-            j, c = of_event[e - begin], np.float64(count[e])
-            if is_first:
-                value[e] = scale[roi[j]] * np.float32(c)
-                sums[b, j] += value[e]
-            if mine[b]:
-                if c > 1:
-                    alone[j] += c * (c - 1)
-                ends[j] += 2 * others[roi[j]] * c
+                others = max(mean - 1 / n_pixels[k], 0.0)
+                pairs[k] += mean * others
+                for j in range(first, last):
+                    ends[j] += 2 * others * photons[j]
 
 
 @nb.njit(nogil=True, cache=True)
 def _by_pixel(
-    ticks: Array, offsets: Array, pixel: Array, count: Array, valid: Array, value: Array, fresh: int, end: int,
-    ptr: Array, out: Array, photons: Array,
+    begins: Array, events: Array, ticks: Array, counted: Array, scale: Array, roi: Array, ptr: Array, out: Array,
+    photons: Array,
 ) -> None:  # fmt: skip
-    """Sort events by pixel, and by tick as they come; add the photons of valid frames from `fresh` to `end` - 1."""
-    n = np.zeros((photons.size, 2), np.int64)  # events and photons, side by side in the cache
-    for b in range(ticks.size):
-        counted = np.int64(valid[b] and fresh <= ticks[b] < end)
-        for e in range(offsets[b], offsets[b + 1]):
-            here = n[np.uintp(pixel[e])]
-            here[0] += 1
-            here[1] += counted * count[e]
-    k = 0
-    for p in range(photons.size):
-        photons[p] += n[p, 1]
-        ptr[p], k = k, k + n[p, 0]
-        n[p, 0] = ptr[p]
-    ptr[photons.size] = k
-    for b in range(ticks.size):
-        t = np.float32(ticks[b])
-        for e in range(offsets[b], offsets[b + 1]):
-            at = np.uintp(pixel[e])
-            i = n[at, 0]
-            out[i, 0] = t
-            out[i, 1] = value[e]
-            n[at, 0] = i + 1
+    """Sort the events of `Tiles` by pixel, and by tick as they come; add the photons of the frames that are counted.
+
+    `scale`, (n, n_roi), is the factor of bin and frame, and `roi`, (n_pixels,), the bin of each pixel.
+    """
+    place = np.zeros(TILE, np.int32)
+    ptr[photons.size] = begins[-1]
+    for tile in range(begins.size - 1):
+        first = tile << SHIFT
+        n = min(TILE, photons.size - first)
+        place[:] = 0
+        for e in range(begins[tile], begins[tile + 1]):
+            place[np.uintp(events[e, 1]) & np.uintp(TILE - 1)] += 1
+        k = begins[tile]
+        for at in range(n):
+            ptr[first + at], k = k, k + place[at]
+            place[at] = ptr[first + at]
+        for e in range(begins[tile], begins[tile + 1]):
+            b, p, c = np.uintp(events[e, 0]), np.uintp(events[e, 1]), events[e, 2]
+            i = np.uintp(place[p & np.uintp(TILE - 1)])
+            place[p & np.uintp(TILE - 1)] += 1
+            out[i, 0] = ticks[b]
+            out[i, 1] = scale[b, roi[p]] * np.float32(c)
+            if counted[b]:
+                photons[p] += c
 
 
 @nb.njit(nogil=True, cache=True, fastmath=True)
@@ -294,7 +294,7 @@ def _pairs(
     fresh: int, end: int, age_of: Array, entries: Array, found: Array,
 ) -> None:  # fmt: skip
     """Add x x' of the pairs of events of each pixel to their levels and channels, and x to the entries of `dense`."""
-    acc = np.zeros((len(found), dense + 1, 16))
+    acc = np.zeros((len(found), dense + 1, 2 * CHANNELS))  # only channels in use are added to `found`
     share = np.float32(1 / 2.0**dense)
     stop = np.empty(dense + 1, np.int64)
     for i in range(dense + 1):
@@ -320,20 +320,20 @@ def _pairs(
                     _add_pair(t, u, x * old[np.uintp(k), 1], level, stop, acc, a)
         for age in range(len(found)):
             for i in range(dense):
-                for c in range(1 if i == 0 else 8, 16):
+                for c in range(1 if i == 0 else HALF, CHANNELS):
                     found[age, i, c, j] += acc[age, i, c] / 4.0**i
 
 
 @nb.njit(nogil=True, cache=True, inline="always")
 def _add_pair(t: np.int64, u: np.int64, xx: float, level: Array, stop: Array, into: Array, a: Any) -> None:
-    i = np.int64(level[np.uintp(t - u)])
-    c = (t >> i) - (u >> i)
-    if c < 16 and t >> i < stop[np.uintp(i)]:
-        into[a, np.uintp(i), np.uintp(c)] += xx
-    i += 1
-    c = (t >> i) - (u >> i)
-    if c >= 8 and t >> i < stop[np.uintp(i)]:
-        into[a, np.uintp(i), np.uintp(c)] += xx
+    """Add to the channel of the level that reaches this far, and to that of the next: often to one that is not used."""
+    i = np.uintp(level[np.uintp(t - u)])
+    s = np.int64(i)
+    if t >> s < stop[i]:
+        into[a, i, np.uintp((t >> s) - (u >> s))] += xx
+    i, s = i + np.uintp(1), s + 1
+    if t >> s < stop[i]:
+        into[a, i, np.uintp((t >> s) - (u >> s))] += xx
 
 
 @nb.njit(nogil=True, cache=True, fastmath=True)

@@ -13,13 +13,12 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ainerd.xpcs._counts import Sums, ratio
+from ainerd.xpcs._event_tiles import SHIFT, TILE, Tiles
 from ainerd.xpcs._events import Events, labels
 from ainerd.xpcs._partition import Array, Floats, Partition
 
 SPARSE = 1 / 16  # of the elements of all rows: with more of them the rows are dense
 CHUNK = 1 << 12  # frames whose sums are kept together
-SHIFT = 13
-TILE = 1 << SHIFT  # pixels whose sums fit the first cache
 # the number of trailing zeros of a power of two (Leiserson, Prokop & Randall, 1998)
 _DE_BRUIJN = 0x03F79D71B4CB0A89
 _ZEROS = np.empty(64, np.int32)
@@ -145,8 +144,8 @@ class FrameSums:
 class SparseRows:
     """Rows of which only elements that are not zero are kept, row by row and sorted by pixel.
 
-    Rows are filled in order. The events of a row are sorted into tiles of pixels that fit the first cache, and added
-    there one after the other, so that sums have the order of the frames.
+    Rows are filled in order, each tile by tile. In a tile, events are added one after the other, so that sums have the
+    order of the frames.
     """
 
     def __init__(self, n_rows: int, n_pixels: int, dtype: np.dtype[Any]) -> None:
@@ -155,7 +154,6 @@ class SparseRows:
         self._n_rows = 0  # filled so far
         room = int(SPARSE * n_rows * n_pixels)
         self._pixel, self._value = np.empty(room, np.int32), np.empty(room, dtype)  # takes memory as it is filled
-        self._tiles = np.empty(0, np.int32), np.empty((0, 2), dtype)  # pixel, value and weight of the events of a row
 
     @property
     def size(self) -> int:
@@ -167,20 +165,16 @@ class SparseRows:
         """Whether dense rows would be better."""
         return self.size > SPARSE * (len(self._ends) - 1) * self.n_pixels
 
-    def add(self, offsets: Array, keep: Array, pixel: Array, value: Array, columns: tuple[Array, Array, Array]) -> None:
+    def add(self, tiles: Tiles, keep: Array, columns: tuple[Array, Array, Array]) -> None:
         """Add frames to the rows."""
-        room = self.size + 2 * len(pixel)  # a frame is in at most two rows
+        room = self.size + 2 * len(tiles.events)  # a frame is in at most two rows
         if room > len(self._pixel):
             self._pixel, self._value = (
                 np.append(x[: self.size], np.empty(room - self.size, x.dtype)) for x in (self._pixel, self._value)
             )
-        most = len(pixel) + int(self._ends[self._n_rows] - self._ends[max(self._n_rows - 1, 0)])  # the last row goes on
-        if most > len(self._tiles[0]):
-            self._tiles = np.empty(most, np.int32), np.empty((most, 2), value.dtype)
         self._n_rows = _add_sparse(
-            offsets, keep, pixel, value, *columns, self._ends, self._n_rows, self._pixel, self._value, self.n_pixels,
-            *self._tiles, _ZEROS,
-        )  # fmt: skip
+            tiles.begins, tiles.events, keep, *columns, self._ends, self._n_rows, self._pixel, self._value, _ZEROS
+        )
 
     def halve(self) -> None:
         """Add each odd row to the even one before."""
@@ -213,81 +207,69 @@ class SparseRows:
 
 
 @nb.njit(nogil=True, cache=True, fastmath={"contract"})
-def add_dense(
-    offsets: Array, keep: Array, pixel: Array, value: Array, indptr: Array, rows: Array, weights: Array, into: Array
-) -> None:
-    """Add frames to dense rows."""
-    w = np.zeros(1, into.dtype)
-    for b in range(keep.size):
+def add_dense(events: Array, keep: Array, indptr: Array, rows: Array, weights: Array, into: Array) -> None:
+    """Add frames to dense rows; `events` are those of `Tiles`."""
+    w, value = np.zeros(1, into.dtype), np.zeros(1, into.dtype)
+    for e in range(events.shape[0]):
+        b, p = np.uintp(events[e, 0]), np.uintp(events[e, 1])
         if keep[b]:
-            for i in range(indptr[b], indptr[b + 1]):
-                row = into[rows[i]]
+            value[0] = events[e, 2]
+            for i in range(np.uintp(indptr[b]), np.uintp(indptr[b + np.uintp(1)])):
                 w[0] = weights[i]
-                for e in range(offsets[b], offsets[b + 1]):
-                    row[pixel[e]] += w[0] * value[e]
+                into[np.uintp(rows[i]), p] += w[0] * value[0]
 
 
 @nb.njit(nogil=True, cache=True, fastmath={"contract"})
 def _add_sparse(
-    offsets: Array, keep: Array, pixel: Array, value: Array, indptr: Array, rows: Array, weights: Array, ends: Array,
-    n_rows: int, pixels: Array, values: Array, n_pixels: int, in_tile: Array, terms: Array, zeros: Array,
+    begins: Array, events: Array, keep: Array, indptr: Array, rows: Array, weights: Array, ends: Array, n_rows: int,
+    pixels: Array, values: Array, zeros: Array,
 ) -> int:  # fmt: skip
     """Write the rows of these frames to `pixels` and `values`, from the last row on, which may go on; return how many.
 
-    `in_tile` and `terms`, (m,) and (m, 2), have room for the events of one row.
+    `begins` and `events` are those of `Tiles`.
     """
-    n, begin, last = keep.size, 0, n_rows - 1
-    now, mark = np.zeros(TILE, terms.dtype), np.zeros(TILE // 64, np.uint64)
-    place = np.empty(n_pixels // TILE + 2, np.int64)
-    one = np.ones(1, terms.dtype)
+    n, first, last = keep.size, -1, n_rows - 1
     for b in range(n):
         if keep[b]:
+            first = rows[indptr[b]] if first < 0 else first
             last = max(last, rows[indptr[b + 1] - 1])
-    while begin < n and not keep[begin]:
-        begin += 1
-    if begin == n:
+    if first < 0:
         return n_rows
-    first = rows[indptr[begin]]
+    now, mark = np.zeros(TILE, values.dtype), np.zeros(TILE // 64, np.uint64)
+    place, weight, value = begins[:-1].copy(), np.zeros(n, values.dtype), np.zeros(1, values.dtype)
+    begin = 0  # first frame of the row
     for row in range(min(n_rows, first), last + 1):
         before, until = ends[row], ends[row + 1] if row < n_rows else ends[row]
-        place[:] = 0
-        for i in range(before, until):
-            place[(pixels[i] >> SHIFT) + 1] += 1
-        end = begin
-        while end < n and (not keep[end] or rows[indptr[end]] <= row):
-            if keep[end] and rows[indptr[end + 1] - 1] >= row:
-                for e in range(offsets[end], offsets[end + 1]):
-                    place[(pixel[e] >> SHIFT) + 1] += 1
+        old_pixels, old_values = pixels[before:until].copy(), values[before:until].copy()
+        end = done = begin  # frames up to `done` are in no later row
+        while end < n and rows[indptr[end]] <= row:
+            is_here = keep[end] and rows[indptr[end + 1] - 1] >= row
+            weight[end] = weights[indptr[end] + row - rows[indptr[end]]] if is_here else 0
             end += 1
-        for tile in range(1, place.size):
-            place[tile] += place[tile - 1]
-        for i in range(before, until):
-            k = place[pixels[i] >> SHIFT]
-            place[pixels[i] >> SHIFT] += 1
-            in_tile[k], terms[k, 0], terms[k, 1] = pixels[i] & (TILE - 1), values[i], one[0]
-        for b in range(begin, end):
-            if keep[b] and rows[indptr[b + 1] - 1] >= row:
-                i = indptr[b] + row - rows[indptr[b]]
-                one[0] = weights[i]
-                for e in range(offsets[b], offsets[b + 1]):
-                    tile = pixel[e] >> SHIFT
-                    k = place[tile]
-                    place[tile] = k + 1
-                    in_tile[k], terms[k, 0], terms[k, 1] = pixel[e] & (TILE - 1), value[e], one[0]
-        one[0] = 1
-        k, i = before, 0
-        for tile in range(place.size - 1):
-            if i == place[tile]:
+            if rows[indptr[end] - 1] <= row:
+                done = end
+        k, j = before, 0
+        for tile in range(len(place)):
+            i, stop = place[tile], begins[tile + 1]
+            if (i == stop or events[i, 0] >= end) and (j == old_pixels.size or old_pixels[j] >> SHIFT != tile):
                 continue
-            while i < place[tile]:
-                p = np.uintp(in_tile[i])
-                now[p] += terms[i, 1] * terms[i, 0]
+            while j < old_pixels.size and old_pixels[j] >> SHIFT == tile:
+                p = np.uintp(old_pixels[j] & (TILE - 1))
+                now[p] = old_values[j]
                 mark[p >> np.uintp(6)] |= np.uint64(1) << np.uint64(p & np.uintp(63))
+                j += 1
+            while i < stop and events[i, 0] < end:
+                frame, p = np.uintp(events[i, 0]), np.uintp(events[i, 1] & np.uint32(TILE - 1))
+                if keep[frame]:
+                    value[0] = events[i, 2]
+                    now[p] += weight[frame] * value[0]
+                    mark[p >> np.uintp(6)] |= np.uint64(1) << np.uint64(p & np.uintp(63))
                 i += 1
+                if frame < done:
+                    place[tile] = i
             k = _store(now, mark, k, tile << SHIFT, pixels, values, zeros)
         ends[row + 1] = k
-        while begin < end and (not keep[begin] or rows[indptr[begin + 1] - 1] <= row):
-            begin += 1
+        begin = done
     return last + 1
 
 

@@ -5,7 +5,6 @@ are judged in groups that hold `PHOTONS` photons.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numba as nb
 import numpy as np
@@ -159,7 +158,7 @@ class EventScreen(Screen):
         at_top = np.unique(pixel[bad & (count >= self._top)]).astype(np.int64)
         self._drop("saturated", at_top)
         self._drop("impossible", np.setdiff1d(pixel[bad].astype(np.int64), at_top))
-        return replace(events, valid=events.valid & ~overflow) if overflow.any() else events
+        return events.with_valid(events.valid & ~overflow) if overflow.any() else events
 
     def _contrast(self, events: Events, frame: Array) -> float:
         """Return an upper limit of the speckle contrast in single frames, from the first of them."""
@@ -181,10 +180,9 @@ class EventScreen(Screen):
         n_complete = (begin + n) // size
         counts, valid = np.zeros((n_complete + 1, len(self._limit))), np.zeros(n_complete + 1, bool)
         counts[0], valid[0] = self._open
-        _sum(
-            events.offsets, events.pixel, events.count, events.valid, self._sub, self._pixels.good, begin, size,
-            self._pixels.total, counts, valid,
-        )  # fmt: skip
+        group = (begin + np.arange(n)) // size
+        valid[group[events.valid]] = True
+        _sum(events.tiles.events, events.valid, group, self._sub, self._pixels.good, self._pixels.total, counts)
         self._starts.append(events.ticks[-begin % size :: size])
         self._open = counts[-1], bool(valid[-1])
         self._n_listed += n
@@ -203,27 +201,17 @@ class EventScreen(Screen):
                 self._spoilt[reason].append(events.ticks[events.valid & bad])
             self._n_given += len(events.ticks)
             valid = events.valid & (mine == GOOD)
-            yield Screened(replace(events, valid=valid), valid, self._unreported())
+            yield Screened(events.with_valid(valid), valid, self._unreported())
         if self._new and not self._blocks:
             yield Screened(np.zeros((0, len(self.partition.pixels))), np.ones(0, bool), self._unreported())
 
 
 @nb.njit(nogil=True, cache=True)
-def _sum(
-    offsets: Array, pixel: Array, count: Array, valid: Array, sub: Array, good: Array, begin: int, size: int,
-    total: Floats, counts: Floats, any_valid: Array,
-) -> None:  # fmt: skip
+def _sum(events: Array, valid: Array, group: Array, sub: Array, good: Array, total: Floats, counts: Floats) -> None:
     """Add the counts of valid frames to those of the pixels, and without bad pixels to those of sub-bins by group."""
-    group, n = 0, begin
-    for b in range(valid.size):
+    for i in range(events.shape[0]):
+        b, p, c = np.uintp(events[i, 0]), np.uintp(events[i, 1]), events[i, 2]
         if valid[b]:
-            any_valid[group] = True
-            into = counts[group]
-            for e in range(offsets[b], offsets[b + 1]):
-                p = pixel[e]
-                total[p] += count[e]
-                if good[p]:
-                    into[sub[p]] += count[e]
-        n += 1
-        if n == size:
-            group, n = group + 1, 0
+            total[p] += c
+            if good[p]:
+                counts[group[b], sub[p]] += c

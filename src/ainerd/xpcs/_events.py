@@ -1,12 +1,14 @@
 """Sparse frames: of each frame only the pixels that counted, as detectors that record events deliver them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numba as nb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.xpcs._counts import check_counts, check_valid
+from ainerd.xpcs._event_tiles import Tiles
 from ainerd.xpcs._partition import Array, Partition
 
 
@@ -84,6 +86,18 @@ class Events:
             stop=first + len(flat),
         )
 
+    @cached_property
+    def tiles(self) -> Tiles:
+        """The events by pixel, sorted once for all who add them to arrays of pixels."""
+        return Tiles.of(self.offsets, self.pixel, self.count, int(np.prod(self.shape)))
+
+    def with_valid(self, valid: NDArray[np.bool_]) -> "Events":
+        """Return the same events with other frames to leave out."""
+        out = replace(self, valid=valid)
+        if "tiles" in vars(self):
+            vars(out)["tiles"] = self.tiles
+        return out
+
     def gathered(self, partition: Partition) -> "Events":
         """Return the events of the pixels in use; raise ValueError if the frames do not fit the partition."""
         if self.shape == (len(partition.pixels),):
@@ -141,7 +155,9 @@ def labels(n: int) -> Array:
 
 def joined(blocks: list[Events]) -> Events:
     """Return blocks of frames that follow each other as one."""
-    if len(blocks) == 1:
+    stop = blocks[-1].stop
+    blocks = [x for x in blocks if len(x.ticks)] or blocks[-1:]
+    if len(blocks) == 1 and blocks[0].stop == stop:
         return blocks[0]
     return Events(
         ticks=np.concatenate([x.ticks for x in blocks]),
@@ -150,7 +166,7 @@ def joined(blocks: list[Events]) -> Events:
         count=np.concatenate([x.count for x in blocks]),
         shape=blocks[0].shape,
         valid=np.concatenate([x.valid for x in blocks]),
-        stop=blocks[-1].stop,
+        stop=stop,
     )
 
 

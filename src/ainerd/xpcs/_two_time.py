@@ -358,13 +358,14 @@ class TwoTimeReducer:
         if not self._good.all():
             events = events.without(np.flatnonzero(~self._good))
         self._of_events.push(events)
-        block = events.offsets, events.valid, events.pixel, events.count.astype(self.rows.dtype)
         columns = rows.columns_at(events.ticks)
         if self._sparse is None:
-            add_dense(*block, *columns, self.rows)
+            add_dense(events.tiles.events, events.valid, *columns, self.rows)
             return
-        self._sparse.add(*block, columns)
+        self._sparse.add(events.tiles, events.valid, columns)
         if self._sparse.is_full:
+            self.rows = np.empty_like(self.rows)  # in larger pages than zeros, which matters for a GB
+            self.rows[:] = 0
             self._sparse.fill(self.rows)
             self._sparse = None
 
