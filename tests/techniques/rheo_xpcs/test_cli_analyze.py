@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ainerd.cli import app, main
+from ainerd.techniques.rheo_xpcs.panels import bin_cells
 from ainerd.xpcs import Partition, two_time
 
 
@@ -101,3 +102,9 @@ def test_without_the_agents_extra_the_way_out_is_said():
     script += "from ainerd.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and "pip install 'ainerd[agent]'" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_bin_without_speckle_has_no_contrast():
+    row = {"speckle": "no", "contrast": -1.0, "contrast_err": 0.2, "tau_s": np.nan}
+    assert bin_cells(row) == ("no", "", "", "")
+    assert bin_cells({**row, "speckle": "yes", "contrast": 0.25}) == ("yes", "0.25 ± 0.2", "", "")

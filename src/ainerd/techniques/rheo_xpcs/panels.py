@@ -159,8 +159,13 @@ def columns(values: Mapping[str, Any], units: Mapping[str, str]) -> dict[str, st
 
 
 def bin_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """Format speckle, contrast, relaxation time and exponent of a row of the table of bins; empty if unknown."""
+    """Format speckle, contrast, relaxation time and exponent of a row of the table of bins; empty if unknown.
+
+    The contrast of a bin without speckle is noise, and no number is given.
+    """
     known = {name: value for name, value in row.items() if value == value}
+    if known["speckle"] == "no":
+        known.pop("contrast", None)
     contrast, exponent = (_with_error(known, x) if x in known else "" for x in ("contrast", "kww_exponent"))
     return str(known["speckle"]), contrast, _tau(known), exponent
 
