@@ -128,7 +128,7 @@ def test_a_detector_with_an_unknown_number_of_frames(session):
     session.RE(agent.explore(1))
     table = session.table()
     assert len(table) == before + 1
-    assert (table["status"].iloc[-1], table["n_frames"].iloc[-1]) == ("partial", FRAMES)
+    assert (table["status"].iloc[-1], table["n_frames"].iloc[-1]) == ("complete", FRAMES)
     session.settings = whole
 
 

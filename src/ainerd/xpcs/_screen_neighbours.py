@@ -4,8 +4,8 @@ Pixels that flicker or blink. The counts of a pixel vary more within its run tha
 either more within a frame than from one frame to the next, x (x - 1) against x y, or more from one window to the next,
 (x - y)² / 2. Both are in units of the pixel's squared mean. A step at which the speckle of all pixels changes more than
 usual counts less, so that a sample that rearranges at once does not flicker. Speckle of any contrast gives a variation
-far above the usual one, six times the distance from the median to the 90 % quantile, to less than one pixel in a
-thousand.
+far above the usual one, five or six times the distance from the median to the 90 % quantile, to less than .2 % of the
+pixels.
 
 Swapped frames. If neighbouring frames are exchanged, every second pair of neighbours is more alike than the others.
 """
@@ -19,7 +19,8 @@ from ainerd.xpcs._partition import Array, Floats, Partition
 EVERY, LATER, EARLY = 4, 32, 512  # one frame in so many is compared: in the first frames, and later
 WINDOWS, LENGTH = 16, 12  # an even number; frames of a window at first
 FEWEST_COUNTS, FEWEST_PIXELS = 8, 64
-TIMES = 6.0  # the distance from the median to the 90 % quantile, plus the deviation of a Poisson distribution
+# times the distance from the median to the 90 % quantile, plus times the deviation of a Poisson distribution
+OF_FRAMES, OF_WINDOWS = (6.0, 6.0), (5.0, 3.0)
 SHARE, FEW = 0.002, 6  # of the pixels that flicker: fewer change no number of the run
 PAIRS, SIGMAS = 24, 6.0  # of neighbours, to tell whether frames are swapped
 
@@ -86,14 +87,16 @@ class NeighbourScreen:
             change = steps[:, good].sum(1, dtype=float)
             weight = np.minimum(1.0, np.median(change) / np.maximum(change, 1e-9))
             excess = weight @ (steps - noise[1:] - noise[:-1]) / 2
-            wrong |= self._far(excess * len(x), counts.sum(0, dtype=float), 2 * np.sqrt(len(x)), good)
+            wrong |= self._far(excess * len(x), counts.sum(0, dtype=float), 2 * np.sqrt(len(x)), good, OF_WINDOWS)
         if self._n >= PAIRS:
-            wrong |= self._far(self._excess * self._n, self._counts, 2 * np.sqrt(self._n), good)
+            wrong |= self._far(self._excess * self._n, self._counts, 2 * np.sqrt(self._n), good, OF_FRAMES)
         if wrong.sum() < max(SHARE * good.sum(), FEW):
             return None
         return f"{wrong.sum()} pixels flicker or blink: mask them"
 
-    def _far(self, excess: Floats, counts: Floats, noise: float, good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _far(
+        self, excess: Floats, counts: Floats, noise: float, good: NDArray[np.bool_], times: tuple[float, float]
+    ) -> NDArray[np.bool_]:
         """Return which pixels vary far more than the others of their bin; `noise` is the deviation for one count."""
         use = good & (counts >= FEWEST_COUNTS)
         counts = np.maximum(counts, 1)
@@ -103,7 +106,7 @@ class NeighbourScreen:
             if len(some) < FEWEST_PIXELS:
                 continue
             middle, most = np.quantile(away[some], [0.5, 0.9])
-            wrong[some] = away[some] > middle + TIMES * (most - middle + noise / counts[some])
+            wrong[some] = away[some] > middle + times[0] * (most - middle) + times[1] * noise / counts[some]
         return wrong
 
 
