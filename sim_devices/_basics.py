@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from ophyd import Signal, SoftPositioner
 from ophyd.status import Status
-from ophyd.utils import InvalidState, LimitError
+from ophyd.utils import InvalidState, LimitError, UnknownStatusFailure
 
 UPDATE_S = 0.02
 
@@ -106,6 +106,7 @@ class Mover(SoftPositioner):
         super().__init__(source="SIM", **kwargs)
         self._position = self.true_position = self._reached = init_pos
         self._rng, self._halt = rng, threading.Event()
+        self._status: Any = None  # of the newest move
 
     def check_value(self, pos: float) -> None:
         """Raise `LimitError` if the value cannot be reached."""
@@ -115,7 +116,9 @@ class Mover(SoftPositioner):
 
     def _setup_move(self, position: float, status: Any) -> None:
         self._halt.set()  # ends a move in progress
-        self._halt = threading.Event()
+        self._halt, self._status = threading.Event(), status
+        # ophyd forgets subscribers after a move; the status of a next move that has begun by then would never end
+        self._reset_sub(self._SUB_REQ_DONE)
         self._started_moving = self._moving = True
         self._run_subs(sub_type=self.SUB_START, timestamp=time.time())
         threading.Thread(target=self._travel, args=(self._stops_at(position), self._halt, status), daemon=True).start()
@@ -123,7 +126,7 @@ class Mover(SoftPositioner):
     def _stops_at(self, position: float) -> float:
         return float(position)
 
-    def _travel(self, target: float, halt: threading.Event, status: Status) -> None:
+    def _travel(self, target: float, halt: threading.Event, status: Any) -> None:
         begin, start = time.monotonic(), self._reached
         duration = self.clock.wall(abs(target - start) / self.speed)
         while (elapsed := time.monotonic() - begin) < duration:
@@ -136,9 +139,7 @@ class Mover(SoftPositioner):
         self._show(target)
         self._moving = False
         self._run_subs(sub_type=self.SUB_DONE)
-        # ophyd's _done_moving forgets the status of the next move if that begins before it returns
-        with suppress(InvalidState):  # it was stopped just now
-            status.set_finished()
+        _end(status, success=True)
 
     def _show(self, value: float) -> None:
         self._reached = value
@@ -148,3 +149,14 @@ class Mover(SoftPositioner):
         self._halt.set()
         self._moving = False
         super().stop(success=success)
+        if self._status is not None:
+            _end(self._status, success=success)
+
+
+def _end(status: Any, *, success: bool) -> None:
+    """End a move, unless it has ended."""
+    with suppress(InvalidState):
+        if success:
+            status.set_finished()
+        else:
+            status.set_exception(UnknownStatusFailure("the move was stopped"))

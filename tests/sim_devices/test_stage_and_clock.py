@@ -4,7 +4,7 @@ import time
 import bluesky.plan_stubs as bps
 import numpy as np
 import pytest
-from ophyd.utils import LimitError
+from ophyd.utils import LimitError, UnknownStatusFailure
 
 from sim_devices import SimClock, Stage
 
@@ -57,6 +57,16 @@ def test_a_move_may_begin_as_soon_as_the_one_before_ends(quick, monkeypatch):
     second = quick.x.set(8.0)
     begun.set()
     second.wait(10)
+
+
+def test_a_stop_fails_the_move_and_nothing_after_it(stage, caplog):
+    status = stage.x.set(9.0)
+    stage.stop()
+    with pytest.raises(UnknownStatusFailure):
+        status.wait(10)
+    stage.x.set(stage.x.position).wait(10)
+    stage.stop()
+    assert not caplog.records
 
 
 def test_the_reading_is_where_the_screw_stopped(quick):

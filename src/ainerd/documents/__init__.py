@@ -41,9 +41,7 @@ _MODULES = ("_storage", "_sources", "_frames", "_numbering", "_run", "_acquisiti
 
 def __getattr__(name: str) -> Any:
     """Import the modules on first use, beginning with the one that needs least, until one has the name."""
-    for module in (
-        ("_storage", "_sources", "_frames", "_numbering", "_run", "_acquisition", "_folder") if name in __all__ else ()
-    ):
+    for module in _MODULES if name in __all__ else ():
         if hasattr(found := import_module(f"{__name__}.{module}"), name):
             return getattr(found, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
