@@ -1,13 +1,15 @@
 """Events of a Rigaku detector to C2 and g2: the same numbers as from dense frames, frames per second, and memory.
 
 The detector has 512 × 1024 pixels. Eighteen bins of 997 pixels in four static rings, or the whole detector in 32 bins.
-Files are in the page cache. `before` is the algorithm of the first prototype, in the same run.
+Files are in the page cache. `before` is the algorithm of the first prototype, in the same run. boost_corr correlates
+the same frames, dense, on the CPU, if it can be imported: put the ``src`` of a checkout on PYTHONPATH.
 """
 
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from ainerd.xpcs import Events, EventScreen, MultiTau, Partition, TwoTimeReducer
 from sim_devices import sparse_speckle, write_words
 from studies._events_before import CorrelatorBefore, ReducerBefore, words_of
 from studies._tools import Row, Study, forget_peak, memory_mb, report, seconds
+from studies.two_time import boost_corr
 
 SHAPE = (512, 1024)
 LEVELS = (0.0005, 0.001, 0.01)  # photons a pixel and frame
@@ -39,6 +42,8 @@ def same(quick: bool = False) -> None:
 @study.part
 def speed(quick: bool = False, rounds: int = 3) -> None:
     """Measure frames per second, from the file to the sums of both."""
+    if find_spec("boost_corr") is None:
+        print("boost_corr cannot be imported: its column stays empty")
     with tempfile.TemporaryDirectory() as folder, one_thread:
         report("events_speed", rates(Path(folder), quick, rounds), threads=1, quick=quick)
 
@@ -130,6 +135,7 @@ def rates(folder: Path, quick: bool, rounds: int) -> Iterator[Row]:
             times = np.min([[seconds(way) for way in ways] for _ in track(range(rounds), name, transient=True)], axis=0)
             some = 200 if name == "whole" else 1000
             dense = seconds(partial(dense_way, path, where, some)) / some
+            peer = np.nan if find_spec("boost_corr") is None else seconds(partial(boost_corr_way, path, where, some))
             k = n / times / 1000
             yield {
                 "photons": photons,
@@ -145,6 +151,7 @@ def rates(folder: Path, quick: bool, rounds: int) -> Iterator[Row]:
                 "wanted": TARGETS.get((photons, name), np.nan),
                 "dense": 1e-3 / dense,
                 "ours / dense": k[1] * dense * 1000,
+                "boost_corr": some / peer / 1000,
             }
 
 
@@ -196,6 +203,20 @@ def dense_way(path: Path, where: Partition, n_frames: int) -> None:
     for begin, end in pairwise(range(0, n_frames + 1, 50)):
         reducer.push(frames[begin:end])
         live.push(frames[begin:end])
+
+
+def boost_corr_way(path: Path, where: Partition, n_frames: int) -> None:
+    """Correlate dense frames with boost_corr: its multi-tau, which takes blocks that divide its queue, and its maps."""
+    import torch
+    from boost_corr import MultitauCorrelator
+
+    frames = dense_of(next(read_rigaku(path, where, order="rows", block=n_frames)), n_frames).astype(np.float32)
+    torch.set_num_threads(1)
+    live = MultitauCorrelator((1, frames.shape[1]), n_frames, max_memory=4.0)
+    for begin in range(0, n_frames, 32):
+        live.process(torch.from_numpy(frames[begin : begin + 32]))
+    live.post_process()
+    boost_corr(frames, where)
 
 
 def peaks(folder: Path, n_frames: int, pixels: str) -> Iterator[Row]:

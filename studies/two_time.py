@@ -208,7 +208,7 @@ def gemm(frames: NDArray, partition: Partition) -> NDArray:
 def boost_corr(frames: NDArray, partition: Partition) -> NDArray:
     """Run `TwotimeCorrelator` of boost_corr on the CPU: full T × T and their diagonal means, the last bin's map.
 
-    It is on no package index: put the ``src`` of a checkout on PYTHONPATH.
+    The package index has it for Python 3.12 and later; the ``src`` of a checkout on PYTHONPATH serves for all.
     """
     import torch
     from boost_corr.twotime import TwotimeCorrelator
