@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.xpcs import MultiTau, Partition, TwoTimeReducer
-from ainerd.xpcs._multitau import CHANNELS, MEANS, YOUNGEST, _add_pairs, _add_products, _Age, _halve
+from ainerd.xpcs._multitau import CHANNELS, MEANS, YOUNGEST, _Age
+from studies._events_rings import add_pairs, add_products, halve
 
 Block = tuple[int, NDArray[np.int64], NDArray[np.uint64]]
 CHUNK, DENSE, FRAMES = 32, 8, 2048
@@ -248,7 +249,7 @@ class CorrelatorBefore(MultiTau):
     def __init__(self, partition: Partition, n_frames: int) -> None:
         super().__init__(partition)
         n_part, n_roi, n_pixels = len(self._parts.roi), partition.n_roi, len(partition.pixels)
-        self._ring, self._weight = [], []
+        self._ring, self._sums = [], []
         self.levels = max(2, int(np.ceil(np.log2(n_frames / 16))) + 2)
         rows = [16 + max(FRAMES >> m, 1) + 2 for m in range(min(DENSE, self.levels) + 1)]
         self.sums = [np.zeros((r, n_part), np.float32) for r in rows]
@@ -294,12 +295,12 @@ class CorrelatorBefore(MultiTau):
         for m in range(min(DENSE, self.levels)):
             f, g = t0 >> m, t1 >> m
             if m:
-                _halve(self.sums[m - 1], self.weights[m - 1], f, g, self.sums[m], self.weights[m])
+                halve(self.sums[m - 1], self.weights[m - 1], f, g, self.sums[m], self.weights[m])
             _ends(self.sums[m], self.weights[m], parts.roi, f, g, 8 if m else 1, a.ends[m], a.pairs[m])
         if self.levels <= DENSE:
             return
         f, g = t0 >> DENSE, t1 >> DENSE
-        _halve(self.sums[DENSE - 1], self.weights[DENSE - 1], f, g, self.sums[DENSE], self.weights[DENSE])
+        halve(self.sums[DENSE - 1], self.weights[DENSE - 1], f, g, self.sums[DENSE], self.weights[DENSE])
         for i in range(f, g):
             self.ring_weight[DENSE][i % len(ring)] = self.weights[DENSE][i % len(self.weights[DENSE])]
         for m in range(DENSE, self.levels):
@@ -308,6 +309,6 @@ class CorrelatorBefore(MultiTau):
                 continue
             ring, weight = self.ring[m], self.ring_weight[m]
             if m > DENSE:
-                _halve(self.ring[m - 1], self.ring_weight[m - 1], f, g, ring, weight)
-            whole = _add_pairs(ring, weight, f, g - f, 8, parts.edges, self._bins, a.pairs[m], a.ends[m])
-            _add_products(ring, f, g - f, 8, parts.edges, self._strips, whole[parts.roi], a.products[m], a.ends[m])
+                halve(self.ring[m - 1], self.ring_weight[m - 1], f, g, ring, weight)
+            whole = add_pairs(ring, weight, f, g - f, 8, parts.edges, self._bins, a.pairs[m], a.ends[m])
+            add_products(ring, f, g - f, 8, parts.edges, self._strips, whole[parts.roi], a.products[m], a.ends[m])
