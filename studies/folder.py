@@ -1,7 +1,7 @@
 """A beamline without Bluesky: a script leaves acquisitions in a folder, and fetches the next position from the agent.
 
-The study measures how soon after the last file of an acquisition the next position has arrived, and checks the results.
-Its exit code is 1 if one is missing, double, or elsewhere.
+`next` measures how soon after the last file of an acquisition the next position has arrived. `kills` kills the agent
+and the Tiled server meanwhile, and counts the results; its exit code is 1 if one is missing, double, or elsewhere.
 """
 
 import json
@@ -9,10 +9,13 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,11 +48,34 @@ def _next(acquisitions: int = 20) -> None:
     sys.exit(bool(wrong))
 
 
+@study.part
+def kills(acquisitions: int = 20, kills: int = 6, seed: int = 0) -> None:
+    """Kill the agent and the server while acquisitions come, and judge the results."""
+    rng = np.random.default_rng(seed)
+    with tempfile.TemporaryDirectory() as name, beamline(Path(name)) as place:
+        place.watch()
+        over = threading.Event()
+        disturber = threading.Thread(target=place.disturb, args=(kills, rng, over, acquisitions))
+        disturber.start()
+        try:
+            lines = place.script(acquisitions)
+        finally:
+            over.set()
+            disturber.join()
+        place.watch()
+        wrong = place.judged(lines)
+    row = {"acquisitions": len(lines), "agent killed": place.killed["agent"], "server killed": place.killed["server"]}
+    row |= {"wrong": len(wrong)}
+    report("folder", [row], seed=seed, wrong=wrong)
+    print(*wrong, sep="\n")
+    sys.exit(bool(wrong))
+
+
 class Beamline:
     """A folder of acquisitions, a server, and the processes of the agent and of the script."""
 
     def __init__(self, folder: Path, server: EmbeddedServer) -> None:
-        self.folder, self._server = folder, server
+        self.folder, self._server, self.killed = folder, server, Counter[str]()
         self._log = open(folder / "watch.log", "a")  # noqa: SIM115  (closed with the processes)
         self._agent: subprocess.Popen[bytes] | None = None
         key = str(server.client().context.api_key)
@@ -78,6 +104,25 @@ class Beamline:
         if done.returncode:
             raise RuntimeError(f"the script failed: {done.stderr[-2000:]}\n{self.logged()}")
         return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+    def disturb(self, n: int, rng: Any, over: threading.Event, acquisitions: int) -> None:
+        """Kill agent and server in turn, `n` times in all, spread over the acquisitions."""
+        for k in range(n):
+            wanted = 1 + (k * (acquisitions - 1)) // n
+            while not over.is_set() and len(list((self.folder / "data").glob("A*"))) < wanted:
+                time.sleep(0.05)
+            if over.wait(rng.uniform(0, 1.5)):
+                return
+            if k % 2:
+                pid = json.loads((self._server.directory / "server.json").read_text())["pid"]
+                os.kill(pid, 9)
+                self.killed["server"] += 1
+            elif self._agent is not None:
+                self._agent.kill()
+                self._agent.wait()
+                self.killed["agent"] += 1
+                over.wait(rng.uniform(0, 2))
+            self.watch()
 
     def judged(self, lines: list[Row]) -> list[str]:
         """Wait for the results, and return what is wrong with them."""
