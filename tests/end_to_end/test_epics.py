@@ -15,6 +15,9 @@ from pathlib import Path
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
+import h5py
+import hdf5plugin  # noqa: F401
+import numpy as np
 import pytest
 from bluesky import RunEngine
 from bluesky.utils import FailedStatus, RunEngineInterrupted
@@ -23,6 +26,7 @@ from ophyd.utils import DisconnectedError
 
 from ainerd.agent import build_agent, build_observer
 from ainerd.config import Settings
+from ainerd.technique import RunInfo
 from sim_devices.ioc import start_ioc
 from tests.epics_clients import keep_channels
 
@@ -84,6 +88,16 @@ class Beamline:
         table = self.agent.results.table()
         return table[table["raw_uid"] == uid]
 
+    def c2(self, path):
+        """The maps of each exposure in a file, from its frames alone."""
+        with h5py.File(path) as file:
+            frames = file["entry/data/data"][:]
+        for some in np.split(frames, len(frames) // FRAMES):
+            info = RunInfo(raw_uid="", n_frames=FRAMES, frame_shape=some.shape[1:], frame_time_s=0.5)
+            analysis = self.agent.technique.begin(info)
+            analysis.push(some.reshape(FRAMES, -1)[:, analysis.pixels], 0)
+            yield analysis.finish().arrays["c2"]
+
     def close(self):
         self.agent.close()
         self.ioc.kill()
@@ -121,6 +135,8 @@ def test_each_event_of_a_count_and_of_a_grid_has_its_result(beamline):
     (uid,) = beamline.RE(bp.count([beamline.detector, beamline.stage.x, beamline.stage.y], num=3))
     table = beamline.results(uid)
     assert table["event"].tolist() == [1, 2, 3] and table["status"].eq("complete").all()
+    for key, c2 in zip(table.index, beamline.c2(beamline.detector.hdf1.full_file_name.get()), strict=True):
+        np.testing.assert_array_equal(beamline.agent.results.array(key, "c2"), c2)
     x, y = beamline.stage.x, beamline.stage.y
     (uid,) = beamline.RE(bp.grid_scan([beamline.detector], x, 2, 4, 3, y, 6, 8, 3))
     table = beamline.results(uid)
@@ -199,18 +215,21 @@ def test_ophyd_async_drives_the_same_detector(beamline, server, tmp_path_factory
         beamline.RE(bp.count([detector, beamline.stage], num=2, per_shot=take))
         assert observer.drain(60)
         table = observer.results.table()
+        maps = [observer.results.array(key, "c2") for key in table.index]
     finally:
         beamline.RE.unsubscribe(token)
         observer.close()
         beamline.set_up()
     assert table["status"].tolist() == ["complete"] * 2, table["reason"].tolist()
     assert table["event"].tolist() == [1, 2] and table["novelty_p"].notna().all()
+    newest = max(frames.glob("*.h5"), key=lambda path: path.stat().st_mtime_ns)
+    np.testing.assert_array_equal(maps, list(beamline.c2(newest)))
 
 
 @pytest.fixture
 def long_exposure(beamline):
-    """Exposures of five seconds of the wall clock."""
-    beamline.detector.cam.acquire_period.set(50.0).wait(LIMIT_S)
+    """Exposures of three seconds of the wall clock."""
+    beamline.detector.cam.acquire_period.set(30.0).wait(LIMIT_S)
     yield
     beamline.set_up()
 
@@ -242,7 +261,7 @@ def test_an_aborted_run_leaves_the_detector_usable(beamline, long_exposure):
 def test_a_silent_ioc_delays_a_run(beamline, long_exposure):
     def silence():
         beamline.ioc.process.send_signal(signal.SIGSTOP)
-        threading.Event().wait(3)
+        threading.Event().wait(2)
         beamline.ioc.process.send_signal(signal.SIGCONT)
 
     thread = while_it_acquires(silence)
