@@ -9,11 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from sim_devices.ioc._start import LOOPBACK, READY, client_environment, free_port, is_free
+from sim_devices.ioc._start import BEGUN, LOOPBACK, READY, client_environment, free_port, is_free, server_environment
 
 DEFAULT_PORT = 5064  # of Channel Access
 WATCH_S = 0.2
-BEGUN = "AINERD_IOC_BEGUN"
 
 
 def options() -> argparse.Namespace:
@@ -29,25 +28,13 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def server(port: int) -> dict[str, str]:
-    """Return the environment variables of a server on this machine alone, which is no client itself."""
-    return {
-        "EPICS_CAS_INTF_ADDR_LIST": LOOPBACK,
-        "EPICS_CAS_BEACON_ADDR_LIST": LOOPBACK,
-        "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
-        "EPICS_CAS_SERVER_PORT": str(port),
-        "EPICS_CAS_BEACON_PORT": str(free_port()),
-        "OPHYD_CONTROL_LAYER": "dummy",
-        BEGUN: "1",
-    }
-
-
 def main() -> None:
     """Serve, and print `READY` once the records answer."""
     given, parent = options(), os.getppid()
     if os.environ.get(BEGUN) is None:  # ophyd, which came with this package, has loaded EPICS: begin anew
         port = given.port or (DEFAULT_PORT if is_free(DEFAULT_PORT) else free_port())
-        os.execve(sys.executable, [sys.executable, "-m", __spec__.parent, *sys.argv[1:]], os.environ | server(port))
+        command = [sys.executable, "-m", __spec__.parent, *sys.argv[1:]]
+        os.execve(sys.executable, command, os.environ | server_environment(port))
     port = int(os.environ["EPICS_CAS_SERVER_PORT"])
     try:
         from sim_devices import hidden_sample, read_hardware

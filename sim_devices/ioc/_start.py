@@ -10,6 +10,7 @@ from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 READY = "ready"
+BEGUN = "AINERD_IOC_BEGUN"
 
 
 def is_free(port: int) -> bool:
@@ -42,6 +43,19 @@ def client_environment(port: int) -> dict[str, str]:
         "EPICS_CA_ADDR_LIST": LOOPBACK,
         "EPICS_CA_AUTO_ADDR_LIST": "NO",
         "EPICS_CA_SERVER_PORT": str(port),
+    }
+
+
+def server_environment(port: int) -> dict[str, str]:
+    """Return the environment variables of an IOC on this machine alone, which is no client itself."""
+    return {
+        "EPICS_CAS_INTF_ADDR_LIST": LOOPBACK,
+        "EPICS_CAS_BEACON_ADDR_LIST": LOOPBACK,
+        "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
+        "EPICS_CAS_SERVER_PORT": str(port),
+        "EPICS_CAS_BEACON_PORT": str(free_port()),
+        "OPHYD_CONTROL_LAYER": "dummy",
+        BEGUN: "1",
     }
 
 
@@ -90,9 +104,9 @@ def start_ioc(directory: Path, *options: str, port: int = 0, log: Path | None = 
         If it ends before it answers.
     """
     port = port or free_port()
-    command = [sys.executable, "-m", "sim_devices.ioc", "--port", str(port), "--directory", str(directory), *options]
+    command = [sys.executable, "-m", "sim_devices.ioc", "--directory", str(directory), *options]
     paths = [str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    environment = os.environ | server_environment(port) | {"PYTHONPATH": os.pathsep.join(paths)}
     with open(log or os.devnull, "a") as errors:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)
     assert process.stdout is not None

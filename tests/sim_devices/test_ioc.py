@@ -1,6 +1,7 @@
 """The IOC of the simulated instrument, in a process of its own, by ophyd's own classes and plain Channel Access."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ from tests.epics_clients import keep_channels
 
 epics = pytest.importorskip("epics")
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 PORT = int(os.environ["EPICS_CA_SERVER_PORT"])
 SMALL = TOML.with_name("small.instrument.toml")
 LIMIT_S = 20
@@ -211,17 +213,17 @@ def test_the_rheometer_relaxes(ioc):
 
 
 def test_it_ends_with_its_parent_and_listens_on_loopback_alone(tmp_path):
+    command = [sys.executable, "-m", "sim_devices.ioc", "--directory", str(tmp_path), "--hardware", str(SMALL)]
     code = f"""
-import pathlib, sys
-from sim_devices.ioc import start_ioc
-from tests.epics_clients import keep_channels
-ioc = start_ioc(pathlib.Path({str(tmp_path)!r}), "--hardware", {str(SMALL)!r})
-print(ioc.process.pid, ioc.port, flush=True)
+import subprocess, sys
+ioc = subprocess.Popen({command}, stdout=subprocess.PIPE, text=True)
+line = next(line for line in ioc.stdout if line.startswith("ready"))
+print(ioc.pid, line, flush=True)
 sys.stdin.read()
 """
-    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": CHECKOUT}
     with subprocess.Popen([sys.executable, "-c", code], **options) as parent:
-        pid, port = map(int, parent.stdout.readline().split())
+        pid, port = map(int, re.match(r"(\d+) .*EPICS_CA_SERVER_PORT=(\d+)", parent.stdout.readline()).groups())
         addresses = set()
         for table in ("tcp", "tcp6", "udp", "udp6"):
             inodes = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
