@@ -49,9 +49,9 @@ def fetch(number):
         except urllib.error.HTTPError as error:
             if error.code == 409:
                 return json.load(error)
-            if error.code < 500:
-                raise
-            why = error.reason  # 503: no agent is there yet
+            if error.code in (401, 403):
+                return {"answer": f"the key is refused: {error.reason}"}
+            why = error.reason  # 404 while the server starts, 503 while no agent has been there
             time.sleep(AGAIN_S)
         except OSError as error:  # the server is being started again
             why = error
