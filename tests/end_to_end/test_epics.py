@@ -118,6 +118,23 @@ def get(name):
     return epics.caget(f"SIM:{name}", use_monitor=False, timeout=LIMIT_S)
 
 
+def test_the_first_session_of_the_readme_works_word_for_word(beamline, server, tmp_path):
+    environment = os.environ | {
+        "AINERD_CONFIG": str(SMALL),
+        "AINERD_STORAGE__URI": server.client().create_container(tmp_path.name).uri,
+        "AINERD_STORAGE__API_KEY": server.api_key,
+        "AINERD_STORAGE__DIRECTORY": str(tmp_path / "tiled"),
+        "AINERD_STORAGE__FRAMES": json.dumps([str(beamline.folder / "frames")]),
+        "IPYTHONDIR": str(tmp_path / "ipython"),
+        "MPLBACKEND": "Agg",
+    }
+    blocks = re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.S)
+    code = "\n".join([*blocks, "assert len(agent.results.table()) == 4"])
+    command = [sys.executable, "-m", "IPython", f"--profile-dir={CHECKOUT / 'profiles' / 'epics'}", "-c", code]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=150)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_it_explores(beamline):
     beamline.RE(beamline.agent.explore(5))
     assert beamline.agent.drain(60)
@@ -288,27 +305,3 @@ def test_an_ioc_that_is_killed_costs_its_run_alone(beamline, long_exposure):
     beamline.set_up()
     (uid,) = beamline.RE(bp.count([beamline.detector, beamline.stage]))
     assert beamline.results(uid)["status"].tolist() == ["complete"]
-
-
-def test_the_first_session_of_the_readme_works_word_for_word(bank_file, tmp_path):
-    frames = tmp_path / "frames"
-    ioc = start_ioc(frames, "--hardware", str(SMALL.with_suffix(".instrument.toml")), "--speed", "1000")
-    environment = (
-        os.environ
-        | ioc.environment
-        | {
-            "AINERD_CONFIG": str(SMALL),
-            "AINERD_STORAGE__DIRECTORY": str(tmp_path / "tiled"),
-            "AINERD_STORAGE__FRAMES": json.dumps([str(frames)]),
-            "IPYTHONDIR": str(tmp_path / "ipython"),
-            "MPLBACKEND": "Agg",
-        }
-    )
-    blocks = re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.S)
-    code = "\n".join([*blocks, "assert len(agent.results.table()) == 4"])
-    command = [sys.executable, "-m", "IPython", f"--profile-dir={CHECKOUT / 'profiles' / 'epics'}", "-c", code]
-    try:
-        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=150)
-    finally:
-        ioc.kill()
-    assert done.returncode == 0, done.stdout + done.stderr
