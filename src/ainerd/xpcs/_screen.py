@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numba as nb
@@ -246,11 +247,12 @@ class Screen:
             counts, over, column = _add_block(block, self.partition.static_edges, self._limit, step)
             if over.any():
                 self._catch(block, keep, counts, over)
+            counts = self._pixels.without_bad(counts, block)
             self._leave_out_copies(block, keep, counts, self._n_received)
             column = self._add(block, keep, column, step)
             self._areas.add(block, keep, self._pixels.good, self._n_received)
             self._neighbours.add(block, keep, self._pixels.good, self._n_received, column)
-            self._frames.add(self._pixels.without_bad(counts, block), keep)
+            self._frames.add(counts, keep)
             if self._pixels.n_seen >= self._next:
                 self._look()
         self._n_received += len(block)
@@ -265,7 +267,7 @@ class Screen:
         self._limit = np.full(n_sub, np.nextafter(self._top, 0))
         counts, over, column = _add_block(block, edges, self._limit, 1)
         self._catch(block, keep, counts, over)
-        self._leave_out_copies(block, keep, counts, 0)
+        self._leave_out_copies(block, keep, self._pixels.without_bad(counts, block), 0)
         column = self._add(block, keep, column, 1)
         # counts that are too high raise their own limits, so repeat without them
         for _ in range(10):
@@ -291,11 +293,11 @@ class Screen:
             )
 
     def _leave_out_copies(self, block: Array, keep: NDArray[np.bool_], counts: Floats, first: int) -> None:
-        """Leave out copies of frames. Bad pixels are not compared, because they may always count the same."""
-        copies = self._copies.neighbours(block, self._pixels.good)
-        copies = (copies | self._copies.repeated(self._pixels.without_bad(counts, block))) & keep
-        keep &= ~copies
-        self._spoilt["copy"].append(first + np.flatnonzero(copies))
+        """Leave out copies of frames; `counts`, (b, n_sub), are without bad pixels, which may always count the same."""
+        copies = (self._copies.neighbours(block, self._pixels.good) | self._copies.repeated(counts)) & keep
+        if copies.any():
+            keep &= ~copies
+            self._spoilt["copy"].append(first + np.flatnonzero(copies))
 
     def _add(self, block: Array, keep: NDArray[np.bool_], column: Array, step: int) -> Array:
         """Add sums over frames, without the frames that are left out, and return them."""
@@ -430,6 +432,7 @@ def _add_block(
     return counts, over, column
 
 
+@lru_cache(16)
 def _is_summed(n_frames: int, step: int) -> NDArray[np.bool_]:
     """Return which frames of a block `_add_block` sums over: all, or every `step`-th group of four."""
     group = np.arange(n_frames) // 4

@@ -64,14 +64,14 @@ class CopyScreen:
 
     def repeated(self, counts: Floats) -> NDArray[np.bool_]:
         """Return which frames have the sums over sub-bins (b, n_sub) of an earlier frame, except by chance."""
-        # zero counts prove nothing; Stirling's lower bound of k!, which takes a tenth of the time
-        chance = np.where(counts > 0, -0.5 * np.log(2 * np.pi * np.maximum(counts, 1)), 0).sum(1)
-        sure = chance < np.log(CHANCE / self._n_frames / min(self._n_frames, LOOK_BACK))
-        out = np.zeros(len(counts), bool)
-        for t in np.flatnonzero(sure):
-            key = hash(counts[t].tobytes())
-            out[t] = key in self._seen
-            self._seen[key] = None
+        sure, keys = _keys(counts, np.log(CHANCE / self._n_frames / min(self._n_frames, LOOK_BACK)))
+        out, some = np.zeros(len(counts), bool), keys[sure].tolist()
+        new = dict.fromkeys(some)
+        if len(new) < len(some) or not self._seen.keys().isdisjoint(new):
+            for t, key in zip(np.flatnonzero(sure), some, strict=True):
+                out[t] = key in self._seen
+                self._seen[key] = None
+        self._seen |= new
         while len(self._seen) > LOOK_BACK:
             del self._seen[next(iter(self._seen))]
         return out
@@ -83,17 +83,17 @@ class AreaScreen:
     def __init__(self, partition: Partition) -> None:
         row, column = np.divmod(partition.pixels, partition.shape[1])
         tile = row // TILE * (partition.shape[1] // TILE + 1) + column // TILE
-        areas = [np.unique(x, return_inverse=True)[1] for x in (row, column, tile)]
+        areas = [(np.cumsum(np.bincount(x) > 0) - 1)[x] for x in (row, column, tile)]  # without those of no pixel
         sizes = [int(x.max()) + 1 for x in areas]
         self._kind = np.repeat(np.arange(3), sizes)
         self._area = np.stack([x + sum(sizes[:i]) for i, x in enumerate(areas)]).astype(np.int32)
-        n = sum(sizes)
+        self._n_rows, n = sizes[0], sum(sizes)
         self._sums = np.zeros((WINDOWS, n))
         self._total = np.zeros(WINDOWS)  # photons of each window
         self._span, self._at, self._in_window = 1, 0, 0  # samples of a window, windows, samples of the newest
-        self._before: tuple[Floats, float] | None = None  # shares and photons of the sample before
+        self._before, self._total_before = np.zeros(n), 0.0  # shares and photons of the sample before
         self._changes, self._weight, self._n = np.zeros(n), np.zeros(2), 0
-        self.histogram = np.zeros(HIGHEST, np.int64)
+        self._histograms = np.zeros((4, HIGHEST), np.int64)  # of a quarter of the pixels each
         self.whole = True  # whether all counts were whole numbers
 
     def add(self, block: Array, valid: NDArray[np.bool_], good: NDArray[np.bool_], first: int) -> None:
@@ -103,8 +103,10 @@ class AreaScreen:
             if not valid[b]:
                 continue
             sums = np.zeros(self._sums.shape[1])
-            self.whole &= _add_areas(block[b], good, self._area, sums, self.histogram)
-            self._add(sums, float(sums[self._kind == 0].sum()))
+            total = _add_areas(block[b], good, self._area, self._n_rows, sums, self._histograms)
+            if block.dtype.kind == "f":
+                self.whole &= not np.any(block[b] % 1, where=good)
+            self._add(sums, total)
 
     def _add(self, sums: Floats, total: float) -> None:
         if total <= 0:
@@ -117,16 +119,15 @@ class AreaScreen:
                 self._total[:half] = self._total[0::2] + self._total[1::2]
                 self._sums[half:], self._total[half:] = 0, 0
                 self._at, self._span = half, 2 * self._span
-        self._sums[self._at] += sums
         self._total[self._at] += total
         self._in_window += 1
-        share, before = sums / total, self._before
-        if before is not None:
-            weight = 1 / (1 / total + 1 / before[1])  # photons alone then add one share, on average
-            self._changes += weight * (share - before[0]) ** 2
+        # photons alone then add one share to the changes, on average
+        weight = 1 / (1 / total + 1 / self._total_before) if self._total_before else 0.0
+        _add_shares(sums, total, weight, self._sums[self._at], self._before, self._changes)
+        if weight:
             self._weight += weight, 1 / weight
             self._n += 1
-        self._before = share, total
+        self._total_before = total
 
     def died(self, good: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Return the positions of good pixels in areas that count nothing, always or at some time.
@@ -208,7 +209,7 @@ class AreaScreen:
 
     def no_photons(self) -> str | None:
         """Return why the counts cannot be photons; None if they can."""
-        return no_photons(self.histogram) if self.whole else None
+        return no_photons(self._histograms.sum(0)) if self.whole else None
 
 
 def no_photons(histogram: NDArray[np.int64]) -> str | None:
@@ -291,19 +292,49 @@ def _equal_before(block: Array, last: Array, good: Array) -> Floats:
 
 
 @nb.njit(nogil=True, cache=True)
-def _add_areas(frame: Array, good: Array, area: Array, sums: Floats, histogram: Array) -> bool:
-    """Add a frame (n_pixels,) to the sums of its areas and to the histogram; return whether all counts are whole."""
-    whole, zeros = True, 0
-    for p in range(frame.size):
-        if not good[p]:
-            continue
-        x = frame[p]
-        if x == 0:
-            zeros += 1
-        else:
-            histogram[int(min(x, HIGHEST - 1))] += 1
-            whole &= x == np.floor(x)
-            for i in range(3):
-                sums[area[i, p]] += x
-    histogram[0] += zeros
-    return whole
+def _keys(counts: Floats, limit: float) -> tuple[Array, Array]:
+    """Return in which frames, (b, n_sub), equal counts by chance are less likely than exp(limit), and hashes, (b,)."""
+    sure, keys = np.zeros(counts.shape[0], np.bool_), np.empty(counts.shape[0], np.uint64)
+    bits = counts.view(np.uint64)
+    for t in range(counts.shape[0]):
+        chance, key = 0.0, np.uint64(0)
+        for j in range(counts.shape[1]):
+            if chance >= limit and counts[t, j] > 0:  # zero counts prove nothing; Stirling's lower bound of k!
+                chance -= 0.5 * np.log(2 * np.pi * max(counts[t, j], 1.0))
+            key = (key ^ bits[t, j]) * np.uint64(0x9E3779B97F4A7C15)
+            key ^= key >> np.uint64(32)
+        sure[t], keys[t] = chance < limit, key
+    return sure, keys
+
+
+@nb.njit(nogil=True, cache=True, inline="always")
+def _add_pixel(frame: Array, good: Array, area: Array, p: np.uintp, sums: Floats, histogram: Array) -> None:
+    """Add one pixel, without branches: which pixels count is not to be predicted."""
+    x = np.float64(frame[p]) * good[p]
+    histogram[np.uintp(min(x, HIGHEST - 1))] += good[p]
+    for i in range(3):
+        sums[np.uintp(area[i, p])] += x
+
+
+@nb.njit(nogil=True, cache=True)
+def _add_areas(frame: Array, good: Array, area: Array, n_rows: int, sums: Floats, histograms: Array) -> float:
+    """Add a frame (n_pixels,) to the sums of its areas, `n_rows` rows first, and to histograms; return its counts."""
+    quarter, total = frame.size // 4, 0.0
+    for i in range(quarter):
+        for k in range(4):  # far from each other: the next pixel is often in the same row, whose sum is not ready
+            _add_pixel(frame, good, area, np.uintp(i + k * quarter), sums, histograms[k])
+    for p in range(4 * quarter, frame.size):
+        _add_pixel(frame, good, area, np.uintp(p), sums, histograms[0])
+    for i in range(n_rows):
+        total += sums[i]
+    return total
+
+
+@nb.njit(nogil=True, cache=True)
+def _add_shares(sums: Floats, total: float, weight: float, window: Floats, before: Floats, changes: Floats) -> None:
+    """Add the sums of areas, (n,), to a window, and their weighted squared changes; `before` are shares, replaced."""
+    for i in range(sums.size):
+        window[i] += sums[i]
+        share = sums[i] / total
+        changes[i] += weight * (share - before[i]) ** 2
+        before[i] = share

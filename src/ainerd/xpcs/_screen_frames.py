@@ -65,7 +65,8 @@ class FrameScreen:
     def add(self, counts: Floats, valid: NDArray[np.bool_]) -> None:
         """Classify the next frames by the sums over their sub-bins, (b, n_sub)."""
         total = counts.sum(1)[valid]
-        if self._at and total.size and np.quantile(total, 0.9) * self._dark > max(self._usual, LIT):
+        dim = max(self._usual, LIT)
+        if self._at and total.size and total.max() * self._dark > dim and np.quantile(total, 0.9) * self._dark > dim:
             # the frames before were nearly dark: the reference starts here
             self.begin(counts[valid], self._contrast)
             self._since = self._at

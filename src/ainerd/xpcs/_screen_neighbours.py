@@ -39,24 +39,25 @@ class NeighbourScreen:
     def add(self, block: Array, valid: NDArray[np.bool_], good: NDArray[np.bool_], first: int, sums: Array) -> None:
         """Add frames (b, n_pixels) from number `first` on; `sums` are over those of them that are counted for good."""
         early = first < EARLY
-        step = EVERY if early else LATER
+        step, every = EVERY if early else LATER, valid.all()
         for b in range(-first % step, len(block) - 1, step):
-            if b and valid[b - 1 : b + 2].all():
-                totals = np.zeros(5)
-                _compare(block[b - 1], block[b], block[b + 1], good, self._counts, self._excess, totals)
-                before, now, after, with_before, with_after = totals
+            if b and (every or valid[b - 1 : b + 2].all()):
+                before, now, after, with_before, with_after = _compare(
+                    block[b - 1], block[b], block[b + 1], good, self._counts, self._excess
+                )
                 self._n += 1
                 if before * now * after > 0:
-                    self._differences.append(float(with_after / now / after - with_before / now / before))
+                    self._differences.append(with_after / now / after - with_before / now / before)
         if not early:
-            self._add(sums)
+            _add(sums, self._window())
             return
         for a in range(0, len(block), LENGTH):
             sums = np.zeros(len(good), np.float32)
             _sum(block[a : a + LENGTH], valid[a : a + LENGTH], sums)
-            self._add(sums)
+            _add(sums, self._window())
 
-    def _add(self, sums: Array) -> None:
+    def _window(self) -> Array:
+        """Return the window to which counts are added next, (n_pixels,)."""
         if self._in_window == self._span:
             self._at, self._in_window = self._at + 1, 0
             if self._at == WINDOWS:
@@ -64,8 +65,8 @@ class NeighbourScreen:
                 self._windows[:half] = self._windows[0::2] + self._windows[1::2]
                 self._windows[half:] = 0
                 self._at, self._span = half, 2 * self._span
-        self._windows[self._at] += sums
         self._in_window += 1
+        return np.asarray(self._windows[self._at])
 
     def swapped(self) -> str | None:
         """Return why neighbouring frames are not in their order; None if they can be."""
@@ -111,6 +112,13 @@ class NeighbourScreen:
 
 
 @nb.njit(nogil=True, cache=True)
+def _add(sums: Array, out: Array) -> None:
+    """Add sums (n_pixels,) to `out`; one pass is faster than that of numpy, which converts them first."""
+    for p in range(out.size):
+        out[p] = np.float32(np.float64(out[p]) + np.float64(sums[p]))
+
+
+@nb.njit(nogil=True, cache=True)
 def _sum(block: Array, valid: Array, out: Array) -> None:
     """Add the valid frames (b, n_pixels) to `out`, (n_pixels,)."""
     for b in range(block.shape[0]):
@@ -120,9 +128,7 @@ def _sum(block: Array, valid: Array, out: Array) -> None:
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _compare(
-    before: Array, now: Array, after: Array, good: Array, counts: Floats, excess: Floats, totals: Floats
-) -> None:
+def _compare(before: Array, now: Array, after: Array, good: Array, counts: Floats, excess: Floats) -> tuple[float, ...]:
     """Add a frame (n_pixels,) to counts and excess of its pixels; sum three frames, and the products of neighbours."""
     of_before = of_now = of_after = with_before = with_after = 0.0
     for p in range(now.size):  # without branches, so that it vectorizes
@@ -135,8 +141,4 @@ def _compare(
         of_after += used * y
         with_before += used * w * x
         with_after += used * x * y
-    totals[0] += of_before
-    totals[1] += of_now
-    totals[2] += of_after
-    totals[3] += with_before
-    totals[4] += with_after
+    return of_before, of_now, of_after, with_before, with_after

@@ -122,14 +122,17 @@ class PixelScreen:
         Pixels outside the quartiles do not matter, so a tenth of them may be hot or dead.
         """
         out = SPREAD
-        for k in np.unique(self._roi[use]):
-            some = use & (self._roi == k)
-            noise = float((1 / mu[some]).mean())
-            if some.sum() < ENOUGH or noise > 0.1:
+        of_bin = np.split(np.flatnonzero(use), np.searchsorted(self._roi[use], np.arange(1, self._roi[-1] + 1)))
+        for some in of_bin:
+            if some.size == 0:
+                continue
+            mean = mu[some]
+            noise = float((1 / mean).mean())
+            if some.size < ENOUGH or noise > 0.1:
                 return 1.0
-            low, high = np.quantile(self.total[some] / mu[some], [0.25, 0.75])
+            low, high = np.quantile(self.total[some] / mean, [0.25, 0.75])
             variance = ((high - low) / EXPONENTIAL) ** 2
-            out = max(out, 1.2 * (variance - noise) + 4 * variance * np.sqrt(3 / some.sum()))
+            out = max(out, 1.2 * (variance - noise) + 4 * variance * np.sqrt(3 / some.size))
         return float(min(out, 1.0))
 
     def _spread(self, use: NDArray[np.bool_], mu: Floats, fitted: Floats) -> float:
