@@ -92,7 +92,7 @@ def test_stored_statuses():
 
     assert statuses(ResultRecord) == ("computing", "complete", "partial", "growing", "failed")
     assert statuses(SuggestionRecord) == (
-        "proposed", "accepted", "measured", "failed", "rejected", "withdrawn", "superseded",
+        "proposed", "accepted", "taken", "measured", "failed", "rejected", "withdrawn", "superseded",
     )  # fmt: skip
 
 
@@ -108,6 +108,8 @@ def test_routes():
         "GET /ainerd/contents/{path}",
         "GET /ainerd/live/{path}",
         "GET /ainerd/mean/{path}",
+        "GET /ainerd/next",
+        "GET /ainerd/next/{path}",
         "GET /ainerd/replay/{path}",
         "GET /ainerd/result/{path}",
         "GET /ainerd/session/{path}",
