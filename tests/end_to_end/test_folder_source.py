@@ -1,13 +1,9 @@
 """A beamline without documents: its acquisitions in a folder become runs with results."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import h5py
 import httpx
@@ -186,22 +182,3 @@ def test_the_next_position_comes_by_command_and_by_route(beamline, follow, serve
     assert isinstance(done.exception, ValueError) and "holds the campaign" in str(done.exception)
     observer.release()
     close()
-
-
-@pytest.mark.timeout(400)
-@pytest.mark.fault(
-    "Agent and Tiled server are killed while a script without Bluesky acquires",
-    "Each acquisition has one run and one result, at its position; each fetched position is measured",
-)
-def test_a_script_without_bluesky_is_served_through_kills(tmp_path):
-    few = {f"TILED_RETRY_{name}": "2" for name in ("ATTEMPTS", "TIMEOUT")}  # else a call waits 45 s for the server
-    done = subprocess.run(
-        [sys.executable, "-m", "studies.folder", "kills", "--acquisitions", "4", "--kills", "2"],
-        cwd=Path(__file__).resolve().parents[2],
-        env=os.environ | few | {"AINERD_STUDIES": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (row,) = json.loads((tmp_path / "folder.json").read_text())["rows"]
-    assert (row["acquisitions"], row["agent killed"], row["server killed"], row["wrong"]) == (4, 1, 1, 0)
