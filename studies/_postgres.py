@@ -72,6 +72,7 @@ def tiled_on(folder: Path) -> Iterator[str]:
     for name in ("frames", "data"):
         (folder / name).mkdir(exist_ok=True)
         os.environ[f"{name.upper()}_DIRECTORY"] = str(folder / name)
+    os.environ.setdefault("STREAMING_CACHE", "memory")
     config, more = (yaml.safe_load((_FILES / name).read_text()) for name in ("config.yml", "files.yml"))
     config["catalog"] |= more.pop("catalog")
     del config["database"], config["access_control"]

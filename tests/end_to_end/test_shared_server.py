@@ -1,4 +1,4 @@
-"""A Tiled server that people and services share, configured as in docs/how-to/server.md."""
+"""Tiled for people and services, in two processes on one database, configured as in docs/how-to/server.md."""
 
 import os
 import re
@@ -28,6 +28,7 @@ from ainerd.server.pages import write_ui_settings
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 FILES = DOCS / "files" / "tiled"
 POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default=None)
+REDIS = shutil.which("redis-server")
 CHROMIUM = Path("/usr/bin/chromium")
 PASSWORDS = {"operator": "spiegel", "analyst": "lupe"}
 
@@ -68,6 +69,38 @@ def postgres():
             server.wait(60)
     finally:
         shutil.rmtree(folder)
+
+
+@contextmanager
+def redis():
+    """A Redis with a password, which is in no argument of a process."""
+    port, password = free_port(), secrets.token_hex(8)
+    settings = f'bind 127.0.0.1\nport {port}\nsave ""\nrequirepass {password}\n'
+    with subprocess.Popen([REDIS, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            server.stdin.write(settings)
+            server.stdin.close()
+            assert any("Ready to accept connections" in line for line in server.stdout)
+            yield f"redis://:{password}@127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+@contextmanager
+def tiled(config, environment):
+    """A process of Tiled, and its address."""
+    port, log = free_port(), config.with_name("tiled.log")
+    command = [sys.executable, "-m", "tiled", "serve", "config", config, "--port", str(port)]
+    with open(log, "ab") as file:
+        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
+    try:
+        uri = f"http://127.0.0.1:{port}"
+        until(lambda: answers(uri) or process.poll() is not None)
+        assert process.poll() is None, log.read_text()[-3000:]
+        yield uri
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 def configured(folder):
@@ -124,29 +157,33 @@ def database():
 
 
 @pytest.fixture(scope="module")
-def server(folder, database):
-    """Address of the server."""
+def servers(folder, database):
+    """Addresses of two processes of Tiled, with PostgreSQL and Redis; of one where these are not installed."""
     with ExitStack() as stack:
-        config = configured(folder)
+        config, shared = configured(folder), REDIS is not None and database
         if not database:
             without_postgres(config)
         environment = os.environ | database | {
             "TILED_SECRET_KEY": secrets.token_hex(32),
+            "STREAMING_CACHE": stack.enter_context(redis()) if shared else "memory",
             "DATA_DIRECTORY": str(folder / "data"),
             "FRAMES_DIRECTORY": str(folder / "frames"),
             "TILED_UI_SETTINGS": str(write_ui_settings(folder / "ui.yml")),
             **{f"{name.upper()}_PASSWORD": password for name, password in PASSWORDS.items()},
         }  # fmt: skip
-        port = free_port()
-        command = [sys.executable, "-m", "tiled", "serve", "config", config, "--port", str(port)]
-        with open(folder / "tiled.log", "wb") as log:
-            tiled = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        stack.callback(tiled.wait, 60)
-        stack.callback(tiled.terminate)
-        uri = f"http://127.0.0.1:{port}"
-        until(lambda: answers(uri) or tiled.poll() is not None)
-        assert tiled.poll() is None, (folder / "tiled.log").read_text()[-3000:]
-        yield uri
+        yield [stack.enter_context(tiled(config, environment)) for _ in range(2 if shared else 1)]
+
+
+@pytest.fixture(scope="module")
+def server(servers):
+    """Address of the process through which the agent and the RunEngine write, and people log in."""
+    return servers[0]
+
+
+@pytest.fixture(scope="module")
+def other(servers):
+    """Address of the process through which everybody else reads and steers."""
+    return servers[-1]
 
 
 @pytest.fixture(scope="module")
@@ -164,30 +201,69 @@ def page(server):
 
 
 @pytest.fixture
-def client(server):
+def client(other):
     """Returns clients with a key."""
     with ExitStack() as stack:
 
         def with_key(key):
-            client = connect(server, key)
+            client = connect(other, key)
             stack.callback(client.context.http_client.close)
             return client
 
         yield with_key
 
 
+@contextmanager
+def heard(container):
+    """What the server says at once of the children of a container: keys of new ones, and metadata that changed."""
+    said = []
+
+    def created(update):
+        said.append((update.key, None))
+
+    def changed(update):
+        said.append((update.key, update.metadata))
+
+    subscription = container.subscribe()
+    subscription.child_created.add_callback(created)  # it holds only weak references
+    subscription.child_metadata_updated.add_callback(changed)
+    subscription.start_in_thread()
+    try:
+        yield said
+    finally:
+        subscription.disconnect()
+
+
 @pytest.fixture(scope="module")
-def explored(server, page, folder):
-    """A session whose results are on the server."""
+def live(server, other, page, folder):
+    """A session whose results are on the server, and what the other process said of its runs and results meanwhile."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AINERD_STORAGE__URI", server)
         patch.setenv("AINERD_STORAGE__API_KEY", page["engine"])
         session = Session(folder)
-    session.RE(session.agent.explore(1))
-    table = session.table()
-    session.agent.detach()  # so that all of the raw runs is written
-    yield session, table
+    root = connect(other, page["reader"])
+    with heard(root["raw"]) as runs, heard(root["ainerd/results"]) as results:
+        session.RE(session.agent.explore(1))
+        table = session.table()
+        session.agent.detach()  # so that all of the raw runs is written
+        yield session, table, runs, results
     session.close()
+    root.context.http_client.close()
+
+
+@pytest.fixture(scope="module")
+def explored(live):
+    """That session, and its table."""
+    return live[:2]
+
+
+@pytest.mark.skipif(not (POSTGRES and REDIS), reason="PostgreSQL or Redis is not installed")
+def test_a_second_process_says_at_once_what_is_written_through_the_first(servers, live):
+    _, table, runs, results = live
+    assert len({*servers}) == 2
+    until(lambda: [(uid, None) for uid in table["raw_uid"]] == [news for news in runs if news[1] is None])
+    until(lambda: [(key, None) for key in table.index] == [news for news in results if news[1] is None])
+    until(lambda: any(new and new.get("status") == "complete" for key, new in results if key in table.index))
 
 
 @pytest.mark.skipif(POSTGRES is None, reason="PostgreSQL is not installed")
@@ -269,9 +345,9 @@ def token(server):
 
 
 @pytest.mark.fault("A read-only user presses a button of a page, or writes as the agent", "The server refuses")
-def test_pages_accept_commands_only_with_write_access(server, page, token, explored):
+def test_pages_accept_commands_only_with_write_access(other, page, token, explored):
     session, table = explored
-    ours = f"{server}/custom/ainerd"
+    ours = f"{other}/custom/ainerd"
     keys = {"reader": f"Apikey {page['reader']}", "engine": f"Apikey {page['engine']}"}
     people = keys | {name: token(name) for name in PASSWORDS}
     with httpx.Client(trust_env=False, timeout=30) as http:
@@ -305,8 +381,8 @@ def test_pages_accept_commands_only_with_write_access(server, page, token, explo
         taken = session.store.suggestions().loc[said["next"]["id"]]
         assert (taken["status"], taken["status_by"]) == ("accepted", "operator")
         assert session.agent.suggest()["_id"] == said["next"]["id"]
-        views = http.get(f"{server}/tiled-ui-settings").json()["spec_views"]
-        assert http.get(server + views[0]["url"]).is_success and views[0]["spec"] == "AinerdCampaign"
+        views = http.get(f"{other}/tiled-ui-settings").json()["spec_views"]
+        assert http.get(other + views[0]["url"]).is_success and views[0]["spec"] == "AinerdCampaign"
 
 
 PRESS = """async (command) => {
@@ -319,7 +395,7 @@ PRESS = """async (command) => {
 
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there: no browser can be driven")
 @pytest.mark.fault("A browser has a read-only key", "It shows no buttons, and the server refuses commands")
-def test_a_read_only_browser_has_no_buttons(server, page, explored):
+def test_a_read_only_browser_has_no_buttons(other, page, explored):
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     session, _ = explored
     command = {"do": "hold", "agent": session.settings.name, "who": "Mallory"}
@@ -329,7 +405,7 @@ def test_a_read_only_browser_has_no_buttons(server, page, explored):
         def opened(key):
             tab = chromium.new_context().new_page()  # with cookies of its own
             tab.set_default_timeout(90_000)
-            tab.goto(f"{server}/ui/browse/ainerd?api_key={key}")
+            tab.goto(f"{other}/ui/browse/ainerd?api_key={key}")
             tab.wait_for_selector("[data-ainerd=map][data-drawn=yes]")
             return tab
 
