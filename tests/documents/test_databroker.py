@@ -42,14 +42,16 @@ def catalogue(tmp_path_factory):
             frames = [movie[each["frame_num"]][None] for movie, each in zip(frames, datums, strict=True)]
         kept[spec] = documents[0][1]["uid"], np.array(frames)
     app = build_app(adapter, authentication=Authentication(single_user_api_key="secret"))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None))  # handlers of other tests stay open
     place = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [place]}, daemon=True)
     thread.start()
     while not server.started:
+        assert thread.is_alive()
         time.sleep(0.05)
     client = from_uri(f"http://127.0.0.1:{place.getsockname()[1]}", api_key="secret")
     yield client, folder, kept
+    client.context.http_client.close()
     server.should_exit = True
     thread.join(20)
     place.close()
