@@ -33,7 +33,7 @@ def pv_name(signal: str) -> str:
 
 
 class FrameQueue:
-    """What the detector takes for its file: it passes frames on to the plugin, with their unique ids.
+    """Replaces the detector's file: passes its frames to the plugin, with their unique ids.
 
     Attributes
     ----------
@@ -75,8 +75,7 @@ class Camera:
 
     def __init__(self, prefix: str, detector: Lambda750k, queue: FrameQueue) -> None:
         self._detector, self._queue = detector, queue
-        self.records = records = Records(prefix)
-        records.failed = lambda message: records.show(StatusMessage=message)  # type: ignore[method-assign]
+        self.records = records = Records(prefix, lambda message: records.show(StatusMessage=message))
         ny, nx = detector.geometry.frame_shape
         cam = detector.cam
         texts = {"PortName": "LAMBDA", "SDKVersion": "0", "DriverVersion": "0", "ADCoreVersion": "3.14.0"}

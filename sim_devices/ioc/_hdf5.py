@@ -84,8 +84,7 @@ class Hdf5Plugin:
         self._shape, self._root, self.to_drop = shape, root.resolve(), 0
         self._file: PluginFile | None = None
         self._lock = threading.Lock()
-        self.records = records = Records(prefix)
-        records.failed = self._show_failure  # type: ignore[method-assign]
+        self.records = records = Records(prefix, self._show_failure)
         ny, nx = shape
         for name, text in (
             ("PortName", "HDF1"), ("PluginType", "NDFileHDF5"), ("DriverVersion", "0"), ("ADCoreVersion", "3.14.0"),

@@ -32,16 +32,18 @@ class Records:
     ----------
     prefix : str
         Beginning of the names, with the colon at its end.
+    failed : callable
+        Takes the message of an exception that a client caused.
     """
 
-    def __init__(self, prefix: str) -> None:
-        self.prefix = prefix
+    def __init__(self, prefix: str, failed: Callable[[str], None] = lambda message: None) -> None:
+        self.prefix, self.failed = prefix, failed
         self._readbacks: dict[str, Any] = {}
         self._setpoints: dict[str, Any] = {}
 
     def readback(self, kind: str, name: str, value: Any, *choices: Any, **fields: Any) -> None:
         """Add the record ``NAME_RBV``; `choices` are the names of the values, `fields` other fields of the record."""
-        self._readbacks[name] = self._make(f"{kind}", "In", f"{name}_RBV", value, *choices, **fields)
+        self._readbacks[name] = self._make(kind, "In", f"{name}_RBV", value, *choices, **fields)
 
     def setting(self, kind: str, name: str, value: Any, *choices: Any, act: Act | None = None, **fields: Any) -> None:
         """Add the records ``NAME`` and ``NAME_RBV``.
@@ -74,9 +76,6 @@ class Records:
             fields["length"] = TEXT_BYTES
         builder.SetDeviceName(self.prefix.removesuffix(":"))
         return getattr(builder, KINDS[kind] + way)(name, *choices, initial_value=value, **fields)
-
-    def failed(self, message: str) -> None:
-        """Take the message of an exception that a client caused."""
 
     def __getitem__(self, name: str) -> Any:
         """Return the value of a readback, or of a setpoint without readback."""

@@ -96,7 +96,7 @@ def start_ioc(directory: Path, *options: str, port: int = 0, log: Path | None = 
     port : int
         Of Channel Access; 0 is any free port.
     log : Path, optional
-        File for what it prints to stderr; by default nothing is kept.
+        File to which its stderr is appended; without it, stderr is discarded.
 
     Raises
     ------

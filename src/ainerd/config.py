@@ -140,7 +140,7 @@ class Recorded(Section):
 
 
 class Acquisition(Section):
-    """Where files of acquisitions hold what documents say, for the source ``folder:PATH``.
+    """Places in the files of acquisitions from which documents take their values, for the source ``folder:PATH``.
 
     The defaults are those of APS 8-ID. Paths are those of datasets in ``NAME_metadata.hdf``.
     """
@@ -154,7 +154,7 @@ class Acquisition(Section):
     units: dict[str, str] = {}  #: of readings, which are converted
     record: str = ""  #: pattern of the CSV beside the frames; empty if there is none
     record_time: str = "time_s"  #: its column of times
-    record_zero: str = ""  #: path of what its clock shows at the first frame; empty if it shows dates, or epoch seconds
+    record_zero: str = ""  #: path of its clock's time at the first frame; empty if it shows dates, or epoch seconds
     record_ahead_s: float = 0.0  #: how far its clock is ahead of that of the frames
     columns: dict[str, str] = {}  #: of the CSV, by data key
 

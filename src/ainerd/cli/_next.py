@@ -36,17 +36,17 @@ def fetch_next(
         name = agent or (Settings.load(config).name if config is not None else _only_agent(store))
         node = AgentNode(store.container, name)
         command = commands.Next(by="script", verified=False, wait_s=timeout if wait else 0.0)
-        told = _answer(node, command, name, timeout + ANSWER_S if wait else ANSWER_S)
-    if told["status"] != "done":
-        raise ValueError(f"agent {name!r} has no next position: {told['answer']}")
+        answer = _answer(node, command, name, timeout + ANSWER_S if wait else ANSWER_S)
+    if answer["status"] != "done":
+        raise ValueError(f"agent {name!r} has no next position: {answer['answer']}")
     if json:
         import json as as_json
 
-        print(as_json.dumps({name: told[name] for name in ("suggestion", "position", "reason")}))
+        print(as_json.dumps({key: answer[key] for key in ("suggestion", "position", "reason")}))
         return
-    for actuator, x in told["position"].items():
+    for actuator, x in answer["position"].items():
         print(f"{actuator} {x:.6g}")
-    print(told["reason"], file=sys.stderr)
+    print(answer["reason"], file=sys.stderr)
 
 
 def _answer(node: "AgentNode", command: Any, name: str, within_s: float) -> dict[str, Any]:
@@ -62,9 +62,9 @@ def _answer(node: "AgentNode", command: Any, name: str, within_s: float) -> dict
                 except KeyError:
                     raise ValueError(f"there has never been an agent {name!r} here") from None
                 is_sent = True
-            told = dict(node.command(command.id))
-            if told["status"] != "asked":
-                return told
+            answer = dict(node.command(command.id))
+            if answer["status"] != "asked":
+                return answer
         time.sleep(POLL_S)
     raise ValueError(f"agent {name!r} does not answer: is `ainerd watch` running?")
 

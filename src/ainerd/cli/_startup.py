@@ -164,7 +164,7 @@ def startup_file(layout: Layout, toml: Path, folder: Path, image: str, motors: S
 
 
 def _expression(name: str) -> str:
-    """Return what the motor is probably called in a session; raise ValueError if that is no Python."""
+    """Guess the variable of a motor from its name; raise ValueError if no variable can have that name."""
     found = name.replace("-", ".")
     if not all(part.isidentifier() for part in found.split(".")):
         raise ValueError(f"steering.bounds: {name!r} cannot be the name of a device")

@@ -1,4 +1,4 @@
-"""One acquisition in files, as at APS 8-ID, told as the documents of a Bluesky run.
+"""One acquisition in files, as at APS 8-ID, as the documents of a Bluesky run.
 
 A folder ``NAME`` holds the frames, ``NAME.h5``, the metadata, ``NAME_metadata.hdf`` (NXxpcs with additions of APS), and
 perhaps a record of a rheometer, a CSV.
@@ -41,7 +41,7 @@ UNITS = {
 
 @dataclass(frozen=True, kw_only=True)
 class AcquisitionKeys:
-    """Where the files of an acquisition hold what documents say.
+    """Places in the files of an acquisition from which documents take their values.
 
     Attributes
     ----------
@@ -60,8 +60,8 @@ class AcquisitionKeys:
     record_time : str
         Its column of times: in seconds, or ISO 8601.
     record_zero : str
-        Dataset of the metadata file: what the clock of the record shows at the first frame. Empty if it shows seconds
-        since 1970, or a date.
+        Dataset of the metadata file: time on the clock of the record at the first frame. Empty if that clock shows
+        dates, or seconds since 1970.
     record_ahead_s : float
         How far the clock of the record is ahead of that of the frames.
     columns : mapping of str to str
@@ -293,7 +293,7 @@ class Acquisition:
         return str(uuid5(UUID(self.uid), role))
 
     def _allowed(self, path: Path) -> Path:
-        """Return a file with links resolved; MissingFrames if there is none, FrameError outside the roots."""
+        """Resolve the links of a path; raise MissingFrames without a file, FrameError outside the roots."""
         resolved = path.resolve()
         if not resolved.is_file():
             raise MissingFrames(f"no file {path}")
@@ -336,7 +336,7 @@ class Acquisition:
 
 
 def _read(path: Path, name: str, roots: Iterable[Path]) -> tuple[int | float | str, str] | None:
-    """Return value and unit of a dataset: text, or the mean of its numbers; None if there is none."""
+    """Return the text of a dataset or the mean of its numbers, with its unit; None without such a dataset."""
     try:
         where, inner = find_dataset(path, name, tuple(roots), growing=False)
         with open_hdf5(where, growing=False) as file:
@@ -356,7 +356,7 @@ def _read(path: Path, name: str, roots: Iterable[Path]) -> tuple[int | float | s
 
 
 def _factor(unit: str, wanted: str | None, what: str) -> float:
-    """Return the factor from one unit to another; FrameError if there is none."""
+    """Return the factor that converts one unit to another; raise FrameError if they do not fit."""
     if not unit or not wanted or unit == wanted:
         return 1.0
     (size, of), (wanted_size, wanted_of) = (UNITS.get(name, (1.0, name)) for name in (unit, wanted))

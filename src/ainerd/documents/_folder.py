@@ -27,7 +27,7 @@ BATCH = 100  # uids in one question to Tiled
 
 @dataclass(frozen=True)
 class _Seen:
-    """What the files of an acquisition looked like, and since when."""
+    """Names, sizes and times of the files of an acquisition, and since when they have not changed."""
 
     files: tuple[tuple[str, int, int], ...]  # name, size, time of the last change
     since: float
@@ -104,7 +104,7 @@ class Folder:
             return []
 
     def _files(self, name: str, now: float) -> _Seen | None:
-        """Return what the files of an acquisition look like; None if frames or metadata are not there."""
+        """Return the names, sizes and times of the files of an acquisition; None without frames or metadata."""
         try:
             with os.scandir(self._path / name) as entries:
                 stats = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]

@@ -168,8 +168,7 @@ class Numbering:
         n_frames = sum(n for *_, n in pieces)
         first = (event - 1) * n_frames
         if first < self.next:
-            logger.warning("the frames of event %d are left out: it came twice, or after a later one", event)
-            self.n_announced += n_frames  # they are in Tiled
+            self._leave_out(event, n_frames)
             return
         for resource, start, n in pieces:
             self._append(Part(resource, start, start + n, first, self.n_announced))
@@ -243,13 +242,17 @@ class Numbering:
                 a = b
 
     def _is_repeated(self, event: int | None, n: int) -> bool:
-        """Return whether an event with `n` frames, which are in Tiled, does not count."""
+        """Return whether an event with `n` frames does not count."""
         if event is not None and event <= self._last_event:
-            logger.warning("the frames of event %d are left out: it came twice, or after a later one", event)
-            self.n_announced += n
+            self._leave_out(event, n)
             return True
         self._last_event = event or 0
         return False
+
+    def _leave_out(self, event: int, n: int) -> None:
+        """Count the `n` frames of an event, which are in Tiled, but do not read them."""
+        logger.warning("the frames of event %d are left out: it came twice, or after a later one", event)
+        self.n_announced += n
 
     def _add_numbers(
         self,

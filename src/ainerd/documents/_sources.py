@@ -130,7 +130,7 @@ def open_documents(
         case "file":
             return file_documents(Path(address))
         case "folder":
-            raise ValueError(f"{source}: acquisitions are told by the settings of an agent, see Observer.follow")
+            raise ValueError(f"{source}: the settings of an agent describe acquisitions: call Observer.follow")
     return zmq_documents(address, stop, bind=kind == "zmq+bind", curve=curve)
 
 

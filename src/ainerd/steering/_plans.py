@@ -186,7 +186,7 @@ def _within_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> Msg
 
 
 def _asked(actuator: Any, position: Mapping[str, Any]) -> Any:
-    """Return what the actuator's `check_value` returns; None without one."""
+    """Call the actuator's `check_value` and return its answer; None if it has no such method."""
     check = getattr(actuator, "check_value", None)
     return None if check is None else check(position[actuator.name])
 

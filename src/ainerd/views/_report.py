@@ -59,10 +59,7 @@ def read_report(store: ResultStore, bounds: Bounds | None = None) -> Report:
     ValueError
         If the store has no result yet.
     """
-    table = store.table()
-    table = table[table["status"].ne("computing")]
-    if table.empty:
-        raise ValueError("there is no result yet: nothing to report")
+    table = _ended(store, "nothing to report")
     times = table["run_time"].dropna()
     first, last = (_time(times.iloc[at]) if len(times) else "?" for at in (0, -1))
     return Report(
@@ -89,16 +86,22 @@ def read_handover(store: ResultStore, hours: float, bounds: Bounds | None = None
     ValueError
         If the store has no result yet.
     """
-    table = store.table()
-    table = table[table["status"].ne("computing")]
-    if table.empty:
-        raise ValueError("there is no result yet: nothing to hand over")
+    table = _ended(store, "nothing to hand over")
     since = pd.Timestamp.now("UTC") - pd.Timedelta(hours=hours)
     return Report(
         title=f"Hand-over of {store.agent or 'all agents'}",
         subtitle=f"the {hours:g} h before {datetime.now():%d %b %Y %H:%M}, local time",
         sections=list(_Campaign(store, table, bounds).handover(since)),
     )
+
+
+def _ended(store: ResultStore, without: str) -> pd.DataFrame:
+    """Return the results that are not being computed; ValueError, which ends with `without`, if there are none."""
+    table = store.table()
+    table = table[table["status"].ne("computing")]
+    if table.empty:
+        raise ValueError(f"there is no result yet: {without}")
+    return table
 
 
 class _Campaign:
@@ -146,8 +149,8 @@ class _Campaign:
         )
         yield Section(title="What ran", lines=lines, table=self._rows(recent) if n_runs else [])
         yield Section(title="What is new", lines=[*self._news(recent)] or ["Nothing."])
-        said = self._log[self._log["created"].ge(since)] if len(self._log) else self._log
-        people = said[said["text"].str.contains(r"\ba person\b")] if len(said) else said
+        entries = self._log[self._log["created"].ge(since)] if len(self._log) else self._log
+        people = entries[entries["text"].str.contains(r"\ba person\b")] if len(entries) else entries
         yield Section(title="What people decided", lines=[*map(str, people["text"].iloc[-MOST:])] or ["Nothing."])
         yield Section(title="What waits", lines=[*self._waiting(), *self._todo()] or ["Nothing."])
 
@@ -160,7 +163,7 @@ class _Campaign:
             yield f"Novel, p = {self._novel.loc[key, 'novelty_p']:.2g}: {self._scan_at(key)}."
 
     def _waiting(self) -> Iterator[str]:
-        """Yield what the agent itself waits for."""
+        """Yield the holds, taken positions and reviews for which the agent waits."""
         state = read_agent(self._store.container, self._store.agent) if self._store.agent else {}
         if isinstance(held := state.get("held"), Mapping):
             yield f"The campaign is held by {held.get('by')}: {held.get('why') or 'no reason given'}."

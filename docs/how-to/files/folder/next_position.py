@@ -25,7 +25,7 @@ def move(position):
 
 
 def run(**_):
-    """Fetch the next position, move there, and return it; None, without a move, if there is none."""
+    """Fetch the next position, move there, and return it. Without a position return None."""
     answer = fetch(time.time_ns())
     if "position" not in answer:
         print(f"ainerd has no next position: {answer.get('answer')}")

@@ -108,9 +108,10 @@ async def fetch_next(
 ) -> Response:
     """Fetch the next position for a script: status ``taken``.
 
-    The answer has the position, the reason, and the id of the suggestion; 409 with the reason if there is none, 503 if
-    there has never been an agent. With `wait_s` it waits for the result of the position fetched before. After
-    `LONGEST_ANSWER_S` the answer is 202: ask again with the `id` in it. The same `id` gets the same position.
+    The answer has the position, the reason, and the id of the suggestion. It is 409 with a reason without a
+    position, and 503 if there has never been an agent. With `wait_s` it waits for the result of the position fetched
+    before. After `LONGEST_ANSWER_S` the answer is 202: ask again with the `id` in it. The same `id` gets the same
+    position.
 
     The request changes a status, so a browser must not send it by itself: the key belongs in the header.
     """
@@ -128,15 +129,15 @@ async def fetch_next(
         await _create(caller, node, command.id, commands.command_metadata(command, state.name), "AinerdCommand")
     end = time.monotonic() + min(wait_s + ANSWER_S, LONGEST_ANSWER_S)
     while True:
-        told = (await caller.node(path, "agents", state.key, command.id)).metadata()
-        if told.get("do") != "next":
+        stored = (await caller.node(path, "agents", state.key, command.id)).metadata()
+        if stored.get("do") != "next":
             raise HTTPException(422, "this id is that of another command")
-        if told["status"] != "asked" or time.monotonic() >= end:
+        if stored["status"] != "asked" or time.monotonic() >= end:
             break
         await asyncio.sleep(POLL_S)
     names = ("suggestion", "position", "reason", "answer")
-    content = {"id": command.id, "status": told["status"], **{name: told[name] for name in names if name in told}}
-    code = {"done": 200, "asked": 202}.get(told["status"], 409)
+    content = {"id": command.id, "status": stored["status"], **{name: stored[name] for name in names if name in stored}}
+    code = {"done": 200, "asked": 202}.get(stored["status"], 409)
     return JSONResponse(content, code, headers={"Cache-Control": "no-store"})
 
 
