@@ -27,13 +27,13 @@ if TYPE_CHECKING:
         tiled_documents,
         unpack,
     )
-    from ainerd.documents._storage import FrameError, MissingFrames, check_bytes, local_path
+    from ainerd.documents._storage import FrameError, MissingFrames, check_bytes, check_heaps, local_path
 
 __all__ = [
     "BLOCK", "Acquisition", "AcquisitionKeys", "Block", "Curve", "DetectorKeys", "Document", "EIGER", "Folder",
     "FrameError", "FrameReader", "MissingFrames", "Quiet", "Run", "RunReader", "Whole", "WireError", "check_bytes",
-    "check_source", "checked", "documents_of", "file_documents", "folder_documents", "local_path", "open_documents",
-    "streams_of", "tiled_documents", "unpack",
+    "check_heaps", "check_source", "checked", "documents_of", "file_documents", "folder_documents", "local_path",
+    "open_documents", "streams_of", "tiled_documents", "unpack",
 ]  # fmt: skip
 
 _MODULES = ("_storage", "_sources", "_frames", "_numbering", "_run", "_acquisition", "_folder")  # the lightest first

@@ -3,7 +3,9 @@
 The files are written here after what is published of each layout. NXxpcs: ``NXxpcs.nxdl.xml`` of the NeXus definitions.
 APS, boost_corr: the names in pyXpcsViewer, ``core/file_io/aps_8idi.py``, and ``t_el = delay_list * frame_time *
 stride_frame * avg_frame`` in ``core/xpcs_file.py``. APS before that: ``/exchange/norm-0-g2`` and its neighbours, with
-lags ``/exchange/tau`` in units of ``/measurement/instrument/detector/exposure_period``, lists of q in 1/Å.
+lags ``/exchange/tau`` in units of ``/measurement/instrument/detector/exposure_period``, lists of q in 1/Å. The Lambda's
+``.nxs``: the names and the order of dimensions in ``xicam/XPCS/ingestors`` of Xi-cam.XPCS. pychx 4.4:
+``Create_Report.py``, ``export_xpcs_results_to_h5`` (``md`` and ``qval_dict`` are attributes of a dataset).
 """
 
 import h5py
@@ -61,12 +63,30 @@ def before(file):
     xpcs["avg_frames"], xpcs["stride_frames"] = [[1]], [[1]]
 
 
+def of_lambda(file):
+    data = file.create_group("entry/XPCS/data")
+    file["entry/data"] = h5py.SoftLink("/entry/XPCS/data")  # as its @default wants it
+    data["g2"], data["g2_errors"], data["t_el"], data["ql_dyn"] = G2.T, ERROR.T, FRAME_S * LAGS, Q[None] / 10
+
+
+def pychx(file):
+    shot = np.full((1, 3), 5.0)  # lag 0
+    file["g2"], file["g2_err"] = np.concatenate([shot, G2.T]), np.concatenate([shot, ERROR.T])
+    file["taus"] = FRAME_S * np.append(0, LAGS)
+    file["roi_mask"], file["avg_img"], file["imgsum"] = MAP, 0.5 * MAP, np.ones(70)
+    of_q = file.create_dataset("qval_dict", (1,), dtype="i")
+    for k, q in enumerate(Q):
+        of_q.attrs[str(k)] = [q / 10]
+
+
 LAYOUTS = {
     "NXxpcs, lags first": lambda file: nexus(file, "one_array"),
     "NXxpcs, bins first": lambda file: nexus(file, "one_array_q_first"),
     "NXxpcs, a key for each bin": lambda file: nexus(file, keys=True),
     "boost_corr": boost_corr,
     "8-ID-I": before,
+    "Lambda": of_lambda,
+    "pychx": pychx,
 }
 
 
@@ -94,7 +114,47 @@ def test_every_layout_gives_the_same_curves(layout, written):
     np.testing.assert_allclose(curves.g2, G2)
     np.testing.assert_allclose(curves.error, ERROR)
     np.testing.assert_allclose(curves.q, Q)
-    np.testing.assert_array_equal(curves.partition.roi_map, MAP)
+    if layout == "Lambda":
+        assert curves.partition is None and "holds no partition" in curves.no_partition
+    else:
+        np.testing.assert_array_equal(curves.partition.roi_map, MAP)
+        np.testing.assert_array_equal(curves.n_pixels, 30)
+
+
+def test_numbers_for_poisson_errors_come_along(written):
+    path = written("boost_corr")
+    with h5py.File(path, "r+") as file:
+        file["xpcs/temporal_mean/scattering_2d"] = np.where(MAP == 2, np.nan, 0.01 * MAP)[None]
+        file["xpcs/spatial_mean/intensity_vs_time"] = np.ones((2, 1000))
+        file["xpcs/average/file_list"] = [b"a", b"b", b"c"]
+    curves = read_curves(path)
+    # frames are averaged in pairs, and the image is that of a single frame
+    np.testing.assert_allclose(curves.mean_counts, [0.02, np.nan, 0.06])
+    assert (curves.n_frames, curves.n_files, curves.frame_time_s) == (1000, 3, pytest.approx(FRAME_S))
+    np.testing.assert_array_equal(curves.level, [0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 3, 3])
+
+
+def test_levels_are_those_of_the_programs(written):
+    # lags and levels of boost_corr 1.2: gen_tau_bin(128); of scikit-beam 0.0.27: multi_tau_lags(3, 8)
+    theirs = [*range(1, 9), 10, 12, 14, 16, 20, 24, 28, 32], [0] * 8 + [1] * 4 + [2] * 4
+    path = written("boost_corr")
+    with h5py.File(path, "r+") as file:
+        for name in ("delay_list", "normalized_g2", "normalized_g2_err"):
+            del file[f"xpcs/multitau/{name}"]
+        file["xpcs/multitau/delay_list"], file["xpcs/multitau/normalized_g2"] = theirs[0], np.ones((16, 3))
+    np.testing.assert_array_equal(read_curves(path).level, theirs[1])
+    path = written("pychx")
+    with h5py.File(path, "r+") as file:
+        for name in ("taus", "g2", "g2_err"):
+            del file[name]
+        file["taus"], file["g2"] = FRAME_S * np.array([*range(8), 8, 10, 12, 14, 16, 20, 24, 28]), np.ones((16, 3))
+    np.testing.assert_array_equal(read_curves(path).level, [0] * 7 + [1] * 4 + [2] * 4)
+
+
+def test_counts_of_pychx(written):
+    curves = read_curves(written("pychx"))
+    np.testing.assert_allclose(curves.mean_counts, [0.5, 1.0, 1.5])
+    assert curves.n_frames == 70
 
 
 @pytest.mark.parametrize("layout", ["NXxpcs, lags first", "boost_corr", "8-ID-I"])
@@ -121,7 +181,7 @@ def test_curves_without_bins_have_no_q(written):
 @pytest.mark.parametrize(
     ("layout", "name", "value", "message"),
     [
-        ("boost_corr", "entry/instrument/detector_1/frame_time", None, "frame_time is not there: say it with"),
+        ("boost_corr", "entry/instrument/detector_1/frame_time", None, "frame_time is not there: say with"),
         ("boost_corr", "xpcs/multitau/normalized_g2", G2, "has shape (3, 12), wanted (12 lags, bins)"),
         ("boost_corr", "xpcs/multitau/delay_list", None, "/xpcs/multitau/delay_list is not there"),
         ("boost_corr", "xpcs/multitau/delay_list", 0 * LAGS, "are not positive numbers"),
@@ -161,7 +221,29 @@ def test_a_file_without_g2_wants_bins(tmp_path):
     with h5py.File(tmp_path / "frames.h5", "w") as file:
         file["entry/data/data"] = np.zeros((3, 4, 5))
     done, said = run(tmp_path / "frames.h5")
-    assert done.exit_code != 0 and "holds no g2 of NXxpcs or APS: for a file of frames give the bins, --roi" in said
+    assert done.exit_code != 0 and "holds no g2 in a known layout (entry/XPCS/data/g2, entry/data/g2" in said
+    assert "only entry. For a file of frames give the bins, --roi" in said
+
+
+def test_a_link_does_not_lead_away(written, tmp_path):
+    path = written("boost_corr")
+    (tmp_path / "other").mkdir()
+    with h5py.File(path, "r+") as file:
+        file.move("xpcs/multitau/normalized_g2", "kept")
+        file["xpcs/multitau/normalized_g2"] = h5py.ExternalLink(path.parent / "result.hdf", "/kept")
+    inside = (tmp_path / "other" / "result.hdf", tmp_path / "other" / "linking.hdf")
+    path.rename(inside[0])
+    with h5py.File(inside[1], "w") as file:
+        LAYOUTS["boost_corr"](file)
+        del file["xpcs/multitau/normalized_g2"]
+        file["xpcs/multitau/normalized_g2"] = h5py.ExternalLink("result.hdf", "/kept")
+    np.testing.assert_allclose(read_curves(inside[1]).g2, G2)  # beside it
+    inside[0].rename(tmp_path / "away.hdf")
+    with h5py.File(inside[1], "r+") as file:
+        del file["xpcs/multitau/normalized_g2"]
+        file["xpcs/multitau/normalized_g2"] = h5py.ExternalLink(str(tmp_path / "away.hdf"), "/kept")
+    with pytest.raises(ValueError, match=r"normalized_g2 leads to .*away\.hdf, outside the folder of the file"):
+        read_curves(inside[1])
 
 
 def test_the_viewer_of_aps_reads_the_same(written):

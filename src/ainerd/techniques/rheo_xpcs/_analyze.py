@@ -53,7 +53,7 @@ def analyze(
 ) -> None:
     """Two-time maps, g2, latent vectors and novelty of a file of frames; without --roi, fits of a file of g2.
 
-    Files of g2 are NXxpcs, and the result files of APS. For a Rigaku detector of 3M, give the first of its six files.
+    Files of g2 are NXxpcs, or of boost_corr, 8-ID-I or pychx. Of a Rigaku detector of 3M, give the first of six files.
     """
     from rich.console import Console
 
@@ -217,8 +217,8 @@ def _analyze_curves(file: Path, frame_time_s: float | None, out: Path) -> "Pages
     import numpy as np
     from rich.table import Table
 
+    from ainerd.techniques.rheo_xpcs._curves import read_curves
     from ainerd.techniques.rheo_xpcs._drawing import new_figure
-    from ainerd.techniques.rheo_xpcs._files import read_curves
     from ainerd.xpcs import fit_kww
 
     curves = read_curves(file, frame_time_s=frame_time_s)

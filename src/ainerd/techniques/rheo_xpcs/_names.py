@@ -4,10 +4,11 @@ from ainerd.techniques.rheo_xpcs._bank import Bank, add_systematics, read_bank, 
 from ainerd.techniques.rheo_xpcs._bins import build_partition, check_bins, dead_pixels, questions
 from ainerd.techniques.rheo_xpcs._calibration import Views, calibrated, scorer_of, views
 from ainerd.techniques.rheo_xpcs._clean import SHARES, Clean, measured_exposure, seen_from, simulated_exposures
+from ainerd.techniques.rheo_xpcs._curves import read_curves
 from ainerd.techniques.rheo_xpcs._drawing import draw_exposure, draw_map, highest, new_figure
 from ainerd.techniques.rheo_xpcs._features import TERMS, Sectors, run_features
 from ainerd.techniques.rheo_xpcs._field import Field, q_of_pixels
-from ainerd.techniques.rheo_xpcs._files import find_movie, read_curves
+from ainerd.techniques.rheo_xpcs._files import find_movie
 from ainerd.techniques.rheo_xpcs._picture import Picture
 from ainerd.techniques.rheo_xpcs._preshear import preshear, preshear_of
 from ainerd.techniques.rheo_xpcs._settings import PartitionSettings, RheoXPCSSettings

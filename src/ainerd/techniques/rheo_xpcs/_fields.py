@@ -1,0 +1,84 @@
+"""Numbers in result files of other programs (HDF5): errors name the file and the dataset, and no link leads away."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.documents import check_heaps
+
+Numbers = NDArray[np.float64]
+FRAME_TIMES = ("entry/instrument/detector_1/frame_time", "entry/instrument/detector/frame_time")
+
+
+@contextmanager
+def opened(path: str | PathLike[str]) -> Iterator[h5py.File]:
+    """Open a file for reading; every error of reading it becomes a ValueError that names it."""
+    try:
+        check_heaps(Path(path))
+        file = h5py.File(path, "r")
+    except OSError as err:
+        raise ValueError(f"{path} is not an HDF5 file: {err}") from None
+    with file:
+        try:
+            yield file
+        except (OSError, RuntimeError, KeyError, TypeError) as err:
+            raise ValueError(f"{path} cannot be read: {err}") from None
+        except ValueError as err:
+            raise ValueError(f"{path}: {err}") from None
+
+
+def is_there(group: h5py.Group, name: str) -> bool:
+    """Return whether a dataset or group exists, behind links too."""
+    try:
+        return name in group and group.get(name) is not None
+    except (KeyError, OSError, RuntimeError):
+        return False
+
+
+def dataset(group: h5py.Group, name: str) -> h5py.Dataset:
+    """Return a dataset of numbers that lies in the folder of its file; raise ValueError otherwise."""
+    where = f"{group.name.rstrip('/')}/{name}"
+    found = group.get(name)
+    if not isinstance(found, h5py.Dataset):
+        raise ValueError(f"{where} is not there")
+    if found.dtype.kind not in "biuf" or not found.size:
+        raise ValueError(f"{where} holds no numbers")
+    folder, of = (Path(file.filename).resolve() for file in (group.file, found.file))
+    if not of.is_relative_to(folder.parent):
+        raise ValueError(f"{where} leads to {of}, outside the folder of the file")
+    if found.is_virtual or found.external:
+        raise ValueError(f"{where} lies in other files: copy the file with h5repack first")
+    return found
+
+
+def numbers(group: h5py.Group, name: str) -> Numbers:
+    """Read numbers of any shape as a list."""
+    return np.ravel(dataset(group, name)[()]).astype(float)
+
+
+def number(group: h5py.Group, name: str, otherwise: float | None = None) -> float:
+    """Read one number; without a dataset, and without a number to return otherwise, raise ValueError."""
+    if is_there(group, name) or otherwise is None:
+        return float(numbers(group, name)[0])
+    return otherwise
+
+
+def frame_time(file: h5py.File, names: tuple[str, ...] = FRAME_TIMES) -> float:
+    """Read the seconds from frame to frame, by the first of these names that exists."""
+    name = next((name for name in names if is_there(file, name)), None)
+    if name is None:
+        raise ValueError(f"{names[0]} is not there: say with --frame-time how long it is from frame to frame")
+    return number(file, name)
+
+
+def of_bins(image: NDArray[np.float64], roi_map: NDArray[np.int32], n_roi: int) -> Numbers:
+    """Average an image (ny, nx) over the pixels of each bin, without NaN: (n_roi,)."""
+    good = np.isfinite(image) & (roi_map > 0)
+    bins = roi_map[good] - 1
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.bincount(bins, image[good], n_roi) / np.bincount(bins, minlength=n_roi))
