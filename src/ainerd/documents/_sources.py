@@ -360,9 +360,9 @@ class RunReader:
     def news(self, run: Container) -> Iterator[Document]:
         """Yield the start document, descriptors and frames that are new since the last call."""
         if self._uid is None:
-            start = run.metadata["start"]
+            start, tags = run.metadata["start"], run.item["attributes"].get("access_tags")
             self._uid = start["uid"]
-            yield "start", start
+            yield "start", {**start, "tiled_access_tags": [*tags]} if tags else start
         for name, stream in streams_of(run):
             if name not in self._descriptors:
                 about = self._descriptors[name] = stream.metadata

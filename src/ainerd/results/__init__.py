@@ -9,7 +9,7 @@ from ainerd.results._agents import AgentNode, LiveNode, principal_of, read_agent
 from ainerd.results._campaign_records import note_line
 from ainerd.results._export import export
 from ainerd.results._files import LoadedResult, Part, decode_table, put_array, put_attributes, put_table
-from ainerd.results._nodes import SPEC_VERSION
+from ainerd.results._nodes import SPEC_VERSION, shared_tags, tags_of
 from ainerd.results._progress import waiting
 from ainerd.results._records import (
     FINAL,
@@ -38,6 +38,6 @@ __all__ = [
     "LiveNode", "LoadedResult", "LogRecord", "Part", "ResultRecord", "ResultStore", "SPEC_VERSION", "SuggestionRecord",
     "USABLE", "commands", "decode_table", "digest", "event_identity", "explain", "export", "majority_kinds", "matches",
     "note_line", "notes_by_key", "plot_result", "principal_of", "put_array", "put_attributes", "put_table",
-    "read_agent", "read_checkpoint", "result_key", "save_checkpoint", "scan_text", "series_identity", "similar",
-    "utc_now", "validate", "waiting",
+    "read_agent", "read_checkpoint", "result_key", "save_checkpoint", "scan_text", "series_identity", "shared_tags",
+    "similar", "tags_of", "utc_now", "validate", "waiting",
 ]  # fmt: skip

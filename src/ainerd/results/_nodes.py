@@ -2,12 +2,13 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from weakref import WeakKeyDictionary
 
 import httpx
+from tiled.client.base import BaseClient
 from tiled.client.container import Container
 from tiled.client.utils import MSGPACK_MIME_TYPE, ClientError, handle_error, retry_context
 from tiled.structures.core import Spec
@@ -22,15 +23,34 @@ Node = tuple[str, Mapping[str, Any]]
 _missing: "WeakKeyDictionary[Any, dict[str, float]]" = WeakKeyDictionary()  # when to ask again, by client and route
 
 
-def create_node(parent: Container, key: str, metadata: dict[str, Any], spec: str | None) -> tuple[Container, bool]:
-    """Create a container and return it with True; if the key exists, return that container as it is with False."""
+def create_node(
+    parent: Container, key: str, metadata: dict[str, Any], spec: str | None, *, tags: Sequence[str] | None = None
+) -> tuple[Container, bool]:
+    """Create a container and return it with True; if the key exists, return that container as it is with False.
+
+    It has these access tags, by default those of its parent.
+    """
     specs = [] if spec is None else [Spec(spec, version=SPEC_VERSION)]
+    access_tags = tags_of(parent) if tags is None else shared_tags(tags)
     try:
-        return parent.create_container(key, metadata=metadata, specs=specs), True
+        return parent.create_container(key, metadata=metadata, specs=specs, access_tags=access_tags), True
     except ClientError as error:
         if not is_conflict(error):
             raise
         return parent[key], False
+
+
+def tags_of(node: BaseClient) -> list[str] | None:
+    """Return the access tags that nodes below a node of Tiled get; None if it has none."""
+    return shared_tags(node.item["attributes"].get("access_tags") or ())
+
+
+def shared_tags(tags: Iterable[str]) -> list[str] | None:
+    """Return the access tags without those of one user or service, which only Tiled gives; None if there are none.
+
+    A node that is created with None belongs to its creator alone, where the server has a policy of tags.
+    """
+    return sorted(tag for tag in tags if not tag.startswith(("user:", "service:"))) or None
 
 
 def result_node(results: Container, key: str) -> Container:

@@ -231,6 +231,8 @@ class ResultRecord(_OfParameters):
         of the metadata.
     suggestion_id : str
         The suggestion that led to the run.
+    access_tags : list of str
+        Access tags of the run, which the nodes of the result get.
     supersedes : str
         Key of the result that this one replaces: of the same unit and agent, with other parameters.
     technique, agent : str
@@ -281,6 +283,7 @@ class ResultRecord(_OfParameters):
     raw_uids: list[str] | None = None
     start: Scalars = Field(default_factory=dict)
     suggestion_id: str | None = None
+    access_tags: list[str] | None = None
     supersedes: str | None = None
     technique: str
     agent: str

@@ -18,7 +18,7 @@ from tiled.client.utils import ClientError
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._export import dataset_of_all, export_all
 from ainerd.results._files import Contents, LoadedResult, Written, bundle, load, put_bundle
-from ainerd.results._nodes import create_node, is_conflict, newest_key, result_node
+from ainerd.results._nodes import create_node, is_conflict, newest_key, result_node, tags_of
 from ainerd.results._records import FINAL, USABLE, Configuration, ConfigurationRecord, ResultRecord
 from ainerd.results._records import digest as hashed
 from ainerd.results._table import Columns, NodeFilter, Notes, Table
@@ -456,7 +456,8 @@ class ResultStore(CampaignRecords):
             self._takes_bundles, self.seems_away = answer is not None, False
             if answer is not None:
                 return answer
-        node, is_new = create_node(self._results, key, metadata | {"status": "computing"}, "AinerdResult")
+        begun, tags = metadata | {"status": "computing"}, record.access_tags or []
+        node, is_new = create_node(self._results, key, begun, "AinerdResult", tags=tags)
         former = None if is_new else str(node.metadata["status"])
         if former in unless:
             return Written(former, False)
@@ -648,13 +649,15 @@ def _statistics(values: pd.Series) -> dict[str, float]:
 
 def _write_nodes(node: Container, contents: Contents) -> None:
     """Write each array and table as a node, in place of the remains of an earlier attempt."""
+    tags = tags_of(node)
     for name, part in {**contents.arrays, **contents.tables}.items():
         for attempt in range(ATTEMPTS):  # another process may write the same at the same time
             try:
                 if name in contents.arrays:
-                    node.write_array(np.ascontiguousarray(part), key=name, dims=contents.dims.get(name))
+                    dims = contents.dims.get(name)
+                    node.write_array(np.ascontiguousarray(part), key=name, dims=dims, access_tags=tags)
                 else:
-                    node.write_table(part, key=name)
+                    node.write_table(part, key=name, access_tags=tags)
                 break
             except ClientError as error:
                 if not is_conflict(error) or attempt + 1 == ATTEMPTS:

@@ -305,6 +305,7 @@ class Writer:
             "raw_path": f"raw/{run.uid}",
             "event": subject.event,
             "series_id": subject.series_id,
+            "access_tags": _access_tags(start.get("tiled_access_tags")),
             "technique": self.technique.name,
             "agent": self.agent,
             "parameters": dict(self.technique.parameters),
@@ -428,6 +429,11 @@ def _replay(technique: Technique, series: Subject) -> None:
 def _typed(value: Any, *kinds: type) -> Any:
     """Return a value of these types; None if it has another type."""
     return value if isinstance(value, kinds) and not isinstance(value, bool) else None
+
+
+def _access_tags(value: Any) -> list[str] | None:
+    """Return the access tags that a start document names; what is no tag becomes one that a server refuses."""
+    return None if value is None else [*map(str, value)] if isinstance(value, list | tuple) else [str(value)]
 
 
 def _is_given(value: Any) -> bool:

@@ -9,6 +9,8 @@ from tiled.client.container import Container
 from tiled.client.utils import ClientError
 from tiled.structures.core import Spec
 
+from ainerd.results import tags_of
+
 PROBE_TIMEOUT_S = 3.0
 SCOPES = ("read:metadata", "read:data", "write:metadata", "write:data", "create:node", "delete:node")  # of an agent
 
@@ -85,7 +87,7 @@ def open_catalog(client: Container) -> tuple[Container, Container]:
 def _container(parent: Container, key: str, specs: list[Spec] | None = None) -> Container:
     """Return the child container `key`, created if missing; ServerError if the key does not allow it."""
     try:
-        return parent.create_container(key, specs=specs)
+        return parent.create_container(key, specs=specs, access_tags=tags_of(parent))
     except ClientError as error:
         status = error.response.status_code
         if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):

@@ -6,7 +6,7 @@
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from functools import cache
@@ -38,6 +38,8 @@ from tiled.server.utils import CSRF_COOKIE_NAME
 from tiled.structures.core import StructureFamily
 from tiled.utils import BrokenLink, path_from_uri
 from zarr.errors import ContainsArrayError
+
+from ainerd.results import shared_tags
 
 # For other files.
 __all__ = [
@@ -111,14 +113,27 @@ class Caller:
         return await get_entry(path, [*scopes], self.principal, self._access_tags, self.scopes, *context)
 
     async def create(
-        self, parent: Any, key: str, metadata: dict[str, Any], specs: Any, sources: list[DataSource[Any]] | None = None
+        self,
+        parent: Any,
+        key: str,
+        metadata: dict[str, Any],
+        specs: Any,
+        sources: list[DataSource[Any]] | None = None,
+        tags: Sequence[str] | None = None,
     ) -> None:
-        """Create a container with the access tags that the caller's nodes get."""
-        tags = None
-        if self._policy is not None and hasattr(self._policy, "init_node"):
-            _, tags = await self._policy.init_node(self.principal, self._access_tags, self.scopes, access_tags=None)
+        """Create a container with these access tags, by default with those of its parent.
+
+        HTTPException if the policy of the server does not let the caller give these tags.
+        """
+        given = None if self._policy is None else parent.access_tags
+        if tags is not None and self._policy is not None and hasattr(self._policy, "init_node"):
+            wanted, caller = shared_tags(tags), (self.principal, self._access_tags, self.scopes)
+            try:
+                _, given = await self._policy.init_node(*caller, access_tags=wanted)
+            except ValueError as error:
+                raise HTTPException(403, f"the access tags {wanted} cannot be given: {error}") from None
         family = StructureFamily.container
-        await parent.create_node(family, metadata, key=key, specs=specs, data_sources=sources, access_tags=tags)
+        await parent.create_node(family, metadata, key=key, specs=specs, data_sources=sources, access_tags=given)
 
     @property
     def uuid(self) -> str | None:

@@ -39,6 +39,7 @@ DEEPEST = 200  # levels of metadata: an answer of Tiled may have 254, including 
 HDF5, MSGPACK = "application/x-hdf5", "application/x-msgpack"
 OURS = "AinerdResult"
 _one_at_a_time = asyncio.Lock()  # for a check and the write after it
+_tags = TypeAdapter(list[str])
 _specs = TypeAdapter(Specs)  # `Spec` itself takes anything for a name, and no client could read it back
 _READ = ("read:metadata", "read:data")
 _SCOPES = ("write:metadata", "write:data", "create:node")
@@ -123,6 +124,7 @@ async def put_result(request: Request, path: str, caller: Annotated[Caller, Depe
             raise ValueError(f"{length} bytes of metadata in a body of {len(body)}")
         head, file = _parse(body[:length]), body[length:]
         metadata, specs, unless = dict(head["metadata"]), _specs.validate_python(head["specs"]), [*head["unless"]]
+        tags = _tags.validate_python(metadata.get("access_tags") or [])
     except (KeyError, TypeError, ValueError) as error:
         raise HTTPException(422, f"no result in the body: {type(error).__name__}: {error}"[:500]) from None
     parent = await caller.node(*parents, scopes=_SCOPES)
@@ -154,7 +156,7 @@ async def put_result(request: Request, path: str, caller: Annotated[Caller, Depe
                 management=Management.external,
                 assets=[asset],
             )
-            await caller.create(parent, key, metadata, specs, [source])
+            await caller.create(parent, key, metadata, specs, [source], tags)
     return {"found": status, "written": True}
 
 

@@ -1,0 +1,212 @@
+"""Tiled with tags of access: who sees a run sees its result, and nobody else."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+
+import httpx
+import pytest
+import yaml
+from bluesky_tiled_plugins import TiledWriter
+from tiled.access_control.access_tags import AccessTagsCompiler
+from tiled.access_control.scopes import ALL_SCOPES
+from tiled.server.settings import DatabaseSettings
+
+from ainerd.documents import documents_of
+from ainerd.results import ResultRecord, ResultStore
+from ainerd.runs import Wanted
+from ainerd.server import connect, open_catalog
+
+READ = ["read:metadata", "read:data"]
+PEOPLE = {"operator": "spiegel", "ann": "lupe", "bob": "linse", "carl": "prisma"}
+WRITE = [*READ, "write:metadata", "write:data", "create:node", "delete:node", "register"]
+
+
+def definitions(service, stranger):
+    """Everybody sees the campaign of the beamline, Ann the runs of proposal 1, Bob those of proposal 2."""
+
+    def tag(*readers, writers=(service, stranger)):
+        users = [{"name": name, "scopes": READ} for name in readers]
+        return {"users": users + [{"name": name, "scopes": WRITE} for name in writers]}
+
+    tags = {
+        "beamline": tag("ann", "bob", writers=[service, stranger, "carl"]),
+        "pass-1": tag("ann"),
+        "pass-2": tag("bob", writers=[service]),
+    }
+    owners = {name: {"users": [{"name": service}]} for name in tags}
+    owners["beamline"]["users"].append({"name": stranger})
+    return {"tags": tags, "tag_owners": owners}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """Address of a Tiled server with Tiled's own policy of tags, and keys of people and services."""
+    folder = tmp_path_factory.mktemp("tags")
+    catalog = f"sqlite:///{folder}/catalog.db"
+    tags = "tiled.access_control.access_tags:AccessTagsParser"
+    config = {
+        "authentication": {
+            "providers": [{"provider": "beamline", "authenticator": "tiled.authenticators:DictionaryAuthenticator",
+                           "args": {"users_to_passwords": PEOPLE}}],
+            "tiled_admins": [{"provider": "beamline", "id": "operator"}],
+            "secret_keys": ["neither here nor there"],
+        },
+        "access_control": {"access_policy": "tiled.access_control.access_policies:TagBasedAccessPolicy",
+                           "args": {"provider": "beamline", "access_tags_parser": tags}},
+        "database": {"uri": f"sqlite:///{folder}/people.db", "init_if_not_exists": True},
+        "catalog": {"uri": catalog, "init_if_not_exists": True, "top_level_access_tags": ["beamline"],
+                    "writable_storage": [f"file://localhost{folder}/data", f"duckdb:///{folder}/tables.duckdb"],
+                    "adapters_by_mimetype": {"application/x-hdf5": "ainerd.server.result_files:ResultFileAdapter"}},
+        "routers": ["ainerd.server.result_files:router", "ainerd.server.pages:router"],
+    }  # fmt: skip
+    (folder / "config.yml").write_text(yaml.safe_dump(config))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "tiled", "serve", "config", folder / "config.yml", "--port", str(port)]
+    with open(folder / "tiled.log", "w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log)
+    uri = f"http://127.0.0.1:{port}"
+    try:
+        while not answers(uri):
+            assert server.poll() is None, (folder / "tiled.log").read_text()[-3000:]
+            time.sleep(0.1)
+        yield uri, made_keys(f"{uri}/api/v1", catalog)
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def answers(uri):
+    try:
+        return httpx.get(f"{uri}/healthz", trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def made_keys(api, catalog):
+    """Keys of Ann, Bob, the service that writes, and one that owns no tag of proposal 1."""
+    with httpx.Client(base_url=api, trust_env=False) as http:
+
+        def token(name):
+            login = {"grant_type": "password", "username": name, "password": PEOPLE[name]}
+            answer = http.post("/auth/provider/beamline/token", data=login)
+            return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+        def key(path, name, scopes=READ):
+            return http.post(path, json={"scopes": scopes, "expires_in": None}, headers=token(name)).json()["secret"]
+
+        services = [
+            http.post("/auth/principal", params={"role": "admin"}, headers=token("operator")).json()["uuid"]
+            for _ in range(2)
+        ]
+        tags = definitions(*services)
+        compiler = AccessTagsCompiler(
+            ALL_SCOPES, tags, DatabaseSettings(uri=catalog.replace("sqlite", "sqlite+aiosqlite")), lambda group: []
+        )
+        compiler.load_tag_config()
+        asyncio.run(compiler.compile())
+        asyncio.run(compiler._engine.dispose())
+        keys = {name: key("/auth/apikey", name) for name in ("ann", "bob")}
+        keys["carl"] = key("/auth/apikey", "carl", ["read:metadata", "write:metadata"])
+        for name, uuid in zip(("service", "stranger"), services, strict=True):
+            keys[name] = key(f"/auth/principal/{uuid}/apikey", "operator", WRITE)
+        return keys
+
+
+@pytest.fixture
+def client(served):
+    """Returns clients of people and services."""
+    uri, keys = served
+    with ExitStack() as stack:
+
+        def of(name):
+            client = connect(uri, keys[name])
+            stack.callback(client.context.http_client.close)
+            return client
+
+        yield of
+
+
+def names(container):
+    return set(container)
+
+
+def analysed(worker, raw, documents):
+    """Give a run to a worker, and to Tiled without its events; return the outcome."""
+    writer = TiledWriter(raw)
+    for name, doc in documents:
+        worker(name, dict(doc))
+        if name in ("start", "stop"):
+            writer(name, dict(doc))
+    return worker.outcomes(documents[0][1]["uid"]).result(60)[-1]
+
+
+def test_a_result_is_seen_by_those_who_see_its_run(served, client, toy, scanned, movies, worker_on, tmp_path):
+    (uri, api_keys), (raw, ainerd) = served, open_catalog(client("service"))
+    worker = worker_on(toy(), ResultStore(ainerd), tmp_path, Wanted(positions=("x",)))
+    keys, uids = {}, {}
+    for tag in ("pass-1", "pass-2"):
+        start = {"sample": f"sample of {tag}", "tiled_access_tags": [tag]}
+        documents = list(scanned(movies(1, 2), num_points=2, **start))
+        keys[tag], uids[tag] = analysed(worker, raw, documents).key, documents[0][1]["uid"]
+        assert next(documents_of(raw[uids[tag]]))[1]["tiled_access_tags"] == [tag]  # as a replay from Tiled reads it
+    assert worker.jobs.drain()
+    for person, tags in {"ann": {"pass-1"}, "bob": {"pass-2"}, "service": {*uids}}.items():
+        root = client(person)
+        assert {tag for tag, uid in uids.items() if uid in root["raw"]} == tags, person
+        assert {*root["ainerd/results"]} == {keys[tag] for tag in tags} == {*ResultStore(root["ainerd"])}, person
+    store = ResultStore(client("ann")["ainerd"])
+    assert store.array(keys["pass-1"], "sums").tolist() == [1, 2]
+    with pytest.raises(KeyError):
+        store.array(keys["pass-2"], "sums")
+    key, sample = keys["pass-1"], "sample of pass-1"
+    routes = ["campaign/ainerd", "table/ainerd", "changes/ainerd", f"contents/ainerd?keys={key}"]
+    for route in [*routes, f"result/ainerd/results/{key}"]:
+        texts = {}
+        for person in ("ann", "bob"):
+            headers = {"Authorization": f"Apikey {api_keys[person]}"}
+            answer = httpx.get(f"{uri}/custom/ainerd/{route}", headers=headers, trust_env=False)
+            texts[person] = answer.text.replace(f"'{key}'", "")  # an error of Tiled repeats the address
+        assert any(text in texts["ann"] for text in (key, sample)), route
+        assert not any(text in texts["bob"] for text in (key, sample)), route
+
+
+def test_an_agent_sees_the_note_of_a_person(served, client):
+    (uri, api_keys), (_, ainerd) = served, open_catalog(client("service"))
+    key = ResultStore(ainerd).begin(
+        ResultRecord(raw_uid="one", technique="toy", agent="me", parameters={}, access_tags=["beamline"])
+    )
+    ask = {"headers": {"Authorization": f"Apikey {api_keys['carl']}"}, "trust_env": False}
+    answer = httpx.post(f"{uri}/custom/ainerd/note/ainerd", json={"key": key, "text": "a bubble"}, **ask)
+    assert answer.json() == {"by": "carl", "verified": True}
+    assert [note["note"] for note in ResultStore(client("stranger")["ainerd"]).notes()] == ["a bubble"]
+
+
+def test_arrays_that_are_nodes_have_the_tags_too(client, toy, scanned, movies, worker_on, tmp_path, monkeypatch):
+    monkeypatch.setattr("ainerd.results._store.put_bundle", lambda *args, **kwargs: None)  # a server without our route
+    raw, ainerd = open_catalog(client("service"))
+    worker = worker_on(toy(), ResultStore(ainerd), tmp_path, Wanted(positions=("x",)))
+    key = analysed(worker, raw, list(scanned(movies(1, 2), num_points=2, tiled_access_tags=["pass-1"]))).key
+    assert client("ann")["ainerd/results", key, "sums"].read().tolist() == [1, 2]
+    assert key not in client("bob")["ainerd/results"]
+
+
+@pytest.mark.fault(
+    "A run has an access tag that the agent's key may not give", "Its result is refused; the run is kept"
+)
+def test_a_tag_that_the_agent_may_not_give_is_refused(client, toy, scanned, movies, worker_on, tmp_path):
+    raw, ainerd = open_catalog(client("stranger"))
+    before = {*ainerd["results"]}
+    worker = worker_on(toy(), ResultStore(ainerd), tmp_path, Wanted(positions=("x",)))
+    documents = list(scanned(movies(1, 2), num_points=2, tiled_access_tags=["pass-2"]))
+    for name, doc in documents:
+        worker(name, dict(doc))
+    outcome = worker.outcomes(documents[0][1]["uid"]).result(60)[-1]
+    assert outcome.status == "failed" and "not an owner of tag='pass-2'" in outcome.reason
+    assert {*ainerd["results"]} == before
+    assert len(list((tmp_path / "spool").glob("*.jsonl"))) == 1
