@@ -42,7 +42,7 @@ class Store:
         self.agent, self.container = agent, {}
         self.rows, self.points, self.owners = {}, {}, {}
         self.once, self.given = set(), {}
-        self.saved, self.lines, self.atlases, self.checkpoints = {}, [], [], {}
+        self.saved, self.lines, self.by, self.atlases, self.checkpoints = {}, [], [], [], {}
 
     def add_result(self, key, z=None, **row):
         """A result of an earlier session; without `z` it failed."""
@@ -89,9 +89,10 @@ class Store:
     def is_logged(self, result):
         return any(ids.get("result") == result for _, ids in self.lines)
 
-    def log(self, text, *, once=None, **ids):
+    def log(self, text, *, once=None, by=None, **ids):
         if once is None or once not in self.once:
             self.lines.append((text, ids))
+            self.by.append(by)
         self.once.add(once)
 
     def history(self, id):

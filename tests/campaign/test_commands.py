@@ -146,6 +146,7 @@ def test_boxes_are_lifted_and_the_log_says_who(make, store):
     campaign.apply(SetBounds(bounds={"x": (0, 9), "y": (0, 9)}))
     assert campaign.explorer.excluded == [] and campaign.explorer.bounds["x"] == (0, 9)
     lines = [text for text, _ in store.lines]
+    assert store.by == ["Ann (unverified)", "person", "person"]
     assert lines == [
         "Ann (unverified) excluded x 0 to 1: a crack",
         "excluded are now no regions",

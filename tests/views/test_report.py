@@ -43,7 +43,9 @@ def campaign(server):
     labels = {keys[0]: 0, keys[1]: 1, keys[2]: 0, keys[4]: 0}
     scoped = ResultStore(client["ainerd"], agent="night", digest=store.record(keys[0]).digest)
     scoped.add_atlas(AtlasRecord(n_regimes=2, supported_range=(1, 3), labels=labels))
-    scoped.log("a person rejected (3.00, 2.00): too near the wall")
+    scoped.log("a person rejected (3.00, 2.00): too near the wall", by="person")
+    scoped.log("Ada (unverified) took (1.00, 2.00)", by="Ada (unverified)")
+    scoped.log("the agent itself mentions a person")
     scoped.add_suggestion(
         SuggestionRecord(id="next", agent="night", positions={"sample_x": 8.0, "sample_y": 1.0}, reason="boundary")
     )
@@ -150,7 +152,10 @@ def test_the_next_shift_learns_what_ran_what_is_new_and_what_waits(campaign, ser
         "Regime 1, first in scan 2 at sample_x 1.50 mm, sample_y 2.00.",
         "Novel, p = 0.01: scan 2 at sample_x 1.50 mm, sample_y 2.00.",
     ]
-    assert decided.lines == ["a person rejected (3.00, 2.00): too near the wall"]
+    assert [row[1] for row in decided.table[1:]] == [
+        "a person rejected (3.00, 2.00): too near the wall",
+        "Ada (unverified) took (1.00, 2.00)",
+    ]
     assert waits.lines[0] == "The campaign is held by Ada: sample | change." and "boundary" in waits.lines[2]
     late = read_handover(store, hours - 3.5 / 60).sections  # since the fifth result
     assert [row[0] for row in late[0].table[1:]] == ["5", "6"] and late[1].lines == ["Nothing."]
@@ -160,7 +165,7 @@ def test_the_next_shift_learns_what_ran_what_is_new_and_what_waits(campaign, ser
     assert done.exit_code == 0, done.output
     assert "# Hand-over of night\n" in done.output and "\n## What waits\n" in done.output
     assert "sample \\| change" in done.output and "<script>" not in done.output
-    assert len([line for line in done.output.splitlines() if line.startswith("| ")]) == 2 + 6
+    assert len([line for line in done.output.splitlines() if line.startswith("| ")]) == 2 + 6 + 2 + 2
 
 
 def test_markdown_is_taken_as_it_is():

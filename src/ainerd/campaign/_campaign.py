@@ -273,12 +273,12 @@ class Campaign:
                 self.explorer.bounds = command.bounds
                 self.withdraw("the bounds were changed", by="person")
                 text = f"bounds are now {limits_text(self.explorer.bounds)}"
-                self._later(self.ledger.note, text, once=command.log_key)
+                self._later(self.ledger.note, text, once=command.log_key, by=command.signed)
             case commands.SetExcluded():
                 self.explorer.excluded = command.regions
                 self.withdraw("the excluded regions were changed", by="person")
                 text = f"excluded are now {'; '.join(map(limits_text, command.regions)) or 'no regions'}"
-                self._later(self.ledger.note, text, once=command.log_key)
+                self._later(self.ledger.note, text, once=command.log_key, by=command.signed)
             case commands.Note() | commands.Propose():  # these need no agent: `ResultStore.note`, `ResultStore.propose`
                 raise ValueError(f"{command.do!r} is not for an agent")
         return Answer("done", text, suggestion)
@@ -316,7 +316,7 @@ class Campaign:
             except ValueError as error:
                 self._later(self.ledger.status, id, "failed", str(error))
                 raise
-            self.withdraw(f"{_who(command)} took another one", by=command.signed)
+            self.withdraw(f"{command.who} took another one", by=command.signed)
         if command.now:
             self._clear()
             self._give([taken], command.signed)
@@ -367,11 +367,12 @@ class Campaign:
 
     def _log(self, command: commands.Command, text: str, suggestion: Mapping[str, Any] | None = None) -> None:
         """Log a command. The position of the suggestion replaces ``{}`` in the text."""
-        line, ids = f"{_who(command)} {text}", {}
+        line, ids = f"{command.who} {text}", {}
+        by = None if isinstance(command, commands.Next) else command.signed  # a script that measures decides nothing
         if suggestion is not None:
             line = line.replace("{}", self.ledger.position_text(suggestion), 1)
             ids = {"suggestion_id": suggestion[ID_KEY]}
-        self._later(self.ledger.note, line, once=command.log_key, **ids)
+        self._later(self.ledger.note, line, once=command.log_key, by=by, **ids)
 
     # the optimizer that bluesky-adaptive knows
 
@@ -610,11 +611,6 @@ class Campaign:
 
     def _later(self, write: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         self._submit(partial(write, *args, **kwargs))
-
-
-def _who(command: commands.Command) -> str:
-    """Return the name of the person or program that gave a command, in words."""
-    return "a person" if command.signed == "person" else command.signed
 
 
 def _age_s(created: str) -> float:

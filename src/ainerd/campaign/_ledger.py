@@ -128,9 +128,9 @@ class Ledger:
         return [record for record in records[i + 1 :] if record.id not in own]
 
     @_softly
-    def note(self, text: str, *, once: str | None = None, **ids: Any) -> None:
-        """Write a line of the log. A line with a key `once` is written only once."""
-        self._store.log(text, once=once, **ids)
+    def note(self, text: str, *, once: str | None = None, by: str | None = None, **ids: Any) -> None:
+        """Write a line of the log. A line with a key `once` is written only once; `by` decided what it says."""
+        self._store.log(text, once=once, by=by, **ids)
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Write the campaign's state."""

@@ -34,9 +34,9 @@ def read_notes(log: Container) -> Notes:
 
 def note_line(note: Note) -> LogRecord:
     """Return the log line that holds a person's note."""
-    who, by = ("a person", None) if note.by == "person" else (note.by, note.by)
-    ids = {"kind": NOTE, "note": note.text, "raw_uid": note.raw_uid, "result": note.result, "by": by}
-    return LogRecord.model_validate({"text": f"{who} noted on scan {note.scan}: {note.text}", "ids": ids})
+    ids = {"kind": NOTE, "note": note.text, "raw_uid": note.raw_uid, "result": note.result}
+    text = f"{note.who} noted on scan {note.scan}: {note.text}"
+    return LogRecord.model_validate({"text": text, "by": note.signed, "ids": ids})
 
 
 class CampaignRecords:
@@ -219,9 +219,14 @@ class CampaignRecords:
         """Return the newest atlas; None before the first."""
         return self._newest(self._scope)
 
-    def log(self, text: str, *, once: str | None = None, **ids: str | int | float | None) -> None:
-        """Write a log line; `ids` are related keys, such as ``raw_uid=...``. `once`: its key, not to repeat it."""
-        self._add_line(LogRecord.model_validate({"text": text, "agent": self.agent, "ids": ids}), once)
+    def log(
+        self, text: str, *, once: str | None = None, by: str | None = None, **ids: str | int | float | None
+    ) -> None:
+        """Write a log line; `ids` are related keys, such as ``raw_uid=...``. `once`: its key, not to repeat it.
+
+        `by` is the person or program that decided what the line says, if it was not the agent.
+        """
+        self._add_line(LogRecord.model_validate({"text": text, "agent": self.agent, "by": by, "ids": ids}), once)
 
     def note(self, text: str, *, raw_uid: str, scan: str, result: str | None = None) -> None:
         """Write the note of a person on a run, or on one `result` of it; `scan` is its name in the line."""

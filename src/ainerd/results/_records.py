@@ -400,4 +400,5 @@ class LogRecord(Record):
     created: Stamp = Field(default_factory=utc_now)
     text: str
     agent: str | None = None  #: the agent that wrote it; absent from lines of a person
+    by: str | None = None  #: who decided what it says, as in `Command.signed`; absent if the agent did
     ids: Scalars = Field(default_factory=dict)  #: related keys such as ``raw_uid``; top-level keys of the metadata

@@ -55,6 +55,11 @@ class _Command(BaseModel):
         return self.by if self.verified else f"{self.by} (unverified)"
 
     @property
+    def who(self) -> str:
+        """The same in a sentence."""
+        return "a person" if self.signed == "person" else self.signed
+
+    @property
     def log_key(self) -> str:
         """Key of its log line: it sorts by time, and is the same if the command is applied again."""
         created_ns = int(datetime.fromisoformat(self.created).timestamp() * 1e9)

@@ -127,11 +127,7 @@ class _Campaign:
         if len(self._done):
             yield self._regimes()
         yield self._novel_results()
-        agent = self._log.get("agent", pd.Series(None, self._log.index, object))
-        decisions = self._log[agent.isna() | self._log["text"].str.contains(r"\ba person\b")].iloc[-MOST:]
-        rows = [[_time(line["created"]), str(line["text"])] for _, line in decisions.iterrows()]
-        nobody = [] if rows else ["Nobody stepped in."]
-        yield Section(title="What people decided", lines=nobody, table=[["when", "what"], *rows] if rows else [])
+        yield self._decided(self._log)
         yield self._failures()
         yield Section(title="What to do tomorrow", lines=[*self._todo()] or ["Nothing is left open."])
         yield self._all()
@@ -150,9 +146,16 @@ class _Campaign:
         yield Section(title="What ran", lines=lines, table=self._rows(recent) if n_runs else [])
         yield Section(title="What is new", lines=[*self._news(recent)] or ["Nothing."])
         entries = self._log[self._log["created"].ge(since)] if len(self._log) else self._log
-        people = entries[entries["text"].str.contains(r"\ba person\b")] if len(entries) else entries
-        yield Section(title="What people decided", lines=[*map(str, people["text"].iloc[-MOST:])] or ["Nothing."])
+        yield self._decided(entries)
         yield Section(title="What waits", lines=[*self._waiting(), *self._todo()] or ["Nothing."])
+
+    def _decided(self, entries: pd.DataFrame) -> Section:
+        """Return the last lines of the log that say what somebody else than the agent decided."""
+        by = entries.reindex(columns=["by"])["by"]
+        others = entries[by.notna() & by.ne(self._newest.agent)].iloc[-MOST:]
+        rows = [[_time(line["created"]), str(line["text"])] for _, line in others.iterrows()]
+        nobody = [] if rows else ["Nobody stepped in."]
+        return Section(title="What people decided", lines=nobody, table=[["when", "what"], *rows] if rows else [])
 
     def _news(self, recent: pd.DataFrame) -> Iterator[str]:
         """Yield the regimes whose first result is a recent one, and the recent novel results."""
