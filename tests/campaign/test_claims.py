@@ -1,10 +1,13 @@
 """Announcements of novel exposures and new regimes."""
 
+import json
+
 import numpy as np
 import pytest
 from campaign_toys import outcome
 
 from ainerd.campaign import Atlas, Claims
+from ainerd.campaign._claims import ALARM
 from ainerd.novelty import LOOKS
 from ainerd.technique import NullRegimes
 
@@ -44,18 +47,105 @@ def test_announcements_of_an_earlier_session_are_not_repeated(make, judging, sto
     assert not [text for text in said(store) if "new regime" in text] and list(campaign.claims.found) == [1]
 
 
+def seen(**regimes):
+    """Exposures by regime, as ``r0=[.1, .2]`` or ``r0={"a": .1}``; keys are made of the regime and the place."""
+    return {
+        int(name[1:]): p if isinstance(p, dict) else {f"{name} {i}": value for i, value in enumerate(p)}
+        for name, p in regimes.items()
+    }
+
+
 def test_a_technique_that_knows_no_null_makes_no_claims(technique):
-    assert Claims(technique).update({0: [1e-6] * 4}) == [] and Claims(technique).found == {}
+    assert Claims(technique).update(seen(r0=[1e-6] * 4)) == [] and Claims(technique).found == {}
 
 
 def test_the_exposure_that_decides_is_asked_for_once(judging):
     claims = Claims(judging)
-    assert claims.update({0: [0.3]}) == []  # not novel
-    assert claims.update({0: [0.02]}) == ["regime 0 may be new, one exposure: one more there can tell"]
-    assert claims.update({0: [0.02]}) == []
-    (new,) = claims.update({0: [0.02, 0.001]})
-    assert new.startswith("new regime 0: two exposures") and claims.update({0: [0.02, 0.001, 0.001]}) == []
-    assert claims.update({1: [0.03] + [0.5] * 5}) == []  # six exposures: what is known once stays quiet
+    assert claims.update(seen(r0=[0.3])) == []  # not novel
+    assert claims.update(seen(r0=[0.02])) == ["regime 0 may be new, one exposure: one more there can tell"]
+    assert claims.update(seen(r0=[0.02])) == []
+    new, alarm = claims.update(seen(r0=[0.02, 0.001]))
+    assert new.startswith("new regime 0: two exposures") and alarm == ALARM.format("1 of 1 regimes is")
+    assert claims.update(seen(r0=[0.02, 0.001, 0.001])) == []
+    assert claims.update(seen(r0=[0.02, 0.001, 0.001], r1=[0.03] + [0.5] * 5)) == []  # six exposures: it stays quiet
+
+
+NEW = {"a": 0.001, "b": 0.001, "c": 0.001}
+KNOWN = {f"known {i}": 0.5 for i in range(4)}
+CLAIMED = seen(r3=NEW, r0=KNOWN, r1=dict.fromkeys("xy", 0.6), r2=dict.fromkeys("uv", 0.6))
+
+
+@pytest.mark.parametrize(
+    ("then", "said", "found"),
+    [
+        (CLAIMED, [], [3]),
+        (seen(r7=NEW, r0=KNOWN), ["regime 3 is now called regime 7, three exposures: still new"], [7]),
+        (
+            seen(r0=KNOWN | NEW),
+            [
+                "the claim that regime 3 is new is withdrawn: it is part of regime 0, 7 exposures, of which the first "
+                "6 count, which is not new"
+            ],
+            [],
+        ),
+        (
+            seen(r4={"a": 0.06}, r5={"b": 0.06}, r6={"c": 0.06}, r0=KNOWN),
+            ["the claim that regime 3 is new is withdrawn: its exposures are now of regimes 4, 5, 6"],
+            [],
+        ),
+        (seen(r3={"a": 0.001, "b": 0.001}, r8={"c": 0.001}, r0=KNOWN), [], [3]),  # one of three left it
+        (seen(r0=KNOWN), [], [3]),  # its exposures are unassigned for the moment
+    ],
+)
+def test_a_claim_follows_its_exposures(judging, then, said, found):
+    claims = Claims(judging)
+    assert len(claims.update(CLAIMED)) == 1
+    lines = [line for line in claims.update(then) if "alarm" not in line and "unlike" not in line]
+    assert [line for line in lines if not line.startswith("regime 8 may")] == said and list(claims.found) == found
+    again = Claims(judging)  # the next session
+    assert again.restore(json.loads(json.dumps(claims.state()))) and again.found == claims.found
+    assert again.update(then) == claims.update(then) == []
+
+
+def test_two_claims_that_merge_are_one_discovery_and_the_later_one_goes(judging):
+    claims = Claims(judging)
+    both = seen(r1=NEW, r4={"d": 0.001, "e": 0.001})
+    assert sum(line.startswith("new regime") for line in claims.update(both)) == 2
+    merged = seen(r4=NEW | both[4])
+    said = ["regime 1 is part of regime 4, five exposures: they are one discovery, not two"]
+    assert claims.update(merged) == said
+    assert list(claims.found) == [4] and sum(claim.stands for claim in claims.claims) == 1
+    assert claims.update(merged) == []
+
+
+def test_the_alarm_is_raised_by_half_of_the_regimes_and_ends(judging):
+    claims = Claims(judging)
+    lines = claims.update(seen(r0=NEW, r1=[0.5, 0.5], r2=[0.5]))  # a regime of one exposure does not count
+    assert lines[1:] == [ALARM.format("1 of 2 regimes is")] == [claims.alarm]
+    assert claims.update(seen(r0=NEW, r1=[0.5, 0.5], r2=[0.5, 0.4])) == [
+        "the alarm has ended: 1 of 3 regimes is unlike the bank"
+    ]
+    assert claims.alarm == ""
+    assert Claims(judging).update(seen(r0=[0.5] * 6, r1=[0.4] * 6)) == []  # an alarm implies a claim
+
+
+def test_claims_of_other_parameters_are_not_continued(judging):
+    claims = Claims(judging)
+    claims.update(CLAIMED)
+    judging.parameters = {"toy": 2}
+    assert not Claims(judging).restore(claims.state())
+
+
+def test_the_next_session_says_what_became_of_a_claim(make, judging, store):
+    campaign = make()
+    for i, p in enumerate((0.001, 0.001)):
+        campaign.assign(found := outcome(f"run {i}", x=float(i), z=3.0, novelty_p=p, novel=True))
+        campaign.absorb(found)
+    assert list(campaign.claims.found) == [0]
+    store.lines.clear()
+    again = make()
+    assert list(again.claims.found) == [0] and again.claims.claims[0].founders == ["run 0"]
+    assert said(store) == []
 
 
 def test_a_novel_run_gets_its_own_regime_or_the_log_explains_it(make, store):

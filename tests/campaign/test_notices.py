@@ -1,7 +1,7 @@
 import pytest
 from campaign_toys import outcome
 
-from ainerd.campaign import DRIFT, Atlas, Ledger, Notices
+from ainerd.campaign import Atlas, Ledger, Notices
 
 
 @pytest.fixture
@@ -22,12 +22,6 @@ def test_explored_is_posted_once_until_it_changes(notices, store):
     for explored in (False, True, True, False, True):
         notices.post(outcome("a"), None, explored, "covered")
     assert texts(store) == ["explored: covered"] * 2
-
-
-def test_a_drift_is_posted_once(notices, store):
-    for p in (0.5, None, *[0.001] * 20):
-        notices.post(outcome("a", novelty_p=p), None, False, "")
-    assert texts(store) == [DRIFT] and 2 < notices.drift.n < 21  # None is no p-value, and after the verdict it rests
 
 
 def test_a_change_of_regime_at_one_place_is_posted(notices, atlas, store):

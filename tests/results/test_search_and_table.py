@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from tiled.queries import Key
 
-from ainerd.results import scan_text
+from ainerd.results import regime_kinds, scan_text
 from ainerd.results._table import Columns
 from ainerd.results._tables import find_key, matches, times_of
 
@@ -175,3 +175,20 @@ def test_missing_times_in_a_table():
     assert (times.isna() == np.isnan(seconds)).all() and str(times.tz) == "UTC"
     there = ~np.isnan(seconds)
     np.testing.assert_allclose(times[there].astype("int64") / 1e9, seconds[there], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("nearest", "novel", "new", "name"),
+    [
+        ("aab", [0, 0, 0], (), "like a"),
+        ("aabb", [0, 0, 0, 0], (), None),  # three in five are needed
+        ("a", [0], (), None),  # and two results
+        ("aab", [1, 1, 0], (), "new (least unlike a)"),  # an echo is not called stationary
+        ("aab", [0, 0, 0], (7,), "new (least unlike a)"),
+        ("aab", [np.nan] * 3, (7,), None),  # without verdicts nothing is said
+    ],
+)
+def test_the_name_of_a_regime_never_contradicts_its_verdict(nearest, novel, new, name):
+    regimes = [7] * len(nearest)
+    found = regime_kinds([*regimes, -1, None], [*nearest, "b", "b"], [*novel, 0, 0], new)
+    assert found == ({} if name is None else {7: name})

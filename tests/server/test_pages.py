@@ -28,7 +28,7 @@ STATE = {
     "excluded": [],
     "belief": {"version": 1, "x": [0.0, 10.0], "y": [0.0], "regime": [[0, 1]], "confidence": [[0.5, 0.25]]},
     "latent": {"version": "a", "middle": [0.0] * 4, "directions": [[1.0, 0, 0, 0], [0, 0, 1.0, 0]], "of": "landmarks"},
-    "health": {"every_s": 5.0, "backlog": 2, "worker": "alive", "drift": {"capital": 1.5}},
+    "health": {"every_s": 5.0, "backlog": 2, "worker": "alive"},
 }
 
 

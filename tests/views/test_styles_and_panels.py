@@ -22,6 +22,7 @@ def scene():
         [0, 1, 0, 1, 0, 1, 0, 1, 0, 1],
         p=[0.5] * 9 + [0.004],
         following=Next(position={"sample_x": 5, "sample_y": 1}, reason="why"),
+        new=[1],
     )
     scene.table["sample_x"] = [1, 9, 4, 4.02, 6, 7, 2, 3, 8, 5.5]
     scene.table["sample_y"] = [1, 1, 2, 2.02, 4, 1, 4, 3, 4, 2.8]
@@ -62,12 +63,9 @@ def test_the_path_has_a_direction(scene):
         assert np.dot(np.subtract(tip, tail), step) > 0
 
 
-def test_a_regime_is_named_after_the_nearest_known_kind(scene):
+def test_the_name_of_a_regime_follows_the_verdict(scene):
     labels = [text.get_text() for text in campaign_figure(scene).legends[0].get_texts()]
-    assert labels[:2] == ["regime 0 (ageing)", "regime 1 (flow)"]
-    mixed = campaign([0, 0, 1])
-    mixed.table["nearest_known"] = ["ageing", "flow", None]
-    assert mixed.kinds == {}  # a kind names a regime only if most of its runs resemble it
+    assert labels[:2] == ["regime 0: like ageing", "regime 1: new (least unlike flow)"]
 
 
 def test_a_wall_has_large_type_light_on_dark(scene):
@@ -77,7 +75,7 @@ def test_a_wall_has_large_type_light_on_dark(scene):
     assert max(to_rgb(figure.get_facecolor())) < 0.15
     written = [text for text in figure.findobj(Text) if text.get_text() and text.get_gid() != "on a mark"]
     words = " ".join(text.get_text() for text in written)
-    assert "scan 20: regime 1 (flow)" in words and "● NOVEL, p = 0.004" in words
+    assert "scan 20: regime 1: new (least unlike flow)" in words and "● NOVEL, p = 0.004" in words
     labels = [text for axes in figure.axes for text in (axes.xaxis.label, axes.yaxis.label) if text.get_text()]
     assert min(text.get_fontsize() for text in labels) >= 17
     assert all(min(to_rgb(text.get_color())) > 0.4 for text in written)

@@ -146,7 +146,10 @@ class Display:
     def _scene(self) -> Scene:
         following = self._following()
         return self._reader.read(
-            following=following if following.position else None, belief=self._campaign.map(), truth=self._truth
+            following=following if following.position else None,
+            belief=self._campaign.map(),
+            truth=self._truth,
+            new=[*self._campaign.claims.found],
         )
 
     def _following(self) -> Next:

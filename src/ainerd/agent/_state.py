@@ -132,7 +132,11 @@ class State:
             "latent": self._latent(),
             "regimes": {"n": regimes.n_regimes, "supported": list(regimes.supported_range)} if regimes else {},
             "names": {str(regime): name for regime, name in campaign.regime_names.items()},
-            "novelty": {"bound": claims.bound, "discoveries": {str(k): p for k, p in claims.found.items()}},
+            "novelty": {
+                "bound": claims.bound,
+                "discoveries": {str(k): p for k, p in claims.found.items()},
+                "alarm": claims.alarm,
+            },
             "held": campaign.held,
             "next": None if ready is None else ready[ID_KEY],
             "taken": campaign.taken,
@@ -190,8 +194,8 @@ class State:
             self._live.send(is_running=self._worker.progress is not None and not self._ends)
 
     def _health(self) -> dict[str, Any]:
-        """Return the sign of life: the worker, the run in progress, and the drift of p-values."""
-        worker, current, drift = self._worker.health(), self._worker.current, self._campaign.notices.drift
+        """Return the sign of life: the worker and the run in progress."""
+        worker, current = self._worker.health(), self._worker.current
         in_progress = None
         if current is not None and (progress := current.progress) is not None:
             start = current.run.start_doc
@@ -201,7 +205,6 @@ class State:
             "every_s": EVERY_S,
             "heard": time.time(),
             "closed": False,
-            "drift": {name: getattr(drift, name) for name in ("capital", "largest", "level", "n", "verdict")},
             "worker": worker["worker"],
             "backlog": worker["backlog"],
             "spool": worker["kept"],

@@ -2,10 +2,11 @@
 
 from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._campaign import MAX_CONSECUTIVE_FAILURES, Answer, Campaign
-from ainerd.campaign._ledger import DRIFT, Claims, Ledger, Notices, limits_text
+from ainerd.campaign._claims import Claims
+from ainerd.campaign._ledger import Ledger, Notices, limits_text
 from ainerd.campaign._optimizer import TechniqueOptimizer, Travel, terms_of
 
 __all__ = [
-    "DRIFT", "MAX_CONSECUTIVE_FAILURES", "Answer", "Atlas", "Campaign", "Claims", "Ledger", "Notices",
+    "MAX_CONSECUTIVE_FAILURES", "Answer", "Atlas", "Campaign", "Claims", "Ledger", "Notices",
     "TechniqueOptimizer", "Travel", "limits_text", "remembered", "terms_of",
 ]  # fmt: skip

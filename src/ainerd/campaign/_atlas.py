@@ -126,12 +126,13 @@ class Atlas:
         known = dict(zip(points, self._rows["label"].tolist(), strict=True))
         return np.array([known.get(z.tobytes(), -1) for z in embeddings])
 
-    def p_values(self) -> dict[int, list[float]]:
-        """Return the p-values of the exposures of each regime, by its number, in the order of arrival."""
-        there = (self._rows["label"] >= 0) & ~np.isnan(self._rows["p"])
-        label, p = self._rows["label"][there], self._rows["p"][there]
-        numbers, first = np.unique(label, return_index=True)
-        return {number: p[label == number].tolist() for number in numbers[first.argsort()].tolist()}
+    def exposures(self) -> dict[int, dict[str, float]]:
+        """Return the p-values of the exposures of each regime, by number and key, in the order of arrival."""
+        found: dict[int, dict[str, float]] = {}
+        for key, label, p in zip(self._rows, self._rows["label"].tolist(), self._rows["p"].tolist(), strict=True):
+            if label >= 0 and not np.isnan(p):
+                found.setdefault(label, {})[key] = p
+        return found
 
     def regime_before(self, outcome: Outcome, within: float | None) -> int | None:
         """Return the regime of the latest earlier result at most `within` away; None if there is none, or no limit."""

@@ -14,7 +14,8 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._atlas import Atlas, remembered
-from ainerd.campaign._ledger import Claims, Ledger, Notices, limits_text
+from ainerd.campaign._claims import Claims
+from ainerd.campaign._ledger import Ledger, Notices, limits_text
 from ainerd.campaign._optimizer import Travel, optimizer_of
 from ainerd.config import Steering
 from ainerd.results import ResultStore, commands, read_checkpoint, utc_now
@@ -124,7 +125,6 @@ class Campaign:
         self.ledger = Ledger(store, names, unit, principal)
         self.atlas = Atlas(technique, store, names, known)
         self.claims = Claims(technique)
-        self.claims.update(self.atlas.p_values())  # an earlier session has announced these claims
         self.notices = Notices(self.ledger)
         self.explorer = optimizer_of(technique, steering, self.atlas.label, unit, travel)
         self._ready: _Ready | None = None
@@ -194,8 +194,11 @@ class Campaign:
             told_apart = outcome.key not in self.atlas.not_told_apart
             finding = self.ledger.finding(outcome, told_apart=told_apart)
             self.ledger.note(finding, raw_uid=outcome.raw_uid, result=outcome.key)
-            for claim in self.claims.update(self.atlas.p_values()):
-                self.ledger.note(claim, raw_uid=outcome.raw_uid, result=outcome.key)
+            lines = self.claims.update(self.atlas.exposures())
+            for line in lines:
+                self.ledger.note(line, raw_uid=outcome.raw_uid, result=outcome.key)
+            if lines:
+                self.checkpoint()
             before = self.atlas.regime_before(outcome, self._beam_size)
             self.notices.post(outcome, before, *self.should_stop())
         if self._ready is None or not self._ready.created:
@@ -429,6 +432,7 @@ class Campaign:
                 "rejected": list(self._rejected),
                 "held": self.held,
                 "names": {str(regime): name for regime, name in self.regime_names.items()},
+                "claims": self.claims.state(),
                 "first": first,
                 "fetched": {id: self._given[id] for id in self._fetched},
                 "applied": {id: [do, x.status, x.text, x.fetched] for id, (do, x) in self._applied.items()},
@@ -586,6 +590,8 @@ class Campaign:
 
         If the bounds in the settings have changed since the checkpoint, they replace the bounds of the checkpoint.
         """
+        if not self.claims.restore(state.get("claims") or {}):
+            self.claims.update(self.atlas.exposures())  # an earlier session has announced these claims
         if not state:
             return None
         if state["configured"] == self._configured:

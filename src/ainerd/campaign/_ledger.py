@@ -1,4 +1,4 @@
-"""Records of a campaign besides results: suggestions, the log with claims and notices, and the checkpoint."""
+"""Records of a campaign besides results: suggestions, the log with notices, and the checkpoint."""
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -10,9 +10,8 @@ import httpx
 from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._optimizer import terms_of
-from ainerd.novelty import LOOKS, Discoveries, DriftMartingale, RegimeTest
 from ainerd.results import ResultStore, SuggestionRecord, save_checkpoint, scan_text
-from ainerd.technique import Outcome, Technique, is_novel
+from ainerd.technique import Outcome
 from ainerd.words import place
 
 logger = logging.getLogger(__name__)
@@ -166,65 +165,11 @@ def limits_text(limits: Mapping[str, tuple[float, float]]) -> str:
     return ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in limits.items())
 
 
-_WORDS = ("no exposures", "one exposure", "two exposures", "three exposures", "four exposures", "five exposures")
-
-
-class Claims:
-    """Claims that a regime is new, and hints that one more exposure could decide it.
-
-    A technique without simulated regimes of known kinds makes no claims.
-    """
-
-    def __init__(self, technique: Technique) -> None:
-        null = technique.null_regimes()
-        test = None if null is None else RegimeTest(null.by_look, null.smallest)
-        self._discoveries = None if test is None else Discoveries(test, technique.alpha)
-        self._asked: set[int] = set()
-
-    @property
-    def found(self) -> dict[int, float]:
-        """p-value of each regime that is a discovery, by its number."""
-        return dict(self._discoveries.found) if self._discoveries is not None else {}
-
-    @property
-    def bound(self) -> str | None:
-        """Chance that any claim is false, in words; None if the technique makes no claims."""
-        if self._discoveries is None:
-            return None
-        return f"chance of any false discovery tonight <= {self._discoveries.alpha:g}"
-
-    def update(self, p_values: Mapping[int, Sequence[float]]) -> list[str]:
-        """Return the announcements that follow from the p-values of each regime, in the order of measurement."""
-        if self._discoveries is None:
-            return []
-        alpha, lines = self._discoveries.alpha, []
-        for number, of_regime in self._discoveries.update(p_values).items():
-            n = len(p_values[number])
-            lines.append(f"new regime {number}: {_exposures(n)}, p = {of_regime:.2g}; {self.bound}")
-        for number, p in p_values.items():
-            undecided = number not in self._discoveries.found and number not in self._asked
-            if undecided and is_novel(min(p, default=1.0), alpha) and self._discoveries.decides(number, p):
-                self._asked.add(number)
-                lines.append(f"regime {number} may be new, {_exposures(len(p))}: one more there can tell")
-        return lines
-
-
-def _exposures(n: int) -> str:
-    return _WORDS[n] if n < len(_WORDS) else f"{n} exposures, of which the first {LOOKS} count"
-
-
-DRIFT = (
-    "recalibrate: the p-values of this session do not fit the bank. Either much of the sample is new, or the bank does "
-    "not describe the instrument any more. In the second case make a bank from known runs"
-)
-
-
 class Notices:
-    """Log lines for the operator: the sample is explored, a regime has changed, recalibrate."""
+    """Log lines for the operator: the sample is explored, a regime has changed."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self.drift = DriftMartingale()
         self._was_explored = False
         self.advice: str | None = None  # from the latest run
 
@@ -237,10 +182,6 @@ class Notices:
         if explored and not self._was_explored:
             self._ledger.note(f"explored: {why}")
         self._was_explored = explored
-        if outcome.novelty_p is not None and not self.drift.verdict:
-            self.drift.update(outcome.novelty_p)
-            if self.drift.verdict:
-                self._ledger.note(DRIFT)
         self.advice = None
         if outcome.regime >= 0 and before not in (None, -1, outcome.regime):
             where, now = self._ledger.position_text(outcome.positions), f"now it is {outcome.regime}"

@@ -1,4 +1,4 @@
-"""Judge a session by its p-values: whether a regime is new, with a bound on false discoveries, and whether they drift.
+"""Judge the regimes of a session by their p-values: whether one is new, with a bound on false discoveries.
 
 Exposures of one regime share its dynamics: if these look strange by chance, all its exposures do. So their p-values are
 not independent, and their product would be far too small. The evidence of a regime is ranked among simulated regimes
@@ -23,10 +23,6 @@ from ainerd.technique import is_novel
 
 LOOKS = 6  # exposures of a regime that count
 _FIRST, _OF_FIRST = 6, 0.9  # the first regimes share this part of alpha equally, each later one half of the rest
-# Bets p -> 1 + slope (p - 1/2): on small p-values or on large ones, from cautious to bold.
-_SLOPES = np.array([-1.9, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 1.9])
-# Share of the capital that is redistributed over all bets after each run, so that a late change is found as well.
-_SHARED = 0.01
 
 
 def share(number: int) -> float:
@@ -156,43 +152,3 @@ class Discoveries:
         """Return whether one more exposure, the strangest possible, would make this regime a discovery."""
         strangest = float(np.exp(-self._test.by_look[0, -1]))
         return 0 < len(p) < LOOKS and self._test.p(self._test.rank([*p, strangest])) <= self.alpha * share(number)
-
-
-class DriftMartingale:
-    """The capital of a gambler who bets that p-values are not uniform: tests whether the bank still describes the runs.
-
-    While runs are exchangeable with the bank's, p-values are independent and uniform, and no bet against that gains
-    money: the probability that the capital ever exceeds c is at most 1 / c (Ville's inequality; Vovk, Gammerman and
-    Shafer, Algorithmic Learning in a Random World, 2nd ed., chapter 8). At `level` the verdict is "recalibrate": the
-    runs no longer have the bank's kinds in the bank's proportions, or their noise differs from the assumed one.
-
-    Attributes
-    ----------
-    capital, largest : float
-        Current capital, 1 at the start, and the largest so far.
-    n : int
-        Number of p-values so far.
-    """
-
-    level = 100.0
-
-    def __init__(self) -> None:
-        self.n = 0
-        self.capital = self.largest = 1.0
-        self._stakes: NDArray[np.float64] = np.full(_SLOPES.size, 1 / _SLOPES.size)
-
-    @property
-    def verdict(self) -> str:
-        """The string "recalibrate" once the level has been reached, else an empty one."""
-        return "recalibrate" if self.largest >= self.level else ""
-
-    def update(self, p: float) -> float:
-        """Bet on the next p-value and return the capital; raise ValueError if p is not in (0, 1]."""
-        if not 0 < p <= 1:
-            raise ValueError(f"a p-value lies in (0, 1], got {p}")
-        stakes = self._stakes * (1 + _SLOPES * (p - 0.5))
-        self._stakes = (1 - _SHARED) * stakes + _SHARED * stakes.sum() / stakes.size
-        self.n += 1
-        self.capital = float(self._stakes.sum())
-        self.largest = max(self.largest, self.capital)
-        return self.capital

@@ -2,10 +2,10 @@
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,7 @@ _LAST = ("note", "status", "key")  # of the columns that are shown
 _ALWAYS = ("scan", "time", "regime", "p", "status", "key")
 _WORDS = ("sample", "note", "status")
 KEY_LENGTH = 36
+MOST_ALIKE = 0.6  # share of the results of a regime that name it
 SHORT_KEY = 8  # characters of a key that tables show
 
 
@@ -156,12 +157,34 @@ def similar(results: Columns, like: str | ArrayLike, n: int) -> "pd.Series[float
     return pd.Series(distance[order], points.index[order])
 
 
-def majority_kinds(regimes: ArrayLike, kinds: "Sequence[Any] | pd.Series[Any]") -> dict[int, str]:
-    """Return the known kind that most results of a regime resemble, by regime, from regime and kind of each result."""
-    known = pd.DataFrame({"regime": regimes, "kind": kinds}).dropna()
-    shares = known[known["regime"] >= 0].groupby("regime")["kind"].value_counts(normalize=True).reset_index()
-    most = shares[shares["proportion"] > 0.5]
-    return {int(regime): str(kind) for regime, kind in zip(most["regime"], most["kind"], strict=True)}
+def regime_kinds(
+    regimes: ArrayLike, nearest: "Sequence[Any] | pd.Series[Any]", novel: ArrayLike, new: Collection[int] = ()
+) -> dict[int, str]:
+    """Return what regimes resemble, by number: "like stationary", or "new (least unlike stationary)".
+
+    A regime is new if it is claimed to be, or if most of its results with a verdict are novel. Another regime is like
+    a known kind if at least two of its results, and three in five, are nearest to that kind.
+
+    Parameters
+    ----------
+    regimes : array_like, shape (n,)
+        Regime of each result; missing or negative for none.
+    nearest : sequence of str or None, length n
+        Known kind under which each result is most likely.
+    novel : array_like, shape (n,)
+        1 for novel, 0 for not novel, missing without a verdict.
+    new : collection of int
+        Regimes that are claimed to be new.
+    """
+    known = pd.DataFrame({"regime": regimes, "kind": nearest, "novel": np.asarray(novel, float)}).dropna()
+    kinds = {}
+    for number, group in known[known["regime"] >= 0].groupby("regime"):
+        regime, counts = int(cast("float", number)), group["kind"].value_counts()
+        if regime in new or group["novel"].mean() > 0.5:
+            kinds[regime] = f"new (least unlike {counts.index[0]})"
+        elif counts.iloc[0] >= max(2, MOST_ALIKE * len(group)):
+            kinds[regime] = f"like {counts.index[0]}"
+    return kinds
 
 
 def text_table(table: pd.DataFrame) -> pd.DataFrame:

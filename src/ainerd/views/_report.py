@@ -120,6 +120,7 @@ class _Campaign:
         self._next = suggested[suggested["status"].eq("proposed")].iloc[-1:]
         again = table.get("retake", pd.Series(False, table.index)).eq(True)
         self._failed = table.assign(again=again)[table["status"].eq("failed")]
+        self._state = read_agent(store.container, store.agent) if store.agent else {}
         self._log = store.logbook().astype({"text": str})  # without lines it would be a column of numbers
 
     def sections(self) -> Iterator[Section]:
@@ -167,13 +168,22 @@ class _Campaign:
 
     def _waiting(self) -> Iterator[str]:
         """Yield the holds, taken positions and reviews for which the agent waits."""
-        state = read_agent(self._store.container, self._store.agent) if self._store.agent else {}
+        state = self._state
         if isinstance(held := state.get("held"), Mapping):
             yield f"The campaign is held by {held.get('by')}: {held.get('why') or 'no reason given'}."
         if taken := state.get("taken"):
             yield f"A position that a person took is not measured yet: suggestion {taken}."
         if state.get("review"):
             yield "The agent measures only positions that a person takes."
+
+    def _novelty(self) -> Mapping[str, Any]:
+        """Return the claims of the agent."""
+        novelty = self._state.get("novelty")
+        return novelty if isinstance(novelty, Mapping) else {}
+
+    def _new(self) -> list[int]:
+        """Return the regimes that are claimed to be new."""
+        return [int(number) for number in self._novelty().get("discoveries", {})]
 
     def _summary(self) -> Section:
         counts = self._table["status"].value_counts()
@@ -270,8 +280,8 @@ class _Campaign:
         if "no_claim" in self._done and (unclaimed := self._done["no_claim"].dropna()).size:
             reason = unclaimed.value_counts().index[0]
             yield f"{len(unclaimed)} results have no claim of novelty, most often: {reason}."
-        advice = self._log[self._log["text"].str.startswith("recalibrate")]
-        yield from (f"{text}." for text in advice["text"].iloc[-1:])
+        if alarm := self._novelty().get("alarm"):
+            yield f"{alarm}."
 
     def _campaign_figure(self) -> Sequence[tuple[Figure, str]]:
         following = None
@@ -282,7 +292,7 @@ class _Campaign:
         known = Technique()  # its class need not be installed
         known.name, known.alpha = self._newest.technique, self._alpha or 0.0
         try:
-            scene = SceneReader(self._store, known, self._bounds).read(following=following)
+            scene = SceneReader(self._store, known, self._bounds).read(following=following, new=self._new())
             return [(campaign_figure(scene), "The campaign: sample, next point, latent space, run after run.")]
         except Exception:  # a report without the figure is better than no report
             logger.exception("the campaign's figure cannot be drawn")

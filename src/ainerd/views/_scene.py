@@ -1,7 +1,7 @@
 """The contents of a campaign's figure, read from Tiled in any thread; only the main thread draws."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ainerd.results import ResultStore, majority_kinds, scan_text
+from ainerd.results import ResultStore, regime_kinds, scan_text
 from ainerd.technique import Landmarks, Panels, Technique, panels
 from ainerd.views._style import regime_colour
 
@@ -60,6 +60,8 @@ class Scene:
         The most likely regime at each position.
     truth : ndarray of int, shape (ny, nx), optional
         Regions of a simulated sample over `bounds`, first row at the lower bound.
+    new : collection of int
+        Regimes that are claimed to be new.
     """
 
     table: pd.DataFrame
@@ -73,6 +75,7 @@ class Scene:
     following: Next | None = None
     belief: "SampleMap | None" = None
     truth: NDArray[Any] | None = None
+    new: Collection[int] = ()
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -81,9 +84,12 @@ class Scene:
 
     @property
     def kinds(self) -> Mapping[int, str]:
-        """The known kind that most runs of a regime resemble, by regime, if the technique names one."""
-        kinds = self.table.get("nearest_known")
-        return {} if kinds is None else majority_kinds(self.table["regime"], kinds)
+        """What the regimes resemble, by number, if the technique names known kinds; see `regime_kinds`."""
+        nearest = self.table.get("nearest_known")
+        if nearest is None:
+            return {}
+        novel = self.table["novel"].astype("Float64").to_numpy(float, na_value=np.nan)
+        return regime_kinds(self.table["regime"], nearest, novel, self.new)
 
     @property
     def units(self) -> Mapping[str, str]:
@@ -138,7 +144,7 @@ class SceneReader:
         self._loaded: dict[str, dict[str, NDArray[Any] | None]] = {}  # by key and name; None if there is none
 
     def read(self, **details: Any) -> Scene:
-        """Return the current scene; `details` are the fields that are not in Tiled: following, belief, truth."""
+        """Return the current scene; `details` are the fields that are not in results: following, belief, truth, new."""
         if self._landmarks is None:
             try:
                 self._landmarks = self._technique.landmarks()

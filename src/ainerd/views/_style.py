@@ -36,11 +36,11 @@ def regime_colour(regime: int) -> str:
 
 
 def regime_name(regime: int, kinds: Mapping[int, str] | None = None) -> str:
-    """Return the name of a regime, with the known kind that most of its runs resemble, if there is one."""
+    """Return the name of a regime, with what it resembles, if that is known."""
     if regime < 0:
         return "unassigned"
     kind = (kinds or {}).get(regime)
-    return f"regime {regime}" + (f" ({kind})" if kind else "")
+    return f"regime {regime}" + (f": {kind}" if kind else "")
 
 
 def in_order(regimes: Iterable[int]) -> list[int]:

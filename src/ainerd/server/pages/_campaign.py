@@ -13,7 +13,7 @@ import pandas as pd
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ValidationError
 
-from ainerd.results import USABLE, Columns, majority_kinds
+from ainerd.results import USABLE, Columns, regime_kinds
 from ainerd.server._access import json_response
 from ainerd.server.internals import Caller, change_token, newest
 from ainerd.server.pages._commands import held_by, summarize_command
@@ -166,6 +166,7 @@ def _of_results(
             "expected_false": None if alpha is None else alpha * claims,
             "flagged": (rows.columns.column("novel") == True).sum(),  # noqa: E712
             "bound": text(novelty.get("bound")),
+            "alarm": text(novelty.get("alarm")),
             "discoveries": numbers(mapping(novelty.get("discoveries"))),
         },
         "computing": [{"key": key, "scan": scan} for key, scan in zip(computing.keys, computing.scans(), strict=True)],
@@ -213,7 +214,8 @@ def _project(results: Columns, axes: Mapping[str, Any]) -> npt.NDArray[np.float3
 
 def _regimes(metadata: Mapping[str, Any], rows: Rows, labels: "pd.Series[float]", atlas: int) -> dict[str, Any]:
     regimes, label = mapping(metadata.get("regimes")), rows.regimes(labels)
-    kinds = majority_kinds(label, rows.texts("nearest_known"))
+    new = [int(number) for number in mapping(mapping(metadata.get("novelty")).get("discoveries")) if number.isdecimal()]
+    kinds = regime_kinds(label, rows.texts("nearest_known"), rows.numbers("novel"), new)
     return {
         "atlas": atlas,
         "names": metadata.get("names") or {},
@@ -282,7 +284,7 @@ def _health(state: AgentState) -> dict[str, Any] | None:
     if not state.key:
         return None
     return {
-        **dict.fromkeys(("run", "waits", "drift")),  # Tiled does not store None
+        **dict.fromkeys(("run", "waits")),  # Tiled does not store None
         **mapping(state.metadata.get("health")),
         "heard": state.heard,
         "now": time.time(),

@@ -20,7 +20,7 @@ function Campaign({ root }) {
     agents?.length > 1 &&
       h(Select, { key: "agent", label: "agent", value: state.agent ?? "", options: agents, onValue: setAgent }),
     state && h(Replay, { key: "replay", replay, empty: !state.results.n }),
-    state && !playing && h(Health, { key: "health", health, computing: state.computing }),
+    state && !playing && h(Health, { key: "health", health, alarm: state.novelty?.alarm, computing: state.computing }),
   ];
   const why = feed.kind === "starting" ? "reading the campaign…" : `The campaign cannot be read: ${feed.why ?? ""}`;
   const mayAsk = playing || health?.closed ? { ...asking, may: false } : asking;

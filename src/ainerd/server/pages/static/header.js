@@ -44,7 +44,7 @@ function Found({ scene }) {
 }
 
 /** Whether the agent reports, what it does, and what waits. */
-function Health({ health, computing = [] }) {
+function Health({ health, alarm, computing = [] }) {
   const now = useNow();
   const attributes = { className: "health", "data-ainerd": "health" };
   if (!health) return h("span", attributes, "no agent has reported");
@@ -66,10 +66,7 @@ function Health({ health, computing = [] }) {
   if (health.lag_s > 5) add(`${span(health.lag_s)} behind`, "warn");
   if (health.spool) add(`spool ${health.spool}`, "warn", "results that Tiled has not accepted yet");
   if (health.raw_kept) add(`${health.raw_kept} raw runs kept on disk`, "warn");
-  const { verdict, n, largest, level } = health.drift ?? {};
-  if (verdict) add(`drift: ${verdict}`, "warn");
-  else if (health.drift)
-    add("no drift", "", `${n} p-values give ${number(largest)}; a drift is reported from ${number(level)}`);
+  if (alarm) add(alarm.split(":")[0], "warn", alarm);
   if (!health.backlog && !health.spool) add("nothing waits", "", "backlog 0, spool 0");
   return h("span", attributes, chips);
 }

@@ -68,10 +68,10 @@ function span(seconds) {
 /** Seconds since 1970 of an ISO time. */
 const seconds = (iso) => (iso ? Date.parse(iso) / 1000 : NaN);
 
-/** "regime 3 (intermittent)", with the name that a person gave it if there is one. */
+/** "regime 3 (gel)", by the name that a person gave it, or "regime 3: like stationary", by what it resembles. */
 function regimeName(regime, regimes = []) {
   if (!(regime >= 0)) return "unassigned";
   const known = regimes.find((each) => each.id === regime);
-  const name = known?.name || known?.kind;
-  return `regime ${regime}` + (name ? ` (${name})` : "");
+  if (known?.name) return `regime ${regime} (${known.name})`;
+  return `regime ${regime}` + (known?.kind ? `: ${known.kind}` : "");
 }
