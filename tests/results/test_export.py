@@ -37,14 +37,14 @@ def test_nexus_names_hold_the_numbers(file, night):
     with h5py.File(file) as opened:
         entry = opened["entry"]
         np.testing.assert_array_equal(entry["twotime/two_time_corr_func"], store.array(keys[2], "c2"))
-        np.testing.assert_array_equal(entry["data/g2"], store.array(keys[2], "g2"))
+        np.testing.assert_array_equal(entry["data/g2"], store.array(keys[2], "g2").T)
         np.testing.assert_array_equal(entry["data/delay_difference"], np.arange(1, 41))
-        assert entry["twotime/row_duration"][()] == pytest.approx(1.0)  # 1600 frames of 10 ms in 16 rows
+        np.testing.assert_allclose(entry["twotime/t1"], np.arange(16))  # 1600 frames of 10 ms in 16 rows
         assert entry["entry_identifier"][()] == b"2" and entry["definition"][()] == b"NXxpcs"
         assert entry["start_time"][()] == b"2026-11-19T18:10:00+00:00" and entry["end_time"][()].startswith(b"2026")
         assert entry["sample/sample_x/value"][()] == 2.5 and entry["sample/sample_x/value"].attrs["units"] == "mm"
         assert entry["sample/stress/value"][0] == 23.0
-        assert entry["process/regime"][()] == 0 and entry["process/key"][()].decode() == keys[2]
+        assert entry["provenance/regime"][()] == 0 and entry["provenance/key"][()].decode() == keys[2]
         from_map = entry["twotime/g2_from_two_time_corr_func"][:, 1:]
     np.testing.assert_allclose(from_map, g2_from_two_time(store.array(keys[2], "c2")), rtol=1e-6)
 
@@ -127,7 +127,7 @@ def test_the_table_as_a_file(night, tmp_path):
 def test_a_result_and_a_store_export_themselves(night, tmp_path):
     _, store, keys = night
     with h5py.File(store[2].export(tmp_path / "scan_2.h5")) as opened:
-        np.testing.assert_array_equal(opened["entry/data/g2"], store.array(keys[2], "g2"))
+        np.testing.assert_array_equal(opened["entry/data/g2"], store.array(keys[2], "g2").T)
     (row,) = pd.read_csv(store[2].export(tmp_path / "scan_2.csv")).to_dict("records")
     assert row["key"] == keys[2] and row["sample_x [mm]"] == 2.5
     store[2].export(str(tmp_path / "scan_2.json"))  # by the server

@@ -28,6 +28,7 @@ Floats = NDArray[np.float64]
 
 NEXUS = "entry/instrument/masks"
 APS = ("qmap", "xpcs/qmap", "data", "xpcs")
+PHI = ("dynamic_phi_list", "bins/phi")  # the definition of the former wants 1/length
 DYNAMIC, STATIC = ("dynamic_roi_map", "dynamicMap", "dqmap"), ("static_roi_map", "staticMap", "sqmap")
 PER_NM = {
     "1/nm": 1.0, "nm^-1": 1.0, "nm⁻¹": 1.0, "1/m": 1e-9,
@@ -412,8 +413,9 @@ def _nexus(group: h5py.Group, path: Path) -> dict[str, Any]:
         _list(group, name) * _per_nm(group[name], path) if name in group else None
         for name in ("dynamic_q_list", "static_q_list")
     )
-    phi = _list(group, "dynamic_phi_list")
-    if phi is not None and _text(group["dynamic_phi_list"].attrs.get("units", "degree")).startswith("rad"):
+    of_phi = next((name for name in PHI if name in group), PHI[0])
+    phi = _list(group, of_phi)
+    if phi is not None and _text(group[of_phi].attrs.get("units", "degree")).startswith("rad"):
         phi = np.rad2deg(phi)
     maps = {"roi_map": _labels(group, DYNAMIC, path), "static_map": _labels(group, STATIC, path)}
     return {**maps, "q": q, "phi": phi, "static_q": static_q}

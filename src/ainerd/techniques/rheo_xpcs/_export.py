@@ -1,6 +1,7 @@
-"""A result in an HDF5 file: NXxpcs (NeXus application definition, 2024), and the group ``/xpcs`` of the files of APS.
+"""A result in an HDF5 file: NXxpcs (NeXus application definition, 2026), and the group ``/xpcs`` of the files of APS.
 
-pyXpcsViewer reads the latter (its core.file_io, version 1.2).
+pyXpcsViewer reads the latter (its core.file_io, version 1.2). The definition allows phi only in 1/length, by mistake,
+and photons without a unit.
 """
 
 import json
@@ -43,13 +44,13 @@ SAXS, INTENSITY = ("saxs", "saxs_q", "saxs_segments"), ("intensity", "intensity_
 COUNTS = "photons/pixel/frame"
 # arrays with a group of their own
 NAMED = {"c2", "g2", "g2_err", "tau", *SAXS, *INTENSITY}
-Q_FIRST: dict[str, Any] = {"storage_mode": "one_array_q_first"}
-MAPS = Q_FIRST | {"baseline_reference": 1, "time_origin_location": "upper_left", "populated_elements": "all"}
+LAGS_FIRST: dict[str, Any] = {"storage_mode": "one_array"}
+Q_FIRST: dict[str, Any] = {"storage_mode": "one_array_q_first", "baseline_reference": 1}
+MAPS = Q_FIRST | {"time_origin_location": "upper_left", "populated_elements": "all"}
 # Names in ``masks``, names of the arrays of a configuration, and units.
 MASK_NAMES = (
     ("dynamic_roi_map", "roi_map", ""),
     ("dynamic_q_list", "q", "1/nm"),
-    ("dynamic_phi_list", "phi", "degree"),
     ("static_roi_map", "static_map", ""),
     ("static_q_list", "static_q", "1/nm"),
 )
@@ -65,14 +66,16 @@ def write_nexus(
 ) -> None:
     """Write the entry.
 
-    The mean frame is ``data/frame_average``, over all pixels of the detector; I(q) and I(t) are groups NXdata. Data for
-    which NXxpcs has no name, such as the parameters and the verdict, are in ``process``, an NXprocess.
+    The mean frame is ``data/frame_average``, over all pixels of the detector, in photons per pixel and frame; I(q) and
+    I(t) are groups NXdata. Data for which NXxpcs has no name, such as the parameters and the verdict, are in
+    ``provenance``, an NXcollection.
     """
     file.attrs["default"] = "entry"
     entry = _group(file, "entry", "NXentry")
     entry["definition"] = "NXxpcs"
     entry["entry_identifier"] = str(record.scan_id) if record.scan_id is not None else record.key
     entry["entry_identifier_uuid"] = record.raw_uid
+    entry["scan_number"] = -1 if record.scan_id is None else record.scan_id
     if record.run_time is not None:
         entry["start_time"] = datetime.fromtimestamp(record.run_time, UTC).isoformat()
         if record.n_frames and record.frame_time_s:
@@ -82,25 +85,32 @@ def write_nexus(
     _beam(entry, record, arrays, configuration)
     _instrument(_group(entry, "instrument", "NXinstrument"), record, configuration)
     _sample(_group(entry, "sample", "NXsample"), record, series)
-    _process(_group(entry, "process", "NXprocess"), record, arrays, tables)
+    process = _group(entry, "process", "NXprocess")
+    process["program"], process["version"] = str(record.software["name"]), str(record.software["version"])
+    process["date"] = record.created
+    _provenance(_group(entry, "provenance", "NXcollection"), record, arrays, tables)
 
 
 def _correlations(entry: h5py.Group, record: ResultRecord, arrays: Arrays) -> None:
     if {"g2", "tau"} <= set(arrays):
         entry.attrs["default"] = "data"
-        data = _group(entry, "data", "NXdata", signal="g2")
-        _put(data, "g2", arrays["g2"], **Q_FIRST)
-        _put(data, "g2_derr", arrays.get("g2_err"), **Q_FIRST)
+        data = _group(entry, "data", "NXdata", signal="g2", axes=["tau", "."])
+        for name, ours in (("g2", "g2"), ("g2_derr", "g2_err")):
+            _put(data, name, arrays[ours].T if ours in arrays else None, **LAGS_FIRST)
         if record.frame_time_s:
-            _put(data, "delay_difference", np.rint(arrays["tau"] / record.frame_time_s).astype(int), "frames")
+            lags = np.rint(arrays["tau"] / record.frame_time_s).astype(int)
+            _put(data, "delay_difference", lags, units="", **LAGS_FIRST)
         _put(data, "tau", arrays["tau"], "s")
     if "c2" in arrays:
-        maps = _group(entry, "twotime", "NXdata", signal="two_time_corr_func")
+        n_roi, size, _ = arrays["c2"].shape
+        known = record.n_frames and record.frame_time_s
+        row_s = record.n_frames / size * record.frame_time_s if record.n_frames and record.frame_time_s else 1.0
+        maps = _group(entry, "twotime", "NXdata", signal="two_time_corr_func", axes=["bin", "t1", "t2"])
         _put(maps, "two_time_corr_func", arrays["c2"], **MAPS)
-        _put(maps, "g2_from_two_time_corr_func", along_diagonals(arrays["c2"]), **Q_FIRST)
-        if record.n_frames and record.frame_time_s:
-            step = record.n_frames / arrays["c2"].shape[-1]
-            _put(maps, "row_duration", step * record.frame_time_s, "s")
+        _put(maps, "g2_from_two_time_corr_func", along_diagonals(arrays["c2"]), first_point_for_fit=0, **Q_FIRST)
+        _put(maps, "bin", np.arange(1, n_roi + 1))
+        for name in ("t1", "t2"):
+            _put(maps, name, row_s * np.arange(size), "s" if known else "")
 
 
 def _beam(entry: h5py.Group, record: ResultRecord, arrays: Arrays, configuration: Configuration | None) -> None:
@@ -108,7 +118,7 @@ def _beam(entry: h5py.Group, record: ResultRecord, arrays: Arrays, configuration
     if "mean_frame" in arrays and roi_map is not None:
         data = entry["data"] if "data" in entry else _group(entry, "data", "NXdata")
         image = unbinned(arrays["mean_frame"], int(record.summary["mean_frame_binning"]), roi_map.shape)
-        _put(data, "frame_average", image, COUNTS)
+        _put(data, "frame_average", image, units="")
     if set(SAXS) <= set(arrays):
         saxs = _group(entry, "saxs", "NXdata", signal="I", axes="Q")
         _put(saxs, "Q", arrays["saxs_q"], "1/nm")
@@ -125,22 +135,30 @@ def _instrument(instrument: h5py.Group, record: ResultRecord, configuration: Con
     known = {} if configuration is None else configuration.record.instrument
     beam = _group(instrument, "incident_beam", "NXbeam")
     detector = _group(instrument, "detector", "NXdetector")
-    instrument["detector_1"] = h5py.SoftLink("detector")  # the name at APS
+    detector.attrs["target"] = detector.name
+    instrument["detector_1"] = h5py.SoftLink(detector.name)  # the name at APS
     _put(detector, "description", known.get("detector"))
+    pixel_m = known.get("pixel_m")
+    row_m, column_m = (
+        None if pixel_m is None or name not in known else float(known[name] or 0) * float(pixel_m)
+        for name in ("beam_center_row_px", "beam_center_column_px")
+    )
     for group, name, value, unit in (
         (beam, "incident_energy", known.get("energy_keV"), "keV"),
         (detector, "distance", known.get("distance_m"), "m"),
-        (detector, "x_pixel_size", known.get("pixel_m"), "m"),
-        (detector, "y_pixel_size", known.get("pixel_m"), "m"),
-        (detector, "beam_center_x", known.get("beam_center_column_px"), "pixel"),
-        (detector, "beam_center_y", known.get("beam_center_row_px"), "pixel"),
+        (detector, "x_pixel_size", pixel_m, "m"),
+        (detector, "y_pixel_size", pixel_m, "m"),
+        (detector, "beam_center_x", column_m, "m"),
+        (detector, "beam_center_y", row_m, "m"),
         (detector, "frame_time", record.frame_time_s, "s"),
+        (detector, "count_time", np.nan, "s"),  # a result has the time from frame to frame alone
     ):
         _put(group, name, value, unit)
     if configuration is not None:
         masks = _group(instrument, "masks", "NXnote")
         for name, ours, unit in MASK_NAMES:
             _put(masks, name, configuration.arrays.get(ours), unit)
+        _put(_group(masks, "bins", "NXcollection"), "phi", configuration.arrays.get("phi"), "degree")
     run = instrument.create_group("bluesky/metadata")
     for name in ("raw_uid", "raw_path", "scan_id", "event", "suggestion_id"):
         _put(run, name, getattr(record, name))
@@ -155,19 +173,17 @@ def _sample(sample: h5py.Group, record: ResultRecord, series: Mapping[str, pd.Da
         _put(log, "value", table[name].to_numpy(), record.units.get(name, ""))
 
 
-def _process(process: h5py.Group, record: ResultRecord, arrays: Arrays, tables: Mapping[str, pd.DataFrame]) -> None:
-    process["program"], process["version"] = str(record.software["name"]), str(record.software["version"])
-    process["date"] = record.created
+def _provenance(about: h5py.Group, record: ResultRecord, arrays: Arrays, tables: Mapping[str, pd.DataFrame]) -> None:
     for name in ("parameters", "software", "model", "calibration", "units"):
-        process[name] = json.dumps(getattr(record, name))
+        about[name] = json.dumps(getattr(record, name))
     for name in ("technique", "agent", "digest", "novelty_p", "novel", "regime", "atlas_version", "supersedes"):
-        _put(process, name, getattr(record, name))
-    process["key"], process["embedding"] = record.key, record.embedding
+        _put(about, name, getattr(record, name))
+    about["key"], about["embedding"] = record.key, record.embedding
     others = {name: array for name, array in arrays.items() if name not in NAMED}
     groups: dict[str, Mapping[str, Any]] = {"summary": record.summary, "arrays": others}
     groups |= {name: {str(column): table[column].to_numpy() for column in table} for name, table in tables.items()}
     for kind, values in groups.items():
-        group = _group(process, kind, "NXcollection")
+        group = _group(about, kind, "NXcollection")
         for name, value in values.items():
             _put(group, name, value, record.units.get(name, ""))
 
@@ -231,7 +247,6 @@ def write_viewer(
             "start_time": "",
             "instrument/incident_beam/incident_energy": np.nan,
             "instrument/detector/frame_time": np.nan,
-            "instrument/detector/count_time": np.nan,
             "instrument/detector/x_pixel_size": np.nan,
         },
         "xpcs/qmap": bins
