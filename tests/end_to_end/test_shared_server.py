@@ -1,6 +1,7 @@
 """Tiled for people and services, in two processes on one database, configured as in docs/how-to/server.md."""
 
 import os
+import queue
 import re
 import secrets
 import shutil
@@ -8,8 +9,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import httpx
@@ -22,6 +24,7 @@ from tiled.queries import Key
 from tiled.utils import path_from_uri
 
 from ainerd.agent import build_observer
+from ainerd.documents import tiled_documents
 from ainerd.results import ResultStore
 from ainerd.server import SCOPES, ServerError, connect, open_catalog
 from ainerd.server.pages import write_ui_settings
@@ -242,7 +245,7 @@ def live(server, other, page, folder):
         patch.setenv("AINERD_STORAGE__URI", server)
         patch.setenv("AINERD_STORAGE__API_KEY", page["engine"])
         session = Session(folder)
-        # A person, because Tiled's client makes a key for each stream, which a key of a service cannot do.
+        # A person, because Tiled's own subscription makes a key, which a key of a service cannot do.
         patch.setenv("TILED_FORCE_PROMPT", "1")
         patch.setattr("builtins.input", lambda prompt: "analyst")
         patch.setattr("getpass.getpass", lambda *prompt: PASSWORDS["analyst"])
@@ -269,6 +272,32 @@ def test_a_second_process_says_at_once_what_is_written_through_the_first(servers
     until(lambda: {*table["raw_uid"]} <= {uid for uid, changed in runs if changed is None})
     until(lambda: {*table.index} <= {key for key, changed in results if changed is None})
     until(lambda: any(new and new.get("status") == "complete" for key, new in results if key in table.index))
+
+
+def test_a_key_of_a_service_hears_at_once_of_a_new_run(server, page, client, monkeypatch):
+    monkeypatch.setattr("ainerd.documents._sources.IDLE_S", 3600.0)  # it does not look by itself
+    stop, came = threading.Event(), queue.Queue()
+    writes, now = connect(server, page["engine"]), time.time()
+    place = writes.create_container("news")
+    raw = client(page["agent"])["news"]
+
+    def follow():
+        for document in tiled_documents(raw, stop, since=now):
+            came.put(document)
+
+    follower = threading.Thread(target=follow)
+    follower.start()
+    try:
+        for i in range(100):  # the first may come before it listens
+            place.create_container(f"new-{i}", metadata={"start": {"uid": f"new-{i}", "time": now + 1}})
+            with suppress(queue.Empty):
+                name, document = came.get(timeout=1)
+                break
+        assert name == "start" and document["uid"].startswith("new-")
+    finally:
+        stop.set()
+        follower.join(60)
+        writes.context.http_client.close()
 
 
 @pytest.mark.skipif(POSTGRES is None, reason="PostgreSQL is not installed")

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack
 
@@ -15,7 +16,7 @@ from tiled.access_control.access_tags import AccessTagsCompiler
 from tiled.access_control.scopes import ALL_SCOPES
 from tiled.server.settings import DatabaseSettings
 
-from ainerd.documents import documents_of
+from ainerd.documents import documents_of, tiled_documents
 from ainerd.results import ResultRecord, ResultStore
 from ainerd.runs import Wanted
 from ainerd.server import connect, open_catalog
@@ -210,3 +211,11 @@ def test_a_tag_that_the_agent_may_not_give_is_refused(client, toy, scanned, movi
     assert outcome.status == "failed" and "not an owner of tag='pass-2'" in outcome.reason
     assert {*ainerd["results"]} == before
     assert len(list((tmp_path / "spool").glob("*.jsonl"))) == 1
+
+
+def test_a_server_without_a_stream_of_changes_is_followed(client):
+    raw, stop = open_catalog(client("service"))[0], threading.Event()
+    raw.create_container("alone", metadata={"start": {"uid": "alone", "time": time.time()}})
+    follow = tiled_documents(raw, stop, since=time.time() - 60)
+    assert any(name == "start" and document["uid"] == "alone" for name, document in follow)
+    follow.close()

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -544,22 +545,42 @@ def tiled_documents(
             announced.clear()
 
 
+def _subscription(raw: Container) -> Any:
+    """Return a subscription to the children of a container, which uses the client's own key.
+
+    On a server with accounts Tiled's subscription makes a key for each connection, which keys of services may not.
+    """
+    from tiled.client.stream import ContainerSubscription  # needs websockets
+
+    context = raw.context
+    if context.api_key is None:
+        return raw.subscribe()
+    makes_no_key = SimpleNamespace(authentication=SimpleNamespace(providers=[]))
+    used = {"api_uri": context.api_uri, "http_client": context.http_client, "api_key": context.api_key}
+    return ContainerSubscription(
+        SimpleNamespace(**used, server_info=makes_no_key), raw.path_parts, None, raw.structure_clients
+    )
+
+
 @contextmanager
 def _announced_runs(raw: Container) -> Iterator[threading.Event]:
     """Yield an event that is set whenever the server announces a new run."""
-    announced, subscription = threading.Event(), None
+    announced, subscription = threading.Event(), _subscription(raw)
 
     def announce(update: object) -> None:  # the subscription holds only a weak reference to it
         announced.set()
 
-    try:
-        subscription = raw.subscribe()
-        subscription.child_created.add_callback(announce)
-        subscription.start_in_thread()
-    except Exception as error:  # any error: the server may not have a stream of changes
-        logger.info("no stream of changes (%s): looking every %.0f s", error, IDLE_S)
+    def listen() -> None:
+        try:
+            subscription.start()
+        except Exception as error:  # any error: the server may not have a stream of changes
+            logger.info("no stream of changes (%s): looking every %.0f s", error, IDLE_S)
+
+    subscription.child_created.add_callback(announce)
+    listener = threading.Thread(target=listen, name="ainerd-announced", daemon=True)
+    listener.start()
     try:
         yield announced
     finally:
-        if subscription is not None:
-            subscription.disconnect()
+        subscription.disconnect()
+        listener.join(LONGEST_S)
