@@ -27,7 +27,7 @@ def store(monkeypatch):
 def make(technique, store):
     """Makes a campaign whose jobs are done at once, or by `submit`."""
 
-    def make(submit=lambda job: job(), **options):
+    def make(submit=lambda job, **_: job(), **options):
         technique_ = options.pop("technique", technique)
         steering = Steering(**{"bounds": BOUNDS, "beam_size": 0.1} | options)
         return Campaign(technique_, store, steering, submit)

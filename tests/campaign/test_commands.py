@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from campaign_toys import Node, answers, on, outcome
+from campaign_toys import Jobs, Node, answers, on, outcome
 
 from ainerd.agent import CommandReader
 from ainerd.results.commands import (
@@ -12,6 +12,7 @@ from ainerd.results.commands import (
     Exclude,
     Hold,
     Name,
+    Next,
     Note,
     Reject,
     Release,
@@ -30,9 +31,9 @@ def reader(make, store):
     """Makes sessions of one agent, each with a reader of its commands; `make_node` is what Tiled keeps."""
     node = Node()
 
-    def start(alone=True, submit=lambda job: job()):
+    def start(alone=True, submit=lambda job, **_: job()):
         campaign = make(submit=submit)
-        reader = CommandReader(store, node, campaign, type("Jobs", (), {"submit": staticmethod(submit)}), lambda: None)
+        reader = CommandReader(store, node, campaign, Jobs(submit), lambda: None)
         reader.begin(alone=alone)
         return campaign, reader
 
@@ -240,6 +241,36 @@ def test_two_sessions_that_read_a_command_execute_it_once(reader, store):
     assert len([line for line, _ in store.lines if "wants" in line]) == 1 and len(node.answers) == 1
 
 
+def kill(node, start, command, writes):
+    """Kill a session after so many writes that follow from a command, and return the campaign of the next one."""
+    jobs = []
+
+    def submit(job, *, first=False):
+        jobs.append((not first, job))
+        jobs.sort(key=lambda each: each[0])
+
+    campaign, reading = start(submit=submit)
+    while jobs:
+        jobs.pop(0)[1]()
+    campaign.absorb(outcome("a", x=0.5, y=0.5))  # its records are still to be written
+    node.add("1", command_metadata(command, "toy"))
+    reading.look()
+    for _ in range(min(1 + writes, len(jobs))):  # the first one executes the command
+        jobs.pop(0)[1]()
+    return start()[0]
+
+
+@pytest.mark.parametrize("writes", range(6))
+def test_a_position_is_handed_out_once_although_its_session_is_killed(reader, store, writes):
+    node, start = reader
+    again = kill(node, start, Next(by="script"), writes)
+    fetched = node.fetched["1"]
+    assert node.answers["1"][0] == "done"
+    assert again.apply(Next(by="script", wait_s=9)).status == "waits"
+    again.absorb(outcome("b", *fetched["position"].values(), trial_id=again.given_at(fetched["position"])))
+    assert store.saved[fetched["suggestion"]].status == "measured"
+
+
 @pytest.mark.fault(
     "The agent is killed between a command and its answer, at each write",
     "The next start executes each command once and answers it",
@@ -247,16 +278,7 @@ def test_two_sessions_that_read_a_command_execute_it_once(reader, store):
 @pytest.mark.parametrize("writes", range(6))
 def test_a_session_killed_between_acting_and_answering(reader, store, writes):
     node, start = reader
-    jobs = []
-    campaign, first = start(submit=jobs.append)
-    while jobs:
-        jobs.pop(0)()
-    node.add("1", command_metadata(Add(position={"x": 1, "y": 2}, **ANN), "toy"))
-    first.look()
-    jobs.pop(0)()  # the command is applied; each job that follows is one write
-    for _ in range(min(writes, len(jobs))):
-        jobs.pop(0)()
-    again, _ = start()  # the other jobs are lost with the session
+    again = kill(node, start, Add(position={"x": 1, "y": 2}, **ANN), writes)  # the other jobs are lost with the session
     assert node.answers["1"][0] == "done"
     (added,) = again.suggest()
     assert added["_id"] == "1" and (added["x"], added["y"]) == (1, 2)

@@ -9,9 +9,13 @@ def atlas(technique, store):
     return Atlas(technique, store, ("x", "y"))
 
 
+def at_once(write, *args, **kwargs):
+    write(*args, **kwargs)
+
+
 @pytest.fixture
 def notices(store):
-    return Notices(Ledger(store, ("x", "y")))
+    return Notices(Ledger(store, ("x", "y")), at_once)
 
 
 def texts(store):
@@ -37,6 +41,9 @@ def test_a_change_of_regime_at_one_place_is_posted(notices, atlas, store):
 @pytest.mark.parametrize("beam_size, regime", [(None, 1), (0.1, -1), (0.1, 0)])
 def test_no_change_is_posted_where_the_place_is_unknown(atlas, store, beam_size, regime):
     atlas.add(outcome("a", z=0.0))
-    notices, run = Notices(Ledger(store, ("x", "y"))), outcome("b", z=3.0, regime=regime)
+    notices, run = (
+        Notices(Ledger(store, ("x", "y")), at_once),
+        outcome("b", z=3.0, regime=regime),
+    )
     notices.post(run, atlas.regime_before(run, beam_size), False, "")
     assert notices.advice is None and store.lines == []

@@ -13,6 +13,7 @@ from conftest import SMALL
 from typer.testing import CliRunner
 
 from agents.demo.simulated import hardware_beside, simulated_instrument
+from ainerd.agent import _observer as observer_module
 from ainerd.agent import build_observer
 from ainerd.cli import app
 from ainerd.config import Settings
@@ -112,6 +113,26 @@ def test_an_acquisition_becomes_a_run_with_a_result(beamline, follow):
     assert len(again.results.table()) == len(list(raw)) == 2
 
 
+def test_a_slow_catalogue_does_not_keep_the_next_acquisition_waiting(beamline, follow, monkeypatch):
+    folder, _, instrument = beamline
+    is_free, write = threading.Event(), observer_module.write_run
+
+    def slowly(*args):
+        assert is_free.wait(60)
+        write(*args)
+
+    monkeypatch.setattr(observer_module, "write_run", slowly)
+    observer, close = follow()
+    for n in (1, 2):
+        acquire(instrument, folder / "data", f"E000{n}")
+        until(lambda n=n: observer.concluded == n)
+    assert not {run.metadata["start"]["acquisition"] for run in observer._client["raw"].values()} & {"E0001", "E0002"}
+    is_free.set()
+    close()
+    names = [run.metadata["start"]["acquisition"] for run in observer._client["raw"].values()]
+    assert sorted(names)[-2:] == ["E0001", "E0002"] and len(set(names)) == len(names)
+
+
 def test_the_same_frames_give_the_same_maps(beamline, follow, session):
     session.RE(session.agent.sample([4.0, 6.0]))
     session.agent.drain()
@@ -169,8 +190,8 @@ def test_the_next_position_comes_by_command_and_by_route(beamline, follow, serve
     while (answer := httpx.get(url, **asked)).status_code == 202:  # code may have to be compiled
         assert answer.json()["id"] == "mine"
     assert answer.status_code == 200, answer.text
-    record = observer.results.suggestion(first["suggestion"])
-    assert record.status == "measured" and record.raw_uid is not None
+    until(lambda: observer.results.suggestion(first["suggestion"]).status == "measured")  # written after the answer
+    assert observer.results.suggestion(first["suggestion"]).raw_uid is not None
     second = answer.json()
     assert second["suggestion"] != first["suggestion"] and second["position"] != first["position"]
     again = httpx.get(url, **asked).json()

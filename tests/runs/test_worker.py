@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from event_model import compose_run, pack_event_page
 
-from ainerd.runs import Wanted
+from ainerd.runs import Jobs, Wanted
 
 
 class Store:
@@ -185,3 +185,16 @@ def test_a_kept_run_that_is_refused_again_keeps_its_place(work, store, spool, sc
     monkeypatch.undo()
     work.jobs.submit(work.analyse_kept)
     assert work.jobs.drain() and not spool.runs() and len(store.done) == 2
+
+
+def test_writes_come_before_documents_and_those_for_a_waiting_script_before_all():
+    jobs, done = Jobs(), []
+    for n in (1, 2):
+        jobs.submit(lambda n=n: done.append(f"document {n}"))
+        jobs.write(lambda n=n: done.append(f"record {n}"))
+        jobs.write(lambda n=n: done.append(f"answer {n}"), first=True)
+    jobs.start()
+    assert jobs.drain()
+    assert done == [f"{kind} {n}" for kind in ("answer", "record", "document") for n in (1, 2)]
+    jobs.close()
+    assert not jobs.is_alive

@@ -7,7 +7,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from numbers import Integral
 from pathlib import Path
@@ -89,7 +89,7 @@ class Observer:
         steering = settings.steering
         units = {settings.units.get(name, "") for name in steering.bounds}
         unit = units.pop() if len(units) == 1 else ""  # that all actuators share
-        account, submit = principal_of(client), self._jobs.submit
+        account, submit = principal_of(client), self._jobs.write
         self._campaign = Campaign(
             technique, self.results, steering, submit, unit=unit, principal=account, travel=travel
         )
@@ -104,6 +104,7 @@ class Observer:
         self._presence: Presence | None = None
         self._is_closed = False
 
+        self._worker.on_outcome(self._state.commands.execute)  # a script may wait for the next position
         self._worker.on_outcome(self._state.changed)
         self._worker.on_outcome(self._display.on_outcome)
 
@@ -121,6 +122,8 @@ class Observer:
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take a document from any source, and return at once. A run that already has its results is not analysed."""
         self._worker(name, doc)
+        if name == "stop":  # a script may ask for the next position now
+            self._state.commands.wake()
 
     def follow(
         self,
@@ -472,30 +475,39 @@ class Observer:
     # inside
 
     def _folder_documents(self, path: Path, stop: threading.Event) -> Iterator[Document]:
-        """Yield the documents of a folder's acquisitions, and write each run to Tiled after its result."""
+        """Yield the documents of a folder's acquisitions, and write each run to Tiled after its result.
+
+        Meanwhile the next acquisition is looked for and analysed.
+        """
         settings, keys = self._settings, self._writer.keys
         roots = tuple(root.resolve() for root in settings.storage.frames)
         pattern = Acquisition(path, AcquisitionKeys(**settings.acquisition.model_dump()), keys, roots)
         folder = Folder(path, pattern, settings.storage.late_s)
         found = self._campaign.given_at
         is_done = self._is_analysed()
-        for documents in folder_documents(folder, stop, raw=self._raw, skip=is_done, suggestion_of=found):
-            yield from documents
-            wait([self._worker.outcomes(documents[0][1]["uid"])], RESULT_FIRST_S)
-            while not self._write_raw(documents):
-                if stop.wait(AWAY_S):  # the next start writes it
-                    return
+        with ThreadPoolExecutor(1, "ainerd-raw") as pool:
+            writing: list[Future[None]] = []
+            for documents in folder_documents(folder, stop, raw=self._raw, skip=is_done, suggestion_of=found):
+                yield from documents
+                wait(writing)
+                writing = [pool.submit(self._write_raw, documents, stop)]
 
-    def _write_raw(self, documents: list[Document]) -> bool:
-        """Write a run to Tiled and return True; return False if Tiled does not answer."""
-        try:
-            write_run(self._raw, documents)
-        except httpx.HTTPStatusError as error:
-            logger.warning("run %s is not written to raw: %s", documents[0][1]["uid"], error)
-        except httpx.HTTPError as error:
-            logger.warning("Tiled is away: %s", error)
-            return False
-        return True
+    def _write_raw(self, documents: list[Document], stop: threading.Event) -> None:
+        """Write a run to Tiled, after its result and the answer to a script that waits for it."""
+        uid = documents[0][1]["uid"]
+        wait([self._worker.outcomes(uid)], RESULT_FIRST_S)
+        wait([self._jobs.write(lambda: None)], RESULT_FIRST_S)
+        while True:
+            try:
+                write_run(self._raw, documents)
+                return
+            except httpx.HTTPStatusError as error:
+                logger.warning("run %s is not written to raw: %s", uid, error)
+                return
+            except httpx.HTTPError as error:
+                logger.warning("Tiled is away: %s", error)
+            if stop.wait(AWAY_S):  # the next start writes it
+                return
 
     def _is_analysed(self) -> Callable[[Container], bool]:
         """Return a function that returns whether a run in Tiled has all its results at this moment."""

@@ -1,15 +1,12 @@
-"""What pages and plans in other processes exchange with an agent: its state, commands to it, and pictures of a run.
+"""What pages in other processes show of an agent: its state, and pictures of the run in progress.
 
 The server keeps pictures in memory, not in Tiled. Nothing waits for them: if one fails, the next one is tried later.
 """
 
 import logging
-import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -17,10 +14,10 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 
-from ainerd.campaign import Answer, Campaign
+from ainerd.agent._commands import CommandReader
+from ainerd.campaign import Campaign
 from ainerd.config import Settings
 from ainerd.results import AgentNode, LiveNode, ResultStore, digest, read_agent, scan_text
-from ainerd.results.commands import parse_command
 from ainerd.runs import Jobs, RawWriter, Subject, Worker
 from ainerd.server import warn_of_another, whereabouts
 from ainerd.technique import Technique
@@ -29,10 +26,7 @@ from ainerd.views import principal_axes
 logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two pictures sent
-LISTEN_S = 1.0  # between two looks at waiting commands, for `QUICK_S` after each result and command
-QUICK_S = 60.0
-EVERY_S = 5.0  # between two signs of life, and between two looks at commands at other times; an agent that is silent
-# for three times as long counts as away
+EVERY_S = 5.0  # between two signs of life; an agent that is silent for three times as long counts as away
 MOST_LANDMARKS = 400
 GRID = 41  # most points of the map along a side
 FEW = 5  # with fewer results, axes are not needed
@@ -46,10 +40,9 @@ REST_S = 30.0  # pause after a server did not accept a picture
 
 
 class State:
-    """Writes the state of an agent to Tiled, and looks for commands there, in a thread.
+    """Writes the state of an agent to Tiled, in a thread.
 
-    It writes a sign of life every few seconds, and the whole state after a change. While Tiled answers, it looks for
-    commands every second while somebody steers or measures, else every five seconds, because each look is a request.
+    It writes a sign of life every few seconds, and the whole state after a change, once the worker has nothing to do.
 
     Parameters
     ----------
@@ -90,8 +83,7 @@ class State:
         )  # fmt: skip
         review = settings.steering.review
         self._fixed = {"units": settings.units, "review": review, "at": whereabouts(), "alpha": technique.alpha}
-        self._digest = digest(technique.parameters)
-        self._quick_until = 0.0
+        self._jobs, self._digest = jobs, digest(technique.parameters)
         self._earlier: dict[str, Any] = {}  # state written by an earlier session
         self._axes: dict[str, Any] | None = None
         self._next_axes = 0
@@ -100,22 +92,24 @@ class State:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the threads."""
+        self.commands.start()
         self._thread = threading.Thread(target=self._work, name="ainerd-state", daemon=True)
         self._thread.start()
 
     def changed(self, *_: object) -> None:
         """Request that the whole state is written soon, because of a result, a command or a plan that waits."""
-        self._is_new, self._quick_until = True, time.monotonic() + QUICK_S
+        self._is_new = True
         self._wake.set()
+        self.commands.wake()
 
     def close(self) -> None:
         """Write that the agent has ended, if Tiled answers soon."""
         self._ends = True
         self._wake.set()
+        self.commands.close()
         if self._thread is not None:
             self._thread.join(EVERY_S)
-        self.commands.answered = lambda: None  # refers to this object: without it all parts are freed at once
 
     def state(self) -> dict[str, Any]:
         """Return the whole state as plain values."""
@@ -146,16 +140,11 @@ class State:
 
     def _work(self) -> None:
         self._read_earlier()
-        written = listened = -EVERY_S
+        written = -EVERY_S
         while not self._ends:
             self._wake.clear()
             now = time.monotonic()
-            # after a result look at once: a script may wait for the next position
-            is_quick = now < self._quick_until
-            if not self._store.seems_away and (self._is_new or now - listened >= (LISTEN_S if is_quick else EVERY_S)):
-                listened = now
-                self.commands.look()
-            if self._is_new or now - written >= EVERY_S:
+            if (self._is_new and not self._jobs.backlog) or now - written >= EVERY_S:
                 written = now
                 self._write(everything=self._is_new)
             if not self._store.seems_away:
@@ -328,81 +317,3 @@ class LivePicture:
         except (httpx.HTTPError, KeyError, RuntimeError) as error:  # RuntimeError: the client is closed
             logger.debug("no picture of the run in progress: %s: %s", type(error).__name__, error)
             self._is_wanted, self._rests_until = False, time.monotonic() + REST_S
-
-
-class CommandReader:
-    """Reads the commands to an agent, applies them to its campaign, and writes the answers.
-
-    An answer is written after all changes of the command, including its id in the checkpoint. So after a crash the next
-    session finds the command in the checkpoint, or executes it. `answered` is called after each answer.
-    """
-
-    def __init__(
-        self, store: ResultStore, node: AgentNode, campaign: Campaign, jobs: Jobs, answered: Callable[[], None]
-    ) -> None:
-        self._store, self._node, self._campaign, self._jobs, self.answered = store, node, campaign, jobs, answered
-        self._process = secrets.token_hex(8)  # id of this process among those of the agent
-        self._claimed: set[str] = set()  # keys of the commands that this process executes
-        self._answers: dict[str, Answer] = {}  # not yet written, by key
-
-    def begin(self, *, alone: bool) -> None:
-        """Complete the work of an earlier session, if no other session of this agent runs on this machine (`alone`)."""
-        if not alone:
-            return
-        self._campaign.resume()
-        self._jobs.submit(partial(self.read, take_over=True))
-        self._jobs.submit(self._campaign.close_open)
-
-    def look(self) -> None:
-        """Submit a job that executes the waiting commands, if there are any. Can be called from any thread."""
-        with suppress(httpx.HTTPError, RuntimeError, KeyError):  # RuntimeError: the client is closed
-            if self._node.commands():
-                self._jobs.submit(self.read)
-
-    def read(self, *, take_over: bool = False) -> None:
-        """Execute the waiting commands. Called in the worker's thread.
-
-        With `take_over` also execute the commands that other processes have claimed.
-        """
-        if self._store.seems_away:
-            return
-        try:
-            waiting = self._node.commands()
-            self._claimed &= {key for key, _ in waiting}
-            last_next = next((key for key, metadata in reversed(waiting) if metadata.get("do") == "next"), None)
-            for key, metadata in waiting:
-                if key not in self._answers:
-                    if key not in self._claimed and not self._node.claim(key, self._process, take_over=take_over):
-                        continue
-                    self._claimed.add(key)
-                    self._campaign.recall()
-                    answer = self._apply({**metadata, "id": key})
-                    if answer.status == "waits" and key == last_next:
-                        continue
-                    if answer.status == "waits":  # its sender is gone
-                        answer = Answer("refused", "a later command asks for the next position")
-                    self._answers[key] = answer
-                self._jobs.submit(partial(self._answer, key))
-        except httpx.HTTPError as error:
-            logger.debug("commands are not read: %s", error)
-
-    def _apply(self, metadata: Mapping[str, Any]) -> Answer:
-        try:
-            return self._campaign.apply(parse_command(metadata))
-        except ValueError as error:  # any program can write a node
-            return Answer("refused", str(error)[:300])
-
-    def _answer(self, key: str) -> None:
-        answer = self._answers.get(key)
-        if answer is None:
-            return
-        if not self._campaign.ledger.is_saved:  # the next `look` finds the command again
-            self._campaign.checkpoint()
-            return
-        try:
-            self._node.answer(key, answer.status, answer.text, answer.fetched)
-        except httpx.HTTPError as error:
-            logger.debug("the answer to a command is not written: %s", error)
-            return
-        del self._answers[key]
-        self.answered()

@@ -82,7 +82,7 @@ class Campaign:
         Store of the agent.
     steering : Steering
     submit : callable
-        Adds a job to those of the worker.
+        Adds a job that writes to those of the worker; with ``first=True`` it comes before other writes.
     unit : str
         Unit of the actuators.
     principal : str or None
@@ -110,7 +110,7 @@ class Campaign:
         technique: Technique,
         store: ResultStore,
         steering: Steering,
-        submit: Callable[[Callable[[], None]], object],
+        submit: Callable[..., object],
         *,
         unit: str = "",
         principal: str | None = None,
@@ -125,7 +125,7 @@ class Campaign:
         self.ledger = Ledger(store, names, unit, principal)
         self.atlas = Atlas(technique, store, names, known)
         self.claims = Claims(technique)
-        self.notices = Notices(self.ledger)
+        self.notices = Notices(self.ledger, self._later)
         self.explorer = optimizer_of(technique, steering, self.atlas.label, unit, travel)
         self._ready: _Ready | None = None
         self._given: dict[str, dict[str, float]] = {}  # positions that were handed out for measurement, by id
@@ -189,14 +189,15 @@ class Campaign:
                 self._clear()
         if outcome.trial_id != outcome.key:
             status = "measured" if is_usable else "failed"
-            self.ledger.status(outcome.trial_id, status, outcome.reason or None, outcome.raw_uid)
+            self._later(self.ledger.status, outcome.trial_id, status, outcome.reason or None, outcome.raw_uid)
         if not outcome.is_recalled:
             told_apart = outcome.key not in self.atlas.not_told_apart
             finding = self.ledger.finding(outcome, told_apart=told_apart)
-            self.ledger.note(finding, raw_uid=outcome.raw_uid, result=outcome.key)
             lines = self.claims.update(self.atlas.exposures())
-            for line in lines:
-                self.ledger.note(line, raw_uid=outcome.raw_uid, result=outcome.key)
+            # a claim is in the log before a checkpoint can know it
+            note = self.ledger.note if lines else partial(self._later, self.ledger.note)
+            for line in (finding, *lines):
+                note(line, raw_uid=outcome.raw_uid, result=outcome.key)
             if lines:
                 self.checkpoint()
             before = self.atlas.regime_before(outcome, self._beam_size)
@@ -230,7 +231,7 @@ class Campaign:
             self._applied[command.id] = command.do, answer
             for old in list(self._applied)[:-MOST_APPLIED]:
                 del self._applied[old]
-            self.checkpoint()
+            self.checkpoint(first=isinstance(command, commands.Next))
         return answer
 
     def recall(self) -> None:
@@ -287,7 +288,7 @@ class Campaign:
         return Answer("done", text, suggestion)
 
     def _fetch(self, command: commands.Next) -> Answer:
-        """Hand out the next position to a script."""
+        """Hand out the next position to a script, which waits: its writes come first."""
         last = next((id for id in self._fetched[-1:] if id not in self._results), None)
         if self.held is not None:
             raise _NotYet(f"{self.held['by']} holds the campaign")
@@ -295,12 +296,12 @@ class Campaign:
             raise _NotYet("nobody has taken a suggestion on a page")
         if last is not None and command.wait_s:
             raise _NotYet(f"no result has come from {self.ledger.position_text(self._given[last])}, fetched before")
-        (suggestion,) = self._hand_out(1, command.signed, "taken")
+        (suggestion,) = self._hand_out(1, command.signed, "taken", first=True)
         if last is not None:
             self._later(self.ledger.status, last, "superseded", "another position was fetched", by=command.signed)
         id = suggestion[ID_KEY]
         self._fetched = [*self._fetched, id][-MOST_FETCHED:]
-        self._log(command, "fetched {}", suggestion)
+        self._log(command, "fetched {}", suggestion, first=True)
         fetched = {"suggestion": id, "position": self._given[id], "reason": suggestion["reason"]}
         return Answer("done", suggestion["reason"], suggestion, fetched)
 
@@ -368,14 +369,21 @@ class Campaign:
         called = f"calls regime {regime} {name!r}" if name else f"took the name of regime {regime} away"
         self._log(command, called)
 
-    def _log(self, command: commands.Command, text: str, suggestion: Mapping[str, Any] | None = None) -> None:
+    def _log(
+        self,
+        command: commands.Command,
+        text: str,
+        suggestion: Mapping[str, Any] | None = None,
+        *,
+        first: bool = False,
+    ) -> None:
         """Log a command. The position of the suggestion replaces ``{}`` in the text."""
         line, ids = f"{command.who} {text}", {}
         by = None if isinstance(command, commands.Next) else command.signed  # a script that measures decides nothing
         if suggestion is not None:
             line = line.replace("{}", self.ledger.position_text(suggestion), 1)
             ids = {"suggestion_id": suggestion[ID_KEY]}
-        self._later(self.ledger.note, line, once=command.log_key, by=by, **ids)
+        self._later(self.ledger.note, line, once=command.log_key, by=by, first=first, **ids)
 
     # the optimizer that bluesky-adaptive knows
 
@@ -421,8 +429,13 @@ class Campaign:
         with self._lock:
             return self.explorer.should_stop()
 
-    def checkpoint(self) -> None:
+    def checkpoint(self, *, first: bool = False) -> None:
         """Write the state that is not in results: the changes that people made, and the applied commands."""
+        self.ledger.is_saved = False
+        self._later(self._checkpoint, first=first)
+
+    def _checkpoint(self) -> None:
+        """Write the state of this moment, so that writes in another order than their requests keep the newest."""
         with self._lock:
             first = asdict(self._ready) if self._ready is not None and self._ready.created else None
             state = {
@@ -437,7 +450,7 @@ class Campaign:
                 "fetched": {id: self._given[id] for id in self._fetched},
                 "applied": {id: [do, x.status, x.text, x.fetched] for id, (do, x) in self._applied.items()},
             }
-        self._later(self.ledger.checkpoint, state)
+        self.ledger.checkpoint(state)
 
     # state
 
@@ -516,21 +529,25 @@ class Campaign:
             self.checkpoint()
         return ready
 
-    def _hand_out(self, n: int, by: str | None = None, status: str = "accepted") -> list[dict[str, Any]]:
+    def _hand_out(
+        self, n: int, by: str | None = None, status: str = "accepted", *, first: bool = False
+    ) -> list[dict[str, Any]]:
         with self._lock:
             suggestions = [] if self._ready is None else [self._ready.suggestion]
             more = self.explorer.suggest(n - len(suggestions)) if n > len(suggestions) else []
             if self._ready is not None:
-                self._give(suggestions, self._ready.taken_by or by, status)
-            self._give(more, by, status)
+                self._give(suggestions, self._ready.taken_by or by, status, first=first)
+            self._give(more, by, status, first=first)
             self._clear()
         return suggestions + more
 
-    def _give(self, suggestions: Sequence[Mapping[str, Any]], by: str | None, status: str = "accepted") -> None:
+    def _give(
+        self, suggestions: Sequence[Mapping[str, Any]], by: str | None, status: str = "accepted", *, first: bool = False
+    ) -> None:
         for suggestion in suggestions:
             self._own.add(suggestion[ID_KEY])
             self._given[suggestion[ID_KEY]] = {name: suggestion[name] for name in self.explorer.names}
-            self._later(self.ledger.suggested, suggestion, status, by)
+            self._later(self.ledger.suggested, suggestion, status, by, first=first)
 
     def _avoid_others(self, id: str) -> None:
         """Suggest another position if another session of this agent has already suggested one at the same place."""
@@ -615,8 +632,8 @@ class Campaign:
         known = {id: (do, Answer(status, text, None, *fetched)) for id, (do, status, text, *fetched) in applied}
         self._applied = known | self._applied
 
-    def _later(self, write: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        self._submit(partial(write, *args, **kwargs))
+    def _later(self, write: Callable[..., None], *args: Any, first: bool = False, **kwargs: Any) -> None:
+        self._submit(partial(write, *args, **kwargs), first=first)
 
 
 def _age_s(created: str) -> float:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, TypeVar, cast
 
 import httpx
@@ -131,13 +131,9 @@ class Ledger:
         """Write a line of the log. A line with a key `once` is written only once; `by` decided what it says."""
         self._store.log(text, once=once, by=by, **ids)
 
+    @_softly
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Write the campaign's state."""
-        self.is_saved = False
-        self._checkpoint(state)
-
-    @_softly
-    def _checkpoint(self, state: Mapping[str, Any]) -> None:
         save_checkpoint(self._store.container, self._agent, state)
         self.is_saved = True
 
@@ -166,10 +162,13 @@ def limits_text(limits: Mapping[str, tuple[float, float]]) -> str:
 
 
 class Notices:
-    """Log lines for the operator: the sample is explored, a regime has changed."""
+    """Log lines for the operator: the sample is explored, a regime has changed.
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    `later` adds a write to the jobs of the worker.
+    """
+
+    def __init__(self, ledger: Ledger, later: Callable[..., None]) -> None:
+        self._ledger, self._note = ledger, partial(later, ledger.note)
         self._was_explored = False
         self.advice: str | None = None  # from the latest run
 
@@ -180,10 +179,10 @@ class Notices:
         reason.
         """
         if explored and not self._was_explored:
-            self._ledger.note(f"explored: {why}")
+            self._note(f"explored: {why}")
         self._was_explored = explored
         self.advice = None
         if outcome.regime >= 0 and before not in (None, -1, outcome.regime):
             where, now = self._ledger.position_text(outcome.positions), f"now it is {outcome.regime}"
             self.advice = f"the regime at {where} was {before}, {now}: agent.stay(5) would follow the change"
-            self._ledger.note(self.advice, raw_uid=outcome.raw_uid, result=outcome.key)
+            self._note(self.advice, raw_uid=outcome.raw_uid, result=outcome.key)

@@ -19,8 +19,8 @@ from ainerd.documents._storage import FrameError, MissingFrames
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 0.1  # between two looks at the folder
-SETTLED_S = 0.2  # for which size and time of all files must stay the same
+LOOK_S = 0.05  # between two looks at the folder
+SETTLED_S = 0.1  # for which size and time of all files must stay the same
 ABANDONED_S = 600.0  # after which a file that is not closed, and no longer changes, is taken as it is
 BATCH = 100  # uids in one question to Tiled
 

@@ -275,7 +275,7 @@ def write_run(raw: Container, documents: Sequence[Document]) -> None:
         if raw[uid].metadata.get("stop"):
             return
         raw.delete_contents(uid, recursive=True, external_only=False)  # the detector's files stay
-    write = TiledWriter(raw, batch_size=BATCH, spec_to_mimetype=SPECS)  # without a copy on disk
+    write = TiledWriter(raw, batch_size=len(documents), spec_to_mimetype=SPECS)  # without a copy on disk
     for name, doc in documents:
         write(name, doc)
 

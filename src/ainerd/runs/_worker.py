@@ -1,5 +1,6 @@
 """Documents in, results out: analyses runs while their frames arrive, and again if that fails for a passing reason."""
 
+import itertools
 import logging
 import queue
 import resource
@@ -34,13 +35,15 @@ Job = Callable[[], Any]
 
 
 class Jobs:
-    """A queue of jobs, and the thread that does them in order; an error ends neither.
+    """A queue of jobs, and the thread that does them; an error ends neither.
 
-    Jobs may be submitted before `start`, from any thread; they wait until then.
+    Jobs may be submitted before `start`, from any thread; they wait until then. Those of one kind are done in order,
+    and writes before all others.
     """
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[tuple[Job, Future[Any]] | None] = queue.SimpleQueue()
+        self._queue: queue.PriorityQueue[tuple[int, int, Job | None, Future[Any]]] = queue.PriorityQueue()
+        self._number = itertools.count()
         self._idle: Job | None = None
         self._thread: threading.Thread | None = None
 
@@ -51,9 +54,11 @@ class Jobs:
 
     def submit(self, job: Callable[[], T]) -> "Future[T]":
         """Add a job and return at once; the future gets its result or error."""
-        done: Future[T] = Future()
-        self._queue.put((job, done))
-        return done
+        return self._put(2, job)
+
+    def write(self, job: Callable[[], T], *, first: bool = False) -> "Future[T]":
+        """Add a job that writes what is known already; with `first` before other writes, because somebody waits."""
+        return self._put(0 if first else 1, job)
 
     def when_idle(self, job: Job | None) -> None:
         """Do this job every second while no other job waits."""
@@ -75,28 +80,33 @@ class Jobs:
 
     def close(self, timeout_s: float = 60.0) -> None:
         """Do the jobs submitted so far, then end the thread."""
-        self._queue.put(None)
+        self._put(2, None)
         if self._thread is not None:
             self._thread.join(timeout_s)
 
+    def _put(self, rank: int, job: Job | None) -> "Future[Any]":
+        done: Future[Any] = Future()
+        self._queue.put((rank, next(self._number), job, done))
+        return done
+
     def _work(self) -> None:
-        while (following := self._next()) is not None:
-            job, done = following
+        while True:
+            job, done = self._next()
+            if job is None:
+                return
             try:
                 done.set_result(job())
             except BaseException as error:  # the thread survives whatever a job raises
                 with suppress(Exception):
                     logger.exception("error in job %s", job)
                     done.set_exception(error)
-            del following, job, done  # which may hold an agent
+            del job, done  # which may hold an agent
 
-    def _next(self) -> tuple[Job, "Future[Any]"] | None:
-        if self._idle is None:
-            return self._queue.get()
+    def _next(self) -> tuple[Job | None, "Future[Any]"]:
         try:
-            return self._queue.get(timeout=IDLE_S)
+            return self._queue.get(timeout=None if self._idle is None else IDLE_S)[2:]
         except queue.Empty:
-            return self._idle, Future()
+            return self._idle or (lambda: None), Future()
 
 
 class Worker:

@@ -1,0 +1,155 @@
+"""Commands that people, plans and scripts in other processes leave in Tiled for an agent."""
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import httpx
+
+from ainerd.campaign import Answer, Campaign
+from ainerd.results import AgentNode, ResultStore
+from ainerd.results.commands import parse_command
+from ainerd.runs import Jobs
+
+logger = logging.getLogger(__name__)
+
+LISTEN_S = 1.0  # between two looks at waiting commands, for `QUICK_S` after each result and command
+QUICK_S = 60.0
+SELDOM_S = 5.0  # between two looks at other times
+
+
+class CommandReader:
+    """Reads the commands to an agent, applies them to its campaign, and writes the answers.
+
+    A thread looks for commands and claims them; the worker executes them, before documents that wait. While Tiled
+    answers, it looks every second while somebody steers or measures, else every five seconds, because each look is a
+    request; and at once after `wake`. Commands that must wait are executed again after each result, without a request.
+
+    An answer is written after all changes of the command, including its id in the checkpoint. So after a crash the next
+    session finds the command in the checkpoint, or executes it.
+
+    Parameters
+    ----------
+    store : ResultStore
+        Store of the agent.
+    node : AgentNode
+    campaign : Campaign
+    jobs : Jobs
+    answered : callable
+        Called after each answer.
+    """
+
+    def __init__(
+        self, store: ResultStore, node: AgentNode, campaign: Campaign, jobs: Jobs, answered: Callable[[], None]
+    ) -> None:
+        self._store, self._node, self._campaign, self._jobs, self._answered = store, node, campaign, jobs, answered
+        self._process = secrets.token_hex(8)  # id of this process among those of the agent
+        self._claimed: dict[str, Mapping[str, Any]] = {}  # commands that this process executes, oldest first
+        self._answers: dict[str, tuple[Answer, bool]] = {}  # not yet written, by key; whether its sender waits
+        self._reading = threading.Lock()
+        self._wake, self._ends, self._quick_until = threading.Event(), False, 0.0
+        self._thread: threading.Thread | None = None
+
+    def begin(self, *, alone: bool) -> None:
+        """Complete the work of an earlier session, if no other session of this agent runs on this machine (`alone`)."""
+        if not alone:
+            return
+        self._campaign.resume()
+        self._jobs.submit(partial(self.read, take_over=True))
+        self._jobs.submit(self._campaign.close_open)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._listen, name="ainerd-commands", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look at once: after a change a script or a person may wait."""
+        self._quick_until = time.monotonic() + QUICK_S
+        self._wake.set()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._ends = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(SELDOM_S)
+        self._answered = lambda: None  # may refer to the owner of this object: without it all parts are freed at once
+
+    def look(self) -> None:
+        """Find and claim the waiting commands, and submit a job that executes them. Can be called from any thread."""
+        if self._find(take_over=False):
+            self._jobs.write(self.execute, first=True)
+
+    def read(self, *, take_over: bool = False) -> None:
+        """Execute the waiting commands. Called in the worker's thread.
+
+        With `take_over` also execute the commands that other processes have claimed.
+        """
+        self._find(take_over=take_over)
+        self.execute()
+
+    def execute(self, *_: object) -> None:
+        """Execute the commands that are claimed. Called in the worker's thread, also after each result."""
+        waiting = [(key, {**metadata, "id": key}) for key, metadata in list(self._claimed.items())]
+        last_next = next((key for key, metadata in reversed(waiting) if metadata.get("do") == "next"), None)
+        for key, metadata in waiting:
+            if key not in self._answers:
+                answer = self._apply(metadata)
+                if answer.status == "waits" and key == last_next:
+                    continue
+                if answer.status == "waits":  # its sender is gone
+                    answer = Answer("refused", "a later command asks for the next position")
+                self._answers[key] = answer, metadata.get("do") == "next"
+            self._jobs.write(partial(self._answer, key), first=self._answers[key][1])
+
+    def _listen(self) -> None:
+        while not self._ends:
+            self._wake.clear()
+            self.look()
+            self._wake.wait(LISTEN_S if time.monotonic() < self._quick_until else SELDOM_S)
+
+    def _find(self, *, take_over: bool) -> bool:
+        """Claim the waiting commands; return whether this process has commands to execute."""
+        if self._store.seems_away:
+            return False
+        try:
+            with self._reading:
+                claimed = {}
+                for key, metadata in self._node.commands():
+                    if key not in self._claimed:
+                        if not self._node.claim(key, self._process, take_over=take_over):
+                            continue
+                        self._campaign.recall()
+                    claimed[key] = metadata
+                self._claimed = claimed
+                return bool(claimed)
+        except (httpx.HTTPError, RuntimeError, KeyError) as error:  # RuntimeError: the client is closed
+            logger.debug("commands are not read: %s", error)
+            return False
+
+    def _apply(self, metadata: Mapping[str, Any]) -> Answer:
+        try:
+            return self._campaign.apply(parse_command(metadata))
+        except ValueError as error:  # any program can write a node
+            return Answer("refused", str(error)[:300])
+
+    def _answer(self, key: str) -> None:
+        answer, first = self._answers.get(key, (None, False))
+        if answer is None:
+            return
+        if not self._campaign.ledger.is_saved:  # the next `look` finds the command again
+            self._campaign.checkpoint(first=first)
+            return
+        try:
+            self._node.answer(key, answer.status, answer.text, answer.fetched)
+        except httpx.HTTPError as error:
+            logger.debug("the answer to a command is not written: %s", error)
+            return
+        del self._answers[key]
+        self._claimed.pop(key, None)
+        self._answered()
