@@ -15,7 +15,15 @@ from sim_devices._instrument import SimulatedInstrument, read_hardware
 from sim_devices._lambda750k import AcquisitionStopped, Lambda750k, LambdaCam
 from sim_devices._particles import Crowd, FlowField
 from sim_devices._rheometer import Rheometer, Yielding
-from sim_devices._rigaku import Rigaku3M, rigaku_words, sparse_speckle, write_rigaku, write_rigaku_3m, write_words
+from sim_devices._rigaku import (
+    Rigaku,
+    Rigaku3M,
+    rigaku_words,
+    sparse_speckle,
+    write_rigaku,
+    write_rigaku_3m,
+    write_words,
+)
 from sim_devices._sample import SAMPLES, hidden_sample
 from sim_devices._scattering import ScatteredMovie
 from sim_devices._speckle import Grain, SpeckleMovie, mode_weights
@@ -40,6 +48,7 @@ __all__ = [
     "Lambda750k",
     "LambdaCam",
     "Rheometer",
+    "Rigaku",
     "Rigaku3M",
     "ScatteredMovie",
     "Shutter",

@@ -368,10 +368,14 @@ def new_file(directory: Path, name: str, shape: tuple[int, int]) -> tuple[h5py.F
     directory.mkdir(parents=True, exist_ok=True)
     path = directory.resolve() / f"{name}_{uuid.uuid4().hex}.h5"
     file = h5py.File(path, "w", libver="latest")
-    file.create_dataset(
-        DATASET, (0, *shape), "<u2", maxshape=(None, *shape), chunks=(1, *shape), **hdf5plugin.Bitshuffle(cname="lz4")
-    )
+    frames_dataset(file, shape)
     return file, path
+
+
+def frames_dataset(file: h5py.File, shape: tuple[int, int]) -> h5py.Dataset:
+    """Make the dataset of the frames, of the chunks that `FrameMaker` makes, in a file."""
+    options = hdf5plugin.Bitshuffle(cname="lz4")
+    return file.create_dataset(DATASET, (0, *shape), "<u2", maxshape=(None, *shape), chunks=(1, *shape), **options)
 
 
 class FrameFile:
@@ -433,6 +437,7 @@ class StreamingDetector(Device):
 
     _written = _reported = 0  # frames, and indices in documents
     _frames_per_index: int | None = None
+    mimetype = "application/x-hdf5"
     names_numbers = False  # whether documents name the dataset of the numbers of frames
 
     @property
@@ -470,7 +475,7 @@ class StreamingDetector(Device):
             self._compose_datums = []
             for key, dataset, shape in streams:
                 resource, compose = compose_stream_resource(
-                    mimetype="application/x-hdf5",
+                    mimetype=self.mimetype,
                     uri=f"file://localhost{path}",  # not percent-encoded: Tiled takes the path as it stands
                     data_key=key,
                     parameters={"dataset": dataset, "swmr": True, "chunk_shape": [*shape]},

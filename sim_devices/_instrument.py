@@ -4,6 +4,7 @@ import inspect
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sim_devices._beam import Attenuator, DetectorArm, Dose, Shutter, Source
 from sim_devices._geometry import Geometry
 from sim_devices._lambda750k import Lambda750k
 from sim_devices._rheometer import Rheometer, Yielding
+from sim_devices._rigaku import Rigaku
 from sim_devices._sample import HiddenSample, hidden_sample
 from sim_devices._scattering import Motion
 from sim_devices._stage import Stage
@@ -24,6 +26,7 @@ OPTIONS = (
     set(inspect.signature(Lambda750k.__init__).parameters)
     - {"self", "prefix", "kwargs", "name", "directory", "geometry", "clock", "sample_now", "seed", "transmission"}
     - {"open_file"}
+    | {"rigaku"}
 )  # fmt: skip
 
 
@@ -36,7 +39,7 @@ def read_hardware(path: Path) -> dict[str, Any]:
         A TOML with the table ``[geometry]``, whose keys are the attributes of `Geometry`, and the table
         ``[detector]``, with those parameters of `Lambda750k` that describe the instrument: `count_rate`,
         `contrast`, `speckle_px`, `flicker_rms`, `noise_rms`, `drift`, `unlit_share`, `dark_hz`, `lost_share`,
-        `dropped_share`, `names_numbers`.
+        `dropped_share`, `names_numbers`; or with `rigaku`, see `SimulatedInstrument`.
 
     Raises
     ------
@@ -71,6 +74,9 @@ class SimulatedInstrument:
         Seed of speckle, photons, the sample's yielding, the rheometer's noise and the stage's errors.
     yielding : Yielding, optional
         Yield events of the sample; by default drawn from `seed`.
+    rigaku : {"", "complete", "growing"}
+        Whether the detector is a `Rigaku`, called rigaku500k, and whether its files grow while it counts; by default it
+        is a `Lambda750k`.
     names : mapping of str to str, optional
         Other names for devices and axes: ``{"lambda750k": "eiger", "sample_x": "stage_h"}``.
     **detector
@@ -100,6 +106,7 @@ class SimulatedInstrument:
         speed: float = 20.0,
         seed: int = 0,
         yielding: Yielding | None = None,
+        rigaku: str = "",
         names: Mapping[str, str] | None = None,
         **detector: Any,
     ) -> None:
@@ -123,8 +130,11 @@ class SimulatedInstrument:
         self.arm.distance.put(geometry.distance_m)
         self.arm.beam_center_row.put(geometry.beam_center_px[0])
         self.arm.beam_center_column.put(geometry.beam_center_px[1])
-        self.detector = Lambda750k(
-            name=called("lambda750k"),
+        if rigaku not in ("", "complete", "growing"):
+            raise ValueError(f'rigaku must be "complete" or "growing", got {rigaku!r}')
+        kind = partial(Rigaku, grows=rigaku == "growing") if rigaku else Lambda750k
+        self.detector = kind(
+            name=called("rigaku500k" if rigaku else "lambda750k"),
             directory=directory,
             geometry=geometry,
             clock=self.clock,

@@ -86,7 +86,7 @@ class Button(Signal):
         return status
 
 
-def _readout(value: Any, **kwargs: Any) -> Component:
+def readout(value: Any, **kwargs: Any) -> Component:
     """Return a component that only the detector itself writes."""
     return Component(InternalSignal, value=value, **{"kind": "omitted", **kwargs})
 
@@ -116,17 +116,17 @@ class LambdaCam(Device):
     )
     energy_threshold = Component(Quantity, value=5.5, units="keV", limits=(3, 40), kind="config")
     temperature = Component(Quantity, value=23.0, units="degC", kind="config")
-    manufacturer = _readout("X-Spectrum", kind="config")
-    model = _readout("Lambda 750K (simulated)", kind="config")
-    serial_number = _readout("0", kind="config")
-    firmware_version = _readout("0", kind="config")
+    manufacturer = readout("X-Spectrum", kind="config")
+    model = readout("Lambda 750K (simulated)", kind="config")
+    serial_number = readout("0", kind="config")
+    firmware_version = readout("0", kind="config")
 
-    detector_state = _readout(IDLE)
-    status_message = _readout("")
+    detector_state = readout(IDLE)
+    status_message = readout("")
     array_counter = Component(Quantity, value=0, units="", kind="omitted")
-    num_images_counter = _readout(0)
-    bad_frame_counter = _readout(0)
-    time_remaining = _readout(0.0)
+    num_images_counter = readout(0)
+    bad_frame_counter = readout(0)
+    time_remaining = readout(0.0)
 
     @property
     def n_frames(self) -> int:
@@ -257,7 +257,7 @@ class Lambda750k(StreamingDetector):
         self._sample_now, self._transmission = sample_now, transmission
         self._exposures = 0
         self._open_file = open_file or self._new_file
-        self._file: FrameFile | None = None
+        self._file: Any = None
         self._thread: threading.Thread | None = None
         self._stop, self._enough = threading.Event(), False
         self._status: DeviceStatus | None = None
@@ -272,7 +272,7 @@ class Lambda750k(StreamingDetector):
         self._n_taken = 0  # frames, with dropped ones
         return staged
 
-    def _new_file(self) -> FrameFile:
+    def _new_file(self) -> Any:
         return FrameFile(self._directory, self.name, self.geometry.pixel_mask)
 
     def unstage(self) -> list[object]:
@@ -329,7 +329,7 @@ class Lambda750k(StreamingDetector):
         self._thread.start()
         return self._status
 
-    def _run(self, status: DeviceStatus, file: FrameFile) -> None:
+    def _run(self, status: DeviceStatus, file: Any) -> None:
         try:
             self._acquire(file)
         except Exception as error:
@@ -342,7 +342,7 @@ class Lambda750k(StreamingDetector):
             self.cam.show_end(IDLE)
             status.set_finished()
 
-    def _acquire(self, file: FrameFile) -> None:
+    def _acquire(self, file: Any) -> None:
         n_frames, exposure_s, maker = self.cam.n_frames, self.cam.exposure_s, self._maker
         self._exposures += 1
         seeds = np.random.default_rng((self._seed, self._exposures)).spawn(7)

@@ -38,6 +38,8 @@ PICTURED = 3  # seed of the pictures in the documentation
 SEEDS = 1000
 Runs = tuple[tuple[int, int, float], ...]
 RUNS: Runs = ((9, 500, 0.1), (1, 5000, 0.01), (8, 500, 0.1))  # positions, frames, seconds a frame: 50 s each
+RUNS_RIGAKU: Runs = ((4, 2000, 0.025),)
+RIGAKU = TOML.parents[1] / "rigaku" / "agent.toml"
 RUNS_MOVED: Runs = ((9, 200, 0.25), (1, 500, 0.1), (8, 200, 0.25))
 SPEED = 60.0  # simulated seconds in one second of the wall clock
 console = Console()
@@ -47,9 +49,15 @@ def main() -> None:
     """Run the demo; print one line and exit with 2 if it cannot start."""
     parser = argparse.ArgumentParser(prog="python -m agents.demo", description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, help="seed of the sample; a random one by default")
-    seed, config = parser.parse_args().seed, os.environ.get("AINERD_CONFIG")
+    parser.add_argument(
+        "--detector", choices=("lambda750k", "rigaku"), help="rigaku: four exposures in files of events"
+    )
+    told, config = parser.parse_args(), os.environ.get("AINERD_CONFIG")
+    is_rigaku = told.detector == "rigaku"
+    config = RIGAKU if is_rigaku else config
     try:
-        run(Settings.load(config or TOML), seed=seed, hardware=hardware_beside(config))
+        runs = RUNS_RIGAKU if is_rigaku else None
+        run(Settings.load(config or TOML), seed=told.seed, hardware=hardware_beside(config), runs=runs)
     except (SettingsError, ServerError, ModelError) as err:
         print(f"ainerd: {err}", file=sys.stderr)
         sys.exit(2)

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,7 @@ class Detector(Section):
     frame_time_s: str = ""  #: configuration key of the time between frames, in s; empty if the detector has none
     frame_number: str = ""  #: data key, or /dataset in the file, of the detector's number of each frame
     ticks: str = ""  #: the same of times, in s or ticks of frame_time_s, if frames come at any times
+    pixel_order: Literal["", "rows", "columns"] = ""  #: of a Rigaku detector: how a module numbers its pixels
     flags: dict[str, float] = {}  #: readings that report faults, by data key, with the largest value without a fault
 
     @model_validator(mode="after")

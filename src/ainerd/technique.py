@@ -14,7 +14,7 @@ group                 target of the entry, which has the name of the technique
 
 import difflib
 import logging
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "Analysis", "AnalysisError", "Common", "Finding", "Landmarks", "NoReadings", "NullRegimes", "Outcome", "Panels",
-    "Question", "Readings", "Regimes", "RunAnalysis", "RunInfo", "Series", "Technique", "TechniqueError", "Unit",
-    "begin", "complete", "is_novel", "load", "names", "panels", "provides",
+    "Analysis", "AnalysisError", "Common", "EventReader", "Finding", "Landmarks", "NoReadings", "NullRegimes",
+    "Outcome", "Panels", "Question", "Readings", "Regimes", "RunAnalysis", "RunInfo", "Series", "Technique",
+    "TechniqueError", "Unit", "begin", "complete", "is_novel", "load", "names", "panels", "provides",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -351,6 +351,23 @@ class Finding:
         return not self.todo
 
 
+class EventReader(Protocol):
+    """Reads the files of an exposure in which a detector recorded events, see `RunAnalysis.open_events`."""
+
+    def reaches(self, stop: int) -> bool:
+        """Return whether each file holds an event of frame `stop` - 1 or of a later one."""
+
+    def blocks(self, start: int, stop: int, viewer: "RunAnalysis | None", first: int) -> Iterator[Any]:
+        """Yield frames `start` to `stop` - 1 of the files in the form that `push` takes; `start` never goes back.
+
+        ``len(block)`` is the number of frames in a block, also of those without an event. After each block `viewer`
+        gets its whole frames, whose numbers count from frame `first`. ValueError says why the files cannot be read.
+        """
+
+    def close(self) -> None:
+        """Close the files."""
+
+
 class RunAnalysis:
     """Base class for the analysis of one unit (event, run or series) while its frames arrive.
 
@@ -379,7 +396,7 @@ class RunAnalysis:
         every = None
 
     def push(self, block: NDArray[Any], first: int) -> None:
-        """Take the next frames, (b, n_pixels) counts.
+        """Take the next frames, (b, n_pixels) counts, or what the reader of `open_events` yields.
 
         `first` is the number of the first frame in the run (or event), from 0. Skipped numbers are missing frames; the
         numbers never go back.
@@ -399,6 +416,18 @@ class RunAnalysis:
         `frame` is read-only. `number` counts the frames of the run (or event) from 0, with missing ones. Whole frames
         take longer to read than selected pixels; one frame in fifty makes no noticeable difference.
         """
+
+    def open_events(self, path: Path, pixel_order: str) -> EventReader | None:
+        """Open files in which a detector recorded events, to get them in `push`; None if the technique takes none.
+
+        Parameters
+        ----------
+        path : Path
+            The only file, or the first one; the others lie beside it.
+        pixel_order : {"rows", "columns"}
+            How a module numbers its pixels.
+        """
+        return None
 
     def lost(self, n_frames: int) -> None:
         """Take the number of frames that never came although the run ended well, before `finish`.

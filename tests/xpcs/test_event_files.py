@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ainerd.xpcs import EventFileError, Events, Partition, count_frames, read_imm, read_rigaku, rigaku_gaps
+from ainerd.xpcs import EventFileError, Events, Partition, read_imm, read_rigaku, rigaku_gaps
 from sim_devices import Rigaku3M, rigaku_words, sparse_speckle, write_rigaku, write_rigaku_3m, write_words
 
 MODULE, CANVAS = (512, 1024), (1676, 2100)
@@ -135,7 +135,6 @@ def test_the_detector_of_3m_writes_six_files(tmp_path):
     whole, viewer = part_of(CANVAS), Viewer()
     path = Rigaku3M(photons=0.001).acquire(tmp_path / "b", "b", 12)
     assert sorted(x.name for x in path.parent.iterdir()) == [*(f"b.bin.00{n}" for n in range(6)), "b_metadata.hdf"]
-    assert count_frames(path, CANVAS) == 12
     blocks = list(read_rigaku(path, whole, order="rows", n_frames=12, viewer=viewer))
     found = dense(blocks, 12, len(whole.pixels))
     np.testing.assert_array_equal(found[[4, 9]], whole.gather(np.stack(list(viewer.frames.values()))))
@@ -169,18 +168,6 @@ def test_files_that_grow_are_read_as_they_grow(tmp_path, module):
     path.write_bytes(data[:8003])
     with pytest.raises(EventFileError, match="ends within a word, 3 bytes after word 1000"):
         list(read_rigaku(path, module, order="rows", wait_s=0.1))
-
-
-def test_frames_are_counted_past_the_wrap(tmp_path):
-    path = tmp_path / "a.bin"
-    ticks = np.arange(0, 40_000_000, 100)
-    write_words(path, [rigaku_words(ticks, np.zeros(len(ticks)), np.ones(len(ticks)))])
-    assert count_frames(path, MODULE) == ticks[-1] + 1
-    path.write_bytes(b"")
-    with pytest.raises(EventFileError, match="holds no event"):
-        count_frames(path, MODULE)
-    with pytest.raises(EventFileError, match="missing: .*none"):
-        count_frames(tmp_path / "none.bin", MODULE)
 
 
 def test_q_maps_of_another_shape_are_refused(tmp_path):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ainerd.documents._acquisition import Acquisition, AcquisitionKeys
+    from ainerd.documents._events import RIGAKU, count_frames
     from ainerd.documents._folder import Folder, folder_documents
     from ainerd.documents._frames import BLOCK, FrameReader, Whole
     from ainerd.documents._numbering import Block
@@ -31,12 +32,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BLOCK", "Acquisition", "AcquisitionKeys", "Block", "Curve", "DetectorKeys", "Document", "EIGER", "Folder",
-    "FrameError", "FrameReader", "MissingFrames", "Quiet", "Run", "RunReader", "Whole", "WireError", "check_bytes",
-    "check_heaps", "check_source", "checked", "documents_of", "file_documents", "folder_documents", "local_path",
-    "open_documents", "streams_of", "tiled_documents", "unpack",
+    "FrameError", "FrameReader", "MissingFrames", "Quiet", "RIGAKU", "Run", "RunReader", "Whole", "WireError",
+    "check_bytes", "check_heaps", "check_source", "checked", "count_frames", "documents_of", "file_documents",
+    "folder_documents", "local_path", "open_documents", "streams_of", "tiled_documents", "unpack",
 ]  # fmt: skip
 
-_MODULES = ("_storage", "_sources", "_frames", "_numbering", "_run", "_acquisition", "_folder")  # the lightest first
+# the lightest first
+_MODULES = ("_storage", "_events", "_sources", "_frames", "_numbering", "_run", "_acquisition", "_folder")
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ from event_model import DocumentRouter, unpack_datum_page, unpack_event_page
 from numpy.typing import NDArray
 from tiled.client.container import Container
 
+from ainerd.documents._events import RIGAKU, EventFrames
 from ainerd.documents._frame_numbers import StoredNumbers, Unnumbered, whole_numbers
 from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, Ints, TiledFrames, Whole
 from ainerd.documents._numbering import MOST_NUMBER, Block, Numbering, Part
@@ -41,6 +42,8 @@ class DetectorKeys:
     ticks : str
         The same for the time of each frame, if frames come at any times: in ticks of `frame_time_s`, or as floats in
         seconds. The data key of the frames themselves stands for the times of their events.
+    pixel_order : {"", "rows", "columns"}
+        How a module of a Rigaku detector numbers its pixels; empty for a detector that does not record events.
     flags : mapping of str to float
         Readings by which the detector reports faults, each with its largest value without a fault.
     """
@@ -50,6 +53,7 @@ class DetectorKeys:
     frame_time_s: str = ""
     frame_number: str = ""
     ticks: str = ""
+    pixel_order: str = ""
     flags: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -61,8 +65,9 @@ class DetectorKeys:
 class Run(DocumentRouter):
     """Takes the documents of one run, in order, and returns its frames, readings and series.
 
-    Frames in a local HDF5 file are read from the file, which a StreamResource or a Resource of classic ophyd names.
-    Frames in events are used directly. All other frames are read from Tiled.
+    Frames in a local HDF5 file are read from the file, which a StreamResource or a Resource of classic ophyd names; so
+    are those in the files of a Rigaku detector, by the reader of the analysis. Frames in events are used directly. All
+    other frames are read from Tiled.
     If the stream of the frames has other readings too, `blocks` returns frames only after their event has arrived.
 
     Parameters
@@ -103,7 +108,7 @@ class Run(DocumentRouter):
         self._late: MissingFrames | None = None  # why numbers cannot be read yet
         # time, value, stream and sequence number of each reading, by key
         self._readings: dict[str, list[tuple[float, float, str, int]]] = defaultdict(list)
-        self._reader: FrameReader | HeldFrames | TiledFrames | None = None
+        self._reader: FrameReader | EventFrames | HeldFrames | TiledFrames | None = None
         self._reader_resource, self._pixels = "", np.empty(0, np.int64)  # of `_reader`
         self.n_passed = self.n_read = 0
 
@@ -144,11 +149,12 @@ class Run(DocumentRouter):
         self._resources[doc["uid"]] = {
             "spec": spec,
             "per_file": int(options.get("images_per_file") or options.get("frame_per_point") or 0),
-            "mimetype": "application/x-hdf5" if is_hdf5 or spec in EIGER else spec,
+            "mimetype": "application/x-hdf5" if is_hdf5 or spec in EIGER else RIGAKU if spec == "RIGAKU" else spec,
             "uri": f"file://localhost{quote(str(path))}",
             "parameters": {"dataset": options.get("dataset", "/entry/data/data"), "swmr": options.get("swmr", True)},
         }
-        self._per_point[doc["uid"]] = 1 if spec in EIGER else int(options.get("frame_per_point") or 1)
+        per_point = options.get("frames_per_point" if spec == "RIGAKU" else "frame_per_point")
+        self._per_point[doc["uid"]] = 1 if spec in EIGER else int(per_point or 1)
 
     def datum(self, doc: Any) -> Any:
         """Remember the frames of a datum."""
@@ -244,8 +250,8 @@ class Run(DocumentRouter):
         spec, n = self._resources[resource]["spec"], self._per_index
         if spec in EIGER and isinstance(options.get("seq_id"), int) and self._resources[resource]["per_file"] > 0:
             self._take_event(self._of_series(resource, options, n), doc)
-        elif isinstance(options.get("point_number"), int):
-            self._take_event([(resource, options["point_number"] * n, n)], doc)
+        elif isinstance(point := options.get("index" if spec == "RIGAKU" else "point_number"), int):
+            self._take_event([(resource, point * n, n)], doc)
         else:
             self._announced.refuse(
                 f"the datum of event {event} does not say where its frames are: frames of {spec} with {options} are "
@@ -457,13 +463,14 @@ class Run(DocumentRouter):
                 raise FrameError(part.problem)
             stop = int(min(part.stop, part.start + last - part.first))
             try:
-                reader, moved = self._open(part, pixels), whole.moved(part.start - part.first)
+                reader, moved = self._open(part, pixels, whole), whole.moved(part.start - part.first)
                 for block in reader.blocks(part.start, stop, whole=moved):
                     first = part.first
                     self._advance(part, len(block))
                     yield Block(first, block)
             except MissingFrames:
-                self.close()  # the frames may appear elsewhere
+                if not isinstance(self._reader, EventFrames):
+                    self.close()  # the frames may appear elsewhere
                 if wait_s is None:
                     return
                 if time.monotonic() >= end:
@@ -491,11 +498,11 @@ class Run(DocumentRouter):
     def close(self) -> None:
         """Close the files being read."""
         self._stored.close()
-        if isinstance(self._reader, FrameReader):
+        if isinstance(self._reader, FrameReader | EventFrames):
             self._reader.close()
         self._reader = None
 
-    def _open(self, part: Part, pixels: Ints) -> FrameReader | HeldFrames | TiledFrames:
+    def _open(self, part: Part, pixels: Ints, whole: Whole) -> FrameReader | EventFrames | HeldFrames | TiledFrames:
         """Return a reader for the frames of a resource or event: for Tiled if the file is not available."""
         resource = part.resource
         if self._reader is not None and self._reader_resource == resource and np.array_equal(self._pixels, pixels):
@@ -504,12 +511,17 @@ class Run(DocumentRouter):
         if resource in self._held:
             self._reader = HeldFrames(self._held[resource], pixels, tuple(self._data_key["shape"]))
         else:
-            self._reader = self._find(self._resources[resource], part.row - part.start, pixels)
+            self._reader = self._find(self._resources[resource], part.row - part.start, pixels, whole)
         self._reader_resource, self._pixels = resource, pixels
         return self._reader
 
-    def _find(self, doc: dict[str, Any], offset: int, pixels: Ints) -> FrameReader | TiledFrames:
+    def _find(
+        self, doc: dict[str, Any], offset: int, pixels: Ints, whole: Whole
+    ) -> FrameReader | EventFrames | TiledFrames:
         options, dataset = doc["parameters"], doc["parameters"].get("dataset")
+        if doc["mimetype"] == RIGAKU:
+            path = local_path(doc["uri"], self._roots)
+            return EventFrames.open(path, self.frame_shape, self._roots, self._keys.pixel_order, whole.viewer)
         try:
             if doc["mimetype"] != "application/x-hdf5" or not dataset:
                 raise MissingFrames(f"frames of type {doc['mimetype']!r} with parameters {options} are not read")

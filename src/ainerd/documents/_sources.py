@@ -433,7 +433,8 @@ class RunReader:
             files = [asset.data_uri for asset in source.assets]
             resource = f"{self._uid}/{stream}/{key}/{number}"
             if resource not in self._shown:
-                about = {"uid": resource, "run_start": self._uid, "data_key": key, "mimetype": source.mimetype}
+                about: dict[str, Any] = {"uid": resource, "run_start": self._uid, "data_key": key}
+                about["mimetype"] = source.parameters.get("mimetype", source.mimetype)  # of a Rigaku, Tiled knows none
                 uri = files[0] if len(files) == 1 else node.uri  # only Tiled knows the file of each frame
                 about |= {"uri": uri, "parameters": dict(source.parameters)}
                 self._shown[resource] = 0

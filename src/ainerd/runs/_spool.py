@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 from weakref import WeakKeyDictionary
@@ -18,10 +19,11 @@ import httpx
 from bluesky import RunEngine
 from bluesky.callbacks.buffer import BufferingWrapper
 from bluesky_tiled_plugins import TiledWriter
+from bluesky_tiled_plugins.writing.consolidators import CONSOLIDATOR_REGISTRY, ConsolidatorBase
 from event_model import NumpyEncoder, RunRouter
 from tiled.client.container import Container
 
-from ainerd.documents import EIGER, Document, file_documents
+from ainerd.documents import EIGER, RIGAKU, Document, file_documents
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +33,24 @@ DEEPEST = 60  # levels of a document: JSON is written and read recursively
 LARGEST_BITS = 10_000  # of an integer: Python prints no longer one
 # TiledWriter (bluesky-tiled-plugins 2.0.12) takes files of specs that it does not know for single bytes, and fails at
 # the second event. As an array the run is written, but Tiled cannot read the frames.
-SPECS = dict.fromkeys(EIGER, "application/x-hdf5")
+SPECS = dict.fromkeys(EIGER, "application/x-hdf5") | {"RIGAKU": RIGAKU}
 BATCH = 20  # documents per request of TiledWriter: enough for a 50 Hz monitor
+
+
+class Rigaku(ConsolidatorBase):  # type: ignore[misc]  # it is not typed
+    """Describes the files of a Rigaku detector as an array, so that TiledWriter writes the run.
+
+    A Tiled server accepts only files of types that it knows. It cannot read the frames, but keeps our name of the type.
+    """
+
+    supported_mimetypes = {RIGAKU}
+
+    def get_data_source(self) -> Any:
+        """Return the description of the files for Tiled."""
+        return replace(super().get_data_source(), mimetype="application/octet-stream", parameters={"mimetype": RIGAKU})
+
+
+CONSOLIDATOR_REGISTRY[RIGAKU] = Rigaku
 
 
 class Journal:

@@ -291,7 +291,12 @@ class Worker:
     def _warn_if_behind(self, lag_s: float) -> None:
         """Log once when the analysis falls behind the runs, and once when it has caught up."""
         if lag_s > BEHIND_S and not self._is_behind:
-            logger.warning("%.0f s behind: runs come faster than they are analysed; none is left out", lag_s)
+            waiting = self._jobs.backlog
+            logger.warning(
+                "%.0f s behind, %d documents wait: data come faster than they are analysed; nothing is left out",
+                lag_s,
+                waiting,
+            )
             self._is_behind = True
         elif lag_s < BEHIND_S / 10 and self._is_behind:
             logger.warning("no longer behind")

@@ -2,7 +2,7 @@
 
 from ainerd.xpcs._ageing import AgeingFit, fit_ageing, middle_age
 from ainerd.xpcs._counts import per_bin
-from ainerd.xpcs._event_files import EventFileError, count_frames, read_imm, read_rigaku, rigaku_gaps
+from ainerd.xpcs._event_files import EventFileError, RigakuReader, read_imm, read_rigaku, rigaku_gaps
 from ainerd.xpcs._event_screen import EventScreen
 from ainerd.xpcs._events import Events
 from ainerd.xpcs._fits import KwwFit, fit_kww, fit_power
@@ -31,11 +31,11 @@ __all__ = [
     "MultiTau",
     "Partition",
     "Relaxation",
+    "RigakuReader",
     "Screen",
     "Screened",
     "SpoiltRunError",
     "TwoTimeReducer",
-    "count_frames",
     "disorder",
     "fit_ageing",
     "fit_flow",

@@ -9,6 +9,7 @@ import os
 import struct
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from io import FileIO
 from typing import Literal, NoReturn, Protocol
 
@@ -27,7 +28,6 @@ CANVAS = tuple(n * size + (n - 1) * gap for n, size, gap in zip(LAYOUT, MODULE, 
 WORDS = 1 << 15  # read at a time: they fit the second cache
 FRAMES = 1 << 11  # of a block
 PIXELS = 1 << 21
-EVERY = 1 << 16  # words from one that is read to count frames to the next
 HEADER = 1024  # bytes, of a frame of IMM
 _IMM = struct.Struct("<108xII36xI4xI")  # rows, columns, number of values, number of the frame
 _COMPRESSION = struct.Struct("<4xi")
@@ -95,28 +95,13 @@ def read_rigaku(
         If the partition has the shape of neither detector.
     """
     check_choice("order", order, Order)
-    paths, corners = _files(path, partition.shape)
+    paths, _ = _files(path, partition.shape)
     growth = None if wait_s is None else _Growth(paths, wait_s)
     while growth is not None and not all(map(os.path.exists, paths)) and growth.wait():
         pass
-    if missing := [name for name in paths if not os.path.exists(name)]:
-        raise EventFileError(f"missing: {', '.join(missing)}")
-    position = positions(partition).reshape(partition.shape)
-    flat = np.arange(position.size, dtype=np.int32).reshape(partition.shape)
-    modules = []
-    for name, (y, x) in zip(paths, corners, strict=True):
-        here = np.s_[y : y + MODULE[0], x : x + MODULE[1]]
-        used, place = ((each[here] if order == "rows" else each[here].T).ravel() for each in (position, flat))
-        modules.append(_Module(name, used, place, block, n_frames, growth))
-    try:
-        for module in modules:
-            module.fill()
-        if all(module.next_frame is None for module in modules):
-            raise EventFileError(f"{paths[0]} holds no event")
-        yield from _together(modules, partition, n_frames, block, viewer)
-    finally:
-        for module in modules:
-            module.close()
+    with closing(RigakuReader(path, partition, order=order, block=block, n_frames=n_frames, growth=growth)) as reader:
+        yield from reader.until(n_frames, viewer)
+        reader.check_ends(n_frames)
 
 
 def rigaku_gaps(shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -125,41 +110,6 @@ def rigaku_gaps(shape: tuple[int, int]) -> NDArray[np.bool_]:
     for y, x in _files("", shape)[1]:
         gaps[y : y + MODULE[0], x : x + MODULE[1]] = False
     return gaps
-
-
-def count_frames(path: Path, shape: tuple[int, int]) -> int:
-    """Return the number of frames in complete files of a Rigaku detector, up to the last one with an event.
-
-    Parameters
-    ----------
-    path : path
-        As in `read_rigaku`.
-    shape : (int, int)
-        Shape of the detector, (512, 1024) or (1676, 2100).
-
-    Raises
-    ------
-    EventFileError
-        If a file is missing, or none holds an event.
-    ValueError
-        If neither detector has this shape.
-    """
-    paths, _ = _files(path, shape)
-    n_frames = 0
-    for name in paths:
-        if not os.path.exists(name):
-            raise EventFileError(f"missing: {name}")
-        with open(name, "rb") as file:
-            n = os.path.getsize(name) // 8
-            some = [*range(0, n, EVERY), n - 1] if n else []  # the frame wraps at most once between two
-            last = 0
-            for word in some:
-                file.seek(8 * word)
-                last += ((int.from_bytes(file.read(8), "little") >> 40) - last) % (1 << 24)
-                n_frames = max(n_frames, last + 1)
-    if not n_frames:
-        raise EventFileError(f"{paths[0]} holds no event")
-    return n_frames
 
 
 def _files(path: Path, shape: tuple[int, int]) -> tuple[list[str], list[tuple[int, int]]]:
@@ -209,7 +159,7 @@ class _Module:
         self._flat, self._n_frames, self._growth = flat, n_frames, growth
         self._position, self._used = position, np.packbits(position >= 0, bitorder="little")
         self._file = FileIO(path)
-        self._words, self._begin, self._end, self._n_read = np.empty(WORDS, np.uint64), 0, 0, 0
+        self._words, self._begin, self._end, self.n_read = np.empty(WORDS, np.uint64), 0, 0, 0
         self._offset = -1  # number of the module's first pixel, 0 or 2²⁰
         self._counts = np.zeros(block, np.int64)
         self._pixel, self._count = np.empty(WORDS, np.int32), np.empty(WORDS, np.uint32)
@@ -221,7 +171,9 @@ class _Module:
 
     @property
     def next_frame(self) -> int | None:
-        """Frame of the next word; None at the end."""
+        """Frame of the next word; None at the end of what is written."""
+        if self._begin == self._end:
+            self._fill()
         if self._begin == self._end:
             return None
         step = ((int(self._words[self._begin]) >> 40) - self.frame) % (1 << 24)
@@ -229,21 +181,30 @@ class _Module:
             self._refuse()
         return self.frame + step
 
-    def whole(self, frames: dict[int, Array]) -> None:
-        """Write the events that the last `read` kept into whole frames, (ny, nx) by number."""
-        of_frame, pixel, count = self._whole[: self._n_whole].T
-        for number, frame in frames.items():
-            here = of_frame == number
-            frame.reshape(-1)[self._flat[pixel[here]]] = count[here]
+    @property
+    def last_frame(self) -> int:
+        """Frame of the last word in the file, if it is less than 2²⁴ frames away; -1 without a word."""
+        n = os.fstat(self._file.fileno()).st_size // 8
+        if not n:
+            return -1
+        word = int.from_bytes(os.pread(self._file.fileno(), 8, 8 * (n - 1)), "little")
+        return self.frame + ((word >> 40) - self.frame) % (1 << 24)
 
-    def read(self, first: int, end: int, every: int) -> tuple[Array, Array, Array]:
+    def whole(self, frame: Array, number: int) -> None:
+        """Write the events of a frame that the last `read` kept into the whole frame, (ny, nx)."""
+        of_frame, pixel, count = self._whole[: self._n_whole].T
+        here = of_frame == number
+        frame.reshape(-1)[self._flat[pixel[here]]] = count[here]
+
+    def read(self, first: int, end: int, every: int, origin: int) -> tuple[Array, Array, Array]:
         """Return the events of frames `first` to `end` - 1: their number by frame, pixels and counts.
 
-        If `every` is not 0, all events of frames `every` - 1, 2 `every` - 1, … are kept for `whole`.
+        If `every` is not 0, all events of frames `origin` + `every` - 1, `origin` + 2 `every` - 1, … are kept for
+        `whole`.
         """
         counts, n = self._counts[: end - first], 0
         counts[:], self._n_whole = 0, 0
-        while self._begin < self._end:
+        while self.next_frame is not None:
             if n + self._end - self._begin > len(self._pixel):
                 self._pixel = np.concatenate([self._pixel, np.empty_like(self._pixel)])
                 self._count = np.concatenate([self._count, np.empty_like(self._count)])
@@ -251,36 +212,38 @@ class _Module:
                 self._whole = np.concatenate([self._whole, np.empty_like(self._whole)])
             self._begin, self.frame, n, self._n_whole = _decode(
                 self._words, self._begin, self._end, self.frame, first, end, self._position, self._used,
-                self._offset, counts, self._pixel, self._count, n, every, self._whole, self._n_whole,
+                self._offset, counts, self._pixel, self._count, n, every, origin, self._whole, self._n_whole,
             )  # fmt: skip
             if n < 0:
                 self._refuse()
             if self._begin < self._end:
                 break
-            self.fill()
         return counts, self._pixel[:n], self._count[:n]
 
-    def fill(self) -> None:
+    def check_end(self) -> None:
+        """Raise EventFileError if the file ends within a word."""
+        if rest := os.fstat(self._file.fileno()).st_size % 8:
+            n = os.fstat(self._file.fileno()).st_size // 8
+            raise EventFileError(f"{self.path} ends within a word, {rest} bytes after word {n}")
+
+    def _fill(self) -> None:
         """Read the next words."""
-        view, got = self._words.data.cast("B"), 0
+        view = self._words.data.cast("B")
         while True:
+            got = 0
             while got < len(view) and (more := self._file.readinto(view[got:])):
                 got += more
+            self._file.seek(-(got % 8), os.SEEK_CUR)  # the last word is not complete yet
             at_last = self._n_frames is not None and self.frame >= self._n_frames - 1
             if got >= 8 or self._growth is None or not self._growth.wait(at_last):
                 break
-        if self._growth is not None and got >= 8:  # the last word is not complete yet
-            self._file.seek(-(got % 8), os.SEEK_CUR)
-            got -= got % 8
-        self._n_read += got
-        if got % 8:
-            raise EventFileError(f"{self.path} ends within a word, {got % 8} bytes after word {self._n_read // 8}")
         self._begin, self._end = 0, got // 8
-        if self._offset < 0 and got:
+        self.n_read += self._end
+        if self._offset < 0 and self._end:
             self._offset = int(self._words[0]) >> 16 & 1 << 20  # some modules number their pixels from 2²⁰
 
     def _refuse(self) -> NoReturn:
-        word, number = int(self._words[self._begin]), self._n_read // 8 - self._end + self._begin
+        word, number = int(self._words[self._begin]), self.n_read - self._end + self._begin
         frame, pixel = word >> 40, word >> 16 & PIXELS - 1
         where = f"{self.path}, word {number}:"
         if not 0 <= pixel - self._offset < self._position.size:
@@ -291,7 +254,7 @@ class _Module:
 @nb.njit(nogil=True, cache=True)
 def _decode(
     words: Array, begin: int, stop: int, frame: int, first: int, end: int, position: Array, used: Array, offset: int,
-    counts: Array, pixel: Array, count: Array, n: int, every: int, whole: Array, n_whole: int,
+    counts: Array, pixel: Array, count: Array, n: int, every: int, origin: int, whole: Array, n_whole: int,
 ) -> tuple[int, int, int, int]:  # fmt: skip
     """Write the events of frames below `end`; return the next word, the frame of the last, and the numbers of events.
 
@@ -299,7 +262,7 @@ def _decode(
     that is refused.
     """
     n_detector = np.uint64(position.size)
-    is_whole = every > 0 and (frame + 1) % every == 0
+    is_whole = every > 0 and (frame - origin + 1) % every == 0
     for i in range(begin, stop):
         word = words[i]
         step = int((np.int64(word >> np.uint64(40)) - frame) & 0xFFFFFF)
@@ -309,7 +272,7 @@ def _decode(
             if frame + step >= end:
                 return i, frame, n, n_whole
             frame += step
-            is_whole = every > 0 and (frame + 1) % every == 0
+            is_whole = every > 0 and (frame - origin + 1) % every == 0
         p = np.uint64((np.int64(word >> np.uint64(16)) & 0x1FFFFF) - offset)
         if p >= n_detector:
             return i, frame, -1, n_whole
@@ -324,19 +287,99 @@ def _decode(
     return stop, frame, n, n_whole
 
 
-def _together(
-    modules: list[_Module], partition: Partition, n_frames: int | None, block: int, viewer: Viewer | None
-) -> Iterator[Events]:
-    """Yield the frames of modules that were exposed together."""
-    n_seen = 0  # by the viewer
-    while waiting := [module.next_frame for module in modules if module.next_frame is not None]:
-        begin = min(waiting) // block * block
-        every = 0 if viewer is None else viewer.every or 0
-        parts = [module.read(begin, begin + block, every) for module in modules]
-        last = max(module.frame for module in modules) + 1
-        if n_frames is not None and last > n_frames:
-            raise EventFileError(f"{modules[0].path}: frame {last - 1} in a run of {n_frames} frames")
-        goes_on = any(module.next_frame is not None for module in modules)
+class RigakuReader:
+    """Reads the files of one exposure, in order, as far as they are written.
+
+    Parameters
+    ----------
+    path, partition, order, block, n_frames
+        As for `read_rigaku`.
+    growth : _Growth, optional
+        Waits at the end of files that are still written.
+
+    Raises
+    ------
+    EventFileError
+        If a file is missing.
+    ValueError
+        If the partition has the shape of neither detector.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        partition: Partition,
+        *,
+        order: Order,
+        block: int = FRAMES,
+        n_frames: int | None = None,
+        growth: _Growth | None = None,
+    ) -> None:
+        check_choice("order", order, Order)
+        paths, corners = _files(path, partition.shape)
+        if missing := [name for name in paths if not os.path.exists(name)]:
+            raise EventFileError(f"missing: {', '.join(missing)}")
+        self._partition, self._block, self._at = partition, block, 0  # number of the next frame
+        position = positions(partition).reshape(partition.shape)
+        flat = np.arange(position.size, dtype=np.int32).reshape(partition.shape)
+        self._modules = []
+        for name, (y, x) in zip(paths, corners, strict=True):
+            here = np.s_[y : y + MODULE[0], x : x + MODULE[1]]
+            used, place = ((each[here] if order == "rows" else each[here].T).ravel() for each in (position, flat))
+            self._modules.append(_Module(name, used, place, block, n_frames, growth))
+
+    def close(self) -> None:
+        """Close the files."""
+        for module in self._modules:
+            module.close()
+
+    def reaches(self, stop: int) -> bool:
+        """Return whether each file holds an event of frame `stop` - 1 or of a later one."""
+        return all(module.last_frame >= stop - 1 for module in self._modules)
+
+    def blocks(self, start: int, stop: int, viewer: Viewer | None = None, first: int = 0) -> Iterator[Events]:
+        """Yield frames `start` to `stop` - 1, after those of the call before; each block counts from its own first.
+
+        `viewer` gets whole frames, and counts from frame `first`.
+        """
+        for _ in self.until(start):
+            pass
+        at = self._at
+        if at != start:
+            raise ValueError(f"frames are read in order: frame {start} came after frame {at - 1}")
+        for events in self.until(stop, viewer, first):
+            yield events.moved(-at)
+            at = events.stop
+
+    def until(self, stop: int | None, viewer: Viewer | None = None, first: int = 0) -> Iterator[Events]:
+        """Yield the next frames, to frame `stop` - 1 or to the end of the files; they count from that of the files."""
+        modules = self._modules
+        while stop is None or self._at < stop:
+            starts = [module.next_frame for module in modules]
+            waiting = [x for x in starts if x is not None and (stop is None or x < stop)]
+            if not waiting and stop is None:
+                return
+            begin = max(min(waiting, default=stop or 0) // self._block * self._block, self._at)
+            end = begin // self._block * self._block + self._block
+            end = end if stop is None else min(end, stop) if waiting else stop
+            every = 0 if viewer is None else viewer.every or 0
+            parts = [module.read(begin, end, every, first) for module in modules]
+            if stop is None and all(module.next_frame is None for module in modules):
+                end = max(module.frame for module in modules) + 1
+            at, self._at = self._at, end
+            yield self._joined(parts, begin, end)
+            if viewer is not None and every:
+                number = (at - first) // every * every + every - 1
+                while number < end - first:
+                    frame = np.zeros(self._partition.shape, np.uint16)
+                    for module in modules:
+                        module.whole(frame, number + first)
+                    viewer.whole(frame, number)
+                    every = viewer.every or every  # it grows with the length of an open-ended run
+                    number = (number + 1) // every * every + every - 1
+
+    def _joined(self, parts: list[tuple[Array, Array, Array]], begin: int, end: int) -> Events:
+        """Return the events of all modules as frames `begin` to `end` - 1."""
         total = np.sum([counts for counts, _, _ in parts], axis=0)
         offsets = np.append(0, np.cumsum(total))
         if len(parts) == 1:
@@ -346,26 +389,24 @@ def _together(
             for part in parts:
                 _interleave(*part, place, pixel, count)
         here = np.flatnonzero(total)
-        stop = begin + block if goes_on else n_frames or last
-        yield Events(
+        return Events(
             ticks=begin + here,
             offsets=offsets[np.append(here, len(total))],
             pixel=pixel,
             count=count,
-            shape=(len(partition.pixels),),
+            shape=(len(self._partition.pixels),),
             valid=np.ones(len(here), bool),
-            stop=stop,
+            stop=end,
         )
-        if viewer is not None and every:
-            number = n_seen // every * every + every - 1
-            while number < stop:
-                frame = {number: np.zeros(partition.shape, np.uint16)}
-                for module in modules:
-                    module.whole(frame)
-                viewer.whole(frame[number], number)
-                every = viewer.every or every  # it grows with the length of an open-ended run
-                number = (number + 1) // every * every + every - 1
-            n_seen = stop
+
+    def check_ends(self, n_frames: int | None) -> None:
+        """Raise EventFileError if complete files hold no event, a part of a word, or frames beyond `n_frames`."""
+        for module in self._modules:
+            module.check_end()
+            if (frame := module.next_frame) is not None:
+                raise EventFileError(f"{module.path}: frame {frame} in a run of {n_frames} frames")
+        if not any(module.n_read for module in self._modules):
+            raise EventFileError(f"{self._modules[0].path} holds no event")
 
 
 @nb.njit(nogil=True, cache=True)

@@ -91,6 +91,14 @@ class Events:
         """The events by pixel, sorted once for all who add them to arrays of pixels."""
         return Tiles.of(self.offsets, self.pixel, self.count, int(np.prod(self.shape)))
 
+    def __len__(self) -> int:
+        """Return the number of frames that have passed, `stop`, as of dense frames."""
+        return self.stop
+
+    def moved(self, by: int) -> "Events":
+        """Return the same events with other numbers of their frames."""
+        return replace(self, ticks=self.ticks + by, stop=self.stop + by) if by else self
+
     def with_valid(self, valid: NDArray[np.bool_]) -> "Events":
         """Return the same events with other frames to leave out."""
         out = replace(self, valid=valid)

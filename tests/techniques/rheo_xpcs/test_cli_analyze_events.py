@@ -94,7 +94,7 @@ def test_bad_input_says_what_to_do(folder, tmp_path):
         "b.bin holds no frame time: give --frame-time": (bare, *roi),
         "say with --order whether the pixels are numbered by rows": (bare, *roi, *time),
         "c.bin is HDF5, not events": (tmp_path / "c.bin", *roi, *time, "--order", "rows"),
-        "frame 127 in a run of 100 frames": (bare, *roi, *time, "--order", "rows", "--frames", 100),
+        "frame 100 in a run of 100 frames": (bare, *roi, *time, "--order", "rows", "--frames", 100),
         "--order, --frames and --wait are for events": (folder / "dense.h5", *roi, "--frames", 100),
         "no file": (tmp_path / "none.bin",),
         "--wait follows files of Rigaku, not .imm": (tmp_path / "a.imm", *roi, *time, "--wait", 1),

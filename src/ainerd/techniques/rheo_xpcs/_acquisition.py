@@ -15,8 +15,9 @@ from typing import Any, Literal
 import h5py
 import numpy as np
 
+from ainerd.documents import count_frames
 from ainerd.technique import RunAnalysis
-from ainerd.xpcs import Events, Partition, count_frames, read_imm, read_rigaku, rigaku_gaps
+from ainerd.xpcs import Events, Partition, read_imm, read_rigaku, rigaku_gaps
 
 Order = Literal["rows", "columns"]
 _EVENTS = re.compile(r"\.(bin(\.\d{3})?|imm)$")
@@ -140,9 +141,9 @@ class EventMovie:
             )
         if file.is_file() and h5py.is_hdf5(file):
             raise ValueError(f"{file} is HDF5, not events: the detector was in the mode FastTransfer")
+        gaps = rigaku_gaps(partition.shape)
         if n_frames is None and wait_s is None:
             n_frames = count_frames(file, partition.shape)
-        gaps = rigaku_gaps(partition.shape)
         used = partition.without(gaps) if (partition.roi_map[gaps] > 0).any() else partition
         return cls(file, used, order, n_frames, wait_s)
 

@@ -91,6 +91,7 @@ def _analyze_events(
     frame_time: float | None, n_frames: int | None, wait_s: float | None, contrast: float | None, out: Path,
 ) -> "Pages":  # fmt: skip
     """Analyse a file of events. Values that the options do not give come from the metadata of APS."""
+    from ainerd.documents import FrameError
     from ainerd.techniques.rheo_xpcs._acquisition import Acquisition, EventMovie
 
     acquired = Acquisition.read(metadata) if metadata else Acquisition.beside(file)
@@ -113,7 +114,7 @@ def _analyze_events(
     partition = _partition(roi)
     try:
         movie = EventMovie.find(file, partition, order, n_frames, wait_s)
-    except ValueError as err:
+    except (FrameError, ValueError) as err:
         raise ValueError(f"{err}" if str(file) in str(err) else f"{roi}: {err}") from None
     return _analyze_frames(file, movie, movie.partition, frame_time, contrast, out, source)
 

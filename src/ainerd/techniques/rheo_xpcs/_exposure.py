@@ -1,5 +1,6 @@
 """Analysis of one exposure while its frames arrive."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from ainerd.xpcs import (
     EventScreen,
     LeftOut,
     MultiTau,
+    RigakuReader,
     Screen,
     Screened,
     TwoTimeReducer,
@@ -97,13 +99,18 @@ class Exposure(RunAnalysis):
         """Add a whole frame to the mean frame and I(q)."""
         self._picture.see(frame, number)
 
-    def push(self, block: NDArray[Any] | Events, first: int | None = None) -> None:
-        """Take the next frames: counts, (b, n_pixels), the first of which has number `first`; or events."""
+    def open_events(self, path: Path, pixel_order: str) -> RigakuReader:
+        """Open the files of a Rigaku detector."""
+        return RigakuReader(path, self._technique.partition, order=pixel_order)  # type: ignore[arg-type]
+
+    def push(self, block: NDArray[Any] | Events, first: int = 0) -> None:
+        """Take the next frames: counts, (b, n_pixels), or events; their numbers count from `first`."""
         if self._screen is None:
             kind = EventScreen if isinstance(block, Events) else Screen
             self._screen = kind(self._technique.partition, self._n_frames)
+        frames, start = (block.moved(first), None) if isinstance(block, Events) else (block, first)
         try:
-            for screened in self._screen.push(block, first=None if isinstance(block, Events) else first):
+            for screened in self._screen.push(frames, first=start):
                 self._correlate(screened)
         except ValueError as error:  # no counts, more frames than announced, or too many bad pixels
             raise AnalysisError(str(error)) from error

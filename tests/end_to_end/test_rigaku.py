@@ -1,0 +1,165 @@
+"""A Rigaku detector at the beamline: its files of events have the results of dense frames of the same photons."""
+
+import logging
+import queue
+import re
+import threading
+from pathlib import Path
+
+import bluesky.plan_stubs as bps
+import bluesky.plans as bp
+import h5py
+import numpy as np
+import pytest
+from bluesky import RunEngine
+from event_model import compose_stream_resource
+
+from agents.demo.simulated import agent_of, simulated_instrument
+from ainerd.config import Settings
+from ainerd.documents import DetectorKeys, Run, Whole, documents_of
+from ainerd.results import ResultStore
+from ainerd.runs import Subject, _worker
+from ainerd.steering import expose
+from ainerd.techniques.rheo_xpcs._exposure import Exposure
+
+TOML = Path(__file__).resolve().parents[2] / "profiles" / "rigaku" / "agent.toml"
+N = 64
+
+
+class Beamline:
+    def __init__(self, server, folder, files):
+        self.settings = Settings.load(TOML)
+        self.settings.storage.directory, self.settings.storage.frames = folder / "tiled", [folder / "frames"]
+        self.client = server.client().create_container(folder.name)
+        hardware = TOML.with_suffix(".instrument.toml")
+        self.instrument = simulated_instrument(folder / "frames", hardware, speed=1000, rigaku=files)
+        self.detector, self.documents = self.instrument.detector, []
+        for name, value in (("num_images", N), ("acquire_period", 0.5), ("acquire_time", 0.5)):
+            getattr(self.detector.cam, name).put(value)
+        self.agent = agent_of(self.client, self.settings, self.instrument)
+        self.RE = RunEngine({})
+        self.RE.subscribe(lambda *document: self.documents.append(document))
+        self.agent.attach(self.RE)
+
+    @property
+    def store(self):
+        return ResultStore(self.client["ainerd"])
+
+    def analysed(self, documents, event=1):
+        """Analysis of an event of documents, without an agent."""
+        run = Run(DetectorKeys(**self.settings.detector.model_dump()), self.settings.storage.frames)
+        for name, doc in documents:
+            run(name, doc)
+        subject = Subject.of_run(self.agent.technique, run, event)
+        subject.begin(self.agent.technique)
+        run.skip(subject.first)
+        whole, until = Whole(subject.analysis, subject.first), event * run.n_event
+        for block in run.blocks(subject.analysis.pixels, until=until, whole=whole):
+            subject.push(block)
+        run.close()
+        return subject.analysis.finish()
+
+
+@pytest.fixture(scope="module")
+def beamline(server, tmp_path_factory):
+    """A flight to a position of the agent, and a count of two exposures."""
+    beamline = Beamline(server, tmp_path_factory.mktemp("rigaku"), "complete")
+    beamline.RE(beamline.agent.explore(1))
+    beamline.RE(bps.mv(beamline.instrument.shutter, "open"))
+    beamline.RE(bp.count([beamline.detector], num=2))
+    assert beamline.agent.drain(120)
+    yield beamline
+    beamline.agent.close()
+
+
+def dense(file, n):
+    """The frames of a file of one module, decoded without ainerd."""
+    words, frames = np.fromfile(file, "<u8"), np.zeros((n, 512 * 1024), np.uint16)
+    np.add.at(frames, ((words >> 40).astype(int), (words >> 16 & 0x1FFFFF).astype(int)), (words & 0xFFF).astype("u2"))
+    return frames.reshape(n, 512, 1024)
+
+
+def compare_with_dense_frames(beamline, n):
+    """Analyse the first flight again, with its frames in HDF5."""
+    key = beamline.store.table().index[0]
+    uid = beamline.store.record(key).raw_uid
+    start = next(i for i, (name, doc) in enumerate(beamline.documents) if name == "start" and doc["uid"] == uid)
+    stop = next(i for i, (name, doc) in enumerate(beamline.documents) if name == "stop" and doc["run_start"] == uid)
+    file = beamline.settings.storage.frames[0] / "dense.h5"
+    wanted = beamline.analysed(in_hdf5(beamline.documents[start : stop + 1], file, n))
+    assert beamline.store.array(key, "c2").any()
+    for name, array in wanted.arrays.items():
+        found = beamline.store.array(key, name)
+        if name in ("c2", "mean_frame", "intensity"):
+            np.testing.assert_array_equal(found, array, name)
+        else:
+            np.testing.assert_allclose(found, array, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def in_hdf5(documents, file, n):
+    """The documents of a flight of n frames with the same frames in HDF5."""
+    for name, doc in documents:
+        if name == "stream_resource":
+            frames = dense(doc["uri"].removeprefix("file://localhost"), n)
+            with h5py.File(file, "w") as opened:
+                opened.create_dataset("entry/data/data", data=frames, chunks=(1, 512, 1024))
+            doc, _ = compose_stream_resource(
+                mimetype="application/x-hdf5", uri=f"file://localhost{file}", data_key=doc["data_key"], uid=doc["uid"],
+                parameters={"dataset": "entry/data/data", "swmr": False},
+            )  # fmt: skip
+        yield name, doc
+
+
+def test_each_exposure_has_a_result(beamline):
+    table = beamline.store.table()
+    assert table["status"].tolist() == ["complete"] * 3, table["reason"].dropna().tolist()
+    assert table["event"].tolist() == [1, 1, 2] and table["n_frames"].eq(N).all()
+    assert table["novelty_p"].notna().all() and np.isfinite(table["tau_s"]).any()
+    announced = [doc["indices"] for name, doc in beamline.documents if name == "stream_datum"]
+    assert announced == [{"start": 0, "stop": N}, {"start": 0, "stop": 1}, {"start": 1, "stop": 2}]
+
+
+def test_it_is_the_result_of_dense_frames_of_the_same_photons(beamline):
+    compare_with_dense_frames(beamline, N)
+
+
+def test_its_run_is_in_tiled_and_can_be_analysed_again(beamline):
+    keys = beamline.store.table().index
+    raw = beamline.client["raw"][beamline.store.record(keys[2]).raw_uid]
+    assert raw.metadata["stop"]["exit_status"] == "success"
+    assert raw["primary"]["rigaku500k_image"].shape == (2, N, 512, 1024)
+    again = beamline.analysed(documents_of(raw), event=2)
+    np.testing.assert_array_equal(again.arrays["c2"], beamline.store.array(keys[2], "c2"))
+
+
+def test_an_analysis_slower_than_the_detector_loses_nothing(server, tmp_path, caplog, monkeypatch):
+    """The detector has ended before the analysis gets its first block; then each block waits for the test."""
+    beamline, may_go_on, done = Beamline(server, tmp_path, "growing"), threading.Semaphore(0), queue.Queue()
+    push, n_frames = Exposure.push, 200
+
+    def slow(exposure, block, first):
+        assert may_go_on.acquire(timeout=60)
+        push(exposure, block, first)
+        done.put(first + len(block))
+
+    monkeypatch.setattr(Exposure, "push", slow)
+    monkeypatch.setattr(_worker, "BEHIND_S", 0.01)
+    beamline.detector.cam.num_images.put(n_frames)
+    with caplog.at_level(logging.WARNING, "ainerd.runs"):
+        beamline.RE(bps.mv(beamline.instrument.shutter, "open"))
+        beamline.RE(expose(beamline.detector))
+        assert beamline.documents[-1][0] == "stop" and done.empty()
+        stops = [doc["indices"]["stop"] for name, doc in beamline.documents if name == "stream_datum"]
+        assert len(stops) > 1 and beamline.agent.health()["backlog"] >= len(stops)  # the first one is in hand
+        for stop in stops:
+            assert "complete" not in [*beamline.store.table().get("status", [])]
+            may_go_on.release()
+            assert done.get(timeout=60) == stop
+        assert beamline.agent.drain(120)
+    monkeypatch.undo()
+    table = beamline.store.table()
+    assert table["status"].tolist() == ["complete"] and table["n_frames"].tolist() == [n_frames]
+    (behind, *_) = [record.message for record in caplog.records if "behind" in record.message]
+    assert re.search(r"s behind, \d+ documents wait: .* nothing is left out", behind)
+    compare_with_dense_frames(beamline, n_frames)
+    beamline.agent.close()
