@@ -1,18 +1,15 @@
 """Runs with Resource and Datum in a catalog of databroker, behind a Tiled server."""
 
-import socket
 import threading
-import time
-import warnings
+from queue import Queue
 
 import numpy as np
 import pytest
-import uvicorn
-from tiled.client import from_uri
-from tiled.config import Authentication
-from tiled.server.app import build_app
+from databroker_server import databroker_server
+from event_model import compose_run
 
-from ainerd.documents import Run, documents_of
+from ainerd.documents import Run, documents_of, tiled_documents
+from ainerd.server import open_catalog
 from tests.documents.test_resources import KEYS, N, series
 
 PIXELS = np.array([3, 0, 11])  # as in `series`
@@ -24,37 +21,22 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def catalogue(tmp_path_factory):
-    """A client of the catalog, the folder of the files, and for each kind its uid and frames."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of mongomock
-        from databroker.mongo_normalized import MongoAdapter
-
-        adapter = MongoAdapter.from_mongomock()
+    """A client of a server with such a catalog as `raw`, the serializer of the catalog, the folder of the files, and
+    for each kind its uid and frames.
+    """
     folder, kept = tmp_path_factory.mktemp("eiger"), {}
-    for spec, (datums, n) in KINDS.items():
-        (folder / spec).mkdir()
-        documents, movies = series(folder / spec, spec, datums, [N, 3, 4] if n == N else [3, 4], n=n)
-        insert = adapter.get_serializer()
-        for name, doc in documents:
-            insert(name, doc)
-        frames = [movies[each["seq_id"] - 7] for each in datums]
-        if n == 1:
-            frames = [movie[each["frame_num"]][None] for movie, each in zip(frames, datums, strict=True)]
-        kept[spec] = documents[0][1]["uid"], np.array(frames)
-    app = build_app(adapter, authentication=Authentication(single_user_api_key="secret"))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None))  # handlers of other tests stay open
-    place = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [place]}, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.05)
-    client = from_uri(f"http://127.0.0.1:{place.getsockname()[1]}", api_key="secret")
-    yield client, folder, kept
-    client.context.http_client.close()
-    server.should_exit = True
-    thread.join(20)
-    place.close()
+    with databroker_server(folder) as (client, adapter):
+        for spec, (datums, n) in KINDS.items():
+            (folder / spec).mkdir()
+            documents, movies = series(folder / spec, spec, datums, [N, 3, 4] if n == N else [3, 4], n=n)
+            insert = adapter.get_serializer()
+            for name, doc in documents:
+                insert(name, doc)
+            frames = [movies[each["seq_id"] - 7] for each in datums]
+            if n == 1:
+                frames = [movie[each["frame_num"]][None] for movie, each in zip(frames, datums, strict=True)]
+            kept[spec] = documents[0][1]["uid"], np.array(frames)
+        yield client, adapter, folder, kept
 
 
 def analysed(documents, folder):
@@ -68,10 +50,36 @@ def analysed(documents, folder):
 
 @pytest.mark.parametrize("spec", KINDS)
 def test_each_event_has_its_frames_from_databroker(catalogue, spec):
-    client, folder, kept = catalogue
+    client, _, folder, kept = catalogue
     uid, expected = kept[spec]
-    documents = list(documents_of(client[uid]))
+    documents = list(documents_of(client["raw", uid]))
     assert documents[-1][0] == "stop" and [name for name, _ in documents].count("stop") == 1
     run, frames = analysed(documents, folder)
     assert run.n_events == len(expected) and np.array_equal(frames.reshape(expected.shape), expected)
     assert [run.reading("x", event + 1) for event in range(run.n_events)] == [10.0 + i for i in range(run.n_events)]
+
+
+def test_new_runs_of_databroker_are_followed(catalogue):
+    client, adapter, _, kept = catalogue
+    raw, ainerd = open_catalog(client)
+    assert set(ainerd) == {"results", "suggestions", "log", "atlas"}
+    bundle, insert, stop, came = compose_run(), adapter.get_serializer(), threading.Event(), Queue()
+    insert("start", bundle.start_doc)
+
+    def follow():
+        for name, doc in tiled_documents(raw, stop):
+            came.put((name, doc))
+
+    follower = threading.Thread(target=follow)
+    follower.start()
+    try:
+        before = []
+        while [name for name, _ in before].count("stop") < len(kept):
+            before.append(came.get(timeout=60))
+        uids = [doc["uid"] for name, doc in before if name == "start"]
+        assert uids == [uid for uid, _ in kept.values()]  # oldest first, and not the one that goes on
+        insert("stop", bundle.compose_stop())
+        assert [came.get(timeout=60) for _ in range(2)][0] == ("start", bundle.start_doc)
+    finally:
+        stop.set()
+        follower.join(60)

@@ -9,8 +9,10 @@ import h5py
 import hdf5plugin
 import numpy as np
 import pytest
+from databroker_server import databroker_server
 from event_model import compose_run, compose_stream_resource
 
+from ainerd.cli.reanalysis import reanalyse
 from ainerd.documents import DetectorKeys, MissingFrames, Run, documents_of
 from ainerd.results import ResultStore
 from ainerd.runs import Subject
@@ -76,6 +78,22 @@ def test_its_raw_run_is_in_tiled_without_its_frames(names):
     assert run.n_events == 3 and run.reading("diff_xh", 2) == pytest.approx(5.0, abs=0.05)
     with pytest.raises(MissingFrames, match="are not read, and Tiled cannot read"):
         list(run.blocks(np.array([0]), wait_s=0.0))
+
+
+def test_a_replay_of_the_runs_in_databroker_gives_the_same_results(names, tmp_path):
+    table = ResultStore(names["client"]["ainerd"]).table()
+    uid = table["raw_uid"].iloc[0]
+    with databroker_server(tmp_path) as (client, adapter):
+        insert = adapter.get_serializer()
+        for name, doc in names["documents"]:
+            insert(name, doc)
+        settings = names["settings"]
+        outcomes = reanalyse(settings, client, [uid], again=False, dask=None, embedded=False, quiet=True)
+        assert [outcome.status for outcome in outcomes] == ["complete"] * 3, outcomes
+        again, first = ResultStore(client["ainerd"]), ResultStore(names["client"]["ainerd"])
+        assert {*again.table().index} == {*table.index[table["raw_uid"].eq(uid)]}
+        for key in again.table().index:
+            np.testing.assert_array_equal(again.array(key, "c2"), first.array(key, "c2"))
 
 
 def test_its_maps_are_those_of_the_same_frames_in_one_file(names, tmp_path):

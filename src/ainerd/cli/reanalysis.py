@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rich.progress import Progress
 from tiled.client.container import Container
-from tiled.queries import KeyPresent
 
 from ainerd.agent import build_technique, writer_of
 from ainerd.cli._shared import bars
 from ainerd.config import Settings
-from ainerd.documents import DetectorKeys, documents_of
+from ainerd.documents import DetectorKeys, documents_of, runs_by_time
 from ainerd.results import AtlasRecord, ResultStore, digest
 from ainerd.runs import Jobs, Spool, Worker, is_analysed
 from ainerd.server import ServerError, connect, open_catalog
@@ -270,12 +269,12 @@ def _runs_to_analyse(
     raw: Container, store: ResultStore, technique: Technique, settings: Settings, uids: Sequence[str], *, again: bool
 ) -> list[str]:
     """Return the uids of the finished runs that have no result with these parameters, oldest first."""
-    runs: Any = raw.search(KeyPresent("stop.uid")).sort(("start.time", 1)).values().page_size(300)
+    runs: Any = runs_by_time(raw).values().page_size(300)
     if uids:
         runs = [_finished_run(raw, uid) for uid in uids]
     keys = DetectorKeys(**settings.detector.model_dump())
     done = store.analysed(digest(technique.parameters), again=again or bool(uids))
-    by_uid = ((run.metadata["start"]["uid"], run) for run in runs)
+    by_uid = ((run.metadata["start"]["uid"], run) for run in runs if run.metadata.get("stop"))
     return [uid for uid, run in by_uid if not is_analysed(technique, keys, run, done.get(uid, 0))]
 
 
@@ -284,7 +283,7 @@ def _finished_run(raw: Container, uid: str) -> Container:
         run = raw[uid]
     except KeyError:
         raise ValueError(f"there is no run {uid} in {raw.uri}") from None
-    if "stop" not in run.metadata:
+    if not run.metadata.get("stop"):
         raise ValueError(f"run {uid} is not finished")
     return run
 

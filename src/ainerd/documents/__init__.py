@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         documents_of,
         file_documents,
         open_documents,
+        runs_by_time,
         streams_of,
         tiled_documents,
         unpack,
@@ -34,7 +35,7 @@ __all__ = [
     "BLOCK", "Acquisition", "AcquisitionKeys", "Block", "Curve", "DetectorKeys", "Document", "EIGER", "Folder",
     "FrameError", "FrameReader", "MissingFrames", "Quiet", "RIGAKU", "Run", "RunReader", "Whole", "WireError",
     "check_bytes", "check_heaps", "check_source", "checked", "count_frames", "documents_of", "file_documents",
-    "folder_documents", "local_path", "open_documents", "streams_of", "tiled_documents", "unpack",
+    "folder_documents", "local_path", "open_documents", "runs_by_time", "streams_of", "tiled_documents", "unpack",
 ]  # fmt: skip
 
 # the lightest first

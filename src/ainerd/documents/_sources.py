@@ -317,9 +317,6 @@ def documents_of(run: Container) -> Iterator[Document]:
     stop = run.metadata["stop"]
     if stop is None:  # in a catalog of databroker
         raise KeyError("stop")
-    if _is_of_databroker(run):
-        yield from ((name, dict(doc)) for name, doc in run.documents(fill=False))
-        return
     yield from RunReader().rest(run)
     yield "stop", stop
 
@@ -338,13 +335,22 @@ def streams_of(run: Container) -> Iterator[tuple[str, Any]]:
             yield from streams_of(node)
 
 
-def _is_of_databroker(run: Container) -> bool:
-    """Return whether a run is in a catalog of databroker, which keeps the documents themselves.
+def runs_by_time(raw: Container, since: float | None = None) -> Container:
+    """Return the runs of a catalog that started after `since`, in seconds since 1970, oldest first."""
+    key = (
+        "time" if _is_of_databroker(raw) else "start.time"
+    )  # metadata of databroker's runs are searched without "start"
+    return (raw if since is None else raw.search(Key(key) > since)).sort((key, 1))
+
+
+def _is_of_databroker(node: Container) -> bool:
+    """Return whether a catalog is one of databroker, or a run in it, which keeps the documents themselves.
 
     Such a catalog serves them with Resource and Datum, as the RunEngine emitted them (databroker 2.0,
-    ``mongo_normalized.py``). A run that TiledWriter wrote has version 3 of the spec.
+    ``mongo_normalized.py``). What TiledWriter wrote has version 3 of the spec.
     """
-    return any(spec.name == "BlueskyRun" and str(spec.version).partition(".")[0] in ("1", "2") for spec in run.specs)
+    kinds = "BlueskyRun", "CatalogOfBlueskyRuns"
+    return any(spec.name in kinds and str(spec.version).partition(".")[0] in ("1", "2") for spec in node.specs)
 
 
 class RunReader:
@@ -359,7 +365,16 @@ class RunReader:
         self._quiet = Quiet()
 
     def news(self, run: Container) -> Iterator[Document]:
-        """Yield the start document, descriptors and frames that are new since the last call."""
+        """Yield the start document, descriptors and frames that are new since the last call.
+
+        A run of databroker is yielded once it has ended: all its documents but the last.
+        """
+        if _is_of_databroker(run):
+            if self._uid is None and run.metadata.get("stop"):
+                documents = [(name, dict(doc)) for name, doc in run.documents(fill=False) if name != "stop"]
+                self._uid = run.metadata["start"]["uid"]
+                yield from documents
+            return
         if self._uid is None:
             start, tags = run.metadata["start"], run.item["attributes"].get("access_tags")
             self._uid = start["uid"]
@@ -510,7 +525,7 @@ def tiled_documents(
         while not stop.is_set():
             pause = OPEN_S
             try:
-                for uid, run in raw.search(Key("start.time") > since).sort(("start.time", 1)).items():
+                for uid, run in runs_by_time(raw, since).items():
                     if uid in ended:
                         continue
                     reader = readers.get(uid) or RunReader()

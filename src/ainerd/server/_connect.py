@@ -7,6 +7,7 @@ import httpx
 from tiled.client import from_uri
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
+from tiled.queries import KeysFilter
 from tiled.structures.core import Spec
 
 from ainerd.results import tags_of
@@ -75,11 +76,12 @@ def open_catalog(client: Container) -> tuple[Container, Container]:
     ServerError
         If the key does not allow writing.
     """
-    raw = _container(client, "raw", [Spec("CatalogOfBlueskyRuns", version="3.0")])
-    ainerd = _container(client, "ainerd", [Spec("AinerdCampaign", version="1.0")])
+    trees = {"raw": Spec("CatalogOfBlueskyRuns", version="3.0"), "ainerd": Spec("AinerdCampaign", version="1.0")}
+    known = dict(client.search(KeysFilter([*trees])).items())  # each may be a catalog of its own in the configuration
+    raw, ainerd = [known[key] if key in known else _container(client, key, [spec]) for key, spec in trees.items()]
     existing = set(ainerd)
     for key, spec in {"results": "Results", "suggestions": "Suggestions", "log": "Logbook", "atlas": None}.items():
-        if key not in existing:
+        if key not in existing or key == "results":  # this attempt shows whether the key allows writing
             _container(ainerd, key, [Spec(f"Ainerd{spec}", version="1.0")] if spec else None)
     return raw, ainerd
 
