@@ -25,7 +25,7 @@ from ainerd.documents import (
 )
 from ainerd.documents import _folder as folder_module
 from ainerd.server import open_catalog
-from sim_devices import write_metadata
+from sim_devices import write_metadata, write_rigaku, write_rigaku_3m
 
 DETECTOR = DetectorKeys(image="lambda_image", n_frames="num_images", frame_time_s="frame_time")
 TIME = "2026-08-03T10:00:00+00:00"
@@ -249,12 +249,35 @@ def test_a_damaged_acquisition_is_left_out_until_it_changes(follow, tmp_path, ca
         whole = (folder / "A001.h5").read_bytes()
         (folder / "A001.h5").write_bytes(whole[: len(whole) // 2])
         write(tmp_path, "A002")
-        (tmp_path / "A003").mkdir()
-        (tmp_path / "A003" / "A003.bin.000").write_bytes(b"events")
         until(lambda: names(got) == ["A002"] and "A001 is left out until it changes" in caplog.text)
         (folder / "A001.h5").write_bytes(whole)
         until(lambda: names(got) == ["A002", "A001"])
-    assert caplog.text.count("A001 is left out") == 1 and "A003 is left out: it holds events" in caplog.text
+    assert caplog.text.count("A001 is left out") == 1
+
+
+def with_events(root, name, n, metadata=METADATA, module=write_rigaku):
+    """Write an acquisition of `n` frames whose last one is empty."""
+    shape = (512, 1024) if module is write_rigaku else (1676, 2100)
+    folder, frames = write(root, name, metadata=metadata), np.zeros((n, *shape), np.uint16)
+    (folder / f"{name}.h5").unlink()
+    frames[: n - 1, 100, ::200] = 1
+    module(folder / f"{name}.bin", frames)
+    return folder
+
+
+def test_files_of_events_are_acquisitions_of_a_rigaku(follow, tmp_path):
+    got = follow(late_s=1.0)
+    unannounced = {name: x for name, x in METADATA.items() if not name.endswith("num_images")}
+    with_events(tmp_path, "A001", 20)
+    with_events(tmp_path, "A002", 12)  # of 20 that are announced
+    with_events(tmp_path, "A003", 6, unannounced, write_rigaku_3m)
+    (with_events(tmp_path, "A004", 6, module=write_rigaku_3m) / "A004.bin.003").unlink()
+    until(lambda: len(got) == 3)
+    runs = {run.start_doc["acquisition"]: run for run in (read(documents, tmp_path) for documents in got)}
+    assert {name: run.n_ready for name, run in runs.items()} == {"A001": 20, "A002": 11, "A003": 5}
+    assert runs["A001"].frame_shape == (512, 1024) and runs["A003"].frame_shape == (1676, 2100)
+    resource = next(doc for name, doc in got[0] if name == "stream_resource")
+    assert resource["mimetype"] == "application/x-rigaku" and resource["uri"].endswith("A001/A001.bin")
 
 
 def test_acquisitions_come_by_time_and_those_with_results_are_skipped(follow, place, tmp_path):

@@ -1,7 +1,8 @@
 """One acquisition in files, as at APS 8-ID, as the documents of a Bluesky run.
 
-A folder ``NAME`` holds the frames, ``NAME.h5``, the metadata, ``NAME_metadata.hdf`` (NXxpcs with additions of APS), and
-perhaps a record of a rheometer, a CSV.
+A folder ``NAME`` holds the frames, ``NAME.h5``, or the files of a Rigaku detector, ``NAME.bin``, or ``NAME.bin.000``
+to ``.005``; the metadata, ``NAME_metadata.hdf`` (NXxpcs with additions of APS); and perhaps a record of a rheometer, a
+CSV.
 
 References
 ----------
@@ -22,12 +23,14 @@ import numpy as np
 import pandas as pd
 from event_model import ComposeDescriptorBundle, StreamRange, compose_run
 
+from ainerd.documents._events import CANVAS, MODULE, RIGAKU, count_frames, files_of
 from ainerd.documents._run import DetectorKeys
 from ainerd.documents._sources import Document
 from ainerd.documents._storage import FrameError, MissingFrames, find_dataset, open_hdf5
 
 logger = logging.getLogger(__name__)
 
+EMPTY = 30.0  # events that empty frames at the end would hold in the mean: more are not missing by chance
 # Size of a unit, and of what it is a unit; the texts are those of files.
 UNITS = {
     "m": (1.0, "length"), "mm": (1e-3, "length"), "um": (1e-6, "length"), "µm": (1e-6, "length"),
@@ -105,8 +108,14 @@ class Acquisition:
 
     @property
     def data(self) -> Path:
-        """The file of the frames."""
-        return self.folder / f"{self.folder.name}.h5"
+        """The file of the frames, or the first one of events."""
+        paths = [self.folder / f"{self.folder.name}{ending}" for ending in (".h5", ".bin", ".bin.000")]
+        return next((path for path in paths if path.exists()), paths[0])
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it can be known that no frame is to come; of events only if the metadata announce their number."""
+        return self.data.suffix == ".h5" or self._number(self.keys.n_frames) is not None
 
     @property
     def metadata(self) -> Path:
@@ -128,8 +137,12 @@ class Acquisition:
 
     @cached_property
     def n_frames(self) -> int:
-        """Number of frames in the file."""
-        return self._frames[0][0]
+        """Number of frames in the file; of events with empty frames that the metadata announce at the end."""
+        n, wanted = self._frames[0][0], self._number(self.keys.n_frames)
+        if self.data.suffix == ".h5" or wanted is None:
+            return n
+        n_words = sum(file.stat().st_size // 8 for file in files_of(self.data, self._shape))
+        return int(wanted) if 0 < (wanted - n) * n_words / n < EMPTY else n
 
     @cached_property
     def n_wanted(self) -> int:
@@ -169,11 +182,13 @@ class Acquisition:
         frames = self._describe(run, "primary", {self.detector.image: self._image}, began, self._configuration())
         yield "descriptor", dict(frames.descriptor_doc)
         yield from self._rows(run, began, began + self.n_frames * (frame_time_s or 0.0))
+        of_hdf5 = {"dataset": self.keys.dataset, "swmr": self.growing, "chunk_shape": [1, *self._frames[0][1:]]}
+        is_hdf5 = self.data.suffix == ".h5"
         resource = run.compose_stream_resource(
-            mimetype="application/x-hdf5",
+            mimetype="application/x-hdf5" if is_hdf5 else RIGAKU,
             uri=f"file://localhost{self.data}",
             data_key=self.detector.image,
-            parameters={"dataset": self.keys.dataset, "swmr": self.growing, "chunk_shape": [1, *self._frames[0][1:]]},
+            parameters=of_hdf5 if is_hdf5 else {},
             uid=self._uid("frames"),
         )
         yield "stream_resource", dict(resource.stream_resource_doc)
@@ -282,12 +297,21 @@ class Acquisition:
 
     @cached_property
     def _frames(self) -> tuple[tuple[int, ...], str]:
-        """Shape and type of the dataset of the frames."""
+        """Shape and type of the frames."""
+        if self.data.suffix != ".h5":
+            for file in files_of(self.data, self._shape):
+                self._allowed(file)
+            return (count_frames(self.data, self._shape), *self._shape), "<u2"
         dataset = self._dataset(self.data, self.keys.dataset, growing=self.growing)
         if dataset is None or len(dataset[0]) != 3:
             has = "no such dataset" if dataset is None else f"shape {dataset[0]}"
             raise FrameError(f"{self.data}, {self.keys.dataset!r}: {has}, wanted (frames, rows, columns)")
         return dataset
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        """Rows and columns of a detector that records events."""
+        return MODULE if self.data.suffix == ".bin" else CANVAS
 
     def _uid(self, role: str) -> str:
         return str(uuid5(UUID(self.uid), role))

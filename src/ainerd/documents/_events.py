@@ -16,7 +16,7 @@ from ainerd.documents._storage import FrameError, MissingFrames, local_path
 from ainerd.technique import EventReader, RunAnalysis
 
 RIGAKU = "application/x-rigaku"
-MODULE = (512, 1024)  # of 500k pixels
+MODULE, CANVAS = (512, 1024), (1676, 2100)  # rows and columns of 500k and, with gaps, of 3M
 N_MODULES = 6  # of 3M
 QUIET_S, OLD_S = 0.5, 10.0  # without growth, and since the last change: after these a file is taken as it is
 EVERY = 1 << 16  # words from one that is read to count frames to the next

@@ -14,6 +14,7 @@ from tiled.client.utils import ClientError
 from tiled.queries import KeysFilter
 
 from ainerd.documents._acquisition import Acquisition
+from ainerd.documents._events import N_MODULES
 from ainerd.documents._sources import AWAY_S, Document
 from ainerd.documents._storage import FrameError, MissingFrames
 
@@ -23,6 +24,7 @@ LOOK_S = 0.05  # between two looks at the folder
 SETTLED_S = 0.1  # for which size and time of all files must stay the same
 ABANDONED_S = 600.0  # after which a file that is not closed, and no longer changes, is taken as it is
 BATCH = 100  # uids in one question to Tiled
+FRAMES = ((".h5",), (".bin",), tuple(f".bin.{number:03d}" for number in range(N_MODULES)))  # endings of their files
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ class Folder:
 
     An acquisition is complete when frames and metadata are there, names, sizes and times of its files have not changed
     for `SETTLED_S`, HDF5 opens them as files that nobody writes, and the frames are as many as the metadata announce.
-    If the frames stay fewer, or the CSV does not come, it counts as complete `late_s` after the last change. A file
-    that is never closed counts `ABANDONED_S` after its last change, if it holds a frame.
+    If the frames stay fewer, if they are events whose number is not announced, or if the CSV does not come, it counts
+    as complete `late_s` after the last change. A file that is never closed counts `ABANDONED_S` after its last change,
+    if it holds a frame.
 
     Parameters
     ----------
@@ -112,10 +115,8 @@ class Folder:
             return None
         files = tuple(sorted((file, stat.st_size, stat.st_mtime_ns) for file, stat in stats))
         known = {file for file, *_ in files}
-        if not {f"{name}.h5", f"{name}_metadata.hdf"} <= known:
-            if known & {f"{name}.bin", f"{name}.bin.000"}:
-                logger.warning("%s is left out: it holds events, see ainerd analyze", self._path / name)
-                self._done.add(name)
+        has_frames = any({f"{name}{ending}" for ending in endings} <= known for endings in FRAMES)
+        if not has_frames or f"{name}_metadata.hdf" not in known:
             return None
         if name not in self._seen or self._seen[name].files != files:
             self._seen[name] = _Seen(files, now)
@@ -128,6 +129,7 @@ class Folder:
         try:
             n, wanted, _ = acquisition.n_frames, acquisition.n_wanted, acquisition.uid  # reads both files
             is_whole = n >= wanted and (acquisition.record is not None or not acquisition.keys.record)
+            is_whole = is_whole and acquisition.is_counted
         except MissingFrames:  # it is being written
             return None
         except FrameError as error:
