@@ -24,6 +24,12 @@ class HDF5(HDF5Plugin_V34, FileStoreHDF5IterativeWrite):
         self.stage_sigs.update(swmr_mode=1, dropped_arrays=0)
         self.stage_sigs.move_to_end("capture")  # it opens the file
 
+    def stage(self) -> Any:
+        """Open the file. A plan may describe the frames from now on, not only after the first exposure."""
+        staged = super().stage()
+        self._datum_uids.setdefault(f"{self.parent.name}_image", [])  # what `describe` looks at
+        return staged
+
 
 class LambdaCam(Lambda750kCam):
     """The driver, with the flags of ADLambda that ophyd's class lacks."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import binary_dilation
 
 DIAMETER_NM = 250.0
 POLYDISPERSITY = 0.08
@@ -63,6 +63,11 @@ BACKGROUND = 0.2  # of the photons in the ring, the same everywhere
 GAP, DEAD, HOT, BEHIND_BEAMSTOP = 1, 1 << 1, 1 << 3, 1 << 8  # bits of NXdetector's pixel_mask
 
 
+def _with_border(gaps: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the pixels of gaps, (ny, nx), and all that touch one."""
+    return sliding_window_view(np.pad(gaps, 1), (3, 3)).any(axis=(2, 3))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
     """A detector in the beam.
@@ -72,7 +77,12 @@ class Geometry:
     detector : str
         Name of a detector known to pyFAI: it gives the shape, the pixel size and the gaps.
     shape : (int, int) or None
-        (ny, nx) of a detector without gaps and with pixels of 55 µm, in place of `detector`.
+        (ny, nx) of a detector with pixels of 55 µm, in place of `detector`; pyFAI, which takes much memory, is then not
+        loaded.
+    module : (int, int) or None
+        (ny, nx) of the modules of a detector of that shape; without it, there is one module.
+    gap : (int, int)
+        Rows and columns between modules.
     beam_center_px : (float, float)
         (row, column) of the direct beam in edge coordinates: the centre of pixel i is i + 0.5.
     distance_m : float
@@ -98,6 +108,8 @@ class Geometry:
 
     detector: str = "lambda750k"
     shape: tuple[int, int] | None = None
+    module: tuple[int, int] | None = None
+    gap: tuple[int, int] = (0, 0)
     beam_center_px: tuple[float, float] = (258.0, 778.0)
     distance_m: float = 8.0
     energy_keV: float = 11.0
@@ -120,7 +132,11 @@ class Geometry:
     def _hardware(self) -> tuple[tuple[int, int], tuple[float, float], NDArray[np.bool_]]:
         """Return shape, pixel size in metres, and the mask of the gaps with the pixels that border them."""
         if self.shape is not None:
-            return self.shape, (PIXEL_M, PIXEL_M), np.zeros(self.shape, bool)
+            between = [
+                np.arange(n) % (size + gap) >= size
+                for n, size, gap in zip(self.shape, self.module or self.shape, self.gap, strict=True)
+            ]
+            return self.shape, (PIXEL_M, PIXEL_M), _with_border(np.logical_or.outer(*between))
         from pyFAI.detectors import detector_factory  # slow to import, and only this needs it
 
         try:
@@ -128,7 +144,7 @@ class Geometry:
         except RuntimeError as error:
             raise ValueError(f"pyFAI knows no detector {self.detector!r}; give shape=(ny, nx) instead") from error
         gaps = np.zeros(known.shape, bool) if known.mask is None else known.mask.astype(bool)
-        return tuple(known.shape), (known.pixel1, known.pixel2), binary_dilation(gaps, np.ones((3, 3)))
+        return tuple(known.shape), (known.pixel1, known.pixel2), _with_border(gaps)
 
     @property
     def frame_shape(self) -> tuple[int, int]:
@@ -140,24 +156,24 @@ class Geometry:
         """Height and width of a pixel, in metres."""
         return self._hardware[1]
 
-    @cached_property
+    @property
     def _offset_m(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         (ny, nx), (high, wide), _ = self._hardware
         row, column = np.mgrid[:ny, :nx] + 0.5
         return (row - self.beam_center_px[0]) * high, (column - self.beam_center_px[1]) * wide
 
-    @cached_property
+    @property
     def q_inv_nm(self) -> NDArray[np.float64]:
         """Momentum transfer of each pixel, (ny, nx), 4 pi / lambda sin(theta / 2)."""
         theta = np.arctan(np.hypot(*self._offset_m) / self.distance_m)
         return 4 * np.pi * self.energy_keV / HC_KEV_NM * np.sin(theta / 2)
 
-    @cached_property
+    @property
     def phi_deg(self) -> NDArray[np.float64]:
         """Azimuth of each pixel, (ny, nx), from 0 along the columns towards the rows, in [0, 360)."""
         return np.rad2deg(np.arctan2(*self._offset_m)) % 360
 
-    @cached_property
+    @property
     def hot_hz(self) -> NDArray[np.float64]:
         """Dark counts of each pixel per second, (ny, nx): 10² to 10⁵ where it is hot, 0 elsewhere."""
         rng = np.random.default_rng(self.bad_seed)
@@ -197,14 +213,16 @@ class Geometry:
         """Flat indices of the pixels that show speckle."""
         low, high = self.q_range_inv_nm
         pixel = 2 * np.pi * self.energy_keV / HC_KEV_NM * self._hardware[1][0] / self.distance_m
-        return np.flatnonzero((self.q_inv_nm > low - pixel) & (self.q_inv_nm < high + pixel) & (self._defects[0] == 0))
+        q = self.q_inv_nm
+        return np.flatnonzero((q > low - pixel) & (q < high + pixel) & (self._defects[0] == 0))
 
-    @cached_property
+    @property
     def profile(self) -> NDArray[np.float64]:
         """Mean intensity, (ny, nx): the sample's P(q) S(q) on a flat background, 0 where bad, 1 in the ring's mean."""
         low, high = self.q_range_inv_nm
-        grid = np.linspace(1e-3, max(self.q_inv_nm.max(), high), 2000)  # below, as at its beginning
-        sample = np.interp(self.q_inv_nm, grid, scattering(grid))
-        in_ring = (self.q_inv_nm >= low) & (self.q_inv_nm <= high) & ~self.bad_pixels
+        q = self.q_inv_nm
+        grid = np.linspace(1e-3, max(q.max(), high), 2000)  # below, as at its beginning
+        sample = np.interp(q, grid, scattering(grid))
+        in_ring = (q >= low) & (q <= high) & ~self.bad_pixels
         mean = BACKGROUND + (1 - BACKGROUND) * sample / sample[in_ring].mean()
         return np.where(self._defects[0] > 0, 0.0, mean)

@@ -386,12 +386,16 @@ class Lambda750k(StreamingDetector):
         if not isinstance(seen, Dynamics):
             size = float(np.mean(self.speckle_px))
             return ScatteredMovie(seen, t_s, self.geometry, contrast=self.contrast, rng=rng, speckle_px=size)
-        phi = self.geometry.phi_deg.ravel()[self._maker.ring]
-        return SpeckleMovie(seen, t_s, phi, contrast=self.contrast, rng=rng, grain=self._grain)
+        return SpeckleMovie(seen, t_s, self._phi_deg, contrast=self.contrast, rng=rng, grain=self._grain)
 
     @cached_property
     def _maker(self) -> FrameMaker:
         return FrameMaker(self.geometry, self.dark_hz)
+
+    @cached_property
+    def _phi_deg(self) -> NDArray[np.float64]:
+        """Azimuths of the ring's pixels."""
+        return self.geometry.phi_deg.ravel()[self._maker.ring]
 
     @cached_property
     def _grain(self) -> Grain:

@@ -173,12 +173,15 @@ class Draw:
     def next(self, out: NDArray[np.float32]) -> None:
         """Write the next block into `out`, (b, n)."""
         start = self._number * BLOCK
-        np.matmul(self._process.far[start : start + BLOCK], self._amplitudes, out=out)
-        if self._state is not None:
-            self._rng.standard_normal(dtype=np.float32, out=self._state[BLOCK:])
-            near = self._process.near[self._number] @ self._state
-            self._state[: len(near)] = near
-            out += near
+        far = self._process.far[start : start + BLOCK]
+        if self._state is None:
+            np.matmul(far, self._amplitudes, out=out)
+        else:
+            fresh = self._state[BLOCK:]
+            self._rng.standard_normal(dtype=np.float32, out=fresh)
+            np.matmul(self._process.near[self._number], self._state, out=out)
+            self._state[: len(out)] = out
+            out += np.matmul(far, self._amplitudes, out=fresh[: len(out)])
         self._number += 1
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 PORT = 45064
 os.environ.update(  # before EPICS is loaded
-    EPICS_CA_ADDR_LIST="127.0.0.1", EPICS_CA_AUTO_ADDR_LIST="NO", EPICS_CA_SERVER_PORT=str(PORT)
-)
+    EPICS_CA_ADDR_LIST="127.0.0.1", EPICS_CA_AUTO_ADDR_LIST="NO", EPICS_CA_SERVER_PORT=str(PORT),
+    BLUESKY_PREDECLARE="1",  # as in profiles/epics
+)  # fmt: skip
 
 from bluesky import RunEngine  # noqa: E402
 from bluesky.plans import count  # noqa: E402
@@ -93,7 +94,8 @@ class Bench:
         values = {
             line.split(":")[0]: int(line.split()[1]) / 1000 for line in lines if line.startswith(("VmHWM", "Rss"))
         }
-        return {"IOC, peak (MB)": values["VmHWM"], "own, without files (MB)": values["RssAnon"]}
+        own = values["VmHWM"] - values["RssFile"]
+        return {"IOC, peak (MB)": values["VmHWM"], "own, without files (MB)": own, "at rest (MB)": values["RssAnon"]}
 
     def close(self) -> None:
         """End the agent and the IOC."""

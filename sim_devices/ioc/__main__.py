@@ -9,9 +9,17 @@ import sys
 import time
 from pathlib import Path
 
-from sim_devices.ioc._start import BEGUN, LOOPBACK, READY, client_environment, free_port, is_free, server_environment
+from sim_devices.ioc._start import (
+    BEGUN,
+    DEFAULT_PORT,
+    LOOPBACK,
+    READY,
+    client_environment,
+    free_port,
+    is_free,
+    server_environment,
+)
 
-DEFAULT_PORT = 5064  # of Channel Access
 WATCH_S = 0.2
 
 
@@ -28,6 +36,13 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def load_no_extensions() -> None:
+    """Keep numba from loading the extensions of other packages: awkward's and sparse's take 50 MB, and are not used."""
+    from numba.core import entrypoints
+
+    entrypoints.init_all = lambda: None
+
+
 def main() -> None:
     """Serve, and print `READY` once the records answer."""
     given, parent = options(), os.getppid()
@@ -37,6 +52,7 @@ def main() -> None:
         os.execve(sys.executable, command, os.environ | server_environment(port))
     port = int(os.environ["EPICS_CAS_SERVER_PORT"])
     try:
+        load_no_extensions()
         from sim_devices import hidden_sample, read_hardware
         from sim_devices.ioc._serve import serve
     except ImportError as error:

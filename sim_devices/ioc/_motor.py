@@ -1,8 +1,8 @@
 """Motor records.
 
 EPICS Base has no motor record, and no record with a field such as ``.DMOV``. So a record type ``motor`` is made from
-Base's ``calc``: its inputs A to U, which are not linked to anything, get the names of the motor record's fields, and
-its result VAL stays what is put. This needs no compiler.
+Base's ``calc``: its inputs A to U, which are not linked to anything, and its limits of alarms get the names of the
+motor record's fields, and its result VAL stays what is put. This needs no compiler.
 """
 
 import asyncio
@@ -20,8 +20,11 @@ from sim_devices.ioc._records import Busy, finished
 
 DBD = Path(epicscorelibs.path.base_path) / "dbd"
 DOUBLES = "RBV OFF VELO ACCL HLM LLM DLLM DHLM VMAX DVAL".split()
-SHORTS = "DIR FOFF SET MOVN DMOV HLS LLS TDIR STOP HOMF HOMR".split()
+SHORTS = "MOVN DMOV HLS LLS TDIR STOP HOMF HOMR".split()
+MENUS = {"DIR": ("Pos", "Neg"), "FOFF": ("Variable", "Frozen"), "SET": ("Use", "Set")}
+ALARMS = {"HIHI": "MRES", "LOLO": "UREV", "HIGH": "ERES", "LOW": "RDBD", "HYST": "SREV"}  # without severities: not used
 PROCESS = ("VELO", "STOP")  # a put to these, or to VAL, makes the motor act
+STEPS, RESOLUTION = 200, 5e-4  # of a turn of the motor; mm
 TYPES = imports.get_DBF_values()
 
 
@@ -29,14 +32,20 @@ def motor_dbd(calc: str) -> str:
     """Return the definition of the record type ``motor``, from that of ``calc``."""
     text = calc.replace("recordtype(calc)", "recordtype(motor)").replace('initial("0")', 'initial("VAL")', 1)
     text = text.replace("field(VAL,DBF_DOUBLE) {", "field(VAL,DBF_DOUBLE) {\n\t\tpp(TRUE)")
-    kinds = dict.fromkeys(DOUBLES, "DOUBLE") | dict.fromkeys(SHORTS, "SHORT")
-    for letter, (name, kind) in zip("ABCDEFGHIJKLMNOPQRSTU", kinds.items(), strict=True):
-        pp = "pp(TRUE)" if name in PROCESS else ""
-        field = f'field({name},DBF_{kind}) {{ prompt("{name}") {pp} }}'
-        text, n = re.subn(rf"field\({letter},DBF_DOUBLE\) {{[^}}]*}}", field, text)
+    kinds = dict.fromkeys(DOUBLES, "DOUBLE") | dict.fromkeys(SHORTS, "SHORT") | dict.fromkeys(MENUS, "MENU")
+    slots = dict(zip("ABCDEFGHIJKLMNOPQRSTU", kinds, strict=True)) | ALARMS | {"INPU": "OUT"}
+    kinds |= dict.fromkeys(ALARMS.values(), "DOUBLE") | {"SREV": "LONG", "OUT": "INLINK"}
+    for slot, name in slots.items():
+        more = f"menu(motor{name})" if name in MENUS else "pp(TRUE)" if name in PROCESS else ""
+        field = f'field({name},DBF_{kinds[name]}) {{ prompt("{name}") {more} }}'
+        text, n = re.subn(rf"field\({slot},DBF_(DOUBLE|INLINK)\) {{[^}}]*}}", field, text)
         if n != 1:
-            raise RuntimeError(f"calcRecord.dbd of this EPICS Base has no field {letter} as expected")
-    return text
+            raise RuntimeError(f"calcRecord.dbd of this EPICS Base has no field {slot} as expected")
+    choices = {
+        name: " ".join(f'choice(motor{name}_{choice},"{choice}")' for choice in of_name)
+        for name, of_name in MENUS.items()
+    }
+    return "".join(f"menu(motor{name}) {{ {of_name} }}\n" for name, of_name in choices.items()) + text
 
 
 def load_motor_type() -> None:
@@ -73,7 +82,8 @@ class Motor:
         fields = {
             "VAL": now, "RBV": now, "DVAL": now, "EGU": self._axis.egu, "PREC": 4, "DMOV": 1, "TDIR": 1,
             "VELO": self._velocity, "VMAX": 100.0, "ACCL": 0.0, "LLM": low, "HLM": high, "DLLM": low, "DHLM": high,
-            "LOPR": low, "HOPR": high, "FLNK": self._move.name,
+            "LOPR": low, "HOPR": high, "MRES": RESOLUTION, "ERES": RESOLUTION, "UREV": STEPS * RESOLUTION,
+            "SREV": STEPS, "FLNK": self._move.name,
         }  # fmt: skip
         text = " ".join(f'field({name}, "{value}")' for name, value in fields.items())
         return f'record(motor, "{self.name}") {{ {text} }}\n'

@@ -2,7 +2,10 @@
 
 import asyncio
 import ctypes
+import os
+import socket
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from sim_devices.ioc._beamline import Beamline, fault_records
 from sim_devices.ioc._camera import Camera, FrameQueue
 from sim_devices.ioc._hdf5 import Hdf5Plugin
 from sim_devices.ioc._motor import load_motor_type
+from sim_devices.ioc._start import LOOPBACK
 
 
 def serve(prefix: str, directory: Path, **options: Any) -> None:
@@ -46,11 +50,25 @@ def serve(prefix: str, directory: Path, **options: Any) -> None:
     ctypes.c_int.in_dll(dbCore, "dbThreadRealtimeLock").value = 0  # or all of the process' memory is made resident
     # PVA would listen on all interfaces, on a fixed port.
     softioc.iocInit(dispatcher, enable_pva=False)
+    keep_to_loopback()
     compile_frames(instrument)
     camera.show_counters()
     for motor in beamline.motors:
         motor.show_moves()
     asyncio.run_coroutine_threadsafe(beamline.refresh(), dispatcher.loop)
+
+
+def keep_to_loopback() -> None:
+    """Connect UDP sockets of this process that listen on all interfaces to themselves, so that none reaches them.
+
+    EPICS opens two, whatever its variables say: one sends beacons, the other wakes threads of its client.
+    """
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError), socket.socket(fileno=os.dup(int(name))) as opened:  # OSError: not a socket
+            if (opened.family, opened.type) != (socket.AF_INET, socket.SOCK_DGRAM):
+                continue
+            if opened.getsockname()[0] == "0.0.0.0":
+                opened.connect((LOOPBACK, opened.getsockname()[1]))
 
 
 def compile_frames(instrument: SimulatedInstrument) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+DEFAULT_PORT, DEFAULT_BEACON_PORT = 5064, 5065  # of Channel Access
 READY = "ready"
 BEGUN = "AINERD_IOC_BEGUN"
 
@@ -47,14 +48,19 @@ def client_environment(port: int) -> dict[str, str]:
 
 
 def server_environment(port: int) -> dict[str, str]:
-    """Return the environment variables of an IOC on this machine alone, which is no client itself."""
+    """Return the environment variables of an IOC on this machine alone, which is no client itself.
+
+    At the usual port, beacons go to the usual port, too: by them clients learn at once that an IOC is back.
+    """
+    beacons = DEFAULT_BEACON_PORT if port == DEFAULT_PORT else free_port()
     return {
         "EPICS_CAS_INTF_ADDR_LIST": LOOPBACK,
         "EPICS_CAS_BEACON_ADDR_LIST": LOOPBACK,
         "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
         "EPICS_CAS_SERVER_PORT": str(port),
-        "EPICS_CAS_BEACON_PORT": str(free_port()),
+        "EPICS_CAS_BEACON_PORT": str(beacons),
         "OPHYD_CONTROL_LAYER": "dummy",
+        "MALLOC_MMAP_THRESHOLD_": "1000000",  # memory of arrays is given back
         BEGUN: "1",
     }
 

@@ -11,6 +11,7 @@ if sys.stderr.isatty():
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 gc.set_threshold(50_000)  # imports create millions of objects, which stay: fewer collections
 os.environ.setdefault("SILX_OPENCL", "0")  # pyFAI's helper warns where there is none
+os.environ.setdefault("BLUESKY_PREDECLARE", "1")  # plans describe exposures first: the agent prepares in the meantime
 os.environ.setdefault("EPICS_CA_ADDR_LIST", "127.0.0.1")  # before EPICS is loaded
 os.environ.setdefault("EPICS_CA_AUTO_ADDR_LIST", "NO")
 
