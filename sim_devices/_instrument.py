@@ -46,14 +46,14 @@ def read_hardware(path: Path) -> dict[str, Any]:
     ValueError
         If the file has other keys, or describes an impossible instrument.
     """
-    told = tomllib.loads(path.read_text())
+    tables = tomllib.loads(path.read_text())
     for table, known in (("geometry", {field.name for field in fields(Geometry)}), ("detector", OPTIONS)):
-        if unknown := sorted(set(told.get(table, {})) - known):
+        if unknown := sorted(set(tables.get(table, {})) - known):
             raise ValueError(f"{path}: no {table}.{unknown[0]}: there are {', '.join(sorted(known))}")
-    if unknown := sorted(set(told) - {"geometry", "detector"}):
+    if unknown := sorted(set(tables) - {"geometry", "detector"}):
         raise ValueError(f"{path}: no {unknown[0]}: there are geometry and detector")
-    given = {name: tuple(x) if isinstance(x, list) else x for name, x in told.get("geometry", {}).items()}
-    return {"geometry": Geometry(**given), **told.get("detector", {})}
+    given = {name: tuple(x) if isinstance(x, list) else x for name, x in tables.get("geometry", {}).items()}
+    return {"geometry": Geometry(**given), **tables.get("detector", {})}
 
 
 class SimulatedInstrument:

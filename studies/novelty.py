@@ -78,7 +78,7 @@ def fragile(share: int, rng: np.random.Generator, progress: Progress) -> Iterato
     """Measure false alarms where the instrument differs from the settings."""
     quarter = {"n_pixels": (570,) * 9, "phi_deg": tuple(np.arange(5.0, 95.0, 10.0)), "width_deg": 10.0}
     cases: dict[str, Instrument] = {
-        **{f"told β .20, true {b:g}": replace(USUAL, contrast=b) for b in (0.14, 0.17, 0.23, 0.26)},
+        **{f"given β .20, true {b:g}": replace(USUAL, contrast=b) for b in (0.14, 0.17, 0.23, 0.26)},
         "speckle of 2 px": replace(USUAL, speckle_px=2.0),
         "error of moments .5 %": replace(USUAL, flicker=0.005),
         "error of moments 1 %": replace(USUAL, flicker=0.01),

@@ -65,7 +65,7 @@ def test_specs_of_stored_nodes(server):
     store.add_configuration(ConfigurationRecord(technique="rheo_xpcs", parameters={"size": 4}), {}, {})
     save_checkpoint(ainerd, "a", {"bounds": {}})
     agent = AgentNode(ainerd, "a")
-    agent.say({})
+    agent.write_state({})
     agent.send(Take(suggestion="s"))
 
     def specs(node):

@@ -52,12 +52,12 @@ def main() -> None:
     parser.add_argument(
         "--detector", choices=("lambda750k", "rigaku"), help="rigaku: four exposures in files of events"
     )
-    told, config = parser.parse_args(), os.environ.get("AINERD_CONFIG")
-    is_rigaku = told.detector == "rigaku"
+    arguments, config = parser.parse_args(), os.environ.get("AINERD_CONFIG")
+    is_rigaku = arguments.detector == "rigaku"
     config = RIGAKU if is_rigaku else config
     try:
         runs = RUNS_RIGAKU if is_rigaku else None
-        run(Settings.load(config or TOML), seed=told.seed, hardware=hardware_beside(config), runs=runs)
+        run(Settings.load(config or TOML), seed=arguments.seed, hardware=hardware_beside(config), runs=runs)
     except (SettingsError, ServerError, ModelError) as err:
         print(f"ainerd: {err}", file=sys.stderr)
         sys.exit(2)

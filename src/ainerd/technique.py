@@ -335,14 +335,14 @@ class Finding:
     ----------
     what : str
         Subject of the check.
-    said : str
+    found : str
         State of the subject.
     todo : str
         How to correct it; empty if there is nothing to correct.
     """
 
     what: str
-    said: str
+    found: str
     todo: str = ""
 
     @property

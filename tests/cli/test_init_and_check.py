@@ -122,7 +122,7 @@ def test_a_frame_gives_defaults_and_arrays(pebble):
     np.save("other.npy", np.ones((4, 5)))
     other = json.loads(run("check", "here/agent.toml", "--draw", "p.png", "--frame", "other.npy", "--json").stdout)
     assert other[-1] == {
-        "what": "picture", "said": "the frame is not as wide", "todo": "correct what it names", "ok": False
+        "what": "picture", "found": "the frame is not as wide", "todo": "correct what it names", "ok": False
     }  # fmt: skip
 
 

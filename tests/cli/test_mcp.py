@@ -52,7 +52,7 @@ def catalogue(server):
         own.complete(record.key, analysis, regime=0)
         keys.append(record.key)
     own.log("hello", result=keys[1])
-    AgentNode(ainerd, "toy").say({"bounds": {"x": [0.0, 5.0]}, "health": {"backlog": 3}})
+    AgentNode(ainerd, "toy").write_state({"bounds": {"x": [0.0, 5.0]}, "health": {"backlog": 3}})
     return ResultStore(ainerd), keys
 
 

@@ -18,7 +18,7 @@ def doctor(*arguments):
     """Return the findings about techniques, one line each."""
     found = json.loads(run("doctor", "--json", "--tiled", "http://127.0.0.1:9", *arguments).stdout)
     return [
-        (f["what"], f["said"], f["todo"]) for f in found if f["what"].startswith(("technique", "marbles", "settings"))
+        (f["what"], f["found"], f["todo"]) for f in found if f["what"].startswith(("technique", "marbles", "settings"))
     ]
 
 

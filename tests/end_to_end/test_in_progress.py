@@ -90,7 +90,7 @@ def test_a_run_fills_in_while_a_page_looks(stepped):
         until(lambda: session.agent._state._live._is_wanted or None)
         read = steps.until_a_picture()
         first = until(lambda: answer if (answer := look()).status_code == 200 else None)
-        said, of = json.loads(first.headers["x-said"]), session.detector.cam.num_images.get()
+        said, of = json.loads(first.headers["x-picture"]), session.detector.cam.num_images.get()
         assert (said["read"], said["of"]) == (read, of) and 0 < read < of
         picture = np.frombuffer(first.content, "<f4").reshape(said["shape"])
         assert max(picture.shape) <= SIDE and np.isfinite(picture).any()
@@ -99,7 +99,7 @@ def test_a_run_fills_in_while_a_page_looks(stepped):
         assert look(n).status_code == 204
         read = steps.until_a_picture()
         second = until(lambda: answer if (answer := look(n)).status_code == 200 else None)
-        assert json.loads(second.headers["x-said"])["read"] == read and int(second.headers["x-n"]) == n + 1
+        assert json.loads(second.headers["x-picture"])["read"] == read and int(second.headers["x-n"]) == n + 1
     finally:
         steps.to_the_end()
         done.join(PATIENCE_S)

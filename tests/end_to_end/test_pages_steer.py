@@ -153,7 +153,7 @@ def test_review_ends_after_its_timeout(reviewed, monkeypatch):
 def test_a_command_is_claimed_once(server, http, monkeypatch):
     _, ainerd = open_catalog(server.client().create_container(f"claimed-{uuid.uuid4().hex[:8]}"))
     node = AgentNode(ainerd, "slow")
-    node.say({"bounds": {}})
+    node.write_state({"bounds": {}})
     Person(http, server, ainerd).presses("hold")
     ((key, _),) = node.commands()
     with ThreadPoolExecutor(4) as pool:
@@ -203,15 +203,15 @@ def test_a_remote_plan_follows_the_same_requests(server):
     somebodys = SuggestionRecord(agent="far", positions={"x": 3.0}, reason="so", proposed_by="a program")
     store.add_suggestion(somebodys)
     assert offered().id == made[1]  # the agent's newest; another's waits for a person
-    node.say({"review": True})
+    node.write_state({"review": True})
     assert offered() is None
     store.set_status(made[0], "accepted", by="Ann")
-    node.say({"review": True, "taken": made[0]})
+    node.write_state({"review": True, "taken": made[0]})
     assert offered().positions == {"x": 1.0}
-    node.say({"held": {"by": "Ann", "why": "tea"}, "taken": made[0]})
+    node.write_state({"held": {"by": "Ann", "why": "tea"}, "taken": made[0]})
     assert offered() is None
     store.set_status(made[0], "measured")
-    node.say({"taken": made[0]})  # it has not noticed yet
+    node.write_state({"taken": made[0]})  # it has not noticed yet
     assert offered() is None
 
 
@@ -241,7 +241,7 @@ def test_axes_of_the_latent_space_do_not_change(server):
     assert first["of"] == "landmarks" and len(first["landmarks"]["u"]) <= 400
     directions = np.linalg.eigh(np.cov(known.T))[1].T[[2, 1]]  # of the largest variances
     np.testing.assert_allclose(np.abs(np.sum(directions * first["directions"], axis=1)), 1, atol=1e-4)
-    AgentNode(store.container, "far").say({"latent": first})
+    AgentNode(store.container, "far").write_state({"latent": first})
     campaign.results = ""
     assert writer()._latent() == first and len(asked) == 1  # of the session before
     technique.parameters = {"a": 2}

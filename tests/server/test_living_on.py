@@ -136,7 +136,7 @@ def test_a_second_agent_on_another_machine_is_warned(server, monkeypatch, caplog
 
     def told(host, *, heard_s_ago=5.0, closed=False):
         caplog.clear()
-        node.say({"at": there, "health": {"heard": time.time() - heard_s_ago, "closed": closed}})
+        node.write_state({"at": there, "health": {"heard": time.time() - heard_s_ago, "closed": closed}})
         monkeypatch.setattr(_presence, "gethostname", lambda: host)
         said = read_agent(ainerd, "here")
         warn_of_another("here", said["at"], said["health"]["heard"], said["health"]["closed"])

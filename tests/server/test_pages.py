@@ -40,7 +40,7 @@ class Catalogue:
         _, self.ainerd = open_catalog(server.client().create_container(self.name))
         self.store = ResultStore(self.ainerd, agent="toy")
         self.node = AgentNode(self.ainerd, "toy")
-        self.node.say(STATE)
+        self.node.write_state(STATE)
         self.base = server.uri.removesuffix("/api/v1")
         self.key = server.api_key
         self.http = httpx.Client(trust_env=False, timeout=30, headers={"Authorization": f"Apikey {self.key}"})
@@ -166,7 +166,7 @@ def test_the_campaign_route_equals_the_store(filled):
 def test_a_cursor_returns_only_changes(filled):
     pages, made = filled
     first = pages.get("campaign")
-    pages.node.say({**STATE, "explored": "not yet"})
+    pages.node.write_state({**STATE, "explored": "not yet"})
     same = pages.get("campaign", since=first["cursor"])
     assert same["results"]["index"] == [] and not same["whole"] and same["log"]["lines"] == []
     assert same["health"]["explored"] == "not yet" and not {"regimes", "sample", "next", "commands"} & same.keys()
@@ -207,7 +207,7 @@ def test_no_change_gives_204_and_no_change_is_lost(catalogue):
 
     assert news() and not news()
     for i in range(20):  # many in one second, which is all that SQLite notes of the time
-        pages.node.say({**STATE, "explored": f"number {i}"})
+        pages.node.write_state({**STATE, "explored": f"number {i}"})
         assert [answer["health"]["explored"] for answer in news()][:1] == [f"number {i}"]
     assert not news()
     suggested = pages.suggestion()
@@ -291,7 +291,7 @@ def test_only_the_first_verdict_on_a_suggestion_counts(pages):
     assert sorted(answer.status_code for answer in both) == [200, 409]
     won, lost = sorted(both, key=lambda answer: answer.status_code)
     did = {"take": ("accepted", "took"), "reject": ("rejected", "rejected")}[won.json()["do"]]
-    assert did[1] in lost.json()["detail"]["said"] and "Ann" in lost.json()["detail"]["said"]
+    assert did[1] in lost.json()["detail"]["reason"] and "Ann" in lost.json()["detail"]["reason"]
     assert pages.ainerd["suggestions", id].metadata["status"] == "proposed"  # the agent writes what becomes of it
     waiting = pages.get("campaign")["commands"][-1]
     assert (waiting["suggestion"], waiting["status"]) == (id, "asked") and waiting["do"] == won.json()["do"]
@@ -405,7 +405,7 @@ def test_long_and_hostile_texts_are_cut_or_refused(catalogue):
     )
     pages.ainerd["results"].create_container("junk", metadata={"status": [big], "novel": EVIL})
     pages.ainerd["suggestions"].create_container("junk", metadata={"terms": EVIL})
-    pages.node.say({**STATE, "held": {"by": EVIL, "why": big}, "explored": big, "names": {"0": EVIL}})
+    pages.node.write_state({**STATE, "held": {"by": EVIL, "why": big}, "explored": big, "names": {"0": EVIL}})
     assert pages.command("name", regime=0, name=EVIL[:60]).status_code == 200
     assert pages.post("note", {"key": key, "text": EVIL, "who": "\x00\u202e<b>"}).status_code == 200
     for route, below in (("campaign", ""), ("table", ""), ("replay", ""), ("result", f"/results/{key}")):

@@ -107,7 +107,7 @@ class Beam(SuspendFloor):
                 return
             except RuntimeError:  # the event loop of a busy RunEngine did not answer within a tenth of a second
                 if not tries_left:
-                    logger.exception("the beam is %g, but the RunEngine cannot be told", value)
+                    logger.exception("the beam is %g, but the RunEngine cannot suspend for it", value)
 
     def _in_loop(self, call: Callable[..., object], *args: Any) -> None:
         """Call in the event loop of the RunEngine, where signals of ophyd-async live, from there or from elsewhere."""

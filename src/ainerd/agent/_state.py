@@ -169,9 +169,9 @@ class State:
         try:
             if everything:
                 self._is_new = False
-                self._node.say(self.state())
+                self._node.write_state(self.state())
             else:
-                self._node.say_more({"health": {**self._health(), "closed": closed}})
+                self._node.update_state({"health": {**self._health(), "closed": closed}})
         except (httpx.HTTPError, RuntimeError, KeyError) as error:  # RuntimeError: the client is closed
             self._is_new = True
             logger.debug("the agent's state is not written: %s: %s", type(error).__name__, error)

@@ -71,7 +71,7 @@ def show(findings: Iterable["Finding"], *, json: bool = False) -> None:
         shown.append({**asdict(finding), "ok": finding.ok})
         if not json:
             mark = Text("ok      ", "green") if finding.ok else Text("problem ", "bold red")
-            console.print(mark, Text(f"{finding.what}: {' '.join(finding.said.split())}"), sep="")
+            console.print(mark, Text(f"{finding.what}: {' '.join(finding.found.split())}"), sep="")
             if not finding.ok:
                 console.print(Text(f"        → {finding.todo}", "yellow"))
     if json:

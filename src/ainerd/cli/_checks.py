@@ -161,7 +161,7 @@ def _technique(settings: Settings) -> Iterator[Finding]:
         return
     try:
         for finding in built.check():
-            yield Finding(finding.what, finding.said, finding.todo)
+            yield Finding(finding.what, finding.found, finding.todo)
     except Exception as error:  # code of a third party
         yield Finding(what, f"its check ended with {type(error).__name__}: {error}", "tell whoever maintains it")
 

@@ -40,11 +40,11 @@ class AgentNode:
         self._ainerd, self._agent, self._key = ainerd, agent, agent_key(agent)
         self._lapses: dict[str, float] = {}  # when the claims of other processes lapse, by path
 
-    def say(self, state: Mapping[str, Any]) -> None:
+    def write_state(self, state: Mapping[str, Any]) -> None:
         """Replace the state of the agent, a mapping of plain values."""
         _put(self._ainerd, "agents", self._key, {**plain(state), "agent": self._agent}, "AinerdAgent")
 
-    def say_more(self, state: Mapping[str, Any]) -> None:
+    def update_state(self, state: Mapping[str, Any]) -> None:
         """Replace these values of the state; the others stay."""
         self._merge(self._key, plain(state))
 
@@ -109,7 +109,7 @@ class LiveNode:
     def show(self, details: Mapping[str, Any], picture: NDArray[np.float32]) -> bool:
         """Replace the picture (n, m) and its details, and return whether a page is watching."""
         header = json.dumps({**details, "shape": list(picture.shape)})
-        return self._put(picture.tobytes(), {"x-said": header})
+        return self._put(picture.tobytes(), {"x-picture": header})
 
     def is_wanted(self) -> bool:
         """Return whether a page is watching."""

@@ -189,8 +189,8 @@ def findings(trial: Trial) -> None:
     """Check that `check` yields findings for ``ainerd doctor``."""
     for finding in trial.technique.check():
         is_finding = isinstance(finding, Finding) and finding.what
-        is_text = is_finding and all(isinstance(text, str) for text in (finding.what, finding.said, finding.todo))
-        require(is_text, f"check() must give ainerd.technique.Finding(what, said, todo) of text, got {finding!r}")
+        is_text = is_finding and all(isinstance(text, str) for text in (finding.what, finding.found, finding.todo))
+        require(is_text, f"check() must give ainerd.technique.Finding(what, found, todo) of text, got {finding!r}")
 
 
 def sketch(trial: Trial) -> None:

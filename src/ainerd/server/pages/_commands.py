@@ -246,7 +246,7 @@ def _too_late(status: str, by: Any, when: float | None) -> HTTPException:
     verb = {"accepted": "took", "rejected": "rejected", "measured": "measured"}.get(status)
     clock = "" if when is None or not math.isfinite(when) else f" at {datetime.fromtimestamp(when):%H:%M:%S}"
     words = f"{text(by)} {verb} it{clock}" if verb and by else f"the suggestion is {status}{clock}"
-    return HTTPException(409, {"said": words, "by": text(by), "status": status})
+    return HTTPException(409, {"reason": words, "by": text(by), "status": status})
 
 
 async def _create(caller: Caller, parent: Any, key: str, metadata: dict[str, Any], spec: str) -> None:

@@ -51,15 +51,15 @@ _pictures: "WeakKeyDictionary[Any, dict[int, _Picture]]" = WeakKeyDictionary()  
 async def show(request: Request, path: str, caller: Annotated[Caller, Depends()]) -> dict[str, bool]:
     """Store the picture of the agent whose node is at `path`, and return whether a page is open; no body only asks.
 
-    The body is float32, little-endian, in C order; the header ``x-said`` holds a `PictureHeader` as JSON.
+    The body is float32, little-endian, in C order; the header ``x-picture`` holds a `PictureHeader` as JSON.
     """
     picture = _picture(await caller.node(path, scopes=(READ, WRITE)))
     body = await bounded_body(request, MOST_BYTES)
     if body:
         try:
-            header = PictureHeader.model_validate_json(request.headers.get("x-said", ""))
+            header = PictureHeader.model_validate_json(request.headers.get("x-picture", ""))
         except ValidationError:
-            raise HTTPException(422, "the header x-said does not describe a picture") from None
+            raise HTTPException(422, "the header x-picture does not describe a picture") from None
         if min(header.shape) < 1 or 4 * header.shape[0] * header.shape[1] != len(body):
             raise HTTPException(422, "the picture does not have that shape")
         picture.header, picture.body, picture.received = header.model_dump_json(), body, time.monotonic()
@@ -86,7 +86,9 @@ async def live(path: str, caller: Annotated[Caller, Depends()], n: int = -1) -> 
     headers["x-n"] = str(picture.n)
     if n == picture.n:
         return Response(status_code=204, headers=headers)
-    return Response(picture.body, media_type="application/octet-stream", headers={**headers, "x-said": picture.header})
+    return Response(
+        picture.body, media_type="application/octet-stream", headers={**headers, "x-picture": picture.header}
+    )
 
 
 def _picture(node: Any) -> _Picture:

@@ -4,36 +4,36 @@ const VERBS = { take: "take", reject: "not this", hold: "hold", release: "go on"
 const QUIET = { className: "quiet" };
 
 /**
- * How a person sends commands: `{may, session, who, setWho, ask, busy, said, commands}`; `commands` are the newest.
+ * How a person sends commands: `{may, session, who, setWho, ask, busy, answer, commands}`; `commands` are the newest.
  *
- * `said` is `{good, text}`, the outcome of the last command, with the name of another person who was first.
+ * `answer` is `{good, text}`, the outcome of the last command, with the name of another person who was first.
  */
 function useAsking(root, agent, again, commands) {
   const session = useSession(root);
   const [who, setWho] = useStored("ainerd-who", "");
   const [busy, setBusy] = useState(false);
-  const [said, say] = useState(null);
+  const [answer, setAnswer] = useState(null);
   async function ask(command, done) {
     if (busy) return false;
     if (!session.verified && !who.trim()) {
-      say({ good: false, text: "Say who you are first." });
+      setAnswer({ good: false, text: "Say who you are first." });
       return false;
     }
     setBusy(true);
-    say(null);
+    setAnswer(null);
     try {
       await tell("command", root, { ...command, agent, ...(session.verified ? {} : { who: who.trim() }) });
-      say({ good: true, text: `${done}: the agent does it between two points.` });
+      setAnswer({ good: true, text: `${done}: the agent does it between two points.` });
       return true;
     } catch (error) {
-      say({ good: false, text: error.status === 409 ? `Somebody was first: ${error.message}` : error.message });
+      setAnswer({ good: false, text: error.status === 409 ? `Somebody was first: ${error.message}` : error.message });
       return false;
     } finally {
       setBusy(false);
       again?.();
     }
   }
-  return { may: Boolean(session?.may_write && agent), session, who, setWho, ask, busy, said, commands };
+  return { may: Boolean(session?.may_write && agent), session, who, setWho, ask, busy, answer, commands };
 }
 
 /** Who asks: the account, or the name that the person types, which nobody has verified. */
@@ -44,10 +44,10 @@ function Who({ asking }) {
 }
 
 /** The outcome of the last command. */
-function Said({ asking }) {
-  const className = asking.said ? (asking.said.good ? "good" : "bad") : "empty";
-  const attributes = { className, role: "status", "aria-live": "polite", "data-ainerd": "said" };
-  return h("p", attributes, asking.said?.text ?? "");
+function Answer({ asking }) {
+  const className = asking.answer ? (asking.answer.good ? "good" : "bad") : "empty";
+  const attributes = { className, role: "status", "aria-live": "polite", "data-ainerd": "answer" };
+  return h("p", attributes, asking.answer?.text ?? "");
 }
 
 /** The two buttons of a suggestion, and a field for the reason against it. */

@@ -110,7 +110,7 @@ function Screen({ root, state, asking, replaying, onAsked, onRows }) {
     { className: "campaign" },
     h("p", { className: "summary" }, h(Found, { scene })),
     h(Legend, { scene, only, onOnly: setOnly, onName: asking.may ? name : null }),
-    naming && asking.may && h("div", { className: "naming" }, form(), h(Said, { asking })),
+    naming && asking.may && h("div", { className: "naming" }, form(), h(Answer, { asking })),
     h(
       "div",
       { className: "screen" },

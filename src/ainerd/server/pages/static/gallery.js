@@ -15,7 +15,7 @@ function useProgress(path, wanted) {
         n = answer ? Number(answer.headers.get("x-n")) : n;
         const bytes = answer && answer.status !== 204 ? await answer.arrayBuffer() : null;
         if (stopped) return;
-        if (bytes) setPicture({ header: JSON.parse(answer.headers.get("x-said")), values: new Float32Array(bytes) });
+        if (bytes) setPicture({ header: JSON.parse(answer.headers.get("x-picture")), values: new Float32Array(bytes) });
         else if (n < 0) setPicture(null);
       } catch {} // the first line of the page shows that the server is away
       if (!stopped) timer = setTimeout(once, PICTURE_MS);

@@ -62,7 +62,7 @@ function NextPoint({ scene, state, asking, mode, setMode, at }) {
     point(),
     asking.may && h("div", { className: "ask" }, h(Who, { asking }), mode ? form() : choices()),
     asking.session && !asking.session.may_write && h("p", { className: "soft" }, "You may read here, but not write."),
-    h(Said, { asking }),
+    h(Answer, { asking }),
     proposals.map((each) => h(Proposal, { key: each.id, proposal: each, asking, units })),
     next && h(Terms, { terms: next.terms, unit: units[scene.motors[0]] }),
     h(Commands, { commands: state.commands, units }),
@@ -114,7 +114,7 @@ function Suggestion({ root, item, segments }) {
       h("p", { className: "reason" }, String(metadata.reason ?? "")),
       h("p", { className: "soft" }, history.filter(Boolean).join("")),
       asking.may && status === "proposed" && verdict(),
-      h(Said, { asking }),
+      h(Answer, { asking }),
       h(Terms, { terms: metadata.terms ?? {}, unit: units[names[0]] }),
     ),
   );

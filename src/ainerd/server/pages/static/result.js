@@ -41,7 +41,7 @@ function ResultPage({ root, path, result, again }) {
   return h(
     Frame,
     { label: `result of scan ${metadata.scan_id}`, head },
-    h("p", { className: "said-of", "data-ainerd": "explain" }, result.explain),
+    h("p", { className: "explained", "data-ainerd": "explain" }, result.explain),
     superseded_by && h("p", { className: "warn" }, newer()),
     similar.length > 0 && h("p", { className: "row" }, h("span", { className: "soft" }, "most similar:"), similar),
     h(Note, { root, result, again }),

@@ -9,7 +9,7 @@ const encoded = (path) => path.split("/").map(encodeURIComponent).join("/");
 class Refused extends Error {
   constructor(status, answer) {
     const detail = answer?.detail;
-    const reason = typeof detail === "string" ? detail : (detail?.said ?? detail?.detail);
+    const reason = typeof detail === "string" ? detail : (detail?.reason ?? detail?.detail);
     super(
       reason || (status === 401 || status === 403 ? "the server does not allow it" : `the server answered ${status}`),
     );

@@ -91,7 +91,7 @@ function Frame({ label, head, children }) {
       h(
         "header",
         { className: "head" },
-        h("div", { className: "said" }, head),
+        h("div", { className: "title-line" }, head),
         quiet(symbol, () => choose(next), `colors: ${name}`, { "aria-label": `colors: ${name}; change` }),
         quiet(ways[0], () => setWhole(!whole), ways[1] + ways[2], turn),
       ),
