@@ -1,11 +1,18 @@
 """An archive reprocessed by the workers of a Dask cluster, with the same results as in one process."""
 
+import getpass
 import json
 import os
 import re
+import shutil
 import signal
+import socket
+import subprocess
+import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +35,7 @@ from ainerd.technique import Series
 from ainerd.techniques.rheo_xpcs import Bank, RheoXPCS, write_bank
 
 SMALL = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs" / "small.toml"
+REPLAY = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "files" / "slurm" / "replay.py"
 RUNS, FRAMES = 3, 64
 
 
@@ -223,3 +231,66 @@ def test_a_run_that_kills_its_workers_has_failed(archive, cluster, serial, monke
     (outcome,) = outcomes_of(dead, event.partition("/")[0], archive.workplace(embedded=True), archive.store)
     assert (outcome.status, outcome.key) == ("failed", key) and "1 worker(s) died" in outcome.reason
     assert archive.store.record(key).reason == outcome.reason
+
+
+@contextmanager
+def slurm(folder):
+    """A SLURM of one node, this machine; sets its configuration in the environment."""
+    host, ports = socket.gethostname().partition(".")[0], []
+    for _ in range(2):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            ports.append(free.getsockname()[1])
+    (folder / "key").write_bytes(os.urandom(1024))
+    (folder / "key").chmod(0o600)
+    (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
+    settings = {
+        "ClusterName": "one", "SlurmctldHost": f"{host}(127.0.0.1)", "SlurmctldPort": ports[0], "SlurmdPort": ports[1],
+        "AuthType": "auth/munge", "AuthInfo": f"socket={folder}/munge", "CredType": "cred/munge",
+        "SlurmUser": getpass.getuser(), "SlurmdUser": getpass.getuser(), "StateSaveLocation": f"{folder}/state",
+        "SlurmdSpoolDir": f"{folder}/spool", "SlurmctldPidFile": f"{folder}/c.pid", "SlurmdPidFile": f"{folder}/d.pid",
+        "ProctrackType": "proctrack/linuxproc", "TaskPlugin": "task/none", "MpiDefault": "none", "ReturnToService": 2,
+        "SelectType": "select/cons_tres", "SlurmdParameters": "config_overrides", "KillWait": 1,
+    }  # fmt: skip
+    lines = [f"{name}={value}" for name, value in settings.items()]
+    lines += [f"NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=8000", "PartitionName=all Nodes=ALL Default=YES"]
+    (folder / "slurm.conf").write_text("\n".join(lines) + "\n")
+    munge = {"key-file": "key", "socket": "munge", "pid-file": "m.pid", "seed-file": "seed", "log-file": "munge.log"}
+    commands = [["munged", "-F", "-f", *(f"--{name}={folder}/{path}" for name, path in munge.items())]]
+    commands += [["slurmctld", "-D"], ["slurmd", "-D"]]
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
+        patch.setenv("PATH", f"/usr/sbin:{os.environ['PATH']}")
+        for command in commands:
+            log = stack.enter_context(open(folder / f"{command[0]}.out", "wb"))
+            process = stack.enter_context(subprocess.Popen(command, stdout=log, stderr=log))
+            stack.callback(process.terminate)
+            if command[0] == "munged":
+                until((folder / "munge").exists)
+        until(lambda: "idle" in subprocess.run(["sinfo", "-h"], capture_output=True, text=True).stdout)
+        yield
+
+
+def until(condition, timeout_s=60):
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.1)
+
+
+@pytest.mark.skipif(shutil.which("slurmctld", path="/usr/sbin:/usr/bin") is None, reason="SLURM is not installed")
+def test_jobs_of_slurm_give_the_same_results(archive, serial, tmp_path):
+    pytest.importorskip("dask_jobqueue")
+    archive.forget()
+    folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # munge wants a short path, which others may enter
+    folder.chmod(0o755)
+    try:
+        with slurm(folder):
+            done = subprocess.run(
+                [sys.executable, REPLAY, "2", "--json"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+            )
+    finally:
+        shutil.rmtree(folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert archive.results() == serial[1]
+    assert list(tmp_path.glob("slurm-*.out"))  # the jobs' own logs: SLURM ran them
+    assert archive.server.api_key not in done.stdout + done.stderr
