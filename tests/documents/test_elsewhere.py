@@ -1,6 +1,7 @@
 """Frames that are not in a file of this machine."""
 
 import json
+from types import SimpleNamespace
 
 import h5py
 import hdf5plugin
@@ -10,6 +11,7 @@ from bluesky_tiled_plugins import TiledWriter
 from event_model import NumpyEncoder, compose_run, compose_stream_resource
 
 from ainerd.documents import DetectorKeys, FrameError, MissingFrames, Run, Whole, documents_of
+from ainerd.runs import Writer
 from ainerd.server import open_catalog
 from tests.documents.test_whole_frames import Sees
 
@@ -201,9 +203,10 @@ def run_of(docs, raw, every):
     return sees
 
 
-def test_with_a_stream_of_numbers_a_run_from_tiled_has_its_gaps(raw, folder, movie):
-    numbers = np.delete(np.arange(70), [5, *range(30, 36), 50, 60, 61])
-    with h5py.File(folder / "numbered.h5", "w", libver="latest") as file:
+def numbered(raw, folder, movie, numbers, n_exposure):
+    """Write a run of a detector that numbers its frames to Tiled, and return its documents."""
+    file_name = f"numbered{n_exposure}.h5"
+    with h5py.File(folder / file_name, "w", libver="latest") as file:
         file.create_dataset("d", data=movie, chunks=(1, NY, NX))
         file.create_dataset("ids", data=numbers, chunks=(16,))
     bundle = compose_run()
@@ -214,11 +217,15 @@ def test_with_a_stream_of_numbers_a_run_from_tiled_has_its_gaps(raw, folder, mov
             "det_image": {**key, "shape": [1, NY, NX], "dtype_numpy": "<u2"},
             "ids": {**key, "shape": [1], "dtype_numpy": "<i8"},
         },
+        configuration={"det": {
+            "data": {"n": n_exposure}, "timestamps": {"n": 0.0},
+            "data_keys": {"n": {"dtype": "number", "shape": [], "source": "sim"}},
+        }},
     )  # fmt: skip
     docs, composed = [("start", bundle.start_doc), ("descriptor", detector.descriptor_doc)], []
     for name, dataset, chunks in (("det_image", "d", [1, NY, NX]), ("ids", "ids", [16])):
         resource, compose = compose_stream_resource(
-            mimetype="application/x-hdf5", uri=f"file://detector-pc{folder}/numbered.h5", data_key=name,
+            mimetype="application/x-hdf5", uri=f"file://detector-pc{folder}/{file_name}", data_key=name,
             parameters={"dataset": dataset, "swmr": True, "chunk_shape": chunks},
         )  # fmt: skip
         docs.append(("stream_resource", resource | {"run_start": bundle.start_doc["uid"]}))
@@ -232,6 +239,12 @@ def test_with_a_stream_of_numbers_a_run_from_tiled_has_its_gaps(raw, folder, mov
     writer = TiledWriter(raw, batch_size=1)
     for name, doc in docs:
         writer(name, doc)
+    return docs
+
+
+def test_with_a_stream_of_numbers_a_run_from_tiled_has_its_gaps(raw, folder, movie):
+    numbers = np.delete(np.arange(70), [5, *range(30, 36), 50, 60, 61])
+    docs = numbered(raw, folder, movie, numbers, N)
     for source in docs, list(documents_of(raw[docs[0][1]["uid"]])):
         run, found, frames = Run(DetectorKeys(image="det_image", frame_number="ids"), (), raw), [], []
         for name, doc in source:
@@ -243,3 +256,13 @@ def test_with_a_stream_of_numbers_a_run_from_tiled_has_its_gaps(raw, folder, mov
         run.close()
         assert found == numbers.tolist()
         assert np.array_equal(np.concatenate(frames), movie.reshape(N, -1)[:, PIXELS])
+
+
+def test_an_exposure_without_frames_counts_among_those_that_need_a_result(raw, folder, movie):
+    numbers = np.delete(np.arange(80), np.arange(20, 40))  # of four exposures the second one is lost
+    docs = numbered(raw, folder, movie, numbers, 20)
+    keys = DetectorKeys(image="det_image", frame_number="ids", n_frames="n")
+    technique = SimpleNamespace(unit="event", parameters={})
+    writer = Writer(technique, store=None, keys=keys, wanted=None, roots=(), agent="me", raw=raw)
+    run = raw[docs[0][1]["uid"]]
+    assert [writer.has_all(run, n) for n in (0, 3, 4)] == [False, False, True]

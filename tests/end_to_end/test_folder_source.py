@@ -133,6 +133,27 @@ def test_a_slow_catalogue_does_not_keep_the_next_acquisition_waiting(beamline, f
     assert sorted(names)[-2:] == ["E0001", "E0002"] and len(set(names)) == len(names)
 
 
+@pytest.mark.fault(
+    "Two `watch` processes follow one folder",
+    "The second one waits until the first has ended, then follows it; each acquisition has one run and one result",
+)
+def test_a_second_process_waits_for_the_first(beamline, follow, caplog):
+    folder, _, instrument = beamline
+    first, close = follow()
+    acquire(instrument, folder / "data", "G0001")
+    until(lambda: first.concluded == 1)
+    second, close_second = follow()
+    until(lambda: "this one begins when that one has ended" in caplog.text)
+    acquire(instrument, folder / "data", "G0002")
+    until(lambda: first.concluded == 2)
+    close()
+    acquire(instrument, folder / "data", "G0003")
+    until(lambda: second.concluded == 1)
+    close_second()
+    names = [run.metadata["start"]["acquisition"] for run in second._client["raw"].values()]
+    assert {"G0001", "G0002", "G0003"} < {*names} and len(names) == len({*names}) == len(second.results.table())
+
+
 def test_the_same_frames_give_the_same_maps(beamline, follow, session):
     session.RE(session.agent.sample([4.0, 6.0]))
     session.agent.drain()

@@ -18,7 +18,8 @@ class Sink:
     """A writer and a campaign that keep their arguments; `there` are outcomes of events that have results."""
 
     def __init__(self, technique, keys=None, roots=(), there=()):
-        self.technique, self._keys, self._roots = technique, keys or DetectorKeys(image="det"), roots
+        self.technique, self.parameters = technique, technique.parameters
+        self._keys, self._roots = keys or DetectorKeys(image="det"), roots
         self.begun, self.ended, self.absorbed, self.there = [], [], [], dict(there)
 
     def new_run(self):

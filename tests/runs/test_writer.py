@@ -1,7 +1,9 @@
 """Results of runs, events and series, written to a store that only remembers records."""
 
 import datetime
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import httpx
@@ -11,8 +13,8 @@ from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
 from ainerd.documents import file_documents
-from ainerd.results import ResultRecord, ResultStore
-from ainerd.runs import Journal, Spool, Wanted
+from ainerd.results import ResultRecord, ResultStore, result_key
+from ainerd.runs import Journal, Spool, Subject, Wanted, Writer
 from ainerd.technique import Outcome, Series
 
 WANTED = Wanted(
@@ -102,6 +104,16 @@ def test_a_run_that_has_its_result_is_recalled(toy, scanned, movies, worker, sto
     again = deliver(worker(technique), documents)
     assert again.is_recalled and again.key == first.key and len(technique.made) == 1
     assert store.complete.call_count == 1
+
+
+def test_other_flags_of_the_detector_give_another_result(toy, keys, store):
+    technique = toy()
+    run = SimpleNamespace(uid="a", start_doc={})
+    keys_of = {
+        name: Subject.of_run(Writer(technique, store, replace(keys, flags=flags), WANTED, (), "me"), run, None).key
+        for name, flags in {"none": {}, "bad": {"bad_frames": 0.0}, "many": {"bad_frames": 5.0}}.items()
+    }
+    assert len(set(keys_of.values())) == 3 and keys_of["none"] == result_key("a", technique.parameters)
 
 
 def test_events_have_results_of_their_own(toy, scanned, movies, worker, store):

@@ -29,7 +29,7 @@ from ainerd.agent._plans import AgentPlan, Beam, reported, retaking, write_repor
 from ainerd.campaign import Travel
 from ainerd.config import Settings, SettingsError
 from ainerd.results import ConfigurationRecord, ResultStore
-from ainerd.runs import RawWriter
+from ainerd.runs import RawWriter, parameters_of
 from ainerd.server import open_catalog
 from ainerd.steering import answer_of, check_limits, explore, visit
 from ainerd.technique import Technique, TechniqueError, load
@@ -309,7 +309,7 @@ def build_technique(settings: Settings, store: ResultStore | None = None) -> Tec
     if common is not None:
         record = ConfigurationRecord(
             technique=technique.name,
-            parameters=dict(technique.parameters),
+            parameters=parameters_of(technique, settings.detector.flags),
             instrument={name: value for name, value in common.instrument.items() if value is not None},
             units=dict(common.units),
         )

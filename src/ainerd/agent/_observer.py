@@ -39,8 +39,8 @@ from ainerd.documents import (
 )
 from ainerd.internals import call_before_exit
 from ainerd.results import LiveNode, ResultStore, commands, digest, principal_of, scan_text, waiting
-from ainerd.runs import Jobs, Spool, Wanted, Worker, Writer, is_analysed, write_run
-from ainerd.server import Presence
+from ainerd.runs import Jobs, Spool, Wanted, Worker, Writer, parameters_of, write_run
+from ainerd.server import Presence, only_here
 from ainerd.technique import Technique, complete
 from ainerd.views import LiveFigure, Logbook, status_panel
 from ainerd.words import rendered
@@ -80,7 +80,8 @@ class Observer:
     ) -> None:
         technique = complete(technique, Technique)
         self.name, self.technique, self.review = settings.name, technique, settings.steering.review
-        self.results = ResultStore(client["ainerd"], agent=self.name, digest=digest(technique.parameters))
+        parameters = parameters_of(technique, settings.detector.flags)
+        self.results = ResultStore(client["ainerd"], agent=self.name, digest=digest(parameters))
         self._client, self._raw, self._settings = client, client["raw"], settings
         self._uri = str(client.context.api_uri)
         self._backup = settings.storage.directory / "unwritten"
@@ -484,9 +485,8 @@ class Observer:
         pattern = Acquisition(path, AcquisitionKeys(**settings.acquisition.model_dump()), keys, roots)
         folder = Folder(path, pattern, settings.storage.late_s)
         found = self._campaign.given_at
-        is_done = self._is_analysed()
-        with ThreadPoolExecutor(1, "ainerd-raw") as pool:
-            writing: list[Future[None]] = []
+        with only_here(path, stop), ThreadPoolExecutor(1, "ainerd-raw") as pool:
+            is_done, writing = self._is_analysed(), list[Future[None]]()
             for documents in folder_documents(folder, stop, raw=self._raw, skip=is_done, suggestion_of=found):
                 yield from documents
                 wait(writing)
@@ -511,10 +511,10 @@ class Observer:
 
     def _is_analysed(self) -> Callable[[Container], bool]:
         """Return a function that returns whether a run in Tiled has all its results at this moment."""
-        done = self.results.analysed(digest(self.technique.parameters))
+        done = self.results.analysed(digest(self._writer.parameters))
 
         def is_done(run: Container) -> bool:
-            return is_analysed(self.technique, self._writer.keys, run, done.get(run.metadata["start"]["uid"], 0))
+            return self._writer.has_all(run, done.get(run.metadata["start"]["uid"], 0))
 
         return is_done
 

@@ -18,7 +18,7 @@ from ainerd.agent._commands import CommandReader
 from ainerd.campaign import Campaign
 from ainerd.config import Settings
 from ainerd.results import AgentNode, LiveNode, ResultStore, digest, read_agent, scan_text
-from ainerd.runs import Jobs, RawWriter, Subject, Worker
+from ainerd.runs import Jobs, RawWriter, Subject, Worker, parameters_of
 from ainerd.server import warn_of_another, whereabouts
 from ainerd.technique import Technique
 from ainerd.views import principal_axes
@@ -83,7 +83,7 @@ class State:
         )  # fmt: skip
         review = settings.steering.review
         self._fixed = {"units": settings.units, "review": review, "at": whereabouts(), "alpha": technique.alpha}
-        self._jobs, self._digest = jobs, digest(technique.parameters)
+        self._jobs, self._digest = jobs, digest(parameters_of(technique, settings.detector.flags))
         self._earlier: dict[str, Any] = {}  # state written by an earlier session
         self._axes: dict[str, Any] | None = None
         self._next_axes = 0

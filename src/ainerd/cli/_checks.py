@@ -150,9 +150,11 @@ def _technique(settings: Settings) -> Iterator[Finding]:
     try:
         from ainerd.agent import build_technique
         from ainerd.results import digest
+        from ainerd.runs import parameters_of
 
         built = build_technique(settings)
-        yield Finding(what, f"accepts its section; digest of its results {digest(built.parameters)}")
+        parameters = parameters_of(built, settings.detector.flags)
+        yield Finding(what, f"accepts its section; digest of its results {digest(parameters)}")
     except ModuleNotFoundError as error:
         yield Finding(what, f"not checked: {error}")
         return

@@ -24,9 +24,9 @@ from tiled.client.container import Container
 from ainerd.agent import build_technique, writer_of
 from ainerd.cli._shared import bars
 from ainerd.config import Settings
-from ainerd.documents import DetectorKeys, documents_of, runs_by_time
+from ainerd.documents import documents_of, runs_by_time
 from ainerd.results import AtlasRecord, ResultStore, digest
-from ainerd.runs import Jobs, Spool, Worker, is_analysed
+from ainerd.runs import Jobs, Spool, Worker, parameters_of
 from ainerd.server import ServerError, connect, open_catalog
 from ainerd.technique import Outcome, Series, Technique
 
@@ -96,7 +96,8 @@ class Workplace:
     def of(cls, settings: Settings, root: Container, technique: Technique, *, embedded: bool) -> Self:
         """Return the workplace of this process."""
         tables = json.dumps(settings.tables(), default=str)
-        return cls(tables, str(settings.folder), root.uri, embedded, json.dumps(dict(technique.parameters)))
+        parameters = json.dumps(parameters_of(technique, settings.detector.flags))
+        return cls(tables, str(settings.folder), root.uri, embedded, parameters)
 
 
 def _analyse_on(
@@ -184,7 +185,8 @@ def _prepare(workplace: Workplace) -> tuple[Settings, Container, ResultStore, Te
     client = connect(workplace.address, key)
     store = ResultStore(client["ainerd"])
     technique = build_technique(settings, store)
-    here, wanted = json.loads(json.dumps(dict(technique.parameters))), json.loads(workplace.parameters)
+    parameters = parameters_of(technique, settings.detector.flags)
+    here, wanted = json.loads(json.dumps(parameters)), json.loads(workplace.parameters)
     if others := [name for name in wanted | here if here.get(name) != wanted.get(name)]:
         raise ValueError(
             f"on {socket.gethostname()} {', '.join(others)} would differ from this command's: a worker needs the same "
@@ -261,7 +263,8 @@ def reanalyse(
                 for uid in waiting:
                     outcomes += _analyse(worker, raw[uid], settings.detector.image, report)
                     progress.advance(done)
-    _label(ResultStore(ainerd, agent=settings.name, digest=digest(technique.parameters)), technique)
+    parameters = parameters_of(technique, settings.detector.flags)
+    _label(ResultStore(ainerd, agent=settings.name, digest=digest(parameters)), technique)
     return outcomes
 
 
@@ -272,10 +275,10 @@ def _runs_to_analyse(
     runs: Any = runs_by_time(raw).values().page_size(300)
     if uids:
         runs = [_finished_run(raw, uid) for uid in uids]
-    keys = DetectorKeys(**settings.detector.model_dump())
-    done = store.analysed(digest(technique.parameters), again=again or bool(uids))
+    writer = writer_of(technique, store, settings, raw)
+    done = store.analysed(digest(writer.parameters), again=again or bool(uids))
     by_uid = ((run.metadata["start"]["uid"], run) for run in runs if run.metadata.get("stop"))
-    return [uid for uid, run in by_uid if not is_analysed(technique, keys, run, done.get(uid, 0))]
+    return [uid for uid, run in by_uid if not writer.has_all(run, done.get(uid, 0))]
 
 
 def _finished_run(raw: Container, uid: str) -> Container:

@@ -128,7 +128,7 @@ class RunState:
         event = self.event
         if self.outcomes and (event is None or self.run.n_ready <= self.run.n_passed):
             return False
-        subject = Subject.of_run(self._technique, self.run, event)
+        subject = Subject.of_run(self._writer, self.run, event)
         self._until = None
         with suppress(FrameError):  # `RunInfo` raises it again below, which gives the reason
             if event is not None and self.run.n_event is not None:

@@ -383,7 +383,7 @@ class Delivery:
     def _give_up(self, reason: str) -> list[Outcome]:
         """Return the failed outcome of a run without a result; empty if Tiled does not accept it now."""
         try:
-            subject = Subject.of_run(self._writer.technique, self.state.run, self.state.event)
+            subject = Subject.of_run(self._writer, self.state.run, self.state.event)
             subject.problem, subject.retake = reason, True
             return [self.state.conclude(subject, None, closes=True)]
         except httpx.HTTPError as error:

@@ -65,15 +65,15 @@ class Subject:
     _taken: list[list[tuple[int, int]]] = field(default_factory=lambda: [[]])  # ranges of frames taken from each run
 
     @classmethod
-    def of_run(cls, technique: Technique, run: Run, event: int | None) -> "Subject":
+    def of_run(cls, writer: "Writer", run: Run, event: int | None) -> "Subject":
         """Make the unit that a run belongs to, by the technique's `unit`; `event` is the number of the event."""
-        identity, series_id = run.uid, None
+        technique, identity, series_id = writer.technique, run.uid, None
         if event is not None:
             identity = event_identity(run.uid, event)
         elif isinstance(technique.unit, Series) and technique.unit.key in run.start_doc:
             series_id = f"{technique.unit.key}={run.start_doc[technique.unit.key]}"
             identity = series_identity(series_id)
-        return cls(result_key(identity, technique.parameters), [run], event, series_id)
+        return cls(result_key(identity, writer.parameters), [run], event, series_id)
 
     @property
     def run(self) -> Run:
@@ -188,6 +188,38 @@ class Writer:
     raw: Container | None = None
     _growing: dict[str, Subject] = field(default_factory=dict)  # series by key
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Everything that changes the numbers of a result, which its key and its digest cover."""
+        return parameters_of(self.technique, self.keys.flags)
+
+    def has_all(self, run: Container, n_results: int) -> bool:
+        """Return whether a run in Tiled has all its results; `n_results` exist.
+
+        If the unit is the event, a run has as many results as its detector took exposures: an aborted scan has fewer
+        than its plan wanted, and a run in progress is not done.
+        """
+        if self.technique.unit != "event" or not n_results:
+            return n_results > 0
+        stop = run.metadata.get("stop")
+        if not stop:
+            return False
+        n_primary = (stop.get("num_events") or {}).get("primary", 0)
+        return 0 < n_primary <= n_results or self._n_events(run) <= n_results  # the first needs no request
+
+    def _n_events(self, container: Container) -> int:
+        """Return the number of exposures in a finished run, by the numbers of its frames if they can be read."""
+        run = self.new_run()
+        for name, doc in RunReader().news(container):
+            run(name, doc)
+        run("stop", container.metadata["stop"])
+        try:
+            return run.n_events if run.has_frames else 0
+        except FrameError:  # the run has one failed result, which gives the reason
+            return 1
+        finally:
+            run.close()
+
     def new_run(self) -> Run:
         """Return an empty run, to take the documents of one."""
         return Run(self.keys, self.roots, self.raw)
@@ -284,7 +316,7 @@ class Writer:
         """Mark a series as complete; return False if it does not grow."""
         unit = self.technique.unit
         assert isinstance(unit, Series)
-        key = result_key(series_identity(f"{unit.key}={value}"), self.technique.parameters)
+        key = result_key(series_identity(f"{unit.key}={value}"), self.parameters)
         self._growing.pop(key, None)
         try:
             return self.store.close(key)
@@ -308,7 +340,7 @@ class Writer:
             "access_tags": _access_tags(start.get("tiled_access_tags")),
             "technique": self.technique.name,
             "agent": self.agent,
-            "parameters": dict(self.technique.parameters),
+            "parameters": self.parameters,
         }
         try:
             record = ResultRecord(**known, **metadata)
@@ -459,28 +491,6 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def is_analysed(technique: Technique, keys: DetectorKeys, run: Container, n_results: int) -> bool:
-    """Return whether a run in Tiled has all its results; `n_results` exist.
-
-    If the unit is the event, a run has as many results as its detector took exposures: an aborted scan has fewer than
-    its plan wanted, and a run in progress is not done.
-    """
-    if technique.unit != "event" or not n_results:
-        return n_results > 0
-    stop = run.metadata.get("stop")
-    if not stop:
-        return False
-    n_primary = (stop.get("num_events") or {}).get("primary", 0)
-    return 0 < n_primary <= n_results or _n_events(keys, run) <= n_results  # the first needs no request
-
-
-def _n_events(keys: DetectorKeys, container: Container) -> int:
-    """Return the number of exposures in a finished run."""
-    run = Run(keys, ())
-    for name, doc in RunReader().news(container):
-        run(name, doc)
-    run("stop", container.metadata["stop"])
-    try:
-        return run.n_events if run.has_frames else 0
-    except FrameError:  # the run has one failed result, which gives the reason
-        return 1
+def parameters_of(technique: Technique, flags: Mapping[str, float]) -> dict[str, Any]:
+    """Return the parameters of a technique's results: its own, and the flags of the detector, if there are any."""
+    return {**technique.parameters, **({"detector.flags": dict(flags)} if flags else {})}

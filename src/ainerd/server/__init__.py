@@ -3,10 +3,10 @@
 from ainerd.server._archive import archive
 from ainerd.server._connect import SCOPES, ServerError, connect, open_catalog
 from ainerd.server._embedded import EmbeddedServer, embedded_server, open_tiled, running, serving, start_tiled
-from ainerd.server._presence import Presence, at_work, is_locked, process_text, warn_of_another, whereabouts
+from ainerd.server._presence import Presence, at_work, is_locked, only_here, process_text, warn_of_another, whereabouts
 
 __all__ = [
     "SCOPES", "EmbeddedServer", "Presence", "ServerError", "archive", "at_work", "connect", "embedded_server",
-    "is_locked", "open_catalog", "open_tiled", "process_text", "running", "serving", "start_tiled", "warn_of_another",
-    "whereabouts",
+    "is_locked", "only_here", "open_catalog", "open_tiled", "process_text", "running", "serving", "start_tiled",
+    "warn_of_another", "whereabouts",
 ]  # fmt: skip

@@ -4,9 +4,11 @@ import fcntl
 import json
 import logging
 import os
+import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from getpass import getuser
 from pathlib import Path
@@ -17,6 +19,7 @@ from urllib.parse import quote
 logger = logging.getLogger(__name__)
 
 SILENT_S = 120.0  # an agent reports every few seconds; the clocks of two machines may differ
+LOOK_S = 0.5  # between two attempts to lock a folder
 ATTEMPTS, PAUSE_S = 5, 0.02  # a process that only reads the file holds the lock for less
 
 
@@ -87,6 +90,31 @@ def try_lock(file: int | IO[str], kind: int = fcntl.LOCK_EX) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+@contextmanager
+def only_here(folder: Path, stop: threading.Event) -> Iterator[None]:
+    """Wait until no other process works on a folder, and keep others waiting; do not wait once `stop` is set.
+
+    The folder itself is locked, so the settings of the other process do not matter. The lock ends with its process.
+    """
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        if not _lock_folder(folder, file):
+            logger.warning("another process watches %s: this one begins when that one has ended", folder)
+            while not stop.wait(LOOK_S) and not _lock_folder(folder, file):
+                pass
+        yield
+    finally:
+        os.close(file)
+
+
+def _lock_folder(folder: Path, file: int) -> bool:
+    try:
+        return try_lock(file)
+    except OSError as error:  # some network file systems lock no folders
+        logger.warning("%s cannot be locked, start one process for it alone: %s", folder, error)
+        return True
 
 
 def is_locked(path: Path) -> bool:
