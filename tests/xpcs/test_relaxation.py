@@ -48,7 +48,7 @@ def test_a_flat_field_has_no_speckle():
     correlator = MultiTau(Partition.from_roi_map(np.repeat([1, 2, 3], 300)[None]))
     correlator.push(rng.poisson(0.5, (200, 900)).astype(np.uint16))
     fit = fit_relaxation(correlator.result(), together=True)
-    assert fit.speckle[0] == "no" and abs(fit.contrast[0]) < 3 * fit.contrast_err[0]
+    assert fit.speckle[0] == "no" and fit.no_tau[0] == "no speckle" and np.isnan(fit.contrast[0])
     assert all(np.isnan(getattr(fit, name)[0]) for name in ("tau", "tau_above", "tau_below"))
 
 
@@ -84,13 +84,14 @@ def test_differing_bins_are_detected_and_widen_the_error():
             "parts",
             "part_weight",
             "n_pixels",
+            "counts",
             "contrast0",
             "contrast0_err",
             "parts0",
             "bias",
         )
     }
-    both = type(slow)(lag=slow.lag, part_roi=np.concatenate([slow.part_roi, fast.part_roi + 9]), **joined)
+    both = type(slow)(lag=slow.lag, n_frames=slow.n_frames, part_roi=np.concatenate([slow.part_roi, fast.part_roi + 9]), **joined)
     fit, alone = fit_relaxation(both, together=True), fit_relaxation(both, together=True, bins=range(9))
     assert fit.p_same[0] < 1e-3 < alone.p_same[0]
     assert fit.tau_err[0] / fit.tau[0] > 2 * alone.tau_err[0] / alone.tau[0]
@@ -117,7 +118,7 @@ def test_errors_of_a_ring_include_speckle_shared_by_opposite_bins():
     naive, knowing = (
         fit_relaxation(g2, together=True, opposite=o).tau_err[0] for o in (None, (np.arange(18) + 9) % 18)
     )
-    assert naive < 0.8 * half and 0.85 * half < knowing < 1.3 * half
+    assert naive < 0.9 * half and 0.85 * half < knowing < 1.3 * half
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 from scipy.stats import t as t_distribution
 
-from ainerd.xpcs._fits import NOTHING
+from ainerd.xpcs._least_squares import NOTHING
 from ainerd.xpcs._scatter import Scatter, scatter
 
 FORMULA = (

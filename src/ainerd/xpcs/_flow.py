@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import f as f_distribution
 
-from ainerd.xpcs._fits import NOTHING, fit_kww, levenberg_marquardt
+from ainerd.xpcs._family import Curves, start_of
+from ainerd.xpcs._family import fit as fit_family
+from ainerd.xpcs._least_squares import NOTHING, levenberg_marquardt
 from ainerd.xpcs._scatter import Scatter, differ, scatter
 
 FORMULA = (
@@ -258,10 +260,11 @@ class _Choice:
         lag = ring.lag[seen]
         mean = (ring.weight**2 * ring.value).sum(0)[seen] / weight[seen]
         order = np.argsort(lag)
-        first = fit_kww(lag[order], mean[order])
+        curves = Curves.of(lag[order], mean[order][None], np.eye(lag.size)[None])
+        first = fit_family(curves, "stretched + baseline", start_of(curves))
         height = max(mean[order[0]] - 1, 1e-3)
         middle = np.sqrt(lag.min() * lag.max())
-        log_tau, exponent = (np.log(first.tau[0]), first.exponent[0]) if first.ok[0] else (np.log(middle), 1.0)
+        log_tau, exponent = (np.log(middle), 1.0) if first.edge[0] else first.x[0, 1:3]
         n_roi = len(ring.angle)
         log_tau = np.clip(log_tau, np.log(lag.min() / 4), np.log(lag.max() * 4))
         rest = [*6 * [0.0], *n_roi * [height]]

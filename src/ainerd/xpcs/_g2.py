@@ -41,6 +41,9 @@ class G2:
         Share of the bin's pixels.
     n_pixels : ndarray of int, shape (n_roi,)
         Number of pixels in use in each bin.
+    counts : ndarray, shape (n_roi,)
+        Photons per pixel and frame.
+    n_frames : int
     contrast0, contrast0_err : ndarray, shape (n_roi,)
         Contrast within a frame from photon statistics, <I(I - 1)> / <I>² - 1, which is free of shot noise (Goodman,
         Speckle Phenomena in Optics, 2007; Bandyopadhyay et al., Rev. Sci. Instrum. 76, 093110, 2005), corrected for
@@ -62,6 +65,8 @@ class G2:
     part_roi: Ints
     part_weight: Floats
     n_pixels: Ints
+    counts: Floats
+    n_frames: int
     contrast0: Floats
     contrast0_err: Floats
     parts0: Floats
@@ -205,6 +210,8 @@ def from_parts(
         part_roi=roi,
         part_weight=weight,
         n_pixels=n_pixels.astype(np.int64),
+        counts=np.bincount(roi, counts, n_roi) / np.maximum(n_pixels, 1) / n_frames,
+        n_frames=n_frames,
         contrast0=(excess - bias)[:, 0],
         contrast0_err=error[:, 0],
         parts0=value[:, 0] - bias[roi, 0],

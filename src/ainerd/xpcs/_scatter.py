@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import null_space
+from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 
 from ainerd.xpcs._g2 import ROUNDING
@@ -13,6 +14,7 @@ Floats = NDArray[np.float64]
 SMALLEST = 0.02  # least share of a lag's variance that is its own: few parts show too little of it by chance
 WIDTH = 11  # lags over which variances are smoothed
 MISFIT_BANDS, AZIMUTH_BANDS = 8, 9  # bands of neighbouring lags
+TOLERANCE = 0.026  # of the height of g2 - 1, by which a model may be wrong in a band of lags
 
 
 @dataclass(frozen=True)
@@ -250,27 +252,40 @@ def shared(s: Sample, x: Floats, roi: NDArray[np.int64], opposite: NDArray[np.in
     return np.asarray(1 + np.clip(np.divide(both, variance, out=np.zeros_like(both), where=variance > 0), 0, 1))
 
 
-def misfit(s: Sample, curve: Floats) -> tuple[float, float]:
-    """Return the probability of residuals as large as these if the curve (n,) of g2 is right, and their size.
+def misfit(s: Sample, curve: Floats, tolerance: float = TOLERANCE) -> float:
+    """Return the probability of residuals as large as these if the curve (n,) of g2 is right, NaN with too few parts.
 
-    Mean residuals in bands of lags are compared with their covariance from the scatter of parts (Hotelling's test).
-    Their size is the largest of them, over the largest g2 - 1 in a band. Both are NaN if there are too few parts.
+    Mean residuals in bands of lags are compared with their covariance from the scatter of parts (Hotelling's test). With
+    many speckles the smallest deviation is significant, so the curve need only be right to a share `tolerance`, one
+    standard deviation, of the largest g2 - 1 in a band.
     """
     bands = np.array_split(np.arange(len(s.lag)), min(MISFIT_BANDS, len(s.lag)))
-    weight = 1 / s.variance
+    weight = np.where(np.isfinite(s.mean), 1 / s.variance, 0)
+    bands = [band for band in bands if weight[band].any()]
     k = len(bands)
     if s.dof < k + 3:
-        return np.nan, np.nan
+        return np.nan
     off, height = (
         np.stack([np.nan_to_num(x)[..., band] @ weight[band] / weight[band].sum() for band in bands], axis=-1)
         for x in (1 + s.x - curve, s.mean)
     )
     mean = s.w @ off
-    covariance = covariance_of_mean(off, s.w)
+    covariance = covariance_of_mean(off, s.w) + np.eye(k) * (tolerance * np.abs(height).max()) ** 2
     scale = np.sqrt(np.diag(covariance))
     if not (scale > 0).all():
-        return np.nan, np.nan
+        return np.nan
     covariance = covariance / scale / scale[:, None]
     square = mean / scale @ np.linalg.pinv(covariance, hermitian=True) @ (mean / scale)
-    p = f_distribution.sf(square * (s.dof - k + 1) / (s.dof * k), k, s.dof - k + 1)
-    return float(p), float(np.abs(mean).max() / max(np.abs(height).max(), 1e-12))
+    return float(f_distribution.sf(square * (s.dof - k + 1) / (s.dof * k), k, s.dof - k + 1))
+
+
+def misfit_of_curve(residual: Floats, covariance: Floats, height: float, tolerance: float = TOLERANCE) -> float:
+    """Return the same for the residuals of a curve (n,) without parts, from the covariance of its lags (n, n)."""
+    bands = np.array_split(np.arange(len(residual)), min(MISFIT_BANDS, len(residual)))
+    to_band = np.zeros((len(bands), len(residual)))
+    for row, band in zip(to_band, bands, strict=True):
+        row[band] = 1 / np.diag(covariance)[band]
+        row /= row.sum()
+    mean = to_band @ residual
+    of_bands = to_band @ covariance @ to_band.T + np.eye(len(bands)) * (tolerance * height) ** 2
+    return float(chi2.sf(mean @ np.linalg.pinv(of_bands, hermitian=True) @ mean, len(bands)))

@@ -29,7 +29,7 @@ from ainerd.xpcs import (
     Screened,
     TwoTimeReducer,
     disorder,
-    fit_kww,
+    fit_curves,
     g2_from_two_time,
     no_light,
     per_bin,
@@ -251,9 +251,9 @@ class Exposure(RunAnalysis):
         denoised = self._technique.denoiser.denoise(maps, size=DENOISED)
         g2 = g2_from_two_time(denoised)
         tau = np.arange(1, DENOISED) * self._reducer.n_pushed / DENOISED * self._frame_time_s
-        fit = fit_kww(tau, g2)
+        fit = fit_curves(tau, g2)
         arrays: dict[str, NDArray[Any]] = {"denoised": denoised, "g2_denoised": g2, "tau_denoised": tau}
-        return arrays, {"tau_denoised_s": float(np.nanmedian(fit.tau)) if fit.ok.any() else None}
+        return arrays, {"tau_denoised_s": float(np.nanmedian(fit.tau)) if np.isfinite(fit.tau).any() else None}
 
 
 def _few_rows(maps: NDArray[np.float32], left_out: LeftOut) -> str:

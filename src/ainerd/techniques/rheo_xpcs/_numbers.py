@@ -1,7 +1,6 @@
 """Numbers of an exposure with their errors: of the run, of each ring in q and of each bin, from its g2."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import fields
 from functools import partial
 from typing import Any, NamedTuple, Self
 
@@ -11,6 +10,8 @@ from numpy.typing import NDArray
 from ainerd import xpcs
 from ainerd.techniques.rheo_xpcs._features import Ring
 from ainerd.xpcs import G2, G2ByAge, Partition, Relaxation
+from ainerd.xpcs._relaxation import COLUMNS
+from ainerd.xpcs._relaxation import TEXTS as OF_TEXT
 
 # Fields of `FlowFit`: names in results, and units.
 FLOW = {
@@ -63,21 +64,33 @@ def _q_width(partition: Partition, ring: Ring) -> float:
 
 
 # Versions of the computations. If numbers change, their version increases, and results get other keys.
-VERSIONS = {"c2": 2, "g2": 4, "relaxation": 3, "flow": 1, "ageing": 1, "left_out": 3, "novelty": 2}
+VERSIONS = {"c2": 2, "g2": 4, "relaxation": 4, "flow": 1, "ageing": 1, "left_out": 3, "novelty": 2}
 FORMULAS = {"relaxation": Relaxation.formula, "flow": xpcs.FlowFit.formula, "ageing": xpcs.AgeingFit.formula}
-# Fields of `Relaxation` that have other names in results.
-RENAMED = {"tau": "tau_s", "tau_err": "tau_s_err", "tau_above": "tau_s_above", "tau_below": "tau_s_below"}
-RENAMED |= {"exponent": "kww_exponent", "exponent_err": "kww_exponent_err", "p_same": "bins_alike_p"}
-NAMES = {field.name: RENAMED.get(field.name, field.name) for field in fields(Relaxation) if field.name != "formula"}
+# Fields of `Relaxation` that have other names in results, without the endings.
+RENAMED = {
+    "tau": "tau_s", "tau2": "tau2_s", "exponent": "kww_exponent", "exponent2": "kww_exponent2", "p_same": "bins_alike_p",
+    "static": "static_share", "baseline": "g2_baseline", "share": "fast_share", "model": "g2_model",
+    "either": "g2_model_or", "errors": "g2_errors",
+}  # fmt: skip
+
+
+def _name(field: str) -> str:
+    base, _, ending = field.partition("_") if field.endswith(("_err", "_above", "_below")) else (field, "", "")
+    return RENAMED.get(base, base) + (f"_{ending}" if ending else "")
+
+
+NAMES = {field: _name(field) for field in COLUMNS}
+TEXTS = {NAMES[field] for field in OF_TEXT}
 _CONTRASTS = ("contrast0", "contrast0_err", "contrast", "contrast_err")
 _UNSURE = 0.5  # relative error of the contrast within a frame above which that of g2 may be used
 UNITS = {
-    **{name: "s" if name.startswith("tau_s") else "1" for name in NAMES.values() if name != "speckle"},
+    **{name: "s" if name.startswith(("tau_s", "tau2_s")) else "1" for name in NAMES.values() if name not in TEXTS},
     **dict.fromkeys(("bin", "n_pixels", "contrast0", "contrast0_err", "novelty_p"), "1"),
     "q": "1/nm",
     "phi": "degree",
     **dict(FLOW.values()),
     **dict.fromkeys((*AGEING, "q_exponent", "q_exponent_err", "q_exponent_p"), "1"),
+    **dict.fromkeys(("diffusion_nm2_s", "diffusion_nm2_s_err"), "nm²/s"),
 }
 
 
@@ -129,10 +142,11 @@ class Numbers(NamedTuple):
         return self._without([*NAMES.values(), *_CONTRASTS, *(name for name, _ in FLOW.values()), *AGEING])
 
     def _without(self, names: Collection[str]) -> Self:
-        unknown = {name: None for name in self.summary if name in names and name != "speckle"}
+        gone = set(names) - {"speckle"}
+        unknown = {name: None for name in self.summary if name in gone}
         of_rings, of_bins = (
-            {name: np.full(len(x), np.nan) if name in names and name != "speckle" else x for name, x in table.items()}
-            for table in (self.rings, self.bins)
+            {name: np.full(len(x), "" if name in TEXTS else np.nan) if name in gone else x for name, x in of.items()}
+            for of in (self.rings, self.bins)
         )
         return self._replace(summary=self.summary | unknown, rings=of_rings, bins=of_bins)
 
@@ -154,7 +168,7 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
         "q": partition.q,
         "phi": partition.phi,
         "n_pixels": partition.n_pixels,
-        **_named(xpcs.fit_relaxation(g2, frame_time_s)),
+        **_of_bins(g2, rings, frame_time_s),
         "contrast0": g2.contrast0,
         "contrast0_err": g2.contrast0_err,
     }
@@ -164,7 +178,9 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
         summary["q"] = rings[middle].q
         fit = xpcs.fit_power([ring.q for ring in rings], together["tau_s"], together["tau_s_err"])  # tau ~ q^-n
         if fit.n >= 3:
-            summary |= {"q_exponent": fit.exponent, "q_exponent_err": fit.exponent_err, "q_exponent_p": fit.p}
+            found = {"q_exponent": fit.exponent, "q_exponent_err": fit.exponent_err, "q_exponent_p": fit.p}
+            found |= {"diffusion_nm2_s": fit.diffusion, "diffusion_nm2_s_err": fit.diffusion_err}
+            summary |= {name: _plain(value) for name, value in found.items()}
     columns = together["speckle"], *(together[name] for name in _CONTRASTS)
     contrasts = [_surest(*four) if speckle == "yes" else None for speckle, *four in zip(*columns, strict=True)]
     arrays: dict[str, NDArray[Any]] = {"g2": g2.value, "g2_err": g2.error, "tau": g2.lag * frame_time_s}
@@ -173,7 +189,14 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
 
 
 def _named(fit: Relaxation) -> dict[str, NDArray[Any]]:
-    return {NAMES[field.name]: getattr(fit, field.name) for field in fields(fit) if field.name in NAMES}
+    return {name: getattr(fit, field) for field, name in NAMES.items()}
+
+
+def _of_bins(g2: G2, rings: Sequence[Ring], frame_time_s: float) -> dict[str, NDArray[Any]]:
+    """Fit each bin alone, ring by ring, and return columns in the order of the bins."""
+    order = np.argsort(np.concatenate([ring.bins for ring in rings]))
+    fits = [_named(xpcs.fit_relaxation(g2, frame_time_s, bins=ring.bins)) for ring in rings]
+    return {name: np.concatenate([fit[name] for fit in fits])[order] for name in fits[0]}
 
 
 def _opposite(partition: Partition, ring: Ring) -> NDArray[np.int64]:
@@ -199,5 +222,5 @@ def _surest(within: float, within_err: float, of_g2: float, of_g2_err: float) ->
 def _plain(value: Any) -> float | str | None:
     """Return a number or text for the summary; None if it is unknown."""
     if isinstance(value, str):
-        return str(value)
+        return str(value) or None
     return float(value) if np.isfinite(value) else None

@@ -146,6 +146,7 @@ def draw_columns(axes: Axes, columns: Iterable[tuple[float, float, NDArray[np.in
 
 
 SURE = 0.95  # confidence of limits
+MISFIT_P = 1e-4  # below it no model describes g2
 
 
 def sentences(values: Mapping[str, Any]) -> list[str]:
@@ -163,7 +164,7 @@ def bin_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
     The contrast of a bin without speckle is noise, and no number is given.
     """
-    known = {name: value for name, value in row.items() if value == value}
+    known = {name: value for name, value in row.items() if value == value and str(value)}
     if known["speckle"] == "no":
         known.pop("contrast", None)
     contrast, exponent = (_with_error(known, x) if x in known else "" for x in ("contrast", "kww_exponent"))
@@ -174,31 +175,44 @@ def _tau(values: Mapping[str, Any]) -> str:
     if "tau_s" in values:
         return _with_error(values, "tau_s")
     limits = ("> ", "tau_s_above"), ("< ", "tau_s_below")
-    return " ".join(f"{sign}{values[name]:.3g}" for sign, name in limits if name in values)
+    text = " ".join(f"{sign}{values[name]:.3g}" for sign, name in limits if name in values)
+    return text or str(values.get("no_tau", ""))
 
 
 def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
-    speckle = values.get("speckle")
-    if speckle == "no":
+    if values.get("speckle") == "no":
         yield "no speckle: the contrast, of the first lags and within a frame, is no larger than its error"
         return
-    if not {"tau_s", "tau_s_above", "tau_s_below"} & set(values) and values.get("misfit_p", 1.0) < 1e-3:
-        yield f"g2 is no stretched exponential (p = {values['misfit_p']:.1g}): no relaxation time is given"
-    elif "tau_s" in values:
+    if "tau_s" in values:
         shape = f", exponent {_with_error(values, 'kww_exponent')}" if "kww_exponent" in values else ""
-        yield f"tau = {_with_error(values, 'tau_s', 's')}{shape}"
+        yield f"tau = {_with_error(values, 'tau_s', 's')}{shape}{_model(values)}"
     elif "tau_s_above" in values and "tau_s_below" in values:
         yield f"tau lies between {values['tau_s_above']:.3g} and {values['tau_s_below']:.3g} s ({SURE:.0%} each)"
     elif "tau_s_above" in values:
         yield f"it does not decay within the exposure: tau above {values['tau_s_above']:.3g} s ({SURE:.0%})"
     elif "tau_s_below" in values:
         yield f"it is faster than a frame: tau below {values['tau_s_below']:.3g} s ({SURE:.0%})"
+    elif "no_tau" in values:
+        why = values["no_tau"] + (f" (p = {values['misfit_p']:.1g})" if values.get("misfit_p", 1.0) < MISFIT_P else "")
+        yield f"no relaxation time is given: {why}"
+    if "tau2_s" in values:
+        yield f"a second mode has tau = {_with_error(values, 'tau2_s', 's')}"
+    elif "tau2_s_above" in values:
+        yield f"a second mode has tau above {values['tau2_s_above']:.3g} s ({SURE:.0%})"
     if "contrast" in values:
         yield f"contrast {_with_error(values, 'contrast')}"
     if values.get("plateau"):
         yield f"{_with_error(values, 'plateau')} of it does not decay"
     if values.get("bins_alike_p", 1.0) < 1e-3:
         yield f"the bins differ (p = {values['bins_alike_p']:.1g}): see the table bins"
+
+
+def _model(values: Mapping[str, Any]) -> str:
+    """Name the model, if it is not a single stretched exponential."""
+    model, other = values.get("g2_model", "stretched"), values.get("g2_model_or", "")
+    if model == "stretched" and not other:
+        return ""
+    return f" ({model}, or as well {other})" if other else f" ({model})"
 
 
 def _motion(values: Mapping[str, Any]) -> Iterator[str]:
@@ -214,6 +228,8 @@ def _motion(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"{power} (p = {values['ageing_p']:.1g})"
     if "q_exponent" in values:
         yield f"tau goes with q to the power of -{_with_error(values, 'q_exponent')}"
+    if "diffusion_nm2_s" in values:
+        yield f"diffusion: D = {_with_error(values, 'diffusion_nm2_s', 'nm²/s')}"
 
 
 def _left_out(values: Mapping[str, Any]) -> Iterator[str]:

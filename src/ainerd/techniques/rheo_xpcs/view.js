@@ -306,22 +306,32 @@ function average(g2, err) {
   return { y, e };
 }
 
-/** The curve of `g2(tau) = 1 + contrast (plateau + (1 - plateau) exp(-2 (tau / tau_s)^exponent))`; null if tau is unknown. */
-function fitted(tau, { contrast, tau_s, kww_exponent, plateau }) {
-  if (![contrast, tau_s, kww_exponent].every(Number.isFinite)) return null;
-  const rest = Number.isFinite(plateau) ? plateau : 0;
+/** The curve of the model of `Relaxation.formula`; null if tau is unknown. */
+function fitted(tau, fit) {
+  const { contrast, tau_s } = fit;
+  if (![contrast, tau_s].every(Number.isFinite)) return null;
+  const or = (value, other) => (Number.isFinite(value) ? value : other);
+  const [still, base, share] = [or(fit.static_share, 0), or(fit.g2_baseline, 0), or(fit.fast_share, 1)];
+  const mode = (t, tau0, p) => Math.exp(-((t / or(tau0, Infinity)) ** or(p, 1)));
   const [low, high] = [Math.log(tau.find((t) => t > 0)), Math.log(tau.at(-1))];
   const x = Array.from({ length: 120 }, (_, k) => Math.exp(low + ((high - low) * k) / 119));
-  return { x, y: x.map((t) => 1 + contrast * (rest + (1 - rest) * Math.exp(-2 * (t / tau_s) ** kww_exponent))) };
+  const moving = (t) => share * mode(t, tau_s, fit.kww_exponent) + (1 - share) * mode(t, fit.tau2_s, fit.kww_exponent2);
+  return { x, y: x.map((t) => 1 + base + (contrast - base) * (still + (1 - still) * moving(t)) ** 2) };
 }
 
 function sentence(fit) {
-  if (Number.isFinite(fit.tau_s))
-    return `tau = ${withError(fit.tau_s, fit.tau_s_err, "s")}, exponent ${withError(fit.kww_exponent, fit.kww_exponent_err)}, contrast ${withError(fit.contrast, fit.contrast_err)}`;
-  if (Number.isFinite(fit.tau_s_above))
-    return `no decay within the exposure: tau above ${number(fit.tau_s_above)} s (95 %)`;
-  if (Number.isFinite(fit.tau_s_below)) return `faster than a frame: tau below ${number(fit.tau_s_below)} s (95 %)`;
-  return "no relaxation time is given";
+  if (Number.isFinite(fit.tau_s)) {
+    const exponent = Number.isFinite(fit.kww_exponent)
+      ? `, exponent ${withError(fit.kww_exponent, fit.kww_exponent_err)}`
+      : "";
+    const model = fit.g2_model && fit.g2_model !== "stretched" ? ` (${fit.g2_model})` : "";
+    return `tau = ${withError(fit.tau_s, fit.tau_s_err, "s")}${exponent}, contrast ${withError(fit.contrast, fit.contrast_err)}${model}`;
+  }
+  const [above, below] = [fit.tau_s_above, fit.tau_s_below].map((x) => Number.isFinite(x) && `${number(x)} s`);
+  if (above && below) return `tau lies between ${above} and ${below} (95 % each)`;
+  if (above) return `no decay within the exposure: tau above ${above} (95 %)`;
+  if (below) return `faster than a frame: tau below ${below} (95 %)`;
+  return `no relaxation time is given${fit.no_tau ? `: ${fit.no_tau}` : ""}`;
 }
 
 /** A chart of what `read` reads once for `path`; `draw(values, theme)` returns `{traces, layout}`, anew for each bin. */

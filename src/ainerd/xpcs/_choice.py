@@ -1,0 +1,214 @@
+"""The choice between models of g2 by evidence, and what each curve determines."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.xpcs._family import FREE, MODELS, NAMES, Constraints, Curves, Fitted, changed, curve, fit, start_of
+
+Floats = NDArray[np.float64]
+GAIN = 6.0  # in the Bayesian information criterion, of a model with more parameters ("strong", Kass and Raftery 1995)
+SHARE_KNOWN = 3.0  # errors by which a share differs from nothing in a model that is chosen
+SHARE_POSSIBLE = 1.5  # the same in a model that widens the errors of another
+RIVAL = 10.0  # largest difference of the criterion between models of which a curve does not tell the better
+STEPS = 24  # relaxation times that are tried for limits
+EXPONENTS = (0.3, 2.0)  # of the curves that are tried for limits
+DEFAULT = (
+    "none", "flat", "stretched", "stretched + static", "stretched + baseline", "two modes", "two modes + static",
+    "two modes + baseline", "two stretched",
+)  # fmt: skip
+_BANDS = 8
+_SIMPLE = ("none", "flat", "one mode", "stretched")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The model of one curve: parameters (8,), their covariance (8, 8), and how well they describe the curve.
+
+    Attributes
+    ----------
+    model : str
+    either : str
+        A model that describes the curve as well, with as many parameters; "" without one.
+    spread : ndarray, shape (8,)
+        Standard deviation of each parameter between models, weighted with their evidence.
+    """
+
+    model: str
+    x: Floats
+    covariance: Floats
+    chi2: float
+    dof: int
+    either: str
+    spread: Floats
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """Parameters that are not fixed."""
+        return tuple(name for name, sd in zip(NAMES, np.diag(self.covariance), strict=True) if sd > 0)
+
+    def value(self, name: str) -> float:
+        """Return a parameter; of `tau` and `ratio` the logarithm."""
+        return float(self.x[NAMES.index(name)])
+
+    def error(self, name: str) -> float:
+        """Return its standard error; larger if the curve scatters by more than its errors, or other models differ."""
+        j = NAMES.index(name)
+        own = max(self.covariance[j, j], 0) * max(self.chi2 / max(self.dof, 1), 1.0)
+        return float(np.hypot(np.sqrt(own), self.spread[j]))
+
+
+def choose(curves: Curves, models: Sequence[str] = DEFAULT, known: Constraints = FREE) -> list[Chosen]:
+    """Choose for each curve the model that the evidence prefers, from `models`.
+
+    A model with more parameters must lower the Bayesian information criterion by `GAIN`; all its shares must differ
+    from zero by `SHARE_KNOWN` errors, and none of its parameters may be at the end of its range. Richer models are
+    fitted only to curves from which a stretched exponential, or a richer model, leaves a smooth residual.
+    """
+    every = np.arange(len(curves.value))
+    fits: dict[str, tuple[NDArray[np.int64], Fitted]] = {}
+    first, middle = start_of(curves)
+    last: dict[str, Floats] = {}  # the parameters of each model for all curves, from which others start
+    for model in models:
+        fewer = [fitted for name, fitted in fits.items() if len(MODELS[name]) < len(MODELS[model])]
+        rows = every if model in _SIMPLE else _with_room(curves, fewer)
+        rows = rows[curves.n[rows] >= len(MODELS[model]) + 2]
+        if not rows.size:
+            continue
+        starts = [start[rows] for start in _starts(model, first, middle, last)]
+        fits[model] = rows, fit(curves[rows], model, starts, known)
+        last[model] = last.get("stretched", first).copy()
+        last[model][rows] = fits[model][1].x
+    return [_best(curves, int(k), fits) for k in every]
+
+
+def _starts(model: str, first: Floats, middle: Floats, last: dict[str, Floats]) -> list[Floats]:
+    """Return the starts of a model, from those that were fitted before it."""
+    if model in ("none", "flat"):
+        return [changed(first, contrast=0.0)]
+    single, double = last.get("stretched", first), last.get("two modes", first)
+    match model.split(" + "):
+        case ["one mode" | "stretched"]:
+            return [changed(first, exponent=1.0), changed(first, exponent=0.6), changed(middle, exponent=0.5)]
+        case ["one mode" | "stretched", "static"]:
+            return [changed(single, static=s, exponent=p) for s, p in ((0.1, single[:, 2]), (0.3, 1.0), (0.6, 1.0))]
+        case ["one mode" | "stretched", "baseline"]:
+            static = last.get(f"{model.split(' + ')[0]} + static", single)
+            rest = static[:, 0] * static[:, 3] ** 2
+            tail = [changed(single, baseline=share * single[:, 0], exponent=1.0) for share in (0.02, 0.2)]
+            return [*tail, changed(static, baseline=rest, contrast=static[:, 0] - rest, static=0.0)]
+        case ["two modes"]:
+            apart = ((0.5, 1.2, 3.0), (0.3, 2.5, 4.0), (0.7, 0.0, 3.0))
+            return [changed(single, share=f, tau=single[:, 1] - back, ratio=d) for f, back, d in apart]
+        case ["two stretched"]:
+            broad = changed(single, exponent=0.5, exponent2=0.5, share=0.4, tau=single[:, 1] - 2, ratio=5.0)
+            return [changed(double, exponent=0.8, exponent2=0.8), broad]
+        case [shape, rest]:
+            start = last.get(shape, double)
+            return [changed(start, **{rest: 0.1 if rest == "static" else 0.003})]
+    raise ValueError(f"no model {model!r}: there are {', '.join(MODELS)}")
+
+
+def _with_room(curves: Curves, fits: Sequence[tuple[NDArray[np.int64], Fitted]]) -> NDArray[np.int64]:
+    """Return the curves whose best fit leaves a smooth residual, which a richer model may remove.
+
+    The whitened residual is projected on smooth functions of the logarithm of the lag: no richer model of the family
+    can lower chi square by much more than that.
+    """
+    least, best = np.full(len(curves.n), np.inf), np.zeros((len(curves.n), len(NAMES)))
+    for rows, fitted in fits:
+        better = fitted.chi2 < least[rows]
+        least[rows[better]], best[rows[better]] = fitted.chi2[better], fitted.x[better]
+    residual = (curves.whitening @ (curves.value - curve(curves.lag, best))[..., None])[..., 0]
+    x = np.log(np.maximum(curves.lag, 1e-300))
+    knots = np.linspace(x[0], x[-1], _BANDS)
+    hats = np.maximum(1 - np.abs(x - knots[:, None]) / (knots[1] - knots[0]), 0).T
+    basis, _ = np.linalg.qr(curves.whitening @ hats)
+    room = ((basis.transpose(0, 2, 1) @ residual[..., None])[..., 0] ** 2).sum(1)
+    return np.flatnonzero(room > GAIN + np.log(np.maximum(curves.n, 2)))
+
+
+def _best(curves: Curves, k: int, fits: dict[str, tuple[NDArray[np.int64], Fitted]]) -> Chosen:
+    log_n = np.log(max(int(curves.n[k]), 2))
+    every: list[_Candidate] = []
+    for model, (rows, fitted) in fits.items():
+        row = int(np.searchsorted(rows, k))
+        if row < len(rows) and rows[row] == k:
+            bic = float(fitted.chi2[row]) + len(fitted.free) * log_n
+            every.append(_Candidate(bic, len(fitted.free), model, fitted, row, _share_known(fitted, row)))
+    found = [each for each in every if each.errors > SHARE_KNOWN]
+    if not found:
+        unknown = np.full((8, 8), np.nan)
+        return Chosen("", unknown[0], unknown, np.nan, int(curves.n[k]), "", np.zeros(8))
+    found.sort(key=lambda each: (each.size, each.bic))
+    best = found[0]
+    for each in found[1:]:
+        if each.bic < best.bic - (GAIN if each.size > best.size else 0):
+            best = each
+    fitted, row = best.fitted, best.row
+    total, spread = 1.0, np.zeros(8)
+    for each in every:
+        if each is not best and each.errors > SHARE_POSSIBLE and "tau" in each.fitted.free:
+            both = [NAMES.index(x) for x in ("tau", "exponent") if x in fitted.free and x in each.fitted.free]
+            weight = np.exp(-np.clip((each.bic - best.bic) / 2, -GAIN, 100))
+            total += weight
+            spread[both] += weight * (each.fitted.x[each.row] - fitted.x[row])[both] ** 2
+    near = [each for each in found if each.size == best.size and each is not best and each.bic < best.bic + RIVAL]
+    chi2, dof = float(fitted.chi2[row]), int(curves.n[k]) - best.size
+    either = near[0].model if near else ""
+    return Chosen(best.model, fitted.x[row], fitted.covariance[row], chi2, dof, either, np.sqrt(spread / total))
+
+
+class _Candidate(NamedTuple):
+    bic: float
+    size: int
+    model: str
+    fitted: Fitted
+    row: int
+    errors: float
+
+
+def _share_known(fitted: Fitted, row: int) -> float:
+    """Return by how many errors the shares of a fit differ from nothing; zero if it may not be chosen at all."""
+    if fitted.model in _SIMPLE:
+        return np.inf if np.isfinite(fitted.chi2[row]) else 0.0
+    if fitted.edge[row] or not np.isfinite(fitted.covariance[row]).all():
+        return 0.0
+    sizes = {name: abs(fitted[name][row]) for name in ("contrast", "static", "baseline") if name in fitted.free}
+    if "share" in fitted.free:
+        sizes["share"] = min(fitted["share"][row], 1 - fitted["share"][row])
+    return float(min(size / max(fitted.error(name)[row], 1e-300) for name, size in sizes.items()))
+
+
+def limits_of_tau(curves: Curves, threshold: float, known: Constraints = FREE) -> tuple[Floats, Floats]:
+    """Return one-sided limits (above, below) of tau, (k,) each, NaN where there is none, or outside the lags.
+
+    Chi square of a stretched exponential with any contrast and exponent is compared at trial relaxation times;
+    `threshold` is by how much it may exceed its minimum.
+    """
+    k = len(curves.value)
+    positive = curves.lag[curves.lag > 0]
+    trial = np.linspace(np.log(positive[0] / 20), np.log(100 * positive[-1]), STEPS)
+    rows = np.repeat(np.arange(k), STEPS)
+    start, _ = start_of(curves)
+    held = Constraints(
+        {**known.fixed, "tau": np.tile(trial, k)}, {"exponent": EXPONENTS, **known.bounds}, known.given
+    )
+    starts = [changed(start[rows], exponent=exponent) for exponent in (0.5, 1.0)]
+    chi2 = fit(curves[rows], "stretched", starts, held).chi2.reshape(k, STEPS)
+    above, below = np.full((2, k), np.nan)
+    for i, of_curve in enumerate(chi2 - chi2.min(1, keepdims=True) - threshold):
+        kept = np.flatnonzero(of_curve < 0)
+        if kept[0] > 0:
+            above[i] = _crossing(trial, of_curve, kept[0] - 1)
+        if kept[-1] < STEPS - 1:
+            below[i] = _crossing(trial, of_curve, kept[-1])
+    above[above < positive[0]], below[below > positive[-1]] = np.nan, np.nan
+    return above, below
+
+
+def _crossing(x: Floats, y: Floats, i: int) -> float:
+    return float(np.exp(x[i] + (x[i + 1] - x[i]) * y[i] / (y[i] - y[i + 1])))

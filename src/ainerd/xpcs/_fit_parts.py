@@ -1,0 +1,311 @@
+"""Fit g2 of frames, with errors from the scatter of the parts of bins and from the theory of speckle."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import chi2, norm
+from scipy.stats import t as student
+
+from ainerd.xpcs._choice import Chosen, choose, limits_of_tau
+from ainerd.xpcs._family import NAMES, Constraints, Curves, curve, fit, slopes, start_of
+from ainerd.xpcs._g2 import G2
+from ainerd.xpcs._relaxation import (
+    FAST,
+    LEAST_SPECKLES,
+    MISFIT,
+    MISFIT_P,
+    NO_SPECKLE,
+    RANGE,
+    SURE,
+    TOO_FEW_LAGS,
+    TOO_FEW_PIXELS,
+    UNSURE,
+    Relaxation,
+    Report,
+    determined,
+    empty,
+    is_determined,
+    why_not,
+)
+from ainerd.xpcs._scatter import Sample, covariance_of_mean, misfit, shared, student_factor
+from ainerd.xpcs._speckle_noise import averaged, photon_covariance, scaled, speckle_covariance
+
+Floats = NDArray[np.float64]
+SPECKLE_P = 0.015  # probability that a flat field is reported as speckle, over all tests
+DIFFER_P = 1e-3
+LIMIT_P = 0.05
+FEWEST_LAGS = 5
+ERRORS = "scatter of parts, at least theory"
+_KNOWN = Constraints.none(baseline=(0.0, 0.5))  # the normalization makes the baseline of Gaussian speckle 1
+
+
+def fit_relaxation(
+    g2: G2,
+    frame_time: float = 1.0,
+    *,
+    bins: ArrayLike | None = None,
+    together: bool = False,
+    opposite: ArrayLike | None = None,
+) -> Relaxation:
+    """Fit the models of `ainerd.xpcs._family` to bins, one by one or together, and choose between them by evidence.
+
+    Lags of one g2 are correlated, because they share speckles and photons. The fit uses the covariance of Gaussian
+    speckle (`speckle_covariance`), scaled to the errors of the lags: the scatter of the parts of the bins
+    (`G2.parts`), or the theory for the number of speckles if that is larger, as for bins of few pixels. The errors of
+    the parameters are the larger of those of this fit and of A⁻¹ B A⁻¹, with A = JᵀWJ and B the covariance of the mean
+    over parts of JᵀW times their residuals (White, Econometrica 50, 1, 1982), widened for the degrees of freedom.
+
+    Parameters
+    ----------
+    g2 : G2
+        Result of `MultiTau` or `g2`.
+    frame_time : float
+        Unit of tau in the result.
+    bins : array_like of int, optional
+        Bins to fit, from 0; all by default. They share one correlation of lags: give bins of one ring at a time.
+    together : bool
+        Whether one relaxation describes all of them, as in a ring of an isotropic sample.
+    opposite : array_like of int, shape (n_roi,), optional
+        For each bin the one on the other side of the beam, -1 for none. Both see the same speckle (Friedel), so the
+        error of both together is up to a root of two larger than that of two independent bins.
+
+    Raises
+    ------
+    ValueError
+        If the frame time is not positive, or a bin does not exist.
+    """
+    if not frame_time > 0:
+        raise ValueError(f"frame_time must be positive, got {frame_time!r}")
+    which = np.arange(len(g2.value)) if bins is None else np.asarray(bins, dtype=int)
+    if which.size == 0 or which.min() < 0 or which.max() >= len(g2.value):
+        raise ValueError(f"bins must be numbers from 0 to {len(g2.value) - 1}, got {bins!r}")
+    across = np.full(len(g2.value), -1) if opposite is None else np.asarray(opposite, dtype=int)
+    if across.shape != (len(g2.value),):
+        raise ValueError(f"opposite must have one number for each of the {len(g2.value)} bins, got {across.shape}")
+    groups = [which] if together else [np.array([k]) for k in which]
+    of_groups = [_Group(g2, group, across) for group in groups]
+    fitted = [group for group in of_groups if group.report is None]
+    _add_covariances(g2, which, of_groups)
+    if fitted:
+        curves = Curves.of(g2.lag, np.stack([x.value for x in fitted]), np.stack([x.covariance for x in fitted]))
+        for i, (group, chosen) in enumerate(zip(fitted, choose(curves, known=_KNOWN), strict=True)):
+            group.judge(chosen, curves[np.array([i])])
+        unsure = [i for i, group in enumerate(fitted) if group.wants_limits]
+        if unsure:
+            threshold = float(student.isf(LIMIT_P, np.median([fitted[i].sample.dof for i in unsure])) ** 2)
+            for i, *ends in zip(unsure, *limits_of_tau(curves[np.array(unsure)], threshold, _KNOWN), strict=True):
+                fitted[i].limit(*ends)
+    return Relaxation.of([group.report for group in of_groups if group.report is not None], frame_time)
+
+
+class _Group:
+    """Bins that are fitted together: their parts, and what is found; `report` is None until all is known."""
+
+    def __init__(self, g2: G2, group: NDArray[np.int64], opposite: NDArray[np.int64]) -> None:
+        self.sample, self.roi = _sample(g2, group)
+        self.opposite, self.report, self.wants_limits = opposite, None, False
+        s = self.sample
+        bins = np.unique(self.roi)
+        self.n_pixels = float(g2.n_pixels[bins].sum() - len(bins))
+        self.counts = float(np.average(g2.counts[bins], weights=g2.n_pixels[bins])) if bins.size else 0.0
+        self.value = 1 + s.mean
+        self.covariance = np.full((len(s.lag), len(s.lag)), np.nan)
+        self.numbers: Report = empty(ERRORS, speckle=_has_speckle(s) if len(s.w) > 1 else "unknown")
+        if self.numbers["speckle"] != "yes":
+            self.report = self.numbers | {"no_tau": NO_SPECKLE if self.numbers["speckle"] == "no" else TOO_FEW_PIXELS}
+            return
+        contrast, error = s.estimate(s.zero)
+        error *= float(np.sqrt(shared(s, s.zero[:, None], self.roi, opposite)[0]))
+        self._set_contrast(contrast, error)
+        if np.isfinite(s.mean).sum() < FEWEST_LAGS:
+            self.report = self.numbers | {"no_tau": TOO_FEW_LAGS}
+
+    def _set_contrast(self, value: float, error: float) -> None:
+        known = error < abs(value)
+        self.numbers |= {"contrast": value if known else np.nan, "contrast_err": error if known else np.nan}
+
+    def judge(self, chosen: Chosen, curves: Curves) -> None:
+        """Report the numbers of a model, or find that limits are wanted."""
+        s, lag = self.sample, self.sample.lag
+        self.chosen, self.curves = chosen, curves
+        if not chosen.model:
+            self.report = self.numbers | {"no_tau": TOO_FEW_LAGS}
+            return
+        self.numbers |= {"model": chosen.model, "either": chosen.either}
+        self.numbers["misfit_p"] = misfit(s, curve(lag, chosen.x[None])[0])
+        if self.numbers["misfit_p"] < MISFIT_P:
+            self.report = self.numbers | {"no_tau": MISFIT}
+            return
+        covariance = self._covariance()
+        error = np.sqrt(np.diag(covariance))
+        known = is_determined(chosen, error, lag[0], lag[-1])
+        self.wants_limits = not known or error[1] > SURE
+        if known:
+            self.found = determined(chosen, covariance, lag[-1])
+        if not self.wants_limits:
+            self.report = self.numbers | self.found
+        self.known = known
+
+    def _covariance(self) -> Floats:
+        """Return the covariance of the parameters, (8, 8): the larger of the fit's and of the scatter of parts."""
+        chosen, s = self.chosen, self.sample
+        free = chosen.free
+        out = np.zeros((len(NAMES), len(NAMES)))
+        if not free:
+            return out
+        columns = [NAMES.index(name) for name in free]
+        value, slope = slopes(s.lag, chosen.x[None], free)
+        w = self.curves.whitening[0]
+        weighted = w.T @ w @ slope[0].T
+        normal = slope[0] @ weighted
+        scale = np.sqrt(np.maximum(np.diag(normal), 1e-300))
+        inverted = np.linalg.pinv(normal / scale[:, None] / scale, hermitian=True) / scale[:, None] / scale
+        pull = np.nan_to_num(1 + s.x - value[0]) @ weighted @ inverted  # of each part on the parameters
+        scattered = covariance_of_mean(pull, s.w) * student_factor(s.dof) ** 2
+        self.numbers["p_same"] = p_same = _probability_of_same(pull, s, self.roi)
+        if p_same < DIFFER_P:
+            bins, index = np.unique(self.roi, return_inverse=True)
+            of_bins = np.asarray(np.bincount(index, s.w), dtype=float)
+            mean = np.stack([np.bincount(index, s.w * column) / of_bins for column in pull.T], 1)
+            scattered = covariance_of_mean(mean, of_bins) * student_factor(max(len(bins) - 1, 1)) ** 2
+        of_fit = np.array([chosen.error(name) for name in free])
+        spread = chosen.spread[columns]
+        variance = np.maximum(of_fit**2 - spread**2, np.diag(scattered)) * shared(s, pull, self.roi, self.opposite)
+        sd = np.sqrt(variance + spread**2)
+        own = np.sqrt(np.maximum(np.diag(chosen.covariance)[columns], 1e-300))
+        out[np.ix_(columns, columns)] = chosen.covariance[np.ix_(columns, columns)] * np.outer(sd / own, sd / own)
+        return out
+
+    def limit(self, above: float, below: float) -> None:
+        """Report tau if its limits are near to each other, and otherwise the limits."""
+        s = self.sample
+        if self.known and below < RANGE * above:
+            self.report = self.numbers | self.found
+            return
+        why = why_not(self.chosen, s.lag[0], s.lag[-1])
+        fast = _faster_than_a_frame(s)
+        if np.isfinite(fast):
+            above, below, why = np.nan, fast, FAST
+        if why == NO_SPECKLE:  # there is some, but g2 - 1 decays within the first lag
+            why = UNSURE
+        contrast, contrast_err = float(self.numbers["contrast"]), float(self.numbers["contrast_err"])
+        if above > s.lag[-1] / 10:
+            contrast, contrast_err = _slow_contrast(s)
+        self._set_contrast(contrast, contrast_err * student_factor(s.dof))
+        self.report = self.numbers | {"no_tau": why, "tau_above": above, "tau_below": below}
+
+
+def _sample(g2: G2, group: NDArray[np.int64]) -> tuple[Sample, NDArray[np.int64]]:
+    """Return the parts of a group of bins, and the bin of each part; bins without a value only if all are."""
+    known = group[np.isfinite(g2.value[group]).any(1)]
+    group = known if known.size else group
+    mine = np.isin(g2.part_roi, group) & (g2.part_weight > 0)
+    roi = g2.part_roi[mine]
+    weight = g2.part_weight[mine] * g2.n_pixels[roi]
+    x = g2.parts[mine] - 1 - g2.bias[roi]
+    return Sample(g2.lag, weight / max(weight.sum(), 1), x, g2.parts0[mine]), roi
+
+
+def _add_covariances(g2: G2, which: NDArray[np.int64], groups: list[_Group]) -> None:
+    """Give each group that is to be fitted the covariance of its lags, NaN at lags without a value.
+
+    The correlation is that of the stretched exponential that describes the mean of all bins best. The area of a
+    speckle is taken from the errors of all groups: scatter over theory, pooled.
+    """
+    wanted = [group for group in groups if group.report is None]
+    if not wanted:
+        return
+    pooled = wanted[0].sample if len(wanted) == 1 else _sample(g2, which)[0]
+    mean = 1 + pooled.mean
+    use = np.isfinite(mean)
+    noise = np.where(use, pooled.variance, np.nan)
+    first = Curves.of(g2.lag, mean[None], np.diag(noise)[None])
+    start, middle = start_of(first)
+    x = fit(first, "stretched", [start, middle], _KNOWN).x[0]
+    contrast = float(np.clip(x[0], 1e-3, 1.0))
+    of_pixel = speckle_covariance(g2.lag, x, contrast, g2.n_frames)
+    pairs = np.maximum(g2.n_frames - g2.lag, 1) * averaged(g2.lag)
+    theories, ratios = [], []
+    for group in wanted:
+        photons = photon_covariance(g2.lag, x, contrast, max(group.counts, 1e-9), pairs)
+        theories.append((of_pixel + photons) / max(group.n_pixels, 1.0))
+        ratios.append(np.nanmedian(np.where(np.isfinite(group.value), group.sample.variance, np.nan) / np.diag(theories[-1])))
+    area = max(float(np.median(ratios)), 1.0)
+    for group, theory in zip(wanted, theories, strict=True):
+        if group.n_pixels + 1 < LEAST_SPECKLES * min(area, 2.0):
+            group.report = empty(ERRORS, speckle=group.numbers["speckle"], no_tau=TOO_FEW_PIXELS)
+            continue
+        error = np.sqrt(np.maximum(group.sample.variance, area * np.diag(theory)))
+        group.covariance = scaled(theory, np.where(np.isfinite(group.value), error, np.nan))
+
+
+def _probability_of_same(pull: Floats, s: Sample, roi: NDArray[np.int64]) -> float:
+    """Return the probability that equal bins differ as much in contrast, log tau or exponent as these do."""
+    bins = np.unique(roi)
+    if len(bins) < 2:
+        return np.nan
+    pull = pull[:, :3]
+    z = np.empty((len(bins), pull.shape[1]))
+    mean = s.w @ pull
+    for i, k in enumerate(bins):
+        mine = roi == k
+        w = s.w[mine] / s.w[mine].sum()
+        of_bin = w @ pull[mine]
+        n = mine.sum()
+        error = np.sqrt(w @ (pull[mine] - of_bin) ** 2 / (n - 1)) if n > 1 else np.full(pull.shape[1], np.nan)
+        p = student.cdf((of_bin - mean) / error, n - 1) if n > 1 else np.full(pull.shape[1], np.nan)
+        z[i] = norm.ppf(np.clip(p, 1e-12, 1 - 1e-12))
+    known = np.isfinite(z).sum(0)
+    if (known < 2).any():
+        return np.nan
+    return float(min(1, pull.shape[1] * chi2.sf(np.nansum(z**2, 0), known - 1).min()))
+
+
+def _has_speckle(s: Sample) -> str:
+    """Return "yes" or "no", or "unknown" if there are too few parts for a test.
+
+    One-sided tests are made of the contrast at lag 0, and of the mean of g2 - 1 at the first lag, up to lag 4, up to
+    lag 16, and over all lags.
+    """
+    if s.dof < 3:
+        return "unknown"
+    weight = np.where(np.isfinite(s.mean), 1 / s.variance, 0)
+    tested = [s.zero]
+    for last in (1, 4, 16, s.lag[-1]):
+        w = weight * (s.lag <= last)
+        if w.sum() > 0:
+            tested.append(np.where(np.isfinite(s.x).any(1), np.nan_to_num(s.x) @ w / w.sum(), np.nan))
+    limit = student.isf(SPECKLE_P / len(tested), s.dof)
+    for x in tested:
+        mean, error = s.estimate(x)
+        if error > 0 and mean > limit * error:
+            return "yes"
+    return "no"
+
+
+def _slow_contrast(s: Sample) -> tuple[float, float]:
+    """Estimate the contrast of a g2 that hardly decays, and its error, by a line through the first quarter of lags."""
+    weight = np.where(np.isfinite(s.mean) & (s.lag <= max(s.lag[-1] / 4, s.lag[min(4, len(s.lag) - 1)])), 1, 0)
+    weight = weight / s.variance
+    line = np.stack([np.ones_like(s.lag), s.lag / s.lag[-1]])
+    to_line = np.linalg.pinv((line * weight) @ line.T) @ (line * weight)
+    return s.estimate(np.nan_to_num(s.x) @ to_line[0])
+
+
+def _faster_than_a_frame(s: Sample) -> float:
+    """Return a limit of 95 % for tau in frames, for contrast within a frame but not after it; NaN otherwise.
+
+    The ratio of g2 - 1 at the first lag to the contrast within a frame bounds exp(-2 (lag / tau)^exponent), for any
+    exponent from 0.5 to 2.
+    """
+    zero, zero_err = s.estimate(s.zero)
+    limit = student.isf(LIMIT_P, s.dof)
+    if not zero > student.isf(0.005, s.dof) * zero_err:
+        return np.nan
+    for ratio in np.linspace(0.01, 1, 100):  # the smallest that is significantly above the measured one
+        left, left_err = s.estimate(s.x[:, 0] - ratio * s.zero)
+        if left < -limit * left_err:
+            break
+    if ratio >= np.exp(-1):
+        return np.nan
+    decay = -np.log(ratio) / 2
+    return float(s.lag[0] * max(decay ** (-1 / exponent) for exponent in (0.5, 2.0)))

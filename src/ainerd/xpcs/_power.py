@@ -1,0 +1,92 @@
+"""Fit a power law to relaxation times over q."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import chi2
+
+NO_LAW = 4.0  # reduced chi square above which no exponent is reported
+KNOWN = 0.5  # largest error of an exponent with which it can be called 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowerFit:
+    """A power law, value = amplitude * q**-exponent, fitted to `n` points.
+
+    Attributes
+    ----------
+    exponent, exponent_err : float
+        NaN if fewer than two points can be used.
+    amplitude, amplitude_err : float
+        At q = 1/nm, in the unit of the values.
+    chi2 : float
+        Reduced chi square, in the logarithm; NaN without a degree of freedom.
+    p : float
+        Probability that a power law with these errors scatters so much. Below .01 there is no power law, or the errors
+        are too small. NaN without a degree of freedom.
+    diffusion, diffusion_err : float
+        Coefficient D of diffusion, tau = 1 / (D q²) with tau of the field, in nm² per unit of tau; NaN unless the
+        exponent is 2 within two errors.
+    """
+
+    exponent: float = np.nan
+    exponent_err: float = np.nan
+    amplitude: float = np.nan
+    amplitude_err: float = np.nan
+    chi2: float = np.nan
+    p: float = np.nan
+    diffusion: float = np.nan
+    diffusion_err: float = np.nan
+    n: int
+
+
+def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike, covariance: ArrayLike | None = None) -> PowerFit:
+    """Fit tau = amplitude * q^-n, a straight line in the logarithms; n = 2 is diffusion, 1 ballistic motion.
+
+    The exponent is NaN if the points scatter about the law by more than twice their errors (reduced chi square above 4).
+
+    Parameters
+    ----------
+    q : array_like, shape (n,)
+        q of the bins, or mean q of each ring, in 1/nm.
+    tau : array_like, shape (n,)
+        Relaxation times, in any unit. Points that are not finite and positive, such as failed fits, are ignored.
+    tau_err : array_like, shape (n,)
+        One standard deviation.
+    covariance : array_like, shape (n, n), optional
+        Joint covariance of the logarithms of tau, if fits share parameters (`Relaxation.log_tau_covariance`); `tau_err`
+        then only tells which points can be used.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ.
+    """
+    x, y, error = (np.asarray(each, dtype=float) for each in (q, tau, tau_err))
+    if not x.shape == y.shape == error.shape or x.ndim != 1:
+        raise ValueError(f"q, tau and tau_err must be of one length, got {x.shape}, {y.shape}, {error.shape}")
+    use = np.isfinite(x) & np.isfinite(y) & np.isfinite(error) & (error > 0)
+    use[use] = (x[use] > 0) & (y[use] > 0)
+    n = int(use.sum())
+    if n < 2 or np.ptp(x[use]) == 0:
+        return PowerFit(n=n)
+    joint = np.diag((error[use] / y[use]) ** 2) if covariance is None else np.asarray(covariance)[np.ix_(use, use)]
+    inverse = np.linalg.inv(joint)
+    x, y = np.log(x[use]), np.log(y[use])
+    design = np.stack([-x, np.ones(n)], axis=1)
+    of_fit = np.linalg.inv(design.T @ inverse @ design)
+    exponent, log_amplitude = of_fit @ design.T @ inverse @ y
+    off = y + exponent * x - log_amplitude
+    square = float(off @ inverse @ off)
+    spread, amplitude = np.sqrt(np.diag(of_fit)), np.exp(log_amplitude)
+    out = PowerFit(n=n, chi2=square / (n - 2) if n > 2 else np.nan, p=float(chi2.sf(square, n - 2)) if n > 2 else np.nan)
+    if n > 2 and out.chi2 > NO_LAW:
+        return out
+    numbers = {"exponent": exponent, "exponent_err": spread[0]}
+    numbers |= {"amplitude": amplitude, "amplitude_err": amplitude * spread[1]}
+    if abs(exponent - 2) < 2 * spread[0] and spread[0] < KNOWN:
+        variance = 1 / inverse.sum()
+        diffusion = np.exp(-variance * (inverse.sum(0) @ (y + 2 * x)))
+        numbers |= {"diffusion": diffusion, "diffusion_err": diffusion * np.sqrt(variance)}
+    return replace(out, **{name: float(value) for name, value in numbers.items()})

@@ -1,0 +1,134 @@
+"""Noise of g2: the covariance between lags of Gaussian speckle, and the errors that photons alone cause."""
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.xpcs._family import field
+
+Floats = NDArray[np.float64]
+_EVERY, _SPREAD = 32, 56  # lags that are integrated one by one, and those beyond them, equally spaced in the logarithm
+_STEP, _POINTS = 0.02, 1400  # of the table of the field correlation, in the logarithm of the lag
+_OWN = 0.01  # least share of a lag's variance that is its own
+
+
+def speckle_covariance(lag: Floats, x: Floats, contrast: float, n_frames: int) -> Floats:
+    """Return the covariance of g2 of one pixel between lags, (n, n), without photon noise.
+
+    The field is Gaussian and stationary. With G = |g1|², A(u) = contrast G(u) and w(u) = (1 - |u| / T) / T the
+    covariance of lags a and b is the sum over u of w(u) times A(u) A(u + b - a) + A(u + b) A(u - a) +
+    2 contrast³ (g(a) g(u - a) g(b) g(u + b) + g(a) g(u + b - a) g(b) g(u) + g(u) g(u - a) g(u + b - a) g(u + b)),
+    from the moments of a Gaussian field (Isserlis, Biometrika 12, 134, 1918).
+
+    Parameters
+    ----------
+    lag : ndarray, shape (n,)
+        In frames.
+    x : ndarray, shape (8,)
+        Parameters of the model of g1, with tau in frames.
+    contrast : float
+    n_frames : int
+    """
+    last = max(n_frames - 1, 2)
+    spread = np.geomspace(_EVERY, last, _SPREAD)
+    u = np.unique(np.rint(np.concatenate([np.arange(min(_EVERY, last)), spread])))
+    u = u[u < n_frames]
+    edges = np.concatenate([[-0.5], (u[1:] + u[:-1]) / 2, [u[-1] + 0.5]])
+    weight = np.diff(edges) * (1 - u / n_frames) / n_frames
+    u, weight = np.concatenate([-u[:0:-1], u]), np.concatenate([weight[:0:-1], weight])
+    table = field(np.exp(_STEP * np.arange(_POINTS) - 8), x)
+    out = _sum_pairs(np.asarray(lag, dtype=float), u, weight, table, float(field(np.zeros(1), x)[0]), contrast)
+    return np.asarray((out + out.T) / 2)
+
+
+@nb.njit(nogil=True, cache=True)
+def _look_up(z: float, table: Floats, at_zero: float) -> float:
+    z = abs(z)
+    if z < 3.4e-4:
+        return at_zero
+    at = (np.log(z) + 8) / 0.02
+    i = int(at)
+    if i >= len(table) - 1:
+        return float(table[-1])
+    return float(table[i] + (at - i) * (table[i + 1] - table[i]))
+
+
+@nb.njit(nogil=True, cache=True)
+def _sum_pairs(lag: Floats, u: Floats, weight: Floats, table: Floats, at_zero: float, contrast: float) -> Floats:
+    """Sum over u for each pair of lags."""
+    n, m = len(lag), len(u)
+    before, after, here = np.empty((n, m)), np.empty((n, m)), np.empty(m)
+    at_lag = np.empty(n)
+    for j in range(m):
+        here[j] = _look_up(u[j], table, at_zero)
+        for i in range(n):
+            before[i, j] = _look_up(u[j] - lag[i], table, at_zero)
+            after[i, j] = _look_up(u[j] + lag[i], table, at_zero)
+    for i in range(n):
+        at_lag[i] = _look_up(lag[i], table, at_zero)
+    out = np.zeros((n, n))
+    square, cube = contrast**2, 2 * contrast**3
+    for a in range(n):
+        for b in range(a, n):
+            total, pair = 0.0, at_lag[a] * at_lag[b]
+            for j in range(m):
+                g, ga, gb = here[j], before[a, j], after[b, j]
+                gd = _look_up(u[j] + lag[b] - lag[a], table, at_zero)
+                two = (g * gd) ** 2 + (gb * ga) ** 2
+                total += weight[j] * (square * two + cube * (pair * (ga * gb + gd * g) + g * ga * gd * gb))
+            out[a, b] = out[b, a] = total
+    return out
+
+
+def photon_covariance(lag: Floats, x: Floats, contrast: float, counts: float, pairs: Floats) -> Floats:
+    """Return what photons add to `speckle_covariance`, (n, n), for `counts` photons per pixel and frame.
+
+    It is diagonal, (1 + contrast G) / counts² over the pairs of frames of each lag (n,), which count as many times as
+    frames are averaged, apart from pairs that share a frame.
+    """
+    apart, together = (field(lag[:, None] + sign * lag, x) ** 2 for sign in (-1, 1))
+    mixed = 2 * contrast / counts * (apart + together) / pairs.max()
+    return np.asarray(mixed + np.diag((1 + contrast * field(lag, x) ** 2) / counts**2 / pairs))
+
+
+def averaged(lag: Floats) -> Floats:
+    """Return the number of frames over which each lag of a multi-tau correlator is averaged, eight lags a level."""
+    return np.asarray(2.0 ** np.maximum(np.ceil(np.log2(np.maximum(lag, 1) / 8)), 0))
+
+
+def poisson_error(g2: Floats, counts: float, pairs: Floats) -> Floats:
+    """Return the error of g2 from the counting of photons alone, (n,): the least that a measurement can have.
+
+    Parameters
+    ----------
+    g2 : ndarray, shape (n,)
+    counts : float
+        Photons per pixel and frame.
+    pairs : ndarray, shape (n,)
+        Pairs of frames of all pixels; pairs of means over m frames count m times.
+    """
+    return np.asarray(np.sqrt(np.maximum(np.nan_to_num(g2, nan=1.0), 1.0) / pairs) / counts)
+
+
+def scaled(covariance: Floats, error: Floats, own: float = 0.0) -> Floats:
+    """Scale a covariance (n, n) to errors (n,); a share `own` of each variance belongs to that lag alone."""
+    sd = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
+    correlation = covariance / sd[:, None] / sd
+    own = min(max(own, _OWN), 1.0)
+    correlation = (1 - own) * correlation + own * np.eye(len(sd))
+    return np.asarray(correlation * error[:, None] * error)
+
+
+def scatter_of_neighbours(lag: Floats, value: Floats, error: Floats) -> float:
+    """Return the scatter of neighbouring lags, over what their errors let one expect; 1 with fewer than eight lags.
+
+    Each lag is compared with the line between its neighbours, in the logarithm of the lag. Errors that lags share do
+    not contribute, so the number is below one if lags are correlated. Above one, the errors are too small.
+    """
+    if len(lag) < 8:
+        return 1.0
+    x = np.log(lag)
+    left = (x[2:] - x[1:-1]) / (x[2:] - x[:-2])
+    off = value[1:-1] - left * value[:-2] - (1 - left) * value[2:]
+    expected = np.sqrt(error[1:-1] ** 2 + (left * error[:-2]) ** 2 + ((1 - left) * error[2:]) ** 2)
+    return float(np.median(np.abs(off / expected)) / 0.6745)
