@@ -3,6 +3,7 @@
 Frames are made by code that shares nothing with `ainerd.dynamics`.
 
 fits     fits of one relaxation: Gaussian speckle of a known g1, contrast and counts
+models   choice between models of curves of g2, pulls of their parameters, and files with wrong errors
 spoilt   runs with faults beside the same runs without
 flow     fits across azimuth and age, of scatterers whose motion is known and whose fields are summed
 
@@ -16,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ainerd.xpcs import MultiTau, Partition, fit_relaxation
-from studies import _numbers_flow, _numbers_spoilt
+from studies import _numbers_flow, _numbers_models, _numbers_spoilt
 from studies._exposures import Squared, frames, plain
 from studies._tools import Row, Study, report
 
@@ -31,6 +32,14 @@ study = Study(__doc__)
 def fits(quick: bool = False) -> None:
     """Measure fits and their errors."""
     report("numbers_fits", fitted(quick), quick=quick)
+
+
+@study.part
+def models(quick: bool = False) -> None:
+    """Measure the choice between models, and what is refused."""
+    report("numbers_models", _numbers_models.pulls(quick), quick=quick)
+    report("numbers_files", _numbers_models.failures(quick), quick=quick)
+    report("numbers_found", _numbers_models.found(quick), quick=quick)
 
 
 @study.part
@@ -57,7 +66,7 @@ def fitted(quick: bool) -> Iterator[Row]:
     yield row("within a frame", 0.5, 570, some)
     every = []
     for photons in (0.05, 0.5, 5.0):
-        for n_pixels, n_bins in ((50, 48), (500, 12), (5000, 6)):
+        for n_pixels, n_bins in ((12, 48), (50, 48), (500, 12), (5000, 6)):
             shape = {"bins": (n_bins // 3 if quick else n_bins, n_pixels, 1), "n_frames": N_FRAMES, "together": False}
             some = [
                 fit(10 * j + 100 * i + n_pixels * 1000, *decay(of_run, exponent), modes, photons, **shape)

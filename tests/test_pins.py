@@ -37,8 +37,8 @@ def rheo_xpcs():
 
 def test_digest_and_keys_of_rheo_xpcs():
     parameters = rheo_xpcs().parameters
-    assert digest(parameters) == "f92a61423649363e"
-    assert result_key(event_identity(RUN, 2), parameters) == "901c78ad-7f49-5367-af20-257499093323"
+    assert digest(parameters) == "d70c320ec8c24553"
+    assert result_key(event_identity(RUN, 2), parameters) == "055e65ed-5d5b-55d7-8843-7f0427ac9b9a"
 
 
 def test_digest_and_keys_of_xtec(tmp_path):

@@ -32,6 +32,25 @@ def test_every_position_has_one_complete_result(explored):
     assert (table["tau_s"] > 0).all()
 
 
+def test_no_number_comes_from_a_refused_model_or_is_smaller_than_its_error(explored):
+    """Of all results and their bins: what may not be shown is not in a result, so nothing can show it."""
+    store, table = explored.agent.results, explored.table()
+    lags = {key: store.array(key, "tau") for key in table.index}
+    rows = [(lags[key], row.to_dict()) for key, row in table.iterrows()]
+    rows += [(lags[key], row.to_dict()) for key in table.index for _, row in store.rows(key, "bins").iterrows()]
+    assert len(rows) >= 3 * 19
+    for lag, row in rows:
+        known = {name: x for name, x in row.items() if isinstance(x, (str, float)) and x == x}
+        assert ("tau_s" in known) != bool(known.get("no_tau"))
+        if "tau_s" in known:
+            assert 2 * lag[0] < known["tau_s"] < lag[-1] and not known["misfit_p"] < 1e-4
+            assert not {"tau_s_above", "tau_s_below"} & set(known) and known["g2_errors"]
+        for name in ("tau_s", "tau2_s", "kww_exponent", "contrast", "static_share", "fast_share", "g2_baseline"):
+            if name in known:
+                assert known[f"{name}_err"] < abs(known[name]), (name, known)
+        assert not 0.99 * 2.5 < known.get("kww_exponent", 1) and known.get("kww_exponent", 1) > 0.202
+
+
 def test_the_sample_was_where_the_suggestion_said(explored):
     table = explored.table().set_index("raw_uid")
     suggestions = explored.agent.results.suggestions()

@@ -5,7 +5,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from ainerd.dynamics import Dynamics, clock, g1_moving, g1_squared
-from ainerd.xpcs import Partition, fit_flow, fit_kww, g2
+from ainerd.xpcs import Partition, fit_flow, fit_relaxation, g2
 from sim_devices import SpeckleMovie
 from sim_devices._speckle import BLOCK, Draw, Grain, Process, mode_weights
 
@@ -183,8 +183,7 @@ def test_fit_of_g2_returns_the_relaxation_time(ring, exponent, tau):
     drawn, times = Dynamics(family="any", tau_s=tau, exponent=exponent), np.arange(500) / 10
     counts = np.random.default_rng(3).poisson(movie(drawn, seed=3, phi=ring[1], contrast=0.2, times=times) / 2)
     seen = g2(counts, ring[0])
-    use = seen.lag < 250
-    fit = fit_kww(seen.lag[use] / 10, seen.value[:, use].mean(0))
+    fit = fit_relaxation(seen, 0.1, together=True)
     assert fit.tau[0] == pytest.approx(tau, rel=0.05)
     assert fit.contrast[0] == pytest.approx(0.2, rel=0.1)
 

@@ -177,7 +177,9 @@ def _share_known(fitted: Fitted, row: int) -> float:
         return np.inf if np.isfinite(fitted.chi2[row]) else 0.0
     if fitted.edge[row] or not np.isfinite(fitted.covariance[row]).all():
         return 0.0
-    sizes = {name: abs(fitted[name][row]) for name in ("contrast", "static", "baseline") if name in fitted.free}
+    sizes: dict[str, float] = {
+        name: abs(fitted[name][row]) for name in ("contrast", "static", "baseline") if name in fitted.free
+    }
     if "share" in fitted.free:
         sizes["share"] = min(fitted["share"][row], 1 - fitted["share"][row])
     return float(min(size / max(fitted.error(name)[row], 1e-300) for name, size in sizes.items()))
@@ -194,9 +196,7 @@ def limits_of_tau(curves: Curves, threshold: float, known: Constraints = FREE) -
     trial = np.linspace(np.log(positive[0] / 20), np.log(100 * positive[-1]), STEPS)
     rows = np.repeat(np.arange(k), STEPS)
     start, _ = start_of(curves)
-    held = Constraints(
-        {**known.fixed, "tau": np.tile(trial, k)}, {"exponent": EXPONENTS, **known.bounds}, known.given
-    )
+    held = Constraints({**known.fixed, "tau": np.tile(trial, k)}, {"exponent": EXPONENTS, **known.bounds}, known.given)
     starts = [changed(start[rows], exponent=exponent) for exponent in (0.5, 1.0)]
     chi2 = fit(curves[rows], "stretched", starts, held).chi2.reshape(k, STEPS)
     above, below = np.full((2, k), np.nan)

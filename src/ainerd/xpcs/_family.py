@@ -45,6 +45,7 @@ MODELS: dict[str, tuple[str, ...]] = {"none": (), "flat": ("baseline",), **_SHAP
 MODELS |= {f"{shape} + {rest}": (*free, rest) for shape, free in _SHAPES.items() for rest in ("static", "baseline")}
 _WIDTH = 10.0  # a range is taken to be at most so wide where a value counts as one at its end
 _AT_END = 1e-3
+_LEAST = 0.004  # eigenvalue of a correlation between lags, which is computed to some per cent
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ class Curves:
         for w, c, some in zip(whitening, covariance, use, strict=True):
             at = np.ix_(some, some)
             sd = np.sqrt(np.diag(c[at]))
-            correlation = c[at] / sd[:, None] / sd + 1e-9 * np.eye(len(sd))
-            w[at] = np.linalg.inv(np.linalg.cholesky(correlation)) / sd
+            value_of, vector = np.linalg.eigh(c[at] / sd[:, None] / sd)
+            w[at] = (vector / np.sqrt(np.maximum(value_of, _LEAST))).T / sd
         return cls(lag, np.where(use, value, 1.0), whitening, use.sum(1))
 
 
@@ -279,7 +280,7 @@ def start_of(curves: Curves) -> tuple[Floats, Floats]:
     """Return starts (k, 8) at the lag at which a curve has decayed to e⁻² of its height, and in the middle."""
     x = np.tile(np.array(list(NEUTRAL.values())), (len(curves.value), 1))
     for row, y, w in zip(x, curves.value, curves.whitening, strict=True):
-        some = np.flatnonzero(np.diag(w) > 0)
+        some = np.flatnonzero(w.any(0))
         if some.size:
             height = max(float(np.median(y[some[:3]])) - 1, 1e-3)
             below = some[y[some] - 1 < height * np.exp(-2)]

@@ -50,6 +50,7 @@ Floats = NDArray[np.float64]
 FEWEST_LAGS = 6
 TOO_FEW_PHOTONS = 0.5  # error of a lag from photons above which the lag is not used
 TOO_SMALL = 1.3  # scatter of neighbouring lags over their errors above which the errors are enlarged
+INDEPENDENT = 0.85  # the same, above which lags are taken to be independent
 LIMIT = 2.71  # chi square of a one-sided limit of 95 %
 
 
@@ -168,7 +169,7 @@ class _Curve:
             error = np.where(least > TOO_FEW_PHOTONS, np.nan, np.maximum(error, least))
             use &= np.isfinite(error)
         scatter = scatter_of_neighbours(lag[use], value[use], error[use]) if use.sum() >= FEWEST_LAGS else 1.0
-        self.own = float(np.clip(scatter**2, 0.02, 1.0))
+        self.own = 1.0 if scatter > INDEPENDENT else float(max(scatter**2, 0.02))
         if scatter > TOO_SMALL:
             error, self.own = error * scatter, 1.0
             what = "of the scatter between neighbouring lags"
@@ -240,10 +241,13 @@ def _constraints(
     unknown = [name for each in (fixed, bounds, given) for name in each if name not in NAMES]
     if unknown:
         raise ValueError(f"there is no parameter {unknown[0]!r}: they are {', '.join(NAMES)}")
-    low = {name: 1e-300 for name in LOGARITHMIC}
+    low = dict.fromkeys(LOGARITHMIC, 1e-300)
     return Constraints(
         {name: float(np.log(x)) if name in low else x for name, x in fixed.items()},
-        {name: (float(np.log(max(a, 1e-300))), float(np.log(b))) if name in low else (a, b) for name, (a, b) in bounds.items()},
+        {
+            name: (float(np.log(max(a, 1e-300))), float(np.log(b))) if name in low else (a, b)
+            for name, (a, b) in bounds.items()
+        },
         {name: (float(np.log(x)), sd / x) if name in low else (x, sd) for name, (x, sd) in given.items()},
     )
 
@@ -280,9 +284,7 @@ def _add_covariances(lag: Floats, curves: Sequence[_Curve], n_frames: int) -> No
         each.covariance = scaled(theory, error, each.own)
 
 
-def _shared(
-    curves: Curves, model: str, shared: Collection[str], known: Constraints
-) -> tuple[list[Chosen], Floats]:
+def _shared(curves: Curves, model: str, shared: Collection[str], known: Constraints) -> tuple[list[Chosen], Floats]:
     """Fit one model to all curves together."""
     start, middle = start_of(curves)
     alone = fit(curves, "stretched", [start, middle], known).x
@@ -292,8 +294,6 @@ def _shared(
     spread = np.zeros(len(NAMES))
     chosen = [
         Chosen("" if edge else model, x, covariance, float(chi2), int(n), "", spread)
-        for x, covariance, chi2, n, edge in zip(
-            fitted.x, fitted.covariance, fitted.chi2, dof, fitted.edge, strict=True
-        )
+        for x, covariance, chi2, n, edge in zip(fitted.x, fitted.covariance, fitted.chi2, dof, fitted.edge, strict=True)
     ]
     return chosen, joint

@@ -131,8 +131,8 @@ class _Group:
             self.report = self.numbers | {"no_tau": TOO_FEW_LAGS}
             return
         self.numbers |= {"model": chosen.model, "either": chosen.either}
-        self.numbers["misfit_p"] = misfit(s, curve(lag, chosen.x[None])[0])
-        if self.numbers["misfit_p"] < MISFIT_P:
+        self.numbers["misfit_p"] = p = misfit(s, curve(lag, chosen.x[None])[0])
+        if p < MISFIT_P:
             self.report = self.numbers | {"no_tau": MISFIT}
             return
         covariance = self._covariance()
@@ -228,7 +228,9 @@ def _add_covariances(g2: G2, which: NDArray[np.int64], groups: list[_Group]) -> 
     for group in wanted:
         photons = photon_covariance(g2.lag, x, contrast, max(group.counts, 1e-9), pairs)
         theories.append((of_pixel + photons) / max(group.n_pixels, 1.0))
-        ratios.append(np.nanmedian(np.where(np.isfinite(group.value), group.sample.variance, np.nan) / np.diag(theories[-1])))
+        ratios.append(
+            np.nanmedian(np.where(np.isfinite(group.value), group.sample.variance, np.nan) / np.diag(theories[-1]))
+        )
     area = max(float(np.median(ratios)), 1.0)
     for group, theory in zip(wanted, theories, strict=True):
         if group.n_pixels + 1 < LEAST_SPECKLES * min(area, 2.0):

@@ -44,7 +44,7 @@ class PowerFit:
 def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike, covariance: ArrayLike | None = None) -> PowerFit:
     """Fit tau = amplitude * q^-n, a straight line in the logarithms; n = 2 is diffusion, 1 ballistic motion.
 
-    The exponent is NaN if the points scatter about the law by more than twice their errors (reduced chi square above 4).
+    The exponent is NaN if the points scatter about the law by more than twice their errors: reduced chi square above 4.
 
     Parameters
     ----------
@@ -80,7 +80,9 @@ def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike, covariance: Arra
     off = y + exponent * x - log_amplitude
     square = float(off @ inverse @ off)
     spread, amplitude = np.sqrt(np.diag(of_fit)), np.exp(log_amplitude)
-    out = PowerFit(n=n, chi2=square / (n - 2) if n > 2 else np.nan, p=float(chi2.sf(square, n - 2)) if n > 2 else np.nan)
+    out = PowerFit(
+        n=n, chi2=square / (n - 2) if n > 2 else np.nan, p=float(chi2.sf(square, n - 2)) if n > 2 else np.nan
+    )
     if n > 2 and out.chi2 > NO_LAW:
         return out
     numbers = {"exponent": exponent, "exponent_err": spread[0]}
@@ -89,4 +91,4 @@ def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike, covariance: Arra
         variance = 1 / inverse.sum()
         diffusion = np.exp(-variance * (inverse.sum(0) @ (y + 2 * x)))
         numbers |= {"diffusion": diffusion, "diffusion_err": diffusion * np.sqrt(variance)}
-    return replace(out, **{name: float(value) for name, value in numbers.items()})
+    return replace(out, **{name: float(value) for name, value in numbers.items()})  # type: ignore[arg-type]

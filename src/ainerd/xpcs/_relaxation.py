@@ -61,7 +61,7 @@ class Relaxation:
         Probability that equal bins differ as much as these; NaN for a single bin. If it is below .001, the errors come
         from the scatter between bins.
     misfit_p : ndarray
-        Probability of residuals as large as these if the model is right to 2.6 % of the height of g2 - 1. If it is
+        Probability of residuals as large as these if the model is right to 2 % of the height of g2 - 1. If it is
         below 1e-4, no parameter of the model is reported.
     errors : ndarray of str
         What the errors come from.
@@ -110,7 +110,7 @@ class Relaxation:
             else np.array([report[name] for report in each], dtype=str)
             for name in COLUMNS
         }
-        return cls(**columns, log_tau_covariance=covariance)
+        return cls(**columns, log_tau_covariance=covariance)  # type: ignore[arg-type]
 
     def curve(self, k: int, tau: Floats) -> Floats | None:
         """Return g2 of a curve by the model at these times; None if there is no relaxation time."""

@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 SMALLEST = 0.02  # least share of a lag's variance that is its own: few parts show too little of it by chance
 WIDTH = 11  # lags over which variances are smoothed
 MISFIT_BANDS, AZIMUTH_BANDS = 8, 9  # bands of neighbouring lags
-TOLERANCE = 0.026  # of the height of g2 - 1, by which a model may be wrong in a band of lags
+TOLERANCE = 0.02  # of the height of g2 - 1, by which a model may be wrong in a band of lags
 
 
 @dataclass(frozen=True)
@@ -255,9 +255,9 @@ def shared(s: Sample, x: Floats, roi: NDArray[np.int64], opposite: NDArray[np.in
 def misfit(s: Sample, curve: Floats, tolerance: float = TOLERANCE) -> float:
     """Return the probability of residuals as large as these if the curve (n,) of g2 is right, NaN with too few parts.
 
-    Mean residuals in bands of lags are compared with their covariance from the scatter of parts (Hotelling's test). With
-    many speckles the smallest deviation is significant, so the curve need only be right to a share `tolerance`, one
-    standard deviation, of the largest g2 - 1 in a band.
+    Mean residuals in bands of lags are compared with their covariance from the scatter of parts (Hotelling's test).
+    With many speckles the smallest deviation is significant, so the curve need only be right to a share `tolerance`,
+    one standard deviation, of the largest g2 - 1 in a band.
     """
     bands = np.array_split(np.arange(len(s.lag)), min(MISFIT_BANDS, len(s.lag)))
     weight = np.where(np.isfinite(s.mean), 1 / s.variance, 0)

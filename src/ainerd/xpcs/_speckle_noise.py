@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from ainerd.xpcs._family import field
 
 Floats = NDArray[np.float64]
-_EVERY, _SPREAD = 32, 56  # lags that are integrated one by one, and those beyond them, equally spaced in the logarithm
+_EVERY, _SPREAD = 48, 90  # lags that are integrated one by one, and those beyond them, equally spaced in the logarithm
 _STEP, _POINTS = 0.02, 1400  # of the table of the field correlation, in the logarithm of the lag
 _OWN = 0.01  # least share of a lag's variance that is its own
 

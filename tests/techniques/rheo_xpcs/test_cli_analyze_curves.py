@@ -163,7 +163,7 @@ def test_the_command_fits_them(layout, written, tmp_path):
     assert done.exit_code == 0, said
     assert "12 lags, 0.02 to 1.28 s" in said and "no fit" not in said
     with h5py.File(tmp_path / "result_g2.h5") as results:
-        np.testing.assert_allclose(results["fit/tau"], TAU_S, rtol=1e-3)
+        np.testing.assert_allclose(results["fit/tau_s"], TAU_S, rtol=1e-3)
         np.testing.assert_allclose(results["g2"], G2)
         assert results["roi_map"].shape == MAP.shape
     assert (tmp_path / "result_g2.png").stat().st_size > 10_000

@@ -220,38 +220,52 @@ def _analyze_curves(file: Path, frame_time_s: float | None, out: Path) -> "Pages
 
     from ainerd.techniques.rheo_xpcs._curves import read_curves
     from ainerd.techniques.rheo_xpcs._drawing import new_figure
-    from ainerd.xpcs import fit_kww
+    from ainerd.techniques.rheo_xpcs._numbers import TEXTS, named, of_law
+    from ainerd.techniques.rheo_xpcs._over_q import draw_over_q
+    from ainerd.techniques.rheo_xpcs.panels import bin_cells, power_sentences
+    from ainerd.xpcs import fit_curves, fit_power
 
     curves = read_curves(file, frame_time_s=frame_time_s)
-    fit = fit_kww(curves.tau_s, curves.g2, curves.error)
+    step = curves.frame_time_s if curves.frame_time_s > 0 else None
+    fit = fit_curves(
+        curves.tau_s, curves.g2, curves.error, counts=curves.mean_counts, n_pixels=curves.n_pixels,
+        n_frames=curves.n_frames, n_files=curves.n_files, level=curves.level, frame_time=step,
+    )  # fmt: skip
+    columns, power = named(fit), fit_power(curves.q, fit.tau, fit.tau_err)
+    law = {name: float(x) for name, x in vars(power).items() if np.isfinite(x)}
     with h5py.File(out, "w") as results:
         for name in ("g2", "q", "phi"):
             results[name] = getattr(curves, name)
         results["tau"], results["g2_err"] = curves.tau_s, curves.error
         if curves.partition is not None:
             results.create_dataset("roi_map", data=curves.partition.roi_map, compression="gzip")
-        for name in ("contrast", "tau", "exponent", "baseline"):
-            results[f"fit/{name}"], results[f"fit/{name}_err"] = getattr(fit, name), getattr(fit, f"{name}_err")
-        results["fit/chi2"] = fit.chi2
+        for name, column in columns.items():
+            results[f"fit/{name}"] = column.astype(h5py.string_dtype()) if name in TEXTS else column
+        results.create_group("power_law").attrs.update(law)
         results.attrs.update({"source": str(file), "layout": curves.layout, "formula": fit.formula})
-    figure = new_figure(8, 5)
-    axes = figure.add_subplot()
-    table = Table("bin", "q (1/nm)", "φ (°)", "contrast", "τ (s)", "exponent", "χ²", title=str(file))
+    figure = new_figure(13, 5)
+    left, right = figure.subfigures(1, 2)  # type: ignore[misc]
+    axes = left.add_subplot()
+    table = Table("bin", "q (1/nm)", "φ (°)", "contrast", "τ (s)", "exponent", "model", title=str(file))
     lags = np.geomspace(curves.tau_s[0], curves.tau_s[-1], 200)
     for k, (g2, error) in enumerate(zip(curves.g2, curves.error, strict=True)):
         (points,) = axes.plot(curves.tau_s, g2, ".", ms=4)
         axes.errorbar(curves.tau_s, g2, error, fmt="none", ecolor=points.get_color(), alpha=0.4)
-        values, chi2 = ["no fit"] * 3, "–"
-        if fit.ok[k]:
-            decay = fit.contrast[k] * np.exp(-2 * (lags / fit.tau[k]) ** fit.exponent[k])
-            axes.plot(lags, fit.baseline[k] + decay, color=points.get_color())
-            pairs = (fit.contrast, fit.contrast_err), (fit.tau, fit.tau_err), (fit.exponent, fit.exponent_err)
-            values, chi2 = [f"{x[k]:.3g} ± {err[k]:.1g}" for x, err in pairs], f"{fit.chi2[k]:.2g}"
+        drawn = fit.curve(k, lags)
+        if drawn is not None:
+            axes.plot(lags, drawn, color=points.get_color())
         where = [f"{x[k]:.4g}" if x[k] == x[k] else "–" for x in (curves.q, curves.phi)]
-        table.add_row(str(k + 1), *where, *values, chi2)
+        model = fit.model[k] + (f" or {fit.either[k]}" if fit.either[k] else "")
+        row = {name: column[k] for name, column in columns.items()}
+        table.add_row(str(k + 1), *where, *bin_cells(row)[1:], model if fit.tau[k] == fit.tau[k] else "")
     axes.set(xscale="log", xlabel="lag (s)", ylabel="$g_2$", title=f"{file.name}: {len(curves.g2)} bins")
-    table.caption = (
-        f"{curves.layout}: {curves.tau_s.size} lags, {curves.tau_s[0]:.3g} to {curves.tau_s[-1]:.3g} s\n"
-        "Each curve is fitted alone, with the errors of the file as if lags were independent: they are too small."
-    ) + (f"\nNo q: {curves.no_partition}" if curves.no_partition else "")
+    draw_over_q(right, curves.q, columns, power)
+    table.caption = "\n".join(
+        [
+            f"{curves.layout}: {curves.tau_s.size} lags, {curves.tau_s[0]:.3g} to {curves.tau_s[-1]:.3g} s",
+            *sorted({text for text in fit.errors if text}),
+            *power_sentences(of_law(power)),
+            *([f"No q: {curves.no_partition}"] if curves.no_partition else []),
+        ]
+    )
     return table, figure

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ainerd import xpcs
 from ainerd.techniques.rheo_xpcs._features import Ring
-from ainerd.xpcs import G2, G2ByAge, Partition, Relaxation
+from ainerd.xpcs import G2, G2ByAge, Partition, PowerFit, Relaxation
 from ainerd.xpcs._relaxation import COLUMNS
 from ainerd.xpcs._relaxation import TEXTS as OF_TEXT
 
@@ -68,9 +68,9 @@ VERSIONS = {"c2": 2, "g2": 4, "relaxation": 4, "flow": 1, "ageing": 1, "left_out
 FORMULAS = {"relaxation": Relaxation.formula, "flow": xpcs.FlowFit.formula, "ageing": xpcs.AgeingFit.formula}
 # Fields of `Relaxation` that have other names in results, without the endings.
 RENAMED = {
-    "tau": "tau_s", "tau2": "tau2_s", "exponent": "kww_exponent", "exponent2": "kww_exponent2", "p_same": "bins_alike_p",
-    "static": "static_share", "baseline": "g2_baseline", "share": "fast_share", "model": "g2_model",
-    "either": "g2_model_or", "errors": "g2_errors",
+    "tau": "tau_s", "tau2": "tau2_s", "exponent": "kww_exponent", "exponent2": "kww_exponent2",
+    "static": "static_share", "baseline": "g2_baseline", "share": "fast_share", "p_same": "bins_alike_p",
+    "model": "g2_model", "either": "g2_model_or", "errors": "g2_errors",
 }  # fmt: skip
 
 
@@ -154,7 +154,7 @@ class Numbers(NamedTuple):
 def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring], frame_time_s: float) -> Numbers:
     """Fit the g2 of an exposure, bin by bin and ring by ring."""
     fit_ring = partial(xpcs.fit_relaxation, g2, frame_time_s, together=True)
-    relaxations = [_named(fit_ring(bins=ring.bins, opposite=_opposite(partition, ring))) for ring in rings]
+    relaxations = [named(fit_ring(bins=ring.bins, opposite=_opposite(partition, ring))) for ring in rings]
     with np.errstate(all="ignore"):  # NaN if nothing is known
         motions = [motion(g2, by_age, partition, ring, frame_time_s) for ring in rings]
     together = {name: np.array([fit[name][0] for fit in relaxations]) for name in relaxations[0]}
@@ -178,9 +178,7 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
         summary["q"] = rings[middle].q
         fit = xpcs.fit_power([ring.q for ring in rings], together["tau_s"], together["tau_s_err"])  # tau ~ q^-n
         if fit.n >= 3:
-            found = {"q_exponent": fit.exponent, "q_exponent_err": fit.exponent_err, "q_exponent_p": fit.p}
-            found |= {"diffusion_nm2_s": fit.diffusion, "diffusion_nm2_s_err": fit.diffusion_err}
-            summary |= {name: _plain(value) for name, value in found.items()}
+            summary |= of_law(fit)
     columns = together["speckle"], *(together[name] for name in _CONTRASTS)
     contrasts = [_surest(*four) if speckle == "yes" else None for speckle, *four in zip(*columns, strict=True)]
     arrays: dict[str, NDArray[Any]] = {"g2": g2.value, "g2_err": g2.error, "tau": g2.lag * frame_time_s}
@@ -188,14 +186,22 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
     return Numbers(arrays, summary, {"q": np.array([ring.q for ring in rings]), **together}, bins, contrasts)
 
 
-def _named(fit: Relaxation) -> dict[str, NDArray[Any]]:
+def named(fit: Relaxation) -> dict[str, NDArray[Any]]:
+    """Return the columns of fits by their names in results."""
     return {name: getattr(fit, field) for field, name in NAMES.items()}
+
+
+def of_law(fit: PowerFit) -> dict[str, float | str | None]:
+    """Return the numbers of a power law by their names in results, None where unknown."""
+    found = {"q_exponent": fit.exponent, "q_exponent_err": fit.exponent_err, "q_exponent_p": fit.p}
+    found |= {"diffusion_nm2_s": fit.diffusion, "diffusion_nm2_s_err": fit.diffusion_err}
+    return {name: _plain(value) for name, value in found.items()}
 
 
 def _of_bins(g2: G2, rings: Sequence[Ring], frame_time_s: float) -> dict[str, NDArray[Any]]:
     """Fit each bin alone, ring by ring, and return columns in the order of the bins."""
     order = np.argsort(np.concatenate([ring.bins for ring in rings]))
-    fits = [_named(xpcs.fit_relaxation(g2, frame_time_s, bins=ring.bins)) for ring in rings]
+    fits = [named(xpcs.fit_relaxation(g2, frame_time_s, bins=ring.bins)) for ring in rings]
     return {name: np.concatenate([fit[name] for fit in fits])[order] for name in fits[0]}
 
 

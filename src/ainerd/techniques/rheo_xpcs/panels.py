@@ -226,10 +226,18 @@ def _motion(values: Mapping[str, Any]) -> Iterator[str]:
     if "ageing_exponent" in values:
         power = f"tau goes with age to the power of {_with_error(values, 'ageing_exponent')}"
         yield f"{power} (p = {values['ageing_p']:.1g})"
-    if "q_exponent" in values:
-        yield f"tau goes with q to the power of -{_with_error(values, 'q_exponent')}"
-    if "diffusion_nm2_s" in values:
-        yield f"diffusion: D = {_with_error(values, 'diffusion_nm2_s', 'nm²/s')}"
+    yield from power_sentences(values)
+
+
+def power_sentences(values: Mapping[str, Any]) -> Iterator[str]:
+    """Describe a power law of tau over q."""
+    known = {name: value for name, value in values.items() if value is not None}
+    if "q_exponent" in known:
+        yield f"tau goes with q to the power of -{_with_error(known, 'q_exponent')}"
+    elif "q_exponent_p" in known:
+        yield f"tau over q is no power law (p = {known['q_exponent_p']:.1g})"
+    if "diffusion_nm2_s" in known:
+        yield f"diffusion: D = {_with_error(known, 'diffusion_nm2_s', 'nm²/s')}"
 
 
 def _left_out(values: Mapping[str, Any]) -> Iterator[str]:

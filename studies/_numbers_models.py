@@ -1,0 +1,156 @@
+"""Curves of g2 of known models, whose noise is that of simulated fields: pulls, choices, refusals and times."""
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ainerd.xpcs import Relaxation, fit_curves
+from studies._tools import Row
+
+N_FRAMES = 3000
+LAG = np.unique(np.r_[np.arange(1, 17), (np.arange(9, 17)[:, None] * 2.0 ** np.arange(1, 7)).ravel()])
+MODELS = {
+    "exponential": {"tau": 40.0},
+    "stretched, .6": {"tau": 40.0, "p": 0.6},
+    "compressed, 1.7": {"tau": 40.0, "p": 1.7},
+    "two modes, ×10": {"tau": 12.0, "share": 0.5, "ratio": 10.0},
+    "two modes, ×30": {"tau": 8.0, "share": 0.5, "ratio": 30.0},
+    "half static": {"tau": 40.0, "static": 0.5},
+}
+PIXELS = (3000, 1000, 300, 100)
+CONTRAST, COUNTS = 0.2, 0.5
+FAILURES = ("errors of zero", "errors 30 × too small", "no speckle", "τ above the lags", "τ below the lags")
+
+
+def g1(
+    t: NDArray, *, tau: float, p: float = 1.0, static: float = 0.0, share: float = 1.0, ratio: float = 1.0
+) -> NDArray:
+    """Return the field correlation."""
+    moving = share * np.exp(-((t / tau) ** p)) + (1 - share) * np.exp(-t / tau / ratio)
+    return np.asarray(static + (1 - static) * moving)
+
+
+class Noise:
+    """Deviations of g2 of one pixel from its mean: drawn from Gaussian fields of a known g1, by their spectrum."""
+
+    def __init__(self, shape: dict[str, float], seed: int, n_pixels: int = 4000) -> None:
+        rng, size = np.random.default_rng(seed), 2 * N_FRAMES
+        row = g1(np.minimum(np.arange(size), size - np.arange(size)), **shape)
+        root = np.sqrt(np.maximum(np.fft.fft(row).real, 0) / size)
+        modes = round(1 / CONTRAST)
+        rows = []
+        for _ in range(n_pixels // 100):
+            white = rng.normal(size=(100, modes, size)) + 1j * rng.normal(size=(100, modes, size))
+            field = np.fft.fft(white * root, axis=-1)[..., :N_FRAMES]
+            counts = rng.poisson(COUNTS * (np.abs(field) ** 2).mean(1) / 2) / COUNTS - 1
+            rows.append(_g2_of_pixels(counts))
+        pixels = np.concatenate(rows)
+        self._off = pixels - pixels.mean(0)
+        self._rng = rng
+
+    def draw(self, n: int, n_pixels: int) -> NDArray:
+        """Return the noise of `n` curves, each the mean of `n_pixels` pixels."""
+        weight = self._rng.normal(size=(n, len(self._off))) / np.sqrt(len(self._off) * n_pixels)
+        return np.asarray(weight @ self._off)
+
+    def error(self, n_pixels: int) -> NDArray:
+        """Return the standard error of each lag."""
+        return np.asarray(self._off.std(0) / np.sqrt(n_pixels))
+
+
+def _g2_of_pixels(counts: NDArray) -> NDArray:
+    """Return the mean of I(t) I(t + lag) of each pixel, frames averaged as in multi-tau."""
+    out = np.empty((len(counts), LAG.size))
+    for j, lag in enumerate(LAG.astype(int)):
+        m = 2 ** max(int(np.ceil(np.log2(lag / 8))), 0)
+        means = counts[:, : N_FRAMES // m * m].reshape(len(counts), -1, m).mean(2)
+        out[:, j] = (means[:, : -(lag // m)] * means[:, lag // m :]).mean(1)
+    return out
+
+
+def pulls(quick: bool) -> Iterator[Row]:
+    """Yield a row for each model and noise: pulls, coverage, and how often one is called two, or two one."""
+    n = 40 if quick else 200
+    for seed, (name, shape) in enumerate(MODELS.items()):
+        noise = Noise(shape, seed, 1000 if quick else 4000)
+        for n_pixels in PIXELS:
+            y = 1 + CONTRAST * g1(LAG, **shape) ** 2 + noise.draw(n, n_pixels)
+            began = time.perf_counter()
+            fit = fit_curves(LAG, y, np.tile(noise.error(n_pixels), (n, 1)), n_frames=N_FRAMES)
+            yield row(name, n_pixels, shape, fit) | {"ms a curve": 1e3 * (time.perf_counter() - began) / n}
+
+
+def row(name: str, n_pixels: int, shape: dict[str, float], fit: Relaxation) -> Row:
+    """Return how a cell of curves did."""
+    two = np.array(["two" in model for model in fit.model])
+    is_two = "share" in shape
+    right = np.isfinite(fit.tau) & ((two == is_two) if is_two else True)
+    truth = {"tau": shape["tau"], "contrast": CONTRAST}
+    truth |= {"share": 0.5} if is_two else {"exponent": shape.get("p", 1.0)}
+    z = {x: (getattr(fit, x) - value) / getattr(fit, f"{x}_err") for x, value in truth.items()}
+    z["tau"] = np.log(fit.tau / shape["tau"]) / (fit.tau_err / fit.tau)
+    of_right = {x: values[right & np.isfinite(values)] for x, values in z.items()}
+    out: Row = {"model": name, "pixels": n_pixels, "curves": len(two), "with tau": int(np.isfinite(fit.tau).sum())}
+    out |= {"called two": float(two.mean()), "either": float((fit.either != "").mean())}
+    out |= {f"{x} sd": float(values.std()) if len(values) > 5 else np.nan for x, values in of_right.items()}
+    return out | {f"{x} in 1": float((np.abs(values) < 1).mean()) for x, values in of_right.items() if len(values) > 5}
+
+
+def failures(quick: bool) -> Iterator[Row]:
+    """Yield a row for each failure of files: how often tau is given, is right, or is refused with the right reason."""
+    n, n_pixels = (40 if quick else 200), 300
+    noise = Noise(MODELS["exponential"], 99, 1000)
+    error = np.tile(noise.error(n_pixels), (n, 1))
+    for what in FAILURES:
+        tau = {"τ above the lags": 1e5, "τ below the lags": 0.3}.get(what, 40.0)
+        height = 0.0 if what == "no speckle" else CONTRAST
+        y, e = 1 + height * g1(LAG, tau=tau) ** 2 + noise.draw(n, n_pixels), error.copy()
+        if what == "errors of zero":
+            y[:, ::4], e[:, ::4] = 0.0, 0.0
+        if what == "errors 30 × too small":  # of few photons: lags scatter each for itself
+            y = 1 + CONTRAST * g1(LAG, tau=tau) ** 2 + np.random.default_rng(1).normal(0, 0.01, y.shape)
+            e = np.full_like(y, 0.01 / 30)
+        fit = fit_curves(LAG, y, e, n_frames=N_FRAMES)
+        printed = np.isfinite(fit.tau)
+        off = np.abs(fit.tau - tau) / fit.tau_err
+        wanted = {
+            "no speckle": fit.no_tau == "no speckle",
+            "τ above the lags": np.isin(fit.no_tau, ["does not decay", "slower than the lags"])
+            | (fit.tau_above > LAG[0]),
+            "τ below the lags": np.isin(fit.no_tau, ["faster than the lags", "no speckle"]),
+        }.get(what, printed)
+        yield {
+            "file": what, "curves": n, "with tau": int(printed.sum()),
+            "printed within 3": float((off[printed] < 3).mean()) if printed.any() else np.nan,
+            "right number or reason": float(wanted.mean()),
+        }  # fmt: skip
+
+
+def found(quick: bool) -> Iterator[Row]:
+    """Yield how many curves get their tau whose tau the Fisher information determines to .2, in the window."""
+    rng, n = np.random.default_rng(5), 40 if quick else 200
+    rows = []
+    for _ in range(n):
+        tau, p, noise = (
+            np.exp(rng.uniform(np.log(3), np.log(600))),
+            rng.uniform(0.6, 1.6),
+            np.exp(rng.uniform(-6.5, -3.5)),
+        )
+
+        def curve(x: NDArray) -> NDArray:
+            return np.asarray(1 + x[0] * np.exp(-2 * (LAG / np.exp(x[1])) ** x[2]))
+
+        x = np.array([CONTRAST, np.log(tau), p])
+        slope = np.stack([(curve(x + h) - curve(x - h)) / 2e-5 for h in 1e-5 * np.eye(3)])
+        known = np.sqrt(np.linalg.inv(slope @ slope.T)[1, 1]) * noise < 0.2
+        fit = fit_curves(LAG, rng.normal(curve(x), noise), np.full(LAG.size, noise), n_frames=N_FRAMES)
+        rows.append((known, np.isfinite(fit.tau[0]), (fit.tau[0] - tau) / fit.tau_err[0]))
+    table = pd.DataFrame(rows, columns=["known", "found", "z"])
+    known = table[table["known"]]
+    yield {
+        "curves": n, "identifiable": len(known), "of these with tau": known["found"].mean(),
+        "within 3": (table["z"].dropna().abs() < 3).mean(),
+    }  # fmt: skip

@@ -1,0 +1,155 @@
+"""Models of curves of g2 with errors alone: minima against SciPy, model choice, and what may not be reported."""
+
+import numpy as np
+import pytest
+from scipy.optimize import curve_fit
+
+from ainerd.xpcs import fit_curves
+
+LAG = np.unique(np.r_[np.arange(1, 17), (np.arange(9, 17)[:, None] * 2.0 ** np.arange(1, 7)).ravel()])
+NOISE = 1e-3
+
+
+def curve(t, tau=40.0, p=1.0, b=0.2, static=0.0, base=0.0, share=1.0, tau2=1.0):
+    """g2 of a field with a static share and two exponentials, written out again."""
+    mixed = share * np.exp(-((t / tau) ** p)) + (1 - share) * np.exp(-t / tau2)
+    return 1 + base + b * (static + (1 - static) * mixed) ** 2
+
+
+def noisy(n=40, noise=NOISE, seed=0, **shape):
+    y = np.random.default_rng(seed).normal(curve(LAG, **shape), noise, (n, LAG.size))
+    return y, np.full(y.shape, noise)
+
+
+@pytest.mark.parametrize("p", [0.6, 1.0, 1.7])
+def test_the_minimum_agrees_with_scipy(p):
+    y, error = noisy(5, p=p)
+    fit = fit_curves(LAG, y, error, models=["stretched"])
+    for k, row in enumerate(y):
+        best, cov = curve_fit(
+            lambda t, b, tau, p: 1 + b * np.exp(-2 * (t / tau) ** p), LAG, row, [0.2, 40.0, 1.0], error[k]
+        )
+        assert fit.tau[k] == pytest.approx(best[1], rel=0.02) and fit.exponent[k] == pytest.approx(best[2], rel=0.02)
+        assert 0.9 < fit.tau_err[k] / np.sqrt(cov[1, 1]) < 3  # lags may be correlated, by the scatter of neighbours
+
+
+@pytest.mark.parametrize(
+    ("shape", "model"),
+    [
+        ({}, "stretched"),
+        ({"p": 0.6}, "stretched"),
+        ({"tau": 10.0, "share": 0.5, "tau2": 200.0}, "two modes"),
+        ({"static": 0.5}, "stretched + static"),
+        ({"base": 0.05}, "stretched + baseline"),
+    ],
+)
+def test_the_model_is_chosen_and_pulls_are_those_of_the_errors(shape, model):
+    fit = fit_curves(LAG, *noisy(**shape))
+    chosen = (fit.model == model) | (fit.either == model)
+    assert chosen.mean() > 0.9
+    pull = ((fit.tau - shape.get("tau", 40.0)) / fit.tau_err)[fit.model == model]
+    assert np.isfinite(pull).mean() > 0.9 and np.nanstd(pull) < 1.3 and abs(np.nanmean(pull)) < 0.7
+    plateau = {"stretched + static": 0.25, "stretched + baseline": 0.2}.get(model, 0.0)
+    assert np.nanmedian(fit.plateau) == pytest.approx(plateau, abs=0.02)
+
+
+def test_two_modes_have_their_numbers():
+    fit = fit_curves(LAG, *noisy(tau=10.0, share=0.5, tau2=200.0))
+    for name, truth in (("tau2", 200.0), ("share", 0.5), ("contrast", 0.2)):
+        pull = (getattr(fit, name) - truth) / getattr(fit, f"{name}_err")
+        assert np.isfinite(pull).mean() > 0.9 and 0.6 < np.nanstd(pull) < 1.4
+    np.testing.assert_allclose(fit.curve(0, LAG), curve(LAG, 10.0, share=0.5, tau2=200.0), atol=3 * NOISE)
+
+
+REFUSED = {
+    "no speckle": {"b": 0.0},
+    "does not decay": {"tau": 1e6},
+    "faster than the lags": {"tau": 0.9},
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_the_lags_do_not_show_has_a_reason(why):
+    fit = fit_curves(LAG, *noisy(**REFUSED[why]))
+    assert np.isnan(fit.tau).all() and np.isnan(fit.exponent).all() and (fit.no_tau == why).mean() > 0.85
+    if why == "does not decay":
+        assert np.nanmin(fit.tau_above) > 300 and np.isnan(fit.tau_below).all()
+
+
+def test_a_curve_that_no_model_describes_has_no_numbers():
+    y, error = noisy(b=0.2)
+    y += 0.1 * np.exp(-((np.log(LAG / 250) / 0.3) ** 2))  # an echo
+    fit = fit_curves(LAG, y, error)
+    assert (fit.no_tau == "no model describes it").all() and (fit.misfit_p < 1e-4).all()
+    numbers = [name for name in vars(fit) if name.startswith(("tau", "exponent", "contrast", "plateau", "static"))]
+    assert all(np.isnan(getattr(fit, name)).all() for name in numbers)
+
+
+def test_errors_of_zero_leave_alone_and_errors_too_small_are_enlarged():
+    y, error = noisy()
+    y[:, 5], error[:, 5] = 0.0, 0.0
+    y[:, -3:], error[:, -3:] = 0.0, np.nan
+    fit = fit_curves(LAG, y, error)
+    assert np.all(np.abs(fit.tau - 40) < 4 * fit.tau_err) and (fit.errors == "errors of the file").mean() > 0.8
+    small = fit_curves(LAG, *noisy(), counts=None)
+    tiny = fit_curves(LAG, noisy()[0], error=np.full(y.shape, NOISE / 30))
+    np.testing.assert_allclose(tiny.tau, small.tau, rtol=0.02)
+    assert 0.8 < np.median(tiny.tau_err / small.tau_err) < 1.3
+    assert all("scatter between neighbouring lags" in text for text in tiny.errors)
+    none = fit_curves(LAG, noisy()[0])
+    assert 0.8 < np.median(none.tau_err / small.tau_err) < 1.3
+
+
+def test_photons_set_the_least_error():
+    rng, pairs = np.random.default_rng(3), 500 * (5000 - LAG) * 2 ** np.maximum(np.ceil(np.log2(LAG / 8)), 0)
+    error = np.sqrt(curve(LAG) / pairs) / 0.02  # of .02 photons per pixel and frame
+    y = rng.normal(curve(LAG), error, (40, LAG.size))
+    fit = fit_curves(LAG, y, np.tile(error / 30, (40, 1)), counts=0.02, n_pixels=500, n_frames=5000)
+    known = np.isfinite(fit.tau)
+    assert known.mean() > 0.8 and np.all(np.abs(fit.tau - 40)[known] < 4 * fit.tau_err[known])
+    assert all("photon counting" in text for text in fit.errors)
+
+
+def test_few_pixels_have_no_numbers():
+    fit = fit_curves(LAG, *noisy(2), n_pixels=[5, 6], counts=1.0, n_frames=1000)
+    assert fit.no_tau[0] == "too few pixels" and np.isnan(fit.contrast[0])
+    assert fit.no_tau[1] != "too few pixels"
+
+
+def test_known_parameters():
+    y, error = noisy(static=0.4)
+    free = fit_curves(LAG, y, error, models=["stretched + static"])
+    fixed = fit_curves(LAG, y, error, models=["stretched + static"], fixed={"exponent": 1.0, "contrast": 0.2})
+    given = fit_curves(LAG, y, error, models=["stretched + static"], given={"tau": (40.0, 0.1)})
+    bound = fit_curves(LAG, y, error, models=["stretched + static"], bounds={"exponent": (1.2, 2.0)})
+    assert np.median(fixed.tau_err) < 0.9 * np.median(free.tau_err)
+    assert np.all(np.abs(given.tau - 40) < 0.5) and np.median(given.tau_err) < 0.2
+    assert np.isnan(bound.tau).mean() > 0.9  # the exponent lies at its bound
+
+
+def test_shared_parameters_tie_the_curves():
+    tau = [20.0, 40.0, 80.0, 160.0]
+    y = np.concatenate([noisy(1, tau=each, p=0.8, seed=k, noise=5e-3)[0] for k, each in enumerate(tau)])
+    error = np.full(y.shape, 5e-3)
+    alone = fit_curves(LAG, y, error, models=["stretched"])
+    tied = fit_curves(LAG, y, error, models=["stretched"], shared=["exponent"])
+    assert np.ptp(tied.exponent) == 0 and abs(tied.exponent[0] - 0.8) < 3 * tied.exponent_err[0]
+    assert tied.exponent_err[0] < 0.7 * alone.exponent_err.min()
+    np.testing.assert_array_less(np.abs(np.log(tied.tau / tau)), 4 * tied.tau_err / tied.tau)
+    joint = tied.log_tau_covariance
+    np.testing.assert_allclose(np.sqrt(np.diag(joint)), tied.tau_err / tied.tau, rtol=0.3)
+    assert alone.log_tau_covariance is None and np.linalg.eigvalsh(joint).min() > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"models": ["three"]}, "there is no 'three'"),
+        ({"fixed": {"beta": 1}}, "there is no parameter 'beta'"),
+        ({"shared": ["tau"]}, "shared parameters need one model"),
+        ({"error": np.ones(3)}, "do not fit g2"),
+    ],
+)
+def test_what_does_not_exist_is_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        fit_curves(LAG, noisy(1)[0], **options)
