@@ -50,7 +50,7 @@ def speed(quick: bool = False, rounds: int = 3) -> None:
 
 @study.part
 def memory(quick: bool = False, frames: int = 1_000_000, pixels: str = "") -> None:
-    """Measure the peak of memory of long runs, with a map and g2 at the end; `pixels` names one of the partitions."""
+    """Measure the peak of memory of long runs, with screen, a map and g2; `pixels` names one of the partitions."""
     with tempfile.TemporaryDirectory() as folder, one_thread:
         report("events_memory", peaks(Path(folder), frames // 10 if quick else frames, pixels), quick=quick)
 
@@ -242,13 +242,15 @@ def peaks(folder: Path, n_frames: int, pixels: str) -> Iterator[Row]:
 
 
 def long_run(path: Path, where: Partition, n_frames: int, distinct: int, parts: Any) -> None:
-    reducer, live = TwoTimeReducer(where, n_frames), MultiTau(where)
+    reducer, live, screen = TwoTimeReducer(where, n_frames), MultiTau(where), EventScreen(where, n_frames)
     for first in track(range(0, n_frames, distinct), f"{n_frames} frames", transient=True):
         for events in parts or blocks(path, where, distinct):
             late = replace(events, ticks=events.ticks + first, stop=events.stop + first)
             late = late.between(first, n_frames) if late.stop > n_frames else late
-            reducer.push(late)
-            live.push(late)
+            for ready in screen.push(late):
+                ready.to(reducer, live)
+    for ready in screen.flush():
+        ready.to(reducer, live)
     reducer.maps()
     live.result()
 

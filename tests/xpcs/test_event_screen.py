@@ -128,6 +128,23 @@ def test_copies_and_dead_areas_of_events_are_not_found(rings):
     assert events.no_contrast is None
 
 
+def test_groups_of_long_ago_are_forgotten(rings, monkeypatch):
+    """The same frames are left out, and the memory of the screen does not grow."""
+    frames, shifted = movie(2000, 14, 2000), movie(2000, 15, 2000, shift=6)
+    frames[1500:] = shifted[1500:]
+    frames[[300, 900]] = 0
+    found = []
+    for kept in (1 << 12, 64):
+        monkeypatch.setattr("ainerd.xpcs._event_screen.KEPT", kept)
+        found.append(screen(rings, frames, 50, 2000))
+    (before, of_before), (now, of_now) = found
+    assert len(now._frames.states) < 300 < 1900 < len(before._frames.states)
+    for reason, numbers in before.left_out.frames.items():
+        assert now.left_out.frames[reason].tolist() == numbers.tolist()
+    assert now.left_out.moved.tolist() == before.left_out.moved.tolist() and now.left_out.moved.size == 1
+    assert all((x.valid == y.valid).all() for x, y in zip(of_now, of_before, strict=True))
+
+
 def test_short_dark_and_marked_runs(rings):
     frames, valid = movie(60, 8, 80), np.ones(80, bool)
     valid[[3, 70]] = False

@@ -71,6 +71,39 @@ def test_maps_of_many_frames_are_made_some_at_a_time(partition, monkeypatch):
         np.testing.assert_allclose(events.maps(), dense.maps(), rtol=1e-14)
 
 
+@pytest.mark.parametrize("normalization", ["smoothed", "symmetric"])
+@pytest.mark.parametrize("announced", [None, 6000])
+def test_sums_of_long_runs_take_bounded_memory(partition, monkeypatch, announced, normalization):
+    """Where groups of frames end with the rows, only digits are lost; else shot noise is shifted a little."""
+    frames, valid = movie(7, 6000, 0.02)
+    monkeypatch.setattr("ainerd.xpcs._two_time.TOGETHER", 0)
+    found = []
+    for most in (1 << 17, 1000):
+        monkeypatch.setattr("ainerd.xpcs._event_rows.MOST", most)
+        monkeypatch.setattr("ainerd.xpcs._event_rows.CHUNK", 256)
+        reducer = TwoTimeReducer(partition, announced, size=8, dtype="float64", normalization=normalization)
+        for a in range(0, 6000, 150):
+            reducer.push(Events.of(frames[a : a + 150], a, valid[a : a + 150]))
+        found.append(reducer)
+    exact, bounded = found
+    assert exact._of_events.n_sums > 5000 and bounded._of_events.n_sums < 1500
+    np.testing.assert_array_equal(bounded.photons(), exact.photons())
+    edges = np.array([0, 1000, 4096, 6000])
+    photons = exact.photons_between(edges)
+    assert np.abs(bounded.photons_between(edges) / photons - 1).max() < 0.02
+    assert bounded.photons_between(edges).sum() == photons.sum()
+    maps, wanted = bounded.maps(), exact.maps()
+    if announced is None:
+        np.testing.assert_allclose(maps, wanted, rtol=1e-12)
+    away = np.subtract.outer(np.arange(8), np.arange(8))
+    np.testing.assert_allclose(maps[:, np.abs(away) > 1], wanted[:, np.abs(away) > 1], rtol=1e-12)
+    shot_noise = 1 / (exact.photons().min() / len(partition.pixels) / 8)
+    assert np.abs(maps - wanted).max() < 0.02 * shot_noise
+    for reducer in found:
+        reducer.leave_out([3, 50])
+    np.testing.assert_allclose(bounded.maps(), exact.maps(), rtol=1e-3)
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 99), n=st.integers(2, 2000), photons=sparse, block=st.integers(1, 1500),

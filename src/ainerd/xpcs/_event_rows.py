@@ -17,8 +17,9 @@ from ainerd.xpcs._event_tiles import SHIFT, TILE, Tiles
 from ainerd.xpcs._events import Events, labels
 from ainerd.xpcs._partition import Array, Floats, Partition
 
-SPARSE = 1 / 16  # of the elements of all rows: with more of them the rows are dense
+SPARSE = 1 / 4  # of the elements of all rows: sparse rows then take half the memory of dense ones, which follow
 CHUNK = 1 << 12  # frames whose sums are kept together
+MOST = 1 << 17  # sums of frames that are kept
 # the number of trailing zeros of a power of two (Leiserson, Prokop & Randall, 1998)
 _DE_BRUIJN = 0x03F79D71B4CB0A89
 _ZEROS = np.empty(64, np.int32)
@@ -29,14 +30,18 @@ _ZEROS[[(_DE_BRUIJN << i & (1 << 64) - 1) >> 58 for i in range(64)]] = np.arange
 class FrameSums:
     """Sums of the frames that hold a photon: their ticks, whether to keep them, and the arrays of `Sums`.
 
-    Counts are kept in the smallest integers that hold them.
+    Counts are kept in the smallest integers that hold them. With `bounded` memory, of more than `MOST` frames the sums
+    of 2, 4, 8 … neighbours are kept, as if all their photons were in the middle one.
     """
 
     partition: Partition
     neighbours: bool
+    bounded: bool
     last: Array = field(init=False)  # of the frame before, where the products with it are wanted
     _chunks: list[tuple[Array, ...]] = field(default_factory=list)
     _open: list[tuple[Array, ...]] = field(default_factory=list)
+    _shift: int = 0  # a tick of the chunks is 2^shift frames
+    _end: int = 0
 
     def __post_init__(self) -> None:
         self.last = np.zeros(len(self.partition.pixels) if self.neighbours else 0, np.int64)
@@ -51,33 +56,54 @@ class FrameSums:
         some = counts.any(1)
         more = (squares[some], products[some]) if self.neighbours else ()
         self._open.append((events.ticks[some], events.valid[some], counts[some], *more))
+        self._end = max(events.stop, self._end)
         if sum(len(x[0]) for x in self._open) >= CHUNK:
-            numbers, keep, all_counts, *rest = (np.concatenate(x) for x in zip(*self._open, strict=True))
-            self._chunks.append((numbers, keep, all_counts.astype(np.min_scalar_type(all_counts.max())), *rest))
-            self._open = []
+            self._close()
+
+    def _close(self) -> None:
+        """Put the open frames into the last chunk, or into one of their own."""
+        chunk, self._open = _summed(self._open, self._shift), []
+        if self._shift and len(self._chunks[-1][0]) < CHUNK:
+            chunk = _summed([self._chunks.pop(), chunk], 0)
+        self._chunks.append(chunk)
+        if self.bounded and sum(len(x[0]) for x in self._chunks) > MOST:
+            self._shift += 1
+            self._chunks = [_summed([_summed([x], 1) for x in self._chunks], 0)]
+
+    def _records(self) -> Iterator[tuple[Array, ...]]:
+        """Yield the arrays of each chunk, with the middle frame in place of the tick."""
+        for ticks, *more in self._chunks:
+            middle = (ticks << self._shift) + (1 << self._shift >> 1)
+            yield np.minimum(middle, self._end - 1), *more
+        yield from self._open
 
     def between(self, first: int, last: int, dtype: np.dtype[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_], Sums]:
         """Return ticks, valid and sums of the frames from `first` to `last` - 1.
 
-        A frame without photons stands between frames that are not neighbours.
+        If products of neighbours are wanted, a frame without photons stands between frames that are not neighbours.
         """
         found = []
-        for chunk in [*self._chunks, *self._open]:
+        for chunk in self._records():
             a, b = np.searchsorted(chunk[0], [first, last])
             found.append([x[a:b] for x in chunk])
         ticks, valid, *sums = (np.concatenate(x) for x in zip(*found, strict=True))
+        arrays = [x.astype(dtype) for x in sums]
+        if not self.neighbours:
+            none = np.zeros((0, arrays[0].shape[1]), dtype)
+            return ticks, valid, Sums(arrays[0], none, none, np.diff(self.partition.static_edges)[None])
         jump = np.flatnonzero(np.diff(ticks) > 1) + 1
         ticks, valid = np.insert(ticks, jump, ticks[jump - 1] + 1), np.insert(valid, jump, False)
-        arrays = [np.insert(x.astype(dtype), jump, 0, axis=0) for x in sums]
-        none = np.zeros((0, arrays[0].shape[1]), dtype)
-        counts, squares, products = arrays if self.neighbours else (arrays[0], none, none)
+        counts, squares, products = (np.insert(x, jump, 0, axis=0) for x in arrays)
         return ticks, valid, Sums(counts, squares, products, np.diff(self.partition.static_edges)[None])
 
     def dense(self, n_frames: int, pixels: Array, dtype: np.dtype[Any]) -> tuple[Sums, NDArray[np.bool_]]:
-        """Return sums and valid of all frames, with and without photons; `pixels` are those of `Sums`."""
+        """Return sums and valid of all frames, with and without photons; `pixels` are those of `Sums`.
+
+        There must not be more than `MOST` frames if memory is bounded.
+        """
         sums = Sums.empty(n_frames, self.partition, neighbours=self.neighbours, dtype=dtype.name)
         valid = np.ones(n_frames, bool)
-        for ticks, keep, *arrays in [*self._chunks, *self._open]:
+        for ticks, keep, *arrays in self._records():
             valid[ticks] = keep
             for into, x in zip((sums.counts, sums.squares, sums.products), arrays, strict=False):
                 into[ticks] = x
@@ -86,14 +112,14 @@ class FrameSums:
     def photons(self) -> Floats:
         """Return the counts of each sub-bin in the frames to keep, (n_sub,)."""
         total = np.zeros(len(self.partition.static_roi))
-        for _, keep, counts, *_ in [*self._chunks, *self._open]:
+        for _, keep, counts, *_ in self._records():
             total += counts[keep].sum(0, dtype=float)
         return total
 
     def between_edges(self, edges: NDArray[np.int64]) -> Floats:
         """Return the counts of each sub-bin, (n, n_sub), in all frames from ``edges[i]`` to ``edges[i + 1] - 1``."""
         total = np.zeros((len(edges) - 1, len(self.partition.static_roi)))
-        for ticks, _, counts, *_ in [*self._chunks, *self._open]:
+        for ticks, _, counts, *_ in self._records():
             into = np.searchsorted(edges, ticks, "right") - 1
             begins = np.flatnonzero(np.diff(into, prepend=-1))
             if len(begins):
@@ -109,9 +135,12 @@ class FrameSums:
         The counts in each frame follow from the shares of the pixels in the rows, (n_rows, m). `in_bin`, (n_sub,),
         marks the sub-bins of their bin. The sums become floating-point numbers.
         """
-        chunks = [*self._chunks, *self._open]
+        if self._open:
+            self._close()
         tick, last = -2, np.zeros(len(sub))
-        for i, (ticks, keep, counts, *more) in enumerate(chunks):
+        for i, (ticks, (_, keep, counts, *more)) in enumerate(
+            zip([x[0] for x in self._records()], self._chunks, strict=True)
+        ):
             indptr, rows, weights = columns_at(ticks)
             by_frame = sp.csr_array((weights, rows, indptr), (len(ticks), len(shares)))
             share = ratio(by_frame @ shares, by_frame.sum(1)[:, None]) * keep[:, None]
@@ -122,30 +151,44 @@ class FrameSums:
                 if more:
                     arrays[1][:, j] -= now + now**2
                     arrays[2][:, j] -= now * before * (np.diff(ticks, prepend=tick) == 1)
-            chunks[i] = ticks, keep, *arrays
+            self._chunks[i] = self._chunks[i][0], keep, *arrays
             if len(ticks):
                 tick, last = int(ticks[-1]), out[-1]
-        self._chunks, self._open = chunks, []
         if self.neighbours:
             self.last[pixels] = 0
 
     def parts(self, most: int) -> Iterator[tuple[int, int]]:
         """Yield first and last ticks, (first, end), of at most about `most` frames each."""
-        ticks = np.concatenate([[0], *(x[0] for x in [*self._chunks, *self._open])])
+        ticks = np.concatenate([[0], *(x[0] for x in self._records())])
         edges = [*ticks[::most].tolist(), int(ticks[-1]) + 1]
         yield from zip(edges[:-1], edges[1:], strict=True)
 
     @property
-    def n_frames(self) -> int:
-        """Number of frames that hold a photon."""
+    def n_sums(self) -> int:
+        """Number of sums that are kept: frames that hold a photon, or groups of them."""
         return sum(len(x[0]) for x in [*self._chunks, *self._open])
+
+
+def _summed(chunks: list[tuple[Array, ...]], shift: int) -> tuple[Array, ...]:
+    """Return chunks as one, with the sums over those of 2^shift ticks which are all valid, or all not."""
+    ticks, keep, *arrays = (np.concatenate(x) for x in zip(*chunks, strict=True))
+    if shift:
+        ticks >>= shift
+        order = np.argsort(2 * ticks + keep, kind="stable")
+        ticks, keep = ticks[order], keep[order]
+        begins = np.flatnonzero((np.diff(ticks, prepend=-1) != 0) | np.diff(keep, prepend=keep[:1]))
+        kinds = [x.dtype if x.dtype.kind == "f" else np.dtype(np.uint32) for x in arrays]
+        ticks, keep = ticks[begins], keep[begins]
+        arrays = [np.add.reduceat(x[order], begins, axis=0, dtype=d) for x, d in zip(arrays, kinds, strict=True)]
+    smallest = (np.min_scalar_type(x.max()) if x.dtype.kind == "u" and x.size else x.dtype for x in arrays)
+    return ticks, keep, *(x.astype(kind) for x, kind in zip(arrays, smallest, strict=True))
 
 
 class SparseRows:
     """Rows of which only elements that are not zero are kept, row by row and sorted by pixel.
 
     Rows are filled in order, each tile by tile. In a tile, events are added one after the other, so that sums have the
-    order of the frames.
+    order of the frames. Memory is taken as they fill.
     """
 
     def __init__(self, n_rows: int, n_pixels: int, dtype: np.dtype[Any]) -> None:
@@ -153,32 +196,22 @@ class SparseRows:
         self._ends = np.zeros(n_rows + 1, np.int64)  # of the elements of each row, after a zero
         self._n_rows = 0  # filled so far
         room = int(SPARSE * n_rows * n_pixels)
-        self._pixel, self._value = np.empty(room, np.int32), np.empty(room, dtype)  # takes memory as it is filled
+        self._pixel, self._value = np.empty(room, np.int32), np.empty(room, dtype)
 
-    @property
-    def size(self) -> int:
-        """Number of elements that are not zero."""
-        return int(self._ends[self._n_rows])
-
-    @property
-    def is_full(self) -> bool:
-        """Whether dense rows would be better."""
-        return self.size > SPARSE * (len(self._ends) - 1) * self.n_pixels
+    def have_room(self, tiles: Tiles) -> bool:
+        """Return whether frames can be added; if not, dense rows are better."""
+        size = int(self._ends[self._n_rows])
+        return size + 2 * len(tiles.events) <= len(self._pixel)  # a frame is in at most two rows
 
     def add(self, tiles: Tiles, keep: Array, columns: tuple[Array, Array, Array]) -> None:
-        """Add frames to the rows."""
-        room = self.size + 2 * len(tiles.events)  # a frame is in at most two rows
-        if room > len(self._pixel):
-            self._pixel, self._value = (
-                np.append(x[: self.size], np.empty(room - self.size, x.dtype)) for x in (self._pixel, self._value)
-            )
+        """Add frames to the rows, for which there must be room."""
         self._n_rows = _add_sparse(
             tiles.begins, tiles.events, keep, *columns, self._ends, self._n_rows, self._pixel, self._value, _ZEROS
         )
 
     def halve(self) -> None:
         """Add each odd row to the even one before."""
-        self._ends[self._n_rows + 1 :] = self.size
+        self._ends[self._n_rows + 1 :] = self._ends[self._n_rows]
         self._n_rows = -(-self._n_rows // 2)
         pixels, values = np.empty(self.n_pixels, np.int32), np.empty(self.n_pixels, self._value.dtype)
         _merge(self._ends, self._n_rows, self._pixel, self._value, pixels, values)
@@ -199,11 +232,14 @@ class SparseRows:
             a, b = np.searchsorted(self._pixel[row], [first, first + rows.shape[1]]) + row.start
             self._value[a:b] = rows[r, self._pixel[a:b] - first]
 
-    def fill(self, rows: Array) -> None:
-        """Write all elements into dense rows."""
-        for r in range(self._n_rows):
+    def move(self, rows: Array) -> None:
+        """Move all elements into dense rows of zeros, the last row first: each gives its memory back to the next."""
+        for r in reversed(range(self._n_rows)):
             row = slice(self._ends[r], self._ends[r + 1])
             rows[r, self._pixel[row]] = self._value[row]
+            for x in (self._pixel, self._value):
+                x.resize(row.start, refcheck=False)
+        self._n_rows = 0
 
 
 @nb.njit(nogil=True, cache=True, fastmath={"contract"})

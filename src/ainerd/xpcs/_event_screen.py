@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from ainerd.xpcs._events import Events, joined, labels
 from ainerd.xpcs._partition import Array, Floats, Partition
 from ainerd.xpcs._screen import WINDOW, LeftOut, Screen, Screened
-from ainerd.xpcs._screen_frames import DISPLACED, GOOD, LAG, NO_LIGHT
+from ainerd.xpcs._screen_frames import ACCEPTED, DISPLACED, EVERY, GOOD, LAG, NO_LIGHT
 
 PHOTONS = 300  # of a group of frames
 SOME = 1 << 10  # frames from which the contrast is estimated
+KEPT = 1 << 12  # groups that are kept to be compared with later ones
 _NO_FRAMES = np.empty(0, np.int64)
 
 
@@ -48,7 +49,8 @@ class EventScreen(Screen):
         self._photons = 0
         self._usual = np.inf  # photons of a frame
         self._n_listed = self._n_given = 0  # frames that have been grouped, and those that have been returned
-        self._starts: list[NDArray[np.int64]] = []  # first frame of each group
+        self._n_forgotten = 0  # groups
+        self._moved: list[NDArray[np.int64]] = []
         self._open = np.zeros(len(self._limit)), False  # counts of the last group, and whether any of it is valid
         self._spoilt |= {"dark": [], "displaced": []}
 
@@ -57,9 +59,7 @@ class EventScreen(Screen):
         """Pixels and frames left out so far; frames that are still held are not reported."""
         frames = {reason: np.concatenate([_NO_FRAMES, *numbers]) for reason, numbers in self._spoilt.items()}
         pixels = {r: np.sort(self.partition.pixels[np.concatenate([_NO_FRAMES, *x])]) for r, x in self._bad.items()}
-        groups = self._frames.bad()[2] if self._begun else _NO_FRAMES
-        starts = np.concatenate([_NO_FRAMES, *self._starts])
-        return LeftOut(pixels, frames, np.empty((0, 2), np.int64), starts[groups[groups < len(starts)]])
+        return LeftOut(pixels, frames, np.empty((0, 2), np.int64), np.concatenate([_NO_FRAMES, *self._moved]))
 
     def push(
         self, frames: Array | Events, *, first: int | None = None, valid: ArrayLike | None = None
@@ -183,25 +183,31 @@ class EventScreen(Screen):
         group = (begin + np.arange(n)) // size
         valid[group[events.valid]] = True
         _sum(events.tiles.events, events.valid, group, self._sub, self._pixels.good, self._pixels.total, counts)
-        self._starts.append(events.ticks[-begin % size :: size])
         self._open = counts[-1], bool(valid[-1])
         self._n_listed += n
         self._pixels.n_seen += int(events.valid.sum())
         return counts[:-1], valid[:-1]
 
     def _ready(self, end: int) -> Iterator[Screened]:
-        """Yield the blocks whose listed frames lie entirely before number `end`."""
-        state = self._frames.states
+        """Yield the blocks whose listed frames lie entirely before number `end`, and forget most of their groups."""
+        state, size = self._frames.states, self._size
         while self._blocks and self._n_given + len(self._blocks[0].ticks) <= end:
             events = self._blocks.pop(0)
-            number = (self._n_given + np.arange(len(events.ticks))) // self._size
+            listed = self._n_given + np.arange(len(events.ticks))
+            number = listed // size - self._n_forgotten
             # the last group may be incomplete, and is not judged
             mine = state[np.minimum(number, len(state) - 1)] if len(state) else np.full(len(number), GOOD)
             for reason, bad in (("dark", mine == NO_LIGHT), ("displaced", mine >= DISPLACED)):
                 self._spoilt[reason].append(events.ticks[events.valid & bad])
+            begins = np.flatnonzero((listed % size == 0) & (number > 0) & (number <= len(state)))
+            self._moved.append(events.ticks[begins[state[number[begins] - 1] > ACCEPTED]])
             self._n_given += len(events.ticks)
             valid = events.valid & (mine == GOOD)
             yield Screened(events.with_valid(valid), valid, self._unreported())
+        old = (self._n_given // size - self._n_forgotten - KEPT) // EVERY * EVERY
+        if old >= KEPT:
+            self._frames.forget(old)
+            self._n_forgotten += old
         if self._new and not self._blocks:
             yield Screened(np.zeros((0, len(self.partition.pixels))), np.ones(0, bool), self._unreported())
 

@@ -225,7 +225,7 @@ class MultiTau:
             self._sums.append(np.zeros((rows, len(self._parts.roi)), np.float32))
             if rows and self._first is not None:
                 n = len(self._first[0])
-                self._ring[-1][:n], self._sums[-1][:n] = self._first
+                self._ring[-1][:n], self._sums[-1][:n], self._first = *self._first, None
             self._seen.append(self._begin >> level)
             self._done.append(self._begin >> level)
             self._ages.append(_Age(level + 1, len(self._parts.roi), self.partition.n_roi))

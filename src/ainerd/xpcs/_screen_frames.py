@@ -86,6 +86,13 @@ class FrameScreen:
         self._usual, self._latest = numbers[0], int(numbers[1])
         self._at = n
 
+    def forget(self, n_frames: int) -> None:
+        """Forget the first frames, a multiple of `EVERY`; the others are numbered from 0 again."""
+        self._moments, self._state = self._moments[n_frames:].copy(), self._state[n_frames:].copy()
+        self._at, self._since, self._latest = (
+            self._at - n_frames, max(self._since - n_frames, 0), self._latest - n_frames
+        )  # fmt: skip
+
     def good(self, first: int, last: int) -> NDArray[np.bool_]:
         """Return whether each of frames first to last - 1 can be used."""
         return np.asarray(self._state[first:last] == GOOD)

@@ -350,7 +350,10 @@ class TwoTimeReducer:
             raise ValueError("the frames of one run are either all dense or all events")
         events, rows = frames.gathered(self.partition), self._rows
         if self._of_events is None:
-            self._of_events = FrameSums(self.partition, self.diagonal == "neighbour")
+            neighbours = self.diagonal == "neighbour"
+            # the frames of a row must be counted for "paper", and those of MapRows are few
+            bounded = isinstance(rows, AreaRows) and not neighbours and self.normalization != "paper"
+            self._of_events = FrameSums(self.partition, neighbours, bounded)
             if isinstance(rows, AreaRows) and rows.length >= rows.unit:  # a frame is in at most two rows
                 self._sparse = SparseRows(rows.n_rows, len(self.partition.pixels), self.rows.dtype)
         begin = int(events.ticks[0]) if len(events.ticks) else self.n_pushed
@@ -359,15 +362,13 @@ class TwoTimeReducer:
             events = events.without(np.flatnonzero(~self._good))
         self._of_events.push(events)
         columns = rows.columns_at(events.ticks)
+        if self._sparse is not None and not self._sparse.have_room(events.tiles):
+            self._sparse.move(self.rows)
+            self._sparse = None
         if self._sparse is None:
             add_dense(events.tiles.events, events.valid, *columns, self.rows)
-            return
-        self._sparse.add(events.tiles, events.valid, columns)
-        if self._sparse.is_full:
-            self.rows = np.empty_like(self.rows)  # in larger pages than zeros, which matters for a GB
-            self.rows[:] = 0
-            self._sparse.fill(self.rows)
-            self._sparse = None
+        else:
+            self._sparse.add(events.tiles, events.valid, columns)
 
     def leave_out(self, pixels: ArrayLike) -> None:
         """Leave pixels out of the maps, as if they had been masked from the first frame.
@@ -589,7 +590,7 @@ class TwoTimeReducer:
         sub = static_scale(seen, counts, pixels[-1], p, normalization)
         self._check_light(seen)
         weight, terms = np.zeros((size, p.n_roi)), list[Floats]()
-        step = max(1, min(size, size * AT_A_TIME // max(frames.n_frames, 1)))
+        step = max(1, min(size, size * AT_A_TIME // max(frames.n_sums, 1)))
         for i in range(0, size, step):
             # all rows of the map that share a frame with rows i to i + step - 1, and all frames that are in those
             some = slice(i, min(i + step + 2, size))
