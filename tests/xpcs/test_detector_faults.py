@@ -110,6 +110,16 @@ def test_counts_that_cannot_be_photons_are_named(change, why):
     assert why in (screen.no_contrast or no_light(g2, frames.mean()))
 
 
+@pytest.mark.parametrize(("photons", "is_low"), [(0.5, False), (2.0, True)])
+def test_counts_cut_off_low_give_no_relaxation_time(photons, is_low):
+    """Where few counts reach the ceiling of 3, the relaxation is that of light."""
+    frames = movie(3, photons, n=400)
+    screen, _ = screened(np.minimum(frames, 3))
+    assert screen.no_contrast == "counts end at 3, as if they were cut off there"
+    assert screen.cut_off == (screen.no_contrast if is_low else None)
+    assert screened(frames)[0].cut_off is None
+
+
 def test_a_pedestal_and_a_gain_with_noise_are_named():
     photons = movie(3)
     noise = np.random.default_rng(0).normal(0, 3, photons.shape)

@@ -234,6 +234,11 @@ class Screen:
         return self._areas.no_photons() or self._neighbours.flickering(self._pixels.good)
 
     @property
+    def cut_off(self) -> str | None:
+        """Reason why not even the relaxation is that of light: counts are cut off too low; None if they are not."""
+        return self._areas.cut_off()
+
+    @property
     def swapped(self) -> str | None:
         """Reason why neighbouring frames are not in their order; None if they can be, or if frames are missing."""
         return None if self._n_missing else self._neighbours.swapped()

@@ -41,6 +41,7 @@ TOLERANCE, SIGMAS = 0.15, 6.0  # of the inequality of the histogram, in its loga
 # Share of the pairs of photons in a frame that a dead time may take: twice the dead time, in frames. The second number
 # is for one photon per pixel and frame; pixels that count more have a shorter dead time.
 LOST, LOST_OF_ONE = 0.03, 0.05
+END, CUT = "counts end at {}, as if they were cut off there", 0.05  # share of the counts at the end that changes g2
 
 
 class CopyScreen:
@@ -211,6 +212,19 @@ class AreaScreen:
         """Return why the counts cannot be photons; None if they can."""
         return no_photons(self._histograms.sum(0)) if self.whole else None
 
+    def cut_off(self) -> str | None:
+        """Return that counts are cut off so low that g2 is another one; None if they are not."""
+        return cut_off(self._histograms.sum(0)) if self.whole else None
+
+
+def cut_off(histogram: NDArray[np.int64]) -> str | None:
+    """Return that counts with this histogram end at a number so low that g2 is another one; None if they do not."""
+    used = np.flatnonzero(histogram)
+    if used.size == 0 or histogram[used[-1]] < CUT * histogram.sum():
+        return None
+    why = no_photons(histogram)
+    return why if why == END.format(used[-1]) else None
+
 
 def no_photons(histogram: NDArray[np.int64]) -> str | None:
     """Return why counts with this histogram (n,) cannot be photons, whatever the intensities; None if they can be."""
@@ -235,7 +249,7 @@ def no_photons(histogram: NDArray[np.int64]) -> str | None:
     if h[0] == 0:
         return f"no pixel counts less than {int(used[0])}"
     if at == top:
-        return f"counts end at {top}, as if they were cut off there"
+        return END.format(top)
     return f"more pixels count {at} than photons allow"
 
 
