@@ -17,7 +17,8 @@ CHANNELS = 16
 WIDTH = 64  # pixels correlated at a time: with all their entries they fit the first cache
 YOUNGEST = 2 * CHANNELS  # frames of the first age; each later age is as long as all before it
 FRAMES, MEANS = 64, 32  # entries correlated at a time, of the first level and of the others
-LOWEST, UPPER = 8, 4  # the same of events, which come from whole detectors, so that rings take less memory
+UPPER = 4  # the same of events, of all levels but the lowest: they come from whole detectors, and rings take memory
+LOWEST = 2 * UPPER  # of the lowest level, whose means must have room in the next one
 SPARSE = 4  # pairs of entries, fewer than one of which hold frames, are added one by one
 STRIP = 1024  # pixels, about, whose sums over pairs are added part by part at a time
 
