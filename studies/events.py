@@ -6,6 +6,7 @@ the same frames, dense, on the CPU, if it can be imported: put the ``src`` of a 
 """
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -15,9 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from event_model import compose_run, compose_stream_resource
 from numpy.typing import NDArray
 from rich.progress import track
 
+from ainerd.documents import RIGAKU, DetectorKeys, Run, Whole
+from ainerd.runs import Jobs, Subject
+from ainerd.techniques.rheo_xpcs import RheoXPCS
 from ainerd.threads import one_thread
 from ainerd.xpcs import Events, EventScreen, MultiTau, Partition, TwoTimeReducer, read_rigaku
 from sim_devices import sparse_speckle, write_words
@@ -53,6 +58,13 @@ def memory(quick: bool = False, frames: int = 1_000_000, pixels: str = "") -> No
     """Measure the peak of memory of long runs, with screen, a map and g2; `pixels` names one of the partitions."""
     with tempfile.TemporaryDirectory() as folder, one_thread:
         report("events_memory", peaks(Path(folder), frames // 10 if quick else frames, pixels), quick=quick)
+
+
+@study.part
+def late(quick: bool = False, times: float = 2.0) -> None:
+    """Measure how late a result is if the detector is some `times` as fast as the analysis of its run."""
+    with tempfile.TemporaryDirectory() as folder:
+        report("events_late", delays(Path(folder), times, 4096 if quick else 16_384), quick=quick)
 
 
 def eighteen() -> Partition:
@@ -253,6 +265,64 @@ def long_run(path: Path, where: Partition, n_frames: int, distinct: int, parts: 
         ready.to(reducer, live)
     reducer.maps()
     live.result()
+
+
+def delays(folder: Path, times: float, n_frames: int) -> Iterator[Row]:
+    """Yield delays of runs of several lengths whose frames are announced as a detector takes them."""
+    technique, photons = RheoXPCS(eighteen()), 0.001
+    analysed(technique, movie(folder, photons, n_frames), n_frames, 1e9)  # compiles
+    longest = n_frames * 4
+    _, took = analysed(technique, movie(folder, photons, longest), longest, 1e9)
+    rate = times * longest / took
+    for n in (n_frames, n_frames * 2, longest):
+        delay, _ = analysed(technique, movie(folder, photons, n), n, rate)
+        expected = n * (took / longest - 1 / rate)
+        yield {"T": n, "kframes/s": rate / 1000, "detector (s)": n / rate, "late (s)": delay, "expected (s)": expected}
+
+
+def analysed(technique: RheoXPCS, path: Path, n_frames: int, rate: float) -> tuple[float, float]:
+    """Return the seconds from the last announcement, and from the first, until the last frame is correlated.
+
+    Documents are handled in a thread, as by an agent's worker. Without a number of frames the bank is not calibrated
+    meanwhile, which would take seconds in the first run of each length.
+    """
+    run = Run(DetectorKeys(image="det", frame_time_s="t", pixel_order="rows"), [path.parent])
+    bundle = compose_run()
+    described = {"t": {"dtype": "number", "shape": [], "source": "x"}}
+    of_detector = {"data": {"t": 20e-6}, "timestamps": {"t": 0.0}, "data_keys": described}
+    image = {"source": "x", "dtype": "array", "shape": [1, *SHAPE], "external": "STREAM:"}
+    stream = bundle.compose_descriptor(
+        name="primary", data_keys={"det": image}, configuration={"det": of_detector}, object_keys={"det": ["det"]}
+    ).descriptor_doc
+    resource, datum = compose_stream_resource(
+        mimetype=RIGAKU, uri=f"file://localhost{path}", data_key="det", parameters={}
+    )
+    jobs = Jobs()
+    for name, doc in (("start", bundle.start_doc), ("descriptor", stream), ("stream_resource", resource)):
+        run(name, doc)
+    subject = Subject.of_run(technique, run, 1)
+    subject.begin(technique)
+    assert subject.analysis is not None
+
+    def take(doc: Any) -> None:
+        run("stream_datum", doc)
+        for block in run.blocks(subject.analysis.pixels, whole=Whole(subject.analysis)):
+            subject.push(block)
+
+    jobs.start()
+    step, began = 1024, time.perf_counter()
+    for first in range(0, n_frames, step):
+        stop = min(first + step, n_frames)
+        time.sleep(max(began + stop / rate - time.perf_counter(), 0))
+        jobs.submit(partial(take, datum({"start": first, "stop": stop}, descriptor=stream)))
+    announced = time.perf_counter()
+    jobs.drain(3600)
+    ended = time.perf_counter()
+    jobs.close()
+    run.close()
+    if subject.n_read != n_frames:
+        raise RuntimeError(f"{subject.n_read} of {n_frames} frames were analysed")
+    return ended - announced, ended - began
 
 
 if __name__ == "__main__":
