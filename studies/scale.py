@@ -9,6 +9,7 @@ query    Questions to `ResultStore` and to Tiled alone: "first" is the first tab
          Then each question of docs/how-to/twenty-questions.md.
 bulk     Arrays, a file and a report of many results, read at once and one by one; the server's time for a replay.
 reading  Frames per second from an HDF5 file to maps, by `FrameReader` and by h5py, in turn; the best time counts.
+large    The same by `FrameReader`, for the frames of an Eiger 4M and a Lambda 2M.
 """
 
 import json
@@ -38,7 +39,7 @@ from ainerd.server import connect, embedded_server, open_catalog
 from ainerd.technique import Technique
 from studies import _bulk
 from studies._catalogue import REGIMES, add_cases, add_with_maps, fill, own_records, record, seed
-from studies._movies import parallel, read
+from studies._movies import parallel, read, read_large
 from studies._postgres import KEY, fill_postgres, postgres, run_sql, tiled_on
 from studies._refits import against_exact, refits
 from studies._session import Session, settings_in
@@ -117,6 +118,13 @@ def reading(frames: int = 1000, level: float = 0.05, rounds: int = 3) -> None:
     """Read files with `level` photons per pixel and frame in the ring."""
     with tempfile.TemporaryDirectory() as folder:
         report("reading", read(Path(folder), frames, level, rounds), frames=frames, level=level, rounds=rounds)
+
+
+@study.part
+def large(frames: int = 200, level: float = 0.05) -> None:
+    """Read files of an Eiger 4M and a Lambda 2M with `level` photons per pixel and frame, as bitshuffle-LZ4."""
+    with tempfile.TemporaryDirectory() as folder:
+        report("large", read_large(Path(folder), frames, level), frames=frames, level=level)
 
 
 # questions
