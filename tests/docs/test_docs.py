@@ -35,6 +35,7 @@ DOCS = ROOT / "docs"
 SMALL = ROOT / "profiles" / "rheo_xpcs" / "small.toml"
 SHORT = (
     "analyze",
+    "ingest",
     "encode",
     "calibrate",
     *(f"train {name}" for name in ("pca", "ours", "run", "nights", "paper")),

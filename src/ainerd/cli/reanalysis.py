@@ -264,7 +264,7 @@ def reanalyse(
                     outcomes += _analyse(worker, raw[uid], settings.detector.image, report)
                     progress.advance(done)
     parameters = parameters_of(technique, settings.detector.flags)
-    _label(ResultStore(ainerd, agent=settings.name, digest=digest(parameters)), technique)
+    label(ResultStore(ainerd, agent=settings.name, digest=digest(parameters)), technique)
     return outcomes
 
 
@@ -291,7 +291,7 @@ def _finished_run(raw: Container, uid: str) -> Container:
     return run
 
 
-def _label(store: ResultStore, technique: Technique) -> None:
+def label(store: ResultStore, technique: Technique) -> None:
     """Write an atlas if any result of the store's agent and parameters has no regime.
 
     Results of other agents or parameters keep their regimes.

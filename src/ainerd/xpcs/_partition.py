@@ -241,6 +241,12 @@ class Partition:
         rest = self._renumbered(np.where(out, 0, self.roi_map), self.static_map, self.q, self.phi, self.static_q)
         return replace(rest, left_out=np.concatenate([self.left_out, rest.left_out]))
 
+    def only(self, bins: ArrayLike) -> "Partition":
+        """Return the partition of some bins, given by number from 1."""
+        roi_map = np.where(np.isin(self.roi_map, bins), self.roi_map, 0)
+        rest = self._renumbered(roi_map, self.static_map, self.q, self.phi, self.static_q)
+        return replace(rest, left_out=self.left_out)
+
     @classmethod
     def _renumbered(
         cls, roi_map: Array, static_map: Array, q: Floats, phi: Floats, static_q: Floats | None
@@ -342,20 +348,7 @@ def split(partition: Partition, n: int, *, normalization: Normalization = "smoot
         wanted = partition.n_pixels.sum() * np.arange(1, n)[:, None] / n
         edges += cuts[np.abs(before - wanted).argmin(1)].tolist()
     edges = sorted(set(edges))
-    return [_bins(partition, first, last) for first, last in zip(edges[:-1], edges[1:], strict=True)]
-
-
-def _bins(partition: Partition, first: int, last: int) -> Partition:
-    """Return the partition of bins first to last - 1, from 0."""
-    roi_map = partition.roi_map - first
-    used = (roi_map > 0) & (roi_map <= last - first)
-    return Partition(
-        roi_map=np.where(used, roi_map, 0),
-        static_map=np.where(used, partition.static_map, 0),
-        q=partition.q[first:last],
-        phi=partition.phi[first:last],
-        static_q=partition.static_q,
-    )
+    return [partition.only(np.arange(first, last) + 1) for first, last in zip(edges[:-1], edges[1:], strict=True)]
 
 
 @dataclass(frozen=True)

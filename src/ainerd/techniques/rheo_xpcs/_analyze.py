@@ -1,7 +1,7 @@
 """`ainerd analyze`: frames or g2 in a file, without Bluesky."""
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
+    from ainerd.technique import Analysis
     from ainerd.techniques.rheo_xpcs._acquisition import EventMovie
     from ainerd.techniques.rheo_xpcs._exposure import Exposure
     from ainerd.techniques.rheo_xpcs._files import Movie
@@ -51,12 +52,10 @@ def analyze(
         ),
     ] = None,
 ) -> None:
-    """Two-time maps, g2, latent vectors and novelty of a file of frames; without --roi, fits of a file of g2.
+    """Two-time maps, g2, latent vectors and novelty of frames; without --roi, the maps or fits of g2 in a result file.
 
-    Files of g2 are NXxpcs, or of boost_corr, 8-ID-I or pychx. Of a Rigaku detector of 3M, give the first of six files.
+    Result files are NXxpcs, or of boost_corr, 8-ID or pychx. Of a Rigaku detector of 3M, give the first of six files.
     """
-    from rich.console import Console
-
     if not ((frame_time is None or frame_time > 0) and (contrast is None or 0 < contrast <= 1)):
         raise ValueError(f"--frame-time must be positive and --contrast in (0, 1], got {frame_time} and {contrast}")
     from ainerd.techniques.rheo_xpcs._acquisition import is_events
@@ -69,21 +68,46 @@ def analyze(
     if not file.is_file() and not (of_events and wait):
         raise ValueError(f"no file {file}")
     name = file.name.split(".bin")[0] if of_events else file.stem
-    out = out or Path(f"{name}_{'g2' if roi is None and not of_events else 'c2'}.h5")
+    to = out or Path(f"{name}_c2.h5")
     if of_events:
-        table, figure = _analyze_events(file, metadata, roi, order, frame_time, frames, wait, contrast, out)
-    elif roi is None:
-        table, figure = _analyze_curves(file, frame_time, out)
+        table, figure = _analyze_events(file, metadata, roi, order, frame_time, frames, wait, contrast, to)
+    elif roi is None or file.suffix == ".npy":
+        _show_all(_result_file(file, frame_time, roi, out, name))
+        return
     else:
         from ainerd.techniques.rheo_xpcs._files import find_movie
 
         movie = find_movie(file, dataset)
         source = {"dataset": dataset}
-        table, figure = _analyze_frames(file, movie, _partition(roi), frame_time or 1.0, contrast, out, source)
-    figure.savefig(out.with_suffix(".png"), dpi=120)
+        table, figure = _analyze_frames(file, movie, read_bins(roi), frame_time or 1.0, contrast, to, source)
+    _show_all([(to, table, figure)])
+
+
+def _show_all(pages: "Iterable[tuple[Path, Table, Figure]]") -> None:
+    """Save the figures beside the results, and print the tables."""
+    from rich.console import Console
+
     console = Console()
-    console.print(table)
-    console.print(f"results: {out}   figure: {out.with_suffix('.png')}")
+    for out, table, figure in pages:
+        figure.savefig(out.with_suffix(".png"), dpi=120)
+        console.print(table)
+        console.print(f"results: {out}   figure: {out.with_suffix('.png')}")
+
+
+def _result_file(
+    file: Path, frame_time_s: float | None, roi: Path | None, out: Path | None, name: str
+) -> "Iterator[tuple[Path, Table, Figure]]":
+    """Yield the page of the maps of a result file, and that of its g2, as far as it holds them."""
+    from ainerd.techniques.rheo_xpcs._curves import has_curves
+    from ainerd.techniques.rheo_xpcs._maps import has_maps
+
+    with_maps = has_maps(file)
+    if with_maps:
+        to = out or Path(f"{name}_c2.h5")
+        yield to, *_analyze_maps(file, frame_time_s, roi, to)
+    if not with_maps or has_curves(file):
+        to = Path(f"{name}_g2.h5") if out is None else out.with_stem(f"{out.stem}_g2") if with_maps else out
+        yield to, *_analyze_curves(file, frame_time_s, to)
 
 
 def _analyze_events(
@@ -111,7 +135,7 @@ def _analyze_events(
     if frame_time is None:
         where = f"{acquired.file} holds no frame_time" if acquired else f"{file} holds no frame time"
         raise ValueError(f"{where}: give --frame-time, in seconds")
-    partition = _partition(roi)
+    partition = read_bins(roi)
     try:
         movie = EventMovie.find(file, partition, order, n_frames, wait_s)
     except (FrameError, ValueError) as err:
@@ -123,7 +147,6 @@ def _analyze_frames(
     file: Path, movie: "Movie | EventMovie", partition: "Partition", frame_time: float, contrast: float | None,
     out: Path, source: dict[str, Any],
 ) -> "Pages":  # fmt: skip
-    import h5py
     from rich.table import Table
 
     from ainerd.documents import FrameError
@@ -145,24 +168,13 @@ def _analyze_frames(
         raise ValueError(f"{file}: {err}") from None
     n_frames = movie.n_frames or n_frames
     summary = {name: value for name, value in analysis.summary.items() if value is not None}
-    with h5py.File(out, "w") as results:
-        for name, array in analysis.arrays.items():
-            results.create_dataset(name, data=array, compression="gzip" if array.ndim > 1 else None)
-            results[name].attrs["dims"] = list(analysis.dims[name])
-        for name, columns in analysis.tables.items():
-            group = results.create_group(name)
-            for column, values in columns.items():
-                group[column] = values.astype(h5py.string_dtype()) if values.dtype.kind == "U" else values
-        results["embedding"] = analysis.embedding
-        results.attrs.update(summary | {"source": str(file)} | source)
-        if analysis.novelty_p is not None:
-            results.attrs["novelty_p"] = analysis.novelty_p
+    _write_analysis(out, analysis, {"source": str(file)} | source)
     if analysis.novelty_p is None:
         verdict = f"no claim of novelty: {summary['no_claim']}"
     else:
         called = "novel" if analysis.novel else "not called novel"
         verdict = f"p = {analysis.novelty_p:.2g}, {called} at α = {technique.alpha:g}, bank {technique.bank.id}"
-    names = [f"bin {k + 1}" if phi != phi else f"φ = {phi:.0f}°" for k, phi in enumerate(partition.phi)]
+    names = _names(partition.phi)
     figure = new_figure(13, 5)
     draw_exposure(figure, analysis.arrays, duration_s=n_frames * frame_time, names=names)
     figure.suptitle(f"{file.name}: {n_frames} frames; {verdict}")
@@ -173,6 +185,29 @@ def _analyze_frames(
         row = {column: values[k] for column, values in analysis.tables["bins"].items()}
         table.add_row(name, str(partition.n_pixels[k]), *bin_cells(row))
     return table, figure
+
+
+def _write_analysis(out: Path, analysis: "Analysis", about: Mapping[str, Any]) -> None:
+    """Write arrays and tables to an HDF5 file, and the summary and `about` as its attributes."""
+    import h5py
+
+    summary = {name: value for name, value in analysis.summary.items() if value is not None}
+    with h5py.File(out, "w") as results:
+        for name, array in analysis.arrays.items():
+            results.create_dataset(name, data=array, compression="gzip" if array.ndim > 1 else None)
+            results[name].attrs["dims"] = list(analysis.dims[name])
+        for name, columns in analysis.tables.items():
+            group = results.create_group(name)
+            for column, values in columns.items():
+                group[column] = values.astype(h5py.string_dtype()) if values.dtype.kind == "U" else values
+        results["embedding"] = analysis.embedding
+        results.attrs.update({**summary, **about})
+        if analysis.novelty_p is not None:
+            results.attrs["novelty_p"] = analysis.novelty_p
+
+
+def _names(phi: Iterable[float]) -> list[str]:
+    return [f"bin {k + 1}" if x != x else f"φ = {x:.0f}°" for k, x in enumerate(phi)]
 
 
 def _push_all(movie: "Movie | EventMovie", exposure: "Exposure") -> Iterator[int]:
@@ -190,7 +225,8 @@ def _push_all(movie: "Movie | EventMovie", exposure: "Exposure") -> Iterator[int
         yield block.first + len(block.frames)
 
 
-def _partition(roi: Path) -> "Partition":
+def read_bins(roi: Path) -> "Partition":
+    """Read bins from an HDF5 file, a .npy of labels, or the settings of an instrument; ValueError names the file."""
     import numpy as np
 
     from ainerd.config import read_section
@@ -210,6 +246,36 @@ def _partition(roi: Path) -> "Partition":
         return build_partition(section.anchored(roi.resolve().parent))
     except (ValueError, EOFError) as err:
         raise ValueError(f"{roi}: {err}") from None
+
+
+def _analyze_maps(file: Path, frame_time_s: float | None, roi: Path | None, out: Path) -> "Pages":
+    """Reduce the two-time maps of a result file and place them in the latent space; ValueError without maps."""
+    from rich.table import Table
+
+    from ainerd.techniques.rheo_xpcs._drawing import draw_exposure, new_figure
+    from ainerd.techniques.rheo_xpcs._ingest import analyse, technique_of
+    from ainerd.techniques.rheo_xpcs._maps import MapFile
+
+    bins = None if roi is None else read_bins(roi)
+    with MapFile(file, frame_time_s=frame_time_s, bins=bins) as maps, bars() as progress:
+        task = progress.add_task("maps", total=maps.partition.n_roi)
+        analysis, _ = analyse(maps, technique_of(maps.partition), lambda n: progress.update(task, completed=n))
+    _write_analysis(out, analysis, {"source": str(file), "layout": maps.layout, "row_s": maps.row_s})
+    names, duration_s = _names(maps.partition.phi), maps.n_rows * maps.row_s
+    figure = new_figure(13, 5)
+    draw_exposure(figure, analysis.arrays, duration_s=duration_s, names=names)
+    figure.suptitle(f"{file.name}: {len(names)} maps of {maps.n_rows} rows; {maps.layout}")
+    table = Table("bin", "q (1/nm)", "pixels", "g2 at one row", "g2 at the end", title=str(file))
+    table.caption = f"{maps.layout}: {maps.n_rows} rows of {maps.row_s:.3g} s\nno claim of novelty: " + str(
+        analysis.summary["no_claim"]
+    )
+    if maps.no_partition:
+        table.caption += f"\nNo q: {maps.no_partition}"
+    for name, q, n, g2 in zip(names, maps.partition.q, maps.partition.n_pixels, analysis.arrays["g2"], strict=True):
+        late = g2[-len(g2) // 4 :]
+        cells = [f"{q:.4g}" if q == q else "–", "–" if maps.no_partition else str(n), f"{g2[0]:.4f}"]
+        table.add_row(name, *cells, f"{late[late == late].mean():.4f}" if (late == late).any() else "–")
+    return table, figure
 
 
 def _analyze_curves(file: Path, frame_time_s: float | None, out: Path) -> "Pages":

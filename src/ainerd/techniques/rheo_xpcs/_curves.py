@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.techniques.rheo_xpcs._fields import dataset, frame_time, is_there, number, numbers, of_bins, opened
+from ainerd.techniques.rheo_xpcs._fields import dataset, frame_time, is_there, number, numbers, opened
 from ainerd.xpcs import Partition
 
 Curve = NDArray[np.float64]
@@ -105,6 +105,14 @@ def read_curves(path: str | PathLike[str], *, frame_time_s: float | None = None)
         return _with_bins(curves, file, path)
 
 
+def has_curves(path: str | PathLike[str]) -> bool:
+    """Return whether a file is HDF5 and holds g2 in a known layout."""
+    if not h5py.is_hdf5(path):
+        return False
+    with opened(path) as file:
+        return any(is_there(file, name) for name in _LAYOUTS)
+
+
 def unknown_layout(file: h5py.File, what: str, layouts: dict[str, Any]) -> str:
     """Return what a file holds in place of one of the layouts."""
     there = ", ".join(sorted(file)[:8]) or "nothing"
@@ -131,6 +139,18 @@ def pychx_q(file: h5py.File, n_roi: int) -> Curve:
     return q
 
 
+def mean_counts(file: h5py.File, partition: Partition) -> Curve:
+    """Return photons per pixel and frame of each bin, (n_roi,), from the file's mean frame; NaN without one."""
+    name = next((name for name in _IMAGES if is_there(file, name)), None)
+    image = np.empty(0) if name is None else np.squeeze(dataset(file, name)[()]).astype(float)
+    if image.shape != partition.shape:
+        return np.full(partition.n_roi, np.nan)
+    good = np.isfinite(image) & (partition.roi_map > 0)
+    bins, n = partition.roi_map[good] - 1, partition.n_roi
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.bincount(bins, image[good], n) / np.bincount(bins, minlength=n))
+
+
 def _with_bins(curves: Curves, file: h5py.File, path: str | PathLike[str]) -> Curves:
     try:
         partition = bins_of(file, path)
@@ -140,13 +160,7 @@ def _with_bins(curves: Curves, file: h5py.File, path: str | PathLike[str]) -> Cu
     if partition.n_roi != n:
         why = f"{path}: g2 is of {n} bins, the map has pixels of {partition.n_roi}"
         return replace(curves, no_partition=why)
-    name = next((name for name in _IMAGES if is_there(file, name)), None)
-    image = None if name is None else np.squeeze(dataset(file, name)[()]).astype(float)
-    counts = curves.mean_counts  # so far, frames that were averaged to one
-    if image is not None and image.shape == partition.shape:
-        counts = counts * of_bins(image, partition.roi_map, n)
-    else:
-        counts = np.full(n, np.nan)
+    counts = curves.mean_counts * mean_counts(file, partition)  # so far, frames that were averaged to one
     n_pixels = partition.n_pixels.astype(float)
     return replace(curves, partition=partition, q=partition.q, phi=partition.phi, n_pixels=n_pixels, mean_counts=counts)
 

@@ -29,7 +29,8 @@ def opened(path: str | PathLike[str]) -> Iterator[h5py.File]:
         except (OSError, RuntimeError, KeyError, TypeError) as err:
             raise ValueError(f"{path} cannot be read: {err}") from None
         except ValueError as err:
-            raise ValueError(f"{path}: {err}") from None
+            named = str(err).startswith(str(path))
+            raise ValueError(f"{err}" if named else f"{path}: {err}") from None
 
 
 def is_there(group: h5py.Group, name: str) -> bool:
@@ -74,11 +75,3 @@ def frame_time(file: h5py.File, names: tuple[str, ...] = FRAME_TIMES) -> float:
     if name is None:
         raise ValueError(f"{names[0]} is not there: say with --frame-time how long it is from frame to frame")
     return number(file, name)
-
-
-def of_bins(image: NDArray[np.float64], roi_map: NDArray[np.int32], n_roi: int) -> Numbers:
-    """Average an image (ny, nx) over the pixels of each bin, without NaN: (n_roi,)."""
-    good = np.isfinite(image) & (roi_map > 0)
-    bins = roi_map[good] - 1
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.bincount(bins, image[good], n_roi) / np.bincount(bins, minlength=n_roi))
