@@ -9,6 +9,9 @@ new     Nights with one new regime, of the dynamics that `studies.novelty power`
 frames  Null nights of plain relaxation and ageing by code of the study itself, 500 frames of 18 bins of 200 pixels,
         through the whole technique.
 banks   The same null nights, judged by banks of other seeds with scorers and simulated nights of their own.
+samples What the log says in whole nights of 24 exposures, of dynamics that share no code with the bank: one sample that
+        is ordinary or unlike the bank, a relaxation time that changes slowly, another sample from the middle on, two to
+        six ordinary regimes in turns.
 
 Intervals are 95 %; that over all banks takes nights for independent.
 """
@@ -20,14 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
+from ainerd.campaign import Claims
 from ainerd.dynamics import DIRECTIONS
-from ainerd.novelty import RegimeTest, grouped, night, share
+from ainerd.novelty import OF_SAMPLE, RegimeTest, components, grouped, night, share
 from ainerd.techniques.rheo_xpcs import Bank, Clean, RheoXPCS, Views, scorer_of, simulated_exposures, views
 from ainerd.xpcs import Partition
-from studies._exposures import AZIMUTHAL, NEW, USUAL, analysed, binned, bins, frames, ordinary
+from studies._exposures import AZIMUTHAL, NEW, USUAL, Squared, analysed, binned, bins, frames, ordinary, plain
 from studies._tools import FOLDER, Row, Study, interval, report
 
-ALPHA, EXPOSURES, EACH = 0.05, 30, 6
+ALPHA, EXPOSURES, EACH, WHOLE = 0.05, 30, 6, 24
+OF_REGIMES = (1 - OF_SAMPLE) * ALPHA
 Night = tuple[NDArray[np.float64], NDArray[np.float32]]  # p-values and points of its exposures
 
 study = Study(__doc__)
@@ -70,6 +75,80 @@ def banks(regimes: int = 3400, nights: int = 1000, others: int = 10, quick: bool
     report("nights_banks", rows, exposures=known.p.size, alpha=ALPHA)
 
 
+@study.part
+def samples(nights: int = 200, quick: bool = False) -> None:
+    """Read the claims in whole nights; ``--quick`` takes 20 nights of each sort."""
+    of, rng, n = technique(), np.random.default_rng(8), 20 if quick else nights
+    sorts: dict[str, Callable[[], tuple[list[Clean], int]]] = {
+        "ordinary": lambda: ([drawn(ordinary(rng))] * WHOLE, 1),
+        "unlike the bank": lambda: ([unlike(rng)] * WHOLE, 1),
+        "slow change": lambda: ([drawn(plain(tau, 1.0)) for tau in np.geomspace(0.02, 6, WHOLE)], 1),
+        "change in the middle": lambda: (
+            [*[drawn(ordinary(rng))] * (WHOLE // 2), *[unlike(rng)] * (WHOLE // 2)],
+            2,
+        ),
+        "two to six regimes": lambda: turns([drawn(ordinary(rng)) for _ in range(rng.integers(2, 7))]),
+    }
+    report("nights_samples", [read_nights(of, sort, make, n) for sort, make in sorts.items()], nights=n)
+
+
+def drawn(squared: Squared) -> Clean:
+    """Return the clean maps of isotropic dynamics."""
+    return Clean.at_directions([binned(squared, DIRECTIONS[0], 20.0, isotropic=True)])
+
+
+def unlike(rng: np.random.Generator) -> Clean:
+    """Return the clean maps of dynamics of a kind that the bank does not hold."""
+    name = str(rng.choice(list(NEW)))
+    isotropic, squared = name not in AZIMUTHAL, NEW[name](rng)
+    at = DIRECTIONS[:1] if isotropic else DIRECTIONS
+    return Clean.at_directions([binned(squared, phi, 20.0, isotropic=isotropic) for phi in at])
+
+
+def turns(regimes: list[Clean]) -> tuple[list[Clean], int]:
+    """Return exposures of regimes in turns, and the number of regimes."""
+    return [regimes[i % len(regimes)] for i in range(WHOLE)], len(regimes)
+
+
+def read_nights(of: RheoXPCS, sort: str, make: Callable[[], tuple[list[Clean], int]], n: int) -> Row:
+    """Return how often each claim is made in nights of one sort."""
+    found: list[dict[str, bool]] = []
+    for i in track(range(n), sort):
+        clean, kinds = make()
+        seen = views(of, clean, each=1, seed=100 + i)
+        found.append(said_of(of, seen.p[:, 0], seen.z[:, 0], kinds))
+    row: Row = {"nights": sort}
+    for name in found[0]:
+        hits = sum(each[name] for each in found)
+        row |= {name: hits / n, f"{name}, 95 %": interval(hits, n)}
+    return row
+
+
+def said_of(of: RheoXPCS, p: NDArray[np.float64], z: NDArray[np.float32], kinds: int) -> dict[str, bool]:
+    """Return what is claimed in a night, exposure by exposure, and how many components there are in the end."""
+    assert of.regime_width is not None
+    claims, labels, highest, found = Claims(of), np.empty(0, dtype=np.int64), -1, dict.fromkeys(SAID, False)
+    for n in range(1, len(p) + 1):
+        novel = (p[:n] <= ALPHA).astype(int)
+        before = np.append(labels, -1)
+        labels = grouped(of.regimes, z[:n], before, novel, width=of.regime_width, highest=highest)[0].labels
+        highest = max(highest, int(labels.max()))
+        parts = components(z[:n], labels, of.regime_width)
+        claims.update({str(i): (int(k), float(p[i])) for i, k in enumerate(labels) if k >= 0}, parts)
+        found["sample, by the sixth"] |= n <= 6 and claims.of_sample is not None
+        found["sample"] |= claims.of_sample is not None
+        found["regime"] |= bool(claims.found)
+        found["alarm"] |= bool(claims.alarm)
+        found["differs"] |= any(claim.about == "session" for claim in claims.claims)
+        if n == len(p) // 2 + 2:
+            found["differs, by the second"] = any(claim.about == "session" for claim in claims.claims)
+    medians = [np.median(p[labels == k]) if (labels == k).any() else 1.0 for k in claims.found]
+    return found | {"stale": any(x > ALPHA for x in medians), "components right": len(parts.groups) == kinds}
+
+
+SAID = ("sample, by the sixth", "sample", "regime", "alarm", "differs", "differs, by the second")
+
+
 def technique(bank: Bank | None = None) -> RheoXPCS:
     """Return the technique as shipped, or with another bank; its bins are not used."""
     one = np.ones((8, 8), np.int32)
@@ -81,7 +160,7 @@ def test_of(of: RheoXPCS) -> RegimeTest:
     """Return the test of regimes that is shipped."""
     null = of.null_regimes()
     assert null is not None
-    return RegimeTest(null.by_look, null.smallest)
+    return RegimeTest(null.by_look, null.smallest, null.whole)
 
 
 def pool(of: RheoXPCS, n: int, seed: int = 0) -> Views:
@@ -162,8 +241,9 @@ def judged(of: RheoXPCS, test: RegimeTest, nights: Iterable[Night]) -> Row:
     assert of.regime_width is not None
     by_regime, by_exposure, flagged = [], [], []
     for p, z in nights:
-        ranks = test.night(p, z, of.regimes, width=of.regime_width, alpha=ALPHA)
-        by_regime.append(any(test.p(rank) <= ALPHA * share(k) for k, rank in ranks.items()))
+        ranks, rank = test.night(p, z, of.regimes, width=of.regime_width, alpha=ALPHA)
+        by_sample = test.p_of_sample(rank) <= OF_SAMPLE * ALPHA
+        by_regime.append(by_sample or any(test.p(r) <= OF_REGIMES * share(k) for k, r in ranks.items()))
         by_exposure.append((p <= ALPHA / EXPOSURES).any())
         flagged.append((p <= ALPHA).mean())
     return {
@@ -219,7 +299,7 @@ def _exposures_to_discovery(
         for number in np.unique(labels[labels >= 0]):
             mine = labels == number
             smallest[int(number)] = min(test.rank(p[:n][mine]), smallest.get(int(number), 1.0))
-            if test.p(smallest[int(number)]) <= ALPHA * share(int(number)) and is_new[:n][mine].mean() > 0.5:
+            if test.p(smallest[int(number)]) <= OF_REGIMES * share(int(number)) and is_new[:n][mine].mean() > 0.5:
                 return int(is_new[:n].sum())
     return None
 
@@ -227,7 +307,11 @@ def _exposures_to_discovery(
 def power(test: RegimeTest, new: Views) -> Row:
     """Return the share of new regimes found after one to six exposures, as the first regime, at alpha .05 and .01."""
     p = {k: np.array([test.p(test.rank(p[:k])) for p in new.p]) for k in (1, 2, 3, EACH)}
-    return {f"{k} at {alpha}": float((p[k] <= alpha * share(0)).mean()) for alpha in (0.05, 0.01) for k in p}
+    return {
+        f"{k} at {alpha}": float((p[k] <= (1 - OF_SAMPLE) * alpha * share(0)).mean())
+        for alpha in (0.05, 0.01)
+        for k in p
+    }
 
 
 if __name__ == "__main__":

@@ -276,10 +276,17 @@ class NullRegimes:
         Evidence of n regimes: the mean of -log p over their first one, two, … exposures.
     smallest : ndarray, shape (m,)
         For m regimes of simulated nights, the smallest rank of the evidence among `by_look`.
+    whole : ndarray, shape (l,)
+        The same for the largest component of each of l simulated nights.
+    own : ndarray, shape (14, k)
+        For k regimes, the distance of an exposure from 5 to 18 earlier ones of its regime; see
+        `ainerd.novelty.null_distances`.
     """
 
     by_look: NDArray[np.float64]
     smallest: NDArray[np.float64]
+    whole: NDArray[np.float64]
+    own: NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)

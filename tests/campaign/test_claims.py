@@ -7,13 +7,13 @@ import pytest
 from campaign_toys import outcome
 
 from ainerd.campaign import Atlas, Claims
-from ainerd.campaign._claims import ALARM
-from ainerd.novelty import LOOKS
+from ainerd.campaign._claims import ALARM, SAMPLE
+from ainerd.novelty import LOOKS, Border, Components
 from ainerd.technique import NullRegimes
 
 # A regime's exposures all have the p-value of the first: as dependent as can be.
 UNIFORM = (np.arange(4000) + 0.5) / 4000
-NULL = NullRegimes(by_look=np.tile(-np.log(UNIFORM), (LOOKS, 1)), smallest=UNIFORM)
+NULL = NullRegimes(by_look=np.tile(-np.log(UNIFORM), (LOOKS, 1)), smallest=UNIFORM, whole=UNIFORM, own=np.ones((14, 9)))
 
 
 @pytest.fixture
@@ -28,13 +28,13 @@ def said(store):
 
 def test_a_new_regime_is_announced_once_with_the_bound(make, judging, store):
     campaign = make()
-    for i, (z, p) in enumerate([(0.0, 0.6), (3.0, 0.012), (3.1, 0.001), (3.0, 0.001), (0.1, 0.4)]):
+    for i, (z, p) in enumerate([(0.0, 0.6), (3.0, 0.006), (3.1, 0.001), (3.0, 0.001), (0.1, 0.4)]):
         campaign.assign(found := outcome(f"run {i}", x=float(i), z=z, novelty_p=p, novel=p <= 0.05))
         campaign.absorb(found)
     lines = [text for text in said(store) if "new regime" in text or "may be new" in text]
     assert lines == [
         "regime 1 may be new, one exposure: one more there can tell",
-        "new regime 1: two exposures, p = 0.004; chance of any false discovery tonight <= 0.05",
+        "new regime 1: two exposures, p = 0.003; chance of any false discovery tonight <= 0.05",
     ]
     assert list(campaign.claims.found) == [1]
 
@@ -47,27 +47,33 @@ def test_announcements_of_an_earlier_session_are_not_repeated(make, judging, sto
     assert not [text for text in said(store) if "new regime" in text] and list(campaign.claims.found) == [1]
 
 
+ALONE = Components()  # each regime is a component
+
+
 def seen(**regimes):
     """Exposures by regime, as ``r0=[.1, .2]`` or ``r0={"a": .1}``; keys are made of the regime and the place."""
-    return {
-        int(name[1:]): p if isinstance(p, dict) else {f"{name} {i}": value for i, value in enumerate(p)}
-        for name, p in regimes.items()
-    }
+    found = {}
+    for name, p in regimes.items():
+        keyed = p if isinstance(p, dict) else {f"{name} {i}": value for i, value in enumerate(p)}
+        found |= {key: (int(name[1:]), value) for key, value in keyed.items()}
+    return found
 
 
 def test_a_technique_that_knows_no_null_makes_no_claims(technique):
-    assert Claims(technique).update(seen(r0=[1e-6] * 4)) == [] and Claims(technique).found == {}
+    assert Claims(technique).update(seen(r0=[1e-6] * 4), ALONE) == [] and Claims(technique).found == {}
 
 
 def test_the_exposure_that_decides_is_asked_for_once(judging):
     claims = Claims(judging)
-    assert claims.update(seen(r0=[0.3])) == []  # not novel
-    assert claims.update(seen(r0=[0.02])) == ["regime 0 may be new, one exposure: one more there can tell"]
-    assert claims.update(seen(r0=[0.02])) == []
-    new, alarm = claims.update(seen(r0=[0.02, 0.001]))
+    assert claims.update(seen(r0=[0.3]), ALONE) == []  # not novel
+    assert claims.update(seen(r0=[0.01]), ALONE) == ["regime 0 may be new, one exposure: one more there can tell"]
+    assert claims.update(seen(r0=[0.01]), ALONE) == []
+    new, alarm = claims.update(seen(r0=[0.01, 0.001]), ALONE)
     assert new.startswith("new regime 0: two exposures") and alarm == ALARM.format("1 of 1 regimes is")
-    assert claims.update(seen(r0=[0.02, 0.001, 0.001])) == []
-    assert claims.update(seen(r0=[0.02, 0.001, 0.001], r1=[0.03] + [0.5] * 5)) == []  # six exposures: it stays quiet
+    assert claims.update(seen(r0=[0.01, 0.001, 0.001]), ALONE) == []
+    assert (
+        claims.update(seen(r0=[0.01, 0.001, 0.001], r1=[0.03] + [0.5] * 5), ALONE) == []
+    )  # six exposures: it stays quiet
 
 
 NEW = {"a": 0.001, "b": 0.001, "c": 0.001}
@@ -99,39 +105,87 @@ CLAIMED = seen(r3=NEW, r0=KNOWN, r1=dict.fromkeys("xy", 0.6), r2=dict.fromkeys("
 )
 def test_a_claim_follows_its_exposures(judging, then, said, found):
     claims = Claims(judging)
-    assert len(claims.update(CLAIMED)) == 1
-    lines = [line for line in claims.update(then) if "alarm" not in line and "unlike" not in line]
+    assert len(claims.update(CLAIMED, ALONE)) == 1
+    lines = [line for line in claims.update(then, ALONE) if "alarm" not in line and "unlike" not in line]
     assert [line for line in lines if not line.startswith("regime 8 may")] == said and list(claims.found) == found
     again = Claims(judging)  # the next session
     assert again.restore(json.loads(json.dumps(claims.state()))) and again.found == claims.found
-    assert again.update(then) == claims.update(then) == []
+    assert again.update(then, ALONE) == claims.update(then, ALONE) == []
 
 
 def test_two_claims_that_merge_are_one_discovery_and_the_later_one_goes(judging):
     claims = Claims(judging)
-    both = seen(r1=NEW, r4={"d": 0.001, "e": 0.001})
-    assert sum(line.startswith("new regime") for line in claims.update(both)) == 2
-    merged = seen(r4=NEW | both[4])
+    more = {"d": 0.001, "e": 0.001}
+    both = seen(r1=NEW, r4=more)
+    assert sum(line.startswith("new regime") for line in claims.update(both, ALONE)) == 2
+    merged = seen(r4=NEW | more)
     said = ["regime 1 is part of regime 4, five exposures: they are one discovery, not two"]
-    assert claims.update(merged) == said
+    assert claims.update(merged, ALONE) == said
     assert list(claims.found) == [4] and sum(claim.stands for claim in claims.claims) == 1
-    assert claims.update(merged) == []
+    assert claims.update(merged, ALONE) == []
 
 
 def test_the_alarm_is_raised_by_half_of_the_regimes_and_ends(judging):
     claims = Claims(judging)
-    lines = claims.update(seen(r0=NEW, r1=[0.5, 0.5], r2=[0.5]))  # a regime of one exposure does not count
+    lines = claims.update(seen(r0=NEW, r1=[0.5, 0.5], r2=[0.5]), ALONE)  # a regime of one exposure does not count
     assert lines[1:] == [ALARM.format("1 of 2 regimes is")] == [claims.alarm]
-    assert claims.update(seen(r0=NEW, r1=[0.5, 0.5], r2=[0.5, 0.4])) == [
+    assert claims.update(seen(r0=NEW, r1=[0.5, 0.5], r2=[0.5, 0.4]), ALONE) == [
         "the alarm has ended: 1 of 3 regimes is unlike the bank"
     ]
     assert claims.alarm == ""
-    assert Claims(judging).update(seen(r0=[0.5] * 6, r1=[0.4] * 6)) == []  # an alarm implies a claim
+    assert Claims(judging).update(seen(r0=[0.5] * 6, r1=[0.4] * 6), ALONE) == []  # an alarm implies a claim
+
+
+WIDE = Border(2.0, 5.0, (3, 2))
+ONE_KIND = Components(((0,), (1, 4)), {(0, 1): Border(9.0, 5.0, (4, 3)), (0, 4): WIDE, (1, 4): WIDE})
+
+
+def test_regimes_without_a_gap_are_one_discovery(judging):
+    claims, both = Claims(judging), seen(r0=KNOWN | {"k": 0.5, "l": 0.5}, r1=NEW, r4={"d": 0.001, "e": 0.001})
+    lines = claims.update(both, ONE_KIND)
+    assert [line[:12] for line in lines] == ["new regime 1", "1 of 2 regim"] and list(claims.found) == [1]
+    apart = Claims(judging)
+    assert len(apart.update(both, ALONE)) == 3 and list(apart.found) == [1, 4]
+    assert apart.update(both, ONE_KIND) == ["regime 4 has no gap to regime 1: they are one discovery, not two"]
+    assert list(apart.found) == [1]
+
+
+def test_a_sample_of_one_new_kind_is_claimed_and_taken_back(judging):
+    claims, pieces = Claims(judging), {"a": 0.02, "b": 0.02}
+    one = Components(((0, 1),), {(0, 1): WIDE})
+    assert not [line for line in claims.update(seen(r0=pieces), Components(((0,),))) if SAMPLE in line]
+    both = seen(r0=pieces, r1={"c": 0.02, "d": 0.02})
+    said, alarm = claims.update(both, one)
+    assert said == f"{SAMPLE}: four exposures, p = 0.02; chance of any false discovery tonight <= 0.05"
+    assert alarm == ALARM.format("the sample is") and claims.update(both, one) == [] and claims.found == {}
+    again = Claims(judging)
+    assert again.restore(json.loads(json.dumps(claims.state()))) and again.of_sample == claims.of_sample
+    many = both | seen(r1={"c": 0.02, "d": 0.02} | {f"more {i}": 0.5 for i in range(5)})
+    assert claims.update(many, one)[0] == f"withdrawn: {SAMPLE}" and claims.of_sample is None and not claims.alarm
+
+
+def test_half_of_a_sample_is_not_all_of_it(judging):
+    halves = seen(r0=[0.5] * 4, r1=[0.02] * 4)
+    assert not [line for line in Claims(judging).update(halves, Components(((0,), (1,)))) if SAMPLE in line]
+
+
+def test_a_kind_that_differs_from_the_session_is_told_at_its_second_exposure(technique):
+    far = {(0, 1): Border(8.6, 5.0, (5, 2))}
+    claims = Claims(technique)  # it needs no simulated regimes
+    assert claims.update(seen(r0=[0.5] * 5, r1=[0.5]), Components(((0,), (1,)), far)) == []
+    said = ["regime 1 differs from the rest of the session: two exposures, 9 own spreads from regime 0"]
+    two = seen(r0=[0.5] * 5, r1=[0.5, 0.5])
+    assert claims.update(two, Components(((0,), (1,)), far)) == said
+    assert claims.update(two, Components(((0,), (1,)), far)) == []
+    near = Components(((0,), (1,)), {(0, 1): Border(6.0, 5.0, (5, 2))})  # a gap, but not a wide one
+    assert Claims(technique).update(two, near) == []
+    (back,) = claims.update(two, Components(((0, 1),), {(0, 1): WIDE}))
+    assert back.startswith("withdrawn: regimes 0 and 1 have no gap")
 
 
 def test_claims_of_other_parameters_are_not_continued(judging):
     claims = Claims(judging)
-    claims.update(CLAIMED)
+    claims.update(CLAIMED, ALONE)
     judging.parameters = {"toy": 2}
     assert not Claims(judging).restore(claims.state())
 

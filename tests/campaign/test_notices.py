@@ -2,6 +2,9 @@ import pytest
 from campaign_toys import outcome
 
 from ainerd.campaign import Atlas, Ledger, Notices
+from ainerd.novelty import Components
+
+NONE = Components()
 
 
 @pytest.fixture
@@ -15,7 +18,7 @@ def at_once(write, *args, **kwargs):
 
 @pytest.fixture
 def notices(store):
-    return Notices(Ledger(store, ("x", "y")), at_once)
+    return Notices(Ledger(store, ("x", "y")), at_once, NONE)
 
 
 def texts(store):
@@ -24,7 +27,7 @@ def texts(store):
 
 def test_explored_is_posted_once_until_it_changes(notices, store):
     for explored in (False, True, True, False, True):
-        notices.post(outcome("a"), None, explored, "covered")
+        notices.post(outcome("a"), None, explored, "covered", NONE)
     assert texts(store) == ["explored: covered"] * 2
 
 
@@ -32,7 +35,7 @@ def test_a_change_of_regime_at_one_place_is_posted(notices, atlas, store):
     for key, z, said in (("a", 0.0, None), ("b", 3.0, "was 0, now it is 1"), ("c", 3.0, None), ("d", 0.0, "was 1")):
         run = outcome(key, z=z)
         run = outcome(key, z=z, regime=atlas.add(run))
-        notices.post(run, atlas.regime_before(run, 0.1), False, "")
+        notices.post(run, atlas.regime_before(run, 0.1), False, "", NONE)
         assert said in notices.advice if said else notices.advice is None
     assert [ids["result"] for _, ids in store.lines] == ["b", "d"]
     assert "the regime at (5.00, 5.00) was 0, now it is 1: agent.stay(5)" in store.lines[0][0]
@@ -41,9 +44,23 @@ def test_a_change_of_regime_at_one_place_is_posted(notices, atlas, store):
 @pytest.mark.parametrize("beam_size, regime", [(None, 1), (0.1, -1), (0.1, 0)])
 def test_no_change_is_posted_where_the_place_is_unknown(atlas, store, beam_size, regime):
     atlas.add(outcome("a", z=0.0))
-    notices, run = (
-        Notices(Ledger(store, ("x", "y")), at_once),
-        outcome("b", z=3.0, regime=regime),
-    )
-    notices.post(run, atlas.regime_before(run, beam_size), False, "")
+    notices, run = Notices(Ledger(store, ("x", "y")), at_once, NONE), outcome("b", z=3.0, regime=regime)
+    notices.post(run, atlas.regime_before(run, beam_size), False, "", NONE)
     assert notices.advice is None and store.lines == []
+
+
+def test_a_missing_gap_is_said_once_and_taken_back(notices, store):
+    def look(*groups):
+        before = len(store.lines)
+        notices.post(outcome("a"), None, False, "", Components(groups))
+        return texts(store)[before:]
+
+    assert look((0,), (1,), (2,)) == []
+    assert look((0, 2), (1,)) == ["regimes 0 and 2 have no gap between them: one broad kind"]
+    assert look((0, 2), (1,)) == []
+    assert look((0, 1, 2)) == ["regimes 0, 1 and 2 have no gap between them: one broad kind"]
+    assert look((0,), (1, 2)) == [
+        "there is a gap between regimes 0, 1 and 2 now: they are not one kind",
+        "regimes 1 and 2 have no gap between them: one broad kind",
+    ]
+    assert look((1,)) == []  # the others are gone

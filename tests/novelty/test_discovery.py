@@ -40,7 +40,7 @@ def test_no_false_discovery_in_most_nights_of_known_regimes(calibrated):
     false, naive = 0, 0
     for _ in range(80):
         of, number = night((600, LOOKS), 12, rng)
-        ranks = calibrated.night(p[of, number], z[of, number], find, width=WIDTH, alpha=0.05)
+        ranks, _ = calibrated.night(p[of, number], z[of, number], find, width=WIDTH, alpha=0.05)
         false += any(calibrated.p(rank) <= 0.05 * share(k) for k, rank in ranks.items())
         naive += (p[of, number] <= 0.05).any()
     assert false <= 9  # 4 are expected; more than 9 come by in one of 70 tries
@@ -61,7 +61,7 @@ def test_looking_more_often_does_not_make_a_regime_less_new(calibrated):
 
 
 def test_each_discovery_is_reported_once(calibrated):
-    claims = Discoveries(calibrated, 0.05)
+    claims = Discoveries(calibrated, 0.1)
     assert claims.update({3: []}) == {}
     one, two = [0.02], [0.02, 0.001]
     assert claims.update({3: one}) == {} and not claims.decides(3, [0.6])
@@ -69,6 +69,20 @@ def test_each_discovery_is_reported_once(calibrated):
     assert claims.update({3: [*two, 0.001, 0.001]}) == {}
 
 
+def test_the_whole_sample_is_judged_by_its_largest_component(calibrated):
+    rng = np.random.default_rng(4)
+    p, z = regimes(600, rng)
+    false = 0
+    for _ in range(80):
+        of, number = night((600, LOOKS), 12, rng)
+        _, rank = calibrated.night(p[of, number], z[of, number], find, width=WIDTH, alpha=0.05)
+        false += calibrated.p_of_sample(rank) <= 0.05
+    assert false <= 9  # 4 are expected
+    claims = Discoveries(calibrated, 0.05)
+    assert claims.judge_sample([0.001, 0.001]) is None  # two exposures are not enough
+    assert claims.judge_sample([0.001] * 3) <= 0.025 and claims.judge_sample([0.9] * 3) is not None  # the best look
+
+
 def test_tables_of_another_shape_are_refused():
     with pytest.raises(ValueError, match="by_look must be"):
-        RegimeTest(np.ones((2, 5)), np.ones(3))
+        RegimeTest(np.ones((2, 5)), np.ones(3), np.ones(3))

@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ainerd import __version__
-from ainerd.campaign import Campaign, terms_of
+from ainerd.campaign import Campaign, named, terms_of
 from ainerd.config import Settings
 from ainerd.results import ResultStore, scan_text
 from ainerd.runs import Jobs
@@ -121,6 +121,20 @@ class Display:
             "explored": self._campaign.should_stop()[1],
         }
 
+    def regimes(self) -> list[str]:
+        """Return a sentence for each component of regimes, and what else is said of them."""
+        table, claims, lines = self._results.table(), self._campaign.claims.found, []
+        groups, n = self._campaign.atlas.components.groups, table["regime"].value_counts()
+        few: dict[str, Any] = {"embeddings": table.iloc[:, :0], "alpha": self._technique.alpha, "bounds": {}}
+        kinds = Scene(table=table, new=[*claims], components=groups, **few).kinds
+        for group in groups:
+            counted = sum(int(n.get(regime, 0)) for regime in group)
+            parts = [f"{named(group)}: {counted} exposure{'s' * (counted != 1)}"]
+            parts += [] if (kind := kinds.get(group[0])) is None else [kind]
+            parts += [f"claimed to be new, p = {claims[regime]:.2g}" for regime in group if regime in claims]
+            lines.append(", ".join(parts))
+        return [*lines, *self._campaign.sentences()]
+
     def on_outcome(self, outcome: Outcome) -> None:
         """Redraw the figure, and print a line for the result and the advice of the campaign."""
         if self._figure is not None:
@@ -150,6 +164,7 @@ class Display:
             belief=self._campaign.map(),
             truth=self._truth,
             new=[*self._campaign.claims.found],
+            components=self._campaign.atlas.components.groups,
         )
 
     def _following(self) -> Next:

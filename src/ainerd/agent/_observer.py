@@ -290,6 +290,10 @@ class Observer:
         """Release the campaign, whoever holds it, so that waiting plans continue."""
         self._apply(commands.Release())
 
+    def regimes(self) -> list[str]:
+        """Return what is known of the regimes of this campaign, in sentences."""
+        return self._display.regimes()
+
     def name_regime(self, regime: int, name: str) -> None:
         """Name a regime on the pages: ``agent.name_regime(1, "gel")``. An empty name removes the name.
 

@@ -114,8 +114,7 @@ class State:
     def state(self) -> dict[str, Any]:
         """Return the whole state as plain values."""
         campaign = self._campaign
-        regimes, explorer, claims = campaign.atlas.regimes, campaign.explorer, campaign.claims
-        ready = campaign.ready
+        explorer, claims, ready = campaign.explorer, campaign.claims, campaign.ready
         return {
             **self._fixed,
             "technique": self._technique.name,
@@ -124,7 +123,7 @@ class State:
             "excluded": [{name: list(limits) for name, limits in box.items()} for box in explorer.excluded],
             "belief": self._belief(),
             "latent": self._latent(),
-            "regimes": {"n": regimes.n_regimes, "supported": list(regimes.supported_range)} if regimes else {},
+            "regimes": self._regimes(),
             "names": {str(regime): name for regime, name in campaign.regime_names.items()},
             "novelty": {
                 "bound": claims.bound,
@@ -136,6 +135,18 @@ class State:
             "taken": campaign.taken,
             "explored": campaign.should_stop()[1],
             "health": self._health(),
+        }
+
+    def _regimes(self) -> dict[str, Any]:
+        """Return the number of regimes, those without a gap between them, and what is said of these."""
+        atlas = self._campaign.atlas
+        if atlas.regimes is None:
+            return {}
+        return {
+            "n": atlas.regimes.n_regimes,
+            "supported": list(atlas.regimes.supported_range),
+            "components": [list(group) for group in atlas.components.groups],
+            "sentences": self._campaign.sentences(),
         }
 
     def _work(self) -> None:

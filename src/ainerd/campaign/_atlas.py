@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ainerd.novelty import grouped
+from ainerd.novelty import Components, components, grouped
 from ainerd.results import AtlasRecord, ResultStore
 from ainerd.steering import Rows
 from ainerd.technique import Outcome, Regimes, Technique
@@ -64,6 +64,7 @@ class Atlas:
     ) -> None:
         self._technique, self._store, self._names = technique, store, tuple(names)
         self.regimes: Regimes | None = None  # of the newest refit
+        self.components = Components()  # of these regimes
         self._rows = Rows()  # by result key, in the order of arrival
         self._rows.add([], label=np.empty(0, np.int64), p=np.empty(0), is_other=np.empty(0, bool))
         self.not_told_apart: set[str] = set()  # novel results that share a regime with known ones
@@ -126,13 +127,10 @@ class Atlas:
         known = dict(zip(points, self._rows["label"].tolist(), strict=True))
         return np.array([known.get(z.tobytes(), -1) for z in embeddings])
 
-    def exposures(self) -> dict[int, dict[str, float]]:
-        """Return the p-values of the exposures of each regime, by number and key, in the order of arrival."""
-        found: dict[int, dict[str, float]] = {}
-        for key, label, p in zip(self._rows, self._rows["label"].tolist(), self._rows["p"].tolist(), strict=True):
-            if label >= 0 and not np.isnan(p):
-                found.setdefault(label, {})[key] = p
-        return found
+    def exposures(self) -> dict[str, tuple[int, float]]:
+        """Return regime and p-value of each exposure that has both, by key, in the order of arrival."""
+        rows = zip(self._rows, self._rows["label"].tolist(), self._rows["p"].tolist(), strict=True)
+        return {key: (label, p) for key, label, p in rows if label >= 0 and not np.isnan(p)}
 
     def regime_before(self, outcome: Outcome, within: float | None) -> int | None:
         """Return the regime of the latest earlier result at most `within` away; None if there is none, or no limit."""
@@ -201,5 +199,6 @@ class Atlas:
         self.regimes, ambiguous = grouped(find, z, previous, novel, width=width, highest=self._highest)
         self.not_told_apart = set(self._rows.ids[ambiguous].tolist())
         self._rows.give("label", self.regimes.labels)
+        self.components = components(z, self.regimes.labels, width)
         self._highest = max(self._highest, int(self.regimes.labels.max()))
         self._n_fitted, self._version = len(self._rows), None

@@ -17,6 +17,7 @@ from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._claims import Claims
 from ainerd.campaign._ledger import Ledger, Notices, limits_text
 from ainerd.campaign._optimizer import Travel, optimizer_of
+from ainerd.campaign._sentences import sentences
 from ainerd.config import Steering
 from ainerd.results import ResultStore, commands, read_checkpoint, utc_now
 from ainerd.steering import Explorer, SampleMap
@@ -125,7 +126,7 @@ class Campaign:
         self.ledger = Ledger(store, names, unit, principal)
         self.atlas = Atlas(technique, store, names, known)
         self.claims = Claims(technique)
-        self.notices = Notices(self.ledger, self._later)
+        self.notices = Notices(self.ledger, self._later, self.atlas.components)
         self.explorer = optimizer_of(technique, steering, self.atlas.label, unit, travel)
         self._ready: _Ready | None = None
         self._given: dict[str, dict[str, float]] = {}  # positions that were handed out for measurement, by id
@@ -193,7 +194,7 @@ class Campaign:
         if not outcome.is_recalled:
             told_apart = outcome.key not in self.atlas.not_told_apart
             finding = self.ledger.finding(outcome, told_apart=told_apart)
-            lines = self.claims.update(self.atlas.exposures())
+            lines = self.claims.update(self.atlas.exposures(), self.atlas.components)
             # a claim is in the log before a checkpoint can know it
             note = self.ledger.note if lines else partial(self._later, self.ledger.note)
             for line in (finding, *lines):
@@ -201,7 +202,7 @@ class Campaign:
             if lines:
                 self.checkpoint()
             before = self.atlas.regime_before(outcome, self._beam_size)
-            self.notices.post(outcome, before, *self.should_stop())
+            self.notices.post(outcome, before, *self.should_stop(), self.atlas.components)
         if self._ready is None or not self._ready.created:
             self.withdraw("newer results", "superseded")
         with suppress(ValueError):  # no position is left: the next caller of `peek` gets the error
@@ -498,6 +499,10 @@ class Campaign:
                 self._later(self._avoid_others, self._ready.id)
             return dict(self._ready.suggestion)
 
+    def sentences(self) -> list[str]:
+        """Return what is known of the regimes, in sentences."""
+        return sentences(self.atlas.components)
+
     def map(self) -> SampleMap | None:
         """Return the belief over position; None for an optimizer of the technique."""
         with self._lock:
@@ -608,7 +613,9 @@ class Campaign:
         If the bounds in the settings have changed since the checkpoint, they replace the bounds of the checkpoint.
         """
         if not self.claims.restore(state.get("claims") or {}):
-            self.claims.update(self.atlas.exposures())  # an earlier session has announced these claims
+            self.claims.update(
+                self.atlas.exposures(), self.atlas.components
+            )  # an earlier session has announced these claims
         if not state:
             return None
         if state["configured"] == self._configured:

@@ -1,12 +1,13 @@
 """Claims that a regime is new, which follow the exposures that they were made of, and the alarm that most is new."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from ainerd.novelty import LOOKS, Discoveries, RegimeTest
+from ainerd.campaign._sentences import named
+from ainerd.novelty import LOOKS, Components, Discoveries, RegimeTest
 from ainerd.results import digest
 from ainerd.technique import Technique, is_novel
 
@@ -15,24 +16,33 @@ ALARM = (
     "{} unlike the bank: new physics, or a bank that does not describe the instrument. One exposure of a sample you "
     "know tells which"
 )
-Exposures = Mapping[int, Mapping[str, float]]  # p-value of each exposure by its key, by regime, in the order of arrival
+SAMPLE, SESSION = "this sample is of one kind that the bank does not hold", "differs from the rest of the session"
+APART = 1.25  # times the threshold of a gap, from which a kind differs from the session
+Exposures = Mapping[str, tuple[int, float]]  # regime and p-value of each exposure by its key, in the order of arrival
+ByRegime = Mapping[int, Mapping[str, float]]
 
 
 @dataclass
 class Claim:
-    """The claim that a regime is new: the exposures it was made of, the regime's number now, and its p-value."""
+    """A claim about some exposures: that their regime is new, that the sample is, or that they differ from the others.
+
+    `founders` are the keys of these exposures, `regime` is their regime's number now, `about` is "regime", "sample" or
+    "session". A claim about the session has no p-value.
+    """
 
     founders: list[str]
     regime: int
-    p: float
+    p: float | None
+    about: str = "regime"
     stands: bool = True
 
 
 class Claims:
-    """Claims that a regime is new, hints that one more exposure could decide it, and an alarm if most regimes are new.
+    """Claims that regimes or the sample are new, hints that one more exposure could decide, and an alarm.
 
     A claim belongs to its founding exposures: if regimes merge or split, it follows the regime that holds most of them.
-    A withdrawn claim keeps its share of alpha. A technique without simulated regimes of known kinds makes no claims.
+    Regimes without a gap between them are one discovery. A withdrawn claim keeps its share of alpha. Without
+    simulated regimes of known kinds the only claims are those that a regime differs from the rest of the session.
 
     Attributes
     ----------
@@ -44,7 +54,7 @@ class Claims:
 
     def __init__(self, technique: Technique) -> None:
         null = technique.null_regimes()
-        test = None if null is None else RegimeTest(null.by_look, null.smallest)
+        test = None if null is None else RegimeTest(null.by_look, null.smallest, null.whole)
         self._discoveries = None if test is None else Discoveries(test, technique.alpha)
         self._digest = digest(technique.parameters)
         self._asked: set[int] = set()
@@ -54,7 +64,12 @@ class Claims:
     @property
     def found(self) -> dict[int, float]:
         """p-value of each regime that is claimed to be new, by its number now."""
-        return {claim.regime: claim.p for claim in self._standing()}
+        return {claim.regime: claim.p for claim in self._standing("regime") if claim.p is not None}
+
+    @property
+    def of_sample(self) -> Claim | None:
+        """The claim that the sample is of one kind that the bank does not hold, while it stands."""
+        return next(self._standing("sample"), None)
 
     @property
     def bound(self) -> str | None:
@@ -63,11 +78,18 @@ class Claims:
             return None
         return f"chance of any false discovery tonight <= {self._discoveries.alpha:g}"
 
-    def update(self, regimes: Exposures) -> list[str]:
+    def update(self, exposures: Exposures, components: Components) -> list[str]:
         """Return the announcements that follow from the present regimes and p-values."""
-        if self._discoveries is None:
-            return []
-        return [*self._follow(regimes), *self._announce(regimes), *self._judge_all(regimes)]
+        regimes: dict[int, dict[str, float]] = {}
+        for key, (regime, p) in exposures.items():
+            regimes.setdefault(regime, {})[key] = p
+        lines = [*self._follow_apart(regimes, components), *self._tell_apart(regimes, components)]
+        if self._discoveries is not None:
+            lines += self._follow(regimes, components)
+            lines += self._judge_sample(exposures, components)
+            lines += self._announce(regimes, components)
+            lines += self._judge_all(regimes, components)
+        return lines
 
     def state(self) -> dict[str, Any]:
         """Return plain values for `restore`."""
@@ -90,59 +112,131 @@ class Claims:
             self._discoveries.found |= {int(number): p for number, p in state["spent"].items()}
         return True
 
-    def _standing(self) -> Iterator[Claim]:
-        return (claim for claim in self.claims if claim.stands)
+    def _standing(self, about: str) -> Iterator[Claim]:
+        return (claim for claim in self.claims if claim.stands and claim.about == about)
 
-    def _follow(self, regimes: Exposures) -> Iterator[str]:
+    def _follow(self, regimes: ByRegime, components: Components) -> Iterator[str]:
         """Yield what became of the claims since the last look."""
         assert self._discoveries is not None
-        for claim in [*self._standing()]:
-            held = {number: len(keys.keys() & set(claim.founders)) for number, keys in regimes.items()}
-            if not sum(held.values()):  # all are unassigned
+        claims = [*self._standing("regime")]
+        for i, claim in enumerate(claims):
+            held = _held(regimes, claim)
+            if not sum(held.values()):  # all founders may be unassigned
                 continue
             now = max(held, key=lambda number: (held[number], number == claim.regime))
+            group = components.of(now)
             name, size = f"regime {claim.regime}", _exposures(len(regimes[now]))
-            first = next((other for other in self._standing() if other.regime == now), claim)
-            if 2 * held[now] < sum(held.values()):
+            same = [x for x in claims if x.stands and x is not claim and x.regime == now]
+            joined = same or [x for x in claims[:i] if x.stands and x.regime in group]
+            if 2 * sum(n for number, n in held.items() if number in group) < sum(held.values()):
                 spread = ", ".join(str(number) for number, n in held.items() if n)
                 yield f"the claim that {name} is new is withdrawn: its exposures are now of regimes {spread}"
                 claim.stands = False
+            elif joined:
+                how = f"is part of regime {now}, {size}" if same else f"has no gap to regime {joined[0].regime}"
+                yield f"{name} {how}: they are one discovery, not two"
+                claim.stands = False
             elif now == claim.regime:
                 continue
-            elif first is not claim:
-                yield f"{name} is part of regime {now}, {size}: they are one discovery, not two"
-                claim.stands = False
-            elif is_novel(np.median([*regimes[now].values()]), self._discoveries.alpha):
+            elif is_novel(np.median(_p_values(regimes, group)), self._discoveries.alpha):
                 yield f"{name} is now called regime {now}, {size}: still new"
                 claim.regime = now
             else:
                 yield f"the claim that {name} is new is withdrawn: it is part of regime {now}, {size}, which is not new"
                 claim.stands = False
 
-    def _announce(self, regimes: Exposures) -> Iterator[str]:
+    def _judge_sample(self, exposures: Exposures, components: Components) -> Iterator[str]:
+        """Yield the claim that the sample is of one kind that the bank does not hold, and its end."""
+        assert self._discoveries is not None
+        groups = [[p for regime, p in exposures.values() if regime in group] for group in components.groups]
+        if (claim := self.of_sample) is not None:
+            of = [exposures[key][0] for key in claim.founders if key in exposures]
+            if not of:  # all founders may be unassigned
+                return
+            group = max(set(map(components.of, of)), key=lambda x: sum(regime in x for regime in of))
+            p = [p for regime, p in exposures.values() if regime in group]
+            together = 2 * sum(regime in group for regime in of) >= len(of)
+            claim.stands = together and bool(is_novel(np.median(p), self._discoveries.alpha))
+            claim.regime = group[0]
+            if not claim.stands:
+                yield f"withdrawn: {SAMPLE}"
+            return
+        largest = max(range(len(groups)), key=lambda i: len(groups[i]), default=None)
+        if largest is None or 2 * len(groups[largest]) <= len(exposures):
+            return
+        p_sample = self._discoveries.judge_sample(groups[largest])
+        if p_sample is not None:
+            group = components.groups[largest]
+            founders = [key for key, (regime, _) in exposures.items() if regime in group]
+            self.claims.append(Claim(founders, group[0], p_sample, "sample"))
+            yield f"{SAMPLE}: {_exposures(len(founders))}, p = {p_sample:.2g}; {self.bound}"
+
+    def _tell_apart(self, regimes: ByRegime, components: Components) -> Iterator[str]:
+        """Yield the kinds of at least two exposures that are far from all others, once; the first kind is no news."""
+        groups = [group for group in components.groups if len(_p_values(regimes, group)) > 1]
+        told = {components.of(claim.regime) for claim in self._standing("session")}
+        for group in groups[1:]:
+            borders = [(components.between(group, other), other) for other in groups if other != group]
+            (ratio, distance), nearest = min(borders)
+            if group not in told and ratio > APART:
+                founders = [key for number in group for key in regimes.get(number, {})]
+                self.claims.append(Claim(founders, group[0], None, "session"))
+                size = _exposures(len(founders)).partition(", of")[0]
+                yield f"{named(group)} {SESSION}: {size}, {distance:.0f} own spreads from {named(nearest)}"
+
+    def _follow_apart(self, regimes: ByRegime, components: Components) -> Iterator[str]:
+        """Yield which kinds do not differ from the others any more."""
+        for claim in self._standing("session"):
+            held = _held(regimes, claim)
+            if not sum(held.values()):
+                continue
+            now = max(held, key=lambda number: (held[number], number == claim.regime))
+            group, others = components.of(now), [x for x in self._standing("session") if x is not claim]
+            joined = group == components.of(min(regimes)) or any(x.regime in group for x in others)
+            claim.regime = now
+            if joined:
+                claim.stands = False
+                yield f"withdrawn: {named(group)} have no gap between them, so none of them {SESSION}"
+
+    def _announce(self, regimes: ByRegime, components: Components) -> Iterator[str]:
         """Yield new claims, and hints where one more exposure can decide."""
         assert self._discoveries is not None
-        p_values = {number: [*keys.values()] for number, keys in regimes.items() if number not in self.found}
-        for number, p in self._discoveries.update(p_values).items():
+        sample = [] if self.of_sample is None else [self.of_sample.regime]
+        claimed = {number for known in [*self.found, *sample] for number in components.of(known)}
+        open_ = {number: [*keys.values()] for number, keys in regimes.items() if number not in claimed}
+        for number, p in self._discoveries.update(open_).items():
+            if components.of(number) in map(components.of, self.found):
+                continue  # of a kind that was claimed a moment ago
             self.claims.append(Claim([*regimes[number]], number, p))
             yield f"new regime {number}: {_exposures(len(regimes[number]))}, p = {p:.2g}; {self.bound}"
-        for number, of_regime in p_values.items():
+        for number, of_regime in open_.items():
             undecided = number not in self._discoveries.found and number not in self._asked
             lowest = min(of_regime, default=1.0)
             if undecided and is_novel(lowest, self._discoveries.alpha) and self._discoveries.decides(number, of_regime):
                 self._asked.add(number)
                 yield f"regime {number} may be new, {_exposures(len(of_regime))}: one more there can tell"
 
-    def _judge_all(self, regimes: Exposures) -> Iterator[str]:
-        """Yield the alarm once when it is raised, and its end; it counts regimes of two exposures and more."""
-        counted = [number for number, keys in regimes.items() if len(keys) > 1]
-        new = sum(number in self.found for number in counted)
+    def _judge_all(self, regimes: ByRegime, components: Components) -> Iterator[str]:
+        """Yield the alarm once when it is raised, and its end; regimes without a gap between them count as one."""
+        sample = self.of_sample is not None
+        counted = [x for x in {components.of(number) for number in regimes} if len(_p_values(regimes, x)) > 1]
+        new = sum(any(number in self.found for number in group) for group in counted)
         text = f"{new} of {len(counted)} regimes {'is' if new == 1 else 'are'}"
-        before, self.alarm = self.alarm, ALARM.format(text) if new and 2 * new >= len(counted) else ""
+        is_raised = sample or (new and 2 * new >= len(counted))
+        before, self.alarm = self.alarm, ALARM.format("the sample is" if sample else text) if is_raised else ""
         if self.alarm and not before:
             yield self.alarm
         elif before and not self.alarm:
             yield f"the alarm has ended: {text} unlike the bank"
+
+
+def _held(regimes: ByRegime, claim: Claim) -> dict[int, int]:
+    """Return how many of the founders of a claim each regime holds."""
+    return {number: len(keys.keys() & set(claim.founders)) for number, keys in regimes.items()}
+
+
+def _p_values(regimes: ByRegime, group: Iterable[int]) -> list[float]:
+    return [p for number in group for p in regimes.get(number, {}).values()]
 
 
 def _exposures(n: int) -> str:

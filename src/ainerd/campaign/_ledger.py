@@ -10,6 +10,8 @@ import httpx
 from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._optimizer import terms_of
+from ainerd.campaign._sentences import changes
+from ainerd.novelty import Components
 from ainerd.results import ResultStore, SuggestionRecord, save_checkpoint, scan_text
 from ainerd.technique import Outcome
 from ainerd.words import place
@@ -162,22 +164,25 @@ def limits_text(limits: Mapping[str, tuple[float, float]]) -> str:
 
 
 class Notices:
-    """Log lines for the operator: the sample is explored, a regime has changed.
+    """Log lines for the operator: the sample is explored, a regime has changed, regimes have no gap between them.
 
-    `later` adds a write to the jobs of the worker.
+    `later` adds a write to the jobs of the worker. `components` are those that the log knows already.
     """
 
-    def __init__(self, ledger: Ledger, later: Callable[..., None]) -> None:
-        self._ledger, self._note = ledger, partial(later, ledger.note)
+    def __init__(self, ledger: Ledger, later: Callable[..., None], components: Components) -> None:
+        self._ledger, self._note, self._components = ledger, partial(later, ledger.note), components
         self._was_explored = False
         self.advice: str | None = None  # from the latest run
 
-    def post(self, outcome: Outcome, before: int | None, explored: bool, why: str) -> None:
+    def post(self, outcome: Outcome, before: int | None, explored: bool, why: str, components: Components) -> None:
         """Write the notices that follow from a run.
 
         `before` is the earlier regime at its place, if known. `explored` is whether the sample is explored, `why` the
-        reason.
+        reason. `components` are those of the regimes now.
         """
+        for line in changes(self._components, components):
+            self._note(line, raw_uid=outcome.raw_uid, result=outcome.key)
+        self._components = components
         if explored and not self._was_explored:
             self._note(f"explored: {why}")
         self._was_explored = explored

@@ -8,8 +8,9 @@ The evidence of a regime after k exposures, k at most `LOOKS`, is the mean of -l
 were taken. It is converted to its rank among simulated regimes of k exposures. The smallest of these ranks so far is
 kept, so that it does not matter when one looks or stops, and is ranked in turn among the regimes of simulated nights.
 
-Alpha is divided over regimes: a regime is a discovery if its p-value is at most `share` of alpha, and the shares of all
-possible regimes sum to one. So the probability of any false discovery is at most alpha, under any dependence.
+Half of alpha is for the claim that the sample as a whole, its largest component, is new. The other half is divided over
+regimes: a regime is a discovery if its p-value is at most `share` of it, and the shares of all possible regimes sum to
+one. So the probability of any false discovery is at most alpha, under any dependence.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,10 +19,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ainerd.novelty._gaps import components
 from ainerd.novelty._regimes import Find, grouped
 from ainerd.technique import is_novel
 
 LOOKS = 6  # exposures of a regime that count
+LEAST_OF_SAMPLE = 3  # exposures of the largest component, from which on the whole sample is judged
+OF_SAMPLE = 0.5  # share of alpha for the claim that the sample is of one new kind
 _FIRST, _OF_FIRST = 6, 0.9  # the first regimes share this part of alpha equally, each later one half of the rest
 
 
@@ -37,12 +41,12 @@ class RegimeTest:
     ----------
     by_look : array_like, shape (LOOKS, n)
         Evidence of n simulated regimes after 1, 2, … exposures.
-    smallest : array_like, shape (m,)
-        Smallest ranks of m regimes of simulated nights.
+    smallest, whole : array_like, shape (m,) and (l,)
+        Smallest ranks of m regimes of simulated nights, and of the largest component of each of l nights.
     """
 
-    def __init__(self, by_look: ArrayLike, smallest: ArrayLike) -> None:
-        self.by_look, self.smallest = np.sort(by_look, axis=1), np.sort(smallest)
+    def __init__(self, by_look: ArrayLike, smallest: ArrayLike, whole: ArrayLike) -> None:
+        self.by_look, self.smallest, self.whole = np.sort(by_look, axis=1), np.sort(smallest), np.sort(whole)
         if self.by_look.ndim != 2 or len(self.by_look) != LOOKS or self.smallest.ndim != 1:
             raise ValueError(f"by_look must be ({LOOKS}, n), got {self.by_look.shape}")
 
@@ -76,18 +80,23 @@ class RegimeTest:
             Number of exposures in a night.
         """
         evidence = np.cumsum(-np.log(p[:, :LOOKS]), axis=1) / np.arange(1, LOOKS + 1)
-        test = cls(evidence.T, np.ones(1))
-        smallest: list[float] = []
+        test = cls(evidence.T, np.ones(1), np.ones(1))
+        smallest, whole = list[float](), list[float]()
         while len(smallest) < regimes:
             of, number = night(p.shape, exposures, rng)
-            smallest += test.night(p[of, number], z[of, number], find, width=width, alpha=alpha).values()
-        return cls(test.by_look, smallest)
+            ranks, rank = test.night(p[of, number], z[of, number], find, width=width, alpha=alpha)
+            smallest += ranks.values()
+            whole.append(rank)
+        return cls(test.by_look, smallest, whole)
 
     def night(
         self, p: NDArray[np.float64], z: NDArray[np.float32], find: Find, *, width: float, alpha: float
-    ) -> dict[int, float]:
-        """Group the exposures (n,) of a night one by one; return the smallest rank of each regime by its number."""
-        labels, highest, smallest = np.empty(0, dtype=np.int64), -1, dict[int, float]()
+    ) -> tuple[dict[int, float], float]:
+        """Group the exposures (n,) of a night one by one.
+
+        Return the smallest rank of each regime by its number, and that of the whole sample.
+        """
+        labels, highest, smallest, whole = np.empty(0, dtype=np.int64), -1, dict[int, float](), 1.0
         for n in range(1, len(p) + 1):
             before = np.append(labels, -1)
             novel = is_novel(p[:n], alpha).astype(int)
@@ -96,7 +105,10 @@ class RegimeTest:
             for number in np.unique(labels[(labels >= 0) & ((labels != before) | (labels == labels[-1]))]):
                 rank = self.rank(p[:n][labels == number])
                 smallest[int(number)] = min(rank, smallest.get(int(number), 1.0))
-        return smallest
+            largest = components(z[:n], labels, width).largest(labels)
+            if largest.sum() >= LEAST_OF_SAMPLE:
+                whole = min(self.rank(p[:n][largest]), whole)
+        return smallest, whole
 
     def rank(self, p: Sequence[float] | NDArray[np.float64]) -> float:
         """Return the smallest rank over looks of a regime with these p-values, in the order they were taken."""
@@ -108,7 +120,15 @@ class RegimeTest:
 
     def p(self, rank: float) -> float:
         """Return the p-value of a regime with this smallest rank."""
-        return float(1 + np.searchsorted(self.smallest, rank, "right")) / (1 + self.smallest.size)
+        return _lower(self.smallest, rank)
+
+    def p_of_sample(self, rank: float) -> float:
+        """Return the p-value of a sample whose largest component has this smallest rank."""
+        return _lower(self.whole, rank)
+
+
+def _lower(ranks: NDArray[np.float64], rank: float) -> float:
+    return float(1 + np.searchsorted(ranks, rank, "right")) / (1 + ranks.size)
 
 
 def night(shape: tuple[int, ...], exposures: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], ...]:
@@ -129,7 +149,9 @@ class Discoveries:
 
     def __init__(self, test: RegimeTest, alpha: float) -> None:
         self._test, self.alpha = test, alpha
+        self._of_regimes, self._of_sample = (1 - OF_SAMPLE) * alpha, OF_SAMPLE * alpha
         self._smallest: dict[int, float] = {}
+        self._smallest_of_sample = 1.0
         self.found: dict[int, float] = {}  # p-value of each discovery, by regime number
 
     def update(self, p_values: Mapping[int, Sequence[float]]) -> dict[int, float]:
@@ -143,12 +165,20 @@ class Discoveries:
                 continue
             self._smallest[number] = min(self._test.rank(p), self._smallest.get(number, 1.0))
             of_regime = self._test.p(self._smallest[number])
-            if of_regime <= self.alpha * share(number):
+            if of_regime <= self._of_regimes * share(number):
                 new[number] = of_regime
         self.found |= new
         return new
 
+    def judge_sample(self, p: Sequence[float]) -> float | None:
+        """Return the p-value of the whole sample if it is a discovery, given those of its largest component."""
+        if len(p) < LEAST_OF_SAMPLE:
+            return None
+        self._smallest_of_sample = min(self._test.rank(p), self._smallest_of_sample)
+        of_sample = self._test.p_of_sample(self._smallest_of_sample)
+        return of_sample if of_sample <= self._of_sample else None
+
     def decides(self, number: int, p: Sequence[float]) -> bool:
         """Return whether one more exposure, the strangest possible, would make this regime a discovery."""
         strangest = float(np.exp(-self._test.by_look[0, -1]))
-        return 0 < len(p) < LOOKS and self._test.p(self._test.rank([*p, strangest])) <= self.alpha * share(number)
+        return 0 < len(p) < LOOKS and self._test.p(self._test.rank([*p, strangest])) <= self._of_regimes * share(number)

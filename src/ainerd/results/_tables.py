@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -158,7 +158,11 @@ def similar(results: Columns, like: str | ArrayLike, n: int) -> "pd.Series[float
 
 
 def regime_kinds(
-    regimes: ArrayLike, nearest: "Sequence[Any] | pd.Series[Any]", novel: ArrayLike, new: Collection[int] = ()
+    regimes: ArrayLike,
+    nearest: "Sequence[Any] | pd.Series[Any]",
+    novel: ArrayLike,
+    new: Collection[int] = (),
+    components: Sequence[Sequence[int]] = (),
 ) -> dict[int, str]:
     """Return what regimes resemble, by number: "like stationary", or "new (least unlike stationary)".
 
@@ -175,15 +179,20 @@ def regime_kinds(
         1 for novel, 0 for not novel, missing without a verdict.
     new : collection of int
         Regimes that are claimed to be new.
+    components : sequence of sequence of int
+        Regimes without a gap between them, which get one name.
     """
+    of = {regime: group[0] for group in components for regime in group}
+    new = {of.get(regime, regime) for regime in new}
     known = pd.DataFrame({"regime": regimes, "kind": nearest, "novel": np.asarray(novel, float)}).dropna()
-    kinds = {}
-    for number, group in known[known["regime"] >= 0].groupby("regime"):
-        regime, counts = int(cast("float", number)), group["kind"].value_counts()
-        if regime in new or group["novel"].mean() > 0.5:
-            kinds[regime] = f"new (least unlike {counts.index[0]})"
+    known, kinds = known[known["regime"] >= 0].astype({"regime": int}), dict[int, str]()
+    for number, group in known.groupby(known["regime"].replace(of)):
+        counts, name = group["kind"].value_counts(), None
+        if number in new or group["novel"].mean() > 0.5:
+            name = f"new (least unlike {counts.index[0]})"
         elif counts.iloc[0] >= max(2, MOST_ALIKE * len(group)):
-            kinds[regime] = f"like {counts.index[0]}"
+            name = f"like {counts.index[0]}"
+        kinds |= dict.fromkeys(group["regime"].tolist(), name) if name else {}
     return kinds
 
 

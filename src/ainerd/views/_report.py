@@ -176,14 +176,15 @@ class _Campaign:
         if state.get("review"):
             yield "The agent measures only positions that a person takes."
 
-    def _novelty(self) -> Mapping[str, Any]:
-        """Return the claims of the agent."""
-        novelty = self._state.get("novelty")
-        return novelty if isinstance(novelty, Mapping) else {}
+    def _part(self, name: str) -> Mapping[str, Any]:
+        """Return a part of the agent's state; empty without one."""
+        part = self._state.get(name)
+        return part if isinstance(part, Mapping) else {}
 
-    def _new(self) -> list[int]:
-        """Return the regimes that are claimed to be new."""
-        return [int(number) for number in self._novelty().get("discoveries", {})]
+    def _claims(self) -> dict[str, Any]:
+        """Return the regimes that are claimed to be new, and those without a gap between them."""
+        new = [int(number) for number in self._part("novelty").get("discoveries", {})]
+        return {"new": new, "components": self._part("regimes").get("components", [])}
 
     def _summary(self) -> Section:
         counts = self._table["status"].value_counts()
@@ -208,7 +209,8 @@ class _Campaign:
             cells = [_range(group[name]) if name in group else "" for name in [*self._motors, *self._measured]]
             name = "unassigned" if regime < 0 else str(regime)
             rows.append([name, str(len(group)), *cells, f"{p.median():.2g}" if len(p) else "no claim"])
-        lines = ["Ranges over the results of a regime; numbers with an error are in the table of all results."]
+        lines = [f"{_capital(each)}." for each in self._part("regimes").get("sentences", [])]
+        lines.append("Ranges over the results of a regime; numbers with an error are in the table of all results.")
         return Section(title="Regimes, and where", lines=lines, table=[head, *rows])
 
     def _novel_results(self) -> Section:
@@ -280,7 +282,7 @@ class _Campaign:
         if "no_claim" in self._done and (unclaimed := self._done["no_claim"].dropna()).size:
             reason = unclaimed.value_counts().index[0]
             yield f"{len(unclaimed)} results have no claim of novelty, most often: {reason}."
-        if alarm := self._novelty().get("alarm"):
+        if alarm := self._part("novelty").get("alarm"):
             yield f"{alarm}."
 
     def _campaign_figure(self) -> Sequence[tuple[Figure, str]]:
@@ -292,7 +294,7 @@ class _Campaign:
         known = Technique()  # its class need not be installed
         known.name, known.alpha = self._newest.technique, self._alpha or 0.0
         try:
-            scene = SceneReader(self._store, known, self._bounds).read(following=following, new=self._new())
+            scene = SceneReader(self._store, known, self._bounds).read(following=following, **self._claims())
             return [(campaign_figure(scene), "The campaign: sample, next point, latent space, run after run.")]
         except Exception:  # a report without the figure is better than no report
             logger.exception("the campaign's figure cannot be drawn")
@@ -333,6 +335,10 @@ class _Campaign:
             if motor in self._done and pd.notna(row[motor]):
                 near &= (self._done[motor] - row[motor]).abs() <= NEAR * (high - low)
         return int(near.sum())
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _extent(table: pd.DataFrame, motor: str) -> tuple[float, float]:

@@ -62,6 +62,8 @@ class Scene:
         Regions of a simulated sample over `bounds`, first row at the lower bound.
     new : collection of int
         Regimes that are claimed to be new.
+    components : sequence of sequence of int
+        Regimes without a gap between them.
     """
 
     table: pd.DataFrame
@@ -76,6 +78,7 @@ class Scene:
     belief: "SampleMap | None" = None
     truth: NDArray[Any] | None = None
     new: Collection[int] = ()
+    components: Sequence[Sequence[int]] = ()
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -89,7 +92,7 @@ class Scene:
         if nearest is None:
             return {}
         novel = self.table["novel"].astype("Float64").to_numpy(float, na_value=np.nan)
-        return regime_kinds(self.table["regime"], nearest, novel, self.new)
+        return regime_kinds(self.table["regime"], nearest, novel, self.new, self.components)
 
     @property
     def units(self) -> Mapping[str, str]:
@@ -144,7 +147,7 @@ class SceneReader:
         self._loaded: dict[str, dict[str, NDArray[Any] | None]] = {}  # by key and name; None if there is none
 
     def read(self, **details: Any) -> Scene:
-        """Return the current scene; `details` are the fields that are not in results: following, belief, truth, new."""
+        """Return the current scene; `details` are the fields that are not in results."""
         if self._landmarks is None:
             try:
                 self._landmarks = self._technique.landmarks()

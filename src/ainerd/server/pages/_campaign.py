@@ -214,13 +214,17 @@ def _project(results: Columns, axes: Mapping[str, Any]) -> npt.NDArray[np.float3
 
 def _regimes(metadata: Mapping[str, Any], rows: Rows, labels: "pd.Series[float]", atlas: int) -> dict[str, Any]:
     regimes, label = mapping(metadata.get("regimes")), rows.regimes(labels)
+    known = [x for x in regimes.get("components") or [] if isinstance(x, list)]
+    components = [group for x in known if (group := [n for n in x if isinstance(n, int)])]
     new = [int(number) for number in mapping(mapping(metadata.get("novelty")).get("discoveries")) if number.isdecimal()]
-    kinds = regime_kinds(label, rows.texts("nearest_known"), rows.numbers("novel"), new)
+    kinds = regime_kinds(label, rows.texts("nearest_known"), rows.numbers("novel"), new, components)
     return {
         "atlas": atlas,
         "names": metadata.get("names") or {},
         "n": regimes.get("n"),
         "supported": regimes.get("supported"),
+        "components": components,
+        "sentences": [text(sentence) for sentence in regimes.get("sentences") or []],
         "label": label,
         "kinds": {str(regime): kind for regime, kind in kinds.items()},
     }

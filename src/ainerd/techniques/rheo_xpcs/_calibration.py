@@ -22,7 +22,7 @@ from platformdirs import user_cache_path
 
 import ainerd
 from ainerd.latent import SIZE, Encoder, ModelError, read_tensors, read_weights, write_weights
-from ainerd.novelty import LOOKS, NoveltyScorer, RegimeTest
+from ainerd.novelty import LOOKS, NoveltyScorer, RegimeTest, null_distances
 from ainerd.technique import NullRegimes
 from ainerd.techniques.rheo_xpcs._bank import BASELINE, Bank, add_systematics, noised
 from ainerd.techniques.rheo_xpcs._clean import Clean, seen_from
@@ -115,8 +115,9 @@ def _sources() -> str:
 # more cautious.
 PHOTONS, PIXELS, CONTRAST, CONTRAST_ERR = 500.0, 570.0, 0.2, 0.1
 BINS = 18
+LONGER = 1000  # regimes with the exposures that p-values against the session need
 SHIPPED = Path(__file__).parent / "weights" / "regimes.safetensors"
-_RANKS = {"by_look": 2, "smallest": 1}
+_RANKS = {"by_look": 2, "smallest": 1, "whole": 1, "own": 2}
 
 
 @dataclass(frozen=True)
@@ -172,12 +173,18 @@ def scorer_of(technique: "RheoXPCS", photons: float = PHOTONS) -> NoveltyScorer:
     return technique.scorer({"photons": photons, "flicker": 0.0, "baseline": BASELINE * CONTRAST, **contrast})
 
 
-def write_null(path: Path, technique: "RheoXPCS", simulated: Views, *, seed: int) -> None:
-    """Group simulated regimes of nights as the technique does, and write the file that `null_regimes` reads."""
+def write_null(path: Path, technique: "RheoXPCS", simulated: Views, longer: NDArray[np.float32], *, seed: int) -> None:
+    """Group simulated regimes of nights as the technique does, and write the file that `null_regimes` reads.
+
+    `longer` are points (n, 19, d) of regimes with more exposures, for p-values against the session.
+    """
+    assert technique.regime_width is not None
     limits: dict[str, Any] = {"width": technique.regime_width, "alpha": technique.alpha}
     rng = np.random.default_rng([seed, 5])
     test = RegimeTest.calibrated(simulated.p, simulated.z, technique.regimes, rng=rng, **limits)
-    tensors = {"by_look": test.by_look.astype(np.float32), "smallest": test.smallest.astype(np.float32)}
+    own = null_distances(longer, technique.regime_width)
+    arrays = {"by_look": test.by_look, "smallest": test.smallest, "whole": test.whole, "own": own}
+    tensors = {name: array.astype(np.float32) for name, array in arrays.items()}
     recipe = {"kind": "regimes", "seed": seed, "ainerd": ainerd.__version__, **_purpose(technique)}
     write_weights(path, tensors, recipe)
 
@@ -190,7 +197,7 @@ def null_regimes(technique: "RheoXPCS", path: Path = SHIPPED) -> NullRegimes | N
         return None
     if not _purpose(technique).items() <= recipe.items():
         return None
-    return NullRegimes(by_look=tensors["by_look"].astype(float), smallest=tensors["smallest"].astype(float))
+    return NullRegimes(**{name: tensors[name].astype(float) for name in _RANKS})
 
 
 def _purpose(technique: "RheoXPCS") -> dict[str, str | float]:

@@ -280,7 +280,8 @@ def nights(
     """
     import numpy as np
 
-    from ainerd.techniques.rheo_xpcs._calibration import views, write_null
+    from ainerd.novelty import MOST
+    from ainerd.techniques.rheo_xpcs._calibration import LONGER, views, write_null
     from ainerd.techniques.rheo_xpcs._clean import simulated_exposures
     from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
     from ainerd.xpcs import Partition
@@ -288,11 +289,12 @@ def nights(
     one = np.ones((8, 8), np.int32)
     technique = RheoXPCS(Partition(roi_map=one, static_map=one, q=np.full(1, np.nan), phi=np.full(1, np.nan)))
     with bars() as progress:
-        advance = partial(progress.advance, progress.add_task("simulating", total=2 * regimes))
+        advance = partial(progress.advance, progress.add_task("simulating", total=2 * regimes + LONGER))
         clean, _ = simulated_exposures(regimes, seed=seed + 7, advance=advance)
         simulated = views(technique, clean, seed=seed, advance=advance)
+        longer = views(technique, clean[:LONGER], each=MOST + 1, seed=seed + 1, advance=advance)
         progress.add_task("nights", total=None)
-        write_null(out / "regimes.safetensors", technique, simulated, seed=seed)
+        write_null(out / "regimes.safetensors", technique, simulated, longer.z, seed=seed)
     show_file(out / "regimes.safetensors")
 
 

@@ -37,6 +37,7 @@ function Found({ scene }) {
   const parts = [
     counted(runs.length, "result") + (failed ? `, ${failed} failed` : ""),
     counted(regimes, "regime") + range,
+    ...(scene.sentences ?? []),
     claims ? `${flagged} novel${expected ? `, where chance alone would flag ${flags}` : ""}` : "no claim of novelty",
     novelty.bound,
   ];

@@ -132,6 +132,7 @@ function makeScene(state) {
       .map(([id, n]) => ({ id, n, name: regimes.names?.[id], kind: regimes.kinds?.[id], color: regimeColor(id) }))
       .sort((a, b) => (a.id < 0) - (b.id < 0) || a.id - b.id),
     supported: regimes.supported,
+    sentences: regimes.sentences,
     latent: state.latent ?? {},
     novelty,
     alpha: novelty.alpha ?? 0.05,

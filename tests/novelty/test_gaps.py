@@ -1,0 +1,74 @@
+"""Gaps between regimes: none within one regime or along a line, one between two kinds."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.cluster.hierarchy import fcluster, linkage
+
+from ainerd.novelty import components, gap, threshold
+from ainerd.novelty._gaps import TABLE
+
+WIDTH = 4.0
+
+
+def cut(z, k=None):
+    """Labels of average linkage, at the width or into k groups."""
+    return fcluster(linkage(z, "average"), *((WIDTH, "distance") if k is None else (k, "maxclust"))) - 1
+
+
+def cloud(rng, n, middle=0.0, spread=0.5):
+    return (rng.normal(0, spread, (n, 8)) + np.eye(8)[0] * middle).astype(np.float32)
+
+
+def number_of_components(draw, label, n=60):
+    found = []
+    for seed in range(n):
+        z = draw(np.random.default_rng(seed))
+        found.append(len(components(z, label(z), WIDTH).groups))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("size", [6, 15, 40])
+def test_one_regime_cut_in_two_is_one_component(size):
+    found = number_of_components(lambda rng: cloud(rng, size), lambda z: cut(z, 2))
+    assert (found == 1).mean() >= 0.85
+
+
+def test_a_line_cut_into_regimes_is_one_component():
+    def line(rng):
+        return cloud(rng, 32) + np.outer(np.linspace(0, 8 * WIDTH, 32), np.eye(8)[1]).astype(np.float32)
+
+    cuts = [len(np.unique(cut(line(np.random.default_rng(seed))))) for seed in range(10)]
+    assert min(cuts) > 2  # the agent's cut makes several regimes of it
+    assert (number_of_components(line, cut) == 1).mean() >= 0.9
+
+
+@pytest.mark.parametrize("apart", [WIDTH, 3 * WIDTH])
+def test_two_kinds_have_a_gap(apart):
+    def two(rng):
+        return np.concatenate([cloud(rng, 12), cloud(rng, 8, middle=apart)])
+
+    assert (number_of_components(two, lambda z: np.repeat([0, 1], [12, 8])) == 2).mean() >= 0.95
+
+
+def test_the_distance_is_in_own_spreads():
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(0, [0.5, 0.1], (4000, 2)), rng.normal(0, [0.5, 0.1], (4000, 2)) + [0, 5]
+    assert gap(one, other, 0.1) == pytest.approx(50, rel=0.05)  # the spread across the line does not count
+    assert gap(one, one, 0.1) == 0
+    assert gap(one[:1], one[:1] + [0, 1], 0.25) == pytest.approx(1 / np.sqrt(3 * 0.25**2 / 3))  # the prior alone
+
+
+def test_without_a_width_each_regime_is_a_component_and_the_unassigned_are_none():
+    z = cloud(np.random.default_rng(0), 6)
+    found = components(z, np.array([0, 0, 3, 3, -1, 3]), None)
+    assert found.groups == ((0,), (3,)) and found.of(3) == (3,) and found.of(9) == (9,)
+    assert components(z, np.full(6, -1), WIDTH).groups == ()
+    np.testing.assert_array_equal(found.largest(np.array([0, 0, 3, 3, -1, 3])), [0, 0, 1, 1, 0, 1])
+
+
+def test_smaller_groups_need_a_wider_gap_and_the_recipe_is_kept():
+    assert threshold(1, 2) > threshold(2, 8) > threshold(2, 18) > threshold(2, 38)
+    assert threshold(5, 6) == threshold(6, 5) and threshold(500, 500) == threshold(30, 30)
+    assert json.loads(TABLE.read_text())["recipe"]["command"] == "python -m studies.gaps table"
