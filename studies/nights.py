@@ -120,7 +120,7 @@ def read_nights(of: RheoXPCS, sort: str, make: Callable[[], tuple[list[Clean], i
     row: Row = {"nights": sort}
     for name in found[0]:
         hits = sum(each[name] for each in found)
-        row |= {name: hits / n, f"{name}, 95 %": interval(hits, n)}
+        row[name] = f"{hits / n:.3g} {interval(hits, n)}"
     return row
 
 

@@ -221,6 +221,7 @@ class Outcome:
     embedding: NDArray[np.float32] | None = None  # (d,)
     novelty_p: float | None = None
     novel: bool | None = None  # see `Analysis.novel`
+    own_p: float | None = None  # against earlier exposures of the session
     regime: int = -1  # -1: unassigned, or failed
     age_s: float | None = None  # of the sample
     exposure_s: float | None = None  # duration of the exposure

@@ -1,6 +1,7 @@
 """Announcements of novel exposures and new regimes."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from campaign_toys import outcome
 from ainerd.campaign import Atlas, Claims
 from ainerd.campaign._claims import ALARM, SAMPLE
 from ainerd.novelty import LOOKS, Border, Components
+from ainerd.results import commands
 from ainerd.technique import NullRegimes
 
 # A regime's exposures all have the p-value of the first: as dependent as can be.
@@ -181,6 +183,44 @@ def test_a_kind_that_differs_from_the_session_is_told_at_its_second_exposure(tec
     assert Claims(technique).update(two, near) == []
     (back,) = claims.update(two, Components(((0, 1),), {(0, 1): WIDE}))
     assert back.startswith("withdrawn: regimes 0 and 1 have no gap")
+
+
+def measure(campaign, i, z, p):
+    found = outcome(f"run {i}", x=0.1 + i % 9, y=0.1 + i // 9, z=z, novelty_p=p, novel=p <= 0.05)
+    assigned = campaign.assign(found)
+    campaign.absorb(replace(found, regime=assigned["regime"], own_p=assigned["own_p"]))
+    return assigned["own_p"]
+
+
+def test_a_new_sample_is_judged_against_itself_until_a_person_decides(make, technique, store):
+    rng = np.random.default_rng(0)
+    own = np.sort(np.abs(rng.standard_normal((14, 999))), axis=1)
+    technique.null_regimes = lambda: NullRegimes(by_look=NULL.by_look, smallest=UNIFORM, whole=UNIFORM, own=own)
+    campaign = make()
+    own_p = [measure(campaign, i, 0.01 * rng.normal(), 0.006) for i in range(8)]
+    assert own_p[:5] == [None] * 5 and min(own_p[5:]) > 0.01  # five earlier exposures are needed
+    assert [line for line in said(store) if "steers" in line] == [
+        "from now on p against this session steers, because this sample is claimed to be new: "
+        'agent.reference("bank") chooses the other'
+    ]
+    assert campaign.reference == "session" and campaign.get_best_points() == []  # nothing differs from the session
+    assert measure(campaign, 8, 3.0, 0.5) <= 0.01
+    ((key, _, values),) = campaign.get_best_points()
+    assert key == "run 8" and values["novelty_p"] <= 0.01  # by the bank it is ordinary
+    assert campaign.apply(commands.Reference(to="bank")).text == "p against the bank steers"
+    assert {key for key, _, _ in campaign.get_best_points()} == {f"run {i}" for i in range(8)}
+    assert [line for line in said(store) if "a person chose it" in line]
+    again = make()  # the next session keeps the choice
+    assert again.reference == "bank" and again.claims.of_sample is not None
+    assert again.apply(commands.Reference(to="automatic")).text == "p against this session steers"
+
+
+def test_an_exposure_without_a_p_value_counts_in_no_claim(make, judging, store):
+    campaign = make()
+    for i, z in enumerate([0.0, 0.0, 3.0, 3.0]):
+        campaign.assign(found := outcome(f"run {i}", x=float(i), z=z))
+        campaign.absorb(found)
+    assert campaign.atlas.exposures() == {} and campaign.claims.claims == []
 
 
 def test_claims_of_other_parameters_are_not_continued(judging):

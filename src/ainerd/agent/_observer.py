@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import numpy as np
@@ -300,6 +300,10 @@ class Observer:
         Raises ValueError if the regime does not exist.
         """
         self._apply(commands.Name(regime=int(regime), name=name))
+
+    def reference(self, to: Literal["bank", "session", "automatic"]) -> None:
+        """Choose the p-values that steer: against the bank, against this session, or as the agent chooses."""
+        self._apply(commands.Reference(to=to))
 
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:

@@ -129,6 +129,7 @@ class State:
                 "bound": claims.bound,
                 "discoveries": {str(k): p for k, p in claims.found.items()},
                 "alarm": claims.alarm,
+                "reference": campaign.reference,
             },
             "held": campaign.held,
             "next": None if ready is None else ready[ID_KEY],

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ainerd.novelty import Components, components, grouped
+from ainerd.novelty import Components, components, grouped, own_p
 from ainerd.results import AtlasRecord, ResultStore
 from ainerd.steering import Rows
 from ainerd.technique import Outcome, Regimes, Technique
 
-_COLUMNS = ("raw_uid", "suggestion_id", "status", "novelty_p", "novel", "regime", "reason")
+_COLUMNS = ("raw_uid", "suggestion_id", "status", "novelty_p", "novel", "own_p", "regime", "reason")
 
 
 def remembered(store: ResultStore, names: Sequence[str], age: str) -> list[Outcome]:
@@ -36,6 +36,7 @@ def remembered(store: ResultStore, names: Sequence[str], age: str) -> list[Outco
             embedding=point,
             novelty_p=row["novelty_p"],
             novel=row["novel"],
+            own_p=row["own_p"],
             regime=-1 if row["regime"] is None else row["regime"],
             age_s=row[age],
             reason=row["reason"] or "",
@@ -63,6 +64,7 @@ class Atlas:
         self, technique: Technique, store: ResultStore, names: Sequence[str], known: Sequence[Outcome] = ()
     ) -> None:
         self._technique, self._store, self._names = technique, store, tuple(names)
+        self._null = technique.null_regimes()
         self.regimes: Regimes | None = None  # of the newest refit
         self.components = Components()  # of these regimes
         self._rows = Rows()  # by result key, in the order of arrival
@@ -131,6 +133,17 @@ class Atlas:
         """Return regime and p-value of each exposure that has both, by key, in the order of arrival."""
         rows = zip(self._rows, self._rows["label"].tolist(), self._rows["p"].tolist(), strict=True)
         return {key: (label, p) for key, label, p in rows if label >= 0 and not np.isnan(p)}
+
+    def own_p(self, outcome: Outcome) -> float | None:
+        """Return the p-value of a result against the components of the others; None if none of them is large enough."""
+        width = self._technique.regime_width
+        if self._null is None or width is None or outcome.embedding is None:
+            return None
+        label, z = self._rows["label"].copy(), self._rows["embedding"] if len(self._rows) else np.empty((0, 0))
+        if outcome.key in self._rows:
+            label[self._rows.place(outcome.key)] = -1
+        groups = (z[np.isin(label, group)] for group in self.components.groups)
+        return own_p(outcome.embedding, groups, self._null.own, width)
 
     def regime_before(self, outcome: Outcome, within: float | None) -> int | None:
         """Return the regime of the latest earlier result at most `within` away; None if there is none, or no limit."""

@@ -19,15 +19,17 @@ from ainerd.campaign._ledger import Ledger, Notices, limits_text
 from ainerd.campaign._optimizer import Travel, optimizer_of
 from ainerd.campaign._sentences import sentences
 from ainerd.config import Steering
+from ainerd.novelty import LEVEL
 from ainerd.results import ResultStore, commands, read_checkpoint, utc_now
 from ainerd.steering import Explorer, SampleMap
-from ainerd.technique import Outcome, Technique
+from ainerd.technique import Outcome, Technique, is_novel
 
 MAX_CONSECUTIVE_FAILURES = 5  # a plan stops after this many exposures in a row without a result
 MOST_APPLIED = 100  # commands whose answers are kept
 TAKEN_WITHIN_S = 12 * 3600.0  # an older `Take` is refused: the sample may have been changed
 MOST_FETCHED = 20  # positions of scripts that are remembered
 NO_REASON = "asked for by a person"
+REFERENCES = {"bank": "p against the bank", "session": "p against this session"}
 
 
 @dataclass(frozen=True)
@@ -138,12 +140,18 @@ class Campaign:
         self._failures = 0  # exposures in a row without a result
         self._rejected: list[dict[str, float]] = []
         self._applied: dict[str, tuple[str, Answer]] = {}  # verb and answer of commands, by id
+        self._chosen: str | None = None  # the reference that a person chose
+        self._steers = "bank"
+        self._judged: dict[str, tuple[float | None, bool | None, float | None]] = {}  # p, verdict and own p by point
         self.held: dict[str, Any] | None = None
         self.regime_names: dict[int, str] = {}
         self._learn(known)
         self._found_before, self._began = known, utc_now()
         self._read_checkpoint = partial(read_checkpoint, store.container, str(store.agent))
         self._left = self._restore(self._read_checkpoint())
+        self._steers = self.reference
+        if self._steers != "bank" and isinstance(self.explorer, Explorer):
+            self.explorer.judge({id: self._verdict(known) for id, known in self._judged.items()})
 
     # start
 
@@ -165,11 +173,12 @@ class Campaign:
     # results, from the worker
 
     def assign(self, outcome: Outcome) -> dict[str, Any]:
-        """Return the regime of an analysed run, and the version of the atlas with this regime."""
+        """Return regime and own p-value of an analysed run, and the version of the atlas with this regime."""
         with self._lock:
+            own = self.atlas.own_p(outcome)
             self.atlas.add(outcome)
         version = self.atlas.keep(self._lock)
-        return {"regime": self.atlas.regime_of(outcome.key), "atlas_version": version}
+        return {"regime": self.atlas.regime_of(outcome.key), "atlas_version": version, "own_p": own}
 
     def absorb(self, outcome: Outcome) -> None:
         """Learn from a finished run, write the status of its suggestion, and prepare the next suggestion.
@@ -201,6 +210,8 @@ class Campaign:
                 note(line, raw_uid=outcome.raw_uid, result=outcome.key)
             if lines:
                 self.checkpoint()
+            with self._lock:
+                self._steer_by()
             before = self.atlas.regime_before(outcome, self._beam_size)
             self.notices.post(outcome, before, *self.should_stop(), self.atlas.components)
         if self._ready is None or not self._ready.created:
@@ -274,6 +285,11 @@ class Campaign:
             case commands.Name():
                 self._name(command)
                 text = "the regime has this name now"
+            case commands.Reference():
+                self._chosen = None if command.to == "automatic" else command.to
+                self._log(command, f"chose the reference that steers: {command.to}")
+                self._steer_by()
+                text = f"{REFERENCES[self.reference]} steers"
             case commands.SetBounds():
                 self.explorer.bounds = command.bounds
                 self.withdraw("the bounds were changed", by="person")
@@ -447,6 +463,7 @@ class Campaign:
                 "held": self.held,
                 "names": {str(regime): name for regime, name in self.regime_names.items()},
                 "claims": self.claims.state(),
+                "reference": self._chosen,
                 "first": first,
                 "fetched": {id: self._given[id] for id in self._fetched},
                 "applied": {id: [do, x.status, x.text, x.fetched] for id, (do, x) in self._applied.items()},
@@ -454,6 +471,11 @@ class Campaign:
         self.ledger.checkpoint(state)
 
     # state
+
+    @property
+    def reference(self) -> str:
+        """The reference whose p-values steer: "bank", or "session" once the sample is claimed to be new."""
+        return self._chosen or ("bank" if self.claims.of_sample is None else "session")
 
     @property
     def taken(self) -> str | None:
@@ -586,6 +608,27 @@ class Campaign:
             raise ValueError(f"a position has {', '.join(self.explorer.names)}, got {', '.join(position) or 'nothing'}")
         return {name: position[name] for name in self.explorer.names}
 
+    def _steer_by(self) -> None:
+        """Give the optimizer the verdicts of the reference, if that has changed, and say so."""
+        if self._steers == self.reference:
+            return
+        self._steers = self.reference
+        sample = (
+            "this sample is claimed to be new" if self.claims.of_sample else "no claim says that this sample is new"
+        )
+        because = "a person chose it" if self._chosen else sample
+        line = f"from now on {REFERENCES[self._steers]} steers, because {because}"
+        other = "bank" if self._steers == "session" else "session"
+        self._later(self.ledger.note, f'{line}: agent.reference("{other}") chooses the other')
+        if isinstance(self.explorer, Explorer):
+            self.explorer.judge({id: self._verdict(known) for id, known in self._judged.items()})
+        self.withdraw("another reference steers", "superseded")
+
+    def _verdict(self, known: tuple[float | None, bool | None, float | None]) -> tuple[float | None, bool | None]:
+        """Return p and verdict by the reference that steers, from p, verdict and own p of a result."""
+        p, novel, own = known
+        return (p, novel) if self._steers == "bank" else (own, own is not None and bool(is_novel(own, LEVEL)))
+
     def _learn(self, outcomes: Sequence[Outcome]) -> None:
         """Pass results with a known position to the explorer. It has no other source of results."""
         points = []
@@ -596,12 +639,15 @@ class Campaign:
             position = {**self._given.get(outcome.trial_id, {}), **outcome.positions}
             if all(np.isfinite(position.get(name, np.nan)) for name in self.explorer.names):
                 z = outcome.embedding
+                id = outcome.trial_id if outcome.key == first else outcome.key  # two results are two points
+                self._judged[id] = outcome.novelty_p, outcome.novel, outcome.own_p
+                p, novel = self._verdict(self._judged[id])
                 point = {
                     **position,
-                    ID_KEY: outcome.trial_id if outcome.key == first else outcome.key,  # two results are two points
+                    ID_KEY: id,
                     "embedding": np.full(self._size, np.nan, np.float32) if z is None else z,
-                    "novelty_p": outcome.novelty_p,
-                    "novel": outcome.novel,
+                    "novelty_p": p,
+                    "novel": novel,
                     "age_s": outcome.age_s,
                 }
                 points.append(point)
@@ -623,7 +669,7 @@ class Campaign:
         for region in state["excluded"]:
             if set(region) <= set(self.explorer.names):  # otherwise it has actuators that are no longer in use
                 self.explorer.exclude({name: (low, high) for name, (low, high) in region.items()})
-        self.held = state.get("held")
+        self.held, self._chosen = state.get("held"), state.get("reference")
         self.regime_names = {int(regime): name for regime, name in (state.get("names") or {}).items()}
         self._rejected = [dict(position) for position in state["rejected"] if set(position) == set(self.explorer.names)]
         self.explorer.register_failures([{ID_KEY: uuid.uuid4().hex, **position} for position in self._rejected])

@@ -5,12 +5,12 @@
 
 from ainerd.novelty._discovery import LOOKS, OF_SAMPLE, Discoveries, RegimeTest, night, share
 from ainerd.novelty._gaps import Border, Components, components, gap, threshold
-from ainerd.novelty._own import MOST, null_distances, own_p
+from ainerd.novelty._own import LEVEL, MOST, null_distances, own_p
 from ainerd.novelty._regimes import RegimeModel, find_regimes, grouped, match_labels
 from ainerd.novelty._scorer import NoveltyScorer, Verdict
 
 __all__ = [
-    "LOOKS", "MOST", "OF_SAMPLE", "Border", "Components", "Discoveries", "NoveltyScorer", "RegimeModel", "RegimeTest",
-    "Verdict", "components", "find_regimes", "gap", "grouped", "match_labels", "night", "null_distances",
+    "LEVEL", "LOOKS", "MOST", "OF_SAMPLE", "Border", "Components", "Discoveries", "NoveltyScorer", "RegimeModel",
+    "RegimeTest", "Verdict", "components", "find_regimes", "gap", "grouped", "match_labels", "night", "null_distances",
     "own_p", "share", "threshold",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ regime are exchangeable, so this p-value needs no bank that holds the sample.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,7 +36,7 @@ def null_distances(z: NDArray[np.float32], width: float) -> NDArray[np.float64]:
     return np.sort(np.array(rows), axis=1)
 
 
-def own_p(x: NDArray[np.float32], groups: Iterable[NDArray[np.float32]], null: ArrayLike, width: float) -> float | None:
+def own_p(x: NDArray[np.float32], groups: Iterable[NDArray[Any]], null: ArrayLike, width: float) -> float | None:
     """Return the p-value of an exposure (d,) against the session: the largest over groups of earlier exposures.
 
     Parameters

@@ -255,6 +255,8 @@ class ResultRecord(_OfParameters):
         Conformal p-value, 0 to 1; absent where the calibration makes no claim.
     novel : bool
         Whether ``novelty_p <= calibration["alpha"]``; absent together with it.
+    own_p : float
+        p-value against what the agent had measured before, 0 to 1; absent before five exposures of one kind.
     regime, atlas_version : int
         The label that the run got (-1: unassigned), and the atlas that gave it.
     summary : dict
@@ -297,6 +299,7 @@ class ResultRecord(_OfParameters):
     embedding: list[float] | None = Field(default=None, min_length=1)
     novelty_p: float | None = Field(default=None, ge=0, le=1)
     novel: bool | None = None
+    own_p: float | None = Field(default=None, ge=0, le=1)
     regime: Whole | None = Field(default=None, ge=-1)
     atlas_version: int | None = None
     summary: Scalars = Field(default_factory=dict)

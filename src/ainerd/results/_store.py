@@ -570,6 +570,9 @@ class ResultStore(CampaignRecords):
         return f"{line}\n{show(results)}" if len(results) else line
 
 
+OWN_P = "An exposure of what the agent measured before would lie as far from the rest of it with"
+
+
 def explain(record: ResultRecord) -> str:
     """Explain the verdict on a run and the reasons for it, with the technique's sentences on its numbers."""
     describe = getattr(panels(record.technique), "sentences", None)
@@ -597,6 +600,8 @@ def _verdict(record: ResultRecord) -> str:
     if strangeness:
         terms = ", ".join(f"{x:.1f} in {name}" for name, x in sorted(strangeness.items(), key=lambda item: -item[1]))
         text += f", less likely than the median of that kind by {terms} (1 is its 90th percentile)"
+    if record.own_p is not None:
+        text += f". {OWN_P} p = {record.own_p:.2g}"
     return text
 
 

@@ -24,14 +24,14 @@ logger = logging.getLogger(__name__)
 LINES = 60  # of a table that are shown, the newest
 NOVEL = " ●"
 _RESULT = [
-    "scan_id", "event", "run_time", "status", "regime", "novelty_p", "novel", "regime_then", "reason", "raw_uid",
-    "superseded_by", "note",
+    "scan_id", "event", "run_time", "status", "regime", "novelty_p", "novel", "own_p", "regime_then", "reason",
+    "raw_uid", "superseded_by", "note",
 ]  # fmt: skip
 _TEXTS = ("reason", "superseded_by", "note")  # columns of texts, even if no result has one
 _DTYPES: Mapping[str, Any] = {
     **dict.fromkeys(("scan_id", "event", "n_frames", "regime", "regime_then"), "Int64"),
     "novel": "boolean",
-    "novelty_p": "float64",
+    **dict.fromkeys(("novelty_p", "own_p"), "float64"),
 }
 _LAST = ("note", "status", "key")  # of the columns that are shown
 _ALWAYS = ("scan", "time", "regime", "p", "status", "key")
@@ -197,7 +197,7 @@ def regime_kinds(
 
 
 def text_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the newest results as text: scan, time, sample, position, regime, p, the technique's columns, status, key.
+    """Return the newest results as text: scan, time, sample, position, regime, p, own p, the technique's columns, etc.
 
     The p of a novel result has a ●. A column that would be empty is left out.
     """
@@ -242,6 +242,7 @@ def _cells(key: str, row: Mapping[Any, Any], attrs: Mapping[Any, Any]) -> dict[s
         _position_heading(names, units): ", ".join(coordinate(known[name]) for name in names if name in known),
         "regime": "" if regime is None else "–" if regime < 0 else str(int(regime)),
         "p": (f"{known['novelty_p']:.2g}" if "novelty_p" in known else "") + NOVEL * bool(known.get("novel")),
+        "own p": f"{known['own_p']:.2g}" if "own_p" in known else "",
         **({} if status == "failed" else _technique_cells(known, units)),
         "note": str(known.get("note", "")),
         "status": f"{status}: {known['reason']}" if "reason" in known else status,

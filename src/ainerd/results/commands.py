@@ -162,6 +162,13 @@ class Note(_Command):
     result: str | None = None  #: key of the result
 
 
+class Reference(_Command):
+    """Choose the reference whose p-values steer: the bank, the session so far, or the agent's own choice."""
+
+    do: Literal["reference"] = "reference"
+    to: Literal["bank", "session", "automatic"]
+
+
 class SetBounds(_Command):
     """Replace the bounds of the actuators."""
 
@@ -177,7 +184,20 @@ class SetExcluded(_Command):
 
 
 Command = Annotated[
-    Accept | Next | Take | Reject | Hold | Release | Exclude | Add | Propose | Name | Note | SetBounds | SetExcluded,
+    Accept
+    | Next
+    | Take
+    | Reject
+    | Hold
+    | Release
+    | Exclude
+    | Add
+    | Propose
+    | Name
+    | Note
+    | Reference
+    | SetBounds
+    | SetExcluded,
     Field(discriminator="do"),
 ]
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)

@@ -283,7 +283,11 @@ class Writer:
         details = self._details(subject, outcome)
         details |= {"n_frames": subject.n_taken, "frame_time_s": subject.run.frame_time_s, **regime}
         is_written = self.store.complete(outcome.key, analysis, status=outcome.status, series=relative, **details)
-        return replace(outcome, regime=regime.get("regime", -1)) if is_written else self._recall(subject)
+        return (
+            replace(outcome, regime=regime.get("regime", -1), own_p=regime.get("own_p"))
+            if is_written
+            else self._recall(subject)
+        )
 
     def fail(self, subject: Subject, outcome: Outcome, *, closes: bool) -> Outcome:
         """Write why a unit has no analysis (not yet, unless it `closes`); return the outcome that is in Tiled."""
@@ -380,6 +384,7 @@ class Writer:
             embedding=None if record.embedding is None else np.array(record.embedding, np.float32),
             novelty_p=record.novelty_p,
             novel=record.novel,
+            own_p=record.own_p,
             regime=-1 if record.regime is None else record.regime,
             age_s=_number(record.summary.get(self.wanted.age)),
             is_recalled=True,

@@ -155,6 +155,10 @@ class Explorer(Windowed):
         """
         self._trials.take(points)
 
+    def judge(self, verdicts: Mapping[str, tuple[float | None, bool | None]]) -> None:
+        """Replace p-value and verdict of measured points, by id."""
+        self._trials.judge(verdicts)
+
     def register_suggestions(self, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Add an ``_id``, reason and terms to points of a person, where they are missing.
 

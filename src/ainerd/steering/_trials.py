@@ -255,6 +255,12 @@ class Trials:
         if columns["is_measured"].any():
             self._relabel()
 
+    def judge(self, verdicts: Mapping[str, tuple[float | None, bool | None]]) -> None:
+        """Replace p-value and verdict of known points, by id."""
+        ids = [id for id in verdicts if id in self._rows]
+        p = [np.nan if verdicts[id][0] is None else verdicts[id][0] for id in ids]
+        self._rows.add(ids, p=np.array(p, float), novel=np.array([bool(verdicts[id][1]) for id in ids]))
+
     def fail(self, suggestion: Mapping[str, Any]) -> None:
         """Mark a position as failed, unless it was measured."""
         trial_id = str(suggestion[ID_KEY])

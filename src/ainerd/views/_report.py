@@ -240,13 +240,14 @@ class _Campaign:
         return Section(title="All results", lines=lines, table=self._rows(table))
 
     def _rows(self, table: pd.DataFrame) -> Table:
-        head = ["scan", "time", *map(self._labelled, self._motors), "regime", "p", "novel"]
+        head = ["scan", "time", *map(self._labelled, self._motors), "regime", "p", "own p", "novel"]
         head += [*map(self._labelled, self._measured), "status"]
         rows = []
         for _, row in table.iterrows():
             cells = [self._scan(row), _time(row["run_time"])]
             cells += [_number(row.get(motor)) for motor in self._motors]
             cells += ["" if pd.isna(row["regime"]) else str(int(row["regime"])), _number(row["novelty_p"], ".2g")]
+            cells += [_number(row.get("own_p"), ".2g")]
             cells += ["novel" if pd.notna(row["novel"]) and row["novel"] else ""]
             cells += [_with_error(row[name], row[f"{name}_err"]) for name in self._measured]
             rows.append([*cells, str(row["status"])])

@@ -167,6 +167,7 @@ def _of_results(
             "flagged": (rows.columns.column("novel") == True).sum(),  # noqa: E712
             "bound": text(novelty.get("bound")),
             "alarm": text(novelty.get("alarm")),
+            "reference": text(novelty.get("reference")),
             "discoveries": numbers(mapping(novelty.get("discoveries"))),
         },
         "computing": [{"key": key, "scan": scan} for key, scan in zip(computing.keys, computing.scans(), strict=True)],
@@ -188,6 +189,7 @@ def _columns(rows: Rows, motors: Sequence[str], axes: Mapping[str, Any]) -> dict
         "u": u,
         "v": v,
         "p": rows.numbers("novelty_p"),
+        "own": rows.numbers("own_p"),
         "novel": rows.numbers("novel"),
         "status": rows.columns.column("status").tolist(),
         "duration": rows.numbers("frame_time_s") * rows.numbers("n_frames"),

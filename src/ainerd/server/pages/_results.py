@@ -72,7 +72,7 @@ async def _rows(path: str, caller: Caller, query: TableQuery) -> Response:
 def _page(rows: Rows, labels: "pd.Series[float]", notes: Sequence[dict[str, Any]], query: TableQuery) -> dict[str, Any]:
     last, noted = rows.last(NEWEST), notes_by_key(rows.columns, notes)
     motors, quantities, units = last.motors(), last.quantities()[:MOST_COLUMNS], last.units()
-    columns = ["scan", "t", "sample", *motors, "regime", "p", *quantities, "status", "note"]
+    columns = ["scan", "t", "sample", *motors, "regime", "p", "own p", *quantities, "status", "note"]
     if query.sort not in columns:
         raise HTTPException(422, f"there is no column {query.sort!r}")
     some = rows.at(_matching(rows, labels, noted, query))
@@ -86,6 +86,7 @@ def _page(rows: Rows, labels: "pd.Series[float]", notes: Sequence[dict[str, Any]
             "t": some.times(),
             "regime": some.regimes(labels),
             "p": some.numbers("novelty_p"),
+            "own p": some.numbers("own_p"),
             "novel": column("novel"),
             "note": ["; ".join(noted.get(key, ())) or None for key in keys],
             **{name: some.texts(name) for name in ("sample", "status", "reason", "technique")},

@@ -40,6 +40,7 @@ function Found({ scene }) {
     ...(scene.sentences ?? []),
     claims ? `${flagged} novel${expected ? `, where chance alone would flag ${flags}` : ""}` : "no claim of novelty",
     novelty.bound,
+    novelty.reference === "session" && "p against this session steers",
   ];
   return h("span", { className: "found", "data-ainerd": "found" }, parts.filter(Boolean).join(" · "));
 }

@@ -172,7 +172,8 @@ function spread(runs, coordinate) {
 function hoverText(run, scene) {
   const p = run.p === null ? "no claim of novelty" : `p = ${number(run.p)}`;
   const regime = run.failed ? "failed" : regimeName(run.regime, scene.regimes);
-  return escaped(`scan ${run.scan}: ${regime}, ${run.novel ? "NOVEL, " : ""}${p}`);
+  const own = Number.isFinite(run.own) ? `, p against this session ${number(run.own)}` : "";
+  return escaped(`scan ${run.scan}: ${regime}, ${run.novel ? "NOVEL, " : ""}${p}${own}`);
 }
 
 /**

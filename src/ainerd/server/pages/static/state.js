@@ -108,7 +108,7 @@ function makeScene(state) {
     if (!key || status === "computing") return;
     const regime = regimes.label?.[k] ?? -1;
     const run = { key, at: k, regime, status, failed: status === "failed", done: status !== "failed" };
-    for (const name of ["scan", "t", "x", "u", "v", "p", "duration"]) run[name] = results[name][k];
+    for (const name of ["scan", "t", "x", "u", "v", "p", "own", "duration"]) run[name] = results[name][k];
     run.y = results.y?.[k] ?? null;
     run.novel = Boolean(results.novel[k]);
     run.color = regimeColor(regime);

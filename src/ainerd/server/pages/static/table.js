@@ -72,7 +72,7 @@ function ResultTable({ answer, wanted, change, scene, root, pictures, selected, 
   const { found, offset } = answer;
   // A column without a value in any row is left out.
   const isShown = ({ name }) =>
-    ["scan", "t", "regime", "p", "status"].includes(name) ||
+    ["scan", "t", "regime", "p", "own p", "status"].includes(name) ||
     (!["novel", "note"].includes(name) &&
       answer.rows.some((row) => ![null, undefined, "", false].includes(valueOf(row, name))));
   const isNumeric = ({ name }) =>

@@ -1,0 +1,37 @@
+"""p-values against the session: uniform for the same kind, small for another one."""
+
+import numpy as np
+import pytest
+
+from ainerd.novelty import MOST, null_distances, own_p
+
+WIDTH = 4.0
+
+
+def kind(rng, n, size=1):
+    """Exposures (size, n, d) of kinds whose spread differs from kind to kind."""
+    spread = 0.3 * np.exp(rng.normal(0, 0.5, (size, 1, 1)))
+    return (rng.normal(0, 3, (size, 1, 6)) + spread * rng.standard_normal((size, n, 6))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def null():
+    return null_distances(kind(np.random.default_rng(0), MOST + 1, 800), WIDTH)
+
+
+@pytest.mark.parametrize(("k", "least"), [(5, 0.43), (9, 0.43), (40, 0.3)])  # above MOST it is on the safe side
+def test_exposures_of_the_same_kind_are_rarely_flagged(null, k, least):
+    p = np.array([own_p(z[k], [z[:k]], null, WIDTH) for z in kind(np.random.default_rng(1), k + 1, 1500)])
+    assert (p <= 0.01).mean() <= 0.02 and least < (p <= 0.5).mean() < 0.57
+
+
+def test_an_exposure_of_another_kind_is_flagged_and_the_nearest_group_counts(null):
+    one, other = kind(np.random.default_rng(2), 8, 2)
+    assert max(own_p(z, [one], null, WIDTH) for z in other) <= 0.01
+    assert own_p(other[7], [one, other[:7]], null, WIDTH) > 0.01
+
+
+def test_there_is_no_p_value_before_five_exposures(null):
+    (z,) = kind(np.random.default_rng(3), 6)
+    assert own_p(z[5], [z[:4]], null, WIDTH) is None and own_p(z[5], [], null, WIDTH) is None
+    assert own_p(z[5], [z[:5]], null, WIDTH) > 0
