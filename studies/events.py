@@ -300,7 +300,7 @@ def analysed(technique: RheoXPCS, path: Path, n_frames: int, rate: float) -> tup
     jobs = Jobs()
     for name, doc in (("start", bundle.start_doc), ("descriptor", stream), ("stream_resource", resource)):
         run(name, doc)
-    subject = Subject.of_run(technique, run, 1)
+    subject = Subject("", [run], 1)
     subject.begin(technique)
     assert subject.analysis is not None
 

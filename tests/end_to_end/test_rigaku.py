@@ -54,7 +54,7 @@ class Beamline:
         run = Run(DetectorKeys(**self.settings.detector.model_dump()), self.settings.storage.frames)
         for name, doc in documents:
             run(name, doc)
-        subject = Subject.of_run(self.agent.technique, run, event)
+        subject = Subject.of_run(self.agent._writer, run, event)
         subject.begin(self.agent.technique)
         run.skip(subject.first)
         whole, until = Whole(subject.analysis, subject.first), event * run.n_event
