@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ainerd.documents._events import RIGAKU, count_frames
     from ainerd.documents._folder import Folder, folder_documents
     from ainerd.documents._frames import BLOCK, FrameReader, Whole
+    from ainerd.documents._metadata import Metadata
     from ainerd.documents._numbering import Block
     from ainerd.documents._run import EIGER, DetectorKeys, Run
     from ainerd.documents._sources import (
@@ -33,13 +34,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BLOCK", "Acquisition", "AcquisitionKeys", "Block", "Curve", "DetectorKeys", "Document", "EIGER", "Folder",
-    "FrameError", "FrameReader", "MissingFrames", "Quiet", "RIGAKU", "Run", "RunReader", "Whole", "WireError",
-    "check_bytes", "check_heaps", "check_source", "checked", "count_frames", "documents_of", "file_documents",
-    "folder_documents", "local_path", "open_documents", "runs_by_time", "streams_of", "tiled_documents", "unpack",
+    "FrameError", "FrameReader", "Metadata", "MissingFrames", "Quiet", "RIGAKU", "Run", "RunReader", "Whole",
+    "WireError", "check_bytes", "check_heaps", "check_source", "checked", "count_frames", "documents_of",
+    "file_documents", "folder_documents", "local_path", "open_documents", "runs_by_time", "streams_of",
+    "tiled_documents", "unpack",
 ]  # fmt: skip
 
 # the lightest first
-_MODULES = ("_storage", "_events", "_sources", "_frames", "_numbering", "_run", "_acquisition", "_folder")
+_MODULES = ("_storage", "_metadata", "_events", "_sources", "_frames", "_numbering", "_run", "_acquisition", "_folder")
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ BCDA-APS/8id-bits, ``plans/acquire/ad_acq.py`` and ``utils/nexus_utils.py``: nam
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -24,22 +24,14 @@ import pandas as pd
 from event_model import ComposeDescriptorBundle, StreamRange, compose_run
 
 from ainerd.documents._events import CANVAS, MODULE, RIGAKU, count_frames, files_of
+from ainerd.documents._metadata import Metadata
 from ainerd.documents._run import DetectorKeys
 from ainerd.documents._sources import Document
-from ainerd.documents._storage import FrameError, MissingFrames, find_dataset, open_hdf5
+from ainerd.documents._storage import FrameError, allowed_file, find_dataset, open_hdf5
 
 logger = logging.getLogger(__name__)
 
 EMPTY = 30.0  # events that empty frames at the end would hold in the mean: more are not missing by chance
-# Size of a unit, and of what it is a unit; the texts are those of files.
-UNITS = {
-    "m": (1.0, "length"), "mm": (1e-3, "length"), "um": (1e-6, "length"), "µm": (1e-6, "length"),
-    "μm": (1e-6, "length"), "micron": (1e-6, "length"), "nm": (1e-9, "length"),
-    "s": (1.0, "time"), "ms": (1e-3, "time"), "us": (1e-6, "time"), "µs": (1e-6, "time"), "μs": (1e-6, "time"),
-    "min": (60.0, "time"), "h": (3600.0, "time"),
-    "deg": (1.0, "angle"), "degree": (1.0, "angle"), "degrees": (1.0, "angle"),
-    "Pa": (1.0, "pressure"), "kPa": (1e3, "pressure"),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +107,7 @@ class Acquisition:
     @property
     def is_counted(self) -> bool:
         """Whether it can be known that no frame is to come; of events only if the metadata announce their number."""
-        return self.data.suffix == ".h5" or self._number(self.keys.n_frames) is not None
+        return self.data.suffix == ".h5" or self._values.number(self.keys.n_frames) is not None
 
     @property
     def metadata(self) -> Path:
@@ -133,12 +125,12 @@ class Acquisition:
     @cached_property
     def uid(self) -> str:
         """Uid of the run: the same for the same file that began at the same time."""
-        return str(uuid5(NAMESPACE_URL, f"{self.data.resolve().as_uri()}#{self._value(self.keys.began) or ''}"))
+        return str(uuid5(NAMESPACE_URL, f"{self.data.resolve().as_uri()}#{self._values.value(self.keys.began) or ''}"))
 
     @cached_property
     def n_frames(self) -> int:
         """Number of frames in the file; of events with empty frames that the metadata announce at the end."""
-        n, wanted = self._frames[0][0], self._number(self.keys.n_frames)
+        n, wanted = self._frames[0][0], self._values.number(self.keys.n_frames)
         if self.data.suffix == ".h5" or wanted is None:
             return n
         n_words = sum(file.stat().st_size // 8 for file in files_of(self.data, self._shape))
@@ -147,7 +139,7 @@ class Acquisition:
     @cached_property
     def n_wanted(self) -> int:
         """Number of frames that the metadata announce, or else of those in the file."""
-        wanted = self._number(self.keys.n_frames)
+        wanted = self._values.number(self.keys.n_frames)
         return self.n_frames if wanted is None else int(wanted)
 
     def documents(self, suggestion_of: Callable[[Mapping[str, float]], str | None]) -> Iterator[Document]:
@@ -222,7 +214,7 @@ class Acquisition:
         """Yield the rows of the CSV during the exposure as events of a stream ``record``."""
         if self.record is None or not self.keys.columns:
             return
-        path = self._allowed(self.record)
+        path = allowed_file(self.record, self.roots)
         wanted = [self.keys.record_time, *self.keys.columns.values()]
         try:
             table = pd.read_csv(path, usecols=lambda name: name in wanted)
@@ -231,7 +223,7 @@ class Acquisition:
         if missing := [name for name in wanted if name not in table]:
             raise FrameError(f"{path} has no column {missing[0]!r}")
         clock = _seconds(table[self.keys.record_time], path)
-        zero = self._number(self.keys.record_zero)
+        zero = self._values.number(self.keys.record_zero)
         if zero is None and self.keys.record_zero:
             raise FrameError(f"{self.metadata} has no {self.keys.record_zero}: it says when the record began")
         times = clock - self.keys.record_ahead_s + (0.0 if zero is None else began - zero)
@@ -249,7 +241,7 @@ class Acquisition:
         """Return the readings that the metadata have; several values of one count as their mean."""
         readings = {}
         for key, name in self.keys.readings.items():
-            value = self._number(name, self.keys.units.get(key))
+            value = self._values.number(name, self.keys.units.get(key))
             if value is None or not np.isfinite(value):
                 logger.warning("%s: %s, the path of %r, holds no number", self.metadata, name, key)
             else:
@@ -257,11 +249,11 @@ class Acquisition:
         return readings
 
     def _start(self) -> dict[str, Any]:
-        values = {key: self._value(name) for key, name in self.keys.start.items()}
+        values = {key: self._values.value(name) for key, name in self.keys.start.items()}
         return {key: value for key, value in values.items() if value is not None}
 
     def _began(self, otherwise: float) -> float:
-        value = self._value(self.keys.began)
+        value = self._values.value(self.keys.began)
         if value is None:
             return otherwise
         if not isinstance(value, str):
@@ -273,7 +265,7 @@ class Acquisition:
 
     @property
     def _frame_time_s(self) -> float | None:
-        return self._number(self.keys.frame_time_s, "s")
+        return self._values.number(self.keys.frame_time_s, "s")
 
     def _configuration(self) -> dict[str, Any] | None:
         """Return the configuration of the detector, by the keys in which an analysis looks for it."""
@@ -300,7 +292,7 @@ class Acquisition:
         """Shape and type of the frames."""
         if self.data.suffix != ".h5":
             for file in files_of(self.data, self._shape):
-                self._allowed(file)
+                allowed_file(file, self.roots)
             return (count_frames(self.data, self._shape), *self._shape), "<u2"
         dataset = self._dataset(self.data, self.keys.dataset, growing=self.growing)
         if dataset is None or len(dataset[0]) != 3:
@@ -316,77 +308,21 @@ class Acquisition:
     def _uid(self, role: str) -> str:
         return str(uuid5(UUID(self.uid), role))
 
-    def _allowed(self, path: Path) -> Path:
-        """Resolve the links of a path; raise MissingFrames without a file, FrameError outside the roots."""
-        resolved = path.resolve()
-        if not resolved.is_file():
-            raise MissingFrames(f"no file {path}")
-        if not any(resolved.is_relative_to(root) for root in self.roots):
-            raise FrameError(f"{path} leads to {resolved}, outside the allowed roots")
-        return resolved
-
-    def _number(self, name: str, unit: str | None = None) -> float | None:
-        """Return a number of the metadata, converted to `unit`; None if there is none."""
-        if not name:
-            return None
-        value = self._values.get(name)
-        if value is None or not isinstance(value[0], int | float):
-            return None
-        return float(value[0]) * _factor(value[1], unit, f"{self.metadata}: {name}")
-
-    def _value(self, name: str) -> int | float | str | None:
-        return self._values[name][0] if name in self._values else None
-
     @cached_property
-    def _values(self) -> dict[str, tuple[int | float | str, str]]:
-        """Value and unit of each dataset of the metadata file that the keys name, where there is one."""
+    def _values(self) -> Metadata:
+        """The values of the metadata file that the keys name."""
         keys = self.keys
         single = (keys.frame_time_s, keys.n_frames, keys.began, keys.record_zero)
-        names = {name for name in (*single, *keys.readings.values(), *keys.start.values()) if name}
-        path, values = self._allowed(self.metadata), {}
-        for name in names:
-            if (value := _read(path, name, self.roots)) is not None:
-                values[name] = value
-        return values
+        return Metadata(self.metadata, (*single, *keys.readings.values(), *keys.start.values()), self.roots)
 
     def _dataset(self, path: Path, name: str, *, growing: bool) -> tuple[tuple[int, ...], str] | None:
         try:
-            where, inner = find_dataset(self._allowed(path), name, self.roots, growing=growing)
+            where, inner = find_dataset(allowed_file(path, self.roots), name, self.roots, growing=growing)
             with open_hdf5(where, growing=growing) as file:
                 found = file.get(inner)
                 return (found.shape, found.dtype.str) if isinstance(found, h5py.Dataset) else None
         except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise FrameError(f"{path}: {error}") from error
-
-
-def _read(path: Path, name: str, roots: Iterable[Path]) -> tuple[int | float | str, str] | None:
-    """Return the text of a dataset or the mean of its numbers, with its unit; None without such a dataset."""
-    try:
-        where, inner = find_dataset(path, name, tuple(roots), growing=False)
-        with open_hdf5(where, growing=False) as file:
-            found = file.get(inner)
-            if not isinstance(found, h5py.Dataset) or not found.size:
-                return None
-            unit = found.attrs.get("units", "")
-            unit = unit.decode(errors="replace") if isinstance(unit, bytes) else str(unit)
-            if h5py.check_string_dtype(found.dtype):
-                return str(np.ravel(found.asstr()[()])[0]), unit
-            if found.dtype.kind not in "biuf":
-                return None
-            values = np.ravel(found[()])
-            return (values[0].item() if values.size == 1 else float(values.mean())), unit
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise FrameError(f"{path}, {name!r}: {error}") from error
-
-
-def _factor(unit: str, wanted: str | None, what: str) -> float:
-    """Return the factor that converts one unit to another; raise FrameError if they do not fit."""
-    if not unit or not wanted or unit == wanted:
-        return 1.0
-    (size, of), (wanted_size, wanted_of) = (UNITS.get(name, (1.0, name)) for name in (unit, wanted))
-    if of != wanted_of:
-        raise FrameError(f"{what} is in {unit!r}, which cannot be converted to {wanted!r}")
-    return size / wanted_size
 
 
 def _seconds(times: "pd.Series[Any]", path: Path) -> "pd.Series[float]":

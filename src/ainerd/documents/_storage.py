@@ -73,6 +73,16 @@ def local_path(uri: str, roots: Iterable[Path]) -> Path:
     return path
 
 
+def allowed_file(path: Path, roots: Roots) -> Path:
+    """Resolve the links of a path; raise MissingFrames without a file, FrameError outside the roots."""
+    resolved = path.resolve()
+    if not resolved.is_file():
+        raise MissingFrames(f"no file {path}")
+    if not any(resolved.is_relative_to(root) for root in roots):
+        raise FrameError(f"{path} leads to {resolved}, outside the allowed roots")
+    return resolved
+
+
 def _find_file(roots: Roots, name: str, beside: Path, what: str) -> Path:
     """Find a file in the way of HDF5: by its full name, otherwise in the folder of the file that names it.
 

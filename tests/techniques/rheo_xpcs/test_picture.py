@@ -19,6 +19,7 @@ from ainerd.techniques.rheo_xpcs._picture import (
     binning,
     field_of,
     hot,
+    intensities,
     q_of_pixels,
     time_edges,
 )
@@ -33,6 +34,7 @@ SETTINGS = PartitionSettings(
     n_phi=6,
 )
 T = 300
+NONE = np.empty((0, 2), np.int64)  # missing frames
 HOT = 11 * 64 + 50  # flat index of a pixel that counts by itself
 LAYOUTS = {"bitshuffle": hdf5plugin.Bitshuffle(cname="lz4"), "plain": {}}
 
@@ -50,10 +52,11 @@ class Exposure:
     def every(self):
         return self.picture.every
 
-    def finish(self, **options):
-        n, partition = self.reducer.n_pushed, self.reducer.partition
-        counts = per_bin(self.reducer.sums.counts[:n], partition)
-        return self.picture.finish(counts, partition.n_pixels, 0.01, **options)
+    def finish(self, bad=()):
+        arrays, told = self.picture.finish(bad)
+        edges, partition = time_edges(self.n, self.reducer.partition.n_roi), self.reducer.partition
+        counts = per_bin(self.reducer.photons_between(edges), partition)
+        return arrays | intensities(counts, partition.n_pixels, 0.01, edges, NONE), told
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +177,7 @@ def test_an_open_ended_run_is_a_mean_over_equal_shares(n_frames):
             before = number + 1
         picture.see(np.array([[1 + number % 7]], np.uint16), number)
     assert picture.n_whole >= min(50, n_frames) and picture.n_whole <= 50 + 25 * np.log2(max(n_frames / 50, 1)) + 1
-    arrays, _ = picture.finish(np.ones((n_frames, 1)), [1], 1.0)
+    arrays, _ = picture.finish([])
     assert arrays["mean_frame"].item() == pytest.approx(np.mean(1 + stands_for[:before] % 7), rel=1e-6)
 
 
@@ -189,7 +192,7 @@ def test_what_the_detector_marks_is_no_intensity(partition):
         picture = Picture(field, 60)
         for number, frame in enumerate(movie):
             picture.see(frame, number)
-        pictures.append(picture.finish(np.ones((60, 6)), np.ones(6), 0.1)[0])
+        pictures.append(picture.finish([])[0])
     clean, marks = pictures
     assert np.isnan(marks["mean_frame"][10:12]).all() and np.isnan(marks["mean_frame"][5, 5])
     assert np.isnan(marks["mean_frame"]).sum() == 129 and not np.isnan(clean["mean_frame"]).any()
@@ -223,11 +226,18 @@ def test_without_geometry_there_is_no_i_of_q():
     assert picture.every == 2
     for number in range(100):
         picture.see(np.ones(partition.shape, np.uint8), number)
-    arrays, _ = picture.finish(np.full((100, 2), 4.0), partition.n_pixels, 0.5)
-    assert set(arrays) == {"mean_frame", "intensity", "intensity_total", "intensity_time"}
-    assert (arrays["mean_frame"] == 1).all() and (arrays["intensity"] == 1).all()
-    nothing, told = Picture(Field.of((4, 4)), 100).finish(np.full((100, 2), 4.0), partition.n_pixels, 0.5)
-    assert told == {"whole_frames": 0} and "mean_frame" not in nothing
+    arrays, _ = picture.finish([])
+    assert set(arrays) == {"mean_frame"} and (arrays["mean_frame"] == 1).all()
+    assert Picture(Field.of((4, 4)), 100).finish([]) == ({}, {"whole_frames": 0})
+
+
+def test_missing_frames_do_not_count_in_intensities():
+    edges, missing = np.array([0, 40, 80, 100]), np.array([[30, 50]])  # of 40, 40 and 20 frames 30, none and 20 came
+    counts = np.array([[30 * 8.0], [0.0], [20 * 8.0]])
+    arrays = intensities(counts, [4], 0.5, edges, missing)
+    np.testing.assert_array_equal(arrays["intensity"], [[2.0, np.nan, 2.0]])
+    np.testing.assert_array_equal(arrays["intensity_total"], [2.0, np.nan, 2.0])
+    np.testing.assert_array_equal(arrays["intensity_time"], [10.0, 30.0, 45.0])
 
 
 def test_a_field_may_have_one_ring_or_none():

@@ -10,18 +10,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import h5py
-import numpy as np
 
-from ainerd.documents import count_frames
+from ainerd.documents import FrameError, Metadata, count_frames
 from ainerd.technique import RunAnalysis
 from ainerd.xpcs import Events, Partition, read_imm, read_rigaku, rigaku_gaps
 
 Order = Literal["rows", "columns"]
 _EVENTS = re.compile(r"\.(bin(\.\d{3})?|imm)$")
 _DETECTOR = "entry/instrument/detector_1"
+_UNITS = {"frame_time": "s", "beam_center_x": None, "beam_center_y": None, "distance": "m"}  # as they are used here
 
 
 def is_events(file: Path) -> bool:
@@ -62,25 +62,21 @@ class Acquisition:
     @classmethod
     def read(cls, path: Path) -> "Acquisition":
         """Read a metadata file; ValueError if it is not one."""
-        if not path.is_file():
-            raise ValueError(f"no file {path}")
+        names = ("frame_time", "detector_name", "qmap_file", "beam_center_x", "beam_center_y", "distance")
         try:
-            with h5py.File(path, "r") as file:
-                group = file.get(_DETECTOR)
-                if not isinstance(group, h5py.Group):
-                    raise ValueError(f"{path} holds no {_DETECTOR}: is it the metadata file of an acquisition?")
-                values = {name: _value(group, name, path) for name in ("frame_time", "beam_center_x", "distance")}
-                row, detector, qmap = (
-                    _value(group, name, path) for name in ("beam_center_y", "detector_name", "qmap_file")
-                )
-        except OSError as err:
-            raise ValueError(f"{path} is not an HDF5 file: {err}") from None
-        time_s, column, distance = (_number(x, name, path) for name, x in values.items())
-        row = _number(row, "beam_center_y", path)
+            values = Metadata(path, [f"{_DETECTOR}/{name}" for name in names], [Path("/")])
+            numbers = {name: _number(values, name, unit) for name, unit in _UNITS.items()}
+        except FrameError as error:
+            raise ValueError(str(error)) from None
+        detector, qmap = (values.value(f"{_DETECTOR}/{name}") for name in ("detector_name", "qmap_file"))
+        if {detector, qmap, *numbers.values()} == {None}:
+            raise ValueError(f"{path} holds no {_DETECTOR}: is it the metadata file of an acquisition?")
+        time_s, distance_m = numbers["frame_time"], numbers["distance"]
+        row, column = numbers["beam_center_y"], numbers["beam_center_x"]
         if time_s is not None and not time_s > 0:
             raise ValueError(f"{path}: {_DETECTOR}/frame_time is {time_s:g} s: give --frame-time")
         center = None if row is None or column is None else (row, column)
-        return cls(path, time_s, str(detector or ""), str(qmap or ""), center, distance)
+        return cls(path, time_s, str(detector or ""), str(qmap or ""), center, distance_m)
 
     def find_qmap(self) -> Path:
         """Return the q map, beside the metadata or in one of the two folders above; ValueError if it is in none."""
@@ -94,24 +90,12 @@ class Acquisition:
         raise ValueError(f"the q map {self.qmap} of {self.file.name} is not in {places}: give it with --roi")
 
 
-def _value(group: h5py.Group, name: str, path: Path) -> Any:
-    """Return a number or a text of any shape as a scalar; None if it is missing or empty."""
-    if name not in group:
-        return None
-    node = group[name]
-    if not isinstance(node, h5py.Dataset):
-        raise ValueError(f"{path}: {_DETECTOR}/{name} is not a dataset")
-    values = np.ravel(node.asstr()[()] if h5py.check_string_dtype(node.dtype) else node[()]).tolist()
-    return values[0] if values else None
-
-
-def _number(value: Any, name: str, path: Path) -> float | None:
-    if value is None:
-        return None
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{path}: {_DETECTOR}/{name} is not a number: {value!r}") from None
+def _number(values: Metadata, name: str, unit: str | None) -> float | None:
+    """Return a number of the detector in a unit; ValueError if it is a text."""
+    number, value = values.number(f"{_DETECTOR}/{name}", unit), values.value(f"{_DETECTOR}/{name}")
+    if number is None and value is not None:
+        raise ValueError(f"{values.path}: {_DETECTOR}/{name} is not a number: {value!r}")
+    return number
 
 
 @dataclass(frozen=True)

@@ -202,9 +202,8 @@ class Exposure(RunAnalysis):
         edges = _picture.time_edges(n_frames, technique.partition.n_roi)
         counts = per_bin(self._reducer.photons_between(edges), technique.partition)
         bad = np.concatenate([*left_out.pixels.values(), np.empty(0, np.int64)])
-        pictures, picture_summary = self._picture.finish(
-            counts, n_pixels, self._frame_time_s, bad, edges, left_out.missing
-        )
+        pictures, picture_summary = self._picture.finish(bad)
+        pictures |= _picture.intensities(counts, n_pixels, self._frame_time_s, edges, left_out.missing)
         summary = {
             "counts_per_pixel": per_frame,
             **judgement.summary,

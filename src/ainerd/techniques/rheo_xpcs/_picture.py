@@ -96,51 +96,32 @@ class Picture:
         """Sum values over the pixels of each ring."""
         return np.asarray(_sums(self._ring, values, np.zeros((4, self._field.q.size + 1))).sum(axis=0)[1:])
 
-    def finish(
-        self,
-        counts: NDArray[Any],
-        n_pixels: ArrayLike,
-        frame_time_s: float,
-        bad: ArrayLike = (),
-        edges: NDArray[np.int64] | None = None,
-        missing: NDArray[np.int64] | None = None,
-    ) -> tuple[dict[str, NDArray[Any]], dict[str, int]]:
+    def finish(self, bad: ArrayLike) -> tuple[dict[str, NDArray[Any]], dict[str, int]]:
         """Return arrays, with `DIMS` and `UNITS`, and numbers for the summary.
 
         Parameters
         ----------
-        counts : ndarray, shape (T, n_roi)
-            Counts of each bin in each frame.
-        n_pixels : array_like, shape (n_roi,)
-            Pixels of these sums.
-        frame_time_s : float
         bad : array_like of int
             Flat indices of further bad pixels.
-        edges : ndarray of int, shape (n + 1,), optional
-            If given, the counts are sums, (n, n_roi), over frames ``edges[i]`` to ``edges[i + 1] - 1``: `time_edges`.
-        missing : ndarray of int, shape (m, 2), optional
-            First number and length of each gap. Missing frames do not count in means.
 
         Returns
         -------
         arrays : dict of str to ndarray
-            ``intensity`` (n_roi, n) over ``intensity_time``, in s since the first frame, and ``intensity_total``. With
-            a whole frame, ``mean_frame``, binned, NaN if all pixels of a cell are bad; and if q is known, ``saxs`` over
-            ``saxs_q``, and the same in up to 10 equal segments of the run, ``saxs_segments``.
+            With a whole frame, ``mean_frame``, binned, NaN if all pixels of a cell are bad; and if q is known, ``saxs``
+            over ``saxs_q``, and the same in up to 10 equal segments of the run, ``saxs_segments``.
         summary : dict of str to int
             ``whole_frames``, their number, and ``mean_frame_binning``, detector pixels along a side of a pixel of the
             mean frame.
         """
-        arrays = intensities(counts, n_pixels, frame_time_s, edges, missing)
         if not self.n_whole:
-            return arrays, {"whole_frames": 0}
+            return {}, {"whole_frames": 0}
         mean = self._total / np.float64(self._weight)
         out = self._bad.copy()
         out[np.asarray(bad, int)] = True
         out |= hot(np.where(out, 0.0, mean * self.n_whole).reshape(self._field.bad.shape), out).ravel()
         factor = binning(self._field.bad.shape)
         image = np.where(out, np.nan, mean).reshape(self._field.bad.shape)
-        arrays["mean_frame"] = binned(image, factor)
+        arrays: dict[str, NDArray[Any]] = {"mean_frame": binned(image, factor)}
         if self._field.q.size:
             arrays |= self._saxs(mean, out)
         return arrays, {"whole_frames": self.n_whole, "mean_frame_binning": factor}
@@ -177,24 +158,33 @@ def intensities(
     counts: NDArray[Any],
     n_pixels: ArrayLike,
     frame_time_s: float,
-    edges: NDArray[np.int64] | None = None,
-    missing: NDArray[np.int64] | None = None,
+    edges: NDArray[np.int64],
+    missing: NDArray[np.int64],
 ) -> dict[str, NDArray[Any]]:
     """Return I(t) of each bin and of all, in counts per pixel and frame, over equal intervals but for the last.
 
-    An interval without a frame, because all of it is `missing`, is NaN.
+    Parameters
+    ----------
+    counts : ndarray, shape (n, n_roi)
+        Counts of each bin in frames ``edges[i]`` to ``edges[i + 1] - 1``.
+    n_pixels : array_like, shape (n_roi,)
+        Pixels of these sums.
+    frame_time_s : float
+    edges : ndarray of int, shape (n + 1,)
+        See `time_edges`.
+    missing : ndarray of int, shape (m, 2)
+        First number and length of each gap. An interval in which all frames are missing is NaN.
+
+    Returns
+    -------
+    dict of str to ndarray
+        ``intensity`` (n_roi, n) over ``intensity_time``, in s since the first frame, and ``intensity_total``.
     """
-    if edges is None:
-        edges = time_edges(*counts.shape)
-        sums = np.add.reduceat(counts.astype(float), edges[:-1], axis=0)
-        pixels = np.add.reduceat(np.broadcast_to(np.asarray(n_pixels, float), counts.shape), edges[:-1], axis=0)
-    else:
-        n_missing = 0 if missing is None else np.diff(_before(edges, missing))
-        sums, pixels = counts, (np.diff(edges) - n_missing)[:, None] * np.asarray(n_pixels, float)
+    pixels = (np.diff(edges) - np.diff(_before(edges, missing)))[:, None] * np.asarray(n_pixels, float)
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
-            "intensity": np.ascontiguousarray((sums / pixels).T, np.float32),
-            "intensity_total": (sums.sum(axis=1) / pixels.sum(axis=1)).astype(np.float32),
+            "intensity": np.ascontiguousarray((counts / pixels).T, np.float32),
+            "intensity_total": (counts.sum(axis=1) / pixels.sum(axis=1)).astype(np.float32),
             "intensity_time": (edges[:-1] + edges[1:]) / 2 * frame_time_s,
         }
 

@@ -1,0 +1,89 @@
+"""Numbers, with their units, and texts in a file of metadata, such as ``NAME_metadata.hdf`` of APS 8-ID."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from ainerd.documents._storage import FrameError, Roots, allowed_file, find_dataset, open_hdf5
+
+# Size of a unit, and of what it is a unit; the texts are those of files.
+UNITS = {
+    "m": (1.0, "length"), "mm": (1e-3, "length"), "um": (1e-6, "length"), "µm": (1e-6, "length"),
+    "μm": (1e-6, "length"), "micron": (1e-6, "length"), "nm": (1e-9, "length"),
+    "s": (1.0, "time"), "ms": (1e-3, "time"), "us": (1e-6, "time"), "µs": (1e-6, "time"), "μs": (1e-6, "time"),
+    "min": (60.0, "time"), "h": (3600.0, "time"),
+    "deg": (1.0, "angle"), "degree": (1.0, "angle"), "degrees": (1.0, "angle"),
+    "Pa": (1.0, "pressure"), "kPa": (1e3, "pressure"),
+}  # fmt: skip
+
+Value = int | float | str
+
+
+class Metadata:
+    """Values of datasets in an HDF5 file, read at once. Links are followed.
+
+    Parameters
+    ----------
+    path : Path
+    names : iterable of str
+        Datasets. Empty names, and those of datasets that are missing or empty, have no value.
+    roots : sequence of Path
+        Folders from which files may be read, with links resolved.
+
+    Raises
+    ------
+    MissingFrames
+        If the file does not exist, or is being written.
+    FrameError
+        If the file is damaged, is no HDF5 file, or lies outside the roots.
+    """
+
+    def __init__(self, path: Path, names: Iterable[str], roots: Roots) -> None:
+        self.path, file = path, allowed_file(path, roots)
+        found = {name: _read(file, name, roots) for name in {*names} - {""}}
+        self._values = {name: value for name, value in found.items() if value is not None}
+
+    def value(self, name: str) -> Value | None:
+        """Return a text, a number, or the mean of several numbers; None without a value."""
+        return self._values[name][0] if name in self._values else None
+
+    def number(self, name: str, unit: str | None = None) -> float | None:
+        """Return a number, converted to `unit`; None if there is none. FrameError if the units do not fit."""
+        value, own = self._values.get(name, (None, ""))
+        if not isinstance(value, int | float):
+            return None
+        return float(value) * _factor(own, unit, f"{self.path}: {name}")
+
+
+def _read(path: Path, name: str, roots: Roots) -> tuple[Value, str] | None:
+    """Return the text of a dataset or the mean of its numbers, with its unit; None without such a dataset."""
+    try:
+        where, inner = find_dataset(path, name, roots, growing=False)
+        with open_hdf5(where, growing=False) as file:
+            found = file.get(inner)
+            if not isinstance(found, h5py.Dataset) or not found.size:
+                return None
+            unit = found.attrs.get("units", "")
+            unit = unit.decode(errors="replace") if isinstance(unit, bytes) else str(unit)
+            if h5py.check_string_dtype(found.dtype):
+                return str(np.ravel(found.asstr()[()])[0]), unit
+            if found.dtype.kind not in "biuf":
+                return None
+            values = np.ravel(found[()])
+            return (values[0].item() if values.size == 1 else float(values.mean())), unit
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        if "signature not found" in str(error):
+            raise FrameError(f"{path} is not an HDF5 file") from error
+        raise FrameError(f"{path}, {name!r}: {error}") from error
+
+
+def _factor(unit: str, wanted: str | None, what: str) -> float:
+    """Return the factor that converts one unit to another; raise FrameError if they do not fit."""
+    if not unit or not wanted or unit == wanted:
+        return 1.0
+    (size, of), (wanted_size, wanted_of) = (UNITS.get(name, (1.0, name)) for name in (unit, wanted))
+    if of != wanted_of:
+        raise FrameError(f"{what} is in {unit!r}, which cannot be converted to {wanted!r}")
+    return size / wanted_size
