@@ -39,7 +39,11 @@ def ageing(tau: float, exponent: float, mu: float, onset: float) -> Squared:
 
 def flow(rng: np.random.Generator) -> Squared:
     """A uniform flow past a wall that scatters too, which a bank knows."""
-    turns, along, wall, tau = rng.uniform(3, 10), rng.uniform(0, 180), rng.uniform(0.3, 0.6), rng.uniform(0.4, 2)
+    return flowing(rng.uniform(3, 10), rng.uniform(0, 180), rng.uniform(0.3, 0.6), rng.uniform(0.4, 2))
+
+
+def flowing(turns: float, along: float, wall: float, tau: float) -> Squared:
+    """Flow by so many turns of phase along a direction past a share `wall` at rest; the rest relaxes in `tau`."""
 
     def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
         moved = (1 - wall) * np.exp(-np.abs(lags(t)) / tau)
@@ -120,15 +124,95 @@ def ordinary(rng: np.random.Generator) -> Squared:
     return plain(tau, exponent)
 
 
+def stop_and_go(rng: np.random.Generator) -> Squared:
+    """Relaxation that stops and goes on, several times."""
+    n, tau = int(rng.integers(2, 6)), np.exp(rng.uniform(np.log(0.02), np.log(0.1)))
+    borders = np.sort(rng.uniform(0.05, 0.95, 2 * n))
+    return relaxing(lambda t: (np.searchsorted(borders, t) % 2).astype(float) / tau, np.exp(rng.uniform(1, 2.5)))
+
+
+def rate_oscillation(rng: np.random.Generator) -> Squared:
+    """A relaxation rate that oscillates."""
+    tau, cycles, start = np.exp(rng.uniform(np.log(0.05), np.log(0.3))), rng.uniform(3, 8), rng.uniform(0, 2 * np.pi)
+    depth = rng.uniform(0.9, 1)
+    return relaxing(lambda t: (1 + depth * np.sin(2 * np.pi * cycles * t + start)) / tau)
+
+
+def crystallisation(rng: np.random.Generator) -> Squared:
+    """A fluid of which a growing share comes to rest for good."""
+    begin, lasts, tau = rng.uniform(0.1, 0.4), rng.uniform(0.1, 0.4), np.exp(rng.uniform(np.log(0.01), np.log(0.06)))
+
+    def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
+        solid = 1 - np.exp(-((np.clip(t - begin, 0, None) / lasts) ** 3))
+        both, fluid = np.minimum(solid[:, None], solid), np.sqrt(np.outer(1 - solid, 1 - solid))
+        return (both + fluid * np.exp(-np.abs(lags(t)) / tau)) ** 2
+
+    return squared
+
+
+def phase_inversion(rng: np.random.Generator) -> Squared:
+    """Two populations whose shares change places: the fast one ends as the minority."""
+    middle, lasts = rng.uniform(0.3, 0.7), rng.uniform(0.05, 0.15)
+    fast, slow = np.exp(rng.uniform(np.log([0.01, 0.5]), np.log([0.05, 4])))
+
+    def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
+        share = 0.1 + 0.8 / (1 + np.exp((t - middle) / lasts))
+        parts = [(np.sqrt(np.outer(s, s)), tau) for s, tau in ((share, fast), (1 - share, slow))]
+        return sum(weight * np.exp(-np.abs(lags(t)) / tau) for weight, tau in parts) ** 2
+
+    return squared
+
+
+def relaxing(rate: Callable[[NDArray[np.float64]], NDArray[np.float64]], rest: float = np.inf) -> Squared:
+    """Relax at a rate that depends on time, and slowly with the time `rest` beside it."""
+    fine = np.linspace(0, 1, 20001)
+    values = rate(fine)
+    turned = np.r_[0, np.cumsum((values[1:] + values[:-1]) / 2) * (fine[1] - fine[0])]
+    return lambda t, phi: np.exp(-2 * np.abs(lags(np.interp(t, fine, turned))) - 2 * np.abs(lags(t)) / rest)
+
+
+def stick_slip(rng: np.random.Generator) -> Squared:
+    """A sample at rest that slips 8 to 30 times, now and then or at even intervals."""
+    n, tau = int(rng.integers(8, 31)), np.exp(rng.uniform(np.log(0.5), np.log(10)))
+    even = (np.arange(n) + rng.uniform(0.2, 0.8)) / n + 0.1 / n * rng.standard_normal(n)
+    when = np.sort(np.clip(even, 0, 1) if rng.random() < 0.5 else rng.uniform(0, 1, n))
+    size = rng.uniform(0.1, 1.0) * rng.exponential(size=n)
+    slipped = np.r_[0, np.cumsum(size)]
+    return lambda t, phi: np.exp(-2 * np.abs(lags(slipped[np.searchsorted(when, t)])) - 2 * np.abs(lags(t)) / tau)
+
+
+def cooperative(rng: np.random.Generator) -> Squared:
+    """Domains that each rearrange at times of their own, at a constant rate."""
+    n, per_domain, tau = int(rng.integers(4, 31)), rng.uniform(0.5, 3), np.exp(rng.uniform(0, np.log(10)))
+    loss, times = rng.uniform(1, 4), [np.sort(rng.uniform(0, 1, rng.poisson(per_domain))) for _ in range(n)]
+
+    def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
+        fields = [np.exp(-loss * np.abs(lags(np.searchsorted(when, t).astype(float)))) for when in times]
+        return (np.mean(fields, axis=0) * np.exp(-np.abs(lags(t)) / tau)) ** 2
+
+    return squared
+
+
+def flow_past_rest(rng: np.random.Generator) -> Squared:
+    """A uniform flow past a part at rest of any size."""
+    turns, along = rng.uniform(1.5, 12), rng.uniform(0, 180)
+    return flowing(turns, along, rng.uniform(0.12, 0.85), np.exp(rng.uniform(np.log(0.2), np.log(15))))
+
+
+KNOWN = {"stick-slip": (stick_slip, 0.06), "cooperative": (cooperative, 0.12), "flow past rest": (flow_past_rest, 0.08)}
 NEW: dict[str, Callable[[np.random.Generator], Squared]] = {
     "echo": echo,
     "ballistic": ballistic,
     "banded": banded,
     "LAOS": laos,
     "moving front": moving_front,
+    "crystallisation": crystallisation,
+    "stop-and-go": stop_and_go,
+    "rate oscillation": rate_oscillation,
     "two-step reset": two_step_reset,
+    "phase inversion": phase_inversion,
 }
-AZIMUTHAL = ("banded", "LAOS")  # whose maps depend on azimuth
+AZIMUTHAL = ("banded", "LAOS", "flow past rest")  # whose maps depend on azimuth
 TAUS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 3.0, 10.0)
 EXPONENTS = (0.5, 1.0, 1.5, 2.0)
 AGEING = tuple((tau, exponent, mu) for tau in (0.01, 0.05, 0.2) for exponent in (0.7, 1.0, 1.5) for mu in (0.5, 1.0))
@@ -152,6 +236,10 @@ class Instrument:
         Pixels that see the same speckle.
     flicker : float
         Error of each of 64 moments.
+    n_frames : int
+        Frames of the run; 0 for many.
+    duty : float
+        Share of the time from frame to frame in which the detector counts.
     """
 
     contrast: float = 0.2
@@ -161,18 +249,36 @@ class Instrument:
     width_deg: float = 20.0
     speckle_px: float = 1.0
     flicker: float = 0.0
+    n_frames: int = 0
+    duty: float = 1.0
 
 
-def cells(squared: Squared, phi: float, fine: int = 15) -> NDArray[np.float64]:
-    """Return |g1|² averaged over the cells of a map of 64 × 64, (64, 64)."""
-    n = SIZE * fine
-    return squared((np.arange(n) + 0.5) / n, phi).reshape(SIZE, fine, SIZE, fine).mean((1, 3))
+def cells(squared: Squared, phi: float, fine: int = 15, n_frames: int = 0, duty: float = 1.0) -> NDArray[np.float64]:
+    """Return |g1|² averaged over the cells of a map of 64 × 64, (64, 64).
+
+    With `n_frames`, over frames that count during a share `duty` of their time, as `area` makes cells of them.
+    """
+    if not n_frames:
+        n = SIZE * fine
+        return squared((np.arange(n) + 0.5) / n, phi).reshape(SIZE, fine, SIZE, fine).mean((1, 3))
+    within = 1 if duty == 0 else -(-960 // n_frames)
+    offset = 0.5 + duty * ((np.arange(within) + 0.5) / within - 0.5)
+    pairs = squared(((np.arange(n_frames)[:, None] + offset) / n_frames).ravel(), phi)
+    share = area(n_frames)
+    return share @ pairs.reshape(n_frames, within, n_frames, within).mean((1, 3)) @ share.T
 
 
-def binned(squared: Squared, phi: float, width_deg: float, *, isotropic: bool) -> NDArray[np.float64]:
-    """Return |g1|² of a bin of this width around an azimuth, (64, 64)."""
-    across = [0.0] if isotropic else phi + width_deg * (np.arange(6) - 2.5) / 6
-    return np.mean([cells(squared, at, 15 if isotropic else 4) for at in across], axis=0)
+def area(n_frames: int) -> NDArray[np.float64]:
+    """Return the share of each frame in each cell of a map, (64, n_frames)."""
+    cell, frame = np.arange(SIZE + 1) / SIZE, np.arange(n_frames + 1) / n_frames
+    last, first = np.minimum(cell[1:, None], frame[1:]), np.maximum(cell[:-1, None], frame[:-1])
+    return np.maximum(last - first, 0) * SIZE
+
+
+def binned(squared: Squared, phi: float, seen: Instrument, *, isotropic: bool) -> NDArray[np.float64]:
+    """Return |g1|² of a bin around an azimuth, (64, 64)."""
+    across = [0.0] if isotropic else phi + seen.width_deg * (np.arange(6) - 2.5) / 6
+    return np.mean([cells(squared, at, 15 if isotropic else 4, seen.n_frames, seen.duty) for at in across], axis=0)
 
 
 def maps(squared: Squared, seen: Instrument, rng: np.random.Generator, *, isotropic: bool) -> NDArray[np.float32]:
@@ -180,17 +286,20 @@ def maps(squared: Squared, seen: Instrument, rng: np.random.Generator, *, isotro
 
     Speckle of several pixels has as many independent values fewer; shot noise has as many as there are pixels.
     """
-    shot = SIZE / seen.photons
+    share = np.eye(SIZE) * np.sqrt(SIZE) if not seen.n_frames else area(seen.n_frames) * np.sqrt(seen.n_frames)
+    shot = share @ share.T / seen.photons
+    values, vectors = np.linalg.eigh(shot)
+    of_shot = vectors * np.sqrt(np.maximum(values, 0))
     out, clean = np.empty((len(seen.n_pixels), SIZE, SIZE)), None
     for k, (n, phi) in enumerate(zip(seen.n_pixels, seen.phi_deg, strict=True)):
         if clean is None or not isotropic:
-            clean = seen.contrast * binned(squared, phi, seen.width_deg, isotropic=isotropic)
+            clean = seen.contrast * binned(squared, phi, seen, isotropic=isotropic)
             values, vectors = np.linalg.eigh(clean)
             root = vectors * np.sqrt(np.maximum(values, 0))
         n_speckles = max(round(n / seen.speckle_px), 2)
         speckle = np.repeat(root @ rng.standard_normal((SIZE, n_speckles)), -(-n // n_speckles), axis=1)[:, :n]
-        pixels = speckle + np.sqrt(shot) * rng.standard_normal((SIZE, n))
-        out[k] = 1 + pixels @ pixels.T / n - shot * np.eye(SIZE)
+        pixels = speckle + of_shot @ rng.standard_normal((SIZE, n))
+        out[k] = 1 + pixels @ pixels.T / n - shot
     wander = seen.flicker * rng.standard_normal(SIZE)
     return (out + wander[:, None] + wander).astype(np.float32)
 

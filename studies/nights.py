@@ -188,7 +188,7 @@ def drawn_views(of: RheoXPCS, name: str, n: int, seed: int) -> Views:
     at, clean = DIRECTIONS[:1] if isotropic else DIRECTIONS, []
     for _ in range(n):
         squared = NEW[name](rng)
-        clean.append(Clean.at_directions([binned(squared, phi, 20.0, isotropic=isotropic) for phi in at]))
+        clean.append(Clean.at_directions([binned(squared, phi, USUAL, isotropic=isotropic) for phi in at]))
     return views(of, clean, each=EACH, seed=seed)
 
 

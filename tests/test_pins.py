@@ -37,8 +37,8 @@ def rheo_xpcs():
 
 def test_digest_and_keys_of_rheo_xpcs():
     parameters = rheo_xpcs().parameters
-    assert digest(parameters) == "d70c320ec8c24553"
-    assert result_key(event_identity(RUN, 2), parameters) == "055e65ed-5d5b-55d7-8843-7f0427ac9b9a"
+    assert digest(parameters) == "ce93f137daa3b327"
+    assert result_key(event_identity(RUN, 2), parameters) == "6a6a7f01-6423-506b-b1ed-763db4827ae7"
 
 
 def test_digest_and_keys_of_xtec(tmp_path):

@@ -72,6 +72,7 @@ def noisy(
     counts: ArrayLike,
     rng: np.random.Generator,
     draws: int = 1,
+    shared: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float32]:
     """Draw C2 maps of an area-reduced run with finite statistics, without the Poisson term of the diagonal.
 
@@ -89,6 +90,9 @@ def noisy(
     rng : numpy.random.Generator
     draws : int
         Number of independent draws of each map.
+    shared : ndarray, shape (s, s), optional
+        Covariance of the shot noise of the reduced frames, in units of v; the unit matrix by default. Reduced frames
+        that share a frame share its shot noise.
 
     Returns
     -------
@@ -102,18 +106,18 @@ def noisy(
             f"n_pixels must exceed {size}, got {pixels.min():g}: a smaller bin has no full-rank statistics"
         )
     photons = np.broadcast_to(np.asarray(n_frames, dtype=np.float64) * np.asarray(counts), n)
-    shot = (size / photons).astype(np.float32)[:, None]
-    sigma = clean.astype(np.float32)
-    sigma[:, cells, cells] += shot + 1e-4  # float16 values in the bank may not be positive definite
+    one = np.eye(size, dtype=np.float32)
+    of_one = one if shared is None else shared.astype(np.float32)
+    # float16 values in the bank may not be positive definite
+    shot = (size / photons).astype(np.float32)[:, None, None] * of_one + np.float32(1e-4) * one
     bartlett = np.zeros((n, draws, size, size), dtype=np.float32)
     rows, cols = np.tril_indices(size, -1)
     bartlett[..., rows, cols] = rng.standard_normal((n, draws, rows.size), dtype=np.float32)
     bartlett[..., cells, cells] = np.sqrt(rng.chisquare(pixels[:, None, None] - cells, (n, draws, size)))
-    factor = np.linalg.cholesky(sigma)[:, None] @ bartlett
+    factor = np.linalg.cholesky(clean.astype(np.float32) + shot)[:, None] @ bartlett
     maps: NDArray[np.float32] = np.matmul(factor, factor.swapaxes(-1, -2))
     maps /= pixels[:, None, None, None]
-    maps += 1
-    maps[..., cells, cells] -= shot[:, None] + 1e-4
+    maps += 1 - shot[:, None]
     return maps
 
 

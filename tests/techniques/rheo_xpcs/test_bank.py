@@ -1,5 +1,7 @@
 """The bank: what is kept of exposures, and how a run of theirs would look."""
 
+import zlib
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from ainerd.latent import Encoder, ModelError, run_embedding, write_weights
 from ainerd.novelty import LOOKS
 from ainerd.techniques.rheo_xpcs import (
     Bank,
+    Cells,
     Clean,
     RheoXPCS,
     add_systematics,
@@ -83,6 +86,60 @@ def test_a_sheared_fluid_is_known_at_any_azimuth(rest_s):
             truth = truth + np.abs(wave @ wave.conj().T / height.size) ** 2 / across.size
         truth = truth * np.exp(-2 * np.abs(t[:, None] - t) / 0.8)
         np.testing.assert_allclose(seen, truth.reshape(64, fine, 64, fine).mean((1, 3)), atol=0.01)
+
+
+@pytest.mark.parametrize("duty", [0.0, 1.0])
+@pytest.mark.parametrize("n_frames", [80, 96, 150])
+def test_cells_that_share_frames_are_those_of_the_reduction_of_frames(n_frames, duty):
+    """C2 of frames, each pair averaged over the times in which the detector counts, reduced as a run is."""
+    dynamics = Dynamics(family="slow", tau_s=0.03, exponent=1.3)
+    within = 1 if duty == 0 else 40
+    t = ((np.arange(n_frames)[:, None] + 0.5 + duty * ((np.arange(within) + 0.5) / within - 0.5)) / n_frames).ravel()
+    pairs = np.exp(-2 * (np.abs(t[:, None] - t) / 0.03) ** 1.3)
+    by_frame = pairs.reshape(n_frames, within, n_frames, within).mean((1, 3))
+    cell, frame = np.arange(65) / 64, np.arange(n_frames + 1) / n_frames
+    share = 64 * np.maximum(np.minimum(cell[1:, None], frame[1:]) - np.maximum(cell[:-1, None], frame[:-1]), 0)
+    cells = Cells.of_whole(n_frames)
+    seen = seen_from([Clean.of(dynamics, cells, duty)], np.zeros(1), np.ones(1), cells)[0, 0]
+    np.testing.assert_allclose(seen, share @ by_frame @ share.T, atol=4e-3)
+    even = seen_from([Clean.of(dynamics)], np.zeros(1), np.ones(1))[0, 0]
+    assert np.abs(seen - even).max() > 0.01  # which those of many frames are not
+    np.testing.assert_allclose(cells.shot, share @ share.T * n_frames / 64, atol=1e-9)
+
+
+@pytest.mark.parametrize("duty", [0.0, 1.0])
+def test_fringes_of_a_flow_are_those_of_its_frames(duty):
+    """The phase of each frame is averaged over its time, and frames over cells."""
+    flow, n_frames, within = Dynamics(family="flow", tau_s=4.0, static=0.4, flow_rad_s=70.0, flow_deg=20.0), 96, 20
+    cells, phi = Cells.of_whole(n_frames), 55.0
+    t = ((np.arange(n_frames)[:, None] + 0.5 + duty * ((np.arange(within) + 0.5) / within - 0.5)) / n_frames).ravel()
+    moved = 0.6 * np.exp(-np.abs(t[:, None] - t) / 4.0)
+    pairs = 0
+    for at in phi + 20 * ((np.arange(10) + 0.5) / 10 - 0.5):
+        pairs = pairs + np.abs(0.4 + moved * np.exp(70j * np.cos(np.deg2rad(at - 20)) * (t[:, None] - t))) ** 2 / 10
+    by_frame = pairs.reshape(n_frames, within, n_frames, within).mean((1, 3))
+    seen = seen_from([Clean.of(flow, cells, duty)], np.array([phi]), np.array([20.0]), cells)[0, 0]
+    np.testing.assert_allclose(seen, cells.reduce(by_frame), atol=0.012)
+
+
+@pytest.mark.parametrize("n_frames", [64, 128, 192, 256, 1000])
+def test_many_frames_and_whole_frames_need_no_cells_of_their_own(n_frames):
+    assert Cells.of_whole(n_frames) is None
+
+
+def test_measured_exposures_have_the_cells_of_many_frames(encoder, small):
+    """Their dynamics are unknown; simulated ones beside them have the cells of the run."""
+    slow = clean_exposure(Dynamics(family="slow", tau_s=0.03))
+    bank = Bank([Clean.at_directions(slow), Clean.of(Dynamics(family="slow", tau_s=0.03))], ["seen", "slow"], id="")
+    options = {"contrast": 0.2, "baseline": 0.0, "contrast_err": 0.0, "n_frames": 1.0, "counts": 1e6, "n_pixels": 1e6}
+    many, few = (bank.features(encoder, cells=cells, **options) for cells in (None, Cells.of_whole(96)))
+    of_measured, of_simulated = np.abs(few - many).max(1)
+    assert of_measured < 0.02 < of_simulated
+
+
+def test_parameters_of_exposures_are_kept(small):
+    path, clean, _ = small
+    assert [each.dynamics for each in Bank.load(path).clean] == [each.dynamics for each in clean]
 
 
 def test_the_shipped_bank_is_large_and_of_all_kinds():
@@ -163,7 +220,8 @@ def test_a_bad_bank_is_named(tmp_path, small):
     path, recipe = tmp_path / "mine.safetensors", {"kind": "bank", "exposure_families": ["slow"]}
     for packed, maps in ((b"", [1, 1]), (b"", [3]), (b"no zlib", [1])):
         tensors = {"g1_squared": np.frombuffer(packed, np.uint8), "maps": np.array(maps)}
-        tensors |= dict.fromkeys(("angle_deg", "phase"), np.zeros(len(maps)))
+        tensors["dynamics"] = np.frombuffer(zlib.compress(b"[null]"), np.uint8)
+        tensors |= dict.fromkeys(("angle_deg", "phase", "shear"), np.zeros(len(maps)))
         write_weights(path, tensors, recipe)
         with pytest.raises(ModelError, match="mine.safetensors: "):
             Bank.load(path)

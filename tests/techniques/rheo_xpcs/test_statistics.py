@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
-from ainerd.techniques.rheo_xpcs import Sectors, bank_options, pooled_contrast
+from ainerd.techniques.rheo_xpcs import Cells, Noise, bank_options, pooled_contrast
 from ainerd.techniques.rheo_xpcs._numbers import _surest
 from ainerd.techniques.rheo_xpcs._verdict import GIVEN_ERR, add_noise, baseline, flicker, speckle_px
 
 PHI = np.arange(10.0, 360.0, 20.0)
 
 
-def options(photons=500.0, contrast=0.2, contrast_err=0.04, n_pixels=570.0, phi_deg=None, **others):
-    return bank_options(photons, (contrast, contrast_err), np.full(18, n_pixels), phi_deg, **others)
+def options(photons=500.0, contrast=0.2, contrast_err=0.04, n_pixels=570.0, phi_deg=None, speckle_px=1.0, **others):
+    noise = Noise.of(photons, contrast, np.full(18, n_pixels), speckle_px)
+    return bank_options(noise, contrast_err, phi_deg, **others)
 
 
 def bins(rng, n_bins=18, n_pixels=570, beta=0.2, photons=500.0, tau=0.1):
@@ -44,7 +45,7 @@ def test_errors_of_single_moments_are_found(error):
     for _ in range(5):
         wander = error * rng.standard_normal(64)
         mean = bins(rng).mean(0) + wander[:, None] + wander
-        sizes.append(flicker(mean, photons=500.0, contrast=0.2, n_pixels=18 * 570.0))
+        sizes.append(flicker(mean, Noise.of(500.0, 0.2, np.full(18, 570.0))))
     assert np.mean(sizes) == pytest.approx(error, abs=0.001 + 0.2 * error)
 
 
@@ -54,8 +55,9 @@ def test_offsets_between_opposite_bins_are_found():
     for _ in range(5):
         maps = bins(rng)
         offset = 0.02 * rng.standard_normal((18, 1, 1))
-        none.append(baseline(maps, np.full(18, 570.0), PHI, 500.0))
-        some.append(baseline(maps + offset, np.full(18, 570.0), PHI, 500.0))
+        noise = Noise.of(500.0, 0.2, np.full(18, 570.0))
+        none.append(baseline(maps, noise, PHI))
+        some.append(baseline(maps + offset, noise, PHI))
     assert max(none) < 0.005 and np.mean(some) == pytest.approx(0.02, rel=0.35)
 
 
@@ -67,33 +69,48 @@ def test_given_and_measured_contrast_are_pooled_by_their_errors():
     assert 0.18 < value < 0.2 and error < GIVEN_ERR
 
 
-def test_similar_runs_share_a_calibration_and_larger_speckle_leaves_fewer_pixels():
-    one = options()
-    assert options(photons=505.0, contrast=0.201, flicker=1e-4) == one
-    two = options(speckle_px=2.0)
-    assert sum(two["n_pixels"]) == pytest.approx(sum(one["n_pixels"]) / 2, rel=0.1)
-    # Shot noise is that of all pixels, independent of the speckle: the noise of its square stays.
-    shots = [64 / each["photons"] for each in (one, two)]
-    beta, own = one["contrast"], 2 * one["contrast"] * shots[0] + shots[0] ** 2
-    area = sum(one["n_pixels"]) / sum(two["n_pixels"])
-    assert 2 * beta * shots[1] + shots[1] ** 2 == pytest.approx(own / area, rel=1e-4)
-    assert options(flicker=0.01)["flicker"] >= 0.01 and options(contrast_err=0.3)["contrast_err"] == 0.4
+def test_similar_runs_share_a_calibration_that_has_no_less_noise():
+    """A run of larger speckle has fewer pixels, but the shot noise of all of them."""
+    one = options(photons=480.0)
+    assert options(photons=485.0, contrast=0.199, flicker=1e-4, contrast_err=0.06) == one
+    assert options(photons=240.0, contrast=0.4) == one  # the ratio of shot noise to contrast is the same
+    for photons in (10.0, 300.0, 5000.0):
+        for pixels in (80.0, 570.0, 5000.0):
+            noise, given = Noise.of(photons, 0.15, np.full(18, pixels)), options(photons, 0.15, n_pixels=pixels)
+            assert 1 - 1e-6 <= 64 / given["photons"] / noise.shot < 1.29
+            assert sum(given["n_pixels"]) <= 18 * pixels * (1 + 1e-6)
+    few, many = (Noise.of(500.0, 0.2, np.full(18, 570.0), size) for size in (2.0, 1.0))
+    assert few.n_pixels.sum() == pytest.approx(many.n_pixels.sum() / 2)
+    squares = [2 * 0.2 * each.shot + each.shot**2 for each in (few, many)]
+    assert squares[0] == pytest.approx(squares[1] / 2)
+    assert options(flicker=0.01)["flicker"] >= 0.01 and options(contrast_err=0.3)["contrast_err"] == 0.6
 
 
-def test_noise_is_added_to_a_run_of_too_little_noise():
-    """Its noise is then that of the calibration, and its mean is unchanged."""
-    rng, many = np.random.default_rng(4), 40_000
-    given = options(n_pixels=float(many), phi_deg=PHI)
-    assert sum(given["n_pixels"]) < 18 * many
-    own = Sectors.of(np.full(18, many), PHI)
-    maps = own.average(bins(rng, n_pixels=many // 20))  # noise of fewer pixels, which is there anyway
-    noisier = add_noise(maps, own, given)
-    expected = (0.2 + 64 / given["photons"]) ** 2 * (1 / np.array(given["n_pixels"][0] * 2) - 1 / (2 * many))
-    far = np.triu_indices(64, 40)
-    assert np.var((noisier - maps)[:, far[0], far[1]]) == pytest.approx(expected, rel=0.3)
-    assert abs((noisier - maps).mean()) < 0.01
-    less = options(phi_deg=PHI)
-    np.testing.assert_array_equal(add_noise(maps, Sectors.of(np.full(18, 570.0), PHI), less), maps)
+@pytest.mark.parametrize("n_frames", [0, 96])
+def test_noise_is_added_to_a_run_up_to_that_of_its_calibration(n_frames):
+    """The variances are then those of independent pixels of the calibration, also where cells share frames."""
+    rng, t = np.random.default_rng(4), np.arange(64) / 64
+    cells = Cells.of_whole(n_frames) if n_frames else None
+    shared = np.eye(64) if cells is None else cells.shot
+    clean = 0.2 * np.exp(-np.abs(t[:, None] - t) / 0.1)
+    own, given = Noise(0.05, np.array([3000.0])), {"photons": 64 / 0.12, "n_pixels": [1900.0], "cells": cells}
+
+    def runs(shot, n_pixels, n):
+        root = np.linalg.cholesky(clean + shot * shared)
+        for _ in range(n):
+            pixels = root @ rng.standard_normal((64, n_pixels))
+            yield (1 + pixels @ pixels.T / n_pixels - shot * shared).astype(np.float32)
+
+    expected = np.var([*runs(0.12, 1900, 150)], axis=0)
+    before = np.array([*runs(0.05, 3000, 60)])
+    many = Noise(own.shot, np.full(60, own.n_pixels[0]))  # as sectors of one run, for which the noise is independent
+    noisier = add_noise(before, many, given | {"n_pixels": given["n_pixels"] * 60})
+    added = np.square(noisier - before)
+    i = np.arange(64)
+    for lag in (0, 1, 2, 20):
+        wanted = (expected - np.var(before, axis=0))[i[: 64 - lag], i[lag:]].mean()
+        assert added[:, i[: 64 - lag], i[lag:]].mean() == pytest.approx(wanted, rel=0.35)
+    assert abs(noisier.mean() - before.mean()) < 0.005
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """The calibration bank: exposures of known dynamics without noise, in memory and on disk.
 
 A file needs a kilobyte for an exposure. |g1|² changes little along a diagonal of a map, so differences along diagonals
-compress well.
+compress well. The parameters of the simulated exposures are in the file as well: a run of few frames needs maps of its
+own cells.
 """
 
+import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import ainerd
-from ainerd.dynamics import nearest_covariances, noisy
+from ainerd.dynamics import Dynamics, Sheared, nearest_covariances, noisy
 from ainerd.latent import COLS, ROWS, SIZE, Encoder, ModelError, digest, read_weights, write_weights
+from ainerd.techniques.rheo_xpcs._cells import Cells
 from ainerd.techniques.rheo_xpcs._clean import ALIKE, FLOW, MEASURED, TURNED, Clean, seen_from
 from ainerd.techniques.rheo_xpcs._features import Sectors, features, sectors_of
 from ainerd.threads import one_thread
@@ -36,8 +39,10 @@ def write_bank(path: Path, clean: Sequence[Clean | Singles], families: Sequence[
     exposures = [each if isinstance(each, Clean) else Clean.at_directions(each) for each in clean]
     steps = np.concatenate([each.steps for each in exposures])[:, _ALONG_DIAGONALS]
     packed = zlib.compress(np.diff(steps, axis=1, prepend=np.int16(0)).astype("<i2").tobytes(), 9)
+    parameters = json.dumps([None if each.dynamics is None else _given(each.dynamics) for each in exposures])
     tensors = {
         "g1_squared": np.frombuffer(packed, dtype=np.uint8),
+        "dynamics": np.frombuffer(zlib.compress(parameters.encode(), 9), dtype=np.uint8),
         "maps": np.array([len(each.steps) for each in exposures]),
         **{name: np.array([getattr(each, name) for each in exposures], dtype=np.float64) for name in _NUMBERS},
     }
@@ -47,7 +52,7 @@ def write_bank(path: Path, clean: Sequence[Clean | Singles], families: Sequence[
 
 def read_bank(path: Path) -> tuple[list[Clean], list[str]]:
     """Read the exposures and their families; raise `ModelError`."""
-    ranks = dict.fromkeys(("g1_squared", "maps", *_NUMBERS), 1)
+    ranks = dict.fromkeys(("g1_squared", "dynamics", "maps", *_NUMBERS), 1)
     tensors, recipe = read_weights(path, "bank", ranks)
     counts, families = tensors["maps"], recipe.get("exposure_families", [])
     sizes = {len(tensors[name]) for name in ("maps", *_NUMBERS)}
@@ -57,16 +62,44 @@ def read_bank(path: Path) -> tuple[list[Clean], list[str]]:
     unpacker = zlib.decompressobj()
     try:
         packed = unpacker.decompress(tensors["g1_squared"].tobytes(), size + 1)
-    except zlib.error as error:
+        parameters = json.loads(zlib.decompressobj().decompress(tensors["dynamics"].tobytes(), _MOST_PARAMETERS))
+        dynamics = [None if given is None else _dynamics(given) for given in parameters]
+    except (zlib.error, ValueError, TypeError) as error:
         raise ModelError(f"{path}: damaged ({error})") from None
-    if len(packed) != size:
+    if len(packed) != size or len(dynamics) != len(families):
         raise ModelError(f"{path}: {len(families)} families do not fit the maps it holds")
     steps = np.frombuffer(packed, dtype="<i2").reshape(-1, ROWS.size).cumsum(1, dtype=np.int16)[:, _BACK]
     numbers = np.column_stack([tensors[name] for name in _NUMBERS]).tolist()
     maps = np.split(steps, counts.cumsum()[:-1])
-    return [Clean(steps, *row) for steps, row in zip(maps, numbers, strict=True)], families
+    rows = zip(maps, numbers, dynamics, strict=True)
+    return [Clean(steps, angle, phase, shear, 1.0, given) for steps, (angle, phase, shear), given in rows], families
 
 
+def _given(dynamics: Dynamics | Sheared) -> dict[str, Any]:
+    """Return the parameters that are not the defaults."""
+    usual = dict(vars(Dynamics(family="", tau_s=1.0, second=None)), rest_s=np.inf)
+    nested = {"second", "relaxation"}
+    values = {name: _given(value) if name in nested and value else value for name, value in vars(dynamics).items()}
+    return {name: value for name, value in values.items() if name in ("tau_s", "family") or value != usual.get(name)}
+
+
+def _dynamics(given: Mapping[str, Any]) -> Dynamics | Sheared:
+    """Return dynamics from their parameters; TypeError or ValueError if they are none."""
+    if "relaxation" in given:
+        relaxation = _dynamics(given["relaxation"])
+        assert isinstance(relaxation, Dynamics)
+        return Sheared(**{**given, "relaxation": relaxation})
+    second = {"second": _dynamics(given["second"])} if "second" in given else {}
+    return Dynamics(**{name: _tuples(value) for name, value in given.items()} | second)
+
+
+def _tuples(value: Any) -> Any:
+    """Return lists as tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+_MOST_PARAMETERS = 100_000_000  # bytes
+_DUTIES = (0.0, 0.5, 1.0)  # one of these is drawn for each exposure: the duty of a run is unknown
 _AT_ONCE = 32
 # Errors that instruments add to the maps of a run beyond the noise of each bin: standard deviation of the baseline over
 # the contrast, and largest standard deviation of an error of a moment against all others, in units of the noise of the
@@ -89,6 +122,7 @@ class Bank:
     def __init__(self, clean: Sequence[Clean], families: Sequence[str], *, id: str) -> None:
         self.clean, self.families, self.id = list(clean), list(families), id
         self.n = len(self.clean)
+        self._seen_in: tuple[str, list[Clean]] = "", []  # the exposures as in the newest cells, by their key
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> "Bank":
@@ -113,6 +147,7 @@ class Bank:
         by_azimuth: bool = True,
         baseline: float | None = None,
         flicker: float = 0.0,
+        cells: Cells | None = None,
         seed: int = 0,
     ) -> Singles:
         """Compute the features (n, 46) of each exposure with the noise of a run, see `run_features`.
@@ -139,6 +174,8 @@ class Bank:
         baseline, flicker : float
             Standard deviation of an offset of all maps (by default `BASELINE` times the contrast), and of an error of
             each of 64 moments against all others; in units of C2.
+        cells : Cells, optional
+            Cells of the run; by default those of many frames.
         seed : int
 
         Raises
@@ -153,14 +190,17 @@ class Bank:
         photons, rng = n_frames * counts, np.random.default_rng(seed)
         noise = (contrast + SIZE / photons) / np.sqrt(sectors.n_pixels.sum())
         offset = BASELINE * contrast if baseline is None else baseline
+        exposures, shared = (self.clean, None) if cells is None else (self._in(cells), cells.shot)
         chunks, out = list(self._chunks(np.arange(self.n))), []
         for chunk in chunks:
-            some = [self.clean[i] for i in chunk]
+            some = [exposures[i] for i in chunk]
             drawn = _sectors_to_draw(sectors, isotropic=some[0].kind == ALIKE)
             scale = contrast * np.exp(contrast_err * rng.uniform(-(3**0.5), 3**0.5, len(some)))
-            clean = seen_from(some, drawn.phi_deg, drawn.width_deg) * scale[:, None, None, None].astype(np.float32)
+            clean = seen_from(some, drawn.phi_deg, drawn.width_deg, cells) * scale[:, None, None, None].astype(
+                np.float32
+            )
             k = len(drawn.phi_deg)
-            maps = noised(np.broadcast_to(clean, (len(some), k, SIZE, SIZE)), drawn.n_pixels, photons, rng)
+            maps = noised(np.broadcast_to(clean, (len(some), k, SIZE, SIZE)), drawn.n_pixels, photons, rng, shared)
             add_systematics(maps, noise, rng, baseline=offset, flicker=flicker)
             mean = np.tensordot(maps, drawn.share, (1, 0)).astype(np.float32)
             if len(sectors.phi_deg) == 1:
@@ -183,6 +223,15 @@ class Bank:
             out[chunk] = [encoder.encode_run(run) for run in runs]
         return out, self.families[: which.size]
 
+    def _in(self, cells: Cells) -> list[Clean]:
+        """Return the exposures in the cells of a run; measured ones, whose dynamics are unknown, unchanged."""
+        if self._seen_in[0] != cells.key:
+            duty = np.random.default_rng(5).choice(_DUTIES, self.n).tolist()
+            simulated = zip(self.clean, duty, strict=True)
+            made = [one if one.dynamics is None else Clean.of(one.dynamics, cells, share) for one, share in simulated]
+            self._seen_in = cells.key, made
+        return self._seen_in[1]
+
     def _chunks(self, which: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
         """Yield a few exposures at a time, of one kind of maps."""
         kinds = np.array([self.clean[i].kind for i in which])
@@ -199,32 +248,41 @@ def _sectors_to_draw(sectors: Sectors, *, isotropic: bool) -> Sectors:
     return sectors
 
 
-def noised(clean: Singles, n_pixels: NDArray[np.float64], photons: float, rng: np.random.Generator) -> Singles:
-    """Add the noise of sectors of `n_pixels`, (k,), to `clean`, beta |g1|² (n, k, 64, 64); return C2 maps."""
+def noised(
+    clean: Singles,
+    n_pixels: NDArray[np.float64],
+    photons: float,
+    rng: np.random.Generator,
+    shared: NDArray[np.float64] | None = None,
+) -> Singles:
+    """Add the noise of sectors of `n_pixels`, (k,), to `clean`, beta |g1|² (n, k, 64, 64); return C2 maps.
+
+    `shared`, (64, 64), is the covariance of the shot noise of the cells, as in `noisy`.
+    """
     few = n_pixels < _FEW
     if few.any():
         maps = np.empty(clean.shape, dtype=np.float32)
+        shot = np.float32(SIZE / photons) * (np.eye(SIZE) if shared is None else shared).astype(np.float32)
         for k in np.flatnonzero(few):
-            maps[:, k] = _noise_of_few(clean[:, k], max(round(n_pixels[k]), 1), photons, rng)
+            maps[:, k] = _noise_of_few(clean[:, k], max(round(n_pixels[k]), 1), shot, rng)
         if not few.all():
-            maps[:, ~few] = noised(clean[:, ~few], n_pixels[~few], photons, rng)
+            maps[:, ~few] = noised(clean[:, ~few], n_pixels[~few], photons, rng, shared)
         return maps
     flat = np.ascontiguousarray(clean).reshape(-1, SIZE, SIZE)
-    pixels = np.tile(n_pixels, len(clean))
+    options: dict[str, Any] = {"n_pixels": np.tile(n_pixels, len(clean)), "n_frames": 1.0, "counts": photons}
     try:
-        maps = noisy(flat, n_pixels=pixels, n_frames=1.0, counts=photons, rng=rng)
+        maps = noisy(flat, **options, rng=rng, shared=shared)
     except np.linalg.LinAlgError:  # without shot noise, rounding to 1/4096 can make it indefinite
-        maps = noisy(nearest_covariances(flat), n_pixels=pixels, n_frames=1.0, counts=photons, rng=rng)
+        maps = noisy(nearest_covariances(flat), **options, rng=rng, shared=shared)
     return maps.reshape(clean.shape)
 
 
-def _noise_of_few(clean: Singles, n_pixels: int, photons: float, rng: np.random.Generator) -> Singles:
+def _noise_of_few(clean: Singles, n_pixels: int, shot: Singles, rng: np.random.Generator) -> Singles:
     """Simulate single pixels: the noise of fewer pixels than a map has cells along each time."""
-    shot = SIZE / photons
-    values, vectors = np.linalg.eigh(clean + np.eye(SIZE, dtype=np.float32) * shot)
+    values, vectors = np.linalg.eigh(clean + shot)
     root = vectors * np.sqrt(np.maximum(values, 0))[:, None]
     pixels = root @ rng.standard_normal((len(clean), SIZE, n_pixels), dtype=np.float32)
-    return np.asarray(1 + pixels @ pixels.swapaxes(1, 2) / n_pixels - np.eye(SIZE, dtype=np.float32) * shot)
+    return np.asarray(1 + pixels @ pixels.swapaxes(1, 2) / n_pixels - shot)
 
 
 def add_systematics(

@@ -54,7 +54,8 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: An
         Other options of `Bank.features`.
     """
     statistics["counts"] = photons
-    recipe = json.dumps([bank.id, encoder.linear.sha256, _sources(), np.__version__, statistics])
+    parts = [bank.id, encoder.linear.sha256, _sources(), np.__version__, statistics]
+    recipe = json.dumps(parts, default=lambda cells: cells.key)
     key = hashlib.sha256(recipe.encode()).hexdigest()
     path = user_cache_path("ainerd") / f"{key}.safetensors"
     with _lock:

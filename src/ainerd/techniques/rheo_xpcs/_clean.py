@@ -7,17 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import map_coordinates
 
-from ainerd.dynamics import (
-    DIRECTIONS,
-    Dynamics,
-    Sheared,
-    clock,
-    g1_moving,
-    nearest_covariances,
-    ordinary,
-    reduced_g1_squared,
-)
+from ainerd.dynamics import DIRECTIONS, Dynamics, Sheared, nearest_covariances, ordinary
 from ainerd.latent import COLS, ROWS, SIZE, Encoder, from_triangle, to_triangle
+from ainerd.techniques.rheo_xpcs._cells import Cells, even, reduced
 
 Singles = NDArray[np.float32]
 
@@ -27,8 +19,6 @@ SHEARED = 3  # two maps as well
 # Nodes between the slowest and the fastest direction at which the maps of an anisotropic exposure are stored.
 _NODES = np.cos(np.pi * (2 * np.arange(TURNED) + 1) / (2 * TURNED))
 _ACROSS, _WEIGHTS = np.polynomial.legendre.leggauss(12)
-# Points along each time over which a cell of a map is averaged: fast dynamics change within a cell.
-_FINE, _FAST, _COARSE, _FASTEST = 4, 0.05, 8, 16
 _FLOWED = np.linspace(0, 1, 257)  # nodes of interpolation for a sheared fluid
 
 
@@ -49,12 +39,18 @@ class Clean:
         For a flow: q·v over the exposure, in radians.
     shear : float
         For a sheared fluid: q·v of one plate against the other over the exposure, in radians; otherwise zero.
+    duty : float
+        Share of the time from frame to frame in which the detector counts.
+    dynamics : Dynamics or Sheared, optional
+        None if the exposure was measured.
     """
 
     steps: NDArray[np.int16]
     angle_deg: float = 0.0
     phase: float = 0.0
     shear: float = 0.0
+    duty: float = 1.0
+    dynamics: Dynamics | Sheared | None = None
 
     @property
     def kind(self) -> int:
@@ -62,19 +58,34 @@ class Clean:
         return SHEARED if self.shear else len(self.steps)
 
     @classmethod
-    def of(cls, dynamics: Dynamics | Sheared) -> "Clean":
-        """Compute the maps of an exposure of 1 s; ValueError for two velocities, which a bank cannot hold."""
+    def of(cls, dynamics: Dynamics | Sheared, cells: Cells | None = None, duty: float = 1.0) -> "Clean":
+        """Compute the maps of an exposure of 1 s.
+
+        Parameters
+        ----------
+        dynamics : Dynamics or Sheared
+        cells : Cells, optional
+            By default those of many frames.
+        duty : float
+            Share of the time from frame to frame in which the detector counts, 0 to 1.
+
+        Raises
+        ------
+        ValueError
+            For two velocities, which a bank cannot hold.
+        """
+        cells = even() if cells is None else cells
         if isinstance(dynamics, Sheared):
-            return cls._sheared(dynamics)
-        if dynamics.is_heterodyne:
-            return cls._flowing(dynamics)
-        fine = _FINE if min(part.tau_s for _, part in dynamics.parts) > _FAST else _FASTEST
-        if not any(part.anisotropy for _, part in dynamics.parts):
-            return cls.at_directions(reduced_g1_squared(dynamics, 1.0, SIZE, oversample=fine))
-        angle = dynamics.anisotropy_deg
-        azimuths = angle + np.rad2deg(np.arccos(_NODES)) / 2
-        maps = reduced_g1_squared(dynamics, 1.0, SIZE, azimuths, oversample=fine)
-        return replace(cls.at_directions(maps), angle_deg=angle)
+            clean = cls._sheared(dynamics, cells, duty)
+        elif dynamics.is_heterodyne:
+            clean = cls._flowing(dynamics, cells, duty)
+        elif not any(part.anisotropy for _, part in dynamics.parts):
+            clean = cls.at_directions(reduced(dynamics, cells, duty))
+        else:
+            azimuths = dynamics.anisotropy_deg + np.rad2deg(np.arccos(_NODES)) / 2
+            maps = reduced(dynamics, cells, duty, tuple(azimuths.tolist()))
+            clean = replace(cls.at_directions(maps), angle_deg=dynamics.anisotropy_deg)
+        return replace(clean, duty=duty, dynamics=dynamics)
 
     @classmethod
     def at_directions(cls, maps: ArrayLike) -> "Clean":
@@ -83,33 +94,38 @@ class Clean:
         return cls(np.round(triangles * STEPS).astype(np.int16))
 
     @classmethod
-    def _flowing(cls, dynamics: Dynamics) -> "Clean":
+    def _flowing(cls, dynamics: Dynamics, cells: Cells, duty: float) -> "Clean":
         if dynamics.second is not None or dynamics.anisotropy:
             raise ValueError("a bank holds no flow of two velocities, nor one that relaxes faster along one direction")
-        n = SIZE * _COARSE
-        s = clock(dynamics, (np.arange(n) + 0.5) / n)
-        g, static = g1_moving(dynamics, s[:, None], s), dynamics.static
-        maps = np.stack([static**2 + (1 - static) ** 2 * g**2, 2 * static * (1 - static) * g])
-        reduced = maps.reshape(2, SIZE, _COARSE, SIZE, _COARSE).mean((2, 4))
-        return replace(cls.at_directions(reduced), angle_deg=dynamics.flow_deg, phase=dynamics.flow_rad_s)
+        moving, static = replace(dynamics, static=0.0), dynamics.static
+        square, alone = (reduced(moving, cells, duty, squared=squared)[0] for squared in (True, False))
+        maps = np.stack([static**2 + (1 - static) ** 2 * square, 2 * static * (1 - static) * alone])
+        return replace(cls.at_directions(maps), angle_deg=dynamics.flow_deg, phase=dynamics.flow_rad_s)
 
     @classmethod
-    def _sheared(cls, dynamics: Sheared) -> "Clean":
+    def _sheared(cls, dynamics: Sheared, cells: Cells, duty: float) -> "Clean":
         whole = float(dynamics.flowed_s(1.0))
-        edges = dynamics.flowed_s(np.arange(SIZE + 1) / SIZE) / whole
-        middle, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
+        edges = dynamics.flowed_s(np.arange(cells.n_frames + 1) / cells.n_frames) / whole
+        middle, width = (edges[1:] + edges[:-1]) / 2, duty * np.diff(edges)
+        mean = cells.operator @ middle
+        variance = cells.operator @ (middle**2 + width**2 / 12) - mean**2
         # Times differ within cells as well; this is the root mean square of the difference.
-        apart = np.sqrt((middle[:, None] - middle) ** 2 + (width[:, None] ** 2 + width**2) / 12)
-        still = reduced_g1_squared(dynamics.relaxation, 1.0, SIZE, oversample=_FINE)
+        apart = np.sqrt((mean[:, None] - mean) ** 2 + variance[:, None] + variance)
+        still = reduced(dynamics.relaxation, cells, duty)
         maps = np.concatenate([still, apart[None]])
         return replace(cls.at_directions(maps), angle_deg=dynamics.along_deg, shear=dynamics.shear_rad_s * whole)
 
 
-def seen_from(clean: Sequence[Clean], phi_deg: NDArray[np.float64], width_deg: NDArray[np.float64]) -> Singles:
+def seen_from(
+    clean: Sequence[Clean],
+    phi_deg: NDArray[np.float64],
+    width_deg: NDArray[np.float64],
+    cells: Cells | None = None,
+) -> Singles:
     """Average |g1|² of exposures of one kind over sectors: (n, k, 64, 64), k = 1 if all directions are the same.
 
-    `phi_deg` and `width_deg`, (k,), are the sectors. The fringes of a flow differ across a sector, so the average
-    is not |g1|² at its centre.
+    `phi_deg` and `width_deg`, (k,), are the sectors; `cells` are those of the exposures. The fringes of a flow differ
+    across a sector, so the average is not |g1|² at its centre.
     """
     triangles = np.stack([each.steps for each in clean]).astype(np.float32) / np.float32(STEPS)
     if triangles.shape[1] == ALIKE:
@@ -124,10 +140,7 @@ def seen_from(clean: Sequence[Clean], phi_deg: NDArray[np.float64], width_deg: N
     along = np.deg2rad(phi - angle[:, None, None])  # (n, k, nodes)
     if clean[0].kind == FLOW:
         turn = phase[:, None, None] * np.cos(along)
-        # The phase turns within a cell as well.
-        in_cell = np.sinc(turn / SIZE / 2 / np.pi) ** 2 * (_WEIGHTS / 2)
-        beat = np.einsum("nkal,nka->nkl", np.cos(turn[..., None] * np.arange(SIZE) / SIZE), in_cell)
-        fringes = beat[..., COLS - ROWS].astype(np.float32)
+        fringes = _fringes(turn, np.array([each.duty for each in clean]), cells)
         return from_triangle(triangles[:, :1] + fringes * triangles[:, 1:])
     if clean[0].kind == SHEARED:
         shear = np.array([each.shear for each in clean])[:, None, None] * np.cos(along)
@@ -144,6 +157,26 @@ def seen_from(clean: Sequence[Clean], phi_deg: NDArray[np.float64], width_deg: N
     ]
     weights = np.einsum("mnka,a->nkm", np.array(lagrange), _WEIGHTS / 2).astype(np.float32)
     return from_triangle(np.einsum("nkm,nmt->nkt", weights, triangles))
+
+
+def _fringes(turn: NDArray[np.float64], duty: NDArray[np.float64], cells: Cells | None) -> Singles:
+    """Return the mean fringes over nodes of sectors, as triangles (n, k, 2080).
+
+    `turn`, (n, k, nodes), is the phase by which the flow turns in the exposure, and `duty`, (n,), as in `Clean`. The
+    phase turns within a cell as well.
+    """
+    if cells is None:
+        in_cell = np.sinc(turn / SIZE / 2 / np.pi) ** 2 * (_WEIGHTS / 2)
+        beat = np.einsum("nkal,nka->nkl", np.cos(turn[..., None] * np.arange(SIZE) / SIZE), in_cell)
+        return np.asarray(beat[..., COLS - ROWS], dtype=np.float32)
+    n = cells.n_frames
+    in_frame = np.sinc(turn * duty[:, None, None] / n / 2 / np.pi) * np.sqrt(_WEIGHTS / 2)
+    wave = np.exp(1j * turn[..., None] * (np.arange(n) / n)).astype(np.complex64) * in_frame[..., None].astype(
+        np.float32
+    )
+    wave = wave @ cells.operator.T.astype(np.complex64)  # (n, k, nodes, 64)
+    parts = np.concatenate([wave.real, wave.imag], axis=2)
+    return to_triangle(parts.swapaxes(2, 3) @ parts)
 
 
 # Fewest exposures of a kind that can be calibrated, as `NoveltyScorer` requires.

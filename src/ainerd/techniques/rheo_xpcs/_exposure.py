@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo
 from ainerd.techniques.rheo_xpcs import _numbers, _picture
+from ainerd.techniques.rheo_xpcs._cells import MANY, Cells
 from ainerd.techniques.rheo_xpcs._schedule import FrameMap
 from ainerd.techniques.rheo_xpcs._verdict import (
     MOST_MISSING,
     SPECKLE_PIXELS,
+    Noise,
     bank_options,
     filled,
     judge,
@@ -153,7 +155,9 @@ class Exposure(RunAnalysis):
             sigma = float(np.hypot.reduce(ring.weights * error[ring.bins]))
             contrast = pooled_contrast((beta, sigma * share**-0.5), technique.contrast)
             if of_ring > 0 and contrast is not None and not technique.no_claim_reason(contrast):
-                technique.scorer(bank_options(of_ring, contrast, ring.pixels, ring.phi_deg, size))
+                noise = Noise.of(of_ring, contrast[0], ring.pixels, size)
+                cells = Cells.of_whole(round(share * self._reducer.n_pushed))
+                technique.scorer(bank_options(noise, contrast[1], ring.phi_deg, cells=cells))
 
     @one_thread
     def finish(self) -> Analysis:
@@ -197,7 +201,8 @@ class Exposure(RunAnalysis):
             fitted = fitted.without_fits() if doubt else fitted.without_contrast()
         pairs = zip(fitted.contrasts, fitted.rings["speckle"], strict=True)
         pooled = [None if speckle == "no" else pooled_contrast(of, technique.contrast) for of, speckle in pairs]
-        judgement = judge(technique, whole, photons, pooled, self._speckle_px(), no_contrast or doubt or sparse)
+        cells = None if n_frames >= MANY else Cells.of(self._reducer.operator.toarray())
+        judgement = judge(technique, whole, photons, pooled, self._speckle_px(), no_contrast or doubt or sparse, cells)
         denoised, denoised_summary = self._denoised(whole)
         edges = _picture.time_edges(n_frames, technique.partition.n_roi)
         counts = per_bin(self._reducer.photons_between(edges), technique.partition)

@@ -1,15 +1,15 @@
 """Place in the latent space and p-value of a run: the noise of each ring, its verdict, and that of all rings."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.dynamics import nearest_covariances
 from ainerd.latent import SIZE, block_mean
-from ainerd.techniques.rheo_xpcs._bank import BASELINE, noised
-from ainerd.techniques.rheo_xpcs._features import Ring, Sectors, features, sectors_of
+from ainerd.techniques.rheo_xpcs._bank import BASELINE
+from ainerd.techniques.rheo_xpcs._cells import Cells
+from ainerd.techniques.rheo_xpcs._features import Ring, features, sectors_of
 from ainerd.threads import one_thread
 
 if TYPE_CHECKING:
@@ -17,69 +17,107 @@ if TYPE_CHECKING:
 
 Singles = NDArray[np.float32]
 
+# Maps of a run are scaled to this contrast before they are compared with the bank, so that only the ratio of shot noise
+# to contrast matters.
+CONTRAST = 0.2
 # Lower limit of the relative noise of a cell of the mean map, (1 + shot / beta) / sqrt(pixels). A run of less noise is
 # more precise than the bank, so noise is added to it.
 LEAST_NOISE = 0.004
-# Runs whose numbers differ by less, in natural logarithm, share a calibration.
-STEP, CONTRAST_STEP = 0.15, 0.15
-# Errors of the contrast that have calibrations of their own; the first includes the rounding by the steps above.
-CONTRAST_ERRS = (0.1, 0.15, 0.25, 0.4, 0.6)
+# Steps, in natural logarithm, of shot noise and of pixels. Noise is added to each run up to the next step, so that
+# similar runs share a calibration.
+STEP = 0.25
+# Errors of the contrast that have calibrations of their own.
+CONTRAST_ERRS = (0.1, 0.25, 0.6)
 # Relative error of a contrast in the settings.
 GIVEN_ERR = 0.25
 # Steps, as factors, of the flicker and the baseline of a run beyond those of every calibration: a few pairs of bins
 # determine the latter to no better than a factor.
-_FLICKER_STEP, _BASELINE_STEP = 1.4, 2.0
+_FLICKER_STEP, _BASELINE_STEP = 2.0, 2.0
 _FAR = 5  # cells from the diagonal beyond which rows are compared
 _FOURTH = np.sqrt(70.0)  # standard deviation of the fourth difference of white noise of 1
 SPECKLE_PIXELS, _ROWS, _REACH = 12_000, 24, 3
 
 
+class Noise(NamedTuple):
+    """Noise of the maps of a ring, scaled to `CONTRAST`.
+
+    Attributes
+    ----------
+    shot : float
+        Shot noise of a cell, in units of C2.
+    n_pixels : ndarray, shape (n,)
+        Independent pixels of each bin.
+    """
+
+    shot: float
+    n_pixels: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, photons: float, beta: float, n_pixels: NDArray[np.float64], speckle_px: float = 1.0) -> Self:
+        """Return the noise of a run.
+
+        Parameters
+        ----------
+        photons : float
+            Photons per pixel in the whole exposure.
+        beta : float
+            Contrast.
+        n_pixels : ndarray, shape (n,)
+            Pixels of each bin.
+        speckle_px : float
+            Number of pixels that see the same speckle and count as one; the shot noise is that of all.
+        """
+        area, shot = max(speckle_px, 1.0), SIZE / photons * CONTRAST / beta
+        shot = float(np.sqrt(CONTRAST**2 + (2 * CONTRAST * shot + shot**2) / area) - CONTRAST)
+        return cls(shot, n_pixels / area)
+
+    @property
+    def of_mean(self) -> float:
+        """Standard deviation of a cell of the mean map."""
+        return float((CONTRAST + self.shot) / np.sqrt(self.n_pixels.sum()))
+
+
 def bank_options(
-    photons: float,
-    contrast: tuple[float, float],
-    n_pixels: NDArray[np.float64],
+    noise: Noise,
+    contrast_err: float,
     phi_deg: NDArray[np.float64] | None,
-    speckle_px: float = 1.0,
     *,
     flicker: float = 0.0,
     baseline: float = 0.0,
+    cells: Cells | None = None,
 ) -> dict[str, Any]:
-    """Return the options of `Bank.features` for a ring, rounded so that similar runs share a calibration.
+    """Return the options of `Bank.features` for a ring, the same for similar runs.
 
     Parameters
     ----------
-    photons : float
-        Photons per pixel in the whole exposure.
-    contrast : (float, float)
-        Beta, and its relative standard deviation.
-    n_pixels : ndarray, shape (n,)
-        Pixels of each bin.
+    noise : Noise
+        Noise of the run. That of the options is as large, or larger by less than a step.
+    contrast_err : float
+        Relative standard deviation of the contrast.
     phi_deg : ndarray or None
         Centres of the bins; None if unknown.
-    speckle_px : float
-        Number of pixels that see the same speckle and count as one.
     flicker, baseline : float
-        As in `Bank.features`.
+        As in `Bank.features`, of maps that are scaled to `CONTRAST`.
+    cells : Cells or None
+        Cells of the run; None for those of many frames.
     """
-    beta, area = _rounded(contrast[0], CONTRAST_STEP), _rounded(max(speckle_px, 1.0), STEP)
-    shot = SIZE / _rounded(photons, STEP)
-    # If speckles cover several pixels, fewer pixels are independent, but the shot noise is that of all.
-    shot = float(np.sqrt(beta**2 + (2 * beta * shot + shot**2) / area) - beta)
-    pixels = n_pixels / area
-    least = ((1 + shot / beta) / LEAST_NOISE) ** 2
-    pixels = pixels * min(1.0, least / pixels.sum())
-    noise = (beta + shot) / np.sqrt(pixels.sum())
-    wander = _level(flicker / noise, _FLICKER_STEP)
-    offset = max(_level(baseline / (BASELINE * beta), _BASELINE_STEP), 1.0)
+    shot = float(np.exp(STEP * np.ceil(np.log(noise.shot) / STEP - 1e-6)))
+    total = noise.n_pixels.sum()
+    most = min(total, ((1 + shot / CONTRAST) / LEAST_NOISE) ** 2)
+    share = float(np.exp(STEP * np.floor(np.log(most) / STEP + 1e-6)) / total)
+    rounded = Noise(shot, noise.n_pixels * share)
+    wander = _level(flicker / rounded.of_mean, _FLICKER_STEP)
+    offset = max(_level(baseline / (BASELINE * CONTRAST), _BASELINE_STEP), 1.0)
     return {
         "photons": SIZE / shot,
-        "n_pixels": [round(float(n), 2) for n in pixels],
-        "contrast": beta,
-        "contrast_err": next((e for e in CONTRAST_ERRS if e >= contrast[1]), CONTRAST_ERRS[-1]),
+        "n_pixels": [round(float(n), 2) for n in rounded.n_pixels],
+        "contrast": CONTRAST,
+        "contrast_err": next((e for e in CONTRAST_ERRS if e >= contrast_err), CONTRAST_ERRS[-1]),
         "phi_deg": None if phi_deg is None else [round(float(phi), 2) for phi in phi_deg],
         "by_azimuth": phi_deg is not None,
-        "flicker": float(wander * noise),
-        "baseline": offset * BASELINE * beta,
+        "flicker": float(wander * rounded.of_mean),
+        "baseline": offset * BASELINE * CONTRAST,
+        "cells": cells,
     }
 
 
@@ -99,21 +137,41 @@ def pooled_contrast(measured: tuple[float, float] | None, given: float | None) -
     return float(mean), float(1 / np.sqrt(weights.sum()))
 
 
-def add_noise(maps: Singles, sectors: Sectors, given: Mapping[str, Any]) -> Singles:
-    """Add noise to maps (k, 64, 64) of sectors up to that of the calibration with options `given`."""
-    wanted, own = np.sum(given["n_pixels"]), sectors.n_pixels.sum()
-    if wanted >= 0.999 * own:
-        return maps
-    pixels = 1 / (1 / (sectors.n_pixels * wanted / own) - 1 / sectors.n_pixels)
+def add_noise(maps: Singles, own: Noise, given: Mapping[str, Any]) -> Singles:
+    """Add noise to maps (k, 64, 64), scaled to `CONTRAST`, up to that of the calibration with options `given`.
+
+    `own` is their noise. A map of n pixels whose reduced intensities have covariance Σ has errors of covariance
+    Σ ⊗ Σ / n, see `noisy`. The difference between this and that of fewer pixels and more shot noise is added.
+    """
+    pixels = own.n_pixels * (np.sum(given["n_pixels"]) / own.n_pixels.sum())
+    fewer = np.maximum(1 / pixels - 1 / own.n_pixels, 0)[:, None, None]
+    more = max(SIZE / given["photons"] - own.shot, 0.0)
+    shared = np.eye(SIZE) if given["cells"] is None else given["cells"].shot
     rng = np.random.default_rng(0)  # the same each time
-    shot = np.eye(SIZE, dtype=np.float32) * np.float32(SIZE / given["photons"])
-    clean = nearest_covariances(maps - 1 + shot) - shot
-    return np.asarray(noised(clean[None], pixels, given["photons"], rng)[0])
+    of_all, of_shot = _root(maps - 1 + own.shot * shared), _root(shared)
+    parts = [
+        np.sqrt(fewer) * of_all @ _symmetric(maps.shape, rng) @ of_all.swapaxes(1, 2),
+        more / np.sqrt(pixels)[:, None, None] * of_shot @ _symmetric(maps.shape, rng) @ of_shot.T,
+    ]
+    mixed = np.sqrt(more / pixels)[:, None, None] * of_all @ rng.standard_normal(maps.shape) @ of_shot.T
+    return np.asarray(maps + sum(parts) + mixed + mixed.swapaxes(1, 2), dtype=np.float32)
+
+
+def _root(matrices: NDArray[Any]) -> NDArray[np.float64]:
+    """Return r with r rᵀ the nearest covariances to symmetric matrices (…, 64, 64)."""
+    values, vectors = np.linalg.eigh(matrices.astype(float))
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0))[..., None, :])
+
+
+def _symmetric(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw symmetric matrices of variance 1, and 2 on the diagonal."""
+    drawn = rng.standard_normal(shape)
+    return np.asarray((drawn + drawn.swapaxes(-1, -2)) / np.sqrt(2))
 
 
 @one_thread
-def flicker(mean: Singles, photons: float, contrast: float, n_pixels: float) -> float:
-    """Return the standard deviation of errors of single moments against all others, in a mean map (64, 64) of C2.
+def flicker(mean: Singles, noise: Noise) -> float:
+    """Return the standard deviation of errors of single moments against all others, in a mean map (64, 64) of a ring.
 
     It is the median fourth difference of the rows far from the diagonal, where dynamics are smooth, less that of noise
     alone. A few sudden events do not change the median.
@@ -122,17 +180,17 @@ def flicker(mean: Singles, photons: float, contrast: float, n_pixels: float) -> 
     far = np.abs(i[:, None] - i) >= _FAR
     rows = (np.where(far, mean - 1, 0)).sum(1) / far.sum(1)
     size = np.median(np.abs(np.diff(rows, 4))) / 0.6745 / _FOURTH
-    total = contrast + SIZE / photons
-    noise = total * (max(rows.mean(), 0) + total / far.sum(1).mean()) / n_pixels
-    return float(np.sqrt(max(size**2 - noise, 0)))
+    total = CONTRAST + noise.shot
+    expected = total * (max(rows.mean(), 0) + total / far.sum(1).mean()) / noise.n_pixels.sum()
+    return float(np.sqrt(max(size**2 - expected, 0)))
 
 
 @one_thread
-def baseline(maps: Singles, n_pixels: NDArray[np.float64], phi_deg: NDArray[np.float64], photons: float) -> float:
+def baseline(maps: Singles, noise: Noise, phi_deg: NDArray[np.float64]) -> float:
     """Return the standard deviation of an offset between maps of opposite bins, beyond their noise.
 
     Opposite bins see the same dynamics, so their levels at the longest lags differ by noise, which is known, or by the
-    instrument. `maps` are (n, 64, 64), of bins at `phi_deg`; zero with fewer than three pairs.
+    instrument. `maps` are (n, 64, 64), of bins at `phi_deg` (n,); zero with fewer than three pairs.
     """
     away = np.abs((phi_deg[:, None] - phi_deg + 360) % 360 - 180)
     pairs = [(i, j) for i, j in zip(*np.nonzero(away < 1), strict=True) if i < j]
@@ -142,11 +200,11 @@ def baseline(maps: Singles, n_pixels: NDArray[np.float64], phi_deg: NDArray[np.f
     weight = (np.abs(i[:, None] - i) >= SIZE // 2).astype(float)
     weight /= weight.sum()
     level = (maps * weight).sum((1, 2))
-    covariance = maps.mean(0).astype(float) - 1 + np.diag(np.full(SIZE, SIZE / photons))
+    covariance = maps.mean(0).astype(float) - 1 + np.diag(np.full(SIZE, noise.shot))
     product = weight @ covariance
-    noise = 2 * np.trace(product @ product)  # variance of the level of one pixel
+    of_pixel = 2 * np.trace(product @ product)  # variance of the level of one pixel
     differences = np.array([(level[a] - level[b]) ** 2 for a, b in pairs])
-    expected = np.array([noise * (1 / n_pixels[a] + 1 / n_pixels[b]) for a, b in pairs])
+    expected = np.array([of_pixel * (1 / noise.n_pixels[a] + 1 / noise.n_pixels[b]) for a, b in pairs])
     excess = differences.mean() - 2 * expected.mean()  # twice, because a variance of a few pairs is uncertain
     return float(np.sqrt(max(excess, 0) / 2))
 
@@ -198,11 +256,6 @@ def speckle_px(rows: Singles, shape: tuple[int, int], pixels: NDArray[np.int64],
     return area
 
 
-def _rounded(value: float, step: float) -> float:
-    """Round a value to a grid of this step in natural logarithm."""
-    return float(np.exp(np.round(np.log(value) / step) * step))
-
-
 def _level(over: float, step: float) -> float:
     """Return zero below a half, otherwise the next higher power of `step`."""
     return 0.0 if over < 0.5 else float(step ** np.ceil(np.log(over) / np.log(step)))
@@ -242,12 +295,13 @@ def judge(
     contrasts: Sequence[tuple[float, float] | None],
     speckle_px: float = 1.0,
     doubt: str | None = None,
+    cells: Cells | None = None,
 ) -> Judgement:
     """Compute latent vectors, embedding and p-value from the maps (n_roi, 256, 256) of a run.
 
     `photons` (n_roi,) are per pixel of each bin; `contrasts` are beta of each ring and its relative error, None without
     speckle; `speckle_px` is the number of pixels that see the same speckle. If `doubt` names a fault of the detector,
-    there is no p-value.
+    there is no p-value. `cells` are those of the run, None for those of many frames.
     """
     latent = technique.encoder.encode(maps)
     embeddings, verdicts, reasons = [], [], []
@@ -259,14 +313,15 @@ def judge(
         if contrast is None or reason:
             reasons.append(reason)
             continue
-        of_ring, of_photons = block_mean(maps[ring.bins]), float(ring.weights @ photons[ring.bins])
+        beta, of_photons = contrast[0], float(ring.weights @ photons[ring.bins])
+        of_ring = 1 + (block_mean(maps[ring.bins]) - 1) * np.float32(CONTRAST / beta)
+        noise = Noise.of(of_photons, beta, ring.pixels, speckle_px)
         mean = np.tensordot(ring.weights, of_ring, 1).astype(np.float32)
-        wander, offset = flicker(mean, of_photons, contrast[0], ring.n_pixels / speckle_px), 0.0
+        instrument = {"flicker": flicker(mean, noise)}
         if ring.phi_deg is not None:
-            offset = baseline(of_ring, ring.pixels / speckle_px, ring.phi_deg, of_photons)
-        instrument = {"speckle_px": speckle_px, "flicker": wander, "baseline": offset}
-        given = bank_options(of_photons, contrast, ring.pixels, ring.phi_deg, **instrument)
-        verdicts.append(technique.scorer(given).explain(_features_of(technique, of_ring, ring, given)[None])[0])
+            instrument["baseline"] = baseline(of_ring, noise, ring.phi_deg)
+        given = bank_options(noise, contrast[1], ring.phi_deg, **instrument, cells=cells)
+        verdicts.append(technique.scorer(given).explain(_features_of(technique, of_ring, noise, ring, given)[None])[0])
         p_of_ring[number] = verdicts[-1].p
     summary: dict[str, Any] = {"no_claim": reasons[0] if reasons else None, "nearest_known": None, "strangest_in": None}
     p = None
@@ -277,10 +332,12 @@ def judge(
     return Judgement(latent, np.mean(embeddings, axis=0, dtype=np.float32), p, p_of_ring, summary)
 
 
-def _features_of(technique: "RheoXPCS", maps: Singles, ring: Ring, given: Mapping[str, Any]) -> Singles:
+def _features_of(technique: "RheoXPCS", maps: Singles, noise: Noise, ring: Ring, given: Mapping[str, Any]) -> Singles:
     """Compute the features of the maps (n, 64, 64) of a ring, with the noise of the calibration of `given`."""
-    own, calibrated = (sectors_of(n, given["phi_deg"], given["by_azimuth"]) for n in (ring.pixels, given["n_pixels"]))
-    of_sectors = add_noise(own.average(maps), own, given)
+    own, calibrated = (
+        sectors_of(n, given["phi_deg"], given["by_azimuth"]) for n in (noise.n_pixels, given["n_pixels"])
+    )
+    of_sectors = add_noise(own.average(maps), Noise(noise.shot, own.n_pixels), given)
     mean = np.tensordot(calibrated.share, of_sectors, 1)[None].astype(np.float32)
     return np.asarray(features(technique.encoder, mean, of_sectors[None], calibrated, photons=given["photons"])[0])
 
