@@ -80,8 +80,8 @@ def typed(lines: Iterable[str], folder: Path, settings: Path, term: str = "xterm
     with TemporaryDirectory() as kept:
         environment = os.environ | {
             "AINERD_CONFIG": str(settings),
-            "AINERD_STORAGE__DIRECTORY": f"{kept}/tiled",
-            "AINERD_STORAGE__FRAMES": json.dumps([f"{kept}/frames"]),
+            "AINERD_STORAGE__DIRECTORY": f"{folder}/tiled",
+            "AINERD_STORAGE__FRAMES": json.dumps([f"{folder}/frames"]),
             "IPYTHONDIR": kept,
             "MPLBACKEND": "Agg",
             "TERM": term,
