@@ -52,10 +52,14 @@ def main() -> None:
     picture(IMAGES)
 
 
+def own(output: str, folder: str) -> str:
+    """Return the output with the folder of `make ipython`, as wide as before."""
+    return re.sub(rf"{re.escape(folder)}(\S* *)", lambda path: f"{OWN}{path[1]}".ljust(len(path[0])), output)
+
+
 def plain(output: str, folder: str) -> str:
     """Return the output of IPython with the folder of `make ipython`, without numbers of values and empty lines."""
-    output = re.sub(rf"{re.escape(folder)}(\S* *)", lambda path: f"{OWN}{path[1]}".ljust(len(path[0])), output)
-    lines = re.sub(r"^Out\[\d+\]: ?", "", output, flags=re.MULTILINE).splitlines()
+    lines = re.sub(r"^Out\[\d+\]: ?", "", own(output, folder), flags=re.MULTILINE).splitlines()
     return "".join(f"{line.rstrip()}\n" for line in lines if line.strip())
 
 
@@ -80,8 +84,8 @@ def typed(lines: Iterable[str], folder: Path, settings: Path, term: str = "xterm
     with TemporaryDirectory() as kept:
         environment = os.environ | {
             "AINERD_CONFIG": str(settings),
-            "AINERD_STORAGE__DIRECTORY": f"{folder}/tiled",
-            "AINERD_STORAGE__FRAMES": json.dumps([f"{folder}/frames"]),
+            "AINERD_STORAGE__DIRECTORY": f"{kept}/tiled",
+            "AINERD_STORAGE__FRAMES": json.dumps([f"{kept}/frames"]),
             "IPYTHONDIR": kept,
             "MPLBACKEND": "Agg",
             "TERM": term,
@@ -102,7 +106,7 @@ def typed(lines: Iterable[str], folder: Path, settings: Path, term: str = "xterm
             prompt = session.after
             session.sendline(line)
             session.expect(PROMPT)
-            yield [prompt, line, re.sub(r"\r+\n", "\n", session.before).strip("\n")]
+            yield [prompt, line, own(re.sub(r"\r+\n", "\n", session.before), kept).strip("\n")]
         session.sendline("exit")
         session.expect(pexpect.EOF)
 

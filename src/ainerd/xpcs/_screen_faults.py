@@ -41,7 +41,7 @@ TOLERANCE, SIGMAS = 0.15, 6.0  # of the inequality of the histogram, in its loga
 # Share of the pairs of photons in a frame that a dead time may take: twice the dead time, in frames. The second number
 # is for one photon per pixel and frame; pixels that count more have a shorter dead time.
 LOST, LOST_OF_ONE = 0.03, 0.05
-END, CUT = "counts end at {}, as if they were cut off there", 0.05  # share of the counts at the end that changes g2
+END, CUT = "counts end at {}, as if they were cut off there", 0.15  # share of the counts at the end that changes g2
 
 
 class CopyScreen:
