@@ -228,7 +228,8 @@ def test_axes_of_the_latent_space_do_not_change(server):
 
     technique = SimpleNamespace(parameters={"a": 1}, alpha=0.05, landmarks=landmarks)
     campaign = SimpleNamespace(results="abcd")
-    settings = SimpleNamespace(units={}, steering=SimpleNamespace(review=False))
+    steering, detector = SimpleNamespace(review=False), SimpleNamespace(flags={})
+    settings = SimpleNamespace(units={}, steering=steering, detector=detector)
 
     def writer():
         made = State(store, technique, campaign, None, None, None, settings)

@@ -9,7 +9,7 @@ from ainerd.server import open_catalog
 from ainerd.technique import Analysis
 from ainerd.techniques.rheo_xpcs import Field, Picture, q_of_pixels
 from ainerd.techniques.rheo_xpcs._export import resampled, unbinned
-from ainerd.techniques.rheo_xpcs._picture import DIMS, UNITS
+from ainerd.techniques.rheo_xpcs._picture import DIMS, UNITS, intensities, time_edges
 from tests.results.conftest import add_partition, make_analysis, make_record
 
 T, FRAME_TIME_S = 1600, 0.01
@@ -32,13 +32,14 @@ def seen(partition):
     for number in range(picture.every - 1, T, picture.every):
         frames.append(rng.poisson(mean * fading[number]).astype(np.uint16))
         picture.see(frames[-1], number)
-    counts = fading[:, None] * partition.n_pixels
-    arrays, summary = picture.finish(counts, partition.n_pixels, FRAME_TIME_S)
+    edges = time_edges(T, partition.n_roi)
+    counts = np.add.reduceat(fading[:, None] * partition.n_pixels, edges[:-1])
+    light = intensities(counts, partition.n_pixels, FRAME_TIME_S, edges, np.empty((0, 2), int))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ainerd.techniques.rheo_xpcs._picture.FRAME_BYTES", 4 * (516 // BINNING) ** 2)
-        small, summary = picture.finish(counts, partition.n_pixels, FRAME_TIME_S)
+        small, summary = picture.finish([])
     assert summary["mean_frame_binning"] == BINNING
-    return np.mean(frames, axis=0), bad, small, summary
+    return np.mean(frames, axis=0), bad, small | light, summary
 
 
 @pytest.fixture(scope="module")
