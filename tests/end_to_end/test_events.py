@@ -113,7 +113,8 @@ def test_an_aborted_exposure_has_a_partial_map(session, monkeypatch):
     row = session.table().iloc[-1]
     assert (row["status"], row["n_frames"], row["event"]) == ("partial", 350, 1)
     taus = row.reindex(["tau_s", "tau_s_above", "tau_s_below"])  # which of them is the sample's affair
-    assert taus.max() > 0 and row["novelty_p"] > 0 and row["regime"] >= -1 and np.isfinite(row["sample_x"])
+    assert taus.max() > 0 or row["no_tau"]
+    assert row["novelty_p"] > 0 and row["regime"] >= -1 and np.isfinite(row["sample_x"])
     assert session.agent.results.array(row.name, "tau")[-1] < 350 * row["frame_time_s"]
     assert np.isfinite(session.agent.results.array(row.name, "c2")).all()
     assert session.agent.catch_up() == 0
