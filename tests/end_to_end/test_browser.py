@@ -234,6 +234,7 @@ def test_the_agent_follows_what_a_person_takes_and_rejects(browser, session):
         browser.until(f"{RESULTS + 2} results", "[data-ainerd=found]")
     finally:
         running.join(PATIENCE_MS / 1000)
+    assert session.agent.drain()  # the last status is written after the result
     suggestions = session.store.suggestions()
     assert (suggestions["status"] == "measured").sum() == 2
     (turned_down,) = suggestions[suggestions["status"] == "rejected"].itertuples()
