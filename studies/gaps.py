@@ -39,7 +39,7 @@ def table(draws: int = 6000, seed: int = 0, quick: bool = False) -> None:
 
 @study.part
 def borders(draws: int = 3000, seed: int = 1, quick: bool = False) -> None:
-    """Count gaps where there is none."""
+    """Count borders that are called gaps although there is no gap."""
     wrong = [d > threshold(a, b) for a, b, d in distances(draws // 10 if quick else draws, seed)]
     row = {"borders": len(wrong), "called gaps": float(np.mean(wrong)), "95 %": interval(sum(wrong), len(wrong))}
     report("gaps_borders", [row], draws=draws)

@@ -28,7 +28,7 @@ from ainerd.config import Settings
 from ainerd.results import ResultStore, scan_text
 from ainerd.runs import Jobs
 from ainerd.technique import Outcome, Technique
-from ainerd.views import LiveFigure, Next, Scene, SceneReader, refresh_all, run_line, save_panel
+from ainerd.views import LiveFigure, Next, Scene, SceneReader, kinds_of, refresh_all, run_line, save_panel
 from ainerd.words import labelled, printable
 
 logger = logging.getLogger(__name__)
@@ -122,11 +122,10 @@ class Display:
         }
 
     def regimes(self) -> list[str]:
-        """Return a sentence for each component of regimes, and what else is said of them."""
+        """Return a sentence for each component of regimes, and the sentences about all of them."""
         table, claims, lines = self._results.table(), self._campaign.claims.found, []
         groups, n = self._campaign.atlas.components.groups, table["regime"].value_counts()
-        few: dict[str, Any] = {"embeddings": table.iloc[:, :0], "alpha": self._technique.alpha, "bounds": {}}
-        kinds = Scene(table=table, new=[*claims], components=groups, **few).kinds
+        kinds = kinds_of(table, [*claims], groups)
         for group in groups:
             counted = sum(int(n.get(regime, 0)) for regime in group)
             parts = [f"{named(group)}: {counted} exposure{'s' * (counted != 1)}"]

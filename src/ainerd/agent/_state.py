@@ -139,7 +139,7 @@ class State:
         }
 
     def _regimes(self) -> dict[str, Any]:
-        """Return the number of regimes, those without a gap between them, and what is said of these."""
+        """Return the number of regimes, the groups without a gap between them, and sentences about these groups."""
         atlas = self._campaign.atlas
         if atlas.regimes is None:
             return {}

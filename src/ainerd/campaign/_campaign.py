@@ -659,9 +659,8 @@ class Campaign:
         If the bounds in the settings have changed since the checkpoint, they replace the bounds of the checkpoint.
         """
         if not self.claims.restore(state.get("claims") or {}):
-            self.claims.update(
-                self.atlas.exposures(), self.atlas.components
-            )  # an earlier session has announced these claims
+            # an earlier session has announced these claims
+            self.claims.update(self.atlas.exposures(), self.atlas.components)
         if not state:
             return None
         if state["configured"] == self._configured:

@@ -224,7 +224,7 @@ class CampaignRecords:
     ) -> None:
         """Write a log line; `ids` are related keys, such as ``raw_uid=...``. `once`: its key, not to repeat it.
 
-        `by` is the person or program that decided what the line says, if it was not the agent.
+        `by` is the person or program that made the decision in the line, if it was not the agent.
         """
         self._add_line(LogRecord.model_validate({"text": text, "agent": self.agent, "by": by, "ids": ids}), once)
 

@@ -87,12 +87,8 @@ class Scene:
 
     @property
     def kinds(self) -> Mapping[int, str]:
-        """What the regimes resemble, by number, if the technique names known kinds; see `regime_kinds`."""
-        nearest = self.table.get("nearest_known")
-        if nearest is None:
-            return {}
-        novel = self.table["novel"].astype("Float64").to_numpy(float, na_value=np.nan)
-        return regime_kinds(self.table["regime"], nearest, novel, self.new, self.components)
+        """Known kinds that the regimes resemble, by number; see `kinds_of`."""
+        return kinds_of(self.table, self.new, self.components)
 
     @property
     def units(self) -> Mapping[str, str]:
@@ -102,6 +98,18 @@ class Scene:
     def labelled(self, quantity: str) -> str:
         """Return a quantity with its unit."""
         return f"{quantity} ({self.units[quantity]})" if quantity in self.units else quantity
+
+
+def kinds_of(table: pd.DataFrame, new: Collection[int], components: Sequence[Sequence[int]]) -> Mapping[int, str]:
+    """Return the known kinds that the regimes of a table of results resemble; empty if the technique names none.
+
+    `new` and `components` are as for `regime_kinds`.
+    """
+    nearest = table.get("nearest_known")
+    if nearest is None:
+        return {}
+    novel = table["novel"].astype("Float64").to_numpy(float, na_value=np.nan)
+    return regime_kinds(table["regime"], nearest, novel, new, components)
 
 
 def runs_of(table: pd.DataFrame, motors: tuple[str, ...]) -> pd.DataFrame:

@@ -36,7 +36,7 @@ def regime_colour(regime: int) -> str:
 
 
 def regime_name(regime: int, kinds: Mapping[int, str] | None = None) -> str:
-    """Return the name of a regime, with what it resembles, if that is known."""
+    """Return the name of a regime, with the known kind that it resembles, if there is one."""
     if regime < 0:
         return "unassigned"
     kind = (kinds or {}).get(regime)

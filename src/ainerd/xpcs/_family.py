@@ -109,7 +109,7 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Constraints:
-    """What is known of parameters beforehand; `tau` and `ratio` as logarithms.
+    """Prior knowledge of parameters; `tau` and `ratio` as logarithms.
 
     Attributes
     ----------

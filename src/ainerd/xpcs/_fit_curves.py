@@ -151,7 +151,7 @@ def fit_curves(
 
 
 class _Curve:
-    """One curve: the lags that are used, their errors, and what is found. `why` is why there is no fit."""
+    """One curve: the lags that are used, their errors, and its report. `why` is the reason if it is not fitted."""
 
     def __init__(
         self, lag: Floats, value: Floats, error: Floats, n_pixels: float, counts: float, pairs: Floats

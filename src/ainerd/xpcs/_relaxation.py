@@ -1,4 +1,4 @@
-"""What the data of a curve of g2 determine: numbers with errors, limits, or the reason why there are none."""
+"""Numbers with errors that a curve of g2 determines, or limits, or the reason why there are none."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -173,7 +173,7 @@ def determined(chosen: Chosen, covariance: Floats, last: float) -> Report:
     out |= {"contrast": contrast, "contrast_err": contrast * symmetric_error(relative)}
     if "exponent" in free or value["exponent"] != 1:
         out |= {"exponent": value["exponent"], "exponent_err": sd["exponent"]}
-    if "share" in chosen.model or "ratio" in free:
+    if "ratio" in free:
         out |= {"share": value["share"], "share_err": sd["share"]}
         log_tau2 = value["tau"] + value["ratio"]
         log_tau2_err = float(np.sqrt(max(covariance[np.ix_([1, 6], [1, 6])].sum(), 0.0)))

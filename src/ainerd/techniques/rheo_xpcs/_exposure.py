@@ -148,7 +148,7 @@ class Exposure(RunAnalysis):
             return
         g2 = self._correlator.result()
         value, error = np.nan_to_num(g2.contrast0), np.nan_to_num(g2.contrast0_err)
-        size = self._speckle_px()
+        size, cells = self._speckle_px(), Cells.of_whole(round(share * self._reducer.n_pushed))
         for ring in technique.rings:
             of_ring = float(ring.weights @ photons[ring.bins]) * share
             beta = float(ring.weights @ value[ring.bins])
@@ -156,7 +156,6 @@ class Exposure(RunAnalysis):
             contrast = pooled_contrast((beta, sigma * share**-0.5), technique.contrast)
             if of_ring > 0 and contrast is not None and not technique.no_claim_reason(contrast):
                 noise = Noise.of(of_ring, contrast[0], ring.pixels, size)
-                cells = Cells.of_whole(round(share * self._reducer.n_pushed))
                 technique.scorer(bank_options(noise, contrast[1], ring.phi_deg, cells=cells))
 
     @one_thread

@@ -189,7 +189,7 @@ def analyse(
 def _documents(
     uid: str, path: Path, start: dict[str, Any], began: float, known: dict[str, float]
 ) -> "Iterator[Document]":
-    """Yield the documents of the run that stands for a file, the same ones each time: one event with what it says."""
+    """Yield the documents of the run of a file, the same each time: one event with the numbers of the file."""
     from event_model import compose_run
 
     run = compose_run(uid=uid, time=began, metadata=start | {"plan_name": "ingest"})
