@@ -15,11 +15,8 @@ myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # numpydoc has the types
-# what scikit-learn and pydantic add of their own
-autodoc_default_options = {
-    "exclude-members": "set_fit_request, set_predict_request, set_score_request, "
-    "model_config, settings_customise_sources",
-}
+# what pydantic adds of its own
+autodoc_default_options = {"exclude-members": "model_config, settings_customise_sources"}
 numpydoc_show_class_members = False
 
 html_theme = "pydata_sphinx_theme"

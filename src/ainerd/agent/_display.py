@@ -6,10 +6,9 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-import matplotlib
 from bluesky.callbacks import LiveTable
 from bluesky.callbacks.core import make_class_safe
 from bluesky.utils import DefaultDuringTask
@@ -28,8 +27,11 @@ from ainerd.config import Settings
 from ainerd.results import ResultStore, scan_text
 from ainerd.runs import Jobs
 from ainerd.technique import Outcome, Technique
-from ainerd.views import LiveFigure, Next, Scene, SceneReader, kinds_of, refresh_all, run_line, save_panel
+from ainerd.views import Next, Scene, SceneReader, kinds_of, run_line
 from ainerd.words import labelled, printable
+
+if TYPE_CHECKING:
+    from ainerd.views import LiveFigure  # imports matplotlib, as all that draws
 
 logger = logging.getLogger(__name__)
 
@@ -145,10 +147,14 @@ class Display:
 
     def panel(self, panel: str, path: str | Path, width_mm: float) -> Path:
         """Save one panel of the campaign's figure."""
+        from ainerd.views import save_panel
+
         return save_panel(self._scene(), panel, path, width_mm=width_mm)
 
-    def figure(self, truth: NDArray[Any] | None, style: str) -> LiveFigure:
+    def figure(self, truth: NDArray[Any] | None, style: str) -> "LiveFigure":
         """Draw the figure of the campaign and return it."""
+        from ainerd.views import LiveFigure
+
         self._truth = truth
         if self._figure is None or not self._figure.is_open or self._figure.style != style:
             self._figure = LiveFigure(self._scene, self._name, style)
@@ -188,10 +194,13 @@ class WhileRunning(DefaultDuringTask):
     def block(self, blocking_event: threading.Event) -> None:
         """Wait until the plan has finished or pauses."""
         with _progress_line():
-            if "qt" in matplotlib.get_backend().lower():
+            if "matplotlib" in sys.modules and "qt" in sys.modules["matplotlib"].get_backend().lower():
                 super().block(blocking_event)  # type: ignore[no-untyped-call]
             while not blocking_event.wait(TICK_S):
-                refresh_all(react=True)
+                if "matplotlib" in sys.modules:  # without it there are no figures
+                    from ainerd.views import refresh_all
+
+                    refresh_all(react=True)
 
 
 _counting: "WeakSet[Any]" = WeakSet()

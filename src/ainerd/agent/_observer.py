@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 import numpy as np
@@ -42,8 +42,11 @@ from ainerd.results import LiveNode, ResultStore, commands, digest, principal_of
 from ainerd.runs import Jobs, Spool, Wanted, Worker, Writer, parameters_of, write_run
 from ainerd.server import Presence, only_here
 from ainerd.technique import Technique, complete
-from ainerd.views import LiveFigure, Logbook, status_panel
+from ainerd.views import Logbook, status_panel
 from ainerd.words import rendered
+
+if TYPE_CHECKING:
+    from ainerd.views import LiveFigure
 
 logger = logging.getLogger(__name__)
 RESULT_FIRST_S = 10.0  # before a run is written to raw: a script may wait for the result, and the server is shared

@@ -9,8 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.cluster.hierarchy import DisjointSet, fcluster, linkage
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist, pdist, squareform
-from scipy.stats import mode
-from sklearn.base import BaseEstimator
 
 from ainerd.technique import Regimes
 from ainerd.threads import one_thread
@@ -30,7 +28,7 @@ Ints = NDArray[np.int64]
 Find = Callable[[NDArray[np.float32], Ints], Regimes]
 
 
-class RegimeModel(BaseEstimator):  # type: ignore[misc]
+class RegimeModel:
     """Average linkage of results, cut where regimes end.
 
     It also works for few results. More than 4,000 are represented by the means of 2,000 groups.
@@ -217,7 +215,10 @@ def _corrected(z: Floats, labels: Ints, novel: Ints, width: float) -> tuple[Ints
 
 def _renamed(found: Regimes, labels: Ints) -> Regimes:
     """Return the regimes under other labels (n,): each takes the label of most of its results."""
-    named = {int(old): int(mode(labels[found.labels == old]).mode) for old in np.unique(found.labels)}
+    named = {}
+    for old in np.unique(found.labels):
+        new, counts = np.unique(labels[found.labels == old], return_counts=True)
+        named[int(old)] = int(new[counts.argmax()])
 
     def predict(z: NDArray[np.float32]) -> Ints:
         return np.array([named.get(int(label), -1) for label in found.predict(z)], dtype=np.int64)

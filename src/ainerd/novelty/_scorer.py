@@ -15,10 +15,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
-from sklearn import config_context
-from sklearn.base import BaseEstimator
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 from ainerd.novelty._regimes import checked
@@ -54,7 +50,7 @@ class Verdict:
         return max(self.excess, key=lambda term: self.excess[term])
 
 
-class NoveltyScorer(BaseEstimator):  # type: ignore[misc]
+class NoveltyScorer:
     """Score the novelty of runs, calibrated on known ones.
 
     The runs of each kind are divided into folds. Each fold calibrates the densities fitted to the others, and the ranks
@@ -102,6 +98,9 @@ class NoveltyScorer(BaseEstimator):  # type: ignore[misc]
         ValueError
             If a kind has fewer than six runs for each component, or a value is not finite.
         """
+        from sklearn import config_context  # here, because a fitted scorer does not need it
+        from sklearn.exceptions import ConvergenceWarning
+
         features = checked(features, "features", 2)
         kinds = np.full(len(features), "known") if y is None else np.asarray(y)
         if kinds.shape != (len(features),):
@@ -256,6 +255,8 @@ class _Density:
 
     @classmethod
     def fitted(cls, scorer: NoveltyScorer, x: NDArray[np.float64], kinds: NDArray[np.intp]) -> Self:
+        from sklearn.mixture import GaussianMixture
+
         mean, scale = x.mean(0), np.maximum(x.std(0), _LEAST_SPREAD)
         _, sizes, axes = np.linalg.svd((x - mean) / scale, full_matrices=False)
         there = sizes > _LEAST_SPREAD * sizes[0]

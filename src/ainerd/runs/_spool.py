@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 from weakref import WeakKeyDictionary
@@ -18,8 +19,6 @@ from weakref import WeakKeyDictionary
 import httpx
 from bluesky import RunEngine
 from bluesky.callbacks.buffer import BufferingWrapper
-from bluesky_tiled_plugins import TiledWriter
-from bluesky_tiled_plugins.writing.consolidators import CONSOLIDATOR_REGISTRY, ConsolidatorBase
 from event_model import NumpyEncoder, RunRouter
 from tiled.client.container import Container
 
@@ -35,22 +34,6 @@ LARGEST_BITS = 10_000  # of an integer: Python prints no longer one
 # the second event. As an array the run is written, but Tiled cannot read the frames.
 SPECS = dict.fromkeys(EIGER, "application/x-hdf5") | {"RIGAKU": RIGAKU}
 BATCH = 20  # documents per request of TiledWriter: enough for a 50 Hz monitor
-
-
-class Rigaku(ConsolidatorBase):  # type: ignore[misc]  # it is not typed
-    """Describes the files of a Rigaku detector as an array, so that TiledWriter writes the run.
-
-    A Tiled server accepts only files of types that it knows. It cannot read the frames, but keeps our name of the type.
-    """
-
-    supported_mimetypes = {RIGAKU}
-
-    def get_data_source(self) -> Any:
-        """Return the description of the files for Tiled."""
-        return replace(super().get_data_source(), mimetype="application/octet-stream", parameters={"mimetype": RIGAKU})
-
-
-CONSOLIDATOR_REGISTRY[RIGAKU] = Rigaku
 
 
 class Journal:
@@ -205,7 +188,7 @@ class RawWriter:
     def __init__(self, raw: Container, folder: Path, answers: Callable[[], bool]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._raw, self._folder, self._answers = raw, folder, answers
-        self._writer = TiledWriter(raw, batch_size=BATCH, backup_directory=str(folder), spec_to_mimetype=SPECS)
+        self._writer = _tiled_writer()(raw, batch_size=BATCH, backup_directory=str(folder), spec_to_mimetype=SPECS)
         self.journal = Journal(folder / "journal")
         self._n_agents = 0  # that use this writer
         self._end: Callable[[], None] = lambda: None  # unsubscribes
@@ -293,9 +276,28 @@ def write_run(raw: Container, documents: Sequence[Document]) -> None:
         if raw[uid].metadata.get("stop"):
             return
         raw.delete_contents(uid, recursive=True, external_only=False)  # the detector's files stay
-    write = TiledWriter(raw, batch_size=len(documents), spec_to_mimetype=SPECS)  # without a copy on disk
+    write = _tiled_writer()(raw, batch_size=len(documents), spec_to_mimetype=SPECS)  # without a copy on disk
     for name, doc in documents:
         write(name, doc)
+
+
+@cache
+def _tiled_writer() -> Any:
+    """Import TiledWriter, which takes half a second, teach it the files of Rigaku detectors, and return it."""
+    from bluesky_tiled_plugins import TiledWriter
+    from bluesky_tiled_plugins.writing.consolidators import CONSOLIDATOR_REGISTRY, ConsolidatorBase
+
+    class Rigaku(ConsolidatorBase):  # type: ignore[misc]  # it is not typed
+        """Describes the files as an array: Tiled cannot read the frames, but keeps our name of the type."""
+
+        supported_mimetypes = {RIGAKU}
+
+        def get_data_source(self) -> Any:
+            known = "application/octet-stream"  # a Tiled server accepts only files of types that it knows
+            return replace(super().get_data_source(), mimetype=known, parameters={"mimetype": RIGAKU})
+
+    CONSOLIDATOR_REGISTRY[RIGAKU] = Rigaku
+    return TiledWriter
 
 
 class _Encoder(NumpyEncoder):

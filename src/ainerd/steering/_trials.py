@@ -10,7 +10,6 @@ from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import ArrayLike, NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import cdist, pdist
-from sklearn.metrics import adjusted_rand_score
 
 from ainerd.technique import is_novel
 
@@ -170,6 +169,8 @@ class Stability:
         """Return the reason why the regimes are not settled; None if they are settled."""
         if not self._past or len(self._past[0][1]) > len(self._past[-1][1]) - BACK:
             return f"the regimes were not yet followed over {BACK} exposures"
+        from sklearn.metrics import adjusted_rand_score  # here, because it takes a second to import
+
         then, now = (dict(zip(ids, labels.tolist(), strict=True)) for ids, labels in (self._past[0], self._past[-1]))
         common = [key for key in then if key in now]
         if adjusted_rand_score([then[key] for key in common], [now[key] for key in common]) < SETTLED:

@@ -1,12 +1,29 @@
-"""Figures of a campaign, reports, and lines for the terminal."""
+"""Figures of a campaign, reports, and lines for the terminal.
 
-from ainerd.views._figure import campaign_figure, panel_names, principal_axes, save_panel
-from ainerd.views._live import LiveFigure, refresh_all
-from ainerd.views._report import Report, Section, read_handover, read_report
-from ainerd.views._report_files import report_html, report_markdown, write_report
-from ainerd.views._scene import Next, Scene, SceneReader, kinds_of, newest_and_nearest
-from ainerd.views._style import UNASSIGNED, empty_panel, panel_title, regime_colour
+Functions that draw are imported when they are first used, because matplotlib takes half a second.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ainerd.views._scene import (
+    UNASSIGNED,
+    Next,
+    Scene,
+    SceneReader,
+    kinds_of,
+    newest_and_nearest,
+    principal_axes,
+    regime_colour,
+)
 from ainerd.views._terminal import Logbook, run_line, status_panel
+
+if TYPE_CHECKING:
+    from ainerd.views._figure import campaign_figure, panel_names, save_panel
+    from ainerd.views._live import LiveFigure, refresh_all
+    from ainerd.views._report import Report, Section, read_handover, read_report
+    from ainerd.views._report_files import report_html, report_markdown, write_report
+    from ainerd.views._style import empty_panel, panel_title
 
 __all__ = [
     "LiveFigure", "Logbook", "Next", "Report", "Scene", "SceneReader", "Section", "UNASSIGNED", "campaign_figure",
@@ -14,3 +31,12 @@ __all__ = [
     "read_report", "refresh_all", "regime_colour", "report_html", "report_markdown", "run_line", "save_panel",
     "status_panel", "write_report",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for module in ("_style", "_figure", "_live", "_report", "_report_files"):
+            drawing = import_module(f"{__name__}.{module}")
+            if hasattr(drawing, name):
+                return getattr(drawing, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ainerd.technique import Landmarks
 from ainerd.views import _style
-from ainerd.views._scene import MOST_SERIES, NEWEST, Scene
+from ainerd.views._scene import MOST_SERIES, NEWEST, Scene, principal_axes, regime_colour
 from ainerd.views._style import NOVEL, ON_MARK
 from ainerd.words import named_place
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from ainerd.steering import SampleMap  # imports bluesky
 
 SIZE = (14.4, 8.8)  # inches: fits a screen of 1440 × 900 at 100 dpi
-Array = NDArray[np.float64]
 STEPS = 30  # of the path that have an arrowhead
 MM = 1 / 25.4  # in inches
 TYPE = 7.0  # points; no type of a saved panel is larger
@@ -135,7 +134,7 @@ def draw_legend(place: Figure | SubFigure, scene: Scene, runs: pd.DataFrame, col
         return Line2D([], [], marker=marker, label=label, **options)
 
     marks = [
-        mark(_style.regime_name(regime, scene.kinds), color=_style.regime_colour(regime), markeredgecolor="white")
+        mark(_style.regime_name(regime, scene.kinds), color=regime_colour(regime), markeredgecolor="white")
         for regime in _style.in_order(runs.loc[runs["done"], "regime"])
     ]
     if runs["novel"].any():
@@ -199,7 +198,7 @@ def _shade(axes: Axes, belief: "SampleMap", extent: tuple[float, float, float, f
     regime, confidence = np.atleast_2d(belief.regime), np.atleast_2d(belief.confidence)
     image = np.zeros((*regime.shape, 4))
     for kind in np.unique(regime):
-        image[regime == kind, :3] = to_rgb(_style.regime_colour(int(kind)))
+        image[regime == kind, :3] = to_rgb(regime_colour(int(kind)))
     image[..., 3] = 0.45 * confidence
     axes.imshow(image, extent=extent, origin="lower", interpolation="nearest", zorder=0)
 
@@ -245,23 +244,6 @@ def draw_latent(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     axes.set_xlabel("first principal axis" + (f" ({share[0]:.0%} of the spread of {of})" if share[0] else ""))
     axes.set_ylabel("second" + (f" ({share[1]:.0%})" if share[0] else ""))
     _style.panel_title(axes, "Latent space" + ("" if landmarks is None else ": grey, what is known"))
-
-
-def principal_axes(points: NDArray[np.float64]) -> tuple[Array, Array, Array]:
-    """Return the mean (d,), the first two principal directions (2, d) and their shares of the variance (2,) of (n, d).
-
-    The largest component of each direction is positive, so that a picture does not flip.
-    """
-    n, d = points.shape if points.size else (0, 2)
-    middle = points.mean(axis=0) if n else np.zeros(d)
-    directions, share = np.eye(2, max(d, 2))[:, :d], np.zeros(2)
-    if n > 1:
-        _, weights, axes = np.linalg.svd(points - middle, full_matrices=False)
-        kept = min(2, len(axes))
-        largest = np.abs(axes[:kept]).argmax(axis=1)
-        directions[:kept] = axes[:kept] * np.sign(axes[np.arange(kept), largest])[:, None]
-        share[:kept] = weights[:kept] ** 2 / max((weights**2).sum(), np.finfo(float).tiny)
-    return middle, directions, share
 
 
 def _draw_landmarks(axes: Axes, placed: NDArray[np.float64], landmarks: Landmarks) -> None:

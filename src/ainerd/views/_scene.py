@@ -11,17 +11,20 @@ from numpy.typing import NDArray
 
 from ainerd.results import ResultStore, regime_kinds, scan_text
 from ainerd.technique import Landmarks, Panels, Technique, panels
-from ainerd.views._style import regime_colour
 
 if TYPE_CHECKING:
     from ainerd.steering import SampleMap  # imports bluesky
 
 logger = logging.getLogger(__name__)
 
+# Okabe and Ito, distinct to the colour-blind too; after seven colours they repeat, darker.
+_PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"]
+UNASSIGNED = "#9a9a9a"
 NEWEST = 60  # runs in the timeline
 MOST_SERIES = 3  # strips that fit
 
 Arrays = Mapping[str, NDArray[Any]]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,12 +153,36 @@ def newest_and_nearest(runs: pd.DataFrame, embeddings: pd.DataFrame) -> tuple[st
     return newest, str(distance.idxmin()), float(distance.min())
 
 
+def regime_colour(regime: int) -> str:
+    """Return the colour of a regime or cluster; grey if unassigned (-1)."""
+    if regime < 0:
+        return UNASSIGNED
+    turn, place = divmod(regime, len(_PALETTE))
+    return "#" + bytes(round(value * 0.55**turn) for value in bytes.fromhex(_PALETTE[place][1:])).hex()
+
+
+def principal_axes(points: NDArray[np.float64]) -> tuple[Floats, Floats, Floats]:
+    """Return the mean (d,), the first two principal directions (2, d) and their shares of the variance (2,) of (n, d).
+
+    The largest component of each direction is positive, so that a picture does not flip.
+    """
+    n, d = points.shape if points.size else (0, 2)
+    middle = points.mean(axis=0) if n else np.zeros(d)
+    directions, share = np.eye(2, max(d, 2))[:, :d], np.zeros(2)
+    if n > 1:
+        _, weights, axes = np.linalg.svd(points - middle, full_matrices=False)
+        kept = min(2, len(axes))
+        largest = np.abs(axes[:kept]).argmax(axis=1)
+        directions[:kept] = axes[:kept] * np.sign(axes[np.arange(kept), largest])[:, None]
+        share[:kept] = weights[:kept] ** 2 / max((weights**2).sum(), np.finfo(float).tiny)
+    return middle, directions, share
+
+
 class SceneReader:
     """Reads the scenes of one campaign within these `bounds`. Data that do not change are read once."""
 
     def __init__(self, store: ResultStore, technique: Technique, bounds: Mapping[str, tuple[float, float]]) -> None:
         self._store, self._technique, self._bounds = store, technique, bounds
-        self._panels = panels(technique.name)
         self._landmarks: Landmarks | None = None
         self._loaded: dict[str, dict[str, NDArray[Any] | None]] = {}  # by key and name; None if there is none
 
@@ -168,8 +195,9 @@ class SceneReader:
                 logger.exception("the landmarks of technique %r are not drawn", self._technique.name)
                 self._landmarks = Landmarks(embeddings=np.empty((0, 0), np.float32), names=[])
         table, embeddings = self._store.table(), self._store.embeddings()
+        drawn = panels(self._technique.name)  # not before the first scene: it imports matplotlib
         runs = runs_of(table, tuple(self._bounds))
-        wanted = getattr(self._panels, "arrays", {})
+        wanted = getattr(drawn, "arrays", {})
         recent = runs.index[runs["done"] & runs.index.isin(embeddings.index)][-NEWEST:]
         names = {str(key): {*wanted.get("strip", ())} for key in recent}
         compared = [key for key in newest_and_nearest(runs, embeddings)[:2] if key is not None]
@@ -185,7 +213,7 @@ class SceneReader:
             embeddings=embeddings,
             alpha=self._technique.alpha,
             bounds=self._bounds,
-            panels=self._panels,
+            panels=drawn,
             arrays={key: self._present(key, names[key]) for key in names},
             series={key: self._present(key, series) for key in names},
             landmarks=self._landmarks,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import to_rgb
 from matplotlib.figure import SubFigure
 from matplotlib.text import Annotation
 from numpy.typing import NDArray
@@ -17,22 +17,10 @@ from ainerd.words import printable
 
 logger = logging.getLogger(__name__)
 
-# Okabe and Ito, distinct to the colour-blind too; after seven colours they repeat, darker.
-_PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"]
-UNASSIGNED = "#9a9a9a"
 NOVEL = "#111111"
 DISC, ON_MARK = "disc", "on a mark"  # gids of marks that `spread` moves, and of their labels
 ROUNDS = 60
 FARTHEST = 4.0  # diameters that a mark is moved at most
-
-
-def regime_colour(regime: int) -> str:
-    """Return the colour of a regime or cluster; grey if unassigned (-1)."""
-    if regime < 0:
-        return UNASSIGNED
-    turn, place = divmod(regime, len(_PALETTE))
-    red, green, blue = np.array(to_rgb(_PALETTE[place])) * 0.55**turn
-    return to_hex((red, green, blue))
 
 
 def regime_name(regime: int, kinds: Mapping[int, str] | None = None) -> str:
