@@ -149,9 +149,7 @@ class Campaign:
         self._found_before, self._began = known, utc_now()
         self._read_checkpoint = partial(read_checkpoint, store.container, str(store.agent))
         self._left = self._restore(self._read_checkpoint())
-        self._steers = self.reference
-        if self._steers != "bank" and isinstance(self.explorer, Explorer):
-            self.explorer.judge({id: self._verdict(known) for id, known in self._judged.items()})
+        self._judge_all()
 
     # start
 
@@ -609,10 +607,10 @@ class Campaign:
         return {name: position[name] for name in self.explorer.names}
 
     def _steer_by(self) -> None:
-        """Give the optimizer the verdicts of the reference, if that has changed, and say so."""
+        """Steer by the reference, if it has changed, and log it."""
         if self._steers == self.reference:
             return
-        self._steers = self.reference
+        self._judge_all()
         sample = (
             "this sample is claimed to be new" if self.claims.of_sample else "no claim says that this sample is new"
         )
@@ -620,9 +618,13 @@ class Campaign:
         line = f"from now on {REFERENCES[self._steers]} steers, because {because}"
         other = "bank" if self._steers == "session" else "session"
         self._later(self.ledger.note, f'{line}: agent.reference("{other}") chooses the other')
+        self.withdraw("another reference steers", "superseded")
+
+    def _judge_all(self) -> None:
+        """Give the explorer the verdicts of all points by the reference that steers now."""
+        self._steers = self.reference
         if isinstance(self.explorer, Explorer):
             self.explorer.judge({id: self._verdict(known) for id, known in self._judged.items()})
-        self.withdraw("another reference steers", "superseded")
 
     def _verdict(self, known: tuple[float | None, bool | None, float | None]) -> tuple[float | None, bool | None]:
         """Return p and verdict by the reference that steers, from p, verdict and own p of a result."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from ainerd.documents._storage import FrameError, MissingFrames, local_path
+from ainerd.documents._storage import FrameError, MissingFrames, allowed_file
 from ainerd.technique import EventReader, RunAnalysis
 
 RIGAKU = "application/x-rigaku"
@@ -50,7 +50,7 @@ class EventFrames:
         """
         files, roots = files_of(path, shape), tuple(roots)
         for file in files:
-            local_path(file.as_uri(), roots)
+            allowed_file(file, roots)
         if not pixel_order:
             raise FrameError(
                 f"{path} does not say how its pixels are numbered: set detector.pixel_order to 'rows', as boost_corr "

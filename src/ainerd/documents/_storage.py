@@ -64,22 +64,16 @@ def local_path(uri: str, roots: Iterable[Path]) -> Path:
     parts = urlparse(uri)
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
         raise MissingFrames(f"frames at {uri!r} are not a local file")
-    path = Path(unquote(parts.path)).resolve()
-    if not path.is_file():
-        raise MissingFrames(f"no file {path}")
-    roots = [Path(root).resolve() for root in roots]
-    if not any(path.is_relative_to(root) for root in roots):
-        raise FrameError(f"{path} lies outside the allowed roots: {', '.join(map(str, roots)) or 'none is set'}")
-    return path
+    return allowed_file(Path(unquote(parts.path)), roots)
 
 
-def allowed_file(path: Path, roots: Roots) -> Path:
+def allowed_file(path: Path, roots: Iterable[Path]) -> Path:
     """Resolve the links of a path; raise MissingFrames without a file, FrameError outside the roots."""
-    resolved = path.resolve()
+    resolved, roots = path.resolve(), [Path(root).resolve() for root in roots]
     if not resolved.is_file():
         raise MissingFrames(f"no file {path}")
     if not any(resolved.is_relative_to(root) for root in roots):
-        raise FrameError(f"{path} leads to {resolved}, outside the allowed roots")
+        raise FrameError(f"{resolved} lies outside the allowed roots: {', '.join(map(str, roots)) or 'none is set'}")
     return resolved
 
 
