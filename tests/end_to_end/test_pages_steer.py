@@ -12,7 +12,7 @@ import pytest
 from bluesky import RunEngineInterrupted
 from conftest import Session
 
-from ainerd.agent._plans import _Remote
+from ainerd.agent._remote import _Remote
 from ainerd.agent._state import State
 from ainerd.results import AgentNode, ResultStore, SuggestionRecord, _agents
 from ainerd.server import open_catalog

@@ -1,10 +1,12 @@
 """The agent: without devices (`Observer`) or with devices (`Agent`), built from the settings of one instrument."""
 
 from ainerd.agent._agent import Agent, build_agent, build_observer, build_technique
+from ainerd.agent._beam import Beam, retaking
 from ainerd.agent._commands import CommandReader
 from ainerd.agent._display import ACTIONS, ScanTable, WhileRunning, show_progress_of, welcome
 from ainerd.agent._observer import Observer, writer_of
-from ainerd.agent._plans import Beam, explore_remote, reported, retaking
+from ainerd.agent._plans import reported
+from ainerd.agent._remote import explore_remote
 from ainerd.server import open_tiled
 
 __all__ = [

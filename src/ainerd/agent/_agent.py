@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from rich.text import Text
 from tiled.client.container import Container
 
+from ainerd.agent._beam import Beam, retaking
 from ainerd.agent._display import GUIDE, say
 from ainerd.agent._observer import Observer
-from ainerd.agent._plans import AgentPlan, Beam, reported, retaking, write_report
+from ainerd.agent._plans import AgentPlan, reported, write_report
 from ainerd.campaign import Travel
 from ainerd.config import Settings, SettingsError
 from ainerd.results import ConfigurationRecord, ResultStore

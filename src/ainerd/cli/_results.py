@@ -1,5 +1,7 @@
 """`ainerd replay`, `similar`, `export`, `report` and `archive`: make results, compare them, and write them to files."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -125,20 +127,16 @@ def report(
     check_new(out, force)
     from pydantic import TypeAdapter, ValidationError
 
-    from ainerd.config import Settings
     from ainerd.views import read_report, write_report
 
     limits = None
-    if config is not None:
-        settings = Settings.load(config)
-        limits, agent = settings.steering.bounds, agent or settings.name
     if bounds is not None:
         try:
             limits = TypeAdapter(dict[str, tuple[float, float]]).validate_json(bounds)
         except ValidationError:
             raise ValueError(f"--bounds {bounds}: give limits as JSON, such as '{EXAMPLE}'") from None
-    with results_at(tiled, config) as store:
-        content = read_report(_campaign_of(store, agent), limits)
+    with _campaign_at(tiled, config, agent) as (store, of_settings):
+        content = read_report(store, limits or of_settings)
         out.parent.mkdir(parents=True, exist_ok=True)
         show_file(write_report(content, out))
 
@@ -152,19 +150,14 @@ def handover(
     config: Config = None,
 ) -> None:
     """Write the page for the next shift, as Markdown for a logbook: what ran, what is new, what waits."""
-    from ainerd.config import Settings
     from ainerd.views import read_handover, report_markdown, write_report
 
     if out is not None:
         if out.suffix not in (".md", ".html", ".pdf"):
             raise ValueError(f"{out}: give a name that ends in .md, .html or .pdf")
         check_new(out, force)
-    limits = None
-    if config is not None:
-        settings = Settings.load(config)
-        limits, agent = settings.steering.bounds, agent or settings.name
-    with results_at(tiled, config) as store:
-        content = read_handover(_campaign_of(store, agent), hours, limits)
+    with _campaign_at(tiled, config, agent) as (store, limits):
+        content = read_handover(store, hours, limits)
         if out is None:
             print(report_markdown(content), end="")
             return
@@ -219,20 +212,30 @@ def archive(
         print(f"{n} runs wait on disk and are not in the copy: start an agent with these settings, then copy again")
 
 
-def _campaign_of(store: "ResultStore", agent: str | None) -> "ResultStore":
-    """Limit a store to an agent and its newest parameters, by default to the agent with the newest result.
+@contextmanager
+def _campaign_at(
+    tiled: str | None, config: Path | None, agent: str | None
+) -> "Iterator[tuple[ResultStore, Mapping[str, tuple[float, float]] | None]]":
+    """Open the results of one agent with its newest parameters, and return the bounds of the settings with them.
 
-    Raises ValueError, with the names of the agents that have results, if this agent has none.
+    The agent is that of the settings, or else the one with the newest result. Raises ValueError, with the names of the
+    agents that have results, if this agent has none.
     """
+    from ainerd.config import Settings
     from ainerd.results import ResultStore
 
-    table = store.table()
-    if table.empty:
-        raise ValueError("there is no result yet: nothing to report")
-    if agent is not None:
-        others = ", ".join(sorted(table["agent"].unique()))
-        table = table[table["agent"].eq(agent)]
+    limits = None
+    if config is not None:
+        settings = Settings.load(config)
+        limits, agent = settings.steering.bounds, agent or settings.name
+    with results_at(tiled, config) as store:
+        table = store.table()
         if table.empty:
-            raise ValueError(f"agent {agent!r} has no results; there are those of {others}")
-    newest = table.iloc[-1]
-    return ResultStore(store.container, agent=str(newest["agent"]), digest=str(newest["digest"]))
+            raise ValueError("there is no result yet: nothing to report")
+        if agent is not None:
+            others = ", ".join(sorted(table["agent"].unique()))
+            table = table[table["agent"].eq(agent)]
+            if table.empty:
+                raise ValueError(f"agent {agent!r} has no results; there are those of {others}")
+        newest = table.iloc[-1]
+        yield ResultStore(store.container, agent=str(newest["agent"]), digest=str(newest["digest"])), limits

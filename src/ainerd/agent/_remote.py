@@ -1,0 +1,210 @@
+"""Plan of a RunEngine whose agent is in another process: Tiled connects the two."""
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import bluesky.plan_stubs as bps
+from bluesky.utils import MsgGenerator
+from bluesky_adaptive.protocols import ID_KEY
+from tiled.client.container import Container
+
+from ainerd.agent._beam import Beam, retaking
+from ainerd.results import AgentNode, ResultStore, SuggestionRecord, read_agent
+from ainerd.results.commands import Reject, Take, check_position
+from ainerd.steering import check_limits, visit
+
+POLL_S = 0.25
+
+
+def explore_remote(
+    client: Container,
+    n: int,
+    *,
+    agent: str | None = None,
+    detector: Any,
+    actuators: Sequence[Any],
+    beside: Sequence[Any] = (),
+    monitored: Sequence[Any] = (),
+    shutter: Any = None,
+    before: Callable[[], MsgGenerator[Any]] | None = None,
+    acquire: Callable[..., MsgGenerator[Any]] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    beam: Beam | None = None,
+    timeout_s: float = 600.0,
+) -> MsgGenerator[list[str]]:
+    """Plan: measure `n` positions that an agent in another process suggests: ``RE(explore_remote(client, 5, …))``.
+
+    ``ainerd watch`` runs the agent on the same catalog. The agent must receive the documents of the runs, or they
+    must be written to Tiled (`bluesky_tiled_plugins.TiledWriter`). Suggestions that a person took on a page come
+    first. While a person holds the agent, the plan waits.
+
+    Parameters
+    ----------
+    client : tiled.client.container.Container
+        Root of the catalog.
+    n : int
+        Number of positions.
+    agent : str, optional
+        Name of the agent whose suggestions are measured. It is required if several agents have a suggestion.
+    detector, actuators, beside, monitored, shutter, before, acquire
+        As for `build_agent` and `ainerd.steering.visit`.
+    bounds : mapping of str to (float, float), optional
+        Limits by the actuators' names, in addition to the actuators' own limits.
+    beam : Beam, optional
+        A suspender of the RunEngine. If the beam is lost during an exposure, the exposure is repeated.
+    timeout_s : float
+        Longest wait for a suggestion, and for the analysis of a run.
+
+    Returns
+    -------
+    list of str
+        Uids of the runs.
+
+    Raises
+    ------
+    ValueError
+        If `n` is not a positive number, if several agents have suggestions and `agent` is not given, if a suggestion
+        has other actuators, or if it lies outside `bounds` or the limits of an actuator. In the last case the
+        suggestion fails with this reason.
+    RuntimeError
+        If no suggestion arrives in time.
+    """
+    if not isinstance(n, int) or n < 1:
+        raise ValueError(f"explore_remote wants a number of positions, got {n!r}")
+    remote = _Remote(ResultStore(client["ainerd"]), agent, list(actuators), bounds or {}, timeout_s)
+    measure = partial(
+        visit, beside=beside, monitored=monitored, shutter=shutter, before=before, acquire=acquire, timeout_s=timeout_s
+    )
+    return _explore(remote, n, detector, lambda analysed: retaking(measure(analysed), lambda: beam))
+
+
+def _explore(
+    remote: "_Remote", n: int, detector: Any, measure: Callable[..., Callable[..., MsgGenerator[Any]]]
+) -> MsgGenerator[list[str]]:
+    uids: list[str] = []
+    pool = ThreadPoolExecutor(1, "ainerd-remote")
+    try:
+        for _ in range(n):
+            asked = pool.submit(remote.take)
+            # an error is raised below; `gather` keeps asyncio from logging it where the plan has ended before
+            wait = partial(lambda f: asyncio.gather(asyncio.wrap_future(f), return_exceptions=True), asked)
+            yield from bps.wait_for([wait])
+            record = asked.result()
+
+            def analysed(uid: str, trial: str = record.id) -> "Future[None]":
+                return pool.submit(remote.wait_for_result, trial, uid)
+
+            suggestion = {ID_KEY: record.id, "reason": record.reason, **record.positions}
+            try:
+                uids += yield from measure(analysed)([suggestion], remote.actuators, [detector])
+            except Exception:
+                pool.submit(remote.give_up, record)
+                raise
+    finally:
+        remote.given_up.set()  # so that an aborted plan does not block the RunEngine until the timeout
+        pool.shutdown()
+    return uids
+
+
+@dataclass
+class _Remote:
+    """Polls Tiled, outside the RunEngine's thread."""
+
+    store: ResultStore
+    agent: str | None
+    actuators: Sequence[Any]
+    bounds: Mapping[str, tuple[float, float]]
+    timeout_s: float
+    given_up: threading.Event = field(default_factory=threading.Event)
+    _measured: set[str] = field(default_factory=set)  # ids of suggestions that this plan took
+    _waits: str = ""  # reason why no suggestion is taken
+
+    def take(self) -> SuggestionRecord:
+        """Wait for a suggestion that may be measured now, take it, and return it."""
+        for _ in self._looks():
+            record = self._offered()
+            if record is None:
+                continue
+            names = {actuator.name for actuator in self.actuators}
+            if set(record.positions) != names:
+                of, here = (", ".join(sorted(each)) for each in (record.positions, names))
+                raise ValueError(f"agent {record.agent!r} suggests positions of {of}, the actuators are {here}")
+            try:
+                bounds = {name: self.bounds.get(name, (-math.inf, math.inf)) for name in record.positions}
+                check_position(record.positions, bounds)
+                check_limits(self.actuators, record.positions)
+            except ValueError as error:
+                self.store.set_status(record.id, "failed", str(error), instead_of=["proposed"])
+                raise ValueError(f"agent {record.agent!r} suggests a position that is out of reach: {error}") from None
+            self.agent = record.agent  # stay with this agent, even if others have suggestions later
+            if record.status == "accepted" or self._takes(record):
+                self._measured.add(record.id)
+                return record
+        why = self._waits or "is `ainerd watch` running on this catalogue?"
+        raise RuntimeError(f"no suggestion came in {self.timeout_s:g} s: {why}")
+
+    def _takes(self, record: SuggestionRecord) -> bool:
+        """Send the command to take a suggestion, and return whether the agent has accepted it."""
+        agent = str(record.agent)
+        position, reason, terms = record.positions, record.reason, record.terms
+        take = Take(suggestion=record.id, position=position, reason=reason, terms=terms, by=agent, now=True)
+        node = AgentNode(self.store.container, agent)
+        try:
+            if not node.send(take):
+                return False
+        except KeyError:  # there has never been an agent with this name
+            return False
+        for _ in self._looks():
+            if (status := node.command(take.id)["status"]) != "asked":
+                return bool(status == "done")
+        return False
+
+    def _offered(self) -> SuggestionRecord | None:
+        """Return the suggestion that a person took, or else the newest one.
+
+        Return None while a person holds the agent, or must take a suggestion first.
+        """
+        newest = None if self.agent else self.store.next_suggestion()
+        agent = self.agent or (newest.agent if newest is not None else None)
+        state = read_agent(self.store.container, agent) if agent else {}
+        self._waits = ""
+        if isinstance(held := state.get("held"), dict):
+            self._waits = f"{held.get('by')} holds it"
+            return None
+        taken = state.get("taken")
+        if isinstance(taken, str) and taken not in self._measured:
+            record = self.store.suggestion(taken)
+            return record if record.status == "accepted" else None
+        if state.get("review"):
+            self._waits = "nobody took one"
+            return None
+        return self.store.next_suggestion(agent) if newest is None and agent else newest
+
+    def wait_for_result(self, trial_id: str, uid: str) -> None:
+        """Wait until the agent has written the outcome of the suggestion in this run, or until the timeout."""
+        for _ in self._looks():
+            record = self.store.suggestion(trial_id)
+            if record.status in ("measured", "failed") and record.raw_uid == uid:
+                return
+
+    def give_up(self, record: SuggestionRecord) -> None:
+        """Report to the agent that a suggestion was taken but not measured."""
+        why, agent = "the exposure was not finished", str(record.agent)
+        reject = Reject(
+            id=f"failed-{record.id}", suggestion=record.id, position=record.positions, by=agent, why=why, failed=True
+        )
+        AgentNode(self.store.container, agent).send(reject)
+
+    def _looks(self) -> Iterator[None]:
+        """Yield at each poll, with pauses, until the timeout or until the plan has ended."""
+        end = time.monotonic() + self.timeout_s
+        while time.monotonic() < end and not self.given_up.is_set():
+            yield
+            self.given_up.wait(POLL_S)
