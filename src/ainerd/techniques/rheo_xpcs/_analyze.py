@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def analyze(
     file: Annotated[Path, typer.Argument(help="A file: HDF5, or events (.bin, .bin.000, .imm).")],
     roi: Annotated[
-        Path | None, typer.Option(help="Bins: a .npy of labels (ny, nx), 0 unused; or an instrument's .toml.")
+        Path | None,
+        typer.Option(help="Bins: a .npy of labels (ny, nx), 0 unused; a q map of APS or NXxpcs (.h5); a .toml."),
     ] = None,
     dataset: Annotated[
         str, typer.Option(help="Frames in the file, (frames, ny, nx), or a group of such.")
