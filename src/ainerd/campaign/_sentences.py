@@ -1,4 +1,4 @@
-"""What is said of regimes that have no gap between them."""
+"""Sentences about regimes that have no gap between them."""
 
 from collections.abc import Iterable, Iterator
 

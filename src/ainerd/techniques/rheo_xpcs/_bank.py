@@ -219,8 +219,9 @@ class Bank:
         for chunk in self._chunks(which):
             clean = np.float32(contrast) * seen_from([self.clean[i] for i in chunk], _LANDMARK_PHI, width)
             clean = np.broadcast_to(clean, (len(chunk), pixels.size, SIZE, SIZE))
-            runs = noised(clean, pixels, n_frames * counts, rng)
-            out[chunk] = [encoder.encode_run(run) for run in runs]
+            maps = noised(clean, pixels, n_frames * counts, rng).reshape(-1, SIZE, SIZE)
+            latent = encoder.encode(maps).reshape(len(chunk), pixels.size, -1)  # at once: in half the time
+            out[chunk] = [encoder.point(z) for z in latent]
         return out, self.families[: which.size]
 
     def _in(self, cells: Cells) -> list[Clean]:
