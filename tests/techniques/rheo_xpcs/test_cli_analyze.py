@@ -98,7 +98,7 @@ def test_bad_input_is_one_line(movie, tmp_path, monkeypatch, capsys, change, mes
 
 
 def test_without_the_agents_extra_the_way_out_is_said():
-    script = "import sys; sys.modules['sklearn'] = None; sys.argv = ['ainerd', 'encode', 'x.npy']\n"
+    script = "import sys; sys.modules['scipy'] = None; sys.argv = ['ainerd', 'encode', 'x.npy']\n"
     script += "from ainerd.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and "pip install 'ainerd[agent]'" in done.stderr and "Traceback" not in done.stderr
