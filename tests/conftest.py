@@ -135,6 +135,17 @@ def bank_file(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def part_of_bank(bank_file):
+    """Let that part stand for the shipped bank where no bank is named."""
+    from ainerd.techniques.rheo_xpcs import Bank, _bank
+
+    part = Bank.load(bank_file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_bank, "_shipped", lambda: part)
+        yield
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()

@@ -32,7 +32,7 @@ from ainerd.results import ResultStore
 from ainerd.server import ServerError, embedded_server, open_catalog
 from ainerd.steering import expose
 from ainerd.technique import Series
-from ainerd.techniques.rheo_xpcs import Bank, RheoXPCS, write_bank
+from ainerd.techniques.rheo_xpcs import RheoXPCS
 
 SMALL = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs" / "small.toml"
 REPLAY = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "files" / "slurm" / "replay.py"
@@ -111,13 +111,11 @@ def cluster():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def environment(cluster, archive, tmp_path_factory):
+def environment(cluster, archive, bank_file):
     """Set the environment of the command: the archive, and a part of the shipped bank, which is calibrated quickly."""
-    bank, shipped = tmp_path_factory.mktemp("bank") / "bank.safetensors", Bank.load()
-    write_bank(bank, shipped.clean[:620], shipped.families[:620])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AINERD_CONFIG", str(SMALL))
-        patch.setenv("AINERD_RHEO_XPCS__BANK", str(bank))
+        patch.setenv("AINERD_RHEO_XPCS__BANK", str(bank_file))
         patch.setenv("AINERD_STORAGE__DIRECTORY", str(archive.server.directory))
         patch.setenv("AINERD_STORAGE__FRAMES", json.dumps([str(archive.server.directory.parent / "frames")]))
         yield

@@ -10,6 +10,8 @@ from ainerd.cli import app, main
 from ainerd.techniques.rheo_xpcs.panels import bin_cells
 from ainerd.xpcs import Partition, two_time
 
+pytestmark = pytest.mark.usefixtures("part_of_bank")
+
 
 @pytest.fixture
 def movie(tmp_path):

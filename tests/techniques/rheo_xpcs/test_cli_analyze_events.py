@@ -9,6 +9,8 @@ from ainerd.cli import app
 from ainerd.xpcs import Partition
 from sim_devices import Rigaku3M, write_rigaku
 
+pytestmark = pytest.mark.usefixtures("part_of_bank")
+
 SHAPE, N = (512, 1024), 128
 
 

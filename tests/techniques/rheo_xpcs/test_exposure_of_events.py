@@ -8,6 +8,8 @@ from ainerd.technique import AnalysisError, RunInfo
 from ainerd.techniques.rheo_xpcs import RheoXPCS
 from ainerd.xpcs import Events, Partition
 
+pytestmark = pytest.mark.usefixtures("part_of_bank")
+
 SHAPE, FRAME_TIME_S = (40, 60), 2e-5
 
 

@@ -19,6 +19,8 @@ from ainerd.techniques.rheo_xpcs.commands import analyze, ingest, similar
 from tests.killed import killed
 from tests.techniques.rheo_xpcs import map_files
 
+pytestmark = pytest.mark.usefixtures("part_of_bank")
+
 app = typer.Typer()
 for command in (analyze, ingest, similar):
     app.command()(command)
