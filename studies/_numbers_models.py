@@ -62,10 +62,10 @@ class Noise:
 
 
 def _g2_of_pixels(counts: NDArray) -> NDArray:
-    """Return the mean of I(t) I(t + lag) of each pixel, frames averaged as in multi-tau."""
+    """Return the mean of I(t) I(t + lag) of each pixel, frames averaged as in multi-tau of 16 channels."""
     out = np.empty((len(counts), LAG.size))
     for j, lag in enumerate(LAG.astype(int)):
-        m = 2 ** max(int(np.ceil(np.log2(lag / 8))), 0)
+        m = 2 ** max(int(np.ceil(np.log2(lag / 16))), 0)
         means = counts[:, : N_FRAMES // m * m].reshape(len(counts), -1, m).mean(2)
         out[:, j] = (means[:, : -(lag // m)] * means[:, lag // m :]).mean(1)
     return out

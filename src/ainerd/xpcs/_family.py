@@ -45,7 +45,7 @@ MODELS: dict[str, tuple[str, ...]] = {"none": (), "flat": ("baseline",), **_SHAP
 MODELS |= {f"{shape} + {rest}": (*free, rest) for shape, free in _SHAPES.items() for rest in ("static", "baseline")}
 _WIDTH = 10.0  # a range is taken to be at most so wide where a value counts as one at its end
 _AT_END = 1e-3
-_LEAST = 0.004  # eigenvalue of a correlation between lags, which is computed to some per cent
+LEAST = 0.004  # eigenvalue of a correlation between lags, which is computed to some per cent
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Curves:
             at = np.ix_(some, some)
             sd = np.sqrt(np.diag(c[at]))
             value_of, vector = np.linalg.eigh(c[at] / sd[:, None] / sd)
-            w[at] = (vector / np.sqrt(np.maximum(value_of, _LEAST))).T / sd
+            w[at] = (vector / np.sqrt(np.maximum(value_of, LEAST))).T / sd
         return cls(lag, np.where(use, value, 1.0), whitening, use.sum(1))
 
 

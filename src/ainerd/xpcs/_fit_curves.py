@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.xpcs._choice import DEFAULT, Chosen, choose, limits_of_tau
+from ainerd.xpcs._choice import DEFAULT, Chosen, choose
 from ainerd.xpcs._family import (
     FREE,
     LOGARITHMIC,
@@ -19,38 +19,23 @@ from ainerd.xpcs._family import (
     fit_shared,
     start_of,
 )
-from ainerd.xpcs._relaxation import (
-    LEAST_SPECKLES,
-    MISFIT,
-    MISFIT_P,
-    NO_SPECKLE,
-    RANGE,
-    SURE,
-    TOO_FEW_LAGS,
-    TOO_FEW_PIXELS,
-    UNSURE,
-    Relaxation,
-    Report,
-    determined,
-    empty,
-    is_determined,
-    why_not,
-)
+from ainerd.xpcs._judge import Judged, judge, whitened, widened
+from ainerd.xpcs._relaxation import LEAST_SPECKLES, TOO_FEW_LAGS, TOO_FEW_PIXELS, Relaxation
 from ainerd.xpcs._scatter import misfit_of_curve
 from ainerd.xpcs._speckle_noise import (
+    at_counts,
     averaged,
-    photon_covariance,
+    counts_of,
+    noise_terms,
     poisson_error,
     scaled,
     scatter_of_neighbours,
-    speckle_covariance,
 )
 
 Floats = NDArray[np.float64]
 FEWEST_LAGS = 6
 TOO_FEW_PHOTONS = 0.5  # error of a lag from photons above which the lag is not used
 TOO_SMALL = 1.3  # scatter of neighbouring lags over their errors above which the errors are enlarged
-INDEPENDENT = 0.85  # the same, above which lags are taken to be independent
 LIMIT = 2.71  # chi square of a one-sided limit of 95 %
 
 
@@ -75,8 +60,8 @@ def fit_curves(
 
     Lags whose error is zero or NaN are left out. Errors are enlarged to those of photon counting, if counts are known,
     and to the scatter between neighbouring lags, if that is larger. The covariance between lags is that of Gaussian
-    speckle, scaled to the errors; the share of its variance that a lag has alone comes from the scatter between
-    neighbours. `Relaxation.errors` says which errors are used.
+    speckle and photons, scaled to the errors; how many photons there are follows from how the errors depend on the lag,
+    and from the scatter between neighbours. `Relaxation.errors` says which errors are used.
 
     Parameters
     ----------
@@ -93,7 +78,7 @@ def fit_curves(
     n_files : int
         Measurements whose g2 is averaged.
     level : array_like of int, shape (n,), optional
-        Level of multi-tau of each lag, which is averaged over 2^level frames; by default eight lags are in each level.
+        Level of multi-tau of each lag, which is averaged over 2^level frames; by default from the spacing of the lags.
     frame_time : float, optional
         Time from frame to frame in the unit of the lags; by default the shortest lag.
     models : sequence of str
@@ -125,100 +110,84 @@ def fit_curves(
     order = np.argsort(np.asarray(tau, dtype=float), kind="stable")[-len(lags) :]
     mean_of = averaged(frames) if level is None else 2.0 ** np.asarray(level)[order]
     pairs = np.maximum(long - frames, 1) * mean_of * n_files
-    curves = [_Curve(frames, *each, pairs) for each in zip(values, errors, pixels, photons, strict=True)]
-    fitted = [each for each in curves if not each.why]
-    joint = None
+    curves = [_Curve(frames, *each, pairs, mean_of, long) for each in zip(values, errors, pixels, photons, strict=True)]
+    fitted = [each for each in curves if not each.refused]
+    scale, joint = _in_frames(known, unit), None
+
+    def fit_together(data: Curves) -> list[Chosen]:
+        nonlocal joint
+        chosen, of_fitted = _shared(data, models[0], shared, scale)
+        at = [i for i, each in enumerate(curves) if not each.refused]
+        joint = np.full((k, k), np.nan)
+        joint[np.ix_(at, at)] = of_fitted
+        return chosen
+
     if fitted:
-        _add_covariances(frames, fitted, long)
-        data = Curves.of(frames, np.stack([x.value for x in fitted]), np.stack([x.covariance for x in fitted]))
-        scale = _in_frames(known, unit)
-        if shared:
-            chosen, joint = _shared(data, models[0], shared, scale)
-        else:
-            chosen = choose(data, models, scale)
-        for each, of_curve in zip(fitted, chosen, strict=True):
-            each.judge(of_curve)
-        unsure = np.array([i for i, each in enumerate(fitted) if each.wants_limits], dtype=int)
-        if unsure.size:
-            for i, *ends in zip(unsure, *limits_of_tau(data[unsure], LIMIT, scale), strict=True):
-                fitted[i].limit(*ends)
-    everything = None
-    if joint is not None:
-        at = [i for i, each in enumerate(curves) if not each.why_before]
-        everything = np.full((k, k), np.nan)
-        everything[np.ix_(at, at)] = joint
-    return Relaxation.of([each.report for each in curves], unit, everything)
+        data = whitened(fitted)
+        start, middle = start_of(data)
+        first = fit(data, "stretched", [start, changed(start, exponent=0.6), middle], FREE)
+        seen = first["contrast"] > 3 * first.error("contrast")
+        for each, x, is_seen in zip(fitted, first.x, seen, strict=True):
+            if is_seen:
+                each.correlate(x)
+        if not shared:
+            for each, of_curve in zip(fitted, choose(whitened(fitted), models, scale), strict=True):
+                if "tau" in of_curve.free:
+                    each.correlate(of_curve.x)
+        judge(fitted, fit_together if shared else lambda data: choose(data, models, scale), scale, lambda _: LIMIT)
+    return Relaxation.of([each.report for each in curves], unit, joint)
 
 
-class _Curve:
-    """One curve: the lags that are used, their errors, and its report. `why` is the reason if it is not fitted."""
+class _Curve(Judged):
+    """One curve of a file: the lags that are used, and their errors."""
 
     def __init__(
-        self, lag: Floats, value: Floats, error: Floats, n_pixels: float, counts: float, pairs: Floats
-    ) -> None:
-        self.lag, self.value, self.n_pixels, self.counts, self.pairs = lag, value, n_pixels, counts, pairs
-        self.source, self.why, self.wants_limits = "of the file", "", False
-        use = np.isfinite(value) & np.isfinite(error) & (error > 0)
+        self, lag: Floats, value: Floats, error: Floats, n_pixels: float, counts: float, pairs: Floats,
+        mean_of: Floats, n_frames: int,
+    ) -> None:  # fmt: skip
+        self.n_pixels, self.counts, self.mean_of, self.n_frames = n_pixels, counts, mean_of, n_frames
+        source, use = "of the file", np.isfinite(value) & np.isfinite(error) & (error > 0)
         if not np.any(error > 0):
-            use, error, self.source = np.isfinite(value), np.full_like(value, 1e-12), ""
+            use, error, source = np.isfinite(value), np.full_like(value, 1e-12), ""
         error = np.where(use, error, np.nan)
         if counts > 0 and n_pixels > 0:
             least = poisson_error(value, counts, n_pixels * pairs)
             if np.nanmedian(least / error) > 1:
-                self.source = f"{self.source}, at least of photon counting".lstrip(", ")
+                source = f"{source}, at least of photon counting".lstrip(", ")
             error = np.where(least > TOO_FEW_PHOTONS, np.nan, np.maximum(error, least))
             use &= np.isfinite(error)
         scatter = scatter_of_neighbours(lag[use], value[use], error[use]) if use.sum() >= FEWEST_LAGS else 1.0
-        self.own = 1.0 if scatter > INDEPENDENT else float(max(scatter**2, 0.02))
-        if scatter > TOO_SMALL:
-            error, self.own = error * scatter, 1.0
-            what = "of the scatter between neighbouring lags"
-            self.source = f"{self.source} × {scatter:.2g}, {what}" if self.source else what
-        self.error = error
-        self.report: Report = empty(f"errors {self.source}")
+        self.independent = scatter > TOO_SMALL
+        if self.independent:
+            error, what = error * scatter, "of the scatter between neighbouring lags"
+            source = f"{source} × {scatter:.2g}, {what}" if source else what
+        super().__init__(lag, value, f"errors {source}")
+        self.error, self.covariance = error, np.diag(error**2)
         if n_pixels < LEAST_SPECKLES:
-            self.why = TOO_FEW_PIXELS
+            self.refuse(TOO_FEW_PIXELS)
         elif use.sum() < FEWEST_LAGS or not np.nanmax(error, initial=0) > 0:
-            self.why = TOO_FEW_LAGS
-        self.why_before = self.why
-        self.report["no_tau"] = self.why
-        self.covariance = np.diag(error**2)
+            self.refuse(TOO_FEW_LAGS)
 
-    def judge(self, chosen: Chosen) -> None:
-        """Report the numbers of a model, or find that limits are wanted."""
-        self.chosen = chosen
-        self.report |= {"model": chosen.model, "either": chosen.either}
-        if not chosen.model:
-            self.report["no_tau"] = TOO_FEW_LAGS
+    def correlate(self, x: Floats) -> None:
+        """Give the lags the covariance of Gaussian speckle with the g1 of parameters `x`, (8,)."""
+        if self.independent:
             return
+        terms = noise_terms(self.lag, x, float(np.clip(x[0], 1e-3, 1.0)), self.n_frames, self.mean_of)
+        error = self.error
+        if self.counts > 0 and self.n_pixels > 0:
+            error = np.maximum(error, np.sqrt(np.diag(at_counts(terms, self.counts)) / self.n_pixels))
+        residual = self.value - curve(self.lag, x[None])[0]
+        self.covariance = scaled(at_counts(terms, counts_of(self.lag, residual, error, terms)), error)
+
+    def misfit(self, model: Floats) -> float:
+        """Return the probability of such residuals if the curve `model` (n,) is right."""
         use = np.isfinite(self.error)
-        model = curve(self.lag, chosen.x[None])[0]
         height = float(np.abs(np.convolve((self.value - 1)[use], np.ones(3) / 3, "valid")).max())
-        at = np.ix_(use, use)
-        self.report["misfit_p"] = p = misfit_of_curve((self.value - model)[use], self.covariance[at], height)
-        if p < MISFIT_P:
-            self.report["no_tau"] = MISFIT
-            return
-        error = np.array([chosen.error(name) for name in NAMES])
-        own = np.sqrt(np.maximum(np.diag(chosen.covariance), 1e-300))
-        covariance = chosen.covariance * np.outer(error / own, error / own)
-        first, last = self.lag[use][[0, -1]]
-        known = is_determined(chosen, error, first, last)
-        self.found = determined(chosen, covariance, last) if known else None
-        why = why_not(chosen, first, last) if not known else ""
-        self.report["speckle"] = "no" if why == NO_SPECKLE else "yes"
-        self.wants_limits = why != NO_SPECKLE and (not known or error[1] > SURE)
-        self.report["no_tau"] = why
-        if known and not self.wants_limits and self.found is not None:
-            self.report |= self.found
+        return misfit_of_curve((self.value - model)[use], self.covariance[np.ix_(use, use)], height)
 
-    def limit(self, above: float, below: float) -> None:
-        """Report tau if its limits are near to each other, and otherwise the limits."""
-        if self.found is not None and below < RANGE * above:
-            self.report |= self.found | {"no_tau": ""}
-            return
-        why = self.report["no_tau"] or UNSURE
-        self.report |= {"no_tau": why, "tau_above": above, "tau_below": below}
+    def covariance_of(self, chosen: Chosen) -> Floats:
+        """Return the covariance of the parameters of the chosen model, (8, 8)."""
+        return widened(chosen)
 
 
 def _arrays(tau: ArrayLike, g2: ArrayLike, error: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
@@ -263,25 +232,6 @@ def _in_frames(known: Constraints, unit: float) -> Constraints:
     if "tau" in given:
         given["tau"] = given["tau"][0] - shift, given["tau"][1]
     return Constraints(fixed, bounds, given)
-
-
-def _add_covariances(lag: Floats, curves: Sequence[_Curve], n_frames: int) -> None:
-    """Replace independent errors by the covariance of Gaussian speckle, where a first fit finds a contrast."""
-    data = Curves.of(lag, np.stack([x.value for x in curves]), np.stack([x.covariance for x in curves]))
-    start, middle = start_of(data)
-    first = fit(data, "stretched", [start, changed(start, exponent=0.6), middle], FREE)
-    seen = first["contrast"] > 3 * first.error("contrast")
-    for each, x, is_seen in zip(curves, first.x, seen, strict=True):
-        if not is_seen or each.own >= 1:
-            continue
-        contrast = float(np.clip(x[0], 1e-3, 1.0))
-        theory = speckle_covariance(lag, x, contrast, n_frames)
-        error = each.error
-        if each.counts > 0 and each.n_pixels > 0:
-            least = (theory + photon_covariance(lag, x, contrast, each.counts, each.pairs)) / each.n_pixels
-            error = np.maximum(error, np.sqrt(np.diag(least)))
-        each.error = error
-        each.covariance = scaled(theory, error, each.own)
 
 
 def _shared(curves: Curves, model: str, shared: Collection[str], known: Constraints) -> tuple[list[Chosen], Floats]:

@@ -5,29 +5,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2, norm
 from scipy.stats import t as student
 
-from ainerd.xpcs._choice import Chosen, choose, limits_of_tau
-from ainerd.xpcs._family import NAMES, Constraints, Curves, curve, fit, slopes, start_of
+from ainerd.xpcs._choice import Chosen, choose
+from ainerd.xpcs._family import NAMES, Constraints, Curves, fit, slopes, start_of
 from ainerd.xpcs._g2 import G2
-from ainerd.xpcs._relaxation import (
-    FAST,
-    LEAST_SPECKLES,
-    MISFIT,
-    MISFIT_P,
-    NO_SPECKLE,
-    RANGE,
-    SURE,
-    TOO_FEW_LAGS,
-    TOO_FEW_PIXELS,
-    UNSURE,
-    Relaxation,
-    Report,
-    determined,
-    empty,
-    is_determined,
-    why_not,
-)
+from ainerd.xpcs._judge import Judged, judge
+from ainerd.xpcs._relaxation import FAST, LEAST_SPECKLES, NO_SPECKLE, TOO_FEW_LAGS, TOO_FEW_PIXELS, Relaxation
 from ainerd.xpcs._scatter import Sample, covariance_of_mean, misfit, shared, student_factor
-from ainerd.xpcs._speckle_noise import averaged, photon_covariance, scaled, speckle_covariance
+from ainerd.xpcs._speckle_noise import at_counts, averaged, noise_terms, scaled
 
 Floats = NDArray[np.float64]
 SPECKLE_P = 0.015  # probability that a flat field is reported as speckle, over all tests
@@ -83,85 +67,60 @@ def fit_relaxation(
         raise ValueError(f"opposite must have one number for each of the {len(g2.value)} bins, got {across.shape}")
     groups = [which] if together else [np.array([k]) for k in which]
     of_groups = [_Group(g2, group, across) for group in groups]
-    fitted = [group for group in of_groups if group.report is None]
     _add_covariances(g2, which, of_groups)
-    if fitted:
-        curves = Curves.of(g2.lag, np.stack([x.value for x in fitted]), np.stack([x.covariance for x in fitted]))
-        for i, (group, chosen) in enumerate(zip(fitted, choose(curves, known=_KNOWN), strict=True)):
-            group.judge(chosen, curves[np.array([i])])
-        unsure = [i for i, group in enumerate(fitted) if group.wants_limits]
-        if unsure:
-            threshold = float(student.isf(LIMIT_P, np.median([fitted[i].sample.dof for i in unsure])) ** 2)
-            for i, *ends in zip(unsure, *limits_of_tau(curves[np.array(unsure)], threshold, _KNOWN), strict=True):
-                fitted[i].limit(*ends)
-    return Relaxation.of([group.report for group in of_groups if group.report is not None], frame_time)
+    fitted = [group for group in of_groups if not group.refused]
+    judge(fitted, lambda curves: choose(curves, known=_KNOWN), _KNOWN, _Group.threshold)
+    return Relaxation.of([group.report for group in of_groups], frame_time)
 
 
-class _Group:
-    """Bins that are fitted together: their parts, and what is found; `report` is None until all is known."""
+class _Group(Judged):
+    """Bins that are fitted together, and their parts."""
 
     def __init__(self, g2: G2, group: NDArray[np.int64], opposite: NDArray[np.int64]) -> None:
         self.sample, self.roi = _sample(g2, group)
-        self.opposite, self.report, self.wants_limits = opposite, None, False
+        self.opposite = opposite
         s = self.sample
+        super().__init__(s.lag, 1 + s.mean, ERRORS)
         bins = np.unique(self.roi)
         self.n_pixels = float(g2.n_pixels[bins].sum() - len(bins))
         self.counts = float(np.average(g2.counts[bins], weights=g2.n_pixels[bins])) if bins.size else 0.0
-        self.value = 1 + s.mean
-        self.covariance = np.full((len(s.lag), len(s.lag)), np.nan)
-        self.numbers: Report = empty(ERRORS, speckle=_has_speckle(s) if len(s.w) > 1 else "unknown")
-        if self.numbers["speckle"] != "yes":
-            self.report = self.numbers | {"no_tau": NO_SPECKLE if self.numbers["speckle"] == "no" else TOO_FEW_PIXELS}
+        self.report["speckle"] = _has_speckle(s) if len(s.w) > 1 else "unknown"
+        if self.report["speckle"] != "yes":
+            self.refuse(NO_SPECKLE if self.report["speckle"] == "no" else TOO_FEW_PIXELS)
             return
         contrast, error = s.estimate(s.zero)
-        error *= float(np.sqrt(shared(s, s.zero[:, None], self.roi, opposite)[0]))
-        self._set_contrast(contrast, error)
+        self._set_contrast(contrast, error * float(np.sqrt(shared(s, s.zero[:, None], self.roi, opposite)[0])))
         if np.isfinite(s.mean).sum() < FEWEST_LAGS:
-            self.report = self.numbers | {"no_tau": TOO_FEW_LAGS}
+            self.refuse(TOO_FEW_LAGS)
 
     def _set_contrast(self, value: float, error: float) -> None:
         known = error < abs(value)
-        self.numbers |= {"contrast": value if known else np.nan, "contrast_err": error if known else np.nan}
+        self.report |= {"contrast": value if known else np.nan, "contrast_err": error if known else np.nan}
 
-    def judge(self, chosen: Chosen, curves: Curves) -> None:
-        """Report the numbers of a model, or find that limits are wanted."""
-        s, lag = self.sample, self.sample.lag
-        self.chosen, self.curves = chosen, curves
-        if not chosen.model:
-            self.report = self.numbers | {"no_tau": TOO_FEW_LAGS}
-            return
-        self.numbers |= {"model": chosen.model, "either": chosen.either}
-        self.numbers["misfit_p"] = p = misfit(s, curve(lag, chosen.x[None])[0])
-        if p < MISFIT_P:
-            self.report = self.numbers | {"no_tau": MISFIT}
-            return
-        covariance = self._covariance()
-        error = np.sqrt(np.diag(covariance))
-        known = is_determined(chosen, error, lag[0], lag[-1])
-        self.wants_limits = not known or error[1] > SURE
-        if known:
-            self.found = determined(chosen, covariance, lag[-1])
-        if not self.wants_limits:
-            self.report = self.numbers | self.found
-        self.known = known
+    def threshold(self) -> float:
+        """Return by how much chi square may exceed its minimum at a limit of 95 %."""
+        return float(student.isf(LIMIT_P, self.sample.dof) ** 2)
 
-    def _covariance(self) -> Floats:
+    def misfit(self, model: Floats) -> float:
+        """Return the probability of such residuals if the curve `model` (n,) is right."""
+        return misfit(self.sample, model)
+
+    def covariance_of(self, chosen: Chosen) -> Floats:
         """Return the covariance of the parameters, (8, 8): the larger of the fit's and of the scatter of parts."""
-        chosen, s = self.chosen, self.sample
-        free = chosen.free
+        s, free = self.sample, chosen.free
         out = np.zeros((len(NAMES), len(NAMES)))
         if not free:
             return out
         columns = [NAMES.index(name) for name in free]
         value, slope = slopes(s.lag, chosen.x[None], free)
-        w = self.curves.whitening[0]
+        w = Curves.of(s.lag, self.value[None], self.covariance[None]).whitening[0]
         weighted = w.T @ w @ slope[0].T
         normal = slope[0] @ weighted
         scale = np.sqrt(np.maximum(np.diag(normal), 1e-300))
         inverted = np.linalg.pinv(normal / scale[:, None] / scale, hermitian=True) / scale[:, None] / scale
         pull = np.nan_to_num(1 + s.x - value[0]) @ weighted @ inverted  # of each part on the parameters
         scattered = covariance_of_mean(pull, s.w) * student_factor(s.dof) ** 2
-        self.numbers["p_same"] = p_same = _probability_of_same(pull, s, self.roi)
+        self.report["p_same"] = p_same = _probability_of_same(pull, s, self.roi)
         if p_same < DIFFER_P:
             bins, index = np.unique(self.roi, return_inverse=True)
             of_bins = np.asarray(np.bincount(index, s.w), dtype=float)
@@ -175,23 +134,17 @@ class _Group:
         out[np.ix_(columns, columns)] = chosen.covariance[np.ix_(columns, columns)] * np.outer(sd / own, sd / own)
         return out
 
-    def limit(self, above: float, below: float) -> None:
-        """Report tau if its limits are near to each other, and otherwise the limits."""
+    def refuse_with_limits(self, why: float | str, above: float, below: float) -> None:
+        """Report limits of tau in place of tau, and the contrast."""
         s = self.sample
-        if self.known and below < RANGE * above:
-            self.report = self.numbers | self.found
-            return
-        why = why_not(self.chosen, s.lag[0], s.lag[-1])
         fast = _faster_than_a_frame(s)
         if np.isfinite(fast):
             above, below, why = np.nan, fast, FAST
-        if why == NO_SPECKLE:  # there is some, but g2 - 1 decays within the first lag
-            why = UNSURE
-        contrast, contrast_err = float(self.numbers["contrast"]), float(self.numbers["contrast_err"])
+        super().refuse_with_limits(why, above, below)
+        contrast, contrast_err = float(self.report["contrast"]), float(self.report["contrast_err"])
         if above > s.lag[-1] / 10:
             contrast, contrast_err = _slow_contrast(s)
         self._set_contrast(contrast, contrast_err * student_factor(s.dof))
-        self.report = self.numbers | {"no_tau": why, "tau_above": above, "tau_below": below}
 
 
 def _sample(g2: G2, group: NDArray[np.int64]) -> tuple[Sample, NDArray[np.int64]]:
@@ -211,7 +164,7 @@ def _add_covariances(g2: G2, which: NDArray[np.int64], groups: list[_Group]) -> 
     The correlation is that of the stretched exponential that describes the mean of all bins best. The area of a
     speckle is taken from the errors of all groups: scatter over theory, pooled.
     """
-    wanted = [group for group in groups if group.report is None]
+    wanted = [group for group in groups if not group.refused]
     if not wanted:
         return
     pooled = wanted[0].sample if len(wanted) == 1 else _sample(g2, which)[0]
@@ -222,19 +175,18 @@ def _add_covariances(g2: G2, which: NDArray[np.int64], groups: list[_Group]) -> 
     start, middle = start_of(first)
     x = fit(first, "stretched", [start, middle], _KNOWN).x[0]
     contrast = float(np.clip(x[0], 1e-3, 1.0))
-    of_pixel = speckle_covariance(g2.lag, x, contrast, g2.n_frames)
-    pairs = np.maximum(g2.n_frames - g2.lag, 1) * averaged(g2.lag)
+    terms = noise_terms(g2.lag, x, contrast, g2.n_frames, averaged(g2.lag))
     theories, ratios = [], []
     for group in wanted:
-        photons = photon_covariance(g2.lag, x, contrast, max(group.counts, 1e-9), pairs)
-        theories.append((of_pixel + photons) / max(group.n_pixels, 1.0))
+        theories.append(at_counts(terms, max(group.counts, 1e-9)) / max(group.n_pixels, 1.0))
         ratios.append(
             np.nanmedian(np.where(np.isfinite(group.value), group.sample.variance, np.nan) / np.diag(theories[-1]))
         )
     area = max(float(np.median(ratios)), 1.0)
     for group, theory in zip(wanted, theories, strict=True):
         if group.n_pixels + 1 < LEAST_SPECKLES * min(area, 2.0):
-            group.report = empty(ERRORS, speckle=group.numbers["speckle"], no_tau=TOO_FEW_PIXELS)
+            group.report |= {"contrast": np.nan, "contrast_err": np.nan}
+            group.refuse(TOO_FEW_PIXELS)
             continue
         error = np.sqrt(np.maximum(group.sample.variance, area * np.diag(theory)))
         group.covariance = scaled(theory, np.where(np.isfinite(group.value), error, np.nan))

@@ -4,11 +4,14 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.xpcs._family import field
+from ainerd.xpcs._family import LEAST, field
 
 Floats = NDArray[np.float64]
 _EVERY, _SPREAD = 48, 90  # lags that are integrated one by one, and those beyond them, equally spaced in the logarithm
 _STEP, _POINTS = 0.02, 1400  # of the table of the field correlation, in the logarithm of the lag
+_ROOT3 = float(np.sqrt(3))
+COUNTS = np.geomspace(1e-4, 1e3, 29)  # photons per pixel and frame that are tried
+SHAPE_DOF, SHAPE_KNOWN = 10, 0.05  # weight of the errors' dependence on the lag, and how well theory knows it
 _OWN = 0.01  # least share of a lag's variance that is its own
 
 
@@ -80,20 +83,76 @@ def _sum_pairs(lag: Floats, u: Floats, weight: Floats, table: Floats, at_zero: f
     return out
 
 
-def photon_covariance(lag: Floats, x: Floats, contrast: float, counts: float, pairs: Floats) -> Floats:
-    """Return what photons add to `speckle_covariance`, (n, n), for `counts` photons per pixel and frame.
+def noise_terms(
+    lag: Floats, x: Floats, contrast: float, n_frames: int, mean_of: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Return the covariance of g2 of one pixel between lags as three terms, (n, n) each.
 
-    It is diagonal, (1 + contrast G) / counts² over the pairs of frames of each lag (n,), which count as many times as
-    frames are averaged, apart from pairs that share a frame.
+    The first is `speckle_covariance`; the second counts over the photons per pixel and frame, the third over their
+    square. A photon is in two pairs, so the second joins lags, by G(b - a) + G(a + b) and the third moments of the
+    intensity; the third is diagonal. In means over m frames, `mean_of` (n,), g2 is smoothed over m lags.
     """
-    apart, together = (field(lag[:, None] + sign * lag, x) ** 2 for sign in (-1, 1))
-    mixed = 2 * contrast / counts * (apart + together) / pairs.max()
-    return np.asarray(mixed + np.diag((1 + contrast * field(lag, x) ** 2) / counts**2 / pairs))
+    g = field(lag, x)
+    width = np.sqrt((mean_of[:, None] ** 2 + mean_of**2 - 2) / 6)
+    mixed = np.zeros((len(lag), len(lag)))
+    for node, weight in ((-_ROOT3, 1 / 6), (0.0, 2 / 3), (_ROOT3, 1 / 6)):
+        for sign in (-1, 1):
+            other = field(lag[:, None] + sign * lag + node * width, x)
+            mixed += weight * other * (other + 2 * contrast * g[:, None] * g)
+    photons = (1 + contrast * g**2) / mean_of / np.maximum(n_frames - lag, 1)
+    return speckle_covariance(lag, x, contrast, n_frames), 2 * contrast / n_frames * mixed, np.diag(photons)
+
+
+def at_counts(terms: tuple[Floats, Floats, Floats], counts: float) -> Floats:
+    """Return the covariance of `noise_terms` for `counts` photons per pixel and frame, (n, n)."""
+    return np.asarray(terms[0] + terms[1] / counts + terms[2] / counts**2)
+
+
+def counts_of(lag: Floats, residual: Floats, error: Floats, terms: tuple[Floats, Floats, Floats]) -> float:
+    """Return the photons per pixel and frame with which `noise_terms` resemble the noise of a curve most.
+
+    Two things tell: how the errors depend on the lag, if they follow the theory at all, and how much each lag scatters
+    about the line between its neighbours, because only photons make lags scatter one by one.
+
+    Parameters
+    ----------
+    lag, residual, error : ndarray, shape (n,)
+        The error is NaN at lags that are not used.
+    terms : tuple of ndarray, shape (n, n)
+    """
+    use = np.isfinite(error)
+    off, expected = _second_differences(lag[use]), np.log(error[use] ** 2)
+    sd = np.sqrt(off**2 @ error[use] ** 2)
+    apart, scale = off @ residual[use] / sd, np.outer(sd, sd)
+    best, found = -np.inf, COUNTS[0]
+    for counts in COUNTS:
+        theory = at_counts(terms, counts)[np.ix_(use, use)]
+        shape = float(np.var(expected - np.log(np.diag(theory))))
+        value, vector = np.linalg.eigh(off @ scaled(theory, error[use]) @ off.T / scale)
+        value = np.maximum(value, LEAST)
+        likely = -(np.log(value) + (apart @ vector) ** 2 / value).sum() / 2
+        likely -= SHAPE_DOF / 2 * np.log(shape + SHAPE_KNOWN**2)
+        if likely > best:
+            best, found = likely, counts
+    return float(found)
+
+
+def _second_differences(lag: Floats) -> Floats:
+    """Return the matrix (n - 2, n) from values to their distances from the line between their neighbours."""
+    x, n = np.log(lag), len(lag)
+    left = (x[2:] - x[1:-1]) / (x[2:] - x[:-2])
+    out, row = np.zeros((n - 2, n)), np.arange(n - 2)
+    out[row, row], out[row, row + 1], out[row, row + 2] = -left, 1.0, left - 1
+    return out
 
 
 def averaged(lag: Floats) -> Floats:
-    """Return the number of frames over which each lag of a multi-tau correlator is averaged, eight lags a level."""
-    return np.asarray(2.0 ** np.maximum(np.ceil(np.log2(np.maximum(lag, 1) / 8)), 0))
+    """Return the number of frames over which each lag of a multi-tau correlator is averaged, from their spacing."""
+    if len(lag) < 2:
+        return np.ones(len(lag))
+    step = np.diff(lag)
+    step = np.minimum(np.append(step, step[-1]), np.append(step[0], step))
+    return np.asarray(2.0 ** np.floor(np.log2(np.maximum(step, 1))))
 
 
 def poisson_error(g2: Floats, counts: float, pairs: Floats) -> Floats:
@@ -127,8 +186,5 @@ def scatter_of_neighbours(lag: Floats, value: Floats, error: Floats) -> float:
     """
     if len(lag) < 8:
         return 1.0
-    x = np.log(lag)
-    left = (x[2:] - x[1:-1]) / (x[2:] - x[:-2])
-    off = value[1:-1] - left * value[:-2] - (1 - left) * value[2:]
-    expected = np.sqrt(error[1:-1] ** 2 + (left * error[:-2]) ** 2 + ((1 - left) * error[2:]) ** 2)
-    return float(np.median(np.abs(off / expected)) / 0.6745)
+    off = _second_differences(lag)
+    return float(np.median(np.abs(off @ value) / np.sqrt(off**2 @ error**2)) / 0.6745)
