@@ -37,8 +37,8 @@ def rheo_xpcs():
 
 def test_digest_and_keys_of_rheo_xpcs():
     parameters = rheo_xpcs().parameters
-    assert digest(parameters) == "ce93f137daa3b327"
-    assert result_key(event_identity(RUN, 2), parameters) == "6a6a7f01-6423-506b-b1ed-763db4827ae7"
+    assert digest(parameters) == "cf65f96d94376589"
+    assert result_key(event_identity(RUN, 2), parameters) == "0e31f361-9cda-5ce3-95dc-f19efd83b1b1"
 
 
 def test_digest_and_keys_of_xtec(tmp_path):

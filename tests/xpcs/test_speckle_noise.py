@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from ainerd.xpcs._speckle_noise import averaged, photon_covariance, scatter_of_neighbours, speckle_covariance
+from ainerd.xpcs._speckle_noise import (
+    at_counts,
+    averaged,
+    counts_of,
+    noise_terms,
+    own_share,
+    scaled,
+    scatter_of_neighbours,
+)
 
 LAG = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
 
@@ -20,17 +28,29 @@ def test_the_covariance_is_that_of_gaussian_speckle(counts):
     seen = intensity if np.isinf(counts) else rng.poisson(counts * intensity) / counts
     g2 = np.stack([((seen[: -int(lag)] - 1) * (seen[int(lag) :] - 1)).mean(0) for lag in LAG])
     x = np.array([1.0, np.log(tau), 1.0, 0.0, 0.0, 1.0, 1.5, 1.0])
-    theory = speckle_covariance(LAG, x, 1.0, n_frames)
-    if np.isfinite(counts):
-        theory = theory + photon_covariance(LAG, x, 1.0, counts, n_frames - LAG)
+    theory = at_counts(noise_terms(LAG, x, 1.0, n_frames, np.ones(LAG.size)), counts)
     measured = np.cov(g2)
-    np.testing.assert_allclose(np.diag(theory), np.diag(measured), rtol=0.25)
+    np.testing.assert_allclose(np.diag(theory), np.diag(measured), rtol=0.18)
     scale = np.sqrt(np.diag(measured))
-    np.testing.assert_allclose(theory / np.outer(scale, scale), measured / np.outer(scale, scale), atol=0.2)
+    np.testing.assert_allclose(theory / np.outer(scale, scale), measured / np.outer(scale, scale), atol=0.15)
 
 
-def test_lags_of_eight_a_level_are_means():
-    assert averaged(np.array([1.0, 8, 9, 16, 17, 32, 33])).tolist() == [1, 1, 2, 2, 4, 4, 8]
+def test_lags_of_multi_tau_are_means_of_their_spacing():
+    assert averaged(np.array([1.0, 2, 3, 4, 6, 8, 12, 16])).tolist() == [1, 1, 1, 1, 2, 2, 4, 4]
+    assert averaged(np.arange(1.0, 9)).tolist() == [1] * 8 and averaged(np.array([3.0])).tolist() == [1]
+
+
+def test_photons_follow_from_the_errors_and_what_lags_have_alone_from_the_scatter_of_neighbours():
+    lag, rng = np.arange(1.0, 61), np.random.default_rng(1)
+    x = np.array([0.2, np.log(10.0), 1.0, 0.0, 0.0, 1.0, 1.5, 1.0])
+    terms = noise_terms(lag, x, 0.2, 1000, np.ones(60))
+    for counts in (0.1, 1.0, 10.0):
+        assert counts_of(np.sqrt(np.diag(at_counts(terms, counts))), terms) == pytest.approx(counts, rel=0.25)
+    smooth = scaled(at_counts(terms, 1e3), np.full(60, 0.01))
+    for own in (0.0, 0.1, 0.5):
+        truth = smooth + own * (1e-4 * np.eye(60) - smooth)
+        found = [own_share(lag, rng.multivariate_normal(np.zeros(60), truth), smooth) for _ in range(20)]
+        assert np.median(found) == pytest.approx(own, abs=0.01 + 0.2 * own)
 
 
 def test_the_scatter_of_neighbours_shows_errors_that_are_too_small():

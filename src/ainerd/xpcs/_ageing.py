@@ -8,7 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 from scipy.stats import t as t_distribution
 
+from ainerd.xpcs._choice import SHARE_KNOWN
 from ainerd.xpcs._least_squares import NOTHING
+from ainerd.xpcs._relaxation import LOG_TAU_KNOWN, RESOLVED
 from ainerd.xpcs._scatter import Scatter, scatter
 
 FORMULA = (
@@ -40,7 +42,7 @@ class AgeingFit:
         Mean age of the pairs of frames with short lags, in the unit of the given ages.
     tau, tau_err : ndarray, shape (n_age,)
         Relaxation time of each age, in the unit of the lags, with one contrast, static part and exponent for all ages;
-        NaN where it is not known within a factor of two.
+        NaN outside the lags, if its relative error is above .4, or if the exponent is at the end of its range.
     """
 
     ageing_exponent: float = np.nan
@@ -128,11 +130,11 @@ def fit_ageing(
     # lags are correlated: chi square in units of the mean squared residual of the better model
     gain = len(mean) * np.log(one[2] / law[2]) - np.log(len(mean)) if law[2] > 0 else np.nan
     out_tau, out_err = empty.copy(), empty.copy()
-    inside = (each[0][3:] > np.log(lag.min() / 4)) & (each[0][3:] < np.log(4 * lag.max()))
-    known = inside & (each[1][3:] < np.log(2))
+    inside = (each[0][3:] > np.log(RESOLVED * lag.min())) & (each[0][3:] < np.log(lag.max()))
+    known = inside & (each[1][3:] < LOG_TAU_KNOWN) & _shaped(each)
     out_tau[kinds[known]] = np.exp(each[0][3:][known])
     out_err[kinds[known]] = out_tau[kinds[known]] * each[1][3:][known]
-    sure = p < SURE_P and gain > 0 and known.sum() > 1
+    sure = p < SURE_P and gain > 0 and known.sum() > 1 and _shaped(law) and abs(mu) < 0.99 * STEEPEST
     return AgeingFit(
         ageing_exponent=float(mu) if sure else np.nan,
         ageing_exponent_err=float(mu_err) if sure else np.nan,
@@ -161,6 +163,13 @@ def middle_age(edges: ArrayLike, lag: ArrayLike) -> Floats:
     first = np.minimum(np.maximum(ends[:-1, None], lags), last)
     # averaged lags may reach before the first frame
     return np.asarray(np.maximum((first + last - lags + 1) / 2, 0.5))
+
+
+def _shaped(fitted: tuple[Floats, Floats, float]) -> bool:
+    """Return whether the contrast is known, and neither the static part nor the exponent at the end of its range."""
+    (contrast, static, exponent), error = fitted[0][:3], fitted[1]
+    inside = static < 0.99 * _HIGH[1] and 1.01 * _LOW[2] < exponent < 0.99 * _HIGH[2]
+    return bool(contrast > SHARE_KNOWN * error[0] and inside)
 
 
 def _fit(

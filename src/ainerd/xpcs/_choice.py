@@ -10,16 +10,18 @@ from numpy.typing import NDArray
 from ainerd.xpcs._family import FREE, MODELS, NAMES, Constraints, Curves, Fitted, changed, curve, fit, start_of
 
 Floats = NDArray[np.float64]
-GAIN = 6.0  # in the Bayesian information criterion, of a model with more parameters ("strong", Kass and Raftery 1995)
+GAIN = 2.3  # in the logarithm of the evidence, of a richer model: odds of ten ("strong", Jeffreys 1961)
 SHARE_KNOWN = 3.0  # errors by which a share differs from nothing in a model that is chosen
 SHARE_POSSIBLE = 1.5  # the same in a model that widens the errors of another
-RIVAL = 10.0  # largest difference of the criterion between models of which a curve does not tell the better
+RIVAL = 5.0  # largest difference in the logarithm between models of which a curve does not tell the better
 STEPS = 24  # relaxation times that are tried for limits
 EXPONENTS = (0.3, 2.0)  # of the curves that are tried for limits
 DEFAULT = (
     "none", "flat", "stretched", "stretched + static", "stretched + baseline", "two modes", "two modes + static",
     "two modes + baseline", "two stretched",
 )  # fmt: skip
+LATEST = 10.0  # slowest mode, in the longest lag, that is called a mode
+RATIO_KNOWN = 1.0  # error of the logarithm of tau2 / tau above which the slow mode is a part that does not decay
 _BANDS = 8
 _SIMPLE = ("none", "flat", "one mode", "stretched")
 
@@ -64,8 +66,9 @@ class Chosen:
 def choose(curves: Curves, models: Sequence[str] = DEFAULT, known: Constraints = FREE) -> list[Chosen]:
     """Choose for each curve the model that the evidence prefers, from `models`.
 
-    A model with more parameters must lower the Bayesian information criterion by `GAIN`; all its shares must differ
-    from zero by `SHARE_KNOWN` errors, and none of its parameters may be at the end of its range. Richer models are
+    The logarithm of its evidence must exceed by `GAIN` that of a model with fewer parameters, or with one mode if it
+    has two; all its shares must differ from zero by `SHARE_KNOWN` errors, and none of its parameters may be at the end
+    of its range. Richer models are
     fitted only to curves from which a stretched exponential, or a richer model, leaves a smooth residual.
     """
     every = np.arange(len(curves.value))
@@ -128,51 +131,56 @@ def _with_room(curves: Curves, fits: Sequence[tuple[NDArray[np.int64], Fitted]])
     hats = np.maximum(1 - np.abs(x - knots[:, None]) / (knots[1] - knots[0]), 0).T
     basis, _ = np.linalg.qr(curves.whitening @ hats)
     room = ((basis.transpose(0, 2, 1) @ residual[..., None])[..., 0] ** 2).sum(1)
-    return np.flatnonzero(room > GAIN + np.log(np.maximum(curves.n, 2)))
+    return np.flatnonzero(room > 2 * GAIN)
 
 
 def _best(curves: Curves, k: int, fits: dict[str, tuple[NDArray[np.int64], Fitted]]) -> Chosen:
-    log_n = np.log(max(int(curves.n[k]), 2))
     every: list[_Candidate] = []
+    latest = float(np.log(LATEST * curves.lag[-1]))
     for model, (rows, fitted) in fits.items():
         row = int(np.searchsorted(rows, k))
         if row < len(rows) and rows[row] == k:
-            bic = float(fitted.chi2[row]) + len(fitted.free) * log_n
-            every.append(_Candidate(bic, len(fitted.free), model, fitted, row, _share_known(fitted, row)))
+            rank = "share" in fitted.free, len(fitted.free)
+            errors = _share_known(fitted, row, latest)
+            every.append(_Candidate(float(fitted.evidence[row]), rank, model, fitted, row, errors))
     found = [each for each in every if each.errors > SHARE_KNOWN]
     if not found:
         unknown = np.full((8, 8), np.nan)
         return Chosen("", unknown[0], unknown, np.nan, int(curves.n[k]), "", np.zeros(8))
-    found.sort(key=lambda each: (each.size, each.bic))
+    found.sort(key=lambda each: (each.rank, -each.evidence))
     best = found[0]
     for each in found[1:]:
-        if each.bic < best.bic - (GAIN if each.size > best.size else 0):
+        if each.evidence > best.evidence + (GAIN if each.rank > best.rank else 0):
             best = each
     fitted, row = best.fitted, best.row
     total, spread = 1.0, np.zeros(8)
     for each in every:
-        if each is not best and each.errors > SHARE_POSSIBLE and "tau" in each.fitted.free:
+        if each is not best and each.errors > SHARE_POSSIBLE and each.rank[0] == best.rank[0]:
             both = [NAMES.index(x) for x in ("tau", "exponent") if x in fitted.free and x in each.fitted.free]
-            weight = np.exp(-np.clip((each.bic - best.bic) / 2, -GAIN, 100))
+            odds = GAIN * ((best.rank > each.rank) - (each.rank > best.rank))  # against the richer of both
+            weight = np.exp(np.clip(each.evidence - best.evidence + odds, -100, 0))
             total += weight
             spread[both] += weight * (each.fitted.x[each.row] - fitted.x[row])[both] ** 2
-    near = [each for each in found if each.size == best.size and each is not best and each.bic < best.bic + RIVAL]
-    chi2, dof = float(fitted.chi2[row]), int(curves.n[k]) - best.size
+    near = [x for x in found if x is not best and x.evidence > best.evidence - (RIVAL if x.rank == best.rank else 0)]
+    chi2, dof = float(fitted.chi2[row]), int(curves.n[k]) - len(fitted.free)
     either = near[0].model if near else ""
     return Chosen(best.model, fitted.x[row], fitted.covariance[row], chi2, dof, either, np.sqrt(spread / total))
 
 
 class _Candidate(NamedTuple):
-    bic: float
-    size: int
+    evidence: float
+    rank: tuple[bool, int]  # two modes, number of parameters
     model: str
     fitted: Fitted
     row: int
     errors: float
 
 
-def _share_known(fitted: Fitted, row: int) -> float:
-    """Return by how many errors the shares of a fit differ from nothing; zero if it may not be chosen at all."""
+def _share_known(fitted: Fitted, row: int, latest: float) -> float:
+    """Return by how many errors the shares of a fit differ from nothing; zero if it may not be chosen at all.
+
+    It may not if its slow mode hardly decays within the lags: the logarithm of its time is above `latest`.
+    """
     if fitted.model in _SIMPLE:
         return np.inf if np.isfinite(fitted.chi2[row]) else 0.0
     if fitted.edge[row] or not np.isfinite(fitted.covariance[row]).all():
@@ -181,6 +189,8 @@ def _share_known(fitted: Fitted, row: int) -> float:
         name: abs(fitted[name][row]) for name in ("contrast", "static", "baseline") if name in fitted.free
     }
     if "share" in fitted.free:
+        if fitted.error("ratio")[row] > RATIO_KNOWN or fitted["tau"][row] + fitted["ratio"][row] > latest:
+            return 0.0
         sizes["share"] = min(fitted["share"][row], 1 - fitted["share"][row])
     return float(min(size / max(fitted.error(name)[row], 1e-300) for name, size in sizes.items()))
 

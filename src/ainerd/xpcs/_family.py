@@ -43,9 +43,10 @@ _SHAPES = {
 # Free parameters by model; the others have their neutral values.
 MODELS: dict[str, tuple[str, ...]] = {"none": (), "flat": ("baseline",), **_SHAPES}
 MODELS |= {f"{shape} + {rest}": (*free, rest) for shape, free in _SHAPES.items() for rest in ("static", "baseline")}
+WIDTHS = dict(zip(NAMES, (1.0, 10.0, 2.3, 1.0, 1.0, 1.0, 6.0, 2.3), strict=True))
 _WIDTH = 10.0  # a range is taken to be at most so wide where a value counts as one at its end
 _AT_END = 1e-3
-LEAST = 0.004  # eigenvalue of a correlation between lags, which is computed to some per cent
+_LEAST = 0.004  # eigenvalue of a correlation between lags, which is computed to some per cent
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Curves:
             at = np.ix_(some, some)
             sd = np.sqrt(np.diag(c[at]))
             value_of, vector = np.linalg.eigh(c[at] / sd[:, None] / sd)
-            w[at] = (vector / np.sqrt(np.maximum(value_of, LEAST))).T / sd
+            w[at] = (vector / np.sqrt(np.maximum(value_of, _LEAST))).T / sd
         return cls(lag, np.where(use, value, 1.0), whitening, use.sum(1))
 
 
@@ -88,7 +89,9 @@ class Curves:
 class Fitted:
     """Fits of one model: parameters `x` (k, 8), chi square (k,), covariance (k, 8, 8), and whether it is usable (k,).
 
-    A fit is not usable (`edge`) if it did not converge, or if a free parameter is at the end of its range.
+    A fit is not usable (`edge`) if it did not converge, or if a free parameter is at the end of its range. `evidence`
+    (k,) is the logarithm of the probability of the curve, in Laplace's approximation, with parameters that are equally
+    likely in ranges of `WIDTHS`.
     """
 
     model: str
@@ -97,6 +100,7 @@ class Fitted:
     chi2: Floats
     covariance: Floats
     edge: NDArray[np.bool_]
+    evidence: Floats
 
     def error(self, name: str) -> Floats:
         """Return the standard error of a parameter, (k,); of `tau` and `ratio` that of the logarithm."""
@@ -189,7 +193,8 @@ def fit(curves: Curves, model: str, starts: Sequence[Floats], known: Constraints
     base = np.concatenate([_prepared(start, model, known) for start in starts])
     if not free:
         residual = np.einsum("kij,kj->ki", curves.whitening, curve(curves.lag, base[:k]) - curves.value)
-        return Fitted(model, free, base[:k], (residual**2).sum(1), np.zeros((k, 8, 8)), np.zeros(k, bool))
+        chi2 = (residual**2).sum(1)
+        return Fitted(model, free, base[:k], chi2, np.zeros((k, 8, 8)), np.zeros(k, bool), -chi2 / 2)
     columns = [NAMES.index(name) for name in free]
     low, high, middle, weight = _limits(free, known)
     source = np.tile(np.arange(k), n_start)
@@ -217,7 +222,10 @@ def fit(curves: Curves, model: str, starts: Sequence[Floats], known: Constraints
     covariance = np.zeros((k, 8, 8))
     covariance[np.ix_(range(k), columns, columns)] = inverse(matrix)
     edge = ~finished[best] | _at_ends(x[best], low, high).any(1)
-    return Fitted(model, free, full, cost[best], covariance, edge)
+    width = np.array([WIDTHS[name] for name in free])
+    narrower = np.eye(len(free)) + matrix * np.outer(width, width) / (2 * np.pi)
+    evidence = -(cost[best] + np.linalg.slogdet(narrower)[1]) / 2
+    return Fitted(model, free, full, cost[best], covariance, edge, evidence)
 
 
 def fit_shared(
@@ -273,7 +281,8 @@ def fit_shared(
     off = np.einsum("kij,kj->ki", curves.whitening, curve(curves.lag, full) - curves.value)
     edge = (_at_ends(x[best], low, high)[index]).any(1) | ~finished[best]
     tau = index[:, free.index("tau")] if "tau" in free else np.zeros(0, int)
-    return Fitted(model, free, full, (off**2).sum(1), covariance, edge), joint[np.ix_(tau, tau)]
+    chi2 = (off**2).sum(1)
+    return Fitted(model, free, full, chi2, covariance, edge, -chi2 / 2), joint[np.ix_(tau, tau)]
 
 
 def start_of(curves: Curves) -> tuple[Floats, Floats]:

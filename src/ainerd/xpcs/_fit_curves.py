@@ -15,6 +15,7 @@ from ainerd.xpcs._family import (
     Curves,
     changed,
     curve,
+    field,
     fit,
     fit_shared,
     start_of,
@@ -27,6 +28,7 @@ from ainerd.xpcs._speckle_noise import (
     averaged,
     counts_of,
     noise_terms,
+    own_share,
     poisson_error,
     scaled,
     scatter_of_neighbours,
@@ -36,6 +38,7 @@ Floats = NDArray[np.float64]
 FEWEST_LAGS = 6
 TOO_FEW_PHOTONS = 0.5  # error of a lag from photons above which the lag is not used
 TOO_SMALL = 1.3  # scatter of neighbouring lags over their errors above which the errors are enlarged
+SAME = 0.03  # largest difference of two g1 with the same noise
 LIMIT = 2.71  # chi square of a one-sided limit of 95 %
 
 
@@ -61,7 +64,7 @@ def fit_curves(
     Lags whose error is zero or NaN are left out. Errors are enlarged to those of photon counting, if counts are known,
     and to the scatter between neighbouring lags, if that is larger. The covariance between lags is that of Gaussian
     speckle and photons, scaled to the errors; how many photons there are follows from how the errors depend on the lag,
-    and from the scatter between neighbours. `Relaxation.errors` says which errors are used.
+    and what lags have alone from the scatter between neighbours. `Relaxation.errors` says which errors are used.
 
     Parameters
     ----------
@@ -113,15 +116,6 @@ def fit_curves(
     curves = [_Curve(frames, *each, pairs, mean_of, long) for each in zip(values, errors, pixels, photons, strict=True)]
     fitted = [each for each in curves if not each.refused]
     scale, joint = _in_frames(known, unit), None
-
-    def fit_together(data: Curves) -> list[Chosen]:
-        nonlocal joint
-        chosen, of_fitted = _shared(data, models[0], shared, scale)
-        at = [i for i, each in enumerate(curves) if not each.refused]
-        joint = np.full((k, k), np.nan)
-        joint[np.ix_(at, at)] = of_fitted
-        return chosen
-
     if fitted:
         data = whitened(fitted)
         start, middle = start_of(data)
@@ -130,11 +124,20 @@ def fit_curves(
         for each, x, is_seen in zip(fitted, first.x, seen, strict=True):
             if is_seen:
                 each.correlate(x)
-        if not shared:
-            for each, of_curve in zip(fitted, choose(whitened(fitted), models, scale), strict=True):
-                if "tau" in of_curve.free:
-                    each.correlate(of_curve.x)
-        judge(fitted, fit_together if shared else lambda data: choose(data, models, scale), scale, lambda _: LIMIT)
+        data = whitened(fitted)
+        if shared:
+            chosen, of_fitted = _shared(data, models[0], shared, scale)
+            at = [i for i, each in enumerate(curves) if not each.refused]
+            joint = np.full((k, k), np.nan)
+            joint[np.ix_(at, at)] = of_fitted
+        else:
+            chosen = choose(data, models, scale)
+            again = [i for i, model in enumerate(chosen) if "tau" in model.free and fitted[i].correlate(model.x)]
+            if again:
+                data = whitened(fitted)
+                for i, model in zip(again, choose(data[np.array(again)], models, scale), strict=True):
+                    chosen[i] = model
+        judge(fitted, data, chosen, scale, lambda _: LIMIT)
     return Relaxation.of([each.report for each in curves], unit, joint)
 
 
@@ -158,6 +161,7 @@ class _Curve(Judged):
             use &= np.isfinite(error)
         scatter = scatter_of_neighbours(lag[use], value[use], error[use]) if use.sum() >= FEWEST_LAGS else 1.0
         self.independent = scatter > TOO_SMALL
+        self.g1: Floats | None = None
         if self.independent:
             error, what = error * scatter, "of the scatter between neighbouring lags"
             source = f"{source} × {scatter:.2g}, {what}" if source else what
@@ -168,16 +172,20 @@ class _Curve(Judged):
         elif use.sum() < FEWEST_LAGS or not np.nanmax(error, initial=0) > 0:
             self.refuse(TOO_FEW_LAGS)
 
-    def correlate(self, x: Floats) -> None:
-        """Give the lags the covariance of Gaussian speckle with the g1 of parameters `x`, (8,)."""
-        if self.independent:
-            return
+    def correlate(self, x: Floats) -> bool:
+        """Give the lags the covariance of Gaussian speckle with the g1 of parameters `x`, (8,), if it is another g1."""
+        g1 = field(self.lag, x)
+        if self.independent or (self.g1 is not None and np.abs(g1 - self.g1).max() < SAME):
+            return False
+        self.g1 = g1
         terms = noise_terms(self.lag, x, float(np.clip(x[0], 1e-3, 1.0)), self.n_frames, self.mean_of)
         error = self.error
         if self.counts > 0 and self.n_pixels > 0:
             error = np.maximum(error, np.sqrt(np.diag(at_counts(terms, self.counts)) / self.n_pixels))
         residual = self.value - curve(self.lag, x[None])[0]
-        self.covariance = scaled(at_counts(terms, counts_of(self.lag, residual, error, terms)), error)
+        theory = at_counts(terms, counts_of(error, terms))
+        self.covariance = scaled(theory, error, own_share(self.lag, residual, scaled(theory, error)))
+        return True
 
     def misfit(self, model: Floats) -> float:
         """Return the probability of such residuals if the curve `model` (n,) is right."""

@@ -6,12 +6,12 @@ from scipy.stats import chi2, norm
 from scipy.stats import t as student
 
 from ainerd.xpcs._choice import Chosen, choose
-from ainerd.xpcs._family import NAMES, Constraints, Curves, fit, slopes, start_of
+from ainerd.xpcs._family import NAMES, Constraints, Curves, curve, fit, slopes, start_of
 from ainerd.xpcs._g2 import G2
-from ainerd.xpcs._judge import Judged, judge
+from ainerd.xpcs._judge import Judged, judge, whitened
 from ainerd.xpcs._relaxation import FAST, LEAST_SPECKLES, NO_SPECKLE, TOO_FEW_LAGS, TOO_FEW_PIXELS, Relaxation
 from ainerd.xpcs._scatter import Sample, covariance_of_mean, misfit, shared, student_factor
-from ainerd.xpcs._speckle_noise import at_counts, averaged, noise_terms, scaled
+from ainerd.xpcs._speckle_noise import at_counts, averaged, noise_terms, own_share, scaled
 
 Floats = NDArray[np.float64]
 SPECKLE_P = 0.015  # probability that a flat field is reported as speckle, over all tests
@@ -69,7 +69,13 @@ def fit_relaxation(
     of_groups = [_Group(g2, group, across) for group in groups]
     _add_covariances(g2, which, of_groups)
     fitted = [group for group in of_groups if not group.refused]
-    judge(fitted, lambda curves: choose(curves, known=_KNOWN), _KNOWN, _Group.threshold)
+    if fitted:
+        curves = whitened(fitted)
+
+        def threshold(some: list[int]) -> float:
+            return float(student.isf(LIMIT_P, np.median([fitted[i].sample.dof for i in some])) ** 2)
+
+        judge(fitted, curves, choose(curves, known=_KNOWN), _KNOWN, threshold)
     return Relaxation.of([group.report for group in of_groups], frame_time)
 
 
@@ -96,10 +102,6 @@ class _Group(Judged):
     def _set_contrast(self, value: float, error: float) -> None:
         known = error < abs(value)
         self.report |= {"contrast": value if known else np.nan, "contrast_err": error if known else np.nan}
-
-    def threshold(self) -> float:
-        """Return by how much chi square may exceed its minimum at a limit of 95 %."""
-        return float(student.isf(LIMIT_P, self.sample.dof) ** 2)
 
     def misfit(self, model: Floats) -> float:
         """Return the probability of such residuals if the curve `model` (n,) is right."""
@@ -131,7 +133,8 @@ class _Group(Judged):
         variance = np.maximum(of_fit**2 - spread**2, np.diag(scattered)) * shared(s, pull, self.roi, self.opposite)
         sd = np.sqrt(variance + spread**2)
         own = np.sqrt(np.maximum(np.diag(chosen.covariance)[columns], 1e-300))
-        out[np.ix_(columns, columns)] = chosen.covariance[np.ix_(columns, columns)] * np.outer(sd / own, sd / own)
+        with np.errstate(invalid="ignore"):  # NaN where g2 does not depend on a parameter
+            out[np.ix_(columns, columns)] = chosen.covariance[np.ix_(columns, columns)] * np.outer(sd / own, sd / own)
         return out
 
     def refuse_with_limits(self, why: float | str, above: float, below: float) -> None:
@@ -183,13 +186,14 @@ def _add_covariances(g2: G2, which: NDArray[np.int64], groups: list[_Group]) -> 
             np.nanmedian(np.where(np.isfinite(group.value), group.sample.variance, np.nan) / np.diag(theories[-1]))
         )
     area = max(float(np.median(ratios)), 1.0)
+    own = own_share(g2.lag, mean - curve(g2.lag, x[None])[0], scaled(theories[0], np.sqrt(noise)))
     for group, theory in zip(wanted, theories, strict=True):
         if group.n_pixels + 1 < LEAST_SPECKLES * min(area, 2.0):
             group.report |= {"contrast": np.nan, "contrast_err": np.nan}
             group.refuse(TOO_FEW_PIXELS)
             continue
         error = np.sqrt(np.maximum(group.sample.variance, area * np.diag(theory)))
-        group.covariance = scaled(theory, np.where(np.isfinite(group.value), error, np.nan))
+        group.covariance = scaled(theory, np.where(np.isfinite(group.value), error, np.nan), own)
 
 
 def _probability_of_same(pull: Floats, s: Sample, roi: NDArray[np.int64]) -> float:

@@ -14,6 +14,7 @@ from scipy.stats import f as f_distribution
 from ainerd.xpcs._family import Curves, start_of
 from ainerd.xpcs._family import fit as fit_family
 from ainerd.xpcs._least_squares import NOTHING, levenberg_marquardt
+from ainerd.xpcs._relaxation import LOG_TAU_KNOWN, RESOLVED
 from ainerd.xpcs._scatter import Scatter, differ, scatter
 
 FORMULA = (
@@ -300,6 +301,9 @@ class _Choice:
         sd = np.sqrt(np.diag(self._covariance(kind))[:3])
         shape = {"static": x[2], "static_err": sd[2], "tau": np.exp(x[0]), "tau_err": np.exp(x[0]) * sd[0]}
         shape |= {"exponent": x[1], "contrast": x[N:].mean()}
+        lag = self.ring.lag[(self.ring.weight**2).sum(0) > 0]
+        if not (np.log(RESOLVED * lag.min()) < x[0] < np.log(lag.max()) and sd[0] < LOG_TAU_KNOWN):
+            shape = dict.fromkeys(shape, np.nan)
         shape["chi2"] = cost / max(self.n - self._size(kind), 1)
         return FlowFit(kind=kind, **{name: float(x) for name, x in (out | shape).items()})  # type: ignore[arg-type]
 

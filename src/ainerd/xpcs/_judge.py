@@ -100,20 +100,18 @@ def whitened(judged: Sequence[Judged]) -> Curves:
 
 def judge(
     judged: Sequence[Judged],
-    choose: Callable[[Curves], Sequence[Chosen]],
+    curves: Curves,
+    chosen: Sequence[Chosen],
     known: Constraints,
-    threshold: Callable[[Judged], float],
+    threshold: Callable[[list[int]], float],
 ) -> None:
-    """Fit curves, choose their models, and report; `threshold` is the chi square of a limit of 95 %."""
-    if not judged:
-        return
-    curves = whitened(judged)
-    for each, chosen in zip(judged, choose(curves), strict=True):
-        each.judge(chosen)
+    """Report what the chosen models determine; `threshold` is the chi square of a limit of 95 % of some of them."""
+    for each, of_curve in zip(judged, chosen, strict=True):
+        each.judge(of_curve)
     unsure = [i for i, each in enumerate(judged) if each.wants_limits]
     if unsure:
-        level = float(np.median([threshold(judged[i]) for i in unsure]))
-        for i, *ends in zip(unsure, *limits_of_tau(curves[np.array(unsure)], level, known), strict=True):
+        ends_of = limits_of_tau(curves[np.array(unsure)], threshold(unsure), known)
+        for i, *ends in zip(unsure, *ends_of, strict=True):
             judged[i].limit(*ends)
 
 
@@ -121,4 +119,5 @@ def widened(chosen: Chosen) -> Floats:
     """Return the covariance of the parameters with the errors of `Chosen.error`, (8, 8)."""
     error = np.array([chosen.error(name) for name in NAMES])
     own = np.sqrt(np.maximum(np.diag(chosen.covariance), 1e-300))
-    return np.asarray(chosen.covariance * np.outer(error / own, error / own))
+    with np.errstate(invalid="ignore"):  # NaN where g2 does not depend on a parameter
+        return np.asarray(chosen.covariance * np.outer(error / own, error / own))

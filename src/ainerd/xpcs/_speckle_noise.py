@@ -4,14 +4,15 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.xpcs._family import LEAST, field
+from ainerd.xpcs._family import field
 
 Floats = NDArray[np.float64]
 _EVERY, _SPREAD = 48, 90  # lags that are integrated one by one, and those beyond them, equally spaced in the logarithm
 _STEP, _POINTS = 0.02, 1400  # of the table of the field correlation, in the logarithm of the lag
 _ROOT3 = float(np.sqrt(3))
-COUNTS = np.geomspace(1e-4, 1e3, 29)  # photons per pixel and frame that are tried
-SHAPE_DOF, SHAPE_KNOWN = 10, 0.05  # weight of the errors' dependence on the lag, and how well theory knows it
+COUNTS = np.geomspace(1e-3, 1e3, 37)  # photons per pixel and frame that are tried
+FOLLOWS = 0.3  # scatter of the logarithms of variances over the theory below which they follow it
+SHARES = np.r_[0, np.geomspace(1e-3, 1, 30)]
 _OWN = 0.01  # least share of a lag's variance that is its own
 
 
@@ -88,9 +89,10 @@ def noise_terms(
 ) -> tuple[Floats, Floats, Floats]:
     """Return the covariance of g2 of one pixel between lags as three terms, (n, n) each.
 
-    The first is `speckle_covariance`; the second counts over the photons per pixel and frame, the third over their
-    square. A photon is in two pairs, so the second joins lags, by G(b - a) + G(a + b) and the third moments of the
-    intensity; the third is diagonal. In means over m frames, `mean_of` (n,), g2 is smoothed over m lags.
+    The first is `speckle_covariance`, for the frames that have a pair. The second counts over the photons per pixel
+    and frame: a photon is in two pairs, which joins lags, by G(b - a) + G(a + b) and by third moments of the
+    intensity. The third counts over their square, and is diagonal. In means over m frames, `mean_of` (n,), g2 is
+    smoothed over m lags.
     """
     g = field(lag, x)
     width = np.sqrt((mean_of[:, None] ** 2 + mean_of**2 - 2) / 6)
@@ -100,7 +102,9 @@ def noise_terms(
             other = field(lag[:, None] + sign * lag + node * width, x)
             mixed += weight * other * (other + 2 * contrast * g[:, None] * g)
     photons = (1 + contrast * g**2) / mean_of / np.maximum(n_frames - lag, 1)
-    return speckle_covariance(lag, x, contrast, n_frames), 2 * contrast / n_frames * mixed, np.diag(photons)
+    pairs = np.maximum(n_frames - np.minimum(lag[:, None], lag), 1)
+    speckle = speckle_covariance(lag, x, contrast, n_frames) * n_frames / pairs
+    return speckle, 2 * contrast * mixed / pairs, np.diag(photons)
 
 
 def at_counts(terms: tuple[Floats, Floats, Floats], counts: float) -> Floats:
@@ -108,33 +112,32 @@ def at_counts(terms: tuple[Floats, Floats, Floats], counts: float) -> Floats:
     return np.asarray(terms[0] + terms[1] / counts + terms[2] / counts**2)
 
 
-def counts_of(lag: Floats, residual: Floats, error: Floats, terms: tuple[Floats, Floats, Floats]) -> float:
-    """Return the photons per pixel and frame with which `noise_terms` resemble the noise of a curve most.
+def counts_of(error: Floats, terms: tuple[Floats, Floats, Floats]) -> float:
+    """Return the photons per pixel and frame with which `noise_terms` depend on the lag as the errors (n,) do.
 
-    Two things tell: how the errors depend on the lag, if they follow the theory at all, and how much each lag scatters
-    about the line between its neighbours, because only photons make lags scatter one by one.
-
-    Parameters
-    ----------
-    lag, residual, error : ndarray, shape (n,)
-        The error is NaN at lags that are not used.
-    terms : tuple of ndarray, shape (n, n)
+    It is infinite if the errors do not follow the theory. The error is NaN at lags that are not used.
     """
     use = np.isfinite(error)
-    off, expected = _second_differences(lag[use]), np.log(error[use] ** 2)
-    sd = np.sqrt(off**2 @ error[use] ** 2)
-    apart, scale = off @ residual[use] / sd, np.outer(sd, sd)
-    best, found = -np.inf, COUNTS[0]
-    for counts in COUNTS:
-        theory = at_counts(terms, counts)[np.ix_(use, use)]
-        shape = float(np.var(expected - np.log(np.diag(theory))))
-        value, vector = np.linalg.eigh(off @ scaled(theory, error[use]) @ off.T / scale)
-        value = np.maximum(value, LEAST)
-        likely = -(np.log(value) + (apart @ vector) ** 2 / value).sum() / 2
-        likely -= SHAPE_DOF / 2 * np.log(shape + SHAPE_KNOWN**2)
-        if likely > best:
-            best, found = likely, counts
-    return float(found)
+    variances = np.stack([np.diag(at_counts(terms, counts))[use] for counts in COUNTS])
+    off = np.std(np.log(error[use] ** 2 / variances), axis=1)
+    return float(COUNTS[off.argmin()]) if off.min() < FOLLOWS else np.inf
+
+
+def own_share(lag: Floats, residual: Floats, covariance: Floats) -> float:
+    """Return the share of its variance that each lag has alone beyond a covariance (n, n), from a residual (n,).
+
+    Each lag is compared with the line between its neighbours; correlated lags scatter little about it. The covariance
+    is NaN at lags that are not used.
+    """
+    use = np.isfinite(np.diag(covariance))
+    if use.sum() < 8:
+        return 0.0
+    off, among = _second_differences(lag[use]), covariance[np.ix_(use, use)]
+    joint = np.maximum(np.einsum("ij,jk,ik->i", off, among, off, optimize=True), 1e-300)
+    alone = off**2 @ np.diag(among)
+    variances = joint + SHARES[:, None] * (alone - joint)
+    ratio = np.median(np.abs(off @ residual[use]) / np.sqrt(np.maximum(variances, 1e-300)), axis=1) / 0.6745
+    return float(SHARES[(ratio < 1).argmax()]) if (ratio < 1).any() else 1.0
 
 
 def _second_differences(lag: Floats) -> Floats:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ainerd import xpcs
 from ainerd.techniques.rheo_xpcs._features import Ring
 from ainerd.xpcs import G2, G2ByAge, Partition, PowerFit, Relaxation
-from ainerd.xpcs._relaxation import COLUMNS
+from ainerd.xpcs._relaxation import COLUMNS, LOG_TAU_KNOWN
 from ainerd.xpcs._relaxation import TEXTS as OF_TEXT
 
 # Fields of `FlowFit`: names in results, and units.
@@ -64,7 +64,7 @@ def _q_width(partition: Partition, ring: Ring) -> float:
 
 
 # Versions of the computations. If numbers change, their version increases, and results get other keys.
-VERSIONS = {"c2": 2, "g2": 4, "relaxation": 4, "flow": 1, "ageing": 1, "left_out": 3, "novelty": 3}
+VERSIONS = {"c2": 2, "g2": 4, "relaxation": 5, "flow": 1, "ageing": 2, "left_out": 3, "novelty": 3}
 FORMULAS = {"relaxation": Relaxation.formula, "flow": xpcs.FlowFit.formula, "ageing": xpcs.AgeingFit.formula}
 # Fields of `Relaxation` that have other names in results, without the endings.
 RENAMED = {
@@ -82,6 +82,14 @@ def _name(field: str) -> str:
 NAMES = {field: _name(field) for field in COLUMNS}
 TEXTS = {NAMES[field] for field in OF_TEXT}
 _CONTRASTS = ("contrast0", "contrast0_err", "contrast", "contrast_err")
+# Numbers that are NaN where there is no relaxation time.
+OF_TAU = [
+    NAMES[field]
+    for field in COLUMNS
+    if field.startswith(("tau", "exponent", "plateau", "static", "baseline", "share"))
+    and not field.startswith(("tau_above", "tau_below"))
+]
+TOO_MANY_LOST = "too many frames are missing"
 _UNSURE = 0.5  # relative error of the contrast within a frame above which that of g2 may be used
 UNITS = {
     **{name: "s" if name.startswith(("tau_s", "tau2_s")) else "1" for name in NAMES.values() if name not in TEXTS},
@@ -121,17 +129,14 @@ class Numbers(NamedTuple):
         return {"bins": self.bins, **rings}
 
     def with_lost(self, share: float) -> Self:
-        """Widen the errors of relaxation times, which are too short by up to this share if frames are missing."""
+        """Widen the errors of relaxation times, which are too short by up to this share if frames are missing.
+
+        Times that are then not known are taken away, with all numbers of their curves that depend on them.
+        """
         if share <= 0:
             return self
-
-        def wider(table: dict[str, Any]) -> dict[str, Any]:
-            if table.get("tau_s") is None:
-                return table
-            return table | {"tau_s_err": np.hypot(table["tau_s_err"], share * table["tau_s"])}
-
-        summary = {name: _plain(x) if name == "tau_s_err" else x for name, x in wider(self.summary).items()}
-        return self._replace(summary=summary, rings=wider(self.rings), bins=wider(self.bins))
+        summary, rings, bins = (_widened(table, share) for table in (self.summary, self.rings, self.bins))
+        return self._replace(summary={name: _plain(x) for name, x in summary.items()}, rings=rings, bins=bins)
 
     def without_contrast(self) -> Self:
         """Return the numbers without contrasts, which need counts of photons."""
@@ -162,16 +167,18 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
     # The contrast from photon statistics: the mean of the bins, weighted by their pixels.
     value = [np.nansum(ring.weights * g2.contrast0[ring.bins]) for ring in rings]
     error = np.array([np.sqrt(np.nansum((ring.weights * g2.contrast0_err[ring.bins]) ** 2)) for ring in rings])
-    together |= {"contrast0": np.array(value), "contrast0_err": np.where(error > 0, error, np.nan)}
+    within = np.array(value), np.where(error > 0, error, np.nan)
     bins = {
         "bin": np.arange(1, partition.n_roi + 1),
         "q": partition.q,
         "phi": partition.phi,
         "n_pixels": partition.n_pixels,
         **_of_bins(g2, rings, frame_time_s),
-        "contrast0": g2.contrast0,
-        "contrast0_err": g2.contrast0_err,
+        **_known(g2.contrast0, g2.contrast0_err),
     }
+    columns = together["speckle"], *within, together["contrast"], together["contrast_err"]
+    contrasts = [_surest(*four) if speckle == "yes" else None for speckle, *four in zip(*columns, strict=True)]
+    together |= _known(*within)
     middle = len(rings) // 2
     summary = {name: _plain(values[middle]) for name, values in together.items()}
     if len(rings) > 1:
@@ -179,8 +186,6 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
         fit = xpcs.fit_power([ring.q for ring in rings], together["tau_s"], together["tau_s_err"])  # tau ~ q^-n
         if fit.n >= 3:
             summary |= of_law(fit)
-    columns = together["speckle"], *(together[name] for name in _CONTRASTS)
-    contrasts = [_surest(*four) if speckle == "yes" else None for speckle, *four in zip(*columns, strict=True)]
     arrays: dict[str, NDArray[Any]] = {"g2": g2.value, "g2_err": g2.error, "tau": g2.lag * frame_time_s}
     arrays |= {"g2_by_age": by_age.value.astype(np.float32), "age": by_age.edges[1:] * frame_time_s}
     return Numbers(arrays, summary, {"q": np.array([ring.q for ring in rings]), **together}, bins, contrasts)
@@ -225,8 +230,26 @@ def _surest(within: float, within_err: float, of_g2: float, of_g2_err: float) ->
     return (float(within), float(within_err)) if within > 0 else None
 
 
+def _widened(table: dict[str, Any], share: float) -> dict[str, Any]:
+    out = {name: np.asarray(x if x is not None else "" if name in TEXTS else np.nan) for name, x in table.items()}
+    for name in ("tau_s", "tau2_s"):
+        out[f"{name}_err"] = np.hypot(out[f"{name}_err"], share * out[name])
+    lost = out["tau_s_err"] > LOG_TAU_KNOWN * out["tau_s"]
+    slow = lost | (out["tau2_s_err"] > LOG_TAU_KNOWN * out["tau2_s"])
+    for name in OF_TAU:
+        out[name] = np.where(slow if name.startswith(("tau2", "kww_exponent2")) else lost, np.nan, out[name])
+    out["no_tau"] = np.where(lost, TOO_MANY_LOST, out["no_tau"])
+    return out
+
+
+def _known(value: NDArray[np.float64], error: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Return contrasts within a frame, NaN where the error is as large as the contrast."""
+    known = error < np.abs(value)
+    return {"contrast0": np.where(known, value, np.nan), "contrast0_err": np.where(known, error, np.nan)}
+
+
 def _plain(value: Any) -> float | str | None:
     """Return a number or text for the summary; None if it is unknown."""
-    if isinstance(value, str):
+    if isinstance(value, str) or getattr(value, "dtype", np.dtype(float)).kind == "U":
         return str(value) or None
     return float(value) if np.isfinite(value) else None
