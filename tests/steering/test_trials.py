@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 from sklearn.metrics import adjusted_rand_score
 
-from ainerd.steering._trials import BACK, Stability, join_aged, nearest_pairs, regimes_at, verdict
+from ainerd.steering._trials import BACK, Stability, join_aged, nearest_pairs, rand_index, regimes_at, verdict
 
 E = 8
 NOISE = float(np.sqrt(2 * chi2.ppf(0.99, E)))  # of embeddings of unit variance
@@ -154,3 +154,10 @@ def test_the_reason_gives_the_coverage(labels, failed, words):
     assert (
         stop and why.startswith("covered: the chance that a region of radius 0.5 was missed is 0.04; ") and words in why
     )
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(-1, 3), st.integers(-1, 3)), min_size=1, max_size=30))
+def test_the_rand_index_is_that_of_scikit_learn(labels):
+    then, now = ([pair[i] for pair in labels] for i in range(2))
+    assert rand_index(then, now) == pytest.approx(adjusted_rand_score(then, now), abs=1e-12)

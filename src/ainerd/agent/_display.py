@@ -194,13 +194,22 @@ class WhileRunning(DefaultDuringTask):
     def block(self, blocking_event: threading.Event) -> None:
         """Wait until the plan has finished or pauses."""
         with _progress_line():
-            if "matplotlib" in sys.modules and "qt" in sys.modules["matplotlib"].get_backend().lower():
+            if _has_qt_windows():
                 super().block(blocking_event)  # type: ignore[no-untyped-call]
             while not blocking_event.wait(TICK_S):
                 if "matplotlib" in sys.modules:  # without it there are no figures
                     from ainerd.views import refresh_all
 
                     refresh_all(react=True)
+
+
+def _has_qt_windows() -> bool:
+    """Return whether figures are windows of Qt; False if nothing has imported matplotlib."""
+    if "matplotlib" not in sys.modules:
+        return False
+    import matplotlib  # waits if another thread is importing it
+
+    return "qt" in matplotlib.get_backend().lower()
 
 
 _counting: "WeakSet[Any]" = WeakSet()

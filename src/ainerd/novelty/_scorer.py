@@ -98,8 +98,7 @@ class NoveltyScorer:
         ValueError
             If a kind has fewer than six runs for each component, or a value is not finite.
         """
-        from sklearn import config_context  # here, because a fitted scorer does not need it
-        from sklearn.exceptions import ConvergenceWarning
+        import sklearn.mixture  # not for a restored scorer; before the limit, which is for libraries that are loaded
 
         features = checked(features, "features", 2)
         kinds = np.full(len(features), "known") if y is None else np.asarray(y)
@@ -117,11 +116,13 @@ class NoveltyScorer:
         rng, fold = np.random.default_rng(0), np.empty(len(features), dtype=int)
         for number, size in enumerate(sizes):
             fold[kinds == number] = rng.permutation(size) % self.folds
-        quick = config_context(assume_finite=True, skip_parameter_validation=True)  # a tenth of the time of small fits
+        quick = sklearn.config_context(
+            assume_finite=True, skip_parameter_validation=True
+        )  # a tenth of the time of small fits
         # the OpenMP limit is one of each thread
         with quick, one_thread, threadpool_limits(1, "openmp"), warnings.catch_warnings():
             # ranks calibrate any density, also one that has not quite converged
-            warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.simplefilter("ignore", sklearn.exceptions.ConvergenceWarning)
             self._folds = [_Fold.fitted(self, features, kinds, fold == held) for held in range(self.folds)]
         return self
 
