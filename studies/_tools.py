@@ -182,9 +182,11 @@ def seconds(call: Callable[[], Any], repeats: int = 1) -> float:
     return float(best)
 
 
-def memory_mb(field: str = "VmRSS") -> float:
-    """Return the memory of this process in MB: `VmRSS` is the memory in use, `VmHWM` its peak."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+def memory_mb(field: str = "VmRSS", process: int | None = None) -> float:
+    """Return the memory of this or another process in MB: `VmRSS` is the memory in use, `VmHWM` its peak."""
+    (line,) = (
+        line for line in Path(f"/proc/{process or 'self'}/status").read_text().splitlines() if line.startswith(field)
+    )
     return int(line.split()[1]) / 1024
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from ainerd.dynamics import Dynamics, clock, g1_moving
 from ainerd.latent import Encoder
+from ainerd.results import ResultRecord, ResultStore
+from ainerd.server import open_catalog
 from ainerd.technique import AnalysisError, RunInfo
 from ainerd.techniques.rheo_xpcs import Bank, RheoXPCS, sentences
 from ainerd.xpcs import Partition
@@ -126,6 +128,22 @@ def test_of_several_rings_each_has_its_numbers_and_the_run_one_verdict(movie):
     assert np.all(np.abs(rings["tau_s"] - 20) < 3 * rings["tau_s_err"])
     assert analysis.novelty_p == pytest.approx(min(1.0, 2 * rings["novelty_p"].min()))
     assert analysis.summary["tau_s"] == rings["tau_s"][1] and analysis.summary["q"] == rings["q"][1]
+
+
+def test_the_picture_of_several_rings_has_tau_over_q(movie, place):
+    partition = Partition.from_roi_map(ROI_MAP, q=np.repeat([0.02, 0.025, 0.03], 6))
+    subject = RheoXPCS(partition, Encoder.load(), small_bank(), contrast=1 / 3)
+    _, ainerd = open_catalog(place.client())
+    store = ResultStore(ainerd, agent="rings")
+    record = ResultRecord(raw_uid="rings", technique="rheo_xpcs", agent="rings", parameters=dict(subject.parameters))
+    store.complete(store.begin(record), analyse(subject, movie))
+    figure = ainerd["results"][record.key].plot()
+    (times,) = (axes for axes in figure.axes if axes.get_ylabel() == "τ (s)")
+    drawn = times.containers[0].lines[0].get_xydata()
+    rings = store.rows(record.key, "rings")
+    np.testing.assert_allclose(drawn, rings[["q", "tau_s"]].to_numpy())
+    law = [line for line in times.lines if "n = " in str(line.get_label())]
+    assert len(law) == (store.record(record.key).summary.get("q_exponent") is not None)
 
 
 def test_of_part_of_a_circle_there_is_a_claim(movie):

@@ -326,7 +326,7 @@ def _analyze_curves(file: Path, frame_time_s: float | None, out: Path) -> "Pages
         row = {name: column[k] for name, column in columns.items()}
         table.add_row(str(k + 1), *where, *bin_cells(row)[1:], model if fit.tau[k] == fit.tau[k] else "")
     axes.set(xscale="log", xlabel="lag (s)", ylabel="$g_2$", title=f"{file.name}: {len(curves.g2)} bins")
-    draw_over_q(right, curves.q, columns, power)
+    draw_over_q(right, curves.q, columns, of_law(power))
     table.caption = "\n".join(
         [
             f"{curves.layout}: {curves.tau_s.size} lags, {curves.tau_s[0]:.3g} to {curves.tau_s[-1]:.3g} s",

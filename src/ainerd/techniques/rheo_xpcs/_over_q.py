@@ -8,15 +8,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ainerd.xpcs import PowerFit
-
+OVER_Q = (
+    "tau_s", "tau_s_err", "tau2_s", "tau2_s_err", "tau_s_above", "tau_s_below", "kww_exponent", "kww_exponent_err",
+)  # fmt: skip
 LAW, LIMIT = "#D55E00", "#999999"
 
 
-def draw_over_q(figure: Figure, q: NDArray[Any], columns: Mapping[str, NDArray[Any]], power: PowerFit) -> list[Axes]:
+def draw_over_q(
+    figure: Figure, q: NDArray[Any], columns: Mapping[str, NDArray[Any]], law: Mapping[str, Any]
+) -> list[Axes]:
     """Draw tau over q on logarithmic axes, with guides and arrows for limits, and the exponent over q below it.
 
-    `columns` have the names of the table of bins. Guides have the slopes of diffusion, -2, and ballistic motion, -1.
+    `columns` have the names of the tables of bins and rings, `law` those of the summary. Guides have the slopes of
+    diffusion, -2, and ballistic motion, -1.
     """
     times, shapes = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     tau, error = columns["tau_s"], columns["tau_s_err"]
@@ -31,11 +35,13 @@ def draw_over_q(figure: Figure, q: NDArray[Any], columns: Mapping[str, NDArray[A
     if known.any():
         ends = np.array([q[known].min(), q[known].max()]) * (0.95, 1.05)
         seen = np.isfinite(tau) & known
-        if np.isfinite(power.exponent):
-            label = f"q^−n, n = {power.exponent:.2f} ± {power.exponent_err:.2g}"
-            times.plot(ends, power.amplitude * ends**-power.exponent, color=LAW, label=label)
         if seen.any():
-            middle = np.exp(np.log(q[seen]).mean()), np.exp(np.log(tau[seen]).mean())
+            weight = (tau[seen] / error[seen]) ** 2
+            middle = [np.exp(np.average(np.log(x[seen]), weights=weight)) for x in (q, tau)]
+            if law.get("q_exponent") is not None:
+                n = law["q_exponent"]
+                label = f"q^−n, n = {n:.2f} ± {law['q_exponent_err']:.2g}"
+                times.plot(ends, middle[1] * (ends / middle[0]) ** -n, color=LAW, label=label)
             for slope, style in ((2, "--"), (1, ":")):
                 times.plot(
                     ends, middle[1] * (ends / middle[0]) ** -slope, style, lw=1, color="0.7", label=f"q^−{slope}"

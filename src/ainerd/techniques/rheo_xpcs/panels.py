@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ainerd.results import AinerdResult, ResultRecord, ResultStore
 from ainerd.techniques.rheo_xpcs._drawing import BEAM, draw_exposure, draw_map, highest, montage
+from ainerd.techniques.rheo_xpcs._over_q import OVER_Q, draw_over_q
 from ainerd.views import Scene, empty_panel, newest_and_nearest, panel_title, regime_colour
 
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
@@ -27,7 +28,7 @@ def image(result: AinerdResult) -> NDArray[np.uint8]:
 
 
 def plot(result: AinerdResult, figure: Any) -> None:
-    """Draw maps, g2, the image of the beam and each series, as far as they exist."""
+    """Draw maps, g2, the image of the beam and each series, as far as they exist; of several rings also tau over q."""
     metadata = result.metadata
     wanted = {"c2", "g2", "tau"}.union(*BEAM.values())
     parts = dict(result.items())  # in one request
@@ -40,6 +41,10 @@ def plot(result: AinerdResult, figure: Any) -> None:
     names = [str(k + 1) for k in range(len(present.get("c2", ())))]
     known = "n_frames" in metadata and "frame_time_s" in metadata
     duration_s = metadata["n_frames"] * metadata["frame_time_s"] if known else None
+    if "rings" in metadata["tables"]:
+        figure, right = figure.subfigures(1, 2, width_ratios=(3, 1))
+        rings = parts["rings"].read()
+        draw_over_q(right, rings["q"].to_numpy(), {name: rings[name].to_numpy() for name in OVER_Q}, metadata)
     draw_exposure(figure, present, series, duration_s=duration_s, names=names)
 
 
