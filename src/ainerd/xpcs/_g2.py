@@ -1,4 +1,4 @@
-"""The one-time correlation g2(tau): the mean of C2 along its diagonals, weighted with the photons of sparse frames."""
+"""The one-time correlation g2(tau): of frames, weighted with their photons if they are sparse, and of two-time maps."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -166,6 +166,59 @@ def _autocorrelate(e: NDArray[Any], n_frames: int) -> Floats:
     total: Floats = irfft((power + mirrored)[: size // 2 + 1] / 2, size)[1:n_frames]
     total[n_frames - 1 - few :] = [np.trace(products, offset, dtype=float) for offset in range(few)]
     return total
+
+
+def g2_from_two_time(c2: ArrayLike) -> Floats:
+    """Return g2 by lag: the mean along the diagonals of maps (n_roi, n, n) or (n, n), ignoring NaN.
+
+    Returns
+    -------
+    ndarray, shape (n_roi, n - 1) or (n - 1,)
+        g2 at lags 1 to n - 1, in rows of the map; NaN where no element is left. Near the diagonal of a reduced map a
+        row averages over lags that differ by up to its own length.
+    """
+    return g2_by_age(c2, 1)[1][..., 0, :]
+
+
+def g2_by_age(c2: ArrayLike, n_ages: int) -> tuple[Floats, Floats]:
+    """Return g2 by age and lag: cuts across the diagonal of a map.
+
+    Parameters
+    ----------
+    c2 : array_like, shape (n_roi, n, n) or (n, n)
+        Two-time maps; NaN is ignored.
+    n_ages : int
+        Number of strips of equal length in age, (t1 + t2) / 2.
+
+    Returns
+    -------
+    age : ndarray, shape (n_ages,)
+        Middle of each strip, in rows of the map, 0 at the start of the first row.
+    value : ndarray, shape (n_roi, n_ages, n - 1) or (n_ages, n - 1)
+        g2 at lags 1 to n - 1, in rows; NaN where no element is left: only middle ages have long lags.
+
+    Raises
+    ------
+    ValueError
+        If the maps are not square, or there are more ages than rows.
+    """
+    maps = np.asarray(c2, dtype=float)
+    n = maps.shape[-1]
+    if maps.ndim not in (2, 3) or maps.shape[-2] != n or n < 2:
+        raise ValueError(f"c2 must be maps (n_roi, n, n) or (n, n) with n > 1, got shape {maps.shape}")
+    if not 1 <= n_ages <= n:
+        raise ValueError(f"n_ages must lie between 1 and the {n} rows of the map, got {n_ages}")
+    t1, t2 = np.triu_indices(n, 1)
+    strip = (t1 + t2 + 1) * n_ages // (2 * n)  # t1 + t2 + 1 is twice the age at the middle of the element
+    where = strip * (n - 1) + t2 - t1 - 1
+    out = []
+    for values in maps.reshape(-1, n, n)[:, t1, t2]:
+        seen = np.isfinite(values)
+        total = np.bincount(where[seen], values[seen], n_ages * (n - 1))
+        count = np.bincount(where[seen], minlength=n_ages * (n - 1))
+        out.append(np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0))
+    age = (np.arange(n_ages) + 0.5) * n / n_ages
+    return age, np.reshape(out, (*maps.shape[:-2], n_ages, n - 1))
 
 
 @nb.njit(nogil=True, cache=True)

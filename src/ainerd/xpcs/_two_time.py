@@ -1,4 +1,4 @@
-"""Two-time correlations: of all frames at once, or reduced, exact and in one pass; and one-time curves of maps.
+"""Two-time correlations: of all frames at once, or reduced, exact and in one pass.
 
 Resizing is linear and separable, so the resized C2 = D Dᵀ/N is (R D)(R D)ᵀ/N: each frame is added into the few rows
 of R D it touches and then forgotten. Frames count with their photons, so rows are sums of counts, and each row is
@@ -7,7 +7,6 @@ frame do not grow with the number of frames, except for three sums of each frame
 """
 
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -28,186 +27,15 @@ from ainerd.xpcs._counts import (
     static_scale,
     totals,
 )
-from ainerd.xpcs._event_rows import FrameSums, SparseRows, add_dense
+from ainerd.xpcs._event_rows import CountRows, add_dense
+from ainerd.xpcs._event_sums import FrameSums
 from ainerd.xpcs._events import Events
 from ainerd.xpcs._partition import Array, Floats, Normalization, Partition, Precision, check_choice
+from ainerd.xpcs._reductions import AreaRows, MapRows, Reduction, check_reduction, reduction_operator
 
-Reduction = Literal["area", "gaussian", "decimate"]
-# (indptr, rows, weights): frame b is added to rows[indptr[b]:indptr[b + 1]], with these weights
-Columns = tuple[NDArray[np.int64], NDArray[np.int64], Floats]
-ROWS, OPEN_ROWS = 2, 4  # rows for each row of the map, in an announced and in an open-ended run
 MOST = 1 << 22  # frames for which there is room from the beginning
-MOST_AT_ONCE = 1_000_000  # frames of reductions whose weights are all in memory
 TOGETHER = 1 << 16  # frames, with missing ones, up to which all are mapped together
 AT_A_TIME = 1 << 12  # frames with a photon, of longer runs, that are mapped together
-
-
-def reduction_operator(kind: Reduction, n_frames: int, size: int, sigma: float | None = None) -> sp.csr_array:
-    """Return R of one reduction, (size, n_frames), whose rows sum to 1; raise ValueError for impossible arguments.
-
-    "area": mean over the frames that each map pixel covers. "gaussian": the paper's Gaussian of `sigma` frames followed
-    by linear interpolation, as ``skimage.transform.resize(order=1, anti_aliasing_sigma=sigma)`` does. "decimate": that
-    interpolation alone.
-    """
-    _check_reduction(kind, n_frames, size, sigma)
-    if kind == "area":  # time in 1/size of a frame
-        return _overlap(np.arange(size + 1) * n_frames, np.arange(n_frames + 1) * size) / n_frames
-    interpolation = _interpolate(n_frames, size)
-    return interpolation if sigma is None else (interpolation @ _blur(n_frames, sigma)).tocsr()
-
-
-def _check_reduction(kind: Reduction, n_frames: int, size: int, sigma: float | None) -> None:
-    if n_frames < 2 or size < 1:
-        raise ValueError(f"a reduction needs at least 2 frames and a size of at least 1, got {n_frames} and {size}")
-    if (kind == "gaussian") != (sigma is not None):
-        raise ValueError(f"sigma belongs to reduction 'gaussian' and to it alone, got {kind!r} with sigma={sigma}")
-    if sigma is not None and sigma <= 0:
-        raise ValueError(f"sigma must be positive, got {sigma}")
-    check_choice("reduction", kind, Reduction)
-    if kind != "area" and n_frames > MOST_AT_ONCE:
-        raise ValueError(
-            f"reduction {kind!r} takes at most {MOST_AT_ONCE} frames, got {n_frames}: 'area' takes any number"
-        )
-
-
-def _overlap(cells: NDArray[np.int64], bins: NDArray[np.int64]) -> sp.csr_array:
-    """Return the overlap of each interval between two `cells` with each between two `bins`, (n_cells, n_bins).
-
-    Both hold increasing borders with the same first and last value; they are whole numbers, so nothing is rounded.
-    """
-    edges = np.union1d(cells, bins)
-    rows = np.searchsorted(cells, edges[:-1], "right") - 1
-    cols = np.searchsorted(bins, edges[:-1], "right") - 1
-    return sp.csr_array((np.diff(edges).astype(float), (rows, cols)), (len(cells) - 1, len(bins) - 1))
-
-
-def _interpolate(n_frames: int, size: int) -> sp.csr_array:
-    # pixel-centre grid of ndimage.zoom(grid_mode=True)
-    u = np.clip((np.arange(size) + 0.5) * n_frames / size - 0.5, 0, n_frames - 1)
-    left = np.minimum(u.astype(int), n_frames - 2)
-    rows = np.tile(np.arange(size), 2)
-    return sp.csr_array((np.r_[1 - (u - left), u - left], (rows, np.r_[left, left + 1])), (size, n_frames))
-
-
-def _blur(n_frames: int, sigma: float) -> sp.csr_array:
-    # ndimage.gaussian_filter1d(mode="mirror", truncate=4)
-    offsets = np.arange(-int(4 * sigma + 0.5), int(4 * sigma + 0.5) + 1)
-    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
-    period = 2 * (n_frames - 1)
-    cols = np.abs(np.arange(n_frames)[:, None] + offsets).ravel() % period
-    cols = np.where(cols >= n_frames, period - cols, cols)
-    rows = np.repeat(np.arange(n_frames), offsets.size)
-    return sp.csr_array((np.tile(weights / weights.sum(), n_frames), (rows, cols)), (n_frames, n_frames))
-
-
-class MapRows:
-    """The rows of the map itself, for reductions that cannot be split into finer rows."""
-
-    def __init__(self, operator: sp.csr_array) -> None:
-        self._operator = operator
-        self.n_rows, self.capacity = operator.shape
-        self._by_frame = by_frame = operator.tocsc()
-        self._columns = by_frame.indptr.astype(np.int64), by_frame.indices.astype(np.int64), by_frame.data
-
-    def columns(self, first: int, last: int) -> Columns:
-        """Return the rows of frames first to last - 1."""
-        indptr, *rest = self._columns
-        return indptr[first : last + 1], *rest
-
-    def columns_at(self, frames: NDArray[np.int64]) -> Columns:
-        """Return the rows of these frames."""
-        some = self._by_frame[:, frames]
-        return some.indptr.astype(np.int64), some.indices.astype(np.int64), some.data
-
-    def to_map(self, n_frames: int) -> sp.csr_array:
-        """Return the operator from rows to the map."""
-        if n_frames != self.capacity:
-            raise ValueError(f"{n_frames} of {self.capacity} frames have arrived; only 'area' maps a part of a run")
-        return sp.eye_array(self.n_rows, format="csr")
-
-    def operators(self, n_frames: int) -> tuple[sp.csr_array, sp.csr_array]:
-        """Return the operators (rows to map, frames to map)."""
-        return self.to_map(n_frames), self._operator
-
-    def by_frame(self, n_frames: int) -> sp.csr_array:
-        """Return the weight of each frame so far in each row, (n_rows, n_frames)."""
-        return self._operator[:, :n_frames].tocsr()
-
-
-class AreaRows:
-    """Sums over rows of equal length, which double in length when all are full.
-
-    A map of any number of frames can be made of them: a row inside one cell of the map belongs to it with all its
-    frames, a row crossed by a border is shared in proportion. With T announced there are 2 size rows, of
-    T / (2 size) frames at the end and of T / (2 size 2^k), just above one, at the beginning (and size rows for
-    T < 2 size), so the map of all T is the exact area mean. Without T, there are 4 size rows that begin with one frame.
-
-    Time is counted in 1/unit of a frame, which makes all borders whole numbers.
-    """
-
-    def __init__(self, n_frames: int | None, size: int) -> None:
-        if size < 1:
-            raise ValueError(f"size must be at least 1, got {size}")
-        self.size = size
-        finer = OPEN_ROWS if n_frames is None else min(max(n_frames // size, 1), ROWS)
-        self.n_rows = finer * size
-        if n_frames is None:
-            self.length = self.unit = self.n_rows
-        else:
-            self.length, self.unit = n_frames, self.n_rows << max((n_frames // self.n_rows).bit_length() - 1, 0)
-
-    @property
-    def capacity(self) -> int:
-        """Frames that the rows hold before they double."""
-        return self.n_rows * self.length // self.unit
-
-    def columns(self, first: int, last: int) -> Columns:
-        """Return the rows of frames first to last - 1."""
-        return self.columns_at(np.arange(first, last))
-
-    def columns_at(self, frames: NDArray[np.int64]) -> Columns:
-        """Return the rows of these frames."""
-        begin = frames * self.unit
-        lowest = begin // self.length
-        touched = (begin + self.unit - 1) // self.length - lowest + 1
-        indptr = np.append(0, np.cumsum(touched))
-        rows = np.arange(indptr[-1]) + np.repeat(lowest - indptr[:-1], touched)
-        begin = np.repeat(begin, touched)
-        shared = np.minimum(begin + self.unit, (rows + 1) * self.length) - np.maximum(begin, rows * self.length)
-        return indptr, rows, shared / self.unit
-
-    def operator_at(self, to_map: sp.csr_array, frames: NDArray[np.int64]) -> sp.csr_array:
-        """Return the operator from these frames to the rows of the map that `to_map`, (n, n_rows), makes."""
-        indptr, rows, weights = self.columns_at(frames)
-        return (to_map @ sp.csc_array((weights, rows, indptr), (to_map.shape[1], len(frames))).tocsr()).tocsr()
-
-    def to_map(self, n_frames: int) -> sp.csr_array:
-        """Return the operator from rows to the map, after `n_frames`."""
-        if n_frames < 2:
-            raise ValueError(f"a map needs at least 2 frames, got {n_frames}")
-        end, rows = self._borders(n_frames)
-        cells = np.arange(self.size + 1) * (end // self.size)
-        to_map = _overlap(cells, rows)
-        to_map.data *= self.size / n_frames / np.diff(rows)[to_map.indices]
-        return to_map
-
-    def operators(self, n_frames: int) -> tuple[sp.csr_array, sp.csr_array]:
-        """Return the operators (rows to map, frames to map) after `n_frames`."""
-        to_map = self.to_map(n_frames)
-        return to_map, (to_map @ self.by_frame(n_frames)).tocsr()
-
-    def by_frame(self, n_frames: int) -> sp.csr_array:
-        """Return the weight of each frame so far in each row in use, (n, n_frames)."""
-        _, rows = self._borders(n_frames)
-        return _overlap(rows, np.arange(n_frames + 1) * self.unit) / self.unit
-
-    def frames_of(self, first: int, last: int) -> tuple[int, int]:
-        """Return the frames, first and end, that are in rows `first` to `last` - 1."""
-        return first * self.length // self.unit, -(-last * self.length // self.unit)
-
-    def _borders(self, n_frames: int) -> tuple[int, NDArray[np.int64]]:
-        end = n_frames * self.unit
-        return end, np.append(np.arange(0, end, self.length), end)
 
 
 class TwoTimeReducer:
@@ -285,7 +113,7 @@ class TwoTimeReducer:
                 raise ValueError(f"n_frames must be given for reduction {reduction!r}: only 'area' works without it")
             self._rows: AreaRows | MapRows = AreaRows(None, size)
         elif reduction == "area":
-            _check_reduction(reduction, n_frames, size, sigma)
+            check_reduction(reduction, n_frames, size, sigma)
             self._rows = AreaRows(n_frames, size)
         else:
             self._rows = MapRows(reduction_operator(reduction, n_frames, size, sigma))
@@ -298,7 +126,7 @@ class TwoTimeReducer:
         self._good = np.ones(len(partition.pixels), bool)
         self._n_pixels = partition.n_pixels
         self._of_events: FrameSums | None = None  # in place of `sums`, if the frames come as events
-        self._sparse: SparseRows | None = None  # in place of `rows`, as long as most of their elements are zero
+        self._counted: CountRows | None = None  # in place of `rows`, if each frame is in at most two of them
 
     @property
     def ticks(self) -> NDArray[np.int64]:
@@ -354,21 +182,18 @@ class TwoTimeReducer:
             # the frames of a row must be counted for "paper", and those of MapRows are few
             bounded = isinstance(rows, AreaRows) and not neighbours and self.normalization != "paper"
             self._of_events = FrameSums(self.partition, neighbours, bounded)
-            if isinstance(rows, AreaRows) and rows.length >= rows.unit:  # a frame is in at most two rows
-                self._sparse = SparseRows(rows.n_rows, len(self.partition.pixels), self.rows.dtype)
+            if isinstance(rows, AreaRows) and rows.length >= rows.unit:
+                self._counted = CountRows(rows.n_rows, len(self.partition.pixels))
         begin = int(events.ticks[0]) if len(events.ticks) else self.n_pushed
         self._make_room(begin, max(events.stop, begin))
         if not self._good.all():
             events = events.without(np.flatnonzero(~self._good))
         self._of_events.push(events)
         columns = rows.columns_at(events.ticks)
-        if self._sparse is not None and not self._sparse.have_room(events.tiles):
-            self._sparse.move(self.rows)
-            self._sparse = None
-        if self._sparse is None:
+        if self._counted is None:
             add_dense(events.tiles.events, events.valid, *columns, self.rows)
         else:
-            self._sparse.add(events.tiles, events.valid, columns)
+            self._counted.add(events, columns)
 
     def leave_out(self, pixels: ArrayLike) -> None:
         """Leave pixels out of the maps, as if they had been masked from the first frame.
@@ -417,8 +242,8 @@ class TwoTimeReducer:
             share = ratio(rows[:, mine - first].astype(float), rows.sum(1, dtype=float)[:, None])
             rows[:, mine - first] = 0
             if self._of_events is not None:
-                if self._sparse is not None:
-                    self._sparse.put(first, rows)
+                if self._counted is not None:
+                    self._counted.leave_out(mine)
                 in_bin = partition.static_roi == k
                 self._of_events.take_out(mine, mine_sub, in_bin, share, self._rows.columns_at, self.rows.dtype)
                 continue
@@ -431,9 +256,11 @@ class TwoTimeReducer:
                     sums.squares[:n_frames, j] -= counts + counts**2
                     sums.products[1:n_frames, j] -= counts[1:] * counts[:-1]
 
-    def _pixels_of_rows(self, first: int, last: int) -> Array:
-        """Return pixels `first` to `last` - 1 of all rows, (n_rows, last - first); a copy where rows are sparse."""
-        return self.rows[:, first:last] if self._sparse is None else self._sparse.bin_of(first, last, len(self.rows))
+    def _pixels_of_rows(self, first: int, last: int, n_rows: int | None = None) -> Array:
+        """Return pixels `first` to `last` - 1 of the first rows, or of all; a copy if the rows are counted."""
+        if self._counted is None:
+            return self.rows[:n_rows, first:last]
+        return self._counted.rows_of(first, last, n_rows, self.rows.dtype)
 
     def photons(self) -> Floats:
         """Return the photons of each static sub-bin in the frames so far that are not left out, (n_sub,)."""
@@ -484,8 +311,8 @@ class TwoTimeReducer:
             assert isinstance(self._rows, AreaRows)  # the others know their frames
             half = self._rows.n_rows // 2
             self._rows.length *= 2  # each row for twice as many frames
-            if self._sparse is not None:
-                self._sparse.halve()
+            if self._counted is not None:
+                self._counted.halve()
                 continue
             for r in range(half):  # in place
                 np.add(self.rows[2 * r], self.rows[2 * r + 1], out=self.rows[r])
@@ -529,9 +356,7 @@ class TwoTimeReducer:
         with one_thread:  # on products this small more threads are slower
             for k, c2 in enumerate(out):
                 bin_ = slice(edges[k], edges[k + 1])
-                n_rows = to_map.shape[1]
-                rows = self._sparse.bin_of(edges[k], edges[k + 1], n_rows) if self._sparse else self.rows[:n_rows, bin_]
-                bin_rows = to_map @ rows
+                bin_rows = to_map @ self._pixels_of_rows(edges[k], edges[k + 1], to_map.shape[1])
                 mean = bin_rows.sum(1, dtype=float) / max(n_pixels[k], 1) if by_light else weight[:, k]
                 lit = (mean > 1e-9 * mean.max()) & (n_pixels[k] > 0)
                 renormalise[:, k] = np.where(lit, ratio(1.0, mean), np.nan)
@@ -668,56 +493,3 @@ def two_time(
         c2[bad] = np.nan
         c2[:, bad] = np.nan
     return out
-
-
-def g2_from_two_time(c2: ArrayLike) -> Floats:
-    """Return g2 by lag: the mean along the diagonals of maps (n_roi, n, n) or (n, n), ignoring NaN.
-
-    Returns
-    -------
-    ndarray, shape (n_roi, n - 1) or (n - 1,)
-        g2 at lags 1 to n - 1, in rows of the map; NaN where no element is left. Near the diagonal of a reduced map a
-        row averages over lags that differ by up to its own length.
-    """
-    return g2_by_age(c2, 1)[1][..., 0, :]
-
-
-def g2_by_age(c2: ArrayLike, n_ages: int) -> tuple[Floats, Floats]:
-    """Return g2 by age and lag: cuts across the diagonal of a map.
-
-    Parameters
-    ----------
-    c2 : array_like, shape (n_roi, n, n) or (n, n)
-        Two-time maps; NaN is ignored.
-    n_ages : int
-        Number of strips of equal length in age, (t1 + t2) / 2.
-
-    Returns
-    -------
-    age : ndarray, shape (n_ages,)
-        Middle of each strip, in rows of the map, 0 at the start of the first row.
-    value : ndarray, shape (n_roi, n_ages, n - 1) or (n_ages, n - 1)
-        g2 at lags 1 to n - 1, in rows; NaN where no element is left: only middle ages have long lags.
-
-    Raises
-    ------
-    ValueError
-        If the maps are not square, or there are more ages than rows.
-    """
-    maps = np.asarray(c2, dtype=float)
-    n = maps.shape[-1]
-    if maps.ndim not in (2, 3) or maps.shape[-2] != n or n < 2:
-        raise ValueError(f"c2 must be maps (n_roi, n, n) or (n, n) with n > 1, got shape {maps.shape}")
-    if not 1 <= n_ages <= n:
-        raise ValueError(f"n_ages must lie between 1 and the {n} rows of the map, got {n_ages}")
-    t1, t2 = np.triu_indices(n, 1)
-    strip = (t1 + t2 + 1) * n_ages // (2 * n)  # t1 + t2 + 1 is twice the age at the middle of the element
-    where = strip * (n - 1) + t2 - t1 - 1
-    out = []
-    for values in maps.reshape(-1, n, n)[:, t1, t2]:
-        seen = np.isfinite(values)
-        total = np.bincount(where[seen], values[seen], n_ages * (n - 1))
-        count = np.bincount(where[seen], minlength=n_ages * (n - 1))
-        out.append(np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0))
-    age = (np.arange(n_ages) + 0.5) * n / n_ages
-    return age, np.reshape(out, (*maps.shape[:-2], n_ages, n - 1))
