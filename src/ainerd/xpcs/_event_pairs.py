@@ -22,6 +22,7 @@ from ainerd.xpcs._partition import Array, Parts
 
 LEAST_LEVEL, MOST_LEVEL = 4, 12
 ROOM = 1 << 23  # numbers that the sums of a block's frames may take
+SUMMED = 1 << 8  # entries whose products are added in single precision
 CHANNELS = 16
 HALF = CHANNELS // 2
 
@@ -132,10 +133,7 @@ class PairsOfEvents:
             for a, (_, ends, pairs) in enumerate(ages):
                 if level < len(pairs):
                     mine = age_of[np.minimum(number, len(age_of) - 1)] == a
-                    _pair_entries(
-                        both.number, both.sums, both.weight, mine, *window, least, self._bins, ends[level],
-                        pairs[level],
-                    )  # fmt: skip
+                    _pair_entries(both, mine, *window, least, self._bins, ends[level], pairs[level])
             if last == self.size:
                 self._history[level] = _youngest(both, self.size >> level)
             both, new = self._halved(both, new, level + 1)
@@ -336,61 +334,50 @@ def _add_pair(t: np.int64, u: np.int64, xx: float, level: Array, stop: Array, in
         into[a, i, np.uintp((t >> s) - (u >> s))] += xx
 
 
-@nb.njit(nogil=True, cache=True, fastmath=True)
 def _pair_entries(
-    number: Array, sums: Array, weight: Array, mine: Array, first: int, end: int, least: int, bins: Array, ends: Array,
-    pairs: Array,
-) -> None:  # fmt: skip
+    entries: Entries, mine: Array, first: int, end: int, least: int, bins: Array, ends: Array, pairs: Array
+) -> None:
     """Add w w' and w x' + w' x of all pairs of entries, the later from `first` to `end` - 1, to their channels.
 
-    Entry t is added to channel c with the weights of the entries t - c and t + c, part by part where it is not zero.
+    Entry t is added to channel c with the weights of the entries t - c and t + c.
     """
-    base, n_roi = first - 16, weight.shape[1]  # number of the first column; no entry before has a partner
-    n = end - base + 16
-    back = np.zeros((n_roi, n + 16), np.float32)  # weights, last entry first
+    here = np.flatnonzero((entries.number > first - CHANNELS) & (entries.number < end))
+    if not len(here):
+        return
+    some = slice(here[0], here[-1] + 1)
+    both = np.empty((len(bins) - 1, len(here), CHANNELS), np.float32)
+    _weigh_partners(entries.number[some], entries.weight[some], mine[some], first, end, least, both, pairs)
+    for k, of_bin in enumerate(both):
+        parts = slice(bins[k], bins[k + 1])
+        for begin in range(0, len(here), SUMMED):
+            rows = slice(begin, begin + SUMMED)
+            ends[least:, parts] += of_bin[rows, least:].T @ entries.sums[some][rows, parts]
+
+
+@nb.njit(nogil=True, cache=True, fastmath=True)
+def _weigh_partners(
+    number: Array, weight: Array, mine: Array, first: int, end: int, least: int, both: Array, pairs: Array
+) -> None:
+    """Write w' of both partners of each entry in each channel, (n_roi, n, CHANNELS), and add w w' to `pairs`."""
+    base, n_roi = first - CHANNELS, weight.shape[1]  # number of the first column; no entry before has a partner
+    n = end - base + CHANNELS
+    back = np.zeros((n_roi, n + CHANNELS), np.float32)  # weights, last entry first
     ahead = np.zeros((n_roi, n), np.float32)  # weights of later entries
     for i in range(number.size):
         t = number[i] - base
-        if 0 <= t < end - base:
-            for k in range(n_roi):
-                back[k, n - 1 - t] = weight[i, k]
-                if t >= 16 and mine[i]:
-                    ahead[k, t] = weight[i, k]
-    acc, n_pairs = np.zeros((bins[-1], 16), np.float32), np.zeros((n_roi, 16), np.float32)
-    both, waiting = np.zeros(16, np.float32), 0
-    for i in range(number.size):
-        t = number[i] - base
-        if t < 1 or t >= end - base:
-            continue
-        is_later = np.float32(1) if t >= 16 and mine[i] else np.float32(0)
-        row, column, reverse = np.uintp(i), np.uintp(t), np.uintp(n - 1 - t)
-        for r in range(np.uintp(n_roi)):
-            now, total = ahead[r, column], np.float32(0)
-            for c in range(16):
-                w = is_later * back[r, reverse + np.uintp(c)] + ahead[r, column + np.uintp(c)]
-                both[c] = w
-                total += w
-                n_pairs[r, c] += now * back[r, reverse + np.uintp(c)]
-            if total == 0:  # neither of this age, nor is an entry that may be paired with it
-                continue
-            for j in range(np.uintp(bins[r]), np.uintp(bins[r + np.uintp(1)])):
-                x = sums[row, j]
-                if x != 0:
-                    for c in range(16):
-                        acc[j, c] += x * both[c]
-        waiting += 1
-        if waiting == 128:
-            waiting = 0
-            _move(acc, least, ends)
-            _move(n_pairs, least, pairs)
-    _move(acc, least, ends)
-    _move(n_pairs, least, pairs)
-
-
-@nb.njit(nogil=True, cache=True)
-def _move(sums: Array, least: int, into: Array) -> None:
-    """Add sums, (n, 16), to `into`, (16, n), and set them to zero."""
-    for j in range(sums.shape[0]):
-        for c in range(least, 16):
-            into[c, j] += sums[j, c]
-    sums[:] = 0
+        for k in range(n_roi):
+            back[k, n - 1 - t] = weight[i, k]
+            if t >= CHANNELS and mine[i]:
+                ahead[k, t] = weight[i, k]
+    for r in range(n_roi):
+        n_pairs = np.zeros(CHANNELS)
+        for i in range(number.size):
+            t = number[i] - base
+            is_later = np.float32(1) if t >= CHANNELS and mine[i] else np.float32(0)
+            now, column, reverse = ahead[r, t], np.uintp(t), np.uintp(n - 1 - t)
+            for c in range(CHANNELS):
+                w = back[r, reverse + np.uintp(c)]
+                both[r, i, c] = is_later * w + ahead[r, column + np.uintp(c)]
+                n_pairs[c] += now * w
+        for c in range(least, CHANNELS):
+            pairs[c, r] += n_pairs[c]

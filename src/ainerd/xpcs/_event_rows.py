@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from ainerd.xpcs._events import Events
 from ainerd.xpcs._partition import Array
-from ainerd.xpcs._reductions import Columns
+from ainerd.xpcs._reductions import AreaRows, Columns
+
+WAITING = 64  # elements of all rows for each event that waits
 
 
 @dataclass
@@ -29,19 +31,37 @@ class _Shared:
 class CountRows:
     """Rows of which each frame is in one, or in two that follow each other.
 
+    Parameters
+    ----------
+    rows : AreaRows
+        Which rows a frame is in.
+    n_pixels : int
+
     Attributes
     ----------
     counts : ndarray of uint8, uint16 or uint32, shape (n_rows, n_pixels)
         Photons of the frames that are in one row.
     """
 
-    def __init__(self, n_rows: int, n_pixels: int) -> None:
-        self.counts: Array = np.zeros((n_rows, n_pixels), np.uint8)
+    def __init__(self, rows: AreaRows, n_pixels: int) -> None:
+        self.counts: Array = np.zeros((rows.n_rows, n_pixels), np.uint8)
+        self._rows = rows
+        self._waiting: list[Events] = []
         self._shared: dict[int, _Shared] = {}  # by the second row
         self._filled = 0  # rows that may hold photons
 
-    def add(self, events: Events, columns: Columns) -> None:
-        """Add frames, of which `columns` gives rows and weights."""
+    def add(self, events: Events) -> None:
+        """Add frames: when there are many, because rows that are short are soon added to each other."""
+        self._waiting.append(events)
+        if WAITING * sum(len(x.pixel) for x in self._waiting) > self.counts.size:
+            self._settle()
+
+    def _settle(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for events in waiting:
+            self._add(events, self._rows.columns_at(events.ticks))
+
+    def _add(self, events: Events, columns: Columns) -> None:
         indptr, rows, weights = columns
         n_rows, row = np.diff(indptr), np.full(len(events.ticks), -1)
         whole = (n_rows == 1) & events.valid
@@ -61,6 +81,8 @@ class CountRows:
 
     def halve(self) -> None:
         """Add each odd row to the even one before."""
+        if not self._filled:
+            return
         filled, self._filled = self._filled, -(-self._filled // 2)
         for r in range(self._filled):
             total = self.counts[2 * r] + self.counts[2 * r + 1]
@@ -81,6 +103,7 @@ class CountRows:
 
     def rows_of(self, first: int, last: int, n_rows: int | None, dtype: np.dtype[Any]) -> Array:
         """Return pixels `first` to `last` - 1 of the first `n_rows` rows, or of all."""
+        self._settle()
         out = self.counts[:n_rows, first:last].astype(dtype)
         for row, frame in self._shared.items():
             a, b = np.searchsorted(frame.pixel, [first, last])
@@ -91,6 +114,7 @@ class CountRows:
 
     def leave_out(self, pixels: NDArray[np.int64]) -> None:
         """Make all counts of some pixels zero."""
+        self._settle()
         self.counts[:, pixels] = 0
         for frame in self._shared.values():
             frame.count[np.isin(frame.pixel, pixels)] = 0

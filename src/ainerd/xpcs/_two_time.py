@@ -183,17 +183,16 @@ class TwoTimeReducer:
             bounded = isinstance(rows, AreaRows) and not neighbours and self.normalization != "paper"
             self._of_events = FrameSums(self.partition, neighbours, bounded)
             if isinstance(rows, AreaRows) and rows.length >= rows.unit:
-                self._counted = CountRows(rows.n_rows, len(self.partition.pixels))
+                self._counted = CountRows(rows, len(self.partition.pixels))
         begin = int(events.ticks[0]) if len(events.ticks) else self.n_pushed
         self._make_room(begin, max(events.stop, begin))
         if not self._good.all():
             events = events.without(np.flatnonzero(~self._good))
         self._of_events.push(events)
-        columns = rows.columns_at(events.ticks)
         if self._counted is None:
-            add_dense(events.tiles.events, events.valid, *columns, self.rows)
+            add_dense(events.tiles.events, events.valid, *rows.columns_at(events.ticks), self.rows)
         else:
-            self._counted.add(events, columns)
+            self._counted.add(events)
 
     def leave_out(self, pixels: ArrayLike) -> None:
         """Leave pixels out of the maps, as if they had been masked from the first frame.
