@@ -116,8 +116,12 @@ def test_counts_cut_off_low_give_no_relaxation_time(photons, is_low):
     frames = movie(3, photons, n=400)
     screen, _ = screened(np.minimum(frames, 3))
     assert screen.no_contrast == "counts end at 3, as if they were cut off there"
-    assert screen.cut_off == (screen.no_contrast if is_low else None)
-    assert screened(frames)[0].cut_off is None
+    assert screen.no_relaxation == (screen.no_contrast if is_low else None)
+    assert screened(frames)[0].no_relaxation is None
+
+
+def test_an_offset_gives_no_relaxation_time():
+    assert screened(movie(3, n=400) + 1)[0].no_relaxation == "no pixel counts less than 1"
 
 
 def test_a_pedestal_and_a_gain_with_noise_are_named():

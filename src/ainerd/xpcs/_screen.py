@@ -234,9 +234,9 @@ class Screen:
         return self._areas.no_photons() or self._neighbours.flickering(self._pixels.good)
 
     @property
-    def cut_off(self) -> str | None:
-        """Reason why not even the relaxation is that of light: counts are cut off too low; None if they are not."""
-        return self._areas.cut_off()
+    def no_relaxation(self) -> str | None:
+        """Reason why not even the relaxation is that of light: an offset, or counts that end too low; None if it is."""
+        return self._areas.no_relaxation()
 
     @property
     def swapped(self) -> str | None:

@@ -41,6 +41,7 @@ TOLERANCE, SIGMAS = 0.15, 6.0  # of the inequality of the histogram, in its loga
 # Share of the pairs of photons in a frame that a dead time may take: twice the dead time, in frames. The second number
 # is for one photon per pixel and frame; pixels that count more have a shorter dead time.
 LOST, LOST_OF_ONE = 0.03, 0.05
+OFFSET = "no pixel counts less than {}"
 END, CUT = "counts end at {}, as if they were cut off there", 0.15  # share of the counts at the end that changes g2
 
 
@@ -212,18 +213,18 @@ class AreaScreen:
         """Return why the counts cannot be photons; None if they can."""
         return no_photons(self._histograms.sum(0)) if self.whole else None
 
-    def cut_off(self) -> str | None:
-        """Return that counts are cut off so low that g2 is another one; None if they are not."""
-        return cut_off(self._histograms.sum(0)) if self.whole else None
+    def no_relaxation(self) -> str | None:
+        """Return why not even the relaxation is that of light; None if it is."""
+        return no_relaxation(self._histograms.sum(0)) if self.whole else None
 
 
-def cut_off(histogram: NDArray[np.int64]) -> str | None:
-    """Return that counts with this histogram end at a number so low that g2 is another one; None if they do not."""
-    used = np.flatnonzero(histogram)
-    if used.size == 0 or histogram[used[-1]] < CUT * histogram.sum():
+def no_relaxation(histogram: NDArray[np.int64]) -> str | None:
+    """Return that counts with this histogram have an offset, or end so low that g2 is another one; None otherwise."""
+    used, why = np.flatnonzero(histogram), no_photons(histogram)
+    if why is None:
         return None
-    why = no_photons(histogram)
-    return why if why == END.format(used[-1]) else None
+    is_low = why == END.format(used[-1]) and histogram[used[-1]] >= CUT * histogram.sum()
+    return why if is_low or why == OFFSET.format(used[0]) else None
 
 
 def no_photons(histogram: NDArray[np.int64]) -> str | None:
@@ -247,7 +248,7 @@ def no_photons(histogram: NDArray[np.int64]) -> str | None:
         return None
     at = int(k[wrong][0])
     if h[0] == 0:
-        return f"no pixel counts less than {int(used[0])}"
+        return OFFSET.format(used[0])
     if at == top:
         return END.format(top)
     return f"more pixels count {at} than photons allow"

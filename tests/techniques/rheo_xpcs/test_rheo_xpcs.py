@@ -323,6 +323,28 @@ def test_frames_that_are_not_those_of_the_sample_leave_g2_alone(change, why):
     assert np.isfinite(analysis.arrays["c2"]).all() and np.isfinite(analysis.embedding).all()
 
 
+def test_two_relaxation_times_are_not_given_where_frames_never_came():
+    """Gaps at unknown places change the shape of g2, as a second relaxation does."""
+    rng = np.random.default_rng(0)
+    field = np.zeros((600, *ROI_MAP.shape), complex)
+    for tau, weight in ((4.0, 0.7), (200.0, 0.7)):
+        step = rng.normal(size=(*field.shape, 2)) @ [1, 1j] / np.sqrt(2)
+        for t in range(1, 600):
+            step[t] = np.exp(-1 / tau) * step[t - 1] + np.sqrt(1 - np.exp(-2 / tau)) * step[t]
+        field += weight * step
+    frames = rng.poisson(5 * np.abs(field) ** 2)
+    found = []
+    for lost in (0, 60):
+        info = RunInfo(raw_uid="x", n_frames=600 + lost, frame_shape=ROI_MAP.shape, frame_time_s=0.25)
+        exposure = technique().begin(info)
+        exposure.push(frames.reshape(600, -1)[:, exposure.pixels], 0)
+        exposure.lost(lost)
+        found.append(exposure.finish().summary)
+    whole, short = found
+    assert whole["g2_model"].startswith("two") and whole["tau_s"] == pytest.approx(1.0, rel=0.3)
+    assert short["tau_s"] is None and short["tau2_s"] is None and "gaps look like" in short["no_tau"]
+
+
 def test_frames_that_never_came_widen_the_errors_of_relaxation_times():
     frames = speckle(180, 900)
     exact, short = (

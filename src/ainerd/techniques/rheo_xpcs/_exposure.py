@@ -190,7 +190,7 @@ class Exposure(RunAnalysis):
             c2_frames, ticks = self._by_frame.maps()
             of_frames = {"c2_frames": c2_frames, "c2_frames_time": (ticks + 0.5) * self._frame_time_s}
         doubt = None if sparse else self._screen.swapped or disorder(mean) or shifted(mean, self._reducer)
-        doubt = self._screen.cut_off or doubt
+        doubt = self._screen.no_relaxation or doubt
         n_pixels = per_bin(self._reducer.sums.pixels[-1:], technique.partition)[0]
         per_frame = float(np.average(photons, weights=n_pixels) / (n_frames - left_out.n_frames))
         if not no_contrast:  # other counts have another contrast anyway

@@ -89,6 +89,7 @@ OF_TAU = [
     if field.startswith(("tau", "exponent", "plateau", "static", "baseline", "share"))
     and not field.startswith(("tau_above", "tau_below"))
 ]
+LIKE_GAPS = "frames are lost, and gaps look like a second relaxation"
 TOO_MANY_LOST = "too many frames are missing"
 _UNSURE = 0.5  # relative error of the contrast within a frame above which that of g2 may be used
 UNITS = {
@@ -131,7 +132,8 @@ class Numbers(NamedTuple):
     def with_lost(self, share: float) -> Self:
         """Widen the errors of relaxation times, which are too short by up to this share if frames are missing.
 
-        Times that are then not known are taken away, with all numbers of their curves that depend on them.
+        Times that are then not known are taken away, with all numbers of their curves that depend on them, and so are
+        two times of one curve.
         """
         if share <= 0:
             return self
@@ -234,11 +236,12 @@ def _widened(table: dict[str, Any], share: float) -> dict[str, Any]:
     out = {name: np.asarray(x if x is not None else "" if name in TEXTS else np.nan) for name, x in table.items()}
     for name in ("tau_s", "tau2_s"):
         out[f"{name}_err"] = np.hypot(out[f"{name}_err"], share * out[name])
-    lost = out["tau_s_err"] > LOG_TAU_KNOWN * out["tau_s"]
+    two = np.char.startswith(out["g2_model"].astype(str), "two")  # gaps change the shape of g2 as a second decay does
+    lost = two | (out["tau_s_err"] > LOG_TAU_KNOWN * out["tau_s"])
     slow = lost | (out["tau2_s_err"] > LOG_TAU_KNOWN * out["tau2_s"])
     for name in OF_TAU:
         out[name] = np.where(slow if name.startswith(("tau2", "kww_exponent2")) else lost, np.nan, out[name])
-    out["no_tau"] = np.where(lost, TOO_MANY_LOST, out["no_tau"])
+    out["no_tau"] = np.where(two, LIKE_GAPS, np.where(lost, TOO_MANY_LOST, out["no_tau"]))
     return out
 
 
