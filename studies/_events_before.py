@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.xpcs import MultiTau, Partition, TwoTimeReducer
-from ainerd.xpcs._multitau import CHANNELS, MEANS, YOUNGEST, _Age
+from ainerd.xpcs._entries import CHANNELS
+from ainerd.xpcs._multitau import MEANS, YOUNGEST, _Age
 from studies._events_rings import add_pairs, add_products, halve
 
 Block = tuple[int, NDArray[np.int64], NDArray[np.uint64]]

@@ -3,7 +3,7 @@
 import numba as nb
 import numpy as np
 
-from ainerd.xpcs._multitau import CHANNELS, WIDTH
+from ainerd.xpcs._entries import CHANNELS, WIDTH
 from ainerd.xpcs._partition import Array
 
 

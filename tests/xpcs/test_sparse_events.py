@@ -59,6 +59,18 @@ def test_maps_are_those_of_dense_frames_bit_for_bit(
     np.testing.assert_allclose(events.maps(partial=True), wanted, rtol=rtol, atol=rtol)
 
 
+def test_rows_hold_counts_of_any_size(partition):
+    """Counts of 8 bits overflow while frames are added, while rows are added to each other, and in a shared frame."""
+    frames, valid = movie(3, 500, 0.5)
+    frames[:40, 5, 5], frames[40:, 7, 9], frames[::50, 6, 6] = 90, 9000, 4000
+    dense, events = (TwoTimeReducer(partition, 500, size=8, dtype="float64") for _ in range(2))
+    for a in range(0, 500, 60):
+        dense.push(frames[a : a + 60], first=a, valid=valid[a : a + 60])
+        events.push(Events.of(frames[a : a + 60], a, valid[a : a + 60]))
+        np.testing.assert_array_equal(events.maps(partial=True), dense.maps(partial=True))
+    assert dense.rows.max() > 1 << 16
+
+
 def test_maps_of_many_frames_are_made_some_at_a_time(partition, monkeypatch):
     frames, valid = movie(1, 700, 0.02)
     for diagonal in diagonals:

@@ -2,19 +2,20 @@
 
 from ainerd.xpcs._ageing import AgeingFit, fit_ageing, middle_age
 from ainerd.xpcs._counts import per_bin
-from ainerd.xpcs._event_files import EventFileError, RigakuReader, read_imm, read_rigaku, rigaku_gaps
 from ainerd.xpcs._event_screen import EventScreen
-from ainerd.xpcs._events import Events
+from ainerd.xpcs._events import EventFileError, Events
 from ainerd.xpcs._fit_curves import fit_curves
 from ainerd.xpcs._fit_parts import fit_relaxation
 from ainerd.xpcs._flow import FlowFit, fit_flow
 from ainerd.xpcs._g2 import G2, g2, g2_by_age, g2_from_two_time
 from ainerd.xpcs._geometry import Annulus, guess_beam_center, pyfai_detectors
+from ainerd.xpcs._imm import read_imm
 from ainerd.xpcs._multitau import G2ByAge, MultiTau
 from ainerd.xpcs._partition import Partition, split
 from ainerd.xpcs._power import PowerFit, fit_power
 from ainerd.xpcs._reductions import reduction_operator
 from ainerd.xpcs._relaxation import Relaxation
+from ainerd.xpcs._rigaku import RigakuReader, read_rigaku, rigaku_gaps
 from ainerd.xpcs._screen import LeftOut, Screen, Screened, SpoiltRunError
 from ainerd.xpcs._screen_faults import no_light
 from ainerd.xpcs._screen_order import disorder, shifted

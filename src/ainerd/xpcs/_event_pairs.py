@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.xpcs._counts import dimmed, weigh
+from ainerd.xpcs._entries import CHANNELS
 from ainerd.xpcs._event_tiles import SHIFT, TILE
 from ainerd.xpcs._events import Events, labels
 from ainerd.xpcs._partition import Array, Parts
@@ -23,7 +24,6 @@ from ainerd.xpcs._partition import Array, Parts
 LEAST_LEVEL, MOST_LEVEL = 4, 12
 ROOM = 1 << 23  # numbers that the sums of a block's frames may take
 SUMMED = 1 << 8  # entries whose products are added in single precision
-CHANNELS = 16
 HALF = CHANNELS // 2
 
 

@@ -147,4 +147,4 @@ def _add_counts(events: Array, first: int, row: Array, into: Array) -> int:
             if x >> np.uint64(size):
                 return e
             into[np.uintp(row[b]), p] = x
-    return events.shape[0]
+    return int(events.shape[0])

@@ -12,6 +12,10 @@ from ainerd.xpcs._event_tiles import Tiles
 from ainerd.xpcs._partition import Array, Partition
 
 
+class EventFileError(ValueError):
+    """A file of events cannot be read; the message names the file, the place and the reason."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Events:
     """Some of the frames of a run, each as the pixels that counted.

@@ -1,12 +1,11 @@
-"""Files of events: Rigaku's 64-bit words, of one module or six, and IMM, as blocks of `Events`.
+"""Files of a Rigaku detector, of one module or six: 64-bit words, as blocks of `Events`.
 
-Layouts as boost_corr and xpcs-eigen read them. A Rigaku word is a pixel that counted in a frame, little-endian: bits
-63 to 40 are the frame, which wraps after 2²⁴, 36 to 16 the pixel, 11 to 0 the count; the others have no known meaning
-and are ignored. Neither the frame time nor the number of frames is in the file.
+Layout as boost_corr and xpcs-eigen read it. A word is a pixel that counted in a frame, little-endian: bits 63 to 40 are
+the frame, which wraps after 2²⁴, 36 to 16 the pixel, 11 to 0 the count; the others have no known meaning and are
+ignored. Neither the frame time nor the number of frames is in the file.
 """
 
 import os
-import struct
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,7 +16,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.xpcs._events import Events, joined, positions
+from ainerd.xpcs._events import EventFileError, Events, positions
 from ainerd.xpcs._partition import Array, Partition, Path, check_choice
 
 Order = Literal["rows", "columns"]
@@ -28,10 +27,6 @@ CANVAS = tuple(n * size + (n - 1) * gap for n, size, gap in zip(LAYOUT, MODULE, 
 WORDS = 1 << 15  # read at a time: they fit the second cache
 FRAMES = 1 << 11  # of a block
 PIXELS = 1 << 21
-HEADER = 1024  # bytes, of a frame of IMM
-_IMM = struct.Struct("<108xII36xI4xI")  # rows, columns, number of values, number of the frame
-_COMPRESSION = struct.Struct("<4xi")
-SPARSE = 6
 POLL_S = 0.05  # between two looks at files that grow
 LAST_S = 0.5  # without growth in the last frame, after which it is complete
 
@@ -45,10 +40,6 @@ class Viewer(Protocol):
 
     def whole(self, frame: Array, number: int) -> None:
         """Take a whole frame, (ny, nx); `number` counts from 0."""
-
-
-class EventFileError(ValueError):
-    """A file of events cannot be read; the message names the file, the place and the reason."""
 
 
 def read_rigaku(
@@ -418,74 +409,3 @@ def _interleave(counts: Array, pixel: Array, count: Array, place: Array, pixel_o
             pixel_out[i], count_out[i] = pixel[e], count[e]
             e += 1
         place[b] += counts[b]
-
-
-def read_imm(path: Path, partition: Partition, *, block: int = FRAMES) -> Iterator[Events]:
-    """Yield the frames of an IMM file, sparse or dense; its frame numbers count from that of the first frame.
-
-    Parameters
-    ----------
-    path : path
-    partition : Partition
-        Pixels in use, of a detector with the rows and columns of the file.
-    block : int
-        Frames of a block, which are all that is in memory.
-
-    Yields
-    ------
-    Events
-        Gathered pixels of the next frames.
-
-    Raises
-    ------
-    EventFileError
-        If the file ends within a frame, frames go back, or a pixel does not exist.
-    ValueError
-        If the partition has another shape.
-    """
-    position, name = positions(partition), os.fspath(path)
-    frames: list[Events] = []
-    start, last = None, -1
-    with open(path, "rb") as file:
-        while header := file.read(HEADER):
-            where = f"{name}, byte {file.tell() - len(header)}:"
-            if len(header) < HEADER:
-                raise EventFileError(f"{where} the file ends within a header")
-            (compression,), (rows, columns, n, number) = _COMPRESSION.unpack_from(header), _IMM.unpack_from(header)
-            if (rows, columns) != partition.shape:
-                raise ValueError(f"{where} a frame of shape {(rows, columns)}, the q map has {partition.shape}")
-            values = file.read(n * (6 if compression == SPARSE else 2))
-            if len(values) < n * (6 if compression == SPARSE else 2):
-                raise EventFileError(f"{where} the file ends within a frame of {n} values")
-            start = number if start is None else start
-            tick = number - start
-            if tick <= last:
-                raise EventFileError(f"{where} frame {number} after frame {start + last}")
-            last = tick
-            if compression == SPARSE:
-                pixel, count = np.frombuffer(values, "<i4", n), np.frombuffer(values, "<u2", n, 4 * n)
-            else:
-                dense = np.frombuffer(values, "<u2")
-                pixel = np.flatnonzero(dense)
-                count = dense[pixel]
-            if n and not 0 <= pixel.min(initial=0) <= pixel.max(initial=0) < position.size:
-                raise EventFileError(f"{where} pixels {pixel.min()} to {pixel.max()}, of {position.size}")
-            used = position[pixel] >= 0
-            frames.append(
-                Events(
-                    ticks=np.array([tick]),
-                    offsets=np.array([0, np.count_nonzero(used)]),
-                    pixel=position[pixel[used]],
-                    count=count[used].astype(np.uint32),
-                    shape=(len(partition.pixels),),
-                    valid=np.ones(1, bool),
-                    stop=tick + 1,
-                )
-            )
-            if len(frames) == block:
-                yield joined(frames)
-                frames = []
-    if last < 0:
-        raise EventFileError(f"{name} holds no frame")
-    if frames:
-        yield joined(frames)
