@@ -4,8 +4,11 @@ import typing
 import uuid
 
 import numpy as np
+import pytest
 from fastapi import FastAPI
 
+from ainerd.config import Detector
+from ainerd.documents import DetectorKeys
 from ainerd.results import (
     AgentNode,
     AtlasRecord,
@@ -20,6 +23,7 @@ from ainerd.results import (
     series_identity,
 )
 from ainerd.results.commands import Take
+from ainerd.runs import parameters_of
 from ainerd.server import open_catalog, pages, result_files
 from ainerd.technique import Analysis
 from ainerd.techniques.rheo_xpcs import RheoXPCS
@@ -47,6 +51,25 @@ def test_digest_and_keys_of_xtec(tmp_path):
     assert digest(XTEC.from_settings({}, tmp_path).parameters) == "0f38c6dccaeddf60"
     assert digest(parameters) == "2944aff0c3504118"
     assert result_key(series_identity("ramp=cooling 1"), parameters) == "4a931d43-3ffb-58b8-aac7-047487a212ab"
+
+
+@pytest.mark.parametrize(
+    ("setting", "pinned"),
+    [
+        ({}, "ce93f137daa3b327"),
+        ({"flags": {"bad_frames": 0.0}}, "24fa998708df92f1"),
+        ({"frame_number": "/entry/data/number"}, "dd25cb5e4fdc4279"),
+        ({"ticks": "/entry/data/time"}, "67aff39bba3ca03d"),
+        ({"pixel_order": "rows"}, "011313c68d4a5855"),
+        ({"pixel_order": "columns"}, "e312ac977de8649b"),
+    ],
+)
+def test_digest_of_each_setting_of_the_detector_that_changes_numbers(setting, pinned):
+    technique = rheo_xpcs()
+    assert digest(parameters_of(technique, Detector(image="lambda", n_frames="n", **setting))) == pinned
+    assert parameters_of(technique, Detector(image="lambda", **setting)) == parameters_of(
+        technique, DetectorKeys(image="eiger", **setting)
+    )
 
 
 def test_specs_of_stored_nodes(server):

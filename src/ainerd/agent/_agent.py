@@ -310,7 +310,7 @@ def build_technique(settings: Settings, store: ResultStore | None = None) -> Tec
     if common is not None:
         record = ConfigurationRecord(
             technique=technique.name,
-            parameters=parameters_of(technique, settings.detector.flags),
+            parameters=parameters_of(technique, settings.detector),
             instrument={name: value for name, value in common.instrument.items() if value is not None},
             units=dict(common.units),
         )

@@ -83,7 +83,7 @@ class Observer:
     ) -> None:
         technique = complete(technique, Technique)
         self.name, self.technique, self.review = settings.name, technique, settings.steering.review
-        parameters = parameters_of(technique, settings.detector.flags)
+        parameters = parameters_of(technique, settings.detector)
         self.results = ResultStore(client["ainerd"], agent=self.name, digest=digest(parameters))
         self._client, self._raw, self._settings = client, client["raw"], settings
         self._uri = str(client.context.api_uri)

@@ -83,7 +83,7 @@ class State:
         )  # fmt: skip
         review = settings.steering.review
         self._fixed = {"units": settings.units, "review": review, "at": whereabouts(), "alpha": technique.alpha}
-        self._jobs, self._digest = jobs, digest(parameters_of(technique, settings.detector.flags))
+        self._jobs, self._digest = jobs, digest(parameters_of(technique, settings.detector))
         self._earlier: dict[str, Any] = {}  # state written by an earlier session
         self._axes: dict[str, Any] | None = None
         self._next_axes = 0

@@ -153,7 +153,7 @@ def _technique(settings: Settings) -> Iterator[Finding]:
         from ainerd.runs import parameters_of
 
         built = build_technique(settings)
-        parameters = parameters_of(built, settings.detector.flags)
+        parameters = parameters_of(built, settings.detector)
         yield Finding(what, f"accepts its section; digest of its results {digest(parameters)}")
     except ModuleNotFoundError as error:
         yield Finding(what, f"not checked: {error}")

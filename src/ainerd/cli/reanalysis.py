@@ -96,7 +96,7 @@ class Workplace:
     def of(cls, settings: Settings, root: Container, technique: Technique, *, embedded: bool) -> Self:
         """Return the workplace of this process."""
         tables = json.dumps(settings.tables(), default=str)
-        parameters = json.dumps(parameters_of(technique, settings.detector.flags))
+        parameters = json.dumps(parameters_of(technique, settings.detector))
         return cls(tables, str(settings.folder), root.uri, embedded, parameters)
 
 
@@ -185,7 +185,7 @@ def _prepare(workplace: Workplace) -> tuple[Settings, Container, ResultStore, Te
     client = connect(workplace.address, key)
     store = ResultStore(client["ainerd"])
     technique = build_technique(settings, store)
-    parameters = parameters_of(technique, settings.detector.flags)
+    parameters = parameters_of(technique, settings.detector)
     here, wanted = json.loads(json.dumps(parameters)), json.loads(workplace.parameters)
     if others := [name for name in wanted | here if here.get(name) != wanted.get(name)]:
         raise ValueError(
@@ -263,7 +263,7 @@ def reanalyse(
                 for uid in waiting:
                     outcomes += _analyse(worker, raw[uid], settings.detector.image, report)
                     progress.advance(done)
-    parameters = parameters_of(technique, settings.detector.flags)
+    parameters = parameters_of(technique, settings.detector)
     label(ResultStore(ainerd, agent=settings.name, digest=digest(parameters)), technique)
     return outcomes
 

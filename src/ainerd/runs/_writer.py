@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from tiled.client.container import Container
 
-from ainerd.config import Recorded
+from ainerd.config import Detector, Recorded
 from ainerd.documents import Block, DetectorKeys, FrameError, Run, RunReader, Whole, documents_of
 from ainerd.results import FINAL, LATEST_S, ResultRecord, ResultStore, event_identity, result_key, series_identity
 from ainerd.technique import Analysis, AnalysisError, Outcome, RunAnalysis, RunInfo, Series, Technique, begin
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 SPOILT = "spoilt"  # begins the reason of a run that a plan ends with "fail" because its data must not be used
 REFUSALS = (httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNPROCESSABLE_ENTITY)
+OF_NUMBERS = ("flags", "frame_number", "ticks", "pixel_order")  # settings of the detector that change its results
 # Metadata that most beamlines write, and the names that they use.
 USUAL = {
     "sample": ("sample", "sample_name"),
@@ -191,7 +192,7 @@ class Writer:
     @property
     def parameters(self) -> dict[str, Any]:
         """Everything that changes the numbers of a result, which its key and its digest cover."""
-        return parameters_of(self.technique, self.keys.flags)
+        return parameters_of(self.technique, self.keys)
 
     def has_all(self, run: Container, n_results: int) -> bool:
         """Return whether a run in Tiled has all its results; `n_results` exist.
@@ -496,6 +497,7 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def parameters_of(technique: Technique, flags: Mapping[str, float]) -> dict[str, Any]:
-    """Return the parameters of a technique's results: its own, and the flags of the detector, if there are any."""
-    return {**technique.parameters, **({"detector.flags": dict(flags)} if flags else {})}
+def parameters_of(technique: Technique, detector: DetectorKeys | Detector) -> dict[str, Any]:
+    """Return the parameters of a technique's results: its own, and the settings of the detector that change numbers."""
+    given = {name: getattr(detector, name) for name in OF_NUMBERS}
+    return {**technique.parameters, **{f"detector.{name}": value for name, value in given.items() if value}}
