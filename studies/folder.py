@@ -35,16 +35,16 @@ study = Study(__doc__)
 
 
 @study.part
-def _next(acquisitions: int = 20) -> None:
-    """Measure the time from the last file of an acquisition to the next position."""
+def _next(acquisitions: int = 20, speed: float = 1000.0) -> None:
+    """Measure the time from the last file of an acquisition to the next position; an exposure lasts 50 s / speed."""
     with tempfile.TemporaryDirectory() as name, beamline(Path(name)) as place:
         place.watch()
-        lines = place.script(acquisitions)
+        lines = place.script(acquisitions, speed)
         wrong = place.judged(lines)
     seconds = [line["s"] for line in lines if line["s"] is not None]
     what = "s from the last file of an acquisition to the next position"
     rows = [{"": f"{what}, first {FIRST}"} | spread(seconds[:FIRST]), {"": what} | spread(seconds[FIRST:])]
-    report("folder_next", rows, seconds=seconds, wrong=wrong)
+    report("folder_next", rows, seconds=seconds, speed=speed, wrong=wrong)
     sys.exit(bool(wrong))
 
 
@@ -94,12 +94,12 @@ class Beamline:
             command = [*WATCH, "--source", f"folder:{self.folder / 'data'}"]
             self._agent = subprocess.Popen(command, env=self._environment, stdout=self._log, stderr=self._log)
 
-    def script(self, n: int) -> list[Row]:
+    def script(self, n: int, speed: float = 1000.0) -> list[Row]:
         """Run the script once the agent is there, and return its lines."""
         end, ainerd = time.monotonic() + 120, self._server.client()
         while not ("ainerd" in ainerd and "agents" in ainerd["ainerd"]) and time.monotonic() < end:
             time.sleep(0.5)
-        command = [sys.executable, "-m", "agents.demo.aps_8id", str(self.folder / "data"), str(n)]
+        command = [sys.executable, "-m", "agents.demo.aps_8id", str(self.folder / "data"), str(n), f"--speed={speed}"]
         done = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=SLOW_S)
         if done.returncode:
             raise RuntimeError(f"the script failed: {done.stderr[-2000:]}\n{self.logged()}")

@@ -51,9 +51,10 @@ def series(
     folder: Path,
     n: int,
     hook: Annotated[Path, typer.Option(help="Its run() is called after each acquisition but the last.")] = HOOK,
+    speed: Annotated[float, typer.Option(help="Of the simulated clock: an exposure lasts 50 s by it.")] = 1000.0,
 ) -> None:
     """Take N acquisitions, and call the hook between two of them."""
-    instrument = small_instrument(folder)
+    instrument = small_instrument(folder, speed)
     moved: list[float] = []
     called = load_hook(hook, instrument, moved)
     for i in range(n):

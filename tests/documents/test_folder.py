@@ -295,6 +295,17 @@ def test_acquisitions_come_by_time_and_those_with_results_are_skipped(follow, pl
     assert names(got) == ["A003", "A002"]
 
 
+def test_tiled_is_not_asked_about_an_acquisition_that_is_new(tmp_path):
+    folder, stop = Folder(tmp_path, acquisition(tmp_path, tmp_path), 0.5), threading.Event()
+    write(tmp_path)
+    no_tiled = None  # any request would fail
+    came = folder_documents(folder, stop, raw=no_tiled, skip=lambda run: True, suggestion_of=nothing)
+    assert names([next(came)]) == ["A001"]
+    restarted = Folder(tmp_path, acquisition(tmp_path, tmp_path), 0.5)
+    with pytest.raises(AttributeError, match="search"):
+        next(folder_documents(restarted, stop, raw=no_tiled, skip=lambda run: True, suggestion_of=nothing))
+
+
 def test_a_file_that_is_never_closed_is_read_at_last(tmp_path, monkeypatch):
     monkeypatch.setattr(folder_module, "ABANDONED_S", 0.5)
     path = write(tmp_path) / "A001.h5"

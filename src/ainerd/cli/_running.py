@@ -196,6 +196,7 @@ def observing(
     with opened(tiled, config) as client:
         observer = build_observer(settings, client)
         try:
+            observer.warm_up()
             print(f"{settings.name} {what}: Ctrl-C ends it", file=sys.stderr, flush=True)
             yield observer, stop
             while not observer.drain(1.0):

@@ -73,6 +73,11 @@ class Folder:
         self._pattern, self._late_s = pattern, late_s
         self._seen: dict[str, _Seen] = {}
         self._done: set[str] = set()
+        self._earlier = frozenset(self._names())
+
+    def is_new(self, acquisition: Acquisition) -> bool:
+        """Return whether the folder of an acquisition was not there at first: then no earlier process has seen it."""
+        return acquisition.folder.name not in self._earlier
 
     def look(self) -> list[Acquisition]:
         """Return the acquisitions that are complete and were not returned before, oldest first."""
@@ -149,8 +154,8 @@ def folder_documents(
 ) -> Iterator[list[Document]]:
     """Yield the documents of each acquisition, all in one list, until `stop` is set.
 
-    Acquisitions whose run is in the catalog, has ended there, and is accepted by `skip` are left out. If Tiled does not
-    answer, acquisitions wait.
+    Acquisitions whose run is in the catalog, has ended there, and is accepted by `skip` are left out. Tiled is asked
+    only about those that were there when `folder` was made; if it does not answer, they wait.
 
     Parameters
     ----------
@@ -167,8 +172,9 @@ def folder_documents(
         found = folder.look()
         for first in range(0, len(found), BATCH):
             some, known = found[first : first + BATCH], None
+            earlier = [acquisition for acquisition in some if not folder.is_new(acquisition)]
             while known is None and not stop.is_set():
-                known = _known(raw, some, skip, stop)
+                known = _known(raw, earlier, skip, stop) if earlier else set()
             for acquisition in some if known is not None else ():
                 if stop.is_set():
                     return

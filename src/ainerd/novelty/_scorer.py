@@ -145,19 +145,26 @@ class NoveltyScorer:
 
     def p_values(self, features: ArrayLike) -> NDArray[np.float64]:
         """Return the conformal p-value (n,) of each run; small is novel."""
-        features = self._known_width(features)
-        stranger, n = np.sum([fold.ranks(features) for fold in self._folds], axis=0)
-        return np.asarray((1 + stranger) / (1 + n))
+        return self._p_values(self._excesses(features))
 
     def explain(self, features: ArrayLike) -> list[Verdict]:
         """Return the p-value of each run with its reasons; the nearest kind is that of the first fold."""
-        features = self._known_width(features)
-        excess = np.mean([fold.excess(features)[0] for fold in self._folds], axis=0)
-        nearest = self.kinds_[self._folds[0].excess(features)[1]]
+        of_folds = self._excesses(features)
+        excess, nearest = np.mean([excess for excess, _ in of_folds], axis=0), self.kinds_[of_folds[0][1]]
         return [
             Verdict(p=float(p), nearest=str(kind), excess=dict(zip(self.terms_, values.tolist(), strict=True)))
-            for p, kind, values in zip(self.p_values(features), nearest, excess, strict=True)
+            for p, kind, values in zip(self._p_values(of_folds), nearest, excess, strict=True)
         ]
+
+    def _excesses(self, features: ArrayLike) -> list[tuple[NDArray[np.float64], NDArray[np.intp]]]:
+        """Return, for each fold, the excess in each term (n, terms) and the number of the nearest kind (n,)."""
+        known = self._known_width(features)
+        return [fold.excess(known) for fold in self._folds]
+
+    def _p_values(self, of_folds: list[tuple[NDArray[np.float64], NDArray[np.intp]]]) -> NDArray[np.float64]:
+        ranks = [fold.ranks(*of_fold) for fold, of_fold in zip(self._folds, of_folds, strict=True)]
+        stranger, n = np.sum(ranks, axis=0)
+        return np.asarray((1 + stranger) / (1 + n))
 
     def _terms(self) -> dict[str, slice]:
         """Return the terms whose columns exist."""
@@ -222,9 +229,8 @@ class _Fold:
         strangeness, nearest = self._strangeness(features)
         return (strangeness - self.middle[nearest]) / self.spread[nearest], nearest
 
-    def ranks(self, features: NDArray[np.float64]) -> NDArray[np.int64]:
+    def ranks(self, excess: NDArray[np.float64], nearest: NDArray[np.intp]) -> NDArray[np.int64]:
         """Return how many calibration runs of the nearest kind are at least as strange, and their number, (2, n)."""
-        excess, nearest = self.excess(features)
         calibration = [self.calibration[kind] for kind in nearest]
         n = np.array([len(runs) for runs in calibration])
         below = [np.searchsorted(runs, total) for runs, total in zip(calibration, excess.sum(1), strict=True)]

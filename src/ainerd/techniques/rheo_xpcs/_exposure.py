@@ -116,7 +116,9 @@ class Exposure(RunAnalysis):
                 self._correlate(screened)
         except ValueError as error:  # no counts, more frames than announced, or too many bad pixels
             raise AnalysisError(str(error)) from error
-        if self._n_frames is not None and not self._prepared and self._reducer.n_pushed >= self._n_frames / 2:
+        if self._n_frames is None or self._prepared or first + len(block) >= self._n_frames:
+            return  # after the last frame `finish` calibrates
+        if self._reducer.n_pushed >= self._n_frames / 2:
             self._prepared = True
             self._prepare(self._n_frames / self._reducer.n_pushed)
 
