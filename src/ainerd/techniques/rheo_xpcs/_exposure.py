@@ -116,7 +116,7 @@ class Exposure(RunAnalysis):
                 self._correlate(screened)
         except ValueError as error:  # no counts, more frames than announced, or too many bad pixels
             raise AnalysisError(str(error)) from error
-        if self._n_frames is None or self._prepared or first + len(block) >= self._n_frames:
+        if self._n_frames is None or self._prepared or (start or 0) + len(frames) >= self._n_frames:
             return  # after the last frame `finish` calibrates
         if self._reducer.n_pushed >= self._n_frames / 2:
             self._prepared = True
