@@ -1,11 +1,9 @@
 """Screen a run for bad pixels and frames before anything is correlated, so that maps and g2 leave out the same."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numba as nb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -16,6 +14,7 @@ from ainerd.xpcs._screen_faults import AreaScreen, CopyScreen
 from ainerd.xpcs._screen_frames import LAG, FrameScreen
 from ainerd.xpcs._screen_neighbours import NeighbourScreen
 from ainerd.xpcs._screen_pixels import PixelScreen
+from ainerd.xpcs._screen_sums import add_block, is_summed
 
 if TYPE_CHECKING:
     from ainerd.xpcs._multitau import MultiTau
@@ -249,7 +248,7 @@ class Screen:
         self._held.append((begin, block, keep))
         if self._begun:
             step = 1 if self._pixels.n_seen < ALL else 4
-            counts, over, column = _add_block(block, self.partition.static_edges, self._limit, step)
+            counts, over, column = add_block(block, self.partition.static_edges, self._limit, step)
             if over.any():
                 self._catch(block, keep, counts, over)
             counts = self._pixels.without_bad(counts, block)
@@ -270,7 +269,7 @@ class Screen:
         self._top = min(self._saturation, np.iinfo(block.dtype).max if block.dtype.kind in "ui" else np.inf)
         edges, n_sub = self.partition.static_edges, len(self._limit)
         self._limit = np.full(n_sub, np.nextafter(self._top, 0))
-        counts, over, column = _add_block(block, edges, self._limit, 1)
+        counts, over, column = add_block(block, edges, self._limit, 1)
         self._catch(block, keep, counts, over)
         self._leave_out_copies(block, keep, self._pixels.without_bad(counts, block), 0)
         column = self._add(block, keep, column, 1)
@@ -278,7 +277,7 @@ class Screen:
         for _ in range(10):
             self._pixels.fit()
             self._limit = self._limits()
-            if not self._catch(block, keep, counts, _add_block(block, edges, self._limit)[1]):
+            if not self._catch(block, keep, counts, add_block(block, edges, self._limit)[1]):
                 break
         self._look()
         self._areas.add(block, keep, self._pixels.good, 0)
@@ -306,7 +305,7 @@ class Screen:
 
     def _add(self, block: Array, keep: NDArray[np.bool_], column: Array, step: int) -> Array:
         """Add sums over frames, without the frames that are left out, and return them."""
-        which = _is_summed(len(block), step)
+        which = is_summed(len(block), step)
         if not keep.all():
             column = column - block[which & ~keep].sum(0, dtype=float)
         self._pixels.total += column
@@ -381,64 +380,3 @@ class Screen:
     def _unreported(self) -> NDArray[np.int64]:
         new, self._new = np.concatenate([_NO_PIXELS, *self._new]), []
         return np.sort(new)
-
-
-def _kernel(number: Any) -> Callable[..., None]:
-    @nb.njit(nogil=True, fastmath=True, cache=True)
-    def add(block: Array, edges: Array, limit: Array, step: int, counts: Array, over: Array, column: Array) -> None:
-        n_frames, n_pixels = block.shape
-        whole = n_frames - n_frames % 4
-        for b in range(0, whole, 4):  # four at once, to spread the cost of incomplete vectors
-            for j in range(edges.size - 1):
-                first, last = edges[j], edges[j + 1]
-                x0, x1 = block[b, first:last], block[b + 1, first:last]
-                x2, x3 = block[b + 2, first:last], block[b + 3, first:last]
-                s0, s1, s2, s3, highest = number(0), number(0), number(0), number(0), x0[0]
-                for p in range(x0.size):
-                    s0, s1 = number(s0 + x0[p]), number(s1 + x1[p])
-                    s2, s3 = number(s2 + x2[p]), number(s3 + x3[p])
-                    highest = max(highest, max(max(x0[p], x1[p]), max(x2[p], x3[p])))
-                counts[b, j], counts[b + 1, j], counts[b + 2, j], counts[b + 3, j] = s0, s1, s2, s3
-                over[b : b + 4, j] = highest > limit[j]
-            if step and b % (4 * step) == 0:
-                x0, x1, x2, x3 = block[b], block[b + 1], block[b + 2], block[b + 3]
-                for p in range(n_pixels):
-                    column[p] = number(column[p] + x0[p] + x1[p] + x2[p] + x3[p])
-        for b in range(whole, n_frames):
-            for j in range(edges.size - 1):
-                x = block[b, edges[j] : edges[j + 1]]
-                s, highest = number(0), x[0]
-                for p in range(x.size):
-                    s, highest = number(s + x[p]), max(highest, x[p])
-                counts[b, j], over[b, j] = s, highest > limit[j]
-            if step == 1:
-                for p in range(n_pixels):
-                    column[p] = number(column[p] + block[b, p])
-
-    return add
-
-
-_sum_short, _sum = _kernel(np.uint32), _kernel(np.float64)
-
-
-def _add_block(
-    block: Array, edges: NDArray[np.int64], limit: Floats, step: int = 0
-) -> tuple[Floats, NDArray[np.bool_], Array]:
-    """Return sums over sub-bins, (b, n_sub), whether a pixel of theirs is above `limit`, and sums over frames.
-
-    The last, (n_pixels,), are over the frames that `_is_summed` marks for this step.
-    """
-    # sums of 16-bit counts fit into 32 bits for blocks and sub-bins of this size
-    short = block.dtype.kind == "u" and block.dtype.itemsize <= 2 and max(len(block), edges[-1]) < 1 << 16
-    counts = np.empty((len(block), len(edges) - 1))
-    over = np.empty(counts.shape, bool)
-    column = np.zeros(block.shape[1], np.uint32 if short else np.float64)
-    (_sum_short if short else _sum)(block, edges, limit, step, counts, over, column)
-    return counts, over, column
-
-
-@lru_cache(16)
-def _is_summed(n_frames: int, step: int) -> NDArray[np.bool_]:
-    """Return which frames of a block `_add_block` sums over: all, or every `step`-th group of four."""
-    group = np.arange(n_frames) // 4
-    return np.asarray((group % step == 0) & ((step == 1) | (group < n_frames // 4)))
