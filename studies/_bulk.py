@@ -1,4 +1,4 @@
-"""Results read many at a time and one by one, and the server's time for a replay."""
+"""Results read many at a time and one by one."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -10,12 +10,10 @@ import httpx
 import numpy as np
 from tiled.client.container import Container
 
-from ainerd.cli.reanalysis import reanalyse
 from ainerd.results import ResultStore
 from ainerd.server import connect, embedded_server, open_catalog
 from ainerd.views import read_report
 from studies._catalogue import add_with_maps
-from studies._session import attached_session
 from studies._tools import Row, seconds
 
 ROUTE = "/custom/ainerd/contents/"
@@ -74,23 +72,3 @@ def read(folder: Path, n: int, rounds: int) -> Iterator[Row]:
                 row |= {f"{how} (s)": float(np.median(took)), f"{how}, requests": requests.n / rounds}
                 row |= {f"{how}, server (s)": requests.server_ms / rounds / 1e3}
             yield row | {"times faster": float(row["one by one (s)"]) / float(row["at once (s)"])}
-
-
-def replayed(folder: Path, runs: int) -> Iterator[Row]:
-    """Yield the time of the server for each result, while runs are analysed again with other parameters."""
-    with attached_session(folder) as session:
-        session.frames(64, 0.64)
-        session.explore(runs)
-        settings = session.settings
-        settings.section["contrast"] = 0.17
-        session.close()  # its agent asks with the same client
-        with Requests(session.client) as requests:
-            took = seconds(
-                lambda: reanalyse(settings, session.client, (), again=False, dask=None, embedded=True, quiet=True)
-            )
-        yield {
-            "results": runs,
-            "clock for a result (s)": took / runs,
-            "server for a result (ms)": requests.server_ms / runs,
-            "requests for a result": requests.n / runs,
-        }

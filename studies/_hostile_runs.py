@@ -218,7 +218,7 @@ class Requests:
     def __init__(self, client: Container, ainerd: Container) -> None:
         self._ainerd, self._http, self._n = ainerd, client.context.http_client, 0
         self._self = ainerd["results"].item["links"]["self"]
-        self._url = self._self.replace("/api/v1/metadata", "/custom/ainerd/result", 1)
+        self._url = self._self.replace("/api/v1/metadata", "/custom/ainerd/results", 1)
         self._root = self._url.removesuffix("/ainerd/results")
 
     def read_table(self, _: None) -> None:
@@ -231,8 +231,10 @@ class Requests:
         what, path, length, file, kind, form = drawn
         self._n += 1
         head, key = changed([HEAD], what)[0], f"h{self._n}"
-        text = as_json(head)
-        url = f"{self._url}/{key}" if path is None else f"{self._root}/{'/'.join(path)}"
+        if isinstance(head, dict):
+            head = {**head, "key": key, "size": len(file)}
+        text = b"[" + as_json(head) + b"]"
+        url = self._url if path is None else f"{self._root}/{'/'.join(path)}"
         headers = {"x-metadata-length": (str(len(text)) if length is None else length).encode(), "content-type": kind}
         try:
             answers = [self._http.put(url, content=text + file, headers=headers)]

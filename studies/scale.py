@@ -7,7 +7,9 @@ many     100,000 results in PostgreSQL, each with a run, a suggestion and log li
          written after its last frame.
 query    Questions to `ResultStore` and to Tiled alone: "first" is the first table of a new session, "again" one more.
          Then each question of docs/how-to/twenty-questions.md.
-bulk     Arrays, a file and a report of many results, read at once and one by one; the server's time for a replay.
+bulk     Arrays, a file and a report of many results, read at once and one by one.
+replay   Requests and the server's time for each result of a replay, by route. "CPU" is that of the server's process.
+cluster  Results per second of a replay on PostgreSQL: in one process, on Dask with two workers, with two Tiled servers.
 reading  Frames per second from an HDF5 file to maps, by `FrameReader` and by h5py, in turn; the best time counts.
 large    The same by `FrameReader`, for the frames of an Eiger 4M and a Lambda 2M.
 """
@@ -37,7 +39,7 @@ from ainerd.config import Settings
 from ainerd.results import AtlasRecord, ResultStore
 from ainerd.server import connect, embedded_server, open_catalog
 from ainerd.technique import Technique
-from studies import _bulk
+from studies import _bulk, _replays
 from studies._catalogue import REGIMES, add_cases, add_with_maps, fill, own_records, record, seed
 from studies._movies import parallel, read, read_large
 from studies._postgres import KEY, fill_postgres, postgres, run_sql, tiled_on
@@ -105,12 +107,26 @@ def query(results: int = 1000, rounds: int = 7) -> None:
 
 
 @study.part
-def bulk(results: int = 30, rounds: int = 5, runs: int = 200) -> None:
-    """Read `results` at once and one by one; replay `runs`."""
+def bulk(results: int = 30, rounds: int = 5) -> None:
+    """Read `results` at once and one by one."""
     with tempfile.TemporaryDirectory() as folder:
         report("bulk", _bulk.read(Path(folder), results, rounds), results=results, rounds=rounds)
+
+
+@study.part
+def replay(runs: int = 200) -> None:
+    """Replay `runs` of 64 frames in this process."""
     with tempfile.TemporaryDirectory() as folder:
-        report("bulk_replay", _bulk.replayed(Path(folder), runs))
+        report("replay", _replays.routes(Path(folder), runs), runs=runs)
+
+
+@study.part
+def cluster(runs: int = 200) -> None:
+    """Replay `runs` of 64 frames in each way."""
+    with tempfile.TemporaryDirectory(prefix="ainerd-cluster-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # PostgreSQL's own user must get through
+        report("cluster", _replays.processes(folder, runs), runs=runs)
 
 
 @study.part

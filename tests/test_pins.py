@@ -133,6 +133,7 @@ def test_routes():
         "GET /ainerd/next/{path}",
         "GET /ainerd/replay/{path}",
         "GET /ainerd/result/{path}",
+        "GET /ainerd/runs/{path}",
         "GET /ainerd/session/{path}",
         "GET /ainerd/static/{name}",
         "GET /ainerd/table/{path}",
@@ -141,5 +142,5 @@ def test_routes():
         "POST /ainerd/note/{path}",
         "POST /ainerd/table/{path}",
         "PUT /ainerd/live/{path}",
-        "PUT /ainerd/result/{path}",
+        "PUT /ainerd/results/{path}",
     }

@@ -189,10 +189,10 @@ def test_no_key_travels(archive, cluster, serial, monkeypatch):
     assert settings.storage.api_key and archive.server.api_key not in str(workplace)
     uid = next(iter(serial[0]["complete"])).partition("/")[0]
     with pytest.raises(ServerError, match="requires an API key"):
-        cluster[1].submit(analyse, uid, workplace, pure=False).result()
+        cluster[1].submit(analyse, [uid], workplace, pure=False).result()
     other = replace(workplace, embedded=True, parameters='{"technique": "rheo_xpcs", "n_roi": 2}')
     with pytest.raises(ValueError, match="n_roi.* would differ from this command's"):
-        cluster[1].submit(analyse, uid, other, pure=False).result()
+        cluster[1].submit(analyse, [uid], other, pure=False).result()
 
 
 def test_one_run_is_shared_as_the_page_says(archive, address):
@@ -226,7 +226,7 @@ def test_a_run_that_kills_its_workers_has_failed(archive, cluster, serial, monke
     archive.forget(key)
     archive.store.begin(begun)
     dead = cluster[1].submit(os._exit, 1)
-    (outcome,) = outcomes_of(dead, event.partition("/")[0], archive.workplace(embedded=True), archive.store)
+    (outcome,) = outcomes_of(dead, [event.partition("/")[0]], archive.workplace(embedded=True), archive.store)
     assert (outcome.status, outcome.key) == ("failed", key) and "1 worker(s) died" in outcome.reason
     assert archive.store.record(key).reason == outcome.reason
 

@@ -12,11 +12,19 @@ import pytest
 import zmq.auth
 from bluesky import RunEngine
 from bluesky.callbacks.zmq import ClientCurve, Publisher
-from bluesky.plans import count
+from bluesky.plans import count, scan
 from bluesky_tiled_plugins import TiledWriter
-from ophyd.sim import det
+from ophyd.sim import det, motor
 
-from ainerd.documents import Curve, RunReader, check_source, documents_of, open_documents, tiled_documents
+from ainerd.documents import (
+    Curve,
+    RunReader,
+    check_source,
+    documents_of,
+    documents_of_many,
+    open_documents,
+    tiled_documents,
+)
 from ainerd.server import open_catalog
 
 
@@ -321,6 +329,58 @@ def test_a_finished_run_is_read_with_few_requests(raw):
     finally:
         hooks["request"].remove(requests.append)
     assert len(requests) == 3  # streams, what the stream has, its table
+
+
+def test_a_look_asks_only_for_what_is_new(raw, gathered):
+    RE, hooks, seen = RunEngine({}), raw.context.http_client.event_hooks, []
+    RE.subscribe(TiledWriter(raw, batch_size=1))
+    for _ in range(4):
+        RE(count([det], 1))
+    got = gathered(lambda stop: tiled_documents(raw, stop))
+    until(lambda: names(got).count("stop") == 4)
+
+    def keep(response):
+        if response.request.url.path.endswith("/search" + raw.uri.partition("metadata")[2]):
+            response.read()
+            seen.append(len(response.json()["data"]))
+
+    hooks["response"].append(keep)
+    try:
+        until(lambda: len(seen) >= 2)
+        assert {*seen} == {1}  # the last known run
+        (uid,) = RE(count([det], 1))
+        until(lambda: names(got).count("stop") == 5)
+        raw.delete_contents(uid, recursive=True, external_only=False)
+        RE(count([det], 1))
+        until(lambda: names(got).count("stop") == 6)
+    finally:
+        hooks["response"].remove(keep)
+
+
+def without_new_uids(documents):
+    """Leave out what each reading makes anew."""
+    return [(name, {key: x for key, x in doc.items() if key != "uid" or name != "event"}) for name, doc in documents]
+
+
+def test_many_finished_runs_are_read_in_one_request(raw, monkeypatch):
+    RE, hooks, requests = RunEngine({}), raw.context.http_client.event_hooks, []
+    RE.subscribe(TiledWriter(raw, batch_size=1))
+    uids = [*RE(count([det], 2)), *RE(scan([det], motor, 0, 1, 3)), *RE(count([det], 1))]
+    each = [list(documents_of(raw[uid])) for uid in uids]
+    hooks["request"].append(requests.append)
+    try:
+        together = list(documents_of_many(raw, uids[::-1]))[::-1]
+    finally:
+        hooks["request"].remove(requests.append)
+    assert len(requests) == 1 and [*map(without_new_uids, together)] == [*map(without_new_uids, each)]
+    with pytest.raises(KeyError):
+        list(documents_of_many(raw, ["nowhere"]))
+    table = type(raw[uids[0]]["primary"].base["internal"])
+    read, looks = table.read, []
+    monkeypatch.setattr(table, "read", lambda self: (looks.append(1), read(self))[1])
+    route = "ainerd.documents._at_once._ask"
+    monkeypatch.setattr(route, lambda raw, uids: [None] * len(uids))  # as with another server
+    assert [*map(without_new_uids, documents_of_many(raw, uids))] == [*map(without_new_uids, each)] and len(looks) == 3
 
 
 def test_a_run_that_can_no_longer_be_read_is_ended(raw, gathered, run, caplog):

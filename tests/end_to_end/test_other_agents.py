@@ -28,7 +28,7 @@ KILLED = """
 import json, os, signal, sys
 from ainerd.config import Settings
 from ainerd.agent import build_observer
-from ainerd.results import ResultStore, _store
+from ainerd.results import ResultStore, _writing
 from ainerd.server import connect
 from tiled.client.container import Container
 told, section, uri, documents = sys.argv[1:]
@@ -39,7 +39,7 @@ if (first := os.fork()) != 0:  # before there is a thread; what takes seconds is
     way = "file"
 settings = Settings(**json.loads(told))
 settings.section.update(json.loads(section))
-write, put, left = Container.write_array, _store.put_bundle, [3]
+write, put, left = Container.write_array, _writing.put_bundles, [3]
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -53,18 +53,18 @@ def half(content):
     yield content[: len(content) // 2]
     die()
 
-def put_half(results, key, metadata, file, **more):
-    if file:
+def put_half(results, bundles):
+    if any(each.file for each in bundles):
         http = results.context.http_client
         send = http.put
         http.put = lambda url, content, **rest: send(url, content=half(content), **rest)
-    return put(results, key, metadata, file, **more)
+    return put(results, bundles)
 
 observer = build_observer(settings, connect(uri))
 if way == "nodes":  # of a server that takes no files
-    _store.put_bundle, Container.write_array = lambda *args, **more: None, write_and_die
+    _writing.put_bundles, Container.write_array = lambda *args: None, write_and_die
 else:
-    _store.put_bundle = put_half
+    _writing.put_bundles = put_half
 for name, doc in json.load(open(documents)):
     observer(name, doc)
 observer.drain(120)

@@ -25,7 +25,7 @@ TRIPS = {
         "the technique takes them": {("the technique", "push")},
         "the technique finishes": {("the technique", "finish")},
         "the result gets its regime": {("the technique", "grouped")},
-        "the result is written": {("results/_files.py", "put_bundle")},
+        "the result is written": {("results/_writing.py", "put_bundles")},
     },
     "verdict-to-move.md": {
         "the explorer learns it": {("steering/_explorer.py", "Explorer.ingest")},

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from tiled.queries import Key
 
-from ainerd.results import AtlasRecord, ResultStore, SuggestionRecord, _files, validate
+from ainerd.results import AtlasRecord, ResultStore, SuggestionRecord, _writing, validate
 
 
 def assert_holds(node, analysis):
@@ -370,11 +370,11 @@ def test_a_server_that_does_not_answer_is_noticed_quickly(ainerd, record, monkey
         return put(httpx.URL(url).copy_with(host=address[0], port=address[1]), **options)
 
     monkeypatch.setattr(http, "put", elsewhere)
-    monkeypatch.setattr(_files, "PAUSE_S", 0.01)
-    monkeypatch.setattr(_files, "QUICK_S", 0.2)
+    monkeypatch.setattr(_writing, "PAUSE_S", 0.01)
+    monkeypatch.setattr(_writing, "QUICK_S", 0.2)
     with pytest.raises(httpx.TransportError):
         store.take(record())
-    assert len(attempts) == (1 if hangs else _files.ATTEMPTS) and store.seems_away
+    assert len(attempts) == (1 if hangs else _writing.ATTEMPTS) and store.seems_away
     listener.close()
     monkeypatch.undo()
     assert store.take(record()) is None and not store.seems_away

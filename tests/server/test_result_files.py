@@ -40,25 +40,38 @@ def whole(file):
 
 
 def put(results, key, file=b"", **changes):
-    url = f"{results.item['links']['self'].replace('/api/v1/metadata', '/custom/ainerd/result')}/{key}"
+    return send(results, described(key, file, **changes), file)
+
+
+def described(key, file=b"", **changes):
+    """Return a result as JSON."""
     specs = [{"name": "AinerdResult", "version": "1.0"}]
-    said = {"metadata": {"status": "complete"}, "specs": specs, "unless": []} | changes
-    head = json.dumps(said).encode()
-    headers = {"x-metadata-length": str(len(head)), "content-type": "application/x-hdf5"}
-    return results.context.http_client.put(url, content=head + file, headers=headers)
+    given = {"key": key, "metadata": {"status": "complete"}, "specs": specs, "unless": [], "size": len(file)}
+    return json.dumps(given | changes)
+
+
+def send(results, entries, *files, length=None, url=None):
+    """Send results with their files."""
+    head = f"[{entries}]".encode()
+    headers = {"x-metadata-length": str(len(head)) if length is None else length, "content-type": "application/x-hdf5"}
+    return results.context.http_client.put(url or address(results), content=head + b"".join(files), headers=headers)
+
+
+def address(results):
+    return results.item["links"]["self"].replace("/api/v1/metadata", "/custom/ainerd/results", 1)
 
 
 def test_a_result_file_becomes_arrays_with_named_dimensions_and_tables(results):
-    assert put(results, "one").json() == {"found": None, "written": True}
+    assert put(results, "one").json() == [{"found": None, "written": True}]
     assert list(results["one"]) == []
-    assert put(results, "one", of_hdf5(whole)).json() == {"found": "complete", "written": True}
+    assert put(results, "one", of_hdf5(whole)).json() == [{"found": "complete", "written": True}]
     node = results["one"]
     assert sorted(node) == ["bins", "c2"] and len(node) == 2 and node.metadata["status"] == "complete"
     assert np.array_equal(node["c2"].read(), C2) and node["c2"].dims == ("roi", "t1", "t2")
     assert np.array_equal(node["c2"][1, :, 2], C2[1, :, 2])
     assert node["bins"].read().to_dict("list") == {"fit": ["α", "none"], "q": [0.0, 1.0]}
     kept = put(results, "one", metadata={"status": "failed"}, unless=["complete"])
-    assert kept.json() == {"found": "complete", "written": False}
+    assert kept.json() == [{"found": "complete", "written": False}]
     assert results["one"].metadata["status"] == "complete" and "c2" in results["one"]
 
 
@@ -73,7 +86,7 @@ def test_plain_tiled_reads_a_result_file(results):
 
 def test_a_deleted_result_can_be_written_again(results):
     for _ in range(2):
-        assert put(results, "three", of_hdf5(whole)).json()["written"]
+        assert put(results, "three", of_hdf5(whole)).json()[0]["written"]
         results.delete_contents("three", recursive=True, external_only=False)
     assert "three" not in results
 
@@ -82,7 +95,7 @@ def test_a_result_begun_as_nodes_is_replaced_by_a_file(results):
     results.create_container("four", metadata={"status": "computing"}, specs=["AinerdResult"]).write_array(
         np.zeros(3), key="c2"
     )
-    assert put(results, "four", of_hdf5(whole), unless=["complete"]).json() == {"found": "computing", "written": True}
+    assert put(results, "four", of_hdf5(whole), unless=["complete"]).json() == [{"found": "computing", "written": True}]
     assert np.array_equal(results["four", "c2"].read(), C2)
 
 
@@ -140,32 +153,30 @@ def test_a_body_without_a_result_is_refused(results):
     named = [{"specs": [{"name": name}]} for name in ([None], [], 1, "x" * 256)]
     for wrong in (*named, {"specs": [{"nome": 1}]}, {"metadata": 3}, {"unless": None}):
         assert put(results, "seven", **wrong).status_code == 422
-    url = f"{results.item['links']['self'].replace('/api/v1/metadata', '/custom/ainerd/result')}/seven"
-    assert results.context.http_client.put(url, content=b"{}").status_code == 422
+    assert results.context.http_client.put(address(results), content=b"{}").status_code == 422
+    for sizes in ("-1", "1", "10000000", '"x"', "null"):
+        entry = described("seven").replace('"size": 0', f'"size": {sizes}')
+        assert send(results, entry).status_code == 422
+    assert "seven" not in results
 
 
 def test_writing_needs_a_key(server, results):
-    url = f"{results.item['links']['self'].replace('/api/v1/metadata', '/custom/ainerd/result')}/eight"
     with httpx.Client(trust_env=False) as http:
-        assert http.put(url, content=b"{}", headers={"x-metadata-length": "2"}).status_code == 401
-    assert "eight" not in results
+        assert http.put(address(results), content=b"{}", headers={"x-metadata-length": "2"}).status_code == 401
+    assert not len(results)
 
 
 @pytest.mark.fault("Somebody sends a result that would break every table", "It is refused; the table stays")
 def test_metadata_that_tiled_cannot_return_are_refused(results):
     put(results, "good")
     deep = "[" * 300 + "]" * 300
-    url = f"{results.item['links']['self'].replace('/api/v1/metadata', '/custom/ainerd/result')}/bad"
     for value in ("NaN", "Infinity", "1e999", r'"\ud800"', r'"a\u0000"', deep, "[" * 10**5):
-        head = f'{{"metadata": {{"status": "complete", "x": {value}}}, "specs": [], "unless": []}}'.encode()
-        answer = results.context.http_client.put(url, content=head, headers={"x-metadata-length": str(len(head))})
-        assert answer.status_code == 422, value[:20]
-    head = b'{"metadata": {"status": "complete", "x": 1' + b"0" * 30 + b'}, "specs": [], "unless": []}'
-    answer = results.context.http_client.put(url, content=head, headers={"x-metadata-length": str(len(head))})
-    assert answer.status_code == 200 and results["bad"].metadata["x"] == 1e30
-    for length in ("-1", str(len(head) + 1), "1e3", ""):
-        answer = results.context.http_client.put(url, content=head, headers={"x-metadata-length": length})
-        assert answer.status_code == 422
+        entry = described("bad", metadata={"status": "complete", "x": 0}).replace('"x": 0', f'"x": {value}')
+        assert send(results, entry).status_code == 422, value[:20]
+    entry = described("bad", metadata={"status": "complete", "x": 0}).replace('"x": 0', '"x": 1' + "0" * 30)
+    assert send(results, entry).status_code == 200 and results["bad"].metadata["x"] == 1e30
+    for length in ("-1", str(len(entry) + 3), "1e3", ""):
+        assert send(results, entry, length=length).status_code == 422
     assert put(results, "k" * 201).status_code == 422
     assert set(results) == {"good", "bad"}
 
@@ -185,10 +196,8 @@ def test_a_damaged_file_is_refused(results):
 def test_only_results_are_replaced(results):
     put(results, "good")
     results.create_container("other", metadata={"status": "x"}).write_array(np.zeros(3), key="a")
-    root = results.item["links"]["self"].replace("/api/v1/metadata", "/custom/ainerd/result")
-    for path in (root, root.removesuffix("/results"), root.removesuffix("/ainerd/results") + "/raw", f"{root}//x"):
-        head = json.dumps({"metadata": {}, "specs": [], "unless": []}).encode()
-        answer = results.context.http_client.put(path, content=head, headers={"x-metadata-length": str(len(head))})
-        assert answer.status_code in (404, 405, 422), path
+    root = address(results)
+    for path in (root.removesuffix("/results"), root.removesuffix("/ainerd/results") + "/raw", f"{root}//x"):
+        assert send(results, described("new"), url=path).status_code in (404, 405, 422), path
     assert put(results, "other").status_code == 422
     assert set(results) == {"good", "other"} and "a" in results["other"]

@@ -13,7 +13,6 @@ from concurrent.futures import wait
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
@@ -24,7 +23,7 @@ from tiled.client.container import Container
 from ainerd.agent import build_technique, writer_of
 from ainerd.cli._shared import bars
 from ainerd.config import Settings
-from ainerd.documents import documents_of, runs_by_time
+from ainerd.documents import documents_of_many, runs_by_time
 from ainerd.results import AtlasRecord, ResultStore, digest
 from ainerd.runs import Jobs, Spool, Worker, parameters_of
 from ainerd.server import ServerError, connect, open_catalog
@@ -36,8 +35,9 @@ if TYPE_CHECKING:
 POLL_S = 0.1
 LOCAL = "local"
 CONNECT_S = 10
-AHEAD = 1000  # most runs in the scheduler at a time; an archive may have a million
-RETRIES = 2  # of a run after an error with another cause than the run, such as the network
+AHEAD = 1000  # most batches in the scheduler at a time; an archive may have a million runs
+BATCHES, MOST_IN_BATCH = 8, 25  # batches for each worker, and runs in one
+RETRIES = 2  # of a batch after an error with another cause than its runs, such as the network
 
 
 class _NoCampaign:
@@ -64,27 +64,49 @@ def _worker(
 
 
 def _analyse(
-    worker: Worker, run: Container, image: str, report: Callable[[int, int | None], None] | None = None
-) -> list[Outcome]:
-    """Analyse a finished run and return its outcomes; the list is empty if the run has no data key `image`.
+    worker: Worker,
+    raw: Container,
+    uids: Sequence[str],
+    image: str,
+    report: Callable[[int, int | None], None] = lambda n, total: None,
+) -> Iterator[list[Outcome]]:
+    """Analyse finished runs and yield the outcomes of each; the list is empty if a run has no data key `image`.
 
     During the analysis `report` is called with the number of frames read so far and the number of all frames.
     """
-    documents = list(documents_of(run))  # read all first: after an interruption the run is still whole
-    if not any(name == "descriptor" and image in doc["data_keys"] for name, doc in documents):
-        return []
-    for name, doc in documents:
-        worker(name, doc)
-    future = worker.outcomes(run.metadata["start"]["uid"])
-    while not wait([future], POLL_S).done:
-        if report is not None:
+    for uid, documents in zip(uids, documents_of_many(raw, uids), strict=True):
+        if not any(name == "descriptor" and image in doc["data_keys"] for name, doc in documents):
+            yield []
+            continue
+        for name, doc in documents:
+            worker(name, doc)
+        future = worker.outcomes(uid)
+        while not wait([future], POLL_S).done:
             report(*(worker.progress or (0, None)))
-    return future.result()
+        yield future.result()
+
+
+@contextmanager
+def _together(store: ResultStore, technique: Technique, runs: int) -> Iterator[Mapping[str, str]]:
+    """Write the results of several runs with few requests; a series reads from Tiled what was written of it."""
+    if runs < 2 or isinstance(technique.unit, Series):
+        yield {}
+        return
+    with store.together() as refused:
+        yield refused
+
+
+def _as_written(outcomes: Sequence[Outcome], refused: Mapping[str, str]) -> list[Outcome]:
+    """Return the outcomes, failed for the results that Tiled has refused."""
+    return [
+        replace(outcome, status="failed", reason=refused[outcome.key]) if outcome.key in refused else outcome
+        for outcome in outcomes
+    ]
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """Everything that a worker needs in addition to the uid of a run."""
+    """Everything that a worker needs in addition to the uids of runs."""
 
     settings: str  # tables of the settings as JSON, without the API key
     folder: str  # relative paths start here
@@ -105,28 +127,36 @@ def _analyse_on(
 ) -> list[Outcome]:
     """Analyse runs on the cluster at an address; raise ValueError if a worker fails for another reason than the run."""
     try:
-        from distributed import as_completed
+        from distributed import KilledWorker, as_completed
     except ModuleNotFoundError as error:
         raise ValueError(f"--dask needs more than the agent: pip install 'ainerd[dask]' ({error})") from None
-    remaining, submitted, outcomes = iter(uids), dict["Future[list[Outcome]]", str](), list[Outcome]()
+    remaining, submitted, outcomes = list(uids), dict["Future[list[Outcome]]", list[str]](), list[Outcome]()
     with _cluster(address) as workers:
         if uids and not workers.nthreads():
             progress.console.print("the cluster has no workers yet: waiting for some")
 
-        def submit(most: int) -> list["Future[list[Outcome]]"]:
-            new = {
-                workers.submit(analyse, uid, workplace, pure=False, retries=RETRIES): uid
-                for uid in islice(remaining, most)
-            }
+        def submit(batches: Sequence[list[str]]) -> list["Future[list[Outcome]]"]:
+            new = {workers.submit(analyse, some, workplace, pure=False, retries=RETRIES): some for some in batches}
             submitted.update(new)
             return list(new)
 
+        def following(most: int) -> list[list[str]]:
+            """Take batches of runs, small ones if each worker would get only a few."""
+            size = min(max(len(uids) // (BATCHES * max(len(workers.nthreads()), 1)), 1), MOST_IN_BATCH)
+            batches = [remaining[start : start + size] for start in range(0, min(most * size, len(remaining)), size)]
+            del remaining[: most * size]
+            return batches
+
         bar = progress.add_task("runs", total=len(uids))
-        finished = as_completed(submit(AHEAD), loop=workers.loop)
+        finished = as_completed(submit(following(AHEAD)), loop=workers.loop)
         for future in finished:
-            outcomes += outcomes_of(future, submitted.pop(future), workplace, store)
-            finished.update(submit(1))
-            progress.update(bar, advance=1, description=f"runs, {len(workers.nthreads())} workers")
+            some = submitted.pop(future)
+            if len(some) > 1 and isinstance(future.exception(), KilledWorker):  # one of them may be the reason
+                finished.update(submit([[uid] for uid in some]))
+                continue
+            outcomes += outcomes_of(future, some, workplace, store)
+            finished.update(submit(following(1)))
+            progress.update(bar, advance=len(some), description=f"runs, {len(workers.nthreads())} workers")
     return outcomes
 
 
@@ -149,20 +179,22 @@ def _cluster(address: str) -> Iterator["Client"]:
         yield stack.enter_context(client)
 
 
-def analyse(uid: str, workplace: Workplace) -> list[Outcome]:
-    """Analyse a run on a worker and write its results.
+def analyse(uids: Sequence[str], workplace: Workplace) -> list[Outcome]:
+    """Analyse runs on a worker and write their results: those of several together, that of one at once.
 
-    The outcomes report all problems of the run itself. An exception has another cause.
+    The outcomes report all problems of the runs themselves. An exception has another cause.
     """
-    settings, raw, store, technique = _prepare(workplace)
+    settings, raw, shared, technique = _prepare(workplace)
+    store = ResultStore(shared.container)  # another thread of this worker collects other results
     with (
-        TemporaryDirectory() as folder,  # nothing to keep: the raw data of the run are in Tiled
+        TemporaryDirectory() as folder,  # nothing to keep: the raw data of the runs are in Tiled
+        _together(store, technique, len(uids)) as refused,
         _worker(technique, store, settings, raw, Path(folder)) as worker,
     ):
-        outcomes = _analyse(worker, raw[uid], settings.detector.image)
+        outcomes = [outcome for each in _analyse(worker, raw, uids, settings.detector.image) for outcome in each]
         if outcomes and worker.health()["kept"]:
             raise ServerError(f"its results are not written: {outcomes[-1].reason}")
-        return outcomes
+    return _as_written(outcomes, refused)
 
 
 @lru_cache(maxsize=1)  # a worker usually serves one command at a time
@@ -195,8 +227,10 @@ def _prepare(workplace: Workplace) -> tuple[Settings, Container, ResultStore, Te
     return settings, client["raw"], store, technique
 
 
-def outcomes_of(future: "Future[list[Outcome]]", uid: str, workplace: Workplace, store: ResultStore) -> list[Outcome]:
-    """Return the outcomes of a run from its worker. The outcome of a run that killed its workers is a failure."""
+def outcomes_of(
+    future: "Future[list[Outcome]]", uids: Sequence[str], workplace: Workplace, store: ResultStore
+) -> list[Outcome]:
+    """Return the outcomes of runs from their worker. The outcome of a run that killed its workers is a failure."""
     from distributed import KilledWorker
 
     try:
@@ -204,6 +238,7 @@ def outcomes_of(future: "Future[list[Outcome]]", uid: str, workplace: Workplace,
         return outcomes
     except KilledWorker as error:
         reason = f"{error.allowed_failures + 1} worker(s) died over it: too little memory?"
+        (uid,) = uids
         begun = store.search(status="computing", raw_uid=uid, digest=digest(json.loads(workplace.parameters))).index
         keys = [str(key) for key in begun]
         for key in keys:
@@ -211,7 +246,7 @@ def outcomes_of(future: "Future[list[Outcome]]", uid: str, workplace: Workplace,
         failure = Outcome(raw_uid=uid, key=uid, trial_id=uid, status="failed", positions={}, reason=reason)
         return [replace(failure, key=key, trial_id=key) for key in keys or [uid]]
     except Exception as error:  # of any kind: it comes from another process
-        raise ValueError(f"run {uid} could not be analysed on a worker: {error}") from None
+        raise ValueError(f"run {' or '.join(uids)} could not be analysed on a worker: {error}") from None
 
 
 def reanalyse(
@@ -259,10 +294,14 @@ def reanalyse(
             def report(n: int, total: int | None) -> None:
                 progress.update(frames, completed=n, total=total)
 
-            with _worker(technique, store, settings, raw, unwritten) as worker:
-                for uid in waiting:
-                    outcomes += _analyse(worker, raw[uid], settings.detector.image, report)
+            with (
+                _together(store, technique, len(waiting)) as refused,
+                _worker(technique, store, settings, raw, unwritten) as worker,
+            ):
+                for some in _analyse(worker, raw, waiting, settings.detector.image, report):
+                    outcomes += some
                     progress.advance(done)
+            outcomes = _as_written(outcomes, refused)
     parameters = parameters_of(technique, settings.detector)
     label(ResultStore(ainerd, agent=settings.name, digest=digest(parameters)), technique)
     return outcomes

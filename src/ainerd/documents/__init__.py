@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ainerd.documents._acquisition import Acquisition, AcquisitionKeys
+    from ainerd.documents._at_once import documents_of_many
     from ainerd.documents._events import RIGAKU, count_frames
     from ainerd.documents._folder import Folder, folder_documents
     from ainerd.documents._frames import BLOCK, FrameReader, Whole
@@ -36,12 +37,15 @@ __all__ = [
     "BLOCK", "Acquisition", "AcquisitionKeys", "Block", "Curve", "DetectorKeys", "Document", "EIGER", "Folder",
     "FrameError", "FrameReader", "Metadata", "MissingFrames", "Quiet", "RIGAKU", "Run", "RunReader", "Whole",
     "WireError", "check_bytes", "check_heaps", "check_source", "checked", "count_frames", "documents_of",
-    "file_documents", "folder_documents", "local_path", "open_documents", "runs_by_time", "streams_of",
-    "tiled_documents", "unpack",
+    "documents_of_many", "file_documents", "folder_documents", "local_path", "open_documents", "runs_by_time",
+    "streams_of", "tiled_documents", "unpack",
 ]  # fmt: skip
 
 # the lightest first
-_MODULES = ("_storage", "_metadata", "_events", "_sources", "_frames", "_numbering", "_run", "_acquisition", "_folder")
+_MODULES = (
+    "_storage", "_metadata", "_events", "_sources", "_at_once", "_frames", "_numbering", "_run", "_acquisition",
+    "_folder",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

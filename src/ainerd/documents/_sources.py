@@ -13,8 +13,8 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -321,11 +321,33 @@ def documents_of(run: Container) -> Iterator[Document]:
     yield "stop", stop
 
 
-def streams_of(run: Container) -> Iterator[tuple[str, Any]]:
+@dataclass(frozen=True)
+class WholeRun:
+    """A finished run of a container that was read with all its streams; for `RunReader` it is like the run's client."""
+
+    raw: Container
+    uid: str
+    metadata: Mapping[str, Any]
+    streams: Sequence[tuple[str, Any]]
+
+    @property
+    def item(self) -> dict[str, Any]:
+        """What Tiled's client keeps of a node; runs with access tags are not read in this way."""
+        return {"id": self.uid, "attributes": {}}
+
+    def __getitem__(self, stream: str) -> Any:
+        """Ask the server for a stream."""
+        return self.raw[self.uid, stream]
+
+
+def streams_of(run: Container | WholeRun) -> Iterator[tuple[str, Any]]:
     """Yield the name and node of each stream of a run. Other nodes, such as a preview, are left out.
 
     One request reads all of them. The run's own client would ask for each stream.
     """
+    if isinstance(run, WholeRun):
+        yield from run.streams
+        return
     nodes = Container(run.context, item=run.item, structure_clients=run.structure_clients, include_data_sources=True)
     for name, node in nodes.items():
         keys = node.metadata.get("data_keys")
@@ -364,12 +386,12 @@ class RunReader:
         self._shown: dict[str, int] = {}  # indices by resource
         self._quiet = Quiet()
 
-    def news(self, run: Container) -> Iterator[Document]:
+    def news(self, run: Container | WholeRun) -> Iterator[Document]:
         """Yield the start document, descriptors and frames that are new since the last call.
 
         A run of databroker is yielded once it has ended: all its documents but the last.
         """
-        if _is_of_databroker(run):
+        if not isinstance(run, WholeRun) and _is_of_databroker(run):
             if self._uid is None and run.metadata.get("stop"):
                 documents = [(name, dict(doc)) for name, doc in run.documents(fill=False) if name != "stop"]
                 self._uid = run.metadata["start"]["uid"]
@@ -388,7 +410,7 @@ class RunReader:
             for key in set(self._descriptors[name]["data_keys"]) & set(parts):
                 yield from self._frames(parts[key], name, key)
 
-    def rest(self, run: Container) -> Iterator[Document]:
+    def rest(self, run: Container | WholeRun) -> Iterator[Document]:
         """Yield the remaining documents of a run that ended: descriptors, events, then frames.
 
         The events come first because an analysis needs the readings before the frames. They contain only scalars. One
@@ -428,7 +450,7 @@ class RunReader:
             stop = {"uid": str(uuid.uuid4()), "run_start": self._uid, "time": time.time()}
             yield "stop", stop | {"exit_status": "fail", "reason": reason}
 
-    def _events(self, run: Container) -> Iterator[Document]:
+    def _events(self, run: Container | WholeRun) -> Iterator[Document]:
         """Yield all events by stream. Tiled gets their tables in batches, so they are read at the end of a run."""
         counts = (run.metadata.get("stop") or {}).get("num_events")
         for name, about in self._descriptors.items():
@@ -463,7 +485,7 @@ class RunReader:
                 yield "stream_datum", datum | {"stream_resource": resource}
 
 
-def _whole_table(run: Container, stream: str, node: Any, n: int) -> pd.DataFrame:
+def _whole_table(run: Container | WholeRun, stream: str, node: Any, n: int) -> pd.DataFrame:
     """Read the events of a stream from its `node`. Read them again while there are fewer than `n`.
 
     All runs share one table of the server's database. Sometimes this table returned no rows of a run while the rows of
@@ -502,6 +524,46 @@ class Quiet:
         return self._seconds
 
 
+class _Finder:
+    """Finds the runs that a follower of a catalog has to read: at first all, then those that are new or grow.
+
+    Tiled lists nodes in the order of creation, so new runs follow the last known one. If that one is at another place,
+    a run was removed, or one was created earlier and shown later: then all are searched again.
+    """
+
+    def __init__(self, raw: Container, since: float) -> None:
+        self._raw, self._since = raw, since
+        self._n, self._last = 0, ""  # number of nodes up to the last known one, and its key
+        self._without_start: set[str] = set()  # nodes that may become runs
+        self._is_ordered = not _is_of_databroker(raw)
+
+    def look(self, growing: Iterable[str]) -> Iterator[tuple[str, Container]]:
+        """Yield the runs to read, given those that grow. An interrupted look is repeated."""
+        new = list(self._raw.items()[self._n - 1 :]) if self._n else []
+        if not self._is_ordered or [key for key, _ in new[:1]] != [self._last]:
+            n = len(self._raw.keys())
+            new = list(self._raw.items()[n - 1 : n]) if n else []
+            yield from runs_by_time(self._raw, self._since).items()
+            self._without_start.clear()
+        else:
+            n = self._n + len(new) - 1
+            for uid in {*growing, *self._without_start}:
+                with suppress(KeyError):  # it was removed
+                    yield from self._started(uid, self._raw[uid])
+            for uid, run in new[1:]:
+                yield from self._started(uid, run)
+        self._n, self._last = n, new[-1][0] if new else ""
+
+    def _started(self, uid: str, run: Container) -> Iterator[tuple[str, Container]]:
+        self._without_start.discard(uid)
+        start = run.metadata.get("start")
+        began = start.get("time") if isinstance(start, Mapping) else None
+        if not isinstance(began, int | float):
+            self._without_start.add(uid)
+        elif began > self._since:
+            yield uid, run
+
+
 def tiled_documents(
     raw: Container,
     stop: threading.Event,
@@ -512,20 +574,22 @@ def tiled_documents(
 ) -> Iterator[Document]:
     """Yield the documents of the runs in a catalog, oldest first, then of new runs, until `stop` is set.
 
-    A search finds the runs, and their documents are read from their nodes, so that no run is missed. The server's
-    stream of changes only triggers a search. Growing runs are followed. A run that has not changed for `patience_s`
-    while later runs ended was abandoned by its RunEngine; it gets a stop document with that reason. A node that is not
-    a run, or cannot be read, is left out and logged once. If its start document was yielded, a stop document with the
-    reason follows. Runs that started before `since`, in seconds since 1970, or that `skip` accepts, are left out.
+    A search finds the runs, and their documents are read from their nodes, so that no run is missed. Later looks ask
+    for what is new and for the runs that grow; the server's stream of changes only triggers them. A run that has not
+    changed for `patience_s` while later runs ended was abandoned by its RunEngine; it gets a stop document with that
+    reason. A node that is not a run, or cannot be read, is left out and logged once. If its start document was yielded,
+    a stop document with the reason follows. Runs that started before `since`, in seconds since 1970, or that `skip`
+    accepts, are left out.
     """
     readers: dict[str, RunReader] = {}
     refused: Counter[str] = Counter()
+    finder = _Finder(raw, since)
     ended: set[str] = set()
     with _announced_runs(raw) as announced:
         while not stop.is_set():
             pause = OPEN_S
             try:
-                for uid, run in runs_by_time(raw, since).items():
+                for uid, run in finder.look([*readers, *refused]):
                     if uid in ended:
                         continue
                     reader = readers.get(uid) or RunReader()

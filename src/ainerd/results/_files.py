@@ -1,37 +1,23 @@
-"""Contents of results: written and read in bulk, as HDF5 files or in memory."""
+"""Contents of results, as HDF5 files or in memory; many are read at once."""
 
 import io
 import json
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import httpx
 import msgpack
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from tiled.client.container import Container
-from tiled.client.utils import handle_error
-from tiled.utils import safe_json_dump
 
-from ainerd.results._nodes import SPEC_VERSION, get_ours, our_route, result_node
+from ainerd.results._nodes import get_ours, result_node
 
 if TYPE_CHECKING:
     import h5py  # not needed by whoever reads through a server
 
-ATTEMPTS, PAUSE_S = 2, 0.5
-QUICK_S, FILE_S = 10.0, 30.0  # time limits of a request without a file and with one
 AT_ONCE = 100  # results in a request: an address of 4 kB
-_NO_ROUTE = {"Not Found", "Method Not Allowed"}  # details of a server's answer for a route that it does not have
-
-
-class Written(NamedTuple):
-    """Answer of a server: the former status of the node, None if it is new, and whether anything was written."""
-
-    former: str | None
-    written: bool
 
 
 class Contents(NamedTuple):
@@ -158,37 +144,6 @@ def bundle(contents: Contents, units: Mapping[str, str]) -> bytes:
     return buffer.getvalue()
 
 
-def put_bundle(
-    results: Container, key: str, metadata: Mapping[str, Any], file: bytes, *, unless: Sequence[str]
-) -> Written | None:
-    """Write the node `key` of a result and its file in one request, unless its status is in `unless`.
-
-    Returns None if the server has no route for this. If the server does not answer, the request is made `ATTEMPTS`
-    times within a second; a server that hangs is given `QUICK_S`. Runs that cannot be written wait elsewhere.
-    """
-    specs = [{"name": "AinerdResult", "version": SPEC_VERSION}]
-    head = safe_json_dump({"metadata": metadata, "specs": specs, "unless": list(unless)})
-    headers = {"x-metadata-length": str(len(head)), "content-type": "application/x-hdf5"}
-    for attempt in range(ATTEMPTS):
-        try:
-            response = results.context.http_client.put(
-                f"{our_route(results, 'result')}/{key}",
-                content=head + file,
-                headers=headers,
-                timeout=FILE_S if file else QUICK_S,
-            )
-        except (httpx.NetworkError, httpx.RemoteProtocolError):  # such as an idle connection that the server closed
-            if attempt + 1 == ATTEMPTS:
-                raise
-            time.sleep(PAUSE_S)
-            continue
-        if _has_no_route(response):
-            return None
-        answer = handle_error(response).json()
-        return Written(answer["found"], bool(answer["written"]))
-    raise AssertionError("the last attempt raises")
-
-
 def read_table(node: Any) -> pd.DataFrame:
     """Read a table of a result; on a server without our adapters it is a group of columns."""
     if node.structure_family == "table":
@@ -241,12 +196,3 @@ def put_table(group: "h5py.Group", name: str, table: pd.DataFrame, units: Mappin
     columns = group.create_group(name.replace("/", "_"), track_order=True)
     for column in table:
         put_array(columns, str(column), table[column].to_numpy(), {"units": units.get(str(column))})
-
-
-def _has_no_route(response: httpx.Response) -> bool:
-    if response.status_code not in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
-        return False
-    try:
-        return response.json().get("detail") in _NO_ROUTE
-    except ValueError:
-        return True

@@ -1,8 +1,7 @@
 """The store of everything that agents keep in Tiled."""
 
-import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,12 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from platformdirs import user_cache_path
 from pydantic import ValidationError
 from tiled.client.container import Container
-from tiled.client.utils import ClientError
 
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._export import dataset_of_all, export_all
-from ainerd.results._files import Contents, LoadedResult, Written, bundle, load, put_bundle
-from ainerd.results._nodes import create_node, is_conflict, newest_key, result_node, tags_of
+from ainerd.results._files import Contents, LoadedResult, load
+from ainerd.results._nodes import create_node, newest_key, result_node
 from ainerd.results._records import FINAL, USABLE, Configuration, ConfigurationRecord, ResultRecord
 from ainerd.results._records import digest as hashed
 from ainerd.results._table import Columns, NodeFilter, Notes, Table
@@ -34,6 +32,7 @@ from ainerd.results._tables import (
     result_table,
     similar,
 )
+from ainerd.results._writing import ResultWriter, write_nodes
 from ainerd.technique import Analysis, panels
 
 if TYPE_CHECKING:
@@ -41,9 +40,6 @@ if TYPE_CHECKING:
 
     from ainerd.results._result import AinerdResult
 
-logger = logging.getLogger(__name__)
-
-ATTEMPTS = 5
 QUICK_S = 2.0
 _ADDED = {"positions", "summary", "units"}  # fields of a record that changes are added to
 
@@ -94,10 +90,14 @@ class ResultStore(CampaignRecords):
         self._read_last: tuple[Columns, Columns] | None = None  # all, and those in the scope
         self._table: _Table | None = None  # the last one
         self._signature = {} if agent is None else {"agent": agent}  # another agent may have begun the same result
-        self.seems_away = False  # whether the server did not answer the last request
-        self._takes_bundles = True  # until the server answers otherwise
+        self._writer, self._is_together = ResultWriter(self._results), False
         self._begun: dict[str, ResultRecord] = {}  # as they were last written
         self._digests = set[str]()  # of the results that this store began
+
+    @property
+    def seems_away(self) -> bool:
+        """Whether the server did not answer the last request to write."""
+        return self._writer.seems_away
 
     def __len__(self) -> int:
         """Return the number of results that are complete or failed."""
@@ -344,7 +344,7 @@ class ResultStore(CampaignRecords):
             record = record.changed(supersedes=self._predecessor(record))
         self._digests.add(record.digest)
         record = record.changed(status="computing")
-        answer = self._write(record.key, record, unless=(*FINAL, "growing"))
+        answer = self._writer.write(record, unless=(*FINAL, "growing"))
         if not answer.written:
             return answer.former
         self._begun[record.key] = record
@@ -397,7 +397,7 @@ class ResultStore(CampaignRecords):
         record = _completed(_added(record, **self._signature | changes), analysis, tables, status or analysis.status)
         arrays = {name: analysis.arrays[name] for name in record.arrays}
         tables |= {name: pd.DataFrame(dict(columns)) for name, columns in analysis.tables.items()}
-        answer = self._write(key, record, Contents(arrays, analysis.dims, tables))
+        answer = self._writer.write(record, Contents(arrays, analysis.dims, tables))
         if record.status == "growing":
             self._begun[key] = record
         return answer.written
@@ -411,7 +411,7 @@ class ResultStore(CampaignRecords):
         if record.status in FINAL:
             return False
         record = _added(record, **self._signature | changes).changed(status=status, reason=reason)
-        return self._write(key, record).written
+        return self._writer.write(record).written
 
     def close(self, key: str) -> bool:
         """Write that the result of a series is finished; False if it is not growing."""
@@ -436,41 +436,33 @@ class ResultStore(CampaignRecords):
         parent, _ = create_node(self.container, "configurations", {}, None)
         node, _ = create_node(parent, record.digest, record.metadata(), "AinerdConfiguration")
         if not node.metadata["arrays"]:
-            _write_nodes(node, Contents({name: np.asarray(array) for name, array in arrays.items()}, dims or {}, {}))
+            write_nodes(node, Contents({name: np.asarray(array) for name, array in arrays.items()}, dims or {}, {}))
             shapes = {name: list(np.shape(array)) for name, array in arrays.items()}
             node.replace_metadata(record.changed(arrays=shapes).metadata(), drop_revision=True)
         return record.digest
 
-    def _write(
-        self, key: str, record: ResultRecord, contents: Contents | None = None, *, unless: tuple[str, ...] = FINAL
-    ) -> Written:
-        """Write a result with its contents, unless it has one of these statuses."""
-        metadata = record.metadata()
-        if self._takes_bundles:
-            file = b"" if contents is None else bundle(contents, record.units)
-            try:
-                answer = put_bundle(self._results, key, metadata, file, unless=unless)
-            except httpx.TransportError:
-                self.seems_away = True
-                raise
-            self._takes_bundles, self.seems_away = answer is not None, False
-            if answer is not None:
-                return answer
-        begun, tags = metadata | {"status": "computing"}, record.access_tags or []
-        node, is_new = create_node(self._results, key, begun, "AinerdResult", tags=tags)
-        former = None if is_new else str(node.metadata["status"])
-        if former in unless:
-            return Written(former, False)
-        if contents is not None:
-            _write_nodes(node, contents)
-        elif record.status != "computing":
-            try:
-                node.delete_contents(external_only=False)  # half of an analysis
-            except httpx.HTTPStatusError as error:  # a server that was killed may miss the files of these arrays
-                logger.warning("the arrays in result %s cannot be removed: %s", key, error)
-        if not is_new or record.status != "computing":
-            node.replace_metadata(metadata, drop_revision=True)
-        return Written(former, True)
+    @contextmanager
+    def together(self) -> Iterator[Mapping[str, str]]:
+        """Collect the results that are written within, and send many in one request.
+
+        Then `take`, `complete` and `fail` answer from what this store has read, and a result that is analysed soon is
+        never marked as computing. For results that can be made again, as in a replay: a process that is killed loses
+        those of the last seconds. A result that the server refuses is written as failed, to be analysed again. If the
+        server does not answer at the end, the error is raised.
+
+        Yields
+        ------
+        mapping of str to str
+            The reasons of the refused results so far, by key.
+        """
+        known = self._rows.read()
+        statuses = dict(zip(known.frame.index, known.column("status"), strict=True))
+        self._is_together = True
+        try:
+            with self._writer.collecting(statuses) as refused:
+                yield refused
+        finally:
+            self._is_together = False
 
     def _last_record(self, key: str) -> ResultRecord:
         """Return the record of a result that was begun, as it was last written."""
@@ -485,7 +477,8 @@ class ResultStore(CampaignRecords):
         known = self._rows.known
         if known is not None and {*known.column("digest"), *self._digests} <= {record.digest}:
             return None
-        known = self._rows.read()
+        if known is None or not self._is_together:
+            known = self._rows.read()
         events = known.column("event")
         same = pd.isna(events) if record.event is None else events == record.event
         same &= np.isin(known.column("status").astype(object), FINAL) & (known.frame.index != record.key)
@@ -650,22 +643,3 @@ def _statistics(values: pd.Series) -> dict[str, float]:
     if known.empty:
         return {}
     return {"mean": known.mean(), "min": known.min(), "max": known.max(), "last": known.iloc[-1]}
-
-
-def _write_nodes(node: Container, contents: Contents) -> None:
-    """Write each array and table as a node, in place of the remains of an earlier attempt."""
-    tags = tags_of(node)
-    for name, part in {**contents.arrays, **contents.tables}.items():
-        for attempt in range(ATTEMPTS):  # another process may write the same at the same time
-            try:
-                if name in contents.arrays:
-                    dims = contents.dims.get(name)
-                    node.write_array(np.ascontiguousarray(part), key=name, dims=dims, access_tags=tags)
-                else:
-                    node.write_table(part, key=name, access_tags=tags)
-                break
-            except ClientError as error:
-                if not is_conflict(error) or attempt + 1 == ATTEMPTS:
-                    raise
-            with suppress(KeyError):
-                node.delete_contents(name, external_only=False)

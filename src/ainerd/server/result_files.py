@@ -1,8 +1,8 @@
 """Results as one file each, for a Tiled server: the route that writes them, and the adapter that reads them.
 
-In Tiled's own way a result of twenty arrays and tables is twenty nodes and forty requests; as one HDF5 file it is one
-node and two requests. The file is plain: a dataset for each array, with the names of its dimensions in the attribute
-``dims``, and a group of columns for each table. A server without this module reads it like any HDF5 file.
+In Tiled's own way a result of twenty arrays and tables is twenty nodes and forty requests. Here it is one HDF5 file,
+and a request writes many. The file is plain: a dataset for each array, with the names of its dimensions in the
+attribute ``dims``, and a group of columns for each table. A server without this module reads it like any HDF5 file.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import re
 import uuid
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote
 
 import anyio
@@ -105,48 +105,78 @@ async def contents(
     return Response(msgpack.packb(answer), media_type=MSGPACK)
 
 
-@router.put("/result/{path:path}")
-async def put_result(request: Request, path: str, caller: Annotated[Caller, Depends()]) -> dict[str, Any]:
-    """Write the node of a result and its file in one request.
+@router.put("/results/{path:path}")
+async def put_results(request: Request, path: str, caller: Annotated[Caller, Depends()]) -> list[dict[str, Any]]:
+    """Write the nodes of results and their files, one after the other.
 
-    The body is JSON of ``x-metadata-length`` bytes, followed by an HDF5 file, or by nothing for an empty one. The JSON
-    holds ``metadata`` and ``specs`` of the node, and the statuses ``unless``: a node with one of these stays. The
-    answer holds the previous status, ``found`` (None: the node is new), and whether anything was ``written``.
+    The body is JSON of ``x-metadata-length`` bytes, followed by the HDF5 files. The JSON holds for each result the
+    ``key``, ``metadata`` and ``specs`` of the node, the ``size`` of its file (0: it has none), and the statuses
+    ``unless``: a node with one of these stays. The answer holds for each the previous status, ``found`` (None: the node
+    is new), and whether anything was ``written``. If one is refused, those before it are written; sent again, they are
+    found.
     """
-    *parents, key = path.split("/")
-    is_path = parents[-2:] == ["ainerd", "results"] and not {"", ".", ".."} & set(parents)
-    if not is_path or not re.fullmatch(r"[0-9A-Za-z_-]{1,200}", key):
-        raise HTTPException(422, f"{path[:300]!r} is not the path of a result")
-    body = await bounded_body(request, MOST_BYTES)
+    parents = path.split("/")
+    if parents[-2:] != ["ainerd", "results"] or {"", ".", ".."} & set(parents):
+        raise HTTPException(422, f"{path[:300]!r} is not the path of results")
+    uploads = _uploads(await bounded_body(request, MOST_BYTES), request.headers.get("x-metadata-length", ""))
+    parent = await caller.node(path, scopes=_SCOPES)
+    return [await _put(caller, parent, parents, upload) for upload in uploads]
+
+
+class _Upload(NamedTuple):
+    """A result in the body of a request."""
+
+    key: str
+    metadata: dict[str, Any]
+    specs: Any
+    unless: list[str]
+    tags: list[str]
+    file: bytes
+
+
+def _uploads(body: bytes, length: str) -> list[_Upload]:
+    """Return the results in a body; HTTPException if it is not valid."""
+    uploads = []
     try:
-        length = int(request.headers["x-metadata-length"])
-        if not 0 <= length <= len(body):
-            raise ValueError(f"{length} bytes of metadata in a body of {len(body)}")
-        head, file = _parse(body[:length]), body[length:]
-        metadata, specs, unless = dict(head["metadata"]), _specs.validate_python(head["specs"]), [*head["unless"]]
-        tags = _tags.validate_python(metadata.get("access_tags") or [])
+        at = int(length)
+        if not 0 <= at <= len(body):
+            raise ValueError(f"{at} bytes of metadata in a body of {len(body)}")
+        for head in _parse(body[:at]):
+            key, metadata, size = head["key"], dict(head["metadata"]), int(head["size"])
+            if not re.fullmatch(r"[0-9A-Za-z_-]{1,200}", key):
+                raise ValueError(f"{key[:300]!r} is not the key of a result")
+            if not 0 <= size <= len(body) - at:
+                raise ValueError(f"a file of {size} bytes in a body of {len(body)}")
+            specs, tags = _specs.validate_python(head["specs"]), metadata.get("access_tags") or []
+            unless, file = [*head["unless"]], body[at : at + size]
+            uploads.append(_Upload(key, metadata, specs, unless, _tags.validate_python(tags), file))
+            at += size
     except (KeyError, TypeError, ValueError) as error:
         raise HTTPException(422, f"no result in the body: {type(error).__name__}: {error}"[:500]) from None
-    parent = await caller.node(*parents, scopes=_SCOPES)
-    target = _file_path(parent, [*parents, key])
+    return uploads
+
+
+async def _put(caller: Caller, parent: Any, parents: list[str], new: _Upload) -> dict[str, Any]:
+    """Write one result, unless its node has a status with which it stays."""
+    target = _file_path(parent, [*parents, new.key])
     async with _one_at_a_time:
         try:
-            node = await caller.node(path, scopes=_SCOPES)
+            node = await caller.node(*parents, new.key, scopes=_SCOPES)
         except HTTPException as error:
             if error.status_code != 404:
                 raise
             node = None
         if node is not None and OURS not in {spec.name for spec in node.specs}:
-            raise HTTPException(422, f"{path!r} is not a result and is not replaced")
+            raise HTTPException(422, f"{new.key!r} is not a result and is not replaced")
         status = None if node is None else node.metadata().get("status")
-        if status is not None and status in unless:
+        if status is not None and status in new.unless:
             return {"found": status, "written": False}
-        await anyio.to_thread.run_sync(_write, target, file)
+        await anyio.to_thread.run_sync(_write, target, new.file)
         if node is not None and not node.node.data_sources:  # created before the server had this route
             await node.delete(recursive=True, external_only=False)
             node = None
         if node is not None:
-            await node.replace_metadata(metadata=metadata, specs=specs, drop_revision=True)
+            await node.replace_metadata(metadata=new.metadata, specs=new.specs, drop_revision=True)
         else:
             asset = Asset(data_uri=f"file://localhost{target}", is_directory=False, parameter="data_uris", num=0)
             source = DataSource(
@@ -156,7 +186,7 @@ async def put_result(request: Request, path: str, caller: Annotated[Caller, Depe
                 management=Management.external,
                 assets=[asset],
             )
-            await caller.create(parent, key, metadata, specs, [source], tags)
+            await caller.create(parent, new.key, new.metadata, new.specs, [source], new.tags)
     return {"found": status, "written": True}
 
 
