@@ -14,7 +14,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,7 +30,7 @@ from event_model import DocumentNames, schema_validators
 from msgpack.fallback import Unpacker
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
-from tiled.queries import Key
+from tiled.queries import Key, KeysFilter
 
 from ainerd.documents._storage import AWAY
 
@@ -44,6 +44,7 @@ PAUSES_S = (0.1, 0.5, 1.0)  # before reading a table again that has fewer events
 OPEN_S = 0.3  # between two reads of growing runs
 IDLE_S = 2.0  # between two searches for new runs, if the server does not announce them
 AWAY_S = 5.0  # between two attempts to reach a server that does not answer
+KEYS = 100  # runs in a request: an address of 4 kB
 REFUSALS = 3  # after this many failed reads in a row a run is left out
 NO_RUN = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # raised when a node is not a run
 LONGEST_S = 10.0  # longest time between two looks, unless the process was suspended or cut off from its server
@@ -547,9 +548,10 @@ class _Finder:
             self._without_start.clear()
         else:
             n = self._n + len(new) - 1
-            for uid in {*growing, *self._without_start}:
-                with suppress(KeyError):  # it was removed
-                    yield from self._started(uid, self._raw[uid])
+            again = [*{*growing, *self._without_start}]
+            for first in range(0, len(again), KEYS):
+                for uid, run in self._raw.search(KeysFilter(again[first : first + KEYS])).items():
+                    yield from self._started(uid, run)
             for uid, run in new[1:]:
                 yield from self._started(uid, run)
         self._n, self._last = n, new[-1][0] if new else ""
