@@ -10,13 +10,15 @@ frames  Null nights of plain relaxation and ageing by code of the study itself, 
         through the whole technique.
 banks   The same null nights, judged by banks of other seeds with scorers and simulated nights of their own.
 samples What the log says in whole nights of 24 exposures, of dynamics that share no code with the bank: one sample that
-        is ordinary or unlike the bank, a relaxation time that changes slowly, another sample from the middle on, two to
-        six ordinary regimes in turns.
+        is ordinary or unlike the bank, a relaxation time that changes slowly with temperature in order or in any order,
+        such a change and then another sample, such a change with a third of the temperatures missing, another sample
+        from the middle on, two to six ordinary regimes in turns. Temperature rises evenly, or is drawn where nothing
+        follows it; positions are drawn.
 
 Intervals are 95 %; that over all banks takes nights for independent.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 import numpy as np
@@ -25,7 +27,7 @@ from rich.progress import track
 
 from ainerd.campaign import Claims
 from ainerd.dynamics import DIRECTIONS
-from ainerd.novelty import OF_SAMPLE, RegimeTest, components, grouped, night, share
+from ainerd.novelty import OF_SAMPLE, RegimeTest, grouped, night, share, structure
 from ainerd.techniques.rheo_xpcs import Bank, Clean, RheoXPCS, Views, scorer_of, simulated_exposures, views
 from ainerd.xpcs import Partition
 from studies._exposures import AZIMUTHAL, NEW, USUAL, Squared, analysed, binned, bins, frames, ordinary, plain
@@ -33,6 +35,7 @@ from studies._tools import FOLDER, Row, Study, interval, report
 
 ALPHA, EXPOSURES, EACH, WHOLE = 0.05, 30, 6, 24
 OF_REGIMES = (1 - OF_SAMPLE) * ALPHA
+Sort = tuple[list[Clean], int, dict[str, NDArray[np.float64]], set[str]]  # components; covariates; which to report
 Night = tuple[NDArray[np.float64], NDArray[np.float32]]  # p-values and points of its exposures
 
 study = Study(__doc__)
@@ -79,22 +82,49 @@ def banks(regimes: int = 3400, nights: int = 1000, others: int = 10, quick: bool
 def samples(nights: int = 200, quick: bool = False) -> None:
     """Read the claims in whole nights; ``--quick`` takes 20 nights of each sort."""
     of, rng, n = technique(), np.random.default_rng(8), 20 if quick else nights
-    sorts: dict[str, Callable[[], tuple[list[Clean], int]]] = {
-        "ordinary": lambda: ([drawn(ordinary(rng))] * WHOLE, 1),
-        "unlike the bank": lambda: ([unlike(rng)] * WHOLE, 1),
-        "slow change": lambda: ([drawn(plain(tau, 1.0)) for tau in np.geomspace(0.02, 6, WHOLE)], 1),
+    even, at = np.linspace(300, 350, WHOLE), {"order": np.arange(WHOLE, dtype=float)}
+    slow = np.array([drawn(plain(tau, 1.0)) for tau in np.geomspace(0.02, 6, WHOLE)], dtype=object)
+
+    def random() -> NDArray[np.float64]:
+        return rng.permutation(even)
+
+    def scrambled() -> Sort:
+        order = rng.permutation(WHOLE)
+        return [*slow[order]], 1, at | {"temperature": even[order]}, {"temperature"}
+
+    def with_hole() -> Sort:
+        keep = np.r_[0 : WHOLE // 3, 2 * WHOLE // 3 : WHOLE]
+        return [*slow[keep]], 2, {"order": np.arange(len(keep), dtype=float), "temperature": even[keep]}, {"hole"}
+
+    def then_another() -> Sort:
+        first = slow[::2][: WHOLE // 2]
+        return [*first, *[unlike(rng)] * (WHOLE // 2)], 2, at | {"temperature": even}, {"temperature", "break"}
+
+    sorts: dict[str, Callable[[], Sort]] = {
+        "ordinary": lambda: ([drawn(ordinary(rng))] * WHOLE, 1, at | {"temperature": random()}, set()),
+        "unlike the bank": lambda: ([unlike(rng)] * WHOLE, 1, at | {"temperature": random()}, set()),
+        "slow change": lambda: ([*slow], 1, at | {"temperature": even}, {"temperature"}),
+        "slow change, in any order": scrambled,
+        "slow change with a hole": with_hole,
+        "slow change, then another sample": then_another,
         "change in the middle": lambda: (
             [*[drawn(ordinary(rng))] * (WHOLE // 2), *[unlike(rng)] * (WHOLE // 2)],
             2,
+            at | {"temperature": random()},
+            set(),
         ),
-        "two to six regimes": lambda: turns([drawn(ordinary(rng)) for _ in range(rng.integers(2, 7))]),
+        "two to six regimes": lambda: (
+            *turns([drawn(ordinary(rng)) for _ in range(rng.integers(2, 7))]),
+            at | {"temperature": random()},
+            set(),
+        ),
     }
     report("nights_samples", [read_nights(of, sort, make, n) for sort, make in sorts.items()], nights=n)
 
 
 def drawn(squared: Squared) -> Clean:
     """Return the clean maps of isotropic dynamics."""
-    return Clean.at_directions([binned(squared, DIRECTIONS[0], 20.0, isotropic=True)])
+    return Clean.at_directions([binned(squared, DIRECTIONS[0], USUAL, isotropic=True)])
 
 
 def unlike(rng: np.random.Generator) -> Clean:
@@ -102,7 +132,7 @@ def unlike(rng: np.random.Generator) -> Clean:
     name = str(rng.choice(list(NEW)))
     isotropic, squared = name not in AZIMUTHAL, NEW[name](rng)
     at = DIRECTIONS[:1] if isotropic else DIRECTIONS
-    return Clean.at_directions([binned(squared, phi, 20.0, isotropic=isotropic) for phi in at])
+    return Clean.at_directions([binned(squared, phi, USUAL, isotropic=isotropic) for phi in at])
 
 
 def turns(regimes: list[Clean]) -> tuple[list[Clean], int]:
@@ -110,13 +140,13 @@ def turns(regimes: list[Clean]) -> tuple[list[Clean], int]:
     return [regimes[i % len(regimes)] for i in range(WHOLE)], len(regimes)
 
 
-def read_nights(of: RheoXPCS, sort: str, make: Callable[[], tuple[list[Clean], int]], n: int) -> Row:
+def read_nights(of: RheoXPCS, sort: str, make: Callable[[], Sort], n: int) -> Row:
     """Return how often each claim is made in nights of one sort."""
     found: list[dict[str, bool]] = []
     for i in track(range(n), sort):
-        clean, kinds = make()
+        clean, kinds, covariates, words = make()
         seen = views(of, clean, each=1, seed=100 + i)
-        found.append(said_of(of, seen.p[:, 0], seen.z[:, 0], kinds))
+        found.append(said_of(of, seen.p[:, 0], seen.z[:, 0], kinds, covariates, words))
     row: Row = {"nights": sort}
     for name in found[0]:
         hits = sum(each[name] for each in found)
@@ -124,8 +154,15 @@ def read_nights(of: RheoXPCS, sort: str, make: Callable[[], tuple[list[Clean], i
     return row
 
 
-def said_of(of: RheoXPCS, p: NDArray[np.float64], z: NDArray[np.float32], kinds: int) -> dict[str, bool]:
-    """Return what is claimed in a night, exposure by exposure, and how many components there are in the end."""
+def said_of(
+    of: RheoXPCS,
+    p: NDArray[np.float64],
+    z: NDArray[np.float32],
+    kinds: int,
+    covariates: Mapping[str, NDArray[np.float64]],
+    words: set[str],
+) -> dict[str, bool]:
+    """Return what is claimed in a night, exposure by exposure, and whether the components and paths are right."""
     assert of.regime_width is not None
     claims, labels, highest, found = Claims(of), np.empty(0, dtype=np.int64), -1, dict.fromkeys(SAID, False)
     for n in range(1, len(p) + 1):
@@ -133,8 +170,8 @@ def said_of(of: RheoXPCS, p: NDArray[np.float64], z: NDArray[np.float32], kinds:
         before = np.append(labels, -1)
         labels = grouped(of.regimes, z[:n], before, novel, width=of.regime_width, highest=highest)[0].labels
         highest = max(highest, int(labels.max()))
-        parts = components(z[:n], labels, of.regime_width)
-        claims.update({str(i): (int(k), float(p[i])) for i, k in enumerate(labels) if k >= 0}, parts)
+        seen = structure(z[:n], labels, of.regime_width, {name: x[:n] for name, x in covariates.items()})
+        claims.update({str(i): (int(k), float(p[i])) for i, k in enumerate(labels) if k >= 0}, seen.components)
         found["sample, by the sixth"] |= n <= 6 and claims.of_sample is not None
         found["sample"] |= claims.of_sample is not None
         found["regime"] |= bool(claims.found)
@@ -143,7 +180,11 @@ def said_of(of: RheoXPCS, p: NDArray[np.float64], z: NDArray[np.float32], kinds:
         if n == len(p) // 2 + 2:
             found["differs, by the second"] = any(claim.about == "session" for claim in claims.claims)
     medians = [np.median(p[labels == k]) if (labels == k).any() else 1.0 for k in claims.found]
-    return found | {"stale": any(x > ALPHA for x in medians), "components right": len(parts.groups) == kinds}
+    shown = {name for path in seen.paths for name in path.covariates}
+    shown |= {"hole" if each.is_hole else "break" for each in seen.breaks}
+    is_right = words <= shown and (bool(words) or not shown)
+    in_components = len(seen.components.groups) == kinds
+    return found | {"stale": any(x > ALPHA for x in medians), "components right": in_components, "path right": is_right}
 
 
 SAID = ("sample, by the sixth", "sample", "regime", "alarm", "differs", "differs, by the second")

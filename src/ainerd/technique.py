@@ -223,7 +223,7 @@ class Outcome:
     novel: bool | None = None  # see `Analysis.novel`
     own_p: float | None = None  # against earlier exposures of the session
     regime: int = -1  # -1: unassigned, or failed
-    age_s: float | None = None  # of the sample
+    readings: Mapping[str, float] = field(default_factory=dict)  # by the names of `recorded.readings`
     exposure_s: float | None = None  # duration of the exposure
     reason: str = ""  # why it failed, or has no numbers yet
     is_recalled: bool = False  # the result existed: the run came again, or another agent was faster

@@ -30,6 +30,6 @@ def make(technique, store):
     def make(submit=lambda job, **_: job(), **options):
         technique_ = options.pop("technique", technique)
         steering = Steering(**{"bounds": BOUNDS, "beam_size": 0.1} | options)
-        return Campaign(technique_, store, steering, submit)
+        return Campaign(technique_, store, steering, submit, readings=[steering.age] if steering.age else [])
 
     return make

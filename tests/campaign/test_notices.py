@@ -2,9 +2,9 @@ import pytest
 from campaign_toys import outcome
 
 from ainerd.campaign import Atlas, Ledger, Notices
-from ainerd.novelty import Components
+from ainerd.novelty import Break, Components, Path, Structure
 
-NONE = Components()
+NONE = Structure()
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_no_change_is_posted_where_the_place_is_unknown(atlas, store, beam_size,
 def test_a_missing_gap_is_said_once_and_taken_back(notices, store):
     def look(*groups):
         before = len(store.lines)
-        notices.post(outcome("a"), None, False, "", Components(groups))
+        notices.post(outcome("a"), None, False, "", Structure(Components(groups)))
         return texts(store)[before:]
 
     assert look((0,), (1,), (2,)) == []
@@ -64,3 +64,26 @@ def test_a_missing_gap_is_said_once_and_taken_back(notices, store):
         "regimes 1 and 2 have no gap between them: one broad kind",
     ]
     assert look((1,)) == []  # the others are gone
+
+
+def test_a_path_and_what_lies_beside_it_are_posted_once(notices, store):
+    def look(groups, paths=(), breaks=()):
+        before = len(store.lines)
+        notices.post(outcome("a"), None, False, "", Structure(Components(groups), paths, breaks))
+        return texts(store)[before:]
+
+    groups = ((0, 2), (1,))
+    young, old = (Path((0, 2), n, {"age": (1.0, last), "x": (0.0, 2.0)}) for n, last in ((8, 40.0), (12, 60.0)))
+    beside = Break(((0, 2), (1,)), "age", (60.0, 64.0), 7.2, False)
+    text = "regimes 0 and 2 are one path: 8 exposures in order with age (and with x, which varies with it), 1 to 40"
+    assert look(groups, [young]) == [text]
+    assert look(groups, [old]) == []
+    assert look(groups, [old], [beside]) == [
+        "a break at age between 60 and 64: regimes 0 and 2 and regime 1 are 7 own spreads apart"
+    ]
+    hole = Break(((0, 2), (1,)), "age", (60.0, 90.0), 7.2, True)
+    assert look(groups, [old], [hole]) == [
+        "nothing was measured at age between 60 and 90: whether regimes 0 and 2 and regime 1 are one path cannot be "
+        "told, measure there"
+    ]
+    assert look(groups) == ["regimes 0 and 2 are not in order with age any more"]

@@ -126,7 +126,7 @@ class Display:
     def regimes(self) -> list[str]:
         """Return a sentence for each component of regimes, and the sentences about all of them."""
         table, claims, lines = self._results.table(), self._campaign.claims.found, []
-        groups, n = self._campaign.atlas.components.groups, table["regime"].value_counts()
+        groups, n = self._campaign.atlas.structure.components.groups, table["regime"].value_counts()
         kinds = kinds_of(table, [*claims], groups)
         for group in groups:
             counted = sum(int(n.get(regime, 0)) for regime in group)
@@ -169,7 +169,7 @@ class Display:
             belief=self._campaign.map(),
             truth=self._truth,
             new=[*self._campaign.claims.found],
-            components=self._campaign.atlas.components.groups,
+            components=self._campaign.atlas.structure.components.groups,
         )
 
     def _following(self) -> Next:

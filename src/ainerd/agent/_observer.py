@@ -58,7 +58,7 @@ AWAY = "does not answer: documents are kept on disk until it does, and nothing i
 def writer_of(technique: Technique, store: ResultStore, settings: Settings, raw: Container) -> Writer:
     """Return a writer for the results of a technique; `raw` is the container of raw runs."""
     steering, keys = settings.steering, DetectorKeys(**settings.detector.model_dump())
-    wanted = Wanted(positions=tuple(steering.bounds), age=steering.age, **settings.recorded.model_dump())
+    wanted = Wanted(positions=tuple(steering.bounds), **settings.recorded.model_dump())
     return Writer(technique, store, keys, wanted, tuple(settings.storage.frames), settings.name, raw)
 
 
@@ -95,7 +95,14 @@ class Observer:
         unit = units.pop() if len(units) == 1 else ""  # that all actuators share
         account, submit = principal_of(client), self._jobs.write
         self._campaign = Campaign(
-            technique, self.results, steering, submit, unit=unit, principal=account, travel=travel
+            technique,
+            self.results,
+            steering,
+            submit,
+            readings=tuple(settings.recorded.readings),
+            unit=unit,
+            principal=account,
+            travel=travel,
         )
         self._writer = writer_of(technique, self.results, settings, self._raw)
         spool = Spool(self._backup / "results", self.results.answers)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ainerd.novelty import Components, components, grouped, own_p
+from ainerd.novelty import Structure, grouped, own_p, structure
 from ainerd.results import AtlasRecord, ResultStore
 from ainerd.steering import Rows
 from ainerd.technique import Outcome, Regimes, Technique
@@ -16,14 +16,14 @@ from ainerd.technique import Outcome, Regimes, Technique
 _COLUMNS = ("raw_uid", "suggestion_id", "status", "novelty_p", "novel", "own_p", "regime", "reason")
 
 
-def remembered(store: ResultStore, names: Sequence[str], age: str) -> list[Outcome]:
+def remembered(store: ResultStore, names: Sequence[str], readings: Sequence[str]) -> list[Outcome]:
     """Return the outcomes of the finished runs in the store of an agent, by time; failed runs come last.
 
-    `names` are the actuators. `age` is the name of the sample's age in the results; empty if it is not recorded.
+    `names` are the actuators, `readings` the names of the recorded readings.
     """
     embeddings, table = store.embeddings(), store.table()
     rows = pd.concat([table.loc[embeddings.index], table[table["status"].eq("failed")]])
-    rows = rows.reindex(columns=list(dict.fromkeys([*_COLUMNS, *names, age]))).astype(object)
+    rows = rows.reindex(columns=list(dict.fromkeys([*_COLUMNS, *names, *readings]))).astype(object)
     points = [*embeddings.to_numpy(np.float32), *[None] * (len(rows) - len(embeddings))]
     known = zip(rows.index, rows.where(rows.notna(), None).to_dict("records"), points, strict=True)
     return [
@@ -38,7 +38,7 @@ def remembered(store: ResultStore, names: Sequence[str], age: str) -> list[Outco
             novel=row["novel"],
             own_p=row["own_p"],
             regime=-1 if row["regime"] is None else row["regime"],
-            age_s=row[age],
+            readings={name: row[name] for name in readings if row[name] is not None},
             reason=row["reason"] or "",
             is_recalled=True,
         )
@@ -46,6 +46,7 @@ def remembered(store: ResultStore, names: Sequence[str], age: str) -> list[Outco
     ]
 
 
+ORDER = "order of measurement"
 MANY = 1000  # with at most this many results each new one leads to a refit, which takes a fifth of a second
 GROWTH = 1.02  # with more results, growth of their number that leads to a refit
 _NONE = np.iinfo(np.int64).min  # not the number of any regime
@@ -66,7 +67,8 @@ class Atlas:
         self._technique, self._store, self._names = technique, store, tuple(names)
         self._null = technique.null_regimes()
         self.regimes: Regimes | None = None  # of the newest refit
-        self.components = Components()  # of these regimes
+        self.structure = Structure()  # of these regimes
+        self._readings: dict[str, Mapping[str, float]] = {}  # by result key
         self._rows = Rows()  # by result key, in the order of arrival
         self._rows.add([], label=np.empty(0, np.int64), p=np.empty(0), is_other=np.empty(0, bool))
         self.not_told_apart: set[str] = set()  # novel results that share a regime with known ones
@@ -142,7 +144,7 @@ class Atlas:
         label, z = self._rows["label"].copy(), self._rows["embedding"] if len(self._rows) else np.empty((0, 0))
         if outcome.key in self._rows:
             label[self._rows.place(outcome.key)] = -1
-        groups = (z[np.isin(label, group)] for group in self.components.groups)
+        groups = (z[np.isin(label, group)] for group in self.structure.components.groups)
         return own_p(outcome.embedding, groups, self._null.own, width)
 
     def regime_before(self, outcome: Outcome, within: float | None) -> int | None:
@@ -189,6 +191,7 @@ class Atlas:
         if not outcomes:
             return
         new = [outcome for outcome in outcomes if outcome.key not in self._rows]
+        self._readings |= {outcome.key: outcome.readings for outcome in outcomes}
         self._rows.add(
             [outcome.key for outcome in new],
             label=np.array([outcome.regime for outcome in new], np.int64),
@@ -206,12 +209,20 @@ class Atlas:
         """Return the position of a result, (d,); NaN where it is unknown."""
         return np.array([outcome.positions.get(name, np.nan) for name in self._names])
 
+    def _covariates(self) -> dict[str, NDArray[np.float64]]:
+        """Return what may order the results, (n,) each: readings, positions and the order of measurement."""
+        known = [self._readings[key] for key in self._rows]
+        names = dict.fromkeys(name for readings in known for name in readings)
+        read = {name: np.array([readings.get(name, np.nan) for readings in known]) for name in names}
+        places = dict(zip(self._names, self._rows["position"].T, strict=True))
+        return read | places | {ORDER: np.arange(1.0, 1 + len(known))}
+
     def _refit(self) -> None:
         width, find = self._technique.regime_width, self._technique.regimes
         z, previous, novel = (self._rows[name] for name in ("embedding", "label", "novel"))
         self.regimes, ambiguous = grouped(find, z, previous, novel, width=width, highest=self._highest)
         self.not_told_apart = set(self._rows.ids[ambiguous].tolist())
         self._rows.give("label", self.regimes.labels)
-        self.components = components(z, self.regimes.labels, width)
+        self.structure = structure(z, self.regimes.labels, width, self._covariates())
         self._highest = max(self._highest, int(self.regimes.labels.max()))
         self._n_fitted, self._version = len(self._rows), None

@@ -115,20 +115,22 @@ class Campaign:
         steering: Steering,
         submit: Callable[..., object],
         *,
+        readings: Sequence[str] = (),
         unit: str = "",
         principal: str | None = None,
         travel: Travel | None = None,
     ) -> None:
         names = tuple(steering.bounds)
-        known = remembered(store, names, steering.age)
+        known = remembered(store, names, readings)
         self._size, self._submit, self._beam_size = technique.embedding_size, submit, steering.beam_size
+        self._age = steering.age  # its name in the readings; empty if it is not recorded
         self._weighs_travel, self._review = travel is not None, steering.review
         self._lock = threading.RLock()
         self._configured = {name: list(limits) for name, limits in steering.bounds.items()}
         self.ledger = Ledger(store, names, unit, principal)
         self.atlas = Atlas(technique, store, names, known)
         self.claims = Claims(technique)
-        self.notices = Notices(self.ledger, self._later, self.atlas.components)
+        self.notices = Notices(self.ledger, self._later, self.atlas.structure)
         self.explorer = optimizer_of(technique, steering, self.atlas.label, unit, travel)
         self._ready: _Ready | None = None
         self._given: dict[str, dict[str, float]] = {}  # positions that were handed out for measurement, by id
@@ -201,7 +203,7 @@ class Campaign:
         if not outcome.is_recalled:
             told_apart = outcome.key not in self.atlas.not_told_apart
             finding = self.ledger.finding(outcome, told_apart=told_apart)
-            lines = self.claims.update(self.atlas.exposures(), self.atlas.components)
+            lines = self.claims.update(self.atlas.exposures(), self.atlas.structure.components)
             # a claim is in the log before a checkpoint can know it
             note = self.ledger.note if lines else partial(self._later, self.ledger.note)
             for line in (finding, *lines):
@@ -211,7 +213,7 @@ class Campaign:
             with self._lock:
                 self._steer_by()
             before = self.atlas.regime_before(outcome, self._beam_size)
-            self.notices.post(outcome, before, *self.should_stop(), self.atlas.components)
+            self.notices.post(outcome, before, *self.should_stop(), self.atlas.structure)
         if self._ready is None or not self._ready.created:
             self.withdraw("newer results", "superseded")
         with suppress(ValueError):  # no position is left: the next caller of `peek` gets the error
@@ -521,7 +523,7 @@ class Campaign:
 
     def sentences(self) -> list[str]:
         """Return what is known of the regimes, in sentences."""
-        return sentences(self.atlas.components)
+        return sentences(self.atlas.structure)
 
     def map(self) -> SampleMap | None:
         """Return the belief over position; None for an optimizer of the technique."""
@@ -650,7 +652,7 @@ class Campaign:
                     "embedding": np.full(self._size, np.nan, np.float32) if z is None else z,
                     "novelty_p": p,
                     "novel": novel,
-                    "age_s": outcome.age_s,
+                    "age_s": outcome.readings.get(self._age),
                 }
                 points.append(point)
         self.explorer.ingest(points)
@@ -662,7 +664,7 @@ class Campaign:
         """
         if not self.claims.restore(state.get("claims") or {}):
             # an earlier session has announced these claims
-            self.claims.update(self.atlas.exposures(), self.atlas.components)
+            self.claims.update(self.atlas.exposures(), self.atlas.structure.components)
         if not state:
             return None
         if state["configured"] == self._configured:

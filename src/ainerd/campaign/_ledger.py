@@ -11,7 +11,7 @@ from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._optimizer import terms_of
 from ainerd.campaign._sentences import changes
-from ainerd.novelty import Components
+from ainerd.novelty import Structure
 from ainerd.results import ResultStore, SuggestionRecord, save_checkpoint, scan_text
 from ainerd.technique import Outcome
 from ainerd.words import place
@@ -164,25 +164,25 @@ def limits_text(limits: Mapping[str, tuple[float, float]]) -> str:
 
 
 class Notices:
-    """Log lines for the operator: the sample is explored, a regime has changed, regimes have no gap between them.
+    """Log lines for the operator: the sample is explored, a regime has changed, regimes belong together.
 
-    `later` adds a write to the jobs of the worker. `components` are those that the log knows already.
+    `later` adds a write to the jobs of the worker. `structure` is the one that the log knows already.
     """
 
-    def __init__(self, ledger: Ledger, later: Callable[..., None], components: Components) -> None:
-        self._ledger, self._note, self._components = ledger, partial(later, ledger.note), components
+    def __init__(self, ledger: Ledger, later: Callable[..., None], structure: Structure) -> None:
+        self._ledger, self._note, self._structure = ledger, partial(later, ledger.note), structure
         self._was_explored = False
         self.advice: str | None = None  # from the latest run
 
-    def post(self, outcome: Outcome, before: int | None, explored: bool, why: str, components: Components) -> None:
+    def post(self, outcome: Outcome, before: int | None, explored: bool, why: str, structure: Structure) -> None:
         """Write the notices that follow from a run.
 
         `before` is the earlier regime at its place, if known. `explored` is whether the sample is explored, `why` the
-        reason. `components` are those of the regimes now.
+        reason. `structure` is that of the regimes now.
         """
-        for line in changes(self._components, components):
+        for line in changes(self._structure, structure):
             self._note(line, raw_uid=outcome.raw_uid, result=outcome.key)
-        self._components = components
+        self._structure = structure
         if explored and not self._was_explored:
             self._note(f"explored: {why}")
         self._was_explored = explored

@@ -1,27 +1,70 @@
-"""Sentences about regimes that have no gap between them."""
+"""Sentences about regimes that belong together: one broad kind, a path, a break or a hole beside a path."""
 
 from collections.abc import Iterable, Iterator
 
-from ainerd.novelty import Components
+from ainerd.novelty import Break, Path, Structure
 
 
-def sentences(components: Components) -> list[str]:
-    """Return a sentence for each component of several regimes."""
-    return [f"{named(group)} have no gap between them: one broad kind" for group in components.groups if len(group) > 1]
+def sentences(structure: Structure) -> list[str]:
+    """Return a sentence for each path, each other component of several regimes, and each break or hole."""
+    of_path = {path.regimes for path in structure.paths}
+    broad = [group for group in structure.components.groups if len(group) > 1 and group not in of_path]
+    return [*map(_path, structure.paths), *map(_broad, broad), *map(_break, structure.breaks)]
 
 
-def changes(before: Components, now: Components) -> Iterator[str]:
-    """Yield a sentence for each component of several regimes that is new, and for each that has fallen apart."""
-    regimes = {regime for group in now.groups for regime in group}
-    for group in before.groups:
-        left = regimes & set(group)
-        if len({now.of(regime) for regime in left}) > 1:
-            yield f"there is a gap between {named(sorted(left))} now: they are not one kind"
-    known = set(sentences(before))
-    yield from (sentence for sentence in sentences(now) if sentence not in known)
+def changes(before: Structure, now: Structure) -> Iterator[str]:
+    """Yield a sentence for each part of the structure that is new, and for each that is there no more.
+
+    The same path or break with more exposures is not new.
+    """
+    regimes = {regime for group in now.components.groups for regime in group}
+    for group in before.components.groups:
+        left = sorted(regimes & set(group))
+        if len({now.components.of(regime) for regime in left}) > 1:
+            yield f"there is a gap between {named(left)} now: they are not one kind"
+    for path in before.paths:
+        by, left = next(iter(path.covariates)), sorted(regimes & set(path.regimes))
+        if left and not any(_are_same(path, other) for other in now.paths):
+            verb = "is" if len(left) == 1 else "are"
+            yield f"{named(left)} {verb} not in order with {by} any more"
+    known_broad = {group for group in before.components.groups if len(group) > 1}
+    of_path = {path.regimes for path in now.paths}
+    for group in now.components.groups:
+        if len(group) > 1 and group not in known_broad and group not in of_path:
+            yield _broad(group)
+    yield from (_path(path) for path in now.paths if not any(_are_same(path, other) for other in before.paths))
+    known = {(each.regimes, each.covariate, each.is_hole) for each in before.breaks}
+    yield from (_break(x) for x in now.breaks if (x.regimes, x.covariate, x.is_hole) not in known)
 
 
 def named(regimes: Iterable[int]) -> str:
     """Return regimes in words: "regime 3", "regimes 0, 2 and 3"."""
     *others, last = map(str, regimes)
     return f"regimes {', '.join(others)} and {last}" if others else f"regime {last}"
+
+
+def _are_same(path: Path, other: Path) -> bool:
+    by, of_other = next(iter(path.covariates)), next(iter(other.covariates))
+    return by == of_other and bool({*path.regimes} & {*other.regimes})
+
+
+def _broad(group: tuple[int, ...]) -> str:
+    return f"{named(group)} have no gap between them: one broad kind"
+
+
+def _path(path: Path) -> str:
+    (first, (low, high)), *others = path.covariates.items()
+    also = "".join(f" (and with {name}, which varies with it)" for name, _ in others)
+    verb = "is" if len(path.regimes) == 1 else "are"
+    return f"{named(path.regimes)} {verb} one path: {path.n} exposures in order with {first}{also}, {low:g} to {high:g}"
+
+
+def _break(found: Break) -> str:
+    (one, other), (last, first) = map(named, found.regimes), found.between
+    if found.is_hole:
+        where = f"nothing was measured at {found.covariate} between {last:g} and {first:g}"
+        return f"{where}: whether {one} and {other} are one path cannot be told, measure there"
+    return (
+        f"a break at {found.covariate} between {last:g} and {first:g}: "
+        f"{one} and {other} are {found.distance:.0f} own spreads apart"
+    )

@@ -79,11 +79,15 @@ def components(z: NDArray[np.float32], labels: NDArray[np.int64], width: float |
     joined: DisjointSet[int] = DisjointSet(points)
     borders = {}
     for a, b in combinations(points, 2) if width is not None else ():
-        sizes = len(points[a]), len(points[b])
-        borders[a, b] = Border(gap(points[a], points[b], SPREAD * width), threshold(*sizes), sizes)  # type: ignore[operator]
+        borders[a, b] = border(points[a], points[b], width)  # type: ignore[arg-type]
         if not borders[a, b].is_gap:
             joined.merge(a, b)
     return Components(tuple(sorted(tuple(sorted(group)) for group in joined.subsets())), borders)
+
+
+def border(a: Floats, b: Floats, width: float) -> Border:
+    """Return the border of two groups of points (n, d) and (m, d); `width` as for `components`."""
+    return Border(gap(a, b, SPREAD * width), threshold(len(a), len(b)), (len(a), len(b)))
 
 
 def gap(a: Floats, b: Floats, spread: float) -> float:

@@ -10,6 +10,7 @@ from scipy.cluster.hierarchy import DisjointSet, fcluster, linkage
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist, pdist, squareform
 
+from ainerd.novelty._gaps import border
 from ainerd.technique import Regimes
 from ainerd.threads import one_thread
 
@@ -22,6 +23,7 @@ _FLOOR, _GAP = 2.0, 1.5
 _SAMPLE = 2000  # results whose nearest neighbours set the scale
 _MOST_DISTANCES = 4_000_000  # held at a time
 CLOSE = 2 / 3  # of the width: 19 in 20 pairs of one regime are closer
+FEWEST = 2  # exposures on each side of a gap that divides a regime
 BETWEEN = 1.4  # widths: a lone result this close to a regime may still belong to it
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -181,8 +183,27 @@ def grouped(
     regimes = find(z, previous)
     labels, ambiguous = regimes.labels, np.zeros(len(z), dtype=bool)
     if width is not None:
-        labels, ambiguous = _corrected(np.asarray(z, dtype=float), labels, novel, width)
+        points = np.asarray(z, dtype=float)
+        labels, ambiguous = _corrected(points, _divided(points, labels, width), novel, width)
     return _renamed(regimes, match_labels(labels, previous, highest=highest)), ambiguous
+
+
+def _divided(z: Floats, labels: Ints, width: float) -> Ints:
+    """Return the labels (n,) after each regime is divided where a gap runs through it.
+
+    Regimes differ in spread by a factor of eight. So the cut, one for all, can hold two narrow regimes in one.
+    """
+    out, left = np.array(labels, dtype=np.int64), [np.flatnonzero(labels == k) for k in np.unique(labels[labels >= 0])]
+    while left:
+        mine = left.pop()
+        if len(mine) < 2 * FEWEST:
+            continue
+        second = tree_of(z[mine], width).halves() == 2
+        one, other = mine[~second], mine[second]
+        if min(len(one), len(other)) >= FEWEST and border(z[one], z[other], width).is_gap:
+            out[other] = out.max() + 1
+            left += [one, other]
+    return out
 
 
 def _corrected(z: Floats, labels: Ints, novel: Ints, width: float) -> tuple[Ints, NDArray[np.bool_]]:
@@ -202,7 +223,7 @@ def _corrected(z: Floats, labels: Ints, novel: Ints, width: float) -> tuple[Ints
         close[new[~apart]] = True
         moved = new[apart]
         if moved.size:
-            out[moved] = fresh - 1 + tree_of(z[moved], width).groups(width)
+            out[moved] = fresh + _divided(z[moved], tree_of(z[moved], width).groups(width) - 1, width)
             fresh = int(out.max()) + 1
     size = np.bincount(out[out >= 0], minlength=1)
     alone = np.flatnonzero((novel == 0) & (out >= 0) & (size[np.maximum(out, 0)] == 1))
@@ -242,9 +263,16 @@ class Tree:
 
     def groups(self, cut: float) -> Ints:
         """Return the numbers (n,), from 1, of the groups left by a cut at this height."""
+        return self._cut(cut, "distance")
+
+    def halves(self) -> Ints:
+        """Return 1 or 2 for each point (n,): the two groups that are merged last."""
+        return self._cut(2, "maxclust")
+
+    def _cut(self, level: float, criterion: str) -> Ints:
         if not len(self.merges):
             return np.ones(len(self.leaf), dtype=np.int64)
-        return np.asarray(fcluster(self.merges, cut, "distance"), dtype=np.int64)[self.leaf]
+        return np.asarray(fcluster(self.merges, level, criterion), dtype=np.int64)[self.leaf]
 
 
 def tree_of(z: Floats, cut: float) -> Tree:

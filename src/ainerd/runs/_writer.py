@@ -39,7 +39,6 @@ class Wanted(Recorded):
     """Readings of a run to keep: names in the result, and data keys."""
 
     positions: tuple[str, ...]  #: data keys of the actuators
-    age: str = ""  #: name of the reading of the sample's age, in s; empty if it is not read
 
 
 class Listener(Protocol):
@@ -262,14 +261,14 @@ class Writer:
 
     def analysed(self, subject: Subject, outcome: Outcome, analysis: Analysis, *, closes: bool) -> Outcome:
         """Return the outcome with the numbers of the analysis. `closes` is whether the unit is complete."""
-        age, frame_time_s = self.wanted.readings.get(self.wanted.age), subject.run.frame_time_s
+        frame_time_s, values = subject.run.frame_time_s, self._readings(subject)
         return replace(
             outcome,
             status=analysis.status if closes else "growing",
             embedding=np.asarray(analysis.embedding, np.float32),
             novelty_p=analysis.novelty_p,
             novel=analysis.novel,
-            age_s=None if age is None else subject.value(age),
+            readings={name: x for name, x in values.items() if x is not None},
             exposure_s=frame_time_s and subject.n_passed * frame_time_s,
             reason=subject.problem or "",
         )
@@ -362,7 +361,7 @@ class Writer:
         """Return the fields of the record that are known once the unit has ended."""
         details: dict[str, Any] = {
             "positions": outcome.positions,
-            "summary": {name: subject.value(key) for name, key in self.wanted.readings.items()},
+            "summary": self._readings(subject),
             "units": dict(self.wanted.units),
         }
         if subject.event is not None:
@@ -370,6 +369,9 @@ class Writer:
         if subject.series_id:
             details["raw_uids"] = [run.uid for run in subject.runs]
         return details
+
+    def _readings(self, subject: Subject) -> dict[str, float | None]:
+        return {name: subject.value(key) for name, key in self.wanted.readings.items()}
 
     def _recall(self, subject: Subject) -> Outcome:
         """Return the outcome that is in Tiled."""
@@ -387,7 +389,7 @@ class Writer:
             novel=record.novel,
             own_p=record.own_p,
             regime=-1 if record.regime is None else record.regime,
-            age_s=_number(record.summary.get(self.wanted.age)),
+            readings={n: x for n in self.wanted.readings if (x := _number(record.summary.get(n))) is not None},
             is_recalled=True,
         )
         if subject.series_id and subject.run.uid not in (record.raw_uids or ()):

@@ -1,0 +1,168 @@
+"""Whether exposures lie on one path: embeddings that change steadily with a covariate, as age, temperature or position.
+
+A slow change is cut into regimes, although nothing happens between them. Exposures are a path by a covariate if those
+that follow one another in it are closer than those that do not, and if their place along the path follows it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import minimum_spanning_tree, shortest_path
+from scipy.spatial.distance import cdist
+from scipy.stats import spearmanr
+
+from ainerd.novelty._gaps import Components, components
+
+FEWEST = 8  # exposures of a path; with 6 or 7, one night in fifteen of one regime had a path for a while
+LEVEL, STEADY, ALIKE = (
+    0.05,
+    0.8,
+    0.95,
+)  # of the test; |Spearman| along a path; |Spearman| of covariates that vary together
+DRAWS = 300  # permutations
+HOLE = 4.0  # times the usual step of a covariate, from which nothing was measured between
+_NEAR, _MOST = 3, 200  # neighbours; exposures compared
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Path:
+    """A component whose exposures are in order with covariates.
+
+    Attributes
+    ----------
+    regimes : tuple of int
+        Of the component.
+    n : int
+        Exposures.
+    covariates : mapping of str to (float, float)
+        Least and largest value of each covariate that orders them: the clearest first, then those that vary with it.
+    """
+
+    regimes: tuple[int, ...]
+    n: int
+    covariates: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Break:
+    """What lies between a path and the next component in its covariate.
+
+    Attributes
+    ----------
+    regimes : pair of tuple of int
+        Of the component with the lower values, and of the other.
+    covariate : str
+    between : (float, float)
+        Last value of the one and first of the other.
+    distance : float
+        Of the narrowest border of the two, in own spreads.
+    is_hole : bool
+        Whether so little was measured between that they may be one path.
+    """
+
+    regimes: tuple[tuple[int, ...], tuple[int, ...]]
+    covariate: str
+    between: tuple[float, float]
+    distance: float
+    is_hole: bool
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Regimes connected by borders that are no gap, those of them that are paths, and what lies beside the paths."""
+
+    components: Components = field(default_factory=Components)
+    paths: Sequence[Path] = ()
+    breaks: Sequence[Break] = ()
+
+
+def structure(z: NDArray[np.float32], labels: Ints, width: float | None, covariates: Mapping[str, Floats]) -> Structure:
+    """Return the structure of regimes.
+
+    Parameters
+    ----------
+    z : ndarray, shape (n, d)
+        Embeddings.
+    labels : ndarray of int, shape (n,)
+        Regimes; -1 for none.
+    width : float, optional
+        Distance that two exposures of one regime rarely exceed; without it each regime is a component.
+    covariates : mapping of str to ndarray, shape (n,)
+        NaN where unknown.
+    """
+    groups, found = components(z, labels, width), []
+    for group in groups.groups:
+        mine = np.isin(labels, group)
+        if by := _ordering(np.asarray(z[mine], float), {name: x[mine] for name, x in covariates.items()}):
+            ends = {name: (float(covariates[name][mine].min()), float(covariates[name][mine].max())) for name in by}
+            found.append(Path(group, int(mine.sum()), ends))
+    return Structure(groups, found, _breaks(labels, groups, covariates, found))
+
+
+def _breaks(labels: Ints, groups: Components, covariates: Mapping[str, Floats], known: Sequence[Path]) -> list[Break]:
+    """Return the breaks and the holes between each path and the next component in its clearest covariate."""
+    found: dict[tuple[tuple[int, ...], tuple[int, ...]], Break] = {}
+    for path in known:
+        name = next(iter(path.covariates))
+        x = covariates[name]
+        ends = {group: np.sort(x[np.isin(labels, group) & np.isfinite(x)]) for group in groups.groups}
+        order = sorted((group for group in ends if len(ends[group]) > 1), key=lambda group: float(ends[group][0]))
+        usual = float(np.median(np.diff(ends[path.regimes])))
+        for one, other in zip(order, order[1:], strict=False):
+            last, first = float(ends[one][-1]), float(ends[other][0])
+            if path.regimes in (one, other) and first > last:
+                distance = groups.between(one, other)[1]
+                is_hole = usual > 0 and first - last > HOLE * usual
+                found.setdefault((one, other), Break((one, other), name, (last, first), distance, is_hole))
+    return [*found.values()]
+
+
+def coordinate(z: Floats) -> Floats:
+    """Return the arc length (n,) of points (n, d) along their curve, from one of its ends.
+
+    Distances are those of shortest paths over the nearest neighbours and the minimum spanning tree [1]_.
+
+    References
+    ----------
+    .. [1] J. B. Tenenbaum, V. de Silva, J. C. Langford, Science 290, 2319 (2000).
+    """
+    apart = cdist(z, z)
+    size = float(apart.max())
+    if size == 0:
+        return np.zeros(len(z))
+    apart = np.maximum(apart / size, 1e-6)  # 0 is no edge
+    near = np.argsort(apart, axis=1)[:, 1 : _NEAR + 1]
+    graph = np.zeros_like(apart)
+    np.put_along_axis(graph, near, np.take_along_axis(apart, near, axis=1), axis=1)
+    graph = np.maximum(graph, minimum_spanning_tree(apart).toarray())
+    along = shortest_path(np.maximum(graph, graph.T), directed=False)
+    one, other = np.unravel_index(along.argmax(), along.shape)
+    return np.asarray(size / 2 * (along[one] - along[other] + along[one, other]))
+
+
+def _ordering(z: Floats, covariates: Mapping[str, Floats]) -> list[str]:
+    """Return the covariates (n,) that order the points (n, d): the clearest, and those that vary together with it."""
+    known = {name: x for name, x in covariates.items() if np.isfinite(x).all() and len(np.unique(x)) >= FEWEST}
+    if not known or len(z) < FEWEST:
+        return []
+    some = slice(None, None, -(-len(z) // _MOST))
+    z, known = z[some], {name: x[some] for name, x in known.items()}
+    along, rng = coordinate(z), np.random.default_rng(0)
+    squares = cdist(z, z, "sqeuclidean")
+    null = np.array([_step(squares, rng.permutation(len(z))) for _ in range(DRAWS)])
+    steady = {}
+    for name, x in known.items():
+        p = (1 + int((null <= _step(squares, np.argsort(x, kind="stable"))).sum())) / (1 + DRAWS)
+        if p <= LEVEL / len(known):
+            steady[name] = abs(float(spearmanr(along, x).statistic)) if np.ptp(along) else 0.0
+    clear = [name for name in sorted(steady, key=lambda name: -steady[name]) if steady[name] >= STEADY]
+    return [x for x in clear if x == clear[0] or abs(spearmanr(known[x], known[clear[0]]).statistic) > ALIKE]
+
+
+def _step(squares: Floats, order: Ints) -> float:
+    """Return the mean squared step of points in this order."""
+    return float(squares[order[1:], order[:-1]].mean())

@@ -1,0 +1,76 @@
+"""Paths by a covariate, breaks and holes beside them, on curves whose arc length is known."""
+
+import numpy as np
+import pytest
+
+from ainerd.novelty import Components, structure
+from ainerd.novelty._paths import coordinate
+
+WIDTH, SPREAD = 4.0, 0.4
+
+
+def curve(s, rng):
+    """Points of an arc of radius 8 at arc lengths s, in eight dimensions, with noise."""
+    z = rng.normal(0, SPREAD, (len(s), 8))
+    z[:, 0] += 8 * np.cos(s / 8)
+    z[:, 1] += 8 * np.sin(s / 8)
+    return z.astype(np.float32)
+
+
+def seen(z, labels=None, **covariates):
+    labels = np.zeros(len(z), int) if labels is None else labels
+    return structure(z, labels, WIDTH, {name: np.asarray(x, float) for name, x in covariates.items()})
+
+
+def test_the_coordinate_is_the_arc_length():
+    s = np.random.default_rng(0).uniform(0, 20, 60)
+    z = np.stack([8 * np.cos(s / 8), 8 * np.sin(s / 8)], axis=1)
+    along, true = coordinate(z), s - s.min()
+    assert min(abs(along - true).max(), abs(along - (true.max() - true)).max()) < 0.5
+
+
+@pytest.mark.parametrize("scrambled", [False, True])
+def test_a_slow_change_is_a_path_by_what_it_follows(scrambled):
+    found = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        s = np.linspace(0, 16, 24)
+        s = rng.permutation(s) if scrambled else s
+        paths = seen(curve(s, rng), age=60 + 10 * s, x=rng.random(24), order=np.arange(24)).paths
+        found.append([tuple(path.covariates) for path in paths])
+    right = [("age",)] if scrambled else [("age", "order")]
+    assert sum(sorted(x[0]) == [*right[0]] for x in found if x) >= 19
+    assert paths[0].n == 24 and paths[0].covariates["age"] == (60, 220)
+
+
+def test_one_kind_is_no_path():
+    rngs = [np.random.default_rng(seed) for seed in range(60)]
+    found = [seen(curve(np.zeros(24), rng), age=np.arange(24), x=rng.random(24)).paths for rng in rngs]
+    assert sum(map(bool, found)) <= 3
+
+
+def test_a_covariate_that_is_unknown_somewhere_orders_nothing():
+    s, rng = np.linspace(0, 16, 24), np.random.default_rng(0)
+    age = np.where(s < 1, np.nan, s)
+    assert not seen(curve(s, rng), age=age).paths
+    assert not seen(curve(s[:7], rng), age=s[:7]).paths  # too few
+
+
+@pytest.mark.parametrize("first, is_hole", [(17.0, False), (40.0, True)])
+def test_a_break_or_a_hole_follows_the_path(first, is_hole):
+    rng = np.random.default_rng(1)
+    s, later = np.linspace(0, 16, 20), first + np.linspace(0, 3, 5)
+    z = np.concatenate([curve(s, rng), rng.normal(0, SPREAD, (5, 8)).astype(np.float32) + 20])
+    found = seen(z, np.repeat([0, 1], [20, 5]), age=np.concatenate([s, later]), x=rng.random(25))
+    assert found.components.groups == ((0,), (1,))
+    (beside,) = found.breaks
+    assert (beside.regimes, beside.covariate, beside.is_hole) == (((0,), (1,)), "age", is_hole)
+    assert beside.between == (16, first) and beside.distance > 5
+
+
+def test_without_a_width_there_are_paths_but_no_joined_regimes():
+    s, rng = np.linspace(0, 16, 24), np.random.default_rng(0)
+    found = structure(curve(s, rng), np.repeat([0, 1], 12), None, {"age": s})
+    assert found.components == Components(((0,), (1,)))
+    assert [path.regimes for path in found.paths] == [(0,), (1,)]
+    assert [beside.distance for beside in found.breaks] == [0]
