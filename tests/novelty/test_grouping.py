@@ -48,6 +48,21 @@ def test_a_lone_result_near_a_regime_is_unassigned_and_a_distant_one_is_not():
     assert corrected(z, labels, [-1] * 5)[0] == labels  # no verdict
 
 
+def test_a_regime_is_divided_where_a_gap_runs_through_it():
+    rng = np.random.default_rng(0)
+    near = np.concatenate([rng.normal(0, 0.1, (12, 2)), rng.normal(0, 0.1, (6, 2)) + [2.0, 0]])
+    (labels, _), none = corrected(near, [0] * 18, [0] * 18), np.full(18, -1)
+    assert labels == [0] * 12 + [1] * 6
+    find = partial(find_regimes, width=WIDTH)
+    assert find(near).n_regimes == 1  # the cut holds both
+    regimes, _ = grouped(find, near, none, np.zeros(18, int), width=WIDTH)
+    assert regimes.n_regimes == 2
+    assert regimes.predict(np.float32([[0.1, 0], [1.8, 0], [0, 20]])).tolist() == [0, 1, -1]
+    alike = rng.normal(0, 0.5, (18, 2))
+    assert corrected(alike, [0] * 18, [0] * 18)[0] == [0] * 18
+    assert corrected(np.concatenate([near[:12], near[12:13]]), [0] * 13, [0] * 13)[0] == [0] * 13  # one is not enough
+
+
 def test_numbers_persist_and_that_of_a_vanished_regime_is_not_reused():
     def find(z, previous):
         return find_regimes(z, previous, width=WIDTH)

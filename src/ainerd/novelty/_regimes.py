@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.cluster.hierarchy import DisjointSet, fcluster, linkage
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist, pdist, squareform
+from sklearn.base import BaseEstimator
 
 from ainerd.novelty._gaps import border
 from ainerd.technique import Regimes
@@ -159,7 +160,7 @@ def find_regimes(
         supported_range=model.supported_range_,
         predict=model.predict,
     )
-    return found if previous is None else _renamed(found, match_labels(model.labels_, previous))
+    return found if previous is None else _renamed(found, match_labels(model.labels_, previous), embeddings)
 
 
 def grouped(
@@ -185,7 +186,7 @@ def grouped(
     if width is not None:
         points = np.asarray(z, dtype=float)
         labels, ambiguous = _corrected(points, _divided(points, labels, width), novel, width)
-    return _renamed(regimes, match_labels(labels, previous, highest=highest)), ambiguous
+    return _renamed(regimes, match_labels(labels, previous, highest=highest), z), ambiguous
 
 
 def _divided(z: Floats, labels: Ints, width: float) -> Ints:
@@ -234,15 +235,20 @@ def _corrected(z: Floats, labels: Ints, novel: Ints, width: float) -> tuple[Ints
     return out, close
 
 
-def _renamed(found: Regimes, labels: Ints) -> Regimes:
-    """Return the regimes under other labels (n,): each takes the label of most of its results."""
-    named = {}
-    for old in np.unique(found.labels):
-        new, counts = np.unique(labels[found.labels == old], return_counts=True)
-        named[int(old)] = int(new[counts.argmax()])
+def _renamed(found: Regimes, labels: Ints, z: NDArray[np.float32]) -> Regimes:
+    """Return the regimes under other labels (n,) of results `z`, (n, d).
+
+    A further result of a regime that was divided takes the label of the nearest mean.
+    """
+    middles = {int(k): z[labels == k].mean(0) for k in np.unique(labels[labels >= 0])}
+    inside = {int(old): np.unique(labels[(found.labels == old) & (labels >= 0)]) for old in np.unique(found.labels)}
 
     def predict(z: NDArray[np.float32]) -> Ints:
-        return np.array([named.get(int(label), -1) for label in found.predict(z)], dtype=np.int64)
+        out = np.full(len(z), -1, dtype=np.int64)
+        for i, old in enumerate(found.predict(z).tolist()):
+            numbers = inside.get(old, np.empty(0, np.int64)).tolist()
+            out[i] = min(numbers, key=lambda k: float(np.linalg.norm(z[i] - middles[k])), default=-1)
+        return out
 
     n = int(np.unique(labels[labels >= 0]).size)
     low, high = found.supported_range
