@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import minimum_spanning_tree, shortest_path
 from scipy.spatial.distance import cdist
-from scipy.stats import spearmanr
 
 from ainerd.novelty._gaps import Components, components
 
@@ -149,6 +148,8 @@ def _ordering(z: Floats, covariates: Mapping[str, Floats]) -> list[str]:
     known = {name: x for name, x in covariates.items() if np.isfinite(x).all() and len(np.unique(x)) >= FEWEST}
     if not known or len(z) < FEWEST:
         return []
+    from scipy.stats import spearmanr  # here, because it takes a second to import
+
     some = slice(None, None, -(-len(z) // _MOST))
     z, known = z[some], {name: x[some] for name, x in known.items()}
     along, rng = coordinate(z), np.random.default_rng(0)
