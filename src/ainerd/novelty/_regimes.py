@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.cluster.hierarchy import DisjointSet, fcluster, linkage
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist, pdist, squareform
-from sklearn.base import BaseEstimator
 
 from ainerd.novelty._gaps import border
 from ainerd.technique import Regimes
