@@ -82,40 +82,40 @@ def banks(regimes: int = 3400, nights: int = 1000, others: int = 10, quick: bool
 def samples(nights: int = 200, quick: bool = False) -> None:
     """Read the claims in whole nights; ``--quick`` takes 20 nights of each sort."""
     of, rng, n = technique(), np.random.default_rng(8), 20 if quick else nights
-    even, at = np.linspace(300, 350, WHOLE), {"order": np.arange(WHOLE, dtype=float)}
+    even, order = np.linspace(300, 350, WHOLE), np.arange(WHOLE, dtype=float)
     slow = np.array([drawn(plain(tau, 1.0)) for tau in np.geomspace(0.02, 6, WHOLE)], dtype=object)
 
-    def random() -> NDArray[np.float64]:
-        return rng.permutation(even)
+    def by(temperature: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        return {"temperature": temperature, "order": order[: len(temperature)]}
 
     def scrambled() -> Sort:
-        order = rng.permutation(WHOLE)
-        return [*slow[order]], 1, at | {"temperature": even[order]}, {"temperature"}
+        mixed = rng.permutation(WHOLE)
+        return [*slow[mixed]], 1, by(even[mixed]), {"temperature"}
 
     def with_hole() -> Sort:
         keep = np.r_[0 : WHOLE // 3, 2 * WHOLE // 3 : WHOLE]
-        return [*slow[keep]], 2, {"order": np.arange(len(keep), dtype=float), "temperature": even[keep]}, {"hole"}
+        return [*slow[keep]], 2, by(even[keep]), {"hole"}
 
     def then_another() -> Sort:
         first = slow[::2][: WHOLE // 2]
-        return [*first, *[unlike(rng)] * (WHOLE // 2)], 2, at | {"temperature": even}, {"temperature", "break"}
+        return [*first, *[unlike(rng)] * (WHOLE // 2)], 2, by(even), {"temperature", "break"}
 
     sorts: dict[str, Callable[[], Sort]] = {
-        "ordinary": lambda: ([drawn(ordinary(rng))] * WHOLE, 1, at | {"temperature": random()}, set()),
-        "unlike the bank": lambda: ([unlike(rng)] * WHOLE, 1, at | {"temperature": random()}, set()),
-        "slow change": lambda: ([*slow], 1, at | {"temperature": even}, {"temperature"}),
+        "ordinary": lambda: ([drawn(ordinary(rng))] * WHOLE, 1, by(rng.permutation(even)), set()),
+        "unlike the bank": lambda: ([unlike(rng)] * WHOLE, 1, by(rng.permutation(even)), set()),
+        "slow change": lambda: ([*slow], 1, by(even), {"temperature"}),
         "slow change, in any order": scrambled,
         "slow change with a hole": with_hole,
         "slow change, then another sample": then_another,
         "change in the middle": lambda: (
             [*[drawn(ordinary(rng))] * (WHOLE // 2), *[unlike(rng)] * (WHOLE // 2)],
             2,
-            at | {"temperature": random()},
+            by(rng.permutation(even)),
             set(),
         ),
         "two to six regimes": lambda: (
             *turns([drawn(ordinary(rng)) for _ in range(rng.integers(2, 7))]),
-            at | {"temperature": random()},
+            by(rng.permutation(even)),
             set(),
         ),
     }

@@ -38,7 +38,7 @@ class Path:
     n : int
         Exposures.
     covariates : mapping of str to (float, float)
-        Least and largest value of each covariate that orders them: the clearest first, then those that vary with it.
+        Least and largest value of each covariate that orders them, in the order in which covariates were given.
     """
 
     regimes: tuple[int, ...]
@@ -103,7 +103,7 @@ def structure(z: NDArray[np.float32], labels: Ints, width: float | None, covaria
 
 
 def _breaks(labels: Ints, groups: Components, covariates: Mapping[str, Floats], known: Sequence[Path]) -> list[Break]:
-    """Return the breaks and the holes between each path and the next component in its clearest covariate."""
+    """Return the breaks and the holes between each path and the next component in its first covariate."""
     found: dict[tuple[tuple[int, ...], tuple[int, ...]], Break] = {}
     for path in known:
         name = next(iter(path.covariates))
@@ -144,7 +144,7 @@ def coordinate(z: Floats) -> Floats:
 
 
 def _ordering(z: Floats, covariates: Mapping[str, Floats]) -> list[str]:
-    """Return the covariates (n,) that order the points (n, d): the clearest, and those that vary together with it."""
+    """Return the covariates (n,) that order the points (n, d): the clearest, and those that vary with it, as given."""
     known = {name: x for name, x in covariates.items() if np.isfinite(x).all() and len(np.unique(x)) >= FEWEST}
     if not known or len(z) < FEWEST:
         return []
@@ -160,8 +160,11 @@ def _ordering(z: Floats, covariates: Mapping[str, Floats]) -> list[str]:
         p = (1 + int((null <= _step(squares, np.argsort(x, kind="stable"))).sum())) / (1 + DRAWS)
         if p <= LEVEL / len(known):
             steady[name] = abs(float(spearmanr(along, x).statistic)) if np.ptp(along) else 0.0
-    clear = [name for name in sorted(steady, key=lambda name: -steady[name]) if steady[name] >= STEADY]
-    return [x for x in clear if x == clear[0] or abs(spearmanr(known[x], known[clear[0]]).statistic) > ALIKE]
+    clearest = max(steady, key=lambda name: steady[name], default=None)
+    if clearest is None or steady[clearest] < STEADY:
+        return []
+    alike = {x for x in steady if abs(spearmanr(known[x], known[clearest]).statistic) > ALIKE}
+    return [name for name in known if name == clearest or (name in alike and steady[name] >= STEADY)]
 
 
 def _step(squares: Floats, order: Ints) -> float:
