@@ -79,7 +79,6 @@ class Runs:
         )
         wanted = Wanted(
             positions=("x",), series={"warmth": "t"}, readings={"age": "t"}, start={"odd": "odd"}, units={"x": "mm"},
-            age="age",
         )  # fmt: skip
         self.store = ResultStore(ainerd, agent="hostile")
         keys, self._jobs = DetectorKeys(image="det", n_frames="frames"), Jobs()

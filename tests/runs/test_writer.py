@@ -17,9 +17,7 @@ from ainerd.results import ResultRecord, ResultStore, result_key
 from ainerd.runs import Journal, Spool, Subject, Wanted, Writer
 from ainerd.technique import Outcome, Series
 
-WANTED = Wanted(
-    positions=("x",), series={"warmth": "temperature"}, readings={"age": "temperature"}, units={"x": "mm"}, age="age"
-)
+WANTED = Wanted(positions=("x",), series={"warmth": "temperature"}, readings={"age": "temperature"}, units={"x": "mm"})
 
 
 @pytest.fixture
@@ -82,7 +80,7 @@ def test_a_run_is_begun_completed_and_absorbed(toy, scanned, movies, worker, sto
     (record,) = store.records.values()
     assert record.status == "complete" and record.n_frames == 2 and record.positions == {"x": 10.0}
     assert (outcome.status, outcome.regime, outcome.novel, outcome.trial_id) == ("complete", 3, True, "s1")
-    assert outcome.age_s == 300.0 and campaign.absorbed[0].key == outcome.key
+    assert outcome.readings == {"age": 300.0} and campaign.absorbed[0].key == outcome.key
     times, values = store.complete.call_args.kwargs["series"]["warmth"]
     assert values.tolist() == [300, 301] and np.isfinite(times).all()
 
