@@ -14,7 +14,7 @@ from ainerd.xpcs._multitau import G2ByAge, MultiTau
 from ainerd.xpcs._partition import Partition, split
 from ainerd.xpcs._power import PowerFit, fit_power
 from ainerd.xpcs._reductions import reduction_operator
-from ainerd.xpcs._relaxation import Relaxation
+from ainerd.xpcs._relaxation import LOG_TAU_KNOWN, RELAXATION_COLUMNS, RELAXATION_TEXTS, Relaxation
 from ainerd.xpcs._rigaku import RigakuReader, read_rigaku, rigaku_gaps
 from ainerd.xpcs._screen import LeftOut, Screen, Screened, SpoiltRunError
 from ainerd.xpcs._screen_faults import no_light
@@ -22,6 +22,9 @@ from ainerd.xpcs._screen_order import disorder, shifted
 from ainerd.xpcs._two_time import TwoTimeReducer, two_time
 
 __all__ = [
+    "LOG_TAU_KNOWN",
+    "RELAXATION_COLUMNS",
+    "RELAXATION_TEXTS",
     "AgeingFit",
     "Annulus",
     "EventFileError",

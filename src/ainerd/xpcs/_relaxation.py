@@ -20,7 +20,7 @@ LEAST_SPECKLES = 6  # below it, neither the scatter of pixels nor theory gives a
 NO_SPECKLE, NO_DECAY, MISFIT = "no speckle", "does not decay", "no model describes it"
 TOO_FEW_LAGS, TOO_FEW_PIXELS = "too few lags", "too few pixels"
 FAST, SLOW, UNSURE = "faster than the lags", "slower than the lags", "the data do not determine it"
-TEXTS = ("speckle", "model", "either", "no_tau", "errors")
+RELAXATION_TEXTS = ("speckle", "model", "either", "no_tau", "errors")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,15 +106,15 @@ class Relaxation:
         """Collect the reports of curves, whose times are in units of `unit`."""
         columns = {
             name: np.array([report[name] for report in each]) * (unit if name in TIMES else 1)
-            if name not in TEXTS
+            if name not in RELAXATION_TEXTS
             else np.array([report[name] for report in each], dtype=str)
-            for name in COLUMNS
+            for name in RELAXATION_COLUMNS
         }
         return cls(**columns, log_tau_covariance=covariance)  # type: ignore[arg-type]
 
     def curve(self, k: int, tau: Floats) -> Floats | None:
         """Return g2 of a curve by the model at these times; None if there is no relaxation time."""
-        p = {name: float(getattr(self, name)[k]) for name in COLUMNS if name not in TEXTS}
+        p = {name: float(getattr(self, name)[k]) for name in RELAXATION_COLUMNS if name not in RELAXATION_TEXTS}
         if not np.isfinite(p["tau"]):
             return None
         rest = {name: 0.0 if np.isnan(p[name]) else p[name] for name in ("static", "baseline")}
@@ -129,13 +129,15 @@ class Relaxation:
 
 
 Report = dict[str, float | str]
-COLUMNS = tuple(each.name for each in fields(Relaxation) if each.name not in ("log_tau_covariance", "formula"))
+RELAXATION_COLUMNS = tuple(
+    each.name for each in fields(Relaxation) if each.name not in ("log_tau_covariance", "formula")
+)
 TIMES = ("tau", "tau_err", "tau_above", "tau_below", "tau2", "tau2_err", "tau2_above")
 
 
 def empty(errors: str, **values: float | str) -> Report:
     """Return the report of a curve of which nothing is known but `values`."""
-    report: Report = {name: "" if name in TEXTS else np.nan for name in COLUMNS}
+    report: Report = {name: "" if name in RELAXATION_TEXTS else np.nan for name in RELAXATION_COLUMNS}
     return report | {"speckle": "unknown", "errors": errors} | values
 
 

@@ -9,9 +9,16 @@ from numpy.typing import NDArray
 
 from ainerd import xpcs
 from ainerd.techniques.rheo_xpcs._features import Ring
-from ainerd.xpcs import G2, G2ByAge, Partition, PowerFit, Relaxation
-from ainerd.xpcs._relaxation import COLUMNS, LOG_TAU_KNOWN
-from ainerd.xpcs._relaxation import TEXTS as OF_TEXT
+from ainerd.xpcs import (
+    G2,
+    LOG_TAU_KNOWN,
+    RELAXATION_COLUMNS,
+    RELAXATION_TEXTS,
+    G2ByAge,
+    Partition,
+    PowerFit,
+    Relaxation,
+)
 
 # Fields of `FlowFit`: names in results, and units.
 FLOW = {
@@ -79,13 +86,13 @@ def _name(field: str) -> str:
     return RENAMED.get(base, base) + (f"_{ending}" if ending else "")
 
 
-NAMES = {field: _name(field) for field in COLUMNS}
-TEXTS = {NAMES[field] for field in OF_TEXT}
+NAMES = {field: _name(field) for field in RELAXATION_COLUMNS}
+TEXTS = {NAMES[field] for field in RELAXATION_TEXTS}
 _CONTRASTS = ("contrast0", "contrast0_err", "contrast", "contrast_err")
 # Numbers that are NaN where there is no relaxation time.
 OF_TAU = [
     NAMES[field]
-    for field in COLUMNS
+    for field in RELAXATION_COLUMNS
     if field.startswith(("tau", "exponent", "plateau", "static", "baseline", "share"))
     and not field.startswith(("tau_above", "tau_below"))
 ]
