@@ -14,6 +14,7 @@ from conftest import Session
 
 from ainerd.agent._remote import _Remote
 from ainerd.agent._state import State
+from ainerd.config import Detector
 from ainerd.results import AgentNode, ResultStore, SuggestionRecord, _agents
 from ainerd.server import open_catalog
 
@@ -228,7 +229,7 @@ def test_axes_of_the_latent_space_do_not_change(server):
 
     technique = SimpleNamespace(parameters={"a": 1}, alpha=0.05, landmarks=landmarks)
     campaign = SimpleNamespace(results="abcd")
-    steering, detector = SimpleNamespace(review=False), SimpleNamespace(flags={})
+    steering, detector = SimpleNamespace(review=False), Detector(image="det")
     settings = SimpleNamespace(units={}, steering=steering, detector=detector)
 
     def writer():

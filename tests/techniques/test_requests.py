@@ -47,7 +47,7 @@ def test_a_result_costs_few_requests(beamline):
     of_claims = [counted.pop(name) for name in list(counted) if name == "POST ainerd" or "checkpoints" in name]
     assert 0 <= claims <= 2 and sum(of_claims) <= 2 * claims + 1
     assert {name: n / N for name, n in counted.items()} == {
-        "PUT ainerd/results/*": 2,  # computing, complete
+        "PUT ainerd/results": 2,  # computing, complete
         "POST ainerd/suggestions": 1,  # proposed
         "GET ainerd/suggestions": 1,  # whether another session is to measure there
         "PUT ainerd/suggestions/*": 2,  # accepted, measured
