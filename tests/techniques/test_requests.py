@@ -40,7 +40,7 @@ def test_a_result_costs_few_requests(beamline):
 
     counted = Counter(map(named, asked(b.client, explore)))
     state = {name: counted.pop(name) for name in list(counted) if "agents" in name}  # for pages, in a thread of its own
-    assert state["PUT ainerd/agents/*"] <= N  # others come by the clock
+    assert state.get("PUT ainerd/agents/*", 0) <= N  # others come by the clock, and the last one may follow
     assert counted.pop("GET ainerd", 0) <= 1  # what changed in the table, for the axes of a page at the fifth result
     claims = counted["POST ainerd/log"] - N  # a line for each, which a checkpoint comes before
     counted["POST ainerd/log"] = N
