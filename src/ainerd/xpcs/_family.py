@@ -44,6 +44,8 @@ _SHAPES = {
 MODELS: dict[str, tuple[str, ...]] = {"none": (), "flat": ("baseline",), **_SHAPES}
 MODELS |= {f"{shape} + {rest}": (*free, rest) for shape, free in _SHAPES.items() for rest in ("static", "baseline")}
 WIDTHS = dict(zip(NAMES, (1.0, 10.0, 2.3, 1.0, 1.0, 1.0, 6.0, 2.3), strict=True))
+# Of a baseline beside speckle, which normalisation leaves: .02 is much. A part that does not decay may be any share.
+BASELINE = 0.05
 _WIDTH = 10.0  # a range is taken to be at most so wide where a value counts as one at its end
 _AT_END = 1e-3
 _LEAST = 0.004  # eigenvalue of a correlation between lags, which is computed to some per cent
@@ -91,7 +93,7 @@ class Fitted:
 
     A fit is not usable (`edge`) if it did not converge, or if a free parameter is at the end of its range. `evidence`
     (k,) is the logarithm of the probability of the curve, in Laplace's approximation, with parameters that are equally
-    likely in ranges of `WIDTHS`.
+    likely in ranges of `WIDTHS`; a baseline beside speckle is Gaussian about zero, as dense there as in `BASELINE`.
     """
 
     model: str
@@ -222,9 +224,11 @@ def fit(curves: Curves, model: str, starts: Sequence[Floats], known: Constraints
     covariance = np.zeros((k, 8, 8))
     covariance[np.ix_(range(k), columns, columns)] = inverse(matrix)
     edge = ~finished[best] | _at_ends(x[best], low, high).any(1)
-    width = np.array([WIDTHS[name] for name in free])
+    widths = WIDTHS | ({"baseline": BASELINE} if "contrast" in free else {})
+    width = np.array([widths[name] for name in free])
     narrower = np.eye(len(free)) + matrix * np.outer(width, width) / (2 * np.pi)
-    evidence = -(cost[best] + np.linalg.slogdet(narrower)[1]) / 2
+    beyond = 2 * np.pi * (full[:, NAMES.index("baseline")] / BASELINE) ** 2 if "contrast" in free else 0.0
+    evidence = -(cost[best] + beyond + np.linalg.slogdet(narrower)[1]) / 2
     return Fitted(model, free, full, cost[best], covariance, edge, evidence)
 
 
