@@ -12,8 +12,8 @@ banks   The same null nights, judged by banks of other seeds with scorers and si
 samples What the log says in whole nights of 24 exposures, of dynamics that share no code with the bank: one sample that
         is ordinary or unlike the bank, a relaxation time that changes slowly with temperature in order or in any order,
         such a change and then another sample, such a change with a third of the temperatures missing, another sample
-        from the middle on, two to six ordinary regimes in turns. Temperature rises evenly, or is drawn where nothing
-        follows it; positions are drawn.
+        from the middle on, two to six ordinary regimes in turns. Temperature rises evenly, or is in any order where
+        nothing follows it.
 
 Intervals are 95 %; that over all banks takes nights for independent.
 """
@@ -97,8 +97,7 @@ def samples(nights: int = 200, quick: bool = False) -> None:
         return [*slow[keep]], 2, by(even[keep]), {"hole"}
 
     def then_another() -> Sort:
-        first = slow[::2][: WHOLE // 2]
-        return [*first, *[unlike(rng)] * (WHOLE // 2)], 2, by(even), {"temperature", "break"}
+        return [*slow[::2], *[unlike(rng)] * (WHOLE // 2)], 2, by(even), {"temperature", "break"}
 
     sorts: dict[str, Callable[[], Sort]] = {
         "ordinary": lambda: ([drawn(ordinary(rng))] * WHOLE, 1, by(rng.permutation(even)), set()),
@@ -146,7 +145,7 @@ def read_nights(of: RheoXPCS, sort: str, make: Callable[[], Sort], n: int) -> Ro
     for i in track(range(n), sort):
         clean, kinds, covariates, words = make()
         seen = views(of, clean, each=1, seed=100 + i)
-        found.append(said_of(of, seen.p[:, 0], seen.z[:, 0], kinds, covariates, words))
+        found.append(claims_of(of, seen.p[:, 0], seen.z[:, 0], kinds, covariates, words))
     row: Row = {"nights": sort}
     for name in found[0]:
         hits = sum(each[name] for each in found)
@@ -154,7 +153,7 @@ def read_nights(of: RheoXPCS, sort: str, make: Callable[[], Sort], n: int) -> Ro
     return row
 
 
-def said_of(
+def claims_of(
     of: RheoXPCS,
     p: NDArray[np.float64],
     z: NDArray[np.float32],
@@ -162,9 +161,9 @@ def said_of(
     covariates: Mapping[str, NDArray[np.float64]],
     words: set[str],
 ) -> dict[str, bool]:
-    """Return what is claimed in a night, exposure by exposure, and whether the components and paths are right."""
+    """Return which claims are made in a night, and whether its components and paths are right in the end."""
     assert of.regime_width is not None
-    claims, labels, highest, found = Claims(of), np.empty(0, dtype=np.int64), -1, dict.fromkeys(SAID, False)
+    claims, labels, highest, found = Claims(of), np.empty(0, dtype=np.int64), -1, dict.fromkeys(CLAIMED, False)
     for n in range(1, len(p) + 1):
         novel = (p[:n] <= ALPHA).astype(int)
         before = np.append(labels, -1)
@@ -187,7 +186,7 @@ def said_of(
     return found | {"stale": any(x > ALPHA for x in medians), "components right": in_components, "path right": is_right}
 
 
-SAID = ("sample, by the sixth", "sample", "regime", "alarm", "differs", "differs, by the second")
+CLAIMED = ("sample, by the sixth", "sample", "regime", "alarm", "differs", "differs, by the second")
 
 
 def technique(bank: Bank | None = None) -> RheoXPCS:

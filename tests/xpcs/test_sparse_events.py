@@ -36,7 +36,7 @@ normalizations, diagonals = ["smoothed", "paper", "symmetric"], ["poisson", "nei
     missing=st.integers(0, 4), more=st.integers(0, 90), reduction=reductions, dtype=precisions,
     normalization=st.sampled_from(normalizations), diagonal=st.sampled_from(diagonals), is_open=st.booleans(),
 )  # fmt: skip
-def test_maps_are_those_of_dense_frames_bit_for_bit(
+def test_maps_are_those_of_dense_frames(
     partition, seed, n, photons, size, block, missing, more, reduction, dtype, normalization, diagonal, is_open
 ):
     frames, valid = movie(seed, n, photons)

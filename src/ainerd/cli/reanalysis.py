@@ -88,7 +88,10 @@ def _analyse(
 
 @contextmanager
 def _together(store: ResultStore, technique: Technique, runs: int) -> Iterator[Mapping[str, str]]:
-    """Write the results of several runs with few requests; a series reads from Tiled what was written of it."""
+    """Collect the results of several runs and write them in few requests.
+
+    The results of a series are written at once, because its next run reads them from Tiled.
+    """
     if runs < 2 or isinstance(technique.unit, Series):
         yield {}
         return

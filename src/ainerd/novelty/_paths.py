@@ -1,7 +1,7 @@
-"""Whether exposures lie on one path: embeddings that change steadily with a covariate, as age, temperature or position.
+"""Find paths: exposures whose embeddings change steadily with a covariate, such as age, temperature or position.
 
-A slow change is cut into regimes, although nothing happens between them. Exposures are a path by a covariate if those
-that follow one another in it are closer than those that do not, and if their place along the path follows it.
+A slow change is cut into regimes, although nothing happens between them. Exposures are a path in a covariate if
+neighbours in it are closer than other exposures, and if the place along the path follows the covariate.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,9 @@ from scipy.spatial.distance import cdist
 
 from ainerd.novelty._gaps import Components, components
 
-FEWEST = 8  # exposures of a path; with 6 or 7, one night in fifteen of one regime had a path for a while
-LEVEL, STEADY, ALIKE = (
-    0.05,
-    0.8,
-    0.95,
-)  # of the test; |Spearman| along a path; |Spearman| of covariates that vary together
+FEWEST = 8  # exposures of a path: fewer are too often in order by chance
+LEVEL, STEADY = 0.05, 0.8  # of the test; least |Spearman| of a covariate and the place along the path
+ALIKE = 0.95  # |Spearman| of two covariates from which they vary together
 DRAWS = 300  # permutations
 HOLE = 4.0  # times the usual step of a covariate, from which nothing was measured between
 _NEAR, _MOST = 3, 200  # neighbours; exposures compared

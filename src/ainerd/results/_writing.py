@@ -64,7 +64,7 @@ class ResultWriter:
         self._collected: dict[str, _Write] | None = None  # by key
         self._statuses: dict[str, str] = {}  # of the results in the catalog and of those collected, by key
         self._n_bytes, self._since = 0, 0.0  # size of what is collected, and the time of the first
-        self.refused: dict[str, str] = {}  # reasons by key
+        self._refused: dict[str, str] = {}  # reasons by key
 
     def write(
         self, record: ResultRecord, contents: Contents | None = None, *, unless: Sequence[str] = FINAL
@@ -93,9 +93,9 @@ class ResultWriter:
     @contextmanager
     def collecting(self, statuses: dict[str, str]) -> Iterator[dict[str, str]]:
         """Collect results, given the statuses of those that exist; yields the reasons of refused ones by key."""
-        self._collected, self._statuses, self.refused = {}, statuses, {}
+        self._collected, self._statuses, self._refused = {}, statuses, {}
         try:
-            yield self.refused
+            yield self._refused
         finally:
             try:
                 self._send_collected()
@@ -103,7 +103,7 @@ class ResultWriter:
                 self._collected = None
 
     def _send_collected(self) -> None:
-        """Send everything; what is refused becomes a failed result. After any other error it stays collected."""
+        """Send all collected results. A refused result is written as failed; any other error leaves all collected."""
         assert self._collected is not None
         writes = [*self._collected.values()]
         try:
@@ -122,7 +122,7 @@ class ResultWriter:
 
     def _refuse(self, write: _Write, reason: str) -> None:
         logger.warning("result %s is refused: %s", write.record.key, reason)
-        self.refused[write.record.key] = reason
+        self._refused[write.record.key] = reason
         failed = write.begun.changed(status="failed", reason=reason, retake=True)
         with suppress(ClientError):  # the reason may be in the record itself
             self._send([_Write(failed, None, write.unless, failed)])

@@ -182,7 +182,6 @@ def serving(directory: Path, **options: Any) -> Iterator[Any]:
     with SimpleTiledServer(directory, **options) as server:
         server.app.include_router(router, prefix="/custom")
         server.app.include_router(pages.router, prefix="/custom")
-        internals.read_bodies_directly(server.app)
         yield server
 
 

@@ -6,7 +6,7 @@
 import shutil
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from functools import cache
@@ -25,7 +25,6 @@ from fastapi.dependencies import utils
 from pydantic import BaseModel, Field, NaiveDatetime
 from sqlalchemy import Text, cast, func, select
 from sqlalchemy.orm import aliased, noload
-from starlette.requests import ClientDisconnect
 from tiled.adapters.zarr import ZarrArrayAdapter
 from tiled.catalog.adapter import STRUCTURES, CatalogContainerAdapter, Collision
 from tiled.catalog.orm import Node
@@ -54,7 +53,6 @@ CLOCK_S = 5.0  # difference of the clocks of two processes of a server
 MOST_RECENT = 500  # nodes that a token compares; if more were written, it changes
 AT_ONCE = 5000  # nodes read before another request is served
 LONG_AGO = datetime(1970, 1, 1)
-_RECEIVE = "ainerd.receive"  # in the scope of a request
 
 _COLUMNS = Node.id, Node.key, Node.time_updated, cast(Node.metadata_, Text)
 _part_by_part = dependencies.get_entry
@@ -139,7 +137,7 @@ class Caller:
 
     @property
     def has_policy(self) -> bool:
-        """Whether the server decides for each node who may see it."""
+        """Whether an access policy hides some nodes from some callers."""
         return self._policy is not None
 
     @property
@@ -276,36 +274,6 @@ async def visible_keys(node: Any) -> list[str] | None:
     query = node.apply_conditions(select(Node.key).where(Node.parent == node.node.id))
     async with node.context.session() as db:
         return list((await db.execute(query)).scalars())
-
-
-def read_bodies_directly(app: Any) -> None:
-    """Let `body_parts` take the parts of a body as they come, on a server that has started.
-
-    Otherwise each part passes through all middlewares of Tiled, none of which reads bodies. For a result of 5 MB, which
-    comes in some 300 parts, this takes longer than everything else.
-    """
-    inner = app.middleware_stack
-
-    async def outer(scope: Any, receive: Any, send: Any) -> None:
-        scope[_RECEIVE] = receive
-        await inner(scope, receive, send)
-
-    app.middleware_stack = outer
-
-
-async def body_parts(request: Request) -> AsyncIterator[bytes]:
-    """Yield the body of a request; ClientDisconnect if it ends early."""
-    if (receive := request.scope.get(_RECEIVE)) is None:
-        async for part in request.stream():
-            yield part
-        return
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        yield message.get("body", b"")
-        more = message.get("more_body", False)
 
 
 def correct(catalog: Path, **options: Any) -> None:

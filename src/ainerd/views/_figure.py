@@ -1,5 +1,6 @@
 """The figure of a campaign: sample map, next point, latent space, and a timeline of the runs; and one panel alone."""
 
+import math
 import textwrap
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ainerd.steering import SampleMap  # imports bluesky
 
 SIZE = (14.4, 8.8)  # inches: fits a screen of 1440 × 900 at 100 dpi
+IN_LINE, OF_MARK = 170, 5  # characters of a line of the legend of a whole figure; those that a mark takes
 STEPS = 30  # of the path that have an arrowhead
 MM = 1 / 25.4  # in inches
 TYPE = 7.0  # points; no type of a saved panel is larger
@@ -149,7 +151,9 @@ def draw_legend(place: Figure | SubFigure, scene: Scene, runs: pd.DataFrame, col
     if claims:
         marks.append(Line2D([], [], color=NOVEL, linewidth=0.9, linestyle="--", label=rf"$\alpha = {scene.alpha:g}$"))
     style: dict[str, Any] = {"frameon": False, "columnspacing": 1.2, "handletextpad": 0.4}
-    place.legend(handles=marks, loc="outside lower center", ncols=columns, **style)
+    lines = math.ceil(sum(len(str(each.get_label())) + OF_MARK for each in marks) / IN_LINE)
+    columns = min(columns, math.ceil(len(marks) / max(lines, 1)))
+    place.legend(handles=marks, loc="outside lower center", ncols=max(columns, 1), **style)
 
 
 def draw_map(place: Any, scene: Scene, runs: pd.DataFrame) -> None:

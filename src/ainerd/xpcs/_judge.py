@@ -1,4 +1,4 @@
-"""From a chosen model to what is reported of a curve: numbers, limits, or the reason why there are none."""
+"""Report on a curve with its chosen model: numbers, limits of tau, or the reason why there are none."""
 
 from collections.abc import Callable, Sequence
 
@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 
 class Judged:
-    """A curve, or bins that are fitted together, and what is reported of it.
+    """A curve of g2, or several bins that are fitted together, and its report.
 
     Subclasses know where the noise comes from. A curve that has a reason at once (`refuse`) is not fitted.
 
@@ -105,7 +105,10 @@ def judge(
     known: Constraints,
     threshold: Callable[[list[int]], float],
 ) -> None:
-    """Report what the chosen models determine; `threshold` is the chi square of a limit of 95 % of some of them."""
+    """Write the reports of curves with their chosen models.
+
+    `threshold` returns the increase of chi square at a limit of 95 %, given the places of the curves that need limits.
+    """
     for each, of_curve in zip(judged, chosen, strict=True):
         each.judge(of_curve)
     unsure = [i for i, each in enumerate(judged) if each.wants_limits]
