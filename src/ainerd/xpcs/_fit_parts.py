@@ -5,8 +5,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2, norm
 from scipy.stats import t as student
 
-from ainerd.xpcs._choice import Chosen, choose
-from ainerd.xpcs._family import NAMES, Constraints, Curves, curve, fit, slopes, start_of
+from ainerd.xpcs._choice import DEFAULT, Chosen, choose
+from ainerd.xpcs._family import MODELS, NAMES, Constraints, Curves, curve, fit, slopes, start_of
 from ainerd.xpcs._g2 import G2
 from ainerd.xpcs._judge import Judged, judge, whitened
 from ainerd.xpcs._relaxation import FAST, LEAST_SPECKLES, NO_SPECKLE, TOO_FEW_LAGS, TOO_FEW_PIXELS, Relaxation
@@ -19,6 +19,7 @@ DIFFER_P = 1e-3
 LIMIT_P = 0.05
 FEWEST_LAGS = 5
 ERRORS = "scatter of parts, at least theory"
+_ONE = [model for model in DEFAULT if "share" not in MODELS[model]]  # with one relaxation time at most
 _KNOWN = Constraints.none(baseline=(0.0, 0.5))  # the normalization makes the baseline of Gaussian speckle 1
 
 
@@ -29,6 +30,7 @@ def fit_relaxation(
     bins: ArrayLike | None = None,
     together: bool = False,
     opposite: ArrayLike | None = None,
+    two_modes: bool = True,
 ) -> Relaxation:
     """Fit the models of `ainerd.xpcs._family` to bins, one by one or together, and choose between them by evidence.
 
@@ -51,6 +53,9 @@ def fit_relaxation(
     opposite : array_like of int, shape (n_roi,), optional
         For each bin the one on the other side of the beam, -1 for none. Both see the same speckle (Friedel), so the
         error of both together is up to a root of two larger than that of two independent bins.
+    two_modes : bool
+        Whether models of two relaxation times are tried. The g2 of a sample that ages is a mixture of relaxation times,
+        which such a model describes by two.
 
     Raises
     ------
@@ -75,7 +80,7 @@ def fit_relaxation(
         def threshold(some: list[int]) -> float:
             return float(student.isf(LIMIT_P, np.median([fitted[i].sample.dof for i in some])) ** 2)
 
-        judge(fitted, curves, choose(curves, known=_KNOWN), _KNOWN, threshold)
+        judge(fitted, curves, choose(curves, DEFAULT if two_modes else _ONE, _KNOWN), _KNOWN, threshold)
     return Relaxation.of([group.report for group in of_groups], frame_time)
 
 

@@ -1,9 +1,10 @@
-"""Numbers that are taken away after the fits."""
+"""Numbers of an exposure: those that are not given, and those that are taken away after the fits."""
 
 import numpy as np
 
-from ainerd.techniques.rheo_xpcs._numbers import NAMES, Numbers, named
-from ainerd.xpcs import fit_curves
+from ainerd.techniques.rheo_xpcs._features import rings
+from ainerd.techniques.rheo_xpcs._numbers import NAMES, Numbers, named, numbers
+from ainerd.xpcs import MultiTau, Partition, fit_curves, fit_relaxation
 
 
 def test_lost_frames_widen_the_errors_of_times_and_take_away_those_that_are_then_unknown():
@@ -20,3 +21,21 @@ def test_lost_frames_widen_the_errors_of_times_and_take_away_those_that_are_then
     gone = {NAMES[x] for x in ("tau", "tau_err", "exponent", "exponent_err", "plateau")}
     assert all(many.summary[name] is None and np.isnan(many.rings[name]).all() for name in gone)
     assert (many.bins["no_tau"] == "too many frames are missing").all() and many.summary["contrast"] > 0
+
+
+def test_a_sample_that_ages_has_no_second_relaxation_time():
+    """Its g2 is a mixture of relaxation times, which two modes describe better than one does."""
+    n, rng = 300, np.random.default_rng(1)
+    moved = np.interp(np.arange(n), [0, 90, 300], [0, 12, 14])  # it becomes 14 times as slow after 90 frames
+    root = np.linalg.cholesky(np.exp(-np.abs(moved[:, None] - moved)) + 1e-6 * np.eye(n))
+    light = sum((root @ rng.standard_normal((n, 6000))) ** 2 for _ in range(4)) / 4
+    partition = Partition.from_roi_map(np.repeat(np.arange(1, 7), 1000).reshape(60, 100))
+    correlator = MultiTau(partition)
+    correlator.push(rng.poisson(2 * light).astype(np.uint16))
+    g2, by_age = correlator.result(), correlator.by_age()
+    ring = rings(partition)[0]
+    assert fit_relaxation(g2, bins=ring.bins, together=True).model[0].startswith("two")
+    found = numbers(g2, by_age, partition, [ring], 1.0)
+    assert found.summary["ageing_exponent"] > 1 and found.summary["g2_model"].startswith("stretched")
+    assert found.summary["tau_s"] > 0 and found.summary["tau2_s"] is None
+    assert not np.char.startswith(found.bins["g2_model"], "two").any()

@@ -71,7 +71,7 @@ def _q_width(partition: Partition, ring: Ring) -> float:
 
 
 # Versions of the computations. If numbers change, their version increases, and results get other keys.
-VERSIONS = {"c2": 2, "g2": 4, "relaxation": 5, "flow": 1, "ageing": 2, "left_out": 3, "novelty": 3}
+VERSIONS = {"c2": 2, "g2": 4, "relaxation": 6, "flow": 1, "ageing": 2, "left_out": 3, "novelty": 3}
 FORMULAS = {"relaxation": Relaxation.formula, "flow": xpcs.FlowFit.formula, "ageing": xpcs.AgeingFit.formula}
 # Fields of `Relaxation` that have other names in results, without the endings.
 RENAMED = {
@@ -167,10 +167,14 @@ class Numbers(NamedTuple):
 
 def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring], frame_time_s: float) -> Numbers:
     """Fit the g2 of an exposure, bin by bin and ring by ring."""
-    fit_ring = partial(xpcs.fit_relaxation, g2, frame_time_s, together=True)
-    relaxations = [named(fit_ring(bins=ring.bins, opposite=_opposite(partition, ring))) for ring in rings]
     with np.errstate(all="ignore"):  # NaN if nothing is known
         motions = [motion(g2, by_age, partition, ring, frame_time_s) for ring in rings]
+    fit_ring = partial(xpcs.fit_relaxation, g2, frame_time_s)
+    steady = [bool(np.isnan(of["ageing_exponent"])) for of in motions]
+    relaxations = [
+        named(fit_ring(bins=ring.bins, together=True, opposite=_opposite(partition, ring), two_modes=is_steady))
+        for ring, is_steady in zip(rings, steady, strict=True)
+    ]
     together = {name: np.array([fit[name][0] for fit in relaxations]) for name in relaxations[0]}
     together |= {name: np.array([fit[name] for fit in motions]) for name in motions[0]}
     # The contrast from photon statistics: the mean of the bins, weighted by their pixels.
@@ -182,7 +186,9 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
         "q": partition.q,
         "phi": partition.phi,
         "n_pixels": partition.n_pixels,
-        **_of_bins(g2, rings, frame_time_s),
+        **_of_bins(
+            rings, [named(fit_ring(bins=ring.bins, two_modes=x)) for ring, x in zip(rings, steady, strict=True)]
+        ),
         **_known(g2.contrast0, g2.contrast0_err),
     }
     columns = together["speckle"], *within, together["contrast"], together["contrast_err"]
@@ -212,10 +218,9 @@ def of_law(fit: PowerFit) -> dict[str, float | str | None]:
     return {name: _plain(value) for name, value in found.items()}
 
 
-def _of_bins(g2: G2, rings: Sequence[Ring], frame_time_s: float) -> dict[str, NDArray[Any]]:
-    """Fit each bin alone, ring by ring, and return columns in the order of the bins."""
+def _of_bins(rings: Sequence[Ring], fits: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Return the columns of fits of each ring's bins in the order of the bins."""
     order = np.argsort(np.concatenate([ring.bins for ring in rings]))
-    fits = [named(xpcs.fit_relaxation(g2, frame_time_s, bins=ring.bins)) for ring in rings]
     return {name: np.concatenate([fit[name] for fit in fits])[order] for name in fits[0]}
 
 
