@@ -555,6 +555,17 @@ class Technique:
         """
         return None
 
+    @classmethod
+    def average(
+        cls, results: Sequence[Any], names: Sequence[str], dose: Sequence[float] | None, dose_name: str
+    ) -> "Average":
+        """Average repeats, `ainerd.results.LoadedResult` with the parts `Panels.averaged`, for ``results.average(…)``.
+
+        `names` are those of the results, `dose` a number for each, None for their order. Raises ValueError if they
+        cannot be averaged, with the name of the result.
+        """
+        raise ValueError(f"results of the technique {cls.name!r} cannot be averaged")
+
     def optimizer(self, bounds: Mapping[str, tuple[float, float]]) -> Any:
         """Return a bluesky-adaptive `Optimizer`, or None to use `ainerd.steering.Explorer`.
 
@@ -625,8 +636,10 @@ class Panels(Protocol):
     # newest run and of its nearest one, `strip` those of the newest 60 runs.
     arrays: Mapping[str, Sequence[str]]
     # For pages in a browser. `quantities`: names of the numbers in time series and tables. `thumbnail`: the array of
-    # the small picture, with its slice as in Tiled's URL. `view`: a script that draws a result on the page.
+    # the small picture, with its slice as in Tiled's URL. `view`: a script that draws a result on the page. `averaged`:
+    # the arrays and tables of a result that `Technique.average` needs.
     quantities: Sequence[str]
+    averaged: Sequence[str]
     thumbnail: str
     view: Path
 
@@ -653,6 +666,19 @@ class Panels(Protocol):
 
     def export(self, store: Any, key: str, path: Path) -> Path:
         """Write a result to a file in the usual format of the field: ``ainerd export KEY FILE``."""
+
+
+class Average(Protocol):
+    """An average of results: what people see of it. A technique may add its numbers."""
+
+    def sentences(self) -> list[str]:
+        """Say what was left out and why, and what the repeats show."""
+
+    def plot(self) -> Any:
+        """Return a matplotlib figure of it."""
+
+    def write(self, path: Path) -> None:
+        """Write it to a file."""
 
 
 class TechniqueError(ValueError):

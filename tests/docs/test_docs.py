@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
+import h5py
 import numpy as np
 import pytest
 import typer
@@ -35,6 +36,7 @@ DOCS = ROOT / "docs"
 SMALL = ROOT / "profiles" / "rheo_xpcs" / "small.toml"
 SHORT = (
     "analyze",
+    "average",
     "ingest",
     "encode",
     "calibrate",
@@ -160,6 +162,20 @@ def test_a_file_gives_what_its_run_gave(session):
     assert Path("map.png").exists() and page["maps"].shape == (2, 64, 64)
 
 
+def test_repeats_are_averaged_as_the_page_shows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    run_page("how-to/average-repeats.md", {})
+    with h5py.File("average.h5") as file:
+        sentences = file.attrs["sentences"].splitlines()
+        assert np.flatnonzero(~file["repeats/kept"][()]).tolist() == [4]
+        assert file["repeats/log_tau"][()][[0, 3, 7, 11]] == pytest.approx(
+            np.log(1.03) * (np.array([0, 3, 7, 11]) - 5.7), abs=0.05
+        )
+    shown = (DOCS / "how-to/average-repeats.md").read_text()
+    assert len(sentences) == 6 and [re.split(r"[-+]?\d", line)[0] in shown for line in sentences] == [True] * 6
+
+
 def test_settings_can_be_copied(session):
     page = run_page("how-to/your-beamline.md", {})
     assert (page["technique"].partition.n_pixels > 64).all()
@@ -221,6 +237,7 @@ def test_every_marked_page_is_run():
         "tutorial/first-session.md",
         "how-to/query-results.md",
         "how-to/analyze-a-file.md",
+        "how-to/average-repeats.md",
         "how-to/your-beamline.md",
         "how-to/your-detector.md",
         "how-to/replay-rheology.md",

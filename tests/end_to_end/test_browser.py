@@ -206,6 +206,8 @@ def test_a_lasso_filters_the_table(browser):
     chosen = int(re.match(r"\d+", page.inner_text("[data-ainerd=chosen]"))[0])
     assert chosen in (GROUP, RESULTS - 1 - GROUP)  # an axis has no sign of its own
     browser.until(f"1 to {chosen} of {chosen}", "[data-ainerd=table]")
+    page.get_by_role("button", name="average them").click()
+    browser.until("has no g2", "[data-ainerd=average]")
     page.get_by_role("button", name="others like these").click()
     browser.until("nearest first", "[data-ainerd=chosen]")
     browser.until(f"1 to {RESULTS - 1 - chosen} of", "[data-ainerd=table]")

@@ -6,11 +6,23 @@ Commands import inside their functions, so that help is fast.
 from typing import Any
 
 from ainerd.cli._check import mean_frame
-from ainerd.cli._shared import Config, Json, Tiled, bars, key_of, opened, results_at, show_file, show_near
+from ainerd.cli._shared import (
+    Config,
+    Force,
+    Json,
+    Tiled,
+    bars,
+    check_new,
+    key_of,
+    opened,
+    results_at,
+    show_file,
+    show_near,
+)
 
 __all__ = [
-    "Config", "Json", "Tiled", "bars", "key_of", "main", "mean_frame", "opened", "results_at", "show_file",
-    "show_near",
+    "Config", "Force", "Json", "Tiled", "bars", "check_new", "key_of", "main", "mean_frame", "opened", "results_at",
+    "show_file", "show_near",
 ]  # fmt: skip
 
 

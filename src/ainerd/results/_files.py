@@ -115,6 +115,11 @@ def load(ainerd: Container, keys: Sequence[str], names: Collection[str] | None =
         left = left[len(answers) :]
 
 
+def unpacked(key: str, metadata: Mapping[str, Any], parts: Mapping[str, Any]) -> LoadedResult:
+    """Return a result whose arrays and tables are packed as our route `contents` packs them."""
+    return LoadedResult(key, metadata, {name: _decode_part(part) for name, part in parts.items()})
+
+
 def _decode_part(part: Any) -> Part:
     """Return a part in the answer of our route: an array, or a table of columns."""
     if isinstance(part, Mapping):

@@ -13,6 +13,7 @@ from platformdirs import user_cache_path
 from pydantic import ValidationError
 from tiled.client.container import Container
 
+from ainerd.results._averages import average
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._export import dataset_of_all, export_all
 from ainerd.results._files import Contents, LoadedResult, load
@@ -33,7 +34,7 @@ from ainerd.results._tables import (
     similar,
 )
 from ainerd.results._writing import ResultWriter, write_nodes
-from ainerd.technique import Analysis, panels
+from ainerd.technique import Analysis, Average, panels
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -532,6 +533,37 @@ class ResultStore(CampaignRecords):
         table = self.search(**where)
         table = table[table["status"].isin(USABLE)]
         return dataset_of_all(table, self.load([*map(str, table.index)], arrays), arrays)
+
+    def average(self, runs: Sequence[str | int | float], *, dose: str | Sequence[float] | None = None) -> Average:
+        """Average results of repeats, as their technique does: ``results.average([12, 13, 14])``.
+
+        Parameters
+        ----------
+        runs : sequence
+            Numbers of scans, or first characters of keys; see `key`.
+        dose : str or sequence of float, optional
+            What to test for damage over: a column of the table, or a number for each result; by default their order.
+
+        Returns
+        -------
+        Average
+            Of rheo-XPCS: `ainerd.techniques.rheo_xpcs.Average`. It needs the install of an agent, with SciPy.
+
+        Raises
+        ------
+        KeyError
+            If there is no such result or column.
+        ValueError
+            If the results are of several techniques, or cannot be averaged.
+        """
+        keys = [self.key(run) for run in runs]
+        if len(set(keys)) < len(keys):
+            raise ValueError("a result is given twice: each repeat counts once")
+        table = self.table(columns="all").loc[keys]
+        names = {part for name in set(table["technique"]) for part in getattr(panels(str(name)), "averaged", ())}
+        doses = [*table[dose].astype(float)] if isinstance(dose, str) else dose
+        about = "" if dose is None else dose if isinstance(dose, str) else "dose"
+        return average([*self.load(keys, sorted(names))], doses, about)
 
     def answers(self, within_s: float = QUICK_S) -> bool:
         """Return whether the server answers within this time and accepts the key."""

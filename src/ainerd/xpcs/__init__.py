@@ -15,6 +15,7 @@ from ainerd.xpcs._partition import Partition, split
 from ainerd.xpcs._power import PowerFit, fit_power
 from ainerd.xpcs._reductions import reduction_operator
 from ainerd.xpcs._relaxation import LOG_TAU_KNOWN, RELAXATION_COLUMNS, RELAXATION_TEXTS, Relaxation
+from ainerd.xpcs._repeats import Repeats, Trend, average_repeats, log_tau_shifts
 from ainerd.xpcs._rigaku import RigakuReader, read_rigaku, rigaku_gaps
 from ainerd.xpcs._screen import LeftOut, Screen, Screened, SpoiltRunError
 from ainerd.xpcs._screen_faults import no_light
@@ -38,11 +39,14 @@ __all__ = [
     "Partition",
     "PowerFit",
     "Relaxation",
+    "Repeats",
     "RigakuReader",
     "Screen",
     "Screened",
     "SpoiltRunError",
+    "Trend",
     "TwoTimeReducer",
+    "average_repeats",
     "disorder",
     "fit_ageing",
     "fit_curves",
@@ -53,6 +57,7 @@ __all__ = [
     "g2_by_age",
     "g2_from_two_time",
     "guess_beam_center",
+    "log_tau_shifts",
     "middle_age",
     "no_light",
     "per_bin",

@@ -53,6 +53,7 @@ def fit_curves(
     n_files: int = 1,
     level: ArrayLike | None = None,
     frame_time: float | None = None,
+    errors_of: str = "of the file",
     models: Sequence[str] = DEFAULT,
     fixed: Mapping[str, float] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
@@ -84,6 +85,8 @@ def fit_curves(
         Level of multi-tau of each lag, which is averaged over 2^level frames; by default from the spacing of the lags.
     frame_time : float, optional
         Time from frame to frame in the unit of the lags; by default the shortest lag.
+    errors_of : str
+        What the errors are of, for `Relaxation.errors`.
     models : sequence of str
         Models to choose from, of "none", "flat", "one mode", "stretched", "two modes" and "two stretched", the last
         four also with " + static" or " + baseline".
@@ -113,7 +116,8 @@ def fit_curves(
     order = np.argsort(np.asarray(tau, dtype=float), kind="stable")[-len(lags) :]
     mean_of = averaged(frames) if level is None else 2.0 ** np.asarray(level)[order]
     pairs = np.maximum(long - frames, 1) * mean_of * n_files
-    curves = [_Curve(frames, *each, pairs, mean_of, long) for each in zip(values, errors, pixels, photons, strict=True)]
+    about = pairs, mean_of, long, errors_of
+    curves = [_Curve(frames, *each, *about) for each in zip(values, errors, pixels, photons, strict=True)]
     fitted = [each for each in curves if not each.refused]
     scale, joint = _in_frames(known, unit), None
     if fitted:
@@ -146,10 +150,10 @@ class _Curve(Judged):
 
     def __init__(
         self, lag: Floats, value: Floats, error: Floats, n_pixels: float, counts: float, pairs: Floats,
-        mean_of: Floats, n_frames: int,
+        mean_of: Floats, n_frames: int, source: str,
     ) -> None:  # fmt: skip
         self.n_pixels, self.counts, self.mean_of, self.n_frames = n_pixels, counts, mean_of, n_frames
-        source, use = "of the file", np.isfinite(value) & np.isfinite(error) & (error > 0)
+        use = np.isfinite(value) & np.isfinite(error) & (error > 0)
         if not np.any(error > 0):
             use, error, source = np.isfinite(value), np.full_like(value, 1e-12), ""
         error = np.where(use, error, np.nan)

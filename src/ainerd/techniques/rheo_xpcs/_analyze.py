@@ -153,8 +153,8 @@ def _analyze_frames(
     from ainerd.documents import FrameError
     from ainerd.technique import AnalysisError, RunInfo
     from ainerd.techniques.rheo_xpcs._drawing import draw_exposure, new_figure
+    from ainerd.techniques.rheo_xpcs._sentences import bin_cells, sentences
     from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
-    from ainerd.techniques.rheo_xpcs.panels import bin_cells, sentences
 
     technique, n_frames = RheoXPCS(partition, contrast=contrast), 0
     try:
@@ -282,57 +282,20 @@ def _analyze_maps(file: Path, frame_time_s: float | None, roi: Path | None, out:
 def _analyze_curves(file: Path, frame_time_s: float | None, out: Path) -> "Pages":
     """Fit g2 of a result file bin by bin and write an HDF5 file; ValueError without g2."""
     import h5py
-    import numpy as np
-    from rich.table import Table
 
     from ainerd.techniques.rheo_xpcs._curves import read_curves
     from ainerd.techniques.rheo_xpcs._drawing import new_figure
-    from ainerd.techniques.rheo_xpcs._numbers import TEXTS, named, of_law
-    from ainerd.techniques.rheo_xpcs._over_q import draw_over_q
-    from ainerd.techniques.rheo_xpcs.panels import bin_cells, power_sentences
-    from ainerd.xpcs import fit_curves, fit_power
+    from ainerd.techniques.rheo_xpcs._fitted import FittedCurves
 
-    curves = read_curves(file, frame_time_s=frame_time_s)
-    step = curves.frame_time_s if curves.frame_time_s > 0 else None
-    fit = fit_curves(
-        curves.tau_s, curves.g2, curves.error, counts=curves.mean_counts, n_pixels=curves.n_pixels,
-        n_frames=curves.n_frames, n_files=curves.n_files, level=curves.level, frame_time=step,
-    )  # fmt: skip
-    columns, power = named(fit), fit_power(curves.q, fit.tau, fit.tau_err)
-    law = {name: float(x) for name, x in vars(power).items() if np.isfinite(x)}
+    fitted = FittedCurves.of(read_curves(file, frame_time_s=frame_time_s))
     with h5py.File(out, "w") as results:
-        for name in ("g2", "q", "phi"):
-            results[name] = getattr(curves, name)
-        results["tau"], results["g2_err"] = curves.tau_s, curves.error
-        if curves.partition is not None:
-            results.create_dataset("roi_map", data=curves.partition.roi_map, compression="gzip")
-        for name, column in columns.items():
-            results[f"fit/{name}"] = column.astype(h5py.string_dtype()) if name in TEXTS else column
-        results.create_group("power_law").attrs.update(law)
-        results.attrs.update({"source": str(file), "layout": curves.layout, "formula": fit.formula})
+        fitted.write(results)
+        results.attrs["source"] = str(file)
     figure = new_figure(13, 5)
     left, right = figure.subfigures(1, 2)  # type: ignore[misc]
-    axes = left.add_subplot()
-    table = Table("bin", "q (1/nm)", "φ (°)", "contrast", "τ (s)", "exponent", "model", title=str(file))
-    lags = np.geomspace(curves.tau_s[0], curves.tau_s[-1], 200)
-    for k, (g2, error) in enumerate(zip(curves.g2, curves.error, strict=True)):
-        (points,) = axes.plot(curves.tau_s, g2, ".", ms=4)
-        axes.errorbar(curves.tau_s, g2, error, fmt="none", ecolor=points.get_color(), alpha=0.4)
-        drawn = fit.curve(k, lags)
-        if drawn is not None:
-            axes.plot(lags, drawn, color=points.get_color())
-        where = [f"{x[k]:.4g}" if x[k] == x[k] else "–" for x in (curves.q, curves.phi)]
-        model = fit.model[k] + (f" or {fit.either[k]}" if fit.either[k] else "")
-        row = {name: column[k] for name, column in columns.items()}
-        table.add_row(str(k + 1), *where, *bin_cells(row)[1:], model if fit.tau[k] == fit.tau[k] else "")
-    axes.set(xscale="log", xlabel="lag (s)", ylabel="$g_2$", title=f"{file.name}: {len(curves.g2)} bins")
-    draw_over_q(right, curves.q, columns, of_law(power))
-    table.caption = "\n".join(
-        [
-            f"{curves.layout}: {curves.tau_s.size} lags, {curves.tau_s[0]:.3g} to {curves.tau_s[-1]:.3g} s",
-            *sorted({text for text in fit.errors if text}),
-            *power_sentences(of_law(power)),
-            *([f"No q: {curves.no_partition}"] if curves.no_partition else []),
-        ]
-    )
-    return table, figure
+    axes, n_bins = left.add_subplot(), len(fitted.curves.g2)
+    for k in range(n_bins):
+        fitted.draw_curve(axes, k)
+    axes.set(title=f"{file.name}: {n_bins} bins")
+    fitted.draw_over_q(right)
+    return fitted.table(str(file)), figure

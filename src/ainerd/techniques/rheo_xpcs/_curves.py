@@ -13,7 +13,7 @@ which begin with 0, attributes of ``qval_dict``: q in 1/Å by the number of the 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -21,59 +21,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ainerd.techniques.rheo_xpcs._curves_of_bins import Curve, Curves
 from ainerd.techniques.rheo_xpcs._fields import dataset, frame_time, is_there, number, numbers, opened
 from ainerd.xpcs import Partition
-
-Curve = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Curves:
-    """g2 of bins, with the numbers that its Poisson errors need.
-
-    A lag of n frames at level k is a mean over pairs of frames that are sums over 2**k frames; at multi-tau levels the
-    pairs of a run of T frames hold ``n_pixels * mean_counts**2 * (T - n) * 2**k * n_files`` pairs of photons.
-
-    Attributes
-    ----------
-    layout : str
-        Name of the file's layout.
-    tau_s : ndarray, shape (n,)
-        Lags in seconds, positive and increasing.
-    g2, error : ndarray, shape (n_roi, n)
-        g2 and its standard error, NaN if the file has none.
-    q, phi : ndarray, shape (n_roi,)
-        In 1/nm and degrees; NaN if the file does not have them.
-    n_pixels, mean_counts : ndarray, shape (n_roi,)
-        Pixels of each bin, and photons per pixel and correlated frame; NaN if the file does not have them.
-    frame_time_s : float
-        Seconds from one correlated frame to the next: lags are whole multiples of it. NaN if unknown.
-    n_frames : int or None
-        Correlated frames of each file that was averaged; None if unknown.
-    n_files : int
-        Number of files that were averaged; 1 unless the file lists them.
-    level : ndarray of int, shape (n,), or None
-        Level of multi-tau of each lag; None if the program that wrote the file is unknown.
-    partition : Partition or None
-        The bins on the detector, if the file has as many bins as curves.
-    no_partition : str
-        Why there is no partition.
-    """
-
-    layout: str
-    tau_s: Curve
-    g2: Curve
-    error: Curve
-    q: Curve
-    phi: Curve
-    n_pixels: Curve
-    mean_counts: Curve
-    frame_time_s: float = np.nan
-    n_frames: int | None = None
-    n_files: int = 1
-    level: NDArray[np.int64] | None = None
-    partition: Partition | None = None
-    no_partition: str = ""
 
 
 def read_curves(path: str | PathLike[str], *, frame_time_s: float | None = None) -> Curves:

@@ -1,5 +1,6 @@
 """The public names of rheo-XPCS."""
 
+from ainerd.techniques.rheo_xpcs._average import Average
 from ainerd.techniques.rheo_xpcs._bank import Bank, add_systematics, read_bank, write_bank
 from ainerd.techniques.rheo_xpcs._bins import build_partition, check_bins, dead_pixels, questions
 from ainerd.techniques.rheo_xpcs._calibration import Views, calibrated, scorer_of, views
@@ -12,17 +13,18 @@ from ainerd.techniques.rheo_xpcs._field import Field, q_of_pixels
 from ainerd.techniques.rheo_xpcs._files import find_movie
 from ainerd.techniques.rheo_xpcs._picture import Picture
 from ainerd.techniques.rheo_xpcs._preshear import preshear, preshear_of
+from ainerd.techniques.rheo_xpcs._sentences import sentences
 from ainerd.techniques.rheo_xpcs._settings import PartitionSettings, RheoXPCSSettings
 from ainerd.techniques.rheo_xpcs._sketch import draw_bins
 from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
 from ainerd.techniques.rheo_xpcs._verdict import Noise, bank_options, judge, pooled_contrast
-from ainerd.techniques.rheo_xpcs.panels import draw_columns, sentences
+from ainerd.techniques.rheo_xpcs.panels import draw_columns
 
 __all__ = [
-    "SHARES", "TERMS", "Bank", "Cells", "Clean", "Field", "Noise", "PartitionSettings", "Picture", "RheoXPCS",
-    "RheoXPCSSettings", "Sectors", "Views", "add_systematics", "bank_options", "build_partition", "calibrated",
-    "check_bins", "dead_pixels", "draw_bins", "draw_columns", "draw_exposure", "draw_map", "find_movie", "highest",
-    "judge", "measured_exposure", "new_figure", "pooled_contrast", "preshear", "preshear_of", "q_of_pixels",
-    "questions", "read_bank", "read_curves", "run_features", "scorer_of", "seen_from", "sentences",
+    "SHARES", "TERMS", "Average", "Bank", "Cells", "Clean", "Field", "Noise", "PartitionSettings", "Picture",
+    "RheoXPCS", "RheoXPCSSettings", "Sectors", "Views", "add_systematics", "bank_options", "build_partition",
+    "calibrated", "check_bins", "dead_pixels", "draw_bins", "draw_columns", "draw_exposure", "draw_map", "find_movie",
+    "highest", "judge", "measured_exposure", "new_figure", "pooled_contrast", "preshear", "preshear_of",
+    "q_of_pixels", "questions", "read_bank", "read_curves", "run_features", "scorer_of", "seen_from", "sentences",
     "simulated_exposures", "views", "write_bank",
 ]  # fmt: skip

@@ -29,8 +29,9 @@ def draw_over_q(
         times.errorbar(
             q, columns["tau2_s"], columns["tau2_s_err"], fmt="s", ms=4, mfc="white", color="black", label="τ₂"
         )
-    for name, marker in (("tau_s_above", "^"), ("tau_s_below", "v")):
-        times.plot(q, columns[name], marker, ms=6, color=LIMIT, label=f"limit, {'>' if marker == '^' else '<'}")
+    for name, marker, sign in (("tau_s_above", "^", ">"), ("tau_s_below", "v", "<")):
+        if np.isfinite(columns[name]).any():
+            times.plot(q, columns[name], marker, ms=6, color=LIMIT, label=f"limit, {sign}")
     known = np.isfinite(q) & (q > 0)
     if known.any():
         ends = np.array([q[known].min(), q[known].max()]) * (0.95, 1.05)

@@ -1,11 +1,11 @@
 """Rheo-XPCS: the technique that reads dynamics from speckle movies of a sample that was sheared."""
 
 import hashlib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from ainerd.technique import (
 from ainerd.techniques.rheo_xpcs._bank import Bank
 from ainerd.techniques.rheo_xpcs._bins import beam_and_masked, build_partition, check_bins, instrument, questions
 from ainerd.techniques.rheo_xpcs._calibration import calibrated, null_regimes
+from ainerd.techniques.rheo_xpcs._curves_of_bins import Curves
 from ainerd.techniques.rheo_xpcs._exposure import FEWEST_FRAMES, Exposure
 from ainerd.techniques.rheo_xpcs._features import rings
 from ainerd.techniques.rheo_xpcs._field import Field
@@ -35,6 +36,9 @@ from ainerd.techniques.rheo_xpcs._picture import field_of
 from ainerd.techniques.rheo_xpcs._settings import PartitionSettings, RheoXPCSSettings
 from ainerd.techniques.rheo_xpcs._sketch import draw_bins
 from ainerd.xpcs import Partition
+
+if TYPE_CHECKING:
+    from ainerd.techniques.rheo_xpcs._average import Average
 
 # Middle of the range of the bank for any instrument, so that the axes through the landmarks are always the same.
 LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
@@ -192,6 +196,15 @@ class RheoXPCS(Technique):
             yield Finding(role, f"{model.name}, SHA-256 {model.sha256}")
         yield Finding("bank", f"{self.bank.n} exposures, SHA-256 {self.bank.id}…")
         yield from check_bins(self.partition, self._bins)
+
+    @classmethod
+    def average(
+        cls, results: Sequence[Any], names: Sequence[str], dose: Sequence[float] | None, dose_name: str
+    ) -> "Average":
+        """Average the g2 of results with the same bins and lags, and fit it; see `Average`."""
+        from ainerd.techniques.rheo_xpcs._average import Average  # imports matplotlib
+
+        return Average.of([Curves.of(each) for each in results], names, dose=dose, dose_name=dose_name)
 
     @classmethod
     def questions(cls, frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:

@@ -9,6 +9,7 @@ import typer
 
 from ainerd.cli import Config, Json, Tiled, bars, key_of, results_at, show_file, show_near
 from ainerd.techniques.rheo_xpcs._analyze import analyze
+from ainerd.techniques.rheo_xpcs._average_command import average
 from ainerd.techniques.rheo_xpcs._ingest import ingest
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ app = typer.Typer(help="Rheo-XPCS: speckle movies of a sample that was sheared."
 train = typer.Typer(help="Fit an encoder to simulated exposures of known dynamics.", no_args_is_help=True)
 app.add_typer(train, name="train")
 app.command()(analyze)
+app.command()(average)
 app.command()(ingest)
 
 
