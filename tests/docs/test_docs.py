@@ -37,6 +37,7 @@ SMALL = ROOT / "profiles" / "rheo_xpcs" / "small.toml"
 SHORT = (
     "analyze",
     "average",
+    "over-q",
     "ingest",
     "encode",
     "calibrate",

@@ -17,11 +17,16 @@ from ainerd.technique import Average, load
 
 def average(results: Sequence[LoadedResult], dose: Sequence[float] | None = None, dose_name: str = "") -> Average:
     """Average results of one technique; ValueError if they are of several, or cannot be averaged."""
-    techniques = sorted({str(each.metadata["technique"]) for each in results})
-    if len(techniques) != 1:
-        raise ValueError(f"an average needs results of one technique, got {', '.join(techniques) or 'none'}")
     names = [f"scan {scan_text(each.metadata.get('scan_id'), each.metadata.get('event'))}" for each in results]
-    return load(techniques[0]).average(results, names, dose, dose_name or "order of the results")
+    return load(technique_of(results)).average(results, names, dose, dose_name or "order of the results")
+
+
+def technique_of(results: Sequence[LoadedResult]) -> str:
+    """Return the name of the technique of results; ValueError if there are several, or no result."""
+    names = sorted({str(each.metadata["technique"]) for each in results})
+    if len(names) != 1:
+        raise ValueError(f"give results of one technique, not of {', '.join(names) or 'none'}")
+    return names[0]
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from platformdirs import user_cache_path
 from pydantic import ValidationError
 from tiled.client.container import Container
 
-from ainerd.results._averages import average
+from ainerd.results._averages import average, technique_of
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._export import dataset_of_all, export_all
 from ainerd.results._files import Contents, LoadedResult, load
@@ -38,6 +38,7 @@ from ainerd.technique import Analysis, Average, panels
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.figure import Figure
 
     from ainerd.results._result import AinerdResult
 
@@ -556,14 +557,50 @@ class ResultStore(CampaignRecords):
         ValueError
             If the results are of several techniques, or cannot be averaged.
         """
+        results, doses, about = self._many(runs, dose, "averaged")
+        return average(results, doses, about)
+
+    def plot(self, runs: Sequence[str | int | float], *, by: str | Sequence[float] | None = None) -> "Figure":
+        """Draw results together, as their technique does: ``results.plot([12, 13, 14], by="temperature")``.
+
+        Parameters
+        ----------
+        runs : sequence
+            Numbers of scans, or first characters of keys; see `key`.
+        by : str or sequence of float, optional
+            What colours them: a column of the table, or a number for each result; by default their order.
+
+        Raises
+        ------
+        KeyError
+            If there is no such result or column.
+        ValueError
+            If the results are of several techniques, or theirs draws no results together.
+        """
+        from matplotlib.figure import Figure
+
+        results, values, about = self._many(runs, by, "together")
+        name = technique_of(results)
+        draw = getattr(panels(name), "plot_together", None)
+        if draw is None:
+            raise ValueError(f"the technique {name!r} draws no results together")
+        figure = Figure(figsize=(7, 6), layout="constrained")
+        numbers = [float(k + 1) for k in range(len(results))] if values is None else values
+        draw(results, numbers, about or "order of the results", figure)
+        return figure
+
+    def _many(
+        self, runs: Sequence[str | int | float], by: str | Sequence[float] | None, parts: str
+    ) -> tuple[list[LoadedResult], Sequence[float] | None, str]:
+        """Read what panels name as `parts` of some results, and a number of each with its name."""
         keys = [self.key(run) for run in runs]
         if len(set(keys)) < len(keys):
-            raise ValueError("a result is given twice: each repeat counts once")
+            raise ValueError("a result is given twice")
         table = self.table(columns="all").loc[keys]
-        names = {part for name in set(table["technique"]) for part in getattr(panels(str(name)), "averaged", ())}
-        doses = [*table[dose].astype(float)] if isinstance(dose, str) else dose
-        about = "" if dose is None else dose if isinstance(dose, str) else "dose"
-        return average([*self.load(keys, sorted(names))], doses, about)
+        names = {part for name in set(table["technique"]) for part in getattr(panels(str(name)), parts, ())}
+        if not isinstance(by, str):
+            return [*self.load(keys, sorted(names))], by, "" if by is None else "number of the result"
+        return [*self.load(keys, sorted(names))], [*table[by].astype(float)], by
 
     def answers(self, within_s: float = QUICK_S) -> bool:
         """Return whether the server answers within this time and accepts the key."""

@@ -1,6 +1,7 @@
 """`ainerd average` and `ResultStore.average`: repeats in files and on a server, with planted faults."""
 
 import base64
+from pathlib import Path
 
 import h5py
 import httpx
@@ -12,7 +13,8 @@ from typer.testing import CliRunner
 from ainerd.results import ResultRecord, ResultStore
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
-from ainerd.techniques.rheo_xpcs._average_command import average
+from ainerd.techniques.rheo_xpcs._many import average, over_q
+from ainerd.techniques.rheo_xpcs._over_q import OVER_Q
 
 LAGS = np.unique(np.rint(np.geomspace(1, 2000, 40))).astype(int)
 FRAME_S, NOISE, Q = 0.01, 0.004, np.array([0.02, 0.04, 0.06])
@@ -20,7 +22,8 @@ TAU_S = 0.4 * (0.04 / Q) ** 2
 MAP = np.repeat([0, 1, 2, 3], 30).reshape(12, 10)
 
 app = typer.Typer()
-app.command()(average)
+for command in (average, over_q):
+    app.command()(command)
 
 
 def curves(seed, factor=1.0):
@@ -49,7 +52,8 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
-        done = CliRunner().invoke(app, [*map(str, arguments)])
+        command = [] if arguments[0] == "over-q" else ["average"]
+        done = CliRunner().invoke(app, [*command, *map(str, arguments)])
         return done, " ".join(f"{done.output} {done.exception or ''}".split())
 
     return run
@@ -130,6 +134,9 @@ def store(place):
         }  # fmt: skip
         dims = {"g2": ("roi", "tau"), "g2_err": ("roi", "tau"), "tau": ("tau",), "intensity": ("roi", "intensity_time")}
         bins = {"bin": np.arange(1, 4), "q": Q, "phi": np.full(3, np.nan), "n_pixels": np.full(3, 300)}
+        bins |= {name: np.full(3, np.nan) for name in OVER_Q}
+        bins["tau_s"], bins["tau_s_err"] = np.append(np.nan, (1 + i) * TAU_S[1:]), np.full(3, 0.01)
+        bins["tau_s_above"] = np.array([5.0 + i, np.nan, np.nan])
         analysis = Analysis(
             embedding=np.zeros(4, np.float32), novelty_p=None, arrays=arrays, dims=dims, tables={"bins": bins}
         )
@@ -182,3 +189,35 @@ def test_the_page_averages_what_a_person_chose(store, place):
     refused = post([*keys[:2], store.key(9)])
     assert refused.status_code == 422 and refused.json()["detail"].endswith("has no g2: too dark")
     assert post(keys[:1]).status_code == 422 and post([keys[0], "not-there"]).status_code == 404
+
+
+def test_many_results_are_drawn_over_q(store):
+    figure = store.plot(range(1, 9), by="dose")
+    times, shapes, bar = figure.axes
+    lines = [line.get_xydata() for line in times.lines]
+    for i in range(8):
+        known = np.column_stack([Q, np.append(np.nan, (1 + i) * TAU_S[1:])])
+        assert any(np.array_equal(xy, known, equal_nan=True) for xy in lines)
+        assert any(line.get_marker() == "^" and line.get_ydata()[0] == 5.0 + i for line in times.lines)
+    guides = {line.get_label(): line.get_xydata() for line in times.lines if str(line.get_label()).startswith("q^")}
+    for name, slope in (("q^−2", -2), ("q^−1", -1)):
+        (x, y), (u, v) = guides[name]
+        assert np.log(v / y) / np.log(u / x) == pytest.approx(slope)
+    assert times.get_xscale() == times.get_yscale() == "log" and bar.get_ylabel() == "dose"
+    with pytest.raises(ValueError, match="a result is given twice"):
+        store.plot([1, 1])
+    with pytest.raises(KeyError):
+        store.plot([1, 2], by="no such column")
+
+
+def test_many_are_drawn_by_command(store, place, run, monkeypatch):
+    monkeypatch.setenv("AINERD_STORAGE__API_KEY", place.api_key)
+    done, said = run("over-q", *range(1, 9), "--by", "dose", "--tiled", place.uri, "--out", "results.pdf")
+    assert done.exit_code == 0, said
+    for i in range(3):
+        write(f"r{i}.hdf", curves(i))
+    done, said = run("over-q", *(f"r{i}.hdf" for i in range(3)))
+    assert done.exit_code == 0 and "figure: over_q.png" in said, said
+    assert Path("over_q.png").stat().st_size > 10_000 and Path("results.pdf").stat().st_size > 10_000
+    assert "--by is for results" in run("over-q", "r0.hdf", "--by", "x", "--force")[1]
+    assert "give a name that ends in .png" in run("over-q", "r0.hdf", "--out", "x.txt")[1]

@@ -1,10 +1,13 @@
-"""Relaxation times and exponents over q: a power law and the figure."""
+"""Relaxation times and exponents over q, of one exposure with its power law, or of many."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -43,10 +46,7 @@ def draw_over_q(
                 n = law["q_exponent"]
                 label = f"q^−n, n = {n:.2f} ± {law['q_exponent_err']:.2g}"
                 times.plot(ends, middle[1] * (ends / middle[0]) ** -n, color=LAW, label=label)
-            for slope, style in ((2, "--"), (1, ":")):
-                times.plot(
-                    ends, middle[1] * (ends / middle[0]) ** -slope, style, lw=1, color="0.7", label=f"q^−{slope}"
-                )
+            _draw_guides(times, ends, *middle)
         times.set_xscale("log")
     if np.isfinite([columns[name] for name in ("tau_s", "tau_s_above", "tau_s_below")]).any():
         times.set_yscale("log")
@@ -56,3 +56,45 @@ def draw_over_q(
     times.set(ylabel="τ (s)")
     shapes.set(xlabel="q (1/nm)", ylabel="exponent")
     return [times, shapes]
+
+
+def draw_many_over_q(
+    figure: Figure,
+    series: Sequence[tuple[NDArray[Any], Mapping[str, NDArray[Any]]]],
+    values: Sequence[float],
+    name: str,
+) -> list[Axes]:
+    """Draw the same for many exposures, each given by its q and its columns, coloured by a number of each.
+
+    Guides go through the middle of all relaxation times. `name` is that of the number, on the colour bar.
+    """
+    times, shapes = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    finite = [x for x in values if np.isfinite(x)] or [0.0]
+    norm, colours = Normalize(min(finite), max(finite)), colormaps["viridis"]
+    points = []
+    for (q, columns), value in zip(series, values, strict=True):
+        style: dict[str, Any] = {"color": colours(norm(value)) if np.isfinite(value) else LIMIT, "alpha": 0.8}
+        tau = columns["tau_s"]
+        order = np.argsort(q)
+        times.plot(q[order], tau[order], lw=0.6, **style)
+        times.errorbar(q, tau, columns["tau_s_err"], fmt="o", ms=3, lw=0.8, **style)
+        for limit, marker in (("tau_s_above", "^"), ("tau_s_below", "v")):
+            times.plot(q, columns[limit], marker, ms=5, mfc="none", **style)
+        shapes.errorbar(q, columns["kww_exponent"], columns["kww_exponent_err"], fmt="o", ms=3, lw=0.8, **style)
+        points += [(x, y) for x, y in zip(q, tau, strict=True) if x > 0 and np.isfinite(y)]
+    if points:
+        all_q, all_tau = np.array(points).T
+        middle = np.exp(np.median(np.log(all_q))), np.exp(np.median(np.log(all_tau)))
+        _draw_guides(times, np.array([all_q.min(), all_q.max()]) * (0.95, 1.05), *middle)
+        times.legend(fontsize=7)
+    shapes.axhline(1, lw=1, color="0.7")
+    times.set(xscale="log", yscale="log", ylabel="τ (s)", title=f"{len(series)} exposures; ▵ and ▿ are limits of τ")
+    shapes.set(xlabel="q (1/nm)", ylabel="exponent")
+    figure.colorbar(ScalarMappable(norm, colours), ax=[times, shapes], label=name)
+    return [times, shapes]
+
+
+def _draw_guides(axes: Axes, ends: NDArray[Any], q: float, tau: float) -> None:
+    """Draw the slopes of diffusion and of ballistic motion through a point."""
+    for slope, style in ((2, "--"), (1, ":")):
+        axes.plot(ends, tau * (ends / q) ** -slope, style, lw=1, color="0.7", label=f"q^−{slope}")

@@ -9,8 +9,8 @@ import typer
 
 from ainerd.cli import Config, Json, Tiled, bars, key_of, results_at, show_file, show_near
 from ainerd.techniques.rheo_xpcs._analyze import analyze
-from ainerd.techniques.rheo_xpcs._average_command import average
 from ainerd.techniques.rheo_xpcs._ingest import ingest
+from ainerd.techniques.rheo_xpcs._many import average, over_q
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +32,7 @@ train = typer.Typer(help="Fit an encoder to simulated exposures of known dynamic
 app.add_typer(train, name="train")
 app.command()(analyze)
 app.command()(average)
+app.command()(over_q)
 app.command()(ingest)
 
 

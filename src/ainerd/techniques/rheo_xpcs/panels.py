@@ -1,6 +1,6 @@
 """Pictures, sentences and exports of results; they need numpy, h5py and matplotlib only."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from ainerd.results import AinerdResult, ResultRecord, ResultStore
 from ainerd.techniques.rheo_xpcs._drawing import BEAM, draw_exposure, draw_map, highest, montage
-from ainerd.techniques.rheo_xpcs._over_q import OVER_Q, draw_over_q
+from ainerd.techniques.rheo_xpcs._over_q import OVER_Q, draw_many_over_q, draw_over_q
 from ainerd.techniques.rheo_xpcs._sentences import tau_cell
 from ainerd.views import Scene, empty_panel, newest_and_nearest, panel_title, regime_colour
 
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
 quantities = ("tau_s", "contrast", "kww_exponent", "velocity_nm_s")
 averaged = ("g2", "g2_err", "tau", "intensity", "bins")
+together = ("rings", "bins")
 thumbnail = "c2?slice=0,::4,::4&format=image/png"
 view = Path(__file__).with_name("view.js")
 
@@ -48,6 +49,15 @@ def plot(result: AinerdResult, figure: Any) -> None:
         rings = parts["rings"].read()
         draw_over_q(right, rings["q"].to_numpy(), {name: rings[name].to_numpy() for name in OVER_Q}, metadata)
     draw_exposure(figure, present, series, duration_s=duration_s, names=names)
+
+
+def plot_together(results: Sequence[AinerdResult], values: Sequence[float], name: str, figure: Any) -> None:
+    """Draw tau and exponents over q of many results: of their rings, or of the bins of a single ring."""
+    series = []
+    for result in results:
+        table = result["rings" if "rings" in result else "bins"].read()
+        series.append((table["q"].to_numpy(), {column: table[column].to_numpy() for column in OVER_Q}))
+    draw_many_over_q(figure, series, values, name)
 
 
 def gallery(figure: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
