@@ -13,7 +13,6 @@ from collections.abc import Iterator
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from ainerd.dynamics import Dynamics, clock, rate_factor
 from ainerd.threads import one_thread
@@ -95,7 +94,11 @@ def _taps(size: float) -> NDArray[np.float64]:
 
     if wanted < SMALL:
         return np.ones(1)
-    taps = np.exp(-np.exp(brentq(excess, -8, 3)) * reach**2)
+    low, high = -8.0, 3.0
+    for _ in range(60):  # SciPy's solvers would take 20 MB
+        middle = (low + high) / 2
+        low, high = (middle, high) if excess(middle) > 0 else (low, middle)
+    taps = np.exp(-np.exp(middle) * reach**2)
     return taps[taps >= SMALL]
 
 

@@ -41,8 +41,8 @@ def rheo_xpcs():
 
 def test_digest_and_keys_of_rheo_xpcs():
     parameters = rheo_xpcs().parameters
-    assert digest(parameters) == "07ff5fed0e39ecc0"
-    assert result_key(event_identity(RUN, 2), parameters) == "81b6e51d-0e9c-5a7a-b247-42c7e8a06087"
+    assert digest(parameters) == "ab208db748a4d540"
+    assert result_key(event_identity(RUN, 2), parameters) == "c046f1ff-db31-564a-b325-432f0371ae16"
 
 
 def test_digest_and_keys_of_xtec(tmp_path):

@@ -61,6 +61,7 @@ def server_environment(port: int) -> dict[str, str]:
         "EPICS_CAS_BEACON_PORT": str(beacons),
         "OPHYD_CONTROL_LAYER": "dummy",
         "MALLOC_MMAP_THRESHOLD_": "1000000",  # memory of arrays is given back
+        "MALLOC_ARENA_MAX": "1",  # threads share one heap
         BEGUN: "1",
     }
 

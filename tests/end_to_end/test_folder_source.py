@@ -98,6 +98,7 @@ def test_an_acquisition_becomes_a_run_with_a_result(beamline, follow):
     assert row["status"] == "complete" and row["sample"] == "clay"
     assert (row["sample_x"], row["sample_y"]) == pytest.approx((3.0, 7.0), abs=0.01)
     assert row["transmission"] == 1.0 and row["i0"] > 0
+    assert row["incident"] == pytest.approx(row["i0"]) and row["incident_of"] == "i0 × transmission"
     stress = instrument.rheometer.measured(instrument.clock.now())["shear_stress"]
     assert row["stress_mean"] == pytest.approx(stress, rel=0.2)
     raw = observer._client["raw"]

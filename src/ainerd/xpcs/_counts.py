@@ -29,6 +29,18 @@ def check_counts(block: Array) -> Array:
     return np.ascontiguousarray(block)
 
 
+def check_flat(flat: ArrayLike | None, partition: Partition) -> Array | None:
+    """Return a copy of the factors of a flat field, (n_pixels,), or None; raise ValueError for impossible ones."""
+    if flat is None:
+        return None
+    factor = np.array(flat, np.float32)
+    if factor.shape != partition.pixels.shape:
+        raise ValueError(f"flat has shape {factor.shape}, wanted a factor of each of {len(partition.pixels)} pixels")
+    if not (np.isfinite(factor) & (factor > 0)).all():
+        raise ValueError("flat must be above 0 and finite; mask pixels without a factor")
+    return factor
+
+
 def check_valid(valid: ArrayLike | None, n_frames: int) -> NDArray[np.bool_]:
     """Return a copy of `valid`, (n_frames,), all True without one; raise ValueError for another shape."""
     keep = np.ones(n_frames, bool) if valid is None else np.array(valid, dtype=bool)
@@ -42,12 +54,14 @@ class Sums:
     """Sums over the pixels of each static sub-bin, frame by frame, (T, n_sub): ΣI, ΣI², ΣI_t I_{t-1}.
 
     The last two have no rows where only the counts are needed. `pixels`, (1, n_sub), are the numbers of pixels summed.
+    `noise` is Σ f I, the variance of a counter, if I are counts times a flat field f; None if they are counts.
     """
 
     counts: NDArray[np.floating]
     squares: NDArray[np.floating]
     products: NDArray[np.floating]
     pixels: NDArray[np.int64]
+    noise: NDArray[np.floating] | None = None
 
     @classmethod
     def empty(cls, n_frames: int, partition: Partition, *, neighbours: bool = True, dtype: str = "float64") -> "Sums":
@@ -65,7 +79,8 @@ class Sums:
 
     def each(self, change: Callable[[Array], Array]) -> "Sums":
         """Return the sums with a function applied to each array of frames."""
-        return Sums(change(self.counts), change(self.squares), change(self.products), self.pixels)
+        noise = None if self.noise is None else change(self.noise)
+        return Sums(change(self.counts), change(self.squares), change(self.products), self.pixels, noise)
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
@@ -256,15 +271,16 @@ def static_scale(
 def diagonal_correction(sums: Sums, partition: Partition, scale: Scales, diagonal: Diagonal) -> Floats:
     """Return the terms to add to the diagonal C2(t, t) of the counts, (T, n_roi).
 
-    ``poisson``: <I(I - 1)>, which removes a counter's shot noise exactly. ``neighbour``: the mean of C2(t, t ± 1), as
-    in pyXpcsViewer. ``raw``: no correction.
+    ``poisson``: <I(I - 1)>, or <I(I - f)> with a flat field f, which removes a counter's shot noise exactly.
+    ``neighbour``: the mean of C2(t, t ± 1), as in pyXpcsViewer. ``raw``: no correction.
     """
     frame = scale.frame
     if diagonal == "raw":
         return np.zeros_like(frame)
     per_pixel = _inverse(per_bin(sums.pixels, partition))
     if diagonal == "poisson":
-        return -per_bin(sums.counts, partition, scale.sub**2) * per_pixel * frame**2
+        noise = sums.counts if sums.noise is None else sums.noise
+        return -per_bin(noise, partition, scale.sub**2) * per_pixel * frame**2
     squares, products = (per_bin(x, partition, scale.sub**2) * per_pixel for x in (sums.squares, sums.products))
     before = np.zeros_like(frame)
     before[1:] = products[1:] * frame[1:] * frame[:-1]

@@ -155,25 +155,29 @@ def _middle(x: Array, y: Array, out: Array) -> None:
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _count(frame: Array, good: Array, now: Array, counts: Array) -> None:
+def _count(frame: Array, factor: Array, now: Array, counts: Array) -> None:
     for p in range(now.size):
-        now[p] = np.float32(frame[p]) * good[p]
+        now[p] = np.float32(frame[p]) * factor[p]
         counts[p] += now[p]
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _square(now: Array, squares: Array) -> None:
+def _square(now: Array, factor: Array, squares: Array) -> None:
     for p in range(now.size):
-        squares[p] += now[p] * (now[p] - np.float32(1))
+        squares[p] += now[p] * (now[p] - factor[p])
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def take(
-    block: Array, keep: Array, good: Array, edges: Array, bins: Array, n_pixels: Array, seen: int, ring: Array,
-    sums: Array, usual: Array, alone: Array, pairs: Array,
+    block: Array, keep: Array, factor: Array, has_flat: bool, edges: Array, bins: Array, n_pixels: Array, seen: int,
+    ring: Array, sums: Array, usual: Array, alone: Array, pairs: Array,
 ) -> None:  # fmt: skip
-    """Put frames into the ring, and add the pairs of each frame with itself: N photons make N (N - 1) pairs."""
-    now = np.empty(good.size, np.float32)
+    """Put frames into the ring, and add the pairs of each frame with itself: N photons make N (N - 1) pairs.
+
+    `factor` is 0 for pixels that are left out, and the flat field, or 1, for the others. With a flat field the photons
+    of a pixel make f N (f N - f) pairs.
+    """
+    now = np.empty(factor.size, np.float32)
     counts, squares, ends = alone[0], alone[1], alone[2]
     for b in range(block.shape[0]):
         row, of_parts = ring[(seen + b) % len(ring)], sums[(seen + b) % len(ring)]
@@ -181,8 +185,8 @@ def take(
             row[:] = 0
             of_parts[:] = 0
             continue
-        _count(block[b], good, now, counts)
-        _square(now, squares)
+        _count(block[b], factor, now, counts)
+        _square(now, factor, squares)
         for k in range(n_pixels.size):
             total = np.float32(0)
             for j in range(bins[k], bins[k + 1]):
@@ -192,7 +196,13 @@ def take(
                 of_parts[j] = of_part
                 total += of_part
             mean = np.float64(total) / n_pixels[k] if total > 0 else 0.0
-            others = max(mean - 1 / n_pixels[k], 0.0) if total > 0 else 0.0
+            own = np.float32(1)  # mean factor of the photons
+            if has_flat and total > 0:
+                own = np.float32(0)
+                for p in range(np.uintp(edges[bins[k]]), np.uintp(edges[bins[k + 1]])):
+                    own += now[p] * factor[p]
+                own /= total
+            others = max(mean - own / n_pixels[k], 0.0) if total > 0 else 0.0
             scale, twice = np.float32(weigh(mean, usual[k]) if total > 0 else 0.0), np.float32(2 * others)
             for p in range(np.uintp(edges[bins[k]]), np.uintp(edges[bins[k + 1]])):
                 row[p] = scale * now[p]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.xpcs._counts import check_counts, check_valid, dimmed
+from ainerd.xpcs._counts import check_counts, check_flat, check_valid, dimmed
 from ainerd.xpcs._entries import CHANNELS, add_ends, add_few, add_products, halve, take
 from ainerd.xpcs._event_pairs import PairsOfEvents
 from ainerd.xpcs._events import Events, joined
@@ -74,13 +74,16 @@ class MultiTau:
     Parameters
     ----------
     partition : Partition
+    flat : array_like, shape (n_pixels,), optional
+        Flat field, as for `TwoTimeReducer`.
     """
 
-    def __init__(self, partition: Partition) -> None:
-        self.partition = partition
+    def __init__(self, partition: Partition, flat: ArrayLike | None = None) -> None:
+        self.partition, factor = partition, check_flat(flat, partition)
         self._parts = parts = Parts.of(partition)
         n_part, n_pixels = len(parts.roi), len(partition.pixels)
-        self._good = np.ones(n_pixels, np.float32)
+        self._has_flat = factor is not None
+        self._factor = np.ones(n_pixels, np.float32) if factor is None else factor  # 0 for pixels that are left out
         # for each level: entries (frames, averaged in pairs from level to level), and their sums over parts
         self._ring = [np.zeros((CHANNELS + FRAMES, n_pixels), np.float32)]
         self._sums = [np.zeros((CHANNELS + FRAMES, n_part), np.float32)]
@@ -137,8 +140,8 @@ class MultiTau:
             room = min(self._done[0] + FRAMES, end) - self._seen[0]
             some = slice(begin, min(len(block), begin + room))
             take(
-                block[some], keep[some], self._good, self._parts.edges, self._bins, self._pixels, self._seen[0],
-                self._ring[0], self._sums[0], self._usual, self._alone, self._ages[-1].pairs[0, 0],
+                block[some], keep[some], self._factor, self._has_flat, self._parts.edges, self._bins, self._pixels,
+                self._seen[0], self._ring[0], self._sums[0], self._usual, self._alone, self._ages[-1].pairs[0, 0],
             )  # fmt: skip
             self._seen[0] += some.stop - begin
             begin = some.stop
@@ -194,11 +197,13 @@ class MultiTau:
     def _push_events(self, frames: Array | Events) -> None:
         if not isinstance(frames, Events) or (self._pairs is None and self._seen[0]):
             raise ValueError("the frames of one run are either all dense or all events")
+        if self._has_flat:
+            raise ValueError("a flat field is multiplied with dense frames, not with events: leave it out")
         events = frames.gathered(self.partition)
         if len(events.ticks) and events.ticks[0] < self._seen[0]:
             raise ValueError(f"frame {events.ticks[0]} was pushed before: the next is {self._seen[0]}")
-        if not self._good.all():
-            events = events.without(np.flatnonzero(self._good == 0))
+        if not self._factor.all():
+            events = events.without(np.flatnonzero(self._factor == 0))
         if self._pairs is None:
             self._lowest = PairsOfEvents.best(events, len(self._parts.roi))
             self._pairs, self._room = PairsOfEvents(self._parts, self._pixels, self._lowest), UPPER
@@ -214,7 +219,7 @@ class MultiTau:
     def _grow_until(self, n_frames: int) -> None:
         """Start the ages that so many frames have."""
         while n_frames > (YOUNGEST << len(self._ages) >> 1 if self._ages else 0):
-            level, n_pixels = len(self._seen), len(self._good)
+            level, n_pixels = len(self._seen), len(self._factor)
             self._settle()
             if level > self._lowest:
                 self._grow()
@@ -237,7 +242,7 @@ class MultiTau:
         some = self._ages if ages is None else ages
         age_of = np.ceil(np.log2(group + 1)).astype(np.int64) if begin == 0 else np.zeros(len(group), np.int64)
         n = pairs.size >> level
-        entries, of_parts = (np.zeros((n, m), np.float32) for m in (len(self._good), len(self._parts.roi)))
+        entries, of_parts = (np.zeros((n, m), np.float32) for m in (len(self._factor), len(self._parts.roi)))
         if begin and keep:  # in their places in the ring
             first = (begin >> level) % len(self._ring[level])
             entries, of_parts = (x[level][first : first + n] for x in (self._ring, self._sums))
@@ -323,7 +328,7 @@ class MultiTau:
         corrected: exactly for the last sixteen entries of each level, on average over the run for the sums.
         """
         out = np.unique(np.asarray(pixels, dtype=np.int64))
-        out = out[self._good[out] > 0]
+        out = out[self._factor[out] > 0]
         if out.size == 0:
             return
         self._settle()
@@ -331,7 +336,8 @@ class MultiTau:
         self._waiting_counts[:] = 0
         before, n_before = self._bin_counts(), self._pixels
         counted = self._counts[out] > 0  # a pixel without a count is in no product
-        self._good[out], self._counts[out] = 0, 0
+        self._factor[out], self._counts[out] = 0, 0
+        good = (self._factor > 0).astype(np.float32)
         of_part = np.searchsorted(parts.edges, out, side="right") - 1
         self._size = self._size - np.bincount(of_part, minlength=len(roi))
         self._pixels = np.bincount(roi, self._size, self.partition.n_roi).astype(np.int64)
@@ -343,10 +349,10 @@ class MultiTau:
         for ring, sums in [*rings, self._first] if self._first else rings:
             for j in np.flatnonzero(np.isin(roi, roi[of_part])):
                 entries = ring[:, parts.edges[j] : parts.edges[j + 1]]
-                entries *= self._good[parts.edges[j] : parts.edges[j + 1]] / np.float32(mean[roi[j]])
+                entries *= good[parts.edges[j] : parts.edges[j + 1]] / np.float32(mean[roi[j]])
                 sums[:, j] = entries.sum(-1)
         if self._pairs is not None:
-            self._pairs.leave_out(self._good, self._pixels, mean)
+            self._pairs.leave_out(good, self._pixels, mean)
             self._waiting = [x.without(out) for x in self._waiting]
         restarted = of_part[counted]
         for age in self._ages:

@@ -7,6 +7,7 @@ frame do not grow with the number of frames, except for three sums of each frame
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,6 +20,7 @@ from ainerd.xpcs._counts import (
     Sums,
     accumulate,
     check_counts,
+    check_flat,
     check_valid,
     diagonal_correction,
     per_bin,
@@ -59,6 +61,9 @@ class TwoTimeReducer:
         mean alone, or by the mean of the row alone.
     dtype : {"float32", "float64"}
         Type of the accumulated rows and the maps.
+    flat : array_like, shape (n_pixels,), optional
+        Flat field: factors, above 0, that the counts of each of ``partition.pixels`` are multiplied by. Events take
+        none.
 
     Attributes
     ----------
@@ -102,6 +107,7 @@ class TwoTimeReducer:
         diagonal: Diagonal = "poisson",
         normalization: Normalization = "smoothed",
         dtype: Precision = "float32",
+        flat: ArrayLike | None = None,
     ) -> None:
         check_choice("diagonal", diagonal, Diagonal)
         check_choice("normalization", normalization, Normalization)
@@ -121,6 +127,9 @@ class TwoTimeReducer:
         self._valid, self._ticks = np.ones(capacity, bool), np.zeros(capacity, np.int64)
         self.n_pushed = self._n_sums = 0  # frames, also missing ones, and rows of `sums`
         self.sums = Sums.empty(capacity, partition, neighbours=diagonal == "neighbour", dtype=dtype)
+        self._flat = check_flat(flat, partition)  # 0 for pixels that are left out
+        if self._flat is not None:
+            self.sums = replace(self.sums, noise=np.zeros_like(self.sums.counts))
         self.rows = np.zeros((self._rows.n_rows, len(partition.pixels)), dtype)
         self._last = np.zeros(len(partition.pixels), dtype)
         self._good = np.ones(len(partition.pixels), bool)
@@ -168,6 +177,9 @@ class TwoTimeReducer:
             return
         p, sums, end = self.partition, self.sums, self.n_pushed
         some = slice(self._n_sums - len(block), self._n_sums)
+        if self._flat is not None and sums.noise is not None:
+            block = block * self._flat
+            sums.noise[some] = np.add.reduceat(block * self._flat, p.static_edges[:-1], axis=1, dtype=float)
         accumulate(
             block, self._last, some.start, self._valid[some], np.flatnonzero(~self._good), p.static_edges,
             *self._rows.columns(end - len(block), end), self.rows, sums.counts, sums.squares, sums.products,
@@ -176,6 +188,8 @@ class TwoTimeReducer:
     def _push_events(self, frames: Array | Events) -> None:
         if not isinstance(frames, Events) or (self._of_events is None and self.n_pushed):
             raise ValueError("the frames of one run are either all dense or all events")
+        if self._flat is not None:
+            raise ValueError("a flat field is multiplied with dense frames, not with events: leave it out")
         events, rows = frames.gathered(self.partition), self._rows
         if self._of_events is None:
             neighbours = self.diagonal == "neighbour"
@@ -212,6 +226,8 @@ class TwoTimeReducer:
         if self.n_pushed and new.size:
             self._take_out(new, sub)
         self._good[new] = False
+        if self._flat is not None:
+            self._flat[new] = 0
         self.sums.pixels[0] -= np.bincount(sub, minlength=self.sums.pixels.shape[1])
         self._n_pixels = per_bin(self.sums.pixels, self.partition)[0].astype(np.int64)
         self._last[new] = 0
@@ -248,9 +264,11 @@ class TwoTimeReducer:
                 continue
             share_of_frame = ratio(by_frame.T @ share, weight[:, None])
             total = sums.counts[:n_frames, partition.static_roi == k].sum(1, dtype=float)
-            for j, s in zip(mine_sub, share_of_frame.T, strict=True):
+            for p, j, s in zip(mine, mine_sub, share_of_frame.T, strict=True):
                 counts = s * total
                 sums.counts[:n_frames, j] -= counts
+                if self._flat is not None and sums.noise is not None:
+                    sums.noise[:n_frames, j] -= counts * self._flat[p]
                 if len(sums.squares):
                     sums.squares[:n_frames, j] -= counts + counts**2
                     sums.products[1:n_frames, j] -= counts[1:] * counts[:-1]

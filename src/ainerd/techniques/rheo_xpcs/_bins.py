@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ainerd.config import read_map
 from ainerd.technique import Finding
+from ainerd.techniques.rheo_xpcs._detector_maps import read_flat, read_mask
 from ainerd.techniques.rheo_xpcs._settings import PartitionSettings
 from ainerd.xpcs import Annulus, Partition, pyfai_detectors
 
@@ -31,10 +32,10 @@ def build_partition(settings: PartitionSettings) -> Partition:
         If the settings are inconsistent or a file cannot be read; the message names the keys.
     """
     try:
-        mask = None if settings.mask is None else read_map(settings.mask, "mask")
+        if settings.file is not None and not settings.file.is_file():
+            raise ValueError(f"file: there is no {settings.file}")
+        mask = read_mask(settings)
         if settings.file is not None:
-            if not settings.file.is_file():
-                raise ValueError(f"file: there is no {settings.file}")
             partition = Partition.load(settings.file)
         elif settings.roi_map is not None:
             labels = read_map(settings.roi_map, "roi_map")
@@ -94,18 +95,21 @@ def check_bins(partition: Partition, settings: PartitionSettings | None = None) 
         on = "on" if 0 <= row < ny and 0 <= column < nx else "off"
         beam = f"the beam is {on} the detector, at row {row:g}, column {column:g} of {ny} × {nx}"
         yield Finding("geometry", f"q runs {q.min():.3g} to {q.max():.3g} 1/nm; {beam}")
-    if settings is not None and settings.mask is not None:
-        out = read_map(settings.mask, "mask").astype(bool)
+    if settings is not None and settings.mask is not None and (out := read_mask(settings)) is not None:
         todo = "it must be True (1) where a pixel is not to be used: look whether it is inverted"
         state = f"{settings.mask.name} takes {out.mean():.2%} of the pixels away"
         yield Finding("mask", state, todo if out.mean() > 0.5 else "")
+    if settings is not None and (flat := read_flat(settings)) is not None:
+        least, most = np.nanmin(flat.factor), np.nanmax(flat.factor)
+        done = "the detector has multiplied by it" if flat.is_applied else "counts are multiplied by it"
+        yield Finding("flat field", f"{flat.file.name}, factors {least:.3g} to {most:.3g}: {done}")
 
 
 def beam_and_masked(settings: PartitionSettings | None) -> tuple[tuple[float, float] | None, NDArray[np.bool_] | None]:
     """Return (row, column) of the beam, and the masked pixels, as far as the settings define them."""
     if settings is None:
         return None, None
-    masks = [] if settings.mask is None else [read_map(settings.mask, "mask").astype(bool)]
+    masks = [] if (mask := read_mask(settings)) is None else [mask]
     if settings.by_geometry and (gaps := sensor(settings).mask) is not None:
         masks.append(np.asarray(gaps, bool))
     return settings.beam_center_px, np.logical_or.reduce(masks) if masks else None

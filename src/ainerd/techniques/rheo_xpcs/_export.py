@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ainerd.results import Configuration, ResultRecord
-from ainerd.techniques.rheo_xpcs._field import q_of_pixels
+from ainerd.techniques.rheo_xpcs._field import q_of_pixels, unit_of
 
 
 def unbinned(mean_frame: NDArray[np.float32], factor: int, shape: tuple[int, int]) -> NDArray[np.float32]:
@@ -41,7 +41,6 @@ def resampled(values: NDArray[Any], centres: NDArray[np.float64], n: int) -> NDA
 Arrays = Mapping[str, NDArray[Any]]
 
 SAXS, INTENSITY = ("saxs", "saxs_q", "saxs_segments"), ("intensity", "intensity_total", "intensity_time")
-COUNTS = "photons/pixel/frame"
 # arrays with a group of their own
 NAMED = {"c2", "g2", "g2_err", "tau", *SAXS, *INTENSITY}
 LAGS_FIRST: dict[str, Any] = {"storage_mode": "one_array"}
@@ -119,16 +118,17 @@ def _beam(entry: h5py.Group, record: ResultRecord, arrays: Arrays, configuration
         data = entry["data"] if "data" in entry else _group(entry, "data", "NXdata")
         image = unbinned(arrays["mean_frame"], int(record.summary["mean_frame_binning"]), roi_map.shape)
         _put(data, "frame_average", image, units="")
+    per = unit_of(record.summary.get("incident_of"))
     if set(SAXS) <= set(arrays):
         saxs = _group(entry, "saxs", "NXdata", signal="I", axes="Q")
         _put(saxs, "Q", arrays["saxs_q"], "1/nm")
-        _put(saxs, "I", arrays["saxs"], COUNTS)
-        _put(saxs, "I_segments", arrays["saxs_segments"], COUNTS)
+        _put(saxs, "I", arrays["saxs"], per)
+        _put(saxs, "I_segments", arrays["saxs_segments"], per)
     if set(INTENSITY) <= set(arrays):
         intensity = _group(entry, "intensity", "NXdata", signal="total", axes="time")
         _put(intensity, "time", arrays["intensity_time"], "s")
-        _put(intensity, "total", arrays["intensity_total"], COUNTS)
-        _put(intensity, "bins", arrays["intensity"], COUNTS)
+        _put(intensity, "total", arrays["intensity_total"], per)
+        _put(intensity, "bins", arrays["intensity"], per)
 
 
 def _instrument(instrument: h5py.Group, record: ResultRecord, configuration: Configuration | None) -> None:

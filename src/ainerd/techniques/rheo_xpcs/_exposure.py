@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo
 from ainerd.techniques.rheo_xpcs import _numbers, _picture
 from ainerd.techniques.rheo_xpcs._cells import MANY, Cells
+from ainerd.techniques.rheo_xpcs._field import COUNTS, INTENSITIES, unit_of
 from ainerd.techniques.rheo_xpcs._schedule import FrameMap
 from ainerd.techniques.rheo_xpcs._verdict import (
     MOST_MISSING,
@@ -57,7 +58,7 @@ DIMS = {
     **_picture.DIMS,
 }
 UNITS = {
-    "counts_per_pixel": "photons/pixel/frame",
+    "counts_per_pixel": COUNTS,
     **dict.fromkeys(("c2_frames_time", "tau", "age", "tau_denoised", "tau_denoised_s"), "s"),
     **dict.fromkeys(("c2", "c2_frames", "g2", "g2_err", "g2_by_age", "latent", "denoised", "g2_denoised"), "1"),
     **dict.fromkeys(("pixels_left_out", "frames_left_out"), "1"),
@@ -80,10 +81,12 @@ class Exposure(RunAnalysis):
         self._n_frames, self._frame_time_s = run.n_frames, run.frame_time_s
         partition = technique.partition
         self._screen: Screen | None = None  # made with the first frames, for dense ones or events
-        self._reducer = TwoTimeReducer(partition, run.n_frames, **technique.reduction)
-        self._correlator = MultiTau(partition)
-        self._by_frame = FrameMap(partition, **technique.reduction) if run.has_ticks else None
-        self._picture = _picture.Picture(technique.field, run.n_frames)
+        flat = None if technique.flat is None else technique.flat.ravel()[partition.pixels]
+        self._reducer = TwoTimeReducer(partition, run.n_frames, flat=flat, **technique.reduction)
+        self._correlator = MultiTau(partition, flat)
+        self._by_frame = FrameMap(partition, flat=flat, **technique.reduction) if run.has_ticks else None
+        self._picture = _picture.Picture(technique.field, run.n_frames, technique.flat)
+        self._readings = run.readings
         self._prepared = False  # whether the calibration was requested
         self._n_lost = 0  # frames that never came
 
@@ -210,6 +213,8 @@ class Exposure(RunAnalysis):
         bad = np.concatenate([*left_out.pixels.values(), np.empty(0, np.int64)])
         pictures, picture_summary = self._picture.finish(bad)
         pictures |= _picture.intensities(counts, n_pixels, self._frame_time_s, edges, left_out.missing)
+        incident, incident_of = _picture.incident(self._readings, technique.incident)
+        pictures |= {name: pictures[name] / np.float32(incident) for name in INTENSITIES if name in pictures}
         summary = {
             "counts_per_pixel": per_frame,
             **judgement.summary,
@@ -218,10 +223,13 @@ class Exposure(RunAnalysis):
             **picture_summary,
             "pixels_left_out": left_out.n_pixels,
             "frames_left_out": left_out.n_frames,
+            **({"incident": incident, "incident_of": incident_of} if incident_of else {}),
+            **({"flat_field": technique.flat_field} if technique.flat_field else {}),
             "moved_s": float(left_out.moved[0] * self._frame_time_s) if left_out.moved.size else None,
         }
         arrays = {"c2": maps, **of_frames, "latent": judgement.latent, **fitted.arrays, **denoised, **pictures}
-        units = UNITS | _numbers.UNITS | {name: "1" for name in summary if name.startswith("strangeness_")}
+        per = dict.fromkeys(INTENSITIES, unit_of(incident_of))
+        units = UNITS | _numbers.UNITS | per | {name: "1" for name in summary if name.startswith("strangeness_")}
         tables = fitted.tables(judgement.p_of_ring) | _left_out_table(left_out)
         names = {*arrays, *summary, *(column for table in tables.values() for column in table)}
         return Analysis(
@@ -251,15 +259,15 @@ class Exposure(RunAnalysis):
         return speckle_px(self._reducer.means(SPECKLE_PIXELS), partition.shape, partition.pixels, bins)
 
     def _denoised(self, maps: NDArray[np.float32]) -> tuple[dict[str, NDArray[Any]], dict[str, float | None]]:
-        """Return denoised maps, g2 along their diagonals, and the median of its relaxation times."""
+        """Return denoised maps, g2 along their diagonals, and the relaxation time of its mean over the bins."""
         if self._technique.denoiser is None:
             return {}, {}
         denoised = self._technique.denoiser.denoise(maps, size=DENOISED)
         g2 = g2_from_two_time(denoised)
         tau = np.arange(1, DENOISED) * self._reducer.n_pushed / DENOISED * self._frame_time_s
-        fit = fit_curves(tau, g2)
+        fit = fit_curves(tau, g2.mean(0))
         arrays: dict[str, NDArray[Any]] = {"denoised": denoised, "g2_denoised": g2, "tau_denoised": tau}
-        return arrays, {"tau_denoised_s": float(np.nanmedian(fit.tau)) if np.isfinite(fit.tau).any() else None}
+        return arrays, {"tau_denoised_s": float(fit.tau[0]) if np.isfinite(fit.tau[0]) else None}
 
 
 def _few_rows(maps: NDArray[np.float32], left_out: LeftOut) -> str:

@@ -9,6 +9,13 @@ from numpy.typing import ArrayLike, NDArray
 
 MOST_RINGS = 150  # of I(q)
 HC_KEV_NM = 1.23984198
+COUNTS = "photons/pixel/frame"
+INTENSITIES = ("saxs", "saxs_segments", "intensity", "intensity_total")  # that monitor and transmission divide
+
+
+def unit_of(incident_of: object) -> str:
+    """Return the unit of `INTENSITIES` that are divided by these readings, such as "i0 × transmission", or by none."""
+    return f"{COUNTS}/({incident_of})" if incident_of else COUNTS
 
 
 def q_of_pixels(shape: tuple[int, int], instrument: Mapping[str, Any]) -> NDArray[np.float64] | None:

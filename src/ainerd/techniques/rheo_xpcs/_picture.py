@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import binary_dilation, uniform_filter
 
+from ainerd.technique import Readings
 from ainerd.techniques.rheo_xpcs._bins import instrument, sensor
-from ainerd.techniques.rheo_xpcs._field import Field, q_of_pixels
+from ainerd.techniques.rheo_xpcs._detector_maps import read_mask
+from ainerd.techniques.rheo_xpcs._field import COUNTS, INTENSITIES, Field, q_of_pixels
 from ainerd.techniques.rheo_xpcs._settings import PartitionSettings
 
 FEWEST, MOST = 50, 200  # whole frames of a run
@@ -31,7 +33,7 @@ DIMS = {
     "intensity_time": ("intensity_time",),
 }
 UNITS = {
-    **dict.fromkeys(("mean_frame", "saxs", "saxs_segments", "intensity", "intensity_total"), "photons/pixel/frame"),
+    **dict.fromkeys(("mean_frame", *INTENSITIES), COUNTS),
     "saxs_q": "1/nm",
     "intensity_time": "s",
     "mean_frame_binning": "px",
@@ -51,6 +53,8 @@ class Picture:
     field : Field
     n_frames : int or None
         Number of frames of the run; None for an open-ended run.
+    flat : ndarray, shape (ny, nx), optional
+        Factors that counts are multiplied by.
 
     Attributes
     ----------
@@ -58,8 +62,9 @@ class Picture:
         Number of whole frames so far.
     """
 
-    def __init__(self, field: Field, n_frames: int | None) -> None:
+    def __init__(self, field: Field, n_frames: int | None, flat: NDArray[np.floating[Any]] | None = None) -> None:
         self._field, self._n_frames = field, n_frames
+        self._flat = np.ones(1, np.float32) if flat is None else np.nan_to_num(flat.ravel().astype(np.float32))
         self._total = np.zeros(field.bad.size, np.float32)  # weighted counts of each pixel
         self._bad = field.bad.ravel().copy()
         self._ring = field.ring.ravel()
@@ -90,7 +95,7 @@ class Picture:
         self._weight += weight
         self.n_whole += 1
         if self._field.q.size and self.n_whole % FRAMES == 0:
-            self._until.append((self._weight, self._over_rings(self._total)))
+            self._until.append((self._weight, self._over_rings(self._total * self._flat)))
 
     def _over_rings(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Sum values over the pixels of each ring."""
@@ -119,6 +124,7 @@ class Picture:
         out = self._bad.copy()
         out[np.asarray(bad, int)] = True
         out |= hot(np.where(out, 0.0, mean * self.n_whole).reshape(self._field.bad.shape), out).ravel()
+        mean *= self._flat
         factor = binning(self._field.bad.shape)
         image = np.where(out, np.nan, mean).reshape(self._field.bad.shape)
         arrays: dict[str, NDArray[Any]] = {"mean_frame": binned(image, factor)}
@@ -143,14 +149,28 @@ class Picture:
         }
 
 
+def incident(readings: Readings, keys: tuple[str, str]) -> tuple[float, str]:
+    """Return the product of the mean readings of an exposure, and their names; 1 and "" without positive ones.
+
+    `keys` are data keys of monitor and transmission, or empty.
+    """
+    product, names = 1.0, list[str]()
+    for key in filter(None, keys):
+        values = readings.of_frames(key)
+        known = values[np.isfinite(values)]
+        if known.size and known.mean() > 0:
+            product, names = product * float(known.mean()), [*names, key]
+    return product, " × ".join(names)
+
+
 def field_of(settings: PartitionSettings) -> Field:
     """Return the field of the detector in the settings; pixels beside gaps are bad, as in `Partition.annular`."""
     detector = sensor(settings)
     bad = np.zeros(detector.shape, bool)
     if detector.mask is not None:
         bad |= binary_dilation(np.asarray(detector.mask, bool), np.ones((3, 3), bool))
-    if settings.mask is not None:
-        bad |= np.load(settings.mask, allow_pickle=False)
+    if (mask := read_mask(settings)) is not None:
+        bad |= mask
     return Field.of(bad.shape, q_of_pixels(bad.shape, instrument(settings)), bad)
 
 

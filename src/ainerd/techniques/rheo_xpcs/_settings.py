@@ -68,7 +68,10 @@ class PartitionSettings(Section):
     file : Path or None
         Replaces the geometry: an HDF5 file that `ainerd.xpcs.Partition.load` reads.
     mask : Path or None
-        A .npy of booleans, True where a pixel must not be used; allowed with all three.
+        A .npy of booleans, True where a pixel must not be used, or HDF5 with a ``pixel_mask`` of NeXus; allowed with
+        all three.
+    flat_field : Path or None
+        A .npy of factors that counts are multiplied by, or HDF5 with a ``flatfield`` of NeXus; allowed with all three.
     """
 
     detector: str = ""
@@ -88,6 +91,7 @@ class PartitionSettings(Section):
     phi_deg: list[Angle] | None = None
     file: Path | None = None
     mask: Path | None = None
+    flat_field: Path | None = None
 
     @property
     def by_geometry(self) -> bool:
@@ -99,7 +103,8 @@ class PartitionSettings(Section):
         given = [name for name in type(self).model_fields if name in self.model_fields_set]
         ways = [name for name in ("file", "roi_map") if name in given]
         labels = {"roi_map", "q_inv_nm", "phi_deg"}
-        allowed = {"file": {"file", "mask"}, "roi_map": labels | {"mask"}}
+        pixels = {"mask", "flat_field"}
+        allowed = {"file": {"file", *pixels}, "roi_map": labels | pixels}
         if ways and (more := [name for name in given if name not in allowed[ways[0]]]):
             raise ValueError(f"{ways[0]} brings the bins, remove {', '.join(more)}; or remove {ways[0]}")
         if ways:
@@ -107,7 +112,7 @@ class PartitionSettings(Section):
         if more := [name for name in given if name in labels]:
             raise ValueError(f"{', '.join(more)} only with roi_map")
         if not self.detector and self.shape is None:
-            if not set(given) - {"mask", "pixel_um"}:
+            if not set(given) - {*pixels, "pixel_um"}:
                 raise ValueError(
                     "must have a geometry (detector or shape, beam_center_px, distance_m, energy_keV, q_range_inv_nm), "
                     "or file, HDF5 with bins, or roi_map, a .npy of labels"
@@ -124,7 +129,7 @@ class PartitionSettings(Section):
 
     def anchored(self, folder: Path) -> Self:
         """Return a copy with relative paths resolved from `folder`."""
-        return self.model_copy(update=_anchored(self, ("roi_map", "file", "mask"), folder))
+        return self.model_copy(update=_anchored(self, ("roi_map", "file", "mask", "flat_field"), folder))
 
 
 class Shear(Section):
@@ -152,6 +157,8 @@ class RheoXPCSSettings(Section):
         Calibration bank, a file of ``ainerd calibrate``; the shipped bank by default.
     alpha : float
         An exposure is called novel if its p-value is at most this.
+    monitor, transmission : str
+        Data keys of readings by which I(q) and I(t) are divided; empty: they are not.
     preshear : list of Shear
         Steps of shear at each new position; empty: the sample is not sheared.
     """
@@ -166,6 +173,8 @@ class RheoXPCSSettings(Section):
     denoiser: str = "ours"
     bank: Path | None = None
     alpha: Annotated[float, within(0, 1, "", SHARE, above=True, below=True)] = 0.05
+    monitor: str = ""
+    transmission: str = ""
     preshear: list[Shear] = []
 
     @model_validator(mode="after")

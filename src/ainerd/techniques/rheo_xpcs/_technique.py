@@ -28,6 +28,7 @@ from ainerd.techniques.rheo_xpcs._bank import Bank
 from ainerd.techniques.rheo_xpcs._bins import beam_and_masked, build_partition, check_bins, instrument, questions
 from ainerd.techniques.rheo_xpcs._calibration import calibrated, null_regimes
 from ainerd.techniques.rheo_xpcs._curves_of_bins import Curves
+from ainerd.techniques.rheo_xpcs._detector_maps import read_flat
 from ainerd.techniques.rheo_xpcs._exposure import FEWEST_FRAMES, Exposure
 from ainerd.techniques.rheo_xpcs._features import rings
 from ainerd.techniques.rheo_xpcs._field import Field
@@ -42,7 +43,12 @@ if TYPE_CHECKING:
 
 # Middle of the range of the bank for any instrument, so that the axes through the landmarks are always the same.
 LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
-QMAP = "qmap_file"  # key of the start document: name of the q map that an acquisition was taken for
+# Keys of the start document that name a file that an acquisition was taken for, and the settings that must agree.
+NAMED = {
+    "qmap_file": ("q map", "file"),
+    "mask_file": ("mask", "mask"),
+    "flat_field_file": ("flat field", "flat_field"),
+}
 _landmarks: dict[tuple[str, str], Landmarks] = {}  # by bank and encoder; they take seconds
 _lock = Lock()
 
@@ -61,6 +67,11 @@ class RheoXPCS(Technique):
         Speckle contrast beta of the instrument; it is pooled with that of each run.
     alpha : float
         An exposure is called novel if its p-value is at most this.
+    flat : ndarray, shape (ny, nx), optional
+        Flat field: factors above 0 that counts are multiplied by. They are divided by their mean over the pixels of the
+        bins, so that counts stay those of photons.
+    monitor, transmission : str
+        Data keys of the beam's intensity and of the share that reaches the sample, by which intensities are divided.
     denoiser : Encoder, optional
         Encoder that removes the noise of the stored maps; without it only measured maps are stored.
     **reduction
@@ -80,6 +91,9 @@ class RheoXPCS(Technique):
         contrast: float | None = None,
         alpha: float = 0.05,
         denoiser: Encoder | None = None,
+        flat: NDArray[np.floating[Any]] | None = None,
+        monitor: str = "",
+        transmission: str = "",
         **reduction: Any,
     ) -> None:
         encoder = Encoder.load() if encoder is None else encoder
@@ -88,6 +102,8 @@ class RheoXPCS(Technique):
             raise ValueError(f"encoder {encoder.name!r} cannot be calibrated, it takes no maps of 64 px: give 'pca'")
         self.partition, self.encoder, self.bank, self.denoiser = partition, encoder, bank, denoiser
         self.contrast, self.alpha = contrast, alpha
+        self.flat = None if flat is None else flat / flat.ravel()[partition.pixels].mean()
+        self.flat_field, self.incident = "" if flat is None else "flat field", (monitor, transmission)
         self.reduction = {"reduction": "area", "diagonal": "poisson", "normalization": "smoothed", **reduction}
         self.regime_width = RegimeModel.CUT * encoder.scatter
         self.embedding_size = encoder.n_point
@@ -100,9 +116,16 @@ class RheoXPCS(Technique):
         settings = read_section(RheoXPCSSettings, section, cls.name).anchored(folder)
         models = Encoder.load(settings.encoder), Bank.load(settings.bank)
         denoiser = None if settings.denoiser == "none" else Encoder.load(settings.denoiser)
-        options = settings.model_dump(include={"contrast", "alpha", "reduction", "sigma", "diagonal", "normalization"})
-        technique = cls(build_partition(settings.partition), *models, denoiser=denoiser, **options)
+        names = {"contrast", "alpha", "reduction", "sigma", "diagonal", "normalization", "monitor", "transmission"}
+        options, partition = settings.model_dump(include=names), build_partition(settings.partition)
+        flat = read_flat(settings.partition)
+        if flat is not None and flat.factor.shape != partition.shape:
+            raise ValueError(f"partition: flat_field has shape {flat.factor.shape}, the bins {partition.shape}")
+        factor = None if flat is None or flat.is_applied else flat.factor
+        technique = cls(partition, *models, denoiser=denoiser, flat=factor, **options)
         technique._bins = settings.partition
+        if flat is not None:
+            technique.flat_field = flat.name
         return technique
 
     @cached_property
@@ -125,6 +148,8 @@ class RheoXPCS(Technique):
             **({"denoiser": self.denoiser.sha256} if self.denoiser else {}),
             "bank": self.bank.id,
             "contrast": self.contrast,
+            **({} if self.flat is None else {"flat": hashlib.sha256(self.flat.tobytes()).hexdigest()}),
+            **({"incident": self.incident} if any(self.incident) else {}),
             "formulas": VERSIONS,
         }
 
@@ -134,14 +159,17 @@ class RheoXPCS(Technique):
         Raises
         ------
         AnalysisError
-            If its frames do not fit the partition, if it was taken for another q map, or if too few are announced.
+            If its frames do not fit the partition, if it was taken for another q map, mask or flat field, or if too few
+            are announced.
         """
         if tuple(run.frame_shape) != self.partition.shape:
             frame, own = (" × ".join(map(str, shape)) for shape in (run.frame_shape, self.partition.shape))
             raise AnalysisError(f"frames of {frame} pixels, the partition is for {own}")
-        own_map, its_map = None if self._bins is None else self._bins.file, run.start.get(QMAP)
-        if own_map is not None and isinstance(its_map, str) and Path(its_map).name != own_map.name:
-            raise AnalysisError(f"it names the q map {Path(its_map).name}, rheo_xpcs.partition.file is {own_map.name}")
+        for key, (what, setting) in {} if self._bins is None else NAMED.items():
+            own, its = getattr(self._bins, setting), run.start.get(key)
+            if own is not None and isinstance(its, str) and Path(its).name != own.name:
+                names = f"it names the {what} {Path(its).name}, rheo_xpcs.partition.{setting} is {own.name}"
+                raise AnalysisError(names)
         if run.frame_time_s is None:
             key = "name its configuration key in [detector] frame_time_s"
             raise AnalysisError(f"the detector does not say how fast it takes frames: {key}")
@@ -184,9 +212,11 @@ class RheoXPCS(Technique):
         known = {} if self._bins is None else instrument(self._bins)
         return Common(
             instrument=known | {f"formula_{name}": text for name, text in FORMULAS.items()},
-            arrays={name: array for name in names if (array := getattr(self.partition, name)) is not None},
-            dims={"roi_map": ("row", "column"), "static_map": ("row", "column"), "q": ("roi",), "phi": ("roi",)},
-            units={"q": "1/nm", "phi": "degree", "static_q": "1/nm"},
+            arrays={name: array for name in names if (array := getattr(self.partition, name)) is not None}
+            | ({} if self.flat is None else {"flat_field": self.flat.astype(np.float32)}),
+            dims=dict.fromkeys(("roi_map", "static_map", "flat_field"), ("row", "column"))
+            | {"q": ("roi",), "phi": ("roi",)},
+            units={"q": "1/nm", "phi": "degree", "static_q": "1/nm", "flat_field": "1"},
         )
 
     def check(self) -> Iterator[Finding]:
