@@ -10,6 +10,7 @@ from ainerd.xpcs._flow import FlowFit, fit_flow
 from ainerd.xpcs._g2 import G2, g2, g2_by_age, g2_from_two_time
 from ainerd.xpcs._geometry import Annulus, guess_beam_center, pyfai_detectors
 from ainerd.xpcs._imm import read_imm
+from ainerd.xpcs._modules import ModulesReader
 from ainerd.xpcs._multitau import G2ByAge, MultiTau
 from ainerd.xpcs._partition import Partition, split
 from ainerd.xpcs._power import PowerFit, fit_power
@@ -20,6 +21,7 @@ from ainerd.xpcs._rigaku import RigakuReader, read_rigaku, rigaku_gaps
 from ainerd.xpcs._screen import LeftOut, Screen, Screened, SpoiltRunError
 from ainerd.xpcs._screen_faults import no_light
 from ainerd.xpcs._screen_order import disorder, shifted
+from ainerd.xpcs._team import Do, Team
 from ainerd.xpcs._two_time import TwoTimeReducer, two_time
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "RELAXATION_TEXTS",
     "AgeingFit",
     "Annulus",
+    "Do",
     "EventFileError",
     "EventScreen",
     "Events",
@@ -35,6 +38,7 @@ __all__ = [
     "G2",
     "G2ByAge",
     "LeftOut",
+    "ModulesReader",
     "MultiTau",
     "Partition",
     "PowerFit",
@@ -44,6 +48,7 @@ __all__ = [
     "Screen",
     "Screened",
     "SpoiltRunError",
+    "Team",
     "Trend",
     "TwoTimeReducer",
     "average_repeats",

@@ -20,6 +20,7 @@ from ainerd.xpcs._entries import CHANNELS
 from ainerd.xpcs._event_tiles import SHIFT, TILE
 from ainerd.xpcs._events import Events, labels
 from ainerd.xpcs._partition import Array, Parts
+from ainerd.xpcs._team import Team
 
 LEAST_LEVEL, MOST_LEVEL = 4, 12
 ROOM = 1 << 23  # numbers that the sums of a block's frames may take
@@ -53,17 +54,20 @@ class PairsOfEvents:
     Parameters
     ----------
     parts : Parts
+        Of the pixels of this process.
     n_pixels : ndarray of int, shape (n_roi,)
-        Pixels in use in each bin.
+        Pixels in use in each bin, of all processes.
     dense : int
         The level L from which on entries are dense.
+    team : Team
     """
 
-    def __init__(self, parts: Parts, n_pixels: NDArray[np.int64], dense: int) -> None:
+    def __init__(self, parts: Parts, n_pixels: NDArray[np.int64], dense: int, team: Team) -> None:
         self.dense, self.size = dense, HALF << dense
         self._parts, self._n_pixels = parts, n_pixels
         self._bins = np.searchsorted(parts.roi, np.arange(len(n_pixels) + 1))  # first part of each
         self._part = np.repeat(labels(len(parts.roi)), parts.size)
+        self._team = team
         self._roi = np.repeat(labels(len(n_pixels))[parts.roi], parts.size)
         d = np.maximum(np.arange(self.size), 1)
         self._level = np.maximum(np.floor(np.log2(d)).astype(np.int8) - 3, 0).astype(np.int8)
@@ -77,7 +81,8 @@ class PairsOfEvents:
     def best(events: Events, n_part: int) -> int:
         """Return the level L that takes the least time for frames like these."""
         ticks = max(events.stop - int(events.ticks[0]), 1) if len(events.ticks) else 1
-        per_tick = max(len(events.pixel) / events.shape[0] / ticks, 1e-9)
+        n_events = int(events.team.total(np.array(len(events.pixel))))
+        per_tick = max(n_events / events.shape[0] / ticks, 1e-9)
         level = round(np.log2(0.3 / per_tick))
         room = np.log2(ROOM * ticks / max(len(events.ticks), 1) / n_part / HALF)
         return int(np.clip(min(level, room), LEAST_LEVEL, MOST_LEVEL))
@@ -111,13 +116,15 @@ class PairsOfEvents:
         scale, both = np.zeros((len(ticks), len(self._n_pixels)), np.float32), self._entries(0, len(ticks))
         new, usual = len(self._history[0].number), self._usual.copy()
         both.number[new:] = ticks
+        photons_of = both.sums[new:]
+        age = np.where((ticks >= fresh - begin) & (ticks < last), age_of[ticks >> 5], -1)
+        alone = np.zeros((len(ages), len(self._parts.roi)))
+        _count(events.offsets, events.pixel, events.count, events.valid, age, self._part, photons_of, alone)
+        photons_of[:] = events.team.total(photons_of)
         for a, (products, ends, pairs) in enumerate(ages):
-            mine = (age_of[ticks >> 5] == a) & (ticks >= fresh - begin) & (ticks < last)
-            _scale(
-                events.offsets, events.pixel, events.count, events.valid, mine, a == 0, self._part, self._bins,
-                self._n_pixels, usual, scale, both.sums[new:], both.weight[new:], products[0, 0], ends[0, 0],
-                pairs[0, 0],
-            )  # fmt: skip
+            products[0, 0] += alone[a]
+            _add_ends_alone(photons_of, age == a, self._bins, self._n_pixels, ends[0, 0], pairs[0, 0])
+        _scale(photons_of, self._bins, self._n_pixels, usual, scale, both.weight[new:])
         block = self._sort(ticks, events, scale, fresh - begin, last, photons)
         found = np.zeros((len(ages), self.dense, CHANNELS, len(self._parts.roi)))
         _pairs(
@@ -160,7 +167,7 @@ class PairsOfEvents:
             inside = np.flatnonzero(number < len(entries.number))
             inside = inside[entries.number[number[inside]] == (tick[inside] >> level) - (self.size >> level)]
             sums = np.bincount(number[inside] * n_part + part[inside], value[inside], len(entries.number) * n_part)
-            entries.sums[:] = sums.reshape(-1, n_part) / 2**level
+            entries.sums[:] = self._team.total(sums).reshape(-1, n_part) / 2**level
             entries.weight[:] = np.add.reduceat(entries.sums, self._bins[:-1], axis=1) / np.maximum(n_pixels, 1)
 
     def _entries(self, level: int, n: int) -> Entries:
@@ -217,42 +224,56 @@ def _halve(number: Array, sums: Array, weight: Array, number_out: Array, sums_ou
 
 
 @nb.njit(nogil=True, cache=True)
-def _scale(
-    offsets: Array, pixel: Array, count: Array, valid: Array, mine: Array, is_first: bool, part: Array, bins: Array,
-    n_pixels: Array, usual: Array, scale: Array, sums: Array, weight: Array, alone: Array, ends: Array, pairs: Array,
-) -> None:  # fmt: skip
-    """Write the factor of each bin and frame, and sums by part; add pairs of a frame with itself.
+def _count(
+    offsets: Array, pixel: Array, count: Array, valid: Array, age: Array, part: Array, photons: Array, alone: Array
+) -> None:
+    """Add the photons of valid frames to their parts, and the pairs of a frame with itself to those of its age.
 
-    N photons in a pixel make N (N - 1) pairs. The pairs are added of frames that are `mine`, all else is written in
-    the first call.
+    N photons in a pixel make N (N - 1) pairs. Frames of age -1 have none.
     """
-    photons = np.zeros(bins[-1])
     for b in range(valid.size):
-        if not (valid[b] and (is_first or mine[b])):
+        if valid[b]:
+            for e in range(offsets[b], offsets[b + 1]):
+                j, c = part[np.uintp(pixel[e])], np.float64(count[e])
+                photons[b, j] += np.float32(c)
+                if c > 1 and age[b] >= 0:
+                    alone[age[b], j] += c * (c - 1)
+
+
+@nb.njit(nogil=True, cache=True)
+def _add_ends_alone(photons: Array, mine: Array, bins: Array, n_pixels: Array, ends: Array, pairs: Array) -> None:
+    """Add the ends of pairs of a frame with itself, and their number, of the frames that are `mine`."""
+    for b in range(mine.size):
+        if not mine[b]:
             continue
-        photons[:] = 0
-        for e in range(offsets[b], offsets[b + 1]):
-            j, c = part[np.uintp(pixel[e])], np.float64(count[e])
-            photons[j] += c
-            if c > 1 and mine[b]:
-                alone[j] += c * (c - 1)
         for k in range(np.uintp(n_pixels.size)):
             first, last, total = np.uintp(bins[k]), np.uintp(bins[k + np.uintp(1)]), 0.0
             for j in range(first, last):
-                total += photons[j]
+                total += photons[b, j]
             if total == 0:
                 continue
             mean = total / n_pixels[k]
-            if is_first:
-                scale[b, k] = weigh(mean, usual[k])
-                weight[b, k] = mean * scale[b, k]
-                for j in range(first, last):
-                    sums[b, j] = scale[b, k] * photons[j]
-            if mine[b]:
-                others = max(mean - 1 / n_pixels[k], 0.0)
-                pairs[k] += mean * others
-                for j in range(first, last):
-                    ends[j] += 2 * others * photons[j]
+            others = max(mean - 1 / n_pixels[k], 0.0)
+            pairs[k] += mean * others
+            for j in range(first, last):
+                ends[j] += 2 * others * photons[b, j]
+
+
+@nb.njit(nogil=True, cache=True)
+def _scale(photons: Array, bins: Array, n_pixels: Array, usual: Array, scale: Array, weight: Array) -> None:
+    """Write factor and weight of each bin and frame, and scale the photons of the parts."""
+    for b in range(len(photons)):
+        for k in range(np.uintp(n_pixels.size)):
+            first, last, total = np.uintp(bins[k]), np.uintp(bins[k + np.uintp(1)]), 0.0
+            for j in range(first, last):
+                total += photons[b, j]
+            if total == 0:
+                continue
+            mean = total / n_pixels[k]
+            scale[b, k] = weigh(mean, usual[k])
+            weight[b, k] = mean * scale[b, k]
+            for j in range(first, last):
+                photons[b, j] = np.float64(scale[b, k]) * np.float64(photons[b, j])
 
 
 @nb.njit(nogil=True, cache=True)

@@ -4,7 +4,7 @@ A row is the sum of whole frames and of shares of the frames at its two ends. Th
 that two rows share is kept as it is, and added when the rows are read. Sums of integers do not depend on their order.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numba as nb
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ainerd.xpcs._events import Events
 from ainerd.xpcs._partition import Array
 from ainerd.xpcs._reductions import AreaRows, Columns
+from ainerd.xpcs._team import Team
 
 WAITING = 64  # elements of all rows for each event that waits
 
@@ -111,6 +112,25 @@ class CountRows:
                 if at < len(out):
                     out[at, frame.pixel[a:b] - first] += np.multiply(share, frame.count[a:b], dtype=dtype)
         return out
+
+    def collect(self, team: Team, owns: list[NDArray[np.int64]]) -> None:
+        """Take the pixels of all processes of a team, which are at `owns`, into the first of them."""
+        self._settle()
+        sizes = np.zeros(9, np.int64)
+        sizes[self.counts.itemsize] = 1
+        while self.counts.itemsize < np.flatnonzero(team.total(sizes))[-1]:
+            self._widen()
+        of_all, n_pixels = team.collected(self.counts), sum(map(len, owns))
+        if owns:
+            self.counts = np.zeros((self._rows.n_rows, n_pixels), self.counts.dtype)
+        for own, counts in zip(owns, of_all, strict=True):
+            self.counts[:, own] = counts.reshape(-1, len(own))
+        for row, frame in sorted(self._shared.items()):
+            pixels, counts = team.collected(frame.pixel), team.collected(frame.count)
+            if owns:
+                pixel = np.concatenate([own[x] for own, x in zip(owns, pixels, strict=True)]).astype(np.int32)
+                order = np.argsort(pixel)
+                self._shared[row] = replace(frame, pixel=pixel[order], count=np.concatenate(counts)[order])
 
     def leave_out(self, pixels: NDArray[np.int64]) -> None:
         """Make all counts of some pixels zero."""

@@ -14,6 +14,7 @@ from ainerd.xpcs._events import Events, joined, labels
 from ainerd.xpcs._partition import Array, Floats, Partition
 from ainerd.xpcs._screen import WINDOW, LeftOut, Screen, Screened
 from ainerd.xpcs._screen_frames import ACCEPTED, DISPLACED, EVERY, GOOD, LAG, NO_LIGHT
+from ainerd.xpcs._team import ALONE
 
 PHOTONS = 300  # of a group of frames
 SOME = 1 << 10  # frames from which the contrast is estimated
@@ -42,7 +43,8 @@ class EventScreen(Screen):
 
     def __init__(self, partition: Partition, n_frames: int | None = None, *, saturation: float | None = None) -> None:
         super().__init__(partition, n_frames, saturation=saturation)
-        self._top = self._saturation
+        self._top, self._team = self._saturation, ALONE
+        self._total = np.zeros(len(partition.pixels))  # counts of the pixels of this process
         self._blocks: list[Events] = []  # held
         self._sub = np.repeat(labels(len(self._limit)), np.diff(partition.static_edges))
         self._size = 0  # listed frames of a group; 0 until the first frames have been examined
@@ -85,9 +87,9 @@ class EventScreen(Screen):
         events = frames.gathered(self.partition)
         if len(events.ticks) and events.ticks[0] < self._n_received:
             raise ValueError(f"frame {events.ticks[0]} was pushed before: the next is {self._n_received}")
-        self._n_received = max(events.stop, self._n_received)
+        self._n_received, self._team = max(events.stop, self._n_received), events.team
         self._spoilt["invalid"].append(events.ticks[~events.valid])
-        self._photons += int(events.count.sum())
+        self._photons += int(self._team.total(events.count.sum(dtype=np.int64)))
         if self._begun:
             events = self._caught(events)
             counts, keep = self._grouped(events)
@@ -115,7 +117,7 @@ class EventScreen(Screen):
         """Examine the first frames together."""
         events = joined(self._blocks)
         frame = np.repeat(np.arange(len(events.ticks)), np.diff(events.offsets))
-        photons = np.bincount(frame, events.count, len(events.ticks))
+        photons = self._team.total(np.bincount(frame, events.count, len(events.ticks)))
         # the mean over photons, not over frames, because many frames may have no light
         self._usual = max(float((photons**2).sum() / max(photons.sum(), 1)), 1.0)
         self._begun, self._size = True, int(np.ceil(PHOTONS / self._usual))
@@ -128,44 +130,50 @@ class EventScreen(Screen):
             if turn > 1 and found == before:
                 break
             kept = events.valid[frame]
-            self._pixels.total[:] = np.bincount(events.pixel[kept], events.count[kept], len(self._pixels.total))
+            self._total[:] = np.bincount(events.pixel[kept], events.count[kept], len(self._total))
+            self._pixels.total[:] = self._team.total(self._total)
             self._pixels.n_seen = int(events.valid.sum())
             self._pixels.fit()
             self._limit = self._limits()
         self._look()
         self._blocks = [events]
         contrast = self._contrast(events, frame)
-        self._pixels.total[:], self._pixels.n_seen = 0, 0
+        self._total[:], self._pixels.n_seen = 0, 0
         counts, valid = self._grouped(events)
         self._frames.begin(counts[valid], contrast)
         self._frames.add(counts, valid)
         self._refuse_overflow()
 
+    def _look(self) -> None:
+        self._pixels.total[:] = self._team.total(self._total)
+        super()._look()
+
     def _caught(self, events: Events) -> Events:
         """Find counts above the limits: bad pixels, or overflowing frames, which are left out."""
         high = np.flatnonzero(events.count > self._limit.min())
-        if not high.size:
+        if not self._team.total(np.array(high.size)):
             return events
         frame, pixel, count = np.searchsorted(events.offsets, high, "right") - 1, events.pixel[high], events.count[high]
-        until = np.append(0, np.cumsum(events.count, dtype=np.int64))
-        photons = until[events.offsets[frame + 1]] - until[events.offsets[frame]]
-        brightness = np.maximum(photons / self._usual, 1)  # a brighter frame may hold more
+        photons = self._team.total(np.diff(np.append(0, np.cumsum(events.count, dtype=np.int64))[events.offsets]))
+        brightness = np.maximum(photons[frame] / self._usual, 1)  # a brighter frame may hold more
         limit = np.minimum(self._limit[self._sub[pixel]] * brightness, np.nextafter(self._top, 0))
         bad = (count > limit) & self._pixels.good[pixel] & events.valid[frame]
-        overflow = np.bincount(frame[bad], minlength=len(events.ticks)) > self._few
+        overflow = self._team.total(np.bincount(frame[bad], minlength=len(events.ticks))) > self._few
         self._spoilt["overflow"].append(events.ticks[overflow])
         bad &= ~overflow[frame]
         at_top = np.unique(pixel[bad & (count >= self._top)]).astype(np.int64)
-        self._drop("saturated", at_top)
-        self._drop("impossible", np.setdiff1d(pixel[bad].astype(np.int64), at_top))
+        impossible = np.setdiff1d(pixel[bad].astype(np.int64), at_top)
+        self._drop("saturated", self._team.union(at_top, len(self._total)))
+        self._drop("impossible", self._team.union(impossible, len(self._total)))
         return events.with_valid(events.valid & ~overflow) if overflow.any() else events
 
     def _contrast(self, events: Events, frame: Array) -> float:
         """Return an upper limit of the speckle contrast in single frames, from the first of them."""
         some = (frame < SOME) & events.valid[frame] & self._pixels.good[events.pixel]
         count, sub, size = events.count[some].astype(float), self._sub[events.pixel[some]], self._pixels.size
-        pairs = float((count * (count - 1)).sum())
-        counts = np.bincount(frame[some] * len(size) + sub, count, SOME * len(size)).reshape(SOME, -1)
+        pairs = float(self._team.total((count * (count - 1)).sum()))
+        counts = self._team.total(np.bincount(frame[some] * len(size) + sub, count, SOME * len(size)))
+        counts = counts.reshape(SOME, -1)
         alone = float(((counts**2 - counts) / size).sum())
         if size.mean() < 16 or alone <= 0:
             return 1.0
@@ -179,10 +187,12 @@ class EventScreen(Screen):
         n, size, begin = len(events.ticks), self._size, self._n_listed % self._size
         n_complete = (begin + n) // size
         counts, valid = np.zeros((n_complete + 1, len(self._limit))), np.zeros(n_complete + 1, bool)
-        counts[0], valid[0] = self._open
         group = (begin + np.arange(n)) // size
         valid[group[events.valid]] = True
-        _sum(events.tiles.events, events.valid, group, self._sub, self._pixels.good, self._pixels.total, counts)
+        _sum(events.tiles.events, events.valid, group, self._sub, self._pixels.good, self._total, counts)
+        counts = self._team.total(counts)
+        counts[0] += self._open[0]
+        valid[0] |= self._open[1]
         self._open = counts[-1], bool(valid[-1])
         self._n_listed += n
         self._pixels.n_seen += int(events.valid.sum())

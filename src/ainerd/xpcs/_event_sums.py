@@ -21,7 +21,7 @@ MOST = 1 << 17  # sums of frames that are kept
 class FrameSums:
     """Sums of the frames that hold a photon: their ticks, whether to keep them, and the arrays of `Sums`.
 
-    Counts are kept in the smallest integers that hold them. With `bounded` memory, of more than `MOST` frames the sums
+    Sums are those of all processes of a team. Counts are kept in the smallest integers that hold them. With `bounded` memory, of more than `MOST` frames the sums
     of 2, 4, 8 … neighbours are kept, as if all their photons were in the middle one.
     """
 
@@ -44,6 +44,7 @@ class FrameSums:
         squares, products = np.zeros((2, n if self.neighbours else 0, n_sub), np.int64)
         sub = np.repeat(labels(n_sub), np.diff(self.partition.static_edges))
         _sum_events(events.offsets, events.pixel, events.count, sub, self.last, counts, squares, products)
+        counts, squares, products = (events.team.total(x) for x in (counts, squares, products))
         some = counts.any(1)
         more = (squares[some], products[some]) if self.neighbours else ()
         self._open.append((events.ticks[some], events.valid[some], counts[some], *more))

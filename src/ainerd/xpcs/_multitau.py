@@ -1,7 +1,7 @@
 """The one-time correlation g2(tau) while frames arrive, by lag and by age."""
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,7 @@ from ainerd.xpcs._event_pairs import PairsOfEvents
 from ainerd.xpcs._events import Events, joined
 from ainerd.xpcs._g2 import G2, from_parts
 from ainerd.xpcs._partition import Array, Floats, Partition, Parts
+from ainerd.xpcs._team import ALONE, Team
 
 YOUNGEST = 2 * CHANNELS  # frames of the first age; each later age is as long as all before it
 FRAMES, MEANS = 64, 32  # entries correlated at a time, of the first level and of the others
@@ -102,6 +103,10 @@ class MultiTau:
         self._first: tuple[Array, Array] | None = None  # entries of the first block, until their level has a ring
         self._begin = self._taken = 0
         self._waiting_counts = np.zeros(n_pixels)  # of waiting events, in the frames after `_taken`
+        self._team = ALONE  # of events: arrays of pixels are those of this process, `_part_of` is the part of each
+        self._whole, self._part_of = parts, np.repeat(np.arange(n_part), parts.size)
+        self._out = np.zeros(n_pixels, bool)  # of all pixels
+        self._settled: tuple[int, list[_Age]] | None = None  # frames and sums of all processes, in the end
 
     def push(self, frames: Array | Events, valid: ArrayLike | None = None, *, first: int | None = None) -> None:
         """Add the next frames.
@@ -202,11 +207,13 @@ class MultiTau:
         events = frames.gathered(self.partition)
         if len(events.ticks) and events.ticks[0] < self._seen[0]:
             raise ValueError(f"frame {events.ticks[0]} was pushed before: the next is {self._seen[0]}")
+        if self._pairs is None:
+            self._join(events.team)
+            self._lowest = PairsOfEvents.best(events, len(self._parts.roi))
+            self._pairs, self._room = PairsOfEvents(self._parts, self._pixels, self._lowest, self._team), UPPER
+        events = events.of_team()
         if not self._factor.all():
             events = events.without(np.flatnonzero(self._factor == 0))
-        if self._pairs is None:
-            self._lowest = PairsOfEvents.best(events, len(self._parts.roi))
-            self._pairs, self._room = PairsOfEvents(self._parts, self._pixels, self._lowest), UPPER
         while events.stop >= self._begin + self._pairs.size:
             end = self._begin + self._pairs.size
             self._waiting.append(events.between(self._begin, end))
@@ -215,6 +222,36 @@ class MultiTau:
             self._begin, self._waiting, events = end, [], events.between(end, events.stop)
         self._waiting.append(events)
         self._seen[0] = max(events.stop, self._seen[0])
+
+    def _join(self, team: Team) -> None:
+        """Keep the pixels of this process alone; parts keep their numbers, also those without a pixel of it."""
+        own = team.own
+        if own is None:
+            return
+        self._team, self._parts = team, replace(self._parts, edges=np.searchsorted(own, self._parts.edges))
+        self._part_of = self._part_of[own]
+        self._factor, self._counts, self._waiting_counts = (
+            x[own] for x in (self._factor, self._counts, self._waiting_counts)
+        )
+        self._ring = [np.zeros((len(self._ring[0]), len(own)), np.float32)]
+        strip = self._parts.edges[:-1] // STRIP
+        self._strips = np.append(np.flatnonzero(np.diff(strip, prepend=-1)), len(self._parts.roi))
+
+    def collect(self) -> None:
+        """Take the sums of all processes of a team into the first, after the last frame; the others have no result."""
+        team = self._team
+        if team.own is None or self._seen[0] < 2:
+            return
+        n_frames, ages = self._settled_frames()
+        counts = self._counts + self._waiting_counts
+        self._team, self._parts = ALONE, self._whole
+        self._part_of = np.repeat(np.arange(len(self._parts.roi)), self._parts.size)
+        self._counts, self._waiting_counts = np.zeros((2, len(self.partition.pixels)))
+        for own, each in zip(team.collected(team.own), team.collected(counts), strict=True):
+            self._counts[own] = each
+        for age in ages:
+            age.products = team.total(age.products)  # the others are the same in all processes
+        self._settled = n_frames, ages
 
     def _grow_until(self, n_frames: int) -> None:
         """Start the ages that so many frames have."""
@@ -328,17 +365,18 @@ class MultiTau:
         corrected: exactly for the last sixteen entries of each level, on average over the run for the sums.
         """
         out = np.unique(np.asarray(pixels, dtype=np.int64))
-        out = out[self._factor[out] > 0]
+        out = out[~self._out[out]]
         if out.size == 0:
             return
         self._settle()
-        parts, roi = self._parts, self._parts.roi
+        parts, roi, self._out[out] = self._parts, self._parts.roi, True
         self._waiting_counts[:] = 0
         before, n_before = self._bin_counts(), self._pixels
-        counted = self._counts[out] > 0  # a pixel without a count is in no product
-        self._factor[out], self._counts[out] = 0, 0
+        of_part = np.searchsorted(self._whole.edges, out, side="right") - 1
+        mine = out if self._team.own is None else np.flatnonzero(np.isin(self._team.own, out))
+        counted = np.unique(self._part_of[mine[self._counts[mine] > 0]])  # a pixel without a count is in no product
+        self._factor[mine], self._counts[mine] = 0, 0
         good = (self._factor > 0).astype(np.float32)
-        of_part = np.searchsorted(parts.edges, out, side="right") - 1
         self._size = self._size - np.bincount(of_part, minlength=len(roi))
         self._pixels = np.bincount(roi, self._size, self.partition.n_roi).astype(np.int64)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -346,15 +384,17 @@ class MultiTau:
         mean[mean == 0] = 1
         dimmed(self._usual, mean)
         rings = list(zip(self._ring, self._sums, strict=True))
+        again = np.flatnonzero(np.isin(roi, roi[of_part]))
         for ring, sums in [*rings, self._first] if self._first else rings:
-            for j in np.flatnonzero(np.isin(roi, roi[of_part])):
+            for j in again:
                 entries = ring[:, parts.edges[j] : parts.edges[j + 1]]
                 entries *= good[parts.edges[j] : parts.edges[j + 1]] / np.float32(mean[roi[j]])
                 sums[:, j] = entries.sum(-1)
+            sums[:, again] = self._team.total(sums[:, again])
         if self._pairs is not None:
             self._pairs.leave_out(good, self._pixels, mean)
-            self._waiting = [x.without(out) for x in self._waiting]
-        restarted = of_part[counted]
+            self._waiting = [x.without(mine) for x in self._waiting]
+        restarted = self._team.union(counted, len(roi))
         for age in self._ages:
             age.products /= mean[roi] ** 2
             age.ends /= mean[roi]
@@ -362,7 +402,7 @@ class MultiTau:
             age.lost[..., restarted] = age.pairs[..., roi[restarted]]
 
     def _bin_counts(self) -> Floats:
-        return np.bincount(self._parts.roi, weights=self._photons).astype(float)
+        return np.bincount(self._parts.roi, weights=self._photons()).astype(float)
 
     def result(self) -> G2:
         """Return g2 of the frames so far; raise ValueError for fewer than two."""
@@ -373,7 +413,7 @@ class MultiTau:
             for of_ages in zip(*((a.products, a.ends, a.lost, a.pairs) for a in ages), strict=True)
         )
         lag, plain, centred = self._per_part(products, ends, lost, pairs)
-        return from_parts(lag, plain, centred, self._photons, self._size, self._parts, n_frames)
+        return from_parts(lag, plain, centred, self._photons(), self._size, self._parts, n_frames)
 
     def by_age(self) -> G2ByAge:
         """Return g2 of the frames so far by age of the later one, in octaves; raise ValueError for fewer than two."""
@@ -383,13 +423,15 @@ class MultiTau:
         for lag, *sums in of_ages:
             more = ((0, 0), (0, len(lags) - len(lag)))
             plain, centred = (np.pad(x, more, constant_values=np.nan) for x in sums)
-            found.append(from_parts(lags, plain, centred, self._photons, self._size, self._parts, n_frames))
+            found.append(from_parts(lags, plain, centred, self._photons(), self._size, self._parts, n_frames))
         edges = [0, *(YOUNGEST << a for a in range(len(found) - 1)), n_frames]
         arrays = {name: np.stack([getattr(x, name) for x in found], 1) for name in ("value", "error", "parts")}
         return G2ByAge(edges=np.array(edges), lag=lags, **arrays)
 
     def _settled_frames(self) -> tuple[int, list[_Age]]:
         """Correlate all frames and return their number and the ages; raise ValueError for fewer than two."""
+        if self._settled is not None:
+            return self._settled
         n_frames = int(self._seen[0])
         if n_frames < 2:
             raise ValueError(f"g2 needs at least 2 frames, got {n_frames}")
@@ -407,16 +449,16 @@ class MultiTau:
             self._add_events(n_frames, ages)
         return n_frames, ages
 
-    @property
     def _photons(self) -> Floats:
-        """Photons in the used pixels of each part, (n_part,)."""
-        return np.asarray(np.add.reduceat(self._counts + self._waiting_counts, self._parts.edges[:-1]))
+        """Return the photons in the used pixels of each part, (n_part,)."""
+        counts = np.bincount(self._part_of, self._counts + self._waiting_counts, len(self._parts.roi))
+        return np.asarray(self._team.total(counts))
 
     def _per_part(self, products: Floats, ends: Floats, lost: Floats, pairs: Floats) -> tuple[Floats, Floats, Floats]:
         """Return the lags, and means of d d' - 1 and of e e' with e = d - 1, (n_part, 1 + n_lag), first at lag 0."""
         n_frames, parts, size = self._seen[0], self._parts, self._size
         with np.errstate(divide="ignore", invalid="ignore"):
-            photons = self._photons
+            photons = self._photons()
             of_sub = np.bincount(parts.sub, photons) / np.bincount(parts.sub, size)
             mean = np.bincount(parts.roi, photons) / self._pixels
             profile = of_sub[parts.sub] / mean[parts.roi]

@@ -7,7 +7,7 @@ ignored. Neither the frame time nor the number of frames is in the file.
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from io import FileIO
 from typing import Literal, NoReturn, Protocol
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ainerd.xpcs._events import EventFileError, Events, positions
 from ainerd.xpcs._partition import Array, Partition, Path, check_choice
+from ainerd.xpcs._team import ALONE, Team
 
 Order = Literal["rows", "columns"]
 MODULE = (512, 1024)
@@ -86,7 +87,7 @@ def read_rigaku(
         If the partition has the shape of neither detector.
     """
     check_choice("order", order, Order)
-    paths, _ = _files(path, partition.shape)
+    paths, _ = module_files(path, partition.shape)
     growth = None if wait_s is None else _Growth(paths, wait_s)
     while growth is not None and not all(map(os.path.exists, paths)) and growth.wait():
         pass
@@ -98,12 +99,12 @@ def read_rigaku(
 def rigaku_gaps(shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Return a mask, (ny, nx), of the pixels between the modules of a Rigaku detector, which never count."""
     gaps = np.ones(shape, bool)
-    for y, x in _files("", shape)[1]:
+    for y, x in module_files("", shape)[1]:
         gaps[y : y + MODULE[0], x : x + MODULE[1]] = False
     return gaps
 
 
-def _files(path: Path, shape: tuple[int, int]) -> tuple[list[str], list[tuple[int, int]]]:
+def module_files(path: Path, shape: tuple[int, int]) -> tuple[list[str], list[tuple[int, int]]]:
     """Return the files of a detector of this shape, and the corner (row, column) of the module in each file."""
     if shape == MODULE:
         return [os.fspath(path)], [(0, 0)]
@@ -287,6 +288,15 @@ class RigakuReader:
         As for `read_rigaku`.
     growth : _Growth, optional
         Waits at the end of files that are still written.
+    modules : sequence of int, optional
+        Modules to read, by place, row by row; all by default.
+
+    Attributes
+    ----------
+    own : ndarray of int64
+        Positions in ``partition.pixels`` of the pixels of these modules.
+    team : Team
+        The processes that read the other modules.
 
     Raises
     ------
@@ -305,19 +315,24 @@ class RigakuReader:
         block: int = FRAMES,
         n_frames: int | None = None,
         growth: _Growth | None = None,
+        modules: Sequence[int] | None = None,
     ) -> None:
         check_choice("order", order, Order)
-        paths, corners = _files(path, partition.shape)
+        paths, corners = module_files(path, partition.shape)
         if missing := [name for name in paths if not os.path.exists(name)]:
             raise EventFileError(f"missing: {', '.join(missing)}")
+        if modules is not None:
+            paths, corners = [paths[i] for i in modules], [corners[i] for i in modules]
         self._partition, self._block, self._at = partition, block, 0  # number of the next frame
         position = positions(partition).reshape(partition.shape)
         flat = np.arange(position.size, dtype=np.int32).reshape(partition.shape)
-        self._modules = []
+        self._modules, self.team, owns = list[_Module](), ALONE, []
         for name, (y, x) in zip(paths, corners, strict=True):
             here = np.s_[y : y + MODULE[0], x : x + MODULE[1]]
             used, place = ((each[here] if order == "rows" else each[here].T).ravel() for each in (position, flat))
             self._modules.append(_Module(name, used, place, block, n_frames, growth))
+            owns.append(used[used >= 0])
+        self.own = np.sort(np.concatenate(owns)).astype(np.int64)
 
     def close(self) -> None:
         """Close the files."""
@@ -326,7 +341,7 @@ class RigakuReader:
 
     def reaches(self, stop: int) -> bool:
         """Return whether each file holds an event of frame `stop` - 1 or of a later one."""
-        return all(module.last_frame >= stop - 1 for module in self._modules)
+        return not self.team.total(np.array(sum(module.last_frame < stop - 1 for module in self._modules)))
 
     def blocks(self, start: int, stop: int, viewer: Viewer | None = None, first: int = 0) -> Iterator[Events]:
         """Yield frames `start` to `stop` - 1, after those of the call before; each block counts from its own first.
@@ -388,6 +403,7 @@ class RigakuReader:
             shape=(len(self._partition.pixels),),
             valid=np.ones(len(here), bool),
             stop=end,
+            team=self.team,
         )
 
     def check_ends(self, n_frames: int | None) -> None:
@@ -396,7 +412,7 @@ class RigakuReader:
             module.check_end()
             if (frame := module.next_frame) is not None:
                 raise EventFileError(f"{module.path}: frame {frame} in a run of {n_frames} frames")
-        if not any(module.n_read for module in self._modules):
+        if not self.team.total(np.array([module.n_read for module in self._modules]).sum()):
             raise EventFileError(f"{self._modules[0].path} holds no event")
 
 

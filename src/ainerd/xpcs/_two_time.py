@@ -34,6 +34,7 @@ from ainerd.xpcs._event_sums import FrameSums
 from ainerd.xpcs._events import Events
 from ainerd.xpcs._partition import Array, Floats, Normalization, Partition, Precision, check_choice
 from ainerd.xpcs._reductions import AreaRows, MapRows, Reduction, check_reduction, reduction_operator
+from ainerd.xpcs._team import ALONE
 
 MOST = 1 << 22  # frames for which there is room from the beginning
 TOGETHER = 1 << 16  # frames, with missing ones, up to which all are mapped together
@@ -136,6 +137,7 @@ class TwoTimeReducer:
         self._n_pixels = partition.n_pixels
         self._of_events: FrameSums | None = None  # in place of `sums`, if the frames come as events
         self._counted: CountRows | None = None  # in place of `rows`, if each frame is in at most two of them
+        self._team = ALONE  # of events: `rows` are those of the pixels of this process
 
     @property
     def ticks(self) -> NDArray[np.int64]:
@@ -192,21 +194,41 @@ class TwoTimeReducer:
             raise ValueError("a flat field is multiplied with dense frames, not with events: leave it out")
         events, rows = frames.gathered(self.partition), self._rows
         if self._of_events is None:
-            neighbours = self.diagonal == "neighbour"
+            neighbours, self._team = self.diagonal == "neighbour", events.team
+            own = self.rows.shape[1] if events.team.own is None else len(events.team.own)
             # the frames of a row must be counted for "paper", and those of MapRows are few
             bounded = isinstance(rows, AreaRows) and not neighbours and self.normalization != "paper"
             self._of_events = FrameSums(self.partition, neighbours, bounded)
             if isinstance(rows, AreaRows) and rows.length >= rows.unit:
-                self._counted = CountRows(rows, len(self.partition.pixels))
+                self._counted = CountRows(rows, own)
+            if own < self.rows.shape[1]:
+                self.rows = np.zeros((len(self.rows), own), self.rows.dtype)
         begin = int(events.ticks[0]) if len(events.ticks) else self.n_pushed
         self._make_room(begin, max(events.stop, begin))
         if not self._good.all():
             events = events.without(np.flatnonzero(~self._good))
         self._of_events.push(events)
+        events = events.of_team()
         if self._counted is None:
             add_dense(events.tiles.events, events.valid, *rows.columns_at(events.ticks), self.rows)
         else:
             self._counted.add(events)
+
+    def collect(self) -> None:
+        """Take the pixels of all processes of a team into the first, after the last frame; the others are then empty.
+
+        Maps, and all else that needs the pixels, are made by the first process after this.
+        """
+        team, self._team = self._team, ALONE
+        if team.own is None:
+            return
+        owns = team.collected(team.own)
+        of_all = [] if self._counted is not None else team.collected(self.rows)
+        self.rows = np.zeros((len(self.rows), len(self.partition.pixels)), self.rows.dtype)
+        for own, rows in zip(owns, of_all, strict=False):
+            self.rows[:, own] = rows.reshape(-1, len(own))
+        if self._counted is not None:
+            self._counted.collect(team, owns)
 
     def leave_out(self, pixels: ArrayLike) -> None:
         """Leave pixels out of the maps, as if they had been masked from the first frame.
@@ -238,30 +260,24 @@ class TwoTimeReducer:
         The pixel's column of the rows is zeroed, which is exact. Its share of the sums of a frame is estimated by its
         share of the rows that the frame went into, with Poisson fluctuations.
         """
+        if self._of_events is not None:
+            self._take_out_of_events(self._of_events, pixels, sub)
+            return
         n_frames, partition, sums = self._n_sums, self.partition, self.sums
-        if self._of_events is None:
-            if n_frames == self.n_pushed:
-                by_frame = self._rows.by_frame(n_frames)
-            else:
-                indptr, rows_of, weights = self._rows.columns_at(self.ticks)
-                by_frame = sp.csc_array((weights, rows_of, indptr), (self._rows.n_rows, n_frames)).tocsr()
-            by_frame.data *= self._valid[by_frame.indices]
-            weight = by_frame.sum(0)
+        if n_frames == self.n_pushed:
+            by_frame = self._rows.by_frame(n_frames)
+        else:
+            indptr, rows_of, weights = self._rows.columns_at(self.ticks)
+            by_frame = sp.csc_array((weights, rows_of, indptr), (self._rows.n_rows, n_frames)).tocsr()
+        by_frame.data *= self._valid[by_frame.indices]
+        weight = by_frame.sum(0)
         edges = np.append(0, np.cumsum(partition.n_pixels))
         for k in np.unique(partition.static_roi[sub]):
             first, last = edges[k], edges[k + 1]
             mine, mine_sub = (x[partition.static_roi[sub] == k] for x in (pixels, sub))
-            rows = self._pixels_of_rows(first, last)
-            if self._of_events is None:
-                rows = rows[: by_frame.shape[0]]
+            rows = self.rows[: by_frame.shape[0], first:last]
             share = ratio(rows[:, mine - first].astype(float), rows.sum(1, dtype=float)[:, None])
             rows[:, mine - first] = 0
-            if self._of_events is not None:
-                if self._counted is not None:
-                    self._counted.leave_out(mine)
-                in_bin = partition.static_roi == k
-                self._of_events.take_out(mine, mine_sub, in_bin, share, self._rows.columns_at, self.rows.dtype)
-                continue
             share_of_frame = ratio(by_frame.T @ share, weight[:, None])
             total = sums.counts[:n_frames, partition.static_roi == k].sum(1, dtype=float)
             for p, j, s in zip(mine, mine_sub, share_of_frame.T, strict=True):
@@ -272,6 +288,24 @@ class TwoTimeReducer:
                 if len(sums.squares):
                     sums.squares[:n_frames, j] -= counts + counts**2
                     sums.products[1:n_frames, j] -= counts[1:] * counts[:-1]
+
+    def _take_out_of_events(self, frames: FrameSums, pixels: NDArray[np.int64], sub: NDArray[np.int64]) -> None:
+        partition, team, n_pixels = self.partition, self._team, len(self.partition.pixels)
+        own = np.arange(n_pixels) if team.own is None else team.own
+        edges = np.searchsorted(own, np.append(0, np.cumsum(partition.n_pixels)))
+        for k in np.unique(partition.static_roi[sub]):
+            mine, mine_sub = (x[partition.static_roi[sub] == k] for x in (pixels, sub))
+            rows, here = self._pixels_of_rows(edges[k], edges[k + 1]), np.isin(mine, own)
+            at = np.searchsorted(own, mine[here])
+            counts = np.zeros((len(rows), len(mine)))
+            counts[:, here] = rows[:, at - edges[k]]
+            share = ratio(team.total(counts), team.total(rows.sum(1, dtype=float))[:, None])
+            if self._counted is None:
+                self.rows[:, at] = 0
+            else:
+                self._counted.leave_out(at)
+            in_bin = partition.static_roi == k
+            frames.take_out(mine, mine_sub, in_bin, share, self._rows.columns_at, self.rows.dtype)
 
     def _pixels_of_rows(self, first: int, last: int, n_rows: int | None = None) -> Array:
         """Return pixels `first` to `last` - 1 of the first rows, or of all; a copy if the rows are counted."""

@@ -8,6 +8,7 @@ Nothing in it names the raw files, the number of frames or the bits of a count.
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -136,10 +137,20 @@ class EventMovie:
         """(ny, nx) of the frames."""
         return self.partition.shape
 
-    def blocks(self, analysis: RunAnalysis) -> Iterator[Events]:
-        """Yield the frames, and give whole ones to the analysis, but none of an IMM file."""
+    def blocks(self, analysis: RunAnalysis, processes: int) -> Iterator[tuple[int, Events]]:
+        """Yield the frames from a first one on, and give whole ones to the analysis, but none of an IMM file."""
+        if processes > 1 and self.n_frames is not None:
+            with closing(analysis.open_events(self.file, self.order)) as reader:
+                first = 0
+                for events in reader.blocks(0, self.n_frames, analysis, 0):
+                    yield first, events
+                    first += events.stop
+                reader.check_ends(self.n_frames)
+            return
         if self.file.suffix == ".imm":
-            return read_imm(self.file, self.partition)
-        return read_rigaku(
-            self.file, self.partition, order=self.order, n_frames=self.n_frames, viewer=analysis, wait_s=self.wait_s
-        )
+            blocks = read_imm(self.file, self.partition)
+        else:
+            options = {"order": self.order, "n_frames": self.n_frames, "viewer": analysis, "wait_s": self.wait_s}
+            blocks = read_rigaku(self.file, self.partition, **options)
+        for events in blocks:
+            yield 0, events

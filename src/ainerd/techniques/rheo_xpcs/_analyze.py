@@ -52,6 +52,9 @@ def analyze(
             min=0, help="For events: follow files that are still written, until none has grown for so long (s)."
         ),
     ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="For events of several modules: processes that share their files.")
+    ] = 1,
 ) -> None:
     """Two-time maps, g2, latent vectors and novelty of frames; without --roi, the maps or fits of g2 in a result file.
 
@@ -64,14 +67,18 @@ def analyze(
     of_events = is_events(file)
     if file.suffix == ".imm" and wait is not None:
         raise ValueError(f"{file}: --wait follows files of Rigaku, not .imm: analyse the file when it is complete")
-    if not of_events and any(x is not None for x in (metadata, order, frames, wait)):
-        raise ValueError(f"{file}: --metadata, --order, --frames and --wait are for events, .bin or .imm")
+    if not of_events and (processes > 1 or any(x is not None for x in (metadata, order, frames, wait))):
+        raise ValueError(f"{file}: --metadata, --order, --frames, --wait and --processes are for events, .bin or .imm")
+    if processes > 1 and (file.suffix == ".imm" or wait is not None):
+        raise ValueError(f"{file}: --processes share the files of Rigaku's modules, when they are complete")
     if not file.is_file() and not (of_events and wait):
         raise ValueError(f"no file {file}")
     name = file.name.split(".bin")[0] if of_events else file.stem
     to = out or Path(f"{name}_c2.h5")
     if of_events:
-        table, figure = _analyze_events(file, metadata, roi, order, frame_time, frames, wait, contrast, to)
+        table, figure = _analyze_events(
+            file, metadata, roi, order, frame_time, frames, wait, contrast, processes, to
+        )  # fmt: skip
     elif roi is None or file.suffix == ".npy":
         _show_all(_result_file(file, frame_time, roi, out, name))
         return
@@ -113,7 +120,8 @@ def _result_file(
 
 def _analyze_events(
     file: Path, metadata: Path | None, roi: Path | None, order: Literal["rows", "columns"] | None,
-    frame_time: float | None, n_frames: int | None, wait_s: float | None, contrast: float | None, out: Path,
+    frame_time: float | None, n_frames: int | None, wait_s: float | None, contrast: float | None, processes: int,
+    out: Path,
 ) -> "Pages":  # fmt: skip
     """Analyse a file of events. Values that the options do not give come from the metadata of APS."""
     from ainerd.documents import FrameError
@@ -141,12 +149,12 @@ def _analyze_events(
         movie = EventMovie.find(file, partition, order, n_frames, wait_s)
     except (FrameError, ValueError) as err:
         raise ValueError(f"{err}" if str(file) in str(err) else f"{roi}: {err}") from None
-    return _analyze_frames(file, movie, movie.partition, frame_time, contrast, out, source)
+    return _analyze_frames(file, movie, movie.partition, frame_time, contrast, out, source, processes)
 
 
 def _analyze_frames(
     file: Path, movie: "Movie | EventMovie", partition: "Partition", frame_time: float, contrast: float | None,
-    out: Path, source: dict[str, Any],
+    out: Path, source: dict[str, Any], processes: int = 1,
 ) -> "Pages":  # fmt: skip
     from rich.table import Table
 
@@ -156,13 +164,13 @@ def _analyze_frames(
     from ainerd.techniques.rheo_xpcs._sentences import bin_cells, sentences
     from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
 
-    technique, n_frames = RheoXPCS(partition, contrast=contrast), 0
+    technique, n_frames = RheoXPCS(partition, contrast=contrast, processes=processes), 0
     try:
         run = RunInfo(raw_uid=file.name, n_frames=movie.n_frames, frame_shape=movie.shape, frame_time_s=frame_time)
         exposure = technique.begin(run)
         with bars() as progress:
             task = progress.add_task("frames", total=movie.n_frames)
-            for n_frames in _push_all(movie, exposure):
+            for n_frames in _push_all(movie, exposure, technique.processes):
                 progress.update(task, completed=n_frames)
         analysis = exposure.finish()
     except (AnalysisError, FrameError) as err:
@@ -211,15 +219,15 @@ def _names(phi: Iterable[float]) -> list[str]:
     return [f"bin {k + 1}" if x != x else f"φ = {x:.0f}°" for k, x in enumerate(phi)]
 
 
-def _push_all(movie: "Movie | EventMovie", exposure: "Exposure") -> Iterator[int]:
+def _push_all(movie: "Movie | EventMovie", exposure: "Exposure", processes: int) -> Iterator[int]:
     """Pass all frames to the analysis, and yield the number of frames so far."""
     from ainerd.documents import Whole
     from ainerd.techniques.rheo_xpcs._acquisition import EventMovie
 
     if isinstance(movie, EventMovie):
-        for events in movie.blocks(exposure):
-            exposure.push(events)
-            yield events.stop
+        for first, events in movie.blocks(exposure, processes):
+            exposure.push(events, first)
+            yield first + events.stop
         return
     for block in movie.blocks(exposure.pixels, Whole(exposure)):
         exposure.push(block.frames, block.first)
