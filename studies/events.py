@@ -8,10 +8,12 @@ the same frames, dense, on the CPU, if it can be imported: put the ``src`` of a 
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from itertools import pairwise
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,18 @@ from ainerd.documents import RIGAKU, DetectorKeys, Run, Whole
 from ainerd.runs import Jobs, Subject
 from ainerd.techniques.rheo_xpcs import RheoXPCS
 from ainerd.threads import one_thread
-from ainerd.xpcs import Events, EventScreen, MultiTau, Partition, TwoTimeReducer, read_rigaku
-from sim_devices import sparse_speckle, write_words
+from ainerd.xpcs import (
+    Do,
+    Events,
+    EventScreen,
+    ModulesReader,
+    MultiTau,
+    Partition,
+    TwoTimeReducer,
+    read_rigaku,
+    rigaku_gaps,
+)
+from sim_devices import Rigaku3M, sparse_speckle, write_words
 from studies._events_before import CorrelatorBefore, ReducerBefore, words_of
 from studies._tools import Row, Study, forget_peak, memory_mb, report, seconds
 from studies.two_time import boost_corr
@@ -65,6 +77,13 @@ def late(quick: bool = False, times: float = 2.0) -> None:
     """Measure how late a result is if the detector is some `times` as fast as the analysis of its run."""
     with tempfile.TemporaryDirectory() as folder:
         report("events_late", delays(Path(folder), times, 4096 if quick else 16_384), quick=quick)
+
+
+@study.part
+def modules(quick: bool = False, rounds: int = 2, frames: int = 8192) -> None:
+    """Measure frames per second, and memory, of a detector of six modules in several processes."""
+    with tempfile.TemporaryDirectory() as folder, one_thread:
+        report("events_modules", together(Path(folder), frames // 4 if quick else frames, rounds), quick=quick)
 
 
 def eighteen() -> Partition:
@@ -165,6 +184,49 @@ def rates(folder: Path, quick: bool, rounds: int) -> Iterator[Row]:
                 "ours / dense": k[1] * dense * 1000,
                 "boost_corr": some / peer / 1000,
             }
+
+
+def together(folder: Path, n_frames: int, rounds: int) -> Iterator[Row]:
+    """Yield rates with screens, C2 and g2, and peaks of memory, of all pixels of 3M in 32 bins."""
+    path = Rigaku3M(photons=0.001).acquire(folder, "a", n_frames)
+    y, x = np.indices(Rigaku3M.shape)
+    where = Partition.from_roi_map(np.where(rigaku_gaps(Rigaku3M.shape), 0, y // 420 * 8 + x // 263 + 1))
+    alone = None
+    for n in (1, 2, 3, 6):
+        found = [in_processes(path, where, n_frames, n) for _ in range(rounds)]
+        rate, peak, others, maps = max(found, key=lambda row: row[0])
+        alone = maps if alone is None else alone
+        yield {
+            "processes": n,
+            "T": n_frames,
+            "kframes/s": rate / 1000,
+            "first (MB)": peak,
+            "largest other (MB)": others,
+            "maps": "the same bits" if np.array_equal(maps, alone, equal_nan=True) else "differ",
+        }
+
+
+def in_processes(path: Path, where: Partition, n_frames: int, n: int) -> tuple[float, float, float, NDArray[Any]]:
+    """Return frames per second, peaks of memory of the first and of the largest other process, and the maps."""
+    forget_peak()
+    with closing(ModulesReader(path, where, order="rows", processes=n, reduction={})) as reader:
+        reducer, live, screen = TwoTimeReducer(where, n_frames), MultiTau(where), EventScreen(where, n_frames)
+        reader.reaches(n_frames)  # the others have been started
+        began, first = time.perf_counter(), 0
+        for events in reader.blocks(0, n_frames):
+            events.team.tell(Do.PUSH, first, n_frames, not first)
+            for ready in screen.push(events.moved(first)):
+                ready.to(reducer, live)
+            first += events.stop
+        events.team.tell(Do.FINISH)
+        for ready in screen.flush():
+            ready.to(reducer, live)
+        reducer.collect()
+        live.collect()
+        took = time.perf_counter() - began
+        others = [memory_mb("VmHWM", process.pid) for process in active_children()]
+        live.result()
+        return n_frames / took, memory_mb("VmHWM"), max(others, default=np.nan), reducer.maps()
 
 
 def only_read(path: Path, where: Partition, n_frames: int) -> None:

@@ -126,11 +126,11 @@ class CountRows:
         for own, counts in zip(owns, of_all, strict=True):
             self.counts[:, own] = counts.reshape(-1, len(own))
         for row, frame in sorted(self._shared.items()):
-            pixels, counts = team.collected(frame.pixel), team.collected(frame.count)
+            pixels, of_pixels = team.collected(frame.pixel), team.collected(frame.count)
             if owns:
                 pixel = np.concatenate([own[x] for own, x in zip(owns, pixels, strict=True)]).astype(np.int32)
                 order = np.argsort(pixel)
-                self._shared[row] = replace(frame, pixel=pixel[order], count=np.concatenate(counts)[order])
+                self._shared[row] = replace(frame, pixel=pixel[order], count=np.concatenate(of_pixels)[order])
 
     def leave_out(self, pixels: NDArray[np.int64]) -> None:
         """Make all counts of some pixels zero."""

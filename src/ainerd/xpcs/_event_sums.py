@@ -21,8 +21,9 @@ MOST = 1 << 17  # sums of frames that are kept
 class FrameSums:
     """Sums of the frames that hold a photon: their ticks, whether to keep them, and the arrays of `Sums`.
 
-    Sums are those of all processes of a team. Counts are kept in the smallest integers that hold them. With `bounded` memory, of more than `MOST` frames the sums
-    of 2, 4, 8 … neighbours are kept, as if all their photons were in the middle one.
+    Sums are those of all processes of a team. Counts are kept in the smallest integers that hold them. With `bounded`
+    memory, of more than `MOST` frames the sums of 2, 4, 8 … neighbours are kept, as if all their photons were in the
+    middle one.
     """
 
     partition: Partition

@@ -5,7 +5,9 @@ pixels (`ainerd.xpcs._team`). In the end it takes their sums, and has the number
 """
 
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,7 +21,7 @@ from ainerd.xpcs._multitau import MultiTau
 from ainerd.xpcs._partition import Array, Partition
 from ainerd.xpcs._rigaku import FRAMES, Order, RigakuReader, Viewer, module_files
 from ainerd.xpcs._screen import Screened
-from ainerd.xpcs._team import Do, First, Other, Team
+from ainerd.xpcs._team import ALONE, Do, First, Other, Team
 from ainerd.xpcs._two_time import TwoTimeReducer
 
 GONE_S = 5.0  # to wait for a process to end
@@ -56,26 +58,22 @@ class ModulesReader:
         files, _ = module_files(path, partition.shape)
         shares = _shared_out([Path(name).stat().st_size if Path(name).is_file() else 0 for name in files], processes)
         self._reader = RigakuReader(path, partition, order=order, block=block, modules=shares[0])
-        self._names = [", ".join(Path(files[i]).name for i in share) for share in shares[1:]]
-        spawn, self._connections, self._processes = get_context("spawn"), list[Connection](), list[Any]()
+        spawn, connections, others = get_context("spawn"), list[Connection](), list[Callable[[], str]]()
         for share in shares[1:]:
             mine, theirs = spawn.Pipe()
             arguments = theirs, path, partition, order, block, share, dict(reduction)
             process = spawn.Process(target=_follow, args=arguments, daemon=True)
             process.start()
             theirs.close()
-            self._connections.append(mine)
-            self._processes.append(process)
-        self._team = self._reader.team = First(self._reader.own, self._connections, self._why)
+            connections.append(mine)
+            name = f"process {len(connections) + 1} of {len(shares)}, which reads "
+            name += ", ".join(Path(files[i]).name for i in share)
+            others.append(partial(_why, process, name))
+        self._team = First(self._reader.own, connections, others) if others else ALONE
+        self._reader.team = self._team
 
     def close(self) -> None:
-        """End the other processes and close the files."""
-        for connection in self._connections:
-            connection.close()
-        for process in self._processes:
-            process.join(GONE_S)
-            if process.is_alive():
-                process.kill()
+        """Close the files; the other processes end with the last user of their team."""
         self._reader.close()
 
     def reaches(self, stop: int) -> bool:
@@ -101,12 +99,14 @@ class ModulesReader:
         self._team.tell(Do.CHECK, n_frames)
         self._reader.check_ends(n_frames)
 
-    def _why(self, number: int) -> str:
-        self._processes[number].join(GONE_S)
-        code = self._processes[number].exitcode
-        state = "does not answer" if code is None else f"ended with exit code {code}"
-        n = len(self._processes) + 1
-        return f"process {number + 2} of {n}, which reads {self._names[number]}, {state}: analyse with fewer processes"
+
+def _why(process: Any, name: str) -> str:
+    """Return how another process has ended."""
+    process.join(GONE_S)
+    code = process.exitcode
+    return (
+        f"{name}, {'does not answer' if code is None else f'ended with exit code {code}'}: analyse with fewer processes"
+    )
 
 
 def _shared_out(sizes: list[int], n: int) -> list[list[int]]:
@@ -148,18 +148,20 @@ def _follow(
 
 
 class _Follower:
+    """Another process than the first."""
+
     def __init__(self, reader: RigakuReader, team: Other, partition: Partition, reduction: dict[str, Any]) -> None:
         self._reader, self._team, self._partition, self._reduction = reader, team, partition, reduction
-        self._screen: EventScreen | None = None
-        self._correlators: tuple[TwoTimeReducer, MultiTau] | None = None
+        self._begin(None)
 
     def run(self) -> None:
-        blocks, events = iter(()), None
+        """Do what the first process tells; EOFError if it has ended."""
+        blocks, events = iter(list[Events]()), list[Events]()
         while True:
             match self._team.told():
                 case Do.READ, start, end, every, first:
                     blocks = self._reader.blocks(start, end, _Wholes(self._team, every), first)
-                    events = next(blocks).listed_by_team()
+                    events = [next(blocks).listed_by_team()]
                 case Do.WHOLE, *_:
                     for _ in blocks:
                         pass
@@ -170,28 +172,24 @@ class _Follower:
                 case Do.PUSH, first, n_frames, is_new, _:
                     if is_new:
                         self._begin(None if n_frames < 0 else n_frames)
-                    self._push(events.moved(first))
+                    self._push(events[0].moved(first))
                 case Do.FINISH, *_:
                     self._finish()
 
     def _begin(self, n_frames: int | None) -> None:
-        self._screen = EventScreen(self._partition, n_frames)
-        self._correlators = TwoTimeReducer(self._partition, n_frames, **self._reduction), MultiTau(self._partition)
+        self._screen, self._correlator = EventScreen(self._partition, n_frames), MultiTau(self._partition)
+        self._reducer = TwoTimeReducer(self._partition, n_frames, **self._reduction)
 
     def _push(self, events: Events) -> None:
-        try:
+        with suppress(ValueError):  # the first process raises it too
             self._correlate(self._screen.push(events))
-        except ValueError:
-            pass  # the first process says so, for the same reason
 
     def _finish(self) -> None:
-        try:
+        with suppress(ValueError):
             self._correlate(self._screen.flush())
-        except ValueError:
-            return
-        for correlator in self._correlators:
-            correlator.collect()
+            self._reducer.collect()
+            self._correlator.collect()
 
     def _correlate(self, ready: list[Screened]) -> None:
         for screened in ready:
-            screened.to(*self._correlators)
+            screened.to(self._reducer, self._correlator)

@@ -230,9 +230,8 @@ class MultiTau:
             return
         self._team, self._parts = team, replace(self._parts, edges=np.searchsorted(own, self._parts.edges))
         self._part_of = self._part_of[own]
-        self._factor, self._counts, self._waiting_counts = (
-            x[own] for x in (self._factor, self._counts, self._waiting_counts)
-        )
+        self._factor = self._factor[own]
+        self._counts, self._waiting_counts = self._counts[own], self._waiting_counts[own]
         self._ring = [np.zeros((len(self._ring[0]), len(own)), np.float32)]
         strip = self._parts.edges[:-1] // STRIP
         self._strips = np.append(np.flatnonzero(np.diff(strip, prepend=-1)), len(self._parts.roi))

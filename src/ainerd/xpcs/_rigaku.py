@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ainerd.xpcs._events import EventFileError, Events, positions
 from ainerd.xpcs._partition import Array, Partition, Path, check_choice
-from ainerd.xpcs._team import ALONE, Team
+from ainerd.xpcs._team import ALONE
 
 Order = Literal["rows", "columns"]
 MODULE = (512, 1024)

@@ -5,8 +5,8 @@ the photons of a bin in a frame, the processes add theirs up, so that all of the
 do not depend on the number of processes.
 """
 
-from contextlib import suppress
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from enum import IntEnum
 from multiprocessing.connection import Connection
 from typing import Any
@@ -84,26 +84,26 @@ class First(_Members):
         See `Team`.
     others : sequence of Connection
         To each of the other processes.
-    why : callable
-        Returns, for the number of another process from 0, who it is and how it has ended.
+    whys : sequence of callables
+        Each tells who one of them is, and how it has ended.
     """
 
-    def __init__(self, own: NDArray[np.int64], others: Sequence[Connection], why: Callable[[int], str]) -> None:
+    def __init__(self, own: NDArray[np.int64], others: Sequence[Connection], whys: Sequence[Callable[[], str]]) -> None:
         super().__init__(own)
-        self._others, self._why = others, why
+        self._others, self._whys = others, whys
 
     def total(self, values: Array) -> Array:
         out = np.array(values)
         for number in range(len(self._others)):
             values = self._received(number, out.dtype)
             if values.size != out.size:
-                raise TeamError(f"{self._why(number)}: it is out of step")
+                raise TeamError(f"{self._whys[number]()}: it is out of step")
             out += values.reshape(out.shape)
         for number, other in enumerate(self._others):
             try:
                 other.send_bytes(_bytes(out))
             except OSError:
-                raise TeamError(self._why(number)) from None
+                raise TeamError(self._whys[number]()) from None
         return out
 
     def collected(self, values: Array) -> list[Array]:
@@ -117,7 +117,7 @@ class First(_Members):
             kind = self._others[number].recv_bytes()
             data = self._others[number].recv_bytes()
         except (EOFError, OSError):
-            raise TeamError(self._why(number)) from None
+            raise TeamError(self._whys[number]()) from None
         if kind == ERROR:
             raise TeamError(data.decode())
         return np.frombuffer(data, dtype)
@@ -155,4 +155,4 @@ class Other(_Members):
 
 
 def _bytes(values: Array) -> memoryview:
-    return memoryview(np.ascontiguousarray(values).reshape(-1).view(np.uint8)) if np.size(values) else memoryview(b"")
+    return np.ascontiguousarray(values).data.cast("B") if np.size(values) else memoryview(b"")

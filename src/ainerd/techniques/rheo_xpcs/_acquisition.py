@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import h5py
 
 from ainerd.documents import FrameError, Metadata, count_frames
-from ainerd.technique import RunAnalysis
 from ainerd.xpcs import Events, Partition, read_imm, read_rigaku, rigaku_gaps
+
+if TYPE_CHECKING:
+    from ainerd.techniques.rheo_xpcs._exposure import Exposure
 
 Order = Literal["rows", "columns"]
 _EVENTS = re.compile(r"\.(bin(\.\d{3})?|imm)$")
@@ -137,20 +139,18 @@ class EventMovie:
         """(ny, nx) of the frames."""
         return self.partition.shape
 
-    def blocks(self, analysis: RunAnalysis, processes: int) -> Iterator[tuple[int, Events]]:
-        """Yield the frames from a first one on, and give whole ones to the analysis, but none of an IMM file."""
-        if processes > 1 and self.n_frames is not None:
+    def blocks(self, analysis: "Exposure") -> Iterator[tuple[int, Events]]:
+        """Yield blocks of frames, which count from a first one, and it; give whole frames of Rigaku to the analysis."""
+        if self.file.suffix == ".imm":
+            yield from ((0, events) for events in read_imm(self.file, self.partition))
+        elif self.wait_s is not None:
+            options: dict[str, Any] = {"order": self.order, "n_frames": self.n_frames, "wait_s": self.wait_s}
+            yield from ((0, events) for events in read_rigaku(self.file, self.partition, viewer=analysis, **options))
+        else:
+            assert self.n_frames is not None  # counted by `find`
             with closing(analysis.open_events(self.file, self.order)) as reader:
                 first = 0
                 for events in reader.blocks(0, self.n_frames, analysis, 0):
                     yield first, events
                     first += events.stop
                 reader.check_ends(self.n_frames)
-            return
-        if self.file.suffix == ".imm":
-            blocks = read_imm(self.file, self.partition)
-        else:
-            options = {"order": self.order, "n_frames": self.n_frames, "viewer": analysis, "wait_s": self.wait_s}
-            blocks = read_rigaku(self.file, self.partition, **options)
-        for events in blocks:
-            yield 0, events

@@ -170,7 +170,7 @@ def _analyze_frames(
         exposure = technique.begin(run)
         with bars() as progress:
             task = progress.add_task("frames", total=movie.n_frames)
-            for n_frames in _push_all(movie, exposure, technique.processes):
+            for n_frames in _push_all(movie, exposure):
                 progress.update(task, completed=n_frames)
         analysis = exposure.finish()
     except (AnalysisError, FrameError) as err:
@@ -219,13 +219,13 @@ def _names(phi: Iterable[float]) -> list[str]:
     return [f"bin {k + 1}" if x != x else f"φ = {x:.0f}°" for k, x in enumerate(phi)]
 
 
-def _push_all(movie: "Movie | EventMovie", exposure: "Exposure", processes: int) -> Iterator[int]:
+def _push_all(movie: "Movie | EventMovie", exposure: "Exposure") -> Iterator[int]:
     """Pass all frames to the analysis, and yield the number of frames so far."""
     from ainerd.documents import Whole
     from ainerd.techniques.rheo_xpcs._acquisition import EventMovie
 
     if isinstance(movie, EventMovie):
-        for first, events in movie.blocks(exposure, processes):
+        for first, events in movie.blocks(exposure):
             exposure.push(events, first)
             yield first + events.stop
         return
