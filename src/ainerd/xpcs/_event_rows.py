@@ -120,11 +120,11 @@ class CountRows:
         sizes[self.counts.itemsize] = 1
         while self.counts.itemsize < np.flatnonzero(team.total(sizes))[-1]:
             self._widen()
-        of_all, n_pixels = team.collected(self.counts), sum(map(len, owns))
-        if owns:
-            self.counts = np.zeros((self._rows.n_rows, n_pixels), self.counts.dtype)
-        for own, counts in zip(owns, of_all, strict=True):
-            self.counts[:, own] = counts.reshape(-1, len(own))
+        mine = self.counts
+        self.counts = np.zeros((len(mine), sum(map(len, owns))), mine.dtype)
+        for row in range(self._filled):
+            for own, counts in zip(owns, team.collected(mine[row]), strict=True):
+                _put(counts, own, self.counts[row])
         for row, frame in sorted(self._shared.items()):
             pixels, of_pixels = team.collected(frame.pixel), team.collected(frame.count)
             if owns:
@@ -151,6 +151,12 @@ def add_dense(events: Array, keep: Array, indptr: Array, rows: Array, weights: A
             for i in range(np.uintp(indptr[b]), np.uintp(indptr[b + np.uintp(1)])):
                 w[0] = weights[i]
                 into[np.uintp(rows[i]), p] += w[0] * value[0]
+
+
+@nb.njit(nogil=True, cache=True)
+def _put(values: Array, at: Array, into: Array) -> None:
+    for i in range(np.uintp(at.size)):
+        into[np.uintp(at[i])] = values[i]
 
 
 @nb.njit(nogil=True, cache=True)

@@ -223,12 +223,14 @@ class TwoTimeReducer:
         if team.own is None:
             return
         owns = team.collected(team.own)
-        of_all = [] if self._counted is not None else team.collected(self.rows)
-        self.rows = np.zeros((len(self.rows), len(self.partition.pixels)), self.rows.dtype)
-        for own, rows in zip(owns, of_all, strict=False):
-            self.rows[:, own] = rows.reshape(-1, len(own))
+        mine = self.rows
+        self.rows = np.zeros((len(mine), len(self.partition.pixels)), mine.dtype)
         if self._counted is not None:
             self._counted.collect(team, owns)
+            return
+        for row, of_row in enumerate(mine):
+            for own, counts in zip(owns, team.collected(of_row), strict=True):
+                self.rows[row, own] = counts
 
     def leave_out(self, pixels: ArrayLike) -> None:
         """Leave pixels out of the maps, as if they had been masked from the first frame.
