@@ -4,6 +4,7 @@ A run stands for a file: its uid is made of the SHA-256 of the content, so a cop
 Its documents say what the file says; the maps, in the size of the agent's own, are in the result.
 """
 
+import gc
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,11 +57,14 @@ def ingest(
     with opened(tiled, config) as client, bars() as progress:
         raw, ainerd = open_catalog(client)
         store, digests = ResultStore(ainerd, agent=agent), set[str]()
+        gc.collect()
+        gc.freeze()  # what is imported stays: to collect then takes milliseconds
         for file in progress.track(files, description="files"):
             try:
                 n_new += _ingest(file, raw, store, digests, frame_time, bins)
             except (ValueError, OSError) as error:
                 refused[file] = str(error)
+            gc.collect()  # each file leaves cycles that hold its maps, and the command line collects seldom
         for digest in digests:
             label(ResultStore(ainerd, agent=agent, digest=digest), grouping)
     console = Console()
