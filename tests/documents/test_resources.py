@@ -197,8 +197,9 @@ def test_each_event_has_its_frames_at_their_places(tmp_path, movie, kind):
     assert found == expected and run.n_events == POINTS
 
 
-def test_the_series_of_an_eiger_may_have_numbers(tmp_path):
-    docs, movies = series(tmp_path, "AD_EIGER2", [{"seq_id": 8}, {"seq_id": 9}], [N, 3, 4])
+@pytest.mark.parametrize("spec", ["AD_EIGER2", "AD_EIGER_SLICE"])
+def test_the_series_of_an_eiger_may_have_numbers(tmp_path, spec):
+    docs, movies = series(tmp_path, spec, [{"seq_id": 8}, {"seq_id": 9}], [N, 3, 4])
     for seq_id in (8, 9):
         with h5py.File(tmp_path / f"eiger_{seq_id}_master.h5", "a") as file:
             file[UNIQUE] = [*range(1, 12), *range(13, 22)]
