@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ainerd.documents import FrameError, FrameReader
-from ainerd.documents._frames import BitshuffleLZ4
+from ainerd.documents._bslz4 import BitshuffleLZ4
 
 SHAPE = (61, 83)  # 5063 pixels: blocks of 4096 and of 960, and 7 raw pixels
 N = SHAPE[0] * SHAPE[1]

@@ -312,7 +312,7 @@ def test_events_that_tiled_does_not_show_at_once_are_read_again(raw, monkeypatch
     monkeypatch.setattr(table, "read", lambda self: (looks.append(1), read(self).iloc[: 2 * (len(looks) > 1)])[1])
     assert names(documents_of(raw[uid])) == ["start", "descriptor", "event", "event", "stop"] and len(looks) == 2
     assert not caplog.records
-    monkeypatch.setattr("ainerd.documents._sources.PAUSES_S", (0.01,))
+    monkeypatch.setattr("ainerd.documents._tiled_runs.PAUSES_S", (0.01,))
     raw[uid].update_metadata({"stop": {"num_events": {"primary": 3}}})
     assert names(documents_of(raw[uid])) == ["start", "descriptor", "event", "event", "stop"]
     assert "2 of 3 events of stream primary" in caplog.text

@@ -15,23 +15,10 @@ if TYPE_CHECKING:
     from ainerd.documents._metadata import Metadata
     from ainerd.documents._numbering import Block
     from ainerd.documents._run import EIGER, DetectorKeys, Run
-    from ainerd.documents._sources import (
-        Curve,
-        Document,
-        Quiet,
-        RunReader,
-        WireError,
-        check_source,
-        checked,
-        documents_of,
-        file_documents,
-        open_documents,
-        runs_by_time,
-        streams_of,
-        tiled_documents,
-        unpack,
-    )
+    from ainerd.documents._sources import check_source, file_documents, open_documents, tiled_documents
     from ainerd.documents._storage import FrameError, MissingFrames, check_bytes, check_heaps, local_path
+    from ainerd.documents._tiled_runs import Quiet, RunReader, documents_of, runs_by_time, streams_of
+    from ainerd.documents._wire import Curve, Document, WireError, checked, unpack
 
 __all__ = [
     "BLOCK", "Acquisition", "AcquisitionKeys", "Block", "Curve", "DetectorKeys", "Document", "EIGER", "Folder",
@@ -43,8 +30,8 @@ __all__ = [
 
 # the lightest first
 _MODULES = (
-    "_storage", "_metadata", "_events", "_sources", "_at_once", "_frames", "_numbering", "_run", "_acquisition",
-    "_folder",
+    "_storage", "_metadata", "_events", "_wire", "_tiled_runs", "_sources", "_at_once", "_frames", "_numbering", "_run",
+    "_acquisition", "_folder",
 )  # fmt: skip
 
 

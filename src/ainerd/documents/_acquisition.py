@@ -26,8 +26,8 @@ from event_model import ComposeDescriptorBundle, StreamRange, compose_run
 from ainerd.documents._events import CANVAS, MODULE, RIGAKU, count_frames, files_of
 from ainerd.documents._metadata import Metadata
 from ainerd.documents._run import DetectorKeys
-from ainerd.documents._sources import Document
 from ainerd.documents._storage import FrameError, allowed_file, find_dataset, open_hdf5
+from ainerd.documents._wire import Document
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,9 @@ from tiled.queries import KeysFilter
 
 from ainerd.documents._acquisition import Acquisition
 from ainerd.documents._events import N_MODULES
-from ainerd.documents._sources import AWAY_S, Document
+from ainerd.documents._sources import AWAY_S
 from ainerd.documents._storage import FrameError, MissingFrames
+from ainerd.documents._wire import Document
 
 logger = logging.getLogger(__name__)
 

@@ -17,9 +17,10 @@ from tiled.client.container import Container
 
 from ainerd.documents._events import RIGAKU, EventFrames
 from ainerd.documents._frame_numbers import StoredNumbers, Unnumbered, whole_numbers
-from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, Ints, TiledFrames, Whole
+from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, Ints, Whole
 from ainerd.documents._numbering import MOST_NUMBER, Block, Numbering, Part
 from ainerd.documents._storage import FrameError, MissingFrames, local_path
+from ainerd.documents._tiled_frames import TiledFrames
 
 EIGER = ("AD_EIGER", "AD_EIGER2", "AD_EIGER_SLICE")  # specs of classic ophyd
 RETRY_S = 0.2  # between two attempts to read late frames

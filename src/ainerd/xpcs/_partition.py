@@ -1,20 +1,15 @@
-"""Partitions of a detector: which pixel belongs to which (q, phi) bin, static sub-bin and part; and their files.
-
-Partitions in HDF5 files are the masks of NXxpcs, a group ``masks`` (NXnote) of the instrument, and the q maps of APS.
-These are written by pySimpleMask, read by boost_corr, and copied into result files. The older files name the maps
-``dynamicMap`` and ``staticMap``, results of that time ``dqmap`` and ``sqmap``.
-"""
+"""Partitions of a detector: which pixel belongs to which (q, phi) bin, static sub-bin and part."""
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.xpcs._geometry import Annulus, checked_mask
+from ainerd.xpcs._masks import read_masks, write_masks
 
 if TYPE_CHECKING:
     from pyFAI.detectors import Detector
@@ -25,15 +20,6 @@ Precision = Literal["float32", "float64"]
 Path = str | PathLike[str]
 Array = NDArray[Any]  # of counts and other numbers of several types
 Floats = NDArray[np.float64]
-
-NEXUS = "entry/instrument/masks"
-APS = ("qmap", "xpcs/qmap", "data", "xpcs")
-PHI = ("dynamic_phi_list", "bins/phi")  # the definition of the former wants 1/length
-DYNAMIC, STATIC = ("dynamic_roi_map", "dynamicMap", "dqmap"), ("static_roi_map", "staticMap", "sqmap")
-PER_NM = {
-    "1/nm": 1.0, "nm^-1": 1.0, "nm⁻¹": 1.0, "1/m": 1e-9,
-    "1/A": 10.0, "1/Å": 10.0, "A^-1": 10.0, "Å⁻¹": 10.0, "1/angstrom": 10.0,
-}  # fmt: skip
 
 
 def check_choice(name: str, value: str, choices: object) -> None:
@@ -207,7 +193,7 @@ class Partition:
         ValueError
             If the file holds no such group or its arrays do not fit each other; the message names file and dataset.
         """
-        masks, source = _read_masks(path)
+        masks, source = read_masks(path)
         try:
             return cls.from_roi_map(**masks)
         except ValueError as err:
@@ -217,17 +203,7 @@ class Partition:
         """Write the masks of NXxpcs, ``entry/instrument/masks``, to a new HDF5 file."""
         maps = {"dynamic_roi_map": self.roi_map, "static_roi_map": self.static_map}
         lists = {"dynamic_q_list": self.q, "dynamic_phi_list": self.phi, "static_q_list": self.static_q}
-        with h5py.File(path, "w") as file:
-            file.attrs["default"] = "entry"
-            for name, kind in (("entry", "NXentry"), ("entry/instrument", "NXinstrument"), (NEXUS, "NXnote")):
-                file.create_group(name).attrs["NX_class"] = kind
-            masks = file[NEXUS]
-            for name, labels in maps.items():
-                masks.create_dataset(name, data=labels, compression="gzip", shuffle=True)
-            for name, centers in lists.items():
-                if centers is not None:
-                    masks[name] = centers
-                    masks[name].attrs["units"] = "degree" if "phi" in name else "1/nm"
+        write_masks(path, maps, lists)
 
     def without(self, mask: ArrayLike) -> "Partition":
         """Return the partition without the pixels where `mask`, (ny, nx), is True; empty bins are left out.
@@ -382,95 +358,3 @@ class Parts:
     def size(self) -> NDArray[np.int64]:
         """Pixels of each part, (n_part,)."""
         return np.diff(self.edges)
-
-
-def _read_masks(path: Path) -> tuple[dict[str, Any], str]:
-    """Read the arguments of `Partition.from_roi_map`, and the file and group that they come from."""
-    try:
-        file = h5py.File(path, "r")
-    except OSError as err:
-        raise ValueError(f"{path} cannot be read as HDF5: {err}") from None
-    with file:
-        for where in (NEXUS, *APS):
-            group = file.get(where)
-            if isinstance(group, h5py.Group) and any(name in group for name in DYNAMIC):
-                masks = _nexus(group, path) if where == NEXUS else _aps(group, path)
-                return masks, f"{path}: {group.name}"
-    raise ValueError(
-        f"{path} holds no partition: wanted {' or '.join(DYNAMIC)} in {NEXUS} (NXxpcs), or in {', '.join(APS)} (APS)"
-    )
-
-
-def _nexus(group: h5py.Group, path: Path) -> dict[str, Any]:
-    q, static_q = (
-        _list(group, name) * _per_nm(group[name], path) if name in group else None
-        for name in ("dynamic_q_list", "static_q_list")
-    )
-    of_phi = next((name for name in PHI if name in group), PHI[0])
-    phi = _list(group, of_phi)
-    if phi is not None and _text(group[of_phi].attrs.get("units", "degree")).startswith("rad"):
-        phi = np.rad2deg(phi)
-    maps = {"roi_map": _labels(group, DYNAMIC, path), "static_map": _labels(group, STATIC, path)}
-    return {**maps, "q": q, "phi": phi, "static_q": static_q}
-
-
-def _aps(group: h5py.Group, path: Path) -> dict[str, Any]:
-    roi_map = _labels(group, DYNAMIC, path)
-    labels = np.arange(1, roi_map.max() + 1)
-    if "mask" in group:
-        good = np.squeeze(group["mask"][()])
-        if good.shape != roi_map.shape:
-            raise ValueError(f"{path}: {group.name}/mask has shape {good.shape}, the dynamic map {roi_map.shape}")
-        roi_map = np.where(good > 0, roi_map, 0)
-    q, phi = _aps_centers(group, path, "dynamic", labels)
-    static_map, static_q = _labels(group, STATIC, path), None
-    if static_map is not None:
-        static_q = _aps_centers(group, path, "static", np.arange(1, static_map.max() + 1))[0]
-    return {"roi_map": roi_map, "static_map": static_map, "q": q, "phi": phi, "static_q": static_q}
-
-
-def _aps_centers(
-    group: h5py.Group, path: Path, kind: str, labels: NDArray[np.int64]
-) -> tuple[Floats | None, Floats | None]:
-    """Return q in 1/nm and phi in our sense by label; None for a list that the file does not have."""
-    if f"{kind}_index_mapping" not in group:  # the older files; their phi is in radians or in degrees
-        q = _list(group, f"{kind[0]}qlist" if f"{kind[0]}qlist" in group else f"{kind[0]}qval")
-        return (None if q is None or labels.size == 0 or q.size < labels.max() else 10 * q[labels - 1]), None
-    mapping, dim0, dim1 = (_list(group, f"{kind}_{name}") for name in ("index_mapping", "v_list_dim0", "v_list_dim1"))
-    if mapping is None or dim0 is None or dim1 is None or mapping.size < labels.max(initial=0):
-        raise ValueError(f"{path}: {group.name}/{kind}_index_mapping, _v_list_dim0 and _v_list_dim1 do not fit its map")
-    if mapping.max() >= dim0.size * dim1.size:
-        raise ValueError(f"{path}: {group.name}/{kind}_index_mapping goes beyond {kind}_v_list_dim0 by _dim1")
-    first, second = np.divmod(mapping[labels - 1].astype(int), dim1.size)
-    names = [_text(x) for x in group["map_names"][()]] if "map_names" in group else ["q", "phi"]
-    # phi grows counterclockwise on a screen in the file, with the row index here
-    return (
-        10 * dim0[first] if names[0] == "q" else None,
-        -dim1[second] % 360 if names[1] == "phi" and dim1.size > 1 else None,
-    )
-
-
-def _labels(group: h5py.Group, names: tuple[str, ...], path: Path) -> Any:
-    """Return the labels under the first of these names that exists, or None."""
-    name = next((name for name in names if name in group), None)
-    if name is None:
-        return None
-    labels = np.squeeze(group[name][()])
-    if labels.ndim != 2 or labels.dtype.kind not in "uif" or not np.all(labels % 1 == 0):
-        raise ValueError(f"{path}: {group.name}/{name} must be a 2-d array of whole numbers, got {labels.shape}")
-    return labels.astype(np.int64)
-
-
-def _list(group: h5py.Group, name: str) -> Any:
-    return np.ravel(group[name][()]) if name in group else None
-
-
-def _per_nm(q: h5py.Dataset, path: Path) -> float:
-    unit = _text(q.attrs.get("units", "1/nm"))
-    if unit not in PER_NM:
-        raise ValueError(f"{path}: {q.name} is in {unit!r}, wanted one of {', '.join(PER_NM)}")
-    return PER_NM[unit]
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

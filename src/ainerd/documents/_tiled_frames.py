@@ -1,0 +1,140 @@
+"""Frames that are not in files of this machine: read from Tiled."""
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import hdf5plugin  # noqa: F401  (registers the filters)
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.documents._storage import AWAY, FrameError, MissingFrames
+
+if TYPE_CHECKING:
+    from tiled.client.container import Container
+
+from ainerd.documents._frames import BLOCK, Whole
+
+Ints = NDArray[np.int64]
+MOST_BYTES = 32 * 2**20  # largest response of Tiled
+
+
+class TiledFrames:
+    """Reads selected pixels of frames from a Tiled server: from a file that TiledWriter registered, or from any array.
+
+    Parameters
+    ----------
+    raw : tiled.client.container.Container
+        The raw runs.
+    path : tuple of str
+        Uid of the run, name of the stream, data key.
+    pixels : ndarray of int64, shape (n_pixels,)
+        Flat indices in a frame.
+    frame_shape : tuple of int
+        (ny, nx).
+    offset : int
+        Number of frames in the stream before this resource; Tiled joins all resources of a stream.
+    why : str
+        Reason why the frames are not read from a file, for error messages.
+    """
+
+    def __init__(
+        self,
+        raw: "Container",
+        path: tuple[str, str, str],
+        pixels: Ints,
+        frame_shape: tuple[int, int],
+        *,
+        offset: int,
+        why: str,
+    ) -> None:
+        self._raw, self._path, self._frame_shape, self._offset, self._why = raw, path, frame_shape, offset, why
+        self._n_frames = -1  # unknown
+        rows, columns = np.divmod(pixels, frame_shape[1])
+        self._window = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        self._wanted = rows - rows.min(), columns - columns.min()
+
+    def blocks(self, start: int, stop: int, *, whole: Whole) -> Iterator[NDArray[Any]]:
+        """Yield frames start … stop - 1 of the resource in blocks, (b, n_pixels); then `whole` gets its frames.
+
+        Raises
+        ------
+        MissingFrames
+            If Tiled does not have the frames (yet), or cannot read them.
+        FrameError
+            If the frames have another shape.
+        httpx.HTTPError
+            If Tiled cannot be reached.
+        """
+        row, end = self._offset + start, self._offset + stop
+        if end > self._n_frames:
+            self._look_up()
+        if end > self._n_frames:
+            raise self._missing(f"Tiled holds {self._n_frames} frames of {self._name}, {end} were announced")
+        height, width = (s.stop - s.start for s in self._window)
+        most = max(MOST_BYTES // (height * width * self._dtype.itemsize), 1)
+        frame_bytes = math.prod(self._frame_shape) * self._dtype.itemsize
+        while row < end:
+            n = whole.block(min(BLOCK, most, end - row), frame_bytes)
+            if self._per_index > 1:  # one request cannot span two indices
+                n = min(n, self._per_index - row % self._per_index)
+            window = self._read(self._slices(row, n, self._window), (n, height, width))
+            index = row - self._offset
+            frames = {i: self._whole_frame(window, i - index, row) for i in whole.indices(index, index + n)}
+            yield window[:, *self._wanted]
+            whole.give(frames)
+            row += n
+
+    @property
+    def _name(self) -> str:
+        return "/".join(self._path)
+
+    def _missing(self, what: str) -> MissingFrames:
+        return MissingFrames(f"{self._why}, and {what}")
+
+    def _look_up(self) -> None:
+        """Get the link, dtype and number of frames of the array from Tiled."""
+        uid, stream, key = self._path
+        try:
+            node = self._raw[uid][stream].base[key]
+        except KeyError:
+            raise self._missing(f"Tiled has no {self._name}") from None
+        shape = node.shape
+        if len(shape) not in (3, 4) or shape[-2:] != self._frame_shape:
+            raise FrameError(f"Tiled has {self._name} of shape {shape}, wanted frames of {self._frame_shape}")
+        self._link, self._dtype = node.item["links"]["full"], node.dtype
+        self._has_exposures = len(shape) == 4
+        self._per_index = shape[1] if self._has_exposures else 1
+        self._n_frames = shape[0] * self._per_index
+
+    def _whole_frame(self, window: NDArray[Any], place: int, row: int) -> NDArray[Any]:
+        """Return frame `place` of a window that starts at frame `row`.
+
+        The frame is read again unless the window covers the whole frame.
+        """
+        if window.shape[1:] == self._frame_shape:
+            return np.asarray(window[place])
+        everything = np.s_[: self._frame_shape[0], : self._frame_shape[1]]
+        return np.asarray(self._read(self._slices(row + place, 1, everything), (1, *self._frame_shape))[0])
+
+    def _slices(self, row: int, n: int, window: tuple[slice, slice]) -> tuple[slice | int, ...]:
+        """Return the slices of Tiled's array that select `n` frames from `row` on, and the window in each frame."""
+        if self._per_index > 1:
+            index, within = divmod(row, self._per_index)
+            return index, slice(within, within + n), *window
+        return slice(row, row + n), *(0,) * self._has_exposures, *window
+
+    def _read(self, wanted: tuple[slice | int, ...], shape: tuple[int, ...]) -> NDArray[Any]:
+        from tiled.ndslice import NDSlice
+
+        # The array's client would repeat a request that the server cannot answer for most of a minute.
+        response = self._raw.context.http_client.get(
+            self._link,
+            params={"slice": NDSlice(*wanted).to_numpy_str(), "expected_shape": ",".join(map(str, shape))},
+            headers={"Accept": "application/octet-stream"},
+        )
+        if response.status_code in AWAY:
+            response.raise_for_status()
+        if response.is_error:
+            raise self._missing(f"Tiled cannot read {self._name}: {response.status_code} {response.reason_phrase}")
+        return np.frombuffer(response.read(), self._dtype).reshape(shape)

@@ -1,0 +1,235 @@
+"""The documents of runs in Tiled, rebuilt from their nodes, for finished runs and for growing runs."""
+
+import logging
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from tiled.client.container import Container
+from tiled.queries import Key
+
+from ainerd.documents._wire import Document
+
+logger = logging.getLogger(__name__)
+
+PAUSES_S = (0.1, 0.5, 1.0)  # before reading a table again that has fewer events than its run
+OPEN_S = 0.3  # between two reads of growing runs
+LONGEST_S = 10.0  # longest time between two looks, unless the process was suspended or cut off from its server
+
+
+def documents_of(run: Container) -> Iterator[Document]:
+    """Yield the documents of a finished run, in the order of `RunReader.rest`, or as databroker keeps them.
+
+    Raises KeyError if the run has no stop document.
+    """
+    stop = run.metadata["stop"]
+    if stop is None:  # in a catalog of databroker
+        raise KeyError("stop")
+    yield from RunReader().rest(run)
+    yield "stop", stop
+
+
+@dataclass(frozen=True)
+class WholeRun:
+    """A finished run of a container that was read with all its streams; for `RunReader` it is like the run's client."""
+
+    raw: Container
+    uid: str
+    metadata: Mapping[str, Any]
+    streams: Sequence[tuple[str, Any]]
+
+    @property
+    def item(self) -> dict[str, Any]:
+        """What Tiled's client keeps of a node; runs with access tags are not read in this way."""
+        return {"id": self.uid, "attributes": {}}
+
+    def __getitem__(self, stream: str) -> Any:
+        """Ask the server for a stream."""
+        return self.raw[self.uid, stream]
+
+
+def streams_of(run: Container | WholeRun) -> Iterator[tuple[str, Any]]:
+    """Yield the name and node of each stream of a run. Other nodes, such as a preview, are left out.
+
+    One request reads all of them. The run's own client would ask for each stream.
+    """
+    if isinstance(run, WholeRun):
+        yield from run.streams
+        return
+    nodes = Container(run.context, item=run.item, structure_clients=run.structure_clients, include_data_sources=True)
+    for name, node in nodes.items():
+        keys = node.metadata.get("data_keys")
+        if isinstance(keys, Mapping) and "uid" in node.metadata and hasattr(node, "base"):
+            yield name, node
+        elif name == "streams" and isinstance(node, Container):  # as older versions of the TiledWriter stored runs
+            yield from streams_of(node)
+
+
+def runs_by_time(raw: Container, since: float | None = None) -> Container:
+    """Return the runs of a catalog that started after `since`, in seconds since 1970, oldest first."""
+    key = (
+        "time" if is_of_databroker(raw) else "start.time"
+    )  # metadata of databroker's runs are searched without "start"
+    return (raw if since is None else raw.search(Key(key) > since)).sort((key, 1))
+
+
+def is_of_databroker(node: Container) -> bool:
+    """Return whether a catalog is one of databroker, or a run in it, which keeps the documents themselves.
+
+    Such a catalog serves them with Resource and Datum, as the RunEngine emitted them (databroker 2.0,
+    ``mongo_normalized.py``). What TiledWriter wrote has version 3 of the spec.
+    """
+    kinds = "BlueskyRun", "CatalogOfBlueskyRuns"
+    return any(spec.name in kinds and str(spec.version).partition(".")[0] in ("1", "2") for spec in node.specs)
+
+
+class RunReader:
+    """Reads one run as documents. Each part is read once."""
+
+    def __init__(self) -> None:
+        self.is_over = False  # whether `follow` or `failed` yielded a stop document
+        self._uid: str | None = None  # of the run; None before its start document
+        self._descriptors: dict[str, Any] = {}  # metadata of streams by name
+        self._tables: dict[str, Any] = {}  # nodes of the events by stream
+        self._shown: dict[str, int] = {}  # indices by resource
+        self._quiet = Quiet()
+
+    def news(self, run: Container | WholeRun) -> Iterator[Document]:
+        """Yield the start document, descriptors and frames that are new since the last call.
+
+        A run of databroker is yielded once it has ended: all its documents but the last.
+        """
+        if not isinstance(run, WholeRun) and is_of_databroker(run):
+            if self._uid is None and run.metadata.get("stop"):
+                documents = [(name, dict(doc)) for name, doc in run.documents(fill=False) if name != "stop"]
+                self._uid = run.metadata["start"]["uid"]
+                yield from documents
+            return
+        if self._uid is None:
+            start, tags = run.metadata["start"], run.item["attributes"].get("access_tags")
+            self._uid = start["uid"]
+            yield "start", {**start, "tiled_access_tags": [*tags]} if tags else start
+        for name, stream in streams_of(run):
+            if name not in self._descriptors:
+                about = self._descriptors[name] = stream.metadata
+                yield "descriptor", {"run_start": self._uid, "name": name, "object_keys": {}, **about}
+            parts = dict(stream.base.items())
+            self._tables[name] = parts.get("internal")
+            for key in set(self._descriptors[name]["data_keys"]) & set(parts):
+                yield from self._frames(parts[key], name, key)
+
+    def rest(self, run: Container | WholeRun) -> Iterator[Document]:
+        """Yield the remaining documents of a run that ended: descriptors, events, then frames.
+
+        The events come first because an analysis needs the readings before the frames. They contain only scalars. One
+        StreamDatum announces the frames of each data source. If any part cannot be read, nothing is yielded, and the
+        next call starts again at the same place.
+        """
+        before = self._uid, dict(self._descriptors), dict(self._shown)
+        try:
+            new = list(self.news(run))
+            events = sorted(self._events(run), key=lambda document: document[1]["time"])
+        except BaseException:
+            self._uid, self._descriptors, self._shown = before
+            raise
+        yield from (document for document in new if not document[0].startswith("stream_"))
+        yield from events
+        yield from (document for document in new if document[0].startswith("stream_"))
+
+    def follow(self, run: Container, *, abandoned_s: float) -> Iterator[Document]:
+        """Yield the new documents of a growing run. After `abandoned_s` without any, yield a stop document."""
+        last = run.metadata.get("stop")
+        if not isinstance(last, Mapping | None):
+            raise TypeError("its stop is no document")
+        for document in self.news(run) if last is None else self.rest(run):
+            self._quiet.over()
+            yield document
+        if last is not None:
+            self.is_over = True
+            yield "stop", dict(last)
+        elif self._quiet.look() > abandoned_s:
+            yield from self.rest(run)
+            yield from self.failed(f"nothing came for {abandoned_s:.0f} s, and no stop document")
+
+    def failed(self, reason: str) -> Iterator[Document]:
+        """Yield a stop document with the reason, if the start document has been yielded."""
+        self.is_over = True
+        if self._uid is not None:
+            stop = {"uid": str(uuid.uuid4()), "run_start": self._uid, "time": time.time()}
+            yield "stop", stop | {"exit_status": "fail", "reason": reason}
+
+    def _events(self, run: Container | WholeRun) -> Iterator[Document]:
+        """Yield all events by stream. Tiled gets their tables in batches, so they are read at the end of a run."""
+        counts = (run.metadata.get("stop") or {}).get("num_events")
+        for name, about in self._descriptors.items():
+            n = counts.get(name) if isinstance(counts, Mapping) else None
+            is_table = any("external" not in key for key in about["data_keys"].values())
+            table = _whole_table(run, name, self._tables[name], n if isinstance(n, int) and is_table else 0)
+            keys = [key for key in about["data_keys"] if key in table and f"ts_{key}" in table]
+            for row in table.to_dict("records"):
+                event = {name: row[name] for name in ("seq_num", "time")}
+                event |= {"uid": str(uuid.uuid4()), "descriptor": about["uid"], "filled": {}}
+                data, times = {key: row[key] for key in keys}, {key: row[f"ts_{key}"] for key in keys}
+                yield "event", event | {"data": data, "timestamps": times}
+
+    def _frames(self, node: Any, stream: str, key: str) -> Iterator[Document]:
+        stop = node.shape[0]
+        for number, source in enumerate(node.data_sources()):
+            files = [asset.data_uri for asset in source.assets]
+            resource = f"{self._uid}/{stream}/{key}/{number}"
+            if resource not in self._shown:
+                about: dict[str, Any] = {"uid": resource, "run_start": self._uid, "data_key": key}
+                about["mimetype"] = source.parameters.get("mimetype", source.mimetype)  # of a Rigaku, Tiled knows none
+                uri = files[0] if len(files) == 1 else node.uri  # only Tiled knows the file of each frame
+                about |= {"uri": uri, "parameters": dict(source.parameters)}
+                self._shown[resource] = 0
+                yield "stream_resource", about
+            shown = self._shown[resource]
+            if stop > shown:
+                self._shown[resource] = stop
+                datum = {"uid": f"{resource}/{shown}", "descriptor": self._descriptors[stream]["uid"]}
+                datum |= {"indices": {"start": shown, "stop": stop}}
+                datum |= {"seq_nums": {"start": shown + 1, "stop": stop + 1}}
+                yield "stream_datum", datum | {"stream_resource": resource}
+
+
+def _whole_table(run: Container | WholeRun, stream: str, node: Any, n: int) -> pd.DataFrame:
+    """Read the events of a stream from its `node`. Read them again while there are fewer than `n`.
+
+    All runs share one table of the server's database. Sometimes this table returned no rows of a run while the rows of
+    another run were being written.
+    """
+    for pause in (*PAUSES_S, None):
+        table = pd.DataFrame() if node is None else node.read()
+        if len(table) >= n or pause is None:
+            break
+        time.sleep(pause)
+        node = run[stream].base.get("internal")
+    if len(table) < n:
+        logger.warning("run %s: %d of %d events of stream %s are in Tiled", run.item["id"], len(table), n, stream)
+    return table
+
+
+class Quiet:
+    """Measures how long a follower has looked without news.
+
+    While the process is suspended, for example with its machine, it does not look. The RunEngine that it follows may be
+    suspended as well, so this time does not count.
+    """
+
+    def __init__(self) -> None:
+        self.over()
+
+    def over(self) -> None:
+        """Start again at zero, because there is news."""
+        self._seconds, self._looked = 0.0, time.monotonic()
+
+    def look(self) -> float:
+        """Record a look without news, and return the seconds since the last news."""
+        now = time.monotonic()
+        self._seconds += min(now - self._looked, LONGEST_S)
+        self._looked = now
+        return self._seconds
