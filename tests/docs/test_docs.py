@@ -41,6 +41,7 @@ SHORT = (
     "over-q",
     "calibrate-q",
     "saxs",
+    "xsvs",
     "ingest",
     "encode",
     "calibrate",

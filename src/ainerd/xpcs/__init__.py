@@ -25,6 +25,7 @@ from ainerd.xpcs._screen_faults import no_light
 from ainerd.xpcs._screen_order import disorder, shifted
 from ainerd.xpcs._team import Do, Team
 from ainerd.xpcs._two_time import TwoTimeReducer, two_time
+from ainerd.xpcs._visibility import Visibility, fit_visibility, visibility
 
 __all__ = [
     "LOG_TAU_KNOWN",
@@ -59,6 +60,7 @@ __all__ = [
     "Team",
     "Trend",
     "TwoTimeReducer",
+    "Visibility",
     "absolute_factor",
     "average_repeats",
     "disorder",
@@ -68,6 +70,7 @@ __all__ = [
     "fit_power",
     "fit_relaxation",
     "fit_rings",
+    "fit_visibility",
     "g2",
     "g2_by_age",
     "g2_from_two_time",
@@ -84,4 +87,5 @@ __all__ = [
     "shifted",
     "split",
     "two_time",
+    "visibility",
 ]
