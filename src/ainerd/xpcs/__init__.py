@@ -2,6 +2,7 @@
 
 from ainerd.xpcs._ageing import AgeingFit, fit_ageing, middle_age
 from ainerd.xpcs._calibrant import SILVER_BEHENATE, RingError, Rings, fit_rings
+from ainerd.xpcs._chi4 import Chi4, chi4, in_halves
 from ainerd.xpcs._counts import per_bin
 from ainerd.xpcs._event_screen import EventScreen
 from ainerd.xpcs._events import EventFileError, Events
@@ -35,6 +36,7 @@ __all__ = [
     "WATER_INV_CM",
     "AgeingFit",
     "Annulus",
+    "Chi4",
     "Do",
     "EventFileError",
     "EventScreen",
@@ -63,6 +65,7 @@ __all__ = [
     "Visibility",
     "absolute_factor",
     "average_repeats",
+    "chi4",
     "disorder",
     "fit_ageing",
     "fit_curves",
@@ -75,6 +78,7 @@ __all__ = [
     "g2_by_age",
     "g2_from_two_time",
     "guess_beam_center",
+    "in_halves",
     "log_tau_shifts",
     "middle_age",
     "no_light",
