@@ -113,15 +113,18 @@ class CountRows:
                     out[at, frame.pixel[a:b] - first] += np.multiply(share, frame.count[a:b], dtype=dtype)
         return out
 
-    def collect(self, team: Team, owns: list[NDArray[np.int64]]) -> None:
-        """Take the pixels of all processes of a team, which are at `owns`, into the first of them."""
+    def collect(self, team: Team, owns: list[NDArray[np.int64]], n_pixels: int) -> None:
+        """Take the pixels of all processes of a team, which are at `owns`, into the first of them.
+
+        Others of the `n_pixels`, in gaps between modules, count nothing.
+        """
         self._settle()
         sizes = np.zeros(9, np.int64)
         sizes[self.counts.itemsize] = 1
         while self.counts.itemsize < np.flatnonzero(team.total(sizes))[-1]:
             self._widen()
         mine = self.counts
-        self.counts = np.zeros((len(mine), sum(map(len, owns))), mine.dtype)
+        self.counts = np.zeros((len(mine), n_pixels if owns else 0), mine.dtype)
         for row in range(self._filled):
             for own, counts in zip(owns, team.collected(mine[row]), strict=True):
                 _put(counts, own, self.counts[row])

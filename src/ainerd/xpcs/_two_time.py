@@ -226,7 +226,7 @@ class TwoTimeReducer:
         mine = self.rows
         self.rows = np.zeros((len(mine), len(self.partition.pixels)), mine.dtype)
         if self._counted is not None:
-            self._counted.collect(team, owns)
+            self._counted.collect(team, owns, len(self.partition.pixels))
             return
         for row, of_row in enumerate(mine):
             for own, counts in zip(owns, team.collected(of_row), strict=True):
