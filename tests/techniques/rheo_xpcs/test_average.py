@@ -132,6 +132,7 @@ def store(place):
             "g2": curves(i, factor=2.0 if i == 3 else 1.0), "g2_err": np.full((3, LAGS.size), NOISE),
             "tau": FRAME_S * LAGS, "intensity": np.full((3, 5), 0.9**i, np.float32),
         }  # fmt: skip
+        arrays["intensity"][:, 2] = np.nan  # frames were lost
         dims = {"g2": ("roi", "tau"), "g2_err": ("roi", "tau"), "tau": ("tau",), "intensity": ("roi", "intensity_time")}
         bins = {"bin": np.arange(1, 4), "q": Q, "phi": np.full(3, np.nan), "n_pixels": np.full(3, 300)}
         bins |= {name: np.full(3, np.nan) for name in OVER_Q}

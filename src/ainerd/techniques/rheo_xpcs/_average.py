@@ -167,9 +167,11 @@ class Average:
     def _draw_dose(self, figure: Any) -> None:
         """Draw tau and the intensity of each repeat over the dose, relative to the mean and to the median."""
         of_tau, of_counts = figure.subplots(2, 1, sharex=True)
-        total = np.nanmean(np.where(self.counts > 0, self.counts, np.nan), 1) if (self.counts > 0).any() else None
         rows = [(of_tau, np.exp(self.log_tau), "τ / τ of the mean")]
-        rows += [] if total is None else [(of_counts, total / np.nanmedian(total), "intensity / median")]
+        known = (self.counts > 0).all(0)
+        if known.any():
+            total = self.counts[:, known].mean(1)
+            rows.append((of_counts, total / np.median(total), "intensity / median"))
         kept = self.repeats.kept
         for axes, values, label in rows:
             axes.plot(self.dose[kept], values[kept], ".", color="black", ms=4)
@@ -202,7 +204,7 @@ DAMAGE = "damage by the beam, or a change of the sample or the beam"
 
 
 def _trend(what: str, trend: Trend, first: str, sure: bool) -> str:
-    percent, *ends = (100 * np.expm1(x) for x in (trend.change, trend.low, trend.high))
+    percent, *ends = (round(float(100 * np.expm1(x)), 6) + 0.0 for x in (trend.change, trend.low, trend.high))
     change = f"{percent:+.3g} % {first} (95 %: {ends[0]:+.3g} to {ends[1]:+.3g}), p = {trend.p:.1g}"
     return f"{what} has a trend, {change}: {DAMAGE}" if sure else f"{what} has no trend: {change}"
 

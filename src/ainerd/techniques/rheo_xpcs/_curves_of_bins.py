@@ -68,11 +68,13 @@ class Curves:
         parts = {name: result[name].read() for name in ("g2", "g2_err", "tau", "intensity", "bins") if name in result}
         bins, g2 = parts["bins"], np.asarray(parts["g2"], dtype=float)
         unknown = np.full(len(g2), np.nan)
-        counts = np.nanmean(parts["intensity"], axis=1) if "intensity" in parts else unknown
+        intensity = np.asarray(parts.get("intensity", unknown[:, None]), dtype=float)
+        n = np.isfinite(intensity).sum(1)
+        counts = np.divide(np.nansum(intensity, 1), n, out=unknown.copy(), where=n > 0)
         return cls(
             layout=f"result {result.key}", tau_s=np.asarray(parts["tau"], dtype=float), g2=g2,
             error=np.asarray(parts.get("g2_err", np.full_like(g2, np.nan)), dtype=float),
             q=bins["q"].to_numpy(dtype=float), phi=bins["phi"].to_numpy(dtype=float),
-            n_pixels=bins["n_pixels"].to_numpy(dtype=float), mean_counts=np.asarray(counts, dtype=float),
+            n_pixels=bins["n_pixels"].to_numpy(dtype=float), mean_counts=counts,
             frame_time_s=float(metadata.get("frame_time_s", np.nan)), n_frames=metadata.get("n_frames"),
         )  # fmt: skip
