@@ -1,8 +1,11 @@
 """The instrument over EPICS: ophyd's own classes, with the records of ``make ioc``."""
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import bluesky.plan_stubs as bps
 from bluesky.plans import count
 from ophyd import Component, Device, EpicsMotor, EpicsSignal, EpicsSignalRO
 from ophyd.areadetector import ADComponent, DetectorBase, SingleTrigger
@@ -110,6 +113,23 @@ class Source(Device):
 
     ring_current = Component(EpicsSignalRO, "RingCurrent_RBV")
     i0 = Component(EpicsSignalRO, "I0_RBV")
+
+
+def connected(plan: Any, devices: Sequence[Any], wait_s: float = 30.0) -> Any:
+    """Plan: run a plan once the devices are connected, such as after an IOC was started again.
+
+    Raises
+    ------
+    RuntimeError
+        If a device is not connected after `wait_s` seconds.
+    """
+    end = time.monotonic() + wait_s
+    while away := [device.name for device in devices if not device.connected]:
+        if time.monotonic() > end:
+            names = ", ".join(away)
+            raise RuntimeError(f"no IOC answered for {names} in {wait_s:g} s: start it, and run the plan again")
+        yield from bps.sleep(0.1)
+    return (yield from plan)
 
 
 def counted(devices: Any, md: Any) -> Any:

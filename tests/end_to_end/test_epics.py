@@ -12,6 +12,7 @@ import sys
 import threading
 from pathlib import Path
 
+import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import h5py
 import hdf5plugin  # noqa: F401
@@ -248,10 +249,20 @@ def long_exposure(beamline):
 
 def while_it_acquires(action):
     """Call a function, in a thread, once the detector has taken frames."""
+    counter, begun, has_frames = epics.PV("SIM:cam1:NumImagesCounter_RBV"), threading.Event(), threading.Event()
+
+    def follow(value, **_):
+        if value == 0:
+            begun.set()
+        elif begun.is_set() and value < FRAMES:
+            has_frames.set()
+
+    assert counter.wait_for_connection(LIMIT_S)
+    counter.add_callback(follow)
 
     def wait():
-        while not (get("cam1:Acquire_RBV") and 0 < get("cam1:NumImagesCounter_RBV") < FRAMES):
-            pass
+        assert has_frames.wait(60)
+        counter.clear_callbacks()
         action()
 
     thread = threading.Thread(target=wait, daemon=True)
@@ -297,6 +308,17 @@ def test_an_ioc_that_is_killed_costs_its_run_alone(beamline, long_exposure):
     thread.join()
     start, stop = documents[0][1], documents[-1][1]
     assert len(beamline.results(start["uid"])) == 1 and stop["run_start"] == start["uid"]
+    needed = [beamline.detector, beamline.stage, beamline.shutter]
+    beamline.RE(devices.connected(bps.null(), needed, wait_s=LIMIT_S))
     beamline.set_up()
     (uid,) = beamline.RE(bp.count([beamline.detector, beamline.stage]))
     assert beamline.results(uid)["status"].tolist() == ["complete"]
+
+
+def test_a_plan_without_an_ioc_ends_with_a_sentence(beamline):
+    needed, gone = [beamline.detector, beamline.stage, beamline.shutter], threading.Event()
+    beamline.shutter._read_pv.connection_callbacks.append(lambda conn, **_: conn or gone.set())
+    beamline.ioc.kill()
+    assert gone.wait(LIMIT_S)
+    with pytest.raises(RuntimeError, match=r"no IOC answered for .*shutter in 0.5 s: start it, and run the plan again"):
+        beamline.RE(devices.connected(bp.count(needed[:2]), needed, wait_s=0.5))

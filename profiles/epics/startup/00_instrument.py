@@ -47,10 +47,12 @@ try:
     shutter = epics.Shutter(f"{PREFIX}shutter:Position", name="shutter")
     attenuator = epics.Attenuator(f"{PREFIX}att:", name="attenuator")
     source = epics.Source(f"{PREFIX}source:", name="source")
-    for device in (stage, rheometer, shutter, attenuator, source):
+    devices = [lambda750k, stage, rheometer, shutter, attenuator, source]
+    for device in devices:
         device.wait_for_connection(timeout=epics.CONNECT_S)
 except TimeoutError as err:
     first = str(err).split(";")[0]
     sys.exit(f"ainerd: no IOC serves {PREFIX} ({first}): start it with make ioc, and set the variables that it prints")
 sd = SupplementalData(baseline=[source, attenuator])  # read as each run opens and closes
 RE.preprocessors.append(sd)
+RE.preprocessors.append(lambda plan: epics.connected(plan, devices))  # the IOC may have been started again

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ainerd.cli._cluster import Dask
 from ainerd.cli._shared import (
     Config,
     Force,
@@ -32,7 +33,7 @@ EXAMPLE = '{"sample_x": [0, 10]}'
 def replay(
     uids: Annotated[list[str] | None, typer.Argument(help="Uids of runs; else all without a result.")] = None,
     all: Annotated[bool, typer.Option("--all", help="Those whose analysis failed, too.")] = False,
-    dask: Annotated[str | None, typer.Option(help="Dask cluster: tcp://host:port, or local (these cores).")] = None,
+    dask: Dask = None,
     tiled: Tiled = None,
     config: Config = None,
     json: Json = False,

@@ -6,11 +6,10 @@ uid of the run, the settings without the API key, and the outcomes travel betwee
 """
 
 import json
-import re
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +20,7 @@ from rich.progress import Progress
 from tiled.client.container import Container
 
 from ainerd.agent import build_technique, writer_of
+from ainerd.cli._cluster import cluster
 from ainerd.cli._shared import bars
 from ainerd.config import Settings
 from ainerd.documents import documents_of_many, runs_by_time
@@ -30,11 +30,9 @@ from ainerd.server import ServerError, connect, open_catalog
 from ainerd.technique import Outcome, Series, Technique
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Future
 
 POLL_S = 0.1
-LOCAL = "local"
-CONNECT_S = 10
 AHEAD = 1000  # most batches in the scheduler at a time; an archive may have a million runs
 BATCHES, MOST_IN_BATCH = 8, 25  # batches for each worker, and runs in one
 RETRIES = 2  # of a batch after an error with another cause than its runs, such as the network
@@ -129,12 +127,10 @@ def _analyse_on(
     address: str, uids: Sequence[str], workplace: Workplace, store: ResultStore, progress: Progress
 ) -> list[Outcome]:
     """Analyse runs on the cluster at an address; raise ValueError if a worker fails for another reason than the run."""
-    try:
-        from distributed import KilledWorker, as_completed
-    except ModuleNotFoundError as error:
-        raise ValueError(f"--dask needs more than the agent: pip install 'ainerd[dask]' ({error})") from None
     remaining, submitted, outcomes = list(uids), dict["Future[list[Outcome]]", list[str]](), list[Outcome]()
-    with _cluster(address) as workers:
+    with cluster(address) as workers:
+        from distributed import KilledWorker, as_completed
+
         if uids and not workers.nthreads():
             progress.console.print("the cluster has no workers yet: waiting for some")
 
@@ -161,25 +157,6 @@ def _analyse_on(
             finished.update(submit(following(1)))
             progress.update(bar, advance=len(some), description=f"runs, {len(workers.nthreads())} workers")
     return outcomes
-
-
-@contextmanager
-def _cluster(address: str) -> Iterator["Client"]:
-    """Connect to the scheduler at an address, or for "local" start one worker for each core of this machine."""
-    from distributed import Client, LocalCluster
-
-    refusal = f"no Dask scheduler answers at {address!r}, give tcp://host:port"
-    with ExitStack() as stack:
-        scheduler: Any = address
-        if address == LOCAL:
-            scheduler = stack.enter_context(LocalCluster(threads_per_worker=1, dashboard_address="127.0.0.1:0"))
-        elif not re.fullmatch(r"\w+://.+:\d+", address):  # Dask's own error would print a traceback at its clean-up
-            raise ValueError(refusal)
-        try:
-            client = Client(scheduler, timeout=CONNECT_S, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{refusal}: {error}") from None
-        yield stack.enter_context(client)
 
 
 def analyse(uids: Sequence[str], workplace: Workplace) -> list[Outcome]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import typer
+from distributed import LocalCluster
 from typer.testing import CliRunner
 
 from ainerd.dynamics import MECHANISMS, Dynamics, reduced_g1_squared
@@ -77,6 +78,14 @@ def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
     done = CliRunner().invoke(app, ["calibrate", "--n", "366", "--seed", "3", "--out", str(out)])
     assert done.exit_code == 0, done.output
     assert len(Bank.load(out).families) == 366 and set(Bank.load(out).families) == set(MECHANISMS)
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=None
+    ) as it:
+        other = tmp_path / "dask.safetensors"
+        arguments = ["--n", "366", "--seed", "3", "--out", str(other), "--dask", it.scheduler_address]
+        done = CliRunner().invoke(app, ["calibrate", *arguments])
+    assert done.exit_code == 0, done.output
+    assert Bank.load(other).id == Bank.load(out).id
 
 
 @pytest.mark.parametrize(

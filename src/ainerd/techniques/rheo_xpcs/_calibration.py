@@ -8,12 +8,12 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -38,7 +38,9 @@ KIND = "calibration"
 _ROOMS = ("latent", "novelty", "dynamics")
 _MOST_FILES, _MOST_IN_MEMORY = 100, 16  # scorers of 4 MB, read from a file in a hundredth of a second
 _scorers: dict[str, NoveltyScorer] = {}
-_lock = Lock()  # so that two runs that end together fit a scorer once
+_fitting: dict[str, Lock] = {}  # by key of a scorer: two runs that end together fit it once
+_lock = Lock()  # of both
+_ahead, _expected = Lock(), set[str]()  # one at a time is calibrated ahead, and once
 
 
 def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: Any) -> NoveltyScorer:
@@ -54,26 +56,49 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: An
         Other options of `Bank.features`.
     """
     statistics["counts"] = photons
-    parts = [bank.id, encoder.linear.sha256, _sources(), np.__version__, statistics]
-    recipe = json.dumps(parts, default=lambda cells: cells.key)
-    key = hashlib.sha256(recipe.encode()).hexdigest()
+    key = _key(bank, encoder, statistics)
     path = user_cache_path("ainerd") / f"{key}.safetensors"
     with _lock:
-        if key in _scorers:
-            _scorers[key] = _scorers.pop(key)  # most recently used last
-        else:
+        mine = _fitting.setdefault(key, Lock())
+    with mine:
+        found = _scorers.get(key)
+        if found is None:
             try:
-                _scorers[key] = _read_scorer(path)
+                found = _read_scorer(path)
             except (ModelError, KeyError):  # missing or damaged
                 features = bank.features(encoder, n_frames=1, seed=0, **statistics)
-                _scorers[key] = NoveltyScorer(terms=TERMS).fit(features, bank.families)
-                _write_scorer(path, _scorers[key])
+                found = NoveltyScorer(terms=TERMS).fit(features, bank.families)
+                _write_scorer(path, found)
+        with _lock:
+            _scorers.pop(key, None)
+            _scorers[key] = found  # most recently used last
             for unused in [*_scorers][:-_MOST_IN_MEMORY]:
                 del _scorers[unused]
         with suppress(OSError):
             now = time.time_ns()  # exact: the time that the system sets is the same for some milliseconds
             os.utime(path, ns=(now, now))
-        return _scorers[key]
+        return found
+
+
+def calibrate_ahead(bank: Bank, encoder: Encoder, several: Iterable[Mapping[str, Any]]) -> None:
+    """Calibrate in the background, one after the other, each of `several` options of `calibrated` once."""
+    new = {_key(bank, encoder, {**given, "counts": given["photons"]}): given for given in several}
+    new = {key: given for key, given in new.items() if key not in _expected}
+    _expected.update(new)
+
+    def work() -> None:
+        with _ahead:
+            for given in new.values():
+                calibrated(bank, encoder, **given)
+
+    if new:
+        Thread(target=work, name="ainerd-calibrate", daemon=True).start()
+
+
+def _key(bank: Bank, encoder: Encoder, statistics: Mapping[str, Any]) -> str:
+    options = {name: value for name, value in statistics.items() if name != "photons"}
+    parts = [bank.id, encoder.linear.sha256, _sources(), np.__version__, options]
+    return hashlib.sha256(json.dumps(parts, default=lambda cells: cells.key).encode()).hexdigest()
 
 
 def _read_scorer(path: Path) -> NoveltyScorer:

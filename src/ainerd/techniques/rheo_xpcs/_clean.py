@@ -1,6 +1,6 @@
 """Exposures without noise, which a bank holds: |g1|² at any azimuth from a few maps, simulated or measured."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -187,15 +187,21 @@ _STRETCH = 0.2  # in natural logarithm, to either side
 # Exposures of each kind in a bank of 6100: more of kinds that are more varied.
 SHARES = {"stationary": 1400, "arrested": 400, "ageing": 650, "rejuvenating": 500, "intermittent": 650}
 SHARES |= {"flow": 900, "sheared": 600, "populations": 600, "beam": 400}
+TOGETHER = 20  # exposures that are simulated at a time
 FEWEST_SIMULATED = -(-FEWEST_OF_A_KIND * sum(SHARES.values()) // min(SHARES.values()))  # with enough of each kind
 
 
 def simulated_exposures(
-    n: int = 6100, *, seed: int = 0, advance: Callable[[int], None] = lambda n: None
+    n: int = 6100,
+    *,
+    seed: int = 0,
+    advance: Callable[[int], None] = lambda n: None,
+    over: Callable[..., Iterator[list[Clean]]] = map,
 ) -> tuple[list[Clean], list[str]]:
     """Draw n ordinary exposures for `write_bank`, of the kinds in `SHARES` in these proportions.
 
-    ValueError if n is not positive. `advance(1)` is called after each.
+    ValueError if n is not positive. `advance` is called with the number of new ones. `over` replaces `map`, such as by
+    that of other processes; the exposures are the same.
     """
     if n < 1:
         raise ValueError(f"a bank needs at least one exposure, got {n}")
@@ -203,10 +209,15 @@ def simulated_exposures(
     places = np.concatenate([(np.arange(share) + 0.5) / share for share in SHARES.values()])
     spread = np.repeat(list(SHARES), list(SHARES.values()))[places.argsort(kind="stable")]
     kinds, clean, rng = np.resize(spread, n).tolist(), [], np.random.default_rng([seed, 1])
-    for kind in kinds:
-        clean.append(Clean.of(ordinary(kind, rng)))
-        advance(1)
+    drawn = [ordinary(kind, rng) for kind in kinds]
+    for some in over(_cleaned, [drawn[first : first + TOGETHER] for first in range(0, n, TOGETHER)]):
+        clean += some
+        advance(len(some))
     return clean, kinds
+
+
+def _cleaned(several: Sequence[Dynamics]) -> list[Clean]:
+    return [Clean.of(dynamics) for dynamics in several]
 
 
 def measured_exposure(encoder: Encoder, maps: ArrayLike, *, contrast: float) -> Singles:

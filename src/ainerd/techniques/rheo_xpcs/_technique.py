@@ -1,7 +1,7 @@
 """Rheo-XPCS: the technique that reads dynamics from speckle movies of a sample that was sheared."""
 
 import hashlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -26,7 +26,7 @@ from ainerd.technique import (
 )
 from ainerd.techniques.rheo_xpcs._bank import Bank
 from ainerd.techniques.rheo_xpcs._bins import beam_and_masked, build_partition, check_bins, instrument, questions
-from ainerd.techniques.rheo_xpcs._calibration import calibrated, null_regimes
+from ainerd.techniques.rheo_xpcs._calibration import calibrate_ahead, calibrated, null_regimes
 from ainerd.techniques.rheo_xpcs._curves_of_bins import Curves
 from ainerd.techniques.rheo_xpcs._detector_maps import read_flat
 from ainerd.techniques.rheo_xpcs._exposure import FEWEST_FRAMES, Exposure
@@ -49,6 +49,7 @@ NAMED = {
     "mask_file": ("mask", "mask"),
     "flat_field_file": ("flat field", "flat_field"),
 }
+SEVERAL = 5  # rings that got a verdict before more are expected
 _landmarks: dict[tuple[str, str], Landmarks] = {}  # by bank and encoder; they take seconds
 _lock = Lock()
 
@@ -112,6 +113,7 @@ class RheoXPCS(Technique):
         self.embedding_size = encoder.n_point
         self.rings = rings(partition)
         self._bins: PartitionSettings | None = None
+        self._is_session, self._n_judged = False, 0
 
     @classmethod
     def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
@@ -185,6 +187,7 @@ class RheoXPCS(Technique):
 
         Numba caches compiled code for the next session; see its ``NUMBA_CACHE_DIR``.
         """
+        self._is_session = True
         rng, n_frames = np.random.default_rng(0), FEWEST_FRAMES
         info = RunInfo(raw_uid="", n_frames=n_frames, frame_shape=self.partition.shape, frame_time_s=1.0)
         exposure = self.begin(info)
@@ -257,3 +260,9 @@ class RheoXPCS(Technique):
     def scorer(self, given: Mapping[str, Any]) -> NoveltyScorer:
         """Return the scorer for rings with these options of `Bank.features`."""
         return calibrated(self.bank, self.encoder, **given)
+
+    def expect(self, several: Iterable[Mapping[str, Any]]) -> None:
+        """Calibrate in a session of several runs what later ones may need, so that they need not wait for it."""
+        self._n_judged += 1
+        if self._is_session and self._n_judged >= SEVERAL:
+            calibrate_ahead(self.bank, self.encoder, several)

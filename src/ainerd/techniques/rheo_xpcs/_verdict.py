@@ -321,6 +321,8 @@ def judge(
         if ring.phi_deg is not None:
             instrument["baseline"] = baseline(of_ring, noise, ring.phi_deg)
         given = bank_options(noise, contrast[1], ring.phi_deg, **instrument, cells=cells)
+        rarer = {"flicker": 0.75 * noise.of_mean}, {"baseline": 1.5 * BASELINE * CONTRAST}
+        technique.expect(bank_options(noise, contrast[1], ring.phi_deg, **each, cells=cells) for each in rarer)
         verdicts.append(technique.scorer(given).explain(_features_of(technique, of_ring, noise, ring, given)[None])[0])
         p_of_ring[number] = verdicts[-1].p
     summary: dict[str, Any] = {"no_claim": reasons[0] if reasons else None, "nearest_known": None, "strangest_in": None}

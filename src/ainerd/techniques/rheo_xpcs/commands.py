@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ainerd.cli import Config, Json, Tiled, bars, key_of, results_at, show_file, show_near
+from ainerd.cli import Config, Dask, Json, Tiled, bars, key_of, mapping, results_at, show_file, show_near
 from ainerd.techniques.rheo_xpcs._analyze import analyze
 from ainerd.techniques.rheo_xpcs._calibrate_q import calibrate_q
 from ainerd.techniques.rheo_xpcs._ingest import ingest
@@ -142,6 +142,7 @@ def calibrate(
     from_tiled: Annotated[
         bool, typer.Option("--from-tiled", help="With --regime or --key: what a person calls known, from a server.")
     ] = False,
+    dask: Dask = None,
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
@@ -170,9 +171,9 @@ def calibrate(
             measured = _measured_exposures(store, regime or [], key or [], Encoder.load())
     n_measured = len(measured[0])
     if n:
-        with bars() as progress:
+        with mapping(dask) as over, bars() as progress:
             advance = partial(progress.advance, progress.add_task("simulating", total=n))
-            simulated = simulated_exposures(n, seed=seed, advance=advance)
+            simulated = simulated_exposures(n, seed=seed, advance=advance, over=over)
     exposures: list[Clean | Maps] = [*simulated[0], *measured[0]]
     write_bank(out, exposures, simulated[1] + measured[1], seed=seed, simulated=n, measured=n_measured)
     show_file(out)
@@ -217,17 +218,18 @@ def pca(
     seed: Annotated[int, typer.Option(min=0, help="One seed, one pair of files.")] = 0,
     exposures: Annotated[int, typer.Option(min=1, help="Simulated exposures to fit.")] = 3000,
     bank: Annotated[int, typer.Option(min=1, help="Simulated exposures to keep for calibration.")] = 5500,
+    dask: Dask = None,
 ) -> None:
     """Fit the principal components, and freeze the bank that novelty is calibrated on."""
     from ainerd.latent.training import train_pca
     from ainerd.techniques.rheo_xpcs._bank import write_bank
     from ainerd.techniques.rheo_xpcs._clean import simulated_exposures
 
-    with bars() as progress:
+    with mapping(dask) as over, bars() as progress:
         advance = partial(progress.advance, progress.add_task("simulating", total=exposures + bank))
         encoder_file = train_pca(out, seed=seed, exposures=exposures, advance=advance)
         bank_file = out / "bank.safetensors"
-        write_bank(bank_file, *simulated_exposures(bank, seed=seed, advance=advance), seed=seed)
+        write_bank(bank_file, *simulated_exposures(bank, seed=seed, advance=advance, over=over), seed=seed)
     show_file(encoder_file)
     show_file(bank_file)
 
@@ -282,6 +284,7 @@ def nights(
     out: Annotated[Path, typer.Option(help="Folder for regimes.safetensors.")] = Path("weights"),
     seed: Seed = 0,
     regimes: Annotated[int, typer.Option(min=1000, help="Simulated regimes of known kinds.")] = 5000,
+    dask: Dask = None,
 ) -> None:
     """Simulate nights of known regimes, from which the agent computes whether a regime is new: some minutes.
 
@@ -297,9 +300,9 @@ def nights(
 
     one = np.ones((8, 8), np.int32)
     technique = RheoXPCS(Partition(roi_map=one, static_map=one, q=np.full(1, np.nan), phi=np.full(1, np.nan)))
-    with bars() as progress:
+    with mapping(dask) as over, bars() as progress:
         advance = partial(progress.advance, progress.add_task("simulating", total=2 * regimes + LONGER))
-        clean, _ = simulated_exposures(regimes, seed=seed + 7, advance=advance)
+        clean, _ = simulated_exposures(regimes, seed=seed + 7, advance=advance, over=over)
         simulated = views(technique, clean, seed=seed, advance=advance)
         longer = views(technique, clean[:LONGER], each=MOST + 1, seed=seed + 1, advance=advance)
         progress.add_task("nights", total=None)
