@@ -1,12 +1,14 @@
 """Hidden samples on a unit square, strategies that explore them, and tables that compare the strategies.
 
-Nine generators draw regions of regimes, and one draws a sample of a single regime. A regime is a mean in a latent space
-of `DIMENSIONS`; an exposure adds noise, and on some samples every regime drifts along its own direction with the
-logarithm of the age. The noise of the n-th exposure is the same whatever position is measured, so every strategy
-meets the same luck. Strategies begin at the same position, and use only what they measured, or nothing.
+Nine generators draw regions of the kinds that the explorer's prior holds, six draw others, and one draws a sample of a
+single regime. A regime is a mean in a latent space of `DIMENSIONS`; an exposure adds noise, and on some samples every
+regime drifts along its own direction with the logarithm of the age. On every second sample the rarest regime is one
+that the bank does not hold: its exposures have small p-values. The luck of the n-th exposure is the same whatever
+position is measured, so every strategy meets the same luck. Strategies begin at the same position, and use only what
+they measured, or nothing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,13 +34,14 @@ RHO = 2.0  # travel time across the square, in exposures
 EXPOSURE_S = 60.0
 PLASTIC = 1.324717957244746  # R2 is the additive recurrence on the plastic number (M. Roberts, 2018)
 OURS = "ours"
-SOBOL = [f"Sobol {seed}" for seed in range(4)]
+SHAPE, ALPHA = 0.2, 0.05  # p-values of a regime outside the bank are distributed as u^(1 / SHAPE); level of a verdict
 STRATEGIES = ("Sobol", "R2", "random", OURS)
 
 _centres = (np.arange(RESOLUTION) + 0.5) / RESOLUTION
 _X, _Y = np.meshgrid(_centres, _centres)  # [row, column], rows along y
 Regions = NDArray[np.int64]
 Positions = NDArray[np.float64]  # (n, 2) on the square
+Generator = Callable[[np.random.Generator], Regions]
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class HiddenMap:
     mean: NDArray[np.float64]  # (n_regimes, DIMENSIONS)
     drift: NDArray[np.float64]  # (n_regimes, DIMENSIONS), of one decade of age
     scatter: NDArray[np.float64]  # (EXPOSURES, DIMENSIONS)
+    luck: NDArray[np.float64]  # (EXPOSURES,), uniform: p-values of regimes that the bank holds
+    unknown: int | None  # the regime that the bank does not hold
 
     @property
     def n_regimes(self) -> int:
@@ -77,16 +82,20 @@ class HiddenMap:
         """Return exposures at (n, 2) as points for an explorer; the first is number `first`, a minute after shear."""
         k, number = self.regime(position), np.arange(first, first + len(position))
         seen = self.mean[k] + self.drift[k] * np.log10(1 + number)[:, None] + self.scatter[number]
+        p = np.where(k == self.unknown, self.luck[number] ** (1 / SHAPE), self.luck[number])
         return [
-            place(here) | {"embedding": z, "age_s": EXPOSURE_S * (1 + i)}
-            for here, z, i in zip(position, seen.astype(np.float32), number, strict=True)
+            place(here) | {"embedding": z, "age_s": EXPOSURE_S * (1 + i), "novelty_p": x}
+            for here, z, i, x in zip(position, seen.astype(np.float32), number, p.tolist(), strict=True)
         ]
 
-    def exposures_to_all(self, way: Positions) -> int:
-        """Return the exposures along `way` (n, 2) until every regime was seen, `MISSED` if one was not."""
-        seen = self.regime(way)
-        first = [np.flatnonzero(seen == k) for k in range(self.n_regimes)]
-        return max(int(found[0]) + 1 if found.size else MISSED for found in first)
+    def exposures_to_all(self, way: Positions, times: int = 1, smallest: float = 0.0) -> int:
+        """Return the exposures along `way` (n, 2) until every regime was seen this often, `MISSED` if one was not.
+
+        Regimes with less area than a disc of the radius `smallest` do not count.
+        """
+        seen, area = self.regime(way), np.bincount(self.regions.ravel()) / self.regions.size
+        exposures = (np.flatnonzero(seen == k) for k in np.flatnonzero(area >= np.pi * smallest**2))
+        return max(int(those[times - 1]) + 1 if len(those) >= times else MISSED for those in exposures)
 
     def inscribed(self) -> NDArray[np.float64]:
         """Return the radius of the largest disc inside each regime's regions and the square, (n_regimes,)."""
@@ -100,20 +109,24 @@ def place(position: NDArray[np.float64]) -> Row:
     return {"sample_x": WIDTH_MM * position[0], "sample_y": WIDTH_MM * position[1]}
 
 
-def hidden_map(i: int, seed: int) -> HiddenMap:
-    """Return sample `i`: generators, noise levels and drift (one in three) in turns, everything else by `seed`."""
-    return _sample(i, *_drawn(i, seed))
+def hidden_map(i: int, seed: int, others: bool = False) -> HiddenMap:
+    """Return sample `i`: generators, noise levels and drift (one in three) in turns, everything else by `seed`.
+
+    The generators are those of the prior's kinds, or the `others`.
+    """
+    generators = OTHERS if others else GENERATORS
+    return _sample(i // len(generators), *_drawn(i, seed, generators))
 
 
 def null_map(i: int, seed: int) -> HiddenMap:
     """Return sample `i` of one regime."""
     nothing = np.zeros((RESOLUTION, RESOLUTION), dtype=np.int64)
-    return _sample(i, "null", nothing, np.random.default_rng([seed, i, 1]))
+    return _sample(i // len(GENERATORS), "null", nothing, np.random.default_rng([seed, i, 1]))
 
 
-def _drawn(i: int, seed: int) -> tuple[str, Regions, np.random.Generator]:
+def _drawn(i: int, seed: int, generators: Mapping[str, Generator]) -> tuple[str, Regions, np.random.Generator]:
     rng = np.random.default_rng([seed, i])
-    kind, draw = list(GENERATORS.items())[i % len(GENERATORS)]
+    kind, draw = list(generators.items())[i % len(generators)]
     wanted, drawn = np.exp(rng.uniform(*np.log(RAREST))), []
     while len(drawn) < TRIES:
         regions = np.unique(draw(rng), return_inverse=True)[1].reshape(RESOLUTION, RESOLUTION)
@@ -123,11 +136,11 @@ def _drawn(i: int, seed: int) -> tuple[str, Regions, np.random.Generator]:
     return kind, min(drawn, key=lambda x: x[0])[1], rng
 
 
-def _sample(i: int, kind: str, regions: Regions, rng: np.random.Generator) -> HiddenMap:
-    n, noise = int(regions.max()) + 1, list(NOISE)[i // len(GENERATORS) % len(NOISE)]
+def _sample(turn: int, kind: str, regions: Regions, rng: np.random.Generator) -> HiddenMap:
+    n, noise = int(regions.max()) + 1, list(NOISE)[turn % len(NOISE)]
     direction = rng.normal(size=(n, DIMENSIONS))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    drifts = i // (len(GENERATORS) * len(NOISE)) % 3 == 2
+    drifts = turn // len(NOISE) % 3 == 2
     return HiddenMap(
         kind,
         noise,
@@ -136,6 +149,8 @@ def _sample(i: int, kind: str, regions: Regions, rng: np.random.Generator) -> Hi
         mean=rng.normal(0, 1.3, (n, DIMENSIONS)),
         drift=direction * (DRIFT * np.sqrt(2 * DIMENSIONS) * NOISE[noise] if drifts else 0.0),
         scatter=rng.normal(0, NOISE[noise], (EXPOSURES, DIMENSIONS)),
+        luck=rng.random(EXPOSURES),
+        unknown=int(np.bincount(regions.ravel()).argmin()) if n > 1 and turn % 2 else None,
     )
 
 
@@ -244,7 +259,65 @@ def _domains(rng: np.random.Generator) -> Regions:
     return regions
 
 
-GENERATORS: dict[str, Callable[[np.random.Generator], Regions]] = {
+def _filaments(rng: np.random.Generator) -> Regions:
+    """Threads across the whole sample, thinner than the smallest feature."""
+    regions = np.zeros(_X.shape, dtype=np.int64)
+    for k in range(1, rng.integers(2, 5)):
+        angle, at, wide = rng.uniform(0, np.pi), rng.uniform(0.2, 0.8, 2), rng.uniform(0.02, 0.06)
+        along = (_X - at[0]) * np.cos(angle) + (_Y - at[1]) * np.sin(angle)
+        across = (_Y - at[1]) * np.cos(angle) - (_X - at[0]) * np.sin(angle)
+        wave = rng.uniform(0, 0.1) * np.sin(2 * np.pi * (rng.uniform(0.5, 2) * along + rng.random()))
+        regions[np.abs(across - wave) < wide / 2] = k
+    return regions
+
+
+def _rind(rng: np.random.Generator) -> Regions:
+    """One large body with a rind, and a core that may lie beside its middle."""
+    centre, radius = rng.uniform(0.4, 0.6, 2), rng.uniform(0.3, 0.45)
+    body = _outline(rng, centre, radius, 0.1)
+    regions = body.astype(np.int64)
+    regions[body & _outline(rng, centre, radius * rng.uniform(0.75, 0.93), 0.1)] = 2
+    regions[_outline(rng, centre + rng.uniform(-0.12, 0.12, 2), rng.uniform(0.06, 0.15), 0.2)] = 3
+    return regions
+
+
+def _interphase(rng: np.random.Generator) -> Regions:
+    """Two phases, and a thin layer of a third between them."""
+    field = gaussian_filter(rng.normal(size=(2 * RESOLUTION, 2 * RESOLUTION)), RESOLUTION * rng.uniform(0.1, 0.2))
+    field = field[RESOLUTION // 2 :, RESOLUTION // 2 :][:RESOLUTION, :RESOLUTION]
+    first = field < np.quantile(field, rng.uniform(0.3, 0.7))
+    apart = distance_transform_edt(first) + distance_transform_edt(~first)
+    return np.where(apart < rng.uniform(0.01, 0.04) * RESOLUTION, 2, first)
+
+
+def _islands(rng: np.random.Generator) -> Regions:
+    """Layers with islands in them."""
+    regions = _layers(rng)
+    for k in range(int(regions.max()) + 1, int(regions.max()) + rng.integers(2, 4)):
+        regions[_outline(rng, rng.uniform(0.05, 0.95, 2), np.exp(rng.uniform(np.log(0.05), np.log(0.12))), 0.2)] = k
+    return regions
+
+
+def _gradient(rng: np.random.Generator) -> Regions:
+    """A gradient of composition in steps, those near one end thinner, with a rough front."""
+    angle, n = rng.uniform(0, 2 * np.pi), rng.integers(4, 7)
+    rough = gaussian_filter(rng.normal(size=_X.shape), 0.04 * RESOLUTION, mode="nearest")
+    along = (_X - 0.5) * np.cos(angle) + (_Y - 0.5) * np.sin(angle) + 0.03 * rough / rough.std()
+    widths = np.geomspace(1, rng.uniform(0.1, 0.5), n)
+    return np.searchsorted(along.min() + np.ptp(along) * np.cumsum(widths / widths.sum())[:-1], along)
+
+
+def _fractal(rng: np.random.Generator) -> Regions:
+    """Level sets of a field whose spectrum is a power law: their borders are rough on every scale."""
+    f = np.hypot(*np.meshgrid(np.fft.fftfreq(2 * RESOLUTION), np.fft.fftfreq(2 * RESOLUTION)))
+    f[0, 0] = np.inf
+    spectrum = np.fft.fft2(rng.normal(size=f.shape)) * f ** -rng.uniform(1.5, 2.0)
+    field = np.fft.ifft2(spectrum).real[:RESOLUTION, :RESOLUTION]
+    shares = np.sort(rng.dirichlet(np.full(rng.integers(2, 5), 1.5)))[::-1]
+    return np.searchsorted(np.quantile(field, np.cumsum(shares)[:-1]), field)
+
+
+GENERATORS: dict[str, Generator] = {
     "discs": _discs,
     "blobs": _blobs,
     "grains": _voronoi,
@@ -254,6 +327,15 @@ GENERATORS: dict[str, Callable[[np.random.Generator], Regions]] = {
     "borders": _borders,
     "cracks": _cracks,
     "domains": _domains,
+}
+# Kinds that the prior does not hold.
+OTHERS: dict[str, Generator] = {
+    "filaments": _filaments,
+    "rind and core": _rind,
+    "thin interphase": _interphase,
+    "islands in layers": _islands,
+    "gradient": _gradient,
+    "fractal borders": _fractal,
 }
 
 
@@ -280,9 +362,9 @@ def suggested(known: Explorer, start: NDArray[np.float64], measure: Callable[[An
         here = np.array([suggestion["sample_x"], suggestion["sample_y"]]) / WIDTH_MM
 
 
-def sequences(start: NDArray[np.float64]) -> dict[str, Positions]:
-    """Return the positions of the strategies that do not learn, the start first."""
-    points = {name: qmc.Sobol(2, seed=seed).random_base2(7) for seed, name in enumerate(SOBOL)}
+def sequences(start: NDArray[np.float64], scrambles: int) -> dict[str, Positions]:
+    """Return the positions of the strategies that do not learn, the start first; so many of Sobol."""
+    points = {f"Sobol {seed}": qmc.Sobol(2, seed=seed).random_base2(7) for seed in range(scrambles)}
     points["R2"] = (0.5 + PLASTIC ** -np.arange(1.0, 3.0) * np.arange(EXPOSURES)[:, None]) % 1
     points["random"] = np.random.default_rng(int(1e9 * start[0])).random((EXPOSURES, 2))
     return {name: np.vstack([start, after])[:EXPOSURES] for name, after in points.items()}
@@ -290,7 +372,7 @@ def sequences(start: NDArray[np.float64]) -> dict[str, Positions]:
 
 def values(rows: Sequence[Row], strategy: str, what: str) -> NDArray[np.float64]:
     """Return one score for each sample; for Sobol the mean over its scrambles."""
-    runs = SOBOL if strategy == "Sobol" else [strategy]
+    runs = [run for run in rows[0]["scores"] if run.partition(" ")[0] == strategy]
     return np.mean([[row["scores"][run][what] for row in rows] for run in runs], axis=0)
 
 
@@ -306,9 +388,12 @@ def by_strategy(rows: Sequence[Row], *compared: str) -> Iterator[Row]:
 
 
 def by_group(rows: Sequence[Row], what: str, *keys: str) -> Iterator[Row]:
-    """Yield the mean score of each strategy on the samples of each value of each key."""
+    """Yield the mean score of each strategy on the samples of each value of each key, and ours over Sobol's."""
     for key in keys:
         for value in dict.fromkeys(row[key] for row in rows):
             some = [row for row in rows if row[key] == value]
-            means = {name: values(some, name, what).mean() for name in STRATEGIES}
-            yield {"samples": f"{key}: {value}", "n": len(some), **means}
+            score = {name: values(some, name, what) for name in STRATEGIES}
+            means = {name: each.mean() for name, each in score.items()}
+            low, high = bootstrap(np.divide, score[OURS], score["Sobol"])
+            ratio = f"{means[OURS] / means['Sobol']:.3f} [{low:.3f}, {high:.3f}]"
+            yield {"samples": f"{key}: {value}", "n": len(some), **means, "ours / Sobol": ratio}

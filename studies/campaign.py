@@ -45,6 +45,7 @@ SAMPLES = {"own": OWN, "prescribed": PRESCRIBED, "one regime": ("null",)}
 FRAMES, EXPOSURE_S, SPEED = 250, 50.0, 100.0
 ALPHA = 0.05
 PHOTONS = (250.0, 500.0, 2500.0)
+SCRAMBLES = 4  # of Sobol's sequence
 ROOM = Path(ainerd.__file__).parent
 
 shipped = cache(technique)
@@ -243,7 +244,7 @@ def score(sample: Sample, way: square.Positions | None) -> Row:
 def on_sample(seed: int, case: Case) -> Row:
     """Return the scores of every strategy on one sample."""
     sample = Sample(case[1], seed)
-    ways = {**square.sequences(sample.hidden.start), square.OURS: None}
+    ways = {**square.sequences(sample.hidden.start, SCRAMBLES), square.OURS: None}
     return {
         "kind": sample.hidden.kind,
         "photons": sample.photons,

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ainerd import DEFAULT_TECHNIQUE
+from ainerd.knobs import Knob, lengths
 from ainerd.technique import names
 
 __all__ = [
@@ -87,13 +88,27 @@ class Steering(Section):
     """Limits and options of the suggestions."""
 
     bounds: dict[str, tuple[float, float]]  #: limits by the names of the actuators, which share one unit
+    knobs: dict[str, Knob] = {}  #: in place of bounds, with unit, length, cost and direction of each
+    policy: str = "new_regimes"  #: how positions are chosen: a name, or "module:function"
     smallest_feature: float | None = Field(default=None, gt=0)  #: radius of the smallest region to find
-    beam_size: float | None = Field(default=None, gt=0)  #: distance at which a novel spot is measured again
+    beam_size: float | None = Field(default=None, gt=0)  #: size of a spot; in lengths, if the knobs have lengths
     dose_limit: int = Field(default=1, ge=1)  #: exposures that a spot of the size of the beam may get
     age: str = ""  #: name in `recorded.readings` of the sample's age in s: ageing is not mistaken for regions
     seed: int = 0
     review: bool = False  #: whether plans measure only suggestions that a person took on a page
     review_timeout_s: float = Field(default=3600.0, gt=0)  #: how long a plan waits for such a suggestion
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bounds_of_knobs(cls, given: Any) -> Any:
+        """Take the bounds from the ranges of the knobs."""
+        knobs = given.get("knobs") if isinstance(given, Mapping) else None
+        if not isinstance(knobs, Mapping) or not knobs:
+            return given
+        if "bounds" in given and set(given["bounds"]) != set(knobs):
+            raise ValueError("bounds and knobs are both given: write the limits as the range of each knob")
+        ranges = {name: _range_of(knob) for name, knob in knobs.items()}
+        return {**given, "bounds": {name: limits for name, limits in ranges.items() if limits}}
 
     @field_validator("bounds", mode="before")
     @classmethod
@@ -117,12 +132,23 @@ class Steering(Section):
 
     @model_validator(mode="after")
     def _lengths_fit(self) -> Self:
+        lengths(self.knobs)
+        if any(knob.length for knob in self.knobs.values()):
+            if self.smallest_feature is not None:
+                raise ValueError("smallest_feature: the lengths of the knobs take its place, leave it out")
+            return self
         widest = max(high - low for low, high in self.bounds.values())
         for name in ("smallest_feature", "beam_size"):
             length = getattr(self, name)
             if length is not None and length > widest:
                 raise ValueError(f"{name} = {length:g} is wider than the bounds ({widest:g}): is it in their unit?")
         return self
+
+
+def _range_of(knob: Any) -> Any:
+    """Return the range of a knob as it is given, or that of its values; None if it has neither."""
+    given = dict(knob) if isinstance(knob, Mapping | Knob) else {}
+    return given.get("range") or ((min(given["values"]), max(given["values"])) if given.get("values") else None)
 
 
 class Recorded(Section):
@@ -231,7 +257,8 @@ class Settings(BaseSettings):
     @property
     def units(self) -> dict[str, str]:
         """Units of the actuators, by name, where they are given."""
-        return {name: unit for name, unit in self.recorded.units.items() if name in self.steering.bounds}
+        of_knobs = {name: knob.unit for name, knob in self.steering.knobs.items() if knob.unit}
+        return of_knobs | {name: unit for name, unit in self.recorded.units.items() if name in self.steering.bounds}
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:

@@ -6,6 +6,9 @@ from campaign_toys import outcome
 
 from ainerd.campaign import Atlas
 from ainerd.results import AtlasRecord
+from ainerd.steering import Window
+
+WINDOW = Window({"x": (0.0, 10.0), "y": (0.0, 10.0)})
 
 
 def test_when_there_are_many_a_run_like_a_known_regime_takes_its_label(technique, store, monkeypatch):
@@ -50,12 +53,12 @@ def test_the_regime_before_is_that_of_the_latest_run_at_the_place(technique, sto
     for key, x, z in (("first", 5.0, 0.0), ("second", 5.05, 3.0), ("elsewhere", 7.0, 6.0)):
         atlas.add(outcome(key, x=x, z=z))
     last = outcome("last", x=5.02, z=6.0)
-    assert atlas.regime_before(last, 0.1) == 1  # of the second, not of the first
+    assert atlas.regime_before(last, WINDOW, 0.1) == 1  # of the second, not of the first
     atlas.add(last)
-    assert atlas.regime_before(last, 0.1) == 1
-    assert atlas.regime_before(outcome("second", x=5.05), 0.1) == 0  # what came later was not before
-    assert atlas.regime_before(outcome("far", x=1.0), 0.1) is None
-    assert atlas.regime_before(outcome("nowhere", positions={}), 0.1) is None
+    assert atlas.regime_before(last, WINDOW, 0.1) == 1
+    assert atlas.regime_before(outcome("second", x=5.05), WINDOW, 0.1) == 0  # what came later was not before
+    assert atlas.regime_before(outcome("far", x=1.0), WINDOW, 0.1) is None
+    assert atlas.regime_before(outcome("nowhere", positions={}), WINDOW, 0.1) is None
 
 
 def test_another_agents_result_is_learned_and_its_label_left_to_that_agent(technique, store):

@@ -3,8 +3,11 @@ from campaign_toys import outcome
 
 from ainerd.campaign import Atlas, Ledger, Notices
 from ainerd.novelty import Break, Components, Path, Structure
+from ainerd.steering import Window
 
 NONE = Structure()
+
+WINDOW = Window({"x": (0.0, 10.0), "y": (0.0, 10.0)})
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def test_a_change_of_regime_at_one_place_is_posted(notices, atlas, store):
     for key, z, said in (("a", 0.0, None), ("b", 3.0, "was 0, now it is 1"), ("c", 3.0, None), ("d", 0.0, "was 1")):
         run = outcome(key, z=z)
         run = outcome(key, z=z, regime=atlas.add(run))
-        notices.post(run, atlas.regime_before(run, 0.1), False, "", NONE)
+        notices.post(run, atlas.regime_before(run, WINDOW, 0.1), False, "", NONE)
         assert said in notices.advice if said else notices.advice is None
     assert [ids["result"] for _, ids in store.lines] == ["b", "d"]
     assert "the regime at (5.00, 5.00) was 0, now it is 1: agent.stay(5)" in store.lines[0][0]
@@ -45,7 +48,7 @@ def test_a_change_of_regime_at_one_place_is_posted(notices, atlas, store):
 def test_no_change_is_posted_where_the_place_is_unknown(atlas, store, beam_size, regime):
     atlas.add(outcome("a", z=0.0))
     notices, run = Notices(Ledger(store, ("x", "y")), at_once, NONE), outcome("b", z=3.0, regime=regime)
-    notices.post(run, atlas.regime_before(run, beam_size), False, "", NONE)
+    notices.post(run, atlas.regime_before(run, WINDOW, beam_size), False, "", NONE)
     assert notices.advice is None and store.lines == []
 
 

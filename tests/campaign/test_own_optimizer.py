@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from campaign_toys import BOUNDS, Toy, outcome
 
-from ainerd.campaign import TechniqueOptimizer
+from ainerd.campaign import OtherOptimizer
 from ainerd.results.commands import Add, Exclude, SetBounds
+from ainerd.steering import Window
 
 
 class Line:
@@ -131,6 +132,53 @@ def test_an_incomplete_suggestion_is_reported(steered, point, message):
         steered(line).peek()
 
 
+def nearest(survey):
+    """A policy in one file."""
+    seconds = np.where(survey.is_open, survey.travel_s, np.inf)
+    return survey.window.nodes[seconds.argmin()], "the nearest place"
+
+
+class Diagonal(Line):
+    def __init__(self, bounds):
+        super().__init__()
+        self.bounds = bounds
+
+    def suggest(self, num_points=None):
+        return [{name: low + 1.0 for name, (low, _) in self.bounds.items()}]
+
+
+def test_a_policy_is_chosen_by_name(make):
+    assert "Sobol" in make(policy="sobol").peek()["reason"]
+    assert make(policy=f"{__name__}:nearest").peek()["reason"] == "the nearest place"
+    suggestion = make(policy=f"{__name__}:Diagonal").peek()
+    assert (suggestion["x"], suggestion["y"]) == (1.0, 1.0) and "Diagonal" in suggestion["reason"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        ("sobel", "'sobel' is none of new_regimes, levels, sobol, r2, raster"),
+        ("nowhere:policy", "'nowhere:policy' cannot be loaded: ModuleNotFoundError"),
+        (f"{__name__}:BOUNDS", "is not a function"),
+    ],
+)
+def test_an_unknown_policy_is_refused_in_one_line(make, policy, message):
+    with pytest.raises(ValueError, match=f"steering.policy: .*{message}"):
+        make(policy=policy)
+
+
+def test_knobs_of_different_units_make_a_campaign(make):
+    knobs = {
+        "x": {"range": (0, 10), "unit": "mm", "length": 1.0},
+        "y": {"range": (300, 400), "unit": "K", "length": 20.0, "direction": "up", "settle_s": 60.0},
+    }
+    campaign = make(bounds={"x": (0, 10), "y": (300, 400)}, knobs=knobs)
+    suggestion = campaign.peek()
+    assert 0 <= suggestion["x"] <= 10 and 300 <= suggestion["y"] <= 400
+    campaign.apply(Add(position={"x": 2.0, "y": 350.0}, by="a person"))
+    assert (campaign.peek()["x"], campaign.peek()["y"]) == (2.0, 350.0)
+
+
 def test_an_object_without_the_methods_is_refused_in_one_line():
-    with pytest.raises(ValueError, match=r"technique toy: its optimizer, a object, has no suggest\(\)"):
-        TechniqueOptimizer(object(), BOUNDS, "toy")
+    with pytest.raises(ValueError, match=r"the optimizer of technique toy, a object, has no suggest\(\)"):
+        OtherOptimizer(object(), Window(BOUNDS), "the optimizer of technique toy")

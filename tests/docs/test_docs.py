@@ -26,6 +26,7 @@ from agents.demo import tutorial
 from ainerd.cli import app
 from ainerd.config import Settings
 from ainerd.documents import DetectorKeys, Run
+from ainerd.knobs import Knob
 from ainerd.results import AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
 from ainerd.steering import TERMS
 from ainerd.techniques.rheo_xpcs import Bank, RheoXPCSSettings, _bank, _exposure, _numbers
@@ -324,9 +325,8 @@ def test_numbers_and_arrays_of_a_result(session):
 def test_keys_of_the_settings():
     page = (DOCS / "reference/configuration.md").read_text()
     text = page.split("## Environment")[0]
-    assert rows(text) == dict(keys(Settings)) | dict(keys(RheoXPCSSettings, "rheo_xpcs.")) | dict(
-        keys(XTECSettings, "xtec.")
-    )
+    sections = {"": Settings, "rheo_xpcs.": RheoXPCSSettings, "xtec.": XTECSettings, "steering.knobs.NAME.": Knob}
+    assert rows(text) == {name: x for prefix, model in sections.items() for name, x in keys(model, prefix)}
 
 
 def keys(model, prefix=""):

@@ -9,7 +9,7 @@ from ainerd.techniques import rheo_xpcs
 from ainerd.techniques.rheo_xpcs import read_bank, write_bank
 
 
-def test_an_unknown_inclusion_is_noticed_and_bracketed(tmp_path, session_in, monkeypatch):
+def test_an_unknown_inclusion_is_noticed_and_confirmed(tmp_path, session_in, monkeypatch):
     clean, families = read_bank(Path(rheo_xpcs.__file__).parent / "weights" / "bank.safetensors")
     write_bank(tmp_path / "bank.safetensors", clean[::4], families[::4])  # each exposure calibrates it anew
     monkeypatch.setenv("AINERD_RHEO_XPCS__BANK", str(tmp_path / "bank.safetensors"))

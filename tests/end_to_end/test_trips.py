@@ -30,8 +30,7 @@ TRIPS = {
     "verdict-to-move.md": {
         "the explorer learns it": {("steering/_explorer.py", "Explorer.ingest")},
         "the next position is chosen": {
-            ("steering/_explorer.py", "follow_up"),
-            ("steering/_explorer.py", "best_position"),
+            ("steering/_policies.py", "new_regimes"),
         },
         "the plan gets the result": {("runs/_worker.py", "Worker._resolve")},
         "the plan evaluates": {("agent/_observer.py", "Observer.evaluate")},

@@ -72,7 +72,7 @@ def test_found_inside_speaks_for_inclusions_inside_and_found_at_a_limit_against(
     prior = HIDDEN.rates(nothing, [])
     assert HIDDEN.rates(nothing, inside)[0] - prior[0] > 0.7
     assert HIDDEN.rates(nothing, at_limit)[1] - prior[1] > 0.9
-    across = [np.array([[0.5, 0.2], [0.5, 0.8]])]  # farther than the widest inclusion reaches
+    across = [np.array([[0.5, 0.1], [0.5, 0.9]])]  # farther than the widest inclusion reaches
     assert HIDDEN.rates(nothing, across)[0] == pytest.approx(prior[0])
     assert HIDDEN.rates(np.zeros(2), inside).sum() == pytest.approx((prior.sum() + 1) / 2)  # all covered, one found
 

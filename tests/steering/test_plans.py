@@ -11,7 +11,9 @@ import hdf5plugin  # noqa: F401 - registers the filter
 import pytest
 from bluesky import RunEngine, SupplementalData
 from bluesky.utils import FailedStatus, RunEngineInterrupted
+from ophyd.sim import SynAxis, SynGauss
 
+from ainerd.knobs import Knob
 from ainerd.steering import answer_of, check_limits, expose, visit
 from ainerd.techniques.rheo_xpcs import preshear
 from sim_devices import Geometry, SimulatedInstrument
@@ -184,3 +186,27 @@ def test_limits_of_motors_of_ophyd_async_are_checked_before_anything_moves(RE):
     with pytest.raises(ValueError, match=refusal):
         RE(measure([{"_id": 1, "x": 1.0, "y": 6.0}], [x, y], [None]))
     assert not began and [answer_of(axis.user_readback.get_value()) for axis in (x, y)] == [0.0, 0.0]
+
+
+def test_a_slow_knob_moves_first_settles_and_never_goes_back(RE):
+    x, oven = SynAxis(name="x"), SynAxis(name="oven", value=300.0)
+    detector = SynGauss("detector", x, "x", 0, 1)
+    knobs = {
+        "x": Knob(range=(0, 10), length=1.0),
+        "oven": Knob(range=(300, 400), length=20.0, settle_s=0.01, direction="up"),
+    }
+    measure = visit(None, acquire=bp.count, knobs=knobs)
+    moves = []
+    RE.msg_hook = lambda msg: moves.append((msg.command, getattr(msg.obj, "name", ""), *msg.args[:1]))
+
+    def go(**position):
+        del moves[:]
+        RE(measure([{"_id": "a", **position}], [x, oven], [detector]))
+        return [move for move in moves if move[0] in ("set", "sleep")]  # in this order
+
+    assert go(x=2.0, oven=320.0) == [("set", "oven", 320.0), ("sleep", "", 0.01), ("set", "x", 2.0)]
+    assert go(x=3.0, oven=320.0) == [("set", "x", 3.0)]
+    with pytest.raises(ValueError, match="oven = 310 lies behind 320, and it only goes up"):
+        go(x=4.0, oven=310.0)
+    RE.msg_hook = None
+    assert x.position == 3.0  # nothing moved

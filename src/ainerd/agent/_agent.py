@@ -388,7 +388,15 @@ def build_agent(
             raise SettingsError(f"steering.bounds: {error}") from None
     monitored = _signals(beside, settings.recorded.series.values()) if beside else []
     technique, travel = _open(settings, client), _travel_of(settings, detector, actuators)
-    measure = partial(visit, beside=beside, monitored=monitored, shutter=shutter, before=before, acquire=acquire)
+    measure = partial(
+        visit,
+        beside=beside,
+        monitored=monitored,
+        shutter=shutter,
+        before=before,
+        acquire=acquire,
+        knobs=settings.steering.knobs,
+    )
     agent = Agent(technique, client, settings, travel, detector, actuators, shutter, measure)
     agent.start()
     return agent
@@ -415,14 +423,16 @@ def _travel_of(settings: Settings, detector: Any, actuators: Sequence[Any]) -> T
     """Return the travel time and the length of an exposure, if the devices provide them."""
     values = {name: reading["value"] for name, reading in answer_of(detector.read_configuration()).items()}
     exposure_s = values.get(settings.detector.n_frames, 0) * values.get(settings.detector.frame_time_s, 0)
-    velocities = {motor.name: motor.velocity for motor in actuators if hasattr(motor, "velocity")}
+    costly = {name for name, knob in settings.steering.knobs.items() if knob.costs}  # the explorer counts their time
+    motors = [motor for motor in actuators if motor.name not in costly]
+    velocities = {motor.name: motor.velocity for motor in motors if hasattr(motor, "velocity")}
     speeds = {
         name: answer_of(velocity.get_value()) if hasattr(velocity, "get_value") else velocity.get()
         for name, velocity in velocities.items()
     }
-    if exposure_s <= 0 or set(speeds) != set(settings.steering.bounds) or min(speeds.values()) <= 0:
+    if exposure_s <= 0 or set(speeds) != {motor.name for motor in motors} or min(speeds.values(), default=1.0) <= 0:
         return None
-    speed = np.array([speeds[name] for name in settings.steering.bounds])
+    speed = np.array([speeds.get(name, np.inf) for name in settings.steering.bounds])
 
     def travel_time(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the seconds from a, (d,), to b, (n, d), for motors that move at the same time."""

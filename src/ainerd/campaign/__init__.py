@@ -4,10 +4,10 @@ from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._campaign import MAX_CONSECUTIVE_FAILURES, Answer, Campaign
 from ainerd.campaign._claims import Claims
 from ainerd.campaign._ledger import Ledger, Notices, limits_text
-from ainerd.campaign._optimizer import TechniqueOptimizer, Travel, terms_of
+from ainerd.campaign._optimizer import OtherOptimizer, Travel, terms_of
 from ainerd.campaign._sentences import named
 
 __all__ = [
     "MAX_CONSECUTIVE_FAILURES", "Answer", "Atlas", "Campaign", "Claims", "Ledger", "Notices",
-    "TechniqueOptimizer", "Travel", "limits_text", "named", "remembered", "terms_of",
+    "OtherOptimizer", "Travel", "limits_text", "named", "remembered", "terms_of",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ainerd.novelty import Structure, grouped, own_p, structure
 from ainerd.results import AtlasRecord, ResultStore
-from ainerd.steering import Rows
+from ainerd.steering import Rows, Window
 from ainerd.technique import Outcome, Regimes, Technique
 
 _COLUMNS = ("raw_uid", "suggestion_id", "status", "novelty_p", "novel", "own_p", "regime", "reason")
@@ -147,12 +147,15 @@ class Atlas:
         groups = (z[np.isin(label, group)] for group in self.structure.components.groups)
         return own_p(outcome.embedding, groups, self._null.own, width)
 
-    def regime_before(self, outcome: Outcome, within: float | None) -> int | None:
-        """Return the regime of the latest earlier result at most `within` away; None if there is none, or no limit."""
+    def regime_before(self, outcome: Outcome, window: Window, within: float | None) -> int | None:
+        """Return the regime of the latest earlier result at most `within` away; None if there is none, or no limit.
+
+        The distance is in the lengths of the window.
+        """
         if within is None or not len(self._rows):
             return None
         end = self._rows.place(outcome.key) if outcome.key in self._rows else len(self._rows)
-        apart = np.linalg.norm(self._rows["position"][:end] - self._position(outcome), axis=1)
+        apart = np.linalg.norm(window.position(self._rows["position"][:end] - self._position(outcome)), axis=1)
         near = np.flatnonzero(apart <= within)
         return int(self._rows["label"][near[-1]]) if near.size else None
 

@@ -95,7 +95,7 @@ class Campaign:
 
     Attributes
     ----------
-    explorer : Explorer or TechniqueOptimizer
+    explorer : Explorer or OtherOptimizer
     atlas : Atlas
     claims : Claims
     ledger : Ledger
@@ -124,7 +124,8 @@ class Campaign:
         known = remembered(store, names, readings)
         self._size, self._submit, self._beam_size = technique.embedding_size, submit, steering.beam_size
         self._age = steering.age  # its name in the readings; empty if it is not recorded
-        self._weighs_travel, self._review = travel is not None, steering.review
+        costs = any(knob.costs for knob in steering.knobs.values())
+        self._weighs_travel, self._review = costs or travel is not None, steering.review
         self._lock = threading.RLock()
         self._configured = {name: list(limits) for name, limits in steering.bounds.items()}
         self.ledger = Ledger(store, names, unit, principal)
@@ -212,7 +213,7 @@ class Campaign:
                 self.checkpoint()
             with self._lock:
                 self._steer_by()
-            before = self.atlas.regime_before(outcome, self._beam_size)
+            before = self.atlas.regime_before(outcome, self.explorer.window, self._beam_size)
             self.notices.post(outcome, before, *self.should_stop(), self.atlas.structure)
         if self._ready is None or not self._ready.created:
             self.withdraw("newer results", "superseded")
@@ -599,8 +600,9 @@ class Campaign:
 
     def _is_near(self, a: Mapping[str, Any], b: Mapping[str, float]) -> bool:
         """Return whether two positions are the same spot for the beam."""
-        within = self._beam_size or 1e-3 * min(high - low for low, high in self.explorer.bounds.values())
-        return bool(max(abs(a[name] - b[name]) for name in self.explorer.names) < within)
+        window = self.explorer.window
+        apart = window.position(np.array([a[name] - b[name] for name in window.names]))
+        return bool(np.abs(apart).max() < (self._beam_size or 1e-3 * (window.high - window.low).min()))
 
     def _named(self, position: Mapping[str, float]) -> dict[str, float]:
         """Return one number for each actuator, in the order of the actuators."""

@@ -3,36 +3,43 @@
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
 from numbers import Real
 from typing import Any
 
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY, CanRegisterSuggestions, SupportsStoppingCriteria, TrialFaultAware
-from numpy.typing import NDArray
 
 from ainerd.config import Steering
-from ainerd.steering import Explorer, Labeler, TravelTime, Window, Windowed
+from ainerd.steering import POLICIES, Explorer, Labeler, TravelTime, Window, Windowed
 from ainerd.technique import Technique
 
 logger = logging.getLogger(__name__)
 
 TRIES = 20  # requests for a position that may be measured
 
-Limits = Mapping[str, tuple[float, float]]
-
-
 Travel = tuple[TravelTime, float]  # with the length of an exposure in s, as for `ainerd.steering.Explorer`
 
 
 def optimizer_of(
     technique: Technique, steering: Steering, labeler: Labeler, unit: str, travel: Travel | None
-) -> "Explorer | TechniqueOptimizer":
-    """Return the optimizer of the technique if it has one, otherwise an `Explorer`."""
+) -> "Explorer | OtherOptimizer":
+    """Return the optimizer of the technique or of the settings, if there is one, otherwise an `Explorer`.
+
+    Raises ValueError if the policy of the settings cannot be loaded.
+    """
     travel_time, exposure_s = travel or (None, None)
     if (own := technique.optimizer(steering.bounds)) is not None:
-        return TechniqueOptimizer(own, steering.bounds, technique.name)
+        window = Window(steering.bounds, knobs=steering.knobs)
+        return OtherOptimizer(own, window, f"the optimizer of technique {technique.name}")
+    policy = _policy(steering.policy)
+    if hasattr(policy, "suggest"):
+        window = Window(steering.bounds, knobs=steering.knobs)
+        return OtherOptimizer(policy(steering.bounds), window, f"the optimizer {steering.policy}")
     return Explorer(
         steering.bounds,
+        knobs=steering.knobs,
+        policy=policy,
         labeler=labeler,
         noise=technique.regime_width,
         travel_time=travel_time,
@@ -46,20 +53,36 @@ def optimizer_of(
     )
 
 
-class TechniqueOptimizer(Windowed):
+def _policy(name: str) -> Any:
+    """Return the policy of this name: one of ours, of another package (``ainerd.policies``), or ``module:function``."""
+    if name in POLICIES:
+        return POLICIES[name]
+    others = {each.name: each for each in entry_points(group="ainerd.policies")}
+    if name not in others and ":" not in name:
+        raise ValueError(f"steering.policy: {name!r} is none of {', '.join([*POLICIES, *others])}, nor module:function")
+    try:
+        policy = others.get(name, EntryPoint(name, name, "ainerd.policies")).load()
+    except Exception as error:  # foreign code
+        raise ValueError(f"steering.policy: {name!r} cannot be loaded: {type(error).__name__}: {error}") from error
+    if not callable(policy):
+        raise ValueError(f"steering.policy: {name!r} is not a function, nor the class of an optimizer")
+    return policy
+
+
+class OtherOptimizer(Windowed):
     """Wraps another bluesky-adaptive `Optimizer` in the interface of `ainerd.steering.Explorer`.
 
     A suggestion without id or reason gets one, and its numbers besides the position become terms. Positions outside the
     bounds or in an excluded region are dropped. Failed exposures are passed to `register_failures`, if the optimizer
-    has this method. The optimizer itself must respect a dose limit. `name` is the name of the technique, for messages.
-    Raises ValueError if the optimizer has no `suggest` or no `ingest`.
+    has this method. The optimizer itself must respect a dose limit. `whose` names it in messages. Raises ValueError if
+    the optimizer has no `suggest` or no `ingest`.
     """
 
-    def __init__(self, optimizer: Any, bounds: Limits, name: str) -> None:
+    def __init__(self, optimizer: Any, window: Window, whose: str) -> None:
         for method in ("suggest", "ingest"):
             if not callable(getattr(optimizer, method, None)):
-                raise ValueError(f"technique {name}: its optimizer, a {type(optimizer).__name__}, has no {method}()")
-        self._optimizer, self.window, self._whose = optimizer, Window(bounds), f"the optimizer of technique {name}"
+                raise ValueError(f"{whose}, a {type(optimizer).__name__}, has no {method}()")
+        self._optimizer, self.window, self._whose = optimizer, window, whose
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
         """Return the next positions; raise ValueError if the optimizer suggests no position that may be measured."""
@@ -72,7 +95,7 @@ class TechniqueOptimizer(Windowed):
                 raise ValueError(
                     f"{self._whose} failed to suggest a position: {type(error).__name__}: {error}"
                 ) from error
-            suggestions += [each for each in offered if self.window.objection(self._position(each)) is None]
+            suggestions += [each for each in offered if self._objection(each) is None]
             if len(suggestions) >= n:
                 return suggestions[:n]
         raise ValueError(f"{self._whose} suggested no position that may be measured, in {TRIES} tries")
@@ -90,7 +113,7 @@ class TechniqueOptimizer(Windowed):
     def register_suggestions(self, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return points of a person as complete suggestions; raise ValueError if a point may not be measured."""
         for suggestion in suggestions:
-            if (objection := self.window.objection(self._position(suggestion))) is not None:
+            if (objection := self._objection(suggestion)) is not None:
                 raise ValueError(objection)
         if isinstance(self._optimizer, CanRegisterSuggestions):
             suggestions = self._optimizer.register_suggestions(suggestions)
@@ -124,15 +147,19 @@ class TechniqueOptimizer(Windowed):
     def _completed(self, suggestion: Mapping[str, Any], reason: str) -> dict[str, Any]:
         return {
             ID_KEY: str(suggestion.get(ID_KEY, uuid.uuid4().hex)),
-            **self.window.named(self._position(suggestion)),
+            **self._position(suggestion),
             "reason": str(suggestion.get("reason") or reason),
             **terms_of(suggestion, (*self.names, ID_KEY)),
         }
 
-    def _position(self, suggestion: Mapping[str, Any]) -> NDArray[np.float64]:
+    def _objection(self, suggestion: Mapping[str, Any]) -> str | None:
+        """Return the reason why a position may not be measured; None if it may be measured."""
+        return self.window.objection(self.window.position(np.array([*self._position(suggestion).values()])))
+
+    def _position(self, suggestion: Mapping[str, Any]) -> dict[str, float]:
         if missing := [name for name in self.names if name not in suggestion]:
             raise ValueError(f"a position has no {', '.join(missing)}: {dict(suggestion)}")
-        return np.array([float(suggestion[name]) for name in self.names])
+        return {name: float(suggestion[name]) for name in self.names}
 
 
 def terms_of(suggestion: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:

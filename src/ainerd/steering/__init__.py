@@ -2,11 +2,12 @@
 
 from ainerd.steering._explorer import TERMS, Explorer
 from ainerd.steering._plans import answer_of, check_limits, explore, expose, visit
-from ainerd.steering._survey import SampleMap, TravelTime
+from ainerd.steering._policies import POLICIES, Policy
+from ainerd.steering._survey import SampleMap, Survey, TravelTime
 from ainerd.steering._trials import Labeler, Rows
 from ainerd.steering._window import Window, Windowed
 
 __all__ = [
-    "Explorer", "Labeler", "Rows", "SampleMap", "TERMS", "TravelTime", "Window", "Windowed", "answer_of",
-    "check_limits", "explore", "expose", "visit",
+    "Explorer", "Labeler", "POLICIES", "Policy", "Rows", "SampleMap", "Survey", "TERMS", "TravelTime", "Window",
+    "Windowed", "answer_of", "check_limits", "explore", "expose", "visit",
 ]  # fmt: skip

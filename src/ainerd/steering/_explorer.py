@@ -1,16 +1,17 @@
 """The optimizer: suggests positions, learns from the results there, and decides when to stop."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
+from ainerd.knobs import Knob
+from ainerd.steering._policies import Policy, new_regimes
 from ainerd.steering._survey import Hidden, SampleMap, Survey, TravelTime
-from ainerd.steering._trials import Labeler, Novel, Trials, verdict
+from ainerd.steering._trials import Labeler, Trials, verdict
 from ainerd.steering._window import Box, Window, Windowed
 
 TERMS = ("unexplored", "empty_radius", "boundary", "layer", "novel_neighbour", "travel", "missed")
@@ -20,13 +21,17 @@ class Explorer(Windowed):
     """Suggests the next positions: those with the most expected new regimes per unit of beam time.
 
     A bluesky-adaptive 1.0 `Optimizer`, also `CanRegisterSuggestions`, `TrialFaultAware` and
-    `SupportsStoppingCriteria`. A novel exposure is followed up where that is worth more than the best new position: one
-    exposure beside it confirms it, then two bracket it.
+    `SupportsStoppingCriteria`. Positions in arrays are in the units of the knobs here, and in lengths in a `Survey`.
 
     Parameters
     ----------
     bounds : mapping of str to (float, float)
-        Limits of each actuator, by name. All share one unit.
+        Limits of each actuator, by name. All share one unit, unless their `knobs` have lengths.
+    knobs : mapping of str to Knob, optional
+        Unit, length, cost and direction of each actuator.
+    policy : callable, optional
+        Chooses the next position: ``policy(survey)`` returns a position (d,), in lengths, and the reason. See
+        `ainerd.steering.POLICIES`.
     labeler : callable, optional
         Maps embeddings (n, e) to regimes (n,), -1 unassigned. Without it regimes are groups of embeddings that differ
         by no more than `noise`; without both, exposures have no regimes.
@@ -34,16 +39,15 @@ class Explorer(Windowed):
         99th percentile of the distance between exposures of one regime, from the calibrated bank. With it, and where
         ages are known, two regimes of the labeler are joined if they are one regime at different ages.
     travel_time : callable, optional
-        Seconds from one position to others, ``travel_time(a, b)`` with a (d,) and b (n, d). Without it, travel across
-        the widest bound counts as one exposure.
+        Seconds from one position to others, ``travel_time(a, b)`` with a (d,) and b (n, d), without the knobs that have
+        a cost. Without it, travel across the widest bound counts as one exposure, if no knob has a cost.
     exposure_s : float, optional
         Length of an exposure, to weigh the travel time.
     smallest_feature : float, optional
         Radius of the smallest region that must not be missed, in the actuators' unit. A tenth of the widest bound
-        without it.
+        without it; 1 if the knobs have lengths, which take its place.
     beam_size : float, optional
-        Distance from a novel spot to the exposure that confirms it, and the size of a spot for the dose limit. A tenth
-        of `smallest_feature` without it.
+        Size of a spot for the dose limit. A tenth of `smallest_feature` without it.
     dose_limit : int
         Most exposures of one spot.
     alpha : float
@@ -63,6 +67,8 @@ class Explorer(Windowed):
         self,
         bounds: Box,
         *,
+        knobs: Mapping[str, Knob] | None = None,
+        policy: Policy = new_regimes,
         labeler: Labeler | None = None,
         noise: float | None = None,
         travel_time: TravelTime | None = None,
@@ -74,17 +80,22 @@ class Explorer(Windowed):
         seed: int = 0,
         unit: str = "",
     ) -> None:
-        window = Window(bounds, unit=unit)
+        window = Window(bounds, unit=unit, knobs=knobs)
         if (travel_time is None) != (exposure_s is None):
             raise ValueError("travel_time and exposure_s belong together")
-        smallest = 0.1 * window.width if smallest_feature is None else smallest_feature
+        if window.has_lengths and smallest_feature is not None:
+            raise ValueError("smallest_feature and lengths of knobs are both given: leave smallest_feature out")
+        smallest = smallest_feature or (1.0 if window.has_lengths else 0.1 * window.width)
         self._beam_size = 0.1 * smallest if beam_size is None else beam_size
         positive = {"smallest_feature": smallest, "beam_size": self._beam_size, "dose_limit": dose_limit}
         for name, value in {**positive, "noise": noise, "exposure_s": exposure_s}.items():
             if value is not None and not (np.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be positive, got {value}")
         self._hidden, self._dose_limit = Hidden(window, smallest), dose_limit
-        self._travel_time = travel_time or self._distance
+        self._costly = [
+            (k, knob) for k, name in enumerate(window.names) if (knob := window.knobs.get(name)) and knob.costs
+        ]
+        self._motors, self._policy = travel_time, policy
         self.exposure_s = exposure_s or 1.0  # may be set once an exposure was measured
         self._seed = seed
         self._trials = Trials(window.names, labeler, noise, alpha)
@@ -109,10 +120,10 @@ class Explorer(Windowed):
 
             =================== ====================================================================
             ``unexplored``      chance that a hidden region is hit here for the first time
-            ``empty_radius``    distance to the nearest exposure, in the actuators' unit
+            ``empty_radius``    distance to the nearest exposure, in the actuators' unit, or in lengths
             ``boundary``        how evenly it lies between two regimes, 0 to 1
             ``layer``           chance of an unseen layer of a new regime
-            ``novel_neighbour`` 1 if it follows up a novel spot, else 0
+            ``novel_neighbour`` chance that it confirms a novel exposure nearby
             ``travel``          share of the beam time of this exposure that is travel
             ``missed``          chance that a region of the smallest radius is missed up to here
             =================== ====================================================================
@@ -125,16 +136,7 @@ class Explorer(Windowed):
         suggestions = []
         for _ in range(num_points or 1):
             survey = self._survey()
-            following = follow_up(survey, list(self._trials.novel().values()))
-            if following is not None and following.rate(survey) < max(float(_rates(survey).max()), 0.0):
-                following = None
-            if following is None:
-                position, reason = best_position(survey)
-            else:
-                position, spot = following.position, following.spot
-                aim = "how far does it reach?" if following.confirmed else "one beam beside it, to confirm it"
-                reason = f"beside the novel spot at {self.window.text(spot.position)} (p = {spot.p:.2g}): {aim}"
-            suggestions.append(self._propose(survey, position, reason, novel_neighbour=float(following is not None)))
+            suggestions.append(self._propose(survey, *self._policy(survey)))
         return suggestions
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
@@ -164,10 +166,13 @@ class Explorer(Windowed):
 
         ValueError if one may not be measured.
         """
-        positions = [self._trials.position(suggestion) for suggestion in suggestions]
+        positions = [self.window.position(self._trials.position(suggestion)) for suggestion in suggestions]
+        visited = self.window.position(self._trials.visited(pending=False))
         for position in positions:
             if (objection := self.window.objection(position)) is not None:
                 raise ValueError(objection)
+            if not self.window.onward(position[None], visited)[0]:
+                raise ValueError(f"{self.window.text(position)} needs a knob to go back that only goes one way")
         return [
             self._propose(
                 self._survey(),
@@ -204,14 +209,16 @@ class Explorer(Windowed):
 
     def get_best_points(self) -> list[tuple[str, dict[str, float], dict[str, float | None]]]:
         """Return the novel exposures, most novel first."""
-        novel = sorted(self._trials.novel().items(), key=lambda item: item[1].p)
-        return [(key, self.window.named(spot.position), {"novelty_p": spot.p}) for key, spot in novel]
+        return [(key, position, {"novelty_p": p}) for key, position, p in self._trials.novel()]
 
     def _survey(self, *, pending: bool = True) -> Survey:
+        found, regime = self._trials.labelled()
         return Survey(
             self._hidden,
-            self._trials.visited(pending=pending),
-            *self._trials.labelled(),
+            self.window.position(self._trials.visited(pending=pending)),
+            self.window.position(found),
+            regime,
+            *self._trials.unsure(self.window, self._hidden.smallest),
             self._beam_size,
             self._dose_limit,
             self._travel_time,
@@ -224,125 +231,18 @@ class Explorer(Windowed):
         survey: Survey,
         position: NDArray[np.float64],
         reason: str,
-        novel_neighbour: float = 0.0,
         trial_id: str = "",
     ) -> dict[str, Any]:
-        trial_id = self._trials.propose(position, trial_id)
-        terms = {**survey.terms(position), "novel_neighbour": novel_neighbour}
-        return {ID_KEY: trial_id, **self.window.named(position), "reason": reason, **{k: terms[k] for k in TERMS}}
+        named = self.window.named(position)
+        trial_id, terms = self._trials.propose(np.array([*named.values()]), trial_id), survey.terms(position)
+        return {ID_KEY: trial_id, **named, "reason": reason, **{k: terms[k] for k in TERMS}}
 
-    def _distance(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.linalg.norm(b - a, axis=1) / self.window.width)
-
-
-COVERED = 1e-3  # expected new regimes of the best exposure, below which boundaries are refined
-BOUNDARY = 2.0  # added to the worth of an exposure half way between two regimes: it also locates their boundary
-
-
-def best_position(survey: Survey) -> tuple[NDArray[np.float64], str]:
-    """Return the position (d,) where most new regimes are expected per unit of beam time, and why, in a sentence.
-
-    Positions between two known regimes count more. Once the sample is covered, the boundaries between the known regimes
-    are refined. Raises ValueError if no position is left.
-    """
-    if not survey.is_open.any():
-        raise ValueError("no position is left: all of it is excluded or at the dose limit")
-    covered = bool(survey.gain[survey.is_open].max() < COVERED)
-    rates = _rates(survey, survey.boundary * survey.nearest + 1e-3 * survey.nearest if covered else None)
-    ties = np.random.default_rng(survey.seed).random(len(rates))
-    best = int(np.argmax(rates * (1 + 1e-6 * ties)))
-    return survey.window.nodes[best], _reason(survey, best, covered)
-
-
-def _rates(survey: Survey, worth: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-    """Return the worth of each node per second, (m,), -1 where it may not be measured."""
-    if worth is None:
-        worth = survey.gain * (1 + BOUNDARY * survey.boundary)
-    return np.where(survey.is_open, worth / (survey.exposure_s + survey.travel_s), -1.0)
-
-
-def _reason(survey: Survey, node: int, covered: bool) -> str:
-    if not len(survey.visited):
-        return "nothing is known yet: from here most regions would be seen"
-    between = ""
-    if survey.boundary[node] > 0.5:
-        first, second = survey.regimes[np.argsort(survey.chances[:, node])[:-3:-1]]
-        between = f"between regime {first} and regime {second}"
-    radius = survey.window.length(survey.nearest[node])
-    if covered:
-        return f"{between or 'covered'}, {radius} from the nearest exposure"
-    if survey.layers[node] > survey.inclusions[node]:
-        return f"an unseen layer may lie here, {radius} from the nearest exposure"
-    empty = f"unexplored: nothing measured within {radius} of here"
-    return f"{empty}, {between}" if between else empty
-
-
-AROUND = 1.5  # distance in beams, or smallest radii, up to which a position lies beside another
-NEIGHBOURS = 2  # exposures that bracket a spot
-# Prior of a flagged exposure: the odds that it is new, and the p-values of new ones are distributed as p to this power
-# minus one.
-_ODDS, _SHAPE = 0.25, 0.2
-_TURN = 2 * np.pi * np.arange(16) / 16
-
-
-@dataclass(frozen=True)
-class FollowUp:
-    """A position (d,) that follows up a novel spot: to bracket it if it is confirmed, else to confirm it."""
-
-    position: NDArray[np.float64]
-    spot: Novel
-    confirmed: bool
-
-    def rate(self, survey: Survey) -> float:
-        """Return the expected new regimes per second of beam time."""
-        worth = chance_new(self.spot.p)
-        if self.confirmed:
-            node = survey.window.nearest_node(self.position[None])[0]
-            worth = max(float(survey.gain[node]), COVERED) * (1 + BOUNDARY)
-        return worth / (survey.exposure_s + float(survey.travel_to(self.position[None])[0]))
-
-
-def chance_new(p: float) -> float:
-    """Return the chance that an exposure with this p-value shows a new regime."""
-    odds = _ODDS * _SHAPE * p ** (_SHAPE - 1)
-    return float(odds / (1 + odds))
-
-
-def follow_up(survey: Survey, novel: Sequence[Novel]) -> FollowUp | None:
-    """Return the next position that follows up a novel spot, or None.
-
-    One exposure beside a novel spot, by one beam size, confirms it; so does a novel neighbour, or a novel exposure of
-    the same regime elsewhere. A confirmed spot is bracketed by `NEIGHBOURS` exposures at the smallest radius of
-    interest, unless the spot that confirmed it was bracketed.
-
-    Worth is measured in expected new regimes per beam time, as in `best_position`. The worth of a second exposure is
-    the chance, by the p-value, that the spot is new. The worth of bracketing is that of any position between two
-    regimes.
-    """
-    beam, smallest = AROUND * survey.beam_size, AROUND * survey.hidden.smallest
-    if not novel:
-        return None
-    places, labels = np.stack([x.position for x in novel]), np.array([x.label for x in novel])
-    n_beside, n_around = (survey.places.query_ball_point(places, at, return_length=True) for at in (beam, smallest))
-    is_bracketed = n_around - n_beside >= NEIGHBOURS
-    _, of, count = np.unique(labels, return_inverse=True, return_counts=True)
-    others, _ = cKDTree(places).query(places, [2])  # the nearest of all is the spot itself
-    is_confirmed = (others[:, 0] <= smallest) | ((labels >= 0) & (count[of] > 1))
-    bracketed, _ = cKDTree(places[is_bracketed]).query(places)
-    of_bracketed = np.isin(labels, labels[is_bracketed & (labels >= 0)])
-    is_done = np.where(is_confirmed, (bracketed <= smallest) | of_bracketed, n_beside > 1)  # itself among them
-    for i in sorted(map(int, np.flatnonzero(~is_done)), key=lambda i: novel[i].p):
-        spot = novel[i]
-        distance = survey.hidden.smallest if is_confirmed[i] else survey.beam_size
-        ring = spot.position + distance * _directions(len(spot.position))
-        ring = ring[survey.may_measure(ring)]
-        if len(ring):
-            return FollowUp(ring[survey.places.query(ring)[0].argmax()], spot, bool(is_confirmed[i]))
-    return None
-
-
-def _directions(dimensions: int) -> NDArray[np.float64]:
-    """Return unit vectors in all directions (k, d): around the circle in two dimensions, else along the axes."""
-    if dimensions == 2:
-        return np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1)
-    return np.vstack([np.eye(dimensions), -np.eye(dimensions)])
+    def _travel_time(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the seconds from a, (d,), to b, (n, d): knobs with a cost change one by one, then all others."""
+        if self._motors is not None:
+            seconds = np.asarray(self._motors(a, b), dtype=float)
+        elif self._costly:
+            seconds = np.zeros(len(b))
+        else:
+            seconds = np.linalg.norm(self.window.position(b - a), axis=1) / self.window.width
+        return seconds + sum(knob.seconds(a[k], b[:, k]) for k, knob in self._costly)

@@ -19,6 +19,8 @@ from bluesky_adaptive.plans import optimize_step
 from bluesky_adaptive.protocols import ID_KEY, OptimizationProblem
 from bluesky_adaptive.utils import collect_optimization_metadata
 
+from ainerd.knobs import Knob, is_close, order_of_change
+
 FLUSH_S = 0.2
 ANSWER_S = 10.0  # longest wait for a device
 
@@ -99,6 +101,7 @@ def visit(
     shutter: Any = None,
     before: Callable[[], MsgGenerator[Any]] | None = None,
     acquire: Callable[..., MsgGenerator[Any]] | None = None,
+    knobs: Mapping[str, Knob] | None = None,
     timeout_s: float = 600.0,
 ) -> Callable[..., MsgGenerator[tuple[str, ...]]]:
     """Make an acquisition plan for bluesky-adaptive: move, expose, and wait for the analysis of each exposure.
@@ -116,6 +119,8 @@ def visit(
     acquire : callable, optional
         Plan of an exposure: ``acquire(devices, md=…)`` with the detector, the actuators and `beside`, which takes
         one run and returns its uid. `bluesky.plans.count` is one. `expose` without it.
+    knobs : mapping of str to Knob, optional
+        By the actuators' names. Knobs with a cost move first, one by one, and settle; then the others move together.
     timeout_s : float
         Longest wait for an analysis. The plan goes on after it; the evaluation handles a missing outcome.
     """
@@ -130,7 +135,7 @@ def visit(
         uids = []
         for suggestion in suggestions:
             yield from _within_limits(actuators, suggestion)
-            yield from bps.mv(*(part for actuator in actuators for part in (actuator, suggestion[actuator.name])))
+            yield from _move(actuators, suggestion, knobs or {})
             if before is not None:
                 yield from before()
             metadata = {**(md or {}), "suggestion_id": suggestion[ID_KEY], "reason": suggestion.get("reason", "")}
@@ -155,6 +160,28 @@ def visit(
         return tuple(uids)
 
     return measure
+
+
+def _move(actuators: Sequence[Any], position: Mapping[str, Any], knobs: Mapping[str, Knob]) -> MsgGenerator[None]:
+    """Move knobs with a cost one by one, the slowest first, each with its time to settle; then all others together.
+
+    ValueError, before anything moves, if a knob must not go there from where it is.
+    """
+    by_name = {actuator.name: actuator for actuator in actuators}
+    moves = []
+    for name in knobs:
+        now = yield from bps.rd(by_name[name])
+        if (objection := knobs[name].objection(float(now), position[name])) is not None:
+            raise ValueError(f"{name} = {position[name]:g} {objection}")
+        moves += [] if is_close(now, position[name], knobs[name]) else [name]
+    slow = order_of_change(knobs)
+    for name in slow:
+        if name in moves:
+            yield from bps.mv(by_name[name], position[name])
+            yield from bps.sleep(knobs[name].settle_s)
+    together = [part for name, actuator in by_name.items() if name not in slow for part in (actuator, position[name])]
+    if together:
+        yield from bps.mv(*together)
 
 
 def check_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 PRIOR = np.array([1.0, 0.5])  # expected regimes: of inclusions inside the limits, of inclusions anywhere
 LAYERS = 0.2  # expected regimes that lie along one of the limits
 THINNEST, THICKEST = 0.125, 2.0  # of such layers, in units of the smallest feature
-WIDEST = 0.25  # radius of the largest inclusion, in units of the window's width
+WIDEST = 0.35  # radius of the largest inclusion, in units of the window's width
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def layered(window: Window, positions: Floats, labels: NDArray[np.int64]) -> tup
     known = np.unique(labels).size
     if known < 2:
         return 0.0, chance
-    along = positions @ (directions := _half_turn(window.low.size)).T
+    along = positions @ (directions := _half_turn(~window.is_apart)).T
     changes = (np.diff(labels[np.argsort(x, kind="stable")]) for x in along.T)
     exceptions = np.array([*map(np.count_nonzero, changes)]) - (known - 1)
     fewest = exceptions.min()
@@ -149,12 +149,13 @@ def layered(window: Window, positions: Floats, labels: NDArray[np.int64]) -> tup
     return float(LAYERED * np.exp(-PER_EXCEPTION * fewest)), chance
 
 
-def _half_turn(dimensions: int) -> Floats:
-    """Return unit vectors without their opposites, (k, d): around half a turn in two dimensions, else the axes."""
-    if dimensions != 2:
-        return np.eye(dimensions)
+def _half_turn(along: NDArray[np.bool_]) -> Floats:
+    """Return unit vectors without their opposites along these of d knobs, (k, d): half a turn of two, else the axes."""
+    axes = np.eye(along.size)[along]
+    if len(axes) != 2:
+        return axes
     turn = np.pi * np.arange(DIRECTIONS) / DIRECTIONS
-    return np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    return np.stack([np.cos(turn), np.sin(turn)], axis=1) @ axes
 
 
 TravelTime = Callable[[Floats, Floats], Floats]
@@ -190,9 +191,11 @@ class Survey:
     visited: Floats  # (n, d), measured, failed, or to be measured; in order
     found: Floats  # (l, d), of the exposures that have a regime
     regime: NDArray[np.int64]  # (l,), its number
+    unsure: Floats  # (u, d), of the novel exposures that no other confirms or refutes
+    chance_new: Floats  # (u,), that they show a new regime
     beam_size: float
     dose_limit: int  # most exposures of a spot of the size of the beam
-    travel_time: TravelTime  # seconds from a position (d,) to positions (n, d)
+    travel_time: TravelTime  # seconds from (d,) to (n, d), in the units of the knobs
     exposure_s: float
     seed: int
 
@@ -202,10 +205,11 @@ class Survey:
         return self.hidden.window
 
     def may_measure(self, positions: Floats) -> NDArray[np.bool_]:
-        """Whether positions (n, d) are within the limits, not excluded, and below the dose limit."""
+        """Whether positions (n, d) can be reached, are not excluded, and below the dose limit."""
         last, _ = self.places.query(positions, [self.dose_limit])  # infinite where fewer were visited
         may_take_more = last[:, 0] >= (1 - 1e-6) * self.beam_size
-        return np.asarray(self.window.inside(positions) & self.window.free(positions) & may_take_more)
+        may_go = self.window.inside(positions) & self.window.onward(positions, self.visited)
+        return np.asarray(may_go & self.window.free(positions) & may_take_more)
 
     @cached_property
     def is_open(self) -> NDArray[np.bool_]:
@@ -268,6 +272,14 @@ class Survey:
         return (1 - belief) * self.inclusions + belief * chance
 
     @cached_property
+    def confirmation(self) -> Floats:
+        """Chance that an exposure shows again the regime of a novel one that is not confirmed."""
+        if not len(self.unsure):
+            return np.zeros(len(self.window.nodes))
+        reaches = 1 - self.hidden.radius_below(cdist(self.unsure, self.window.nodes))
+        return np.asarray((self.chance_new[:, None] * reaches).max(0))
+
+    @cached_property
     def travel_s(self) -> Floats:
         """Seconds to each node from the last visited position."""
         return self.travel_to(self.window.nodes)
@@ -286,7 +298,7 @@ class Survey:
         if self.regimes.size:
             regime, sure = self.regimes[self.chances.argmax(0)], self.chances.max(0)
         fields = [window.image(field) for field in (regime, sure * (1 - unexplored), unexplored)]
-        return SampleMap(dict(zip(window.names, window.axes, strict=True)), *fields)
+        return SampleMap(window.grid, *fields)
 
     def terms(self, position: Floats) -> dict[str, float]:
         """Return the terms of `Explorer.suggest` at a position (d,) that are fields."""
@@ -300,6 +312,7 @@ class Survey:
             "empty_radius": float(empty),
             "boundary": float(self.boundary[node]),
             "layer": float(self.layers[node]),
+            "novel_neighbour": float(self.confirmation[node]),
             "travel": travel / (travel + self.exposure_s),
             "missed": self.missed,
         }
@@ -308,7 +321,8 @@ class Survey:
         """Return the seconds to positions (n, d) from the last visited one."""
         if not len(self.visited):
             return np.zeros(len(positions))
-        seconds = np.asarray(self.travel_time(self.visited[-1], positions), dtype=float)
+        here, there = self.window.coordinates(self.visited[-1]), self.window.coordinates(positions)
+        seconds = np.asarray(self.travel_time(here, there), dtype=float)
         if seconds.shape != (len(positions),) or not (seconds >= 0).all():
             raise ValueError(f"travel_time must give seconds ({len(positions)},), none negative, got {seconds!r}")
         return seconds

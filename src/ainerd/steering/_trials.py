@@ -2,15 +2,16 @@
 
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import ArrayLike, NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist, pdist
 
+from ainerd.steering._window import Window
 from ainerd.technique import is_novel
 
 
@@ -216,13 +217,9 @@ def verdict(missed: float, radius: str, stability: Stability, failed: int) -> tu
 Labeler = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 
 
-@dataclass(frozen=True)
-class Novel:
-    """An exposure with a novel verdict, at (d,); the label is its regime, -1 if none is known."""
-
-    position: NDArray[np.float64]
-    p: float
-    label: int
+# Prior of a flagged exposure: the odds that it is new, and the p-values of new ones are distributed as p to this power
+# minus one.
+_ODDS, _SHAPE = 0.25, 0.2
 
 
 # A position that is to be measured. A measured one has an embedding, too.
@@ -291,14 +288,29 @@ class Trials:
         label = self._rows["label"]
         return self._rows["position"][label >= 0], label[label >= 0]
 
-    def novel(self) -> dict[str, Novel]:
-        """Return the novel exposures, by id."""
+    def novel(self) -> list[tuple[str, dict[str, float], float]]:
+        """Return id, position by name and p-value of the novel exposures, the most novel first."""
         chosen = np.flatnonzero(self._rows["novel"] & ~np.isnan(self._rows["p"]))
-        columns = (self._rows[name][chosen] for name in ("position", "p", "label"))
-        return {
-            key: Novel(position, float(p), int(label))
-            for key, position, p, label in zip(self._rows.ids[chosen], *columns, strict=True)
-        }
+        chosen = chosen[np.argsort(self._rows["p"][chosen], kind="stable")]
+        columns = (self._rows[name][chosen].tolist() for name in ("position", "p"))
+        return [
+            (key, dict(zip(self._names, position, strict=True)), p)
+            for key, position, p in zip(self._rows.ids[chosen], *columns, strict=True)
+        ]
+
+    def unsure(self, window: Window, radius: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return positions (n, d) of novel exposures that stand alone, and the chances (n,) that their regime is new.
+
+        An exposure stands alone if no other has its regime, and none was taken, or is to be taken, within `radius`.
+        Positions and radius are in lengths.
+        """
+        chosen = np.flatnonzero(self._rows["novel"] & ~np.isnan(self._rows["p"]))
+        position, label = window.position(self._rows["position"]), self._rows["label"]
+        near = cKDTree(position).query_ball_point(position[chosen], radius, return_length=True)
+        alike = np.array([np.count_nonzero(label == k) if k >= 0 else 1 for k in label[chosen]])
+        alone = chosen[(near == 1) & (alike == 1)]
+        odds = _ODDS * _SHAPE * self._rows["p"][alone] ** (_SHAPE - 1)
+        return position[alone], odds / (1 + odds)
 
     @property
     def n_failed(self) -> int:

@@ -1,50 +1,68 @@
 """The window that may be measured: its limits, the excluded boxes, and a grid."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ainerd.knobs import Knob, lengths
 from ainerd.words import place
 
 NODES = 1600  # of the grid, about
+FEWEST = 3  # of them along a knob
+FAR = 100.0  # distance between the values of a knob that lie apart, in widths of the window
+BEHIND = 1e-6  # share of its range by which a knob may seem to be turned back: readbacks differ from setpoints
 Box = Mapping[str, tuple[float, float]]
 
 
 class Window:
-    """Limits of the actuators, excluded boxes, and a grid of cell centres.
+    """Limits of the knobs, excluded boxes, and a grid of cell centres.
 
-    All actuators share one unit, in which distances are Euclidean. A box has limits by the actuators' names; an
-    actuator without a name there is not limited. ValueError if the bounds are empty, not finite or without width, or a
-    box names an unknown actuator.
+    Positions and distances in a window are counted in the lengths of the knobs; without lengths all knobs share one
+    unit, and positions are in it. Distances are Euclidean; the values of a knob that lie apart are far from each other.
+    Bounds and boxes have limits by the knobs' names, in their units; a knob without a name in a box is not limited.
+    ValueError if the bounds are empty, not finite or without width, or a box names an unknown knob.
     """
 
-    def __init__(self, bounds: Box, excluded: Sequence[Box] = (), unit: str = "") -> None:
+    def __init__(
+        self, bounds: Box, excluded: Sequence[Box] = (), unit: str = "", knobs: Mapping[str, Knob] | None = None
+    ) -> None:
         if not bounds:
             raise ValueError("bounds are empty: name at least one actuator")
         for name, (low, high) in bounds.items():
             if not (np.isfinite([low, high]).all() and low < high):
                 raise ValueError(f"bounds of {name!r} have no width: ({low}, {high})")
-        self.names, self.unit = tuple(bounds), unit
-        self.low, self.high = np.array(list(bounds.values()), dtype=float).T
+        self.names, self.knobs, self._unit = tuple(bounds), knobs or {}, unit
+        self.units = {name: self.knobs[name].unit if name in self.knobs else unit for name in self.names}
+        self.has_lengths = any(knob.length is not None for knob in self.knobs.values())
+        self._limits = np.array(list(bounds.values()), dtype=float)  # (d, 2), in the units of the knobs
+        self._values = [np.array(self._values_of(name, *limits)) for name, limits in bounds.items()]
+        self.is_apart = np.array([name in self.knobs and self.knobs[name].apart for name in self.names])
+        scale = np.array([lengths(self.knobs).get(name, 1.0) for name in self.names])
+        width = np.ptp(self._limits, axis=1) / scale
+        self.width = float(width[~self.is_apart].max(initial=0.0)) or 1.0
+        gaps = [np.diff(x).min(initial=np.inf) if x.size > 1 else 1.0 for x in self._values]
+        self._scale = np.where(self.is_apart, np.divide(gaps, FAR * self.width), scale)  # unit of a knob in a length
+        self.low, self.high = self._limits.T / self._scale
         self.excluded = [self._checked(box) for box in excluded]
-        width = self.high - self.low
-        self.width = float(width.max())
-        cell = (width.prod() / NODES) ** (1 / len(width))
-        counts = np.maximum(np.round(width / cell), 1).astype(int)
-        # Grid coordinates along each actuator, and the nodes (m, d), the last actuator running fastest.
-        self.axes = [low + w * (np.arange(n) + 0.5) / n for low, w, n in zip(self.low, width, counts, strict=True)]
+        self.axes = self._axes(self.high - self.low)
+        # The nodes (m, d), the last knob running fastest.
         self.nodes = np.stack([x.ravel() for x in np.meshgrid(*self.axes, indexing="ij")], axis=1)
-        self.walls = np.hstack([self.nodes - self.low, self.high - self.nodes])  # (m, 2 d)
+        self.walls = np.hstack([*np.where(self.is_apart, np.inf, [self.nodes - self.low, self.high - self.nodes])])
         self.edge = self.walls.min(1)  # distance of each node to the nearest limit
         self.allowed = self.free(self.nodes)
 
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:
-        """Limits by name."""
-        limits = zip(self.names, self.low, self.high, strict=True)
-        return {name: (float(low), float(high)) for name, low, high in limits}
+        """Limits by name, in the units of the knobs."""
+        return {name: (float(low), float(high)) for name, (low, high) in zip(self.names, self._limits, strict=True)}
+
+    @property
+    def grid(self) -> dict[str, NDArray[np.float64]]:
+        """Coordinates of the nodes by name, in the units of the knobs."""
+        return {name: x * of for name, x, of in zip(self.names, self.axes, self._scale, strict=True)}
 
     def inside(self, positions: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return whether positions (n, d) lie within the limits."""
@@ -54,44 +72,90 @@ class Window:
         """Return whether positions (n, d) lie outside all excluded boxes."""
         free = np.ones(len(positions), dtype=bool)
         for box in self.excluded:
-            low, high = np.array([box.get(name, (-np.inf, np.inf)) for name in self.names]).T
+            low, high = np.array([box.get(name, (-np.inf, np.inf)) for name in self.names]).T / self._scale
             free &= ((positions < low) | (positions > high)).any(1)
         return free
 
+    def onward(self, positions: NDArray[np.float64], visited: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return whether no knob must be turned back to reach positions (n, d) after the visited ones, (m, d)."""
+        allowed = np.ones(len(positions), dtype=bool)
+        for k, (name, slack) in enumerate(zip(self.names, BEHIND * (self.high - self.low), strict=True)):
+            direction = self.knobs[name].direction if name in self.knobs and len(visited) else "any"
+            if direction == "up":
+                allowed &= positions[:, k] >= visited[:, k].max() - slack
+            elif direction == "down":
+                allowed &= positions[:, k] <= visited[:, k].min() + slack
+        return allowed
+
     def nearest_node(self, positions: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the node of the cell of each position (n, d); outside the limits, that of the nearest cell."""
-        counts = np.array([len(x) for x in self.axes])
-        cell = (positions - self.low) / (self.high - self.low) * counts
-        return np.asarray(np.ravel_multi_index(tuple(np.clip(cell.astype(int), 0, counts - 1).T), tuple(counts)))
+        along = [
+            np.searchsorted((x[1:] + x[:-1]) / 2, at, side="right")
+            for x, at in zip(self.axes, positions.T, strict=True)
+        ]
+        return np.asarray(np.ravel_multi_index(tuple(along), tuple(len(x) for x in self.axes)))
 
     def objection(self, position: NDArray[np.float64]) -> str | None:
         """Return the reason why a position, (d,), may not be measured; None if it may be measured."""
         if not self.inside(position[None])[0]:
             return f"{self.text(position)} lies outside the bounds {self.bounds}"
+        for name, x, values in zip(self.names, position * self._scale, self._values, strict=True):
+            if values.size and not np.isclose(values, x).any():
+                return f"{name} = {x:g} is none of its values, {', '.join(f'{each:g}' for each in values)}"
         return None if self.free(position[None])[0] else f"{self.text(position)} lies in an excluded region"
 
     def text(self, position: NDArray[np.float64]) -> str:
         """Return a position (d,) in words."""
-        return place(self.named(position), dict.fromkeys(self.names, self.unit))
+        return place(self.named(position), self.units)
 
     def length(self, x: float) -> str:
         """Return a length in words."""
-        return f"{x:.2g} {self.unit}".rstrip()
+        return f"{x:.2g} lengths" if self.has_lengths else f"{x:.2g} {self._unit}".rstrip()
 
     def changed(self, bounds: Box, excluded: Sequence[Box]) -> "Window":
         """Return a window with these limits and exclusions; this one if nothing changes."""
         if set(bounds) != set(self.names):
             raise ValueError(f"bounds must be of {', '.join(self.names)}, got {', '.join(bounds)}")
-        window = Window({name: bounds[name] for name in self.names}, excluded, self.unit)
+        window = Window({name: bounds[name] for name in self.names}, excluded, self._unit, self.knobs)
         return self if (window.bounds, window.excluded) == (self.bounds, self.excluded) else window
 
     def image(self, field: NDArray[Any]) -> NDArray[Any]:
-        """Return a field on the nodes as an array, the first actuator along its last axis: (ny, nx) with two."""
+        """Return a field on the nodes as an array, the first knob along its last axis: (ny, nx) with two."""
         return field.reshape([len(x) for x in self.axes]).T
 
     def named(self, position: NDArray[np.float64]) -> dict[str, float]:
-        """Return coordinates by name."""
-        return {name: float(x) for name, x in zip(self.names, position, strict=True)}
+        """Return a position (d,) by name, in the units of the knobs; a knob with values has the nearest of them."""
+        coordinates = zip(self.names, position * self._scale, self._values, strict=True)
+        return {name: float(v[np.abs(v - x).argmin()] if v.size else x) for name, x, v in coordinates}
+
+    def position(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return coordinates, (…, d) in the units of the knobs, as positions in lengths."""
+        return coordinates / self._scale
+
+    def coordinates(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return positions, (…, d) in lengths, in the units of the knobs."""
+        return positions * self._scale
+
+    def _values_of(self, name: str, low: float, high: float) -> list[float]:
+        """Return the values that a knob takes within its limits; none if it takes all."""
+        values = self.knobs[name].values if name in self.knobs else ()
+        within = [x for x in values if low <= x <= high]
+        if values and not within:
+            raise ValueError(f"bounds of {name!r} hold none of its values: ({low}, {high})")
+        return within
+
+    def _axes(self, width: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """Return the coordinates of the nodes along each knob: its values, or the centres of cells."""
+        free = np.array([not x.size for x in self._values])
+        n_free = int(np.count_nonzero(free))
+        n_values: int = math.prod(max(int(x.size), 1) for x in self._values)
+        for_free: float = max(NODES / n_values, float(FEWEST**n_free))
+        cell = (width[free].prod() / for_free) ** (1 / max(n_free, 1))
+        counts = np.maximum(np.round(width / cell), 1).astype(int)
+        return [
+            values / scale if values.size else low + w * (np.arange(n) + 0.5) / n
+            for values, scale, low, w, n in zip(self._values, self._scale, self.low, width, counts, strict=True)
+        ]
 
     def _checked(self, box: Box) -> dict[str, tuple[float, float]]:
         unknown = set(box) - set(self.names)

@@ -1,0 +1,154 @@
+"""Policies: how the next position is chosen from what is known.
+
+A policy is a function of a `Survey` that returns a position (d,), in lengths, and the reason in a sentence.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import qmc
+
+from ainerd.knobs import order_of_change
+from ainerd.steering._survey import Survey
+
+Floats = NDArray[np.float64]
+Policy = Callable[[Survey], tuple[Floats, str]]
+
+COVERED = 1e-3  # expected new regimes of the best exposure, below which boundaries are refined
+BOUNDARY = 2.0  # added to the worth of an exposure half way between two regimes: it also locates their boundary
+CONFIRM = 0.2  # worth of a second exposure of a new regime, in new regimes
+AHEAD = 8  # exposures at a level over which the change to it is counted
+NO_PLACE = "no position is left: all of it is excluded, at the dose limit, or behind a knob that only goes one way"
+
+
+def new_regimes(survey: Survey) -> tuple[Floats, str]:
+    """Return the position where most new regimes are expected per unit of beam time.
+
+    Positions between two known regimes count more, and so do those that may confirm a novel exposure. Once the sample
+    is covered, the boundaries between the known regimes are refined. Raises ValueError if no position is left.
+    """
+    return _best(survey, survey.is_open)
+
+
+def levels(survey: Survey) -> tuple[Floats, str]:
+    """Return a position at the present level of the slowest knob, or at the next level if that is worth more.
+
+    A level is worth its expected new regimes per second: at the present level those of the next exposure, at another
+    those of its `AHEAD` best exposures, with the time of the change. ValueError if no knob has a cost.
+    """
+    slow = order_of_change(survey.window.knobs)
+    if not slow:
+        raise ValueError("the policy levels needs a knob with a cost, such as settle_s")
+    k = survey.window.names.index(slow[0])
+    at = survey.window.nodes[:, k]
+    if not survey.is_open.any():
+        raise ValueError(NO_PLACE)
+    if not len(survey.visited):
+        return _best(survey, survey.is_open)
+    present = survey.window.nodes[survey.window.nearest_node(survey.visited[-1:])[0], k]
+    worth, best, chosen = _worth(survey), -1.0, survey.is_open
+    for level in np.unique(at[survey.is_open]):
+        here = survey.is_open & (at == level)
+        few = np.sort(worth[here])[-AHEAD:] if level != present else worth[here].max(keepdims=True)
+        seconds = survey.travel_s[here].min() + len(few) * survey.exposure_s
+        if few.sum() / seconds > best:
+            best, chosen = few.sum() / seconds, here
+    return _best(survey, chosen)
+
+
+def sobol(survey: Survey) -> tuple[Floats, str]:
+    """Return the next open point of a scrambled Sobol sequence."""
+    engine = qmc.Sobol(len(survey.window.low), seed=survey.seed)
+    return _first_open(survey, (engine.random(BLOCK) for _ in range(BLOCKS)), "the next point of a Sobol sequence")
+
+
+def r2(survey: Survey) -> tuple[Floats, str]:
+    """Return the next open point of the additive recurrence R on the generalised golden ratio (M. Roberts, 2018)."""
+    d, golden = len(survey.window.low), 2.0
+    for _ in range(64):  # the root of x^(d + 1) = x + 1
+        golden = (1 + golden) ** (1 / (d + 1))
+    steps = golden ** -np.arange(1.0, d + 1)
+    blocks = (0.5 + steps * np.arange(i, i + BLOCK)[:, None] for i in range(0, BLOCK * BLOCKS, BLOCK))
+    return _first_open(survey, (points % 1 for points in blocks), "the next point of an R2 sequence")
+
+
+def raster(survey: Survey) -> tuple[Floats, str]:
+    """Return the next open point of a raster that misses no region of the smallest radius.
+
+    Its rows run to and fro along the first knob; the slowest knobs change least.
+    """
+    window = survey.window
+    slow = order_of_change(window.knobs)
+    order = [*slow, *(name for name in reversed(window.names) if name not in slow)]  # the outermost first
+    pitch = 2 * survey.hidden.smallest / np.sqrt(len(order))
+    points = np.zeros((1, 0))
+    for name in order:
+        k, knob = window.names.index(name), window.knobs.get(name)
+        width = window.high[k] - window.low[k]
+        n = int(np.ceil(width / pitch))
+        stops = (window.axes[k] - window.low[k]) / width if knob and knob.values else (np.arange(n) + 0.5) / n
+        direction = knob.direction if knob else "any"
+        there = stops[::-1] if direction == "down" else stops
+        back = stops[::-1] if direction == "any" else there
+        runs = [back if i % 2 else there for i in range(len(points))]
+        points = np.hstack([np.repeat(points, len(stops), axis=0), np.hstack(runs)[:, None]])
+    return _first_open(survey, iter([points[:, [order.index(name) for name in window.names]]]), "the next of a raster")
+
+
+POLICIES: dict[str, Policy] = {
+    "new_regimes": new_regimes,
+    "levels": levels,
+    "sobol": sobol,
+    "r2": r2,
+    "raster": raster,
+}
+BLOCK, BLOCKS = 256, 64  # points of a sequence that are tried
+
+
+def _best(survey: Survey, open_: NDArray[np.bool_]) -> tuple[Floats, str]:
+    """Return the best of these nodes, (m,), and why."""
+    if not open_.any():
+        raise ValueError(NO_PLACE)
+    covered = bool(survey.gain[survey.is_open].max() < COVERED)
+    worth = survey.boundary * survey.nearest + 1e-3 * survey.nearest if covered else _worth(survey)
+    rates = np.where(open_, worth / (survey.exposure_s + survey.travel_s), -1.0)
+    ties = np.random.default_rng(survey.seed).random(len(rates))
+    best = int(np.argmax(rates * (1 + 1e-6 * ties)))
+    return survey.window.nodes[best], _reason(survey, best, covered)
+
+
+def _worth(survey: Survey) -> Floats:
+    """Return the expected new regimes at each node, (m,), with those that are found better."""
+    return np.asarray(survey.gain * (1 + BOUNDARY * survey.boundary) + CONFIRM * survey.confirmation)
+
+
+def _reason(survey: Survey, node: int, covered: bool) -> str:
+    if not len(survey.visited):
+        return "nothing is known yet: from here most regions would be seen"
+    if CONFIRM * survey.confirmation[node] > survey.gain[node]:
+        spot = survey.unsure[np.linalg.norm(survey.unsure - survey.window.nodes[node], axis=1).argmin()]
+        return f"near the novel spot at {survey.window.text(spot)}, to confirm it"
+    between = ""
+    if survey.boundary[node] > 0.5:
+        first, second = survey.regimes[np.argsort(survey.chances[:, node])[:-3:-1]]
+        between = f"between regime {first} and regime {second}"
+    radius = survey.window.length(survey.nearest[node])
+    if covered:
+        return f"{between or 'covered'}, {radius} from the nearest exposure"
+    if survey.layers[node] > survey.inclusions[node]:
+        return f"an unseen layer may lie here, {radius} from the nearest exposure"
+    empty = f"unexplored: nothing measured within {radius} of here"
+    return f"{empty}, {between}" if between else empty
+
+
+def _first_open(survey: Survey, blocks: Iterator[Floats], reason: str) -> tuple[Floats, str]:
+    """Return the first of the points (n, d) on the unit cube that is open and was not visited, and the reason."""
+    window = survey.window
+    for points in blocks:
+        named = (window.named(point) for point in window.low + points * (window.high - window.low))
+        positions = window.position(np.array([[*each.values()] for each in named]))
+        open_ = np.flatnonzero(survey.may_measure(positions) & (survey.places.query(positions)[0] > 1e-9))
+        if open_.size:
+            return positions[open_[0]], reason
+    raise ValueError(NO_PLACE)

@@ -1,0 +1,134 @@
+"""Policies, and exploration with several knobs."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+from scipy.stats import qmc
+
+from ainerd.knobs import Knob
+from ainerd.steering import POLICIES, Explorer
+
+MM = {"range": (0.0, 10.0), "unit": "mm", "length": 1.0}
+SLOW = {"range": (300.0, 400.0), "unit": "K", "length": 20.0, "speed": 1.0, "settle_s": 300.0}
+
+
+def explorer_of(policy="new_regimes", travel=None, **knobs):
+    knobs = {name: Knob(**knob) for name, knob in knobs.items()}
+    bounds = {name: knob.range for name, knob in knobs.items()}
+    return Explorer(bounds, knobs=knobs, policy=POLICIES[policy], travel_time=travel, exposure_s=travel and 60.0)
+
+
+def way_of(explorer, n, embed=lambda position: np.zeros(2)):
+    """Positions (n, d) of a campaign."""
+    way = []
+    for _ in range(n):
+        (suggestion,) = explorer.suggest(1)
+        way.append([suggestion[name] for name in explorer.names])
+        explorer.ingest([{"_id": suggestion["_id"], "embedding": embed(way[-1])}])
+    return np.array(way)
+
+
+def no_time(a, b):
+    return np.zeros(len(b))
+
+
+def test_sobol_takes_the_points_of_the_sequence_in_turn():
+    expected = 10 * qmc.Sobol(2, seed=0).random(16)
+    assert np.allclose(way_of(explorer_of("sobol", x=MM, y=MM), 16), expected)
+
+
+def test_an_excluded_point_of_a_sequence_is_left_out():
+    explorer = explorer_of("r2", x=MM, y=MM)
+    explorer.exclude({"x": (0.0, 5.0)})
+    golden = 1.324717957244746  # M. Roberts' plastic number
+    points = 10 * ((0.5 + golden ** -np.array([1.0, 2.0]) * np.arange(40)[:, None]) % 1)
+    assert np.allclose(way_of(explorer, 12), points[points[:, 0] > 5][:12])
+
+
+def test_a_raster_runs_to_and_fro_and_misses_no_region_of_one_length():
+    explorer, way = explorer_of("raster", x=MM, y=MM), []
+    with pytest.raises(ValueError, match="no position is left"):
+        while True:
+            way += [*way_of(explorer, 1)]
+    way = np.array(way)
+    fine = np.stack(np.meshgrid(*[np.linspace(0, 10, 101)] * 2), -1).reshape(-1, 2)
+    assert cdist(fine, way).min(1).max() <= 1.0
+    assert np.linalg.norm(np.diff(way, axis=0), axis=1).max() < 1.5  # no long way back
+
+
+def test_a_raster_sets_the_slowest_knob_least():
+    way = way_of(explorer_of("raster", x=MM, temperature=SLOW | {"direction": "down"}), 30)
+    changes = np.diff(way[:, 1])
+    assert (changes <= 0).all() and np.count_nonzero(changes) <= 4
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@settings(max_examples=4, deadline=None)
+@given(seed=st.integers(0, 99), direction=st.sampled_from(["up", "down"]))
+def test_no_policy_turns_a_knob_back_or_takes_a_value_that_it_has_not(policy, seed, direction):
+    holder = {"values": (1.0, 2.0, 5.0), "apart": True, "settle_s": 30.0}
+    explorer = explorer_of(policy, x=MM, temperature=SLOW | {"direction": direction}, holder=holder)
+    explorer.exclude({"x": (4.0, 6.0)})
+    rng, way = np.random.default_rng(seed), []
+    for _ in range(15):
+        try:
+            way += [*way_of(explorer, 1, lambda position: rng.normal(size=2))]
+        except ValueError as error:
+            assert "no position is left" in str(error)  # the end of the one way
+            break
+    x, temperature, sample = np.array(way).T
+    back = np.diff(temperature) * (1 if direction == "up" else -1)
+    assert (back >= -1e-3).all() and {*sample} <= {1.0, 2.0, 5.0}
+    assert ((x < 4) | (x > 6)).all() and ((x >= 0) & (x <= 10)).all()
+
+
+def test_units_do_not_matter_only_lengths_do():
+    regime = lambda scale: lambda at: np.array([at[0] > 4, at[1] / scale > 350.0], float)  # noqa: E731
+    plain = way_of(explorer_of(x=MM, t=SLOW, travel=no_time), 12, regime(1))
+    milli = {name: np.multiply(SLOW[name], 1000).tolist() for name in ("range", "length", "speed")}
+    scaled = way_of(explorer_of(x=MM, t=SLOW | milli, travel=no_time), 12, regime(1000))
+    assert np.allclose(plain, scaled / [1, 1000])
+
+
+def test_a_slow_knob_is_changed_seldom():
+    here = explorer_of("levels", x=MM, y=MM, temperature=SLOW, travel=no_time)
+    temperatures = way_of(here, 30)[:, 2]
+    free = way_of(explorer_of(x=MM, y=MM, temperature=MM, travel=no_time), 30)[:, 2]
+    assert 1 <= np.count_nonzero(np.diff(temperatures)) <= 6 < np.count_nonzero(np.diff(free))
+
+
+def test_levels_wants_a_knob_with_a_cost():
+    with pytest.raises(ValueError, match="needs a knob with a cost"):
+        explorer_of("levels", x=MM, y=MM).suggest(1)
+
+
+def test_the_samples_of_a_holder_have_nothing_in_common():
+    holder = {"values": (1.0, 2.0), "apart": True}
+    explorer = explorer_of(x={**MM, "length": None}, holder=holder)
+    explorer.ingest([{"_id": "a", "x": 5.0, "holder": 1.0, "embedding": np.zeros(2)}])
+    survey = explorer._survey()
+    other = survey.window.nodes[:, 1] > survey.window.nodes[:, 1].min()
+    assert survey.nearest[other].min() > 10 * survey.window.width  # an exposure says nothing about the other sample
+    assert survey.inclusions[other].min() > 0
+
+
+def test_a_point_of_a_person_respects_the_direction():
+    explorer = explorer_of(x=MM, temperature=SLOW | {"direction": "up"})
+    explorer.ingest([{"_id": "a", "x": 5.0, "temperature": 350.0, "embedding": np.zeros(2)}])
+    with pytest.raises(ValueError, match="only goes one way"):
+        explorer.register_suggestions([{"x": 5.0, "temperature": 320.0}])
+    explorer.register_suggestions([{"x": 5.0, "temperature": 380.0}])
+
+
+def test_with_six_knobs_it_goes_on():
+    explorer = explorer_of(**dict.fromkeys("abcdef", MM))
+    rng = np.random.default_rng(0)
+    points = [
+        {"_id": str(i), **dict(zip("abcdef", rng.uniform(0, 10, 6), strict=True)), "embedding": rng.normal(size=2)}
+        for i in range(50)
+    ]
+    explorer.ingest(points)
+    (suggestion,) = explorer.suggest(1)
+    assert all(0 <= suggestion[name] <= 10 for name in "abcdef") and "lengths" in suggestion["reason"]
