@@ -18,6 +18,7 @@ from scipy.stats import chi2
 import ainerd.steering
 from ainerd.steering import Explorer
 from studies import _hidden_maps as square
+from studies import _hidden_phases as phases
 from studies._hidden_maps import OURS, HiddenMap, Positions
 from studies._tools import Case, Row, Study, digest_of, interval, report, resumed
 
@@ -63,6 +64,16 @@ def discovery(
     report("discovery", square.by_strategy(of_maps, *SCORES), **parameters)
 
 
+@study.part
+def knobs(samples: int = 120, seed: int = TEST_SEED, workers: int = 1, dask: str | None = None) -> None:
+    """Heat samples whose regions change with temperature; compare beam times with those of every grid."""
+    sources = Path(ainerd.steering.__file__).parent, Path(phases.__file__), Path(square.__file__)
+    run = {"run": digest_of(*sources), "seed": seed}
+    cases = [("phases", i) for i in range(samples)]
+    rows = resumed("knobs", run, cases, partial(phases.on_sample, seed), workers, dask)
+    report("discovery_knobs", phases.by_way(rows), samples=samples, seed=seed)
+
+
 def on_sample(seed: int, case: Case) -> Row:
     """Return the scores of every strategy on one sample, or the number of regimes that ours reports of one."""
     kind, i = case
@@ -106,48 +117,6 @@ def score(hidden: HiddenMap, way: Positions) -> Row:
         "twice": twice,
         "beam time": n + square.RHO * travel,
     }
-
-
-# knobs
-
-RANGE_K, LENGTH_K = (300.0, 400.0), 15.0
-TEMPERATURE = Knob(range=RANGE_K, unit="K", length=LENGTH_K, table=((100.0, 600.0),), settle_s=300.0)
-GRIDS = [(n, m) for n in (3, 4, 5, 6, 8) for m in (4, 6, 8, 12, 16)]  # temperatures, and Sobol points at each
-LONGEST = 240  # exposures
-
-
-class HiddenPhases:
-    """A hidden map whose regions change their regime at temperatures of their own.
-
-    Each of two to four regions of a map becomes another regime in an interval of temperature, which may reach the end
-    of the range. The boundaries of a region move a little with temperature.
-    """
-
-    def __init__(self, i: int, seed: int) -> None:
-        rng = np.random.default_rng([seed, i, 3])
-        self.map = square.hidden_map(i, seed)
-        n = self.map.n_regimes
-        self.bent = rng.uniform(-0.15, 0.15, 2)  # shift of the map from one end of the range to the other
-        self.interval = {}
-        for k in rng.choice(n, min(n, int(rng.integers(1, 4))), replace=False):
-            low, width = rng.uniform(0, 0.8), rng.uniform(0.15, 0.5)
-            self.interval[int(k)] = low, low + width
-        self.n_regimes = n + len(self.interval)
-        self.mean = rng.normal(0, 1.3, (self.n_regimes, square.DIMENSIONS))
-        self.noise = square.NOISE[self.map.noise]
-        self.scatter = rng.normal(0, self.noise, (LONGEST, square.DIMENSIONS))
-        fine = (np.arange(25) + 0.5) / 25
-        cube = np.stack(np.meshgrid(fine, fine, fine, indexing="ij"), -1).reshape(-1, 3)
-        self.large = [k for k, share in enumerate(np.bincount(self.regime(cube), minlength=self.n_regimes) / len(cube))
-                      if share >= 4 / 3 * np.pi * square.SMALLEST**2 * LENGTH_K / np.ptp(RANGE_K)]
-
-    def regime(self, position: Positions) -> NDArray[np.int64]:
-        """Return the regime at each position, (n, 3) to (n,), on the unit cube."""
-        t = position[:, 2]
-        k = self.map.regime(np.clip(position[:, :2] + self.bent * t[:, None], 0, 0.9999))
-        for number, (kind, (low, high)) in enumerate(self.interval.items()):
-            k = np.where((k == kind) & (t >= low) & (t <= high), self.map.n_regimes + number, k)
-        return k
 
 
 if __name__ == "__main__":

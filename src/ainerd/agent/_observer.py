@@ -58,7 +58,8 @@ AWAY = "does not answer: documents are kept on disk until it does, and nothing i
 def writer_of(technique: Technique, store: ResultStore, settings: Settings, raw: Container) -> Writer:
     """Return a writer for the results of a technique; `raw` is the container of raw runs."""
     steering, keys = settings.steering, DetectorKeys(**settings.detector.model_dump())
-    wanted = Wanted(positions=tuple(steering.bounds), **settings.recorded.model_dump())
+    recorded = settings.recorded.model_dump()
+    wanted = Wanted(positions=tuple(steering.bounds), **{**recorded, "units": recorded["units"] | settings.units})
     return Writer(technique, store, keys, wanted, tuple(settings.storage.frames), settings.name, raw)
 
 

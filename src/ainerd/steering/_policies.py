@@ -93,7 +93,9 @@ def raster(survey: Survey) -> tuple[Floats, str]:
         back = stops[::-1] if direction == "any" else there
         runs = [back if i % 2 else there for i in range(len(points))]
         points = np.hstack([np.repeat(points, len(stops), axis=0), np.hstack(runs)[:, None]])
-    return _first_open(survey, iter([points[:, [order.index(name) for name in window.names]]]), "the next of a raster")
+    return _first_open(
+        survey, iter([points[:, [order.index(name) for name in window.names]]]), "the next point of a raster"
+    )
 
 
 POLICIES: dict[str, Policy] = {

@@ -213,8 +213,9 @@ class Survey:
 
     @cached_property
     def is_open(self) -> NDArray[np.bool_]:
-        """Whether the nodes may be measured, (m,)."""
-        return self.may_measure(self.window.nodes)
+        """Whether the nodes may be measured, (m,), and no part of a knob's only way is left out."""
+        nodes = self.window.nodes
+        return self.may_measure(nodes) & ~self.window.skips(nodes, self.visited)
 
     @cached_property
     def places(self) -> cKDTree:

@@ -78,14 +78,29 @@ class Window:
 
     def onward(self, positions: NDArray[np.float64], visited: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return whether no knob must be turned back to reach positions (n, d) after the visited ones, (m, d)."""
-        allowed = np.ones(len(positions), dtype=bool)
-        for k, (name, slack) in enumerate(zip(self.names, BEHIND * (self.high - self.low), strict=True)):
-            direction = self.knobs[name].direction if name in self.knobs and len(visited) else "any"
-            if direction == "up":
-                allowed &= positions[:, k] >= visited[:, k].max() - slack
-            elif direction == "down":
-                allowed &= positions[:, k] <= visited[:, k].min() + slack
-        return allowed
+        return self._ahead(positions, visited)[0]
+
+    def skips(self, positions: NDArray[np.float64], visited: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return whether a knob that only goes one way would leave out a length, or a node, on its way to (n, d)."""
+        return ~self._ahead(positions, visited)[1]
+
+    def _ahead(
+        self, positions: NDArray[np.float64], visited: NDArray[np.float64]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return whether positions lie ahead of the visited ones along the knobs that go one way, and near them."""
+        ahead, near = np.ones((2, len(positions)), dtype=bool)
+        for k, name in enumerate(self.names):
+            direction = self.knobs[name].direction if name in self.knobs else "any"
+            if direction == "any":
+                continue
+            sign, start = (1, self.low[k]) if direction == "up" else (-1, self.high[k])
+            reached = (sign * visited[:, k]).max(initial=sign * start)
+            step = sign * positions[:, k] - reached
+            nodes = sign * self.axes[k] - reached
+            slack = BEHIND * (self.high[k] - self.low[k])
+            ahead &= step >= -slack
+            near &= step <= max(1.0, nodes[nodes > slack].min(initial=np.inf)) + slack
+        return ahead, near
 
     def nearest_node(self, positions: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the node of the cell of each position (n, d); outside the limits, that of the nearest cell."""

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ainerd.technique import Landmarks
 from ainerd.views import _style
-from ainerd.views._scene import MOST_SERIES, NEWEST, Scene, principal_axes, regime_colour
+from ainerd.views._scene import MOST_SERIES, NEWEST, Next, Scene, principal_axes, regime_colour
 from ainerd.views._style import NOVEL, ON_MARK
 from ainerd.words import named_place
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 SIZE = (14.4, 8.8)  # inches: fits a screen of 1440 × 900 at 100 dpi
 IN_LINE, OF_MARK = 170, 5  # characters of a line of the legend of a whole figure; those that a mark takes
+MAPS = 4  # of a third motor
+Array = NDArray[Any]
 STEPS = 30  # of the path that have an arrowhead
 MM = 1 / 25.4  # in inches
 TYPE = 7.0  # points; no type of a saved panel is larger
@@ -157,14 +159,45 @@ def draw_legend(place: Figure | SubFigure, scene: Scene, runs: pd.DataFrame, col
 
 
 def draw_map(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
-    """Draw the sample with the path, the regimes around it, and the next point."""
-    axes = place.subplots()
+    """Draw the sample with the path, the regimes around it, and the next point: small maps with three motors."""
+    motors, belief = tuple(scene.bounds), scene.belief
+    if len(motors) < 3:
+        axes = place.subplots()
+        _draw_plane(axes, scene, runs, scene.following, _slice(belief))
+        dotted = " (dotted: the simulated regions)" if scene.truth is not None else ""
+        _style.panel_title(axes, f"Sample{dotted}")
+        return
+    third, (low, high) = motors[2], scene.bounds[motors[2]]
+    now = None if scene.following is None else scene.following.position[third]
+    values = np.unique(np.append(runs["z"].dropna(), [] if now is None else now))
+    levels = values if 0 < len(values) <= MAPS else low + (high - low) * (np.arange(MAPS) + 0.5) / MAPS
+
+    def level_of(x: Any) -> Any:
+        return np.abs(np.subtract.outer(x, levels)).argmin(-1)
+
+    columns = min(2, len(levels))
+    maps = np.atleast_1d(place.subplots(-(-len(levels) // columns), columns, sharex=True, sharey=True)).ravel()
+    for unused in maps[len(levels) :]:
+        unused.remove()
+    for i, axes in enumerate(maps[: len(levels)]):
+        here = runs[runs["z"].notna() & (level_of(runs["z"].to_numpy(float)) == i)]
+        following = scene.following if now is not None and level_of(now) == i else None
+        _draw_plane(axes, scene, here, following, _slice(belief, third, levels[i]))
+        level = f"{levels[i]:.4g} {scene.units.get(third, '')}".rstrip()
+        _style.panel_title(axes, level if i else f"{third} {level}")
+        axes.label_outer()
+
+
+def _draw_plane(
+    axes: Axes, scene: Scene, runs: pd.DataFrame, following: Next | None, belief: tuple[Array, Array] | None
+) -> None:
+    """Draw these runs over the first two motors; `belief` are regime and confidence, (ny, nx)."""
     motors = tuple(scene.bounds)[:2]
     x_range, y_range = [scene.bounds[motor] for motor in motors] + [(-1.0, 1.0)] * (2 - len(motors))
     placed = runs.dropna(subset=["x", "y"])
     done = placed[placed["done"]]
-    if scene.belief is not None and scene.belief.regime.ndim <= 2:
-        _shade(axes, scene.belief, (*x_range, *y_range))
+    if belief is not None:
+        _shade(axes, *belief, (*x_range, *y_range))
     if scene.truth is not None:
         region = np.unique(scene.truth, return_inverse=True)[1].reshape(np.shape(scene.truth))
         style: dict[str, Any] = {"extent": (*x_range, *y_range), "linestyles": ":", "linewidths": 1.0}
@@ -174,17 +207,27 @@ def draw_map(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     failed = placed[~placed["done"]]
     axes.scatter(failed["x"], failed["y"], marker="x", s=40, color="0.25", zorder=3)
     _style.discs(axes, done, "x", "y", size=130)
-    if scene.following is not None:
-        x, y = [scene.following.position[motor] for motor in motors] + [0.0] * (2 - len(motors))
+    if following is not None:
+        x, y = [following.position[motor] for motor in motors] + [0.0] * (2 - len(motors))
         axes.scatter(x, y, s=330, zorder=6, **_NEXT)
     margin_x, margin_y = (0.03 * (high - low) for low, high in (x_range, y_range))
     axes.set(xlim=(x_range[0] - margin_x, x_range[1] + margin_x), ylim=(y_range[0] - margin_y, y_range[1] + margin_y))
     axes.set_xlabel(scene.labelled(motors[0]))
     if len(motors) > 1:
-        axes.set(ylabel=scene.labelled(motors[1]), aspect="equal")
+        same_unit = scene.units.get(motors[0]) == scene.units.get(motors[1])
+        axes.set(ylabel=scene.labelled(motors[1]), aspect="equal" if same_unit else "auto")
     else:
         axes.set_yticks([])
-    _style.panel_title(axes, "Sample" + (" (dotted: the simulated regions)" if scene.truth is not None else ""))
+
+
+def _slice(belief: "SampleMap | None", third: str | None = None, level: float = 0.0) -> tuple[Array, Array] | None:
+    """Return regime and confidence, (ny, nx), at a level of the third motor; None if there are none of that shape."""
+    if belief is None or belief.regime.ndim > (2 if third is None else 3):
+        return None
+    if third is None:
+        return np.atleast_2d(belief.regime), np.atleast_2d(belief.confidence)
+    at = int(np.abs(belief.axes[third] - level).argmin())
+    return belief.regime[at], belief.confidence[at]
 
 
 def _point_forward(axes: Axes, path: NDArray[np.float64]) -> None:
@@ -197,14 +240,13 @@ def _point_forward(axes: Axes, path: NDArray[np.float64]) -> None:
             axes.add_patch(arrow)
 
 
-def _shade(axes: Axes, belief: "SampleMap", extent: tuple[float, float, float, float]) -> None:
+def _shade(axes: Axes, regime: Array, confidence: Array, extent: tuple[float, float, float, float]) -> None:
     """Paint each regime in its colour where it is believed to be, paler where that is less sure."""
-    regime, confidence = np.atleast_2d(belief.regime), np.atleast_2d(belief.confidence)
     image = np.zeros((*regime.shape, 4))
     for kind in np.unique(regime):
         image[regime == kind, :3] = to_rgb(regime_colour(int(kind)))
     image[..., 3] = 0.45 * confidence
-    axes.imshow(image, extent=extent, origin="lower", interpolation="nearest", zorder=0)
+    axes.imshow(image, extent=extent, origin="lower", interpolation="nearest", zorder=0, aspect="auto")
 
 
 def draw_next(place: Any, scene: Scene, runs: pd.DataFrame) -> None:

@@ -49,7 +49,7 @@ class Scene:
     alpha : float
         Level at which a run counts as novel.
     bounds : mapping of str to (float, float)
-        Extent of the sample by motor; the first two are drawn.
+        Extent of the sample by motor; the first three are drawn.
     panels : Panels, optional
         The drawing functions of the technique.
     arrays : mapping of str to mapping of str to ndarray
@@ -85,7 +85,7 @@ class Scene:
 
     @property
     def runs(self) -> pd.DataFrame:
-        """Finished runs, numbered from 1: scan, x, y, p, duration (s), regime, novel, done, colour."""
+        """Finished runs, numbered from 1: scan, x, y, z, p, duration (s), regime, novel, done, colour."""
         return runs_of(self.table, tuple(self.bounds))
 
     @property
@@ -116,13 +116,13 @@ def kinds_of(table: pd.DataFrame, new: Collection[int], components: Sequence[Seq
 
 
 def runs_of(table: pd.DataFrame, motors: tuple[str, ...]) -> pd.DataFrame:
-    """Return the columns to draw of the finished runs, without missing ones; with one motor y is 0."""
+    """Return the columns to draw of the finished runs, without missing ones; y and z are 0 without such motors."""
     table = table[table["status"].ne("computing")]
     runs = pd.DataFrame({"number": np.arange(1, len(table) + 1)}, index=table.index)
     scans = table["scan_id"] if "scan_id" in table else runs["number"]
     events = table["event"] if "event" in table else [None] * len(table)
     runs["scan"] = [scan_text(*scan) for scan in zip(scans.astype(object), events, strict=True)]
-    wanted = dict(zip("xy", motors, strict=False)) | {
+    wanted = dict(zip("xyz", motors, strict=False)) | {
         "p": "novelty_p",
         "own": "own_p",
         "n": "n_frames",
@@ -130,8 +130,8 @@ def runs_of(table: pd.DataFrame, motors: tuple[str, ...]) -> pd.DataFrame:
     }
     for name, column in wanted.items():
         runs[name] = table[column].astype(float) if column in table else np.nan
-    if len(motors) < 2:
-        runs["y"] = 0.0
+    for missing in "xyz"[len(motors) :]:
+        runs[missing] = 0.0
     runs["duration"] = runs.pop("n") * runs.pop("frame")
     runs["regime"] = table["regime"].fillna(-1).astype(int)
     runs["novel"] = table["novel"].fillna(False).astype(bool)
