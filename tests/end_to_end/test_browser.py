@@ -177,6 +177,19 @@ def test_the_campaign_shows_every_panel(browser, session):
     assert browser.page.locator("[data-ainerd=table] tbody tr").count() == RESULTS
 
 
+def test_pictures_have_only_the_buttons_that_the_page_chose(browser):
+    """Plotly's own choice uploads the picture to a public cloud."""
+    titles = "() => [...document.querySelectorAll('.modebar-btn')].map((button) => button.dataset.title)"
+    assert set(browser.page.evaluate(titles)) == {
+        "Download plot as a PNG",
+        "Zoom",
+        "Pan",
+        "Reset axes",
+        "Box Select",
+        "Lasso Select",
+    }
+
+
 def test_a_click_selects_a_run(browser):
     x, y = browser.at("map", 0.5 + 2.2 * 2, 0.5)
     browser.page.mouse.move(x, y)

@@ -2,9 +2,12 @@
 const PLOTLY_OPTIONS = {
   displaylogo: false,
   responsive: false,
-  modeBarButtonsToRemove: ["autoScale2d", "zoomIn2d", "zoomOut2d", "toggleSpikelines"],
+  plotlyServerURL: "",
   toImageButtonOptions: { scale: 3, filename: "ainerd" },
 };
+// All buttons of a picture's menu: Plotly's own choice has one that uploads the picture to a public cloud.
+const BUTTONS = ["toImage", "zoom2d", "pan2d", "resetScale2d"];
+const SELECTING = ["select2d", "lasso2d"];
 const EVENTS = ["click", "hover", "unhover", "selected", "deselect", "relayout"];
 const MOST_MARKS = 500; // the newest runs are marks; older ones are dots of one image, which is faster
 const IMAGE_SIDE = 1000; // pixels
@@ -70,7 +73,8 @@ function Plot({ traces, layout, label, on = {}, height, name, menu = "hover", dr
       height: Math.max(60, Math.floor(box.height)),
     };
     const isFirst = !element.classList.contains("js-plotly-plot");
-    lib.react(element, traces, all, { ...PLOTLY_OPTIONS, displayModeBar: menu }).then(() => {
+    const modeBarButtons = [handlers.current.selected ? [...BUTTONS, ...SELECTING] : BUTTONS];
+    lib.react(element, traces, all, { ...PLOTLY_OPTIONS, modeBarButtons, displayModeBar: menu }).then(() => {
       element.dataset.drawn = "yes";
       drawn?.(element);
     }, setDrawingError);
