@@ -93,9 +93,9 @@ def raster(survey: Survey) -> tuple[Floats, str]:
         back = stops[::-1] if direction == "any" else there
         runs = [back if i % 2 else there for i in range(len(points))]
         points = np.hstack([np.repeat(points, len(stops), axis=0), np.hstack(runs)[:, None]])
-    return _first_open(
-        survey, iter([points[:, [order.index(name) for name in window.names]]]), "the next point of a raster"
-    )
+    points = points[:, [order.index(name) for name in window.names]]
+    blocks = (points[i : i + BLOCK] for i in range(0, len(points), BLOCK))
+    return _first_open(survey, blocks, "the next point of a raster")
 
 
 POLICIES: dict[str, Policy] = {
@@ -121,7 +121,7 @@ def _best(survey: Survey, open_: NDArray[np.bool_]) -> tuple[Floats, str]:
 
 
 def _worth(survey: Survey) -> Floats:
-    """Return the expected new regimes at each node, (m,), with those that are found better."""
+    """Return the expected new regimes at each node, (m,), more between two regimes and near a novel exposure."""
     return np.asarray(survey.gain * (1 + BOUNDARY * survey.boundary) + CONFIRM * survey.confirmation)
 
 
