@@ -17,7 +17,7 @@ Policy = Callable[[Survey], tuple[Floats, str]]
 
 COVERED = 1e-3  # expected new regimes of the best exposure, below which boundaries are refined
 BOUNDARY = 2.0  # added to the worth of an exposure half way between two regimes: it also locates their boundary
-CONFIRM = 0.5  # worth of a second exposure of a new regime, in new regimes
+CONFIRM = 1.0  # worth of a second exposure of a new regime, in new regimes
 AHEAD = 16  # exposures at a level over which the change to it is counted
 NO_PLACE = "no position is left: all of it is excluded, at the dose limit, or behind a knob that only goes one way"
 
