@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -25,6 +26,7 @@ KEY = "soak0soak"
 _FILES = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "files" / "tiled"
 _TOOLS = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
 _PATIENCE_S = 120.0
+_ENDS_WITH_PARENT = "setpriv", "--pdeathsig", "INT"  # also if this process is killed
 
 
 @contextmanager
@@ -47,17 +49,24 @@ def postgres(folder: Path) -> Iterator[None]:
         shutil.chown(path, user)
     os.environ |= {"PGHOST": "127.0.0.1", "PGPORT": _free_port(), "PGUSER": "tiled", "PGPASSWORD": word.read_text()}
 
-    def call(tool: str, *arguments: str | Path) -> None:
-        subprocess.run([_TOOLS / tool, "-D", db, *arguments], check=True, capture_output=True, user=user, cwd="/")
-
-    call("initdb", "-U", "tiled", "--auth=scram-sha-256", f"--pwfile={word}", "-E", "UTF8")
-    options = f"-p {os.environ['PGPORT']} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_wal_size=8GB"
-    call("pg_ctl", "start", "-w", "-l", folder / "log", "-o", options)
+    create = [_TOOLS / "initdb", "-D", db, "-U", "tiled", "--auth=scram-sha-256", f"--pwfile={word}", "-E", "UTF8"]
+    subprocess.run(create, check=True, capture_output=True, user=user, cwd="/")
+    settings = "listen_addresses=127.0.0.1", "unix_socket_directories=", "max_wal_size=8GB"
+    options = [word for setting in settings for word in ("-c", setting)]
+    with open(folder / "log", "ab") as log:
+        command = [*_ENDS_WITH_PARENT, _TOOLS / "postgres", "-D", db, "-p", os.environ["PGPORT"], *options]
+        server = subprocess.Popen(command, stdout=log, stderr=log, user=user, cwd="/")
     try:
+        end = time.monotonic() + _PATIENCE_S
+        while subprocess.run([_TOOLS / "pg_isready", "-q"], check=False).returncode:
+            if server.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"PostgreSQL did not start: see {folder / 'log'}")
+            time.sleep(0.1)
         run_sql("postgres", "databases.sql")
         yield
     finally:
-        call("pg_ctl", "stop", "-m", "fast")
+        server.send_signal(signal.SIGINT)
+        server.wait(60)
 
 
 def run_sql(database: str, name: str) -> None:
@@ -78,7 +87,8 @@ def tiled_on(folder: Path) -> Iterator[str]:
     del config["database"], config["access_control"]
     config["authentication"] = {"single_user_api_key": KEY, "allow_anonymous_access": False}
     (folder / "config.yml").write_text(yaml.safe_dump(config | more))
-    command = [sys.executable, "-m", "tiled", "serve", "config", folder / "config.yml", "--port", port := _free_port()]
+    serve = [*_ENDS_WITH_PARENT, sys.executable, "-m", "tiled", "serve", "config"]
+    command = [*serve, folder / "config.yml", "--port", port := _free_port()]
     with open(folder / "tiled.log", "ab") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log)
     uri, end = f"http://127.0.0.1:{port}", time.monotonic() + _PATIENCE_S
