@@ -673,7 +673,7 @@ class Panels(Protocol):
 
 
 class Average(Protocol):
-    """An average of results: what people see of it. A technique may add its numbers."""
+    """An average of results, as people see it. A technique may add its numbers."""
 
     def sentences(self) -> list[str]:
         """Say what was left out and why, and what the repeats show."""

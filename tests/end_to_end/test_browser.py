@@ -221,6 +221,8 @@ def test_a_lasso_filters_the_table(browser):
     browser.until(f"1 to {chosen} of {chosen}", "[data-ainerd=table]")
     page.get_by_role("button", name="average them").click()
     browser.until("has no g2", "[data-ainerd=average]")
+    refused = browser.wrong.pop()
+    assert refused.startswith("422 ") and "/average/" in refused
     page.get_by_role("button", name="others like these").click()
     browser.until("nearest first", "[data-ainerd=chosen]")
     browser.until(f"1 to {RESULTS - 1 - chosen} of", "[data-ainerd=table]")

@@ -70,11 +70,11 @@ def analysed(reader, partition, options, steps):
     reducer, correlator = TwoTimeReducer(partition, n_frames, **options), MultiTau(partition)
     for start, stop in pairwise(steps):
         for events in reader.blocks(start, stop, viewer, steps[0]):
-            events.team.tell(Do.PUSH, number, n_frames, number == 0)
+            events.team.order(Do.PUSH, number, n_frames, number == 0)
             for screened in screen.push(events.moved(number)):
                 screened.to(reducer, correlator)
             number += events.stop
-    events.team.tell(Do.FINISH)
+    events.team.order(Do.FINISH)
     for screened in screen.flush():
         screened.to(reducer, correlator)
     reducer.collect()

@@ -31,7 +31,7 @@ class ModulesReader:
     """Reads the files of one exposure of several modules in several processes; complete files only.
 
     Its events have a team. `EventScreen`, `TwoTimeReducer` and `MultiTau` of the other processes take theirs when this
-    process calls ``events.team.tell(Do.PUSH, …)``, and end with `FINISH`.
+    process calls ``events.team.order(Do.PUSH, …)``, and end with `FINISH`.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class ModulesReader:
 
     def reaches(self, stop: int) -> bool:
         """Return whether each file holds an event of frame `stop` - 1 or of a later one."""
-        self._team.tell(Do.REACH, stop)
+        self._team.order(Do.REACH, stop)
         return self._reader.reaches(stop)
 
     def blocks(self, start: int, stop: int, viewer: Viewer | None = None, first: int = 0) -> Iterator[Events]:
@@ -86,17 +86,17 @@ class ModulesReader:
         every = 0 if viewer is None else viewer.every or 0
         while start < stop:
             end = min(start // self._block * self._block + self._block, stop)
-            self._team.tell(Do.READ, start, end, every, first)
+            self._team.order(Do.READ, start, end, every, first)
             blocks = self._reader.blocks(start, end, _Wholes(self._team, every, viewer), first)
             yield next(blocks).listed_by_team()
-            self._team.tell(Do.WHOLE)
+            self._team.order(Do.WHOLE)
             for _ in blocks:  # gives whole frames
                 pass
             start = end
 
     def check_ends(self, n_frames: int) -> None:
         """Raise EventFileError as `RigakuReader.check_ends` does."""
-        self._team.tell(Do.CHECK, n_frames)
+        self._team.order(Do.CHECK, n_frames)
         self._reader.check_ends(n_frames)
 
 
@@ -158,7 +158,7 @@ class _Follower:
         """Do what the first process tells; EOFError if it has ended."""
         blocks, events = iter(list[Events]()), list[Events]()
         while True:
-            match self._team.told():
+            match self._team.next_order():
                 case Do.READ, start, end, every, first:
                     blocks = self._reader.blocks(start, end, _Wholes(self._team, every), first)
                     events = [next(blocks).listed_by_team()]

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from ainerd.xpcs._partition import Array
 
 DATA, ERROR = b"d", b"e"
-N_TOLD = 5  # numbers that tell what to do
+N_NUMBERS = 5  # of an order
 
 
 class Do(IntEnum):
-    """What the first process tells the others to do, with numbers."""
+    """An order of the first process to the others, with its numbers."""
 
     READ = 0  # frames: first, end, interval of whole frames, number of their origin
     WHOLE = 1  # give the whole frames of these
@@ -58,8 +58,8 @@ class Team:
         """Return the arrays of all processes, flat, at the first of them; at the others, none."""
         return [values.ravel()]
 
-    def tell(self, what: Do, *numbers: int) -> None:
-        """Tell the other processes what to do, before this one does the same."""
+    def order(self, what: Do, *numbers: int) -> None:
+        """Give an order to the other processes, before this one does the same."""
 
 
 ALONE = Team()
@@ -84,40 +84,42 @@ class First(_Members):
         See `Team`.
     others : sequence of Connection
         To each of the other processes.
-    whys : sequence of callables
-        Each tells who one of them is, and how it has ended.
+    endings : sequence of callables
+        Each returns the name of one of them and how it ended.
     """
 
-    def __init__(self, own: NDArray[np.int64], others: Sequence[Connection], whys: Sequence[Callable[[], str]]) -> None:
+    def __init__(
+        self, own: NDArray[np.int64], others: Sequence[Connection], endings: Sequence[Callable[[], str]]
+    ) -> None:
         super().__init__(own)
-        self._others, self._whys = others, whys
+        self._others, self._endings = others, endings
 
     def total(self, values: Array) -> Array:
         out = np.array(values)
         for number in range(len(self._others)):
             values = self._received(number, out.dtype)
             if values.size != out.size:
-                raise TeamError(f"{self._whys[number]()}: it is out of step")
+                raise TeamError(f"{self._endings[number]()}: it is out of step")
             out += values.reshape(out.shape)
         for number, other in enumerate(self._others):
             try:
                 other.send_bytes(_bytes(out))
             except OSError:
-                raise TeamError(self._whys[number]()) from None
+                raise TeamError(self._endings[number]()) from None
         return out
 
     def collected(self, values: Array) -> list[Array]:
         return [values.ravel(), *(self._received(number, values.dtype) for number in range(len(self._others)))]
 
-    def tell(self, what: Do, *numbers: int) -> None:
-        self.total(np.array([what, *numbers, *[0] * (N_TOLD - 1 - len(numbers))], np.int64))
+    def order(self, what: Do, *numbers: int) -> None:
+        self.total(np.array([what, *numbers, *[0] * (N_NUMBERS - 1 - len(numbers))], np.int64))
 
     def _received(self, number: int, dtype: np.dtype[Any]) -> Array:
         try:
             kind = self._others[number].recv_bytes()
             data = self._others[number].recv_bytes()
         except (EOFError, OSError):
-            raise TeamError(self._whys[number]()) from None
+            raise TeamError(self._endings[number]()) from None
         if kind == ERROR:
             raise TeamError(data.decode())
         return np.frombuffer(data, dtype)
@@ -139,9 +141,9 @@ class Other(_Members):
         self._send(values)
         return []
 
-    def told(self) -> list[int]:
-        """Wait until the first process tells what to do, and return the numbers that it gave."""
-        return [int(x) for x in self.total(np.zeros(N_TOLD, np.int64))]
+    def next_order(self) -> list[int]:
+        """Wait for an order of the first process, and return its numbers."""
+        return [int(x) for x in self.total(np.zeros(N_NUMBERS, np.int64))]
 
     def fail(self, message: str) -> None:
         """Make `total` and `collected` of the first process raise TeamError."""

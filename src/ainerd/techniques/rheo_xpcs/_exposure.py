@@ -128,7 +128,7 @@ class Exposure(RunAnalysis):
         try:
             if isinstance(block, Events) and block.team.own is not None:
                 self._team = block.team
-                self._team.tell(Do.PUSH, first, -1 if self._n_frames is None else self._n_frames, is_new)
+                self._team.order(Do.PUSH, first, -1 if self._n_frames is None else self._n_frames, is_new)
             for screened in self._screen.push(frames, first=start):
                 self._correlate(screened)
         except ValueError as error:  # no counts, more frames than announced, or too many bad pixels
@@ -187,7 +187,7 @@ class Exposure(RunAnalysis):
         """Return the result of the frames that arrived."""
         try:
             if self._team is not None:
-                self._team.tell(Do.FINISH)
+                self._team.order(Do.FINISH)
             for screened in [] if self._screen is None else self._screen.flush():
                 self._correlate(screened)
             self._reducer.collect()
