@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ainerd.xpcs import EventFileError, Events, Partition, read_imm, read_rigaku, rigaku_gaps
+from ainerd.xpcs import EventFileError, Events, Partition, read_imm, read_rigaku, read_ufxc, rigaku_gaps
 from sim_devices import Rigaku3M, rigaku_words, sparse_speckle, write_rigaku, write_rigaku_3m, write_words
 
 MODULE, CANVAS = (512, 1024), (1676, 2100)
@@ -229,6 +229,28 @@ def imm(frames, is_sparse, first=7, gap=0):
         values = pixel.astype("<i4").tobytes() + flat[pixel].astype("<u2").tobytes()
         out += bytes(header) + (values if is_sparse else flat.astype("<u2").tobytes())
     return out
+
+
+@pytest.mark.parametrize("words", [100, 1 << 20])
+def test_ufxc_is_read_as_written(tmp_path, words):
+    """Words by the layout of xpcs-eigen, out of order by some frames, past the wrap of the frame number."""
+    small, path = part_of((128, 256)), tmp_path / "a.bin"
+    rng = np.random.default_rng(5)
+    frames = np.sort(rng.integers(0, 5000, 20_000))
+    pixel, count = rng.integers(0, 128 * 256, 20_000), rng.integers(1, 4, 20_000)
+    order = np.argsort(frames + rng.uniform(0, 30, 20_000), kind="stable")
+    word = (frames % 2048) << 21 | count << 15 | pixel
+    path.write_bytes(word[order].astype("<u4").tobytes())
+    expected = np.zeros((5000, 128, 256), np.uint32)
+    np.add.at(expected, (frames, pixel % 128, pixel // 128), count)  # column by column
+    blocks = list(read_ufxc(path, small, words=words))
+    assert len(blocks) == 1 if words > 20_000 else len(blocks) > 10
+    np.testing.assert_array_equal(dense(blocks, 5000, len(small.pixels)), small.gather(expected))
+    path.write_bytes(b"123")
+    with pytest.raises(EventFileError, match="ends within a word"):
+        list(read_ufxc(path, small))
+    with pytest.raises(ValueError, match=r"the q map has \(20, 30\)"):
+        list(read_ufxc(path, part_of((20, 30))))
 
 
 @pytest.mark.parametrize("is_sparse", [True, False])

@@ -26,6 +26,7 @@ from ainerd.xpcs._screen_faults import no_light
 from ainerd.xpcs._screen_order import disorder, shifted
 from ainerd.xpcs._team import Do, Team
 from ainerd.xpcs._two_time import TwoTimeReducer, two_time
+from ainerd.xpcs._ufxc import read_ufxc
 from ainerd.xpcs._visibility import Visibility, fit_visibility, visibility
 
 __all__ = [
@@ -86,6 +87,7 @@ __all__ = [
     "pyfai_detectors",
     "read_imm",
     "read_rigaku",
+    "read_ufxc",
     "reduction_operator",
     "rigaku_gaps",
     "shifted",
