@@ -260,22 +260,23 @@ class Observer:
     def exclude_border(self, width: float) -> dict[str, Any]:
         """Never suggest a position within `width` of the bounds, in the actuators' unit: ``agent.exclude_border(1.0)``.
 
-        Returns the next suggestion. ``agent.excluded`` is the list of excluded boxes; it can be set.
+        Knobs that have a cost or values of their own are left out. Returns the next suggestion. ``agent.excluded`` is
+        the list of excluded boxes; it can be set.
 
         Raises
         ------
         ValueError
             If the width is not a positive number, or if no position would be left.
         """
-        narrowest = min(high - low for low, high in self.bounds.values())
+        knobs = self._settings.steering.knobs
+        bounds = {n: x for n, x in self.bounds.items() if n not in knobs or not (knobs[n].costs or knobs[n].values)}
+        narrowest = min((high - low for low, high in bounds.values()), default=0.0)
         if not isinstance(width, int | float) or not 0 < width < narrowest / 2:
             raise ValueError(
                 f"a border is wider than 0 and narrower than {narrowest / 2:g}, half of the bounds, got {width}"
             )
         sides = [
-            {name: side}
-            for name, (low, high) in self.bounds.items()
-            for side in ((low, low + width), (high - width, high))
+            {name: side} for name, (low, high) in bounds.items() for side in ((low, low + width), (high - width, high))
         ]
         self.excluded = [*self.excluded, *sides]
         return self.suggest()

@@ -16,6 +16,7 @@ from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.container import Container
 
 from ainerd.agent._beam import Beam, retaking
+from ainerd.knobs import Knob
 from ainerd.results import AgentNode, ResultStore, SuggestionRecord, read_agent
 from ainerd.results.commands import Reject, Take, check_position
 from ainerd.steering import check_limits, visit
@@ -36,6 +37,7 @@ def explore_remote(
     before: Callable[[], MsgGenerator[Any]] | None = None,
     acquire: Callable[..., MsgGenerator[Any]] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
+    knobs: Mapping[str, Knob] | None = None,
     beam: Beam | None = None,
     timeout_s: float = 600.0,
 ) -> MsgGenerator[list[str]]:
@@ -57,6 +59,8 @@ def explore_remote(
         As for `build_agent` and `ainerd.steering.visit`.
     bounds : mapping of str to (float, float), optional
         Limits by the actuators' names, in addition to the actuators' own limits.
+    knobs : mapping of str to Knob, optional
+        ``settings.steering.knobs``: those with a cost move first and settle, and none is turned back that must not.
     beam : Beam, optional
         A suspender of the RunEngine. If the beam is lost during an exposure, the exposure is repeated.
     timeout_s : float
@@ -80,7 +84,14 @@ def explore_remote(
         raise ValueError(f"explore_remote wants a number of positions, got {n!r}")
     remote = _Remote(ResultStore(client["ainerd"]), agent, list(actuators), bounds or {}, timeout_s)
     measure = partial(
-        visit, beside=beside, monitored=monitored, shutter=shutter, before=before, acquire=acquire, timeout_s=timeout_s
+        visit,
+        beside=beside,
+        monitored=monitored,
+        shutter=shutter,
+        before=before,
+        acquire=acquire,
+        knobs=knobs,
+        timeout_s=timeout_s,
     )
     return _explore(remote, n, detector, lambda analysed: retaking(measure(analysed), lambda: beam))
 
