@@ -212,13 +212,13 @@ def in_processes(path: Path, where: Partition, n_frames: int, n: int) -> tuple[R
         others = [process.pid for process in active_children()]
         began, cpu, first = time.perf_counter(), [cpu_s(pid) for pid in (None, *others)], 0
         for events in reader.blocks(0, n_frames):
-            events.team.tell(Do.PUSH, first, n_frames, not first)
+            events.team.order(Do.PUSH, first, n_frames, not first)
             for ready in screen.push(events.moved(first)):
                 ready.to(reducer, live)
             first += events.stop
         took = time.perf_counter() - began
         busiest = max(cpu_s(pid) - before for pid, before in zip((None, *others), cpu, strict=True))
-        events.team.tell(Do.FINISH)
+        events.team.order(Do.FINISH)
         for ready in screen.flush():
             ready.to(reducer, live)
         end = time.perf_counter()
