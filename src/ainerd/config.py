@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ainerd import DEFAULT_TECHNIQUE
-from ainerd.knobs import Knob, lengths
+from ainerd.knobs import Knob, lengths, range_of
 from ainerd.technique import names
 
 __all__ = [
@@ -105,9 +105,9 @@ class Steering(Section):
         knobs = given.get("knobs") if isinstance(given, Mapping) else None
         if not isinstance(knobs, Mapping) or not knobs:
             return given
-        if "bounds" in given and set(given["bounds"]) != set(knobs):
+        ranges = {name: range_of(dict(knob)) for name, knob in knobs.items() if isinstance(knob, Mapping | Knob)}
+        if "bounds" in given and _plain(given["bounds"]) != _plain(ranges):
             raise ValueError("bounds and knobs are both given: write the limits as the range of each knob")
-        ranges = {name: _range_of(knob) for name, knob in knobs.items()}
         return {**given, "bounds": {name: limits for name, limits in ranges.items() if limits}}
 
     @field_validator("bounds", mode="before")
@@ -145,10 +145,13 @@ class Steering(Section):
         return self
 
 
-def _range_of(knob: Any) -> Any:
-    """Return the range of a knob as it is given, or that of its values; None if it has neither."""
-    given = dict(knob) if isinstance(knob, Mapping | Knob) else {}
-    return given.get("range") or ((min(given["values"]), max(given["values"])) if given.get("values") else None)
+def _plain(bounds: Any) -> Any:
+    """Return bounds with lists in place of tuples."""
+    return (
+        {name: [*x] if isinstance(x, tuple) else x for name, x in bounds.items()}
+        if isinstance(bounds, dict)
+        else bounds
+    )
 
 
 class Recorded(Section):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
+READBACK = 1e-6  # share of its range by which a readback may differ from its setpoint
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 
 
@@ -54,8 +55,8 @@ class Knob(BaseModel):
     @classmethod
     def _range_of_values(cls, given: Any) -> Any:
         """Take the range from the values, if there is none."""
-        if isinstance(given, Mapping) and given.get("values") and "range" not in given:
-            return {**given, "range": (min(given["values"]), max(given["values"]))}
+        if isinstance(given, Mapping) and (found := range_of(given)) is not None:
+            return {**given, "range": found}
         return given
 
     @model_validator(mode="after")
@@ -97,9 +98,18 @@ class Knob(BaseModel):
         if self.values and then not in self.values:
             return f"is none of its values, {', '.join(f'{x:g}' for x in self.values)}"
         back = {"any": 0.0, "up": now - then, "down": then - now}[self.direction]
-        if back > 1e-6 * (high - low):  # a readback differs from its setpoint
+        if back > READBACK * (high - low):
             return f"lies behind {now:g}, and it only goes {self.direction}"
         return None
+
+
+def range_of(given: Mapping[str, Any]) -> Any:
+    """Return the range of a knob as it is given, or that of its values; None if it has neither."""
+    values = given.get("values")
+    if given.get("range") is None and isinstance(values, list | tuple) and values:
+        if all(isinstance(x, int | float) for x in values):
+            return min(values), max(values)
+    return given.get("range")
 
 
 def lengths(knobs: Mapping[str, Knob]) -> dict[str, float]:
@@ -124,4 +134,4 @@ def order_of_change(knobs: Mapping[str, Knob]) -> list[str]:
 
 def is_close(a: float, b: float, knob: Knob) -> bool:
     """Return whether two values of a knob are the same but for the readback."""
-    return math.isclose(a, b, rel_tol=0.0, abs_tol=1e-6 * (knob.range[1] - knob.range[0]))
+    return math.isclose(a, b, rel_tol=0.0, abs_tol=READBACK * (knob.range[1] - knob.range[0]))

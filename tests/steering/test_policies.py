@@ -99,6 +99,12 @@ def test_a_slow_knob_is_changed_seldom():
     assert 1 <= np.count_nonzero(np.diff(temperatures)) <= 6 < np.count_nonzero(np.diff(free))
 
 
+@pytest.mark.parametrize("policy", ["new_regimes", "levels"])
+def test_no_part_of_the_only_way_of_a_knob_is_left_out(policy):
+    temperature = way_of(explorer_of(policy, x=MM, t=SLOW | {"direction": "up"}), 25)[:, 1]
+    assert temperature[0] <= 320 and (np.diff(temperature) <= 20 + 1e-3).all()  # a length is 20 K
+
+
 def test_levels_wants_a_knob_with_a_cost():
     with pytest.raises(ValueError, match="needs a knob with a cost"):
         explorer_of("levels", x=MM, y=MM).suggest(1)

@@ -148,9 +148,9 @@ class Atlas:
         return own_p(outcome.embedding, groups, self._null.own, width)
 
     def regime_before(self, outcome: Outcome, window: Window, within: float | None) -> int | None:
-        """Return the regime of the latest earlier result at most `within` away; None if there is none, or no limit.
+        """Return the regime of the latest earlier result within a distance, in the lengths of the window, or None.
 
-        The distance is in the lengths of the window.
+        Without a distance there is no such result.
         """
         if within is None or not len(self._rows):
             return None

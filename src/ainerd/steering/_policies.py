@@ -1,4 +1,4 @@
-"""Policies: how the next position is chosen from what is known.
+"""Policies, which choose the next position.
 
 A policy is a function of a `Survey` that returns a position (d,), in lengths, and the reason in a sentence.
 """

@@ -290,8 +290,7 @@ class Trials:
 
     def novel(self) -> list[tuple[str, dict[str, float], float]]:
         """Return id, position by name and p-value of the novel exposures, the most novel first."""
-        chosen = np.flatnonzero(self._rows["novel"] & ~np.isnan(self._rows["p"]))
-        chosen = chosen[np.argsort(self._rows["p"][chosen], kind="stable")]
+        chosen = self._novel[np.argsort(self._rows["p"][self._novel], kind="stable")]
         columns = (self._rows[name][chosen].tolist() for name in ("position", "p"))
         return [
             (key, dict(zip(self._names, position, strict=True)), p)
@@ -304,11 +303,13 @@ class Trials:
         An exposure stands alone if no other has its regime, and none was taken, or is to be taken, within `radius`.
         Positions and radius are in lengths.
         """
-        chosen = np.flatnonzero(self._rows["novel"] & ~np.isnan(self._rows["p"]))
-        position, label = window.position(self._rows["position"]), self._rows["label"]
+        chosen, position = self._novel, window.position(self._rows["position"])
+        if not chosen.size:
+            return position[:0], np.empty(0)
+        _, of, count = np.unique(self._rows["label"], return_inverse=True, return_counts=True)
+        shared = (self._rows["label"] >= 0) & (count[of] > 1)
         near = cKDTree(position).query_ball_point(position[chosen], radius, return_length=True)
-        alike = np.array([np.count_nonzero(label == k) if k >= 0 else 1 for k in label[chosen]])
-        alone = chosen[(near == 1) & (alike == 1)]
+        alone = chosen[(near == 1) & ~shared[chosen]]
         odds = _ODDS * _SHAPE * self._rows["p"][alone] ** (_SHAPE - 1)
         return position[alone], odds / (1 + odds)
 
@@ -329,6 +330,11 @@ class Trials:
         if not np.isfinite(position).all():
             raise ValueError(f"position {dict(zip(self._names, position.tolist(), strict=True))} is not finite")
         return position
+
+    @property
+    def _novel(self) -> NDArray[np.int64]:
+        """Rows of the novel exposures."""
+        return np.flatnonzero(self._rows["novel"] & ~np.isnan(self._rows["p"]))
 
     @property
     def _is_over(self) -> NDArray[np.bool_]:

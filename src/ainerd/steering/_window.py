@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.knobs import Knob, lengths
+from ainerd.knobs import READBACK, Knob, lengths
 from ainerd.words import place
 
 NODES = 1600  # of the grid, about
 FEWEST = 3  # of them along a knob
 FAR = 100.0  # distance between the values of a knob that lie apart, in widths of the window
-BEHIND = 1e-6  # share of its range by which a knob may seem to be turned back: readbacks differ from setpoints
 Box = Mapping[str, tuple[float, float]]
 
 
@@ -40,7 +39,8 @@ class Window:
         self._limits = np.array(list(bounds.values()), dtype=float)  # (d, 2), in the units of the knobs
         self._values = [np.array(self._values_of(name, *limits)) for name, limits in bounds.items()]
         self.is_apart = np.array([name in self.knobs and self.knobs[name].apart for name in self.names])
-        scale = np.array([lengths(self.knobs).get(name, 1.0) for name in self.names])
+        length = lengths(self.knobs)
+        scale = np.array([length.get(name, 1.0) for name in self.names])
         width = np.ptp(self._limits, axis=1) / scale
         self.width = float(width[~self.is_apart].max(initial=0.0)) or 1.0
         gaps = [np.diff(x).min(initial=np.inf) if x.size > 1 else 1.0 for x in self._values]
@@ -97,7 +97,7 @@ class Window:
             reached = (sign * visited[:, k]).max(initial=sign * start)
             step = sign * positions[:, k] - reached
             nodes = sign * self.axes[k] - reached
-            slack = BEHIND * (self.high[k] - self.low[k])
+            slack = READBACK * (self.high[k] - self.low[k])
             ahead &= step >= -slack
             near &= step <= max(1.0, nodes[nodes > slack].min(initial=np.inf)) + slack
         return ahead, near

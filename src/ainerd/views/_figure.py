@@ -221,7 +221,7 @@ def _draw_plane(
 
 
 def _slice(belief: "SampleMap | None", third: str | None = None, level: float = 0.0) -> tuple[Array, Array] | None:
-    """Return regime and confidence, (ny, nx), at a level of the third motor; None if there are none of that shape."""
+    """Return regime and confidence, (ny, nx), at a level of the third motor; None without such a belief."""
     if belief is None or belief.regime.ndim > (2 if third is None else 3):
         return None
     if third is None:

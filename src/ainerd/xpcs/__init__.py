@@ -26,7 +26,7 @@ from ainerd.xpcs._screen_faults import no_light
 from ainerd.xpcs._screen_order import disorder, shifted
 from ainerd.xpcs._team import Do, Team
 from ainerd.xpcs._two_time import TwoTimeReducer, two_time
-from ainerd.xpcs._ufxc import read_ufxc
+from ainerd.xpcs._ufxc import UFXC_SHAPES, read_ufxc
 from ainerd.xpcs._visibility import Visibility, fit_visibility, visibility
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "RELAXATION_COLUMNS",
     "RELAXATION_TEXTS",
     "SILVER_BEHENATE",
+    "UFXC_SHAPES",
     "WATER_INV_CM",
     "AgeingFit",
     "Annulus",

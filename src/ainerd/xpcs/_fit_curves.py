@@ -86,7 +86,7 @@ def fit_curves(
     frame_time : float, optional
         Time from frame to frame in the unit of the lags; by default the shortest lag.
     errors_of : str
-        What the errors are of, for `Relaxation.errors`.
+        Source of the errors, for `Relaxation.errors`.
     models : sequence of str
         Models to choose from, of "none", "flat", "one mode", "stretched", "two modes" and "two stretched", the last
         four also with " + static" or " + baseline".

@@ -1,4 +1,4 @@
-"""Report on a curve with its chosen model: numbers, limits of tau, or the reason why there are none."""
+"""Report a curve with its chosen model: its numbers, limits of tau, or a reason."""
 
 from collections.abc import Callable, Sequence
 

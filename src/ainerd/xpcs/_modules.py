@@ -134,7 +134,7 @@ def _follow(
     first: Connection, path: Path, partition: Partition, order: Order, block: int, modules: list[int],
     reduction: dict[str, Any],
 ) -> None:  # fmt: skip
-    """Do what the first process tells, until it ends."""
+    """Execute the orders of the first process until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process gets it too, and ends this one
     team = Other(np.zeros(0, np.int64), first)
     try:
@@ -155,7 +155,7 @@ class _Follower:
         self._begin(None)
 
     def run(self) -> None:
-        """Do what the first process tells; EOFError if it has ended."""
+        """Execute the orders of the first process. Raises EOFError when that process ends."""
         blocks, events = iter(list[Events]()), list[Events]()
         while True:
             match self._team.next_order():

@@ -69,7 +69,7 @@ class Module:
 
     @property
     def next_frame(self) -> int | None:
-        """Frame of the next word; None at the end of what is written."""
+        """Frame of the next word; None if no further word is written."""
         if self._begin == self._end:
             self._fill()
         if self._begin == self._end:

@@ -36,7 +36,7 @@ class TeamError(ValueError):
 
 
 class Team:
-    """The processes that hold the other pixels of a run; by default there are none.
+    """The other processes of a run, which hold its other pixels. The default team has none.
 
     Attributes
     ----------

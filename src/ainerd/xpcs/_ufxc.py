@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ainerd.xpcs._events import EventFileError, Events, positions
 from ainerd.xpcs._partition import Partition, Path
 
-SHAPES = ((128, 256), (256, 128))
+UFXC_SHAPES = ((128, 256), (256, 128))
 WORDS = 1 << 20  # that are read at once
 TURN = 1 << 11  # frames after which the number in a word begins anew
 STEP = 2000  # a longer step from word to word means that it did
@@ -41,8 +41,10 @@ def read_ufxc(path: Path, partition: Partition, *, words: int = WORDS) -> Iterat
     ValueError
         If the partition has another shape.
     """
-    if partition.shape not in SHAPES:
-        raise ValueError(f"a UFXC32k detector has {SHAPES[0]} or {SHAPES[1]} pixels, the q map has {partition.shape}")
+    if partition.shape not in UFXC_SHAPES:
+        raise ValueError(
+            f"a UFXC32k detector has {UFXC_SHAPES[0]} or {UFXC_SHAPES[1]} pixels, the q map has {partition.shape}"
+        )
     name, size = os.fspath(path), os.path.getsize(path)
     if not size or size % 4:
         raise EventFileError(f"{name} {'ends within a word' if size else 'holds no frame'}")

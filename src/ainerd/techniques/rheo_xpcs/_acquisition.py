@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import h5py
 
 from ainerd.documents import FrameError, Metadata, count_frames
-from ainerd.xpcs import Events, Partition, read_imm, read_rigaku, read_ufxc, rigaku_gaps
+from ainerd.xpcs import UFXC_SHAPES, Events, Partition, read_imm, read_rigaku, read_ufxc, rigaku_gaps
 
 if TYPE_CHECKING:
     from ainerd.techniques.rheo_xpcs._exposure import Exposure
 
 Order = Literal["rows", "columns"]
 _EVENTS = re.compile(r"\.(bin(\.\d{3})?|imm)$")
-_UFXC = ((128, 256), (256, 128))  # pixels of a UFXC32k, whose files have the same names as those of Rigaku
 _DETECTOR = "entry/instrument/detector_1"
 _UNITS = {"frame_time": "s", "beam_center_x": None, "beam_center_y": None, "distance": "m"}  # as they are used here
 
@@ -120,7 +119,7 @@ class EventMovie:
 
         Without `n_frames`, the frames of complete files are counted. Pixels between modules are taken out of the bins.
         """
-        if file.suffix == ".imm" or partition.shape in _UFXC:
+        if file.suffix == ".imm" or partition.shape in UFXC_SHAPES:
             return cls(file, partition, "rows", n_frames, None)
         if order is None:
             raise ValueError(
@@ -142,7 +141,7 @@ class EventMovie:
 
     def blocks(self, analysis: "Exposure") -> Iterator[tuple[int, Events]]:
         """Yield blocks of frames, which count from a first one, and it; give whole frames of Rigaku to the analysis."""
-        if self.file.suffix == ".imm" or self.shape in _UFXC:
+        if self.file.suffix == ".imm" or self.shape in UFXC_SHAPES:
             read = read_imm if self.file.suffix == ".imm" else read_ufxc
             yield from ((0, events) for events in read(self.file, self.partition))
         elif self.wait_s is not None:

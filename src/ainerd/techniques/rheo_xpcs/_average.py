@@ -101,7 +101,7 @@ class Average:
         )  # fmt: skip
 
     def sentences(self) -> list[str]:
-        """Say what is left out and why, how the repeats differ, and whether tau or I(q) has a trend."""
+        """Describe the rejected repeats, the differences between repeats, and trends of tau and I(q)."""
         repeats, m = self.repeats, len(self.names)
         out = [f"{int(repeats.kept.sum())} of {m} repeats are averaged"]
         out += [f"{name} is left out: {why}" for name, why in zip(self.names, repeats.reasons, strict=True) if why]

@@ -53,7 +53,7 @@ class FittedCurves:
         file.attrs.update({"layout": curves.layout, "formula": self.fit.formula})
 
     def table(self, title: str) -> Table:
-        """Return the numbers of each bin, or why there are none, with sentences about them below."""
+        """Return a table of the numbers of each bin, or of the reasons, with sentences below it."""
         curves, fit = self.curves, self.fit
         table = Table("bin", "q (1/nm)", "φ (°)", "contrast", "τ (s)", "exponent", "model", title=title)
         for k in range(len(curves.g2)):

@@ -25,7 +25,7 @@ def bin_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 
 def tau_cell(values: Mapping[str, Any]) -> str:
-    """Return the relaxation time with its error, or its limits, or the reason why there is none."""
+    """Format the relaxation time with its error; without one, its limits or the reason."""
     if "tau_s" in values:
         return _with_error(values, "tau_s")
     limits = ("> ", "tau_s_above"), ("< ", "tau_s_below")
