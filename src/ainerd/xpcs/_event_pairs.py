@@ -9,6 +9,7 @@ A block has 2^(L + 3) frames, which is as far as the channels below level L reac
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numba as nb
@@ -66,6 +67,9 @@ class PairsOfEvents:
         self.dense, self.size = dense, HALF << dense
         self._parts, self._n_pixels = parts, n_pixels
         self._bins = np.searchsorted(parts.roi, np.arange(len(n_pixels) + 1))  # first part of each
+        of_bin = np.diff(self._bins)
+        edges = [0, *(np.flatnonzero(np.diff(of_bin)) + 1).tolist(), len(n_pixels)]
+        self._alike = [(slice(a, b), slice(int(self._bins[a]), int(self._bins[b]))) for a, b in pairwise(edges)]
         self._part = np.repeat(labels(len(parts.roi)), parts.size)
         self._team = team
         self._roi = np.repeat(labels(len(n_pixels))[parts.roi], parts.size)
@@ -105,12 +109,16 @@ class PairsOfEvents:
             Age, from 0, of each 32 frames of the block.
         entries, of_parts : ndarray, shape (8, n_pixels) and (8, n_part)
             Entries of level L of the block and their sums over parts, to which it adds those that are whole by `end`
-            and not by `fresh`.
+            and not by `fresh`. At the beginning of a block the entries may hold anything.
         photons : ndarray, shape (n_pixels,)
             Photons of each pixel, to which it adds those of the later frames.
         """
         if not len(events.ticks) and self._is_idle:
+            if fresh == begin and of_parts.any():
+                entries[:], of_parts[:] = 0, 0
             return
+        if fresh == begin:
+            of_parts[:] = 0
         last = end - begin
         ticks = events.ticks - begin
         scale, both = np.zeros((len(ticks), len(self._n_pixels)), np.float32), self._entries(0, len(ticks))
@@ -140,7 +148,7 @@ class PairsOfEvents:
             for a, (_, ends, pairs) in enumerate(ages):
                 if level < len(pairs):
                     mine = age_of[np.minimum(number, len(age_of) - 1)] == a
-                    _pair_entries(both, mine, *window, least, self._bins, ends[level], pairs[level])
+                    _pair_entries(both, mine, *window, least, self._alike, ends[level], pairs[level])
             if last == self.size:
                 self._history[level] = _youngest(both, self.size >> level)
             both, new = self._halved(both, new, level + 1)
@@ -312,35 +320,80 @@ def _pairs(
     ptr: Array, events: Array, old_ptr: Array, old: Array, edges: Array, level: Array, dense: int, size: int,
     fresh: int, end: int, age_of: Array, entries: Array, found: Array,
 ) -> None:  # fmt: skip
-    """Add x x' of the pairs of events of each pixel to their levels and channels, and x to the entries of `dense`."""
+    """Add x x' of the pairs of events of each pixel to their levels and channels, and x to the entries of `dense`.
+
+    Entries are made zero at the beginning of the block.
+    """
     acc = np.zeros((len(found), dense + 1, 2 * CHANNELS))  # only channels in use are added to `found`
     share = np.float32(1 / 2.0**dense)
     stop = np.empty(dense + 1, np.int64)
     for i in range(dense + 1):
         stop[i] = end >> i
+    room = 0
+    for j in range(edges.size - 1):
+        room = max(room, ptr[edges[j + 1]] - ptr[edges[j]])
+    pixel, later, earlier = np.empty(room + 1, np.int32), np.empty(room, np.int32), np.empty(room, np.int32)
     for j in range(edges.size - 1):
         acc[:] = 0
-        for p in range(np.uintp(edges[j]), np.uintp(edges[j + 1])):
-            begin, old_begin, old_end = ptr[p], old_ptr[p], old_ptr[p + np.uintp(1)]
-            for i in range(begin, ptr[p + np.uintp(1)]):
-                t, x = np.int64(events[np.uintp(i), 0]), events[np.uintp(i), 1]
-                if t < fresh:
-                    continue
-                if t >> dense < stop[dense]:
-                    entries[np.uintp(t >> dense), p] += share * x
-                a = np.uintp(age_of[np.uintp(t >> 5)])
-                for k in range(i - 1, begin - 1, -1):
-                    u = np.int64(events[np.uintp(k), 0])
-                    _add_pair(t, u, x * events[np.uintp(k), 1], level, stop, acc, a)
-                for k in range(old_end - 1, old_begin - 1, -1):
-                    u = np.int64(old[np.uintp(k), 0]) - size
-                    if t - u >= size:
-                        break
-                    _add_pair(t, u, x * old[np.uintp(k), 1], level, stop, acc, a)
+        first, n = ptr[edges[j]], 0
+        _pixels_of(ptr, edges[j], edges[j + 1], pixel)
+        if fresh == 0:  # here, where the cache has them
+            entries[:, edges[j] : edges[j + 1]] = 0
+        for i in range(np.uintp(ptr[edges[j + 1]] - first)):
+            e, p = np.uintp(first + i), np.uintp(pixel[i])
+            t, x = np.int64(events[e, 0]), events[e, 1]
+            if t >= fresh and t >> dense < stop[dense]:
+                entries[np.uintp(t >> dense), p] += share * x
+            k = first + i - 1
+            later[np.uintp(n)], earlier[np.uintp(n)] = first + i, k
+            n += (t >= fresh) & (k >= ptr[p])
+        _add_pairs(events, later, events, earlier, n, ptr, pixel, first, 0, size, level, stop, acc, age_of)
+        n = 0
+        for i in range(np.uintp(ptr[edges[j + 1]] - first)):
+            t, p = events[np.uintp(first + i), 0], np.uintp(pixel[i])
+            k = old_ptr[p + np.uintp(1)] - 1
+            later[np.uintp(n)], earlier[np.uintp(n)] = first + i, k
+            n += (t >= fresh) & (k >= old_ptr[p]) & (old[np.uintp(max(k, 0)), 0] > t)
+        _add_pairs(events, later, old, earlier, n, old_ptr, pixel, first, size, size, level, stop, acc, age_of)
         for age in range(len(found)):
             for i in range(dense):
                 for c in range(1 if i == 0 else HALF, CHANNELS):
                     found[age, i, c, j] += acc[age, i, c] / 4.0**i
+
+
+@nb.njit(nogil=True, cache=True)
+def _pixels_of(ptr: Array, first: int, last: int, pixel: Array) -> None:
+    """Write the pixel of each event of pixels `first` to `last` - 1."""
+    begin, p = ptr[first], first - 1
+    pixel[: ptr[last] - begin + 1] = 0
+    for q in range(first, last):
+        pixel[np.uintp(ptr[q] - begin)] += 1
+    for i in range(np.uintp(ptr[last] - begin)):
+        p += pixel[i]
+        pixel[i] = p
+
+
+@nb.njit(nogil=True, cache=True, fastmath=True)
+def _add_pairs(
+    events: Array, later: Array, others: Array, earlier: Array, n: int, ptr: Array, pixel: Array, first: int,
+    shift: int, size: int, level: Array, stop: Array, into: Array, age_of: Array,
+) -> None:  # fmt: skip
+    """Pair `n` events, `later`, with `others`: first `earlier`, then those before it, of the same pixel within `size`.
+
+    Each turn takes one pair of every event that has one left; processors mispredict loops over the events of a pixel.
+    """
+    while n:
+        m = 0
+        for q in range(np.uintp(n)):
+            i, k = later[q], earlier[q]
+            t, u = np.int64(events[np.uintp(i), 0]), np.int64(others[np.uintp(k), 0]) - shift
+            xx, age = events[np.uintp(i), 1] * others[np.uintp(k), 1], age_of[np.uintp(t >> 5)]
+            _add_pair(t, u, xx, level, stop, into, age)
+            k -= 1
+            later[np.uintp(m)], earlier[np.uintp(m)] = i, k
+            here = k >= ptr[np.uintp(pixel[np.uintp(i - first)])]
+            m += here & (t - np.int64(others[np.uintp(max(k, 0)), 0]) + shift < size)
+        n = m
 
 
 @nb.njit(nogil=True, cache=True, inline="always")
@@ -349,30 +402,33 @@ def _add_pair(t: np.int64, u: np.int64, xx: float, level: Array, stop: Array, in
     i = np.uintp(level[np.uintp(t - u)])
     s = np.int64(i)
     if t >> s < stop[i]:
-        into[a, i, np.uintp((t >> s) - (u >> s))] += xx
+        into[np.uintp(a), i, np.uintp((t >> s) - (u >> s))] += xx
     i, s = i + np.uintp(1), s + 1
     if t >> s < stop[i]:
-        into[a, i, np.uintp((t >> s) - (u >> s))] += xx
+        into[np.uintp(a), i, np.uintp((t >> s) - (u >> s))] += xx
 
 
 def _pair_entries(
-    entries: Entries, mine: Array, first: int, end: int, least: int, bins: Array, ends: Array, pairs: Array
-) -> None:
+    entries: Entries, mine: Array, first: int, end: int, least: int, alike: list[tuple[slice, slice]], ends: Array,
+    pairs: Array,
+) -> None:  # fmt: skip
     """Add w w' and w x' + w' x of all pairs of entries, the later from `first` to `end` - 1, to their channels.
 
-    Entry t is added to channel c with the weights of the entries t - c and t + c.
+    Entry t is added to channel c with the weights of the entries t - c and t + c. `alike` are bins that follow each
+    other and have as many parts, and these parts: they are multiplied at once.
     """
     here = np.flatnonzero((entries.number > first - CHANNELS) & (entries.number < end))
     if not len(here):
         return
     some = slice(here[0], here[-1] + 1)
-    both = np.empty((len(bins) - 1, len(here), CHANNELS), np.float32)
+    both = np.empty((pairs.shape[1], len(here), CHANNELS), np.float32)
     _weigh_partners(entries.number[some], entries.weight[some], mine[some], first, end, least, both, pairs)
-    for k, of_bin in enumerate(both):
-        parts = slice(bins[k], bins[k + 1])
+    for bins, parts in alike:
+        sums = entries.sums[some, parts].reshape(len(here), bins.stop - bins.start, -1).transpose(1, 0, 2)
         for begin in range(0, len(here), SUMMED):
             rows = slice(begin, begin + SUMMED)
-            ends[least:, parts] += of_bin[rows, least:].T @ entries.sums[some][rows, parts]
+            more = both[bins, rows, least:].transpose(0, 2, 1) @ sums[:, rows]
+            ends[least:, parts] += more.transpose(1, 0, 2).reshape(CHANNELS - least, -1)
 
 
 @nb.njit(nogil=True, cache=True, fastmath=True)

@@ -282,8 +282,6 @@ class MultiTau:
         if begin and keep:  # in their places in the ring
             first = (begin >> level) % len(self._ring[level])
             entries, of_parts = (x[level][first : first + n] for x in (self._ring, self._sums))
-            if self._taken == begin and of_parts.any():
-                entries[:], of_parts[:] = 0, 0
         block = joined(self._waiting)
         sums = [(age.products, age.ends, age.pairs) for age in (some if begin == 0 else some[-1:])]
         photons = self._counts if keep else self._waiting_counts

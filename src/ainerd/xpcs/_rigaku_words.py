@@ -161,12 +161,16 @@ def _decode(
     """
     n_detector = np.uint64(position.size)
     is_whole = every > 0 and (frame - origin + 1) % every == 0
+    before = n  # events of earlier frames
     for i in range(begin, stop):
         word = words[i]
         step = int((np.int64(word >> np.uint64(40)) - frame) & 0xFFFFFF)
         if step:
             if step >= 1 << 23:
                 return i, frame, -1, n_whole
+            if n > before:
+                counts[frame - first] += n - before
+                before = n
             if frame + step >= end:
                 return i, frame, n, n_whole
             frame += step
@@ -181,5 +185,6 @@ def _decode(
             pixel[n] = position[p]
             count[n] = np.int64(word) & 0xFFF
             n += 1
-            counts[frame - first] += 1
+    if n > before:
+        counts[frame - first] += n - before
     return stop, frame, n, n_whole
