@@ -1,80 +1,62 @@
 """A simulated rheo-XPCS instrument: ophyd devices around a sample whose dynamics depend on the position.
 
 The devices do not know the agent; it learns about the sample only from Bluesky documents.
+Modules are imported on first use: the IOC needs few of them.
 """
 
-from sim_devices._acquire import acquire, write_metadata
-from sim_devices._basics import SimClock
-from sim_devices._beam import Attenuator, Dose, Shutter, Source, flicker, unlit
-from sim_devices._blocks import Blocks
-from sim_devices._diffraction import Crystal, DiffractionDetector, TemperatureController, Transition
-from sim_devices._eiger import Eiger, write_series
-from sim_devices._frames import DATASET, FrameFile, FrameMaker
-from sim_devices._geometry import Geometry, form_factor, scattering, structure_factor, verlet_weis
-from sim_devices._instrument import SimulatedInstrument, read_hardware
-from sim_devices._lambda750k import AcquisitionStopped, Lambda750k, LambdaCam
-from sim_devices._particles import Crowd, FlowField
-from sim_devices._rheometer import Rheometer, Yielding
-from sim_devices._rigaku import (
-    Rigaku,
-    Rigaku3M,
-    rigaku_words,
-    sparse_speckle,
-    write_rigaku,
-    write_rigaku_3m,
-    write_words,
-)
-from sim_devices._sample import SAMPLES, hidden_sample
-from sim_devices._scattering import ScatteredMovie
-from sim_devices._speckle import Grain, SpeckleMovie, mode_weights
-from sim_devices._stage import Stage
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sim_devices._acquire import acquire, write_metadata
+    from sim_devices._basics import SimClock
+    from sim_devices._beam import Attenuator, Dose, Shutter, Source, flicker, unlit
+    from sim_devices._blocks import Blocks
+    from sim_devices._diffraction import Crystal, DiffractionDetector, TemperatureController, Transition
+    from sim_devices._eiger import Eiger, ManualEiger, write_series
+    from sim_devices._frames import DATASET, FrameFile, FrameMaker
+    from sim_devices._geometry import Geometry, form_factor, scattering, structure_factor, verlet_weis
+    from sim_devices._instrument import SimulatedInstrument, read_hardware
+    from sim_devices._lambda750k import AcquisitionStopped, Lambda750k
+    from sim_devices._lambda_cam import LambdaCam
+    from sim_devices._particles import Crowd, FlowField
+    from sim_devices._recording import Recording
+    from sim_devices._rheometer import Rheometer, Yielding
+    from sim_devices._rigaku import (
+        Rigaku,
+        Rigaku3M,
+        rigaku_words,
+        sparse_speckle,
+        write_rigaku,
+        write_rigaku_3m,
+        write_words,
+    )
+    from sim_devices._sample import SAMPLES, hidden_sample
+    from sim_devices._scattering import ScatteredMovie
+    from sim_devices._speckle import Grain, SpeckleMovie, mode_weights
+    from sim_devices._stage import Stage
 
 __all__ = [
-    "DATASET",
-    "SAMPLES",
-    "AcquisitionStopped",
-    "Attenuator",
-    "Blocks",
-    "Crowd",
-    "Crystal",
-    "DiffractionDetector",
-    "Dose",
-    "Eiger",
-    "FlowField",
-    "FrameFile",
-    "FrameMaker",
-    "Geometry",
-    "Grain",
-    "Lambda750k",
-    "LambdaCam",
-    "Rheometer",
-    "Rigaku",
-    "Rigaku3M",
-    "ScatteredMovie",
-    "Shutter",
-    "SimClock",
-    "SimulatedInstrument",
-    "Source",
-    "SpeckleMovie",
-    "Stage",
-    "TemperatureController",
-    "Transition",
-    "Yielding",
-    "acquire",
-    "flicker",
-    "form_factor",
-    "hidden_sample",
-    "mode_weights",
-    "read_hardware",
-    "rigaku_words",
-    "scattering",
-    "sparse_speckle",
-    "structure_factor",
-    "unlit",
-    "verlet_weis",
-    "write_metadata",
-    "write_rigaku",
-    "write_rigaku_3m",
-    "write_series",
-    "write_words",
-]
+    "AcquisitionStopped", "Attenuator", "Blocks", "Crowd", "Crystal", "DATASET", "DiffractionDetector", "Dose",
+    "Eiger", "FlowField", "FrameFile", "FrameMaker", "Geometry", "Grain", "Lambda750k", "LambdaCam", "ManualEiger",
+    "Recording", "Rheometer", "Rigaku", "Rigaku3M", "SAMPLES", "ScatteredMovie", "Shutter", "SimClock",
+    "SimulatedInstrument", "Source", "SpeckleMovie", "Stage", "TemperatureController", "Transition", "Yielding",
+    "acquire", "flicker", "form_factor", "hidden_sample", "mode_weights", "read_hardware", "rigaku_words",
+    "scattering", "sparse_speckle", "structure_factor", "unlit", "verlet_weis", "write_metadata", "write_rigaku",
+    "write_rigaku_3m", "write_series", "write_words",
+]  # fmt: skip
+
+# the lightest first
+_MODULES = (
+    "_basics", "_geometry", "_stage", "_beam", "_frames", "_recording", "_sample", "_speckle", "_rheometer",
+    "_lambda_cam", "_scattering", "_particles", "_blocks", "_lambda750k", "_eiger", "_rigaku", "_diffraction",
+    "_instrument", "_acquire",
+)  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import the modules on first use, beginning with the one that needs least, until one has the name."""
+    for module in _MODULES if name in __all__ else ():
+        if hasattr(found := import_module(f"{__name__}.{module}"), name):
+            return getattr(found, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -181,7 +181,7 @@ class Geometry:
         return np.where(self._defects[0] & HOT, rate, 0.0)
 
     @cached_property
-    def _defects(self) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+    def _defects(self) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
         """Return why pixels are bad, (ny, nx), in NeXus' bits, and which of these no mask lists."""
         _, (high, wide), gaps = self._hardware
         rows, columns = self._offset_m
@@ -192,9 +192,9 @@ class Geometry:
         known, both = self.bad_share, self.bad_share + self.unlisted_share
         defect = np.where((drawn < known / 2) | ((known <= drawn) & (drawn < (known + both) / 2)), DEAD, HOT)
         defect = np.where(drawn < both, defect, 0)
-        return np.where(mask, mask, defect).astype(np.uint32), (mask == 0) & (known <= drawn) & (drawn < both)
+        return np.where(mask, mask, defect).astype(np.uint16), (mask == 0) & (known <= drawn) & (drawn < both)
 
-    @cached_property
+    @property
     def pixel_mask(self) -> NDArray[np.uint32]:
         """Why a pixel is bad, (ny, nx), in NeXus' bits: 0 gap or beside one, 1 dead, 3 hot, 8 beamstop; 0 if good.
 
@@ -203,7 +203,7 @@ class Geometry:
         defects, unlisted = self._defects
         return np.where(unlisted, 0, defects).astype(np.uint32)
 
-    @cached_property
+    @property
     def bad_pixels(self) -> NDArray[np.bool_]:
         """Pixels that no analysis should use, (ny, nx): gaps and their borders, behind the beamstop, dead, hot."""
         return self.pixel_mask > 0

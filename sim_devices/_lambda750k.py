@@ -1,12 +1,7 @@
-"""The detector: it flies, one frame an index, or is triggered, one exposure an index; the frames are the same.
-
-Its settings and counters have the names of `ophyd.areadetector.cam.Lambda750kCam`. The driver, areaDetector's ADLambda,
-has two settings that the class lacks: `energy_threshold` and `bad_frame_counter`. Choices are numbers, as those of the
-driver, and may be set by their names.
-"""
+"""The detector: it flies, one frame an index, or is triggered, one exposure an index; the frames are the same."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -14,153 +9,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from ophyd import Component, Device, DeviceStatus, Signal
-from ophyd.signal import InternalSignal
-from ophyd.status import Status
+from ophyd import Component
+from ophyd.status import DeviceStatus, Status
 
 from ainerd.dynamics import Dynamics
 from sim_devices._basics import Quantity, SimClock
 from sim_devices._beam import flicker, unlit
 from sim_devices._frames import FrameFile, FrameMaker, StreamingDetector
 from sim_devices._geometry import Geometry
+from sim_devices._lambda_cam import ABORTED, ERROR, IDLE, LambdaCam
+from sim_devices._recording import Recording
 from sim_devices._scattering import Motion, ScatteredMovie
 from sim_devices._speckle import Grain, SpeckleMovie
 
 SampleNow = Callable[[float, float, np.random.Generator], Dynamics | Motion]
-
-
-FASTEST_HZ = 2000.0
-IDLE, ACQUIRE, ERROR, ABORTED = 0, 1, 6, 10  # of areaDetector's states
-
-
-class Choice(Signal):
-    """A signal with named values; its value is the number of the choice.
-
-    Parameters
-    ----------
-    enum_strs : tuple of str
-        Names, simulated ones first.
-    simulated : int
-        Number of simulated choices; others are refused.
-    """
-
-    def __init__(self, *args: Any, enum_strs: tuple[str, ...], simulated: int, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.enum_strs, self._simulated = enum_strs, simulated
-
-    def put(self, value: int | str, **kwargs: Any) -> None:
-        """Choose by name or number."""
-        super().put(self.enum_strs.index(value) if value in self.enum_strs else value, **kwargs)
-
-    def check_value(self, value: Any, **kwargs: Any) -> None:
-        """Raise ValueError if there is no such choice, or it is not simulated."""
-        choices = self.enum_strs[: self._simulated]
-        if value not in range(len(choices)):
-            got = self.enum_strs[value] if value in range(len(self.enum_strs)) else value
-            raise ValueError(f"{self.name} must be {' or '.join(choices)}, got {got}")
-
-    def describe(self) -> dict[str, Any]:
-        """Describe the signal, with the names of its values."""
-        description = super().describe()
-        description[self.name]["enum_strs"] = self.enum_strs
-        return description
-
-
-class Button(Signal):
-    """A signal that is 1 while the detector acquires. Setting it to 1 starts like `kickoff`; setting it to 0 stops."""
-
-    def put(self, value: int, *, force: bool = False, **kwargs: Any) -> None:
-        """Start or stop; the detector itself uses `force` to show its state."""
-        if force:
-            super().put(value, force=True, **kwargs)
-        elif value:
-            self.parent.parent.kickoff()
-        else:
-            self.parent.parent.stop()
-
-    def set(self, value: int, **kwargs: Any) -> Status:
-        """Start or stop, without waiting for the end."""
-        self.put(value)
-        status = Status(self)
-        status.set_finished()
-        return status
-
-
-def readout(value: Any, **kwargs: Any) -> Component:
-    """Return a component that only the detector itself writes."""
-    return Component(InternalSignal, value=value, **{"kind": "omitted", **kwargs})
-
-
-class LambdaCam(Device):
-    """Settings and counters.
-
-    A period shorter than 1/2000 s is refused; an exposure longer than the period lasts as long as the period, as the
-    detector counts without a pause. It counts to 4095 (12 bits, operating mode ContinuousReadWrite).
-    """
-
-    acquire = Component(Button, value=0, kind="omitted")
-    acquire_time = Component(Quantity, value=0.1, units="s", limits=(1e-6, 3600), kind="config")
-    acquire_period = Component(Quantity, value=0.1, units="s", limits=(1 / FASTEST_HZ, 3600), kind="config")
-    num_images = Component(Quantity, value=500, units="", limits=(1, 10_000_000), kind="config")
-    num_exposures = Component(Quantity, value=1, units="", limits=(1, 1), kind="config")
-    image_mode = Component(Choice, value=1, enum_strs=("Single", "Multiple"), simulated=2, kind="config")
-    trigger_mode = Component(
-        Choice,
-        value=0,
-        enum_strs=("Internal", "External_SequencePer", "External_ImagePer", "Gating_Mode"),
-        simulated=1,
-        kind="config",
-    )
-    operating_mode = Component(
-        Choice, value=0, enum_strs=("ContinuousReadWrite", "TwentyFourBit"), simulated=1, kind="config"
-    )
-    energy_threshold = Component(Quantity, value=5.5, units="keV", limits=(3, 40), kind="config")
-    temperature = Component(Quantity, value=23.0, units="degC", kind="config")
-    manufacturer = readout("X-Spectrum", kind="config")
-    model = readout("Lambda 750K (simulated)", kind="config")
-    serial_number = readout("0", kind="config")
-    firmware_version = readout("0", kind="config")
-
-    detector_state = readout(IDLE)
-    status_message = readout("")
-    array_counter = Component(Quantity, value=0, units="", kind="omitted")
-    num_images_counter = readout(0)
-    bad_frame_counter = readout(0)
-    time_remaining = readout(0.0)
-
-    @property
-    def n_frames(self) -> int:
-        """Number of images in an acquisition."""
-        return int(self.num_images.get()) if self.image_mode.get() else 1
-
-    @property
-    def exposure_s(self) -> float:
-        """Exposure time of each image."""
-        return min(self.acquire_time.get(), self.acquire_period.get())
-
-    def show_start(self) -> None:
-        """Show the start of an acquisition."""
-        self._show(detector_state=ACQUIRE, status_message="", num_images_counter=0, bad_frame_counter=0)
-        self.acquire.put(1, force=True)
-
-    def show_frames(self, n: int, bad: int) -> None:
-        """Count `n` more frames, `bad` of which were lost before the file."""
-        taken = self.num_images_counter.get() + n
-        self.array_counter.put(self.array_counter.get() + n)
-        self._show(
-            num_images_counter=taken,
-            bad_frame_counter=self.bad_frame_counter.get() + bad,
-            time_remaining=(self.n_frames - taken) * self.acquire_period.get(),
-        )
-
-    def show_end(self, state: int, message: str = "") -> None:
-        """Show the end of an acquisition."""
-        self._show(detector_state=state, status_message=message, time_remaining=0.0)
-        self.acquire.put(0, force=True)
-
-    def _show(self, **values: Any) -> None:
-        for name, value in values.items():
-            getattr(self, name).put(value, internal=True)
 
 
 class AcquisitionStopped(Exception):
@@ -217,6 +79,11 @@ class Lambda750k(StreamingDetector):
     open_file : callable, optional
         Returns the file of each staging, with the methods `append` and `close` and the attribute `path` of `FrameFile`;
         by default a `FrameFile` in `directory`.
+
+    Attributes
+    ----------
+    recording : Recording or None
+        Frames that the detector gives in place of simulated ones, whatever is in the beam.
     """
 
     cam = Component(LambdaCam, "cam1:", kind="config")
@@ -261,6 +128,7 @@ class Lambda750k(StreamingDetector):
         self._thread: threading.Thread | None = None
         self._stop, self._enough = threading.Event(), False
         self._status: DeviceStatus | None = None
+        self.recording: Recording | None = None
         super().__init__(prefix, name=name, **kwargs)
 
     def stage(self) -> list[object]:
@@ -343,11 +211,36 @@ class Lambda750k(StreamingDetector):
             status.set_finished()
 
     def _acquire(self, file: Any) -> None:
-        n_frames, exposure_s, maker = self.cam.n_frames, self.cam.exposure_s, self._maker
+        n_frames, period = self.cam.n_frames, self.cam.acquire_period.get()
         self._exposures += 1
-        seeds = np.random.default_rng((self._seed, self._exposures)).spawn(7)
-        sample, beam, speckle, photons, losses, unsteady, drops = seeds
-        began, start_s = self._clock.now(), np.arange(n_frames) * self.cam.acquire_period.get()
+        *seeds, drops = np.random.default_rng((self._seed, self._exposures)).spawn(7)
+        began, start_s = self._clock.now(), np.arange(n_frames) * period
+        kept, before = drops.random(n_frames) >= self.dropped_share, self._n_taken
+        made = self.recording.blocks(n_frames) if self.recording else self._simulated(began, start_s, seeds)
+        taken = counted = 0
+        for chunks, n_photons, n_lost in made:
+            rows = slice(taken, taken + len(chunks))
+            taken += len(chunks)
+            counted += n_photons
+            ahead = began + taken * period - self._clock.now()
+            if self._stop.wait(max(self._clock.wall(ahead), 0)):
+                if self._enough:
+                    return
+                raise AcquisitionStopped(f"{self.name} was stopped after {rows.start} of {n_frames} frames")
+            some = np.flatnonzero(kept[rows])
+            numbers = before + rows.start + some + 1
+            file.append([chunks[i] for i in some], began + start_s[rows][some], numbers)
+            self._written += len(some)
+            self._n_taken += len(chunks)
+            self.cam.show_frames(len(chunks), n_lost + len(chunks) - len(some))
+        self.mean_counts.put(counted / (n_frames * self.geometry.ring.size))
+
+    def _simulated(
+        self, began: float, start_s: NDArray[np.float64], seeds: Sequence[np.random.Generator]
+    ) -> Iterator[tuple[list[bytes], int, int]]:
+        """Yield blocks of frames: their chunks, their photons in the ring, and how many of them are lost."""
+        n_frames, exposure_s, maker = len(start_s), self.cam.exposure_s, self._maker
+        sample, beam, speckle, photons, losses, unsteady = seeds
         seen = self._sample_now(began, n_frames * self.cam.acquire_period.get(), sample)
         movie = self._movie(seen, start_s + exposure_s / 2, speckle)
         level = self.count_rate * exposure_s * flicker(start_s, exposure_s, self.flicker_rms, beam)
@@ -356,29 +249,15 @@ class Lambda750k(StreamingDetector):
         level[unlit(n_frames, self.unlit_share, unsteady)] = 0
         if self.cam.energy_threshold.get() >= self.geometry.energy_keV:
             level[:] = 0
-        lost = losses.random(n_frames) < self.lost_share
-        kept, before = drops.random(n_frames) >= self.dropped_share, self._n_taken
-        taken = counted = 0
+        lost, taken = losses.random(n_frames) < self.lost_share, 0
         for intensity in movie.blocks():
             rows = slice(taken, taken + len(intensity))
             now = level[rows] * self._transmission()
             counts = maker.count(intensity, now, exposure_s, photons)
             counts[lost[rows]] = 0
             chunks = maker.encode(counts, now, exposure_s, photons, lost=lost[rows])
-            taken += len(chunks)
-            counted += int(counts.sum())
-            ahead = began + taken * self.cam.acquire_period.get() - self._clock.now()
-            if self._stop.wait(max(self._clock.wall(ahead), 0)):
-                if self._enough:
-                    return
-                raise AcquisitionStopped(f"{self.name} was stopped after {taken - len(chunks)} of {n_frames} frames")
-            some = np.flatnonzero(kept[rows])
-            numbers = before + rows.start + some + 1
-            file.append([chunks[i] for i in some], began + start_s[rows][some], numbers)
-            self._written += len(some)
-            self._n_taken += len(chunks)
-            self.cam.show_frames(len(chunks), int(lost[rows].sum()) + len(chunks) - len(some))
-        self.mean_counts.put(counted / (n_frames * maker.ring.size))
+            yield chunks, int(counts.sum()), int(lost[rows].sum())
+            taken += len(intensity)
 
     def _movie(
         self, seen: Dynamics | Motion, t_s: NDArray[np.float64], rng: np.random.Generator

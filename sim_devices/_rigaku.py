@@ -18,7 +18,8 @@ from ophyd import Component
 
 from sim_devices._basics import Quantity
 from sim_devices._frames import frames_dataset
-from sim_devices._lambda750k import Lambda750k, LambdaCam, readout
+from sim_devices._lambda750k import Lambda750k
+from sim_devices._lambda_cam import LambdaCam, readout
 
 MODULE = (512, 1024)
 GAP = (70, 52)

@@ -107,6 +107,7 @@ KNOTS = 32  # and more, the less the process is Markov's
 CUT = 1e-5  # part of the knots' power that is left to `near`
 NEGLIGIBLE = 3e-4  # variance of `near` below which it is left out
 JITTER = 1e-6
+COLUMNS = 2048  # of a field that are drawn at once, so that there is no second copy of it
 
 
 class Process:
@@ -169,23 +170,32 @@ class Draw:
     def __init__(self, process: Process, n: int, rng: np.random.Generator) -> None:
         self._process, self._rng, self._number = process, rng, 0
         self._amplitudes = rng.standard_normal((process.far.shape[1], n), dtype=np.float32)
-        # The block before, and the noise that the next is made of.
-        self._state = np.zeros((2 * BLOCK, n), np.float32) if process.near else None
+        self._before = np.zeros((BLOCK, n), np.float32) if process.near else None  # the block before, without `far`
 
     @one_thread
     def next(self, out: NDArray[np.float32]) -> None:
-        """Write the next block into `out`, (b, n)."""
+        """Write the next block into the first rows of `out`, (BLOCK, n); the other rows are scratch."""
         start = self._number * BLOCK
         far = self._process.far[start : start + BLOCK]
-        if self._state is None:
-            np.matmul(far, self._amplitudes, out=out)
+        if self._before is None:
+            np.matmul(far, self._amplitudes, out=out[: len(far)])
         else:
-            fresh = self._state[BLOCK:]
-            self._rng.standard_normal(dtype=np.float32, out=fresh)
-            np.matmul(self._process.near[self._number], self._state, out=out)
-            self._state[: len(out)] = out
-            out += np.matmul(far, self._amplitudes, out=fresh[: len(out)])
+            near = self._process.near[self._number]
+            if out.flags.c_contiguous:
+                self._rng.standard_normal(dtype=np.float32, out=out)
+            else:
+                out[:] = self._rng.standard_normal(out.shape, dtype=np.float32)
+            for columns in _parts(out.shape[1]):
+                now = near @ np.concatenate([self._before[:, columns], out[:, columns]])
+                self._before[: len(now), columns] = now
+                out[: len(now), columns] = now + far @ self._amplitudes[:, columns]
         self._number += 1
+
+
+def _parts(n: int) -> list[slice]:
+    """Return slices of `n` columns: few, from multiples of 64 on, so that products have the bits of a whole product."""
+    edges = np.linspace(0, n, -(-n // COLUMNS) + 1).astype(int) // 64 * 64
+    return list(map(slice, edges[:-1].tolist(), [*edges[1:-1].tolist(), n]))
 
 
 def _relaxing(part: Dynamics, s1: NDArray[np.float64], s2: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -302,7 +312,7 @@ class SpeckleMovie:
         for start in range(0, len(self.t_s), BLOCK):
             t_s = self.t_s[start : start + BLOCK]
             for field, out in zip(fields, moving, strict=True):
-                field.next(out[: len(t_s)])
+                field.next(out)
             intensity = np.empty((len(t_s), self._phi.size), np.float32)
             _intensity(
                 moving, share, rate, still, self.dynamics.static, t_s, self._modes, pixel, self._weight, intensity
@@ -342,7 +352,7 @@ class _PartField:
             start = stop
 
     def next(self, out: NDArray[np.float32]) -> None:
-        """Write the next block into `out`, (b, P, M, 2)."""
-        flat = out.reshape(len(out), -1)
+        """Write the next block into the first frames of `out`, (BLOCK, P, M, 2)."""
+        flat = out.reshape(BLOCK, -1)
         for columns, draw in self._draws:
             draw.next(flat[:, columns])

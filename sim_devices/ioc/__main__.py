@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 from sim_devices.ioc._start import (
     BEGUN,
@@ -36,24 +37,36 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def load_no_extensions() -> None:
-    """Keep numba from loading the extensions of other packages: awkward's and sparse's take 50 MB, and are not used."""
+class Unused(ModuleType):
+    """A module that is not loaded; all its names are None."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+def load_only_what_is_used() -> None:
+    """Save 80 MB: leave out ophyd's devices of EPICS, numpy's Fortran, and numba's extensions of other packages."""
+    import numpy
     from numba.core import entrypoints
 
     entrypoints.init_all = lambda: None
+    sys.modules |= {name: Unused(name) for name in ("ophyd.areadetector", "ophyd.mca", "ophyd.quadem", "numpy.f2py")}
+    vars(numpy)["f2py"] = sys.modules["numpy.f2py"]  # SciPy imports all of numpy
 
 
 def main() -> None:
     """Serve, and print `READY` once the records answer."""
     given, parent = options(), os.getppid()
-    if os.environ.get(BEGUN) is None:  # ophyd, which came with this package, has loaded EPICS: begin anew
+    if os.environ.get(BEGUN) is None:  # the settings of memory are read as a process begins: begin anew
         port = given.port or (DEFAULT_PORT if is_free(DEFAULT_PORT) else free_port())
         command = [sys.executable, "-m", __spec__.parent, *sys.argv[1:]]
         os.execve(sys.executable, command, os.environ | server_environment(port))
     port = int(os.environ["EPICS_CAS_SERVER_PORT"])
     try:
-        load_no_extensions()
-        from sim_devices import hidden_sample, read_hardware
+        load_only_what_is_used()
+        from sim_devices._instrument import read_hardware
+        from sim_devices._sample import hidden_sample
         from sim_devices.ioc._serve import serve
     except ImportError as error:
         sys.exit(f"ioc: {error}: install the extra epics")

@@ -1,9 +1,11 @@
-"""The other devices: rheometer, shutter, attenuator and source; and switches of faults, which no real IOC has."""
+"""The other devices: rheometer, shutter, attenuator and source; and what no real IOC has."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 from sim_devices._instrument import SimulatedInstrument
+from sim_devices._recording import Recording
 from sim_devices.ioc._camera import FrameQueue, pv_name
 from sim_devices.ioc._hdf5 import Hdf5Plugin
 from sim_devices.ioc._motor import Motor
@@ -85,16 +87,19 @@ class Beamline:
             await asyncio.sleep(REFRESH_S)
 
 
-def fault_records(prefix: str, instrument: SimulatedInstrument, queue: FrameQueue, plugin: Hdf5Plugin) -> None:
-    """Add switches that make the detector fail.
+def simulation_records(
+    prefix: str, instrument: SimulatedInstrument, queue: FrameQueue, plugin: Hdf5Plugin, directory: Path
+) -> None:
+    """Add records that no real IOC has: they make the detector fail, or give frames of a file.
 
     ``LostShare`` is the share of frames that the detector loses, each a frame of zeros; ``DropArrays`` is the number of
-    frames that the plugin will drop; ``Fault`` ends an acquisition at its next frames.
+    frames that the plugin will drop; ``Fault`` ends an acquisition at its next frames. ``Recording`` is the path of a
+    file below `directory` whose frames the detector gives, or empty; its readback stays if the file is refused.
     """
-    records = Records(prefix)
+    detector, records = instrument.detector, Records(prefix, lambda message: records.show(Message=message))
 
     def lose(share: float) -> None:
-        instrument.detector.lost_share = share
+        detector.lost_share = share
 
     def drop(n: int) -> None:
         plugin.to_drop = n
@@ -102,6 +107,13 @@ def fault_records(prefix: str, instrument: SimulatedInstrument, queue: FrameQueu
     def fail(on: int) -> None:
         queue.fault = "link to the detector lost" if on else ""
 
+    def play(path: str) -> None:
+        if path and not Path(path).resolve().is_relative_to(directory.resolve()):
+            raise ValueError(f"{path} is outside of {directory}, the folder of this IOC")
+        detector.recording = Recording(Path(path), detector.geometry) if path else None
+
     records.command("number", "LostShare", 0.0, act=lose)
     records.command("integer", "DropArrays", 0, act=drop)
     records.command("switch", "Fault", 0, "No", "Yes", act=fail)
+    records.setting("text", "Recording", "", act=play)
+    records.readback("text", "Message", "")

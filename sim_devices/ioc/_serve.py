@@ -13,7 +13,7 @@ from epicscorelibs.ioc import dbCore
 from softioc import asyncio_dispatcher, builder, softioc
 
 from sim_devices._instrument import SimulatedInstrument
-from sim_devices.ioc._beamline import Beamline, fault_records
+from sim_devices.ioc._beamline import Beamline, simulation_records
 from sim_devices.ioc._camera import Camera, FrameQueue
 from sim_devices.ioc._hdf5 import Hdf5Plugin
 from sim_devices.ioc._motor import load_motor_type
@@ -41,7 +41,7 @@ def serve(prefix: str, directory: Path, **options: Any) -> None:
     queues.append(FrameQueue(plugin))
     camera = Camera(f"{prefix}cam1:", instrument.detector, queues[0])
     beamline = Beamline(prefix, instrument)
-    fault_records(f"{prefix}sim:", instrument, queues[0], plugin)
+    simulation_records(f"{prefix}sim:", instrument, queues[0], plugin, directory)
     builder.LoadDatabase()
     with tempfile.NamedTemporaryFile("w", suffix=".db") as file:
         file.write("".join(motor.database() for motor in beamline.motors))

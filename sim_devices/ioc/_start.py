@@ -62,6 +62,7 @@ def server_environment(port: int) -> dict[str, str]:
         "OPHYD_CONTROL_LAYER": "dummy",
         "MALLOC_MMAP_THRESHOLD_": "1000000",  # memory of arrays is given back
         "MALLOC_ARENA_MAX": "1",  # threads share one heap
+        "OPENBLAS_NUM_THREADS": "1",  # products are small
         BEGUN: "1",
     }
 

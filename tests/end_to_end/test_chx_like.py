@@ -1,8 +1,9 @@
-"""An instrument like CHX: Eigers of classic ophyd that announce series of files as AD_EIGER2."""
+"""An instrument like CHX: Eigers of classic ophyd that announce series of files as AD_EIGER2 or AD_EIGER_SLICE."""
 
 import atexit
 import json
 import runpy
+from contextlib import closing
 from pathlib import Path
 
 import h5py
@@ -12,10 +13,13 @@ import pytest
 from databroker_server import databroker_server
 from event_model import compose_run, compose_stream_resource
 
+from ainerd.agent import build_observer
 from ainerd.cli.reanalysis import reanalyse
+from ainerd.config import Settings
 from ainerd.documents import DetectorKeys, MissingFrames, Run, documents_of
 from ainerd.results import ResultStore
 from ainerd.runs import Subject
+from ainerd.technique import RunInfo
 
 PROFILE = Path(__file__).resolve().parents[2] / "profiles" / "chx_like"
 
@@ -94,6 +98,41 @@ def test_a_replay_of_the_runs_in_databroker_gives_the_same_results(names, tmp_pa
         assert {*again.table().index} == {*table.index[table["raw_uid"].eq(uid)]}
         for key in again.table().index:
             np.testing.assert_array_equal(again.array(key, "c2"), first.array(key, "c2"))
+
+
+def test_a_trigger_for_each_frame_makes_an_exposure_of_slices(names, server, tmp_path):
+    settings = Settings.load(PROFILE / "small.toml")
+    settings.storage.directory, settings.storage.frames = tmp_path, names["settings"].storage.frames
+    for key in ("image", "n_frames", "frame_time_s"):
+        setattr(settings.detector, key, getattr(settings.detector, key).replace("single", "manual"))
+    names["RE"](names["bps"].mv(names["fast_sh"], "open"))
+    documents, detector = [], names["eiger500k_manual"]
+    with closing(build_observer(settings, server.client().create_container(tmp_path.name))) as observer:
+        token = names["RE"].subscribe(observer)
+        names["RE"](names["bp"].count([detector, names["diff"]], num=250), lambda *document: documents.append(document))
+        names["RE"].unsubscribe(token)
+        assert observer.drain(120)
+        (key,) = observer.results.table("complete").index
+        c2 = observer.results.array(key, "c2")
+    (resource,) = [doc for name, doc in documents if name == "resource"]
+    datums = [doc["datum_kwargs"] for name, doc in documents if name == "datum"]
+    assert resource["spec"] == "AD_EIGER_SLICE"
+    assert [each["frame_num"] for each in datums] == [*range(250)] and len({each["seq_id"] for each in datums}) == 1
+    prefix = f"/{resource['resource_path']}_{datums[0]['seq_id']}"
+    frames = []
+    for k in (1, 2, 3):
+        with h5py.File(f"{prefix}_data_{k:06d}.h5") as file:
+            frames.append(file["entry/data/data"][()].reshape(-1, 128 * 192))
+    info = RunInfo(raw_uid="", n_frames=250, frame_shape=(128, 192), frame_time_s=0.1)
+    analysis = names["agent"].technique.begin(info)
+    analysis.push(np.concatenate(frames)[:, analysis.pixels], 0)
+    np.testing.assert_array_equal(c2, analysis.finish().arrays["c2"])
+    detector.stage()
+    detector.trigger().wait(10)
+    detector.unstage()  # after one frame of the series
+    ((_, resource), (_, datum)) = detector.collect_asset_docs()
+    with h5py.File(f"/{resource['resource_path']}_{datum['datum_kwargs']['seq_id']}_master.h5") as master:
+        assert len(master["entry/data/data_000001"]) == 1
 
 
 def test_its_maps_are_those_of_the_same_frames_in_one_file(names, tmp_path):

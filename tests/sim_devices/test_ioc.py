@@ -187,6 +187,8 @@ def test_it_refuses_what_is_not_simulated_and_files_elsewhere(detector):
     put("HDF1:Capture", 1)
     assert get("HDF1:Capture_RBV") == 0
     assert b"outside" in bytes(get("HDF1:WriteMessage"))
+    put("sim:Recording", b"/etc/hostname")
+    assert not any(get("sim:Recording_RBV")) and b"/etc/hostname is outside of" in bytes(get("sim:Message_RBV"))
 
 
 def test_the_rheometer_relaxes(ioc):

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
@@ -15,7 +16,7 @@ from ophyd.areadetector.cam import Lambda750kCam
 from ophyd.signal import InternalSignalError
 
 from ainerd.dynamics import Dynamics
-from sim_devices import AcquisitionStopped, FrameFile, Geometry, Lambda750k, LambdaCam, SimClock
+from sim_devices import AcquisitionStopped, FrameFile, Geometry, Lambda750k, LambdaCam, Recording, SimClock
 
 
 def of(documents, name):
@@ -398,6 +399,34 @@ def test_dropped_frames_are_not_in_the_file_and_their_numbers_are_skipped(make_d
     with pytest.raises(RuntimeError, match="drops frames"):
         drops.trigger()
     drops.unstage()
+
+
+def test_it_gives_the_frames_of_a_file_again_and_again(make_detector, run_engine, documents, small):
+    detector = make_detector(num_images=70)
+    run_engine(bp.count([detector]))
+    frames = frames_of(documents)
+    path = Path(of(documents, "stream_resource")[0]["uri"].removeprefix("file://localhost"))
+    mean = detector.mean_counts.get()
+    assert mean == pytest.approx(frames.reshape(70, -1)[:, small.ring].mean())
+    detector.recording = Recording(path, small)
+    run_engine(bp.count([detector]))
+    assert detector.mean_counts.get() == mean
+    detector.cam.num_images.put(100)
+    documents.clear()
+    run_engine(bp.count([detector]))
+    assert np.array_equal(frames_of(documents), [*frames, *frames[:30]])
+
+
+def test_only_frames_of_the_detector_are_a_recording(tmp_path, small):
+    path = tmp_path / "frames.h5"
+    with h5py.File(path, "w") as file:
+        file["entry/data/data"] = np.zeros((3, *small.frame_shape), "u2")
+    with pytest.raises(
+        ValueError, match=r"frames.h5: frames must be uint16 of \(128, 192\), each a bitshuffle-LZ4 chunk"
+    ):
+        Recording(path, small)
+    with h5py.File(path, "w"), pytest.raises(ValueError, match="frames.h5: no frames in entry/data/data"):
+        Recording(path, small)
 
 
 def _flown(detector):

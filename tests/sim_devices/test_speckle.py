@@ -154,9 +154,10 @@ def test_fields_are_drawn_with_that_correlation():
     drawn = Dynamics(family="any", tau_s=8, exponent=0.7, plateau=0.3)
     s = clock(drawn, TIMES[: 2 * BLOCK + 10])
     process, n = Process(drawn, s), 40_000
-    draw, fields = Draw(process, n, np.random.default_rng(0)), np.empty((s.size, n), np.float32)
-    for start in range(0, s.size, BLOCK):
-        draw.next(fields[start : start + BLOCK])
+    draw, blocks = Draw(process, n, np.random.default_rng(0)), np.empty((3, BLOCK, n), np.float32)
+    for block in blocks:
+        draw.next(block)
+    fields = blocks.reshape(-1, n)[: s.size]
     error = fields @ fields.T / n - process.covariance()
     assert np.abs(error).max() < 5 * np.sqrt(2 / n)
 

@@ -30,7 +30,7 @@ from bluesky import RunEngine, SupplementalData  # noqa: E402
 
 from agents.demo.simulated import hardware_beside, simulated_instrument  # noqa: E402
 from ainerd.agent import WhileRunning  # noqa: E402
-from sim_devices import Eiger  # noqa: E402
+from sim_devices import Eiger, ManualEiger  # noqa: E402
 
 try:
     client, close_tiled = opened()
@@ -41,12 +41,9 @@ atexit.register(close_tiled)
 RE = RunEngine({}, during_task=WhileRunning())
 RE.md["sample"] = "simulated"
 instrument = simulated_instrument(settings.storage.frames[0], hardware_beside(TOML), speed=60, names=NAMES)
-eiger500k_single, diff, fast_sh, att = (
-    Eiger(instrument.detector),
-    instrument.stage,
-    instrument.shutter,
-    instrument.attenuator,
-)
+diff, fast_sh, att = instrument.stage, instrument.shutter, instrument.attenuator
+eiger500k_single = Eiger(instrument.detector)
+eiger500k_manual = ManualEiger(instrument.detector, name="eiger500K_manual")  # the same camera, a trigger a frame
 RE.preprocessors.append(SupplementalData(baseline=instrument.baseline))
 
 

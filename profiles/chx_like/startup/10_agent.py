@@ -26,4 +26,4 @@ RE.subscribe(ScanTable())  # a person's scans as text
 agent.catch_up()
 agent.warm_up()  # while you read what follows
 if sys.stdout.isatty():
-    get_console().print(welcome(agent, devices="eiger500k_single, diff, fast_sh, att; plan series"))
+    get_console().print(welcome(agent, devices="eiger500k_single, eiger500k_manual, diff, fast_sh, att; plan series"))
