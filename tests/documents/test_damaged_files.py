@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ainerd import internals
-from ainerd.documents import FrameError, FrameReader, check_bytes
-from ainerd.documents._storage import LOOK, check_heaps
+from ainerd.documents import FrameError, FrameReader
+from ainerd.documents._storage import LOOK, check_bytes, check_heaps
 
 SHAPE, N = (3, 4), 6
 GLOBAL_HEAP = b"GCOL\x01\0\0\0"

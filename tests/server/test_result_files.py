@@ -192,6 +192,14 @@ def test_a_damaged_file_is_refused(results):
     assert put(results, "nine", whole).status_code == 200
 
 
+def test_a_long_request_is_refused_at_its_first_wrong_result(results):
+    good, wrong, rest = of_hdf5(whole), b"not HDF5", bytes(2**22)
+    entries = [described(key, file) for key, file in {"a": good, "b": wrong, "c": rest}.items()]
+    assert send(results, ",".join(entries), good, wrong, rest).status_code == 422
+    assert set(results) == {"a"} and put(results, "a", unless=["complete"]).json()[0]["found"] == "complete"
+    assert "ends 5 bytes too early" in send(results, described("d", bytes(9)), bytes(4)).text
+
+
 @pytest.mark.fault("A result is uploaded to the path of another node", "It is refused; nothing is replaced or deleted")
 def test_only_results_are_replaced(results):
     put(results, "good")

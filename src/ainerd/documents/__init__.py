@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from ainerd.documents._numbering import Block
     from ainerd.documents._run import EIGER, DetectorKeys, Run
     from ainerd.documents._sources import check_source, file_documents, open_documents, tiled_documents
-    from ainerd.documents._storage import FrameError, MissingFrames, check_bytes, check_heaps, local_path
+    from ainerd.documents._storage import FrameError, MissingFrames, check_heaps, local_path
     from ainerd.documents._tiled_runs import Quiet, RunReader, documents_of, runs_by_time, streams_of
     from ainerd.documents._wire import Curve, Document, WireError, checked, unpack
 
 __all__ = [
     "BLOCK", "Acquisition", "AcquisitionKeys", "Block", "Curve", "DetectorKeys", "Document", "EIGER", "Folder",
     "FrameError", "FrameReader", "Metadata", "MissingFrames", "Quiet", "RIGAKU", "Run", "RunReader", "Whole",
-    "WireError", "check_bytes", "check_heaps", "check_source", "checked", "count_frames", "documents_of",
+    "WireError", "check_heaps", "check_source", "checked", "count_frames", "documents_of",
     "documents_of_many", "file_documents", "folder_documents", "local_path", "open_documents", "runs_by_time",
     "streams_of", "tiled_documents", "unpack",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ import orjson
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import ValidationError
 
-from ainerd.server.internals import CSRF_COOKIE_NAME, READ, WRITE, Caller
+from ainerd.server.internals import CSRF_COOKIE_NAME, READ, WRITE, Caller, body_stream
 from ainerd.words import first_problem
 
 MOST_BYTES = 16_384  # of a person's request
@@ -57,7 +57,7 @@ async def json_body(request: Request, most: int = MOST_BYTES) -> dict[str, Any]:
 async def bounded_body(request: Request, most: int) -> bytes:
     """Return the body of a request; HTTPException 413 if it has more than `most` bytes."""
     parts, size = [], 0
-    async for part in request.stream():
+    async for part in body_stream(request):
         parts.append(part)
         size += len(part)
         if size > most:

@@ -180,6 +180,7 @@ def serving(directory: Path, **options: Any) -> Iterator[Any]:
     offer_downloads()
     os.environ["TILED_UI_SETTINGS"] = str(pages.write_ui_settings(directory / "ui.yml"))
     with SimpleTiledServer(directory, **options) as server:
+        internals.pass_bodies(server.app)
         server.app.include_router(router, prefix="/custom")
         server.app.include_router(pages.router, prefix="/custom")
         yield server

@@ -6,7 +6,7 @@
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from functools import cache
@@ -25,6 +25,7 @@ from fastapi.dependencies import utils
 from pydantic import BaseModel, Field, NaiveDatetime
 from sqlalchemy import Text, cast, func, select
 from sqlalchemy.orm import aliased, noload
+from starlette.requests import ClientDisconnect
 from tiled.adapters.zarr import ZarrArrayAdapter
 from tiled.catalog.adapter import STRUCTURES, CatalogContainerAdapter, Collision
 from tiled.catalog.orm import Node
@@ -53,6 +54,7 @@ CLOCK_S = 5.0  # difference of the clocks of two processes of a server
 MOST_RECENT = 500  # nodes that a token compares; if more were written, it changes
 AT_ONCE = 5000  # nodes read before another request is served
 LONG_AGO = datetime(1970, 1, 1)
+_RECEIVE = "ainerd.receive"  # in the scope of a request
 
 _COLUMNS = Node.id, Node.key, Node.time_updated, cast(Node.metadata_, Text)
 _part_by_part = dependencies.get_entry
@@ -152,6 +154,36 @@ class Caller:
             return None
         name = next((str(identity.id) for identity in self.principal.identities), "")
         return name or f"{getattr(self.principal.type, 'value', self.principal.type)} {str(self.principal.uuid)[:8]}"
+
+
+async def has_child(node: Any, key: str) -> bool:
+    """Return whether a node has a child with this key, also one that the caller may not see."""
+    async with node.context.session() as db:
+        query = select(Node.id).where(Node.parent == node.node.id, Node.key == key)
+        return (await db.execute(query)).first() is not None
+
+
+async def body_stream(request: Request) -> AsyncIterator[bytes]:
+    """Yield the body of a request as it arrives, past the middlewares where `pass_bodies` was called."""
+    receive, more = request.scope.get(_RECEIVE, request.receive), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        more = message.get("more_body", False)
+        if message["body"]:
+            yield message["body"]
+
+
+def pass_bodies(app: Any) -> None:
+    """Let `body_stream` read past the middlewares of Tiled: they take longer for a long body than all the rest."""
+    middlewares = app.middleware_stack
+
+    async def note_receive(scope: Any, receive: Any, send: Any) -> None:
+        scope[_RECEIVE] = receive
+        await middlewares(scope, receive, send)
+
+    app.middleware_stack = note_receive
 
 
 class Descendant(NamedTuple):

@@ -6,7 +6,6 @@ attribute ``dims``, and a group of columns for each table. A server without this
 """
 
 import asyncio
-import io
 import os
 import re
 import uuid
@@ -28,10 +27,9 @@ from tiled.structures.core import StructureFamily
 from tiled.structures.data_source import Management
 from tiled.utils import path_from_uri
 
-from ainerd.documents import check_bytes
+from ainerd.documents import check_heaps
 from ainerd.results import decode_table
-from ainerd.server._access import bounded_body
-from ainerd.server.internals import Asset, Caller, DataSource, Specs
+from ainerd.server.internals import Asset, Caller, DataSource, Specs, body_stream, has_child
 
 MOST_BYTES = 2**30  # of a request
 MOST_KEYS, MOST_IN_ANSWER = 200, 2**26  # results in an answer, and bytes of their files
@@ -118,60 +116,73 @@ async def put_results(request: Request, path: str, caller: Annotated[Caller, Dep
     parents = path.split("/")
     if parents[-2:] != ["ainerd", "results"] or {"", ".", ".."} & set(parents):
         raise HTTPException(422, f"{path[:300]!r} is not the path of results")
-    uploads = _uploads(await bounded_body(request, MOST_BYTES), request.headers.get("x-metadata-length", ""))
-    parent = await caller.node(path, scopes=_SCOPES)
-    return [await _put(caller, parent, parents, upload) for upload in uploads]
+    parent, body = await caller.node(path, scopes=_SCOPES), _Body(request)
+    uploads = _uploads(b"".join(await body.read(request.headers.get("x-metadata-length", ""))))
+    return [await _put(caller, parent, parents, upload, await body.read(upload.size)) for upload in uploads]
+
+
+class _Body:
+    """The body of a request, read in parts of given sizes."""
+
+    def __init__(self, request: Request) -> None:
+        self._stream, self._rest, self._left = body_stream(request), b"", MOST_BYTES
+
+    async def read(self, size: str | int) -> list[bytes]:
+        """Return the next bytes; HTTPException if the body has fewer, or more than `MOST_BYTES` were read."""
+        if not re.fullmatch("[0-9]{1,18}", str(size)):
+            raise HTTPException(422, f"no result in the body: {size!r} is no number of bytes")
+        self._left -= int(size)
+        if self._left < 0:
+            raise HTTPException(413, f"at most {MOST_BYTES} bytes")
+        parts, missing = [], int(size)
+        while missing:
+            part = self._rest or await anext(self._stream, b"")
+            if not part:
+                raise HTTPException(422, f"no result in the body: it ends {missing} bytes too early")
+            parts.append(part[:missing])
+            self._rest = part[missing:]
+            missing -= len(parts[-1])
+        return parts
 
 
 class _Upload(NamedTuple):
-    """A result in the body of a request."""
+    """A result in the body of a request, without its file."""
 
     key: str
     metadata: dict[str, Any]
     specs: Any
     unless: list[str]
     tags: list[str]
-    file: bytes
+    size: int
 
 
-def _uploads(body: bytes, length: str) -> list[_Upload]:
-    """Return the results in a body; HTTPException if it is not valid."""
+def _uploads(text: bytes) -> list[_Upload]:
+    """Return the results that the JSON describes; HTTPException if it is not valid."""
     uploads = []
     try:
-        at = int(length)
-        if not 0 <= at <= len(body):
-            raise ValueError(f"{at} bytes of metadata in a body of {len(body)}")
-        for head in _parse(body[:at]):
+        for head in _parse(text):
             key, metadata, size = head["key"], dict(head["metadata"]), int(head["size"])
             if not re.fullmatch(r"[0-9A-Za-z_-]{1,200}", key):
                 raise ValueError(f"{key[:300]!r} is not the key of a result")
-            if not 0 <= size <= len(body) - at:
-                raise ValueError(f"a file of {size} bytes in a body of {len(body)}")
             specs, tags = _specs.validate_python(head["specs"]), metadata.get("access_tags") or []
-            unless, file = [*head["unless"]], body[at : at + size]
-            uploads.append(_Upload(key, metadata, specs, unless, _tags.validate_python(tags), file))
-            at += size
+            uploads.append(_Upload(key, metadata, specs, [*head["unless"]], _tags.validate_python(tags), size))
     except (KeyError, TypeError, ValueError) as error:
         raise HTTPException(422, f"no result in the body: {type(error).__name__}: {error}"[:500]) from None
     return uploads
 
 
-async def _put(caller: Caller, parent: Any, parents: list[str], new: _Upload) -> dict[str, Any]:
-    """Write one result, unless its node has a status with which it stays."""
+async def _put(caller: Caller, parent: Any, parents: list[str], new: _Upload, file: list[bytes]) -> dict[str, Any]:
+    """Write one result with its file, unless its node has a status with which it stays."""
     target = _file_path(parent, [*parents, new.key])
     async with _one_at_a_time:
-        try:
-            node = await caller.node(*parents, new.key, scopes=_SCOPES)
-        except HTTPException as error:
-            if error.status_code != 404:
-                raise
-            node = None
+        exists = await has_child(parent, new.key)
+        node = await caller.node(*parents, new.key, scopes=_SCOPES) if exists else None
         if node is not None and OURS not in {spec.name for spec in node.specs}:
             raise HTTPException(422, f"{new.key!r} is not a result and is not replaced")
         status = None if node is None else node.metadata().get("status")
         if status is not None and status in new.unless:
             return {"found": status, "written": False}
-        await anyio.to_thread.run_sync(_write, target, new.file)
+        await anyio.to_thread.run_sync(_write, target, file)
         if node is not None and not node.node.data_sources:  # created before the server had this route
             await node.delete(recursive=True, external_only=False)
             node = None
@@ -240,28 +251,28 @@ def _file_path(parent: Any, parts: list[str]) -> Path:
     raise HTTPException(405, "the server has no folder for files")
 
 
-def _write(target: Path, file: bytes) -> None:
-    """Write a file in one step; HTTPException if it is not a plain HDF5 file."""
-    if not file:
-        buffer = io.BytesIO()
-        h5py.File(buffer, "w").close()
-        file = buffer.getvalue()
-    elif problem := _problem(file):
-        raise HTTPException(422, f"no result in the body: {problem}")
+def _write(target: Path, file: list[bytes]) -> None:
+    """Write the parts of a file in one step; HTTPException if it is not a plain HDF5 file."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(f".{uuid.uuid4().hex}.part")
     try:
-        part.write_bytes(file)
+        if file:
+            with part.open("wb") as opened:
+                opened.writelines(file)
+            if problem := _problem(part):
+                raise HTTPException(422, f"no result in the body: {problem}")
+        else:
+            h5py.File(part, "w").close()
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _problem(file: bytes) -> str | None:
+def _problem(path: Path) -> str | None:
     """Return why a file is refused: a link out of it would let a client read any file of the server."""
     try:
-        check_bytes(file)
-        with h5py.File(io.BytesIO(file), "r") as opened:
+        check_heaps(path)
+        with h5py.File(path, "r") as opened:
             groups: list[h5py.Group] = [opened]
             for group in groups:
                 for name in group:
