@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing, suppress
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from inspect import signature
 from itertools import pairwise
@@ -24,10 +24,11 @@ from fastapi import Depends, HTTPException, Request, Security
 from fastapi.dependencies import utils
 from pydantic import BaseModel, Field, NaiveDatetime
 from sqlalchemy import Text, cast, func, select
-from sqlalchemy.orm import aliased, noload
+from sqlalchemy.orm import aliased, noload, selectinload
 from starlette.requests import ClientDisconnect
 from tiled.adapters.zarr import ZarrArrayAdapter
 from tiled.catalog.adapter import STRUCTURES, CatalogContainerAdapter, Collision
+from tiled.catalog.orm import DataSource as DataSourceRow
 from tiled.catalog.orm import Node
 from tiled.commandline._catalog import init
 from tiled.serialization.array import save_to_buffer_tifffile
@@ -194,18 +195,26 @@ class Descendant(NamedTuple):
 
 
 async def read_grandchildren(node: Any, keys: Sequence[str]) -> dict[str, Descendant]:
-    """Return the children with these keys, with their children and grandchildren. Three queries."""
-    query = node.apply_conditions(select(Node).where(Node.parent == node.node.id, Node.key.in_(keys)))
+    """Return the children with these keys, with their children and grandchildren, and the files of all."""
+    files = selectinload(DataSourceRow.asset_associations)
+    every = select(Node).options(selectinload(Node.data_sources).options(files))
+    query = node.apply_conditions(every.where(Node.parent == node.node.id, Node.key.in_(keys)))
     known: dict[int, Descendant] = {}
     chosen: dict[str, Descendant] = {}
     async with node.context.session() as db:
         for _ in range(3):
             nodes = (await db.execute(query.order_by(Node.id))).scalars().all()
             for each in nodes:
-                known[each.id] = Descendant(STRUCTURES[each.structure_family](node.context, each), {})
+                adapter = STRUCTURES[each.structure_family](node.context, each)
+                adapter.data_sources = partial(_loaded_sources, each)  # or each adapter would ask for its own
+                known[each.id] = Descendant(adapter, {})
                 (known[each.parent].children if each.parent in known else chosen)[each.key] = known[each.id]
-            query = select(Node).where(Node.parent.in_([each.id for each in nodes]))
+            query = every.where(Node.parent.in_([each.id for each in nodes]))
     return chosen
+
+
+async def _loaded_sources(node: Node, include_assets: bool = False) -> list[DataSource[Any]]:
+    return [DataSource.from_orm(source, include_assets=include_assets) for source in node.data_sources]
 
 
 class Child(NamedTuple):
