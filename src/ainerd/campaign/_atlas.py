@@ -23,9 +23,10 @@ def remembered(store: ResultStore, names: Sequence[str], readings: Sequence[str]
     """
     embeddings, table = store.embeddings(), store.table()
     rows = pd.concat([table.loc[embeddings.index], table[table["status"].eq("failed")]])
-    rows = rows.reindex(columns=list(dict.fromkeys([*_COLUMNS, *names, *readings]))).astype(object)
+    rows = rows.reindex(columns=list(dict.fromkeys([*_COLUMNS, *names, *readings])))
     points = [*embeddings.to_numpy(np.float32), *[None] * (len(rows) - len(embeddings))]
-    known = zip(rows.index, rows.where(rows.notna(), None).to_dict("records"), points, strict=True)
+    columns = [rows[name].to_numpy(object, na_value=None).tolist() for name in rows]
+    each = (dict(zip(rows.columns, values, strict=True)) for values in zip(*columns, strict=True))
     return [
         Outcome(
             raw_uid=row["raw_uid"],
@@ -42,7 +43,7 @@ def remembered(store: ResultStore, names: Sequence[str], readings: Sequence[str]
             reason=row["reason"] or "",
             is_recalled=True,
         )
-        for key, row, point in known
+        for key, row, point in zip(rows.index, each, points, strict=True)
     ]
 
 

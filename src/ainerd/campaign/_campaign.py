@@ -1,5 +1,6 @@
 """The campaign of one agent: learn from results, suggest positions, and execute the commands of people."""
 
+import math
 import threading
 import time
 import uuid
@@ -637,13 +638,13 @@ class Campaign:
 
     def _learn(self, outcomes: Sequence[Outcome]) -> None:
         """Pass results with a known position to the explorer. It has no other source of results."""
-        points = []
+        points, names = [], self.explorer.names
         for outcome in outcomes:
             if outcome.status != "failed":
                 self.results.add(outcome.key)
             first = self._results.setdefault(outcome.trial_id, outcome.key)
             position = {**self._given.get(outcome.trial_id, {}), **outcome.positions}
-            if all(np.isfinite(position.get(name, np.nan)) for name in self.explorer.names):
+            if all(math.isfinite(position.get(name, math.nan)) for name in names):
                 z = outcome.embedding
                 id = outcome.trial_id if outcome.key == first else outcome.key  # two results are two points
                 self._judged[id] = outcome.novelty_p, outcome.novel, outcome.own_p

@@ -26,6 +26,7 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
     create_model,
     model_validator,
 )
@@ -38,6 +39,7 @@ FINAL = ("complete", "partial")  # statuses of results that do not change any mo
 USABLE = (*FINAL, "growing")
 LATEST_S = 9.2e9  # seconds since 1970: in the year 2261, the last that pandas counts in ns
 PACKAGES = ("numpy", "scipy", "torch", "scikit-learn", "numba", "pyFAI", "h5py", "tiled", "bluesky")
+_STORED = object()  # the context of metadata that a catalog holds: they are plain already
 _RESULTS = uuid.UUID("dc3e2379-5c58-5457-8cb3-b797fe6eabe7")  # uuid5(NAMESPACE_URL, "ainerd/results")
 
 
@@ -148,8 +150,8 @@ class Record(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _make_plain(cls, data: Any) -> Any:
-        return plain(data)
+    def _make_plain(cls, data: Any, info: ValidationInfo) -> Any:
+        return data if info.context is _STORED else plain(data)
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
@@ -176,7 +178,7 @@ class Record(BaseModel):
         record = {name: metadata[name] for name in cls.model_fields if name in metadata}
         for field in cls._flat:
             record[field] = {name: metadata[name] for name in record[field]}
-        return cls.model_validate(record)
+        return cls.model_validate(record, context=_STORED)
 
     def changed(self, **changes: Any) -> Self:
         """Return a validated copy with some fields changed."""
