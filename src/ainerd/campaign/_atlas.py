@@ -23,10 +23,10 @@ def remembered(store: ResultStore, names: Sequence[str], readings: Sequence[str]
     """
     embeddings, table = store.embeddings(), store.table()
     rows = pd.concat([table.loc[embeddings.index], table[table["status"].eq("failed")]])
-    rows = rows.reindex(columns=list(dict.fromkeys([*_COLUMNS, *names, *readings])))
+    rows = rows.reindex(columns=list(dict.fromkeys([*_COLUMNS, *names, *readings]))).astype(object)
     points = [*embeddings.to_numpy(np.float32), *[None] * (len(rows) - len(embeddings))]
-    columns = [rows[name].to_numpy(object, na_value=None).tolist() for name in rows]
-    each = (dict(zip(rows.columns, values, strict=True)) for values in zip(*columns, strict=True))
+    columns = [column.tolist() for _, column in rows.where(rows.notna(), None).items()]
+    each = (dict(zip(rows, values, strict=True)) for values in zip(*columns, strict=True))
     return [
         Outcome(
             raw_uid=row["raw_uid"],
