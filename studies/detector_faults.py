@@ -14,7 +14,7 @@ reason          of the first result without a verdict
 ``ordinary``: exposures without a fault, of several dynamics, photons and contrasts; they keep verdict, tau
 and contrast.
 
-``--faults`` selects faults by a part of their names.
+``--faults`` selects faults by a part of their names. With ``--events`` the frames come as from a detector of events.
 """
 
 from functools import lru_cache, partial
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 import ainerd
 from ainerd.technique import AnalysisError, RunInfo
 from ainerd.techniques.rheo_xpcs import RheoXPCS
+from ainerd.xpcs import Events
 from studies import _faulty_frames
 from studies._faulty_frames import FAULTS, FRAMES, KINDS, MODES, OTHERS, PHOTONS, TAU, Exposure, ring
 from studies._tools import Case, Row, Study, digest_of, report, resumed
@@ -56,18 +57,20 @@ def faults(
     faults: Annotated[list[str] | None, typer.Option()] = None,
     exposures: int = 10,
     photons: float = PHOTONS,
+    events: bool = False,
     workers: int = 2,
     dask: str | None = None,
 ) -> None:
     """Measure all faults, or some."""
     names = [name for name in FAULTS if not faults or name == "nothing" or any(part in name for part in faults)]
     cases = [(name, number) for number in range(exposures) for name in names]
-    run = {"photons": photons, "sources": digest_of(Path(ainerd.__file__).parent, Path(_faulty_frames.__file__))}
-    rows = resumed("detector_faults", run, cases, partial(measured, photons), workers, dask)
+    sources = digest_of(Path(ainerd.__file__).parent, Path(_faulty_frames.__file__))
+    run, record = {"photons": photons, "sources": sources}, "detector_faults" + events * "_events"
+    rows = resumed(record, run, cases, partial(measured, photons, events), workers, dask)
     row_of = dict(zip(cases, rows, strict=True))
     pairs = {name: [(row_of["nothing", n], row_of[name, n]) for n in range(exposures)] for name in names}
     spoilt = [pair for name in names if name != "nothing" for pair in pairs[name]]
-    report("detector_faults", [judged(name, pairs[name]) for name in names], **run, exposures=exposures)
+    report(record, [judged(name, pairs[name]) for name in names], **run, exposures=exposures)
     tenth = [pair for name in TENTH if name in pairs for pair in pairs[name]]
     print(" ".join(f"{key} {value:.3f}" for key, value in judged("all", spoilt).items() if isinstance(value, float)))
     if tenth:
@@ -77,22 +80,23 @@ def faults(
 
 
 @study.part
-def ordinary(exposures: int = 1, workers: int = 2, dask: str | None = None) -> None:
+def ordinary(exposures: int = 1, events: bool = False, workers: int = 2, dask: str | None = None) -> None:
     """Measure exposures without a fault."""
     cases = [(name, number) for number in range(exposures) for name in ORDINARY]
     run = {"sources": digest_of(Path(ainerd.__file__).parent, Path(_faulty_frames.__file__))}
-    rows = resumed("detector_ordinary", run, cases, measured_ordinary, workers, dask)
+    record = "detector_ordinary" + events * "_events"
+    rows = resumed(record, run, cases, partial(measured_ordinary, events), workers, dask)
     table = []
     for name in ORDINARY:
         mine = [row for case, row in zip(cases, rows, strict=True) if case[0] == name]
         lost = [row["failed"] or row["reason"] for row in mine if row["failed"] or row["reason"]]
         pixels = max(row.get("pixels_left_out") or 0 for row in mine)
         table.append({"exposure": name, "lost": len(lost), "pixels": pixels, "reason": lost[0] if lost else ""})
-    report("detector_ordinary", table, **run, exposures=exposures)
+    report(record, table, **run, exposures=exposures)
     print(f"{sum(row['lost'] for row in table)} of {len(cases)} lose verdict, tau or contrast to a screen")
 
 
-def measured_ordinary(case: Case) -> Row:
+def measured_ordinary(events: bool, case: Case) -> Row:
     """Return the numbers of an exposure without a fault, with the reason if it has no verdict."""
     name, number = case
     kind, photons, modes, flicker = ORDINARY[name]
@@ -100,21 +104,21 @@ def measured_ordinary(case: Case) -> Row:
     counts, rng = exposure.counts, np.random.default_rng(number)
     if flicker:
         counts = rng.poisson(exposure.light * (1 + flicker * rng.standard_normal((FRAMES, 1, 1))).clip(0))
-    row = analysed(counts.astype(np.uint16))
+    row = analysed(counts.astype(np.uint16), events)
     # without speckle there is no verdict, and nothing has been taken from it
     return row | {"reason": None if row.get("no_claim") == NO_SPECKLE else row.get("no_claim")}
 
 
-def measured(photons: float, case: Case) -> Row:
+def measured(photons: float, events: bool, case: Case) -> Row:
     """Return the verdict and the numbers of an exposure with a fault."""
     name, number = case
     kind = [*KINDS][number % len(KINDS)]
     exposure = exposure_of(kind, number, photons)
-    return {"kind": kind} | analysed(FAULTS[name](exposure, np.random.default_rng([number, *name.encode()])))
+    return {"kind": kind} | analysed(FAULTS[name](exposure, np.random.default_rng([number, *name.encode()])), events)
 
 
-def analysed(counts: NDArray) -> Row:
-    """Return the verdict and the numbers of frames; masked ones are missing."""
+def analysed(counts: NDArray, events: bool = False) -> Row:
+    """Return the verdict and the numbers of frames, which come as events if asked for; masked ones are missing."""
     technique = RheoXPCS(ring())
     info = RunInfo(raw_uid="x", n_frames=FRAMES, frame_shape=counts.shape[1:], frame_time_s=FRAME_TIME_S)
     run, flat = technique.begin(info), counts.reshape(len(counts), -1)
@@ -123,7 +127,8 @@ def analysed(counts: NDArray) -> Row:
         edges = np.union1d(range(0, len(flat) + 1, BLOCK), 1 + np.flatnonzero(np.diff(missing)))
         for start, stop in pairwise(edges):
             if not missing[start]:
-                run.push(np.asarray(flat[start:stop, run.pixels]), start)
+                frames = np.asarray(flat[start:stop, run.pixels])
+                run.push(as_events(frames) if events else frames, start)
         if len(flat) < FRAMES:
             run.lost(FRAMES - len(flat))  # the run ended well
         result = run.finish()
@@ -132,6 +137,14 @@ def analysed(counts: NDArray) -> Row:
     names = ("tau_s", "tau_s_err", "contrast", "contrast_err", "no_claim", "frames_left_out", "pixels_left_out")
     numbers = {key: result.summary.get(key) for key in names}
     return {"failed": None, "p": result.novelty_p, **numbers}
+
+
+def as_events(frames: NDArray) -> Events:
+    """Return frames as events; no detector of events gives negative counts."""
+    try:
+        return Events.of(frames)
+    except ValueError as error:
+        raise AnalysisError(str(error)) from error
 
 
 def judged(name: str, pairs: list[tuple[Row, Row]]) -> Row:

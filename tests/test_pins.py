@@ -41,8 +41,8 @@ def rheo_xpcs():
 
 def test_digest_and_keys_of_rheo_xpcs():
     parameters = rheo_xpcs().parameters
-    assert digest(parameters) == "ab208db748a4d540"
-    assert result_key(event_identity(RUN, 2), parameters) == "c046f1ff-db31-564a-b325-432f0371ae16"
+    assert digest(parameters) == "d32bc2a6d2953b96"
+    assert result_key(event_identity(RUN, 2), parameters) == "789f0e07-be76-5805-ac9a-34baaa1b7dd2"
 
 
 def test_digest_and_keys_of_xtec(tmp_path):

@@ -113,19 +113,44 @@ def test_overflow_and_saturation(rings):
         screen(rings, frames, saturation=15)
 
 
-def test_copies_and_dead_areas_of_events_are_not_found(rings):
-    """A limit: `Screen` finds them in dense frames."""
-    frames, dense = movie(1000, 13, 800), Screen(rings, 800)
-    frames[200:210] = frames[100:110]
-    frames[300:, 20:22] = 0
-    frames *= 2
-    dense.push(frames)
-    dense.flush()
-    of_dense, events = dense.left_out, screen(rings, frames, n_frames=800)[0]
-    assert of_dense.frames["copy"].tolist() == [*range(200, 210)] and of_dense.pixels["died"].size
-    assert dense.no_contrast == "all counts are multiples of 2"
-    assert not events.left_out.frames["copy"].size and not events.left_out.pixels["died"].size
-    assert events.no_contrast is None
+@pytest.mark.parametrize("photons", [20, 1000])
+def test_copies_dead_areas_and_counts_that_are_no_photons(rings, photons):
+    frames = movie(photons, 13)
+    frames[1200:1210] = frames[100:110]
+    frames[2000:2020] = frames[1999]
+    frames[2100:, 20:22] = 0
+    found, _ = screen(rings, frames)
+    assert found.left_out.frames["copy"].tolist() == [*range(1200, 1210), *range(2000, 2020)]
+    assert found.left_out.pixels["died"].tolist() == [*range(20 * 60, 22 * 60)]
+    assert found.no_contrast is None and found.no_relaxation is None
+    doubled, _ = screen(rings, frames * 2)
+    assert doubled.no_contrast == "all counts are multiples of 2"
+    if photons == 1000:  # bright enough for `Screen`
+        dense = Screen(rings, N)
+        dense.push(frames)
+        dense.flush()
+        assert dense.left_out.frames["copy"].tolist() == found.left_out.frames["copy"].tolist()
+        assert dense.left_out.pixels["died"].tolist() == found.left_out.pixels["died"].tolist()
+
+
+def test_a_ceiling_is_seen_and_empty_frames_are_none(rings):
+    """Frames of a third of a photon: most are empty, and not listed."""
+    frames = movie(0.3, 16)
+    events, listed = Events.of(frames), np.flatnonzero(frames.any((1, 2)))
+    offsets, valid = events.offsets[np.append(listed, N)], np.ones(len(listed), bool)
+    sparse = EventScreen(rings, N)
+    sparse.push(replace(events, ticks=listed, offsets=offsets, valid=valid))
+    sparse.flush()
+    assert sparse.no_contrast is None and not sparse.left_out.frames["copy"].size
+    found, _ = screen(rings, np.minimum(movie(4000, 17), 3))
+    assert found.no_contrast == "counts end at 3, as if they were cut off there"
+
+
+def test_a_detector_that_stands_still_is_refused(rings):
+    frames = movie(200, 18)
+    frames[1000:] = frames[999]
+    with pytest.raises(SpoiltRunError, match="3000 of 4000 frames are copies of earlier ones"):
+        screen(rings, frames)
 
 
 def test_groups_of_long_ago_are_forgotten(rings, monkeypatch):

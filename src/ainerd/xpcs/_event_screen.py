@@ -1,7 +1,8 @@
 """Screen events for bad pixels and frames, at a cost in proportion to the events.
 
 Pixels are judged as those of dense frames are. A frame with few photons shows neither darkness nor a pattern, so frames
-are judged in groups that hold `PHOTONS` photons.
+are judged in groups that hold `PHOTONS` photons. Copies of a frame have its events. Areas are summed over the frames
+between two samples, so that no photon is wasted.
 """
 
 from collections.abc import Iterator
@@ -12,24 +13,26 @@ from numpy.typing import ArrayLike, NDArray
 
 from ainerd.xpcs._events import Events, joined, labels
 from ainerd.xpcs._partition import Array, Floats, Partition
-from ainerd.xpcs._screen import WINDOW, LeftOut, Screen, Screened
+from ainerd.xpcs._screen import MOST_COPIES, WINDOW, LeftOut, Screen, Screened, SpoiltRunError
+from ainerd.xpcs._screen_faults import HIGHEST, no_photons, no_relaxation
 from ainerd.xpcs._screen_frames import ACCEPTED, DISPLACED, EVERY, GOOD, LAG, NO_LIGHT
 from ainerd.xpcs._team import ALONE
 
 PHOTONS = 300  # of a group of frames
 SOME = 1 << 10  # frames from which the contrast is estimated
 KEPT = 1 << 12  # groups that are kept to be compared with later ones
+SAMPLE = 8  # pixels for each photon of a sample of areas, at most
 _NO_FRAMES = np.empty(0, np.int64)
 
 
 class EventScreen(Screen):
     """Find bad pixels and frames of events as they arrive, before they are correlated.
 
-    It differs from `Screen` in three ways. Frames are judged, and left out, in groups that hold 300 photons together;
+    It differs from `Screen` in four ways. Frames are judged, and left out, in groups that hold 300 photons together;
     brighter frames are judged one by one. Frames that are not listed are not reported as missing, because a detector of
-    events does not tell them from empty ones. Copies of frames, areas that are dead or flicker, and counts that cannot
-    be photons are not looked for. The first 92 groups are held back and examined together, later the last 28 groups and
-    their block.
+    events does not tell them from empty ones. An area flickers if its share varies from block to block. Single pixels
+    that flicker or blink, and swapped frames, are not looked for. The first 92 groups are held back and examined
+    together, later the last 28 groups and their block.
 
     Parameters
     ----------
@@ -52,6 +55,8 @@ class EventScreen(Screen):
         self._usual = np.inf  # photons of a frame
         self._n_listed = self._n_given = 0  # frames that have been grouped, and those that have been returned
         self._n_forgotten = 0  # groups
+        self._sampled, self._photons_sampled = np.zeros_like(self._total), 0  # at the last sample of areas
+        self._histogram = np.zeros(HIGHEST, np.int64)  # of counts of good pixels; zeros are added in the end
         self._moved: list[NDArray[np.int64]] = []
         self._open = np.zeros(len(self._limit)), False  # counts of the last group, and whether any of it is valid
         self._spoilt |= {"dark": [], "displaced": []}
@@ -78,7 +83,8 @@ class EventScreen(Screen):
         Raises
         ------
         SpoiltRunError
-            If more than 15 % of the pixels are bad, or more than half of the frames overflow.
+            If more than 15 % of the pixels are bad, or more than half of the frames overflow. `flush` also raises it
+            if more than 60 % of the frames are copies.
         ValueError
             If the frames are not events, do not fit, or repeat earlier ones.
         """
@@ -91,9 +97,10 @@ class EventScreen(Screen):
         self._spoilt["invalid"].append(events.ticks[~events.valid])
         self._photons += int(self._team.total(events.count.sum(dtype=np.int64)))
         if self._begun:
-            events = self._caught(events)
+            events = self._without_copies(self._caught(events))
             counts, keep = self._grouped(events)
             self._frames.add(counts, keep)
+            self._sample_areas()
             if self._pixels.n_seen >= self._next:
                 self._look()
         self._blocks.append(events)
@@ -110,8 +117,27 @@ class EventScreen(Screen):
         if not self._begun:
             self._begin()
         self._look()
+        self._drop("died", self._areas.died(self._pixels.good))
+        self._drop("flickering", self._areas.flickering(self._pixels.good))
         self._refuse_overflow()
+        n_left_out = {reason: sum(map(len, self._spoilt[reason])) for reason in ("copy", "invalid")}
+        if n_left_out["copy"] > MOST_COPIES * self._n_listed:
+            raise SpoiltRunError(f"{n_left_out['copy']} of {self._n_listed} frames are copies of earlier ones")
+        histogram = self._histogram = self._team.total(self._histogram)
+        # with the pixels of frames that are not listed: they are empty
+        n_zero = self._pixels.good.sum() * (self._n_received - n_left_out["invalid"]) - histogram[1:].sum()
+        histogram[0] = max(n_zero, 0)
         return list(self._ready(self._n_listed))
+
+    @property
+    def no_contrast(self) -> str | None:
+        """Reason why the counts of the whole run, after `flush`, are no photons; None if they can be."""
+        return no_photons(self._histogram)
+
+    @property
+    def no_relaxation(self) -> str | None:
+        """Reason why not even the relaxation is that of light: an offset, or counts that end too low; None if it is."""
+        return no_relaxation(self._histogram)
 
     def _begin(self) -> None:
         """Examine the first frames together."""
@@ -136,12 +162,14 @@ class EventScreen(Screen):
             self._pixels.fit()
             self._limit = self._limits()
         self._look()
+        events = self._without_copies(events)
         self._blocks = [events]
         contrast = self._contrast(events, frame)
         self._total[:], self._pixels.n_seen = 0, 0
         counts, valid = self._grouped(events)
         self._frames.begin(counts[valid], contrast)
         self._frames.add(counts, valid)
+        self._sample_areas()
         self._refuse_overflow()
 
     def _look(self) -> None:
@@ -166,6 +194,24 @@ class EventScreen(Screen):
         self._drop("saturated", self._team.union(at_top, len(self._total)))
         self._drop("impossible", self._team.union(impossible, len(self._total)))
         return events.with_valid(events.valid & ~overflow) if overflow.any() else events
+
+    def _without_copies(self, events: Events) -> Events:
+        """Leave out copies of earlier frames, and add the counts of the good pixels to the histogram."""
+        good, n = self._pixels.good, len(events.ticks)
+        keys, counted, photons = np.zeros(n, np.uint64), np.zeros(n), np.zeros(n)
+        _examine(
+            events.offsets, events.pixel, events.count, events.valid, good, keys, counted, photons, self._histogram
+        )
+        keys, counted, photons = (self._team.total(x) for x in (keys, counted, photons))
+        copies = self._copies.repeated_events(keys, counted, np.maximum(photons, 1) / len(good)) & events.valid
+        self._spoilt["copy"].append(events.ticks[copies])
+        return events.with_valid(events.valid & ~copies) if copies.any() else events
+
+    def _sample_areas(self) -> None:
+        """Add the counts since the last sample to those of areas, if they are worth the time."""
+        if SAMPLE * (self._photons - self._photons_sampled) >= len(self._total):
+            self._areas.add_counts(self._total - self._sampled, self._pixels.good, self._team)
+            self._sampled[:], self._photons_sampled = self._total, self._photons
 
     def _contrast(self, events: Events, frame: Array) -> float:
         """Return an upper limit of the speckle contrast in single frames, from the first of them."""
@@ -231,3 +277,33 @@ def _sum(events: Array, valid: Array, group: Array, sub: Array, good: Array, tot
             total[p] += c
             if good[p]:
                 counts[group[b], sub[p]] += c
+
+
+@nb.njit(nogil=True, cache=True)
+def _examine(
+    offsets: Array, pixel: Array, count: Array, valid: Array, good: Array, keys: Array, counted: Floats,
+    photons: Floats, histogram: Array,
+) -> None:  # fmt: skip
+    """Write hash, pixels that counted and photons of valid frames without bad pixels; add their counts, except zero.
+
+    The hash of a frame is a sum over its events, so that processes can add theirs up.
+    """
+    n_single = 0
+    for b in range(valid.size):
+        if not valid[b]:
+            continue
+        key, n, total = np.uint64(0), 0, np.int64(0)
+        for e in range(offsets[b], offsets[b + 1]):
+            p, c = np.uintp(pixel[e]), np.uint64(count[e])
+            if not good[p]:
+                continue
+            x = (np.uint64(p) ^ c << np.uint64(32)) * np.uint64(0x9E3779B97F4A7C15)
+            key += (x ^ x >> np.uint64(29)) * np.uint64(0xBF58476D1CE4E5B9)
+            n += 1
+            total += np.int64(c)
+            if c == 1:
+                n_single += 1
+            else:
+                histogram[np.uintp(min(c, np.uint64(histogram.size - 1)))] += 1
+        keys[b], counted[b], photons[b] = key, n, total
+    histogram[1] += n_single

@@ -21,6 +21,7 @@ from scipy.stats import poisson
 
 from ainerd.xpcs._g2 import G2
 from ainerd.xpcs._partition import Array, Floats, Partition
+from ainerd.xpcs._team import Team
 
 CHANCE = 1e-6  # of finding a copy in a run without one
 LOOK_BACK = 50_000  # frames that are compared by their sums
@@ -66,8 +67,24 @@ class CopyScreen:
 
     def repeated(self, counts: Floats) -> NDArray[np.bool_]:
         """Return which frames have the sums over sub-bins (b, n_sub) of an earlier frame, except by chance."""
-        sure, keys = _keys(counts, np.log(CHANCE / self._n_frames / min(self._n_frames, LOOK_BACK)))
-        out, some = np.zeros(len(counts), bool), keys[sure].tolist()
+        return self._again(*_keys(counts, self._limit))
+
+    def repeated_events(self, keys: NDArray[np.uint64], counted: Floats, share: Floats) -> NDArray[np.bool_]:
+        """Return which frames are equal to an earlier one, except by chance.
+
+        Each has a hash of its events, and so many pixels that `counted`; `share` is the mean count of a pixel.
+        """
+        chance = counted * np.minimum(np.log(BRIGHT * share), -0.5 * np.log(2 * np.pi))
+        return self._again(chance < self._limit, keys)
+
+    @property
+    def _limit(self) -> float:
+        """Logarithm of the chance that two of the frames that are compared may be equal."""
+        return float(np.log(CHANCE / self._n_frames / min(self._n_frames, LOOK_BACK)))
+
+    def _again(self, sure: NDArray[np.bool_], keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Return which of the sure frames have the key of an earlier one."""
+        out, some = np.zeros(len(keys), bool), keys[sure].tolist()
         new = dict.fromkeys(some)
         if len(new) < len(some) or not self._seen.keys().isdisjoint(new):
             for t, key in zip(np.flatnonzero(sure), some, strict=True):
@@ -109,6 +126,13 @@ class AreaScreen:
             if block.dtype.kind == "f":
                 self.whole &= not np.any(block[b] % 1, where=good)
             self._add(sums, total)
+
+    def add_counts(self, counts: Floats, good: NDArray[np.bool_], team: Team) -> None:
+        """Add the counts of pixels (n_pixels,) in some frames together, those of the pixels of all processes."""
+        sums = np.zeros(self._sums.shape[1])
+        _sum_areas(counts, good, self._area, sums)
+        sums = team.total(sums)
+        self._add(sums, float(sums[: self._n_rows].sum()))
 
     def _add(self, sums: Floats, total: float) -> None:
         if total <= 0:
@@ -343,6 +367,15 @@ def _add_areas(frame: Array, good: Array, area: Array, n_rows: int, sums: Floats
     for i in range(n_rows):
         total += sums[i]
     return total
+
+
+@nb.njit(nogil=True, cache=True)
+def _sum_areas(counts: Floats, good: Array, area: Array, sums: Floats) -> None:
+    for p in range(np.uintp(counts.size)):
+        x = counts[p] * good[p]
+        if x != 0:
+            for i in range(3):
+                sums[np.uintp(area[i, p])] += x
 
 
 @nb.njit(nogil=True, cache=True)
