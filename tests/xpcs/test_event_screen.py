@@ -228,3 +228,12 @@ def test_events_in_a_block_are_taken_out_exactly(rings):
     late.leave_out(bad)
     late.push(Events.of(frames[100:], 100))
     np.testing.assert_allclose(late.result().value, masked.result().value, rtol=1e-12)
+
+
+def test_copies_are_found_among_the_last_frames_however_many_came(rings, monkeypatch):
+    monkeypatch.setattr("ainerd.xpcs._screen_faults.LOOK_BACK", 500)
+    frames = movie(60, 19)
+    frames[3000:3010] = frames[2510:2520]
+    frames[3500:3510] = frames[1000:1010]  # too long ago
+    found, _ = screen(rings, frames)
+    assert found.left_out.frames["copy"].tolist() == [*range(3000, 3010)]

@@ -24,7 +24,7 @@ from ainerd.xpcs._partition import Array, Floats, Partition
 from ainerd.xpcs._team import Team
 
 CHANCE = 1e-6  # of finding a copy in a run without one
-LOOK_BACK = 50_000  # frames that are compared by their sums
+LOOK_BACK = 50_000  # frames with which each is compared, or up to twice as many
 BRIGHT = 6.0  # mean intensity of pixels that have just counted, in units of the mean: an upper bound
 SAMPLED, LATER = 4, 32  # one in so many frames is summed by areas: in the first frames, and later
 EARLY = 512  # frames
@@ -52,7 +52,7 @@ class CopyScreen:
     def __init__(self, n_frames: int | None) -> None:
         self._n_frames = n_frames or 100_000
         self._last: Array | None = None
-        self._seen: dict[int, None] = {}  # hashes of the sums
+        self._seen, self._earlier = set[int](), set[int]()  # hashes of the sums or of the events, and earlier ones
 
     def neighbours(self, block: Array, good: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return which frames (b, n_pixels) are equal to the one before in their good pixels, except by chance."""
@@ -80,19 +80,19 @@ class CopyScreen:
     @property
     def _limit(self) -> float:
         """Logarithm of the chance that two of the frames that are compared may be equal."""
-        return float(np.log(CHANCE / self._n_frames / min(self._n_frames, LOOK_BACK)))
+        return float(np.log(CHANCE / self._n_frames / min(self._n_frames, 2 * LOOK_BACK)))
 
     def _again(self, sure: NDArray[np.bool_], keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Return which of the sure frames have the key of an earlier one."""
         out, some = np.zeros(len(keys), bool), keys[sure].tolist()
-        new = dict.fromkeys(some)
-        if len(new) < len(some) or not self._seen.keys().isdisjoint(new):
+        new = set(some)
+        if len(new) < len(some) or not (new.isdisjoint(self._seen) and new.isdisjoint(self._earlier)):
             for t, key in zip(np.flatnonzero(sure), some, strict=True):
-                out[t] = key in self._seen
-                self._seen[key] = None
+                out[t] = key in self._seen or key in self._earlier
+                self._seen.add(key)
         self._seen |= new
-        while len(self._seen) > LOOK_BACK:
-            del self._seen[next(iter(self._seen))]
+        if len(self._seen) > LOOK_BACK:
+            self._seen, self._earlier = set(), self._seen
         return out
 
 
