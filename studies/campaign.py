@@ -14,6 +14,9 @@ recognised  Exposures until every regime of a sample is recognised, on the sampl
             encoded, judged and grouped one by one by the agent's code; p-values and labels steer. A regime is
             recognised when most of its exposures have one label, and most exposures with that label are of it. One that
             is not within 80 exposures counts as 100. The n-th exposure of a regime is the same for every strategy.
+restarted   Nights as in `campaign`, with a second session from the middle on and a third that begins when all is done:
+            whether `agent.regimes()`, with its claims, and the sentences on the page are the same before and after each
+            start, and whether no line of the log about regimes and claims was written again.
 
 Intervals are 95 %, from a bootstrap over campaigns or samples. An interrupted study continues where it stopped, unless
 the code that decides was changed.
@@ -27,6 +30,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import track
 from sklearn.metrics import adjusted_rand_score
 
 import ainerd
@@ -36,7 +40,7 @@ from ainerd.latent.training import variant
 from ainerd.novelty import grouped
 from ainerd.techniques.rheo_xpcs import Clean, Views, views
 from studies import _hidden_maps as square
-from studies._session import attached_session
+from studies._session import Session, attached_session
 from studies._tools import Case, Row, Study, bootstrap, digest_of, report, resumed
 from studies.nights import technique
 
@@ -92,7 +96,49 @@ def recognised(
     report("recognised", square.by_strategy(rows, "seen", "recognised"), **parameters)
 
 
+@study.part
+def restarted(nights: int = 10, exposures: int = 12, seed: int = 3026, quick: bool = False) -> None:
+    """Restart the session in the middle of each night and at its end; ``--quick`` takes two nights of six exposures."""
+    nights, exposures = (2, 6) if quick else (nights, exposures)
+    kinds = [*OWN, *PRESCRIBED, "null"]
+    rows = [in_sessions(seed + i, kinds[i % len(kinds)], exposures) for i in track(range(nights), "nights")]
+    report("campaign_restarted", rows, exposures=exposures, frames=FRAMES)
+
+
 # campaign
+
+
+def in_sessions(seed: int, sample: str, exposures: int) -> Row:
+    """Return whether the sessions of a night and the page use the same words."""
+    row: Row = {"sample": sample, "seed": seed}
+    options = {"sample": sample, "sample_seed": seed, "speed": SPEED, "seed": seed}
+    with TemporaryDirectory() as folder, attached_session(Path(folder), **options) as session:
+        session.frames(FRAMES, EXPOSURE_S)
+        for moment in ("in the middle", "at the end"):
+            session.explore(exposures // 2)
+            words, lines = session.agent.regimes(), claimed(session)
+            session.close()  # writes the last state, which the page shows
+            page = on_page(session)
+            session.start_agent()
+            session.agent.attach(session.RE)
+            row[f"prompt, {moment}"] = session.agent.regimes() == words
+            row[f"page, {moment}"] = page == words[len(words) - len(page) :]
+            row[f"log, {moment}"] = claimed(session) == lines
+        row |= {"results": len(session.agent.results.table()), "words": "; ".join(words)}
+    return row
+
+
+def claimed(session: Session) -> list[str]:
+    """Return the lines of the log about regimes and claims."""
+    return [text for text in session.agent.log()["text"] if "regime" in text and "scan" not in text]
+
+
+def on_page(session: Session) -> list[str]:
+    """Return the sentences about regimes on the page of the campaign."""
+    http, path = session.client.context.http_client, "/".join(session.client["ainerd"].path_parts)
+    base = str(session.client.context.api_uri).rstrip("/").removesuffix("/api/v1")
+    answer = http.get(f"{base}/custom/ainerd/campaign/{path}").raise_for_status()
+    return list(answer.json()["regimes"]["sentences"])
 
 
 def in_closed_loop(seed: int, exposures: int, case: Case) -> Row:

@@ -12,8 +12,9 @@ banks   The same null nights, judged by banks of other seeds with scorers and si
 samples What the log says in whole nights of 24 exposures, of dynamics that share no code with the bank: one sample that
         is ordinary or unlike the bank, a relaxation time that changes slowly with temperature in order or in any order,
         such a change and then another sample, such a change with a third of the temperatures missing, another sample
-        from the middle on, two to six ordinary regimes in turns. Temperature rises evenly, or is in any order where
-        nothing follows it.
+        from the middle on, two to six ordinary regimes in turns, the same of all dynamics that the studies draw.
+        Temperature rises evenly, or is in any order where nothing follows it. "True groups apart" counts the nights in
+        which the components of the true groups are right: in the others two of them are too alike.
 
 Intervals are 95 %; that over all banks takes nights for independent.
 """
@@ -30,12 +31,13 @@ from ainerd.dynamics import DIRECTIONS
 from ainerd.novelty import OF_SAMPLE, RegimeTest, grouped, night, share, structure
 from ainerd.techniques.rheo_xpcs import Bank, Clean, RheoXPCS, Views, scorer_of, simulated_exposures, views
 from ainerd.xpcs import Partition
-from studies._exposures import AZIMUTHAL, NEW, USUAL, Squared, analysed, binned, bins, frames, ordinary, plain
+from studies._exposures import AZIMUTHAL, KNOWN, NEW, USUAL, Squared, analysed, binned, bins, frames, ordinary, plain
 from studies._tools import FOLDER, Row, Study, interval, report
 
 ALPHA, EXPOSURES, EACH, WHOLE = 0.05, 30, 6, 24
 OF_REGIMES = (1 - OF_SAMPLE) * ALPHA
-Sort = tuple[list[Clean], int, dict[str, NDArray[np.float64]], set[str]]  # components; covariates; which to report
+# clean maps and true group of each exposure; covariates; which of them to report
+Sort = tuple[list[Clean], NDArray[np.int64], dict[str, NDArray[np.float64]], set[str]]
 Night = tuple[NDArray[np.float64], NDArray[np.float32]]  # p-values and points of its exposures
 
 study = Study(__doc__)
@@ -88,35 +90,39 @@ def samples(nights: int = 200, quick: bool = False) -> None:
     def by(temperature: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         return {"temperature": temperature, "order": order[: len(temperature)]}
 
+    one, halves = np.zeros(WHOLE, dtype=np.int64), np.repeat([0, 1], WHOLE // 2)
+
     def scrambled() -> Sort:
         mixed = rng.permutation(WHOLE)
-        return [*slow[mixed]], 1, by(even[mixed]), {"temperature"}
+        return [*slow[mixed]], one, by(even[mixed]), {"temperature"}
 
     def with_hole() -> Sort:
         keep = np.r_[0 : WHOLE // 3, 2 * WHOLE // 3 : WHOLE]
-        return [*slow[keep]], 2, by(even[keep]), {"hole"}
+        return [*slow[keep]], np.repeat([0, 1], WHOLE // 3), by(even[keep]), {"hole"}
 
     def then_another() -> Sort:
-        return [*slow[::2], *[unlike(rng)] * (WHOLE // 2)], 2, by(even), {"temperature", "break"}
+        return [*slow[::2], *[unlike(rng)] * (WHOLE // 2)], halves, by(even), {"temperature", "break"}
+
+    def in_turns(draw: Callable[[np.random.Generator], Clean]) -> Sort:
+        regimes = [draw(rng) for _ in range(rng.integers(2, 7))]
+        group = np.arange(WHOLE) % len(regimes)
+        return [regimes[k] for k in group], group, by(rng.permutation(even)), set()
 
     sorts: dict[str, Callable[[], Sort]] = {
-        "ordinary": lambda: ([drawn(ordinary(rng))] * WHOLE, 1, by(rng.permutation(even)), set()),
-        "unlike the bank": lambda: ([unlike(rng)] * WHOLE, 1, by(rng.permutation(even)), set()),
-        "slow change": lambda: ([*slow], 1, by(even), {"temperature"}),
+        "ordinary": lambda: ([drawn(ordinary(rng))] * WHOLE, one, by(rng.permutation(even)), set()),
+        "unlike the bank": lambda: ([unlike(rng)] * WHOLE, one, by(rng.permutation(even)), set()),
+        "slow change": lambda: ([*slow], one, by(even), {"temperature"}),
         "slow change, in any order": scrambled,
         "slow change with a hole": with_hole,
         "slow change, then another sample": then_another,
         "change in the middle": lambda: (
             [*[drawn(ordinary(rng))] * (WHOLE // 2), *[unlike(rng)] * (WHOLE // 2)],
-            2,
+            halves,
             by(rng.permutation(even)),
             set(),
         ),
-        "two to six regimes": lambda: (
-            *turns([drawn(ordinary(rng)) for _ in range(rng.integers(2, 7))]),
-            by(rng.permutation(even)),
-            set(),
-        ),
+        "two to six regimes": lambda: in_turns(lambda rng: drawn(ordinary(rng))),
+        "two to six regimes of any dynamics": lambda: in_turns(any_dynamics),
     }
     report("nights_samples", [read_nights(of, sort, make, n) for sort, make in sorts.items()], nights=n)
 
@@ -128,24 +134,30 @@ def drawn(squared: Squared) -> Clean:
 
 def unlike(rng: np.random.Generator) -> Clean:
     """Return the clean maps of dynamics of a kind that the bank does not hold."""
-    name = str(rng.choice(list(NEW)))
-    isotropic, squared = name not in AZIMUTHAL, NEW[name](rng)
+    return named(str(rng.choice(list(NEW))), rng)
+
+
+def any_dynamics(rng: np.random.Generator) -> Clean:
+    """Return the clean maps of any dynamics that the studies draw."""
+    name = str(rng.choice(["ordinary", *KNOWN, *NEW]))
+    return drawn(ordinary(rng)) if name == "ordinary" else named(name, rng)
+
+
+def named(name: str, rng: np.random.Generator) -> Clean:
+    """Return the clean maps of a draw of the dynamics of this name."""
+    squared = NEW[name](rng) if name in NEW else KNOWN[name][0](rng)
+    isotropic = name not in AZIMUTHAL
     at = DIRECTIONS[:1] if isotropic else DIRECTIONS
     return Clean.at_directions([binned(squared, phi, USUAL, isotropic=isotropic) for phi in at])
-
-
-def turns(regimes: list[Clean]) -> tuple[list[Clean], int]:
-    """Return exposures of regimes in turns, and the number of regimes."""
-    return [regimes[i % len(regimes)] for i in range(WHOLE)], len(regimes)
 
 
 def read_nights(of: RheoXPCS, sort: str, make: Callable[[], Sort], n: int) -> Row:
     """Return how often each claim is made in nights of one sort."""
     found: list[dict[str, bool]] = []
     for i in track(range(n), sort):
-        clean, kinds, covariates, words = make()
+        clean, group, covariates, words = make()
         seen = views(of, clean, each=1, seed=100 + i)
-        found.append(claims_of(of, seen.p[:, 0], seen.z[:, 0], kinds, covariates, words))
+        found.append(claims_of(of, seen.p[:, 0], seen.z[:, 0], group, covariates, words))
     row: Row = {"nights": sort}
     for name in found[0]:
         hits = sum(each[name] for each in found)
@@ -157,7 +169,7 @@ def claims_of(
     of: RheoXPCS,
     p: NDArray[np.float64],
     z: NDArray[np.float32],
-    kinds: int,
+    group: NDArray[np.int64],
     covariates: Mapping[str, NDArray[np.float64]],
     words: set[str],
 ) -> dict[str, bool]:
@@ -182,8 +194,13 @@ def claims_of(
     shown = {name for path in seen.paths for name in path.covariates}
     shown |= {"hole" if each.is_hole else "break" for each in seen.breaks}
     is_right = words <= shown and (bool(words) or not shown)
-    in_components = len(seen.components.groups) == kinds
-    return found | {"stale": any(x > ALPHA for x in medians), "components right": in_components, "path right": is_right}
+    kinds, apart = group.max() + 1, structure(z, group, of.regime_width, {}).components
+    return found | {
+        "stale": any(x > ALPHA for x in medians),
+        "components right": len(seen.components.groups) == kinds,
+        "true groups apart": len(apart.groups) == kinds,
+        "path right": is_right,
+    }
 
 
 CLAIMED = ("sample, by the sixth", "sample", "regime", "alarm", "differs", "differs, by the second")
@@ -224,11 +241,8 @@ def new_regimes(of: RheoXPCS, n: int, seed: int) -> dict[str, Views]:
 
 def drawn_views(of: RheoXPCS, name: str, n: int, seed: int) -> Views:
     """Draw exposures of `n` regimes of one of the held-out dynamics."""
-    isotropic, rng = name not in AZIMUTHAL, np.random.default_rng([seed, len(name)])
-    at, clean = DIRECTIONS[:1] if isotropic else DIRECTIONS, []
-    for _ in range(n):
-        squared = NEW[name](rng)
-        clean.append(Clean.at_directions([binned(squared, phi, USUAL, isotropic=isotropic) for phi in at]))
+    rng = np.random.default_rng([seed, len(name)])
+    clean = [named(name, rng) for _ in range(n)]
     return views(of, clean, each=EACH, seed=seed)
 
 

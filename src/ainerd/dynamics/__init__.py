@@ -7,6 +7,7 @@ draws maps.
 from ainerd.dynamics._corpus import DIRECTIONS, Statistics, clean_exposure, known_maps, nearest_covariances, noisy
 from ainerd.dynamics._families import FAMILIES, HELD_OUT, KNOWN, draw
 from ainerd.dynamics._kernels import (
+    Domains,
     Dynamics,
     Sheared,
     clock,
@@ -31,6 +32,7 @@ __all__ = [
     "HELD_OUT",
     "KNOWN",
     "MECHANISMS",
+    "Domains",
     "Dynamics",
     "Sheared",
     "clock",

@@ -1,7 +1,7 @@
 """Kernels: the parameters of an exposure, the clock of a moving part, and the correlation of the scattered field."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isfinite
 from typing import Any, Self
 
@@ -305,3 +305,34 @@ class Sheared:
         along = np.cos(np.deg2rad(np.atleast_1d(np.asarray(phi_deg, dtype=float)) - self.along_deg))
         apart = self.shear_rad_s * np.abs(flowed[:, None] - flowed) * along[:, None, None]
         return (g1_moving(self.relaxation, s[:, None], s) * np.sinc(apart / 2 / np.pi)) ** 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domains:
+    """Domains of equal size that rearrange one by one, each at times of its own.
+
+    The field correlation of all domains together is the mean of theirs.
+
+    Attributes
+    ----------
+    relaxation : Dynamics
+        Dynamics of a domain between its rearrangements, without a second part.
+    rearranged_s : tuple of tuple of float
+        Times in the exposure at which each domain rearranges, in seconds.
+    jump : float
+        Jump of the internal clock of a domain that rearranges.
+    """
+
+    relaxation: Dynamics
+    rearranged_s: tuple[tuple[float, ...], ...]
+    jump: float
+
+    static = 0.0
+    is_heterodyne = False
+
+    @property
+    def parts(self) -> tuple[tuple[float, Dynamics], ...]:
+        """Moving parts, as in `Dynamics`: one for each domain."""
+        share = 1 / len(self.rearranged_s)
+        events = (tuple((when, self.jump) for when in times) for times in self.rearranged_s)
+        return tuple((share, replace(self.relaxation, events=each)) for each in events)

@@ -11,7 +11,9 @@ arrested     the same, tau .004 to .4, over a permanent plateau of .35 to .9
 ageing       tau .002 to 1 grows as (1 + age / onset)^mu, mu .15 to 1.9, onset .03 to .5
 rejuvenating ages, tau .01 to .3 and mu .6 to 1.5, and returns to age zero once or twice
 intermittent one to six sudden jumps of .2 to 3, over relaxation of tau .2 to 20
-flow         uniform flow past a static reference: 1 to 14 turns of phase, static part .25 to .7, tau .5 to 10
+stick-slip   7 to 40 jumps of .1 to 1.2 in the mean, at any times or almost evenly spaced, over tau .4 to 15
+domains      4 to 30 domains that jump by .7 to 5, each at times of its own, .4 to 3.5 times a domain; tau .8 to 12
+flow         uniform flow past a static reference: 1 to 14 turns of phase, static part .12 to .85, tau .35 to 15
 sheared      a gradient of velocity across the beam: final phases differ by 3 to 100 rad; half of them come to rest
 populations  two parts, one 3 to 3000 times faster than the other
 beam         relaxes faster with growing dose
@@ -29,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from ainerd.dynamics._families import log_uniform
-from ainerd.dynamics._kernels import Dynamics, Sheared
+from ainerd.dynamics._kernels import Domains, Dynamics, Sheared
 
 
 def _plateau(rng: np.random.Generator) -> dict[str, Any]:
@@ -76,10 +78,30 @@ def _intermittent(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
+def _stick_slip(rng: np.random.Generator) -> dict[str, Any]:
+    n = round(log_uniform(rng, 7, 40))
+    steady = (np.arange(n) + rng.uniform(0.2, 0.8) + 0.1 * rng.standard_normal(n)) / n
+    times = np.sort(np.clip(steady, 0, 1) if rng.random() < 0.5 else rng.uniform(0, 1, n))
+    # half of the samples have no typical size of a jump
+    sizes = log_uniform(rng, 0.1, 1.2) * (rng.gamma(2, 0.5, n) if rng.random() < 0.5 else rng.exponential(1, n))
+    return {
+        "tau_s": log_uniform(rng, 0.4, 15),
+        "exponent": rng.uniform(0.8, 1.4),
+        "events": tuple(zip(times.tolist(), sizes.tolist(), strict=True)),
+    }
+
+
+def _domains(rng: np.random.Generator) -> Domains:
+    n, often = int(rng.integers(4, 31)), rng.uniform(0.4, 3.5)
+    relaxation = Dynamics(family="domains", tau_s=log_uniform(rng, 0.8, 12), exponent=rng.uniform(0.8, 1.3))
+    times = (tuple(np.sort(rng.uniform(0, 1, rng.poisson(often))).tolist()) for _ in range(n))
+    return Domains(relaxation=relaxation, rearranged_s=tuple(times), jump=log_uniform(rng, 0.7, 5))
+
+
 def _flow(rng: np.random.Generator) -> dict[str, Any]:
     return {
-        "tau_s": log_uniform(rng, 0.5, 10),
-        "static": rng.uniform(0.25, 0.7),
+        "tau_s": log_uniform(rng, 0.35, 15),
+        "static": rng.uniform(0.12, 0.85),
         "flow_rad_s": 2 * np.pi * log_uniform(rng, 1, 14),
         "flow_deg": rng.uniform(0, 180),
     }
@@ -108,19 +130,20 @@ def _beam(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-Drawn = dict[str, Any] | Sheared
+Drawn = dict[str, Any] | Domains | Sheared
 _DRAWN_BY: tuple[Callable[[np.random.Generator], Drawn], ...] = (
-    _stationary, _arrested, _ageing, _rejuvenating, _intermittent, _flow, _sheared, _populations, _beam
+    _stationary, _arrested, _ageing, _rejuvenating, _intermittent, _stick_slip, _domains, _flow, _sheared, _populations,
+    _beam,
 )  # fmt: skip
 MECHANISMS: dict[str, Callable[[np.random.Generator], Drawn]] = {
-    function.__name__.removeprefix("_"): function for function in _DRAWN_BY
+    function.__name__.removeprefix("_").replace("_", "-"): function for function in _DRAWN_BY
 }
 
 
-def ordinary(kind: str, rng: np.random.Generator) -> Dynamics | Sheared:
+def ordinary(kind: str, rng: np.random.Generator) -> Dynamics | Domains | Sheared:
     """Draw ordinary dynamics of an exposure of 1 s, of a kind in `MECHANISMS`; raise KeyError for others."""
     parameters = MECHANISMS[kind](rng)
-    if isinstance(parameters, Sheared):
+    if not isinstance(parameters, dict):
         return parameters
     drawn = Dynamics(family=kind, **parameters)
     if kind == "flow" or rng.random() > 0.25:

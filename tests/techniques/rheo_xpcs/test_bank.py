@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 
-from ainerd.dynamics import MECHANISMS, Dynamics, Sheared, clean_exposure, draw, noisy
+from ainerd.dynamics import MECHANISMS, Domains, Dynamics, Sheared, clean_exposure, draw, noisy
 from ainerd.latent import Encoder, ModelError, run_embedding, write_weights
 from ainerd.novelty import LOOKS
 from ainerd.techniques.rheo_xpcs import (
@@ -86,6 +86,36 @@ def test_a_sheared_fluid_is_known_at_any_azimuth(rest_s):
             truth = truth + np.abs(wave @ wave.conj().T / height.size) ** 2 / across.size
         truth = truth * np.exp(-2 * np.abs(t[:, None] - t) / 0.8)
         np.testing.assert_allclose(seen, truth.reshape(64, fine, 64, fine).mean((1, 3)), atol=0.01)
+
+
+def test_domains_rearrange_one_by_one():
+    """Against the mean field of domains, averaged over times within a cell."""
+    times, fine = ((0.21, 0.6), (), (0.83,)), 15
+    kept = Clean.of(Domains(relaxation=Dynamics(family="domains", tau_s=2.0), rearranged_s=times, jump=1.5))
+    t = (np.arange(64 * fine) + 0.5) / (64 * fine)
+    counts = [np.searchsorted(each, t) for each in times]
+    field = np.mean([np.exp(-1.5 * np.abs(n[:, None] - n)) for n in counts], axis=0) * np.exp(
+        -np.abs(t[:, None] - t) / 2
+    )
+    truth = (field**2).reshape(64, fine, 64, fine).mean((1, 3))
+    away = np.abs(seen_from([kept], np.zeros(1), np.ones(1))[0, 0] - truth)
+    at_jumps = np.isin(np.arange(64), [int(64 * when) for each in times for when in each])
+    assert away[~at_jumps][:, ~at_jumps].max() < 4e-3  # in cells in which one rearranges, it matters when
+    assert away.max() < 0.15
+
+
+def test_steps_and_order_tell_jumps_from_a_rate_that_goes_in_turns(encoder):
+    """As many jumps, of one size, at any times, or in a few bunches."""
+    run = {"n_frames": 1.0, "counts": 1e5, "n_pixels": 1e5}
+    scattered = np.linspace(0.02, 0.98, 16)
+    bunched = (np.array([0.15, 0.4, 0.65, 0.9])[:, None] + np.arange(4) / 64).ravel()
+    order = []
+    for times in (scattered, bunched):
+        jumps = tuple((float(when), 0.4) for when in times)
+        clean = seen_in(Clean.of(Dynamics(family="stick-slip", tau_s=5.0, events=jumps)), 18)
+        maps = np.repeat(np.repeat(np.broadcast_to(1 + 0.2 * clean, (18, 64, 64)), 4, 1), 4, 2)
+        order.append(run_features(encoder, maps, **run)[51:55])
+    assert order[0][0] < 0 < 0.3 < order[1][0]
 
 
 @pytest.mark.parametrize("duty", [0.0, 1.0])
@@ -200,7 +230,7 @@ def test_features_begin_with_the_embedding(encoder):
 def test_features_depend_on_the_seed_alone(encoder, small):
     bank = Bank.load(small[0])
     one, two, other = (bank.features(encoder, seed=s, contrast=0.2, **RUN) for s in (0, 0, 1))
-    assert one.shape == (18, 46) and np.isfinite(one).all()
+    assert one.shape == (18, 55) and np.isfinite(one).all()
     np.testing.assert_array_equal(one, two)
     assert (one != other).any(1).all()
 

@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter
 from ainerd.dynamics import (
     KNOWN,
     MECHANISMS,
+    Domains,
     Dynamics,
     Sheared,
     clean_exposure,
@@ -257,8 +258,8 @@ def truth(rng: np.random.Generator) -> Dynamics:
         return composed(rng)
     if kind == 2:
         return draw(str(rng.choice(KNOWN)), rng)
-    dynamics: Dynamics | Sheared | None = None
-    while not isinstance(dynamics, Dynamics):  # the run encoder is not trained on shear
+    dynamics: Dynamics | Domains | Sheared | None = None
+    while not isinstance(dynamics, Dynamics):  # the run encoder is trained on neither shear nor domains
         dynamics = ordinary(str(rng.choice(list(MECHANISMS))), rng)
     return dynamics
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import ainerd
-from ainerd.dynamics import Dynamics, Sheared, nearest_covariances, noisy
+from ainerd.dynamics import Domains, Dynamics, Sheared, nearest_covariances, noisy
 from ainerd.latent import COLS, ROWS, SIZE, Encoder, ModelError, digest, read_weights, write_weights
 from ainerd.techniques.rheo_xpcs._cells import Cells
 from ainerd.techniques.rheo_xpcs._clean import ALIKE, FLOW, MEASURED, TURNED, Clean, seen_from
@@ -75,7 +75,7 @@ def read_bank(path: Path) -> tuple[list[Clean], list[str]]:
     return [Clean(steps, angle, phase, shear, 1.0, given) for steps, (angle, phase, shear), given in rows], families
 
 
-def _given(dynamics: Dynamics | Sheared) -> dict[str, Any]:
+def _given(dynamics: Dynamics | Domains | Sheared) -> dict[str, Any]:
     """Return the parameters that are not the defaults."""
     usual = dict(vars(Dynamics(family="", tau_s=1.0, second=None)), rest_s=np.inf)
     nested = {"second", "relaxation"}
@@ -83,12 +83,13 @@ def _given(dynamics: Dynamics | Sheared) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in ("tau_s", "family") or value != usual.get(name)}
 
 
-def _dynamics(given: Mapping[str, Any]) -> Dynamics | Sheared:
+def _dynamics(given: Mapping[str, Any]) -> Dynamics | Domains | Sheared:
     """Return dynamics from their parameters; TypeError or ValueError if they are none."""
     if "relaxation" in given:
         relaxation = _dynamics(given["relaxation"])
         assert isinstance(relaxation, Dynamics)
-        return Sheared(**{**given, "relaxation": relaxation})
+        of = Domains if "rearranged_s" in given else Sheared
+        return of(**{name: _tuples(value) for name, value in given.items()} | {"relaxation": relaxation})
     second = {"second": _dynamics(given["second"])} if "second" in given else {}
     return Dynamics(**{name: _tuples(value) for name, value in given.items()} | second)
 
@@ -150,7 +151,7 @@ class Bank:
         cells: Cells | None = None,
         seed: int = 0,
     ) -> Singles:
-        """Compute the features (n, 46) of each exposure with the noise of a run, see `run_features`.
+        """Compute the features (n, 55) of each exposure with the noise of a run, see `run_features`.
 
         Each exposure has its own contrast, within the error of the run's. Bins that see the same are simulated as one
         bin of all their pixels, which has the same mean and harmonics.
@@ -199,8 +200,7 @@ class Bank:
             clean = seen_from(some, drawn.phi_deg, drawn.width_deg, cells) * scale[:, None, None, None].astype(
                 np.float32
             )
-            k = len(drawn.phi_deg)
-            maps = noised(np.broadcast_to(clean, (len(some), k, SIZE, SIZE)), drawn.n_pixels, photons, rng, shared)
+            maps = noised(clean, drawn.n_pixels, photons, rng, shared)
             add_systematics(maps, noise, rng, baseline=offset, flicker=flicker)
             mean = np.tensordot(maps, drawn.share, (1, 0)).astype(np.float32)
             if len(sectors.phi_deg) == 1:
@@ -218,7 +218,6 @@ class Bank:
         out = np.empty((which.size, encoder.n_point), dtype=np.float32)
         for chunk in self._chunks(which):
             clean = np.float32(contrast) * seen_from([self.clean[i] for i in chunk], _LANDMARK_PHI, width)
-            clean = np.broadcast_to(clean, (len(chunk), pixels.size, SIZE, SIZE))
             maps = noised(clean, pixels, n_frames * counts, rng).reshape(-1, SIZE, SIZE)
             latent = encoder.encode(maps).reshape(len(chunk), pixels.size, -1)  # at once: in half the time
             out[chunk] = [encoder.point(z) for z in latent]
@@ -256,10 +255,15 @@ def noised(
     rng: np.random.Generator,
     shared: NDArray[np.float64] | None = None,
 ) -> Singles:
-    """Add the noise of sectors of `n_pixels`, (k,), to `clean`, beta |g1|² (n, k, 64, 64); return C2 maps.
+    """Return C2 maps (n, k, 64, 64) with the noise of sectors of `n_pixels`, (k,).
 
-    `shared`, (64, 64), is the covariance of the shot noise of the cells, as in `noisy`.
+    `clean` is beta |g1|², (n, k, 64, 64), or (n, 1, 64, 64) if all sectors see the same. `shared`, (64, 64), is the
+    covariance of the shot noise of the cells, as in `noisy`.
     """
+    options: dict[str, Any] = {"n_frames": 1.0, "counts": photons, "rng": rng, "shared": shared}
+    if clean.shape[1] == 1 and np.ptp(n_pixels) == 0 and n_pixels[0] >= _FEW:
+        return _drawn(clean[:, 0], n_pixels=n_pixels[0], draws=len(n_pixels), **options)
+    clean = np.broadcast_to(clean, (len(clean), len(n_pixels), SIZE, SIZE))
     few = n_pixels < _FEW
     if few.any():
         maps = np.empty(clean.shape, dtype=np.float32)
@@ -270,12 +274,15 @@ def noised(
             maps[:, ~few] = noised(clean[:, ~few], n_pixels[~few], photons, rng, shared)
         return maps
     flat = np.ascontiguousarray(clean).reshape(-1, SIZE, SIZE)
-    options: dict[str, Any] = {"n_pixels": np.tile(n_pixels, len(clean)), "n_frames": 1.0, "counts": photons}
+    return _drawn(flat, n_pixels=np.tile(n_pixels, len(clean)), **options).reshape(clean.shape)
+
+
+def _drawn(clean: Singles, **options: Any) -> Singles:
+    """Return `noisy` maps of covariances that may be indefinite by rounding to 1/4096."""
     try:
-        maps = noisy(flat, **options, rng=rng, shared=shared)
-    except np.linalg.LinAlgError:  # without shot noise, rounding to 1/4096 can make it indefinite
-        maps = noisy(nearest_covariances(flat), **options, rng=rng, shared=shared)
-    return maps.reshape(clean.shape)
+        return noisy(clean, **options)
+    except np.linalg.LinAlgError:  # only without shot noise
+        return noisy(nearest_covariances(clean), **options)
 
 
 def _noise_of_few(clean: Singles, n_pixels: int, shot: Singles, rng: np.random.Generator) -> Singles:

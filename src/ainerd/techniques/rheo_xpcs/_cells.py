@@ -13,7 +13,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.dynamics import Dynamics, clock, rate_factor
+from ainerd.dynamics import Domains, Dynamics, clock, rate_factor
 from ainerd.latent import SIZE
 from ainerd.xpcs import reduction_operator
 
@@ -73,7 +73,12 @@ def even() -> Cells:
 
 
 def reduced(
-    dynamics: Dynamics, cells: Cells, duty: float, azimuths: tuple[float, ...] = (0.0,), *, squared: bool = True
+    dynamics: Dynamics | Domains,
+    cells: Cells,
+    duty: float,
+    azimuths: tuple[float, ...] = (0.0,),
+    *,
+    squared: bool = True,
 ) -> Floats:
     """Return the mean of |g1|², or of g1, of an exposure of 1 s over the cells of a map: (n_azimuth, 64, 64).
 
@@ -81,7 +86,7 @@ def reduced(
 
     Parameters
     ----------
-    dynamics : Dynamics
+    dynamics : Dynamics or Domains
     cells : Cells
     duty : float
         Share of the time from frame to frame in which the detector counts; 0 for snapshots.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import map_coordinates
 
-from ainerd.dynamics import DIRECTIONS, Dynamics, Sheared, nearest_covariances, ordinary
+from ainerd.dynamics import DIRECTIONS, Domains, Dynamics, Sheared, nearest_covariances, ordinary
 from ainerd.latent import COLS, ROWS, SIZE, Encoder, from_triangle, to_triangle
 from ainerd.techniques.rheo_xpcs._cells import Cells, even, reduced
 
@@ -41,7 +41,7 @@ class Clean:
         For a sheared fluid: q·v of one plate against the other over the exposure, in radians; otherwise zero.
     duty : float
         Share of the time from frame to frame in which the detector counts.
-    dynamics : Dynamics or Sheared, optional
+    dynamics : Dynamics, Domains or Sheared, optional
         None if the exposure was measured.
     """
 
@@ -50,7 +50,7 @@ class Clean:
     phase: float = 0.0
     shear: float = 0.0
     duty: float = 1.0
-    dynamics: Dynamics | Sheared | None = None
+    dynamics: Dynamics | Domains | Sheared | None = None
 
     @property
     def kind(self) -> int:
@@ -58,12 +58,12 @@ class Clean:
         return SHEARED if self.shear else len(self.steps)
 
     @classmethod
-    def of(cls, dynamics: Dynamics | Sheared, cells: Cells | None = None, duty: float = 1.0) -> "Clean":
+    def of(cls, dynamics: Dynamics | Domains | Sheared, cells: Cells | None = None, duty: float = 1.0) -> "Clean":
         """Compute the maps of an exposure of 1 s.
 
         Parameters
         ----------
-        dynamics : Dynamics or Sheared
+        dynamics : Dynamics, Domains or Sheared
         cells : Cells, optional
             By default those of many frames.
         duty : float
@@ -77,6 +77,8 @@ class Clean:
         cells = even() if cells is None else cells
         if isinstance(dynamics, Sheared):
             clean = cls._sheared(dynamics, cells, duty)
+        elif isinstance(dynamics, Domains):
+            clean = cls.at_directions(reduced(dynamics, cells, duty))
         elif dynamics.is_heterodyne:
             clean = cls._flowing(dynamics, cells, duty)
         elif not any(part.anisotropy for _, part in dynamics.parts):
@@ -184,15 +186,15 @@ FEWEST_OF_A_KIND = 24
 # Fewest measured runs of a kind: the scatter of fewer is unknown.
 FEWEST_MEASURED = 4
 _STRETCH = 0.2  # in natural logarithm, to either side
-# Exposures of each kind in a bank of 6100: more of kinds that are more varied.
+# Exposures of each kind in a bank of 7600: more of kinds that are more varied.
 SHARES = {"stationary": 1400, "arrested": 400, "ageing": 650, "rejuvenating": 500, "intermittent": 650}
-SHARES |= {"flow": 900, "sheared": 600, "populations": 600, "beam": 400}
+SHARES |= {"stick-slip": 900, "domains": 500, "flow": 1000, "sheared": 600, "populations": 600, "beam": 400}
 TOGETHER = 20  # exposures that are simulated at a time
 FEWEST_SIMULATED = -(-FEWEST_OF_A_KIND * sum(SHARES.values()) // min(SHARES.values()))  # with enough of each kind
 
 
 def simulated_exposures(
-    n: int = 6100,
+    n: int = 7600,
     *,
     seed: int = 0,
     advance: Callable[[int], None] = lambda n: None,
@@ -216,7 +218,7 @@ def simulated_exposures(
     return clean, kinds
 
 
-def _cleaned(several: Sequence[Dynamics]) -> list[Clean]:
+def _cleaned(several: Sequence[Dynamics | Domains | Sheared]) -> list[Clean]:
     return [Clean.of(dynamics) for dynamics in several]
 
 

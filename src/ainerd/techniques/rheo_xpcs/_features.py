@@ -9,17 +9,20 @@ columns
 ======= ====================================================================================================
 0–14    columns 0–14 of `run_embedding`, of the decoded mean map over azimuth
 15      log residual ratio: mean square of the residual of the decoded map, over that of noise alone
-16–45   structure of the maps themselves, without an encoder, in columns of its own:
+16–54   structure of the maps themselves, without an encoder, in columns of its own:
 0–7     decay: mean over ages, bins 1–8
 8–14    unsteadiness: twice the standard deviation over ages, bins 1–7
 15–21   trend: three times the mean over ages of the deviation times the age, from -1 to 1, bins 1–7
 22–27   skewness: cube root of the third moment over ages, bins 1–6
 28, 29  anisotropy: logs of the size of the second and of the fourth harmonic
+30–34   steps: percentiles over ages of the correlation of neighbouring cells
+35–38   order: autocorrelation over ages of that correlation, 1, 2, 3 and 4–5 cells apart
 ======= ====================================================================================================
 
 For the structure, maps are averaged over azimuth, which leaves the least noise, and their second and fourth harmonics
-over azimuth are rotated to the direction in which the second is largest. All columns are divided by the plateau. Bins
-of lag are those of the embedding: cells 0, 1, 2, 3–4, 5–7, 8–12, 13–20, 21–33 and 34–63 of 64.
+over azimuth are rotated to the direction in which the second is largest. All columns but the order are divided by the
+plateau. Steps and order tell sudden jumps at any times from a rate that varies steadily or in turns. Bins of lag are
+those of the embedding: cells 0, 1, 2, 3–4, 5–7, 8–12, 13–20, 21–33 and 34–63 of 64.
 """
 
 from dataclasses import dataclass
@@ -155,10 +158,14 @@ _AGE = ((2 * ROWS + 1) / (SIZE - (COLS - ROWS)) - 1).astype(np.float32)  # of ea
 _FLOOR = 0.03
 # Sectors of the half circle that are needed to determine a harmonic.
 _NEEDED = {2: 3, 4: 5}
+_NEXT = np.flatnonzero(COLS - ROWS == 1)  # pairs of neighbouring cells, in order of age
+_PERCENTILES = (3, 16, 42, 72, 97)
+_APART = ((1, 1), (2, 2), (3, 3), (4, 5))  # cells between which the order is averaged
+_LEAST_SCATTER = 0.02  # of the correlation of neighbouring cells over ages, below which it is noise
 
 
 def structure(average: Singles, maps: Singles, phi: Floats, share: Floats) -> Singles:
-    """Compute the structure (n, 30) of runs from C2 maps (n, k, 64, 64) of sectors at azimuths `phi` (k,), in radians.
+    """Compute the structure (n, 39) of runs from C2 maps (n, k, 64, 64) of sectors at azimuths `phi` (k,), in radians.
 
     `average`, (n, 64, 64), are their means, in which each sector has its `share`, (k,).
     """
@@ -168,7 +175,19 @@ def structure(average: Singles, maps: Singles, phi: Floats, share: Floats) -> Si
     trend = 3 * (deviation * _AGE) @ LAG_MEAN[1:-1].T
     skewness = np.cbrt(deviation**3 @ LAG_MEAN[1:-2].T)
     sizes = [np.log(_FLOOR + size / plateau[:, 0]) for size in _harmonics(triangles, mean, phi, share)]
-    return np.column_stack([steady, trend / plateau, skewness / plateau, *sizes]).astype(np.float32)
+    steps = _steps(mean[:, _NEXT] / plateau)
+    return np.column_stack([steady, trend / plateau, skewness / plateau, *sizes, *steps]).astype(np.float32)
+
+
+def _steps(near: Singles) -> list[Singles]:
+    """Return columns: percentiles and autocorrelation of the correlation of neighbouring cells, (n, 63), over ages."""
+    away = near - near.mean(1, keepdims=True)
+    variance = np.square(away).mean(1) + _LEAST_SCATTER**2
+    products = [
+        np.mean([(away[:, k:] * away[:, :-k]).mean(1) for k in range(first, last + 1)], axis=0) / variance
+        for first, last in _APART
+    ]
+    return [*np.percentile(near, _PERCENTILES, axis=1), *products]
 
 
 def _harmonics(triangles: Singles, mean: Singles, phi: Floats, share: Floats) -> list[Singles]:
@@ -190,7 +209,7 @@ def _harmonics(triangles: Singles, mean: Singles, phi: Floats, share: Floats) ->
 
 
 # Columns of the two densities of `NoveltyScorer`.
-TERMS = {"embedding": slice(0, 16), "structure": slice(16, 46)}
+TERMS = {"embedding": slice(0, 16), "structure": slice(16, 55)}
 
 
 def run_features(
@@ -203,7 +222,7 @@ def run_features(
     phi_deg: ArrayLike | None = None,
     by_azimuth: bool = True,
 ) -> Singles:
-    """Compute the features (46,) of one run; columns as above, errors as for `Encoder.encode`.
+    """Compute the features (55,) of one run; columns as above, errors as for `Encoder.encode`.
 
     Parameters
     ----------
@@ -236,7 +255,7 @@ def sectors_of(n_pixels: ArrayLike, phi_deg: ArrayLike | None, by_azimuth: bool)
 
 
 def features(encoder: Encoder, mean: Singles, maps: Singles, sectors: Sectors, *, photons: float) -> Singles:
-    """Compute the features (n, 46) of n runs from their mean maps and their maps.
+    """Compute the features (n, 55) of n runs from their mean maps and their maps.
 
     Mean maps are (n, 64, 64), maps (n, k, 64, 64), of the k `sectors`. Photons are per pixel in the whole exposure.
     """

@@ -132,7 +132,7 @@ def read_npy(file: Path) -> "NDArray[Any]":
 @app.command()
 def calibrate(
     out: Annotated[Path, typer.Option(help="The bank to write (.safetensors).")] = Path("bank.safetensors"),
-    n: Annotated[int, typer.Option("--n", min=0, help="Simulated exposures of ordinary dynamics; 0 for none.")] = 6100,
+    n: Annotated[int, typer.Option("--n", min=0, help="Simulated exposures of ordinary dynamics; 0 for none.")] = 7600,
     seed: Annotated[int, typer.Option(min=0, help="Of what is drawn at random.")] = 0,
     regime: Annotated[list[int] | None, typer.Option(help="Take measured runs of this regime for known.")] = None,
     key: Annotated[
