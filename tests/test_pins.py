@@ -41,8 +41,8 @@ def rheo_xpcs():
 
 def test_digest_and_keys_of_rheo_xpcs():
     parameters = rheo_xpcs().parameters
-    assert digest(parameters) == "d32bc2a6d2953b96"
-    assert result_key(event_identity(RUN, 2), parameters) == "789f0e07-be76-5805-ac9a-34baaa1b7dd2"
+    assert digest(parameters) == "a6a390424b109df4"
+    assert result_key(event_identity(RUN, 2), parameters) == "0eb878fd-72be-5153-aeae-3894599dbe26"
 
 
 def test_digest_and_keys_of_xtec(tmp_path):
