@@ -321,7 +321,7 @@ def boost_corr_way(path: Path, where: Partition, n_frames: int) -> None:
 
 
 def peaks(folder: Path, n_frames: int, pixels: str) -> Iterator[Row]:
-    """Yield the peak beside the memory at the beginning; the frames of a file are repeated."""
+    """Yield the peak beside the memory at the beginning; the frames of a file come again, by some pixels apart."""
     for name, partition in PARTITIONS.items():
         if pixels not in ("", name):
             continue
@@ -346,7 +346,8 @@ def long_run(path: Path, where: Partition, n_frames: int, distinct: int, parts: 
     reducer, live, screen = TwoTimeReducer(where, n_frames), MultiTau(where), EventScreen(where, n_frames)
     for first in track(range(0, n_frames, distinct), f"{n_frames} frames", transient=True):
         for events in parts or blocks(path, where, distinct):
-            late = replace(events, ticks=events.ticks + first, stop=events.stop + first)
+            pixel = (events.pixel + first // distinct) % events.shape[0]  # copies would be left out
+            late = replace(events, ticks=events.ticks + first, stop=events.stop + first, pixel=pixel)
             late = late.between(first, n_frames) if late.stop > n_frames else late
             for ready in screen.push(late):
                 ready.to(reducer, live)
@@ -354,6 +355,7 @@ def long_run(path: Path, where: Partition, n_frames: int, distinct: int, parts: 
         ready.to(reducer, live)
     reducer.maps()
     live.result()
+    assert screen.no_contrast is None
 
 
 def delays(folder: Path, times: float, n_frames: int) -> Iterator[Row]:

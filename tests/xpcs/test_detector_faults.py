@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ainerd.xpcs import (
+    Events,
+    EventScreen,
     MultiTau,
     Partition,
     Screen,
@@ -43,11 +45,12 @@ def clean():
     return movie(0)
 
 
-def screened(frames, block=50):
+def screened(frames, block=50, kind=Screen):
     """Return the screen after a run, and g2 of what it let through."""
-    screen, correlator = Screen(RING, len(frames)), MultiTau(RING)
+    screen, correlator = kind(RING, len(frames)), MultiTau(RING)
     for start in range(0, len(frames), block):
-        for part in screen.push(frames[start : start + block]):
+        some = frames[start : start + block]
+        for part in screen.push(Events.of(some, start) if kind is EventScreen else some):
             part.to(correlator)
     for part in screen.flush():
         part.to(correlator)
@@ -289,28 +292,32 @@ def test_many_hot_pixels_do_not_hide_each_other():
     assert set(RING.pixels[hot]) == set(left.pixels["hot"]) and left.n_pixels == hot.sum()
 
 
-def test_pixels_that_flicker_or_blink_are_a_reason():
+@pytest.mark.parametrize("kind", [Screen, EventScreen])
+def test_pixels_that_flicker_or_blink_are_a_reason(kind):
     frames, rng = movie(22, 0.5, tau=5.0, modes=4, n=400), np.random.default_rng(23)
     some = rng.random(len(RING.pixels)) < 0.03
     sparks = (rng.poisson(10, frames.shape) * (rng.random(frames.shape) < 0.05)).astype(np.uint16)
     on = np.cumsum(rng.random(frames.shape) < 0.02, 0) % 2 == 0
-    assert screened(frames)[0].no_contrast is None
+    assert screened(frames, kind=kind)[0].no_contrast is None
     for faulty in (frames + some * sparks, np.where(some & ~on, 0, frames).astype(np.uint16)):
-        assert "pixels flicker or blink" in screened(faulty)[0].no_contrast
+        assert "pixels flicker or blink" in screened(faulty, kind=kind)[0].no_contrast
 
 
+@pytest.mark.parametrize("kind", [Screen, EventScreen])
 @pytest.mark.parametrize("at", [50, 100, 350])
 @pytest.mark.parametrize("modes", [1, 2, 5])
-def test_a_sample_that_rearranges_once_does_not_flicker(modes, at):
+def test_a_sample_that_rearranges_once_does_not_flicker(modes, at, kind):
     """Pixels that are dark before or after change by more than their mean."""
     rng = np.random.default_rng(modes)
     before, new = rng.standard_normal((2, 2 * modes, len(RING.pixels)))
     light = np.array([(field**2).mean(0) for field in (before, np.sqrt(0.4) * before + np.sqrt(0.6) * new)])
     frames = rng.poisson(5 * light[(np.arange(400) >= at).astype(int)]).astype(np.uint16)
-    assert screened(frames)[0].no_contrast is None
+    assert screened(frames, kind=kind)[0].no_contrast is None
 
 
-def test_swapped_neighbours_are_named():
+@pytest.mark.parametrize("kind", [Screen, EventScreen])
+def test_swapped_neighbours_are_named(kind):
     frames = movie(24, 2.0, tau=10.0, n=400)
-    assert screened(frames)[0].swapped is None
-    assert "swapped" in screened(frames.reshape(-1, 2, frames.shape[1])[:, ::-1].reshape(frames.shape))[0].swapped
+    assert screened(frames, kind=kind)[0].swapped is None
+    swapped = frames.reshape(-1, 2, frames.shape[1])[:, ::-1].reshape(frames.shape)
+    assert "swapped" in screened(swapped, kind=kind)[0].swapped

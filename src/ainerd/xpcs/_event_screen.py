@@ -21,18 +21,17 @@ from ainerd.xpcs._team import ALONE
 PHOTONS = 300  # of a group of frames
 SOME = 1 << 10  # frames from which the contrast is estimated
 KEPT = 1 << 12  # groups that are kept to be compared with later ones
-SAMPLE = 8  # pixels for each photon of a sample of areas, at most
+SAMPLE = 8  # pixels for each photon of a sample, at most
 _NO_FRAMES = np.empty(0, np.int64)
 
 
 class EventScreen(Screen):
     """Find bad pixels and frames of events as they arrive, before they are correlated.
 
-    It differs from `Screen` in four ways. Frames are judged, and left out, in groups that hold 300 photons together;
+    It differs from `Screen` in three ways. Frames are judged, and left out, in groups that hold 300 photons together;
     brighter frames are judged one by one. Frames that are not listed are not reported as missing, because a detector of
-    events does not tell them from empty ones. An area flickers if its share varies from block to block. Single pixels
-    that flicker or blink, and swapped frames, are not looked for. The first 92 groups are held back and examined
-    together, later the last 28 groups and their block.
+    events does not tell them from empty ones. An area flickers if its share varies from block to block. The first 92
+    groups are held back and examined together, later the last 28 groups and their block.
 
     Parameters
     ----------
@@ -55,7 +54,7 @@ class EventScreen(Screen):
         self._usual = np.inf  # photons of a frame
         self._n_listed = self._n_given = 0  # frames that have been grouped, and those that have been returned
         self._n_forgotten = 0  # groups
-        self._sampled, self._photons_sampled = np.zeros_like(self._total), 0  # at the last sample of areas
+        self._sampled, self._photons_sampled = np.zeros_like(self._total), 0  # at the last sample
         self._histogram = np.zeros(HIGHEST, np.int64)  # of counts of good pixels; zeros are added in the end
         self._moved: list[NDArray[np.int64]] = []
         self._open = np.zeros(len(self._limit)), False  # counts of the last group, and whether any of it is valid
@@ -100,7 +99,8 @@ class EventScreen(Screen):
             events = self._without_copies(self._caught(events))
             counts, keep = self._grouped(events)
             self._frames.add(counts, keep)
-            self._sample_areas()
+            self._neighbours.add_events(events, self._pixels.good, self._team)
+            self._sample()
             if self._pixels.n_seen >= self._next:
                 self._look()
         self._blocks.append(events)
@@ -123,6 +123,7 @@ class EventScreen(Screen):
         n_left_out = {reason: sum(map(len, self._spoilt[reason])) for reason in ("copy", "invalid")}
         if n_left_out["copy"] > MOST_COPIES * self._n_listed:
             raise SpoiltRunError(f"{n_left_out['copy']} of {self._n_listed} frames are copies of earlier ones")
+        self._neighbours.collect(self._team)
         histogram = self._histogram = self._team.total(self._histogram)
         # with the pixels of frames that are not listed: they are empty
         n_zero = self._pixels.good.sum() * (self._n_received - n_left_out["invalid"]) - histogram[1:].sum()
@@ -131,8 +132,8 @@ class EventScreen(Screen):
 
     @property
     def no_contrast(self) -> str | None:
-        """Reason why the counts of the whole run, after `flush`, are no photons; None if they can be."""
-        return no_photons(self._histogram)
+        """Reason why the contrast of the whole run, after `flush`, is not that of light; None if it is."""
+        return no_photons(self._histogram) or self._neighbours.flickering(self._pixels.good)
 
     @property
     def no_relaxation(self) -> str | None:
@@ -169,7 +170,8 @@ class EventScreen(Screen):
         counts, valid = self._grouped(events)
         self._frames.begin(counts[valid], contrast)
         self._frames.add(counts, valid)
-        self._sample_areas()
+        self._neighbours.add_events(events, self._pixels.good, self._team)
+        self._sample()
         self._refuse_overflow()
 
     def _look(self) -> None:
@@ -207,10 +209,12 @@ class EventScreen(Screen):
         self._spoilt["copy"].append(events.ticks[copies])
         return events.with_valid(events.valid & ~copies) if copies.any() else events
 
-    def _sample_areas(self) -> None:
-        """Add the counts since the last sample to those of areas, if they are worth the time."""
+    def _sample(self) -> None:
+        """Add the counts since the last sample to those of areas and of windows of time, if they are worth the time."""
         if SAMPLE * (self._photons - self._photons_sampled) >= len(self._total):
-            self._areas.add_counts(self._total - self._sampled, self._pixels.good, self._team)
+            counts = self._total - self._sampled
+            self._areas.add_counts(counts, self._pixels.good, self._team)
+            self._neighbours.add_counts(counts)
             self._sampled[:], self._photons_sampled = self._total, self._photons
 
     def _contrast(self, events: Events, frame: Array) -> float:

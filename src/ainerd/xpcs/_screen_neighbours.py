@@ -14,7 +14,9 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from ainerd.xpcs._events import Events
 from ainerd.xpcs._partition import Array, Floats, Partition
+from ainerd.xpcs._team import Team
 
 EVERY, LATER, EARLY = 4, 32, 512  # one frame in so many is compared: in the first frames, and later
 WINDOWS, LENGTH = 16, 12  # an even number; frames of a window at first
@@ -22,6 +24,7 @@ FEWEST_COUNTS, FEWEST_PIXELS = 8, 64
 # times the distance from the median to the 90 % quantile, plus times the deviation of a Poisson distribution
 OF_FRAMES, OF_WINDOWS = (6.0, 6.0), (5.0, 3.0)
 SHARE, FEW = 0.002, 6  # of the pixels that flicker: fewer change no number of the run
+STRIP = 1 << 16  # pixels that are compared at a time
 PAIRS, SIGMAS = 24, 6.0  # of neighbours, to tell whether frames are swapped
 
 
@@ -34,7 +37,8 @@ class NeighbourScreen:
         self._counts, self._excess, self._n = np.zeros(n), np.zeros(n), 0
         self._windows = np.zeros((WINDOWS, n), np.float32)
         self._span, self._at, self._in_window = 1, 0, 0  # additions to a window, windows, additions to the newest
-        self._differences: list[float] = []  # of the correlation with the frame after and with that before
+        # number, sum and sum of squares of the differences of the correlation with the frame after and with that before
+        self._differences = np.zeros(3)
 
     def add(self, block: Array, valid: NDArray[np.bool_], good: NDArray[np.bool_], first: int, sums: Array) -> None:
         """Add frames (b, n_pixels) from number `first` on; `sums` are over those of them that are counted for good."""
@@ -47,7 +51,8 @@ class NeighbourScreen:
                 )
                 self._n += 1
                 if before * now * after > 0:
-                    self._differences.append(with_after / now / after - with_before / now / before)
+                    x = with_after / now / after - with_before / now / before
+                    self._differences += 1, x, x**2
         if not early:
             _add(sums, self._window())
             return
@@ -55,6 +60,35 @@ class NeighbourScreen:
             sums = np.zeros(len(good), np.float32)
             _sum(block[a : a + LENGTH], valid[a : a + LENGTH], sums)
             _add(sums, self._window())
+
+    def add_events(self, events: Events, good: NDArray[np.bool_], team: Team) -> None:
+        """Compare some frames of events with the frames before and after them, if these are listed and valid."""
+        ticks, valid = events.ticks, events.valid
+        if len(ticks) < 3:
+            return
+        is_one = ticks[1:-1] % (EVERY if ticks[0] < EARLY else LATER) == 0
+        is_one &= (ticks[2:] - ticks[:-2] == 2) & valid[:-2] & valid[1:-1] & valid[2:]
+        some = 1 + np.flatnonzero(is_one)
+        sums = np.zeros((len(some), 5))
+        _compare_events(events.offsets, events.pixel, events.count, some, good, self._counts, self._excess, sums)
+        self._n += len(some)
+        sums = team.total(sums)
+        before, now, after, with_before, with_after = sums[(sums[:, :3] > 0).all(1)].T
+        x = with_after / now / after - with_before / now / before
+        self._differences += len(x), x.sum(), (x**2).sum()
+
+    def add_counts(self, counts: Floats) -> None:
+        """Add the counts of pixels (n_pixels,) in some frames together."""
+        _add(counts, self._window())
+
+    def collect(self, team: Team) -> None:
+        """Take the pixels of all processes of a team into the first."""
+        if team.own is None:
+            return
+        owns = team.collected(team.own)
+        for row in (*self._windows[: self._at + 1], self._counts, self._excess):
+            for own, counts in zip(owns, team.collected(row[team.own]), strict=bool(owns)):
+                row[own] = counts
 
     def _window(self) -> Array:
         """Return the window to which counts are added next, (n_pixels,)."""
@@ -70,25 +104,30 @@ class NeighbourScreen:
 
     def swapped(self) -> str | None:
         """Return why neighbouring frames are not in their order; None if they can be."""
-        x = np.array(self._differences)
-        if len(x) < PAIRS or abs(x.mean()) < SIGMAS * x.std(ddof=1) / np.sqrt(len(x)):
+        n, total, squares = self._differences
+        if n < PAIRS or abs(total) < SIGMAS * np.sqrt(max(squares - total**2 / n, 0.0) * n / (n - 1)):
             return None
         return "every second pair of neighbouring frames is more alike than the others: frames are swapped"
 
     def flickering(self, good: NDArray[np.bool_]) -> str | None:
         """Return that pixels flicker or blink, with their number; None if they are too few to matter."""
-        counts = self._windows[: self._at + 1]
-        share = counts[:, good].sum(1, dtype=float)
-        lit = share > 0.2 * share.mean()
-        wrong = np.zeros(len(good), bool)
-        if lit.sum() >= WINDOWS // 4:
-            counts, light = counts[lit], (share[lit] / share[lit].mean()).astype(np.float32)[:, None]
-            x, noise = counts / light, counts / light**2
-            steps = np.diff(x, axis=0) ** 2
-            change = steps[:, good].sum(1, dtype=float)
+        counts, n = self._windows[: self._at + 1], len(good)
+        share = counts @ good.astype(np.float32)
+        lit = np.flatnonzero(share > 0.2 * share.mean())
+        wrong = np.zeros(n, bool)
+        if len(lit) >= WINDOWS // 4:
+            light = (share[lit] / share[lit].mean())[:, None]
+            strips = [slice(p, p + STRIP) for p in range(0, n, STRIP)]  # a whole detector takes much memory at once
+            change = np.zeros(len(lit) - 1)
+            for some in strips:
+                change += (np.diff(counts[lit, some] / light, axis=0) ** 2)[:, good[some]].sum(1, dtype=float)
             weight = np.minimum(1.0, np.median(change) / np.maximum(change, 1e-9))
-            excess = weight @ (steps - noise[1:] - noise[:-1]) / 2
-            wrong |= self._far(excess * len(x), counts.sum(0, dtype=float), 2 * np.sqrt(len(x)), good, OF_WINDOWS)
+            excess, total = np.zeros((2, n))
+            for some in strips:
+                x, noise = counts[lit, some] / light, counts[lit, some] / light**2
+                excess[some] = weight @ (np.diff(x, axis=0) ** 2 - noise[1:] - noise[:-1]) / 2
+                total[some] = counts[lit, some].sum(0, dtype=float)
+            wrong |= self._far(excess * len(lit), total, 2 * np.sqrt(len(lit)), good, OF_WINDOWS)
         if self._n >= PAIRS:
             wrong |= self._far(self._excess * self._n, self._counts, 2 * np.sqrt(self._n), good, OF_FRAMES)
         if wrong.sum() < max(SHARE * good.sum(), FEW):
@@ -142,3 +181,31 @@ def _compare(before: Array, now: Array, after: Array, good: Array, counts: Float
         with_before += used * w * x
         with_after += used * x * y
     return of_before, of_now, of_after, with_before, with_after
+
+
+@nb.njit(nogil=True, cache=True)
+def _compare_events(
+    offsets: Array, pixel: Array, count: Array, some: Array, good: Array, counts: Floats, excess: Floats, sums: Floats
+) -> None:
+    """Do for some frames of events what `_compare` does, and write its results, (n, 5)."""
+    before, after = np.zeros(good.size, np.float32), np.zeros(good.size, np.float32)
+    for i in range(some.size):
+        b = some[i]
+        for e in range(offsets[b - 1], offsets[b]):
+            before[pixel[e]] = count[e]
+            sums[i, 0] += count[e] * good[pixel[e]]
+        for e in range(offsets[b + 1], offsets[b + 2]):
+            after[pixel[e]] = count[e]
+            sums[i, 2] += count[e] * good[pixel[e]]
+        for e in range(offsets[b], offsets[b + 1]):
+            p, x = pixel[e], np.float64(count[e])
+            counts[p] += x
+            excess[p] += x * (x - 1 - 0.5 * (before[p] + after[p]))
+            x *= good[p]
+            sums[i, 1] += x
+            sums[i, 3] += before[p] * x
+            sums[i, 4] += after[p] * x
+        for e in range(offsets[b - 1], offsets[b]):
+            before[pixel[e]] = 0
+        for e in range(offsets[b + 1], offsets[b + 2]):
+            after[pixel[e]] = 0
