@@ -41,8 +41,8 @@ def rheo_xpcs():
 
 def test_digest_and_keys_of_rheo_xpcs():
     parameters = rheo_xpcs().parameters
-    assert digest(parameters) == "a6a390424b109df4"
-    assert result_key(event_identity(RUN, 2), parameters) == "0eb878fd-72be-5153-aeae-3894599dbe26"
+    assert digest(parameters) == "60d3fdbbace85889"
+    assert result_key(event_identity(RUN, 2), parameters) == "e774fdd6-bf7c-542d-9d3e-83c592197413"
 
 
 def test_digest_and_keys_of_xtec(tmp_path):

@@ -5,9 +5,11 @@ import pytest
 from scipy.optimize import curve_fit
 
 from ainerd.xpcs import fit_curves
+from ainerd.xpcs._choice import Chosen, Other
 
 LAG = np.unique(np.r_[np.arange(1, 17), (np.arange(9, 17)[:, None] * 2.0 ** np.arange(1, 7)).ravel()])
 NOISE = 1e-3
+RIVALS = ["stretched + baseline", "stretched + static"]
 
 
 def curve(t, tau=40.0, p=1.0, b=0.2, static=0.0, base=0.0, share=1.0, tau2=1.0):
@@ -51,6 +53,31 @@ def test_the_model_is_chosen_and_pulls_are_those_of_the_errors(shape, model):
     assert np.isfinite(pull).mean() > 0.9 and np.nanstd(pull) < 1.3 and abs(np.nanmean(pull)) < 0.7
     plateau = {"stretched + static": 0.25, "stretched + baseline": 0.2}.get(model, 0.0)
     assert np.nanmedian(fit.plateau) == pytest.approx(plateau, abs=0.02)
+
+
+def test_a_model_that_describes_the_curve_as_well_has_its_tau_beside():
+    """A field with a static share looks like one with a baseline that is slower: one of both times is right."""
+    y, error = noisy(base=0.01, noise=4e-3)
+    fit = fit_curves(LAG, y, error)
+    unsure = fit.either != ""
+    assert unsure.mean() > 0.8 and set(fit.model[unsure]) | set(fit.either[unsure]) == set(RIVALS)
+    other = np.isin(fit.model, RIVALS) & (fit.either != "")
+    alone = {name: fit_curves(LAG, y[other], error[other], models=[name]) for name in RIVALS}
+    for name in RIVALS:
+        its = np.where(fit.model[other] == name, fit.tau[other], fit.tau_either[other])
+        np.testing.assert_allclose(its, alone[name].tau, rtol=0.1)
+    pulls = np.stack([np.abs(fit.tau - 40) / fit.tau_err, np.abs(fit.tau_either - 40) / fit.tau_either_err])
+    assert (np.nanmin(pulls, axis=0) < 3).all() and (pulls > 3).any()
+
+
+def test_errors_hold_over_the_models_that_the_evidence_allows():
+    """A mixture of normal distributions, against draws from it."""
+    other = Other("other", 0.3, np.full(8, 2.0), np.full(8, 0.5), ("tau",))
+    chosen = Chosen("stretched", np.zeros(8), np.eye(8), 50.0, 50, None, (other,))
+    rng = np.random.default_rng(0)
+    draws = np.where(rng.random(400_000) < 1 / 1.3, rng.normal(0, 1, 400_000), rng.normal(2, 0.5, 400_000))
+    assert np.mean(np.abs(draws) < chosen.error("tau")) == pytest.approx(0.683, abs=0.004)
+    assert chosen.error("exponent") == 1  # which the other model does not have
 
 
 def test_two_modes_have_their_numbers():

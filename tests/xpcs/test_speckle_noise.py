@@ -35,6 +35,21 @@ def test_the_covariance_is_that_of_gaussian_speckle(counts):
     np.testing.assert_allclose(theory / np.outer(scale, scale), measured / np.outer(scale, scale), atol=0.15)
 
 
+def test_the_covariance_of_a_static_part_holds_at_the_longest_lags():
+    """Lags of which few pairs are left, in a field of which a half does not decay: each pair counts once."""
+    rng, n_frames, lag = np.random.default_rng(1), 200, np.array([1.0, 50.0, 120.0, 170.0])
+    keep, moving = np.exp(-1 / 10), rng.normal(size=(2, 20_000))
+    still = rng.normal(size=moving.shape)
+    intensity = np.empty((n_frames, 20_000))
+    for row in intensity:
+        row[:] = (0.5 * (still + moving) ** 2).sum(0) / 2
+        moving = keep * moving + np.sqrt(1 - keep**2) * rng.normal(size=moving.shape)
+    g2 = np.stack([((intensity[: -int(t)] - 1) * (intensity[int(t) :] - 1)).mean(0) for t in lag])
+    x = np.array([1.0, np.log(10.0), 1.0, 0.5, 0.0, 1.0, 1.5, 1.0])
+    theory, measured = at_counts(noise_terms(lag, x, 1.0, n_frames, np.ones(lag.size)), np.inf), np.cov(g2)
+    np.testing.assert_allclose(theory, measured, rtol=0.12)
+
+
 def test_lags_of_multi_tau_are_means_of_their_spacing():
     assert averaged(np.array([1.0, 2, 3, 4, 6, 8, 12, 16])).tolist() == [1, 1, 1, 1, 2, 2, 4, 4]
     assert averaged(np.arange(1.0, 9)).tolist() == [1] * 8 and averaged(np.array([3.0])).tolist() == [1]

@@ -6,14 +6,17 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from ainerd.xpcs._family import FREE, MODELS, NAMES, Constraints, Curves, Fitted, changed, curve, fit, start_of
 
 Floats = NDArray[np.float64]
 GAIN = 2.3  # in the logarithm of the evidence, of a richer model: odds of ten ("strong", Jeffreys 1961)
+GAIN_TWO = 3.0  # of a second mode: odds of twenty, with which fewer than one curve of one mode in a hundred has two
 SHARE_KNOWN = 3.0  # errors by which a share differs from nothing in a model that is chosen
 SHARE_POSSIBLE = 1.5  # the same in a model that widens the errors of another
 RIVAL = 5.0  # largest difference in the logarithm between models of which a curve does not tell the better
+ONE_ERROR = 0.6827  # of a normal distribution within one error
 STEPS = 24  # relaxation times that are tried for limits
 EXPONENTS = (0.3, 2.0)  # of the curves that are tried for limits
 DEFAULT = (
@@ -33,10 +36,10 @@ class Chosen:
     Attributes
     ----------
     model : str
-    either : str
-        A model that describes the curve as well, with as many parameters; "" without one.
-    spread : ndarray, shape (8,)
-        Standard deviation of each parameter between models, weighted with their evidence.
+    either : Other, optional
+        A model that describes the curve as well, with as many parameters.
+    others : tuple of Other
+        Further models that the evidence allows.
     """
 
     model: str
@@ -44,8 +47,8 @@ class Chosen:
     covariance: Floats
     chi2: float
     dof: int
-    either: str
-    spread: Floats
+    either: "Other | None" = None
+    others: tuple["Other", ...] = ()
 
     @property
     def free(self) -> tuple[str, ...]:
@@ -60,16 +63,48 @@ class Chosen:
         """Return its standard error; larger if the curve scatters by more than its errors, or other models differ."""
         j = NAMES.index(name)
         own = max(self.covariance[j, j], 0) * max(self.chi2 / max(self.dof, 1), 1.0)
-        return float(np.hypot(np.sqrt(own), self.spread[j]))
+        return self.among_models(name, float(np.sqrt(own)))
+
+    def among_models(self, name: str, own: float) -> float:
+        """Return the error of a parameter whose error in this model is `own`, with the further models.
+
+        Each model gives a normal distribution, weighted with its evidence. The interval about the value that holds .68
+        of all is twice the error: a few per cent of another value hardly widen it, while their variance would. The
+        model `either`, if it has as many parameters, does not count, because its own value is reported.
+        """
+        j = NAMES.index(name)
+        some = [each for each in self.others if name in each.known]
+        if not some or not 0 < own < np.inf:
+            return own
+        ratio = own / np.sqrt(self.covariance[j, j])
+        weight = np.array([1.0, *(each.weight for each in some)])
+        shift = np.array([0.0, *(each.x[j] - self.x[j] for each in some)])
+        sd = ratio * np.array([np.sqrt(self.covariance[j, j]), *(each.sd[j] for each in some)])
+        low, high = 0.0, float(np.abs(shift).max() + 2 * sd.max())
+        for _ in range(30):
+            middle = (low + high) / 2
+            held = weight @ (ndtr((middle - shift) / sd) - ndtr((-middle - shift) / sd)) / weight.sum()
+            low, high = (middle, high) if held < ONE_ERROR else (low, middle)
+        return high
+
+
+class Other(NamedTuple):
+    """A model beside the chosen one: its weight over that of the chosen one, parameters and errors (8,)."""
+
+    model: str
+    weight: float
+    x: Floats
+    sd: Floats
+    known: tuple[str, ...]  # the parameters that mean the same in both
 
 
 def choose(curves: Curves, models: Sequence[str] = DEFAULT, known: Constraints = FREE) -> list[Chosen]:
     """Choose for each curve the model that the evidence prefers, from `models`.
 
-    The logarithm of its evidence must exceed by `GAIN` that of a model with fewer parameters, or with one mode if it
-    has two; all its shares must differ from zero by `SHARE_KNOWN` errors, and none of its parameters may be at the end
-    of its range. Richer models are
-    fitted only to curves from which a stretched exponential, or a richer model, leaves a smooth residual.
+    The logarithm of its evidence must exceed by `GAIN` that of a model with fewer parameters, and by `GAIN_TWO` that of
+    a model with one mode if it has two; all its shares must differ from zero by `SHARE_KNOWN` errors, and none of its
+    parameters may be at the end of its range. Richer models are fitted only to curves from which a stretched
+    exponential, or a richer model, leaves a smooth residual.
     """
     every = np.arange(len(curves.value))
     fits: dict[str, tuple[NDArray[np.int64], Fitted]] = {}
@@ -146,25 +181,32 @@ def _best(curves: Curves, k: int, fits: dict[str, tuple[NDArray[np.int64], Fitte
     found = [each for each in every if each.errors > SHARE_KNOWN]
     if not found:
         unknown = np.full((8, 8), np.nan)
-        return Chosen("", unknown[0], unknown, np.nan, int(curves.n[k]), "", np.zeros(8))
+        return Chosen("", unknown[0], unknown, np.nan, int(curves.n[k]))
     found.sort(key=lambda each: (each.rank, -each.evidence))
     best = found[0]
     for each in found[1:]:
-        if each.evidence > best.evidence + (GAIN if each.rank > best.rank else 0):
+        gain = GAIN_TWO if each.rank[0] > best.rank[0] else GAIN if each.rank > best.rank else 0
+        if each.evidence > best.evidence + gain:
             best = each
     fitted, row = best.fitted, best.row
-    total, spread = 1.0, np.zeros(8)
+    others: dict[str, Other] = {}
     for each in every:
-        if each is not best and each.errors > SHARE_POSSIBLE and each.rank[0] == best.rank[0]:
-            both = [NAMES.index(x) for x in ("tau", "exponent") if x in fitted.free and x in each.fitted.free]
-            odds = GAIN * ((best.rank > each.rank) - (each.rank > best.rank))  # against the richer of both
-            weight = np.exp(np.clip(each.evidence - best.evidence + odds, -100, 0))
-            total += weight
-            spread[both] += weight * (each.fitted.x[each.row] - fitted.x[row])[both] ** 2
+        if each is best:
+            continue
+        both = tuple(x for x in ("tau", "exponent") if x in fitted.free and x in each.fitted.free)
+        odds = GAIN * ((best.rank > each.rank) - (each.rank > best.rank))  # against the richer of both
+        weight = float(np.exp(np.clip(each.evidence - best.evidence + odds, -100, 0)))
+        sd = np.sqrt(np.maximum(np.diag(each.fitted.covariance[each.row]), 0))
+        others[each.model] = Other(each.model, weight, each.fitted.x[each.row], sd, both)
     near = [x for x in found if x is not best and x.evidence > best.evidence - (RIVAL if x.rank == best.rank else 0)]
+    either = others[near[0].model] if near else None
+    if near and near[0].rank == best.rank:
+        others.pop(near[0].model)
+    further = tuple(
+        others[x.model] for x in every if x.model in others and x.errors > SHARE_POSSIBLE and x.rank[0] == best.rank[0]
+    )
     chi2, dof = float(fitted.chi2[row]), int(curves.n[k]) - len(fitted.free)
-    either = near[0].model if near else ""
-    return Chosen(best.model, fitted.x[row], fitted.covariance[row], chi2, dof, either, np.sqrt(spread / total))
+    return Chosen(best.model, fitted.x[row], fitted.covariance[row], chi2, dof, either, further)
 
 
 class _Candidate(NamedTuple):

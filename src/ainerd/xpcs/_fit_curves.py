@@ -253,9 +253,8 @@ def _shared(curves: Curves, model: str, shared: Collection[str], known: Constrai
     starts = [changed(x, static=0.1, share=f, ratio=3.0) for x in (alone, start) for f in (0.3, 0.6)]
     fitted, joint = fit_shared(curves, model, starts, shared, known)
     dof = curves.n - len(fitted.free)
-    spread = np.zeros(len(NAMES))
     chosen = [
-        Chosen("" if edge else model, x, covariance, float(chi2), int(n), "", spread)
+        Chosen("" if edge else model, x, covariance, float(chi2), int(n))
         for x, covariance, chi2, n, edge in zip(fitted.x, fitted.covariance, fitted.chi2, dof, fitted.edge, strict=True)
     ]
     return chosen, joint

@@ -10,7 +10,7 @@ from ainerd.xpcs._family import MODELS, NAMES, Constraints, Curves, curve, fit, 
 from ainerd.xpcs._g2 import G2
 from ainerd.xpcs._judge import Judged, judge, whitened
 from ainerd.xpcs._relaxation import FAST, LEAST_SPECKLES, NO_SPECKLE, TOO_FEW_LAGS, TOO_FEW_PIXELS, Relaxation
-from ainerd.xpcs._scatter import Sample, covariance_of_mean, misfit, shared, student_factor
+from ainerd.xpcs._scatter import Sample, covariance_of_mean, larger, misfit, shared, student_factor
 from ainerd.xpcs._speckle_noise import at_counts, averaged, noise_terms, own_share, scaled
 
 Floats = NDArray[np.float64]
@@ -35,10 +35,10 @@ def fit_relaxation(
     """Fit the models of `ainerd.xpcs._family` to bins, one by one or together, and choose between them by evidence.
 
     Lags of one g2 are correlated, because they share speckles and photons. The fit uses the covariance of Gaussian
-    speckle (`speckle_covariance`), scaled to the errors of the lags: the scatter of the parts of the bins
-    (`G2.parts`), or the theory for the number of speckles if that is larger, as for bins of few pixels. The errors of
-    the parameters are the larger of those of this fit and of A⁻¹ B A⁻¹, with A = JᵀWJ and B the covariance of the mean
-    over parts of JᵀW times their residuals (White, Econometrica 50, 1, 1982), widened for the degrees of freedom.
+    speckle (`speckle_covariance`), scaled to the errors of the lags: the theory for the number of speckles, or the
+    scatter of the parts of the bins (`G2.parts`) where it is larger by more than chance. The errors of the parameters
+    are those of this fit, or in the same way those of A⁻¹ B A⁻¹, with A = JᵀWJ and B the covariance of the mean over
+    parts of JᵀW times their residuals (White, Econometrica 50, 1, 1982), widened for the degrees of freedom.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class _Group(Judged):
         return misfit(self.sample, model)
 
     def covariance_of(self, chosen: Chosen) -> Floats:
-        """Return the covariance of the parameters, (8, 8): the larger of the fit's and of the scatter of parts."""
+        """Return the covariance of the parameters, (8, 8): the fit's, or of the scatter of parts where it is larger."""
         s, free = self.sample, chosen.free
         out = np.zeros((len(NAMES), len(NAMES)))
         if not free:
@@ -126,18 +126,18 @@ class _Group(Judged):
         scale = np.sqrt(np.maximum(np.diag(normal), 1e-300))
         inverted = np.linalg.pinv(normal / scale[:, None] / scale, hermitian=True) / scale[:, None] / scale
         pull = np.nan_to_num(1 + s.x - value[0]) @ weighted @ inverted  # of each part on the parameters
-        scattered = covariance_of_mean(pull, s.w) * student_factor(s.dof) ** 2
+        own = np.sqrt(np.maximum(np.diag(chosen.covariance)[columns], 1e-300))
+        of_fit = own**2 * max(chosen.chi2 / max(chosen.dof, 1), 1.0)
+        variance = larger(np.diag(covariance_of_mean(pull, s.w)), of_fit, s.dof)
         self.report["p_same"] = p_same = _probability_of_same(pull, s, self.roi)
         if p_same < DIFFER_P:
             bins, index = np.unique(self.roi, return_inverse=True)
             of_bins = np.asarray(np.bincount(index, s.w), dtype=float)
             mean = np.stack([np.bincount(index, s.w * column) / of_bins for column in pull.T], 1)
-            scattered = covariance_of_mean(mean, of_bins) * student_factor(max(len(bins) - 1, 1)) ** 2
-        of_fit = np.array([chosen.error(name) for name in free])
-        spread = chosen.spread[columns]
-        variance = np.maximum(of_fit**2 - spread**2, np.diag(scattered)) * shared(s, pull, self.roi, self.opposite)
-        sd = np.sqrt(variance + spread**2)
-        own = np.sqrt(np.maximum(np.diag(chosen.covariance)[columns], 1e-300))
+            scattered = np.diag(covariance_of_mean(mean, of_bins)) * student_factor(max(len(bins) - 1, 1)) ** 2
+            variance = np.maximum(of_fit, scattered)
+        both_sides = np.sqrt(variance * shared(s, pull, self.roi, self.opposite))
+        sd = np.array([chosen.among_models(name, x) for name, x in zip(free, both_sides, strict=True)])
         with np.errstate(invalid="ignore"):  # NaN where g2 does not depend on a parameter
             out[np.ix_(columns, columns)] = chosen.covariance[np.ix_(columns, columns)] * np.outer(sd / own, sd / own)
         return out
@@ -197,7 +197,7 @@ def _add_covariances(g2: G2, which: NDArray[np.int64], groups: list[_Group]) -> 
             group.report |= {"contrast": np.nan, "contrast_err": np.nan}
             group.refuse(TOO_FEW_PIXELS)
             continue
-        error = np.sqrt(np.maximum(group.sample.variance, area * np.diag(theory)))
+        error = np.sqrt(larger(group.sample.variance, area * np.diag(theory), group.sample.dof))
         group.covariance = scaled(theory, np.where(np.isfinite(group.value), error, np.nan), own)
 
 

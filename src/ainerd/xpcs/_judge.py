@@ -60,7 +60,7 @@ class Judged:
 
     def judge(self, chosen: Chosen) -> None:
         """Report the numbers of a model, or find that limits are wanted."""
-        self.report |= {"model": chosen.model, "either": chosen.either}
+        self.report |= {"model": chosen.model, "either": chosen.either.model if chosen.either else ""}
         if not chosen.model:
             self.report["no_tau"] = TOO_FEW_LAGS
             return
@@ -72,7 +72,7 @@ class Judged:
         error = np.sqrt(np.maximum(np.diag(covariance), 0))
         first, last = self.lag[np.isfinite(np.diag(self.covariance))][[0, -1]]
         known = is_determined(chosen, error, first, last)
-        self._found = determined(chosen, covariance, last) if known else None
+        self._found = determined(chosen, covariance, first, last) if known else None
         why = "" if known else why_not(chosen, first, last)
         if self.report["speckle"] == "yes" and why == NO_SPECKLE:  # there is some, but it decays within the first lag
             why = UNSURE

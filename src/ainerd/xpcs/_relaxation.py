@@ -42,7 +42,10 @@ class Relaxation:
     model : ndarray of str
         Model that the evidence prefers, such as "stretched" or "two modes + static".
     either : ndarray of str
-        A model with as many parameters that describes the curve as well; "" without one.
+        A model with as many parameters that describes the curve as well; "" without one. Errors hold if the other model
+        is wrong.
+    tau_either : ndarray
+        `tau` of that model, if it determines one.
     exponent : ndarray
         NaN where `tau` is.
     contrast : ndarray
@@ -77,6 +80,8 @@ class Relaxation:
     no_tau: NDArray[np.str_]
     model: NDArray[np.str_]
     either: NDArray[np.str_]
+    tau_either: Floats
+    tau_either_err: Floats
     exponent: Floats
     exponent_err: Floats
     contrast: Floats
@@ -132,7 +137,7 @@ Report = dict[str, float | str]
 RELAXATION_COLUMNS = tuple(
     each.name for each in fields(Relaxation) if each.name not in ("log_tau_covariance", "formula")
 )
-TIMES = ("tau", "tau_err", "tau_above", "tau_below", "tau2", "tau2_err", "tau2_above")
+TIMES = ("tau", "tau_err", "tau_above", "tau_below", "tau_either", "tau_either_err", "tau2", "tau2_err", "tau2_above")
 
 
 def empty(errors: str, **values: float | str) -> Report:
@@ -153,7 +158,7 @@ def is_determined(chosen: Chosen, error: Floats, first: float, last: float) -> b
     return bool(inside and shaped and error[1] < LOG_TAU_KNOWN and chosen.value("contrast") > SHARE_KNOWN * error[0])
 
 
-def determined(chosen: Chosen, covariance: Floats, last: float) -> Report:
+def determined(chosen: Chosen, covariance: Floats, first: float, last: float) -> Report:
     """Return the numbers of a model that determines tau; `covariance` (8, 8) is that of its parameters."""
     error = np.sqrt(np.maximum(np.diag(covariance), 0))
     value = dict(zip(NAMES, chosen.x, strict=True))
@@ -161,6 +166,11 @@ def determined(chosen: Chosen, covariance: Floats, last: float) -> Report:
     free = chosen.free
     tau = float(np.exp(value["tau"]))
     out: Report = {"tau": tau, "tau_err": tau * symmetric_error(sd["tau"]), "plateau": 0.0}
+    if chosen.either is not None:
+        other = chosen.either.x[1]
+        other_err = chosen.either.sd[1] * sd["tau"] / np.sqrt(max(chosen.covariance[1, 1], 1e-300))
+        if 0 < other_err < LOG_TAU_KNOWN and np.log(RESOLVED * first) < other < np.log(last):
+            out |= {"tau_either": np.exp(other), "tau_either_err": np.exp(other) * symmetric_error(other_err)}
     contrast, contrast_err = value["contrast"], sd["contrast"]
     if "static" in free:
         s = value["static"]

@@ -225,6 +225,16 @@ def covariance_of_mean(x: Floats, w: Floats) -> Floats:
     return np.asarray((w[:, None] * off).T @ off / max(len(w) - 1, 1))
 
 
+def larger(scattered: Floats, theory: Floats, dof: int) -> Floats:
+    """Return variances (k,) of theory, or those from a scatter where it is larger by more than chance (5 %).
+
+    The larger of both would always be too large, because a scatter with few degrees of freedom is uncertain. A scatter
+    that counts is widened by `student_factor`.
+    """
+    by_chance = chi2.isf(0.05, dof) / dof
+    return np.where(scattered > by_chance * theory, scattered * student_factor(dof) ** 2, theory)
+
+
 def student_factor(dof: int) -> float:
     """Return the factor that gives a standard error from few parts about the coverage of a normal one."""
     return float(np.sqrt(dof / max(dof - 2, 1)))

@@ -12,6 +12,7 @@ _STEP, _POINTS = 0.02, 1400  # of the table of the field correlation, in the log
 _ROOT3 = float(np.sqrt(3))
 COUNTS = np.geomspace(1e-3, 1e3, 37)  # photons per pixel and frame that are tried
 FOLLOWS = 0.3  # scatter of the logarithms of variances over the theory below which they follow it
+ALONE = 1.3  # scatter of neighbouring lags over that of the covariance up to which lags have nothing alone
 SHARES = np.r_[0, np.geomspace(1e-3, 1, 30)]
 _OWN = 0.01  # least share of a lag's variance that is its own
 
@@ -19,8 +20,9 @@ _OWN = 0.01  # least share of a lag's variance that is its own
 def speckle_covariance(lag: Floats, x: Floats, contrast: float, n_frames: int) -> Floats:
     """Return the covariance of g2 of one pixel between lags, (n, n), without photon noise.
 
-    The field is Gaussian and stationary. With G = |g1|², A(u) = contrast G(u) and w(u) = (1 - |u| / T) / T the
-    covariance of lags a and b is the sum over u of w(u) times A(u) A(u + b - a) + A(u + b) A(u - a) +
+    The field is Gaussian and stationary. With G = |g1|², A(u) = contrast G(u), and w(u) the share of pairs of a pair of
+    lag a and a pair of lag b of which the second begins u frames after the first, the covariance of lags a and b is the
+    sum over u of w(u) times A(u) A(u + b - a) + A(u + b) A(u - a) +
     2 contrast³ (g(a) g(u - a) g(b) g(u + b) + g(a) g(u + b - a) g(b) g(u) + g(u) g(u - a) g(u + b - a) g(u + b)),
     from the moments of a Gaussian field (Isserlis, Biometrika 12, 134, 1918).
 
@@ -38,10 +40,11 @@ def speckle_covariance(lag: Floats, x: Floats, contrast: float, n_frames: int) -
     u = np.unique(np.rint(np.concatenate([np.arange(min(_EVERY, last)), spread])))
     u = u[u < n_frames]
     edges = np.concatenate([[-0.5], (u[1:] + u[:-1]) / 2, [u[-1] + 0.5]])
-    weight = np.diff(edges) * (1 - u / n_frames) / n_frames
-    u, weight = np.concatenate([-u[:0:-1], u]), np.concatenate([weight[:0:-1], weight])
+    width = np.diff(edges)
+    u, width = np.concatenate([-u[:0:-1], u]), np.concatenate([width[:0:-1], width])
     table = field(np.exp(_STEP * np.arange(_POINTS) - 8), x)
-    out = _sum_pairs(np.asarray(lag, dtype=float), u, weight, table, float(field(np.zeros(1), x)[0]), contrast)
+    at_zero = float(field(np.zeros(1), x)[0])
+    out = _sum_pairs(np.asarray(lag, dtype=float), u, width, table, at_zero, contrast, n_frames)
     return np.asarray((out + out.T) / 2)
 
 
@@ -58,7 +61,9 @@ def _look_up(z: float, table: Floats, at_zero: float) -> float:
 
 
 @nb.njit(nogil=True, cache=True)
-def _sum_pairs(lag: Floats, u: Floats, weight: Floats, table: Floats, at_zero: float, contrast: float) -> Floats:
+def _sum_pairs(
+    lag: Floats, u: Floats, width: Floats, table: Floats, at_zero: float, contrast: float, n_frames: int
+) -> Floats:
     """Sum over u for each pair of lags."""
     n, m = len(lag), len(u)
     before, after, here = np.empty((n, m)), np.empty((n, m)), np.empty(m)
@@ -75,12 +80,17 @@ def _sum_pairs(lag: Floats, u: Floats, weight: Floats, table: Floats, at_zero: f
     for a in range(n):
         for b in range(a, n):
             total, pair = 0.0, at_lag[a] * at_lag[b]
+            of_a, of_b = max(n_frames - lag[a], 1.0), max(n_frames - lag[b], 1.0)
             for j in range(m):
+                both = min(of_a, of_b - u[j]) - max(-u[j], 0.0)
+                if both <= 0:
+                    continue
                 g, ga, gb = here[j], before[a, j], after[b, j]
                 gd = _look_up(u[j] + lag[b] - lag[a], table, at_zero)
                 two = (g * gd) ** 2 + (gb * ga) ** 2
-                total += weight[j] * (square * two + cube * (pair * (ga * gb + gd * g) + g * ga * gd * gb))
-            out[a, b] = out[b, a] = total
+                four = square * two + cube * (pair * (ga * gb + gd * g) + g * ga * gd * gb)
+                total += width[j] * both * four
+            out[a, b] = out[b, a] = total / of_a / of_b
     return out
 
 
@@ -103,8 +113,7 @@ def noise_terms(
             mixed += weight * other * (other + 2 * contrast * g[:, None] * g)
     photons = (1 + contrast * g**2) / mean_of / np.maximum(n_frames - lag, 1)
     pairs = np.maximum(n_frames - np.minimum(lag[:, None], lag), 1)
-    speckle = speckle_covariance(lag, x, contrast, n_frames) * n_frames / pairs
-    return speckle, 2 * contrast * mixed / pairs, np.diag(photons)
+    return speckle_covariance(lag, x, contrast, n_frames), 2 * contrast * mixed / pairs, np.diag(photons)
 
 
 def at_counts(terms: tuple[Floats, Floats, Floats], counts: float) -> Floats:
@@ -115,11 +124,13 @@ def at_counts(terms: tuple[Floats, Floats, Floats], counts: float) -> Floats:
 def counts_of(error: Floats, terms: tuple[Floats, Floats, Floats]) -> float:
     """Return the photons per pixel and frame with which `noise_terms` depend on the lag as the errors (n,) do.
 
-    It is infinite if the errors do not follow the theory. The error is NaN at lags that are not used.
+    It is infinite if the errors do not follow the theory. The error is NaN at lags that are not used. The longest lags,
+    whose means over many frames may average over the decay, are outvoted: the scatter is a median.
     """
     use = np.isfinite(error)
     variances = np.stack([np.diag(at_counts(terms, counts))[use] for counts in COUNTS])
-    off = np.std(np.log(error[use] ** 2 / variances), axis=1)
+    ratio = np.log(error[use] ** 2 / variances)
+    off = np.median(np.abs(ratio - np.median(ratio, axis=1, keepdims=True)), axis=1) / 0.6745
     return float(COUNTS[off.argmin()]) if off.min() < FOLLOWS else np.inf
 
 
@@ -137,6 +148,8 @@ def own_share(lag: Floats, residual: Floats, covariance: Floats) -> float:
     alone = off**2 @ np.diag(among)
     variances = joint + SHARES[:, None] * (alone - joint)
     ratio = np.median(np.abs(off @ residual[use]) / np.sqrt(np.maximum(variances, 1e-300)), axis=1) / 0.6745
+    if ratio[0] < ALONE:
+        return 0.0
     return float(SHARES[(ratio < 1).argmax()]) if (ratio < 1).any() else 1.0
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from ainerd.techniques.rheo_xpcs._features import rings
-from ainerd.techniques.rheo_xpcs._numbers import NAMES, Numbers, named, numbers
+from ainerd.techniques.rheo_xpcs._numbers import NAMES, OF_TAU, Numbers, named, numbers
+from ainerd.techniques.rheo_xpcs._sentences import bin_cells, sentences
 from ainerd.xpcs import MultiTau, Partition, fit_curves, fit_relaxation
 
 
@@ -37,5 +38,36 @@ def test_a_sample_that_ages_has_no_second_relaxation_time():
     assert fit_relaxation(g2, bins=ring.bins, together=True).model[0].startswith("two")
     found = numbers(g2, by_age, partition, [ring], 1.0)
     assert found.summary["ageing_exponent"] > 1 and found.summary["g2_model"].startswith("stretched")
-    assert found.summary["tau_s"] > 0 and found.summary["tau2_s"] is None
+    assert found.summary["tau2_s"] is None
     assert not np.char.startswith(found.bins["g2_model"], "two").any()
+
+
+def test_where_no_model_describes_g2_there_is_its_reason_and_no_number_of_a_model():
+    """In the numbers of the run and of each bin, in sentences and in cells of tables."""
+    n, rng = 300, np.random.default_rng(2)
+    lag = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    root = np.linalg.cholesky((0.6 + 0.4 * np.cos(lag / 8)) * np.exp(-lag / 300) + 1e-6 * np.eye(n))  # it swings
+    light = sum((root @ rng.standard_normal((n, 6000))) ** 2 for _ in range(4)) / 4
+    partition = Partition.from_roi_map(np.repeat(np.arange(1, 7), 1000).reshape(60, 100))
+    correlator = MultiTau(partition)
+    correlator.push(rng.poisson(2 * light).astype(np.uint16))
+    found = numbers(correlator.result(), correlator.by_age(), partition, [rings(partition)[0]], 1.0)
+    assert found.summary["misfit_p"] < 1e-4 and found.summary["no_tau"] == "no model describes it"
+    assert all(found.summary[name] is None for name in OF_TAU)
+    refused = found.bins["no_tau"] == "no model describes it"
+    assert refused.any() and all(np.isnan(found.bins[name][refused]).all() for name in OF_TAU)
+    known = {name: x for name, x in found.summary.items() if x is not None}
+    text = " ".join(sentences(known))
+    assert "no relaxation time is given: no model describes it (p = " in text and "tau =" not in text
+    for k in np.flatnonzero(refused):
+        speckle, _, tau, exponent = bin_cells({name: column[k] for name, column in found.bins.items()})
+        assert (speckle, tau, exponent) == ("yes", "no model describes it", "")
+
+
+def test_a_model_that_describes_g2_as_well_is_named_with_its_time():
+    values = {"speckle": "yes", "tau_s": 4.0, "tau_s_err": 0.1, "g2_model": "stretched + static"}
+    values |= {"g2_model_or": "stretched + baseline", "tau_s_or": 6.5, "tau_s_or_err": 0.2, "misfit_p": 0.5}
+    assert sentences(values)[0] == (
+        "tau = 4 ± 0.1 s (stretched + static, or as well stretched + baseline with tau = 6.5 ± 0.2 s)"
+    )
+    assert bin_cells(values)[2] == "4 ± 0.1 or 6.5 ± 0.2"

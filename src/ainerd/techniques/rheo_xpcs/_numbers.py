@@ -71,18 +71,18 @@ def _q_width(partition: Partition, ring: Ring) -> float:
 
 
 # Versions of the computations. If numbers change, their version increases, and results get other keys.
-VERSIONS = {"c2": 2, "g2": 4, "relaxation": 6, "flow": 1, "ageing": 2, "left_out": 4, "novelty": 4, "denoised": 2}
+VERSIONS = {"c2": 2, "g2": 4, "relaxation": 7, "flow": 1, "ageing": 2, "left_out": 4, "novelty": 4, "denoised": 2}
 FORMULAS = {"relaxation": Relaxation.formula, "flow": xpcs.FlowFit.formula, "ageing": xpcs.AgeingFit.formula}
 # Fields of `Relaxation` that have other names in results, without the endings.
 RENAMED = {
     "tau": "tau_s", "tau2": "tau2_s", "exponent": "kww_exponent", "exponent2": "kww_exponent2",
     "static": "static_share", "baseline": "g2_baseline", "share": "fast_share", "p_same": "bins_alike_p",
-    "model": "g2_model", "either": "g2_model_or", "errors": "g2_errors",
+    "model": "g2_model", "either": "g2_model_or", "tau_either": "tau_s_or", "errors": "g2_errors",
 }  # fmt: skip
 
 
 def _name(field: str) -> str:
-    base, _, ending = field.partition("_") if field.endswith(("_err", "_above", "_below")) else (field, "", "")
+    base, _, ending = field.rpartition("_") if field.endswith(("_err", "_above", "_below")) else (field, "", "")
     return RENAMED.get(base, base) + (f"_{ending}" if ending else "")
 
 
@@ -246,7 +246,7 @@ def _surest(within: float, within_err: float, of_g2: float, of_g2_err: float) ->
 
 def _widened(table: dict[str, Any], share: float) -> dict[str, Any]:
     out = {name: np.asarray(x if x is not None else "" if name in TEXTS else np.nan) for name, x in table.items()}
-    for name in ("tau_s", "tau2_s"):
+    for name in ("tau_s", "tau2_s", "tau_s_or"):
         out[f"{name}_err"] = np.hypot(out[f"{name}_err"], share * out[name])
     two = np.char.startswith(out["g2_model"].astype(str), "two")  # gaps change the shape of g2 as a second decay does
     lost = two | (out["tau_s_err"] > LOG_TAU_KNOWN * out["tau_s"])

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 OVER_Q = (
-    "tau_s", "tau_s_err", "tau2_s", "tau2_s_err", "tau_s_above", "tau_s_below", "kww_exponent", "kww_exponent_err",
+    "tau_s", "tau_s_err", "tau2_s", "tau2_s_err", "tau_s_or", "tau_s_or_err", "tau_s_above", "tau_s_below",
+    "kww_exponent", "kww_exponent_err",
 )  # fmt: skip
 LAW, LIMIT = "#D55E00", "#999999"
 
@@ -28,10 +29,10 @@ def draw_over_q(
     times, shapes = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     tau, error = columns["tau_s"], columns["tau_s_err"]
     times.errorbar(q, tau, error, fmt="o", ms=4, color="black", label="τ")
-    if np.isfinite(columns["tau2_s"]).any():
-        times.errorbar(
-            q, columns["tau2_s"], columns["tau2_s_err"], fmt="s", ms=4, mfc="white", color="black", label="τ₂"
-        )
+    for name, marker, label in (("tau2_s", "s", "τ₂"), ("tau_s_or", "D", "τ of a model that fits as well")):
+        if np.isfinite(columns[name]).any():
+            style = {"ms": 4, "mfc": "white", "color": "black", "label": label}
+            times.errorbar(q, columns[name], columns[f"{name}_err"], fmt=marker, **style)
     for name, marker, sign in (("tau_s_above", "^", ">"), ("tau_s_below", "v", "<")):
         if np.isfinite(columns[name]).any():
             times.plot(q, columns[name], marker, ms=6, color=LIMIT, label=f"limit, {sign}")

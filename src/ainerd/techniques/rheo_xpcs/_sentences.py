@@ -25,9 +25,9 @@ def bin_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 
 def tau_cell(values: Mapping[str, Any]) -> str:
-    """Format the relaxation time with its error; without one, its limits or the reason."""
+    """Format the relaxation time with its error, and that of another model; without one, its limits or the reason."""
     if "tau_s" in values:
-        return _with_error(values, "tau_s")
+        return " or ".join(_with_error(values, name) for name in ("tau_s", "tau_s_or") if name in values)
     limits = ("> ", "tau_s_above"), ("< ", "tau_s_below")
     text = " ".join(f"{sign}{values[name]:.3g}" for sign, name in limits if name in values)
     return text or str(values.get("no_tau", ""))
@@ -66,6 +66,8 @@ def _model(values: Mapping[str, Any]) -> str:
     model, other = values.get("g2_model", "stretched"), values.get("g2_model_or", "")
     if model == "stretched" and not other:
         return ""
+    if "tau_s_or" in values:
+        other = f"{other} with tau = {_with_error(values, 'tau_s_or', 's')}"
     return f" ({model}, or as well {other})" if other else f" ({model})"
 
 

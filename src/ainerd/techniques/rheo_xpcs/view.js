@@ -324,7 +324,9 @@ function sentence(fit) {
     const exponent = Number.isFinite(fit.kww_exponent)
       ? `, exponent ${withError(fit.kww_exponent, fit.kww_exponent_err)}`
       : "";
-    const model = fit.g2_model && fit.g2_model !== "stretched" ? ` (${fit.g2_model})` : "";
+    const other = Number.isFinite(fit.tau_s_or) ? ` with tau = ${withError(fit.tau_s_or, fit.tau_s_or_err, "s")}` : "";
+    const or = fit.g2_model_or ? `, or as well ${fit.g2_model_or}${other}` : "";
+    const model = or || (fit.g2_model && fit.g2_model !== "stretched") ? ` (${fit.g2_model}${or})` : "";
     return `tau = ${withError(fit.tau_s, fit.tau_s_err, "s")}${exponent}, contrast ${withError(fit.contrast, fit.contrast_err)}${model}`;
   }
   const [above, below] = [fit.tau_s_above, fit.tau_s_below].map((x) => Number.isFinite(x) && `${number(x)} s`);
