@@ -5,6 +5,7 @@ Frames are made by code that shares nothing with `ainerd.dynamics`.
 fits     fits of one relaxation: Gaussian speckle of a known g1, contrast and counts
 models   choice between models of curves of g2, pulls of their parameters, and files with wrong errors
 spoilt   runs with faults beside the same runs without
+speed    CPU time of fits
 flow     fits across azimuth and age, of scatterers whose motion is known and whose fields are summed
 
 ``--quick`` takes fewer runs of each kind.
@@ -40,6 +41,12 @@ def models(quick: bool = False) -> None:
     report("numbers_models", _numbers_models.pulls(quick), quick=quick)
     report("numbers_files", _numbers_models.failures(quick), quick=quick)
     report("numbers_found", _numbers_models.found(quick), quick=quick)
+
+
+@study.part
+def speed(quick: bool = False) -> None:
+    """Measure the time of fits."""
+    report("numbers_speed", _numbers_models.speed(), quick=quick)
 
 
 @study.part
