@@ -316,7 +316,8 @@ def inverse(matrix: Floats) -> Floats:
     """Invert normal equations (k, m, m) by their pseudo-inverse, scaled so that units do not matter."""
     scale = np.sqrt(np.maximum(np.einsum("kii->ki", matrix), NOTHING))
     scaled = matrix / scale[:, :, None] / scale[:, None]
-    out = np.linalg.pinv(scaled, rcond=1e-12, hermitian=True) / scale[:, :, None] / scale[:, None]
+    with np.errstate(over="ignore"):  # of what g2 does not depend on
+        out = np.linalg.pinv(scaled, rcond=1e-12, hermitian=True) / scale[:, :, None] / scale[:, None]
     dead = scale <= np.sqrt(NOTHING)
     np.einsum("kii->ki", out)[dead] = np.inf
     return np.asarray(out)
