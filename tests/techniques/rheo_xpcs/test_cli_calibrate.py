@@ -75,14 +75,14 @@ def test_a_few_measured_runs_are_taken_several_times(run, catalogue, tmp_path):
 def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
     monkeypatch.delenv("AINERD_STORAGE__URI", raising=False)
     out = tmp_path / "new" / "bank.safetensors"
-    done = CliRunner().invoke(app, ["calibrate", "--n", "366", "--seed", "3", "--out", str(out)])
+    done = CliRunner().invoke(app, ["calibrate", "--n", "456", "--seed", "3", "--out", str(out)])
     assert done.exit_code == 0, done.output
-    assert len(Bank.load(out).families) == 366 and set(Bank.load(out).families) == set(MECHANISMS)
+    assert len(Bank.load(out).families) == 456 and set(Bank.load(out).families) == set(MECHANISMS)
     with LocalCluster(
         n_workers=2, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=None
     ) as it:
         other = tmp_path / "dask.safetensors"
-        arguments = ["--n", "366", "--seed", "3", "--out", str(other), "--dask", it.scheduler_address]
+        arguments = ["--n", "456", "--seed", "3", "--out", str(other), "--dask", it.scheduler_address]
         done = CliRunner().invoke(app, ["calibrate", *arguments])
     assert done.exit_code == 0, done.output
     assert Bank.load(other).id == Bank.load(out).id
@@ -92,7 +92,7 @@ def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
     ("arguments", "said"),
     [
         (("--n", 0), "nothing to make a bank of"),
-        (("--n", 300), "--n 300: a bank with enough of each kind needs 366 exposures"),
+        (("--n", 300), "--n 300: a bank with enough of each kind needs 456 exposures"),
         (("--from-tiled",), "say what is known, by --regime or --key"),
         (("--out", "bank.pt"), "bank.pt: a bank is a .safetensors file"),
         (("--regime", 3), "regime 3: 0 complete results, a known kind needs 4"),

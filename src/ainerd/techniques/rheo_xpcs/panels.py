@@ -164,4 +164,6 @@ def draw_columns(axes: Axes, columns: Iterable[tuple[float, float, NDArray[np.in
 
 def columns(values: Mapping[str, Any], units: Mapping[str, str]) -> dict[str, str]:
     """Return the relaxation time with its error, or its limits, for the table of results."""
+    if "tau_s_or" in values:  # two errors more would leave no room for notes
+        return {"tau (s)": f"{values['tau_s']:.3g} or {values['tau_s_or']:.3g}"}
     return {"tau (s)": tau_cell(values)}
