@@ -253,7 +253,7 @@ def test_what_is_explained_is_so(name, monkeypatch):
     monkeypatch.setattr(_bank, "_shipped", lambda: part)
     page = run_page(name, {})
     if "flagged" in page:
-        assert page["flagged"] == pytest.approx(0.05, abs=0.03)
+        assert 0 < page["flagged"] < 0.06
         assert page["why"].nearest in page["bank"].families and 0 < page["why"].p <= 1
     if "same" in page:
         np.testing.assert_allclose(page["same"], page["point"], atol=1e-4)
