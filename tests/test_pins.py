@@ -41,8 +41,8 @@ def rheo_xpcs():
 
 def test_digest_and_keys_of_rheo_xpcs():
     parameters = rheo_xpcs().parameters
-    assert digest(parameters) == "60d3fdbbace85889"
-    assert result_key(event_identity(RUN, 2), parameters) == "e774fdd6-bf7c-542d-9d3e-83c592197413"
+    assert digest(parameters) == "9ba7841a5bce1151"
+    assert result_key(event_identity(RUN, 2), parameters) == "79e91536-3d62-555f-b1a6-c5104104ab08"
 
 
 def test_digest_and_keys_of_xtec(tmp_path):

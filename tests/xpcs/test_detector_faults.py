@@ -298,9 +298,9 @@ def test_pixels_that_flicker_or_blink_are_a_reason(kind):
     some = rng.random(len(RING.pixels)) < 0.03
     sparks = (rng.poisson(10, frames.shape) * (rng.random(frames.shape) < 0.05)).astype(np.uint16)
     on = np.cumsum(rng.random(frames.shape) < 0.02, 0) % 2 == 0
-    assert screened(frames, kind=kind)[0].no_contrast is None
+    assert screened(frames, kind=kind)[0].no_relaxation is None
     for faulty in (frames + some * sparks, np.where(some & ~on, 0, frames).astype(np.uint16)):
-        assert "pixels flicker or blink" in screened(faulty, kind=kind)[0].no_contrast
+        assert "pixels flicker or blink" in screened(faulty, kind=kind)[0].no_relaxation
 
 
 @pytest.mark.parametrize("kind", [Screen, EventScreen])
@@ -312,7 +312,7 @@ def test_a_sample_that_rearranges_once_does_not_flicker(modes, at, kind):
     before, new = rng.standard_normal((2, 2 * modes, len(RING.pixels)))
     light = np.array([(field**2).mean(0) for field in (before, np.sqrt(0.4) * before + np.sqrt(0.6) * new)])
     frames = rng.poisson(5 * light[(np.arange(400) >= at).astype(int)]).astype(np.uint16)
-    assert screened(frames, kind=kind)[0].no_contrast is None
+    assert screened(frames, kind=kind)[0].no_relaxation is None
 
 
 @pytest.mark.parametrize("kind", [Screen, EventScreen])

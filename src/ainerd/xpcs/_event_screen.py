@@ -133,12 +133,12 @@ class EventScreen(Screen):
     @property
     def no_contrast(self) -> str | None:
         """Reason why the contrast of the whole run, after `flush`, is not that of light; None if it is."""
-        return no_photons(self._histogram) or self._neighbours.flickering(self._pixels.good)
+        return no_photons(self._histogram)
 
     @property
     def no_relaxation(self) -> str | None:
-        """Reason why not even the relaxation is that of light: an offset, or counts that end too low; None if it is."""
-        return no_relaxation(self._histogram)
+        """Reason why not even the relaxation is that of light: an offset, a low end, or pixels that flicker."""
+        return no_relaxation(self._histogram) or self._neighbours.flickering(self._pixels.good)
 
     def _begin(self) -> None:
         """Examine the first frames together."""

@@ -229,13 +229,13 @@ class Screen:
 
     @property
     def no_contrast(self) -> str | None:
-        """Reason why the contrast of the counts is not that of light: no photons, or pixels flicker; None if it is."""
-        return self._areas.no_photons() or self._neighbours.flickering(self._pixels.good)
+        """Reason why the contrast of the counts is not that of light: they are no photons; None if it is."""
+        return self._areas.no_photons()
 
     @property
     def no_relaxation(self) -> str | None:
-        """Reason why not even the relaxation is that of light: an offset, or counts that end too low; None if it is."""
-        return self._areas.no_relaxation()
+        """Reason why not even the relaxation is that of light: an offset, a low end, or pixels that flicker."""
+        return self._areas.no_relaxation() or self._neighbours.flickering(self._pixels.good)
 
     @property
     def swapped(self) -> str | None:
