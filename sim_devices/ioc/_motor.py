@@ -9,12 +9,14 @@ import asyncio
 import ctypes
 import re
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import epicscorelibs.path
 from epicscorelibs.ioc import dbCore
-from softioc import imports, softioc
+from ophyd.utils import LimitError, UnknownStatusFailure
+from softioc import builder, imports, softioc
 
 from sim_devices.ioc._records import Busy, finished
 
@@ -72,7 +74,11 @@ class Motor:
     def __init__(self, name: str, axis: Any) -> None:
         self.name, self._axis, self._velocity = name, axis, axis.velocity.get()
         prefix, _, last = name.rpartition(":")
-        self._move = Busy(f"{prefix}:", f"{last}Move", self._act)
+        # STOP as it is at the put, and 0 from then on: a put that follows at once is none.
+        stop = f"{name}.STOP"
+        self._move = Busy(f"{prefix}:", f"{last}Move", self._act, DOL=stop, OMSL="closed_loop")
+        clear = builder.records.bo(f"{last}Clear", OUT=stop, VAL=0)
+        self._links = builder.records.fanout(f"{last}Links", LNK1=self._move.name, LNK2=clear)
         self._task: asyncio.Task[None] | None = None
 
     def database(self) -> str:
@@ -83,7 +89,7 @@ class Motor:
             "VAL": now, "RBV": now, "DVAL": now, "EGU": self._axis.egu, "PREC": 4, "DMOV": 1, "TDIR": 1,
             "VELO": self._velocity, "VMAX": 100.0, "ACCL": 0.0, "LLM": low, "HLM": high, "DLLM": low, "DHLM": high,
             "LOPR": low, "HOPR": high, "MRES": RESOLUTION, "ERES": RESOLUTION, "UREV": STEPS * RESOLUTION,
-            "SREV": STEPS, "FLNK": self._move.name,
+            "SREV": STEPS, "FLNK": self._links.name,
         }  # fmt: skip
         text = " ".join(f'field({name}, "{value}")' for name, value in fields.items())
         return f'record(motor, "{self.name}") {{ {text} }}\n'
@@ -92,29 +98,36 @@ class Motor:
         """Show where the axis is from now on."""
         self._axis.subscribe(lambda value, **_: self._put(RBV=value, DVAL=value), event_type=self._axis.SUB_READBACK)
 
-    async def _act(self, _: int) -> None:
+    async def _act(self, stop: int) -> None:
         """Do what was put: stop, change the velocity, or move."""
-        if self._get("STOP"):
-            self._put(STOP=0)
+        if stop:
             self._axis.stop()
         elif (velocity := self._get("VELO")) != self._velocity:
             self._velocity = velocity
             self._axis.velocity.put(velocity)
         else:
-            self._move.begin()
-            if self._task is not None:
-                self._task.cancel()
-            self._task = asyncio.create_task(self._go(self._get("VAL")))
+            self._go(self._get("VAL"))
 
-    async def _go(self, target: float) -> None:
+    def _go(self, target: float) -> None:
+        self._move.begin()
+        if self._task is not None:
+            self._task.cancel()
         self._put(TDIR=int(target >= self._axis.position), DMOV=0, MOVN=1, HLS=0, LLS=0)
         try:
-            await finished(self._axis.set(target))
-        except asyncio.CancelledError:  # another move begins
-            raise
-        except Exception:  # stopped, or beyond a limit
+            move = self._axis.set(target)
+        except LimitError:
             low, high = self._axis.limits
             self._put(HLS=int(target > high), LLS=int(target < low))
+            self._end()
+        else:
+            self._task = asyncio.create_task(self._arrive(move))
+
+    async def _arrive(self, move: Any) -> None:
+        with suppress(UnknownStatusFailure):  # stopped
+            await finished(move)
+        self._end()
+
+    def _end(self) -> None:
         self._put(DMOV=1, MOVN=0, RBV=self._axis.position)
         self._move.end()
 

@@ -95,51 +95,65 @@ class Records:
 class Busy:
     """A setpoint that starts something, and whose put with callback ends when that has ended.
 
-    EPICS Base has no busy record. A record that waits ignores further puts, so that it cannot be stopped. So the
-    setpoint itself does not wait; its forward link goes to a hidden record that does.
+    EPICS Base has no busy record, and a record that waits for an end ignores further puts, so that it cannot be
+    stopped. So hidden records follow the setpoint: ``Puts`` counts its puts, and ``Wait``, a compress record, is done
+    with N samples; ``Idle`` makes that one sample once all puts have been acted on and nothing is going on, and more
+    than ever come until then. None of them is active while it waits, so that puts, and their callbacks, may overlap.
 
     Parameters
     ----------
     prefix, name : str
     act : callable
         Coroutine function that gets each value put to the record, and returns before the end.
+    **fields
+        Other fields of the record.
 
     Attributes
     ----------
     name : str
         Of the record.
+    is_idle : bool
+        Whether nothing is going on.
     """
 
-    def __init__(self, prefix: str, name: str, act: Callable[[Any], Any]) -> None:
+    def __init__(self, prefix: str, name: str, act: Callable[[Any], Any], **fields: Any) -> None:
         builder.SetDeviceName(prefix.removesuffix(":"))
-        self.name = f"{prefix}{name}"
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self.name, self.is_idle, self._n_acted = f"{prefix}{name}", True, 0
 
-        async def wait(_: Any) -> None:
-            await self._idle.wait()
+        async def update(value: Any) -> None:
+            try:
+                await act(value)
+            finally:
+                self._n_acted += 1
+                self._show()
 
-        hidden = builder.boolOut(f"{name}Busy", initial_value=0, on_update=wait, always_update=True, blocking=True)
-        self._record = builder.boolOut(
-            name, "Done", "Start", initial_value=0, on_update=act, always_update=True, FLNK=hidden
+        hidden = f"{self.name}Puts", f"{self.name}Acted", f"{self.name}Wait"
+        wait = builder.records.compress(f"{name}Wait", INP=hidden[0], ALG="N to 1 Low Value", NSAM=1, N=1)
+        idle = builder.records.calcout(
+            f"{name}Idle", INPA=hidden[0], INPB=hidden[1], CALC="A=B?1:1000000000", OUT=f"{hidden[2]}.N", FLNK=wait
         )
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is going on."""
-        return self._idle.is_set()
+        puts = builder.records.calc(f"{name}Puts", CALC="VAL+1", FLNK=idle)
+        self._acted = builder.longOut(f"{name}Acted", initial_value=0, FLNK=idle)
+        self._record = builder.boolOut(
+            name, "Done", "Start", initial_value=0, on_update=update, always_update=True, FLNK=puts, **fields
+        )
 
     def begin(self) -> None:
         """Make puts wait."""
-        self._idle.clear()
+        self.is_idle = False
 
     def end(self) -> None:
         """End puts that wait."""
-        self._idle.set()
+        self.is_idle = True
+        self._show()
 
     def show_done(self) -> None:
         """Set the record to 0, and act on that."""
         self._record.set(0)
+
+    def _show(self) -> None:
+        if self.is_idle:
+            self._acted.set(self._n_acted)
 
 
 async def finished(status: Any) -> None:

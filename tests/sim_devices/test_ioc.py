@@ -139,10 +139,27 @@ def test_a_motor_moves_and_stops(motor):
     assert started.wait(LIMIT_S)
     motor.stop()
     status.wait(LIMIT_S)
-    assert motor.position < 8 and not motor.moving
-    motor.velocity.put(1.0, wait=True)
-    motor.user_setpoint.put(5.0, wait=True)  # with callback: it ends when the motor is there
-    assert motor.position == pytest.approx(5.0, abs=0.01)
+    motor.velocity.put(1.0, wait=True)  # with callback: it ends when the motor has stopped
+    assert get("stage:X.RBV") < 8 and get("stage:X.DMOV") == 1
+    motor.user_setpoint.put(5.0, wait=True)
+    assert get("stage:X.RBV") == pytest.approx(5.0, abs=0.01)  # ophyd's position may come later
+
+
+def test_puts_to_a_motor_hold_in_their_order(motor):
+    motor.move(3.0, wait=True, timeout=LIMIT_S)
+    motor.velocity.put(1e-3, wait=True)
+    motor.user_setpoint.put(9.0, wait=False)
+    motor.motor_stop.put(1, wait=True)
+    assert get("stage:X.DMOV") == 1
+    assert get("stage:X.RBV") == pytest.approx(3.0, abs=0.5)
+    motor.user_setpoint.put(9.0, wait=False)
+    motor.motor_stop.put(1, wait=False)
+    motor.velocity.put(1.0, wait=False)
+    motor.user_setpoint.put(5.0, wait=True)
+    assert get("stage:X.RBV") == pytest.approx(5.0, abs=0.01)
+    motor.user_setpoint.put(8.0, wait=False)
+    motor.user_setpoint.put(2.0, wait=True)  # while it moves
+    assert get("stage:X.RBV") == pytest.approx(2.0, abs=0.01)
 
 
 def test_abort_ends_an_acquisition_and_its_callback(detector):
