@@ -115,6 +115,18 @@ def test_a_claim_follows_its_exposures(judging, then, said, found):
     assert again.update(then, ALONE) == claims.update(then, ALONE) == []
 
 
+def test_a_claim_of_many_exposures_stays_small_and_follows_them(judging):
+    """PostgreSQL refuses a checkpoint with more than a megabyte of texts."""
+    claims, one = Claims(judging), Components(((0,),))
+    many = {f"many {i}": 0.001 for i in range(5000)}
+    lines = claims.update(seen(r0=many), one)
+    assert any(line.startswith(f"{SAMPLE}: 5000 exposures") for line in lines)
+    assert len(json.dumps(claims.state())) < 10_000
+    most, rest = seen(r4=dict([*many.items()][:3500])), seen(r0=dict([*many.items()][3500:]))
+    claims.update(most | rest, ALONE)
+    assert claims.of_sample is not None and claims.of_sample.regime == 4
+
+
 def test_two_claims_that_merge_are_one_discovery_and_the_later_one_goes(judging):
     claims = Claims(judging)
     more = {"d": 0.001, "e": 0.001}

@@ -25,8 +25,8 @@ def remembered(store: ResultStore, names: Sequence[str], readings: Sequence[str]
     rows = pd.concat([table.loc[embeddings.index], table[table["status"].eq("failed")]])
     rows = rows.reindex(columns=list(dict.fromkeys([*_COLUMNS, *names, *readings]))).astype(object)
     points = [*embeddings.to_numpy(np.float32), *[None] * (len(rows) - len(embeddings))]
-    columns = [column.tolist() for _, column in rows.where(rows.notna(), None).items()]
-    each = (dict(zip(rows, values, strict=True)) for values in zip(*columns, strict=True))
+    columns = {name: column.tolist() for name, column in rows.where(rows.notna(), None).items()}
+    each = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
     return [
         Outcome(
             raw_uid=row["raw_uid"],

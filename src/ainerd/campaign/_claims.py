@@ -17,6 +17,7 @@ ALARM = (
     "know tells which"
 )
 SAMPLE, SESSION = "this sample is of one kind that the bank does not hold", "differs from the rest of the session"
+MOST_FOUNDERS = 100  # of a claim; they are written with each checkpoint
 APART = 1.25  # times the threshold of a gap, from which a kind differs from the session
 Exposures = Mapping[str, tuple[int, float]]  # regime and p-value of each exposure by its key, in the order of arrival
 ByRegime = Mapping[int, Mapping[str, float]]
@@ -26,8 +27,8 @@ ByRegime = Mapping[int, Mapping[str, float]]
 class Claim:
     """A claim about some exposures: that their regime is new, that the sample is, or that they differ from the others.
 
-    `founders` are the keys of these exposures, `regime` is their regime's number now, `about` is "regime", "sample" or
-    "session". A claim about the session has no p-value.
+    `founders` are the keys of these exposures, or of at most `MOST_FOUNDERS` of them, evenly spread. `regime` is their
+    regime's number now, `about` is "regime", "sample" or "session". A claim about the session has no p-value.
     """
 
     founders: list[str]
@@ -168,7 +169,7 @@ class Claims:
         if p_sample is not None:
             group = components.groups[largest]
             founders = [key for key, (regime, _) in exposures.items() if regime in group]
-            self.claims.append(Claim(founders, group[0], p_sample, "sample"))
+            self.claims.append(Claim(_some(founders), group[0], p_sample, "sample"))
             yield f"{SAMPLE}: {_exposures(len(founders))}, p = {p_sample:.2g}; {self.bound}"
 
     def _tell_apart(self, regimes: ByRegime, components: Components) -> Iterator[str]:
@@ -180,7 +181,7 @@ class Claims:
             (ratio, distance), nearest = min(borders)
             if group not in told and ratio > APART:
                 founders = [key for number in group for key in regimes.get(number, {})]
-                self.claims.append(Claim(founders, group[0], None, "session"))
+                self.claims.append(Claim(_some(founders), group[0], None, "session"))
                 size = _exposures(len(founders)).partition(", of")[0]
                 yield f"{named(group)} {SESSION}: {size}, {distance:.0f} own spreads from {named(nearest)}"
 
@@ -207,7 +208,7 @@ class Claims:
         for number, p in self._discoveries.update(open_).items():
             if components.of(number) in map(components.of, self.found):
                 continue  # of a kind that was claimed a moment ago
-            self.claims.append(Claim([*regimes[number]], number, p))
+            self.claims.append(Claim(_some([*regimes[number]]), number, p))
             yield f"new regime {number}: {_exposures(len(regimes[number]))}, p = {p:.2g}; {self.bound}"
         for number, of_regime in open_.items():
             undecided = number not in self._discoveries.found and number not in self._asked
@@ -228,6 +229,10 @@ class Claims:
             yield self.alarm
         elif before and not self.alarm:
             yield f"the alarm has ended: {text} unlike the bank"
+
+
+def _some(founders: list[str]) -> list[str]:
+    return founders[:: -(-len(founders) // MOST_FOUNDERS)]
 
 
 def _held(regimes: ByRegime, claim: Claim) -> dict[int, int]:

@@ -8,7 +8,7 @@ Comput. 12, 181, 2015).
 
 import struct
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 import hdf5plugin  # noqa: F401  (registers the filters)
@@ -17,9 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.internals import lz4_decompress
-
-if TYPE_CHECKING:
-    pass
 
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import hdf5plugin  # noqa: F401  (registers the filters)
 import numpy as np
@@ -18,9 +18,6 @@ from ainerd.documents._shared import SharedDataset
 from ainerd.documents._storage import DAMAGED, FrameError, Roots, Storage
 from ainerd.technique import RunAnalysis
 from ainerd.threads import n_cores
-
-if TYPE_CHECKING:
-    pass
 
 Ints = NDArray[np.int64]
 BLOCK = 50  # frames read at a time

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ainerd.results._files import LoadedResult, put_attributes, put_contents
+from ainerd.results._files import LoadedResult, put_attributes, put_parts
 from ainerd.results._progress import counted
 from ainerd.results._records import USABLE
 from ainerd.technique import panels
@@ -104,7 +104,7 @@ def _write_plain(store: "ResultStore", keys: list[str], path: Path) -> Path:
         for result in counted(store.load(keys), f"writing {path.name}", len(keys)):
             group = file.create_group(result.key, track_order=True)
             put_attributes(group, result.metadata)
-            put_contents(group, result.contents, result.metadata["units"])
+            put_parts(group, result, result.metadata["units"])
     return path
 
 

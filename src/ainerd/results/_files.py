@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 import numpy as np
@@ -20,16 +20,11 @@ if TYPE_CHECKING:
 AT_ONCE = 100  # results in a request: an address of 4 kB
 
 
-class Contents(NamedTuple):
-    """The arrays of a result with the names of their dimensions, and its tables, by name."""
-
-    arrays: dict[str, NDArray[Any]]
-    dims: Mapping[str, tuple[str, ...]]
-    tables: dict[str, pd.DataFrame]
-
-
 class Part:
-    """An array or a table in memory, which is read like a node of Tiled; other attributes are those of `values`."""
+    """An array with the names of its dimensions, or a table, in memory.
+
+    It is read like a node of Tiled; other attributes are those of `values`.
+    """
 
     def __init__(self, values: Any, dims: tuple[str, ...] | None = None) -> None:
         self.values, self.dims = values, dims
@@ -72,11 +67,14 @@ class LoadedResult(dict[str, Part]):
         return configuration
 
     @property
-    def contents(self) -> Contents:
-        """Arrays, the names of their dimensions, and tables, by name."""
-        tables = {name: part.values for name, part in self.items() if isinstance(part.values, pd.DataFrame)}
-        arrays = {name: part.values for name, part in self.items() if isinstance(part.values, np.ndarray)}
-        return Contents(arrays, {name: self[name].dims or () for name in arrays}, tables)
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays by name."""
+        return {name: part.values for name, part in self.items() if isinstance(part.values, np.ndarray)}
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The tables by name, also those of series."""
+        return {name: part.values for name, part in self.items() if isinstance(part.values, pd.DataFrame)}
 
     def __getattr__(self, name: str) -> Part:
         if name not in self:
@@ -139,13 +137,13 @@ def _read_parts(node: Container, names: Collection[str] | None = None) -> dict[s
     return parts
 
 
-def bundle(contents: Contents, units: Mapping[str, str]) -> bytes:
+def bundle(parts: Mapping[str, Part], units: Mapping[str, str]) -> bytes:
     """Return an HDF5 file with a dataset for each array and a group of columns for each table."""
     import h5py
 
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", libver="latest", track_order=True) as file:
-        put_contents(file, contents, units)
+        put_parts(file, parts, units)
     return buffer.getvalue()
 
 
@@ -177,13 +175,14 @@ def put_attributes(place: "h5py.Group | h5py.Dataset", metadata: Mapping[str, An
             place.attrs[str(name)] = value if isinstance(value, bool | int | float) else str(value)
 
 
-def put_contents(group: "h5py.Group", contents: Contents, units: Mapping[str, str]) -> None:
+def put_parts(group: "h5py.Group", parts: Mapping[str, Part], units: Mapping[str, str]) -> None:
     """Write arrays as datasets and tables as groups of their columns, with dimensions and units as attributes."""
-    for name, array in contents.arrays.items():
-        dims = ",".join(contents.dims.get(name) or ()) or None
-        put_array(group, name, array, {"dims": dims, "units": units.get(name)})
-    for name, table in contents.tables.items():
-        put_table(group, name, table, units)
+    for name, part in parts.items():
+        if isinstance(part.values, pd.DataFrame):
+            put_table(group, name, part.values, units)
+        else:
+            dims = ",".join(part.dims or ()) or None
+            put_array(group, name, part.values, {"dims": dims, "units": units.get(name)})
 
 
 def put_array(group: "h5py.Group", name: str, values: Any, attributes: Mapping[str, Any] | None = None) -> None:

@@ -206,22 +206,23 @@ def _verdict(metadata: Mapping[str, Any]) -> str:
 def _draw(result: LoadedResult, figure: "Figure") -> None:
     """Draw series and one-dimensional arrays as lines, two-dimensional arrays as images; name the others."""
     metadata = result.metadata
-    arrays, dims, tables = result.contents
+    arrays = result.arrays
     drawable = [name for name, array in arrays.items() if array.ndim in (1, 2) and array.dtype.kind in "biuf"]
     shown = [*metadata["series"], *drawable][:_MOST_PANELS]
     columns = min(4, max(1, len(shown)))
     all_axes = figure.subplots(-(-max(1, len(shown)) // columns), columns, squeeze=False).ravel()
     for axes, name in zip(all_axes, shown, strict=False):
         label = f"{name} ({metadata['units'][name]})" if name in metadata["units"] else name
-        if name in tables:
-            axes.plot(tables[name]["time"], tables[name][name], ".-", color="0.2", lw=1, ms=3)
+        dims = result[name].dims or ()
+        if name not in arrays:
+            axes.plot(result[name]["time"], result[name][name], ".-", color="0.2", lw=1, ms=3)
             axes.set(xlabel="time (s)", ylabel=label)
         elif arrays[name].ndim == 1:
             axes.plot(arrays[name], ".-", lw=1, ms=3)
-            axes.set(xlabel="".join(dims[name]), ylabel=label)
+            axes.set(xlabel="".join(dims), ylabel=label)
         else:
             image = axes.imshow(arrays[name], origin="lower", aspect="auto", interpolation="nearest")
-            axes.set(xlabel="".join(dims[name][1:]), ylabel="".join(dims[name][:1]))
+            axes.set(xlabel="".join(dims[1:]), ylabel="".join(dims[:1]))
             figure.colorbar(image, ax=axes, label=label)
     for axes in all_axes[len(shown) :]:
         axes.set_axis_off()

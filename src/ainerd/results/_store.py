@@ -13,10 +13,9 @@ from platformdirs import user_cache_path
 from pydantic import ValidationError
 from tiled.client.container import Container
 
-from ainerd.results._averages import average, technique_of
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._export import dataset_of_all, export_all
-from ainerd.results._files import Contents, LoadedResult, load
+from ainerd.results._files import LoadedResult, Part, load
 from ainerd.results._nodes import create_node, newest_key, result_node
 from ainerd.results._records import FINAL, USABLE, Configuration, ConfigurationRecord, ResultRecord
 from ainerd.results._records import digest as hashed
@@ -34,6 +33,7 @@ from ainerd.results._tables import (
     similar,
 )
 from ainerd.results._writing import ResultWriter, write_nodes
+from ainerd.results.together import average, plot_together
 from ainerd.technique import Analysis, Average, panels
 
 if TYPE_CHECKING:
@@ -397,9 +397,9 @@ class ResultStore(CampaignRecords):
             for name, (times, values) in (series or {}).items()
         }
         record = _completed(_added(record, **self._signature | changes), analysis, tables, status or analysis.status)
-        arrays = {name: analysis.arrays[name] for name in record.arrays}
         tables |= {name: pd.DataFrame(dict(columns)) for name, columns in analysis.tables.items()}
-        answer = self._writer.write(record, Contents(arrays, analysis.dims, tables))
+        parts = {name: Part(analysis.arrays[name], analysis.dims.get(name)) for name in record.arrays}
+        answer = self._writer.write(record, parts | {name: Part(table) for name, table in tables.items()})
         if record.status == "growing":
             self._begun[key] = record
         return answer.written
@@ -438,7 +438,7 @@ class ResultStore(CampaignRecords):
         parent, _ = create_node(self.container, "configurations", {}, None)
         node, _ = create_node(parent, record.digest, record.metadata(), "AinerdConfiguration")
         if not node.metadata["arrays"]:
-            write_nodes(node, Contents({name: np.asarray(array) for name, array in arrays.items()}, dims or {}, {}))
+            write_nodes(node, {name: Part(np.asarray(x), (dims or {}).get(name)) for name, x in arrays.items()})
             shapes = {name: list(np.shape(array)) for name, array in arrays.items()}
             node.replace_metadata(record.changed(arrays=shapes).metadata(), drop_revision=True)
         return record.digest
@@ -557,8 +557,7 @@ class ResultStore(CampaignRecords):
         ValueError
             If the results are of several techniques, or cannot be averaged.
         """
-        results, doses, about = self._many(runs, dose, "averaged")
-        return average(results, doses, about)
+        return average(*self._many(runs, dose, "averaged"))
 
     def plot(self, runs: Sequence[str | int | float], *, by: str | Sequence[float] | None = None) -> "Figure":
         """Draw results together, as their technique does: ``results.plot([12, 13, 14], by="temperature")``.
@@ -577,17 +576,7 @@ class ResultStore(CampaignRecords):
         ValueError
             If the results are of several techniques, or theirs draws no results together.
         """
-        from matplotlib.figure import Figure
-
-        results, values, about = self._many(runs, by, "together")
-        name = technique_of(results)
-        draw = getattr(panels(name), "plot_together", None)
-        if draw is None:
-            raise ValueError(f"the technique {name!r} draws no results together")
-        figure = Figure(figsize=(7, 6), layout="constrained")
-        numbers = [float(k + 1) for k in range(len(results))] if values is None else values
-        draw(results, numbers, about or "order of the results", figure)
-        return figure
+        return plot_together(*self._many(runs, by, "together"))
 
     def _many(
         self, runs: Sequence[str | int | float], by: str | Sequence[float] | None, parts: str

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
+import pandas as pd
 from tiled.client.container import Container
 from tiled.client.utils import ClientError, handle_error
 from tiled.utils import safe_json_dump
 
-from ainerd.results._files import Contents, bundle
+from ainerd.results._files import Part, bundle
 from ainerd.results._nodes import SPEC_VERSION, create_node, is_conflict, our_route, tags_of
 from ainerd.results._records import FINAL, ResultRecord
 
@@ -43,7 +44,7 @@ class Written(NamedTuple):
 
 class _Write(NamedTuple):
     record: ResultRecord
-    contents: Contents | None
+    parts: Mapping[str, Part] | None
     unless: Sequence[str]
     begun: ResultRecord  # the record before the analysis
 
@@ -67,12 +68,12 @@ class ResultWriter:
         self._refused: dict[str, str] = {}  # reasons by key
 
     def write(
-        self, record: ResultRecord, contents: Contents | None = None, *, unless: Sequence[str] = FINAL
+        self, record: ResultRecord, parts: Mapping[str, Part] | None = None, *, unless: Sequence[str] = FINAL
     ) -> Written:
-        """Write a result with its contents, unless it has one of these statuses."""
+        """Write a result with its arrays and tables, unless it has one of these statuses."""
         key, collected = record.key, self._collected
         if collected is None:
-            return self._send([_Write(record, contents, unless, record)])[0]
+            return self._send([_Write(record, parts, unless, record)])[0]
         former = self._statuses.get(key)
         if former in unless:
             if key in collected:
@@ -80,12 +81,12 @@ class ResultWriter:
             return Written(former, False)
         if not collected:
             self._n_bytes, self._since = 0, time.monotonic()
-        new, earlier = _Write(record, contents, unless, record), collected.pop(key, None)
+        new, earlier = _Write(record, parts, unless, record), collected.pop(key, None)
         if earlier is not None:
             new = new._replace(unless=[*{*unless, *earlier.unless}], begun=earlier.begun)
         collected[key] = new
         self._statuses[key] = record.status
-        self._n_bytes += sum(array.nbytes for array in contents.arrays.values()) if contents else 0
+        self._n_bytes += sum(8 * part.values.size for part in (parts or {}).values())
         if self._n_bytes > MOST_BYTES or time.monotonic() - self._since > LATE_S:
             self._send_collected()
         return Written(former, True)
@@ -131,8 +132,8 @@ class ResultWriter:
         """Write results at once; ClientError if one is refused."""
         if self._takes_bundles and writes:
             bundles = [
-                Bundle(r.key, r.metadata(), b"" if contents is None else bundle(contents, r.units), unless)
-                for r, contents, unless, _ in writes
+                Bundle(r.key, r.metadata(), b"" if parts is None else bundle(parts, r.units), unless)
+                for r, parts, unless, _ in writes
             ]
             try:
                 answers = put_bundles(self._results, bundles)
@@ -152,8 +153,8 @@ class ResultWriter:
         former = None if is_new else str(node.metadata["status"])
         if former in write.unless:
             return Written(former, False)
-        if write.contents is not None:
-            write_nodes(node, write.contents)
+        if write.parts is not None:
+            write_nodes(node, write.parts)
         elif record.status != "computing":
             try:
                 node.delete_contents(external_only=False)  # half of an analysis
@@ -197,17 +198,16 @@ def put_bundles(results: Container, bundles: Sequence[Bundle]) -> list[Written] 
     raise AssertionError("the last attempt raises")
 
 
-def write_nodes(node: Container, contents: Contents) -> None:
+def write_nodes(node: Container, parts: Mapping[str, Part]) -> None:
     """Write each array and table as a node, in place of the remains of an earlier attempt."""
     tags = tags_of(node)
-    for name, part in {**contents.arrays, **contents.tables}.items():
+    for name, part in parts.items():
         for attempt in range(NODE_ATTEMPTS):  # another process may write the same at the same time
             try:
-                if name in contents.arrays:
-                    dims = contents.dims.get(name)
-                    node.write_array(np.ascontiguousarray(part), key=name, dims=dims, access_tags=tags)
+                if isinstance(part.values, pd.DataFrame):
+                    node.write_table(part.values, key=name, access_tags=tags)
                 else:
-                    node.write_table(part, key=name, access_tags=tags)
+                    node.write_array(np.ascontiguousarray(part.values), key=name, dims=part.dims, access_tags=tags)
                 break
             except ClientError as error:
                 if not is_conflict(error) or attempt + 1 == NODE_ATTEMPTS:

@@ -1,5 +1,6 @@
 """The trials of an explorer, their regimes, and whether these are settled."""
 
+import math
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -321,15 +322,15 @@ class Trials:
     def position(self, point: Mapping[str, Any], trial_id: str = "") -> NDArray[np.float64]:
         """Return the position (d,) of a point; ValueError if it is not known, or not finite."""
         if all(name in point for name in self._names):
-            position = np.array([float(point[name]) for name in self._names])
+            position = [float(point[name]) for name in self._names]
         elif trial_id in self._rows:
-            position = self._rows.of(trial_id, "position")
+            position = self._rows.of(trial_id, "position").tolist()
         else:
             names = ", ".join(self._names)
             raise ValueError(f"point {trial_id!r} was not suggested here and brings no position ({names})")
-        if not np.isfinite(position).all():
-            raise ValueError(f"position {dict(zip(self._names, position.tolist(), strict=True))} is not finite")
-        return position
+        if not all(map(math.isfinite, position)):
+            raise ValueError(f"position {dict(zip(self._names, position, strict=True))} is not finite")
+        return np.array(position)
 
     @property
     def _novel(self) -> NDArray[np.int64]:

@@ -224,9 +224,9 @@ class SceneReader:
         """Load these arrays and series of the results, except those that are known."""
         unknown = [key for key in keys if names - self._loaded[key].keys()]
         for result in self._store.load(unknown, names):
-            arrays, _, tables = result.contents
+            tables = result.tables
             series = [name for name in list(result.metadata["series"])[:MOST_SERIES] if name in tables]
-            read = arrays | {name: tables[name][["time", name]].to_numpy(float).T for name in series}
+            read = result.arrays | {name: tables[name][["time", name]].to_numpy(float).T for name in series}
             self._loaded[result.key] |= {name: read.get(name) for name in names}
 
     def _present(self, key: str, names: Iterable[str]) -> Arrays:

@@ -52,7 +52,7 @@ async def average(request: Request, path: str, caller: Annotated[Caller, Depends
         about = {"arrays": {}, "tables": {}} | {name: metadata[name] for name in _ABOUT if name in metadata}
         found.append((metadata.get("event_time") or metadata.get("run_time") or 0.0, key, about, parts))
     found.sort(key=lambda each: each[:2])
-    code = "from ainerd.results._averages import main; main()"
+    code = "from ainerd.results.together import main; main()"
     packed = msgpack.packb([each[1:] for each in found])
     try:
         async with _one_at_a_time:

@@ -123,9 +123,9 @@ def export(store: ResultStore, key: str, path: Path) -> Path:
 
     (result,) = store.load([store.key(key)])
     record = ResultRecord.from_metadata(result.metadata)
-    present, _, of_result = result.contents
-    series = {name: of_result[name] for name in record.series}
-    tables = {name: of_result[name] for name in record.tables}
+    present = result.arrays
+    series = {name: result.tables[name] for name in record.series}
+    tables = {name: result.tables[name] for name in record.tables}
     configuration = store.configuration(record.digest)
     with h5py.File(path, "x") as file:
         write_nexus(file, record, present, series, tables, configuration)

@@ -1,27 +1,45 @@
-"""Averages of results, as their technique makes them: here, or in a process of its own.
+"""Several results of one technique together: their average and their picture, as the technique makes them.
 
-A server has neither SciPy nor a core to spare: ``python -m ainerd.results._averages`` reads results from its standard
-input, and writes what a page shows of their average to its standard output.
+A server has neither SciPy nor a core to spare, so it averages in a process of its own: `main` reads results from its
+standard input, and writes what a page shows of their average to its standard output.
 """
 
 import io
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgpack
 
 from ainerd.results._files import LoadedResult, unpacked
 from ainerd.results._tables import scan_text
-from ainerd.technique import Average, load
+from ainerd.technique import Average, load, panels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def average(results: Sequence[LoadedResult], dose: Sequence[float] | None = None, dose_name: str = "") -> Average:
     """Average results of one technique; ValueError if they are of several, or cannot be averaged."""
     names = [f"scan {scan_text(each.metadata.get('scan_id'), each.metadata.get('event'))}" for each in results]
-    return load(technique_of(results)).average(results, names, dose, dose_name or "order of the results")
+    return load(_technique_of(results)).average(results, names, dose, dose_name or "order of the results")
 
 
-def technique_of(results: Sequence[LoadedResult]) -> str:
+def plot_together(results: Sequence[LoadedResult], values: Sequence[float] | None = None, name: str = "") -> "Figure":
+    """Draw results of one technique, coloured by values with a name; ValueError if the technique draws none."""
+    from matplotlib.figure import Figure
+
+    technique = _technique_of(results)
+    draw = getattr(panels(technique), "plot_together", None)
+    if draw is None:
+        raise ValueError(f"the technique {technique!r} draws no results together")
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    numbers = [float(k + 1) for k in range(len(results))] if values is None else values
+    draw(results, numbers, name or "order of the results", figure)
+    return figure
+
+
+def _technique_of(results: Sequence[LoadedResult]) -> str:
     """Return the name of the technique of results; ValueError if there are several, or no result."""
     names = sorted({str(each.metadata["technique"]) for each in results})
     if len(names) != 1:
@@ -39,7 +57,3 @@ def main() -> None:
     except ValueError as error:
         answer = {"refused": " ".join(str(error).split())[:1000]}
     sys.stdout.buffer.write(msgpack.packb(answer))
-
-
-if __name__ == "__main__":
-    main()
