@@ -36,7 +36,7 @@ class Store:
             self.read += [(key, name) for name in present]
             arrays = {name: np.full(3, len(self.read)) for name in present - {"T"}}
             tables = {name: pd.DataFrame({name: [300.0, 301.0], "time": [0.0, 5.0]}) for name in present & {"T"}}
-            yield SimpleNamespace(key=key, metadata={"series": {"T": 2}}, contents=(arrays, {}, tables))
+            yield SimpleNamespace(key=key, metadata={"series": {"T": 2}}, arrays=arrays, tables=tables)
 
     def taken(self):
         taken, self.read = sorted(self.read), []
