@@ -92,7 +92,7 @@ class ResultStore(CampaignRecords):
         self._read_last: tuple[Columns, Columns] | None = None  # all, and those in the scope
         self._table: _Table | None = None  # the last one
         self._signature = {} if agent is None else {"agent": agent}  # another agent may have begun the same result
-        self._writer, self._is_together = ResultWriter(self._results), False
+        self._writer = ResultWriter(self._results)
         self._begun: dict[str, ResultRecord] = {}  # as they were last written
         self._digests = set[str]()  # of the results that this store began
 
@@ -458,13 +458,8 @@ class ResultStore(CampaignRecords):
             The reasons of the refused results so far, by key.
         """
         known = self._rows.read()
-        statuses = dict(zip(known.frame.index, known.column("status"), strict=True))
-        self._is_together = True
-        try:
-            with self._writer.collecting(statuses) as refused:
-                yield refused
-        finally:
-            self._is_together = False
+        with self._writer.collecting(dict(zip(known.frame.index, known.column("status"), strict=True))) as refused:
+            yield refused
 
     def _last_record(self, key: str) -> ResultRecord:
         """Return the record of a result that was begun, as it was last written."""
@@ -479,7 +474,7 @@ class ResultStore(CampaignRecords):
         known = self._rows.known
         if known is not None and {*known.column("digest"), *self._digests} <= {record.digest}:
             return None
-        if known is None or not self._is_together:
+        if known is None or not self._writer.is_collecting:
             known = self._rows.read()
         events = known.column("event")
         same = pd.isna(events) if record.event is None else events == record.event

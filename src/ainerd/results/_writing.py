@@ -67,6 +67,11 @@ class ResultWriter:
         self._n_bytes, self._since = 0, 0.0  # size of what is collected, and the time of the first
         self._refused: dict[str, str] = {}  # reasons by key
 
+    @property
+    def is_collecting(self) -> bool:
+        """Whether results are collected, to be sent together."""
+        return self._collected is not None
+
     def write(
         self, record: ResultRecord, parts: Mapping[str, Part] | None = None, *, unless: Sequence[str] = FINAL
     ) -> Written:

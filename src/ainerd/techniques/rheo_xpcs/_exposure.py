@@ -10,7 +10,6 @@ from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo
 from ainerd.techniques.rheo_xpcs import _numbers, _picture
 from ainerd.techniques.rheo_xpcs._cells import MANY, Cells
 from ainerd.techniques.rheo_xpcs._field import COUNTS, INTENSITIES, unit_of
-from ainerd.techniques.rheo_xpcs._schedule import FrameMap
 from ainerd.techniques.rheo_xpcs._verdict import (
     MOST_MISSING,
     SPECKLE_PIXELS,
@@ -29,6 +28,7 @@ from ainerd.xpcs import (
     LeftOut,
     ModulesReader,
     MultiTau,
+    Partition,
     RigakuReader,
     Screen,
     Screened,
@@ -69,6 +69,7 @@ UNITS = {
     **_picture.UNITS,
 }
 FEWEST_FRAMES = 64  # the encoder sees 64 × 64 cells; with fewer frames many cells would hold the same frame
+MAP_ROWS = 256  # of a map of frames that come at any times
 DENOISED = 64  # cells of a denoised map; finer cells would add nothing
 
 
@@ -322,3 +323,63 @@ def _ranges(indices: NDArray[np.int64]) -> NDArray[np.int64]:
     indices = np.unique(indices)
     first = np.flatnonzero(np.diff(indices, prepend=-2) != 1)
     return np.column_stack([indices[first], np.diff(first, append=indices.size)])
+
+
+class FrameMap:
+    """Two-time maps whose rows hold equal numbers of frames, whenever these came: one each for up to 256 frames.
+
+    Parameters
+    ----------
+    partition : Partition
+    **reduction
+        Options of `TwoTimeReducer`.
+    """
+
+    def __init__(self, partition: Partition, **reduction: Any) -> None:
+        self._partition, self._reduction = partition, reduction
+        self._held: list[Screened] = []  # until there are more frames than rows
+        self._reducer: TwoTimeReducer | None = None
+        self._ticks: list[NDArray[np.int64]] = []
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames so far."""
+        return sum(map(len, self._ticks))
+
+    def push(self, screened: Screened) -> None:
+        """Add the next frames, which are dense: events have no need of `RunInfo.has_ticks`."""
+        if isinstance(screened.frames, Events):
+            return
+        self._ticks.append(np.arange(screened.first, screened.first + len(screened.frames)))
+        if self._reducer is None and self.n_frames > MAP_ROWS:
+            self._reducer = self._filled(None, MAP_ROWS)
+        if self._reducer is None:
+            self._held.append(screened)
+        else:
+            _add(screened, self._reducer)
+
+    def maps(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Return maps, (n_roi, n, n), and the mean tick of the frames in each row, (n,).
+
+        Raises ValueError for fewer than two frames.
+        """
+        n, ticks = min(self.n_frames, MAP_ROWS), np.concatenate([np.empty(0, np.int64), *self._ticks])
+        reducer = self._reducer or self._filled(self.n_frames, n)
+        until = np.append(0, np.cumsum(ticks))
+        sums = np.diff(np.interp(np.arange(n + 1) * len(ticks) / n, np.arange(len(until)), until))
+        return reducer.maps(partial=True), sums * n / len(ticks)
+
+    def _filled(self, n_frames: int | None, size: int) -> TwoTimeReducer:
+        """Return a reducer with the frames that are held."""
+        reducer = TwoTimeReducer(self._partition, n_frames, size=size, **self._reduction)
+        for screened in self._held:
+            _add(screened, reducer)
+        self._held.clear()
+        return reducer
+
+
+def _add(screened: Screened, reducer: TwoTimeReducer) -> None:
+    """Add frames as if they followed those before at once."""
+    if screened.leave_out.size:
+        reducer.leave_out(screened.leave_out)
+    reducer.push(screened.frames, valid=screened.valid)
