@@ -202,6 +202,60 @@ def test_nothing_leaves_the_roots(folder, movie, way, own, swmr, monkeypatch):
     assert not isinstance(caught.value, MissingFrames)
 
 
+@pytest.mark.fault("A file is replaced by a link out of the allowed folders just before it is opened", "Nothing is read")
+@pytest.mark.parametrize("swmr", [True, False])
+def test_a_file_that_is_replaced_before_it_is_opened_is_not_read(folder, movie, swmr, monkeypatch):
+    secret, path = put(folder.parent / "secret.h5", movie), put(folder / "m.h5", movie)
+
+    def after_replacing(open_file):
+        def replace_and_open(*args, **options):
+            path.unlink()
+            path.symlink_to(secret)
+            return open_file(*args, **options)
+
+        return replace_and_open
+
+    for place, name in ((h5py, "File"), (h5py.h5f, "open")):
+        monkeypatch.setattr(place, name, after_replacing(getattr(place, name)))
+    with pytest.raises(FrameError, match="m.h5 led outside the allowed roots when it was opened"):
+        read(path, swmr=swmr)
+
+
+@pytest.mark.fault("A file that HDF5 opens by itself is replaced between check and reading", "The frames are discarded")
+@pytest.mark.parametrize("way", ["source", "raw"])
+def test_a_file_that_is_replaced_before_hdf5_opens_it_gives_no_frames(folder, movie, way, monkeypatch):
+    secret, part = put(folder.parent / "secret.h5", movie), put(folder / "part.h5", movie)
+    make = {
+        "source": lambda: virtual(folder / "m.h5", 12, (part, "d", 0, 12)),
+        "raw": lambda: raw(folder / "m.h5", movie, (str(part), 0, movie.nbytes)),
+    }
+    reader = FrameReader(make[way](), "d", PIXELS, SHAPE)
+    require = reader._storage.require
+
+    def require_and_replace(start, stop):
+        require(start, stop)
+        part.unlink()
+        part.symlink_to(secret)
+
+    monkeypatch.setattr(reader._storage, "require", require_and_replace)
+    with pytest.raises(FrameError, match="outside the allowed roots|changed while it was read"):
+        reader.read(0, 12)
+    reader.close()
+
+
+@pytest.mark.parametrize("way", ["HDF5_VDS_PREFIX", "HDF5_EXTFILE_PREFIX"])
+def test_prefixes_of_the_environment_are_refused(folder, movie, way, monkeypatch):
+    part = put(folder / "part.h5", movie)
+    if way == "HDF5_VDS_PREFIX":
+        path = virtual(folder / "m.h5", 12, (part, "d", 0, 12))
+    else:
+        path = raw(folder / "m.h5", movie, (str(folder / "raw"), 0, movie.nbytes))
+    monkeypatch.setenv(way, "/elsewhere")
+    with pytest.raises(FrameError, match=f"{way} is set, so HDF5 may take its .* from elsewhere: unset it"):
+        read(path)
+    assert np.array_equal(read(part), expected(movie))
+
+
 @pytest.mark.parametrize("swmr", [True, False])
 def test_a_virtual_dataset_of_itself_is_refused(folder, swmr):
     path = virtual(folder / "m.h5", 12, (".", "d", 0, 12))

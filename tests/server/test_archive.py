@@ -1,5 +1,6 @@
 """Copies of a campaign in progress open elsewhere: those of `ainerd archive`, and those of `cp -r`."""
 
+import json
 import shutil
 import sqlite3
 import sys
@@ -24,6 +25,7 @@ from ainerd.server import EmbeddedServer, ServerError, archive, open_catalog
 from ainerd.technique import Analysis
 
 N = 12
+PROFILE = Path(__file__).parents[2] / "profiles" / "rheo_xpcs" / "agent.toml"
 
 
 def add(store, i):
@@ -80,7 +82,7 @@ def home(tmp_path_factory):
         writing = threading.Thread(target=write)
         writing.start()
         try:
-            live = archive(folder / "tiled", folder / "live", frames=True)
+            live = archive(folder / "tiled", folder / "live", frames=[frames])
         finally:
             stop.set()
             writing.join()
@@ -142,7 +144,7 @@ def test_archive_reports_errors_and_files_that_it_does_not_copy(home, tmp_path, 
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1e6, 1e6, 1000))
         with pytest.raises(ServerError, match="GB are free there; without --frames it is less"):
-            archive(folder / "gone", tmp_path / "new", frames=True)
+            archive(folder / "gone", tmp_path / "new", frames=[folder])
     assert not (tmp_path / "new").exists()
 
     def said(*arguments):
@@ -162,7 +164,10 @@ def test_archive_reports_errors_and_files_that_it_does_not_copy(home, tmp_path, 
         patch.setattr(shutil, "copy2", lambda path, to: (_ for _ in ()).throw(OSError("full")))
         archive(folder / "gone", tmp_path / "new")
     assert not (tmp_path / "new").exists()
-    code, text = said(tmp_path / "new", "--tiled", folder / "gone", "--frames")
+    without = said(tmp_path / "new", "--tiled", folder / "gone", "--frames")[1]
+    assert "--frames copies files below storage.frames of an instrument: give its .toml with --config" in without
+    monkeypatch.setenv("AINERD_STORAGE__FRAMES", json.dumps([str(folder / "frames")]))
+    code, text = said(tmp_path / "new", "--tiled", folder / "gone", "--frames", "--config", PROFILE)
     assert code == 0 and f"to open it: ainerd serve {tmp_path / 'new'}" in text
     # The source was moved and not served since.
     assert not [uri for uri in addresses(tmp_path / "new") if f"{folder}/tiled" in uri]
@@ -182,16 +187,20 @@ def test_frame_files_of_the_same_name_stay_apart_and_linked_files_are_listed(tmp
         file.create_virtual_dataset("entry/virtual", layout)
         file["entry/link"] = h5py.ExternalLink("linked.h5", "data")
         file["entry/copied"] = h5py.ExternalLink("a.h5", "data")
-    known = [tmp_path / name for name in ("x/2-a.h5", "x/a.h5", "y/a.h5", "gone.h5")]
+    (tmp_path / "x" / "private.h5").symlink_to(tmp_path / "z.h5")
+    (tmp_path / "z.h5").write_bytes(b"private")
+    known = [tmp_path / name for name in ("x/2-a.h5", "x/a.h5", "y/a.h5", "gone.h5", "x/private.h5", "z.h5")]
     (tmp_path / "home" / "data" / "frames" / "0").mkdir(parents=True)  # a campaign that was archived before
     with closing(sqlite3.connect(tmp_path / "home" / "catalog.db")) as catalog, catalog:
         catalog.execute("CREATE TABLE assets (data_uri TEXT)")
         catalog.executemany("INSERT INTO assets VALUES (?)", [(f"file://localhost{path}",) for path in known])
     (tmp_path / "home" / "storage.duckdb").touch()
-    archived = archive(tmp_path / "home", tmp_path / "copy", frames=True)
+    archived = archive(tmp_path / "home", tmp_path / "copy", frames=[tmp_path / "x", tmp_path / "y"])
     names = ("frames/1/2-a.h5", "frames/1/a.h5", "frames/2/a.h5")
     copies = [tmp_path / "copy" / "data" / name for name in names]
     assert archived.frames == 3 and all(path.is_file() for path in copies)
-    assert addresses(tmp_path / "copy") == {f"file://localhost{path}" for path in (*copies, known[-1])}
+    assert addresses(tmp_path / "copy") == {f"file://localhost{path}" for path in (*copies, *known[3:])}
+    assert not [path for path in (tmp_path / "copy").rglob("*") if path.is_file() and path.read_bytes() == b"private"]
     x = tmp_path / "x"
-    assert archived.missing == [known[-1], x / "data.h5", x / "data.raw", x / "linked.h5"]
+    assert archived.refused == [known[4], known[5]]
+    assert archived.missing == [known[3], x / "data.h5", x / "data.raw", x / "linked.h5"]

@@ -177,6 +177,7 @@ def archive(
     The server can stay in use during the copy. Open the copy with ``ainerd serve DEST``; you can move it first.
     """
     from ainerd.cli._status import waiting
+    from ainerd.config import Settings
     from ainerd.server import ServerError
     from ainerd.server import archive as copy
 
@@ -186,6 +187,9 @@ def archive(
             f"{directory.partition('?')[0]} is no embedded server: ask its administrator for copies of its database "
             "and files; for tables and single results: ainerd export"
         )
+    if frames and config is None:
+        raise ValueError("--frames copies files below storage.frames of an instrument: give its .toml with --config")
+    roots = Settings.load(config).storage.frames if frames and config else None
     try:
         with bars() as progress:
             task = progress.add_task("MB", total=None)
@@ -193,16 +197,20 @@ def archive(
             def advance(n: int, total: int) -> None:
                 progress.update(task, completed=n // 10**6, total=total // 10**6)
 
-            done = copy(directory, dest, frames=frames, progress=advance)
+            done = copy(directory, dest, frames=roots, progress=advance)
     except ServerError as error:
         raise ValueError(str(error)) from None
     with_frames = f", {done.frames} of them frames" if done.frames else ""
     print(f"{dest}: {done.files} files{with_frames}, {done.size / 1e6:.3g} MB; to open it: ainerd serve {dest}")
-    for exists, why in (
-        (False, "they do not exist any more"),
-        (True, "they are folders, or are reached only by links or virtual datasets"),
+    for paths, why in (
+        ([path for path in done.missing if not path.exists()], "they do not exist any more"),
+        (
+            [path for path in done.missing if path.exists()],
+            "they are folders, or are reached only by links or virtual datasets",
+        ),
+        (done.refused, "they lie outside the folders of storage.frames"),
     ):
-        if paths := [path for path in done.missing if path.exists() == exists]:
+        if paths:
             more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
             print(f"not copied, because {why}: {paths[0]}{more}")
     unwritten = directory / "unwritten"

@@ -318,7 +318,7 @@ class Acquisition:
     def _dataset(self, path: Path, name: str, *, growing: bool) -> tuple[tuple[int, ...], str] | None:
         try:
             where, inner = find_dataset(allowed_file(path, self.roots), name, self.roots, growing=growing)
-            with open_hdf5(where, growing=growing) as file:
+            with open_hdf5(where, self.roots, growing=growing) as file:
                 found = file.get(inner)
                 return (found.shape, found.dtype.str) if isinstance(found, h5py.Dataset) else None
         except (OSError, RuntimeError, KeyError, ValueError) as error:

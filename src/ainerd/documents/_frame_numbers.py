@@ -188,6 +188,7 @@ class Column:
                 raise MissingFrames(f"{self._what} holds the numbers of {n} frames, {stop} were announced")
             self._storage.require(first, last)
             values = np.asarray(self._dataset[first:last])
+            self._storage.confirm(first, last)
         except DAMAGED as error:
             raise FrameError(f"{self._what} cannot be read: {error}") from error
         return values.ravel()[start - first * self._per_row :][: stop - start]

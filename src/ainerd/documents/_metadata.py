@@ -61,7 +61,7 @@ def _read(path: Path, name: str, roots: Roots) -> tuple[Value, str] | None:
     """Return the text of a dataset or the mean of its numbers, with its unit; None without such a dataset."""
     try:
         where, inner = find_dataset(path, name, roots, growing=False)
-        with open_hdf5(where, growing=False) as file:
+        with open_hdf5(where, roots, growing=False) as file:
             found = file.get(inner)
             if not isinstance(found, h5py.Dataset) or not found.size:
                 return None

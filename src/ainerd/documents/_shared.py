@@ -60,7 +60,7 @@ class SharedDataset:
         try:
             self.path, name = find_dataset(path, name, roots, growing=growing)
             with hdf5_lock:  # no other thread opens, refreshes or closes it meanwhile
-                self._handle = _handle(self.path, name, growing=growing)
+                self._handle = _handle(self.path, name, roots, growing=growing)
                 self._handle.readers.add(self)
                 self.dataset = self._handle.dataset
                 self.shape: tuple[int, ...] | None = self.dataset.shape  # not safe while another thread refreshes it
@@ -102,9 +102,9 @@ class SharedDataset:
         return sum(h5py.h5o.get_info(each).addr == address for each in found)
 
 
-def _handle(path: Path, name: str, *, growing: bool) -> _Handle:
+def _handle(path: Path, name: str, roots: Roots, *, growing: bool) -> _Handle:
     """Return the handle of a dataset that is open, or a new one."""
-    file = open_hdf5(path, growing=growing)
+    file = open_hdf5(path, roots, growing=growing)
     handle = None
     try:
         found = file.get(name)

@@ -1,7 +1,9 @@
 """Files that frames are read from: allowed roots, files that grow, links and virtual datasets, damage.
 
 HDF5 opens every file that a link, a virtual dataset or external storage names. This module first resolves all these
-files in the way of HDF5. Nothing is read until each file is known to lie below the allowed roots.
+files in the way of HDF5. Nothing is read until each file is known to lie below the allowed roots. Somebody who may
+write there can change a link between the check and the opening, so an open file is checked by its descriptor, and the
+files that HDF5 opens by itself are resolved once more after they were read.
 
 The global heaps of a file are checked before HDF5 reads them, because some damage to a heap hangs or kills HDF5 2.0.0.
 HDF5 steps from object to object by the stored size. If a size is zero, it loops forever and holds Python's interpreter
@@ -39,6 +41,8 @@ _LOCKED = ("unable to lock file", "already open for write")  # in HDF5's errors 
 LOOK = 16 * 2**20  # bytes to check at either end of a file: a heap is written with the objects that use it
 _HEAP = b"GCOL\x01\0\0\0"
 _VIRTUAL = (b"\x04\x03", b"\x05\x03")  # version and class of the layout message of a virtual dataset
+
+PREFIXES = {"virtual dataset": "HDF5_VDS_PREFIX", "raw data": "HDF5_EXTFILE_PREFIX"}  # folders that HDF5 searches first
 
 Roots = Sequence[Path]  # folders that may be read, with links resolved
 
@@ -94,18 +98,30 @@ def _find_file(roots: Roots, name: str, beside: Path, what: str) -> Path:
     return path
 
 
-def open_hdf5(path: Path, *, growing: bool) -> h5py.File:
+def open_hdf5(path: Path, roots: Roots, *, growing: bool) -> h5py.File:
     """Open a file for reading, in SWMR mode if it may be `growing`.
 
     Reading a truncated file raises OSError or RuntimeError within a second.
 
     Raises
     ------
+    FrameError
+        If the file that was opened lies outside the roots.
     MissingFrames
         If the writer locks the file until it closes it.
     OSError
         If the file cannot be opened.
     """
+    file = _open_hdf5(path, growing=growing)
+    opened = f"/proc/self/fd/{file.id.get_vfd_handle()}"
+    allowed = (root.resolve() for root in roots)
+    if os.path.lexists(opened) and not any(Path(os.readlink(opened)).is_relative_to(root) for root in allowed):
+        file.close()
+        raise FrameError(f"{path} led outside the allowed roots when it was opened")
+    return file
+
+
+def _open_hdf5(path: Path, *, growing: bool) -> h5py.File:
     try:
         if not growing:
             return h5py.File(path, "r")
@@ -129,7 +145,7 @@ def find_dataset(path: Path, dataset: str, roots: Roots, *, growing: bool, n_lin
         raise FrameError(f"{path}, {dataset!r}: more than {MOST_LINKS} links one behind the other")
     parts = [part for part in dataset.split("/") if part and part != "."]
     check_heaps(path)
-    with open_hdf5(path, growing=growing) as file:
+    with open_hdf5(path, roots, growing=growing) as file:
         group: Any = file
         for i, part in enumerate(parts):
             try:
@@ -158,16 +174,20 @@ def find_dataset(path: Path, dataset: str, roots: Roots, *, growing: bool, n_lin
 class Storage:
     """Raw files and sources that hold frames of an open dataset outside its own file.
 
-    Each part has its first frame, its last frame + 1, and a function that checks whether the part reaches a frame. The
-    options are those of `find_dataset`; `depth` is the number of virtual datasets in the chain that leads to this one.
-    For files outside the roots, the errors are those of `find_dataset` too.
+    Each part has its first frame, its last frame + 1, a function that checks whether the part reaches a frame, and one
+    that checks whether its files are still the same. The options are those of `find_dataset`; `depth` is the number of
+    virtual datasets in the chain that leads to this one. For files outside the roots, the errors are those of
+    `find_dataset` too.
     """
 
     def __init__(
         self, path: Path, dataset: h5py.Dataset, roots: Roots, frame_bytes: int, *, growing: bool, depth: int = 0
     ) -> None:
         self._path, self._roots, self._growing, self._depth = path, roots, growing, depth
-        self._parts: list[tuple[int, int, Callable[[int], None]]] = []
+        self._parts: list[tuple[int, int, Callable[[int], None], Callable[[], bool]]] = []
+        for is_used, (what, prefix) in zip((dataset.is_virtual, dataset.external), PREFIXES.items(), strict=True):
+            if is_used and os.environ.get(prefix):
+                raise FrameError(f"{path}: {prefix} is set, so HDF5 may take its {what} from elsewhere: unset it")
         if dataset.external:
             self._add_raw(dataset, frame_bytes)
         if dataset.is_virtual:
@@ -183,9 +203,15 @@ class Storage:
 
         Raises MissingFrames if a file is absent, and FrameError if it is outside the roots.
         """
-        for first, last, reach in self._parts:
+        for first, last, reach, _ in self._parts:
             if first < stop and start < last:
                 reach(min(stop, last))
+
+    def confirm(self, start: int, stop: int) -> None:
+        """Raise FrameError if a file of frames start … stop - 1 is another one than `require` checked."""
+        for first, last, _, is_same in self._parts:
+            if first < stop and start < last and not is_same():
+                raise FrameError(f"{self._path}: a file of frames {start} to {stop - 1} changed while it was read")
 
     def _add_raw(self, dataset: h5py.Dataset, frame_bytes: int) -> None:
         path, segments, begins = self._path, [], 0
@@ -196,16 +222,19 @@ class Storage:
             if not Path(name).exists():
                 raise MissingFrames(f"{path}: raw data in {name!r}, which is not there")
             file = _find_file(self._roots, name, path.parent, f"{path}: raw data")
-            segments.append((file, offset, begins, size))
+            segments.append((Path(name), file, offset, begins, size))
             begins += size
 
         def reach(stop: int) -> None:
-            for file, offset, begins, size in segments:
+            for _, file, offset, begins, size in segments:
                 wanted = min(stop * frame_bytes - begins, size)
                 if wanted > 0 and (end := file.stat().st_size) < offset + wanted:
                     raise MissingFrames(f"{file} ends at byte {end}, the frames at {offset + wanted}")
 
-        self._parts.append((0, len(dataset), reach))
+        def is_same() -> bool:
+            return all(name.resolve() == file for name, file, *_ in segments)
+
+        self._parts.append((0, len(dataset), reach, is_same))
 
     def _add_sources(self, dataset: h5py.Dataset) -> None:
         if self._depth > MOST_LINKS:
@@ -217,21 +246,26 @@ class Storage:
                 raise FrameError(f"{self._path}: a source of a virtual dataset is a pattern, which may lead anywhere")
             if len(self._parts) > MOST_SOURCES:
                 raise FrameError(f"{self._path}: more than {MOST_SOURCES} sources of a virtual dataset")
-            self._parts.append((low, high + 1, self._reach_of(source, low)))
+            self._parts.append((low, high + 1, *self._checks_of(source, low)))
 
-    def _reach_of(self, source: Any, first: int) -> Callable[[int], None]:
-        """Return the check of a source of a virtual dataset. It looks at the file only when more frames are needed."""
+    def _checks_of(self, source: Any, first: int) -> tuple[Callable[[int], None], Callable[[], bool]]:
+        """Return the two checks of a source of a virtual dataset.
+
+        The first looks at the file only when more frames are needed.
+        """
         low, last = _bounds(source.src_space, sys.maxsize - 1)
         path, roots, growing, known = self._path, self._roots, self._growing, 0
+        is_own, what = source.file_name == ".", f"{self._path}: a source"
+        found: tuple[Path, Path] | None = None  # the file that the source names, and the one to which links lead
 
         def reach(stop: int) -> None:
-            nonlocal known
+            nonlocal known, found
             if stop <= known:
                 return
-            is_own, what = source.file_name == ".", f"{path}: a source"
             target = path if is_own else _find_file(roots, source.file_name, path.parent, what)
             file_path, name = find_dataset(target, source.dset_name, roots, growing=growing)
-            with open_hdf5(file_path, growing=growing) as file:
+            found = target, file_path
+            with open_hdf5(file_path, roots, growing=growing) as file:
                 dataset = file[name]
                 if not isinstance(dataset, h5py.Dataset):
                     raise FrameError(f"{file_path}, {name!r}: no dataset, and a source of {path}")
@@ -244,7 +278,11 @@ class Storage:
                     storage.require(0, max(wanted, 1))
             known = stop
 
-        return reach
+        def is_same() -> bool:
+            named = path if is_own else _find_file(roots, source.file_name, path.parent, what)
+            return found is not None and (named, found[1].resolve()) == found
+
+        return reach, is_same
 
 
 def _bounds(space: Any, otherwise: int) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
@@ -23,17 +23,22 @@ class Archived:
     """Numbers of files and of frame files copied, their bytes, and the frame files that were not copied.
 
     `missing` are paths in the catalog that do not exist, and files that only frame files refer to: external links,
-    sources of virtual datasets, and raw files.
+    sources of virtual datasets, and raw files. `refused` are files in the catalog that lie outside the folders of frames.
     """
 
     files: int
     frames: int
     size: int
     missing: list[Path]
+    refused: list[Path]
 
 
 def archive(
-    directory: Path, to: Path, *, frames: bool = False, progress: Callable[[int, int], None] = lambda done, total: None
+    directory: Path,
+    to: Path,
+    *,
+    frames: Iterable[Path] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Archived:
     """Copy the catalog of an embedded server with its files; the server may be running.
 
@@ -43,8 +48,10 @@ def archive(
         Directory of the embedded server.
     to : Path
         A folder that is empty or does not exist. `EmbeddedServer.start` opens it, also after it was moved again.
-    frames : bool
-        Whether to copy the files of detectors. Otherwise the copy refers to where they are now.
+    frames : iterable of Path, optional
+        Folders below which the files of detectors are copied: those that the server may read. A catalog may name any
+        file, and whoever opens the copy can read all that is in it. Without folders the copy refers to where the files
+        are now.
     progress : callable
         Called with the bytes copied and the bytes in all.
 
@@ -61,22 +68,24 @@ def archive(
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise ServerError(f"{to} exists and is not empty: give another name")
     with closing(sqlite3.connect(f"file:{directory / 'catalog.db'}?mode=ro", uri=True, timeout=30)) as catalog:
-        wanted, missing = _frame_files(directory, _addresses(catalog)) if frames else ({}, [])
+        roots = None if frames is None else [Path(folder).resolve() for folder in frames]
+        found = ({}, [], []) if roots is None else _frame_files(directory, roots, _addresses(catalog))
+        wanted, missing, refused = found
         size = sum(map(_size, [directory / "catalog.db", *_data(directory), *wanted, *(directory / t for t in TABLES)]))
         free = shutil.disk_usage(next(path for path in (to, *to.parents) if path.exists())).free
         if size * SPARE > free:
-            hint = "; without --frames it is less" if frames else ""
+            hint = "; without --frames it is less" if roots is not None else ""
             raise ServerError(f"{to} needs {size / 1e9:.3g} GB, but only {free / 1e9:.3g} GB are free there{hint}")
         to.mkdir(parents=True, exist_ok=True)
         try:
             with closing(sqlite3.connect(to / "catalog.db")) as copy:
                 catalog.backup(copy)  # a consistent copy, also while someone writes
             # A file is written before the catalog names it: files copied after the catalog hold all that it names.
-            files, copied = _copy_files(directory, to, wanted, lambda n: progress(n, max(n, size)))
+            files, copied = _copy_files(directory, to, wanted, roots or [], lambda n: progress(n, max(n, size)))
         except BaseException:
             shutil.rmtree(to, ignore_errors=True)  # half a copy is useless
             raise
-    return Archived(files=files, frames=len(wanted), size=copied, missing=missing)
+    return Archived(files=files, frames=len(wanted), size=copied, missing=missing, refused=refused)
 
 
 def relocate(directory: Path) -> int:
@@ -132,12 +141,21 @@ def _path_of(uri: str) -> Path | None:
     return path if "%" not in parts[1] or path.exists() else Path(unquote(parts[1]))
 
 
-def _copy_files(directory: Path, to: Path, frames: dict[Path, str], progress: Callable[[int], None]) -> tuple[int, int]:
+def _copy_files(
+    directory: Path, to: Path, frames: dict[Path, str], roots: list[Path], progress: Callable[[int], None]
+) -> tuple[int, int]:
     """Copy everything but the catalog, and correct the addresses in the copy; return the number of files and bytes."""
-    size, targets = _size(to / "catalog.db"), {path: to / path.relative_to(directory) for path in _data(directory)}
-    targets |= {path: to / "data" / name for path, name in frames.items()}
-    for path, target in targets.items():
-        size += _copy(path, target)
+    size, n_files = _size(to / "catalog.db"), 1 + len(frames)
+    for path in _data(directory):
+        size += _copy(path, to / path.relative_to(directory))
+        n_files += 1
+        progress(size)
+    for path, name in frames.items():
+        with path.open("rb") as file:
+            opened = Path(f"/proc/self/fd/{file.fileno()}")  # a link may have been changed since `_frame_files`
+            if not _is_below(opened.resolve(), roots):
+                raise ServerError(f"{path} now leads to {opened.resolve()}, outside the folders of frames")
+            size += _copy(opened, to / "data" / name)
         progress(size)
     size += _copy_tables(directory, to)
     if (directory / "home").exists():
@@ -146,7 +164,11 @@ def _copy_files(directory: Path, to: Path, frames: dict[Path, str], progress: Ca
     with closing(sqlite3.connect(to / "catalog.db")) as copy, copy:
         names = {uri: frames.get(local) for uri in _addresses(copy) if (local := _path_of(uri))}
         _rewrite(copy, {uri: _address(to / "data" / name) for uri, name in names.items() if name is not None})
-    return 1 + len(targets), size
+    return n_files, size
+
+
+def _is_below(path: Path, roots: list[Path]) -> bool:
+    return any(path.is_relative_to(root) for root in roots)
 
 
 def _data(directory: Path) -> Iterator[Path]:
@@ -154,21 +176,23 @@ def _data(directory: Path) -> Iterator[Path]:
     return (path for path in (directory / "data").rglob("*") if path.is_file() and path.suffix != ".part")
 
 
-def _frame_files(directory: Path, addresses: list[str]) -> tuple[dict[Path, str], list[Path]]:
-    """Return the files outside `directory` with their names in the archive, and the files that are not copied.
+def _frame_files(
+    directory: Path, roots: list[Path], addresses: list[str]
+) -> tuple[dict[Path, str], list[Path], list[Path]]:
+    """Return the files outside `directory` with their names in the archive, the missing ones, and the refused ones.
 
     Files of one folder stay together, so that their links to each other hold.
     """
     outside = sorted({path for uri in addresses if (path := _path_of(uri)) and not path.is_relative_to(directory)})
     existing = [path for path in outside if path.is_file()]
+    refused = [path for path in existing if not _is_below(path.resolve(), roots)]
+    copied = [path for path in existing if path not in refused]
     numbers = (n for n in count() if not (directory / "data" / "frames" / str(n)).exists())  # 0… in an older archive
-    folders = {parent: f"frames/{next(numbers)}" for parent in dict.fromkeys(path.parent for path in existing)}
-    linked = {other for path in existing for other in _linked_files(path)}.difference(existing)
+    folders = {parent: f"frames/{next(numbers)}" for parent in dict.fromkeys(path.parent for path in copied)}
+    linked = {other for path in copied for other in _linked_files(path)}.difference(existing)
     gone = [path for path in outside if not path.is_file()]
-    return (
-        {path: f"{folders[path.parent]}/{path.name}" for path in existing},
-        gone + sorted(linked.difference(gone)),
-    )
+    names = {path: f"{folders[path.parent]}/{path.name}" for path in copied}
+    return names, gone + sorted(linked.difference(gone)), refused
 
 
 def _linked_files(path: Path) -> set[Path]:
