@@ -84,6 +84,6 @@ def test_a_body_is_read_past_middlewares():
     with TestClient(app) as client:  # which builds the middlewares
         client.put("/", content=body)
         before = Middleware.n
-        internals_of_tiled.pass_bodies(app)
+        internals_of_tiled.pass_bodies(app, ["testserver"])
         client.put("/", content=body)
     assert read == [body, body] and before > 0 and Middleware.n == before

@@ -208,6 +208,16 @@ class Storage(Section):
     frames: list[Path]  #: folders that frames may be read from
     late_s: float = Field(default=5.0, ge=0)  #: how long after the end of a run its frames may come
     live: bool = True  #: whether open pages show the run in progress
+    hosts: list[str] = []  #: names by which a proxy asks for the embedded server, beside those of this machine
+    group_reads: bool = False  #: whether the group of a new `directory` may read it, too (mode 750 instead of 700)
+
+    def create_directory(self) -> None:
+        """Create `directory` for its owner, or also for its group; one that exists keeps its permissions."""
+        try:
+            self.directory.mkdir(parents=True)
+        except FileExistsError:
+            return
+        self.directory.chmod(0o750 if self.group_reads else 0o700)
 
     @field_validator("uri")
     @classmethod

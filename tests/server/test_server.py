@@ -1,6 +1,7 @@
 import http.server
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from tiled.structures.array import ArrayStructure
 from tiled.structures.core import StructureFamily
 from tiled.structures.data_source import Asset, DataSource
 
+from ainerd.config import Storage
 from ainerd.server import EmbeddedServer, ServerError, connect, embedded_server, open_catalog
 
 
@@ -58,6 +60,41 @@ def test_only_the_owner_can_read_the_key(server):
     process = Path(f"/proc/{child(server.directory)}")
     assert server.api_key.encode() not in (process / "cmdline").read_bytes()
     assert server.api_key.encode() not in (process / "environ").read_bytes()
+
+
+@pytest.mark.parametrize(("group_reads", "mode"), [(False, 0o700), (True, 0o750)])
+def test_a_new_folder_is_for_its_owner_or_also_for_its_group(tmp_path, group_reads, mode):
+    storage = Storage(directory=tmp_path / "new" / "tiled", frames=[], group_reads=group_reads)
+    storage.create_directory()
+    assert storage.directory.stat().st_mode & 0o777 == mode
+    storage.directory.chmod(0o711)  # by a person
+    storage.create_directory()
+    assert storage.directory.stat().st_mode & 0o777 == 0o711
+
+
+@pytest.mark.fault(
+    "A page of another site reaches the server by a name that leads to this machine", "The server refuses other hosts"
+)
+def test_requests_for_other_hosts_are_refused(tmp_path):
+    with EmbeddedServer.start(tmp_path, hosts=["hub.example.org"]) as server:
+        root, key = server.uri.removesuffix("/api/v1"), {"Authorization": f"Apikey {server.api_key}"}
+        port = root.rpartition(":")[2]
+        for host, status in (
+            (f"127.0.0.1:{port}", 200), (f"localhost:{port}", 200), (f"[::1]:{port}", 200), ("hub.example.org", 200),
+            (f"evil.example:{port}", 400), ("127.0.0.1.evil.example", 400), ("", 400),
+        ):  # fmt: skip
+            answer = httpx.get(f"{root}/api/v1/metadata/", headers={**key, "Host": host}, trust_env=False)
+            assert answer.status_code == status, host
+
+
+def test_the_address_of_an_opened_page_has_no_key(server):
+    with httpx.Client(trust_env=False) as browser:
+        first = re.search(r"url=([^\"]*)", server.page.read_text())[1]
+        answer = browser.get(first)
+        target = server.uri.replace("/api/v1", "/ui/browse/ainerd")
+        assert answer.status_code == 303 and answer.headers["location"] == target
+        assert browser.get(target).status_code == 200
+        assert browser.get(f"{server.uri}/metadata/").status_code == 200  # by the cookie
 
 
 def test_reading_needs_the_key(server):

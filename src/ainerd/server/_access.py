@@ -8,16 +8,24 @@ content type that a plain HTML form can send.
 
 import json
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import orjson
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
-from ainerd.server.internals import CSRF_COOKIE_NAME, READ, WRITE, Caller, body_stream
+from ainerd.server.internals import CSRF_COOKIE_NAME, READ, WRITE, Caller, body_stream, get_root_url, move_api_key
 from ainerd.words import first_problem
 
 MOST_BYTES = 16_384  # of a person's request
 router = APIRouter()
+
+
+@router.get("/open/{path:path}", dependencies=[Depends(move_api_key)])
+async def open_page(request: Request, path: str) -> Response:
+    """Put the key of the address into a cookie, and redirect to the page of a node, whose address has no key."""
+    return RedirectResponse(f"{get_root_url(request)}/ui/browse/{quote(path)}", 303)
 
 
 @router.get("/session/{path:path}")

@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from ainerd.server._embedded import serving, wait_until_unused
+from ainerd.server._embedded import HOSTS, serving, wait_until_unused
 
 STOP_TIMEOUT_S = 3.0
 
@@ -28,7 +28,8 @@ def main() -> None:
     os.fchmod(log, 0o600)  # the first address that a browser opens holds the key
     os.close(log)
     options = {"port": _last_port(port_file), "readable_storage": readable_storage}
-    with serving(directory, api_key=api_key, **options) as server:
+    hosts = [host for host in os.environ.get(HOSTS, "").split(",") if host]
+    with serving(directory, hosts=hosts, api_key=api_key, **options) as server:
         try:
             port_file.write_text(str(server.port))
             _write_page(directory, server.port, api_key)
@@ -48,8 +49,11 @@ def main() -> None:
 
 
 def _write_page(directory: Path, port: int, api_key: str) -> None:
-    """Write a file that redirects a browser to the campaign, so that the key is on no screen and no command line."""
-    address = f"http://127.0.0.1:{port}/ui/browse/ainerd?api_key={api_key}"
+    """Write a file that redirects a browser to the campaign, so that the key is on no screen and no command line.
+
+    The route ``open`` puts the key into a cookie and redirects once more, so that the address bar does not show it.
+    """
+    address = f"http://127.0.0.1:{port}/custom/ainerd/open/ainerd?api_key={api_key}"
     part = directory / "page.part"
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(

@@ -41,6 +41,8 @@ END_TIMEOUT_S = 6.0  # the server ends itself before that
 WATCH_S = 0.5
 MOST_LOG_BYTES = 5_000_000  # of server.log; as much of the older log is in server.log.1
 RETRY_S = 30.0  # after a start that failed
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+HOSTS = "AINERD_SERVER_HOSTS"  # in the environment of the child process
 
 
 class EmbeddedServer:
@@ -54,16 +56,21 @@ class EmbeddedServer:
         Directory of the catalog, arrays, tables, logs and the API key.
     """
 
-    def __init__(self, directory: Path, readable: list[str], user: int, api_key: str, lock: IO[str] | None) -> None:
+    def __init__(
+        self, directory: Path, readable: list[str], hosts: list[str], user: int, api_key: str, lock: IO[str] | None
+    ) -> None:
         self.directory, self.api_key = directory, api_key
-        self._service = _Service(directory, readable, user, lock)
+        self._service = _Service(directory, readable, hosts, user, lock)
         self._end = weakref.finalize(self, self._service.end)  # also at interpreter exit
 
     @classmethod
-    def start(cls, directory: str | Path, *, readable_storage: Iterable[str | Path] = ()) -> Self:
-        """Serve a directory, created if missing, or connect to the server that serves it already.
+    def start(
+        cls, directory: str | Path, *, readable_storage: Iterable[str | Path] = (), hosts: Iterable[str] = ()
+    ) -> Self:
+        """Serve a directory, or connect to the server that serves it already. A new one is readable by its owner only.
 
         `readable_storage` are folders outside it with files, such as those of detectors, that the server may read.
+        `hosts` are names by which a proxy asks for it, beside 127.0.0.1, localhost and [::1].
 
         Raises
         ------
@@ -74,14 +81,15 @@ class EmbeddedServer:
         readable = [str(Path(path).resolve()) for path in readable_storage]
         deadline = time.monotonic() + START_TIMEOUT_S
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            directory.mkdir(0o700, parents=True, exist_ok=True)
             while True:
                 if (user := _register_user(directory)) is not None:
                     try:
                         with open(directory / "lock", "a") as lock:
                             is_first = try_lock(lock)
                             if is_first or _is_served(directory, readable):
-                                return cls(directory, readable, user, _api_key(directory), lock if is_first else None)
+                                own = lock if is_first else None
+                                return cls(directory, readable, [*hosts], user, _api_key(directory), own)
                     except BaseException:
                         _unregister_user(user)
                         raise
@@ -133,10 +141,14 @@ embedded_server = EmbeddedServer.start
 
 def open_tiled(storage: Storage) -> tuple[Container, Callable[[], None]]:
     """Return the catalog of the settings and a function that closes it; ServerError if it cannot be reached."""
+    try:
+        storage.create_directory()
+    except OSError as error:
+        raise ServerError(f"cannot create storage.directory {storage.directory}: {error}") from None
     if storage.uri:
         client = connect(storage.uri, storage.api_key.get_secret_value() or None)
         return client, client.context.http_client.close
-    server = EmbeddedServer.start(storage.directory, readable_storage=storage.frames)
+    server = EmbeddedServer.start(storage.directory, readable_storage=storage.frames, hosts=storage.hosts)
     return server.client(), server.close
 
 
@@ -167,8 +179,12 @@ def wait_until_unused(directory: Path) -> None:
 
 
 @contextmanager
-def serving(directory: Path, **options: Any) -> Iterator[Any]:
-    """Run a server of `directory` in this process; `options` are those of `SimpleTiledServer`."""
+def serving(directory: Path, *, hosts: Iterable[str] = (), **options: Any) -> Iterator[Any]:
+    """Run a server of `directory` in this process; `options` are those of `SimpleTiledServer`.
+
+    It refuses requests for other hosts than this machine's own names and `hosts`, so that the page of another site
+    cannot reach it by a name that leads to this machine (DNS rebinding).
+    """
     from tiled.server import SimpleTiledServer  # not in an analyst's install
 
     from ainerd.server import internals, pages
@@ -180,7 +196,7 @@ def serving(directory: Path, **options: Any) -> Iterator[Any]:
     offer_downloads()
     os.environ["TILED_UI_SETTINGS"] = str(pages.write_ui_settings(directory / "ui.yml"))
     with SimpleTiledServer(directory, **options) as server:
-        internals.pass_bodies(server.app)
+        internals.pass_bodies(server.app, [*LOCAL_HOSTS, *hosts])
         server.app.include_router(router, prefix="/custom")
         server.app.include_router(pages.router, prefix="/custom")
         yield server
@@ -189,12 +205,14 @@ def serving(directory: Path, **options: Any) -> Iterator[Any]:
 class _Service:
     """The background part of an `EmbeddedServer`; it does not refer to it, so that the server can be collected."""
 
-    def __init__(self, directory: Path, readable: list[str], user: int, lock: IO[str] | None) -> None:
-        self._directory, self._readable, self._user = directory, readable, user
+    def __init__(
+        self, directory: Path, readable: list[str], hosts: list[str], user: int, lock: IO[str] | None
+    ) -> None:
+        self._directory, self._readable, self._hosts, self._user = directory, readable, hosts, user
         self.process: subprocess.Popen[bytes] | None = None
         self.clients: list[Container] = []
         if lock is not None:
-            self.process = _spawn(directory, readable, lock)
+            self.process = _spawn(directory, readable, hosts, lock)
         self.uri = str(_read_status(directory)["uri"])
         self._stop = threading.Event()
         self._watch = threading.Thread(target=self._keep_alive, name="ainerd-server", daemon=True)
@@ -226,7 +244,7 @@ class _Service:
                         continue
                     before = _read_status(self._directory).get("readable_storage", [])
                     self._readable = sorted({*self._readable, *before})  # also those of other users
-                    self.process = _spawn(self._directory, self._readable, lock)
+                    self.process = _spawn(self._directory, self._readable, self._hosts, lock)
                     uri = str(_read_status(self._directory)["uri"])
             except (ServerError, OSError, ValueError, KeyError) as error:
                 logger.error(
@@ -268,7 +286,7 @@ def _open_users(directory: Path) -> int:
     return os.open(directory / "users", os.O_RDWR | os.O_CREAT, 0o600)
 
 
-def _spawn(directory: Path, readable: list[str], lock: IO[str]) -> "subprocess.Popen[bytes]":
+def _spawn(directory: Path, readable: list[str], hosts: list[str], lock: IO[str]) -> "subprocess.Popen[bytes]":
     """Start a server in a process of its own and wait until it serves; ServerError if it does not."""
     _api_key(directory)
     (directory / "server.json").unlink(missing_ok=True)
@@ -281,6 +299,7 @@ def _spawn(directory: Path, readable: list[str], lock: IO[str]) -> "subprocess.P
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
+            env=os.environ | {HOSTS: ",".join(hosts)},
             pass_fds=[lock.fileno()],  # the lock lasts as long as the child
             start_new_session=True,  # Ctrl-C in this session must not reach the server
         )

@@ -25,6 +25,7 @@ from fastapi.dependencies import utils
 from pydantic import BaseModel, Field, NaiveDatetime
 from sqlalchemy import Text, cast, func, select
 from sqlalchemy.orm import aliased, noload, selectinload
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 from tiled.adapters.zarr import ZarrArrayAdapter
 from tiled.catalog.adapter import STRUCTURES, CatalogContainerAdapter, Collision
@@ -33,10 +34,16 @@ from tiled.catalog.orm import Node
 from tiled.commandline._catalog import init
 from tiled.serialization.array import save_to_buffer_tifffile
 from tiled.server import dependencies, router
-from tiled.server.authentication import check_scopes, get_current_access_tags, get_current_principal, get_current_scopes
+from tiled.server.authentication import (
+    check_scopes,
+    get_current_access_tags,
+    get_current_principal,
+    get_current_scopes,
+    move_api_key,
+)
 from tiled.server.core import NoEntry
 from tiled.server.schemas import Asset, DataSource, Spec, Specs
-from tiled.server.utils import CSRF_COOKIE_NAME
+from tiled.server.utils import CSRF_COOKIE_NAME, get_root_url
 from tiled.structures.core import StructureFamily
 from tiled.utils import BrokenLink, path_from_uri
 from zarr.errors import ContainsArrayError
@@ -45,7 +52,8 @@ from ainerd.results import shared_tags
 
 # For other files.
 __all__ = [
-    "CSRF_COOKIE_NAME", "Asset", "Collision", "DataSource", "Spec", "Specs", "save_to_buffer_tifffile",
+    "CSRF_COOKIE_NAME", "Asset", "Collision", "DataSource", "Spec", "Specs", "get_root_url", "move_api_key",
+    "save_to_buffer_tifffile",
 ]  # fmt: skip
 
 CHECKED = {"tiled": "0.2.20", "fastapi": "0.163.2", "zarr": "3.1.6"}
@@ -176,9 +184,12 @@ async def body_stream(request: Request) -> AsyncIterator[bytes]:
             yield message["body"]
 
 
-def pass_bodies(app: Any) -> None:
-    """Let `body_stream` read past the middlewares of Tiled: they take longer for a long body than all the rest."""
-    middlewares = app.middleware_stack
+def pass_bodies(app: Any, hosts: list[str]) -> None:
+    """Let `body_stream` read past the middlewares of Tiled, and refuse requests for other hosts than these.
+
+    The middlewares take longer for a long body than all the rest.
+    """
+    middlewares = TrustedHostMiddleware(app.middleware_stack, hosts, www_redirect=False)
 
     async def note_receive(scope: Any, receive: Any, send: Any) -> None:
         scope[_RECEIVE] = receive

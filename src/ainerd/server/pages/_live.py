@@ -1,5 +1,6 @@
 """Pictures of runs in progress: one for each agent, in memory, replaced every second or two until the run is over."""
 
+import json
 import time
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -62,7 +63,8 @@ async def show(request: Request, path: str, caller: Annotated[Caller, Depends()]
             raise HTTPException(422, "the header x-picture does not describe a picture") from None
         if min(header.shape) < 1 or 4 * header.shape[0] * header.shape[1] != len(body):
             raise HTTPException(422, "the picture does not have that shape")
-        picture.header, picture.body, picture.received = header.model_dump_json(), body, time.monotonic()
+        picture.header, picture.body = json.dumps(header.model_dump()), body  # a header takes ASCII only
+        picture.received = time.monotonic()
         picture.n += 1
     return {"wanted": picture.wanted}
 
