@@ -31,10 +31,14 @@ PREFIX = "AINERD_"
 S = TypeVar("S", bound=BaseModel)
 
 
+DAY_S = 86_400.0
+FARTHEST = 1e9  # of a position: beyond it, differences of positions lose their digits
+
+
 class Section(BaseModel):
     """A section of the TOML; unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 def read_section(model: type[S], values: Mapping[str, Any], name: str) -> S:
@@ -124,6 +128,8 @@ class Steering(Section):
             if not numbers or not all(type(x) in (int, float) and abs(x) <= sys.float_info.max for x in limits):
                 raise ValueError(f"{name} needs two numbers, such as [0.0, 10.0], got {short(limits)}")
             low, high = limits
+            if max(abs(low), abs(high)) > FARTHEST:
+                raise ValueError(f"{name} is limited to ±{FARTHEST:g}, got {short(limits)}: is the unit right?")
             if low == high:
                 raise ValueError(f"{name} has no width: [{low:g}, {high:g}]")
             if low > high:
@@ -206,7 +212,7 @@ class Storage(Section):
     api_key: SecretStr = SecretStr("")  #: from the environment (AINERD_STORAGE__API_KEY), not in a file
     directory: Path  #: for the embedded server, and for documents that Tiled did not accept
     frames: list[Path]  #: folders that frames may be read from
-    late_s: float = Field(default=5.0, ge=0)  #: how long after the end of a run its frames may come
+    late_s: float = Field(default=5.0, ge=0, le=DAY_S)  #: how long after the end of a run its frames may come
     live: bool = True  #: whether open pages show the run in progress
     hosts: list[str] = []  #: names by which a proxy asks for the embedded server, beside those of this machine
     group_reads: bool = False  #: whether the group of a new `directory` may read it, too (mode 750 instead of 700)
@@ -340,6 +346,8 @@ class Settings(BaseSettings):
         storage = settings.storage
         storage.directory = (settings._folder / storage.directory).resolve()
         storage.frames = [(settings._folder / frames).resolve() for frames in storage.frames]
+        if any(frames == Path(frames.anchor) for frames in storage.frames):
+            raise SettingsError("storage.frames: / would let a run read every file of this machine: name the folders")
         return settings
 
     def tables(self) -> dict[str, Any]:

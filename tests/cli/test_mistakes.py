@@ -42,6 +42,11 @@ X = "sample_x = [0.0, 10.0]"
         ("[storage]", '[storage]\nuri = "localhost:8000"', "not an address, did you mean 'http://localhost:8000'?"),
         ('name = "rheo_xpcs"', 'nam = "rheo_xpcs"', "nam: unknown key, did you mean 'name'?"),
         ('name = "rheo_xpcs"', 'name = ""', "name: String should have at least 1 character, got ''"),
+        (X, "sample_x = [-1e308, 1e308]", "sample_x is limited to ±1e+09, got [-1e+308, 1e+308]: is the unit right?"),
+        ("smallest_feature = 1.0", "smallest_feature = inf", "steering.smallest_feature: Input should be a finite"),
+        ("late_s = 0.5", "late_s = inf", "storage.late_s: Input should be a finite number"),
+        ("late_s = 0.5", "late_s = 1e6", "storage.late_s: Input should be less than or equal to 86400"),
+        ('["../../output/small/frames"]', '["/"]', "storage.frames: / would let a run read every file of this machine"),
         ('["../../output/small/frames"]', '"frames"', "storage.frames: Input should be a valid list"),
     ],
 )

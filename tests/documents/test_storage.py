@@ -202,7 +202,9 @@ def test_nothing_leaves_the_roots(folder, movie, way, own, swmr, monkeypatch):
     assert not isinstance(caught.value, MissingFrames)
 
 
-@pytest.mark.fault("A file is replaced by a link out of the allowed folders just before it is opened", "Nothing is read")
+@pytest.mark.fault(
+    "A file is replaced by a link out of the allowed folders just before it is opened", "Nothing is read"
+)
 @pytest.mark.parametrize("swmr", [True, False])
 def test_a_file_that_is_replaced_before_it_is_opened_is_not_read(folder, movie, swmr, monkeypatch):
     secret, path = put(folder.parent / "secret.h5", movie), put(folder / "m.h5", movie)

@@ -347,7 +347,9 @@ def test_a_hold_is_shown_before_the_agent_acts_on_it(pages):
         pages.node.answer(key, "done", "")
 
 
-@pytest.mark.fault("The name of a scan has letters beyond Latin-1", "Pages show it in the picture of the run in progress")
+@pytest.mark.fault(
+    "The name of a scan has letters beyond Latin-1", "Pages show it in the picture of the run in progress"
+)
 def test_a_picture_may_have_any_text_in_its_header(pages):
     where = pages.url("live", f"/agents/{next(iter(pages.ainerd['agents']))}")
     header = {"key": "1", "scan": "γ̇ 零 🎈", "read": 1, "of": 2, "frame_time_s": 0.1, "shape": [1, 2]}

@@ -111,7 +111,9 @@ class FrameReader:
         pixels = np.ascontiguousarray(pixels, np.int64)
         if not pixels.size or pixels.min() < 0 or pixels.max() >= ny * nx:
             raise FrameError(f"pixels must be some of 0 … {ny * nx - 1}, flat indices in frames of {ny} × {nx}")
-        allowed = [Path(folder).resolve() for folder in ([path.parent, path.resolve().parent] if roots is None else roots)]
+        allowed = [
+            Path(folder).resolve() for folder in ([path.parent, path.resolve().parent] if roots is None else roots)
+        ]
         self._pixels, self._size = pixels, 0  # size of the file at the last check
         self._shared = SharedDataset(path, dataset, allowed, growing=swmr)
         self.path, self._dataset = self._shared.path, self._shared.dataset

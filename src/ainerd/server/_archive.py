@@ -23,7 +23,7 @@ class Archived:
     """Numbers of files and of frame files copied, their bytes, and the frame files that were not copied.
 
     `missing` are paths in the catalog that do not exist, and files that only frame files refer to: external links,
-    sources of virtual datasets, and raw files. `refused` are files in the catalog that lie outside the folders of frames.
+    sources of virtual datasets, and raw files. `refused` are files in the catalog outside the folders of frames.
     """
 
     files: int

@@ -205,9 +205,7 @@ def serving(directory: Path, *, hosts: Iterable[str] = (), **options: Any) -> It
 class _Service:
     """The background part of an `EmbeddedServer`; it does not refer to it, so that the server can be collected."""
 
-    def __init__(
-        self, directory: Path, readable: list[str], hosts: list[str], user: int, lock: IO[str] | None
-    ) -> None:
+    def __init__(self, directory: Path, readable: list[str], hosts: list[str], user: int, lock: IO[str] | None) -> None:
         self._directory, self._readable, self._hosts, self._user = directory, readable, hosts, user
         self.process: subprocess.Popen[bytes] | None = None
         self.clients: list[Container] = []

@@ -163,7 +163,7 @@ def test_masks_of_nxxpcs_and_q_maps_of_aps(of, tmp_path):
         (RING.replace("6.0", "6000.0"), "distance_m: must be at least 0.05 and at most 200 m, got 6000; if 6000 is"),
         (RING.replace("11.0", "11000.0"), "at most 300 keV, got 11000; if 11000 is in eV, give 11"),
         (f"{RING}\npixel_um = 55e-6", "must be at least 0.5 and at most 5000 µm, got 5.5e-05; if 5.5e-05 is in m"),
-        (RING.replace("0.019", "nan"), "partition.q_range_inv_nm.0: must be at least 0 and at most 500 1/nm, got nan"),
+        (RING.replace("0.019", "nan"), "partition.q_range_inv_nm.0: Input should be a finite number, got nan"),
         (RING.replace("0.019, 0.029", "0.029, 0.019"), "partition: q_range_inv_nm must be (low, high)"),
         (RING.replace("0.019, 0.029", "1.9, 2.9"), "partition: no pixel lies in the rings: q runs 0.0"),
         (RING.replace("[64.0, 96.0]", "[64.0, 960.0]").replace("128", "1200"), "beam_center_px = [960, 64] 18 of 18"),
@@ -185,7 +185,10 @@ def test_what_is_wrong_with_bins_is_one_line(refused, partition, message):
         ("sigma = 2.0", 'reduction = "gaussian" needs sigma, in frames, and no other takes it'),
         ('reduction = "gaussian"', 'reduction = "gaussian" needs sigma, in frames, and no other takes it'),
         ("preshear = [{ rate = 30, duration_s = 0 }]", "rheo_xpcs.preshear.0.duration_s: must be above 0"),
-        ("preshear = [{ rate = inf, duration_s = 1 }]", "rheo_xpcs.preshear.0.rate: must be at least -1e+06"),
+        (
+            "preshear = [{ rate = inf, duration_s = 1 }]",
+            "rheo_xpcs.preshear.0.rate: Input should be a finite number, got inf",
+        ),
     ],
 )
 def test_what_is_wrong_with_the_analysis_names_key_and_unit(refused, analysis, message):

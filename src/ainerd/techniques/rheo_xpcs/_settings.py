@@ -1,5 +1,6 @@
 """The technique's section of the TOML: bins, and options of the analysis."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -52,6 +53,9 @@ Angle = Annotated[float, within(-360, 720, "degrees")]
 Metres = Annotated[float, within(0.05, 200, "m", {"mm": 1e-3, "µm": 1e-6})]
 KeV = Annotated[float, within(0.1, 300, "keV", {"eV": 1e-3, "MeV": 1e3})]
 Microns = Annotated[float, within(0.5, 5000, "µm", {"m": 1e6, "mm": 1e3, "nm": 1e-3})]
+
+
+MOST_PIXELS = 10**9
 
 
 class PartitionSettings(Section):
@@ -118,6 +122,8 @@ class PartitionSettings(Section):
                     "or file, HDF5 with bins, or roi_map, a .npy of labels"
                 )
             raise ValueError("detector is missing, a name that pyFAI knows; or shape and pixel_um")
+        if self.shape and math.prod(self.shape) > MOST_PIXELS:
+            raise ValueError(f"shape = {list(self.shape)} has more than {MOST_PIXELS:.0e} pixels, as no detector has")
         if self.detector and (more := [name for name in ("shape", "pixel_um") if name in given]):
             raise ValueError(f"detector {self.detector!r} has a shape and pixels of its own, remove {', '.join(more)}")
         missing = [name for name in ("beam_center_px", "distance_m", "energy_keV") if name not in given]
