@@ -7,12 +7,12 @@ its settings, which ``python -m ainerd.server.pages`` prints. The routes `change
 
 from fastapi import APIRouter
 
-from ainerd.server import _access, _runs
-from ainerd.server.pages import _average, _campaign, _commands, _live, _results, _static
+from ainerd.server import _access, _bulk
+from ainerd.server.pages import _campaign, _commands, _live, _results, _static
 from ainerd.server.pages._static import ui_settings, write_ui_settings
 
 router = APIRouter(prefix="/ainerd")
-for part in (_static, _access, _runs, _campaign, _live, _results, _average, _commands):
+for part in (_static, _access, _bulk, _campaign, _live, _results, _commands):
     router.include_router(part.router)
 
 __all__ = ["router", "ui_settings", "write_ui_settings"]

@@ -1,23 +1,25 @@
-"""The routes of results: a page of rows for people, all that changed for `ResultStore`, one result, and a mean."""
+"""The routes of results for a page: rows of the table, one result, the mean of an array, and the average of results."""
 
+import asyncio
+import base64
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Annotated, Any
 
 import anyio
+import msgpack
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pandas as pd
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from tiled.queries import Eq
 from tiled.utils import ensure_awaitable
 
 from ainerd.results import LoadedResult, Part, ResultRecord, explain, matches, notes_by_key, similar
 from ainerd.server._access import json_body, json_response, validated
-from ainerd.server.internals import Caller, Cursor, newest, newest_key, read_changes
+from ainerd.server.internals import Caller
 from ainerd.server.pages._reader import CampaignReader, Rows, mapping, text
 from ainerd.server.pages._static import view_script
 from ainerd.technique import panels
@@ -25,11 +27,15 @@ from ainerd.technique import panels
 MOST_ROWS, MOST_KEYS = 200, 2000
 MOST_COLUMNS = 40
 NEWEST = 100  # results whose motors, units and quantities are columns
-MOST_NOTES = 100_000
 MOST_SIMILAR = 8
 LONGEST_AXIS = 4096  # values of a coordinate
 MOST_TEXT = 20_000  # characters of the metadata of one name
 LARGEST_MEAN = 64_000_000  # numbers in an array
+MOST_AVERAGED, LARGEST_AVERAGED = 500, 10_000_000  # results, and numbers in one of their arrays or tables
+AVERAGE_S = 120.0
+_OF_AVERAGED = ("technique", "status", "reason", "scan_id", "event", "n_frames", "frame_time_s", "arrays", "tables")
+_READ = ("read:metadata", "read:data")
+_one_average = asyncio.Lock()  # a server has no core to spare
 router = APIRouter()
 
 
@@ -128,48 +134,6 @@ def _matching(
     return matching
 
 
-@router.get("/changes/{path:path}")
-async def changes(
-    path: str,
-    caller: Annotated[Caller, Depends()],
-    since: str = "{}",
-    campaign: bool = False,
-    agent: str | None = None,
-    digest: str | None = None,
-) -> Response:
-    """Return ``keys`` and ``metadata`` of the results below a campaign that were written since a ``cursor``.
-
-    Results may come again. `whole`: those of earlier answers do not count any more. `more`: ask again at once. With
-    `campaign` the last of these answers has the ``notes`` of people, and ``atlas``: the keys of the newest atlas of
-    all, and of the ``scope`` of this agent and digest.
-    """
-    try:
-        cursor = Cursor.model_validate_json(since)
-    except ValidationError:
-        cursor = Cursor()
-    node = await caller.node(path)
-    results, atlas, log = [await caller.child(node, name) for name in ("results", "atlas", "log")]
-    if not all(hasattr(each, "context") for each in (results, atlas, log)):
-        raise HTTPException(404, f"there is no campaign at {path[:200]!r}")
-    async with results.context.session() as db:
-        cursor, children, whole, more = await read_changes(db, results.node.id, cursor, results.apply_conditions)
-    answer: dict[str, Any] = {
-        "cursor": cursor.model_dump(mode="json"),
-        "whole": whole,
-        "more": more,
-        "keys": [child.key for child in children],
-        "metadata": [orjson.Fragment(child.text) for child in children],
-    }
-    if campaign and not more:
-        scoped = atlas
-        for name, value in (("agent", agent), ("digest", digest)):
-            scoped = scoped if value is None else scoped.search(Eq(name, value))
-        answer["atlas"] = {"scope": (await newest_key(scoped))[1], "all": (await newest_key(atlas))[1]}
-        notes = await newest(log.search(Eq("kind", "note")), MOST_NOTES)
-        answer["notes"] = [child.metadata for child in reversed(notes)]
-    return json_response(answer)
-
-
 @router.get("/result/{path:path}")
 async def result(path: str, caller: Annotated[Caller, Depends()]) -> Response:
     """Return the metadata of a result, their explanation, similar results, and the coordinates of its arrays."""
@@ -214,7 +178,7 @@ async def mean(path: str, caller: Annotated[Caller, Depends()], step: int = 1) -
 
     The body is float32, little-endian, in C order; the header ``x-shape`` holds its shape.
     """
-    node = await caller.node(path, scopes=("read:metadata", "read:data"))
+    node = await caller.node(path, scopes=_READ)
     shape = getattr(getattr(node, "structure", lambda: None)(), "shape", ())
     if len(shape) < 2 or not 1 <= step <= 1000:
         raise HTTPException(404, "a mean needs an array of two dimensions or more")
@@ -304,3 +268,70 @@ def _explanation(metadata: Mapping[str, Any]) -> str:
         return str(explain(ResultRecord.from_metadata(metadata)))[:5000]
     except (ValidationError, KeyError, TypeError, ValueError):
         return "these metadata are not those of a result of ainerd: somebody changed them"
+
+
+class Repeats(BaseModel):
+    """The results to average."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    keys: list[str] = Field(min_length=2, max_length=MOST_AVERAGED)
+
+
+@router.post("/average/{path:path}")
+async def average(request: Request, path: str, caller: Annotated[Caller, Depends()]) -> Response:
+    """Average results of a campaign in the order of their times: return ``sentences`` and a ``picture`` (PNG, base64).
+
+    The answer is 422, with the reason, if they cannot be averaged.
+    """
+    wanted = validated(Repeats, await json_body(request, 50 * MOST_AVERAGED))
+    results = await caller.node(path, "results", scopes=_READ)
+    found = []
+    for key in dict.fromkeys(wanted.keys):
+        node = await caller.child(results, key, scopes=_READ)
+        if node is None:
+            raise HTTPException(404, f"there is no result {key[:100]!r}")
+        metadata = node.metadata()
+        parts = {name: await _packed(node, name) for name in _averaged(metadata)}
+        about = {"arrays": {}, "tables": {}} | {name: metadata[name] for name in _OF_AVERAGED if name in metadata}
+        found.append((metadata.get("event_time") or metadata.get("run_time") or 0.0, key, about, parts))
+    found.sort(key=lambda each: each[:2])
+    code = "from ainerd.results.together import main; main()"
+    packed = msgpack.packb([each[1:] for each in found])
+    try:
+        async with _one_average:
+            with anyio.fail_after(AVERAGE_S):
+                done = await anyio.run_process([sys.executable, "-c", code], input=packed, check=False)
+    except TimeoutError:
+        raise HTTPException(422, f"the average took longer than {AVERAGE_S:.0f} s: choose fewer results") from None
+    if done.returncode:
+        problem = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise HTTPException(422, f"the average failed: {' '.join(problem)[:300]}")
+    answer = msgpack.unpackb(done.stdout)
+    if "refused" in answer:
+        raise HTTPException(422, answer["refused"])
+    picture = base64.b64encode(answer["picture"]).decode()
+    return json_response({"sentences": answer["sentences"], "picture": picture})
+
+
+def _averaged(metadata: dict[str, Any]) -> list[str]:
+    """Return the names of the arrays and tables of a result that its technique averages."""
+    there = {*(metadata.get("arrays") or {}), *(metadata.get("tables") or {})}
+    return [name for name in getattr(panels(str(metadata.get("technique"))), "averaged", ()) if name in there]
+
+
+async def _packed(node: Any, name: str) -> Any:
+    """Return an array or a table of a result as the route `contents` packs them; of a table the numbers."""
+    try:
+        values = await ensure_awaitable((await node.lookup_adapter([name])).read)
+    except Exception:  # not written yet, or written by another program
+        raise HTTPException(422, f"{name} of a result cannot be read") from None
+    if isinstance(values, pd.DataFrame):
+        return {str(column): _array(x.to_numpy()) for column, x in values.items() if x.dtype.kind in "biuf"}
+    return _array(np.asarray(values))
+
+
+def _array(values: Any) -> list[Any]:
+    if values.dtype.kind not in "biuf" or values.size > LARGEST_AVERAGED:
+        raise HTTPException(422, f"an array of {values.dtype} and shape {values.shape} cannot be averaged")
+    return [values.dtype.str, values.shape, np.ascontiguousarray(values).tobytes(), None]
