@@ -17,6 +17,7 @@ from scipy.stats import chi2
 
 import ainerd.steering
 from ainerd.steering import Explorer
+from studies import _dose as doses
 from studies import _hidden_maps as square
 from studies import _hidden_phases as phases
 from studies._hidden_maps import OURS, HiddenMap, Positions
@@ -24,6 +25,7 @@ from studies._tools import Case, Row, Study, digest_of, interval, report, resume
 
 TEST_SEED = 2026  # seeds below 100 are for tuning
 SCRAMBLES = 16  # of Sobol's sequence
+RATES = ("100", "1000")  # photons a pixel and second
 SCORES = ("exposures", "twice", "beam time")
 
 study = Study(__doc__)
@@ -72,6 +74,24 @@ def knobs(samples: int = 120, seed: int = TEST_SEED, workers: int = 1, dask: str
     cases = [("phases", i) for i in range(samples)]
     rows = resumed("knobs", run, cases, partial(phases.on_sample, seed), workers, dask)
     report("discovery_knobs", phases.by_way(rows), samples=samples, seed=seed)
+
+
+@study.part
+def dose(
+    campaigns: int = 100_000, samples: int = 24, seed: int = TEST_SEED, workers: int = 1, dask: str | None = None
+) -> None:
+    """Expose random campaigns, and count passed limits; measure tau on simulated frames with chosen exposures."""
+    sources = [Path(doses.__file__), Path(doses.counts_of.__code__.co_filename)]
+    steering = Path(ainerd.steering.__file__).parent
+    run = {"run": digest_of(steering / "_dose.py", steering / "_exposure.py", *sources), "seed": seed}
+    each = min(1000, campaigns)
+    cases = [("random", i) for i in range(-(-campaigns // each))]
+    rows = resumed("dose_limits", run, cases, partial(doses.random_campaigns, seed, each), workers, dask)
+    totals = {name: sum(row[name] for row in rows) for name in ("campaigns", "exposures", "refused", "passed")}
+    report("discovery_dose_limits", [totals], seed=seed)
+    of_frames = [(rate, i) for i in range(samples) for rate in RATES if i % 3 == 0 or rate == RATES[0]]
+    rows = resumed("dose_frames", run, of_frames, partial(doses.on_sample, seed), workers, dask)
+    report("discovery_dose", list(doses.by_rate(rows)), samples=samples, seed=seed)
 
 
 def on_sample(seed: int, case: Case) -> Row:

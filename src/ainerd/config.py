@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ainerd import DEFAULT_TECHNIQUE
+from ainerd.exposures import Exposures
 from ainerd.knobs import Knob, lengths, range_of
 from ainerd.technique import names
 
@@ -74,6 +75,7 @@ class Detector(Section):
     image: str = Field(min_length=1)  #: data key of the frames
     n_frames: str = ""  #: configuration key of the frames of an exposure; empty if the detector has none
     frame_time_s: str = ""  #: configuration key of the time between frames, in s; empty if the detector has none
+    frame_exposure_s: str = ""  #: configuration key of the time a frame counts, which is set to that between frames
     frame_number: str = ""  #: data key, or /dataset in the file, of the detector's number of each frame
     ticks: str = ""  #: the same of times, in s or ticks of frame_time_s, if frames come at any times
     pixel_order: Literal["", "rows", "columns"] = ""  #: of a Rigaku detector: how a module numbers its pixels
@@ -93,6 +95,7 @@ class Steering(Section):
 
     bounds: dict[str, tuple[float, float]]  #: limits by the names of the actuators, which share one unit
     knobs: dict[str, Knob] = {}  #: in place of bounds, with unit, length, cost and direction of each
+    exposure: Exposures | None = None  #: modes of the detector, attenuators and limits of dose
     policy: str = "new_regimes"  #: how positions are chosen: a name, or "module:function"
     smallest_feature: float | None = Field(default=None, gt=0)  #: radius of the smallest region to find
     beam_size: float | None = Field(default=None, gt=0)  #: size of a spot; in lengths, if the knobs have lengths
@@ -139,6 +142,11 @@ class Steering(Section):
     @model_validator(mode="after")
     def _lengths_fit(self) -> Self:
         lengths(self.knobs)
+        if self.exposure is not None:
+            if self.beam_size is None:
+                raise ValueError("exposure needs beam_size: exposures closer than it share their dose")
+            if unknown := [name for name in self.exposure.spot if name not in self.bounds]:
+                raise ValueError(f"exposure.spot: there is no knob {unknown[0]!r}, only {', '.join(self.bounds)}")
         if any(knob.length for knob in self.knobs.values()):
             if self.smallest_feature is not None:
                 raise ValueError("smallest_feature: the lengths of the knobs take its place, leave it out")
@@ -282,6 +290,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _check_names(self) -> Self:
         age, readings = self.steering.age, self.recorded.readings
+        if self.steering.exposure is not None and not (self.detector.n_frames and self.detector.frame_time_s):
+            raise ValueError("steering.exposure: it needs detector.n_frames and detector.frame_time_s, which it sets")
         if age and age not in readings:
             raise ValueError(f"steering.age: {age!r} is not in recorded.readings ({', '.join(readings) or 'empty'})")
         known = [*self.steering.bounds, *self.recorded.series, *self.recorded.readings]

@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "Analysis", "AnalysisError", "Common", "EventReader", "Finding", "Landmarks", "NoReadings", "NullRegimes",
-    "Outcome", "Panels", "Question", "Readings", "Regimes", "RunAnalysis", "RunInfo", "Series", "Technique",
+    "Outcome", "Pace", "Panels", "Question", "Readings", "Regimes", "RunAnalysis", "RunInfo", "Series", "Technique",
     "TechniqueError", "Unit", "begin", "complete", "is_novel", "load", "names", "panels", "provides",
 ]  # fmt: skip
 
@@ -208,6 +208,30 @@ class Analysis:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """How fast an exposure changes, as far as its frames tell.
+
+    Attributes
+    ----------
+    tau_s, error_s : float or None
+        Relaxation time with its standard error.
+    above_s, below_s : float or None
+        Limits of the relaxation time, if it is not known: it does not decay, or it is faster than a frame.
+    contrast : float or None
+        Speckle contrast beta.
+    counts : float or None
+        Counts per pixel and frame.
+    """
+
+    tau_s: float | None = None
+    error_s: float | None = None
+    above_s: float | None = None
+    below_s: float | None = None
+    contrast: float | None = None
+    counts: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """The result of a unit, as far as the campaign and the plans need it."""
 
@@ -225,6 +249,7 @@ class Outcome:
     regime: int = -1  # -1: unassigned, or failed
     readings: Mapping[str, float] = field(default_factory=dict)  # by the names of `recorded.readings`
     exposure_s: float | None = None  # duration of the exposure
+    pace: Pace | None = None
     reason: str = ""  # why it failed, or has no numbers yet
     is_recalled: bool = False  # the result existed: the run came again, or another agent was faster
 
@@ -511,6 +536,13 @@ class Technique:
         `previous`, (n,), has the earlier regime of each result, or -1. A regime that persists keeps its number.
         """
         raise NotImplementedError
+
+    def pace(self, summary: Mapping[str, Any]) -> Pace | None:
+        """Return how fast an exposure changes, from the summary of its result; None if the technique does not tell.
+
+        The agent needs it to propose frame time, number of frames and transmission.
+        """
+        return None
 
     def landmarks(self) -> Landmarks | None:
         """Return runs of known kinds, which fix the axes of pictures of the latent space. They must never change."""

@@ -8,7 +8,6 @@ from __future__ import annotations  # so that IPython's ? shows the types as in 
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -27,12 +26,12 @@ from ainerd.agent._beam import Beam, retaking
 from ainerd.agent._display import GUIDE, say
 from ainerd.agent._observer import Observer
 from ainerd.agent._plans import AgentPlan, reported, write_report
-from ainerd.campaign import Travel
+from ainerd.campaign import ExposureChoice, Travel
 from ainerd.config import Settings, SettingsError
 from ainerd.results import ConfigurationRecord, ResultStore
 from ainerd.runs import RawWriter, parameters_of
 from ainerd.server import open_catalog
-from ainerd.steering import answer_of, check_limits, explore, visit
+from ainerd.steering import Exposing, answer_of, check_limits, explore, visit
 from ainerd.technique import Technique, TechniqueError, load
 from ainerd.words import printable
 
@@ -54,6 +53,8 @@ class Agent(Observer):
         As for `ainerd.agent.build_agent`.
     measure : callable
         `ainerd.steering.visit` with these devices.
+    exposing : callable, optional
+        `ainerd.steering.Exposing` with these devices, if the settings have ``[steering.exposure]``.
     """
 
     def __init__(
@@ -65,7 +66,8 @@ class Agent(Observer):
         detector: Any,
         actuators: Sequence[Any],
         shutter: Any,
-        measure: Callable[[Callable[[str], Future[Any]]], Callable[..., MsgGenerator[Any]]],
+        measure: Callable[..., Callable[..., MsgGenerator[Any]]],
+        exposing: Callable[..., Exposing] | None = None,
     ) -> None:
         missing = set(settings.steering.bounds) ^ {actuator.name for actuator in actuators}
         if missing:
@@ -74,6 +76,10 @@ class Agent(Observer):
             )
         super().__init__(technique, client, settings, travel)
         self._detector, self._actuators, self._shutter, self._measure = detector, tuple(actuators), shutter, measure
+        exposures = self._campaign.exposures
+        self._exposing = None
+        if exposing is not None and exposures is not None:
+            self._exposing = exposing(exposures.book, choose=self._campaign.exposure_of, took=exposures.took)
         self._raw_writer = RawWriter(self._raw, self._backup, self.results.answers)
         self._shared_writer = self._state.raw = self._raw_writer  # the one that writes the runs of the RunEngine
         self._beam: Beam | None = None
@@ -83,7 +89,7 @@ class Agent(Observer):
     @property
     def problem(self) -> OptimizationProblem[Any, Any, Any]:
         """Optimizer, devices and plan of an exposure, in the form of bluesky-adaptive."""
-        measure = retaking(self._measure(self._worker.outcomes), lambda: self._beam)
+        measure = retaking(self._measure(self._worker.outcomes, exposing=self._exposing), lambda: self._beam)
         return OptimizationProblem(self._campaign, self._actuators, [self._detector], self.evaluate, measure)
 
     def attach(self, RE: RunEngine) -> None:
@@ -223,9 +229,33 @@ class Agent(Observer):
             raise ValueError(f"stay wants a number of exposures, got {n!r}")
         return AgentPlan(f"agent.stay({n})", self._stay(n))
 
+    def test_beam(self) -> MsgGenerator[Any]:
+        """Plan: test whether the beam changes the dynamics: this spot at a low, a high and the low transmission.
+
+        The three exposures have the same frame time and frames. The verdict is a line of `agent.log()`. It needs
+        ``[steering.exposure]`` with two transmissions or more, and dose for all three.
+
+        Raises
+        ------
+        RuntimeError
+            If the agent is not attached.
+        ValueError
+            If the settings have no exposures or one transmission; in the plan, if the dose that is left is not enough.
+        """
+        self._require_attached()
+        exposures = self._campaign.exposures
+        if exposures is None or len(exposures.options.transmissions) < 2:
+            raise ValueError("test_beam needs [steering.exposure] in the settings, with two transmissions or more")
+        return AgentPlan("agent.test_beam()", self._test_beam(exposures))
+
     def status(self) -> dict[str, Any]:
-        """Return the state of the agent as plain values."""
-        return {"attached": self._attached is not None, **super().status()}
+        """Return the state of the agent as plain values.
+
+        With ``[steering.exposure]``, ``beam_s`` is the beam time of the sample so far, ``dose`` the sum of its doses.
+        """
+        exposures = self._campaign.exposures
+        beam = {} if exposures is None else {"beam_s": exposures.book.seconds, "dose": exposures.book.total}
+        return {"attached": self._attached is not None, **super().status(), **beam}
 
     def _closed(self, plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
         """Close the shutter before anything moves, because a killed session may have left it open."""
@@ -234,12 +264,26 @@ class Agent(Observer):
         return (yield from plan)
 
     def _stay(self, n: int) -> MsgGenerator[Any]:
+        here = yield from self._here()
+        return (yield from self.sample(*({**here, "reason": f"to stay here, {i + 1} of {n}"} for i in range(n))))
+
+    def _test_beam(self, exposures: ExposureChoice) -> MsgGenerator[Any]:
+        here = yield from self._here()
+        points = exposures.beam_test(here)
+        yield from self.sample(*points)
+        verdict = exposures.beam_verdict(points)
+        self._campaign.ledger.note(verdict.text)
+        say(Text(f"ainerd: {verdict.text}"))
+        return verdict
+
+    def _here(self) -> MsgGenerator[dict[str, float]]:
+        """Return the present position, within the bounds."""
         here = {}
         for actuator in self._actuators:
             low, high = self.bounds[actuator.name]
             x = yield from bps.rd(actuator)
             here[actuator.name] = float(np.clip(x, low, high))  # a motor may stop a few microns beyond its limit
-        return (yield from self.sample(*({**here, "reason": f"to stay here, {i + 1} of {n}"} for i in range(n))))
+        return here
 
     def _ask(self) -> MsgGenerator[None]:
         """Execute commands, and wait while a person holds the campaign.
@@ -346,6 +390,7 @@ def build_agent(
     actuators: Sequence[Any],
     beside: Sequence[Any] = (),
     shutter: Any = None,
+    attenuator: Any = None,
     before: Callable[[], MsgGenerator[Any]] | None = None,
     acquire: Callable[..., MsgGenerator[Any]] | None = None,
 ) -> Agent:
@@ -361,6 +406,8 @@ def build_agent(
         Devices to read once in each run. Their signals that ``recorded.series`` names are monitored.
     shutter : device, optional
         Opened for each exposure of the agent; it must accept "open" and "close".
+    attenuator : device, optional
+        Set to a transmission for each exposure, if the settings have ``[steering.exposure]``; it reads the real one.
     before : callable, optional
         Returns a plan to run at each position before the exposure.
     acquire : callable, optional
@@ -397,7 +444,8 @@ def build_agent(
         acquire=acquire,
         knobs=settings.steering.knobs,
     )
-    agent = Agent(technique, client, settings, travel, detector, actuators, shutter, measure)
+    exposing = None if settings.steering.exposure is None else _exposing_of(settings, detector, attenuator)
+    agent = Agent(technique, client, settings, travel, detector, actuators, shutter, measure, exposing)
     agent.start()
     return agent
 
@@ -439,6 +487,28 @@ def _travel_of(settings: Settings, detector: Any, actuators: Sequence[Any]) -> T
         return np.asarray((np.abs(b - a) / speed).max(1))
 
     return travel_time, float(exposure_s)
+
+
+def _exposing_of(settings: Settings, detector: Any, attenuator: Any) -> Callable[..., Exposing]:
+    """Return `Exposing` with the signals of the detector that the settings name."""
+    options, keys = settings.steering.exposure, settings.detector
+    assert options is not None
+    if attenuator is None and options.transmissions != (1.0,):
+        raise SettingsError("steering.exposure.transmissions: there is no attenuator, give build_agent one")
+    signals = {each.name: each for each in _all_components(detector)}
+    wanted = [keys.frame_time_s, keys.n_frames, *([keys.frame_exposure_s] if keys.frame_exposure_s else [])]
+    if missing := [name for name in wanted if name not in signals]:
+        raise SettingsError(f"steering.exposure: {detector.name} has no signal {missing[0]!r} to set")
+    frame_time, n_frames, *beside = (signals[name] for name in wanted)
+    devices = {"frame_time": frame_time, "n_frames": n_frames, "beside": tuple(beside), "attenuator": attenuator}
+    return partial(Exposing, **devices)
+
+
+def _all_components(device: Any) -> Iterator[Any]:
+    """Yield the components of a device, their components, and so on."""
+    for each in _components(device):
+        yield each
+        yield from _all_components(each)
 
 
 def _signals(devices: Sequence[Any], names: Iterable[str]) -> list[Any]:

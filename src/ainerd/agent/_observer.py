@@ -22,7 +22,7 @@ from tiled.queries import Key, KeyPresent
 
 from ainerd.agent._display import Display, show_progress_of
 from ainerd.agent._state import LivePicture, State
-from ainerd.campaign import Campaign, Travel
+from ainerd.campaign import Campaign, Travel, book_of
 from ainerd.config import Settings
 from ainerd.documents import (
     Acquisition,
@@ -104,6 +104,7 @@ class Observer:
             unit=unit,
             principal=account,
             travel=travel,
+            book=book_of(settings),
         )
         self._writer = writer_of(technique, self.results, settings, self._raw)
         spool = Spool(self._backup / "results", self.results.answers)

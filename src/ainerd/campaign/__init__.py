@@ -3,11 +3,12 @@
 from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._campaign import MAX_CONSECUTIVE_FAILURES, Answer, Campaign
 from ainerd.campaign._claims import Claims
+from ainerd.campaign._exposures import ExposureChoice, book_of
 from ainerd.campaign._ledger import Ledger, Notices, limits_text
 from ainerd.campaign._optimizer import OtherOptimizer, Travel, terms_of
 from ainerd.campaign._sentences import named
 
 __all__ = [
-    "MAX_CONSECUTIVE_FAILURES", "Answer", "Atlas", "Campaign", "Claims", "Ledger", "Notices",
-    "OtherOptimizer", "Travel", "limits_text", "named", "remembered", "terms_of",
+    "MAX_CONSECUTIVE_FAILURES", "Answer", "Atlas", "Campaign", "Claims", "ExposureChoice", "Ledger", "Notices",
+    "OtherOptimizer", "Travel", "book_of", "limits_text", "named", "remembered", "terms_of",
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """The known results of one agent, and their regimes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -11,18 +11,27 @@ from numpy.typing import NDArray
 from ainerd.novelty import Structure, grouped, own_p, structure
 from ainerd.results import AtlasRecord, ResultStore
 from ainerd.steering import Rows, Window
-from ainerd.technique import Outcome, Regimes, Technique
+from ainerd.technique import Outcome, Pace, Regimes, Technique
 
 _COLUMNS = ("raw_uid", "suggestion_id", "status", "novelty_p", "novel", "own_p", "regime", "reason")
 
 
-def remembered(store: ResultStore, names: Sequence[str], readings: Sequence[str]) -> list[Outcome]:
+def remembered(
+    store: ResultStore,
+    names: Sequence[str],
+    readings: Sequence[str],
+    pace_of: Callable[[Mapping[str, Any]], Pace | None] | None = None,
+) -> list[Outcome]:
     """Return the outcomes of the finished runs in the store of an agent, by time; failed runs come last.
 
-    `names` are the actuators, `readings` the names of the recorded readings.
+    `names` are the actuators, `readings` the names of the recorded readings; `pace_of` is `Technique.pace`,
+    if the pace of exposures is needed.
     """
     embeddings, table = store.embeddings(), store.table()
     rows = pd.concat([table.loc[embeddings.index], table[table["status"].eq("failed")]])
+    paces: list[Pace | None] = [None] * len(rows)
+    if pace_of is not None:
+        paces = [pace_of({str(name): x for name, x in row.dropna().items()}) for _, row in rows.iterrows()]
     rows = rows.reindex(columns=list(dict.fromkeys([*_COLUMNS, *names, *readings]))).astype(object)
     points = [*embeddings.to_numpy(np.float32), *[None] * (len(rows) - len(embeddings))]
     columns = {name: column.tolist() for name, column in rows.where(rows.notna(), None).items()}
@@ -40,10 +49,11 @@ def remembered(store: ResultStore, names: Sequence[str], readings: Sequence[str]
             own_p=row["own_p"],
             regime=-1 if row["regime"] is None else row["regime"],
             readings={name: row[name] for name in readings if row[name] is not None},
+            pace=pace,
             reason=row["reason"] or "",
             is_recalled=True,
         )
-        for key, row, point in zip(rows.index, each, points, strict=True)
+        for key, row, point, pace in zip(rows.index, each, points, paces, strict=True)
     ]
 
 

@@ -16,13 +16,15 @@ from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._claims import Claims
+from ainerd.campaign._exposures import ExposureChoice, exposure_of
 from ainerd.campaign._ledger import Ledger, Notices, limits_text
 from ainerd.campaign._optimizer import Travel, optimizer_of
 from ainerd.campaign._sentences import sentences
 from ainerd.config import Steering
+from ainerd.exposures import Exposure
 from ainerd.novelty import LEVEL
 from ainerd.results import ResultStore, commands, read_checkpoint, utc_now
-from ainerd.steering import Explorer, SampleMap
+from ainerd.steering import DoseBook, Explorer, SampleMap
 from ainerd.technique import Outcome, Technique, is_novel
 
 MAX_CONSECUTIVE_FAILURES = 5  # a plan stops after this many exposures in a row without a result
@@ -93,6 +95,8 @@ class Campaign:
         The agent's account on a server with accounts. It is written with suggestions.
     travel : (TravelTime, float), optional
         Travel time and length of an exposure, which the `Explorer` weighs.
+    book : DoseBook, optional
+        Doses so far. With it each suggestion gets frame time, number of frames and transmission.
 
     Attributes
     ----------
@@ -120,9 +124,10 @@ class Campaign:
         unit: str = "",
         principal: str | None = None,
         travel: Travel | None = None,
+        book: DoseBook | None = None,
     ) -> None:
         names = tuple(steering.bounds)
-        known = remembered(store, names, readings)
+        known = remembered(store, names, readings, None if book is None else technique.pace)
         self._size, self._submit, self._beam_size = technique.embedding_size, submit, steering.beam_size
         self._age = steering.age  # its name in the readings; empty if it is not recorded
         costs = any(knob.costs for knob in steering.knobs.values())
@@ -134,6 +139,11 @@ class Campaign:
         self.claims = Claims(technique)
         self.notices = Notices(self.ledger, self._later, self.atlas.structure)
         self.explorer = optimizer_of(technique, steering, self.atlas.label, unit, travel)
+        self.exposures: ExposureChoice | None = None
+        if book is not None:
+            assert steering.beam_size is not None  # checked by the settings
+            window, smallest = self.explorer.window, steering.smallest_feature
+            self.exposures = ExposureChoice(book.options, window, smallest, steering.beam_size, book)
         self._ready: _Ready | None = None
         self._given: dict[str, dict[str, float]] = {}  # positions that were handed out for measurement, by id
         self._fetched: list[str] = []  # ids of positions that scripts fetched, the last one at the end
@@ -425,6 +435,8 @@ class Campaign:
                 added = [dict(suggestion)]
                 if suggestion.get(ID_KEY) not in self._given:
                     added = self.explorer.register_suggestions([suggestion])
+                    if self.exposures is not None:
+                        added = [self.exposures.completed({**suggestion, **each}) for each in added]
                     self._give(added, "person")
                 registered += added
         return registered
@@ -516,12 +528,17 @@ class Campaign:
         """Return the next suggestion, without taking it."""
         with self._lock:
             if self._ready is None:
-                (suggestion,) = self.explorer.suggest(1)
-                self._ready = _Ready(suggestion)
+                self._ready = _Ready(self._suggested(1)[0])
                 self._own.add(self._ready.id)
                 self._later(self.ledger.suggested, self._ready.suggestion)
                 self._later(self._avoid_others, self._ready.id)
             return dict(self._ready.suggestion)
+
+    def exposure_of(self, suggestion: Mapping[str, Any]) -> Exposure:
+        """Return the exposure with which a suggestion is measured; ValueError if no dose is left for one."""
+        with self._lock:
+            assert self.exposures is not None
+            return exposure_of(self.exposures.completed(suggestion))
 
     def sentences(self) -> list[str]:
         """Return what is known of the regimes, in sentences."""
@@ -543,6 +560,23 @@ class Campaign:
 
     # inside
 
+    def _suggested(self, n: int) -> list[dict[str, Any]]:
+        """Return new suggestions, with their exposures if the campaign chooses exposures."""
+        return self.explorer.suggest(n) if self.exposures is None else [self._exposed() for _ in range(n)]
+
+    def _exposed(self) -> dict[str, Any]:
+        """Return a new suggestion with its exposure: the spot of the newest result again, or another one."""
+        assert self.exposures is not None
+        if (again := self.exposures.again()) is not None:
+            with suppress(ValueError):  # the bounds may have changed
+                return self.exposures.completed(self.explorer.register_suggestions([again])[0])
+        suggestion = self.explorer.suggest(1)[0]
+        try:
+            return self.exposures.completed(suggestion)
+        except ValueError:
+            self.explorer.register_failures([suggestion])  # the next suggestion lies elsewhere
+            raise
+
     def _is_ready(self, id: str) -> bool:
         return self._ready is not None and self._ready.id == id
 
@@ -563,7 +597,7 @@ class Campaign:
     ) -> list[dict[str, Any]]:
         with self._lock:
             suggestions = [] if self._ready is None else [self._ready.suggestion]
-            more = self.explorer.suggest(n - len(suggestions)) if n > len(suggestions) else []
+            more = self._suggested(n - len(suggestions)) if n > len(suggestions) else []
             if self._ready is not None:
                 self._give(suggestions, self._ready.taken_by or by, status, first=first)
             self._give(more, by, status, first=first)
@@ -576,6 +610,8 @@ class Campaign:
         for suggestion in suggestions:
             self._own.add(suggestion[ID_KEY])
             self._given[suggestion[ID_KEY]] = {name: suggestion[name] for name in self.explorer.names}
+            if self.exposures is not None:
+                self.exposures.give(suggestion[ID_KEY], suggestion)
             self._later(self.ledger.suggested, suggestion, status, by, first=first)
 
     def _avoid_others(self, id: str) -> None:
@@ -639,6 +675,8 @@ class Campaign:
     def _learn(self, outcomes: Sequence[Outcome]) -> None:
         """Pass results with a known position to the explorer. It has no other source of results."""
         points, names = [], self.explorer.names
+        if self.exposures is not None:
+            self.exposures.learn(outcomes)
         for outcome in outcomes:
             if outcome.status != "failed":
                 self.results.add(outcome.key)

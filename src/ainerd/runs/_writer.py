@@ -269,6 +269,7 @@ class Writer:
             novelty_p=analysis.novelty_p,
             novel=analysis.novel,
             readings={name: x for name, x in values.items() if x is not None},
+            pace=self.technique.pace(analysis.summary),
             exposure_s=frame_time_s and subject.n_passed * frame_time_s,
             reason=subject.problem or "",
         )
@@ -390,6 +391,7 @@ class Writer:
             own_p=record.own_p,
             regime=-1 if record.regime is None else record.regime,
             readings={n: x for n in self.wanted.readings if (x := _number(record.summary.get(n))) is not None},
+            pace=self.technique.pace(record.summary),
             is_recalled=True,
         )
         if subject.series_id and subject.run.uid not in (record.raw_uids or ()):

@@ -3,9 +3,12 @@
 import asyncio
 import inspect
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
 from itertools import count
 from numbers import Real
 from typing import Any
@@ -20,6 +23,7 @@ from bluesky_adaptive.protocols import ID_KEY, OptimizationProblem
 from bluesky_adaptive.utils import collect_optimization_metadata
 
 from ainerd.knobs import Knob, is_close, order_of_change
+from ainerd.steering._exposing import Exposing
 
 FLUSH_S = 0.2
 ANSWER_S = 10.0  # longest wait for a device
@@ -31,6 +35,7 @@ def expose(
     beside: Sequence[Any] = (),
     monitored: Sequence[Any] = (),
     shutter: Any = None,
+    was_open: Callable[[float], object] | None = None,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator[str]:
     """Take one exposure: the detector flies, and its frames are announced during the flight.
@@ -47,6 +52,8 @@ def expose(
         Recorded whenever they change during the exposure.
     shutter : device, optional
         Set to "open" before the first frame, and to "close" when the exposure ends, in whatever way.
+    was_open : callable, optional
+        Takes the seconds for which the shutter was open.
     md : mapping, optional
         Goes into the start document.
 
@@ -73,7 +80,7 @@ def expose(
             yield from bps.trigger_and_read(list(beside), name="primary")
         yield from bps.declare_stream(detector, name=detector.name, collect=True)
         exposure = bpp.rewindable_wrapper(frames(), False)  # after a pause it goes on, and is not kicked off again
-        yield from _shuttered(shutter, exposure)
+        yield from _shuttered(shutter, exposure, was_open)
 
     run = bpp.run_wrapper(inner(), md={"plan_name": "expose", **(md or {})})
     staged = bpp.stage_wrapper(bpp.monitor_during_wrapper(run, list(monitored)), devices)
@@ -81,16 +88,26 @@ def expose(
     return uid
 
 
-def _shuttered(shutter: Any, plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
+def _shuttered(
+    shutter: Any, plan: MsgGenerator[Any], was_open: Callable[[float], object] | None = None
+) -> MsgGenerator[Any]:
     """Open the shutter, if there is one, for a plan, and close it when the plan ends, in whatever way."""
+    began = time.monotonic()
 
     def opened() -> MsgGenerator[Any]:
-        yield from bps.mv(shutter, "open")
+        nonlocal began
+        began = time.monotonic()
+        if shutter is not None:
+            yield from bps.mv(shutter, "open")
         return (yield from plan)
 
-    if shutter is None:
-        return (yield from plan)
-    return (yield from bpp.finalize_wrapper(opened(), bps.mv(shutter, "close")))
+    def closed() -> MsgGenerator[None]:
+        if shutter is not None:
+            yield from bps.mv(shutter, "close")
+        if was_open is not None:
+            was_open(time.monotonic() - began)
+
+    return (yield from bpp.finalize_wrapper(opened(), closed))
 
 
 def visit(
@@ -102,6 +119,7 @@ def visit(
     before: Callable[[], MsgGenerator[Any]] | None = None,
     acquire: Callable[..., MsgGenerator[Any]] | None = None,
     knobs: Mapping[str, Knob] | None = None,
+    exposing: Exposing | None = None,
     timeout_s: float = 600.0,
 ) -> Callable[..., MsgGenerator[tuple[str, ...]]]:
     """Make an acquisition plan for bluesky-adaptive: move, expose, and wait for the analysis of each exposure.
@@ -121,6 +139,8 @@ def visit(
         one run and returns its uid. `bluesky.plans.count` is one. `expose` without it.
     knobs : mapping of str to Knob, optional
         By the actuators' names. Knobs with a cost move first, one by one, and settle; then the others move together.
+    exposing : Exposing, optional
+        Sets frame time, frames and attenuator, and refuses an exposure whose dose would pass a limit.
     timeout_s : float
         Longest wait for an analysis. The plan goes on after it; the evaluation handles a missing outcome.
     """
@@ -138,13 +158,20 @@ def visit(
             yield from _move(actuators, suggestion, knobs or {})
             if before is not None:
                 yield from before()
-            metadata = {**(md or {}), "suggestion_id": suggestion[ID_KEY], "reason": suggestion.get("reason", "")}
-            readables = [*actuators, *beside]
+            id = suggestion[ID_KEY]
+            metadata = {**(md or {}), "suggestion_id": id, "reason": suggestion.get("reason", "")}
+            readables, was_open = [*actuators, *beside], None
+            if exposing is not None:
+                exposure = yield from exposing.prepare(id, suggestion)
+                was_open = partial(exposing.was_open, id, exposure)
+                metadata["exposure"] = {**asdict(exposure), "dose": exposing.book.options.dose(exposure)}
             if acquire is None:
-                uid = yield from expose(detector, beside=readables, monitored=monitored, shutter=shutter, md=metadata)
+                uid = yield from expose(
+                    detector, beside=readables, monitored=monitored, shutter=shutter, was_open=was_open, md=metadata
+                )
             else:
                 plan = bpp.monitor_during_wrapper(acquire([detector, *readables], md=metadata), list(monitored))
-                uid = yield from _shuttered(shutter, bpp.set_run_key_wrapper(plan, "ainerd_exposure"))
+                uid = yield from _shuttered(shutter, bpp.set_run_key_wrapper(plan, "ainerd_exposure"), was_open)
             if not isinstance(uid, str):
                 raise ValueError(f"the plan of an exposure must take one run and return its uid, got {uid!r}")
             uids.append(uid)

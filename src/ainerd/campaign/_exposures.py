@@ -1,0 +1,136 @@
+"""The exposures of a campaign: what each suggestion is measured with, and which spots are measured once more."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from bluesky_adaptive.protocols import ID_KEY
+
+from ainerd.config import Settings
+from ainerd.exposures import Exposure, Exposures
+from ainerd.steering import BeamVerdict, DoseBook, Known, Proposer, Window, beam_verdict
+from ainerd.technique import Outcome, Pace
+
+NAMES = ("frame_time_s", "n_frames", "transmission")
+APART = 0.35  # most transmission of the low exposures of a test of the beam, in units of the high one
+
+
+class ExposureChoice:
+    """Adds frame time, number of frames and transmission to suggestions.
+
+    Parameters
+    ----------
+    options : Exposures
+    window : Window
+    smallest, beam_size : float
+        Radius of the smallest region, and size of the beam, as in `ainerd.steering.Explorer`.
+    book : DoseBook
+    """
+
+    def __init__(
+        self, options: Exposures, window: Window, smallest: float | None, beam_size: float, book: DoseBook
+    ) -> None:
+        self.options, self.book, self._window = options, book, window
+        smallest = smallest or (1.0 if window.has_lengths else 0.1 * window.width)
+        self._proposer = Proposer(options, 1.5 * smallest, beam_size)
+        self._given: dict[str, Exposure] = {}  # by id of the suggestion
+        self._known: set[str] = set()  # keys of results
+        self._paces: dict[str, Pace] = {}  # by id of the suggestion
+        self._last: dict[str, float] | None = None  # position of the newest result
+
+    def learn(self, outcomes: Iterable[Outcome]) -> None:
+        """Learn how fast exposures change."""
+        for outcome in outcomes:
+            if (
+                outcome.pace is None
+                or outcome.key in self._known
+                or not set(self._window.names) <= {*outcome.positions}
+            ):
+                continue
+            self._known.add(outcome.key)
+            self._paces[outcome.trial_id] = outcome.pace
+            exposure = self._given.get(outcome.trial_id)
+            self._proposer.learn(Known(self._place(outcome.positions), outcome.pace, exposure))
+            self._last = {name: outcome.positions[name] for name in self._window.names}
+
+    def again(self) -> dict[str, Any] | None:
+        """Return the spot of the newest result, with the reason, if it is worth another exposure; None if not."""
+        if self._last is None or (why := self._proposer.again(self._place(self._last))) is None:
+            return None
+        if self._proposer.propose(self._place(self._last), self.book.left(self._last)) is None:
+            return None
+        return {**self._last, "reason": f"here again, because {why}"}
+
+    def completed(self, suggestion: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a suggestion with its exposure as terms; ValueError if no dose is left for one."""
+        given = dict(suggestion)
+        if not set(NAMES) <= set(given):
+            position = {name: float(given[name]) for name in self._window.names}
+            proposed = self._proposer.propose(self._place(position), self.book.left(position))
+            if proposed is None:
+                raise ValueError(f"no dose is left for an exposure at {self._window.text(self._place(position))}")
+            exposure, why = proposed
+            given |= {name: float(getattr(exposure, name)) for name in NAMES}
+            given["reason"] = f"{given.get('reason') or ''}; {exposure.text}, {why}".removeprefix("; ")
+        return given
+
+    def give(self, id: str, suggestion: Mapping[str, Any]) -> None:
+        """Remember the exposure of a suggestion that is handed out."""
+        if set(NAMES) <= set(suggestion):
+            self._given[id] = exposure_of(suggestion)
+
+    def took(self, id: str, exposure: Exposure) -> None:
+        """Take the settings with which a suggestion was really measured."""
+        self._given[id] = exposure
+
+    def beam_test(self, position: Mapping[str, float]) -> list[dict[str, Any]]:
+        """Return three suggestions for a spot, at a low, a high and the low transmission.
+
+        ValueError if the dose that is left is not enough, or no two transmissions are far enough apart.
+        """
+        left = self.book.left(position)
+        proposed = self._proposer.propose(self._place(position), left / 2)
+        for high in self.options.transmissions:
+            low = next((each for each in self.options.transmissions if each <= APART * high), None)
+            if proposed is None or low is None:
+                break
+            one = proposed[0]
+            three = [Exposure(one.frame_time_s, one.n_frames, each) for each in (low, high, low)]
+            if sum(map(self.options.dose, three)) <= left:
+                reasons = (f"test of the beam, {i + 1} of 3: {each.text}" for i, each in enumerate(three))
+                return [
+                    {
+                        **position,
+                        **{name: float(getattr(each, name)) for name in NAMES},
+                        "reason": reason,
+                        ID_KEY: uuid4().hex,
+                    }
+                    for each, reason in zip(three, reasons, strict=True)
+                ]
+        raise ValueError(f"the dose that is left, {left:.3g} {self.options.unit}, is not enough for a test of the beam")
+
+    def beam_verdict(self, points: Sequence[Mapping[str, Any]]) -> BeamVerdict:
+        """Return the verdict on the exposures of `beam_test`."""
+        one, other, again = (self._paces.get(point[ID_KEY], Pace()) for point in points)
+        low, high = (self._given[point[ID_KEY]].transmission for point in points[:2])
+        return beam_verdict((one, other, again), low, high)
+
+    def _place(self, position: Mapping[str, float]) -> Any:
+        return self._window.position(np.array([float(position[name]) for name in self._window.names]))
+
+
+def book_of(settings: Settings) -> DoseBook | None:
+    """Return the doses of the samples of these settings, in the file ``dose.jsonl`` of the storage; None without."""
+    steering, options = settings.steering, settings.steering.exposure
+    if options is None or steering.beam_size is None:
+        return None
+    lengths = {name: knob.length or 1.0 for name, knob in steering.knobs.items()}
+    beam = {name: steering.beam_size * lengths.get(name, 1.0) for name in steering.bounds}
+    return DoseBook(options, beam, steering.knobs, settings.storage.directory / "dose.jsonl")
+
+
+def exposure_of(suggestion: Mapping[str, Any]) -> Exposure:
+    """Return the exposure of a completed suggestion."""
+    frame_time_s, n_frames, transmission = (float(suggestion[name]) for name in NAMES)
+    return Exposure(frame_time_s, round(n_frames), transmission)

@@ -1,0 +1,184 @@
+"""The dose that a sample has got, by spot, and the limits that no exposure passes."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.exposures import Exposure, Exposures
+from ainerd.knobs import Knob
+
+SLACK = 1e-9  # share of a limit by which a sum of floats may differ
+
+
+class DoseError(ValueError):
+    """Raised if an exposure would pass a limit of dose; the message names the spot, the dose and the limit."""
+
+
+class DoseBook:
+    """Keeps the dose of each exposure, and refuses exposures that would pass a limit.
+
+    An exposure is entered before the shutter opens. All earlier exposures less than a beam away along each knob count
+    in full for a spot, so that no point of the sample gets more than the limit. With a file, entries survive a crash,
+    and several processes share them: each entry is on disk before `enter` returns, under a lock.
+
+    Parameters
+    ----------
+    options : Exposures
+    beam : mapping of str to float
+        Size of the beam along each knob, in the unit of the knob.
+    knobs : mapping of str to Knob, optional
+        Spots with different values of a knob that is `apart` are on different samples.
+    path : Path, optional
+        A file of JSON lines, made if it is not there.
+    """
+
+    def __init__(
+        self,
+        options: Exposures,
+        beam: Mapping[str, float],
+        knobs: Mapping[str, Knob] | None = None,
+        path: Path | None = None,
+    ) -> None:
+        if unknown := [name for name in options.spot if name not in beam]:
+            raise ValueError(f"exposure.spot: there is no knob {unknown[0]}, only {', '.join(beam)}")
+        self.options, self._path, self._read_bytes = options, path, 0
+        self._apart = [name for name in beam if knobs and name in knobs and knobs[name].apart]
+        self._spot = [name for name in options.spot or beam if name not in self._apart]
+        self._beam = np.array([beam[name] for name in self._spot])
+        self._row: dict[str, int] = {}  # of each entry of this sample, by id
+        self._where = np.empty((0, len(self._spot)))
+        self._holder = np.empty((0, len(self._apart)))
+        self._dose, self._seconds = np.empty(0), np.empty(0)
+        if path is not None:
+            with self._locked():
+                pass
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    @property
+    def seconds(self) -> float:
+        """Beam time of all exposures of this sample."""
+        return float(self._seconds.sum())
+
+    @property
+    def total(self) -> float:
+        """Sum of the doses of all exposures of this sample."""
+        return float(self._dose.sum())
+
+    def dose_at(self, position: Mapping[str, float]) -> tuple[float, float]:
+        """Return the dose of the spot at a position, and that of its whole sample."""
+        with self._locked():
+            return self._dose_at(position)
+
+    def left(self, position: Mapping[str, float]) -> float:
+        """Return the dose that the spot at a position may still get; 0 if none."""
+        with self._locked():
+            return self._left(position)
+
+    def enter(self, id: str, position: Mapping[str, float], exposure: Exposure) -> float:
+        """Enter an exposure that is about to be taken, and return its dose.
+
+        Raises DoseError, and enters nothing, if it would pass a limit.
+        """
+        dose = self.options.dose(exposure)
+        with self._locked():
+            of_spot, of_sample = self._dose_at(position)
+            for what, so_far, limit in (
+                ("spot", of_spot, self.options.limit),
+                ("sample", of_sample, self.options.limit_of_sample),
+            ):
+                if limit is not None and not so_far + dose <= limit * (1 + SLACK):
+                    raise DoseError(
+                        f"the {what} at {self._text(position)} has {so_far:.3g} {self.options.unit}, and "
+                        f"{exposure.text} would add {dose:.3g}: that passes the limit of {limit:.3g}"
+                    )
+            self._write(
+                id=id,
+                t=time.time(),
+                sample=self.options.sample,
+                position={name: float(position[name]) for name in (*self._spot, *self._apart)},
+                dose=dose,
+                seconds=exposure.seconds,
+            )
+        return dose
+
+    def took(self, id: str, dose: float) -> None:
+        """Raise the dose of an exposure to what it really was, if that is more; it is entered even beyond a limit."""
+        with self._locked():
+            if id in self._row and dose > self._dose[self._row[id]]:
+                self._write(id=id, dose=dose)
+
+    def _text(self, position: Mapping[str, float]) -> str:
+        return ", ".join(f"{name} = {position.get(name, np.nan):.6g}" for name in (*self._spot, *self._apart))
+
+    def _dose_at(self, position: Mapping[str, float]) -> tuple[float, float]:
+        spot, holder = self._values(position, self._spot), self._values(position, self._apart)
+        if not (np.isfinite(spot).all() and np.isfinite(holder).all()):
+            raise DoseError(f"the dose at {self._text(position)} is not known")
+        on_it = ~((self._holder < holder) | (self._holder > holder)).any(1)  # an entry without a knob counts anywhere
+        near = on_it & ~(np.abs(self._where - spot) >= self._beam).any(1)
+        return float(self._dose[near].sum()), float(self._dose[on_it].sum())
+
+    def _left(self, position: Mapping[str, float]) -> float:
+        of_spot, of_sample = self._dose_at(position)
+        whole = self.options.limit_of_sample
+        left = min(self.options.limit - of_spot, np.inf if whole is None else whole - of_sample)
+        return max(float(left), 0.0)
+
+    def _values(self, position: Mapping[str, float], names: Sequence[str]) -> NDArray[np.float64]:
+        return np.array([float(position.get(name, np.nan)) for name in names])
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Lock the file, and take the entries of other processes."""
+        if self._path is None:
+            yield
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self._path, "a+b") as self._file:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            self._file.seek(self._read_bytes)
+            for line in self._file.read().splitlines(keepends=True):
+                self._read_bytes += len(line)
+                try:
+                    entry = json.loads(line)
+                except ValueError:  # a process was killed while it wrote: its shutter did not open
+                    continue
+                self._take(entry)
+            yield
+
+    def _write(self, **entry: Any) -> None:
+        if self._path is not None:
+            size = self._file.seek(0, os.SEEK_END)
+            self._file.seek(max(size - 1, 0))
+            torn = size > 0 and self._file.read(1) != b"\n"
+            line = b"\n" * torn + json.dumps(entry).encode() + b"\n"
+            self._file.write(line)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._read_bytes = size + len(line)
+        self._take(entry)
+
+    def _take(self, entry: Mapping[str, Any]) -> None:
+        id = entry["id"]
+        if "position" not in entry:
+            if id in self._row:
+                self._dose[self._row[id]] = entry["dose"]
+            return
+        position = entry["position"]
+        if entry["sample"] != self.options.sample:
+            return
+        self._row[id] = len(self._dose)
+        self._where = np.vstack([self._where, self._values(position, self._spot)])
+        self._holder = np.vstack([self._holder, self._values(position, self._apart)])
+        self._dose = np.append(self._dose, entry["dose"])
+        self._seconds = np.append(self._seconds, entry["seconds"])

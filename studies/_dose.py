@@ -1,0 +1,182 @@
+"""Exposures within limits of dose: random campaigns against the book, and relaxation times from simulated frames."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.exposures import Exposure, Exposures
+from ainerd.steering import DoseBook, DoseError, Known, Proposer
+from ainerd.technique import Pace
+from studies._dose_frames import counts_of, seen
+from studies._tools import Case, Row, interval
+
+ATTENUATORS = tuple(float(x) for x in 10.0 ** -np.arange(0, 4.01, 0.25))
+DETECTOR = {
+    "modes": [
+        {"frame_time_s": (2e-5, 1e-3), "frames": (500, 20000)},
+        {"frame_time_s": (1e-3, 5.0), "frames": (500, 20000)},
+    ],
+    "transmissions": ATTENUATORS,
+    "longest_s": 6 * 3600.0,
+}
+SPOTS = 12  # of a sample
+FIXED = Exposure(1e-3, 10000, 1.0)
+WITHIN = 0.2
+TRIES = 3
+
+
+def tau_field(rng: np.random.Generator, n: int) -> tuple[NDArray, NDArray]:
+    """Return positions (n, 2) and log10(tau in s): two to four regimes of 1 ms to 1000 s, and a slow gradient."""
+    place, regimes = rng.random((n, 2)), int(rng.integers(2, 5))
+    centre, mean = rng.random((regimes, 2)), rng.uniform(-3, 3, regimes)
+    of = ((place[:, None] - centre) ** 2).sum(2).argmin(1)
+    log_tau = mean[of] + (place - 0.5) @ rng.normal(0, 0.4, 2) + rng.normal(0, 0.08, n)
+    return place, np.clip(log_tau, -3, 3)
+
+
+def on_sample(seed: int, case: Case) -> Row:
+    """Return a row for each spot of a sample, by our exposures; every third one by the fixed protocol, too."""
+    rate, i = float(case[0]), case[1]
+    rng = np.random.default_rng([seed, i, 11])
+    place, log_tau = tau_field(rng, SPOTS)
+    exponent, contrast = rng.uniform(0.6, 1.0), rng.uniform(0.1, 0.3)
+    options = Exposures(**DETECTOR, flux=1.0, limit=100.0, counts_per_s=100.0)
+    proposer, book = Proposer(options, 0.15, 0.01), DoseBook(options, {"x": 0.01, "y": 0.01})
+    spots = []
+    for k in range(SPOTS):
+        tau_s, position = float(10 ** log_tau[k]), {"x": place[k, 0], "y": place[k, 1]}
+        shown: list[tuple[Exposure, Pace]] = []
+        while len(shown) < TRIES and (not shown or proposer.again(place[k])):
+            proposed = proposer.propose(place[k], book.left(position))
+            if proposed is None:
+                break
+            book.enter(f"{k}.{len(shown)}", position, proposed[0])
+            shown.append((proposed[0], seen(counts_of(tau_s, exponent, contrast, rate, proposed[0], rng), proposed[0])))
+            proposer.learn(Known(place[k], shown[-1][1], proposed[0]))
+        is_fixed = k % 3 == 0
+        fixed = seen(counts_of(tau_s, exponent, contrast, rate, FIXED, rng), FIXED) if is_fixed else None
+        spots.append(
+            {
+                "tau_s": tau_s,
+                "ours": [is_right(pace, tau_s) for _, pace in shown],
+                "dose": sum(exposure.seconds * exposure.transmission for exposure, _ in shown),
+                "beam_s": sum(exposure.seconds for exposure, _ in shown),
+                "fixed": None if fixed is None else is_right(fixed, tau_s),
+                "shown": [
+                    [exposure.text, pace.tau_s, pace.error_s, pace.above_s, pace.below_s] for exposure, pace in shown
+                ],
+            }
+        )
+    return {"rate": rate, "spots": spots}
+
+
+def is_right(pace: Pace, tau_s: float) -> bool:
+    """Return whether a relaxation time is known, and right to 20 %."""
+    return pace.tau_s is not None and abs(pace.tau_s / tau_s - 1) < WITHIN
+
+
+def by_rate(rows: list[Row]) -> Iterator[Row]:
+    """Yield a row for each count rate: share of spots with tau within 20 %, dose and beam time, ours and fixed."""
+    for rate in sorted({row["rate"] for row in rows}):
+        spots = [spot for row in rows if row["rate"] == rate for spot in row["spots"]]
+        ours = [any(spot["ours"][-1:]) for spot in spots]
+        fixed = [spot["fixed"] for spot in spots if spot["fixed"] is not None]
+        dose, fixed_dose = np.mean([spot["dose"] for spot in spots]), FIXED.seconds
+        yield {
+            "photons a pixel and s": rate,
+            "spots": len(spots),
+            "tau within 20 %": np.mean(ours),
+            "95 %": interval(sum(ours), len(ours)),
+            "fixed 1 ms × 10,000": np.mean(fixed),
+            "dose / fixed": dose / fixed_dose,
+            "largest / fixed": max(spot["dose"] for spot in spots) / fixed_dose,
+            "exposures a spot": np.mean([len(spot["ours"]) for spot in spots]),
+            "beam time (s), median": np.median([spot["beam_s"] for spot in spots]),
+            "beam time (s), mean": np.mean([spot["beam_s"] for spot in spots]),
+        }
+
+
+def random_campaigns(seed: int, n: int, case: Case) -> Row:
+    """Return how often a limit was passed in `n` random campaigns, counted apart from the book.
+
+    Options, positions, outcomes, foils that give another transmission, shutters that close late, sessions that end and
+    begin again with the file, and torn lines are random. The dose of a sample is counted where edges of footprints of
+    the beam cross: there the sum of overlapping rectangles has its maximum. Of an exposure whose shutter was late only
+    the planned part counts, because the book cannot know the rest before.
+    """
+    rng = np.random.default_rng([seed, case[1], 13])
+    passed = exposures = refused = 0
+    for _ in range(n):
+        with TemporaryDirectory() as folder:
+            n, over, no = random_campaign(rng, Path(folder) / "dose.jsonl" if rng.random() < 0.02 else None)
+        exposures, passed, refused = exposures + n, passed + over, refused + no
+    return {"campaigns": n, "exposures": exposures, "passed": passed, "refused": refused}
+
+
+def random_campaign(rng: np.random.Generator, path: Path | None) -> tuple[int, int, int]:
+    """Return the exposures of a campaign, whether one passed a limit, and how many were refused."""
+    limit = float(10 ** rng.uniform(-1, 3))
+    options = Exposures(
+        **DETECTOR | {"transmissions": tuple(sorted(rng.choice(ATTENUATORS, rng.integers(1, 6), False), reverse=True))},
+        flux=float(10 ** rng.uniform(-1, 1)),
+        limit=limit,
+        limit_of_sample=float(limit * rng.uniform(1, 5)) if rng.random() < 0.5 else None,
+        overhead_s=float(rng.choice([0.0, 0.2])),
+    )
+    beam = {"x": float(rng.uniform(0.02, 0.3)), "y": float(rng.uniform(0.02, 0.3))}
+    book, proposer = DoseBook(options, beam, path=path), Proposer(options, 0.15, 0.05)
+    given: list[tuple[float, float, float]] = []
+    refused, place = 0, rng.random(2)
+    for i in range(int(rng.integers(3, 15))):
+        place = place if rng.random() < 0.4 else rng.random(2)
+        position = {"x": float(place[0]), "y": float(place[1])}
+        proposed = proposer.propose(place, book.left(position))
+        if proposed is None:
+            refused += 1
+            continue
+        wanted, foils = proposed[0], float(rng.choice([1.0, 1.0, rng.uniform(0.7, 1.4)]))
+        real = Exposure(wanted.frame_time_s, wanted.n_frames, min(wanted.transmission * foils, 1.0))
+        try:
+            book.enter(str(i), position, real)
+        except DoseError:
+            refused += 1
+            continue
+        given.append((*place.tolist(), options.dose(real)))
+        if rng.random() < 0.1:
+            book.took(str(i), options.dose(real) * float(rng.uniform(0.5, 1.5)))
+        proposer.learn(Known(place, random_pace(rng, real), real))
+        if path is not None and rng.random() < 0.3:
+            with open(path, "ab") as file:
+                file.write(b'{"id": "torn' * int(rng.integers(2)))
+            book = DoseBook(options, beam, path=path)
+    return len(given), int(is_passed(given, beam, options)), refused
+
+
+def random_pace(rng: np.random.Generator, exposure: Exposure) -> Pace:
+    """Return anything that an exposure may show."""
+    tau_s, kind = float(10 ** rng.uniform(-4, 4)), rng.integers(5)
+    light = {"counts": exposure.frame_time_s * exposure.transmission * 100, "contrast": float(rng.uniform(0.02, 1))}
+    known = [
+        {"tau_s": tau_s, "error_s": tau_s * float(10 ** rng.uniform(-3, 0.5))},
+        {"above_s": tau_s},
+        {"below_s": tau_s},
+        {"above_s": tau_s, "below_s": 3 * tau_s},
+        {},
+    ][kind]
+    return Pace(**light, **known)
+
+
+def is_passed(given: list[tuple[float, float, float]], beam: dict[str, float], options: Exposures) -> bool:
+    """Return whether a point of the sample, or the sample, has more than its limit."""
+    if not given:
+        return False
+    x, y, dose = np.array(given).T
+    size = np.array([beam["x"], beam["y"]]) / 2 * (1 - 1e-9)
+    # a sum of rectangles has its maximum where a left edge of one crosses a lower edge of one
+    left, low = np.meshgrid(x - size[0], y - size[1])
+    inside = (np.abs(left.ravel()[:, None] - x) <= size[0]) & (np.abs(low.ravel()[:, None] - y) <= size[1])
+    whole = options.limit_of_sample or np.inf
+    return bool((inside @ dose).max() > options.limit * (1 + 1e-6) or dose.sum() > whole * (1 + 1e-6))

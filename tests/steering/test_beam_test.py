@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from ainerd.steering import beam_verdict
+from ainerd.technique import Pace
+
+
+def paces(*taus, error=0.05):
+    return tuple(Pace(tau_s=tau, error_s=error * tau) for tau in taus)
+
+
+def test_a_shorter_time_in_the_stronger_beam_is_an_effect():
+    verdict = beam_verdict(paces(1.0, 0.5, 1.0), 0.1, 1.0)
+    assert verdict.has_effect and verdict.ratio == pytest.approx(0.5)
+    assert verdict.text.startswith("the beam changes the dynamics: tau at transmission 1 is 0.50 ± 0.03 of that at 0.1")
+
+
+def test_a_steady_change_is_no_effect_of_the_transmission_and_is_said():
+    verdict = beam_verdict(paces(1.0, 1.3, 1.69), 0.1, 1.0)
+    assert verdict.has_effect is False and verdict.ratio == pytest.approx(1.0)
+    assert verdict.text.endswith("from the first to the last exposure tau changed by +69%: by dose, or by age")
+    assert "95 % 0.89 to 1.13" in verdict.text
+
+
+def test_there_is_no_verdict_without_all_times():
+    one, _, again = paces(1.0, 1.0, 1.0)
+    verdict = beam_verdict((one, Pace(above_s=3.0), again), 0.1, 1.0)
+    assert verdict.has_effect is None and verdict.text == "no verdict on the beam: tau is not known at transmission 1"
+
+
+def test_false_alarms_are_as_rare_as_their_level():
+    rng = np.random.default_rng(0)
+    drawn = np.exp(0.05 * rng.standard_normal((3000, 3)))
+    alarms = np.mean([beam_verdict(paces(*taus), 0.1, 1.0).p < 0.05 for taus in drawn])
+    assert 0.03 < alarms < 0.07

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from ainerd.exposures import Exposure, Exposures
+from ainerd.steering import Known, Proposer
+from ainerd.technique import Pace
+
+OPTIONS = Exposures(
+    modes=[
+        {"frame_time_s": (1e-4, 1e-2), "frames": (500, 20000)},
+        {"frame_time_s": (0.02, 1.0), "frames": (200, 5000)},
+    ],
+    transmissions=(1.0, 0.3, 0.1, 0.03, 0.01),
+    flux=1.0,
+    limit=10.0,
+    longest_s=3600.0,
+)
+HERE, BESIDE = np.array([1.0, 1.0]), np.array([1.2, 1.0])
+USUAL = Exposure(1e-3, 10000, 1.0)
+
+
+def proposer(*known):
+    made = Proposer(OPTIONS, reach=1.0, beam=0.1)
+    for each in known:
+        made.learn(each)
+    return made
+
+
+def proposed(of, left=10.0, at=HERE):
+    exposure, _ = of.propose(at, left)
+    assert OPTIONS.objection(exposure) is None and OPTIONS.dose(exposure) <= left
+    return exposure
+
+
+@pytest.mark.parametrize("tau_s", [1e-3, 1e-2, 0.1, 1.0, 10.0])
+def test_an_exposure_covers_the_relaxation_time_of_its_neighbour(tau_s):
+    pace = Pace(tau_s=tau_s, error_s=0.1 * tau_s, contrast=0.2, counts=0.1)
+    exposure = proposed(proposer(Known(BESIDE, pace, USUAL)))
+    assert exposure.frame_time_s <= tau_s / 2 and exposure.seconds >= 5 * tau_s
+
+
+def test_what_does_not_decay_is_exposed_longer_and_what_is_too_fast_faster():
+    slow = proposed(proposer(Known(HERE, Pace(above_s=20.0, contrast=0.2, counts=0.1), USUAL)))
+    assert slow.seconds > 10 * USUAL.seconds
+    fast = proposed(proposer(Known(HERE, Pace(below_s=1e-3), USUAL)))
+    assert fast.frame_time_s < USUAL.frame_time_s / 2
+    reasons = [proposer(Known(HERE, pace, USUAL)).again(HERE) for pace in (Pace(above_s=20.0), Pace(below_s=1e-3))]
+    assert reasons == ["tau is longer than 20 s", "tau is shorter than 0.001 s"]
+
+
+def test_a_spot_is_exposed_again_until_tau_is_known_or_three_times():
+    known = Pace(tau_s=1.0, error_s=0.05)
+    assert proposer(Known(HERE, known, USUAL)).again(HERE) is None
+    unsure = Known(HERE, Pace(tau_s=1.0, error_s=0.4), USUAL)
+    assert proposer(unsure).again(HERE) == "tau is known only to 40%"
+    assert proposer(unsure).again(BESIDE) is None
+    assert proposer(unsure, unsure, unsure).again(HERE) is None
+    assert proposer(Known(HERE, Pace(), USUAL)).again(HERE) == "tau is not known"
+    assert proposer(Known(HERE, Pace(), None)).again(HERE) is None  # taken by hand, with settings of its own
+
+
+def test_more_light_is_needed_where_results_have_shown_larger_errors():
+    def of(error):
+        each = [Known(BESIDE, Pace(tau_s=1.0, error_s=error, contrast=0.2, counts=0.1), USUAL)] * 3
+        return proposed(proposer(*each)).transmission
+
+    assert of(0.001) < of(0.03) <= of(0.2)
+
+
+def test_the_dose_that_is_left_bounds_an_exposure_and_none_is_left_in_the_end():
+    known = proposer(Known(BESIDE, Pace(tau_s=1.0, error_s=0.1, contrast=0.2, counts=0.1), USUAL))
+    for left in (10.0, 1.0, 0.1, 0.01):
+        assert OPTIONS.dose(proposed(known, left)) <= left
+    assert known.propose(HERE, 1e-6) is None
+
+
+def test_any_exposure_that_is_proposed_fits_modes_and_dose():
+    rng = np.random.default_rng(2)
+    for _ in range(150):
+        made = Proposer(OPTIONS, reach=1.0, beam=0.1)
+        for _ in range(int(rng.integers(0, 6))):
+            tau_s = float(10 ** rng.uniform(-5, 5))
+            pace = [
+                Pace(tau_s=tau_s, error_s=tau_s * rng.uniform(0, 2)),
+                Pace(above_s=tau_s),
+                Pace(below_s=tau_s),
+                Pace(),
+            ]
+            made.learn(Known(rng.random(2) * 3, pace[rng.integers(4)], USUAL if rng.random() < 0.7 else None))
+        left = float(10 ** rng.uniform(-4, 1))
+        if (found := made.propose(rng.random(2) * 3, left)) is not None:
+            assert OPTIONS.objection(found[0]) is None and OPTIONS.dose(found[0]) <= left
