@@ -111,8 +111,8 @@ def random_campaigns(seed: int, n: int, case: Case) -> Row:
     passed = exposures = refused = 0
     for _ in range(n):
         with TemporaryDirectory() as folder:
-            n, over, no = random_campaign(rng, Path(folder) / "dose.jsonl" if rng.random() < 0.02 else None)
-        exposures, passed, refused = exposures + n, passed + over, refused + no
+            taken, over, no = random_campaign(rng, Path(folder) / "dose.jsonl" if rng.random() < 0.02 else None)
+        exposures, passed, refused = exposures + taken, passed + over, refused + no
     return {"campaigns": n, "exposures": exposures, "passed": passed, "refused": refused}
 
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,12 +197,3 @@ def _guess(known: Known) -> tuple[float, float]:
     if below is not None:
         return math.log10(below) + FASTER[0], FASTER[1]
     return UNKNOWN if exposure is None else (math.log10(exposure.frame_time_s) + 1.0, 1.0)
-
-
-def terms(exposure: Exposure) -> dict[str, Any]:
-    """Return the settings of an exposure as terms of a suggestion."""
-    return {
-        "frame_time_s": exposure.frame_time_s,
-        "n_frames": float(exposure.n_frames),
-        "transmission": exposure.transmission,
-    }
