@@ -15,11 +15,13 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import chi2
 
+import ainerd.campaign
 import ainerd.steering
 from ainerd.steering import Explorer
 from studies import _dose as doses
 from studies import _hidden_maps as square
 from studies import _hidden_phases as phases
+from studies import _together as together
 from studies._hidden_maps import OURS, HiddenMap, Positions
 from studies._tools import Case, Row, Study, digest_of, interval, report, resumed
 
@@ -92,6 +94,16 @@ def dose(
     of_frames = [(rate, i) for i in range(samples) for rate in RATES if i % 3 == 0 or rate == RATES[0]]
     rows = resumed("dose_frames", run, of_frames, partial(doses.on_sample, seed), workers, dask)
     report("discovery_dose", list(doses.by_rate(rows)), samples=samples, seed=seed)
+
+
+@study.part
+def agents(samples: int = 12, seed: int = TEST_SEED) -> None:
+    """Let eight sessions of an agent share a sample, of which two are killed; compare with one session alone."""
+    sources = [Path(together.__file__), Path(ainerd.steering.__file__).parent, Path(ainerd.campaign.__file__).parent]
+    run = {"run": digest_of(*sources), "seed": seed}
+    cases = [("sample", i) for i in range(samples)]
+    rows = resumed("agents", run, cases, partial(together.on_sample, seed), 1, None)
+    report("discovery_agents", list(together.together(rows)), samples=samples, seed=seed)
 
 
 def on_sample(seed: int, case: Case) -> Row:

@@ -75,7 +75,6 @@ class Detector(Section):
     image: str = Field(min_length=1)  #: data key of the frames
     n_frames: str = ""  #: configuration key of the frames of an exposure; empty if the detector has none
     frame_time_s: str = ""  #: configuration key of the time between frames, in s; empty if the detector has none
-    frame_exposure_s: str = ""  #: configuration key of the time a frame counts, which is set to that between frames
     frame_number: str = ""  #: data key, or /dataset in the file, of the detector's number of each frame
     ticks: str = ""  #: the same of times, in s or ticks of frame_time_s, if frames come at any times
     pixel_order: Literal["", "rows", "columns"] = ""  #: of a Rigaku detector: how a module numbers its pixels
@@ -102,6 +101,7 @@ class Steering(Section):
     dose_limit: int = Field(default=1, ge=1)  #: exposures that a spot of the size of the beam may get
     age: str = ""  #: name in `recorded.readings` of the sample's age in s: ageing is not mistaken for regions
     seed: int = 0
+    shared_s: float = Field(default=0.0, ge=0)  #: how long a proposal of another session counts; 0: there is no other
     review: bool = False  #: whether plans measure only suggestions that a person took on a page
     review_timeout_s: float = Field(default=3600.0, gt=0)  #: how long a plan waits for such a suggestion
 

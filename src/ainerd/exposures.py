@@ -88,6 +88,8 @@ class Exposures(BaseModel):
         ``photons/um2``, or ``Gy``, which needs `energy_keV` and `absorption_cm2_g` (mass energy absorption).
     overhead_s : float
         Time for which the shutter is open besides the frames.
+    frame_exposure_s : str
+        Configuration key of the time for which a frame counts, which is set to that from frame to frame; may be empty.
     spot : tuple of str
         Knobs that move the beam over the sample; empty: all. Of the others the dose does not depend.
     sample : str
@@ -108,6 +110,7 @@ class Exposures(BaseModel):
     energy_keV: Positive | None = None  # noqa: N815
     absorption_cm2_g: Positive | None = None
     overhead_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    frame_exposure_s: str = ""
     spot: tuple[str, ...] = ()
     sample: str = ""
 

@@ -13,6 +13,7 @@ EXPOSURE = {
     "transmissions": (1.0, 0.24),
     "flux": 1.0,
     "counts_per_s": 5.0,
+    "frame_exposure_s": "lambda750k_cam_acquire_time",
     "limit": LIMIT,
 }
 
@@ -20,7 +21,6 @@ EXPOSURE = {
 def agent_of(session, attenuator):
     settings = session.settings.model_copy(deep=True)
     settings.steering = Steering(bounds=settings.steering.bounds, beam_size=0.1, exposure=Exposures(**EXPOSURE))
-    settings.detector.frame_exposure_s = "lambda750k_cam_acquire_time"
     session.agent = build_agent(
         session.client,
         detector=session.detector,

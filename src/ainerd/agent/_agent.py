@@ -83,6 +83,7 @@ class Agent(Observer):
         self._raw_writer = RawWriter(self._raw, self._backup, self.results.answers)
         self._shared_writer = self._state.raw = self._raw_writer  # the one that writes the runs of the RunEngine
         self._beam: Beam | None = None
+        self._is_settled = True  # whether no other session measures the next position, as far as Tiled tells
         self._attached: tuple[RunEngine, int] | None = None
         self.__doc__ = GUIDE  # for `agent?`
 
@@ -316,6 +317,7 @@ class Agent(Observer):
             self._state.commands.read()
             with suppress(ValueError):  # no position is left: the plan will end with that reason
                 self._campaign.peek()
+                self._is_settled = self._campaign.settle()
 
         for job in (execute, lambda: None):  # the second runs after the jobs that the first submits
             done, _ = await asyncio.wait([asyncio.wrap_future(self._jobs.submit(job))], timeout=BUSY_S)
@@ -327,6 +329,8 @@ class Agent(Observer):
         if (held := self._campaign.held) is not None:
             why = f" ({held['why']})" if held["why"] else ""
             return f"because {held['by']} holds it{why}: release it on the page"
+        if not self._is_settled:
+            return "for Tiled, to learn where other sessions measure"
         if self.review and self._campaign.taken is None:
             try:
                 self._campaign.peek()  # fast: the suggestion is ready, see `_commands_done`
@@ -496,7 +500,7 @@ def _exposing_of(settings: Settings, detector: Any, attenuator: Any) -> Callable
     if attenuator is None and options.transmissions != (1.0,):
         raise SettingsError("steering.exposure.transmissions: there is no attenuator, give build_agent one")
     signals = {each.name: each for each in _all_components(detector)}
-    wanted = [keys.frame_time_s, keys.n_frames, *([keys.frame_exposure_s] if keys.frame_exposure_s else [])]
+    wanted = [keys.frame_time_s, keys.n_frames, *([options.frame_exposure_s] if options.frame_exposure_s else [])]
     if missing := [name for name in wanted if name not in signals]:
         raise SettingsError(f"steering.exposure: {detector.name} has no signal {missing[0]!r} to set")
     frame_time, n_frames, *beside = (signals[name] for name in wanted)

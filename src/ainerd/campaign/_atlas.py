@@ -1,6 +1,6 @@
 """The known results of one agent, and their regimes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -21,13 +21,16 @@ def remembered(
     names: Sequence[str],
     readings: Sequence[str],
     pace_of: Callable[[Mapping[str, Any]], Pace | None] | None = None,
+    but: Collection[str] = (),
 ) -> list[Outcome]:
     """Return the outcomes of the finished runs in the store of an agent, by time; failed runs come last.
 
     `names` are the actuators, `readings` the names of the recorded readings; `pace_of` is `Technique.pace`,
-    if the pace of exposures is needed.
+    if the pace of exposures is needed. Results with a key in `but` are left out.
     """
     embeddings, table = store.embeddings(), store.table()
+    if but:
+        embeddings, table = embeddings[~embeddings.index.isin(but)], table[~table.index.isin(but)]
     rows = pd.concat([table.loc[embeddings.index], table[table["status"].eq("failed")]])
     paces: list[Pace | None] = [None] * len(rows)
     if pace_of is not None:

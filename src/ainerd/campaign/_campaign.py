@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,7 @@ from ainerd.technique import Outcome, Technique, is_novel
 MAX_CONSECUTIVE_FAILURES = 5  # a plan stops after this many exposures in a row without a result
 MOST_APPLIED = 100  # commands whose answers are kept
 TAKEN_WITHIN_S = 12 * 3600.0  # an older `Take` is refused: the sample may have been changed
+MOST_TRIED = 50  # suggestions at places of other sessions, one after the other
 MOST_FETCHED = 20  # positions of scripts that are remembered
 NO_REASON = "asked for by a person"
 REFERENCES = {"bank": "p against the bank", "session": "p against this session"}
@@ -127,7 +128,8 @@ class Campaign:
         book: DoseBook | None = None,
     ) -> None:
         names = tuple(steering.bounds)
-        known = remembered(store, names, readings, None if book is None else technique.pace)
+        self._remembered = partial(remembered, store, names, readings, None if book is None else technique.pace)
+        known = self._remembered()
         self._size, self._submit, self._beam_size = technique.embedding_size, submit, steering.beam_size
         self._age = steering.age  # its name in the readings; empty if it is not recorded
         costs = any(knob.costs for knob in steering.knobs.values())
@@ -148,6 +150,9 @@ class Campaign:
         self._given: dict[str, dict[str, float]] = {}  # positions that were handed out for measurement, by id
         self._fetched: list[str] = []  # ids of positions that scripts fetched, the last one at the end
         self._own: set[str] = set()  # ids of this session's suggestions, and of points that people added
+        self._shared_s = steering.shared_s
+        self._own_since = "", 0.0  # the ready suggestion, if no other session has its place; and when it was made
+        self._seen: set[str] = set()  # keys of all results that are known
         self._elsewhere: dict[str, str] = {}  # suggestions of other sessions: id in the explorer, by their own id
         self._results: dict[str, str] = {}  # key of the first result of each suggestion
         self.results: set[str] = set()
@@ -180,7 +185,10 @@ class Campaign:
     def close_open(self) -> None:
         """Write the final status of suggestions that an earlier session left open, and log the last result of it."""
         known, self._found_before = self._found_before, []
-        self.ledger.close_open(known, self._own, self._began)
+        before = self._began
+        if self._shared_s:
+            before = (datetime.now(UTC) - timedelta(seconds=self._shared_s)).isoformat()
+        self.ledger.close_open(known, self._own, before, is_shared=self._shared_s > 0)
 
     # results, from the worker
 
@@ -218,8 +226,10 @@ class Campaign:
             lines = self.claims.update(self.atlas.exposures(), self.atlas.structure.components)
             # a claim is in the log before a checkpoint can know it
             note = self.ledger.note if lines else partial(self._later, self.ledger.note)
-            for line in (finding, *lines):
-                note(line, raw_uid=outcome.raw_uid, result=outcome.key)
+            note(finding, raw_uid=outcome.raw_uid, result=outcome.key)
+            for line in lines:
+                once = uuid.uuid5(uuid.NAMESPACE_OID, line).hex if self._shared_s else None  # others find it as well
+                note(line, once=once, raw_uid=outcome.raw_uid, result=outcome.key)
             if lines:
                 self.checkpoint()
             with self._lock:
@@ -530,9 +540,38 @@ class Campaign:
             if self._ready is None:
                 self._ready = _Ready(self._suggested(1)[0])
                 self._own.add(self._ready.id)
-                self._later(self.ledger.suggested, self._ready.suggestion)
-                self._later(self._avoid_others, self._ready.id)
+                if self._shared_s:
+                    self._own_since = "", time.monotonic()
+                    self._later(self.settle)
+                else:
+                    self._later(self.ledger.suggested, self._ready.suggestion)
+                    self._later(self._avoid_others, self._ready.id)
             return dict(self._ready.suggestion)
+
+    def settle(self) -> bool:
+        """Make sure that no other session measures the ready suggestion; return whether this is so.
+
+        Where sessions share a sample (`Steering.shared_s`), the suggestion is written, and counts as this session's own
+        if then no other has a right to its place: none has measured there, has accepted a suggestion there, or has
+        proposed it earlier. Otherwise another one is tried. A suggestion that gets old is replaced by another one
+        before other sessions may ignore it. Without other sessions, and for a person's point, nothing is done.
+
+        Raises ValueError if no position is left.
+        """
+        for _ in range(MOST_TRIED if self._shared_s else 0):
+            with self._lock:
+                if self._ready is not None and self._ready.created:
+                    return True
+                id, since = self._own_since
+                if self._ready is not None and time.monotonic() - since > self._shared_s / 2:
+                    self.withdraw("it has waited for too long", "superseded")
+                suggestion = self.peek()
+                if self._is_ready(id):
+                    return True
+            self.ledger.suggested(suggestion)
+            if not self._avoid_others(suggestion[ID_KEY]) and self._is_ready(suggestion[ID_KEY]):
+                return False  # Tiled does not answer
+        return not self._shared_s
 
     def exposure_of(self, suggestion: Mapping[str, Any]) -> Exposure:
         """Return the exposure with which a suggestion is measured; ValueError if no dose is left for one."""
@@ -595,6 +634,8 @@ class Campaign:
     def _hand_out(
         self, n: int, by: str | None = None, status: str = "accepted", *, first: bool = False
     ) -> list[dict[str, Any]]:
+        if self._shared_s:
+            return [self._hand_out_own(by, status, first=first) for _ in range(n)]
         with self._lock:
             suggestions = [] if self._ready is None else [self._ready.suggestion]
             more = self._suggested(n - len(suggestions)) if n > len(suggestions) else []
@@ -603,6 +644,17 @@ class Campaign:
             self._give(more, by, status, first=first)
             self._clear()
         return suggestions + more
+
+    def _hand_out_own(self, by: str | None, status: str, *, first: bool) -> dict[str, Any]:
+        """Hand out a position that no other session measures."""
+        with self._lock:
+            if not self.settle():
+                raise ValueError("whether another session measures there is not known: Tiled does not answer")
+            assert self._ready is not None
+            suggestion = self._ready.suggestion
+            self._give([suggestion], self._ready.taken_by or by, status, first=first)
+            self._clear()
+        return suggestion
 
     def _give(
         self, suggestions: Sequence[Mapping[str, Any]], by: str | None, status: str = "accepted", *, first: bool = False
@@ -614,11 +666,18 @@ class Campaign:
                 self.exposures.give(suggestion[ID_KEY], suggestion)
             self._later(self.ledger.suggested, suggestion, status, by, first=first)
 
-    def _avoid_others(self, id: str) -> None:
-        """Suggest another position if another session of this agent has already suggested one at the same place."""
-        open_elsewhere = self.ledger.open_elsewhere(id, self._own)
+    def _avoid_others(self, id: str) -> bool:
+        """Suggest another position if another session of this agent has already suggested one at the same place.
+
+        Returns whether the suggestion is this session's own.
+        """
+        if self._shared_s:
+            open_elsewhere = self.ledger.taken_elsewhere(id, self._own, self._shared_s)
+        else:
+            open_elsewhere = self.ledger.open_elsewhere(id, self._own)
         if open_elsewhere is None:
-            return
+            return False
+        measured = self._learn_from_others() if self._shared_s else []  # after suggestions, whose results precede this
         with self._lock:
             names = set(self.explorer.names)
             theirs = {record.id: record.positions for record in open_elsewhere if {*record.positions} == names}
@@ -629,17 +688,33 @@ class Campaign:
                     (known,) = self.explorer.register_suggestions([theirs[other]])
                     self._elsewhere[other] = known[ID_KEY]
             ready = self._ready
-            if not (ready and ready.id == id and any(self._is_near(ready.suggestion, x) for x in theirs.values())):
-                return
+            if ready is None or ready.id != id:
+                return False
+            if not any(self._is_near(ready.suggestion, x) for x in (*theirs.values(), *measured)):
+                self._own_since = id, self._own_since[1]
+                return True
             self.withdraw("another session is to measure there", "superseded")
         with suppress(ValueError):  # no position is left: the next caller of `peek` gets the error
             self.peek()
+        return False
+
+    def _learn_from_others(self) -> list[Mapping[str, float]]:
+        """Learn the results of other sessions that are new in Tiled, and return their positions."""
+        new = self._remembered(but=self._seen)
+        with self._lock:
+            new = [outcome for outcome in new if outcome.key not in self._seen]
+            for outcome in new:
+                if outcome.status != "failed":
+                    self.atlas.learn(outcome)
+            self._learn(new)
+        return [outcome.positions for outcome in new if set(self.explorer.names) <= set(outcome.positions)]
 
     def _is_near(self, a: Mapping[str, Any], b: Mapping[str, float]) -> bool:
         """Return whether two positions are the same spot for the beam."""
         window = self.explorer.window
         apart = window.position(np.array([a[name] - b[name] for name in window.names]))
-        return bool(np.abs(apart).max() < (self._beam_size or 1e-3 * (window.high - window.low).min()))
+        size = self._beam_size or 1e-3 * (window.high - window.low).min()
+        return bool(np.linalg.norm(apart) < (1 - 1e-6) * size)  # as `Survey.may_measure`
 
     def _named(self, position: Mapping[str, float]) -> dict[str, float]:
         """Return one number for each actuator, in the order of the actuators."""
@@ -677,6 +752,7 @@ class Campaign:
         points, names = [], self.explorer.names
         if self.exposures is not None:
             self.exposures.learn(outcomes)
+        self._seen |= {outcome.key for outcome in outcomes}
         for outcome in outcomes:
             if outcome.status != "failed":
                 self.results.add(outcome.key)
@@ -729,7 +805,7 @@ class Campaign:
         known = {id: (do, Answer(status, text, None, *fetched)) for id, (do, status, text, *fetched) in applied}
         self._applied = known | self._applied
 
-    def _later(self, write: Callable[..., None], *args: Any, first: bool = False, **kwargs: Any) -> None:
+    def _later(self, write: Callable[..., object], *args: Any, first: bool = False, **kwargs: Any) -> None:
         self._submit(partial(write, *args, **kwargs), first=first)
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial, wraps
 from typing import Any, TypeVar, cast
 
@@ -93,10 +94,13 @@ class Ledger:
             logger.debug("no suggestion %s in Tiled", id)
 
     @_softly
-    def close_open(self, known: Sequence[Outcome], own: Collection[str], before: str) -> None:
+    def close_open(
+        self, known: Sequence[Outcome], own: Collection[str], before: str, *, is_shared: bool = False
+    ) -> None:
         """Write the final status of suggestions that a dead session left open, and log its last result.
 
-        `known` are all results. Suggestions with an id in `own`, and those created after `before`, are not closed.
+        `known` are all results. Suggestions with an id in `own`, and those created after `before`, are not closed. If
+        other sessions may live, accepted ones are not closed either: they may be measured now.
         """
         outcomes = {outcome.trial_id: outcome for outcome in known if outcome.trial_id != outcome.key}
         for record in self._store.open_suggestions():
@@ -108,7 +112,7 @@ class Ledger:
                 self._store.set_status(record.id, status, outcome.reason or None, outcome.raw_uid)
             elif record.status == "proposed":
                 self._store.set_status(record.id, "withdrawn", GONE, instead_of=["proposed"])
-            else:
+            elif not is_shared:
                 self._store.set_status(record.id, "failed", f"{GONE}: not measured", instead_of=["accepted"])
         key = self._store.newest_key()
         last = next((outcome for outcome in known if outcome.key == key), None)
@@ -127,6 +131,25 @@ class Ledger:
             return None
         i = next((i for i, record in enumerate(records) if record.id == id), len(records))
         return [record for record in records[i + 1 :] if record.id not in own]
+
+    def taken_elsewhere(self, id: str, own: Collection[str], within_s: float) -> list[SuggestionRecord] | None:
+        """Return the suggestions, not in `own`, that have a right to their place before that with this id.
+
+        These are all that were accepted, and those that were proposed in Tiled before, but not longer ago than
+        `within_s`. None if Tiled does not answer, or does not have that id.
+        """
+        if self._store.seems_away:
+            return None
+        try:  # proposed ones first: one that is accepted meanwhile is found twice, and not missed
+            proposed, accepted = (self._store.suggestions_with(status) for status in ("proposed", "accepted"))
+        except httpx.HTTPError as error:
+            logger.debug("suggestions of other sessions are not read: %s", error)
+            return None
+        if (i := next((i for i, record in enumerate(proposed) if record.id == id), None)) is None:
+            return None
+        now = datetime.now(UTC)
+        recent = [r for r in proposed[:i] if (now - datetime.fromisoformat(r.created)).total_seconds() < within_s]
+        return [record for record in (*recent, *accepted) if record.id not in own]
 
     @_softly
     def note(self, text: str, *, once: str | None = None, by: str | None = None, **ids: Any) -> None:

@@ -162,6 +162,16 @@ class CampaignRecords:
                     records.append(record)
         return records
 
+    def suggestions_with(self, status: str) -> list[SuggestionRecord]:
+        """Return all suggestions of the agent with a status, but not those of others, in the order of creation."""
+        records = []
+        for _, metadata in read_nodes(self._suggestions, agent=self.agent, status=status):
+            with suppress(*_INVALID):
+                record = SuggestionRecord.from_metadata(metadata)
+                if record.proposed_by is None:
+                    records.append(record)
+        return records
+
     def is_logged(self, result: str) -> bool:
         """Return whether the log has a line with this key of a result. One request."""
         return newest_key(self._log, result=result) is not None

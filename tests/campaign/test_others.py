@@ -1,0 +1,118 @@
+"""Sessions of one agent on one sample, which know of each other only by Tiled."""
+
+import threading
+import uuid
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from campaign_toys import BOUNDS, Toy, outcome
+from scipy.spatial.distance import pdist
+
+from ainerd.campaign import Campaign
+from ainerd.config import Steering
+from ainerd.results import ResultRecord, ResultStore
+from ainerd.runs import Jobs
+from ainerd.server import open_catalog
+from ainerd.technique import Analysis
+
+SHARED = {"shared_s": 60.0, "beam_size": 0.5}
+
+
+def place(suggestion):
+    return np.array([suggestion[name] for name in BOUNDS])
+
+
+def test_a_place_that_another_session_accepted_or_proposed_before_is_left_to_it(make, store):
+    first, second = make(**SHARED), make(**SHARED)
+    theirs = first.peek()
+    ours = second.peek()
+    assert np.linalg.norm(place(theirs) - place(ours)) >= 0.5
+    (accepted,) = first.suggest(1)
+    assert accepted["_id"] == theirs["_id"]
+    third = make(**SHARED)
+    places = [place(x) for x in (accepted, *second.suggest(2), *third.suggest(2), first.peek())]
+    assert pdist(places).min() >= 0.5
+
+
+def test_results_of_other_sessions_are_learned_before_a_position_is_handed_out(make, store):
+    first, second = make(**SHARED), make(**SHARED)
+    ready = second.peek()
+    x, y = place(ready)
+    done = outcome("k", x=x, y=y, z=3.0)
+    store.add_result("k", done.embedding, suggestion_id=None, x=x, y=y, novelty_p=0.5, novel=False)
+    (handed,) = second.suggest(1)
+    assert np.linalg.norm(place(handed) - [x, y]) >= 0.5 and "k" in second.results
+    assert first.results == set()  # until it hands out
+
+
+def test_without_tiled_no_position_is_handed_out(make, store):
+    campaign = make(**SHARED)
+    store.seems_away, store.answers = True, lambda: False
+    with pytest.raises(ValueError, match="Tiled does not answer"):
+        campaign.suggest(1)
+    store.seems_away = False
+    assert len(campaign.suggest(1)) == 1
+
+
+def test_what_a_dead_session_accepted_keeps_its_place_and_what_it_proposed_does_not(make, store):
+    dead = make(**SHARED)
+    (accepted,), proposed = dead.suggest(1), dead.peek()
+    for id, record in store.saved.items():  # an hour ago
+        store.saved[id] = record.changed(created="2020-01-01T00:00:00+00:00")
+    again = make(**SHARED)
+    again.close_open()
+    assert store.saved[accepted["_id"]].status == "accepted" and store.saved[proposed["_id"]].status == "withdrawn"
+    places = [place(each) for each in again.suggest(6)]
+    assert np.linalg.norm(places - place(accepted), axis=1).min() >= 0.5
+
+
+def test_a_suggestion_that_waited_for_long_is_replaced(make, store, monkeypatch):
+    campaign = make(**SHARED)
+    old, now = campaign.peek(), 0.0
+    monkeypatch.setattr("ainerd.campaign._campaign.time.monotonic", lambda: 1e9 + now)
+    (new,) = campaign.suggest(1)
+    assert new["_id"] != old["_id"] and store.saved[old["_id"]].status == "superseded"
+
+
+def explore(client, n, failed, barrier):
+    """Explore as a session of its own."""
+    store, jobs = ResultStore(client["ainerd"], agent="toy"), Jobs()
+    campaign = Campaign(Toy(), store, Steering(bounds=BOUNDS, **SHARED), jobs.write)
+    jobs.start()
+    try:
+        barrier.wait(60)
+        for _ in range(n):
+            (suggestion,) = campaign.suggest(1)
+            positions = {name: suggestion[name] for name in BOUNDS}
+            id = suggestion["_id"]
+            about = {"parameters": Toy.parameters, "suggestion_id": id, "positions": positions}
+            record = ResultRecord(raw_uid=id, technique="toy", agent="toy", **about)
+            store.begin(record)
+            z = np.array([positions["x"] > 5, 0.0], np.float32)
+            analysis = Analysis(embedding=z, novelty_p=None, arrays={})
+            done = replace(outcome(record.key, z=0.0), raw_uid=id, trial_id=id, positions=positions, embedding=z)
+            regime = campaign.assign(done)
+            store.complete(record.key, analysis, positions=positions, **regime)
+            campaign.absorb(replace(done, regime=regime["regime"]))
+    except BaseException as error:
+        failed.append(error)
+    finally:
+        jobs.close()
+
+
+@pytest.mark.fault("Sessions of one agent choose at the same moment", "No position is taken twice")
+def test_sessions_that_race_take_no_position_twice(server):
+    client = server.client().create_container(f"race-{uuid.uuid4().hex}")
+    open_catalog(client)
+    failed, barrier, n = [], threading.Barrier(3), 4
+    threads = [threading.Thread(target=explore, args=(client, n, failed, barrier)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert not failed, failed
+    table = ResultStore(client["ainerd"], agent="toy").table(status="complete")
+    assert len(table) == 12 and pdist(table[["x", "y"]].to_numpy(float)).min() >= 0.5 * (1 - 1e-6)
+    last = ResultStore(client["ainerd"], agent="toy").current_labels()
+    assert set(last) == set(table.index)
