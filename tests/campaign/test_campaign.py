@@ -290,3 +290,19 @@ def test_a_place_that_another_session_is_to_measure_is_left_to_it(make, store):
     assert max(abs(ours[name] - theirs[name]) for name in ("x", "y")) > 0.1
     assert store.status(theirs["_id"])[0] == store.status(ours["_id"])[0] == "proposed"
     assert first.peek() == theirs  # who came first stays
+
+
+def test_the_next_position_lies_in_the_hole_of_a_path(make):
+    campaign = make(smallest_feature=1.0)
+    places = [*np.arange(0.2, 4.0, 0.3), *np.arange(8.0, 9.9, 0.3)]
+    for i in np.random.default_rng(3).permutation(len(places)):
+        x = float(places[i])
+        along = 0.4 * x if x < 5 else 0.4 * x + 1.0  # no jump within a part
+        learned = outcome(f"k{i}", x=x, y=5.0 + 0.1 * (i % 2), z=along)
+        campaign.assign(learned)
+        campaign.absorb(learned)
+    ((name, last, first),) = campaign.atlas.holes
+    assert name == "x" and last == pytest.approx(3.8) and first == pytest.approx(8.0)
+    suggestion = campaign.peek()
+    assert suggestion["x"] == pytest.approx((last + first) / 2, abs=0.6)
+    assert suggestion["reason"] == "in a hole of a path: nothing was measured at x between 3.8 and 8"

@@ -118,6 +118,12 @@ class Atlas:
         return self._version
 
     @property
+    def holes(self) -> list[tuple[str, float, float]]:
+        """Holes of paths along the actuators: its name, and the last and the first position beside the hole."""
+        of_knobs = (each for each in self.structure.breaks if each.is_hole and each.covariate in self._names)
+        return [(each.covariate, *each.between) for each in of_knobs]
+
+    @property
     def labels(self) -> set[int]:
         """Regimes that have results."""
         return {label for label in np.unique(self._rows["label"]).tolist() if label >= 0}

@@ -97,6 +97,7 @@ class Explorer(Windowed):
         ]
         self._motors, self._policy = travel_time, policy
         self.exposure_s = exposure_s or 1.0  # may be set once an exposure was measured
+        self.holes: Sequence[tuple[str, float, float]] = ()  # in paths: a knob, and the ends; may be set
         self._seed = seed
         self._trials = Trials(window.names, labeler, noise, alpha)
 
@@ -224,7 +225,13 @@ class Explorer(Windowed):
             self._travel_time,
             self.exposure_s,
             self._seed,
+            tuple(self._hole(*hole) for hole in self.holes),
         )
+
+    def _hole(self, name: str, low: float, high: float) -> tuple[int, float, float]:
+        k, ends = self.names.index(name), np.zeros((2, len(self.names)))
+        ends[:, k] = low, high
+        return k, *self.window.position(ends)[:, k].tolist()
 
     def _propose(
         self,

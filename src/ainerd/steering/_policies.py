@@ -18,6 +18,8 @@ Policy = Callable[[Survey], tuple[Floats, str]]
 COVERED = 1e-3  # expected new regimes of the best exposure, below which boundaries are refined
 BOUNDARY = 2.0  # added to the worth of an exposure half way between two regimes: it also locates their boundary
 CONFIRM = 1.0  # worth of a second exposure of a new regime, in new regimes
+HOLE = 1.0  # worth of an exposure in the middle of a hole of a path, in new regimes
+DEEP = 0.5  # of `Survey.in_hole`, from which a hole is filled before boundaries are refined
 AHEAD = 16  # exposures at a level over which the change to it is counted
 NO_PLACE = "no position is left: all of it is excluded, at the dose limit, or behind a knob that only goes one way"
 
@@ -25,7 +27,8 @@ NO_PLACE = "no position is left: all of it is excluded, at the dose limit, or be
 def new_regimes(survey: Survey) -> tuple[Floats, str]:
     """Return the position where most new regimes are expected per unit of beam time.
 
-    Positions between two known regimes count more, and so do those that may confirm a novel exposure. Once the sample
+    Positions between two known regimes count more, and so do those that may confirm a novel exposure, and those in a
+    hole of a path. Once the sample
     is covered, the boundaries between the known regimes are refined. Raises ValueError if no position is left.
     """
     return _best(survey, survey.is_open)
@@ -112,7 +115,7 @@ def _best(survey: Survey, open_: NDArray[np.bool_]) -> tuple[Floats, str]:
     """Return the best of these nodes, (m,), and why."""
     if not open_.any():
         raise ValueError(NO_PLACE)
-    covered = bool(survey.gain[survey.is_open].max() < COVERED)
+    covered = bool(survey.gain[survey.is_open].max() < COVERED and survey.in_hole[survey.is_open].max() < DEEP)
     worth = survey.boundary * survey.nearest + 1e-3 * survey.nearest if covered else _worth(survey)
     rates = np.where(open_, worth / (survey.exposure_s + survey.travel_s), -1.0)
     ties = np.random.default_rng(survey.seed).random(len(rates))
@@ -121,13 +124,16 @@ def _best(survey: Survey, open_: NDArray[np.bool_]) -> tuple[Floats, str]:
 
 
 def _worth(survey: Survey) -> Floats:
-    """Return the expected new regimes at each node, (m,), more between two regimes and near a novel exposure."""
-    return np.asarray(survey.gain * (1 + BOUNDARY * survey.boundary) + CONFIRM * survey.confirmation)
+    """Return the expected new regimes at each node, (m,), more at borders, near novel exposures and in holes."""
+    worth = survey.gain * (1 + BOUNDARY * survey.boundary) + CONFIRM * survey.confirmation
+    return np.asarray(worth + HOLE * survey.in_hole)
 
 
 def _reason(survey: Survey, node: int, covered: bool) -> str:
     if not len(survey.visited):
         return "nothing is known yet: from here most regions would be seen"
+    if HOLE * survey.in_hole[node] > max(survey.gain[node], CONFIRM * survey.confirmation[node]):
+        return f"in a hole of a path: {survey.window.hole(next(h for h in survey.holes if _is_in(survey, node, h)))}"
     if CONFIRM * survey.confirmation[node] > survey.gain[node]:
         spot = survey.unsure[np.linalg.norm(survey.unsure - survey.window.nodes[node], axis=1).argmin()]
         return f"near the novel spot at {survey.window.text(spot)}, to confirm it"
@@ -142,6 +148,11 @@ def _reason(survey: Survey, node: int, covered: bool) -> str:
         return f"an unseen layer may lie here, {radius} from the nearest exposure"
     empty = f"unexplored: nothing measured within {radius} of here"
     return f"{empty}, {between}" if between else empty
+
+
+def _is_in(survey: Survey, node: int, hole: tuple[int, float, float]) -> bool:
+    k, low, high = hole
+    return bool(low < survey.window.nodes[node, k] < high)
 
 
 def _first_open(survey: Survey, blocks: Iterator[Floats], reason: str) -> tuple[Floats, str]:

@@ -198,6 +198,7 @@ class Survey:
     travel_time: TravelTime  # seconds from (d,) to (n, d), in the units of the knobs
     exposure_s: float
     seed: int
+    holes: tuple[tuple[int, float, float], ...] = ()  # in paths: number of the knob, and the ends of the hole
 
     @property
     def window(self) -> Window:
@@ -279,6 +280,19 @@ class Survey:
             return np.zeros(len(self.window.nodes))
         reaches = 1 - self.hidden.radius_below(cdist(self.unsure, self.window.nodes))
         return np.asarray((self.chance_new[:, None] * reaches).max(0))
+
+    @cached_property
+    def in_hole(self) -> Floats:
+        """Distance of each node to visited positions along the knob of a hole, in half widths of the hole, 0 to 1."""
+        depth = np.zeros(len(self.window.nodes))
+        for k, low, high in self.holes:
+            known = np.sort([low, high, *self.visited[:, k]])
+            x = self.window.nodes[:, k]
+            after = np.clip(np.searchsorted(known, x), 1, len(known) - 1)
+            away = np.minimum(np.abs(x - known[after - 1]), np.abs(known[after] - x))
+            inside = (x > low) & (x < high)
+            depth = np.maximum(depth, np.where(inside, 2 * away / (high - low), 0.0))
+        return depth
 
     @cached_property
     def travel_s(self) -> Floats:

@@ -123,6 +123,12 @@ class Window:
         """Return a position (d,) in words."""
         return place(self.named(position), self.units)
 
+    def hole(self, hole: tuple[int, float, float]) -> str:
+        """Return a hole, which is the number of a knob and two ends in lengths, in words."""
+        k, *ends = hole
+        low, high = (f"{x * self._scale[k]:.4g}" for x in ends)
+        return f"nothing was measured at {self.names[k]} between {low} and {high} {self.units[self.names[k]]}".rstrip()
+
     def length(self, x: float) -> str:
         """Return a length in words."""
         return f"{x:.2g} lengths" if self.has_lengths else f"{x:.2g} {self._unit}".rstrip()
