@@ -97,6 +97,7 @@ class Steering(Section):
     exposure: Exposures | None = None  #: modes of the detector, attenuators and limits of dose
     policy: str = "new_regimes"  #: how positions are chosen: a name, or "module:function"
     smallest_feature: float | None = Field(default=None, gt=0)  #: radius of the smallest region to find
+    elongation: float = Field(default=1.0, ge=1)  #: how many times as long as wide such a region may be
     beam_size: float | None = Field(default=None, gt=0)  #: size of a spot; in lengths, if the knobs have lengths
     dose_limit: int = Field(default=1, ge=1)  #: exposures that a spot of the size of the beam may get
     age: str = ""  #: name in `recorded.readings` of the sample's age in s: ageing is not mistaken for regions

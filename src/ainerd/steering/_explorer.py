@@ -9,6 +9,7 @@ from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 
 from ainerd.knobs import Knob
+from ainerd.steering._missed import missed, surely_hit
 from ainerd.steering._policies import Policy, new_regimes
 from ainerd.steering._survey import Hidden, SampleMap, Survey, TravelTime
 from ainerd.steering._trials import Labeler, Trials, verdict
@@ -46,6 +47,8 @@ class Explorer(Windowed):
     smallest_feature : float, optional
         Radius of the smallest region that must not be missed, in the actuators' unit. A tenth of the widest bound
         without it; 1 if the knobs have lengths, which take its place.
+    elongation : float
+        How many times as long as wide such a region may be, at the same area or volume: for `should_stop`.
     beam_size : float, optional
         Size of a spot for the dose limit. A tenth of `smallest_feature` without it.
     dose_limit : int
@@ -74,6 +77,7 @@ class Explorer(Windowed):
         travel_time: TravelTime | None = None,
         exposure_s: float | None = None,
         smallest_feature: float | None = None,
+        elongation: float = 1.0,
         beam_size: float | None = None,
         dose_limit: int = 1,
         alpha: float = 0.05,
@@ -88,6 +92,9 @@ class Explorer(Windowed):
         smallest = smallest_feature or (1.0 if window.has_lengths else 0.1 * window.width)
         self._beam_size = 0.1 * smallest if beam_size is None else beam_size
         positive = {"smallest_feature": smallest, "beam_size": self._beam_size, "dose_limit": dose_limit}
+        if not (np.isfinite(elongation) and elongation >= 1):
+            raise ValueError(f"elongation must be 1 or more, got {elongation}")
+        self._elongation = elongation
         for name, value in {**positive, "noise": noise, "exposure_s": exposure_s}.items():
             if value is not None and not (np.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be positive, got {value}")
@@ -196,13 +203,19 @@ class Explorer(Windowed):
     def should_stop(self) -> tuple[bool, str]:
         """Return whether the sample is explored, and why or why not, in a sentence.
 
-        It is explored if the chance of a missed region of the smallest radius is at most 0.05, the regimes of earlier
+        It is explored if the chance of a missed region of the smallest radius, with its centre anywhere in the bounds,
+        is at most 0.05 (`ainerd.steering._missed`), the regimes of earlier
         exposures did not change over the last eight (adjusted Rand index of at least 0.95), and each of these eight
         shares its regime with another exposure. `bluesky_adaptive.plans.optimize` (1.0.0) returns as soon as this is
         true, before it records the step: `ainerd.steering.explore` records it.
         """
-        missed = self._survey(pending=False).missed
-        return verdict(missed, self.window.length(self._hidden.smallest), self._trials.stability, self._trials.n_failed)
+        here = self.window.position(self._trials.visited(pending=False))
+        chance = missed(self.window, here, self._hidden.smallest, self._elongation)
+        radius = self.window.length(self._hidden.smallest)
+        if self._elongation > 1:
+            radius += f", and up to {self._elongation:g} times as long as wide,"
+        surely = self.window.length(surely_hit(self.window, here))
+        return verdict(chance, radius, surely, self._trials.stability, self._trials.n_failed)
 
     def map(self) -> SampleMap:
         """Return the present belief about the sample, on a grid."""

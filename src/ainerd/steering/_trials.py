@@ -198,10 +198,10 @@ def rand_index(then: Sequence[int], now: Sequence[int]) -> float:
     return 1.0 if most == by_chance else (both - by_chance) / (most - by_chance)
 
 
-def verdict(missed: float, radius: str, stability: Stability, failed: int) -> tuple[bool, str]:
+def verdict(missed: float, radius: str, surely: str, stability: Stability, failed: int) -> tuple[bool, str]:
     """Return whether to stop, and why or why not, in a sentence.
 
-    `missed` is the chance that a region of `radius`, a length in words, was missed.
+    `missed` is the chance that a region of `radius`, a length in words, was missed; none of `surely` or more was.
     """
     chance = f"the chance that a region of radius {radius} was missed is {missed:.2f}"
     if missed > RISK:
@@ -212,7 +212,7 @@ def verdict(missed: float, radius: str, stability: Stability, failed: int) -> tu
     n = stability.n_regimes
     settled = f"{n} regime{'s' * (n != 1)}, unchanged over the last {BACK} exposures" if n else "no regimes were named"
     unknown = f"; {failed} position{'s' * (failed != 1)} failed, what is there is not known" if failed else ""
-    return True, f"covered: {chance}; {settled}{unknown}"
+    return True, f"covered: {chance}, of radius {surely} or more none was; {settled}{unknown}"
 
 
 Labeler = Callable[[NDArray[np.float32]], NDArray[np.int64]]

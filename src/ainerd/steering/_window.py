@@ -64,6 +64,23 @@ class Window:
         """Coordinates of the nodes by name, in the units of the knobs."""
         return {name: x * of for name, x, of in zip(self.names, self.axes, self._scale, strict=True)}
 
+    @property
+    def half_diagonal(self) -> float:
+        """Half of the diagonal of a cell of the grid; knobs with values count as points."""
+        sides = [
+            0.0 if v.size else (high - low) / len(x)
+            for v, x, low, high in zip(self._values, self.axes, self.low, self.high, strict=True)
+        ]
+        return float(np.linalg.norm(sides)) / 2
+
+    def spread(self, unit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return points (n, d) on the unit cube as positions in lengths; a knob with values takes the nearest below."""
+        positions: NDArray[np.float64] = self.low + unit * (self.high - self.low)
+        for k, (values, x) in enumerate(zip(self._values, self.axes, strict=True)):
+            if values.size:
+                positions[:, k] = x[np.minimum((unit[:, k] * len(x)).astype(int), len(x) - 1)]
+        return positions
+
     def inside(self, positions: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return whether positions (n, d) lie within the limits."""
         return np.asarray(((positions >= self.low) & (positions <= self.high)).all(1))

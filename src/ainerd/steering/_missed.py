@@ -1,0 +1,75 @@
+"""A bound on regions that no exposure hit, for regions of a stated size and shape."""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from scipy.special import ndtri
+from scipy.stats import qmc
+
+from ainerd.steering._window import Window
+
+Floats = NDArray[np.float64]
+
+CENTRES = 11  # the chance comes from 2 to this power of centres
+SEED = 0
+
+
+def missed(window: Window, positions: Floats, radius: float, elongation: float = 1.0) -> float:
+    """Return an upper limit of the chance that no exposure hits a region.
+
+    The region is an ellipsoid that is `elongation` times as long as wide, with the volume of a ball of this radius, in
+    any direction. Its centre may lie anywhere in the window where it is not excluded, also near the limits, where part
+    of it lies outside. For any number of knobs the chance is a mean over quasi-random centres, plus two standard
+    errors. Knobs that lie apart have no extent: a region has one value of such a knob.
+
+    Parameters
+    ----------
+    window : Window
+    positions : ndarray, shape (n, d)
+        Of the exposures, in lengths.
+    radius, elongation : float
+    """
+    if not len(positions):
+        return 1.0
+    centres, directions = _regions(window)
+    if not len(centres):
+        return 0.0
+    tree, n_free = cKDTree(positions), int((~window.is_apart).sum())
+    if elongation == 1 or n_free < 2:
+        share = float((tree.query(centres)[0] > radius).mean())
+    else:
+        wide = radius * elongation ** (-1 / n_free)
+        long = wide * elongation
+        near = tree.query_ball_point(centres, long)
+        of = np.repeat(np.arange(len(centres)), [len(each) for each in near])
+        apart = positions[np.concatenate([np.empty(0, int), *near]).astype(int)] - centres[of]
+        along = np.square((apart * directions[of]).sum(1))
+        hit = (np.square(apart).sum(1) - along) / wide**2 + along / long**2 <= 1
+        share = 1 - len(np.unique(of[hit])) / len(centres)
+    return min(share + 2 * float(np.sqrt(share * (1 - share) / len(centres))), 1.0)
+
+
+def surely_hit(window: Window, positions: Floats) -> float:
+    """Return the radius from which each ball in which a region may lie was hit, wherever its centre lies.
+
+    The centre of a ball is in the cell of a node, so that it is no farther from the nearest exposure than the node, and
+    half the diagonal of the cell.
+    """
+    nodes = window.nodes[window.allowed]
+    if not len(positions) or not len(nodes):
+        return np.inf if len(nodes) else 0.0
+    return float(cKDTree(positions).query(nodes)[0].max() + window.half_diagonal)
+
+
+@lru_cache(8)
+def _regions(window: Window) -> tuple[Floats, Floats]:
+    """Return centres (n, d) anywhere in a window where it is not excluded, and directions (n, d) of unit length."""
+    d = len(window.low)
+    unit = qmc.Sobol(2 * d, seed=SEED).random_base2(CENTRES)
+    centres = window.spread(unit[:, :d])
+    free = window.free(centres)
+    normal = np.where(window.is_apart, 0.0, ndtri(np.clip(unit[free, d:], 1e-9, 1 - 1e-9)))
+    length = np.linalg.norm(normal, axis=1, keepdims=True)
+    return centres[free], normal / np.where(length > 0, length, 1.0)

@@ -1,0 +1,75 @@
+"""The chance of missed regions, against regions drawn at random."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from ainerd.knobs import Knob
+from ainerd.steering import Window
+from ainerd.steering._missed import missed, surely_hit
+
+SQUARE = Window({"x": (0.0, 1.0), "y": (0.0, 1.0)})
+
+
+def test_of_discs_it_is_the_share_whose_centre_lies_anywhere():
+    rng = np.random.default_rng(0)
+    positions = rng.random((60, 2))
+    centres = rng.random((100_000, 2))
+    share = (np.linalg.norm(centres[:, None] - positions, axis=2) > 0.1).all(1).mean()
+    assert share <= missed(SQUARE, positions, 0.1) <= share + 0.03
+    near_limits = np.minimum(centres, 1 - centres).min(1) < 0.1
+    inside = (np.linalg.norm(centres[~near_limits, None] - positions, axis=2) > 0.1).all(1).mean()
+    assert share > inside
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_of_ellipsoids_it_is_the_share_of_those_in_any_direction(d):
+    rng, window = np.random.default_rng(d), Window({f"k{i}": (0.0, 1.0) for i in range(d)})
+    positions, centres = rng.random((80, d)), rng.random((20_000, d))
+    half = 0.15 * 4.0 ** np.array([1 - 1 / d, *[-1 / d] * (d - 1)])
+    assert np.prod(half) == pytest.approx(0.15**d)
+    if d == 2:
+        angle = rng.uniform(0, np.pi, len(centres))
+        turn = np.stack([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]).transpose(2, 0, 1)
+    else:
+        turn = Rotation.random(len(centres), random_state=1).as_matrix()
+    seen = np.einsum("nij,nkj->nki", turn, positions - centres[:, None]) / half
+    share = (np.square(seen).sum(2) > 1).all(1).mean()
+    assert share <= missed(window, positions, 0.15, 4.0) + 0.005 <= share + 0.045
+
+
+def test_in_six_knobs_of_different_lengths_it_holds():
+    knobs = {f"k{i}": Knob(range=(0, 10.0 * (i + 1)), unit=str(i), length=5.0 * (i + 1)) for i in range(6)}
+    window = Window({name: knob.range for name, knob in knobs.items()}, knobs=knobs)
+    rng = np.random.default_rng(4)
+    positions, centres = 2 * rng.random((300, 6)), 2 * rng.random((20_000, 6))
+    share = (np.linalg.norm(centres[:, None] - positions, axis=2).min(1) > 1).mean()
+    assert share - 0.01 <= missed(window, positions, 1.0) <= share + 0.04
+
+
+def test_each_value_of_a_knob_that_lies_apart_counts_alone():
+    knobs = {"x": Knob(range=(0, 10), length=1.0), "holder": Knob(values=(1, 2), apart=True)}
+    window = Window({"x": (0, 10), "holder": (1, 2)}, knobs=knobs)
+    full = window.position(np.array([[x, 1.0] for x in np.arange(0.5, 10, 0.5)]))
+    assert missed(window, full, 1.0, 2.0) == pytest.approx(0.5, abs=0.04)
+    assert surely_hit(window, full) > 10
+
+
+def test_excluded_regions_cannot_be_missed():
+    window = Window(SQUARE.bounds, [{"x": (0.5, 1.0)}])
+    positions = SQUARE.nodes[SQUARE.nodes[:, 0] < 0.5]
+    assert missed(window, positions, 0.1) == 0 < missed(SQUARE, positions, 0.1)
+    assert missed(Window(SQUARE.bounds, [{"x": (0.0, 1.0)}]), positions, 0.1) == 0
+    assert missed(SQUARE, positions[:0], 0.1) == 1
+
+
+def test_a_ball_of_the_radius_that_is_surely_hit_is_hit_wherever_its_centre_lies():
+    rng = np.random.default_rng(1)
+    for n in (1, 5, 50):
+        positions = rng.random((n, 2))
+        radius = surely_hit(SQUARE, positions)
+        corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+        centres = np.vstack([rng.random((20_000, 2)), corners])
+        nearest = np.linalg.norm(centres[:, None] - positions, axis=2).min(1)
+        assert nearest.max() <= radius <= nearest.max() + 2 * SQUARE.half_diagonal
+    assert surely_hit(SQUARE, positions[:0]) == np.inf
