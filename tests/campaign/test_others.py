@@ -35,15 +35,15 @@ def test_a_place_that_another_session_accepted_or_proposed_before_is_left_to_it(
     assert pdist(places).min() >= 0.5
 
 
-def test_results_of_other_sessions_are_learned_before_a_position_is_handed_out(make, store):
+def test_results_of_other_sessions_are_learned_before_a_position_is_proposed(make, store):
     first, second = make(**SHARED), make(**SHARED)
-    ready = second.peek()
-    x, y = place(ready)
-    done = outcome("k", x=x, y=y, z=3.0)
-    store.add_result("k", done.embedding, suggestion_id=None, x=x, y=y, novelty_p=0.5, novel=False)
+    (theirs,) = first.suggest(1)
+    x, y = place(theirs)
+    store.add_result("k", [3.0, 0.0], suggestion_id=theirs["_id"], x=x, y=y, novelty_p=0.5, novel=False)
+    store.set_status(theirs["_id"], "measured")
     (handed,) = second.suggest(1)
-    assert np.linalg.norm(place(handed) - [x, y]) >= 0.5 and "k" in second.results
-    assert first.results == set()  # until it hands out
+    assert np.linalg.norm(place(handed) - [x, y]) >= 0.5 and second.results == {"k"}
+    assert first.results == set()  # it has proposed nothing since
 
 
 def test_without_tiled_no_position_is_handed_out(make, store):
