@@ -615,7 +615,10 @@ class Campaign:
         try:
             return self.exposures.completed(suggestion)
         except ValueError:
-            self.explorer.register_failures([suggestion])  # the next suggestion lies elsewhere
+            if self.exposures.is_exposed(suggestion):  # the next suggestion lies elsewhere
+                self.explorer.register_failures([suggestion])
+            else:
+                self.explorer.withdraw(suggestion[ID_KEY])
             raise
 
     def _is_ready(self, id: str) -> bool:

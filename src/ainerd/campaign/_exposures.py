@@ -75,6 +75,10 @@ class ExposureChoice:
             given["reason"] = f"{given.get('reason') or ''}; {exposure.text}, {why}".removeprefix("; ")
         return given
 
+    def is_exposed(self, position: Mapping[str, float]) -> bool:
+        """Return whether the spot at a position has got dose."""
+        return self.book.dose_at(position)[0] > 0
+
     def give(self, id: str, suggestion: Mapping[str, Any]) -> None:
         """Remember the exposure of a suggestion that is handed out."""
         if set(NAMES) <= set(suggestion):
@@ -95,9 +99,12 @@ class ExposureChoice:
             low = next((each for each in self.options.transmissions if each <= APART * high), None)
             if proposed is None or low is None:
                 break
-            one = proposed[0]
-            three = [Exposure(one.frame_time_s, one.n_frames, each) for each in (low, high, low)]
-            if sum(map(self.options.dose, three)) <= left:
+            one, n_frames = proposed[0], proposed[0].n_frames
+            three = [Exposure(one.frame_time_s, n_frames, each) for each in (low, high, low)]
+            while sum(map(self.options.dose, three)) > left and self.options.objection(three[0]) is None:
+                n_frames //= 2
+                three = [Exposure(one.frame_time_s, n_frames, each) for each in (low, high, low)]
+            if self.options.objection(three[0]) is None:
                 reasons = (f"test of the beam, {i + 1} of 3: {each.text}" for i, each in enumerate(three))
                 return [
                     {
