@@ -37,7 +37,7 @@ class ExposureChoice:
         self._given: dict[str, Exposure] = {}  # by id of the suggestion
         self._known: set[str] = set()  # keys of results
         self._paces: dict[str, Pace] = {}  # by id of the suggestion
-        self._last: dict[str, float] | None = None  # position of the newest result
+        self._last: dict[str, float] | None = None  # position of the newest result; None once it was proposed again
 
     def learn(self, outcomes: Iterable[Outcome]) -> None:
         """Learn how fast exposures change."""
@@ -55,12 +55,16 @@ class ExposureChoice:
             self._last = {name: outcome.positions[name] for name in self._window.names}
 
     def again(self) -> dict[str, Any] | None:
-        """Return the spot of the newest result, with the reason, if it is worth another exposure; None if not."""
-        if self._last is None or (why := self._proposer.again(self._place(self._last))) is None:
+        """Return the spot of the newest result, with the reason, if it is worth another exposure; None if not.
+
+        It is returned once, so that a person can reject it.
+        """
+        spot, self._last = self._last, None
+        if spot is None or (why := self._proposer.again(self._place(spot))) is None:
             return None
-        if self._proposer.propose(self._place(self._last), self.book.left(self._last)) is None:
+        if self._proposer.propose(self._place(spot), self.book.left(spot)) is None:
             return None
-        return {**self._last, "reason": f"here again, because {why}"}
+        return {**spot, "reason": f"here again, because {why}"}
 
     def completed(self, suggestion: Mapping[str, Any]) -> dict[str, Any]:
         """Return a suggestion with its exposure as terms; ValueError if no dose is left for one."""

@@ -1,0 +1,98 @@
+"""Exposures that a campaign chooses."""
+
+import pytest
+from campaign_toys import BOUNDS, Toy, on, outcome
+
+from ainerd.campaign import Campaign
+from ainerd.config import Steering
+from ainerd.exposures import Exposure, Exposures
+from ainerd.results.commands import Reject
+from ainerd.steering import DoseBook
+from ainerd.technique import Pace
+
+MODES = [{"frame_time_s": (1e-3, 1.0), "frames": (100, 10000)}]
+SIZE = dict.fromkeys(BOUNDS, 0.1)
+
+
+@pytest.fixture
+def make_exposing(store):
+    def make(**options):
+        given = {"modes": MODES, "transmissions": (1.0, 0.1), "flux": 1.0, "limit": 500.0}
+        options = Exposures(**given | options)
+        book = DoseBook(options, SIZE)
+        steering = Steering(bounds=BOUNDS, beam_size=0.1, exposure=options)
+        return Campaign(Toy(), store, steering, lambda job, **_: job(), book=book)
+
+    return make
+
+
+def measured(campaign, suggestion, pace):
+    """Let the campaign learn that a suggestion was measured with its exposure."""
+    exposure = campaign.exposure_of(suggestion)
+    campaign.exposures.book.enter(suggestion["_id"], suggestion, exposure)
+    where = {name: suggestion[name] for name in BOUNDS}
+    done = outcome(f"of {suggestion['_id']}", trial_id=suggestion["_id"], **where, pace=pace)
+    campaign.assign(done)
+    campaign.absorb(done)
+    return exposure
+
+
+def test_each_suggestion_has_an_exposure_and_says_which(make_exposing, store):
+    campaign = make_exposing()
+    (suggestion,) = campaign.suggest(1)
+    exposure = campaign.exposure_of(suggestion)
+    assert campaign.exposures.options.objection(exposure) is None and exposure.text in suggestion["reason"]
+    assert store.saved[suggestion["_id"]].terms["n_frames"] == exposure.n_frames
+
+
+def test_a_spot_that_does_not_decay_is_exposed_again_and_longer(make_exposing):
+    campaign = make_exposing()
+    (suggestion,) = campaign.suggest(1)
+    first = measured(campaign, suggestion, Pace(above_s=100.0, contrast=0.2, counts=1.0))
+    again = campaign.peek()
+    assert [again[name] for name in BOUNDS] == [suggestion[name] for name in BOUNDS]
+    assert "here again, because tau is longer than 1e+02 s" in again["reason"]
+    assert campaign.exposure_of(again).seconds > 2 * first.seconds
+    campaign.apply(on(Reject, again, why="enough", who="Ann"))
+    assert [campaign.peek()[name] for name in BOUNDS] != [suggestion[name] for name in BOUNDS]
+
+
+def test_a_known_time_is_not_exposed_again(make_exposing):
+    campaign = make_exposing()
+    (suggestion,) = campaign.suggest(1)
+    measured(campaign, suggestion, Pace(tau_s=2.0, error_s=0.1, contrast=0.2, counts=1.0))
+    assert "again" not in campaign.peek()["reason"] and "tau of about 2 s" in campaign.peek()["reason"]
+
+
+def test_a_spent_sample_has_no_suggestion_and_no_failed_place(make_exposing):
+    campaign = make_exposing(limit_of_sample=600.0)
+    for id in "ab":
+        campaign.exposures.book.enter(id, {"x": 1.0, "y": 9.0 if id == "a" else 2.0}, Exposure(1.0, 300, 1.0))
+    with pytest.raises(ValueError, match="no dose is left for an exposure"):
+        campaign.peek()
+    assert campaign.explorer._trials.n_failed == 0
+
+
+def test_a_point_of_a_person_gets_an_exposure_or_keeps_its_own(make_exposing):
+    campaign = make_exposing()
+    own = {"x": 3.0, "y": 4.0, "frame_time_s": 0.01, "n_frames": 200, "transmission": 0.1}
+    (kept,) = campaign.register_suggestions([own])
+    assert campaign.exposure_of(kept) == Exposure(0.01, 200, 0.1)
+    (given,) = campaign.register_suggestions([{"x": 7.0, "y": 4.0}])
+    assert campaign.exposures.options.objection(campaign.exposure_of(given)) is None
+
+
+def test_a_test_of_the_beam_fits_into_the_dose(make_exposing):
+    campaign, here = make_exposing(limit=30.0), {"x": 3.0, "y": 4.0}
+    points = campaign.exposures.beam_test(here)
+    exposures = [campaign.exposure_of(point) for point in points]
+    assert [each.transmission for each in exposures] == [0.1, 1.0, 0.1]
+    assert sum(map(campaign.exposures.options.dose, exposures)) <= 30
+    for point, tau_s in zip(points, (1.0, 0.4, 1.0), strict=True):
+        (registered,) = campaign.register_suggestions([point])
+        measured(campaign, registered, Pace(tau_s=tau_s, error_s=0.05 * tau_s, contrast=0.2, counts=1.0))
+    assert campaign.exposures.beam_verdict(points).has_effect
+    book = campaign.exposures.book
+    book.enter("the rest", here, Exposure(1e-3, int(900 * book.left(here)), 1.0))
+    with pytest.raises(ValueError, match="is not enough for a test of the beam"):
+        campaign.exposures.beam_test(here)
