@@ -60,7 +60,9 @@ def surely_hit(window: Window, positions: Floats) -> float:
     nodes = window.nodes[window.allowed]
     if not len(positions) or not len(nodes):
         return np.inf if len(nodes) else 0.0
-    return float(cKDTree(positions).query(nodes)[0].max() + window.half_diagonal)
+    radius = float(cKDTree(positions).query(nodes)[0].max() + window.half_diagonal)
+    last = 10.0 ** (np.floor(np.log10(radius)) - 1)  # it is shown with two digits, and must not be rounded down
+    return float(last * np.ceil(radius / last))
 
 
 @lru_cache(8)
