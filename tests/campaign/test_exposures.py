@@ -53,7 +53,7 @@ def test_a_spot_that_does_not_decay_is_exposed_again_and_longer(make_exposing):
     assert [again[name] for name in BOUNDS] == [suggestion[name] for name in BOUNDS]
     assert "here again, because tau is longer than 1e+02 s" in again["reason"]
     assert campaign.exposure_of(again).seconds > 2 * first.seconds
-    campaign.apply(on(Reject, again, why="enough", who="Ann"))
+    campaign.apply(on(Reject, again, why="enough"))
     assert [campaign.peek()[name] for name in BOUNDS] != [suggestion[name] for name in BOUNDS]
 
 
