@@ -13,13 +13,13 @@ SQUARE = Window({"x": (0.0, 1.0), "y": (0.0, 1.0)})
 
 def test_of_discs_it_is_the_share_whose_centre_lies_anywhere():
     rng = np.random.default_rng(0)
-    positions = rng.random((60, 2))
+    positions = 0.1 + 0.8 * rng.random((80, 2))  # none near the limits
     centres = rng.random((100_000, 2))
     share = (np.linalg.norm(centres[:, None] - positions, axis=2) > 0.1).all(1).mean()
     assert share <= missed(SQUARE, positions, 0.1) <= share + 0.03
     near_limits = np.minimum(centres, 1 - centres).min(1) < 0.1
     inside = (np.linalg.norm(centres[~near_limits, None] - positions, axis=2) > 0.1).all(1).mean()
-    assert share > inside
+    assert share > 1.5 * inside
 
 
 @pytest.mark.parametrize("d", [2, 3])
