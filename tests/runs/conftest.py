@@ -62,6 +62,9 @@ class Toy:
     def parameters(self):
         return {"technique": self.name}
 
+    def pace(self, summary):
+        return None
+
     def begin(self, run):
         if run.frame_shape != SHAPE:
             raise AnalysisError(f"frames of {run.frame_shape}")
