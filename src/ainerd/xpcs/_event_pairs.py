@@ -10,7 +10,6 @@ A block has 2^(L + 3) frames, which is as far as the channels below level L reac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numba as nb
 import numpy as np
@@ -26,6 +25,7 @@ from ainerd.xpcs._team import Team
 LEAST_LEVEL, MOST_LEVEL = 4, 12
 ROOM = 1 << 23  # numbers that the sums of a block's frames may take
 SUMMED = 1 << 8  # entries whose products are added in single precision
+LISTED = 1 << 11  # pairs that are added at once
 HALF = CHANNELS // 2
 
 
@@ -322,90 +322,60 @@ def _pairs(
 ) -> None:  # fmt: skip
     """Add x x' of the pairs of events of each pixel to their levels and channels, and x to the entries of `dense`.
 
-    Entries are made zero at the beginning of the block.
+    Entries are made zero at the beginning of the block. Pairs are listed first and added later: processors mispredict
+    the loops over the events of a pixel, and add meanwhile.
     """
     acc = np.zeros((len(found), dense + 1, 2 * CHANNELS))  # only channels in use are added to `found`
-    share = np.float32(1 / 2.0**dense)
-    stop = np.empty(dense + 1, np.int64)
-    for i in range(dense + 1):
-        stop[i] = end >> i
-    room = 0
-    for j in range(edges.size - 1):
-        room = max(room, ptr[edges[j + 1]] - ptr[edges[j]])
-    pixel, later, earlier = np.empty(room + 1, np.int32), np.empty(room, np.int32), np.empty(room, np.int32)
+    share, one = np.float32(1 / 2.0**dense), np.uintp(1)
+    stop = end >> np.arange(dense + 1)
+    room = LISTED + 2 * size
+    later, earlier, xx = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.float32)
     for j in range(edges.size - 1):
         acc[:] = 0
-        first, n = ptr[edges[j]], 0
-        _pixels_of(ptr, edges[j], edges[j + 1], pixel)
         if fresh == 0:  # here, where the cache has them
             entries[:, edges[j] : edges[j + 1]] = 0
-        for i in range(np.uintp(ptr[edges[j + 1]] - first)):
-            e, p = np.uintp(first + i), np.uintp(pixel[i])
-            t, x = np.int64(events[e, 0]), events[e, 1]
-            if t >= fresh and t >> dense < stop[dense]:
-                entries[np.uintp(t >> dense), p] += share * x
-            k = first + i - 1
-            later[np.uintp(n)], earlier[np.uintp(n)] = first + i, k
-            n += (t >= fresh) & (k >= ptr[p])
-        _add_pairs(events, later, events, earlier, n, ptr, pixel, first, 0, size, level, stop, acc, age_of)
-        n = 0
-        for i in range(np.uintp(ptr[edges[j + 1]] - first)):
-            t, p = events[np.uintp(first + i), 0], np.uintp(pixel[i])
-            k = old_ptr[p + np.uintp(1)] - 1
-            later[np.uintp(n)], earlier[np.uintp(n)] = first + i, k
-            n += (t >= fresh) & (k >= old_ptr[p]) & (old[np.uintp(max(k, 0)), 0] > t)
-        _add_pairs(events, later, old, earlier, n, old_ptr, pixel, first, size, size, level, stop, acc, age_of)
+        n = np.uintp(0)
+        for p in range(np.uintp(edges[j]), np.uintp(edges[j + 1])):
+            for e in range(np.uintp(ptr[p]), np.uintp(ptr[p + one])):
+                t, x = np.int64(events[e, 0]), events[e, 1]
+                if t < fresh or t >= end:
+                    continue
+                if t >> dense < stop[dense]:
+                    entries[np.uintp(t >> dense), p] += share * x
+                for k in range(np.uintp(ptr[p]), e):
+                    later[n], earlier[n], xx[n] = t, events[k, 0], x * events[k, 1]
+                    n += one
+                for k in range(np.uintp(old_ptr[p]), np.uintp(old_ptr[p + one])):
+                    later[n], earlier[n], xx[n] = t, np.int64(old[k, 0]) - size, x * old[k, 1]
+                    n += np.uintp(old[k, 0] > t)  # those within `size`
+                if n >= LISTED:
+                    _add_listed(later, earlier, xx, n, level, stop, age_of, acc)
+                    n = np.uintp(0)
+        _add_listed(later, earlier, xx, n, level, stop, age_of, acc)
         for age in range(len(found)):
             for i in range(dense):
                 for c in range(1 if i == 0 else HALF, CHANNELS):
                     found[age, i, c, j] += acc[age, i, c] / 4.0**i
 
 
-@nb.njit(nogil=True, cache=True)
-def _pixels_of(ptr: Array, first: int, last: int, pixel: Array) -> None:
-    """Write the pixel of each event of pixels `first` to `last` - 1."""
-    begin, p = ptr[first], first - 1
-    pixel[: ptr[last] - begin + 1] = 0
-    for q in range(first, last):
-        pixel[np.uintp(ptr[q] - begin)] += 1
-    for i in range(np.uintp(ptr[last] - begin)):
-        p += pixel[i]
-        pixel[i] = p
-
-
 @nb.njit(nogil=True, cache=True, fastmath=True)
-def _add_pairs(
-    events: Array, later: Array, others: Array, earlier: Array, n: int, ptr: Array, pixel: Array, first: int,
-    shift: int, size: int, level: Array, stop: Array, into: Array, age_of: Array,
-) -> None:  # fmt: skip
-    """Pair `n` events, `later`, with `others`: first `earlier`, then those before it, of the same pixel within `size`.
-
-    Each turn takes one pair of every event that has one left; processors mispredict loops over the events of a pixel.
-    """
-    while n:
-        m = 0
-        for q in range(np.uintp(n)):
-            i, k = later[q], earlier[q]
-            t, u = np.int64(events[np.uintp(i), 0]), np.int64(others[np.uintp(k), 0]) - shift
-            xx, age = events[np.uintp(i), 1] * others[np.uintp(k), 1], age_of[np.uintp(t >> 5)]
-            _add_pair(t, u, xx, level, stop, into, age)
-            k -= 1
-            later[np.uintp(m)], earlier[np.uintp(m)] = i, k
-            here = k >= ptr[np.uintp(pixel[np.uintp(i - first)])]
-            m += here & (t - np.int64(others[np.uintp(max(k, 0)), 0]) + shift < size)
-        n = m
-
-
-@nb.njit(nogil=True, cache=True, inline="always")
-def _add_pair(t: np.int64, u: np.int64, xx: float, level: Array, stop: Array, into: Array, a: Any) -> None:
+def _add_listed(
+    later: Array, earlier: Array, products: Array, n: np.uintp, level: Array, stop: Array, age_of: Array, into: Array
+) -> None:
     """Add to the channel of the level that reaches this far, and to that of the next: often to one that is not used."""
-    i = np.uintp(level[np.uintp(t - u)])
-    s = np.int64(i)
-    if t >> s < stop[i]:
-        into[np.uintp(a), i, np.uintp((t >> s) - (u >> s))] += xx
-    i, s = i + np.uintp(1), s + 1
-    if t >> s < stop[i]:
-        into[np.uintp(a), i, np.uintp((t >> s) - (u >> s))] += xx
+    has_ages, a = len(into) > 1, np.uintp(0)
+    whole = stop[0] >> (len(stop) - 1) << (len(stop) - 1) == stop[0]  # no entry is cut
+    for q in range(n):
+        t, u, xx = np.int64(later[q]), np.int64(earlier[q]), products[q]
+        if has_ages:
+            a = np.uintp(age_of[np.uintp(t >> 5)])
+        i = np.uintp(level[np.uintp(t - u)])
+        s = np.int64(i)
+        if whole or t >> s < stop[i]:
+            into[a, i, np.uintp((t >> s) - (u >> s))] += xx
+        i, s = i + np.uintp(1), s + 1
+        if whole or t >> s < stop[i]:
+            into[a, i, np.uintp((t >> s) - (u >> s))] += xx
 
 
 def _pair_entries(

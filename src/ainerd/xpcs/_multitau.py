@@ -278,10 +278,11 @@ class MultiTau:
         some = self._ages if ages is None else ages
         age_of = np.ceil(np.log2(group + 1)).astype(np.int64) if begin == 0 else np.zeros(len(group), np.int64)
         n = pairs.size >> level
-        entries, of_parts = (np.zeros((n, m), np.float32) for m in (len(self._factor), len(self._parts.roi)))
         if begin and keep:  # in their places in the ring
             first = (begin >> level) % len(self._ring[level])
             entries, of_parts = (x[level][first : first + n] for x in (self._ring, self._sums))
+        else:
+            entries, of_parts = (np.zeros((n, m), np.float32) for m in (len(self._factor), len(self._parts.roi)))
         block = joined(self._waiting)
         sums = [(age.products, age.ends, age.pairs) for age in (some if begin == 0 else some[-1:])]
         photons = self._counts if keep else self._waiting_counts
