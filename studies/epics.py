@@ -6,7 +6,6 @@ time of a result counts from the event, which follows the last frame.
 
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -28,7 +27,7 @@ from ainerd.server import embedded_server  # noqa: E402
 from sim_devices.ioc import start_ioc  # noqa: E402
 from studies._session import settings_in  # noqa: E402
 from studies._tools import Study, report  # noqa: E402
-from studies.latency import EXPOSURE_S, gaps, results  # noqa: E402
+from studies.latency import EXPOSURE_S, Moment, gaps, results  # noqa: E402
 
 HARDWARE = TOML.with_name("agent.instrument.toml")
 WAIT_S = 10.0
@@ -62,28 +61,28 @@ class Bench:
         self.agent = build_agent(
             self.settings, client, detector=self.detector, actuators=self.actuators, acquire=epics.counted
         )
-        self.RE, self.done = RunEngine({}), list[float]()
+        self.RE, self.done = RunEngine({}), list[Moment]()
         complete = self.agent.results.complete
 
         def noted(*args: Any, **kwargs: Any) -> bool:
             written = complete(*args, **kwargs)
-            self.done.append(time.monotonic())
+            self.done.append(Moment.now())
             return written
 
         self.agent.results.complete = noted  # type: ignore[method-assign]
 
-    def expose(self, frames: int) -> tuple[float, list[Any]]:
-        """Take a run, and return the time of its event and its documents."""
+    def expose(self, frames: int) -> tuple[Moment, list[Any]]:
+        """Take a run, and return when its event came and its documents."""
         for file in self.settings.storage.frames[0].glob("*.h5"):
             file.unlink()  # of earlier runs, which are analysed
-        cam, documents, times = self.detector.cam, list[Any](), list[float]()
+        cam, documents, times = self.detector.cam, list[Any](), list[Moment]()
         for setting, value in ((cam.num_images, frames), (cam.acquire_period, EXPOSURE_S / frames)):
             setting.set(value).wait(WAIT_S)
 
         def note(name: str, doc: Any) -> None:
             documents.append((name, dict(doc)))
             if name == "event":
-                times.append(time.monotonic())
+                times.append(Moment.now())
 
         self.RE(count([self.detector, *self.actuators]), note)
         return times[-1], documents

@@ -2,7 +2,8 @@
 
 A heartbeat on the RunEngine's loop is due every 5 ms; its longest delay during a run is the longest gap of the loop.
 Runs with nothing subscribed, with TiledWriter behind its buffer, and with the agent as well are taken in turn, so that
-all meet the same load of the machine.
+all meet the same load of the machine. CPU times depend less on it: that of the loop's thread during a run, and that of
+this process from the last frames to the result.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from bluesky import RunEngine
@@ -25,7 +26,7 @@ from ainerd.steering import expose
 from studies._session import Session
 from studies._tools import Row, Study, report
 
-BEAT_S, EXPOSURE_S = 0.005, 50.0
+BEAT_S, EXPOSURE_S, PATIENCE_S = 0.005, 50.0, 600.0
 SUBSCRIBED = ("nothing", "TiledWriter, buffered", "agent and TiledWriter")
 Documents = list[tuple[str, Any]]
 
@@ -40,30 +41,42 @@ def latency(frames: int = 5000, rounds: int = 5) -> None:
         report("latency_of_results", results(bench, (frames // 5, frames), rounds))
 
 
+class Moment(NamedTuple):
+    """A time on the clock, and the CPU time of this process until then."""
+
+    clock_s: float
+    cpu_s: float
+
+    @classmethod
+    def now(cls) -> "Moment":
+        """Return the present one."""
+        return cls(time.monotonic(), time.process_time())
+
+
 class Bench(Session):
     """A session at the full instrument's settings, with an open shutter.
 
     Attributes
     ----------
-    done : list of float
-        Time of each complete result.
+    done : list of Moment
+        When each result was complete.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.instrument.shutter.set("open").wait(1)
-        self.done: list[float] = []
+        self.done: list[Moment] = []
         complete = self.agent.results.complete
 
         def noted(*args: Any, **kwargs: Any) -> bool:
             written = complete(*args, **kwargs)
-            self.done.append(time.monotonic())
+            self.done.append(Moment.now())
             return written
 
         self.agent.results.complete = noted  # type: ignore[method-assign]
 
-    def expose(self, frames: int, exposure_s: float = EXPOSURE_S) -> tuple[float, Documents]:
-        """Take a run, and return the time of its last StreamDatum and its documents."""
+    def expose(self, frames: int, exposure_s: float = EXPOSURE_S) -> tuple[Moment, Documents]:
+        """Take a run, and return when its last StreamDatum came and its documents."""
         for file in self.settings.storage.frames[0].glob("*.h5"):
             file.unlink()  # of earlier runs, which are analysed
         self.frames(frames, exposure_s)
@@ -72,7 +85,7 @@ class Bench(Session):
         def note(name: str, doc: Any) -> None:
             documents.append((name, dict(doc)))
             if name == "stream_datum":
-                times.append(time.monotonic())
+                times.append(Moment.now())
 
         self.RE(expose(self.detector, beside=[*self.actuators, rheometer], monitored=[rheometer.stress]), note)
         return times[-1], documents
@@ -89,19 +102,20 @@ def bench_in(folder: Path) -> Iterator[Bench]:
 
 
 def gaps(bench: Bench, frames: int, rounds: int) -> Iterator[Row]:
-    """Yield the longest gap of the loop for each kind of subscription."""
-    found: dict[str, list[float]] = {name: [] for name in SUBSCRIBED}
+    """Yield the longest gap of the loop, and the CPU time of its thread, for each kind of subscription."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in SUBSCRIBED}
     for turn in track(range(-1, rounds), description="gaps (the first round warms up)"):
-        for name, longest in found.items():
+        for name, rounds_of_it in found.items():
             with subscribed(bench, name), heartbeat(bench.RE) as beats:
                 bench.expose(frames)
+            clock_s, cpu_s = np.transpose(beats)
             if turn >= 0:
-                longest.append(1e3 * float(np.diff(beats).max() - BEAT_S))
-    for name, longest in found.items():
-        middle, bare = np.median(longest), np.median(found["nothing"])
+                rounds_of_it.append((1e3 * (np.diff(clock_s).max() - BEAT_S), 1e3 * (cpu_s[-1] - cpu_s[0])))
+    for name, rounds_of_it in found.items():
+        (gap_ms, cpu_ms), (bare, bare_cpu) = np.median(rounds_of_it, axis=0), np.median(found["nothing"], axis=0)
         yield {
-            "subscribed": name, "longest gap, median (ms)": middle, "worst (ms)": max(longest),
-            "added (ms)": middle - bare,
+            "subscribed": name, "longest gap, median (ms)": gap_ms, "worst (ms)": max(gap for gap, _ in rounds_of_it),
+            "added (ms)": gap_ms - bare, "CPU of the loop's thread (ms)": cpu_ms, "CPU added (ms)": cpu_ms - bare_cpu,
         }  # fmt: skip
 
 
@@ -110,18 +124,25 @@ def results(bench: Bench, frames: tuple[int, ...], rounds: int) -> Iterator[Row]
 
     The first run of each length calibrates the bank for its photons, unless a run before did; the others are `rounds`.
     """
-    took: dict[int, list[float]] = {n: [] for n in frames}
+    took: dict[int, list[Moment]] = {n: [] for n in frames}
     with subscribed(bench, "agent and TiledWriter"):
         for n in track([*frames] * (rounds + 1), description="results"):
             last, _ = bench.expose(n)
-            bench.agent.drain()
-            took[n].append(bench.done[-1] - last)
-    shortest = np.median(took[frames[0]][1:])
-    for n, (first, *times) in took.items():
-        middle = np.median(times)
+            wait_for(bench)
+            took[n].append(Moment(*np.subtract(bench.done[-1], last)))
+    shortest = np.median([each.clock_s for each in took[frames[0]][1:]])
+    for n, (first, *others) in took.items():
+        clock_s, cpu_s = np.transpose(others)
         yield {
-            "frames": n, "first (s)": first, "median (s)": middle, "worst (s)": max(times), "ratio": middle / shortest,
+            "frames": n, "first (s)": first.clock_s, "median (s)": np.median(clock_s), "worst (s)": clock_s.max(),
+            "ratio": np.median(clock_s) / shortest, "CPU, median (s)": np.median(cpu_s),
         }  # fmt: skip
+
+
+def wait_for(bench: Bench) -> None:
+    """Wait until every result is written."""
+    if not bench.agent.drain(PATIENCE_S):
+        raise RuntimeError(f"the agent did not write its results within {PATIENCE_S:g} s")
 
 
 @contextmanager
@@ -130,7 +151,7 @@ def subscribed(bench: Bench, name: str) -> Iterator[None]:
     if name.startswith("agent"):
         bench.agent.attach(bench.RE)
         yield
-        bench.agent.drain()
+        wait_for(bench)
         bench.agent.detach()
     elif name.startswith("Tiled"):
         buffered = BufferingWrapper(TiledWriter(bench.client["raw"], batch_size=20))
@@ -143,13 +164,13 @@ def subscribed(bench: Bench, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def heartbeat(RE: RunEngine) -> Iterator[list[float]]:
-    """Yield the growing list of times of the beats on the loop of `RE`."""
-    beats: list[float] = []
+def heartbeat(RE: RunEngine) -> Iterator[list[tuple[float, float]]]:
+    """Yield the growing list of the beats on the loop of `RE`: time, and CPU time of its thread."""
+    beats: list[tuple[float, float]] = []
 
     async def beat() -> None:
         while True:
-            beats.append(time.perf_counter())
+            beats.append((time.perf_counter(), time.thread_time()))
             await asyncio.sleep(BEAT_S)
 
     future = asyncio.run_coroutine_threadsafe(beat(), RE.loop)

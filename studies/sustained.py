@@ -51,7 +51,7 @@ def lags(bench: Bench, rate: float, frames: int, minutes: float) -> tuple[list[R
     table = agent.results.table()
     whole = bool((table["status"] == "complete").all() and (table["n_frames"] == frames).all() and len(table) == n + 1)
     print(f"{pace:.0f} frames/s; furthest behind {worst:.1f} s; nothing skipped: {whole}")
-    lag_s = np.array(bench.done) - np.array(stops)[: len(bench.done)]
+    lag_s = np.array([at.clock_s for at in bench.done]) - np.array(stops)[: len(bench.done)]
     rows = [
         {
             "runs": f"{part[0] + 1} to {part[-1] + 1}",
