@@ -167,7 +167,7 @@ def test_a_command_is_claimed_once(server, http, monkeypatch):
     assert AgentNode(ainerd, "slow").claim(key, "f")
 
 
-def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person, meanwhile):
+def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person, meanwhile, monkeypatch):
     agent = reviewed.agent
     done = person.answer_to(person.presses("exclude", region={"sample_x": [0, 4]}, why="a crack"))
     assert (
@@ -186,8 +186,11 @@ def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person,
     np.testing.assert_allclose(reviewed.table().iloc[-1][["sample_x", "sample_y"]].astype(float), [8, 1], atol=0.003)
     again = reviewed.start_agent()
     assert again.optimizer.regime_names == {0: "gel"} and again.excluded == [{"sample_x": (0.0, 4.0)}]
-    again.close()
-    assert person.waits_for(lambda said: said["health"]["closed"])
+    write = again._state._write
+    monkeypatch.setattr(again._state, "_write", lambda **what: write(**what) if what.get("closed") else None)
+    again.name_regime(0, "sol")
+    again.close()  # before the name was written
+    assert person.waits_for(lambda said: said["health"]["closed"] and said["regimes"]["names"]) == {"0": "sol"}
 
 
 def test_a_remote_plan_follows_the_same_requests(server):

@@ -104,7 +104,7 @@ class State:
         self.commands.wake()
 
     def close(self) -> None:
-        """Write that the agent has ended, if Tiled answers soon."""
+        """Write the state, if it is new, and that the agent has ended, if Tiled answers soon."""
         self._ends = True
         self._wake.set()
         self.commands.close()
@@ -163,7 +163,7 @@ class State:
                 self._send_picture()
             self._wake.wait(LOOK_S)
         self._send_picture()
-        self._write(closed=True)
+        self._write(everything=self._is_new, closed=True)
 
     def _read_earlier(self) -> None:
         """Read the state of an earlier session; warn if an agent with this name is at work on another machine."""
@@ -181,7 +181,8 @@ class State:
         try:
             if everything:
                 self._is_new = False
-                self._node.write_state(self.state())
+                state = self.state()
+                self._node.write_state({**state, "health": {**state["health"], "closed": closed}})
             else:
                 self._node.update_state({"health": {**self._health(), "closed": closed}})
         except (httpx.HTTPError, RuntimeError, KeyError) as error:  # RuntimeError: the client is closed
