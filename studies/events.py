@@ -355,7 +355,7 @@ def long_run(path: Path, where: Partition, n_frames: int, distinct: int, parts: 
         ready.to(reducer, live)
     reducer.maps()
     live.result()
-    assert screen.no_contrast is None and screen.no_relaxation is None
+    assert screen.no_contrast is None
 
 
 def delays(folder: Path, times: float, n_frames: int) -> Iterator[Row]:

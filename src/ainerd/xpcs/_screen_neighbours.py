@@ -4,7 +4,7 @@ Pixels that flicker or blink. The counts of a pixel vary more within its run tha
 either more within a frame than from one frame to the next, x (x - 1) against x y, or more from one window to the next,
 (x - y)² / 2. Both are in units of the pixel's squared mean. A step at which the speckle of all pixels changes more than
 usual counts less, so that a sample that rearranges at once does not flicker. Speckle of any contrast gives a variation
-far above the usual one, five or six times the distance from the median to the 90 % quantile, to less than .2 % of the
+far above the usual one, five or six times the distance from the median to the 90 % quantile, to less than .3 % of the
 pixels.
 
 Swapped frames. If neighbouring frames are exchanged, every second pair of neighbours is more alike than the others.
@@ -23,7 +23,7 @@ WINDOWS, LENGTH = 16, 12  # an even number; frames of a window at first
 FEWEST_COUNTS, FEWEST_PIXELS = 8, 64
 # times the distance from the median to the 90 % quantile, plus times the deviation of a Poisson distribution
 OF_FRAMES, OF_WINDOWS = (6.0, 6.0), (5.0, 3.0)
-SHARE, FEW = 0.002, 6  # of the pixels that flicker: fewer change no number of the run
+SHARE, FEW = 0.003, 6  # of the pixels that flicker: fewer change no number of the run
 STRIP = 1 << 16  # pixels that are compared at a time
 PAIRS, SIGMAS = 24, 6.0  # of neighbours, to tell whether frames are swapped
 

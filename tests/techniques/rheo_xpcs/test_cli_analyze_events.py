@@ -119,6 +119,7 @@ def test_bad_input_says_what_to_do(folder, tmp_path):
         "frame 100 in a run of 100 frames": (bare, *roi, *time, "--order", "rows", "--frames", 100),
         "--order, --frames, --wait and --processes are for events": (folder / "dense.h5", *roi, "--frames", 100),
         "no file": (tmp_path / "none.bin",),
+        "files of a Timepix is not published": (tmp_path / "a.tpx.000", *roi, *time),
         "--wait follows files of Rigaku, not .imm": (tmp_path / "a.imm", *roi, *time, "--wait", 1),
         "missing: ": (tmp_path / "none.bin", *roi, *time, "--order", "rows", "--wait", 0.1),
         "holds no entry/instrument/detector_1": (bare, "--metadata", folder / "qmap.hdf"),

@@ -64,6 +64,8 @@ def analyze(
         raise ValueError(f"--frame-time must be positive and --contrast in (0, 1], got {frame_time} and {contrast}")
     from ainerd.techniques.rheo_xpcs._acquisition import is_events
 
+    if any(part.startswith(".tpx") for part in file.suffixes):
+        raise ValueError(f"{file}: the layout of files of a Timepix is not published: write its frames to HDF5")
     of_events = is_events(file)
     if file.suffix == ".imm" and wait is not None:
         raise ValueError(f"{file}: --wait follows files of Rigaku, not .imm: analyse the file when it is complete")
