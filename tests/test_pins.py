@@ -131,6 +131,7 @@ def test_routes():
         "GET /ainerd/mean/{path}",
         "GET /ainerd/next",
         "GET /ainerd/next/{path}",
+        "GET /ainerd/open/{path}",
         "GET /ainerd/replay/{path}",
         "GET /ainerd/result/{path}",
         "GET /ainerd/runs/{path}",
