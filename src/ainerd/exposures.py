@@ -67,7 +67,7 @@ class Exposure:
 
 
 class Exposures(BaseModel):
-    """What an exposure may be: modes, transmissions, flux, and limits of dose.
+    """The exposures that are allowed: modes, transmissions, flux, and limits of dose.
 
     Attributes
     ----------

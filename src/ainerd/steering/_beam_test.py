@@ -13,7 +13,7 @@ WIDE = 1.96
 
 @dataclass(frozen=True)
 class BeamVerdict:
-    """What three exposures of a spot tell of effects of the beam.
+    """The verdict of three exposures of a spot on effects of the beam.
 
     Attributes
     ----------

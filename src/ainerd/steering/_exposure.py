@@ -26,7 +26,7 @@ TRIES = 3  # exposures of a spot, at most
 
 @dataclass(frozen=True)
 class Known:
-    """What an exposure showed: position (d,) in lengths, and settings if they are known."""
+    """The pace of an exposure, with its position (d,) in lengths, and its settings if they are known."""
 
     position: Floats
     pace: Pace
@@ -52,7 +52,7 @@ class Proposer:
         self._costs, self._contrasts, self._rates = list[float](), list[float](), list[float]()
 
     def learn(self, known: Known) -> None:
-        """Take what an exposure showed."""
+        """Learn from an exposure."""
         self._known.append(known)
         pace, exposure = known.pace, known.exposure
         if pace.contrast is not None and 0 < pace.contrast <= 1 and pace.tau_s is not None:
