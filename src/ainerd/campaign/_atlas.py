@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ainerd.novelty import Structure, grouped, own_p, structure
+from ainerd.novelty import Path, Structure, grouped, own_p, structure
 from ainerd.results import AtlasRecord, ResultStore
-from ainerd.steering import Rows, Window
+from ainerd.steering import Course, Following, Rows, Window
 from ainerd.technique import Outcome, Pace, Regimes, Technique
 
 _COLUMNS = ("raw_uid", "suggestion_id", "status", "novelty_p", "novel", "own_p", "regime", "reason")
@@ -117,11 +117,19 @@ class Atlas:
         assert self._version is not None
         return self._version
 
-    @property
-    def holes(self) -> list[tuple[str, float, float]]:
-        """Holes of paths along the actuators: its name, and the last and the first position beside the hole."""
-        of_knobs = (each for each in self.structure.breaks if each.is_hole and each.covariate in self._names)
-        return [(each.covariate, *each.between) for each in of_knobs]
+    def following(self, age: str) -> Following:
+        """Return the paths, holes and changes for the next positions; `age` is the reading that is the sample's age."""
+        paths, breaks = self.structure.paths, self.structure.breaks
+        return Following(
+            courses=tuple(Course(path.regimes, self._time(path, age)) for path in paths),
+            holes=tuple((x.covariate, *x.between) for x in breaks if x.is_hole and x.covariate in self._names),
+            changes=tuple((sum(x.regimes, ()), *x.between) for x in breaks if age and x.covariate == age),
+        )
+
+    def _time(self, path: Path, age: str) -> Literal["", "age", "order"]:
+        if set(self._names) & set(path.covariates):
+            return ""
+        return "age" if age in path.covariates else "order" if ORDER in path.covariates else ""
 
     @property
     def labels(self) -> set[int]:

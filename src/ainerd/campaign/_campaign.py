@@ -600,9 +600,9 @@ class Campaign:
     # inside
 
     def _suggested(self, n: int) -> list[dict[str, Any]]:
-        """Return new suggestions: also in the holes of paths, and with exposures if the campaign chooses them."""
+        """Return new suggestions, which follow paths, and with exposures if the campaign chooses them."""
         if isinstance(self.explorer, Explorer):
-            self.explorer.holes = self.atlas.holes
+            self.explorer.following = self.atlas.following(self._age)
         return self.explorer.suggest(n) if self.exposures is None else [self._exposed() for _ in range(n)]
 
     def _exposed(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 
 from ainerd.knobs import Knob
+from ainerd.steering._following import Following
 from ainerd.steering._missed import missed, surely_hit
 from ainerd.steering._policies import Policy, new_regimes
 from ainerd.steering._survey import Hidden, SampleMap, Survey, TravelTime
@@ -104,7 +105,7 @@ class Explorer(Windowed):
         ]
         self._motors, self._policy = travel_time, policy
         self.exposure_s = exposure_s or 1.0  # may be set once an exposure was measured
-        self.holes: Sequence[tuple[str, float, float]] = ()  # in paths: a knob, and the ends; may be set
+        self.following = Following()  # the paths so far; may be set
         self._seed = seed
         self._trials = Trials(window.names, labeler, noise, alpha)
 
@@ -227,18 +228,24 @@ class Explorer(Windowed):
 
     def _survey(self, *, pending: bool = True) -> Survey:
         found, regime = self._trials.labelled()
+        label, age_s = self._trials.course(pending=pending)
+        unsure, chance_new = self._trials.unsure(self.window, self._hidden.smallest)
         return Survey(
-            self._hidden,
-            self.window.position(self._trials.visited(pending=pending)),
-            self.window.position(found),
-            regime,
-            *self._trials.unsure(self.window, self._hidden.smallest),
-            self._beam_size,
-            self._dose_limit,
-            self._travel_time,
-            self.exposure_s,
-            self._seed,
-            tuple(self._hole(*hole) for hole in self.holes),
+            hidden=self._hidden,
+            visited=self.window.position(self._trials.visited(pending=pending)),
+            found=self.window.position(found),
+            regime=regime,
+            kind=self.following.kinds(regime),
+            unsure=unsure,
+            chance_new=chance_new,
+            beam_size=self._beam_size,
+            dose_limit=self._dose_limit,
+            travel_time=self._travel_time,
+            exposure_s=self.exposure_s,
+            seed=self._seed,
+            gone=self.following.gone_since(label, age_s),
+            at_change=self.window.position(found[np.isin(regime, self.following.due(age_s))]),
+            holes=tuple(self._hole(*hole) for hole in self.following.holes),
         )
 
     def _hole(self, name: str, low: float, high: float) -> tuple[int, float, float]:

@@ -18,8 +18,9 @@ Policy = Callable[[Survey], tuple[Floats, str]]
 COVERED = 1e-3  # expected new regimes of the best exposure, below which boundaries are refined
 BOUNDARY = 2.0  # added to the worth of an exposure half way between two regimes: it also locates their boundary
 CONFIRM = 1.0  # worth of a second exposure of a new regime, in new regimes
-HOLE = 1.0  # worth of an exposure in the middle of a hole of a path, in new regimes
-DEEP = 0.5  # of `Survey.in_hole`, from which a hole is filled before boundaries are refined
+HOLE = 1.0  # worth of an exposure in the middle of a hole of a path, or at an age at which regimes change
+AGAIN = 0.1  # worth of an exposure where the sample has gone a whole path since, in new regimes
+DEEP = 0.5  # of `Survey.in_hole`, `due` and `changed`, from which paths are followed before boundaries are refined
 AHEAD = 16  # exposures at a level over which the change to it is counted
 NO_PLACE = "no position is left: all of it is excluded, at the dose limit, or behind a knob that only goes one way"
 
@@ -27,9 +28,9 @@ NO_PLACE = "no position is left: all of it is excluded, at the dose limit, or be
 def new_regimes(survey: Survey) -> tuple[Floats, str]:
     """Return the position where most new regimes are expected per unit of beam time.
 
-    Positions between two known regimes count more, and so do those that may confirm a novel exposure, and those in a
-    hole of a path. Once the sample
-    is covered, the boundaries between the known regimes are refined. Raises ValueError if no position is left.
+    Positions between two known regimes count more, and so do those that may confirm a novel exposure, and those from
+    which a path can be followed. Once the sample is covered, the boundaries between the known regimes are refined.
+    Raises ValueError if no position is left.
     """
     return _best(survey, survey.is_open)
 
@@ -115,31 +116,62 @@ def _best(survey: Survey, open_: NDArray[np.bool_]) -> tuple[Floats, str]:
     """Return the best of these nodes, (m,), and why."""
     if not open_.any():
         raise ValueError(NO_PLACE)
-    covered = bool(survey.gain[survey.is_open].max() < COVERED and survey.in_hole[survey.is_open].max() < DEEP)
+    to_follow = np.max([survey.in_hole, survey.due, survey.changed], axis=0)
+    covered = bool(survey.gain[survey.is_open].max() < COVERED and to_follow[survey.is_open].max() < DEEP)
     worth = survey.boundary * survey.nearest + 1e-3 * survey.nearest if covered else _worth(survey)
     rates = np.where(open_, worth / (survey.exposure_s + survey.travel_s), -1.0)
     ties = np.random.default_rng(survey.seed).random(len(rates))
     best = int(np.argmax(rates * (1 + 1e-6 * ties)))
+    if (led := _lead(survey, best)) is not None:
+        spot, reason = led
+        return survey.window.nodes[best] if spot is None else _at_or_beside(survey, spot, open_), reason
     return survey.window.nodes[best], _reason(survey, best, covered)
 
 
 def _worth(survey: Survey) -> Floats:
-    """Return the expected new regimes at each node, (m,), more at borders, near novel exposures and in holes."""
+    """Return the expected new regimes at each node, (m,), more at borders, near novel exposures and along paths."""
     worth = survey.gain * (1 + BOUNDARY * survey.boundary) + CONFIRM * survey.confirmation
-    return np.asarray(worth + HOLE * survey.in_hole)
+    return np.asarray(worth + HOLE * (survey.in_hole + survey.due) + AGAIN * survey.changed)
+
+
+def _lead(survey: Survey, node: int) -> tuple[Floats | None, str] | None:
+    """Return the spot that leads to a node, if there is one, and the reason; None if unseen regimes are worth more."""
+    worths = {
+        "hole": HOLE * survey.in_hole[node],
+        "due": HOLE * survey.due[node],
+        "confirm": CONFIRM * survey.confirmation[node],
+        "again": AGAIN * survey.changed[node],
+    }
+    lead = max(worths, key=lambda name: worths[name])
+    if worths[lead] <= survey.gain[node]:
+        return None
+    at, text = survey.window.nodes[node], survey.window.text
+    match lead:
+        case "hole":
+            hole = next((k, low, high) for k, low, high in survey.holes if low < at[k] < high)
+            return None, f"in a hole of a path: {survey.window.hole(hole)}"
+        case "due":
+            spot = _nearest(survey.at_change, at)
+            return spot, f"the sample has the age now at which the regime changed near {text(spot)}"
+        case "confirm":
+            return None, f"near the novel spot at {text(_nearest(survey.unsure, at))}, to confirm it"
+    spot = _nearest(survey.visited[survey.gone >= DEEP * survey.gone.max()], at)
+    return spot, f"again near {text(spot)}: along its path the sample has changed since"
+
+
+def _at_or_beside(survey: Survey, spot: Floats, open_: NDArray[np.bool_]) -> Floats:
+    """Return a spot (d,) if it may be measured, otherwise the nearest of the open nodes (m,)."""
+    if survey.window.objection(spot) is None and survey.may_measure(spot[None])[0]:
+        return spot
+    return _nearest(survey.window.nodes[open_], spot)
 
 
 def _reason(survey: Survey, node: int, covered: bool) -> str:
     if not len(survey.visited):
         return "nothing is known yet: from here most regions would be seen"
-    if HOLE * survey.in_hole[node] > max(survey.gain[node], CONFIRM * survey.confirmation[node]):
-        return f"in a hole of a path: {survey.window.hole(next(h for h in survey.holes if _is_in(survey, node, h)))}"
-    if CONFIRM * survey.confirmation[node] > survey.gain[node]:
-        spot = survey.unsure[np.linalg.norm(survey.unsure - survey.window.nodes[node], axis=1).argmin()]
-        return f"near the novel spot at {survey.window.text(spot)}, to confirm it"
     between = ""
     if survey.boundary[node] > 0.5:
-        first, second = survey.regimes[np.argsort(survey.chances[:, node])[:-3:-1]]
+        first, second = survey.regimes_beside(node)
         between = f"between regime {first} and regime {second}"
     radius = survey.window.length(survey.nearest[node])
     if covered:
@@ -150,9 +182,9 @@ def _reason(survey: Survey, node: int, covered: bool) -> str:
     return f"{empty}, {between}" if between else empty
 
 
-def _is_in(survey: Survey, node: int, hole: tuple[int, float, float]) -> bool:
-    k, low, high = hole
-    return bool(low < survey.window.nodes[node, k] < high)
+def _nearest(spots: Floats, position: Floats) -> Floats:
+    """Return the nearest of spots (n, d) to a position (d,)."""
+    return np.asarray(spots[np.linalg.norm(spots - position, axis=1).argmin()])
 
 
 def _first_open(survey: Survey, blocks: Iterator[Floats], reason: str) -> tuple[Floats, str]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
+from ainerd.steering._following import in_holes
 from ainerd.steering._window import Window
 
 Floats = NDArray[np.float64]
@@ -17,6 +18,7 @@ Floats = NDArray[np.float64]
 PRIOR = np.array([1.0, 0.5])  # expected regimes: of inclusions inside the limits, of inclusions anywhere
 LAYERS = 0.2  # expected regimes that lie along one of the limits
 THINNEST, THICKEST = 0.125, 2.0  # of such layers, in units of the smallest feature
+NEIGHBOURS = 8  # visited positions nearest to a node that tell whether the sample has changed there
 WIDEST = 0.35  # radius of the largest inclusion, in units of the window's width
 
 
@@ -191,6 +193,7 @@ class Survey:
     visited: Floats  # (n, d), measured, failed, or to be measured; in order
     found: Floats  # (l, d), of the exposures that have a regime
     regime: NDArray[np.int64]  # (l,), its number
+    kind: NDArray[np.int64]  # (l,), the same with one number for all regimes of a path
     unsure: Floats  # (u, d), of the novel exposures that no other confirms or refutes
     chance_new: Floats  # (u,), that they show a new regime
     beam_size: float
@@ -198,6 +201,8 @@ class Survey:
     travel_time: TravelTime  # seconds from (d,) to (n, d), in the units of the knobs
     exposure_s: float
     seed: int
+    gone: Floats  # (n,), share of a path that the sample has gone since each visit
+    at_change: Floats  # (c, d), of the exposures between whose ages the sample is now
     holes: tuple[tuple[int, float, float], ...] = ()  # in paths: number of the knob, and the ends of the hole
 
     @property
@@ -229,27 +234,24 @@ class Survey:
         return np.asarray(self.places.query(self.window.nodes)[0])
 
     @cached_property
-    def regimes(self) -> NDArray[np.int64]:
-        """Numbers of the k known regimes."""
-        return np.unique(self.regime)
+    def kinds(self) -> NDArray[np.int64]:
+        """Numbers of the k known kinds."""
+        return np.unique(self.kind)
 
     @cached_property
     def label(self) -> NDArray[np.int64]:
-        """Regime of each of `found`, 0 … k - 1."""
-        return np.searchsorted(self.regimes, self.regime)
+        """Kind of each of `found`, 0 … k - 1."""
+        return np.searchsorted(self.kinds, self.kind)
 
     @cached_property
     def chances(self) -> Floats:
-        """Chance of each known regime, (k, m): inverse to the distance to its nearest exposure."""
-        of_each = [cKDTree(self.found[self.label == k]) for k in range(len(self.regimes))]
-        nearest = [places.query(self.window.nodes)[0] for places in of_each]
-        nearness = 1 / np.maximum(nearest, 1e-9)
-        return np.asarray(nearness / nearness.sum(0))
+        """Chance of each known kind, (k, m)."""
+        return self._chances(self.kind)
 
     @cached_property
     def boundary(self) -> Floats:
-        """Twice the chance that the nearest of two regimes is wrong, 0 … 1: 1 is half way between them."""
-        if len(self.regimes) < 2:
+        """Twice the chance that the nearest of two kinds is wrong, 0 … 1: 1 is half way between them."""
+        if len(self.kinds) < 2:
             return np.zeros(len(self.window.nodes))
         first = np.partition(self.chances, -2, axis=0)[-2:]
         return np.asarray(2 * first[0] / first.sum(0))
@@ -259,7 +261,7 @@ class Survey:
         """Expected new regimes from hidden inclusions and from layers along the limits."""
         hit, unhit = self.hidden.uncovered(self.nearest)
         commonest = np.bincount(self.label, minlength=1).argmax()
-        rarer = [self.found[self.label == k] for k in range(len(self.regimes)) if k != commonest]
+        rarer = [self.found[self.label == k] for k in range(len(self.kinds)) if k != commonest]
         return self.hidden.rates(unhit, rarer) @ hit + self.hidden.layers(self.visited)
 
     @cached_property
@@ -284,15 +286,23 @@ class Survey:
     @cached_property
     def in_hole(self) -> Floats:
         """Distance of each node to visited positions along the knob of a hole, in half widths of the hole, 0 to 1."""
-        depth = np.zeros(len(self.window.nodes))
-        for k, low, high in self.holes:
-            known = np.sort([low, high, *self.visited[:, k]])
-            x = self.window.nodes[:, k]
-            after = np.clip(np.searchsorted(known, x), 1, len(known) - 1)
-            away = np.minimum(np.abs(x - known[after - 1]), np.abs(known[after] - x))
-            inside = (x > low) & (x < high)
-            depth = np.maximum(depth, np.where(inside, 2 * away / (high - low), 0.0))
-        return depth
+        return in_holes(self.holes, self.window.nodes, self.visited)
+
+    @cached_property
+    def changed(self) -> Floats:
+        """How far the sample has gone along a path since a region was measured to which the node belongs, 0 to 1."""
+        if not self.gone.any():
+            return np.zeros(len(self.window.nodes))
+        distance, which = self.places.query(self.window.nodes, np.arange(1, min(NEIGHBOURS, len(self.visited)) + 1))
+        reaches = 1 - self.hidden.radius_below(distance)
+        return np.asarray(reaches.max(1) - (reaches * (1 - self.gone[which])).max(1))
+
+    @cached_property
+    def due(self) -> Floats:
+        """Chance that a node belongs to a region that is to be measured at the age that the sample has now."""
+        if not len(self.at_change):
+            return np.zeros(len(self.window.nodes))
+        return np.asarray(1 - self.hidden.radius_below(cKDTree(self.at_change).query(self.window.nodes)[0]))
 
     @cached_property
     def travel_s(self) -> Floats:
@@ -310,8 +320,9 @@ class Survey:
         window = self.window
         unexplored = -np.expm1(-self.gain)
         regime, sure = np.full(len(window.nodes), -1), np.zeros(len(window.nodes))
-        if self.regimes.size:
-            regime, sure = self.regimes[self.chances.argmax(0)], self.chances.max(0)
+        if self.regime.size:
+            chances = self._chances(self.regime)
+            regime, sure = np.unique(self.regime)[chances.argmax(0)], chances.max(0)
         fields = [window.image(field) for field in (regime, sure * (1 - unexplored), unexplored)]
         return SampleMap(window.grid, *fields)
 
@@ -341,6 +352,18 @@ class Survey:
         if seconds.shape != (len(positions),) or not (seconds >= 0).all():
             raise ValueError(f"travel_time must give seconds ({len(positions)},), none negative, got {seconds!r}")
         return seconds
+
+    def regimes_beside(self, node: int) -> list[int]:
+        """Return the regimes of the nearest exposures of the two likeliest kinds at a node, the likeliest first."""
+        apart = np.linalg.norm(self.found - self.window.nodes[node], axis=1)
+        likeliest = np.argsort(self.chances[:, node])[:-3:-1]
+        return [int(self.regime[np.where(self.label == k, apart, np.inf).argmin()]) for k in likeliest]
+
+    def _chances(self, number: NDArray[np.int64]) -> Floats:
+        """Return the chance of each number of `found` at each node: inverse to the distance to its nearest exposure."""
+        places = [cKDTree(self.found[number == k]) for k in np.unique(number)]
+        nearness = 1 / np.maximum([each.query(self.window.nodes)[0] for each in places], 1e-9)
+        return np.asarray(nearness / nearness.sum(0))
 
     @cached_property
     def _layered(self) -> tuple[float, Floats]:

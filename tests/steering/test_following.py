@@ -1,0 +1,108 @@
+"""Positions that follow a path: again where the sample has changed since, at the age of a change, at its border."""
+
+import numpy as np
+import pytest
+
+from ainerd.steering import Course, Explorer, Following
+
+BOUNDS = {"x": (0.0, 20.0), "y": (0.0, 10.0)}
+PLACES = np.array([[x, y] for x in np.arange(1.0, 20, 2.5) for y in (2.0, 5.0, 8.0)])
+
+
+def aged(positions, ages, regime_of, **options):
+    """An explorer whose embeddings are the regimes: ``regime_of(x, age)``."""
+    explorer = Explorer(BOUNDS, labeler=lambda z: z[:, 0].astype(int), smallest_feature=1.5, **options)
+    points = zip(positions, ages, strict=True)
+    explorer.ingest(
+        [
+            {"_id": str(i), "x": x, "y": y, "age_s": age, "embedding": [regime_of(x, age), 0.0]}
+            for i, ((x, y), age) in enumerate(points)
+        ]
+    )
+    return explorer
+
+
+def measured_again(explorer, n):
+    """The next n suggestions that are measured again, all others between them measured as well."""
+    again = []
+    for i in range(3 * n):
+        (suggestion,) = explorer.suggest(1)
+        again += [suggestion] if suggestion["reason"].startswith("again near ") else []
+        if len(again) == n:
+            return again
+        explorer.ingest([{"_id": suggestion["_id"], "age_s": 1500.0 + i, "embedding": [2.0, 0.0]}])
+    raise AssertionError(f"only {len(again)} of {3 * n} were measured again")
+
+
+def place(suggestion):
+    return np.array([suggestion["x"], suggestion["y"]])
+
+
+@pytest.mark.parametrize("time", ["age", "order"])
+def test_the_oldest_exposures_of_a_path_in_time_are_measured_again_and_then_count_as_new(time):
+    places = np.random.default_rng(0).permutation(PLACES)
+    explorer = aged(places, 60.0 * np.arange(1, 25), lambda x, age: age // 500)
+    assert "again" not in explorer.suggest(1)[0]["reason"]
+    explorer.following = Following(courses=(Course((0, 1, 2), time),))
+    again = measured_again(explorer, 4)
+    nearest = [int(np.linalg.norm(places - place(x), axis=1).argmin()) for x in again]
+    assert len(set(nearest)) == 4 and max(nearest) < 16  # none of the newest third, each once
+    assert max(np.linalg.norm(places[k] - place(x)) for k, x in zip(nearest, again, strict=True)) < 1.5
+
+
+def test_a_path_along_a_knob_is_not_measured_again():
+    explorer = aged(PLACES, 60.0 * np.arange(1, 25), lambda x, age: x // 7)
+    explorer.following = Following(courses=(Course((0, 1, 2)),))
+    assert "again" not in explorer.suggest(1)[0]["reason"]
+
+
+def test_what_is_of_no_path_and_what_is_as_old_as_the_newest_has_not_changed():
+    following = Following(courses=(Course((0, 1), "age"), Course((3,), "order")))
+    regime, age = np.array([0, 2, 0, 1, 3, 1]), np.array([10.0, 20, 30, 1000, 40, 2000])
+    assert following.gone_since(regime, age) == pytest.approx([1, 0, 2 / 3, 1 / 3, 0, 0])
+    younger = np.array([10.0, 20, 30, 1000, 40, 10.0])  # made young again
+    assert following.gone_since(regime, younger) == pytest.approx([1 / 3, 0, 1 / 3, 2 / 3, 0, 0])
+
+
+def test_at_the_age_of_a_change_its_regimes_are_measured():
+    """Regimes 0 and 1 lie on the left, and change to each other between 600 and 900 s; regime 2 on the right stays."""
+
+    def regime_of(x, age):
+        return 2 if x > 10 else age > 700
+
+    places = np.random.default_rng(1).permutation(PLACES)
+    ages = np.tile([100.0, 300, 500, 600, 900, 1100, 1300, 1500], 3)
+    change = Following(changes=(((0, 1), 600.0, 900.0),))
+    late = aged(places, ages, regime_of)
+    late.following = change
+    assert "age" not in late.suggest(1)[0]["reason"]
+    young = aged(np.vstack([places, [[19.5, 0.5], [19.5, 9.5], [19.5, 4.0]]]), [*ages, 100.0, 300.0, 500.0], regime_of)
+    young.following = change  # the sample was made young again: the next exposure has an age of 700 s
+    (suggestion,) = young.suggest(1)
+    assert suggestion["reason"].startswith("the sample has the age now at which the regime changed near ")
+    assert suggestion["x"] < 11.5
+
+
+def test_between_the_regimes_of_a_path_there_is_no_border():
+    explorer = aged(PLACES, np.ones(24), lambda x, age: x // 5)  # regimes 0, 1, 2, 3 from left to right
+
+    def borders():
+        found = []
+        for x in (5.0, 10.0, 15.0):
+            (point,) = explorer.register_suggestions([{"x": x - 0.25, "y": 3.5}])
+            found.append(point["boundary"])
+            explorer.withdraw(point["_id"])
+        return found
+
+    assert min(borders()) > 0.5
+    explorer.following = Following(courses=(Course((0, 1, 2)),))
+    first, second, third = borders()
+    assert max(first, second) < 0.45 and third > 0.5
+    assert set(np.unique(explorer.map().regime)) == {0, 1, 2, 3}  # the map shows regimes
+
+
+def test_the_very_spot_is_measured_again_if_the_dose_limit_allows_it():
+    explorer = aged(PLACES, 60.0 * np.arange(1, 25), lambda x, age: age // 500, dose_limit=2)
+    explorer.following = Following(courses=(Course((0, 1, 2), "age"),))
+    (again,) = measured_again(explorer, 1)
+    assert np.linalg.norm(PLACES - place(again), axis=1).min() == 0
