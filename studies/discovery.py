@@ -9,21 +9,26 @@ mean of 16 scrambles. The policy was tuned on samples of other seeds. Intervals 
 paired. An interrupted study continues where it stopped, unless the policy or the study was changed.
 """
 
+import time
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import chi2
+from threadpoolctl import threadpool_limits
 
 import ainerd.campaign
+import ainerd.knobs
 import ainerd.steering
-from ainerd.steering import Explorer
+from ainerd.knobs import Knob
+from ainerd.steering import POLICIES, Explorer
 from studies import _dose as doses
 from studies import _hidden_maps as square
 from studies import _hidden_phases as phases
 from studies import _together as together
 from studies._hidden_maps import OURS, HiddenMap, Positions
 from studies._tools import Case, Row, Study, digest_of, interval, report, resumed
+from tests import random_campaigns
 
 TEST_SEED = 2026  # seeds below 100 are for tuning
 SCRAMBLES = 16  # of Sobol's sequence
@@ -104,6 +109,72 @@ def agents(samples: int = 12, seed: int = TEST_SEED) -> None:
     cases = [("sample", i) for i in range(samples)]
     rows = resumed("agents", run, cases, partial(together.on_sample, seed), 1, None)
     report("discovery_agents", list(together.together(rows)), samples=samples, seed=seed)
+
+
+@study.part
+def moves(campaigns: int = 1000, workers: int = 1, dask: str | None = None) -> None:
+    """Run campaigns with random knobs, policies and wishes of a person, and count forbidden moves of their plans."""
+    sources = [Path(random_campaigns.__file__), Path(ainerd.steering.__file__).parent, Path(ainerd.knobs.__file__)]
+    cases = [("campaigns", i) for i in range(0, campaigns, 10)]
+    rows = resumed("moves", {"run": digest_of(*sources)}, cases, ten_campaigns, workers, dask)
+    totals = {name: sum(row[name] for row in rows) for name in ("campaigns", "positions", "refused", "forbidden")}
+    report("discovery_moves", [totals])
+
+
+@study.part
+def suggestion(results: int = 1000, dimensions: int = 6, repeats: int = 5) -> None:
+    """Time a suggestion of every policy with so many results in so many knobs, one of them slow, on one core."""
+    with threadpool_limits(1):
+        report("discovery_suggestion", [timed(policy, results, dimensions, repeats) for policy in POLICIES])
+
+
+def timed(policy: str, results: int, dimensions: int, repeats: int) -> Row:
+    """Return CPU times of a policy."""
+    rng = np.random.default_rng(TEST_SEED)
+    knobs = {f"knob{i}": Knob(range=(0, 10), unit=f"unit {i}", length=1.0) for i in range(dimensions)}
+    knobs["knob1"] = Knob(range=(0, 10), unit="K", length=1.0, settle_s=60.0)
+    known = Explorer(
+        {name: knob.range for name, knob in knobs.items()}, knobs=knobs, policy=POLICIES[policy], noise=3.0
+    )
+    z = rng.normal(0, 4, (5, square.DIMENSIONS))[rng.integers(0, 5, results)]
+    z = (z + rng.normal(0, 0.4, z.shape)).astype(np.float32)
+    places = 10 * rng.random((results, dimensions))
+    known.ingest(
+        [
+            {**dict(zip(knobs, at, strict=True)), "_id": str(i), "embedding": z[i], "novelty_p": 0.5}
+            for i, at in enumerate(places)
+        ]
+    )
+    row: Row = {"policy": policy, "knobs": dimensions, "results": results}
+    suggest, ingest, stop = [], [], []
+    for i in range(repeats):
+        began = time.process_time()
+        (next_one,) = known.suggest()
+        suggest.append(time.process_time() - began)
+        began = time.process_time()
+        known.ingest([{"_id": next_one["_id"], "embedding": z[i], "novelty_p": 0.5}])
+        ingest.append(time.process_time() - began)
+        began = time.process_time()
+        known.should_stop()
+        stop.append(time.process_time() - began)
+    return row | {
+        "first suggestion (CPU s)": suggest[0],
+        "others, longest": max(suggest[1:]),
+        "learning from a result": max(ingest),
+        "whether to stop": max(stop),
+    }
+
+
+def ten_campaigns(case: Case) -> Row:
+    """Return what ten campaigns measured, what their plans refused, and forbidden moves."""
+    done = [random_campaigns.forbidden(case[1] + i) for i in range(10)]
+    return {
+        "campaigns": len(done),
+        "positions": sum(measured for _, measured, _ in done),
+        "refused": sum(refused for _, _, refused in done),
+        "forbidden": sum(len(faults) for faults, _, _ in done),
+        "faults": [fault for faults, _, _ in done for fault in faults],
+    }
 
 
 def on_sample(seed: int, case: Case) -> Row:

@@ -138,3 +138,17 @@ def test_with_six_knobs_it_goes_on():
     explorer.ingest(points)
     (suggestion,) = explorer.suggest(1)
     assert all(0 <= suggestion[name] <= 10 for name in "abcdef") and "lengths" in suggestion["reason"]
+
+
+def test_with_six_knobs_a_raster_has_millions_of_points_and_begins_at_once():
+    explorer = explorer_of("raster", **{f"knob{i}": MM for i in range(6)})
+    way = way_of(explorer, 20)
+    assert (way[:13, 1:] == way[0, 1:]).all()
+    assert [*(way[13:] != way[0]).sum(0)[1:]] == [7, 0, 0, 0, 0]  # then the second one changes
+    assert np.allclose(np.diff(way[:13, 0]), 10 / 13)
+
+
+def test_cells_wider_than_a_region_are_measured_anywhere():
+    way = way_of(explorer_of(**{f"knob{i}": MM for i in range(6)}), 60)
+    assert all(len(np.unique(x)) > 30 for x in way.T)
+    assert cdist(way, way)[np.triu_indices(60, 1)].min() > 1.0

@@ -3,6 +3,7 @@
 A policy is a function of a `Survey` that returns a position (d,), in lengths, and the reason in a sentence.
 """
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -86,19 +87,23 @@ def raster(survey: Survey) -> tuple[Floats, str]:
     slow = order_of_change(window.knobs)
     order = [*slow, *(name for name in reversed(window.names) if name not in slow)]  # the outermost first
     pitch = 2 * survey.hidden.smallest / np.sqrt(len(order))
-    points = np.zeros((1, 0))
-    for name in order:
-        k, knob = window.names.index(name), window.knobs.get(name)
-        width = window.high[k] - window.low[k]
-        n = int(np.ceil(width / pitch))
-        stops = (window.axes[k] - window.low[k]) / width if knob and knob.values else (np.arange(n) + 0.5) / n
-        direction = knob.direction if knob else "any"
-        there = stops[::-1] if direction == "down" else stops
-        back = stops[::-1] if direction == "any" else there
-        runs = [back if i % 2 else there for i in range(len(points))]
-        points = np.hstack([np.repeat(points, len(stops), axis=0), np.hstack(runs)[:, None]])
-    points = points[:, [order.index(name) for name in window.names]]
-    blocks = (points[i : i + BLOCK] for i in range(0, len(points), BLOCK))
+    counts, one_way, down = {}, {}, {}
+    for name, low, high, x in zip(window.names, window.low, window.high, window.axes, strict=True):
+        knob = window.knobs.get(name)
+        counts[name] = len(x) if knob and knob.values else int(np.ceil((high - low) / pitch))
+        one_way[name], down[name] = bool(knob and knob.direction != "any"), bool(knob and knob.direction == "down")
+
+    def points(number: NDArray[np.int64]) -> Floats:
+        """Return these points of the raster, (n,) to (n, d): there may be millions of them."""
+        along = {}
+        for name in reversed(order):
+            number, k = np.divmod(number, counts[name])  # the rest of the number is that of the row
+            back = down[name] if one_way[name] else number % 2 == 1
+            along[name] = (np.where(back, counts[name] - 1 - k, k) + 0.5) / counts[name]
+        return np.stack([along[name] for name in window.names], axis=1)
+
+    n = math.prod(counts.values())
+    blocks = (points(np.arange(i, min(i + BLOCK, n))) for i in range(0, n, BLOCK))
     return _first_open(survey, blocks, "the next point of a raster")
 
 
@@ -110,6 +115,7 @@ POLICIES: dict[str, Policy] = {
     "raster": raster,
 }
 BLOCK, BLOCKS = 256, 64  # points of a sequence that are tried
+IN_CELL = 64  # places in a wide cell that are compared
 
 
 def _best(survey: Survey, open_: NDArray[np.bool_]) -> tuple[Floats, str]:
@@ -125,7 +131,24 @@ def _best(survey: Survey, open_: NDArray[np.bool_]) -> tuple[Floats, str]:
     if (led := _lead(survey, best)) is not None:
         spot, reason = led
         return survey.window.nodes[best] if spot is None else _at_or_beside(survey, spot, open_), reason
-    return survey.window.nodes[best], _reason(survey, best, covered)
+    return _in_cell(survey, best), _reason(survey, best, covered)
+
+
+def _in_cell(survey: Survey, node: int) -> Floats:
+    """Return the node; if its cell is wider than the smallest region, the place in it farthest from visited ones.
+
+    Knobs with a cost stay at the node.
+    """
+    window, at = survey.window, survey.window.nodes[node]
+    slow = order_of_change(window.knobs)
+    cell = np.where([name in slow for name in window.names], 0.0, window.cell)
+    if (cell <= 2 * survey.hidden.smallest).all():
+        return at
+    places = at + cell * (qmc.Sobol(len(at), seed=survey.seed).random(IN_CELL) - 0.5)
+    places = places[survey.may_measure(places) & ~window.skips(places, survey.visited)]
+    if not len(places):
+        return at
+    return np.asarray(places[survey.places.query(places)[0].argmax()])
 
 
 def _worth(survey: Survey) -> Floats:
@@ -189,10 +212,8 @@ def _nearest(spots: Floats, position: Floats) -> Floats:
 
 def _first_open(survey: Survey, blocks: Iterator[Floats], reason: str) -> tuple[Floats, str]:
     """Return the first of the points (n, d) on the unit cube that is open and was not visited, and the reason."""
-    window = survey.window
     for points in blocks:
-        named = (window.named(point) for point in window.low + points * (window.high - window.low))
-        positions = window.position(np.array([[*each.values()] for each in named]))
+        positions = survey.window.spread(points)
         open_ = np.flatnonzero(survey.may_measure(positions) & (survey.places.query(positions)[0] > 1e-9))
         if open_.size:
             return positions[open_[0]], reason

@@ -65,13 +65,15 @@ class Window:
         return {name: x * of for name, x, of in zip(self.names, self.axes, self._scale, strict=True)}
 
     @property
+    def cell(self) -> NDArray[np.float64]:
+        """Sides of a cell of the grid, (d,); 0 for knobs with values."""
+        sides = (self.high - self.low) / [len(x) for x in self.axes]
+        return np.where([values.size > 0 for values in self._values], 0.0, sides)
+
+    @property
     def half_diagonal(self) -> float:
-        """Half of the diagonal of a cell of the grid; knobs with values count as points."""
-        sides = [
-            0.0 if v.size else (high - low) / len(x)
-            for v, x, low, high in zip(self._values, self.axes, self.low, self.high, strict=True)
-        ]
-        return float(np.linalg.norm(sides)) / 2
+        """Half of the diagonal of a cell."""
+        return float(np.linalg.norm(self.cell)) / 2
 
     def spread(self, unit: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return points (n, d) on the unit cube as positions in lengths; a knob with values takes the nearest below."""

@@ -1,0 +1,222 @@
+"""Campaigns with random knobs, policies and wishes of a person, whose plans are run message by message.
+
+What is forbidden is judged here by rules of its own: outside the range, none of the values, back along a one-way knob,
+in an excluded box, nearer to a measured position than the beam is wide, a knob with a cost not first, not alone, or
+without its time to settle.
+"""
+
+from dataclasses import dataclass, field
+
+import bluesky.plan_stubs as bps
+import numpy as np
+
+from ainerd.knobs import Knob
+from ainerd.steering import POLICIES, Explorer, visit
+
+STEPS = 12
+READBACK = 5e-7  # largest error of a readback, in ranges
+UNITS = ("mm", "K", "1/s", "wt%", "V", "MPa")
+
+
+class Device:
+    """An actuator that a plan can move and read."""
+
+    def __init__(self, name, position, noise):
+        self.name, self.position, self._noise, self.parent, self.hints = name, position, noise, None, {"fields": [name]}
+
+    def read(self):
+        return {self.name: {"value": self.position + self._noise(), "timestamp": 0.0}}
+
+    def set(self, value):
+        self.position = value
+
+
+class Frames:
+    name, parent, hints = "frames", None, {}
+
+
+@dataclass
+class Campaign:
+    """An explorer, devices, and all that was moved."""
+
+    rng: np.random.Generator
+    explorer: Explorer
+    devices: list
+    moves: list = field(default_factory=list)  # of each position: (name, value) or ("settle", seconds)
+    measured: list = field(default_factory=list)
+
+    def run(self, suggestion):
+        """Run the plan of a position, and return whether it was measured; ValueError if the plan refuses it."""
+        begun, knobs = [], self.explorer.window.knobs
+        plan = visit(None, acquire=lambda devices, md: bps.null(), knobs=knobs)([suggestion], self.devices, [Frames()])
+        answer, error = None, None
+        while True:
+            try:
+                message = plan.send(answer) if error is None else plan.throw(error)
+            except StopIteration:
+                break
+            except ValueError as refused:
+                if "return its uid" not in str(refused):  # the exposure itself is left out
+                    assert not begun, f"moved before it was refused: {begun}"
+                    raise
+                break
+            answer, error = None, None
+            match message.command:
+                case "set":
+                    begun.append((message.obj.name, message.args[0]))
+                    message.obj.set(*message.args)
+                case "sleep":
+                    begun.append(("settle", message.args[0]))
+                case "read":
+                    answer = message.obj.read()
+        self.moves.append(begun)
+        self.measured.append({device.name: device.position for device in self.devices})
+
+
+def campaign_of(seed):
+    """Return a campaign with random knobs, and the name of its policy."""
+    rng = np.random.default_rng(seed)
+    names, costly = [f"knob{i}" for i in range(int(rng.integers(1, 5)))], False
+    knobs = {}
+    for name, unit in zip(names, UNITS, strict=False):
+        low = float(rng.uniform(-50, 50))
+        width = float(10 ** rng.uniform(-1, 2.5))
+        options = {"unit": unit, "length": width * float(rng.uniform(0.05, 0.5))}
+        kind = rng.choice(["free", "free", "slow", "values", "holder"]) if len(names) > 1 else "free"
+        if kind in ("values", "holder"):
+            options["values"] = tuple(np.unique(low + width * rng.random(int(rng.integers(2, 6)))).tolist())
+            options["apart"] = kind == "holder"
+        else:
+            options["range"] = (low, low + width)
+        if kind in ("slow", "holder"):
+            options["settle_s"] = float(rng.uniform(1, 600))
+        if kind == "slow":
+            options["speed"] = width / float(rng.uniform(10, 1000))
+        options["direction"] = str(rng.choice(["any", "any", "up", "down"]))
+        if kind == "holder":
+            options.pop("length"), options.pop("unit")
+        knobs[name] = Knob(**options)
+        costly |= knobs[name].costs
+    policy = str(rng.choice([name for name in POLICIES if costly or name != "levels"]))
+    explorer = Explorer(
+        {name: knob.range for name, knob in knobs.items()},
+        knobs=knobs,
+        policy=POLICIES[policy],
+        beam_size=float(rng.uniform(0.05, 0.3)),
+        dose_limit=1,
+        noise=1.0,
+        seed=int(rng.integers(100)),
+    )
+    devices = [
+        Device(name, start(knob), lambda knob=knob: READBACK * np.ptp(knob.range) * rng.uniform(-1, 1))
+        for name, knob in knobs.items()
+    ]
+    return Campaign(rng, explorer, devices), policy
+
+
+def start(knob):
+    """Where a device is at first: where its only way begins."""
+    return (knob.values or knob.range)[-1 if knob.direction == "down" else 0]
+
+
+def wish(campaign):
+    """A point of a person, often one that is forbidden."""
+    rng, point = campaign.rng, {}
+    for name, knob in campaign.explorer.window.knobs.items():
+        low, high = knob.range
+        x = float(rng.uniform(low - 0.1 * (high - low), high + 0.1 * (high - low)))
+        point[name] = float(rng.choice(knob.values)) if knob.values and rng.random() < 0.7 else x
+    return point
+
+
+def box(campaign):
+    """A box to exclude."""
+    rng, limits = campaign.rng, {}
+    for name, (low, high) in campaign.explorer.bounds.items():
+        if rng.random() < 0.5:
+            a = rng.uniform(low, high)
+            limits[name] = (float(a), float(a + rng.uniform(0, 0.5) * (high - low)))
+    return limits
+
+
+def forbidden(seed):
+    """Return the faults of a campaign in words, how many positions were measured, and how many plans refused one."""
+    campaign, policy = campaign_of(seed)
+    rng, explorer = campaign.rng, campaign.explorer
+    faults, refused = [], 0
+    for _ in range(STEPS):
+        if rng.random() < 0.25 and (limits := box(campaign)):
+            explorer.exclude(limits)
+        asked = rng.random()
+        try:
+            if asked < 0.15:
+                (suggestion,) = explorer.register_suggestions([wish(campaign)])
+            elif asked < 0.25:
+                suggestion = {"_id": "", **wish(campaign)}  # to the plan itself, which knows no boxes and no beam
+            else:
+                (suggestion,) = explorer.suggest(1)
+        except ValueError as error:
+            if asked >= 0.25:
+                assert "no position is left" in str(error), error
+                break
+            continue
+        before = {device.name: device.position for device in campaign.devices}
+        try:
+            campaign.run(suggestion)
+        except ValueError:
+            refused += 1
+            if suggestion["_id"]:
+                faults.append(f"{policy}: the plan refused {suggestion}")
+                explorer.withdraw(suggestion["_id"])
+            continue
+        faults += [f"{policy}, seed {seed}: {fault}" for fault in wrong(campaign, before, asked)]
+        z = rng.normal(size=3).astype(np.float32) + 3 * int(rng.integers(3))
+        point = {name: suggestion[name] for name in explorer.names}
+        embedding = z if rng.random() < 0.9 else np.full(3, np.nan, np.float32)  # some exposures fail
+        point |= {"_id": suggestion["_id"] or f"plan {len(campaign.moves)}", "embedding": embedding}
+        explorer.ingest([point | {"novelty_p": float(rng.random())}])
+    return faults, len(campaign.measured), refused
+
+
+def wrong(campaign, before, asked):
+    """Yield what was forbidden in the last position."""
+    explorer, knobs = campaign.explorer, campaign.explorer.window.knobs
+    here = campaign.measured[-1]
+    for name, knob in knobs.items():
+        low, high = knob.range
+        if not low <= here[name] <= high:
+            yield f"{name} = {here[name]} outside {knob.range}"
+        if knob.values and here[name] not in knob.values:
+            yield f"{name} = {here[name]} not in {knob.values}"
+        step = here[name] - before[name]
+        if {"up": -step, "down": step, "any": 0}[knob.direction] > 3 * READBACK * (high - low):
+            yield f"{name} went back from {before[name]} to {here[name]}"
+    slow = sorted((n for n in knobs if knobs[n].costs), key=lambda n: -across(knobs[n]))
+    expected = [part for n in slow if moved(knobs[n], before[n], here[n]) for part in ((n, here[n]), ("settle", None))]
+    done = [(n, None if n == "settle" else x) for n, x in campaign.moves[-1][: len(expected)]]
+    if done != expected or any(name in slow for name, _ in campaign.moves[-1][len(expected) :]):
+        yield f"moves {campaign.moves[-1]} are not in the order {expected}"
+    for (name, _), (_, seconds) in zip(campaign.moves[-1][: len(expected) : 2], campaign.moves[-1][1::2], strict=False):
+        if seconds != knobs[name].settle_s:
+            yield f"{name} did not settle for {knobs[name].settle_s} s"
+    if asked < 0.25 and asked >= 0.15:
+        return
+    inside = [all(low <= here[n] <= high for n, (low, high) in limits.items()) for limits in explorer.excluded]
+    if any(inside):
+        yield f"{here} is excluded by {explorer.excluded}"
+    if asked >= 0.25:
+        lengths = {name: knob.length or 1e-12 for name, knob in knobs.items()}
+        apart = [np.linalg.norm([(here[n] - old[n]) / lengths[n] for n in knobs]) for old in campaign.measured[:-1]]
+        if min(apart, default=np.inf) < explorer._beam_size * (1 - 1e-5):
+            yield f"{here} was measured before"
+
+
+def across(knob):
+    """Seconds of a knob's longest way."""
+    width = knob.range[1] - knob.range[0]
+    return (width / knob.speed if knob.speed else 0.0) + knob.settle_s
+
+
+def moved(knob, before, here):
+    """Whether a knob had to move, within what a readback can tell."""
+    return abs(here - before) > 1e-6 * (knob.range[1] - knob.range[0])
