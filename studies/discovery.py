@@ -25,6 +25,7 @@ from ainerd.steering import POLICIES, Explorer
 from studies import _dose as doses
 from studies import _hidden_maps as square
 from studies import _hidden_phases as phases
+from studies import _rivals as peers
 from studies import _together as together
 from studies._hidden_maps import OURS, HiddenMap, Positions
 from studies._tools import Case, Row, Study, digest_of, interval, report, resumed
@@ -109,6 +110,29 @@ def agents(samples: int = 12, seed: int = TEST_SEED) -> None:
     cases = [("sample", i) for i in range(samples)]
     rows = resumed("agents", run, cases, partial(together.on_sample, seed), 1, None)
     report("discovery_agents", list(together.together(rows)), samples=samples, seed=seed)
+
+
+@study.part
+def rivals(maps: int = 60, others: int = 40, seed: int = TEST_SEED, workers: int = 1, dask: str | None = None) -> None:
+    """Score gpCAM and blop beside ours and Sobol's sequence; they need ``pip install 'ainerd[optimizers]'``."""
+    sources = Path(ainerd.steering.__file__).parent, Path(square.__file__), Path(peers.__file__), *peers.SOURCES
+    cases = [(kind, i) for kind, n in (("map", maps), ("other", others)) for i in range(n)]
+    run = {"run": digest_of(*sources), "seed": seed}
+    rows = resumed("rivals", run, cases, partial(beside_rivals, seed), workers, dask)
+    for kind, some in (("maps", rows[:maps]), ("others", rows[maps:]), ("all", rows)):
+        if some:
+            report(f"discovery_rivals_{kind}", peers.compared(some, ("exposures", "beam time")), seed=seed)
+
+
+def beside_rivals(seed: int, case: Case) -> Row:
+    """Return the scores of ours, of Sobol's sequence and of the rivals on one sample."""
+    kind, i = case
+    hidden = square.hidden_map(i, seed, others=kind == "other")
+    ways = {OURS: explored(hidden)[0]} | {name: peers.way_of(name, hidden) for name in peers.RIVALS}
+    scores = {name: score(hidden, way) for name, way in ways.items()}
+    sobol = [score(hidden, way) for name, way in square.sequences(hidden.start, SCRAMBLES).items() if "Sobol" in name]
+    mean = {what: float(np.mean([each[what] for each in sobol])) for what in SCORES}
+    return {"kind": hidden.kind, "scores": scores | {"Sobol": mean}}
 
 
 @study.part

@@ -1,6 +1,7 @@
 """A technique that chooses positions itself: suggest and ingest are enough."""
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,9 @@ from campaign_toys import BOUNDS, Toy, outcome
 from ainerd.campaign import OtherOptimizer
 from ainerd.results.commands import Add, Exclude, SetBounds
 from ainerd.steering import Window
+
+
+SHOWN = Path(__file__).parents[2] / "docs/how-to/files/optimizers"
 
 
 class Line:
@@ -152,6 +156,22 @@ def test_a_policy_is_chosen_by_name(make):
     assert make(policy=f"{__name__}:nearest").peek()["reason"] == "the nearest place"
     suggestion = make(policy=f"{__name__}:Diagonal").peek()
     assert (suggestion["x"], suggestion["y"]) == (1.0, 1.0) and "Diagonal" in suggestion["reason"]
+
+
+@pytest.mark.filterwarnings("ignore")  # of the fits of Ax and gpCAM
+@pytest.mark.parametrize(("policy", "n"), [("gpcam_policy:GpcamPolicy", 12), ("ax_policy:AxPolicy", 8)])
+def test_optimizers_of_others_learn_and_respect_exclusions(make, monkeypatch, caplog, policy, n):
+    monkeypatch.syspath_prepend(SHOWN)
+    campaign, way = make(policy=policy), []
+    campaign.apply(Exclude(region={"x": (4.0, 10.0), "y": (0.0, 5.0)}))
+    for i in range(n):
+        (here,) = campaign.suggest(1)
+        way.append((here["x"], here["y"]))
+        z = None if i == 2 else float(here["x"] > 7) + 0.01 * i
+        campaign.absorb(outcome(str(i), *way[-1], z=z, trial_id=here["_id"]))
+    assert len({*way}) == n and all(0 <= x <= 10 and 0 <= y <= 10 for x, y in way)
+    assert not any(x >= 4 and y <= 5 for x, y in way)
+    assert not caplog.records  # errors of an optimizer are logged
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,64 @@
+"""Rivals of the explorer: optimizers of other projects, as the how-to shows them, on hidden maps.
+
+They get what our explorer gets: the position and the embedding of each exposure. A way ends when all regimes with the
+area of `smallest_feature` were seen.
+"""
+
+import importlib.util
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from studies import _hidden_maps as square
+from studies._hidden_maps import HiddenMap, Positions
+from studies._tools import Row, bootstrap
+
+FOLDER = Path(__file__).parents[1] / "docs" / "how-to" / "files" / "optimizers"
+RIVALS = {"gpCAM": ("gpcam_policy.py", "GpcamPolicy"), "blop (Ax)": ("ax_policy.py", "AxPolicy")}
+SOURCES = [FOLDER / file for file, _ in RIVALS.values()]
+
+
+def rival(name: str) -> Any:
+    """Return the optimizer of a rival, on the square."""
+    file, of = RIVALS[name]
+    spec = importlib.util.spec_from_file_location(file.removesuffix(".py"), FOLDER / file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, of)(dict.fromkeys(("sample_x", "sample_y"), (0.0, square.WIDTH_MM)))
+
+
+def way_of(name: str, hidden: HiddenMap) -> Positions:
+    """Return the positions that a rival measures on a map until it has seen all regimes, from the map's start on."""
+    area = np.bincount(hidden.regions.ravel()) / hidden.regions.size
+    unseen = {*np.flatnonzero(area >= np.pi * square.SMALLEST**2).tolist()}
+    here, id, way, optimizer = hidden.start, "start", [], rival(name)
+    while len(way) < square.EXPOSURES:
+        (point,) = hidden.expose(here[None], len(way))
+        way.append(here)
+        unseen -= {int(hidden.regime(here[None])[0])}
+        if not unseen:
+            break
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of their fits
+            optimizer.ingest([{**point, "_id": id}])
+            (suggestion,) = optimizer.suggest(1)
+        id = suggestion["_id"]
+        here = np.array([suggestion["sample_x"], suggestion["sample_y"]]) / square.WIDTH_MM
+    return np.array(way)
+
+
+def compared(rows: Sequence[Row], scores: Sequence[str]) -> Iterator[Row]:
+    """Yield the mean scores of each strategy, and its scores over Sobol's and over ours, with intervals."""
+    for name in rows[0]["scores"]:
+        row: Row = {"strategy": name, "maps": len(rows)}
+        row |= {what: np.mean([each["scores"][name][what] for each in rows]) for what in scores}
+        for other in ("Sobol", square.OURS):
+            for what in scores:
+                its, others = (np.array([each["scores"][n][what] for each in rows]) for n in (name, other))
+                low, high = bootstrap(np.divide, its, others)
+                row[f"over {other}, {what}"] = f"{its.mean() / others.mean():.2f} [{low:.2f}, {high:.2f}]"
+        yield row
