@@ -3,7 +3,6 @@
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
-from importlib.metadata import EntryPoint, entry_points
 from numbers import Real
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY, CanRegisterSuggestions, SupportsStoppingCriteria, TrialFaultAware
 
 from ainerd.config import Steering
+from ainerd.plugins import load_named
 from ainerd.steering import POLICIES, Explorer, Labeler, TravelTime, Window, Windowed
 from ainerd.technique import Technique
 
@@ -58,16 +58,10 @@ def _policy(name: str) -> Any:
     """Return the policy of this name: one of ours, of another package (``ainerd.policies``), or ``module:function``."""
     if name in POLICIES:
         return POLICIES[name]
-    others = {each.name: each for each in entry_points(group="ainerd.policies")}
-    if name not in others and ":" not in name:
-        raise ValueError(f"steering.policy: {name!r} is none of {', '.join([*POLICIES, *others])}, nor module:function")
     try:
-        policy = others.get(name, EntryPoint(name, name, "ainerd.policies")).load()
-    except Exception as error:  # foreign code
-        raise ValueError(f"steering.policy: {name!r} cannot be loaded: {type(error).__name__}: {error}") from error
-    if not callable(policy):
-        raise ValueError(f"steering.policy: {name!r} is not a function, nor the class of an optimizer")
-    return policy
+        return load_named(name, "ainerd.policies", POLICIES)
+    except ValueError as error:
+        raise ValueError(f"steering.policy: {error}") from error
 
 
 class OtherOptimizer(Windowed):

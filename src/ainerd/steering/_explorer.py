@@ -1,7 +1,6 @@
 """The optimizer: suggests positions, learns from the results there, and decides when to stop."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from ainerd.knobs import Knob
 from ainerd.steering._following import Following
+from ainerd.steering._lengths import n_compared, stretch
 from ainerd.steering._missed import missed, surely_hit
 from ainerd.steering._policies import Policy, new_regimes
 from ainerd.steering._survey import Hidden, SampleMap, Survey, TravelTime
@@ -99,7 +99,8 @@ class Explorer(Windowed):
         for name, value in {**positive, "noise": noise, "exposure_s": exposure_s}.items():
             if value is not None and not (np.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be positive, got {value}")
-        self._hidden, self._dose_limit = Hidden(window, smallest), dose_limit
+        self._window, self._hidden, self._dose_limit = window, Hidden(window, smallest), dose_limit
+        self._stretch, self._n_compared = np.ones(len(window.names)), 0  # learned, from so many exposures
         self._costly = [
             (k, knob) for k, name in enumerate(window.names) if (knob := window.knobs.get(name)) and knob.costs
         ]
@@ -112,12 +113,21 @@ class Explorer(Windowed):
     @property
     def window(self) -> Window:
         """Limits of the actuators, excluded boxes, and a grid."""
-        return self._hidden.window
+        return self._window
 
     @window.setter
     def window(self, window: Window) -> None:
-        if window is not self._hidden.window:  # `Hidden` caches fields of its window
-            self._hidden = replace(self._hidden, window=window)
+        if window is not self._window:
+            self._window = window
+            self._hidden = Hidden(window.stretched(self._stretch), self._hidden.smallest)
+
+    @property
+    def lengths(self) -> dict[str, float]:
+        """Length of each knob as learned so far, in its unit; empty if the knobs have no lengths."""
+        if not self.window.has_lengths:
+            return {}
+        factors = zip(self.names, self._stretch.tolist(), strict=True)
+        return {name: (self.window.knobs[name].length or 1.0) * factor for name, factor in factors}
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
         """Return the next positions, each with its terms and a sentence.
@@ -228,14 +238,18 @@ class Explorer(Windowed):
 
     def _survey(self, *, pending: bool = True) -> Survey:
         found, regime = self._trials.labelled()
+        kind = self.following.kinds(regime)
+        self._learn_lengths(self.window.position(found), kind)
         label, age_s = self._trials.course(pending=pending)
         unsure, chance_new = self._trials.unsure(self.window, self._hidden.smallest)
         return Survey(
+            window=self.window,
             hidden=self._hidden,
+            stretch=self._stretch,
             visited=self.window.position(self._trials.visited(pending=pending)),
             found=self.window.position(found),
             regime=regime,
-            kind=self.following.kinds(regime),
+            kind=kind,
             unsure=unsure,
             chance_new=chance_new,
             beam_size=self._beam_size,
@@ -247,6 +261,16 @@ class Explorer(Windowed):
             at_change=self.window.position(found[np.isin(regime, self.following.due(age_s))]),
             holes=tuple(self._hole(*hole) for hole in self.following.holes),
         )
+
+    def _learn_lengths(self, found: NDArray[np.float64], kind: NDArray[np.int64]) -> None:
+        """Learn how the lengths of the knobs compare; that of a knob which goes one way does not become longer."""
+        n = n_compared(len(found))
+        if not self.window.has_lengths or n == self._n_compared:
+            return
+        factors = stretch(found[:n], kind[:n], self.window.is_apart)
+        one_way = [self.window.knobs[name].direction != "any" for name in self.names]
+        self._stretch, self._n_compared = np.where(one_way, np.minimum(factors, 1.0), factors), n
+        self._hidden = Hidden(self.window.stretched(self._stretch), self._hidden.smallest)
 
     def _hole(self, name: str, low: float, high: float) -> tuple[int, float, float]:
         k, ends = self.names.index(name), np.zeros((2, len(self.names)))

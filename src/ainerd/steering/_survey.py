@@ -187,9 +187,14 @@ class SampleMap:
 
 @dataclass(frozen=True)
 class Survey:
-    """Everything from which the next position is chosen."""
+    """Everything from which the next position is chosen.
 
-    hidden: Hidden  # with the window
+    Positions are in lengths. Beliefs use the lengths that were learned, which differ by the factors `stretch`.
+    """
+
+    window: Window  # limits and nodes
+    hidden: Hidden  # with the same nodes, in learned lengths
+    stretch: Floats  # (d,)
     visited: Floats  # (n, d), measured, failed, or to be measured; in order
     found: Floats  # (l, d), of the exposures that have a regime
     regime: NDArray[np.int64]  # (l,), its number
@@ -204,11 +209,6 @@ class Survey:
     gone: Floats  # (n,), share of a path that the sample has gone since each visit
     at_change: Floats  # (c, d), of the exposures between whose ages the sample is now
     holes: tuple[tuple[int, float, float], ...] = ()  # in paths: number of the knob, and the ends of the hole
-
-    @property
-    def window(self) -> Window:
-        """Limits and nodes."""
-        return self.hidden.window
 
     def may_measure(self, positions: Floats) -> NDArray[np.bool_]:
         """Whether positions (n, d) can be reached, are not excluded, and below the dose limit."""
@@ -229,9 +229,14 @@ class Survey:
         return cKDTree(self.visited)
 
     @cached_property
+    def _near(self) -> cKDTree:
+        """Search tree of the visited positions, in learned lengths."""
+        return cKDTree(self.visited / self.stretch)
+
+    @cached_property
     def nearest(self) -> Floats:
-        """Distance to the nearest visited position."""
-        return np.asarray(self.places.query(self.window.nodes)[0])
+        """Distance to the nearest visited position, in learned lengths."""
+        return np.asarray(self._near.query(self.hidden.window.nodes)[0])
 
     @cached_property
     def kinds(self) -> NDArray[np.int64]:
@@ -261,8 +266,8 @@ class Survey:
         """Expected new regimes from hidden inclusions and from layers along the limits."""
         hit, unhit = self.hidden.uncovered(self.nearest)
         commonest = np.bincount(self.label, minlength=1).argmax()
-        rarer = [self.found[self.label == k] for k in range(len(self.kinds)) if k != commonest]
-        return self.hidden.rates(unhit, rarer) @ hit + self.hidden.layers(self.visited)
+        rarer = [self.found[self.label == k] / self.stretch for k in range(len(self.kinds)) if k != commonest]
+        return self.hidden.rates(unhit, rarer) @ hit + self.hidden.layers(self.visited / self.stretch)
 
     @cached_property
     def layers(self) -> Floats:
@@ -280,7 +285,7 @@ class Survey:
         """Chance that an exposure shows again the regime of a novel one that is not confirmed."""
         if not len(self.unsure):
             return np.zeros(len(self.window.nodes))
-        reaches = 1 - self.hidden.radius_below(cdist(self.unsure, self.window.nodes))
+        reaches = 1 - self.hidden.radius_below(cdist(self.unsure / self.stretch, self.hidden.window.nodes))
         return np.asarray((self.chance_new[:, None] * reaches).max(0))
 
     @cached_property
@@ -293,7 +298,8 @@ class Survey:
         """How far the sample has gone along a path since a region was measured to which the node belongs, 0 to 1."""
         if not self.gone.any():
             return np.zeros(len(self.window.nodes))
-        distance, which = self.places.query(self.window.nodes, np.arange(1, min(NEIGHBOURS, len(self.visited)) + 1))
+        neighbours = np.arange(1, min(NEIGHBOURS, len(self.visited)) + 1)
+        distance, which = self._near.query(self.hidden.window.nodes, neighbours)
         reaches = 1 - self.hidden.radius_below(distance)
         return np.asarray(reaches.max(1) - (reaches * (1 - self.gone[which])).max(1))
 
@@ -302,7 +308,8 @@ class Survey:
         """Chance that a node belongs to a region that is to be measured at the age that the sample has now."""
         if not len(self.at_change):
             return np.zeros(len(self.window.nodes))
-        return np.asarray(1 - self.hidden.radius_below(cKDTree(self.at_change).query(self.window.nodes)[0]))
+        nearest = cKDTree(self.at_change / self.stretch).query(self.hidden.window.nodes)[0]
+        return np.asarray(1 - self.hidden.radius_below(nearest))
 
     @cached_property
     def travel_s(self) -> Floats:
@@ -311,8 +318,8 @@ class Survey:
 
     @property
     def missed(self) -> float:
-        """Chance that no exposure hit a region of the smallest radius."""
-        return self.hidden.missed(self.nearest)
+        """Chance that no exposure hit a disc of the smallest radius that lies inside the limits."""
+        return Hidden(self.window, self.hidden.smallest).missed(self.places.query(self.window.nodes)[0])
 
     @property
     def map(self) -> SampleMap:
@@ -355,16 +362,16 @@ class Survey:
 
     def regimes_beside(self, node: int) -> list[int]:
         """Return the regimes of the nearest exposures of the two likeliest kinds at a node, the likeliest first."""
-        apart = np.linalg.norm(self.found - self.window.nodes[node], axis=1)
+        apart = np.linalg.norm((self.found - self.window.nodes[node]) / self.stretch, axis=1)
         likeliest = np.argsort(self.chances[:, node])[:-3:-1]
         return [int(self.regime[np.where(self.label == k, apart, np.inf).argmin()]) for k in likeliest]
 
     def _chances(self, number: NDArray[np.int64]) -> Floats:
         """Return the chance of each number of `found` at each node: inverse to the distance to its nearest exposure."""
-        places = [cKDTree(self.found[number == k]) for k in np.unique(number)]
-        nearness = 1 / np.maximum([each.query(self.window.nodes)[0] for each in places], 1e-9)
+        places = [cKDTree(self.found[number == k] / self.stretch) for k in np.unique(number)]
+        nearness = 1 / np.maximum([each.query(self.hidden.window.nodes)[0] for each in places], 1e-9)
         return np.asarray(nearness / nearness.sum(0))
 
     @cached_property
     def _layered(self) -> tuple[float, Floats]:
-        return layered(self.window, self.found, self.label)
+        return layered(self.hidden.window, self.found / self.stretch, self.label)

@@ -1,5 +1,6 @@
 """The window that may be measured: its limits, the excluded boxes, and a grid."""
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,8 +45,8 @@ class Window:
         width = np.ptp(self._limits, axis=1) / scale
         self.width = float(width[~self.is_apart].max(initial=0.0)) or 1.0
         gaps = [np.diff(x).min(initial=np.inf) if x.size > 1 else 1.0 for x in self._values]
-        self._scale = np.where(self.is_apart, np.divide(gaps, FAR * self.width), scale)  # unit of a knob in a length
-        self.low, self.high = self._limits.T / self._scale
+        self.scale = np.where(self.is_apart, np.divide(gaps, FAR * self.width), scale)  # unit of a knob in a length
+        self.low, self.high = self._limits.T / self.scale
         self.excluded = [self._checked(box) for box in excluded]
         self.axes = self._axes(self.high - self.low)
         # The nodes (m, d), the last knob running fastest.
@@ -62,7 +63,7 @@ class Window:
     @property
     def grid(self) -> dict[str, NDArray[np.float64]]:
         """Coordinates of the nodes by name, in the units of the knobs."""
-        return {name: x * of for name, x, of in zip(self.names, self.axes, self._scale, strict=True)}
+        return {name: x * of for name, x, of in zip(self.names, self.axes, self.scale, strict=True)}
 
     @property
     def cell(self) -> NDArray[np.float64]:
@@ -91,7 +92,7 @@ class Window:
         """Return whether positions (n, d) lie outside all excluded boxes."""
         free = np.ones(len(positions), dtype=bool)
         for box in self.excluded:
-            low, high = np.array([box.get(name, (-np.inf, np.inf)) for name in self.names]).T / self._scale
+            low, high = np.array([box.get(name, (-np.inf, np.inf)) for name in self.names]).T / self.scale
             free &= ((positions < low) | (positions > high)).any(1)
         return free
 
@@ -133,7 +134,7 @@ class Window:
         """Return the reason why a position, (d,), may not be measured; None if it may be measured."""
         if not self.inside(position[None])[0]:
             return f"{self.text(position)} lies outside the bounds {self.bounds}"
-        for name, x, values in zip(self.names, position * self._scale, self._values, strict=True):
+        for name, x, values in zip(self.names, position * self.scale, self._values, strict=True):
             if values.size and not np.isclose(values, x).any():
                 return f"{name} = {x:g} is none of its values, {', '.join(f'{each:g}' for each in values)}"
         return None if self.free(position[None])[0] else f"{self.text(position)} lies in an excluded region"
@@ -145,7 +146,7 @@ class Window:
     def hole(self, hole: tuple[int, float, float]) -> str:
         """Return a hole, which is the number of a knob and two ends in lengths, in words."""
         k, *ends = hole
-        low, high = (f"{x * self._scale[k]:.4g}" for x in ends)
+        low, high = (f"{x * self.scale[k]:.4g}" for x in ends)
         return f"nothing was measured at {self.names[k]} between {low} and {high} {self.units[self.names[k]]}".rstrip()
 
     def length(self, x: float) -> str:
@@ -159,22 +160,32 @@ class Window:
         window = Window({name: bounds[name] for name in self.names}, excluded, self._unit, self.knobs)
         return self if (window.bounds, window.excluded) == (self.bounds, self.excluded) else window
 
+    def stretched(self, factors: NDArray[np.float64]) -> "Window":
+        """Return this window, with the same nodes, in lengths that are longer by these factors (d,)."""
+        other = copy.copy(self)
+        other.scale, other.low, other.high = self.scale * factors, self.low / factors, self.high / factors
+        other.axes = [x / factor for x, factor in zip(self.axes, factors, strict=True)]
+        other.nodes, other.walls = self.nodes / factors, self.walls / np.tile(factors, 2)
+        other.edge = other.walls.min(1)
+        other.width = float((other.high - other.low)[~self.is_apart].max(initial=0.0)) or 1.0
+        return other
+
     def image(self, field: NDArray[Any]) -> NDArray[Any]:
         """Return a field on the nodes as an array, the first knob along its last axis: (ny, nx) with two."""
         return field.reshape([len(x) for x in self.axes]).T
 
     def named(self, position: NDArray[np.float64]) -> dict[str, float]:
         """Return a position (d,) by name, in the units of the knobs; a knob with values has the nearest of them."""
-        coordinates = zip(self.names, position * self._scale, self._values, strict=True)
+        coordinates = zip(self.names, position * self.scale, self._values, strict=True)
         return {name: float(v[np.abs(v - x).argmin()] if v.size else x) for name, x, v in coordinates}
 
     def position(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return coordinates, (…, d) in the units of the knobs, as positions in lengths."""
-        return coordinates / self._scale
+        return coordinates / self.scale
 
     def coordinates(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return positions, (…, d) in lengths, in the units of the knobs."""
-        return positions * self._scale
+        return positions * self.scale
 
     def _values_of(self, name: str, low: float, high: float) -> list[float]:
         """Return the values that a knob takes within its limits; none if it takes all."""
@@ -194,7 +205,7 @@ class Window:
         counts = np.maximum(np.round(width / cell), 1).astype(int)
         return [
             values / scale if values.size else low + w * (np.arange(n) + 0.5) / n
-            for values, scale, low, w, n in zip(self._values, self._scale, self.low, width, counts, strict=True)
+            for values, scale, low, w, n in zip(self._values, self.scale, self.low, width, counts, strict=True)
         ]
 
     def _checked(self, box: Box) -> dict[str, tuple[float, float]]:
