@@ -26,9 +26,14 @@ def optimizer_of(
 ) -> "Explorer | OtherOptimizer":
     """Return the optimizer of the technique or of the settings, if there is one, otherwise an `Explorer`.
 
-    Raises ValueError if the policy of the settings cannot be loaded.
+    Raises ValueError if the policy of the settings, or the cost of a knob, cannot be loaded.
     """
     travel_time, exposure_s = travel or (None, None)
+    for name, knob in steering.knobs.items():
+        try:
+            knob.seconds(knob.range[0], np.array(knob.range))
+        except ValueError as error:
+            raise ValueError(f"steering.knobs.{name}: {error}") from error
     if (own := technique.optimizer(steering.bounds)) is not None:
         window = Window(steering.bounds, knobs=steering.knobs)
         return OtherOptimizer(own, window, f"the optimizer of technique {technique.name}")

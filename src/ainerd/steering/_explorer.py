@@ -124,10 +124,8 @@ class Explorer(Windowed):
     @property
     def lengths(self) -> dict[str, float]:
         """Length of each knob as learned so far, in its unit; empty if the knobs have no lengths."""
-        if not self.window.has_lengths:
-            return {}
-        factors = zip(self.names, self._stretch.tolist(), strict=True)
-        return {name: (self.window.knobs[name].length or 1.0) * factor for name, factor in factors}
+        factors = dict(zip(self.names, self._stretch.tolist(), strict=True))
+        return {name: length * factors[name] for name, length in super().lengths.items()}
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
         """Return the next positions, each with its terms and a sentence.

@@ -238,6 +238,12 @@ class Windowed:
         self.window = self.window.changed(bounds, self.window.excluded)
 
     @property
+    def lengths(self) -> dict[str, float]:
+        """Length of each knob, in its unit; empty if the knobs have no lengths."""
+        knobs = self.window.knobs if self.window.has_lengths else {}
+        return {name: knob.length for name, knob in knobs.items() if knob.length is not None}
+
+    @property
     def excluded(self) -> list[dict[str, tuple[float, float]]]:
         """Boxes that are never suggested. They may be set: an empty list lifts all."""
         return list(self.window.excluded)
