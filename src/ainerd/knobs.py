@@ -1,15 +1,15 @@
 """Knobs: the quantities that a campaign changes, each with a range, a unit, a length, and the cost of a change."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from ainerd.plugins import load_named
 
 READBACK = 1e-6  # share of its range by which a readback may differ from its setpoint
 Positive = Annotated[FiniteFloat, Field(gt=0)]
@@ -124,6 +124,36 @@ class Knob(BaseModel):
         if back > READBACK * (high - low):
             return f"lies behind {now:g}, and it only goes {self.direction}"
         return None
+
+
+def load_named(name: str, group: str, known: Collection[str] = ()) -> Any:
+    """Return the function or class of this name.
+
+    Parameters
+    ----------
+    name : str
+        An entry point of another package, or ``module:function``.
+    group : str
+        Of entry points.
+    known : collection of str
+        Names that need no entry point, for the message.
+
+    Raises
+    ------
+    ValueError
+        If there is none with this name, it cannot be loaded, or it cannot be called.
+    """
+    others = {each.name: each for each in entry_points(group=group)}
+    if name not in others and ":" not in name:
+        names = ", ".join([*known, *others])
+        raise ValueError(f"{name!r} is {f'none of {names}, nor' if names else 'not'} module:function")
+    try:
+        loaded = others.get(name, EntryPoint(name, name, group)).load()
+    except Exception as error:  # foreign code
+        raise ValueError(f"{name!r} cannot be loaded: {type(error).__name__}: {error}") from error
+    if not callable(loaded):
+        raise ValueError(f"{name!r} is not a function, nor a class")
+    return loaded
 
 
 @cache

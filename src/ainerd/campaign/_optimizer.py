@@ -10,7 +10,7 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY, CanRegisterSuggestions, SupportsStoppingCriteria, TrialFaultAware
 
 from ainerd.config import Steering
-from ainerd.plugins import load_named
+from ainerd.knobs import load_named
 from ainerd.steering import POLICIES, Explorer, Labeler, TravelTime, Window, Windowed
 from ainerd.technique import Technique
 
