@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-
 READBACK = 1e-6  # share of its range by which a readback may differ from its setpoint
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 

@@ -11,7 +11,6 @@ from ainerd.campaign import OtherOptimizer
 from ainerd.results.commands import Add, Exclude, SetBounds
 from ainerd.steering import Window
 
-
 SHOWN = Path(__file__).parents[2] / "docs/how-to/files/optimizers"
 
 

@@ -139,7 +139,8 @@ def _in_cell(survey: Survey, node: int) -> Floats:
 
     Knobs with a cost stay at the node.
     """
-    window, at = survey.window, survey.window.nodes[node]
+    window = survey.window
+    at: Floats = window.nodes[node]
     slow = order_of_change(window.knobs)
     cell = np.where([name in slow for name in window.names], 0.0, window.cell)
     if (cell <= 2 * survey.hidden.smallest).all():
