@@ -1,6 +1,7 @@
 """The pages of a campaign in Chromium, on a real server, while an agent explores."""
 
 import re
+import socketserver
 import threading
 import time
 from pathlib import Path
@@ -111,7 +112,8 @@ class Browser:
         page.on("console", self._said)
         page.on("pageerror", self._failed)
         page.on("response", self._answered)
-        page.on("request", lambda request: self.asked.append(request.url))
+        page.context.on("request", lambda request: self.asked.append(request.url))
+        page.on("websocket", lambda socket: self.asked.append(socket.url))
 
     def _said(self, said):
         if said.type in ("error", "warning") and not said.text.startswith("Failed to load resource"):
@@ -159,9 +161,25 @@ class Browser:
 
 
 @pytest.fixture(scope="module")
-def browser(session, server):
+def left():
+    """A proxy that loopback does not use: its `lines` are the requests of the browser that leave this machine."""
+
+    class Recorder(socketserver.StreamRequestHandler):
+        def handle(self):
+            self.server.lines.append(self.rfile.readline().decode(errors="replace"))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Recorder) as proxy:
+        proxy.lines = []
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        yield proxy
+        proxy.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser(session, server, left):
     with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        options = {"proxy": {"server": f"http://127.0.0.1:{left.server_address[1]}", "bypass": "127.0.0.1"}}
+        chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS, **options)
         page = chromium.new_page(viewport={"width": 1400, "height": 1000})
         yield Browser(page, session, server.uri.partition("/api/")[0], server.api_key)
         chromium.close()
@@ -236,12 +254,17 @@ def test_a_lasso_filters_the_table(browser):
 def test_the_agent_follows_what_a_person_takes_and_rejects(browser, session):
     page = browser.page
     page.fill("[data-ainerd=who]", "Ann")
+    begun, goes_on = [], threading.Event()
+
+    def on_start(name, doc):  # in the RunEngine's thread, which waits: the first exposure is in progress
+        if "suggestion_id" in doc:
+            begun.append(doc["suggestion_id"])
+            goes_on.wait(PATIENCE_MS / 1000)
+
+    token = session.RE.subscribe(on_start, "start")
     running = threading.Thread(target=lambda: session.RE(session.agent.explore(2)))
     running.start()
     try:
-        browser.until("The plan waits", "[data-ainerd=next]")
-        page.click("[data-ainerd=take]")
-        browser.until(f"{RESULTS + 1} results", "[data-ainerd=found]")
         browser.until("The plan waits", "[data-ainerd=next]")
         page.click("[data-ainerd=reject]")
         page.fill("[data-ainerd=why]", HOSTILE)
@@ -250,9 +273,25 @@ def test_the_agent_follows_what_a_person_takes_and_rejects(browser, session):
         page.wait_for_selector("[data-ainerd=take]:enabled")
         browser.until("The plan waits", "[data-ainerd=next]")
         page.click("[data-ainerd=take]")
+        page.wait_for_selector("[data-ainerd=measuring]")
+        page.click("[data-ainerd=take]:enabled")  # the point after the one that is being measured
+        browser.until("taken by Ann", "[data-ainerd=next]")
+        page.click("[data-ainerd=hold]")
+        page.wait_for_selector("[data-ainerd=next] .commands li.done:has-text('hold')")
+        browser.until("Held by Ann", "[data-ainerd=next]")
+        assert session.agent.optimizer.held and len(begun) == 1
+        goes_on.set()
+        browser.until(f"{RESULTS + 1} results", "[data-ainerd=found]")  # the exposure in progress is finished
+        browser.until("The plan waits because Ann", "[data-ainerd=next]")
+        assert len(begun) == 1
+        page.click("[data-ainerd=hold]")
         browser.until(f"{RESULTS + 2} results", "[data-ainerd=found]")
+        page.wait_for_selector("[data-ainerd=hold][aria-pressed=false]:enabled")
     finally:
+        goes_on.set()
         running.join(PATIENCE_MS / 1000)
+        session.RE.unsubscribe(token)
+    assert len(begun) == 2
     assert session.agent.drain()  # the last status is written after the result
     suggestions = session.store.suggestions()
     assert (suggestions["status"] == "measured").sum() == 2
@@ -263,23 +302,59 @@ def test_the_agent_follows_what_a_person_takes_and_rejects(browser, session):
         assert not np.isclose(measured[name].astype(float), getattr(turned_down, name)).all()
 
 
-def test_hold_shows_who_holds_and_can_be_released(browser, session):
-    page = browser.page
-    page.click("[data-ainerd=hold]")
-    browser.until("Held by Ann", "[data-ainerd=next]")
-    page.wait_for_selector("[data-ainerd=hold][aria-pressed=true]:enabled")
-    page.click("[data-ainerd=hold]")
-    page.wait_for_selector("[data-ainerd=hold][aria-pressed=false]")
-
-
-def test_a_click_on_the_map_fills_in_the_point_to_add(browser):
+def add_by_click(browser, x, y):
+    """Add a point with a click on the map, and wait until the agent has it."""
     page = browser.page
     page.get_by_role("button", name="add a point").click()
     page.wait_for_selector("form.wanted")
-    page.mouse.click(*browser.at("map", 2.0, 3.0))
+    page.mouse.click(*browser.at("map", x, y))
     page.wait_for_function("document.querySelector('form.wanted input').value.length > 0")
-    assert float(page.input_value("form.wanted input >> nth=0")) == pytest.approx(2.0, abs=0.2)
-    page.locator("form.wanted").get_by_role("button", name="back").click()
+    page.click("[data-ainerd=add]:enabled")
+    page.wait_for_selector("form.wanted", state="detached")
+
+
+def wait_for(condition):
+    end = time.monotonic() + PATIENCE_MS / 1000
+    while not condition():
+        assert time.monotonic() < end, "the condition was never met"
+        time.sleep(0.1)
+
+
+def test_clicks_on_the_map_add_points_whose_order_can_be_changed(browser, session):
+    agent, page = session.agent, browser.page
+    for x, y in ((2.0, 3.0), (8.0, 3.0), (8.0, 7.0)):
+        before = len(agent.queue()) if agent.queue()["by"].eq("a person").any() else 0
+        add_by_click(browser, x, y)
+        wait_for(lambda n=before: agent.queue()["by"].eq("a person").sum() == n + 1)
+    np.testing.assert_allclose(agent.queue()[["sample_x", "sample_y"]], [[2, 3], [8, 3], [8, 7]], atol=0.2)
+    assert agent.queue()["reason"].eq("asked for by a person").all()
+    page.wait_for_function("document.querySelectorAll('[data-ainerd=queue] li').length === 3")
+    before = list(agent.queue()["id"])
+    page.click("[data-ainerd=queue] li >> nth=2 >> button:has-text('↑')")
+    wait_for(lambda: list(agent.queue()["id"]) == [before[0], before[2], before[1]])
+    page.wait_for_function(
+        "(id) => document.querySelectorAll('[data-ainerd=queue] li')[1]?.dataset.id === id", arg=before[2]
+    )
+    page.click("[data-ainerd=queue] li >> nth=0 >> button:has-text('↓')")
+    wait_for(lambda: list(agent.queue()["id"]) == [before[2], before[0], before[1]])
+    assert list(agent.reorder(2)["id"]) == before  # at the prompt: the first, then the others as they were
+
+
+def test_a_click_on_the_map_excludes_a_box(browser, session):
+    agent, page = session.agent, browser.page
+    page.get_by_role("button", name="exclude a box").click()
+    page.wait_for_selector("form.wanted")
+    page.mouse.click(*browser.at("map", 8.0, 7.0))
+    page.wait_for_function("document.querySelector('form.wanted input').value.length > 0")
+    page.locator("form.wanted").get_by_label("why").fill("a scratch")
+    page.click("[data-ainerd=exclude]:enabled")
+    page.wait_for_selector("form.wanted", state="detached")
+    wait_for(lambda: agent.excluded)
+    ((x0, x1), (y0, y1)) = (agent.excluded[0][name] for name in ("sample_x", "sample_y"))
+    assert x0 < 8.0 < x1 and y0 < 7.0 < y1 and len(agent.queue()) == 2  # the point in it is withdrawn
+    page.wait_for_function(
+        "document.querySelector('[data-ainerd=map]')._fullLayout.shapes.some((s) => s.label?.text === 'excluded')"
+    )
 
 
 def test_the_night_can_be_replayed(browser):
@@ -291,6 +366,12 @@ def test_the_night_can_be_replayed(browser):
     page.wait_for_function(
         "() => { const n = parseInt(document.querySelector('[data-ainerd=found]').innerText); return n > 3 && n < 20; }"
     )
+    page.get_by_role("button", name="pause").click()
+    known = int(re.match(r"\d+", page.inner_text("[data-ainerd=found]"))[0])
+    browser.until(f"of {known}", "[data-ainerd=table] .pager")
+    assert page.locator("[data-ainerd=table] tbody tr").count() == known
+    assert page.evaluate("document.querySelector('[data-ainerd=map]')._fullLayout.shapes.length") == 0
+    assert page.locator("[data-ainerd=queue], [data-ainerd=measuring], [data-ainerd=health]").count() == 0
     page.get_by_role("button", name="back to now").click()
     browser.until(f"{RESULTS + 2} results", "[data-ainerd=found]")
 
@@ -337,11 +418,59 @@ def test_suggestions_and_log_have_pages(browser, session):
     browser.until(HOSTILE, "[data-ainerd=log]")
 
 
-def test_no_errors_no_injected_script_and_no_foreign_requests(browser):
+CONTROLS = """() => [...document.querySelectorAll(".ainerd button, .ainerd input, .ainerd select")]
+    .filter((each) => !each.disabled && each.offsetParent)
+    .map((each) => [each.tagName, each.type, each.ariaLabel ?? each.dataset.ainerd ?? each.labels?.[0]?.innerText ?? "",
+        each.tagName === "BUTTON" ? each.innerText : ""].join(" ").replace(/[\\d.]+/g, "#"))"""
+
+
+def test_every_control_can_be_pressed(browser, session):
+    page, pressed = browser.page, []
+    browser.open()
+    browser.drawn("timeline")
+    browser.until("1 to 20", "[data-ainerd=table]")
+    page.wait_for_selector("[data-ainerd=hold]:enabled")
+    while left := [(i, name) for i, name in enumerate(page.evaluate(CONTROLS)) if name not in pressed]:
+        i, name = left[0]
+        pressed.append(name)
+        control = page.evaluate_handle(
+            """(i) => [...document.querySelectorAll(".ainerd button, .ainerd input, .ainerd select")]
+                .filter((each) => !each.disabled && each.offsetParent)[i]""", i
+        ).as_element()  # fmt: skip
+        if control is None:  # a poll has replaced it
+            pressed.pop()
+        elif name.startswith("SELECT"):
+            values = control.evaluate("(select) => [...select.options].map((option) => option.value)")
+            control.select_option(values[-1])
+            control.select_option(values[0])
+        elif name.startswith("INPUT range"):
+            control.fill("10")
+        elif name.startswith("INPUT") and "checkbox" not in name:
+            control.fill("" if "search" in name else "7")
+        else:
+            control.click()
+            if "checkbox" in name:
+                control.click()
+        page.wait_for_timeout(50)
+        assert len(pressed) < 100
+    names = "\n".join(pressed)
+    for control in ("take", "reject", "hold", "add a point", "exclude a box", "replay", "pause", "play", "back to now",
+                    "moment of the night", "regime", "status", "novel only", "the next rows", "the run before", "back",
+                    "why", "name it", "earlier", "later", "BUTTON submit add", "BUTTON submit exclude"):  # fmt: skip
+        assert control in names, (control, names)
+    refused = [each for each in browser.wrong if re.match(r"4(09|22) .*/command/", each)]
+    browser.wrong[:] = [each for each in browser.wrong if each not in refused]
+    session.agent.release()
+
+
+def test_no_errors_no_injected_script_and_no_foreign_requests(browser, left):
     assert browser.wrong == []
     assert browser.page.evaluate("window.__hurt") is None
     outside = [url for url in browser.asked if not url.startswith((browser.root, "data:", "blob:"))]
     assert outside == [] and any("plotly" in url for url in browser.asked)
+    assert not left.lines
+    browser.page.evaluate("fetch('http://example.org/this').catch(() => {})")
+    assert left.lines and "example.org" in left.lines[0]  # what leaves is seen
 
 
 def test_each_spec_has_a_view(browser):

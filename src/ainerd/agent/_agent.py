@@ -90,7 +90,11 @@ class Agent(Observer):
     @property
     def problem(self) -> OptimizationProblem[Any, Any, Any]:
         """Optimizer, devices and plan of an exposure, in the form of bluesky-adaptive."""
-        measure = retaking(self._measure(self._worker.outcomes, exposing=self._exposing), lambda: self._beam)
+        return self._problem()
+
+    def _problem(self, go: Callable[[], MsgGenerator[Any]] | None = None) -> OptimizationProblem[Any, Any, Any]:
+        """Return `problem`, with a plan that runs just before each exposure."""
+        measure = retaking(self._measure(self._worker.outcomes, exposing=self._exposing, go=go), lambda: self._beam)
         return OptimizationProblem(self._campaign, self._actuators, [self._detector], self.evaluate, measure)
 
     def attach(self, RE: RunEngine) -> None:
@@ -192,7 +196,7 @@ class Agent(Observer):
         self._require_attached()
         if n is not None and (not isinstance(n, int) or n < 1):
             raise ValueError(f"explore wants a number of positions, got {n!r}")
-        plan = self._closed(explore(self.problem, n, before_each=self._ask))
+        plan = self._closed(explore(self._problem(self._while_held), n, before_each=self._ask))
         if n is None:
             plan = reported(plan, lambda: write_report(self.results, self._backup.parent, self.bounds))
         return AgentPlan(f"agent.explore({'' if n is None else n})", plan)
@@ -300,8 +304,7 @@ class Agent(Observer):
                     return
                 if waits != printed:
                     printed = waits
-                    say(Text(printable(f"the plan waits {waits}; Ctrl-C twice, then RE.stop(), ends it"), "yellow"))
-                    self._state.changed()
+                    self._say_waits(waits)
                 if self.review and self._campaign.held is None:
                     timeout_s = self._settings.steering.review_timeout_s
                     if time.monotonic() - begun > timeout_s:
@@ -309,6 +312,22 @@ class Agent(Observer):
                 yield from bps.sleep(LOOK_S)
         finally:
             self._state.waits = None
+
+    def _while_held(self) -> MsgGenerator[None]:
+        """Wait while a person holds the campaign: the hold may have come while the motors moved."""
+        try:
+            while self._campaign.held is not None:
+                waits = self._waits_for()
+                if self._state.waits is None and waits is not None:
+                    self._state.waits = waits
+                    self._say_waits(waits)
+                yield from bps.sleep(LOOK_S)
+        finally:
+            self._state.waits = None
+
+    def _say_waits(self, waits: str) -> None:
+        say(Text(printable(f"the plan waits {waits}; Ctrl-C twice, then RE.stop(), ends it"), "yellow"))
+        self._state.changed()
 
     async def _commands_done(self) -> None:
         """Wait until the worker has executed the waiting commands and has a suggestion, at most `BUSY_S` for each."""

@@ -3,7 +3,6 @@
 import logging
 import secrets
 import threading
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -17,17 +16,17 @@ from ainerd.runs import Jobs
 
 logger = logging.getLogger(__name__)
 
-LISTEN_S = 1.0  # between two looks at waiting commands, for `QUICK_S` after each result and command
-QUICK_S = 60.0
-SELDOM_S = 5.0  # between two looks at other times
+LISTEN_S = 1.0  # between two looks at waiting commands
+URGENT = ("hold", "release")
+CLOSE_S = 5.0  # longest wait for the thread at the end
 
 
 class CommandReader:
     """Reads the commands to an agent, applies them to its campaign, and writes the answers.
 
-    A thread looks for commands and claims them; the worker executes them, before documents that wait. While Tiled
-    answers, it looks every second while somebody steers or measures, else every five seconds, because each look is a
-    request; and at once after `wake`. Commands that must wait are executed again after each result, without a request.
+    A thread looks for commands and claims them, every second while Tiled answers, and at once after `wake`. It executes
+    `Hold` and `Release` itself, because the worker may be busy for many seconds; the worker executes all others, before
+    documents that wait. Commands that must wait are executed again after each result, without a request.
 
     An answer is written after all changes of the command, including its id in the checkpoint. So after a crash the next
     session finds the command in the checkpoint, or executes it.
@@ -51,7 +50,7 @@ class CommandReader:
         self._claimed: dict[str, Mapping[str, Any]] = {}  # commands that this process executes, oldest first
         self._answers: dict[str, tuple[Answer, bool]] = {}  # not yet written, by key; whether its sender waits
         self._reading = threading.Lock()
-        self._wake, self._ends, self._quick_until = threading.Event(), False, 0.0
+        self._wake, self._ends = threading.Event(), False
         self._thread: threading.Thread | None = None
 
     def begin(self, *, alone: bool) -> None:
@@ -69,7 +68,6 @@ class CommandReader:
 
     def wake(self) -> None:
         """Look at once: after a change a script or a person may wait."""
-        self._quick_until = time.monotonic() + QUICK_S
         self._wake.set()
 
     def close(self) -> None:
@@ -77,13 +75,15 @@ class CommandReader:
         self._ends = True
         self._wake.set()
         if self._thread is not None:
-            self._thread.join(SELDOM_S)
+            self._thread.join(CLOSE_S)
         self._answered = lambda: None  # may refer to the owner of this object: without it all parts are freed at once
 
     def look(self) -> None:
         """Find and claim the waiting commands, and submit a job that executes them. Can be called from any thread."""
         if self._find(take_over=False):
-            self._jobs.write(self.execute, first=True)
+            self._execute_urgent()
+            if self._claimed:
+                self._jobs.write(self.execute, first=True)
 
     def read(self, *, take_over: bool = False) -> None:
         """Execute the waiting commands. Called in the worker's thread.
@@ -111,7 +111,7 @@ class CommandReader:
         while not self._ends:
             self._wake.clear()
             self.look()
-            self._wake.wait(LISTEN_S if time.monotonic() < self._quick_until else SELDOM_S)
+            self._wake.wait(LISTEN_S)
 
     def _find(self, *, take_over: bool) -> bool:
         """Claim the waiting commands; return whether this process has commands to execute."""
@@ -131,6 +131,19 @@ class CommandReader:
         except (httpx.HTTPError, RuntimeError, KeyError) as error:  # RuntimeError: the client is closed
             logger.debug("commands are not read: %s", error)
             return False
+
+    def _execute_urgent(self) -> None:
+        """Execute the claimed commands that hold or release, and write their answers. Not in the worker."""
+        for key, metadata in list(self._claimed.items()):
+            if metadata.get("do") not in URGENT or key in self._answers:
+                continue
+            self._answers[key] = self._apply({**metadata, "id": key}), False
+            try:
+                self._node.update_state({"held": self._campaign.held})
+            except (httpx.HTTPError, KeyError) as error:  # the whole state follows
+                logger.debug("the hold is not yet in the state: %s", error)
+            self._campaign.save()
+            self._answer(key)
 
     def _apply(self, metadata: Mapping[str, Any]) -> Answer:
         try:

@@ -9,12 +9,14 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 import numpy as np
+import pandas as pd
 from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 from tiled.client.container import Container
@@ -135,6 +137,8 @@ class Observer:
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take a document from any source, and return at once. A run that already has its results is not analysed."""
         self._worker(name, doc)
+        if name == "start" and isinstance(id := doc.get("suggestion_id"), str):
+            self._jobs.submit(partial(self._campaign.begun, id))
         if name == "stop":  # a script may ask for the next position now
             self._state.commands.wake()
 
@@ -249,6 +253,8 @@ class Observer:
     def add(self, *position: float, reason: str = "asked for by a person", **by_name: float) -> dict[str, Any]:
         """Measure here next: ``agent.add(3.0, 7.0)`` or ``agent.add(sample_x=3.0, sample_y=7.0, reason="a scratch")``.
 
+        Points that people asked for before come first; see `queue` and `reorder`.
+
         Raises
         ------
         ValueError
@@ -257,6 +263,46 @@ class Observer:
         if position and by_name:
             raise ValueError(f"a position has {', '.join(self._campaign.explorer.names)}, got {position} and {by_name}")
         return self._apply(commands.Add(position=self._campaign.position(by_name or position), why=reason))
+
+    def queue(self) -> pd.DataFrame:
+        """Return the points that wait, in the order in which they are measured; the index counts from 1.
+
+        Points of people come first, in the order in which they were taken or added. Without any, it is the suggestion
+        of the agent. ``by`` is who took or added the point; ``id`` is that of the suggestion.
+        """
+        names, asked = [*self._campaign.explorer.names], {True: "a person", False: self.name}
+        rows = [
+            {**{name: each[name] for name in (*names, "reason")}, "by": each["taken_by"] or asked[each["is_asked"]],
+             "id": each[ID_KEY]} for each in self._campaign.queue
+        ]  # fmt: skip
+        columns = [*names, "reason", "by", "id"]
+        return pd.DataFrame(rows, columns=columns, index=pd.RangeIndex(1, len(rows) + 1, name="place"))
+
+    def reorder(self, *places: int | str) -> pd.DataFrame:
+        """Change the order of the points of people: ``agent.reorder(3, 1)`` measures the third first, then the first.
+
+        Returns `queue` with the new order. Points that are not named come after the others.
+
+        Parameters
+        ----------
+        *places : int or str
+            Places in `queue`, or ids of suggestions.
+
+        Raises
+        ------
+        ValueError
+            If there is no such place, the point at it is the agent's own suggestion, or a place is given twice.
+        """
+        if not places:
+            raise ValueError("reorder wants places of agent.queue(): agent.reorder(2, 1)")
+        waiting = [str(each[ID_KEY]) for each in self._campaign.queue if each["is_asked"]]
+        for place in places:
+            if not isinstance(place, str) and not (isinstance(place, Integral) and 1 <= place <= len(waiting)):
+                there = f"the points of people have 1 to {len(waiting)}" if waiting else "no point of a person waits"
+                raise ValueError(f"there is no place {place!r} in the queue: {there}")
+        order = [place if isinstance(place, str) else waiting[int(place) - 1] for place in places]
+        self._apply(commands.Reorder(order=order))
+        return self.queue()
 
     def exclude_border(self, width: float) -> dict[str, Any]:
         """Never suggest a position within `width` of the bounds, in the actuators' unit: ``agent.exclude_border(1.0)``.
@@ -296,7 +342,10 @@ class Observer:
         return self.suggest()
 
     def hold(self, reason: str = "") -> None:
-        """Hold the campaign: plans get no new suggestion until `release`: ``agent.hold("the beam is weak")``."""
+        """Hold the campaign: ``agent.hold("the beam is weak")``.
+
+        Until `release`, plans get no new suggestion, and `explore` begins no exposure; the one in progress is finished.
+        """
         self._apply(commands.Hold(why=reason))
 
     def release(self) -> None:

@@ -196,7 +196,12 @@ class _Remote:
         if state.get("review"):
             self._waits = "nobody took one"
             return None
-        return self.store.next_suggestion(agent) if newest is None and agent else newest
+        newest = self.store.next_suggestion(agent) if newest is None and agent else newest
+        queue = [id for id in state.get("queue") or [] if id not in self._measured]
+        if newest is not None and newest.id in queue[1:]:  # points that people added: in their order
+            first = self.store.suggestion(queue[0])
+            return first if first.status == "proposed" else newest
+        return newest
 
     def wait_for_result(self, trial_id: str, uid: str) -> None:
         """Wait until the agent has written the outcome of the suggestion in this run, or until the timeout."""

@@ -88,6 +88,7 @@ class State:
         self._axes: dict[str, Any] | None = None
         self._next_axes = 0
         self._is_new, self._ends = True, False
+        self._version = -1  # of the campaign's queue, as written
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -114,7 +115,7 @@ class State:
     def state(self) -> dict[str, Any]:
         """Return the whole state as plain values."""
         campaign = self._campaign
-        explorer, claims, ready = campaign.explorer, campaign.claims, campaign.ready
+        explorer, claims, queue = campaign.explorer, campaign.claims, campaign.queue
         return {
             **self._fixed,
             "technique": self._technique.name,
@@ -132,7 +133,8 @@ class State:
                 "reference": campaign.reference,
             },
             "held": campaign.held,
-            "next": None if ready is None else ready[ID_KEY],
+            "queue": [each[ID_KEY] for each in queue],
+            "measuring": campaign.measuring,
             "taken": campaign.taken,
             "explored": campaign.should_stop()[1],
             "health": self._health(),
@@ -156,6 +158,8 @@ class State:
         while not self._ends:
             self._wake.clear()
             now = time.monotonic()
+            if self._version != self._campaign.version:
+                self._version, self._is_new = self._campaign.version, True
             if (self._is_new and not self._jobs.backlog) or now - written >= EVERY_S:
                 written = now
                 self._write(everything=self._is_new)

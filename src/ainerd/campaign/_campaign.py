@@ -64,7 +64,7 @@ class _NotYet(Exception):
 
 @dataclass(frozen=True)
 class _Ready:
-    """The suggestion that comes first. The checkpoint keeps it if a person chose it."""
+    """A suggestion that waits for its measurement. The checkpoint keeps it if a person chose it."""
 
     suggestion: dict[str, Any]
     created: str = ""  # when a person chose it; empty for a suggestion of the explorer
@@ -112,6 +112,8 @@ class Campaign:
         Person who holds the campaign, reason and time; None if nobody holds it.
     regime_names : dict of int to str
         Names from people, by regime.
+    version : int
+        It grows with each change of the queue and of the point that is measured.
     """
 
     def __init__(
@@ -134,7 +136,7 @@ class Campaign:
         self._age = steering.age  # its name in the readings; empty if it is not recorded
         costs = any(knob.costs for knob in steering.knobs.values())
         self._weighs_travel, self._review = costs or travel is not None, steering.review
-        self._lock = threading.RLock()
+        self._lock, self._saving = threading.RLock(), threading.RLock()
         self._configured = {name: list(limits) for name, limits in steering.bounds.items()}
         self.ledger = Ledger(store, names, unit, principal)
         self.atlas = Atlas(technique, store, names, known)
@@ -146,7 +148,9 @@ class Campaign:
             assert steering.beam_size is not None  # checked by the settings
             window, smallest = self.explorer.window, steering.smallest_feature
             self.exposures = ExposureChoice(book.options, window, smallest, steering.beam_size, book)
-        self._ready: _Ready | None = None
+        self._queue: list[_Ready] = []  # points of people in their order; without any, the explorer's suggestion
+        self.version = 0
+        self._unfinished: set[str] = set()  # handed out, but their exposures were not finished
         self._given: dict[str, dict[str, float]] = {}  # positions that were handed out for measurement, by id
         self._fetched: list[str] = []  # ids of positions that scripts fetched, the last one at the end
         self._own: set[str] = set()  # ids of this session's suggestions, and of points that people added
@@ -167,20 +171,20 @@ class Campaign:
         self._learn(known)
         self._found_before, self._began = known, utc_now()
         self._read_checkpoint = partial(read_checkpoint, store.container, str(store.agent))
-        self._left = self._restore(self._read_checkpoint())
+        self._left = self._restore(self._read_checkpoint())  # the points of people that an earlier session left
         self._judge_all()
 
     # start
 
     def resume(self) -> None:
-        """Restore the suggestion that a person put first, if the session was killed before the measurement."""
-        left = self._left
-        if left is None or _age_s(left.created) > TAKEN_WITHIN_S:
-            return
-        if left.id not in self._results and set(self.explorer.names) <= set(left.suggestion):
-            with self._lock, suppress(ValueError):  # its position may now be outside the bounds or excluded
-                self.explorer.register_suggestions([left.suggestion])
-                self._put_first(left)
+        """Restore the points of people, if the session was killed before their measurement."""
+        for left in self._left:
+            if _age_s(left.created) > TAKEN_WITHIN_S or left.id in self._results:
+                continue
+            if set(self.explorer.names) <= set(left.suggestion):
+                with self._lock, suppress(ValueError):  # its position may now be outside the bounds or excluded
+                    self.explorer.register_suggestions([left.suggestion])
+                    self._enqueue(left)
 
     def close_open(self) -> None:
         """Write the final status of suggestions that an earlier session left open, and log the last result of it."""
@@ -215,8 +219,10 @@ class Campaign:
             self._learn([outcome])
             if outcome.exposure_s and self._weighs_travel and isinstance(self.explorer, Explorer):
                 self.explorer.exposure_s = outcome.exposure_s
-            if self._is_ready(outcome.trial_id):
-                self._clear()
+            self._remove(outcome.trial_id)
+            # before its status is written: a plan in another process then takes no suggestion older than this result
+            self._withdraw_own("newer results", "superseded")
+            self.version += 1
         if outcome.trial_id != outcome.key:
             status = "measured" if is_usable else "failed"
             self._later(self.ledger.status, outcome.trial_id, status, outcome.reason or None, outcome.raw_uid)
@@ -236,10 +242,22 @@ class Campaign:
                 self._steer_by()
             before = self.atlas.regime_before(outcome, self.explorer.window, self._beam_size)
             self.notices.post(outcome, before, *self.should_stop(), self.atlas.structure)
-        if self._ready is None or not self._ready.created:
-            self.withdraw("newer results", "superseded")
-        with suppress(ValueError):  # no position is left: the next caller of `peek` gets the error
+        self.follow()
+
+    def follow(self) -> None:
+        """Prepare the next suggestion, if a position is left; otherwise the next caller of `peek` gets the error.
+
+        The worker calls it also when a run begins, so that people can decide on the point after the one being
+        measured. An optimizer that is not an `Explorer` cannot take a suggestion back, so it is asked only after a
+        result.
+        """
+        with suppress(ValueError):
             self.peek()
+
+    def begun(self, trial_id: str) -> None:
+        """Prepare the suggestion that follows the run of a suggestion, which begins now."""
+        if trial_id in self._given and isinstance(self.explorer, Explorer):
+            self.follow()
 
     # commands
 
@@ -284,7 +302,8 @@ class Campaign:
                 self._log(command, "accepted {}", suggestion)
                 text = "the plan has received this position"
             case commands.Take():
-                suggestion, text = self._take(command), "it is measured next"
+                suggestion = self._take(command)
+                text = "it is measured now" if command.now else self._place_of(command.suggestion)
             case commands.Reject():
                 self._reject(command)
                 text = "the agent measures neither this position nor one close to it"
@@ -299,11 +318,15 @@ class Campaign:
                 text = "the plans continue"
             case commands.Exclude():
                 self.explorer.exclude(command.region)
-                self.withdraw("a region was excluded", by="person")
+                self._withdraw_where("a region was excluded")
                 self._log(command, f"excluded {limits_text(command.region)}: {command.why or NO_REASON}")
                 text = "the agent suggests no position in this region"
             case commands.Add():
-                suggestion, text = self._add(command), "it is suggested next"
+                suggestion = self._add(command)
+                text = self._place_of(command.id)
+            case commands.Reorder():
+                self._reorder(command)
+                text = f"the order is now {self._queue_text()}"
             case commands.Name():
                 self._name(command)
                 text = "the regime has this name now"
@@ -314,12 +337,12 @@ class Campaign:
                 text = f"{REFERENCES[self.reference]} steers"
             case commands.SetBounds():
                 self.explorer.bounds = command.bounds
-                self.withdraw("the bounds were changed", by="person")
+                self._withdraw_where("the bounds were changed")
                 text = f"bounds are now {limits_text(self.explorer.bounds)}"
                 self._later(self.ledger.note, text, once=command.log_key, by=command.signed)
             case commands.SetExcluded():
                 self.explorer.excluded = command.regions
-                self.withdraw("the excluded regions were changed", by="person")
+                self._withdraw_where("the excluded regions were changed")
                 text = f"excluded are now {'; '.join(map(limits_text, command.regions)) or 'no regions'}"
                 self._later(self.ledger.note, text, once=command.log_key, by=command.signed)
             case commands.Note() | commands.Propose():  # these need no agent: `ResultStore.note`, `ResultStore.propose`
@@ -331,7 +354,7 @@ class Campaign:
         last = next((id for id in self._fetched[-1:] if id not in self._results), None)
         if self.held is not None:
             raise _NotYet(f"{self.held['by']} holds the campaign")
-        if self._review and (self._ready is None or self._ready.taken_by is None):
+        if self._review and self.taken is None:
             raise _NotYet("nobody has taken a suggestion on a page")
         if last is not None and command.wait_s:
             raise _NotYet(f"no result has come from {self.ledger.position_text(self._given[last])}, fetched before")
@@ -349,8 +372,9 @@ class Campaign:
             raise ValueError("it was measured already, or is being measured")
         if (age_s := _age_s(command.created)) > TAKEN_WITHIN_S:
             raise ValueError(f"it was taken {age_s / 3600:.0f} h ago, when no agent was there: take or add a new one")
-        if self._ready is not None and self._is_ready(command.suggestion):
-            taken = self._ready.suggestion
+        waiting = next((each for each in self._queue if each.id == command.suggestion), None)
+        if waiting is not None:
+            taken = waiting.suggestion
         else:
             id, position = command.suggestion, self._named(command.position)
             taken = {**command.terms, **position, ID_KEY: id, "reason": command.reason or NO_REASON}
@@ -359,12 +383,12 @@ class Campaign:
             except ValueError as error:
                 self._later(self.ledger.status, id, "failed", str(error))
                 raise
-            self.withdraw(f"{command.who} took another one", by=command.signed)
+            self._withdraw_own(f"{command.who} took another one", by=command.signed)
         if command.now:
-            self._clear()
+            self._remove(command.suggestion)
             self._give([taken], command.signed)
             return taken
-        self._put_first(_Ready(taken, command.created, command.signed))
+        self._enqueue(_Ready(taken, command.created, command.signed))
         self._later(self.ledger.suggested, taken, "accepted", command.signed)
         self._log(command, "took {}" + (f": {command.why}" if command.why else ""), taken)
         return taken
@@ -373,13 +397,14 @@ class Campaign:
         id, position = command.suggestion, self._named(command.position)
         if id in self._results:
             raise ValueError("it was measured already")
-        if is_ready := self._is_ready(id):
-            self._clear()
-        elif not command.failed:  # another suggestion has replaced it, maybe at the same place
-            self.withdraw("another suggestion was rejected", by=command.signed)
-        if command.failed or not is_ready:
+        waited = self._remove(id)
+        if not waited and not command.failed:  # another suggestion has replaced it, maybe at the same place
+            self._withdraw_own("another suggestion was rejected", by=command.signed)
+        if command.failed or not waited:
             self.explorer.register_failures([{ID_KEY: id, **position}])
         if command.failed:
+            self._unfinished.add(id)
+            self.version += 1
             self._later(self.ledger.status, id, "failed", command.why, by=command.signed)
             return
         why = command.why or NO_REASON
@@ -393,11 +418,31 @@ class Campaign:
         why = command.why or NO_REASON
         position = self.position(command.position)
         (added,) = self.explorer.register_suggestions([{ID_KEY: command.id, **position, "reason": why}])
-        self.withdraw("a person's point comes first", by="person")
-        self._put_first(_Ready(added, command.created))
+        self._enqueue(_Ready(added, command.created))
         self._later(self.ledger.suggested, added, by=command.signed, principal=command.principal)
         self._log(command, f"wants {{}} next: {why}", added)
         return dict(added)
+
+    def _reorder(self, command: commands.Reorder) -> None:
+        waiting = {each.id: each for each in self._queue if each.created}
+        if unknown := [id for id in command.order if id not in waiting]:
+            raise ValueError(f"{unknown[0][:60]!r} does not wait in the queue: it was measured, rejected or withdrawn")
+        if len(set(command.order)) < len(command.order):
+            raise ValueError("a point is named twice")
+        first = [waiting[id] for id in command.order]
+        self._queue = [*first, *(each for each in self._queue if each not in first)]
+        self.version += 1
+        self._log(command, f"put the points in another order: {self._queue_text()}")
+
+    def _queue_text(self) -> str:
+        return ", ".join(self.ledger.position_text(each.suggestion) for each in self._queue)
+
+    def _place_of(self, id: str) -> str:
+        """Return when a point of the queue is measured, in words."""
+        waiting = [each for each in self._queue if not self._review or each.taken_by is not None or each.id == id]
+        before = next(i for i, each in enumerate(waiting) if each.id == id)
+        when = "it is measured next" if not before else f"it is number {before + 1} in the queue"
+        return f"{when}, once a person takes it" if self._review and waiting[before].taken_by is None else when
 
     def _name(self, command: commands.Name) -> None:
         regime, name = command.regime, command.name
@@ -455,6 +500,8 @@ class Campaign:
         """Record exposures that could not be taken."""
         with self._lock:
             self.explorer.register_failures(suggestions)
+            self._unfinished |= {str(suggestion[ID_KEY]) for suggestion in suggestions}
+            self.version += 1
         for suggestion in suggestions:
             self._later(self.ledger.status, suggestion[ID_KEY], "failed", "the exposure was not finished")
 
@@ -473,13 +520,16 @@ class Campaign:
     def checkpoint(self, *, first: bool = False) -> None:
         """Write the state that is not in results: the changes that people made, and the applied commands."""
         self.ledger.is_saved = False
-        self._later(self._checkpoint, first=first)
+        self._later(self.save, first=first)
 
-    def _checkpoint(self) -> None:
+    def save(self) -> None:
         """Write the state of this moment, so that writes in another order than their requests keep the newest."""
+        with self._saving:  # the thread that reads commands writes it, too
+            self.ledger.checkpoint(self._state())
+
+    def _state(self) -> dict[str, Any]:
         with self._lock:
-            first = asdict(self._ready) if self._ready is not None and self._ready.created else None
-            state = {
+            return {
                 "configured": self._configured,
                 "bounds": {name: list(limits) for name, limits in self.explorer.bounds.items()},
                 "excluded": [{name: list(limits) for name, limits in box.items()} for box in self.explorer.excluded],
@@ -488,11 +538,10 @@ class Campaign:
                 "names": {str(regime): name for regime, name in self.regime_names.items()},
                 "claims": self.claims.state(),
                 "reference": self._chosen,
-                "first": first,
+                "queue": [asdict(each) for each in self._queue if each.created],
                 "fetched": {id: self._given[id] for id in self._fetched},
                 "applied": {id: [do, x.status, x.text, x.fetched] for id, (do, x) in self._applied.items()},
             }
-        self.ledger.checkpoint(state)
 
     # state
 
@@ -504,12 +553,26 @@ class Campaign:
     @property
     def taken(self) -> str | None:
         """Id of the suggestion that a person took and that is measured next, or None."""
-        return self._ready.id if self._ready is not None and self._ready.taken_by is not None else None
+        ready = self._ready
+        return ready.id if ready is not None and ready.taken_by is not None else None
 
     @property
-    def ready(self) -> dict[str, Any] | None:
-        """The ready suggestion, or None; does not compute one."""
-        return None if self._ready is None else dict(self._ready.suggestion)
+    def queue(self) -> list[dict[str, Any]]:
+        """The suggestions that wait, in the order in which they are measured; does not compute one.
+
+        These are the points of people; without any, the suggestion of the explorer. ``taken_by`` is the person who took
+        one, or None; ``is_asked`` is whether a person took or added it.
+        """
+        with self._lock:
+            extra = ({"taken_by": each.taken_by, "is_asked": bool(each.created)} for each in self._queue)
+            return [{**each.suggestion, **more} for each, more in zip(self._queue, extra, strict=True)]
+
+    @property
+    def measuring(self) -> str | None:
+        """Id of the suggestion that was handed out last, if its measurement is not over; None otherwise."""
+        with self._lock:
+            last = next(reversed(self._given), None)
+            return None if last is None or last in self._results or last in self._unfinished else last
 
     def position(self, values: Sequence[float] | Mapping[str, float]) -> dict[str, float]:
         """Return a position by actuator; raise ValueError unless each actuator has a number within its bounds."""
@@ -528,25 +591,26 @@ class Campaign:
         with self._lock:
             if not set(self.explorer.names) <= set(position):
                 return None
-            given = dict(self._given)
-            if self._ready is not None and self._ready.taken_by is not None:
-                given[self._ready.id] = self._ready.suggestion
+            given = self._given | {each.id: each.suggestion for each in self._queue if each.taken_by is not None}
             near = [id for id, x in given.items() if id not in self._results and self._is_near(x, position)]
         return near[-1] if near else None
 
     def peek(self) -> dict[str, Any]:
         """Return the next suggestion, without taking it."""
         with self._lock:
-            if self._ready is None:
-                self._ready = _Ready(self._suggested(1)[0])
-                self._own.add(self._ready.id)
+            if (ready := self._ready) is None:
+                ready = _Ready(self._suggested(1)[0])
+                self._queue.append(ready)
+                self._own.add(ready.id)
+                self.version += 1
                 if self._shared_s:
                     self._own_since = "", time.monotonic()
                     self._later(self.settle)
                 else:
-                    self._later(self.ledger.suggested, self._ready.suggestion)
-                    self._later(self._avoid_others, self._ready.id)
-            return dict(self._ready.suggestion)
+                    self._later(self.ledger.suggested, ready.suggestion)
+                    self._later(self._avoid_others, ready.id)
+                ready = self._ready or ready  # in the meantime another session may have got its place
+            return dict(ready.suggestion)
 
     def settle(self) -> bool:
         """Make sure that no other session measures the ready suggestion; return whether this is so.
@@ -560,11 +624,11 @@ class Campaign:
         """
         for _ in range(MOST_TRIED if self._shared_s else 0):
             with self._lock:
-                if self._ready is not None and self._ready.created:
+                if (ready := self._ready) is not None and ready.created:
                     return True
                 id, since = self._own_since
-                if self._ready is not None and time.monotonic() - since > self._shared_s / 2:
-                    self.withdraw("it has waited for too long", "superseded")
+                if ready is not None and time.monotonic() - since > self._shared_s / 2:
+                    self._withdraw_own("it has waited for too long", "superseded")
                 suggestion = self.peek()
                 if self._is_ready(id):
                     return True
@@ -588,14 +652,11 @@ class Campaign:
         with self._lock:
             return self.explorer.map()
 
-    def withdraw(self, reason: str, status: str = "withdrawn", by: str | None = None) -> None:
-        """Withdraw the ready suggestion, if there is one. Its position may be suggested again."""
+    def withdraw(self, reason: str) -> None:
+        """Withdraw all suggestions that wait. Their positions may be suggested again."""
         with self._lock:
-            stale = self._clear()
-            if stale is not None:
-                self.explorer.withdraw(stale.id)
-                status = status if stale.taken_by is None else "failed"
-                self._later(self.ledger.status, stale.id, status, reason, by=by)
+            for stale in list(self._queue):
+                self._withdraw(stale, reason)
 
     # inside
 
@@ -621,20 +682,59 @@ class Campaign:
                 self.explorer.withdraw(suggestion[ID_KEY])
             raise
 
+    @property
+    def _ready(self) -> _Ready | None:
+        """The suggestion that is measured next: in mode review the first that a person took, if there is one."""
+        waiting = list(self._queue)
+        taken = (each for each in waiting if each.taken_by is not None) if self._review else iter(())
+        return next(taken, waiting[0] if waiting else None)
+
     def _is_ready(self, id: str) -> bool:
         return self._ready is not None and self._ready.id == id
 
-    def _put_first(self, ready: _Ready) -> None:
-        """Make a suggestion the next one, even if new results arrive before it is measured."""
-        self._ready = ready
-        self._own.add(ready.id)
+    def _enqueue(self, ready: _Ready) -> None:
+        """Put a person's point behind those of others; one that was added keeps its place when it is taken.
 
-    def _clear(self) -> _Ready | None:
-        """Remove the ready suggestion and return it."""
-        ready, self._ready = self._ready, None
-        if ready is not None and ready.created:
-            self.checkpoint()
-        return ready
+        It is measured even if new results arrive before.
+        """
+        place = next((i for i, each in enumerate(self._queue) if each.id == ready.id), None)
+        if place is not None:
+            self._queue[place] = ready
+        else:
+            self._withdraw_own("a person's point comes first", by="person")
+            self._queue.append(ready)
+        self._own.add(ready.id)
+        self.version += 1
+
+    def _remove(self, id: str) -> bool:
+        """Remove a suggestion from the queue; return whether it was there."""
+        gone = [each for each in self._queue if each.id == id]
+        self._queue = [each for each in self._queue if each.id != id]
+        if gone:
+            self.version += 1
+            if gone[0].created:
+                self.checkpoint()
+        return bool(gone)
+
+    def _withdraw_own(self, reason: str, status: str = "withdrawn", by: str | None = None) -> None:
+        """Withdraw the explorer's suggestion, if it waits."""
+        for own in [each for each in self._queue if not each.created]:
+            self._withdraw(own, reason, status, by)
+
+    def _withdraw_where(self, reason: str) -> None:
+        """Withdraw the explorer's suggestion, and the points of people that may no longer be measured."""
+        with self._lock:
+            self._withdraw_own(reason, by="person")
+            window = self.explorer.window
+            for asked in list(self._queue):
+                place = np.array([float(asked.suggestion[name]) for name in window.names])
+                if window.objection(window.position(place)) is not None:
+                    self._withdraw(asked, reason, by="person")
+
+    def _withdraw(self, stale: _Ready, reason: str, status: str = "withdrawn", by: str | None = None) -> None:
+        self._remove(stale.id)
+        self.explorer.withdraw(stale.id)
+        self._later(self.ledger.status, stale.id, status if stale.taken_by is None else "failed", reason, by=by)
 
     def _hand_out(
         self, n: int, by: str | None = None, status: str = "accepted", *, first: bool = False
@@ -642,12 +742,13 @@ class Campaign:
         if self._shared_s:
             return [self._hand_out_own(by, status, first=first) for _ in range(n)]
         with self._lock:
-            suggestions = [] if self._ready is None else [self._ready.suggestion]
+            suggestions: list[dict[str, Any]] = []
+            while len(suggestions) < n and (ready := self._ready) is not None:
+                suggestions.append(ready.suggestion)
+                self._give([ready.suggestion], ready.taken_by or by, status, first=first)
+                self._remove(ready.id)
             more = self._suggested(n - len(suggestions)) if n > len(suggestions) else []
-            if self._ready is not None:
-                self._give(suggestions, self._ready.taken_by or by, status, first=first)
             self._give(more, by, status, first=first)
-            self._clear()
         return suggestions + more
 
     def _hand_out_own(self, by: str | None, status: str, *, first: bool) -> dict[str, Any]:
@@ -655,11 +756,11 @@ class Campaign:
         with self._lock:
             if not self.settle():
                 raise ValueError("whether another session measures there is not known: Tiled does not answer")
-            assert self._ready is not None
-            suggestion = self._ready.suggestion
-            self._give([suggestion], self._ready.taken_by or by, status, first=first)
-            self._clear()
-        return suggestion
+            ready = self._ready
+            assert ready is not None
+            self._give([ready.suggestion], ready.taken_by or by, status, first=first)
+            self._remove(ready.id)
+        return ready.suggestion
 
     def _give(
         self, suggestions: Sequence[Mapping[str, Any]], by: str | None, status: str = "accepted", *, first: bool = False
@@ -667,6 +768,7 @@ class Campaign:
         for suggestion in suggestions:
             self._own.add(suggestion[ID_KEY])
             self._given[suggestion[ID_KEY]] = {name: suggestion[name] for name in self.explorer.names}
+            self.version += 1
             if self.exposures is not None:
                 self.exposures.give(suggestion[ID_KEY], suggestion)
             self._later(self.ledger.suggested, suggestion, status, by, first=first)
@@ -698,7 +800,7 @@ class Campaign:
             if not any(self._is_near(ready.suggestion, x) for x in (*theirs.values(), *measured)):
                 self._own_since = id, self._own_since[1]
                 return True
-            self.withdraw("another session is to measure there", "superseded")
+            self._withdraw_own("another session is to measure there", "superseded")
         with suppress(ValueError):  # no position is left: the next caller of `peek` gets the error
             self.peek()
         return False
@@ -739,7 +841,7 @@ class Campaign:
         line = f"from now on {REFERENCES[self._steers]} steers, because {because}"
         other = "bank" if self._steers == "session" else "session"
         self._later(self.ledger.note, f'{line}: agent.reference("{other}") chooses the other')
-        self.withdraw("another reference steers", "superseded")
+        self._withdraw_own("another reference steers", "superseded")
 
     def _judge_all(self) -> None:
         """Give the explorer the verdicts of all points by the reference that steers now."""
@@ -779,8 +881,8 @@ class Campaign:
                 points.append(point)
         self.explorer.ingest(points)
 
-    def _restore(self, state: Mapping[str, Any]) -> _Ready | None:
-        """Restore a checkpoint, and return the suggestion that a person put first.
+    def _restore(self, state: Mapping[str, Any]) -> list[_Ready]:
+        """Restore a checkpoint, and return the points of people that were not measured.
 
         If the bounds in the settings have changed since the checkpoint, they replace the bounds of the checkpoint.
         """
@@ -788,7 +890,7 @@ class Campaign:
             # an earlier session has announced these claims
             self.claims.update(self.atlas.exposures(), self.atlas.structure.components)
         if not state:
-            return None
+            return []
         if state["configured"] == self._configured:
             self.explorer.bounds = {name: (low, high) for name, (low, high) in state["bounds"].items()}
         for region in state["excluded"]:
@@ -801,8 +903,7 @@ class Campaign:
         self._recall(state)
         fetched = {id: x for id, x in (state.get("fetched") or {}).items() if set(x) == set(self.explorer.names)}
         self._given, self._fetched = fetched | self._given, [*fetched]
-        first = state.get("first")
-        return None if first is None else _Ready(**first)
+        return [_Ready(**left) for left in state.get("queue") or []]
 
     def _recall(self, state: Mapping[str, Any]) -> None:
         """Restore the applied commands from a checkpoint."""

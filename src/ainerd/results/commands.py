@@ -97,7 +97,10 @@ class Next(_Command):
 
 
 class Take(_Verdict):
-    """Measure this suggestion next, whatever results come before; `now`: the sender is a plan that measures it."""
+    """Measure this suggestion after those that people asked for before, whatever results come until then.
+
+    With `now`, the sender is a plan that measures it.
+    """
 
     do: Literal["take"] = "take"
     now: bool = False
@@ -122,6 +125,13 @@ class Release(_Command):
     do: Literal["release"] = "release"
 
 
+class Reorder(_Command):
+    """Measure the waiting points of people in this order; those that are left out come after them."""
+
+    do: Literal["reorder"] = "reorder"
+    order: list[Annotated[str, Field(max_length=150)]] = Field(min_length=1, max_length=100)  #: ids of suggestions
+
+
 class Exclude(_Command):
     """Never suggest a position in this box."""
 
@@ -130,7 +140,10 @@ class Exclude(_Command):
 
 
 class Add(_Command):
-    """Measure this position next. The suggestion gets the command's id, so that it is made once."""
+    """Measure this position after those that people asked for before.
+
+    The suggestion gets the command's id, so that it is made once.
+    """
 
     do: Literal["add"] = "add"
     position: Position = Field(max_length=10)
@@ -192,6 +205,7 @@ Command = Annotated[
     | Release
     | Exclude
     | Add
+    | Reorder
     | Propose
     | Name
     | Note

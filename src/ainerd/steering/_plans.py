@@ -120,6 +120,7 @@ def visit(
     acquire: Callable[..., MsgGenerator[Any]] | None = None,
     knobs: Mapping[str, Knob] | None = None,
     exposing: Exposing | None = None,
+    go: Callable[[], MsgGenerator[Any]] | None = None,
     timeout_s: float = 600.0,
 ) -> Callable[..., MsgGenerator[tuple[str, ...]]]:
     """Make an acquisition plan for bluesky-adaptive: move, expose, and wait for the analysis of each exposure.
@@ -141,6 +142,8 @@ def visit(
         By the actuators' names. Knobs with a cost move first, one by one, and settle; then the others move together.
     exposing : Exposing, optional
         Sets frame time, frames and attenuator, and refuses an exposure whose dose would pass a limit.
+    go : callable, optional
+        Makes the plan that runs just before each exposure, and ends when the exposure may begin.
     timeout_s : float
         Longest wait for an analysis. The plan goes on after it; the evaluation handles a missing outcome.
     """
@@ -165,6 +168,8 @@ def visit(
                 exposure = yield from exposing.prepare(id, suggestion)
                 was_open = partial(exposing.was_open, id, exposure)
                 metadata["exposure"] = {**asdict(exposure), "dose": exposing.book.options.dose(exposure)}
+            if go is not None:
+                yield from go()
             if acquire is None:
                 uid = yield from expose(
                     detector, beside=readables, monitored=monitored, shutter=shutter, was_open=was_open, md=metadata

@@ -17,7 +17,17 @@ from ainerd.results import USABLE, Columns, regime_kinds
 from ainerd.server._access import json_response
 from ainerd.server.internals import Caller, change_token, newest
 from ainerd.server.pages._commands import held_by, summarize_command
-from ainerd.server.pages._reader import AgentState, CampaignReader, Rows, mapping, number, numbers, seconds, text
+from ainerd.server.pages._reader import (
+    MOST_REFITS,
+    AgentState,
+    CampaignReader,
+    Rows,
+    mapping,
+    number,
+    numbers,
+    seconds,
+    text,
+)
 from ainerd.server.pages._results import nearest
 from ainerd.server.pages._static import view_script
 from ainerd.technique import panels
@@ -27,7 +37,7 @@ LATEST = 20  # the newest result is among the last so many that were created
 NEWEST = 100  # results whose motors, units and quantities are those of the page
 MOST_RESULTS = 20_000  # on a map: the newest
 WHOLE_S = 10.0  # after this time everything is read, even if the token is the same
-MOST_HISTORY = 300  # refits and suggestions
+MOST_HISTORY = 300  # suggestions
 MOST_LABELS = 100_000  # of all refits
 router = APIRouter()
 
@@ -66,25 +76,23 @@ async def campaign(
 async def replay(path: str, caller: Annotated[Caller, Depends()], agent: str | None = None) -> Response:
     """Return the labels of each refit, by the index of results in the answer of `campaign`, and the suggestions.
 
-    Both are oldest first. A refit has only the labels that differ from those of the refit before.
+    Both are oldest first. A refit has only the labels that differ from those of the refit before. ``first`` are the
+    regimes that results got at first.
     """
     reader = await CampaignReader.open(caller, path)
     name = (await reader.agent(agent)).name
-    index = {key: i for i, key in enumerate((await reader.results()).of(name).last(MOST_RESULTS).keys)}
-    node = await reader.child("atlas")
+    rows = (await reader.results()).of(name).last(MOST_RESULTS)
+    index = {key: i for i, key in enumerate(rows.keys)}
     atlases: list[dict[str, Any]] = []
     known: dict[int, int] = {}
-    n = min(MOST_HISTORY, MOST_LABELS // max(len(index), 1) + 1)
-    for metadata in [] if node is None else [each.metadata for each in reversed(await newest(node, n))]:
-        labels, created = metadata.get("labels"), seconds(metadata.get("created"))
-        if metadata.get("agent") not in (None, name) or not isinstance(labels, dict) or created is None:
-            continue
-        current = {index[key]: x for key, x in labels.items() if key in index and isinstance(x, int)}
+    for created, metadata in await reader.refits(name, min(MOST_REFITS, MOST_LABELS // max(len(index), 1) + 1)):
+        current = {index[key]: x for key, x in metadata["labels"].items() if key in index and isinstance(x, int)}
         changed = {str(i): x for i, x in current.items() if known.get(i) != x}
         known |= current
         atlases.append({"t": created, "version": metadata.get("version"), "label": changed})
     suggestions = await reader.suggestions(name, MOST_HISTORY)
-    return json_response({"atlases": atlases, "suggestions": [*map(_shown, suggestions)]})
+    shown = [*map(_shown, suggestions)]
+    return json_response({"atlases": atlases, "suggestions": shown, "first": rows.numbers("regime")})
 
 
 async def _answer(reader: CampaignReader, state: AgentState, known: PageCursor, token: str) -> dict[str, Any]:
@@ -108,10 +116,7 @@ async def _answer(reader: CampaignReader, state: AgentState, known: PageCursor, 
         "agent_key": state.key,
         "agents": [other.name for other in reader.agents] or [name],
         "latent": {key: axes.get(key) for key in ("share", "of", "landmarks")} if axes else None,
-        "next": _next(suggestions, reader.caller),
-        "measuring": next(
-            (_shown(s) for s in reversed(suggestions) if s["status"] == "accepted" and s["status_by"] == name), None
-        ),
+        **_queue(suggestions, metadata, reader.caller),
         "suggestions": [*map(_shown, suggestions[-NEWEST_SUGGESTIONS:])],
         "commands": commands,
         "held": held_by(metadata.get("held"), commands),
@@ -242,20 +247,41 @@ def _newest(rows: Rows) -> dict[str, Any] | None:
     return {"key": key, "nearest": [*nearest(rows, key)]}
 
 
-def _next(suggestions: Sequence[Mapping[str, Any]], caller: Caller) -> dict[str, Any] | None:
-    """Return the newest suggestion that a person took or that the agent itself proposed and is open."""
-    for each in reversed(suggestions):
-        taken = each["status"] == "accepted" and each["status_by"] not in (None, each["agent"])
-        if taken or (each["status"] == "proposed" and not each["proposed_by"]):
-            mine = caller.uuid is not None and each["principal"] == caller.uuid
-            return {
-                **_shown(each),
-                "by": each["proposed_by"] or each["agent"],
-                "taken_by": each["status_by"] if each["status"] == "accepted" else None,
-                "mine": mine,
-                "why_not": "the principal that proposed it cannot approve it" if mine else None,
-            }
-    return None
+def _queue(
+    suggestions: Sequence[Mapping[str, Any]], metadata: Mapping[str, Any], caller: Caller
+) -> dict[str, dict[str, Any] | list[dict[str, Any]] | None]:
+    """Return the suggestion that is measured, the next one, and those that wait, in the order that the agent reports.
+
+    The agent reports its queue soon after it has changed. Until then a suggestion may have become the next one that is
+    not in that queue: the newest one that the agent itself has proposed.
+    """
+    by_id = {each["id"]: each for each in suggestions}
+    measuring = by_id.get(metadata.get("measuring"))
+    is_open = measuring is not None and measuring["status"] in ("accepted", "taken")
+    reported = [by_id[id] for id in metadata.get("queue") or [] if id in by_id and by_id[id] is not measuring]
+    queue = [each for each in reported if each["status"] in ("proposed", "accepted")]
+    if not queue:
+        own = (each for each in reversed(suggestions) if each["status"] == "proposed" and not each["proposed_by"])
+        queue = [each for each in (next(own, None),) if each is not None]
+    shown = [_waiting(each, caller) for each in queue]
+    first = next((each for each in shown if each["taken_by"]), None) if metadata.get("review") else None
+    return {
+        "measuring": _shown(measuring) if measuring is not None and is_open else None,
+        "next": first or next(iter(shown), None),
+        "queue": shown,
+    }
+
+
+def _waiting(suggestion: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+    """Return a suggestion that waits, with who made it, who took it, and whether the caller may take it."""
+    mine = caller.uuid is not None and suggestion["principal"] == caller.uuid
+    return {
+        **_shown(suggestion),
+        "by": suggestion["proposed_by"] or suggestion["agent"],
+        "taken_by": suggestion["status_by"] if suggestion["status"] == "accepted" else None,
+        "mine": mine,
+        "why_not": "the principal that proposed it cannot approve it" if mine else None,
+    }
 
 
 def _shown(suggestion: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Routes by which people send commands to an agent: take, reject, hold, release, exclude, add, name, and notes.
+"""Routes by which people send commands to an agent: take, reject, hold, release, exclude, add, reorder, name, notes.
 
 Scripts fetch the next position by `fetch_next`.
 
@@ -32,7 +32,7 @@ LONGEST_NAME, LONGEST_WHY = 60, 500
 # Commands that a page may send, and their fields.
 FIELDS = {
     "take": {"suggestion"}, "reject": {"suggestion"}, "hold": set[str](), "release": set[str](),
-    "exclude": {"region"}, "add": {"position"}, "name": {"regime", "name"},
+    "exclude": {"region"}, "add": {"position"}, "name": {"regime", "name"}, "reorder": {"order"},
 }  # fmt: skip
 router = APIRouter()
 

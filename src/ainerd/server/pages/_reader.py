@@ -26,6 +26,8 @@ from ainerd.technique import panels
 MOST_AGENTS = 100
 LONGEST = 600  # characters of a text
 MOST_MOTORS, MOST_NUMBERS = 6, 100  # of results
+MOST_REFITS = 300  # that are read for an earlier moment
+REFIT_S = 5.0  # after a result, until its refit is written
 
 Metadata = Mapping[str, Any]
 
@@ -68,6 +70,10 @@ class Rows:
         """Return the time of each result in seconds since 1970."""
         run_time, event_time = (self.columns.column(name).astype(float) for name in ("run_time", "event_time"))
         return np.where(np.isnan(event_time), run_time, event_time)
+
+    def known(self) -> npt.NDArray[np.float64]:
+        """Return when each result became known, at the end of its exposure, in seconds since 1970."""
+        return self.times() + np.nan_to_num(self.numbers("frame_time_s") * self.numbers("n_frames"))
 
     def regimes(self, labels: "pd.Series[float]") -> npt.NDArray[np.float64]:
         """Return the regime of each result by the newest atlas, or else the one that it got at first."""
@@ -296,6 +302,20 @@ class CampaignReader:
             valid = {key: x for key, x in mapping(atlas.metadata.get("labels")).items() if isinstance(x, int)}
             known = _labels[node.context] = atlas.id, pd.Series(valid, dtype=float)
         return known
+
+    async def refits(self, agent: str | None, n: int) -> list[tuple[float, Metadata]]:
+        """Return time and metadata of the last refits, of an agent or of all, oldest first."""
+        node = await self.child("atlas")
+        known = [] if node is None else [each.metadata for each in reversed(await newest(node, n))]
+        ours = [each for each in known if agent is None or each.get("agent") in (None, agent)]
+        timed = [(seconds(each.get("created")), each) for each in ours if isinstance(each.get("labels"), dict)]
+        return [(created, each) for created, each in timed if created is not None]
+
+    async def labels_at(self, time: float) -> "pd.Series[float]":
+        """Return the regime of each result by its key as it was known at a time, in seconds since 1970."""
+        before = [each for created, each in await self.refits(None, MOST_REFITS) if created <= time + REFIT_S]
+        labels = before[-1]["labels"] if before else {}
+        return pd.Series({key: x for key, x in labels.items() if isinstance(x, int)}, dtype=float)
 
 
 _labels: "WeakKeyDictionary[Any, tuple[int, pd.Series[float]]]" = WeakKeyDictionary()  # of the newest atlas

@@ -20,7 +20,7 @@ from tiled.utils import ensure_awaitable
 from ainerd.results import LoadedResult, Part, ResultRecord, explain, matches, notes_by_key, similar
 from ainerd.server._access import json_body, json_response, validated
 from ainerd.server.internals import Caller
-from ainerd.server.pages._reader import CampaignReader, Rows, mapping, text
+from ainerd.server.pages._reader import CampaignReader, Rows, mapping, seconds, text
 from ainerd.server.pages._static import view_script
 from ainerd.technique import panels
 
@@ -54,6 +54,7 @@ class TableQuery(BaseModel):
     regime: int | None = Field(default=None, ge=-1)
     status: str | None = Field(default=None, max_length=20)
     keys: list[str] | None = Field(default=None, max_length=MOST_KEYS)
+    until: float | None = None  # s since 1970: only what was known then
 
 
 @router.get("/table/{path:path}")
@@ -71,7 +72,12 @@ async def table_of_many(request: Request, path: str, caller: Annotated[Caller, D
 async def _rows(path: str, caller: Caller, query: TableQuery) -> Response:
     reader = await CampaignReader.open(caller, path)
     name = (await reader.agent(query.agent)).name
-    rows, (_, labels), notes = (await reader.results()).of(name), await reader.labels(), await reader.notes()
+    rows, notes = (await reader.results()).of(name), await reader.notes()
+    if query.until is None:
+        _, labels = await reader.labels()
+    else:
+        rows, labels = rows.at(rows.known() <= query.until), await reader.labels_at(query.until)
+        notes = [note for note in notes if (seconds(note.get("created")) or 0.0) <= query.until]
     return json_response(await anyio.to_thread.run_sync(_page, rows, labels, notes, query))
 
 

@@ -75,7 +75,7 @@ function Screen({ root, state, asking, replaying, onAsked, onRows }) {
     const content = h(Safe, { what }, h(view, props));
     return h("section", { className: `panel ${className}`, "aria-label": title }, h("h2", null, title), content);
   };
-  const withoutShading = replaying ? ", without shading: earlier beliefs are not stored" : "";
+  const withoutShading = replaying ? ", without shading and boxes: earlier ones are not stored" : "";
   const sampleTitle = mode ? `: click where to ${mode === "add" ? "measure" : "stay away"}` : withoutShading;
   const latentTitle = "Latent space" + (scene.latent.landmarks ? ": known dynamics in gray" : "");
   const common = { scene, root, selected: run?.key, chosen: chosen ?? ofRegime, onPick: pick };
@@ -91,7 +91,8 @@ function Screen({ root, state, asking, replaying, onAsked, onRows }) {
     only,
     onRows,
     agent: state.agent,
-    fresh: replaying ? 0 : `${results.n} ${regimes.atlas} ${Object.values(regimes.names ?? {})}`,
+    fresh: `${results.n} ${regimes.atlas} ${Object.values(regimes.names ?? {})}`,
+    until: state.until,
     keys: similar || (chosen && [...chosen]),
     ordered: Boolean(similar),
     chosen: chosen && {

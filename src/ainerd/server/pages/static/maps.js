@@ -27,6 +27,15 @@ function SampleMap({ scene, selected, chosen, onPick, onPlace }) {
           marker: { symbol: "star", size: 2 * theme.size, color: NEXT, line: { width: 1.2, color: "#000000" } },
         }),
       );
+    const later = scene.queue.filter((each) => each.id !== scene.next?.id && Number.isFinite(each.position[xName]));
+    traces.push(
+      trace("queue", later, (each) => each.position[xName], (each) => (yName ? each.position[yName] : 0), {
+        mode: "text",
+        text: later.map((each) => `★${scene.queue.indexOf(each) + 1}`),
+        textfont: { size: 1.2 * theme.size, color: NEXT },
+        cliponaxis: false,
+      }),
+    );
     const [xRange, yRange] = bounds.map(
       (range) => range && [1.03 * range[0] - 0.03 * range[1], 1.03 * range[1] - 0.03 * range[0]],
     );

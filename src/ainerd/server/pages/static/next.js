@@ -22,19 +22,19 @@ function Terms({ terms = {}, unit = "" }) {
 
 /** `mode` is "add" or "exclude" while a person selects a place, and `at` is the place that was clicked. */
 function NextPoint({ scene, state, asking, mode, setMode, at }) {
-  const { next, units } = scene;
+  const { next, queue, units } = scene;
   const { held, health, measuring } = state;
   // Proposals of others than the agent: a person must take them.
-  const isProposal = (each) => each.status === "proposed" && each.proposed_by && each.id !== next?.id;
+  const waits = new Set(queue.map((each) => each.id));
+  const isProposal = (each) => each.status === "proposed" && each.proposed_by && !waits.has(each.id);
   const proposals = (state.suggestions ?? []).filter(isProposal);
   const heldText = () => {
     const why = held.why ? `: ${held.why}` : "";
     const pending = held.pending ? " (not yet acted on)" : "";
-    return `Held by ${held.by || "somebody"}${why}${pending}, since ${clock(held.t)}. No suggestion is taken.`;
+    return `Held by ${held.by || "somebody"}${why}${pending}, since ${clock(held.t)}. No exposure begins.`;
   };
   const point = () => {
-    if (!next && measuring)
-      return h("p", { className: "good" }, `${place(measuring.position, units)} is being measured.`);
+    if (!next && measuring) return nothing("The next point is not chosen yet.");
     if (!next) return nothing(["No point is proposed.", health?.explored].filter(Boolean).join(" "));
     return [
       h("p", { key: "where", className: "where" }, place(next.position, units)),
@@ -59,13 +59,51 @@ function NextPoint({ scene, state, asking, mode, setMode, at }) {
     "div",
     { className: "next", "data-ainerd": "next" },
     held && h("p", { className: "warn", role: "status" }, heldText()),
+    measuring &&
+      h("p", { className: "good", "data-ainerd": "measuring" }, `${place(measuring.position, units)} is being measured.`),
     point(),
     asking.may && h("div", { className: "ask" }, h(Who, { asking }), mode ? form() : choices()),
     asking.session && !asking.session.may_write && h("p", { className: "soft" }, "You may read here, but not write."),
     h(Answer, { asking }),
+    queue.length > 1 && h(Queue, { queue, asking, scene }),
     proposals.map((each) => h(Proposal, { key: each.id, proposal: each, asking, units })),
     next && h(Terms, { terms: next.terms, unit: units[scene.motors[0]] }),
     h(Commands, { commands: state.commands, units }),
+  );
+}
+
+/** The points of people in the order in which they are measured, which a person may change. */
+function Queue({ queue, asking, scene }) {
+  const move = (k, to) => {
+    const order = queue.map((each) => each.id);
+    order.splice(to, 0, ...order.splice(k, 1));
+    return asking.ask({ do: "reorder", order }, "Moved");
+  };
+  const arrow = (k, to, text, label) =>
+    button(text, () => move(k, to), { disabled: asking.busy || to < 0 || to >= queue.length, "aria-label": label });
+  const entry = (each, k) => {
+    const where = place(each.position, scene.units);
+    const by = each.taken_by ?? (each.status_by === scene.agent ? null : each.status_by);
+    const verdict = k > 0 && asking.may && each.status === "proposed" && h(Verdict, { asking, next: each });
+    return h(
+      "li",
+      { key: each.id, "data-id": each.id },
+      h(
+        "p",
+        { className: "row" },
+        h("span", null, where),
+        by && h("span", { className: "soft" }, `${each.taken_by ? "taken" : "added"} by ${by}`),
+        asking.may && arrow(k, k - 1, "↑", `${where}: earlier`),
+        asking.may && arrow(k, k + 1, "↓", `${where}: later`),
+      ),
+      verdict,
+    );
+  };
+  return h(
+    "section",
+    { className: "queue", "data-ainerd": "queue", "aria-label": "queue of points" },
+    h("strong", null, `${queue.length} points wait, in this order:`),
+    h("ol", null, queue.map(entry)),
   );
 }
 

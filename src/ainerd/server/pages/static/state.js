@@ -4,6 +4,7 @@ const ENDED_MS = 5000; // after the agent has ended
 const LONGEST_WAIT_MS = 30_000; // between requests to a server that does not answer
 const REPLAY_SPEED = 60;
 const REPLAY_STEP_MS = 100;
+const REFIT_S = 5; // after a result, until its refit is written
 const LONGEST_GAP_S = 600; // longer breaks of a night are cut short in its replay
 
 /** The state updated with an answer, which has only the parts that have changed; old objects are not changed. */
@@ -137,6 +138,7 @@ function makeScene(state) {
     novelty,
     alpha: novelty.alpha ?? 0.05,
     next: state.next,
+    queue: state.queue ?? [],
     quantities,
   };
 }
@@ -159,7 +161,7 @@ function nearestTo(runs, keys) {
  * time after s seconds of replay.
  */
 function makeCourse({ results, log }) {
-  const all = [...results.t, ...(log?.lines ?? []).map((line) => line.t)];
+  const all = [...results.t, ...results.t.map(knownAt(results)), ...(log?.lines ?? []).map((line) => line.t)];
   const times = all.filter(Number.isFinite).sort((a, b) => a - b);
   let length = 0;
   const steps = times.map((time, k) => {
@@ -175,31 +177,52 @@ function makeCourse({ results, log }) {
   return { length, times, at };
 }
 
-/** The state as it was at a time; `history` is the server's answer to `replay`. */
+/** When each result became known: at the end of its exposure. */
+const knownAt = (results) => (t, k) => t + (results.duration?.[k] ?? 0);
+
+/** The point that was measured at a time and the next one; `open` are the suggestions without an outcome then. */
+function pointsAt({ results, sample }, open, time) {
+  const running = results.t.findIndex((t, k) => t <= time && time < knownAt(results)(t, k));
+  const [xName, yName] = sample?.motors ?? [];
+  const isThere = ({ position }) =>
+    [[xName, "x"], [yName, "y"]].every(([name, column]) => {
+      const [low, high] = sample.bounds?.[name] ?? [0, 1];
+      return !name || Math.abs(position[name] - results[column][running]) < 0.01 * (high - low);
+    });
+  const measured = open.filter((each) => each.status === "measured").sort((a, b) => a.status_time - b.status_time);
+  const measuring = running >= 0 ? measured.find(isThere) : undefined;
+  const others = measured.filter((each) => each !== measuring);
+  const proposed = open.filter((each) => each.status !== "measured").at(-1);
+  const next = measuring ? (proposed ?? others[0]) : (others[0] ?? proposed);
+  return { measuring: measuring ?? null, next: next ? { ...next, status: "replayed" } : null };
+}
+
+/** The state as it was at a time: only what was known then; `history` is the server's answer to `replay`. */
 function asOf(state, history, time) {
   const { results } = state;
-  const keep = results.t.map((t) => t <= time);
+  const keep = results.t.map((t, k) => knownAt(results)(t, k) <= time);
   const cut = (column) => (Array.isArray(column) ? column.filter((_, k) => keep[k]) : column);
   const cutAll = (columns) => Object.fromEntries(Object.entries(columns).map(([name, c]) => [name, cut(c)]));
   const past = { ...cutAll(results), of: cutAll(results.of ?? {}) };
   past.n = past.key.length;
-  const atlas = history?.atlases?.filter((each) => each.t <= time + 5).at(-1);
-  const label = cut(results.t.map((_, k) => atlas?.label?.[k] ?? state.regimes.label?.[k] ?? -1));
+  const labels = {}; // each refit has only those that it changed
+  for (const atlas of history?.atlases ?? []) if (atlas.t <= time + REFIT_S) Object.assign(labels, atlas.label);
+  const label = cut(results.t.map((_, k) => labels[k] ?? history?.first?.[k] ?? -1));
   const claims = past.p.filter((p) => p !== null).length;
   const flagged = past.novel.filter(Boolean).length;
   const expected_false = claims * (state.novelty.alpha ?? 0);
   const isOver = (each) => each.status_time && each.status_time <= time && each.status !== "accepted";
-  const open = history?.suggestions?.filter((each) => each.created <= time && !isOver(each)).at(-1);
+  const open = (history?.suggestions ?? []).filter((each) => each.created <= time && !isOver(each));
+  const { agent, agents, agent_key, technique, views, thumbnail, latent, sample, log } = state;
   return {
-    ...state,
+    ...{ agent, agents, agent_key, technique, views, thumbnail, latent },
     results: past,
-    regimes: { ...state.regimes, label },
-    sample: { ...state.sample, belief: null },
-    novelty: { ...state.novelty, claims, expected_false, flagged, bound: null },
-    next: open ? { ...open, status: "replayed" } : null,
-    log: { ...state.log, lines: (state.log?.lines ?? []).filter((line) => line.t <= time), before: 0 },
-    commands: [],
-    held: null,
+    regimes: { label },
+    sample: { ...sample, belief: null, excluded: [] },
+    novelty: { alpha: state.novelty.alpha, claims, expected_false, flagged },
+    ...pointsAt(state, open, time),
+    log: { ...log, lines: (log?.lines ?? []).filter((line) => line.t <= time), before: 0 },
+    until: time,
   };
 }
 

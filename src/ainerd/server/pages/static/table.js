@@ -6,7 +6,7 @@ const FIRST = { sort: "t", down: true, offset: 0, limit: ROWS, filter: "", novel
 const STATUSES = ["complete", "partial", "growing", "failed", "computing"];
 
 /** `keys` are those in a lasso, or those similar to them in order (`ordered`); `chosen` describes them. */
-function Results({ scene, root, pictures, agent, fresh, keys, ordered, selected, only, onRows, onPick, ...lasso }) {
+function Results({ scene, root, pictures, agent, fresh, keys, ordered, selected, only, until, onRows, onPick, ...lasso }) {
   const [withPictures, showPictures] = useState(false);
   useEffect(() => {
     const timer = setTimeout(() => showPictures(true), PICTURES_MS);
@@ -18,7 +18,7 @@ function Results({ scene, root, pictures, agent, fresh, keys, ordered, selected,
   useEffect(() => change({}), [keys]);
   const some = ordered ? keys.slice(0, 50) : keys;
   const limits = ordered ? { offset: 0, limit: 50 } : {};
-  const query = { ...wanted, ...limits, agent, down: wanted.down ? 1 : 0, novel: wanted.novel ? 1 : undefined };
+  const query = { ...wanted, ...limits, agent, until, down: wanted.down ? 1 : 0, novel: wanted.novel ? 1 : undefined };
   const read = () => {
     if (!some) return ask("table", root, query);
     return tell("table", root, { ...Object.fromEntries(given(query)), keys: some.slice(0, MOST_KEYS) });
