@@ -4,14 +4,16 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from test_campaign_figure import campaign, panel
 
+from ainerd.technique import Landmarks
 from ainerd.views import Next, campaign_figure, panel_names, save_panel
-from ainerd.views._figure import SIZE
-from ainerd.views._live import draw_wall
+from ainerd.views._figure import SIZE, draw_campaign
+from ainerd.views._live import TALK_SIZE, draw_talk, draw_wall
 from ainerd.views._style import apart
 
 
@@ -80,6 +82,64 @@ def test_a_wall_has_large_type_light_on_dark(scene):
     assert min(text.get_fontsize() for text in labels) >= 17
     assert all(min(to_rgb(text.get_color())) > 0.4 for text in written)
     draw_wall(Figure(figsize=SIZE, layout="constrained"), campaign(np.empty(0, int)))
+
+
+def overlaps(figure, monkeypatch):
+    """Draw a figure, and return the texts that overlap with each other, as pairs; numbers on discs are left out."""
+    drawn, draw = [], Text.draw
+    with monkeypatch.context() as patch:
+        patch.setattr(Text, "draw", lambda self, *a, **more: (drawn.append(self), draw(self, *a, **more)))
+        FigureCanvasAgg(figure).draw()
+    texts = [text for text in drawn if text.get_visible() and text.get_text().strip() and text.get_gid() != "on a mark"]
+    boxes = np.array([text.get_window_extent().extents for text in texts])
+    assert len(texts) > 20
+    inner = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    found = np.argwhere((inner > 1.5).all(axis=2))
+    return [(texts[i].get_text(), texts[j].get_text()) for i, j in found if i < j and texts[i] is not texts[j]]
+
+
+def crowded(n_kinds=11):
+    """Eighteen runs in five regimes with long names, among landmarks whose names would overlap."""
+    rng = np.random.default_rng(3)
+    kinds = ["rejuvenating", "intermittent", "stationary", "stick-slip", "populations"]
+    regimes = rng.integers(0, 5, 18)
+    middles = np.repeat(rng.normal(0, 3, (n_kinds, 8)), 40, axis=0)
+    points = (middles + rng.normal(0, 0.8, middles.shape)).astype(np.float32)
+    names = [f"{kinds[i % 5]} {i}" for i in range(n_kinds) for _ in range(40)]
+    terms = dict.fromkeys(("unexplored", "empty_radius", "boundary", "layer", "novel_neighbour", "missed"), 0.5)
+    reason = "unexplored: nothing measured within 1.8 mm of here, between regime 0 and regime 1"
+    scene = campaign(
+        regimes,
+        p=[0.5] * 17 + [0.004],
+        following=Next(position={"sample_x": 5, "sample_y": 1}, reason=reason, terms=terms),
+        new=[1],
+        landmarks=Landmarks(embeddings=points, names=names),
+    )
+    scene.table["sample_x"], scene.table["sample_y"] = rng.uniform(0, 10, 18), rng.uniform(0, 5, 18)
+    scene.table["scan_id"] = range(101, 119)
+    scene.table["nearest_known"] = [kinds[regime] for regime in regimes]
+    for of_run in scene.arrays.values():
+        of_run["denoised"] = of_run["c2"]
+    return scene
+
+
+@pytest.mark.parametrize(
+    "draw, size", [(draw_campaign, SIZE), (draw_talk, TALK_SIZE), (draw_wall, SIZE)], ids=["desk", "talk", "wall"]
+)
+def test_texts_do_not_overlap(draw, size, monkeypatch):
+    figure = Figure(figsize=size, layout="constrained")
+    draw(figure, crowded())
+    assert overlaps(figure, monkeypatch) == []
+
+
+def test_a_talk_has_type_of_twelve_points_on_half_a_slide():
+    figure = Figure(figsize=TALK_SIZE, layout="constrained")
+    draw_talk(figure, crowded())
+    figure.draw_without_rendering()
+    written = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_gid() != "on a mark"]
+    assert min(text.get_fontsize() for text in written) == 12 and figure.get_size_inches()[0] <= 13.3 / 2
+    assert "regime 1: new" in " ".join(text.get_text() for text in written)
+    draw_talk(Figure(figsize=TALK_SIZE, layout="constrained"), campaign(np.empty(0, int)))
 
 
 @pytest.mark.parametrize("ending", ["pdf", "svg", "png"])

@@ -6,6 +6,7 @@ Only this module builds agents from technique, settings and devices.
 from __future__ import annotations  # so that IPython's ? shows the types as in this file
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ from rich.text import Text
 from tiled.client.container import Container
 
 from ainerd.agent._beam import Beam, retaking
+from ainerd.agent._disks import SLOW_S
 from ainerd.agent._display import GUIDE, say
 from ainerd.agent._observer import Observer
 from ainerd.agent._plans import AgentPlan, reported, write_report
@@ -34,6 +36,8 @@ from ainerd.server import open_catalog
 from ainerd.steering import Exposing, answer_of, check_limits, explore, visit
 from ainerd.technique import Technique, TechniqueError, load
 from ainerd.words import printable
+
+logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two looks at commands, while a plan waits for a person
 BUSY_S = 10.0  # longest wait of a plan for a busy worker
@@ -83,6 +87,7 @@ class Agent(Observer):
         self._raw_writer = RawWriter(self._raw, self._backup, self.results.answers)
         self._shared_writer = self._state.raw = self._raw_writer  # the one that writes the runs of the RunEngine
         self._beam: Beam | None = None
+        self._told: str | None = None  # problem of a disk that was printed
         self._is_settled = True  # whether no other session measures the next position, as far as Tiled tells
         self._attached: tuple[RunEngine, int] | None = None
         self.__doc__ = GUIDE  # for `agent?`
@@ -95,6 +100,7 @@ class Agent(Observer):
     def _problem(self, go: Callable[[], MsgGenerator[Any]] | None = None) -> OptimizationProblem[Any, Any, Any]:
         """Return `problem`, with a plan that runs just before each exposure."""
         measure = retaking(self._measure(self._worker.outcomes, exposing=self._exposing, go=go), lambda: self._beam)
+        measure = measure if go is None else self._with_room(measure)
         return OptimizationProblem(self._campaign, self._actuators, [self._detector], self.evaluate, measure)
 
     def attach(self, RE: RunEngine) -> None:
@@ -196,7 +202,7 @@ class Agent(Observer):
         self._require_attached()
         if n is not None and (not isinstance(n, int) or n < 1):
             raise ValueError(f"explore wants a number of positions, got {n!r}")
-        plan = self._closed(explore(self._problem(self._while_held), n, before_each=self._ask))
+        plan = self._closed(explore(self._problem(self._may_expose), n, before_each=self._ask))
         if n is None:
             plan = reported(plan, lambda: write_report(self.results, self._backup.parent, self.bounds))
         return AgentPlan(f"agent.explore({'' if n is None else n})", plan)
@@ -313,21 +319,57 @@ class Agent(Observer):
         finally:
             self._state.waits = None
 
-    def _while_held(self) -> MsgGenerator[None]:
-        """Wait while a person holds the campaign: the hold may have come while the motors moved."""
+    def _may_expose(self) -> MsgGenerator[None]:
+        """Wait while a person holds the campaign, who may have pressed hold while motors moved, or a disk is full."""
         try:
-            while self._campaign.held is not None:
-                waits = self._waits_for()
-                if self._state.waits is None and waits is not None:
+            while True:
+                yield from bps.wait_for([self._looked])
+                waits = self._held_because() or self._full_because()
+                if waits is None:
+                    return
+                if waits != self._state.waits:
                     self._state.waits = waits
                     self._say_waits(waits)
                 yield from bps.sleep(LOOK_S)
         finally:
             self._state.waits = None
 
+    def _held_because(self) -> str | None:
+        if (held := self._campaign.held) is None:
+            return None
+        why = f" ({held['why']})" if held["why"] else ""
+        return f"because {held['by']} holds it{why}: release it on the page"
+
+    def _full_because(self) -> str | None:
+        """Return the problem of a disk for which the plan waits; if it is to go on, print the problem once."""
+        problem = self._disks.problem
+        if problem is not None and self._settings.storage.when_full == "go on" and self._told != problem:
+            say(Text(printable(f"ainerd: {problem}; the plan goes on (storage.when_full)"), "yellow"))
+        self._told = problem
+        return None if problem is None or self._settings.storage.when_full == "go on" else f"because {problem}"
+
     def _say_waits(self, waits: str) -> None:
         say(Text(printable(f"the plan waits {waits}; Ctrl-C twice, then RE.stop(), ends it"), "yellow"))
         self._state.changed()
+
+    def _with_room(self, measure: Callable[..., MsgGenerator[tuple[str, ...]]]) -> Callable[..., MsgGenerator[Any]]:
+        """Return an acquisition plan that takes an exposure again that failed because a disk was full."""
+
+        def measured(suggestions: Sequence[Mapping[str, Any]], *args: Any, **kwargs: Any) -> MsgGenerator[Any]:
+            while True:
+                try:
+                    return (yield from measure(suggestions, *args, **kwargs))
+                except Exception:
+                    yield from bps.wait_for([self._looked])
+                    if self._disks.problem is None or self._settings.storage.when_full == "go on":
+                        raise
+                    logger.warning("an exposure failed because %s: it is taken again", self._disks.problem)
+
+        return measured
+
+    async def _looked(self) -> None:
+        """Wait for a look at the disks, but not for a disk that does not answer."""
+        await asyncio.wait([asyncio.wrap_future(self._disks.look())], timeout=SLOW_S)
 
     async def _commands_done(self) -> None:
         """Wait until the worker has executed the waiting commands and has a suggestion, at most `BUSY_S` for each."""
@@ -345,9 +387,10 @@ class Agent(Observer):
 
     def _waits_for(self) -> str | None:
         """Return the reason why the plan waits before the next point; None if it may continue."""
-        if (held := self._campaign.held) is not None:
-            why = f" ({held['why']})" if held["why"] else ""
-            return f"because {held['by']} holds it{why}: release it on the page"
+        if (held := self._held_because()) is not None:
+            return held
+        if (full := self._full_because()) is not None:
+            return full
         if not self._is_settled:
             return "for Tiled, to learn where other sessions measure"
         if self.review and self._campaign.taken is None:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from tiled.client.container import Container
 from tiled.queries import Key, KeyPresent
 
+from ainerd.agent._disks import Disks
 from ainerd.agent._display import Display, show_progress_of
 from ainerd.agent._state import LivePicture, State
 from ainerd.campaign import Campaign, Travel, book_of
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 RESULT_FIRST_S = 10.0  # before a run is written to raw: a script may wait for the result, and the server is shared
 AWAY_S = 5.0  # between two attempts to write a run to a server that does not answer
+LOOK_S = 2.0  # longest wait for a look at the disks
 SOON_S = 0.4  # so that `agent` answers within a second at the prompt
 AWAY = "does not answer: documents are kept on disk until it does, and nothing is lost"
 
@@ -112,9 +114,11 @@ class Observer:
         spool = Spool(self._backup / "results", self.results.answers)
         live = LivePicture(LiveNode(client["ainerd"], self.name), self._jobs) if settings.storage.live else None
         on_block = live.on_block if live is not None else lambda subject: None
-        late_s = settings.storage.late_s
+        storage, late_s = settings.storage, settings.storage.late_s
+        self._disks = Disks(storage.directory, storage.frames, storage.least_free_mb)
         self._worker = Worker(self._jobs, self._writer, self._campaign, spool, late_s=late_s, on_block=on_block)
-        self._state = State(self.results, technique, self._campaign, self._worker, self._jobs, live, settings)
+        parts = technique, self._campaign, self._worker, self._jobs, live, settings, self._disks
+        self._state = State(self.results, *parts)
         self._display = Display(self.results, technique, self._campaign, self._jobs, settings)
         self._presence: Presence | None = None
         self._is_closed = False
@@ -448,12 +452,15 @@ class Observer:
     def health(self) -> dict[str, Any]:
         """Return the state of the worker: its backlog, kept runs, lag (s), memory (MB), and the number of results.
 
-        ``results`` is None while Tiled does not answer.
+        ``results`` is None while Tiled does not answer. ``free_mb`` is the room on the fullest disk, and ``disk`` a
+        sentence while a disk is full, slow or read-only, else None.
         """
+        wait([self._disks.look()], LOOK_S)
         results = None
         with suppress(httpx.HTTPError):
             results = len(self.results) if self.results.answers() else None
-        return {**self._worker.health(), "results": results, "tiled": self._uri}
+        room = {"free_mb": self._disks.free_mb, "disk": self._disks.problem}
+        return {**self._worker.health(), **room, "results": results, "tiled": self._uri}
 
     def log(self) -> Logbook:
         """Return the log of agent and people, oldest line first, as a DataFrame that prints as a log."""
@@ -521,8 +528,9 @@ class Observer:
 
         Parameters
         ----------
-        style : {"desk", "wall"}
-            "wall" has large type, light on dark, and fewer panels, for a screen in a control room.
+        style : {"desk", "wall", "talk"}
+            "wall" has large type, light on dark, and fewer panels, for a screen in a control room. "talk" has the
+            same panels for half a slide, with type of 12 points.
         truth : ndarray of int, shape (ny, nx), optional
             Regions of a simulated sample over the bounds; their borders are drawn.
         """

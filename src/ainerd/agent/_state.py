@@ -15,6 +15,7 @@ from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 
 from ainerd.agent._commands import CommandReader
+from ainerd.agent._disks import Disks
 from ainerd.campaign import Campaign
 from ainerd.config import Settings
 from ainerd.results import AgentNode, LiveNode, ResultStore, digest, read_agent, scan_text
@@ -54,6 +55,8 @@ class State:
     jobs : Jobs
     live : LivePicture or None
     settings : Settings
+    disks : Disks, optional
+        A look at them begins with each sign of life.
 
     Attributes
     ----------
@@ -73,6 +76,7 @@ class State:
         jobs: Jobs,
         live: "LivePicture | None",
         settings: Settings,
+        disks: Disks | None = None,
     ) -> None:
         self._node = AgentNode(store.container, str(store.agent))
         self.commands = CommandReader(store, self._node, campaign, jobs, self.changed)
@@ -88,6 +92,7 @@ class State:
         self._axes: dict[str, Any] | None = None
         self._next_axes = 0
         self._is_new, self._ends = True, False
+        self._disks = disks
         self._version = -1  # of the campaign's queue, as written
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -219,6 +224,9 @@ class State:
             "run": in_progress,
             "waits": self.waits,
         }
+        if self._disks is not None:
+            self._disks.look()  # for the next sign of life
+            health |= {"free_mb": self._disks.free_mb, "disk": self._disks.problem}
         return health if self.raw is None else {**health, "raw_kept": len(self.raw.kept())}
 
     def _belief(self) -> dict[str, Any] | None:

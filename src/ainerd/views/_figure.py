@@ -130,8 +130,10 @@ def _fit_type(figure: Figure) -> None:
         text.set_fontsize(min(size, 4.5) if on_mark else min(max(size, SMALLEST), TYPE))
 
 
-def draw_legend(place: Figure | SubFigure, scene: Scene, runs: pd.DataFrame, columns: int) -> None:
-    """Draw the legend below the panels."""
+def draw_legend(
+    place: Figure | SubFigure, scene: Scene, runs: pd.DataFrame, columns: int, loc: str = "outside lower center"
+) -> None:
+    """Draw the legend, below the panels or elsewhere."""
 
     def mark(label: str, marker: str = "o", **style: Any) -> Line2D:
         options: dict[str, Any] = {"markersize": 9, "linestyle": "none"} | style
@@ -155,7 +157,7 @@ def draw_legend(place: Figure | SubFigure, scene: Scene, runs: pd.DataFrame, col
     style: dict[str, Any] = {"frameon": False, "columnspacing": 1.2, "handletextpad": 0.4}
     lines = math.ceil(sum(len(str(each.get_label())) + OF_MARK for each in marks) / IN_LINE)
     columns = min(columns, math.ceil(len(marks) / max(lines, 1)))
-    place.legend(handles=marks, loc="outside lower center", ncols=max(columns, 1), **style)
+    place.legend(handles=marks, loc=loc, ncols=max(columns, 1), **style)
 
 
 def draw_map(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
@@ -298,7 +300,8 @@ def _draw_landmarks(axes: Axes, placed: NDArray[np.float64], landmarks: Landmark
     for name in np.unique(names):
         x, y = placed[names == name].T
         above = np.median(x), np.quantile(y, 0.75)
-        axes.annotate(name, above, (0, 7), textcoords="offset points", ha="center", fontsize=8.5, color="0.35")
+        offset: dict[str, Any] = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
+        axes.annotate(name, above, gid=_style.NAME, fontsize=8.5, color="0.35", **offset)
 
 
 def draw_gallery(place: Any, scene: Scene, runs: pd.DataFrame) -> None:

@@ -17,6 +17,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
 
 from ainerd.views._figure import SIZE, draw_campaign, draw_legend, draw_panel, panel_names
 from ainerd.views._scene import Scene
@@ -27,7 +28,8 @@ logger = logging.getLogger(__name__)
 
 LARGER, MARKS = 1.9, 2.4  # type and area of marks, against those of a screen on a desk
 BACKGROUND = "#101418"
-STYLES = ("desk", "wall")
+TALK_SIZE = (6.4, 6.9)  # inches: half of a slide of 13.3 × 7.5
+TALK_TYPE, TALK_MARKS = 12.0, 1.6  # points; area of marks of the sample against those on a desk
 PERIOD_S = 0.5  # between two checks of a window
 _followed: "WeakSet[LiveFigure]" = WeakSet()
 
@@ -45,8 +47,8 @@ class LiveFigure:
         Returns the newest `Scene`; called by `update`, in its thread.
     name : str
         Title of the window.
-    style : {"desk", "wall"}
-        Wall: large and light on dark, for a screen across the room.
+    style : {"desk", "wall", "talk"}
+        Wall: large and light on dark, for a screen across the room. Talk: large, for half a slide.
 
     Raises
     ------
@@ -58,8 +60,8 @@ class LiveFigure:
 
     def __init__(self, read: Callable[[], Scene], name: str, style: str = "desk") -> None:
         _only_the_main_thread()
-        if style not in STYLES:
-            raise ValueError(f"there is no style {style!r}: there are {', '.join(STYLES)}")
+        if style not in _DRAW:
+            raise ValueError(f"there is no style {style!r}: there are {', '.join(_DRAW)}")
         self._read, self.name, self.style = read, name, style
         self._scene: Scene | None = None
         self._drawn: Scene | None = None
@@ -68,7 +70,7 @@ class LiveFigure:
         if self.has_window:
             self._open_window()
         else:
-            self.figure = Figure(figsize=SIZE, layout="constrained")
+            self.figure = Figure(figsize=TALK_SIZE if style == "talk" else SIZE, layout="constrained")
         _followed.add(self)
         _refresh_after_each_cell()
 
@@ -111,7 +113,7 @@ class LiveFigure:
     def _draw(self, scene: Scene) -> None:
         self._drawn = scene
         self.figure.clear()
-        (draw_wall if self.style == "wall" else draw_campaign)(self.figure, scene)
+        _DRAW[self.style](self.figure, scene)
 
     def _ipython_display_(self) -> None:
         from IPython import get_ipython
@@ -130,7 +132,9 @@ class LiveFigure:
     def _open_window(self) -> None:
         from matplotlib import pyplot
 
-        self.figure = pyplot.figure(num=self.name, figsize=SIZE, layout="constrained", clear=True)
+        self.figure = pyplot.figure(
+            num=self.name, figsize=TALK_SIZE if self.style == "talk" else SIZE, layout="constrained", clear=True
+        )
         timer = self.figure.canvas.new_timer(interval=int(1000 * PERIOD_S))
         timer.add_callback(refresh_all)
         timer.start()
@@ -182,21 +186,54 @@ def draw_wall(figure: Figure, scene: Scene) -> None:
             draw_panel(panel, place, scene, runs)
     if len(runs):
         draw_legend(left, scene, runs, 2)
+    _enlarge(figure)
     _darken(figure)
     spread(figure)
     fit_titles(figure)
 
 
-def _darken(figure: Any) -> None:
-    """Enlarge the type, and invert grey and black for a dark background; pictures and colours stay."""
+def draw_talk(figure: Figure, scene: Scene) -> None:
+    """Draw the campaign for half a slide: the sample, the technique's gallery, novelty run after run."""
+    runs = scene.runs
+    top, middle, below = np.asarray(figure.subfigures(3, 1, height_ratios=[1.4, 1.15, 0.75]))
+    left, right = np.asarray(top.subfigures(1, 2, width_ratios=[1.25, 1]))
+    for panel, place in {"map": left, "gallery": middle, "novelty": below}.items():
+        if panel in panel_names(scene):
+            draw_panel(panel, place, scene, runs)
+    if len(runs):
+        draw_legend(right, scene, runs, 1, "center left")
+    for text in figure.findobj(Text):
+        on_mark = text.get_gid() == ON_MARK
+        text.set_fontsize(1.25 * float(text.get_fontsize()) if on_mark else TALK_TYPE)
+        text.set_visible(text.get_visible() and not (on_mark and text.axes in below.axes))  # the axis has the scans
+    for marks in left.findobj(PathCollection):
+        marks.set_sizes(TALK_MARKS * marks.get_sizes())
+    for text in right.legends[0].get_texts() if right.legends else ():
+        text.set_text("\n".join(textwrap.wrap(text.get_text(), 22)))
+    for axes in figure.axes:
+        most = 3 if axes.get_label() == "<colorbar>" else 4
+        for axis in (axes.xaxis, axes.yaxis):
+            if axes not in below.axes and len(axis.get_majorticklocs()) > most:
+                axis.set_major_locator(MaxNLocator(most))
+        axes.set_title("\n".join(textwrap.wrap(axes.get_title().partition("\n")[0], 14)), fontsize=TALK_TYPE)
+    spread(figure)
+
+
+def _enlarge(figure: Any) -> None:
     for artist in figure.findobj():
-        on_mark = artist.get_gid() == ON_MARK
         if isinstance(artist, Text):
-            artist.set_fontsize((MARKS**0.5 if on_mark else LARGER) * float(artist.get_fontsize()))
+            larger = MARKS**0.5 if artist.get_gid() == ON_MARK else LARGER
+            artist.set_fontsize(larger * float(artist.get_fontsize()))
         elif isinstance(artist, Line2D):
             artist.set_linewidth(1.6 * artist.get_linewidth())
         elif isinstance(artist, PathCollection):
             artist.set_sizes(MARKS * artist.get_sizes())
+
+
+def _darken(figure: Any) -> None:
+    """Invert grey and black for a dark background; pictures and colours stay."""
+    for artist in figure.findobj():
+        on_mark = artist.get_gid() == ON_MARK
         for name in () if on_mark else ("color", "facecolor", "edgecolor", "markeredgecolor"):
             present: Any = getattr(artist, f"get_{name}", tuple)()
             if len(present):
@@ -228,3 +265,6 @@ def _headline(place: Any, scene: Scene, runs: Any) -> None:
     style: dict[str, Any] = {"transform": axes.transAxes, "va": "top", "parse_math": False, "in_layout": False}
     axes.text(0, 1.0, lines[0] if lines else "nothing yet", fontsize=13, weight="bold", **style)
     axes.text(0, 0.68, "\n".join(lines[1:]), fontsize=9.5, linespacing=1.25, **style)
+
+
+_DRAW = {"desk": draw_campaign, "wall": draw_wall, "talk": draw_talk}  # by style

@@ -11,6 +11,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import SubFigure
 from matplotlib.text import Annotation
+from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from ainerd.words import printable
@@ -18,7 +19,7 @@ from ainerd.words import printable
 logger = logging.getLogger(__name__)
 
 NOVEL = "#111111"
-DISC, ON_MARK = "disc", "on a mark"  # gids of marks that `spread` moves, and of their labels
+DISC, ON_MARK, NAME = "disc", "on a mark", "name"  # gids of marks that `spread` moves, their labels, and names
 ROUNDS = 60
 FARTHEST = 4.0  # diameters that a mark is moved at most
 
@@ -69,9 +70,9 @@ def discs(axes: Axes, runs: pd.DataFrame, x: str, y: str, *, size: float) -> Non
     size = size if numbered else size / 4
     novel = runs[runs["novel"]]
     ring: dict[str, Any] = {"facecolor": "none", "edgecolor": NOVEL, "linewidth": 1.5}
-    axes.scatter(novel[x], novel[y], s=2.1 * size, zorder=4, gid=DISC, **ring)
+    axes.scatter(novel[x], novel[y], s=2.1 * size, zorder=4, gid=DISC, clip_on=False, **ring)
     filled: dict[str, Any] = {"c": list(runs["colour"]), "edgecolor": "white", "linewidth": 0.6}
-    axes.scatter(runs[x], runs[y], s=size, zorder=3, gid=DISC, **filled)
+    axes.scatter(runs[x], runs[y], s=size, zorder=3, gid=DISC, clip_on=False, **filled)
     if not numbered:
         return
     for (px, py), same in runs.groupby([x, y], sort=False):
@@ -83,7 +84,10 @@ def discs(axes: Axes, runs: pd.DataFrame, x: str, y: str, *, size: float) -> Non
 
 
 def spread(figure: Any) -> None:
-    """Move overlapping discs of a figure apart, with a line to their true position, once it is laid out."""
+    """Move overlapping discs of a figure apart, with a line to their true position, once it is laid out.
+
+    Then move names off the discs and off each other; a name without a free place near its own is left out.
+    """
     figure.draw_without_rendering()
     for axes in figure.axes:
         discs_of = [each for each in axes.collections if each.get_gid() == DISC and len(each.get_offsets())]
@@ -91,6 +95,31 @@ def spread(figure: Any) -> None:
         if len(labels) > 1:
             size = max(each.get_sizes().max() for each in discs_of)
             _spread_in(axes, discs_of, labels, size**0.5 * figure.dpi / 72)
+        _place_names(axes, [text for text in axes.texts if text.get_gid() == NAME], discs_of)
+
+
+def _place_names(axes: Axes, names: list[Any], marks: list[PathCollection]) -> None:
+    scale = axes.get_figure(root=True).dpi / 72  # type: ignore[union-attr]
+    taken = []
+    for mark in marks:
+        at = axes.transData.transform(np.asarray(mark.get_offsets(), float))
+        radius = 0.5 * mark.get_sizes().max() ** 0.5 * scale
+        taken += [Bbox.from_extents(*(place - radius), *(place + radius)) for place in at]
+    inside = axes.get_window_extent()
+    for name in names:
+        box, (x, y) = name.get_window_extent(), name.get_position()
+        steps = [(0.25 * i * box.width, 0.5 * j * box.height) for i in range(-6, 7) for j in range(-8, 9)]
+        for dx, dy in sorted(steps, key=lambda step: np.hypot(*step)):
+            moved = box.translated(dx, dy)
+            is_inside = (
+                inside.x0 <= moved.x0 and moved.x1 <= inside.x1 and inside.y0 <= moved.y0 <= moved.y1 <= inside.y1
+            )
+            if is_inside and not any(moved.overlaps(other) for other in taken):
+                name.set_position((x + dx / scale, y + dy / scale))
+                taken.append(moved)
+                break
+        else:
+            name.set_visible(False)
 
 
 def fit_titles(figure: Any) -> None:

@@ -73,7 +73,7 @@ class Rows:
 
     def known(self) -> npt.NDArray[np.float64]:
         """Return when each result became known, at the end of its exposure, in seconds since 1970."""
-        return self.times() + np.nan_to_num(self.numbers("frame_time_s") * self.numbers("n_frames"))
+        return np.asarray(self.times() + np.nan_to_num(self.numbers("frame_time_s") * self.numbers("n_frames")))
 
     def regimes(self, labels: "pd.Series[float]") -> npt.NDArray[np.float64]:
         """Return the regime of each result by the newest atlas, or else the one that it got at first."""

@@ -14,6 +14,7 @@ quantities = ("clusters", "transition_1")
 thumbnail = "labels?format=image/png"
 view = Path(__file__).with_name("view.js")
 
+TOO_CLOSE = 0.15  # of the range: labels of transitions would overlap
 _COLOURS = colormaps["tab10"]
 
 
@@ -25,14 +26,16 @@ def plot(result: Any, figure: Any) -> None:
     unit = result.metadata["units"]["temperature"]
     _trajectories(left, arrays)
     left.set_xlabel(f"temperature ({unit})")
-    for at, low, high in _transitions(result.metadata):
+    before, width = -np.inf, float(np.ptp(arrays["temperature"]))
+    for at, low, high in sorted(_transitions(result.metadata)):
         left.axvspan(low, high, color="0.85", zorder=0)
         left.axvline(at, color="0.4", linewidth=0.8)
-        left.annotate(f"{at:.1f} {unit}", (at, 1.005), xycoords=("data", "axes fraction"), ha="center", fontsize=7)
+        row, before = (1.045, -np.inf) if at - before < TOO_CLOSE * width else (1.005, at)
+        left.annotate(f"{at:.1f} {unit}", (at, row), xycoords=("data", "axes fraction"), ha="center", fontsize=9)
     _map(middle, arrays)
     frame = np.log(np.maximum(result["mean_frame"].read(), 1e-3))
     right.imshow(frame, cmap="gray", vmin=np.nanquantile(frame, 0.01))
-    right.set_title("log mean counts", fontsize=8)
+    right.set_title("log mean counts", fontsize=10)
     right.set_axis_off()
 
 
@@ -110,12 +113,12 @@ def _trajectories(axes: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
         axes.plot(t, mean, ".-", color=_COLOURS(k), label=f"{k}: {np.sum(labels == k)} px", markersize=3, linewidth=1)
         axes.fill_between(t, mean - sd, mean + sd, color=_COLOURS(k), alpha=0.15, linewidth=0)
     axes.set_ylabel("scaled intensity")
-    axes.legend(fontsize=6, title="cluster", title_fontsize=6)
+    axes.legend(fontsize=8, title="cluster", title_fontsize=8)
 
 
 def _map(axes: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
     n = len(arrays["trajectories"])
     colours: list[Any] = ["black", *map(_COLOURS, range(n))]
     axes.imshow(arrays["labels"], cmap=ListedColormap(colours), vmin=-1.5, vmax=n - 0.5, interpolation="nearest")
-    axes.set_title("cluster of each pixel", fontsize=8)
+    axes.set_title("cluster of each pixel", fontsize=10)
     axes.set_axis_off()

@@ -67,6 +67,8 @@ function Health({ health, alarm, computing = [] }) {
   if (health.backlog) add(`backlog ${health.backlog}`, health.backlog > 3 ? "warn" : "");
   if (health.lag_s > 5) add(`${span(health.lag_s)} behind`, "warn");
   if (health.spool) add(`spool ${health.spool}`, "warn", "results that Tiled has not accepted yet");
+  if (health.disk) add(health.disk, "bad");
+  else if (health.free_mb > 0) add(`${room(health.free_mb)} free`, "", "room on the fullest disk");
   if (health.raw_kept) add(`${health.raw_kept} raw runs kept on disk`, "warn");
   if (alarm) add(alarm.split(":")[0], "warn", alarm);
   if (!health.backlog && !health.spool) add("nothing waits", "", "backlog 0, spool 0");

@@ -1,0 +1,161 @@
+"""A disk that is really full, or read-only: a small file system in memory, with the frames and the server on it."""
+
+import os
+import subprocess
+import threading
+import time
+
+import pytest
+from conftest import Session
+
+from ainerd.agent import Disks
+
+SIZE_MB, LEAST_MB = 160, 40
+SOON_S = 90
+
+
+def mount(folder, options=f"size={SIZE_MB}m"):
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"nothing can be mounted here: {done.stderr.decode().strip()}")
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("disk")
+    mount(folder)
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.fixture(scope="module")
+def session(disk):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AINERD_STORAGE__LEAST_FREE_MB", str(LEAST_MB))
+        patch.setattr("ainerd.agent._agent.LOOK_S", 0.1)
+        session = Session(disk)
+        yield session
+        session.close()
+
+
+def fill(disk, leave_mb):
+    """Write a file that leaves so much room, and return it."""
+    file = disk / "filler"
+    free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize
+    with file.open("wb") as writing:
+        try:
+            for _ in range(max(0, int(free / 1e6 - leave_mb))):
+                writing.write(bytes(1_000_000))
+            if not leave_mb:
+                writing.write(bytes(1_000_000))
+        except OSError:
+            assert not leave_mb
+    return file
+
+
+def wait_for(condition):
+    end = time.monotonic() + SOON_S
+    while not condition():
+        assert time.monotonic() < end, "the condition was never met"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def exploring(session):
+    """Explore in another thread; raise its error at the end."""
+    problems, threads = [], []
+
+    def explore(n):
+        def run():
+            try:
+                session.RE(session.agent.explore(n))
+            except BaseException as error:
+                problems.append(error)
+
+        session.RE.context_managers = []
+        threads.append(threading.Thread(target=run))
+        threads[0].start()
+
+    yield explore
+    for thread in threads:
+        thread.join(SOON_S)
+    assert problems == []
+
+
+@pytest.mark.fault("A disk has less room than is wanted", "The plan waits with one sentence, and goes on with room")
+def test_a_plan_waits_for_room(session, disk, exploring, capsys):
+    assert session.agent.health()["disk"] is None and 0 < session.agent.health()["free_mb"] < 1.1 * SIZE_MB
+    filler = fill(disk, LEAST_MB / 2)
+    exploring(1)
+    wait_for(lambda: session.agent._state.waits)
+    health = session.agent.health()
+    assert health["free_mb"] < LEAST_MB and f"{LEAST_MB} MB are wanted" in health["disk"]
+    assert len(session.agent.results) == 0
+    filler.unlink()
+    wait_for(lambda: len(session.agent.results) == 1)
+    assert session.agent.health()["disk"] is None
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert said.count("the plan waits because") == 1 and "Traceback" not in said
+
+
+@pytest.mark.fault("The disk gets full during an exposure", "It is taken again once there is room; nothing is lost")
+def test_an_exposure_that_filled_the_disk_is_taken_again(session, disk, exploring, caplog):
+    filled = []
+
+    def on_start(name, doc):
+        if "suggestion_id" in doc and not filled:
+            filled.append(fill(disk, 0))
+
+    token = session.RE.subscribe(on_start, "start")
+    before = len(session.table())
+    exploring(1)
+    wait_for(lambda: session.agent._state.waits)
+    assert "full" in session.agent._state.waits
+    filled[0].unlink()
+    wait_for(lambda: (session.table()["status"] == "complete").sum() == before + 1)
+    session.RE.unsubscribe(token)
+    lines = [record.getMessage() for record in caplog.records]
+    print("\n".join(line[:300] for line in lines))
+    assert sum("is taken again" in line for line in lines) == 1
+
+
+def test_a_plan_that_shall_go_on_does(session, disk, exploring, monkeypatch, capsys):
+    monkeypatch.setattr(session.agent._settings.storage, "when_full", "go on")
+    filler, before = fill(disk, LEAST_MB / 2), len(session.table())
+    exploring(1)
+    wait_for(lambda: len(session.table()) == before + 1)
+    filler.unlink()
+    assert capsys.readouterr().out.replace("\n", " ").count("the plan goes on") == 1
+
+
+def test_the_words_for_a_disk(tmp_path):
+    def problem(folder):
+        disks = Disks(folder, [tmp_path / "absent"], 0.0)
+        disks.look().result(10)
+        return disks.problem
+
+    assert problem(tmp_path / "new") is None
+    small = tmp_path / "small"
+    small.mkdir()
+    mount(small, "size=1m")
+    try:
+        fill(small, 0)
+        assert problem(small) == f"{small} is full"
+        subprocess.run(["mount", "-o", "remount,ro", small], check=True)
+        assert problem(small) == f"{small} is read-only"
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_a_disk_that_does_not_answer_blocks_nothing(tmp_path, monkeypatch):
+    answers = threading.Event()
+    monkeypatch.setattr("ainerd.agent._disks.SLOW_S", 0.2)
+    monkeypatch.setattr("ainerd.agent._disks._free_mb", lambda folder: answers.wait(SOON_S) * 1e6)
+    disks = Disks(tmp_path, [], 0.0)
+    looking = disks.look()
+    assert disks.look() is looking and disks.problem is None
+    wait_for(lambda: disks.problem)
+    assert "has not answered for" in disks.problem
+    answers.set()
+    looking.result(10)
+    assert disks.problem is None
