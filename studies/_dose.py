@@ -22,7 +22,7 @@ DETECTOR = {
     "transmissions": ATTENUATORS,
     "longest_s": 6 * 3600.0,
 }
-SPOTS = 12  # of a sample
+SPOTS = 8  # of a sample
 FIXED = Exposure(1e-3, 10000, 1.0)
 WITHIN = 0.2
 TRIES = 3

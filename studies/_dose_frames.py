@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import fft
 
 from ainerd.exposures import Exposure
 from ainerd.technique import Pace
 from ainerd.xpcs import MultiTau, Partition, fit_relaxation
 
-PIXELS, SPECKLES = 4000, 2000
+PIXELS, SPECKLES = 2000, 1000
 BLOCK = 100  # speckles that are made together
 FINE = 16  # parts of a frame, at most, over which a fast speckle is averaged
 WHERE = Partition.from_roi_map(np.ones((PIXELS // 100, 100), dtype=int), np.array([0.024]))
@@ -26,7 +27,7 @@ def counts_of(
     parts = int(np.clip(np.ceil(4 * exposure.frame_time_s / tau_s), 1, FINE))
     step_s, size = exposure.frame_time_s / parts, 2 * n * parts
     lag = np.minimum(np.arange(size), size - np.arange(size)) * step_s
-    root = np.sqrt(np.maximum(np.fft.fft(np.exp(-((lag / tau_s) ** exponent))).real, 0) / size).astype(np.float32)
+    root = np.sqrt(np.maximum(fft(np.exp(-((lag / tau_s) ** exponent))).real, 0) / size).astype(np.float32)
     moving = np.sqrt(contrast)
     light = counts_per_s * exposure.frame_time_s * exposure.transmission
     out = np.empty((n, PIXELS), dtype=np.float32)
@@ -35,7 +36,7 @@ def counts_of(
     for first in range(0, SPECKLES, at_once):
         some = min(at_once, SPECKLES - first)
         white = rng.standard_normal((some, size, 2), dtype=np.float32).view(np.complex64)[..., 0]
-        field = np.fft.fft(white * root, axis=-1)[:, : size // 2]
+        field = fft(white * root, axis=-1)[:, : size // 2]
         intensity = (np.abs(field) ** 2 / 2).reshape(some, n, parts).mean(2)
         mean = light * (1 - moving + moving * intensity)
         for k in range(each):

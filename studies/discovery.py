@@ -26,6 +26,7 @@ from studies import _dose as doses
 from studies import _hidden_maps as square
 from studies import _hidden_phases as phases
 from studies import _rivals as peers
+from studies import _stopping as ends
 from studies import _together as together
 from studies._hidden_maps import OURS, HiddenMap, Positions
 from studies._tools import Case, Row, Study, digest_of, interval, report, resumed
@@ -86,7 +87,7 @@ def knobs(samples: int = 120, seed: int = TEST_SEED, workers: int = 1, dask: str
 
 @study.part
 def dose(
-    campaigns: int = 100_000, samples: int = 24, seed: int = TEST_SEED, workers: int = 1, dask: str | None = None
+    campaigns: int = 100_000, samples: int = 16, seed: int = TEST_SEED, workers: int = 1, dask: str | None = None
 ) -> None:
     """Expose random campaigns, and count passed limits; measure tau on simulated frames with chosen exposures."""
     sources = [Path(doses.__file__), Path(doses.counts_of.__code__.co_filename)]
@@ -133,6 +134,14 @@ def beside_rivals(seed: int, case: Case) -> Row:
     sobol = [score(hidden, way) for name, way in square.sequences(hidden.start, SCRAMBLES).items() if "Sobol" in name]
     mean = {what: float(np.mean([each[what] for each in sobol])) for what in SCORES}
     return {"kind": hidden.kind, "scores": scores | {"Sobol": mean}}
+
+
+@study.part
+def stopping(each: int = 6, seed: int = TEST_SEED, workers: int = 1, dask: str | None = None) -> None:
+    """Draw regions anywhere when the agent proposes to stop, and count those that it missed."""
+    run = {"run": digest_of(Path(ainerd.steering.__file__).parent, Path(ends.__file__)), "seed": seed}
+    rows = resumed("stopping", run, ends.cases(each), partial(ends.campaign, seed), workers, dask)
+    report("discovery_stopping", ends.honest(rows), seed=seed)
 
 
 @study.part
