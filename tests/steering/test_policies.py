@@ -120,6 +120,13 @@ def test_the_samples_of_a_holder_have_nothing_in_common():
     assert survey.inclusions[other].min() > 0
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_holder_may_be_the_only_knob(policy):
+    holder = {"values": (1.0, 2.0, 3.0, 5.0), "apart": True, "settle_s": 20.0}
+    way = way_of(explorer_of(policy, holder=holder), 4, lambda position: 5 * np.array(position * 2))
+    assert {*way.ravel()} == {1.0, 2.0, 3.0, 5.0}
+
+
 def test_a_point_of_a_person_respects_the_direction():
     explorer = explorer_of(x=MM, temperature=SLOW | {"direction": "up"})
     explorer.ingest([{"_id": "a", "x": 5.0, "temperature": 350.0, "embedding": np.zeros(2)}])

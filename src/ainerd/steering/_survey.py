@@ -124,11 +124,11 @@ def layered(window: Window, positions: Floats, labels: NDArray[np.int64]) -> tup
     Along a direction the layers are a telegraph process: the number of boundaries in the width of the window is that of
     the known regimes plus one. Between two exposures of one regime an unseen layer needs a boundary on both sides;
     between two regimes there is one already. Directions are weighted by the number of changes of regime beyond the
-    minimum. The labels are 0 … k - 1. With fewer than two regimes the belief is zero.
+    minimum. The labels are 0 … k - 1. The belief is zero with fewer than two regimes, or if all knobs lie apart.
     """
     chance = np.zeros(len(window.nodes))
     known = np.unique(labels).size
-    if known < 2:
+    if known < 2 or window.is_apart.all():
         return 0.0, chance
     along = positions @ (directions := _half_turn(~window.is_apart)).T
     changes = (np.diff(labels[np.argsort(x, kind="stable")]) for x in along.T)
