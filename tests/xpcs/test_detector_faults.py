@@ -13,6 +13,7 @@ from ainerd.xpcs import (
     Screen,
     SpoiltRunError,
     TwoTimeReducer,
+    behind,
     disorder,
     no_light,
     shifted,
@@ -321,3 +322,33 @@ def test_swapped_neighbours_are_named(kind):
     assert screened(frames, kind=kind)[0].swapped is None
     swapped = frames.reshape(-1, 2, frames.shape[1])[:, ::-1].reshape(frames.shape)
     assert "swapped" in screened(swapped, kind=kind)[0].swapped
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 2**30),
+    n=st.sampled_from([400, 700, 5000]),
+    lost=st.sampled_from([0, 1, 7, 30]),
+    delay=st.sampled_from([-3, 0, 5]),
+    flicker=st.sampled_from([0.0, 0.1, 0.3]),
+    photons=st.sampled_from([0.3, 3000.0]),
+)
+def test_lost_frames_are_seen_by_a_monitor(seed, n, lost, delay, flicker, photons):
+    """The monitor may be read some frames earlier or later in the whole run, and it has noise of its own."""
+    rng = np.random.default_rng(seed)
+    beam = np.maximum(1 + flicker * rng.standard_normal(n + 50), 0.1)
+    taken = np.delete(np.arange(n + lost), slice(n // 2, n // 2 + lost)) + 10
+    reason = behind(rng.poisson(photons * beam[taken]), beam[10 + delay :][:n] + 0.01 * rng.standard_normal(n))
+    if lost == 0 or flicker == 0:
+        assert reason is None
+    elif photons > 1 or reason:  # with few photons it may be found
+        assert reason.startswith(f"by the monitor, {lost} frames are lost before ")
+
+
+def test_a_monitor_that_is_the_same_everywhere_or_periodic_shows_nothing():
+    t, rng = np.arange(1000), np.random.default_rng(0)
+    beam = 1 + 0.2 * np.sin(2 * np.pi * t / 20)
+    assert behind(rng.poisson(1e3 * beam), beam) is None
+    assert behind(rng.poisson(1e3 * beam), np.full(1000, 0.7)) is None
+    assert behind(rng.poisson(1e3 * beam), np.where(t < 500, beam, np.nan)) is None
+    assert behind(rng.poisson(1e3 * beam[:100]), beam[:100]) is None

@@ -23,7 +23,7 @@ from ainerd.xpcs._rigaku import RigakuReader, read_rigaku, rigaku_gaps
 from ainerd.xpcs._saxs import WATER_INV_CM, Measured, Saxs, absolute_factor
 from ainerd.xpcs._screen import LeftOut, Screen, Screened, SpoiltRunError
 from ainerd.xpcs._screen_faults import no_light
-from ainerd.xpcs._screen_order import disorder, shifted
+from ainerd.xpcs._screen_order import behind, disorder, shifted
 from ainerd.xpcs._team import Do, Team
 from ainerd.xpcs._two_time import TwoTimeReducer, two_time
 from ainerd.xpcs._ufxc import UFXC_SHAPES, read_ufxc
@@ -67,6 +67,7 @@ __all__ = [
     "Visibility",
     "absolute_factor",
     "average_repeats",
+    "behind",
     "chi4",
     "disorder",
     "fit_ageing",

@@ -92,19 +92,20 @@ def add_ends(
     (n_roi + 1,), is the first part of each bin, and `pairs` is (CHANNELS, n_roi).
     """
     n_rows = CHANNELS + n
-    begin = max(CHANNELS - first, 0)  # no entry before has a partner
-    x = np.zeros(((bins[1:] - bins[:-1]).max(), n_rows), np.float32)
+    x = np.zeros((sums.shape[1], n_rows), np.float32)
+    for r in range(max(CHANNELS - first, 0), n_rows):  # no entry before has a partner
+        row = sums[(first - CHANNELS + r) % len(sums)]
+        for j in range(row.size):
+            x[j, r] = row[j]
     w, both = np.zeros(n_rows + CHANNELS), np.empty(n_rows, np.float32)  # of partners that come before and after
     for k in range(bins.size - 1):
         if n_pixels[k] == 0:
             continue
         w[:] = 0
-        for r in range(begin, n_rows):
-            row = sums[(first - CHANNELS + r) % len(sums)]
-            for j in range(bins[k], bins[k + 1]):
-                x[j - bins[k], r] = row[j]
-                w[r] += row[j]
-            w[r] /= n_pixels[k]
+        for y in x[bins[k] : bins[k + 1]]:
+            for r in range(np.uintp(n_rows)):
+                w[r] += y[r]
+        w /= n_pixels[k]
         for c in range(least, CHANNELS):
             total = 0.0
             for r in range(CHANNELS):
@@ -113,11 +114,11 @@ def add_ends(
                 both[r] = w[r + c] + w[r - c]
                 total += w[r] * w[r - c]
             pairs[c, k] += total
-            for j in range(bins[k + 1] - bins[k]):
+            for j in range(bins[k], bins[k + 1]):
                 of_part, y = np.float32(0), x[j]
                 for r in range(n_rows):
                     of_part += both[r] * y[r]
-                ends[c, bins[k] + j] += of_part
+                ends[c, j] += of_part
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)

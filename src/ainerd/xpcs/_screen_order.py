@@ -1,8 +1,9 @@
-"""Find in the map and in the rows of a run whether its frames were taken in another order, or their picture moved."""
+"""Find whether the frames of a run were taken in another order, their picture moved, or they fell behind a monitor."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft2, next_fast_len, rfft2
+from scipy.ndimage import uniform_filter1d
 
 from ainerd.xpcs._partition import Array, Floats, Partition
 from ainerd.xpcs._two_time import TwoTimeReducer
@@ -15,6 +16,9 @@ REACH = 16  # pixels
 PIXELS = 1 << 18  # of the rows, at most
 SURE = 10.0  # standard deviations of the correlation at other displacements
 SHARE = 0.4  # of the correlation of two pictures before the jump
+SHORTEST, LONGEST = 64, 512  # frames whose intensities are compared with the monitor at a time
+SLOW = 32  # frames over which the beam is averaged, to see its flicker
+IN_STEP = 5.0  # standard deviations of the correlation at other delays
 
 
 def disorder(two_time: Floats) -> str | None:
@@ -68,6 +72,45 @@ def shifted(two_time: Floats, reducer: TwoTimeReducer) -> str | None:
         if (y, x) != (REACH, REACH) and found[y, x] > max(SURE * noise, SHARE * usual):
             return f"the picture moved by {y - REACH} rows and {x - REACH} columns at {at / n:.0%} of the exposure"
     return None
+
+
+def behind(intensity: Floats, monitor: Floats) -> str | None:
+    """Return that the intensities fall behind the monitor during the run; None if not, or if this cannot be seen.
+
+    The flicker of both is correlated in spans of frames, at all delays of up to half a span. Frames that a detector
+    loses unnoticed change the delay from there on; a delay that stays the same does no harm.
+
+    Parameters
+    ----------
+    intensity, monitor : ndarray, shape (n,)
+        Photons of each frame, and the monitor's value at the frame of that number.
+    """
+    n = len(intensity)
+    span = min(n // 4, LONGEST)
+    if span < SHORTEST or len(monitor) != n or not np.isfinite(monitor).all():
+        return None
+    reach, usual = span // 2, None
+    ours, theirs = _flicker(intensity), _flicker(monitor)
+    for at in range(reach, n - span - reach + 1, span):
+        some, around = ours[at : at + span], theirs[at - reach : at + span + reach]
+        if not some.std() * around.std() > 0:
+            continue
+        found = np.correlate(around, some) / (span * some.std() * around.std())
+        best, noise = int(np.argmax(found)), max(1.4826 * float(np.median(np.abs(found))), span**-0.5)
+        if not found[best] > IN_STEP * noise:
+            continue
+        if usual is None:
+            usual = best
+        elif found[best] - found[usual] > IN_STEP * noise:
+            what = "lost" if best > usual else "repeated"
+            return f"by the monitor, {abs(best - usual)} frames are {what} before {(at + span) / n:.0%} of the exposure"
+    return None
+
+
+def _flicker(values: Floats) -> Floats:
+    """Return relative deviations from the mean of some frames; 0 where this is not positive."""
+    slow = uniform_filter1d(np.asarray(values, float), SLOW)
+    return np.asarray(np.divide(values, slow, out=np.ones(len(values)), where=slow > 0)) - 1
 
 
 def _jumps(two_time: Floats) -> tuple[NDArray[np.int64], Floats, float]:

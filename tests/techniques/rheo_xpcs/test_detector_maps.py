@@ -56,10 +56,11 @@ def technique(partition, **options):
     return RheoXPCS.from_settings(RheoXPCSSettings.model_validate(section).model_dump(exclude_unset=True), Path("/"))
 
 
-def analysed(technique, frames):
-    exposure = technique.begin(RunInfo(raw_uid="x", n_frames=N, frame_shape=SHAPE, frame_time_s=0.1, readings=Beam()))
-    flat = frames.reshape(N, -1)[:, exposure.pixels]
-    for first in range(0, N, 32):
+def analysed(technique, frames, readings=None):
+    n, readings = len(frames), readings or Beam()
+    exposure = technique.begin(RunInfo(raw_uid="x", n_frames=n, frame_shape=SHAPE, frame_time_s=0.1, readings=readings))
+    flat = frames.reshape(n, -1)[:, exposure.pixels]
+    for first in range(0, n, 32):
         exposure.push(flat[first : first + 32], first)
     for number, frame in enumerate(frames):
         exposure.whole(frame, number)
@@ -142,6 +143,22 @@ def test_a_reading_that_is_missing_divides_nothing(frames):
     assert analysis.summary["incident"] == 0.25 and analysis.summary["incident_of"] == "foil"
     nothing = analysed(technique({}, monitor="nowhere"), frames)
     assert "incident" not in nothing.summary and nothing.units["saxs"] == "photons/pixel/frame"
+
+
+def test_frames_that_fall_behind_the_monitor_have_no_verdict():
+    n, lost = 2 * N, 9
+    beam = 1 + 0.3 * np.random.default_rng(5).random(n + lost)
+    light = np.random.default_rng(6).gamma(3.0, 1.0, (n + lost, *SHAPE)) * beam[:, None, None]
+    counts = np.random.default_rng(7).poisson(light).astype(np.uint16)
+
+    class Flickering(Beam):
+        of_frames = staticmethod(lambda key: beam[:n])
+
+    subject = technique({}, monitor="i0")
+    spoilt = analysed(subject, np.delete(counts, slice(n // 2, n // 2 + lost), 0), Flickering())
+    assert spoilt.summary["no_claim"].startswith("by the monitor, 9 frames are lost before ")
+    assert spoilt.arrays["c2"].size and spoilt.summary["tau_s"] is None
+    assert "monitor" not in (analysed(subject, counts[:n], Flickering()).summary["no_claim"] or "")
 
 
 def test_a_run_that_names_another_file_is_refused(tmp_path):

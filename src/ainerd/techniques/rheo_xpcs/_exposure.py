@@ -34,6 +34,7 @@ from ainerd.xpcs import (
     Screened,
     Team,
     TwoTimeReducer,
+    behind,
     disorder,
     fit_curves,
     g2_from_two_time,
@@ -219,7 +220,7 @@ class Exposure(RunAnalysis):
             c2_frames, ticks = self._by_frame.maps()
             of_frames = {"c2_frames": c2_frames, "c2_frames_time": (ticks + 0.5) * self._frame_time_s}
         doubt = None if sparse else self._screen.swapped or disorder(mean) or shifted(mean, self._reducer)
-        doubt = self._screen.no_relaxation or doubt
+        doubt = self._screen.no_relaxation or doubt or (None if left_out.n_missing else self._behind())
         n_pixels = per_bin(self._reducer.sums.pixels[-1:], technique.partition)[0]
         per_frame = float(np.average(photons, weights=n_pixels) / (n_frames - left_out.n_frames))
         if not no_contrast:  # other counts have another contrast anyway
@@ -268,6 +269,14 @@ class Exposure(RunAnalysis):
             calibration={"id": technique.bank.id, "n": technique.bank.n, "alpha": technique.alpha},
             status="complete" if self._n_frames in (None, n_frames) else "partial",
         )
+
+    def _behind(self) -> str | None:
+        """Return why frames do not belong to the monitor's values; None if they do, or if these are not per frame."""
+        monitor = self._technique.incident[0]
+        if not monitor or not isinstance(self._screen, Screen):  # events have numbers of their own
+            return None
+        photons = self._reducer.photons_between(np.arange(self._reducer.n_pushed + 1)).sum(1)
+        return behind(photons, self._readings.of_frames(monitor))
 
     def _photons(self) -> NDArray[np.float64]:
         """Return photons per pixel of each bin so far, in the frames that are not left out, (n_roi,)."""
