@@ -5,6 +5,9 @@ prompt   A real IPython in a pseudo-terminal, with the small simulated instrumen
          Tiled's server. The latency of a run is from its last StreamDatum to its complete result in Tiled. Numba's
          cache belongs to the study: it is empty for the very first session, which compiles, and full for the others.
          Runs that need a new calibration are counted apart.
+person   How long a person waits for a session, its first and later results, tables, pictures, files and commands.
+         Wall time, and CPU time of the session with its Tiled server, which a busy machine hardly changes. A first
+         session has empty caches: it compiles and calibrates. The others find them full.
 leaving  A session takes a run. From the first frame to two seconds after the last, at a random moment, it is ended:
          ``exit`` or Ctrl-D typed, Ctrl-C twice and ``exit``, SIGTERM, the terminal closed (SIGHUP), or ``kill -9``.
          The next session starts with the files that are left. In the end each run must have one result: complete if
@@ -23,11 +26,14 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pexpect
+import psutil
 from rich.progress import track
 
 from agents.rheo_xpcs import TOML
@@ -35,11 +41,11 @@ from ainerd.agent import build_technique
 from ainerd.results import ResultStore
 from ainerd.server import connect, embedded_server, open_catalog
 from studies._catalogue import fill, own_records
-from studies._session import settings_in
+from studies._session import SMALL, settings_in
 from studies._tools import Row, Study, report, spread
 from studies.scale import atlas_of, started
 
-PATIENCE_S, READY_S, END_S = 240.0, 600.0, 300.0
+READY_S, END_S = 600.0, 300.0
 PROMPT = r"In \[\d+\]: "
 MOST_RUNS = 8  # of a session, to find those that need no new calibration
 IMPORTS = """
@@ -86,6 +92,51 @@ def latency():
     print("LATENCY", at["done"] - at["last"], len(set(cache.glob("*.safetensors")) - before))
 """
 WARM = "[t.join() for t in threading.enumerate() if t.name == 'ainerd-warm-up']; print('WARM')"
+PERSON = """
+import time
+import xarray
+lasts, dones = [], []
+def note(name, doc):
+    if name == "stream_datum":
+        lasts.append((doc["uid"].split("/")[0], time.perf_counter()))
+
+RE.subscribe(note)
+write = agent.results.complete
+def complete(*args, **kwargs):
+    written = write(*args, **kwargs)
+    dones.append(time.perf_counter())
+    return written
+
+agent.results.complete = complete
+def results_after(n):
+    lasts.clear(), dones.clear()
+    RE(agent.explore(n))
+    agent.drain(600)
+    print("LATENCIES", *(done - dict(lasts)[uid] for uid, done in zip(dict(lasts), dones)), "END")
+
+def timed(call):
+    began = time.perf_counter()
+    call()
+    print("TOOK", time.perf_counter() - began)
+"""
+EXPORT, NAN = 'agent.results.export("all.h5")', float("nan")
+ASKED_S = {  # at most, on two idle cores
+    "import numpy, scipy": None,
+    "import ainerd.agent": 2.0,
+    "first session: to the prompt": None,
+    "first session: first result": None,
+    "session: to the prompt": 12.0,
+    "session: first result": 15.0,
+    "later results, median": 2.0,
+    "later results, worst": None,
+    "agent.results": 0.3,
+    "agent.plot(), the first": 5.0,
+    'agent.results.to_xarray("g2")': 2.0,
+    EXPORT: 15.0,
+    "ainerd status": 2.0,
+    "ainerd doctor": 8.0,
+    "ainerd report": 10.0,
+}
 AFTER_S, N_FRAMES, RUN_S = 2.0, 2000, 5.0  # after the last frame; of a run; first guess of its length
 MARKS = f"""
 import time
@@ -127,6 +178,44 @@ def prompt(rounds: int = 5, quick: bool = False) -> None:
 
 
 @study.part
+def person(results: int = 30, small: bool = False, quick: bool = False) -> None:
+    """Measure waits with `results` results; ``--quick`` takes three; ``--small`` has the small detector."""
+    results, took = 3 if quick else results, dict[str, tuple[float, float]]()
+    for what in ("import numpy, scipy", "import ainerd.agent"):
+        took[what] = at_best([sys.executable, "-c", what])
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        caches = {"NUMBA_CACHE_DIR": "numba", "XDG_CACHE_HOME": "cache"}
+        os.environ |= {"MPLCONFIGDIR": matplotlib.get_cachedir()} | {k: str(folder / x) for k, x in caches.items()}
+        config = SMALL if small else TOML
+        for session_name, n in (("first session", 1), ("session", results)):
+            began = time.perf_counter()
+            session = IPython(folder, config)
+            ready = time.perf_counter() - began
+            took[f"{session_name}: to the prompt"] = ready, session.cpu_s()
+            session.run(PERSON)
+            before = session.cpu_s()
+            times = session.type(f"results_after({n})", r"LATENCIES ([\d.e\- ]+) END")[1].split()
+            took[f"{session_name}: first result"] = float(times[0]), (session.cpu_s() - before) / n
+            if n == 1:
+                session.exit()
+        later = [*map(float, times[1:])]
+        took["later results, median"], took["later results, worst"] = (np.median(later), NAN), (max(later), NAN)
+        for what in ("agent.results", "agent.plot(), the first", 'agent.results.to_xarray("g2")', EXPORT):
+            call = what.partition(", the")[0].replace("all.h5", str(folder / "all.h5"))
+            before = session.cpu_s()
+            match = session.type(f"timed(lambda: repr({call}))", r"TOOK ([\d.e-]+)")
+            took[what] = float(match[1]), session.cpu_s() - before
+        for command, more in {"status": [], "doctor": [], "report": [str(folder / "report.html"), "--force"]}.items():
+            took[f"ainerd {command}"] = at_best([sys.executable, "-m", "ainerd", command, *more], session.environment)
+        session.exit()
+    rows = [
+        {"what": w, "wall (s)": took[w][0], "CPU (s)": took[w][1], "asked (s)": x or NAN} for w, x in ASKED_S.items()
+    ]
+    report("person", rows, results=results, small=small)
+
+
+@study.part
 def leaving(exits: int = 40, seed: int = 0, quick: bool = False) -> None:
     """End sessions, and judge their runs; ``--quick`` ends six, one in each way."""
     n, rng = 6 if quick else exits, np.random.default_rng(seed)
@@ -164,20 +253,21 @@ def restart(results: int = 1000, rounds: int = 3) -> None:
 class IPython:
     """An IPython session of the small simulated instrument in a pseudo-terminal, with its data in a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: Path = SMALL) -> None:
         settings = {
-            "AINERD_CONFIG": str(TOML.with_name("small.toml")),
+            "AINERD_CONFIG": str(config),
             "AINERD_STORAGE__DIRECTORY": str(folder / "tiled"),
             "AINERD_STORAGE__FRAMES": json.dumps([str(folder / "frames")]),
             "IPYTHONDIR": str(folder / "ipython"),
             "MPLBACKEND": "Agg",
             "TERM": "dumb",
         }
+        self.environment = os.environ | settings
         options = [f"--profile-dir={TOML.parent}", "--simple-prompt", "--no-banner", "--no-confirm-exit"]
         self.process = pexpect.spawn(
             sys.executable,
             ["-m", "IPython", *options],
-            env=os.environ | settings,
+            env=self.environment,
             encoding="utf8",
             timeout=READY_S,
             echo=False,
@@ -187,10 +277,16 @@ class IPython:
         self._code = folder / "prepare.py"
         self.process.expect(PROMPT)
 
+    def cpu_s(self) -> float:
+        """Return the CPU time of the process and of those that it started."""
+        session = psutil.Process(self.process.pid)
+        times = [each.cpu_times() for each in (session, *session.children(recursive=True))]
+        return sum(sum(each[:4]) for each in times)  # user, system, and those of children that have ended
+
     def type(self, line: str, answer: str) -> re.Match[str]:
         """Type a line, wait for `answer` and the next prompt, and return the match of `answer`."""
         self.process.sendline(line)
-        self.process.expect(answer, timeout=PATIENCE_S)
+        self.process.expect(answer, timeout=READY_S)
         match = self.process.match
         self.process.expect(PROMPT)
         return match
@@ -262,6 +358,18 @@ def in_interpreter(code: str, *arguments: str) -> float:
     """Run `code` in an interpreter of its own, and return the time in s that it prints."""
     command = [sys.executable, "-c", code, *arguments]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def at_best(command: list[str], environment: Mapping[str, str] = os.environ, rounds: int = 3) -> tuple[float, float]:
+    """Return wall and CPU time in s of the fastest of some runs of a command."""
+    took = []
+    for _ in range(rounds):
+        began, before = time.perf_counter(), os.times()
+        subprocess.run(command, check=True, capture_output=True, env=environment)
+        after = os.times()
+        cpu = after.children_user + after.children_system - before.children_user - before.children_system
+        took.append((time.perf_counter() - began, cpu))
+    return min(took)
 
 
 def leave(folder: Path, way: str, moment: float) -> Row:

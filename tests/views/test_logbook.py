@@ -8,6 +8,7 @@ import pytest
 from IPython.lib.pretty import pretty
 from rich.console import Console
 
+from ainerd.activity import doing
 from ainerd.agent import WhileRunning, show_progress_of
 from ainerd.views import Logbook
 
@@ -22,7 +23,9 @@ def lines(texts, start="2026-11-20 22:58:00"):
 def test_the_log_shows_times_and_texts():
     log = lines(["at (1.00, 2.00): regime 0, p = 0.4", "at (3.00, 4.00): regime 1, p = 0.01 (novel)"])
     assert isinstance(log, pd.DataFrame) and log["text"].str.contains("novel").tolist() == [False, True]
-    assert type(log.head()) is pd.DataFrame
+    (_, last) = repr(log.tail(1)).splitlines()
+    assert last.strip().endswith("(novel)") and repr(log[["raw_uid"]]) == repr(pd.DataFrame(log)[["raw_uid"]])
+    assert "<td>uid</td>" in log[["raw_uid"]]._repr_html_() and log._repr_html_() is None
     for shown in (repr(log), pretty(log)):
         (day, first, second) = shown.splitlines()
         local = datetime(2026, 11, 20, 22, 58).astimezone().tzinfo
@@ -60,6 +63,18 @@ def test_the_progress_line_counts_frames_and_disappears(monkeypatch):
     assert "50 of 200 frames" in screen.getvalue()
     assert screen.getvalue().endswith("\x1b[1A\x1b[2K")  # the line is gone
     agent.progress = None
+    assert str(during._progress()) == ""
+
+
+def test_the_progress_line_names_what_takes_long(monkeypatch):
+    monkeypatch.setattr(inspect.getmodule(doing), "LINGER_S", 0.0)
+    show_progress_of(agent := Counting())
+    with doing("calibrating"), doing("compiling"):
+        pretty_line = io.StringIO()
+        Console(file=pretty_line, width=120).print(during._progress())
+        assert pretty_line.getvalue().rstrip().endswith("50 of 200 frames; calibrating")  # it began first
+        agent.progress = None  # between runs
+        assert str(during._progress()) == "calibrating"
     assert str(during._progress()) == ""
 
 

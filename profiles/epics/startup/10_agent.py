@@ -5,7 +5,7 @@ import sys
 
 from rich import get_console
 
-from ainerd.agent import ScanTable, build_agent, welcome
+from ainerd.agent import ScanTable, build_agent, short_errors, welcome
 
 try:
     agent = build_agent(
@@ -24,6 +24,7 @@ for newest in client["raw"].sort(("start.time", -1)).values().head(1):
 agent.attach(RE)
 agent.watch_beam(source.i0, threshold=0.5)  # plans wait while there is none
 RE.subscribe(ScanTable())  # a person's scans as text
+short_errors(RE)  # one line for an error of usage; %tb shows the rest
 agent.catch_up()
 agent.warm_up()  # while you read what follows
 if sys.stdout.isatty():

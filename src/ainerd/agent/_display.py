@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ainerd import __version__
+from ainerd.activity import activity
 from ainerd.campaign import Campaign, named, terms_of
 from ainerd.config import Settings
 from ainerd.results import ResultStore, scan_text
@@ -47,7 +48,7 @@ ACTIONS = {
         "agent.log()": "events, a line each",
         "agent.plot()": 'the campaign\'s figure, kept up to date; agent.plot(style="wall") for a control room',
         'agent.figure("map", "map.pdf", width_mm=85)': "one panel for a paper",
-        "agent.health()": "the worker, its backlog and memory",
+        "agent.health()": "the worker, its backlog of runs, and memory",
     },
     "Measure": {
         "RE(agent.explore(3))": "three positions, each chosen after the previous one is analysed",
@@ -238,10 +239,10 @@ def _progress() -> Table | Text:
             read, expected = progress
             line = Table.grid(padding=(0, 1))
             of = "" if expected is None else f" of {expected}"
-            first = "; the first run of a session takes longest" if not read and not agent.concluded else ""
-            line.add_row("analysed", ProgressBar(expected, read, width=30), f"{read}{of} frames{first}")
+            now = f"; {doing}" if (doing := activity()) else ""
+            line.add_row("analysed", ProgressBar(expected, read, width=30), f"{read}{of} frames{now}")
             return line
-    return Text()
+    return Text(activity())
 
 
 @make_class_safe(logger=logger)  # an error in a table must not end a plan

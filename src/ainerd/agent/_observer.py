@@ -22,7 +22,11 @@ from numpy.typing import NDArray
 from tiled.client.container import Container
 from tiled.queries import Key, KeyPresent
 
+<<<<<<< HEAD
 from ainerd.agent._disks import Disks
+=======
+from ainerd.activity import activity
+>>>>>>> dcf7f68f (wip)
 from ainerd.agent._display import Display, show_progress_of
 from ainerd.agent._state import LivePicture, State
 from ainerd.campaign import Campaign, Travel, book_of
@@ -436,7 +440,13 @@ class Observer:
 
     def status(self) -> dict[str, Any]:
         """Return the state of the agent as plain values."""
-        return {"tiled": self._uri, "page": self.page, **self._display.status(), "queue": self._jobs.backlog}
+        return {
+            "tiled": self._uri,
+            "page": self.page,
+            **self._display.status(),
+            "queue": self._worker.backlog,
+            "busy": activity(),
+        }
 
     @property
     def page(self) -> str:
@@ -450,10 +460,15 @@ class Observer:
         return str(page.relative_to(here) if page.is_relative_to(here) else page)
 
     def health(self) -> dict[str, Any]:
-        """Return the state of the worker: its backlog, kept runs, lag (s), memory (MB), and the number of results.
+        """Return the state of the worker, and the number of results.
 
+<<<<<<< HEAD
         ``results`` is None while Tiled does not answer. ``free_mb`` is the room on the fullest disk, and ``disk`` a
         sentence while a disk is full, slow or read-only, else None.
+=======
+        ``backlog`` counts the runs that have ended and have no result yet. ``results`` is None while Tiled does not
+        answer.
+>>>>>>> dcf7f68f (wip)
         """
         wait([self._disks.look()], LOOK_S)
         results = None
@@ -546,7 +561,7 @@ class Observer:
     def __rich__(self) -> Any:
         if self.results.answers(SOON_S):
             return status_panel(self.status())
-        return status_panel({"tiled": self._uri, "away": AWAY, "queue": self._jobs.backlog})
+        return status_panel({"tiled": self._uri, "away": AWAY, "queue": self._worker.backlog, "busy": activity()})
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(rendered(self).rstrip())

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class AgentPlan(Plan):
-    """A bluesky `Plan`, which warns if it is not used. At the prompt it shows how to run it."""
+    """A bluesky `Plan`, which warns if it is not used. At the prompt it shows how to run it, and then does not warn."""
 
     def __init__(self, call: str, messages: Generator[Any, Any, Any]) -> None:
         def plan() -> Generator[Any, Any, Any]:
@@ -30,8 +30,10 @@ class AgentPlan(Plan):
         plan.__name__ = call
         super().__init__(plan)
         self.call = call
+        self._stack = [f"plan `{call}` was never iterated, nothing is measured: RE({call}) runs it"]
 
     def __repr__(self) -> str:
+        self._stack.clear()
         return f"<a plan, nothing is measured yet: RE({self.call})>"
 
 

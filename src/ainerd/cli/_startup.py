@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 
 $more
-from ainerd.agent import ScanTable, build_agent, open_tiled
+from ainerd.agent import ScanTable, build_agent, open_tiled, short_errors
 from ainerd.config import Settings
 
 TOML = (Path(__file__).resolve().parent / "$toml").resolve()
@@ -83,6 +83,7 @@ agent = build_agent(
 )
 agent.attach(RE)  # noqa: F821
 RE.subscribe(ScanTable())  # noqa: F821
+short_errors(RE)  # noqa: F821
 agent.catch_up()
 agent.warm_up()
 """
@@ -112,6 +113,7 @@ def start_agent(RE, devices):
     )
     agent.attach(RE)
     RE.subscribe(ScanTable())
+    short_errors(RE)
     agent.catch_up()
     agent.warm_up()
     return agent

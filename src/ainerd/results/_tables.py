@@ -44,16 +44,27 @@ SHORT_KEY = 8  # characters of a key that tables show
 class ResultTable(pd.DataFrame):
     """Results as `ainerd.results.ResultStore.table` returns them.
 
-    A DataFrame of everything that shows the columns people ask for; operations on it return a plain DataFrame.
+    A DataFrame of everything that shows the columns people ask for. Rows of it show the same; a table with other
+    columns is shown as any DataFrame.
     """
 
+    @property
+    def _constructor(self) -> "type[ResultTable]":
+        return ResultTable
+
+    @property
+    def _is_of_results(self) -> bool:
+        return {"scan_id", "run_time", "status"} <= {*self} and self.index.name == "key"
+
     def __repr__(self) -> str:
-        return rendered(self)
+        return rendered(self) if self._is_of_results else super().__repr__()
 
     def __rich__(self) -> "Table | str":
         return "no results" if self.empty else rich_table(self)
 
     def _repr_html_(self) -> str:
+        if not self._is_of_results:
+            return self.to_html(notebook=True, max_rows=LINES)
         return text_table(self).to_html(index=False, border=0)
 
 

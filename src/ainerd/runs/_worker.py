@@ -17,6 +17,7 @@ import httpx
 import numpy as np
 from event_model import RunRouter
 
+from ainerd.activity import activity
 from ainerd.documents import Document, WireError, checked, file_documents
 from ainerd.runs._run import RunState
 from ainerd.runs._spool import Spool
@@ -147,6 +148,7 @@ class Worker:
         self._futures: dict[str, Future[list[Outcome]]] = {}
         self._router = RunRouter([self._open])
         self._open_runs: dict[str, Delivery] = {}
+        self._ended = set[str]()  # uids of the runs that `backlog` counts
         self._current: Delivery | None = None
         self._since: float | None = None  # when the document in hand came
         self._is_behind = False
@@ -161,6 +163,8 @@ class Worker:
                 self._futures[uid] = Future()
             while len(self._futures) > MOST_FUTURES and self._futures[oldest := next(iter(self._futures))].done():
                 del self._futures[oldest]
+        elif name == "stop" and (uid := doc.get("run_start")) in self._futures and not self._futures[uid].done():
+            self._ended.add(uid)
         self._jobs.submit(partial(self._take, name, doc, time.monotonic()))
 
     def on_outcome(self, listener: Callable[[Outcome], None]) -> None:
@@ -186,12 +190,17 @@ class Worker:
         delivery = self._current
         return None if delivery is None else delivery.state
 
+    @property
+    def backlog(self) -> int:
+        """Number of runs that have ended and whose results are not written yet."""
+        return len(self._ended)
+
     def health(self) -> dict[str, Any]:
-        """Return whether the worker is alive, its backlog, kept runs, lag (s), and the peak memory (MB)."""
+        """Return whether the worker is alive, its backlog (runs), kept runs, lag (s), and the peak memory (MB)."""
         since = self._since
         return {
             "worker": "alive" if self._jobs.is_alive else "dead",
-            "backlog": self._jobs.backlog,
+            "backlog": self.backlog,
             "kept": len(self._spool.runs()),
             "lag_s": 0.0 if since is None else time.monotonic() - since,
             "concluded": self.concluded,
@@ -282,6 +291,7 @@ class Worker:
     def _resolve(self, raw_uid: str, outcomes: list[Outcome]) -> None:
         self._current = None
         self._open_runs.pop(raw_uid, None)
+        self._ended.discard(raw_uid)
         if outcomes:
             self.concluded, self._last_run = self.concluded + 1, raw_uid
         future = self._futures.get(raw_uid)
@@ -291,15 +301,11 @@ class Worker:
     def _warn_if_behind(self, lag_s: float) -> None:
         """Log once when the analysis falls behind the runs, and once when it has caught up."""
         if lag_s > BEHIND_S and not self._is_behind:
-            waiting = self._jobs.backlog
-            logger.warning(
-                "%.0f s behind, %d documents wait: data come faster than they are analysed; nothing is left out",
-                lag_s,
-                waiting,
-            )
+            why = activity() or "frames come faster than they are analysed"
+            logger.warning("the analysis is %.0f s behind, nothing is left out: %s", lag_s, why)
             self._is_behind = True
         elif lag_s < BEHIND_S / 10 and self._is_behind:
-            logger.warning("no longer behind")
+            logger.warning("the analysis is no longer behind")
             self._is_behind = False
 
 

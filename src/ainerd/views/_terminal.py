@@ -28,8 +28,9 @@ def status_panel(status: Mapping[str, Any]) -> Panel:
         ``attached`` (bool, for an agent with devices), ``tiled`` (address), ``page`` (address for a browser),
         ``results``, ``failed``, ``novel``, ``expected_false`` (flags expected by chance), ``regimes``,
         ``supported_range``, ``next`` (positions), ``units`` (of the positions), ``why``, ``explored`` (how far, in
-        words), and ``queue`` (runs waiting). While Tiled does not answer: ``tiled``, ``queue``, and ``away``, why the
-        rest is unknown. The query of an address, which may hold a key, is not shown.
+        words), ``queue`` (runs that have ended and are not analysed) and ``busy`` (what takes long now). While Tiled
+        does not answer: ``tiled``, ``queue``, ``busy``, and ``away``, why the rest is unknown. The query of an address,
+        which may hold a key, is not shown.
     """
     return Panel(labelled(_status_lines(status)), title="ainerd", title_align="left", expand=False)
 
@@ -51,7 +52,10 @@ def _status_lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield "next", named_place(status["next"], status["units"]), ""
         yield "why", status["why"], ""
         yield "explored", status["explored"], ""
-    yield "queue", f"{status['queue']} waiting" if status["queue"] else "empty", ""
+    waiting = status["queue"]
+    yield "queue", f"{waiting} run{'s' * (waiting != 1)} to be analysed" if waiting else "empty", ""
+    if status.get("busy"):
+        yield "busy", status["busy"], "yellow"
 
 
 def run_line(outcome: Outcome, following: Next, units: Mapping[str, str]) -> Text:
@@ -74,13 +78,19 @@ def run_line(outcome: Outcome, following: Next, units: Mapping[str, str]) -> Tex
 class Logbook(pd.DataFrame):
     """Lines of the log by time, as `ainerd.results.ResultStore.logbook` returns them.
 
-    A DataFrame that shows times and texts, in local time; operations on it return a plain DataFrame.
+    A DataFrame that shows times and texts, in local time. Rows of it, as of `tail`, show the same; without the columns
+    ``created`` and ``text`` it is shown as any DataFrame.
     """
 
-    _repr_html_ = None  # the text is for notebooks too
+    @property
+    def _constructor(self) -> "type[Logbook]":
+        return Logbook
 
     def __repr__(self) -> str:
-        return rendered(self)
+        return rendered(self) if {"created", "text"} <= {*self} else super().__repr__()
+
+    def _repr_html_(self) -> str | None:  # the text is for notebooks too
+        return None if {"created", "text"} <= {*self} else self.to_html(notebook=True, max_rows=LINES)
 
     def __rich__(self) -> Table | Text:
         if self.empty:

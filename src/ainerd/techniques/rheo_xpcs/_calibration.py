@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 import ainerd
+from ainerd.activity import doing
 from ainerd.latent import SIZE, Encoder, ModelError, read_tensors, read_weights, write_weights
 from ainerd.novelty import LOOKS, NoveltyScorer, RegimeTest, null_distances
 from ainerd.technique import NullRegimes
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 KIND = "calibration"
+CALIBRATING = "calibrating verdicts for exposures like this one, once: 10 to 30 s"
 _ROOMS = ("latent", "novelty", "dynamics")
 _MOST_FILES, _MOST_IN_MEMORY = 100, 16  # scorers of 4 MB, read from a file in a hundredth of a second
 _scorers: dict[str, NoveltyScorer] = {}
@@ -66,8 +68,9 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: An
             try:
                 found = _read_scorer(path)
             except (ModelError, KeyError):  # missing or damaged
-                features = bank.features(encoder, n_frames=1, seed=0, **statistics)
-                found = NoveltyScorer(terms=TERMS).fit(features, bank.families)
+                with doing(CALIBRATING):
+                    features = bank.features(encoder, n_frames=1, seed=0, **statistics)
+                    found = NoveltyScorer(terms=TERMS).fit(features, bank.families)
                 _write_scorer(path, found)
         with _lock:
             _scorers.pop(key, None)

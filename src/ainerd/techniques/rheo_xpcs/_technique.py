@@ -8,8 +8,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numba.core.event import Listener, register
 from numpy.typing import NDArray
 
+from ainerd.activity import doing
 from ainerd.config import read_section
 from ainerd.latent import Encoder
 from ainerd.novelty import NoveltyScorer, RegimeModel, find_regimes
@@ -50,9 +52,27 @@ NAMED = {
     "mask_file": ("mask", "mask"),
     "flat_field_file": ("flat field", "flat_field"),
 }
+COMPILING = "compiling, the first time only on this machine: a minute or two"
 SEVERAL = 5  # rings that got a verdict before more are expected
 _landmarks: dict[tuple[str, str], Landmarks] = {}  # by bank and encoder; they take seconds
 _lock = Lock()
+
+
+class _Compiling(Listener):
+    """Names it while numba compiles a function, which it does not find in its cache."""
+
+    def __init__(self) -> None:
+        self._each = list[Any]()  # nested, as a compiled function calls others
+
+    def on_start(self, event: Any) -> None:
+        self._each.append(doing(COMPILING))
+        self._each[-1].__enter__()
+
+    def on_end(self, event: Any) -> None:
+        self._each.pop().__exit__(None, None, None)
+
+
+register("numba:compile", _Compiling())  # type: ignore[no-untyped-call]
 
 
 class RheoXPCS(Technique):
@@ -212,7 +232,8 @@ class RheoXPCS(Technique):
         key = self.bank.id, self.encoder.sha256
         with _lock:  # a figure and the agent may request them at once
             if key not in _landmarks:
-                embeddings, names = self.bank.landmarks(self.encoder, **LANDMARKS)
+                with doing("placing the known kinds of dynamics on the latent map: some seconds"):
+                    embeddings, names = self.bank.landmarks(self.encoder, **LANDMARKS)
                 _landmarks[key] = Landmarks(embeddings=embeddings, names=names)
             return _landmarks[key]
 
