@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
-C2_MAP = "magma"
+C2_MAP, SINCE = "magma", "time since the exposure began (s)"
 COLUMNS = 6  # maps in a row
 GAP = 4  # pixels between maps
 LIMITS = (1.0, 99.5)  # percentiles drawn black and white
@@ -72,7 +72,8 @@ def draw_exposure(
 
     `arrays` may hold ``c2`` (n_roi, n, n); ``g2`` (n_roi, n_lags) over ``tau`` in s; ``mean_frame``; ``saxs`` over
     ``saxs_q`` in 1/nm; ``intensity`` (n_roi, n_times) and ``intensity_total`` over ``intensity_time`` in s. `series`
-    maps labels to (times in s, values); `names` are the names of the bins.
+    maps labels to (times in s, values); all times count from the start of the exposure. `names` are the names of the
+    bins.
     """
     curves = ["g2"] if {"g2", "tau"} <= set(arrays) else []
     beam = [name for name, wanted in BEAM.items() if wanted <= set(arrays)]
@@ -97,10 +98,10 @@ def draw_exposure(
         axes["intensity"].set_prop_cycle(color=colours)
         axes["intensity"].plot(arrays["intensity_time"], arrays["intensity"].T, lw=0.5, alpha=0.3)
         axes["intensity"].plot(arrays["intensity_time"], arrays["intensity_total"], lw=0.8, color="0.1")
-        axes["intensity"].set(xlabel="time (s)", ylabel="$I(t)$", ylim=(0, None))
+        axes["intensity"].set(xlabel=SINCE, ylabel="$I(t)$", ylim=(0, None))
     for label, (times, values) in (series or {}).items():
         axes[label].plot(times, values, ".-", color="0.2", lw=1, ms=3)
-        axes[label].set(xlabel="time (s)", ylabel=label)
+        axes[label].set(xlabel=SINCE, ylabel=label)
 
 
 def _draw_mean_frame(figure: Any, axes: Any, image: NDArray[Any]) -> None:
