@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import uuid
+from datetime import UTC, datetime
 
 import httpx
 import numpy as np
@@ -52,7 +53,9 @@ def catalogue(server):
         own.complete(record.key, analysis, regime=0)
         keys.append(record.key)
     own.log("hello", result=keys[1])
-    AgentNode(ainerd, "toy").write_state({"bounds": {"x": [0.0, 5.0]}, "health": {"backlog": 3}})
+    AgentNode(ainerd, "toy").write_state(
+        {"bounds": {"x": [0.0, 5.0]}, "health": {"backlog": 3, "heard": 1.7e9}, "names": {"0": "gel"}}
+    )
     return ResultStore(ainerd), keys
 
 
@@ -84,7 +87,17 @@ def test_each_answer_names_its_results(catalogue):
     assert log["lines"][-1].endswith("hello") and log["rests_on"] == [keys[1]]
     assert following == {"suggestion": None, "rests_on": []}
     assert status["claims"] == {"results_with_p": 2, "called_novel": 1, "without_claim": 1}
-    assert status["agents"]["toy"]["health"] == {"backlog": 3} and status["agents"]["toy"]["bound"] == "no claim"
+    heard = datetime.fromtimestamp(1.7e9, UTC).isoformat()
+    assert status["agents"]["toy"]["health"] == {"backlog": 3, "heard": heard} and status["regime_names"] == {
+        "toy: 0": "gel"
+    }
+    assert {row["regime_name"] for row in results["results"]} == {explain["regime_name"]} == {"gel"}
+    assert [datetime.fromisoformat(row["time"]).timestamp() for row in results["results"]] == [
+        1.7e9 + 2,
+        1.7e9 + 1,
+        1.7e9,
+    ]
+    assert status["agents"]["toy"]["bound"] == "no claim"
 
 
 def test_bad_questions_get_a_line(catalogue):
@@ -97,10 +110,16 @@ def test_bad_questions_get_a_line(catalogue):
         ("search", {"where": {"x": [1, 2, 3]}}),
         ("compare", {"first": "0", "second": "nothing"}),
         ("next_suggestion", {"agent": {"a": 1}}),
+        ("search", {"where": {"tau": [0, 1]}}),
+        ("search", {"regimes": 1}),
     ]
     _, answers = ask(serving(store), *questions)
     for question, (wrong, said) in zip(questions, answers, strict=True):
-        assert wrong and "Traceback" not in said and len(said) < 700, question
+        assert wrong and "Traceback" not in said and len(said) < 700 and "\n" not in said, question
+    answered = [said for _, said in answers]
+    assert "n: Input should be a valid integer" in answered[3] and "pydantic" not in answered[3]
+    assert "results have no number tau: there are scan_id" in answered[-2] and "tau_s" in answered[-2]
+    assert answered[-1].startswith("search has no argument regimes: there are text, regime, ")
 
 
 def test_proposals_need_an_option_and_a_person(catalogue):

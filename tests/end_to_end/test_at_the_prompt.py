@@ -89,8 +89,36 @@ def test_a_note_names_a_result_by_its_scan_number(session):
     assert agent.results.table()["note"].tolist()[1:] == ["a bubble", "a bubble; and a scratch", "a bubble"]
     agent.note(int(scans.iloc[-1]) + 1, "a run without a result")
     assert "a run without a result" in repr(agent.log()) and "a bubble" in repr(agent.results)
+    agent.note("of the whole scan", scan=int(scans.iloc[-1]))
+    agent.note("of the newest")
+    notes = agent.results.table()["note"].tolist()
+    assert all(note.endswith("of the whole scan") for note in notes[1:3]) and notes[3].endswith("; of the newest")
+    for wrong in ((), (3,), (3, " ")):
+        with pytest.raises(ValueError, match="a note is a text on a run"):
+            agent.note(*wrong)
     with pytest.raises(KeyError, match="there is no scan 999"):
         agent.note(999, "nothing")
+
+
+def test_any_reading_of_a_run_and_the_bins_of_all_results(session):
+    results, raw = session.agent.results, session.client["raw"]
+    table = results.table()
+    assert table["temperature"].eq(25.0).all() and table["transmission"].eq(1.0).all()  # the settings name them
+    stress = results.readings("rheometer_stress", "sample_y")
+    for (key, row), (_, of) in zip(stress.iterrows(), table.iterrows(), strict=True):
+        data = raw[of["raw_uid"], "primary"].read(["rheometer_stress"])["rheometer_stress"].values
+        assert row["rheometer_stress"] == data[of["event"] - 1], key
+    joined = table.join(stress[["sample_y"]], rsuffix="_read")
+    assert joined["sample_y_read"].iloc[:3].tolist() == pytest.approx(joined["sample_y"].iloc[:3].tolist(), abs=1e-3)
+    with pytest.raises(KeyError, match="no run has recorded nothing: there are sample_x, sample_y"):
+        results.readings("nothing")
+    bins = results.tables("bins", scan_id=int(table["scan_id"].iloc[0]))
+    assert len(bins) == 18 and bins.iloc[:, 2:].equals(results.rows(table.index[0], "bins"))
+    assert len(results.tables("bins")) == 18 * len(table)
+    with pytest.raises(ValueError, match=r"q is in the table 'bins' of each result: results.tables\('bins'\) reads"):
+        results.search(q=(0.02, 0.03))
+    with pytest.raises(KeyError, match="no table 'bns' in 4 results"):
+        results.tables("bns")
 
 
 def test_add_by_name_and_exclude_border(session):

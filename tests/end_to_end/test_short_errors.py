@@ -53,7 +53,7 @@ def test_other_errors_keep_their_frames(session, shell, capsys):
         "1 / 0": "1 / 0",
         "def mine():\n    agent.add(33, 2)\nmine()": "in mine()",  # a person wants to know where in it
         "store.similar(store.table().index[0], n='two')": "TypeError",  # nothing of ours raised it
-        "agent.note()": "agent.note()",
+        "agent.reject()": "agent.reject()",
     }.items():
         assert frame in shown(shell, capsys, line)
 

@@ -59,6 +59,14 @@ def test_a_range_has_two_limits(store):
         store.search(x=(1, 2, 3))
 
 
+def test_an_unknown_name_is_refused_with_similar_ones(store, shift):
+    assert store.search(no_claim="few counts").empty  # another result may have it
+    with pytest.raises(ValueError, match=r"no result has 'sampel_x': did you mean sample_x"):
+        store.search(sampel_x=(0, 1))
+    with pytest.raises(ValueError, match=r"no result has 'zzz': results.table\(\).columns has all names"):
+        store.search(zzz=1)
+
+
 @pytest.mark.parametrize(
     "where, fits",
     [

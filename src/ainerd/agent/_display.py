@@ -63,7 +63,7 @@ ACTIONS = {
         'agent.add(3.0, 7.0, reason="a scratch")': "your own position comes first",
         'agent.exclude("a crack", sample_x=(2, 3))': "never suggest a position in a box",
         "agent.exclude_border(1.0)": "nor near the bounds; agent.excluded and agent.bounds may be set",
-        'agent.note(12, "a bubble")': "write a note on scan 12",
+        'agent.note("a bubble", scan=12)': "write a note on scan 12; without scan=, on the newest",
     },
     "Tidy up": {
         "agent.drain()": "wait until everything is analysed",

@@ -488,20 +488,36 @@ class Observer:
             return "there is no complete result yet"
         return self.results.explain(str(keys[-1]) if run is None else self.results.key(run))
 
-    def note(self, run: str | float, text: str) -> None:
-        """Write a note on a run: ``agent.note(12, "a bubble")``. It appears with the result and in the log.
+    def _newest(self) -> str:
+        table = self.results.table()
+        if table.empty:
+            raise KeyError("there is no result yet to write a note on")
+        return str(table.index[-1])
+
+    def note(self, *what: str | float, scan: str | float | None = None) -> None:
+        """Write a note on a run: ``agent.note(12, "a bubble")`` or ``agent.note("a bubble", scan=12)``.
+
+        It appears with the result and in the log.
 
         Parameters
         ----------
-        run : int, float or str
-            The number of the scan; ``"12.2"`` for its second event; or the first characters of a result's key.
-        text : str
+        *what
+            The run and the text, or the text alone.
+        scan : int, float or str, optional
+            The run if `what` is the text alone: the number of the scan; ``"12.2"`` for its second event; or the first
+            characters of a result's key. Without it, the run of the newest result.
 
         Raises
         ------
         KeyError
-            If `run` matches neither a result nor a run.
+            If there is neither a result nor a run of this name.
+        ValueError
+            If there is no text.
         """
+        *runs, text = what or ("",)
+        if len(runs) + (scan is not None) > 1 or not isinstance(text, str) or not text.strip():
+            raise ValueError('a note is a text on a run: agent.note(12, "a bubble") or agent.note("a bubble", scan=12)')
+        run = scan if scan is not None else runs[0] if runs else self._newest()
         if isinstance(run, Integral) or (isinstance(run, str) and run.isdecimal() and len(run) < 8):
             run = int(run)  # the whole run, with a result or without
             uids = self._raw.search(Key("start.scan_id") == run).sort(("start.time", -1)).keys().head(1)

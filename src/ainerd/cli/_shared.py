@@ -142,18 +142,22 @@ def show_near(store: "ResultStore", near: "pd.DataFrame", *, as_json: bool) -> N
     if as_json:
         print(near.reset_index().to_json(orient="records", date_format="iso"))
         return
+    import pandas as pd
     from rich.console import Console
     from rich.table import Table
 
     from ainerd.results import scan_text
+    from ainerd.words import here
 
     positions = [*store.record(near.index[0]).positions] if len(near) else []
     forms = {"distance": ".3g", "scan_id": "", **dict.fromkeys(positions, ".2f")}
     forms |= {"regime": ".0f", "novelty_p": ".2g", "run_time": "%Y-%m-%d %H:%M"}
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("distance", "scan", *positions, "regime", "p", "time (UTC)", "key"):
+    for name in ("distance", "scan", *positions, "regime", "p", "time", "key"):
         table.add_column(name, justify="right", no_wrap=True)
     for key, row in near.iterrows():
+        row = row.copy()
+        row["run_time"] = row["run_time"] if pd.isna(row["run_time"]) else here(row["run_time"])
         cells = {name: format(row[name], form) if row.notna()[name] else "–" for name, form in forms.items()}
         cells["scan_id"] = scan_text(row["scan_id"], row["event"])
         table.add_row(*cells.values(), str(key)[:8])

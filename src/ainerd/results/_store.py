@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,12 +12,15 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from platformdirs import user_cache_path
 from pydantic import ValidationError
+from tiled.client.constructors import from_context
 from tiled.client.container import Container
 
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._export import dataset_of_all, export_all
 from ainerd.results._files import LoadedResult, Part, load
 from ainerd.results._nodes import create_node, newest_key, result_node
+from ainerd.results._progress import counted
+from ainerd.results._readings import run_readings
 from ainerd.results._records import FINAL, USABLE, Configuration, ConfigurationRecord, ResultRecord
 from ainerd.results._records import digest as hashed
 from ainerd.results._table import Columns, NodeFilter, Notes, Table
@@ -179,7 +183,7 @@ class ResultStore(CampaignRecords):
         Raises
         ------
         ValueError
-            If a range is not (low, high).
+            If a range is not (low, high), or if no result can have metadata of a name.
         """
         conditions = {"novel": novel, "status": status, **where}
         wanted = {name: value for name, value in conditions.items() if value is not None}
@@ -188,6 +192,8 @@ class ResultStore(CampaignRecords):
                 raise ValueError(f"{name}={value!r} is no range: give (low, high), None where it is open")
         current = self._current_table()
         table = current.table
+        if unknown := [name for name in where if not current.results.has(name)]:
+            self._refuse(unknown[0], table, is_text=isinstance(where[unknown[0]], str))
         if wanted or text:
             notes = notes_by_key(current.results, current.notes) if text else {}
             table = table[matches(current.results, wanted, text, notes)[current.order]]
@@ -196,6 +202,29 @@ class ResultStore(CampaignRecords):
         selected = ResultTable(table.copy() if table is current.table else table)
         selected.attrs = dict(current.table.attrs)
         return selected
+
+    def _refuse(self, name: str, table: pd.DataFrame, *, is_text: bool) -> None:
+        """Raise ValueError if no result can have metadata of this name, with the table that has it or similar names.
+
+        A text may be one that other results have.
+        """
+        usable = table.index[table["status"].isin(USABLE)]
+        known = [*map(str, table), *ResultRecord.model_fields]
+        if usable.empty or name in known:
+            return
+        record = self.record(usable[-1])
+        if name in record.units and name not in record.arrays:  # another result may have it
+            known.append(name)
+        (newest,) = self.load([record.key], record.tables)
+        for part, rows in newest.tables.items():
+            if name in rows and part in record.tables:
+                raise ValueError(
+                    f"{name} is in the table {part!r} of each result: results.tables({part!r}) reads all rows"
+                )
+        close = get_close_matches(name, known)
+        if name not in known and not (is_text and not close):
+            hint = f"did you mean {', '.join(close)}?" if close else "results.table().columns has all names"
+            raise ValueError(f"no result has {name!r}: {hint}")
 
     def embeddings(self, digest: str | None = None) -> pd.DataFrame:
         """Return points of the latent space, by time of the run.
@@ -254,6 +283,72 @@ class ResultStore(CampaignRecords):
     def rows(self, key: str, name: str) -> pd.DataFrame:
         """Read one table of a result; raise KeyError, with all names, if the result has no such table."""
         return pd.DataFrame(self._part(key, name))
+
+    def tables(self, name: str, **where: Any) -> pd.DataFrame:
+        """Read one table of many results at once: ``results.tables("bins", regime=1)``; conditions are as for `search`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The rows of all tables with this name, with the columns ``key`` and ``scan`` before them.
+
+        Raises
+        ------
+        KeyError
+            If no result has such a table.
+        """
+        table = self.search(**where)
+        keys = [*map(str, table.index[table["status"].isin(USABLE)])]
+        scans = table["scan_id"]
+        loaded = counted(self.load(keys, [name]), f"reading {name}", len(keys))
+        parts = [
+            pd.DataFrame({"key": each.key, "scan": scans[each.key]} | dict(each[name].values))
+            for each in loaded
+            if name in each
+        ]
+        if not parts:
+            raise KeyError(f"no table {name!r} in {len(keys)} results")
+        return pd.concat(parts, ignore_index=True)
+
+    def readings(self, *names: str, **where: Any) -> pd.DataFrame:
+        """Read what the runs recorded besides: ``results.readings("sample_temperature", "attenuator_transmission")``.
+
+        Any scalar of any stream can be read, also one that ``[recorded]`` in the settings does not name. This takes a
+        few requests for each run.
+
+        Parameters
+        ----------
+        *names : str
+            Data keys, as in the descriptors of the runs.
+        **where
+            Conditions, as for `search`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Index ``key``, by time of the run, with ``scan_id``, ``event`` and a column for each name: its value in the
+            event of the result, or its first in the run; NaN where it was not recorded. Join it with the table:
+            ``results.table().join(results.readings("x")["x"])``.
+
+        Raises
+        ------
+        KeyError
+            If no run has recorded one of the names; the message has the names of the newest run.
+        """
+        table = self.search(**where)
+        frame = pd.DataFrame(table[["scan_id", "event"]])
+        raw = from_context(self.container.context, node_path_parts=(*self.container.path_parts[:-1], "raw"))
+        groups = table.groupby("raw_uid", sort=False)
+        known: list[str] = []
+        for uid, mine in counted(groups, "reading runs", groups.ngroups):
+            if uid not in raw:
+                continue
+            found, known = run_readings(raw[str(uid)], names)
+            for name, values in found.items():
+                frame.loc[mine.index, name] = [values[min(k, len(values)) - 1] for k in mine["event"].fillna(1)]
+        if missing := [name for name in names if name not in frame]:
+            raise KeyError(f"no run has recorded {', '.join(missing)}: there are {', '.join(known) or 'none'}")
+        return frame
 
     def status(self, key: str) -> str | None:
         """Read the status of a result, or None for an unknown key."""

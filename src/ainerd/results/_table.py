@@ -106,6 +106,10 @@ class Columns:
         points = self.points[np.repeat(mask, self.sizes)]
         return Columns(self.frame[mask], self.nested[mask], self.number[mask], self.sizes[mask], points)
 
+    def has(self, name: str) -> bool:
+        """Return whether a node has metadata of this name; of ``model.name``, whether it has ``model``."""
+        return name in self.frame or name.partition(".")[0] in self.nested
+
     def column(self, name: str) -> NDArray[Any]:
         """Return the scalars of a name, shape (n,); NaN where a node has none."""
         return self.frame[name].to_numpy() if name in self.frame else np.full(len(self), np.nan)

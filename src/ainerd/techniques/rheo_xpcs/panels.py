@@ -21,6 +21,7 @@ arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
 quantities = ("tau_s", "contrast", "kww_exponent", "velocity_nm_s")
 averaged = ("g2", "g2_err", "tau", "intensity", "bins")
 together = ("rings", "bins")
+endings = (".nxs", ".h5", ".hdf5")  # of exported files
 thumbnail = "c2?slice=0,::4,::4&format=image/png"
 view = Path(__file__).with_name("view.js")
 
@@ -122,7 +123,9 @@ def azimuth_regimes(scene: Scene, runs: pd.DataFrame) -> dict[str, NDArray[np.in
 
 
 def export(store: ResultStore, key: str, path: Path) -> Path:
-    """Write an HDF5 file that follows NXxpcs, which pyXpcsViewer opens too; FileExistsError if there is one.
+    """Write an HDF5 file that follows NXxpcs, which pyXpcsViewer opens too.
+
+    Raises FileExistsError if there is one, ValueError if its name ends otherwise than such files.
 
     The masks of the bins and the groups of pyXpcsViewer are written only if the store has the configuration of the
     result, which contains the pixels of each map.
@@ -131,6 +134,8 @@ def export(store: ResultStore, key: str, path: Path) -> Path:
 
     from ainerd.techniques.rheo_xpcs._export import MASKS, write_nexus, write_viewer
 
+    if path.suffix not in endings:
+        raise ValueError(f"{path}: give a name that ends in {', '.join(endings)}")
     (result,) = store.load([store.key(key)])
     record = ResultRecord.from_metadata(result.metadata)
     present = result.arrays
