@@ -26,10 +26,10 @@ def doing(what: str) -> Iterator[None]:
             _ended = what, time.monotonic()
 
 
-def activity() -> str:
-    """Return the activity that began first, or one that ended less than `LINGER_S` ago; empty if there is none."""
+def activity(within_s: float = LINGER_S) -> str:
+    """Return the activity that began first, or the last one that ended within this time; empty if there is none."""
     with _lock:
         if _began:
             return min(_began, key=lambda what: _began[what][0])
         what, when = _ended
-        return what if time.monotonic() - when < LINGER_S else ""
+        return what if time.monotonic() - when < within_s else ""

@@ -37,6 +37,7 @@ def test_an_error_of_usage_takes_one_line(session, shell, capsys):
         "agent.add(33, 2)": "ainerd: sample_x = 33 lies outside its bounds (0, 10)",
         "agent.exclude(sample_z=(1, 2))": "ainerd: an excluded region takes limits of sample_x, sample_y",
         "RE(agent.sample((20, 3)))": "ainerd: sample_x = 20 lies outside its bounds (0, 10)",
+        "agent.exclude(sample_x=3)": "ainerd: region.sample_x: ",
         "agent.results[999]": "ainerd: no result '999': scan 999 has none",
         "agent.results.export('x.xyz')": "ainerd: x.xyz: give a name that ends in .csv, .parquet or .h5",
         "agent.results.export('/nowhere/x.csv')": "ainerd: Cannot save file into a non-existent directory: '/nowhere'",
@@ -52,7 +53,7 @@ def test_other_errors_keep_their_frames(session, shell, capsys):
     for line, frame in {
         "1 / 0": "1 / 0",
         "def mine():\n    agent.add(33, 2)\nmine()": "in mine()",  # a person wants to know where in it
-        "store.similar(store.table().index[0], n='two')": "TypeError",  # nothing of ours raised it
+        "agent.name_regime('a', 'gel')": "int(regime)",  # nothing of ours raised it on purpose
         "agent.reject()": "agent.reject()",
     }.items():
         assert frame in shown(shell, capsys, line)

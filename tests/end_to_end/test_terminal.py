@@ -104,6 +104,7 @@ def test_the_terminal_agrees_with_tiled(terminal, folder):
         results = ResultStore(client["ainerd"]).table()
         scan = client["raw"].values().last()
         moved = scan["primary"].read()["sample_x"].values
+    assert results["transmission"].tolist() == [1.0] * 3 and results["temperature"].between(24, 26).all()
     said = re.findall(r"scan (\d+)(?:\.(\d))?: (no regime|regime \d+), p = ([\d.e-]+)", plain(late))
     scans, events, regimes, p = zip(*said, strict=True)
     assert [int(event or "1") for event in events] == results["event"].tolist() == [1, 2, 3]

@@ -8,7 +8,7 @@ import pytest
 from IPython.lib.pretty import pretty
 from rich.console import Console
 
-from ainerd.activity import doing
+from ainerd.activity import activity, doing
 from ainerd.agent import WhileRunning, show_progress_of
 from ainerd.views import Logbook
 
@@ -52,6 +52,7 @@ class Counting:
 @pytest.fixture(autouse=True)
 def nobody_else_counts(monkeypatch):
     monkeypatch.setattr(during, "_counting", WeakSet())
+    monkeypatch.setattr(inspect.getmodule(doing), "_ended", ("", 0.0))
 
 
 def test_the_progress_line_counts_frames_and_disappears(monkeypatch):
@@ -67,7 +68,6 @@ def test_the_progress_line_counts_frames_and_disappears(monkeypatch):
 
 
 def test_the_progress_line_names_what_takes_long(monkeypatch):
-    monkeypatch.setattr(inspect.getmodule(doing), "LINGER_S", 0.0)
     show_progress_of(agent := Counting())
     with doing("calibrating"), doing("compiling"):
         pretty_line = io.StringIO()
@@ -75,7 +75,7 @@ def test_the_progress_line_names_what_takes_long(monkeypatch):
         assert pretty_line.getvalue().rstrip().endswith("50 of 200 frames; calibrating")  # it began first
         agent.progress = None  # between runs
         assert str(during._progress()) == "calibrating"
-    assert str(during._progress()) == ""
+    assert activity(within_s=0.0) == "" and activity(within_s=60.0) == "calibrating"
 
 
 def test_a_quiet_agent_and_a_file_get_no_progress_line(monkeypatch):

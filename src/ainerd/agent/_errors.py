@@ -12,9 +12,10 @@ from typing import Any
 import httpx
 from bluesky import RunEngine
 from bluesky.utils import RunEngineControlException, RunEngineInterrupted
+from pydantic import ValidationError
 
 from ainerd.agent._display import say
-from ainerd.words import printable
+from ainerd.words import first_problem, printable
 
 SHORTENED = (
     ValueError, TypeError, LookupError, RuntimeError, OSError, httpx.HTTPError, RunEngineInterrupted, KeyboardInterrupt,
@@ -76,6 +77,8 @@ def short_error(error: BaseException, namespace: Mapping[str, Any]) -> str | Non
         return f"Tiled does not answer, or refuses the request: {error}" if _is_ours(inner) else None
     if isinstance(error, OSError) and _package(inner[0]) == "ainerd":
         return f"{Path(error.filename)}: {error.strerror}" if error.filename else str(error)
+    if isinstance(error, ValidationError) and _package(inner[0]) == "ainerd":
+        return first_problem(error)
     if {*map(_package, inner)} <= THROUGH and _package(inner[-1]) == "ainerd" and _is_raised(error):
         return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return None

@@ -301,7 +301,7 @@ class Worker:
     def _warn_if_behind(self, lag_s: float) -> None:
         """Log once when the analysis falls behind the runs, and once when it has caught up."""
         if lag_s > BEHIND_S and not self._is_behind:
-            why = activity() or "frames come faster than they are analysed"
+            why = activity(lag_s) or "frames come faster than they are analysed"
             logger.warning("the analysis is %.0f s behind, nothing is left out: %s", lag_s, why)
             self._is_behind = True
         elif lag_s < BEHIND_S / 10 and self._is_behind:
