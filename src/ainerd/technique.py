@@ -692,7 +692,10 @@ class Panels(Protocol):
         """Draw a column for each run, below the novelty in the figure of a campaign."""
 
     def sentences(self, summary: Mapping[str, Any]) -> list[str]:
-        """Return sentences about the numbers of a result, for ``agent.explain()``."""
+        """Return plain sentences about the numbers of a result, for ``agent.explain()``."""
+
+    def details(self, summary: Mapping[str, Any]) -> list[str]:
+        """Return more sentences, with the statistics, for ``agent.explain(details=True)``."""
 
     def columns(self, summary: Mapping[str, Any], units: Mapping[str, str]) -> Mapping[str, str]:
         """Return the cells of one result in the table of results, by heading: ``{"tau (s)": "1.2 ± 0.1"}``."""

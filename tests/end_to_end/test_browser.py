@@ -402,7 +402,7 @@ def test_a_result_page_shows_its_pictures_and_verdict(browser, session):
     browser.open("results", key)
     for name in ("c2", "g2", "frame", "intensity"):
         browser.drawn(name)
-    browser.until("novel at alpha = 0.05: p = 0.001", "[data-ainerd=explain]")
+    browser.until("novel: 1 in 1000 exposures of known behaviour would look as strange", "[data-ainerd=explain]")
     page = browser.page
     page.focus("[data-ainerd=azimuth]")
     page.keyboard.press("ArrowRight")

@@ -163,10 +163,12 @@ def test_reading_results_needs_no_agent():
 def test_a_verdict_is_explained_from_the_stored_record(night):
     client, store, keys = night
     novel = store.explain(keys[3])
-    assert novel.startswith("novel at alpha = 0.05: p = ") and "against bank bank of 500" in novel
+    p = store.record(keys[3]).novelty_p
+    assert novel == f"novel: 1 in {1 / p:.0f} exposures of known behaviour would look as strange"  # no statistics
+    assert f"p = {p:.2g} against bank bank of 500; novel up to alpha = 0.05" in store.explain(keys[3], details=True)
     assert client["ainerd/results"][keys[3]].explanation == novel
     assert store.explain(keys[2]).startswith("not novel")
-    assert store.explain(keys[5]).startswith("there is no verdict: the analysis is failed, zero photons")
+    assert store.explain(keys[5]).startswith("there is no verdict, the analysis failed: zero photons")
     assert store.explain(keys[7]).startswith("there is no claim of novelty")
     with pytest.raises(KeyError, match="no result 'nothing'"):
         store.explain("nothing")
@@ -175,5 +177,7 @@ def test_a_verdict_is_explained_from_the_stored_record(night):
 def test_an_explanation_names_the_nearest_kind_and_the_terms(night):
     _, store, keys = night
     summary = {"nearest_known": "flow", "strangeness_embedding": 0.4, "strangeness_structure": 7.25}
-    text = explain(store.record(keys[3]).changed(summary=summary))
-    assert "most like flow" in text and "by 7.2 in structure, 0.4 in embedding" in text
+    record = store.record(keys[3]).changed(summary=summary, own_p=0.2)
+    text, details = explain(record), explain(record, details=True)
+    assert "; the nearest known kind is flow. Within this session, 20 in 100 exposures of the same kind would" in text
+    assert details.startswith(text) and "by 7.2 in structure, 0.4 in embedding" in details

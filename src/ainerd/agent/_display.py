@@ -44,7 +44,7 @@ ACTIONS = {
     "Look": {
         "agent": "its state, and where it would measure next and why",
         "agent.results": "the table of results; agent.results[12] is that of scan 12, with its arrays",
-        "agent.explain(12)": "why scan 12 is or is not novel",
+        "agent.explain(12)": "why scan 12 is or is not novel; details=True adds the statistics",
         "agent.log()": "events, a line each",
         "agent.plot()": 'the campaign\'s figure, kept up to date; agent.plot(style="wall") for a control room',
         'agent.figure("map", "map.pdf", width_mm=85)': "one panel for a paper",

@@ -481,12 +481,21 @@ class Observer:
         """Return the log of agent and people, oldest line first, as a DataFrame that prints as a log."""
         return Logbook(self.results.logbook())
 
-    def explain(self, run: str | float | None = None) -> str:
-        """Explain why a run is novel or not. `run` is a scan number or a key; default: the newest result."""
+    def explain(self, run: str | float | None = None, *, details: bool = False) -> str:
+        """Explain why a run is novel or not: ``agent.explain(12)``, and ``agent.explain(12, details=True)``.
+
+        Parameters
+        ----------
+        run : int, float or str, optional
+            The number of a scan, or the first characters of a key. Default: the newest result.
+        details : bool
+            Whether to add the statistics: p-values, the model of g2, and so on.
+        """
         keys = self.results.embeddings().index
         if run is None and not len(keys):
             return "there is no complete result yet"
-        return self.results.explain(str(keys[-1]) if run is None else self.results.key(run))
+        key = str(keys[-1]) if run is None else self.results.key(run)
+        return self.results.explain(key, details=details)
 
     def _newest(self) -> str:
         table = self.results.table()

@@ -113,7 +113,7 @@ class _Answers:
     def explain(self, run: str) -> dict[str, Any]:
         """Explain why a run is novel or not."""
         key = self._store.key(run)
-        return {"explanation": _short(self._store.explain(key)), **self._verdict(key), "rests_on": [key]}
+        return {"explanation": _short(self._store.explain(key, details=True)), **self._verdict(key), "rests_on": [key]}
 
     def similar(self, run: str, n: Rows = 5) -> dict[str, Any]:
         """Return the results nearest to a run in the latent space, nearest first.

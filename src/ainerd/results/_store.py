@@ -361,9 +361,9 @@ class ResultStore(CampaignRecords):
         """Read everything except the arrays of a result; raise KeyError for an unknown key."""
         return ResultRecord.from_metadata(result_node(self._results, self.key(key)).metadata)
 
-    def explain(self, key: str) -> str:
-        """Explain why a run is novel or not."""
-        return explain(self.record(key))
+    def explain(self, key: str, *, details: bool = False) -> str:
+        """Explain why a run is novel or not; with `details`, with the statistics."""
+        return explain(self.record(key), details=details)
 
     def configuration(self, digest: str) -> Configuration | None:
         """Read the configuration of the results with this digest of their parameters, or None."""
@@ -711,39 +711,56 @@ class ResultStore(CampaignRecords):
         return f"{line}\n{show(results)}" if len(results) else line
 
 
-OWN_P = "An exposure of what the agent measured before would lie as far from the rest of it with"
+def explain(record: ResultRecord, *, details: bool = False) -> str:
+    """Explain the verdict on a run and the reasons for it, with the technique's sentences on its numbers.
 
-
-def explain(record: ResultRecord) -> str:
-    """Explain the verdict on a run and the reasons for it, with the technique's sentences on its numbers."""
-    describe = getattr(panels(record.technique), "sentences", None)
-    sentences = describe(record.summary) if describe and record.embedding is not None else ()
-    return ". ".join([_verdict(record), *sentences])
+    With `details`, add the statistics behind the verdict and the numbers.
+    """
+    technique, known = panels(record.technique), record.embedding is not None
+    wanted = ["sentences", "details"] if details else ["sentences"]
+    tell = [function for name in wanted if known and (function := getattr(technique, name, None)) is not None]
+    parts = [
+        _verdict(record),
+        *(_statistics_of(record) if details else []),
+        *(x for f in tell for x in f(record.summary)),
+    ]
+    return ". ".join(parts)
 
 
 def _verdict(record: ResultRecord) -> str:
-    summary, bank = record.summary, record.calibration
     if record.embedding is None:
-        return f"there is no verdict: the analysis is {record.status}" + (f", {record.reason}" if record.reason else "")
+        why = f": {record.reason}" if record.reason else ""
+        return (
+            f"there is no verdict, the analysis failed{why}" if record.status == "failed" else "there is no verdict yet"
+        )
     if record.novelty_p is None:
-        return f"there is no claim of novelty: {summary.get('no_claim') or 'the calibration made none'}"
-    verdict = "novel" if record.novel else "not novel"
-    text = (
-        f"{verdict} at alpha = {bank['alpha']:g}: p = {record.novelty_p:.2g} against bank {bank['id']} of {bank['n']}"
-    )
-    if "nearest_known" in summary:
-        text += f"; most like {summary['nearest_known']}"
-    strangeness = {
+        return f"there is no claim of novelty: {record.summary.get('no_claim') or 'nothing to compare it with'}"
+    text = f"{'novel' if record.novel else 'not novel'}: {_odds(record.novelty_p)} of known behaviour would look as strange"
+    if "nearest_known" in record.summary:
+        text += f"; {'the nearest known kind is' if record.novel else 'most like'} {record.summary['nearest_known']}"
+    if record.own_p is not None:
+        text += f". Within this session, {_odds(record.own_p)} of the same kind would lie as far from the others"
+    return text
+
+
+def _odds(p: float) -> str:
+    return f"{100 * p:.0f} in 100 exposures" if p >= 0.1 else f"1 in {1 / max(p, 1e-9):.0f} exposures"
+
+
+def _statistics_of(record: ResultRecord) -> Iterator[str]:
+    """Yield the statistics behind a verdict."""
+    if record.novelty_p is None:
+        return
+    bank, own = record.calibration, f", {record.own_p:.2g} against the session" if record.own_p is not None else ""
+    yield f"p = {record.novelty_p:.2g} against bank {bank['id']} of {bank['n']}{own}; novel up to alpha = {bank['alpha']:g}"
+    terms = {
         name.removeprefix("strangeness_"): x
-        for name, x in summary.items()
+        for name, x in record.summary.items()
         if name.startswith("strangeness_") and isinstance(x, int | float)
     }
-    if strangeness:
-        terms = ", ".join(f"{x:.1f} in {name}" for name, x in sorted(strangeness.items(), key=lambda item: -item[1]))
-        text += f", less likely than the median of that kind by {terms} (1 is its 90th percentile)"
-    if record.own_p is not None:
-        text += f". {OWN_P} p = {record.own_p:.2g}"
-    return text
+    if terms:
+        each = ", ".join(f"{x:.1f} in {name}" for name, x in sorted(terms.items(), key=lambda item: -item[1]))
+        yield f"stranger than the median of the nearest kind by {each} (1 is its 90th percentile)"
 
 
 def _completed(

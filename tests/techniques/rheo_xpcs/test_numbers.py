@@ -4,7 +4,7 @@ import numpy as np
 
 from ainerd.techniques.rheo_xpcs._features import rings
 from ainerd.techniques.rheo_xpcs._numbers import NAMES, OF_TAU, Numbers, named, numbers
-from ainerd.techniques.rheo_xpcs._sentences import bin_cells, sentences
+from ainerd.techniques.rheo_xpcs._sentences import bin_cells, details, sentences
 from ainerd.xpcs import MultiTau, Partition, fit_curves, fit_relaxation
 
 
@@ -58,7 +58,10 @@ def test_where_no_model_describes_g2_there_is_its_reason_and_no_number_of_a_mode
     assert refused.any() and all(np.isnan(found.bins[name][refused]).all() for name in OF_TAU)
     known = {name: x for name, x in found.summary.items() if x is not None}
     text = " ".join(sentences(known))
-    assert "no relaxation time is given: no model describes it (p = " in text and "tau =" not in text
+    assert "no relaxation time is given: no model describes it" in text and "time is " not in text.replace(
+        "time is given", ""
+    )
+    assert details(known)[0].startswith("misfit of g2: p = ")
     for k in np.flatnonzero(refused):
         speckle, _, tau, exponent = bin_cells({name: column[k] for name, column in found.bins.items()})
         assert (speckle, tau, exponent) == ("yes", "no model describes it", "")
@@ -67,7 +70,6 @@ def test_where_no_model_describes_g2_there_is_its_reason_and_no_number_of_a_mode
 def test_a_model_that_describes_g2_as_well_is_named_with_its_time():
     values = {"speckle": "yes", "tau_s": 4.0, "tau_s_err": 0.1, "g2_model": "stretched + static"}
     values |= {"g2_model_or": "stretched + baseline", "tau_s_or": 6.5, "tau_s_or_err": 0.2, "misfit_p": 0.5}
-    assert sentences(values)[0] == (
-        "tau = 4 ± 0.1 s (stretched + static, or as well stretched + baseline with tau = 6.5 ± 0.2 s)"
-    )
+    assert sentences(values)[0] == "the relaxation time is 4 ± 0.1 s, or 6.5 ± 0.2 s: both fit as well"
+    assert details(values)[0] == "model of g2: stretched + static, or as well stretched + baseline"
     assert bin_cells(values)[2] == "4 ± 0.1 or 6.5 ± 0.2"

@@ -163,7 +163,7 @@ def _analyze_frames(
     from ainerd.documents import FrameError
     from ainerd.technique import AnalysisError, RunInfo
     from ainerd.techniques.rheo_xpcs._drawing import draw_exposure, new_figure
-    from ainerd.techniques.rheo_xpcs._sentences import bin_cells, sentences
+    from ainerd.techniques.rheo_xpcs._sentences import bin_cells, details, sentences
     from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
 
     technique, n_frames = RheoXPCS(partition, contrast=contrast, processes=processes), 0
@@ -191,7 +191,7 @@ def _analyze_frames(
     figure.suptitle(f"{file.name}: {n_frames} frames; {verdict}")
     table = Table("bin", "pixels", "speckle", "contrast", "τ (s)", "exponent", title=str(file))
     counts = f"{summary['counts_per_pixel']:.3g} photons/pixel/frame"
-    table.caption = "\n".join([counts, *sentences(summary), verdict])
+    table.caption = "\n".join([counts, *sentences(summary), *details(summary), verdict])
     for k, name in enumerate(names):
         row = {column: values[k] for column, values in analysis.tables["bins"].items()}
         table.add_row(name, str(partition.n_pixels[k]), *bin_cells(row))

@@ -13,7 +13,7 @@ from ainerd.techniques.rheo_xpcs._field import Field, q_of_pixels
 from ainerd.techniques.rheo_xpcs._files import find_movie
 from ainerd.techniques.rheo_xpcs._picture import Picture
 from ainerd.techniques.rheo_xpcs._preshear import preshear, preshear_of
-from ainerd.techniques.rheo_xpcs._sentences import sentences
+from ainerd.techniques.rheo_xpcs._sentences import details, sentences
 from ainerd.techniques.rheo_xpcs._settings import PartitionSettings, RheoXPCSSettings
 from ainerd.techniques.rheo_xpcs._sketch import draw_bins
 from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
@@ -25,6 +25,6 @@ __all__ = [
     "RheoXPCS", "RheoXPCSSettings", "Sectors", "Views", "add_systematics", "bank_options", "build_partition",
     "calibrated", "check_bins", "dead_pixels", "draw_bins", "draw_columns", "draw_exposure", "draw_map", "find_movie",
     "highest", "judge", "measured_exposure", "new_figure", "pooled_contrast", "preshear", "preshear_of",
-    "q_of_pixels", "questions", "read_bank", "read_curves", "run_features", "scorer_of", "seen_from", "sentences",
+    "details", "q_of_pixels", "questions", "read_bank", "read_curves", "run_features", "scorer_of", "seen_from", "sentences",
     "simulated_exposures", "views", "write_bank",
 ]  # fmt: skip

@@ -5,11 +5,17 @@ from typing import Any
 
 SURE = 0.95  # confidence of limits
 MISFIT_P = 1e-4  # below it no model describes g2
+DIFFER_P = 1e-3  # below it the bins differ
 
 
 def sentences(values: Mapping[str, Any]) -> list[str]:
-    """Describe the summary of a result in sentences."""
+    """Describe the summary of a result in plain sentences."""
     return [*_relaxation(values), *_motion(values), *_left_out(values)]
+
+
+def details(values: Mapping[str, Any]) -> list[str]:
+    """Describe the models and tests behind the summary of a result."""
+    return [*_models(values), *_tests(values), *power_sentences(values)]
 
 
 def bin_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
@@ -35,54 +41,69 @@ def tau_cell(values: Mapping[str, Any]) -> str:
 
 def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
     if values.get("speckle") == "no":
-        yield "no speckle: the contrast, of the first lags and within a frame, is no larger than its error"
+        yield "no speckle is seen: the contrast is no larger than its error"
         return
     if "tau_s" in values:
-        shape = f", exponent {_with_error(values, 'kww_exponent')}" if "kww_exponent" in values else ""
-        yield f"tau = {_with_error(values, 'tau_s', 's')}{shape}{_model(values)}"
+        other = f", or {_with_error(values, 'tau_s_or', 's')}: both fit as well" if "tau_s_or" in values else ""
+        yield f"the relaxation time is {_with_error(values, 'tau_s', 's')}{other}"
     elif "tau_s_above" in values and "tau_s_below" in values:
-        yield f"tau lies between {values['tau_s_above']:.3g} and {values['tau_s_below']:.3g} s ({SURE:.0%} each)"
+        yield f"the relaxation time lies between {values['tau_s_above']:.3g} and {values['tau_s_below']:.3g} s"
     elif "tau_s_above" in values:
-        yield f"it does not decay within the exposure: tau above {values['tau_s_above']:.3g} s ({SURE:.0%})"
+        yield f"it does not decay within the exposure: the relaxation time is above {values['tau_s_above']:.3g} s"
     elif "tau_s_below" in values:
-        yield f"it is faster than a frame: tau below {values['tau_s_below']:.3g} s ({SURE:.0%})"
+        yield f"it decays within a frame: the relaxation time is below {values['tau_s_below']:.3g} s"
     elif "no_tau" in values:
-        why = values["no_tau"] + (f" (p = {values['misfit_p']:.1g})" if values.get("misfit_p", 1.0) < MISFIT_P else "")
-        yield f"no relaxation time is given: {why}"
+        yield f"no relaxation time is given: {values['no_tau']}"
     if "tau2_s" in values:
-        yield f"a second mode has tau = {_with_error(values, 'tau2_s', 's')}"
+        yield f"a second relaxation time is {_with_error(values, 'tau2_s', 's')}"
     elif "tau2_s_above" in values:
-        yield f"a second mode has tau above {values['tau2_s_above']:.3g} s ({SURE:.0%})"
+        yield f"a second relaxation time is above {values['tau2_s_above']:.3g} s"
     if "contrast" in values:
-        yield f"contrast {_with_error(values, 'contrast')}"
+        yield f"the contrast is {_with_error(values, 'contrast')}"
     if values.get("plateau"):
-        yield f"{_with_error(values, 'plateau')} of it does not decay"
-    if values.get("bins_alike_p", 1.0) < 1e-3:
-        yield f"the bins differ (p = {values['bins_alike_p']:.1g}): see the table bins"
-
-
-def _model(values: Mapping[str, Any]) -> str:
-    """Name the model, if it is not a single stretched exponential."""
-    model, other = values.get("g2_model", "stretched"), values.get("g2_model_or", "")
-    if model == "stretched" and not other:
-        return ""
-    if "tau_s_or" in values:
-        other = f"{other} with tau = {_with_error(values, 'tau_s_or', 's')}"
-    return f" ({model}, or as well {other})" if other else f" ({model})"
+        yield f"{100 * values['plateau']:.0f} % of it does not decay"
+    if values.get("bins_alike_p", 1.0) < DIFFER_P:
+        yield "the bins differ: see the table bins"
 
 
 def _motion(values: Mapping[str, Any]) -> Iterator[str]:
-    for name, label in (("velocity_nm_s", "flow of"), ("velocity_spread_nm_s", "a spread of velocities of")):
+    for name, label in (("velocity_nm_s", "it flows at"), ("velocity_spread_nm_s", "velocities in it differ by")):
         if name in values:
-            direction = f", direction {_with_error(values, 'flow_direction_deg', 'degrees')} modulo 180"
-            yield f"{label} {_with_error(values, name, 'nm/s')}{direction} (p = {values['flow_p']:.1g})"
+            direction = f", along {_with_error(values, 'flow_direction_deg', 'degrees')} or the opposite"
+            yield f"{label} {_with_error(values, name, 'nm/s')}{direction}"
     if "anisotropy" in values:
-        direction = f", quickest along {_with_error(values, 'anisotropy_direction_deg', 'degrees')}"
-        yield f"tau depends on azimuth: {_with_error(values, 'anisotropy')} in log tau{direction}"
+        yield f"it relaxes fastest along {_with_error(values, 'anisotropy_direction_deg', 'degrees')}"
     if "ageing_exponent" in values:
-        power = f"tau goes with age to the power of {_with_error(values, 'ageing_exponent')}"
-        yield f"{power} (p = {values['ageing_p']:.1g})"
-    yield from power_sentences(values)
+        yield f"it becomes {'slower' if values['ageing_exponent'] > 0 else 'faster'} with age"
+    if "q_exponent" in values:
+        yield "the relaxation time falls with q as a power law" if values["q_exponent"] > 0 else "it grows with q"
+
+
+def _models(values: Mapping[str, Any]) -> Iterator[str]:
+    """Name the model of g2, its parameters, and how sure limits are."""
+    if "tau_s" in values:
+        shape = f", exponent {_with_error(values, 'kww_exponent')}" if "kww_exponent" in values else ""
+        other = f", or as well {values['g2_model_or']}" if values.get("g2_model_or") else ""
+        yield f"model of g2: {values.get('g2_model', 'stretched')}{shape}{other}"
+    elif {"tau_s_above", "tau_s_below"} & {*values}:
+        yield f"limits of the relaxation time hold with {SURE:.0%}"
+    if values.get("plateau"):
+        yield f"static share {_with_error(values, 'plateau')}"
+
+
+def _tests(values: Mapping[str, Any]) -> Iterator[str]:
+    """Give the p-values of tests, and the numbers that they are of."""
+    if "no_tau" in values and values.get("misfit_p", 1.0) < MISFIT_P:
+        yield f"misfit of g2: p = {values['misfit_p']:.1g}"
+    if values.get("bins_alike_p", 1.0) < DIFFER_P:
+        yield f"bins are alike: p = {values['bins_alike_p']:.1g}"
+    if {"velocity_nm_s", "velocity_spread_nm_s"} & {*values}:
+        yield f"flow: p = {values['flow_p']:.1g}"
+    if "anisotropy" in values:
+        yield f"anisotropy of log tau: {_with_error(values, 'anisotropy')}"
+    if "ageing_exponent" in values:
+        power = _with_error(values, "ageing_exponent")
+        yield f"tau goes with age to the power of {power}, p = {values['ageing_p']:.1g}"
 
 
 def power_sentences(values: Mapping[str, Any]) -> Iterator[str]:

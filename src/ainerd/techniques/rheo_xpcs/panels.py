@@ -14,10 +14,15 @@ from numpy.typing import NDArray
 from ainerd.results import AinerdResult, ResultRecord, ResultStore
 from ainerd.techniques.rheo_xpcs._drawing import BEAM, draw_exposure, draw_map, highest, montage
 from ainerd.techniques.rheo_xpcs._over_q import OVER_Q, draw_many_over_q, draw_over_q
-from ainerd.techniques.rheo_xpcs._sentences import tau_cell
+from ainerd.techniques.rheo_xpcs._sentences import details, sentences, tau_cell
 from ainerd.views import Scene, empty_panel, newest_and_nearest, panel_title, regime_colour
 
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
+__all__ = [
+    "arrays", "averaged", "columns", "coordinates", "details", "export", "gallery", "image", "plot", "plot_together",
+    "quantities", "sentences", "strip", "thumbnail", "together", "view",
+]  # fmt: skip
+
 quantities = ("tau_s", "contrast", "kww_exponent", "velocity_nm_s")
 averaged = ("g2", "g2_err", "tau", "intensity", "bins")
 together = ("rings", "bins")
