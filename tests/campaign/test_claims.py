@@ -33,10 +33,10 @@ def test_a_new_regime_is_announced_once_with_the_bound(make, judging, store):
     for i, (z, p) in enumerate([(0.0, 0.6), (3.0, 0.006), (3.1, 0.001), (3.0, 0.001), (0.1, 0.4)]):
         campaign.assign(found := outcome(f"run {i}", x=float(i), z=z, novelty_p=p, novel=p <= 0.05))
         campaign.absorb(found)
-    lines = [text for text in said(store) if "new regime" in text or "may be new" in text]
+    lines = [text for text in said(store) if "is new" in text or "may be new" in text]
     assert lines == [
-        "regime 1 may be new, one exposure: one more there can tell",
-        "new regime 1: two exposures, p = 0.003; chance of any false discovery tonight <= 0.05",
+        "regime 1 may be new, one exposure: one more there can decide",
+        "regime 1 is new: two exposures, p = 0.003; the chance of any false discovery tonight is at most 0.05",
     ]
     assert list(campaign.claims.found) == [1]
 
@@ -46,7 +46,7 @@ def test_announcements_of_an_earlier_session_are_not_repeated(make, judging, sto
         store.add_result(f"old {i}", z=[3.0, 0.0], regime=1, novelty_p=p, novel=True, x=float(i), y=1.0)
     campaign = make()
     campaign.absorb(outcome("again", x=2.0, z=3.0, novelty_p=0.001, novel=True, regime=1))
-    assert not [text for text in said(store) if "new regime" in text] and list(campaign.claims.found) == [1]
+    assert not [text for text in said(store) if "is new" in text] and list(campaign.claims.found) == [1]
 
 
 ALONE = Components()  # each regime is a component
@@ -68,10 +68,10 @@ def test_a_technique_that_knows_no_null_makes_no_claims(technique):
 def test_the_exposure_that_decides_is_asked_for_once(judging):
     claims = Claims(judging)
     assert claims.update(seen(r0=[0.3]), ALONE) == []  # not novel
-    assert claims.update(seen(r0=[0.01]), ALONE) == ["regime 0 may be new, one exposure: one more there can tell"]
+    assert claims.update(seen(r0=[0.01]), ALONE) == ["regime 0 may be new, one exposure: one more there can decide"]
     assert claims.update(seen(r0=[0.01]), ALONE) == []
     new, alarm = claims.update(seen(r0=[0.01, 0.001]), ALONE)
-    assert new.startswith("new regime 0: two exposures") and alarm == ALARM.format("1 of 1 regimes is")
+    assert new.startswith("regime 0 is new: two exposures") and alarm == ALARM.format("1 of 1 regimes is")
     assert claims.update(seen(r0=[0.01, 0.001, 0.001]), ALONE) == []
     assert (
         claims.update(seen(r0=[0.01, 0.001, 0.001], r1=[0.03] + [0.5] * 5), ALONE) == []
@@ -131,7 +131,7 @@ def test_two_claims_that_merge_are_one_discovery_and_the_later_one_goes(judging)
     claims = Claims(judging)
     more = {"d": 0.001, "e": 0.001}
     both = seen(r1=NEW, r4=more)
-    assert sum(line.startswith("new regime") for line in claims.update(both, ALONE)) == 2
+    assert sum("is new: " in line for line in claims.update(both, ALONE)) == 2
     merged = seen(r4=NEW | more)
     said = ["regime 1 is part of regime 4, five exposures: they are one discovery, not two"]
     assert claims.update(merged, ALONE) == said
@@ -144,7 +144,7 @@ def test_the_alarm_is_raised_by_half_of_the_regimes_and_ends(judging):
     lines = claims.update(seen(r0=NEW, r1=[0.5, 0.5], r2=[0.5]), ALONE)  # a regime of one exposure does not count
     assert lines[1:] == [ALARM.format("1 of 2 regimes is")] == [claims.alarm]
     assert claims.update(seen(r0=NEW, r1=[0.5, 0.5], r2=[0.5, 0.4]), ALONE) == [
-        "the alarm has ended: 1 of 3 regimes is unlike the bank"
+        "the alarm has ended: 1 of 3 regimes is unlike all behaviour that the agent knows"
     ]
     assert claims.alarm == ""
     assert Claims(judging).update(seen(r0=[0.5] * 6, r1=[0.4] * 6), ALONE) == []  # an alarm implies a claim
@@ -157,10 +157,10 @@ ONE_KIND = Components(((0,), (1, 4)), {(0, 1): Border(9.0, 5.0, (4, 3)), (0, 4):
 def test_regimes_without_a_gap_are_one_discovery(judging):
     claims, both = Claims(judging), seen(r0=KNOWN | {"k": 0.5, "l": 0.5}, r1=NEW, r4={"d": 0.001, "e": 0.001})
     lines = claims.update(both, ONE_KIND)
-    assert [line[:12] for line in lines] == ["new regime 1", "1 of 2 regim"] and list(claims.found) == [1]
+    assert [line[:12] for line in lines] == ["regime 1 is ", "1 of 2 regim"] and list(claims.found) == [1]
     apart = Claims(judging)
     assert len(apart.update(both, ALONE)) == 3 and list(apart.found) == [1, 4]
-    assert apart.update(both, ONE_KIND) == ["regime 4 has no gap to regime 1: they are one discovery, not two"]
+    assert apart.update(both, ONE_KIND) == ["regime 4 runs into regime 1: they are one discovery, not two"]
     assert list(apart.found) == [1]
 
 
@@ -170,7 +170,7 @@ def test_a_sample_of_one_new_kind_is_claimed_and_taken_back(judging):
     assert not [line for line in claims.update(seen(r0=pieces), Components(((0,),))) if SAMPLE in line]
     both = seen(r0=pieces, r1={"c": 0.02, "d": 0.02})
     said, alarm = claims.update(both, one)
-    assert said == f"{SAMPLE}: four exposures, p = 0.02; chance of any false discovery tonight <= 0.05"
+    assert said == f"{SAMPLE}: four exposures, p = 0.02; the chance of any false discovery tonight is at most 0.05"
     assert alarm == ALARM.format("the sample is") and claims.update(both, one) == [] and claims.found == {}
     again = Claims(judging)
     assert again.restore(json.loads(json.dumps(claims.state()))) and again.of_sample == claims.of_sample
@@ -187,7 +187,9 @@ def test_a_kind_that_differs_from_the_session_is_told_at_its_second_exposure(tec
     far = {(0, 1): Border(8.6, 5.0, (5, 2))}
     claims = Claims(technique)  # it needs no simulated regimes
     assert claims.update(seen(r0=[0.5] * 5, r1=[0.5]), Components(((0,), (1,)), far)) == []
-    said = ["regime 1 differs from the rest of the session: two exposures, 9 own spreads from regime 0"]
+    said = [
+        "regime 1 differs from the rest of the session: two exposures, 9 times the spread within a regime from regime 0"
+    ]
     two = seen(r0=[0.5] * 5, r1=[0.5, 0.5])
     assert claims.update(two, Components(((0,), (1,)), far)) == said
     assert claims.update(two, Components(((0,), (1,)), far)) == []
@@ -267,7 +269,7 @@ def test_a_novel_run_gets_its_own_regime_or_the_log_explains_it(make, store):
     labels = store.atlases[-1].labels
     assert labels["far"] != labels["known 0"] == labels["near"]
     apart, close = [text for text in said(store) if "p = 0.01" in text][:2]
-    assert apart.endswith("(novel)") and close.endswith("(novel, but its point is one of the regime)")
+    assert apart.endswith("(novel)") and close.endswith("(novel, but close to the others of its regime)")
 
 
 def test_the_number_of_a_dead_regime_is_not_given_again(technique, store):

@@ -59,12 +59,12 @@ def test_a_missing_gap_is_said_once_and_taken_back(notices, store):
         return texts(store)[before:]
 
     assert look((0,), (1,), (2,)) == []
-    assert look((0, 2), (1,)) == ["regimes 0 and 2 have no gap between them: one broad kind"]
+    assert look((0, 2), (1,)) == ["regimes 0 and 2 run into each other: they are one broad kind"]
     assert look((0, 2), (1,)) == []
-    assert look((0, 1, 2)) == ["regimes 0, 1 and 2 have no gap between them: one broad kind"]
+    assert look((0, 1, 2)) == ["regimes 0, 1 and 2 run into each other: they are one broad kind"]
     assert look((0,), (1, 2)) == [
-        "there is a gap between regimes 0, 1 and 2 now: they are not one kind",
-        "regimes 1 and 2 have no gap between them: one broad kind",
+        "regimes 0, 1 and 2 are clearly apart now: they are not one kind any more",
+        "regimes 1 and 2 run into each other: they are one broad kind",
     ]
     assert look((1,)) == []  # the others are gone
 
@@ -78,15 +78,18 @@ def test_a_path_and_what_lies_beside_it_are_posted_once(notices, store):
     groups = ((0, 2), (1,))
     young, old = (Path((0, 2), n, {"age": (1.0, last), "x": (0.0, 2.0)}) for n, last in ((8, 40.0), (12, 60.0)))
     beside = Break(((0, 2), (1,)), "age", (60.0, 64.0), 7.2, False)
-    text = "regimes 0 and 2 are one path: 8 exposures in order with age (and with x, which varies with it), 1 to 40"
+    text = (
+        "regimes 0 and 2 are one path, a steady change with age (and x, which varies with it) from 1 to 40, seen in "
+        "8 exposures"
+    )
     assert look(groups, [young]) == [text]
     assert look(groups, [old]) == []
     assert look(groups, [old], [beside]) == [
-        "a break at age between 60 and 64: regimes 0 and 2 and regime 1 are 7 own spreads apart"
+        "a jump at age between 60 and 64: from regimes 0 and 2 to regime 1, 7 times the spread within a regime"
     ]
     hole = Break(((0, 2), (1,)), "age", (60.0, 90.0), 7.2, True)
     assert look(groups, [old], [hole]) == [
         "nothing was measured at age between 60 and 90: whether regimes 0 and 2 and regime 1 are one path cannot be "
         "told, measure there"
     ]
-    assert look(groups) == ["regimes 0 and 2 are not in order with age any more"]
+    assert look(groups) == ["regimes 0 and 2 do not change steadily with age any more"]

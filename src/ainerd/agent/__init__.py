@@ -12,13 +12,7 @@ from ainerd.agent._remote import explore_remote
 from ainerd.server import open_tiled
 
 __all__ = [
-<<<<<<< HEAD
     "ACTIONS", "Agent", "Beam", "CommandReader", "Disks", "Observer", "ScanTable", "WhileRunning", "build_agent",
-    "build_observer", "build_technique", "explore_remote", "open_tiled", "reported", "retaking", "show_progress_of",
-    "welcome", "writer_of",
-=======
-    "ACTIONS", "Agent", "Beam", "CommandReader", "Observer", "ScanTable", "WhileRunning", "build_agent",
     "build_observer", "build_technique", "explore_remote", "open_tiled", "reported", "retaking", "short_errors",
     "show_progress_of", "welcome", "writer_of",
->>>>>>> dcf7f68f (wip)
 ]  # fmt: skip

@@ -22,11 +22,8 @@ from numpy.typing import NDArray
 from tiled.client.container import Container
 from tiled.queries import Key, KeyPresent
 
-<<<<<<< HEAD
-from ainerd.agent._disks import Disks
-=======
 from ainerd.activity import activity
->>>>>>> dcf7f68f (wip)
+from ainerd.agent._disks import Disks
 from ainerd.agent._display import Display, show_progress_of
 from ainerd.agent._state import LivePicture, State
 from ainerd.campaign import Campaign, Travel, book_of
@@ -462,13 +459,9 @@ class Observer:
     def health(self) -> dict[str, Any]:
         """Return the state of the worker, and the number of results.
 
-<<<<<<< HEAD
-        ``results`` is None while Tiled does not answer. ``free_mb`` is the room on the fullest disk, and ``disk`` a
-        sentence while a disk is full, slow or read-only, else None.
-=======
         ``backlog`` counts the runs that have ended and have no result yet. ``results`` is None while Tiled does not
-        answer.
->>>>>>> dcf7f68f (wip)
+        answer. ``free_mb`` is the room on the fullest disk, and ``disk`` a sentence while a disk is full, slow or
+        read-only, else None.
         """
         wait([self._disks.look()], LOOK_S)
         results = None

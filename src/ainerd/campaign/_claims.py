@@ -13,10 +13,10 @@ from ainerd.technique import Technique, is_novel
 
 _WORDS = ("no exposures", "one exposure", "two exposures", "three exposures", "four exposures", "five exposures")
 ALARM = (
-    "{} unlike the bank: new physics, or a bank that does not describe the instrument. One exposure of a sample you "
-    "know tells which"
+    "{} unlike all behaviour that the agent knows: it is new, or the agent's reference does not fit this instrument. "
+    "Measure a sample that you know: that tells which"
 )
-SAMPLE, SESSION = "this sample is of one kind that the bank does not hold", "differs from the rest of the session"
+SAMPLE, SESSION = "the whole sample is of one kind that the agent does not know", "differs from the rest of the session"
 MOST_FOUNDERS = 100  # of a claim; they are written with each checkpoint
 APART = 1.25  # times the threshold of a gap, from which a kind differs from the session
 Exposures = Mapping[str, tuple[int, float]]  # regime and p-value of each exposure by its key, in the order of arrival
@@ -77,7 +77,7 @@ class Claims:
         """Chance that any claim is false, in words; None if the technique makes no claims."""
         if self._discoveries is None:
             return None
-        return f"chance of any false discovery tonight <= {self._discoveries.alpha:g}"
+        return f"the chance of any false discovery tonight is at most {self._discoveries.alpha:g}"
 
     def update(self, exposures: Exposures, components: Components) -> list[str]:
         """Return the announcements that follow from the present regimes and p-values."""
@@ -134,7 +134,7 @@ class Claims:
                 yield f"the claim that {name} is new is withdrawn: its exposures are now of regimes {spread}"
                 claim.stands = False
             elif joined:
-                how = f"is part of regime {now}, {size}" if same else f"has no gap to regime {joined[0].regime}"
+                how = f"is part of regime {now}, {size}" if same else f"runs into regime {joined[0].regime}"
                 yield f"{name} {how}: they are one discovery, not two"
                 claim.stands = False
             elif now == claim.regime:
@@ -183,7 +183,8 @@ class Claims:
                 founders = [key for number in group for key in regimes.get(number, {})]
                 self.claims.append(Claim(_some(founders), group[0], None, "session"))
                 size = _exposures(len(founders)).partition(", of")[0]
-                yield f"{named(group)} {SESSION}: {size}, {distance:.0f} own spreads from {named(nearest)}"
+                far = f"{distance:.0f} times the spread within a regime"
+                yield f"{named(group)} {SESSION}: {size}, {far} from {named(nearest)}"
 
     def _follow_apart(self, regimes: ByRegime, components: Components) -> Iterator[str]:
         """Yield which kinds do not differ from the others any more."""
@@ -197,7 +198,7 @@ class Claims:
             claim.regime = now
             if joined:
                 claim.stands = False
-                yield f"withdrawn: {named(group)} have no gap between them, so none of them {SESSION}"
+                yield f"withdrawn: {named(group)} run into each other, so none of them {SESSION}"
 
     def _announce(self, regimes: ByRegime, components: Components) -> Iterator[str]:
         """Yield new claims, and hints where one more exposure can decide."""
@@ -209,13 +210,13 @@ class Claims:
             if components.of(number) in map(components.of, self.found):
                 continue  # of a kind that was claimed a moment ago
             self.claims.append(Claim(_some([*regimes[number]]), number, p))
-            yield f"new regime {number}: {_exposures(len(regimes[number]))}, p = {p:.2g}; {self.bound}"
+            yield f"regime {number} is new: {_exposures(len(regimes[number]))}, p = {p:.2g}; {self.bound}"
         for number, of_regime in open_.items():
             undecided = number not in self._discoveries.found and number not in self._asked
             lowest = min(of_regime, default=1.0)
             if undecided and is_novel(lowest, self._discoveries.alpha) and self._discoveries.decides(number, of_regime):
                 self._asked.add(number)
-                yield f"regime {number} may be new, {_exposures(len(of_regime))}: one more there can tell"
+                yield f"regime {number} may be new, {_exposures(len(of_regime))}: one more there can decide"
 
     def _judge_all(self, regimes: ByRegime, components: Components) -> Iterator[str]:
         """Yield the alarm once when it is raised, and its end; regimes without a gap between them count as one."""
@@ -228,7 +229,7 @@ class Claims:
         if self.alarm and not before:
             yield self.alarm
         elif before and not self.alarm:
-            yield f"the alarm has ended: {text} unlike the bank"
+            yield f"the alarm has ended: {text} unlike all behaviour that the agent knows"
 
 
 def _some(founders: list[str]) -> list[str]:

@@ -117,7 +117,7 @@ class Ledger:
         key = self._store.newest_key()
         last = next((outcome for outcome in known if outcome.key == key), None)
         if last is not None and not self._store.is_logged(last.key):
-            text = f"{self.finding(last)} (found at the next start: {GONE})"
+            text = f"{self.finding(last)} (written at the next start, as the session had ended)"
             self._store.log(text, raw_uid=last.raw_uid, result=last.key)
 
     def open_elsewhere(self, id: str, own: Collection[str]) -> list[SuggestionRecord] | None:
@@ -177,7 +177,7 @@ class Ledger:
         if outcome.status == "failed":
             return f"{where}: no result, {outcome.reason}"
         p = "no claim of novelty" if outcome.novelty_p is None else f"p = {outcome.novelty_p:.2g}"
-        close = "" if told_apart else ", but its point is one of the regime"
+        close = "" if told_apart else ", but close to the others of its regime"
         return f"{where}: regime {outcome.regime}, {p}" + (f" (novel{close})" if outcome.novel else "")
 
 

@@ -21,12 +21,12 @@ def changes(before: Structure, now: Structure) -> Iterator[str]:
     for group in before.components.groups:
         left = sorted(regimes & set(group))
         if len({now.components.of(regime) for regime in left}) > 1:
-            yield f"there is a gap between {named(left)} now: they are not one kind"
+            yield f"{named(left)} are clearly apart now: they are not one kind any more"
     for path in before.paths:
         by, left = next(iter(path.covariates)), sorted(regimes & set(path.regimes))
         if left and not any(_are_same(path, other) for other in now.paths):
-            verb = "is" if len(left) == 1 else "are"
-            yield f"{named(left)} {verb} not in order with {by} any more"
+            verb = "does" if len(left) == 1 else "do"
+            yield f"{named(left)} {verb} not change steadily with {by} any more"
     known_broad = {group for group in before.components.groups if len(group) > 1}
     of_path = {path.regimes for path in now.paths}
     for group in now.components.groups:
@@ -49,22 +49,23 @@ def _are_same(path: Path, other: Path) -> bool:
 
 
 def _broad(group: tuple[int, ...]) -> str:
-    return f"{named(group)} have no gap between them: one broad kind"
+    return f"{named(group)} run into each other: they are one broad kind"
 
 
 def _path(path: Path) -> str:
     (first, (low, high)), *others = path.covariates.items()
-    also = "".join(f" (and with {name}, which varies with it)" for name, _ in others)
+    also = "".join(f" (and {name}, which varies with it)" for name, _ in others)
     verb = "is" if len(path.regimes) == 1 else "are"
-    return f"{named(path.regimes)} {verb} one path: {path.n} exposures in order with {first}{also}, {low:g} to {high:g}"
+    steady = f"one path, a steady change with {first}{also} from {low:g} to {high:g}"
+    return f"{named(path.regimes)} {verb} {steady}, seen in {path.n} exposures"
 
 
 def _break(found: Break) -> str:
     (one, other), (last, first) = map(named, found.regimes), found.between
     if found.is_hole:
         where = f"nothing was measured at {found.covariate} between {last:g} and {first:g}"
-        return f"{where}: whether {one} and {other} are one path cannot be told, measure there"
+        return f"{where}: measure there to see whether {one} turns into {other} steadily"
     return (
-        f"a break at {found.covariate} between {last:g} and {first:g}: "
-        f"{one} and {other} are {found.distance:.0f} own spreads apart"
+        f"a jump at {found.covariate} between {last:g} and {first:g}: from {one} to {other}, "
+        f"{found.distance:.0f} times the spread within a regime"
     )

@@ -735,7 +735,8 @@ def _verdict(record: ResultRecord) -> str:
         )
     if record.novelty_p is None:
         return f"there is no claim of novelty: {record.summary.get('no_claim') or 'nothing to compare it with'}"
-    text = f"{'novel' if record.novel else 'not novel'}: {_odds(record.novelty_p)} of known behaviour would look as strange"
+    verdict = "novel" if record.novel else "not novel"
+    text = f"{verdict}: {_odds(record.novelty_p)} of known behaviour would look as strange"
     if "nearest_known" in record.summary:
         text += f"; {'the nearest known kind is' if record.novel else 'most like'} {record.summary['nearest_known']}"
     if record.own_p is not None:
@@ -752,7 +753,8 @@ def _statistics_of(record: ResultRecord) -> Iterator[str]:
     if record.novelty_p is None:
         return
     bank, own = record.calibration, f", {record.own_p:.2g} against the session" if record.own_p is not None else ""
-    yield f"p = {record.novelty_p:.2g} against bank {bank['id']} of {bank['n']}{own}; novel up to alpha = {bank['alpha']:g}"
+    bank_text = f"bank {bank['id']} of {bank['n']}{own}"
+    yield f"p = {record.novelty_p:.2g} against {bank_text}; novel up to alpha = {bank['alpha']:g}"
     terms = {
         name.removeprefix("strangeness_"): x
         for name, x in record.summary.items()

@@ -25,6 +25,6 @@ __all__ = [
     "RheoXPCS", "RheoXPCSSettings", "Sectors", "Views", "add_systematics", "bank_options", "build_partition",
     "calibrated", "check_bins", "dead_pixels", "draw_bins", "draw_columns", "draw_exposure", "draw_map", "find_movie",
     "highest", "judge", "measured_exposure", "new_figure", "pooled_contrast", "preshear", "preshear_of",
-    "details", "q_of_pixels", "questions", "read_bank", "read_curves", "run_features", "scorer_of", "seen_from", "sentences",
-    "simulated_exposures", "views", "write_bank",
+    "details", "q_of_pixels", "questions", "read_bank", "read_curves", "run_features", "scorer_of", "seen_from",
+    "sentences", "simulated_exposures", "views", "write_bank",
 ]  # fmt: skip
