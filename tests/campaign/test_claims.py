@@ -33,7 +33,7 @@ def test_a_new_regime_is_announced_once_with_the_bound(make, judging, store):
     for i, (z, p) in enumerate([(0.0, 0.6), (3.0, 0.006), (3.1, 0.001), (3.0, 0.001), (0.1, 0.4)]):
         campaign.assign(found := outcome(f"run {i}", x=float(i), z=z, novelty_p=p, novel=p <= 0.05))
         campaign.absorb(found)
-    lines = [text for text in said(store) if "is new" in text or "may be new" in text]
+    lines = [text for text in said(store) if "is new:" in text or "may be new" in text]
     assert lines == [
         "regime 1 may be new, one exposure: one more there can decide",
         "regime 1 is new: two exposures, p = 0.003; the chance of any false discovery tonight is at most 0.05",
@@ -46,7 +46,7 @@ def test_announcements_of_an_earlier_session_are_not_repeated(make, judging, sto
         store.add_result(f"old {i}", z=[3.0, 0.0], regime=1, novelty_p=p, novel=True, x=float(i), y=1.0)
     campaign = make()
     campaign.absorb(outcome("again", x=2.0, z=3.0, novelty_p=0.001, novel=True, regime=1))
-    assert not [text for text in said(store) if "is new" in text] and list(campaign.claims.found) == [1]
+    assert not [text for text in said(store) if "is new:" in text] and list(campaign.claims.found) == [1]
 
 
 ALONE = Components()  # each regime is a component
@@ -196,7 +196,7 @@ def test_a_kind_that_differs_from_the_session_is_told_at_its_second_exposure(tec
     near = Components(((0,), (1,)), {(0, 1): Border(6.0, 5.0, (5, 2))})  # a gap, but not a wide one
     assert Claims(technique).update(two, near) == []
     (back,) = claims.update(two, Components(((0, 1),), {(0, 1): WIDE}))
-    assert back.startswith("withdrawn: regimes 0 and 1 have no gap")
+    assert back.startswith("withdrawn: regimes 0 and 1 run into each other")
 
 
 def measure(campaign, i, z, p):

@@ -13,8 +13,8 @@ from ainerd.technique import Technique, is_novel
 
 _WORDS = ("no exposures", "one exposure", "two exposures", "three exposures", "four exposures", "five exposures")
 ALARM = (
-    "{} unlike all behaviour that the agent knows: it is new, or the agent's reference does not fit this instrument. "
-    "Measure a sample that you know: that tells which"
+    "{} unlike all behaviour that the agent knows: either this is new, or the agent's reference does not fit this "
+    "instrument. Measure a sample that you know: that tells which"
 )
 SAMPLE, SESSION = "the whole sample is of one kind that the agent does not know", "differs from the rest of the session"
 MOST_FOUNDERS = 100  # of a claim; they are written with each checkpoint

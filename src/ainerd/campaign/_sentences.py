@@ -64,7 +64,7 @@ def _break(found: Break) -> str:
     (one, other), (last, first) = map(named, found.regimes), found.between
     if found.is_hole:
         where = f"nothing was measured at {found.covariate} between {last:g} and {first:g}"
-        return f"{where}: measure there to see whether {one} turns into {other} steadily"
+        return f"{where}: measure there to see whether the change from {one} to {other} is steady"
     return (
         f"a jump at {found.covariate} between {last:g} and {first:g}: from {one} to {other}, "
         f"{found.distance:.0f} times the spread within a regime"
