@@ -89,7 +89,7 @@ def test_a_path_and_what_lies_beside_it_are_posted_once(notices, store):
     ]
     hole = Break(((0, 2), (1,)), "age", (60.0, 90.0), 7.2, True)
     assert look(groups, [old], [hole]) == [
-        "nothing was measured at age between 60 and 90: whether regimes 0 and 2 and regime 1 are one path cannot be "
-        "told, measure there"
+        "nothing was measured at age between 60 and 90: measure there to see whether the change "
+        "from regimes 0 and 2 to regime 1 is steady"
     ]
     assert look(groups) == ["regimes 0 and 2 do not change steadily with age any more"]

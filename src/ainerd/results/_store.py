@@ -724,7 +724,7 @@ def explain(record: ResultRecord, *, details: bool = False) -> str:
         *(_statistics_of(record) if details else []),
         *(x for f in tell for x in f(record.summary)),
     ]
-    return ". ".join(parts)
+    return ". ".join([parts[0], *(part[:1].upper() + part[1:] for part in parts[1:])])
 
 
 def _verdict(record: ResultRecord) -> str:
@@ -753,8 +753,8 @@ def _statistics_of(record: ResultRecord) -> Iterator[str]:
     if record.novelty_p is None:
         return
     bank, own = record.calibration, f", {record.own_p:.2g} against the session" if record.own_p is not None else ""
-    bank_text = f"bank {bank['id']} of {bank['n']}{own}"
-    yield f"p = {record.novelty_p:.2g} against {bank_text}; novel up to alpha = {bank['alpha']:g}"
+    against = f"{record.novelty_p:.2g} against bank {bank['id']} of {bank['n']}{own}"
+    yield f"its p-value is {against}; it is novel up to alpha = {bank['alpha']:g}"
     terms = {
         name.removeprefix("strangeness_"): x
         for name, x in record.summary.items()
