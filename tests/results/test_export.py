@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from ainerd.results import ConfigurationRecord, export
+from ainerd.results import ConfigurationRecord, ResultStore, export
 from ainerd.technique import Analysis
 from ainerd.words import escape_table
 from ainerd.xpcs import Partition, g2_from_two_time
@@ -122,6 +122,22 @@ def test_the_table_as_a_file(night, tmp_path):
     np.testing.assert_array_equal(csv["stress_min [Pa]"], table["stress_min"])
     with pytest.raises(ValueError, match="csv, .parquet or .h5"):
         store.export(tmp_path / "results.xlsx")
+
+
+def test_an_interrupted_export_leaves_no_file(night, tmp_path, monkeypatch):
+    _, store, _ = night
+    load = ResultStore.load
+
+    def interrupted(self, *args, **kwargs):
+        yield next(load(self, *args, **kwargs))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ResultStore, "load", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.export(tmp_path / "all.h5")
+    assert not [*tmp_path.iterdir()]
+    assert store.export(tmp_path / "all.h5").exists()
 
 
 def test_a_result_and_a_store_export_themselves(night, tmp_path):

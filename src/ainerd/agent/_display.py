@@ -185,6 +185,13 @@ class Display:
         return Next(position=position, reason=suggestion["reason"], terms=terms_of(suggestion, names))
 
 
+class Sentences(str):
+    """Sentences that the prompt shows without quotes, one in a line."""
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(self.replace(". ", ".\n"))
+
+
 class WhileRunning(DefaultDuringTask):
     """A during task that shows the progress of a run: ``RunEngine(during_task=WhileRunning())``.
 

@@ -24,7 +24,7 @@ from tiled.queries import Key, KeyPresent
 
 from ainerd.activity import activity
 from ainerd.agent._disks import Disks
-from ainerd.agent._display import Display, show_progress_of
+from ainerd.agent._display import Display, Sentences, show_progress_of
 from ainerd.agent._state import LivePicture, State
 from ainerd.campaign import Campaign, Travel, book_of
 from ainerd.config import Settings
@@ -488,7 +488,7 @@ class Observer:
         if run is None and not len(keys):
             return "there is no complete result yet"
         key = str(keys[-1]) if run is None else self.results.key(run)
-        return self.results.explain(key, details=details)
+        return Sentences(self.results.explain(key, details=details))
 
     def _newest(self) -> str:
         table = self.results.table()

@@ -1,7 +1,8 @@
 """Results as files and as xarray datasets: one as its technique writes it, all as a table or as plain HDF5."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,21 @@ def export_all(store: "ResultStore", path: str | Path) -> Path:
     return _write_plain(store, [str(key) for key in table.index[table["status"].isin(USABLE)]], path)
 
 
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Yield the path of a file to write, which gets its name when it is whole: Ctrl-C or a full disk leaves nothing.
+
+    Raises ValueError if `path` exists.
+    """
+    _check_new(path)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def _check_new(path: Path) -> None:
     if path.exists():
         raise ValueError(f"{path} exists already: give another name, or remove it")
@@ -100,7 +116,7 @@ def _write_plain(store: "ResultStore", keys: list[str], path: Path) -> Path:
     """Write results as HDF5, a group for each: metadata as attributes, arrays as datasets, tables as groups."""
     import h5py
 
-    with h5py.File(path, "x", libver="latest", track_order=True) as file:
+    with new_file(path) as part, h5py.File(part, "w", libver="latest", track_order=True) as file:
         for result in counted(store.load(keys), f"writing {path.name}", len(keys)):
             group = file.create_group(result.key, track_order=True)
             put_attributes(group, result.metadata)

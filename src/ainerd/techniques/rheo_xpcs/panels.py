@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
-from ainerd.results import AinerdResult, ResultRecord, ResultStore
+from ainerd.results import AinerdResult, ResultRecord, ResultStore, new_file
 from ainerd.techniques.rheo_xpcs._drawing import BEAM, draw_exposure, draw_map, highest, montage
 from ainerd.techniques.rheo_xpcs._over_q import OVER_Q, draw_many_over_q, draw_over_q
 from ainerd.techniques.rheo_xpcs._sentences import details, sentences, tau_cell
@@ -130,7 +130,7 @@ def azimuth_regimes(scene: Scene, runs: pd.DataFrame) -> dict[str, NDArray[np.in
 def export(store: ResultStore, key: str, path: Path) -> Path:
     """Write an HDF5 file that follows NXxpcs, which pyXpcsViewer opens too.
 
-    Raises FileExistsError if there is one, ValueError if its name ends otherwise than such files.
+    Raises ValueError if there is one, or if its name ends otherwise than such files.
 
     The masks of the bins and the groups of pyXpcsViewer are written only if the store has the configuration of the
     result, which contains the pixels of each map.
@@ -147,7 +147,7 @@ def export(store: ResultStore, key: str, path: Path) -> Path:
     series = {name: result.tables[name] for name in record.series}
     tables = {name: result.tables[name] for name in record.tables}
     configuration = store.configuration(record.digest)
-    with h5py.File(path, "x") as file:
+    with new_file(path) as part, h5py.File(part, "w") as file:
         write_nexus(file, record, present, series, tables, configuration)
         if configuration is not None and {"c2", "g2", "tau"} <= set(present) and MASKS <= set(configuration.arrays):
             write_viewer(file, record, present, configuration)
