@@ -154,10 +154,10 @@ def draw_legend(
         marks.append(mark("next", "*", markerfacecolor="gold", markeredgecolor="black", markersize=14))
     if claims:
         marks.append(Line2D([], [], color=NOVEL, linewidth=0.9, linestyle="--", label=rf"$\alpha = {scene.alpha:g}$"))
-    style: dict[str, Any] = {"frameon": False, "columnspacing": 1.2, "handletextpad": 0.4}
+    style: dict[str, Any] = {"loc": loc, "frameon": False, "columnspacing": 1.2, "handletextpad": 0.4}
     lines = math.ceil(sum(len(str(each.get_label())) + OF_MARK for each in marks) / IN_LINE)
     columns = min(columns, math.ceil(len(marks) / max(lines, 1)))
-    place.legend(handles=marks, loc=loc, ncols=max(columns, 1), **style)
+    place.legend(handles=marks, ncols=max(columns, 1), **style)
 
 
 def draw_map(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
