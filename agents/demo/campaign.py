@@ -6,7 +6,6 @@ Each run explores another sample; ``python -m agents.demo --seed N`` repeats one
 import argparse
 import os
 import secrets
-import shutil
 import sys
 import time
 from collections.abc import Iterable
@@ -22,11 +21,10 @@ from sklearn.metrics import adjusted_rand_score
 from tiled.client.container import Container
 from tiled.queries import Key
 
-from agents.demo.simulated import HARDWARE, agent_of, hardware_beside, simulated_instrument
+from agents.demo.simulated import HARDWARE, agent_of, empty, hardware_beside, simulated_instrument
 from agents.rheo_xpcs import TOML
 from ainerd.agent import Agent, open_tiled
-from ainerd.config import Settings, SettingsError
-from ainerd.latent import ModelError
+from ainerd.config import Settings
 from ainerd.server import ServerError
 from sim_devices import SimulatedInstrument
 
@@ -46,19 +44,23 @@ console = Console()
 
 
 def main() -> None:
-    """Run the demo; print one line and exit with 2 if it cannot start."""
+    """Run the demo from the command line."""
     parser = argparse.ArgumentParser(prog="python -m agents.demo", description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, help="seed of the sample; a random one by default")
     parser.add_argument(
         "--detector", choices=("lambda750k", "rigaku"), help="rigaku: four exposures in files of events"
     )
-    arguments, config = parser.parse_args(), os.environ.get("AINERD_CONFIG")
-    is_rigaku = arguments.detector == "rigaku"
-    config = RIGAKU if is_rigaku else config
+    arguments = parser.parse_args()
+    explore(arguments.seed, OUTPUT, is_rigaku=arguments.detector == "rigaku")
+
+
+def explore(seed: int | None, output: Path, *, is_rigaku: bool = False) -> None:
+    """Run the demo with the settings of the environment; print one line and exit with 2 if it cannot start."""
+    config = RIGAKU if is_rigaku else os.environ.get("AINERD_CONFIG")
     try:
-        runs = RUNS_RIGAKU if is_rigaku else None
-        run(Settings.load(config or TOML), seed=arguments.seed, hardware=hardware_beside(config), runs=runs)
-    except (SettingsError, ServerError, ModelError) as err:
+        settings, runs = Settings.load(config or TOML), RUNS_RIGAKU if is_rigaku else None
+        run(settings, seed=seed, hardware=hardware_beside(config), runs=runs, output=output.resolve())
+    except (ValueError, ServerError) as err:
         print(f"ainerd: {err}", file=sys.stderr)
         sys.exit(2)
 
@@ -90,9 +92,9 @@ def run(
     sample = SAMPLES[seed % len(SAMPLES)]
     runs = runs or (RUNS_MOVED if sample in MOVED else RUNS)
     console.print(f"A new sample: number {seed}. `python -m agents.demo --seed {seed}` repeats it.")
-    shutil.rmtree(output, ignore_errors=True)
+    empty(output)
     settings.storage.directory, settings.storage.frames = output / "tiled", [output / "frames"]
-    console.print(f"[dim]Everything goes to {output}, at most 1.5 GB; `make clean` removes it.[/]")
+    console.print(f"[dim]Everything goes to {output}, at most 1.5 GB.[/]")
     with console.status("starting Tiled"):
         client, close = open_tiled(settings.storage)
     try:

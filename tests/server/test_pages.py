@@ -6,7 +6,6 @@ import re
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import distribution
 
 import httpx
 import numpy as np
@@ -121,8 +120,8 @@ def test_static_files_are_compressed_with_an_etag_and_stay_in_their_folder(pages
     with httpx.Client(trust_env=False) as http:  # without a key
         with http.stream("GET", plotly, headers={"Accept-Encoding": "gzip"}) as answer:
             packed, headers = b"".join(answer.iter_raw()), answer.headers
-        (shipped,) = [path for path in distribution("plotly").files if path.name == "plotly.min.js"]
-        assert headers["content-encoding"] == "gzip" and gzip.decompress(packed) == shipped.locate().read_bytes()
+        script = gzip.decompress(packed).decode()
+        assert headers["content-encoding"] == "gzip" and script.startswith("/**\n* plotly.js (cartesian - minified) v4")
         again = http.get(plotly, headers={"If-None-Match": headers["etag"]})
         assert again.status_code == 304 and not again.content
         views = http.get(f"{pages.base}/custom/ainerd/static/views.js")

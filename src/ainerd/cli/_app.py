@@ -12,6 +12,7 @@ from typer.models import CommandInfo, TyperInfo
 
 from ainerd import DEFAULT_TECHNIQUE, __version__
 from ainerd.cli._check import check, doctor, init
+from ainerd.cli._demo import demo
 from ainerd.cli._next import fetch_next
 from ainerd.cli._results import archive, export, handover, replay, report, similar
 from ainerd.cli._running import mcp, serve, steer, watch
@@ -19,6 +20,7 @@ from ainerd.cli._status import log, status
 
 COMMANDS = (
     watch, steer, serve, status, log, replay, similar, export, archive, report, handover, mcp, init, check, doctor,
+    demo,
 )  # fmt: skip
 
 
@@ -33,7 +35,8 @@ def main() -> None:
             message = f"{error.filename}: {error.strerror}"
         _refuse(message)
     except ModuleNotFoundError as error:
-        _refuse(f"this command needs more than the results client: pip install 'ainerd[agent]' ({error})")
+        extra = "train" if error.name == "torch" else "agent"
+        _refuse(f"this command needs more packages than are installed: pip install 'ainerd[{extra}]' ({error})")
 
 
 def build() -> typer.Typer:

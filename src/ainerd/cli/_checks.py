@@ -97,7 +97,7 @@ def _versions() -> Iterator[Finding]:
                 continue
             if not requirement.specifier.contains(version, True):
                 problems.append(f"{requirement.name} {version}, not {requirement.specifier}")
-        if extra and "torch is missing" in problems:
+        if extra and "bluesky is missing" in problems:
             yield Finding(what, "not installed: results can be read, runs cannot be analysed")
         elif problems:
             yield Finding(what, "; ".join(problems), f"pip install -U {install}")
@@ -138,7 +138,7 @@ def _techniques() -> Iterator[Finding]:
         try:
             yield Finding(what, (load(name).__doc__ or "").partition("\n")[0] or "no description")
         except TechniqueError as error:
-            if isinstance(error.__cause__, ModuleNotFoundError) and util.find_spec("torch") is None:
+            if isinstance(error.__cause__, ModuleNotFoundError) and util.find_spec("bluesky") is None:
                 yield Finding(what, f"not checked: {error}")  # a light install, which `_versions` reports
             else:
                 yield Finding(what, str(error), "install what it needs, or remove it")

@@ -92,8 +92,10 @@ class Encoder(ABC):
             readers = {"learned": LearnedEncoder.read, "run": RunEncoder.read}
             return readers.get(kind_of(path), PcaEncoder.read)(path)
         if path.suffix == ".pth":
-            from ainerd.latent._published import PublishedEncoder
-
+            try:
+                from ainerd.latent._published import PublishedEncoder
+            except ModuleNotFoundError as error:
+                raise ModelError(f"{model}: needs torch: pip install 'ainerd[train]' ({error})") from None
             return PublishedEncoder.read(path)
         raise ModelError(
             f"{model}: no such model; give 'run', 'pca', 'ours', a .safetensors of ainerd or the published .pth"

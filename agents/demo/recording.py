@@ -1,0 +1,132 @@
+"""A small campaign, recorded and played again: ``ainerd demo --replay``.
+
+``python -m agents.demo.recording`` records it anew: the documents of the RunEngine, a line of JSON each, and the files of
+the small simulated detector. A replay copies the files, and gives the documents to an observer as if they came from a
+RunEngine.
+"""
+
+import json
+import shutil
+import tempfile
+import threading
+import time
+import webbrowser
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+from bluesky import RunEngine, SupplementalData
+from rich.console import Console
+from rich.progress import Progress
+
+from agents.demo.simulated import agent_of, empty, hardware_beside, simulated_instrument
+from agents.rheo_xpcs import TOML
+from ainerd.agent import build_observer, open_tiled
+from ainerd.config import Settings
+
+SMALL = TOML.with_name("small.toml")
+RECORDED = Path(__file__).parent / "recorded"
+SAMPLE, SEED = "inclusions", 3
+POSITIONS, N_FRAMES, PERIOD_S = 8, 100, 0.5
+SPEED = 1000.0
+FRAMES = "frames"  # folder of the files, in place of the real one in the recorded documents
+DOCUMENTS = "documents.jsonl"
+COMPILED = (
+    "The first result waits until the loops over pixels are compiled, and simulated exposures have the noise of these. "
+    "Both are kept for the next time."
+)
+console = Console()
+
+
+def record(folder: Path = RECORDED, positions: int = POSITIONS) -> None:
+    """Let an agent explore a hidden sample, and keep the documents and the frames in a folder, which is emptied."""
+    empty(folder)
+    settings = Settings.load(SMALL)
+    documents: list[str] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        frames = Path(scratch).resolve() / FRAMES
+        settings.storage.directory, settings.storage.frames = Path(scratch) / "tiled", [frames]
+        client, close = open_tiled(settings.storage)
+        try:
+            hardware = hardware_beside(SMALL)
+            instrument = simulated_instrument(frames, hardware, sample=SAMPLE, sample_seed=SEED, speed=SPEED)
+            cam = instrument.detector.cam
+            cam.num_images.put(N_FRAMES)
+            cam.acquire_period.put(PERIOD_S)
+            cam.acquire_time.put(PERIOD_S)
+            agent = agent_of(client, settings, instrument)
+            RE = RunEngine({})
+            RE.preprocessors.append(SupplementalData(baseline=instrument.baseline))
+            agent.attach(RE)
+            RE.subscribe(lambda name, doc: documents.append(json.dumps({"name": name, "doc": doc})))
+            RE(agent.explore(positions))
+            agent.drain(600)
+            agent.close()
+        finally:
+            close()
+        text = "\n".join(documents).replace(_address(frames), _address(Path("/", FRAMES)))
+        (folder / DOCUMENTS).write_text(text + "\n")
+        shutil.copytree(frames, folder / FRAMES)
+
+
+def replay(output: Path, *, browser: bool = True) -> pd.DataFrame:
+    """Analyse the recorded campaign as if it were measured now, and show its page; return the results.
+
+    Parameters
+    ----------
+    output : Path
+        Folder of the catalog and of the frames; emptied first.
+    browser : bool
+        Open the page of the campaign in a browser, and serve it until Ctrl-C.
+    """
+    began, output = time.monotonic(), output.resolve()
+
+    def say(text: str) -> None:
+        console.print(f"[dim]{time.monotonic() - began:3.0f} s[/] {text}")
+
+    empty(output)
+    say(f"{POSITIONS} recorded exposures of a simulated sample are analysed now; everything goes to {output}")
+    settings, frames = Settings.load(SMALL), output / FRAMES
+    settings.storage.directory, settings.storage.frames = output / "tiled", [frames]
+    shutil.copytree(RECORDED / FRAMES, frames)
+    recorded = (RECORDED / DOCUMENTS).read_text().replace(_address(Path("/", FRAMES)), _address(frames))
+    (output / DOCUMENTS).write_text(recorded)
+    client, close = open_tiled(settings.storage)
+    try:
+        observer = build_observer(settings, client)
+        page = settings.storage.directory / "page.html"
+        if browser and not webbrowser.open(page.as_uri()):
+            browser = False
+        say(f"Tiled and the agent run. {'The page is open in your browser' if browser else 'Open in a browser'}: {page}")
+        say(COMPILED)
+        observer.follow(str(output / DOCUMENTS), threading.Event())
+        with Progress(*Progress.get_default_columns(), console=console) as bars:
+            task = bars.add_task("exposures", total=POSITIONS)
+            while observer.concluded < POSITIONS:
+                if observer.concluded and not bars.tasks[0].completed:
+                    say("the first result is on the page")
+                bars.update(task, completed=observer.concluded)
+                time.sleep(0.1)
+            bars.update(task, completed=POSITIONS)
+        while not observer.drain():
+            pass
+        say("all results are on the page")
+        table = observer.results.table()
+        console.print(table[["scan_id", "sample_x", "sample_y", "regime", "novelty_p", "novel"]].to_string(index=False))
+        if browser:
+            say("Ctrl-C ends the server")
+            with suppress(KeyboardInterrupt):
+                threading.Event().wait()
+        observer.close()
+        return table
+    finally:
+        close()
+
+
+def _address(folder: Path) -> str:
+    """Return how documents name the files of a folder."""
+    return f"file://localhost{folder}/"
+
+
+if __name__ == "__main__":
+    record()
