@@ -6,7 +6,7 @@ DOCS_READY := $(VENV)/.ready-docs
 PEERS_READY := $(VENV)/.ready-peers
 FIGURES_READY := $(VENV)/.ready-figures
 
-.PHONY: help serve demo demo-xtec figures test soak faults ipython ioc lint bench docs structure tutorial clean
+.PHONY: help package serve demo demo-xtec figures test soak faults ipython ioc lint bench docs structure tutorial clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,17 @@ ipython: $(READY) ## the session with the agent loaded
 
 ioc: $(READY) ## the simulated instrument as an EPICS IOC on this machine, until Ctrl-C
 	$(BIN)/python -m sim_devices.ioc --hardware profiles/rheo_xpcs/agent.instrument.toml --directory output/epics/frames
+
+# The wheel is installed into an environment of its own, and run from another folder than this one.
+package: $(READY) ## wheel and sdist in dist/, checked, and the first session with the wheel alone
+	rm -rf dist output/package
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/check-wheel-contents dist/*.whl
+	$(BIN)/twine check --strict dist/*
+	$(PYTHON) -m venv output/package
+	output/package/bin/pip install --quiet --constraint constraints.txt "ainerd[demo] @ file://$$(echo $(CURDIR)/dist/*.whl)"
+	cd output/package && bin/ainerd demo --replay --no-browser --output replay
+	cd output/package && bin/python -W ignore $(CURDIR)/.ci/first_session.py
 
 lint: $(READY) ## ruff, mypy, import contracts
 	$(BIN)/ruff check .

@@ -1,1 +1,15 @@
 """Demonstrations with the simulated instrument: the whole loop, the figures of the paper, pictures of a session."""
+
+import shutil
+from pathlib import Path
+
+WRITTEN = ("campaign.png", "documents.jsonl", "frames", "tiled")  # in the folder of a demonstration
+
+
+def empty(folder: Path) -> None:
+    """Make a folder, or empty it; ValueError if it holds anything that no demonstration wrote."""
+    strange = sorted(path.name for path in folder.glob("*") if path.name not in WRITTEN) if folder.exists() else []
+    if strange or (folder.exists() and not folder.is_dir()):
+        raise ValueError(f"{folder} holds {strange[0] if strange else 'a file'}: give a new or an empty folder")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)

@@ -21,7 +21,8 @@ from sklearn.metrics import adjusted_rand_score
 from tiled.client.container import Container
 from tiled.queries import Key
 
-from agents.demo.simulated import HARDWARE, agent_of, empty, hardware_beside, simulated_instrument
+from agents.demo import empty
+from agents.demo.simulated import HARDWARE, agent_of, hardware_beside, simulated_instrument
 from agents.rheo_xpcs import TOML
 from ainerd.agent import Agent, open_tiled
 from ainerd.config import Settings

@@ -1,8 +1,8 @@
 """A small campaign, recorded and played again: ``ainerd demo --replay``.
 
-``python -m agents.demo.recording`` records it anew: the documents of the RunEngine, a line of JSON each, and the files of
-the small simulated detector. A replay copies the files, and gives the documents to an observer as if they came from a
-RunEngine.
+``python -m agents.demo.recording`` records it anew: the documents of the RunEngine, a line of JSON each, and the files
+of the small simulated detector. A replay copies the files, and gives the documents to an observer as if they came from
+a RunEngine.
 """
 
 import json
@@ -15,11 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
-from bluesky import RunEngine, SupplementalData
 from rich.console import Console
 from rich.progress import Progress
 
-from agents.demo.simulated import agent_of, empty, hardware_beside, simulated_instrument
+from agents.demo import empty
 from agents.rheo_xpcs import TOML
 from ainerd.agent import build_observer, open_tiled
 from ainerd.config import Settings
@@ -32,14 +31,18 @@ SPEED = 1000.0
 FRAMES = "frames"  # folder of the files, in place of the real one in the recorded documents
 DOCUMENTS = "documents.jsonl"
 COMPILED = (
-    "The first result waits until the loops over pixels are compiled, and simulated exposures have the noise of these. "
-    "Both are kept for the next time."
+    "The first time, the first result takes longer: the loops over pixels are compiled, and the p-values are calibrated "
+    "for the noise of these exposures. Both are kept for the next time."
 )
 console = Console()
 
 
 def record(folder: Path = RECORDED, positions: int = POSITIONS) -> None:
     """Let an agent explore a hidden sample, and keep the documents and the frames in a folder, which is emptied."""
+    from bluesky import RunEngine, SupplementalData
+
+    from agents.demo.simulated import agent_of, hardware_beside, simulated_instrument  # a replay needs no devices
+
     empty(folder)
     settings = Settings.load(SMALL)
     documents: list[str] = []
@@ -97,7 +100,9 @@ def replay(output: Path, *, browser: bool = True) -> pd.DataFrame:
         page = settings.storage.directory / "page.html"
         if browser and not webbrowser.open(page.as_uri()):
             browser = False
-        say(f"Tiled and the agent run. {'The page is open in your browser' if browser else 'Open in a browser'}: {page}")
+        say(
+            f"Tiled and the agent run. {'The page is open in your browser' if browser else 'Open in a browser'}: {page}"
+        )
         say(COMPILED)
         observer.follow(str(output / DOCUMENTS), threading.Event())
         with Progress(*Progress.get_default_columns(), console=console) as bars:

@@ -1,7 +1,6 @@
 """The simulated instrument. It does not know the agent's settings, which may differ from it."""
 
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from ainerd.config import Settings
 from sim_devices import SimulatedInstrument, hidden_sample, read_hardware
 
 ENDING = ".instrument.toml"
-WRITTEN = ("campaign.png", "documents.jsonl", "frames", "tiled")  # in the folder of a demonstration
 HARDWARE = TOML.with_suffix(ENDING)  # a Lambda 750k
 
 
@@ -73,12 +71,3 @@ def hardware_beside(settings: Path | str | None, otherwise: Path = HARDWARE) -> 
     """
     beside = Path(os.fspath(settings)).with_suffix(ENDING) if settings else otherwise
     return beside if beside.exists() else otherwise
-
-
-def empty(folder: Path) -> None:
-    """Make a folder, or empty it; ValueError if it holds anything that no demonstration wrote."""
-    strange = sorted(path.name for path in folder.glob("*") if path.name not in WRITTEN) if folder.exists() else []
-    if strange or (folder.exists() and not folder.is_dir()):
-        raise ValueError(f"{folder} holds {strange[0] if strange else 'a file'}: give a new or an empty folder")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)

@@ -1,11 +1,16 @@
 """The demo in short, on the small detector, and its comparison with the truth."""
 
+import json
+
 import numpy as np
 import pandas as pd
+import pytest
 from conftest import SMALL
 
 import agents.demo.campaign
+from agents.demo import empty
 from agents.demo.campaign import MOVED, PICTURED, SAMPLES, by_regime
+from agents.demo.recording import DOCUMENTS, POSITIONS, RECORDED, replay
 from agents.demo.simulated import hardware_beside
 from ainerd.config import Settings
 from sim_devices import hidden_sample
@@ -45,3 +50,25 @@ def test_exposures_are_counted_by_true_regime():
     assert table["exposures"].tolist() == [2, 2, 1, 0]
     assert table["with a p-value"].tolist() == [2, 2, 0, 0]
     assert table["called novel"].tolist() == [1, 1, 0, 0]
+
+
+def test_the_recorded_campaign_is_analysed_again(tmp_path, part_of_bank, capsys):
+    table = replay(tmp_path / "replay", browser=False).sort_values("scan_id")
+    assert table["status"].eq("complete").all()
+    documents = [json.loads(line) for line in (RECORDED / DOCUMENTS).read_text().splitlines()]
+    starts = [each["doc"] for each in documents if each["name"] == "start"]
+    assert table["raw_uid"].tolist() == [start["uid"] for start in starts] and len(starts) == POSITIONS
+    assert table["novel"].tolist() == [False] * 4 + [True] * 2 + [False] * 2  # scans 6 and 7 are at the inclusion
+    printed = capsys.readouterr().out
+    assert "the first result is on the page" in printed and (tmp_path / "replay/tiled/page.html").exists()
+    assert sum(file.stat().st_size for file in RECORDED.rglob("*")) < 10e6
+
+
+def test_a_folder_with_other_files_is_not_emptied(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(ValueError, match=r"holds thesis\.tex"):
+        empty(tmp_path)
+    empty(tmp_path / "new")
+    (tmp_path / "new" / "frames").mkdir()
+    empty(tmp_path / "new")
+    assert not any((tmp_path / "new").iterdir())
