@@ -1,4 +1,4 @@
-"""Type the first session of the README with an installed ainerd: ``python .ci/first_session.py`` in a scratch folder."""
+"""Type the first session of the README with an installed wheel: ``python .ci/first_session.py`` in a scratch folder."""
 
 import os
 import re

@@ -45,25 +45,25 @@ console = Console()
 
 
 def main() -> None:
-    """Run the demo from the command line."""
+    """Run the demo from the command line; print one line and exit with 2 if it cannot start."""
     parser = argparse.ArgumentParser(prog="python -m agents.demo", description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, help="seed of the sample; a random one by default")
     parser.add_argument(
         "--detector", choices=("lambda750k", "rigaku"), help="rigaku: four exposures in files of events"
     )
     arguments = parser.parse_args()
-    explore(arguments.seed, OUTPUT, is_rigaku=arguments.detector == "rigaku")
-
-
-def explore(seed: int | None, output: Path, *, is_rigaku: bool = False) -> None:
-    """Run the demo with the settings of the environment; print one line and exit with 2 if it cannot start."""
-    config = RIGAKU if is_rigaku else os.environ.get("AINERD_CONFIG")
     try:
-        settings, runs = Settings.load(config or TOML), RUNS_RIGAKU if is_rigaku else None
-        run(settings, seed=seed, hardware=hardware_beside(config), runs=runs, output=output.resolve())
+        explore(arguments.seed, OUTPUT, is_rigaku=arguments.detector == "rigaku")
     except (ValueError, ServerError) as err:
         print(f"ainerd: {err}", file=sys.stderr)
         sys.exit(2)
+
+
+def explore(seed: int | None, output: Path, *, is_rigaku: bool = False) -> None:
+    """Run the demo with the settings of the environment, if it names some."""
+    config = RIGAKU if is_rigaku else os.environ.get("AINERD_CONFIG")
+    settings, runs = Settings.load(config or TOML), RUNS_RIGAKU if is_rigaku else None
+    run(settings, seed=seed, hardware=hardware_beside(config), runs=runs, output=output.resolve())
 
 
 def run(

@@ -31,7 +31,7 @@ SPEED = 1000.0
 FRAMES = "frames"  # folder of the files, in place of the real one in the recorded documents
 DOCUMENTS = "documents.jsonl"
 COMPILED = (
-    "The first time, the first result takes longer: the loops over pixels are compiled, and the p-values are calibrated "
+    "The first time, the first result takes longer: the loops over pixels are compiled, and p-values are calibrated "
     "for the noise of these exposures. Both are kept for the next time."
 )
 console = Console()

@@ -1,6 +1,7 @@
 """`ainerd demo`: the simulated instrument, explored by an agent."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -25,16 +26,17 @@ def demo(
     """Let an agent explore a simulated sample, on a Tiled server of its own; 1.5 GB at most, 0.1 GB with --replay."""
     if replay and seed is not None:
         raise ValueError("--replay has one recorded sample: leave --seed out")
+    from ainerd.server import ServerError
+
     sys.path.insert(0, str(_simulated()))
     output = user_cache_path("ainerd") / "demo" if output is None else output
-    if replay:
-        from agents.demo.recording import replay as replayed
-
-        replayed(output, browser=browser)
-    else:
-        from agents.demo.campaign import explore
-
-        explore(seed, output)
+    try:
+        if replay:
+            import_module("agents.demo.recording").replay(output, browser=browser)
+        else:
+            import_module("agents.demo.campaign").explore(seed, output)
+    except ServerError as error:
+        raise ValueError(str(error)) from None
 
 
 def _simulated() -> Path:
