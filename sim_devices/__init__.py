@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sim_devices._blocks import Blocks
     from sim_devices._diffraction import Crystal, DiffractionDetector, TemperatureController, Transition
     from sim_devices._eiger import Eiger, ManualEiger, write_series
-    from sim_devices._frames import DATASET, FrameFile, FrameMaker
+    from sim_devices._frames import DATASET, FrameFile, FrameMaker, StreamingDetector
     from sim_devices._geometry import Geometry, form_factor, scattering, structure_factor, verlet_weis
     from sim_devices._instrument import SimulatedInstrument, read_hardware
     from sim_devices._lambda750k import AcquisitionStopped, Lambda750k
@@ -40,10 +40,10 @@ __all__ = [
     "AcquisitionStopped", "Attenuator", "Blocks", "Crowd", "Crystal", "DATASET", "DiffractionDetector", "Dose",
     "Eiger", "FlowField", "FrameFile", "FrameMaker", "Geometry", "Grain", "Lambda750k", "LambdaCam", "ManualEiger",
     "Recording", "Rheometer", "Rigaku", "Rigaku3M", "SAMPLES", "ScatteredMovie", "Shutter", "SimClock",
-    "SimulatedInstrument", "Source", "SpeckleMovie", "Stage", "TemperatureController", "Transition", "Yielding",
-    "acquire", "flicker", "form_factor", "hidden_sample", "mode_weights", "read_hardware", "rigaku_words",
-    "scattering", "sparse_speckle", "structure_factor", "unlit", "verlet_weis", "write_metadata", "write_rigaku",
-    "write_rigaku_3m", "write_series", "write_words",
+    "SimulatedInstrument", "Source", "SpeckleMovie", "Stage", "StreamingDetector", "TemperatureController",
+    "Transition", "Yielding", "acquire", "flicker", "form_factor", "hidden_sample", "mode_weights", "read_hardware",
+    "rigaku_words", "scattering", "sparse_speckle", "structure_factor", "unlit", "verlet_weis", "write_metadata",
+    "write_rigaku", "write_rigaku_3m", "write_series", "write_words",
 ]  # fmt: skip
 
 # the lightest first

@@ -135,6 +135,7 @@ def test_routes():
         "GET /ainerd/replay/{path}",
         "GET /ainerd/result/{path}",
         "GET /ainerd/runs/{path}",
+        "GET /ainerd/sealed/{path}",
         "GET /ainerd/session/{path}",
         "GET /ainerd/static/{name}",
         "GET /ainerd/table/{path}",

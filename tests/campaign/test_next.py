@@ -54,7 +54,10 @@ def test_nothing_is_fetched_while_a_person_holds_or_must_take_it(make):
     assert campaign.apply(waits).status == "waits"
     campaign.apply(Release())
     assert campaign.apply(waits).status == "done"
-    assert make(review=True).apply(Next()).text == "nobody has taken a suggestion on a page"
+    reviewed = make(review=True)
+    assert reviewed.apply(Next()).text == "nobody has taken a suggestion on a page"
+    with pytest.raises(ValueError, match="in review"):
+        reviewed.suggest()
 
 
 @pytest.mark.fault(

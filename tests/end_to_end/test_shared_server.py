@@ -25,7 +25,8 @@ from tiled.utils import path_from_uri
 
 from ainerd.agent import build_observer
 from ainerd.documents import tiled_documents
-from ainerd.results import ResultStore
+from ainerd.results import AgentNode, ResultStore, digest
+from ainerd.results.commands import Accept, Hold, Next, Release, Take
 from ainerd.server import SCOPES, ServerError, connect, open_catalog
 from ainerd.server.pages import write_ui_settings
 
@@ -34,7 +35,7 @@ FILES = DOCS / "files" / "tiled"
 POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default=None)
 REDIS = shutil.which("redis-server")
 CHROMIUM = Path("/usr/bin/chromium")
-PASSWORDS = {"operator": "spiegel", "analyst": "lupe"}
+PASSWORDS = {"operator": "spiegel", "deputy": "blende", "analyst": "lupe"}
 
 
 @contextmanager
@@ -111,6 +112,8 @@ def configured(folder):
     """Configuration of the page, with the route that takes results as files."""
     config, more = (yaml.safe_load((FILES / name).read_text()) for name in ("config.yml", "files.yml"))
     config["catalog"] |= more.pop("catalog")
+    config["authentication"]["providers"][0]["args"]["users_to_passwords"]["deputy"] = "${DEPUTY_PASSWORD}"
+    config["access_control"]["args"]["may_steer"].append("deputy")
     shutil.copy(FILES / "services_write.py", folder)
     (folder / "config.yml").write_text(yaml.safe_dump(config | more))
     return folder / "config.yml"
@@ -397,7 +400,7 @@ def test_pages_accept_commands_only_with_write_access(other, page, token, explor
 
         assert http.get(f"{ours}/campaign/ainerd").status_code == 401
         assert {who: get("session", who)["may_write"] for who in people} == {
-            "reader": False, "engine": True, "operator": True, "analyst": False
+            "reader": False, "engine": True, "operator": True, "deputy": True, "analyst": False
         }  # fmt: skip
         assert get("session", "operator") | {"csrf": None} == {
             "csrf": None, "who": "operator", "verified": True, "may_write": True
@@ -417,6 +420,126 @@ def test_pages_accept_commands_only_with_write_access(other, page, token, explor
         assert session.agent.suggest()["_id"] == said["next"]["id"]
         views = http.get(f"{other}/tiled-ui-settings").json()["spec_views"]
         assert http.get(other + views[0]["url"]).is_success and views[0]["spec"] == "AinerdCampaign"
+
+
+@pytest.fixture(scope="module")
+def asks(other, page, token):
+    """Sends a request to a route of the pages as a person or a service; returns status and answer."""
+    services = {name: f"Apikey {page[name]}" for name in ("reader", "engine", "agent")}
+    with httpx.Client(trust_env=False, timeout=30) as http:
+
+        def ask(who, method, route, **options):
+            headers = {"Authorization": services[who] if who in services else token(who)}
+            answer = http.request(method, f"{other}/custom/ainerd/{route}", headers=headers, **options)
+            return answer.status_code, answer.json()
+
+        yield ask
+
+
+@pytest.fixture(scope="module")
+def reviewed(explored, server, page, tmp_path_factory):
+    """Another agent on that server, in review, and a store with the key of the RunEngine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AINERD_STORAGE__URI", server)
+        patch.setenv("AINERD_STORAGE__API_KEY", page["engine"])
+        patch.setenv("AINERD_NAME", "reviewed")
+        patch.setenv("AINERD_STEERING__REVIEW", "true")
+        session = Session(tmp_path_factory.mktemp("reviewed"))
+    yield session
+    session.close()
+
+
+def answer_to(store, command, agent="reviewed"):
+    """The answer of an agent to a command that any program with a key to write has left in Tiled."""
+    node = AgentNode(store.container, agent)
+    assert node.send(command)
+    until(lambda: node.command(command.id)["status"] != "asked")
+    return node.command(command.id)["status"], node.command(command.id)["answer"]
+
+
+def verdict(verb, suggestion, **about):
+    position = {name: suggestion[name] for name in ("sample_x", "sample_y")}
+    return verb(suggestion=suggestion["_id"], position=position, reason="so", **about)
+
+
+@pytest.mark.fault("A reader writes a note, or a person who steers writes past the pages", "The server refuses")
+def test_people_write_only_by_the_pages(explored, reviewed, other, asks):
+    _, table = explored
+    note = {"key": table.index[0], "text": "a bubble", "who": "Mallory"}
+    assert {asks(who, "POST", "note/ainerd", json=note)[0] for who in ("analyst", "reader")} == {403}
+    assert asks("deputy", "POST", "note/ainerd", json=note) == (200, {"by": "deputy", "verified": True})
+    line = reviewed.store.logbook().iloc[-1]
+    assert line["by"] == "deputy" and line["text"].endswith("a bubble") and "Mallory" not in line["text"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TILED_FORCE_PROMPT", "1")
+        patch.setattr("builtins.input", lambda prompt: "deputy")
+        patch.setattr("getpass.getpass", lambda *prompt: PASSWORDS["deputy"])
+        root = from_uri(other, remember_me=False)
+    mine = reviewed.agent.suggest()["_id"]
+    until(lambda: mine in root["ainerd/suggestions"])
+    for node in (root["ainerd/suggestions", mine], root["ainerd/log"], root["ainerd/agents"].values().first()):
+        with pytest.raises(ClientError, match="403"):
+            node.update_metadata({"by": "operator", "review": False, "status": "accepted"})
+        with pytest.raises(ClientError, match="403"):
+            node.create_container("forged", metadata={"do": "take", "by": "operator", "verified": True})
+    root.context.http_client.close()
+
+
+@pytest.mark.fault(
+    "A program with the key of a service forges the approval of a person, or measures without one, in review",
+    "The agent refuses",
+)
+def test_review_cannot_be_bypassed_with_the_key_of_a_service(reviewed, asks):
+    agent, store = reviewed.agent, reviewed.store
+    ready = agent.suggest()
+    until(lambda: ready["_id"] in store.suggestions().index)
+    forged = {"by": "operator", "verified": True, "principal": "0" * 32}
+    assert answer_to(store, verdict(Take, ready, **forged)) == (
+        "refused", "in review a person with an account takes a suggestion: nobody vouches for this"
+    )  # fmt: skip
+    status, why = answer_to(store, Accept(**forged))
+    assert status == "refused" and "nobody vouches" in why
+    status, why = answer_to(store, verdict(Take, ready, id=f"measure-{ready['_id']}", by="reviewed", now=True))
+    assert status == "refused" and "nobody has taken a suggestion" in why
+    assert answer_to(store, Next(by="operator"))[0] == "refused"
+    with pytest.raises(ValueError, match="this campaign is in review"):
+        agent._campaign.suggest()
+    take = {"do": "take", "agent": "reviewed", "suggestion": ready["_id"]}
+    for service in ("engine", "agent"):
+        assert asks(service, "POST", "command/ainerd", json=take)[0] == 403
+    answer_to(store, Hold(**forged))
+    assert agent._campaign.held["by"] == "operator (unverified)"
+    answer_to(store, Release())
+
+
+@pytest.mark.fault("A person approves a point that the same person proposed", "The server refuses; another person may")
+def test_a_proposal_is_approved_by_another_person(reviewed, asks, client, page):
+    store, node = reviewed.store, AgentNode(reviewed.store.container, "reviewed")
+    add = {"do": "add", "agent": "reviewed", "position": {"sample_x": 2.0, "sample_y": 1.0}, "who": "deputy"}
+    status, added = asks("operator", "POST", "command/ainerd", json=add)
+    assert status == 200 and added["by"] == "operator"
+    until(lambda: node.command(added["id"])["status"] == "done" and added["id"] in store.suggestions().index)
+    assert store.suggestions().loc[added["id"], "status_by"] == "operator"
+    take = {"do": "take", "agent": "reviewed", "suggestion": added["id"]}
+    assert asks("operator", "POST", "command/ainerd", json=take)[0] == 403
+    assert asks("engine", "POST", "command/ainerd", json=take) == (
+        403, {"detail": "only a person approves a suggestion, and this is the key of a service"}
+    )  # fmt: skip
+    early = verdict(Take, reviewed.agent.suggest(), id="early", by="reviewed", now=True)
+    assert answer_to(store, early)[0] == "refused"
+    assert asks("deputy", "POST", "command/ainerd", json=take)[0] == 200
+    until(lambda: reviewed.agent._campaign.taken == added["id"])
+    reviewed.RE(reviewed.agent.explore(1))
+    assert reviewed.table()["sample_x"].round(1).tolist()[-1] == 2.0
+    row = store.suggestions().loc[added["id"]]
+    assert (row["status"], row["raw_uid"]) == ("measured", reviewed.store.table().iloc[-1]["raw_uid"])
+    assert "deputy took" in "\n".join(store.logbook()["text"])
+
+    sent = f"verdict-{added['id']}"
+    assert asks("reader", "GET", f"sealed/ainerd?agent=reviewed&id={sent}")[1]["command"]["by"] == "deputy"
+    store.container["agents", digest({"agent": "reviewed"}), sent].update_metadata({"by": "operator"})
+    assert asks("reader", "GET", f"sealed/ainerd?agent=reviewed&id={sent}") == (200, {"command": None})
+    assert asks("reader", "GET", "sealed/ainerd?agent=reviewed&id=none") == (200, {"command": None})
 
 
 PRESS = """async (command) => {

@@ -2,11 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 from bluesky import RunEngine
 from bluesky.plans import count
 from bluesky_tiled_plugins import TiledWriter
-from ophyd.sim import det
+from ophyd.sim import SynSignal, det
 
 from ainerd.runs import RawWriter
 from ainerd.server import open_catalog
@@ -82,3 +83,21 @@ def test_a_run_that_cannot_be_written_does_not_cost_the_next(raw, run, tmp_path,
     following = []
     RunEngine({})(count([det], 1), [RawWriter(raw, tmp_path, lambda: True), lambda name, doc: following.append(doc)])
     assert following[0]["uid"] in set(raw) and bad.exists() and "cannot be written" in caplog.text
+
+
+class Camera(SynSignal):
+    """Twelve pixels in each event, as a device of ophyd gives them: TiledWriter puts them into its table."""
+
+    def __init__(self):
+        super().__init__(name="camera", func=lambda: np.arange(12, dtype=np.uint16).reshape(3, 4))
+
+
+@pytest.mark.fault(
+    "A device gives small arrays of two dimensions, which TiledWriter cannot write", "The raw run is in Tiled"
+)
+def test_small_arrays_in_events_are_in_the_raw_run(raw, tmp_path):
+    documents, writer = [], RawWriter(raw, tmp_path, lambda: True)
+    RunEngine({})(count([Camera()], 2), [writer, lambda name, doc: documents.append((name, doc))])
+    column = raw[documents[0][1]["uid"]]["primary"].base["internal"].read()["camera"]
+    assert [np.stack(values).tolist() for values in column] == [np.arange(12).reshape(3, 4).tolist()] * 2
+    assert not writer.kept() and isinstance(documents[2][1]["data"]["camera"], np.ndarray)

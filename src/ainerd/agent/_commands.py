@@ -125,7 +125,9 @@ class CommandReader:
                         if not self._node.claim(key, self._process, take_over=take_over):
                             continue
                         self._campaign.recall()
-                    claimed[key] = metadata
+                        if self._campaign.has_accounts:
+                            metadata = self._node.vouched(key, metadata)
+                    claimed[key] = self._claimed.get(key, metadata)
                 self._claimed = claimed
                 return bool(claimed)
         except (httpx.HTTPError, RuntimeError, KeyError) as error:  # RuntimeError: the client is closed

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -178,7 +179,7 @@ class Observer:
         with waiting("looking for runs that have no result"):
             is_done = self._is_analysed()
             finished = self._raw.search(KeyPresent("stop.uid")).sort(("start.time", -1))
-            missing = [uid for uid, run in finished.items().head(newest) if self._is_missing(run, is_done)]
+            missing = [uid for uid, run in islice(finished.items(), newest) if self._is_missing(run, is_done)]
         return self.analyse(*reversed(missing))
 
     def analyse(self, *uids: str) -> int:

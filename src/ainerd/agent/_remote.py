@@ -155,7 +155,7 @@ class _Remote:
                 self.store.set_status(record.id, "failed", str(error), instead_of=["proposed"])
                 raise ValueError(f"agent {record.agent!r} suggests a position that is out of reach: {error}") from None
             self.agent = record.agent  # stay with this agent, even if others have suggestions later
-            if record.status == "accepted" or self._takes(record):
+            if self._takes(record):
                 self._measured.add(record.id)
                 return record
         why = self._waits or "is `ainerd watch` running on this catalogue?"
@@ -165,7 +165,10 @@ class _Remote:
         """Send the command to take a suggestion, and return whether the agent has accepted it."""
         agent = str(record.agent)
         position, reason, terms = record.positions, record.reason, record.terms
-        take = Take(suggestion=record.id, position=position, reason=reason, terms=terms, by=agent, now=True)
+        id = (
+            f"{'verdict' if record.status == 'proposed' else 'measure'}-{record.id}"  # a person may have sent a verdict
+        )
+        take = Take(suggestion=record.id, position=position, reason=reason, terms=terms, by=agent, now=True, id=id)
         node = AgentNode(self.store.container, agent)
         try:
             if not node.send(take):

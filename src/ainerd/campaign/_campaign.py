@@ -33,6 +33,7 @@ TAKEN_WITHIN_S = 12 * 3600.0  # an older `Take` is refused: the sample may have 
 MOST_TRIED = 50  # suggestions at places of other sessions, one after the other
 MOST_FETCHED = 20  # positions of scripts that are remembered
 NO_REASON = "asked for by a person"
+UNTAKEN = "nobody has taken a suggestion on a page"
 REFERENCES = {"bank": "p against the bank", "session": "p against this session"}
 
 
@@ -108,6 +109,8 @@ class Campaign:
     notices : Notices
     results : set of str
         Keys of the complete results that are known.
+    has_accounts : bool
+        Whether the server has accounts, so that only commands with one are verified.
     held : dict or None
         Person who holds the campaign, reason and time; None if nobody holds it.
     regime_names : dict of int to str
@@ -135,6 +138,7 @@ class Campaign:
         self._size, self._submit, self._beam_size = technique.embedding_size, submit, steering.beam_size
         self._age = steering.age  # its name in the readings; empty if it is not recorded
         costs = any(knob.costs for knob in steering.knobs.values())
+        self.has_accounts = principal is not None
         self._weighs_travel, self._review = costs or travel is not None, steering.review
         self._lock, self._saving = threading.RLock(), threading.RLock()
         self._configured = {name: list(limits) for name, limits in steering.bounds.items()}
@@ -298,6 +302,7 @@ class Campaign:
             case commands.Next():
                 return self._fetch(command)
             case commands.Accept():
+                self._check_sender(command)
                 (suggestion,) = self._hand_out(1, command.signed)
                 self._log(command, "accepted {}", suggestion)
                 text = "the plan has received this position"
@@ -355,7 +360,7 @@ class Campaign:
         if self.held is not None:
             raise _NotYet(f"{self.held['by']} holds the campaign")
         if self._review and self.taken is None:
-            raise _NotYet("nobody has taken a suggestion on a page")
+            raise _NotYet(UNTAKEN)
         if last is not None and command.wait_s:
             raise _NotYet(f"no result has come from {self.ledger.position_text(self._given[last])}, fetched before")
         (suggestion,) = self._hand_out(1, command.signed, "taken", first=True)
@@ -370,6 +375,10 @@ class Campaign:
     def _take(self, command: commands.Take) -> dict[str, Any]:
         if command.suggestion in self._given or command.suggestion in self._results:
             raise ValueError("it was measured already, or is being measured")
+        if not command.now:
+            self._check_sender(command)
+        elif self._review and self.taken != command.suggestion:
+            raise ValueError(f"{UNTAKEN}: this campaign is in review")
         if (age_s := _age_s(command.created)) > TAKEN_WITHIN_S:
             raise ValueError(f"it was taken {age_s / 3600:.0f} h ago, when no agent was there: take or add a new one")
         waiting = next((each for each in self._queue if each.id == command.suggestion), None)
@@ -386,12 +395,17 @@ class Campaign:
             self._withdraw_own(f"{command.who} took another one", by=command.signed)
         if command.now:
             self._remove(command.suggestion)
-            self._give([taken], command.signed)
+            self._give([taken], command.signed if waiting is None else waiting.taken_by or command.signed)
             return taken
         self._enqueue(_Ready(taken, command.created, command.signed))
         self._later(self.ledger.suggested, taken, "accepted", command.signed)
         self._log(command, "took {}" + (f": {command.why}" if command.why else ""), taken)
         return taken
+
+    def _check_sender(self, command: commands.Command) -> None:
+        """Raise ValueError if a suggestion needs the approval of an account, and the command comes from none."""
+        if self._review and self.has_accounts and not command.verified:
+            raise ValueError("in review a person with an account takes a suggestion: nobody vouches for this")
 
     def _reject(self, command: commands.Reject) -> None:
         id, position = command.suggestion, self._named(command.position)
@@ -472,7 +486,16 @@ class Campaign:
     # the optimizer that bluesky-adaptive knows
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
-        """Hand out the next positions, to be measured now. The ready suggestion comes first."""
+        """Hand out the next positions, to be measured now. The ready suggestion comes first.
+
+        In review this is the one that a person took; without one, ValueError is raised.
+        """
+        if self._review:
+            with self._lock:
+                self.peek()  # raises ValueError if no position is left
+                if self.taken is None or (num_points or 1) > 1:
+                    raise ValueError(f"{UNTAKEN}: this campaign is in review")
+                return self._hand_out(1)
         return self._hand_out(num_points or 1)
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:

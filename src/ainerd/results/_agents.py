@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tiled.client.container import Container
 from tiled.client.utils import ClientError, handle_error
 
-from ainerd.results._nodes import create_node, our_route, read_children
+from ainerd.results._nodes import create_node, get_ours, our_route, read_children
 from ainerd.results._records import digest, plain
 from ainerd.results.commands import Command, command_metadata
 from ainerd.words import utc_now
@@ -60,6 +60,18 @@ class AgentNode:
     def command(self, key: str) -> Mapping[str, Any]:
         """Read the metadata of a command, with its ``status`` and ``answer``."""
         return dict(self._ainerd["agents", self._key, key].metadata)
+
+    def vouched(self, key: str, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the metadata of a command, with the sender for whom a server with accounts vouches.
+
+        A command that no account has sent by the server's own route is unverified, except those of the agent's plans.
+        """
+        answer = get_ours(self._ainerd, "sealed", {"agent": self._agent, "id": key})
+        sealed: dict[str, Any] | None = None if answer is None else answer.json()["command"]
+        if sealed is not None:
+            return sealed
+        own = metadata.get("by") == self._agent
+        return metadata if own else {**metadata, "verified": False, "principal": None}
 
     def claim(self, key: str, process: str, *, take_over: bool = False) -> bool:
         """Claim a command for a process of the agent, and return whether this process may execute it.

@@ -19,7 +19,7 @@ Number = Annotated[float, BeforeValidator(lambda x: x.item() if isinstance(x, np
 Position = dict[str, Number]
 Box = dict[str, tuple[Number, Number]]
 # Fields of a command's node that are not the command's own.
-_OF_THE_NODE = ("agent", "status", "answer", "answered", "proposed_by")
+_OF_THE_NODE = ("agent", "status", "answer", "answered", "proposed_by", "seal")
 
 
 def new_id() -> str:

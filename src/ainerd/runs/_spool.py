@@ -17,6 +17,7 @@ from typing import IO, Any
 from weakref import WeakKeyDictionary
 
 import httpx
+import numpy as np
 from bluesky import RunEngine
 from bluesky.callbacks.buffer import BufferingWrapper
 from event_model import NumpyEncoder, RunRouter
@@ -197,7 +198,7 @@ class RawWriter:
         """Write a document."""
         if name == "start":
             self.make_up()
-        self._writer(name, doc)
+        self._writer(name, _nested(name, doc))
         if name == "stop":
             self.journal.done(doc["run_start"])
 
@@ -278,7 +279,7 @@ def write_run(raw: Container, documents: Sequence[Document]) -> None:
         raw.delete_contents(uid, recursive=True, external_only=False)  # the detector's files stay
     write = _tiled_writer()(raw, batch_size=len(documents), spec_to_mimetype=SPECS)  # without a copy on disk
     for name, doc in documents:
-        write(name, doc)
+        write(name, _nested(name, doc))
 
 
 @cache
@@ -298,6 +299,20 @@ def _tiled_writer() -> Any:
 
     CONSOLIDATOR_REGISTRY[RIGAKU] = Rigaku
     return TiledWriter
+
+
+def _nested(name: str, doc: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a document without arrays of two and more dimensions in its readings: TiledWriter fails at these."""
+    if name not in ("event", "event_page"):
+        return doc
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(each) for each in value]
+        return value.tolist() if isinstance(value, np.ndarray) and value.ndim > 1 else value
+
+    readings: Mapping[str, Any] = doc.get("data") or {}
+    return {**doc, "data": {key: plain(value) for key, value in readings.items()}}
 
 
 class _Encoder(NumpyEncoder):

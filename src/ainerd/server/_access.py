@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
-from ainerd.server.internals import CSRF_COOKIE_NAME, READ, WRITE, Caller, body_stream, get_root_url, move_api_key
+from ainerd.server.internals import CSRF_COOKIE_NAME, Caller, body_stream, get_root_url, move_api_key
 from ainerd.words import first_problem
 
 MOST_BYTES = 16_384  # of a person's request
@@ -33,7 +33,7 @@ async def session(path: str, caller: Annotated[Caller, Depends()], response: Res
     """Return the token that a page sends with each write, the name of its reader, and whether they may write there."""
     response.headers["Cache-Control"] = "no-store"
     try:
-        may_write = await caller.node(path, scopes=(READ, WRITE)) is not None
+        may_write = await caller.steered(path) is not None
     except HTTPException:
         may_write = False
     return {

@@ -3,6 +3,7 @@
 `CHECKED` holds the versions that this file was checked against; `tests/test_internals.py` fails with any other.
 """
 
+import hmac
 import shutil
 import sqlite3
 import time
@@ -43,6 +44,7 @@ from tiled.server.authentication import (
 )
 from tiled.server.core import NoEntry
 from tiled.server.schemas import Asset, DataSource, Spec, Specs
+from tiled.server.settings import get_settings
 from tiled.server.utils import CSRF_COOKIE_NAME, get_root_url
 from tiled.structures.core import StructureFamily
 from tiled.utils import BrokenLink, path_from_uri
@@ -58,6 +60,7 @@ __all__ = [
 
 CHECKED = {"tiled": "0.2.20", "fastapi": "0.163.2", "zarr": "3.1.6"}
 READ, WRITE = "read:metadata", "write:metadata"
+STEER = "steer"  # a scope of access policies: commands and notes by our routes, and no writing by those of Tiled
 OVERLAP, COARSE = timedelta(seconds=60), timedelta(seconds=2)
 CLOCK_S = 5.0  # difference of the clocks of two processes of a server
 MOST_RECENT = 500  # nodes that a token compares; if more were written, it changes
@@ -95,11 +98,12 @@ class Caller:
         access_tags: Annotated[Any, Depends(get_current_access_tags)],
         scopes: Annotated[Any, Depends(get_current_scopes)],
         root_tree: Annotated[Any, Depends(dependencies.get_root_tree)],
+        settings: Annotated[Any, Depends(get_settings)],
         _: Annotated[Any, Security(check_scopes, scopes=[READ])],
     ) -> None:
         self.request, self.principal, self.scopes = request, principal, scopes
         self._policy = getattr(request.app.state, "access_policy", None)
-        self._access_tags, self._root = access_tags, root_tree
+        self._access_tags, self._root, self._secrets = access_tags, root_tree, settings.secret_keys
 
     async def node(self, *parts: str, scopes: tuple[str, ...] = (READ,)) -> Any:
         """Return the node at a path; HTTPException if the caller may not see it, or lacks one of these scopes there."""
@@ -109,6 +113,25 @@ class Caller:
         if missing := sorted(set(scopes) - set(self.scopes)):
             raise HTTPException(403, f"your key does not allow that: it lacks {', '.join(missing)}")
         return await self._entry(path, scopes, self._root)
+
+    async def steered(self, *parts: str) -> Any:
+        """Return the node at a path; HTTPException unless the caller may leave commands and notes there.
+
+        An access policy allows that with the scope `STEER`, or with `WRITE`. The key must have `WRITE`.
+        """
+        if WRITE in self.scopes:
+            with suppress(HTTPException):
+                return await self._entry("/".join(part.strip("/") for part in parts), (READ, STEER), self._root)
+        return await self.node(*parts, scopes=(READ, WRITE))
+
+    def seal(self, message: bytes) -> str:
+        """Return a code for a message that only a server with these secret keys can compute."""
+        return hmac.new(self._secrets[0].encode(), message, "sha256").hexdigest()
+
+    def is_seal(self, code: str, message: bytes) -> bool:
+        """Return whether `seal` has returned this code for the message, in any process of the server."""
+        codes = [hmac.new(key.encode(), message, "sha256").hexdigest() for key in self._secrets]
+        return any(hmac.compare_digest(known, code) for known in codes)
 
     async def child(self, parent: Any, *parts: str, scopes: tuple[str, ...] = (READ,)) -> Any:
         """Return a node below `parent`; None if it does not exist, or the caller lacks one of these scopes there."""
@@ -155,6 +178,11 @@ class Caller:
     def uuid(self) -> str | None:
         """Id of the principal; None where everybody uses one key."""
         return None if self.principal is None else str(self.principal.uuid)
+
+    @property
+    def is_person(self) -> bool:
+        """Whether the principal is a person, not a service."""
+        return self.principal is not None and getattr(self.principal.type, "value", self.principal.type) == "user"
 
     @property
     def name(self) -> str | None:

@@ -1,4 +1,4 @@
-"""Who may do what: services (an agent, a RunEngine) write, people read, and some of them say yes or no."""
+"""Who may do what: services (an agent, a RunEngine) write, people read, and some of them steer."""
 
 from tiled.access_control.access_policies import DummyAccessPolicy
 from tiled.access_control.scopes import ALL_SCOPES, NO_SCOPES, PUBLIC_SCOPES
@@ -7,7 +7,8 @@ from tiled.access_control.scopes import ALL_SCOPES, NO_SCOPES, PUBLIC_SCOPES
 class ServicesWrite(DummyAccessPolicy):
     """Everybody who has logged in sees everything; a key may narrow that down further.
 
-    `may_steer` are the names of people whose buttons on the pages work.
+    `may_steer` are the names of people whose buttons on the pages work. They too write nothing by Tiled's own routes,
+    so that no one can put another name under a command, a note or a suggestion.
     """
 
     def __init__(self, may_steer=()):
@@ -20,4 +21,4 @@ class ServicesWrite(DummyAccessPolicy):
         if principal.type == "service":
             return ALL_SCOPES
         steers = any(identity.id in self._may_steer for identity in principal.identities)
-        return PUBLIC_SCOPES | {"write:metadata"} if steers else PUBLIC_SCOPES
+        return PUBLIC_SCOPES | {"steer"} if steers else PUBLIC_SCOPES

@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ainerd.results import SuggestionRecord, commands, note_line
 from ainerd.results.commands import Add, Command, Exclude, Name, Reject, Take
 from ainerd.server._access import json_body, validated
-from ainerd.server.internals import READ, WRITE, Caller, Collision, Spec, newest
+from ainerd.server.internals import Caller, Collision, Spec, newest
 from ainerd.server.pages._reader import AgentState, CampaignReader, mapping, number, seconds, summarize_suggestion, text
 
 MOST_WAITING = 100
@@ -81,7 +82,7 @@ async def send_command(request: Request, path: str, caller: Annotated[Caller, De
     state = await reader.agent(sent.agent)
     if not state.key:
         raise HTTPException(409, f"no agent {sent.agent[:60]!r} listens here")
-    agent = await caller.node(path, "agents", state.key, scopes=(READ, WRITE))
+    agent = await caller.steered(path, "agents", state.key)
     try:
         _check(command, _bounds(state))
     except ValueError as error:
@@ -92,7 +93,7 @@ async def send_command(request: Request, path: str, caller: Annotated[Caller, De
         waiting = [child.metadata for child in await newest(agent, 2 * MOST_WAITING)]
         if sum(metadata.get("status") == "asked" for metadata in waiting) >= MOST_WAITING:
             raise HTTPException(429, f"{MOST_WAITING} commands wait already: is the agent there?")
-        await _create(caller, agent, command.id, commands.command_metadata(command, state.name), "AinerdCommand")
+        await _send(reader, agent, command, state.name)
     return {"id": command.id, "do": command.do, "by": command.by, "verified": command.verified, "status": "asked"}
 
 
@@ -121,12 +122,12 @@ async def fetch_next(
     state = await reader.agent(agent)
     if not state.key:
         raise HTTPException(503, f"no agent{f' {agent!r}' if agent else ''} has been here yet")
-    node = await caller.node(path, "agents", state.key, scopes=(READ, WRITE))
+    node = await caller.steered(path, "agents", state.key)
     by, is_known = caller.name or "script", caller.principal is not None
     id = id or commands.new_id()
     command = commands.Next(id=id, wait_s=wait_s, by=by, verified=is_known, principal=caller.uuid)
     with suppress(Collision):  # asked before
-        await _create(caller, node, command.id, commands.command_metadata(command, state.name), "AinerdCommand")
+        await _send(reader, node, command, state.name)
     end = time.monotonic() + min(wait_s + ANSWER_S, LONGEST_ANSWER_S)
     while True:
         stored = (await caller.node(path, "agents", state.key, command.id)).metadata()
@@ -146,21 +147,44 @@ async def note(request: Request, path: str, caller: Annotated[Caller, Depends()]
     """Write a note on a result to the log."""
     sent = validated(SentNote, await json_body(request))
     by = _by(caller, sent.who)
-    log = await caller.node(path, "log", scopes=(READ, WRITE))
+    log = await caller.steered(path, "log")
     result = (await caller.node(path, "results", sent.key)).metadata()
     scan = "?" if result.get("scan_id") is None else str(result["scan_id"])
-    line = note_line(
-        commands.Note(text=_plain(sent.text), by=by, scan=scan, raw_uid=result.get("raw_uid"), result=sent.key)
-    )
+    sender = {"by": by, "verified": caller.principal is not None, "principal": caller.uuid}
+    of_it = {"scan": scan, "raw_uid": result.get("raw_uid"), "result": sent.key}
+    line = note_line(commands.Note.model_validate({"text": _plain(sent.text), **of_it, **sender}))
     await _create(caller, log, commands.new_id(), line.metadata(), "AinerdLog")
-    return {"by": by, "verified": caller.principal is not None}
+    return {"by": by, "verified": sender["verified"]}
+
+
+@router.get("/sealed/{path:path}")
+async def read_sealed(
+    path: str,
+    caller: Annotated[Caller, Depends()],
+    agent: Annotated[str, Query(max_length=200)],
+    id: Annotated[str, Query(max_length=150)],
+) -> dict[str, Any]:
+    """Return the metadata of a command for its agent; null unless this route's server wrote them for an account.
+
+    Any program that may create nodes can write any name into one; only the server can seal it.
+    """
+    reader = await CampaignReader.open(caller, path)
+    state = await reader.agent(agent)
+    node = await reader.child("agents", state.key, id)
+    metadata = {} if node is None else dict(node.metadata())
+    try:
+        command = commands.parse_command({**metadata, "id": id})
+    except ValueError:
+        return {"command": None}
+    is_ours = caller.is_seal(str(metadata.get("seal")), _sealed(reader.path, state.name, command))
+    return {"command": metadata if is_ours else None}
 
 
 async def _create_verdict(reader: CampaignReader, agent: Any, name: str, verdict: Take | Reject) -> None:
     """Leave a verdict on a suggestion; the first one counts."""
     caller = reader.caller
     try:
-        node = await caller.node(reader.path, "suggestions", verdict.suggestion, scopes=(READ, WRITE))
+        node = await caller.steered(reader.path, "suggestions", verdict.suggestion)
     except HTTPException as error:
         raise HTTPException(error.status_code, "there is no such suggestion") from None
     stored = dict(node.metadata())
@@ -169,15 +193,16 @@ async def _create_verdict(reader: CampaignReader, agent: Any, name: str, verdict
     suggestion = summarize_suggestion(verdict.suggestion, stored)
     if verdict.do == "take" and caller.uuid is not None and suggestion["principal"] == caller.uuid:
         raise HTTPException(403, "the principal that proposed it cannot approve it")
+    if verdict.do == "take" and caller.principal is not None and not caller.is_person:
+        raise HTTPException(403, "only a person approves a suggestion, and this is the key of a service")
     if suggestion["status"] != "proposed":
         # Newer results replace a suggestion within a second; a person who has just seen it may still take it.
         replaced = suggestion["status"] == "superseded" and verdict.do == "take"
         if not replaced or await reader.child("agents", agent.key, verdict.id):
             raise _too_late(suggestion["status"], suggestion["status_by"], suggestion["status_time"])
     of_it = {"position": suggestion["position"], "terms": suggestion["terms"], "reason": suggestion["reason"] or ""}
-    metadata = commands.command_metadata(verdict.model_copy(update=of_it), name)
     try:
-        await _create(caller, agent, verdict.id, metadata, "AinerdCommand")
+        await _send(reader, agent, verdict.model_copy(update=of_it), name)
     except Collision:
         first = (await caller.node(reader.path, "agents", agent.key, verdict.id)).metadata()
         status = "accepted" if first.get("do") == "take" else "rejected"
@@ -247,6 +272,19 @@ def _too_late(status: str, by: Any, when: float | None) -> HTTPException:
     clock = "" if when is None or not math.isfinite(when) else f" at {datetime.fromtimestamp(when):%H:%M:%S}"
     words = f"{text(by)} {verb} it{clock}" if verb and by else f"the suggestion is {status}{clock}"
     return HTTPException(409, {"reason": words, "by": text(by), "status": status})
+
+
+async def _send(reader: CampaignReader, agent: Any, command: Command, name: str) -> None:
+    """Leave a command for an agent; on a server with accounts it is sealed with the account of its sender."""
+    metadata, caller = commands.command_metadata(command, name), reader.caller
+    if caller.principal is not None:
+        metadata["seal"] = caller.seal(_sealed(reader.path, name, command))
+    await _create(caller, agent, command.id, metadata, "AinerdCommand")
+
+
+def _sealed(path: str, agent: str, command: Command) -> bytes:
+    """Return everything that a seal vouches for: all fields of a command, and whose it is."""
+    return orjson.dumps([path.strip("/"), agent, command.model_dump()], option=orjson.OPT_SORT_KEYS)
 
 
 async def _create(caller: Caller, parent: Any, key: str, metadata: dict[str, Any], spec: str) -> None:
