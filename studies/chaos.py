@@ -62,10 +62,10 @@ def chaos(kills: int = 300, minutes: float = 35.0, seed: int = 0) -> None:
         finally:
             world.close()
     took = (time.monotonic() - began) / 60
-    rows = [row, *({"killed": victim, "times": n} for victim, n in world.killed.items())]
-    rows += [{"meanwhile": weather, "times": n} for weather, n in world.weather.items()]
-    report("chaos", rows, seed=seed, kills=sum(world.killed.values()), minutes=took, wrong=wrong)
-    print(f"{sum(world.killed.values())} kills in {took:.1f} min; wrong: {len(wrong)}", *wrong, sep="\n")
+    n = sum(world.killed.values())
+    report("chaos_kills", [{"what": what, "times": n} for what, n in [*world.killed.items(), *world.weather.items()]])
+    report("chaos", [row], seed=seed, kills=n, minutes=took, wrong=wrong)
+    print(f"{n} kills in {took:.1f} min; wrong: {len(wrong)}", *wrong, sep="\n")
     sys.exit(bool(wrong))
 
 
