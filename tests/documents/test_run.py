@@ -101,3 +101,31 @@ def test_a_run_of_too_many_frames_is_refused(tmp_path, movie, splits, reason):
     with pytest.raises(FrameError, match=reason):
         list(run.blocks(PIXELS))
     assert run.n_ready == 0
+
+
+@pytest.mark.parametrize("order", [("dark", "primary"), ("primary", "dark"), ("primary", "after the scan")])
+@pytest.mark.fault(
+    "A detector takes frames in two streams of a run, such as dark frames",
+    "Only those of the first stream that is not dark are analysed, with its positions",
+)
+def test_frames_in_another_stream_are_left_out(order, caplog):
+    bundle = compose_run()
+    keys = {
+        "det": {"dtype": "array", "shape": [3, 4], "source": "sim"},
+        "x": {"dtype": "number", "shape": [], "source": "s"},
+    }
+    streams = {name: bundle.compose_descriptor(name=name, data_keys=keys) for name in order}
+    run, of_primary = Run(DetectorKeys(image="det"), []), []
+    run("start", bundle.start_doc)
+    for n in range(2):
+        for i, (name, stream) in enumerate(streams.items()):
+            if n == 0:
+                run("descriptor", stream.descriptor_doc)
+            frame = np.full((3, 4), 10 * n + i)
+            of_primary += [frame] if name == "primary" else []
+            read = {"det": frame, "x": float(frame[0, 0])}
+            run("event", stream.compose_event(data=read, timestamps=dict.fromkeys(read, 1.0)))
+    frames = np.concatenate([block.frames for block in run.blocks(PIXELS)])
+    assert frames.tolist() == [each.ravel()[PIXELS].tolist() for each in of_primary]
+    assert [run.reading("x", event) for event in (1, 2)] == [float(each[0, 0]) for each in of_primary]
+    assert "are not analysed" in caplog.text

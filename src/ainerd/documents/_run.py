@@ -1,5 +1,6 @@
 """A run, assembled from its documents."""
 
+import logging
 import math
 import time
 from collections import defaultdict, deque
@@ -21,6 +22,8 @@ from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, Ints, Who
 from ainerd.documents._numbering import MOST_NUMBER, Block, Numbering, Part
 from ainerd.documents._storage import FrameError, MissingFrames, local_path
 from ainerd.documents._tiled_frames import TiledFrames
+
+logger = logging.getLogger(__name__)
 
 EIGER = ("AD_EIGER", "AD_EIGER2", "AD_EIGER_SLICE")  # specs of classic ophyd
 RETRY_S = 0.2  # between two attempts to read late frames
@@ -100,6 +103,7 @@ class Run(DocumentRouter):
         self._per_point: dict[str, int] = {}  # frames per index, by resource of classic ophyd
         self._frames_per_point = 1  # of the current resource
         self._streams: dict[str, str] = {}  # name, by uid of the descriptor
+        self._others: set[str] = set()  # streams whose frames are left out
         self._n_events = 0  # in the stream of the frames
         self._times: dict[tuple[str, int], float] = {}  # of events, by stream and sequence number
         self._held: dict[str, NDArray[Any]] = {}  # frames in events, by uid of the event
@@ -118,23 +122,32 @@ class Run(DocumentRouter):
         self.start_doc = dict(doc)
 
     def descriptor(self, doc: Any) -> None:
-        """Take a descriptor. The descriptor with the detector describes the frames."""
+        """Take a descriptor. The first one with the detector describes the frames.
+
+        Frames in other streams are left out, and all in streams of dark frames, which `bluesky_darkframes` makes.
+        """
         doc = {"name": "primary", **doc}  # the name is optional
-        self._streams[doc["uid"]] = doc["name"]
-        if self._keys.image in doc["data_keys"]:
+        name = self._streams[doc["uid"]] = doc["name"]
+        if self._keys.image not in doc["data_keys"]:
+            return
+        if not name.startswith("dark") and (self._image is None or name == self._image["name"]):
             self._image = doc
+        elif name not in self._others:
+            self._others.add(name)
+            logger.warning("run %s: the frames in the stream %r are not analysed", self.uid, name)
 
     def event(self, doc: Any) -> Any:
         """Keep the frames of an event, and all its scalar numbers with their times."""
         stream = self._streams[doc["descriptor"]]
         read_at = self._times[stream, doc["seq_num"]] = _number(doc["time"]) or 0.0
+        has_frames = stream not in self._others
         if self._image is not None and stream == self._image["name"]:
             self._n_events = max(self._n_events, doc["seq_num"])
         named = doc["data"].get(self._keys.image)
         if isinstance(named, str) and self._image is not None and stream == self._image["name"]:
             self._announce_point(named, doc)
         for key, value in doc["data"].items():
-            if key == self._keys.image and isinstance(value, (list, np.ndarray)):
+            if key == self._keys.image and has_frames and isinstance(value, (list, np.ndarray)):
                 self._held[doc["uid"]] = np.asarray(value)
                 self._take_event([(doc["uid"], 0, self._per_index)], doc)
             if (number := _number(value)) is not None:
@@ -182,7 +195,7 @@ class Run(DocumentRouter):
 
     def stream_datum(self, doc: Any) -> None:
         """Remember the frames that have been written."""
-        if doc["stream_resource"] not in self._resources:
+        if doc["stream_resource"] not in self._resources or self._streams.get(doc["descriptor"]) in self._others:
             return
         start, stop = (doc["indices"][name] * self._per_index for name in ("start", "stop"))
         resource = doc["stream_resource"]
