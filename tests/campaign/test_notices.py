@@ -76,7 +76,7 @@ def test_a_path_and_what_lies_beside_it_are_posted_once(notices, store):
         return texts(store)[before:]
 
     groups = ((0, 2), (1,))
-    young, old = (Path((0, 2), n, {"age": (1.0, last), "x": (0.0, 2.0)}) for n, last in ((8, 40.0), (12, 60.0)))
+    young, old = (Path((0, 2), n, {"age": (1.0, last), "x": (0.0, 2.0)}, (2, 0)) for n, last in ((8, 40.0), (12, 60.0)))
     beside = Break(((0, 2), (1,)), "age", (60.0, 64.0), 7.2, False)
     text = (
         "regimes 0 and 2 are one path, a steady change with age (and x, which varies with it) from 1 to 40, seen in "

@@ -74,3 +74,9 @@ def test_without_a_width_there_are_paths_but_no_joined_regimes():
     assert found.components == Components(((0,), (1,)))
     assert [path.regimes for path in found.paths] == [(0,), (1,)]
     assert [beside.distance for beside in found.breaks] == [0]
+
+
+def test_the_regimes_of_a_path_are_in_its_order():
+    s, rng = np.linspace(0, 16, 24), np.random.default_rng(0)
+    (path,) = seen(curve(s, rng), np.repeat([1, 4, 0], 8), age=s).paths
+    assert (path.regimes, path.order) == ((0, 1, 4), (1, 4, 0))

@@ -172,6 +172,7 @@ class Display:
             truth=self._truth,
             new=[*self._campaign.claims.found],
             components=self._campaign.atlas.structure.components.groups,
+            paths=[path.order for path in self._campaign.atlas.structure.paths],
         )
 
     def _following(self) -> Next:

@@ -36,11 +36,14 @@ class Path:
         Exposures.
     covariates : mapping of str to (float, float)
         Least and largest value of each covariate that orders them, in the order in which covariates were given.
+    order : tuple of int
+        The regimes in the order of their medians in the first covariate.
     """
 
     regimes: tuple[int, ...]
     n: int
     covariates: Mapping[str, tuple[float, float]]
+    order: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ def structure(z: NDArray[np.float32], labels: Ints, width: float | None, covaria
         mine = np.isin(labels, group)
         if by := _ordering(np.asarray(z[mine], float), {name: x[mine] for name, x in covariates.items()}):
             ends = {name: (float(covariates[name][mine].min()), float(covariates[name][mine].max())) for name in by}
-            found.append(Path(group, int(mine.sum()), ends))
+            medians = {regime: float(np.median(covariates[by[0]][labels == regime])) for regime in group}
+            found.append(Path(group, int(mine.sum()), ends, tuple(sorted(group, key=medians.__getitem__))))
     return Structure(groups, found, _breaks(labels, groups, covariates, found))
 
 

@@ -29,13 +29,13 @@ from ainerd.results._records import (
 from ainerd.results._result import AinerdResult, plot_result
 from ainerd.results._store import ResultStore, explain
 from ainerd.results._table import Columns
-from ainerd.results._tables import matches, notes_by_key, regime_kinds, scan_text, similar
+from ainerd.results._tables import OWN_P, matches, notes_by_key, regime_kinds, scan_text, similar
 from ainerd.results._validation import validate
 from ainerd.words import utc_now
 
 __all__ = [
     "AgentNode", "AinerdResult", "AtlasRecord", "Columns", "Configuration", "ConfigurationRecord", "FINAL", "LATEST_S",
-    "LiveNode", "LoadedResult", "LogRecord", "Part", "ResultRecord", "ResultStore", "SPEC_VERSION", "SuggestionRecord",
+    "LiveNode", "LoadedResult", "LogRecord", "OWN_P", "Part", "ResultRecord", "ResultStore", "SPEC_VERSION", "SuggestionRecord",
     "USABLE", "commands", "decode_table", "digest", "event_identity", "explain", "export", "matches", "regime_kinds",
     "new_file", "note_line", "notes_by_key", "plot_result", "principal_of", "put_array", "put_attributes", "put_table",
     "read_agent", "read_checkpoint", "result_key", "save_checkpoint", "scan_text", "series_identity", "shared_tags",

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 LINES = 60  # of a table that are shown, the newest
 NOVEL = " ●"
+OWN_P = "own p: how often an exposure of a kind measured before would lie as far from the others of that kind"
 _RESULT = [
     "scan_id", "event", "run_time", "status", "regime", "novelty_p", "novel", "own_p", "regime_then", "reason",
     "raw_uid", "superseded_by", "note",
@@ -237,8 +238,9 @@ def rich_table(table: pd.DataFrame) -> "Table":
         novel, failed = cells["p"].endswith(NOVEL), cells["status"].startswith("failed")
         style = "bold magenta" if novel else "yellow" if failed else ""
         lines.add_row(*(Text(printable(cell), style) for cell in cells.values()))
-    if len(table) > LINES:
-        lines.caption, lines.caption_justify = f"and {len(table) - LINES} before", "left"
+    before = [f"and {len(table) - LINES} before"] if len(table) > LINES else []
+    if caption := [*before, *[OWN_P] * ("own p" in text)]:
+        lines.caption, lines.caption_justify = "\n".join(caption), "left"
     return lines
 
 

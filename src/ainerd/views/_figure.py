@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ainerd.technique import Landmarks
 from ainerd.views import _style
-from ainerd.views._scene import MOST_SERIES, NEWEST, Next, Scene, principal_axes, regime_colour
+from ainerd.views._scene import MOST_SERIES, NEWEST, Next, Scene, principal_axes
 from ainerd.views._style import NOVEL, ON_MARK
 from ainerd.words import named_place
 
@@ -140,7 +140,7 @@ def draw_legend(
         return Line2D([], [], marker=marker, label=label, **options)
 
     marks = [
-        mark(_style.regime_name(regime, scene.kinds), color=regime_colour(regime), markeredgecolor="white")
+        mark(_style.regime_name(regime, scene.kinds), color=scene.colour(regime), markeredgecolor="white")
         for regime in _style.in_order(runs.loc[runs["done"], "regime"])
     ]
     if runs["novel"].any():
@@ -154,6 +154,9 @@ def draw_legend(
         marks.append(mark("next", "*", markerfacecolor="gold", markeredgecolor="black", markersize=14))
     if claims:
         marks.append(Line2D([], [], color=NOVEL, linewidth=0.9, linestyle="--", label=rf"$\alpha = {scene.alpha:g}$"))
+    if claims and runs["own"].notna().any():
+        text = "own p: against what was measured before"
+        marks.append(mark(text, "^", markerfacecolor="none", markeredgecolor="0.4", markersize=5))
     style: dict[str, Any] = {"loc": loc, "frameon": False, "columnspacing": 1.2, "handletextpad": 0.4}
     lines = math.ceil(sum(len(str(each.get_label())) + OF_MARK for each in marks) / IN_LINE)
     columns = min(columns, math.ceil(len(marks) / max(lines, 1)))
@@ -199,7 +202,7 @@ def _draw_plane(
     placed = runs.dropna(subset=["x", "y"])
     done = placed[placed["done"]]
     if belief is not None:
-        _shade(axes, *belief, (*x_range, *y_range))
+        _shade(axes, scene, *belief, (*x_range, *y_range))
     if scene.truth is not None:
         region = np.unique(scene.truth, return_inverse=True)[1].reshape(np.shape(scene.truth))
         style: dict[str, Any] = {"extent": (*x_range, *y_range), "linestyles": ":", "linewidths": 1.0}
@@ -242,11 +245,13 @@ def _point_forward(axes: Axes, path: NDArray[np.float64]) -> None:
             axes.add_patch(arrow)
 
 
-def _shade(axes: Axes, regime: Array, confidence: Array, extent: tuple[float, float, float, float]) -> None:
+def _shade(
+    axes: Axes, scene: Scene, regime: Array, confidence: Array, extent: tuple[float, float, float, float]
+) -> None:
     """Paint each regime in its colour where it is believed to be, paler where that is less sure."""
     image = np.zeros((*regime.shape, 4))
     for kind in np.unique(regime):
-        image[regime == kind, :3] = to_rgb(regime_colour(int(kind)))
+        image[regime == kind, :3] = to_rgb(scene.colour(int(kind)))
     image[..., 3] = 0.45 * confidence
     axes.imshow(image, extent=extent, origin="lower", interpolation="nearest", zorder=0, aspect="auto")
 

@@ -9,7 +9,17 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ainerd.results import USABLE, LoadedResult, ResultRecord, ResultStore, explain, plot_result, read_agent, scan_text
+from ainerd.results import (
+    OWN_P,
+    USABLE,
+    LoadedResult,
+    ResultRecord,
+    ResultStore,
+    explain,
+    plot_result,
+    read_agent,
+    scan_text,
+)
 from ainerd.technique import Technique
 from ainerd.views._figure import campaign_figure
 from ainerd.views._scene import Next, SceneReader
@@ -237,6 +247,7 @@ class _Campaign:
     def _all(self) -> Section:
         table = self._table.iloc[-ROWS:]
         lines = [f"The newest {len(table)} of {len(self._table)}."] if len(table) < len(self._table) else []
+        lines += [f"{OWN_P}."] if table["own_p"].notna().any() else []
         return Section(title="All results", lines=lines, table=self._rows(table))
 
     def _rows(self, table: pd.DataFrame) -> Table:

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 # Okabe and Ito, distinct to the colour-blind too; after seven colours they repeat, darker.
 _PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"]
 UNASSIGNED = "#9a9a9a"
+_SHADE = 0.65  # share of white, or of black, in the colour of the first and the last regime of a path
 NEWEST = 60  # runs in the timeline
 MOST_SERIES = 3  # strips that fit
 
@@ -67,6 +68,8 @@ class Scene:
         Regimes that are claimed to be new.
     components : sequence of sequence of int
         Regimes without a gap between them.
+    paths : sequence of sequence of int
+        Regimes of each path, in its order.
     """
 
     table: pd.DataFrame
@@ -82,11 +85,17 @@ class Scene:
     truth: NDArray[Any] | None = None
     new: Collection[int] = ()
     components: Sequence[Sequence[int]] = ()
+    paths: Sequence[Sequence[int]] = ()
 
     @property
     def runs(self) -> pd.DataFrame:
         """Finished runs, numbered from 1: scan, x, y, z, p, duration (s), regime, novel, done, colour."""
-        return runs_of(self.table, tuple(self.bounds))
+        runs = runs_of(self.table, tuple(self.bounds))
+        return runs.assign(colour=[self.colour(regime) for regime in runs["regime"]])
+
+    def colour(self, regime: int) -> str:
+        """Return the colour of a regime."""
+        return regime_colour(regime, self.paths)
 
     @property
     def kinds(self) -> Mapping[int, str]:
@@ -136,7 +145,6 @@ def runs_of(table: pd.DataFrame, motors: tuple[str, ...]) -> pd.DataFrame:
     runs["regime"] = table["regime"].fillna(-1).astype(int)
     runs["novel"] = table["novel"].fillna(False).astype(bool)
     runs["done"] = table["status"].ne("failed")
-    runs["colour"] = [regime_colour(regime) for regime in runs["regime"]]
     return runs
 
 
@@ -153,12 +161,19 @@ def newest_and_nearest(runs: pd.DataFrame, embeddings: pd.DataFrame) -> tuple[st
     return newest, str(distance.idxmin()), float(distance.min())
 
 
-def regime_colour(regime: int) -> str:
-    """Return the colour of a regime or cluster; grey if unassigned (-1)."""
+def regime_colour(regime: int, paths: Sequence[Sequence[int]] = ()) -> str:
+    """Return the colour of a regime or cluster; grey if unassigned (-1).
+
+    The regimes of one of the `paths` have the hue of the lowest of them, from light to dark in the order of the path.
+    """
     if regime < 0:
         return UNASSIGNED
-    turn, place = divmod(regime, len(_PALETTE))
-    return "#" + bytes(round(value * 0.55**turn) for value in bytes.fromhex(_PALETTE[place][1:])).hex()
+    path = next((each for each in paths if regime in each), (regime,))
+    turn, place = divmod(min(path), len(_PALETTE))
+    along = 2 * path.index(regime) / (len(path) - 1) - 1 if len(path) > 1 else 0.0  # -1 to 1
+    white, left = max(0.0, -_SHADE * along), 1 - max(0.0, _SHADE * along)
+    values = (value * 0.55**turn for value in bytes.fromhex(_PALETTE[place][1:]))
+    return "#" + bytes(round(left * (value + white * (255 - value))) for value in values).hex()
 
 
 def principal_axes(points: NDArray[np.float64]) -> tuple[Floats, Floats, Floats]:

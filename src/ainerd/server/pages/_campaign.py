@@ -221,8 +221,7 @@ def _project(results: Columns, axes: Mapping[str, Any]) -> npt.NDArray[np.float3
 
 def _regimes(metadata: Mapping[str, Any], rows: Rows, labels: "pd.Series[float]", atlas: int) -> dict[str, Any]:
     regimes, label = mapping(metadata.get("regimes")), rows.regimes(labels)
-    known = [x for x in regimes.get("components") or [] if isinstance(x, list)]
-    components = [group for x in known if (group := [n for n in x if isinstance(n, int)])]
+    components, paths = (_groups(regimes.get(name)) for name in ("components", "paths"))
     new = [int(number) for number in mapping(mapping(metadata.get("novelty")).get("discoveries")) if number.isdecimal()]
     kinds = regime_kinds(label, rows.texts("nearest_known"), rows.numbers("novel"), new, components)
     return {
@@ -231,10 +230,17 @@ def _regimes(metadata: Mapping[str, Any], rows: Rows, labels: "pd.Series[float]"
         "n": regimes.get("n"),
         "supported": regimes.get("supported"),
         "components": components,
+        "paths": paths,
         "sentences": [text(sentence) for sentence in regimes.get("sentences") or []],
         "label": label,
         "kinds": {str(regime): kind for regime, kind in kinds.items()},
     }
+
+
+def _groups(found: Any) -> list[list[int]]:
+    """Return lists of numbers as an agent has written them; anybody can write a node."""
+    known = [x for x in found if isinstance(x, list)] if isinstance(found, list) else []
+    return [group for x in known if (group := [n for n in x if isinstance(n, int)])]
 
 
 def _newest(rows: Rows) -> dict[str, Any] | None:

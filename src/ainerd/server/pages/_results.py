@@ -17,7 +17,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tiled.utils import ensure_awaitable
 
-from ainerd.results import LoadedResult, Part, ResultRecord, explain, matches, notes_by_key, similar
+from ainerd.results import OWN_P, LoadedResult, Part, ResultRecord, explain, matches, notes_by_key, similar
 from ainerd.server._access import json_body, json_response, validated
 from ainerd.server.internals import Caller
 from ainerd.server.pages._reader import CampaignReader, Rows, mapping, seconds, text
@@ -112,7 +112,10 @@ def _page(rows: Rows, labels: "pd.Series[float]", notes: Sequence[dict[str, Any]
         "n": len(rows),
         "found": len(table),
         "offset": query.offset,
-        "columns": [{"name": name, "title": name, "unit": units.get(name, "")} for name in columns],
+        "columns": [
+            {"name": name, "title": name, "unit": units.get(name, ""), "about": OWN_P if name == "own p" else ""}
+            for name in columns
+        ],
         "rows": [
             row | {"of": {name: row.pop(name) for name in quantities}} for row in map(dict, shown.to_dict("records"))
         ],

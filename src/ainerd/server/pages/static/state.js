@@ -112,7 +112,7 @@ function makeScene(state) {
     for (const name of ["scan", "t", "x", "u", "v", "p", "own", "duration"]) run[name] = results[name][k];
     run.y = results.y?.[k] ?? null;
     run.novel = Boolean(results.novel[k]);
-    run.color = regimeColor(regime);
+    run.color = regimeColor(regime, regimes.paths);
     run.of = Object.fromEntries(quantities.map((name) => [name, results.of[name][k]]));
     runs.push(run);
   });
@@ -130,10 +130,14 @@ function makeScene(state) {
     excluded: sample.excluded ?? [],
     belief: sample.belief,
     regimes: [...counts]
-      .map(([id, n]) => ({ id, n, name: regimes.names?.[id], kind: regimes.kinds?.[id], color: regimeColor(id) }))
+      .map(([id, n]) => {
+        const color = regimeColor(id, regimes.paths);
+        return { id, n, name: regimes.names?.[id], kind: regimes.kinds?.[id], color };
+      })
       .sort((a, b) => (a.id < 0) - (b.id < 0) || a.id - b.id),
     supported: regimes.supported,
     sentences: regimes.sentences,
+    paths: regimes.paths,
     latent: state.latent ?? {},
     novelty,
     alpha: novelty.alpha ?? 0.05,

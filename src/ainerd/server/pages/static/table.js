@@ -105,14 +105,14 @@ function ResultTable({ answer, wanted, change, scene, root, pictures, selected, 
   const columns = answer.columns.filter(isShown).map(styled);
   const rows = order ? answer.rows.toSorted((a, b) => order.indexOf(a.key) - order.indexOf(b.key)) : answer.rows;
   const last = Math.min(offset + rows.length, found);
-  const cell = ({ name, title, unit, className }) => {
+  const cell = ({ name, title, unit, about, className }) => {
     const isSorted = !order && wanted.sort === name;
     const words = name === "t" ? "time" : name in (rows[0]?.of ?? {}) ? short(name) : (title ?? name);
     const arrow = isSorted ? (wanted.down ? " ↓" : " ↑") : "";
     const text = [labelled(words, unit), h("span", { key: "arrow", "aria-hidden": true }, arrow)];
     const sort = () => change({ sort: name, down: wanted.sort === name ? !wanted.down : name !== "scan" });
     const direction = isSorted ? (wanted.down ? "descending" : "ascending") : undefined;
-    return { name, text: button(text, sort, { className: "text" }), "aria-sort": direction, className };
+    return { name, text: button(text, sort, { className: "text", title: about || undefined }), "aria-sort": direction, className };
   };
   const cells = [{ name: "picture", unseen: true }, ...columns.map(cell), { name: "page", unseen: true }];
   const row = (row) => {
