@@ -35,8 +35,9 @@ from ainerd.words import utc_now
 
 __all__ = [
     "AgentNode", "AinerdResult", "AtlasRecord", "Columns", "Configuration", "ConfigurationRecord", "FINAL", "LATEST_S",
-    "LiveNode", "LoadedResult", "LogRecord", "OWN_P", "Part", "ResultRecord", "ResultStore", "SPEC_VERSION", "SuggestionRecord",
-    "USABLE", "commands", "decode_table", "digest", "event_identity", "explain", "export", "matches", "regime_kinds",
+    "LiveNode", "LoadedResult", "LogRecord", "OWN_P", "Part", "ResultRecord", "ResultStore", "SPEC_VERSION",
+    "SuggestionRecord", "USABLE", "commands", "decode_table", "digest", "event_identity", "explain", "export",
+    "matches", "regime_kinds",
     "new_file", "note_line", "notes_by_key", "plot_result", "principal_of", "put_array", "put_attributes", "put_table",
     "read_agent", "read_checkpoint", "result_key", "save_checkpoint", "scan_text", "series_identity", "shared_tags",
     "similar", "tags_of", "utc_now", "validate", "waiting",
