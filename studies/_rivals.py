@@ -1,7 +1,8 @@
 """Rivals of the explorer: optimizers of other projects, as the how-to shows them, on hidden maps.
 
 They get what our explorer gets: the position and the embedding of each exposure. A way ends when all regimes with the
-area of `smallest_feature` were seen.
+area of `smallest_feature` were seen, or after `EXPOSURES`: these optimizers take up to a second for a suggestion. A
+regime that was not seen then counts as seen after `MISSED`.
 """
 
 import importlib.util
@@ -16,6 +17,8 @@ from studies import _hidden_maps as square
 from studies._hidden_maps import HiddenMap, Positions
 from studies._tools import Row, bootstrap
 
+EXPOSURES, MISSED = 40, 50
+SCORES = ("exposures", "beam time")
 FOLDER = Path(__file__).parents[1] / "docs" / "how-to" / "files" / "optimizers"
 RIVALS = {"gpCAM": ("gpcam_policy.py", "GpcamPolicy"), "blop (Ax)": ("ax_policy.py", "AxPolicy")}
 SOURCES = [FOLDER / file for file, _ in RIVALS.values()]
@@ -36,7 +39,7 @@ def way_of(name: str, hidden: HiddenMap) -> Positions:
     area = np.bincount(hidden.regions.ravel()) / hidden.regions.size
     unseen = {*np.flatnonzero(area >= np.pi * square.SMALLEST**2).tolist()}
     here, id, way, optimizer = hidden.start, "start", [], rival(name)
-    while len(way) < square.EXPOSURES:
+    while len(way) < EXPOSURES:
         (point,) = hidden.expose(here[None], len(way))
         way.append(here)
         unseen -= {int(hidden.regime(here[None])[0])}
@@ -51,13 +54,22 @@ def way_of(name: str, hidden: HiddenMap) -> Positions:
     return np.array(way)
 
 
-def compared(rows: Sequence[Row], scores: Sequence[str]) -> Iterator[Row]:
+def score(hidden: HiddenMap, way: Positions) -> Row:
+    """Return exposures and beam time until every regime was seen."""
+    way = way[:EXPOSURES]
+    n = min(hidden.exposures_to_all(way, smallest=square.SMALLEST), MISSED)
+    steps = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(way, axis=0), axis=1)))
+    travel = float(steps[n - 1] if n <= len(way) else steps[-1] * MISSED / len(way))
+    return {"exposures": n, "missed": n == MISSED, "beam time": n + square.RHO * travel}
+
+
+def compared(rows: Sequence[Row]) -> Iterator[Row]:
     """Yield the mean scores of each strategy, and its scores over Sobol's and over ours, with intervals."""
     for name in rows[0]["scores"]:
         row: Row = {"strategy": name, "maps": len(rows)}
-        row |= {what: np.mean([each["scores"][name][what] for each in rows]) for what in scores}
+        row |= {what: np.mean([each["scores"][name][what] for each in rows]) for what in (*SCORES, "missed")}
         for other in ("Sobol", square.OURS):
-            for what in scores:
+            for what in SCORES:
                 its, others = (np.array([each["scores"][n][what] for each in rows]) for n in (name, other))
                 low, high = bootstrap(np.divide, its, others)
                 row[f"over {other}, {what}"] = f"{its.mean() / others.mean():.2f} [{low:.2f}, {high:.2f}]"

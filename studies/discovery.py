@@ -122,7 +122,7 @@ def rivals(maps: int = 60, others: int = 40, seed: int = TEST_SEED, workers: int
     rows = resumed("rivals", run, cases, partial(beside_rivals, seed), workers, dask)
     for kind, some in (("maps", rows[:maps]), ("others", rows[maps:]), ("all", rows)):
         if some:
-            report(f"discovery_rivals_{kind}", peers.compared(some, ("exposures", "beam time")), seed=seed)
+            report(f"discovery_rivals_{kind}", peers.compared(some), seed=seed)
 
 
 def beside_rivals(seed: int, case: Case) -> Row:
@@ -130,9 +130,10 @@ def beside_rivals(seed: int, case: Case) -> Row:
     kind, i = case
     hidden = square.hidden_map(i, seed, others=kind == "other")
     ways = {OURS: explored(hidden)[0]} | {name: peers.way_of(name, hidden) for name in peers.RIVALS}
-    scores = {name: score(hidden, way) for name, way in ways.items()}
-    sobol = [score(hidden, way) for name, way in square.sequences(hidden.start, SCRAMBLES).items() if "Sobol" in name]
-    mean = {what: float(np.mean([each[what] for each in sobol])) for what in SCORES}
+    scores = {name: peers.score(hidden, way) for name, way in ways.items()}
+    sequences = square.sequences(hidden.start, SCRAMBLES)
+    sobol = [peers.score(hidden, way) for name, way in sequences.items() if "Sobol" in name]
+    mean = {what: float(np.mean([each[what] for each in sobol])) for what in sobol[0]}
     return {"kind": hidden.kind, "scores": scores | {"Sobol": mean}}
 
 

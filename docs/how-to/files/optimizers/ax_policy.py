@@ -19,13 +19,19 @@ SEARCH = {"num_restarts": 4, "raw_samples": 128, "options": {"maxiter": 50}}  # 
 class AxPolicy:
     """An optimizer of bluesky-adaptive.
 
-    The rarity of an exposure is the distance of its embedding to the nearest other one. It changes with every result,
-    so that Ax gets all results anew.
+    The rarity of an exposure is the distance of its embedding to the nearest other one; it changes with every result.
     """
 
     def __init__(self, bounds):
         self._bounds, self._sobol = dict(bounds), qmc.Sobol(len(bounds), seed=0)
-        self._seen, self._asked = {}, {}  # positions by name, by id
+        knobs = [RangeParameterConfig(name=name, bounds=b, parameter_type="float") for name, b in bounds.items()]
+        self._ax = AxOptimizer(knobs, objective="rarity")
+        options = {"model_gen_options": {"optimizer_kwargs": SEARCH}}
+        model = GeneratorSpec(Generators.BOTORCH_MODULAR, generator_gen_kwargs=options)
+        node = GenerationNode("model", generator_specs=[model])
+        self._ax.ax_client.set_generation_strategy(GenerationStrategy(nodes=[node]))
+        self._trials, self._seen = {}, {}  # numbers of Ax, by id; embeddings, by these numbers
+        self._told = {}  # rarities that Ax knows
 
     def suggest(self, num_points=None):
         """Return the next positions."""
@@ -33,33 +39,29 @@ class AxPolicy:
         for _ in range(num_points or 1):
             if len(self._seen) < FIRST:
                 at = qmc.scale(self._sobol.random(1), *np.array(list(self._bounds.values())).T)[0]
-                position = dict(zip(self._bounds, at.tolist(), strict=True))
+                (suggestion,) = self._ax.register_suggestions([dict(zip(self._bounds, at.tolist(), strict=True))])
             else:
-                position = self._rarest()
-            self._asked[id := uuid.uuid4().hex] = position
+                (suggestion,) = self._ax.suggest(1)
+            id = uuid.uuid4().hex  # Ax counts from 0 in every session
+            self._trials[id] = suggestion["_id"]
+            position = {name: float(suggestion[name]) for name in self._bounds}
             suggestions.append({"_id": id, **position, "reason": "Ax expects an embedding here that is unlike others"})
         return suggestions
 
     def ingest(self, points):
         """Learn the embeddings of measured positions."""
         for point in points:
-            self._seen[point["_id"]] = {name: float(point[name]) for name in self._bounds}, point["embedding"]
-            self._asked.pop(point["_id"], None)
-
-    def _rarest(self):
-        positions, embeddings = zip(*self._seen.values(), strict=True)
-        apart = cdist(embeddings, embeddings)
-        np.fill_diagonal(apart, np.inf)
-        ax = AxOptimizer(
-            [RangeParameterConfig(name=n, bounds=b, parameter_type="float") for n, b in self._bounds.items()], "rarity"
-        )
-        model = GeneratorSpec(
-            Generators.BOTORCH_MODULAR, generator_gen_kwargs={"model_gen_options": {"optimizer_kwargs": SEARCH}}
-        )
-        ax.ax_client.set_generation_strategy(
-            GenerationStrategy(nodes=[GenerationNode("model", generator_specs=[model])])
-        )
-        ax.ingest([{**at, "rarity": float(x)} for at, x in zip(positions, apart.min(axis=1), strict=True)])
-        ax.register_suggestions([*self._asked.values()])  # they are not suggested twice
-        (suggestion,) = ax.suggest(1)
-        return {name: float(suggestion[name]) for name in self._bounds}
+            if point["_id"] not in self._trials:  # asked for by a person, or of an earlier session
+                position = {name: float(point[name]) for name in self._bounds}
+                (suggestion,) = self._ax.register_suggestions([position])
+                self._trials[point["_id"]] = suggestion["_id"]
+            self._seen[self._trials[point["_id"]]] = point["embedding"]
+        if len(self._seen) > 1:
+            apart = cdist([*self._seen.values()], [*self._seen.values()])
+            np.fill_diagonal(apart, np.inf)
+            for trial, rarity in zip(self._seen, apart.min(axis=1).tolist(), strict=True):
+                if trial not in self._told:
+                    self._ax.ax_client.complete_trial(trial, raw_data={"rarity": rarity})
+                elif rarity < self._told[trial]:
+                    self._ax.ax_client.attach_data(trial, raw_data={"rarity": rarity})
+                self._told[trial] = rarity
