@@ -1,5 +1,10 @@
 """Configuration of the documentation."""
 
+import re
+
+from docutils import nodes
+from sphinx import addnodes
+
 from ainerd import __version__
 
 project = "ainerd"
@@ -35,6 +40,37 @@ def _escape_bars(app, what, name, obj, options, lines):
     lines[:] = [line.replace("|", r"\|") for line in lines]
 
 
+# Words of the glossary that are linked where a page first uses them; others, such as "frame", explain themselves.
+LINKED = (
+    "alarm", "announcement", "atlas", "bank", "calibration", "campaign", "checkpoint", "claim", "component", "digest",
+    "embedding", "exposure", "founders", "journal", "landmark", "latent space", "own p", "p-value", "partition",
+    "regime", "spool", "suggestion", "technique", "verdict",
+)  # fmt: skip
+WORD = re.compile(rf"\b({'|'.join(LINKED)})(s?)\b")
+
+
+def _link_words(app, doctree):
+    """Link each of these words to the glossary where the text of a page first uses it."""
+    if app.env.docname == "reference/glossary":
+        return
+    linked = set()
+    for text in list(doctree.findall(nodes.Text)):
+        parent = text.parent
+        if not isinstance(parent, nodes.paragraph):  # not in titles, links, code or emphasis
+            continue
+        for found in WORD.finditer(str(text)):
+            word = found[1]
+            if word not in linked:
+                linked.add(word)
+                before, after = str(text)[: found.start()], str(text)[found.end() :]
+                link = addnodes.pending_xref(
+                    "", nodes.inline("", found[0]), reftype="term", refdomain="std", reftarget=word, refexplicit=True
+                )
+                parent.replace(text, [each for each in (nodes.Text(before), link, nodes.Text(after)) if each.astext()])
+                break  # the rest of this text has no link: one in a sentence is enough
+
+
 def setup(app):
-    """Connect the hook."""
+    """Connect the hooks."""
     app.connect("autodoc-process-docstring", _escape_bars)
+    app.connect("doctree-read", _link_words)

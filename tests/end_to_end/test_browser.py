@@ -4,32 +4,16 @@ import re
 import socketserver
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from browsers import PATIENCE_MS, Browser, launched
 from conftest import Session
 
 from ainerd.results import LiveNode, ResultRecord
 from ainerd.server.pages import ui_settings
 from ainerd.technique import Analysis
 
-CHROMIUM = Path("/usr/bin/chromium")
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser can be driven")
-if not CHROMIUM.exists():
-    pytest.skip(f"{CHROMIUM} is not there: no browser can be driven", allow_module_level=True)
-
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PATIENCE_MS = 90_000
 HOSTILE = '<img src=x onerror="window.__hurt=1"><script>window.__hurt=1</script>javascript:window.__hurt=1'
 GROUP = 7  # results on the left of the latent space
 RESULTS = 20
@@ -101,65 +85,6 @@ def put_result(session, i, embedding, parameters):
     )
 
 
-class Browser:
-    """One page, with its errors and the addresses of its requests."""
-
-    def __init__(self, page, session, root, key):
-        self.page, self.root, self._key = page, root, key
-        self.path = "/".join(session.client.path_parts + ["ainerd"])
-        self.wrong, self.asked = [], []
-        page.set_default_timeout(PATIENCE_MS)
-        page.on("console", self._said)
-        page.on("pageerror", self._failed)
-        page.on("response", self._answered)
-        page.context.on("request", lambda request: self.asked.append(request.url))
-        page.on("websocket", lambda socket: self.asked.append(socket.url))
-
-    def _said(self, said):
-        if said.type in ("error", "warning") and not said.text.startswith("Failed to load resource"):
-            self.wrong.append(said.text)
-
-    def _failed(self, error):
-        # Of axios, which Tiled's own page uses and ours do not: it does not catch what it cancels or asks too early.
-        if str(error) not in ("canceled", "Request failed with status code 404"):
-            self.wrong.append(str(error))
-
-    def _answered(self, answer):
-        # Tiled's own page may ask for metadata before it has read where its API is.
-        if answer.status >= 400 and not answer.url.startswith(f"{self.root}/metadata/"):
-            self.wrong.append(f"{answer.status} {answer.url}")
-
-    def open(self, *parts):
-        path = "/".join((self.path, *parts))
-        first = f"{self.root}/custom/ainerd/open/{path}?api_key={self._key}"
-        self.page.goto(first if self._key else f"{self.root}/ui/browse/{path}")
-        self._key = None
-        assert self.page.url == f"{self.root}/ui/browse/{path}"  # the address bar shows no key
-
-    def until(self, said, of="body"):
-        """Wait until an element contains a text."""
-        self.page.wait_for_function(
-            "([of, said]) => [...document.querySelectorAll(of)].some(each => each.innerText.includes(said))",
-            arg=[of, said],
-        )
-
-    def drawn(self, name):
-        self.page.wait_for_selector(f"[data-ainerd={name}][data-drawn=yes]")
-
-    def at(self, name, x, y):
-        """Return the position of a point of a picture on the screen."""
-        return self.page.evaluate(
-            """([name, x, y]) => {
-                const picture = document.querySelector(`[data-ainerd=${name}]`);
-                picture.scrollIntoView({block: "center"});
-                const {xaxis, yaxis} = picture._fullLayout;
-                const box = picture.querySelector(".nsewdrag").getBoundingClientRect();
-                return [box.left + xaxis.d2p(x), box.top + yaxis.d2p(y)];
-            }""",
-            [name, x, y],
-        )
-
-
 @pytest.fixture(scope="module")
 def left():
     """A proxy that loopback does not use: its `lines` are the requests of the browser that leave this machine."""
@@ -177,12 +102,9 @@ def left():
 
 @pytest.fixture(scope="module")
 def browser(session, server, left):
-    with playwright.sync_playwright() as driver:
-        options = {"proxy": {"server": f"http://127.0.0.1:{left.server_address[1]}", "bypass": "127.0.0.1"}}
-        chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS, **options)
+    with launched(proxy={"server": f"http://127.0.0.1:{left.server_address[1]}", "bypass": "127.0.0.1"}) as chromium:
         page = chromium.new_page(viewport={"width": 1400, "height": 1000})
-        yield Browser(page, session, server.uri.partition("/api/")[0], server.api_key)
-        chromium.close()
+        yield Browser(page, session.client, server)
 
 
 def test_the_campaign_shows_every_panel(browser, session):

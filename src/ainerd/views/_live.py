@@ -186,6 +186,7 @@ def draw_wall(figure: Figure, scene: Scene) -> None:
             draw_panel(panel, place, scene, runs)
     if len(runs):
         draw_legend(left, scene, runs, 2)
+    _wrap_legend(left, 18)
     _enlarge(figure)
     _darken(figure)
     spread(figure)
@@ -208,8 +209,7 @@ def draw_talk(figure: Figure, scene: Scene) -> None:
         text.set_visible(text.get_visible() and not (on_mark and text.axes in below.axes))  # the axis has the scans
     for marks in left.findobj(PathCollection):
         marks.set_sizes(TALK_MARKS * marks.get_sizes())
-    for text in right.legends[0].get_texts() if right.legends else ():
-        text.set_text("\n".join(textwrap.wrap(text.get_text(), 22)))
+    _wrap_legend(right, 22)
     for axes in figure.axes:
         most = 3 if axes.get_label() == "<colorbar>" else 4
         for axis in (axes.xaxis, axes.yaxis):
@@ -217,6 +217,12 @@ def draw_talk(figure: Figure, scene: Scene) -> None:
                 axis.set_major_locator(MaxNLocator(most))
         axes.set_title("\n".join(textwrap.wrap(axes.get_title().partition("\n")[0], 14)), fontsize=TALK_TYPE)
     spread(figure)
+
+
+def _wrap_legend(place: Any, width: int) -> None:
+    """Break the lines of a legend, if there is one, after so many characters."""
+    for text in (text for legend in place.legends for text in legend.get_texts()):
+        text.set_text("\n".join(textwrap.wrap(text.get_text(), width)))
 
 
 def _enlarge(figure: Any) -> None:

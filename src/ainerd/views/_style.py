@@ -126,7 +126,7 @@ def fit_titles(figure: Any) -> None:
     """Make titles smaller that are wider than their axes, once the figure is laid out."""
     figure.draw_without_rendering()
     for axes in figure.axes:
-        width = axes.get_window_extent().width * 1.15
+        width = axes.get_window_extent().width * 1.05
         if axes.axison and axes.title.get_text() and axes.title.get_window_extent().width > width:
             share = width / axes.title.get_window_extent().width
             axes.title.set_fontsize(max(share * float(axes.title.get_fontsize()), 4.0))

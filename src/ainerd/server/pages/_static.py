@@ -26,19 +26,19 @@ STATIC = Path(__file__).parent / "static"
 VIEWS = "views.js"  # the script that Tiled loads
 PARTS = (
     "react", "words", "server", "theme", "plot", "state", "actions", "maps", "timeline", "gallery", "header", "log",
-    "next", "table", "result", "campaign",
+    "next", "table", "result", "runs", "campaign",
 )  # fmt: skip
 PLOTLY = "plotly.min.js"  # the part of plotly.js with lines, bars and heat maps, as published by its authors (MIT)
 TYPES = {".js": "text/javascript", ".json": "application/json", ".svg": "image/svg+xml"}
 SPECS = (
     "AinerdCampaign", "AinerdResults", "AinerdResult", "AinerdSuggestions", "AinerdSuggestion", "AinerdLogbook",
-    "AinerdLog",
+    "AinerdLog", "CatalogOfBlueskyRuns",
 )  # fmt: skip
 router = APIRouter()
 
 
 def ui_settings(root_path: str = "") -> dict[str, Any]:
-    """Return Tiled's own settings of its web interface, with a view for each of our specs.
+    """Return Tiled's own settings of its web interface, with a view for each of our specs, and for raw runs.
 
     `root_path` is the path at which a proxy serves Tiled, if it is not ``/``.
     """

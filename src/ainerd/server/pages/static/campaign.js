@@ -148,6 +148,7 @@ const VIEWS = {
   AinerdSuggestion: [Suggestion, 2],
   AinerdLogbook: [Logbook, 1],
   AinerdLog: [LogLine, 2],
+  CatalogOfBlueskyRuns: [Runs, 0],
 };
 const registered = (window.__TILED_SPEC_VIEWS__ ||= {});
 for (const [spec, [view, below]] of Object.entries(VIEWS))

@@ -1,0 +1,91 @@
+"""Chromium on the pages of a campaign: what went wrong, what was asked, and where things are on the screen."""
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+CHROMIUM = Path("/usr/bin/chromium")
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser can be driven")
+if not CHROMIUM.exists():
+    pytest.skip(f"{CHROMIUM} is not there: no browser can be driven", allow_module_level=True)
+
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_MS = 90_000
+
+
+@contextmanager
+def launched(**options):
+    """Chromium without a window."""
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS, **options)
+        yield chromium
+        chromium.close()
+
+
+class Browser:
+    """One page, with its errors and the addresses of its requests."""
+
+    def __init__(self, page, client, server):
+        self.page, self.root, self._key = page, server.uri.partition("/api/")[0], server.api_key
+        self.path = "/".join([*client.path_parts, "ainerd"])
+        self.wrong, self.asked = [], []
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("console", self._said)
+        page.on("pageerror", self._failed)
+        page.on("response", self._answered)
+        page.context.on("request", lambda request: self.asked.append(request.url))
+        page.on("websocket", lambda socket: self.asked.append(socket.url))
+
+    def _said(self, said):
+        if said.type in ("error", "warning") and not said.text.startswith("Failed to load resource"):
+            self.wrong.append(said.text)
+
+    def _failed(self, error):
+        # Of axios, which Tiled's own page uses and ours do not: it does not catch what it cancels or asks too early.
+        if str(error) not in ("canceled", "Request failed with status code 404"):
+            self.wrong.append(str(error))
+
+    def _answered(self, answer):
+        # Tiled's own page may ask for metadata before it has read where its API is.
+        if answer.status >= 400 and not answer.url.startswith(f"{self.root}/metadata/"):
+            self.wrong.append(f"{answer.status} {answer.url}")
+
+    def open(self, *parts):
+        path = "/".join((self.path, *parts))
+        first = f"{self.root}/custom/ainerd/open/{path}?api_key={self._key}"
+        self.page.goto(first if self._key else f"{self.root}/ui/browse/{path}")
+        self._key = None
+        assert self.page.url == f"{self.root}/ui/browse/{path}"  # the address bar shows no key
+
+    def until(self, said, of="body"):
+        """Wait until an element contains a text."""
+        self.page.wait_for_function(
+            "([of, said]) => [...document.querySelectorAll(of)].some(each => each.innerText.includes(said))",
+            arg=[of, said],
+        )
+
+    def drawn(self, name):
+        self.page.wait_for_selector(f"[data-ainerd={name}][data-drawn=yes]")
+
+    def at(self, name, x, y):
+        """Return the position of a point of a picture on the screen."""
+        return self.page.evaluate(
+            """([name, x, y]) => {
+                const picture = document.querySelector(`[data-ainerd=${name}]`);
+                picture.scrollIntoView({block: "center"});
+                const {xaxis, yaxis} = picture._fullLayout;
+                const box = picture.querySelector(".nsewdrag").getBoundingClientRect();
+                return [box.left + xaxis.d2p(x), box.top + yaxis.d2p(y)];
+            }""",
+            [name, x, y],
+        )
