@@ -30,9 +30,11 @@ function SampleMap({ scene, selected, chosen, onPick, onPlace }) {
     const later = scene.queue.filter((each) => each.id !== scene.next?.id && Number.isFinite(each.position[xName]));
     traces.push(
       trace("queue", later, (each) => each.position[xName], (each) => (yName ? each.position[yName] : 0), {
-        mode: "text",
-        text: later.map((each) => `★${scene.queue.indexOf(each) + 1}`),
-        textfont: { size: 1.2 * theme.size, color: NEXT },
+        mode: "markers+text",
+        marker: { symbol: "star", size: 1.2 * theme.size, color: NEXT, line: { width: 1, color: "#000000" } },
+        text: later.map((each) => String(scene.queue.indexOf(each) + 1)),
+        textposition: "top center",
+        textfont: { size: theme.size, color: theme.ink },
         cliponaxis: false,
       }),
     );

@@ -83,7 +83,8 @@ function Queue({ queue, asking, scene }) {
     button(text, () => move(k, to), { disabled: asking.busy || to < 0 || to >= queue.length, "aria-label": label });
   const entry = (each, k) => {
     const where = place(each.position, scene.units);
-    const by = each.taken_by ?? (each.status_by === scene.agent ? null : each.status_by);
+    const asker = each.taken_by ?? (each.status_by === scene.agent ? null : each.status_by);
+    const by = asker === "person" ? "a person" : asker;
     const verdict = k > 0 && asking.may && each.status === "proposed" && h(Verdict, { asking, next: each });
     return h(
       "li",
