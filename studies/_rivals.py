@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from studies import _hidden_maps as square
 from studies._hidden_maps import HiddenMap, Positions
@@ -34,11 +35,11 @@ def rival(name: str) -> Any:
     return getattr(module, of)(dict.fromkeys(("sample_x", "sample_y"), (0.0, square.WIDTH_MM)))
 
 
-def way_of(name: str, hidden: HiddenMap) -> Positions:
-    """Return the positions that a rival measures on a map until it has seen all regimes, from the map's start on."""
+def way_of(optimizer: Any, hidden: HiddenMap) -> Positions:
+    """Return the positions that an optimizer measures until it has seen all regimes, from the map's start on."""
     area = np.bincount(hidden.regions.ravel()) / hidden.regions.size
     unseen = {*np.flatnonzero(area >= np.pi * square.SMALLEST**2).tolist()}
-    here, id, way, optimizer = hidden.start, "start", [], rival(name)
+    here, id, way = hidden.start, "start", list[NDArray[np.float64]]()
     while len(way) < EXPOSURES:
         (point,) = hidden.expose(here[None], len(way))
         way.append(here)
@@ -63,14 +64,15 @@ def score(hidden: HiddenMap, way: Positions) -> Row:
     return {"exposures": n, "missed": n == MISSED, "beam time": n + square.RHO * travel}
 
 
-def compared(rows: Sequence[Row]) -> Iterator[Row]:
-    """Yield the mean scores of each strategy, and its scores over Sobol's and over ours, with intervals."""
-    for name in rows[0]["scores"]:
-        row: Row = {"strategy": name, "maps": len(rows)}
-        row |= {what: np.mean([each["scores"][name][what] for each in rows]) for what in (*SCORES, "missed")}
-        for other in ("Sobol", square.OURS):
+def compared(rows: Sequence[Row], rival: str) -> Iterator[Row]:
+    """Yield mean scores of each strategy on the prior's kinds, on others, and on all, and ours over its."""
+    for group in (*dict.fromkeys(row["group"] for row in rows), "all"):
+        some = [row["scores"] for row in rows if group in (row["group"], "all")]
+        for name in (square.OURS, rival, "Sobol"):
+            row: Row = {"maps": group, "n": len(some), "strategy": name}
+            row |= {what: np.mean([each[name][what] for each in some]) for what in (*SCORES, "missed")}
             for what in SCORES:
-                its, others = (np.array([each["scores"][n][what] for each in rows]) for n in (name, other))
-                low, high = bootstrap(np.divide, its, others)
-                row[f"over {other}, {what}"] = f"{its.mean() / others.mean():.2f} [{low:.2f}, {high:.2f}]"
-        yield row
+                ours, its = (np.array([each[n][what] for each in some]) for n in (square.OURS, name))
+                low, high = bootstrap(np.divide, ours, its)
+                row[f"ours / its, {what}"] = f"{ours.mean() / its.mean():.2f} [{low:.2f}, {high:.2f}]"
+            yield row

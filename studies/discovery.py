@@ -117,24 +117,25 @@ def agents(samples: int = 12, seed: int = TEST_SEED) -> None:
 def rivals(maps: int = 60, others: int = 40, seed: int = TEST_SEED, workers: int = 1, dask: str | None = None) -> None:
     """Score gpCAM and blop beside ours and Sobol's sequence; they need ``pip install 'ainerd[optimizers]'``."""
     sources = Path(ainerd.steering.__file__).parent, Path(square.__file__), Path(peers.__file__), *peers.SOURCES
-    cases = [(kind, i) for kind, n in (("map", maps), ("other", others)) for i in range(n)]
     run = {"run": digest_of(*sources), "seed": seed}
-    rows = resumed("rivals", run, cases, partial(beside_rivals, seed), workers, dask)
-    for kind, some in (("maps", rows[:maps]), ("others", rows[maps:]), ("all", rows)):
-        if some:
-            report(f"discovery_rivals_{kind}", peers.compared(some), seed=seed)
+    kinds = {"map": maps, "other": others}
+    for name in peers.RIVALS:
+        cases = [(kind, i) for kind, n in kinds.items() for i in range(n)]
+        measure = partial(beside_rival, name, seed)
+        rows = resumed(f"rivals_{name.partition(' ')[0]}", run, cases, measure, workers, dask)
+        report(f"discovery_{name.partition(' ')[0]}", peers.compared(rows, name), **kinds, seed=seed)
 
 
-def beside_rivals(seed: int, case: Case) -> Row:
-    """Return the scores of ours, of Sobol's sequence and of the rivals on one sample."""
+def beside_rival(name: str, seed: int, case: Case) -> Row:
+    """Return the scores of ours, of Sobol's sequence and of a rival on one sample."""
     kind, i = case
     hidden = square.hidden_map(i, seed, others=kind == "other")
-    ways = {OURS: explored(hidden)[0]} | {name: peers.way_of(name, hidden) for name in peers.RIVALS}
-    scores = {name: peers.score(hidden, way) for name, way in ways.items()}
+    ways = {OURS: peers.way_of(explorer_of(hidden), hidden), name: peers.way_of(peers.rival(name), hidden)}
+    scores = {each: peers.score(hidden, way) for each, way in ways.items()}
     sequences = square.sequences(hidden.start, SCRAMBLES)
-    sobol = [peers.score(hidden, way) for name, way in sequences.items() if "Sobol" in name]
+    sobol = [peers.score(hidden, way) for each, way in sequences.items() if "Sobol" in each]
     mean = {what: float(np.mean([each[what] for each in sobol])) for what in sobol[0]}
-    return {"kind": hidden.kind, "scores": scores | {"Sobol": mean}}
+    return {"group": kind, "scores": scores | {"Sobol": mean}}
 
 
 @study.part
