@@ -44,3 +44,10 @@ def test_a_sample_is_heated_step_by_step(session_in, tmp_path):
     ]  # not of the oven
     titles = [axes.get_title(loc="left") for axes in agent.plot().figure.axes]
     assert titles[:2] == ["oven 310 K", "316.7 K"]  # a map at each temperature
+    figure = agent.plot(knobs=("oven", "sample_y")).figure
+    assert figure.axes[0].get_title(loc="left").startswith("sample_x ")
+    assert {axes.get_xlabel() for axes in figure.axes} >= {"oven (K)"}
+    assert {axes.get_ylabel() for axes in figure.axes} >= {"sample_y (mm)"}
+    with pytest.raises(ValueError, match="there is no knob 'temperature', only sample_x, sample_y, oven"):
+        agent.plot(knobs=("oven", "temperature"))
+    assert agent.figure("map", tmp_path / "map.svg", knobs=("sample_x", "oven")).exists()

@@ -135,3 +135,28 @@ def test_the_end_of_a_hole_counts_in_the_units_of_its_knob():
     (suggestion,) = explorer.suggest(1)
     assert suggestion["t"] == pytest.approx(350, abs=8)
     assert suggestion["reason"].endswith("nothing was measured at t between 310 and 390 K")
+
+
+def test_the_map_along_some_knobs_is_that_at_the_place_of_the_others():
+    knobs = {
+        "holder": Knob(values=(1, 2), apart=True),
+        "x": Knob(range=(0, 20), unit="mm", length=2.0),
+        "t": Knob(range=(300, 400), unit="K", length=20.0),
+    }
+    explorer = Explorer({name: knob.range for name, knob in knobs.items()}, knobs=knobs, labeler=halves)
+    places = [(1, 2.0, 310.0), (1, 18.0, 390.0), (2, 2.0, 310.0), (2, 18.0, 390.0)]
+    points = zip(places, (0.0, 20.0, 20.0, 0.0), strict=True)  # the two samples of the holder are unlike
+    explorer.ingest(
+        [
+            {"_id": str(i), "holder": holder, "x": x, "t": t, "embedding": [z, 0.0]}
+            for i, ((holder, x, t), z) in enumerate(points)
+        ]
+    )
+    whole = explorer.map()
+    for holder, corner in ((1, 0), (2, 1)):  # each sample has a map of its own
+        part = whole.along(["t", "x"], {"holder": holder})
+        assert list(part.axes) == ["t", "x"] and part.regime.shape == (len(part.axes["x"]), len(part.axes["t"]))
+        assert part.regime[0, 0] == corner and part.regime[-1, -1] == 1 - corner
+    line = whole.along(["x"], {"holder": 2, "t": 390.0})
+    assert line.regime.shape == line.axes["x"].shape and line.regime[-1] == 0
+    assert np.array_equal(whole.along(["holder", "x", "t"], {}).regime, whole.regime)

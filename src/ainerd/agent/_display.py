@@ -3,7 +3,7 @@
 import logging
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from ainerd.config import Settings
 from ainerd.results import ResultStore, scan_text
 from ainerd.runs import Jobs
 from ainerd.technique import Outcome, Technique
-from ainerd.views import Next, Scene, SceneReader, kinds_of, run_line
+from ainerd.views import Next, Scene, SceneReader, kinds_of, reordered, run_line
 from ainerd.words import labelled, printable
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ class Display:
         self._name, self._units, self.quiet = settings.name, settings.units, False
         self._reader = SceneReader(results, technique, settings.steering.bounds)
         self._truth: NDArray[Any] | None = None
+        self._knobs: tuple[str, ...] = ()  # drawn first
         self._figure: LiveFigure | None = None
 
     def status(self) -> dict[str, Any]:
@@ -148,29 +149,32 @@ class Display:
         following, advice = self._following(), self._campaign.notices.advice
         say(run_line(outcome, following, self._units), *([Text(printable(advice), "yellow")] if advice else []))
 
-    def panel(self, panel: str, path: str | Path, width_mm: float) -> Path:
+    def panel(self, panel: str, path: str | Path, width_mm: float, knobs: Sequence[str]) -> Path:
         """Save one panel of the campaign's figure."""
         from ainerd.views import save_panel
 
-        return save_panel(self._scene(), panel, path, width_mm=width_mm)
+        return save_panel(self._scene(knobs), panel, path, width_mm=width_mm)
 
-    def figure(self, truth: NDArray[Any] | None, style: str) -> "LiveFigure":
+    def figure(self, truth: NDArray[Any] | None, style: str, knobs: Sequence[str]) -> "LiveFigure":
         """Draw the figure of the campaign and return it."""
         from ainerd.views import LiveFigure
 
-        self._truth = truth
+        reordered(self._campaign.explorer.bounds, knobs)  # an unknown knob is refused before anything is drawn
+        self._truth, self._knobs = truth, tuple(knobs)
         if self._figure is None or not self._figure.is_open or self._figure.style != style:
             self._figure = LiveFigure(self._scene, self._name, style)
         self._figure.update()
         self._figure.refresh()
         return self._figure
 
-    def _scene(self) -> Scene:
-        following = self._following()
+    def _scene(self, knobs: Sequence[str] | None = None) -> Scene:
+        following, belief, first = self._following(), self._campaign.map(), self._knobs if knobs is None else knobs
+        names = [*reordered(self._campaign.explorer.bounds, first)]
         return self._reader.read(
+            names,
             following=following if following.position else None,
-            belief=self._campaign.map(),
-            truth=self._truth,
+            belief=None if belief is None else belief.along(names[:3], following.position),
+            truth=self._truth if names[:2] == [*self._campaign.explorer.names[:2]] else None,
             new=[*self._campaign.claims.found],
             components=self._campaign.atlas.structure.components.groups,
             paths=[path.order for path in self._campaign.atlas.structure.paths],

@@ -532,7 +532,7 @@ class Observer:
         scan = scan_text(record.scan_id, record.event)
         self.results.note(text, raw_uid=record.raw_uid, scan=scan, result=record.key)
 
-    def figure(self, panel: str, path: str | Path, *, width_mm: float = 85.0) -> Path:
+    def figure(self, panel: str, path: str | Path, *, width_mm: float = 85.0, knobs: Sequence[str] = ()) -> Path:
         """Save one panel for a paper or a talk, and return its path: ``agent.figure("map", "map.pdf", width_mm=85)``.
 
         Parameters
@@ -543,16 +543,18 @@ class Observer:
             File that ends in .pdf, .svg or .png.
         width_mm : float
             Width of the panel; most journals have columns of 85 mm.
+        knobs : sequence of str
+            As for `plot`.
 
         Raises
         ------
         ValueError
-            If the panel does not exist, the path has another ending, or the width is invalid.
+            If the panel or a knob does not exist, the path has another ending, or the width is invalid.
         """
         with waiting("drawing"):
-            return self._display.panel(panel, path, width_mm)
+            return self._display.panel(panel, path, width_mm, knobs)
 
-    def plot(self, *, style: str = "desk", truth: NDArray[Any] | None = None) -> LiveFigure:
+    def plot(self, *, style: str = "desk", truth: NDArray[Any] | None = None, knobs: Sequence[str] = ()) -> LiveFigure:
         """Return the figure of the campaign, and update it from now on.
 
         It shows the sample with the path, the regimes and the next point; the latent space; novelty and the readings
@@ -566,10 +568,14 @@ class Observer:
             "wall" has large type, light on dark, and fewer panels, for a screen in a control room. "talk" has the
             same panels for half a slide, with type of 12 points.
         truth : ndarray of int, shape (ny, nx), optional
-            Regions of a simulated sample over the bounds; their borders are drawn.
+            Regions of a simulated sample over the first two actuators; their borders are drawn.
+        knobs : sequence of str
+            Actuators along x and y of the map of the sample, ``knobs=("sample_x", "temperature")``, and a third one
+            of which small maps are drawn. Default: the order of the settings. Of further ones the regimes are those
+            at the next position.
         """
         with waiting("drawing"):
-            return self._display.figure(truth, style)
+            return self._display.figure(truth, style, knobs)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} at {self._uri}>"

@@ -1,6 +1,6 @@
 """The state of knowledge when the next position is chosen, as fields on the nodes of the window."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -183,6 +183,21 @@ class SampleMap:
     regime: NDArray[np.int64]
     confidence: Floats
     unexplored: Floats
+
+    def along(self, names: Sequence[str], at: Mapping[str, float]) -> "SampleMap":
+        """Return the belief along these actuators, in their order, at the nodes nearest to `at` for all others.
+
+        An actuator without a value in `at` is at its first node.
+        """
+        order = [*self.axes]
+        cut: tuple[Any, ...] = tuple(
+            slice(None) if name in names else int(np.abs(self.axes[name] - at.get(name, -np.inf)).argmin())
+            for name in reversed(order)
+        )
+        kept = [name for name in reversed(order) if name in names]
+        turn = [kept.index(name) for name in reversed(names)]
+        fields = [field[cut].transpose(turn) for field in (self.regime, self.confidence, self.unexplored)]
+        return SampleMap({name: self.axes[name] for name in names}, *fields)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ainerd.views._scene import (
     newest_and_nearest,
     principal_axes,
     regime_colour,
+    reordered,
 )
 from ainerd.views._terminal import Logbook, run_line, status_panel
 
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 __all__ = [
     "LiveFigure", "Logbook", "Next", "Report", "Scene", "SceneReader", "Section", "UNASSIGNED", "campaign_figure",
     "empty_panel", "kinds_of", "newest_and_nearest", "panel_names", "panel_title", "principal_axes", "read_handover",
-    "read_report", "refresh_all", "regime_colour", "report_html", "report_markdown", "run_line", "save_panel",
-    "status_panel", "write_report",
+    "read_report", "refresh_all", "regime_colour", "reordered", "report_html", "report_markdown", "run_line",
+    "save_panel", "status_panel", "write_report",
 ]  # fmt: skip
 
 

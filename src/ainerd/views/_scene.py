@@ -28,6 +28,9 @@ Arrays = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float64]
 
 
+Limits = tuple[float, float]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Next:
     """The position of the next run by motor, and why; the terms are those of `ainerd.steering.Explorer.suggest`."""
@@ -193,6 +196,15 @@ def principal_axes(points: NDArray[np.float64]) -> tuple[Floats, Floats, Floats]
     return middle, directions, share
 
 
+def reordered(bounds: Mapping[str, Limits], first: Sequence[str]) -> dict[str, Limits]:
+    """Return the limits of all motors with some motors first; ValueError if one is unknown or named twice."""
+    if unknown := [name for name in first if name not in bounds]:
+        raise ValueError(f"there is no knob {unknown[0]!r}, only {', '.join(bounds)}")
+    if len(set(first)) < len(first):
+        raise ValueError(f"a knob is named twice: {', '.join(first)}")
+    return {name: bounds[name] for name in dict.fromkeys([*first, *bounds])}
+
+
 class SceneReader:
     """Reads the scenes of one campaign within these `bounds`. Data that do not change are read once."""
 
@@ -201,8 +213,9 @@ class SceneReader:
         self._landmarks: Landmarks | None = None
         self._loaded: dict[str, dict[str, NDArray[Any] | None]] = {}  # by key and name; None if there is none
 
-    def read(self, **details: Any) -> Scene:
-        """Return the current scene; `details` are the fields that are not in results."""
+    def read(self, first: Sequence[str] = (), **details: Any) -> Scene:
+        """Return the current scene, with the motors in `first` first; `details` are the fields not in results."""
+        bounds = reordered(self._bounds, first)
         if self._landmarks is None:
             try:
                 self._landmarks = self._technique.landmarks()
@@ -211,7 +224,7 @@ class SceneReader:
                 self._landmarks = Landmarks(embeddings=np.empty((0, 0), np.float32), names=[])
         table, embeddings = self._store.table(), self._store.embeddings()
         drawn = panels(self._technique.name)  # not before the first scene: it imports matplotlib
-        runs = runs_of(table, tuple(self._bounds))
+        runs = runs_of(table, tuple(bounds))
         wanted = getattr(drawn, "arrays", {})
         recent = runs.index[runs["done"] & runs.index.isin(embeddings.index)][-NEWEST:]
         names = {str(key): {*wanted.get("strip", ())} for key in recent}
@@ -227,7 +240,7 @@ class SceneReader:
             table=table,
             embeddings=embeddings,
             alpha=self._technique.alpha,
-            bounds=self._bounds,
+            bounds=bounds,
             panels=drawn,
             arrays={key: self._present(key, names[key]) for key in names},
             series={key: self._present(key, series) for key in names},
