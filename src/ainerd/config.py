@@ -103,6 +103,7 @@ class Steering(Section):
     age: str = ""  #: name in `recorded.readings` of the sample's age in s: ageing is not mistaken for regions
     seed: int = 0
     shared_s: float = Field(default=0.0, ge=0)  #: how long a proposal of another session counts; 0: there is no other
+    partners: list[str] = []  #: agents of other techniques on this sample: what is novel to them is measured here, too
     review: bool = False  #: whether plans measure only suggestions that a person took on a page
     review_timeout_s: float = Field(default=3600.0, gt=0)  #: how long a plan waits for such a suggestion
 
@@ -295,6 +296,8 @@ class Settings(BaseSettings):
         age, readings = self.steering.age, self.recorded.readings
         if self.steering.exposure is not None and not (self.detector.n_frames and self.detector.frame_time_s):
             raise ValueError("steering.exposure: it needs detector.n_frames and detector.frame_time_s, which it sets")
+        if self.name in self.steering.partners:
+            raise ValueError(f"steering.partners: {self.name!r} is the name of this agent itself")
         if age and age not in readings:
             raise ValueError(f"steering.age: {age!r} is not in recorded.readings ({', '.join(readings) or 'empty'})")
         known = [*self.steering.bounds, *self.recorded.series, *self.recorded.readings]

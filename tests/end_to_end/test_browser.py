@@ -4,13 +4,15 @@ import re
 import socketserver
 import threading
 import time
+import uuid
 
 import numpy as np
 import pytest
 from browsers import PATIENCE_MS, Browser, launched
 from conftest import Session
 
-from ainerd.results import LiveNode, ResultRecord
+from ainerd.results import AgentNode, LiveNode, ResultRecord, ResultStore
+from ainerd.server import open_catalog
 from ainerd.server.pages import ui_settings
 from ainerd.technique import Analysis
 
@@ -401,3 +403,34 @@ def test_no_errors_no_injected_script_and_no_foreign_requests(browser, left):
 def test_each_spec_has_a_view(browser):
     known = browser.page.evaluate("Object.keys(window.__TILED_SPEC_VIEWS__)")
     assert {view["spec"] for view in ui_settings()["spec_views"]} <= set(known)
+
+
+def test_any_two_of_three_knobs_are_drawn(browser, server):
+    name = f"knobs-{uuid.uuid4().hex[:8]}"
+    _, ainerd = open_catalog(server.client().create_container(name))
+    store = ResultStore(ainerd, agent="toy")
+    bounds = {"x": [0.0, 10.0], "y": [0.0, 10.0], "oven": [300.0, 400.0]}
+    units = {"x": "mm", "y": "mm", "oven": "K"}
+    AgentNode(ainerd, "toy").write_state({"technique": "toy", "alpha": 0.05, "bounds": bounds, "units": units})
+    about = {"technique": "toy", "agent": "toy", "parameters": {}, "run_time": 1.7e9, "units": units}
+    for i in range(3):
+        positions = {"x": 1.0 + i, "y": 2.0, "oven": 310.0 + 10 * i}
+        key = store.begin(ResultRecord(raw_uid=str(uuid.uuid4()), scan_id=i, positions=positions, **about))
+        analysis = Analysis(embedding=np.full(4, i, np.float32), novelty_p=None, arrays={})
+        store.complete(key, analysis, regime=0)
+    browser.path = "/".join([*browser.path.split("/")[:-2], name, "ainerd"]).removeprefix("/")
+    browser.open()
+    browser.drawn("map")
+    page = browser.page
+    page.get_by_role("group", name="knobs along x and y").get_by_role("button", name="oven").click()
+    page.wait_for_function(
+        """() => {
+            const {xaxis, yaxis} = document.querySelector("[data-ainerd=map]")._fullLayout;
+            return xaxis.title.text.startsWith("y") && yaxis.title.text.startsWith("oven");
+        }"""
+    )
+    page.get_by_role("button", name="add a point").click()
+    page.mouse.click(*browser.at("map", 5.0, 350.0))
+    page.wait_for_function("() => document.querySelector('input[aria-label=oven]')?.value.startsWith('35')")
+    assert page.get_by_label("y", exact=True).input_value().startswith(("4.9", "5"))
+    assert page.get_by_label("x", exact=True).input_value() == ""  # neither clicked nor suggested

@@ -85,7 +85,7 @@ class State:
         self._store, self._technique, self._campaign, self._worker, self._live = (
             store, technique, campaign, worker, live
         )  # fmt: skip
-        review = settings.steering.review
+        review, self._has_partners = settings.steering.review, bool(settings.steering.partners)
         self._fixed = {"units": settings.units, "review": review, "at": whereabouts(), "alpha": technique.alpha}
         self._jobs, self._digest = jobs, digest(parameters_of(technique, settings.detector))
         self._earlier: dict[str, Any] = {}  # state written by an earlier session
@@ -169,6 +169,8 @@ class State:
             if (self._is_new and not self._jobs.backlog) or now - written >= EVERY_S:
                 written = now
                 self._write(everything=self._is_new)
+                if self._has_partners:
+                    self._jobs.submit(self._campaign.look_elsewhere)
             if not self._store.seems_away:
                 self._send_picture()
             self._wake.wait(LOOK_S)

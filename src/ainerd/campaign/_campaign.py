@@ -19,6 +19,7 @@ from ainerd.campaign._claims import Claims
 from ainerd.campaign._exposures import ExposureChoice, exposure_of
 from ainerd.campaign._ledger import Ledger, Notices, limits_text
 from ainerd.campaign._optimizer import Travel, optimizer_of
+from ainerd.campaign._partners import Partners
 from ainerd.campaign._sentences import sentences
 from ainerd.config import Steering
 from ainerd.exposures import Exposure
@@ -146,6 +147,7 @@ class Campaign:
         self.atlas = Atlas(technique, store, names, known)
         self.claims = Claims(technique)
         self.notices = Notices(self.ledger, self._later, self.atlas.structure)
+        self._partners = Partners(store, names, steering.partners)
         self.explorer = optimizer_of(technique, steering, self.atlas.label, unit, travel)
         self.exposures: ExposureChoice | None = None
         if book is not None:
@@ -641,10 +643,12 @@ class Campaign:
         Where sessions share a sample (`Steering.shared_s`), the suggestion is written, and counts as this session's own
         if then no other has a right to its place: none has measured there, has accepted a suggestion there, or has
         proposed it earlier. Otherwise another one is tried. A suggestion that gets old is replaced by another one
-        before other sessions may ignore it. Without other sessions, and for a person's point, nothing is done.
+        before other sessions may ignore it. Without other sessions, and for a person's point, nothing of this is done.
+        First what is novel to the agents of other techniques is read.
 
         Raises ValueError if no position is left.
         """
+        self.look_elsewhere()
         for _ in range(MOST_TRIED if self._shared_s else 0):
             with self._lock:
                 if (ready := self._ready) is not None and ready.created:
@@ -659,6 +663,13 @@ class Campaign:
             if not self._avoid_others(suggestion[ID_KEY]) and self._is_ready(suggestion[ID_KEY]):
                 return False  # Tiled does not answer
         return not self._shared_s
+
+    def look_elsewhere(self) -> None:
+        """Choose anew if what the agents of other techniques call novel has changed (`Steering.partners`)."""
+        if self._partners.look():
+            with self._lock, suppress(ValueError):  # no position is left: the next caller of `peek` gets the error
+                self._withdraw_own("an agent of another technique has found something", "superseded")
+                self.peek()
 
     def exposure_of(self, suggestion: Mapping[str, Any]) -> Exposure:
         """Return the exposure with which a suggestion is measured; ValueError if no dose is left for one."""
@@ -684,9 +695,10 @@ class Campaign:
     # inside
 
     def _suggested(self, n: int) -> list[dict[str, Any]]:
-        """Return new suggestions, which follow paths, and with exposures if the campaign chooses them."""
+        """Return new suggestions, which follow paths and other techniques, with exposures if these are chosen."""
         if isinstance(self.explorer, Explorer):
             self.explorer.following = self.atlas.following(self._age)
+            self.explorer.candidates = self._partners.candidates
         return self.explorer.suggest(n) if self.exposures is None else [self._exposed() for _ in range(n)]
 
     def _exposed(self) -> dict[str, Any]:

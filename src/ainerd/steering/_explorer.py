@@ -8,12 +8,12 @@ from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 
 from ainerd.knobs import Knob
-from ainerd.steering._following import Following
+from ainerd.steering._following import Candidate, Following
 from ainerd.steering._lengths import n_compared, stretch
 from ainerd.steering._missed import missed, surely_hit
 from ainerd.steering._policies import Policy, new_regimes
 from ainerd.steering._survey import Hidden, SampleMap, Survey, TravelTime
-from ainerd.steering._trials import Labeler, Trials, verdict
+from ainerd.steering._trials import Labeler, Trials, chance_new, verdict
 from ainerd.steering._window import Box, Window, Windowed
 
 TERMS = ("unexplored", "empty_radius", "boundary", "layer", "novel_neighbour", "travel", "missed")
@@ -107,6 +107,7 @@ class Explorer(Windowed):
         self._motors, self._policy = travel_time, policy
         self.exposure_s = exposure_s or 1.0  # may be set once an exposure was measured
         self.following = Following()  # the paths so far; may be set
+        self.candidates: Sequence[Candidate] = ()  # novel to other techniques; may be set
         self._seed = seed
         self._trials = Trials(window.names, labeler, noise, alpha)
 
@@ -239,17 +240,22 @@ class Explorer(Windowed):
         kind = self.following.kinds(regime)
         self._learn_lengths(self.window.position(found), kind)
         label, age_s = self._trials.course(pending=pending)
-        unsure, chance_new = self._trials.unsure(self.window, self._hidden.smallest)
+        unsure, chance = self._trials.unsure(self.window, self._hidden.smallest)
+        visited = self.window.position(self._trials.visited(pending=pending))
+        theirs = self._open_candidates(visited)
         return Survey(
             window=self.window,
             hidden=self._hidden,
             stretch=self._stretch,
-            visited=self.window.position(self._trials.visited(pending=pending)),
+            visited=visited,
             found=self.window.position(found),
             regime=regime,
             kind=kind,
             unsure=unsure,
-            chance_new=chance_new,
+            chance_new=chance,
+            theirs=np.array([place for place, _ in theirs]).reshape(-1, len(self.names)),
+            theirs_new=chance_new(np.array([candidate.p for _, candidate in theirs])),
+            theirs_by=tuple(candidate.agent for _, candidate in theirs),
             beam_size=self._beam_size,
             dose_limit=self._dose_limit,
             travel_time=self._travel_time,
@@ -259,6 +265,16 @@ class Explorer(Windowed):
             at_change=self.window.position(found[np.isin(regime, self.following.due(age_s))]),
             holes=tuple(self._hole(*hole) for hole in self.following.holes),
         )
+
+    def _open_candidates(self, visited: NDArray[np.float64]) -> list[tuple[NDArray[np.float64], Candidate]]:
+        """Return the candidates, with their positions in lengths, that may be measured and were not visited."""
+        window, near, found = self.window, self._hidden.smallest / 2, []
+        for candidate in self.candidates:
+            place = window.position(np.array([candidate.position[name] for name in self.names]))
+            away = np.linalg.norm(visited - place, axis=1).min(initial=np.inf)
+            if away > near and window.objection(place) is None and window.onward(place[None], visited)[0]:
+                found.append((place, candidate))
+        return found
 
     def _learn_lengths(self, found: NDArray[np.float64], kind: NDArray[np.int64]) -> None:
         """Learn how the lengths of the knobs compare; that of a knob which goes one way does not become longer."""

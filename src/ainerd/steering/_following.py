@@ -1,9 +1,10 @@
-"""Follow paths: measure in their holes, at their borders, and again where the sample has changed since.
+"""Follow paths, and the findings of other techniques.
 
-A path is a set of regimes that change steadily with a covariate, see `ainerd.novelty.structure`.
+Paths are measured in their holes, at their borders, and again where the sample has changed since. A path is a set of
+regimes that change steadily with a covariate, see `ainerd.novelty.structure`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +30,15 @@ class Course:
 
     regimes: tuple[int, ...]
     time: Literal["", "age", "order"] = ""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A position that is novel to the agent of another technique: by actuator, with its p-value and that agent."""
+
+    position: Mapping[str, float]
+    p: float
+    agent: str
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,8 @@ def _best(survey: Survey, open_: NDArray[np.bool_]) -> tuple[Floats, str]:
     if not open_.any():
         raise ValueError(NO_PLACE)
     to_follow = np.max([survey.in_hole, survey.due, survey.changed], axis=0)
-    covered = bool(survey.gain[survey.is_open].max() < COVERED and to_follow[survey.is_open].max() < DEEP)
+    is_led = len(survey.theirs) > 0 or to_follow[survey.is_open].max() >= DEEP
+    covered = bool(survey.gain[survey.is_open].max() < COVERED and not is_led)
     worth = survey.boundary * survey.nearest + 1e-3 * survey.nearest if covered else _worth(survey)
     rates = np.where(open_, worth / (survey.exposure_s + survey.travel_s), -1.0)
     ties = np.random.default_rng(survey.seed).random(len(rates))
@@ -154,7 +155,8 @@ def _in_cell(survey: Survey, node: int) -> Floats:
 
 def _worth(survey: Survey) -> Floats:
     """Return the expected new regimes at each node, (m,), more at borders, near novel exposures and along paths."""
-    worth = survey.gain * (1 + BOUNDARY * survey.boundary) + CONFIRM * survey.confirmation
+    worth = survey.gain * (1 + BOUNDARY * survey.boundary)
+    worth = worth + CONFIRM * (survey.confirmation + survey.novel_to_others)
     return np.asarray(worth + HOLE * (survey.in_hole + survey.due) + AGAIN * survey.changed)
 
 
@@ -164,6 +166,7 @@ def _lead(survey: Survey, node: int) -> tuple[Floats | None, str] | None:
         "hole": HOLE * survey.in_hole[node],
         "due": HOLE * survey.due[node],
         "confirm": CONFIRM * survey.confirmation[node],
+        "elsewhere": CONFIRM * survey.novel_to_others[node],
         "again": AGAIN * survey.changed[node],
     }
     lead = max(worths, key=lambda name: worths[name])
@@ -179,6 +182,9 @@ def _lead(survey: Survey, node: int) -> tuple[Floats | None, str] | None:
             return spot, f"the sample has the age now at which the regime changed near {text(spot)}"
         case "confirm":
             return None, f"near the novel spot at {text(_nearest(survey.unsure, at))}, to confirm it"
+        case "elsewhere":
+            k = int(np.linalg.norm(survey.theirs - at, axis=1).argmin())
+            return survey.theirs[k], f"{survey.theirs_by[k]} has found {text(survey.theirs[k])} novel"
     spot = _nearest(survey.visited[survey.gone >= DEEP * survey.gone.max()], at)
     return spot, f"again near {text(spot)}: along its path the sample has changed since"
 

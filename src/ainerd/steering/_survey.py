@@ -216,6 +216,9 @@ class Survey:
     kind: NDArray[np.int64]  # (l,), the same with one number for all regimes of a path
     unsure: Floats  # (u, d), of the novel exposures that no other confirms or refutes
     chance_new: Floats  # (u,), that they show a new regime
+    theirs: Floats  # (t, d), novel to other techniques, and not measured with this one
+    theirs_new: Floats  # (t,), chance that they show a new regime
+    theirs_by: tuple[str, ...]  # agents that found them
     beam_size: float
     dose_limit: int  # most exposures of a spot of the size of the beam
     travel_time: TravelTime  # seconds from (d,) to (n, d), in the units of the knobs
@@ -298,10 +301,12 @@ class Survey:
     @cached_property
     def confirmation(self) -> Floats:
         """Chance that an exposure shows again the regime of a novel one that is not confirmed."""
-        if not len(self.unsure):
-            return np.zeros(len(self.window.nodes))
-        reaches = 1 - self.hidden.radius_below(cdist(self.unsure / self.stretch, self.hidden.window.nodes))
-        return np.asarray((self.chance_new[:, None] * reaches).max(0))
+        return self._reached(self.unsure, self.chance_new)
+
+    @cached_property
+    def novel_to_others(self) -> Floats:
+        """Chance that an exposure shows with this technique what was novel to another."""
+        return self._reached(self.theirs, self.theirs_new)
 
     @cached_property
     def in_hole(self) -> Floats:
@@ -321,10 +326,7 @@ class Survey:
     @cached_property
     def due(self) -> Floats:
         """Chance that a node belongs to a region that is to be measured at the age that the sample has now."""
-        if not len(self.at_change):
-            return np.zeros(len(self.window.nodes))
-        nearest = cKDTree(self.at_change / self.stretch).query(self.hidden.window.nodes)[0]
-        return np.asarray(1 - self.hidden.radius_below(nearest))
+        return self._reached(self.at_change, np.ones(len(self.at_change)))
 
     @cached_property
     def travel_s(self) -> Floats:
@@ -374,6 +376,13 @@ class Survey:
         if seconds.shape != (len(positions),) or not (seconds >= 0).all():
             raise ValueError(f"travel_time must give seconds ({len(positions)},), none negative, got {seconds!r}")
         return seconds
+
+    def _reached(self, spots: Floats, chance: Floats) -> Floats:
+        """Return the chance that each node belongs to the region of one of some spots (n, d) that counts, (m,)."""
+        if not len(spots):
+            return np.zeros(len(self.window.nodes))
+        reaches = 1 - self.hidden.radius_below(cdist(spots / self.stretch, self.hidden.window.nodes))
+        return np.asarray((chance[:, None] * reaches).max(0))
 
     def regimes_beside(self, node: int) -> list[int]:
         """Return the regimes of the nearest exposures of the two likeliest kinds at a node, the likeliest first."""

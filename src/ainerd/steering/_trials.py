@@ -223,6 +223,12 @@ Labeler = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 _ODDS, _SHAPE = 0.25, 0.2
 
 
+def chance_new(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the chance that flagged exposures with these p-values (n,) show a new regime."""
+    odds = _ODDS * _SHAPE * np.maximum(p, np.finfo(float).tiny) ** (_SHAPE - 1)
+    return np.asarray(odds / (1 + odds))
+
+
 # A position that is to be measured. A measured one has an embedding, too.
 _PENDING: Mapping[str, NDArray[Any]] = {
     "is_measured": np.zeros(1, bool),
@@ -316,8 +322,7 @@ class Trials:
         shared = (self._rows["label"] >= 0) & (count[of] > 1)
         near = cKDTree(position).query_ball_point(position[chosen], radius, return_length=True)
         alone = chosen[(near == 1) & ~shared[chosen]]
-        odds = _ODDS * _SHAPE * self._rows["p"][alone] ** (_SHAPE - 1)
-        return position[alone], odds / (1 + odds)
+        return position[alone], chance_new(self._rows["p"][alone])
 
     @property
     def n_failed(self) -> int:

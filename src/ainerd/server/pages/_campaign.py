@@ -191,6 +191,7 @@ def _columns(rows: Rows, motors: Sequence[str], axes: Mapping[str, Any]) -> dict
         "t": np.round(rows.times(), 1),
         "x": x,
         "y": y,
+        **{f"at {motor}": rows.numbers(motor) for motor in motors[2:]},
         "u": u,
         "v": v,
         "p": rows.numbers("novelty_p"),

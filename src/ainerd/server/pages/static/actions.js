@@ -97,17 +97,22 @@ function Hold({ asking, held }) {
 
 /** A form to add a point or exclude a box: a person types numbers, or clicks a place on the map (`at`). */
 function Wanted({ asking, scene, at, kind, onDone }) {
-  const names = scene.motors.slice(0, 2);
+  const names = scene.motors;
   const isPoint = kind === "add";
-  const start = () => names.map((name, k) => (isPoint ? [digits(at?.[k])] : around(at?.[k], scene.bounds[name])));
+  const usual = names.length > 2 ? scene.next?.position : null; // of the knobs that the map does not show
+  const start = () =>
+    names.map((name) => (isPoint ? [digits(at?.[name] ?? usual?.[name])] : around(at?.[name], scene.bounds[name])));
   const [texts, setTexts] = useState(start); // of each motor
   const [why, setWhy] = useState("");
-  useEffect(() => setTexts(start()), [at?.[0], at?.[1]]);
-  const isKnown = texts.flat().every((text) => text.trim() !== "" && Number.isFinite(Number(text)));
+  useEffect(() => setTexts(start()), [at]);
+  const isNumber = (text) => text.trim() !== "" && Number.isFinite(Number(text));
+  const isEmpty = (each) => !isPoint && each.every((text) => text.trim() === ""); // not limited
+  const limited = names.map((_, k) => k).filter((k) => !isEmpty(texts[k]));
+  const isKnown = limited.length > 0 && limited.every((k) => texts[k].every(isNumber));
   const send = async (event) => {
     event.preventDefault();
     const limits = texts.map((each) => each.map(Number).toSorted((a, b) => a - b));
-    const values = Object.fromEntries(names.map((name, k) => [name, isPoint ? limits[k][0] : limits[k]]));
+    const values = Object.fromEntries(limited.map((k) => [names[k], isPoint ? limits[k][0] : limits[k]]));
     const command = { do: kind, [isPoint ? "position" : "region"]: values, why: why.trim() || undefined };
     if (await asking.ask(command, isPoint ? "Added" : "Excluded")) onDone();
   };

@@ -79,7 +79,7 @@ function Screen({ root, state, asking, replaying, onAsked, onRows }) {
   const sampleTitle = mode ? `: click where to ${mode === "add" ? "measure" : "stay away"}` : withoutShading;
   const latentTitle = "Latent space" + (scene.latent.landmarks ? ": known dynamics in gray" : "");
   const common = { scene, root, selected: run?.key, chosen: chosen ?? ofRegime, onPick: pick };
-  const onPlace = mode ? (x, y) => setAt([x, y]) : () => {};
+  const onPlace = mode ? setAt : () => {};
   const map = { ...common, onPick: mode ? undefined : pick, onPlace };
   const points = { ...common, picture: pictures?.[state.technique], onChoose: choose };
   const point = { scene, state, asking, mode, setMode: startMode, at };

@@ -107,7 +107,6 @@ function Gallery({ scene, root, state, run, follows, replaying, onAsked, onPick,
     const other = scene.runs[run.number - 1 + by];
     return button(symbol, () => onPick(other.key), { disabled: !other, "aria-label": label });
   };
-  const position = Object.fromEntries(scene.motors.slice(0, 2).map((name, k) => [name, k ? run.y : run.x]));
   const array = state.thumbnail?.[state.technique];
   const pictures = () => {
     if (run.failed) return nothing("this run could not be analysed; its page shows why");
@@ -123,7 +122,7 @@ function Gallery({ scene, root, state, run, follows, replaying, onAsked, onPick,
     step(-1, "‹", "the run before"),
     step(1, "›", "the run after"),
     h("strong", null, `scan ${run.scan}`),
-    h("span", { className: "soft" }, ` at ${place(position, scene.units)} `),
+    h("span", { className: "soft" }, ` at ${place(run.place, scene.units)} `),
     dot(run.color),
     h("span", null, run.failed ? "failed" : regimeName(run.regime, scene.regimes)),
     h("span", null, run.p === null ? "no claim of novelty" : `p = ${number(run.p)}`),

@@ -5,16 +5,18 @@ const OPACITY = 0.45; // of a regime that is certain
 /**
  * The runs on the sample, the regimes that are believed to lie there and how surely, and the next point.
  *
- * `onPick` gets a run's key, `onPlace` a position that was clicked.
+ * `onPick` gets a run's key, `onPlace` a position that was clicked. With more than two knobs, a press on one draws it along
+ * y, and the one that was along y along x.
  */
 function SampleMap({ scene, selected, chosen, onPick, onPlace }) {
   const theme = useTheme();
   const onClick = useRef(onPlace);
-  onClick.current = onPlace;
-  const [xName, yName] = scene.motors;
-  const [x, y] = [(run) => run.x, (run) => (yName ? run.y : 0)];
+  onClick.current = (x, y) => onPlace({ [xName]: x, ...(yName && { [yName]: y }) });
+  const [wanted, want] = useState([]);
+  const [xName, yName] = [...wanted, ...scene.motors.filter((name) => !wanted.includes(name))];
+  const [x, y] = [(run) => run.place[xName], (run) => (yName ? run.place[yName] : 0)];
   const bounds = [xName, yName].map((name) => scene.bounds[name]);
-  const [marks, images] = useMarks(scene.runs, x, y, bounds.every(Boolean) ? bounds : null, chosen);
+  const [marks, images] = useMarks(scene.runs, x, y, bounds.every(Boolean) ? bounds : null, chosen, `${xName} ${yName}`);
   const { traces, layout } = useMemo(() => {
     const runs = placed(marks, x, y);
     const traces = discs(runs, scene, theme, { x, y, size: 1.5 * theme.size, selected, chosen });
@@ -42,10 +44,11 @@ function SampleMap({ scene, selected, chosen, onPick, onPlace }) {
       (range) => range && [1.03 * range[0] - 0.03 * range[1], 1.03 * range[1] - 0.03 * range[0]],
     );
     const fitted = { constrain: "domain", showgrid: false };
+    const anchored = scene.units[xName] === scene.units[yName] ? { scaleanchor: "x" } : {};
     const layout = {
       xaxis: axis(theme, labelled(xName ?? "", scene.units[xName]), { range: xRange, ...fitted }),
       yaxis: yName
-        ? axis(theme, labelled(yName, scene.units[yName]), { range: yRange, scaleanchor: "x", ...fitted })
+        ? axis(theme, labelled(yName, scene.units[yName]), { range: yRange, ...anchored, ...fitted })
         : axis(theme, "", { range: [-1, 1], showgrid: false, showticklabels: false }),
       images: [...beliefImages(scene), ...images],
       shapes: scene.excluded.map((region) => box(region, xName, yName, scene.bounds, theme)),
@@ -53,13 +56,23 @@ function SampleMap({ scene, selected, chosen, onPick, onPlace }) {
       margin: { r: 10, t: 8 },
     };
     return { traces, layout };
-  }, [scene, marks, images, selected, chosen, theme.dark, theme.size]);
+  }, [scene, marks, images, selected, chosen, xName, yName, theme.dark, theme.size]);
   const regimes = scene.regimes.filter((each) => each.id >= 0).length;
   const next = scene.next ? `; next point at ${place(scene.next.position, scene.units)}` : "";
   const content = `${scene.runs.length} runs in ${regimes} regimes${next}`;
   const label = `Map of the sample: ${content}. The same is in the table of results.`;
   const on = { click: (event) => keysOf(event)[0] && onPick?.(keysOf(event)[0]) };
-  return h(Plot, { traces, layout, label, on, name: "map", drawn: (element) => listen(element, onClick) });
+  const chip = (name) => {
+    const attributes = { key: name, className: "small", "aria-pressed": name === xName || name === yName };
+    return button(short(name), () => want([name === yName ? xName : yName, name]), attributes);
+  };
+  const chips = { className: "row strips", role: "group", "aria-label": "knobs along x and y" };
+  return h(
+    "div",
+    { className: "fill column" },
+    scene.motors.length > 2 && h("div", chips, scene.motors.map(chip)),
+    h(Plot, { traces, layout, label, on, name: "map", drawn: (element) => listen(element, onClick) }),
+  );
 }
 
 /** The path from run to run, with an arrowhead in the middle of each of the newest steps. */

@@ -128,7 +128,7 @@ const keysOf = (event) => (event?.points ?? []).map((each) => each.customdata).f
 const placed = (runs, x, y) => runs.filter((run) => Number.isFinite(x(run)) && Number.isFinite(y(run)));
 
 /** The runs that are marks, and the older ones as images of a layout: `[marks, images]`. */
-function useMarks(runs, x, y, ranges, chosen) {
+function useMarks(runs, x, y, ranges, chosen, axes = "") {
   return useMemo(() => {
     if (runs.length <= MOST_MARKS) return [runs, []];
     const [[x0, x1], [y0, y1]] = ranges ?? [spread(runs, x), spread(runs, y)];
@@ -144,7 +144,7 @@ function useMarks(runs, x, y, ranges, chosen) {
       pen.fill();
     }
     return [runs.slice(-MOST_MARKS), [image(canvas.toDataURL(), [x0, x1], [y0, y1])]];
-  }, [runs, chosen, JSON.stringify(ranges)]);
+  }, [runs, chosen, axes, JSON.stringify(ranges)]);
 }
 
 /** A canvas whose pixels have the colors `colorOf(k)`, as [red, green, blue, opacity], row by row from the bottom. */

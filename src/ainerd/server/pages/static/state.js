@@ -96,14 +96,14 @@ function useSession(root) {
 /**
  * The state as rows and names for the panels.
  *
- * A run is `{key, number, scan, t, x, y, u, v, p, novel, regime, status, done, failed, duration, color, of}`; The
+ * A run is `{key, number, scan, t, x, y, place, u, v, p, novel, regime, status, done, failed, duration, color, of}`; The
  * runs are in the order of time, in which `number` counts from 1; `of` holds the quantities of the timeline.
  */
 function makeScene(state) {
   const { results } = state;
   const { regimes = {}, sample = {}, novelty = {} } = state;
   const quantities = Object.keys(results.of ?? {});
-  const runs = [];
+  const [runs, motors] = [[], sample.motors ?? []];
   (results.key ?? []).forEach((key, k) => {
     const status = results.status[k];
     if (!key || status === "computing") return;
@@ -111,6 +111,8 @@ function makeScene(state) {
     const run = { key, at: k, regime, status, failed: status === "failed", done: status !== "failed" };
     for (const name of ["scan", "t", "x", "u", "v", "p", "own", "duration"]) run[name] = results[name][k];
     run.y = results.y?.[k] ?? null;
+    const columns = [results.x, results.y, ...motors.slice(2).map((name) => results[`at ${name}`])];
+    run.place = Object.fromEntries(motors.map((name, j) => [name, columns[j]?.[k] ?? null]));
     run.novel = Boolean(results.novel[k]);
     run.color = regimeColor(regime, regimes.paths);
     run.of = Object.fromEntries(quantities.map((name) => [name, results.of[name][k]]));
@@ -124,7 +126,7 @@ function makeScene(state) {
     agent: state.agent,
     runs,
     byKey: new Map(runs.map((run) => [run.key, run])),
-    motors: sample.motors ?? [],
+    motors,
     units: sample.units ?? {},
     bounds: sample.bounds ?? {},
     excluded: sample.excluded ?? [],

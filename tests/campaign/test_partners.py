@@ -1,0 +1,120 @@
+"""Two techniques on one sample, whose agents know of each other only by Tiled."""
+
+import uuid
+from dataclasses import replace
+
+import httpx
+import numpy as np
+import pytest
+from campaign_toys import BOUNDS, Toy, outcome
+
+from ainerd.campaign import Campaign
+from ainerd.config import Steering
+from ainerd.results import ResultRecord, ResultStore
+from ainerd.server import open_catalog
+from ainerd.technique import Analysis
+
+
+class Slow(Toy):
+    """Sees what relaxes: something is novel near (7.3, 2.1)."""
+
+    name, parameters = "slow", {"slow": 1}
+    place = np.array([7.3, 2.1])
+
+
+class Structure(Toy):
+    """Another embedding of another length: something is novel near (1.2, 8.8)."""
+
+    name, parameters, embedding_size = "structure", {"structure": 1}, 3
+    place = np.array([1.2, 8.8])
+
+
+class Session:
+    """A campaign of a technique in a catalogue, without threads."""
+
+    def __init__(self, technique, client, partner):
+        self.technique, self.store = technique, ResultStore(client["ainerd"], agent=technique.name)
+        steering = Steering(bounds=BOUNDS, beam_size=0.1, smallest_feature=1.0, partners=[partner])
+        self.campaign = Campaign(technique, self.store, steering, lambda job, **_: job())
+
+    def measure(self, position=None):
+        """Measure a position, or the next suggestion; return it."""
+        self.campaign.settle()
+        (suggestion,) = [{**position, "_id": uuid.uuid4().hex}] if position else self.campaign.suggest(1)
+        where = {name: float(suggestion[name]) for name in BOUNDS}
+        is_new = np.linalg.norm(np.array([*where.values()]) - self.technique.place) < 1.0
+        about = {"parameters": self.technique.parameters, "suggestion_id": suggestion["_id"], "positions": where}
+        record = ResultRecord(
+            raw_uid=uuid.uuid4().hex, technique=self.technique.name, agent=self.technique.name, **about
+        )
+        self.store.begin(record)
+        z = np.zeros(self.technique.embedding_size, np.float32)
+        z[0] = 5.0 * is_new
+        p = 0.002 if is_new else 0.5
+        done = replace(
+            outcome(record.key), raw_uid=record.raw_uid, trial_id=suggestion["_id"], positions=where, embedding=z
+        )
+        done = replace(done, novelty_p=p, novel=is_new)
+        regime = self.campaign.assign(done)
+        analysis = Analysis(embedding=z, novelty_p=p, arrays={}, calibration={"id": "bank", "n": 500, "alpha": 0.05})
+        self.store.complete(record.key, analysis, positions=where, **regime)
+        self.campaign.absorb(replace(done, regime=regime["regime"]))
+        return where, suggestion.get("reason", "")
+
+
+@pytest.fixture
+def client(server):
+    client = server.client().create_container(f"partners-{uuid.uuid4().hex}")
+    open_catalog(client)
+    return client
+
+
+def test_a_position_that_is_novel_to_one_technique_is_measured_with_the_other(client):
+    slow, structure = Session(Slow(), client, "structure"), Session(Structure(), client, "slow")
+    for _ in range(3):
+        slow.measure()
+        structure.measure()
+    found = {"x": 7.25, "y": 2.0}
+    slow.measure(found)
+    where, reason = structure.measure()
+    assert where == found and reason == "slow has found (7.25, 2.00) novel"  # the very spot, next
+    assert "has found" not in structure.measure()[1]  # once
+    where, reason = structure.measure({"x": 1.2, "y": 8.8})
+    where, reason = slow.measure()
+    assert where == {"x": 1.2, "y": 8.8} and reason.startswith("structure has found")
+
+    again = Session(Slow(), client, "structure")  # after a restart
+    assert "has found" not in again.measure()[1]
+    structure.measure({"x": 0.6, "y": 9.4})
+    assert again.measure()[0] == {"x": 0.6, "y": 9.4}
+
+
+def test_places_that_may_not_be_measured_and_results_without_an_actuator_are_no_candidates(client):
+    slow, structure = Session(Slow(), client, "structure"), Session(Structure(), client, "slow")
+    slow.campaign.explorer.exclude({"x": (0.0, 2.0)})
+    structure.measure({"x": 1.2, "y": 8.8})
+    assert "has found" not in slow.measure()[1]
+    about = {"parameters": {"slow": 1}, "raw_uid": uuid.uuid4().hex, "technique": "structure", "agent": "structure"}
+    record = ResultRecord(positions={"z": 1.0}, **about)
+    structure.store.begin(record)
+    analysis = Analysis(embedding=np.zeros(3, np.float32), novelty_p=0.001, arrays={}, calibration={"alpha": 0.05})
+    structure.store.complete(record.key, analysis)
+    assert "has found" not in slow.measure()[1]
+
+
+@pytest.mark.fault(
+    "Tiled is away when the findings of another technique are read", "What is known stays, nothing stops"
+)
+def test_without_an_answer_of_tiled_the_candidates_stay(client, monkeypatch):
+    slow, structure = Session(Slow(), client, "structure"), Session(Structure(), client, "slow")
+    structure.measure({"x": 1.2, "y": 8.8})
+    slow.campaign.look_elsewhere()
+    before = slow.campaign.peek()
+    assert (before["x"], before["y"]) == (1.2, 8.8)
+
+    def away(*_, **__):
+        raise httpx.ConnectError("Tiled is away")
+
+    monkeypatch.setattr(ResultStore, "table", away)
+    slow.campaign.look_elsewhere()
+    assert slow.campaign.peek() == before
