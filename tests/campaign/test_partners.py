@@ -79,14 +79,14 @@ def test_a_position_that_is_novel_to_one_technique_is_measured_with_the_other(cl
     where, reason = structure.measure()
     assert where == found and reason == "slow has found (7.25, 2.00) novel"  # the very spot, next
     assert "has found" not in structure.measure()[1]  # once
-    where, reason = structure.measure({"x": 1.2, "y": 8.8})
-    where, reason = slow.measure()
-    assert where == {"x": 1.2, "y": 8.8} and reason.startswith("structure has found")
+    structure.measure({"x": 1.2, "y": 8.8})
+    two = [slow.measure() for _ in range(2)]  # first it confirms its own
+    assert ({"x": 1.2, "y": 8.8}, "structure has found (1.20, 8.80) novel") in two
 
     again = Session(Slow(), client, "structure")  # after a restart
     assert "has found" not in again.measure()[1]
     structure.measure({"x": 0.6, "y": 9.4})
-    assert again.measure()[0] == {"x": 0.6, "y": 9.4}
+    assert {"x": 0.6, "y": 9.4} in [again.measure()[0] for _ in range(2)]
 
 
 def test_places_that_may_not_be_measured_and_results_without_an_actuator_are_no_candidates(client):
