@@ -81,7 +81,7 @@ def rendered(renderable: object) -> str:
     """Return the text that rich would print, without trailing spaces."""
     from rich.console import Console
 
-    console = Console()
+    console = Console(force_jupyter=False)  # or a notebook would show it once more
     with console.capture() as capture:
         console.print(renderable)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())

@@ -19,7 +19,7 @@ from ainerd.cli import app, main
 from ainerd.dynamics import Dynamics, reduced_g1_squared
 from ainerd.latent import Encoder
 from ainerd.results import ResultRecord, ResultStore
-from ainerd.server import Presence, open_catalog
+from ainerd.server import EmbeddedServer, Presence, open_catalog
 from ainerd.technique import Analysis
 
 TAU_S = (0.05, 0.1, 0.2, 1.0)
@@ -259,6 +259,7 @@ def test_doctor_compares_versions_with_the_requirements(run, monkeypatch):
         ),
         (["rheo-xpcs", "similar", "maps.npy", "--encoder", "ours"], "the results are of encoder 'run'"),
         (["export", "1", "s1.xyz"], "s1.xyz: give a name that ends in .nxs, .h5, .hdf5"),
+        (["similar", "1", "--tiled", "empty"], "there are no results in empty: no agent has written there yet"),
         (["export"], "give KEY and OUT, or --table alone"),
         (["export", "--table", "table.txt"], "give a name that ends in .csv or .parquet"),
         (["status", "--config", "nowhere.toml"], "cannot read nowhere.toml"),
@@ -276,6 +277,9 @@ def test_bad_input_is_one_line(run, catalogue, tmp_path, monkeypatch, capsys, ar
     (tmp_path / "agent.toml").write_text(SETTINGS)
     np.save("flat.npy", np.ones((256, 256)))
     np.save("maps.npy", catalogue[1][0])
+    if "empty" in arguments:
+        with EmbeddedServer.start("empty"):
+            pass  # a catalogue that no agent has seen
     monkeypatch.setattr(sys, "argv", ["ainerd", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ainerd.words import coordinate, here, named_place, place
+from ainerd.words import coordinate, here, named_place, place, rendered
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,13 @@ from ainerd.words import coordinate, here, named_place, place
 )
 def test_a_coordinate_has_two_decimals_and_three_digits(x, text):
     assert coordinate(x) == text
+
+
+def test_a_notebook_shows_what_is_rendered_once(monkeypatch):
+    shown = []
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)  # as in a kernel
+    monkeypatch.setattr("IPython.display.display", lambda *args, **kwargs: shown.append(args))
+    assert rendered("[bold]scan 3") == "scan 3" and not shown  # and without colours
 
 
 @given(st.floats(1e-12, 1e9), st.sampled_from([1, -1]))

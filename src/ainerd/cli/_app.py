@@ -1,6 +1,7 @@
 """The command line: the general commands, each in its own file, and the commands that techniques add."""
 
 import gc
+import os
 import sys
 from copy import copy
 from importlib.metadata import entry_points
@@ -26,6 +27,7 @@ COMMANDS = (
 
 def main() -> None:
     """Run the command line. Bad input prints one line to stderr and exits with code 2."""
+    os.environ.setdefault("SILX_OPENCL", "0")  # pyFAI's helper warns where there is none
     gc.set_threshold(50_000)  # imports create millions of objects, which stay: fewer collections
     try:
         build()()

@@ -93,7 +93,8 @@ def results_at(tiled: str | None, config: Path | None) -> Iterator["ResultStore"
 
     with opened(tiled, config) as client:
         if "ainerd" not in client:
-            raise ValueError(f"no agent has written to {client.uri}: there is no container ainerd")
+            where = str(place_of(tiled, config)).partition("?")[0]
+            raise ValueError(f"there are no results in {where}: no agent has written there yet")
         yield ResultStore(client["ainerd"])
 
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from ainerd.technique import Pace
 
@@ -49,7 +49,7 @@ def beam_verdict(paces: tuple[Pace, Pace, Pace], low: float, high: float) -> Bea
     change = logs[1] - (logs[0] + logs[2]) / 2
     error = math.sqrt(variances[1] + (variances[0] + variances[2]) / 4)
     drift, drift_error = logs[2] - logs[0], math.sqrt(variances[0] + variances[2])
-    p, drift_p = (float(2 * norm.sf(abs(x) / sd)) for x, sd in ((change, error), (drift, drift_error)))
+    p, drift_p = (float(2 * ndtr(-abs(x) / sd)) for x, sd in ((change, error), (drift, drift_error)))
     ratio = math.exp(change)
     numbers = f"tau at transmission {high:.3g} is {ratio:.2f} ± {ratio * error:.2f} of that at {low:.3g} (p = {p:.2g})"
     if p < SURE:

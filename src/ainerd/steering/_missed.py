@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from ainerd.steering._window import Window
 
@@ -68,6 +67,8 @@ def surely_hit(window: Window, positions: Floats) -> float:
 @lru_cache(8)
 def _regions(window: Window) -> tuple[Floats, Floats]:
     """Return centres (n, d) anywhere in a window where it is not excluded, and directions (n, d) of unit length."""
+    from scipy.stats import qmc  # here, because it takes long to import
+
     d = len(window.low)
     unit = qmc.Sobol(2 * d, seed=SEED).random_base2(CENTRES)
     centres = window.spread(unit[:, :d])

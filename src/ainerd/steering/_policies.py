@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from ainerd.knobs import order_of_change
 from ainerd.steering._survey import Survey
@@ -64,6 +63,8 @@ def levels(survey: Survey) -> tuple[Floats, str]:
 
 def sobol(survey: Survey) -> tuple[Floats, str]:
     """Return the next open point of a scrambled Sobol sequence."""
+    from scipy.stats import qmc  # here, because it takes long to import
+
     engine = qmc.Sobol(len(survey.window.low), seed=survey.seed)
     return _first_open(survey, (engine.random(BLOCK) for _ in range(BLOCKS)), "the next point of a Sobol sequence")
 
@@ -146,6 +147,8 @@ def _in_cell(survey: Survey, node: int) -> Floats:
     cell = np.where([name in slow for name in window.names], 0.0, window.cell)
     if (cell <= 2 * survey.hidden.smallest).all():
         return at
+    from scipy.stats import qmc
+
     places = at + cell * (qmc.Sobol(len(at), seed=survey.seed).random(IN_CELL) - 0.5)
     places = places[survey.may_measure(places) & ~window.skips(places, survey.visited)]
     if not len(places):
