@@ -1,6 +1,7 @@
 import inspect
 import io
 from datetime import datetime
+from types import SimpleNamespace
 from weakref import WeakSet
 
 import pandas as pd
@@ -76,6 +77,15 @@ def test_the_progress_line_names_what_takes_long(monkeypatch):
         agent.progress = None  # between runs
         assert str(during._progress()) == "calibrating"
     assert activity(within_s=0.0) == "" and activity(within_s=60.0) == "calibrating"
+
+
+def test_a_notebook_says_what_takes_long_once(monkeypatch, capsys):
+    waits = iter([False, False, False, True])
+    monkeypatch.setattr(during, "get_console", lambda: SimpleNamespace(is_jupyter=True, is_terminal=False))
+    monkeypatch.setattr(during, "say", lambda line: print(line))
+    with doing("calibrating"):
+        WhileRunning().block(SimpleNamespace(wait=lambda s: next(waits)))
+    assert capsys.readouterr().out == "ainerd: calibrating …\n"
 
 
 def test_a_quiet_agent_and_a_file_get_no_progress_line(monkeypatch):

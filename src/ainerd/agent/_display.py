@@ -202,16 +202,20 @@ class WhileRunning(DefaultDuringTask):
     """A during task that shows the progress of a run: ``RunEngine(during_task=WhileRunning())``.
 
     While the RunEngine is busy, the task counts analysed frames on the last line of the terminal, and redraws the
-    figures of ``agent.plot()``. At the prompt, also while a plan is paused, it writes nothing to the terminal. With a
-    Qt backend the main thread runs Qt's event loop, as in bluesky's own during task, and windows redraw themselves.
+    figures of ``agent.plot()``; in a notebook it says what takes long. At the prompt, also while a plan is paused, it
+    writes nothing to the terminal. With a Qt backend the main thread runs Qt's event loop, as in bluesky's own during
+    task, and windows redraw themselves.
     """
 
     def block(self, blocking_event: threading.Event) -> None:
         """Wait until the plan has finished or pauses."""
+        told = ""
         with _progress_line():
             if _has_qt_windows():
                 super().block(blocking_event)  # type: ignore[no-untyped-call]
             while not blocking_event.wait(TICK_S):
+                if get_console().is_jupyter and activity() not in ("", told):  # there is no line of progress
+                    say(Text(f"ainerd: {(told := activity())} …"))
                 if "matplotlib" in sys.modules:  # without it there are no figures
                     from ainerd.views import refresh_all
 
