@@ -6,7 +6,7 @@ DOCS_READY := $(VENV)/.ready-docs
 PEERS_READY := $(VENV)/.ready-peers
 FIGURES_READY := $(VENV)/.ready-figures
 
-.PHONY: help package serve demo demo-xtec figures test soak faults ipython ioc lint bench docs structure tutorial clean
+.PHONY: help package lowest serve demo demo-xtec figures test soak faults ipython ioc lint bench docs structure tutorial clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -72,6 +72,14 @@ package: $(READY) ## wheel and sdist in dist/, checked, and the first session wi
 	output/package/bin/pip install --quiet --constraint constraints.txt "ainerd[demo] @ file://$$(echo $(CURDIR)/dist/*.whl)"
 	cd output/package && bin/ainerd demo --replay --no-browser --output replay
 	cd output/package && bin/python -W ignore $(CURDIR)/.ci/first_session.py
+
+# The folders whose tests need nothing but the extra `demo`.
+lowest: ## the tests of what computes and of the store, with the lowest versions that pyproject.toml allows
+	$(PYTHON) -m venv output/lowest
+	output/lowest/bin/pip install --quiet uv
+	output/lowest/bin/uv pip install --quiet --python output/lowest/bin/python --resolution lowest-direct --editable '.[demo]'
+	output/lowest/bin/uv pip install --quiet --python output/lowest/bin/python pytest pytest-timeout hypothesis scikit-image
+	output/lowest/bin/python -m pytest -q -W default tests/novelty tests/dynamics tests/steering tests/results tests/campaign
 
 lint: $(READY) ## ruff, mypy, import contracts
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ from ainerd.results._agents import AgentNode, LiveNode, principal_of, read_agent
 from ainerd.results._campaign_records import note_line
 from ainerd.results._export import export, new_file
 from ainerd.results._files import LoadedResult, Part, decode_table, put_array, put_attributes, put_table
-from ainerd.results._nodes import SPEC_VERSION, shared_tags, tags_of
+from ainerd.results._nodes import CAMPAIGN, SPEC_VERSION, check_schema, shared_tags, tags_of
 from ainerd.results._progress import waiting
 from ainerd.results._records import (
     FINAL,
@@ -34,11 +34,11 @@ from ainerd.results._validation import validate
 from ainerd.words import utc_now
 
 __all__ = [
-    "AgentNode", "AinerdResult", "AtlasRecord", "Columns", "Configuration", "ConfigurationRecord", "FINAL", "LATEST_S",
-    "LiveNode", "LoadedResult", "LogRecord", "OWN_P", "Part", "ResultRecord", "ResultStore", "SPEC_VERSION",
-    "SuggestionRecord", "USABLE", "commands", "decode_table", "digest", "event_identity", "explain", "export",
-    "matches", "regime_kinds",
-    "new_file", "note_line", "notes_by_key", "plot_result", "principal_of", "put_array", "put_attributes", "put_table",
-    "read_agent", "read_checkpoint", "result_key", "save_checkpoint", "scan_text", "series_identity", "shared_tags",
-    "similar", "tags_of", "utc_now", "validate", "waiting",
+    "AgentNode", "AinerdResult", "AtlasRecord", "CAMPAIGN", "Columns", "Configuration", "ConfigurationRecord",
+    "FINAL", "LATEST_S", "LiveNode", "LoadedResult", "LogRecord", "OWN_P", "Part", "ResultRecord", "ResultStore",
+    "SPEC_VERSION", "SuggestionRecord", "USABLE", "check_schema", "commands", "decode_table", "digest",
+    "event_identity", "explain", "export", "matches", "regime_kinds", "new_file", "note_line", "notes_by_key",
+    "plot_result", "principal_of", "put_array", "put_attributes", "put_table", "read_agent", "read_checkpoint",
+    "result_key", "save_checkpoint", "scan_text", "series_identity", "shared_tags", "similar", "tags_of", "utc_now",
+    "validate", "waiting",
 ]  # fmt: skip

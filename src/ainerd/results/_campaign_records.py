@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tiled.client.container import Container
 from tiled.queries import Key, KeysFilter
 
-from ainerd.results._nodes import create_node, newest_key, newest_nodes, read_nodes
+from ainerd.results._nodes import check_schema, create_node, newest_key, newest_nodes, read_nodes
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord
 from ainerd.results._table import Columns, NodeFilter, Notes, Table
 from ainerd.results.commands import Note, Propose, new_id
@@ -43,6 +43,7 @@ class CampaignRecords:
     """Suggestions with their status, versions of the atlas, and the log; the parameters are those of `ResultStore`."""
 
     def __init__(self, ainerd: Container, *, agent: str | None = None, digest: str | None = None) -> None:
+        check_schema(ainerd)
         parts = dict(ainerd.search(KeysFilter([*_PARTS])).items())
         if missing := ", ".join(name for name in _PARTS if name not in parts):
             raise ValueError(

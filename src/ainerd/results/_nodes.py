@@ -8,12 +8,16 @@ from urllib.parse import parse_qs, urlsplit
 from weakref import WeakKeyDictionary
 
 import httpx
+from packaging.version import Version
 from tiled.client.base import BaseClient
 from tiled.client.container import Container
 from tiled.client.utils import MSGPACK_MIME_TYPE, ClientError, handle_error, retry_context
 from tiled.structures.core import Spec
 
-SPEC_VERSION = "1.0"  # of the specs of our nodes
+from ainerd import __version__
+
+SPEC_VERSION = "1.0"  # of the specs of our nodes: the schema of the catalog
+CAMPAIGN = "AinerdCampaign"  # spec of the container with all of them
 PAGE = 300  # the most nodes that a Tiled server returns at once
 _KEYS = 100  # in one request: an address of 4 kB
 AGAIN_S = 60.0  # until a server is asked again for a route that it did not have
@@ -38,6 +42,17 @@ def create_node(
         if not is_conflict(error):
             raise
         return parent[key], False
+
+
+def check_schema(ainerd: Container) -> None:
+    """Raise ValueError if a newer ainerd, with another schema, made the container ``ainerd``."""
+    for spec in ainerd.specs:
+        if spec.name == CAMPAIGN and spec.version is not None and Version(spec.version) > Version(SPEC_VERSION):
+            raise ValueError(
+                f"a newer ainerd wrote {httpx.URL(ainerd.uri).copy_with(query=None)}: its catalog has schema "
+                f"{spec.version}, ainerd {__version__} knows {SPEC_VERSION}; update it, pip install -U ainerd. Nothing "
+                "was changed"
+            )
 
 
 def tags_of(node: BaseClient) -> list[str] | None:

@@ -10,7 +10,7 @@ from tiled.client.utils import ClientError
 from tiled.queries import KeysFilter
 from tiled.structures.core import Spec
 
-from ainerd.results import tags_of
+from ainerd.results import CAMPAIGN, SPEC_VERSION, check_schema, tags_of
 
 PROBE_TIMEOUT_S = 3.0
 SCOPES = ("read:metadata", "read:data", "write:metadata", "write:data", "create:node", "delete:node")  # of an agent
@@ -74,15 +74,20 @@ def open_catalog(client: Container) -> tuple[Container, Container]:
     Raises
     ------
     ServerError
-        If the key does not allow writing.
+        If the key does not allow writing, or a newer ainerd made the catalog.
     """
-    trees = {"raw": Spec("CatalogOfBlueskyRuns", version="3.0"), "ainerd": Spec("AinerdCampaign", version="1.0")}
+    trees = {"raw": Spec("CatalogOfBlueskyRuns", version="3.0"), "ainerd": Spec(CAMPAIGN, version=SPEC_VERSION)}
     known = dict(client.search(KeysFilter([*trees])).items())  # each may be a catalog of its own in the configuration
+    if "ainerd" in known:
+        try:
+            check_schema(known["ainerd"])
+        except ValueError as error:
+            raise ServerError(str(error)) from None
     raw, ainerd = [known[key] if key in known else _container(client, key, [spec]) for key, spec in trees.items()]
     existing = set(ainerd)
     for key, spec in {"results": "Results", "suggestions": "Suggestions", "log": "Logbook", "atlas": None}.items():
         if key not in existing or key == "results":  # this attempt shows whether the key allows writing
-            _container(ainerd, key, [Spec(f"Ainerd{spec}", version="1.0")] if spec else None)
+            _container(ainerd, key, [Spec(f"Ainerd{spec}", version=SPEC_VERSION)] if spec else None)
     return raw, ainerd
 
 

@@ -1,0 +1,73 @@
+"""The files that describe the package elsewhere agree with `pyproject.toml`, and what is imported is required."""
+
+import ast
+import json
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+CONDA = {"matplotlib-base": "matplotlib", "msgpack-python": "msgpack", "pyfai-base": "pyfai", "python-duckdb": "duckdb"}
+
+
+def required(*extras):
+    """Names, in small letters, of what the package and some of its extras require, with their ranges."""
+    found = {}
+    for line in [*PROJECT["dependencies"], *(line for extra in extras for line in EXTRAS[extra])]:
+        name, versions = re.fullmatch(r"([\w.-]+)(?:\[.*?\])?(.*)", line).groups()
+        if name != "ainerd":
+            found[name.lower()] = versions
+    return found
+
+
+def imported(*folders):
+    """Top-level modules that files import, other than the standard library and our own."""
+    names = set()
+    for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add(str(node.module).partition(".")[0])
+    return names - set(sys.stdlib_module_names) - {"ainerd", "agents", "sim_devices"}
+
+
+def test_everything_that_is_imported_is_required():
+    distributions = packages_distributions()
+    known = required(*(extra for extra in EXTRAS if extra not in ("dev", "docs", "peers")))
+    optional = {"IPython", "ophyd_async", "pexpect", "playwright"}  # a session has IPython; the rest draws the tutorial
+    missing = {
+        name
+        for name in imported("src", "sim_devices", "agents") - optional
+        if not known.keys() & {each.lower().replace("_", "-") for each in distributions.get(name, [name])}
+    }
+    assert not missing, f"imported, and not required by any extra: {missing}"
+    of_agent = required("agent")
+    assert not {"torch", "plotly", "ipython", "ophyd"} & of_agent.keys()
+
+
+def test_the_conda_recipe_requires_the_same():
+    recipe = yaml.safe_load((ROOT / "conda/recipe.yaml").read_text())
+    run = dict(re.fullmatch(r"(\S+) ?(.*)", line).groups() for line in recipe["requirements"]["run"])
+    assert run.pop("python") == PROJECT["requires-python"]
+    assert {CONDA.get(name, name): versions for name, versions in run.items()} == required("agent")
+
+
+def test_how_to_cite_it_is_readable():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    zenodo = json.loads((ROOT / ".zenodo.json").read_text())
+    assert citation["title"] == PROJECT["name"] and zenodo["license"] == citation["license"] == PROJECT["license"]
+    assert zenodo["related_identifiers"][0]["identifier"] == citation["references"][0]["doi"]
+
+
+def test_the_wheel_has_the_simulated_instrument_where_the_command_looks():
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    included = build["targets"]["wheel"]["force-include"]
+    assert included == {name: f"ainerd/simulated/{name}" for name in ("agents", "profiles", "sim_devices")}
+    assert all((ROOT / name).is_dir() for name in included)
