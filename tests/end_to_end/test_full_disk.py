@@ -89,7 +89,7 @@ def test_a_plan_waits_for_room(session, disk, exploring, capsys):
     exploring(1)
     wait_for(lambda: session.agent._state.waits)
     health = session.agent.health()
-    assert health["free_mb"] < LEAST_MB and f"{LEAST_MB} MB are wanted" in health["disk"]
+    assert health["free_mb"] < LEAST_MB and f"less room than {LEAST_MB} MB" in health["disk"]
     assert len(session.agent.results) == 0
     filler.unlink()
     wait_for(lambda: len(session.agent.results) == 1)
@@ -117,7 +117,7 @@ def test_an_exposure_that_did_not_fit_is_taken_again(session, disk, exploring, c
     before = (session.table()["status"] == "complete").sum()
     exploring(1)
     wait_for(lambda: session.agent._state.waits)
-    assert "MB left" in session.agent._state.waits
+    assert "less room" in session.agent._state.waits
     filled[0].unlink()
     wait_for(lambda: (session.table()["status"] == "complete").sum() == before + 1)
     session.RE.unsubscribe(token)
@@ -162,7 +162,7 @@ def test_a_disk_that_does_not_answer_blocks_nothing(tmp_path, monkeypatch):
     looking = disks.look()
     assert disks.look() is looking and disks.problem is None
     wait_for(lambda: disks.problem)
-    assert "has not answered for" in disks.problem
+    assert "does not answer" in disks.problem
     answers.set()
     looking.result(10)
     assert disks.problem is None

@@ -57,19 +57,22 @@ class Disks:
 
     @property
     def problem(self) -> str | None:
-        """Why a disk cannot take an exposure, in a sentence; None if all can, as far as the last look tells."""
+        """Why a disk cannot take an exposure, in a sentence; None if all can, as far as the last look tells.
+
+        The sentence has no numbers that change, so that it is printed once.
+        """
         looking = self._looking
-        if looking is not None and not looking.done() and (took := time.monotonic() - self._since) > SLOW_S:
-            return f"the disk of {self._written} or of the frames has not answered for {took:.0f} s"
+        if looking is not None and not looking.done() and time.monotonic() - self._since > SLOW_S:
+            return f"the disk of {self._written} or of the frames does not answer"
         return self._found
 
     def _look(self, looking: "Future[None]") -> None:
         try:
             rooms = [(folder, _free_mb(folder)) for folder in (self._written, *self._frames) if folder.exists()]
             self.free_mb = min((free for _, free in rooms), default=None)
-            short = next((f"{folder} has {_size(free)} left" for folder, free in rooms if free < self._least_mb), None)
-            wanted = short and f"{short}, and {_size(self._least_mb)} are wanted (storage.least_free_mb)"
-            self._found = self._write() or wanted
+            short = next((folder for folder, free in rooms if free < self._least_mb), None)
+            wanted = f"{short} has less room than {_size(self._least_mb)} (storage.least_free_mb)"
+            self._found = self._write() or (None if short is None else wanted)
         except OSError as error:
             self._found = f"a disk fails: {error}"
         finally:
@@ -89,8 +92,9 @@ class Disks:
         finally:
             with suppress(OSError):
                 probe.unlink()
-        took = time.monotonic() - began
-        return f"{self._written} is slow: a file of 4 kB took {took:.0f} s" if took > SLOW_S else None
+        if time.monotonic() - began > SLOW_S:
+            return f"{self._written} is slow: a file of 4 kB takes more than {SLOW_S:.0f} s"
+        return None
 
 
 def _free_mb(folder: Path) -> float:
