@@ -19,8 +19,10 @@ function Runs({ segments }) {
   const [offset, setOffset] = useState(0);
   const query = { "page[offset]": offset, "page[limit]": RUNS, sort: "-start.time", select_metadata: OF_RUN };
   const fields = "fields=metadata&fields=count";
-  const read = () =>
-    get(`${API}/search/${encoded(path)}?${new URLSearchParams(query)}&${fields}`).then((answer) => answer.json());
+  const read = async () => {
+    const found = await get(`${API}/search/${encoded(path)}?${new URLSearchParams(query)}&${fields}`);
+    return { from: offset, ...(await found.json()) };
+  };
   const { value: answer, error } = useAsync(read, [path, offset]);
   const row = ({ id, attributes }) => {
     const run = attributes?.metadata?.selected ?? attributes?.metadata ?? {};
@@ -36,18 +38,19 @@ function Runs({ segments }) {
     );
   };
   const table = () => {
-    const n = answer.meta?.count ?? 0;
+    const { from, meta } = answer;
+    const n = meta?.count ?? 0;
     const turn = (text, to, disabled) => button(text, () => setOffset(Math.max(0, to)), { key: text, disabled });
-    const last = Math.min(offset + RUNS, n);
+    const last = Math.min(from + RUNS, n);
     return [
       h("div", { key: "table", className: "scroll" }, h(Table, { cells: CELLS }, answer.data.map(row))),
       h(
         "p",
         { key: "pager", className: "row pager" },
-        h("span", { role: "status" }, n ? `${offset + 1} to ${last} of ${n} runs` : "no runs"),
+        h("span", { role: "status" }, n ? `${from + 1} to ${last} of ${n} runs` : "no runs"),
         n > RUNS && [
-          turn("newer", offset - RUNS, offset === 0),
-          turn("older", offset + RUNS, last >= n),
+          turn("newer", from - RUNS, from === 0),
+          turn("older", from + RUNS, last >= n),
         ],
       ),
     ];
