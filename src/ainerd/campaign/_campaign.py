@@ -19,6 +19,7 @@ from ainerd.campaign._claims import Claims
 from ainerd.campaign._exposures import ExposureChoice, exposure_of
 from ainerd.campaign._ledger import Ledger, Notices, limits_text
 from ainerd.campaign._optimizer import Travel, optimizer_of
+from ainerd.campaign._others import Others
 from ainerd.campaign._partners import Partners
 from ainerd.campaign._sentences import sentences
 from ainerd.config import Steering
@@ -159,11 +160,9 @@ class Campaign:
         self._unfinished: set[str] = set()  # handed out, but their exposures were not finished
         self._given: dict[str, dict[str, float]] = {}  # positions that were handed out for measurement, by id
         self._fetched: list[str] = []  # ids of positions that scripts fetched, the last one at the end
-        self._own: set[str] = set()  # ids of this session's suggestions, and of points that people added
         self._shared_s = steering.shared_s
-        self._own_since = "", 0.0  # the ready suggestion, if no other session has its place; and when it was made
+        self._others = Others(self.ledger, self.explorer, steering.shared_s, steering.beam_size)
         self._seen: set[str] = set()  # keys of all results that are known
-        self._elsewhere: dict[str, str] = {}  # suggestions of other sessions: id in the explorer, by their own id
         self._results: dict[str, str] = {}  # key of the first result of each suggestion
         self.results: set[str] = set()
         self._failures = 0  # exposures in a row without a result
@@ -198,7 +197,7 @@ class Campaign:
         before = self._began
         if self._shared_s:
             before = (datetime.now(UTC) - timedelta(seconds=self._shared_s)).isoformat()
-        self.ledger.close_open(known, self._own, before, is_shared=self._shared_s > 0)
+        self.ledger.close_open(known, self._others.own, before, is_shared=self._shared_s > 0)
 
     # results, from the worker
 
@@ -617,7 +616,7 @@ class Campaign:
             if not set(self.explorer.names) <= set(position):
                 return None
             given = self._given | {each.id: each.suggestion for each in self._queue if each.taken_by is not None}
-            near = [id for id, x in given.items() if id not in self._results and self._is_near(x, position)]
+            near = [id for id, x in given.items() if id not in self._results and self._others.is_near(x, position)]
         return near[-1] if near else None
 
     def peek(self) -> dict[str, Any]:
@@ -626,10 +625,10 @@ class Campaign:
             if (ready := self._ready) is None:
                 ready = _Ready(self._suggested(1)[0])
                 self._queue.append(ready)
-                self._own.add(ready.id)
+                self._others.own.add(ready.id)
                 self.version += 1
                 if self._shared_s:
-                    self._own_since = "", time.monotonic()
+                    self._others.begin()
                     self._later(self.settle)
                 else:
                     self._later(self.ledger.suggested, ready.suggestion)
@@ -653,11 +652,10 @@ class Campaign:
             with self._lock:
                 if (ready := self._ready) is not None and ready.created:
                     return True
-                id, since = self._own_since
-                if ready is not None and time.monotonic() - since > self._shared_s / 2:
+                if ready is not None and self._others.is_old:
                     self._withdraw_own("it has waited for too long", "superseded")
                 suggestion = self.peek()
-                if self._is_ready(id):
+                if self._others.has_claimed(suggestion[ID_KEY]):
                     return True
             self.ledger.suggested(suggestion)
             if not self._avoid_others(suggestion[ID_KEY]) and self._is_ready(suggestion[ID_KEY]):
@@ -738,7 +736,7 @@ class Campaign:
         else:
             self._withdraw_own("a person's point comes first", by="person")
             self._queue.append(ready)
-        self._own.add(ready.id)
+        self._others.own.add(ready.id)
         self.version += 1
 
     def _remove(self, id: str) -> bool:
@@ -801,7 +799,7 @@ class Campaign:
         self, suggestions: Sequence[Mapping[str, Any]], by: str | None, status: str = "accepted", *, first: bool = False
     ) -> None:
         for suggestion in suggestions:
-            self._own.add(suggestion[ID_KEY])
+            self._others.own.add(suggestion[ID_KEY])
             self._given[suggestion[ID_KEY]] = {name: suggestion[name] for name in self.explorer.names}
             self.version += 1
             if self.exposures is not None:
@@ -813,27 +811,17 @@ class Campaign:
 
         Returns whether the suggestion is this session's own.
         """
-        if self._shared_s:
-            open_elsewhere = self.ledger.taken_elsewhere(id, self._own, self._shared_s)
-        else:
-            open_elsewhere = self.ledger.open_elsewhere(id, self._own)
-        if open_elsewhere is None:
+        theirs = self._others.places_before(id)
+        if theirs is None:
             return False
         measured = self._learn_from_others() if self._shared_s else []  # after suggestions, whose results precede this
         with self._lock:
-            names = set(self.explorer.names)
-            theirs = {record.id: record.positions for record in open_elsewhere if {*record.positions} == names}
-            for gone in set(self._elsewhere) - set(theirs):
-                self.explorer.withdraw(self._elsewhere.pop(gone))
-            for other in set(theirs) - set(self._elsewhere):
-                with suppress(ValueError):  # it lies outside the bounds of this session
-                    (known,) = self.explorer.register_suggestions([theirs[other]])
-                    self._elsewhere[other] = known[ID_KEY]
+            self._others.register(theirs)
             ready = self._ready
             if ready is None or ready.id != id:
                 return False
-            if not any(self._is_near(ready.suggestion, x) for x in (*theirs.values(), *measured)):
-                self._own_since = id, self._own_since[1]
+            if not any(self._others.is_near(ready.suggestion, x) for x in (*theirs.values(), *measured)):
+                self._others.claim(id)
                 return True
             self._withdraw_own("another session is to measure there", "superseded")
         with suppress(ValueError):  # no position is left: the next caller of `peek` gets the error
@@ -850,13 +838,6 @@ class Campaign:
                     self.atlas.learn(outcome)
             self._learn(new)
         return [outcome.positions for outcome in new if set(self.explorer.names) <= set(outcome.positions)]
-
-    def _is_near(self, a: Mapping[str, Any], b: Mapping[str, float]) -> bool:
-        """Return whether two positions are the same spot for the beam."""
-        window = self.explorer.window
-        apart = window.position(np.array([a[name] - b[name] for name in window.names]))
-        size = self._beam_size or 1e-3 * (window.high - window.low).min()
-        return bool(np.linalg.norm(apart) < (1 - 1e-6) * size)  # as `Survey.may_measure`
 
     def _named(self, position: Mapping[str, float]) -> dict[str, float]:
         """Return one number for each actuator, in the order of the actuators."""
