@@ -26,7 +26,6 @@ from ainerd.threads import one_thread
 Singles = NDArray[np.float32]
 
 _ALONG_DIAGONALS = np.lexsort((ROWS, COLS - ROWS))
-_BACK = _ALONG_DIAGONALS.argsort()
 _NUMBERS = ("angle_deg", "phase", "shear")  # stored for each exposure
 
 
@@ -68,7 +67,10 @@ def read_bank(path: Path) -> tuple[list[Clean], list[str]]:
         raise ModelError(f"{path}: damaged ({error})") from None
     if len(packed) != size or len(dynamics) != len(families):
         raise ModelError(f"{path}: {len(families)} families do not fit the maps it holds")
-    steps = np.frombuffer(packed, dtype="<i2").reshape(-1, ROWS.size).cumsum(1, dtype=np.int16)[:, _BACK]
+    differences = np.frombuffer(packed, dtype="<i2").reshape(-1, ROWS.size)
+    steps = np.empty(differences.shape, dtype=np.int16)
+    for row, of_row in zip(steps, differences, strict=True):  # all at once would take twice the memory
+        row[_ALONG_DIAGONALS] = of_row.cumsum(dtype=np.int16)
     numbers = np.column_stack([tensors[name] for name in _NUMBERS]).tolist()
     maps = np.split(steps, counts.cumsum()[:-1])
     rows = zip(maps, numbers, dynamics, strict=True)
