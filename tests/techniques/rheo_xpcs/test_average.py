@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from ainerd.results import ResultRecord, ResultStore
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
-from ainerd.techniques.rheo_xpcs._many import average, over_q
-from ainerd.techniques.rheo_xpcs._over_q import OVER_Q
+from ainerd.techniques.rheo_xpcs.commands import average, over_q
+from ainerd.techniques.rheo_xpcs.panels import OVER_Q
 
 LAGS = np.unique(np.rint(np.geomspace(1, 2000, 40))).astype(int)
 FRAME_S, NOISE, Q = 0.01, 0.004, np.array([0.02, 0.04, 0.06])

@@ -5,7 +5,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ainerd.techniques.rheo_xpcs._calibrate_q import calibrate_q
+from ainerd.techniques.rheo_xpcs.commands import calibrate_q
 
 app = typer.Typer()
 app.command()(calibrate_q)

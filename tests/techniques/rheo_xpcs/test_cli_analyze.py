@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ainerd.cli import app, main
-from ainerd.techniques.rheo_xpcs._sentences import bin_cells
+from ainerd.techniques.rheo_xpcs import bin_cells
 from ainerd.xpcs import Partition, two_time
 
 pytestmark = pytest.mark.usefixtures("part_of_bank")

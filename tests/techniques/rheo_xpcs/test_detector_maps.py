@@ -7,8 +7,15 @@ import numpy as np
 import pytest
 
 from ainerd.technique import AnalysisError, RunInfo
-from ainerd.techniques.rheo_xpcs import PartitionSettings, RheoXPCS, RheoXPCSSettings, build_partition, check_bins
-from ainerd.techniques.rheo_xpcs._detector_maps import read_flat, read_mask
+from ainerd.techniques.rheo_xpcs import (
+    PartitionSettings,
+    RheoXPCS,
+    RheoXPCSSettings,
+    build_partition,
+    check_bins,
+    read_flat,
+    read_mask,
+)
 from ainerd.xpcs import Partition
 
 SHAPE = 40, 60

@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 from ainerd.results import ResultStore, explain, export, validate
 from ainerd.runs import write_run
 from ainerd.server import open_catalog
-from ainerd.techniques.rheo_xpcs import _ingest
-from ainerd.techniques.rheo_xpcs._maps import MapFile
+from ainerd.techniques.rheo_xpcs import MapFile, _ingest
 from ainerd.techniques.rheo_xpcs.commands import analyze, ingest, similar
 from tests.killed import killed
 from tests.techniques.rheo_xpcs import map_files

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from ainerd.techniques.rheo_xpcs._maps import MapFile
+from ainerd.techniques.rheo_xpcs import MapFile
 from ainerd.xpcs import Partition
 from tests.techniques.rheo_xpcs import map_files
 from tests.techniques.rheo_xpcs.map_files import DEAD, FRAME_S, MAP, PROCESSED, Q, T, write

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from ainerd.results import ResultRecord, ResultStore
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
-from ainerd.techniques.rheo_xpcs._saxs_command import saxs
+from ainerd.techniques.rheo_xpcs.commands import saxs
 from ainerd.xpcs import WATER_INV_CM
 
 Q = np.linspace(0.02, 0.5, 40)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from ainerd.results import ResultRecord, ResultStore
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
-from ainerd.techniques.rheo_xpcs._xsvs import xsvs
+from ainerd.techniques.rheo_xpcs.commands import xsvs
 
 app = typer.Typer()
 app.command()(xsvs)
