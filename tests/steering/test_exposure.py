@@ -90,3 +90,18 @@ def test_any_exposure_that_is_proposed_fits_modes_and_dose():
         left = float(10 ** rng.uniform(-4, 1))
         if (found := made.propose(rng.random(2) * 3, left)) is not None:
             assert OPTIONS.objection(found[0]) is None and OPTIONS.dose(found[0]) <= left
+
+
+def test_where_the_neighbourhood_scatters_less_more_light_is_used():
+    bright, dim = np.array([0.0, 0.0]), np.array([10.0, 0.0])
+    paces = {1.0: bright, 0.05: dim}  # counts per pixel and frame
+    known = [Known(at, Pace(tau_s=0.1, error_s=0.01, contrast=0.2, counts=n), USUAL) for n, at in paces.items()]
+    of = proposer(*known)
+    light = [proposed(of, at=at + 0.3).transmission for at in (bright, dim)]
+    assert light[1] >= 3 * light[0]
+
+
+def test_far_from_all_exposures_as_on_the_next_sample_of_a_holder_an_exposure_is_proposed():
+    of = proposer(Known(HERE, Pace(tau_s=0.1, error_s=0.01, contrast=0.2, counts=0.1), USUAL))
+    exposure, reason = of.propose(HERE + 1e5, 10.0)
+    assert OPTIONS.objection(exposure) is None and reason.startswith("tau of about 0.1 s far from here")

@@ -48,8 +48,8 @@ class Proposer:
     def __init__(self, options: Exposures, reach: float, beam: float) -> None:
         self._options, self._reach, self._beam = options, reach, beam
         self._known: list[Known] = []
-        self._contrast, self._cost, self._counts_per_s = CONTRAST, COST, options.counts_per_s
-        self._costs, self._contrasts, self._rates = list[float](), list[float](), list[float]()
+        self._contrast, self._cost = CONTRAST, COST
+        self._costs, self._contrasts = list[float](), list[float]()
 
     def learn(self, known: Known) -> None:
         """Learn from an exposure."""
@@ -60,10 +60,8 @@ class Proposer:
             self._contrast = float(np.median(self._contrasts))
         if exposure is None or not pace.counts:
             return
-        self._rates.append(pace.counts / (exposure.frame_time_s * exposure.transmission))
-        self._counts_per_s = float(np.median(self._rates))
         if pace.tau_s is not None and pace.error_s is not None and pace.contrast and pace.error_s < 0.5 * pace.tau_s:
-            photons = pace.contrast * pace.counts * math.sqrt(exposure.n_frames * _frames(pace.tau_s, exposure))
+            photons = pace.contrast * pace.counts * _pairs(exposure.n_frames, pace.tau_s, exposure.frame_time_s)
             self._costs.append(pace.error_s / pace.tau_s * photons)
             if len(self._costs) > 2:
                 self._cost = float(np.quantile(self._costs, SHARE))
@@ -71,7 +69,7 @@ class Proposer:
     def propose(self, position: Floats, dose_left: float) -> tuple[Exposure, str] | None:
         """Return the next exposure at a position (d,), and the reason; None if the dose that is left allows none."""
         mean, spread, reason = self._expected(position)
-        exposure = self._plan(mean, spread, dose_left)
+        exposure = self._plan(mean, spread, self._counts_at(position), dose_left)
         return None if exposure is None else (exposure, reason)
 
     def again(self, position: Floats) -> str | None:
@@ -95,16 +93,31 @@ class Proposer:
             return self._from_spot(of_spot)
         if not self._known:
             return *UNKNOWN, "tau is not known yet"
-        places = np.array([each.position for each in self._known])
         guess = np.array([_guess(each) for each in self._known])
-        distance = np.linalg.norm(places - position, axis=1)
-        weight = np.exp(-0.5 * (distance / self._reach) ** 2) + 0.02 * np.exp(-distance / (2 * self._reach))
-        weight /= weight.sum()
+        weight, distance = self._weights(self._known, position)
         mean = float(weight @ guess[:, 0])
-        far = 0.6 * min(1.0, distance.min() / (2 * self._reach))
+        far = 0.6 * min(1.0, distance / (2 * self._reach))
         among = weight @ ((guess[:, 0] - mean) ** 2 + guess[:, 1] ** 2)
         spread = min(math.sqrt(among + NARROWEST**2 + far**2), UNKNOWN[1])
-        return mean, spread, f"tau of about {10**mean:.2g} s in the neighbourhood"
+        where = (
+            "in the neighbourhood" if distance < 2 * self._reach else "far from here, where the nearest exposures are"
+        )
+        return mean, spread, f"tau of about {10**mean:.2g} s {where}"
+
+    def _weights(self, known: Sequence[Known], position: Floats) -> tuple[Floats, float]:
+        """Return how much each exposure tells about a position, (n,) with the sum one, and how far the nearest is."""
+        distance = np.linalg.norm(np.array([each.position for each in known]) - position, axis=1)
+        nearest = float(distance.min())  # the farther ones count less, also if all are far
+        weight = np.exp(-0.5 * (distance / self._reach) ** 2) + 0.02 * np.exp((nearest - distance) / (2 * self._reach))
+        return weight / weight.sum(), nearest
+
+    def _counts_at(self, position: Floats) -> float:
+        """Return the counts per pixel and second in the open beam that the neighbourhood makes likely."""
+        lit = [(each, each.exposure, each.pace.counts) for each in self._known if each.exposure and each.pace.counts]
+        if not lit:
+            return self._options.counts_per_s
+        rates = [counts / (exposure.frame_time_s * exposure.transmission) for _, exposure, counts in lit]
+        return float(np.exp(self._weights([each for each, _, _ in lit], position)[0] @ np.log(rates)))
 
     def _from_spot(self, of_spot: Sequence[Known]) -> tuple[float, float, str]:
         """Return mean and spread of log10(tau in s) at a spot that was exposed, from its exposures."""
@@ -115,7 +128,7 @@ class Proposer:
         limit = _limit(last.pace)
         return mean, spread, f"here {limit}" if limit else "nothing was seen here: more photons"
 
-    def _plan(self, mean: float, spread: float, dose_left: float) -> Exposure | None:
+    def _plan(self, mean: float, spread: float, counts_per_s: float, dose_left: float) -> Exposure | None:
         """Return the exposure that covers the expected range of tau at the least dose, or the next that dose allows.
 
         In shot noise the relative error of tau is cost / (beta k sqrt(T tau / dt)) with k photons per pixel and frame:
@@ -136,8 +149,10 @@ class Proposer:
                 short = max(math.log(FEWEST_TAUS * middle / seconds), 0.0)  # too short for the middle tau
                 coarse = max(math.log(EACH_TAU * frame_time_s / shortest), 0.0)  # too slow for the shortest
                 coarse_for_middle = max(math.log(2 * frame_time_s / middle), 0.0)
-                open_s = self._open_s(10 ** (mean - 0.7 * spread), spread, frame_time_s, n_frames)
-                transmission = self._transmission(open_s / seconds)
+                # photons per pixel and frame for the precision, with a margin
+                photons = self._cost / (options.precision * self._contrast)
+                photons *= (2.0 if spread > 0.5 else 1.5) / _pairs(n_frames, 10 ** (mean - 0.7 * spread), frame_time_s)
+                transmission = self._transmission(photons / (counts_per_s * frame_time_s))
                 exposure = Exposure(frame_time_s, n_frames, transmission)
                 while (fitted := self._fitted(exposure, left)) is None and exposure.n_frames > fewest:
                     exposure = Exposure(frame_time_s, max(exposure.n_frames // 2, fewest), options.transmissions[-1])
@@ -148,13 +163,6 @@ class Proposer:
                 if best is None or score < best[0]:
                     best = score, fitted
         return None if best is None else best[1]
-
-    def _open_s(self, tau_s: float, spread: float, frame_time_s: float, n_frames: int) -> float:
-        """Return the seconds of open beam that the precision needs."""
-        pairs = math.sqrt(n_frames * max(tau_s / frame_time_s, 1.0))
-        photons = self._cost / (self._options.precision * self._contrast * pairs)  # per pixel and frame
-        margin = 2.0 if spread > 0.5 else 1.5
-        return margin * photons / self._counts_per_s * n_frames
 
     def _transmission(self, wanted: float) -> float:
         """Return the least transmission that is enough; the largest if none is."""
@@ -169,9 +177,9 @@ class Proposer:
         return None
 
 
-def _frames(tau_s: float, exposure: Exposure) -> float:
-    """Return a relaxation time in frames, at least one."""
-    return max(tau_s / exposure.frame_time_s, 1.0)
+def _pairs(n_frames: int, tau_s: float, frame_time_s: float) -> float:
+    """Return the root of the number of pairs of frames from which tau is known, see `Proposer._plan`."""
+    return math.sqrt(n_frames * max(tau_s / frame_time_s, 1.0))
 
 
 def _limit(pace: Pace) -> str | None:
