@@ -39,7 +39,7 @@ def campaign(server):
             units={"tau_s": "s"},
             calibration={"alpha": 0.05, "id": "bank", "n": 9},
         )
-        store.complete(keys[-1], analysis)
+        store.complete(keys[-1], analysis, **({"own_p": 0.25} if i == 4 else {}))
     labels = {keys[0]: 0, keys[1]: 1, keys[2]: 0, keys[4]: 0}
     scoped = ResultStore(client["ainerd"], agent="night", digest=store.record(keys[0]).digest)
     scoped.add_atlas(AtlasRecord(n_regimes=2, supported_range=(1, 3), labels=labels))
@@ -78,13 +78,14 @@ def test_the_report_of_a_night(campaign, tmp_path):
         "6 results: 4 complete, 2 failed.",
         "2 regimes; the data support 1 to 3.",
         "1 of 4 results with a p-value are novel at the level 0.05; by chance 0.2 would be.",
-        "scan 2 at sample_x 1.50 mm, sample_y 2.00: novel at alpha = 0.05: p = 0.01",
+        "scan 2 at sample_x 1.50 mm, sample_y 2.00: novel: 1 in 100 exposures of known behaviour would look as strange",
         "a person rejected (3.00, 2.00): too near the wall",
         "1 × our mistake",
         "Measure at sample_x 8.00 mm, sample_y 1.00 next: boundary.",
         "Measure scan 2 at sample_x 1.50 mm, sample_y 2.00 again: novel, p = 0.01, and measured once.",
         "Start the agent: it takes 1 results again",
         "0.2 ± 0.01",
+        "own p: how often an exposure of a kind measured before would lie as far from the others of that kind.",
         "[red]markup[/]",
         "<script>alert(1)</script>",
     ):
