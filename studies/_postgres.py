@@ -25,7 +25,7 @@ from ainerd.results import ResultRecord
 KEY = "soak0soak"
 _FILES = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "files" / "tiled"
 _TOOLS = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
-_PATIENCE_S = 120.0
+_PATIENCE_S = 600.0
 _ENDS_WITH_PARENT = "setpriv", "--pdeathsig", "INT"  # also if this process is killed
 
 
@@ -47,7 +47,7 @@ def postgres(folder: Path) -> Iterator[None]:
     word.write_text(secrets.token_hex(8))
     for path in (folder, word) if user else ():
         shutil.chown(path, user)
-    os.environ |= {"PGHOST": "127.0.0.1", "PGPORT": _free_port(), "PGUSER": "tiled", "PGPASSWORD": word.read_text()}
+    os.environ |= {"PGHOST": "127.0.0.1", "PGPORT": free_port(), "PGUSER": "tiled", "PGPASSWORD": word.read_text()}
 
     create = [_TOOLS / "initdb", "-D", db, "-U", "tiled", "--auth=scram-sha-256", f"--pwfile={word}", "-E", "UTF8"]
     subprocess.run(create, check=True, capture_output=True, user=user, cwd="/")
@@ -88,7 +88,7 @@ def tiled_on(folder: Path) -> Iterator[str]:
     config["authentication"] = {"single_user_api_key": KEY, "allow_anonymous_access": False}
     (folder / "config.yml").write_text(yaml.safe_dump(config | more))
     serve = [*_ENDS_WITH_PARENT, sys.executable, "-m", "tiled", "serve", "config"]
-    command = [*serve, folder / "config.yml", "--port", port := _free_port()]
+    command = [*serve, folder / "config.yml", "--port", port := free_port()]
     with open(folder / "tiled.log", "ab") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log)
     uri, end = f"http://127.0.0.1:{port}", time.monotonic() + _PATIENCE_S
@@ -103,7 +103,8 @@ def tiled_on(folder: Path) -> Iterator[str]:
         server.wait(60)
 
 
-def _free_port() -> str:
+def free_port() -> str:
+    """Return a port that is free on this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return str(probe.getsockname()[1])
