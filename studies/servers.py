@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +22,7 @@ from agents.demo.simulated import hardware_beside
 from agents.rheo_xpcs import TOML
 from ainerd.config import Settings
 from ainerd.results import ResultStore
-from ainerd.server import connect
+from ainerd.server import connect, open_catalog
 from ainerd.server.pages import write_ui_settings
 from studies._postgres import KEY, free_port, postgres, tiled_on
 from studies._session import SMALL
@@ -49,12 +48,12 @@ def demo(quick: bool = False, seed: int = 3) -> None:
     with two_servers() as (folder, one, two):
         settings = Settings.load(SMALL if quick else TOML)
         settings.storage.uri, settings.storage.api_key = one, type(settings.storage.api_key)(KEY)
-        heard = dict[str, float]()
-        results = connect(two, KEY)  # read by the other server while the first is written to
+        heard = set[str]()
+        results = connect(two, KEY, timeout_s=60)  # read by the other server while the first is written to
         options: dict[str, Any] = {"runs": ((2, 100, 0.5), (1, 300, 1 / 6)), "hardware": hardware_beside(SMALL)}
         with following(results, heard):
             campaign.run(settings, seed=seed, output=folder / "frames" / "demo", **(options if quick else {}))
-        ours, theirs = (ResultStore(connect(uri, KEY)["ainerd"]) for uri in (one, two))
+        ours, theirs = (ResultStore(connect(uri, KEY, timeout_s=60)["ainerd"]) for uri in (one, two))
         table = theirs.table()
         same = table.astype(str).equals(ours.table().astype(str))
         maps = [np.array_equal(ours.array(key, "c2"), theirs.array(key, "c2")) for key in table.index]
@@ -69,14 +68,12 @@ def demo(quick: bool = False, seed: int = 3) -> None:
 
 
 @contextmanager
-def following(root: Any, heard: dict[str, float]) -> Iterator[None]:
-    """Keep when a server said that a run is new."""
-    from ainerd.server import open_catalog
-
+def following(root: Any, heard: set[str]) -> Iterator[None]:
+    """Add the runs that a server says are new, to `heard`."""
     raw, _ = open_catalog(root)
 
     def created(update: Any) -> None:
-        heard[update.key] = time.time()
+        heard.add(update.key)
 
     subscription = raw.subscribe()
     subscription.child_created.add_callback(created)

@@ -108,7 +108,7 @@ def server(tmp_path_factory):
 
     if given := os.environ.get("AINERD_TEST_SERVERS"):
         uri, other, key = given.split()
-        yield SimpleNamespace(uri=uri, other=other, api_key=key, client=lambda: connect(uri, key))
+        yield SimpleNamespace(uri=uri, other=other, api_key=key, client=lambda: connect(uri, key, timeout_s=60))
         return
 
     with embedded_server(tmp_path_factory.mktemp("tiled"), readable_storage=[tmp_path_factory.getbasetemp()]) as server:
