@@ -153,6 +153,7 @@ def test_the_map_along_some_knobs_is_that_at_the_place_of_the_others():
         ]
     )
     whole = explorer.map()
+    assert "was measured at" not in explorer.suggest(1)[0]["reason"]
     for holder, corner in ((1, 0), (2, 1)):  # each sample has a map of its own
         part = whole.along(["t", "x"], {"holder": holder})
         assert list(part.axes) == ["t", "x"] and part.regime.shape == (len(part.axes["x"]), len(part.axes["t"]))
@@ -160,3 +161,11 @@ def test_the_map_along_some_knobs_is_that_at_the_place_of_the_others():
     line = whole.along(["x"], {"holder": 2, "t": 390.0})
     assert line.regime.shape == line.axes["x"].shape and line.regime[-1] == 0
     assert np.array_equal(whole.along(["holder", "x", "t"], {}).regime, whole.regime)
+
+
+def test_the_first_exposure_of_a_sample_of_a_holder_says_so():
+    knobs = {"holder": Knob(values=(1, 2), apart=True), "x": Knob(range=(0, 20), unit="mm", length=2.0)}
+    explorer = Explorer({name: knob.range for name, knob in knobs.items()}, knobs=knobs)
+    first, second = explorer.suggest(2)
+    assert second["holder"] != first["holder"]
+    assert second["reason"] == f"nothing was measured at holder = {second['holder']:g} yet"

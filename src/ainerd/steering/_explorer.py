@@ -309,5 +309,6 @@ class Explorer(Windowed):
         elif self._costly:
             seconds = np.zeros(len(b))
         else:
-            seconds = np.linalg.norm(self.window.position(b - a), axis=1) / self.window.width
+            change = self.window.position(b - a)[:, ~self.window.is_apart]
+            seconds = np.linalg.norm(change, axis=1) / self.window.width
         return seconds + sum(knob.seconds(a[k], b[:, k]) for k, knob in self._costly)

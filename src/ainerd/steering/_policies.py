@@ -206,7 +206,10 @@ def _reason(survey: Survey, node: int, covered: bool) -> str:
     if survey.boundary[node] > 0.5:
         first, second = survey.regimes_beside(node)
         between = f"between regime {first} and regime {second}"
-    radius = survey.window.length(float(survey.places.query(survey.window.nodes[node])[0]))
+    nearest = float(survey.places.query(survey.window.nodes[node])[0])
+    if new := survey.window.on_new_sample(survey.window.nodes[node], nearest):
+        return f"nothing was measured at {new} yet"
+    radius = survey.window.length(nearest)
     if covered:
         return f"{between or 'covered'}, {radius} from the nearest exposure"
     if survey.layers[node] > survey.inclusions[node]:

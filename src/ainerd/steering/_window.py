@@ -153,6 +153,14 @@ class Window:
         """Return a length in words."""
         return f"{x:.2g} lengths" if self.has_lengths else f"{x:.2g} {self._unit}".rstrip()
 
+    def on_new_sample(self, position: NDArray[np.float64], nearest: float) -> str:
+        """Return the knobs whose values lie apart in words, if the nearest exposure is at another value; else empty."""
+        if not self.is_apart.any() or nearest < FAR * self.width:
+            return ""
+        named = self.named(position)
+        apart = zip(self.names, self.is_apart, strict=True)
+        return ", ".join(f"{name} = {named[name]:g}" for name, is_apart in apart if is_apart)
+
     def changed(self, bounds: Box, excluded: Sequence[Box]) -> "Window":
         """Return a window with these limits and exclusions; this one if nothing changes."""
         if set(bounds) != set(self.names):
