@@ -12,7 +12,7 @@ copyright = "the ainerd developers"
 release = version = __version__
 
 extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "paper", "upstream"]
 default_role = "py:obj"
 
 myst_enable_extensions = ["deflist"]
