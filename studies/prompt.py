@@ -179,16 +179,20 @@ def prompt(rounds: int = 5, quick: bool = False) -> None:
 
 @study.part
 def person(results: int = 30, small: bool = False, quick: bool = False) -> None:
-    """Measure waits with `results` results; ``--quick`` takes three; ``--small`` has the small detector."""
+    """Measure waits with `results` results; ``--small`` has the small detector.
+
+    ``--quick`` takes three results, with the caches of this user and without a first session.
+    """
     results, took = 3 if quick else results, dict[str, tuple[float, float]]()
     for what in ("import numpy, scipy", "import ainerd.agent"):
         took[what] = at_best([sys.executable, "-c", what])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        caches = {"NUMBA_CACHE_DIR": "numba", "XDG_CACHE_HOME": "cache"}
-        os.environ |= {"MPLCONFIGDIR": matplotlib.get_cachedir()} | {k: str(folder / x) for k, x in caches.items()}
+        if not quick:
+            caches = {"NUMBA_CACHE_DIR": "numba", "XDG_CACHE_HOME": "cache"}
+            os.environ |= {"MPLCONFIGDIR": matplotlib.get_cachedir()} | {k: str(folder / x) for k, x in caches.items()}
         config = SMALL if small else TOML
-        for session_name, n in (("first session", 1), ("session", results)):
+        for session_name, n in (("first session", 1), ("session", results))[quick:]:
             began = time.perf_counter()
             session = IPython(folder, config)
             ready = time.perf_counter() - began
@@ -210,7 +214,9 @@ def person(results: int = 30, small: bool = False, quick: bool = False) -> None:
             took[f"ainerd {command}"] = at_best([sys.executable, "-m", "ainerd", command, *more], session.environment)
         session.exit()
     rows = [
-        {"what": w, "wall (s)": took[w][0], "CPU (s)": took[w][1], "asked (s)": x or NAN} for w, x in ASKED_S.items()
+        {"what": what, "wall (s)": took[what][0], "CPU (s)": took[what][1], "asked (s)": asked or NAN}
+        for what, asked in ASKED_S.items()
+        if what in took
     ]
     report("person", rows, results=results, small=small)
 
@@ -360,12 +366,14 @@ def in_interpreter(code: str, *arguments: str) -> float:
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def at_best(command: list[str], environment: Mapping[str, str] = os.environ, rounds: int = 3) -> tuple[float, float]:
-    """Return wall and CPU time in s of the fastest of some runs of a command."""
+def at_best(command: list[str], environment: Mapping[str, str] = os.environ, rounds: int = 2) -> tuple[float, float]:
+    """Return wall and CPU time in s of the fastest of some runs of a command, which may exit with 1 for problems."""
     took = []
     for _ in range(rounds):
         began, before = time.perf_counter(), os.times()
-        subprocess.run(command, check=True, capture_output=True, env=environment)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        if done.returncode > 1:
+            raise RuntimeError(done.stderr)
         after = os.times()
         cpu = after.children_user + after.children_system - before.children_user - before.children_system
         took.append((time.perf_counter() - began, cpu))
