@@ -9,7 +9,7 @@ from platformdirs import user_cache_path
 from ainerd.dynamics import clean_exposure, draw
 from ainerd.latent import Encoder
 from ainerd.novelty import NoveltyScorer
-from ainerd.techniques.rheo_xpcs import TERMS, Bank, _calibration, calibrated, write_bank
+from ainerd.techniques.rheo_xpcs import TERMS, Bank, _calibration, calibrated, placed, write_bank
 
 SEEN = {"photons": 200.0, "n_pixels": 400.0, "contrast": 0.2, "n_roi": 18}
 
@@ -64,6 +64,20 @@ def test_other_statistics_have_another_file_and_the_one_not_used_for_longest_goe
         calibrated(bank, Encoder.load(), **SEEN | {"photons": photons})
         kept += [path for path in cache.iterdir() if path not in kept]
     assert len(kept) == 3 and set(cache.iterdir()) == {kept[0], kept[2]}
+
+
+def test_landmarks_are_made_once_and_again_if_their_file_is_damaged(bank, cache, monkeypatch):
+    options = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
+    embeddings, names = bank.landmarks(Encoder.load(), **options)
+    made = placed(bank, Encoder.load(), **options)
+    with monkeypatch.context() as patched:
+        patched.setattr(Bank, "landmarks", None)  # nothing is made again
+        read = placed(bank, Encoder.load(), **options)
+    (file,) = cache.iterdir()
+    file.write_bytes(file.read_bytes()[:-4] + b"\0\0\0\0")
+    for each in (made, read, placed(bank, Encoder.load(), **options)):
+        np.testing.assert_array_equal(each.embeddings, embeddings)
+        assert each.names == names
 
 
 def test_memory_holds_those_used_last(bank, cache, monkeypatch):

@@ -24,7 +24,7 @@ import ainerd
 from ainerd.activity import doing
 from ainerd.latent import SIZE, Encoder, ModelError, read_tensors, read_weights, write_weights
 from ainerd.novelty import LOOKS, NoveltyScorer, RegimeTest, null_distances
-from ainerd.technique import NullRegimes
+from ainerd.technique import Landmarks, NullRegimes
 from ainerd.techniques.rheo_xpcs._bank import BASELINE, Bank, add_systematics, noised
 from ainerd.techniques.rheo_xpcs._clean import Clean, seen_from
 from ainerd.techniques.rheo_xpcs._features import TERMS, features, sectors_of
@@ -71,7 +71,7 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: An
                 with doing(CALIBRATING):
                     features = bank.features(encoder, n_frames=1, seed=0, **statistics)
                     found = NoveltyScorer(terms=TERMS).fit(features, bank.families)
-                _write_scorer(path, found)
+                _write_cached(path, found.state(), {"kind": KIND, "kinds": found.kinds_.tolist()})
         with _lock:
             _scorers.pop(key, None)
             _scorers[key] = found  # most recently used last
@@ -106,10 +106,29 @@ def _key(bank: Bank, encoder: Encoder, statistics: Mapping[str, Any]) -> str:
 
 def _read_scorer(path: Path) -> NoveltyScorer:
     """Read a cached scorer; ModelError if the file is missing or damaged."""
-    tensors, recipe = read_tensors(path, KIND)
+    tensors, recipe = _read_cached(path, KIND)
+    return NoveltyScorer.restored(tensors, recipe["kinds"], TERMS)
+
+
+def placed(bank: Bank, encoder: Encoder, **options: Any) -> Landmarks:
+    """Return `Bank.landmarks` with these options, which take seconds; they are cached in a file as scorers are."""
+    path = user_cache_path("ainerd") / f"{_key(bank, encoder, {'landmarks': options})}.safetensors"
+    try:
+        tensors, recipe = _read_cached(path, "landmarks")
+        return Landmarks(embeddings=tensors["embeddings"], names=recipe["names"])
+    except (ModelError, KeyError):  # missing or damaged
+        with doing("placing the known kinds of dynamics on the latent map, once: some seconds"):
+            embeddings, names = bank.landmarks(encoder, **options)
+        _write_cached(path, {"embeddings": embeddings}, {"kind": "landmarks", "names": [*map(str, names)]})
+        return Landmarks(embeddings=embeddings, names=names)
+
+
+def _read_cached(path: Path, kind: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read the tensors and the recipe of a file in the cache; ModelError if it is missing or damaged."""
+    tensors, recipe = read_tensors(path, kind)
     if recipe.get("digest") != _digest(tensors) or not all(np.isfinite(array).all() for array in tensors.values()):
         raise ModelError(f"{path}: damaged")
-    return NoveltyScorer.restored(tensors, recipe["kinds"], TERMS)
+    return tensors, recipe
 
 
 def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:
@@ -117,12 +136,11 @@ def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def _write_scorer(path: Path, scorer: NoveltyScorer) -> None:
-    """Write a scorer to the cache and remove the files unused for longest; a failure is logged."""
+def _write_cached(path: Path, tensors: dict[str, NDArray[Any]], recipe: dict[str, Any]) -> None:
+    """Write tensors to the cache and remove the files unused for longest; a failure is logged."""
     part = path.with_suffix(f".{os.getpid()}")
     try:
-        state = scorer.state()
-        write_weights(part, state, {"kind": KIND, "kinds": scorer.kinds_.tolist(), "digest": _digest(state)})
+        write_weights(part, tensors, {**recipe, "digest": _digest(tensors)})
         part.replace(path)
         for old in sorted(path.parent.glob("*.safetensors"), key=lambda file: file.stat().st_mtime_ns)[:-_MOST_FILES]:
             old.unlink()

@@ -3,7 +3,7 @@
 from ainerd.techniques.rheo_xpcs._average import Average
 from ainerd.techniques.rheo_xpcs._bank import Bank, add_systematics, read_bank, write_bank
 from ainerd.techniques.rheo_xpcs._bins import build_partition, check_bins, dead_pixels, questions
-from ainerd.techniques.rheo_xpcs._calibration import Views, calibrated, scorer_of, views
+from ainerd.techniques.rheo_xpcs._calibration import Views, calibrated, placed, scorer_of, views
 from ainerd.techniques.rheo_xpcs._cells import Cells
 from ainerd.techniques.rheo_xpcs._clean import SHARES, Clean, measured_exposure, seen_from, simulated_exposures
 from ainerd.techniques.rheo_xpcs._curves import read_curves
@@ -27,7 +27,7 @@ __all__ = [
     "Picture", "RheoXPCS", "RheoXPCSSettings", "Sectors", "Views", "add_systematics", "bank_options", "bin_cells",
     "build_partition", "calibrated", "check_bins", "dead_pixels", "details", "draw_bins", "draw_columns",
     "draw_exposure", "draw_map", "find_movie", "highest", "judge", "measured_exposure", "new_figure",
-    "pooled_contrast", "preshear", "preshear_of", "q_of_pixels", "questions", "read_bank", "read_curves",
+    "placed", "pooled_contrast", "preshear", "preshear_of", "q_of_pixels", "questions", "read_bank", "read_curves",
     "read_flat", "read_mask", "run_features", "scorer_of", "seen_from", "sentences", "simulated_exposures", "views",
     "write_bank",
 ]  # fmt: skip

@@ -29,7 +29,7 @@ from ainerd.technique import (
 )
 from ainerd.techniques.rheo_xpcs._bank import Bank
 from ainerd.techniques.rheo_xpcs._bins import beam_and_masked, build_partition, check_bins, instrument, questions
-from ainerd.techniques.rheo_xpcs._calibration import calibrate_ahead, calibrated, null_regimes
+from ainerd.techniques.rheo_xpcs._calibration import calibrate_ahead, calibrated, null_regimes, placed
 from ainerd.techniques.rheo_xpcs._curves_of_bins import Curves
 from ainerd.techniques.rheo_xpcs._detector_maps import read_flat
 from ainerd.techniques.rheo_xpcs._exposure import FEWEST_FRAMES, Exposure
@@ -232,9 +232,7 @@ class RheoXPCS(Technique):
         key = self.bank.id, self.encoder.sha256
         with _lock:  # a figure and the agent may request them at once
             if key not in _landmarks:
-                with doing("placing the known kinds of dynamics on the latent map: some seconds"):
-                    embeddings, names = self.bank.landmarks(self.encoder, **LANDMARKS)
-                _landmarks[key] = Landmarks(embeddings=embeddings, names=names)
+                _landmarks[key] = placed(self.bank, self.encoder, **LANDMARKS)
             return _landmarks[key]
 
     def null_regimes(self) -> NullRegimes | None:
