@@ -117,23 +117,25 @@ def test_an_exposure_that_did_not_fit_is_taken_again(session, disk, exploring, c
 
     monkeypatch.setattr(session.shutter, "set", logged)
     token = session.RE.subscribe(on_start, "start")
-    before = (session.table()["status"] == "complete").sum()
+    before = (session.store.table()["status"] == "complete").sum()
     exploring(1)
     wait_for(lambda: session.agent._state.waits)
     assert "less room" in session.agent._state.waits
     filled[0].unlink()
-    wait_for(lambda: (session.table()["status"] == "complete").sum() == before + 1)
+    wait_for(lambda: (session.store.table()["status"] == "complete").sum() == before + 1)
     session.RE.unsubscribe(token)
     lines = [record.getMessage() for record in caplog.records]
     assert sum("is taken again" in line for line in lines) == 1
-    assert len(session.table()) == before + 1 + (session.table()["status"] == "failed").sum()  # the other has a reason
+    assert (
+        len(session.store.table()) == before + 1 + (session.store.table()["status"] == "failed").sum()
+    )  # the other has a reason
 
 
 def test_a_plan_that_shall_go_on_does(session, disk, exploring, monkeypatch, capsys):
     monkeypatch.setattr(session.agent._settings.storage, "when_full", "go on")
-    filler, before = fill(disk, LEAST_MB / 2), len(session.table())
+    filler, before = fill(disk, LEAST_MB / 2), len(session.store.table())
     exploring(1)
-    wait_for(lambda: len(session.table()) == before + 1)
+    wait_for(lambda: len(session.store.table()) == before + 1)
     filler.unlink()
     assert capsys.readouterr().out.replace("\n", " ").count("the plan goes on") == 1
 
