@@ -31,6 +31,7 @@ from sim_devices import StreamingDetector
 
 SHAPE = (4, 5)
 DATASET = "entry/data/data"
+APART = 2**31  # between the numbers of two detectors
 SCALE = 5000  # of the position in a pixel: .2 um if it is in mm
 
 
@@ -187,9 +188,9 @@ class Beamline:
         self.client, self.folder, self.storage = client, folder, storage
         self.x, self.y = SynAxis(name="sample_x"), SynAxis(name="sample_y")
         self._position: Callable[[], float] = lambda: float(self.x.position)
-        maker = FrameMaker(lambda: self._position(), first)
-        self.camera = Camera(maker, delay_s, name="camera")
-        self.stack = Stack(maker, folder / "frames", delay_s, name="stack")
+        makers = [FrameMaker(lambda: self._position(), first + i * APART) for i in range(2)]
+        self.camera = Camera(makers[0], delay_s, name="camera")
+        self.stack = Stack(makers[1], folder / "frames", delay_s, name="stack")
         self.RE = RunEngine({}, context_managers=[])
         self.agents: list[Agent] = []
 
@@ -227,7 +228,7 @@ def settings_of(folder: Path, storage: Path, detector: str) -> Settings:
     described = {
         "name": f"numbers of {detector}",
         "technique": "numbered",
-        "detector": {"image": f"{detector}_image"},
+        "detector": {"image": f"{detector}_image"} | ({"n_frames": "stack_n_frames"} if detector == "stack" else {}),
         "steering": {"bounds": {"sample_x": [0.0, 10.0]}},
         "storage": {"directory": str(storage), "frames": [str(folder / "frames")], "late_s": 1.0, "live": False},
     }

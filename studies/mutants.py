@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -62,27 +63,30 @@ def mutants(
     n: int = 80, seed: int = 0, rooms: str = " ".join(ROOMS), minutes: float = 30.0, check: bool = True
 ) -> None:
     """Draw mutants and run tests; `check` also runs the tests of each folder without a mutant."""
-    began, rows, survivors, rng = time.monotonic(), list[Row](), list[str](), np.random.default_rng(seed)
+    began, survivors, rng = time.monotonic(), list[str](), np.random.default_rng(seed)
     chosen = rooms.split()
     drawn = {room: draw(room, -(-n // len(chosen)), rng) for room in chosen}
-    for module in f"{HEAVY} pytest hypothesis numba torch".split():
+    for module in f"{HEAVY} pytest numba torch".split():
         __import__(module)  # once: each test run is a fork
+    turns = [mutant for turn in zip_longest(*drawn.values()) for mutant in turn if mutant is not None]
+    counts = {room: Counter[str]() for room in chosen}
     with tempfile.TemporaryDirectory() as name:
         source = Path(name) / "src"
         shutil.copytree(ROOT / "src", source)
-        for room, some in drawn.items():
-            counts, cpu_s = Counter[str](), cpu()
-            if check and (failed := first_failure(room, source, None)):
+        for room in chosen if check else ():
+            if failed := first_failure(room, source, None):
                 sys.exit(f"the tests of {room} fail without a mutant: {failed}")
-            counts["CPU s without a mutant"] = round(cpu() - cpu_s)
-            for mutant in track(some, room):
-                if time.monotonic() - began > 60 * minutes:
-                    break
-                noticed = noticed_by(mutant, room, source)
-                counts["noticed" if noticed else "survived"] += 1
-                print(f"{mutant} [{noticed or 'survived'}]", flush=True)
-                survivors += [] if noticed else [str(mutant)]
-            rows.append({"folder": room, "noticed": 0, "survived": 0, **counts, "CPU s": round(cpu() - cpu_s)})
+        for mutant in track(
+            turns, "mutants"
+        ):  # of each folder in turn, so that a limit of time leaves out some of each
+            if time.monotonic() - began > 60 * minutes:
+                break
+            room = mutant.path.parts[1]
+            cpu_s, noticed = cpu(), noticed_by(mutant, room, source)
+            counts[room].update({"noticed" if noticed else "survived": 1, "CPU s": round(cpu() - cpu_s)})
+            print(f"{mutant} [{noticed or 'survived'}]", flush=True)
+            survivors += [] if noticed else [str(mutant)]
+    rows: list[Row] = [{"folder": room, "noticed": 0, "survived": 0, **some} for room, some in counts.items()]
     tried = sum(row["noticed"] + row["survived"] for row in rows)
     share = 1 - len(survivors) / max(tried, 1)
     report("mutants", rows, seed=seed, tried=tried, noticed=share, survivors=survivors)
@@ -191,6 +195,8 @@ def first_failure(room: str, source: Path, mutant: Mutant | None) -> str:
         failed = pipe.read()
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
+    if code not in (0, 1, 2) and code > 0:  # a negative one is a signal: the mutant ended the process, or never ends
+        raise RuntimeError(f"pytest ended with {code} in tests/{room}, {mutant}")
     return "" if code == 0 else failed or f"ended with {code}"
 
 
@@ -215,7 +221,8 @@ def run_tests(room: str, source: Path, mutant: Mutant | None, writing: int) -> i
             if report.failed:
                 os.write(writing, f"import of {report.nodeid}".encode())
 
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-o", "timeout=900", "-o", "session_timeout=0"]
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-o", "timeout=900", "-o", "session_timeout=100000"]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # some plugins were imported before the fork
     return int(pytest.main([*map(str, test_files(room, mutant)), *options], plugins=[Names()]))
 
 

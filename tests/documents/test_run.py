@@ -129,3 +129,19 @@ def test_frames_in_another_stream_are_left_out(order, caplog):
     assert frames.tolist() == [each.ravel()[PIXELS].tolist() for each in of_primary]
     assert [run.reading("x", event) for event in (1, 2)] == [float(each[0, 0]) for each in of_primary]
     assert "are not analysed" in caplog.text
+
+
+@pytest.mark.fault(
+    "The stream of the frames has a position, and the primary stream another one", "The result has that of its frames"
+)
+def test_a_position_that_was_read_with_the_frames_counts():
+    bundle, number = compose_run(), {"dtype": "number", "shape": [], "source": "s"}
+    keys = {"det": {"dtype": "array", "shape": [3, 4], "source": "sim"}, "x": number}
+    run = Run(DetectorKeys(image="det"), [])
+    run("start", bundle.start_doc)
+    for name, described in {"primary": {"x": number}, "second": keys}.items():
+        stream = bundle.compose_descriptor(name=name, data_keys=described)
+        run("descriptor", stream.descriptor_doc)
+        read = {"x": 1.0} if name == "primary" else {"x": 2.0, "det": np.ones((3, 4))}
+        run("event", stream.compose_event(data=read, timestamps=dict.fromkeys(read, read["x"])))
+    assert run.reading("x", 1) == 2.0

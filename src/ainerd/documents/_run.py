@@ -376,6 +376,7 @@ class Run(DocumentRouter):
         if event is not None and values:
             numbers = self._numbers(event)
             own = [x for x in values if x[2:] in numbers]
+            own = [x for x in own if self._image is not None and x[2] == self._image["name"]] or own
             since, until = self._span(event)
             recent = [x for x in values if since < x[0] <= until] or [x for x in values if x[0] <= since][-1:]
             values = own or recent or values

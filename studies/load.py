@@ -1,0 +1,162 @@
+"""Short runs back to back, and pages that are open meanwhile: what the session and the server use, and the longest gap.
+
+runs     Runs of one exposure of three frames, one after the other, without an agent and with one. A heartbeat on the
+         RunEngine's loop is due every 5 ms; its longest delay is the longest gap. Memory, open files and threads of
+         the session and of the server are those of the last quarter over those of the second.
+viewers  Runs come every second while viewers in another process follow the campaign: each asks for what changed once
+         a second, as a page does, and one in four listens to Tiled's stream of the results.
+"""
+
+import json
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import bluesky.plans as bp
+import httpx
+import numpy as np
+from rich.progress import track
+
+from ainerd.server import connect, embedded_server
+from studies._numbered import Beamline
+from studies._tools import Row, Study, memory_mb, report, spread
+from studies.latency import BEAT_S, heartbeat
+
+TOGETHER = 25  # runs between two looks at memory, files and threads
+
+study = Study(__doc__)
+
+
+@study.part
+def runs(runs: int = 500) -> None:
+    """Take runs without an agent, a fifth as many, and with one."""
+    rows = []
+    with beamline() as (line, server):
+        bare = gaps(line, runs // 5)
+        rows.append({"subscribed": "nothing", "runs": runs // 5, **bare})
+        line.start_agent(line.stack, lambda devices, md: bp.count(devices, md=md))
+        used: list[Row] = []
+        with_agent = gaps(line, runs, lambda: used.append(usage(line, server)))
+        n_left = line.agents[0].health()["backlog"]
+        line.agents[0].drain(600)
+        statuses = line.agents[0].results.table()["status"].value_counts().to_dict()
+        rows.append(
+            {"subscribed": "agent and TiledWriter", "runs": runs, **with_agent, "documents that waited": n_left}
+        )
+    report("load_runs", rows, runs=runs, statuses=statuses)
+    report("load_usage", growth(used), runs=runs)
+
+
+@study.part
+def viewers(viewers: int = 20, minutes: float = 10.0) -> None:
+    """Let viewers follow a campaign."""
+    with beamline() as (line, server), tempfile.TemporaryDirectory() as name:
+        agent = line.start_agent(line.stack, lambda devices, md: bp.count(devices, md=md))
+        line.RE(bp.count([line.stack, line.x]))
+        agent.drain(60)
+        answers = Path(name) / "answers.npy"
+        options = (line.client.context.api_uri, line.client.context.api_key, viewers, 60 * minutes, answers)
+        watching = get_context("spawn").Process(target=watch, args=tuple(map(str, options)))
+        watching.start()
+        used, end = list[Row](), time.monotonic() + 60 * minutes
+        with heartbeat(line.RE) as beats:
+            while time.monotonic() < end:
+                line.RE(bp.count([line.stack, line.x]))
+                used.append(usage(line, server))
+                time.sleep(1.0)
+        watching.join(120)
+        agent.drain(600)
+        took = np.load(answers)
+        n = len(agent.results.table())
+    gap = 1e3 * (np.diff([clock_s for clock_s, _ in beats]).max() - BEAT_S)
+    row = {"viewers": viewers, "requests": len(took), "refused": int(np.isnan(took).sum()), "runs": n, "gap (ms)": gap}
+    report("load_viewers", [row | {f"answer, {k} (s)": v for k, v in spread(took[np.isfinite(took)].tolist()).items()}])
+    report("load_viewers_usage", growth(used), viewers=viewers, minutes=minutes)
+
+
+@contextmanager
+def beamline() -> Iterator[tuple[Beamline, int]]:
+    """Yield a beamline without an agent, and the process id of its server."""
+    with (
+        tempfile.TemporaryDirectory() as name,
+        embedded_server(Path(name) / "tiled", readable_storage=[Path(name) / "frames"]) as server,
+        closing(Beamline(Path(name), Path(name) / "tiled", server.client(), delay_s=0)) as line,
+    ):
+        yield line, int(json.loads((server.directory / "server.json").read_text())["pid"])
+
+
+def gaps(line: Beamline, n: int, look: Callable[[], object] = lambda: None) -> Row:
+    """Take runs, and return their time and the longest gap of the loop within each."""
+    longest, began = list[float](), time.monotonic()
+    for i in track(range(n), "runs"):
+        with heartbeat(line.RE) as beats:
+            line.RE(bp.count([line.stack, line.x]))
+        longest.append(1e3 * (np.diff([clock_s for clock_s, _ in beats], prepend=beats[0][0]).max() - BEAT_S))
+        if (i + 1) % TOGETHER == 0:
+            look()
+    row = {"s per run": (time.monotonic() - began) / n, "longest gap, median (ms)": float(np.median(longest))}
+    return row | {"99 % (ms)": float(np.quantile(longest, 0.99)), "worst (ms)": max(longest)}
+
+
+def usage(line: Beamline, server: int) -> Row:
+    """Return memory, open files and threads of this process and of the server."""
+    found: Row = {}
+    for who, pid in {"session": os.getpid(), "server": server}.items():
+        found[f"{who}: memory (MB)"] = memory_mb(process=pid)
+        found[f"{who}: open files"] = len(os.listdir(f"/proc/{pid}/fd"))
+        found[f"{who}: threads"] = len(os.listdir(f"/proc/{pid}/task"))
+    return found
+
+
+def growth(used: list[Row]) -> list[Row]:
+    """Return the median of the second and of the last quarter, and their ratio, of each value."""
+    rows = []
+    for name in used[0]:
+        quarters = [float(np.median(part)) for part in np.array_split([row[name] for row in used], 4)]
+        rows.append(
+            {"what": name, "second quarter": quarters[1], "last": quarters[3], "ratio": quarters[3] / quarters[1]}
+        )
+    return rows
+
+
+def watch(uri: str, key: str, n: str, seconds: str, answers: str) -> None:
+    """Follow a campaign with `n` viewers, and write the time of each answer; NaN if it is an error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    took: list[float] = []
+    streams: list[Any] = []
+    threads = [threading.Thread(target=_view, args=(uri, key, float(seconds), took)) for _ in range(int(n))]
+    for thread in threads:
+        thread.start()
+    for _ in range(int(n) // 4):
+        streams.append(connect(uri, key)["ainerd/results"].subscribe())
+        streams[-1].start_in_thread()
+    for thread in threads:
+        thread.join()
+    for stream in streams:
+        stream.disconnect()
+    np.save(answers, took)
+
+
+def _view(uri: str, key: str, seconds: float, took: list[float]) -> None:
+    end, since = time.monotonic() + seconds, None
+    address = uri.replace("/api/v1", "/custom/ainerd/campaign/ainerd").rstrip("/")
+    headers = {"Authorization": f"Apikey {key}"}
+    with httpx.Client(trust_env=False, timeout=60, headers=headers) as http:
+        while time.monotonic() < end:
+            began = time.monotonic()
+            answer = http.get(address, params={} if since is None else {"since": since})
+            if answer.status_code == 200:
+                since = answer.json()["cursor"]
+            took.append(time.monotonic() - began if answer.status_code in (200, 204) else float("nan"))
+            time.sleep(max(began + 1.0 - time.monotonic(), 0))
+
+
+if __name__ == "__main__":
+    study()
