@@ -231,7 +231,10 @@ def taken(line: Beamline, plan: Any, end: str = "none", at: int = 0) -> dict[str
     try:
         engine(ended(plan, end, at, suspended), note)
     except RunEngineInterrupted:
-        getattr(engine, end if end in ("abort", "stop", "halt") else "resume")()
+        with suppress(Exception):  # of the plan, which goes on
+            getattr(engine, end if end in ("abort", "stop", "halt") else "resume")()
+        if engine.state == "paused":
+            engine.abort()
     except Exception:  # noqa: S110 (of the plan: a random one may be wrong)
         pass
     finally:
