@@ -17,6 +17,7 @@ from ainerd.steering._trials import Labeler, Trials, chance_new, verdict
 from ainerd.steering._window import Box, Window, Windowed
 
 TERMS = ("unexplored", "empty_radius", "boundary", "layer", "novel_neighbour", "travel", "missed")
+SURELY = 0.6  # of the smallest region: how far the smallest inclusion surely reaches, see `Hidden`
 
 
 class Explorer(Windowed):
@@ -268,7 +269,7 @@ class Explorer(Windowed):
 
     def _open_candidates(self, visited: NDArray[np.float64]) -> list[tuple[NDArray[np.float64], Candidate]]:
         """Return the candidates, with their positions in lengths, that may be measured and were not visited."""
-        window, near, found = self.window, self._hidden.smallest / 2, []
+        window, near, found = self.window, SURELY * self._hidden.smallest, []
         for candidate in self.candidates:
             place = window.position(np.array([candidate.position[name] for name in self.names]))
             away = np.linalg.norm(visited - place, axis=1).min(initial=np.inf)

@@ -193,10 +193,17 @@ def _lead(survey: Survey, node: int) -> tuple[Floats | None, str] | None:
 
 
 def _at_or_beside(survey: Survey, spot: Floats, open_: NDArray[np.bool_]) -> Floats:
-    """Return a spot (d,) if it may be measured, otherwise the nearest of the open nodes (m,)."""
-    if survey.window.objection(spot) is None and survey.may_measure(spot[None])[0]:
+    """Return a spot (d,) if it may be measured, otherwise the nearest of the open nodes (m,).
+
+    A spot at a level of a knob with a cost at which no node is open is not measured.
+    """
+    window = survey.window
+    k = [window.names.index(name) for name in order_of_change(window.knobs)]
+    level = window.nodes[window.nearest_node(spot[None])[0], k]
+    is_open = survey.may_measure(spot[None])[0] and not window.skips(spot[None], survey.visited)[0]
+    if is_open and window.objection(spot) is None and (window.nodes[open_][:, k] == level).all(1).any():
         return spot
-    return _nearest(survey.window.nodes[open_], spot)
+    return _nearest(window.nodes[open_], spot)
 
 
 def _reason(survey: Survey, node: int, covered: bool) -> str:
