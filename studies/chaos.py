@@ -142,6 +142,8 @@ class World:
         while not (self.folder / files).exists():
             if not self._alive["session"].is_alive() or time.monotonic() > end:
                 self.ended.append(f"session {self._sessions} ended with {self._alive['session'].exitcode}")
+                self._alive["session"].kill()
+                self._alive["session"].join()
                 self._alive["session"] = self._start(session)
                 return
             time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Studies of faults in short: `make soak` and `python -m studies.chaos` and `hostile` are the long ones."""
+"""Studies of faults in short: `make soak` and `python -m studies.hostile` are the long ones."""
 
 import json
 import os
@@ -43,14 +43,3 @@ def test_nothing_that_is_sent_does_harm(tmp_path):
     kinds = {"documents", "metadata", "frames", "weights", "settings", "requests"}
     assert {row["what"] for row in rows} >= kinds and sum(row["inputs"] for row in rows) > 115
     assert [row["which"] for row in rows if row["wrong"]] == []
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.fault(
-    "Session, server and `ainerd watch` are killed (-9) at random moments, also two at once, while the disk is full, "
-    "the server stalls, the catalog is locked or clocks jump",
-    "Each event has one result with its position; no suggestion is measured twice; no spool keeps a file unnamed",
-)
-def test_processes_are_killed_at_any_moment(tmp_path):
-    (row,) = rows_of("chaos", tmp_path, "--kills=3", "--seed=5")
-    assert row["runs"] > 0 and row["results"] >= row["events"] > 0 and row["wrong"] == 0
