@@ -16,6 +16,7 @@ from ainerd.server import archive, embedded_server, open_catalog
 from ainerd.technique import Analysis
 
 FOLDER = Path(__file__).parent / "catalogues"
+JUDGED = {"alpha": 0.05}
 C2 = np.linspace(1, 1.2, 2 * 8 * 8, dtype=np.float32).reshape(2, 8, 8)
 
 
@@ -37,7 +38,7 @@ def main() -> None:
                 made = Analysis(
                     embedding=np.array([p, 1], np.float32),
                     novelty_p=p,
-                    calibration={"alpha": 0.05},
+                    calibration=JUDGED,
                     arrays={"c2": C2 * np.float32(p)},
                 )
                 store.complete(store.begin(record), made)

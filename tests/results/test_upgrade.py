@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from older_catalogue import C2, result
+from older_catalogue import C2, JUDGED, result
 
 from ainerd import __version__
 from ainerd.results import ResultStore, read_checkpoint
@@ -28,9 +28,7 @@ def test_a_catalogue_of_an_older_version_is_continued(packed, tmp_path):
         np.testing.assert_array_equal(ainerd["results", table.index[0], "c2"].read(), C2 * np.float32(0.4))
         assert first.software["name"] == "ainerd" and first.software["version"]
         assert read_checkpoint(ainerd, "a") == {"bounds": {"sample_x": [0.0, 10.0]}}
-        made = Analysis(
-            embedding=np.zeros(2, np.float32), novelty_p=0.7, calibration={"alpha": 0.05}, arrays={"c2": C2}
-        )
+        made = Analysis(embedding=np.zeros(2, np.float32), novelty_p=0.7, calibration=JUDGED, arrays={"c2": C2})
         store.complete(store.begin(result(4)), made)
         after = store.table()
         assert len(after) == 4 and store.record(after.index[-1]).software["version"] == __version__
