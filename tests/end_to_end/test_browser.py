@@ -8,7 +8,7 @@ import uuid
 
 import numpy as np
 import pytest
-from browsers import PATIENCE_MS, Browser, launched
+from browsers import PATIENCE_MS, Browser, launched, playwright
 from conftest import Session
 
 from ainerd.results import AgentNode, LiveNode, ResultRecord, ResultStore
@@ -350,6 +350,24 @@ CONTROLS = """() => [...document.querySelectorAll(".ainerd button, .ainerd input
         each.tagName === "BUTTON" ? each.innerText : ""].join(" ").replace(/[\\d.]+/g, "#"))"""
 
 
+def press(control, name):
+    """Press a button twice if it is a checkbox, else once; fill in or choose something elsewhere."""
+    if control is None:
+        raise playwright.Error("not attached")
+    if name.startswith("SELECT"):
+        values = control.evaluate("(select) => [...select.options].map((option) => option.value)")
+        control.select_option(values[-1])
+        control.select_option(values[0])
+    elif name.startswith("INPUT range"):
+        control.fill("10")
+    elif name.startswith("INPUT") and "checkbox" not in name:
+        control.fill("" if "search" in name else "7")
+    else:
+        control.click()
+        if "checkbox" in name:
+            control.click()
+
+
 def test_every_control_can_be_pressed(browser, session):
     page, pressed = browser.page, []
     browser.open()
@@ -363,20 +381,11 @@ def test_every_control_can_be_pressed(browser, session):
             """(i) => [...document.querySelectorAll(".ainerd button, .ainerd input, .ainerd select")]
                 .filter((each) => !each.disabled && each.offsetParent)[i]""", i
         ).as_element()  # fmt: skip
-        if control is None:  # a poll has replaced it
+        try:
+            press(control, name)
+        except playwright.Error as error:  # a poll has replaced it meanwhile
+            assert "attached" in str(error)
             pressed.pop()
-        elif name.startswith("SELECT"):
-            values = control.evaluate("(select) => [...select.options].map((option) => option.value)")
-            control.select_option(values[-1])
-            control.select_option(values[0])
-        elif name.startswith("INPUT range"):
-            control.fill("10")
-        elif name.startswith("INPUT") and "checkbox" not in name:
-            control.fill("" if "search" in name else "7")
-        else:
-            control.click()
-            if "checkbox" in name:
-                control.click()
         page.wait_for_timeout(200)  # a command is sent
         assert len(pressed) < 100
     names = "\n".join(pressed)
