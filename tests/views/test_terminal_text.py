@@ -48,7 +48,7 @@ def test_the_status_panel():
         "4 (3 to 5 supported)",
         "sample_x 3.25 mm, sample_y 1.00 mm",
         "edge of [bold]regime 2[/bold]",
-        "3 waiting",
+        "3 runs to be analysed",
     ]:
         assert part in text
     assert "secret" not in text

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 LARGER, MARKS = 1.9, 2.4  # type and area of marks, against those of a screen on a desk
 BACKGROUND = "#101418"
+STYLES = ("desk", "wall", "talk")
 TALK_SIZE = (6.4, 6.9)  # inches: half of a slide of 13.3 × 7.5
 TALK_TYPE, TALK_MARKS = 12.0, 1.6  # points; area of marks of the sample against those on a desk
 PERIOD_S = 0.5  # between two checks of a window
@@ -60,8 +61,8 @@ class LiveFigure:
 
     def __init__(self, read: Callable[[], Scene], name: str, style: str = "desk") -> None:
         _only_the_main_thread()
-        if style not in _DRAW:
-            raise ValueError(f"there is no style {style!r}: there are {', '.join(_DRAW)}")
+        if style not in STYLES:
+            raise ValueError(f"there is no style {style!r}: there are {', '.join(STYLES)}")
         self._read, self.name, self.style = read, name, style
         self._scene: Scene | None = None
         self._drawn: Scene | None = None
@@ -113,7 +114,8 @@ class LiveFigure:
     def _draw(self, scene: Scene) -> None:
         self._drawn = scene
         self.figure.clear()
-        _DRAW[self.style](self.figure, scene)
+        draw = {"desk": draw_campaign, "wall": draw_wall, "talk": draw_talk}[self.style]
+        draw(self.figure, scene)
 
     def _ipython_display_(self) -> None:
         from IPython import get_ipython
@@ -271,6 +273,3 @@ def _headline(place: Any, scene: Scene, runs: Any) -> None:
     style: dict[str, Any] = {"transform": axes.transAxes, "va": "top", "parse_math": False, "in_layout": False}
     axes.text(0, 1.0, lines[0] if lines else "nothing yet", fontsize=13, weight="bold", **style)
     axes.text(0, 0.68, "\n".join(lines[1:]), fontsize=9.5, linespacing=1.25, **style)
-
-
-_DRAW = {"desk": draw_campaign, "wall": draw_wall, "talk": draw_talk}  # by style
