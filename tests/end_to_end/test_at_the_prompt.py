@@ -106,7 +106,7 @@ def test_any_reading_of_a_run_and_the_bins_of_all_results(session):
     assert table["temperature"].iloc[0] == pytest.approx(25, abs=0.1)  # the settings name it
     stress = results.readings("rheometer_stress", "sample_y")
     for (key, row), (_, of) in zip(stress.iterrows(), table.iterrows(), strict=True):
-        data = raw[of["raw_uid"], "primary"].read(["rheometer_stress"])["rheometer_stress"].values
+        data = raw[of["raw_uid"]]["primary"].read(["rheometer_stress"])["rheometer_stress"].values
         assert row["rheometer_stress"] == data[of["event"] - 1], key
     joined = table.join(stress[["sample_y"]], rsuffix="_read")
     assert joined["sample_y_read"].iloc[:3].tolist() == pytest.approx(joined["sample_y"].iloc[:3].tolist(), abs=1e-3)

@@ -232,7 +232,7 @@ def test_axes_of_the_latent_space_do_not_change(server):
 
     technique = SimpleNamespace(parameters={"a": 1}, alpha=0.05, landmarks=landmarks)
     campaign = SimpleNamespace(results="abcd")
-    steering, detector = SimpleNamespace(review=False), Detector(image="det")
+    steering, detector = SimpleNamespace(review=False, partners=[]), Detector(image="det")
     settings = SimpleNamespace(units={}, steering=steering, detector=detector)
 
     def writer():

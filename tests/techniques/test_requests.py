@@ -48,9 +48,10 @@ def test_a_result_costs_few_requests(beamline):
     assert 0 <= claims <= 2 and sum(of_claims) <= 2 * claims + 1
     assert {name: n / N for name, n in counted.items()} == {
         "PUT ainerd/results": 2,  # computing, complete
-        "POST ainerd/suggestions": 1,  # proposed
-        "GET ainerd/suggestions": 1,  # whether another session is to measure there
-        "PUT ainerd/suggestions/*": 2,  # accepted, measured
+        "POST ainerd/suggestions": 2,  # proposed when the exposure begins, and anew with its result
+        "GET ainerd/suggestions": 2,  # whether another session is to measure there
+        "GET ainerd/suggestions/*": 1,  # whether a person decided on the one that the result replaces
+        "PUT ainerd/suggestions/*": 3,  # superseded; accepted, measured
         "POST ainerd/atlas": 1,
         "POST ainerd/log": 1,
     }

@@ -38,7 +38,7 @@ def test_a_plain_file_is_analysed(movie, tmp_path):
     options = ("--dataset", "somewhere/frames", "--roi", tmp_path / "roi.npy", "--frame-time", 0.1, "--contrast", 0.3)
     done = run("analyze", movie, *options, "--out", out)
     assert done.exit_code == 0, done.output
-    assert "bin 8" in done.output and "p = " in done.output and "tau = " in done.output
+    assert "bin 8" in done.output and "p = " in done.output and "the relaxation time is" in done.output
     with h5py.File(movie) as file, h5py.File(out) as results:
         frames = file["somewhere/frames"][()]
         partition = Partition.from_roi_map(np.load(tmp_path / "roi.npy"))
