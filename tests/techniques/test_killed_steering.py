@@ -96,8 +96,9 @@ def test_a_session_killed_while_steering_leaves_nothing_open(session, tmp_path):
     measured = suggestions.index.isin(table["suggestion_id"])
     assert suggestions["status"][measured].tolist() == ["measured"] * 2
     assert set(suggestions["raw_uid"][measured]) == set(table["raw_uid"])
-    assert len(suggestions) >= 4 and suggestions["status"][~measured].isin(["withdrawn", "superseded", "failed"]).all()
-    assert suggestions["status_reason"][~measured].str.startswith("its session was gone").all()
+    rest = suggestions[~measured & (suggestions["status"] != "superseded")]  # superseded by results, before the kills
+    assert len(suggestions) >= 4 and len(rest) >= 2 and rest["status"].isin(["withdrawn", "failed"]).all()
+    assert rest["status_reason"].str.startswith("its session was gone").all()
 
     (tmp_path / "shutter").write_text("open")  # as one that was killed during an exposure leaves it
     move = b.x.set
