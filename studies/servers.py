@@ -36,7 +36,8 @@ TESTS = Path(__file__).resolve().parents[1] / "tests" / "end_to_end" / "test_bro
 def pages() -> None:
     """Run the tests of the pages; end with their exit status if one fails."""
     with two_servers() as (folder, one, two):
-        command = [sys.executable, "-m", "pytest", "-q", TESTS, f"--basetemp={folder / 'frames' / 'tests'}"]
+        unclosed = ["-W", "ignore:unclosed:ResourceWarning"]  # connections to servers that live longer than the tests
+        command = [sys.executable, "-m", "pytest", "-q", *unclosed, TESTS, f"--basetemp={folder / 'frames' / 'tests'}"]
         environment = os.environ | {"AINERD_TEST_SERVERS": f"{one} {two} {KEY}"}
         if status := subprocess.run([*command, "--timeout=900"], env=environment, check=False).returncode:
             sys.exit(status)
