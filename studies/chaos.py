@@ -149,7 +149,7 @@ class World:
             time.sleep(0.05)
 
     def judged(self) -> tuple[Row, list[str]]:
-        """Let a last session analyse what is left; return the counts, and everything that is wrong."""
+        """Let a last session analyse the remaining runs; return the counts and the faults."""
         for name, process in self._alive.items():  # these end as usual
             if process.is_alive():
                 process.terminate()

@@ -227,7 +227,7 @@ def run_tests(room: str, source: Path, mutant: Mutant | None, writing: int) -> i
 
 
 def test_files(room: str, mutant: Mutant | None) -> list[Path]:
-    """Return the files of the tests of a folder: those that name what was changed first, those with a server last."""
+    """Return the test files of a folder: those that name the changed function first, those with a server last."""
     words = [] if mutant is None else [mutant.function, mutant.path.stem.strip("_")]
 
     def order(path: Path) -> tuple[bool, int]:

@@ -140,7 +140,7 @@ def load_named(name: str, group: str, known: Collection[str] = ()) -> Any:
     Raises
     ------
     ValueError
-        If there is none with this name, it cannot be loaded, or it cannot be called.
+        If no entry point has this name, or if the object cannot be loaded or called.
     """
     others = {each.name: each for each in entry_points(group=group)}
     if name not in others and ":" not in name:

@@ -87,7 +87,7 @@ class Agent(Observer):
         self._raw_writer = RawWriter(self._raw, self._backup, self.results.answers)
         self._shared_writer = self._state.raw = self._raw_writer  # the one that writes the runs of the RunEngine
         self._beam: Beam | None = None
-        self._told: str | None = None  # problem of a disk that was printed
+        self._disk_problem: str | None = None  # problem of a disk that was printed
         self._is_settled = True  # whether no other session measures the next position, as far as Tiled tells
         self._attached: tuple[RunEngine, int] | None = None
         self.__doc__ = GUIDE  # for `agent?`
@@ -320,7 +320,7 @@ class Agent(Observer):
             self._state.waits = None
 
     def _may_expose(self) -> MsgGenerator[None]:
-        """Wait while a person holds the campaign, who may have pressed hold while motors moved, or a disk is full."""
+        """Wait while a person holds the campaign, or a disk is full. A hold may have come while the motors moved."""
         try:
             while True:
                 yield from bps.wait_for([self._looked])
@@ -343,9 +343,9 @@ class Agent(Observer):
     def _full_because(self) -> str | None:
         """Return the problem of a disk for which the plan waits; if it is to go on, print the problem once."""
         problem = self._disks.problem
-        if problem is not None and self._settings.storage.when_full == "go on" and self._told != problem:
+        if problem is not None and self._settings.storage.when_full == "go on" and self._disk_problem != problem:
             say(Text(printable(f"ainerd: {problem}; the plan goes on (storage.when_full)"), "yellow"))
-        self._told = problem
+        self._disk_problem = problem
         return None if problem is None or self._settings.storage.when_full == "go on" else f"because {problem}"
 
     def _say_waits(self, waits: str) -> None:

@@ -101,7 +101,7 @@ def _is_raised(error: BaseException) -> bool:
 
 
 def _is_known(record: logging.LogRecord, namespace: Mapping[str, Any]) -> bool:
-    """Return whether a line of bluesky's log says only what a person did, or what one line says afterwards."""
+    """Return whether a line of bluesky's log repeats an action of a person, or an error that is shown in one line."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, RunEngineControlException):
         return True

@@ -663,7 +663,7 @@ class Campaign:
         return not self._shared_s
 
     def look_elsewhere(self) -> None:
-        """Choose anew if what the agents of other techniques call novel has changed (`Steering.partners`)."""
+        """Choose again if the novel positions of other techniques have changed (`Steering.partners`)."""
         if self._partners.look():
             with self._lock, suppress(ValueError):  # no position is left: the next caller of `peek` gets the error
                 self._withdraw_own("an agent of another technique has found something", "superseded")

@@ -15,7 +15,7 @@ _MANY = 20  # items from which on there is a bar
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """Print what a person waits for if it takes longer than `PATIENCE_S`; only to a terminal."""
+    """Print the reason for a wait that takes longer than `PATIENCE_S`; only to a terminal."""
     if not _is_watched():
         yield
         return

@@ -305,7 +305,7 @@ class Survey:
 
     @cached_property
     def novel_to_others(self) -> Floats:
-        """Chance that an exposure shows with this technique what was novel to another."""
+        """Chance that an exposure confirms, with this technique, a position that is novel to another technique."""
         return self._reached(self.theirs, self.theirs_new)
 
     @cached_property
