@@ -1,8 +1,8 @@
-"""How honest the bound on missed regions is when the agent proposes to stop, and how much later it stops with it.
+"""How honest the bound on missed regions is when the agent proposes to stop.
 
 A campaign explores a sample of one regime with one to four knobs until the agent proposes to stop. Then regions of the
 stated shape are drawn anywhere, also near the limits, by code that shares nothing with the bound; one is missed if no
-exposure lies in it. Before, the bound was for discs that lie inside the limits.
+exposure lies in it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,6 @@ from ainerd.knobs import Knob
 from ainerd.steering import POLICIES, Explorer
 from studies._tools import Case, Row
 
-RISK = 0.05  # that the agent accepts
 REGIONS = 20_000
 LENGTHS = {1: (0.01, 0.05), 2: (0.06, 0.15), 3: (0.15, 0.25), 4: (0.25, 0.4)}  # radius, of the range, by knobs
 ELONGATIONS = (1.0, 3.0)
@@ -35,7 +34,7 @@ def cases(each: int) -> list[Case]:
 
 
 def campaign(seed: int, case: Case) -> Row:
-    """Return when a campaign stopped, when it would have stopped before, and the regions that it missed."""
+    """Return when a campaign stopped, and the regions that it missed."""
     kind, i = case
     d, elongation, policy = int(kind.split()[0]), float(kind.split()[1]), kind.split()[2]
     rng = np.random.default_rng([seed, i, d, 17])
@@ -44,24 +43,20 @@ def campaign(seed: int, case: Case) -> Row:
     known = Explorer(
         dict.fromkeys(knobs, (0.0, 1.0)), knobs=knobs, policy=POLICIES[policy], elongation=elongation, noise=1.0, seed=i
     )
-    way, before, point = list[NDArray[np.float64]](), None, dict(zip(knobs, rng.random(d).tolist(), strict=True))
+    way, point = list[NDArray[np.float64]](), dict(zip(knobs, rng.random(d).tolist(), strict=True))
     why, stops = "", False
     while not stops and len(way) < MOST:
         way.append(np.array([point[name] for name in knobs]))
         known.ingest([{**point, "_id": str(len(way)), "embedding": rng.normal(0, 0.1, 2).astype(np.float32)}])
         stops, why = known.should_stop()
         (point,) = known.suggest()
-        if before is None and len(way) > 8 and point["missed"] <= RISK:
-            before = len(way)
         known.withdraw(point["_id"])
     shown = np.array(way) / radius
     surely = float(why.split("of radius ")[-1].split()[0]) if stops else None
     return {
         "kind": kind,
         "stopped": len(way) if stops else None,
-        "before": before,
         "missed": share_missed(shown, 1 / radius, elongation, rng),
-        "missed, before": None if before is None else share_missed(shown[:before], 1 / radius, elongation, rng),
         "missed, surely": None if surely is None else share_missed(shown, 1 / radius, 1.0, rng, surely),
     }
 
@@ -83,11 +78,10 @@ def share_missed(
 
 
 def honest(rows: Sequence[Row]) -> Iterator[Row]:
-    """Yield for each kind of campaign how many regions were missed, and how much later it stopped than before."""
+    """Yield for each kind of campaign how many regions were missed, and after how many exposures it stopped."""
     for kind in dict.fromkeys(row["kind"] for row in rows):
         some = [row for row in rows if row["kind"] == kind]
         ended = [row for row in some if row["stopped"] is not None]
-        both = [row for row in ended if row["before"] is not None]
         d, elongation, policy = kind.split()
         yield {
             "knobs": int(d),
@@ -98,7 +92,5 @@ def honest(rows: Sequence[Row]) -> Iterator[Row]:
             "missed, mean": np.mean([row["missed"] for row in ended]) if ended else np.nan,
             "most": max((row["missed"] for row in ended), default=np.nan),
             "larger than is said": sum(row["missed, surely"] > 0 for row in ended),
-            "missed by the rule before, mean": np.mean([row["missed, before"] for row in both]) if both else np.nan,
             "exposures": np.mean([row["stopped"] for row in ended]) if ended else np.nan,
-            "over before": np.mean([row["stopped"] / row["before"] for row in both]) if both else np.nan,
         }

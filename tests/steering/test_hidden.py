@@ -46,24 +46,9 @@ def test_nothing_is_covered_at_first_and_nothing_is_hidden_at_last():
 def test_an_exposure_more_never_leaves_more_hidden(points):
     positions = np.array(points)
     before, after = nearest(positions[:-1]), nearest(positions)
-    assert HIDDEN.missed(after) <= HIDDEN.missed(before)
     (hit, unhit), (hit_then, unhit_then) = HIDDEN.uncovered(after), HIDDEN.uncovered(before)
     assert (unhit <= unhit_then + 1e-6).all() and (hit <= hit_then + 1e-6).all()
     assert (hit >= 0).all() and (hit.max(1) <= unhit + 1e-5).all()
-
-
-def test_missed_is_the_share_of_discs_of_the_smallest_radius_that_no_exposure_hit():
-    rng = np.random.default_rng(2)
-    positions = rng.random((40, 2))
-    centre = rng.uniform(SMALLEST, 1 - SMALLEST, (200_000, 2))
-    share = (cdist(centre, positions) > SMALLEST).all(1).mean()
-    assert HIDDEN.missed(nearest(positions)) == pytest.approx(share, abs=0.02)
-
-
-def test_excluded_regions_cannot_be_missed():
-    half = Hidden(Window(WINDOW.bounds, [{"x": (0.5, 1.0)}]), SMALLEST)
-    positions = WINDOW.nodes[WINDOW.nodes[:, 0] < 0.5]
-    assert half.missed(nearest(positions)) == 0 < HIDDEN.missed(nearest(positions))
 
 
 def test_found_inside_speaks_for_inclusions_inside_and_found_at_a_limit_against():

@@ -73,3 +73,10 @@ def test_a_ball_of_the_radius_that_is_surely_hit_is_hit_wherever_its_centre_lies
         nearest = np.linalg.norm(centres[:, None] - positions, axis=2).min(1)
         assert nearest.max() <= radius <= 1.1 * (nearest.max() + 2 * SQUARE.half_diagonal)
     assert surely_hit(SQUARE, positions[:0]) == np.inf
+
+
+def test_an_exposure_more_never_leaves_more_missed():
+    positions = np.random.default_rng(5).random((30, 2))
+    for elongation in (1.0, 3.0):
+        chances = [missed(SQUARE, positions[:n], 0.1, elongation) for n in range(31)]
+        assert chances == sorted(chances, reverse=True)

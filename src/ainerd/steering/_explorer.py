@@ -144,7 +144,7 @@ class Explorer(Windowed):
             ``layer``           chance of an unseen layer of a new regime
             ``novel_neighbour`` chance that it confirms a novel exposure nearby
             ``travel``          share of the beam time of this exposure that is travel
-            ``missed``          chance that a region of the smallest radius is missed up to here
+            ``missed``          chance that a region of the smallest radius is missed up to here, as in `should_stop`
             =================== ====================================================================
 
         Raises
@@ -215,10 +215,10 @@ class Explorer(Windowed):
         """Return whether the sample is explored, and why or why not, in a sentence.
 
         It is explored if the chance of a missed region of the smallest radius, with its centre anywhere in the bounds,
-        is at most 0.05 (`ainerd.steering._missed`), the regimes of earlier
-        exposures did not change over the last eight (adjusted Rand index of at least 0.95), and each of these eight
-        shares its regime with another exposure. `bluesky_adaptive.plans.optimize` (1.0.0) returns as soon as this is
-        true, before it records the step: `ainerd.steering.explore` records it.
+        is at most 0.05 (`ainerd.steering._missed`), the regimes of earlier exposures did not change over the last eight
+        (adjusted Rand index of at least 0.95), and each of these eight shares its regime with another exposure.
+        `bluesky_adaptive.plans.optimize` (1.0.0) returns as soon as this is true, before it records the step:
+        `ainerd.steering.explore` records it.
         """
         here = self.window.position(self._trials.visited(pending=False))
         chance = missed(self.window, here, self._hidden.smallest, self._elongation)
@@ -258,6 +258,7 @@ class Explorer(Windowed):
             theirs_new=chance_new(np.array([candidate.p for _, candidate in theirs])),
             theirs_by=tuple(candidate.agent for _, candidate in theirs),
             beam_size=self._beam_size,
+            elongation=self._elongation,
             dose_limit=self._dose_limit,
             travel_time=self._travel_time,
             exposure_s=self.exposure_s,

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from ainerd.steering._following import in_holes
+from ainerd.steering._missed import missed
 from ainerd.steering._window import Window
 
 Floats = NDArray[np.float64]
@@ -98,12 +99,6 @@ class Hidden:
         seen = _log_uniform(np.maximum(to_walls.min(0, initial=np.inf), 0), thin, thick)
         walls = self.window.walls
         return np.asarray(LAYERS / walls.shape[1] * np.maximum(seen - _log_uniform(walls, thin, thick), 0).sum(1))
-
-    def missed(self, nearest: Floats) -> float:
-        """Return the chance that no exposure hits a disc of the smallest radius that lies inside the limits."""
-        inside = self.window.edge >= self.smallest
-        centres = self.window.allowed & (inside if inside.any() else True)
-        return float((nearest[centres] > self.smallest).mean()) if centres.any() else 0.0
 
 
 def _log_uniform(x: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
@@ -220,6 +215,7 @@ class Survey:
     theirs_new: Floats  # (t,), chance that they show a new regime
     theirs_by: tuple[str, ...]  # agents that found them
     beam_size: float
+    elongation: float  # of the smallest region
     dose_limit: int  # most exposures of a spot of the size of the beam
     travel_time: TravelTime  # seconds from (d,) to (n, d), in the units of the knobs
     exposure_s: float
@@ -335,8 +331,8 @@ class Survey:
 
     @property
     def missed(self) -> float:
-        """Chance that no exposure hit a disc of the smallest radius that lies inside the limits."""
-        return Hidden(self.window, self.hidden.smallest).missed(self.places.query(self.window.nodes)[0])
+        """Upper limit of the chance that no exposure hits a region of the smallest radius."""
+        return missed(self.window, self.visited, self.hidden.smallest, self.elongation)
 
     @property
     def map(self) -> SampleMap:
