@@ -14,7 +14,8 @@ from event_model import compose_run
 from numpy.typing import NDArray
 from tiled.client.container import Container
 
-from ainerd.documents import DetectorKeys, WireError, checked
+from ainerd.config import Detector
+from ainerd.documents import WireError, checked
 from ainerd.results import ResultStore
 from ainerd.runs import Jobs, Spool, Wanted, Worker, Writer
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, Technique
@@ -81,7 +82,7 @@ class Runs:
             positions=("x",), series={"warmth": "t"}, readings={"age": "t"}, start={"odd": "odd"}, units={"x": "mm"},
         )  # fmt: skip
         self.store = ResultStore(ainerd, agent="hostile")
-        keys, self._jobs = DetectorKeys(image="det", n_frames="frames"), Jobs()
+        keys, self._jobs = Detector(image="det", n_frames="frames"), Jobs()
         writer = Writer(Sums(), self.store, keys, wanted, (self._frames.parent,), "hostile")
         self.worker = Worker(self._jobs, writer, listener, Spool(self._spool, self.store.answers))
         self._jobs.start()

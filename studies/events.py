@@ -23,7 +23,8 @@ from event_model import compose_run, compose_stream_resource
 from numpy.typing import NDArray
 from rich.progress import track
 
-from ainerd.documents import RIGAKU, DetectorKeys, Run, Whole
+from ainerd.config import Detector
+from ainerd.documents import RIGAKU, Run, Whole
 from ainerd.runs import Jobs, Subject
 from ainerd.techniques.rheo_xpcs import RheoXPCS
 from ainerd.threads import one_thread
@@ -377,7 +378,7 @@ def analysed(technique: RheoXPCS, path: Path, n_frames: int, rate: float) -> tup
     Documents are handled in a thread, as by an agent's worker. Without a number of frames the bank is not calibrated
     meanwhile, which would take seconds in the first run of each length.
     """
-    run = Run(DetectorKeys(image="det", frame_time_s="t", pixel_order="rows"), [path.parent])
+    run = Run(Detector(image="det", frame_time_s="t", pixel_order="rows"), [path.parent])
     bundle = compose_run()
     described = {"t": {"dtype": "number", "shape": [], "source": "x"}}
     of_detector = {"data": {"t": 20e-6}, "timestamps": {"t": 0.0}, "data_keys": described}

@@ -8,7 +8,6 @@ import pytest
 from fastapi import FastAPI
 
 from ainerd.config import Detector
-from ainerd.documents import DetectorKeys
 from ainerd.results import (
     AgentNode,
     AtlasRecord,
@@ -67,7 +66,7 @@ def test_parameters_of_each_setting_of_the_detector_that_changes_numbers(setting
     technique = rheo_xpcs()
     parameters = parameters_of(technique, Detector(image="lambda", n_frames="n", **setting))
     assert parameters == {**technique.parameters, **pinned}
-    assert parameters_of(technique, DetectorKeys(image="eiger", **setting)) == parameters
+    assert parameters_of(technique, Detector(image="eiger", **setting)) == parameters
 
 
 def test_specs_of_stored_nodes(server):

@@ -25,7 +25,8 @@ from ainerd.knobs import Knob, lengths, range_of
 from ainerd.technique import names
 
 __all__ = [
-    "Recorded", "Section", "Settings", "SettingsError", "Steering", "Storage", "read_map", "read_section",
+    "Acquisition", "Detector", "Recorded", "Section", "Settings", "SettingsError", "Steering", "Storage", "read_map",
+    "read_section",
 ]  # fmt: skip
 
 PREFIX = "AINERD_"
@@ -87,6 +88,11 @@ class Detector(Section):
         if self.frame_number == self.image:
             raise ValueError(f"frame_number = {self.image!r} is the key of the frames themselves")
         return self
+
+    @property
+    def number(self) -> str:
+        """The one of `frame_number` and `ticks` that is not empty."""
+        return self.frame_number or self.ticks
 
 
 class Steering(Section):

@@ -24,8 +24,8 @@ from pydantic_core import PydanticUndefined
 
 from agents.demo import tutorial
 from ainerd.cli import app
-from ainerd.config import Settings
-from ainerd.documents import DetectorKeys, Run
+from ainerd.config import Detector, Settings
+from ainerd.documents import Run
 from ainerd.exposures import Exposures
 from ainerd.knobs import Knob
 from ainerd.results import AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
@@ -385,7 +385,7 @@ def test_the_table_of_faults_is_of_the_tests_that_there_are():
 def test_a_program_that_only_writes_a_file_is_a_detector(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page = run_page("how-to/your-detector.md", {})
-    run = Run(DetectorKeys(image="camera_image", n_frames="camera_n_frames"), [tmp_path])
+    run = Run(Detector(image="camera_image", n_frames="camera_n_frames"), [tmp_path])
     for name, doc in page["documents"]:
         run(name, doc)
     frames = np.concatenate([block.frames for block in run.blocks(np.arange(48), wait_s=1.0)])

@@ -19,7 +19,8 @@ from ophyd import Signal
 from ophyd.sim import SynAxis
 from ophyd.status import Status
 
-from ainerd.documents import DetectorKeys, Run
+from ainerd.config import Detector
+from ainerd.documents import Run
 from tests.documents.test_resources import KEYS, POINTS, N, series
 
 PIXELS = np.array([11, 0, 3])
@@ -87,7 +88,7 @@ def whole(folder, movies):
 class Flown:
     """SimBlobDetector of ophyd-async, flown: a StreamDatum for each flush."""
 
-    keys, readings = DetectorKeys(image="det"), {"stage-x": [0.3]}
+    keys, readings = Detector(image="det"), {"stage-x": [0.3]}
     names = {"det": 40}
 
     def __init__(self, request, folder):
@@ -146,7 +147,7 @@ class FrameByFrame(Flown):
 class Pages:
     """A flyer of classic bluesky that gives its events by the page, with the frames in them."""
 
-    keys, readings, parent, name = DetectorKeys(image="image"), {"x": [5.0, 6.0, 7.0]}, None, "flyer"
+    keys, readings, parent, name = Detector(image="image"), {"x": [5.0, 6.0, 7.0]}, None, "flyer"
 
     def __init__(self, request, folder):
         self.frames = request.getfixturevalue("movie").reshape(POINTS, N, -1)

@@ -10,12 +10,13 @@ import pytest
 from bluesky_tiled_plugins import TiledWriter
 from event_model import NumpyEncoder, compose_run, compose_stream_resource
 
-from ainerd.documents import DetectorKeys, FrameError, MissingFrames, Run, Whole, documents_of
+from ainerd.config import Detector
+from ainerd.documents import FrameError, MissingFrames, Run, Whole, documents_of
 from ainerd.runs import Writer
 from ainerd.server import open_catalog
 from tests.documents.test_whole_frames import Sees
 
-KEYS = DetectorKeys(image="det_image", n_frames="det_num", frame_time_s="det_period")
+KEYS = Detector(image="det_image", n_frames="det_num", frame_time_s="det_period")
 PIXELS = np.array([13, 29, 2, 17])
 N, NY, NX = 60, 5, 6
 
@@ -246,7 +247,7 @@ def test_with_a_stream_of_numbers_a_run_from_tiled_has_its_gaps(raw, folder, mov
     numbers = np.delete(np.arange(70), [5, *range(30, 36), 50, 60, 61])
     docs = numbered(raw, folder, movie, numbers, N)
     for source in docs, list(documents_of(raw[docs[0][1]["uid"]])):
-        run, found, frames = Run(DetectorKeys(image="det_image", frame_number="ids"), (), raw), [], []
+        run, found, frames = Run(Detector(image="det_image", frame_number="ids"), (), raw), [], []
         for name, doc in source:
             run(name, doc)
             if run.has_frames:
@@ -261,7 +262,7 @@ def test_with_a_stream_of_numbers_a_run_from_tiled_has_its_gaps(raw, folder, mov
 def test_an_exposure_without_frames_counts_among_those_that_need_a_result(raw, folder, movie):
     numbers = np.delete(np.arange(80), np.arange(20, 40))  # of four exposures the second one is lost
     docs = numbered(raw, folder, movie, numbers, 20)
-    keys = DetectorKeys(image="det_image", frame_number="ids", n_frames="n")
+    keys = Detector(image="det_image", frame_number="ids", n_frames="n")
     technique = SimpleNamespace(unit="event", parameters={})
     writer = Writer(technique, store=None, keys=keys, wanted=None, roots=(), agent="me", raw=raw)
     run = raw[docs[0][1]["uid"]]

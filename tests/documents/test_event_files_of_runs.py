@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from event_model import compose_resource, compose_run, compose_stream_resource
 
-from ainerd.documents import RIGAKU, DetectorKeys, FrameError, MissingFrames, Run, Whole, count_frames
+from ainerd.config import Detector
+from ainerd.documents import RIGAKU, FrameError, MissingFrames, Run, Whole, count_frames
 from ainerd.technique import RunAnalysis
 from ainerd.xpcs import Events, Partition, RigakuReader
 from sim_devices import rigaku_words, write_rigaku, write_rigaku_3m, write_words
 
 MODULE, CANVAS = (512, 1024), (1676, 2100)
-KEYS = DetectorKeys(image="det", n_frames="n", frame_time_s="t", pixel_order="rows")
+KEYS = Detector(image="det", n_frames="n", frame_time_s="t", pixel_order="rows")
 
 
 class Reader(RunAnalysis):
@@ -190,7 +191,7 @@ def test_what_cannot_be_read_says_why(tmp_path):
     write_words(inside / "c.bin", [rigaku_words([0, 3, 2], [0, 0, 0], [1, 1, 1])])
     write_rigaku(inside / "d.bin", frames)
     os.truncate(inside / "d.bin", 20)
-    no_order = DetectorKeys(image="det", n_frames="n", frame_time_s="t")
+    no_order = Detector(image="det", n_frames="n", frame_time_s="t")
     cases = [
         ("d.bin", MODULE, no_order, Reader(), "set detector.pixel_order to 'rows', as boost_corr"),
         ("b.bin.000", CANVAS, KEYS, Reader(CANVAS), "outside the allowed roots"),

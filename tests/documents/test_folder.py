@@ -11,23 +11,13 @@ import numpy as np
 import pytest
 from event_model import DocumentNames, schema_validators
 
-from ainerd.config import Acquisition as Defaults
-from ainerd.documents import (
-    Acquisition,
-    AcquisitionKeys,
-    DetectorKeys,
-    Folder,
-    FrameError,
-    Run,
-    check_source,
-    folder_documents,
-    open_documents,
-)
+from ainerd import config
+from ainerd.documents import Acquisition, Folder, FrameError, Run, check_source, folder_documents, open_documents
 from ainerd.documents import _folder as folder_module
 from ainerd.server import open_catalog
 from sim_devices import write_metadata, write_rigaku, write_rigaku_3m
 
-DETECTOR = DetectorKeys(image="lambda_image", n_frames="num_images", frame_time_s="frame_time")
+DETECTOR = config.Detector(image="lambda_image", n_frames="num_images", frame_time_s="frame_time")
 TIME = "2026-08-03T10:00:00+00:00"
 BEGAN = datetime.fromisoformat(TIME).timestamp()
 FRAMES = np.random.default_rng(0).poisson(2.0, (20, 6, 8)).astype("<u2")
@@ -55,7 +45,7 @@ def keys(**more):
         "units": {"sample_x": "mm", "sample_y": "mm"},
         "record": "*_rheo.csv", "record_zero": "/entry/rheometer/clock", "columns": {"stress": "stress_Pa"},
     }  # fmt: skip
-    return AcquisitionKeys(**Defaults(**given | more).model_dump())
+    return config.Acquisition(**given | more)
 
 
 def write(root, name="A001", *, frames=FRAMES, metadata=METADATA, record=RECORD):

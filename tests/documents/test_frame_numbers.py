@@ -9,7 +9,8 @@ from event_model import compose_run, compose_stream_resource
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ainerd.documents import DetectorKeys, FrameError, MissingFrames, Run
+from ainerd.config import Detector
+from ainerd.documents import FrameError, MissingFrames, Run
 
 PIXELS = np.array([1])
 UNIQUE = "/entry/instrument/NDAttributes/NDArrayUniqueId"
@@ -63,7 +64,7 @@ def documents(folder, n, *, key, n_frames=0, flush=10, per_index=1, scalar=False
 
 def read(docs, folder, **keys):
     """Return the number and row of each frame, the reason why the run ended early, and the run."""
-    run, found = Run(DetectorKeys(image="det", **keys), [folder]), []
+    run, found = Run(Detector(image="det", **keys), [folder]), []
     try:
         for name, doc in docs:
             run(name, doc)
@@ -152,7 +153,7 @@ def test_numbers_that_come_late_are_waited_for(folder):
     with h5py.File(folder / "f.h5", "a") as file:
         del file[UNIQUE]
         file[UNIQUE] = np.arange(3)
-    run = Run(DetectorKeys(image="det", frame_number=FILE), [folder])
+    run = Run(Detector(image="det", frame_number=FILE), [folder])
     for name, doc in documents(folder, 4, key=FILE):
         run(name, doc)
     with pytest.raises(MissingFrames, match="holds the numbers of 3 frames, 4 were announced"):

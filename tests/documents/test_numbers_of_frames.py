@@ -7,9 +7,10 @@ from event_model import compose_run, compose_stream_resource
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ainerd.documents import DetectorKeys, FrameError, Run
+from ainerd.config import Detector
+from ainerd.documents import FrameError, Run
 
-KEYS = DetectorKeys(image="det")
+KEYS = Detector(image="det")
 ROWS = 120  # in each file; the value of a pixel is that of its row, and 1000 more in the second file
 PIXELS = np.array([1])
 

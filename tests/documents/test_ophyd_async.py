@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from bluesky import RunEngine
 
-from ainerd.documents import DetectorKeys, Run
+from ainerd.config import Detector
+from ainerd.documents import Run
 
 core = pytest.importorskip("ophyd_async.core")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "your-detector.md"
@@ -40,7 +41,7 @@ def test_its_frames_are_read(tmp_path, how):
             return inner()
 
     engine(plan([detector], {}), lambda name, doc: documents.append((name, doc)))
-    run, blocks = Run(DetectorKeys(image="det"), [tmp_path]), []
+    run, blocks = Run(Detector(image="det"), [tmp_path]), []
     for name, doc in documents:
         run(name, doc)
         if name in ("event", "stream_datum", "stop"):

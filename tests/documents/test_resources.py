@@ -10,9 +10,10 @@ from bluesky import RunEngine
 from bluesky.plans import count
 from event_model import RunRouter, compose_run, pack_event_page
 
-from ainerd.documents import DetectorKeys, FrameError, MissingFrames, Run
+from ainerd.config import Detector
+from ainerd.documents import FrameError, MissingFrames, Run
 
-KEYS = DetectorKeys(image="lambda750k_image", n_frames="lambda750k_cam_num_images")
+KEYS = Detector(image="lambda750k_image", n_frames="lambda750k_cam_num_images")
 PIXELS = np.array([3, 0, 11])
 N, POINTS = 20, 3
 
@@ -183,7 +184,7 @@ def test_each_event_has_its_frames_at_their_places(tmp_path, movie, kind):
     places = numbers - origin[:, None]
     with h5py.File(tmp_path / "frames" / "a b_000000.h5", "a") as file:
         file[UNIQUE] = numbers.ravel()
-    run, found = Run(DetectorKeys(**{**vars(KEYS), "frame_number": UNIQUE}), [tmp_path]), []
+    run, found = Run(KEYS.model_copy(update={"frame_number": UNIQUE}), [tmp_path]), []
     for name, doc in documents(tmp_path, shape=[3, 4]):
         run(name, doc)
         if name in ("event", "stop"):
@@ -203,7 +204,7 @@ def test_the_series_of_an_eiger_may_have_numbers(tmp_path, spec):
     for seq_id in (8, 9):
         with h5py.File(tmp_path / f"eiger_{seq_id}_master.h5", "a") as file:
             file[UNIQUE] = [*range(1, 12), *range(13, 22)]
-    run, found = Run(DetectorKeys(**{**vars(KEYS), "frame_number": UNIQUE}), [tmp_path]), []
+    run, found = Run(KEYS.model_copy(update={"frame_number": UNIQUE}), [tmp_path]), []
     for name, doc in docs:
         run(name, doc)
     for first, block in run.blocks(PIXELS):

@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 from event_model import compose_run, compose_stream_resource
 
-from ainerd.documents import DetectorKeys, FrameError, Run
+from ainerd.config import Detector
+from ainerd.documents import FrameError, Run
 
-KEYS = DetectorKeys(image="det_image", n_frames="det_num", frame_time_s="det_period")
+KEYS = Detector(image="det_image", n_frames="det_num", frame_time_s="det_period")
 PIXELS = np.array([3, 0, 11])
 
 
@@ -115,7 +116,7 @@ def test_frames_in_another_stream_are_left_out(order, caplog):
         "x": {"dtype": "number", "shape": [], "source": "s"},
     }
     streams = {name: bundle.compose_descriptor(name=name, data_keys=keys) for name in order}
-    run, of_primary = Run(DetectorKeys(image="det"), []), []
+    run, of_primary = Run(Detector(image="det"), []), []
     run("start", bundle.start_doc)
     for n in range(2):
         for i, (name, stream) in enumerate(streams.items()):
@@ -137,7 +138,7 @@ def test_frames_in_another_stream_are_left_out(order, caplog):
 def test_a_position_that_was_read_with_the_frames_counts():
     bundle, number = compose_run(), {"dtype": "number", "shape": [], "source": "s"}
     keys = {"det": {"dtype": "array", "shape": [3, 4], "source": "sim"}, "x": number}
-    run = Run(DetectorKeys(image="det"), [])
+    run = Run(Detector(image="det"), [])
     run("start", bundle.start_doc)
     for name, described in {"primary": {"x": number}, "second": keys}.items():
         stream = bundle.compose_descriptor(name=name, data_keys=described)

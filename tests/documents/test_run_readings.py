@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from event_model import compose_run
 
-from ainerd.documents import DetectorKeys, Run
+from ainerd.config import Detector
+from ainerd.documents import Run
 
 NUMBER = {"dtype": "number", "shape": [], "source": "sim"}
 
@@ -33,32 +34,32 @@ def read(keys, *, configuration=None, image_shape=(2, 3), n=3, **start):
 
 
 def test_a_run_has_its_first_reading():
-    run = read(DetectorKeys(image="det"))
+    run = read(Detector(image="det"))
     assert run.reading("x") == 0.5 and run.reading("slit") == 7.0 and run.reading("no") is None
     assert run.series("x").tolist() == [[1.0, 10.0, 11.0, 12.0, 50.0], [0.5, 10.0, 11.0, 12.0, 99.0]]
 
 
 def test_an_event_has_its_own_readings():
-    run = read(DetectorKeys(image="det"))
+    run = read(Detector(image="det"))
     assert [run.reading("x", event) for event in (1, 2, 3)] == [10.0, 11.0, 12.0]
     assert run.reading("slit", 2) == 7.0  # not that of the second baseline
     assert run.series("x", 2).tolist() == [[11.0], [11.0]]
 
 
 def test_each_frame_has_its_reading():
-    run = read(DetectorKeys(image="det"))
+    run = read(Detector(image="det"))
     assert run.of_frames("x", 1, 3).tolist() == [11.0, 12.0]
     assert run.of_frames("slit", 0, 2).tolist() == [7.0, 7.0]
     assert np.isnan(run.of_frames("no", 0, 2)).all()
-    many = read(DetectorKeys(image="det"), image_shape=(4, 2, 3), n=2)
+    many = read(Detector(image="det"), image_shape=(4, 2, 3), n=2)
     assert many.of_frames("x", 2, 6).tolist() == [10.0, 10.0, 11.0, 11.0]
 
 
 def test_the_expected_number_of_frames():
-    keys = DetectorKeys(image="det", n_frames="num", frame_time_s="period")
+    keys = Detector(image="det", n_frames="num", frame_time_s="period")
     configured = {"num": 4, "period": 0.1}
-    assert read(DetectorKeys(image="det")).n_frames is None
-    assert read(DetectorKeys(image="det"), num_points=3).n_frames == 3
+    assert read(Detector(image="det")).n_frames is None
+    assert read(Detector(image="det"), num_points=3).n_frames == 3
     assert read(keys, configuration=configured, image_shape=(4, 2, 3)).n_frames == 4
     assert read(keys, configuration=configured, image_shape=(4, 2, 3), num_points=3).n_frames == 12
     assert read(keys, configuration=configured, num_points=1).n_frames == 4  # it flies: each index is a frame
@@ -67,7 +68,7 @@ def test_the_expected_number_of_frames():
 
 
 def test_frames_are_read_up_to_a_number_or_left_out():
-    run, pixels = read(DetectorKeys(image="det"), image_shape=(4, 2, 3), n=2), np.array([5])
+    run, pixels = read(Detector(image="det"), image_shape=(4, 2, 3), n=2), np.array([5])
     assert run.n_ready == 8
     assert np.concatenate([frames for _, frames in run.blocks(pixels, until=3)]).ravel().tolist() == [0, 0, 0]
     run.skip(5)
@@ -78,7 +79,7 @@ def test_frames_are_read_up_to_a_number_or_left_out():
 @pytest.mark.fault("An event has an invalid time", "The time of its document is used; the run is analysed")
 @pytest.mark.parametrize("odd", [None, "late", [1.0], Path("/a"), 10**400, float("nan"), True])
 def test_an_invalid_time_is_replaced_by_that_of_the_event(odd):
-    run, bundle = Run(DetectorKeys(image="det"), []), compose_run()
+    run, bundle = Run(Detector(image="det"), []), compose_run()
     run("start", bundle.start_doc)
     image = {"dtype": "array", "shape": [2, 3], "source": "sim"}
     made = bundle.compose_descriptor(name="primary", data_keys={"det": image, "x": NUMBER, "y": NUMBER})

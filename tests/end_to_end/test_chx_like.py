@@ -16,7 +16,7 @@ from event_model import compose_run, compose_stream_resource
 from ainerd.agent import build_observer
 from ainerd.cli.reanalysis import reanalyse
 from ainerd.config import Settings
-from ainerd.documents import DetectorKeys, MissingFrames, Run, documents_of
+from ainerd.documents import MissingFrames, Run, documents_of
 from ainerd.results import ResultStore
 from ainerd.runs import Subject
 from ainerd.technique import RunInfo
@@ -76,7 +76,7 @@ def test_its_documents_and_files_are_those_of_chx(names):
 def test_its_raw_run_is_in_tiled_without_its_frames(names):
     uid = ResultStore(names["client"]["ainerd"]).table()["raw_uid"].iloc[0]
     raw, settings = names["client"]["raw"], names["settings"]
-    run = Run(DetectorKeys(**settings.detector.model_dump()), settings.storage.frames, raw)
+    run = Run(settings.detector, settings.storage.frames, raw)
     for name, doc in documents_of(raw[uid]):
         run(name, doc)
     assert run.n_events == 3 and run.reading("diff_xh", 2) == pytest.approx(5.0, abs=0.05)
@@ -153,7 +153,7 @@ def test_its_maps_are_those_of_the_same_frames_in_one_file(names, tmp_path):
         mimetype="application/x-hdf5", uri=f"file://localhost{tmp_path}/frames.h5", data_key=image,
         parameters={"dataset": "entry/data/data", "swmr": False},
     )  # fmt: skip
-    run = Run(DetectorKeys(**settings.detector.model_dump()), [tmp_path])
+    run = Run(settings.detector, [tmp_path])
     run("start", bundle.start_doc)
     run("descriptor", detector.descriptor_doc)
     run("stream_resource", stream)

@@ -18,7 +18,7 @@ from event_model import compose_stream_resource
 from agents.demo.simulated import agent_of, simulated_instrument
 from ainerd.agent import build_observer
 from ainerd.config import Settings
-from ainerd.documents import DetectorKeys, Run, Whole, documents_of
+from ainerd.documents import Run, Whole, documents_of
 from ainerd.results import ResultStore
 from ainerd.runs import Subject, _worker
 from ainerd.server import open_catalog
@@ -51,7 +51,7 @@ class Beamline:
 
     def analysed(self, documents, event=1):
         """Analysis of an event of documents, without an agent."""
-        run = Run(DetectorKeys(**self.settings.detector.model_dump()), self.settings.storage.frames)
+        run = Run(self.settings.detector, self.settings.storage.frames)
         for name, doc in documents:
             run(name, doc)
         subject = Subject.of_run(self.agent._writer, run, event)

@@ -64,7 +64,7 @@ def test_its_results_have_its_motors_and_its_ring(names, store):
     assert (table["stress_mean"] > 50).all() and (table["time_since_shear"] > 0).all()
     kept = store.configuration(table["digest"].iloc[0])
     assert ((0.02 < kept.arrays["q"]) & (kept.arrays["q"] < 0.028)).all()
-    assert kept.arrays["roi_map"].shape == (514, 1030) and kept.record.instrument["detector"] == "eiger500k"
+    assert kept.arrays["roi_map"].shape == (514, 1030) and kept.metadata["instrument"]["detector"] == "eiger500k"
     assert [store.array(key, "c2").shape for key in table.index] == [(12, 256, 256)] * 2
     run = names["client"]["raw"][table["raw_uid"].iloc[0]]
     assert "eiger_image" in run["eiger"].metadata["data_keys"]

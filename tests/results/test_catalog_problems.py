@@ -92,7 +92,7 @@ def test_a_configuration_is_written_once(store, ainerd):
     assert store.add_configuration(record, {"q": [9.0, 9.0]}) == digest
     kept = store.configuration(digest)
     np.testing.assert_array_equal(kept.arrays["q"], [0.02, 0.03])
-    assert kept.record.arrays == {"q": [2]} and ainerd["configurations", digest, "q"].dims == ("roi",)
+    assert kept.metadata["arrays"] == {"q": [2]} and ainerd["configurations", digest, "q"].dims == ("roi",)
 
 
 TAMPERED = {

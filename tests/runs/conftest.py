@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from event_model import compose_run
 
-from ainerd.documents import DetectorKeys
+from ainerd.config import Detector
 from ainerd.runs import Jobs, Spool, Worker, Writer
 from ainerd.technique import Analysis, AnalysisError, Regimes
 
 SHAPE = (2, 3)
-KEYS = DetectorKeys(image="det")
+KEYS = Detector(image="det")
 
 
 class Sums:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from event_model import compose_run, compose_stream_resource
 
-from ainerd.documents import DetectorKeys, Run
+from ainerd.config import Detector
+from ainerd.documents import Run
 from ainerd.runs import RunState
 from ainerd.technique import AnalysisError, Outcome, Series
 
@@ -19,7 +20,7 @@ class Sink:
 
     def __init__(self, technique, keys=None, roots=(), there=()):
         self.technique, self.parameters = technique, technique.parameters
-        self._keys, self._roots = keys or DetectorKeys(image="det"), roots
+        self._keys, self._roots = keys or Detector(image="det"), roots
         self.begun, self.ended, self.absorbed, self.there = [], [], [], dict(there)
 
     def new_run(self):
@@ -138,7 +139,7 @@ def flown(folder, sums, *, exposures, num=None, readings=True):
 
 
 def fed_flown(technique, documents, folder, **keys):
-    return fed(technique, documents, keys=DetectorKeys(image="det", **keys), roots=[folder])[1].ended
+    return fed(technique, documents, keys=Detector(image="det", **keys), roots=[folder])[1].ended
 
 
 def test_a_detector_that_flies_once_has_one_result_and_need_not_say_how_long(toy, tmp_path):
@@ -220,7 +221,7 @@ def test_a_run_without_frames_says_how_it_ended(toy, scanned, movies):
 
 
 def test_a_run_without_the_detector_has_no_outcome(toy, scanned, movies):
-    state, sink = fed(toy(), scanned(movies(1)), keys=DetectorKeys(image="another"))
+    state, sink = fed(toy(), scanned(movies(1)), keys=Detector(image="another"))
     assert not state.outcomes and not sink.begun
 
 

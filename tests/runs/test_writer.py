@@ -1,7 +1,6 @@
 """Results of runs, events and series, written to a store that only remembers records."""
 
 import datetime
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import MagicMock
@@ -108,7 +107,9 @@ def test_other_flags_of_the_detector_give_another_result(toy, keys, store):
     technique = toy()
     run = SimpleNamespace(uid="a", start_doc={})
     keys_of = {
-        name: Subject.of_run(Writer(technique, store, replace(keys, flags=flags), WANTED, (), "me"), run, None).key
+        name: Subject.of_run(
+            Writer(technique, store, keys.model_copy(update={"flags": flags}), WANTED, (), "me"), run, None
+        ).key
         for name, flags in {"none": {}, "bad": {"bad_frames": 0.0}, "many": {"bad_frames": 5.0}}.items()
     }
     assert len(set(keys_of.values())) == 3 and keys_of["none"] == result_key("a", technique.parameters)

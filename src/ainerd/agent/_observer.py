@@ -31,9 +31,7 @@ from ainerd.campaign import Campaign, Travel, book_of
 from ainerd.config import Settings
 from ainerd.documents import (
     Acquisition,
-    AcquisitionKeys,
     Curve,
-    DetectorKeys,
     Document,
     Folder,
     check_source,
@@ -63,10 +61,9 @@ AWAY = "does not answer: documents are kept on disk until it does, and nothing i
 
 def writer_of(technique: Technique, store: ResultStore, settings: Settings, raw: Container) -> Writer:
     """Return a writer for the results of a technique; `raw` is the container of raw runs."""
-    steering, keys = settings.steering, DetectorKeys(**settings.detector.model_dump())
-    recorded = settings.recorded.model_dump()
-    wanted = Wanted(positions=tuple(steering.bounds), **{**recorded, "units": recorded["units"] | settings.units})
-    return Writer(technique, store, keys, wanted, tuple(settings.storage.frames), settings.name, raw)
+    recorded, positions = settings.recorded.model_dump(), tuple(settings.steering.bounds)
+    wanted = Wanted(positions=positions, **{**recorded, "units": recorded["units"] | settings.units})
+    return Writer(technique, store, settings.detector, wanted, tuple(settings.storage.frames), settings.name, raw)
 
 
 class Observer:
@@ -598,9 +595,9 @@ class Observer:
 
         Meanwhile the next acquisition is looked for and analysed.
         """
-        settings, keys = self._settings, self._writer.keys
+        settings = self._settings
         roots = tuple(root.resolve() for root in settings.storage.frames)
-        pattern = Acquisition(path, AcquisitionKeys(**settings.acquisition.model_dump()), keys, roots)
+        pattern = Acquisition(path, settings.acquisition, settings.detector, roots)
         folder = Folder(path, pattern, settings.storage.late_s)
         found = self._campaign.given_at
         with only_here(path, stop), ThreadPoolExecutor(1, "ainerd-raw") as pool:

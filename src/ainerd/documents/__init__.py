@@ -7,21 +7,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ainerd.documents._acquisition import Acquisition, AcquisitionKeys
+    from ainerd.documents._acquisition import Acquisition
     from ainerd.documents._at_once import documents_of_many
     from ainerd.documents._events import RIGAKU, count_frames
     from ainerd.documents._folder import Folder, folder_documents
     from ainerd.documents._frames import BLOCK, FrameReader, Whole
     from ainerd.documents._metadata import Metadata
     from ainerd.documents._numbering import Block
-    from ainerd.documents._run import EIGER, DetectorKeys, Run
+    from ainerd.documents._run import EIGER, Run
     from ainerd.documents._sources import check_source, file_documents, open_documents, tiled_documents
     from ainerd.documents._storage import FrameError, MissingFrames, check_heaps, local_path
     from ainerd.documents._tiled_runs import Quiet, RunReader, documents_of, runs_by_time, streams_of
     from ainerd.documents._wire import Curve, Document, WireError, checked, unpack
 
 __all__ = [
-    "BLOCK", "Acquisition", "AcquisitionKeys", "Block", "Curve", "DetectorKeys", "Document", "EIGER", "Folder",
+    "BLOCK", "Acquisition", "Block", "Curve", "Document", "EIGER", "Folder",
     "FrameError", "FrameReader", "Metadata", "MissingFrames", "Quiet", "RIGAKU", "Run", "RunReader", "Whole",
     "WireError", "check_heaps", "check_source", "checked", "count_frames", "documents_of",
     "documents_of_many", "file_documents", "folder_documents", "local_path", "open_documents", "runs_by_time",

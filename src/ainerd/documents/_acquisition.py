@@ -11,7 +11,7 @@ BCDA-APS/8id-bits, ``plans/acquire/ad_acq.py`` and ``utils/nexus_utils.py``: nam
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -23,58 +23,15 @@ import numpy as np
 import pandas as pd
 from event_model import ComposeDescriptorBundle, StreamRange, compose_run
 
+from ainerd import config
 from ainerd.documents._events import CANVAS, MODULE, RIGAKU, count_frames, files_of
 from ainerd.documents._metadata import Metadata
-from ainerd.documents._run import DetectorKeys
 from ainerd.documents._storage import FrameError, allowed_file, find_dataset, open_hdf5
 from ainerd.documents._wire import Document
 
 logger = logging.getLogger(__name__)
 
 EMPTY = 30.0  # events that empty frames at the end would hold in the mean: more are not missing by chance
-
-
-@dataclass(frozen=True, kw_only=True)
-class AcquisitionKeys:
-    """Places in the files of an acquisition from which documents take their values.
-
-    Attributes
-    ----------
-    dataset : str
-        Dataset of the frames, (n, ny, nx), in ``NAME.h5``.
-    frame_time_s, n_frames, began : str
-        Datasets of the metadata file: time from frame to frame, number of frames, time of the first frame (ISO 8601, or
-        seconds since 1970). Without a number of frames, those in the file are all; without a time, the end of the
-        file's last change minus the exposure counts.
-    readings, start : mapping of str to str
-        Datasets of the metadata file, by data key and by key of the start document.
-    units : mapping of str to str
-        Units of readings in the documents, to which those in the file are converted.
-    record : str
-        Pattern of the CSV's name, such as ``*rheo*.csv``; empty if there is none.
-    record_time : str
-        Its column of times: in seconds, or ISO 8601.
-    record_zero : str
-        Dataset of the metadata file: time on the clock of the record at the first frame. Empty if that clock shows
-        dates, or seconds since 1970.
-    record_ahead_s : float
-        How far the clock of the record is ahead of that of the frames.
-    columns : mapping of str to str
-        Columns of the CSV, by data key.
-    """
-
-    dataset: str
-    frame_time_s: str
-    n_frames: str
-    began: str
-    readings: Mapping[str, str] = field(default_factory=dict)
-    start: Mapping[str, str] = field(default_factory=dict)
-    units: Mapping[str, str] = field(default_factory=dict)
-    record: str = ""
-    record_time: str = ""
-    record_zero: str = ""
-    record_ahead_s: float = 0.0
-    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,8 +41,8 @@ class Acquisition:
     Parameters
     ----------
     folder : Path
-    keys : AcquisitionKeys
-    detector : DetectorKeys
+    keys : ainerd.config.Acquisition
+    detector : ainerd.config.Detector
     roots : tuple of Path
         Folders from which files may be read, with links resolved.
     growing : bool
@@ -93,8 +50,8 @@ class Acquisition:
     """
 
     folder: Path
-    keys: AcquisitionKeys
-    detector: DetectorKeys
+    keys: config.Acquisition
+    detector: config.Detector
     roots: tuple[Path, ...]
     growing: bool = False
 

@@ -4,9 +4,8 @@ import logging
 import math
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +15,7 @@ from event_model import DocumentRouter, unpack_datum_page, unpack_event_page
 from numpy.typing import NDArray
 from tiled.client.container import Container
 
+from ainerd.config import Detector
 from ainerd.documents._events import RIGAKU, EventFrames
 from ainerd.documents._frame_numbers import StoredNumbers, Unnumbered, whole_numbers
 from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, Ints, Whole
@@ -29,43 +29,6 @@ EIGER = ("AD_EIGER", "AD_EIGER2", "AD_EIGER_SLICE")  # specs of classic ophyd
 RETRY_S = 0.2  # between two attempts to read late frames
 
 
-@dataclass(frozen=True, kw_only=True)
-class DetectorKeys:
-    """Keys of the documents that describe the detector.
-
-    Attributes
-    ----------
-    image : str
-        Data key of the frames.
-    n_frames, frame_time_s : str
-        Configuration keys of the number of frames in an exposure, and of the time from frame to frame in seconds; empty
-        if the detector does not have the key.
-    frame_number : str
-        Where the detector's number of each frame is, such as NDArrayUniqueId of areaDetector: a data key, or the name
-        of a dataset in the file of the frames, which begins with a slash. Empty if the indices in the documents count.
-    ticks : str
-        The same for the time of each frame, if frames come at any times: in ticks of `frame_time_s`, or as floats in
-        seconds. The data key of the frames themselves stands for the times of their events.
-    pixel_order : {"", "rows", "columns"}
-        How a module of a Rigaku detector numbers its pixels; empty for a detector that does not record events.
-    flags : mapping of str to float
-        Readings by which the detector reports faults, each with its largest value without a fault.
-    """
-
-    image: str
-    n_frames: str = ""
-    frame_time_s: str = ""
-    frame_number: str = ""
-    ticks: str = ""
-    pixel_order: str = ""
-    flags: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def number(self) -> str:
-        """The one of `frame_number` and `ticks` that is not empty."""
-        return self.frame_number or self.ticks
-
-
 class Run(DocumentRouter):
     """Takes the documents of one run, in order, and returns its frames, readings and series.
 
@@ -76,7 +39,7 @@ class Run(DocumentRouter):
 
     Parameters
     ----------
-    keys : DetectorKeys
+    keys : Detector
     roots : iterable of Path
         Folders from which frames may be read.
     raw : tiled.client.container.Container, optional
@@ -92,7 +55,7 @@ class Run(DocumentRouter):
         The same without missing ones.
     """
 
-    def __init__(self, keys: DetectorKeys, roots: Iterable[Path], raw: Container | None = None) -> None:
+    def __init__(self, keys: Detector, roots: Iterable[Path], raw: Container | None = None) -> None:
         super().__init__()
         self._keys, self._roots, self._raw = keys, tuple(roots), raw
         self.start_doc: dict[str, Any] = {}

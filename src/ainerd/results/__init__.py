@@ -16,7 +16,6 @@ from ainerd.results._records import (
     LATEST_S,
     USABLE,
     AtlasRecord,
-    Configuration,
     ConfigurationRecord,
     LogRecord,
     ResultRecord,
@@ -34,7 +33,7 @@ from ainerd.results._validation import validate
 from ainerd.words import utc_now
 
 __all__ = [
-    "AgentNode", "AinerdResult", "AtlasRecord", "CAMPAIGN", "Columns", "Configuration", "ConfigurationRecord",
+    "AgentNode", "AinerdResult", "AtlasRecord", "CAMPAIGN", "Columns", "ConfigurationRecord",
     "FINAL", "LATEST_S", "LiveNode", "LoadedResult", "LogRecord", "OWN_P", "Part", "ResultRecord", "ResultStore",
     "SPEC_VERSION", "SuggestionRecord", "USABLE", "check_schema", "commands", "decode_table", "digest",
     "event_identity", "explain", "export", "matches", "regime_kinds", "new_file", "note_line", "notes_by_key",

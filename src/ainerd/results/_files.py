@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -88,15 +88,7 @@ def load(ainerd: Container, keys: Sequence[str], names: Collection[str] | None =
     Our server sends many at once, others are asked for one after the other. An array whose only dimension has its own
     name comes along, as a coordinate, unless `names` is empty. KeyError if a result does not exist.
     """
-
-    @cache
-    def configuration(digest: str) -> LoadedResult | None:
-        try:
-            node = ainerd["configurations", digest]
-        except KeyError:
-            return None
-        return LoadedResult(digest, node.metadata, _read_parts(node))
-
+    configuration = cache(partial(read_configuration, ainerd))
     left = [*keys]
     while left:
         params = {"keys": left[:AT_ONCE], "names": [] if names is None else [*names] or [""]}
@@ -105,17 +97,27 @@ def load(ainerd: Container, keys: Sequence[str], names: Collection[str] | None =
         for key, answer in zip(left, answers, strict=False):
             if answer is None:
                 node = result_node(ainerd["results"], key)
-                metadata, parts = node.metadata, _read_parts(node, names)
+                yield LoadedResult(key, node.metadata, _read_parts(node, names), configuration)
             else:
-                metadata, packed = msgpack.unpackb(answer)
-                parts = {name: _decode_part(part) for name, part in packed.items()}
-            yield LoadedResult(key, metadata, parts, configuration)
+                yield unpacked(key, answer, configuration)
         left = left[len(answers) :]
 
 
-def unpacked(key: str, metadata: Mapping[str, Any], parts: Mapping[str, Any]) -> LoadedResult:
-    """Return a result whose arrays and tables are packed as our route `contents` packs them."""
-    return LoadedResult(key, metadata, {name: _decode_part(part) for name, part in parts.items()})
+def read_configuration(ainerd: Container, digest: str) -> LoadedResult | None:
+    """Read what all results with this digest of their parameters share; None if it was not written."""
+    try:
+        node = ainerd["configurations", digest]
+    except KeyError:
+        return None
+    return LoadedResult(digest, node.metadata, _read_parts(node))
+
+
+def unpacked(
+    key: str, packed: bytes, find_configuration: Callable[[str], LoadedResult | None] = lambda digest: None
+) -> LoadedResult:
+    """Return a result that our route `contents` has packed."""
+    metadata, parts = msgpack.unpackb(packed)
+    return LoadedResult(key, metadata, {name: _decode_part(part) for name, part in parts.items()}, find_configuration)
 
 
 def _decode_part(part: Any) -> Part:

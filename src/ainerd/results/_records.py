@@ -10,14 +10,12 @@ import math
 import platform
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -30,7 +28,6 @@ from pydantic import (
     create_model,
     model_validator,
 )
-from tiled.client.container import Container
 
 from ainerd import __version__
 from ainerd.words import storable, utc_now
@@ -346,20 +343,6 @@ class ConfigurationRecord(_OfParameters):
     instrument: Scalars = Field(default_factory=dict)
     units: dict[str, str] = Field(default_factory=dict)
     arrays: dict[str, list[int]] = Field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """A configuration read from Tiled: the record and its arrays by name."""
-
-    record: ConfigurationRecord
-    arrays: dict[str, NDArray[Any]]
-
-    @classmethod
-    def read(cls, node: Container) -> "Configuration":
-        """Read the configuration of a node."""
-        record = ConfigurationRecord.from_metadata(node.metadata)
-        return cls(record, {name: np.asarray(node[name].read()) for name in record.arrays})
 
 
 class SuggestionRecord(Record):

@@ -17,11 +17,11 @@ from tiled.client.container import Container
 
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._export import dataset_of_all, export_all
-from ainerd.results._files import LoadedResult, Part, load
+from ainerd.results._files import LoadedResult, Part, load, read_configuration
 from ainerd.results._nodes import create_node, newest_key, result_node
 from ainerd.results._progress import counted
 from ainerd.results._readings import run_readings
-from ainerd.results._records import FINAL, USABLE, Configuration, ConfigurationRecord, ResultRecord
+from ainerd.results._records import FINAL, USABLE, ConfigurationRecord, ResultRecord
 from ainerd.results._records import digest as hashed
 from ainerd.results._table import Columns, NodeFilter, Notes, Table
 from ainerd.results._tables import (
@@ -365,12 +365,9 @@ class ResultStore(CampaignRecords):
         """Explain why a run is novel or not; with `details`, with the statistics."""
         return explain(self.record(key), details=details)
 
-    def configuration(self, digest: str) -> Configuration | None:
-        """Read the configuration of the results with this digest of their parameters, or None."""
-        try:
-            return Configuration.read(self.container["configurations", digest])
-        except KeyError:
-            return None
+    def configuration(self, digest: str) -> LoadedResult | None:
+        """Read the arrays and metadata that all results with this digest of their parameters share, or None."""
+        return read_configuration(self.container, digest)
 
     def analysed(self, digest: str, *, again: bool = False) -> dict[str, int]:
         """Return the number of finished results of each run, by uid, with this digest of their parameters.

@@ -49,7 +49,7 @@ def _technique_of(results: Sequence[LoadedResult]) -> str:
 
 def main() -> None:
     """Average packed results; write msgpack with ``sentences`` and a ``picture`` (PNG), or with ``refused``."""
-    results = [unpacked(key, *packed) for key, *packed in msgpack.unpackb(sys.stdin.buffer.read())]
+    results = [unpacked(key, packed) for key, packed in msgpack.unpackb(sys.stdin.buffer.read())]
     try:
         done, picture = average(results), io.BytesIO()
         done.plot().savefig(picture, format="png", dpi=110)

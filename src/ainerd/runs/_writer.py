@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from tiled.client.container import Container
 
 from ainerd.config import Detector, Recorded
-from ainerd.documents import Block, DetectorKeys, FrameError, Run, RunReader, Whole, documents_of
+from ainerd.documents import Block, FrameError, Run, RunReader, Whole, documents_of
 from ainerd.results import FINAL, LATEST_S, ResultRecord, ResultStore, event_identity, result_key, series_identity
 from ainerd.technique import Analysis, AnalysisError, Outcome, RunAnalysis, RunInfo, Series, Technique, begin
 
@@ -169,7 +169,7 @@ class Writer:
     ----------
     technique : Technique
     store : ResultStore
-    keys : DetectorKeys
+    keys : Detector
     wanted : Wanted
     roots : tuple of Path
         Folders that frames may be read from.
@@ -181,7 +181,7 @@ class Writer:
 
     technique: Technique
     store: ResultStore
-    keys: DetectorKeys
+    keys: Detector
     wanted: Wanted
     roots: tuple[Path, ...]
     agent: str
@@ -501,7 +501,7 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def parameters_of(technique: Technique, detector: DetectorKeys | Detector) -> dict[str, Any]:
+def parameters_of(technique: Technique, detector: Detector) -> dict[str, Any]:
     """Return the parameters of a technique's results: its own, and the settings of the detector that change numbers."""
     given = {name: getattr(detector, name) for name in OF_NUMBERS}
     return {**technique.parameters, **{f"detector.{name}": value for name, value in given.items() if value}}

@@ -39,7 +39,7 @@ OURS = "AinerdResult"
 _one_at_a_time = asyncio.Lock()  # for a check and the write after it
 _tags = TypeAdapter(list[str])
 _specs = TypeAdapter(Specs)  # `Spec` itself takes anything for a name, and no client could read it back
-_READ = ("read:metadata", "read:data")
+READ = ("read:metadata", "read:data")
 _SCOPES = ("write:metadata", "write:data", "create:node")
 router = APIRouter(prefix="/ainerd")
 
@@ -87,20 +87,23 @@ async def contents(
     its own name, is always there. Null stands for a result whose nodes are to be read: it is no file of ours, or a
     large one. The answer ends after the result that makes it long.
     """
-    results = await caller.node(path, "results", scopes=_READ)
-    answer: list[Any] = []
-    size = 0
+    results = await caller.node(path, "results", scopes=READ)
+    answer: list[bytes | None] = []
     for key in keys:
-        node = await caller.child(results, key, scopes=_READ)
-        parts = None
-        if node is not None and OURS in {spec.name for spec in node.specs} and node.node.data_sources:
-            file = _file_path(results, [*filter(None, path.split("/")), "results", key])
-            parts = await anyio.to_thread.run_sync(_parts, file, names)
-        answer.append(None if parts is None else msgpack.packb([node.metadata(), parts]))
-        size += len(answer[-1] or b"")
-        if size > MOST_IN_ANSWER:
+        answer.append(await packed_result(caller, results, path, key, names))
+        if sum(map(len, filter(None, answer))) > MOST_IN_ANSWER:
             break
     return Response(msgpack.packb(answer), media_type=MSGPACK)
+
+
+async def packed_result(caller: Caller, results: Any, path: str, key: str, names: list[str] | None) -> bytes | None:
+    """Return one result below a campaign, packed as in the answer of `contents`."""
+    node = await caller.child(results, key, scopes=READ)
+    if node is None or OURS not in {spec.name for spec in node.specs} or not node.node.data_sources:
+        return None
+    file = _file_path(results, [*filter(None, path.split("/")), "results", key])
+    parts = await anyio.to_thread.run_sync(_parts, file, names)
+    return None if parts is None else bytes(msgpack.packb([node.metadata(), parts]))
 
 
 @router.put("/results/{path:path}")

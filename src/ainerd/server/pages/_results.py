@@ -22,6 +22,7 @@ from ainerd.server._access import json_body, json_response, validated
 from ainerd.server.internals import Caller
 from ainerd.server.pages._reader import CampaignReader, Rows, mapping, seconds, text
 from ainerd.server.pages._static import view_script
+from ainerd.server.result_files import READ, packed_result
 from ainerd.technique import panels
 
 MOST_ROWS, MOST_KEYS = 200, 2000
@@ -31,10 +32,8 @@ MOST_SIMILAR = 8
 LONGEST_AXIS = 4096  # values of a coordinate
 MOST_TEXT = 20_000  # characters of the metadata of one name
 LARGEST_MEAN = 64_000_000  # numbers in an array
-MOST_AVERAGED, LARGEST_AVERAGED = 500, 10_000_000  # results, and numbers in one of their arrays or tables
+MOST_AVERAGED = 500  # results
 AVERAGE_S = 120.0
-_OF_AVERAGED = ("technique", "status", "reason", "scan_id", "event", "n_frames", "frame_time_s", "arrays", "tables")
-_READ = ("read:metadata", "read:data")
 _one_average = asyncio.Lock()  # a server has no core to spare
 router = APIRouter()
 
@@ -187,7 +186,7 @@ async def mean(path: str, caller: Annotated[Caller, Depends()], step: int = 1) -
 
     The body is float32, little-endian, in C order; the header ``x-shape`` holds its shape.
     """
-    node = await caller.node(path, scopes=_READ)
+    node = await caller.node(path, scopes=READ)
     shape = getattr(getattr(node, "structure", lambda: None)(), "shape", ())
     if len(shape) < 2 or not 1 <= step <= 1000:
         raise HTTPException(404, "a mean needs an array of two dimensions or more")
@@ -293,24 +292,23 @@ async def average(request: Request, path: str, caller: Annotated[Caller, Depends
 
     The answer is 422, with the reason, if they cannot be averaged.
     """
-    wanted = validated(Repeats, await json_body(request, 50 * MOST_AVERAGED))
-    results = await caller.node(path, "results", scopes=_READ)
-    found = []
-    for key in dict.fromkeys(wanted.keys):
-        node = await caller.child(results, key, scopes=_READ)
-        if node is None:
-            raise HTTPException(404, f"there is no result {key[:100]!r}")
-        metadata = node.metadata()
-        parts = {name: await _packed(node, name) for name in _averaged(metadata)}
-        about = {"arrays": {}, "tables": {}} | {name: metadata[name] for name in _OF_AVERAGED if name in metadata}
-        found.append((metadata.get("event_time") or metadata.get("run_time") or 0.0, key, about, parts))
-    found.sort(key=lambda each: each[:2])
+    wanted = validated(Repeats, await json_body(request, 50 * MOST_AVERAGED)).keys
+    rows = await (await CampaignReader.open(caller, path)).results()
+    rows = rows.at(rows.keys.isin(wanted))
+    if missing := sorted({*wanted} - {*rows.keys}):
+        raise HTTPException(404, f"there is no result {missing[0][:100]!r}")
+    names = sorted({part for name in {*rows.texts("technique")} for part in getattr(panels(str(name)), "averaged", ())})
+    results, found = await caller.node(path, "results", scopes=READ), list[tuple[str, bytes]]()
+    for key in rows.keys[np.argsort(rows.times(), kind="stable")]:
+        packed = await packed_result(caller, results, path, key, names)
+        if packed is None:
+            raise HTTPException(422, f"the page cannot read result {key}: results.average in Python averages it")
+        found.append((key, packed))
     code = "from ainerd.results.together import main; main()"
-    packed = msgpack.packb([each[1:] for each in found])
     try:
         async with _one_average:
             with anyio.fail_after(AVERAGE_S):
-                done = await anyio.run_process([sys.executable, "-c", code], input=packed, check=False)
+                done = await anyio.run_process([sys.executable, "-c", code], input=msgpack.packb(found), check=False)
     except TimeoutError:
         raise HTTPException(422, f"the average took longer than {AVERAGE_S:.0f} s: choose fewer results") from None
     if done.returncode:
@@ -321,26 +319,3 @@ async def average(request: Request, path: str, caller: Annotated[Caller, Depends
         raise HTTPException(422, answer["refused"])
     picture = base64.b64encode(answer["picture"]).decode()
     return json_response({"sentences": answer["sentences"], "picture": picture})
-
-
-def _averaged(metadata: dict[str, Any]) -> list[str]:
-    """Return the names of the arrays and tables of a result that its technique averages."""
-    there = {*(metadata.get("arrays") or {}), *(metadata.get("tables") or {})}
-    return [name for name in getattr(panels(str(metadata.get("technique"))), "averaged", ()) if name in there]
-
-
-async def _packed(node: Any, name: str) -> Any:
-    """Return an array or a table of a result as the route `contents` packs them; of a table the numbers."""
-    try:
-        values = await ensure_awaitable((await node.lookup_adapter([name])).read)
-    except Exception:  # not written yet, or written by another program
-        raise HTTPException(422, f"{name} of a result cannot be read") from None
-    if isinstance(values, pd.DataFrame):
-        return {str(column): _array(x.to_numpy()) for column, x in values.items() if x.dtype.kind in "biuf"}
-    return _array(np.asarray(values))
-
-
-def _array(values: Any) -> list[Any]:
-    if values.dtype.kind not in "biuf" or values.size > LARGEST_AVERAGED:
-        raise HTTPException(422, f"an array of {values.dtype} and shape {values.shape} cannot be averaged")
-    return [values.dtype.str, values.shape, np.ascontiguousarray(values).tobytes(), None]

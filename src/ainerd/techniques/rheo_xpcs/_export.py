@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ainerd.results import Configuration, ResultRecord
+from ainerd.results import LoadedResult, ResultRecord
 from ainerd.techniques.rheo_xpcs._field import q_of_pixels, unit_of
 
 
@@ -61,7 +61,7 @@ def write_nexus(
     arrays: Arrays,
     series: Mapping[str, pd.DataFrame],
     tables: Mapping[str, pd.DataFrame],
-    configuration: Configuration | None,
+    configuration: LoadedResult | None,
 ) -> None:
     """Write the entry.
 
@@ -112,7 +112,7 @@ def _correlations(entry: h5py.Group, record: ResultRecord, arrays: Arrays) -> No
             _put(maps, name, row_s * np.arange(size), "s" if known else "")
 
 
-def _beam(entry: h5py.Group, record: ResultRecord, arrays: Arrays, configuration: Configuration | None) -> None:
+def _beam(entry: h5py.Group, record: ResultRecord, arrays: Arrays, configuration: LoadedResult | None) -> None:
     roi_map = None if configuration is None else configuration.arrays.get("roi_map")
     if "mean_frame" in arrays and roi_map is not None:
         data = entry["data"] if "data" in entry else _group(entry, "data", "NXdata")
@@ -131,8 +131,8 @@ def _beam(entry: h5py.Group, record: ResultRecord, arrays: Arrays, configuration
         _put(intensity, "bins", arrays["intensity"], per)
 
 
-def _instrument(instrument: h5py.Group, record: ResultRecord, configuration: Configuration | None) -> None:
-    known = {} if configuration is None else configuration.record.instrument
+def _instrument(instrument: h5py.Group, record: ResultRecord, configuration: LoadedResult | None) -> None:
+    known = {} if configuration is None else configuration.metadata["instrument"]
     beam = _group(instrument, "incident_beam", "NXbeam")
     detector = _group(instrument, "detector", "NXdetector")
     detector.attrs["target"] = detector.name
@@ -217,7 +217,7 @@ MASKS = {"roi_map", "static_map", "q", "phi"}  # required in the configuration
 
 
 def write_viewer(
-    file: h5py.File, record: ResultRecord, arrays: Mapping[str, NDArray[Any]], configuration: Configuration
+    file: h5py.File, record: ResultRecord, arrays: Mapping[str, NDArray[Any]], configuration: LoadedResult
 ) -> None:
     """Write the group; values that the result does not have are NaN.
 
@@ -225,7 +225,7 @@ def write_viewer(
     are the viewer's static bins, over the whole detector.
     """
     n_roi, size, _ = arrays["c2"].shape
-    known = configuration.record.instrument
+    known = configuration.metadata["instrument"]
     per_row = (record.n_frames or size) / size
     row_s = per_row * (record.frame_time_s or np.nan)
     frames = {"config/stride_frame": 1, "config/avg_frame": per_row}
@@ -279,7 +279,7 @@ def write_viewer(
             if f"{group}/{name}" not in file:
                 compression = "gzip" if np.ndim(value) == 2 else None
                 file.create_dataset(f"{group}/{name}", data=value, compression=compression)
-    file["xpcs/qmap"].attrs["hash"] = configuration.record.digest
+    file["xpcs/qmap"].attrs["hash"] = configuration.metadata["digest"]
 
 
 def _bins(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
