@@ -318,27 +318,7 @@ def welcome(agent: Any, *, devices: str = "") -> Panel:
 
 
 def say(*lines: Any) -> None:
-    """Print lines from any thread, above the prompt if somebody is typing.
-
-    IPython moves its prompt by itself. At Python's own prompt this function writes the typed line again.
-    """
+    """Print lines from any thread; IPython moves its prompt below them."""
     with suppress(OSError, ValueError):  # a closed terminal must not end the worker
-        console, typed = get_console(), _typed()
-        if typed is not None:
-            console.file.write("\r\x1b[2K")
         for line in lines:
-            console.print(line)
-        if typed is not None:
-            console.file.write(typed)
-            console.file.flush()
-
-
-def _typed() -> str | None:
-    """Return the prompt and the typed line at Python's own prompt; None if this prompt is not waiting for input."""
-    if not hasattr(sys, "ps1") or not sys.stdout.isatty() or "readline" not in sys.modules:
-        return None
-    if threading.main_thread().ident in sys._current_frames():  # noqa: SLF001  (it executes something)
-        return None
-    import readline
-
-    return f"{sys.ps1}{readline.get_line_buffer()}"
+            get_console().print(line)

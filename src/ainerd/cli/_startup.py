@@ -71,21 +71,7 @@ def acquire(devices, md):
 IN_SESSION = """
 if missing := [name for name in ("RE", $roots) if name not in globals()]:
     sys.exit(f"ainerd: no {', '.join(missing)}: a startup file before this one must define it, or change {__file__}")
-settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))
-client, close_tiled = open_tiled(settings.storage)
-atexit.register(close_tiled)
-agent = build_agent(
-    settings,
-    client,
-    detector=$detector,  # noqa: F821
-    actuators=[$motors],  # noqa: F821
-    acquire=$acquire,
-)
-agent.attach(RE)  # noqa: F821
-RE.subscribe(ScanTable())  # noqa: F821
-short_errors(RE)  # noqa: F821
-agent.catch_up()
-agent.warm_up()
+$start
 """
 IN_PACKAGE = '''
 def start_agent(RE, devices):
@@ -101,23 +87,24 @@ def start_agent(RE, devices):
         detector, motors = devices["$detector"], [devices[name] for name in ($names,)]
     except KeyError as error:
         sys.exit(f"ainerd: no device {error}: name those of devices.yml in {__file__}")
-    settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))
-    client, close_tiled = open_tiled(settings.storage)
-    atexit.register(close_tiled)
-    agent = build_agent(
-        settings,
-        client,
-        detector=detector,
-        actuators=motors,
-        acquire=None if hasattr(detector, "kickoff") else acquire,
-    )
-    agent.attach(RE)
-    RE.subscribe(ScanTable())
-    short_errors(RE)
-    agent.catch_up()
-    agent.warm_up()
+    $start
     return agent
 '''
+START = """settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))
+client, close_tiled = open_tiled(settings.storage)
+atexit.register(close_tiled)
+agent = build_agent(
+    settings,
+    client,
+    detector=$device,  # noqa: F821
+    actuators=$actuators,  # noqa: F821
+    acquire=$acquire,
+)
+agent.attach(RE)  # noqa: F821
+RE.subscribe(ScanTable())  # noqa: F821
+short_errors(RE)  # noqa: F821
+agent.catch_up()
+agent.warm_up()"""
 HOW = {
     Layout.ophyd: "IPython runs it after the files that define RE and the devices.",
     Layout.ophyd_async: "IPython runs it after the files that define RE and the devices.",
@@ -150,15 +137,19 @@ def startup_file(layout: Layout, toml: Path, folder: Path, image: str, motors: S
     detector = image.removesuffix("_image").replace("-", ".")
     axes = [_expression(name) for name in motors]
     plan = FLOWN if layout is Layout.ophyd_async else TRIGGERED
-    parts = HEAD, IMPORTS, plan, IN_PACKAGE if layout is Layout.bits else IN_SESSION
+    in_package = layout is Layout.bits
+    start = START.replace("  # noqa: F821", "").replace("\n", "\n    ") if in_package else START
+    text = "".join([HEAD, IMPORTS, plan, IN_PACKAGE if in_package else IN_SESSION]).replace("$start", start)
     roots = dict.fromkeys(axis.partition(".")[0] for axis in (detector, *axes))
-    text = Template("".join(parts)).substitute(
+    device, actuators = ("detector", "motors") if in_package else (detector, f"[{', '.join(axes)}]")
+    text = Template(text).substitute(
         toml=os.path.relpath(toml.resolve(), folder.resolve()).replace("\\", "/"),
         how=HOW[layout],
         more=MORE[layout].rstrip("\n"),
         detector=detector,
-        acquire="acquire" if plan is FLOWN else f'None if hasattr({detector}, "kickoff") else acquire',
-        motors=", ".join(axes),
+        device=device,
+        actuators=actuators,
+        acquire="acquire" if plan is FLOWN else f'None if hasattr({device}, "kickoff") else acquire',
         names=", ".join(f'"{name}"' for name in motors),
         roots=", ".join(f'"{root}"' for root in roots),
     )

@@ -1,7 +1,7 @@
 """The part of the store for the records of campaigns besides results: suggestions, atlases and the log."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 
 import pandas as pd
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tiled.client.container import Container
 from tiled.queries import Key, KeysFilter
 
-from ainerd.results._nodes import check_schema, create_node, newest_key, newest_nodes, read_nodes
+from ainerd.results._nodes import Node, check_schema, create_node, newest_key, newest_nodes, read_nodes
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord
 from ainerd.results._table import Columns, NodeFilter, Notes, Table
 from ainerd.results.commands import Note, Propose, new_id
@@ -155,23 +155,12 @@ class CampaignRecords:
 
     def open_suggestions(self) -> list[SuggestionRecord]:
         """Return the agent's newest suggestions that are proposed or accepted, newest first. One request."""
-        records = []
-        for _, metadata in newest_nodes(self._suggestions, MOST_OPEN, agent=self.agent):
-            with suppress(*_INVALID):
-                record = SuggestionRecord.from_metadata(metadata)
-                if record.status in OPEN and record.proposed_by is None:
-                    records.append(record)
-        return records
+        newest = newest_nodes(self._suggestions, MOST_OPEN, agent=self.agent)
+        return [record for record in _own(newest) if record.status in OPEN]
 
     def suggestions_with(self, status: str) -> list[SuggestionRecord]:
         """Return all suggestions of the agent with a status, but not those of others, in the order of creation."""
-        records = []
-        for _, metadata in read_nodes(self._suggestions, agent=self.agent, status=status):
-            with suppress(*_INVALID):
-                record = SuggestionRecord.from_metadata(metadata)
-                if record.proposed_by is None:
-                    records.append(record)
-        return records
+        return [*_own(read_nodes(self._suggestions, agent=self.agent, status=status))]
 
     def is_logged(self, result: str) -> bool:
         """Return whether the log has a line with this key of a result. One request."""
@@ -187,15 +176,11 @@ class CampaignRecords:
         ValueError
             If several agents have one, and neither `agent` nor the store names an agent.
         """
-        nodes = read_nodes(self._suggestions, status="proposed", agent=agent or self.agent)
-        proposed = [metadata for _, metadata in nodes if not metadata.get("proposed_by")]
-        agents = sorted({str(metadata.get("agent")) for metadata in proposed})
+        proposed = [*_own(read_nodes(self._suggestions, status="proposed", agent=agent or self.agent))]
+        agents = sorted({str(record.agent) for record in proposed})
         if len(agents) > 1:
             raise ValueError(f"several agents have suggestions ({', '.join(agents)}): give one, agent={agents[0]!r}")
-        for metadata in reversed(proposed):
-            with suppress(*_INVALID):
-                return SuggestionRecord.from_metadata(metadata)
-        return None
+        return proposed[-1] if proposed else None
 
     def add_atlas(self, record: AtlasRecord, *, if_newest: bool = False) -> AtlasRecord | None:
         """Write a refit of the regimes, and return it with its version, one more than that of the newest atlas.
@@ -287,6 +272,15 @@ class CampaignRecords:
             with suppress(*_INVALID):
                 return AtlasRecord.from_metadata(metadata)
         return None
+
+
+def _own(nodes: Iterable[Node]) -> Iterator[SuggestionRecord]:
+    """Yield the valid suggestions that an agent itself has made."""
+    for _, metadata in nodes:
+        with suppress(*_INVALID):
+            record = SuggestionRecord.from_metadata(metadata)
+            if record.proposed_by is None:
+                yield record
 
 
 def _with_leading(table: pd.DataFrame, leading: list[str], *times: str) -> pd.DataFrame:

@@ -2,12 +2,14 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from weakref import WeakKeyDictionary
 
 import httpx
+import numpy as np
+from numpy.typing import NDArray
 from packaging.version import Version
 from tiled.client.base import BaseClient
 from tiled.client.container import Container
@@ -121,6 +123,30 @@ def newest_nodes(container: Container, limit: int, fields: str = "metadata", **e
 def newest_key(container: Container, **equal: str | None) -> str | None:
     """Read the key of the newest child with these metadata, or None. One request."""
     return next((key for key, _ in newest_nodes(container, 1, "", **equal)), None)
+
+
+def run_readings(run: Container, names: Collection[str]) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """Read scalars of a run.
+
+    Returns
+    -------
+    values : dict of str to ndarray, shape (n,)
+        Of those names that the run has: the values of each event of the first stream that has it, ``primary`` first;
+        of the baseline only the first.
+    known : list of str
+        The names of all scalars in the run.
+    """
+    streams = dict(Container(run.context, item=run.item, structure_clients=run.structure_clients).items())
+    values, known = dict[str, NDArray[Any]](), list[str]()
+    for stream in sorted(streams, key=lambda name: name != "primary"):
+        keys = streams[stream].metadata.get("data_keys") or {}
+        scalars = [name for name, about in keys.items() if not about.get("shape")]
+        known += [name for name in scalars if name not in known]
+        if wanted := [name for name in scalars if name in names and name not in values]:
+            data = streams[stream].read(wanted)
+            rows = slice(1 if stream == "baseline" else None)
+            values |= {name: np.ravel(data[name].values)[rows] for name in wanted if data[name].size}
+    return values, known
 
 
 def our_route(container: Container, name: str) -> str:

@@ -18,9 +18,8 @@ from tiled.client.container import Container
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._export import dataset_of_all, export_all
 from ainerd.results._files import LoadedResult, Part, load, read_configuration
-from ainerd.results._nodes import create_node, newest_key, result_node
+from ainerd.results._nodes import create_node, newest_key, result_node, run_readings
 from ainerd.results._progress import counted
-from ainerd.results._readings import run_readings
 from ainerd.results._records import FINAL, USABLE, ConfigurationRecord, ResultRecord
 from ainerd.results._records import digest as hashed
 from ainerd.results._table import Columns, NodeFilter, Notes, Table

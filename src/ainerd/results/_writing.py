@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import httpx
 import numpy as np
@@ -26,15 +26,6 @@ LATE_S, MOST_BYTES = 10.0, 2**26  # of results that are collected
 _NO_ROUTE = {"Not Found", "Method Not Allowed"}  # details of a server's answer for a route that it does not have
 
 
-class Bundle(NamedTuple):
-    """A result as it is sent: it is written unless its status is in `unless`; an empty file has no contents."""
-
-    key: str
-    metadata: Mapping[str, Any]
-    file: bytes
-    unless: Sequence[str]
-
-
 class Written(NamedTuple):
     """Answer of a server: the former status of the node, None if it is new, and whether anything was written."""
 
@@ -43,10 +34,17 @@ class Written(NamedTuple):
 
 
 class _Write(NamedTuple):
+    """A result as it is sent: it is written unless its status is in `unless`."""
+
     record: ResultRecord
     parts: Mapping[str, Part] | None
     unless: Sequence[str]
     begun: ResultRecord  # the record before the analysis
+
+    @property
+    def file(self) -> bytes:
+        """The arrays and tables; empty for a result without contents."""
+        return b"" if self.parts is None else bundle(self.parts, self.record.units)
 
 
 class ResultWriter:
@@ -136,12 +134,8 @@ class ResultWriter:
     def _send(self, writes: Sequence[_Write]) -> list[Written]:
         """Write results at once; ClientError if one is refused."""
         if self._takes_bundles and writes:
-            bundles = [
-                Bundle(r.key, r.metadata(), b"" if parts is None else bundle(parts, r.units), unless)
-                for r, parts, unless, _ in writes
-            ]
             try:
-                answers = put_bundles(self._results, bundles)
+                answers = put_bundles(self._results, writes)
             except httpx.TransportError:
                 self.seems_away = True
                 raise
@@ -170,7 +164,7 @@ class ResultWriter:
         return Written(former, True)
 
 
-def put_bundles(results: Container, bundles: Sequence[Bundle]) -> list[Written] | None:
+def put_bundles(results: Container, writes: Sequence[_Write]) -> list[Written] | None:
     """Write the nodes of results and their files in one request, in order, each one whole or not at all.
 
     Returns None if the server has no route for this. If the server does not answer, the request is made `ATTEMPTS`
@@ -178,11 +172,12 @@ def put_bundles(results: Container, bundles: Sequence[Bundle]) -> list[Written] 
     be written wait elsewhere. ClientError if one is refused; those before it are written.
     """
     specs = [{"name": "AinerdResult", "version": SPEC_VERSION}]
+    files = [each.file for each in writes]
     described = [
-        {"key": key, "metadata": metadata, "specs": specs, "unless": list(unless), "size": len(file)}
-        for key, metadata, file, unless in bundles
+        {"key": r.key, "metadata": r.metadata(), "specs": specs, "unless": list(unless), "size": len(file)}
+        for (r, _, unless, _), file in zip(writes, files, strict=True)
     ]
-    head, files = safe_json_dump(described), [each.file for each in bundles]
+    head = safe_json_dump(described)
     headers = {"x-metadata-length": str(len(head)), "content-type": "application/x-hdf5"}
     for attempt in range(ATTEMPTS):
         try:
