@@ -127,14 +127,14 @@ def aborted(line: Beamline, rng: np.random.Generator) -> Any:
     """Abort a scan after some of its points."""
     left = int(rng.integers(1, 4))
 
-    def step(detectors: Any, motor: Any, position: float) -> Any:
+    def one(detectors: Any, motor: Any, step: float) -> Any:
         nonlocal left
-        yield from bps.one_1d_step(detectors, motor, position)
+        yield from bps.one_1d_step(detectors, motor, step)
         left -= 1
         if left == 0:
             raise RuntimeError("the plan breaks off")
 
-    yield from bp.scan([line.stack], line.x, *rng.uniform(0, 10, 2), num=5, per_step=step)
+    yield from bp.scan([line.stack], line.x, *rng.uniform(0, 10, 2), num=5, per_step=one)
 
 
 Plan = Callable[[Beamline, Any, np.random.Generator], Any]

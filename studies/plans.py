@@ -6,8 +6,9 @@ random   plans of a grammar: stages, triggers, events that are dropped, several 
 
 Two agents follow the RunEngine: one of a detector with frames in its events, and one of a detector with frames in a
 file. Each frame carries its number and the position of the motor. A complete result must hold consecutive frames of
-one position, which is its own; no frame may be in two results; and an event with frames without a result needs a failed
-result of its run, with a reason. The exit code is 1 otherwise.
+one position, which is its own; no frame may be in two results; and each event with frames needs a result, which may be
+failed with a reason. An event that is taken again after a pause has the sequence number of the first time, and is one
+event. The exit code is 1 otherwise.
 """
 
 import itertools
@@ -37,8 +38,8 @@ from studies._numbered import Beamline, mismatch
 from studies._tools import Row, Study, report
 
 NOT_TAKEN = {"tweak": "it asks a person", "fly": "its flyers have no frames in files"}
-STEPS = ["move", "event", "event", "event", "drop", "checkpoint", "rest", "fly", "inner", "apart"]
 IMAGES = ("camera_image", "stack_image")
+FLOWN = 3  # frames of a flight
 STATUSES = ("complete", "partial", "failed")
 PATIENCE_S = 1800.0  # on a busy machine
 STEPS = ("move", "event", "event", "event", "drop", "checkpoint", "rest", "fly", "inner", "apart")
@@ -146,27 +147,26 @@ class Grammar:
         self._line, self._rng, self._keys = line, rng, itertools.count()
 
     def plan(self) -> Any:
-        """Yield the messages of a plan: one to three runs, one after the other, nested, or interleaved."""
-        staged = [device for device in (self._line.camera, self._line.stack) if self._rng.random() < 0.95]
+        """Yield the messages of a plan: one or two runs, one after the other, with others nested or interleaved.
 
-        def body() -> Any:
-            for _ in range(int(self._rng.integers(1, 3))):
-                yield from self._run(0)
-
-        yield from bpp.stage_wrapper(body(), [*staged])
+        A detector in a file names the file once for each staging, and either flies in it or is triggered.
+        """
+        for _ in range(int(self._rng.integers(1, 3))):
+            self._flies = bool(self._rng.random() < 0.3)
+            staged = [device for device in (self._line.camera, self._line.stack) if self._rng.random() < 0.95]
+            yield from bpp.stage_wrapper(self._run(0), staged)
 
     def _run(self, depth: int) -> Any:
         key = f"run {next(self._keys)}"
         yield from bpp.set_run_key_wrapper(self._one(depth), key)
 
     def _one(self, depth: int) -> Any:
-        rng, line, devices = self._rng, self._line, self._devices()  # one stream has the same devices
+        rng, line, devices = self._rng, self._line, self._devices(depth)  # one stream has the same devices
         yield from bps.open_run({"depth": depth})
         is_monitored = rng.random() < 0.2
         if is_monitored:
             yield from bps.monitor(line.x.readback, name=f"x of {depth}")
-        flies = rng.random() < 0.3  # event n of primary belongs to exposure n of a detector that flies
-        steps = [step for step in STEPS if step not in (("event", "drop") if flies else ("fly",))]
+        steps = [step for step in STEPS if step != ("event" if self._flies else "fly")]
         for _ in range(int(rng.integers(1, 7))):
             match str(rng.choice(steps)):
                 case "move":
@@ -191,10 +191,10 @@ class Grammar:
             yield from bps.unmonitor(line.x.readback)
         yield from bps.close_run(*rng.choice([["success"], ["fail"]], p=[0.9, 0.1]))
 
-    def _devices(self) -> list[Any]:
+    def _devices(self, depth: int) -> list[Any]:
         line, some = self._line, [self._line.x]
         some += [line.camera] if self._rng.random() < 0.8 else []
-        return some + ([line.stack] if self._rng.random() < 0.8 else [])
+        return some + ([line.stack] if self._rng.random() < (0.1 if depth else 0.8) else [])
 
     def _fly(self, depth: int) -> Any:
         stack = self._line.stack
@@ -207,23 +207,24 @@ class Grammar:
 
 def taken(line: Beamline, plan: Any, end: str = "none", at: int = 0) -> dict[str, Counter[str]]:
     """Run a plan, end it in this way at message `at`, and return the events with frames of each detector by run."""
-    events: dict[str, Counter[str]] = {}
+    events: dict[str, dict[str, set[int]]] = {}  # sequence numbers by run and data key
     of: dict[str, tuple[str, str, Mapping[str, Any]]] = {}
     first: dict[tuple[str, str], str] = {}  # stream with frames, by run and data key
 
     def note(name: str, doc: Mapping[str, Any]) -> None:
         if name == "start":
-            events[doc["uid"]] = Counter()
+            events[doc["uid"]] = {key: set() for key in IMAGES}
         elif name == "descriptor":
             of[doc["uid"]] = doc["run_start"], doc["name"], doc["data_keys"]
         elif name == "stream_datum":
             uid, stream, _ = of[doc["descriptor"]]
             if stream.startswith("flown") and first.setdefault((uid, "stack_image"), stream) == stream:
-                events[uid]["stack_image"] += 1
+                events[uid]["stack_image"].update(range(doc["seq_nums"]["start"], doc["seq_nums"]["stop"], FLOWN))
         elif name in ("event", "event_page"):
             uid, stream, keys = of[doc["descriptor"]]
-            has_frames = [key for key in IMAGES if key in keys and first.setdefault((uid, key), stream) == stream]
-            events[uid].update(has_frames)  # those in a second stream are left out, with a line in the log
+            for key in IMAGES:  # those in a second stream are left out, with a line in the log
+                if key in keys and first.setdefault((uid, key), stream) == stream:
+                    events[uid][key].add(doc["seq_num"])
 
     engine, suspended = line.RE, Signal(name="suspended", value=0)
     suspender = SuspendBoolHigh(suspended, sleep=0)
@@ -242,7 +243,7 @@ def taken(line: Beamline, plan: Any, end: str = "none", at: int = 0) -> dict[str
         for device in (line.camera, line.stack):  # after a halt they are still staged
             with suppress(Exception):
                 device.unstage()
-    return events
+    return {uid: Counter({key: len(numbers) for key, numbers in seen.items()}) for uid, seen in events.items()}
 
 
 def ended(plan: Any, end: str, at: int, suspended: Signal) -> Any:
@@ -279,12 +280,10 @@ def finish(part: str, line: Beamline, runs: list[tuple[str, dict[str, Counter[st
             counts["runs"] += 1
             for key, found in results.items():
                 got = found.get(uid, Counter())
-                counts.update({"events": events[key], **got})
-                if sum(got.values()) < events[key] and not got["failed"]:
+                counts.update({"events": events[key]} | got)
+                if sum(got[status] for status in STATUSES) < events[key]:
                     wrong.append(f"{what}: run {uid} has {dict(got)} of {events[key]} events of {key}")
-        rows.append(
-            {"plan": what, **{name: counts[name] for name in ("runs", "events", "complete", "partial", "failed")}}
-        )
+        rows.append({"plan": what, **{name: counts[name] for name in ("runs", "events", *STATUSES, "no position")}})
     report(f"plans_{part}", rows, seed=seed, wrong=wrong)
     print(f"wrong: {len(wrong)}", *wrong, sep="\n")
     if wrong:
@@ -302,6 +301,7 @@ def judged(store: Any) -> tuple[dict[str, Counter[str]], list[str]]:
             if row["status"] != "failed" or not row["reason"]:
                 wrong.append(f"{name}: {row['status']}, {row['reason']}")
             continue
+        found[row["raw_uid"]]["no position"] += int(not np.isfinite(row["sample_x"]))
         if why := mismatch(store, row, str(key)):
             wrong.append(f"{name}: {why}")
         for number in store.array(str(key), "numbers").tolist():

@@ -286,8 +286,8 @@ def test_foreign_nodes_end_nothing(raw, gathered, caplog, monkeypatch):
 def test_a_passing_fault_costs_no_run(raw, gathered, monkeypatch, what):
     since, faults, read = time.time(), [], getattr(RunReader, what)
 
-    def fails_twice(self, run):
-        documents = list(read(self, run))
+    def fails_twice(self, run, **options):
+        documents = list(read(self, run, **options))
         if len(faults) < 2:
             faults.append(1)
             raise KeyError("not whole yet")

@@ -273,13 +273,18 @@ def test_a_series_is_closed_by_its_plan(toy, scanned, movies):
     assert keys[0] == keys[1] != keys[2]
 
 
+def numbered(start, stop):
+    """Indices and the sequence numbers that the RunEngine gives them."""
+    return {"indices": {"start": start, "stop": stop}, "seq_nums": {"start": start + 1, "stop": stop + 1}}
+
+
 def announced(documents, ranges):
     """The same documents with other ranges of frames, in the place of the first."""
     datums = [doc for name, doc in documents if name == "stream_datum"]
     first = next(i for i, (name, _) in enumerate(documents) if name == "stream_datum")
     others = [document for document in documents if document[0] != "stream_datum"]
     new = [
-        ("stream_datum", {**datums[0], "uid": f"d{i}", "indices": {"start": start, "stop": stop}})
+        ("stream_datum", {**datums[0], "uid": f"d{i}", **numbered(start, stop)})
         for i, (start, stop) in enumerate(ranges)
     ]
     return [*others[:first], *new, *others[first:]]
@@ -343,10 +348,7 @@ def test_each_exposure_has_its_frames_bit_for_bit_or_a_reason(toy, tmp_path, kin
     sums = np.random.default_rng(0).poisson(50, 12) + 1.0
     docs = list(flown(tmp_path, sums.tolist(), exposures=3, num=4))
     first = next(doc for name, doc in docs if name == "stream_datum")
-    datums = [
-        ("stream_datum", {**first, "uid": f"d{i}", "indices": {"start": a, "stop": b}})
-        for i, (a, b) in enumerate(ranges)
-    ]
+    datums = [("stream_datum", {**first, "uid": f"d{i}", **numbered(a, b)}) for i, (a, b) in enumerate(ranges)]
     others = [document for document in docs if document[0] != "stream_datum"]
     ended = fed_flown(toy(unit="event"), [*others[:-1], *datums, others[-1]], tmp_path, n_frames="num")
     assert len(ended) == len(wanted)

@@ -117,6 +117,9 @@ class Numbering:
     frames. Indices that are announced again, or that come after later ones, are kept as a part with a problem: it is
     the next one to be read, and ends the exposure that it comes in.
 
+    After a pause the RunEngine may take its last events again, with the same sequence numbers; the frames of the first
+    time count.
+
     If the detector stores a number or a tick for each frame, these count instead of the indices. Each exposure with
     ticks begins at a multiple of `MOST_NUMBER`, because the number of its ticks is not known before its last frame.
 
@@ -139,15 +142,22 @@ class Numbering:
         self._resources: dict[str, _Resource] = {}
         self._exposure: _Exposure | None = None
         self._last_event = 0
+        self._next_row, self._is_again = 0, False  # by the sequence numbers; whether the last frames were left out
         self._rows: list[tuple[int, int]] = []  # number and row of the first frame of each part, by the detector
 
-    def add(self, resource: str, start: int, stop: int) -> None:
-        """Add frames start … stop - 1 of a resource."""
+    def add(self, resource: str, start: int, stop: int, row: int | None = None, n_flight: int | None = 1) -> None:
+        """Add frames start … stop - 1 of a resource.
+
+        `row` is the number of the first one by the sequence numbers, if they are known. A detector that flies, with
+        `n_flight` frames in an exposure, may begin again in the middle of one; then the exposure has a problem.
+        """
         if not 0 <= start <= stop:
             self.refuse(f"the announced frames {start} to {stop} are not a valid range")
         elif start < stop:
             known = self._resources.setdefault(resource, _Resource(self.next - start, self.n_announced))
             ranges, problem = known.ranges, _misplaced(known.ranges, start, stop)
+            if row is not None and not problem:
+                start, problem = self._leave_out_again(known, start, stop, row, n_flight)
             if not problem and known.moved + start < self.next:
                 problem = f"{named(start, stop)} came after those of another file"
             if problem:  # its new frames come next
@@ -158,6 +168,27 @@ class Numbering:
                 ranges.append((start, stop))
             else:
                 ranges[-1] = ranges[-1][0], max(stop, ranges[-1][1])
+
+    def _leave_out_again(
+        self, known: _Resource, start: int, stop: int, row: int, n_flight: int | None
+    ) -> tuple[int, str]:
+        """Leave out the frames that were taken again; return the index of the next ones, and a problem of these."""
+        if (n_again := min(self._next_row - row, stop - start)) > 0:
+            logger.warning("%s came again after a pause, and is left out", named(row, row + n_again))
+            self.n_announced += n_again
+            known.moved -= n_again
+            start, row, self._is_again = start + n_again, row + n_again, True
+        if start == stop:
+            return stop, ""
+        is_again, self._is_again, self._next_row = self._is_again, False, row + stop - start
+        is_in_flight = row > 0 if n_flight is None else row % n_flight > 0
+        return start, f"the detector began again before {named(row, row + 1)}" if is_again and is_in_flight else ""
+
+    def end(self, n: int) -> None:
+        """Let those of the first `n` frames that are not announced be missing."""
+        if n > self.next:
+            self.parts.append(Part("", 0, 0, n, self.n_announced))
+            self.next = n
 
     def add_event(self, pieces: list[tuple[str, int, int]], event: int) -> None:
         """Add the frames of an event of the stream, by its number from 1.

@@ -1,9 +1,10 @@
 """A run, assembled from its documents."""
 
+import bisect
 import logging
 import math
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -68,13 +69,16 @@ class Run(DocumentRouter):
         self._streams: dict[str, str] = {}  # name, by uid of the descriptor
         self._others: set[str] = set()  # streams whose frames are left out
         self._n_events = 0  # in the stream of the frames
-        self._times: dict[tuple[str, int], float] = {}  # of events, by stream and sequence number
+        self._n_others = Counter[str]()  # events in each other stream
+        # at each StreamDatum: frames so far, and events in primary if their order is known
+        self._flown: list[tuple[int, int | None]] = []
+        self._times: dict[tuple[str, int], float] = {}  # of events, by stream and number
         self._held: dict[str, NDArray[Any]] = {}  # frames in events, by uid of the event
         self._announced = Numbering()
         self._stored = StoredNumbers(keys.number, self._resources, self._roots, raw)
         self._unnumbered: deque[Unnumbered] = deque()  # announced frames whose numbers have not been read
         self._late: MissingFrames | None = None  # why numbers cannot be read yet
-        # time, value, stream and sequence number of each reading, by key
+        # time, value, stream and number of the event of each reading, by key
         self._readings: dict[str, list[tuple[float, float, str, int]]] = defaultdict(list)
         self._reader: FrameReader | EventFrames | HeldFrames | TiledFrames | None = None
         self._reader_resource, self._pixels = "", np.empty(0, np.int64)  # of `_reader`
@@ -100,23 +104,31 @@ class Run(DocumentRouter):
             logger.warning("run %s: the frames in the stream %r are not analysed", self.uid, name)
 
     def event(self, doc: Any) -> Any:
-        """Keep the frames of an event, and all its scalar numbers with their times."""
-        stream = self._streams[doc["descriptor"]]
-        read_at = self._times[stream, doc["seq_num"]] = _number(doc["time"]) or 0.0
-        has_frames = stream not in self._others
-        if self._image is not None and stream == self._image["name"]:
-            self._n_events = max(self._n_events, doc["seq_num"])
+        """Keep the frames of an event, and all its scalar numbers with their times.
+
+        After a pause the RunEngine may take an event again, with its sequence number. Of events with frames the first
+        one counts, with its readings.
+        """
+        stream, number = self._streams[doc["descriptor"]], doc["seq_num"]
+        has_frames = self._image is not None and stream == self._image["name"]
+        if has_frames:
+            self._n_events = max(self._n_events, number)
+        else:
+            self._n_others[stream] += 1
+            number = self._n_others[stream]
+        is_again = (stream, number) in self._times
+        read_at = self._times.setdefault((stream, number), _number(doc["time"]) or 0.0)
         named = doc["data"].get(self._keys.image)
-        if isinstance(named, str) and self._image is not None and stream == self._image["name"]:
+        if isinstance(named, str) and has_frames:
             self._announce_point(named, doc)
         for key, value in doc["data"].items():
             if key == self._keys.image and has_frames and isinstance(value, (list, np.ndarray)):
                 self._held[doc["uid"]] = np.asarray(value)
                 self._take_event([(doc["uid"], 0, self._per_index)], doc)
-            if (number := _number(value)) is not None:
+            if (scalar := _number(value)) is not None and not is_again:
                 time_s = _number(doc["timestamps"].get(key))
                 at = read_at if time_s is None or math.isnan(time_s) else time_s  # the schema allows anything as a time
-                self._readings[key].append((at, number, stream, doc["seq_num"]))
+                self._readings[key].append((at, scalar, stream, number))
 
     def resource(self, doc: Any) -> None:
         """Remember a file of classic ophyd. Its events name the datum of each frame."""
@@ -163,7 +175,14 @@ class Run(DocumentRouter):
         start, stop = (doc["indices"][name] * self._per_index for name in ("start", "stop"))
         resource = doc["stream_resource"]
         if not self._keys.number:
-            self._announced.add(resource, start, stop)
+            first, last = doc["seq_nums"]["start"], doc["seq_nums"]["stop"]
+            is_known = first > 0 and (last - first) * self._per_index == stop - start  # from Tiled they may be unknown
+            n_flight: int | None = 1
+            if self.flies:
+                with suppress(FrameError):  # it is raised again when the unit begins
+                    n_flight = self.n_own
+            self._announced.add(resource, start, stop, (first - 1) * self._per_index if is_known else None, n_flight)
+            self._flown.append((self._announced.next, self._n_others["primary"] if is_known else None))
         elif not 0 <= start <= stop:
             self._announced.refuse(f"the announced frames {start} to {stop} are not a valid range")
         elif self._resources[resource]["data_key"] == self._keys.image:
@@ -254,8 +273,10 @@ class Run(DocumentRouter):
         return pieces
 
     def stop(self, doc: Any) -> None:
-        """Take the stop document."""
+        """Take the stop document. Frames of events that nothing has announced are missing."""
         self.stop_doc = dict(doc)
+        if self._image is not None and not self._keys.number:
+            self._announced.end(self._n_events * self._per_index)
 
     @property
     def uid(self) -> str:
@@ -310,6 +331,11 @@ class Run(DocumentRouter):
         return self._image is not None and all("external" in key for key in self._image["data_keys"].values())
 
     @property
+    def _has_flights(self) -> bool:
+        """Whether the detector flies, and its stream has no events."""
+        return self.flies and not self._n_events
+
+    @property
     def n_frames(self) -> int | None:
         """Expected number of frames in the whole run; None if unknown.
 
@@ -333,17 +359,21 @@ class Run(DocumentRouter):
         """Return the first value of a scalar in the run, or its value in an event (from 1); None without a reading.
 
         If the scalar was not read with the frames, its value in an event is the first reading since the previous event,
-        or else the last reading before that.
+        or else the last reading before that. It is None if the scalar was read with other frames, but not with these.
         """
         values = sorted(self._readings.get(key, []))
-        if event is not None and values:
-            numbers = self._numbers(event)
-            own = [x for x in values if x[2:] in numbers]
-            own = [x for x in own if self._image is not None and x[2] == self._image["name"]] or own
-            since, until = self._span(event)
-            recent = [x for x in values if since < x[0] <= until] or [x for x in values if x[0] <= since][-1:]
-            values = own or recent or values
-        return values[0][1] if values else None
+        if event is None or not values or self._image is None:
+            return values[0][1] if values else None
+        numbers, image = self._numbers(event), self._image["name"]
+        own = [x for x in values if x[2:] in numbers]
+        own = [x for x in own if x[2] == image] or own
+        if not own and key in self._image["data_keys"]:
+            return None
+        if not own and self._has_flights and len({x[1] for x in values if x[2] == "primary"}) > 1:
+            return None
+        since, until = self._span(event)
+        recent = [x for x in values if since < x[0] <= until] or [x for x in values if x[0] <= since][-1:]
+        return (own or recent or values)[0][1]
 
     def flagged(self, event: int | None = None) -> str | None:
         """Return which fault the detector reports in the run, or in an event (from 1); None without a fault."""
@@ -541,7 +571,27 @@ class Run(DocumentRouter):
         image, n = self._image["name"], self.n_own
         n_indices = self._n_events if n is None else n // self._per_index
         own = {(image, (event - 1) * n_indices + i + 1) for i in range(n_indices)} if self._n_events else set()
-        return own if image == "primary" else {*own, ("primary", event)}
+        beside = event if self._n_others["primary"] == self.n_events else None
+        if self._has_flights:
+            beside = self._before_flight(event)
+        return own if image == "primary" or beside is None else {*own, ("primary", beside)}
+
+    def _before_flight(self, event: int) -> int | None:
+        """Return which event of primary was read with an exposure of a detector that flies; None if that is unknown.
+
+        It is the last one before the frames, or the first one after them if the first exposure has none before. From
+        Tiled the order is not known: then each exposure needs one event.
+        """
+        n_primary = self._n_others["primary"]
+        if any(before is None for _, before in self._flown):
+            return event if n_primary == self.n_events else None
+        n, ends = self.n_own or MOST_NUMBER, [end for end, _ in self._flown]
+        i = bisect.bisect_right(ends, (event - 1) * n)
+        j = min(bisect.bisect_left(ends, event * n), len(ends) - 1)
+        before = [n_events or 0 for _, n_events in self._flown] + [n_primary]
+        if before[0] > 0:
+            return before[i]
+        return min(before[j] + 1, before[j + 1]) or None
 
     def _span(self, event: int) -> tuple[float, float]:
         """Return the first and last time of the readings that belong to an event; infinite at the ends of the run.

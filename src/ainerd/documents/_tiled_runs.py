@@ -1,8 +1,10 @@
 """The documents of runs in Tiled, rebuilt from their nodes, for finished runs and for growing runs."""
 
+import itertools
 import logging
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -97,9 +99,10 @@ class RunReader:
         self._shown: dict[str, int] = {}  # indices by resource
         self._quiet = Quiet()
 
-    def news(self, run: Container | WholeRun) -> Iterator[Document]:
+    def news(self, run: Container | WholeRun, *, is_over: bool = False) -> Iterator[Document]:
         """Yield the start document, descriptors and frames that are new since the last call.
 
+        The frames of a stream with other readings are yielded once the run `is_over`: Tiled has their events then.
         A run of databroker is yielded once it has ended: all its documents but the last.
         """
         if not isinstance(run, WholeRun) and is_of_databroker(run):
@@ -119,7 +122,8 @@ class RunReader:
             parts = dict(stream.base.items())
             self._tables[name] = parts.get("internal")
             for key in set(self._descriptors[name]["data_keys"]) & set(parts):
-                yield from self._frames(parts[key], name, key)
+                if is_over or not _is_table(self._descriptors[name]):  # else frames are read with their events
+                    yield from self._frames(parts[key], name, key)
 
     def rest(self, run: Container | WholeRun) -> Iterator[Document]:
         """Yield the remaining documents of a run that ended: descriptors, events, then frames.
@@ -130,14 +134,21 @@ class RunReader:
         """
         before = self._uid, dict(self._descriptors), dict(self._shown)
         try:
-            new = list(self.news(run))
-            events = sorted(self._events(run), key=lambda document: document[1]["time"])
+            new = list(self.news(run, is_over=True))
+            events = list(self._events(run))
         except BaseException:
             self._uid, self._descriptors, self._shown = before
             raise
         yield from (document for document in new if not document[0].startswith("stream_"))
-        yield from events
-        yield from (document for document in new if document[0].startswith("stream_"))
+        yield from sorted(events, key=lambda document: document[1]["time"])
+        numbers: dict[str, list[int]] = defaultdict(list)
+        for _, event in events:
+            numbers[event["descriptor"]].append(event["seq_num"])
+        for name, doc in new:
+            if name == "stream_datum":
+                yield from _numbered(doc, numbers[doc["descriptor"]])
+            elif name == "stream_resource":
+                yield name, doc
 
     def follow(self, run: Container, *, abandoned_s: float) -> Iterator[Document]:
         """Yield the new documents of a growing run. After `abandoned_s` without any, yield a stop document."""
@@ -166,8 +177,8 @@ class RunReader:
         counts = (run.metadata.get("stop") or {}).get("num_events")
         for name, about in self._descriptors.items():
             n = counts.get(name) if isinstance(counts, Mapping) else None
-            is_table = any("external" not in key for key in about["data_keys"].values())
-            table = _whole_table(run, name, self._tables[name], n if isinstance(n, int) and is_table else 0)
+            wanted = n if isinstance(n, int) and _is_table(about) else 0
+            table = _whole_table(run, name, self._tables[name], wanted)
             keys = [key for key in about["data_keys"] if key in table and f"ts_{key}" in table]
             for row in table.to_dict("records"):
                 event = {name: row[name] for name in ("seq_num", "time")}
@@ -192,8 +203,26 @@ class RunReader:
                 self._shown[resource] = stop
                 datum = {"uid": f"{resource}/{shown}", "descriptor": self._descriptors[stream]["uid"]}
                 datum |= {"indices": {"start": shown, "stop": stop}}
-                datum |= {"seq_nums": {"start": shown + 1, "stop": stop + 1}}
+                datum |= {"seq_nums": {"start": 0, "stop": 0}}  # not known
                 yield "stream_datum", datum | {"stream_resource": resource}
+
+
+def _numbered(datum: dict[str, Any], numbers: list[int]) -> Iterator[Document]:
+    """Yield a StreamDatum for each range of consecutive sequence `numbers`, if each index has one."""
+    start, stop = datum["indices"]["start"], datum["indices"]["stop"]
+    if len(numbers) != stop:
+        yield "stream_datum", datum
+        return
+    cuts = [start, *(i for i in range(start + 1, stop) if numbers[i] != numbers[i - 1] + 1), stop]
+    for first, last in itertools.pairwise(cuts):
+        of_range = {"indices": {"start": first, "stop": last}}
+        of_range |= {"seq_nums": {"start": numbers[first], "stop": numbers[first] + last - first}}
+        yield "stream_datum", {**datum, "uid": f"{datum['uid']}/{first}", **of_range}
+
+
+def _is_table(described: Mapping[str, Any]) -> bool:
+    """Return whether the events of a stream have readings, which are in a table."""
+    return any("external" not in key for key in described["data_keys"].values())
 
 
 def _whole_table(run: Container | WholeRun, stream: str, node: Any, n: int) -> pd.DataFrame:

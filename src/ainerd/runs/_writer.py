@@ -210,7 +210,7 @@ class Writer:
     def _n_events(self, container: Container) -> int:
         """Return the number of exposures in a finished run, by the numbers of its frames if they can be read."""
         run = self.new_run()
-        for name, doc in RunReader().news(container):
+        for name, doc in RunReader().rest(container):
             run(name, doc)
         run("stop", container.metadata["stop"])
         try:

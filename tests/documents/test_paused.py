@@ -1,0 +1,185 @@
+"""Runs that were paused, or that broke off: each exposure has its own frames and its own position, or none."""
+
+import bluesky.plan_stubs as bps
+import bluesky.plans as bp
+import h5py
+import numpy as np
+import pytest
+from bluesky import RunEngine
+from bluesky.utils import RunEngineInterrupted
+from bluesky_tiled_plugins import TiledWriter
+from event_model import compose_run, compose_stream_resource
+
+from ainerd.documents import DetectorKeys, FrameError, Run, documents_of
+from ainerd.server import open_catalog
+
+PIXELS = np.arange(4)
+NUMBER = {"dtype": "number", "shape": [], "source": "sim"}
+IMAGE = {"dtype": "array", "dtype_numpy": "<u2", "source": "sim", "external": "STREAM:"}
+
+
+def exposures(run, documents, key="x", pixels=PIXELS):
+    """The first pixels of the frames of each event, and its position."""
+    for name, doc in documents:
+        run(name, doc)
+    n, frames, positions = run.n_own or 1, [], []
+    for event in range(1, run.n_events + 1):
+        frames.append([x.tolist() for _, block in run.blocks(pixels, until=event * n) for x in block])
+        positions.append(run.reading(key, event))
+    run.close()
+    return frames, positions
+
+
+@pytest.mark.fault(
+    "A person pauses a scan after an event, and the RunEngine takes the event again",
+    "The frames of the first time count; later events keep their frames and positions, also from Tiled",
+)
+def test_an_event_that_is_taken_again_after_a_pause_moves_no_frames(tmp_path, place):
+    core, sim = pytest.importorskip("ophyd_async.core"), pytest.importorskip("ophyd_async.sim")
+    engine, documents, pauses = RunEngine({}), [], iter([False, True])
+    with core.init_devices():
+        stage = sim.SimStage(pattern := sim.PatternGenerator(), name="stage")
+        files = core.StaticPathProvider(core.UUIDFilenameProvider(), tmp_path)
+        detector = sim.SimBlobDetector(files, pattern, name="det")
+
+    def one(detectors, motor, step):
+        yield from bps.one_1d_step(detectors, motor, step)
+        if next(pauses, False):
+            yield from bps.pause()
+
+    raw, _ = open_catalog(place.client())
+    writer = TiledWriter(raw, batch_size=1)
+    engine.subscribe(lambda name, doc: (documents.append((name, doc)), writer(name, doc)))
+    with pytest.raises(RunEngineInterrupted):
+        engine(bp.scan([detector], stage.x, 0.0, 3.0, 4, per_step=one))
+    engine.resume()
+    (path,) = tmp_path.glob("*.h5")
+    with h5py.File(path) as file:
+        images = file["entry/data/data"][()]
+    pixels = np.argsort(np.ptp(images, axis=0), axis=None)[-10:]
+    taken = images.reshape(len(images), 1, -1)[..., pixels].tolist()
+    assert len(taken) == 5 and len({str(frame) for frame in taken}) >= 4
+    for source in (documents, documents_of(raw[documents[0][1]["uid"]])):
+        frames, positions = exposures(Run(DetectorKeys(image="det"), [tmp_path]), source, "stage-x", pixels)
+        assert frames == [taken[i] for i in (0, 1, 3, 4)]
+        assert positions == pytest.approx([0.0, 1.0, 2.0, 3.0])
+
+
+def streams(folder, n, *, per_index, scalars=()):
+    """Yield a bundle and the documents that describe its streams: primary with x, and `n` frames of a detector."""
+    with h5py.File(folder / "frames.h5", "w") as file:
+        file["data"] = np.arange(n, dtype=np.uint16)[:, None, None] * np.ones((1, 2, 2), np.uint16)
+    bundle = compose_run()
+    x = bundle.compose_descriptor(name="primary", data_keys={"x": NUMBER})
+    keys = {"det": IMAGE | {"shape": [per_index, 2, 2]}, **dict.fromkeys(scalars, NUMBER)}
+    det = bundle.compose_descriptor(name="det", data_keys=keys)
+    resource = compose_stream_resource(
+        mimetype="application/x-hdf5",
+        uri=f"file://localhost{folder / 'frames.h5'}",
+        data_key="det",
+        parameters={"dataset": "data"},
+    ).stream_resource_doc
+    resource["run_start"] = bundle.start_doc["uid"]
+    begun = [("start", bundle.start_doc), ("descriptor", x.descriptor_doc), ("descriptor", det.descriptor_doc)]
+    return bundle, x, det, [*begun, ("stream_resource", resource)]
+
+
+def datum(det, documents, first, last, number):
+    """Announce indices first … last - 1; the sequence number of the first one is `number`, 0 if it is not known."""
+    numbers = {"start": number, "stop": number + last - first if number else 0}
+    doc = {"uid": f"d{len(documents)}", "descriptor": det.descriptor_doc["uid"], "seq_nums": numbers}
+    documents.append(
+        ("stream_datum", doc | {"stream_resource": documents[3][1]["uid"], "indices": {"start": first, "stop": last}})
+    )
+
+
+def at(stream, documents, x, number=None):
+    time = 100.0 + len(documents)
+    event = stream.compose_event(data={"x": x}, timestamps={"x": time}, time=time, seq_num=number)
+    documents.append(("event", event))
+
+
+@pytest.mark.fault(
+    "A detector flies several times in a run that also has other events", "Each exposure has the position before it"
+)
+@pytest.mark.parametrize("after", [False, True])
+def test_other_events_of_primary_do_not_move_the_positions_of_flights(tmp_path, after):
+    bundle, x, det, documents = streams(tmp_path, 6, per_index=2)
+    if not after:
+        at(x, documents, 9.0)  # of an alignment
+        at(x, documents, 1.0)
+    for i in range(3):
+        datum(det, documents, i, i + 1, i + 1)
+        if not after and i == 1:
+            at(x, documents, 8.0)
+        if i < 2 or after:
+            at(x, documents, float(i + (1 if after else 2)))
+    documents.append(("stop", bundle.compose_stop()))
+    frames, positions = exposures(Run(DetectorKeys(image="det"), [tmp_path]), documents)
+    assert [len(event) for event in frames] == [2, 2, 2] and positions == [1.0, 2.0, 3.0]
+
+
+def test_flights_from_tiled_without_an_event_each_have_no_position_if_it_changed(tmp_path):
+    for positions in ([1.0, 2.0], [1.0, 2.0, 2.5], [4.0]):
+        bundle, x, det, documents = streams(tmp_path, 4, per_index=2)
+        for position in positions:
+            at(x, documents, position)
+        datum(det, documents, 0, 2, 0)
+        documents.append(("stop", bundle.compose_stop()))
+        _, found = exposures(Run(DetectorKeys(image="det"), [tmp_path]), documents)
+        assert found == {1: [4.0, 4.0], 2: [1.0, 2.0], 3: [None, None]}[len(positions)]
+
+
+@pytest.mark.fault(
+    "A detector that flies begins again after a pause, in the middle of an exposure or after it",
+    "The frames of the first time count; an exposure of two parts is refused",
+)
+def test_a_flight_that_begins_again_is_not_put_together(tmp_path):
+    configured = DetectorKeys(image="det", n_frames="n")
+    for first, n_complete in (((0, 3), 2), ((0, 2), 1)):  # the frames of the first attempt
+        bundle, x, det, documents = streams(tmp_path, 9, per_index=1)
+        documents[2][1]["configuration"] = {"det": {"data": {"n": 3}, "timestamps": {}, "data_keys": {}}}
+        at(x, documents, 1.0)
+        datum(det, documents, *first, 1)
+        at(x, documents, 1.5)
+        for i in range(3):  # again, frame by frame
+            datum(det, documents, first[1] + i, first[1] + i + 1, 1 + i)
+        at(x, documents, 2.0)
+        datum(det, documents, first[1] + 3, first[1] + 6, 4)
+        documents.append(("stop", bundle.compose_stop()))
+        run = Run(configured, [tmp_path])
+        for name, doc in documents:
+            run(name, doc)
+        if n_complete == 1:
+            with pytest.raises(FrameError, match="the detector began again before frame 2"):
+                list(run.blocks(PIXELS, until=3))
+            run.skip(3)
+        else:
+            assert [x[0] for _, block in run.blocks(PIXELS, until=3) for x in block] == [0, 1, 2]
+        assert [x[0] for _, block in run.blocks(PIXELS, until=6) for x in block] == [first[1] + i for i in (3, 4, 5)]
+        assert run.n_events == 2 and run.reading("x", 2) == 2.0
+        run.close()
+
+
+@pytest.mark.fault(
+    "A plan breaks off between the frames of an event and its readings", "The exposure has no position, not another one"
+)
+def test_frames_whose_event_never_came_have_no_position(tmp_path):
+    bundle, _, det, documents = streams(tmp_path, 4, per_index=2, scalars=["x"])
+    datum(det, documents, 0, 1, 1)
+    at(det, documents, 1.0)
+    datum(det, documents, 1, 2, 2)
+    documents.append(("stop", bundle.compose_stop()))
+    frames, positions = exposures(Run(DetectorKeys(image="det"), [tmp_path]), documents)
+    assert [len(event) for event in frames] == [2, 2] and positions == [1.0, None]
+
+
+def test_events_without_frames_are_missing(tmp_path):
+    bundle, _, det, documents = streams(tmp_path, 4, per_index=2, scalars=["x"])
+    for i in range(3):
+        if i < 2:
+            datum(det, documents, i, i + 1, i + 1)
+        at(det, documents, float(i))
+    documents.append(("stop", bundle.compose_stop()))
+    frames, positions = exposures(Run(DetectorKeys(image="det"), [tmp_path]), documents)
+    assert [len(event) for event in frames] == [2, 2, 0] and positions == [0.0, 1.0, 2.0]
