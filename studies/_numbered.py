@@ -36,10 +36,12 @@ SCALE = 5000  # of the position in a pixel: .2 um if it is in mm
 
 
 class Numbered(Technique):
-    """Reads number and position from each frame of an event."""
+    """Reads number and position from each frame of an event; results of two detectors have different parameters."""
 
     name, unit, alpha, embedding_size, regime_width = "numbered", "event", 0.05, 2, 1.0
-    parameters = {"technique": "numbered"}
+
+    def __init__(self, detector: str = "stack") -> None:
+        self.parameters = {"technique": "numbered", "detector": detector}
 
     def begin(self, run: RunInfo) -> "Numbers":
         """Take frames of one shape."""
@@ -207,7 +209,7 @@ class Beamline:
         settings = self.settings(detector.name)
         open_catalog(self.client)
         measure = partial(visit, acquire=acquire)
-        agent = Agent(Numbered(), self.client, settings, None, detector, [self.x], None, measure, None)
+        agent = Agent(Numbered(detector.name), self.client, settings, None, detector, [self.x], None, measure, None)
         agent.start()
         agent.quiet = True
         agent.attach(self.RE)

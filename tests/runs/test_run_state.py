@@ -308,6 +308,25 @@ def test_an_exposure_without_a_frame_has_a_reason(toy, tmp_path):
     assert "0 of 4 frames" in ended[1][0].problem
 
 
+@pytest.mark.fault("A run has events whose frames no document announces", "Each has a failed result with the reason")
+def test_events_whose_frames_never_came_each_have_a_reason(toy, tmp_path):
+    documents = [
+        (name, doc) for name, doc in flown(tmp_path, [1, 2, 3], exposures=3, num=1)
+        if name != "stream_datum" or doc["uid"] == "d0"
+    ]  # fmt: skip
+    (number,) = [doc["data_keys"] for name, doc in documents if name == "descriptor" and "x" in doc["data_keys"]]
+    for name, doc in documents:  # the detector is read with x, in one stream
+        if name == "descriptor" and "det" in doc["data_keys"]:
+            doc["data_keys"] |= number
+            uid = doc["uid"]
+    documents = [(n, {**doc, "descriptor": uid} if n == "event" else doc) for n, doc in documents]
+    ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
+    assert [subject.problem for subject, _, _ in ended] == [
+        None, *["the run ended (success) with 0 of 1 frames: no frames"] * 2,
+    ]  # fmt: skip
+    assert [subject.run.reading("x", subject.event) for subject, _, _ in ended] == [10.0, 11.0, 12.0]
+
+
 def test_frames_that_come_twice_are_the_end_of_their_exposure_alone(toy, tmp_path):
     documents = list(flown(tmp_path, range(1, 13), exposures=1, num=4))
     documents = announced(documents, [(0, 3), (1, 4), (4, 8), (4, 8), (8, 12)])
