@@ -139,7 +139,6 @@ def test_routes():
         "GET /ainerd/static/{name}",
         "GET /ainerd/table/{path}",
         "GET /ainerd/technique/{name}/view.js",
-        "POST /ainerd/average/{path}",
         "POST /ainerd/command/{path}",
         "POST /ainerd/note/{path}",
         "POST /ainerd/table/{path}",

@@ -305,7 +305,7 @@ def test_the_next_position_lies_in_the_hole_of_a_path(make):
     assert name == "x" and last == pytest.approx(3.8) and first == pytest.approx(8.0)
     suggestion = campaign.peek()
     assert suggestion["x"] == pytest.approx((last + first) / 2, abs=0.6)
-    assert suggestion["reason"] == "in a hole of a path: nothing was measured at x between 3.8 and 8"
+    assert suggestion["reason"] == "to fill a gap: nothing was measured at x between 3.8 and 8"
 
 
 def test_where_the_sample_has_aged_since_it_is_measured_again(make):

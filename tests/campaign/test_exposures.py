@@ -51,7 +51,7 @@ def test_a_spot_that_does_not_decay_is_exposed_again_and_longer(make_exposing):
     first = measured(campaign, suggestion, Pace(above_s=100.0, contrast=0.2, counts=1.0))
     again = campaign.peek()
     assert [again[name] for name in BOUNDS] == [suggestion[name] for name in BOUNDS]
-    assert "here again, because tau is longer than 1e+02 s" in again["reason"]
+    assert "here again, because the relaxation time is longer than 1e+02 s" in again["reason"]
     assert campaign.exposure_of(again).seconds > 2 * first.seconds
     campaign.apply(on(Reject, again, why="enough"))
     assert [campaign.peek()[name] for name in BOUNDS] != [suggestion[name] for name in BOUNDS]
@@ -61,7 +61,7 @@ def test_a_known_time_is_not_exposed_again(make_exposing):
     campaign = make_exposing()
     (suggestion,) = campaign.suggest(1)
     measured(campaign, suggestion, Pace(tau_s=2.0, error_s=0.1, contrast=0.2, counts=1.0))
-    assert "again" not in campaign.peek()["reason"] and "tau of about 2 s" in campaign.peek()["reason"]
+    assert "again" not in campaign.peek()["reason"] and "the relaxation time is about 2 s" in campaign.peek()["reason"]
 
 
 def test_a_spent_sample_has_no_suggestion_and_no_failed_place(make_exposing):

@@ -77,14 +77,14 @@ def test_a_position_that_is_novel_to_one_technique_is_measured_with_the_other(cl
     found = {"x": 7.25, "y": 2.0}
     slow.measure(found)
     where, reason = structure.measure()
-    assert where == found and reason == "slow has found (7.25, 2.00) novel"  # the very spot, next
-    assert "has found" not in structure.measure()[1]  # once
+    assert where == found and reason == "slow found something novel at (7.25, 2.00)"  # the very spot, next
+    assert "found something" not in structure.measure()[1]  # once
     structure.measure({"x": 1.2, "y": 8.8})
     two = [slow.measure() for _ in range(2)]  # first it confirms its own
-    assert ({"x": 1.2, "y": 8.8}, "structure has found (1.20, 8.80) novel") in two
+    assert ({"x": 1.2, "y": 8.8}, "structure found something novel at (1.20, 8.80)") in two
 
     again = Session(Slow(), client, "structure")  # after a restart
-    assert "has found" not in again.measure()[1]
+    assert "found something" not in again.measure()[1]
     structure.measure({"x": 0.6, "y": 9.4})
     assert {"x": 0.6, "y": 9.4} in [again.measure()[0] for _ in range(2)]
 
@@ -93,13 +93,13 @@ def test_places_that_may_not_be_measured_and_results_without_an_actuator_are_no_
     slow, structure = Session(Slow(), client, "structure"), Session(Structure(), client, "slow")
     slow.campaign.explorer.exclude({"x": (0.0, 2.0)})
     structure.measure({"x": 1.2, "y": 8.8})
-    assert "has found" not in slow.measure()[1]
+    assert "found something" not in slow.measure()[1]
     about = {"parameters": {"slow": 1}, "raw_uid": uuid.uuid4().hex, "technique": "structure", "agent": "structure"}
     record = ResultRecord(positions={"z": 1.0}, **about)
     structure.store.begin(record)
     analysis = Analysis(embedding=np.zeros(3, np.float32), novelty_p=0.001, arrays={}, calibration={"alpha": 0.05})
     structure.store.complete(record.key, analysis)
-    assert "has found" not in slow.measure()[1]
+    assert "found something" not in slow.measure()[1]
 
 
 @pytest.mark.fault(

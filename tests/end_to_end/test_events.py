@@ -52,6 +52,8 @@ def test_a_count_and_a_grid_scan_have_one_result_per_event(few):
     places = [(x, y) for x in (2, 5, 8) for y in (2, 5, 8)]
     assert np.allclose(rows[["sample_x", "sample_y"]], places, atol=0.01)
     assert rows["event_time"].is_monotonic_increasing and rows["event_time"].is_unique
+    exposures_s = (rows["event_time"] - rows["exposure_time"]).dt.total_seconds()
+    assert np.allclose(exposures_s, rows["n_frames"] * rows["frame_time_s"])  # a triggered detector is read at its end
     parameters = session.agent.technique.parameters
     assert rows["key"].tolist() == [result_key(event_identity(grid, event), parameters) for event in rows.index]
     assert rows["superseded_by"].isna().all()

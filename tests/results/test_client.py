@@ -10,6 +10,7 @@ import pytest
 
 from ainerd.results import AinerdResult, explain, export
 from ainerd.technique import panels
+from ainerd.words import SINCE
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,16 @@ def test_a_plot(nodes, tmp_path):
     assert "scan 2 at sample_x 2.50 mm, sample_y 2.00 mm" in figure.get_suptitle()
     assert [text.get_text() for text in figure.axes[0].texts] == [str(k) for k in range(1, 19)]
     figure.savefig(tmp_path / "result.png")
+
+
+def test_times_of_a_figure_count_from_the_start_of_the_exposure(store, record, analysis):
+    key = store.begin(record(technique="toy", run_time=1000.0, exposure_time=1012.5))
+    store.complete(
+        key, replace(analysis(), arrays={}, dims={}, units={}), series={"stress": ([1, 12, 13, 20], [3, 4, 5, 6])}
+    )
+    (axes,) = store.container["results"][key].plot().axes
+    assert axes.get_xlabel() == SINCE
+    assert axes.lines[0].get_xdata().tolist() == [0, 0.5, 7.5] and axes.lines[0].get_ydata().tolist() == [4, 5, 6]
 
 
 def test_a_plot_without_maps(nodes):

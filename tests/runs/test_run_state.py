@@ -158,6 +158,7 @@ def test_a_detector_that_flies_twice_has_two_results(toy, tmp_path):
     assert [analysis.arrays["sums"].tolist() for _, analysis, _ in ended] == [[1, 2], [3, 4]]
     assert [subject.value("x") for subject, _, _ in ended] == [10, 11]
     assert [subject.run.event_time(subject.event) for subject, _, _ in ended] == [100, 101]
+    assert [subject.run.exposure_time(subject.event) for subject, _, _ in ended] == [100, 101]  # readings come before
 
 
 def test_exposures_of_frames_at_any_times_end_with_their_last_frame(toy, tmp_path):

@@ -25,7 +25,8 @@ def test_a_steady_change_is_no_effect_of_the_transmission_and_is_said():
 def test_there_is_no_verdict_without_all_times():
     one, _, again = paces(1.0, 1.0, 1.0)
     verdict = beam_verdict((one, Pace(above_s=3.0), again), 0.1, 1.0)
-    assert verdict.has_effect is None and verdict.text == "no verdict on the beam: tau is not known at transmission 1"
+    assert verdict.has_effect is None
+    assert verdict.text == "no verdict on the beam: no relaxation time was measured at transmission 1"
 
 
 def test_false_alarms_are_as_rare_as_their_level():

@@ -77,7 +77,7 @@ def test_once_covered_it_refines_the_boundary_between_two_regimes():
         (s,) = explorer.suggest(1)
         explorer.ingest([{"_id": s["_id"], "embedding": [s["sample_x"], 0, 0], "novelty_p": 0.5}])
         steps.append(s)
-    assert all(s["reason"].startswith("between regime") for s in steps[-8:])
+    assert all(s["reason"].startswith("on the border between regime") for s in steps[-8:])
     to_border = np.mean([abs(s["sample_x"] - 5) for s in steps[-12:]])
     assert to_border < 1.25  # half of what chance gives
 
@@ -215,8 +215,8 @@ def test_it_stops_in_words_once_covered():
         said.append(verdict[1])
         measure(explorer, {"embedding": np.zeros(2)})
         assert len(said) < 60
-    assert said[0] == "the chance that a region of radius 2.5 was missed is 1.00, more than 0.05"
-    assert "covered: the chance that a region of radius 2.5 was missed is 0.0" in verdict[1]
+    assert said[0] == "the chance that a region of radius 2.5 was missed is 100 %; it must be at most 5 %"
+    assert verdict[1].startswith("the chance that a region of radius 2.5 was missed is ") and "unchanged" in verdict[1]
     assert "1 regime, unchanged over the last 8 exposures" in verdict[1]
 
 
@@ -225,7 +225,7 @@ def test_a_pending_suggestion_covers_nothing_yet():
     explorer.suggest(40)
     assert explorer.should_stop() == (
         False,
-        "the chance that a region of radius 2.5 was missed is 1.00, more than 0.05",
+        "the chance that a region of radius 2.5 was missed is 100 %; it must be at most 5 %",
     )
 
 
@@ -235,7 +235,7 @@ def test_all_failed_names_no_regime_and_goes_on():
         measure(explorer, {"embedding": np.full(2, np.nan)})
     assert (explorer.map().regime == -1).all()
     stop, why = explorer.should_stop()
-    assert not stop and "not yet followed" in why
+    assert not stop and "first stay the same" in why
     assert explorer.suggest(1)[0]["reason"]
 
 

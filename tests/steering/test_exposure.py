@@ -45,17 +45,17 @@ def test_what_does_not_decay_is_exposed_longer_and_what_is_too_fast_faster():
     fast = proposed(proposer(Known(HERE, Pace(below_s=1e-3), USUAL)))
     assert fast.frame_time_s < USUAL.frame_time_s / 2
     reasons = [proposer(Known(HERE, pace, USUAL)).again(HERE) for pace in (Pace(above_s=20.0), Pace(below_s=1e-3))]
-    assert reasons == ["tau is longer than 20 s", "tau is shorter than 0.001 s"]
+    assert reasons == ["the relaxation time is longer than 20 s", "the relaxation time is shorter than 0.001 s"]
 
 
 def test_a_spot_is_exposed_again_until_tau_is_known_or_three_times():
     known = Pace(tau_s=1.0, error_s=0.05)
     assert proposer(Known(HERE, known, USUAL)).again(HERE) is None
     unsure = Known(HERE, Pace(tau_s=1.0, error_s=0.4), USUAL)
-    assert proposer(unsure).again(HERE) == "tau is known only to 40%"
+    assert proposer(unsure).again(HERE) == "the relaxation time is known only to 40 %"
     assert proposer(unsure).again(BESIDE) is None
     assert proposer(unsure, unsure, unsure).again(HERE) is None
-    assert proposer(Known(HERE, Pace(), USUAL)).again(HERE) == "tau is not known"
+    assert proposer(Known(HERE, Pace(), USUAL)).again(HERE) == "no relaxation time was measured"
     assert proposer(Known(HERE, Pace(), None)).again(HERE) is None  # taken by hand, with settings of its own
 
 
@@ -104,4 +104,4 @@ def test_where_the_neighbourhood_scatters_less_more_light_is_used():
 def test_far_from_all_exposures_as_on_the_next_sample_of_a_holder_an_exposure_is_proposed():
     of = proposer(Known(HERE, Pace(tau_s=0.1, error_s=0.01, contrast=0.2, counts=0.1), USUAL))
     exposure, reason = of.propose(HERE + 1e5, 10.0)
-    assert OPTIONS.objection(exposure) is None and reason.startswith("tau of about 0.1 s far from here")
+    assert OPTIONS.objection(exposure) is None and reason.startswith("the relaxation time is about 0.1 s far from here")

@@ -119,12 +119,12 @@ def test_a_hole_of_a_path_is_measured_from_its_middle_until_it_is_filled():
         explorer.ingest([{"_id": f"new {i}", **{n: suggestion[n] for n in "xy"}, "embedding": [suggestion["x"], 0.0]}])
         explorer.withdraw(suggestion["_id"])
     assert way[0] == pytest.approx(9.75, abs=0.4)
-    assert reasons[0] == "in a hole of a path: nothing was measured at x between 5.5 and 14"
+    assert reasons[0] == "to fill a gap: nothing was measured at x between 5.5 and 14"
     quarters = sorted(x for x in way[1:] if 5.5 < x < 14)[:1] + sorted(x for x in way[1:] if 5.5 < x < 14)[-1:]
     assert quarters == pytest.approx([7.6, 11.9], abs=0.6)
     explorer.following = Following()
-    assert "hole" not in explorer.suggest(1)[0]["reason"]
-    assert "hole" not in without.suggest(1)[0]["reason"]
+    assert "to fill a gap" not in explorer.suggest(1)[0]["reason"]
+    assert "to fill a gap" not in without.suggest(1)[0]["reason"]
 
 
 def test_the_end_of_a_hole_counts_in_the_units_of_its_knob():

@@ -101,24 +101,24 @@ def followed(labels, first=1):
 def test_a_region_that_may_be_missed_comes_first():
     stop, why = verdict(0.31, 0.8, "0.9", Stability(), failed=0)
     assert not stop
-    assert why == "the chance that a region of radius 0.8 was missed is 0.31, more than 0.05"
+    assert why == "the chance that a region of radius 0.8 was missed is 31 %; it must be at most 5 %"
 
 
 def test_it_waits_until_the_regimes_were_followed():
     short = followed([0] * BACK)
     stop, why = verdict(0.0, 1.0, "0.9", short, 0)
     assert not stop
-    assert why.endswith("was missed is 0.00, but the regimes were not yet followed over 8 exposures")
+    assert why.endswith("was missed is 0 %, but the regimes must first stay the same over 8 exposures")
     assert verdict(0.0, 1.0, "0.9", followed([0] * (BACK + 1)), 0)[0]
 
 
 def test_all_at_once_is_not_followed():
-    assert "not yet followed" in verdict(0.0, 1.0, "0.9", followed([0] * 50, first=50), 0)[1]
+    assert "first stay the same" in verdict(0.0, 1.0, "0.9", followed([0] * 50, first=50), 0)[1]
 
 
 def test_a_lone_exposure_among_the_last_holds_it_back():
     labels = [0, 1] * 6
-    assert "regime 5 rests on a single one" in verdict(0.0, 1.0, "0.9", followed([*labels, 5]), 0)[1]
+    assert "regime 5 was seen only once" in verdict(0.0, 1.0, "0.9", followed([*labels, 5]), 0)[1]
     assert verdict(0.0, 1.0, "0.9", followed([*labels, 5, 5]), 0)[0]
     assert verdict(0.0, 1.0, "0.9", followed([5, *labels]), 0)[0]  # long ago: it was looked at and left
 
@@ -126,7 +126,7 @@ def test_a_lone_exposure_among_the_last_holds_it_back():
 def test_regimes_that_split_hold_it_back():
     stability = followed([0] * 20)
     record(stability, [i % 2 for i in range(21)])
-    assert "changed over the last 8" in verdict(0.0, 1.0, "0.9", stability, 0)[1]
+    assert "changed during the last 8" in verdict(0.0, 1.0, "0.9", stability, 0)[1]
 
 
 def test_other_names_of_the_same_regimes_do_not():
@@ -138,14 +138,14 @@ def test_other_names_of_the_same_regimes_do_not():
 def test_fewer_exposures_than_before_are_followed_anew():
     stability = followed([0] * 20)
     record(stability, [0] * 12)
-    assert "not yet followed" in str(stability.objection())
+    assert "first stay the same" in str(stability.objection())
 
 
 @pytest.mark.parametrize(
     ("labels", "failed", "words"),
     [
         ([0, 1] * 8, 0, "2 regimes, unchanged over the last 8 exposures"),
-        ([0] * 16, 1, "1 regime, unchanged over the last 8 exposures; 1 position failed, what is there is not known"),
+        ([0] * 16, 1, "1 regime, unchanged over the last 8 exposures; 1 position failed: nobody knows what is there"),
         ([-1] * 16, 2, "no regimes were named; 2 positions failed"),
     ],
 )
@@ -153,7 +153,7 @@ def test_the_reason_gives_the_coverage(labels, failed, words):
     stop, why = verdict(0.04, 0.5, "0.9", followed(labels), failed)
     assert stop and words in why
     assert why.startswith(
-        "covered: the chance that a region of radius 0.5 was missed is 0.04, of radius 0.9 or more none"
+        "the chance that a region of radius 0.5 was missed is 4 %, and none of radius 0.9 or more was"
     )
 
 

@@ -76,13 +76,13 @@ def test_the_report_of_a_night(campaign, tmp_path):
     for part in (
         "Campaign of night",
         "6 results: 4 complete, 2 failed.",
-        "2 regimes; the data support 1 to 3.",
-        "1 of 4 results with a p-value are novel at the level 0.05; by chance 0.2 would be.",
+        "2 regimes; it may be 1 to 3.",
+        "1 of 4 results that could be judged are novel; chance alone would make 0.2 of them look so.",
         "scan 2 at sample_x 1.50 mm, sample_y 2.00: novel: 1 in 100 exposures of known behaviour would look as strange",
         "a person rejected (3.00, 2.00): too near the wall",
         "1 × our mistake",
         "Measure at sample_x 8.00 mm, sample_y 1.00 next: boundary.",
-        "Measure scan 2 at sample_x 1.50 mm, sample_y 2.00 again: novel, p = 0.01, and measured once.",
+        "Measure scan 2 at sample_x 1.50 mm, sample_y 2.00 again: it is novel, and was measured only once.",
         "Start the agent: it takes 1 results again",
         "0.2 ± 0.01",
         "own p: how often an exposure of a kind measured before would lie as far from the others of that kind.",
@@ -151,7 +151,7 @@ def test_the_next_shift_learns_what_ran_what_is_new_and_what_waits(campaign, ser
     assert new.lines == [
         "Regime 0, first in scan 1 at sample_x 0.00 mm, sample_y 2.00.",
         "Regime 1, first in scan 2 at sample_x 1.50 mm, sample_y 2.00.",
-        "Novel, p = 0.01: scan 2 at sample_x 1.50 mm, sample_y 2.00.",
+        "Novel: scan 2 at sample_x 1.50 mm, sample_y 2.00.",
     ]
     assert [row[1] for row in decided.table[1:]] == [
         "a person rejected (3.00, 2.00): too near the wall",

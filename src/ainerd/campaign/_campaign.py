@@ -666,7 +666,7 @@ class Campaign:
         """Choose again if the novel positions of other techniques have changed (`Steering.partners`)."""
         if self._partners.look():
             with self._lock, suppress(ValueError):  # no position is left: the next caller of `peek` gets the error
-                self._withdraw_own("an agent of another technique has found something", "superseded")
+                self._withdraw_own("an agent of another technique found something novel", "superseded")
                 self.peek()
 
     def exposure_of(self, suggestion: Mapping[str, Any]) -> Exposure:

@@ -389,6 +389,17 @@ class Run(DocumentRouter):
         times = [self._times[stream, n] for stream, n in self._numbers(event) if (stream, n) in self._times]
         return max(times, default=None)
 
+    def exposure_time(self, event: int) -> float | None:
+        """Return the start of the exposure of an event (from 1), in seconds since the epoch; None if unknown.
+
+        A detector that flies starts after the readings of its event; a triggered one has taken its frames before them.
+        """
+        read = self.event_time(event)
+        if read is None or self.flies:
+            return read
+        frame_time_s, n_frames = self.frame_time_s, self.n_own
+        return None if frame_time_s is None or n_frames is None else read - n_frames * frame_time_s
+
     def series(self, key: str, event: int | None = None) -> NDArray[np.float64]:
         """Return times (seconds since the epoch) and values of a scalar, (2, n), in order of time.
 

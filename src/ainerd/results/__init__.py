@@ -25,7 +25,7 @@ from ainerd.results._records import (
     result_key,
     series_identity,
 )
-from ainerd.results._result import AinerdResult, plot_result
+from ainerd.results._result import AinerdResult, plot_result, since_exposure
 from ainerd.results._store import ResultStore, explain
 from ainerd.results._table import Columns
 from ainerd.results._tables import OWN_P, matches, notes_by_key, regime_kinds, scan_text, similar
@@ -38,6 +38,6 @@ __all__ = [
     "SPEC_VERSION", "SuggestionRecord", "USABLE", "check_schema", "commands", "decode_table", "digest",
     "event_identity", "explain", "export", "matches", "regime_kinds", "new_file", "note_line", "notes_by_key",
     "plot_result", "principal_of", "put_array", "put_attributes", "put_table", "read_agent", "read_checkpoint",
-    "result_key", "save_checkpoint", "scan_text", "series_identity", "shared_tags", "similar", "tags_of", "utc_now",
-    "validate", "waiting",
+    "result_key", "save_checkpoint", "scan_text", "series_identity", "shared_tags", "similar", "since_exposure",
+    "tags_of", "utc_now", "validate", "waiting",
 ]  # fmt: skip

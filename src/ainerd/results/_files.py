@@ -99,7 +99,8 @@ def load(ainerd: Container, keys: Sequence[str], names: Collection[str] | None =
                 node = result_node(ainerd["results"], key)
                 yield LoadedResult(key, node.metadata, _read_parts(node, names), configuration)
             else:
-                yield unpacked(key, answer, configuration)
+                metadata, packed = msgpack.unpackb(answer)
+                yield LoadedResult(key, metadata, {name: _decode_part(x) for name, x in packed.items()}, configuration)
         left = left[len(answers) :]
 
 
@@ -110,14 +111,6 @@ def read_configuration(ainerd: Container, digest: str) -> LoadedResult | None:
     except KeyError:
         return None
     return LoadedResult(digest, node.metadata, _read_parts(node))
-
-
-def unpacked(
-    key: str, packed: bytes, find_configuration: Callable[[str], LoadedResult | None] = lambda digest: None
-) -> LoadedResult:
-    """Return a result that our route `contents` has packed."""
-    metadata, parts = msgpack.unpackb(packed)
-    return LoadedResult(key, metadata, {name: _decode_part(part) for name, part in parts.items()}, find_configuration)
 
 
 def _decode_part(part: Any) -> Part:

@@ -223,6 +223,8 @@ class ResultRecord(_OfParameters):
         The run: uid of its start document, its path in Tiled, its number, its time in seconds since 1970.
     event, event_time : int, float
         For a result of one event: its number in the run, from 1, and when it was read, in seconds since 1970.
+    exposure_time : float
+        Start of the exposure of that event, in seconds since 1970.
     series_id, raw_uids : str, list of str
         For a result of a series of runs: its key and value (``ramp=cooling 1``), and the runs in the result.
     start : dict
@@ -280,6 +282,7 @@ class ResultRecord(_OfParameters):
     run_time: Time | None = None
     event: Whole | None = Field(default=None, ge=1)
     event_time: Time | None = None
+    exposure_time: Time | None = None
     series_id: str | None = None
     raw_uids: list[str] | None = None
     start: Scalars = Field(default_factory=dict)

@@ -17,7 +17,7 @@ from ainerd.results._records import ResultRecord
 from ainerd.results._store import ResultStore, explain
 from ainerd.results._tables import notes_on, scan_text
 from ainerd.technique import panels
-from ainerd.words import named_place
+from ainerd.words import SINCE, named_place
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -188,6 +188,31 @@ def plot_result(result: LoadedResult) -> "Figure":
     return figure
 
 
+def since_exposure(
+    table: Mapping[str, Any], name: str, metadata: Mapping[str, Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return times in s since the exposure began, (n,), and values, (n,), of a series of a result.
+
+    The times in `table` count from the start of the run. The last value before the exposure is taken for the value at
+    its start; earlier ones are left out.
+
+    Parameters
+    ----------
+    table : mapping or DataFrame
+        The columns ``time`` and `name`.
+    name : str
+        Name of the series.
+    metadata : mapping
+        That of the result, with ``run_time`` and ``exposure_time``. Without one, times count from the start of the run.
+    """
+    times, values = (np.asarray(table[column]) for column in ("time", name))
+    known = {"exposure_time", "run_time"} <= {*metadata}
+    began = metadata["exposure_time"] - metadata["run_time"] if known else 0.0
+    since = times - began
+    first = max(int(np.searchsorted(since, 0.0, side="right")) - 1, 0)
+    return np.maximum(since[first:], 0.0), values[first:]
+
+
 def _scan(metadata: Mapping[str, Any]) -> str:
     return f"scan {scan_text(metadata.get('scan_id'), metadata.get('event'))}"
 
@@ -215,8 +240,8 @@ def _draw(result: LoadedResult, figure: "Figure") -> None:
         label = f"{name} ({metadata['units'][name]})" if name in metadata["units"] else name
         dims = result[name].dims or ()
         if name not in arrays:
-            axes.plot(result[name]["time"], result[name][name], ".-", color="0.2", lw=1, ms=3)
-            axes.set(xlabel="time (s)", ylabel=label)
+            axes.plot(*since_exposure(result[name], name, metadata), ".-", color="0.2", lw=1, ms=3)
+            axes.set(xlabel=SINCE, ylabel=label)
         elif arrays[name].ndim == 1:
             axes.plot(arrays[name], ".-", lw=1, ms=3)
             axes.set(xlabel="".join(dims), ylabel=label)

@@ -35,8 +35,8 @@ from ainerd.results._tables import (
     result_table,
     similar,
 )
+from ainerd.results._together import average, plot_together
 from ainerd.results._writing import ResultWriter, write_nodes
-from ainerd.results.together import average, plot_together
 from ainerd.technique import Analysis, Average, panels
 
 if TYPE_CHECKING:
@@ -702,7 +702,7 @@ class ResultStore(CampaignRecords):
         regimes = "no regimes yet"
         if atlas:
             low, high = atlas.supported_range
-            regimes = f"{atlas.n_regimes} regimes ({low} to {high} supported, atlas {atlas.version})"
+            regimes = f"{atlas.n_regimes} regimes" + (f" (it may be {low} to {high})" if low < high else "")
         line = f"{len(self)} results{of}, {failed} failed, {novel} novel, {regimes}"
         return f"{line}\n{show(results)}" if len(results) else line
 

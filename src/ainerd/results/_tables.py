@@ -90,7 +90,7 @@ def result_table(
     if "supersedes" in others.frame:
         new = others.frame["supersedes"][others.frame["status"].isin(FINAL)].dropna()
         columns["superseded_by"] = _texts(dict(zip(new.to_list(), new.index, strict=True)), keys)
-    for name in {"run_time", "event_time"} & columns.keys():
+    for name in {"run_time", "event_time", "exposure_time"} & columns.keys():
         columns[name] = times_of(columns[name])
     if "created" in columns:
         columns["created"] = pd.to_datetime(columns["created"], utc=True, format="ISO8601")

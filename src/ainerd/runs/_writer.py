@@ -367,6 +367,7 @@ class Writer:
         }
         if subject.event is not None:
             details["event_time"] = _time(subject.run.event_time(subject.event))
+            details["exposure_time"] = _time(subject.run.exposure_time(subject.event))
         if subject.series_id:
             details["raw_uids"] = [run.uid for run in subject.runs]
         return details

@@ -43,7 +43,8 @@ def beam_verdict(paces: tuple[Pace, Pace, Pace], low: float, high: float) -> Bea
     logs, variances = [], []
     for pace, transmission in zip(paces, (low, high, low), strict=True):
         if pace.tau_s is None or not pace.error_s:
-            return BeamVerdict(None, f"no verdict on the beam: tau is not known at transmission {transmission:.3g}")
+            where = f"at transmission {transmission:.3g}"
+            return BeamVerdict(None, f"no verdict on the beam: no relaxation time was measured {where}")
         logs.append(math.log(pace.tau_s))
         variances.append((pace.error_s / pace.tau_s) ** 2)
     change = logs[1] - (logs[0] + logs[2]) / 2

@@ -81,8 +81,8 @@ class Proposer:
         if pace.tau_s is not None:
             if pace.error_s is None or pace.error_s <= 1.2 * self._options.precision * pace.tau_s:
                 return None
-            return f"tau is known only to {pace.error_s / pace.tau_s:.0%}"
-        return _limit(pace) or "tau is not known"
+            return f"the relaxation time is known only to {100 * pace.error_s / pace.tau_s:.0f} %"
+        return _limit(pace) or "no relaxation time was measured"
 
     def _at(self, position: Floats) -> list[Known]:
         return [each for each in self._known if np.linalg.norm(each.position - position) < self._beam]
@@ -92,7 +92,7 @@ class Proposer:
         if of_spot := self._at(position):
             return self._from_spot(of_spot)
         if not self._known:
-            return *UNKNOWN, "tau is not known yet"
+            return *UNKNOWN, "no relaxation time is known yet"
         guess = np.array([_guess(each) for each in self._known])
         weight, distance = self._weights(self._known, position)
         mean = float(weight @ guess[:, 0])
@@ -102,7 +102,7 @@ class Proposer:
         where = (
             "in the neighbourhood" if distance < 2 * self._reach else "far from here, where the nearest exposures are"
         )
-        return mean, spread, f"tau of about {10**mean:.2g} s {where}"
+        return mean, spread, f"the relaxation time is about {10**mean:.2g} s {where}"
 
     def _weights(self, known: Sequence[Known], position: Floats) -> tuple[Floats, float]:
         """Return how much each exposure tells about a position, (n,) with the sum one, and how far the nearest is."""
@@ -124,9 +124,10 @@ class Proposer:
         last = of_spot[-1]
         mean, spread = _guess(last)
         if last.pace.tau_s is not None:
-            return mean, max(spread, 0.1), f"tau = {last.pace.tau_s:.2g} s here, not precisely known"
+            about = f"the relaxation time here is about {last.pace.tau_s:.2g} s, not precisely known"
+            return mean, max(spread, 0.1), about
         limit = _limit(last.pace)
-        return mean, spread, f"here {limit}" if limit else "nothing was seen here: more photons"
+        return mean, spread, limit or "nothing was seen here: more photons"
 
     def _plan(self, mean: float, spread: float, counts_per_s: float, dose_left: float) -> Exposure | None:
         """Return the exposure that covers the expected range of tau at the least dose, or the next that dose allows.
@@ -185,10 +186,10 @@ def _pairs(n_frames: int, tau_s: float, frame_time_s: float) -> float:
 def _limit(pace: Pace) -> str | None:
     """Return a limit of tau in words; None if there is none."""
     if pace.above_s is not None and pace.below_s is not None:
-        return f"tau lies between {pace.above_s:.2g} and {pace.below_s:.2g} s"
+        return f"the relaxation time lies between {pace.above_s:.2g} and {pace.below_s:.2g} s"
     if pace.above_s is not None:
-        return f"tau is longer than {pace.above_s:.2g} s"
-    return None if pace.below_s is None else f"tau is shorter than {pace.below_s:.2g} s"
+        return f"the relaxation time is longer than {pace.above_s:.2g} s"
+    return None if pace.below_s is None else f"the relaxation time is shorter than {pace.below_s:.2g} s"
 
 
 def _guess(known: Known) -> tuple[float, float]:

@@ -179,17 +179,17 @@ def _lead(survey: Survey, node: int) -> tuple[Floats | None, str] | None:
     match lead:
         case "hole":
             hole = next((k, low, high) for k, low, high in survey.holes if low < at[k] < high)
-            return None, f"in a hole of a path: {survey.window.hole(hole)}"
+            return None, f"to fill a gap: {survey.window.hole(hole)}"
         case "due":
             spot = _nearest(survey.at_change, at)
-            return spot, f"the sample has the age now at which the regime changed near {text(spot)}"
+            return spot, f"the regime changed near {text(spot)} when the sample was as old there as it is here now"
         case "confirm":
-            return None, f"near the novel spot at {text(_nearest(survey.unsure, at))}, to confirm it"
+            return None, f"beside the novel spot at {text(_nearest(survey.unsure, at))}, to confirm it"
         case "elsewhere":
             k = int(np.linalg.norm(survey.theirs - at, axis=1).argmin())
-            return survey.theirs[k], f"{survey.theirs_by[k]} has found {text(survey.theirs[k])} novel"
+            return survey.theirs[k], f"{survey.theirs_by[k]} found something novel at {text(survey.theirs[k])}"
     spot = _nearest(survey.visited[survey.gone >= DEEP * survey.gone.max()], at)
-    return spot, f"again near {text(spot)}: along its path the sample has changed since"
+    return spot, f"again near {text(spot)}: the sample has changed since"
 
 
 def _at_or_beside(survey: Survey, spot: Floats, open_: NDArray[np.bool_]) -> Floats:
@@ -208,20 +208,20 @@ def _at_or_beside(survey: Survey, spot: Floats, open_: NDArray[np.bool_]) -> Flo
 
 def _reason(survey: Survey, node: int, covered: bool) -> str:
     if not len(survey.visited):
-        return "nothing is known yet: from here most regions would be seen"
+        return "the first point: a region of unknown size is most likely hit here"
     between = ""
     if survey.boundary[node] > 0.5:
         first, second = survey.regimes_beside(node)
-        between = f"between regime {first} and regime {second}"
+        between = f"on the border between regime {first} and regime {second}"
     nearest = float(survey.places.query(survey.window.nodes[node])[0])
     if new := survey.window.on_new_sample(survey.window.nodes[node], nearest):
         return f"nothing was measured at {new} yet"
     radius = survey.window.length(nearest)
     if covered:
-        return f"{between or 'covered'}, {radius} from the nearest exposure"
+        return f"{between or 'in the largest gap'}, {radius} from the nearest exposure"
     if survey.layers[node] > survey.inclusions[node]:
-        return f"an unseen layer may lie here, {radius} from the nearest exposure"
-    empty = f"unexplored: nothing measured within {radius} of here"
+        return f"a layer that was not seen yet may lie here, {radius} from the nearest exposure"
+    empty = f"nothing was measured within {radius} of here yet"
     return f"{empty}, {between}" if between else empty
 
 

@@ -170,15 +170,15 @@ class Stability:
     def objection(self) -> str | None:
         """Return the reason why the regimes are not settled; None if they are settled."""
         if not self._past or len(self._past[0][1]) > len(self._past[-1][1]) - BACK:
-            return f"the regimes were not yet followed over {BACK} exposures"
+            return f"the regimes must first stay the same over {BACK} exposures"
         then, now = (dict(zip(ids, labels.tolist(), strict=True)) for ids, labels in (self._past[0], self._past[-1]))
         common = [key for key in then if key in now]
         if rand_index([then[key] for key in common], [now[key] for key in common]) < SETTLED:
-            return f"the regimes of earlier exposures changed over the last {BACK}"
+            return f"the regimes changed during the last {BACK} exposures"
         labels = self._past[-1][1]
         for label in labels[-BACK:]:
             if label >= 0 and (labels == label).sum() == 1:
-                return f"regime {label} rests on a single one of the last {BACK} exposures"
+                return f"regime {label} was seen only once, in the last {BACK} exposures"
         return None
 
     @property
@@ -203,16 +203,16 @@ def verdict(missed: float, radius: str, surely: str, stability: Stability, faile
 
     `missed` is the chance that a region of `radius`, a length in words, was missed; none of `surely` or more was.
     """
-    chance = f"the chance that a region of radius {radius} was missed is {missed:.2f}"
+    chance = f"the chance that a region of radius {radius} was missed is {100 * missed:.3g} %"
     if missed > RISK:
-        return False, f"{chance}, more than {RISK}"
+        return False, f"{chance}; it must be at most {100 * RISK:.0f} %"
     objection = stability.objection()
     if objection:
         return False, f"{chance}, but {objection}"
     n = stability.n_regimes
     settled = f"{n} regime{'s' * (n != 1)}, unchanged over the last {BACK} exposures" if n else "no regimes were named"
-    unknown = f"; {failed} position{'s' * (failed != 1)} failed, what is there is not known" if failed else ""
-    return True, f"covered: {chance}, of radius {surely} or more none was; {settled}{unknown}"
+    unknown = f"; {failed} position{'s' * (failed != 1)} failed: nobody knows what is there" if failed else ""
+    return True, f"{chance}, and none of radius {surely} or more was missed; {settled}{unknown}"
 
 
 Labeler = Callable[[NDArray[np.float32]], NDArray[np.int64]]

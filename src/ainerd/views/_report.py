@@ -174,7 +174,7 @@ class _Campaign:
             if regime >= 0 and group.index[0] in recent.index:
                 yield f"Regime {regime}, first in {self._scan_at(group.index[0])}."
         for key in self._novel.index.intersection(recent.index)[:MOST]:
-            yield f"Novel, p = {self._novel.loc[key, 'novelty_p']:.2g}: {self._scan_at(key)}."
+            yield f"Novel: {self._scan_at(key)}."
 
     def _waiting(self) -> Iterator[str]:
         """Yield the holds, taken positions and reviews for which the agent waits."""
@@ -203,11 +203,11 @@ class _Campaign:
         atlas = self._store.newest_atlas()
         if atlas is not None:
             low, high = atlas.supported_range
-            lines.append(f"{atlas.n_regimes} regimes; the data support {low} to {high}.")
+            lines.append(f"{atlas.n_regimes} regimes" + (f"; it may be {low} to {high}." if low < high else "."))
         if self._alpha is not None and with_p:
             lines.append(
-                f"{len(self._novel)} of {with_p} results with a p-value are novel at the level {self._alpha:g}; by "
-                f"chance {self._alpha * with_p:.1f} would be. {len(self._done) - with_p} have no claim of novelty."
+                f"{len(self._novel)} of {with_p} results that could be judged are novel; chance alone would make "
+                f"{self._alpha * with_p:.1f} of them look so. {len(self._done) - with_p} could not be judged."
             )
         return Section(title="What was found", lines=lines, figures=self._campaign_figure())
 
@@ -280,12 +280,12 @@ class _Campaign:
             yield f"Measure at {self._place(row)} next: {row['reason']}."
         for key, row in self._novel.iloc[:MOST].iterrows():
             if self._times_at(row) == 1:
-                yield f"Measure {self._scan_at(key)} again: novel, p = {row['novelty_p']:.2g}, and measured once."
+                yield f"Measure {self._scan_at(key)} again: it is novel, and was measured only once."
         alone = self._done.groupby("regime").size()
         for regime in alone.index[(alone == 1) & (alone.index >= 0)]:
             (key,) = self._done.index[self._done["regime"].eq(regime)]
             if key not in self._novel.index:
-                yield f"Regime {regime} rests on {self._scan_at(key)} alone: measure beside it."
+                yield f"Regime {regime} was seen only in {self._scan_at(key)}: measure beside it."
         again = int(self._failed["again"].sum())
         if again:
             yield f"Start the agent: it takes {again} results again that failed through no fault of the data."
@@ -293,7 +293,7 @@ class _Campaign:
             yield f"Look at {len(self._failed) - again} failed results above: their positions have no result."
         if "no_claim" in self._done and (unclaimed := self._done["no_claim"].dropna()).size:
             reason = unclaimed.value_counts().index[0]
-            yield f"{len(unclaimed)} results have no claim of novelty, most often: {reason}."
+            yield f"{len(unclaimed)} results could not be judged, most often because {reason}."
         if alarm := self._part("novelty").get("alarm"):
             yield f"{alarm}."
 

@@ -47,7 +47,7 @@ def _status_lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         low, high = status["supported_range"]
         yield "results", f"{status['results']}" + (f", {status['failed']} failed" if status["failed"] else ""), ""
         yield "novel", f"{status['novel']} ({status['expected_false']:.1f} expected by chance)", ""
-        yield "regimes", f"{status['regimes']} ({low} to {high} supported)", ""
+        yield "regimes", f"{status['regimes']}" + (f" (it may be {low} to {high})" if low < high else ""), ""
         if status["next"]:
             yield "next", named_place(status["next"], status["units"]), ""
         yield "why", status["why"], ""

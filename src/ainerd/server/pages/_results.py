@@ -1,15 +1,11 @@
-"""The routes of results for a page: rows of the table, one result, the mean of an array, and the average of results."""
+"""The routes of results for a page: rows of the table, one result, and the mean of an array."""
 
-import asyncio
-import base64
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Annotated, Any
 
 import anyio
-import msgpack
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -22,7 +18,7 @@ from ainerd.server._access import json_body, json_response, validated
 from ainerd.server.internals import Caller
 from ainerd.server.pages._reader import CampaignReader, Rows, mapping, seconds, text
 from ainerd.server.pages._static import view_script
-from ainerd.server.result_files import READ, packed_result
+from ainerd.server.result_files import READ
 from ainerd.technique import panels
 
 MOST_ROWS, MOST_KEYS = 200, 2000
@@ -32,9 +28,6 @@ MOST_SIMILAR = 8
 LONGEST_AXIS = 4096  # values of a coordinate
 MOST_TEXT = 20_000  # characters of the metadata of one name
 LARGEST_MEAN = 64_000_000  # numbers in an array
-MOST_AVERAGED = 500  # results
-AVERAGE_S = 120.0
-_one_average = asyncio.Lock()  # a server has no core to spare
 router = APIRouter()
 
 
@@ -276,46 +269,3 @@ def _explanation(metadata: Mapping[str, Any]) -> str:
         return str(explain(ResultRecord.from_metadata(metadata)))[:5000]
     except (ValidationError, KeyError, TypeError, ValueError):
         return "these metadata are not those of a result of ainerd: somebody changed them"
-
-
-class Repeats(BaseModel):
-    """The results to average."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    keys: list[str] = Field(min_length=2, max_length=MOST_AVERAGED)
-
-
-@router.post("/average/{path:path}")
-async def average(request: Request, path: str, caller: Annotated[Caller, Depends()]) -> Response:
-    """Average results of a campaign in the order of their times: return ``sentences`` and a ``picture`` (PNG, base64).
-
-    The answer is 422, with the reason, if they cannot be averaged.
-    """
-    wanted = validated(Repeats, await json_body(request, 50 * MOST_AVERAGED)).keys
-    rows = await (await CampaignReader.open(caller, path)).results()
-    rows = rows.at(rows.keys.isin(wanted))
-    if missing := sorted({*wanted} - {*rows.keys}):
-        raise HTTPException(404, f"there is no result {missing[0][:100]!r}")
-    names = sorted({part for name in {*rows.texts("technique")} for part in getattr(panels(str(name)), "averaged", ())})
-    results, found = await caller.node(path, "results", scopes=READ), list[tuple[str, bytes]]()
-    for key in rows.keys[np.argsort(rows.times(), kind="stable")]:
-        packed = await packed_result(caller, results, path, key, names)
-        if packed is None:
-            raise HTTPException(422, f"the page cannot read result {key}: results.average in Python averages it")
-        found.append((key, packed))
-    code = "from ainerd.results.together import main; main()"
-    try:
-        async with _one_average:
-            with anyio.fail_after(AVERAGE_S):
-                done = await anyio.run_process([sys.executable, "-c", code], input=msgpack.packb(found), check=False)
-    except TimeoutError:
-        raise HTTPException(422, f"the average took longer than {AVERAGE_S:.0f} s: choose fewer results") from None
-    if done.returncode:
-        problem = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise HTTPException(422, f"the average failed: {' '.join(problem)[:300]}")
-    answer = msgpack.unpackb(done.stdout)
-    if "refused" in answer:
-        raise HTTPException(422, answer["refused"])
-    picture = base64.b64encode(answer["picture"]).decode()
-    return json_response({"sentences": answer["sentences"], "picture": picture})

@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
-C2_MAP, SINCE = "magma", "time since the exposure began (s)"
+from ainerd.words import SINCE
+
+C2_MAP = "magma"
 COLUMNS = 6  # maps in a row
 GAP = 4  # pixels between maps
 LIMITS = (1.0, 99.5)  # percentiles drawn black and white

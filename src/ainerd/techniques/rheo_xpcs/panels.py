@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
-from ainerd.results import AinerdResult, ResultRecord, ResultStore, new_file
+from ainerd.results import AinerdResult, ResultRecord, ResultStore, new_file, since_exposure
 from ainerd.techniques.rheo_xpcs._drawing import BEAM, draw_exposure, draw_map, highest, montage
 from ainerd.techniques.rheo_xpcs._over_q import OVER_Q, draw_many_over_q, draw_over_q
 from ainerd.techniques.rheo_xpcs._sentences import details, sentences, tau_cell
@@ -46,7 +46,7 @@ def plot(result: AinerdResult, figure: Any) -> None:
     for name in metadata["series"]:
         table = parts[name].read()
         label = f"{name} ({metadata['units'][name]})" if name in metadata["units"] else name
-        series[label] = _since_exposure(table["time"].to_numpy(), table[name].to_numpy(), metadata)
+        series[label] = since_exposure(table, name, metadata)
     names = [str(k + 1) for k in range(len(present.get("c2", ())))]
     known = "n_frames" in metadata and "frame_time_s" in metadata
     duration_s = metadata["n_frames"] * metadata["frame_time_s"] if known else None
@@ -55,16 +55,6 @@ def plot(result: AinerdResult, figure: Any) -> None:
         rings = parts["rings"].read()
         draw_over_q(right, rings["q"].to_numpy(), {name: rings[name].to_numpy() for name in OVER_Q}, metadata)
     draw_exposure(figure, present, series, duration_s=duration_s, names=names)
-
-
-def _since_exposure(
-    times: NDArray[np.float64], values: NDArray[np.float64], metadata: Mapping[str, Any]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Count times from the beginning of the exposure; the last value before it is taken for the value then."""
-    began = metadata["event_time"] - metadata["run_time"] if {"event_time", "run_time"} <= {*metadata} else 0.0
-    since = times - began
-    first = max(int(np.searchsorted(since, 0.0, side="right")) - 1, 0)
-    return np.maximum(since[first:], 0.0), values[first:]
 
 
 def plot_together(results: Sequence[AinerdResult], values: Sequence[float], name: str, figure: Any) -> None:

@@ -4,6 +4,7 @@ const { API, SCALE, Plot, axis, encoded, escaped, get, h, mean, nothing, number,
 const { useAsync, useMemo, useState, useTheme, withError } = window.__AINERD__;
 
 const NARROW = window.innerWidth < 640; // a phone
+const SINCE = "time since the exposure began (s)"; // of all curves over time
 const HIGH = 0.995; // quantile of a map off its diagonal that has the brightest color
 
 /** The rows of a picture from its numbers in C order. */
@@ -167,7 +168,7 @@ function View({ path, result }) {
       panel("Mean frame", "", meanFrame(path, shape("mean_frame")[1], result.arrays.mean_frame.dtype)),
     has("intensity") && panel("Intensity over time", "", intensity(path, bin, result.arrays)),
     has("saxs") && panel("I(q)", "", saxs(path, result.arrays)),
-    ...Object.keys(result.series ?? {}).map((name) => panel(name, "", series(path, name, metadata.units?.[name]))),
+    ...Object.keys(result.series ?? {}).map((name) => panel(name, "", series(path, name, metadata))),
   );
 }
 
@@ -330,9 +331,9 @@ function sentence(fit) {
     return `tau = ${withError(fit.tau_s, fit.tau_s_err, "s")}${exponent}, contrast ${withError(fit.contrast, fit.contrast_err)}${model}`;
   }
   const [above, below] = [fit.tau_s_above, fit.tau_s_below].map((x) => Number.isFinite(x) && `${number(x)} s`);
-  if (above && below) return `tau lies between ${above} and ${below} (95 % each)`;
-  if (above) return `no decay within the exposure: tau above ${above} (95 %)`;
-  if (below) return `faster than a frame: tau below ${below} (95 %)`;
+  if (above && below) return `the relaxation time lies between ${above} and ${below}`;
+  if (above) return `it does not decay within the exposure: the relaxation time is above ${above}`;
+  if (below) return `it decays within a frame: the relaxation time is below ${below}`;
   return `no relaxation time is given${fit.no_tau ? `: ${fit.no_tau}` : ""}`;
 }
 
@@ -401,7 +402,7 @@ function intensity(path, bin, arrays) {
     });
     const ofBin = bin === null ? [] : [curve(rows(each, time.length)[bin], "#56B4E9", 1)];
     const layout = {
-      xaxis: axis(theme, "time (s)"),
+      xaxis: axis(theme, SINCE),
       yaxis: axis(theme, "photons/px/frame", { rangemode: "tozero", nticks: 5 }),
     };
     return { traces: [...ofBin, curve(total, theme.ink, 1.3)], layout };
@@ -427,16 +428,24 @@ function saxs(path, arrays) {
   return h(Chart, { path, read, draw, name: "saxs", label: "I(q) of the mean frame" });
 }
 
-function series(path, name, unit) {
+/** Times from the start of the exposure, as `ainerd.results.since_exposure`: of the rows before it only the last is kept, at 0. */
+function sinceExposure(table, { exposure_time, run_time }) {
+  const began = Number.isFinite(exposure_time - run_time) ? exposure_time - run_time : 0;
+  const first = Math.max(0, table.findLastIndex((row) => row.time <= began));
+  return table.slice(first).map((row) => ({ ...row, time: Math.max(0, row.time - began) }));
+}
+
+function series(path, name, metadata) {
+  const unit = metadata.units?.[name];
   const draw = (table, theme) => {
     const [x, y] = ["time", name].map((column) => table.map((row) => row[column]));
     const layout = {
-      xaxis: axis(theme, "time since the run began (s)"),
+      xaxis: axis(theme, SINCE),
       yaxis: axis(theme, unit && unit !== "1" ? `${name} (${unit})` : name, { nticks: 5 }),
     };
     return { traces: [line(theme, x, y, 4)], layout };
   };
-  const read = () => readTable(`${path}/${name}`);
+  const read = async () => sinceExposure(await readTable(`${path}/${name}`), metadata);
   return h(Chart, { path, read, draw, name: `series-${name}`, label: `${name} during the run` });
 }
 

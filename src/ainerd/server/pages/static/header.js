@@ -30,17 +30,17 @@ function Found({ scene }) {
   const failed = runs.filter((run) => run.failed).length;
   const regimes = scene.regimes.filter((each) => each.id >= 0).length;
   const [fewest, most] = supported?.length === 2 ? supported : [];
-  const range = fewest === most ? "" : ` (the runs support ${fewest} to ${most})`;
-  const { claims, flagged, expected_false: expected, alpha } = novelty;
-  const flags = `${number(expected, 2)} of ${claims} (alpha = ${number(alpha)})`;
+  const range = fewest === undefined || fewest === most ? "" : ` (it may be ${fewest} to ${most})`;
+  const { claims, flagged, expected_false: expected } = novelty;
+  const flags = `about ${number(expected, 2)} of ${claims}`;
   const counted = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
   const parts = [
     counted(runs.length, "result") + (failed ? `, ${failed} failed` : ""),
     counted(regimes, "regime") + range,
     ...(scene.sentences ?? []),
-    claims ? `${flagged} novel${expected ? `, where chance alone would flag ${flags}` : ""}` : "no claim of novelty",
+    claims ? `${flagged} novel${expected ? ` (chance alone gives ${flags})` : ""}` : "no claim of novelty",
     novelty.bound,
-    novelty.reference === "session" && "p against this session steers",
+    novelty.reference === "session" && "steered by what is new in this session",
   ];
   return h("span", { className: "found", "data-ainerd": "found" }, parts.filter(Boolean).join(" · "));
 }
@@ -64,14 +64,14 @@ function Health({ health, alarm, computing = [] }) {
     add(`scan ${scan}: frame ${read}${of ? ` of ${of}` : ""}`, "", undefined, bar);
   } else if (computing.length) add(`analyses scan ${computing.map((each) => each.scan).join(", ")}`);
   if (!health.closed && health.worker && health.worker !== "alive") add(`worker ${health.worker}`, "bad");
-  if (health.backlog) add(`backlog ${health.backlog}`, health.backlog > 3 ? "warn" : "");
+  if (health.backlog) add(`${health.backlog} run${health.backlog === 1 ? "" : "s"} to analyse`, health.backlog > 3 ? "warn" : "");
   if (health.lag_s > 5) add(`${span(health.lag_s)} behind`, "warn");
-  if (health.spool) add(`spool ${health.spool}`, "warn", "results that Tiled has not accepted yet");
+  if (health.spool) add(`${health.spool} result${health.spool === 1 ? "" : "s"} not in Tiled yet`, "warn", "kept on disk until Tiled accepts them");
   if (health.disk) add(health.disk, "bad");
   else if (health.free_mb > 0) add(`${room(health.free_mb)} free`, "", "room on the fullest disk");
   if (health.raw_kept) add(`${health.raw_kept} raw runs kept on disk`, "warn");
   if (alarm) add(alarm.split(":")[0], "warn", alarm);
-  if (!health.backlog && !health.spool) add("nothing waits", "", "backlog 0, spool 0");
+  if (!health.backlog && !health.spool) add("nothing waits", "", "every run is analysed, every result is in Tiled");
   return h("span", attributes, chips);
 }
 
@@ -92,7 +92,7 @@ function Legend({ scene, only, onOnly, onName }) {
     scene.regimes.map(entry),
     runs.some((run) => run.novel) && h("li", null, h("i", { className: "mark ring", "aria-hidden": true }), "novel"),
     runs.some((run) => run.failed) && h("li", null, h("b", null, "× "), "failed"),
-    isUndecided && h("li", null, h("b", null, "? "), "no claim"),
+    isUndecided && h("li", null, h("b", null, "? "), "no claim of novelty"),
     scene.next && h("li", null, h("b", { className: "star" }, "★ "), "next"),
   );
 }

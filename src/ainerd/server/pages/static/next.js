@@ -1,7 +1,7 @@
 // The next point with its reason, and the suggestions.
 const LENGTHS = new Set(["empty_radius"]); // terms in the motors' unit; the others are shares from 0 to 1
 
-/** The terms of a suggestion, as bars. */
+/** The terms of a suggestion, as bars, for whoever asks. */
 function Terms({ terms = {}, unit = "" }) {
   const bar = (value) => {
     const width = `${100 * Math.min(1, Math.max(0, value))}%`;
@@ -17,7 +17,9 @@ function Terms({ terms = {}, unit = "" }) {
       !isLength && bar(value),
     );
   };
-  return h("dl", { className: "terms" }, Object.entries(terms).map(term));
+  const shown = Object.entries(terms);
+  if (!shown.length) return null;
+  return h("details", { className: "terms" }, h("summary", null, "numbers behind it"), h("dl", null, shown.map(term)));
 }
 
 /** `mode` is "add" or "exclude" while a person selects a place, and `at` is the place that was clicked. */

@@ -32,31 +32,7 @@ function Results({ scene, root, pictures, agent, fresh, keys, ordered, selected,
     { className: "panel results", "aria-label": "results", "data-ainerd": "table" },
     h(Filters, { wanted, change, scene, ...lasso }),
     error && h("p", { className: "bad", role: "alert" }, `The table cannot be read: ${error.message}`),
-    some && !ordered && h(Average, { key: some.join(), root, keys: some }),
     answer ? h(ResultTable, rows) : !error && nothing("reading the table…"),
-  );
-}
-
-/** A button that averages the chosen results as repeats, then the picture and the sentences, or why it cannot be. */
-function Average({ root, keys }) {
-  const [shown, show] = useState(null);
-  if (keys.length < 2) return null;
-  const once = async () => {
-    show({ text: `averaging ${keys.length} results…`, busy: true });
-    try {
-      show(await tell("average", root, { keys }));
-    } catch (error) {
-      show({ text: `They cannot be averaged: ${error.message}`, className: "bad" });
-    }
-  };
-  const { text, busy, className, sentences, picture } = shown ?? {};
-  return h(
-    "div",
-    { "data-ainerd": "average" },
-    h("p", { className: "row" }, button("average them", once, { disabled: busy })),
-    h("p", { className, role: "status", "aria-live": "polite" }, text),
-    picture && h("img", { className: "average", src: `data:image/png;base64,${picture}`, alt: sentences.join(". ") }),
-    sentences && h("ul", null, sentences.map((line) => h("li", { key: line }, line))),
   );
 }
 

@@ -19,7 +19,7 @@ function Timeline({ scene, selected, chosen, onPick }) {
   );
   const on = { click: (event) => keysOf(event)[0] && onPick(keysOf(event)[0]) };
   const what = ["regime", ...shown].join(", ");
-  const label = `Run after run: p of ${scene.runs.length} runs against alpha = ${number(scene.alpha)}, ${what}.`;
+  const label = `Run after run: p of ${scene.runs.length} runs, novel up to ${number(scene.alpha)}, ${what}.`;
   const chip = (name) => {
     const attributes = { key: name, className: "small", "aria-pressed": shown.includes(name) };
     return button(short(name), () => toggle(name), attributes);
@@ -68,13 +68,13 @@ function timelinePicture(scene, shown, selected, chosen, theme) {
       showgrid: false,
       anchor: shown.length ? `y${shown.length + 2}` : "y2",
     }),
-    yaxis: axis(theme, "novelty p", { range: [floor, 0.3], domain: [bottom, 1], dtick: 1, ...log }),
+    yaxis: axis(theme, "p (small: novel)", { range: [floor, 0.3], domain: [bottom, 1], dtick: 1, ...log }),
     yaxis2: axis(theme, "", { range: [0, 1], domain: [top + gap, bottom - gap * 0.7], ...bare }),
     shapes: [
       { ...whole, type: "rect", y0: 10 ** floor, y1: alpha, fillcolor: theme.band, line: { width: 0 } },
       { ...whole, type: "line", y0: alpha, y1: alpha, line: { color: theme.ink, width: 1, dash: "dash" } },
     ],
-    annotations: [{ ...corner, text: `alpha = ${number(alpha)}`, showarrow: false, font }],
+    annotations: [{ ...corner, text: `below ${number(alpha)}: novel`, showarrow: false, font }],
     bargap: 0,
     dragmode: "pan",
     margin: { r: 6, t: 6 },

@@ -1,17 +1,9 @@
-"""Several results of one technique together: their average and their picture, as the technique makes them.
+"""Several results of one technique together: their average and their picture, as the technique makes them."""
 
-A server has neither SciPy nor a core to spare, so it averages in a process of its own: `main` reads results from its
-standard input, and writes what a page shows of their average to its standard output.
-"""
-
-import io
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import msgpack
-
-from ainerd.results._files import LoadedResult, unpacked
+from ainerd.results._files import LoadedResult
 from ainerd.results._tables import scan_text
 from ainerd.technique import Average, load, panels
 
@@ -45,15 +37,3 @@ def _technique_of(results: Sequence[LoadedResult]) -> str:
     if len(names) != 1:
         raise ValueError(f"give results of one technique, not of {', '.join(names) or 'none'}")
     return names[0]
-
-
-def main() -> None:
-    """Average packed results; write msgpack with ``sentences`` and a ``picture`` (PNG), or with ``refused``."""
-    results = [unpacked(key, packed) for key, packed in msgpack.unpackb(sys.stdin.buffer.read())]
-    try:
-        done, picture = average(results), io.BytesIO()
-        done.plot().savefig(picture, format="png", dpi=110)
-        answer = {"sentences": done.sentences(), "picture": picture.getvalue()}
-    except ValueError as error:
-        answer = {"refused": " ".join(str(error).split())[:1000]}
-    sys.stdout.buffer.write(msgpack.packb(answer))
