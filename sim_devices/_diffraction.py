@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ophyd import Component, DeviceStatus
 
 from sim_devices._basics import Mover, Quantity, SimClock
-from sim_devices._frames import DATASET, StreamingDetector, new_file
+from sim_devices._frames import DATASET, StreamingDetector, check_room, new_file
 
 NOISE_K = 0.01  # of the sensor
 
@@ -233,6 +233,7 @@ class DiffractionDetector(StreamingDetector):
             exposure = self.acquire_time.get() / 10.0 * (1 + FLICKER_RMS * self._rng.normal())
             counts = self._rng.poisson(self.crystal.counts(self._temperature(), exposure)).clip(max=HIGHEST)
             counts[self._dead] = HIGHEST + 1
+            check_room(self._directory, counts.size * 2)
             data.resize(self._written + 1, axis=0)
             data[self._written] = counts.astype(np.uint16)
             data.flush()

@@ -6,6 +6,8 @@ LZ4 stream (u32) and the stream, and last, raw, the pixels that do not fill a gr
 mostly zeros: only runs of zeros are searched for, which is faster than LZ4's own search and takes a fifth more room.
 """
 
+import errno
+import shutil
 import struct
 import uuid
 from collections.abc import Iterator, Sequence
@@ -363,9 +365,22 @@ DATASET = "entry/data/data"
 NUMBERS = "entry/instrument/NDAttributes/NDArrayUniqueId"
 
 
+ROOM_B = 4_000_000  # bytes that HDF5 may need to close a file
+
+
+def check_room(folder: Path, n_bytes: int = 0) -> None:
+    """Raise OSError if a folder has no room for so many bytes of frames.
+
+    HDF5 2.0 ends the process if it cannot close a file (``docs/upstream/hdf5_close.py``), so some room is kept.
+    """
+    if shutil.disk_usage(folder).free < ROOM_B + n_bytes:
+        raise OSError(errno.ENOSPC, "the disk is full: no frame is written any more", str(folder))
+
+
 def new_file(directory: Path, name: str, shape: tuple[int, int]) -> tuple[h5py.File, Path]:
     """Return a new HDF5 file without frames yet, and its path; its name begins with `name` and cannot be guessed."""
     directory.mkdir(parents=True, exist_ok=True)
+    check_room(directory)
     path = directory.resolve() / f"{name}_{uuid.uuid4().hex}.h5"
     file = h5py.File(path, "w", libver="latest")
     frames_dataset(file, shape)
@@ -413,8 +428,9 @@ class FrameFile:
     ) -> None:
         """Write compressed frames, their times and their numbers; readers see them when this returns.
 
-        Without `numbers` the frames are numbered as they come.
+        Without `numbers` the frames are numbered as they come. On a full disk OSError is raised.
         """
+        check_room(self.path.parent, sum(map(len, chunks)))
         start = len(self._data)
         stop = start + len(chunks)
         numbers = np.arange(start, stop) + 1 if numbers is None else numbers

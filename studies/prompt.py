@@ -29,7 +29,9 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import httpx
 import matplotlib
 import numpy as np
 import pexpect
@@ -39,7 +41,7 @@ from rich.progress import track
 from agents.rheo_xpcs import TOML
 from ainerd.agent import build_technique
 from ainerd.results import ResultStore
-from ainerd.server import connect, embedded_server, open_catalog
+from ainerd.server import connect, embedded_server, open_catalog, running
 from studies._catalogue import fill, own_records
 from studies._session import SMALL, settings_in
 from studies._tools import Row, Study, report, spread
@@ -129,6 +131,7 @@ ASKED_S = {  # at most, on two idle cores
     "session: first result": 15.0,
     "later results, median": 2.0,
     "later results, worst": None,
+    "hold, acknowledged, worst": 2.0,
     "agent.results": 0.3,
     "agent.plot(), the first": 5.0,
     'agent.results.to_xarray("g2")': 2.0,
@@ -205,6 +208,7 @@ def person(results: int = 30, small: bool = False, quick: bool = False) -> None:
                 session.exit()
         later = [*map(float, times[1:])]
         took["later results, median"], took["later results, worst"] = (np.median(later), NAN), (max(later), NAN)
+        took["hold, acknowledged, worst"] = max(holds(session, folder)), NAN
         for what in ("agent.results", "agent.plot(), the first", 'agent.results.to_xarray("g2")', EXPORT):
             call = what.partition(", the")[0].replace("all.h5", str(folder / "all.h5"))
             before = session.cpu_s()
@@ -329,6 +333,35 @@ class IPython:
         os.close(self._pidfd)
         self.process.close(force=True)
         return has_ended
+
+
+def holds(session: IPython, folder: Path, n: int = 5) -> list[float]:
+    """Return how long each hold takes that a page sends while a plan measures, until the agent has acknowledged it."""
+    server = running(folder / "tiled")
+    assert server is not None
+    uri, key = server
+    base, took = f"{uri.partition('/api/')[0]}/custom/ainerd", list[float]()
+    with httpx.Client(headers={"Authorization": f"Apikey {key}"}, trust_env=False, timeout=60) as http:
+
+        def state() -> dict[str, Any]:
+            return dict(http.get(f"{base}/campaign/ainerd").raise_for_status().json())
+
+        def acknowledged(do: str) -> float:
+            began, body = time.perf_counter(), {"do": do, "agent": state()["agent"], "who": "the study"}
+            id = http.post(f"{base}/command/ainerd", json=body).raise_for_status().json()["id"]
+            while not any(each["id"] == id and each["status"] == "done" for each in state()["commands"]):
+                time.sleep(0.02)
+            return time.perf_counter() - began
+
+        for k in range(n):
+            session.process.sendline("RE(agent.explore(1))")
+            while not state()["measuring"]:
+                time.sleep(0.1)
+            time.sleep(k)  # at another moment each time
+            took.append(acknowledged("hold"))
+            acknowledged("release")
+            session.process.expect(PROMPT)
+    return took
 
 
 def session_and_runs(folder: Path, values: dict[str, list[float]], which: str) -> float:

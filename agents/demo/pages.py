@@ -17,6 +17,12 @@ from ainerd.server import embedded_server
 
 CHROMIUM = "/usr/bin/chromium"
 WIDE, WALL, PHONE = (1400, 900), (3840, 2160), (390, 844)
+SHOWN = {
+    "page": (WIDE, "light"),
+    "page-dark": (WIDE, "dark"),
+    "page-wall": (WALL, "dark"),
+    "page-phone": (PHONE, "light"),
+}
 READY = "[data-ainerd={}][data-drawn=yes]"
 PATIENCE_MS = 120_000
 
@@ -49,8 +55,7 @@ def draw(campaign: str, api_key: str, result: str, images: Path) -> None:
             page.wait_for_selector(READY.format("c2"))
             return page
 
-        shown = ("page", WIDE, "light"), ("page-wall", WALL, "dark"), ("page-phone", PHONE, "light")
-        for name, size, scheme in shown:
+        for name, (size, scheme) in SHOWN.items():
             page = opened(size, campaign, scheme)
             for panel in ("map", "latent", "timeline"):
                 page.wait_for_selector(READY.format(panel))

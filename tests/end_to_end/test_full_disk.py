@@ -99,23 +99,13 @@ def test_a_plan_waits_for_room(session, disk, exploring, capsys):
 
 
 @pytest.mark.fault("The disk gets full during an exposure", "It is taken again once there is room; nothing is lost")
-def test_an_exposure_that_did_not_fit_is_taken_again(session, disk, exploring, caplog, monkeypatch):
-    # Not the detector's file: HDF5 may crash a process in which it cannot close a file. So the shutter keeps a log.
-    filled, move = [], session.shutter.set
+def test_an_exposure_that_did_not_fit_is_taken_again(session, disk, exploring, caplog):
+    filled = []
 
     def on_start(name, doc):
         if "suggestion_id" in doc and not filled:
-            filled.append(fill(disk, 8))
+            filled.append(fill(disk, 4))  # the detector's file is open, and its frames do not fit
 
-    def logged(value):
-        if value == "open":
-            try:
-                (disk / "shutter.log").write_bytes(bytes(16_000_000))
-            finally:
-                (disk / "shutter.log").unlink()  # so that there is room to close the detector's file
-        return move(value)
-
-    monkeypatch.setattr(session.shutter, "set", logged)
     token = session.RE.subscribe(on_start, "start")
     before = (session.store.table()["status"] == "complete").sum()
     exploring(1)
@@ -124,6 +114,8 @@ def test_an_exposure_that_did_not_fit_is_taken_again(session, disk, exploring, c
     filled[0].unlink()
     wait_for(lambda: (session.store.table()["status"] == "complete").sum() == before + 1)
     session.RE.unsubscribe(token)
+    failed = session.store.table().query("status == 'failed'")["reason"]
+    assert failed.str.contains("of 100 frames").any()  # the detector stopped, and its file could be closed
     lines = [record.getMessage() for record in caplog.records]
     assert sum("is taken again" in line for line in lines) == 1
     assert (
