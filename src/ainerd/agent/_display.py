@@ -254,10 +254,11 @@ def _progress() -> Table | Text:
     for agent in list(_counting):
         if (progress := agent.progress) is not None:
             read, expected = progress
+            frames = f"{read} of {expected} frames" if expected is not None else f"{read} frames"
+            if doing := activity():  # without the bar it fits on one line
+                return Text(f"analysed {frames}; {doing}", no_wrap=True, overflow="ellipsis")
             line = Table.grid(padding=(0, 1))
-            of = "" if expected is None else f" of {expected}"
-            now = f"; {doing}" if (doing := activity()) else ""
-            line.add_row("analysed", ProgressBar(expected, read, width=30), f"{read}{of} frames{now}")
+            line.add_row("analysed", ProgressBar(expected, read, width=30), frames)
             return line
     return Text(activity())
 
