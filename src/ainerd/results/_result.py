@@ -189,7 +189,7 @@ def plot_result(result: LoadedResult) -> "Figure":
 
 
 def since_exposure(
-    table: Mapping[str, Any], name: str, metadata: Mapping[str, Any]
+    table: Any, name: str, metadata: Mapping[str, Any]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return times in s since the exposure began, (n,), and values, (n,), of a series of a result.
 
@@ -198,7 +198,7 @@ def since_exposure(
 
     Parameters
     ----------
-    table : mapping or DataFrame
+    table : DataFrame, mapping or Part
         The columns ``time`` and `name`.
     name : str
         Name of the series.
