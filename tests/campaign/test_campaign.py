@@ -64,7 +64,7 @@ def test_newer_results_supersede_the_suggestion_and_a_person_withdraws_it(make, 
     ready.append(campaign.peek())
     campaign.apply(SetBounds(bounds={"x": (0.0, 10.0), "y": (0.0, 9.0)}))
     ready.append(campaign.peek())
-    campaign.withdraw("the session ended")
+    campaign.proposals.withdraw("the session ended")
     assert [store.status(suggestion["_id"]) for suggestion in ready] == [
         ("superseded", "toy"),
         ("withdrawn", "person"),
@@ -221,11 +221,11 @@ def test_a_persons_point_survives_a_kill_and_is_withdrawn_with_its_session(make,
     beside = make()  # as long as the first may be at work it is left alone
     assert beside.peek()["_id"] != added["_id"]
     again = make()
-    again.resume()
+    again.decisions.resume()
     assert again.peek() == added
-    again.withdraw("the session ended")
+    again.proposals.withdraw("the session ended")
     third = make()
-    third.resume()
+    third.decisions.resume()
     assert third.peek()["_id"] != added["_id"] and store.status(added["_id"]) == ("withdrawn", "toy")
 
 

@@ -217,7 +217,7 @@ def test_a_new_sample_is_judged_against_itself_until_a_person_decides(make, tech
         "from now on p against this session steers, because this sample is claimed to be new: "
         'agent.reference("bank") chooses the other'
     ]
-    assert campaign.reference == "session" and campaign.get_best_points() == []  # nothing differs from the session
+    assert campaign.reference.name == "session" and campaign.get_best_points() == []  # nothing differs from the session
     assert measure(campaign, 8, 3.0, 0.5) <= 0.01
     ((key, _, values),) = campaign.get_best_points()
     assert key == "run 8" and values["novelty_p"] <= 0.01  # by the bank it is ordinary
@@ -225,7 +225,7 @@ def test_a_new_sample_is_judged_against_itself_until_a_person_decides(make, tech
     assert {key for key, _, _ in campaign.get_best_points()} == {f"run {i}" for i in range(8)}
     assert [line for line in said(store) if "a person chose it" in line]
     again = make()  # the next session keeps the choice
-    assert again.reference == "bank" and again.claims.of_sample is not None
+    assert again.reference.name == "bank" and again.claims.of_sample is not None
     assert again.apply(commands.Reference(to="automatic")).text == "p against this session steers"
 
 

@@ -48,11 +48,11 @@ def test_a_taken_suggestion_is_measured_next_whatever_results_come(make, store):
     campaign = make()
     taken = campaign.peek()
     assert campaign.apply(on(Take, taken, **ANN)).text == "it is measured next"
-    assert campaign.taken == taken["_id"]
+    assert campaign.proposals.taken == taken["_id"]
     campaign.absorb(outcome("a", x=0.5, y=0.5))  # newer results supersede what nobody took
-    assert campaign.peek()["_id"] == campaign.taken == taken["_id"]
+    assert campaign.peek()["_id"] == campaign.proposals.taken == taken["_id"]
     (handed,) = campaign.suggest()
-    assert handed["_id"] == taken["_id"] and campaign.taken is None
+    assert handed["_id"] == taken["_id"] and campaign.proposals.taken is None
     assert store.status(taken["_id"]) == ("accepted", "Ann")
     again = campaign.apply(on(Take, taken, id="another", **ANN))
     assert (again.status, again.text) == ("refused", "it was measured already, or is being measured")
@@ -80,7 +80,7 @@ def test_a_taken_suggestion_that_cannot_be_measured_has_failed(make, store):
     campaign.apply(on(Take, taken, **ANN))
     box = {"x": [taken["x"] - 1, taken["x"] + 1], "y": [taken["y"] - 1, taken["y"] + 1]}
     assert campaign.apply(Exclude(region=box, **ANN)).status == "done"
-    assert store.saved[taken["_id"]].status == "failed" and campaign.taken is None
+    assert store.saved[taken["_id"]].status == "failed" and campaign.proposals.taken is None
     answer = campaign.apply(on(Take, taken, id="another", **ANN))
     assert answer.status == "refused" and "excluded" in answer.text
     first = campaign.peek()
@@ -94,7 +94,7 @@ def test_the_first_verdict_on_a_suggestion_counts(make, store):
     assert campaign.apply(on(Reject, ready)).status == "done"  # at the prompt, while the page still shows it
     late = campaign.apply(on(Take, ready, **ANN))
     assert (late.status, late.text) == ("refused", "somebody was first, with 'reject'")
-    assert store.status(ready["_id"]) == ("rejected", "person") and campaign.taken is None
+    assert store.status(ready["_id"]) == ("rejected", "person") and campaign.proposals.taken is None
 
 
 def test_a_measured_suggestion_is_neither_taken_nor_rejected(make, store):
@@ -111,7 +111,7 @@ def test_a_suggestion_that_a_plan_gave_up_has_failed_and_is_not_tried_again(make
     taken = campaign.peek()
     campaign.apply(on(Take, taken, by="toy", now=True))
     following = campaign.peek()
-    assert store.status(taken["_id"]) == ("accepted", "toy") and campaign.taken is None
+    assert store.status(taken["_id"]) == ("accepted", "toy") and campaign.proposals.taken is None
     campaign.apply(on(Reject, taken, by="toy", id="failed", failed=True, why="the exposure was not finished"))
     record = store.saved[taken["_id"]]
     assert (record.status, record.status_reason) == ("failed", "the exposure was not finished")
@@ -123,7 +123,7 @@ def test_a_suggestion_is_not_taken_long_after_it_was_made(make, store):
     ready = campaign.peek()
     late = campaign.apply(on(Take, ready, created=hours_ago(13), **ANN))
     assert late.status == "refused" and "taken 13 h ago" in late.text
-    assert store.saved[ready["_id"]].status == "proposed" and campaign.taken is None
+    assert store.saved[ready["_id"]].status == "proposed" and campaign.proposals.taken is None
     assert campaign.apply(on(Take, ready, id="another", created=hours_ago(11), **ANN)).status == "done"
 
 
@@ -134,10 +134,16 @@ def test_hold_and_names_last_over_a_restart(make):
     regime = int(campaign.atlas.regimes.labels[0])
     assert campaign.apply(Name(regime=regime, name="gel", **ANN)).text == "the regime has this name now"
     again = make()
-    assert again.held["by"] == "Ann" and again.held["why"] == "so" and again.regime_names == {regime: "gel"}
+    assert (
+        again.decisions.held["by"] == "Ann"
+        and again.decisions.held["why"] == "so"
+        and again.decisions.regime_names == {regime: "gel"}
+    )
     again.apply(Release(**ANN))
-    assert make().held is None
-    assert campaign.apply(Name(regime=regime, name="", **ANN)).status == "done" and campaign.regime_names == {}
+    assert make().decisions.held is None
+    assert (
+        campaign.apply(Name(regime=regime, name="", **ANN)).status == "done" and campaign.decisions.regime_names == {}
+    )
 
 
 def test_boxes_are_lifted_and_the_log_says_who(make, store):
@@ -181,7 +187,7 @@ def test_nonsense_is_refused_in_a_sentence(reader, nonsense):
     campaign, _ = start()
     status, why = node.answers["key"]
     assert status == "refused" and why and "\n" not in why
-    assert campaign.explorer.excluded == [] and campaign.held is None and campaign.taken is None
+    assert campaign.explorer.excluded == [] and campaign.decisions.held is None and campaign.proposals.taken is None
 
 
 def test_a_command_is_the_metadata_of_its_node():
@@ -200,9 +206,9 @@ def test_a_command_is_the_metadata_of_its_node():
 def test_a_command_applied_twice_acts_once(make, store):
     campaign, hold, add = make(), Hold(**ANN), Add(position={"x": 1, "y": 2}, **ANN)
     first = [campaign.apply(command) for command in (hold, add)]
-    held, lines = campaign.held, list(store.lines)
+    held, lines = campaign.decisions.held, list(store.lines)
     assert [campaign.apply(command) for command in (hold, add)] == first
-    assert campaign.held is held and store.lines == lines
+    assert campaign.decisions.held is held and store.lines == lines
     assert campaign.suggest()[0]["_id"] == add.id  # the suggestion is the command
     assert campaign.apply(add) == first[1] and campaign.peek()["_id"] != add.id
     again = make()  # a later session reads the checkpoint
@@ -221,7 +227,7 @@ def test_commands_that_waited_are_executed_before_the_rest_is_closed(reader, sto
     node.add(f"verdict-{taken['_id']}", command_metadata(on(Take, taken, **ANN), "toy"))
     statuses = store.history(taken["_id"])
     again, _ = start()
-    assert again.held["by"] == "Ann" and again.suggest()[0]["_id"] == taken["_id"]
+    assert again.decisions.held["by"] == "Ann" and again.suggest()[0]["_id"] == taken["_id"]
     assert {key: status for key, (status, _) in node.answers.items()} == {
         "1": "done",
         f"verdict-{taken['_id']}": "done",
@@ -267,7 +273,7 @@ def test_a_position_is_handed_out_once_although_its_session_is_killed(reader, st
     fetched = node.fetched["1"]
     assert node.answers["1"][0] == "done"
     assert again.apply(Next(by="script", wait_s=9)).status == "waits"
-    again.absorb(outcome("b", *fetched["position"].values(), trial_id=again.given_at(fetched["position"])))
+    again.absorb(outcome("b", *fetched["position"].values(), trial_id=again.proposals.given_at(fetched["position"])))
     assert store.saved[fetched["suggestion"]].status == "measured"
 
 
@@ -310,7 +316,7 @@ def test_an_answer_waits_until_the_checkpoint_is_in_tiled(reader, store, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr("ainerd.campaign._ledger.save_checkpoint", away)
         reading.read()
-        assert campaign.held and not node.answers
+        assert campaign.decisions.held and not node.answers
     for _ in range(2):  # the first writes the checkpoint
         assert not node.answers
         reading.read()

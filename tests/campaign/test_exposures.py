@@ -28,7 +28,7 @@ def make_exposing(store):
 
 def measured(campaign, suggestion, pace):
     """Let the campaign learn that a suggestion was measured with its exposure."""
-    exposure = campaign.exposure_of(suggestion)
+    exposure = campaign.proposals.exposure_of(suggestion)
     campaign.exposures.book.enter(suggestion["_id"], suggestion, exposure)
     where = {name: suggestion[name] for name in BOUNDS}
     done = outcome(f"of {suggestion['_id']}", trial_id=suggestion["_id"], **where, pace=pace)
@@ -40,7 +40,7 @@ def measured(campaign, suggestion, pace):
 def test_each_suggestion_has_an_exposure_and_says_which(make_exposing, store):
     campaign = make_exposing()
     (suggestion,) = campaign.suggest(1)
-    exposure = campaign.exposure_of(suggestion)
+    exposure = campaign.proposals.exposure_of(suggestion)
     assert campaign.exposures.options.objection(exposure) is None and exposure.text in suggestion["reason"]
     assert store.saved[suggestion["_id"]].terms["n_frames"] == exposure.n_frames
 
@@ -52,7 +52,7 @@ def test_a_spot_that_does_not_decay_is_exposed_again_and_longer(make_exposing):
     again = campaign.peek()
     assert [again[name] for name in BOUNDS] == [suggestion[name] for name in BOUNDS]
     assert "here again, because the relaxation time is longer than 1e+02 s" in again["reason"]
-    assert campaign.exposure_of(again).seconds > 2 * first.seconds
+    assert campaign.proposals.exposure_of(again).seconds > 2 * first.seconds
     campaign.apply(on(Reject, again, why="enough"))
     assert [campaign.peek()[name] for name in BOUNDS] != [suggestion[name] for name in BOUNDS]
 
@@ -77,15 +77,15 @@ def test_a_point_of_a_person_gets_an_exposure_or_keeps_its_own(make_exposing):
     campaign = make_exposing()
     own = {"x": 3.0, "y": 4.0, "frame_time_s": 0.01, "n_frames": 200, "transmission": 0.1}
     (kept,) = campaign.register_suggestions([own])
-    assert campaign.exposure_of(kept) == Exposure(0.01, 200, 0.1)
+    assert campaign.proposals.exposure_of(kept) == Exposure(0.01, 200, 0.1)
     (given,) = campaign.register_suggestions([{"x": 7.0, "y": 4.0}])
-    assert campaign.exposures.options.objection(campaign.exposure_of(given)) is None
+    assert campaign.exposures.options.objection(campaign.proposals.exposure_of(given)) is None
 
 
 def test_a_test_of_the_beam_fits_into_the_dose(make_exposing):
     campaign, here = make_exposing(limit=30.0), {"x": 3.0, "y": 4.0}
     points = campaign.exposures.beam_test(here)
-    exposures = [campaign.exposure_of(point) for point in points]
+    exposures = [campaign.proposals.exposure_of(point) for point in points]
     assert [each.transmission for each in exposures] == [0.1, 1.0, 0.1]
     assert sum(map(campaign.exposures.options.dose, exposures)) <= 30
     for point, tau_s in zip(points, (1.0, 0.4, 1.0), strict=True):

@@ -70,7 +70,7 @@ def test_what_a_dead_session_accepted_keeps_its_place_and_what_it_proposed_does_
 def test_a_suggestion_that_waited_for_long_is_replaced(make, store, monkeypatch):
     campaign = make(**SHARED)
     old, now = campaign.peek(), 0.0
-    monkeypatch.setattr("ainerd.campaign._campaign.time.monotonic", lambda: 1e9 + now)
+    monkeypatch.setattr("ainerd.campaign._others.time.monotonic", lambda: 1e9 + now)
     (new,) = campaign.suggest(1)
     assert new["_id"] != old["_id"] and store.saved[old["_id"]].status == "superseded"
 

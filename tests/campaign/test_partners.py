@@ -39,7 +39,7 @@ class Session:
 
     def measure(self, position=None):
         """Measure a position, or the next suggestion; return it."""
-        self.campaign.settle()
+        self.campaign.proposals.settle()
         (suggestion,) = [{**position, "_id": uuid.uuid4().hex}] if position else self.campaign.suggest(1)
         where = {name: float(suggestion[name]) for name in BOUNDS}
         is_new = np.linalg.norm(np.array([*where.values()]) - self.technique.place) < 1.0
@@ -108,7 +108,7 @@ def test_places_that_may_not_be_measured_and_results_without_an_actuator_are_no_
 def test_without_an_answer_of_tiled_the_candidates_stay(client, monkeypatch):
     slow, structure = Session(Slow(), client, "structure"), Session(Structure(), client, "slow")
     structure.measure({"x": 1.2, "y": 8.8})
-    slow.campaign.look_elsewhere()
+    slow.campaign.proposals.look_elsewhere()
     before = slow.campaign.peek()
     assert (before["x"], before["y"]) == (1.2, 8.8)
 
@@ -116,5 +116,5 @@ def test_without_an_answer_of_tiled_the_candidates_stay(client, monkeypatch):
         raise httpx.ConnectError("Tiled is away")
 
     monkeypatch.setattr(ResultStore, "table", away)
-    slow.campaign.look_elsewhere()
+    slow.campaign.proposals.look_elsewhere()
     assert slow.campaign.peek() == before

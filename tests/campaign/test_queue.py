@@ -5,6 +5,7 @@ from campaign_toys import Jobs, Node, on, outcome
 
 from ainerd.agent import CommandReader
 from ainerd.results.commands import Add, Exclude, Hold, Reject, Release, Reorder, Take, command_metadata, parse_command
+from tests.trials import trials_of
 
 ANN = {"by": "Ann", "why": "so"}
 
@@ -17,7 +18,7 @@ def add(campaign, x, y=1.0):
 
 
 def order(campaign):
-    return [each["_id"] for each in campaign.queue]
+    return [each["_id"] for each in campaign.proposals.waiting]
 
 
 def test_points_are_measured_in_the_order_in_which_people_asked_for_them(make, store):
@@ -29,9 +30,9 @@ def test_points_are_measured_in_the_order_in_which_people_asked_for_them(make, s
     third = add(campaign, 8.0)
     campaign.absorb(outcome("a", x=0.5, y=0.5))  # newer results supersede no point of a person
     assert order(campaign) == [taken["_id"], answer.suggestion["_id"], third]
-    assert [each["taken_by"] for each in campaign.queue] == ["Ann", None, None]
+    assert [each["taken_by"] for each in campaign.proposals.waiting] == ["Ann", None, None]
     assert [each["_id"] for each in campaign.suggest(2)] == [taken["_id"], answer.suggestion["_id"]]
-    assert order(campaign) == [third] and campaign.measuring == answer.suggestion["_id"]
+    assert order(campaign) == [third] and campaign.proposals.measuring == answer.suggestion["_id"]
 
 
 def test_a_person_changes_the_order(make, store):
@@ -41,11 +42,11 @@ def test_a_person_changes_the_order(make, store):
     assert (answer.status, answer.text) == ("done", "the order is now (8.00, 1.00), (2.00, 1.00), (5.00, 1.00)")
     assert order(campaign) == [third, first, second]
     assert store.lines[-1][0].startswith("Ann put the points in another order: (8.00, 1.00)")
-    version = campaign.version
+    version = campaign.proposals.queue.version
     for wrong, why in (([third, "f00"], "does not wait"), ([first, first], "twice")):
         refused = campaign.apply(Reorder(order=wrong, by="Ann"))
         assert refused.status == "refused" and why in refused.text
-    assert order(campaign) == [third, first, second] and campaign.version == version
+    assert order(campaign) == [third, first, second] and campaign.proposals.queue.version == version
     with pytest.raises(ValueError, match="order"):
         parse_command({"do": "reorder", "order": []})
 
@@ -64,7 +65,7 @@ def test_the_order_survives_a_kill(make):
     campaign.apply(Reorder(order=[third]))
     campaign.suggest()
     again = make()
-    again.resume()
+    again.decisions.resume()
     assert order(again) == [first, second]
 
 
@@ -78,50 +79,88 @@ def test_a_box_removes_only_the_points_in_it(make, store):
 def test_a_rejected_point_leaves_the_queue(make, store):
     campaign = make()
     first, second = add(campaign, 2.0), add(campaign, 8.0)
-    campaign.apply(on(Reject, campaign.queue[1], by="Ann", why="a bubble"))
+    campaign.apply(on(Reject, campaign.proposals.waiting[1], by="Ann", why="a bubble"))
     assert order(campaign) == [first] and store.status(second) == ("rejected", "Ann")
 
 
 def test_a_person_decides_on_the_point_after_the_one_being_measured(make, store):
     campaign = make()
     (measured,) = campaign.suggest()
-    assert campaign.queue == [] and campaign.measuring == measured["_id"]
+    assert campaign.proposals.waiting == [] and campaign.proposals.measuring == measured["_id"]
     campaign.begun("another run")
-    assert campaign.queue == []
+    assert campaign.proposals.waiting == []
     campaign.begun(measured["_id"])
-    (following,) = campaign.queue
+    (following,) = campaign.proposals.waiting
     assert store.status(following["_id"]) == ("proposed", "toy")
     assert (following["x"], following["y"]) != (measured["x"], measured["y"])
     campaign.apply(on(Take, following, **ANN))
     campaign.absorb(outcome("a", measured["x"], measured["y"], trial_id=measured["_id"]))
-    assert campaign.measuring is None and campaign.suggest()[0]["_id"] == following["_id"]
+    assert campaign.proposals.measuring is None and campaign.suggest()[0]["_id"] == following["_id"]
     assert store.history(following["_id"]) == ["accepted", "accepted"]  # by Ann, and handed out
 
 
-def test_a_following_point_without_a_verdict_gives_way_to_the_result(make, store, monkeypatch):
+def requests(store, monkeypatch):
+    """What is written and read from now on: a list that grows."""
+    made = []
+
+    def counted(name):
+        ask = getattr(store, name)
+
+        def inner(*args, **more):
+            made.append((name, getattr(args[0], "id", args[0]) if args else ""))
+            return ask(*args, **more)
+
+        return inner
+
+    for name in ("add_suggestion", "set_status", "open_suggestions", "suggestions_with"):
+        monkeypatch.setattr(store, name, counted(name))
+    return made
+
+
+def test_a_following_point_stays_if_the_result_does_not_change_the_choice(make, store, monkeypatch):
+    campaign = make()
+    (measured,) = campaign.suggest()
+    made = requests(store, monkeypatch)
+    campaign.begun(measured["_id"])
+    (following,) = campaign.proposals.waiting
+    campaign.absorb(outcome("a", measured["x"], measured["y"], trial_id=measured["_id"]))
+    assert campaign.proposals.waiting == [following] and store.saved[following["_id"]].status == "proposed"
+    assert made == [
+        ("add_suggestion", following["_id"]), ("open_suggestions", ""), ("set_status", measured["_id"]),
+    ]  # fmt: skip
+    assert campaign.suggest()[0]["_id"] == following["_id"]
+    campaign.absorb(outcome("b", following["x"], following["y"], trial_id=following["_id"]))
+    assert following["_id"] in trials_of(campaign.explorer)
+
+
+def test_a_following_point_without_a_verdict_gives_way_to_a_result_that_changes_the_choice(make, store, monkeypatch):
     campaign = make()
     (measured,) = campaign.suggest()
     campaign.begun(measured["_id"])
-    (following,) = campaign.queue
-    changed, set_status = [], store.set_status
-    monkeypatch.setattr(store, "set_status", lambda id, *a, **more: (changed.append(id), set_status(id, *a, **more)))
-    campaign.absorb(outcome("a", measured["x"], measured["y"], trial_id=measured["_id"]))
-    assert store.saved[following["_id"]].status == "superseded"
+    (following,) = campaign.proposals.waiting
+    made = requests(store, monkeypatch)
+    # the motors stopped beside the following point
+    campaign.absorb(outcome("a", following["x"], following["y"], trial_id=measured["_id"]))
+    (new,) = campaign.proposals.waiting
+    assert new["_id"] != following["_id"] and store.saved[following["_id"]].status == "superseded"
     # in this order a plan in another process never takes the older point
-    assert changed == [following["_id"], measured["_id"]]
-    campaign.suggest()
-    (last,) = (each for each in store.saved.values() if each.status == "accepted")
-    campaign.register_failures([{"_id": last.id, **last.positions}])
-    assert campaign.measuring is None
+    assert [id for name, id in made if name != "open_suggestions"] == [following["_id"], new["_id"], measured["_id"]]
+
+
+def test_a_point_whose_exposure_was_not_finished_is_not_measured_any_more(make):
+    campaign = make()
+    (last,) = campaign.suggest()
+    campaign.register_failures([last])
+    assert campaign.proposals.measuring is None
 
 
 def test_in_review_the_first_point_that_a_person_took_is_measured(make):
     campaign = make(review=True)
     first = add(campaign, 2.0)
     answer = campaign.apply(Add(position={"x": 8.0, "y": 1.0}, **ANN))
-    assert answer.text == "it is measured next, once a person takes it" and campaign.taken is None
-    taken = campaign.apply(on(Take, campaign.queue[1], **ANN))
-    assert taken.text == "it is measured next" and campaign.taken == answer.suggestion["_id"]
+    assert answer.text == "it is measured next, once a person takes it" and campaign.proposals.taken is None
+    taken = campaign.apply(on(Take, campaign.proposals.waiting[1], **ANN))
+    assert taken.text == "it is measured next" and campaign.proposals.taken == answer.suggestion["_id"]
     assert campaign.suggest() == [taken.suggestion] and order(campaign) == [first]
 
 
@@ -133,12 +172,12 @@ def test_a_hold_is_acknowledged_while_the_worker_is_busy(make, store):
     for key, command in (("1", Hold(**ANN)), ("2", Add(position={"x": 1, "y": 2}, **ANN))):
         node.add(key, command_metadata(command, "toy"))
     reader.look()
-    assert node.answers["1"][0] == "done" and campaign.held["by"] == "Ann"
+    assert node.answers["1"][0] == "done" and campaign.decisions.held["by"] == "Ann"
     assert node.claims["state"]["held"]["by"] == "Ann" and store.checkpoints["toy"]["held"]["by"] == "Ann"
-    assert "2" not in node.answers and campaign.queue == []  # the worker executes it
+    assert "2" not in node.answers and campaign.proposals.waiting == []  # the worker executes it
     jobs.pop()()
     jobs.pop()()
-    assert len(campaign.queue) == 1
+    assert len(campaign.proposals.waiting) == 1
     node.add("3", command_metadata(Release(**ANN), "toy"))
     reader.look()
-    assert node.answers["3"][0] == "done" and campaign.held is None
+    assert node.answers["3"][0] == "done" and campaign.decisions.held is None

@@ -508,7 +508,7 @@ def test_review_cannot_be_bypassed_with_the_key_of_a_service(reviewed, asks):
     for service in ("engine", "agent"):
         assert asks(service, "POST", "command/ainerd", json=take)[0] == 403
     answer_to(store, Hold(**forged))
-    assert agent._campaign.held["by"] == "operator (unverified)"
+    assert agent._campaign.decisions.held["by"] == "operator (unverified)"
     answer_to(store, Release())
 
 

@@ -83,7 +83,7 @@ class Agent(Observer):
         exposures = self._campaign.exposures
         self._exposing = None
         if exposing is not None and exposures is not None:
-            self._exposing = exposing(exposures.book, choose=self._campaign.exposure_of, took=exposures.took)
+            self._exposing = exposing(exposures.book, choose=self._campaign.proposals.exposure_of, took=exposures.took)
         self._raw_writer = RawWriter(self._raw, self._backup, self.results.answers)
         self._shared_writer = self._state.raw = self._raw_writer  # the one that writes the runs of the RunEngine
         self._beam: Beam | None = None
@@ -311,7 +311,7 @@ class Agent(Observer):
                 if waits != printed:
                     printed = waits
                     self._say_waits(waits)
-                if self.review and self._campaign.held is None:
+                if self.review and self._campaign.decisions.held is None:
                     timeout_s = self._settings.steering.review_timeout_s
                     if time.monotonic() - begun > timeout_s:
                         raise RuntimeError(f"nobody took the suggestion in {timeout_s:g} s: the plan ends")
@@ -335,7 +335,7 @@ class Agent(Observer):
             self._state.waits = None
 
     def _held_because(self) -> str | None:
-        if (held := self._campaign.held) is None:
+        if (held := self._campaign.decisions.held) is None:
             return None
         why = f" ({held['why']})" if held["why"] else ""
         return f"because {held['by']} holds it{why}: release it on the page"
@@ -378,7 +378,7 @@ class Agent(Observer):
             self._state.commands.read()
             with suppress(ValueError):  # no position is left: the plan will end with that reason
                 self._campaign.peek()
-                self._is_settled = self._campaign.settle()
+                self._is_settled = self._campaign.proposals.settle()
 
         for job in (execute, lambda: None):  # the second runs after the jobs that the first submits
             done, _ = await asyncio.wait([asyncio.wrap_future(self._jobs.submit(job))], timeout=BUSY_S)
@@ -393,7 +393,7 @@ class Agent(Observer):
             return full
         if not self._is_settled:
             return "for Tiled, to learn where other sessions measure"
-        if self.review and self._campaign.taken is None:
+        if self.review and self._campaign.proposals.taken is None:
             try:
                 self._campaign.peek()  # fast: the suggestion is ready, see `_commands_done`
             except ValueError:  # no position is left: the plan will end with that reason

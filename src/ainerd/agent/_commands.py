@@ -57,7 +57,7 @@ class CommandReader:
         """Complete the work of an earlier session, if no other session of this agent runs on this machine (`alone`)."""
         if not alone:
             return
-        self._campaign.resume()
+        self._campaign.decisions.resume()
         self._jobs.submit(partial(self.read, take_over=True))
         self._jobs.submit(self._campaign.close_open)
 
@@ -125,7 +125,7 @@ class CommandReader:
                         if not self._node.claim(key, self._process, take_over=take_over):
                             continue
                         self._campaign.recall()
-                        if self._campaign.has_accounts:
+                        if self._campaign.decisions.has_accounts:
                             metadata = self._node.vouched(key, metadata)
                     claimed[key] = self._claimed.get(key, metadata)
                 self._claimed = claimed
@@ -141,7 +141,7 @@ class CommandReader:
                 continue
             self._answers[key] = self._apply({**metadata, "id": key}), False
             try:
-                self._node.update_state({"held": self._campaign.held})
+                self._node.update_state({"held": self._campaign.decisions.held})
             except (httpx.HTTPError, KeyError) as error:  # the whole state follows
                 logger.debug("the hold is not yet in the state: %s", error)
             self._campaign.save()

@@ -227,7 +227,7 @@ class Observer:
         """End the worker after all runs that have arrived are analysed. The interpreter calls this at exit."""
         if not self._is_closed:
             self._is_closed = True
-            self._campaign.withdraw("the session ended")
+            self._campaign.proposals.withdraw("the session ended")
             self._worker.close()
             self._state.close()
             if self._presence is not None:
@@ -276,7 +276,7 @@ class Observer:
         names, asked = [*self._campaign.explorer.names], {True: "a person", False: self.name}
         rows = [
             {**{name: each[name] for name in (*names, "reason")}, "by": each["taken_by"] or asked[each["is_asked"]],
-             "id": each[ID_KEY]} for each in self._campaign.queue
+             "id": each[ID_KEY]} for each in self._campaign.proposals.waiting
         ]  # fmt: skip
         columns = [*names, "reason", "by", "id"]
         return pd.DataFrame(rows, columns=columns, index=pd.RangeIndex(1, len(rows) + 1, name="place"))
@@ -298,7 +298,7 @@ class Observer:
         """
         if not places:
             raise ValueError("reorder wants places of agent.queue(): agent.reorder(2, 1)")
-        waiting = [str(each[ID_KEY]) for each in self._campaign.queue if each["is_asked"]]
+        waiting = [str(each[ID_KEY]) for each in self._campaign.proposals.waiting if each["is_asked"]]
         for place in places:
             if not isinstance(place, str) and not (isinstance(place, Integral) and 1 <= place <= len(waiting)):
                 there = f"the points of people have 1 to {len(waiting)}" if waiting else "no point of a person waits"
@@ -599,7 +599,7 @@ class Observer:
         roots = tuple(root.resolve() for root in settings.storage.frames)
         pattern = Acquisition(path, settings.acquisition, settings.detector, roots)
         folder = Folder(path, pattern, settings.storage.late_s)
-        found = self._campaign.given_at
+        found = self._campaign.proposals.given_at
         with only_here(path, stop), ThreadPoolExecutor(1, "ainerd-raw") as pool:
             is_done, writing = self._is_analysed(), list[Future[None]]()
             for documents in folder_documents(folder, stop, raw=self._raw, skip=is_done, suggestion_of=found):

@@ -120,7 +120,7 @@ class State:
     def state(self) -> dict[str, Any]:
         """Return the whole state as plain values."""
         campaign = self._campaign
-        explorer, claims, queue = campaign.explorer, campaign.claims, campaign.queue
+        explorer, claims, queue = campaign.explorer, campaign.claims, campaign.proposals.waiting
         return {
             **self._fixed,
             "technique": self._technique.name,
@@ -130,17 +130,17 @@ class State:
             "belief": self._belief(),
             "latent": self._latent(),
             "regimes": self._regimes(),
-            "names": {str(regime): name for regime, name in campaign.regime_names.items()},
+            "names": {str(regime): name for regime, name in campaign.decisions.regime_names.items()},
             "novelty": {
                 "bound": claims.bound,
                 "discoveries": {str(k): p for k, p in claims.found.items()},
                 "alarm": claims.alarm,
-                "reference": campaign.reference,
+                "reference": campaign.reference.name,
             },
-            "held": campaign.held,
+            "held": campaign.decisions.held,
             "queue": [each[ID_KEY] for each in queue],
-            "measuring": campaign.measuring,
-            "taken": campaign.taken,
+            "measuring": campaign.proposals.measuring,
+            "taken": campaign.proposals.taken,
             "explored": campaign.should_stop()[1],
             "health": self._health(),
         }
@@ -164,13 +164,13 @@ class State:
         while not self._ends:
             self._wake.clear()
             now = time.monotonic()
-            if self._version != self._campaign.version:
-                self._version, self._is_new = self._campaign.version, True
+            if self._version != self._campaign.proposals.queue.version:
+                self._version, self._is_new = self._campaign.proposals.queue.version, True
             if (self._is_new and not self._jobs.backlog) or now - written >= EVERY_S:
                 written = now
                 self._write(everything=self._is_new)
                 if self._has_partners:
-                    self._jobs.submit(self._campaign.look_elsewhere)
+                    self._jobs.submit(self._campaign.proposals.look_elsewhere)
             if not self._store.seems_away:
                 self._send_picture()
             self._wake.wait(LOOK_S)

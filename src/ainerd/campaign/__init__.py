@@ -1,8 +1,9 @@
 """Results lead to suggestions: regimes of all results, commands of people, suggestions and their status, the log."""
 
 from ainerd.campaign._atlas import Atlas, remembered
-from ainerd.campaign._campaign import MAX_CONSECUTIVE_FAILURES, Answer, Campaign
+from ainerd.campaign._campaign import MAX_CONSECUTIVE_FAILURES, Campaign
 from ainerd.campaign._claims import Claims
+from ainerd.campaign._decisions import Answer
 from ainerd.campaign._exposures import ExposureChoice, book_of
 from ainerd.campaign._ledger import Ledger, Notices, limits_text
 from ainerd.campaign._optimizer import OtherOptimizer, Travel, terms_of

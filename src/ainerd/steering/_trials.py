@@ -286,6 +286,12 @@ class Trials:
         """Remove a suggestion."""
         self._rows.remove([trial_id])
 
+    def rename(self, trial_id: str, new_id: str) -> None:
+        """Give a suggestion another id."""
+        position = self._rows.of(trial_id, "position")
+        self.withdraw(trial_id)
+        self.propose(position, new_id)
+
     def visited(self, *, pending: bool) -> NDArray[np.float64]:
         """Return positions (n, d) that were measured or failed; if `pending`, also those to be measured."""
         return self._rows["position"] if pending else self._rows["position"][self._is_over]

@@ -1,0 +1,320 @@
+"""What people decided: their commands are executed here, each once."""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from bluesky_adaptive.protocols import ID_KEY
+
+from ainerd.campaign._atlas import Atlas
+from ainerd.campaign._ledger import Ledger, limits_text
+from ainerd.campaign._proposals import UNTAKEN, Proposals
+from ainerd.campaign._queue import Ready
+from ainerd.campaign._reference import Reference
+from ainerd.results import commands
+
+MOST_APPLIED = 100  # commands whose answers are kept
+TAKEN_WITHIN_S = 12 * 3600.0  # an older `Take` is refused: the sample may have been changed
+MOST_FETCHED = 20  # positions of scripts that are remembered
+NO_REASON = "asked for by a person"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a command.
+
+    Attributes
+    ----------
+    status : str
+        ``done`` or ``refused``; ``waits`` if it must be executed again later.
+    text : str
+        A sentence.
+    suggestion : dict or None
+        The suggestion that comes first.
+    fetched : dict or None
+        What the sender of a `Next` gets: id, position and reason of the suggestion. The checkpoint keeps it.
+    """
+
+    status: str
+    text: str
+    suggestion: dict[str, Any] | None = None
+    fetched: dict[str, Any] | None = None
+
+
+class _NotYet(Exception):
+    """Raised if a command must wait; the message gives the reason."""
+
+
+@dataclass(kw_only=True)
+class Decisions:
+    """Executes the commands of people, and keeps what follows from them."""
+
+    proposals: Proposals
+    atlas: Atlas
+    reference: Reference
+    ledger: Ledger
+    later: Callable[..., None]  # `later(write, *args, **kwargs)` adds a write to Tiled to the jobs
+    save: Callable[..., None]  # writes the checkpoint; with `first=True` before other writes
+    steer: Callable[[], None]  # steers by the reference, which may have changed
+    review: bool  # whether a person must take each suggestion
+    has_accounts: bool  # whether the server has accounts, so that only commands with one are verified
+    held: dict[str, Any] | None = None  # person who holds the campaign, reason and time
+    regime_names: dict[int, str] = field(default_factory=dict)  # from people, by regime
+    _rejected: list[dict[str, float]] = field(default_factory=list)
+    _fetched: list[str] = field(default_factory=list)  # ids of positions that scripts fetched, the last one at the end
+    _applied: dict[str, tuple[str, Answer]] = field(default_factory=dict)  # verb and answer of commands, by id
+    _left: list[Ready] = field(default_factory=list)  # the points of people that an earlier session left
+
+    def apply(self, command: commands.Command) -> Answer:
+        """Execute a command, and write the status that follows from it. Only this method executes commands.
+
+        A second command with the same id changes nothing and gets the same answer. This holds in later sessions too,
+        because the checkpoint contains the answers, with the state that the commands changed. A `Next` that must wait
+        gets the answer ``waits``, which does not count.
+        """
+        with self.proposals.lock:
+            if (known := self._applied.get(command.id)) is not None:
+                do, answer = known
+                return answer if do == command.do else Answer("refused", f"somebody was first, with {do!r}")
+            try:
+                answer = self._execute(command)
+            except _NotYet as reason:
+                if isinstance(command, commands.Next) and age_s(command.created) < command.wait_s:
+                    return Answer("waits", str(reason))
+                answer = Answer("refused", str(reason))
+            except ValueError as error:
+                answer = Answer("refused", str(error)[:300])
+            self._applied[command.id] = command.do, answer
+            for old in list(self._applied)[:-MOST_APPLIED]:
+                del self._applied[old]
+            self.save(first=isinstance(command, commands.Next))
+        return answer
+
+    # checkpoint
+
+    def state(self) -> dict[str, Any]:
+        """Return what the checkpoint keeps."""
+        given = self.proposals.given
+        return {
+            "rejected": list(self._rejected),
+            "held": self.held,
+            "names": {str(regime): name for regime, name in self.regime_names.items()},
+            "reference": self.reference.chosen,
+            "queue": [asdict(each) for each in self.proposals.queue if each.created],
+            "fetched": {id: given[id] for id in self._fetched},
+            "applied": {id: [do, x.status, x.text, x.fetched] for id, (do, x) in self._applied.items()},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Restore a checkpoint, except the points that wait, see `resume`."""
+        names = set(self.proposals.explorer.names)
+        self.held, self.reference.chosen = state.get("held"), state.get("reference")
+        self.regime_names = {int(regime): name for regime, name in (state.get("names") or {}).items()}
+        self._rejected = [dict(position) for position in state["rejected"] if set(position) == names]
+        self.proposals.explorer.register_failures([{ID_KEY: uuid4().hex, **position} for position in self._rejected])
+        self.recall(state)
+        fetched = {id: x for id, x in (state.get("fetched") or {}).items() if set(x) == names}
+        self.proposals.given, self._fetched = fetched | self.proposals.given, [*fetched]
+        self._left = [Ready(**left) for left in state.get("queue") or []]
+
+    def recall(self, state: Mapping[str, Any]) -> None:
+        """Restore the applied commands from a checkpoint."""
+        applied = (state.get("applied") or {}).items()
+        known = {id: (do, Answer(status, text, None, *fetched)) for id, (do, status, text, *fetched) in applied}
+        self._applied = known | self._applied
+
+    def resume(self) -> None:
+        """Restore the points of people, if the session was killed before their measurement."""
+        for left in self._left:
+            if age_s(left.created) > TAKEN_WITHIN_S or left.id in self.proposals.results:
+                continue
+            if set(self.proposals.explorer.names) <= set(left.suggestion):
+                with self.proposals.lock, suppress(ValueError):  # it may now be outside the bounds, or excluded
+                    self.proposals.explorer.register_suggestions([left.suggestion])
+                    self.proposals.enqueue(left)
+
+    # commands
+
+    def _execute(self, command: commands.Command) -> Answer:
+        text, suggestion = "", None
+        match command:
+            case commands.Next():
+                return self._fetch(command)
+            case commands.Accept():
+                self._check_sender(command)
+                (suggestion,) = self.proposals.hand_out(1, command.signed)
+                self._log(command, "accepted {}", suggestion)
+                text = "the plan has received this position"
+            case commands.Take():
+                suggestion = self._take(command)
+                text = "it is measured now" if command.now else self.proposals.queue.place(command.suggestion)
+            case commands.Reject():
+                self._reject(command)
+                text = "the agent measures neither this position nor one close to it"
+            case commands.Hold():
+                self.held = {"by": command.signed, "why": command.why, "t": time.time()}
+                self._log(command, "holds the campaign" + (f": {command.why}" if command.why else ""))
+                text = "the agent takes no new suggestion until somebody releases it"
+            case commands.Release():
+                if self.held is not None:
+                    self.held = None
+                    self._log(command, "released the campaign")
+                text = "the plans continue"
+            case commands.Exclude():
+                self.proposals.explorer.exclude(command.region)
+                self.proposals.withdraw_where("a region was excluded")
+                self._log(command, f"excluded {limits_text(command.region)}: {command.why or NO_REASON}")
+                text = "the agent suggests no position in this region"
+            case commands.Add():
+                suggestion = self._add(command)
+                text = self.proposals.queue.place(command.id)
+            case commands.Reorder():
+                self.proposals.queue.reorder(command.order)
+                order = ", ".join(self.ledger.position_text(each.suggestion) for each in self.proposals.queue)
+                self._log(command, f"put the points in another order: {order}")
+                text = f"the order is now {order}"
+            case commands.Name():
+                self._name(command)
+                text = "the regime has this name now"
+            case commands.Reference():
+                self.reference.chosen = None if command.to == "automatic" else command.to
+                self._log(command, f"chose the reference that steers: {command.to}")
+                self.steer()
+                text = f"{self.reference.text} steers"
+            case commands.SetBounds():
+                self.proposals.explorer.bounds = command.bounds
+                self.proposals.withdraw_where("the bounds were changed")
+                text = f"bounds are now {limits_text(self.proposals.explorer.bounds)}"
+                self.later(self.ledger.note, text, once=command.log_key, by=command.signed)
+            case commands.SetExcluded():
+                self.proposals.explorer.excluded = command.regions
+                self.proposals.withdraw_where("the excluded regions were changed")
+                text = f"excluded are now {'; '.join(map(limits_text, command.regions)) or 'no regions'}"
+                self.later(self.ledger.note, text, once=command.log_key, by=command.signed)
+            case commands.Note() | commands.Propose():  # these need no agent: `ResultStore.note`, `ResultStore.propose`
+                raise ValueError(f"{command.do!r} is not for an agent")
+        return Answer("done", text, suggestion)
+
+    def _fetch(self, command: commands.Next) -> Answer:
+        """Hand out the next position to a script, which waits: its writes come first."""
+        given, results = self.proposals.given, self.proposals.results
+        last = next((id for id in self._fetched[-1:] if id not in results), None)
+        if self.held is not None:
+            raise _NotYet(f"{self.held['by']} holds the campaign")
+        if self.review and self.proposals.taken is None:
+            raise _NotYet(UNTAKEN)
+        if last is not None and command.wait_s:
+            raise _NotYet(f"no result has come from {self.ledger.position_text(given[last])}, fetched before")
+        (suggestion,) = self.proposals.hand_out(1, command.signed, "taken", first=True)
+        if last is not None:
+            self.later(self.ledger.status, last, "superseded", "another position was fetched", by=command.signed)
+        id = suggestion[ID_KEY]
+        self._fetched = [*self._fetched, id][-MOST_FETCHED:]
+        self._log(command, "fetched {}", suggestion, first=True)
+        fetched = {"suggestion": id, "position": given[id], "reason": suggestion["reason"]}
+        return Answer("done", suggestion["reason"], suggestion, fetched)
+
+    def _take(self, command: commands.Take) -> dict[str, Any]:
+        id, proposals = command.suggestion, self.proposals
+        if id in proposals.given or id in proposals.results:
+            raise ValueError("it was measured already, or is being measured")
+        if not command.now:
+            self._check_sender(command)
+        elif self.review and proposals.taken != id:
+            raise ValueError(f"{UNTAKEN}: this campaign is in review")
+        if (old_s := age_s(command.created)) > TAKEN_WITHIN_S:
+            raise ValueError(f"it was taken {old_s / 3600:.0f} h ago, when no agent was there: take or add a new one")
+        waiting = proposals.queue.get(id)
+        if waiting is not None:
+            taken = waiting.suggestion
+        else:
+            position = self._named(command.position)
+            taken = {**command.terms, **position, ID_KEY: id, "reason": command.reason or NO_REASON}
+            try:
+                self.proposals.explorer.register_suggestions([taken])  # raises ValueError if it may not be measured
+            except ValueError as error:
+                self.later(self.ledger.status, id, "failed", str(error))
+                raise
+            proposals.withdraw_own(f"{command.who} took another one", by=command.signed)
+        if command.now:
+            proposals.remove(id)
+            proposals.give(taken, command.signed if waiting is None else waiting.taken_by or command.signed)
+            return taken
+        proposals.enqueue(Ready(taken, command.created, command.signed))
+        self.later(self.ledger.suggested, taken, "accepted", command.signed)
+        self._log(command, "took {}" + (f": {command.why}" if command.why else ""), taken)
+        return taken
+
+    def _check_sender(self, command: commands.Command) -> None:
+        """Raise ValueError if a suggestion needs the approval of an account, and the command comes from none."""
+        if self.review and self.has_accounts and not command.verified:
+            raise ValueError("in review a person with an account takes a suggestion: nobody vouches for this")
+
+    def _reject(self, command: commands.Reject) -> None:
+        id, position = command.suggestion, self._named(command.position)
+        if id in self.proposals.results:
+            raise ValueError("it was measured already")
+        waited = self.proposals.remove(id)
+        if not waited and not command.failed:  # another suggestion has replaced it, maybe at the same place
+            self.proposals.withdraw_own("another suggestion was rejected", by=command.signed)
+        if command.failed or not waited:
+            self.proposals.explorer.register_failures([{ID_KEY: id, **position}])
+        if command.failed:
+            self.proposals.unfinished(id)
+            self.later(self.ledger.status, id, "failed", command.why, by=command.signed)
+            return
+        why = command.why or NO_REASON
+        self._rejected.append(position)
+        self.later(self.ledger.status, id, "rejected", why, by=command.signed)
+        self._log(command, f"rejected {{}}: {why}", {ID_KEY: id, **position})
+
+    def _add(self, command: commands.Add) -> dict[str, Any]:
+        if command.id in self.proposals.results:  # measured by a session that was killed before it could answer
+            raise ValueError("it was measured already")
+        why = command.why or NO_REASON
+        position = commands.check_position(command.position, self.proposals.explorer.bounds)
+        (added,) = self.proposals.explorer.register_suggestions([{ID_KEY: command.id, **position, "reason": why}])
+        self.proposals.enqueue(Ready(added, command.created))
+        self.later(self.ledger.suggested, added, by=command.signed, principal=command.principal)
+        self._log(command, f"wants {{}} next: {why}", added)
+        return dict(added)
+
+    def _name(self, command: commands.Name) -> None:
+        regime, name = command.regime, command.name
+        if regime not in self.atlas.labels:
+            raise ValueError(f"there is no regime {regime}")
+        others = {number: known for number, known in self.regime_names.items() if number != regime}
+        self.regime_names = {**others, regime: name} if name else others
+        self._log(command, f"calls regime {regime} {name!r}" if name else f"took the name of regime {regime} away")
+
+    def _log(
+        self,
+        command: commands.Command,
+        text: str,
+        suggestion: Mapping[str, Any] | None = None,
+        *,
+        first: bool = False,
+    ) -> None:
+        """Log a command. The position of the suggestion replaces ``{}`` in the text."""
+        line, ids = f"{command.who} {text}", {}
+        by = None if isinstance(command, commands.Next) else command.signed  # a script that measures decides nothing
+        if suggestion is not None:
+            line = line.replace("{}", self.ledger.position_text(suggestion), 1)
+            ids = {"suggestion_id": suggestion[ID_KEY]}
+        self.later(self.ledger.note, line, once=command.log_key, by=by, first=first, **ids)
+
+    def _named(self, position: Mapping[str, float]) -> dict[str, float]:
+        """Return one number for each actuator, in the order of the actuators."""
+        names = self.proposals.explorer.names
+        if set(position) != set(names):
+            raise ValueError(f"a position has {', '.join(names)}, got {', '.join(position) or 'nothing'}")
+        return {name: position[name] for name in names}
+
+
+def age_s(created: str) -> float:
+    """Return the seconds since a time in ISO 8601."""
+    return (datetime.now(UTC) - datetime.fromisoformat(created).astimezone(UTC)).total_seconds()
