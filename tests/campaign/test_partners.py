@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from campaign_toys import BOUNDS, Toy, outcome
 
-from ainerd.campaign import Campaign
+from ainerd.campaign import Campaign, Partners
 from ainerd.config import Steering
 from ainerd.results import ResultRecord, ResultStore
 from ainerd.server import open_catalog
@@ -102,6 +102,22 @@ def test_places_that_may_not_be_measured_and_results_without_an_actuator_are_no_
     assert "found something" not in slow.measure()[1]
 
 
+def test_a_look_is_one_request_for_what_changed(client, monkeypatch):
+    slow, structure = Session(Slow(), client, "structure"), Session(Structure(), client, "slow")
+    structure.measure({"x": 1.2, "y": 8.8})
+    partners = Partners(slow.store, [*BOUNDS], ["structure", "a third", "a fourth"])
+    assert partners.look() and len(partners.candidates) == 1
+    http, asked = client.context.http_client, []
+    send = http.send
+    monkeypatch.setattr(http, "send", lambda *a, **more: (asked.append(send(*a, **more)), asked[-1])[1])
+    assert not partners.look()
+    (answer,) = asked
+    assert len(answer.content) < 1000
+    structure.measure({"x": 0.6, "y": 9.4})
+    asked.clear()
+    assert partners.look() and len(partners.candidates) == 2 and len(asked) == 1
+
+
 @pytest.mark.fault(
     "Tiled is away when the findings of another technique are read", "What is known stays, nothing stops"
 )
@@ -115,6 +131,6 @@ def test_without_an_answer_of_tiled_the_candidates_stay(client, monkeypatch):
     def away(*_, **__):
         raise httpx.ConnectError("Tiled is away")
 
-    monkeypatch.setattr(ResultStore, "table", away)
+    monkeypatch.setattr(ResultStore, "of_everybody", away)
     slow.campaign.proposals.look_elsewhere()
     assert slow.campaign.peek() == before

@@ -101,6 +101,26 @@ def test_doctor_asks_the_technique_of_the_settings(marble):
 
 
 @pytest.mark.parametrize(
+    ("policy", "problem"),
+    [
+        ("best", "'best' is none of new_regimes, levels, sobol, r2, raster, nor module:function"),
+        ("nowhere:best", "'nowhere:best' cannot be loaded: ModuleNotFoundError: No module named 'nowhere'"),
+        ("math:pi", "'math:pi' is not a function, nor a class"),
+        ("concurrent.futures:Executor.submit", None),
+    ],
+)
+def test_doctor_names_a_policy_that_cannot_be_loaded(marble, policy, problem):
+    marble.write_text(
+        marble.read_text().replace("[steering.bounds]", f'[steering]\npolicy = "{policy}"\n[steering.bounds]')
+    )
+    what, said, todo = doctor("--config", marble)[-1]
+    if problem is None:
+        assert what == "marbles"
+    else:
+        assert (what, said) == ("steering.policy", problem) and todo
+
+
+@pytest.mark.parametrize(
     ("before", "after", "last"),
     [
         ("width = 3", "wide = 3", "marble.wide: unknown key, did you mean 'width'?"),

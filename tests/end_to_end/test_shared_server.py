@@ -528,7 +528,7 @@ def test_a_proposal_is_approved_by_another_person(reviewed, asks, client, page):
     early = verdict(Take, reviewed.agent.suggest(), id="early", by="reviewed", now=True)
     assert answer_to(store, early)[0] == "refused"
     assert asks("deputy", "POST", "command/ainerd", json=take)[0] == 200
-    until(lambda: reviewed.agent._campaign.taken == added["id"])
+    until(lambda: reviewed.agent._campaign.proposals.taken == added["id"])
     reviewed.RE(reviewed.agent.explore(1))
     assert reviewed.table()["sample_x"].round(1).tolist()[-1] == 2.0
     row = store.suggestions().loc[added["id"]]

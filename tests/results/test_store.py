@@ -354,6 +354,23 @@ def test_an_analyst_needs_only_tiled(server, ainerd, campaign, tmp_path):
     }
 
 
+@pytest.mark.fault("The server has an error of its own when a result is written", "The result is sent once more")
+def test_a_result_is_sent_again_after_an_error_of_the_server(ainerd, record, monkeypatch):
+    store, http, attempts = ResultStore(ainerd), ainerd.context.http_client, []
+    put = http.put
+
+    def at_first_an_error(url, **options):
+        attempts.append(url)
+        error = httpx.Response(500, json={"detail": "Internal server error"}, request=httpx.Request("PUT", url))
+        return error if len(attempts) == 1 else put(url, **options)
+
+    monkeypatch.setattr(http, "put", at_first_an_error)
+    monkeypatch.setattr(_writing, "PAUSE_S", 0.01)
+    wanted = record()
+    assert store.take(wanted) is None and len(attempts) == 2
+    assert store.status(wanted.key) == "computing"
+
+
 @pytest.mark.fault("Tiled hangs or has gone", "One short request detects it; runs wait on disk")
 @pytest.mark.parametrize("hangs", [False, True])
 def test_a_server_that_does_not_answer_is_noticed_quickly(ainerd, record, monkeypatch, hangs):

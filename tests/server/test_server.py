@@ -4,10 +4,13 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from pathlib import Path
 
 import h5py
@@ -124,6 +127,21 @@ def test_a_catalogue_of_a_newer_ainerd_is_refused_and_left_as_it_is(server):
         with pytest.raises((ServerError, ValueError), match=r"has schema 2\.0, ainerd .* knows 1\.0; update it"):
             opened()
     assert list(client) == ["ainerd"] and not list(ainerd)
+
+
+@pytest.mark.fault("A write to the catalogue waits for another one for long", "It is made later, without an error")
+def test_a_write_waits_for_another_one_for_longer_than_sqlite_does(tmp_path):
+    with embedded_server(tmp_path / "tiled") as server, ThreadPoolExecutor(1) as pool:
+        client = server.client()
+        body = {"id": "b", "structure_family": "container", "metadata": {}, "data_sources": [], "specs": []}
+        other = sqlite3.connect(tmp_path / "tiled" / "catalog.db", isolation_level=None)
+        with closing(other):
+            other.execute("BEGIN IMMEDIATE")
+            url = client.item["links"]["self"]
+            answer = pool.submit(client.context.http_client.post, url, json=body, timeout=60)
+            assert not wait([answer], 5.5).done  # SQLite alone gives up after 5 s
+            other.execute("COMMIT")
+            assert answer.result().status_code == 200 and list(client) == ["b"]
 
 
 def test_files_in_readable_storage_are_read(server, frames):

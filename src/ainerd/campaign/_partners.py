@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import httpx
 
-from ainerd.results import ResultStore
+from ainerd.results import FINAL, ResultStore
 from ainerd.steering import Candidate
 
 logger = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ class Partners:
     Parameters
     ----------
     store : ResultStore
-        Any store of the catalogue.
+        Any store of the catalogue. It reads the results of all agents, and then what is new.
     names : sequence of str
         Actuators. Results without one of them are left out.
     agents : sequence of str
@@ -30,26 +30,28 @@ class Partners:
     """
 
     def __init__(self, store: ResultStore, names: Sequence[str], agents: Sequence[str]) -> None:
-        self._stores = {agent: ResultStore(store.container, agent=agent) for agent in agents}
-        self._names = list(names)
+        self._store, self._names, self._agents = store, list(names), list(agents)
+        self._seen: object = None  # the results at the last look
         self.candidates: tuple[Candidate, ...] = ()
 
     def look(self) -> bool:
         """Read what is new, and return whether the candidates have changed; without an answer they stay."""
-        before = self.candidates
+        if not self._agents:
+            return False
         try:
-            self.candidates = tuple(each for agent in self._stores for each in self._novel(agent))
+            results = self._store.of_everybody().frame
         except httpx.HTTPError as error:
             logger.debug("results of other agents are not read: %s", error)
+            return False
+        if results is self._seen or not {*self._names, "novel", "novelty_p"} <= {*results}:
+            return False
+        self._seen, before = results, self.candidates
+        novel = results[results["agent"].isin(self._agents) & results["novel"].eq(True)]
+        if "supersedes" in results:  # of a run that was analysed again only the newest result counts
+            novel = novel[~novel.index.isin(results["supersedes"][results["status"].isin(FINAL)])]
+        novel = novel[[*self._names, "novelty_p", "agent"]].dropna()
+        self.candidates = tuple(
+            Candidate(dict(zip(self._names, map(float, place), strict=True)), float(p), agent)
+            for *place, p, agent in novel.itertuples(index=False)
+        )
         return self.candidates != before
-
-    def _novel(self, agent: str) -> list[Candidate]:
-        """Return the novel positions of an agent; of a run that was analysed again only the newest result counts."""
-        table = self._stores[agent].table()
-        if not {*self._names, "novel", "novelty_p"} <= {*table.columns}:
-            return []
-        rows = table[table["novel"].fillna(False).astype(bool) & table["superseded_by"].isna()]
-        rows = rows[[*self._names, "novelty_p"]].astype(float).dropna()
-        return [
-            Candidate(dict(zip(self._names, place, strict=True)), p, agent) for *place, p in rows.to_numpy().tolist()
-        ]

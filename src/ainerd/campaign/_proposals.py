@@ -281,9 +281,8 @@ class Proposals:
         theirs = self.others.places_before(id)
         if theirs is None:
             return False
-        measured = (
-            self.learn_others() if self.steering.shared_s else []
-        )  # after suggestions, whose results precede this
+        # after the suggestions were read: one that was measured meanwhile is then among the results
+        measured = self.learn_others() if self.steering.shared_s else []
         with self.lock:
             self.others.register(theirs)
             ready = self.queue.first

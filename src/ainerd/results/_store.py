@@ -393,6 +393,10 @@ class ResultStore(CampaignRecords):
         """Read all results again. This is needed only after a complete result was changed by hand."""
         self._rows.forget()
 
+    def of_everybody(self) -> Columns:
+        """Return the results of all agents; the same object as long as nothing changes. One request."""
+        return self._read_all()[0]
+
     def _read(self) -> Columns:
         """Return the results of the scope; the same object as long as nothing changes."""
         return self._read_all()[1]

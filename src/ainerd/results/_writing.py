@@ -167,9 +167,9 @@ class ResultWriter:
 def put_bundles(results: Container, writes: Sequence[_Write]) -> list[Written] | None:
     """Write the nodes of results and their files in one request, in order, each one whole or not at all.
 
-    Returns None if the server has no route for this. If the server does not answer, the request is made `ATTEMPTS`
-    times within a second, and finds what was written already; a server that hangs is given `QUICK_S`. Runs that cannot
-    be written wait elsewhere. ClientError if one is refused; those before it are written.
+    Returns None if the server has no route for this. If the server does not answer, or has an error of its own, the
+    request is made `ATTEMPTS` times, and finds what was written already; a server that hangs is given `QUICK_S`. Runs
+    that cannot be written wait elsewhere. ClientError if one is refused; those before it are written.
     """
     specs = [{"name": "AinerdResult", "version": SPEC_VERSION}]
     files = [each.file for each in writes]
@@ -190,6 +190,9 @@ def put_bundles(results: Container, writes: Sequence[_Write]) -> list[Written] |
         except (httpx.NetworkError, httpx.RemoteProtocolError):  # such as an idle connection that the server closed
             if attempt + 1 == ATTEMPTS:
                 raise
+            time.sleep(PAUSE_S)
+            continue
+        if response.is_server_error and attempt + 1 < ATTEMPTS:
             time.sleep(PAUSE_S)
             continue
         if _has_no_route(response):

@@ -64,6 +64,7 @@ STEER = "steer"  # a scope of access policies: commands and notes by our routes,
 OVERLAP, COARSE = timedelta(seconds=60), timedelta(seconds=2)
 CLOCK_S = 5.0  # difference of the clocks of two processes of a server
 MOST_RECENT = 500  # nodes that a token compares; if more were written, it changes
+LOCK_S = 30.0  # longest wait of a write for another one; after SQLite's own 5 s a slow disk made it fail
 AT_ONCE = 5000  # nodes read before another request is served
 LONG_AGO = datetime(1970, 1, 1)
 _RECEIVE = "ainerd.receive"  # in the scope of a request
@@ -396,7 +397,8 @@ def _avoid_repeated_work(catalog: Path, options: dict[str, Any]) -> None:
         return statement.options(noload(Node.access_tags))
 
     tiled.catalog.adapter.node_from_segments = node_from_segments
-    tiled.catalog.from_uri = lambda *uri, **own: from_uri(*uri, **own | options | {"init_if_not_exists": False})
+    uri = f"sqlite:///{catalog}?timeout={LOCK_S:g}"
+    tiled.catalog.from_uri = lambda _, **own: from_uri(uri, **own | options | {"init_if_not_exists": False})
     utils.get_dependant = inspect_once
 
 
