@@ -29,15 +29,10 @@ def optimizer_of(
     Raises ValueError if the policy of the settings, or the cost of a knob, cannot be loaded.
     """
     travel_time, exposure_s = travel or (None, None)
-    for name, knob in steering.knobs.items():
-        try:
-            knob.seconds(knob.range[0], np.array(knob.range))
-        except ValueError as error:
-            raise ValueError(f"steering.knobs.{name}: {error}") from error
+    policy = policy_of(steering)
     if (own := technique.optimizer(steering.bounds)) is not None:
         window = Window(steering.bounds, knobs=steering.knobs)
         return OtherOptimizer(own, window, f"the optimizer of technique {technique.name}")
-    policy = _policy(steering.policy)
     if hasattr(policy, "suggest"):
         window = Window(steering.bounds, knobs=steering.knobs)
         return OtherOptimizer(policy(steering.bounds), window, f"the optimizer {steering.policy}")
@@ -59,12 +54,20 @@ def optimizer_of(
     )
 
 
-def _policy(name: str) -> Any:
-    """Return the policy of this name: one of ours, of another package (``ainerd.policies``), or ``module:function``."""
-    if name in POLICIES:
-        return POLICIES[name]
+def policy_of(steering: Steering) -> Any:
+    """Return the policy of the settings: one of ours, of another package (``ainerd.policies``), or ``module:function``.
+
+    Raises ValueError if it, or the cost of a knob, cannot be loaded.
+    """
+    for name, knob in steering.knobs.items():
+        try:
+            knob.seconds(knob.range[0], np.array(knob.range))
+        except ValueError as error:
+            raise ValueError(f"steering.knobs.{name}: {error}") from error
+    if steering.policy in POLICIES:
+        return POLICIES[steering.policy]
     try:
-        return load_named(name, "ainerd.policies", POLICIES)
+        return load_named(steering.policy, "ainerd.policies", POLICIES)
     except ValueError as error:
         raise ValueError(f"steering.policy: {error}") from error
 

@@ -16,7 +16,7 @@ from tiled.client.container import Container
 
 from ainerd.cli._shared import opened
 from ainerd.config import Settings, SettingsError
-from ainerd.technique import Finding, Technique, TechniqueError, load, names
+from ainerd.technique import Finding, TechniqueError, load, names
 
 FREE_GB = 5.0  # a night of exposures needs more
 SPECS = {"results": "AinerdResult", "suggestions": "AinerdSuggestion", "atlas": "AinerdAtlas", "log": "AinerdLog"}
@@ -166,23 +166,18 @@ def _technique(settings: Settings) -> Iterator[Finding]:
             yield Finding(finding.what, finding.found, finding.todo)
     except Exception as error:  # code of a third party
         yield Finding(what, f"its check ended with {type(error).__name__}: {error}", "tell whoever maintains it")
-    yield from _steering(settings, built)
+    yield from _steering(settings)
 
 
-def _steering(settings: Settings, technique: Technique) -> Iterator[Finding]:
+def _steering(settings: Settings) -> Iterator[Finding]:
     """Report a policy, or the cost of a knob, that cannot be loaded."""
-    from ainerd.campaign import optimizer_of
+    from ainerd.campaign import policy_of
 
     try:
-        optimizer_of(technique, settings.steering, lambda z: np.zeros(len(z), np.int64), "", None)
+        policy_of(settings.steering)
     except ValueError as error:
         name, _, problem = str(error).partition(": ")
-        is_named = name.startswith("steering.")
-        todo = "correct its name, or install its package"
-        yield Finding(name, problem, todo) if is_named else Finding("steering", str(error), "correct [steering]")
-    except Exception as error:  # code of a third party
-        problem = f"{settings.steering.policy!r} ended with {type(error).__name__}: {error}"
-        yield Finding("steering.policy", problem, "correct its code")
+        yield Finding(name, problem, "correct its name, or install its package")
 
 
 def _catalogue(client: Container) -> Iterator[Finding]:
