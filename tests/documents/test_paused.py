@@ -10,7 +10,8 @@ from bluesky.utils import RunEngineInterrupted
 from bluesky_tiled_plugins import TiledWriter
 from event_model import compose_run, compose_stream_resource
 
-from ainerd.documents import DetectorKeys, FrameError, Run, documents_of
+from ainerd.config import Detector
+from ainerd.documents import FrameError, Run, documents_of
 from ainerd.server import open_catalog
 
 PIXELS = np.arange(4)
@@ -60,7 +61,7 @@ def test_an_event_that_is_taken_again_after_a_pause_moves_no_frames(tmp_path, pl
     taken = images.reshape(len(images), 1, -1)[..., pixels].tolist()
     assert len(taken) == 5 and len({str(frame) for frame in taken}) >= 4
     for source in (documents, documents_of(raw[documents[0][1]["uid"]])):
-        frames, positions = exposures(Run(DetectorKeys(image="det"), [tmp_path]), source, "stage-x", pixels)
+        frames, positions = exposures(Run(Detector(image="det"), [tmp_path]), source, "stage-x", pixels)
         assert frames == [taken[i] for i in (0, 1, 3, 4)]
         assert positions == pytest.approx([0.0, 1.0, 2.0, 3.0])
 
@@ -115,7 +116,7 @@ def test_other_events_of_primary_do_not_move_the_positions_of_flights(tmp_path, 
         if i < 2 or after:
             at(x, documents, float(i + (1 if after else 2)))
     documents.append(("stop", bundle.compose_stop()))
-    frames, positions = exposures(Run(DetectorKeys(image="det"), [tmp_path]), documents)
+    frames, positions = exposures(Run(Detector(image="det"), [tmp_path]), documents)
     assert [len(event) for event in frames] == [2, 2, 2] and positions == [1.0, 2.0, 3.0]
 
 
@@ -126,7 +127,7 @@ def test_flights_from_tiled_without_an_event_each_have_no_position_if_it_changed
             at(x, documents, position)
         datum(det, documents, 0, 2, 0)
         documents.append(("stop", bundle.compose_stop()))
-        _, found = exposures(Run(DetectorKeys(image="det"), [tmp_path]), documents)
+        _, found = exposures(Run(Detector(image="det"), [tmp_path]), documents)
         assert found == {1: [4.0, 4.0], 2: [1.0, 2.0], 3: [None, None]}[len(positions)]
 
 
@@ -135,7 +136,7 @@ def test_flights_from_tiled_without_an_event_each_have_no_position_if_it_changed
     "The frames of the first time count; an exposure of two parts is refused",
 )
 def test_a_flight_that_begins_again_is_not_put_together(tmp_path):
-    configured = DetectorKeys(image="det", n_frames="n")
+    configured = Detector(image="det", n_frames="n")
     for first, n_complete in (((0, 3), 2), ((0, 2), 1)):  # the frames of the first attempt
         bundle, x, det, documents = streams(tmp_path, 9, per_index=1)
         documents[2][1]["configuration"] = {"det": {"data": {"n": 3}, "timestamps": {}, "data_keys": {}}}
@@ -170,7 +171,7 @@ def test_frames_whose_event_never_came_have_no_position(tmp_path):
     at(det, documents, 1.0)
     datum(det, documents, 1, 2, 2)
     documents.append(("stop", bundle.compose_stop()))
-    frames, positions = exposures(Run(DetectorKeys(image="det"), [tmp_path]), documents)
+    frames, positions = exposures(Run(Detector(image="det"), [tmp_path]), documents)
     assert [len(event) for event in frames] == [2, 2] and positions == [1.0, None]
 
 
@@ -181,5 +182,5 @@ def test_events_without_frames_are_missing(tmp_path):
             datum(det, documents, i, i + 1, i + 1)
         at(det, documents, float(i))
     documents.append(("stop", bundle.compose_stop()))
-    frames, positions = exposures(Run(DetectorKeys(image="det"), [tmp_path]), documents)
+    frames, positions = exposures(Run(Detector(image="det"), [tmp_path]), documents)
     assert [len(event) for event in frames] == [2, 2, 0] and positions == [0.0, 1.0, 2.0]
