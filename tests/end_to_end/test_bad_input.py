@@ -8,7 +8,6 @@ import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import bluesky.preprocessors as bpp
 import pytest
-from conftest import SMALL
 
 from agents.demo.simulated import hardware_beside, simulated_instrument
 from agents.rheo_xpcs import build_agent
@@ -16,6 +15,7 @@ from ainerd.agent import open_tiled
 from ainerd.config import Settings, SettingsError
 from ainerd.server import ServerError
 from ainerd.steering import expose
+from tests.end_to_end.sessions import SMALL
 from tests.trials import trials_of
 
 

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SMALL
 
 import agents.demo.campaign
 from agents.demo import empty
@@ -14,6 +13,7 @@ from agents.demo.recording import DOCUMENTS, POSITIONS, RECORDED, replay
 from agents.demo.simulated import hardware_beside
 from ainerd.config import Settings
 from sim_devices import hidden_sample
+from tests.end_to_end.sessions import SMALL
 
 SEED = 5
 

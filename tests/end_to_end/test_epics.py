@@ -21,7 +21,6 @@ import numpy as np
 import pytest
 from bluesky import RunEngine
 from bluesky.utils import FailedStatus, RunEngineInterrupted
-from conftest import SMALL
 from ophyd.utils import DisconnectedError
 
 from agents.demo.simulated import hardware_beside, simulated_instrument
@@ -31,6 +30,7 @@ from ainerd.steering import expose
 from ainerd.technique import RunInfo
 from sim_devices import Eiger, ManualEiger, Recording, acquire
 from sim_devices.ioc import start_ioc
+from tests.end_to_end.sessions import SMALL
 from tests.epics_clients import keep_channels
 
 epics = pytest.importorskip("epics")

@@ -10,11 +10,11 @@ import hdf5plugin  # noqa: F401 - registers the filter
 import numpy as np
 import pytest
 from bluesky import RunEngineInterrupted
-from conftest import FRAMES
 
 from ainerd.results import event_identity, result_key
 from ainerd.steering import expose
 from ainerd.xpcs import MultiTau, TwoTimeReducer
+from tests.end_to_end.sessions import FRAMES
 
 FEW = 64  # frames of an exposure of a scan
 

@@ -6,10 +6,10 @@ import bluesky.plans as bp
 import numpy as np
 import pytest
 from bluesky import RunEngine
-from conftest import FRAMES
 from tiled.queries import Key
 
 from ainerd.steering import expose
+from tests.end_to_end.sessions import FRAMES
 
 MAY_BE_ZERO = {"plateau", "flow_direction_deg", "anisotropy_direction_deg"}
 

@@ -9,7 +9,6 @@ import h5py
 import httpx
 import numpy as np
 import pytest
-from conftest import SMALL
 from typer.testing import CliRunner
 
 from agents.demo.simulated import hardware_beside, simulated_instrument
@@ -20,6 +19,7 @@ from ainerd.config import Settings
 from ainerd.server import open_catalog
 from ainerd.techniques.rheo_xpcs import RheoXPCS
 from sim_devices import acquire, write_metadata
+from tests.end_to_end.sessions import SMALL
 
 PROFILE = SMALL.parents[1] / "aps_8id" / "agent.toml"
 

@@ -6,9 +6,9 @@ import threading
 import time
 
 import pytest
-from conftest import Session
 
 from ainerd.agent import Disks
+from tests.end_to_end.sessions import Session
 
 SIZE_MB, LEAST_MB = 160, 40
 SOON_S = 180

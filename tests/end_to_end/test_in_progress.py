@@ -7,11 +7,11 @@ import threading
 import httpx
 import numpy as np
 import pytest
-from conftest import Session
 
 from ainerd.agent._state import SIDE, LivePicture
 from ainerd.documents import BLOCK
 from ainerd.results import digest
+from tests.end_to_end.sessions import Session
 
 PATIENCE_S = 60
 FRAMES = 8 * BLOCK

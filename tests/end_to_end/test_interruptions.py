@@ -10,11 +10,11 @@ import h5py
 import numpy as np
 import pytest
 from bluesky import RunEngineInterrupted
-from conftest import FRAMES
 
 from ainerd.documents import BLOCK
 from ainerd.steering import expose
 from ainerd.technique import RunInfo
+from tests.end_to_end.sessions import FRAMES
 
 HOUR = 3600.0
 SLOW_S = 30.0  # from frame to frame, 30 ms on the wall: an exposure of three seconds

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SMALL
 
 from ainerd.results import ResultStore
+from tests.end_to_end.sessions import SMALL
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(900)  # three sessions, one after the other

@@ -10,13 +10,13 @@ import httpx
 import numpy as np
 import pytest
 from bluesky import RunEngineInterrupted
-from conftest import Session
 
 from ainerd.agent._remote import _Remote
 from ainerd.agent._state import State
 from ainerd.config import Detector
 from ainerd.results import AgentNode, ResultStore, SuggestionRecord, _agents
 from ainerd.server import open_catalog
+from tests.end_to_end.sessions import Session
 
 SOON_S = 60
 

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SMALL
+
+from tests.end_to_end.sessions import SMALL
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PROFILE = CHECKOUT / "profiles" / "rheo_xpcs"

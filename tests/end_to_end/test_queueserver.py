@@ -18,13 +18,13 @@ from pathlib import Path
 import pytest
 from bluesky_queueserver_api import BPlan
 from bluesky_queueserver_api.zmq import REManagerAPI
-from conftest import SMALL
 
 from ainerd.agent import build_observer
 from ainerd.agent.queueserver import steer
 from ainerd.config import Settings
 from ainerd.results import ResultStore
 from ainerd.server import open_catalog
+from tests.end_to_end.sessions import SMALL
 from tests.trials import trials_of
 
 pytestmark = pytest.mark.skipif(

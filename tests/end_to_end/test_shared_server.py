@@ -17,7 +17,6 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from conftest import Session
 from tiled.client import from_uri
 from tiled.client.utils import ClientError
 from tiled.queries import Key
@@ -29,6 +28,7 @@ from ainerd.results import AgentNode, ResultStore, digest
 from ainerd.results.commands import Accept, Hold, Next, Release, Take
 from ainerd.server import SCOPES, ServerError, connect, open_catalog
 from ainerd.server.pages import write_ui_settings
+from tests.end_to_end.sessions import Session
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 FILES = DOCS / "files" / "tiled"

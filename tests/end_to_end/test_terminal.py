@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pexpect
 import pytest
-from conftest import SMALL
 
 from ainerd.results import ResultStore
 from ainerd.server import EmbeddedServer
+from tests.end_to_end.sessions import SMALL
 
 PROFILE = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs"
 HOLD = """

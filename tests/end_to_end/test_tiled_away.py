@@ -6,7 +6,6 @@ from resource import RLIM_INFINITY, RLIMIT_FSIZE, getrlimit, prlimit, setrlimit
 
 import pytest
 from bluesky import RunEngine
-from conftest import SMALL
 from tiled_process import KEY, start_server
 
 from agents.demo.simulated import hardware_beside, simulated_instrument
@@ -15,6 +14,7 @@ from ainerd.config import Settings
 from ainerd.runs import Spool
 from ainerd.server import connect
 from ainerd.steering import expose
+from tests.end_to_end.sessions import SMALL
 
 PORT = 18_432
 

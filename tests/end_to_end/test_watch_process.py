@@ -12,7 +12,6 @@ import urllib.request
 import pytest
 from bluesky import RunEngine, RunEngineInterrupted
 from bluesky_tiled_plugins import TiledWriter
-from conftest import SMALL
 
 from agents.demo.simulated import hardware_beside, simulated_instrument
 from ainerd.agent import explore_remote
@@ -21,6 +20,7 @@ from ainerd.config import Settings
 from ainerd.results import ResultStore, SuggestionRecord
 from ainerd.server import open_catalog
 from ainerd.steering import expose
+from tests.end_to_end.sessions import SMALL
 
 COMMAND = [sys.executable, "-c", "from ainerd.cli import main; main()", "watch", "--config", str(SMALL)]
 METRICS = 18_431

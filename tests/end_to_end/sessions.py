@@ -1,0 +1,75 @@
+"""A session of tests: devices, a RunEngine, a Tiled client and the agent."""
+
+from bluesky import RunEngine
+
+from agents.demo.simulated import hardware_beside, simulated_instrument
+from agents.rheo_xpcs import TOML, build_agent
+from ainerd.agent import open_tiled
+from ainerd.config import Settings
+from ainerd.results import ResultStore
+from ainerd.server import open_catalog
+
+SMALL = TOML.with_name("small.toml")
+FRAMES = 100
+
+
+class Session:
+    """Everything a person has in front of them: devices, a RunEngine, a Tiled client and the agent.
+
+    Its catalogue is a container of `server`; without one, what the settings say.
+    """
+
+    def __init__(self, folder, server=None, **options):
+        self.settings = Settings.load(SMALL)
+        self.settings.storage.directory, self.settings.storage.frames = folder / "tiled", [folder / "frames"]
+        if server is None:
+            self.client, self.close_tiled = open_tiled(self.settings.storage)
+        else:
+            self.client, self.close_tiled = server.client().create_container(folder.name), lambda: None
+        self.store = ResultStore(open_catalog(self.client)[1])
+        self.RE = RunEngine({})
+        self.use(**options)
+        self.agent = None
+        self.start_agent()
+
+    def use(self, **options):
+        """Put another simulated instrument at the beamline."""
+        frames = self.settings.storage.frames[0]
+        return self.use_this(simulated_instrument(frames, hardware_beside(SMALL), speed=1000, **options))
+
+    def use_this(self, instrument):
+        self.instrument = instrument
+        self.detector, self.stage = self.instrument.detector, self.instrument.stage
+        self.rheometer, self.shutter = self.instrument.rheometer, self.instrument.shutter
+        self.expect(FRAMES)
+        return self
+
+    def expect(self, frames):
+        self.detector.cam.num_images.put(frames)
+        self.detector.cam.acquire_period.put(50 / frames)
+        self.detector.cam.acquire_time.put(50 / frames)
+
+    def start_agent(self, **analysis):
+        if self.agent is not None:
+            self.agent.close()
+        settings = self.settings.model_copy(deep=True)
+        settings.section.update(analysis)
+        self.agent = build_agent(
+            self.client,
+            detector=self.detector,
+            actuators=[self.stage.x, self.stage.y],
+            rheometer=self.rheometer,
+            shutter=self.shutter,
+            settings=settings,
+        )
+        self.agent.attach(self.RE)
+        return self.agent
+
+    def table(self):
+        """The results of all agents, once everything that came is written."""
+        assert self.agent.drain()
+        return self.store.table()
+
+    def close(self):
+        self.agent.close()
+        self.close_tiled()
