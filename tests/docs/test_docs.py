@@ -30,7 +30,7 @@ from ainerd.exposures import Exposures
 from ainerd.knobs import Knob
 from ainerd.results import AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
 from ainerd.steering import TERMS
-from ainerd.techniques.rheo_xpcs import Bank, RheoXPCSSettings, _bank, _exposure, _numbers
+from ainerd.techniques.rheo_xpcs import RheoXPCSSettings, _exposure, _numbers
 from ainerd.techniques.xtec import XTECSettings
 from tests.techniques.installing import TOY, installed
 
@@ -53,7 +53,10 @@ RUNS = re.compile(r"^<!-- runs -->\n```(python|shell)\n(.*?)^```$", re.MULTILINE
 
 
 def run_page(name, namespace, shown=None):
-    """Run the marked blocks of a page, in order; what IPython would show of each goes into the list `shown`."""
+    """Run the marked blocks of a page, in order, and return its names; `printed` is what a command wrote.
+
+    What IPython would show of each block goes into the list `shown`.
+    """
     path = DOCS / name
     text = path.read_text()
     assert RUNS.search(text), f"{name} has no block that runs"
@@ -62,6 +65,7 @@ def run_page(name, namespace, shown=None):
         if kind == "shell":
             ran = subprocess.run(["bash", "-euc", code], capture_output=True, text=True, timeout=170)
             assert ran.returncode == 0, ran.stdout + ran.stderr
+            namespace["printed"] = ran.stdout
             continue
         tree = ast.parse(code)
         ast.increment_lineno(tree, text.count("\n", 0, block.start(2)))
@@ -188,8 +192,7 @@ def test_q_is_calibrated_as_the_page_shows(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     page = run_page("how-to/calibrate-q.md", {})
     shown = (DOCS / "how-to/calibrate-q.md").read_text()
-    ran = ["ainerd", "calibrate-q", "behenate.npy", "--config", "wide.toml", "--force"]
-    said = subprocess.run(ran, capture_output=True, text=True, check=True).stdout
+    said = page["printed"]
     assert said in shown and page["frames"].shape == (20, 516, 516)
     new = tomllib.loads(said.partition("\n\n")[2].partition("figure")[0])["rheo_xpcs"]["partition"]
     assert new["beam_center_px"] == pytest.approx([250.3, 260.7], abs=0.06)
@@ -240,18 +243,11 @@ def test_a_technique_of_ones_own(tmp_path, monkeypatch):
     assert all((tmp_path / name).stat().st_size > 5000 for name in ("campaign.png", "result.png"))
 
 
-def part_of(bank):
-    """As the shipped one, in a fifth of the time."""
-    return Bank(bank.clean[::5], bank.families[::5], id="part")
-
-
 EXPLAINED = ["explanation/reduced-two-time.md", "explanation/novelty.md", "explanation/learned-encoder.md"]
 
 
 @pytest.mark.parametrize("name", EXPLAINED)
-def test_what_is_explained_is_so(name, monkeypatch):
-    part = part_of(Bank.load())
-    monkeypatch.setattr(_bank, "_shipped", lambda: part)
+def test_what_is_explained_is_so(name, part_of_bank):
     page = run_page(name, {})
     if "flagged" in page:
         assert 0 < page["flagged"] < 0.06

@@ -8,14 +8,14 @@ import uuid
 
 import numpy as np
 import pytest
-from browsers import PATIENCE_MS, Browser, launched, playwright
-from conftest import Session
 
 from ainerd.results import AgentNode, LiveNode, ResultRecord, ResultStore
 from ainerd.server import open_catalog
 from ainerd.server.pages import ui_settings
 from ainerd.technique import Analysis
 from ainerd.words import SINCE
+from tests.end_to_end.browsers import PATIENCE_MS, Browser, launched, playwright
+from tests.end_to_end.sessions import Session
 
 HOSTILE = '<img src=x onerror="window.__hurt=1"><script>window.__hurt=1</script>javascript:window.__hurt=1'
 GROUP = 7  # results on the left of the latent space
@@ -33,8 +33,9 @@ def session(server, tmp_path_factory):
     technique = session.agent.technique
     known = technique.landmarks().embeddings
     middle, axis = known.mean(axis=0), np.linalg.svd(known - known.mean(axis=0), full_matrices=False)[2][0]
-    for i in range(RESULTS):
-        put_result(session, i, middle + (-8 if i < GROUP else 8) * axis, dict(technique.parameters))
+    with session.store.together():
+        for i in range(RESULTS):
+            put_result(session, i, middle + (-8 if i < GROUP else 8) * axis, dict(technique.parameters))
     session.store.log(f"a line {HOSTILE}")
     yield session
     session.close()

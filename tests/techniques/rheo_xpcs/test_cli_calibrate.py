@@ -17,6 +17,7 @@ from ainerd.techniques.rheo_xpcs.commands import calibrate, train
 from tests.noisy_runs import noisy_runs
 
 RUN = {"n_frames": 5000, "counts": 0.3, "n_pixels": 570}
+N_SIMULATED = 60  # exposures of a bank: some of each kind
 app = typer.Typer()
 app.command()(calibrate)
 app.add_typer(train, name="train")
@@ -74,15 +75,16 @@ def test_a_few_measured_runs_are_taken_several_times(run, catalogue, tmp_path):
 
 def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
     monkeypatch.delenv("AINERD_STORAGE__URI", raising=False)
-    out = tmp_path / "new" / "bank.safetensors"
-    done = CliRunner().invoke(app, ["calibrate", "--n", "456", "--seed", "3", "--out", str(out)])
+    monkeypatch.setattr("ainerd.techniques.rheo_xpcs._clean.FEWEST_SIMULATED", N_SIMULATED)
+    out, n = tmp_path / "new" / "bank.safetensors", str(N_SIMULATED)
+    done = CliRunner().invoke(app, ["calibrate", "--n", n, "--seed", "3", "--out", str(out)])
     assert done.exit_code == 0, done.output
-    assert len(Bank.load(out).families) == 456 and set(Bank.load(out).families) == set(MECHANISMS)
+    assert len(Bank.load(out).families) == N_SIMULATED and set(Bank.load(out).families) == set(MECHANISMS)
     with LocalCluster(
         n_workers=2, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=None
     ) as it:
         other = tmp_path / "dask.safetensors"
-        arguments = ["--n", "456", "--seed", "3", "--out", str(other), "--dask", it.scheduler_address]
+        arguments = ["--n", n, "--seed", "3", "--out", str(other), "--dask", it.scheduler_address]
         done = CliRunner().invoke(app, ["calibrate", *arguments])
     assert done.exit_code == 0, done.output
     assert Bank.load(other).id == Bank.load(out).id
