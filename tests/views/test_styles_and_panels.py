@@ -111,7 +111,7 @@ def crowded(n_kinds=11):
     points = (middles + rng.normal(0, 0.8, middles.shape)).astype(np.float32)
     names = [f"{kinds[i % 5]} {i}" for i in range(n_kinds) for _ in range(40)]
     terms = dict.fromkeys(("unexplored", "empty_radius", "boundary", "layer", "novel_neighbour", "missed"), 0.5)
-    reason = "nothing was measured within 1.8 mm of here yet, on the border between regime 0 and regime 1"
+    reason = "nothing was measured within 1.8 mm of here yet; it lies on the border between regime 0 and regime 1"
     scene = campaign(
         regimes,
         p=[0.5] * 17 + [0.004],

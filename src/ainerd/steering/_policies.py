@@ -222,7 +222,7 @@ def _reason(survey: Survey, node: int, covered: bool) -> str:
     if survey.layers[node] > survey.inclusions[node]:
         return f"a layer that was not seen yet may lie here, {radius} from the nearest exposure"
     empty = f"nothing was measured within {radius} of here yet"
-    return f"{empty}, {between}" if between else empty
+    return f"{empty}; it lies {between}" if between else empty
 
 
 def _nearest(spots: Floats, position: Floats) -> Floats:

@@ -348,7 +348,7 @@ def draw_timeline(place: Any, scene: Scene, runs: pd.DataFrame, *, whole: bool =
 
 def _draw_novelty(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
     lowest = np.nanmin([scene.alpha, runs["p"].min()])
-    axes.set(yscale="log", ylim=(lowest / 2.5, 2.0), ylabel="novelty p")
+    axes.set(yscale="log", ylim=(lowest / 2.5, 2.0), ylabel="p (small: novel)")
     axes.axhspan(lowest / 2.5, scene.alpha, color="black", alpha=0.07, linewidth=0, zorder=0)
     axes.axhline(scene.alpha, color=NOVEL, linewidth=0.9, linestyle="--", zorder=1)
     _style.discs(axes, runs[runs["p"].notna()], "number", "p", size=90)

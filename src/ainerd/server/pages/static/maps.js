@@ -141,7 +141,12 @@ function LatentMap({ scene, root, picture, selected, chosen, onPick, onChoose })
   const [marks, images] = useMarks(runs, x, y, null, chosen);
   const { traces, layout } = useMemo(() => {
     const { landmarks, share, of } = scene.latent;
-    const traces = discs(marks, scene, theme, { x, y, size: 1.5 * theme.size, selected, chosen });
+    const size = 1.5 * theme.size;
+    const pixels = latentPixels(runs, landmarks, x, y);
+    const at = runs.length > MOST_NUMBERED ? runs.map((run) => [x(run), y(run)]) : apart(runs, x, y, pixels, size);
+    const moved = new Map(runs.map((run, k) => [run.key, at[k]]));
+    const [xMoved, yMoved] = [0, 1].map((k) => (run) => (moved.get(run.key) ?? [run.u, run.v])[k]);
+    const traces = discs(marks, scene, theme, { x: xMoved, y: yMoved, size, selected, chosen });
     const marker = { size: 0.23 * theme.size, color: theme.line };
     if (landmarks?.u?.length)
       traces.unshift(trace("landmarks", landmarks.u, (u) => u, (_, k) => landmarks.v[k], { marker }));
@@ -152,7 +157,7 @@ function LatentMap({ scene, root, picture, selected, chosen, onPick, onChoose })
       xaxis: axis(theme, "first principal axis" + percent(0, spreadOf), { showgrid: false, ...range(x) }),
       yaxis: axis(theme, "second" + percent(1, ""), { showgrid: false, ...range(y) }),
       images,
-      annotations: landmarkNames(landmarks, theme),
+      annotations: landmarkNames(landmarks, theme, pixels, at, size),
       dragmode: "lasso",
       margin: { r: 10, t: 8 },
       selections: chosen?.size ? undefined : [],
@@ -196,23 +201,60 @@ function isWithin(x, y, xs, ys) {
   return inside;
 }
 
-/** The name of each group of landmarks, above its middle. */
-function landmarkNames(landmarks, theme) {
+/** About how many pixels a unit of each axis of the latent space is; the panel is laid out only later. */
+function latentPixels(runs, landmarks, x, y) {
+  const [wide, high] = window.innerWidth < 1000 ? [0.75, 0.3] : [0.39, 0.33]; // of the window
+  const length = (values) => Math.max(...values) - Math.min(...values) || 1;
+  return [
+    (wide * window.innerWidth) / length([...runs.map(x), ...(landmarks?.u ?? [])]),
+    (high * window.innerHeight) / length([...runs.map(y), ...(landmarks?.v ?? [])]),
+  ];
+}
+
+/** The places [x, y] of runs, pushed from each other until their discs, `size` pixels wide, do not overlap. */
+function apart(runs, x, y, [wide, high], size) {
+  const true_ = runs.map((run) => [x(run) * wide, y(run) * high]);
+  const at = true_.map(([u, v], k) => [u + 0.01 * Math.cos(k), v + 0.01 * Math.sin(k)]); // not at the very same place
+  for (let round = 0; round < 60; round++)
+    at.forEach((one, k) =>
+      at.slice(0, k).forEach((other) => {
+        const [u, v] = [one[0] - other[0], one[1] - other[1]];
+        const lack = size / Math.hypot(u, v) - 1;
+        if (lack < 0.02) return;
+        [one, other].forEach((each, j) => {
+          each[0] += (0.5 - j) * lack * u;
+          each[1] += (0.5 - j) * lack * v;
+        });
+      }),
+    );
+  return at.map(([u, v], k) => (Math.hypot(u - true_[k][0], v - true_[k][1]) < 1 ? true_[k] : [u, v])).map(
+    ([u, v]) => [u / wide, v / high],
+  );
+}
+
+/** The name of each group of landmarks near its middle, off the discs `at` and other names; none without a free place. */
+function landmarkNames(landmarks, theme, [wide, high], at, size) {
   const groups = new Map();
   landmarks?.name?.forEach((name, k) => groups.set(name, [...(groups.get(name) ?? []), k]));
   const quantile = (column, members, q) => {
     const values = members.map((k) => column[k]).sort((a, b) => a - b);
     return values[Math.floor(q * (values.length - 1))];
   };
-  return [...groups].map(([name, members]) => ({
-    x: quantile(landmarks.u, members, 0.5),
-    y: quantile(landmarks.v, members, 0.75),
-    yshift: 9,
-    text: escaped(name),
-    showarrow: false,
-    font: { size: theme.size * 0.86, color: theme.soft },
-    captureevents: false,
-  }));
+  const letter = 0.86 * theme.size;
+  const taken = at.map(([u, v]) => ({ u: u * wide, v: v * high, w: size, h: size }));
+  const meets = (one) => (other) =>
+    2 * Math.abs(one.u - other.u) < one.w + other.w && 2 * Math.abs(one.v - other.v) < one.h + other.h;
+  return [...groups].flatMap(([name, members]) => {
+    const [u, v] = [quantile(landmarks.u, members, 0.5) * wide, quantile(landmarks.v, members, 0.75) * high + 9];
+    const [w, h] = [0.6 * letter * name.length, 1.3 * letter];
+    const steps = [0, 1, -1, 2, -2, 3, -3].flatMap((j) => [0, 1, -1, 2, -2].map((i) => [0.4 * i * w, 0.7 * j * h]));
+    const nearest = steps.toSorted((a, b) => Math.hypot(...a) - Math.hypot(...b));
+    const box = nearest.map(([du, dv]) => ({ u: u + du, v: v + dv, w, h })).find((each) => !taken.some(meets(each)));
+    if (!box) return [];
+    taken.push(box);
+    const font = { size: letter, color: theme.soft };
+    return { x: box.u / wide, y: box.v / high, text: escaped(name), showarrow: false, font, captureevents: false };
+  });
 }
 
 function Card({ scene, root, picture, pointed }) {

@@ -28,6 +28,7 @@ function axis(theme, title, more = {}) {
     ticklen: 3,
     title: { text: escaped(title), font: { size: theme.size * 0.92, color: theme.soft }, standoff: 6 },
     automargin: false,
+    ...(more.exponentformat === "power" && { tickfont: { size: theme.size * 0.72 } }), // Plotly makes it larger by 1.25
     ...more,
   };
 }
