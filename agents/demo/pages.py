@@ -1,4 +1,4 @@
-"""Pictures of the pages in Tiled's web interface in a browser: ``python -m agents.demo.pages docs/images``.
+"""Figures of a campaign, and pictures of its pages in a browser: ``python -m agents.demo.pages docs/images``.
 
 They show the campaign in ``output/demo``, which is explored first if it does not exist.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from agents.demo.campaign import OUTPUT, PICTURED, run
+from agents.demo.campaign import OUTPUT, PICTURED, SAMPLES, run, truth_map
 from agents.demo.simulated import agent_of, simulated_instrument
 from agents.rheo_xpcs import TOML
 from ainerd.config import Settings
@@ -28,17 +28,22 @@ PATIENCE_MS = 120_000
 
 
 def main() -> None:
-    """Write a picture of each view."""
+    """Write the figures, and a picture of each page."""
     images = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
     settings = Settings.load(TOML)
     if not (OUTPUT / "tiled" / "catalog.db").exists():
         run(settings, seed=PICTURED)
     with embedded_server(OUTPUT / "tiled", readable_storage=[OUTPUT / "frames"]) as server:
-        instrument = simulated_instrument(OUTPUT / "frames", sample_seed=PICTURED)
+        instrument = simulated_instrument(
+            OUTPUT / "frames", sample=SAMPLES[PICTURED % len(SAMPLES)], sample_seed=PICTURED
+        )
         agent = agent_of(server.client(), settings, instrument)
         agent.suggest()
         agent.drain()
         newest = ResultStore(server.client()["ainerd"]).table().query("status == 'complete'").index[-1]
+        agent.plot(truth=truth_map(instrument)).savefig(images / "campaign.png", dpi=150)
+        agent.plot(style="talk").savefig(images / "campaign-talk.png", dpi=130)
+        agent.results[newest].plot().savefig(images / "result.png", dpi=80)
         draw(f"{server.uri.partition('/api/')[0]}/ui/browse/ainerd", server.api_key, newest, images)
         agent.close()
 

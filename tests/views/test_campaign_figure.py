@@ -102,7 +102,7 @@ def test_runs_are_at_their_positions_in_the_colour_of_their_regime():
     at = [(x, 2.0) for x in scene.table["sample_x"].round(6)]
     places = discs(panel(figure, "sample_y"))
     assert places[BLUE] == [at[0], at[2]] and places[ORANGE] == [at[1]] and places[GREY] == [at[3]]
-    assert discs(panel(figure, "novelty"))[BLUE] == [(1, 0.5), (3, 0.5)]
+    assert discs(panel(figure, "p (small"))[BLUE] == [(1, 0.5), (3, 0.5)]
     path = panel(figure, "sample_y").lines[0]
     np.testing.assert_allclose(path.get_xydata(), scene.table[["sample_x", "sample_y"]])
 
@@ -117,7 +117,7 @@ def test_the_regimes_of_a_path_have_one_hue_from_light_to_dark():
 
 def test_alpha_is_a_line_and_novel_runs_are_ringed_everywhere():
     figure = campaign_figure(campaign([0, 0, 1], p=[0.4, 0.6, 0.004], alpha=0.03))
-    novelty = panel(figure, "novelty")
+    novelty = panel(figure, "p (small")
     assert list(novelty.lines[0].get_ydata()) == [0.03, 0.03] and novelty.get_yscale() == "log"
     assert novelty.get_ylim()[0] < 0.004
     for axes in (panel(figure, "sample_y"), panel(figure, "second"), novelty):
@@ -214,7 +214,7 @@ def test_failed_runs_and_missing_values_are_drawn():
     figure = campaign_figure(scene)
     figure.savefig(io.BytesIO(), dpi=40)
     assert [text.get_text() for text in panel(figure, "sample_y").texts] == ["1", "3"]
-    assert [text.get_text() for text in panel(figure, "novelty").texts] == ["1"]
+    assert [text.get_text() for text in panel(figure, "p (small").texts] == ["1"]
     assert len(panel(figure, "stress").lines) == 1
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels[:4] == ["regime 0", "regime 1", "failed", "no claim of novelty"]

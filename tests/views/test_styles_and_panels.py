@@ -180,6 +180,7 @@ def test_a_talk_has_type_of_twelve_points_on_half_a_slide():
     draw_talk(figure, crowded())
     figure.draw_without_rendering()
     written = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_gid() != "on a mark"]
+    assert all(figure.bbox.containsy(y) for text in written for y in text.get_window_extent().intervaly)
     assert min(text.get_fontsize() for text in written) == 12 and figure.get_size_inches()[0] <= 13.3 / 2
     assert "regime 1: new" in " ".join(text.get_text() for text in written)
     draw_talk(Figure(figsize=TALK_SIZE, layout="constrained"), campaign(np.empty(0, int)))

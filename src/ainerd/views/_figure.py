@@ -153,7 +153,8 @@ def draw_legend(
     if scene.following is not None:
         marks.append(mark("next", "*", markerfacecolor="gold", markeredgecolor="black", markersize=14))
     if claims:
-        marks.append(Line2D([], [], color=NOVEL, linewidth=0.9, linestyle="--", label=rf"$\alpha = {scene.alpha:g}$"))
+        below = f"below {scene.alpha:g}: novel"
+        marks.append(Line2D([], [], color=NOVEL, linewidth=0.9, linestyle="--", label=below))
     if claims and runs["own"].notna().any():
         text = "own p: against what was measured before"
         marks.append(mark(text, "^", markerfacecolor="none", markeredgecolor="0.4", markersize=5))

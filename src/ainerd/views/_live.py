@@ -211,7 +211,8 @@ def draw_talk(figure: Figure, scene: Scene) -> None:
         text.set_visible(text.get_visible() and not (on_mark and text.axes in below.axes))  # the axis has the scans
     for marks in left.findobj(PathCollection):
         marks.set_sizes(TALK_MARKS * marks.get_sizes())
-    _wrap_legend(right, 22)
+    _wrap_legend(right, 28)
+    _fit_legend(figure, right)
     for axes in figure.axes:
         most = 3 if axes.get_label() == "<colorbar>" else 4
         for axis in (axes.xaxis, axes.yaxis):
@@ -225,6 +226,15 @@ def _wrap_legend(place: Any, width: int) -> None:
     """Break the lines of a legend, if there is one, after so many characters."""
     for text in (text for legend in place.legends for text in legend.get_texts()):
         text.set_text("\n".join(textwrap.wrap(text.get_text(), width)))
+
+
+def _fit_legend(figure: Figure, place: Any) -> None:
+    """Make the type of a legend smaller until it is no higher than its place."""
+    figure.draw_without_rendering()
+    for legend in place.legends:
+        share = min(1.0, place.bbox.height / legend.get_window_extent().height)
+        for text in legend.get_texts():
+            text.set_fontsize(share * float(text.get_fontsize()))
 
 
 def _enlarge(figure: Any) -> None:
