@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from ainerd import internals
-from ainerd.documents import FrameError, FrameReader
-from ainerd.documents._storage import LOOK, check_bytes, check_heaps
+from ainerd.documents import FrameError, FrameReader, check_heaps
 
 SHAPE, N = (3, 4), 6
+LOOK = 16 * 2**20  # bytes that are searched at either end of a file
 GLOBAL_HEAP = b"GCOL\x01\0\0\0"
 
 
@@ -80,10 +80,10 @@ def test_a_changed_source_list_is_refused(tmp_path, master, movie, version):
     for at in range(begin, end):
         damaged = bytearray(whole)
         damaged[at] ^= 1 << at % 8
+        master.write_bytes(damaged)
         with pytest.raises(OSError, match="list of sources of a virtual dataset in it is damaged"):
-            check_bytes(bytes(damaged))
+            check_heaps(master)
         if at % 40 == 0:
-            master.write_bytes(damaged)
             with pytest.raises(FrameError, match="list of sources"):
                 read(master)
 
@@ -103,13 +103,16 @@ def test_heaps_at_either_end_of_a_long_file_are_checked(tmp_path, master):
         check_heaps(path)
 
 
-def test_heaps_with_lengths_of_four_bytes_are_checked():
+def test_heaps_with_lengths_of_four_bytes_are_checked(tmp_path):
     one = (1).to_bytes(2, "little") + bytes(6) + (5).to_bytes(4, "little") + bytes(4) + b"abcde\0\0\0"
     free = bytes(8) + (40).to_bytes(4, "little") + bytes(4)
     heap = (GLOBAL_HEAP + (80).to_bytes(4, "little") + bytes(4) + one + free).ljust(80, b"\0")
-    check_bytes(heap)
-    with pytest.raises(OSError):
-        check_bytes(heap[:79])
+    path = tmp_path / "short"
+    path.write_bytes(heap)
+    check_heaps(path)
+    path.write_bytes(heap[:79])
+    with pytest.raises(OSError, match="cut short"):
+        check_heaps(path)
 
 
 @pytest.mark.fault("Bytes of a file of frames have changed", "The result is failed; every error of HDF5 is caught")

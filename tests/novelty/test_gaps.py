@@ -1,13 +1,13 @@
 """Gaps between regimes: none within one regime or along a line, one between two kinds."""
 
 import json
+from importlib.resources import files
 
 import numpy as np
 import pytest
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from ainerd.novelty import components, gap, threshold
-from ainerd.novelty._gaps import TABLE
 
 WIDTH = 4.0
 
@@ -71,4 +71,7 @@ def test_without_a_width_each_regime_is_a_component_and_the_unassigned_are_none(
 def test_smaller_groups_need_a_wider_gap_and_the_recipe_is_kept():
     assert threshold(1, 2) > threshold(2, 8) > threshold(2, 18) > threshold(2, 38)
     assert threshold(5, 6) == threshold(6, 5) and threshold(500, 500) == threshold(30, 30)
-    assert json.loads(TABLE.read_text())["recipe"]["command"] == "python -m studies.gaps table"
+    assert (
+        json.loads((files("ainerd.novelty") / "gaps.json").read_text())["recipe"]["command"]
+        == "python -m studies.gaps table"
+    )

@@ -305,18 +305,16 @@ def check_heaps(path: Path) -> None:
         size = len(mapped)
         first, begin = mapped[:LOOK], max(size - LOOK, LOOK - len(_HEAP))
         last = mapped[begin:] if size > LOOK else b""
-        check_bytes(first, size, named=last)
+        _check_bytes(first, size, 0, last)
         if last:
-            check_bytes(last, size - begin, begin, named=first)
+            _check_bytes(last, size - begin, begin, first)
 
 
-def check_bytes(part: bytes, n_left: int | None = None, begin: int = 0, *, named: bytes = b"") -> None:
+def _check_bytes(part: bytes, n_left: int, begin: int, named: bytes) -> None:
     """Check a part of a file as `check_heaps` does. The part begins at byte `begin` of the file.
 
-    The file has `n_left` bytes from `begin` on; without `n_left` the part is the whole file. `named` is another part,
-    which may also name source lists.
+    The file has `n_left` bytes from `begin` on. `named` is another part, which may also name source lists.
     """
-    n_left = len(part) if n_left is None else n_left
     for at in _places(_HEAP, part):
         # A length has 8 or 4 bytes, but only the head of the file has this number. A complete heap fits one of them.
         objects = _objects(part, at, 8, n_left)
