@@ -1,6 +1,7 @@
 """Many results in one request: the same as one by one, exactly once, whatever is refused or killed in between."""
 
 import os
+import shutil
 import signal
 import warnings
 
@@ -117,16 +118,23 @@ def test_a_server_that_goes_away_gets_them_when_it_is_back(store, record, analys
     assert sorted(store.table()["status"]) == ["complete", "computing"]
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    """The folder of a server that has ended, with an empty catalogue."""
+    folder = tmp_path_factory.mktemp("empty") / "tiled"
+    with embedded_server(folder) as server:
+        open_catalog(server.client())
+    return folder
+
+
 @pytest.mark.fault(
     "The Tiled server is killed (-9) between two of many results that are written in one request",
     "Sent again, each is there once; none is written twice, none is half",
 )
 @pytest.mark.parametrize("step", ["a file is written", "a node is made"])
-def test_a_server_killed_in_the_middle_of_a_request(tmp_path, record, analysis, step):
-    n = 5
-    with embedded_server(tmp_path) as server:
-        key = server.api_key
-        open_catalog(server.client())
+def test_a_server_killed_in_the_middle_of_a_request(empty, tmp_path, record, analysis, step):
+    n, folder = 5, shutil.copytree(empty, tmp_path / "tiled")
+    key = (folder / "api_key").read_text()
 
     def serve_and_die():
         left, write_file, put_one = [3], result_files._write, result_files._put
@@ -149,14 +157,14 @@ def test_a_server_killed_in_the_middle_of_a_request(tmp_path, record, analysis, 
         else:
             result_files._put = put_and_die
         warnings.simplefilter("ignore")  # of alembic, which the server's own process does not turn into errors
-        with serving(tmp_path, api_key=key) as dying:
+        with serving(folder, api_key=key) as dying:
             store = ResultStore(from_uri(dying.uri)["ainerd"])
             with store.together():
                 write(store, records, analysis)
 
     records = [record() for _ in range(n)]
     killed(serve_and_die)
-    with embedded_server(tmp_path) as server:
+    with embedded_server(folder) as server:
         store = ResultStore(server.client()["ainerd"])
         assert len(store.table()) == 2 + (step == "a node is made")
         created = store.table()["created"]
@@ -168,4 +176,4 @@ def test_a_server_killed_in_the_middle_of_a_request(tmp_path, record, analysis, 
         assert store.table()["created"][created.index].equals(created)
         expected = [analysis(seed=seed).arrays["g2"] for seed in range(n)]
         assert np.array_equal([store.array(each.key, "g2") for each in records], expected)
-        assert len([*(tmp_path / "data").rglob("*.h5")]) == n
+        assert len([*(folder / "data").rglob("*.h5")]) == n

@@ -35,6 +35,13 @@ def frames(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A server for tests that change it; the last of them ends it."""
+    with EmbeddedServer.start(tmp_path_factory.mktemp("own") / "tiled", hosts=["hub.example.org"]) as server:
+        yield server
+
+
 def child(directory):
     return json.loads((directory / "server.json").read_text())["pid"]
 
@@ -79,16 +86,15 @@ def test_a_new_folder_is_for_its_owner_or_also_for_its_group(tmp_path, group_rea
 @pytest.mark.fault(
     "A page of another site reaches the server by a name that leads to this machine", "The server refuses other hosts"
 )
-def test_requests_for_other_hosts_are_refused(tmp_path):
-    with EmbeddedServer.start(tmp_path, hosts=["hub.example.org"]) as server:
-        root, key = server.uri.removesuffix("/api/v1"), {"Authorization": f"Apikey {server.api_key}"}
-        port = root.rpartition(":")[2]
-        for host, status in (
-            (f"127.0.0.1:{port}", 200), (f"localhost:{port}", 200), (f"[::1]:{port}", 200), ("hub.example.org", 200),
-            (f"evil.example:{port}", 400), ("127.0.0.1.evil.example", 400), ("", 400),
-        ):  # fmt: skip
-            answer = httpx.get(f"{root}/api/v1/metadata/", headers={**key, "Host": host}, trust_env=False)
-            assert answer.status_code == status, host
+def test_requests_for_other_hosts_are_refused(own):
+    root, key = own.uri.removesuffix("/api/v1"), {"Authorization": f"Apikey {own.api_key}"}
+    port = root.rpartition(":")[2]
+    for host, status in (
+        (f"127.0.0.1:{port}", 200), (f"localhost:{port}", 200), (f"[::1]:{port}", 200), ("hub.example.org", 200),
+        (f"evil.example:{port}", 400), ("127.0.0.1.evil.example", 400), ("", 400),
+    ):  # fmt: skip
+        answer = httpx.get(f"{root}/api/v1/metadata/", headers={**key, "Host": host}, trust_env=False)
+        assert answer.status_code == status, host
 
 
 def test_the_address_of_an_opened_page_has_no_key(server):
@@ -130,18 +136,17 @@ def test_a_catalogue_of_a_newer_ainerd_is_refused_and_left_as_it_is(server):
 
 
 @pytest.mark.fault("A write to the catalogue waits for another one for long", "It is made later, without an error")
-def test_a_write_waits_for_another_one_for_longer_than_sqlite_does(tmp_path):
-    with embedded_server(tmp_path / "tiled") as server, ThreadPoolExecutor(1) as pool:
-        client = server.client()
-        body = {"id": "b", "structure_family": "container", "metadata": {}, "data_sources": [], "specs": []}
-        other = sqlite3.connect(tmp_path / "tiled" / "catalog.db", isolation_level=None)
-        with closing(other):
-            other.execute("BEGIN IMMEDIATE")
-            url = client.item["links"]["self"]
-            answer = pool.submit(client.context.http_client.post, url, json=body, timeout=60)
-            assert not wait([answer], 5.5).done  # SQLite alone gives up after 5 s
-            other.execute("COMMIT")
-            assert answer.result().status_code == 200 and list(client) == ["b"]
+def test_a_write_waits_for_another_one_for_longer_than_sqlite_does(own):
+    client = own.client()
+    body = {"id": "b", "structure_family": "container", "metadata": {}, "data_sources": [], "specs": []}
+    other = sqlite3.connect(own.directory / "catalog.db", isolation_level=None)
+    with closing(other), ThreadPoolExecutor(1) as pool:
+        other.execute("BEGIN IMMEDIATE")
+        url = client.item["links"]["self"]
+        answer = pool.submit(client.context.http_client.post, url, json=body, timeout=60)
+        assert not wait([answer], 5.5).done  # SQLite alone gives up after 5 s
+        other.execute("COMMIT")
+        assert answer.result().status_code == 200 and list(client) == ["b"]
 
 
 def test_files_in_readable_storage_are_read(server, frames):
@@ -239,15 +244,15 @@ print(json.loads(pathlib.Path({str(tmp_path / "server.json")!r}).read_text())["p
     assert not Path(f"/proc/{int(ran.stdout)}").exists()
 
 
-def test_a_stalled_client_does_not_delay_the_end_of_the_server(tmp_path):
-    with embedded_server(tmp_path) as server, socket.socket() as stalled:
-        pid, url = child(tmp_path), httpx.URL(server.uri)
+def test_a_stalled_client_does_not_delay_the_end_of_the_server(own):
+    with socket.socket() as stalled:
+        pid, url = child(own.directory), httpx.URL(own.uri)
         stalled.connect((url.host, url.port))
-        head = f"POST /api/v1/metadata/ HTTP/1.1\r\nHost: {url.host}\r\nAuthorization: Apikey {server.api_key}\r\n"
+        head = f"POST /api/v1/metadata/ HTTP/1.1\r\nHost: {url.host}\r\nAuthorization: Apikey {own.api_key}\r\n"
         stalled.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{".encode())
         time.sleep(0.5)
         started = time.monotonic()
-        server.close()
+        own.close()
         assert 2.5 < time.monotonic() - started < 6
     assert not Path(f"/proc/{pid}").exists()
 
