@@ -25,7 +25,7 @@ autodoc_default_options = {"exclude-members": "model_config, settings_customise_
 numpydoc_show_class_members = False
 
 html_theme = "pydata_sphinx_theme"
-html_title = "ainerd"
+html_title = f"ainerd {version}"
 html_show_sourcelink = False
 html_sidebars = {"index": [], "tutorial/*": []}
 html_theme_options = {

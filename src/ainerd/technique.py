@@ -130,7 +130,13 @@ def _check_array(what: str, dtype: Any, shape: tuple[int, ...], dims: tuple[str,
 
 
 def is_novel(p: ArrayLike, alpha: float) -> NDArray[np.bool_]:
-    """Return whether p-values are at most alpha; NaN is not novel. No other code compares p-values with alpha."""
+    """Return whether p-values are at most alpha; NaN is not novel. No other code compares p-values with alpha.
+
+    Examples
+    --------
+    >>> is_novel([0.01, 0.2, np.nan], 0.05).tolist()
+    [True, False, False]
+    """
     return np.less_equal(p, alpha)
 
 

@@ -39,13 +39,25 @@ def from_unit(scaled: ArrayLike) -> NDArray[np.float32]:
 
 
 def block_mean(maps: NDArray[np.float32], size: int = SIZE) -> NDArray[np.float32]:
-    """Average maps (n, s, s) over blocks to (n, size, size); s must be a multiple of `size`."""
+    """Average maps (n, s, s) over blocks to (n, size, size); s must be a multiple of `size`.
+
+    Examples
+    --------
+    >>> block_mean(np.ones((3, 256, 256), np.float32)).shape
+    (3, 64, 64)
+    """
     block = maps.shape[-1] // size
     return maps if block == 1 else maps.reshape(-1, size, block, size, block).mean((2, 4))
 
 
 def to_triangle(maps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the upper triangles (n, 2080) of maps (n, 64, 64)."""
+    """Return the upper triangles (n, 2080) of maps (n, 64, 64).
+
+    Examples
+    --------
+    >>> to_triangle(np.ones((3, 64, 64), np.float32)).shape
+    (3, 2080)
+    """
     return maps.reshape(*maps.shape[:-2], SIZE * SIZE).take(ROWS * SIZE + COLS, axis=-1)
 
 

@@ -125,6 +125,11 @@ def match_labels(new: ArrayLike, old: ArrayLike, *, highest: int = -1) -> Ints:
     Regimes are matched one to one so that as many results as possible keep their number (Hungarian method). New regimes
     get numbers above all old ones and above `highest`, the highest number ever used, so that the number of a vanished
     regime is not reused. `old` are the labels of the first m <= n results; -1 is unassigned in both.
+
+    Examples
+    --------
+    >>> match_labels([0, 0, 1, 1, 2], [5, 5, 2]).tolist()
+    [5, 5, 2, 2, 6]
     """
     new, old = np.asarray(new, dtype=np.int64), np.asarray(old, dtype=np.int64)
     if new.ndim != 1 or old.ndim != 1 or len(old) > len(new):

@@ -66,6 +66,11 @@ def result_key(identity: str, parameters: Mapping[str, Any]) -> str:
         The uid of a run's start document, or the value of `event_identity` or `series_identity`.
     parameters : mapping
         As for `digest`.
+
+    Examples
+    --------
+    >>> result_key(event_identity("a-run", 1), {"size": 8}) == result_key(event_identity("a-run", 1), {"size": 9})
+    False
     """
     return str(uuid.uuid5(_RESULTS, storable(f"{identity}:{digest(parameters)}")))
 

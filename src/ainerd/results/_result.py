@@ -204,6 +204,13 @@ def since_exposure(
         Name of the series.
     metadata : mapping
         That of the result, with ``run_time`` and ``exposure_time``. Without one, times count from the start of the run.
+
+    Examples
+    --------
+    >>> series = {"time": [1.0, 12.0, 13.0, 20.0], "temperature": [3.0, 4.0, 5.0, 6.0]}
+    >>> times, values = since_exposure(series, "temperature", {"run_time": 1000.0, "exposure_time": 1012.5})
+    >>> times.tolist(), values.tolist()
+    ([0.0, 0.5, 7.5], [4.0, 5.0, 6.0])
     """
     times, values = (np.asarray(table[column]) for column in ("time", name))
     known = {"exposure_time", "run_time"} <= {*metadata}

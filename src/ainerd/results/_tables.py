@@ -297,7 +297,13 @@ def _texts(values: Mapping[str, str], keys: "pd.Index[Any]") -> NDArray[Any]:
 
 
 def scan_text(scan_id: Any, event: Any = None) -> str:
-    """Return the number of a scan as text: 12, and 12.2 for its second event."""
+    """Return the number of a scan as text: 12, and 12.2 for its second event.
+
+    Examples
+    --------
+    >>> scan_text(12), scan_text(12, 2)
+    ('12', '12.2')
+    """
     if pd.isna(scan_id):
         return "?"
     is_later = not pd.isna(event) and int(event) > 1

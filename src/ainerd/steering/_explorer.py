@@ -66,6 +66,16 @@ class Explorer(Windowed):
     ------
     ValueError
         If the bounds have no width, or options do not fit together.
+
+    Examples
+    --------
+    >>> explorer = Explorer({"sample_x": (0, 10), "sample_y": (0, 10)}, smallest_feature=1.0, unit="mm")
+    >>> first = explorer.suggest()[0]
+    >>> first["reason"]
+    'the first point: a region of unknown size is most likely hit here'
+    >>> explorer.ingest([{"_id": first["_id"], "embedding": np.zeros(2)}])
+    >>> explorer.should_stop()[0]
+    False
     """
 
     def __init__(

@@ -168,6 +168,11 @@ def regime_colour(regime: int, paths: Sequence[Sequence[int]] = ()) -> str:
     """Return the colour of a regime or cluster; grey if unassigned (-1).
 
     The regimes of one of the `paths` have the hue of the lowest of them, from light to dark in the order of the path.
+
+    Examples
+    --------
+    >>> regime_colour(0), regime_colour(-1)
+    ('#0072b2', '#9a9a9a')
     """
     if regime < 0:
         return UNASSIGNED
@@ -197,7 +202,13 @@ def principal_axes(points: NDArray[np.float64]) -> tuple[Floats, Floats, Floats]
 
 
 def reordered(bounds: Mapping[str, Limits], first: Sequence[str]) -> dict[str, Limits]:
-    """Return the limits of all motors with some motors first; ValueError if one is unknown or named twice."""
+    """Return the limits of all motors with some motors first; ValueError if one is unknown or named twice.
+
+    Examples
+    --------
+    >>> reordered({"x": (0, 1), "y": (0, 2), "z": (0, 3)}, ["z"])
+    {'z': (0, 3), 'x': (0, 1), 'y': (0, 2)}
+    """
     if unknown := [name for name in first if name not in bounds]:
         raise ValueError(f"there is no knob {unknown[0]!r}, only {', '.join(bounds)}")
     if len(set(first)) < len(first):

@@ -94,6 +94,14 @@ def g2(
         As in `TwoTimeReducer`, and in its `push`.
     dtype : {"float32", "float64"}
         Precision of the Fourier transforms. In float32 the error is below 1e-4 at any lag.
+
+    Examples
+    --------
+    >>> partition = Partition.from_roi_map(np.repeat([1, 2], 15)[None].repeat(20, axis=0))
+    >>> frames = np.random.default_rng(0).poisson(5.0, (64, 20, 30))
+    >>> curves = g2(frames, partition)
+    >>> curves.value.shape, curves.lag[:4].tolist(), f"{curves.value.mean():.2f}"
+    ((2, 63), [1.0, 2.0, 3.0, 4.0], '1.00')
     """
     check_choice("normalization", normalization, Normalization)
     check_choice("dtype", dtype, Precision)

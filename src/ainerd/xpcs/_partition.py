@@ -48,6 +48,13 @@ class Partition:
         Center of static label r in 1/nm at ``static_q[r - 1]``; None where unknown.
     left_out : ndarray, shape (m, 2)
         q in 1/nm and phi in degrees of requested bins that hold no pixel.
+
+    Examples
+    --------
+    >>> roi_map = np.repeat([1, 2], 15)[None].repeat(20, axis=0)
+    >>> partition = Partition.from_roi_map(roi_map)
+    >>> partition.n_roi, partition.n_pixels.tolist()
+    (2, [300, 300])
     """
 
     roi_map: NDArray[np.int32]

@@ -62,6 +62,13 @@ def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike, covariance: Arra
     ------
     ValueError
         If the lengths differ.
+
+    Examples
+    --------
+    >>> q = np.geomspace(0.01, 0.05, 8)
+    >>> fit = fit_power(q, 0.002 * q**-2.0, 0.0001 * q**-2.0)
+    >>> f"{fit.exponent:.2f}, D = {fit.diffusion:.0f} nm²/s"
+    '2.00, D = 500 nm²/s'
     """
     x, y, error = (np.asarray(each, dtype=float) for each in (q, tau, tau_err))
     if not x.shape == y.shape == error.shape or x.ndim != 1:

@@ -21,6 +21,11 @@ def reduction_operator(kind: Reduction, n_frames: int, size: int, sigma: float |
     "area": mean over the frames that each map pixel covers. "gaussian": the paper's Gaussian of `sigma` frames followed
     by linear interpolation, as ``skimage.transform.resize(order=1, anti_aliasing_sigma=sigma)`` does. "decimate": that
     interpolation alone.
+
+    Examples
+    --------
+    >>> reduction_operator("area", 1000, 256).shape
+    (256, 1000)
     """
     check_reduction(kind, n_frames, size, sigma)
     if kind == "area":  # time in 1/size of a frame

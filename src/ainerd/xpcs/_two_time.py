@@ -518,6 +518,13 @@ def two_time(
 
     The baseline is 1; rows and columns of frames that are not valid are NaN. `frames` are counts, (T, ny, nx) or
     (T, n_pixels); the options are those of `TwoTimeReducer`, and of its `push`.
+
+    Examples
+    --------
+    >>> partition = Partition.from_roi_map(np.repeat([1, 2], 15)[None].repeat(20, axis=0))
+    >>> frames = np.random.default_rng(0).poisson(5.0, (64, 20, 30))
+    >>> two_time(frames, partition).shape
+    (2, 64, 64)
     """
     if size is not None:
         reducer = TwoTimeReducer(

@@ -1,0 +1,30 @@
+"""The examples in docstrings of public names show what they return."""
+
+import doctest
+import importlib
+import inspect
+
+import numpy as np
+import pytest
+
+ROOMS = ("documents", "dynamics", "latent", "novelty", "results", "steering", "technique", "views", "xpcs")
+
+
+def examples():
+    """Yield the examples of public names, with the id of each."""
+    finder = doctest.DocTestFinder(recurse=False)
+    for room in ROOMS:
+        module = importlib.import_module(f"ainerd.{room}")
+        for name in getattr(module, "__all__", ()):
+            shown = getattr(module, name)
+            if (inspect.isclass(shown) or inspect.isfunction(shown)) and shown.__module__.startswith("ainerd"):
+                names = {"np": np, **{known: getattr(module, known) for known in module.__all__}}
+                for test in finder.find(shown, f"{room}.{name}", globs=names):
+                    if test.examples:
+                        yield pytest.param(test, id=test.name)
+
+
+@pytest.mark.parametrize("test", [*examples()])
+def test_an_example_shows_what_is_returned(test):
+    outcome = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS).run(test)
+    assert outcome.attempted and not outcome.failed
