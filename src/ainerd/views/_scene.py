@@ -217,7 +217,7 @@ def reordered(bounds: Mapping[str, Limits], first: Sequence[str]) -> dict[str, L
 
 
 class SceneReader:
-    """Reads the scenes of one campaign within these `bounds`. Data that do not change are read once."""
+    """Reads the scenes of one campaign within these `bounds`, in any thread. Data that do not change are read once."""
 
     def __init__(self, store: ResultStore, technique: Technique, bounds: Mapping[str, tuple[float, float]]) -> None:
         self._store, self._technique, self._bounds = store, technique, bounds
@@ -243,30 +243,36 @@ class SceneReader:
         for key in compared:
             names[key] = names.get(key, set()).union(wanted.get("gallery", ()))
         growing, series = {*table.index[table["status"].eq("growing")]}, table.attrs.get("series", [])
-        known = {key: {} if key in growing else self._loaded.get(key, {}) for key in names}
-        self._loaded = {key: {n: x for n, x in known[key].items() if n in names[key] | {*series}} for key in names}
-        self._load([*names], {*wanted.get("strip", ()), *series})
-        self._load(compared, {*wanted.get("gallery", ())})
+        known, before = dict[str, dict[str, NDArray[Any] | None]](), self._loaded
+        for key in names:
+            already = {} if key in growing else before.get(key, {})
+            known[key] = {name: array for name, array in already.items() if name in names[key] | {*series}}
+        self._load(known, [*names], {*wanted.get("strip", ()), *series})
+        self._load(known, compared, {*wanted.get("gallery", ())})
+        self._loaded = known  # not before: another thread may read a scene of other results meanwhile
         return Scene(
             table=table,
             embeddings=embeddings,
             alpha=self._technique.alpha,
             bounds=bounds,
             panels=drawn,
-            arrays={key: self._present(key, names[key]) for key in names},
-            series={key: self._present(key, series) for key in names},
+            arrays={key: _present(known[key], names[key]) for key in names},
+            series={key: _present(known[key], series) for key in names},
             landmarks=self._landmarks,
             **details,
         )
 
-    def _load(self, keys: Sequence[str], names: Set[str]) -> None:
-        """Load these arrays and series of the results, except those that are known."""
-        unknown = [key for key in keys if names - self._loaded[key].keys()]
+    def _load(
+        self, known: Mapping[str, dict[str, NDArray[Any] | None]], keys: Sequence[str], names: Set[str]
+    ) -> None:
+        """Add these arrays and series of the results to those that are known."""
+        unknown = [key for key in keys if names - known[key].keys()]
         for result in self._store.load(unknown, names):
             tables = result.tables
             series = [name for name in list(result.metadata["series"])[:MOST_SERIES] if name in tables]
             read = result.arrays | {name: tables[name][["time", name]].to_numpy(float).T for name in series}
-            self._loaded[result.key] |= {name: read.get(name) for name in names}
+            known[result.key].update({name: read.get(name) for name in names})
 
-    def _present(self, key: str, names: Iterable[str]) -> Arrays:
-        return {name: array for name in names if (array := self._loaded[key].get(name)) is not None}
+
+def _present(known: Mapping[str, NDArray[Any] | None], names: Iterable[str]) -> Arrays:
+    return {name: array for name in names if (array := known.get(name)) is not None}
