@@ -40,8 +40,8 @@ def rheo_xpcs():
 
 def test_digest_and_keys_of_rheo_xpcs():
     parameters = rheo_xpcs().parameters
-    assert digest(parameters) == "9ba7841a5bce1151"
-    assert result_key(event_identity(RUN, 2), parameters) == "79e91536-3d62-555f-b1a6-c5104104ab08"
+    assert digest(parameters) == "f6cb9cf4b9a32622"
+    assert result_key(event_identity(RUN, 2), parameters) == "79585d74-57b7-506f-b38b-adc7cd040aa1"
 
 
 def test_digest_and_keys_of_xtec(tmp_path):

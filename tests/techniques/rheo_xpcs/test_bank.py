@@ -104,7 +104,7 @@ def test_domains_rearrange_one_by_one():
     assert away.max() < 0.15
 
 
-def test_steps_and_order_tell_jumps_from_a_rate_that_goes_in_turns(encoder):
+def test_order_tells_jumps_from_a_rate_that_goes_in_turns(encoder):
     """As many jumps, of one size, at any times, or in a few bunches."""
     run = {"n_frames": 1.0, "counts": 1e5, "n_pixels": 1e5}
     scattered = np.linspace(0.02, 0.98, 16)
@@ -116,6 +116,21 @@ def test_steps_and_order_tell_jumps_from_a_rate_that_goes_in_turns(encoder):
         maps = np.repeat(np.repeat(np.broadcast_to(1 + 0.2 * clean, (18, 64, 64)), 4, 1), 4, 2)
         order.append(run_features(encoder, maps, **run)[51:55])
     assert order[0][0] < 0 < 0.3 < order[1][0]
+
+
+def test_steps_are_those_of_the_correlation_of_neighbouring_cells(encoder):
+    """Ten cells of motion, three times, in a sample at rest: 11 pairs of cells in a row move, the outer ones half."""
+    run = {"n_frames": 1.0, "counts": 1e5, "n_pixels": 1e5}
+    moving = np.zeros(64)
+    for first in (10, 30, 50):
+        moving[first : first + 10] = 0.15
+    clock = np.cumsum(moving) - moving / 2
+    maps = np.repeat(np.repeat(np.tile(1 + 0.2 * np.exp(-np.abs(clock[:, None] - clock)), (18, 1, 1)), 4, 1), 4, 2)
+    seen = run_features(encoder, maps.astype(np.float32), **run)[55:]
+    high, half, low = np.exp([0, -0.075, -0.15])
+    assert half < (high + low) / 2 and seen.shape == (3,)
+    expected = [(0.02 + 6 * (high - low) / 62) / (0.02 + high - low), 11, 0.01 / (0.03 + high - low)]
+    np.testing.assert_allclose(np.exp(seen), expected, rtol=2e-3)
 
 
 @pytest.mark.parametrize("duty", [0.0, 1.0])
@@ -230,7 +245,7 @@ def test_features_begin_with_the_embedding(encoder):
 def test_features_depend_on_the_seed_alone(encoder, small):
     bank = Bank.load(small[0])
     one, two, other = (bank.features(encoder, seed=s, contrast=0.2, **RUN) for s in (0, 0, 1))
-    assert one.shape == (18, 55) and np.isfinite(one).all()
+    assert one.shape == (18, 58) and np.isfinite(one).all()
     np.testing.assert_array_equal(one, two)
     assert (one != other).any(1).all()
 

@@ -51,7 +51,7 @@ def test_the_next_process_reads_what_this_one_made(bank, cache, another_process,
     for scorer in (made, read):
         np.testing.assert_array_equal(scorer.p_values(runs), fitted.p_values(runs))
         assert scorer.explain(runs[:5]) == fitted.explain(runs[:5])
-        assert (scorer.n_calibration_, scorer.n_features_in_) == (80, 55) and scorer.kinds_.tolist() == [
+        assert (scorer.n_calibration_, scorer.n_features_in_) == (80, 58) and scorer.kinds_.tolist() == [
             "fluid",
             "slow",
         ]

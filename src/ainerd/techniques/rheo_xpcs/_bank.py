@@ -153,7 +153,7 @@ class Bank:
         cells: Cells | None = None,
         seed: int = 0,
     ) -> Singles:
-        """Compute the features (n, 55) of each exposure with the noise of a run, see `run_features`.
+        """Compute the features (n, 58) of each exposure with the noise of a run, see `run_features`.
 
         Each exposure has its own contrast, within the error of the run's. Bins that see the same are simulated as one
         bin of all their pixels, which has the same mean and harmonics.
@@ -204,7 +204,7 @@ class Bank:
             )
             maps = noised(clean, drawn.n_pixels, photons, rng, shared)
             add_systematics(maps, noise, rng, baseline=offset, flicker=flicker)
-            mean = np.tensordot(maps, drawn.share, (1, 0)).astype(np.float32)
+            mean = drawn.mean(maps)
             if len(sectors.phi_deg) == 1:
                 maps, drawn = mean[:, None], sectors
             out.append(features(encoder, mean, maps, drawn, photons=photons))

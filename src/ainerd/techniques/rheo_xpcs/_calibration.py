@@ -206,7 +206,7 @@ def views(
         signal = np.broadcast_to(signal, (each, len(sectors.phi_deg), SIZE, SIZE))
         maps = noised(signal, sectors.n_pixels, photons, rng)
         add_systematics(maps, noise, rng, baseline=BASELINE * CONTRAST)
-        mean = np.tensordot(maps, sectors.share, (1, 0)).astype(np.float32)
+        mean = sectors.mean(maps)
         described.append(features(encoder, mean, maps, sectors, photons=photons))
         latent = encoder.encode(maps.reshape(-1, SIZE, SIZE)).reshape(each, len(sectors.phi_deg), -1)
         points.append([encoder.point(z, phi=sectors.phi_deg) for z in latent])

@@ -15,14 +15,20 @@ columns
 15–21   trend: three times the mean over ages of the deviation times the age, from -1 to 1, bins 1–7
 22–27   skewness: cube root of the third moment over ages, bins 1–6
 28, 29  anisotropy: logs of the size of the second and of the fourth harmonic
-30–34   steps: percentiles over ages of the correlation of neighbouring cells
+30–34   pace: percentiles over ages of the correlation of neighbouring cells
 35–38   order: autocorrelation over ages of that correlation, 1, 2, 3 and 4–5 cells apart
+55–57   steps: logs of how far that correlation goes in all over its range, of how many cells in a row it is low,
+        and of how much it differs among the cells where it is low, over its range
 ======= ====================================================================================================
 
 For the structure, maps are averaged over azimuth, which leaves the least noise, and their second and fourth harmonics
 over azimuth are rotated to the direction in which the second is largest. All columns but the order are divided by the
-plateau. Steps and order tell sudden jumps at any times from a rate that varies steadily or in turns. Bins of lag are
+plateau. Pace and order tell sudden jumps at any times from a rate that varies steadily or in turns. Bins of lag are
 those of the embedding: cells 0, 1, 2, 3–4, 5–7, 8–12, 13–20, 21–33 and 34–63 of 64.
+
+Jumps of a sample at rest make the correlation of neighbouring cells low in single cells, to any depth. Motion that
+stops and goes on makes it low in cells in a row, to one depth. The columns of the steps are few, so that this is not
+lost among the others.
 """
 
 from dataclasses import dataclass
@@ -142,6 +148,11 @@ class Sectors:
         k, are_equal = len(self.phi_deg), bool(np.ptp(self.n_pixels) <= 0.02 * self.n_pixels.max())
         return k > 1 and np.allclose(np.diff(self.phi_deg), 180 / k, atol=0.5) and are_equal
 
+    def mean(self, maps: Singles) -> Singles:
+        """Average maps of the sectors, (n, k, 64, 64), to (n, 64, 64); without a copy of them, as `tensordot` makes."""
+        n, k, *shape = maps.shape
+        return (self.share.astype(np.float32) @ maps.reshape(n, k, -1)).reshape(n, *shape)
+
     def average(self, maps: Singles) -> Singles:
         """Average maps of the bins, (n, …), to those of the sectors, (k, …)."""
         return np.tensordot(self.members, maps, 1).astype(np.float32)
@@ -160,26 +171,39 @@ _FLOOR = 0.03
 _NEEDED = {2: 3, 4: 5}
 _NEXT = np.flatnonzero(COLS - ROWS == 1)  # pairs of neighbouring cells, in order of age
 _PERCENTILES = (3, 16, 42, 72, 97)
+_RANGE = (8, 92)  # percentiles; the correlation is low below their mean
 _APART = ((1, 1), (2, 2), (3, 3), (4, 5))  # cells between which the order is averaged
 _LEAST_SCATTER = 0.02  # of the correlation of neighbouring cells over ages, below which it is noise
 
 
 def structure(average: Singles, maps: Singles, phi: Floats, share: Floats) -> Singles:
-    """Compute the structure (n, 39) of runs from C2 maps (n, k, 64, 64) of sectors at azimuths `phi` (k,), in radians.
+    """Compute structure and steps (n, 42) of runs from C2 maps (n, k, 64, 64) of sectors.
 
-    `average`, (n, 64, 64), are their means, in which each sector has its `share`, (k,).
+    `phi`, (k,), are their azimuths in radians. `average`, (n, 64, 64), are their means, in which each sector has its `share`, (k,).
     """
-    triangles, mean = to_triangle(maps) - 1, to_triangle(average) - 1
+    triangles, mean = to_triangle(maps), to_triangle(average) - 1
     steady, plateau = decay_and_unsteadiness(mean)
     deviation = mean - (mean @ LAG_MEAN.T)[:, LAG_BIN]
     trend = 3 * (deviation * _AGE) @ LAG_MEAN[1:-1].T
-    skewness = np.cbrt(deviation**3 @ LAG_MEAN[1:-2].T)
+    skewness = np.cbrt(deviation * deviation * deviation @ LAG_MEAN[1:-2].T)  # a power is slow
     sizes = [np.log(_FLOOR + size / plateau[:, 0]) for size in _harmonics(triangles, mean, phi, share)]
-    steps = _steps(mean[:, _NEXT] / plateau)
-    return np.column_stack([steady, trend / plateau, skewness / plateau, *sizes, *steps]).astype(np.float32)
+    near = mean[:, _NEXT] / plateau
+    columns = [steady, trend / plateau, skewness / plateau, *sizes, *_pace(near), *_steps(near)]
+    return np.column_stack(columns).astype(np.float32)
 
 
 def _steps(near: Singles) -> list[Singles]:
+    """Return columns 55–57 from the correlation of neighbouring cells, (n, 63)."""
+    low, high = np.percentile(near, _RANGE, axis=1)
+    is_low, span = near <= (low + high)[:, None] / 2, high - low
+    in_a_row = is_low.sum(1) / (is_low[:, 0] + (is_low[:, 1:] & ~is_low[:, :-1]).sum(1))
+    middle = np.nanmedian(np.where(is_low, near, np.nan), axis=1, keepdims=True)
+    differs = np.nanmedian(np.where(is_low, np.abs(near - middle), np.nan), axis=1)
+    moves = np.abs(np.diff(near, axis=1)).mean(1)
+    return [np.log((0.02 + moves) / (0.02 + span)), np.log(in_a_row), np.log((0.01 + differs) / (0.03 + span))]
+
+
+def _pace(near: Singles) -> list[Singles]:
     """Return columns: percentiles and autocorrelation of the correlation of neighbouring cells, (n, 63), over ages."""
     away = near - near.mean(1, keepdims=True)
     variance = np.square(away).mean(1) + _LEAST_SCATTER**2
@@ -196,7 +220,7 @@ def _harmonics(triangles: Singles, mean: Singles, phi: Floats, share: Floats) ->
     rotated = np.zeros((2, n, LAG_MEAN.shape[0]), dtype=np.float32)
     if k < min(_NEEDED.values()):
         return list(rotated[:, :, 0])
-    by_lag = (triangles @ LAG_MEAN.T - (mean @ LAG_MEAN.T)[:, None]).astype(np.complex64)
+    by_lag = (triangles @ LAG_MEAN.T - (1 + mean @ LAG_MEAN.T)[:, None]).astype(np.complex64)
     direction = np.ones(n)
     for i, (order, needed) in enumerate(_NEEDED.items()):
         if k < needed:
@@ -208,8 +232,8 @@ def _harmonics(triangles: Singles, mean: Singles, phi: Floats, share: Floats) ->
     return list(np.sqrt(np.square(rotated).mean(2)))
 
 
-# Columns of the two densities of `NoveltyScorer`.
-TERMS = {"embedding": slice(0, 16), "structure": slice(16, 55)}
+# Columns of the densities of `NoveltyScorer`.
+TERMS = {"embedding": slice(0, 16), "structure": slice(16, 55), "steps": slice(55, 58)}
 
 
 def run_features(
@@ -222,7 +246,7 @@ def run_features(
     phi_deg: ArrayLike | None = None,
     by_azimuth: bool = True,
 ) -> Singles:
-    """Compute the features (55,) of one run; columns as above, errors as for `Encoder.encode`.
+    """Compute the features (58,) of one run; columns as above, errors as for `Encoder.encode`.
 
     Parameters
     ----------
@@ -255,7 +279,7 @@ def sectors_of(n_pixels: ArrayLike, phi_deg: ArrayLike | None, by_azimuth: bool)
 
 
 def features(encoder: Encoder, mean: Singles, maps: Singles, sectors: Sectors, *, photons: float) -> Singles:
-    """Compute the features (n, 55) of n runs from their mean maps and their maps.
+    """Compute the features (n, 58) of n runs from their mean maps and their maps.
 
     Mean maps are (n, 64, 64), maps (n, k, 64, 64), of the k `sectors`. Photons are per pixel in the whole exposure.
     """
