@@ -57,24 +57,33 @@ def read_bank(path: Path) -> tuple[list[Clean], list[str]]:
     sizes = {len(tensors[name]) for name in ("maps", *_NUMBERS)}
     if sizes != {len(families)} or not set(counts.tolist()) <= {ALIKE, FLOW, TURNED, MEASURED}:
         raise ModelError(f"{path}: {len(families)} families do not fit {len(counts)} exposures")
-    size = 2 * int(counts.sum()) * ROWS.size
-    unpacker = zlib.decompressobj()
+    steps = np.empty((int(counts.sum()), ROWS.size), dtype="<i2")
     try:
-        packed = unpacker.decompress(tensors["g1_squared"].tobytes(), size + 1)
+        n_bytes = _unpack(tensors["g1_squared"].tobytes(), steps)
         parameters = json.loads(zlib.decompressobj().decompress(tensors["dynamics"].tobytes(), _MOST_PARAMETERS))
         dynamics = [None if given is None else _dynamics(given) for given in parameters]
     except (zlib.error, ValueError, TypeError) as error:
         raise ModelError(f"{path}: damaged ({error})") from None
-    if len(packed) != size or len(dynamics) != len(families):
+    if n_bytes != steps.nbytes or len(dynamics) != len(families):
         raise ModelError(f"{path}: {len(families)} families do not fit the maps it holds")
-    differences = np.frombuffer(packed, dtype="<i2").reshape(-1, ROWS.size)
-    steps = np.empty(differences.shape, dtype=np.int16)
-    for row, of_row in zip(steps, differences, strict=True):  # all at once would take twice the memory
-        row[_ALONG_DIAGONALS] = of_row.cumsum(dtype=np.int16)
+    for row in steps:  # all at once would take twice the memory
+        row[_ALONG_DIAGONALS] = row.cumsum(dtype=np.int16)
     numbers = np.column_stack([tensors[name] for name in _NUMBERS]).tolist()
     maps = np.split(steps, counts.cumsum()[:-1])
     rows = zip(maps, numbers, dynamics, strict=True)
     return [Clean(steps, angle, phase, shear, 1.0, given) for steps, (angle, phase, shear), given in rows], families
+
+
+def _unpack(packed: bytes, out: NDArray[np.int16]) -> int:
+    """Unpack into an array, piece by piece, as there is no room for all twice; return the number of bytes.
+
+    It is larger than that of the array if there are more.
+    """
+    unpacker, into, at = zlib.decompressobj(), out.reshape(-1).view(np.uint8), 0
+    while at <= into.size and (piece := unpacker.decompress(packed, min(_PIECE, into.size - at + 1))):
+        into[at : at + len(piece)] = np.frombuffer(piece, dtype=np.uint8)[: into.size - at]
+        at, packed = at + len(piece), unpacker.unconsumed_tail
+    return at
 
 
 def _given(dynamics: Dynamics | Domains | Sheared) -> dict[str, Any]:
@@ -101,7 +110,7 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-_MOST_PARAMETERS = 100_000_000  # bytes
+_MOST_PARAMETERS, _PIECE = 100_000_000, 1_000_000  # bytes
 _DUTIES = (0.0, 0.5, 1.0)  # one of these is drawn for each exposure: the duty of a run is unknown
 _AT_ONCE = 32
 # Errors that instruments add to the maps of a run beyond the noise of each bin: standard deviation of the baseline over
