@@ -290,12 +290,13 @@ def maps(squared: Squared, seen: Instrument, rng: np.random.Generator, *, isotro
     shot = share @ share.T / seen.photons
     values, vectors = np.linalg.eigh(shot)
     of_shot = vectors * np.sqrt(np.maximum(values, 0))
-    out, clean = np.empty((len(seen.n_pixels), SIZE, SIZE)), None
+    out, roots = np.empty((len(seen.n_pixels), SIZE, SIZE)), dict[float, NDArray[np.float64]]()
     for k, (n, phi) in enumerate(zip(seen.n_pixels, seen.phi_deg, strict=True)):
-        if clean is None or not isotropic:
-            clean = seen.contrast * binned(squared, phi, seen, isotropic=isotropic)
-            values, vectors = np.linalg.eigh(clean)
-            root = vectors * np.sqrt(np.maximum(values, 0))
+        direction = 0.0 if isotropic else phi % 180  # bins across the beam from each other see the same
+        if direction not in roots:
+            values, vectors = np.linalg.eigh(seen.contrast * binned(squared, phi, seen, isotropic=isotropic))
+            roots[direction] = vectors * np.sqrt(np.maximum(values, 0))
+        root = roots[direction]
         n_speckles = max(round(n / seen.speckle_px), 2)
         speckle = np.repeat(root @ rng.standard_normal((SIZE, n_speckles)), -(-n // n_speckles), axis=1)[:, :n]
         pixels = speckle + of_shot @ rng.standard_normal((SIZE, n))

@@ -9,7 +9,8 @@ fragile      known dynamics on an instrument that differs from the agent's setti
 instruments  other instruments, from frames: whether there is a p-value, and false alarms
 detectors    plain relaxation and ageing on any detector: maps for combinations of frames, pixels, contrast and photons
              per pixel and frame, in an order that spreads the first of them over all; it goes on where it was stopped
-power        known dynamics of many parameters at .05, and dynamics that the bank does not contain, at .01
+power        known dynamics of many parameters at .05, and dynamics that the bank does not contain, at .01; it goes on
+             where it was stopped
 time         CPU of a verdict and of a calibration, and the peak memory
 """
 
@@ -17,7 +18,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 
@@ -37,6 +38,9 @@ RUN = {"n_frames": 1.0, "counts": USUAL.photons, "n_pixels": 570.0}  # statistic
 FRAMES, PIXELS = (64, 80, 96, 100, 150, 250, 1000, 5000), (60, 600, 6000, 60000)
 CONTRASTS, PHOTONS = (0.05, 0.2, 1.0), (0.05, 1.0, 20.0)
 EACH = 20  # exposures on a detector
+CHUNK = 40  # exposures of a kind that are drawn at a time
+LEAST = {"ballistic": 0.85, "banded": 0.55, "rate oscillation": 0.95}  # power that is wanted
+LEAST |= dict.fromkeys(("echo", "LAOS", "moving front", "crystallisation", "stop-and-go"), 1.0)
 Rows = Callable[[int, np.random.Generator, Progress], Iterator[Row]]
 
 study = Study(__doc__)
@@ -143,10 +147,7 @@ def detectors(combinations: int = 288, quick: bool = False, workers: int = 1, da
     """Measure false alarms for so many combinations of frames, pixels, contrast and photons; ``--quick`` takes 12."""
     every = np.random.default_rng(0).permutation(np.array([*product(FRAMES, PIXELS, CONTRASTS, PHOTONS)])).tolist()
     cases = [(json.dumps(each), 0) for each in every[: 12 if quick else combinations]]
-    here = Path(__file__).parent
-    rooms = [here.parent / "src/ainerd" / name for name in ("techniques/rheo_xpcs", "novelty", "latent", "dynamics")]
-    run = {"code": digest_of(*rooms, here / "novelty.py", here / "_exposures.py")}
-    rows = resumed("novelty_detectors", run, cases, detector, workers, dask)
+    rows = resumed("novelty_detectors", sources(), cases, detector, workers, dask)
     judged = [row for row in rows if row["n"]]
     hits, n = (sum(row[name] for row in judged) for name in ("flagged", "n"))
     p = np.sort([binomtest(row["flagged"], row["n"], 0.05, "greater").pvalue for row in judged])
@@ -182,36 +183,38 @@ def detector(case: Case) -> Row:
     return {**names, "n": len(known), "flagged": flagged, "p": known}
 
 
-@part
-def power(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[Row]:
-    """Measure false alarms at .05 on known dynamics of many parameters, and the power at .01."""
-    encoder, scorer = Encoder.load(), usual_scorer()
-    least = {"ballistic": 0.85, "banded": 0.55, "rate oscillation": 0.95}
-    least |= dict.fromkeys(("echo", "LAOS", "moving front", "crystallisation", "stop-and-go"), 1.0)
+@study.part
+def power(each: int = 400, quick: bool = False, seed: int = 0, workers: int = 1, dask: str | None = None) -> None:
+    """Measure false alarms at .05 on known dynamics of many parameters, and power at .01; ``--quick`` takes 40 each."""
+    chunks = range(seed, seed + (1 if quick else -(-each // CHUNK)))
+    kinds = [*synthetic.KNOWN, *synthetic.NEW]
+    rows = resumed("novelty_power", sources(), [(kind, i) for i in chunks for kind in kinds], chunk, workers, dask)
+    p = {kind: np.concatenate([row["p"] for row in rows if row["kind"] == kind]) for kind in kinds}
+    table = [alarms(kind, p[kind], most) for kind, (_, most) in synthetic.KNOWN.items()]
+    for kind in synthetic.NEW:
+        hit, least = p[kind] <= 0.01, LEAST.get(kind)
+        found = {"flagged at .05": "", "at .01": f"{hit.mean():.3f} {interval(int(hit.sum()), hit.size)}"}
+        reached = "–" if least is None else "yes" if hit.mean() >= least else "no"
+        wanted = "–" if least is None else f"≥ {least:g}"
+        table.append({"what": f"new: {kind}", "n": hit.size, **found, "wanted": wanted, "reached": reached})
+    report("novelty_power", table, bank=Bank.load().id, seed=seed)
 
-    def p_values(name: str, drawn: Callable[[np.random.Generator], Squared]) -> NDArray[np.float64]:
-        seen = [
-            run_features(encoder, maps(drawn(rng), USUAL, rng, isotropic=name not in synthetic.AZIMUTHAL), **RUN)
-            for _ in progress.track(range(400 // share), description=name)
-        ]
-        return scorer.p_values(np.array(seen))
 
-    for name, (drawn, most) in synthetic.KNOWN.items():
-        yield alarms(name, p_values(name, drawn), most)
-    for name, drawn in synthetic.NEW.items():
-        hit = p_values(name, drawn) <= 0.01
-        sure = interval(int(hit.sum()), hit.size)
-        reached = "–" if name not in least else "yes" if hit.mean() >= least[name] else "no"
-        wanted = f"≥ {least[name]:g}" if name in least else "–"
-        flagged = f"{hit.mean():.3f} {sure}"
-        yield {
-            "what": f"new: {name}",
-            "n": hit.size,
-            "flagged at .05": "",
-            "at .01": flagged,
-            "wanted": wanted,
-            "reached": reached,
-        }
+def chunk(case: Case) -> Row:
+    """Judge exposures of one kind of dynamics on the usual instrument."""
+    kind, i = case
+    rng = np.random.default_rng([i, *kind.encode()])
+    drawn = synthetic.NEW[kind] if kind in synthetic.NEW else synthetic.KNOWN[kind][0]
+    runs = [maps(drawn(rng), USUAL, rng, isotropic=kind not in synthetic.AZIMUTHAL) for _ in range(CHUNK)]
+    seen = np.array([run_features(Encoder.load(), run, **RUN) for run in runs])
+    return {"kind": kind, "p": usual_scorer().p_values(seen).tolist()}
+
+
+def sources() -> Row:
+    """Return the digest of the code that a p-value depends on."""
+    here = Path(__file__).parent
+    rooms = [here.parent / "src/ainerd" / name for name in ("techniques/rheo_xpcs", "novelty", "latent", "dynamics")]
+    return {"code": digest_of(*rooms, here / "novelty.py", here / "_exposures.py")}
 
 
 @part
@@ -219,7 +222,7 @@ def time_(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[
     """Measure the CPU time without the cache, and the peak memory of the process with all that it imports."""
     encoder, run = Encoder.load(), np.repeat(np.repeat(maps(plain(0.1, 1.0), USUAL, rng, isotropic=True), 4, 1), 4, 2)
     started = time.process_time()
-    scorer = usual_scorer()
+    scorer = usual_scorer.__wrapped__()
     calibrated = time.process_time()
     scorer.explain(run_features(encoder, run, **RUN)[None])
     verdict = time.process_time() - calibrated
@@ -228,6 +231,7 @@ def time_(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[
         yield {"what": what, "value": value, "wanted": f"≤ {most:g}", "reached": "yes" if value <= most else "no"}
 
 
+@cache
 def usual_scorer() -> NoveltyScorer:
     """Return a scorer that expects the usual instrument."""
     bank = Bank.load()
