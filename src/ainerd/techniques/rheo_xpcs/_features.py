@@ -179,7 +179,8 @@ _LEAST_SCATTER = 0.02  # of the correlation of neighbouring cells over ages, bel
 def structure(average: Singles, maps: Singles, phi: Floats, share: Floats) -> Singles:
     """Compute structure and steps (n, 42) of runs from C2 maps (n, k, 64, 64) of sectors.
 
-    `phi`, (k,), are their azimuths in radians. `average`, (n, 64, 64), are their means, in which each sector has its `share`, (k,).
+    `phi`, (k,), are their azimuths in radians. `average`, (n, 64, 64), are their means, in which each sector has its
+    `share`, (k,).
     """
     triangles, mean = to_triangle(maps), to_triangle(average) - 1
     steady, plateau = decay_and_unsteadiness(mean)
