@@ -262,9 +262,7 @@ class SceneReader:
             **details,
         )
 
-    def _load(
-        self, known: Mapping[str, dict[str, NDArray[Any] | None]], keys: Sequence[str], names: Set[str]
-    ) -> None:
+    def _load(self, known: Mapping[str, dict[str, NDArray[Any] | None]], keys: Sequence[str], names: Set[str]) -> None:
         """Add these arrays and series of the results to those that are known."""
         unknown = [key for key in keys if names - known[key].keys()]
         for result in self._store.load(unknown, names):
