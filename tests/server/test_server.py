@@ -300,7 +300,7 @@ def test_connect_fails_fast_if_nothing_answers(monkeypatch):
         started = time.monotonic()
         with pytest.raises(ServerError, match="no server answers .*ReadTimeout"):
             connect(f"http://127.0.0.1:{silent.getsockname()[1]}", "key")
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30  # Tiled's own client tries for most of a minute
 
 
 def test_connect_fails_if_the_server_is_not_tiled(tmp_path):

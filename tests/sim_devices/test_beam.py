@@ -50,7 +50,7 @@ def test_movements_take_simulated_time():
     moving = shutter.set("open")
     assert not shutter.is_open
     moving.wait(30)
-    assert shutter.is_open and 0.2 <= time.monotonic() - begin < 5
+    assert shutter.is_open and time.monotonic() - begin >= 0.2
 
 
 def test_shutter_under_a_run_engine(clock, run_engine):

@@ -1,4 +1,5 @@
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -227,14 +228,15 @@ def test_each_time_the_sample_is_sheared_it_yields_anew(make):
 
 def test_monitored_while_staged():
     rheometer = Rheometer(name="rheometer", clock=SimClock(20))
-    seen = []
-    rheometer.stress.subscribe(lambda value, **_: seen.append(value), run=False)
+    seen, several = [], threading.Event()
+    rheometer.stress.subscribe(lambda value, **_: seen.append(value) or len(set(seen)) < 4 or several.set(), run=False)
     time.sleep(0.3)
     assert not seen
+    began = time.monotonic()
     rheometer.stage()
-    time.sleep(1.1)
+    assert several.wait(60)
     rheometer.unstage()
-    assert 3 <= len(set(seen)) <= 6
+    assert len(set(seen)) <= 1 + (time.monotonic() - began) / 0.2  # five a second
     count = len(seen)
     time.sleep(0.4)
     assert len(seen) == count
