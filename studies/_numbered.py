@@ -4,13 +4,17 @@ So every result can be compared with the frames that it names, whatever happened
 """
 
 import itertools
+import json
 import os
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import bluesky.plans as bp
 import h5py
 import numpy as np
 from bluesky import RunEngine
@@ -24,7 +28,7 @@ from ainerd.agent import Agent
 from ainerd.config import Settings
 from ainerd.novelty import find_regimes
 from ainerd.results import ResultStore
-from ainerd.server import open_catalog
+from ainerd.server import embedded_server, open_catalog
 from ainerd.steering import visit
 from ainerd.technique import Analysis, AnalysisError, Regimes, RunAnalysis, RunInfo, Technique
 from sim_devices import StreamingDetector
@@ -223,6 +227,19 @@ class Beamline:
         self.RE.loop.call_soon_threadsafe(self.RE.loop.stop)
         self.RE._th.join()  # noqa: SLF001 (it has no public name)
         self.RE.loop.close()
+
+
+@contextmanager
+def beamline(*detectors: str) -> Iterator[tuple[Beamline, int]]:
+    """Yield a beamline on a server of its own, with an agent of each of `detectors`, and the server's process id."""
+    with (
+        tempfile.TemporaryDirectory() as name,
+        embedded_server(Path(name) / "tiled", readable_storage=[Path(name) / "frames"]) as server,
+        closing(Beamline(Path(name), Path(name) / "tiled", server.client(), delay_s=0)) as line,
+    ):
+        for detector in detectors:
+            line.start_agent(getattr(line, detector), lambda devices, md: bp.count(devices, md=md))
+        yield line, int(json.loads((server.directory / "server.json").read_text())["pid"])
 
 
 def settings_of(folder: Path, storage: Path, detector: str) -> Settings:

@@ -7,14 +7,12 @@ viewers  Runs come every second while viewers in another process follow the camp
          a second, as a page does, and one in four listens to Tiled's stream of the results.
 """
 
-import json
 import os
 import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -24,8 +22,8 @@ import httpx
 import numpy as np
 from rich.progress import track
 
-from ainerd.server import connect, embedded_server
-from studies._numbered import Beamline
+from ainerd.server import connect
+from studies._numbered import Beamline, beamline
 from studies._tools import Row, Study, memory_mb, report, spread
 from studies.latency import BEAT_S, heartbeat
 
@@ -79,17 +77,6 @@ def viewers(viewers: int = 20, minutes: float = 10.0) -> None:
     row = {"viewers": viewers, "requests": len(took), "refused": int(np.isnan(took).sum()), "runs": n, "gap (ms)": gap}
     report("load_viewers", [row | {f"answer, {k} (s)": v for k, v in spread(took[np.isfinite(took)].tolist()).items()}])
     report("load_viewers_usage", growth(used), viewers=viewers, minutes=minutes)
-
-
-@contextmanager
-def beamline() -> Iterator[tuple[Beamline, int]]:
-    """Yield a beamline without an agent, and the process id of its server."""
-    with (
-        tempfile.TemporaryDirectory() as name,
-        embedded_server(Path(name) / "tiled", readable_storage=[Path(name) / "frames"]) as server,
-        closing(Beamline(Path(name), Path(name) / "tiled", server.client(), delay_s=0)) as line,
-    ):
-        yield line, int(json.loads((server.directory / "server.json").read_text())["pid"])
 
 
 def gaps(line: Beamline, n: int, look: Callable[[], object] = lambda: None) -> Row:
