@@ -355,9 +355,7 @@ def holds(session: IPython, folder: Path, n: int = 5) -> list[float]:
 
         for k in range(n):
             session.process.sendline("RE(agent.explore(1))")
-            while not state()["measuring"]:
-                time.sleep(0.1)
-            time.sleep(k)  # at another moment each time
+            time.sleep(1 + k)  # at another moment each time
             took.append(acknowledged("hold"))
             acknowledged("release")
             session.process.expect(PROMPT)

@@ -236,11 +236,17 @@ class Storage(Section):
     group_reads: bool = False  #: whether the group of a new `directory` may read it, too (mode 750 instead of 700)
 
     def create_directory(self) -> None:
-        """Create `directory` for its owner, or also for its group; one that exists keeps its permissions."""
+        """Create `directory` for its owner, or also for its group; one that exists keeps its permissions.
+
+        SettingsError if it cannot be created.
+        """
         try:
             self.directory.mkdir(parents=True)
         except FileExistsError:
             return
+        except OSError as error:
+            why = error.strerror
+            raise SettingsError(f"cannot create storage.directory {self.directory}: {why}") from None
         self.directory.chmod(0o750 if self.group_reads else 0o700)
 
     @field_validator("uri")

@@ -174,3 +174,20 @@ def test_frames_that_a_detector_drops_change_no_lag(session_in, tmp_path, in_fil
     assert (
         again["tau_s"] == pytest.approx(row["tau_s"], rel=1e-5) and again["frames_left_out"] == row["frames_left_out"]
     )
+
+
+def test_a_list_scan_and_an_exposure_without_a_shutter(few):
+    session, shutter = few, few.shutter
+    shutter.set("open").wait(10)
+    session.shutter = None
+    try:
+        agent = session.start_agent()
+        (listed,) = session.RE(bp.list_scan([session.detector], session.stage.x, [2, 8], session.stage.y, [3, 4]))
+        *_, explored = session.RE(agent.explore(1))  # after the pre-shear
+        assert rows_of(session, explored)["status"].tolist() == ["complete"]
+        rows = rows_of(session, listed)
+        assert rows["status"].tolist() == ["complete"] * 2
+        assert np.allclose(rows[["sample_x", "sample_y"]], [(2, 3), (8, 4)], atol=0.01)
+    finally:
+        session.shutter = shutter
+        shutter.set("close").wait(10)

@@ -21,7 +21,7 @@ from tiled.structures.array import ArrayStructure
 from tiled.structures.core import Spec, StructureFamily
 from tiled.structures.data_source import Asset, DataSource
 
-from ainerd.config import Storage
+from ainerd.config import SettingsError, Storage
 from ainerd.results import ResultStore
 from ainerd.server import EmbeddedServer, ServerError, connect, embedded_server, open_catalog
 
@@ -81,6 +81,9 @@ def test_a_new_folder_is_for_its_owner_or_also_for_its_group(tmp_path, group_rea
     storage.directory.chmod(0o711)  # by a person
     storage.create_directory()
     assert storage.directory.stat().st_mode & 0o777 == 0o711
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match=r"cannot create storage\.directory .*file/tiled: Not a directory"):
+        Storage(directory=tmp_path / "file" / "tiled", frames=[]).create_directory()
 
 
 @pytest.mark.fault(

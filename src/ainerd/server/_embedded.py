@@ -29,7 +29,7 @@ from typing import IO, Any, Self
 import httpx
 from tiled.client.container import Container
 
-from ainerd.config import Storage
+from ainerd.config import SettingsError, Storage
 from ainerd.server._archive import relocate
 from ainerd.server._connect import ServerError, connect, probe
 from ainerd.server._presence import is_locked, try_lock
@@ -143,8 +143,8 @@ def open_tiled(storage: Storage) -> tuple[Container, Callable[[], None]]:
     """Return the catalog of the settings and a function that closes it; ServerError if it cannot be reached."""
     try:
         storage.create_directory()
-    except OSError as error:
-        raise ServerError(f"cannot create storage.directory {storage.directory}: {error}") from None
+    except SettingsError as error:
+        raise ServerError(str(error)) from None
     if storage.uri:
         client = connect(storage.uri, storage.api_key.get_secret_value() or None)
         return client, client.context.http_client.close
