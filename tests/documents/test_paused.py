@@ -70,6 +70,7 @@ def streams(folder, n, *, per_index, scalars=()):
     """Yield a bundle and the documents that describe its streams: primary with x, and `n` frames of a detector."""
     with h5py.File(folder / "frames.h5", "w") as file:
         file["data"] = np.arange(n, dtype=np.uint16)[:, None, None] * np.ones((1, 2, 2), np.uint16)
+        file["numbers"] = np.arange(n)
     bundle = compose_run()
     x = bundle.compose_descriptor(name="primary", data_keys={"x": NUMBER})
     keys = {"det": IMAGE | {"shape": [per_index, 2, 2]}, **dict.fromkeys(scalars, NUMBER)}
@@ -118,6 +119,17 @@ def test_other_events_of_primary_do_not_move_the_positions_of_flights(tmp_path, 
     documents.append(("stop", bundle.compose_stop()))
     frames, positions = exposures(Run(Detector(image="det"), [tmp_path]), documents)
     assert [len(event) for event in frames] == [2, 2, 2] and positions == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("number", ["", "/numbers"])
+def test_each_flight_has_the_position_before_it(tmp_path, number):
+    bundle, x, det, documents = streams(tmp_path, 6, per_index=2)
+    for i in range(3):
+        at(x, documents, float(i))
+        datum(det, documents, i, i + 1, i + 1)
+    documents.append(("stop", bundle.compose_stop()))
+    frames, positions = exposures(Run(Detector(image="det", frame_number=number), [tmp_path]), documents)
+    assert [len(event) for event in frames] == [2, 2, 2] and positions == [0.0, 1.0, 2.0]
 
 
 def test_flights_from_tiled_without_an_event_each_have_no_position_if_it_changed(tmp_path):

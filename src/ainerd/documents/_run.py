@@ -70,7 +70,7 @@ class Run(DocumentRouter):
         self._others: set[str] = set()  # streams whose frames are left out
         self._n_events = 0  # in the stream of the frames
         self._n_others = Counter[str]()  # events in each other stream
-        # at each StreamDatum: frames so far, and events in primary if their order is known
+        # frames until the next event in primary, and events in primary before them; None if their order is not known
         self._flown: list[tuple[int, int | None]] = []
         self._times: dict[tuple[str, int], float] = {}  # of events, by stream and number
         self._held: dict[str, NDArray[Any]] = {}  # frames in events, by uid of the event
@@ -182,7 +182,10 @@ class Run(DocumentRouter):
                 with suppress(FrameError):  # it is raised again when the unit begins
                     n_flight = self.n_own
             self._announced.add(resource, start, stop, (first - 1) * self._per_index if is_known else None, n_flight)
-            self._flown.append((self._announced.next, self._n_others["primary"] if is_known else None))
+            before = self._n_others["primary"] if is_known else None
+            if self._flown and self._flown[-1][1] == before:
+                self._flown.pop()
+            self._flown.append((self._announced.next, before))
         elif not 0 <= start <= stop:
             self._announced.refuse(f"the announced frames {start} to {stop} are not a valid range")
         elif self._resources[resource]["data_key"] == self._keys.image:
@@ -594,7 +597,7 @@ class Run(DocumentRouter):
         Tiled the order is not known: then each exposure needs one event.
         """
         n_primary = self._n_others["primary"]
-        if any(before is None for _, before in self._flown):
+        if not self._flown or any(before is None for _, before in self._flown):
             return event if n_primary == self.n_events else None
         n, ends = self.n_own or MOST_NUMBER, [end for end, _ in self._flown]
         i = bisect.bisect_right(ends, (event - 1) * n)
