@@ -23,6 +23,22 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat()
 
 
+def scan_text(scan_id: Any, event: Any = None) -> str:
+    """Return the number of a scan as text: 12, and 12.2 for its second event.
+
+    Examples
+    --------
+    >>> scan_text(12), scan_text(12, 2)
+    ('12', '12.2')
+    """
+    import pandas as pd
+
+    if pd.isna(scan_id):
+        return "?"
+    is_later = not pd.isna(event) and int(event) > 1
+    return f"{int(scan_id)}.{int(event)}" if is_later else str(int(scan_id))
+
+
 def coordinate(x: float) -> str:
     """Return a coordinate as text: ``3.25``, and ``0.00412`` for a motor in metres."""
     decimals = FEWEST

@@ -4,7 +4,8 @@ import inspect
 import io
 import time
 
-from ainerd.results import ResultStore, waiting
+from ainerd.activity import waiting
+from ainerd.results import ResultStore
 
 _progress = inspect.getmodule(waiting)
 

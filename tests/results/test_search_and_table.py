@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from tiled.queries import Key
 
-from ainerd.results import regime_kinds, scan_text
+from ainerd.results import regime_kinds
 from ainerd.results._table import Columns
 from ainerd.results._tables import find_key, matches, times_of
+from ainerd.words import scan_text
 
 NUMBERS = [
     -1e-5,

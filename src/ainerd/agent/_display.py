@@ -25,11 +25,11 @@ from ainerd import __version__
 from ainerd.activity import activity
 from ainerd.campaign import Campaign, named, terms_of
 from ainerd.config import Settings
-from ainerd.results import ResultStore, scan_text
+from ainerd.results import ResultStore
 from ainerd.runs import Jobs
 from ainerd.technique import Outcome, Technique
 from ainerd.views import Next, Scene, SceneReader, kinds_of, reordered, run_line
-from ainerd.words import labelled, printable
+from ainerd.words import labelled, printable, scan_text
 
 if TYPE_CHECKING:
     from ainerd.views import LiveFigure  # imports matplotlib, as all that draws

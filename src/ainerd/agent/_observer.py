@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tiled.client.container import Container
 from tiled.queries import Key, KeyPresent
 
-from ainerd.activity import activity
+from ainerd.activity import activity, waiting
 from ainerd.agent._disks import Disks
 from ainerd.agent._display import Display, Sentences, show_progress_of
 from ainerd.agent._state import LivePicture, State
@@ -41,12 +41,12 @@ from ainerd.documents import (
     streams_of,
 )
 from ainerd.internals import call_before_exit
-from ainerd.results import LiveNode, ResultStore, commands, digest, principal_of, scan_text, waiting
+from ainerd.results import LiveNode, ResultStore, commands, digest, principal_of
 from ainerd.runs import Jobs, Spool, Wanted, Worker, Writer, parameters_of, write_run
 from ainerd.server import Presence, only_here
 from ainerd.technique import Technique, complete
 from ainerd.views import Logbook, status_panel
-from ainerd.words import rendered
+from ainerd.words import rendered, scan_text
 
 if TYPE_CHECKING:
     from ainerd.views import LiveFigure

@@ -18,11 +18,12 @@ from ainerd.agent._commands import CommandReader
 from ainerd.agent._disks import Disks
 from ainerd.campaign import Campaign
 from ainerd.config import Settings
-from ainerd.results import AgentNode, LiveNode, ResultStore, digest, read_agent, scan_text
+from ainerd.results import AgentNode, LiveNode, ResultStore, digest, read_agent
 from ainerd.runs import Jobs, RawWriter, Subject, Worker, parameters_of
 from ainerd.server import warn_of_another, whereabouts
 from ainerd.technique import Technique
 from ainerd.views import principal_axes
+from ainerd.words import scan_text
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,8 @@ from ainerd.campaign._exposures import ExposureChoice
 from ainerd.campaign._ledger import Ledger, Notices
 from ainerd.campaign._optimizer import Travel, optimizer_of
 from ainerd.campaign._partners import Partners
-from ainerd.campaign._proposals import UNTAKEN, Proposals
+from ainerd.campaign._proposals import Proposals
+from ainerd.campaign._queue import UNTAKEN
 from ainerd.campaign._reference import Reference
 from ainerd.campaign._sentences import sentences
 from ainerd.config import Steering

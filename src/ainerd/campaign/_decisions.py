@@ -5,17 +5,19 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._atlas import Atlas
 from ainerd.campaign._ledger import Ledger, limits_text
-from ainerd.campaign._proposals import UNTAKEN, Proposals
-from ainerd.campaign._queue import Ready
+from ainerd.campaign._queue import UNTAKEN, Ready
 from ainerd.campaign._reference import Reference
 from ainerd.results import commands
+
+if TYPE_CHECKING:
+    from ainerd.campaign._proposals import Proposals
 
 MOST_APPLIED = 100  # commands whose answers are kept
 TAKEN_WITHIN_S = 12 * 3600.0  # an older `Take` is refused: the sample may have been changed
@@ -53,7 +55,7 @@ class _NotYet(Exception):
 class Decisions:
     """Executes the commands of people, and keeps what follows from them."""
 
-    proposals: Proposals
+    proposals: "Proposals"
     atlas: Atlas
     reference: Reference
     ledger: Ledger

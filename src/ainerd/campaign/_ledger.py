@@ -13,9 +13,9 @@ from bluesky_adaptive.protocols import ID_KEY
 from ainerd.campaign._optimizer import terms_of
 from ainerd.campaign._sentences import changes
 from ainerd.novelty import Structure
-from ainerd.results import ResultStore, SuggestionRecord, save_checkpoint, scan_text
+from ainerd.results import ResultStore, SuggestionRecord, save_checkpoint
 from ainerd.technique import Outcome
-from ainerd.words import place
+from ainerd.words import place, scan_text
 
 logger = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., None])

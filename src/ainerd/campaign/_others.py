@@ -3,14 +3,15 @@
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 
-from ainerd.campaign._ledger import Ledger
-from ainerd.campaign._optimizer import OtherOptimizer
-from ainerd.steering import Explorer
+if TYPE_CHECKING:
+    from ainerd.campaign._ledger import Ledger
+    from ainerd.campaign._optimizer import OtherOptimizer
+    from ainerd.steering import Explorer
 
 Places = Mapping[str, Mapping[str, float]]  # positions by the ids of suggestions
 
@@ -37,7 +38,7 @@ class Others:
     """
 
     def __init__(
-        self, ledger: Ledger, explorer: "Explorer | OtherOptimizer", shared_s: float, beam_size: float | None
+        self, ledger: "Ledger", explorer: "Explorer | OtherOptimizer", shared_s: float, beam_size: float | None
     ) -> None:
         self.own: set[str] = set()
         self._ledger, self._explorer, self._shared_s, self._beam_size = ledger, explorer, shared_s, beam_size

@@ -21,7 +21,6 @@ from ainerd.exposures import Exposure
 from ainerd.steering import TERMS, Explorer
 
 MOST_TRIED = 50  # suggestions at places of other sessions, one after the other
-UNTAKEN = "nobody has taken a suggestion on a page"
 
 
 @dataclass(kw_only=True)

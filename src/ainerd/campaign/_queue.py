@@ -6,6 +6,8 @@ from typing import Any
 
 from bluesky_adaptive.protocols import ID_KEY
 
+UNTAKEN = "nobody has taken a suggestion on a page"
+
 
 @dataclass(frozen=True)
 class Ready:

@@ -147,8 +147,7 @@ def show_near(store: "ResultStore", near: "pd.DataFrame", *, as_json: bool) -> N
     from rich.console import Console
     from rich.table import Table
 
-    from ainerd.results import scan_text
-    from ainerd.words import here
+    from ainerd.words import here, scan_text
 
     positions = [*store.record(near.index[0]).positions] if len(near) else []
     forms = {"distance": ".3g", "scan_id": "", **dict.fromkeys(positions, ".2f")}

@@ -212,7 +212,7 @@ def _lines(state: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _result(last: dict[str, Any]) -> str:
-    from ainerd.results import scan_text
+    from ainerd.words import scan_text
 
     when = f" of {datetime.fromtimestamp(last['run_time']):%d %b %H:%M:%S}" if "run_time" in last else ""
     p = f", p = {last['novelty_p']:.2g}" if "novelty_p" in last else ""

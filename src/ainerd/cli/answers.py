@@ -14,10 +14,10 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field, ValidationError
 
 from ainerd import __version__
-from ainerd.results import ResultStore, principal_of, read_agent, scan_text
+from ainerd.results import ResultStore, principal_of, read_agent
 from ainerd.results.commands import Propose, check_position
 from ainerd.views import kinds_of
-from ainerd.words import first_problem
+from ainerd.words import first_problem, scan_text
 
 INSTRUCTIONS = """Results, regimes and suggestions of an agent at a beamline, read from Tiled.
 Every answer has `rests_on`, the keys of the results behind it: cite them. `p` is a conformal p-value; where `claim` is

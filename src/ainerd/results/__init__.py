@@ -10,7 +10,6 @@ from ainerd.results._campaign_records import note_line
 from ainerd.results._export import export, new_file
 from ainerd.results._files import LoadedResult, Part, decode_table, put_array, put_attributes, put_table
 from ainerd.results._nodes import CAMPAIGN, SPEC_VERSION, check_schema, shared_tags, tags_of
-from ainerd.results._progress import waiting
 from ainerd.results._records import (
     FINAL,
     LATEST_S,
@@ -28,7 +27,7 @@ from ainerd.results._records import (
 from ainerd.results._result import AinerdResult, plot_result, since_exposure
 from ainerd.results._store import ResultStore, explain
 from ainerd.results._table import Columns
-from ainerd.results._tables import OWN_P, matches, notes_by_key, regime_kinds, scan_text, similar
+from ainerd.results._tables import OWN_P, matches, notes_by_key, regime_kinds, similar
 from ainerd.results._validation import validate
 from ainerd.words import utc_now
 
@@ -38,6 +37,6 @@ __all__ = [
     "SPEC_VERSION", "SuggestionRecord", "USABLE", "check_schema", "commands", "decode_table", "digest",
     "event_identity", "explain", "export", "matches", "regime_kinds", "new_file", "note_line", "notes_by_key",
     "plot_result", "principal_of", "put_array", "put_attributes", "put_table", "read_agent", "read_checkpoint",
-    "result_key", "save_checkpoint", "scan_text", "series_identity", "shared_tags", "similar", "since_exposure",
+    "result_key", "save_checkpoint", "series_identity", "shared_tags", "similar", "since_exposure",
     "tags_of", "utc_now", "validate", "waiting",
 ]  # fmt: skip

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ainerd.activity import counted
 from ainerd.results._files import LoadedResult, put_attributes, put_parts
-from ainerd.results._progress import counted
 from ainerd.results._records import USABLE
 from ainerd.technique import panels
 from ainerd.words import escape_table

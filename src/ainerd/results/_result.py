@@ -15,9 +15,9 @@ from ainerd.results._export import NEXUS, TABLES, dataset, export, write_table
 from ainerd.results._files import LoadedResult, load
 from ainerd.results._records import ResultRecord
 from ainerd.results._store import ResultStore, explain
-from ainerd.results._tables import notes_on, scan_text
+from ainerd.results._tables import notes_on
 from ainerd.technique import panels
-from ainerd.words import SINCE, named_place
+from ainerd.words import SINCE, named_place, scan_text
 
 if TYPE_CHECKING:
     import xarray as xr

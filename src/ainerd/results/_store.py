@@ -15,11 +15,11 @@ from pydantic import ValidationError
 from tiled.client.constructors import from_context
 from tiled.client.container import Container
 
+from ainerd.activity import counted
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._export import dataset_of_all, export_all
 from ainerd.results._files import LoadedResult, Part, load, read_configuration
 from ainerd.results._nodes import create_node, newest_key, result_node, run_readings
-from ainerd.results._progress import counted
 from ainerd.results._records import FINAL, USABLE, ConfigurationRecord, ResultRecord
 from ainerd.results._records import digest as hashed
 from ainerd.results._table import Columns, NodeFilter, Notes, Table

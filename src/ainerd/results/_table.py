@@ -24,8 +24,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from tiled.client.container import Container
 
+from ainerd.activity import waiting
 from ainerd.results._nodes import PAGE, get_ours, read_named, read_nodes
-from ainerd.results._progress import waiting
 
 logger = logging.getLogger(__name__)
 

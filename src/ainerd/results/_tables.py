@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ainerd.results._records import FINAL
 from ainerd.results._table import Columns, Notes
 from ainerd.technique import panels
-from ainerd.words import coordinate, here, printable, rendered
+from ainerd.words import coordinate, here, printable, rendered, scan_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -294,20 +294,6 @@ def _local(when: Any) -> str:
 def _texts(values: Mapping[str, str], keys: "pd.Index[Any]") -> NDArray[Any]:
     """Return a column of texts, NaN for a missing one."""
     return np.array([*(values.get(key, np.nan) for key in keys), None], object)[:-1]
-
-
-def scan_text(scan_id: Any, event: Any = None) -> str:
-    """Return the number of a scan as text: 12, and 12.2 for its second event.
-
-    Examples
-    --------
-    >>> scan_text(12), scan_text(12, 2)
-    ('12', '12.2')
-    """
-    if pd.isna(scan_id):
-        return "?"
-    is_later = not pd.isna(event) and int(event) > 1
-    return f"{int(scan_id)}.{int(event)}" if is_later else str(int(scan_id))
 
 
 def find_key(results: Columns, run: str | int | float) -> str:

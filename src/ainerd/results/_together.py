@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ainerd.results._files import LoadedResult
-from ainerd.results._tables import scan_text
 from ainerd.technique import Average, load, panels
+from ainerd.words import scan_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

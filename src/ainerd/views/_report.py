@@ -18,12 +18,11 @@ from ainerd.results import (
     explain,
     plot_result,
     read_agent,
-    scan_text,
 )
 from ainerd.technique import Technique
 from ainerd.views._figure import campaign_figure
 from ainerd.views._scene import Next, SceneReader
-from ainerd.words import here, named_place
+from ainerd.words import here, named_place, scan_text
 
 logger = logging.getLogger(__name__)
 

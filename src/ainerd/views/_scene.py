@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ainerd.results import ResultStore, regime_kinds, scan_text
+from ainerd.results import ResultStore, regime_kinds
 from ainerd.technique import Landmarks, Panels, Technique, panels
+from ainerd.words import scan_text
 
 if TYPE_CHECKING:
     from ainerd.steering import SampleMap  # imports bluesky

@@ -11,10 +11,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ainerd.results import scan_text
 from ainerd.technique import Outcome
 from ainerd.views._scene import Next
-from ainerd.words import here, labelled, named_place, place, printable, rendered
+from ainerd.words import here, labelled, named_place, place, printable, rendered, scan_text
 
 LINES = 60  # of the log that are shown, the newest
 

@@ -19,9 +19,10 @@ import numpy.typing as npt
 import pandas as pd
 from fastapi import HTTPException
 
-from ainerd.results import Columns, LogRecord, ResultRecord, SuggestionRecord, scan_text
+from ainerd.results import Columns, LogRecord, ResultRecord, SuggestionRecord
 from ainerd.server.internals import Caller, Child, Cursor, newest, newest_key, read_changes, visible_keys
 from ainerd.technique import panels
+from ainerd.words import scan_text
 
 MOST_AGENTS = 100
 LONGEST = 600  # characters of a text
