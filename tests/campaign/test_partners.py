@@ -112,7 +112,7 @@ def test_a_look_is_one_request_for_what_changed(client, monkeypatch):
     monkeypatch.setattr(http, "send", lambda *a, **more: (asked.append(send(*a, **more)), asked[-1])[1])
     assert not partners.look()
     (answer,) = asked
-    assert len(answer.content) < 1000
+    assert len(answer.content) < 1200
     structure.measure({"x": 0.6, "y": 9.4})
     asked.clear()
     assert partners.look() and len(partners.candidates) == 2 and len(asked) == 1

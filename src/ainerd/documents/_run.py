@@ -603,6 +603,8 @@ class Run(DocumentRouter):
         i = bisect.bisect_right(ends, (event - 1) * n)
         j = min(bisect.bisect_left(ends, event * n), len(ends) - 1)
         before = [n_events or 0 for _, n_events in self._flown] + [n_primary]
+        if i == len(ends) and (before[0] == 0 or n_primary == before[-2]):
+            return None  # neither its frames nor its event came so far
         if before[0] > 0:
             return before[i]
         return min(before[j] + 1, before[j + 1]) or None

@@ -266,7 +266,9 @@ class _Density:
         from sklearn.mixture import GaussianMixture
 
         mean, scale = x.mean(0), np.maximum(x.std(0), _LEAST_SPREAD)
-        _, sizes, axes = np.linalg.svd(np.linalg.qr((x - mean) / scale, mode="r"))  # fast: of few rows
+        _, sizes, axes = np.linalg.svd(
+            np.linalg.qr((x - mean) / scale, mode="r"), full_matrices=False
+        )  # fast: of few rows
         there = sizes > _LEAST_SPREAD * sizes[0]
         # in the memory layout of a file, because the last bits of a product depend on it
         white = np.ascontiguousarray((axes[there] / scale).T / (sizes[there] / np.sqrt(len(x))))

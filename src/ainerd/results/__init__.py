@@ -38,5 +38,5 @@ __all__ = [
     "event_identity", "explain", "export", "matches", "regime_kinds", "new_file", "note_line", "notes_by_key",
     "plot_result", "principal_of", "put_array", "put_attributes", "put_table", "read_agent", "read_checkpoint",
     "result_key", "save_checkpoint", "series_identity", "shared_tags", "similar", "since_exposure",
-    "tags_of", "utc_now", "validate", "waiting",
+    "tags_of", "utc_now", "validate",
 ]  # fmt: skip

@@ -1,10 +1,8 @@
 """`ainerd average` and `ResultStore.average`: repeats in files and on a server, with planted faults."""
 
-import base64
 from pathlib import Path
 
 import h5py
-import httpx
 import numpy as np
 import pytest
 import typer
@@ -173,23 +171,6 @@ def test_results_are_averaged_by_command(store, place, run, monkeypatch):
     assert done.exit_code == 0 and "7 of 8 repeats are averaged" in said, said
     with h5py.File("average.h5") as file:
         assert file["repeats/dose"].attrs["name"] == "dose" and file["repeats/name"].asstr()[3] == "scan 4"
-
-
-def test_the_page_averages_what_a_person_chose(store, place):
-    base, _, path = place.uri.partition("/api/v1/metadata/")
-
-    def post(keys):
-        headers = {"Authorization": f"Apikey {place.api_key}"}
-        address = f"{base}/custom/ainerd/average/{path}/ainerd"
-        return httpx.post(address, json={"keys": keys}, headers=headers, timeout=60, trust_env=False)
-
-    keys = [store.key(scan) for scan in (4, 8, 1, 2, 3, 5, 6, 7)]  # a lasso has no order
-    answer = post(keys).json()
-    assert answer["sentences"][:2] == store.average(range(1, 9)).sentences()[:2]
-    assert base64.b64decode(answer["picture"])[:4] == b"\x89PNG"
-    refused = post([*keys[:2], store.key(9)])
-    assert refused.status_code == 422 and refused.json()["detail"].endswith("has no g2: too dark")
-    assert post(keys[:1]).status_code == 422 and post([keys[0], "not-there"]).status_code == 404
 
 
 def test_many_results_are_drawn_over_q(store):
