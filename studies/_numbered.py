@@ -249,7 +249,13 @@ def settings_of(folder: Path, storage: Path, detector: str) -> Settings:
         "technique": "numbered",
         "detector": {"image": f"{detector}_image"} | ({"n_frames": "stack_n_frames"} if detector == "stack" else {}),
         "steering": {"bounds": {"sample_x": [0.0, 10.0]}},
-        "storage": {"directory": str(storage), "frames": [str(folder / "frames")], "late_s": 1.0, "live": False},
+        "storage": {
+            "directory": str(storage),
+            "frames": [str(folder / "frames")],
+            "least_free_mb": 1.0,  # the disk of a study is small
+            "late_s": 1.0,
+            "live": False,
+        },
     }
     return Settings.of(described, folder)
 
