@@ -1,4 +1,4 @@
-"""What takes long: the names of such steps for messages, and a line or a progress bar where a person waits."""
+"""Names of steps that take long, for messages, and a line or a progress bar where a person waits."""
 
 import sys
 import threading

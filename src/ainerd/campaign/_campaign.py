@@ -219,7 +219,7 @@ class Campaign:
         return commands.check_position(values, self.explorer.bounds)
 
     def sentences(self) -> list[str]:
-        """Return what is known of the regimes, in sentences."""
+        """Return sentences about the regimes: gaps, paths and breaks."""
         return sentences(self.atlas.structure)
 
     def map(self) -> SampleMap | None:

@@ -1,4 +1,4 @@
-"""What people decided: their commands are executed here, each once."""
+"""Decisions of people: their commands are executed here, each once."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ class Answer:
     suggestion : dict or None
         The suggestion that comes first.
     fetched : dict or None
-        What the sender of a `Next` gets: id, position and reason of the suggestion. The checkpoint keeps it.
+        Id, position and reason of the suggestion, for the sender of a `Next`. The checkpoint keeps them.
     """
 
     status: str
@@ -99,7 +99,7 @@ class Decisions:
     # checkpoint
 
     def state(self) -> dict[str, Any]:
-        """Return what the checkpoint keeps."""
+        """Return the decisions as plain values, for the checkpoint."""
         given = self.proposals.given
         return {
             "rejected": list(self._rejected),

@@ -87,7 +87,7 @@ class Proposals:
         if then no other has a right to its place: none has measured there, has accepted a suggestion there, or has
         proposed it earlier. Otherwise another one is tried. A suggestion that gets old is replaced by another one
         before other sessions may ignore it. Without other sessions, and for a person's point, nothing of this is done.
-        First what is novel to the agents of other techniques is read.
+        First it reads the positions that are novel to agents of other techniques.
 
         Raises ValueError if no position is left.
         """

@@ -29,7 +29,7 @@ class Queue:
     Parameters
     ----------
     review : bool
-        Whether only what a person took is measured.
+        Whether only suggestions that a person took are measured.
 
     Attributes
     ----------
