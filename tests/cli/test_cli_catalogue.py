@@ -138,9 +138,8 @@ def test_status_prints_the_state(run, catalogue, tmp_path):
     server, _, _ = catalogue
     (tmp_path / "agent.toml").write_text(SETTINGS.replace('"here"', '"ainerd"'))
     journal = tmp_path / "tiled" / "unwritten" / "journal"
-    journal.mkdir(parents=True)
-    (journal / "1-killed.jsonl").touch()
-    os.utime(journal / "1-killed.jsonl", (1e9, 1e9))
+    (journal / "killed").mkdir(parents=True)
+    (journal / "killed" / "1.jsonl").touch()
     (journal.parent / "kept.jsonl").touch()
     (journal.parent / "results").mkdir()
     (journal.parent / "results" / "1.unreadable").touch()

@@ -335,7 +335,7 @@ def test_values_that_json_cannot_hold_become_text(tmp_path, scanned, movies):
     for name, doc in documents:
         journal(name, doc)
     journal.close()
-    for path in (spool.runs()[0], next((tmp_path / "journal").glob("*.jsonl"))):
+    for path in (spool.runs()[0], next((tmp_path / "journal").glob("*/*.jsonl"))):
         kept = list(file_documents(path))
         assert [name.removesuffix("_page") for name, _ in kept] == [name for name, _ in documents]
         start = kept[0][1]
@@ -352,7 +352,7 @@ def test_a_run_with_any_uid_is_kept(tmp_path, scanned, movies, uid):
     for name, doc in documents:
         journal(name, doc)
     journal.close()
-    for path in (spool.runs()[0], next((tmp_path / "journal").glob("*.jsonl"))):
+    for path in (spool.runs()[0], next((tmp_path / "journal").glob("*/*.jsonl"))):
         assert [doc["uid"] for name, doc in file_documents(path) if name == "start"] == [uid]
 
 

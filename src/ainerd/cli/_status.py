@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 ANSWER_S = 0.7  # a slower server counts as unreachable
 READ_S = 10.0
 POLL_S = 1.0
-YOUNG_S = 2.0  # a younger journal may not be locked by its session yet
 LAST = ("scan_id", "event", "run_time", "status", "regime", "novelty_p", "novel", "reason")
 
 
@@ -86,10 +85,7 @@ def waiting(unwritten: Path) -> dict[str, int]:
     """
     from ainerd.server import is_locked
 
-    in_progress = []
-    for path in (unwritten / "journal").glob("*.jsonl"):
-        with suppress(OSError):  # the file disappears when Tiled has the run
-            in_progress.append(time.time() - path.stat().st_mtime < YOUNG_S or is_locked(path))
+    in_progress = [is_locked(path.with_name("lock")) for path in (unwritten / "journal").glob("*/*.jsonl")]
     alive, results = sum(in_progress), unwritten / "results"
     return {
         "going_on": alive,

@@ -38,14 +38,16 @@ BATCH = 20  # documents per request of TiledWriter: enough for a 50 Hz monitor
 
 
 class Journal:
-    """Writes each run in progress to a file, one line for each document. The process locks the file while it lives.
+    """Writes each run to a file, one line for each document. The file is open until the run ends.
 
-    The journal is called in the RunEngine's thread. If the disk refuses a write, the run continues without a journal.
+    The files of a journal are in a folder of its own, which the process locks while it lives. The journal is called in
+    the RunEngine's thread. If the disk refuses a write, the run continues without a journal.
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._lock: IO[str] | None = None  # from the first run
         self._files: dict[str, IO[str]] = {}
         self._router = RunRouter([self._open])
 
@@ -62,10 +64,16 @@ class Journal:
 
     def left(self) -> Iterator[tuple[Path, list[Document]]]:
         """Yield the runs of processes that have died, oldest first; a run that had not ended gets a stop document."""
-        for path in sorted(self._folder.glob("*.jsonl"), key=lambda path: path.name):
+        left = list[Path]()
+        for lock in self._folder.glob("[!.]*/lock"):
+            with suppress(OSError), _locked(lock, "r+"):  # fails while the process lives
+                runs = list(lock.parent.glob("*.jsonl"))
+                left += runs
+                if not runs:
+                    lock.unlink()
+                    lock.parent.rmdir()
+        for path in sorted(left, key=lambda path: path.name):
             try:
-                with open(path) as file:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while the process lives
                 documents, ended = list(file_documents(path)), path.stat().st_mtime
             except OSError:
                 continue
@@ -81,12 +89,19 @@ class Journal:
         for file in self._files.values():
             _close(file)
         self._files.clear()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def _open(self, name: str, start: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
         began = start["time"] if isinstance(start.get("time"), int | float) else time.time()
         try:
-            file = open(self._folder / f"{began:017.6f}-{_file_name(start['uid'])}.jsonl", "x")  # noqa: SIM115
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self._lock is None:
+                hidden = self._folder / f".{uuid.uuid4().hex}"  # until its lock is held
+                hidden.mkdir()
+                self._lock = _locked(hidden / "lock", "x")
+                self._own = hidden.rename(self._folder / hidden.name[1:])
+            file = open(self._own / f"{began:017.6f}-{_file_name(start['uid'])}.jsonl", "x")  # noqa: SIM115
         except (OSError, OverflowError) as error:  # OverflowError: a time with more digits than a float holds
             logger.warning("run %s has no journal: %s", start["uid"], error)
             return [], []
@@ -98,11 +113,24 @@ class Journal:
             try:
                 file.write(_line(name, doc))
                 file.flush()
+                if name == "stop":
+                    file.close()
             except (OSError, TypeError, ValueError) as error:
                 logger.warning("the journal of run %s ends early: %s", start["uid"], error)
                 self.done(start["uid"])
 
         return [write], []
+
+
+def _locked(path: Path, mode: str) -> IO[str]:
+    """Open a file, and lock it until it is closed. Raises OSError if another process has locked it."""
+    file = open(path, mode)  # noqa: SIM115
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise
+    return file
 
 
 class Spool:
