@@ -17,7 +17,7 @@ from tiled.client.container import Container
 from ainerd.config import Detector
 from ainerd.documents import WireError, checked
 from ainerd.results import ResultStore
-from ainerd.runs import Jobs, Spool, Wanted, Worker, Writer
+from ainerd.runs import Jobs, RecordedKeys, Spool, Worker, Writer
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, Technique
 from studies._hostile_inputs import as_json, changed, shown
 from studies._tools import memory_mb
@@ -78,7 +78,7 @@ class Runs:
         listener = SimpleNamespace(
             assign=lambda outcome: {"regime": 0, "atlas_version": 1}, absorb=lambda outcome: None
         )
-        wanted = Wanted(
+        wanted = RecordedKeys(
             positions=("x",), series={"warmth": "t"}, readings={"age": "t"}, start={"odd": "odd"}, units={"x": "mm"},
         )  # fmt: skip
         self.store = ResultStore(ainerd, agent="hostile")

@@ -349,7 +349,7 @@ class Question:
     ----------
     key : str
         Key in the technique's section, such as ``"width"`` or ``"size.inner"``.
-    asked : str
+    text : str
         Text of the question, with the unit; also the comment of the key in the TOML.
     default : value of TOML or None
         Answer if the user enters nothing; None leaves the key out.
@@ -360,7 +360,7 @@ class Question:
     """
 
     key: str
-    asked: str
+    text: str
     default: Any = None
     example: Any = None
     array: NDArray[Any] | None = None
@@ -372,22 +372,22 @@ class Finding:
 
     Attributes
     ----------
-    what : str
+    subject : str
         Subject of the check.
-    found : str
+    state : str
         State of the subject.
-    todo : str
+    remedy : str
         How to correct it; empty if there is nothing to correct.
     """
 
-    what: str
-    found: str
-    todo: str = ""
+    subject: str
+    state: str
+    remedy: str = ""
 
     @property
     def ok(self) -> bool:
         """Whether there is nothing to correct."""
-        return not self.todo
+        return not self.remedy
 
 
 class EventReader(Protocol):

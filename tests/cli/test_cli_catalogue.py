@@ -196,10 +196,10 @@ def test_doctor_checks_a_server_and_leaves_it_unchanged(run, catalogue, tmp_path
     (tmp_path / "agent.toml").write_text(SETTINGS)
     before = sorted(server.client()["ainerd"])
     done = run("doctor", "--results", "--json", "--config", tmp_path / "agent.toml")
-    findings = {finding["what"]: finding for finding in json.loads(done.output)}
+    findings = {finding["subject"]: finding for finding in json.loads(done.output)}
     assert done.exit_code == 0, [finding for finding in findings.values() if not finding["ok"]]
-    assert Encoder.load().sha256 in findings["encoder"]["found"] and "4 results" in findings["read"]["found"]
-    assert findings["specs"]["found"] == "AinerdResult 1.0" and findings["results"]["found"] == "all are valid"
+    assert Encoder.load().sha256 in findings["encoder"]["state"] and "4 results" in findings["read"]["state"]
+    assert findings["specs"]["state"] == "AinerdResult 1.0" and findings["results"]["state"] == "all are valid"
     assert sorted(server.client()["ainerd"]) == before
 
 
@@ -213,10 +213,10 @@ def test_doctor_reports_problems_and_remedies(run, catalogue, tmp_path, monkeypa
     finally:
         node.parent.delete_contents("stray", recursive=True, external_only=False)
     assert done.exit_code == 1
-    wrong = {finding["what"]: finding for finding in json.loads(done.output) if not finding["ok"]}
+    wrong = {finding["subject"]: finding for finding in json.loads(done.output) if not finding["ok"]}
     assert set(wrong) == {"storage.frames", "storage.directory", "partition", "results"}
-    assert all(finding["todo"] for finding in wrong.values())
-    assert "result stray does not parse" in wrong["results"]["found"]
+    assert all(finding["remedy"] for finding in wrong.values())
+    assert "result stray does not parse" in wrong["results"]["state"]
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", "0" * 64)
     done = run("doctor")
     assert done.exit_code == 1 and "problem server: the Tiled server at" in done.output
@@ -230,7 +230,7 @@ def test_doctor_reports_runs_that_wait_on_disk(run, catalogue, tmp_path):
     for name in ("a.jsonl", "b.jsonl", "results/c.jsonl"):
         (tmp_path / "tiled" / "unwritten" / name).touch()
     done = run("doctor", "--json", "--config", tmp_path / "agent.toml")
-    wrong = {finding["what"]: finding["found"] for finding in json.loads(done.output) if not finding["ok"]}
+    wrong = {finding["subject"]: finding["state"] for finding in json.loads(done.output) if not finding["ok"]}
     assert wrong["unwritten raw runs"].startswith("2 in ") and wrong["unwritten results"].startswith("1 in ")
 
 
@@ -239,8 +239,8 @@ def test_doctor_compares_versions_with_the_requirements(run, monkeypatch):
     monkeypatch.setattr("importlib.metadata.requires", lambda name: asked)
     monkeypatch.delenv("AINERD_STORAGE__URI")
     ours, of_agent, *_ = json.loads(run("doctor", "--json").output)
-    assert ours["found"] == f"numpy {np.__version__}, not <1; no-such-package is missing"
-    assert ours["todo"] == "pip install -U ainerd" and of_agent["todo"] == "pip install -U 'ainerd[agent]'"
+    assert ours["state"] == f"numpy {np.__version__}, not <1; no-such-package is missing"
+    assert ours["remedy"] == "pip install -U ainerd" and of_agent["remedy"] == "pip install -U 'ainerd[agent]'"
 
 
 @pytest.mark.parametrize(

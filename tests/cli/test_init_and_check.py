@@ -35,12 +35,12 @@ class Pebble:
 
     @classmethod
     def questions(cls, frame=None):
-        width = yield Question(key="width", asked="its width in mm", default=3 if frame is None else frame.shape[1])
+        width = yield Question(key="width", text="its width in mm", default=3 if frame is None else frame.shape[1])
         if width > 100:
-            yield Question(key="size.inner", asked="of a wide one", default=2.5)
-        yield Question(key="note", asked="anything", example='of "note"')
+            yield Question(key="size.inner", text="of a wide one", default=2.5)
+        yield Question(key="note", text="anything", example='of "note"')
         if frame is not None:
-            yield Question(key="mask", asked="what is marked", default="marked.npy", array=(frame != frame))
+            yield Question(key="mask", text="what is marked", default="marked.npy", array=(frame != frame))
 
     def check(self):
         yield Finding("pebbles", f"{self.settings.width:g} wide", "" if self.settings.width > 0 else "make it wider")
@@ -122,7 +122,7 @@ def test_a_frame_gives_defaults_and_arrays(pebble):
     np.save("other.npy", np.ones((4, 5)))
     other = json.loads(run("check", "here/agent.toml", "--draw", "p.png", "--frame", "other.npy", "--json").stdout)
     assert other[-1] == {
-        "what": "picture", "found": "the frame is not as wide", "todo": "correct what it names", "ok": False
+        "subject": "picture", "state": "the frame is not as wide", "remedy": "correct it", "ok": False
     }  # fmt: skip
 
 
@@ -142,8 +142,8 @@ def test_problems_come_with_remedies(pebble):
     assert done.exit_code == 1 and "pebble.wide: unknown key, did you mean 'width'?" in done.stdout
     init("--yes", "--force", "--set", "pebble.width=-1")
     found = json.loads(run("check", "here/agent.toml", "--json").stdout)
-    assert [f["todo"] for f in found if not f["ok"]] == ["make it wider"]
-    assert {"settings", "storage.directory", "technique pebble", "pebbles"} <= {f["what"] for f in found}
+    assert [f["remedy"] for f in found if not f["ok"]] == ["make it wider"]
+    assert {"settings", "storage.directory", "technique pebble", "pebbles"} <= {f["subject"] for f in found}
     assert run("check", "nowhere.toml").exit_code == 1
     assert "--draw" in str(run("check", "here/agent.toml", "--frame", "x.npy").exception)
 

@@ -18,9 +18,9 @@ def doctor(*arguments):
     """Return the findings about techniques, one line each."""
     found = json.loads(run("doctor", "--json", "--tiled", "http://127.0.0.1:9", *arguments).stdout)
     return [
-        (f["what"], f["found"], f["todo"])
+        (f["subject"], f["state"], f["remedy"])
         for f in found
-        if f["what"].startswith(("technique", "marbles", "settings", "steering"))
+        if f["subject"].startswith(("technique", "marbles", "settings", "steering"))
     ]
 
 
@@ -135,5 +135,5 @@ def test_doctor_names_a_policy_that_cannot_be_loaded(marble, policy, problem):
 )
 def test_doctor_reports_settings_that_the_technique_refuses(marble, before, after, last):
     marble.write_text(marble.read_text().replace(before, after))
-    what, said, todo = doctor("--config", marble)[-1]
-    assert last in said and todo and "\n" not in said
+    subject, state, remedy = doctor("--config", marble)[-1]
+    assert last in state and remedy and "\n" not in state

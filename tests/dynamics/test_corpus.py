@@ -71,7 +71,7 @@ def test_bins_of_a_run_take_the_nearest_direction(n_roi):
 
 
 def test_statistics_stay_in_their_ranges():
-    s = Statistics.drawn(500, np.random.default_rng(0))
+    s = Statistics.draw(500, np.random.default_rng(0))
     for name, values in {
         "n_frames": s.n_frames,
         "photons_per_pixel": s.n_frames * s.counts,

@@ -41,7 +41,7 @@ def cheap(monkeypatch):
 
 @pytest.fixture(scope="module")
 def truths():
-    return Truths.drawn(120, np.random.default_rng(0))
+    return Truths.draw(120, np.random.default_rng(0))
 
 
 def test_no_held_out_mechanism_is_combined():

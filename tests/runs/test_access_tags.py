@@ -18,7 +18,7 @@ from tiled.server.settings import DatabaseSettings
 
 from ainerd.documents import documents_of, tiled_documents
 from ainerd.results import ResultRecord, ResultStore
-from ainerd.runs import Wanted
+from ainerd.runs import RecordedKeys
 from ainerd.server import connect, open_catalog
 
 READ = ["read:metadata", "read:data"]
@@ -149,7 +149,7 @@ def analysed(worker, raw, documents):
 
 def test_a_result_is_seen_by_those_who_see_its_run(served, client, toy, scanned, movies, worker_on, tmp_path):
     (uri, api_keys), (raw, ainerd) = served, open_catalog(client("service"))
-    worker = worker_on(toy(), ResultStore(ainerd), tmp_path, Wanted(positions=("x",)))
+    worker = worker_on(toy(), ResultStore(ainerd), tmp_path, RecordedKeys(positions=("x",)))
     keys, uids = {}, {}
     for tag in ("pass-1", "pass-2"):
         start = {"sample": f"sample of {tag}", "tiled_access_tags": [tag]}
@@ -193,7 +193,7 @@ def test_arrays_that_are_nodes_have_the_tags_too(client, toy, scanned, movies, w
         "ainerd.results._writing.put_bundles", lambda *args, **kwargs: None
     )  # a server without our route
     raw, ainerd = open_catalog(client("service"))
-    worker = worker_on(toy(), ResultStore(ainerd), tmp_path, Wanted(positions=("x",)))
+    worker = worker_on(toy(), ResultStore(ainerd), tmp_path, RecordedKeys(positions=("x",)))
     key = analysed(worker, raw, list(scanned(movies(1, 2), num_points=2, tiled_access_tags=["pass-1"]))).key
     assert client("ann")["ainerd/results", key, "sums"].read().tolist() == [1, 2]
     assert key not in client("bob")["ainerd/results"]
@@ -205,7 +205,7 @@ def test_arrays_that_are_nodes_have_the_tags_too(client, toy, scanned, movies, w
 def test_a_tag_that_the_agent_may_not_give_is_refused(client, toy, scanned, movies, worker_on, tmp_path):
     raw, ainerd = open_catalog(client("stranger"))
     before = {*ainerd["results"]}
-    worker = worker_on(toy(), ResultStore(ainerd), tmp_path, Wanted(positions=("x",)))
+    worker = worker_on(toy(), ResultStore(ainerd), tmp_path, RecordedKeys(positions=("x",)))
     documents = list(scanned(movies(1, 2), num_points=2, tiled_access_tags=["pass-2"]))
     for name, doc in documents:
         worker(name, dict(doc))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ainerd.results import ResultStore
-from ainerd.runs import Journal, Spool, Wanted
+from ainerd.runs import Journal, RecordedKeys, Spool
 from ainerd.server import open_catalog
 from tests.killed import killed
 
@@ -35,7 +35,7 @@ def catalogue(server, tmp_path):
 @pytest.fixture
 def worker_of(toy, worker_on):
     """Starts a worker on some folder."""
-    wanted = Wanted(positions=("x",), series={"warmth": "temperature"}, readings={}, units={"x": "mm"})
+    wanted = RecordedKeys(positions=("x",), series={"warmth": "temperature"}, readings={}, units={"x": "mm"})
     return lambda store, folder: worker_on(toy(), store, folder, wanted)
 
 

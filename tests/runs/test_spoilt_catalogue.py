@@ -8,7 +8,7 @@ import pytest
 from tiled_process import KEY, start_server
 
 from ainerd.results import ResultStore
-from ainerd.runs import Wanted
+from ainerd.runs import RecordedKeys
 from ainerd.server import connect, open_catalog
 
 SLOW_S = 60.0
@@ -47,7 +47,7 @@ def spoiled(tmp_path, monkeypatch):
 def test_a_broken_catalogue_costs_no_run(spoiled, toy, worker_on, scanned, movies, tmp_path, caplog):
     client, catalogue, again = spoiled
     _, ainerd = open_catalog(client)
-    wanted = Wanted(positions=("x",), series={}, readings={}, units={"x": "mm"})
+    wanted = RecordedKeys(positions=("x",), series={}, readings={}, units={"x": "mm"})
     worker = worker_on(toy(), ResultStore(ainerd, agent="me"), tmp_path, wanted)
     runs = {name: list(scanned(movies(i, 1))) for i, name in enumerate("abcdef")}
 

@@ -1,10 +1,10 @@
 """Metadata of the start document in a result."""
 
-from ainerd.runs import Wanted, start_metadata
+from ainerd.runs import RecordedKeys, start_metadata
 
 
 def test_usual_and_configured_metadata_are_kept():
-    wanted = Wanted(
+    wanted = RecordedKeys(
         positions=("sample_x",),
         series={},
         readings={"user": "user_reading"},
@@ -28,4 +28,4 @@ def test_the_proposal_of_nsls2_is_kept():
     proposal = {"proposal_id": "312345", "title": "Gels", "type": "GU", "pi_name": "Ada"}
     start = {"data_session": "pass-312345", "cycle": "2026-3", "username": "ada", "proposal": proposal}
     kept = {"user": "ada", "proposal": "312345", "data_session": "pass-312345", "cycle": "2026-3"}
-    assert start_metadata(start, Wanted(positions=())) == kept
+    assert start_metadata(start, RecordedKeys(positions=())) == kept

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from event_model import compose_run, pack_event_page
 
-from ainerd.runs import Jobs, Wanted
+from ainerd.runs import Jobs, RecordedKeys
 
 
 class Store:
@@ -41,7 +41,7 @@ def store():
 
 @pytest.fixture
 def work(toy, store, worker_on, tmp_path):
-    return worker_on(toy(), store, tmp_path, Wanted(positions=("x",), series={}, readings={}, units={}))
+    return worker_on(toy(), store, tmp_path, RecordedKeys(positions=("x",), series={}, readings={}, units={}))
 
 
 @pytest.fixture

@@ -13,10 +13,12 @@ from tiled.client.utils import ClientError
 
 from ainerd.documents import file_documents
 from ainerd.results import ResultRecord, ResultStore, result_key
-from ainerd.runs import Journal, Spool, Subject, Wanted, Writer
+from ainerd.runs import Journal, RecordedKeys, Spool, Subject, Writer
 from ainerd.technique import Outcome, Series
 
-WANTED = Wanted(positions=("x",), series={"warmth": "temperature"}, readings={"age": "temperature"}, units={"x": "mm"})
+WANTED = RecordedKeys(
+    positions=("x",), series={"warmth": "temperature"}, readings={"age": "temperature"}, units={"x": "mm"}
+)
 
 
 @pytest.fixture

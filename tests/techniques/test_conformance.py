@@ -256,7 +256,7 @@ def asks(*questions):
     yield from (question for question in questions)  # a tuple itself takes no answers
 
 
-MISSPELT = Question(key="alfa", asked="level", default=0.1)
+MISSPELT = Question(key="alfa", text="level", default=0.1)
 POINTS = itertools.count()
 BROKEN = [
     ("protocol", Toy, "give an instance"),
@@ -311,8 +311,8 @@ BROKEN = [
     ("regime_numbers", has(regimes=lambda self, z, previous=None: Toy().regimes(z)), "find_regimes(embeddings"),
     ("landmarks", has(landmarks=lambda self: Landmarks(embeddings=np.zeros((2, 4)), names=["a"])), "by embedding_size"),
     ("common", has(common=lambda self: Common(arrays={"q": [1.0]})), "must be a numpy array"),
-    ("findings", has(check=lambda self: ["all well"]), "Finding(what, found, todo)"),
-    ("findings", has(check=lambda self: [Finding("", "x")]), "Finding(what, found, todo)"),
+    ("findings", has(check=lambda self: ["all well"]), "Finding(subject, state, remedy)"),
+    ("findings", has(check=lambda self: [Finding("", "x")]), "Finding(subject, state, remedy)"),
     ("whole_frames", begins(Draws), "the technique raised ValueError: output array is read-only"),
     ("whole_frames", begins(DrawsFewer), "every was 2 and became 3: it may only grow, to a multiple"),
     ("whole_frames", begins(DrawsNone), "every must be None or a whole number from 1 on, got 0.5"),

@@ -42,7 +42,7 @@ from ainerd.documents import (
 )
 from ainerd.internals import call_before_exit
 from ainerd.results import LiveNode, ResultStore, commands, digest, principal_of
-from ainerd.runs import Jobs, Spool, Wanted, Worker, Writer, parameters_of, write_run
+from ainerd.runs import Jobs, RecordedKeys, Spool, Worker, Writer, parameters_of, write_run
 from ainerd.server import Presence, only_here
 from ainerd.technique import Technique, complete
 from ainerd.views import Logbook, status_panel
@@ -61,9 +61,9 @@ AWAY = "does not answer: documents are kept on disk until it does, and nothing i
 
 def writer_of(technique: Technique, store: ResultStore, settings: Settings, raw: Container) -> Writer:
     """Return a writer for the results of a technique; `raw` is the container of raw runs."""
-    recorded, positions = settings.recorded.model_dump(), tuple(settings.steering.bounds)
-    wanted = Wanted(positions=positions, **{**recorded, "units": recorded["units"] | settings.units})
-    return Writer(technique, store, settings.detector, wanted, tuple(settings.storage.frames), settings.name, raw)
+    section, positions = settings.recorded.model_dump(), tuple(settings.steering.bounds)
+    recorded = RecordedKeys(positions=positions, **{**section, "units": section["units"] | settings.units})
+    return Writer(technique, store, settings.detector, recorded, tuple(settings.storage.frames), settings.name, raw)
 
 
 class Observer:

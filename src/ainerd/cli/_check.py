@@ -71,9 +71,9 @@ def show(findings: Iterable["Finding"], *, json: bool = False) -> None:
         shown.append({**asdict(finding), "ok": finding.ok})
         if not json:
             mark = Text("ok      ", "green") if finding.ok else Text("problem ", "bold red")
-            console.print(mark, Text(f"{finding.what}: {' '.join(finding.found.split())}"), sep="")
+            console.print(mark, Text(f"{finding.subject}: {' '.join(finding.state.split())}"), sep="")
             if not finding.ok:
-                console.print(Text(f"        → {finding.todo}", "yellow"))
+                console.print(Text(f"        → {finding.remedy}", "yellow"))
     if json:
         console.print_json(data=shown, indent=None)
     raise typer.Exit(0 if all(each["ok"] for each in shown) else 1)
@@ -107,7 +107,7 @@ def init(
         given[key.strip()] = _read(value)
     name = str(given.setdefault("technique", technique))
     mean = None if frame is None else mean_frame(frame, dataset)
-    asked: list[tuple[str, Question, Any]] = []
+    entries: list[tuple[str, Question, Any]] = []
     for section, conversation in ("", _general_questions(name, frame)), (f"{name}.", load(name).questions(mean)):
         answer: Any = None
         with suppress(StopIteration):
@@ -115,14 +115,14 @@ def init(
                 question = conversation.send(answer)
                 key = f"{section}{question.key}"
                 answer = given.pop(key) if key in given else question.default if yes else _ask(key, question)
-                asked.append((key, question, answer))
-    text = HEAD.format(name=out.name) + _toml(asked, given)
+                entries.append((key, question, answer))
+    text = HEAD.format(name=out.name) + _toml(entries, given)
     try:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"the answers make no TOML, nothing is written: {error}") from None
     out.parent.mkdir(parents=True, exist_ok=True)
-    for _, question, answer in asked:
+    for _, question, answer in entries:
         if question.array is not None and answer:
             path = out.parent / str(answer)
             check_new(path, force)
@@ -130,7 +130,7 @@ def init(
             print(f"{path} is written")
     files = {out: text}
     if startup is not None:
-        answered = {key: value for key, _, value in asked}
+        answered = {key: value for key, _, value in entries}
         image, bounds = str(answered["detector.image"]), answered["steering.bounds"]
         path, lines = startup_file(layout, out, startup, image, [*bounds])
         check_new(path, force)
@@ -145,32 +145,32 @@ def init(
 def _general_questions(technique: str, frame: Path | None) -> Generator["Question", Any, None]:
     from ainerd.technique import Question
 
-    yield Question(key="name", asked="name of the agent, which stands in every result", default="my_beamline")
-    yield Question(key="technique", asked="how runs are analysed", default=technique)
-    image = yield Question(key="detector.image", asked="data key of the frames", default="detector_image")
+    yield Question(key="name", text="name of the agent, which stands in every result", default="my_beamline")
+    yield Question(key="technique", text="how runs are analysed", default=technique)
+    image = yield Question(key="detector.image", text="data key of the frames", default="detector_image")
     stem = str(image).removesuffix("_image")
     for key, of, what in (
         ("n_frames", "num_images", "configuration key of the number of frames of an exposure"),
         ("frame_time_s", "acquire_period", "configuration key of the time from frame to frame, in s"),
     ):
-        asked = f"{what}; empty if the detector does not say"
-        yield Question(key=f"detector.{key}", asked=asked, default=f"{stem}_cam_{of}")
+        text = f"{what}; empty if the detector does not say"
+        yield Question(key=f"detector.{key}", text=text, default=f"{stem}_cam_{of}")
     bounds = {"sample_x": [0.0, 10.0], "sample_y": [0.0, 10.0]}
-    yield Question(key="steering.bounds", asked="limits by the motors' names, in their unit", default=bounds)
+    yield Question(key="steering.bounds", text="limits by the motors' names, in their unit", default=bounds)
     smallest = "radius of the smallest region that must not be missed, in the motors' unit"
-    yield Question(key="steering.smallest_feature", asked=smallest, example=1.0)
+    yield Question(key="steering.smallest_feature", text=smallest, example=1.0)
     folder = "." if frame is None else str(frame.resolve().parent)
     for key, what, place in (
         ("uri", "address of a Tiled server; empty for one of its own", ""),
         ("directory", "folder of that server, and of what Tiled did not take", "output/tiled"),
         ("frames", "folders that frames may be read from", [folder]),
     ):
-        yield Question(key=f"storage.{key}", asked=what, default=place)
+        yield Question(key=f"storage.{key}", text=what, default=place)
 
 
 def _ask(key: str, question: "Question") -> Any:
     shown = "" if question.default is None else _value(question.default)
-    text = typer.prompt(f"{question.asked}\n  {key}", default=shown, show_default=bool(shown))
+    text = typer.prompt(f"{question.text}\n  {key}", default=shown, show_default=bool(shown))
     return question.default if text == shown else _read(text)
 
 
@@ -185,14 +185,14 @@ def _read(text: str) -> Any:
         return text
 
 
-def _toml(asked: list[tuple[str, "Question", Any]], more: Mapping[str, Any]) -> str:
+def _toml(entries: list[tuple[str, "Question", Any]], more: Mapping[str, Any]) -> str:
     """Return the text of the TOML by section. The comment of each key is its question."""
     lines: dict[str, list[str]] = {"": []}
-    for key, question, value in [*asked, *((key, None, value) for key, value in more.items())]:
+    for key, question, value in [*entries, *((key, None, value) for key, value in more.items())]:
         section, _, name = key.rpartition(".")
         shown = question.example if question is not None and value is None else value
         if value is not None or shown is not None:
-            mark, comment = "# " * (value is None), "" if question is None else f"  # {question.asked}"
+            mark, comment = "# " * (value is None), "" if question is None else f"  # {question.text}"
             lines.setdefault(section, []).append(f"{mark}{name} = {_value(shown)}{comment}")
     return "\n".join("\n".join([f"\n[{section}]"] * bool(section) + of_it) for section, of_it in lines.items()) + "\n"
 

@@ -55,7 +55,7 @@ def picture(config: Path, draw: Path, frame: Path | None, dataset: str | None) -
         else:
             yield Finding("picture", f"technique {found.technique} draws none", "leave --draw out")
     except (ValueError, OSError) as error:
-        yield Finding("picture", str(error), "correct what it names")
+        yield Finding("picture", str(error), "correct it")
 
 
 def everything(tiled: str | None, config: Path | None, results: bool) -> Iterator[Finding]:
@@ -66,8 +66,8 @@ def everything(tiled: str | None, config: Path | None, results: bool) -> Iterato
     if config is None:
         yield from _techniques()
         if tiled is None:
-            todo = "give its address: --tiled URL, or --config with an instrument's .toml"
-            yield Finding("server", "not checked", todo)
+            remedy = "give its address: --tiled URL, or --config with an instrument's .toml"
+            yield Finding("server", "not checked", remedy)
             return
     elif (yield from settings(config)) is None and tiled is None:
         return
@@ -76,8 +76,8 @@ def everything(tiled: str | None, config: Path | None, results: bool) -> Iterato
             yield Finding("server", f"{client.context.api_uri} answers, and accepts the key")
             yield from _catalogue(client)
             if results and "ainerd" in client:
-                todo = "if it cannot be repaired, remove the node: ainerd replay writes the result of a run again"
-                problems = [Finding("results", problem, todo) for problem in validate(client["ainerd"])]
+                remedy = "if it cannot be repaired, remove the node: ainerd replay writes the result of a run again"
+                problems = [Finding("results", problem, remedy) for problem in validate(client["ainerd"])]
                 yield from problems or [Finding("results", "all are valid")]
     except ValueError as error:
         yield Finding("server", str(error), "start it, or correct its address or the key in the environment")
@@ -109,12 +109,12 @@ def _storage(settings: Settings) -> Iterator[Finding]:
     """Check that the folders in the settings exist, are readable or writable, and have free space."""
     for frames in settings.storage.frames:
         if not frames.is_dir():
-            state, todo = "is not a folder", "mount it or make it, or change storage.frames"
+            state, remedy = "is not a folder", "mount it or make it, or change storage.frames"
         elif not os.access(frames, os.R_OK | os.X_OK):
-            state, todo = f"cannot be read by {getuser()}", "let that user read it"
+            state, remedy = f"cannot be read by {getuser()}", "let that user read it"
         else:
-            state, todo = "is readable", ""
-        yield Finding("storage.frames", f"{frames} {state}", todo)
+            state, remedy = "is readable", ""
+        yield Finding("storage.frames", f"{frames} {state}", remedy)
     directory = settings.storage.directory
     there = next(path for path in (directory, *directory.parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
@@ -123,12 +123,12 @@ def _storage(settings: Settings) -> Iterator[Finding]:
         yield Finding("storage.directory", f"{directory} {'is writable' if there == directory else 'can be made'}")
     for folder, what in ((directory / "unwritten", "raw runs"), (directory / "unwritten" / "results", "results")):
         if n := len(list(folder.glob("*.jsonl"))):
-            todo = "start an agent with these settings while Tiled answers: it writes them"
-            yield Finding(f"unwritten {what}", f"{n} in {folder}", todo)
+            remedy = "start an agent with these settings while Tiled answers: it writes them"
+            yield Finding(f"unwritten {what}", f"{n} in {folder}", remedy)
     for path in {os.stat(p).st_dev: p for p in (there, *settings.storage.frames) if p.exists()}.values():
         free = shutil.disk_usage(path).free / 1e9
-        todo = "" if free >= FREE_GB else f"free some: an agent needs {FREE_GB:g} GB"
-        yield Finding("disk", f"{free:.0f} GB free at {path}", todo)
+        remedy = "" if free >= FREE_GB else f"free some: an agent needs {FREE_GB:g} GB"
+        yield Finding("disk", f"{free:.0f} GB free at {path}", remedy)
 
 
 def _techniques() -> Iterator[Finding]:
@@ -146,7 +146,7 @@ def _techniques() -> Iterator[Finding]:
 
 def _technique(settings: Settings) -> Iterator[Finding]:
     """Check that the technique accepts its section of the settings, and run the technique's own checks."""
-    what, todo = f"technique {settings.technique}", f"correct technique, [{settings.technique}], or the environment"
+    what, remedy = f"technique {settings.technique}", f"correct technique, [{settings.technique}], or the environment"
     try:
         from ainerd.agent import build_technique
         from ainerd.results import digest
@@ -159,11 +159,11 @@ def _technique(settings: Settings) -> Iterator[Finding]:
         yield Finding(what, f"not checked: {error}")
         return
     except ValueError as error:
-        yield from (Finding(what, line.removeprefix(f"{what}: "), todo) for line in str(error).splitlines())
+        yield from (Finding(what, line.removeprefix(f"{what}: "), remedy) for line in str(error).splitlines())
         return
     try:
         for finding in built.check():
-            yield Finding(finding.what, finding.found, finding.todo)
+            yield Finding(finding.subject, finding.state, finding.remedy)
     except Exception as error:  # code of a third party
         yield Finding(what, f"its check ended with {type(error).__name__}: {error}", "tell whoever maintains it")
     yield from _steering(settings)
@@ -193,8 +193,8 @@ def _catalogue(client: Container) -> Iterator[Finding]:
     try:
         yield _write(trees.get("ainerd", client))
     except (httpx.HTTPError, KeyError) as error:
-        todo = "give a key that may create, write and delete; a key that may only read is enough to see results"
-        yield Finding("write", f"refused: {error}", todo)
+        remedy = "give a key that may create, write and delete; a key that may only read is enough to see results"
+        yield Finding("write", f"refused: {error}", remedy)
 
 
 def _specs(ainerd: Container) -> Finding:
@@ -204,8 +204,8 @@ def _specs(ainerd: Container) -> Finding:
     known = {spec.name: spec.version for node in newest for spec in node.specs if spec.name in SPECS.values()}
     other = ", ".join(f"{name} {version}" for name, version in known.items() if version != SPEC_VERSION)
     present = ", ".join(f"{name} {version}" for name, version in known.items()) or "no nodes yet"
-    todo = f"this ainerd knows version {SPEC_VERSION}: install the one that wrote {other}" if other else ""
-    return Finding("specs", present, todo)
+    remedy = f"this ainerd knows version {SPEC_VERSION}: install the one that wrote {other}" if other else ""
+    return Finding("specs", present, remedy)
 
 
 def _write(parent: Container) -> Finding:

@@ -52,7 +52,7 @@ class Statistics:
     }
 
     @classmethod
-    def drawn(cls, n: int, rng: np.random.Generator) -> "Statistics":
+    def draw(cls, n: int, rng: np.random.Generator) -> "Statistics":
         """Draw from `RANGES`: contrast uniform, the others log-uniform; photons are per exposure."""
 
         def log_uniform(low: float, high: float) -> NDArray[np.float64]:

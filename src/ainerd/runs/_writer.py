@@ -35,8 +35,8 @@ USUAL = {
 }
 
 
-class Wanted(Recorded):
-    """Readings of a run to keep: names in the result, and data keys."""
+class RecordedKeys(Recorded):
+    """Data of a run to keep in its results: data keys by their names in the result."""
 
     positions: tuple[str, ...]  #: data keys of the actuators
 
@@ -170,7 +170,7 @@ class Writer:
     technique : Technique
     store : ResultStore
     keys : Detector
-    wanted : Wanted
+    recorded : RecordedKeys
     roots : tuple of Path
         Folders that frames may be read from.
     agent : str
@@ -182,7 +182,7 @@ class Writer:
     technique: Technique
     store: ResultStore
     keys: Detector
-    wanted: Wanted
+    recorded: RecordedKeys
     roots: tuple[Path, ...]
     agent: str
     raw: Container | None = None
@@ -248,7 +248,7 @@ class Writer:
 
     def outcome(self, run: Run, key: str, event: int | None = None) -> Outcome:
         """Return the outcome of a unit before its analysis: where and by which suggestion it was taken."""
-        readings = {name: run.reading(name, event) for name in self.wanted.positions}
+        readings = {name: run.reading(name, event) for name in self.recorded.positions}
         return Outcome(
             raw_uid=run.uid,
             key=key,
@@ -276,7 +276,7 @@ class Writer:
 
     def complete(self, subject: Subject, outcome: Outcome, analysis: Analysis, regime: Mapping[str, Any]) -> Outcome:
         """Write an analysis and its `regime` (with the version of the atlas); return the outcome that is in Tiled."""
-        series = {name: subject.series(key) for name, key in self.wanted.series.items()}
+        series = {name: subject.series(key) for name, key in self.recorded.series.items()}
         began = _time(subject.runs[0].start_doc.get("time"))
         if began is None:
             began = min((t[0] for t, _ in series.values() if t.size), default=0.0)
@@ -335,7 +335,7 @@ class Writer:
             "scan_id": _typed(start.get("scan_id"), int),
             "run_time": _time(start.get("time")),
             "suggestion_id": _typed(start.get("suggestion_id"), str) or None,
-            "start": start_metadata(start, self.wanted),
+            "start": start_metadata(start, self.recorded),
         }
         known: dict[str, Any] = {
             "raw_uid": run.uid,
@@ -363,7 +363,7 @@ class Writer:
         details: dict[str, Any] = {
             "positions": outcome.positions,
             "summary": self._readings(subject),
-            "units": dict(self.wanted.units),
+            "units": dict(self.recorded.units),
         }
         if subject.event is not None:
             details["event_time"] = _time(subject.run.event_time(subject.event))
@@ -373,7 +373,7 @@ class Writer:
         return details
 
     def _readings(self, subject: Subject) -> dict[str, float | None]:
-        return {name: subject.value(key) for name, key in self.wanted.readings.items()}
+        return {name: subject.value(key) for name, key in self.recorded.readings.items()}
 
     def _recall(self, subject: Subject) -> Outcome:
         """Return the outcome that is in Tiled."""
@@ -391,7 +391,7 @@ class Writer:
             novel=record.novel,
             own_p=record.own_p,
             regime=-1 if record.regime is None else record.regime,
-            readings={n: x for n in self.wanted.readings if (x := _number(record.summary.get(n))) is not None},
+            readings={n: x for n in self.recorded.readings if (x := _number(record.summary.get(n))) is not None},
             pace=self.technique.pace(record.summary),
             is_recalled=True,
         )
@@ -425,14 +425,14 @@ def is_refused(error: Exception) -> bool:
     return isinstance(error, httpx.HTTPStatusError) and error.response.status_code in REFUSALS
 
 
-def start_metadata(start: Mapping[str, Any], wanted: Wanted) -> dict[str, bool | int | float | str]:
-    """Return the usual metadata of a start document and those `wanted`, by name.
+def start_metadata(start: Mapping[str, Any], recorded: RecordedKeys) -> dict[str, bool | int | float | str]:
+    """Return the usual metadata of a start document and those in `recorded`, by name.
 
     A key with dots reads nested mappings. A mapping counts as its ``name``, a list as its items. A name that the
     result uses for a reading or a position is left out.
     """
-    keys_of = USUAL | {name: (key,) for name, key in wanted.start.items()}
-    taken = {*wanted.positions, *wanted.readings}
+    keys_of = USUAL | {name: (key,) for name, key in recorded.start.items()}
+    taken = {*recorded.positions, *recorded.readings}
     metadata = {}
     for name, keys in keys_of.items():
         values = (_read(start, key) for key in keys)

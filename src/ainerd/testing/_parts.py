@@ -188,9 +188,9 @@ def common(trial: Trial) -> None:
 def findings(trial: Trial) -> None:
     """Check that `check` yields findings for ``ainerd doctor``."""
     for finding in trial.technique.check():
-        is_finding = isinstance(finding, Finding) and finding.what
-        is_text = is_finding and all(isinstance(text, str) for text in (finding.what, finding.found, finding.todo))
-        require(is_text, f"check() must give ainerd.technique.Finding(what, found, todo) of text, got {finding!r}")
+        is_finding = isinstance(finding, Finding) and finding.subject
+        is_text = is_finding and all(isinstance(text, str) for text in (finding.subject, finding.state, finding.remedy))
+        require(is_text, f"check() must give ainerd.technique.Finding(subject, state, remedy) of text, got {finding!r}")
 
 
 def sketch(trial: Trial) -> None:
@@ -211,8 +211,8 @@ def questions(trial: Trial) -> None:
                 question = asked.send(answer)
             except StopIteration:
                 break
-            is_question = isinstance(question, Question) and question.key and question.asked
-            require(is_question, f"questions() must yield ainerd.technique.Question(key=…, asked=…), got {question!r}")
+            is_question = isinstance(question, Question) and question.key and question.text
+            require(is_question, f"questions() must yield ainerd.technique.Question(key=…, text=…), got {question!r}")
             answer = question.default
             if answer is not None:
                 *outer, last = question.key.split(".")

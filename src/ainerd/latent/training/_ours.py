@@ -89,7 +89,7 @@ def corpus(path: Path, recipe: dict[str, Any], watch: Watch) -> Truths:
     n, rng = recipe["truths"], np.random.default_rng([recipe["seed"], 77])
     wanted = {"kind": "truths", "seed": recipe["seed"], "truths": n}
     ranks = {"triangles": 2, "family": 1, "parameters": 2}
-    return Truths(**cached(path, wanted, ranks, lambda: vars(Truths.drawn(n, rng, watch))))
+    return Truths(**cached(path, wanted, ranks, lambda: vars(Truths.draw(n, rng, watch))))
 
 
 def _basis(truths: Truths, seed: int) -> tuple[NDArray[np.float32], ...]:

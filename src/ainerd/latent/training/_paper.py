@@ -89,7 +89,7 @@ def shifted(maps: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.f
 def _simulated(seed: int, first: int, watch: Watch, total: int) -> NDArray[np.float16]:
     """Draw noisy maps (n, 256, 256) of known families: fifty from `first` on, or as many as are left of the total."""
     rng, n = np.random.default_rng([seed, 0, first]), min(50, total - first)
-    statistics = Statistics.drawn(n, rng)
+    statistics = Statistics.draw(n, rng)
     drawn = (draw(str(family), rng) for family in rng.choice(KNOWN, n))
     clean = [reduced_g1_squared(known, 1.0, MAP_SIZE, [rng.uniform(0, 180)], oversample=1) for known in drawn]
     shape = (statistics.contrast[:, None, None] * np.concatenate(clean)).astype(np.float32)

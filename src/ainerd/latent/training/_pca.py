@@ -27,7 +27,7 @@ def train_pca(
     fit, rng = PcaFit(), np.random.default_rng([seed, 0])
     for first in range(0, exposures, _AT_ONCE):
         n = min(_AT_ONCE, exposures - first)
-        drawn = Statistics.drawn(n, rng)
+        drawn = Statistics.draw(n, rng)
         clean = drawn.contrast.astype(np.float32)[:, None, None] * known_maps(n, rng)
         fit.push(1 + clean)
         fit.push(noisy(clean, n_pixels=drawn.n_pixels, n_frames=drawn.n_frames, counts=drawn.counts, rng=rng)[:, 0])

@@ -81,7 +81,7 @@ class Truths:
     parameters: NDArray[np.float32]
 
     @classmethod
-    def drawn(cls, n: int, rng: np.random.Generator, watch: Watch = silent) -> "Truths":
+    def draw(cls, n: int, rng: np.random.Generator, watch: Watch = silent) -> "Truths":
         """Draw n maps, each at an azimuth of its own."""
         triangles, family, known = np.empty((n, 2080), np.float16), np.empty(n, np.int64), np.empty((n, 8), np.float32)
         for i in range(n):

@@ -80,11 +80,13 @@ def check_bins(partition: Partition, settings: PartitionSettings | None = None) 
     annulus = Annulus(**_geometry(settings)) if settings is not None and rings else None
     hint = annulus.likely_mistake(FEWEST_PIXELS) if annulus and (few.any() or len(partition.left_out)) else ""
     state = f"{pixels.size} bins of {pixels.min()} to {pixels.max()} pixels"
-    todo = ""
+    remedy = ""
     if few.any():
         state += f"; {few.sum()} of fewer than {FEWEST_PIXELS} pixels: {_bins(np.flatnonzero(few) + 1)}"
-        todo = hint or f"widen the q range, narrow phi_range_deg or take fewer bins: each needs {FEWEST_PIXELS} pixels"
-    yield Finding("partition", state, todo)
+        remedy = (
+            hint or f"widen the q range, narrow phi_range_deg or take fewer bins: each needs {FEWEST_PIXELS} pixels"
+        )
+    yield Finding("partition", state, remedy)
     if n := len(partition.left_out):
         groups = [(f"q {q:.4g} 1/nm" if q == q else "some", phi) for q, phi in _by_q(partition.left_out)]
         where = "; ".join(q + (f", phi {_list(phi)} degrees" if phi.size else "") for q, phi in groups)
@@ -96,9 +98,9 @@ def check_bins(partition: Partition, settings: PartitionSettings | None = None) 
         beam = f"the beam is {on} the detector, at row {row:g}, column {column:g} of {ny} × {nx}"
         yield Finding("geometry", f"q runs {q.min():.3g} to {q.max():.3g} 1/nm; {beam}")
     if settings is not None and settings.mask is not None and (out := read_mask(settings)) is not None:
-        todo = "it must be True (1) where a pixel is not to be used: look whether it is inverted"
+        remedy = "it must be True (1) where a pixel is not to be used: look whether it is inverted"
         state = f"{settings.mask.name} takes {out.mean():.2%} of the pixels away"
-        yield Finding("mask", state, todo if out.mean() > 0.5 else "")
+        yield Finding("mask", state, remedy if out.mean() > 0.5 else "")
     if settings is not None and (flat := read_flat(settings)) is not None:
         least, most = np.nanmin(flat.factor), np.nanmax(flat.factor)
         done = "the detector has multiplied by it" if flat.is_applied else "counts are multiplied by it"
@@ -147,24 +149,24 @@ USUAL = "lambda750k eiger500k eiger1m eiger4m eiger2_1m eiger2_4m pilatus300k pi
 def questions(frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:
     """Ask for geometry and bins; a frame gives defaults for shape, dead pixels and beam."""
     bins = "HDF5 file with the bins, masks of NXxpcs or a q map of APS; empty for rings in a geometry"
-    file = yield Question(key="partition.file", asked=bins, example="qmap.h5")
+    file = yield Question(key="partition.file", text=bins, example="qmap.h5")
     if not file:
         yield from _ask_geometry(frame)
     beta = "speckle contrast beta, above 0 and at most 1, of a static sample; without it that of each run is found"
-    yield Question(key="contrast", asked=beta, example=0.2)
-    yield Question(key="alpha", asked="an exposure is called novel if its p-value is at most this", default=0.05)
+    yield Question(key="contrast", text=beta, example=0.2)
+    yield Question(key="alpha", text="an exposure is called novel if its p-value is at most this", default=0.05)
 
 
 def _ask_geometry(frame: NDArray[np.float64] | None) -> Generator[Question, Any, None]:
     candidates = {} if frame is None else {name: n for name in USUAL if (n := _shape(name)) == frame.shape}
     known = next(iter(candidates), "" if frame is not None else "eiger4m")
     text = "the detector's name in pyFAI, whose gaps are masked; empty for one of another shape"
-    name = yield Question(key="partition.detector", asked=text, default=known)
+    name = yield Question(key="partition.detector", text=text, default=known)
     answers: dict[str, Any] = {"detector": str(name)} if name else {}
     if not name:
         shape = [512, 512] if frame is None else list(frame.shape)
-        answers["shape"] = yield Question(key="partition.shape", asked="rows and columns", default=shape)
-        answers["pixel_um"] = yield Question(key="partition.pixel_um", asked="pixel size in µm", default=75.0)
+        answers["shape"] = yield Question(key="partition.shape", text="rows and columns", default=shape)
+        answers["pixel_um"] = yield Question(key="partition.pixel_um", text="pixel size in µm", default=75.0)
     detector = sensor(PartitionSettings.model_construct(**{"shape": None, "pixel_um": 55.0, **answers}))
     unusable = np.zeros(detector.shape, bool) if detector.mask is None else np.asarray(detector.mask, bool)
     if frame is not None and frame.shape != tuple(detector.shape):
@@ -173,15 +175,15 @@ def _ask_geometry(frame: NDArray[np.float64] | None) -> Generator[Question, Any,
     mask = dead & ~unusable
     if mask.any():
         text = f"pixels not to be used, True in a .npy: {mask.sum()} that are marked, or in dead rows and columns"
-        yield Question(key="partition.mask", asked=text, default="mask.npy", array=mask)
+        yield Question(key="partition.mask", text=text, default="mask.npy", array=mask)
     usable = ~(unusable | dead)
     center, text = [detector.shape[0] / 2, detector.shape[1] / 2], "row and column of the direct beam"
     if frame is not None:
         center = [round(x, 1) for x in guess_beam_center(frame, usable)]
         text += "; guessed from the symmetry of a frame, check it"
-    beam = yield Question(key="partition.beam_center_px", asked=text, default=center)
-    distance = yield Question(key="partition.distance_m", asked="sample to detector, in m", default=8.0)
-    energy = yield Question(key="partition.energy_keV", asked="photon energy, in keV", default=11.0)
+    beam = yield Question(key="partition.beam_center_px", text=text, default=center)
+    distance = yield Question(key="partition.distance_m", text="sample to detector, in m", default=8.0)
+    energy = yield Question(key="partition.energy_keV", text="photon energy, in keV", default=11.0)
     try:
         place: dict[str, Any] = {"beam_center_px": (float(beam[0]), float(beam[1])), "distance_m": float(distance)}
         place |= {"energy_keV": float(energy), "q_edges_inv_nm": [0.0, 1.0], "n_phi": 1, "n_static": 1}
@@ -190,12 +192,12 @@ def _ask_geometry(frame: NDArray[np.float64] | None) -> Generator[Question, Any,
         wrong = f"beam_center_px = {beam}, distance_m = {distance}, energy_keV = {energy}"
         raise ValueError(f"{wrong}: want numbers") from None
     text = "inner and outer limit of the rings, in 1/nm; or q_edges_inv_nm = [0.01, 0.02, 0.04]"
-    limits = yield Question(key="partition.q_range_inv_nm", asked=text, default=_ring(annulus, usable))
-    yield Question(key="partition.n_q", asked="rings between these limits", default=1)
+    limits = yield Question(key="partition.q_range_inv_nm", text=text, default=_ring(annulus, usable))
+    yield Question(key="partition.n_q", text="rings between these limits", default=1)
     sectors, n_phi = _sectors(annulus, usable, (float(limits[0]), float(limits[1])))
     text = "part of the circle in degrees, 0 along growing columns, 90 along growing rows; [-40, 40] is across 0"
-    yield Question(key="partition.phi_range_deg", asked=text, default=sectors, example=[0.0, 360.0])
-    yield Question(key="partition.n_phi", asked="equal sectors of it; 1 for none", default=n_phi)
+    yield Question(key="partition.phi_range_deg", text=text, default=sectors, example=[0.0, 360.0])
+    yield Question(key="partition.n_phi", text="equal sectors of it; 1 for none", default=n_phi)
 
 
 def dead_pixels(frame: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -95,15 +95,15 @@ class XTEC(Technique):
     def questions(cls, frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:
         """Yield the questions of ``ainerd init``."""
         ramped = "data key of what is ramped, read with each frame"
-        yield Question(key="temperature", asked=ramped, default="temperature")
-        yield Question(key="unit", asked="its unit", default="K")
+        yield Question(key="temperature", text=ramped, default="temperature")
+        yield Question(key="unit", text="its unit", default="K")
         shared = "key of the start document that runs of one ramp share"
-        yield Question(key="series", asked=shared, default="series_id")
-        yield Question(key="monitor", asked="data key of the beam's intensity at each frame", example="i0")
+        yield Question(key="series", text=shared, default="series_id")
+        yield Question(key="monitor", text="data key of the beam's intensity at each frame", example="i0")
         if frame is not None and not np.isfinite(frame).all():
             unused = "a .npy of booleans, True where a pixel must not be used"
-            yield Question(key="mask", asked=unused, default="mask.npy", array=~np.isfinite(frame))
-        yield Question(key="clusters", asked="how many clusters; without it as many as are stable", example=4)
+            yield Question(key="mask", text=unused, default="mask.npy", array=~np.isfinite(frame))
+        yield Question(key="clusters", text="how many clusters; without it as many as are stable", example=4)
 
     def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
         """Draw the kept pixels on a mean frame, and the histogram with the cut.
