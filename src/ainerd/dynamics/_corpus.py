@@ -110,14 +110,14 @@ def noisy(
     of_one = one if shared is None else shared.astype(np.float32)
     # float16 values in the bank may not be positive definite
     shot = (size / photons).astype(np.float32)[:, None, None] * of_one + np.float32(1e-4) * one
-    below = np.ravel_multi_index(np.tril_indices(size, -1), (size, size))
-    normal = rng.standard_normal((n, draws, below.size), dtype=np.float32)
+    below = np.tril(np.ones((size, size), dtype=bool), -1)
+    normal = rng.standard_normal((n, draws, size * (size - 1) // 2), dtype=np.float32)
     root_chi = np.sqrt(rng.chisquare(pixels[:, None, None] - cells, (n, draws, size)))
     bartlett = np.zeros((draws, size, size), dtype=np.float32)
     maps = np.empty((n, draws, size, size), dtype=np.float32)
     # one exposure at a time: its matrices stay in the processor's cache
     for i, lower in enumerate(np.linalg.cholesky(clean.astype(np.float32) + shot)):
-        bartlett.reshape(draws, -1)[:, below] = normal[i]
+        bartlett[:, below] = normal[i]
         bartlett[:, cells, cells] = root_chi[i]
         factor = lower @ bartlett
         np.matmul(factor, factor.swapaxes(-1, -2), out=maps[i])

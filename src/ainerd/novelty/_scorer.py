@@ -15,7 +15,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logsumexp
 from threadpoolctl import threadpool_limits
 
 from ainerd.novelty._regimes import checked
@@ -294,12 +293,16 @@ class _Density:
     def logs(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return log densities (n, kinds)."""
         white = (x - self.mean) @ self.white
-        constant = self.log_weights - white.shape[1] / 2 * np.log(2 * np.pi)
+        size = white.shape[1]
+        constant = self.log_weights - size / 2 * np.log(2 * np.pi)
         constant += np.log(np.diagonal(self.factors, axis1=2, axis2=3)).sum(2)
         logs = np.empty((len(x), len(self.means)))
         for kind, (means, factors) in enumerate(zip(self.means, self.factors, strict=True)):
             some = self.log_weights[kind] > _NO_WEIGHT
-            pairs = zip(means[some], factors[some], strict=True)
-            distances = [np.square((white - m) @ factor).sum(1) for m, factor in pairs]
-            logs[:, kind] = logsumexp(constant[kind, some] - np.stack(distances, 1) / 2, axis=1)
+            away = white @ np.concatenate(factors[some], axis=1)  # one product for all Gaussians
+            away -= np.einsum("ce,cef->cf", means[some], factors[some]).ravel()
+            away = away.reshape(len(x), -1, size)
+            each = constant[kind, some] - np.einsum("nce,nce->nc", away, away) / 2
+            most = each.max(1)
+            logs[:, kind] = most + np.log(np.exp(each - most[:, None]).sum(1))
         return logs
