@@ -1,13 +1,14 @@
-"""Processes that `studies.chaos` kills: a session that takes random runs, and one that watches the catalog."""
+"""Processes that `studies.chaos` kills: one takes random runs, one watches the catalog, one steers an RE Manager."""
 
 import contextlib
 import io
 import logging
+import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import bluesky.preprocessors as bpp
 import numpy as np
+from bluesky_queueserver_api.zmq import REManagerAPI
 
-from ainerd.agent import Observer
+from ainerd.agent import Observer, queueserver
 from ainerd.server import connect
 from studies._numbered import Beamline, Numbered, settings_of
 
@@ -54,13 +56,28 @@ def session(
 def watch(folder: Path, storage: Path, address: tuple[str, str], n: int, seed: int, jumps: bool, _: bool) -> None:
     """Follow the runs in Tiled until SIGTERM, as ``ainerd watch`` does, as an agent of the same name."""
     _prepare(folder / f"watch-{n:04d}.log", seed, jumps)
+    with _observing(folder, storage, address) as (observer, ends):
+        observer.follow("tiled", ends)
+
+
+def steer(folder: Path, storage: Path, address: tuple[str, str], n: int, seed: int, jumps: bool, _: bool) -> None:
+    """Add suggestions to the queue of the RE Manager until SIGTERM, as ``ainerd steer`` does."""
+    _prepare(folder / f"steer-{n:04d}.log", seed, jumps)
+    with _observing(folder, storage, address) as (observer, ends):
+        manager = REManagerAPI(zmq_control_addr=os.environ["QSERVER_ZMQ_CONTROL_ADDRESS"])
+        queueserver.steer(observer, manager, detector="stack", stop=ends)
+
+
+@contextlib.contextmanager
+def _observing(folder: Path, storage: Path, address: tuple[str, str]) -> Iterator[tuple[Observer, threading.Event]]:
+    """Start an agent without devices, and yield it with an event that SIGTERM sets."""
     ends = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ends.set())
     client = connect(*address)
     observer = Observer(Numbered(), client, settings_of(folder, storage, "stack"))
     observer.start()
     observer.quiet = True
-    observer.follow("tiled", ends)
+    yield observer, ends
     observer.close()
     client.context.http_client.close()
 

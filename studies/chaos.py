@@ -1,8 +1,9 @@
-"""Kill -9 at random moments: sessions, `watch` and the server, alone or two at once, while runs come.
+"""Kill -9 at random moments: sessions, `watch`, `steer` and the server, alone or two at once, while runs come.
 
 A session takes runs: count, num=3, scans, flying, plans that fail or are aborted, and positions that its agent
 suggests. Each frame carries its number and the position of the motor, and a witness on disk notes each document after
-the agent had it. A process of ``ainerd watch`` follows the same catalog under the same name in half of the rounds. In
+the agent had it. A process of ``ainerd watch`` follows the same catalog under the same name in half of the rounds, and
+where there is a redis-server, one of ``ainerd steer`` lets an RE Manager measure suggestions in others. In
 some rounds the disk is full, the server stalls, the catalog is locked, or a clock jumps. In the end there must be one
 result for each event that the witness saw, with its position; no event may have two, no suggestion may be measured
 twice, and no file may stay in a spool without a sentence in the log. The exit code is 1 otherwise.
@@ -11,7 +12,9 @@ twice, and no file may stay in a spool without a sentence in the log. The exit c
 import contextlib
 import json
 import os
+import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -27,16 +30,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from bluesky_queueserver_api.zmq import REManagerAPI
 from rich.progress import track
 
 from ainerd.results import ResultStore
 from ainerd.server import EmbeddedServer, connect, embedded_server, open_catalog
-from studies._killed import END_S, PATIENCE_S, session, watch
+from studies._killed import END_S, PATIENCE_S, session, steer, watch
 from studies._numbered import mismatch
 from studies._tools import Row, Study, report
 
-VICTIMS = ("session", "server", "watch", "session and server", "watch and server", "session and watch")
-SHARES = (0.45, 0.12, 0.15, 0.08, 0.08, 0.12)
+SHARES = {
+    "session": 0.35, "server": 0.1, "watch": 0.1, "steer": 0.15, "session and server": 0.07, "watch and server": 0.06,
+    "session and watch": 0.07, "steer and server": 0.05, "session and steer": 0.05,
+}  # fmt: skip
 WEATHER = ("none", "full disk", "server stalls", "catalog locked")
 WEATHER_SHARES = (0.55, 0.15, 0.15, 0.15)
 LONGEST_S = 5.0  # until the next kill
@@ -84,6 +90,40 @@ def small_disk(folder: Path) -> Iterator[Path]:
             subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@contextlib.contextmanager
+def re_manager(folder: Path, storage: Path, address: tuple[str, str]) -> Iterator[None]:
+    """Run an RE Manager with an open environment; at the end let its plan end, and write all runs."""
+    ports = list[str]()
+    for probe in [contextlib.closing(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]:
+        with probe as server:
+            ports.append(f"127.0.0.1:{server.getsockname()[1]}")
+    redis, control, info = ports
+    os.environ |= {
+        "AINERD_CHAOS": "\n".join([*map(str, (folder, storage)), *address]),
+        "QSERVER_ZMQ_CONTROL_ADDRESS": f"tcp://{control}",
+    }
+    scripts, users = Path(sys.executable).parent, "profiles/queueserver/startup/user_group_permissions.yaml"
+    options = {"startup-module": "studies._queue", "user-group-permissions": users, "redis-addr": redis}
+    options |= {"zmq-control-addr": f"tcp://{control}", "zmq-info-addr": f"tcp://{info}"}
+    options |= {"update-existing-plans-devices": "NEVER", "existing-plans-devices": folder / "plans.yaml"}
+    commands = (
+        ["redis-server", "--bind", "127.0.0.1", "--port", redis.partition(":")[2], "--save", ""],
+        [scripts / "start-re-manager", *(f"--{name}={value}" for name, value in options.items())],
+    )
+    with open(folder / "queue.log", "w") as log, contextlib.ExitStack() as stack:
+        for command in commands:
+            stack.callback(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True).terminate)
+        api = stack.enter_context(contextlib.closing(REManagerAPI(zmq_control_addr=f"tcp://{control}")))
+        api.wait_for_idle(timeout=PATIENCE_S)
+        api.environment_open()
+        api.wait_for_idle(timeout=PATIENCE_S)
+        yield
+        api.queue_autostart(False)
+        api.wait_for_idle(timeout=PATIENCE_S)
+        api.environment_close()
+        api.wait_for_idle(timeout=PATIENCE_S)
+
+
 class World:
     """A server, and sessions that come and go.
 
@@ -109,17 +149,25 @@ class World:
         self._server: EmbeddedServer = embedded_server(storage, readable_storage=[folder / "frames"])
         open_catalog(self._server.client())
         self._address = self._server.uri, self._server.api_key
+        self._queue = contextlib.ExitStack()
+        self._shares = {
+            name: share for name, share in SHARES.items() if "steer" not in name or shutil.which("redis-server")
+        }
+        if "steer" in self._shares:
+            self._queue.enter_context(re_manager(folder, storage, self._address))
 
     def round(self) -> None:
         """Let all processes work for some time, and kill one or two of them."""
-        victim = str(self._rng.choice(VICTIMS, p=SHARES))
+        shares = np.array([*self._shares.values()])
+        victim = str(self._rng.choice([*self._shares], p=shares / shares.sum()))
         weather = str(self._rng.choice(WEATHER, p=WEATHER_SHARES))
         if weather == "full disk" and not os.path.ismount(self.storage):
             weather = "none"
         if "session" not in self._alive:
             self._alive["session"] = self._start(session)
-        if "watch" not in self._alive and ("watch" in victim or self._rng.random() < 0.3):
-            self._alive["watch"] = self._start(watch)
+        for name, work in (("watch", watch), ("steer", steer)):
+            if name not in self._alive and (name in victim or (name in self._shares and self._rng.random() < 0.3)):
+                self._alive[name] = self._start(work)
         if self._rng.random() > IN_THE_START:
             self._wait_for_runs()
         moment = float(self._rng.uniform(0, LONGEST_S))
@@ -156,6 +204,7 @@ class World:
             process.join(PATIENCE_S)
             if process.exitcode:
                 return {}, [f"{name} ended with {process.exitcode} (None: never)", self._log()[-2000:]]
+        self._queue.close()
         last = self._start(session, True)
         last.join(END_S)
         if last.is_alive() or last.exitcode:
@@ -207,6 +256,7 @@ class World:
         """End all processes."""
         for process in self._alive.values():
             process.kill()
+        self._queue.close()
         self._server.close()
 
     def _start(self, work: Callable[..., None], is_last: bool = False) -> BaseProcess:

@@ -1,29 +1,33 @@
 """Count the errors in the code of a folder that its tests notice.
 
 Mutants are drawn from a seed, as many from each folder: a comparison, an operator or a number is replaced, a condition
-turned round, a statement left out. Each is written into a copy of the package, and the tests of the folder run until
-the first failure: the test files that name the changed function first, those that start a server last. A mutant that
-no test notices is printed. Without a mutant all these tests must pass.
+turned round, a statement left out. Each is written into a copy of the package. All tests of the folder run once without
+a mutant, each file in a process of its own, and must pass; that run notes the lines that each test executes. With a
+mutant, the test files run that execute its line (those that import it, if numba compiles it), until the first failure:
+the tests that execute the line come first. No other test can notice it. An interrupted study continues where it ended.
+A mutant that survived is tried again when the tests have changed.
 """
 
 import ast
 import os
-import re
 import resource
 import shutil
+import signal
 import sys
 import tempfile
-import time
-from collections import Counter
+import zlib
+from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import zip_longest
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from rich.progress import track
 
-from studies._tools import Row, Study, report
+from studies import _lines
+from studies._tools import Case, Row, Study, digest_of, report, resumed
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("steering", "runs", "documents", "campaign", "novelty", "xpcs")
@@ -36,8 +40,10 @@ OPERATORS = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Mod: ast.Mult,
     ast.Pow: ast.Mult, ast.BitOr: ast.BitAnd, ast.BitAnd: ast.BitOr, ast.MatMult: ast.Mult,
 }  # fmt: skip
-HEAVY = "numpy scipy.optimize scipy.stats pandas sklearn.cluster h5py hdf5plugin bluesky.plans ophyd tiled.client"
+HEAVY = "pytest numba torch scipy.optimize scipy.stats pandas sklearn.cluster hdf5plugin bluesky.plans tiled.client"
 SILENT = ("logger.", "warnings.warn", "self.notes")  # statements whose words no test has to read
+
+Lines = frozenset[str]  # FILE:LINE
 
 study = Study(__doc__)
 
@@ -46,58 +52,89 @@ study = Study(__doc__)
 class Mutant:
     """A change of one expression or statement of a file."""
 
-    path: Path  # below src
+    path: Path
     line: int
     function: str  # the name of the function or class around it
     before: str
     after: str
     begin: int  # bytes of the file
     end: int
+    lines: Lines  # of the statement; if numba compiles the function, those of its definition
+    compiled: bool
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line} {self.function}: {self.before} -> {self.after}"
+        return f"{self.path.parent.name}/{self.path.name}:{self.line} {self.function}: {self.before} -> {self.after}"
 
 
 @study.part
-def mutants(
-    n: int = 80, seed: int = 0, rooms: str = " ".join(ROOMS), minutes: float = 30.0, check: bool = True
-) -> None:
-    """Draw mutants and run tests; `check` also runs the tests of each folder without a mutant."""
-    began, survivors, rng = time.monotonic(), list[str](), np.random.default_rng(seed)
-    chosen = rooms.split()
-    drawn = {room: draw(room, -(-n // len(chosen)), rng) for room in chosen}
-    for module in f"{HEAVY} pytest numba torch".split():
-        __import__(module)  # once: each test run is a fork
-    turns = [mutant for turn in zip_longest(*drawn.values()) for mutant in turn if mutant is not None]
-    counts = {room: Counter[str]() for room in chosen}
+def mutants(n: int = 84, seed: int = 0, rooms: str = " ".join(ROOMS)) -> None:
+    """Draw mutants of each folder, and run tests."""
+    rows, survivors = list[Row](), list[str]()
     with tempfile.TemporaryDirectory() as name:
         source = Path(name) / "src"
         shutil.copytree(ROOT / "src", source)
-        for room in chosen if check else ():
-            if failed := first_failure(room, source, None):
-                sys.exit(f"the tests of {room} fail without a mutant: {failed}")
-        for mutant in track(
-            turns, "mutants"
-        ):  # of each folder in turn, so that a limit of time leaves out some of each
-            if time.monotonic() - began > 60 * minutes:
-                break
-            room = mutant.path.parts[1]
-            cpu_s, noticed = cpu(), noticed_by(mutant, room, source)
-            counts[room].update({"noticed" if noticed else "survived": 1, "CPU s": round(cpu() - cpu_s)})
-            print(f"{mutant} [{noticed or 'survived'}]", flush=True)
-            survivors += [] if noticed else [str(mutant)]
-    rows: list[Row] = [{"folder": room, "noticed": 0, "survived": 0, **some} for room, some in counts.items()]
-    tried = sum(row["noticed"] + row["survived"] for row in rows)
-    share = 1 - len(survivors) / max(tried, 1)
-    report("mutants", rows, seed=seed, tried=tried, noticed=share, survivors=survivors)
-    print(f"{tried} mutants, {share:.0%} noticed; survived:", *survivors, sep="\n")
+        shutil.copy(_lines.__file__, source / "sitecustomize.py")
+        for room in rooms.split():
+            code = {"source": digest_of(ROOT / "src" / "ainerd"), "seed": seed}
+            now, files = digest_of(ROOT / "tests" / room), sorted((ROOT / "tests" / room).glob("test_*.py"))
+            tests = [(str(file.relative_to(ROOT)), zlib.crc32(file.read_bytes())) for file in files]
+            lines = resumed(f"mutants_lines_{room}", code, tests, partial(lines_of_tests, source / "ainerd" / room))
+            measure = partial(tried, source, now, {file: row for (file, _), row in zip(tests, lines, strict=True)})
+            rng, total = np.random.default_rng([seed, *room.encode()]), len(every(room, source))
+            cases = [(room, int(i)) for i in sorted(rng.choice(total, min(n // len(ROOMS), total), replace=False))]
+            first = resumed(f"mutants_{room}", code, cases, measure)
+            left = {case: row for case, row in zip(cases, first, strict=True) if not row["noticed"]}
+            old = [case for case, row in left.items() if row["tests"] != now]
+            left |= zip(old, resumed(f"mutants_left_{room}", code | {"tests": now}, old, measure), strict=True)
+            names = [row["mutant"] for row in left.values() if not row["noticed"]]
+            cpu_s = sum(row["cpu_s"] for row in first)
+            row = {"folder": room, "mutants": len(cases), "survived at first": len(left), "survived": len(names)}
+            rows.append(row | {"CPU s": cpu_s})
+            survivors += names
+            report("mutants", rows, seed=seed, survivors=survivors)
+    total = sum(row["mutants"] for row in rows)
+    print(f"{total} mutants, {1 - len(survivors) / total:.1%} noticed; survived:", *survivors, sep="\n")
 
 
-def draw(room: str, n: int, rng: np.random.Generator) -> list[Mutant]:
-    """Draw mutants of a folder without putting one back."""
-    files = sorted((ROOT / "src" / "ainerd" / room).glob("*.py"))
-    every = [mutant for file in files for mutant in mutants_of(file)]
-    return [every[i] for i in sorted(rng.choice(len(every), min(n, len(every)), replace=False))]
+@cache
+def every(room: str, source: Path) -> list[Mutant]:
+    """Return all mutants of a folder."""
+    return [mutant for file in sorted((source / "ainerd" / room).glob("*.py")) for mutant in mutants_of(file)]
+
+
+def lines_of_tests(folder: Path, case: Case) -> Row:
+    """Run a test file without a mutant."""
+    source, notes, cpu_s = folder.parents[1], folder.parents[2] / "notes", cpu()
+    notes.write_text("")
+    os.environ[_lines.NOTES] = os.pathsep.join([f"{folder}/", str(notes)])
+    failed = first_failure(source, [case[0]], Noting())
+    del os.environ[_lines.NOTES]
+    if failed:
+        raise RuntimeError(f"a test fails without a mutant: {failed}")
+    found = defaultdict[str, list[str]](list)
+    for line in notes.read_text().splitlines():
+        test, at = line.split("\t")
+        found[test].append(at)
+    return {"cpu_s": cpu() - cpu_s, "lines": found}
+
+
+def tried(source: Path, tests_now: str, recorded: dict[str, Row], case: Case) -> Row:
+    """Run the tests that execute a mutant."""
+    mutant, files, executing, near = every(case[0], source)[case[1]], list[str](), set[str](), set[str]()
+    for file, row in sorted(recorded.items(), key=lambda item: item[1]["cpu_s"]):
+        tests = {test for test, lines in row["lines"].items() if not mutant.lines.isdisjoint(lines)}
+        files += [file] if tests else []
+        executing |= tests
+        near |= {test for test, lines in row["lines"].items() if any(x.startswith(mutant.path.name) for x in lines)}
+    before, times, cpu_s = mutant.path.read_bytes(), mutant.path.stat(), cpu()
+    mutant.path.write_bytes(before[: mutant.begin] + mutant.after.encode() + before[mutant.end :])
+    with tempfile.TemporaryDirectory() as numba:
+        compiled = Path(numba) if mutant.compiled else None
+        noticed = first_failure(source, files, InOrder([executing, near]), compiled) if files else ""
+    mutant.path.write_bytes(before)
+    os.utime(mutant.path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    row = {"folder": case[0], "mutant": str(mutant), "noticed": noticed, "test files": len(files)}
+    return row | {"tests": tests_now, "cpu_s": round(cpu() - cpu_s)}
 
 
 def mutants_of(file: Path) -> Iterator[Mutant]:
@@ -111,21 +148,36 @@ def mutants_of(file: Path) -> Iterator[Mutant]:
         assert node.end_lineno is not None and node.end_col_offset is not None
         return int(starts[node.lineno - 1]) + node.col_offset, int(starts[node.end_lineno - 1]) + node.end_col_offset
 
-    def walk(node: ast.AST, function: str) -> Iterator[tuple[ast.expr | ast.stmt, str, str]]:
+    def walk(node: ast.AST, function: str, lines: Lines, compiled: bool) -> Iterator[tuple[Any, ...]]:
         for child in ast.iter_child_nodes(node):
-            name = child.name if isinstance(child, ast.FunctionDef | ast.ClassDef) else function
+            name, inner, jit = function, lines, compiled
+            if isinstance(child, ast.FunctionDef | ast.ClassDef):
+                name = child.name
+                jit = compiled or any("jit" in ast.unparse(decorator) for decorator in child.decorator_list)
             if id(child) in types or _is_silent(child):
                 continue
+            if isinstance(child, ast.stmt) and not compiled:
+                inner = frozenset(f"{file.name}:{line}" for line in head(child))
             if isinstance(child, ast.stmt | ast.expr) and function:
                 for after in changed(child, raw[slice(*place(child))].decode()):
-                    yield child, function, after
+                    yield child, function, after, inner, compiled
             if not isinstance(child, ast.JoinedStr):
-                yield from walk(child, name)
+                yield from walk(child, name, inner, jit)
 
-    for node, function, after in walk(tree, ""):
+    for node, function, after, lines, compiled in walk(tree, "", Lines(), False):
         begin, end = place(node)
-        before = raw[begin:end].decode()
-        yield Mutant(file.relative_to(ROOT / "src"), node.lineno, function, _short(before), after, begin, end)
+        if isinstance(node, ast.expr) and not compiled:
+            lines = lines | {f"{file.name}:{line}" for line in head(node)}
+        before = _short(raw[begin:end].decode())
+        yield Mutant(file, node.lineno, function, before, after, begin, end, lines, compiled)
+
+
+def head(node: Any) -> range:
+    """Return the lines of an expression or a statement without the body of a statement."""
+    body = getattr(node, "body", None)
+    first = min(part.lineno for part in [node, *getattr(node, "decorator_list", ())])
+    last = body[0].lineno - 1 if isinstance(body, list) else node.end_lineno
+    return range(first, max(first, last) + 1)
 
 
 def changed(node: ast.expr | ast.stmt, source: str) -> Iterator[str]:
@@ -168,42 +220,72 @@ def _is_silent(node: ast.AST) -> bool:
     return isinstance(call, ast.Call) and ast.unparse(call.func).startswith(SILENT)
 
 
-def noticed_by(mutant: Mutant, room: str, source: Path) -> str:
-    """Return the first test that fails with a mutant; empty if none does."""
-    path = source / mutant.path
-    before, times = path.read_bytes(), path.stat()
-    path.write_bytes(before[: mutant.begin] + mutant.after.encode() + before[mutant.end :])
-    try:
-        return first_failure(room, source, mutant)
-    finally:
-        path.write_bytes(before)
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+class Names:
+    """Write the name of the test that fails."""
+
+    def __init__(self, writing: int) -> None:
+        self._writing = writing
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed:
+            os.write(self._writing, report.nodeid.encode())
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed:
+            os.write(self._writing, f"import of {report.nodeid}".encode())
 
 
-def first_failure(room: str, source: Path, mutant: Mutant | None) -> str:
-    """Run the tests of a folder in a fork with this package, and return the first that fails; empty if none does."""
+class Noting:
+    """Note the lines that each test executes."""
+
+    def pytest_configure(self) -> None:
+        self._begin = _lines.note_lines()
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._begin(nodeid)
+
+    def pytest_sessionfinish(self) -> None:
+        self._begin("")
+
+
+@dataclass
+class InOrder:
+    """Run some tests first."""
+
+    first: list[set[str]]
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        items.sort(key=lambda item: [item.nodeid not in tests for tests in self.first])
+
+
+def first_failure(source: Path, files: list[str], plugin: object, numba: Path | None = None) -> str:
+    """Run test files in a fork with a package, and return the first test that fails; empty if none does."""
+    preload()
     reading, writing = os.pipe()
     if (child := os.fork()) == 0:
         os.close(reading)
         code = 3
         try:
-            code = run_tests(room, source, mutant, writing)
+            code = run_tests(source, files, [Names(writing), plugin], numba)
         finally:
             os._exit(code)
     os.close(writing)
+    _, status = os.waitpid(child, 0)
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)  # processes that a test has left
     with open(reading) as pipe:
         failed = pipe.read()
-    _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     if code not in (0, 1, 2) and code > 0:  # a negative one is a signal: the mutant ended the process, or never ends
-        raise RuntimeError(f"pytest ended with {code} in tests/{room}, {mutant}")
+        raise RuntimeError(f"pytest ended with {code} in {files}")
     return "" if code == 0 else failed or f"ended with {code}"
 
 
-def run_tests(room: str, source: Path, mutant: Mutant | None, writing: int) -> int:
-    """Run the tests of a folder in this process, and write the name of the one that fails."""
+def run_tests(source: Path, files: list[str], plugins: list[object], numba: Path | None) -> int:
+    """Run test files in this process."""
     import pytest
 
+    os.setpgid(0, 0)
     resource.setrlimit(resource.RLIMIT_CPU, (LIMIT_S, LIMIT_S))
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1), os.dup2(nothing, 2)
@@ -211,30 +293,21 @@ def run_tests(room: str, source: Path, mutant: Mutant | None, writing: int) -> i
     sys.path[:0] = [str(source)]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(source), str(ROOT)])
     sys.dont_write_bytecode = True  # two mutants of a file may have one time and one length
+    if numba is not None:  # its cache does not notice changes of functions that another file calls
+        from numba.core import config
 
-    class Names:
-        def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-            if report.failed:
-                os.write(writing, report.nodeid.encode())
-
-        def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-            if report.failed:
-                os.write(writing, f"import of {report.nodeid}".encode())
-
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-o", "timeout=900", "-o", "session_timeout=100000"]
+        os.environ["NUMBA_CACHE_DIR"] = str(numba)
+        config.reload_config()
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-o", "timeout=300", "-o", "session_timeout=100000"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # some plugins were imported before the fork
-    return int(pytest.main([*map(str, test_files(room, mutant)), *options], plugins=[Names()]))
+    return int(pytest.main([*files, *options], plugins=plugins))
 
 
-def test_files(room: str, mutant: Mutant | None) -> list[Path]:
-    """Return the test files of a folder: those that name the changed function first, those with a server last."""
-    words = [] if mutant is None else [mutant.function, mutant.path.stem.strip("_")]
-
-    def order(path: Path) -> tuple[bool, int]:
-        text = path.read_text()
-        return "server" in text, -sum(bool(re.search(rf"\b_?{word}\b", text)) for word in words)
-
-    return sorted(sorted((ROOT / "tests" / room).glob("test_*.py")), key=order)
+@cache
+def preload() -> None:
+    """Import once: each test run is a fork."""
+    for module in HEAVY.split():
+        __import__(module)
 
 
 def cpu() -> float:

@@ -166,11 +166,20 @@ def test_a_persons_point_is_registered_with_all_keys():
         ({"x": (2.0, 1.0)}, {}, "no width"),
         ({}, {}, "empty"),
         (BOUNDS, {"exposure_s": 5.0}, "belong together"),
+        *((BOUNDS, {name: 0}, f"{name} must be positive") for name in ("smallest_feature", "beam_size", "dose_limit")),
+        (BOUNDS, {"noise": 0.0}, "noise must be positive"),
+        (BOUNDS, {"elongation": 0.5}, "elongation must be 1 or more"),
     ],
 )
 def test_bad_options_are_named(bounds, options, message):
     with pytest.raises(ValueError, match=message):
         Explorer(bounds, **options)
+
+
+@pytest.mark.parametrize("elongation", [1.0, 1.5, 2.0])
+def test_the_stopping_rule_names_the_longest_region_that_it_covers(elongation):
+    why = Explorer(BOUNDS, elongation=elongation).should_stop()[1]
+    assert ("times as long as wide" in why) == (f"{elongation:g} times as long as wide" in why) == (elongation > 1)
 
 
 @pytest.mark.parametrize(

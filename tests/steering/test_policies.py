@@ -159,3 +159,4 @@ def test_cells_wider_than_a_region_are_measured_anywhere():
     way = way_of(explorer_of(**{f"knob{i}": MM for i in range(6)}), 60)
     assert all(len(np.unique(x)) > 30 for x in way.T)
     assert cdist(way, way)[np.triu_indices(60, 1)].min() > 1.0
+    assert (way.min(0) < 1).all() and (way.max(0) > 9).all()  # also at the limits

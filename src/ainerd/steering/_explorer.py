@@ -101,7 +101,8 @@ class Explorer(Windowed):
             raise ValueError("travel_time and exposure_s belong together")
         if window.has_lengths and smallest_feature is not None:
             raise ValueError("smallest_feature and lengths of knobs are both given: leave smallest_feature out")
-        smallest = smallest_feature or (1.0 if window.has_lengths else 0.1 * window.width)
+        usual = 1.0 if window.has_lengths else 0.1 * window.width
+        smallest = usual if smallest_feature is None else smallest_feature
         self._beam_size = 0.1 * smallest if beam_size is None else beam_size
         positive = {"smallest_feature": smallest, "beam_size": self._beam_size, "dose_limit": dose_limit}
         if not (np.isfinite(elongation) and elongation >= 1):
