@@ -9,6 +9,7 @@ mean of 16 scrambles. The policy was tuned on samples of other seeds. Intervals 
 paired. An interrupted study continues where it stopped, unless the policy or the study was changed.
 """
 
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -48,13 +49,26 @@ def discovery(
     seed: int = TEST_SEED,
     workers: int = 1,
     dask: str | None = None,
+    only: str = "",
 ) -> None:
-    """Score every strategy on `maps` samples and `others` of other kinds, and ours on `nulls` of one regime."""
+    """Score every strategy on `maps` samples and `others` of other kinds, and ours on `nulls` of one regime.
+
+    With ``--only`` all samples are of that one of the other kinds, `others` of them.
+    """
     kinds = {"map": maps, "other": others, "null": nulls}
-    cases = [(kind, i) for kind, n in kinds.items() for i in range(n)]
+    if only:
+        names = list(square.OTHERS)
+        if only not in names:
+            sys.exit(f"--only {only!r}: choose one of {', '.join(names)}")
+        cases = [("other", names.index(only) + i * len(names)) for i in range(others)]
+    else:
+        cases = [(kind, i) for kind, n in kinds.items() for i in range(n)]
     sources = Path(ainerd.steering.__file__).parent, Path(__file__).with_name("_hidden_maps.py"), Path(__file__)
     run = {"run": digest_of(*sources), "seed": seed}
     rows = resumed("discovery", run, cases, partial(on_sample, seed), workers, dask)
+    if only:
+        report("discovery_others", square.by_group(rows, "exposures", "kind"), others=others, seed=seed)
+        return
     of_maps, of_others, of_nulls = rows[:maps], rows[maps : maps + others], rows[maps + others :]
     parameters = {**kinds, "seed": seed}
     stopped = [row for row in of_maps if row["stop"] is not None]
