@@ -435,7 +435,7 @@ class RunAnalysis:
         every = None
 
     def push(self, block: NDArray[Any], first: int) -> None:
-        """Take the next frames, (b, n_pixels) counts, or what the reader of `open_events` yields.
+        """Take the next frames: counts (b, n_pixels), or a block from the reader of `open_events`.
 
         `first` is the number of the first frame in the run (or event), from 0. Skipped numbers are missing frames; the
         numbers never go back.
@@ -717,7 +717,7 @@ class Average(Protocol):
     """An average of results, as people see it. A technique may add its numbers."""
 
     def sentences(self) -> list[str]:
-        """Say what was left out and why, and what the repeats show."""
+        """Return sentences about the repeats that were left out, and about the trends of all repeats."""
 
     def plot(self) -> Any:
         """Return a matplotlib figure of it."""

@@ -56,7 +56,7 @@ def test_a_line_that_tiled_refuses_is_logged(ledger, store, monkeypatch, caplog)
     monkeypatch.setattr(store, "log", away)
     with caplog.at_level(logging.ERROR):
         ledger.note("a line")
-    assert "Tiled did not take: note" in caplog.text
+    assert "Tiled did not accept: note" in caplog.text
 
 
 def test_a_finding_says_the_verdict_that_was_given(ledger):

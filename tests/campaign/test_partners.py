@@ -119,7 +119,8 @@ def test_a_look_is_one_request_for_what_changed(client, monkeypatch):
 
 
 @pytest.mark.fault(
-    "Tiled is away when the findings of another technique are read", "What is known stays, nothing stops"
+    "Tiled does not answer when the findings of another technique are read",
+    "The earlier positions stay, and nothing stops",
 )
 def test_without_an_answer_of_tiled_the_candidates_stay(client, monkeypatch):
     slow, structure = Session(Slow(), client, "structure"), Session(Structure(), client, "slow")

@@ -129,9 +129,12 @@ def test_a_frame_gives_defaults_and_arrays(pebble):
 def test_nothing_is_overwritten_and_nothing_half_written(pebble):
     assert init("--yes").exit_code == 0
     again = init("--yes")
-    assert isinstance(again.exception, ValueError) and "is there: give another name, or --force" in str(again.exception)
+    assert isinstance(again.exception, ValueError) and "exists: give another name, or --force" in str(again.exception)
     assert init("--yes", "--force", "--set", "pebble.width=9").exit_code == 0
-    for bad, message in (("no equals", "wants KEY=VALUE"), ("steering.bounds.x=[0,1]", "the answers make no TOML")):
+    for bad, message in (
+        ("no equals", "needs KEY=VALUE"),
+        ("steering.bounds.x=[0,1]", "the answers are not valid TOML"),
+    ):
         refused = run("init", "new.toml", "--technique", "pebble", "--yes", "--set", bad)
         assert message in str(refused.exception) and not (pebble / "new.toml").exists()
     assert "'pebbel'" in str(run("init", "new.toml", "--technique", "pebbel", "--yes").exception)

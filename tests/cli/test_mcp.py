@@ -139,7 +139,7 @@ def test_proposals_need_an_option_and_a_person(catalogue):
     assert store.next_suggestion() is None  # no plan takes it by itself
 
 
-@pytest.mark.fault("Tiled is away while a program calls `ainerd mcp`", "Each tool reports it in one line")
+@pytest.mark.fault("Tiled does not answer while a program calls `ainerd mcp`", "Each tool reports it in one line")
 def test_tiled_away(catalogue, monkeypatch):
     store, _ = catalogue
 

@@ -119,5 +119,5 @@ def test_a_session_without_the_devices_is_told_which(tmp_path):
         exec(compile(written, "90_ainerd.py", "exec"), {"__file__": str(tmp_path / "startup" / "90_ainerd.py")})
     again = ["init", str(tmp_path / "other.toml"), "--yes", "--startup", str(tmp_path / "startup")]
     done = CliRunner().invoke(ainerd.cli.app, again)
-    assert "90_ainerd.py is there: give another name, or --force" in str(done.exception)
+    assert "90_ainerd.py exists: give another name, or --force" in str(done.exception)
     assert not (tmp_path / "other.toml").exists()

@@ -87,7 +87,7 @@ def form(shown):
     text = re.sub(r"\b\d{20}-[0-9a-f]{8}\b", "id", text)
     text = re.sub(r"http://\S+|[0-9a-f]{8}-[0-9a-f-]{27}|\b[0-9a-f]{32}\b|(?<=\[')[0-9a-f]{8}\b", "id", text)
     text = re.sub(r" ● novel| \(novel[^)]*\)", "", text).replace("True", "False")
-    text = text.replace("queue empty", "queue 0 waiting").replace("ainerd: analysing what has come … ", "")
+    text = text.replace("queue empty", "queue 0 waiting").replace("ainerd: analysing the runs that have arrived … ", "")
     text = re.sub(r"(why|explored) .*?(?= explored| queue)", r"\1 …", text)
     text = re.sub(r"'reason': '.*?'", "'reason': …", text)
     text = re.sub(r"-?\d+(\.\d+)?(e-\d+)?", "0", text)

@@ -184,7 +184,7 @@ def test_pixels_outside_the_frame_are_refused(written, pixels):
 
 @pytest.mark.parametrize(
     ("dataset", "shape", "message"),
-    [("entry/data/data", (30, 20), "wanted"), ("entry/data", SHAPE, "no such dataset"), ("nope", SHAPE, "no such")],
+    [("entry/data/data", (30, 20), "expected"), ("entry/data", SHAPE, "no such dataset"), ("nope", SHAPE, "no such")],
 )
 def test_a_dataset_that_does_not_fit_is_refused(written, dataset, shape, message):
     with pytest.raises(FrameError, match=message):

@@ -145,7 +145,7 @@ def test_sources_that_are_missing_are_noticed(folder, movie):
         read(master, 6)
     put(folder / "b.h5", movie[5:10])
     assert np.array_equal(read(master, 10), expected(movie)[:10])
-    with pytest.raises(MissingFrames, match="holds 5 frames, 6 are wanted"):
+    with pytest.raises(MissingFrames, match="holds 5 frames, 6 are needed"):
         read(master, 11)
     put(folder / "b.h5", movie[5:])
     assert np.array_equal(read(master), expected(movie))
@@ -196,7 +196,7 @@ def test_nothing_leaves_the_roots(folder, movie, way, own, swmr, monkeypatch):
     }
     make[way]()
     allowed = None if own else [folder.parent / "another", folder]
-    said = "outside the allowed roots|which is no file|no absolute path|is a pattern"
+    said = "outside the allowed roots|which is not a file|not an absolute path|is a pattern"
     with pytest.raises(FrameError, match=said) as caught:
         read(path, 2, roots=allowed, swmr=swmr)
     assert not isinstance(caught.value, MissingFrames)

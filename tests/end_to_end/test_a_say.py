@@ -51,7 +51,7 @@ def test_points_of_a_person_are_measured_in_order(started):
     assert (suggestions.loc[rows["suggestion_id"], "status"] == "measured").all()
     with pytest.raises(ValueError, match="sample_x = 11 lies outside"):
         started.agent.sample((11, 2))
-    with pytest.raises(ValueError, match="wants points"):
+    with pytest.raises(ValueError, match="needs points"):
         started.agent.sample()
     with pytest.raises(ValueError, match="a position has sample_x, sample_y, got sample_x"):
         started.agent.sample({"sample_x": 2.0, "y": 3.0})
@@ -164,9 +164,9 @@ def test_mistakes_at_the_prompt_raise_clear_errors(started):
         "a position has 2 numbers (sample_x, sample_y), got 1": lambda: agent.add(3.0),
         "sample_z": lambda: agent.exclude(sample_z=(1, 2)),
         "the wrong way round": lambda: agent.exclude(sample_x=(3, 2)),
-        "explore wants a number of positions, got 0": lambda: agent.explore(0),
-        "explore wants a number of positions, got '3'": lambda: agent.explore("3"),
-        "stay wants a number of exposures, got 0.5": lambda: agent.stay(0.5),
+        "explore needs a number of positions, got 0": lambda: agent.explore(0),
+        "explore needs a number of positions, got '3'": lambda: agent.explore("3"),
+        "stay needs a number of exposures, got 0.5": lambda: agent.stay(0.5),
         "agent.detach() first": lambda: agent.attach(other),
         "no result 'x'": lambda: agent.explain("x"),
         "no run 'nothing' in Tiled": lambda: agent.analyse("nothing"),

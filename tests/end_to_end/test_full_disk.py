@@ -82,7 +82,7 @@ def exploring(session):
     assert problems == []
 
 
-@pytest.mark.fault("A disk has less room than is wanted", "The plan waits with one sentence, and goes on with room")
+@pytest.mark.fault("A disk has too little free space", "The plan waits with one message, and goes on with free space")
 def test_a_plan_waits_for_room(session, disk, exploring, capsys):
     assert session.agent.health()["disk"] is None and 0 < session.agent.health()["free_mb"] < 1.1 * SIZE_MB
     filler = fill(disk, LEAST_MB / 2)

@@ -77,7 +77,7 @@ def left(session):
 def test_a_session_that_exits_after_a_run_writes_its_results(left):
     _, done, runs = left
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-    assert "finishing what has come" in done.stderr
+    assert "finishing the last runs" in done.stderr
     assert runs[-1]["status"].tolist() == ["complete"] * 2
 
 

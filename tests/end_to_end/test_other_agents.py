@@ -329,7 +329,7 @@ def test_a_plan_takes_the_suggestions_of_the_agent_it_names(session, beside):
 
     with pytest.raises(ValueError, match=r"several agents have suggestions \(furnace, sample\)"):
         explore()
-    with pytest.raises(ValueError, match="'furnace' suggests positions of temperature, the actuators are"):
+    with pytest.raises(ValueError, match="'furnace' suggests positions of temperature, but the actuators are"):
         explore(agent="furnace")
     assert store.suggestions()["status"].tolist() == ["proposed"] * 2
 

@@ -281,7 +281,7 @@ def test_an_agent_waits_for_the_manager(beamline, campaign, caplog):
     steering, _ = campaign(n=1)
     own = until(beamline.waiting_of_the_agent, "the agent's item waits")
     beamline.signal_manager(signal.SIGSTOP)
-    until(lambda: "the RE Manager is away" in caplog.text, "the agent notices")
+    until(lambda: "the RE Manager does not answer" in caplog.text, "the agent notices")
     beamline.signal_manager(signal.SIGCONT)
     until(beamline.answers, "the RE Manager answers again")
     beamline.pause()

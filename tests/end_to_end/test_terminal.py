@@ -139,7 +139,7 @@ def test_ctrl_c_twice_then_abort_leaves_nothing_open(terminal, folder):
     terminal.expect("NOW paused")
     terminal.send('RE.abort(); print(f"THEN {RE.state} {shutter.is_open}")\r')
     terminal.expect("THEN idle False")
-    assert "ainerd: aborted: what is measured is kept" in plain(terminal.before)
+    assert "ainerd: aborted: the measured data are kept" in plain(terminal.before)
     assert "Traceback" not in terminal.before and "WARNING" not in terminal.before
     terminal.send("exit\r")
     terminal.expect(pexpect.EOF)

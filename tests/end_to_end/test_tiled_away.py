@@ -120,7 +120,7 @@ def test_results_wait_while_the_disk_of_tiled_is_full(beamline):
 
 
 @pytest.mark.fault(
-    "The agent's disk is full while Tiled is away", "The log reports it; the run is in TiledWriter's backup"
+    "The agent's disk is full while Tiled does not answer", "The log reports it; the run is in TiledWriter's backup"
 )
 def test_a_full_disk_of_the_agent_is_logged(tmp_path, caplog):
     kept = Spool(tmp_path / "kept", lambda: False)

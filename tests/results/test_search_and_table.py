@@ -56,7 +56,7 @@ def test_numbers_are_compared_as_numbers_but_tiled_sorts_them_as_text(store, num
 
 
 def test_a_range_has_two_limits(store):
-    with pytest.raises(ValueError, match=r"x=\(1, 2, 3\) is no range"):
+    with pytest.raises(ValueError, match=r"x=\(1, 2, 3\) is not a range"):
         store.search(x=(1, 2, 3))
 
 

@@ -162,7 +162,7 @@ def test_a_kept_run_with_two_bad_documents_is_concluded(work, spool, scanned, mo
 
 
 @pytest.mark.fault(
-    "A run that violates event-model's schema arrives while Tiled is away", "It gets the same result later"
+    "A run that violates event-model's schema arrives while Tiled does not answer", "It gets the same result later"
 )
 def test_a_kept_run_is_not_checked_against_the_schema(work, store, spool, scanned, movies):
     documents = list(scanned(movies(1, 2, 3)))

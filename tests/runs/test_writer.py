@@ -302,7 +302,8 @@ def test_a_run_that_could_not_be_begun_has_a_failed_result(toy, scanned, movies,
 
 
 @pytest.mark.fault(
-    "Metadata of a run hold a path, a time or bytes while Tiled is away", "The run is kept, with text in their place"
+    "Metadata of a run hold a path, a time or bytes while Tiled does not answer",
+    "The run is kept, with text in their place",
 )
 def test_a_run_with_any_metadata_is_kept(toy, scanned, movies, worker, store, kept):
     documents = list(scanned(movies(1, 2)))
@@ -359,7 +360,7 @@ def test_a_run_with_any_uid_is_kept(tmp_path, scanned, movies, uid):
 
 
 @pytest.mark.fault(
-    "Frames in events exceed the memory limit while Tiled is away", "The log reports it; the run is not kept"
+    "Frames in events exceed the memory limit while Tiled does not answer", "The log reports it; the run is not kept"
 )
 def test_a_run_too_large_to_be_kept_is_reported(toy, scanned, movies, worker, store, kept, monkeypatch):
     monkeypatch.setattr("ainerd.runs._worker.MOST_BYTES", movies(1).nbytes)

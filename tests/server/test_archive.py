@@ -156,7 +156,9 @@ def test_archive_reports_errors_and_files_that_it_does_not_copy(home, tmp_path, 
 
     for name in ("AINERD_STORAGE__URI", "AINERD_CONFIG"):
         monkeypatch.delenv(name, raising=False)
-    assert "is no embedded server: ask its administrator" in said(tmp_path / "new", "--tiled", "http://127.0.0.1:9")[1]
+    assert (
+        "is not an embedded server: ask its administrator" in said(tmp_path / "new", "--tiled", "http://127.0.0.1:9")[1]
+    )
     assert "no server is named: give --tiled" in said(tmp_path / "new")[1]
     (folder / "gone" / "unwritten" / "results").mkdir(parents=True)
     (folder / "gone" / "unwritten" / "results" / "1.jsonl").touch()

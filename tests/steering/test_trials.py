@@ -145,7 +145,7 @@ def test_fewer_exposures_than_before_are_followed_anew():
     ("labels", "failed", "words"),
     [
         ([0, 1] * 8, 0, "2 regimes, unchanged over the last 8 exposures"),
-        ([0] * 16, 1, "1 regime, unchanged over the last 8 exposures; 1 position failed: nobody knows what is there"),
+        ([0] * 16, 1, "1 regime, unchanged over the last 8 exposures; 1 position failed: no regime is known there"),
         ([-1] * 16, 2, "no regimes were named; 2 positions failed"),
     ],
 )

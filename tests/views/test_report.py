@@ -77,7 +77,7 @@ def test_the_report_of_a_night(campaign, tmp_path):
         "Campaign of night",
         "6 results: 4 complete, 2 failed.",
         "2 regimes; it may be 1 to 3.",
-        "1 of 4 results that could be judged are novel; chance alone would make 0.2 of them look so.",
+        "1 of 4 results with a p-value are novel; 0.2 are expected by chance.",
         "scan 2 at sample_x 1.50 mm, sample_y 2.00: novel: 1 in 100 exposures of known behaviour would look as strange",
         "a person rejected (3.00, 2.00): too near the wall",
         "1 × our mistake",
@@ -108,7 +108,7 @@ def test_results_of_events_and_without_explanation_are_reported(campaign, monkey
 
     monkeypatch.setattr(store, "table", of_events)
     monkeypatch.setattr("ainerd.views._report.explain", lambda record: {}["alpha"])
-    (novel,) = [part for part in read_report(store).sections if part.title.startswith("What is novel")]
+    (novel,) = [part for part in read_report(store).sections if part.title.startswith("Novel results")]
     assert novel.lines == ["scan 2.2 at sample_x 1.50 mm, sample_y 2.00: novel, and cannot be explained."]
 
 
@@ -134,7 +134,7 @@ def test_the_command_writes_the_report(campaign, server, tmp_path, monkeypatch):
     before = out.read_text()
     assert run(out, *wide).exit_code == 0 and out.read_text() != before
     assert "--bounds [1]: give limits as JSON, such as" in str(run(out, "--force", "--bounds", "[1]").exception)
-    assert "is there: give another name, or --force" in str(run(out).exception)
+    assert "exists: give another name, or --force" in str(run(out).exception)
     assert "agent 'day' has no results; there are those of night" in str(
         run(out, "--force", "--agent", "day").exception
     )
@@ -164,7 +164,7 @@ def test_the_next_shift_learns_what_ran_what_is_new_and_what_waits(campaign, ser
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
     done = CliRunner().invoke(ainerd.cli.app, ["handover", "--hours", str(hours + 1), "--tiled", client.uri])
     assert done.exit_code == 0, done.output
-    assert "# Hand-over of night\n" in done.output and "\n## What waits\n" in done.output
+    assert "# Hand-over of night\n" in done.output and "\n## Open tasks\n" in done.output
     assert "sample \\| change" in done.output and "<script>" not in done.output
     assert len([line for line in done.output.splitlines() if line.startswith("| ")]) == 2 + 6 + 2 + 2
 

@@ -110,7 +110,7 @@ def test_pixels_that_are_found_late_take_their_noise_with_them(partition, frames
 @pytest.mark.parametrize(
     ("flat", "why"),
     [
-        (np.ones(3), r"flat has shape \(3,\), wanted a factor of each of 600 pixels"),
+        (np.ones(3), r"flat has shape \(3,\), expected a factor for each of 600 pixels"),
         (np.zeros(600), "flat must be above 0 and finite"),
         (np.full(600, np.nan), "flat must be above 0 and finite"),
     ],

@@ -50,7 +50,7 @@ def test_blocks_of_any_size_give_the_same_result(frames, partition, n):
 def test_too_few_frames_and_other_shapes_are_refused(frames, partition):
     with pytest.raises(ValueError, match="at least 2 frames, got 1"):
         pushed(partition, frames[:1]).result()
-    with pytest.raises(ValueError, match=r"valid has shape \(2,\), wanted \(3,\)"):
+    with pytest.raises(ValueError, match=r"valid has shape \(2,\), expected \(3,\)"):
         MultiTau(partition).push(frames[:3], [True, False])
 
 

@@ -121,7 +121,7 @@ def test_invalid_files_are_named(tmp_path):
         Partition.load(path)
     with h5py.File(path, "w") as file:
         file["something"] = 1
-    with pytest.raises(ValueError, match=r"bins.h5 holds no partition: wanted dynamic_roi_map or dynamicMap"):
+    with pytest.raises(ValueError, match=r"bins.h5 holds no partition: expected dynamic_roi_map or dynamicMap"):
         Partition.load(path)
     write_aps(path, "qmap", dynamic, np.zeros_like(static), mask, q, phi)
     with pytest.raises(ValueError, match=r"bins.h5: /qmap: static_map must"):

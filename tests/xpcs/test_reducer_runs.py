@@ -143,7 +143,7 @@ def test_repeated_and_surplus_frames_are_refused(frames, partition):
         reducer.push(frames[10:30], first=10)
     with pytest.raises(ValueError, match="frame 65 was pushed, 60 were announced"):
         reducer.push(frames[:5], first=60)
-    with pytest.raises(ValueError, match=r"valid has shape \(3,\), wanted \(5,\)"):
+    with pytest.raises(ValueError, match=r"valid has shape \(3,\), expected \(5,\)"):
         reducer.push(frames[:5], valid=[True] * 3)
     assert reducer.n_pushed == 20
     reducer.push(frames[20:40])

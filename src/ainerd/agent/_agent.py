@@ -201,7 +201,7 @@ class Agent(Observer):
         """
         self._require_attached()
         if n is not None and (not isinstance(n, int) or n < 1):
-            raise ValueError(f"explore wants a number of positions, got {n!r}")
+            raise ValueError(f"explore needs a number of positions, got {n!r}")
         plan = self._closed(explore(self._problem(self._may_expose), n, before_each=self._ask))
         if n is None:
             plan = reported(plan, lambda: write_report(self.results, self._backup.parent, self.bounds))
@@ -224,7 +224,7 @@ class Agent(Observer):
         """
         self._require_attached()
         if not points:
-            raise ValueError("sample wants points: agent.sample((2.0, 3.5))")
+            raise ValueError("sample needs points: agent.sample((2.0, 3.5))")
         named = [p if isinstance(p, Mapping) else self._campaign.position(p) for p in points]
         for point in named:  # it may have a reason and terms, too
             self._campaign.position({name: point[name] for name in self.bounds if name in point})
@@ -237,11 +237,11 @@ class Agent(Observer):
         """
         self._require_attached()
         if not isinstance(n, int) or n < 1:
-            raise ValueError(f"stay wants a number of exposures, got {n!r}")
+            raise ValueError(f"stay needs a number of exposures, got {n!r}")
         return AgentPlan(f"agent.stay({n})", self._stay(n))
 
     def test_beam(self) -> MsgGenerator[Any]:
-        """Plan: test whether the beam changes the dynamics: this spot at a low, a high and the low transmission.
+        """Plan: test whether the beam changes the dynamics: this spot at a low, a high and again the low transmission.
 
         The three exposures have the same frame time and frames. The verdict is a line of `agent.log()`. It needs
         ``[steering.exposure]`` with two transmissions or more, and dose for all three.
@@ -251,7 +251,7 @@ class Agent(Observer):
         RuntimeError
             If the agent is not attached.
         ValueError
-            If the settings have no exposures or one transmission; in the plan, if the dose that is left is not enough.
+            If the settings have no exposures or one transmission; in the plan, if the remaining dose is too small.
         """
         self._require_attached()
         exposures = self._campaign.exposures
@@ -560,7 +560,7 @@ def _exposing_of(settings: Settings, detector: Any, attenuator: Any) -> Callable
     options, keys = settings.steering.exposure, settings.detector
     assert options is not None
     if attenuator is None and options.transmissions != (1.0,):
-        raise SettingsError("steering.exposure.transmissions: there is no attenuator, give build_agent one")
+        raise SettingsError("steering.exposure.transmissions: there is no attenuator, pass one to build_agent")
     signals = {each.name: each for each in _all_components(detector)}
     wanted = [keys.frame_time_s, keys.n_frames, *([options.frame_exposure_s] if options.frame_exposure_s else [])]
     if missing := [name for name in wanted if name not in signals]:

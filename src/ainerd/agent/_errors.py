@@ -22,13 +22,13 @@ SHORTENED = (
 )  # fmt: skip
 THROUGH = {"ainerd", "bluesky", "bluesky_adaptive", "asyncio", "concurrent", "threading", "contextlib"}
 RAISE = dis.opmap["RAISE_VARARGS"]
-PAUSED = "the plan is paused: RE.resume() goes on, RE.stop() or RE.abort() ends it and keeps what is measured"
+PAUSED = "the plan is paused: RE.resume() goes on, RE.stop() or RE.abort() ends it and keeps the measured data"
 ENDED = {
-    "stopping": "stopped: what is measured is kept, and frames that came are analysed",
-    "aborting": "aborted: what is measured is kept, and frames that came are analysed",
-    "halting": "halted without cleaning up: look at the shutter and the motors before you go on",
+    "stopping": "stopped: the measured data are kept, and their frames are analysed",
+    "aborting": "aborted: the measured data are kept, and their frames are analysed",
+    "halting": "halted without cleaning up: check the shutter and the motors before you go on",
 }
-INTERRUPTED = "interrupted; what runs in the background goes on"
+INTERRUPTED = "interrupted; background work goes on"
 
 
 def short_errors(RE: RunEngine) -> None:

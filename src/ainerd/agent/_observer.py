@@ -69,7 +69,7 @@ def writer_of(technique: Technique, store: ResultStore, settings: Settings, raw:
 class Observer:
     """Analyses runs from any source, writes results to Tiled, and keeps a suggestion ready there.
 
-    Made by `ainerd.agent.build_observer`; ``ainerd watch`` runs one in a process of its own. `ainerd.agent.Agent` is
+    Made by `ainerd.agent.build_observer`; ``ainerd watch`` runs one in a separate process. `ainerd.agent.Agent` is
     an observer with devices. An observer does nothing before `start`.
 
     Parameters
@@ -215,7 +215,7 @@ class Observer:
 
     def drain(self, timeout_s: float = 60.0) -> bool:
         """Wait until all runs that have arrived are analysed and written; return False after `timeout_s`."""
-        with waiting("analysing what has come"):
+        with waiting("analysing the runs that have arrived"):
             return self._jobs.drain(timeout_s)
 
     @property
@@ -297,7 +297,7 @@ class Observer:
             If there is no such place, the point at it is the agent's own suggestion, or a place is given twice.
         """
         if not places:
-            raise ValueError("reorder wants places of agent.queue(): agent.reorder(2, 1)")
+            raise ValueError("reorder needs places of agent.queue(): agent.reorder(2, 1)")
         waiting = [str(each[ID_KEY]) for each in self._campaign.proposals.waiting if each["is_asked"]]
         for place in places:
             if not isinstance(place, str) and not (isinstance(place, Integral) and 1 <= place <= len(waiting)):
@@ -356,7 +356,7 @@ class Observer:
         self._apply(commands.Release())
 
     def regimes(self) -> list[str]:
-        """Return what is known of the regimes of this campaign, in sentences."""
+        """Return sentences about the regimes of this campaign."""
         return self._display.regimes()
 
     def name_regime(self, regime: int, name: str) -> None:
@@ -620,7 +620,7 @@ class Observer:
                 logger.warning("run %s is not written to raw: %s", uid, error)
                 return
             except httpx.HTTPError as error:
-                logger.warning("Tiled is away: %s", error)
+                logger.warning("Tiled does not answer: %s", error)
             if stop.wait(AWAY_S):  # the next start writes it
                 return
 
@@ -656,5 +656,5 @@ def _close(reference: weakref.ref[Observer]) -> None:
     if observer is None:
         return
     if observer.is_busy:
-        print("ainerd: finishing what has come; Ctrl-C leaves it to the next start", file=sys.stderr, flush=True)
+        print("ainerd: finishing the last runs; Ctrl-C leaves them to the next start", file=sys.stderr, flush=True)
     observer.close()

@@ -81,7 +81,7 @@ def explore_remote(
         If no suggestion arrives in time.
     """
     if not isinstance(n, int) or n < 1:
-        raise ValueError(f"explore_remote wants a number of positions, got {n!r}")
+        raise ValueError(f"explore_remote needs a number of positions, got {n!r}")
     remote = _Remote(ResultStore(client["ainerd"]), agent, list(actuators), bounds or {}, timeout_s)
     measure = partial(
         visit,
@@ -146,7 +146,7 @@ class _Remote:
             names = {actuator.name for actuator in self.actuators}
             if set(record.positions) != names:
                 of, here = (", ".join(sorted(each)) for each in (record.positions, names))
-                raise ValueError(f"agent {record.agent!r} suggests positions of {of}, the actuators are {here}")
+                raise ValueError(f"agent {record.agent!r} suggests positions of {of}, but the actuators are {here}")
             try:
                 bounds = {name: self.bounds.get(name, (-math.inf, math.inf)) for name in record.positions}
                 check_position(record.positions, bounds)

@@ -76,7 +76,7 @@ def steer(
         If the RE Manager refuses the item, or is locked.
     """
     if n is not None and (not isinstance(n, int) or n < 1):
-        raise ValueError(f"steer wants a number of positions, got {n!r}")
+        raise ValueError(f"steer needs a number of positions, got {n!r}")
     if observer.review:
         raise ValueError("steering.review: a queue cannot wait for a person; remove the setting or use agent.explore")
     stop, leave = stop or threading.Event(), threading.Event()
@@ -165,7 +165,7 @@ class _Queue:
                     self._rm.item_add(item)
                 break
             except TimeoutError as error:
-                logger.warning("the RE Manager is away: %s", error)
+                logger.warning("the RE Manager does not answer: %s", error)
                 self._stop.wait(AWAY_S)
         self._quiet.over()
         return mark
@@ -181,7 +181,7 @@ class _Queue:
                 return False
             history = self._rm.history_get(reload=True)["items"]
         except TimeoutError as error:
-            logger.warning("the RE Manager is away: %s", error)
+            logger.warning("the RE Manager does not answer: %s", error)
             return False
         if not any(self._is_ours(item) and item["result"]["exit_status"] in ENDED_WELL for item in history):
             return True

@@ -1,4 +1,4 @@
-"""The exposures of a campaign: what each suggestion is measured with, and which spots are measured once more."""
+"""The exposures of a campaign: the settings of each suggestion, and the spots that are measured again."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -119,7 +119,7 @@ class ExposureChoice:
                     }
                     for each, reason in zip(three, reasons, strict=True)
                 ]
-        raise ValueError(f"the dose that is left, {left:.3g} {self.options.unit}, is not enough for a test of the beam")
+        raise ValueError(f"the remaining dose, {left:.3g} {self.options.unit}, is too small for a test of the beam")
 
     def beam_verdict(self, points: Sequence[Mapping[str, Any]]) -> BeamVerdict:
         """Return the verdict on the exposures of `beam_test`."""

@@ -36,12 +36,12 @@ def _softly(write: F) -> F:
     @wraps(write)
     def inner(self: "Ledger", *args: Any, **kwargs: Any) -> None:
         if self._store.seems_away and not self._store.answers():  # without this each write would wait half a minute
-            logger.warning("Tiled is away: %s %s is not written", write.__name__, args)
+            logger.warning("Tiled does not answer: %s %s is not written", write.__name__, args)
             return
         try:
             write(self, *args, **kwargs)
         except httpx.HTTPError:
-            logger.exception("Tiled did not take: %s %s", write.__name__, args)
+            logger.exception("Tiled did not accept: %s %s", write.__name__, args)
 
     return cast(F, inner)
 

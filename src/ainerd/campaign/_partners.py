@@ -35,7 +35,7 @@ class Partners:
         self.candidates: tuple[Candidate, ...] = ()
 
     def look(self) -> bool:
-        """Read what is new, and return whether the candidates have changed; without an answer they stay."""
+        """Read new results, and return whether the candidates have changed; without an answer they stay."""
         if not self._agents:
             return False
         try:

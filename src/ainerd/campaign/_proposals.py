@@ -133,7 +133,7 @@ class Proposals:
             suggestions: list[dict[str, Any]] = []
             while len(suggestions) < n:
                 if self.steering.shared_s and not self.settle():
-                    raise ValueError("whether another session measures there is not known: Tiled does not answer")
+                    raise ValueError("Tiled does not answer, so another session may measure there")
                 if (ready := self.queue.first) is None:
                     break
                 suggestions.append(ready.suggestion)

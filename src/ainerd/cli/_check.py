@@ -32,7 +32,7 @@ HEAD = """\
 def check(
     config: Annotated[Path, typer.Argument(help="Settings of an instrument (.toml).")],
     draw: Annotated[Path | None, typer.Option(help="Picture (.png, .pdf) of the parts of a frame in use.")] = None,
-    frame: Annotated[Path | None, typer.Option(help="Frame to draw it on (.npy, HDF5); else an empty one.")] = None,
+    frame: Annotated[Path | None, typer.Option(help="Frame to draw on (.npy, HDF5); default: an empty one.")] = None,
     dataset: Dataset = None,
     json: Json = False,
 ) -> None:
@@ -45,7 +45,7 @@ def check(
 
 
 def doctor(
-    results: Annotated[bool, typer.Option("--results", help="Check every result in the catalogue, too.")] = False,
+    results: Annotated[bool, typer.Option("--results", help="Check every result in the catalogue too.")] = False,
     tiled: Tiled = None,
     config: Config = None,
     json: Json = False,
@@ -85,10 +85,10 @@ def init(
     frame: Annotated[Path | None, typer.Option(help="Frames (.npy, HDF5) from which values are guessed.")] = None,
     dataset: Dataset = None,
     answers: Annotated[list[str] | None, typer.Option("--set", help="An answer in advance: KEY=VALUE.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: defaults for what --set does not say.")] = False,
-    startup: Annotated[Path | None, typer.Option(help="Folder for a startup file, too, that builds the agent.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: use defaults for keys without --set.")] = False,
+    startup: Annotated[Path | None, typer.Option(help="Folder for a startup file that builds the agent.")] = None,
     layout: Annotated[
-        Layout, typer.Option(help="What that folder is: of IPython, or of a BITS package.")
+        Layout, typer.Option(help="Kind of that folder: of IPython, or of a BITS package.")
     ] = Layout.ophyd,
     force: Force = False,
 ) -> None:
@@ -103,7 +103,7 @@ def init(
     for pair in answers or []:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise ValueError(f"--set wants KEY=VALUE, got {pair!r}")
+            raise ValueError(f"--set needs KEY=VALUE, got {pair!r}")
         given[key.strip()] = _read(value)
     name = str(given.setdefault("technique", technique))
     mean = None if frame is None else mean_frame(frame, dataset)
@@ -120,7 +120,7 @@ def init(
     try:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"the answers make no TOML, nothing is written: {error}") from None
+        raise ValueError(f"the answers are not valid TOML, nothing is written: {error}") from None
     out.parent.mkdir(parents=True, exist_ok=True)
     for _, question, answer in entries:
         if question.array is not None and answer:
@@ -162,7 +162,7 @@ def _general_questions(technique: str, frame: Path | None) -> Generator["Questio
     folder = "." if frame is None else str(frame.resolve().parent)
     for key, what, place in (
         ("uri", "address of a Tiled server; empty for one of its own", ""),
-        ("directory", "folder of that server, and of what Tiled did not take", "output/tiled"),
+        ("directory", "folder of that server, and of documents that Tiled did not accept", "output/tiled"),
         ("frames", "folders that frames may be read from", [folder]),
     ):
         yield Question(key=f"storage.{key}", text=what, default=place)

@@ -141,7 +141,7 @@ def _techniques() -> Iterator[Finding]:
             if isinstance(error.__cause__, ModuleNotFoundError) and util.find_spec("bluesky") is None:
                 yield Finding(what, f"not checked: {error}")  # a light install, which `_versions` reports
             else:
-                yield Finding(what, str(error), "install what it needs, or remove it")
+                yield Finding(what, str(error), "install the packages that it needs, or remove it")
 
 
 def _technique(settings: Settings) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ def demo(
     ] = True,
     seed: Annotated[int | None, typer.Option(help="Seed of the sample; a random one by default.")] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder for everything that it writes; by default one of the user's cache.")
+        Path | None, typer.Option(help="Folder for everything that it writes; by default one in the user's cache.")
     ] = None,
 ) -> None:
     """Let an agent explore a simulated sample, on a Tiled server of its own; 1.5 GB at most, 0.1 GB with --replay."""

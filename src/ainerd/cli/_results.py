@@ -31,8 +31,8 @@ EXAMPLE = '{"sample_x": [0, 10]}'
 
 
 def replay(
-    uids: Annotated[list[str] | None, typer.Argument(help="Uids of runs; else all without a result.")] = None,
-    all: Annotated[bool, typer.Option("--all", help="Those whose analysis failed, too.")] = False,
+    uids: Annotated[list[str] | None, typer.Argument(help="Uids of runs. Default: all without a result.")] = None,
+    all: Annotated[bool, typer.Option("--all", help="Include runs whose analysis failed.")] = False,
     dask: Dask = None,
     tiled: Tiled = None,
     config: Config = None,
@@ -116,7 +116,7 @@ def export(
 
 def report(
     out: Annotated[Path, typer.Argument(help="The file to write, .html or .pdf.")] = Path("report.html"),
-    agent: Annotated[str | None, typer.Option(help="Whose campaign; without it, of the newest result.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Name of the agent. Default: that of the newest result.")] = None,
     force: Force = False,
     bounds: Annotated[str | None, typer.Option(help=f"Limits of the maps as JSON, such as {EXAMPLE}.")] = None,
     tiled: Tiled = None,
@@ -143,14 +143,14 @@ def report(
 
 
 def handover(
-    out: Annotated[Path | None, typer.Argument(help="The file to write, .md, .html or .pdf; else to stdout.")] = None,
+    out: Annotated[Path | None, typer.Argument(help="File to write, .md, .html or .pdf. Default: print it.")] = None,
     hours: Annotated[float, typer.Option(min=0.0, help="Length of the shift that ends now.")] = 8.0,
-    agent: Annotated[str | None, typer.Option(help="Whose campaign; without it, of the newest result.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Name of the agent. Default: that of the newest result.")] = None,
     force: Force = False,
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
-    """Write the page for the next shift, as Markdown for a logbook: what ran, what is new, what waits."""
+    """Write a page for the next shift, as Markdown for a logbook: runs, new regimes, open tasks."""
     from ainerd.views import read_handover, report_markdown, write_report
 
     if out is not None:
@@ -167,8 +167,8 @@ def handover(
 
 
 def archive(
-    dest: Annotated[Path, typer.Argument(help="Folder for the copy: empty, or not there yet.")],
-    frames: Annotated[bool, typer.Option("--frames", help="Copy the files of the detectors, too.")] = False,
+    dest: Annotated[Path, typer.Argument(help="Folder for the copy: empty or new.")],
+    frames: Annotated[bool, typer.Option("--frames", help="Copy the files of the detectors too.")] = False,
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
@@ -184,8 +184,8 @@ def archive(
     directory = place_of(tiled, config)
     if isinstance(directory, str):
         raise ValueError(
-            f"{directory.partition('?')[0]} is no embedded server: ask its administrator for copies of its database "
-            "and files; for tables and single results: ainerd export"
+            f"{directory.partition('?')[0]} is not an embedded server: ask its administrator for copies of its "
+            "database and files; for tables and single results: ainerd export"
         )
     if frames and config is None:
         raise ValueError("--frames copies files below storage.frames of an instrument: give its .toml with --config")

@@ -22,7 +22,7 @@ Documents = Annotated[
     typer.Option(
         "--documents",
         "--source",
-        help="Where documents come from: tiled (follow the runs that are written there, and miss none), "
+        help="Where documents come from: tiled (all runs that are written there), "
         "zmq://host:port (a proxy), zmq+bind://127.0.0.1:port, kafka://host:port/topic, folder:PATH (acquisitions of "
         "a beamline without documents), or a .jsonl file or a folder of them.",
     ),
@@ -166,7 +166,7 @@ Ctrl-C ends it, unless a session still uses it."""
 
 
 def mcp(
-    propose: Annotated[bool, typer.Option("--propose", help="A tool proposes positions for a person to take.")] = False,
+    propose: Annotated[bool, typer.Option("--propose", help="Also offer a tool that proposes positions.")] = False,
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:

@@ -34,7 +34,7 @@ Config = Annotated[
     typer.Option(envvar="AINERD_CONFIG", help="Settings of an instrument (.toml), with the address of its server."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-Force = Annotated[bool, typer.Option("--force", help="Write over a file that is there.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")]
 
 
 def place_of(tiled: str | None, config: Path | None) -> str | Path:
@@ -122,7 +122,7 @@ def stopping() -> "threading.Event":
 def check_new(path: Path, force: bool) -> None:
     """Raise ValueError if a file exists that may not be replaced."""
     if path.exists() and not force:
-        raise ValueError(f"{path} is there: give another name, or --force")
+        raise ValueError(f"{path} exists: give another name, or --force")
 
 
 def bars(*more: "ProgressColumn", disable: bool = False) -> "Progress":

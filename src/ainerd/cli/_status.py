@@ -50,7 +50,7 @@ def status(tiled: Tiled = None, config: Config = None, json: Json = False) -> No
 
 def log(
     n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many lines.")] = 20,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="And those that come, until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Also print new lines, until Ctrl-C.")] = False,
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:

@@ -219,7 +219,7 @@ class _Answers:
         return {"results": rows, "of": of, "rests_on": [row["key"] for row in rows]}
 
     def _regime_names(self, table: pd.DataFrame) -> dict[tuple[str, int], str]:
-        """Return what people call regimes, or else the known kind that they are like, by agent and number."""
+        """Return the names that people gave regimes, or the known kinds that they resemble, by agent and number."""
         names: dict[tuple[str, int], str] = {}
         for agent in _agents(table):
             kinds = kinds_of(table[table["agent"].eq(agent)], (), ())

@@ -76,7 +76,7 @@ class Acquisition:
         """The CSV; None if there is none yet. FrameError if several files have such a name."""
         found = sorted(self.folder.glob(self.keys.record)) if self.keys.record else []
         if len(found) > 1:
-            raise FrameError(f"{self.folder}: {len(found)} files are called {self.keys.record!r}, one is wanted")
+            raise FrameError(f"{self.folder}: {len(found)} files match {self.keys.record!r}, expected one")
         return found[0] if found else None
 
     @cached_property
@@ -87,11 +87,11 @@ class Acquisition:
     @cached_property
     def n_frames(self) -> int:
         """Number of frames in the file; of events with empty frames that the metadata announce at the end."""
-        n, wanted = self._frames[0][0], self._values.number(self.keys.n_frames)
-        if self.data.suffix == ".h5" or wanted is None:
+        n, expected = self._frames[0][0], self._values.number(self.keys.n_frames)
+        if self.data.suffix == ".h5" or expected is None:
             return n
         n_words = sum(file.stat().st_size // 8 for file in files_of(self.data, self._shape))
-        return int(wanted) if 0 < (wanted - n) * n_words / n < EMPTY else n
+        return int(expected) if 0 < (expected - n) * n_words / n < EMPTY else n
 
     @cached_property
     def n_wanted(self) -> int:
@@ -182,7 +182,7 @@ class Acquisition:
         clock = _seconds(table[self.keys.record_time], path)
         zero = self._values.number(self.keys.record_zero)
         if zero is None and self.keys.record_zero:
-            raise FrameError(f"{self.metadata} has no {self.keys.record_zero}: it says when the record began")
+            raise FrameError(f"{self.metadata} has no {self.keys.record_zero}: the time at which the record began")
         times = clock - self.keys.record_ahead_s + (0.0 if zero is None else began - zero)
         values = {key: pd.to_numeric(table[name], errors="coerce") for key, name in self.keys.columns.items()}
         rows = pd.DataFrame(values)[(times >= began) & (times <= ended)]
@@ -218,7 +218,7 @@ class Acquisition:
         try:
             return datetime.fromisoformat(value).timestamp()
         except ValueError:
-            raise FrameError(f"{self.metadata}: {self.keys.began} is no time: {value[:60]!r}") from None
+            raise FrameError(f"{self.metadata}: {self.keys.began} is not a time: {value[:60]!r}") from None
 
     @property
     def _frame_time_s(self) -> float | None:
@@ -254,7 +254,7 @@ class Acquisition:
         dataset = self._dataset(self.data, self.keys.dataset, growing=self.growing)
         if dataset is None or len(dataset[0]) != 3:
             has = "no such dataset" if dataset is None else f"shape {dataset[0]}"
-            raise FrameError(f"{self.data}, {self.keys.dataset!r}: {has}, wanted (frames, rows, columns)")
+            raise FrameError(f"{self.data}, {self.keys.dataset!r}: {has}, expected (frames, rows, columns)")
         return dataset
 
     @property

@@ -53,7 +53,7 @@ class EventFrames:
             allowed_file(file, roots)
         if not pixel_order:
             raise FrameError(
-                f"{path} does not say how its pixels are numbered: set detector.pixel_order to 'rows', as boost_corr "
+                f"{path} does not contain the order of its pixels: set detector.pixel_order to 'rows', as boost_corr "
                 "reads them, or to 'columns', as xpcs-eigen does"
             )
         try:

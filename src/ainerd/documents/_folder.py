@@ -66,7 +66,7 @@ class Folder:
 
     def __init__(self, path: Path, pattern: Acquisition, late_s: float) -> None:
         if not path.is_dir():
-            raise ValueError(f"no folder {path}: give the folder that the acquisitions are put in, folder:PATH")
+            raise ValueError(f"no folder {path}: give the folder that contains the acquisitions, folder:PATH")
         self._path = path.resolve()
         if not any(self._path.is_relative_to(root) for root in pattern.roots):
             roots = ", ".join(map(str, pattern.roots))
@@ -196,6 +196,6 @@ def _known(
         runs = raw.search(KeysFilter(uids)).items()
         return {uid for uid, run in runs if run.metadata.get("stop") and skip(run)}
     except (httpx.HTTPError, ClientError) as error:
-        logger.warning("Tiled is away: %s", error)
+        logger.warning("Tiled does not answer: %s", error)
         stop.wait(AWAY_S)
         return None

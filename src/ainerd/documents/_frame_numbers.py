@@ -167,7 +167,7 @@ class Column:
         try:
             found, shape = self._shared.dataset, self._shared.shape
             if found.dtype.kind not in "iuf" or not shape:
-                raise FrameError(f"{self._what}: wanted a dataset with a number for each frame")
+                raise FrameError(f"{self._what}: expected a dataset with a number for each frame")
             self._dataset, self._per_row = found, math.prod(shape[1:])
             size = found.dtype.itemsize * self._per_row
             self._storage = Storage(self._shared.path, found, allowed, size, growing=swmr)

@@ -133,7 +133,7 @@ class FrameReader:
         """Check the dataset and choose how to read it."""
         (ny, nx), dataset, shape = frame_shape, self._dataset, self._shared.shape
         if shape is None or len(shape) != 3 or shape[1:] != tuple(frame_shape):
-            raise FrameError(f"{self.path}, {dataset.name!r}: shape {shape}, wanted (frames, {ny}, {nx})")
+            raise FrameError(f"{self.path}, {dataset.name!r}: shape {shape}, expected (frames, {ny}, {nx})")
         if dataset.chunks and (size := math.prod(dataset.chunks) * dataset.dtype.itemsize) > CHUNK_BYTES:
             raise FrameError(
                 f"{self.path}, {dataset.name!r}: a chunk unpacks to {size / 1e9:.1f} GB, more than one frame can need"
@@ -246,7 +246,7 @@ class FrameReader:
 
     def _take(self, chunk: bytes, out: NDArray[Any]) -> None:
         if len(chunk) != self._frame_bytes:
-            raise ValueError(f"its chunk has {len(chunk)} bytes, wanted {self._frame_bytes}")
+            raise ValueError(f"its chunk has {len(chunk)} bytes, expected {self._frame_bytes}")
         # mode "raise" would write to a copy first
         np.frombuffer(chunk, out.dtype).take(self._pixels, out=out, mode="clip")
 
@@ -256,7 +256,7 @@ class HeldFrames:
 
     def __init__(self, frames: NDArray[Any], pixels: Ints, shape: tuple[int, ...]) -> None:
         if frames.shape != shape or frames.dtype.kind not in "iuf":
-            raise FrameError(f"an event holds frames of shape {frames.shape} and type {frames.dtype}, wanted {shape}")
+            raise FrameError(f"an event holds frames of shape {frames.shape} and type {frames.dtype}, expected {shape}")
         self._frames = frames.reshape(-1, shape[-2], shape[-1])
         self._pixels = pixels
 

@@ -222,7 +222,7 @@ def tiled_documents(
                 if not (readers or refused):
                     pause = IDLE_S
             except (httpx.HTTPError, ClientError) as error:
-                logger.warning("Tiled is away: %s", error)
+                logger.warning("Tiled does not answer: %s", error)
                 pause = AWAY_S
             until = time.monotonic() + pause
             while not stop.is_set() and not announced.wait(0.1) and time.monotonic() < until:

@@ -94,7 +94,7 @@ def _find_file(roots: Roots, name: str, beside: Path, what: str) -> Path:
     if not path.exists():
         raise MissingFrames(f"{what} leads to {path}, which is not there")
     if not path.is_file():
-        raise FrameError(f"{what} leads to {path}, which is no file")
+        raise FrameError(f"{what} leads to {path}, which is not a file")
     return path
 
 
@@ -218,7 +218,7 @@ class Storage:
         for name, offset, size in dataset.external:
             # HDF5 would start at the working directory: accept only absolute names, which do not depend on it
             if not os.path.isabs(name):
-                raise FrameError(f"{path}: raw data in {name!r}, which is no absolute path")
+                raise FrameError(f"{path}: raw data in {name!r}, which is not an absolute path")
             if not Path(name).exists():
                 raise MissingFrames(f"{path}: raw data in {name!r}, which is not there")
             file = _find_file(self._roots, name, path.parent, f"{path}: raw data")
@@ -268,10 +268,10 @@ class Storage:
             with open_hdf5(file_path, roots, growing=growing) as file:
                 dataset = file[name]
                 if not isinstance(dataset, h5py.Dataset):
-                    raise FrameError(f"{file_path}, {name!r}: no dataset, and a source of {path}")
+                    raise FrameError(f"{file_path}, {name!r}: not a dataset, but a source of {path}")
                 wanted = min(low + stop - first, last + 1)
                 if dataset.shape and len(dataset) < wanted:
-                    raise MissingFrames(f"{file_path}, {name!r} holds {len(dataset)} frames, {wanted} are wanted of it")
+                    raise MissingFrames(f"{file_path}, {name!r} holds {len(dataset)} frames, {wanted} are needed")
                 if dataset.is_virtual or dataset.external:
                     size = dataset.dtype.itemsize * math.prod(dataset.shape[1:])
                     storage = Storage(file_path, dataset, roots, size, growing=growing, depth=self._depth + 1)

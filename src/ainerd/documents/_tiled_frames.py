@@ -101,7 +101,7 @@ class TiledFrames:
             raise self._missing(f"Tiled has no {self._name}") from None
         shape = node.shape
         if len(shape) not in (3, 4) or shape[-2:] != self._frame_shape:
-            raise FrameError(f"Tiled has {self._name} of shape {shape}, wanted frames of {self._frame_shape}")
+            raise FrameError(f"Tiled has {self._name} of shape {shape}, expected frames of {self._frame_shape}")
         self._link, self._dtype = node.item["links"]["full"], node.dtype
         self._has_exposures = len(shape) == 4
         self._per_index = shape[1] if self._has_exposures else 1

@@ -1,4 +1,4 @@
-"""The session's own reference: how far an exposure lies from what the session has measured so far.
+"""The session's own reference: how far an exposure lies from earlier exposures of the session.
 
 An exposure is compared with each component of earlier exposures. Its distance from the mean of a component, in units of
 that component's spread, is ranked among simulated regimes of as many exposures. Given its regime, exposures of one

@@ -63,7 +63,7 @@ class ResultStore(CampaignRecords):
     """Everything that agents wrote, in the container ``ainerd`` of a Tiled server.
 
     With `agent` and `digest` it is the store of one agent, `agent.results`: results, regimes and embeddings are those
-    with both, suggestions and the log are the agent's. Without them it shows what all agents wrote.
+    with both, suggestions and the log are the agent's. Without them it shows the data of all agents.
 
     A result is written in two calls, from any thread: `begin` when the run starts, `complete` or `fail` when it is
     analysed. Its key is made from the run and the parameters, so that a replay finds it: a complete one is left as it
@@ -188,7 +188,7 @@ class ResultStore(CampaignRecords):
         wanted = {name: value for name, value in conditions.items() if value is not None}
         for name, value in wanted.items():
             if isinstance(value, tuple) and len(value) != 2:
-                raise ValueError(f"{name}={value!r} is no range: give (low, high), None where it is open")
+                raise ValueError(f"{name}={value!r} is not a range: give (low, high), None for an open end")
         current = self._current_table()
         table = current.table
         if unknown := [name for name in where if not current.results.has(name)]:
@@ -310,7 +310,7 @@ class ResultStore(CampaignRecords):
         return pd.concat(parts, ignore_index=True)
 
     def readings(self, *names: str, **where: Any) -> pd.DataFrame:
-        """Read what the runs recorded besides: ``results.readings("sample_temperature", "attenuator_transmission")``.
+        """Read other data of the runs: ``results.readings("sample_temperature", "attenuator_transmission")``.
 
         Any scalar of any stream can be read, also one that ``[recorded]`` in the settings does not name. This takes a
         few requests for each run.
@@ -371,7 +371,7 @@ class ResultStore(CampaignRecords):
     def analysed(self, digest: str, *, again: bool = False) -> dict[str, int]:
         """Return the number of finished results of each run, by uid, with this digest of their parameters.
 
-        Results that failed through no fault of the data are not counted, as they are to be analysed again.
+        Results that failed because of an error in the code or of the machine are not counted: they are analysed again.
 
         Parameters
         ----------
@@ -633,7 +633,7 @@ class ResultStore(CampaignRecords):
         runs : sequence
             Numbers of scans, or first characters of keys; see `key`.
         dose : str or sequence of float, optional
-            What to test for damage over: a column of the table, or a number for each result; by default their order.
+            Dose over which damage is tested: a column of the table, or a number for each result; default: their order.
 
         Returns
         -------
@@ -657,14 +657,14 @@ class ResultStore(CampaignRecords):
         runs : sequence
             Numbers of scans, or first characters of keys; see `key`.
         by : str or sequence of float, optional
-            What colours them: a column of the table, or a number for each result; by default their order.
+            Values for the colours: a column of the table, or a number for each result; default: their order.
 
         Raises
         ------
         KeyError
             If there is no such result or column.
         ValueError
-            If the results are of several techniques, or theirs draws no results together.
+            If the results are of several techniques, or the technique cannot draw results together.
         """
         return plot_together(*self._many(runs, by, "together"))
 

@@ -24,7 +24,7 @@ def plot_together(results: Sequence[LoadedResult], values: Sequence[float] | Non
     technique = _technique_of(results)
     draw = getattr(panels(technique), "plot_together", None)
     if draw is None:
-        raise ValueError(f"the technique {technique!r} draws no results together")
+        raise ValueError(f"technique {technique!r} cannot draw results together")
     figure = Figure(figsize=(7, 6), layout="constrained")
     numbers = [float(k + 1) for k in range(len(results))] if values is None else values
     draw(results, numbers, name or "order of the results", figure)

@@ -401,7 +401,7 @@ class Delivery:
 
     def _keep(self, reason: str) -> Outcome:
         if self._is_large:
-            reason = f"Tiled did not take its result, and it is too large to be kept (see `ainerd replay`): {reason}"
+            reason = f"Tiled did not accept its result, and it is too large to be kept (see `ainerd replay`): {reason}"
         else:
             reason = f"Tiled does not take results, the run is kept until it does: {reason}"
             if self._is_kept:

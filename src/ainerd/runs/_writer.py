@@ -197,7 +197,7 @@ class Writer:
         """Return whether a run in Tiled has all its results; `n_results` exist.
 
         If the unit is the event, a run has as many results as its detector took exposures: an aborted scan has fewer
-        than its plan wanted, and a run in progress is not done.
+        than its plan announced, and a run in progress is not done.
         """
         if self.technique.unit != "event" or not n_results:
             return n_results > 0
@@ -475,7 +475,7 @@ def _typed(value: Any, *kinds: type) -> Any:
 
 
 def _access_tags(value: Any) -> list[str] | None:
-    """Return the access tags that a start document names; what is no tag becomes one that a server refuses."""
+    """Return the access tags that a start document names; an invalid tag becomes one that a server refuses."""
     return None if value is None else [*map(str, value)] if isinstance(value, list | tuple) else [str(value)]
 
 

@@ -133,7 +133,7 @@ class _Body:
     async def read(self, size: str | int) -> list[bytes]:
         """Return the next bytes; HTTPException if the body has fewer, or more than `MOST_BYTES` were read."""
         if not re.fullmatch("[0-9]{1,18}", str(size)):
-            raise HTTPException(422, f"no result in the body: {size!r} is no number of bytes")
+            raise HTTPException(422, f"no result in the body: {size!r} is not a number of bytes")
         self._left -= int(size)
         if self._left < 0:
             raise HTTPException(413, f"at most {MOST_BYTES} bytes")

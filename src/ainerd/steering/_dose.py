@@ -112,7 +112,7 @@ class DoseBook:
         return dose
 
     def took(self, id: str, dose: float) -> None:
-        """Raise the dose of an exposure to what it really was, if that is more; it is entered even beyond a limit."""
+        """Raise the dose of an exposure to its real value, if that is larger; it is entered even beyond a limit."""
         with self._locked():
             if id in self._row and dose > self._dose[self._row[id]]:
                 self._write(id=id, dose=dose)

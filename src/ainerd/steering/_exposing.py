@@ -61,7 +61,7 @@ class Exposing:
         transmission = 1.0 if self.attenuator is None else (yield from bps.rd(self.attenuator))
         real = Exposure(float(frame_time_s), int(n_frames), float(transmission))
         if (objection := self.book.options.objection(real)) is not None:
-            raise ValueError(f"the devices read back what was not chosen: {objection}")
+            raise ValueError(f"the devices read back other values than were set: {objection}")
         self.book.enter(id, suggestion, real)
         self.took(id, real)
         return real

@@ -1,4 +1,4 @@
-"""The next exposure of a spot: frame time, number of frames and transmission, from what its neighbourhood showed."""
+"""The next exposure of a spot: frame time, number of frames and transmission, from the results nearby."""
 
 import math
 from collections.abc import Sequence

@@ -211,7 +211,7 @@ def verdict(missed: float, radius: str, surely: str, stability: Stability, faile
         return False, f"{chance}, but {objection}"
     n = stability.n_regimes
     settled = f"{n} regime{'s' * (n != 1)}, unchanged over the last {BACK} exposures" if n else "no regimes were named"
-    unknown = f"; {failed} position{'s' * (failed != 1)} failed: nobody knows what is there" if failed else ""
+    unknown = f"; {failed} position{'s' * (failed != 1)} failed: no regime is known there" if failed else ""
     return True, f"{chance}, and none of radius {surely} or more was missed; {settled}{unknown}"
 
 

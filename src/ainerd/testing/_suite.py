@@ -143,7 +143,7 @@ def pixels(trial: Trial) -> None:
         found, size = analysis.pixels, run.frames[0].size
         is_flat = isinstance(found, np.ndarray) and found.ndim == 1 and found.dtype.kind in "iu"
         require(is_flat, "pixels must be a flat array of integers, np.flatnonzero(mask) say")
-        require(found.size, "pixels is empty: a technique wants at least one")
+        require(found.size, "pixels is empty: a technique needs at least one")
         low, high = found.min(), found.max()
         is_inside = 0 <= low and high < size
         require(is_inside, f"pixels must be flat indices in a frame, 0 … {size - 1}, found {low} … {high}")

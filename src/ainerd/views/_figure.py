@@ -156,7 +156,7 @@ def draw_legend(
         below = f"below {scene.alpha:g}: novel"
         marks.append(Line2D([], [], color=NOVEL, linewidth=0.9, linestyle="--", label=below))
     if claims and runs["own"].notna().any():
-        text = "own p: against what was measured before"
+        text = "own p: against earlier exposures"
         marks.append(mark(text, "^", markerfacecolor="none", markeredgecolor="0.4", markersize=5))
     style: dict[str, Any] = {"loc": loc, "frameon": False, "columnspacing": 1.2, "handletextpad": 0.4}
     lines = math.ceil(sum(len(str(each.get_label())) + OF_MARK for each in marks) / IN_LINE)
@@ -297,7 +297,7 @@ def draw_latent(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     of = "the runs" if landmarks is None else "the landmarks"
     axes.set_xlabel("first principal axis" + (f" ({share[0]:.0%} of the spread of {of})" if share[0] else ""))
     axes.set_ylabel("second" + (f" ({share[1]:.0%})" if share[0] else ""))
-    _style.panel_title(axes, "Latent space" + ("" if landmarks is None else ": grey, what is known"))
+    _style.panel_title(axes, "Latent space" + ("" if landmarks is None else ": known kinds in grey"))
 
 
 def _draw_landmarks(axes: Axes, placed: NDArray[np.float64], landmarks: Landmarks) -> None:

@@ -79,7 +79,7 @@ def read_report(store: ResultStore, bounds: Bounds | None = None) -> Report:
 
 
 def read_handover(store: ResultStore, hours: float, bounds: Bounds | None = None) -> Report:
-    """Return the page for the next shift: what ran in the last hours, what is new, and what waits.
+    """Return the page for the next shift: the runs of the last hours, new regimes, and open tasks.
 
     Parameters
     ----------
@@ -139,12 +139,12 @@ class _Campaign:
         yield self._novel_results()
         yield self._decided(self._log)
         yield self._failures()
-        yield Section(title="What to do tomorrow", lines=[*self._todo()] or ["Nothing is left open."])
+        yield Section(title="Next steps", lines=[*self._todo()] or ["Nothing is left open."])
         yield self._all()
         yield self._origin()
 
     def handover(self, since: pd.Timestamp) -> Iterator[Section]:
-        """Yield what ran since a time, what is new, and what waits."""
+        """Yield the runs since a time, new regimes and novel results, decisions, and open tasks."""
         recent = self._table[self._table["run_time"].ge(since)]
         counts = recent["status"].value_counts()
         n_runs = recent["raw_uid"].nunique()
@@ -153,19 +153,19 @@ class _Campaign:
         lines = (
             [ran, *(f"{n} failed: {reason}" for reason, n in failed.items())] if n_runs else ["Nothing was measured."]
         )
-        yield Section(title="What ran", lines=lines, table=self._rows(recent) if n_runs else [])
-        yield Section(title="What is new", lines=[*self._news(recent)] or ["Nothing."])
+        yield Section(title="Runs", lines=lines, table=self._rows(recent) if n_runs else [])
+        yield Section(title="New regimes and novel results", lines=[*self._news(recent)] or ["Nothing."])
         entries = self._log[self._log["created"].ge(since)] if len(self._log) else self._log
         yield self._decided(entries)
-        yield Section(title="What waits", lines=[*self._waiting(), *self._todo()] or ["Nothing."])
+        yield Section(title="Open tasks", lines=[*self._waiting(), *self._todo()] or ["Nothing."])
 
     def _decided(self, entries: pd.DataFrame) -> Section:
-        """Return the last lines of the log that say what somebody else than the agent decided."""
+        """Return the last lines of the log about decisions of people."""
         by = entries.reindex(columns=["by"])["by"]
         others = entries[by.notna() & by.ne(self._newest.agent)].iloc[-MOST:]
         rows = [[_time(line["created"]), str(line["text"])] for _, line in others.iterrows()]
-        nobody = [] if rows else ["Nobody stepped in."]
-        return Section(title="What people decided", lines=nobody, table=[["when", "what"], *rows] if rows else [])
+        nobody = [] if rows else ["There were none."]
+        return Section(title="Decisions of people", lines=nobody, table=[["when", "what"], *rows] if rows else [])
 
     def _news(self, recent: pd.DataFrame) -> Iterator[str]:
         """Yield the regimes whose first result is a recent one, and the recent novel results."""
@@ -205,10 +205,10 @@ class _Campaign:
             lines.append(f"{atlas.n_regimes} regimes" + (f"; it may be {low} to {high}." if low < high else "."))
         if self._alpha is not None and with_p:
             lines.append(
-                f"{len(self._novel)} of {with_p} results that could be judged are novel; chance alone would make "
-                f"{self._alpha * with_p:.1f} of them look so. {len(self._done) - with_p} could not be judged."
+                f"{len(self._novel)} of {with_p} results with a p-value are novel; "
+                f"{self._alpha * with_p:.1f} are expected by chance. {len(self._done) - with_p} have no p-value."
             )
-        return Section(title="What was found", lines=lines, figures=self._campaign_figure())
+        return Section(title="Summary", lines=lines, figures=self._campaign_figure())
 
     def _regimes(self) -> Section:
         head = ["regime", "results", *map(self._labelled, [*self._motors, *self._measured]), "p, median"]
@@ -220,13 +220,13 @@ class _Campaign:
             rows.append([name, str(len(group)), *cells, f"{p.median():.2g}" if len(p) else "no claim"])
         lines = [f"{_capital(each)}." for each in self._part("regimes").get("sentences", [])]
         lines.append("Ranges over the results of a regime; numbers with an error are in the table of all results.")
-        return Section(title="Regimes, and where", lines=lines, table=[head, *rows])
+        return Section(title="Regimes", lines=lines, table=[head, *rows])
 
     def _novel_results(self) -> Section:
         if len(self._novel):
             results = self._store.load([*map(str, self._novel.index[:MOST])], ())
             lines = [f"{self._scan_at(result.key)}: {self._explained(result)}." for result in results]
-            title, shown = "What is novel, and how sure", self._novel.index[:DRAWN]
+            title, shown = "Novel results", self._novel.index[:DRAWN]
         else:
             lines = ["No result is novel. The newest result of each regime is drawn."]
             title, shown = "Results", self._done.groupby("regime", dropna=False).tail(1).index[-DRAWN:]
@@ -234,14 +234,14 @@ class _Campaign:
 
     def _failures(self) -> Section:
         if self._failed.empty:
-            return Section(title="What failed", lines=["Nothing failed."])
+            return Section(title="Failures", lines=["Nothing failed."])
         reasons = self._failed["reason"].fillna("no reason given").value_counts()
         lines = [f"{n} × {reason}" for reason, n in reasons.items()]
         rows = [["scan", "where", "why", "taken again"]]
         for _, row in self._failed.iloc[-MOST:].iterrows():
             when = "yes, at the next start" if row["again"] else "no"
             rows.append([self._scan(row), self._place(row), str(row["reason"]), when])
-        return Section(title="What failed, and why", lines=lines, table=rows)
+        return Section(title="Failures", lines=lines, table=rows)
 
     def _all(self) -> Section:
         table = self._table.iloc[-ROWS:]

@@ -1,4 +1,4 @@
-"""The choice between models of g2 by evidence, and what each curve determines."""
+"""The choice between models of g2 by evidence, and the numbers that each curve determines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -35,7 +35,7 @@ def check_flat(flat: ArrayLike | None, partition: Partition) -> Array | None:
         return None
     factor = np.array(flat, np.float32)
     if factor.shape != partition.pixels.shape:
-        raise ValueError(f"flat has shape {factor.shape}, wanted a factor of each of {len(partition.pixels)} pixels")
+        raise ValueError(f"flat has shape {factor.shape}, expected a factor for each of {len(partition.pixels)} pixels")
     if not (np.isfinite(factor) & (factor > 0)).all():
         raise ValueError("flat must be above 0 and finite; mask pixels without a factor")
     return factor
@@ -45,7 +45,7 @@ def check_valid(valid: ArrayLike | None, n_frames: int) -> NDArray[np.bool_]:
     """Return a copy of `valid`, (n_frames,), all True without one; raise ValueError for another shape."""
     keep = np.ones(n_frames, bool) if valid is None else np.array(valid, dtype=bool)
     if keep.shape != (n_frames,):
-        raise ValueError(f"valid has shape {keep.shape}, wanted ({n_frames},)")
+        raise ValueError(f"valid has shape {keep.shape}, expected ({n_frames},)")
     return keep
 
 

@@ -62,7 +62,7 @@ class Events:
         n, offsets = len(self.ticks), self.offsets
         if offsets.shape != (n + 1,) or self.valid.shape != (n,) or self.count.shape != self.pixel.shape:
             raise ValueError(
-                f"{n} ticks, {len(offsets)} offsets (one more wanted), {len(self.valid)} valid, {len(self.pixel)} "
+                f"{n} ticks, {len(offsets)} offsets (one more is needed), {len(self.valid)} valid, {len(self.pixel)} "
                 f"pixels and {len(self.count)} counts do not fit each other"
             )
         if offsets[0] != 0 or offsets[-1] != len(self.pixel) or np.any(offsets[1:] < offsets[:-1]):
@@ -120,7 +120,7 @@ class Events:
             return self
         if self.shape != partition.shape:
             raise ValueError(
-                f"events of a detector of shape {self.shape} do not fit this partition: wanted {partition.shape}, or "
+                f"events of a detector of shape {self.shape} do not fit this partition: expected {partition.shape}, or "
                 f"({len(partition.pixels)},) of gathered pixels"
             )
         return self._renumbered(positions(partition), (len(partition.pixels),))

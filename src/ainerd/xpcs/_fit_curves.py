@@ -60,7 +60,7 @@ def fit_curves(
     given: Mapping[str, tuple[float, float]] | None = None,
     shared: Collection[str] = (),
 ) -> Relaxation:
-    """Fit models of one family to curves of g2, choose by evidence, and report what the curves determine.
+    """Fit models of one family to curves of g2, choose by evidence, and report the numbers that the curves determine.
 
     Lags whose error is zero or NaN are left out. Errors are enlarged to those of photon counting, if counts are known,
     and to the scatter between neighbouring lags, if that is larger. The covariance between lags is that of Gaussian

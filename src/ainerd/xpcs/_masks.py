@@ -38,7 +38,7 @@ def read_masks(path: Path) -> tuple[dict[str, Any], str]:
                 masks = _nexus(group, path) if where == NEXUS else _aps(group, path)
                 return masks, f"{path}: {group.name}"
     raise ValueError(
-        f"{path} holds no partition: wanted {' or '.join(DYNAMIC)} in {NEXUS} (NXxpcs), or in {', '.join(APS)} (APS)"
+        f"{path} holds no partition: expected {' or '.join(DYNAMIC)} in {NEXUS} (NXxpcs), or in {', '.join(APS)} (APS)"
     )
 
 
@@ -124,7 +124,7 @@ def _list(group: h5py.Group, name: str) -> Any:
 def _per_nm(q: h5py.Dataset, path: Path) -> float:
     unit = _text(q.attrs.get("units", "1/nm"))
     if unit not in PER_NM:
-        raise ValueError(f"{path}: {q.name} is in {unit!r}, wanted one of {', '.join(PER_NM)}")
+        raise ValueError(f"{path}: {q.name} is in {unit!r}, expected one of {', '.join(PER_NM)}")
     return PER_NM[unit]
 
 

@@ -1,6 +1,6 @@
 """The modules of a detector in several processes: each reads, screens and correlates the events of its modules.
 
-The first process is the one that analyses the run. It tells the others what it does, and they do the same with their
+The first process is the one that analyses the run. It sends its steps to the others, and they do the same with their
 pixels (`ainerd.xpcs._team`). In the end it takes their sums, and has the numbers that it would have had alone.
 """
 

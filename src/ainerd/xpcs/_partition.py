@@ -292,8 +292,8 @@ class Partition:
         if frames.ndim == 2 and frames.shape[1] == len(self.pixels):
             return frames
         raise ValueError(
-            f"frames of shape {frames.shape} do not fit this partition: wanted (b, {self.shape[0]}, {self.shape[1]}), "
-            f"or (b, {len(self.pixels)}) of gathered pixels"
+            f"frames of shape {frames.shape} do not fit this partition: expected (b, {self.shape[0]}, "
+            f"{self.shape[1]}), or (b, {len(self.pixels)}) of gathered pixels"
         )
 
 

@@ -67,7 +67,7 @@ class Relaxation:
         Probability of residuals as large as these if the model is right to 2 % of the height of g2 - 1. If it is
         below 1e-4, no parameter of the model is reported.
     errors : ndarray of str
-        What the errors come from.
+        Source of the errors.
     log_tau_covariance : ndarray, shape (n, n), or None
         Joint covariance of the logarithms of `tau`, if the curves share parameters.
     formula : str

@@ -94,7 +94,7 @@ def scatter(
     weight = np.ones(len(every)) if part_weight is None else np.asarray(part_weight, dtype=float)
     if every.shape != (len(every), values.shape[1]) or not every.shape[:1] == roi.shape == weight.shape:
         raise ValueError(
-            f"parts of shape {every.shape} do not fit g2 of shape {values.shape}, or want part_roi {roi.shape} and "
+            f"parts of shape {every.shape} do not fit g2 of shape {values.shape}, or need part_roi {roi.shape} and "
             f"part_weight {weight.shape} of their length"
         )
     if roi.size and not (roi.min() >= 0 and roi.max() < len(values)):

@@ -78,7 +78,7 @@ def test_files_are_averaged_and_fitted(m, run):
     with open("average.png", "rb") as image:
         assert image.read(4) == b"\x89PNG"
     refused, why = run("r0.hdf", "r1.hdf")
-    assert refused.exit_code == 1 and "average.h5 is there: give another name, or --force" in why
+    assert refused.exit_code == 1 and "average.h5 exists: give another name, or --force" in why
 
 
 def test_damage_by_the_beam_is_found(run):

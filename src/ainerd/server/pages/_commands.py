@@ -189,7 +189,7 @@ async def _create_verdict(reader: CampaignReader, agent: Any, name: str, verdict
         raise HTTPException(error.status_code, "there is no such suggestion") from None
     stored = dict(node.metadata())
     if SuggestionRecord.problem(stored) or stored.get("agent") not in (None, name):
-        raise HTTPException(422, f"that is no suggestion of agent {name[:60]!r}")
+        raise HTTPException(422, f"this is not a suggestion of agent {name[:60]!r}")
     suggestion = summarize_suggestion(verdict.suggestion, stored)
     if verdict.do == "take" and caller.uuid is not None and suggestion["principal"] == caller.uuid:
         raise HTTPException(403, "the principal that proposed it cannot approve it")
@@ -221,7 +221,7 @@ def _check(command: Command, bounds: Mapping[str, tuple[float, float]]) -> None:
         case Add():
             commands.check_position(command.position, bounds)
         case Name() if command.regime < 0:
-            raise ValueError("say which regime")
+            raise ValueError("give the number of the regime")
         case Name() if len(command.name) > LONGEST_NAME:
             raise ValueError(f"a name has at most {LONGEST_NAME} characters")
 
@@ -253,7 +253,7 @@ def _by(caller: Caller, who: str) -> str:
     """Return the name of the sender: the principal, or else the name that the person typed."""
     by = caller.name or _plain(who)[:LONGEST_NAME].strip()
     if not by:
-        raise HTTPException(422, "say who you are")
+        raise HTTPException(422, "give your name")
     return by
 
 

@@ -31,9 +31,7 @@ def analyze(
     dataset: Annotated[
         str, typer.Option(help="Frames in the file, (frames, ny, nx), or a group of such.")
     ] = "entry/data/data",
-    frame_time: Annotated[
-        float | None, typer.Option(help="Time from frame to frame, in seconds; 1 if nobody says.")
-    ] = None,
+    frame_time: Annotated[float | None, typer.Option(help="Time from frame to frame, in seconds. Default: 1.")] = None,
     contrast: Annotated[float | None, typer.Option(help="Speckle contrast; without it that of the run.")] = None,
     out: Annotated[Path | None, typer.Option(help="Results (.h5), a figure beside them. Default: FILE's name.")] = None,
     metadata: Annotated[
@@ -49,7 +47,7 @@ def analyze(
     wait: Annotated[
         float | None,
         typer.Option(
-            min=0, help="For events: follow files that are still written, until none has grown for so long (s)."
+            min=0, help="For events: follow files that are still written, until none has grown for this time (s)."
         ),
     ] = None,
     processes: Annotated[

@@ -22,7 +22,7 @@ LEFT_OUT = "#D55E00"
 
 @dataclass(frozen=True, kw_only=True)
 class Average:
-    """The mean of repeats with its fit, and what the repeats say about damage by the beam.
+    """The mean of repeats with its fit, and a test of the repeats for damage by the beam.
 
     Attributes
     ----------

@@ -98,7 +98,7 @@ def check_bins(partition: Partition, settings: PartitionSettings | None = None) 
         beam = f"the beam is {on} the detector, at row {row:g}, column {column:g} of {ny} × {nx}"
         yield Finding("geometry", f"q runs {q.min():.3g} to {q.max():.3g} 1/nm; {beam}")
     if settings is not None and settings.mask is not None and (out := read_mask(settings)) is not None:
-        remedy = "it must be True (1) where a pixel is not to be used: look whether it is inverted"
+        remedy = "it must be True (1) where a pixel is not to be used: check whether it is inverted"
         state = f"{settings.mask.name} takes {out.mean():.2%} of the pixels away"
         yield Finding("mask", state, remedy if out.mean() > 0.5 else "")
     if settings is not None and (flat := read_flat(settings)) is not None:
@@ -190,7 +190,7 @@ def _ask_geometry(frame: NDArray[np.float64] | None) -> Generator[Question, Any,
         annulus = Annulus(detector=detector, **place)
     except (TypeError, ValueError, IndexError):
         wrong = f"beam_center_px = {beam}, distance_m = {distance}, energy_keV = {energy}"
-        raise ValueError(f"{wrong}: want numbers") from None
+        raise ValueError(f"{wrong}: numbers are expected") from None
     text = "inner and outer limit of the rings, in 1/nm; or q_edges_inv_nm = [0.01, 0.02, 0.04]"
     limits = yield Question(key="partition.q_range_inv_nm", text=text, default=_ring(annulus, usable))
     yield Question(key="partition.n_q", text="rings between these limits", default=1)

@@ -21,7 +21,7 @@ _NEEDED = "give --config with the geometry of the instrument"
 
 def calibrate_q(
     frames: Annotated[Path, typer.Argument(help="Frames of the standard: .npy or HDF5.")],
-    dataset: Annotated[str | None, typer.Option(help="In an HDF5 file. Default: the largest one.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Dataset of an HDF5 file. Default: the largest one.")] = None,
     period_nm: Annotated[
         float | None, typer.Option(help="Period of the standard in nm. Default: silver behenate, 5.838.")
     ] = None,

@@ -64,7 +64,7 @@ def has_curves(path: str | PathLike[str]) -> bool:
 
 
 def unknown_layout(file: h5py.File, what: str, layouts: dict[str, Any]) -> str:
-    """Return what a file holds in place of one of the layouts."""
+    """Describe the content of a file that has none of the layouts."""
     there = ", ".join(sorted(file)[:8]) or "nothing"
     names = ", ".join(layouts)
     return f"holds no {what} in a known layout ({names}), only {there}. For a file of frames give the bins, --roi"
@@ -144,7 +144,7 @@ def _old(file: h5py.File, frame_time_s: float | None) -> Curves:
     if frame_time_s is None:
         several = [name for name in ("xpcs/avg_frames", "xpcs/stride_frames") if number(file, name, 1.0) != 1]
         if several:
-            raise ValueError(f"{several[0]} is not 1: say with --frame-time how long it is from one lag to the next")
+            raise ValueError(f"{several[0]} is not 1: give --frame-time, the seconds from one lag to the next")
         frame_time_s = frame_time(file, ("measurement/instrument/detector/exposure_period",))
     g2, error = (_by_lag(group, name, lags) for name in ("norm-0-g2", "norm-0-stderr"))
     return _curves(
@@ -196,7 +196,7 @@ def _by_lag(group: h5py.Group, name: str, lags: Curve) -> Curve:
         return np.full_like(bins, np.nan)
     values = np.asarray(dataset(group, name)[()], dtype=float)
     if values.ndim != 2 or len(values) != lags.size:
-        raise ValueError(f"{group.name.rstrip('/')}/{name} has shape {values.shape}, wanted ({lags.size} lags, bins)")
+        raise ValueError(f"{group.name.rstrip('/')}/{name} has shape {values.shape}, expected ({lags.size} lags, bins)")
     return values.T
 
 

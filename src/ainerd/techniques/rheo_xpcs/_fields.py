@@ -73,5 +73,5 @@ def frame_time(file: h5py.File, names: tuple[str, ...] = FRAME_TIMES) -> float:
     """Read the seconds from frame to frame, by the first of these names that exists."""
     name = next((name for name in names if is_there(file, name)), None)
     if name is None:
-        raise ValueError(f"{names[0]} is not there: say with --frame-time how long it is from frame to frame")
+        raise ValueError(f"{names[0]} is not there: give --frame-time, the seconds from frame to frame")
     return number(file, name)

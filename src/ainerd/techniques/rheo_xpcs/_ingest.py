@@ -1,7 +1,7 @@
 """Two-time maps that other programs computed, as runs with results in a catalogue: ``ainerd ingest``.
 
 A run stands for a file: its uid is made of the SHA-256 of the content, so a copy under another name is the same run.
-Its documents say what the file says; the maps, in the size of the agent's own, are in the result.
+Its documents contain the metadata of the file; the maps, in the size of the agent's own, are in the result.
 """
 
 import gc
@@ -32,7 +32,7 @@ def ingest(
     files: Annotated[list[Path], typer.Argument(help="Result files with two-time maps: HDF5, or .npy of pychx.")],
     agent: Annotated[str, typer.Option(help="Name under which the results are kept.")] = "files",
     frame_time: Annotated[
-        float | None, typer.Option(help="Seconds from row to row of the maps, if the files do not say it.")
+        float | None, typer.Option(help="Seconds from row to row of the maps, if the files do not contain it.")
     ] = None,
     roi: Annotated[Path | None, typer.Option(help="Bins of the maps, in place of those in the files.")] = None,
     tiled: Tiled = None,

@@ -134,7 +134,7 @@ class MapFile:
         for k in self._order:
             c2 = self._stored.read(int(k))
             if c2.ndim != 2 or c2.shape[0] != c2.shape[1]:
-                raise ValueError(f"{self.path}: map {k + 1} has shape {c2.shape}, wanted (T, T)")
+                raise ValueError(f"{self.path}: map {k + 1} has shape {c2.shape}, expected (T, T)")
             if len(c2) < FEWEST_ROWS:
                 raise ValueError(f"{self.path}: map {k + 1} has {len(c2)} rows, at least {FEWEST_ROWS} are needed")
             if self.n_rows not in (0, len(c2)):
@@ -237,7 +237,7 @@ def _nexus(file: h5py.File) -> Stored:
     elif mode in ("one_array_q_first", "one_array_q_last", ""):
         found = dataset(file, _NEXUS)
         if found.ndim != 3:
-            raise ValueError(f"/{_NEXUS} has shape {found.shape}, wanted (bins, T, T) or (T, T, bins)")
+            raise ValueError(f"/{_NEXUS} has shape {found.shape}, expected (bins, T, T) or (T, T, bins)")
         axis = 2 if mode == "one_array_q_last" else 0
         labels = np.arange(1, found.shape[axis] + 1)
 
@@ -257,7 +257,7 @@ def _nexus(file: h5py.File) -> Stored:
 def _pychx(file: h5py.File) -> Stored:
     maps = dataset(file, "g12b")
     if maps.ndim != 3:
-        raise ValueError(f"/g12b has shape {maps.shape}, wanted (T, T, bins)")
+        raise ValueError(f"/g12b has shape {maps.shape}, expected (T, T, bins)")
     about = next((dict(file[name].attrs) for name in ("md", "meta_data") if name in file), {})
     lags = next((numbers(file, name) for name in ("tausb", "taus2") if is_there(file, name)), np.empty(0))
     lags = lags[lags > 0]
@@ -272,7 +272,7 @@ def _npy(path: Path) -> Stored:
     except (ValueError, OSError, EOFError) as err:
         raise ValueError(f"{path}: not a .npy file of numbers ({err})") from None
     if maps.dtype.kind not in "fiu" or maps.ndim not in (2, 3):
-        raise ValueError(f"{path}: holds {maps.dtype} of shape {maps.shape}, wanted maps (T, T), or several of them")
+        raise ValueError(f"{path}: holds {maps.dtype} of shape {maps.shape}, expected maps (T, T), or several of them")
     if maps.ndim == 2:
         return Stored(".npy", lambda k: maps, np.array([1]), np.nan)
     last = path.stem.endswith("_g12b") or maps.shape[1] != maps.shape[2]  # as pychx saves them

@@ -20,7 +20,7 @@ def saxs(
     share: Annotated[float, typer.Option(min=0, max=1, help="Volume of buffer in the sample.")] = 1.0,
     monitor: Annotated[str | None, typer.Option(help="Number in the table that monitors the beam.")] = None,
     transmission: Annotated[str | None, typer.Option(help="Number in the table that is the transmission.")] = None,
-    relative_err: Annotated[float, typer.Option(min=0, max=1, help="Relative error of each of both.")] = 0.0,
+    relative_err: Annotated[float, typer.Option(min=0, max=1, help="Relative error of each of these two.")] = 0.0,
     standard: Annotated[str | None, typer.Option(help=f"The result of a standard: {RESULT}.")] = None,
     empty: Annotated[str | None, typer.Option(help="The result of the empty container of the standard.")] = None,
     standard_inv_cm: Annotated[

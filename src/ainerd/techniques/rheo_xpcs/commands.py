@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SCALED = "values within [0, 1]: taken as scaled like the published data, C = 0.95 + 0.4 x"
 CORRELATION = "values beyond [0, 1]: taken as a two-time correlation of baseline 1"
 Watch = Callable[[str, int, int, dict[str, float]], None]
-Seed = Annotated[int, typer.Option(min=0, help="Of everything that is drawn at random.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all random draws.")]
 Folder = Annotated[Path, typer.Option(help="Output folder; interrupted training continues from the files in it.")]
 app = typer.Typer(help="Rheo-XPCS: speckle movies of a sample that was sheared.", no_args_is_help=True)
 train = typer.Typer(help="Fit an encoder to simulated exposures of known dynamics.", no_args_is_help=True)
@@ -48,7 +48,7 @@ def encode(
     published: Annotated[Path | None, typer.Option(help="Published state dict (.pth), to compare.")] = None,
     out: Annotated[Path | None, typer.Option(help="Figure (.png). Default: FILE's name with _encoded, here.")] = None,
 ) -> None:
-    """Encode a measured C2 map and show what each encoder keeps of it."""
+    """Encode a measured C2 map, and draw the map that each encoder reproduces."""
     import numpy as np
     from rich.console import Console
     from rich.table import Table
@@ -91,9 +91,7 @@ def encode(
 def similar(
     file: Annotated[Path, typer.Argument(help="The C2 maps of a run, .npy, (n, 256, 256), baseline 1.")],
     n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many.")] = 10,
-    encoder: Annotated[
-        Path | None, typer.Option(help="Weights that made the results, if they are not shipped.")
-    ] = None,
+    encoder: Annotated[Path | None, typer.Option(help="Weights of the encoder of the results, if not shipped.")] = None,
     tiled: Tiled = None,
     config: Config = None,
     json: Json = False,
@@ -133,14 +131,14 @@ def read_npy(file: Path) -> "NDArray[Any]":
 def calibrate(
     out: Annotated[Path, typer.Option(help="The bank to write (.safetensors).")] = Path("bank.safetensors"),
     n: Annotated[int, typer.Option("--n", min=0, help="Simulated exposures of ordinary dynamics; 0 for none.")] = 7600,
-    seed: Annotated[int, typer.Option(min=0, help="Of what is drawn at random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random draws.")] = 0,
     regime: Annotated[list[int] | None, typer.Option(help="Take measured runs of this regime for known.")] = None,
     key: Annotated[
         list[str] | None,
         typer.Option(help="Take this result for known: number of its scan, or first characters of its key."),
     ] = None,
     from_tiled: Annotated[
-        bool, typer.Option("--from-tiled", help="With --regime or --key: what a person calls known, from a server.")
+        bool, typer.Option("--from-tiled", help="With --regime or --key: read the known runs from a server.")
     ] = False,
     dask: Dask = None,
     tiled: Tiled = None,
@@ -159,7 +157,7 @@ def calibrate(
     if out.suffix != ".safetensors":
         raise ValueError(f"{out}: a bank is a .safetensors file")
     if from_tiled and not (regime or key):
-        raise ValueError("--from-tiled: say what is known, by --regime or --key")
+        raise ValueError("--from-tiled: name the known runs with --regime or --key")
     if not (n or regime or key):
         raise ValueError("nothing to make a bank of: give --n, or --regime or --key with --tiled")
     if 0 < n < FEWEST_SIMULATED:
@@ -215,7 +213,7 @@ def _contrast(store: "ResultStore", key: str) -> float:
 @train.command()
 def pca(
     out: Annotated[Path, typer.Option(help="Folder for pca.safetensors and bank.safetensors.")] = Path("weights"),
-    seed: Annotated[int, typer.Option(min=0, help="One seed, one pair of files.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation.")] = 0,
     exposures: Annotated[int, typer.Option(min=1, help="Simulated exposures to fit.")] = 3000,
     bank: Annotated[int, typer.Option(min=1, help="Simulated exposures to keep for calibration.")] = 5500,
     dask: Dask = None,
@@ -315,7 +313,7 @@ def paper(
     out: Folder = Path("weights"),
     seed: Seed = 0,
     maps: Annotated[int, typer.Option(min=16, help="Simulated maps of 256 px.")] = 2000,
-    epochs: Annotated[int, typer.Option(min=1, help="How often each is seen.")] = 60,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of passes over the maps.")] = 60,
     cpu_s: Annotated[float | None, typer.Option(min=0, help="End after this much CPU time, in seconds.")] = None,
 ) -> None:
     """Train the network of the AI-NERD paper by its recipe: days on a CPU."""
