@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from ainerd.novelty import MOST, null_distances, own_p
 
@@ -29,6 +30,15 @@ def test_an_exposure_of_another_kind_is_flagged_and_the_nearest_group_counts(nul
     one, other = kind(np.random.default_rng(2), 8, 2)
     assert max(own_p(z, [one], null, WIDTH) for z in other) <= 0.01
     assert own_p(other[7], [one, other[:7]], null, WIDTH) > 0.01
+
+
+def test_the_distance_follows_students_distribution():
+    """It is the predictive one of a normal exposure whose variance has an inverse chi-squared prior."""
+    rng, n = np.random.default_rng(4), 6000
+    spread = np.sqrt(2 / rng.chisquare(2, (n, 1, 1)))  # as of the prior, for this width
+    distances = null_distances((spread * rng.standard_normal((n, MOST + 1, 1))).astype(np.float32), 1 / 0.0693)
+    for row, k in zip(distances, range(5, MOST + 1), strict=True):
+        assert stats.kstest(row, lambda x, k=k: 2 * stats.t(k + 1).cdf(x) - 1).statistic < 0.025
 
 
 def test_there_is_no_p_value_before_five_exposures(null):

@@ -377,13 +377,10 @@ def weighted_linkage(apart: Floats, count: Ints) -> Floats:
     ----------
     .. [1] D. Müllner, Modern hierarchical, agglomerative clustering algorithms, arXiv:1109.2378, 2011, fig. 3.
     """
-    far, size, first, chain, merged = apart.copy(), count.astype(float), 0, list[int](), []
+    far, size, chain, merged = apart.copy(), count.astype(float), list[int](), []
     np.fill_diagonal(far, np.inf)
     for _ in range(len(far) - 1):
-        if not chain:
-            while not size[first]:
-                first += 1
-            chain = [first]
+        chain = chain or [0]  # the first of a chain takes up the one that it is merged with
         while True:
             row = far[chain[-1]]
             nearest = int(row.argmin())
