@@ -94,5 +94,5 @@ def test_a_test_of_the_beam_fits_into_the_dose(make_exposing):
     assert campaign.exposures.beam_verdict(points).has_effect
     book = campaign.exposures.book
     book.enter("the rest", here, Exposure(1e-3, int(1000 * book.left(here)) - 50, 1.0))
-    with pytest.raises(ValueError, match="is not enough for a test of the beam"):
+    with pytest.raises(ValueError, match="is too small for a test of the beam"):
         campaign.exposures.beam_test(here)

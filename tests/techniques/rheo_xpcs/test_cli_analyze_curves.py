@@ -181,11 +181,11 @@ def test_curves_without_bins_have_no_q(written):
 @pytest.mark.parametrize(
     ("layout", "name", "value", "message"),
     [
-        ("boost_corr", "entry/instrument/detector_1/frame_time", None, "frame_time is not there: say with"),
+        ("boost_corr", "entry/instrument/detector_1/frame_time", None, "frame_time is not there: give --frame-time"),
         ("boost_corr", "xpcs/multitau/normalized_g2", G2, "has shape (3, 12), expected (12 lags, bins)"),
         ("boost_corr", "xpcs/multitau/delay_list", None, "/xpcs/multitau/delay_list is not there"),
         ("boost_corr", "xpcs/multitau/delay_list", 0 * LAGS, "are not positive numbers"),
-        ("8-ID-I", "xpcs/avg_frames", [[4]], "xpcs/avg_frames is not 1: say with --frame-time"),
+        ("8-ID-I", "xpcs/avg_frames", [[4]], "xpcs/avg_frames is not 1: give --frame-time"),
         ("8-ID-I", "measurement/instrument/detector/exposure_period", None, "exposure_period is not there"),
         ("NXxpcs, lags first", "entry/data/delay_difference", b"12", "delay_difference holds no numbers"),
         ("NXxpcs, lags first", "entry/data/g2", G2[:, :5], "has shape (3, 5), and there are 12 lags"),

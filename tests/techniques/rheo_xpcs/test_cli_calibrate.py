@@ -95,7 +95,7 @@ def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
     [
         (("--n", 0), "nothing to make a bank of"),
         (("--n", 300), "--n 300: a bank with enough of each kind needs 456 exposures"),
-        (("--from-tiled",), "say what is known, by --regime or --key"),
+        (("--from-tiled",), "name the known runs with --regime or --key"),
         (("--out", "bank.pt"), "bank.pt: a bank is a .safetensors file"),
         (("--regime", 3), "regime 3: 0 complete results, a known kind needs 4"),
     ],
