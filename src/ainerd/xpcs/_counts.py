@@ -187,7 +187,8 @@ def accumulate(
                         s1 += v * np.float64(last[p])
                     squares[t0 + b + a, j] = s2
                     products[t0 + b + a, j] = s1
-                last[:] = x
+                for p in range(x.size):  # an assignment of slices takes seconds to compile
+                    last[p] = x[p]
         for a in range(n):
             if keep[b + a]:
                 for i in range(indptr[b + a], indptr[b + a + 1]):

@@ -67,7 +67,7 @@ class CopyScreen:
 
     def repeated(self, counts: Floats) -> NDArray[np.bool_]:
         """Return which frames have the sums over sub-bins (b, n_sub) of an earlier frame, except by chance."""
-        return self._again(*_keys(counts, self._limit))
+        return self._again(*_keys(counts, counts.view(np.uint64), self._limit))
 
     def repeated_events(self, keys: NDArray[np.uint64], counted: Floats, share: Floats) -> NDArray[np.bool_]:
         """Return which frames are equal to an earlier one, except by chance.
@@ -331,10 +331,12 @@ def _equal_before(block: Array, last: Array, good: Array) -> Floats:
 
 
 @nb.njit(nogil=True, cache=True)
-def _keys(counts: Floats, limit: float) -> tuple[Array, Array]:
-    """Return in which frames, (b, n_sub), equal counts by chance are less likely than exp(limit), and hashes, (b,)."""
+def _keys(counts: Floats, bits: Array, limit: float) -> tuple[Array, Array]:
+    """Return in which frames, (b, n_sub), equal counts by chance are less likely than exp(limit), and hashes, (b,).
+
+    `bits` are those of the counts.
+    """
     sure, keys = np.zeros(counts.shape[0], np.bool_), np.empty(counts.shape[0], np.uint64)
-    bits = counts.view(np.uint64)
     for t in range(counts.shape[0]):
         chance, key = 0.0, np.uint64(0)
         for j in range(counts.shape[1]):

@@ -158,15 +158,18 @@ def _judge(
             base[:] = 0
             while i >= origin and seen < BEFORE:
                 if state[i] == GOOD or state[i] >= ACCEPTED:
-                    base += moments[i, :5]
+                    for k in range(5):
+                        base[k] += moments[i, k]
                     counted += moments[i, 5]
                     seen += 1
                 i -= 1
             if seen < BEFORE // 2 or counted == 0:
-                base[:] = pattern
+                for k in range(5):
+                    base[k] = pattern[k]
                 counted = BEFORE * usual
             else:
-                base /= counted
+                for k in range(5):
+                    base[k] /= counted
         for w in range(3):
             if w == 2 and t % EVERY:
                 continue
@@ -176,7 +179,8 @@ def _judge(
             for i in range(max(t - WINDOWS[w] + 1, origin), t + 1):
                 s = state[i]
                 if s == GOOD or s >= DISPLACED + w:
-                    mean += moments[i, :5]
+                    for k in range(5):
+                        mean[k] += moments[i, k]
                     here += moments[i, 5]
                     n += 1
             if state[t] != GOOD or n < WINDOWS[w] // 2 or min(here, counted) < LIT:

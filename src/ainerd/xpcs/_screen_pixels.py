@@ -165,25 +165,25 @@ def _highest(mu: Floats, spread: float, level: float) -> Floats:
     return np.asarray(((level + z) / np.log1p(u)).min(1))
 
 
-@nb.njit(nogil=True, cache=True)
 def _quadratics(edges: Array, rows: Floats, columns: Floats) -> Floats:
     """Return 1, x, y, x², y², xy of each sub-bin's pixels, made orthonormal over them, (6, n_pixels)."""
+    size = np.diff(edges)
+
+    def mean(f: Floats) -> Floats:
+        return np.repeat(np.add.reduceat(f, edges[:-1]) / size, size)
+
+    def scaled(f: Floats) -> Floats:
+        f = f - mean(f)
+        return np.asarray(f / (np.repeat(np.maximum.reduceat(np.abs(f), edges[:-1]), size) + 1e-9))
+
+    y, x = scaled(rows), scaled(columns)
     out = np.zeros((6, rows.size))
-    for j in range(edges.size - 1):
-        a, b = edges[j], edges[j + 1]
-        y, x = rows[a:b] - rows[a:b].mean(), columns[a:b] - columns[a:b].mean()
-        y, x = y / (np.abs(y).max() + 1e-9), x / (np.abs(x).max() + 1e-9)
-        for i in range(6):
-            f = np.ones(b - a) if i == 0 else x if i == 1 else y if i == 2 else x * x if i == 3 else y * y
-            if i == 5:
-                f = x * y
-            f = f.copy()
-            before = np.sqrt((f * f).mean())
-            for k in range(i):
-                f -= (f * out[k, a:b]).mean() * out[k, a:b]
-            norm = np.sqrt((f * f).mean())
-            if norm > 1e-3 * before:
-                out[i, a:b] = f / norm
+    for i, f in enumerate((np.ones(rows.size), x, y, x * x, y * y, x * y)):
+        before = np.sqrt(mean(f * f))
+        for earlier in out[:i]:
+            f = f - mean(f * earlier) * earlier
+        norm = np.sqrt(mean(f * f))
+        np.divide(f, norm, out=out[i], where=norm > 1e-3 * before)
     return out
 
 
@@ -195,24 +195,27 @@ def _fit(edges: Array, basis: Floats, counts: Floats, good: Array, n_fit: Array,
     themselves. `coefficient`, (n_sub, 6), are the start values, overwritten by the result; the first is relative to the
     mean.
     """
-    mu = np.zeros(counts.size)
-    step = np.zeros(6)
+    mu, use = np.zeros(counts.size), np.zeros(counts.size, np.bool_)
+    step, near = np.zeros(6), np.zeros(2 * NEAR)
     for j in range(edges.size - 1):
         a, b, m = edges[j], edges[j + 1], n_fit[j]
         n, s = 0, 0.0
-        use = good[a:b].copy()
         parts = max((b - a) // NEAR, 1)
         for i in range(parts):
             first, last = a + (b - a) * i // parts, a + (b - a) * (i + 1) // parts
-            near = counts[first:last][good[first:last]]
-            if near.size:
-                use[first - a : last - a] &= counts[first:last] <= FAR * (np.median(near) + 1)
-        if not (counts[a:b] * use).any():
-            use = good[a:b]
-        for p in range(a, b):
-            if use[p - a]:
-                n += 1
-                s += counts[p]
+            most = FAR * (_median(counts, good, first, last, near) + 1)
+            for p in range(first, last):
+                use[p] = good[p] and counts[p] <= most
+                if use[p]:
+                    n += 1
+                    s += counts[p]
+        if s == 0:
+            n = 0
+            for p in range(a, b):
+                use[p] = good[p]
+                if use[p]:
+                    n += 1
+                    s += counts[p]
         if s == 0:
             continue
         for _ in range(30):
@@ -222,7 +225,7 @@ def _fit(edges: Array, basis: Floats, counts: Floats, good: Array, n_fit: Array,
                 for i in range(m):
                     eta += basis[i, p] * coefficient[j, i]
                 mu[p] = s / n * np.exp(max(eta, -20.0))
-                if use[p - a]:
+                if use[p]:
                     r = min(counts[p] / mu[p], 4 * (1 + 1 / mu[p])) - 1
                     for i in range(m):
                         step[i] += basis[i, p] * r
@@ -235,3 +238,18 @@ def _fit(edges: Array, basis: Floats, counts: Floats, good: Array, n_fit: Array,
             for i in range(m):
                 coefficient[j, i] += min(max(step[i], -0.5), 0.5)
     return mu
+
+
+@nb.njit(nogil=True, cache=True)
+def _median(counts: Floats, good: Array, first: int, last: int, near: Floats) -> float:
+    """Return the median of the counts of good pixels, at most as many as there is room in `near`; 0 of none."""
+    n = 0
+    for p in range(first, last):
+        if good[p]:
+            at = n
+            while at > 0 and near[at - 1] > counts[p]:  # sorted, as there are few
+                near[at] = near[at - 1]
+                at -= 1
+            near[at] = counts[p]
+            n += 1
+    return float((near[(n - 1) // 2] + near[n // 2]) / 2) if n else 0.0
