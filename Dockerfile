@@ -8,7 +8,8 @@ COPY . .
 ARG VERSION=0.1.0
 ENV SETUPTOOLS_SCM_PRETEND_VERSION_FOR_AINERD=${VERSION}
 RUN python -m venv /opt/ainerd \
-    && /opt/ainerd/bin/pip install --no-cache-dir --constraint constraints.txt ".[agent]"
+    && /opt/ainerd/bin/pip install --no-cache-dir --require-hashes --requirement requirements-agent.txt \
+    && /opt/ainerd/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.12-slim
 COPY --from=build /opt/ainerd /opt/ainerd

@@ -6,7 +6,7 @@ DOCS_READY := $(VENV)/.ready-docs
 PEERS_READY := $(VENV)/.ready-peers
 FIGURES_READY := $(VENV)/.ready-figures
 
-.PHONY: help package lowest serve demo demo-xtec figures test soak faults ipython ioc lint bench docs structure tutorial clean
+.PHONY: help package lock lowest serve demo demo-xtec figures test soak faults ipython ioc lint bench docs structure tutorial clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -72,6 +72,13 @@ package: $(READY) ## wheel and sdist in dist/, checked, and the first session wi
 	output/package/bin/pip install --quiet --constraint constraints.txt "ainerd[demo] @ file://$$(echo $(CURDIR)/dist/*.whl)"
 	cd output/package && bin/ainerd demo --replay --no-browser --output replay
 	cd output/package && bin/python -W ignore $(CURDIR)/.ci/first_session.py
+
+lock: ## what a beamline installs, `ainerd[agent]`, exactly and with hashes: requirements-agent.txt
+	$(PYTHON) -m venv output/lock
+	output/lock/bin/pip install --quiet uv
+	output/lock/bin/uv pip compile pyproject.toml --extra agent --constraint constraints.txt --generate-hashes \
+		--universal --python-version 3.11 --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
+		--quiet --output-file requirements-agent.txt
 
 # The folders whose tests need nothing but the extra `demo`, without the tests of what other packages make of it.
 lowest: ## the tests of what computes and of the store, with the lowest versions that pyproject.toml allows

@@ -13,6 +13,8 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import settings
 
+from tests.small_bank import write_small_bank
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many workers as cores: more threads would only wait for each other
 
 # Before any client of EPICS is imported: each worker finds IOCs at a port of its own, and none on other machines.
@@ -173,13 +175,7 @@ def place(server, request):
 @pytest.fixture(scope="session")
 def bank_file(tmp_path_factory):
     """A part of the shipped bank: it is calibrated in a tenth of the time."""
-    from ainerd.techniques import rheo_xpcs
-    from ainerd.techniques.rheo_xpcs import read_bank, write_bank
-
-    clean, families = read_bank(Path(rheo_xpcs.__file__).parent / "weights" / "bank.safetensors")
-    path, part = tmp_path_factory.mktemp("bank") / "bank.safetensors", slice(None, None, 13)  # of all kinds
-    write_bank(path, clean[part], families[part])
-    return path
+    return write_small_bank(tmp_path_factory.mktemp("bank") / "bank.safetensors")
 
 
 @pytest.fixture(scope="module")

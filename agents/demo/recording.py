@@ -7,6 +7,8 @@ a RunEngine.
 
 import json
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -25,8 +27,9 @@ from ainerd.config import Settings
 
 SMALL = TOML.with_name("small.toml")
 RECORDED = Path(__file__).parent / "recorded"
-SAMPLE, SEED = "inclusions", 3
-POSITIONS, N_FRAMES, PERIOD_S = 8, 100, 0.5
+SAMPLE, SEED, NOISE = "inclusions", 3, 4  # the last is the seed of the noise: two calibrations serve all exposures
+POSITIONS, N_FRAMES, PERIOD_S = 8, 128, 0.5  # two frames a cell of the bank, which takes other numbers longer
+COUNT_RATE = 3.7  # photons per pixel and second: the files are smaller
 SPEED = 1000.0
 FRAMES = "frames"  # folder of the files, in place of the real one in the recorded documents
 DOCUMENTS = "documents.jsonl"
@@ -52,7 +55,8 @@ def record(folder: Path = RECORDED, positions: int = POSITIONS) -> None:
         client, close = open_tiled(settings.storage)
         try:
             hardware = hardware_beside(SMALL)
-            instrument = simulated_instrument(frames, hardware, sample=SAMPLE, sample_seed=SEED, speed=SPEED)
+            options = {"sample": SAMPLE, "sample_seed": SEED, "seed": NOISE, "count_rate": COUNT_RATE, "speed": SPEED}
+            instrument = simulated_instrument(frames, hardware, **options)
             cam = instrument.detector.cam
             cam.num_images.put(N_FRAMES)
             cam.acquire_period.put(PERIOD_S)
@@ -83,6 +87,9 @@ def replay(output: Path, *, browser: bool = True) -> pd.DataFrame:
         Open the page of the campaign in a browser, and serve it until Ctrl-C.
     """
     began, output = time.monotonic(), output.resolve()
+    # The loops over pixels, while the server starts; what fails there is compiled here.
+    halves = [[sys.executable, "-m", "ainerd.xpcs", half] for half in ("screen", "correlate")]
+    compiling = [subprocess.Popen(half, stderr=subprocess.DEVNULL) for half in halves]
 
     def say(text: str) -> None:
         console.print(f"[dim]{time.monotonic() - began:3.0f} s[/] {text}")
@@ -104,6 +111,8 @@ def replay(output: Path, *, browser: bool = True) -> pd.DataFrame:
             f"Tiled and the agent run. {'The page is open in your browser' if browser else 'Open in a browser'}: {page}"
         )
         say(COMPILED)
+        for each in compiling:
+            each.wait()
         observer.follow(str(output / DOCUMENTS), threading.Event())
         with Progress(*Progress.get_default_columns(), console=console) as bars:
             task = bars.add_task("exposures", total=POSITIONS)
@@ -126,6 +135,8 @@ def replay(output: Path, *, browser: bool = True) -> pd.DataFrame:
         return table
     finally:
         close()
+        for each in compiling:
+            each.kill()
 
 
 def _address(folder: Path) -> str:

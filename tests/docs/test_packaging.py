@@ -59,6 +59,23 @@ def test_the_conda_recipe_requires_the_same():
     assert {CONDA.get(name, name): versions for name, versions in run.items()} == required("agent")
 
 
+def pinned(file):
+    """Exact versions in a file, by normalized name."""
+    pins = re.findall(r"^([\w.-]+)==(\S+)", (ROOT / file).read_text(), re.MULTILINE)
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pins}
+
+
+def test_the_locked_versions_are_those_that_tests_run_with():
+    locked, tested = pinned("requirements-agent.txt"), pinned("constraints.txt")
+    differ = {name for name, version in locked.items() if tested.get(name) != version}
+    assert differ <= {"async-timeout", "colorama"}  # of Python 3.11.2 and of Windows
+    missing = required("agent").keys() - locked.keys()
+    assert not missing, f"`make lock`: requirements-agent.txt lacks {missing}"
+    text = (ROOT / "requirements-agent.txt").read_text()
+    assert all("--hash=sha256:" in each for each in re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:])
+    assert "://" not in text and not {"torch", "pytest"} & locked.keys()
+
+
 def test_how_to_cite_it_is_readable():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     zenodo = json.loads((ROOT / ".zenodo.json").read_text())

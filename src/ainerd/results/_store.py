@@ -14,6 +14,7 @@ from platformdirs import user_cache_path
 from pydantic import ValidationError
 from tiled.client.constructors import from_context
 from tiled.client.container import Container
+from tiled.queries import Key
 
 from ainerd.activity import counted
 from ainerd.results._campaign_records import CampaignRecords
@@ -355,6 +356,14 @@ class ResultStore(CampaignRecords):
             return str(self._results[key].metadata["status"])
         except KeyError:
             return None
+
+    def versions(self) -> dict[str, int]:
+        """Return how many results each version of ainerd made. One request."""
+        some = self._results
+        for name, value in self._scope.items():
+            some = some.search(Key(name) == value)
+        counts = some.distinct("software.version", counts=True)["metadata"]["software.version"]
+        return {each["value"]: each["count"] for each in counts}
 
     def record(self, key: str) -> ResultRecord:
         """Read everything except the arrays of a result; raise KeyError for an unknown key."""

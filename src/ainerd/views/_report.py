@@ -266,12 +266,15 @@ class _Campaign:
     def _origin(self) -> Section:
         record = self._newest
         packages = ", ".join(f"{name} {version}" for name, version in record.software.items() if name != "version")
-        bank = record.calibration
+        bank, versions = record.calibration, self._store.versions()
         lines = [
             f"Technique {record.technique}; parameters {record.digest}; key of the newest result {record.key}.",
             f"ainerd {record.software.get('version', '?')} ({packages.removeprefix('name ainerd, ')}).",
             f"Calibration {bank.get('id', 'none')} of {bank.get('n', 0)} exposures." if bank else "No calibration.",
         ]
+        if len(versions) > 1:
+            made = ", ".join(f"{n} by {version}" for version, n in versions.items())
+            lines.append(f"Several versions of ainerd made these results: {made}.")
         return Section(title="Where the numbers come from", lines=lines)
 
     def _todo(self) -> Iterator[str]:
