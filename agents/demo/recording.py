@@ -15,17 +15,17 @@ import time
 import webbrowser
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from rich.console import Console
 from rich.progress import Progress
 
 from agents.demo import empty
-from agents.rheo_xpcs import TOML
-from ainerd.agent import build_observer, open_tiled
-from ainerd.config import Settings
 
-SMALL = TOML.with_name("small.toml")
+if TYPE_CHECKING:
+    import pandas as pd
+
+SMALL = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs" / "small.toml"
 RECORDED = Path(__file__).parent / "recorded"
 SAMPLE, SEED, NOISE = "inclusions", 3, 4  # the last is the seed of the noise: two calibrations serve all exposures
 POSITIONS, N_FRAMES, PERIOD_S = 8, 128, 0.5  # two frames a cell of the bank, which takes other numbers longer
@@ -45,6 +45,8 @@ def record(folder: Path = RECORDED, positions: int = POSITIONS) -> None:
     from bluesky import RunEngine, SupplementalData
 
     from agents.demo.simulated import agent_of, hardware_beside, simulated_instrument  # a replay needs no devices
+    from ainerd.agent import open_tiled
+    from ainerd.config import Settings
 
     empty(folder)
     settings = Settings.load(SMALL)
@@ -76,7 +78,7 @@ def record(folder: Path = RECORDED, positions: int = POSITIONS) -> None:
         shutil.copytree(frames, folder / FRAMES)
 
 
-def replay(output: Path, *, browser: bool = True) -> pd.DataFrame:
+def replay(output: Path, *, browser: bool = True) -> "pd.DataFrame":
     """Analyse the recorded campaign as if it were measured now, and show its page; return the results.
 
     Parameters
@@ -87,9 +89,11 @@ def replay(output: Path, *, browser: bool = True) -> pd.DataFrame:
         Open the page of the campaign in a browser, and serve it until Ctrl-C.
     """
     began, output = time.monotonic(), output.resolve()
-    # The loops over pixels, while the server starts; what fails there is compiled here.
+    # The loops over pixels, while this process imports and the server starts; what fails there is compiled here.
     halves = [[sys.executable, "-m", "ainerd.xpcs", half] for half in ("screen", "correlate")]
     compiling = [subprocess.Popen(half, stderr=subprocess.DEVNULL) for half in halves]
+    from ainerd.agent import build_observer, open_tiled
+    from ainerd.config import Settings
 
     def say(text: str) -> None:
         console.print(f"[dim]{time.monotonic() - began:3.0f} s[/] {text}")

@@ -1,7 +1,6 @@
 """A catalogue that an older version wrote is opened, continued, and shown with the version that made its numbers."""
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
