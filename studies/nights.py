@@ -187,12 +187,12 @@ def claims_of(
         claims.update({str(i): (int(k), float(p[i])) for i, k in enumerate(labels) if k >= 0}, seen.components)
         found["sample, by the sixth"] |= n <= 6 and claims.of_sample is not None
         found["sample"] |= claims.of_sample is not None
-        found["regime"] |= bool(claims.found)
+        found["regime"] |= bool(claims.discoveries)
         found["alarm"] |= bool(claims.alarm)
         found["differs"] |= any(claim.about == "session" for claim in claims.claims)
         if n == len(p) // 2 + 2:
             found["differs, by the second"] = any(claim.about == "session" for claim in claims.claims)
-    medians = [np.median(p[labels == k]) if (labels == k).any() else 1.0 for k in claims.found]
+    medians = [np.median(p[labels == k]) if (labels == k).any() else 1.0 for k in claims.discoveries]
     shown = {name for path in seen.paths for name in path.covariates}
     shown |= {"hole" if each.is_hole else "break" for each in seen.breaks}
     is_right = words <= shown and (bool(words) or not shown)

@@ -38,7 +38,7 @@ def test_a_new_regime_is_announced_once_with_the_bound(make, judging, store):
         "regime 1 may be new, one exposure: one more there can decide",
         "regime 1 is new: two exposures, p = 0.003; the chance of any false discovery tonight is at most 0.05",
     ]
-    assert list(campaign.claims.found) == [1]
+    assert list(campaign.claims.discoveries) == [1]
 
 
 def test_announcements_of_an_earlier_session_are_not_repeated(make, judging, store):
@@ -46,7 +46,7 @@ def test_announcements_of_an_earlier_session_are_not_repeated(make, judging, sto
         store.add_result(f"old {i}", z=[3.0, 0.0], regime=1, novelty_p=p, novel=True, x=float(i), y=1.0)
     campaign = make()
     campaign.absorb(outcome("again", x=2.0, z=3.0, novelty_p=0.001, novel=True, regime=1))
-    assert not [text for text in said(store) if "is new:" in text] and list(campaign.claims.found) == [1]
+    assert not [text for text in said(store) if "is new:" in text] and list(campaign.claims.discoveries) == [1]
 
 
 ALONE = Components()  # each regime is a component
@@ -62,7 +62,7 @@ def seen(**regimes):
 
 
 def test_a_technique_that_knows_no_null_makes_no_claims(technique):
-    assert Claims(technique).update(seen(r0=[1e-6] * 4), ALONE) == [] and Claims(technique).found == {}
+    assert Claims(technique).update(seen(r0=[1e-6] * 4), ALONE) == [] and Claims(technique).discoveries == {}
 
 
 def test_the_exposure_that_decides_is_asked_for_once(judging):
@@ -109,9 +109,9 @@ def test_a_claim_follows_its_exposures(judging, then, said, found):
     claims = Claims(judging)
     assert len(claims.update(CLAIMED, ALONE)) == 1
     lines = [line for line in claims.update(then, ALONE) if "alarm" not in line and "unlike" not in line]
-    assert [line for line in lines if not line.startswith("regime 8 may")] == said and list(claims.found) == found
+    assert [line for line in lines if not line.startswith("regime 8 may")] == said and list(claims.discoveries) == found
     again = Claims(judging)  # the next session
-    assert again.restore(json.loads(json.dumps(claims.state()))) and again.found == claims.found
+    assert again.restore(json.loads(json.dumps(claims.state()))) and again.discoveries == claims.discoveries
     assert again.update(then, ALONE) == claims.update(then, ALONE) == []
 
 
@@ -135,7 +135,7 @@ def test_two_claims_that_merge_are_one_discovery_and_the_later_one_goes(judging)
     merged = seen(r4=NEW | more)
     said = ["regime 1 is part of regime 4, five exposures: they are one discovery, not two"]
     assert claims.update(merged, ALONE) == said
-    assert list(claims.found) == [4] and sum(claim.stands for claim in claims.claims) == 1
+    assert list(claims.discoveries) == [4] and sum(claim.stands for claim in claims.claims) == 1
     assert claims.update(merged, ALONE) == []
 
 
@@ -157,11 +157,11 @@ ONE_KIND = Components(((0,), (1, 4)), {(0, 1): Border(9.0, 5.0, (4, 3)), (0, 4):
 def test_regimes_without_a_gap_are_one_discovery(judging):
     claims, both = Claims(judging), seen(r0=KNOWN | {"k": 0.5, "l": 0.5}, r1=NEW, r4={"d": 0.001, "e": 0.001})
     lines = claims.update(both, ONE_KIND)
-    assert [line[:12] for line in lines] == ["regime 1 is ", "1 of 2 regim"] and list(claims.found) == [1]
+    assert [line[:12] for line in lines] == ["regime 1 is ", "1 of 2 regim"] and list(claims.discoveries) == [1]
     apart = Claims(judging)
-    assert len(apart.update(both, ALONE)) == 3 and list(apart.found) == [1, 4]
+    assert len(apart.update(both, ALONE)) == 3 and list(apart.discoveries) == [1, 4]
     assert apart.update(both, ONE_KIND) == ["regime 4 runs into regime 1: they are one discovery, not two"]
-    assert list(apart.found) == [1]
+    assert list(apart.discoveries) == [1]
 
 
 def test_a_sample_of_one_new_kind_is_claimed_and_taken_back(judging):
@@ -171,7 +171,7 @@ def test_a_sample_of_one_new_kind_is_claimed_and_taken_back(judging):
     both = seen(r0=pieces, r1={"c": 0.02, "d": 0.02})
     said, alarm = claims.update(both, one)
     assert said == f"{SAMPLE}: four exposures, p = 0.02; the chance of any false discovery tonight is at most 0.05"
-    assert alarm == ALARM.format("the sample is") and claims.update(both, one) == [] and claims.found == {}
+    assert alarm == ALARM.format("the sample is") and claims.update(both, one) == [] and claims.discoveries == {}
     again = Claims(judging)
     assert again.restore(json.loads(json.dumps(claims.state()))) and again.of_sample == claims.of_sample
     many = both | seen(r1={"c": 0.02, "d": 0.02} | {f"more {i}": 0.5 for i in range(5)})
@@ -249,10 +249,10 @@ def test_the_next_session_says_what_became_of_a_claim(make, judging, store):
     for i, p in enumerate((0.001, 0.001)):
         campaign.assign(found := outcome(f"run {i}", x=float(i), z=3.0, novelty_p=p, novel=True))
         campaign.absorb(found)
-    assert list(campaign.claims.found) == [0]
+    assert list(campaign.claims.discoveries) == [0]
     store.lines.clear()
     again = make()
-    assert list(again.claims.found) == [0] and again.claims.claims[0].founders == ["run 0"]
+    assert list(again.claims.discoveries) == [0] and again.claims.claims[0].founders == ["run 0"]
     assert said(store) == []
 
 

@@ -65,7 +65,7 @@ def test_each_discovery_is_reported_once(calibrated):
     assert claims.update({3: []}) == {}
     one, two = [0.02], [0.02, 0.001]
     assert claims.update({3: one}) == {} and not claims.decides(3, [0.6])
-    assert list(claims.update({3: [*two, 0.001]})) == [3] == list(claims.found)
+    assert list(claims.update({3: [*two, 0.001]})) == [3] == list(claims.p_values)
     assert claims.update({3: [*two, 0.001, 0.001]}) == {}
 
 

@@ -129,7 +129,7 @@ class Display:
 
     def regimes(self) -> list[str]:
         """Return a sentence for each component of regimes, and the sentences about all of them."""
-        table, claims, lines = self._results.table(), self._campaign.claims.found, []
+        table, claims, lines = self._results.table(), self._campaign.claims.discoveries, []
         groups, n = self._campaign.atlas.structure.components.groups, table["regime"].value_counts()
         kinds = kinds_of(table, [*claims], groups)
         for group in groups:
@@ -175,7 +175,7 @@ class Display:
             following=following if following.position else None,
             belief=None if belief is None else belief.along(names[:3], following.position),
             truth=self._truth if names[:2] == [*self._campaign.explorer.names[:2]] else None,
-            new=[*self._campaign.claims.found],
+            new=[*self._campaign.claims.discoveries],
             components=self._campaign.atlas.structure.components.groups,
             paths=[path.order for path in self._campaign.atlas.structure.paths],
         )

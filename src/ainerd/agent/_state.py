@@ -134,7 +134,7 @@ class State:
             "names": {str(regime): name for regime, name in campaign.decisions.regime_names.items()},
             "novelty": {
                 "bound": claims.bound,
-                "discoveries": {str(k): p for k, p in claims.found.items()},
+                "discoveries": {str(k): p for k, p in claims.discoveries.items()},
                 "alarm": claims.alarm,
                 "reference": campaign.reference.name,
             },

@@ -1,4 +1,4 @@
-"""Claims that a regime is new, which follow the exposures that they were made of, and the alarm that most is new."""
+"""Claims that a regime is new, which follow their founding exposures, and the alarm that most regimes are new."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ from ainerd.technique import Technique, is_novel
 _WORDS = ("no exposures", "one exposure", "two exposures", "three exposures", "four exposures", "five exposures")
 ALARM = (
     "{} unlike all behaviour that the agent knows: either this is new, or the agent's reference does not fit this "
-    "instrument. Measure a sample that you know: that tells which"
+    "instrument. Measure a known sample to find out"
 )
 SAMPLE, SESSION = "the whole sample is of one kind that the agent does not know", "differs from the rest of the session"
 MOST_FOUNDERS = 100  # of a claim; they are written with each checkpoint
@@ -63,7 +63,7 @@ class Claims:
         self.alarm = ""
 
     @property
-    def found(self) -> dict[int, float]:
+    def discoveries(self) -> dict[int, float]:
         """p-value of each regime that is claimed to be new, by its number now."""
         return {claim.regime: claim.p for claim in self._standing("regime") if claim.p is not None}
 
@@ -94,7 +94,7 @@ class Claims:
 
     def state(self) -> dict[str, Any]:
         """Return plain values for `restore`."""
-        spent = {} if self._discoveries is None else self._discoveries.found
+        spent = {} if self._discoveries is None else self._discoveries.p_values
         return {
             "digest": self._digest,
             "claims": [asdict(claim) for claim in self.claims],
@@ -110,7 +110,7 @@ class Claims:
         self.claims = [Claim(**claim) for claim in state["claims"]]
         self._asked, self.alarm = set(state["asked"]), state["alarm"]
         if self._discoveries is not None:
-            self._discoveries.found |= {int(number): p for number, p in state["spent"].items()}
+            self._discoveries.p_values |= {int(number): p for number, p in state["spent"].items()}
         return True
 
     def _standing(self, about: str) -> Iterator[Claim]:
@@ -204,15 +204,15 @@ class Claims:
         """Yield new claims, and hints where one more exposure can decide."""
         assert self._discoveries is not None
         sample = [] if self.of_sample is None else [self.of_sample.regime]
-        claimed = {number for known in [*self.found, *sample] for number in components.of(known)}
+        claimed = {number for known in [*self.discoveries, *sample] for number in components.of(known)}
         open_ = {number: [*keys.values()] for number, keys in regimes.items() if number not in claimed}
         for number, p in self._discoveries.update(open_).items():
-            if components.of(number) in map(components.of, self.found):
+            if components.of(number) in map(components.of, self.discoveries):
                 continue  # of a kind that was claimed a moment ago
             self.claims.append(Claim(_some([*regimes[number]]), number, p))
             yield f"regime {number} is new: {_exposures(len(regimes[number]))}, p = {p:.2g}; {self.bound}"
         for number, of_regime in open_.items():
-            undecided = number not in self._discoveries.found and number not in self._asked
+            undecided = number not in self._discoveries.p_values and number not in self._asked
             lowest = min(of_regime, default=1.0)
             if undecided and is_novel(lowest, self._discoveries.alpha) and self._discoveries.decides(number, of_regime):
                 self._asked.add(number)
@@ -222,7 +222,7 @@ class Claims:
         """Yield the alarm once when it is raised, and its end; regimes without a gap between them count as one."""
         sample = self.of_sample is not None
         counted = [x for x in {components.of(number) for number in regimes} if len(_p_values(regimes, x)) > 1]
-        new = sum(any(number in self.found for number in group) for group in counted)
+        new = sum(any(number in self.discoveries for number in group) for group in counted)
         text = f"{new} of {len(counted)} regimes {'is' if new == 1 else 'are'}"
         is_raised = sample or (new and 2 * new >= len(counted))
         before, self.alarm = self.alarm, ALARM.format("the sample is" if sample else text) if is_raised else ""

@@ -152,7 +152,7 @@ class Discoveries:
         self._of_regimes, self._of_sample = (1 - OF_SAMPLE) * alpha, OF_SAMPLE * alpha
         self._smallest: dict[int, float] = {}
         self._smallest_of_sample = 1.0
-        self.found: dict[int, float] = {}  # p-value of each discovery, by regime number
+        self.p_values: dict[int, float] = {}  # p-value of each discovery, by regime number
 
     def update(self, p_values: Mapping[int, Sequence[float]]) -> dict[int, float]:
         """Return the p-values of new discoveries, by number, given those of the exposures in the order they were taken.
@@ -161,13 +161,13 @@ class Discoveries:
         """
         new = {}
         for number, p in p_values.items():
-            if not len(p) or number in self.found:
+            if not len(p) or number in self.p_values:
                 continue
             self._smallest[number] = min(self._test.rank(p), self._smallest.get(number, 1.0))
             of_regime = self._test.p(self._smallest[number])
             if of_regime <= self._of_regimes * share(number):
                 new[number] = of_regime
-        self.found |= new
+        self.p_values |= new
         return new
 
     def judge_sample(self, p: Sequence[float]) -> float | None:

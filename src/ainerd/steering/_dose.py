@@ -1,4 +1,4 @@
-"""The dose that a sample has got, by spot, and the limits that no exposure passes."""
+"""The dose of a sample by spot, and its limits."""
 
 import fcntl
 import json
@@ -37,7 +37,7 @@ class DoseBook:
     knobs : mapping of str to Knob, optional
         Spots with different values of a knob that is `apart` are on different samples.
     path : Path, optional
-        A file of JSON lines, made if it is not there.
+        A file of JSON lines; it is created if it does not exist.
     """
 
     def __init__(

@@ -264,7 +264,7 @@ class Explorer(Windowed):
             hidden=self._hidden,
             stretch=self._stretch,
             visited=visited,
-            found=self.window.position(found),
+            labelled=self.window.position(found),
             regime=regime,
             kind=kind,
             unsure=unsure,

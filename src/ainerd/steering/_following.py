@@ -24,8 +24,7 @@ class Course:
     ----------
     regimes : tuple of int
     time : str
-        What orders it, if it changes in time and not with a knob: "age" of the sample, or "order" of measurement;
-        otherwise empty.
+        "age" of the sample or "order" of measurement, if the path follows one of them and not a knob; otherwise empty.
     """
 
     regimes: tuple[int, ...]

@@ -206,7 +206,7 @@ class Survey:
     hidden: Hidden  # with the same nodes, in learned lengths
     stretch: Floats  # (d,)
     visited: Floats  # (n, d), measured, failed, or to be measured; in order
-    found: Floats  # (l, d), of the exposures that have a regime
+    labelled: Floats  # (l, d), of the exposures that have a regime
     regime: NDArray[np.int64]  # (l,), its number
     kind: NDArray[np.int64]  # (l,), the same with one number for all regimes of a path
     unsure: Floats  # (u, d), of the novel exposures that no other confirms or refutes
@@ -259,7 +259,7 @@ class Survey:
 
     @cached_property
     def label(self) -> NDArray[np.int64]:
-        """Kind of each of `found`, 0 … k - 1."""
+        """Kind of each of `labelled`, 0 … k - 1."""
         return np.searchsorted(self.kinds, self.kind)
 
     @cached_property
@@ -280,7 +280,7 @@ class Survey:
         """Expected new regimes from hidden inclusions and from layers along the limits."""
         hit, unhit = self.hidden.uncovered(self.nearest)
         commonest = np.bincount(self.label, minlength=1).argmax()
-        rarer = [self.found[self.label == k] / self.stretch for k in range(len(self.kinds)) if k != commonest]
+        rarer = [self.labelled[self.label == k] / self.stretch for k in range(len(self.kinds)) if k != commonest]
         return self.hidden.rates(unhit, rarer) @ hit + self.hidden.layers(self.visited / self.stretch)
 
     @cached_property
@@ -382,16 +382,16 @@ class Survey:
 
     def regimes_beside(self, node: int) -> list[int]:
         """Return the regimes of the nearest exposures of the two likeliest kinds at a node, the likeliest first."""
-        apart = np.linalg.norm((self.found - self.window.nodes[node]) / self.stretch, axis=1)
+        apart = np.linalg.norm((self.labelled - self.window.nodes[node]) / self.stretch, axis=1)
         likeliest = np.argsort(self.chances[:, node])[:-3:-1]
         return [int(self.regime[np.where(self.label == k, apart, np.inf).argmin()]) for k in likeliest]
 
     def _chances(self, number: NDArray[np.int64]) -> Floats:
-        """Return the chance of each number of `found` at each node: inverse to the distance to its nearest exposure."""
-        places = [cKDTree(self.found[number == k] / self.stretch) for k in np.unique(number)]
+        """Return the chance of each regime `number` at each node: inverse to the distance to its nearest exposure."""
+        places = [cKDTree(self.labelled[number == k] / self.stretch) for k in np.unique(number)]
         nearness = 1 / np.maximum([each.query(self.hidden.window.nodes)[0] for each in places], 1e-9)
         return np.asarray(nearness / nearness.sum(0))
 
     @cached_property
     def _layered(self) -> tuple[float, Floats]:
-        return layered(self.hidden.window, self.found / self.stretch, self.label)
+        return layered(self.hidden.window, self.labelled / self.stretch, self.label)
