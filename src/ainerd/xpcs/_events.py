@@ -1,4 +1,4 @@
-"""Sparse frames: of each frame only the pixels that counted, as detectors that record events deliver them."""
+"""Sparse frames: only the pixels that counted in each frame, as detectors that record events write them."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -182,7 +182,7 @@ def positions(partition: Partition) -> NDArray[np.int32]:
 
 
 def labels(n: int) -> Array:
-    """Return the numbers from 0 to n - 1, in integers as small as the cache likes them."""
+    """Return the numbers from 0 to n - 1, in a small integer type, for the cache."""
     return np.arange(n, dtype=np.uint16 if n <= 1 << 16 else np.int32)
 
 

@@ -42,8 +42,8 @@ class Relaxation:
     model : ndarray of str
         Model that the evidence prefers, such as "stretched" or "two modes + static".
     either : ndarray of str
-        A model with as many parameters that describes the curve as well; "" without one. Errors hold if the other model
-        is wrong.
+        A model with as many parameters that describes the curve as well; "" without one. The errors are valid if the
+        other model is wrong.
     tau_either : ndarray
         `tau` of that model, if it determines one.
     exponent : ndarray
@@ -141,7 +141,7 @@ TIMES = ("tau", "tau_err", "tau_above", "tau_below", "tau_either", "tau_either_e
 
 
 def empty(errors: str, **values: float | str) -> Report:
-    """Return the report of a curve of which nothing is known but `values`."""
+    """Return the report of a curve with no numbers but `values`."""
     report: Report = {name: "" if name in RELAXATION_TEXTS else np.nan for name in RELAXATION_COLUMNS}
     return report | {"speckle": "unknown", "errors": errors} | values
 

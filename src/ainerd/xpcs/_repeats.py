@@ -33,10 +33,10 @@ class Repeats:
     reasons : tuple of str
         Why a repeat is left out; "" if it is kept.
     chi2 : ndarray, shape (k,)
-        Mean square of the differences between repeats over that expected from their own errors, 1 for honest ones; NaN
-        without errors, or for one repeat.
+        Mean square of the differences between repeats over that expected from their own errors, 1 if these are right;
+        NaN without errors, or for one repeat.
     errors : str
-        What `error` comes from, as in "errors of the scatter between repeats".
+        Source of `error`, as in "errors of the scatter between repeats".
     """
 
     g2: Floats
@@ -54,7 +54,8 @@ def average_repeats(
 
     Means of g2 over four bands of lags, in each bin and over all bins, are compared with their median over the repeats.
     A repeat is left out if one of them is further away than 4.5 times the scatter, 1.48 MAD, or further still if so few
-    repeats determine the scatter that one in a hundred good ones would be left out. Of fewer than five none is.
+    repeats determine the scatter that one in a hundred good ones would be left out. Fewer than five
+    repeats are all kept.
 
     Parameters
     ----------

@@ -1,9 +1,10 @@
 """Two-time correlations: of all frames at once, or reduced, exact and in one pass.
 
-Resizing is linear and separable, so the resized C2 = D Dᵀ/N is (R D)(R D)ᵀ/N: each frame is added into the few rows
-of R D it touches and then forgotten. Frames count with their photons, so rows are sums of counts, and each row is
-divided by its own mean at the end: no photon is wasted, however few a frame holds. Memory and the work after the last
-frame do not grow with the number of frames, except for three sums of each frame and static sub-bin.
+Resizing is linear and separable, so the resized C2 = D Dᵀ/N is (R D)(R D)ᵀ/N: each frame is added to the few rows
+of R D to which it contributes, and is then discarded. The weight of a frame is its number of photons, so rows are sums
+of counts, and each row is divided by its own mean at the end. So no photon is wasted, even if a frame has only a few.
+Memory and the work after the last frame do not grow with the number of frames, except for three sums of each frame and
+static sub-bin.
 """
 
 from collections.abc import Iterator
