@@ -71,11 +71,19 @@ def viewers(viewers: int = 20, minutes: float = 10.0) -> None:
                 time.sleep(1.0)
         watching.join(120)
         took, n, n_left = np.load(answers), len(used), agent.health()["backlog"]
-    gap = 1e3 * (np.diff([clock_s for clock_s, _ in beats]).max() - BEAT_S)
-    row = {"viewers": viewers, "requests": len(took), "refused": int(np.isnan(took).sum()), "runs": n, "gap (ms)": gap}
-    row["documents that wait"] = n_left
-    report("load_viewers", [row | {f"answer, {k} (s)": v for k, v in spread(took[np.isfinite(took)].tolist()).items()}])
-    report("load_viewers_usage", growth(used), viewers=viewers, minutes=minutes)
+        gap = 1e3 * (np.diff([clock_s for clock_s, _ in beats]).max() - BEAT_S)
+        row = {
+            "viewers": viewers,
+            "requests": len(took),
+            "refused": int(np.isnan(took).sum()),
+            "runs": n,
+            "gap (ms)": gap,
+        }
+        row["documents that wait"] = n_left
+        report(
+            "load_viewers", [row | {f"answer, {k} (s)": v for k, v in spread(took[np.isfinite(took)].tolist()).items()}]
+        )
+        report("load_viewers_usage", growth(used), viewers=viewers, minutes=minutes)
 
 
 def gaps(line: Beamline, n: int, look: Callable[[], object] = lambda: None) -> Row:

@@ -54,7 +54,11 @@ def test_a_spot_that_does_not_decay_is_exposed_again_and_longer(make_exposing):
     assert "here again, because the relaxation time is longer than 1e+02 s" in again["reason"]
     assert campaign.proposals.exposure_of(again).seconds > 2 * first.seconds
     campaign.apply(on(Reject, again, why="enough"))
-    assert [campaign.peek()[name] for name in BOUNDS] != [suggestion[name] for name in BOUNDS]
+    where = {name: suggestion[name] for name in BOUNDS}
+    assert {name: campaign.peek()[name] for name in BOUNDS} != where
+    pace = Pace(above_s=100.0, contrast=0.2, counts=1.0)
+    campaign.absorb(outcome(f"of {suggestion['_id']}", trial_id=suggestion["_id"], **where, pace=pace))
+    assert {name: campaign.peek()[name] for name in BOUNDS} != where  # a result that is read twice counts once
 
 
 def test_a_known_time_is_not_exposed_again(make_exposing):
@@ -80,6 +84,17 @@ def test_a_point_of_a_person_gets_an_exposure_or_keeps_its_own(make_exposing):
     assert campaign.proposals.exposure_of(kept) == Exposure(0.01, 200, 0.1)
     (given,) = campaign.register_suggestions([{"x": 7.0, "y": 4.0}])
     assert campaign.exposures.options.objection(campaign.proposals.exposure_of(given)) is None
+
+
+@pytest.mark.parametrize(("low", "fits"), [(0.35, True), (0.4, False)])
+def test_a_test_of_the_beam_wants_two_transmissions_that_are_far_apart(make_exposing, low, fits):
+    campaign, here = make_exposing(transmissions=(1.0, low)), {"x": 3.0, "y": 4.0}
+    if fits:
+        points = campaign.exposures.beam_test(here)
+        assert [campaign.proposals.exposure_of(point).transmission for point in points] == [low, 1.0, low]
+    else:
+        with pytest.raises(ValueError, match=r"a transmission of at most 0\.35 of another, not 1, 0\.4"):
+            campaign.exposures.beam_test(here)
 
 
 def test_a_test_of_the_beam_fits_into_the_dose(make_exposing):

@@ -44,6 +44,7 @@ def test_results_of_other_sessions_are_learned_before_a_position_is_proposed(mak
     (handed,) = second.suggest(1)
     assert np.linalg.norm(place(handed) - [x, y]) >= 0.5 and second.results == {"k"}
     assert first.results == set()  # it has proposed nothing since
+    assert second.atlas.regime_of("k") == second.assign(outcome("own", z=3.0))["regime"]
 
 
 def test_without_tiled_no_position_is_handed_out(make, store):

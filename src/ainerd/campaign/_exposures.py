@@ -97,10 +97,14 @@ class ExposureChoice:
 
         ValueError if the dose that is left is not enough, or no two transmissions are far enough apart.
         """
+        transmissions = self.options.transmissions
+        if min(transmissions) > APART * max(transmissions):
+            given = ", ".join(f"{each:g}" for each in transmissions)
+            raise ValueError(f"a test of the beam wants a transmission of at most {APART:g} of another, not {given}")
         left = self.book.left(position)
         proposed = self._proposer.propose(self._place(position), left / 2)
-        for high in self.options.transmissions:
-            low = next((each for each in self.options.transmissions if each <= APART * high), None)
+        for high in transmissions:
+            low = next((each for each in transmissions if each <= APART * high), None)
             if proposed is None or low is None:
                 break
             one, n_frames = proposed[0], proposed[0].n_frames
