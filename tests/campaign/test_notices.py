@@ -92,4 +92,9 @@ def test_a_path_and_what_lies_beside_it_are_posted_once(notices, store):
         "nothing was measured at age between 60 and 90: measure there to see whether the change "
         "from regimes 0 and 2 to regime 1 is steady"
     ]
+    other = Path((1,), 9, {"age": (70.0, 90.0)}, (1,))
+    assert look(groups, [old, other]) == [
+        "regime 1 is one path, a steady change with age from 70 to 90, seen in 9 exposures"
+    ]
+    assert look(groups, [old]) == ["regime 1 does not change steadily with age any more"]
     assert look(groups) == ["regimes 0 and 2 do not change steadily with age any more"]

@@ -60,9 +60,10 @@ def test_a_covariate_that_is_unknown_somewhere_orders_nothing():
 def test_a_break_or_a_hole_follows_the_path(first, is_hole):
     rng = np.random.default_rng(1)
     s, later = np.linspace(0, 16, 20), first + np.linspace(0, 3, 5)
-    z = np.concatenate([curve(s, rng), rng.normal(0, SPREAD, (5, 8)).astype(np.float32) + 20])
-    found = seen(z, np.repeat([0, 1], [20, 5]), age=np.concatenate([s, later]), x=rng.random(25))
-    assert found.components.groups == ((0,), (1,))
+    others = [rng.normal(far, SPREAD, (5, 8)).astype(np.float32) for far in (20, 40)]
+    ages = np.concatenate([s, later, later + 10])
+    found = seen(np.concatenate([curve(s, rng), *others]), np.repeat([0, 1, 2], [20, 5, 5]), age=ages, x=rng.random(30))
+    assert found.components.groups == ((0,), (1,), (2,))  # the change from 1 to 2 is beside no path
     (beside,) = found.breaks
     assert (beside.regimes, beside.covariate, beside.is_hole) == (((0,), (1,)), "age", is_hole)
     assert beside.between == (16, first) and beside.distance > 5
