@@ -18,8 +18,10 @@ def main(which: list[str]) -> None:
     partition = Partition.from_roi_map(np.repeat(np.arange(1, 5), 256).reshape(32, 32))
     frames = np.random.default_rng(0).poisson(1.0, (N_FRAMES, 1024)).astype(np.uint16)
     if "correlate" in which:
-        for correlator in (TwoTimeReducer(partition, N_FRAMES), MultiTau(partition)):
+        multi_tau = MultiTau(partition)
+        for correlator in (TwoTimeReducer(partition, N_FRAMES), multi_tau):
             correlator.push(frames, first=0, valid=np.ones(N_FRAMES, bool))
+        multi_tau.result()
     if "screen" in which:
         screen = Screen(partition, N_FRAMES)
         for _ in (*screen.push(frames, first=0), *screen.flush()):
