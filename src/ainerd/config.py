@@ -96,7 +96,13 @@ class Detector(Section):
 
 
 class Steering(Section):
-    """Limits and options of the suggestions."""
+    """Limits and options of the suggestions.
+
+    Examples
+    --------
+    >>> Steering(bounds={"sample_x": (0.0, 10.0)}).bounds
+    {'sample_x': (0.0, 10.0)}
+    """
 
     bounds: dict[str, tuple[float, float]]  #: limits by the names of the actuators, which share one unit
     knobs: dict[str, Knob] = {}  #: in place of bounds, with unit, length, cost and direction of each
@@ -222,7 +228,13 @@ class Acquisition(Section):
 
 
 class Storage(Section):
-    """Places of data."""
+    """Places of data.
+
+    Examples
+    --------
+    >>> Storage(directory="output/tiled", frames=["/data"]).late_s
+    5.0
+    """
 
     uri: str = ""  #: address of a Tiled server; empty for the embedded one
     api_key: SecretStr = SecretStr("")  #: from the environment (AINERD_STORAGE__API_KEY), not in a file

@@ -42,6 +42,11 @@ class Knob(BaseModel):
         The only values that it takes; empty if it takes all in its range.
     apart : bool
         Whether its values have nothing in common, as the samples of a holder: each has a map of its own.
+
+    Examples
+    --------
+    >>> Knob(range=(20, 80), unit="degC", length=5.0).length
+    5.0
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -161,7 +166,13 @@ def _cost(name: str) -> Any:
 
 
 def range_of(given: Mapping[str, Any]) -> Any:
-    """Return the range of a knob as it is given, or that of its values; None if it has neither."""
+    """Return the range of a knob as it is given, or that of its values; None if it has neither.
+
+    Examples
+    --------
+    >>> range_of({"values": [1.0, 3.0, 2.0]})
+    (1.0, 3.0)
+    """
     values = given.get("values")
     if given.get("range") is None and isinstance(values, list | tuple) and values:
         if all(isinstance(x, int | float) for x in values):
@@ -173,6 +184,12 @@ def lengths(knobs: Mapping[str, Knob]) -> dict[str, float]:
     """Return the length of each knob, 1 for all if none has one.
 
     Raises ValueError if some have a length, or if units differ and one has none.
+
+    Examples
+    --------
+    >>> x, T = Knob(range=(0, 10), unit="mm", length=1.0), Knob(range=(20, 80), unit="degC", length=5.0)
+    >>> lengths({"x": x, "T": T})
+    {'x': 1.0, 'T': 5.0}
     """
     units = {knob.unit for knob in knobs.values() if not knob.apart}
     without = [name for name, knob in knobs.items() if knob.length is None and not knob.apart]
@@ -190,5 +207,11 @@ def order_of_change(knobs: Mapping[str, Knob]) -> list[str]:
 
 
 def is_close(a: float, b: float, knob: Knob) -> bool:
-    """Return whether two values of a knob are the same but for the readback."""
+    """Return whether two values of a knob are the same but for the readback.
+
+    Examples
+    --------
+    >>> is_close(1.0, 1.0 + 1e-9, Knob(range=(0, 10)))
+    True
+    """
     return math.isclose(a, b, rel_tol=0.0, abs_tol=READBACK * (knob.range[1] - knob.range[0]))

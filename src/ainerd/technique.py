@@ -169,6 +169,13 @@ class Analysis:
     ------
     ValueError
         If an array or a table cannot be stored because of its name, dtype or dimensions.
+
+    Examples
+    --------
+    >>> found = {"embedding": np.zeros(2, np.float32), "arrays": {}, "calibration": {"alpha": 0.05}}
+    >>> analysis = Analysis(novelty_p=0.01, **found)
+    >>> analysis.novel
+    True
     """
 
     embedding: NDArray[np.float32]
@@ -227,6 +234,11 @@ class Pace:
         Speckle contrast beta.
     counts : float or None
         Counts per pixel and frame.
+
+    Examples
+    --------
+    >>> Pace(tau_s=0.5, error_s=0.02, contrast=0.2).tau_s
+    0.5
     """
 
     tau_s: float | None = None
@@ -731,7 +743,13 @@ class TechniqueError(ValueError):
 
 
 def names() -> list[str]:
-    """Return the names of the installed techniques."""
+    """Return the names of the installed techniques.
+
+    Examples
+    --------
+    >>> names()
+    ['rheo_xpcs', 'xtec']
+    """
     return sorted(entry_points(group="ainerd.techniques").names)
 
 
@@ -742,6 +760,11 @@ def load(name: str) -> type[Technique]:
     ------
     TechniqueError
         If no technique has this name, or it cannot be imported. The message is one line.
+
+    Examples
+    --------
+    >>> load("xtec").__name__
+    'XTEC'
     """
     entry = _entry("ainerd.techniques", name)
     if entry is None:

@@ -40,7 +40,13 @@ def scan_text(scan_id: Any, event: Any = None) -> str:
 
 
 def coordinate(x: float) -> str:
-    """Return a coordinate as text: ``3.25``, and ``0.00412`` for a motor in metres."""
+    """Return a coordinate as text: ``3.25``, and ``0.00412`` for a motor in metres.
+
+    Examples
+    --------
+    >>> coordinate(3.25), coordinate(0.00412)
+    ('3.25', '0.00412')
+    """
     decimals = FEWEST
     if x and math.isfinite(x):
         decimals = max(FEWEST, DIGITS - 1 - math.floor(math.log10(abs(x))))
@@ -48,7 +54,13 @@ def coordinate(x: float) -> str:
 
 
 def place(position: Mapping[str, float], units: Mapping[str, str]) -> str:
-    """Return a position as text: ``(3.25, 1.00) mm``; each number has its own unit if the units differ."""
+    """Return a position as text: ``(3.25, 1.00) mm``; each number has its own unit if the units differ.
+
+    Examples
+    --------
+    >>> place({"sample_x": 3.25, "sample_y": 1.0}, {"sample_x": "mm", "sample_y": "mm"})
+    '(3.25, 1.00) mm'
+    """
     shared = {units.get(name, "") for name in position}
     if len(shared) == 1:
         return f"({', '.join(map(coordinate, position.values()))}) {shared.pop()}".rstrip()
@@ -56,7 +68,13 @@ def place(position: Mapping[str, float], units: Mapping[str, str]) -> str:
 
 
 def named_place(position: Mapping[str, float], units: Mapping[str, str]) -> str:
-    """Return a position with the names of the actuators: ``sample_x 3.25 mm, sample_y 1.00 mm``."""
+    """Return a position with the names of the actuators: ``sample_x 3.25 mm, sample_y 1.00 mm``.
+
+    Examples
+    --------
+    >>> named_place({"sample_x": 3.25}, {"sample_x": "mm"})
+    'sample_x 3.25 mm'
+    """
     return ", ".join(f"{name} {_with_unit(x, units.get(name))}" for name, x in position.items())
 
 
@@ -110,7 +128,13 @@ def storable(text: str) -> str:
 
 
 def escape_cell(cell: object) -> object:
-    """Put a ' before a text that a spreadsheet would read as a formula; return other values unchanged."""
+    """Put a ' before a text that a spreadsheet would read as a formula; return other values unchanged.
+
+    Examples
+    --------
+    >>> escape_cell("=1+1"), escape_cell(2.5)
+    ("'=1+1", 2.5)
+    """
     return f"'{cell}" if isinstance(cell, str) and cell[:1] in _FORMULA_STARTS and cell else cell
 
 

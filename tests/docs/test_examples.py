@@ -7,7 +7,10 @@ import inspect
 import numpy as np
 import pytest
 
-ROOMS = ("documents", "dynamics", "latent", "novelty", "results", "steering", "technique", "views", "xpcs")
+ROOMS = (
+    "campaign", "config", "documents", "dynamics", "exposures", "knobs", "latent", "novelty", "results", "steering",
+    "technique", "testing", "views", "words", "xpcs",
+)  # fmt: skip
 
 
 def examples():
@@ -15,10 +18,11 @@ def examples():
     finder = doctest.DocTestFinder(recurse=False)
     for room in ROOMS:
         module = importlib.import_module(f"ainerd.{room}")
-        for name in getattr(module, "__all__", ()):
+        public = getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")])
+        for name in public:
             shown = getattr(module, name)
             if (inspect.isclass(shown) or inspect.isfunction(shown)) and shown.__module__.startswith("ainerd"):
-                names = {"np": np, **{known: getattr(module, known) for known in module.__all__}}
+                names = {"np": np, **{known: getattr(module, known) for known in public}}
                 for test in finder.find(shown, f"{room}.{name}", globs=names):
                     if test.examples:
                         yield pytest.param(test, id=test.name)

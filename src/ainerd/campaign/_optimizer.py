@@ -166,7 +166,13 @@ class OtherOptimizer(Windowed):
 
 
 def terms_of(suggestion: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
-    """Return the terms of a suggestion: all its numbers except the position."""
+    """Return the terms of a suggestion: all its numbers except the position.
+
+    Examples
+    --------
+    >>> terms_of({"sample_x": 3.0, "distance": 2.5, "reason": "unexplored"}, ["sample_x"])
+    {'distance': 2.5}
+    """
     return {
         name: float(x)
         for name, x in suggestion.items()

@@ -38,7 +38,15 @@ def changes(before: Structure, now: Structure) -> Iterator[str]:
 
 
 def named(regimes: Iterable[int]) -> str:
-    """Return regimes in words: "regime 3", "regimes 0, 2 and 3"."""
+    """Return regimes in words: "regime 3", "regimes 0, 2 and 3".
+
+    Examples
+    --------
+    >>> named([3])
+    'regime 3'
+    >>> named([0, 2, 3])
+    'regimes 0, 2 and 3'
+    """
     *others, last = map(str, regimes)
     return f"regimes {', '.join(others)} and {last}" if others else f"regime {last}"
 

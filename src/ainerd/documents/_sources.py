@@ -41,6 +41,13 @@ def check_source(source: str) -> tuple[str, str]:
     """Return the kind and the address of a source; raise ValueError if `source` names none. Nothing is opened.
 
     The kind is tiled, zmq, zmq+bind, kafka, folder or file. The address of a file is its path, whatever its name is.
+
+    Examples
+    --------
+    >>> check_source("zmq://localhost:5578")
+    ('zmq', 'localhost:5578')
+    >>> check_source("folder:/data/2026")
+    ('folder', '/data/2026')
     """
     if source == "tiled":
         return source, ""

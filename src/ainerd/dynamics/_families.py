@@ -141,7 +141,13 @@ KNOWN: tuple[str, ...] = tuple(name for name in FAMILIES if name not in HELD_OUT
 
 
 def draw(family: str, rng: np.random.Generator) -> Dynamics:
-    """Draw the dynamics of one exposure of a family in `FAMILIES`; raise ValueError for other names."""
+    """Draw the dynamics of one exposure of a family in `FAMILIES`; raise ValueError for other names.
+
+    Examples
+    --------
+    >>> draw("arrested", np.random.default_rng(0)).arrest_s > 0
+    True
+    """
     if family not in FAMILIES:
         raise ValueError(f"no family {family!r}: there are {', '.join(FAMILIES)}")
     return Dynamics(family=family, **FAMILIES[family](rng))

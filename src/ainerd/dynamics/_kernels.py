@@ -79,6 +79,13 @@ class Dynamics:
         has no second and no static part itself.
     second_share : float
         Part of the moving intensity that `second` scatters, 0 to 1.
+
+    Examples
+    --------
+    >>> slow = Dynamics(family="stationary", tau_s=10.0)
+    >>> g1_squared(slow, [0.0, 10.0]).round(3)
+    array([[[1.   , 0.135],
+            [0.135, 1.   ]]])
     """
 
     family: str
@@ -150,6 +157,11 @@ def clock(part: Dynamics, t_s: ArrayLike) -> NDArray[np.float64]:
     -------
     ndarray, shape (T,)
         Dimensionless; s(0) = 0, and without echo s never decreases.
+
+    Examples
+    --------
+    >>> clock(Dynamics(family="stationary", tau_s=10.0), [0.0, 5.0, 10.0])
+    array([0. , 0.5, 1. ])
     """
     t = np.asarray(t_s, dtype=float)
     integral = _ageing_alone if part.beam_speedup == 0 and part.arrest_s == inf else _any_rate
@@ -165,7 +177,14 @@ def clock(part: Dynamics, t_s: ArrayLike) -> NDArray[np.float64]:
 
 
 def rate_factor(part: Dynamics, phi_deg: ArrayLike) -> NDArray[np.float64]:
-    """Return the factor of the clock at each azimuth, (n_phi,): 1 + anisotropy cos 2(phi - anisotropy_deg)."""
+    """Return the factor of the clock at each azimuth, (n_phi,): 1 + anisotropy cos 2(phi - anisotropy_deg).
+
+    Examples
+    --------
+    >>> part = Dynamics(family="", tau_s=1.0, anisotropy=0.5, anisotropy_deg=0.0)
+    >>> rate_factor(part, [0.0, 90.0])
+    array([1.5, 0.5])
+    """
     away = np.deg2rad(np.atleast_1d(np.asarray(phi_deg, dtype=float)) - part.anisotropy_deg)
     return np.asarray(1 + part.anisotropy * np.cos(2 * away))
 
@@ -206,7 +225,15 @@ def g1_moving(part: Dynamics, s1: ArrayLike, s2: ArrayLike) -> NDArray[np.float6
 
 
 def phase(part: Dynamics, t_s: ArrayLike, phi_deg: ArrayLike) -> NDArray[np.float64]:
-    """Return the phase of a moving part relative to a static one, (n_phi, T), in radians: q·v t cos(phi - flow_deg)."""
+    """Return the phase of a moving part relative to a static one, (n_phi, T), in radians: q·v t cos(phi - flow_deg).
+
+    Examples
+    --------
+    >>> flow = Dynamics(family="flow", tau_s=10.0, flow_rad_s=2.0, flow_deg=0.0)
+    >>> phase(flow, [0.0, 1.0], [0.0, 90.0]).round(3)
+    array([[0., 2.],
+           [0., 0.]])
+    """
     along = np.cos(np.deg2rad(np.atleast_1d(np.asarray(phi_deg, dtype=float)) - part.flow_deg))
     return np.asarray(along[:, None] * part.flow_rad_s * np.asarray(t_s, dtype=float))
 
@@ -226,6 +253,13 @@ def g1(dynamics: Dynamics, t_s: ArrayLike, phi_deg: ArrayLike = (0.0,)) -> Field
     -------
     ndarray, shape (n_phi, T, T)
         Read-only; complex if a part flows, else real.
+
+    Examples
+    --------
+    >>> half_static = Dynamics(family="static", tau_s=1.0, static=0.5)
+    >>> g1(half_static, [0.0, 50.0], [0.0]).real.round(3)
+    array([[[1. , 0.5],
+            [0.5, 1. ]]])
     """
     moving = sum(share * _g1_part(part, t_s, phi_deg) for share, part in dynamics.parts)
     shape = (np.size(phi_deg), np.size(t_s), np.size(t_s))
@@ -236,6 +270,11 @@ def g1_squared(dynamics: Dynamics, t_s: ArrayLike, phi_deg: ArrayLike = (0.0,)) 
     """Return |g1(t1, t2)|², (n_phi, T, T), read-only; a two-time correlation of contrast beta is C2 = 1 + beta |g1|².
 
     The parameters are those of `g1`.
+
+    Examples
+    --------
+    >>> g1_squared(Dynamics(family="stationary", tau_s=1.0), [0.0, 1.0])[0, 0, 1].round(3)
+    np.float64(0.135)
     """
     phi_deg = np.atleast_1d(np.asarray(phi_deg, dtype=float))
     field = g1(dynamics, t_s, phi_deg[:1] if dynamics.is_isotropic else phi_deg)
@@ -246,7 +285,14 @@ def g1_squared(dynamics: Dynamics, t_s: ArrayLike, phi_deg: ArrayLike = (0.0,)) 
 def reduced_g1_squared(
     dynamics: Dynamics, duration_s: float, size: int, phi_deg: ArrayLike = (0.0,), *, oversample: int = 4
 ) -> NDArray[np.float64]:
-    """Return |g1|² averaged over the cells of a map, (n_phi, size, size), as the area reduction of a run does."""
+    """Return |g1|² averaged over the cells of a map, (n_phi, size, size), as the area reduction of a run does.
+
+    Examples
+    --------
+    >>> slow = Dynamics(family="stationary", tau_s=10.0)
+    >>> reduced_g1_squared(slow, 20.0, 64).shape
+    (1, 64, 64)
+    """
     n = size * oversample
     fine = g1_squared(dynamics, (np.arange(n) + 0.5) * (duration_s / n), phi_deg)
     return np.asarray(fine.reshape(-1, size, oversample, size, oversample).mean((2, 4)))
@@ -282,6 +328,12 @@ class Sheared:
         Direction of the flow in the detector plane, in degrees.
     rest_s : float
         Time in which the flow decays to 1/e.
+
+    Examples
+    --------
+    >>> fluid = Sheared(relaxation=Dynamics(family="", tau_s=1.0), shear_rad_s=20.0, along_deg=0.0, rest_s=0.5)
+    >>> fluid.flowed_s([0.25, 1.0]).round(3)
+    array([0.197, 0.432])
     """
 
     relaxation: Dynamics
@@ -321,6 +373,12 @@ class Domains:
         Times in the exposure at which each domain rearranges, in seconds.
     jump : float
         Jump of the internal clock of a domain that rearranges.
+
+    Examples
+    --------
+    >>> rest = Dynamics(family="", tau_s=100.0)
+    >>> Domains(relaxation=rest, rearranged_s=((0.2,), (0.7, 0.9)), jump=2.0).rearranged_s[1]
+    (0.7, 0.9)
     """
 
     relaxation: Dynamics

@@ -141,7 +141,13 @@ MECHANISMS: dict[str, Callable[[np.random.Generator], Drawn]] = {
 
 
 def ordinary(kind: str, rng: np.random.Generator) -> Dynamics | Domains | Sheared:
-    """Draw ordinary dynamics of an exposure of 1 s, of a kind in `MECHANISMS`; raise KeyError for others."""
+    """Draw ordinary dynamics of an exposure of 1 s, of a kind in `MECHANISMS`; raise KeyError for others.
+
+    Examples
+    --------
+    >>> ordinary("flow", np.random.default_rng(0)).is_heterodyne
+    True
+    """
     parameters = MECHANISMS[kind](rng)
     if not isinstance(parameters, dict):
         return parameters

@@ -29,12 +29,25 @@ UNIT_ZERO, UNIT_SPAN = 0.95, 0.4
 
 
 def to_unit(maps: ArrayLike) -> NDArray[np.float32]:
-    """Scale maps of baseline 1 to [0, 1] as in the published data: clip((C - 0.95) / 0.4, 0, 1)."""
+    """Scale maps of baseline 1 to [0, 1] as in the published data: clip((C - 0.95) / 0.4, 0, 1).
+
+    Examples
+    --------
+    >>> to_unit([[1.0, 1.15], [1.15, 1.35]]).round(3)
+    array([[0.125, 0.5  ],
+           [0.5  , 1.   ]], dtype=float32)
+    """
     return np.asarray(np.clip((np.asarray(maps, dtype=np.float32) - UNIT_ZERO) / UNIT_SPAN, 0, 1))
 
 
 def from_unit(scaled: ArrayLike) -> NDArray[np.float32]:
-    """Convert maps on the [0, 1] scale of the published data to baseline 1: 0.95 + 0.4 x."""
+    """Convert maps on the [0, 1] scale of the published data to baseline 1: 0.95 + 0.4 x.
+
+    Examples
+    --------
+    >>> from_unit(to_unit([1.0, 1.2])).round(3)
+    array([1. , 1.2], dtype=float32)
+    """
     return UNIT_ZERO + UNIT_SPAN * np.asarray(scaled, dtype=np.float32)
 
 

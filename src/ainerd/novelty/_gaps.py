@@ -105,7 +105,13 @@ def gap(a: Floats, b: Floats, spread: float) -> float:
 
 
 def threshold(a: int, b: int) -> float:
-    """Return the distance that 95 % of the borders that are no gap do not exceed, for groups of `a` and `b` points."""
+    """Return the distance that 95 % of the borders that are no gap do not exceed, for groups of `a` and `b` points.
+
+    Examples
+    --------
+    >>> threshold(5, 5) < threshold(2, 5)  # smaller groups must be further apart
+    True
+    """
     return _table()[min(a, b, FEW) - 1][min(a + b, MANY) - 2]
 
 

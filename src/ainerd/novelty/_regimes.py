@@ -156,6 +156,12 @@ def find_regimes(
 
     `width` is the distance of `embeddings` (n, d) that two results of one regime rarely exceed; without it regimes are
     separated only by gaps. A regime that persists keeps its number in `previous` (n,), where -1 is no number yet.
+
+    Examples
+    --------
+    >>> z = np.random.default_rng(0).normal([[0, 0]] * 4 + [[9, 9]] * 4, 0.1).astype(np.float32)
+    >>> find_regimes(z, width=1.0).labels
+    array([0, 0, 0, 0, 1, 1, 1, 1])
     """
     model = RegimeModel(noise=None if width is None else width / RegimeModel.CUT).fit(embeddings)
     found = Regimes(

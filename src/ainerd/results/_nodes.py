@@ -66,6 +66,11 @@ def shared_tags(tags: Iterable[str]) -> list[str] | None:
     """Return the access tags without those of one user or service, which only Tiled gives; None if there are none.
 
     A node that is created with None belongs to its creator alone, where the server has a policy of tags.
+
+    Examples
+    --------
+    >>> shared_tags(["beamline"])
+    ['beamline']
     """
     return sorted(tag for tag in tags if not tag.startswith(("user:", "service:"))) or None
 

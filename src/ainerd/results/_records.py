@@ -49,6 +49,11 @@ def digest(parameters: Mapping[str, Any]) -> str:
     ------
     ValueError
         If the parameters are not plain JSON values, or NaN is among them.
+
+    Examples
+    --------
+    >>> digest({"size": 256, "alpha": 0.05}) == digest({"alpha": 0.05, "size": 256})
+    True
     """
     try:
         text = json.dumps(parameters, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -76,12 +81,24 @@ def result_key(identity: str, parameters: Mapping[str, Any]) -> str:
 
 
 def event_identity(raw_uid: str, event: int) -> str:
-    """Return the identity of an event of a run; events are numbered from 1."""
+    """Return the identity of an event of a run; events are numbered from 1.
+
+    Examples
+    --------
+    >>> event_identity("6f1d", 2)
+    '6f1d/2'
+    """
     return f"{raw_uid}/{event}"
 
 
 def series_identity(series_id: str) -> str:
-    """Return the identity of a series of runs, given by a key of their start documents and its value: ``ramp=up 1``."""
+    """Return the identity of a series of runs, given by a key of their start documents and its value: ``ramp=up 1``.
+
+    Examples
+    --------
+    >>> series_identity("ramp=up 1")
+    'series/ramp=up 1'
+    """
     return f"series/{series_id}"
 
 
@@ -354,7 +371,13 @@ class ConfigurationRecord(_OfParameters):
 
 
 class SuggestionRecord(Record):
-    """A position that an agent or a person proposes, and its status."""
+    """A position that an agent or a person proposes, and its status.
+
+    Examples
+    --------
+    >>> SuggestionRecord(positions={"sample_x": 3.0}, reason="a scratch").status
+    'proposed'
+    """
 
     _flat = ("positions",)
     _needed = ("id", "created", "terms")
@@ -377,7 +400,13 @@ class SuggestionRecord(Record):
 
 
 class AtlasRecord(Record):
-    """The regimes of an agent's results after one refit."""
+    """The regimes of an agent's results after one refit.
+
+    Examples
+    --------
+    >>> AtlasRecord(labels={"a": 0, "b": 1}, n_regimes=2, supported_range=(1, 2)).n_regimes
+    2
+    """
 
     version: int | None = Field(default=None, ge=1)  #: given by the store, one more than the newest
     created: Stamp = Field(default_factory=utc_now)

@@ -25,6 +25,11 @@ class Course:
     regimes : tuple of int
     time : str
         "age" of the sample or "order" of measurement, if the path follows one of them and not a knob; otherwise empty.
+
+    Examples
+    --------
+    >>> Course(regimes=(0, 2, 1), time="age")
+    Course(regimes=(0, 2, 1), time='age')
     """
 
     regimes: tuple[int, ...]

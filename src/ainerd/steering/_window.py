@@ -24,6 +24,12 @@ class Window:
     unit, and positions are in it. Distances are Euclidean; the values of a knob that lie apart are far from each other.
     Bounds and boxes have limits by the knobs' names, in their units; a knob without a name in a box is not limited.
     ValueError if the bounds are empty, not finite or without width, or a box names an unknown knob.
+
+    Examples
+    --------
+    >>> window = Window({"sample_x": (0.0, 10.0), "sample_y": (0.0, 5.0)})
+    >>> window.names
+    ('sample_x', 'sample_y')
     """
 
     def __init__(

@@ -60,7 +60,15 @@ def report_html(report: Report) -> str:
 
 
 def report_markdown(report: Report) -> str:
-    """Return the text of a report as Markdown (CommonMark, with tables), without figures; all text is escaped."""
+    """Return the text of a report as Markdown (CommonMark, with tables), without figures; all text is escaped.
+
+    Examples
+    --------
+    >>> section = Section(title="Results", lines=["None yet."])
+    >>> report = Report(title="A night", subtitle="one sample", sections=[section])
+    >>> report_markdown(report).splitlines()[0]
+    '# A night'
+    """
     parts = [f"# {_escaped(report.title)}", _escaped(report.subtitle)]
     for section in report.sections:
         parts.append(f"## {_escaped(section.title)}")

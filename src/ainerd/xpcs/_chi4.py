@@ -30,6 +30,11 @@ def in_halves(partition: Partition, n_stripes: int = 16) -> Partition:
     ------
     ValueError
         If the stripes are odd in number, or a bin has fewer pixels than stripes.
+
+    Examples
+    --------
+    >>> in_halves(Partition.from_roi_map(np.ones((64, 64), int))).n_roi
+    2
     """
     if n_stripes < 2 or n_stripes % 2:
         raise ValueError(f"n_stripes must be even, got {n_stripes}")

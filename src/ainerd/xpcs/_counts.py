@@ -214,7 +214,14 @@ class Scales:
 
 
 def per_bin(values: Array, partition: Partition, weights: ArrayLike = 1.0) -> Array:
-    """Return weighted sums over each bin, (T, n_roi), of values of the static sub-bins, (T, n_sub)."""
+    """Return weighted sums over each bin, (T, n_roi), of values of the static sub-bins, (T, n_sub).
+
+    Examples
+    --------
+    >>> partition = Partition.from_roi_map([[1, 1], [2, 2]])
+    >>> per_bin(np.array([[3.0, 4.0]]), partition)  # bins without sub-bins
+    array([[3., 4.]])
+    """
     member = partition.static_roi[:, None] == np.arange(partition.n_roi)
     # one product, because a (T, n_sub) copy would be large
     return np.asarray(values @ (member * np.reshape(weights, (-1, 1))))

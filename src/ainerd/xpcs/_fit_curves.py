@@ -100,6 +100,13 @@ def fit_curves(
     ------
     ValueError
         If shapes do not fit, or a model or parameter does not exist.
+
+    Examples
+    --------
+    >>> tau = np.geomspace(0.01, 10, 40)
+    >>> fit = fit_curves(tau, 1 + 0.2 * np.exp(-2 * tau / 0.5))
+    >>> fit.tau.round(2), fit.contrast.round(2)
+    (array([0.5]), array([0.2]))
     """
     lags, values, errors = _arrays(tau, g2, error)
     known = _constraints(fixed or {}, bounds or {}, given or {})

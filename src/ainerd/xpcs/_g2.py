@@ -184,6 +184,11 @@ def g2_from_two_time(c2: ArrayLike) -> Floats:
     ndarray, shape (n_roi, n - 1) or (n - 1,)
         g2 at lags 1 to n - 1, in rows of the map; NaN where no element is left. Near the diagonal of a reduced map a
         row averages over lags that differ by up to its own length.
+
+    Examples
+    --------
+    >>> g2_from_two_time([[9.0, 1.2, 1.1], [1.2, 9.0, 1.4], [1.1, 1.4, 9.0]])
+    array([1.3, 1.1])
     """
     return g2_by_age(c2, 1)[1][..., 0, :]
 
@@ -209,6 +214,12 @@ def g2_by_age(c2: ArrayLike, n_ages: int) -> tuple[Floats, Floats]:
     ------
     ValueError
         If the maps are not square, or there are more ages than rows.
+
+    Examples
+    --------
+    >>> age, g2 = g2_by_age(np.ones((8, 8)), n_ages=2)
+    >>> age, g2.shape
+    (array([2., 6.]), (2, 7))
     """
     maps = np.asarray(c2, dtype=float)
     n = maps.shape[-1]

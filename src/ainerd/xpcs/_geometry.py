@@ -252,6 +252,13 @@ def guess_beam_center(frame: ArrayLike, usable: ArrayLike | None = None) -> tupl
     ------
     ValueError
         If fewer than 100 pixels are usable, or all have the same value.
+
+    Examples
+    --------
+    >>> y, x = np.mgrid[:64, :64]
+    >>> frame = 100 * np.exp(-np.hypot(y - 30, x - 40) / 8)
+    >>> np.round(guess_beam_center(frame), 1)
+    array([30.5, 40.5])
     """
     counts = np.asarray(frame, dtype=float)
     good = np.isfinite(counts) & (True if usable is None else np.asarray(usable, bool))

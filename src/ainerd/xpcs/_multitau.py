@@ -77,6 +77,14 @@ class MultiTau:
     partition : Partition
     flat : array_like, shape (n_pixels,), optional
         Flat field, as for `TwoTimeReducer`.
+
+    Examples
+    --------
+    >>> frames = np.random.default_rng(0).poisson(2.0, (64, 8, 8))
+    >>> correlator = MultiTau(Partition.from_roi_map(np.ones((8, 8), int)))
+    >>> correlator.push(frames)
+    >>> correlator.result().lag[:4]
+    array([1., 2., 3., 4.])
     """
 
     def __init__(self, partition: Partition, flat: ArrayLike | None = None) -> None:

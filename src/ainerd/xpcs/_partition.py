@@ -317,6 +317,12 @@ def split(partition: Partition, n: int, *, normalization: Normalization = "smoot
     ------
     ValueError
         If `n` is not positive, or the normalization is unknown.
+
+    Examples
+    --------
+    >>> partition = Partition.from_roi_map(np.repeat([1, 2, 3, 4], 16).reshape(8, 8))
+    >>> [part.n_roi for part in split(partition, 2)]
+    [2, 2]
     """
     if n < 1:
         raise ValueError(f"a partition is split into at least one part, got {n}")

@@ -87,7 +87,13 @@ def read_rigaku(
 
 
 def rigaku_gaps(shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return a mask, (ny, nx), of the pixels between the modules of a Rigaku detector, which never count."""
+    """Return a mask, (ny, nx), of the pixels between the modules of a Rigaku detector, which never count.
+
+    Examples
+    --------
+    >>> rigaku_gaps((512, 1024)).sum(), rigaku_gaps((1676, 2100)).any()
+    (np.int64(0), np.True_)
+    """
     gaps = np.ones(shape, bool)
     for y, x in module_files("", shape)[1]:
         gaps[y : y + MODULE[0], x : x + MODULE[1]] = False

@@ -11,7 +11,13 @@ WATER_INV_CM = 0.01632  # of water at 20 °C, at small q: Orthaber et al., J. Ap
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A number with its standard error."""
+    """A number with its standard error.
+
+    Examples
+    --------
+    >>> Measured(value=2.0, error=0.1)
+    Measured(value=2.0, error=0.1)
+    """
 
     value: float
     error: float = 0.0

@@ -129,6 +129,15 @@ class Screen:
     compared with the means of the pixels around it, allowing for Poisson counts and for static speckle of the contrast
     that these means show. The shares of the sub-bins in a frame are compared with those in the frames before, in
     windows of 1, 4 and 16 frames.
+
+    Examples
+    --------
+    >>> frames = np.random.default_rng(0).poisson(2.0, (64, 400)).astype(np.uint16)
+    >>> frames[:, 7] = 900  # a hot pixel
+    >>> screen = Screen(Partition.from_roi_map(np.ones((20, 20), int)), 64)
+    >>> blocks = [*screen.push(frames), *screen.flush()]
+    >>> screen.left_out.n_pixels, sum(len(block.frames) for block in blocks)
+    (1, 64)
     """
 
     def __init__(self, partition: Partition, n_frames: int | None = None, *, saturation: float | None = None) -> None:

@@ -27,6 +27,11 @@ def disorder(two_time: Floats) -> str | None:
     Two neighbouring blocks of frames, A and B, came in the order B, A. Then the speckle jumps before B, between B and A
     and after A, and yet the frame before B is like the first one of A, the last of A like the first of B, and the
     last of B like the frame after A. A sample that is strained and released jumps twice and is alike only once.
+
+    Examples
+    --------
+    >>> disorder(np.ones((64, 64))) is None  # nothing decays, so nothing can be out of order
+    True
     """
     jumps, c, usual = _jumps(two_time)
     if not 2 <= len(jumps) <= MOST_JUMPS:

@@ -96,6 +96,15 @@ class TwoTimeReducer:
     map is that of a slightly longer shutter. For a sample that relaxes over 5 rows of the map, exp(-2 Δ / 5), the error
     is .13 % of the contrast rms and at most 3.5 % next to the diagonal, and .4 % and 7 % for a part of an announced
     run; it is smaller, in proportion, for a slower sample.
+
+    Examples
+    --------
+    >>> frames = np.random.default_rng(0).poisson(2.0, (64, 8, 8))
+    >>> reducer = TwoTimeReducer(Partition.from_roi_map(np.ones((8, 8), int)), 64, size=64)
+    >>> reducer.push(frames[:32])
+    >>> reducer.push(frames[32:])
+    >>> reducer.maps().shape
+    (1, 64, 64)
     """
 
     def __init__(

@@ -47,6 +47,11 @@ def visibility(exposure: ArrayLike, tau: float, contrast: float = 1.0) -> Floats
 
     The mean of g2 - 1 over all pairs of times in a frame is contrast (exp(-2x) - 1 + 2x) / (2x²) with x the exposure
     over tau (Bandyopadhyay et al., Rev. Sci. Instrum. 76, 093110, 2005).
+
+    Examples
+    --------
+    >>> visibility([0.01, 1.0, 100.0], tau=1.0, contrast=0.2).round(3)
+    array([0.199, 0.114, 0.002])
     """
     x = np.asarray(exposure, dtype=float) / tau
     small = x < 1e-3
