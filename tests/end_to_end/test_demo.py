@@ -9,7 +9,8 @@ import pytest
 import agents.demo.campaign
 from agents.demo import empty
 from agents.demo.campaign import MOVED, PICTURED, SAMPLES, by_regime
-from agents.demo.recording import DOCUMENTS, POSITIONS, RECORDED, replay
+from agents.demo.recording import DOCUMENTS, POSITIONS, RECORDED, SAMPLE, replay
+from agents.demo.recording import SEED as RECORDED_SEED
 from agents.demo.simulated import hardware_beside
 from ainerd.config import Settings
 from sim_devices import hidden_sample
@@ -57,8 +58,11 @@ def test_the_recorded_campaign_is_analysed_again(tmp_path, part_of_bank, capsys)
     assert table["status"].eq("complete").all()
     documents = [json.loads(line) for line in (RECORDED / DOCUMENTS).read_text().splitlines()]
     starts = [each["doc"] for each in documents if each["name"] == "start"]
-    assert table["raw_uid"].tolist() == [start["uid"] for start in starts] and len(starts) == POSITIONS
-    assert table["novel"].tolist() == [False] * 4 + [True] * 2 + [False] * 2  # scans 6 and 7 are at the inclusion
+    exposed = [start["uid"] for start in starts if start["plan_name"] == "expose"]  # the campaign is a run as well
+    assert table["raw_uid"].tolist() == exposed and len(exposed) == POSITIONS
+    sample = hidden_sample(SAMPLE, RECORDED_SEED)
+    regimes = [sample.regime(*position) for position in table[["sample_x", "sample_y"]].to_numpy()]
+    assert table["novel"].tolist() == [regime in sample.unknown for regime in regimes] and table["novel"].sum() == 2
     printed = capsys.readouterr().out
     assert "the first result is on the page" in printed and (tmp_path / "replay/tiled/page.html").exists()
     assert sum(file.stat().st_size for file in RECORDED.rglob("*")) < 10e6

@@ -107,9 +107,14 @@ def beside(session, tmp_path):
 
 
 def same_as_beside_the_detector(session, store, keys=None, runs=RUNS, rtol=0.0):
-    """Compare results with those of the session's agent, bit for bit unless `rtol` is given."""
-    first = session.agent.results
-    keys = store.table("complete").index if keys is None else keys
+    """Compare results with those of the session's agent, bit for bit unless `rtol` is given.
+
+    A busy server may refuse a result for a while. The agent keeps its run then, and writes the result later.
+    """
+    first, end = session.agent.results, time.monotonic() + 60
+    while len(complete := store.table("complete").index) < runs and time.monotonic() < end:
+        time.sleep(0.2)
+    keys = complete if keys is None else keys
     return [np.allclose(store.array(key, "c2"), first.array(key, "c2"), rtol=rtol, atol=0) for key in keys] == [
         True
     ] * runs

@@ -120,6 +120,9 @@ class Beamline:
         new = self.waiting_of_the_agent()
         return new if new and new["item_uid"] != item["item_uid"] else None
 
+    def has_measured(self, id):
+        return self.store.suggestions().loc[id, "status"] == "measured"
+
     def failed(self):
         """The last item that was run, if it failed."""
         newest = self.manager.history_get(reload=True)["items"][-1:]
@@ -272,7 +275,7 @@ def test_a_plan_that_fails_is_tried_again_when_a_person_says_so(beamline, campai
     (uid,) = steering.result(PATIENCE_S)
     row = beamline.store.table().set_index("raw_uid").loc[uid]
     assert row["status"] == "complete" and row["suggestion_id"] == failed["args"][0][0]["_id"]
-    assert beamline.store.suggestions().loc[row["suggestion_id"], "status"] == "measured"
+    until(lambda: beamline.has_measured(row["suggestion_id"]), "the suggestion is measured")
 
 
 @pytest.mark.fault("The RE Manager does not answer for a while", "The agent waits; its item stays in the queue")

@@ -20,7 +20,7 @@ MOST = 12
 # The stops of each trip: what is called there. Files are those of src/ainerd, of tiled and of bluesky.
 TRIPS = {
     "frame-to-result.md": {
-        "frames are announced": {("runs/_worker.py", "Worker.__call__")},
+        "a document announces frames": {("runs/_worker.py", "Worker.__call__")},
         "frames are read": {("documents/_frames.py", "FrameReader.blocks")},
         "the technique takes them": {("the technique", "push")},
         "the technique finishes": {("the technique", "finish")},
@@ -66,7 +66,7 @@ class Tracer:
         sys.settrace(None)
 
     def _counts(self, frame, stop):
-        if stop == "frames are announced":
+        if stop == "a document announces frames":
             return frame.f_locals["name"] == "stream_datum"
         if stop in WITHIN:
             return any(at.f_code.co_name == WITHIN[stop] for at in frames(frame))

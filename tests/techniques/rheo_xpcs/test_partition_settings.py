@@ -59,7 +59,7 @@ def refused(tmp_path):
 
 
 def said(partition, settings=None):
-    return {finding.what: finding for finding in check_bins(partition, settings)}
+    return {finding.subject: finding for finding in check_bins(partition, settings)}
 
 
 def test_several_rings_of_part_of_a_circle(of):
@@ -69,7 +69,7 @@ def test_several_rings_of_part_of_a_circle(of):
     assert np.allclose(found.q, np.repeat([0.0215, 0.0265], 4))
     row, column = np.divmod(found.pixels, 192)
     assert (np.abs(row + 0.5 - 64) <= np.tan(np.deg2rad(40)) * (column + 0.5 - 96)).all()
-    assert said(found, settings)["geometry"].found.endswith(
+    assert said(found, settings)["geometry"].state.endswith(
         "the beam is on the detector, at row 64, column 96 of 128 × 192"
     )
 
@@ -85,10 +85,10 @@ def test_the_beam_in_a_corner_leaves_out_what_is_not_seen_and_says_so(of):
     found = build_partition(settings)
     assert found.phi.tolist() == [10, 30, 50, 70, 90, 350] and len(found.left_out) == 12
     findings = said(found, settings)
-    assert "6 bins of" in findings["partition"].found
-    assert findings["left out"].found.startswith("12 of 18 bins, which hold no pixel (q 0.024 1/nm, phi ")
+    assert "6 bins of" in findings["partition"].state
+    assert findings["left out"].state.startswith("12 of 18 bins, which hold no pixel (q 0.024 1/nm, phi ")
     off = of(RING.replace("[64.0, 96.0]", "[64.0, -20.0]"))
-    assert "the beam is off the detector" in said(build_partition(off), off)["geometry"].found
+    assert "the beam is off the detector" in said(build_partition(off), off)["geometry"].state
 
 
 def test_bins_that_are_left_out_by_a_mistake_are_asked_about(of):
@@ -97,7 +97,7 @@ def test_bins_that_are_left_out_by_a_mistake_are_asked_about(of):
     settings = of(text.replace("[128, 192]", "[512, 512]").replace("[64.0, 96.0]", "[256.0, 256.0]") + "n_phi = 6")
     found = build_partition(settings)
     assert found.phi.tolist() == [30, 150, 210, 330]
-    assert said(found, settings)["left out"].found == (
+    assert said(found, settings)["left out"].state == (
         "2 of 6 bins, which hold no pixel (q 0.0166 1/nm, phi 90, 270 degrees); if that is not meant: "
         "with energy_keV = 11 6 of 6 bins would be seen: is 1.1271 the wavelength in Å?"
     )
@@ -106,7 +106,7 @@ def test_bins_that_are_left_out_by_a_mistake_are_asked_about(of):
 def test_a_tiny_ring_is_asked_about(of):
     settings = of(RING.replace("0.019, 0.029", "0.0019, 0.0029").replace("[128, 192]", "[256, 256]"))
     finding = said(build_partition(settings), settings)["partition"]
-    assert not finding.ok and "are the limits in 1/Å?" in finding.todo
+    assert not finding.ok and "are the limits in 1/Å?" in finding.remedy
 
 
 def test_labels_of_ones_own(of, tmp_path):
@@ -120,7 +120,7 @@ def test_labels_of_ones_own(of, tmp_path):
     good = np.arange(600).reshape(20, 30) % 7 != 0
     assert np.array_equal(found.roi_map, np.where(good, np.where(labels == 3, 2, labels), 0))
     findings = said(found, settings)
-    assert findings["left out"].found.startswith("1 of 3 bins") and "mask" in findings and "geometry" not in findings
+    assert findings["left out"].state.startswith("1 of 3 bins") and "mask" in findings and "geometry" not in findings
     assert np.isnan(build_partition(of('roi_map = "labels.npy"')).q).all()
 
 
