@@ -136,7 +136,10 @@ def _pool(workers: int, dask: str | None) -> Iterator[Executor]:
     if dask is None:
         os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         with ProcessPoolExecutor(workers, get_context("spawn"), initializer=partial(threadpool_limits, 1)) as pool:
-            yield pool
+            try:
+                yield pool
+            finally:  # an interrupted study begins no further case
+                pool.shutdown(cancel_futures=True)
     else:
         from distributed import Client
 

@@ -215,7 +215,7 @@ def pca(
     out: Annotated[Path, typer.Option(help="Folder for pca.safetensors and bank.safetensors.")] = Path("weights"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation.")] = 0,
     exposures: Annotated[int, typer.Option(min=1, help="Simulated exposures to fit.")] = 3000,
-    bank: Annotated[int, typer.Option(min=1, help="Simulated exposures to keep for calibration.")] = 5500,
+    bank: Annotated[int, typer.Option(min=1, help="Simulated exposures to keep for calibration.")] = 7600,
     dask: Dask = None,
 ) -> None:
     """Fit the principal components, and freeze the bank that novelty is calibrated on."""
