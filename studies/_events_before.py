@@ -1,4 +1,4 @@
-"""What `studies.events` compares with: the algorithm of the first prototype, before anything was made faster.
+"""The algorithm of the first prototype, before anything was made faster: `studies.events` compares with it.
 
 Words are read in blocks that are copied; C2 goes into dense rows, 32 frames at a time; the events of a block are sorted
 by pixel together with those of the block before; frames that are not valid in all bins are paired one by one.

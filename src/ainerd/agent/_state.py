@@ -1,4 +1,4 @@
-"""What pages in other processes show of an agent: its state, and pictures of the run in progress.
+"""The state of an agent, and pictures of the run in progress, for pages in other processes.
 
 The server keeps pictures in memory, not in Tiled. Nothing waits for them: if one fails, the next one is tried later.
 """

@@ -45,7 +45,7 @@ class WholeRun:
 
     @property
     def item(self) -> dict[str, Any]:
-        """What Tiled's client keeps of a node; runs with access tags are not read in this way."""
+        """The part of a node that Tiled's client uses; runs with access tags are not read in this way."""
         return {"id": self.uid, "attributes": {}}
 
     def __getitem__(self, stream: str) -> Any:

@@ -48,7 +48,7 @@ class Path:
 
 @dataclass(frozen=True)
 class Break:
-    """What lies between a path and the next component in its covariate.
+    """The values of its covariate between a path and the next component.
 
     Attributes
     ----------

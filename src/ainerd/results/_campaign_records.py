@@ -99,11 +99,11 @@ class CampaignRecords:
         ----------
         id, status : str
         reason : str, optional
-            Why it was not measured.
+            Reason why it was not measured.
         raw_uid : str, optional
             The run that measured it. Default: unchanged.
         by : str, optional
-            Who sets the status. Default: the agent of this store, or "person".
+            Name of the one who sets the status. Default: the agent of this store, or "person".
         instead_of : collection of str, optional
             Change the status only if it is one of these now.
 

@@ -259,7 +259,7 @@ class ResultRecord(_OfParameters):
     supersedes : str
         Key of the result that this one replaces: of the same unit and agent, with other parameters.
     technique, agent : str
-        Who made it.
+        Technique and agent that made the result.
     created : str
         When the analysis began, UTC, ISO 8601.
     parameters : dict

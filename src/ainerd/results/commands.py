@@ -51,7 +51,7 @@ class _Command(BaseModel):
 
     @property
     def signed(self) -> str:
-        """Who gave it, as statuses and the log call them."""
+        """Name of the sender in statuses and in the log."""
         return self.by if self.verified else f"{self.by} (unverified)"
 
     @property
