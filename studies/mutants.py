@@ -298,7 +298,7 @@ def run_tests(source: Path, files: list[str], plugins: list[object], numba: Path
 
         os.environ["NUMBA_CACHE_DIR"] = str(numba)
         config.reload_config()
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-o", "timeout=300", "-o", "session_timeout=100000"]
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-o", "timeout=120", "-o", "session_timeout=100000"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # some plugins were imported before the fork
     return int(pytest.main([*files, *options], plugins=plugins))
 

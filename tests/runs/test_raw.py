@@ -10,7 +10,7 @@ from bluesky.plans import count
 from bluesky_tiled_plugins import TiledWriter
 from ophyd.sim import SynSignal, det
 
-from ainerd.runs import RawWriter
+from ainerd.runs import Journal, RawWriter
 from ainerd.server import open_catalog
 
 
@@ -68,6 +68,19 @@ def test_what_cannot_be_written_now_stays_kept(raw, run, tmp_path):
     keep(tmp_path, whole)
     RawWriter(raw, tmp_path, lambda: False).make_up()  # Tiled is away
     assert begun.exists() and run[0][1]["uid"] not in raw
+
+
+def test_a_run_of_a_killed_session_is_written_with_an_end(raw, run, tmp_path):
+    dead = Journal(tmp_path / "journal")
+    for name, doc in run[:3]:  # one reading
+        dead(name, doc)
+    dead.close()
+    keep(tmp_path, run[:3])  # TiledWriter kept it, too
+    writer = RawWriter(raw, tmp_path, lambda: True)
+    writer.make_up()
+    node = raw[run[0][1]["uid"]]
+    assert node.metadata["stop"]["reason"] == "the session was killed" and len(node["primary"].read()["det"]) == 1
+    assert not writer.kept() and not list(writer.journal.left())
 
 
 def test_the_next_run_makes_up_for_those_before(raw, run, tmp_path):

@@ -151,8 +151,11 @@ def test_a_series_is_closed_by_a_command(toy, scanned, movies, worker, store):
 
 
 def test_a_series_with_too_little_yet_says_so(toy, scanned, movies, worker, store):
-    outcome = deliver(worker(toy(unit=Series("ramp"))), scanned(movies(), ramp="a"))
+    mine = worker(toy(unit=Series("ramp")))
+    outcome = deliver(mine, scanned(movies(), ramp="a"))
     assert outcome.status == "growing" and outcome.reason == "no frames" and outcome.embedding is None
+    assert deliver(mine, scanned(movies(), ramp="a")).reason == "no frames"
+    assert [call.kwargs["retake"] for call in store.fail.call_args_list] == [None, None]  # no error of the code
 
 
 def test_the_next_session_goes_on_with_a_series(toy, scanned, movies, worker, store, monkeypatch):
@@ -317,6 +320,8 @@ def test_a_run_with_any_metadata_is_kept(toy, scanned, movies, worker, store, ke
     store.take.side_effect = take
     documents = list(file_documents(path))
     path.unlink()
+    kept_start = documents[0][1]
+    assert [kept_start[key] for key in ("file", "day", "raw", "set")] == ["/a", "2026-01-05", "b'x'", "{1}"]
     again = deliver(worker(toy()), documents)
     assert (again.status, again.raw_uid) == ("complete", outcome.raw_uid)
 
