@@ -270,6 +270,15 @@ def test_files_of_events_are_acquisitions_of_a_rigaku(follow, tmp_path):
     assert resource["mimetype"] == "application/x-rigaku" and resource["uri"].endswith("A001/A001.bin")
 
 
+def test_files_of_events_outside_the_roots_are_not_read(tmp_path):
+    root = tmp_path / "data"
+    module = with_events(root, "A001", 6, module=write_rigaku_3m) / "A001.bin.003"
+    module.rename(tmp_path / "elsewhere.bin.003")
+    module.symlink_to(tmp_path / "elsewhere.bin.003")
+    with pytest.raises(FrameError, match="outside the allowed roots"):
+        list(acquisition(module.parent, root).documents(nothing))
+
+
 def test_acquisitions_come_by_time_and_those_with_results_are_skipped(follow, place, tmp_path):
     folders = [write(tmp_path, name) for name in ("A003", "A001", "A002")]
     for i, folder in enumerate(folders):
