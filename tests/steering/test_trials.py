@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 from sklearn.metrics import adjusted_rand_score
 
-from ainerd.steering._trials import BACK, Stability, join_aged, nearest_pairs, rand_index, regimes_at, verdict
+from ainerd.steering._trials import (
+    BACK,
+    Stability,
+    chance_new,
+    join_aged,
+    nearest_pairs,
+    rand_index,
+    regimes_at,
+    verdict,
+)
 
 E = 8
 NOISE = float(np.sqrt(2 * chi2.ppf(0.99, E)))  # of embeddings of unit variance
@@ -162,3 +171,12 @@ def test_the_reason_gives_the_coverage(labels, failed, words):
 def test_the_rand_index_is_that_of_scikit_learn(labels):
     then, now = ([pair[i] for pair in labels] for i in range(2))
     assert rand_index(then, now) == pytest.approx(adjusted_rand_score(then, now), abs=1e-12)
+
+
+def test_the_chance_of_a_new_regime_is_the_share_of_new_ones_among_such_p_values():
+    rng = np.random.default_rng(0)
+    is_new = rng.random(400_000) < 0.2  # odds of a quarter
+    p = rng.random(is_new.size) ** np.where(is_new, 5, 1)  # distributed as p to the power of -0.8, and evenly
+    for low, high in ((1e-4, 1e-3), (1e-3, 0.01), (0.01, 0.1), (0.5, 1.0)):
+        some = (low < p) & (p < high)
+        assert chance_new(p[some]).mean() == pytest.approx(is_new[some].mean(), rel=0.06)

@@ -66,6 +66,8 @@ def test_photons_follow_from_the_errors_and_what_lags_have_alone_from_the_scatte
         truth = smooth + own * (1e-4 * np.eye(60) - smooth)
         found = [own_share(lag, rng.multivariate_normal(np.zeros(60), truth), smooth) for _ in range(20)]
         assert np.median(found) == pytest.approx(own, abs=0.01 + 0.2 * own)
+    alone = rng.normal(0, 0.01, 60)
+    assert own_share(lag, alone, smooth) > 0.5 and own_share(lag[:7], alone[:7], smooth[:7, :7]) == 0  # too few to say
 
 
 def test_the_scatter_of_neighbours_shows_errors_that_are_too_small():
