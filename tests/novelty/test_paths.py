@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ainerd.novelty import Components, structure
+from ainerd.novelty import Components, components, structure
 from ainerd.novelty._paths import coordinate
 
 WIDTH, SPREAD = 4.0, 0.4
@@ -67,6 +67,30 @@ def test_a_break_or_a_hole_follows_the_path(first, is_hole):
     (beside,) = found.breaks
     assert (beside.regimes, beside.covariate, beside.is_hole) == (((0,), (1,)), "age", is_hole)
     assert beside.between == (16, first) and beside.distance > 5
+
+
+@pytest.mark.parametrize("step, n_groups", [(3.0, 1), (6.0, 2)])
+def test_a_wide_step_is_of_the_path_and_a_jump_is_not(step, n_groups):
+    rng, labels = np.random.default_rng(2), np.repeat(np.arange(6), 2)
+    s = np.cumsum([0, *[1.0] * 7, step, 1.0, 1.0, 1.0])
+    z = rng.normal(0, 0.05, (12, 8)) + np.stack([s, *np.zeros((7, 12))], axis=1)
+    found = structure(z, labels, 1.0, {"age": np.arange(12.0), "x": rng.random(12)})
+    assert components(z, labels, 1.0).groups == ((0, 1, 2, 3), (4, 5))
+    assert len(found.components.groups) == n_groups and [path.n for path in found.paths] == [12 if n_groups == 1 else 8]
+    # across values of the covariate that were not measured the same step is a hole
+    apart = structure(z, labels, 1.0, {"age": np.r_[0:8, 28:32].astype(float)})
+    assert len(apart.components.groups) == 2 and apart.breaks[0].is_hole
+
+
+def test_two_kinds_one_after_the_other_are_no_path():
+    age, joined = np.arange(24.0), 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        z = rng.normal(0, SPREAD, (24, 8)).astype(np.float32)
+        z[12:, 0] += 3.0  # a narrow gap
+        joined += len(seen(z, np.repeat([0, 1], 12), age=age).components.groups) == 1
+        assert len(components(z, np.repeat([0, 1], 12), WIDTH).groups) == 2
+    assert joined <= 3
 
 
 def test_without_a_width_there_are_paths_but_no_joined_regimes():

@@ -6,6 +6,7 @@ neighbours in it are closer than other exposures, and if the place along the pat
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ LEVEL, STEADY = 0.05, 0.8  # of the test; least |Spearman| of a covariate and th
 ALIKE = 0.95  # |Spearman| of two covariates from which they vary together
 DRAWS = 300  # permutations
 HOLE = 4.0  # times the usual step of a covariate, from which nothing was measured between
+STEP = 3.5  # times the usual step of a path, up to which a gap is a step of the path and no break
 _NEAR, _MOST = 3, 200  # neighbours; exposures compared
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -82,6 +84,10 @@ class Structure:
 def structure(z: NDArray[np.float32], labels: Ints, width: float | None, covariates: Mapping[str, Floats]) -> Structure:
     """Return the structure of regimes.
 
+    A path whose steps differ may have a gap at a wide one. Two components are one path if their exposures together
+    follow a covariate, those of the larger one by themselves too, and if the step between them is not much wider than
+    the others.
+
     Parameters
     ----------
     z : ndarray, shape (n, d)
@@ -94,6 +100,8 @@ def structure(z: NDArray[np.float32], labels: Ints, width: float | None, covaria
         NaN where unknown.
     """
     groups, found = components(z, labels, width), []
+    if width is not None:
+        groups = _joined(np.asarray(z, float), labels, groups, covariates)
     for group in groups.groups:
         mine = np.isin(labels, group)
         if by := _ordering(np.asarray(z[mine], float), {name: x[mine] for name, x in covariates.items()}):
@@ -101,6 +109,28 @@ def structure(z: NDArray[np.float32], labels: Ints, width: float | None, covaria
             medians = {regime: float(np.median(covariates[by[0]][labels == regime])) for regime in group}
             found.append(Path(group, int(mine.sum()), ends, tuple(sorted(group, key=medians.__getitem__))))
     return Structure(groups, found, _breaks(labels, groups, covariates, found))
+
+
+def _joined(z: Floats, labels: Ints, groups: Components, covariates: Mapping[str, Floats]) -> Components:
+    """Return the components with those joined that are parts of one path."""
+    members = [np.flatnonzero(np.isin(labels, group)) for group in groups.groups]
+    for name, x in covariates.items():
+        in_order = [mine[np.argsort(x[mine], kind="stable")] for mine in members]
+        for one, other in pairwise(sorted(in_order, key=lambda mine: float(x[mine[0]]))):
+            both, larger = np.concatenate([one, other]), max(one, other, key=len)
+            here = {key: values[both] for key, values in covariates.items()}
+            is_step = _is_step(z[both], x[both], len(one)) and _steadiness(coordinate(z[larger]), x[larger]) >= STEADY
+            if is_step and name in _ordering(z[both], here):
+                return _joined(z, labels, groups.joined({int(k) for k in labels[both]}), covariates)
+    return groups
+
+
+def _is_step(z: Floats, x: Floats, n: int) -> bool:
+    """Return whether the step to exposure n, of exposures in the order of x, is one of a path and crosses no hole."""
+    steps, between = np.linalg.norm(np.diff(z, axis=0), axis=1), np.diff(x)
+    if not 0 < between[n - 1] <= HOLE * np.median(between):
+        return False
+    return bool(steps[n - 1] <= STEP * np.median(np.delete(steps, n - 1))) if len(steps) > 1 else False
 
 
 def _breaks(labels: Ints, groups: Components, covariates: Mapping[str, Floats], known: Sequence[Path]) -> list[Break]:
@@ -160,12 +190,19 @@ def _ordering(z: Floats, covariates: Mapping[str, Floats]) -> list[str]:
     for name, x in known.items():
         p = (1 + int((null <= _step(squares, np.argsort(x, kind="stable"))).sum())) / (1 + DRAWS)
         if p <= LEVEL / len(known):
-            steady[name] = abs(float(spearmanr(along, x).statistic)) if np.ptp(along) else 0.0
+            steady[name] = _steadiness(along, x)
     clearest = max(steady, key=lambda name: steady[name], default=None)
     if clearest is None or steady[clearest] < STEADY:
         return []
     alike = {x for x in steady if abs(spearmanr(known[x], known[clearest]).statistic) > ALIKE}
     return [name for name in known if name == clearest or (name in alike and steady[name] >= STEADY)]
+
+
+def _steadiness(along: Floats, x: Floats) -> float:
+    """Return |Spearman| of places along a path and a covariate, both (n,); 0 if one of them is constant."""
+    from scipy.stats import spearmanr  # here, because it takes a second to import
+
+    return abs(float(spearmanr(along, x).statistic)) if np.ptp(along) and np.ptp(x) else 0.0
 
 
 def _step(squares: Floats, order: Ints) -> float:
