@@ -20,7 +20,7 @@ LEVEL, STEADY = 0.05, 0.8  # of the test; least |Spearman| of a covariate and th
 ALIKE = 0.95  # |Spearman| of two covariates from which they vary together
 DRAWS = 300  # permutations
 HOLE = 4.0  # times the usual step of a covariate, from which nothing was measured between
-STEP = 3.5  # times the usual step of a path, up to which a gap is a step of the path and no break
+STEP = 3.5  # times the usual step on either side, up to which a gap is a step of a path and no break
 _NEAR, _MOST = 3, 200  # neighbours; exposures compared
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -86,7 +86,7 @@ def structure(z: NDArray[np.float32], labels: Ints, width: float | None, covaria
 
     A path whose steps differ may have a gap at a wide one. Two components are one path if their exposures together
     follow a covariate, those of the larger one by themselves too, and if the step between them is not much wider than
-    the others.
+    the usual one of either.
 
     Parameters
     ----------
@@ -127,10 +127,11 @@ def _joined(z: Floats, labels: Ints, groups: Components, covariates: Mapping[str
 
 def _is_step(z: Floats, x: Floats, n: int) -> bool:
     """Return whether the step to exposure n, of exposures in the order of x, is one of a path and crosses no hole."""
-    steps, between = np.linalg.norm(np.diff(z, axis=0), axis=1), np.diff(x)
-    if not 0 < between[n - 1] <= HOLE * np.median(between):
+    between, steps = np.diff(x), np.linalg.norm(np.diff(z, axis=0), axis=1)
+    before, after = steps[: n - 1], steps[n:]
+    if min(len(before), len(after)) < 2 or not 0 < between[n - 1] <= HOLE * np.median(between):
         return False
-    return bool(steps[n - 1] <= STEP * np.median(np.delete(steps, n - 1))) if len(steps) > 1 else False
+    return bool(steps[n - 1] <= STEP * min(np.median(before), np.median(after)))
 
 
 def _breaks(labels: Ints, groups: Components, covariates: Mapping[str, Floats], known: Sequence[Path]) -> list[Break]:
