@@ -11,25 +11,26 @@ FIGURES_READY := $(VENV)/.ready-figures
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
+# Bytecode is written when a module is imported: half a gigabyte of it never is.
 # xpcs-viewer reads our exports in a test, without its windows and most of what it depends on.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "ainerd needs Python 3.11 or newer: make PYTHON=python3.12 ..."'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[agent,dev]'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps xpcs-viewer
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[agent,dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --no-deps xpcs-viewer
 	@touch $@
 
 $(DOCS_READY): $(READY)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[docs]'
 	@touch $@
 
 $(PEERS_READY): $(READY)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[peers]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[peers]'
 	@touch $@
 
 $(FIGURES_READY): $(READY)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[figures]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[figures]'
 	@touch $@
 
 demo: $(READY) ## the whole loop on an embedded Tiled server with the simulated instrument (1.5 GB in output/demo)
@@ -69,7 +70,7 @@ package: $(READY) ## wheel and sdist in dist/, checked, and the first session wi
 	$(BIN)/check-wheel-contents dist/*.whl
 	$(BIN)/twine check --strict dist/*
 	$(PYTHON) -m venv output/package
-	output/package/bin/pip install --quiet --constraint constraints.txt "ainerd[demo] @ file://$$(echo $(CURDIR)/dist/*.whl)"
+	output/package/bin/pip install --quiet --no-compile --constraint constraints.txt "ainerd[demo] @ file://$$(echo $(CURDIR)/dist/*.whl)"
 	cd output/package && bin/ainerd demo --replay --no-browser --output replay
 	cd output/package && bin/python -W ignore $(CURDIR)/.ci/first_session.py
 
