@@ -6,7 +6,7 @@ DOCS_READY := $(VENV)/.ready-docs
 PEERS_READY := $(VENV)/.ready-peers
 FIGURES_READY := $(VENV)/.ready-figures
 
-.PHONY: help package lock lowest serve demo demo-xtec figures test soak faults ipython ioc lint bench docs structure tutorial clean
+.PHONY: help package lock lowest serve demo demo-xtec figures test soak faults ipython ioc lint bench docs site structure tutorial clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -70,7 +70,7 @@ package: $(READY) ## wheel and sdist in dist/, checked, and the first session wi
 	$(BIN)/check-wheel-contents dist/*.whl
 	$(BIN)/twine check --strict dist/*
 	$(PYTHON) -m venv output/package
-	output/package/bin/pip install --quiet --no-compile --constraint constraints.txt "ainerd[demo] @ file://$$(echo $(CURDIR)/dist/*.whl)"
+	output/package/bin/pip install --quiet --constraint constraints.txt "ainerd[demo] @ file://$$(echo $(CURDIR)/dist/*.whl)"
 	cd output/package && bin/ainerd demo --replay --no-browser --output replay
 	cd output/package && bin/python -W ignore $(CURDIR)/.ci/first_session.py
 
@@ -123,6 +123,9 @@ bench: $(PEERS_READY) ## the studies that take no night, each a table and a JSON
 
 docs: $(DOCS_READY) ## the documentation in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+site: $(DOCS_READY) ## the documentation of all releases with a menu of versions, in docs/_build/site
+	$(BIN)/python docs/versions.py
 
 structure: $(READY) ## the import graph of the folders, printed and drawn for docs/explanation/architecture.md
 	$(BIN)/python docs/structure.py --write

@@ -1,5 +1,6 @@
 """Configuration of the documentation."""
 
+import os
 import re
 
 from docutils import nodes
@@ -9,7 +10,8 @@ from ainerd import __version__
 
 project = "ainerd"
 copyright = "the ainerd developers"
-release = version = __version__
+folder = os.environ.get("DOCS_VERSION")  # of this version in the site of all versions, docs/versions.py
+release = version = __version__ if folder in (None, "latest") else folder
 
 extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build", "paper", "upstream"]
@@ -33,6 +35,13 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "navbar_end": ["theme-switcher"],
 }
+if folder:
+    html_theme_options |= {
+        "navbar_end": ["version-switcher", "theme-switcher"],
+        "switcher": {"json_url": os.environ.get("DOCS_ROOT", "/") + "switcher.json", "version_match": folder},
+        "check_switcher": False,  # the list is written after the versions
+        "show_version_warning_banner": True,
+    }
 
 
 def _escape_bars(app, what, name, obj, options, lines):
