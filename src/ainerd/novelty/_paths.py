@@ -7,6 +7,7 @@ neighbours in it are closer than other exposures, and if the place along the pat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ STEP = 3.5  # times the usual step on either side, up to which a gap is a step o
 _NEAR, _MOST = 3, 200  # neighbours; exposures compared
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+_T = TypeVar("_T", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def _joined(z: Floats, labels: Ints, groups: Components, covariates: Mapping[str
     for name, x in covariates.items():
         in_order = [mine[np.argsort(x[mine], kind="stable")] for mine in members]
         for one, other in pairwise(sorted(in_order, key=lambda mine: float(x[mine[0]]))):
-            both, larger = np.concatenate([one, other]), max(one, other, key=len)
+            both, larger = np.concatenate([one, other]), _some(max(one, other, key=len))
             here = {key: values[both] for key, values in covariates.items()}
             is_step = _is_step(z[both], x[both], len(one)) and _steadiness(coordinate(z[larger]), x[larger]) >= STEADY
             if is_step and name in _ordering(z[both], here):
@@ -182,8 +184,7 @@ def _ordering(z: Floats, covariates: Mapping[str, Floats]) -> list[str]:
         return []
     from scipy.stats import spearmanr  # here, because it takes a second to import
 
-    some = slice(None, None, -(-len(z) // _MOST))
-    z, known = z[some], {name: x[some] for name, x in known.items()}
+    z, known = _some(z), {name: _some(x) for name, x in known.items()}
     along, rng = coordinate(z), np.random.default_rng(0)
     squares = cdist(z, z, "sqeuclidean")
     null = np.array([_step(squares, rng.permutation(len(z))) for _ in range(DRAWS)])
@@ -197,6 +198,11 @@ def _ordering(z: Floats, covariates: Mapping[str, Floats]) -> list[str]:
         return []
     alike = {x for x in steady if abs(spearmanr(known[x], known[clearest]).statistic) > ALIKE}
     return [name for name in known if name == clearest or (name in alike and steady[name] >= STEADY)]
+
+
+def _some(values: NDArray[_T]) -> NDArray[_T]:
+    """Return at most `_MOST` of the values (n, ...), evenly spaced."""
+    return values[:: -(-len(values) // _MOST)]
 
 
 def _steadiness(along: Floats, x: Floats) -> float:
