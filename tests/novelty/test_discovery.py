@@ -47,6 +47,11 @@ def test_no_false_discovery_in_most_nights_of_known_regimes(calibrated):
     assert naive > 4 * max(false, 1)
 
 
+def test_ranks_run_from_one_of_all_simulated_regimes_to_all_of_them(calibrated):
+    n = calibrated.by_look.shape[1]
+    assert calibrated.rank([1e-300]) == pytest.approx(1 / (n + 1)) and calibrated.rank([1.0]) == 1
+
+
 def test_two_exposures_of_a_new_regime_suffice(calibrated):
     p, _ = regimes(300, np.random.default_rng(2), new=4.0)
     found = [calibrated.p(calibrated.rank(row[:2])) <= 0.05 * share(0) for row in p]

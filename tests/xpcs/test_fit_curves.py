@@ -55,6 +55,14 @@ def test_the_model_is_chosen_and_pulls_are_those_of_the_errors(shape, model):
     assert np.nanmedian(fit.plateau) == pytest.approx(plateau, abs=0.02)
 
 
+def test_a_model_needs_two_lags_more_than_it_has_parameters():
+    t = np.array([1.0, 3.0, 9.0, 30.0, 100.0, 1000.0])
+    y, error = curve(t, tau=10.0, p=0.6, static=0.4), np.full(6, 1e-4)
+    six, five = fit_curves(t, y[None], error[None]), fit_curves(t[:5], y[None, :5], error[None, :5])
+    assert six.model[0] == "stretched + static" and six.tau[0] == pytest.approx(10.0, rel=1e-3)
+    assert np.isnan(five.tau[0])
+
+
 def test_a_model_that_describes_the_curve_as_well_has_its_tau_beside():
     """A field with a static share looks like one with a baseline that is slower: one of both times is right."""
     y, error = noisy(base=0.01, noise=4e-3)

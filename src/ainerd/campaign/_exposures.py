@@ -102,7 +102,7 @@ class ExposureChoice:
             given = ", ".join(f"{each:g}" for each in transmissions)
             raise ValueError(f"a test of the beam wants a transmission of at most {APART:g} of another, not {given}")
         left = self.book.left(position)
-        proposed = self._proposer.propose(self._place(position), left / 2)
+        proposed = self._proposer.propose(self._place(position), left)
         for high in transmissions:
             low = next((each for each in transmissions if each <= APART * high), None)
             if proposed is None or low is None:
