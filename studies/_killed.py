@@ -17,9 +17,10 @@ import bluesky.plans as bp
 import bluesky.preprocessors as bpp
 import numpy as np
 from bluesky_queueserver_api.zmq import REManagerAPI
+from tiled.client.container import Container
 
 from ainerd.agent import Observer, queueserver
-from ainerd.server import connect
+from ainerd.server import ServerError, connect
 from studies._numbered import Beamline, Numbered, settings_of
 
 PATIENCE_S = 240.0
@@ -33,7 +34,7 @@ def session(
     _prepare(folder / f"session-{n:04d}.log", seed, jumps)
     rng, ends = np.random.default_rng(seed), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ends.set())
-    line = Beamline(folder, storage, connect(*address), first=n * 10_000)
+    line = Beamline(folder, storage, _connected(address), first=n * 10_000)
     agent = line.start_agent(line.stack, lambda devices, md: bp.count(devices, md=md))
     line.RE.subscribe(Witness(folder / f"session-{n:04d}.witness"))
     line.RE(bps.mv(line.x, 5.0))
@@ -73,13 +74,25 @@ def _observing(folder: Path, storage: Path, address: tuple[str, str]) -> Iterato
     """Start an agent without devices, and yield it with an event that SIGTERM sets."""
     ends = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ends.set())
-    client = connect(*address)
+    client = _connected(address)
     observer = Observer(Numbered(), client, settings_of(folder, storage, "stack"))
     observer.start()
     observer.quiet = True
     yield observer, ends
     observer.close()
     client.context.http_client.close()
+
+
+def _connected(address: tuple[str, str]) -> Container:
+    """Connect, again and again while the server starts: it may be killed at this moment."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return connect(*address)
+        except ServerError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
 
 
 def _prepare(log: Path, seed: int, jumps: bool) -> None:

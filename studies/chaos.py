@@ -140,7 +140,7 @@ class World:
         self.folder, self.storage = folder, storage
         self._rng, self._n = np.random.default_rng(seed), 0
         self.killed, self.weather = Counter[str](), Counter[str]()
-        self.ended: list[str] = []  # sessions that ended by themselves
+        self.ended: list[str] = []  # processes that ended by themselves
         self._alive: dict[str, BaseProcess] = {}
         self._sessions = 0  # number of the newest one
         os.environ["OPHYD_CONTROL_LAYER"] = "dummy"  # or each process has threads before it is forked
@@ -203,7 +203,7 @@ class World:
                 process.terminate()
             process.join(PATIENCE_S)
             if process.exitcode:
-                return {}, [f"{name} ended with {process.exitcode} (None: never)", self._log()[-2000:]]
+                self.ended.append(f"{name} ended with {process.exitcode} (None: never)\n{self._log()[-2000:]}")
         self._queue.close()
         last = self._start(session, True)
         last.join(END_S)
