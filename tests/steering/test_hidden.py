@@ -97,6 +97,14 @@ def test_the_chance_of_an_unseen_layer_is_that_of_drawn_boundaries(regimes):
         assert chance[node] == pytest.approx(NEW * new.mean(), abs=0.003)
 
 
+def test_an_unseen_layer_beyond_the_outermost_exposures_needs_one_boundary():
+    _, chance = layered(LINE, np.array([[2.0], [7.0], [8.0]]), np.array([0, 1, 1]))
+    rng, rate = np.random.default_rng(0), (2 + 1) / LINE.width
+    for node, outermost in zip(LINE.nearest_node(np.array([[0.5], [1.5], [9.5]])), (2.0, 2.0, 8.0), strict=True):
+        boundaries = rng.poisson(rate * abs(LINE.nodes[node, 0] - outermost), 200_000)
+        assert chance[node] == pytest.approx(NEW * (boundaries > 0).mean(), abs=0.003)
+
+
 def test_one_regime_says_nothing_of_layers():
     belief, chance = layered(LINE, np.array([[1.0], [9.0]]), np.zeros(2, dtype=int))
     assert belief == 0 and not chance.any()

@@ -136,7 +136,7 @@ def layered(window: Window, positions: Floats, labels: NDArray[np.int64]) -> tup
         order = np.argsort(along[:, j], kind="stable")
         x, label, at = along[order, j], labels[order], window.nodes @ directions[j]
         after = np.searchsorted(x, at)
-        left, right = np.clip(after - 1, 0, len(x) - 1), np.clip(after, 0, len(x) - 1)
+        left, right = np.maximum(after - 1, 0), np.minimum(after, len(x) - 1)
         from_left, from_right = -np.expm1(-rate * np.abs(at - x[left])), -np.expm1(-rate * np.abs(x[right] - at))
         between = from_left * from_right
         changes = label[left] != label[right]
