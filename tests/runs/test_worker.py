@@ -1,8 +1,10 @@
 """What a worker keeps in memory, and what it leaves behind."""
 
+import errno
 import gc
 import os
 import threading
+from pathlib import Path
 
 import h5py
 import httpx
@@ -130,6 +132,22 @@ def test_only_a_run_that_fits_into_memory_is_kept(work, store, spool, scanned, m
     for document in documents:
         work(*document)
     assert work.jobs.drain() and len(spool.runs()) == (1 if n == 2 else 0)
+
+
+@pytest.mark.fault(
+    "The disk is full, and Tiled does not take results",
+    "The failed outcome and the log say that the run could not be kept",
+    lost="its result, until a replay",
+)
+def test_a_run_that_cannot_be_kept_is_not_called_kept(work, store, spool, scanned, movies, monkeypatch, caplog):
+    monkeypatch.setattr(store, "complete", fails(httpx.ConnectError("away")))
+    monkeypatch.setattr(Path, "write_text", fails(OSError(errno.ENOSPC, "No space left on device")))
+    documents = list(scanned(movies(1, 2)))
+    for document in documents:
+        work(*document)
+    (outcome,) = work.outcomes(documents[0][1]["uid"]).result(60)
+    assert outcome.reason.startswith("Tiled does not take results, and the run could not be kept")
+    assert not spool.runs() and "No space left" in caplog.text and "is kept until" not in caplog.text
 
 
 @pytest.mark.parametrize("doc", [{}, {"uid": []}, {"uid": {}}])

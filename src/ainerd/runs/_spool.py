@@ -155,12 +155,12 @@ class Spool:
         """Return the files, one per run, oldest first."""
         return sorted(self._folder.glob("*.jsonl"))
 
-    def keep(self, uid: str, documents: Iterable[Document]) -> None:
-        """Keep a run, unless there are too many."""
+    def keep(self, uid: str, documents: Iterable[Document]) -> bool:
+        """Keep a run, unless there are too many or it cannot be written; return whether it is kept."""
         self.is_away = True
         if len(self.runs()) >= MOST:
             logger.error("run %s is not kept: %d are in %s; see `ainerd replay`", uid, MOST, self._folder)
-            return
+            return False
         path = self._folder / f"{time.time_ns():020d}-{_file_name(uid)}.jsonl"
         part = path.with_suffix(".part")
         try:
@@ -168,10 +168,12 @@ class Spool:
             self._folder.mkdir(parents=True, exist_ok=True)
             part.write_text("".join(lines))
             part.rename(path)  # so that a file is either complete or absent
+            return True
         except (OSError, ValueError) as error:
             with suppress(OSError):
                 part.unlink()
             logger.error("run %s is not kept: %s; see `ainerd replay`", uid, error)
+            return False
 
     def set_aside(self, path: Path, reason: str) -> None:
         """Rename an unusable file, so that it is not read again and a person can find it."""

@@ -402,12 +402,11 @@ class Delivery:
     def _keep(self, reason: str) -> Outcome:
         if self._is_large:
             reason = f"Tiled did not accept its result, and it is too large to be kept (see `ainerd replay`): {reason}"
-        else:
+        elif self._is_kept or self._spool.keep(self.state.run.uid, self._documents):
+            self._spool.is_away = True
             reason = f"Tiled does not take results, the run is kept until it does: {reason}"
-            if self._is_kept:
-                self._spool.is_away = True
-            else:
-                self._spool.keep(self.state.run.uid, self._documents)
+        else:
+            reason = f"Tiled does not take results, and the run could not be kept (see `ainerd replay`): {reason}"
         logger.warning("run %s: %s", self.state.run.uid, reason)
         return self._failed(reason)
 
