@@ -6,7 +6,7 @@ DOCS_READY := $(VENV)/.ready-docs
 PEERS_READY := $(VENV)/.ready-peers
 FIGURES_READY := $(VENV)/.ready-figures
 
-.PHONY: help package lock lowest serve demo demo-xtec figures test soak faults ipython ioc lint bench docs site structure tutorial clean
+.PHONY: help package sizes lock lowest serve demo demo-xtec figures test soak faults ipython ioc lint bench docs site structure tutorial clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -73,6 +73,15 @@ package: $(READY) ## wheel and sdist in dist/, checked, and the first session wi
 	output/package/bin/pip install --quiet --constraint constraints.txt "ainerd[demo] @ file://$$(echo $(CURDIR)/dist/*.whl)"
 	cd output/package && bin/ainerd demo --replay --no-browser --output replay
 	cd output/package && bin/python -W ignore $(CURDIR)/.ci/first_session.py
+
+sizes: ## how much an environment with the wheel in dist/ takes in MiB, alone, with [agent] and with [demo]; installed by uv
+	$(PYTHON) -m venv output/sizes
+	output/sizes/bin/pip install --quiet uv
+	for extra in "" "[agent]" "[demo]"; do \
+		output/sizes/bin/uv venv --quiet --clear --python $(PYTHON) output/sizes/fresh && \
+		output/sizes/bin/uv pip install --quiet --python output/sizes/fresh/bin/python --constraint constraints.txt \
+			"ainerd$$extra @ file://$$(echo $(CURDIR)/dist/*.whl)" && \
+		echo "ainerd$$extra: $$(du -sm output/sizes/fresh | cut -f1) MiB"; done
 
 lock: ## what a beamline installs, `ainerd[agent]`, exactly and with hashes: requirements-agent.txt
 	$(PYTHON) -m venv output/lock
