@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 ROOMS = (
-    "campaign", "config", "documents", "dynamics", "exposures", "knobs", "latent", "novelty", "results", "steering",
-    "technique", "testing", "views", "words", "xpcs",
+    "campaign", "config", "documents", "dynamics", "exposures", "knobs", "latent", "novelty", "results", "runs",
+    "steering", "technique", "testing", "views", "words", "xpcs",
 )  # fmt: skip
 
 
