@@ -47,6 +47,11 @@ def read_section(model: type[S], values: Mapping[str, Any], name: str) -> S:
     """Validate the section `name` of the TOML and return it.
 
     Raises SettingsError with one line for each problem, which names the key.
+
+    Examples
+    --------
+    >>> read_section(Detector, {"image": "lambda750k_image"}, "detector").image
+    'lambda750k_image'
     """
     try:
         return model.model_validate(dict(values))
@@ -71,7 +76,13 @@ def read_map(path: Path, name: str) -> NDArray[Any]:
 
 
 class Detector(Section):
-    """Data keys of the detector in the documents."""
+    """Data keys of the detector in the documents.
+
+    Examples
+    --------
+    >>> Detector(image="lambda750k_image").pixel_order
+    ''
+    """
 
     image: str = Field(min_length=1)  #: data key of the frames
     n_frames: str = ""  #: configuration key of the frames of an exposure; empty if the detector has none
@@ -183,7 +194,13 @@ def _plain(bounds: Any) -> Any:
 
 
 class Recorded(Section):
-    """Readings of a run to keep besides its frames: names in the result, and data keys."""
+    """Readings of a run to keep besides its frames: names in the result, and data keys.
+
+    Examples
+    --------
+    >>> Recorded(readings={"stress": "rheometer_stress"}, units={"stress": "Pa"}).units
+    {'stress': 'Pa'}
+    """
 
     series: dict[str, str] = {}  #: monitored during the run
     readings: dict[str, str] = {}  #: read once

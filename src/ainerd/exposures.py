@@ -19,6 +19,11 @@ class Mode(BaseModel):
         Shortest and longest time from frame to frame.
     frames : (int, int)
         Fewest and most frames of an exposure.
+
+    Examples
+    --------
+    >>> Mode(frame_time_s=(0.001, 1.0), frames=(100, 20000)).frames
+    (100, 20000)
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,7 +54,13 @@ class Mode(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """Settings of an exposure: time from frame to frame in s, number of frames, and transmission of the attenuator."""
+    """Settings of an exposure: time from frame to frame in s, number of frames, and transmission of the attenuator.
+
+    Examples
+    --------
+    >>> Exposure(frame_time_s=0.01, n_frames=1000, transmission=0.1).n_frames
+    1000
+    """
 
     frame_time_s: float
     n_frames: int
@@ -94,6 +105,12 @@ class Exposures(BaseModel):
         Knobs that move the beam over the sample; empty: all. Of the others the dose does not depend.
     sample : str
         Name of the sample. Another name is another sample, without dose.
+
+    Examples
+    --------
+    >>> mode = Mode(frame_time_s=(0.001, 1.0), frames=(100, 20000))
+    >>> Exposures(modes=[mode], flux=1e6, limit=1e9).transmissions
+    (1.0,)
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

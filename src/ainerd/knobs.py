@@ -146,6 +146,11 @@ def load_named(name: str, group: str, known: Collection[str] = ()) -> Any:
     ------
     ValueError
         If no entry point has this name, or if the object cannot be loaded or called.
+
+    Examples
+    --------
+    >>> load_named("math:log1p", "ainerd.costs").__name__
+    'log1p'
     """
     others = {each.name: each for each in entry_points(group=group)}
     if name not in others and ":" not in name:
@@ -201,7 +206,14 @@ def lengths(knobs: Mapping[str, Knob]) -> dict[str, float]:
 
 
 def order_of_change(knobs: Mapping[str, Knob]) -> list[str]:
-    """Return the names of the knobs with a cost, the slowest first."""
+    """Return the names of the knobs with a cost, the slowest first.
+
+    Examples
+    --------
+    >>> stage, oven = Knob(range=(0, 10)), Knob(range=(20, 80), settle_s=600.0)
+    >>> order_of_change({"sample_x": stage, "T": oven})
+    ['T']
+    """
     across = {name: float(knob.seconds(knob.range[0], np.array([knob.range[1]]))[0]) for name, knob in knobs.items()}
     return sorted((name for name, knob in knobs.items() if knob.costs), key=lambda name: -across[name])
 

@@ -45,6 +45,11 @@ class Series:
     ----------
     key : str
         Key of the start document, such as ``"ramp"``: ``RE(scan(…), ramp="cooling 1")``.
+
+    Examples
+    --------
+    >>> Series("ramp").key
+    'ramp'
     """
 
     key: str
@@ -104,6 +109,11 @@ class RunInfo:
         Number of the event in the run, from 1; None unless the unit is the event.
     readings : Readings
         Readings besides the frames; they grow while frames arrive.
+
+    Examples
+    --------
+    >>> RunInfo(raw_uid="6f1d", n_frames=1000, frame_shape=(512, 1024), frame_time_s=0.01).n_frames
+    1000
     """
 
     raw_uid: str
@@ -251,7 +261,13 @@ class Pace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """The result of a unit, as far as the campaign and the plans need it."""
+    """The result of a unit, as far as the campaign and the plans need it.
+
+    Examples
+    --------
+    >>> Outcome(raw_uid="6f1d", key="6f1d", trial_id="1", status="complete", positions={"sample_x": 3.0}).regime
+    -1
+    """
 
     raw_uid: str
     key: str  # of the result
@@ -304,6 +320,11 @@ class Landmarks:
         Must not change for a technique, so that the axes that they fix never rotate.
     names : list of str
         Name of the kind of each run.
+
+    Examples
+    --------
+    >>> Landmarks(embeddings=np.zeros((2, 3), np.float32), names=["ageing", "flow"]).names
+    ['ageing', 'flow']
     """
 
     embeddings: NDArray[np.float32]
@@ -345,6 +366,11 @@ class Common:
     dims : mapping of str to tuple of str
     units : mapping of str to str
         Units of the arrays.
+
+    Examples
+    --------
+    >>> Common(instrument={"energy_keV": 9.7}).instrument
+    {'energy_keV': 9.7}
     """
 
     instrument: Mapping[str, float | int | str | None] = field(default_factory=dict)
@@ -369,6 +395,11 @@ class Question:
         Value in a commented-out line of the TOML, if the key is left out.
     array : ndarray or None
         Array to save as a .npy file beside the TOML; the answer is the name of the file.
+
+    Examples
+    --------
+    >>> Question(key="xpcs.energy_keV", text="Energy in keV", example=9.7).text
+    'Energy in keV'
     """
 
     key: str
@@ -390,6 +421,11 @@ class Finding:
         State of the subject.
     remedy : str
         How to correct it; empty if there is nothing to correct.
+
+    Examples
+    --------
+    >>> Finding("disk", "3 GB free", "delete old frames").remedy
+    'delete old frames'
     """
 
     subject: str

@@ -19,7 +19,13 @@ _FORMULA_STARTS = "=+-@\t\r"
 
 
 def utc_now() -> str:
-    """Return the time, UTC, ISO 8601."""
+    """Return the time, UTC, ISO 8601.
+
+    Examples
+    --------
+    >>> utc_now()[10]
+    'T'
+    """
     return datetime.now(UTC).isoformat()
 
 
@@ -83,12 +89,25 @@ def _with_unit(x: float, unit: str | None) -> str:
 
 
 def here(times: Any) -> Any:
-    """Convert a pandas Timestamp with a time zone, or the ``.dt`` of a Series of them, to local time."""
+    """Convert a pandas Timestamp with a time zone, or the ``.dt`` of a Series of them, to local time.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> here(pd.Timestamp("2026-11-25 08:00", tz="UTC")) == pd.Timestamp("2026-11-25 08:00", tz="UTC")
+    True
+    """
     return times.tz_convert(datetime.now().astimezone().tzinfo)
 
 
 def printable(text: object) -> str:
-    """Return the text with � for control characters, so that an escape sequence in a name cannot clear the screen."""
+    """Return the text with � for control characters, so that an escape sequence in a name cannot clear the screen.
+
+    Examples
+    --------
+    >>> printable("a" + chr(27) + "[2Jb")
+    'a�[2Jb'
+    """
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text))
 
 
@@ -100,7 +119,13 @@ def first_problem(error: "ValidationError", skip: int = 0) -> str:
 
 
 def labelled(lines: Iterable[tuple[str, str, str]], label_style: str = "dim") -> "Table":
-    """Return texts with labels for the terminal; each line is (label, text, style of the text)."""
+    """Return texts with labels for the terminal; each line is (label, text, style of the text).
+
+    Examples
+    --------
+    >>> rendered(labelled([("next", "(3.0, 7.0) mm", "")]))
+    'next  (3.0, 7.0) mm'
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -113,7 +138,13 @@ def labelled(lines: Iterable[tuple[str, str, str]], label_style: str = "dim") ->
 
 
 def rendered(renderable: object) -> str:
-    """Return the text that rich would print, without trailing spaces."""
+    """Return the text that rich would print, without trailing spaces.
+
+    Examples
+    --------
+    >>> rendered("[bold]p = 0.01[/]")
+    'p = 0.01'
+    """
     from rich.console import Console
 
     console = Console(force_jupyter=False)  # or a notebook would show it once more
@@ -123,7 +154,13 @@ def rendered(renderable: object) -> str:
 
 
 def storable(text: str) -> str:
-    """Escape the characters that a catalog cannot store: lone surrogates (UTF-8) and NUL (PostgreSQL)."""
+    """Escape the characters that a catalog cannot store: lone surrogates (UTF-8) and NUL (PostgreSQL).
+
+    Examples
+    --------
+    >>> len(storable("a" + chr(0)))  # a backslash, x and two digits
+    5
+    """
     return text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")
 
 
@@ -139,7 +176,14 @@ def escape_cell(cell: object) -> object:
 
 
 def escape_table(table: "pd.DataFrame") -> "pd.DataFrame":
-    """Return a copy of the table with its texts and column names escaped by `escape_cell`."""
+    """Return a copy of the table with its texts and column names escaped by `escape_cell`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> escape_table(pd.DataFrame({"note": ["=1+1"]}))["note"][0]
+    "'=1+1"
+    """
     escaped = table.rename(columns=escape_cell)
     for i, dtype in enumerate(table.dtypes):
         if dtype.kind in "OSU":

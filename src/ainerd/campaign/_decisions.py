@@ -39,6 +39,11 @@ class Answer:
         The suggestion that comes first.
     fetched : dict or None
         Id, position and reason of the suggestion, for the sender of a `Next`. The checkpoint keeps them.
+
+    Examples
+    --------
+    >>> Answer("refused", "Position 3 has been measured.").status
+    'refused'
     """
 
     status: str

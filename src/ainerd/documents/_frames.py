@@ -36,6 +36,11 @@ class Whole:
         Analysis with `every` and `whole`; None selects no frames.
     first : int
         Index of the frame that the viewer counts as number 0.
+
+    Examples
+    --------
+    >>> Whole(first=10).first
+    10
     """
 
     viewer: RunAnalysis | None = None

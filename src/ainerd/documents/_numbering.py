@@ -24,6 +24,11 @@ class Block(NamedTuple):
         Number of the first of them, from 0. Numbers that no block has are those of missing frames.
     frames : ndarray, shape (b, n_pixels)
         Selected pixels.
+
+    Examples
+    --------
+    >>> Block(10, np.zeros((5, 64), np.uint16)).first
+    10
     """
 
     first: int

@@ -154,6 +154,11 @@ def unpack(payload: bytes) -> Any:
     """Decode msgpack, with arrays in the format of msgpack-numpy.
 
     Raises WireError for invalid data, and for object arrays, because they are pickle.
+
+    Examples
+    --------
+    >>> unpack(bytes([0x81, 0xA1, 0x61, 1]))
+    {'a': 1}
     """
     try:
         # do not use msgpack.unpackb: bluesky_kafka calls msgpack_numpy.patch(), after which it reads pickle
@@ -180,7 +185,14 @@ def _array(value: dict[Any, Any]) -> Any:
 
 
 def checked(name: Any, doc: Any) -> Document:
-    """Return a document if it matches event-model's schema; raise WireError if not, or if its kind is unknown."""
+    """Return a document if it matches event-model's schema; raise WireError if not, or if its kind is unknown.
+
+    Examples
+    --------
+    >>> name, doc = checked("stop", {"uid": "a", "run_start": "b", "time": 0.0, "exit_status": "success"})
+    >>> name
+    'stop'
+    """
     try:
         schema_validators[DocumentNames[name]].validate(doc)
     except (KeyError, TypeError):

@@ -57,6 +57,11 @@ class Encoder(ABC):
     scatter : float
         Median distance between the points of two exposures of one regime, whose parameters differ by up to 25 % and
         whose events come at any time.
+
+    Examples
+    --------
+    >>> Encoder.load("pca").name
+    'pca'
     """
 
     name: str

@@ -75,7 +75,13 @@ def to_triangle(maps: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def from_triangle(triangles: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return symmetric maps (n, 64, 64) from upper triangles (n, 2080)."""
+    """Return symmetric maps (n, 64, 64) from upper triangles (n, 2080).
+
+    Examples
+    --------
+    >>> from_triangle(np.ones((1, 2080), np.float32)).shape
+    (1, 64, 64)
+    """
     return triangles.take(_cell_of_triangle(), axis=-1)
 
 
@@ -91,7 +97,14 @@ def interpolate(maps: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def decay_and_unsteadiness(triangles: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return columns 0–14 (n, 15) of triangles (n, 2080) of C - 1, and the plateau (n, 1) they are divided by."""
+    """Return columns 0–14 (n, 15) of triangles (n, 2080) of C - 1, and the plateau (n, 1) they are divided by.
+
+    Examples
+    --------
+    >>> columns, plateau = decay_and_unsteadiness(np.ones((3, 2080), np.float32))
+    >>> columns.shape, plateau.shape
+    ((3, 15), (3, 1))
+    """
     decay = triangles @ LAG_MEAN.T
     spread = np.sqrt(np.square(triangles - decay[:, LAG_BIN]) @ LAG_MEAN.T)
     plateau = np.maximum(decay[:, :1], _LEAST_PLATEAU)

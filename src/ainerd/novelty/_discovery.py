@@ -30,7 +30,13 @@ _FIRST, _OF_FIRST = 6, 0.9  # the first regimes share this part of alpha equally
 
 
 def share(number: int) -> float:
-    """Return the share of alpha allotted to the regime with this number."""
+    """Return the share of alpha allotted to the regime with this number.
+
+    Examples
+    --------
+    >>> round(sum(share(number) for number in range(60)), 6)
+    1.0
+    """
     return _OF_FIRST / _FIRST if number < _FIRST else (1 - _OF_FIRST) * 0.5 ** (number - _FIRST + 1)
 
 
@@ -135,6 +141,12 @@ def night(shape: tuple[int, ...], exposures: int, rng: np.random.Generator) -> t
     """Draw the exposures of a night: the regime of each, (m,), and its number within the regime, (m,).
 
     There are one to six regimes out of ``shape[0]``, with uneven shares and at most ``shape[1]`` exposures each.
+
+    Examples
+    --------
+    >>> regimes, numbers = night((6, 20), 10, np.random.default_rng(0))
+    >>> len(regimes) == len(numbers) == 10
+    True
     """
     n = int(rng.integers(1, 7))
     which = rng.choice(shape[0], n, replace=False)

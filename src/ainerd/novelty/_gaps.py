@@ -29,6 +29,11 @@ class Border:
     """The border of two regimes: the distance of their means in own spreads, and the threshold from which it is a gap.
 
     `sizes` are the numbers of exposures of the two regimes.
+
+    Examples
+    --------
+    >>> Border(distance=3.0, threshold=4.5, sizes=(5, 8)).distance
+    3.0
     """
 
     distance: float
@@ -51,6 +56,11 @@ class Components:
         Regimes of each component, both by number.
     borders : mapping of (int, int) to Border
         Of each pair of regimes, the lower number first.
+
+    Examples
+    --------
+    >>> Components(groups=((0, 2), (1,))).groups
+    ((0, 2), (1,))
     """
 
     groups: tuple[tuple[int, ...], ...] = ()
@@ -80,6 +90,12 @@ def components(z: NDArray[np.float32], labels: NDArray[np.int64], width: float |
     """Return the components of exposures (n, d) with regimes (n,), -1 for none.
 
     `width` is the distance that two exposures of one regime rarely exceed. Without it each regime is a component.
+
+    Examples
+    --------
+    >>> z = np.random.default_rng(0).normal([[0, 0]] * 5 + [[9, 9]] * 5, 0.1).astype(np.float32)
+    >>> components(z, np.repeat([0, 1], 5), 1.0).groups
+    ((0,), (1,))
     """
     points = {int(k): np.asarray(z[labels == k], float) for k in np.unique(labels[labels >= 0])}
     joined: DisjointSet[int] = DisjointSet(points)
@@ -100,6 +116,12 @@ def gap(a: Floats, b: Floats, spread: float) -> float:
     """Return the distance of the means of two groups (n, d) and (m, d) in units of their spread along that line.
 
     `spread` is the expected standard deviation along one axis, to which that of small groups is shrunk.
+
+    Examples
+    --------
+    >>> a, b = np.random.default_rng(0).normal([[[0.0]], [[5.0]]], 1.0, (2, 50, 1))
+    >>> round(gap(a, b, 1.0), 1)
+    5.0
     """
     line = b.mean(0) - a.mean(0)
     distance = float(np.linalg.norm(line))

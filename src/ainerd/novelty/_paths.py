@@ -42,6 +42,11 @@ class Path:
         Least and largest value of each covariate that orders them, in the order in which covariates were given.
     order : tuple of int
         The regimes in the order of their medians in the first covariate.
+
+    Examples
+    --------
+    >>> Path(regimes=(0, 1), n=9, covariates={"age": (0.9, 0.001)}, order=(1, 0)).order
+    (1, 0)
     """
 
     regimes: tuple[int, ...]
@@ -65,6 +70,12 @@ class Break:
         Of the narrowest border of the two, in own spreads.
     is_hole : bool
         Whether so little was measured between that they may be one path.
+
+    Examples
+    --------
+    >>> found = Break(regimes=((0,), (1,)), covariate="age", between=(10.0, 12.0), distance=6.1, is_hole=False)
+    >>> found.between
+    (10.0, 12.0)
     """
 
     regimes: tuple[tuple[int, ...], tuple[int, ...]]
@@ -76,7 +87,13 @@ class Break:
 
 @dataclass(frozen=True)
 class Structure:
-    """Regimes connected by borders that are no gap, those of them that are paths, and what lies beside the paths."""
+    """Regimes connected by borders that are no gap, those of them that are paths, and what lies beside the paths.
+
+    Examples
+    --------
+    >>> Structure().paths
+    ()
+    """
 
     components: Components = field(default_factory=Components)
     paths: Sequence[Path] = ()
@@ -100,6 +117,12 @@ def structure(z: NDArray[np.float32], labels: Ints, width: float | None, covaria
         Distance that two exposures of one regime rarely exceed; without it each regime is a component.
     covariates : mapping of str to ndarray, shape (n,)
         NaN where unknown.
+
+    Examples
+    --------
+    >>> z = np.random.default_rng(0).normal([[0, 0]] * 5 + [[9, 9]] * 5, 0.1).astype(np.float32)
+    >>> structure(z, np.repeat([0, 1], 5), 1.0, {"age": np.arange(10.0)}).components.groups
+    ((0,), (1,))
     """
     groups, found = components(z, labels, width), []
     if width is not None:

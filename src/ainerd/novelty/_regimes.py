@@ -52,6 +52,12 @@ class RegimeModel:
         Numbers of regimes left by cuts at `HIGHEST` and `LOWEST` times `cut_`.
     cut_ : float
         Height of the cut; infinite if all is one regime.
+
+    Examples
+    --------
+    >>> z = np.random.default_rng(0).normal([[0, 0]] * 5 + [[9, 9]] * 5, 0.1).astype(np.float32)
+    >>> RegimeModel(noise=0.1).fit(z).n_regimes_
+    2
     """
 
     CUT = 3.0  # times the noise: two results of one regime are rarely farther apart

@@ -39,6 +39,11 @@ class Verdict:
     excess : dict of str to float
         By term, how much less likely the run is than the median run of that kind, in units of the distance from the
         median to the 90th percentile: about 1 is common, 3 is rare.
+
+    Examples
+    --------
+    >>> Verdict(p=0.004, nearest="ageing", excess={"decay": 2.1}).p
+    0.004
     """
 
     p: float

@@ -24,6 +24,11 @@ class Part:
     """An array with the names of its dimensions, or a table, in memory.
 
     It is read like a node of Tiled; other attributes are those of `values`.
+
+    Examples
+    --------
+    >>> Part(np.zeros((2, 256, 256)), ("roi", "t1", "t2")).dims
+    ('roi', 't1', 't2')
     """
 
     def __init__(self, values: Any, dims: tuple[str, ...] | None = None) -> None:
@@ -46,6 +51,11 @@ class LoadedResult(dict[str, Part]):
     """A result in memory: `metadata`, and its arrays and tables as items; arrays are attributes too.
 
     The panels of a technique use it like an `ainerd.results.AinerdResult`.
+
+    Examples
+    --------
+    >>> LoadedResult("6f1d", {"status": "complete"}, {"c2": Part(np.ones((1, 4, 4)))}).c2.shape
+    (1, 4, 4)
     """
 
     def __init__(
@@ -150,7 +160,15 @@ def read_table(node: Any) -> pd.DataFrame:
 
 
 def decode_table(columns: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
-    """Return a table of columns read from HDF5, where texts are bytes."""
+    """Return a table of columns read from HDF5, where texts are bytes.
+
+    Examples
+    --------
+    >>> decode_table({"kind": np.array([b"ageing", b"flow"])})
+         kind
+    0  ageing
+    1    flow
+    """
     return pd.DataFrame({name: decode_text(values) for name, values in columns.items()})
 
 

@@ -418,7 +418,13 @@ class AtlasRecord(Record):
 
 
 class LogRecord(Record):
-    """One line of the log."""
+    """One line of the log.
+
+    Examples
+    --------
+    >>> LogRecord(text="scan 2: regime 0").agent is None
+    True
+    """
 
     _flat = ("ids",)
 

@@ -193,6 +193,11 @@ def regime_kinds(
         Regimes that are claimed to be new.
     components : sequence of sequence of int
         Regimes without a gap between them, which get one name.
+
+    Examples
+    --------
+    >>> regime_kinds([0, 0, 1], ["ageing", "ageing", "flow"], [False, False, True])
+    {0: 'like ageing', 1: 'new (least unlike flow)'}
     """
     of = {regime: group[0] for group in components for regime in group}
     new = {of.get(regime, regime) for regime in new}

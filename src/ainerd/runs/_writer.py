@@ -36,7 +36,13 @@ USUAL = {
 
 
 class RecordedKeys(Recorded):
-    """Data of a run to keep in its results: data keys by their names in the result."""
+    """Data of a run to keep in its results: data keys by their names in the result.
+
+    Examples
+    --------
+    >>> RecordedKeys(positions=("sample_x",), units={"sample_x": "mm"}).positions
+    ('sample_x',)
+    """
 
     positions: tuple[str, ...]  #: data keys of the actuators
 
@@ -430,6 +436,12 @@ def start_metadata(start: Mapping[str, Any], recorded: RecordedKeys) -> dict[str
 
     A key with dots reads nested mappings. A mapping counts as its ``name``, a list as its items. A name that the
     result uses for a reading or a position is left out.
+
+    Examples
+    --------
+    >>> recorded = RecordedKeys(start={"sample_name": "sample"}, positions=())
+    >>> start_metadata({"uid": "6f1d", "scan_id": 4, "sample": "gel"}, recorded)
+    {'sample': 'gel', 'sample_name': 'gel'}
     """
     keys_of = USUAL | {name: (key,) for name, key in recorded.start.items()}
     taken = {*recorded.positions, *recorded.readings}

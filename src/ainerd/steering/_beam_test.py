@@ -25,6 +25,10 @@ class BeamVerdict:
         Probability of such a ratio without an effect.
     text : str
         The verdict in a sentence.
+
+    Examples
+    --------
+    >>> BeamVerdict(has_effect=None, text="no verdict on the beam").has_effect
     """
 
     has_effect: bool | None
@@ -39,6 +43,13 @@ def beam_verdict(paces: tuple[Pace, Pace, Pace], low: float, high: float) -> Bea
 
     The first and the last have the mean age and dose of the middle one, about, so that a steady change cancels. If they
     differ between each other, dose or age has changed the sample, and the sentence says so.
+
+    Examples
+    --------
+    >>> from ainerd.technique import Pace
+    >>> same = Pace(tau_s=0.5, error_s=0.02, contrast=0.2)
+    >>> beam_verdict((same, same, same), low=0.1, high=1.0).has_effect
+    False
     """
     logs, variances = [], []
     for pace, transmission in zip(paces, (low, high, low), strict=True):

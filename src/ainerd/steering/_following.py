@@ -38,7 +38,13 @@ class Course:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A position that is novel to the agent of another technique: by actuator, with its p-value and that agent."""
+    """A position that is novel to the agent of another technique: by actuator, with its p-value and that agent.
+
+    Examples
+    --------
+    >>> Candidate(position={"sample_x": 3.0}, p=0.004, agent="x-tec").position
+    {'sample_x': 3.0}
+    """
 
     position: Mapping[str, float]
     p: float

@@ -36,7 +36,13 @@ Bounds = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A part of a report: sentences, a table whose first row is its header, figures with captions."""
+    """A part of a report: sentences, a table whose first row is its header, figures with captions.
+
+    Examples
+    --------
+    >>> Section(title="Results", lines=["None yet."]).lines
+    ['None yet.']
+    """
 
     title: str
     lines: Sequence[str] = ()
@@ -46,7 +52,14 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The contents that `write_report` writes."""
+    """The contents that `write_report` writes.
+
+    Examples
+    --------
+    >>> section = Section(title="Results", lines=["None yet."])
+    >>> Report(title="A night", subtitle="one sample", sections=[section]).title
+    'A night'
+    """
 
     title: str
     subtitle: str

@@ -47,7 +47,14 @@ def write_report(report: Report, path: Path) -> Path:
 
 
 def report_html(report: Report) -> str:
-    """Return one page that loads nothing from elsewhere and runs no scripts; all text is escaped."""
+    """Return one page that loads nothing from elsewhere and runs no scripts; all text is escaped.
+
+    Examples
+    --------
+    >>> report = Report(title="A <night>", subtitle="one sample", sections=[])
+    >>> "A &lt;night&gt;" in report_html(report)
+    True
+    """
     title = escape(printable(report.title))
     parts = "".join(_html(section) for section in report.sections)
     return f"""<!doctype html>

@@ -34,7 +34,13 @@ Limits = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Next:
-    """The position of the next run by motor, and why; the terms are those of `ainerd.steering.Explorer.suggest`."""
+    """The position of the next run by motor, and why; the terms are those of `ainerd.steering.Explorer.suggest`.
+
+    Examples
+    --------
+    >>> Next(position={"sample_x": 3.0}, reason="a scratch").reason
+    'a scratch'
+    """
 
     position: Mapping[str, float]
     reason: str = ""
@@ -189,6 +195,12 @@ def principal_axes(points: NDArray[np.float64]) -> tuple[Floats, Floats, Floats]
     """Return the mean (d,), the first two principal directions (2, d) and their shares of the variance (2,) of (n, d).
 
     The largest component of each direction is positive, so that a picture does not flip.
+
+    Examples
+    --------
+    >>> mean, directions, shares = principal_axes(np.array([[0.0, 0.0], [2.0, 0.0], [4.0, 0.1]], np.float32))
+    >>> mean.round(2), shares.round(2)
+    (array([2.  , 0.03], dtype=float32), array([1., 0.]))
     """
     n, d = points.shape if points.size else (0, 2)
     middle = points.mean(axis=0) if n else np.zeros(d)

@@ -58,7 +58,15 @@ def _status_lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def run_line(outcome: Outcome, following: Next, units: Mapping[str, str]) -> Text:
-    """Return the line after a run: its result, and the next position, with its `units`, and the reason for it."""
+    """Return the line after a run: its result, and the next position, with its `units`, and the reason for it.
+
+    Examples
+    --------
+    >>> from ainerd.technique import Outcome
+    >>> outcome = Outcome(raw_uid="6f1d", key="6f1d", trial_id="1", status="complete", positions={}, regime=0)
+    >>> str(run_line(outcome, Next(position={"sample_x": 3.0}, reason="unexplored"), {"sample_x": "mm"}))
+    'scan ?: regime 0, no claim of novelty → next (3.00) mm: unexplored'
+    """
     is_growing = outcome.status == "growing"
     line = Text(f"scan {scan_text(outcome.scan_id, outcome.event)}: ").append("growing, " if is_growing else "")
     if outcome.reason:

@@ -43,6 +43,14 @@ class AgeingFit:
     tau, tau_err : ndarray, shape (n_age,)
         Relaxation time of each age, in the unit of the lags, with one contrast, static part and exponent for all ages;
         NaN outside the lags, if its relative error is above .4, or if the exponent is at the end of its range.
+
+    Examples
+    --------
+    >>> tau, age = np.geomspace(0.01, 1, 30), np.array([1.0, 2.0, 4.0])
+    >>> decay = 1 + 0.2 * np.exp(-2 * tau / (0.05 * age[:, None]))
+    >>> bins = decay + np.random.default_rng(0).normal(0, 0.0005, (6, 3, 30))
+    >>> fit_ageing(tau, age, bins).tau.round(2)
+    array([0.05, 0.1 , 0.2 ])
     """
 
     ageing_exponent: float = np.nan
@@ -86,6 +94,14 @@ def fit_ageing(
     ------
     ValueError
         If the shapes do not fit, or ages are not positive.
+
+    Examples
+    --------
+    >>> tau, age = np.geomspace(0.01, 1, 30), np.array([1.0, 2.0, 4.0, 8.0])
+    >>> decay = 1 + 0.2 * np.exp(-2 * tau / (0.05 * age[:, None]))
+    >>> bins = decay + np.random.default_rng(0).normal(0, 0.002, (6, 4, 30))
+    >>> round(fit_ageing(tau, age, bins).ageing_exponent, 2)
+    1.0
     """
     lags, values, ages = (np.asarray(x, dtype=float) for x in (tau, g2, age))
     ages = ages[:, None] if ages.ndim == 1 else ages
@@ -157,6 +173,12 @@ def middle_age(edges: ArrayLike, lag: ArrayLike) -> Floats:
         Age a holds the pairs whose later frame, from 0, is from ``edges[a]`` to ``edges[a + 1] - 1``.
     lag : array_like, shape (n,)
         Lags in frames.
+
+    Examples
+    --------
+    >>> middle_age([0, 4, 8], [1, 2])
+    array([[2. , 2. ],
+           [5.5, 5. ]])
     """
     ends, lags = np.asarray(edges, dtype=float), np.asarray(lag, dtype=float)
     last = ends[1:, None] - 1

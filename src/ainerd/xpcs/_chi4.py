@@ -13,7 +13,14 @@ BLOCKS = 8
 
 
 class Chi4(NamedTuple):
-    """Covariance in time of the instantaneous g2 of two halves, and its error, by lag: (n_roi, n - 1) each."""
+    """Covariance in time of the instantaneous g2 of two halves, and its error, by lag: (n_roi, n - 1) each.
+
+    Examples
+    --------
+    >>> value, error = chi4(np.ones((2, 16, 16)))
+    >>> np.isfinite(value).any()  # too few elements at each lag
+    np.False_
+    """
 
     value: Floats
     error: Floats
@@ -71,6 +78,14 @@ def chi4(c2: ArrayLike) -> Chi4:
     ------
     ValueError
         If the maps are not square or not in pairs.
+
+    Examples
+    --------
+    >>> times = np.arange(128)
+    >>> steady = 1.2 + 0 * np.add.outer(times, times)
+    >>> bursts = steady + 0.1 * np.cos(np.add.outer(times, times) / 4)  # both halves see them
+    >>> chi4([bursts, bursts]).value[0, 0].round(4), chi4([steady, steady]).value[0, 0].round(4)
+    (np.float64(0.0051), np.float64(0.0))
     """
     maps = np.asarray(c2, dtype=float)
     if maps.ndim != 3 or maps.shape[1] != maps.shape[2] or len(maps) % 2:

@@ -61,6 +61,13 @@ def fit_relaxation(
     ------
     ValueError
         If the frame time is not positive, or a bin does not exist.
+
+    Examples
+    --------
+    >>> frames = np.random.default_rng(0).poisson(2.0, (64, 8, 8))  # no speckle
+    >>> curve = g2(frames, Partition.from_roi_map(np.ones((8, 8), int)))
+    >>> fit_relaxation(curve, frame_time=0.01).no_tau
+    array(['no speckle'], dtype='<U10')
     """
     if not frame_time > 0:
         raise ValueError(f"frame_time must be positive, got {frame_time!r}")

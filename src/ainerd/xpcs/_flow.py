@@ -110,6 +110,15 @@ class FlowFit:
         Exponent of the relaxation, and mean contrast over bins.
     chi2 : float
         Reduced chi square of the selected model (sum of squares per degree of freedom without parts or errors).
+
+    Examples
+    --------
+    >>> tau, phi = np.geomspace(0.01, 1, 30), np.arange(0.0, 360, 30)
+    >>> along = 0.05 * np.cos(np.radians(phi))[:, None]  # q along the flow
+    >>> g2 = 1 + 0.2 * np.abs(0.6 * np.exp((1j * along * 400 - 2) * tau) + 0.4) ** 2
+    >>> flow = fit_flow(tau, g2 + np.random.default_rng(0).normal(0, 0.001, (12, 30)), phi, np.full(12, 0.05))
+    >>> flow.kind, round(flow.velocity, -1)
+    ('velocity', 400.0)
     """
 
     kind: Kind = "none"
@@ -188,6 +197,13 @@ def fit_flow(
     ------
     ValueError
         If the shapes do not fit, or a q is not positive.
+
+    Examples
+    --------
+    >>> tau, phi = np.geomspace(0.01, 1, 30), np.arange(0.0, 360, 30)
+    >>> g2 = 1 + 0.2 * np.exp(-2 * tau / 0.1) + np.random.default_rng(0).normal(0, 0.001, (12, 30))
+    >>> fit_flow(tau, g2, phi, np.full(12, 0.05)).kind
+    'none'
     """
     lags, values, azimuth = (np.asarray(x, dtype=float) for x in (tau, g2, phi))
     if lags.ndim != 1 or azimuth.ndim != 1 or values.shape != (azimuth.size, lags.size):

@@ -56,6 +56,13 @@ class G2:
         photons too. With c the mean of g2 - 1 over all pairs of frames and C the photons of the sub-bin, it is -g2
         times the mean over pixels of c (1 / m - 1 / n) + 1 / C - 1 / C_bin + (g2 - 1) / n, which for a static sample is
         -contrast (1 + contrast) / m.
+
+    Examples
+    --------
+    >>> frames = np.random.default_rng(0).poisson(2.0, (64, 8, 8))
+    >>> curve = g2(frames, Partition.from_roi_map(np.ones((8, 8), int)))
+    >>> curve.value.shape == curve.error.shape, curve.n_frames
+    (True, 64)
     """
 
     lag: Floats

@@ -33,6 +33,12 @@ class Annulus:
     ----------
     edges : ndarray, shape (n_rings + 1,)
         Borders of the rings in 1/nm.
+
+    Examples
+    --------
+    >>> position = {"beam_center_px": (250.0, 500.0), "distance_m": 5.0, "energy_keV": 9.7}
+    >>> Annulus(detector="Eiger500k", **position, q_range_inv_nm=(0.05, 0.1), n_q=2).n_q
+    2
     """
 
     detector: "str | Detector"

@@ -28,6 +28,12 @@ class PowerFit:
     diffusion, diffusion_err : float
         Coefficient D of diffusion, tau = 1 / (D q²) with tau of the field, in nm² per unit of tau; NaN unless the
         exponent is 2 within two errors.
+
+    Examples
+    --------
+    >>> fit = fit_power([0.01, 0.02, 0.04], [4.0, 2.0, 1.0], [0.1, 0.1, 0.1])
+    >>> round(fit.exponent, 2), fit.n, fit.diffusion
+    (1.0, 3, nan)
     """
 
     exponent: float = np.nan

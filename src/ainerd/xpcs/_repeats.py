@@ -37,6 +37,13 @@ class Repeats:
         NaN without errors, or for one repeat.
     errors : str
         Source of `error`, as in "errors of the scatter between repeats".
+
+    Examples
+    --------
+    >>> lag = np.geomspace(0.01, 1, 20)
+    >>> curves = 1 + 0.2 * np.exp(-2 * lag / 0.1) + np.random.default_rng(0).normal(0, 0.001, (5, 1, 20))
+    >>> average_repeats(lag, curves).g2.shape
+    (1, 20)
     """
 
     g2: Floats
@@ -73,6 +80,14 @@ def average_repeats(
     ------
     ValueError
         If there are fewer than two repeats, or shapes do not fit.
+
+    Examples
+    --------
+    >>> lag = np.geomspace(0.01, 1, 20)
+    >>> repeats = 1 + 0.2 * np.exp(-2 * lag / 0.1) + np.random.default_rng(0).normal(0, 0.001, (5, 1, 20))
+    >>> repeats[3] += 0.1  # a beam that was lost
+    >>> average_repeats(lag, repeats).kept
+    array([ True,  True,  True, False,  True])
     """
     lags, values = np.asarray(lag, dtype=float), np.asarray(g2, dtype=float)
     if values.ndim != 3 or values.shape[2] != lags.size or len(values) < 2:
@@ -212,6 +227,11 @@ class Trend:
         From the smallest to the largest dose, with its interval of 95 %; NaN with fewer than five numbers.
     p : float
         Probability of such an order by chance; NaN with fewer than five numbers.
+
+    Examples
+    --------
+    >>> Trend(change=-0.4, low=-0.6, high=-0.2, p=0.001).p
+    0.001
     """
 
     change: float = np.nan
@@ -253,6 +273,14 @@ def log_tau_shifts(lag: ArrayLike, g2: ArrayLike, fit: Relaxation, weight: Array
         Of the mean, k curves. Bins without a tau do not count.
     weight : array_like, shape (m, k, n), optional
         Inverse variances, or numbers proportional to them.
+
+    Examples
+    --------
+    >>> lag = np.geomspace(0.01, 1, 20)
+    >>> slower = np.array([0.1, 0.1, 0.11])[:, None, None]
+    >>> curves = 1 + 0.2 * np.exp(-2 * lag / slower)
+    >>> log_tau_shifts(lag, curves, fit_curves(lag, curves.mean(axis=0))).round(2)
+    array([-0.03, -0.03,  0.06])
     """
     lags, values = np.asarray(lag, dtype=float), np.asarray(g2, dtype=float)
     weights = np.ones_like(values) if weight is None else np.asarray(weight, dtype=float)

@@ -44,6 +44,12 @@ class Saxs:
     scale_error : float
         Relative error that all q share, of the factor on an absolute scale.
     unit : str
+
+    Examples
+    --------
+    >>> curve = Saxs(q=np.array([0.01, 0.02]), intensity=np.array([4.0, 1.0]), error=np.array([0.2, 0.1]))
+    >>> curve.unit
+    'photons/pixel/frame'
     """
 
     q: Floats
@@ -160,6 +166,12 @@ def absolute_factor(
     ------
     ValueError
         If no q is in the range, or the standard scatters nothing.
+
+    Examples
+    --------
+    >>> water = Saxs(q=np.array([0.1, 0.2, 0.3]), intensity=np.full(3, 2.0), error=np.full(3, 0.02))
+    >>> round(absolute_factor(water, 0.0164, Measured(value=1.0)).value, 5)
+    0.00082
     """
     use = (standard.q >= q_range_inv_nm[0]) & (standard.q <= q_range_inv_nm[1])
     if isinstance(cross_section_inv_cm, tuple):

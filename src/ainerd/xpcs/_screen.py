@@ -83,6 +83,12 @@ class LeftOut:
         First index and number of the frames of each gap.
     moved : ndarray of int
         Frames from which on the pattern has changed for good; later frames are not left out.
+
+    Examples
+    --------
+    >>> none = np.zeros(0, dtype=np.int64)
+    >>> LeftOut(pixels={"hot": np.array([7])}, frames={}, missing=none, moved=none).pixels["hot"]
+    array([7])
     """
 
     pixels: dict[str, NDArray[np.int64]]

@@ -286,6 +286,13 @@ def no_light(g2: G2, counts: float) -> str | None:
     The contrast within a frame is at most 1. The contrast between neighbouring frames is at most that within a frame,
     because the mean of I(t) I(t + 1) is at most that of I(t)² (Cauchy and Schwarz). Photons that are counted in two
     frames raise the contrast between frames only. Lost photons, and other units, change the contrast within a frame.
+
+    Examples
+    --------
+    >>> frames = np.random.default_rng(0).poisson(2.0, (64, 32, 32))
+    >>> curve = g2(frames, Partition.from_roi_map(np.ones((32, 32), int)))
+    >>> no_light(curve, frames.sum()) is None
+    True
     """
     use = np.isfinite(g2.parts0) & np.isfinite(g2.parts[:, 0]) & (g2.part_weight > 0)
     if g2.lag[0] != 1 or use.sum() < FEWEST:

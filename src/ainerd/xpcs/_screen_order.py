@@ -89,6 +89,12 @@ def behind(intensity: Floats, monitor: Floats) -> str | None:
     ----------
     intensity, monitor : ndarray, shape (n,)
         Photons of each frame, and the monitor's value at the frame of that number.
+
+    Examples
+    --------
+    >>> flicker = np.random.default_rng(0).normal(1, 0.05, 400)
+    >>> behind(flicker, flicker) is None
+    True
     """
     n = len(intensity)
     span = min(n // 4, LONGEST)

@@ -42,6 +42,11 @@ class Team:
     ----------
     own : ndarray of int64 or None
         Positions in ``partition.pixels`` of the pixels of this process, increasing; None if it has all.
+
+    Examples
+    --------
+    >>> Team().total(np.array([3, 4]))
+    array([3, 4])
     """
 
     own: NDArray[np.int64] | None = None

@@ -32,6 +32,11 @@ class Visibility:
         Probability of residuals as large as these; below 1e-4 nothing is reported.
     no_tau : str
         Why there is no `tau`; "" if there is one.
+
+    Examples
+    --------
+    >>> fit_visibility([1.0, 1.0], [0.1, 0.1], [0.01, 0.01]).no_tau
+    'fewer than three exposure times'
     """
 
     contrast: float = np.nan
@@ -75,6 +80,13 @@ def fit_visibility(exposure: ArrayLike, contrast: ArrayLike, error: ArrayLike) -
     ------
     ValueError
         If shapes differ, or an exposure time or an error is not positive.
+
+    Examples
+    --------
+    >>> exposure = np.geomspace(0.01, 10, 8)
+    >>> fit = fit_visibility(exposure, visibility(exposure, tau=0.5, contrast=0.2), np.full(8, 0.001))
+    >>> round(fit.tau, 2), round(fit.contrast, 2)
+    (0.5, 0.2)
     """
     width, value, sd = (np.asarray(x, dtype=float) for x in (exposure, contrast, error))
     if not (width.ndim == 1 and width.shape == value.shape == sd.shape):
