@@ -63,7 +63,15 @@ def read_section(model: type[S], values: Mapping[str, Any], name: str) -> S:
 
 
 def read_map(path: Path, name: str) -> NDArray[Any]:
-    """Return the array, (rows, columns), in the .npy file of the key `name`. A ValueError names key and file."""
+    """Return the array, (rows, columns), in the .npy file of the key `name`. A ValueError names key and file.
+
+    Examples
+    --------
+    >>> path = folder / "roi.npy"
+    >>> np.save(path, np.ones((4, 6), np.int64))
+    >>> read_map(path, "xpcs.roi_map").shape
+    (4, 6)
+    """
     if not path.is_file():
         raise ValueError(f"{name}: there is no {path}")
     try:
@@ -218,6 +226,11 @@ class Acquisition(Section):
     """Places in the files of acquisitions from which documents take their values, for the source ``folder:PATH``.
 
     The defaults are those of APS 8-ID. Paths are those of datasets in ``NAME_metadata.hdf``.
+
+    Examples
+    --------
+    >>> Acquisition(readings={"stress": "/entry/sample/stress"}).readings
+    {'stress': '/entry/sample/stress'}
     """
 
     dataset: str = "/entry/data/data"  #: of the frames in NAME.h5
@@ -302,6 +315,11 @@ class Settings(BaseSettings):
         The technique's own section. It may be changed before an agent is built.
     folder : Path
         Folder of the file; relative paths start there.
+
+    Examples
+    --------
+    >>> Settings.load("profiles/rheo_xpcs/small.toml").technique
+    'rheo_xpcs'
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid")

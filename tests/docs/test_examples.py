@@ -29,6 +29,7 @@ def examples():
 
 
 @pytest.mark.parametrize("test", [*examples()])
-def test_an_example_shows_what_is_returned(test):
+def test_an_example_shows_what_is_returned(test, tmp_path):
+    test.globs["folder"] = tmp_path
     outcome = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS).run(test)
     assert outcome.attempted and not outcome.failed

@@ -116,6 +116,15 @@ def file_documents(path: Path, *, by_schema: bool = True) -> Iterator[Document]:
     Lines without a document, such as the last line of a truncated file, are logged and left out. Documents that do not
     match event-model's schema are treated in the same way, unless `by_schema` is False, which is for a run that was
     accepted before. Raises ValueError if the file does not exist.
+
+    Examples
+    --------
+    >>> import json
+    >>> path = folder / "run.jsonl"
+    >>> doc = {"uid": "a", "run_start": "b", "time": 0.0, "exit_status": "success"}
+    >>> _ = path.write_text(json.dumps({"name": "stop", "doc": doc}))
+    >>> [name for name, doc in file_documents(path)]
+    ['stop']
     """
     files = sorted(path.glob("*.jsonl"), key=lambda file: file.stat().st_mtime) if path.is_dir() else [path]
     if not all(file.is_file() for file in files):

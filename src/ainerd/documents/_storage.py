@@ -64,6 +64,13 @@ def local_path(uri: str, roots: Iterable[Path]) -> Path:
         If the uri is not a local file, or the file does not exist.
     FrameError
         If the file lies outside all roots.
+
+    Examples
+    --------
+    >>> path = folder / "frames.h5"
+    >>> path.touch()
+    >>> local_path(f"file://localhost{path}", [path.parent]).name
+    'frames.h5'
     """
     parts = urlparse(uri)
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):

@@ -37,6 +37,12 @@ class Curve:
         Certificate of the agent, with the secret key.
     server : Path or None
         Public certificate of the server to which the agent connects.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> Curve(secret=Path("agent.key_secret"), server=Path("server.key")).server
+    PosixPath('server.key')
     """
 
     secret: Path

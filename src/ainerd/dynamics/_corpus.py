@@ -17,7 +17,13 @@ DIRECTIONS = np.arange(10.0, 180.0, 20.0)
 
 
 def known_maps(n: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw |g1|², (n, 64, 64), of n exposures of known families, each at a random azimuth."""
+    """Draw |g1|², (n, 64, 64), of n exposures of known families, each at a random azimuth.
+
+    Examples
+    --------
+    >>> known_maps(2, np.random.default_rng(0)).shape
+    (2, 64, 64)
+    """
     exposures = [draw(str(family), rng) for family in rng.choice(KNOWN, n)]
     return np.concatenate([clean_exposure(known, [rng.uniform(0, 180)]) for known in exposures])
 
@@ -27,6 +33,11 @@ def clean_exposure(dynamics: Dynamics, phi_deg: ArrayLike = DIRECTIONS) -> NDArr
 
     The fringes of a flow vary across a bin, so this differs from |g1|² at its center. The shape is (1, 64, 64) for
     isotropic dynamics.
+
+    Examples
+    --------
+    >>> clean_exposure(Dynamics(family="stationary", tau_s=0.1)).shape
+    (1, 64, 64)
     """
     if dynamics.is_isotropic:
         return reduced_g1_squared(dynamics, 1.0, SIZE).astype(np.float32)
@@ -37,7 +48,13 @@ def clean_exposure(dynamics: Dynamics, phi_deg: ArrayLike = DIRECTIONS) -> NDArr
 
 @dataclass(frozen=True)
 class Statistics:
-    """Counting statistics of n exposures, (n,): frames, photons per pixel and frame, pixels per bin, contrast beta."""
+    """Counting statistics of n exposures, (n,): frames, photons per pixel and frame, pixels per bin, contrast beta.
+
+    Examples
+    --------
+    >>> Statistics.draw(3, np.random.default_rng(0)).n_pixels.shape
+    (3,)
+    """
 
     n_frames: NDArray[np.float64]
     counts: NDArray[np.float64]
@@ -97,6 +114,13 @@ def noisy(
     Returns
     -------
     ndarray, shape (n, draws, s, s), float32
+
+    Examples
+    --------
+    >>> clean = 0.2 * clean_exposure(Dynamics(family="stationary", tau_s=0.1))
+    >>> maps = noisy(clean, n_pixels=1000, n_frames=1000, counts=0.5, rng=np.random.default_rng(0))
+    >>> maps.shape
+    (1, 1, 64, 64)
     """
     n, size = clean.shape[:2]
     cells = np.arange(size)

@@ -219,7 +219,13 @@ def _over(
 
 
 def g1_moving(part: Dynamics, s1: ArrayLike, s2: ArrayLike) -> NDArray[np.float64]:
-    """Return the real field correlation of a moving part between clock values `s1` and `s2`, which are broadcast."""
+    """Return the real field correlation of a moving part between clock values `s1` and `s2`, which are broadcast.
+
+    Examples
+    --------
+    >>> g1_moving(Dynamics(family="stationary", tau_s=1.0), [0.0, 1.0], 0.0).round(3)
+    array([1.   , 0.368])
+    """
     lag = np.abs(np.asarray(s1) - np.asarray(s2))
     return np.asarray(part.plateau + (1 - part.plateau) * np.exp(-(lag**part.exponent)))
 

@@ -225,6 +225,11 @@ def run_embedding(encoder: Encoder, z: ArrayLike, weights: Floats | None = None,
         Weights of the bins in their mean, such as their pixels; equal by default.
     by_azimuth : bool
         Whether the bins are equal and in order around the full circle; otherwise the anisotropy is zero.
+
+    Examples
+    --------
+    >>> run_embedding(Encoder.load("pca"), np.zeros((18, 16), np.float32)).shape
+    (16,)
     """
     maps = encoder.decode(z, size=SIZE)
     columns, plateau = decay_and_unsteadiness(to_triangle(np.average(maps, axis=0, weights=weights)[None]) - 1)

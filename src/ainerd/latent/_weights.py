@@ -30,6 +30,13 @@ def write_weights(path: Path, tensors: Mapping[str, NDArray[Any]], recipe: Mappi
     """Write tensors with the recipe that made them; `recipe["kind"]` names the kind of file.
 
     The bytes depend on the content alone.
+
+    Examples
+    --------
+    >>> path = folder / "mine.safetensors"
+    >>> write_weights(path, {"mean": np.zeros(3, np.float32)}, {"kind": "mine"})
+    >>> read_weights(path, "mine", {"mean": 1})[0]["mean"].shape
+    (3,)
     """
     from safetensors.numpy import save
 
@@ -42,7 +49,15 @@ def write_weights(path: Path, tensors: Mapping[str, NDArray[Any]], recipe: Mappi
 
 
 def kind_of(path: Path) -> str:
-    """Return the kind in the recipe of a file, or "" without one; raise `ModelError` if it cannot be read."""
+    """Return the kind in the recipe of a file, or "" without one; raise `ModelError` if it cannot be read.
+
+    Examples
+    --------
+    >>> path = folder / "mine.safetensors"
+    >>> write_weights(path, {"mean": np.zeros(3, np.float32)}, {"kind": "mine"})
+    >>> kind_of(path)
+    'mine'
+    """
     return str(_read(path)[1].get("kind", ""))
 
 

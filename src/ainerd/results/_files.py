@@ -178,7 +178,16 @@ def decode_text(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def put_attributes(place: "h5py.Group | h5py.Dataset", metadata: Mapping[str, Any]) -> None:
-    """Write metadata as attributes: nested values as JSON, without None."""
+    """Write metadata as attributes: nested values as JSON, without None.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> file = h5py.File(folder / "result.h5", "w")
+    >>> put_attributes(file, {"scan_id": 4, "reason": None, "ids": {"proposal": 7}})
+    >>> dict(file.attrs)
+    {'ids': '{"proposal": 7}', 'scan_id': np.int64(4)}
+    """
     for name, value in metadata.items():
         if isinstance(value, np.generic | np.ndarray):
             value = value.tolist()
@@ -199,7 +208,16 @@ def put_parts(group: "h5py.Group", parts: Mapping[str, Part], units: Mapping[str
 
 
 def put_array(group: "h5py.Group", name: str, values: Any, attributes: Mapping[str, Any] | None = None) -> None:
-    """Write an array of numbers, texts or times."""
+    """Write an array of numbers, texts or times.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> file = h5py.File(folder / "result.h5", "w")
+    >>> put_array(file, "tau_s", np.array([0.5, 0.6]), {"units": "s"})
+    >>> file["tau_s"].attrs["units"]
+    's'
+    """
     array = np.asarray(values)
     if array.dtype.kind == "M":
         array = np.datetime_as_string(array)
@@ -209,7 +227,17 @@ def put_array(group: "h5py.Group", name: str, values: Any, attributes: Mapping[s
 
 
 def put_table(group: "h5py.Group", name: str, table: pd.DataFrame, units: Mapping[str, str]) -> None:
-    """Write a table as a group of its columns."""
+    """Write a table as a group of its columns.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> import pandas as pd
+    >>> file = h5py.File(folder / "result.h5", "w")
+    >>> put_table(file, "stress", pd.DataFrame({"time": [0.0, 1.0], "stress": [2.0, 3.0]}), {"stress": "Pa"})
+    >>> sorted(file["stress"])
+    ['stress', 'time']
+    """
     columns = group.create_group(name.replace("/", "_"), track_order=True)
     for column in table:
         put_array(columns, str(column), table[column].to_numpy(), {"units": units.get(str(column))})

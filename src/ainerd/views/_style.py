@@ -46,7 +46,16 @@ def panel_title(region: Axes | SubFigure, text: str) -> None:
 
 
 def empty_panel(axes: Axes, text: str) -> None:
-    """Write into an empty panel why it is empty."""
+    """Write into an empty panel why it is empty.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> axes = Figure().subplots()
+    >>> empty_panel(axes, "no result yet")
+    >>> [text.get_text() for text in axes.texts]
+    ['no result yet']
+    """
     place: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center"}
     axes.text(0.5, 0.5, text, color="0.45", fontsize=9, wrap=True, parse_math=False, **place)
 
