@@ -41,8 +41,8 @@ class Curve:
     Examples
     --------
     >>> from pathlib import Path
-    >>> Curve(secret=Path("agent.key_secret"), server=Path("server.key")).server
-    PosixPath('server.key')
+    >>> Curve(secret=Path("agent.key_secret"), server=Path("server.key")).server.name
+    'server.key'
     """
 
     secret: Path
