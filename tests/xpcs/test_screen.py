@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ainerd.xpcs import Partition, Screen, SpoiltRunError, TwoTimeReducer
+from ainerd.xpcs import Partition, Screen, SpoiltRunError, TwoTimeReducer, _screen
 
 SIDE, N = 64, 200
 Y, X = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
@@ -63,6 +63,16 @@ def test_a_clean_run_is_unchanged(clean):
     assert np.array_equal(frames, clean) and valid.all() and not told
     assert left.n_pixels == left.n_frames == 0 and left.moved.size == 0
     assert np.abs(mapped(clean) - mapped(clean, screen=False)).max() < 1e-13
+
+
+def test_the_first_frames_are_searched_again_only_if_something_was_found(clean, monkeypatch):
+    searches, add_block = [], _screen.add_block
+    monkeypatch.setattr(_screen, "add_block", lambda *block: (searches.append(0), add_block(*block))[1])
+    some, spoilt = clean[:20], clean[:20].copy()
+    spoilt[7, BAD] = 500  # no photons of speckle
+    screened(some)
+    of_clean = len(searches)
+    assert screened(spoilt)[2] == [BAD] and of_clean == 2 < len(searches) - of_clean
 
 
 @settings(max_examples=20, deadline=None)
