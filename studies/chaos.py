@@ -333,7 +333,11 @@ class World:
 
     def _sentence(self, uid: str) -> str:
         lines = [line for line in self._log().splitlines() if uid in line]
-        return f"; the log says: {lines[-1][:200]}" if lines else ", and the log says nothing"
+        return (
+            "; the log says:" + "".join(f"\n  {line[:200]}" for line in lines)
+            if lines
+            else ", and the log says nothing"
+        )
 
     def _witnessed(self) -> dict[str, int]:
         """Return the number of events with frames in each run, as its session noted them."""
