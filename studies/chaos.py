@@ -198,12 +198,13 @@ class World:
 
     def judged(self) -> tuple[Row, list[str]]:
         """Let a last session analyse the remaining runs; return the counts and the faults."""
-        for name, process in self._alive.items():  # these end as usual
+        for process in self._alive.values():  # these end as usual
             if process.is_alive():
                 process.terminate()
             process.join(PATIENCE_S)
             if process.exitcode:
-                self.ended.append(f"{name} ended with {process.exitcode} (None: never)\n{self._log()[-2000:]}")
+                log = (self.folder / f"{process.name}.log").read_text(errors="replace")
+                self.ended.append(f"{process.name} ended with {process.exitcode} (None: never)\n{log[-2000:]}")
         self._queue.close()
         last = self._start(session, True)
         last.join(END_S)
@@ -266,7 +267,7 @@ class World:
         seed, jumps = int(self._rng.integers(2**32)), not is_last and bool(self._rng.random() < JUMPS)
         self.weather["clock of a process jumps"] += jumps
         options = (self.folder, self.storage, self._address, self._n, seed, jumps, is_last)
-        process = self._fork.Process(target=work, args=options)
+        process = self._fork.Process(target=work, args=options, name=f"{work.__name__}-{self._n:04d}")
         process.start()
         return process
 
