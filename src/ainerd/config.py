@@ -206,8 +206,8 @@ class Recorded(Section):
 
     Examples
     --------
-    >>> Recorded(readings={"stress": "rheometer_stress"}, units={"stress": "Pa"}).units
-    {'stress': 'Pa'}
+    >>> Recorded(readings={"load": "cell_load"}, units={"load": "N"}).units
+    {'load': 'N'}
     """
 
     series: dict[str, str] = {}  #: monitored during the run
@@ -229,8 +229,8 @@ class Acquisition(Section):
 
     Examples
     --------
-    >>> Acquisition(readings={"stress": "/entry/sample/stress"}).readings
-    {'stress': '/entry/sample/stress'}
+    >>> Acquisition(readings={"load": "/entry/sample/load"}).readings
+    {'load': '/entry/sample/load'}
     """
 
     dataset: str = "/entry/data/data"  #: of the frames in NAME.h5

@@ -54,7 +54,7 @@ class LoadedResult(dict[str, Part]):
 
     Examples
     --------
-    >>> LoadedResult("6f1d", {"status": "complete"}, {"c2": Part(np.ones((1, 4, 4)))}).c2.shape
+    >>> LoadedResult("6f1d", {"status": "complete"}, {"map": Part(np.ones((1, 4, 4)))}).map.shape
     (1, 4, 4)
     """
 
@@ -234,9 +234,9 @@ def put_table(group: "h5py.Group", name: str, table: pd.DataFrame, units: Mappin
     >>> import h5py
     >>> import pandas as pd
     >>> file = h5py.File(folder / "result.h5", "w")
-    >>> put_table(file, "stress", pd.DataFrame({"time": [0.0, 1.0], "stress": [2.0, 3.0]}), {"stress": "Pa"})
-    >>> sorted(file["stress"])
-    ['stress', 'time']
+    >>> put_table(file, "load", pd.DataFrame({"time": [0.0, 1.0], "load": [2.0, 3.0]}), {"load": "N"})
+    >>> sorted(file["load"])
+    ['load', 'time']
     """
     columns = group.create_group(name.replace("/", "_"), track_order=True)
     for column in table:
