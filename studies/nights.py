@@ -20,6 +20,7 @@ samples What the log says in whole nights of 24 exposures, of dynamics that shar
 Intervals are 95 %; that over all banks takes nights for independent.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
@@ -125,6 +126,8 @@ def samples(nights: int = 200, only: str = "", quick: bool = False) -> None:
         "two to six regimes": lambda: in_turns(lambda rng: drawn(ordinary(rng))),
         "two to six regimes of any dynamics": lambda: in_turns(any_dynamics),
     }
+    if only and only not in sorts:
+        sys.exit(f"--only {only!r}: choose one of {', '.join(sorts)}")
     wanted = {only: sorts[only]} if only else sorts
     report("nights_samples", [read_nights(of, sort, make, n) for sort, make in wanted.items()], nights=n)
 

@@ -8,8 +8,9 @@ WRITTEN = ("campaign.png", "documents.jsonl", "frames", "tiled")  # in the folde
 
 def empty(folder: Path) -> None:
     """Make a folder, or empty it; ValueError if it holds anything that no demonstration wrote."""
-    strange = sorted(path.name for path in folder.glob("*") if path.name not in WRITTEN) if folder.exists() else []
-    if strange or (folder.exists() and not folder.is_dir()):
-        raise ValueError(f"{folder} holds {strange[0] if strange else 'a file'}: give a new or an empty folder")
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file: give a new or an empty folder")
+    if strange := sorted(path.name for path in folder.glob("*") if path.name not in WRITTEN):
+        raise ValueError(f"{folder} holds {strange[0]}: give a new or an empty folder")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
