@@ -72,6 +72,8 @@ def test_a_folder_with_other_files_is_not_emptied(tmp_path):
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(ValueError, match=r"holds thesis\.tex"):
         empty(tmp_path)
+    with pytest.raises(ValueError, match=r"thesis\.tex is a file"):
+        empty(tmp_path / "thesis.tex")
     empty(tmp_path / "new")
     (tmp_path / "new" / "frames").mkdir()
     empty(tmp_path / "new")
