@@ -22,6 +22,7 @@ from ainerd.threads import one_thread
 
 _LEAST_SPREAD = 1e-6
 _NO_WEIGHT = -1e6  # logarithm
+_ROWS = 500  # points at a time, so that the distances need little memory
 _RUNS_PER_COMPONENT = 200
 _TOLERANCE = 0.01  # of the mean log density; ranks calibrate any density, also one that has not quite converged
 
@@ -304,10 +305,11 @@ class _Density:
         logs = np.empty((len(x), len(self.means)))
         for kind, (means, factors) in enumerate(zip(self.means, self.factors, strict=True)):
             some = self.log_weights[kind] > _NO_WEIGHT
-            away = white @ np.concatenate(factors[some], axis=1)  # one product for all Gaussians
-            away -= np.einsum("ce,cef->cf", means[some], factors[some]).ravel()
-            away = away.reshape(len(x), -1, size)
-            each = constant[kind, some] - np.einsum("nce,nce->nc", away, away) / 2
-            most = each.max(1)
-            logs[:, kind] = most + np.log(np.exp(each - most[:, None]).sum(1))
+            product, shift = np.concatenate(factors[some], axis=1), np.einsum("ce,cef->cf", means[some], factors[some])
+            for first in range(0, len(x), _ROWS):
+                rows = slice(first, first + _ROWS)
+                away = (white[rows] @ product - shift.ravel()).reshape(-1, *shift.shape)  # from all Gaussians at once
+                each = constant[kind, some] - np.einsum("nce,nce->nc", away, away) / 2
+                most = each.max(1)
+                logs[rows, kind] = most + np.log(np.exp(each - most[:, None]).sum(1))
         return logs
