@@ -1,6 +1,7 @@
 """The folders of src/ainerd stand on floors, without circles, and the documentation shows them as they are."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,8 @@ def test_floors_are_the_longest_way_down():
     imports = {"top": {"low", "middle"}, "middle": {"low"}, "low": set()}
     assert structure.floors(imports) == [["low"], ["middle"], ["top"]]
     assert structure.direct(imports) == {"top": {"middle"}, "middle": {"low"}, "low": set()}
+
+
+def test_every_file_of_tests_has_a_name_of_its_own():
+    names = Counter(path.name for path in (SOURCE.parents[1] / "tests").rglob("test_*.py"))
+    assert [name for name, n in names.items() if n > 1] == []  # pytest cannot collect two of one name
