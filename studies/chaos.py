@@ -110,13 +110,17 @@ def re_manager(folder: Path, storage: Path, address: tuple[str, str]) -> Iterato
         ["redis-server", "--bind", "127.0.0.1", "--port", redis.partition(":")[2], "--save", ""],
         [scripts / "start-re-manager", *(f"--{name}={value}" for name, value in options.items())],
     )
+    here = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}  # where the manager finds its startup module
     with open(folder / "queue.log", "w") as log, contextlib.ExitStack() as stack:
         for command in commands:
-            stack.callback(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True).terminate)
+            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=here)
+            stack.callback(process.terminate)
         api = stack.enter_context(contextlib.closing(REManagerAPI(zmq_control_addr=f"tcp://{control}")))
         api.wait_for_idle(timeout=PATIENCE_S)
         api.environment_open()
         api.wait_for_idle(timeout=PATIENCE_S)
+        if not api.status(reload=True)["worker_environment_exists"]:
+            raise RuntimeError(f"the RE Manager opened no environment: {(folder / 'queue.log').read_text()[-2000:]}")
         yield
         api.queue_autostart(False)
         api.wait_for_idle(timeout=PATIENCE_S)
