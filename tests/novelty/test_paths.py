@@ -82,6 +82,13 @@ def test_a_wide_step_is_of_the_path_and_a_jump_is_not(step, n_groups):
     assert len(apart.components.groups) == 2 and apart.breaks[0].is_hole
 
 
+def test_a_still_sample_after_a_path_is_another_component():
+    rng, labels = np.random.default_rng(3), np.repeat(np.arange(6), 2)
+    z = rng.normal(0, 0.05, (12, 8))
+    z[:, 0] += [*range(8), *[10.0] * 4]  # three of the path's steps away, and no step further
+    assert structure(z, labels, 1.0, {"age": np.arange(12.0)}).components.groups == ((0, 1, 2, 3), (4, 5))
+
+
 def test_two_kinds_one_after_the_other_are_no_path():
     age, joined = np.arange(24.0), 0
     for seed in range(60):
