@@ -30,7 +30,14 @@ def test_there_is_no_verdict_without_all_times():
 
 
 def test_false_alarms_are_as_rare_as_their_level():
-    rng = np.random.default_rng(0)
-    drawn = np.exp(0.05 * rng.standard_normal((3000, 3)))
-    alarms = np.mean([beam_verdict(paces(*taus), 0.1, 1.0).p < 0.05 for taus in drawn])
-    assert 0.03 < alarms < 0.07
+    errors = np.array([0.02, 0.2, 0.1])
+    drawn = np.exp(errors * np.random.default_rng(0).standard_normal((3000, 3)))
+    verdicts = [
+        beam_verdict(tuple(Pace(tau_s=t, error_s=e * t) for t, e in zip(taus, errors, strict=True)), 0.1, 1.0)
+        for taus in drawn
+    ]
+    assert 0.03 < np.mean([verdict.p < 0.05 for verdict in verdicts]) < 0.07
+    assert 0.005 < np.mean([verdict.has_effect for verdict in verdicts]) < 0.017
+    assert 0.005 < np.mean(["by dose, or by age" in verdict.text for verdict in verdicts]) < 0.017
+    spread = np.std([np.log(verdict.ratio) for verdict in verdicts])
+    assert np.median([verdict.error / verdict.ratio for verdict in verdicts]) == pytest.approx(spread, rel=0.05)

@@ -151,6 +151,50 @@ def test_a_verdict_counts_more_than_alpha():
     assert [key for key, _, _ in explorer.get_best_points()] == ["2", "1"]
 
 
+def test_points_are_judged_again_by_id():
+    explorer = Explorer(BOUNDS, alpha=0.05)
+    for i, p in enumerate((0.01, 0.5, 0.02)):
+        explorer.ingest(
+            [{"_id": str(i), "sample_x": 1.0 + i, "sample_y": 0.0, "embedding": np.zeros(3), "novelty_p": p}]
+        )
+    explorer.judge({"0": (0.3, False), "1": (0.004, True), "unknown": (0.001, True)})
+    assert [(key, p["novelty_p"]) for key, _, p in explorer.get_best_points()] == [("1", 0.004), ("2", 0.02)]
+    explorer.judge({"1": (None, None), "2": (0.03, True)})
+    assert [(key, p["novelty_p"]) for key, _, p in explorer.get_best_points()] == [("2", 0.03)]
+    assert [*trials_of(explorer)] == ["0", "1", "2"]
+
+
+def test_a_suggestion_keeps_its_place_under_another_id_and_one_of_another_session_may_fail():
+    explorer = Explorer(BOUNDS)
+    (suggestion,) = explorer.suggest(1)
+    explorer.rename(suggestion["_id"], "mine")
+    explorer.register_failures([{"_id": "theirs", "sample_x": 2.0, "sample_y": -3.0}])
+    trials = trials_of(explorer)
+    assert {id: (trial["sample_x"], trial["sample_y"], trial["failed"]) for id, trial in trials.items()} == {
+        "mine": (*xy(suggestion), False),
+        "theirs": (2.0, -3.0, True),
+    }
+    explorer.ingest([{"_id": "mine", **KNOWN}])
+    explorer.register_failures([{"_id": "mine"}])  # too late: it was measured
+    assert not trials_of(explorer)["mine"]["failed"]
+
+
+@pytest.mark.parametrize(
+    ("embedding", "message"),
+    [(np.zeros((2, 3)), r"shape \(2, 3\), others have \(e,\)"), (None, "has no embedding: give NaN")],
+)
+def test_an_embedding_that_is_none_is_refused(embedding, message):
+    with pytest.raises(ValueError, match=message):
+        Explorer(BOUNDS).ingest([{"_id": "a", "sample_x": 2.0, "sample_y": 0.0, "embedding": embedding}])
+
+
+def test_an_embedding_of_another_length_is_refused():
+    explorer = Explorer(BOUNDS)
+    measure(explorer)
+    with pytest.raises(ValueError, match=r"shape \(4,\), others have 3"):
+        measure(explorer, {"embedding": np.zeros(4)})
+
+
 def test_a_persons_point_is_registered_with_all_keys():
     explorer = Explorer(BOUNDS)
     measure(explorer)

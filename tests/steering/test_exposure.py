@@ -105,3 +105,32 @@ def test_far_from_all_exposures_as_on_the_next_sample_of_a_holder_an_exposure_is
     of = proposer(Known(HERE, Pace(tau_s=0.1, error_s=0.01, contrast=0.2, counts=0.1), USUAL))
     exposure, reason = of.propose(HERE + 1e5, 10.0)
     assert OPTIONS.objection(exposure) is None and reason.startswith("the relaxation time is about 0.1 s far from here")
+
+
+def test_a_time_between_two_limits_is_expected_in_their_middle_with_their_distance_as_four_spreads():
+    for above_s, below_s, spread in ((1.0, 25.0, np.log10(25) / 4), (4.99, 5.01, 0.15)):  # neighbours differ by 0.15
+        between = proposer(Known(HERE, Pace(above_s=above_s, below_s=below_s, counts=0.1), USUAL))
+        as_known = proposer(Known(HERE, Pace(tau_s=5.0, error_s=5.0 * spread, counts=0.1), USUAL))
+        words = f"the relaxation time lies between {above_s:.2g} and {below_s:.2g} s"
+        assert between.again(HERE) == words and between.propose(HERE, 10.0)[1] == words
+        assert between.propose(BESIDE, 10.0)[1] == "the relaxation time is about 5 s in the neighbourhood"
+        for at in (HERE, BESIDE):
+            assert proposed(between, at=at) == proposed(as_known, at=at)
+
+
+def test_the_light_follows_from_the_pairs_of_frames_that_show_the_decay():
+    """The error of tau falls as one over the root of its pairs: tau / dt of each frame, and one for a faster decay."""
+    fine = tuple(np.geomspace(1.0, 1e-4, 1000).tolist())
+    mode = {"frame_time_s": (0.1, 0.1), "frames": (2000, 2000)}
+    options = Exposures(modes=[mode], transmissions=fine, flux=1.0, limit=1e4, longest_s=1e4)
+    light = []
+    for tau_s in (0.001, 0.1, 0.4, 10.0):
+        pace = Pace(tau_s=tau_s, error_s=0.05 * tau_s, contrast=0.2, counts=0.01)
+        of = Proposer(options, reach=1.0, beam=0.1)
+        of.learn(Known(HERE, pace, USUAL))
+        exposure, reason = of.propose(HERE, 1e4)
+        assert reason == f"the relaxation time here is about {tau_s:.2g} s, not precisely known"
+        light.append(exposure.transmission)
+    safe = 10**-0.07  # of tau: 0.7 times the spread of log10(tau), which is 0.1 at least
+    pairs = np.maximum(np.array([0.01, 1.0, 4.0, 100.0]) * safe, 1)
+    assert np.array(light) / light[0] == pytest.approx(pairs**-0.5, rel=0.02)

@@ -85,6 +85,27 @@ def test_at_the_age_of_a_change_its_regimes_are_measured():
     assert suggestion["x"] < 11.5
 
 
+@pytest.mark.parametrize(
+    ("age_s", "due"),
+    [
+        ([100, 300, 500], (0, 1)),  # the next one has an age of 700 s
+        ([100, 300, 400], ()),  # of 550 s
+        ([400, 500], ()),  # of 600 s, where the change begins
+        ([500, 700], ()),  # of 900 s, where it ends
+        ([1200, 100, 300, 500], (0, 1)),  # the sample was made young again
+        ([100, np.nan, 300, 500, np.nan], (0, 1)),
+        ([500], ()),
+        ([500, 500, 500], ()),
+        ([], ()),
+        ([0, *range(100, 109), 308, 508], ()),  # usual steps are the last eight: the next one has an age of 509 s
+        ([1700, 2100], (2, 3)),
+    ],
+)
+def test_a_change_is_due_if_the_usual_step_ends_between_its_ages(age_s, due):
+    following = Following(changes=(((0, 1), 600.0, 900.0), ((2, 3), 2000.0, 2600.0)))
+    assert following.due(np.array(age_s, float)) == due
+
+
 def test_between_the_regimes_of_a_path_there_is_no_border():
     explorer = aged(PLACES, np.ones(24), lambda x, age: x // 5)  # regimes 0, 1, 2, 3 from left to right
 

@@ -1,10 +1,13 @@
 """Lengths of knobs that are learned from regimes, on samples whose regions are known to be long along one knob."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from ainerd.knobs import Knob
-from ainerd.steering import Explorer
+from ainerd.steering import Candidate, Course, Explorer, Following
 from ainerd.steering._lengths import n_compared, stretch
 
 NONE = np.zeros(2, bool)
@@ -80,3 +83,30 @@ def test_an_explorer_learns_lengths_but_neither_the_beam_nor_the_stopping_rule_c
     assert not survey.may_measure(beside).any()
     explorer.bounds = {"x": (0.0, 8.0), "t": (300.0, 500.0)}  # learned lengths stay
     assert explorer._survey().hidden.window.nodes == pytest.approx(explorer.window.nodes / explorer._stretch)
+
+
+def test_beliefs_are_those_of_a_sample_whose_lengths_are_the_learned_ones():
+    knobs = {"x": Knob(range=(0, 10), length=1.0), "t": Knob(range=(300, 500), length=20.0)}
+    explorer = Explorer(
+        {name: knob.range for name, knob in knobs.items()}, knobs=knobs, labeler=lambda z: z[:, 0].astype(int)
+    )
+    x, _ = cells(0, 60, 1.0)
+    lone = np.sort(cdist(x, x))[:, 1].argmax()
+    for i, (at, y) in enumerate(x.tolist()):
+        point = {"_id": str(i), "x": at, "t": 300 + 20 * y, "age_s": 60.0 * (i + 1), "embedding": [y // 2, 0.0]}
+        explorer.ingest([point | {"novelty_p": 0.001, "embedding": [9, 0.0]} if i == lone else point])
+    explorer.following = Following(courses=(Course((3, 4), "age"),), changes=(((0, 1), 3000.0, 9000.0),))
+    explorer.candidates = [Candidate({"x": 4.2, "t": 371.0}, 0.001, "xtec")]
+    survey = explorer._survey()
+    assert survey.stretch[0] > 1.3 > 0.8 > survey.stretch[1] and len(survey.unsure) == len(survey.theirs) == 1
+    places = ("visited", "labelled", "unsure", "theirs", "at_change")
+    alike = replace(
+        survey,
+        window=survey.hidden.window,
+        stretch=np.ones(2),
+        **{name: getattr(survey, name) / survey.stretch for name in places},
+    )
+    for name in "nearest chances boundary inclusions layers gain confirmation novel_to_others changed due".split():
+        assert np.any(getattr(survey, name)), name
+        assert getattr(survey, name) == pytest.approx(getattr(alike, name), rel=1e-4, abs=1e-9), name
+    assert [survey.regimes_beside(k) for k in range(0, 999, 50)] == [alike.regimes_beside(k) for k in range(0, 999, 50)]

@@ -1,0 +1,111 @@
+"""What the plan of an exposure sets, reads back and enters as dose before the shutter opens."""
+
+import bluesky.plan_stubs as bps
+import pytest
+from bluesky import RunEngine
+from ophyd import Signal
+from ophyd.sim import NullStatus
+
+from ainerd.exposures import Exposure, Exposures
+from ainerd.steering import DoseBook, DoseError
+from ainerd.steering._exposing import Exposing
+from ainerd.steering._plans import _shuttered
+
+OPTIONS = Exposures(modes=[{"frame_time_s": (1e-3, 1.0), "frames": (100, 10000)}], flux=2.0, limit=5.0)
+HERE = {"x": 1.0}
+
+
+class Coarse(Signal):
+    """A device that takes only some values."""
+
+    def __init__(self, *args, real, **options):
+        super().__init__(*args, **options)
+        self.real = real
+
+    def set(self, value, **options):
+        self.put(self.real(value))
+        return NullStatus()
+
+
+@pytest.fixture(scope="module")
+def RE():
+    engine = RunEngine({}, context_managers=[])
+    yield engine
+    engine.loop.call_soon_threadsafe(engine.loop.stop)
+    engine._th.join()
+    engine.loop.close()
+
+
+def prepared(RE, chosen, frames=lambda value: value, transmission=lambda value: value, has_attenuator=True):
+    """Prepare an exposure; return its values, those of the signals and of the ids that were told, and the book."""
+    book, told = DoseBook(OPTIONS, {"x": 0.1}), []
+    time_s, n, beside = (Coarse(name=name, value=0.0, real=real) for name, real in zip("abc", (float, frames, float)))
+    attenuator = Coarse(name="d", value=0.0, real=transmission) if has_attenuator else None
+    exposing = Exposing(book, time_s, n, (beside,), attenuator, lambda _: chosen, lambda *each: told.append(each))
+    seen = []
+
+    def plan():
+        seen.append((yield from exposing.prepare("a", HERE)))
+
+    try:
+        RE(plan())
+    finally:
+        assert told == [("a", exposure) for exposure in seen] and len(book) == len(seen)
+    return seen[0], [time_s.get(), n.get(), beside.get()], exposing
+
+
+def test_the_exposure_that_the_devices_read_back_is_entered(RE):
+    chosen = Exposure(0.01, 200, 0.5)
+    real, values, exposing = prepared(RE, chosen, frames=lambda n: n + 28, transmission=lambda x: 0.9 * x)
+    assert real == Exposure(0.01, 228, 0.45) and values == [0.01, 228, 0.01]
+    assert exposing.book.total == exposing.book.dose_at(HERE)[0] == pytest.approx(2.0 * 0.45 * 2.28)
+    exposing.was_open("a", real, 3.0)
+    assert exposing.book.total == pytest.approx(2.0 * 0.45 * 3.0)
+    exposing.was_open("a", real, 1.0)
+    assert exposing.book.total == pytest.approx(2.0 * 0.45 * 3.0)
+
+
+def test_without_an_attenuator_the_beam_is_open(RE):
+    real, _, exposing = prepared(RE, Exposure(0.01, 200, 0.5), has_attenuator=False)
+    assert real.transmission == 1 and exposing.book.total == pytest.approx(2.0 * 2.0)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "frames", "error", "message"),
+    [
+        (Exposure(0.01, 50, 0.5), lambda n: n, ValueError, "^no mode of the detector has 50 frames of 0.01 s"),
+        (Exposure(0.01, 200, 0.5), lambda n: 50, ValueError, "read back other values than were set: no mode"),
+        (Exposure(0.01, 600, 0.5), lambda n: n, DoseError, "passes the limit of 5"),
+    ],
+)
+def test_nothing_is_entered_if_the_exposure_cannot_be_taken(RE, chosen, frames, error, message):
+    with pytest.raises(error, match=message):
+        prepared(RE, chosen, frames)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_time_for_which_the_shutter_was_open_is_that_between_its_two_moves(RE, fails, monkeypatch):
+    """Each move of the shutter takes two seconds of a clock, and the plan five."""
+    now, seen, moved = [100.0], [], []
+
+    class Shutter(Signal):
+        def put(self, value, **options):
+            now[0] += 2
+            moved.append(value)
+            super().put(value, **options)
+
+    def plan():
+        yield from bps.null()
+        now[0] += 5
+        if fails:
+            raise OSError("the detector is gone")
+        return "uid"
+
+    monkeypatch.setattr("ainerd.steering._plans.time.monotonic", lambda: now[0])
+    shuttered = _shuttered(Shutter(name="shutter", value="close"), plan(), seen.append)
+    if fails:
+        with pytest.raises(OSError, match="gone"):
+            RE(shuttered)
+    else:
+        RE(shuttered)
+    assert moved == ["open", "close"] and seen == [9.0]
