@@ -39,7 +39,9 @@ def RE():
 def prepared(RE, chosen, frames=lambda value: value, transmission=lambda value: value, has_attenuator=True):
     """Prepare an exposure; return its values, those of the signals and of the ids that were told, and the book."""
     book, told = DoseBook(OPTIONS, {"x": 0.1}), []
-    time_s, n, beside = (Coarse(name=name, value=0.0, real=real) for name, real in zip("abc", (float, frames, float)))
+    time_s, n, beside = (
+        Coarse(name=name, value=0.0, real=real) for name, real in zip("abc", (float, frames, float), strict=True)
+    )
     attenuator = Coarse(name="d", value=0.0, real=transmission) if has_attenuator else None
     exposing = Exposing(book, time_s, n, (beside,), attenuator, lambda _: chosen, lambda *each: told.append(each))
     seen = []
