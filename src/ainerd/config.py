@@ -38,7 +38,19 @@ FARTHEST = 1e9  # of a position: beyond it, differences of positions lose their 
 
 
 class Section(BaseModel):
-    """A section of the TOML; unknown keys are refused."""
+    """A section of the TOML; unknown keys are refused.
+
+    Examples
+    --------
+    >>> class MineSettings(Section):
+    ...     alpha: float = 0.05
+    >>> read_section(MineSettings, {"alpha": 0.01}, "mine").alpha
+    0.01
+    >>> read_section(MineSettings, {"alfa": 0.01}, "mine")
+    Traceback (most recent call last):
+        ...
+    ainerd.config.SettingsError: mine.alfa: unknown key, did you mean 'alpha'?
+    """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -318,8 +330,9 @@ class Settings(BaseSettings):
 
     Examples
     --------
-    >>> Settings.load("profiles/rheo_xpcs/small.toml").technique
-    'rheo_xpcs'
+    >>> settings = Settings.load("profiles/rheo_xpcs/small.toml")
+    >>> settings.technique, settings.detector.image, settings.steering.bounds
+    ('rheo_xpcs', 'lambda750k_image', {'sample_x': (0.0, 10.0), 'sample_y': (0.0, 10.0)})
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid")
@@ -481,7 +494,15 @@ def _not_json(error: ValueError) -> str:
 
 
 class SettingsError(ValueError):
-    """Raised if the settings are invalid; the message names the key and the file."""
+    """Raised if the settings are invalid; the message names the key and the file.
+
+    Examples
+    --------
+    >>> Settings.load(folder / "agent.toml")
+    Traceback (most recent call last):
+        ...
+    ainerd.config.SettingsError: cannot read ...agent.toml: No such file or directory
+    """
 
 
 def problems_of(error: ValidationError, model: type[BaseModel], technique: str = "") -> list[str]:

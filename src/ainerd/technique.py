@@ -62,6 +62,14 @@ class Readings(Protocol):
     """Readings besides the frames, from the documents that have arrived; they grow with each block.
 
     Keys are data keys of the documents, such as ``sample_x``.
+
+    Examples
+    --------
+    >>> from ainerd.testing import ExampleRun, Feed
+    >>> run = ExampleRun(frames=np.ones((4, 6, 8)), readings={"temperature": np.array([300, 301, 302, 303])})
+    >>> readings = Feed(Toy(), run).push(2)  # it provides those of the frames so far
+    >>> readings.value("temperature"), readings.of_frames("temperature")
+    (300.0, array([300., 301.]))
     """
 
     def value(self, key: str) -> float | None:
@@ -78,7 +86,14 @@ class Readings(Protocol):
 
 
 class NoReadings:
-    """Empty `Readings`, for frames without documents."""
+    """Empty `Readings`, for frames without documents.
+
+    Examples
+    --------
+    >>> readings = NoReadings()
+    >>> readings.value("temperature") is None, readings.series("temperature").shape
+    (True, (2, 0))
+    """
 
     value = staticmethod(lambda key: None)
     of_frames = staticmethod(lambda key: np.empty(0))
@@ -112,8 +127,9 @@ class RunInfo:
 
     Examples
     --------
-    >>> RunInfo(raw_uid="6f1d", n_frames=1000, frame_shape=(512, 1024), frame_time_s=0.01).n_frames
-    1000
+    >>> run = RunInfo(raw_uid="6f1d", n_frames=20, frame_shape=(6, 8), frame_time_s=0.1)
+    >>> begin(Toy(), run).pixels.size  # the toy looks at all pixels
+    48
     """
 
     raw_uid: str
@@ -127,7 +143,16 @@ class RunInfo:
 
 
 class AnalysisError(Exception):
-    """Raised if a run cannot be analysed; the message becomes the reason of the result."""
+    """Raised if a run cannot be analysed; the message becomes the reason of the result.
+
+    Examples
+    --------
+    >>> from ainerd.testing import ExampleRun, analyse
+    >>> analyse(Toy(), ExampleRun(frames=np.zeros((20, 6, 8))))
+    Traceback (most recent call last):
+        ...
+    ainerd.technique.AnalysisError: 20 frames without finite counts: is the shutter open?
+    """
 
 
 def _check_array(what: str, dtype: Any, shape: tuple[int, ...], dims: tuple[str, ...] | None) -> None:
@@ -182,10 +207,11 @@ class Analysis:
 
     Examples
     --------
-    >>> found = {"embedding": np.zeros(2, np.float32), "arrays": {}, "calibration": {"alpha": 0.05}}
-    >>> analysis = Analysis(novelty_p=0.01, **found)
-    >>> analysis.novel
-    True
+    >>> from ainerd.testing import ExampleRun, analyse
+    >>> frames = np.random.default_rng(0).poisson(4.0, (20, 6, 8))
+    >>> analysis = analyse(Toy(usual_counts=[1.0, 1.1, 1.2]), ExampleRun(frames=frames))
+    >>> float(analysis.novelty_p), analysis.novel, f"{analysis.summary['counts']:.1f}"
+    (0.25, False, '3.9')
     """
 
     embedding: NDArray[np.float32]
@@ -302,6 +328,15 @@ class Regimes:
         Smallest and largest number of regimes that the data support.
     predict : callable
         Returns the regimes of further results from their embeddings, (m, d), without a refit; -1 if unassigned.
+
+    Examples
+    --------
+    >>> z = np.array([[0.0], [0.1], [9.0], [9.1]], np.float32)
+    >>> regimes = Toy().regimes(np.tile(z, 4))
+    >>> regimes.labels.tolist(), regimes.n_regimes
+    ([0, 0, 1, 1], 2)
+    >>> regimes.predict(np.full((1, 4), 9.05, np.float32))
+    array([1])
     """
 
     labels: NDArray[np.int64]
@@ -346,6 +381,17 @@ class NullRegimes:
     own : ndarray, shape (14, k)
         For k regimes, the distance of an exposure from 5 to 18 earlier ones of its regime; see
         `ainerd.novelty.null_distances`.
+
+    Examples
+    --------
+    >>> from ainerd.novelty import LOOKS, RegimeTest
+    >>> rng = np.random.default_rng(0)
+    >>> evidence = np.cumsum(-np.log(rng.uniform(size=(400, LOOKS))), axis=1) / np.arange(1, LOOKS + 1)
+    >>> smallest, whole = rng.uniform(size=400), rng.uniform(size=50)
+    >>> null = NullRegimes(by_look=evidence.T, smallest=smallest, whole=whole, own=np.ones((14, 1)))
+    >>> test = RegimeTest(null.by_look, null.smallest, null.whole)
+    >>> test.p(test.rank([1e-4, 1e-4])) < 0.01  # a regime of two exposures that no known kind resembles
+    True
     """
 
     by_look: NDArray[np.float64]
@@ -439,7 +485,20 @@ class Finding:
 
 
 class EventReader(Protocol):
-    """Reads the files of an exposure in which a detector recorded events, see `RunAnalysis.open_events`."""
+    """Reads the files of an exposure in which a detector recorded events, see `RunAnalysis.open_events`.
+
+    Examples
+    --------
+    >>> from ainerd.xpcs import Partition, RigakuReader
+    >>> frame, pixel, count = np.array([0, 0, 2]), np.array([5, 1029, 5]), np.array([1, 2, 1])
+    >>> (frame << 40 | pixel << 16 | count).astype("<u8").tofile(folder / "a.bin")
+    >>> reader = RigakuReader(folder / "a.bin", Partition.from_roi_map(np.ones((512, 1024), int)), order="rows")
+    >>> reader.reaches(3), reader.reaches(4)
+    (True, False)
+    >>> [len(events) for events in reader.blocks(0, 3, None, 0)]
+    [3]
+    >>> reader.close()
+    """
 
     def reaches(self, stop: int) -> bool:
         """Return whether each file holds an event of frame `stop` - 1 or of a later one."""
@@ -468,6 +527,14 @@ class RunAnalysis:
     every : int or None
         Interval of the frames that `whole` gets: 10 selects frames 9, 19, …; None selects no frame. It is read again
         while frames arrive, and may grow to a multiple of its value.
+
+    Examples
+    --------
+    >>> analysis = begin(Toy(), RunInfo(raw_uid="6f1d", n_frames=20, frame_shape=(6, 8), frame_time_s=0.1))
+    >>> analysis.push(np.full((12, 48), 2), first=0)
+    >>> analysis.push(np.full((8, 48), 7), first=12)
+    >>> float(analysis.finish().summary["counts"])  # (12 × 2 + 8 × 7) / 20
+    4.0
     """
 
     if TYPE_CHECKING:  # subclasses may use plain attributes as well
@@ -553,6 +620,17 @@ class Technique:
         tests it.
     parameters : mapping
         Everything that changes the numbers of a result, JSON-serialisable. Its digest is part of the key of a result.
+
+    Examples
+    --------
+    >>> class Brightness(Technique):
+    ...     name, unit, alpha, embedding_size, regime_width = "brightness", "run", 0.05, 1, None
+    ...     parameters = {"technique": "brightness", "version": 1}
+    >>> technique = Brightness()
+    >>> technique.landmarks() is None, list(technique.check())  # optional methods do nothing
+    (True, [])
+    >>> provides(technique, "landmarks")
+    False
     """
 
     name: str
@@ -681,7 +759,14 @@ def complete_class(kind: type, base: type) -> Any:
 
 
 def complete(given: Any, base: type[_Base]) -> _Base:
-    """Add the defaults of `base` to a technique or an analysis that does not inherit from `base`, and return it."""
+    """Add the defaults of `base` to a technique or an analysis that does not inherit from `base`, and return it.
+
+    Examples
+    --------
+    >>> technique = complete(Toy(), Technique)  # the toy does not inherit
+    >>> technique.landmarks() is None, list(technique.check())
+    (True, [])
+    """
     kind = complete_class(type(given), base)  # type: ignore[arg-type]  # mypy does not accept a class as hashable
     if kind is not type(given):
         object.__setattr__(given, "__class__", kind)
@@ -690,7 +775,13 @@ def complete(given: Any, base: type[_Base]) -> _Base:
 
 
 def provides(given: object, name: str) -> bool:
-    """Return whether a technique or an analysis defines this part itself, and does not use the default."""
+    """Return whether a technique or an analysis defines this part itself, and does not use the default.
+
+    Examples
+    --------
+    >>> provides(Toy(), "regimes"), provides(Toy(), "landmarks")
+    (True, False)
+    """
     defaults = {Technique, RunAnalysis, _defaults(Technique), _defaults(RunAnalysis)}
     if defaults.isdisjoint(type(given).__mro__):
         return hasattr(given, name)
@@ -705,6 +796,13 @@ def begin(technique: Technique, run: RunInfo) -> RunAnalysis:
     ------
     AnalysisError
         If the technique refuses the run, or returns nothing.
+
+    Examples
+    --------
+    >>> analysis = begin(Toy(), RunInfo(raw_uid="6f1d", n_frames=2, frame_shape=(6, 8), frame_time_s=0.1))
+    >>> analysis.push(np.array([[1] * 48, [3] * 48]), first=0)
+    >>> analysis.finish().arrays["trajectory"]
+    array([1., 3.])
     """
     analysis = technique.begin(run)
     if analysis is None:
@@ -716,6 +814,14 @@ class Panels(Protocol):
     """Drawing functions of a technique: a module or an object with any of these functions.
 
     The functions get results in the form that Tiled stores, and draw with matplotlib only.
+
+    Examples
+    --------
+    >>> drawing = panels("rheo_xpcs")
+    >>> drawing.thumbnail, drawing.arrays["gallery"]
+    ('c2?slice=0,::4,::4&format=image/png', ('c2', 'denoised'))
+    >>> drawing.columns({"tau_s": 0.5, "tau_s_err": 0.02}, {"tau_s": "s"})
+    {'tau (s)': '0.5 ± 0.02'}
     """
 
     # Names of the arrays in ``scene.arrays``, by panel: {"gallery": …, "strip": …}. `gallery` gets the arrays of the
@@ -775,7 +881,15 @@ class Average(Protocol):
 
 
 class TechniqueError(ValueError):
-    """Raised if a technique is not installed or cannot be imported."""
+    """Raised if a technique is not installed or cannot be imported.
+
+    Examples
+    --------
+    >>> load("saxs")
+    Traceback (most recent call last):
+        ...
+    ainerd.technique.TechniqueError: there is no technique 'saxs'. Installed: rheo_xpcs, xtec
+    """
 
 
 def names() -> list[str]:

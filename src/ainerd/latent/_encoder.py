@@ -60,8 +60,11 @@ class Encoder(ABC):
 
     Examples
     --------
-    >>> Encoder.load("pca").name
-    'pca'
+    >>> encoder, age = Encoder.load("pca"), np.arange(256) / 64
+    >>> slow, fast = (1 + 0.2 * np.exp(-rate * np.abs(np.subtract.outer(age, age))) for rate in (0.5, 5))
+    >>> z = encoder.encode(np.stack([slow, 1.001 * slow, fast]).astype(np.float32))
+    >>> np.linalg.norm(z[1] - z[0]) < 0.1 * np.linalg.norm(z[2] - z[0])  # alike maps are close
+    np.True_
     """
 
     name: str
@@ -228,7 +231,10 @@ def run_embedding(encoder: Encoder, z: ArrayLike, weights: Floats | None = None,
 
     Examples
     --------
-    >>> run_embedding(Encoder.load("pca"), np.zeros((18, 16), np.float32)).shape
+    >>> encoder, age = Encoder.load("pca"), np.arange(256) / 64
+    >>> c2 = 1 + 0.2 * np.exp(-2 * np.abs(np.subtract.outer(age, age))).astype(np.float32)
+    >>> z = encoder.encode(np.repeat(c2[None], 18, axis=0))  # 18 azimuths
+    >>> run_embedding(encoder, z).shape
     (16,)
     """
     maps = encoder.decode(z, size=SIZE)
@@ -251,6 +257,15 @@ class PcaEncoder(Encoder):
     """Centered PCA of C - 1 at 64 px: distances in latent space are distances between maps.
 
     `mean` is the mean weighted triangle (2080,), `components` are orthonormal rows (d, 2080).
+
+    Examples
+    --------
+    >>> encoder = Encoder.load("pca")
+    >>> age = np.arange(256) / 64
+    >>> c2 = 1 + 0.2 * np.exp(-2 * np.abs(np.subtract.outer(age, age))).astype(np.float32)
+    >>> z = encoder.encode(c2[None])
+    >>> z.shape, np.abs(encoder.decode(z, size=256) - c2).max() < 0.05
+    ((1, 16), np.True_)
     """
 
     sizes = (MAP_SIZE, SIZE)

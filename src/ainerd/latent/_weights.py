@@ -15,11 +15,29 @@ Tensors = Mapping[str, NDArray[np.float32]]
 
 
 class ModelError(ValueError):
-    """A weight file is missing, damaged or of the wrong kind; the message names it."""
+    """A weight file is missing, damaged or of the wrong kind; the message names it.
+
+    Examples
+    --------
+    >>> path = folder / "mine.safetensors"
+    >>> _ = path.write_bytes(b"no weights")
+    >>> Encoder.load(path)
+    Traceback (most recent call last):
+        ...
+    ainerd.latent._weights.ModelError: ...mine.safetensors: damaged, or not a safetensors file ...
+    """
 
 
 def digest(path: Path) -> str:
-    """Return the SHA-256 of a weight file; raise `ModelError` if it cannot be read."""
+    """Return the SHA-256 of a weight file; raise `ModelError` if it cannot be read.
+
+    Examples
+    --------
+    >>> path = folder / "mine.safetensors"
+    >>> _ = path.write_bytes(b"abc")
+    >>> digest(path)[:16]  # sha256sum prints the same
+    'ba7816bf8f01cfea'
+    """
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
@@ -34,9 +52,9 @@ def write_weights(path: Path, tensors: Mapping[str, NDArray[Any]], recipe: Mappi
     Examples
     --------
     >>> path = folder / "mine.safetensors"
-    >>> write_weights(path, {"mean": np.zeros(3, np.float32)}, {"kind": "mine"})
-    >>> read_weights(path, "mine", {"mean": 1})[0]["mean"].shape
-    (3,)
+    >>> write_weights(path, {"mean": np.array([1.5, 2.5], np.float32)}, {"kind": "mine"})
+    >>> read_weights(path, "mine", {"mean": 1})[0]["mean"]
+    array([1.5, 2.5], dtype=float32)
     """
     from safetensors.numpy import save
 
@@ -67,6 +85,17 @@ def read_weights(
     """Read tensors and recipe of a file of `kind`; raise `ModelError` if it is another kind or damaged.
 
     The tensors must have exactly the names and numbers of axes in `ranks`, and finite values unless `finite` is False.
+
+    Examples
+    --------
+    >>> path = folder / "mine.safetensors"
+    >>> write_weights(path, {"mean": np.array([0.0, np.inf])}, {"kind": "mine"})
+    >>> read_weights(path, "mine", {"mean": 1}, finite=False)[0]["mean"]
+    array([ 0., inf])
+    >>> read_weights(path, "mine", {"mean": 1})
+    Traceback (most recent call last):
+        ...
+    ainerd.latent._weights.ModelError: ...mine.safetensors: holds values that are not finite
     """
     tensors, recipe = read_tensors(path, kind)
     if {name: array.ndim for name, array in tensors.items()} != dict(ranks):
@@ -77,7 +106,16 @@ def read_weights(
 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Read tensors of any names, and the recipe, of a file of `kind`; raise `ModelError` as `read_weights` does."""
+    """Read tensors of any names, and the recipe, of a file of `kind`; raise `ModelError` as `read_weights` does.
+
+    Examples
+    --------
+    >>> path = folder / "bank.safetensors"
+    >>> write_weights(path, {"p": np.array([0.1, 0.5])}, {"kind": "bank", "seed": 3})
+    >>> tensors, recipe = read_tensors(path, "bank")
+    >>> tensors["p"], recipe["seed"]
+    (array([0.1, 0.5]), 3)
+    """
     tensors, recipe = _read(path)
     if recipe.get("kind") != kind:
         raise ModelError(f"{path}: not an ainerd {kind} file; write one with 'ainerd train'")

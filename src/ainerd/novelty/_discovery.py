@@ -49,6 +49,16 @@ class RegimeTest:
         Evidence of n simulated regimes after 1, 2, … exposures.
     smallest, whole : array_like, shape (m,) and (l,)
         Smallest ranks of m regimes of simulated nights, and of the largest component of each of l nights.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> p = rng.uniform(size=(400, LOOKS))  # of exposures of known kinds
+    >>> z = (10 * rng.normal(size=(400, 1, 4)) + 0.1 * rng.normal(size=(400, LOOKS, 4))).astype(np.float32)
+    >>> find = lambda points, earlier: find_regimes(points, earlier, width=2.0)
+    >>> test = RegimeTest.calibrated(p, z, find, width=2.0, alpha=0.05, rng=rng, regimes=100, exposures=6)
+    >>> [round(test.p(test.rank(exposures)), 2) for exposures in ([0.4, 0.6], [0.001, 0.001])]
+    [0.48, 0.01]
     """
 
     def __init__(self, by_look: ArrayLike, smallest: ArrayLike, whole: ArrayLike) -> None:
@@ -157,7 +167,20 @@ def night(shape: tuple[int, ...], exposures: int, rng: np.random.Generator) -> t
 
 
 class Discoveries:
-    """Discoveries as results arrive: each new regime once, with the p-value that decided."""
+    """Discoveries as results arrive: each new regime once, with the p-value that decided.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> p = rng.uniform(size=(400, LOOKS))  # of exposures of known kinds
+    >>> evidence = np.cumsum(-np.log(p), axis=1) / np.arange(1, LOOKS + 1)
+    >>> test = RegimeTest(evidence.T, rng.uniform(size=400), rng.uniform(size=400))
+    >>> discoveries = Discoveries(test, alpha=0.1)
+    >>> discoveries.update({0: [0.4, 0.6]}), [*discoveries.update({0: [0.4], 1: [1e-4, 1e-4]})]  # regime 1 is new
+    ({}, [1])
+    >>> discoveries.update({1: [1e-4, 1e-4, 1e-4]})  # once
+    {}
+    """
 
     def __init__(self, test: RegimeTest, alpha: float) -> None:
         self._test, self.alpha = test, alpha

@@ -31,6 +31,13 @@ def null_distances(z: NDArray[np.float32], width: float) -> NDArray[np.float64]:
     """Return the distance of the next exposure from `LEAST` to `MOST` earlier ones of its regime, sorted in each row.
 
     `z` is (n, `MOST` + 1, d): exposures of n simulated regimes.
+
+    Examples
+    --------
+    >>> regimes = np.random.default_rng(0).normal(0, 1, (200, MOST + 1, 2)).astype(np.float32)
+    >>> null = null_distances(regimes, width=4.0)
+    >>> np.quantile(null, 0.9, axis=1)[[0, -1]].round(1)  # of 5 and of 18 earlier exposures: fewer say less
+    array([2.2, 1.6])
     """
     rows = [[own_distance(each[k], each[:k], width) for each in z] for k in range(LEAST, MOST + 1)]
     return np.sort(np.array(rows), axis=1)
@@ -48,6 +55,14 @@ def own_p(x: NDArray[np.float32], groups: Iterable[NDArray[Any]], null: ArrayLik
         From `null_distances`.
     width : float
         Distance that two exposures of one regime rarely exceed.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> null = null_distances(rng.normal(0, 1, (200, MOST + 1, 2)).astype(np.float32), width=4.0)
+    >>> earlier = rng.normal(0, 1, (12, 2))
+    >>> [round(own_p(np.array(x), [earlier], null, width=4.0), 3) for x in ([0.5, 0.0], [9.0, 0.0])]
+    [0.881, 0.005]
     """
     rows, found = np.asarray(null), []
     for earlier in groups:

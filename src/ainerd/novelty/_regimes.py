@@ -196,6 +196,15 @@ def grouped(
         Distance that two results of one regime rarely exceed; without it p-values change nothing.
     highest : int
         Highest regime number ever used.
+
+    Examples
+    --------
+    >>> z = np.random.default_rng(0).normal([[0, 0]] * 6 + [[9, 9]], 0.2).astype(np.float32)
+    >>> find = lambda points, earlier: find_regimes(points, earlier, width=2.0)
+    >>> novel = np.array([0, 0, 0, 0, 0, 0, 1])
+    >>> regimes, ambiguous = grouped(find, z, np.array([0] * 6 + [-1]), novel, width=2.0)
+    >>> regimes.labels.tolist(), regimes.n_regimes
+    ([0, 0, 0, 0, 0, 0, 1], 2)
     """
     regimes = find(z, previous)
     labels, ambiguous = regimes.labels, np.zeros(len(z), dtype=bool)

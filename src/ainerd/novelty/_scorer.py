@@ -43,8 +43,11 @@ class Verdict:
 
     Examples
     --------
-    >>> Verdict(p=0.004, nearest="ageing", excess={"decay": 2.1}).p
-    0.004
+    >>> features = np.random.default_rng(0).normal(0, 1, (60, 2))
+    >>> scorer = NoveltyScorer(terms={"decay": slice(0, 1), "jumps": slice(1, 2)}, n_components=1).fit(features)
+    >>> (verdict,) = scorer.explain([[0.0, 9.0]])
+    >>> verdict.p < 0.05, max(verdict.excess, key=verdict.excess.get)
+    (True, 'jumps')
     """
 
     p: float
@@ -82,6 +85,14 @@ class NoveltyScorer:
         Known kinds.
     n_calibration_ : int
         Number of calibration runs: all.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> features = rng.normal(0, 1, (120, 3)) + np.repeat([[0], [10]], 60, axis=0)
+    >>> scorer = NoveltyScorer(n_components=1).fit(features, np.repeat(["ageing", "flow"], 60))
+    >>> scorer.p_values([[0, 0, 0], [10, 10, 10], [5, 5, 5]]).round(2)  # between both kinds is novel
+    array([0.98, 1.  , 0.02])
     """
 
     def __init__(

@@ -33,6 +33,12 @@ class ExampleRun:
         Readings besides the frames, by data key. A number is one reading; an array has a value for each frame.
     uid : str
         Uid of the start document.
+
+    Examples
+    --------
+    >>> run = ExampleRun(frames=np.full((20, 6, 8), 4), start={"sample": "PEG"}, readings={"temperature": 300.0})
+    >>> float(analyse(Toy(), run).summary["counts"])
+    4.0
     """
 
     frames: NDArray[Any]
@@ -56,6 +62,13 @@ def analyse(technique: Technique, run: ExampleRun, *, block: int = BLOCK) -> Ana
     ------
     AnalysisError
         If the technique refuses the run.
+
+    Examples
+    --------
+    >>> frames = np.random.default_rng(0).poisson(4.0, (20, 6, 8))
+    >>> analysis = analyse(Toy(), ExampleRun(frames=frames))
+    >>> analysis.arrays["trajectory"].shape, np.isclose(analysis.summary["counts"], frames.mean())
+    ((20,), np.True_)
     """
     return Feed(technique, run).push(block=block).finish()
 
@@ -83,6 +96,14 @@ class Feed:
     Attributes
     ----------
     analysis : RunAnalysis
+
+    Examples
+    --------
+    >>> feed = Feed(Toy(), ExampleRun(frames=np.full((20, 6, 8), 4), readings={"temperature": np.arange(20)}))
+    >>> feed.push(5).of_frames("temperature")
+    array([0., 1., 2., 3., 4.])
+    >>> float(feed.push().finish().summary["counts"])
+    4.0
     """
 
     def __init__(self, technique: Technique, run: ExampleRun, *, gap: tuple[int, int] = (0, 0), **changes: Any) -> None:

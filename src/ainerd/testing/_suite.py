@@ -26,6 +26,14 @@ class TechniqueCheckError(AssertionError):
     """Raised if a technique violates the interface `ainerd.technique`.
 
     The message has one line ``check: problem`` for each failed check.
+
+    Examples
+    --------
+    >>> check_technique(object())
+    Traceback (most recent call last):
+        ...
+    ainerd.testing._suite.TechniqueCheckError: technique 'object' fails 1 check(s):
+      protocol: there is no name, unit, alpha, embedding_size, regime_width, parameters, from_settings, ...
     """
 
 
@@ -36,6 +44,13 @@ class Check:
     Attributes
     ----------
     name : str
+
+    Examples
+    --------
+    >>> checks = {check.name: check for check in technique_checks(Toy())}
+    >>> len(checks), "protocol" in checks
+    (34, True)
+    >>> checks["protocol"]()
     """
 
     name: str
@@ -89,6 +104,17 @@ def check_technique(
     ------
     TechniqueCheckError
         With one line for each failed check.
+
+    Examples
+    --------
+    >>> check_technique(Toy(), section={"alpha": 0.2})
+    >>> class Nameless(Toy):
+    ...     name = ""
+    >>> check_technique(Nameless())
+    Traceback (most recent call last):
+        ...
+    ainerd.testing._suite.TechniqueCheckError: technique '' fails 1 check(s):
+      protocol: name must be an identifier, it is the section of the TOML and part of commands; got ''
     """
     failed = []
     for check in technique_checks(technique, runs, section=section, folder=folder):
@@ -117,6 +143,13 @@ def technique_checks(
     ----------
     technique, runs, section, folder
         As for `check_technique`.
+
+    Examples
+    --------
+    >>> for check in technique_checks(Toy()):
+    ...     check()
+    >>> print(check)
+    gallery_and_strip
     """
     trial = Trial(technique, tuple(runs) or default_runs(), section, folder, has_own_runs=bool(runs))
     for check in (protocol, example_runs, *RESULTS, *REQUIRED, *OPTIONAL, *PANELS):

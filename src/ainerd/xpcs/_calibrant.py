@@ -21,7 +21,17 @@ ROUNDS = 8
 
 
 class RingError(ValueError):
-    """Raised if the rings of the standard are not found."""
+    """Raised if the rings of the standard are not found.
+
+    Examples
+    --------
+    >>> standard = {"q_inv_nm": [1.0762], "q_relative_err": 5e-5}
+    >>> guess = {"pixel_m": 75e-6, "energy_keV": 12.0, "distance_m": 0.5, "beam_center_px": (150, 150)}
+    >>> fit_rings(np.ones((300, 300)), **standard, **guess)
+    Traceback (most recent call last):
+        ...
+    ainerd.xpcs._calibrant.RingError: the rings of the standard show in 0 sectors, 12 are needed: ...
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +54,16 @@ class Rings:
         Radius of each, and its distance from the fitted circle.
     oval_px, oval_px_err : float
         Amplitude of the second harmonic of `off_px`; a detector that is not normal to the beam makes circles oval.
+
+    Examples
+    --------
+    >>> angle = 2 * np.arcsin(1.0762 * 1.2398 / 12 / (4 * np.pi))  # of the first ring at 12 keV
+    >>> far = np.hypot(*(np.mgrid[:300, :300] - 150.0)) * 75e-6 / np.tan(angle)
+    >>> image = np.random.default_rng(0).poisson(10 + 1000 * np.exp(-(((far - 0.5) / 0.01) ** 2)))  # at 0.5 m
+    >>> standard = {"q_inv_nm": [1.0762], "q_relative_err": 5e-5, "pixel_m": 75e-6, "energy_keV": 12.0}
+    >>> rings = fit_rings(image, **standard, distance_m=0.46, beam_center_px=(148, 153))
+    >>> round(rings.distance_m, 3), np.abs(rings.off_px).max() < 0.1
+    (0.5, np.True_)
     """
 
     distance_m: float
@@ -99,6 +119,16 @@ def fit_rings(
     ------
     RingError
         If a number makes no sense, no ring is on the detector, or too few sectors show one.
+
+    Examples
+    --------
+    >>> angle = 2 * np.arcsin(1.0762 * 1.2398 / 12 / (4 * np.pi))  # of the first ring at 12 keV
+    >>> far = np.hypot(*(np.mgrid[:300, :300] - 150.0)) * 75e-6 / np.tan(angle)
+    >>> image = np.random.default_rng(0).poisson(10 + 1000 * np.exp(-(((far - 0.5) / 0.01) ** 2)))  # at 0.5 m
+    >>> standard = {"q_inv_nm": [1.0762], "q_relative_err": 5e-5, "pixel_m": 75e-6, "energy_keV": 12.0}
+    >>> rings = fit_rings(image, **standard, distance_m=0.46, beam_center_px=(148, 153))
+    >>> np.round([rings.distance_m, *rings.beam_center_px], 3)
+    array([  0.5  , 150.498, 150.503])
     """
     frame = np.asarray(image, dtype=float)
     if frame.ndim != 2 or not np.isfinite(frame).any():

@@ -40,8 +40,9 @@ def in_halves(partition: Partition, n_stripes: int = 16) -> Partition:
 
     Examples
     --------
-    >>> in_halves(Partition.from_roi_map(np.ones((64, 64), int))).n_roi
-    2
+    >>> halves = in_halves(Partition.from_roi_map(np.ones((64, 64), int)))
+    >>> halves.n_roi, halves.n_pixels
+    (2, array([2048, 2048]))
     """
     if n_stripes < 2 or n_stripes % 2:
         raise ValueError(f"n_stripes must be even, got {n_stripes}")

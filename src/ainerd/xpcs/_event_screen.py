@@ -41,6 +41,15 @@ class EventScreen(Screen):
     saturation : float, optional
         Counts at or above which a pixel is saturated: 3, 15 or 255 for counts of 2, 4 or 8 bits, where so many photons
         mean a fault.
+
+    Examples
+    --------
+    >>> frames = np.random.default_rng(0).poisson(0.05, (500, 20, 20))
+    >>> frames[:, 3, 7] = 1  # a pixel that counts in each frame
+    >>> screen = EventScreen(Partition.from_roi_map(np.ones((20, 20), int)), 500)
+    >>> blocks = screen.push(Events.of(frames)) + screen.flush()
+    >>> screen.left_out.pixels["hot"]  # 3 × 20 + 7
+    array([67])
     """
 
     def __init__(self, partition: Partition, n_frames: int | None = None, *, saturation: float | None = None) -> None:

@@ -14,7 +14,16 @@ from ainerd.xpcs._team import ALONE, Team
 
 
 class EventFileError(ValueError):
-    """A file of events cannot be read; the message names the file, the place and the reason."""
+    """A file of events cannot be read; the message names the file, the place and the reason.
+
+    Examples
+    --------
+    >>> _ = (folder / "a.bin").write_bytes(b"123")
+    >>> next(read_ufxc(folder / "a.bin", Partition.from_roi_map(np.ones((128, 256), int))))
+    Traceback (most recent call last):
+        ...
+    ainerd.xpcs._events.EventFileError: ...a.bin ends within a word
+    """
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,6 +56,14 @@ class Events:
     ------
     ValueError
         If the arrays do not fit each other, ticks do not increase, or a pixel does not exist.
+
+    Examples
+    --------
+    >>> frames = np.zeros((3, 2, 2), int)
+    >>> frames[1, 0, 1], frames[2, 1, 1] = 1, 4
+    >>> events = Events.of(frames)
+    >>> events.pixel, events.count, events.offsets
+    (array([1, 3], dtype=int32), array([1, 4], dtype=uint32), array([0, 0, 1, 2]))
     """
 
     ticks: NDArray[np.int64]

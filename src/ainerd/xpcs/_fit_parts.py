@@ -64,10 +64,10 @@ def fit_relaxation(
 
     Examples
     --------
-    >>> frames = np.random.default_rng(0).poisson(2.0, (64, 8, 8))  # no speckle
-    >>> curve = g2(frames, Partition.from_roi_map(np.ones((8, 8), int)))
-    >>> fit_relaxation(curve, frame_time=0.01).no_tau
-    array(['no speckle'], dtype='<U10')
+    >>> curve = g2(movie, Partition.from_roi_map(np.ones((40, 40), int)))
+    >>> fit = fit_relaxation(curve, frame_time=0.01)
+    >>> fit.tau.round(2), fit.model
+    (array([0.1]), array(['stretched'], dtype='<U9'))
     """
     if not frame_time > 0:
         raise ValueError(f"frame_time must be positive, got {frame_time!r}")

@@ -59,10 +59,13 @@ class G2:
 
     Examples
     --------
-    >>> frames = np.random.default_rng(0).poisson(2.0, (64, 8, 8))
-    >>> curve = g2(frames, Partition.from_roi_map(np.ones((8, 8), int)))
-    >>> curve.value.shape == curve.error.shape, curve.n_frames
-    (True, 64)
+    >>> curve = g2(movie, Partition.from_roi_map(np.repeat([[1], [2]], 20, axis=0).repeat(40, axis=1)))
+    >>> at = np.searchsorted(curve.lag, [1, 10, 100])
+    >>> curve.value[:, at].round(1)
+    array([[1.8, 1.1, 1. ],
+           [1.8, 1.1, 1. ]])
+    >>> (curve.error[:, at] < 0.1).all()
+    np.True_
     """
 
     lag: Floats
@@ -104,11 +107,9 @@ def g2(
 
     Examples
     --------
-    >>> partition = Partition.from_roi_map(np.repeat([1, 2], 15)[None].repeat(20, axis=0))
-    >>> frames = np.random.default_rng(0).poisson(5.0, (64, 20, 30))
-    >>> curves = g2(frames, partition)
-    >>> curves.value.shape, curves.lag[:4].tolist(), f"{curves.value.mean():.2f}"
-    ((2, 63), [1.0, 2.0, 3.0, 4.0], '1.00')
+    >>> curve = g2(movie, Partition.from_roi_map(np.ones((40, 40), int)))
+    >>> curve.lag[[0, 4, 9]], curve.value[0, [0, 4, 9]].round(1)  # 1 + exp(-2 lag / 10)
+    (array([ 1.,  5., 10.]), array([1.8, 1.4, 1.1]))
     """
     check_choice("normalization", normalization, Normalization)
     check_choice("dtype", dtype, Precision)
@@ -224,9 +225,13 @@ def g2_by_age(c2: ArrayLike, n_ages: int) -> tuple[Floats, Floats]:
 
     Examples
     --------
-    >>> age, g2 = g2_by_age(np.ones((8, 8)), n_ages=2)
-    >>> age, g2.shape
-    (array([2., 6.]), (2, 7))
+    >>> slow, fast = np.exp(-np.arange(4) / 8), np.exp(-np.arange(4) / 2)
+    >>> distance = np.abs(np.subtract.outer(range(4), range(4)))
+    >>> c2 = np.ones((8, 8))
+    >>> c2[:4, :4], c2[4:, 4:] = 1 + slow[distance], 1 + fast[distance]  # the relaxation gets faster
+    >>> age, g2 = g2_by_age(c2, n_ages=2)
+    >>> age, g2[:, 0].round(2)
+    (array([2., 6.]), array([1.88, 1.45]))
     """
     maps = np.asarray(c2, dtype=float)
     n = maps.shape[-1]

@@ -37,8 +37,12 @@ class Annulus:
     Examples
     --------
     >>> position = {"beam_center_px": (250.0, 500.0), "distance_m": 5.0, "energy_keV": 9.7}
-    >>> Annulus(detector="Eiger500k", **position, q_range_inv_nm=(0.05, 0.1), n_q=2).n_q
-    2
+    >>> annulus = Annulus(detector="Eiger500k", **position, q_range_inv_nm=(0.05, 0.1), n_q=2)
+    >>> roi, ring = annulus.labels()
+    >>> roi.max(), ring.max()  # two rings of 18 sectors, each with 4 static rings
+    (np.int32(36), np.int32(8))
+    >>> annulus.q()[roi == 19].min().round(3)  # of the first sector of the second ring
+    np.float64(0.075)
     """
 
     detector: "str | Detector"

@@ -38,6 +38,17 @@ def read_imm(path: Path, partition: Partition, *, block: int = FRAMES) -> Iterat
         If the file ends within a frame, frames go back, or a pixel does not exist.
     ValueError
         If the partition has another shape.
+
+    Examples
+    --------
+    >>> header = np.zeros(256, "<i4")  # 1024 bytes
+    >>> header[[1, 27, 28, 29]] = 6, 20, 30, 2  # sparse, rows, columns, bytes of a count
+    >>> header[[38, 40]] = 1, 7  # one event, in frame 7
+    >>> event = np.array([65], "<i4").tobytes() + np.array([3], "<u2").tobytes()  # three photons in row 2, column 5
+    >>> _ = (folder / "a.imm").write_bytes(header.tobytes() + event)
+    >>> (events,) = read_imm(folder / "a.imm", Partition.from_roi_map(np.ones((20, 30), int)))
+    >>> events.ticks, events.pixel, events.count
+    (array([0]), array([65], dtype=int32), array([3], dtype=uint32))
     """
     position, name = positions(partition), os.fspath(path)
     frames: list[Events] = []

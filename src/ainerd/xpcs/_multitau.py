@@ -37,6 +37,19 @@ class G2ByAge:
         g2 and its standard error; NaN where there is no pair.
     parts : ndarray, shape (n_part, n_age, n)
         g2 of the parts that `part_roi` and `part_weight` of `G2` describe.
+
+    Examples
+    --------
+    >>> rng, field, frames = np.random.default_rng(0), 0, np.empty((512, 30, 30))
+    >>> for age in range(512):  # speckle that forgets ever more slowly
+    ...     kept = np.exp(-1 / (1 + age / 16))
+    ...     field = kept * field + np.sqrt(1 - kept**2) * rng.normal(size=(2, 30, 30))
+    ...     frames[age] = rng.poisson(10 * np.square(field).sum(0))
+    >>> correlator = MultiTau(Partition.from_roi_map(np.ones((30, 30), int)))
+    >>> correlator.push(frames)
+    >>> by_age = correlator.by_age()
+    >>> by_age.edges, by_age.value[0, :, 7].round(1)
+    (array([  0,  32,  64, 128, 256, 512]), array([1. , 1. , 1.1, 1.3, 1.5]))
     """
 
     edges: NDArray[np.int64]
@@ -80,11 +93,12 @@ class MultiTau:
 
     Examples
     --------
-    >>> frames = np.random.default_rng(0).poisson(2.0, (64, 8, 8))
-    >>> correlator = MultiTau(Partition.from_roi_map(np.ones((8, 8), int)))
-    >>> correlator.push(frames)
-    >>> correlator.result().lag[:4]
-    array([1., 2., 3., 4.])
+    >>> correlator = MultiTau(Partition.from_roi_map(np.ones((40, 40), int)))
+    >>> for first in range(0, 256, 32):  # as they arrive
+    ...     correlator.push(movie[first : first + 32])
+    >>> curve = correlator.result()
+    >>> curve.lag[:20:6], curve.value[0, :20:6].round(1)
+    (array([ 1.,  7., 13., 22.]), array([1.8, 1.2, 1.1, 1. ]))
     """
 
     def __init__(self, partition: Partition, flat: ArrayLike | None = None) -> None:

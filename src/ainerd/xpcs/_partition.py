@@ -321,8 +321,8 @@ def split(partition: Partition, n: int, *, normalization: Normalization = "smoot
     Examples
     --------
     >>> partition = Partition.from_roi_map(np.repeat([1, 2, 3, 4], 16).reshape(8, 8))
-    >>> [part.n_roi for part in split(partition, 2)]
-    [2, 2]
+    >>> [part.pixels[[0, -1]].tolist() for part in split(partition, 2)]
+    [[0, 31], [32, 63]]
     """
     if n < 1:
         raise ValueError(f"a partition is split into at least one part, got {n}")

@@ -24,8 +24,9 @@ def reduction_operator(kind: Reduction, n_frames: int, size: int, sigma: float |
 
     Examples
     --------
-    >>> reduction_operator("area", 1000, 256).shape
-    (256, 1000)
+    >>> reduction_operator("area", 5, 2).toarray()  # the third frame belongs to both halves
+    array([[0.4, 0.4, 0.2, 0. , 0. ],
+           [0. , 0. , 0.2, 0.4, 0.4]])
     """
     check_reduction(kind, n_frames, size, sigma)
     if kind == "area":  # time in 1/size of a frame

@@ -71,6 +71,15 @@ class Relaxation:
     log_tau_covariance : ndarray, shape (n, n), or None
         Joint covariance of the logarithms of `tau`, if the curves share parameters.
     formula : str
+
+    Examples
+    --------
+    >>> tau = np.geomspace(0.01, 10, 40)
+    >>> relaxation = fit_curves(tau, 1 + 0.2 * np.exp(-2 * tau / [[0.5], [2.0]]))
+    >>> relaxation.tau.round(2), relaxation.model
+    (array([0.5, 2. ]), array(['stretched', 'stretched'], dtype='<U9'))
+    >>> relaxation.curve(0, np.array([0.5])).round(3)  # 1 + 0.2 exp(-2)
+    array([1.027])
     """
 
     tau: Floats

@@ -41,9 +41,10 @@ class Repeats:
     Examples
     --------
     >>> lag = np.geomspace(0.01, 1, 20)
-    >>> curves = 1 + 0.2 * np.exp(-2 * lag / 0.1) + np.random.default_rng(0).normal(0, 0.001, (5, 1, 20))
-    >>> average_repeats(lag, curves).g2.shape
-    (1, 20)
+    >>> curves = 1 + 0.2 * np.exp(-2 * lag / 0.1) + np.random.default_rng(0).normal(0, 0.001, (16, 1, 20))
+    >>> repeats = average_repeats(lag, curves)
+    >>> np.median(repeats.error / np.std(curves, axis=0, ddof=1)).round(2)  # of sixteen repeats
+    np.float64(0.25)
     """
 
     g2: Floats
@@ -230,8 +231,11 @@ class Trend:
 
     Examples
     --------
-    >>> Trend(change=-0.4, low=-0.6, high=-0.2, p=0.001).p
-    0.001
+    >>> dose = np.arange(12.0)
+    >>> tau = 0.1 * np.exp(0.03 * dose) + np.random.default_rng(0).normal(0, 0.002, 12)  # slower from dose to dose
+    >>> trend = Trend.of(dose, np.log(tau))
+    >>> round(trend.change, 1), trend.is_sure()  # 0.03 × 11
+    (0.3, True)
     """
 
     change: float = np.nan

@@ -15,8 +15,10 @@ class Measured:
 
     Examples
     --------
-    >>> Measured(value=2.0, error=0.1)
-    Measured(value=2.0, error=0.1)
+    >>> curve = Saxs(q=np.array([0.1]), intensity=np.array([8.0]), error=np.array([0.1]))
+    >>> curve = curve.normalised(monitor=Measured(value=2.0, error=0.1), transmission=Measured(value=0.5))
+    >>> curve.intensity, curve.scale_error  # 8 / (2 × 0.5), and 0.1 / 2 of all q together
+    (array([8.]), 0.05)
     """
 
     value: float
@@ -47,9 +49,12 @@ class Saxs:
 
     Examples
     --------
-    >>> curve = Saxs(q=np.array([0.01, 0.02]), intensity=np.array([4.0, 1.0]), error=np.array([0.2, 0.1]))
-    >>> curve.unit
-    'photons/pixel/frame'
+    >>> q, error = np.array([0.1, 0.2]), np.array([0.3, 0.3])
+    >>> sample = Saxs(q=q, intensity=np.array([5.0, 2.0]), error=error)
+    >>> buffer = Saxs(q=q, intensity=np.array([1.0, 1.0]), error=np.array([0.4, 0.4]))
+    >>> curve = sample.without(buffer)
+    >>> curve.intensity, curve.error
+    (array([4., 1.]), array([0.5, 0.5]))
     """
 
     q: Floats

@@ -31,7 +31,18 @@ _NO_PIXELS = np.empty(0, np.int64)
 
 
 class SpoiltRunError(ValueError):
-    """More of a run is spoilt than can be left out; the message gives the numbers."""
+    """More of a run is spoilt than can be left out; the message gives the numbers.
+
+    Examples
+    --------
+    >>> frames = np.random.default_rng(0).poisson(2.0, (64, 20, 20)).astype(np.uint16)
+    >>> frames[20:] = frames[19]  # the detector repeats a frame
+    >>> screen = Screen(Partition.from_roi_map(np.ones((20, 20), int)), 64)
+    >>> [*screen.push(frames), *screen.flush()]
+    Traceback (most recent call last):
+        ...
+    ainerd.xpcs._screen.SpoiltRunError: 44 of 64 frames are copies of earlier ones
+    """
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,18 @@ class Screened:
         Positions, in ``partition.pixels``, of the pixels found bad since the block before.
     first : int
         Index of the first of the dense frames in the run. Indices that are skipped are those of missing frames.
+
+    Examples
+    --------
+    >>> partition = Partition.from_roi_map(np.ones((20, 20), int))
+    >>> screen, correlator = Screen(partition, 64), MultiTau(partition)
+    >>> for frames in np.random.default_rng(0).poisson(2.0, (2, 32, 20, 20)).astype(np.uint16):
+    ...     for ready in screen.push(frames):
+    ...         ready.to(correlator)
+    >>> for ready in screen.flush():
+    ...     ready.to(correlator)
+    >>> correlator.result().n_frames
+    64
     """
 
     frames: Array | Events
@@ -86,9 +109,13 @@ class LeftOut:
 
     Examples
     --------
-    >>> none = np.zeros(0, dtype=np.int64)
-    >>> LeftOut(pixels={"hot": np.array([7])}, frames={}, missing=none, moved=none).pixels["hot"]
-    array([7])
+    >>> frames = np.random.default_rng(0).poisson(2.0, (64, 20, 20)).astype(np.uint16)
+    >>> frames[:, 0, 7], frames[30], frames[41] = 900, 0, frames[40]  # a hot pixel, a dark frame, a copy
+    >>> screen = Screen(Partition.from_roi_map(np.ones((20, 20), int)), 64)
+    >>> _ = screen.push(frames), screen.flush()
+    >>> left_out = screen.left_out
+    >>> left_out.pixels["impossible"], left_out.frames["dark"], left_out.frames["copy"]
+    (array([7]), array([30]), array([41]))
     """
 
     pixels: dict[str, NDArray[np.int64]]

@@ -289,10 +289,12 @@ def no_light(g2: G2, counts: float) -> str | None:
 
     Examples
     --------
-    >>> frames = np.random.default_rng(0).poisson(2.0, (64, 32, 32))
-    >>> curve = g2(frames, Partition.from_roi_map(np.ones((32, 32), int)))
-    >>> no_light(curve, frames.sum()) is None
+    >>> partition = Partition.from_roi_map(np.ones((40, 40), int))
+    >>> no_light(g2(movie, partition), movie.sum()) is None
     True
+    >>> noise = np.random.default_rng(0).normal(50, 0.1, movie.shape).round()  # of the electronics
+    >>> no_light(g2(noise, partition), noise.sum())
+    'more contrast between frames than within one: afterglow, or lost photons'
     """
     use = np.isfinite(g2.parts0) & np.isfinite(g2.parts[:, 0]) & (g2.part_weight > 0)
     if g2.lag[0] != 1 or use.sum() < FEWEST:

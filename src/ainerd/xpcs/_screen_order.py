@@ -30,8 +30,12 @@ def disorder(two_time: Floats) -> str | None:
 
     Examples
     --------
-    >>> disorder(np.ones((64, 64))) is None  # nothing decays, so nothing can be out of order
+    >>> c2 = two_time(movie, Partition.from_roi_map(np.ones((40, 40), int)))[0]
+    >>> disorder(c2) is None
     True
+    >>> order = np.r_[:100, 160:200, 100:160, 200:256]  # a block of frames too early
+    >>> disorder(c2[np.ix_(order, order)])
+    'frames are out of order: 39% to 54% and 54% to 78% of the exposure are exchanged'
     """
     jumps, c, usual = _jumps(two_time)
     if not 2 <= len(jumps) <= MOST_JUMPS:
@@ -61,6 +65,15 @@ def shifted(two_time: Floats, reducer: TwoTimeReducer) -> str | None:
         Mean map over the bins.
     reducer : TwoTimeReducer
         With the rows of the map.
+
+    Examples
+    --------
+    >>> frames = movie.copy()
+    >>> frames[150:] = np.roll(frames[150:], 3, axis=1)  # the sample slips
+    >>> reducer = TwoTimeReducer(Partition.from_roi_map(np.ones((40, 40), int)), 256)
+    >>> reducer.push(frames)
+    >>> shifted(reducer.maps().mean(axis=0), reducer)
+    'the picture moved by 3 rows and 0 columns at 58% of the exposure'
     """
     jumps, _, _ = _jumps(two_time)
     if not jumps.size:
@@ -92,9 +105,11 @@ def behind(intensity: Floats, monitor: Floats) -> str | None:
 
     Examples
     --------
-    >>> flicker = np.random.default_rng(0).normal(1, 0.05, 400)
-    >>> behind(flicker, flicker) is None
+    >>> flicker = np.random.default_rng(0).normal(1, 0.05, 405)
+    >>> behind(flicker[:400], flicker[:400]) is None
     True
+    >>> behind(np.delete(flicker, range(200, 205)), flicker[:400])  # the detector lost five frames
+    'by the monitor, 5 frames are lost before 88% of the exposure'
     """
     n = len(intensity)
     span = min(n // 4, LONGEST)

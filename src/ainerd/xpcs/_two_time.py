@@ -99,11 +99,10 @@ class TwoTimeReducer:
 
     Examples
     --------
-    >>> frames = np.random.default_rng(0).poisson(2.0, (64, 8, 8))
-    >>> reducer = TwoTimeReducer(Partition.from_roi_map(np.ones((8, 8), int)), 64, size=64)
-    >>> reducer.push(frames[:32])
-    >>> reducer.push(frames[32:])
-    >>> reducer.maps().shape
+    >>> reducer = TwoTimeReducer(Partition.from_roi_map(np.ones((40, 40), int)), 256, size=64)
+    >>> for first in range(0, 256, 32):  # as they arrive
+    ...     reducer.push(movie[first : first + 32])
+    >>> reducer.maps().shape  # four frames are one
     (1, 64, 64)
     """
 
@@ -531,10 +530,9 @@ def two_time(
 
     Examples
     --------
-    >>> partition = Partition.from_roi_map(np.repeat([1, 2], 15)[None].repeat(20, axis=0))
-    >>> frames = np.random.default_rng(0).poisson(5.0, (64, 20, 30))
-    >>> two_time(frames, partition).shape
-    (2, 64, 64)
+    >>> c2 = two_time(movie, Partition.from_roi_map(np.ones((40, 40), int)))
+    >>> [f"{np.diagonal(c2[0], lag).mean():.2f}" for lag in (1, 10, 100)]  # 1 + exp(-2 lag / 10)
+    ['1.81', '1.13', '1.00']
     """
     if size is not None:
         reducer = TwoTimeReducer(

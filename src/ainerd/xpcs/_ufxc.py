@@ -40,6 +40,14 @@ def read_ufxc(path: Path, partition: Partition, *, words: int = WORDS) -> Iterat
         If the file is empty or ends within a word, or a word is later than 2048 frames after its own.
     ValueError
         If the partition has another shape.
+
+    Examples
+    --------
+    >>> frame, pixel, count = np.array([0, 0, 2]), np.array([0, 129, 0]), np.array([1, 2, 1])
+    >>> (frame << 21 | count << 15 | pixel).astype("<u4").tofile(folder / "a.bin")
+    >>> (events,) = read_ufxc(folder / "a.bin", Partition.from_roi_map(np.ones((128, 256), int)))
+    >>> events.ticks, events.pixel  # column by column: 129 is row 1, column 1
+    (array([0, 2]), array([  0, 257,   0], dtype=int32))
     """
     if partition.shape not in UFXC_SHAPES:
         raise ValueError(
