@@ -65,6 +65,20 @@ def test_the_file_of_a_run_that_tiled_has_is_deleted(tmp_path):
     assert list(Journal(tmp_path).left()) == [] and list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("text", ["", '{"name": "start", "d', '{"name": "stop", "doc": {"run_start": "a"}}\n'])
+def test_a_file_without_the_beginning_of_a_run_is_deleted(tmp_path, text):
+    journal = Journal(tmp_path)
+    for uid, began in (("a", 2.0), ("b", 1.0)):
+        journal("start", START | {"uid": uid, "time": began})
+    journal.close()
+    (cut,) = tmp_path.glob("*/*-a.jsonl")
+    cut.write_text(text)  # it was killed before the first line was whole, or the disk was full
+    ((path, documents),) = Journal(tmp_path).left()
+    assert documents[0][1]["uid"] == "b" and not cut.exists()
+    path.unlink()
+    assert list(Journal(tmp_path).left()) == [] and list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.fault(
     "Runs come faster than Tiled takes them, a thousand and more", "The runs that wait hold no file open"
 )

@@ -115,3 +115,24 @@ def test_small_arrays_in_events_are_in_the_raw_run(raw, tmp_path):
     column = raw[documents[0][1]["uid"]]["primary"]["camera"].read()  # as texts, which is how Tiled reads nested lists
     assert [[int(x) for x in re.findall(r"\d+", text)] for text in column] == [list(range(12))] * 2
     assert not writer.kept() and isinstance(documents[2][1]["data"]["camera"], np.ndarray)
+
+
+def test_agents_of_one_catalog_write_a_run_once_until_the_last_one_ends(raw, tmp_path):
+    engine, uids = RunEngine({}), []
+    engine.subscribe(lambda name, doc: uids.append(doc["uid"]), "start")
+    writers = [RawWriter(raw, tmp_path / name, lambda: True).attach(engine) for name in "ab"]
+    assert writers[0] is writers[1]
+    for writer in writers:
+        writer.close()  # in use
+        engine(count([det], 1))
+        writer.detach()
+    engine(count([det], 1))
+    assert [uid in raw for uid in uids] == [True, True, False]
+    assert not list(writers[0].journal.left())
+    later = RawWriter(raw, tmp_path / "later", lambda: True)
+    assert later.attach(engine) is later
+    engine(count([det], 1))
+    later.detach()
+    assert uids[-1] in raw
+    for writer in (writers[0], later):
+        writer.close()

@@ -215,6 +215,23 @@ def test_without_a_number_of_frames_the_end_of_the_run_counts(toy, tmp_path, sta
     assert ended[1].arrays["sums"].tolist() == [1, 2, 3] and ended[1].status == expected
 
 
+@pytest.mark.parametrize(
+    ("announced", "status", "lost"), [(5, "success", [3]), (2, "success", [0]), (1, "success", [0]), (5, "abort", [])]
+)
+def test_an_analysis_hears_how_many_frames_never_came_of_a_run_that_ended_well(
+    toy, growing, scanned, movies, announced, status, lost
+):
+    class Counting(growing):
+        def lost(self, n_frames):
+            numbers.append(n_frames)
+
+    numbers = []
+    fed(toy(analysis=Counting), scanned(movies(1, 2), num_points=announced, status=status))
+    assert numbers == lost
+    fed(toy(unit=Series("ramp"), analysis=Counting), scanned(movies(1, 2), num_points=announced, ramp="a"))
+    assert numbers == lost  # a series goes on
+
+
 def test_a_run_without_frames_says_how_it_ended(toy, scanned, movies):
     _, sink = fed(toy(), scanned(movies(), num_points=5, status="abort"))
     subject, analysis, _ = sink.ended[0]

@@ -111,6 +111,25 @@ def test_the_future_of_a_run_that_comes_twice_is_resolved(work, store, scanned, 
     assert outcome.status == "complete" and len(store.done) == 1
 
 
+def test_each_listener_gets_each_outcome_even_if_one_fails(toy, store, worker_on, tmp_path, scanned, movies, caplog):
+    technique = toy(unit="event")
+    work = worker_on(technique, store, tmp_path, RecordedKeys(positions=("x",), series={}, readings={}, units={}))
+    events = []
+    work.on_outcome(fails(ValueError("no display")))
+    work.on_outcome(lambda outcome: events.append(outcome.event))
+    for document in scanned(movies(1, 2, 3), num_points=3):
+        work(*document)
+    assert work.jobs.drain() and events == [1, 2, 3] and work.concluded == 1
+    assert caplog.text.count("error in a listener to run") == 3
+
+
+def test_a_lag_is_logged_once_until_the_analysis_has_caught_up(work, caplog):
+    for lag_s in (30.0, 30.5, 300.0, 3.5, 2.5, 0.1, 31.0):
+        work._warn_if_behind(lag_s)
+    lines = [record.getMessage().split(",")[0] for record in caplog.records]
+    assert lines == ["the analysis is 30 s behind", "the analysis is no longer behind", "the analysis is 31 s behind"]
+
+
 def test_old_futures_are_dropped(work, store, scanned, movies, monkeypatch):
     monkeypatch.setattr("ainerd.runs._worker.MOST_FUTURES", 3)
     for _ in range(6):
@@ -214,5 +233,19 @@ def test_writes_come_before_documents_and_those_for_a_waiting_script_before_all(
     jobs.start()
     assert jobs.drain()
     assert done == [f"{kind} {n}" for kind in ("answer", "record", "document") for n in (1, 2)]
+    jobs.close()
+    assert not jobs.is_alive
+
+
+def test_an_error_of_a_job_reaches_who_waits_for_it_and_the_next_job_is_done():
+    jobs, idle = Jobs(), threading.Event()
+    failed, following = jobs.submit(fails(SystemExit("a job"))), jobs.submit(lambda: 7)
+    assert jobs.backlog == 2 and not jobs.is_alive and not jobs.drain(0.01)
+    jobs.when_idle(idle.set)
+    jobs.start()
+    assert following.result(30) == 7 and idle.wait(30)
+    with pytest.raises(SystemExit, match="a job"):
+        failed.result(0)
+    assert jobs.drain() and jobs.backlog == 0 and jobs.is_alive
     jobs.close()
     assert not jobs.is_alive

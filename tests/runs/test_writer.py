@@ -168,6 +168,49 @@ def test_the_next_session_goes_on_with_a_series(toy, scanned, movies, worker, st
     assert outcome.embedding.tolist() == [3, 2] and len(store.records[outcome.key].raw_uids) == 2
 
 
+def test_a_series_of_several_runs_goes_on_with_all_that_are_in_tiled(
+    toy, growing, scanned, movies, worker, store, monkeypatch, caplog
+):
+    earlier = [list(scanned(movies(*sums), ramp="a")) for sums in ((1, 2), (30,), (4, 5))]
+    mine = worker(toy(unit=Series("ramp"), analysis=growing))
+    for run in earlier:
+        deliver(mine, run)
+    uids = [run[0][1]["uid"] for run in earlier]
+    raw = MagicMock(spec=Container)
+    raw.__contains__.side_effect = lambda uid: uid in (uids[0], uids[2])
+    raw.__getitem__.side_effect = dict(zip(uids, earlier, strict=True)).__getitem__
+    monkeypatch.setattr("ainerd.runs._writer.documents_of", lambda run: run)
+    technique = toy(unit=Series("ramp"), analysis=growing)
+    outcome = deliver(worker(technique, raw), scanned(movies(6), ramp="a"))
+    (analysis,) = technique.made
+    assert analysis.sums == [1, 2, 4, 5, 6] and analysis.runs == [uids[0], uids[2], outcome.raw_uid]
+    assert f"series ramp=a goes on without run {uids[1]}, which is not in Tiled" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("unit", "stop", "n_results", "expected"),
+    [
+        ("run", None, 0, False),
+        ("run", None, 1, True),
+        ("event", {"num_events": {"primary": 3}}, 0, False),
+        ("event", None, 3, False),  # it is in progress
+        ("event", {"num_events": {"primary": 3}}, 3, True),
+        ("event", {"num_events": {"primary": 3}}, 2, False),
+        ("event", {"num_events": {"primary": 9}}, 3, True),  # of nine events three have frames
+        ("event", {}, 3, True),
+        ("event", {}, 2, False),
+    ],
+)
+def test_a_run_has_all_its_results_if_each_exposure_has_one(
+    toy, keys, store, scanned, movies, monkeypatch, unit, stop, n_results, expected
+):
+    *documents, (_, end) = scanned(movies(1, 2, 3))
+    monkeypatch.setattr("ainerd.runs._writer.RunReader", lambda: SimpleNamespace(rest=lambda run: documents))
+    writer = Writer(toy(unit=unit), store, keys, WANTED, (), "me")
+    metadata = {} if stop is None else {"stop": end | {"num_events": {}} | stop}
+    assert writer.has_all(SimpleNamespace(metadata=metadata), n_results) is expected
+
+
 def test_a_run_is_kept_while_tiled_is_away(toy, scanned, movies, worker, store, kept):
     store.take.side_effect = httpx.ConnectError("nobody there")
     outcome = deliver(worker(toy()), scanned(movies(1), num_points=1))
@@ -349,6 +392,14 @@ def test_values_that_json_cannot_hold_become_text(tmp_path, scanned, movies):
         start = kept[0][1]
         assert start["around"] == [2, "(too deep to be kept)"] and start["usual"] == [{"a": 1}]
         assert int(start["long"], 16) == 10**5000
+
+
+def test_a_full_spool_keeps_no_further_run(tmp_path, scanned, movies, monkeypatch, caplog):
+    monkeypatch.setattr("ainerd.runs._spool.MOST", 2)
+    spool, documents = Spool(tmp_path / "spool", lambda: True), list(scanned(movies(1)))
+    assert [spool.keep(uid, documents) for uid in "abc"] == [True, True, False]
+    assert len(spool.runs()) == 2 and spool.is_away and "run c is not kept: 2 are in" in caplog.text
+    assert spool.waiting() == spool.runs() and not spool.is_away and spool.waiting() == []
 
 
 @pytest.mark.fault("The uid of a run is not a valid file name", "The run is stored under a digest of the uid")
