@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from studies import _lines
 from studies._tools import Case, Row, Study, digest_of, report, resumed
@@ -238,7 +239,8 @@ class Names:
 class Noting:
     """Note the lines that each test executes."""
 
-    def pytest_configure(self) -> None:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_load_initial_conftests(self) -> None:  # a conftest may import the folder
         self._begin = _lines.note_lines()
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
@@ -283,8 +285,6 @@ def first_failure(source: Path, files: list[str], plugin: object, numba: Path | 
 
 def run_tests(source: Path, files: list[str], plugins: list[object], numba: Path | None) -> int:
     """Run test files in this process."""
-    import pytest
-
     os.setpgid(0, 0)
     resource.setrlimit(resource.RLIMIT_CPU, (LIMIT_S, LIMIT_S))
     nothing = os.open(os.devnull, os.O_WRONLY)

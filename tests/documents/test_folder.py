@@ -5,8 +5,11 @@ import os
 import threading
 import time
 from datetime import datetime
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import h5py
+import httpx
 import numpy as np
 import pytest
 from event_model import DocumentNames, schema_validators
@@ -104,6 +107,23 @@ def test_a_clock_that_is_ahead(tmp_path):
     other = write(tmp_path, "A002", record=dates)
     run = read(acquisition(other, tmp_path, record_zero="").documents(nothing), tmp_path)
     assert run.series("stress").tolist() == [[BEGAN + 1], [5.0]]
+
+
+@pytest.mark.parametrize(
+    ("began", "expected"), [(TIME, BEGAN), (1.7e9, 1.7e9), (None, 5e8 - 20 * 0.5), ("yesterday", FrameError)]
+)
+def test_the_beginning_is_a_date_a_number_or_follows_from_the_time_of_the_file(tmp_path, began, expected):
+    folder = write(tmp_path, metadata={k: v for k, v in METADATA.items() if k != "start_time"}, record="")
+    if began is not None:
+        write_metadata(folder / "A001_metadata.hdf", METADATA | {"start_time": began})
+    os.utime(folder / "A001_metadata.hdf", (5e8, 5e8))
+    os.utime(folder / "A001.h5", (5e8, 5e8))
+    told = acquisition(folder, tmp_path).documents(nothing)
+    if expected is FrameError:
+        with pytest.raises(FrameError, match="start_time is not a time: 'yesterday'"):
+            list(told)
+    else:
+        assert next(iter(told))[1]["time"] == expected
 
 
 def test_another_time_of_the_same_file_is_another_run(tmp_path):
@@ -218,6 +238,34 @@ def test_an_acquisition_is_found_once_it_is_complete(follow, tmp_path, monkeypat
     n = len(looks)
     until(lambda: len(looks) > n + 5)
     assert names(got) == ["A001"]
+
+
+class Stop(threading.Event):
+    """Notes how long it is waited for, waits no time, and ends the third wait."""
+
+    def __init__(self):
+        super().__init__()
+        self.waits = []
+
+    def wait(self, timeout=None):
+        self.waits.append(timeout)
+        if len(self.waits) == 3:
+            self.set()
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_between_two_looks_and_while_tiled_is_away_there_is_a_pause(tmp_path, monkeypatch, is_away, caplog):
+    folder, stop, looks = Folder(tmp_path, acquisition(tmp_path, tmp_path), 0.5), Stop(), []
+    raw = SimpleNamespace(search=Mock(side_effect=httpx.ConnectError("away")))
+    found = [SimpleNamespace(uid="a")] if is_away else []
+    monkeypatch.setattr(folder, "is_new", lambda _: False)
+    monkeypatch.setattr(
+        folder, "look", lambda: looks.append(1) or (found if len(looks) < 9 else pytest.fail("no pause"))
+    )
+    assert list(folder_documents(folder, stop, raw=raw, skip=lambda run: True, suggestion_of=nothing)) == []
+    pause = folder_module.AWAY_S if is_away else folder_module.LOOK_S
+    assert stop.waits[:2] == [pause] * 2 and len(looks) == (1 if is_away else 3)
+    assert caplog.text.count("Tiled does not answer: away") == (3 if is_away else 0)
 
 
 def test_frames_or_a_record_that_never_come_are_not_waited_for(follow, tmp_path):

@@ -161,6 +161,21 @@ def test_numbers_that_come_late_are_waited_for(folder):
     run.close()
 
 
+def test_numbers_that_come_while_a_run_waits_are_read(folder, clock):
+    written(folder / "f.h5", np.arange(4))
+    with h5py.File(folder / "f.h5", "a") as file:
+        del file[UNIQUE]
+        file[UNIQUE] = np.arange(3)
+    run = Run(Detector(image="det", frame_number=FILE), [folder])
+    for name, doc in documents(folder, 4, key=FILE):
+        run(name, doc)
+    clock.then = lambda: written(folder / "f.h5", [0, 1, 3, 4])
+    assert [first for first, _ in run.blocks(PIXELS)] == [] and not clock.sleeps
+    found = [(first, len(frames)) for first, frames in run.blocks(PIXELS, wait_s=1.0)]
+    assert found == [(0, 2), (3, 2)] and clock.sleeps == [0.2] * 3
+    run.close()
+
+
 def test_a_key_that_is_not_there_is_named(folder):
     written(folder / "f.h5", np.arange(4))
     for key, reason in (("/elsewhere", "elsewhere': no such dataset"), ("id", "no number for each frame in 'id'")):

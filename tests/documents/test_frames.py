@@ -94,6 +94,18 @@ def test_blocks_are_read_ahead_but_not_far(written, monkeypatch):
     reader.close()
 
 
+@pytest.mark.parametrize(("n_cores", "n_threads"), [(1, 1), (2, 1), (3, 2), (64, 2)])
+def test_all_cores_but_one_read(written, monkeypatch, n_cores, n_threads):
+    monkeypatch.setattr("ainerd.documents._frames.n_cores", lambda: n_cores)
+    before, meeting = set(threading.enumerate()), threading.Event()
+    reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)
+    waiting = [reader._pool.submit(meeting.wait) for _ in range(6)]  # more than there are threads
+    own = set(threading.enumerate()) - before
+    meeting.set()
+    assert len(own) == n_threads and all(each.result(30) for each in waiting)
+    reader.close()
+
+
 def test_a_closed_reader_leaves_no_thread(written):
     before = set(threading.enumerate())
     reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)

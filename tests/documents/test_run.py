@@ -4,7 +4,8 @@ import pytest
 from event_model import compose_run, compose_stream_resource
 
 from ainerd.config import Detector
-from ainerd.documents import FrameError, Run
+from ainerd.documents import FrameError, MissingFrames, Run
+from ainerd.documents._run import RETRY_S
 
 KEYS = Detector(image="det_image", n_frames="det_num", frame_time_s="det_period")
 PIXELS = np.array([3, 0, 11])
@@ -66,6 +67,23 @@ def test_a_run_gives_its_frames_readings_and_facts(tmp_path, movie):
     assert run.reading("x") == 4.5 and run.reading("y") is None
     assert run.series("x").tolist() == [[10.0], [4.5]] and run.series("y").shape == (2, 0)
     assert run.start_doc["scan_id"] == 7 and run.stop_doc["exit_status"] == "success"
+
+
+@pytest.mark.parametrize("wait_s", [1.0, 0.5])
+def test_late_frames_are_tried_again_a_few_times_a_second_as_long_as_it_may_take(tmp_path, movie, clock, wait_s):
+    (tmp_path / "m.h5").rename(tmp_path / "later.h5")
+    run = Run(KEYS, [tmp_path])
+    for name, doc in documents(tmp_path):
+        run(name, doc)
+    assert list(run.blocks(PIXELS)) == [] and not clock.sleeps
+    if wait_s < 3 * RETRY_S:
+        with pytest.raises(MissingFrames):
+            list(run.blocks(PIXELS, wait_s=wait_s))
+    else:
+        clock.then = lambda: (tmp_path / "later.h5").rename(tmp_path / "m.h5")
+        assert sum(len(frames) for _, frames in run.blocks(PIXELS, wait_s=wait_s)) == 130
+    assert clock.sleeps == [RETRY_S] * 3
+    run.close()
 
 
 def test_one_index_may_hold_a_whole_exposure(tmp_path, movie):

@@ -67,6 +67,28 @@ def test_the_expected_number_of_frames():
     assert read(keys, configuration=configured, image_shape=(4, 2, 3)).n_event == 4
 
 
+def test_a_detector_that_reports_a_fault_is_flagged_with_the_largest_value():
+    run = read(Detector(image="det", flags={"slit": 9.0, "x": 10.5}))
+    assert run.flagged() == "the detector reports a fault: x is 99, above 10.5"
+    assert [run.flagged(event) for event in (1, 2, 3)] == [
+        None, *(f"the detector reports a fault: x is {x}, above 10.5" for x in (11, 12)),
+    ]  # fmt: skip
+    assert read(Detector(image="det", flags={"slit": 7.5})).flagged() == (
+        "the detector reports a fault: slit is 8, above 7.5"
+    )
+    assert read(Detector(image="det", flags={"slit": 8.0, "no": 0.0})).flagged() is None
+
+
+def test_a_triggered_detector_has_exposed_before_its_event():
+    configured = {"num": 4, "period": 0.1}
+    run = read(Detector(image="det", n_frames="num", frame_time_s="period"), configuration=configured,
+               image_shape=(4, 2, 3))  # fmt: skip
+    assert [run.event_time(event) for event in (1, 2, 3, 4)] == [10.0, 11.0, 12.0, None]
+    assert [run.exposure_time(event) for event in (1, 2, 3, 4)] == pytest.approx([9.6, 10.6, 11.6, None])
+    unknown = read(Detector(image="det", n_frames="num"), configuration=configured, image_shape=(4, 2, 3))
+    assert unknown.exposure_time(1) is None
+
+
 def test_frames_are_read_up_to_a_number_or_left_out():
     run, pixels = read(Detector(image="det"), image_shape=(4, 2, 3), n=2), np.array([5])
     assert run.n_ready == 8
