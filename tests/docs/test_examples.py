@@ -4,19 +4,16 @@ import ast
 import doctest
 import importlib
 import inspect
-import runpy
 
 import numpy as np
 import pytest
-
-from tests.techniques.installing import TOY
 
 ROOMS = (
     "agent", "campaign", "cli", "config", "documents", "dynamics", "exposures", "knobs", "latent", "novelty", "results",
     "runs", "server", "steering", "technique", "testing", "views", "words", "xpcs",
 )  # fmt: skip
-# Names that examples start from without a line of their own: docs/reference/api.md describes them.
-GIVEN = ("Toy", "folder", "movie")
+# Names that examples start from, each a fixture of conftest.py.
+GIVEN = ("Toy", "client", "folder", "movie", "store")
 
 
 def public(room):
@@ -37,28 +34,6 @@ def examples():
             for test in finder.find(shown, f"{room}.{name}", globs=names):
                 if test.examples:
                     yield pytest.param(test, id=test.name)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path
-
-
-@pytest.fixture(scope="session")
-def Toy():
-    """The technique that docs/how-to/your-technique.md writes."""
-    return runpy.run_path(str(TOY / "toy.py"))["Toy"]
-
-
-@pytest.fixture(scope="session")
-def movie():
-    """Speckle of contrast 1 that forgets within 10 frames: g2 is 1 + exp(-2 lag / 10)."""
-    rng, field, frames = np.random.default_rng(0), 0, np.empty((256, 40, 40), np.uint16)
-    for t in range(256):
-        field = np.exp(-0.1) * field + np.sqrt(1 - np.exp(-0.2) * (t > 0)) * rng.normal(size=(2, 40, 40))
-        frames[t] = rng.poisson(5 * np.square(field).sum(0))
-    frames.flags.writeable = False
-    return frames
 
 
 @pytest.mark.parametrize("test", [*examples()])

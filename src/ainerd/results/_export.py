@@ -41,6 +41,14 @@ def export(store: "ResultStore", key: str, path: str | Path) -> Path:
         If the result does not exist.
     ValueError
         If the result has no contents yet, its technique writes no such files, or the file exists.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> key = store.key(3)
+    >>> with h5py.File(export(store, key, folder / "scan_3.h5")) as file:
+    ...     print(sorted(file[key]), file[key]["g2"].shape)
+    ['g2', 'stress', 'tau'] (1, 31)
     """
     key, path = store.key(key), Path(path)
     _check_new(path)
@@ -84,6 +92,17 @@ def new_file(path: Path) -> Iterator[Path]:
     """Yield the path of a file to write, which gets its name when it is whole: Ctrl-C or a full disk leaves nothing.
 
     Raises ValueError if `path` exists.
+
+    Examples
+    --------
+    >>> with new_file(folder / "result.txt") as path:
+    ...     _ = path.write_text("half")
+    ...     _ = 1 / 0  # it fails here
+    Traceback (most recent call last):
+        ...
+    ZeroDivisionError: division by zero
+    >>> [*folder.iterdir()]
+    []
     """
     _check_new(path)
     part = path.with_name(f".{path.name}.part")

@@ -27,8 +27,9 @@ class Part:
 
     Examples
     --------
-    >>> Part(np.zeros((2, 256, 256)), ("roi", "t1", "t2")).dims
-    ('roi', 't1', 't2')
+    >>> (result,) = store.load([store.key(3)], ["g2"])
+    >>> result.g2.dims, result.g2.shape, float(result.g2.max().round(3))
+    (('roi', 'tau'), (1, 31), 1.199)
     """
 
     def __init__(self, values: Any, dims: tuple[str, ...] | None = None) -> None:
@@ -54,8 +55,9 @@ class LoadedResult(dict[str, Part]):
 
     Examples
     --------
-    >>> LoadedResult("6f1d", {"status": "complete"}, {"map": Part(np.ones((1, 4, 4)))}).map.shape
-    (1, 4, 4)
+    >>> results = [*store.load(store.search(regime=1).index, ["g2"])]  # all in one request
+    >>> [(result.metadata["scan_id"], float(result.g2[0, 0].round(3))) for result in results]
+    [(3, 1.199), (4, 1.199)]
     """
 
     def __init__(

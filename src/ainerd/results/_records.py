@@ -290,6 +290,14 @@ class ResultRecord(_OfParameters):
         Shapes of the arrays in a complete result.
     series, tables : dict of str to int
         Number of rows of each series and of each of the technique's tables in a complete result.
+
+    Examples
+    --------
+    >>> record = store.record(store.key(3))
+    >>> record.positions, record.units["sample_x"], record.summary["tau_s"], record.novelty_p
+    ({'sample_x': 3.0}, 'mm', 4.0, 0.01)
+    >>> store.record(store.key(6)).reason
+    'zero photons in the bins: is the shutter open?'
     """
 
     _flat = ("positions", "summary", "start")
@@ -361,6 +369,15 @@ class ConfigurationRecord(_OfParameters):
         Units of the arrays.
     arrays : dict of str to list of int
         Shapes of the arrays, once they are all written.
+
+    Examples
+    --------
+    >>> record = ConfigurationRecord(
+    ...     technique="toy", parameters=store.record(store.key(3)).parameters, instrument={"distance_m": 5.0}
+    ... )
+    >>> _ = store.add_configuration(record, {"q": np.array([0.02, 0.03])}, {"q": ("roi",)})
+    >>> store[3].configuration.metadata["instrument"], store[3].configuration["q"].read()
+    ({'distance_m': 5.0}, array([0.02, 0.03]))
     """
 
     technique: str
@@ -375,8 +392,11 @@ class SuggestionRecord(Record):
 
     Examples
     --------
-    >>> SuggestionRecord(positions={"sample_x": 3.0}, reason="a scratch").status
-    'proposed'
+    >>> id = store.add_suggestion(SuggestionRecord(positions={"sample_x": 3.5}, reason="a scratch"))
+    >>> _ = store.set_status(id, "rejected", "a bubble", by="ada")
+    >>> asked = store.suggestion(id)
+    >>> asked.status, asked.status_reason, asked.status_by
+    ('rejected', 'a bubble', 'ada')
     """
 
     _flat = ("positions",)
@@ -404,8 +424,9 @@ class AtlasRecord(Record):
 
     Examples
     --------
-    >>> AtlasRecord(labels={"a": 0, "b": 1}, n_regimes=2, supported_range=(1, 2)).n_regimes
-    2
+    >>> atlas = store.newest_atlas()
+    >>> atlas.n_regimes, [atlas.labels[store.key(scan)] for scan in (1, 2, 3, 4, 5)]
+    (2, [0, 0, 1, 1, 0])
     """
 
     version: int | None = Field(default=None, ge=1)  #: given by the store, one more than the newest
@@ -422,8 +443,8 @@ class LogRecord(Record):
 
     Examples
     --------
-    >>> LogRecord(text="scan 2: regime 0").agent is None
-    True
+    >>> store.logbook("run-3")["text"].tolist()
+    ['scan 3: tau 4 s']
     """
 
     _flat = ("ids",)

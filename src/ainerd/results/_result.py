@@ -32,6 +32,16 @@ class AinerdResult(Container):  # type: ignore[misc]
 
     Tiled makes these of nodes with the spec ``AinerdResult``; ``client["ainerd/results"][key]`` is one. An array is
     read when it is sliced. One with the name of an attribute of a container, such as ``items``, is a child only.
+
+    Examples
+    --------
+    >>> result = client["ainerd/results"][store.key(3)]
+    >>> result.verdict
+    'complete, p = 0.01 (novel)'
+    >>> result.g2[0, :3].round(3)  # read from the server when it is sliced
+    array([1.199, 1.199, 1.198])
+    >>> result.to_xarray("g2").g2.dims
+    ('roi', 'tau')
     """
 
     @property

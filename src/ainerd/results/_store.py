@@ -87,6 +87,20 @@ class ResultStore(CampaignRecords):
     ------
     ValueError
         If the container was not made by `ainerd.server.open_catalog`.
+
+    Examples
+    --------
+    >>> store.table()[["scan_id", "tau_s", "regime", "status"]].tail(3).reset_index(drop=True)
+       scan_id  tau_s  regime    status
+    0        4   4.20       1  complete
+    1        5   0.55       0  complete
+    2        6    NaN    <NA>    failed
+    >>> [store.record(key).scan_id for key in store.search(novel=True).index]
+    [3]
+    >>> store.similar(store.key(3), n=1)["scan_id"].tolist()
+    [4]
+    >>> store.array(store.key(3), "g2").shape
+    (1, 31)
     """
 
     def __init__(self, ainerd: Container, *, agent: str | None = None, digest: str | None = None) -> None:

@@ -41,6 +41,15 @@ def validate(ainerd: "Container | ResultStore") -> list[str]:
     -------
     list of str
         A sentence for each problem; empty without problems. Each complete result costs two requests of some 10 ms.
+
+    Examples
+    --------
+    >>> validate(client["ainerd"])
+    []
+    >>> _ = client["ainerd/log"].create_container("odd")  # by something else than an agent
+    >>> validate(client["ainerd"])
+    ["log line odd does not parse: 'ids' is missing"]
+    >>> _ = client["ainerd/log"].delete_contents("odd")
     """
     return list(_problems(ainerd if isinstance(ainerd, Container) else ainerd.container))
 

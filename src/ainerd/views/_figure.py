@@ -45,7 +45,16 @@ _HEIGHTS = {"map": 1.1, "latent": 0.95, "novelty": 0.8, "timeline": 1.1, "galler
 
 
 def campaign_figure(scene: Scene) -> Figure:
-    """Draw a campaign on a new figure, without pyplot: save it with ``savefig``."""
+    """Draw a campaign on a new figure, without pyplot: save it with ``savefig``.
+
+    Examples
+    --------
+    >>> scene = SceneReader(store, Toy(), {"sample_x": (0.0, 7.0)}).read()
+    >>> figure = campaign_figure(scene)
+    >>> figure.savefig(folder / "campaign.png")
+    >>> [axes.get_title(loc="left") for axes in figure.axes]
+    ['Sample', 'Next point', 'Latent space', 'Run after run', '']
+    """
     figure = Figure(figsize=SIZE, layout="constrained")
     draw_campaign(figure, scene)
     return figure

@@ -40,8 +40,19 @@ class Section:
 
     Examples
     --------
-    >>> Section(title="Results", lines=["None yet."]).lines
-    ['None yet.']
+    >>> section = Section(title="Results", lines=["Scan 3 is novel."], table=[["scan", "p"], ["3", "0.01"]])
+    >>> print(report_markdown(Report(title="A night", subtitle="PEG 3", sections=[section])))
+    # A night
+    <BLANKLINE>
+    PEG 3
+    <BLANKLINE>
+    ## Results
+    <BLANKLINE>
+    - Scan 3 is novel.
+    <BLANKLINE>
+    | scan | p |
+    | --- | --- |
+    | 3 | 0.01 |
     """
 
     title: str
@@ -57,8 +68,15 @@ class Report:
     Examples
     --------
     >>> section = Section(title="Results", lines=["None yet."])
-    >>> Report(title="A night", subtitle="one sample", sections=[section]).title
-    'A night'
+    >>> report = Report(title="A night", subtitle="PEG 3", sections=[section])
+    >>> print(report_markdown(report))
+    # A night
+    <BLANKLINE>
+    PEG 3
+    <BLANKLINE>
+    ## Results
+    <BLANKLINE>
+    - None yet.
     """
 
     title: str
@@ -80,6 +98,14 @@ def read_report(store: ResultStore, bounds: Bounds | None = None) -> Report:
     ------
     ValueError
         If the store has no result yet.
+
+    Examples
+    --------
+    >>> report = read_report(store)
+    >>> [section.title for section in report.sections][:3]
+    ['Summary', 'Regimes', 'Novel results']
+    >>> report.sections[0].lines[0]
+    '6 results: 5 complete, 1 failed.'
     """
     table = _ended(store, "nothing to report")
     times = table["run_time"].dropna()

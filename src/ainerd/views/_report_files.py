@@ -34,7 +34,15 @@ figcaption { color: #444; font-size: 13px; }
 
 
 def write_report(report: Report, path: Path) -> Path:
-    """Write a report to a file and return its path; ValueError if it ends neither in .html, .pdf nor .md."""
+    """Write a report to a file and return its path; ValueError if it ends neither in .html, .pdf nor .md.
+
+    Examples
+    --------
+    >>> section = Section(title="Results", table=[["scan", "p"], ["3", "0.01"]])
+    >>> report = Report(title="A night", subtitle="PEG 3", sections=[section])
+    >>> [write_report(report, folder / name).read_bytes()[:4] for name in ("night.html", "night.pdf", "night.md")]
+    [b'<!do', b'%PDF', b'# A ']
+    """
     if path.suffix == ".html":
         path.write_text(report_html(report), encoding="utf-8")
     elif path.suffix == ".pdf":
@@ -71,10 +79,15 @@ def report_markdown(report: Report) -> str:
 
     Examples
     --------
-    >>> section = Section(title="Results", lines=["None yet."])
-    >>> report = Report(title="A night", subtitle="one sample", sections=[section])
-    >>> report_markdown(report).splitlines()[0]
-    '# A night'
+    >>> section = Section(title="Results", lines=["5 of 6 results are complete."])
+    >>> print(report_markdown(Report(title="A night", subtitle="PEG 3", sections=[section])))
+    # A night
+    <BLANKLINE>
+    PEG 3
+    <BLANKLINE>
+    ## Results
+    <BLANKLINE>
+    - 5 of 6 results are complete.
     """
     parts = [f"# {_escaped(report.title)}", _escaped(report.subtitle)]
     for section in report.sections:

@@ -80,6 +80,20 @@ class Scene:
         Regimes without a gap between them.
     paths : sequence of sequence of int
         Regimes of each path, in its order.
+
+    Examples
+    --------
+    >>> scene = SceneReader(store, Toy(), {"sample_x": (0.0, 7.0)}).read()
+    >>> scene.runs[["scan", "x", "regime", "novel"]].reset_index(drop=True)
+      scan    x  regime  novel
+    0    1  1.0       0  False
+    1    2  2.0       0  False
+    2    3  3.0       1   True
+    3    4  4.0       1  False
+    4    5  5.0       0  False
+    5    6  6.0      -1  False
+    >>> scene.labelled("tau_s")
+    'tau_s (s)'
     """
 
     table: pd.DataFrame
@@ -162,6 +176,13 @@ def newest_and_nearest(runs: pd.DataFrame, embeddings: pd.DataFrame) -> tuple[st
     """Return the keys of the newest run and of its nearest run in the latent space, and their distance.
 
     `runs` are those of a `Scene`. A missing run is None, a missing distance NaN.
+
+    Examples
+    --------
+    >>> scene = SceneReader(store, Toy(), {"sample_x": (0.0, 7.0)}).read()
+    >>> newest, nearest, distance = newest_and_nearest(scene.runs, scene.embeddings)
+    >>> store.record(newest).scan_id, store.record(nearest).scan_id, round(distance, 2)
+    (5, 2, 0.09)
     """
     keys = [str(key) for key in runs.index[runs["done"]] if key in embeddings.index]
     if len(keys) < 2:
@@ -230,7 +251,14 @@ def reordered(bounds: Mapping[str, Limits], first: Sequence[str]) -> dict[str, L
 
 
 class SceneReader:
-    """Reads the scenes of one campaign within these `bounds`, in any thread. Data that do not change are read once."""
+    """Reads the scenes of one campaign within these `bounds`, in any thread. Data that do not change are read once.
+
+    Examples
+    --------
+    >>> scene = SceneReader(store, Toy(), {"sample_x": (0.0, 7.0)}).read()
+    >>> len(scene.table), scene.embeddings.shape  # with the run that failed
+    (6, (5, 2))
+    """
 
     def __init__(self, store: ResultStore, technique: Technique, bounds: Mapping[str, tuple[float, float]]) -> None:
         self._store, self._technique, self._bounds = store, technique, bounds

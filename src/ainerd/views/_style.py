@@ -38,7 +38,16 @@ def in_order(regimes: Iterable[int]) -> list[int]:
 
 
 def panel_title(region: Axes | SubFigure, text: str) -> None:
-    """Write the title of a panel."""
+    """Write the title of a panel.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> axes = Figure().subplots()
+    >>> panel_title(axes, "g2 of the newest run")
+    >>> axes.get_title(loc="left")
+    'g2 of the newest run'
+    """
     if isinstance(region, Axes):
         region.set_title(text, loc="left", fontsize=11)
     else:
