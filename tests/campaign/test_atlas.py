@@ -61,6 +61,25 @@ def test_the_regime_before_is_that_of_the_latest_run_at_the_place(technique, sto
     assert atlas.regime_before(outcome("nowhere", positions={}), WINDOW, 0.1) is None
 
 
+def test_an_atlas_that_another_process_wrote_first_gives_the_numbers(technique, store, monkeypatch):
+    atlas, tries, add = Atlas(technique, store, ("x", "y")), [], store.add_atlas
+    for key, z in (("a", 0.0), ("b", 3.0), ("c", 3.0), ("d", 3.0)):
+        atlas.add(outcome(key, z=z))
+
+    def late(record, *, if_newest):
+        tries.append(record.labels)
+        if len(tries) == 1:
+            add(AtlasRecord(n_regimes=2, supported_range=(2, 2), labels={"a": 8, "b": 9, "c": 9}))
+        return None if len(tries) < 3 else add(record)  # the second time for another reason
+
+    monkeypatch.setattr(store, "add_atlas", late)
+    assert atlas.keep(nullcontext()) == 2
+    theirs = {"a": 8, "b": 9, "c": 9, "d": 9}
+    assert tries == [{"a": 0, "b": 1, "c": 1, "d": 1}, theirs, theirs]
+    assert {key: atlas.regime_of(key) for key in theirs} == theirs and atlas.keep(nullcontext()) == 2
+    assert len(tries) == 3  # it is kept once
+
+
 def test_another_agents_result_is_learned_and_its_label_left_to_that_agent(technique, store):
     atlas = Atlas(technique, store, ("x", "y"))
     atlas.add(outcome("mine", z=0.0))

@@ -1,11 +1,14 @@
 """Exposures that a campaign chooses."""
 
+from types import SimpleNamespace
+
 import pytest
 from campaign_toys import BOUNDS, Toy, on, outcome
 
-from ainerd.campaign import Campaign
+from ainerd.campaign import Campaign, book_of
 from ainerd.config import Steering
 from ainerd.exposures import Exposure, Exposures
+from ainerd.knobs import Knob
 from ainerd.results.commands import Reject
 from ainerd.steering import DoseBook
 from ainerd.technique import Pace
@@ -75,6 +78,38 @@ def test_a_spent_sample_has_no_suggestion_and_no_failed_place(make_exposing):
     with pytest.raises(ValueError, match="no dose is left for an exposure"):
         campaign.peek()
     assert campaign.explorer._trials.n_failed == 0
+
+
+def test_a_spent_spot_is_left_for_another_place(make_exposing):
+    campaign = make_exposing(limit=50.0)
+    first = make_exposing(limit=50.0).peek()  # the same place
+    campaign.exposures.book.enter("before", first, Exposure(0.5, 100, 1.0))
+    with pytest.raises(ValueError, match="no dose is left for an exposure"):
+        campaign.peek()
+    elsewhere = campaign.peek()
+    assert max(abs(elsewhere[name] - first[name]) for name in BOUNDS) >= 0.1
+    assert campaign.explorer._trials.n_failed == 1
+
+
+def test_the_beam_of_the_doses_is_in_the_lengths_of_the_knobs(tmp_path):
+    options = {"modes": MODES, "flux": 1.0, "limit": 500.0}
+    knobs = {
+        "x": Knob(range=(0, 10), length=2.0), "y": Knob(range=(0, 10), length=1.0), "t": Knob(range=(300, 400), length=20.0)
+    }  # fmt: skip
+    steering = Steering(knobs=knobs, beam_size=0.25, exposure=Exposures(**options, spot=("x", "y", "t")))
+    settings = SimpleNamespace(steering=steering, storage=SimpleNamespace(directory=tmp_path))
+    book, here = book_of(settings), {"x": 3.0, "y": 4.0, "t": 350.0}
+    book.enter("a", here, Exposure(1.0, 100, 1.0))
+    for name, size in (("x", 0.5), ("y", 0.25), ("t", 5.0)):
+        beside = [book.dose_at(here | {name: here[name] + share * size})[0] for share in (-1.01, -0.99, 0.99, 1.01)]
+        assert beside == [0, 100, 100, 0]
+    assert len(book_of(settings)) == 1 and (tmp_path / "dose.jsonl").exists()
+    plain = Steering(bounds=BOUNDS, beam_size=0.25, exposure=Exposures(**options))
+    book = book_of(SimpleNamespace(steering=plain, storage=SimpleNamespace(directory=tmp_path / "plain")))
+    book.enter("a", here, Exposure(1.0, 100, 1.0))
+    assert [book.dose_at({"x": 3.0 + away, "y": 4.0})[0] for away in (0.24, 0.26)] == [100, 0]
+    for steering in (Steering(bounds=BOUNDS, beam_size=0.1), Steering(bounds=BOUNDS)):
+        assert book_of(SimpleNamespace(steering=steering)) is None
 
 
 def test_a_point_of_a_person_gets_an_exposure_or_keeps_its_own(make_exposing):

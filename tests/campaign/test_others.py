@@ -47,6 +47,24 @@ def test_results_of_other_sessions_are_learned_before_a_position_is_proposed(mak
     assert second.atlas.regime_of("k") == second.assign(outcome("own", z=3.0))["regime"]
 
 
+def test_each_result_is_learned_once(make, store, monkeypatch):
+    campaign, other, learned = make(**SHARED), make(**SHARED), []
+    ingest = campaign.explorer.ingest
+    monkeypatch.setattr(campaign.explorer, "ingest", lambda points: ingest(learned.extend(points) or points))
+    for key in "abc":
+        (theirs,) = other.suggest(1)
+        x, y = place(theirs)
+        store.add_result(key, [3.0, 0.0], suggestion_id=theirs["_id"], x=x, y=y, novelty_p=0.5, novel=False)
+        store.set_status(theirs["_id"], "measured")
+        (mine,) = campaign.suggest(1)
+        own = outcome(f"own {key}", *place(mine), trial_id=mine["_id"])
+        campaign.assign(own)
+        campaign.absorb(own)
+        store.add_result(own.key, own.embedding, suggestion_id=mine["_id"], **own.positions)
+    campaign.suggest(1)
+    assert len(learned) == 6 and campaign.results == {*"abc", "own a", "own b", "own c"}
+
+
 def test_without_tiled_no_position_is_handed_out(make, store):
     campaign = make(**SHARED)
     store.seems_away, store.answers = True, lambda: False

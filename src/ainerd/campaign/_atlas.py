@@ -106,15 +106,13 @@ class Atlas:
         If another process has written an atlas first, adopt its labels (under `lock`) and refit.
         """
         while self._version is None:
-            kept = self._store.add_atlas(self._record(), if_newest=True)
-            if kept is not None:
+            if (kept := self._store.add_atlas(self._record(), if_newest=True)) is not None:
                 self._version = kept.version
-                break
+                continue
             current = self._store.current_labels()
             with lock:
                 if self._follow(current):
                     self._refit()
-        assert self._version is not None
         return self._version
 
     def following(self, age: str) -> Following:
