@@ -94,8 +94,10 @@ def test_a_spent_spot_is_left_for_another_place(make_exposing):
 def test_the_beam_of_the_doses_is_in_the_lengths_of_the_knobs(tmp_path):
     options = {"modes": MODES, "flux": 1.0, "limit": 500.0}
     knobs = {
-        "x": Knob(range=(0, 10), length=2.0), "y": Knob(range=(0, 10), length=1.0), "t": Knob(range=(300, 400), length=20.0)
-    }  # fmt: skip
+        "x": Knob(range=(0, 10), length=2.0),
+        "y": Knob(range=(0, 10), length=1.0),
+        "t": Knob(range=(300, 400), length=20.0),
+    }
     steering = Steering(knobs=knobs, beam_size=0.25, exposure=Exposures(**options, spot=("x", "y", "t")))
     settings = SimpleNamespace(steering=steering, storage=SimpleNamespace(directory=tmp_path))
     book, here = book_of(settings), {"x": 3.0, "y": 4.0, "t": 350.0}

@@ -52,6 +52,26 @@ def test_two_kinds_have_a_gap(apart):
     assert (number_of_components(two, lambda z: np.repeat([0, 1], [12, 8])) == 2).mean() >= 0.95
 
 
+def test_the_narrowest_border_of_two_components_counts_whichever_comes_first():
+    rng, middle = np.random.default_rng(0), {0: 0.0, 1: 30.0, 2: 42.0, 3: 70.0}
+    z, labels = np.concatenate([cloud(rng, 12, middle=x) for x in middle.values()]), np.repeat([*middle], 12)
+    found = components(z, labels, WIDTH)
+    assert found.groups == ((0,), (1,), (2,), (3,))
+    for one, other, pair in (
+        ((0,), (1,), (0, 1)),
+        ((0,), (2,), (0, 2)),
+        ((1,), (2,), (1, 2)),
+        ((0, 1), (2, 3), (1, 2)),
+        ((0, 2), (1, 3), (1, 2)),
+        ((0, 3), (1, 2), (2, 3)),
+    ):
+        border = found.borders[pair]
+        expected = (border.distance / border.threshold, border.distance)
+        assert found.between(one, other) == found.between(other, one) == expected
+    assert found.between((0,), (7,)) == (0.0, 0.0)
+    assert found.joined({1, 3}).groups == ((0,), (1, 3), (2,)) and found.of(3) == (3,) and found.of(9) == (9,)
+
+
 def test_the_distance_is_in_own_spreads():
     rng = np.random.default_rng(0)
     one, other = rng.normal(0, [0.5, 0.1], (4000, 2)), rng.normal(0, [0.5, 0.1], (4000, 2)) + [0, 5]
