@@ -53,7 +53,7 @@ def test_two_kinds_have_a_gap(apart):
 
 
 def test_the_narrowest_border_of_two_components_counts_whichever_comes_first():
-    rng, middle = np.random.default_rng(0), {0: 0.0, 1: 30.0, 2: 42.0, 3: 70.0}
+    rng, middle = np.random.default_rng(0), {0: 0.0, 1: 30.0, 2: 42.0, 3: 60.0}
     z, labels = np.concatenate([cloud(rng, 12, middle=x) for x in middle.values()]), np.repeat([*middle], 12)
     found = components(z, labels, WIDTH)
     assert found.groups == ((0,), (1,), (2,), (3,))
