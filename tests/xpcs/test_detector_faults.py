@@ -19,6 +19,7 @@ from ainerd.xpcs import (
     shifted,
     two_time,
 )
+from ainerd.xpcs._screen_faults import SAMPLED, AreaScreen
 
 SIDE, N = 48, 200
 Y, X = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
@@ -184,6 +185,20 @@ def test_a_row_that_dies_in_slow_bright_speckle_is_left_out():
     frames[200:, dead] = 0
     left = screened(frames)[0].left_out
     assert set(RING.pixels[dead]) <= set(left.pixels["died"]) and left.n_pixels < 2 * dead.sum()
+
+
+def test_no_area_has_died_where_the_beam_comes_slowly():
+    """At first two photons in all hit two rows: their shares of them are not certain."""
+    whole, rng = Partition.from_roi_map(np.ones((300, 300), int)), np.random.default_rng(0)
+    frames = rng.poisson(0.05, (64 * SAMPLED, 300 * 300)).astype(np.uint16)
+    frames[0], frames[0, [7, 70_000]] = 0, 1
+    good = np.ones(300 * 300, bool)
+    for dead in (None, 100):
+        if dead is not None:
+            frames.reshape(-1, 300, 300)[len(frames) // 2 :, dead] = 0
+        areas = AreaScreen(whole)
+        areas.add(frames, np.ones(len(frames), bool), good, 0)
+        assert areas.died(good).tolist() == ([] if dead is None else [*range(300 * dead, 300 * dead + 300)])
 
 
 def test_a_module_that_dies_is_a_reason(clean):

@@ -253,6 +253,15 @@ def test_ufxc_is_read_as_written(tmp_path, words):
         list(read_ufxc(path, part_of((20, 30))))
 
 
+@pytest.mark.parametrize("words", [1, 5, 76])
+def test_a_late_word_of_an_ufxc_file_is_named(tmp_path, words):
+    path, before = tmp_path / "a.bin", range(0, 9001, 40)
+    frames = [*before, 8600, 8200, 8184, 7600, 7000, 6900, 9000]
+    path.write_bytes(np.array([(frame % 2048) << 21 | 1 << 15 for frame in frames], "<u4").tobytes())
+    with pytest.raises(EventFileError, match=rf"a\.bin, word {len(before) + 5}: frame 6900 after frame 9000"):
+        list(read_ufxc(path, part_of((128, 256)), words=words))
+
+
 @pytest.mark.parametrize("is_sparse", [True, False])
 def test_imm_is_read_as_written(tmp_path, is_sparse):
     small, path = part_of((20, 30)), tmp_path / "a.imm"

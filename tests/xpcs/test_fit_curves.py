@@ -6,6 +6,7 @@ from scipy.optimize import curve_fit
 
 from ainerd.xpcs import fit_curves
 from ainerd.xpcs._choice import Chosen, Other
+from ainerd.xpcs._fit_curves import _Curve
 
 LAG = np.unique(np.r_[np.arange(1, 17), (np.arange(9, 17)[:, None] * 2.0 ** np.arange(1, 7)).ravel()])
 NOISE = 1e-3
@@ -133,6 +134,20 @@ def test_errors_of_zero_leave_alone_and_errors_too_small_are_enlarged():
     assert all("scatter between neighbouring lags" in text for text in tiny.errors)
     none = fit_curves(LAG, noisy()[0])
     assert 0.8 < np.median(none.tau_err / small.tau_err) < 1.3
+
+
+def test_lags_that_scatter_as_their_errors_are_independent_and_smooth_ones_get_the_noise_of_speckle():
+    rng, pairs = np.random.default_rng(0), np.maximum(5000 - LAG, 1)
+    x = np.array([0.2, np.log(40.0), 1.0, 0.0, 0.0, 1.0, 0.0, 1.0])
+    about = (500.0, np.nan, pairs, np.ones(len(LAG)), 5000, "of the file")
+    true, error = curve(LAG), np.full(len(LAG), NOISE)
+    scattered, smooth = (_Curve(LAG, true + noise, error, *about) for noise in (rng.normal(0, 5 * NOISE, len(LAG)), 0))
+    assert not scattered.correlate(x)
+    np.testing.assert_array_equal(scattered.covariance, np.diag(scattered.error**2))
+    assert smooth.correlate(x) and not smooth.correlate(x)  # the second time it is the same g1
+    apart = smooth.covariance - np.diag(np.diag(smooth.covariance))
+    assert np.abs(apart).max() > 0 and np.linalg.eigvalsh(smooth.covariance).min() > 0
+    assert smooth.correlate(np.r_[0.2, np.log(10.0), x[2:]])
 
 
 def test_photons_set_the_least_error():

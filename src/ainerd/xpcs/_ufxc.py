@@ -68,7 +68,7 @@ def read_ufxc(path: Path, partition: Partition, *, words: int = WORDS) -> Iterat
             tick = (last if n_read else number[0]) + np.cumsum(step)
             if tick.min() <= done:
                 at = n_read + int(np.argmax(tick <= done))
-                raise EventFileError(f"{name}, word {at}: frame {tick[at - n_read]} after frame {done + TURN}")
+                raise EventFileError(f"{name}, word {at}: frame {tick[at - n_read]} after frame {done + 1 + TURN}")
             last, n_read = int(tick[-1]), n_read + len(word)
             pixel, count = position[word & 0x7FFF].astype(np.int64), (word >> 15) & 3
             used = (pixel >= 0) & (count > 0)
