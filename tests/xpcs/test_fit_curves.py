@@ -150,6 +150,25 @@ def test_lags_that_scatter_as_their_errors_are_independent_and_smooth_ones_get_t
     assert smooth.correlate(np.r_[0.2, np.log(10.0), x[2:]])
 
 
+@pytest.mark.parametrize("known", ["fixed", "bounds", "given"])
+def test_what_is_known_of_tau_is_in_the_unit_of_the_lags(known):
+    y, error = noisy(4, p=0.8, noise=5e-3)
+    value = {"fixed": 45.0, "bounds": (42.0, 60.0), "given": (45.0, 1.0)}[known]
+    frames, seconds = (
+        fit_curves(
+            unit * LAG, y, error, models=["stretched"], frame_time=unit, **{known: {"tau": unit * np.array(value)}}
+        )
+        for unit in (1.0, 1e-3)
+    )
+    for name, unit in (("tau", 1e-3), ("tau_err", 1e-3), ("exponent", 1.0), ("contrast", 1.0)):
+        np.testing.assert_allclose(getattr(seconds, name), unit * getattr(frames, name), rtol=1e-6)
+    free = fit_curves(LAG, y, error, models=["stretched"])
+    if known == "bounds":
+        assert (free.tau < 42).any() and not (frames.tau < 42 - 1e-6).any()
+    if known == "given":
+        assert (np.abs(frames.tau - 45) < np.abs(free.tau - 45)).all()
+
+
 def test_photons_set_the_least_error():
     rng, pairs = np.random.default_rng(3), 500 * (5000 - LAG) * 2 ** np.maximum(np.ceil(np.log2(LAG / 8)), 0)
     error = np.sqrt(curve(LAG) / pairs) / 0.02  # of .02 photons per pixel and frame
@@ -170,6 +189,12 @@ def test_known_parameters():
     y, error = noisy(static=0.4)
     free = fit_curves(LAG, y, error, models=["stretched + static"])
     fixed = fit_curves(LAG, y, error, models=["stretched + static"], fixed={"exponent": 1.0, "contrast": 0.2})
+    slow = fit_curves(LAG, y, error, models=["stretched + static"], fixed={"tau": 40.0})
+    for name, truth in (("exponent", 1.0), ("contrast", 0.2), ("static", 0.4)):
+        pull = (getattr(slow, name) - truth) / getattr(slow, f"{name}_err")
+        assert np.isfinite(pull).all() and abs(pull.mean()) < 0.7 and pull.std() < 1.3
+        assert np.median(getattr(slow, f"{name}_err")) < 1.01 * np.median(getattr(free, f"{name}_err"))
+    assert (slow.tau == 40).all()
     given = fit_curves(LAG, y, error, models=["stretched + static"], given={"tau": (40.0, 0.1)})
     bound = fit_curves(LAG, y, error, models=["stretched + static"], bounds={"exponent": (1.2, 2.0)})
     assert np.median(fixed.tau_err) < 0.9 * np.median(free.tau_err)

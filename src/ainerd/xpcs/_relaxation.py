@@ -158,13 +158,16 @@ def empty(errors: str, **values: float | str) -> Report:
 def is_determined(chosen: Chosen, error: Floats, first: float, last: float) -> bool:
     """Return whether a model with these errors, (8,), determines tau between the lags `first` and `last`."""
     free = chosen.free
-    if "tau" not in free or "contrast" not in free:
-        return "tau" in free and error[1] < LOG_TAU_KNOWN
+    if chosen.model in ("none", "flat"):
+        return False
+    is_known = "tau" not in free or error[1] < LOG_TAU_KNOWN
+    if "contrast" not in free:
+        return bool(is_known)
     inside = np.log(RESOLVED * first) < chosen.value("tau") < np.log(last)
     shaped = "exponent" not in free or (
         error[2] < EXPONENT_KNOWN * chosen.value("exponent") and 0.2 * 1.01 < chosen.value("exponent") < 2.5 * 0.99
     )
-    return bool(inside and shaped and error[1] < LOG_TAU_KNOWN and chosen.value("contrast") > SHARE_KNOWN * error[0])
+    return bool(inside and shaped and is_known and chosen.value("contrast") > SHARE_KNOWN * error[0])
 
 
 def determined(chosen: Chosen, covariance: Floats, first: float, last: float) -> Report:
