@@ -8,15 +8,18 @@ import bluesky.plans as bp
 import bluesky.preprocessors as bpp
 import h5py
 import hdf5plugin  # noqa: F401 - registers the filter
+import numpy as np
 import pytest
 from bluesky import RunEngine, SupplementalData
 from bluesky.utils import FailedStatus, RunEngineInterrupted
+from bluesky_adaptive.protocols import OptimizationProblem
 from ophyd.sim import SynAxis, SynGauss
 
 from ainerd.knobs import Knob
-from ainerd.steering import answer_of, check_limits, expose, visit
+from ainerd.steering import Explorer, answer_of, check_limits, explore, expose, visit
 from ainerd.techniques.rheo_xpcs import preshear
 from sim_devices import Geometry, SimulatedInstrument
+from tests.trials import trials_of
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +163,46 @@ def test_a_baseline_opens_and_closes_each_run(RE, instrument):
         assert reading["arm_distance"] == instrument.detector.geometry.distance_m
         assert reading["rheometer_temperature"] == pytest.approx(25, abs=0.1)
         assert {"source_beam_size_x", "source_beam_size_y"} <= set(reading)
+
+
+@pytest.mark.parametrize("n", [3, None])
+def test_exploring_records_each_step_also_the_last_one(RE, n):
+    x, steps, documents = SynAxis(name="x"), [], []
+
+    class Optimizer(Explorer):
+        def should_stop(self):
+            steps.append("asked")
+            return steps.count("before") == 4, ""
+
+    def before():
+        steps.append("before")
+        yield from bps.null()
+
+    def measured(uid, suggestions):
+        return [{"_id": suggestion["_id"], "embedding": np.zeros(2)} for suggestion in suggestions]
+
+    explorer = Optimizer({"x": (0.0, 10.0)})
+    detector = SynGauss("detector", x, "x", 0, 1)
+    problem = OptimizationProblem(explorer, [x], [detector], measured, visit(None, acquire=bp.count))
+    RE(explore(problem, n, before), lambda name, doc: documents.append((name, doc)))
+    assert steps == (["before"] * 3 if n else ["before", "asked"] * 4)
+    (start,) = [doc for name, doc in documents if doc.get("plan_name") == "explore"]
+    (stream,) = [doc["uid"] for name, doc in documents if name == "descriptor" and doc["run_start"] == start["uid"]]
+    events = [doc["data"] for name, doc in documents if name == "event" and doc["descriptor"] == stream]
+    assert len(events) == (n or 4) and start["iterations"] == n
+    taken = [doc["suggestion_id"] for name, doc in documents if name == "start" and "suggestion_id" in doc]
+    assert taken == [*trials_of(explorer)]  # each was measured, in this order
+
+
+def test_a_device_of_ophyd_async_is_not_asked_before_there_is_a_runengine(monkeypatch):
+    monkeypatch.setattr("ainerd.steering._plans.get_bluesky_event_loop", lambda: None)
+
+    async def answer():
+        return 1.0
+
+    with pytest.raises(RuntimeError, match="make the RunEngine before the agent"):
+        answer_of(answer())  # and no warning of a coroutine that was never awaited
+    assert answer_of(2.0) == 2.0
 
 
 def test_limits_of_motors_of_ophyd_async_are_checked_before_anything_moves(RE):
