@@ -5,8 +5,11 @@ runs     Runs of one exposure of three frames, one after the other, without an a
          the session and of the server are those of the last quarter over those of the second.
 viewers  Runs come every second while viewers in another process follow the campaign: each asks for what changed once
          a second, as a page does, and one in four listens to Tiled's stream of the results.
+night    The agent explores a sample of the simulated instrument in closed loop for hours of the simulated clock, while
+         viewers follow. An hour without an agent comes first, for the gaps.
 """
 
+import json
 import os
 import signal
 import tempfile
@@ -20,13 +23,17 @@ from typing import Any
 import bluesky.plans as bp
 import httpx
 import numpy as np
-from rich.progress import track
+from rich.progress import Progress, track
+from tiled.client.container import Container
 
 from ainerd.server import connect
+from ainerd.steering import expose
 from studies._numbered import Beamline, beamline
+from studies._session import attached_session
 from studies._tools import Row, Study, memory_mb, report, spread
 from studies.latency import BEAT_S, heartbeat
 
+FRAMES, EXPOSURE_S = 250, 50.0
 TOGETHER = 25  # runs between two looks at memory, files and threads
 
 study = Study(__doc__)
@@ -38,16 +45,14 @@ def runs(runs: int = 500) -> None:
     rows = []
     with beamline() as (line, server):
         bare = gaps(line, runs // 5)
-        rows.append({"subscribed": "nothing", "runs": runs // 5, **bare})
+        rows.append({"subscribed": "nothing", **bare})
         line.start_agent(line.stack, lambda devices, md: bp.count(devices, md=md))
         used: list[Row] = []
-        with_agent = gaps(line, runs, lambda: used.append(usage(line, server)))
+        with_agent = gaps(line, runs, lambda: used.append(usage(server)))
         n_left = line.agents[0].health()["backlog"]
         line.agents[0].drain(600)
         statuses = line.agents[0].results.table()["status"].value_counts().to_dict()
-        rows.append(
-            {"subscribed": "agent and TiledWriter", "runs": runs, **with_agent, "documents that waited": n_left}
-        )
+        rows.append({"subscribed": "agent and TiledWriter", **with_agent, "documents that waited": n_left})
     report("load_runs", rows, runs=runs, statuses=statuses)
     report("load_usage", growth(used), runs=runs)
 
@@ -60,18 +65,16 @@ def viewers(viewers: int = 20, minutes: float = 10.0) -> None:
         line.RE(bp.count([line.stack, line.x]))
         agent.drain(60)
         answers = Path(name) / "answers.npy"
-        options = (line.client.context.api_uri, line.client.context.api_key, viewers, 60 * minutes, answers)
-        watching = get_context("spawn").Process(target=watch, args=tuple(map(str, options)))
-        watching.start()
+        watching = watched(line.client, viewers, 60 * minutes, answers)
         used, end = list[Row](), time.monotonic() + 60 * minutes
         with heartbeat(line.RE) as beats:
             while time.monotonic() < end:
                 line.RE(bp.count([line.stack, line.x]))
-                used.append(usage(line, server))
+                used.append(usage(server))
                 time.sleep(1.0)
         watching.join(120)
         took, n, n_left = np.load(answers), len(used), agent.health()["backlog"]
-        gap = 1e3 * (np.diff([clock_s for clock_s, _ in beats]).max() - BEAT_S)
+        gap = gap_ms(beats)
         row = {
             "viewers": viewers,
             "requests": len(took),
@@ -86,20 +89,72 @@ def viewers(viewers: int = 20, minutes: float = 10.0) -> None:
         report("load_viewers_usage", growth(used), viewers=viewers, minutes=minutes)
 
 
+@study.part
+def night(hours: float = 8.0, speed: float = 10.0, viewers: int = 4, exposures: int = 500) -> None:
+    """Explore a sample for hours of a clock that is `speed` times faster, but for no more than so many exposures."""
+    with tempfile.TemporaryDirectory() as name, attached_session(Path(name), speed=speed) as session:
+        session.frames(FRAMES, EXPOSURE_S)
+        server = int(json.loads((session.settings.storage.directory / "server.json").read_text())["pid"])
+        clock, bare, longest, used = session.instrument.clock, list[float](), list[float](), list[Row]()
+        session.agent.detach()
+        beside = [*session.actuators, session.instrument.rheometer]
+        while clock.now() < 3600 * min(1.0, hours):
+            with heartbeat(session.RE) as beats:
+                session.RE(expose(session.detector, beside=beside, shutter=session.instrument.shutter))
+            bare.append(gap_ms(beats))
+        session.agent.attach(session.RE)
+        answers, end = Path(name) / "answers.npy", clock.now() + 3600 * hours
+        watching = watched(session.client, viewers, clock.wall(3600 * hours), answers)
+        with Progress(*Progress.get_default_columns()) as progress:
+            bar = progress.add_task("hours", total=hours)
+            while clock.now() < end and len(longest) < exposures:
+                with heartbeat(session.RE) as beats:
+                    session.RE(session.agent.explore(1))
+                longest.append(gap_ms(beats))
+                used.append(usage(server))
+                progress.update(bar, completed=hours - (end - clock.now()) / 3600)
+        n_left = session.agent.health()["backlog"]
+        session.agent.drain(600)
+        statuses = session.agent.results.table()["status"].value_counts().to_dict()
+        watching.join(clock.wall(3600 * hours))
+        refused, n = int(np.isnan(took := np.load(answers)).sum()), len(took)
+    rows = [{"subscribed": "nothing", **spread_of_gaps(bare)}, {"subscribed": "agent", **spread_of_gaps(longest)}]
+    report("load_night", rows, hours=hours, speed=speed, statuses=statuses, waited=n_left, requests=n, refused=refused)
+    report("load_night_usage", growth(used), hours=hours, speed=speed)
+
+
+def watched(client: Container, viewers: int, seconds: float, answers: Path) -> Any:
+    """Start a process of viewers, which writes its answers to a file."""
+    options = (client.context.api_uri, client.context.api_key, viewers, seconds, answers)
+    watching = get_context("spawn").Process(target=watch, args=tuple(map(str, options)))
+    watching.start()
+    return watching
+
+
+def gap_ms(beats: list[tuple[float, float]]) -> float:
+    """Return the longest gap of the loop."""
+    return 1e3 * float(np.diff([clock_s for clock_s, _ in beats], prepend=beats[0][0]).max() - BEAT_S)
+
+
+def spread_of_gaps(longest: list[float]) -> Row:
+    """Return the number of runs, and the median and the largest of their longest gaps."""
+    row: Row = {"runs": len(longest), "longest gap, median (ms)": float(np.median(longest))}
+    return row | {"99 % (ms)": float(np.quantile(longest, 0.99)), "worst (ms)": max(longest)}
+
+
 def gaps(line: Beamline, n: int, look: Callable[[], object] = lambda: None) -> Row:
     """Take runs, and return their time and the longest gap of the loop within each."""
     longest, began = list[float](), time.monotonic()
     for i in track(range(n), "runs"):
         with heartbeat(line.RE) as beats:
             line.RE(bp.count([line.stack, line.x]))
-        longest.append(1e3 * (np.diff([clock_s for clock_s, _ in beats], prepend=beats[0][0]).max() - BEAT_S))
+        longest.append(gap_ms(beats))
         if (i + 1) % TOGETHER == 0:
             look()
-    row = {"s per run": (time.monotonic() - began) / n, "longest gap, median (ms)": float(np.median(longest))}
-    return row | {"99 % (ms)": float(np.quantile(longest, 0.99)), "worst (ms)": max(longest)}
+    return {"s per run": (time.monotonic() - began) / n, **spread_of_gaps(longest)}
 
 
-def usage(line: Beamline, server: int) -> Row:
+def usage(server: int) -> Row:
     """Return memory, open files and threads of this process and of the server."""
     found: Row = {}
     for who, pid in {"session": os.getpid(), "server": server}.items():
