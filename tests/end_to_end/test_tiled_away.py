@@ -120,18 +120,26 @@ def test_results_wait_while_the_disk_of_tiled_is_full(beamline):
 
 
 @pytest.mark.fault(
-    "The agent's disk is full while Tiled does not answer", "The log reports it; the run is in TiledWriter's backup"
+    "The agent's disk is full while Tiled does not answer",
+    "Runs stay in memory until the disk takes them; if the session ends before, the log names them",
 )
-def test_a_full_disk_of_the_agent_is_logged(tmp_path, caplog):
-    kept = Spool(tmp_path / "kept", lambda: False)
+def test_while_the_disk_is_full_runs_stay_in_memory(tmp_path, caplog):
+    kept, documents = Spool(tmp_path / "kept", lambda: True), [("start", {"uid": "a", "time": 0.0, "note": "x" * 1000})]
     soft, hard = getrlimit(RLIMIT_FSIZE)
     setrlimit(RLIMIT_FSIZE, (100, hard))  # as if there were no more room
     try:
-        kept.keep("a", [("start", {"uid": "a", "time": 0.0, "sample": "x" * 1000})])
+        assert kept.keep("a", documents)
+        (path,) = kept.waiting()  # Tiled is back before the disk has room
+        assert kept.documents(path) == documents and not list((tmp_path / "kept").iterdir())  # no half of a file
+        kept.close()
+        assert "-a is lost: the disk did not take it" in caplog.text
     finally:
         setrlimit(RLIMIT_FSIZE, (soft, hard))
-    assert "run a is not kept: " in caplog.text and "ainerd replay" in caplog.text
-    assert not list((tmp_path / "kept").iterdir())  # no half of a file
+    assert kept.is_away is False and not path.exists()
+    kept.close()
+    assert path.exists() and Spool(tmp_path / "kept", lambda: True).documents(path) == documents
+    kept.remove(path)
+    assert not kept.runs() and not list((tmp_path / "kept").iterdir())
 
 
 def test_the_spool_is_bounded_and_its_files_are_whole(tmp_path, monkeypatch, caplog):

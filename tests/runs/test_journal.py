@@ -9,7 +9,8 @@ from resource import RLIMIT_FSIZE, getrlimit, setrlimit
 
 import pytest
 
-from ainerd.runs import Journal
+from ainerd.documents import file_documents
+from ainerd.runs import Journal, Kept
 
 START = {"uid": "a", "time": 1.0}
 DESCRIPTOR = {"uid": "d", "run_start": "a", "time": 1.0, "name": "primary", "data_keys": {}, "object_keys": {}}
@@ -95,20 +96,33 @@ def test_runs_that_wait_for_tiled_hold_no_file_open(tmp_path):
 
 
 @pytest.mark.fault(
-    "The disk is full while documents arrive", "The log reports it; the run continues without its journal"
+    "The disk is full while documents arrive", "The log reports it; the journal of the run continues in memory"
 )
-def test_a_full_disk_does_not_stop_a_run(tmp_path, caplog):
-    journal = Journal(tmp_path)
-    journal("start", START)
+def test_a_full_disk_does_not_stop_a_run(tmp_path, caplog, monkeypatch):
+    journal, kept = Journal(tmp_path / "journal"), Kept(tmp_path)
+    documents = [("start", START), ("descriptor", DESCRIPTOR), ("event", EVENT), ("stop", STOP)]
+    journal(*documents[0])
     soft, hard = getrlimit(RLIMIT_FSIZE)
     setrlimit(RLIMIT_FSIZE, (100, hard))  # as if there were no more room
     try:
-        journal("descriptor", DESCRIPTOR)
-        journal("event", EVENT)
+        for document in documents[1:]:
+            journal(*document)
+        assert "the journal of run 0000000001.000000-a continues in memory" in caplog.text
+        journal.keep("a", kept)
+        (path,) = kept.paths()
+        in_memory = kept.documents(path)
+        assert [in_memory[i] for i in (0, 1, 3)] == [documents[i] for i in (0, 1, 3)] and not path.exists()
+        assert in_memory[2][0] == "event_page" and in_memory[2][1]["uid"] == ["e"]
     finally:
         setrlimit(RLIMIT_FSIZE, (soft, hard))
-    assert "the journal of run a ends early" in caplog.text and list(tmp_path.glob("*/*.jsonl")) == []
+    kept.save()
+    assert list(file_documents(path)) == in_memory and not list(tmp_path.glob("*/*/*.jsonl"))
     shutil.rmtree(tmp_path)
     journal("start", START | {"uid": "b"})
-    assert "run b has no journal" in caplog.text
+    assert "the journal of run b is only in memory" in caplog.text
+    monkeypatch.setattr("ainerd.runs._spool.MOST_IN_MEMORY", 50)
+    journal("stop", STOP | {"run_start": "b"})
+    assert "the journal of run b ends early" in caplog.text
+    journal.keep("b", kept)
+    assert "raw run b is not kept" in caplog.text
     journal.close()

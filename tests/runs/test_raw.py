@@ -1,7 +1,9 @@
 """Raw runs that Tiled did not take at first."""
 
 import json
+import os
 import re
+from resource import RLIMIT_FSIZE, getrlimit, prlimit
 
 import numpy as np
 import pytest
@@ -60,11 +62,10 @@ def test_a_run_that_is_there_stays_as_it_is(raw, run, tmp_path):
     assert not writer.kept() and raw[run[0][1]["uid"]].metadata["note"] == "by a person"
 
 
-def test_what_cannot_be_written_now_stays_kept(raw, run, tmp_path):
-    begun, whole = keep(tmp_path, run), [*run]
-    begun.write_text("\n".join(begun.read_text().splitlines()[:-1]))  # its session was killed, or it goes on
+def test_what_cannot_be_written_now_stays_kept(raw, run, tmp_path, caplog):
+    begun, whole = keep(tmp_path, run[:-1]), [*run]
     RawWriter(raw, tmp_path, lambda: True).make_up()
-    assert begun.exists() and run[0][1]["uid"] not in raw
+    assert begun.exists() and run[0][1]["uid"] not in raw and "it is not a whole run" in caplog.text
     keep(tmp_path, whole)
     RawWriter(raw, tmp_path, lambda: False).make_up()  # Tiled is away
     assert begun.exists() and run[0][1]["uid"] not in raw
@@ -75,7 +76,6 @@ def test_a_run_of_a_killed_session_is_written_with_an_end(raw, run, tmp_path):
     for name, doc in run[:3]:  # one reading
         dead(name, doc)
     dead.close()
-    keep(tmp_path, run[:3])  # TiledWriter kept it, too
     writer = RawWriter(raw, tmp_path, lambda: True)
     writer.make_up()
     node = raw[run[0][1]["uid"]]
@@ -89,6 +89,31 @@ def test_the_next_run_makes_up_for_those_before(raw, run, tmp_path):
     following = []
     RunEngine({})(count([det], 2), [writer, lambda name, doc: following.append(doc)])
     assert {run[0][1]["uid"], following[0]["uid"]} <= set(raw) and not writer.kept()
+
+
+@pytest.mark.fault(
+    "The disks of Tiled and of the agent are full",
+    "The run stays in memory, and is written once there is space, unless the session is killed before",
+)
+def test_a_run_that_neither_tiled_nor_the_disk_takes_is_written_later(raw, server, tmp_path):
+    pids = [os.getpid(), json.loads((server.directory / "server.json").read_text())["pid"]]
+    writer, engine = RawWriter(raw, tmp_path, lambda: True), RunEngine({})
+    writer.attach(engine)
+    _, hard = getrlimit(RLIMIT_FSIZE)
+    for pid in pids:
+        prlimit(pid, RLIMIT_FSIZE, (20_000, hard))  # no file grows beyond
+    try:
+        (uid,) = engine(count([det], 3, md={"note": "x" * 30_000}))
+        writer.detach()  # after all its documents are written, or refused
+    finally:
+        for pid in pids:
+            prlimit(pid, RLIMIT_FSIZE, (hard, hard))
+    (path,) = writer.kept()
+    assert not path.exists()
+    writer.make_up()
+    assert raw[uid].metadata["stop"]["exit_status"] == "success" and len(raw[uid]["primary"].read()["det"]) == 3
+    assert not writer.kept() and not list(tmp_path.glob("**/*.jsonl"))
+    writer.close()
 
 
 def test_a_run_that_cannot_be_written_does_not_cost_the_next(raw, run, tmp_path, caplog):

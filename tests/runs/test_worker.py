@@ -154,11 +154,12 @@ def test_only_a_run_that_fits_into_memory_is_kept(work, store, spool, scanned, m
 
 
 @pytest.mark.fault(
-    "The disk is full, and Tiled does not take results",
+    "The disk is full, Tiled does not take results, and a run is too large for the memory",
     "The failed outcome and the log say that the run could not be kept",
     lost="its result, until a replay",
 )
 def test_a_run_that_cannot_be_kept_is_not_called_kept(work, store, spool, scanned, movies, monkeypatch, caplog):
+    monkeypatch.setattr("ainerd.runs._spool.MOST_IN_MEMORY", 100)
     monkeypatch.setattr(store, "complete", fails(httpx.ConnectError("away")))
     monkeypatch.setattr(Path, "write_text", fails(OSError(errno.ENOSPC, "No space left on device")))
     documents = list(scanned(movies(1, 2)))

@@ -90,7 +90,7 @@ def waiting(unwritten: Path) -> dict[str, int]:
     return {
         "going_on": alive,
         "left": len(in_progress) - alive,
-        "raw_kept": max(len([*unwritten.glob("*.jsonl")]) - alive, 0),
+        "raw_kept": len([*unwritten.glob("*.jsonl")]),
         "spooled": len([*results.glob("*.jsonl")]),
         "set_aside": len([*results.glob("*.unreadable")]),
     }

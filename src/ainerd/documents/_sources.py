@@ -131,17 +131,22 @@ def file_documents(path: Path, *, by_schema: bool = True) -> Iterator[Document]:
         raise ValueError(f"no file {path}: give a .jsonl file, or a folder of them")
     for file in files:
         with file.open(errors="replace") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    record = json.loads(line)
-                    name, doc = record["name"], record["doc"]
-                    if not isinstance(doc, dict):
-                        raise TypeError(name)
-                    yield checked(name, doc) if by_schema else (name, doc)
-                except (json.JSONDecodeError, KeyError, TypeError):
-                    logger.warning("left out %s, line %d: it holds no document", file, number)
-                except WireError as error:
-                    logger.warning("left out %s, line %d: %s", file, number, error)
+            yield from line_documents(lines, file, by_schema=by_schema)
+
+
+def line_documents(lines: Iterable[str], file: Path, *, by_schema: bool = True) -> Iterator[Document]:
+    """Yield the documents in the lines of a file, see `file_documents`; the log names the file."""
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+            name, doc = record["name"], record["doc"]
+            if not isinstance(doc, dict):
+                raise TypeError(name)
+            yield checked(name, doc) if by_schema else (name, doc)
+        except (json.JSONDecodeError, KeyError, TypeError):
+            logger.warning("left out %s, line %d: it holds no document", file, number)
+        except WireError as error:
+            logger.warning("left out %s, line %d: %s", file, number, error)
 
 
 class _Finder:

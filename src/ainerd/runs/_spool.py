@@ -1,29 +1,23 @@
-"""Documents on disk: runs in progress (journal), runs without results (spool), and raw runs that Tiled refused."""
+"""Documents on disk: runs in progress (journal), and whole runs that Tiled did not accept.
+
+While the disk refuses them, they are in memory.
+"""
 
 import fcntl
 import hashlib
 import json
 import logging
 import re
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import IO, Any
-from weakref import WeakKeyDictionary
 
-import httpx
-import numpy as np
-from bluesky import RunEngine
-from bluesky.callbacks.buffer import BufferingWrapper
 from event_model import NumpyEncoder, RunRouter
-from tiled.client.container import Container
 
-from ainerd.documents import EIGER, RIGAKU, Document, file_documents
+from ainerd.documents import Document, file_documents, line_documents
 
 logger = logging.getLogger(__name__)
 
@@ -31,24 +25,89 @@ MOST = 1000  # runs that a spool keeps
 LATER_S = 300.0  # until the spool tries an unreadable file again
 DEEPEST = 60  # levels of a document: JSON is written and read recursively
 LARGEST_BITS = 10_000  # of an integer: Python prints no longer one
-# TiledWriter (bluesky-tiled-plugins 2.0.12) takes files of specs that it does not know for single bytes, and fails at
-# the second event. As an array the run is written, but Tiled cannot read the frames.
-SPECS = dict.fromkeys(EIGER, "application/x-hdf5") | {"RIGAKU": RIGAKU}
-BATCH = 20  # documents per request of TiledWriter: enough for a 50 Hz monitor
+MOST_IN_MEMORY = 2**28  # characters of the runs of a folder that are in memory while the disk refuses them
+
+
+class Kept:
+    """Whole runs in the files of a folder; in memory while the disk refuses them.
+
+    There are at most `MOST` runs. Another process with this folder continues with the files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._in_memory: dict[Path, list[str]] = {}
+
+    def paths(self) -> list[Path]:
+        """Return the path of each run, in the order of their names; those in memory have no file yet."""
+        return sorted({*self.folder.glob("*.jsonl"), *list(self._in_memory)})
+
+    def add(self, name: str, lines: list[str]) -> None:
+        """Keep a run. Raises ValueError if there are too many, and OSError if neither disk nor memory takes it."""
+        if len(self.paths()) >= MOST:
+            raise ValueError(f"{MOST} are in {self.folder}")
+        path = self.folder / name
+        try:
+            self._write(path, lines)
+        except OSError as error:
+            if sum(map(_size, [*self._in_memory.values(), lines])) > MOST_IN_MEMORY:
+                raise
+            self._in_memory[path] = lines
+            logger.warning("run %s is only in memory until the disk takes it: %s", path.stem, error)
+
+    def move(self, file: Path) -> None:
+        """Keep the run in a file of the same disk, which needs no space."""
+        file.replace(self.folder / file.name)
+
+    def documents(self, path: Path, *, by_schema: bool = True) -> list[Document]:
+        """Return the documents of a run, see `file_documents`."""
+        lines = self._in_memory.get(path)
+        if lines is None:
+            return list(file_documents(path, by_schema=by_schema))
+        return list(line_documents(lines, path, by_schema=by_schema))
+
+    def remove(self, path: Path) -> None:
+        """Remove a run, which has its result now."""
+        if self._in_memory.pop(path, None) is None:
+            path.unlink(missing_ok=True)
+
+    def save(self) -> None:
+        """Write the runs in memory to the disk, as far as it takes them."""
+        with suppress(OSError):
+            for path, lines in list(self._in_memory.items()):
+                self._write(path, lines)
+                del self._in_memory[path]
+
+    def close(self) -> None:
+        """Write the runs in memory to the disk, or log that they are lost."""
+        self.save()
+        for path in self._in_memory:
+            logger.error("run %s is lost: the disk did not take it before the session ended", path.stem)
+
+    def _write(self, path: Path, lines: list[str]) -> None:
+        part = path.with_suffix(".part")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            part.write_text("".join(lines))
+            part.rename(path)  # so that a file is either complete or absent
+        except OSError:
+            with suppress(OSError):
+                part.unlink()
+            raise
 
 
 class Journal:
     """Writes each run to a file, one line for each document. The file is open until the run ends.
 
     The files of a journal are in a folder of its own, which the process locks while it lives. The journal is called in
-    the RunEngine's thread. If the disk refuses a write, the run continues without a journal.
+    the RunEngine's thread. If the disk refuses a write, the lines of the run are in memory from then on.
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._lock: IO[str] | None = None  # from the first run
-        self._files: dict[str, IO[str]] = {}
+        self._runs: dict[str, _Lines] = {}
         self._router = RunRouter([self._open])
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
@@ -56,11 +115,22 @@ class Journal:
         self._router(name, dict(doc))
 
     def done(self, uid: str) -> None:
-        """Delete the file of a run: Tiled has the run, or its documents are kept elsewhere."""
-        file = self._files.pop(uid, None)
-        if file is not None:
-            Path(file.name).unlink(missing_ok=True)
-            _close(file)
+        """Delete the lines of a run: Tiled has the run."""
+        if run := self._runs.pop(uid, None):
+            run.delete()
+
+    def keep(self, uid: str, kept: "Kept") -> None:
+        """Move a run that has ended to `kept`: Tiled did not accept it."""
+        run = self._runs.pop(uid, None)
+        try:
+            if run is None:
+                raise ValueError("it has no journal")
+            if run.path is not None:
+                kept.move(run.path)
+            else:
+                kept.add(run.name, run.lines)
+        except (OSError, ValueError) as error:
+            logger.error("raw run %s is not kept: %s", uid, error)
 
     def left(self) -> Iterator[tuple[Path, list[Document]]]:
         """Yield the runs of processes that have died, oldest first; a run that had not ended gets a stop document."""
@@ -86,9 +156,9 @@ class Journal:
 
     def close(self) -> None:
         """Close the files; the next session takes the runs in them."""
-        for file in self._files.values():
-            _close(file)
-        self._files.clear()
+        for run in self._runs.values():
+            run.close()
+        self._runs.clear()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -96,30 +166,81 @@ class Journal:
     def _open(self, name: str, start: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
         began = start["time"] if isinstance(start.get("time"), int | float) else time.time()
         try:
+            name = f"{began:017.6f}-{_file_name(start['uid'])}.jsonl"
+        except OverflowError as error:  # a time with more digits than a float holds
+            logger.warning("run %s has no journal: %s", start["uid"], error)
+            return [], []
+        run = self._runs[start["uid"]] = _Lines(name)
+        try:
             if self._lock is None:
                 hidden = self._folder / f".{uuid.uuid4().hex}"  # until its lock is held
                 hidden.mkdir()
                 self._lock = _locked(hidden / "lock", "x")
                 self._own = hidden.rename(self._folder / hidden.name[1:])
-            file = open(self._own / f"{began:017.6f}-{_file_name(start['uid'])}.jsonl", "x")  # noqa: SIM115
-        except (OSError, OverflowError) as error:  # OverflowError: a time with more digits than a float holds
-            logger.warning("run %s has no journal: %s", start["uid"], error)
-            return [], []
-        self._files[start["uid"]] = file
+            run.open(self._own)
+        except OSError as error:
+            logger.warning("the journal of run %s is only in memory: %s", start["uid"], error)
 
         def write(name: str, doc: Mapping[str, Any]) -> None:
-            if file.closed:
-                return
             try:
-                file.write(_line(name, doc))
-                file.flush()
+                if start["uid"] in self._runs:
+                    run.append(_line(name, doc))
+                    self._require_memory()
                 if name == "stop":
-                    file.close()
-            except (OSError, TypeError, ValueError) as error:
+                    run.close()
+            except (TypeError, ValueError, MemoryError) as error:
                 logger.warning("the journal of run %s ends early: %s", start["uid"], error)
                 self.done(start["uid"])
 
         return [write], []
+
+    def _require_memory(self) -> None:
+        if sum(_size(run.lines) for run in list(self._runs.values())) > MOST_IN_MEMORY:
+            raise MemoryError("the disk does not take it, and it is too large for the memory")
+
+
+class _Lines:
+    """The lines of a run: in the file at `path`, or in `lines` if the disk refused one, and `path` is None."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.lines = name, list[str]()
+        self.path: Path | None = None
+        self._file: IO[str] | None = None
+        self._n = 0  # lines in the file
+
+    def open(self, folder: Path) -> None:
+        """Begin a file. Raises OSError."""
+        self._file = open(folder / self.name, "x")  # noqa: SIM115
+        self.path = folder / self.name
+
+    def append(self, line: str) -> None:
+        """Write a line to the file, or continue in memory if the disk refuses it."""
+        if self._file is not None and self.path is not None:
+            try:
+                self._file.write(line)
+                self._file.flush()
+                self._n += 1
+                return
+            except OSError as error:
+                logger.warning("the journal of run %s continues in memory: %s", self.path.stem, error)
+                with suppress(OSError):  # the last line may be incomplete
+                    self.lines = self.path.read_text().splitlines(keepends=True)[: self._n]
+                self.delete()
+        self.lines.append(line)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            with suppress(OSError):  # the disk may still be full
+                self._file.close()
+
+    def delete(self) -> None:
+        """Delete the file."""
+        if self.path is not None:
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
+            self.close()
+            self.path = None
 
 
 def _locked(path: Path, mode: str) -> IO[str]:
@@ -136,8 +257,8 @@ def _locked(path: Path, mode: str) -> IO[str]:
 class Spool:
     """Keeps runs whose results Tiled did not accept, until it does; the next agent with this folder continues.
 
-    This is the only state outside Tiled, and it is bounded. It keeps documents rather than results: the frames are on
-    disk anyway, and a second analysis gives the same result. `is_away` is True if Tiled did not accept the last run.
+    It keeps documents rather than results: the frames are on disk anyway, and a second analysis gives the same result.
+    `is_away` is True if Tiled did not accept the last run.
 
     Parameters
     ----------
@@ -147,33 +268,32 @@ class Spool:
     """
 
     def __init__(self, folder: Path, answers: Callable[[], bool]) -> None:
-        self._folder, self._answers = folder, answers
+        self._kept, self._answers = Kept(folder), answers
         self.is_away = bool(self.runs())
         self._retry_at = float("inf")  # when to read the files again although Tiled is not away
 
     def runs(self) -> list[Path]:
-        """Return the files, one per run, oldest first."""
-        return sorted(self._folder.glob("*.jsonl"))
+        """Return the path of each run, oldest first."""
+        return self._kept.paths()
 
     def keep(self, uid: str, documents: Iterable[Document]) -> bool:
         """Keep a run, unless there are too many or it cannot be written; return whether it is kept."""
         self.is_away = True
-        if len(self.runs()) >= MOST:
-            logger.error("run %s is not kept: %d are in %s; see `ainerd replay`", uid, MOST, self._folder)
-            return False
-        path = self._folder / f"{time.time_ns():020d}-{_file_name(uid)}.jsonl"
-        part = path.with_suffix(".part")
         try:
             lines = [_line(name, doc) for name, doc in documents]
-            self._folder.mkdir(parents=True, exist_ok=True)
-            part.write_text("".join(lines))
-            part.rename(path)  # so that a file is either complete or absent
+            self._kept.add(f"{time.time_ns():020d}-{_file_name(uid)}.jsonl", lines)
             return True
         except (OSError, ValueError) as error:
-            with suppress(OSError):
-                part.unlink()
             logger.error("run %s is not kept: %s; see `ainerd replay`", uid, error)
             return False
+
+    def documents(self, path: Path) -> list[Document]:
+        """Return the documents of a run, which were accepted without the schema before."""
+        return self._kept.documents(path, by_schema=False)
+
+    def remove(self, path: Path) -> None:
+        """Remove a run, which has its results now."""
+        self._kept.remove(path)
 
     def set_aside(self, path: Path, reason: str) -> None:
         """Rename an unusable file, so that it is not read again and a person can find it."""
@@ -189,160 +309,15 @@ class Spool:
 
     def waiting(self) -> list[Path]:
         """Return the runs to analyse now; empty while Tiled does not answer."""
+        self._kept.save()
         if (self.is_away or time.monotonic() > self._retry_at) and self._answers():
             self.is_away, self._retry_at = False, float("inf")
             return self.runs()
         return []
 
-
-_MAKE_UP = threading.Lock()  # agents of one process may have the same folder
-_WRITERS: "WeakKeyDictionary[RunEngine, dict[str, RawWriter]]" = WeakKeyDictionary()  # in use, by uri of the catalog
-
-
-class RawWriter:
-    """A TiledWriter that writes a run again later if Tiled did not accept it.
-
-    TiledWriter itself keeps a run that it failed to write, with all its documents, in a file of `folder`. When the next
-    run begins and Tiled answers, `make_up` writes such runs again from the first document. It does the same for
-    runs of a process that was killed: `journal` must receive each document as it comes.
-
-    All agents of a RunEngine with the same catalog use one writer, see `attach`.
-
-    Parameters
-    ----------
-    raw : Container
-    folder : Path
-    answers : callable
-        Returns quickly whether Tiled answers.
-    """
-
-    def __init__(self, raw: Container, folder: Path, answers: Callable[[], bool]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._raw, self._folder, self._answers = raw, folder, answers
-        self._writer = _tiled_writer()(raw, batch_size=BATCH, backup_directory=str(folder), spec_to_mimetype=SPECS)
-        self.journal = Journal(folder / "journal")
-        self._n_agents = 0  # that use this writer
-        self._end: Callable[[], None] = lambda: None  # unsubscribes
-
-    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Write a document."""
-        if name == "start":
-            self.make_up()
-        self._writer(name, _nested(name, doc))
-        if name == "stop":
-            self.journal.done(doc["run_start"])
-
-    def attach(self, engine: RunEngine) -> "RawWriter":
-        """Subscribe this writer, with a buffer, and return it.
-
-        If another writer of the same catalog is subscribed already, that one is returned, and this one does nothing.
-        """
-        writer = _WRITERS.setdefault(engine, {}).setdefault(self._raw.uri, self)
-        if writer is not self:
-            return writer.attach(engine)
-        if not self._n_agents:
-            self._subscribe(engine)
-        self._n_agents += 1
-        return self
-
-    def detach(self) -> None:
-        """End one `attach`. After the last one unsubscribe, after all documents that have arrived are written."""
-        self._n_agents -= 1
-        if not self._n_agents:
-            self._end()
-
-    def _subscribe(self, engine: RunEngine) -> None:
-        buffered = BufferingWrapper(self)
-        tokens = [engine.subscribe(each) for each in (self.journal, buffered)]
-
-        def end() -> None:
-            del _WRITERS[engine][self._raw.uri]
-            for token in tokens:
-                engine.unsubscribe(token)
-            buffered.shutdown()
-
-        self._end = end
-
     def close(self) -> None:
-        """Close the journal, unless an agent uses the writer."""
-        if not self._n_agents:
-            self.journal.close()
-
-    def kept(self) -> list[Path]:
-        """Return the files of runs that Tiled did not accept, oldest first."""
-        files = []
-        for path in self._folder.glob("*.jsonl"):
-            with suppress(FileNotFoundError):  # it was just written
-                files.append((path.stat().st_mtime, path))
-        return [path for _, path in sorted(files)]
-
-    def make_up(self) -> None:
-        """Write the kept runs that have ended; a run that Tiled refuses again stays kept."""
-        with _MAKE_UP:
-            waiting = [*self.journal.left(), *((path, None) for path in self.kept())]
-            if not waiting or not self._answers():
-                return
-            killed = {documents[0][1]["uid"] for _, documents in waiting if documents}
-            for path, left in waiting:
-                try:
-                    documents = left or list(file_documents(path))
-                    if not documents or documents[0][0] != "start":
-                        continue
-                    if documents[-1][0] == "stop":
-                        write_run(self._raw, documents)
-                    elif documents[0][1]["uid"] not in killed:
-                        continue  # the run is still in progress
-                    path.unlink()
-                except httpx.HTTPError as error:
-                    logger.warning("the raw run in %s is still not written: %s", path, error)
-                    return
-                except Exception:  # must not cost the run that begins
-                    logger.exception("the raw run in %s cannot be written", path)
-
-
-def write_run(raw: Container, documents: Sequence[Document]) -> None:
-    """Write a run that has ended to Tiled, unless it is there. If a part of it is there, this part is replaced."""
-    uid = documents[0][1]["uid"]
-    if uid in raw:
-        if raw[uid].metadata.get("stop"):
-            return
-        raw.delete_contents(uid, recursive=True, external_only=False)  # the detector's files stay
-    write = _tiled_writer()(raw, batch_size=len(documents), spec_to_mimetype=SPECS)  # without a copy on disk
-    for name, doc in documents:
-        write(name, _nested(name, doc))
-
-
-@cache
-def _tiled_writer() -> Any:
-    """Import TiledWriter, which takes half a second, teach it the files of Rigaku detectors, and return it."""
-    from bluesky_tiled_plugins import TiledWriter
-    from bluesky_tiled_plugins.writing.consolidators import CONSOLIDATOR_REGISTRY, ConsolidatorBase
-
-    class Rigaku(ConsolidatorBase):  # type: ignore[misc]  # it is not typed
-        """Describes the files as an array: Tiled cannot read the frames, but keeps our name of the type."""
-
-        supported_mimetypes = {RIGAKU}
-
-        def get_data_source(self) -> Any:
-            known = "application/octet-stream"  # a Tiled server accepts only files of types that it knows
-            return replace(super().get_data_source(), mimetype=known, parameters={"mimetype": RIGAKU})
-
-    CONSOLIDATOR_REGISTRY[RIGAKU] = Rigaku
-    return TiledWriter
-
-
-def _nested(name: str, doc: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a document without arrays of two and more dimensions in its readings: TiledWriter fails at these."""
-    if name not in ("event", "event_page"):
-        return doc
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, list):
-            return [plain(each) for each in value]
-        return value.tolist() if isinstance(value, np.ndarray) and value.ndim > 1 else value
-
-    readings: Mapping[str, Any] = doc.get("data") or {}
-    return {**doc, "data": {key: plain(value) for key, value in readings.items()}}
+        """Write runs that are still in memory to the disk, or log that they are lost."""
+        self._kept.close()
 
 
 class _Encoder(NumpyEncoder):
@@ -387,9 +362,8 @@ def _file_name(uid: str) -> str:
     return hashlib.sha256(uid.encode(errors="replace")).hexdigest()
 
 
-def _close(file: IO[str]) -> None:
-    with suppress(OSError):  # the disk may still be full
-        file.close()
+def _size(lines: Sequence[str]) -> int:
+    return sum(map(len, lines))
 
 
 def _stop(run_start: str, time_s: float) -> dict[str, Any]:

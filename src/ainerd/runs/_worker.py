@@ -18,7 +18,7 @@ import numpy as np
 from event_model import RunRouter
 
 from ainerd.activity import activity
-from ainerd.documents import Document, WireError, checked, file_documents
+from ainerd.documents import Document, WireError, checked
 from ainerd.runs._run import RunState
 from ainerd.runs._spool import Spool
 from ainerd.runs._writer import Listener, Subject, Writer, is_refused
@@ -223,6 +223,7 @@ class Worker:
         """Do the waiting jobs, close the files of runs in progress, and end the thread."""
         self._jobs.when_idle(None)
         self._jobs.submit(self._let_go)
+        self._jobs.submit(self._spool.close)
         self._jobs.close(timeout_s)
 
     def analyse_kept(self) -> None:
@@ -230,7 +231,7 @@ class Worker:
         for path in self._spool.waiting():
             delivery = self._current = Delivery(self._writer, self._spool, self._new_state, is_kept=True)
             try:
-                documents = list(file_documents(path, by_schema=False))  # they were accepted without the schema
+                documents = self._spool.documents(path)
                 ends = [name for name, _ in (documents[:1] + documents[-1:])]
                 if ends != ["start", "stop"] or not isinstance(documents[0][1].get("uid"), str):
                     raise ValueError("it is not a whole run")
@@ -238,7 +239,7 @@ class Worker:
                     self._deliver(delivery, name, dict(doc))
                 if self._spool.is_away:
                     return  # again: this run and the others stay
-                path.unlink(missing_ok=True)
+                self._spool.remove(path)
             except ValueError as error:
                 self._spool.set_aside(path, f"{path} cannot be analysed ({type(error).__name__}: {error})")
                 self._current = None
