@@ -66,8 +66,11 @@ class Beamline:
         options = "--zmq-control-addr", self.address, "--zmq-info-addr", f"tcp://{info}", "--redis-addr", redis
         config = "profiles/queueserver/config.yml"
         self.run("redis", "redis-server", "--bind", "127.0.0.1", "--port", redis.partition(":")[2], "--save", "")
-        manager = self.run("manager", SCRIPTS / "start-re-manager", "--config", config, *options)
-        self.signal_manager = partial(os.killpg, manager.pid)
+        self.start = partial(self.run, "manager", SCRIPTS / "start-re-manager", "--config", config, *options)
+        self.start_manager()
+
+    def start_manager(self):
+        self.signal_manager = partial(os.killpg, self.start().pid)
         until(self.answers, "the RE Manager answers")
 
     def run(self, name, *command, **environment):
@@ -123,6 +126,11 @@ class Beamline:
     def has_measured(self, id):
         return self.store.suggestions().loc[id, "status"] == "measured"
 
+    def complete_but(self, before):
+        """The suggestions of complete results that are not among those before."""
+        table = self.store.table().drop(before, errors="ignore")
+        return table.loc[table["status"] == "complete", "suggestion_id"].tolist()
+
     def failed(self):
         """The last item that was run, if it failed."""
         newest = self.manager.history_get(reload=True)["items"][-1:]
@@ -139,6 +147,12 @@ class Beamline:
         until(lambda: self.is_in("running"), "the plan runs")
         self.manager.re_pause("deferred")
         until(lambda: self.is_in("paused"), "the plan is paused")
+
+    def interrupt(self):
+        """Pause whatever plan runs, in its middle; return whether one is paused."""
+        with suppress(self.manager.RequestFailedError):  # none runs at this moment
+            self.manager.re_pause("immediate")
+        return self.is_in("paused")
 
     def is_clear(self):
         """Whether nothing runs; what does is brought a step nearer to its end."""
@@ -295,6 +309,28 @@ def test_an_agent_waits_for_the_manager(beamline, campaign, caplog):
     (uid,) = steering.result(PATIENCE_S)
     row = beamline.store.table().set_index("raw_uid").loc[uid]
     assert row["suggestion_id"] == own["args"][0][0]["_id"]
+
+
+@pytest.mark.fault(
+    "The RE Manager and its worker are killed (-9) while they measure a suggestion",
+    "The agent says what to do; then it suggests another position",
+    lost="the interrupted exposure",
+)
+def test_an_agent_continues_after_the_manager_was_killed(beamline, campaign, observer, caplog, monkeypatch):
+    monkeypatch.setattr("ainerd.agent.queueserver.LOST_S", 3.0)
+    steering, stop = campaign()
+    until(beamline.interrupt, "a plan is interrupted")
+    lost = beamline.manager.queue_get(reload=True)["running_item"]["args"][0][0]["_id"]
+    beamline.signal_manager(signal.SIGKILL)
+    before = set(beamline.store.table().index)
+    beamline.start_manager()
+    until(lambda: "has no open environment" in caplog.text, "the agent says what to do")
+    beamline.open_environment()
+    beamline.manager.queue_autostart(True)
+    new = until(lambda: beamline.complete_but(before), "another position is measured")
+    stop.set()
+    steering.result(PATIENCE_S)
+    assert lost not in new and beamline.store.suggestions().loc[lost, "status"] == "failed"
 
 
 def test_an_agent_that_ends_takes_its_item_with_it(beamline, campaign):

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 from bluesky_adaptive.protocols import ID_KEY
 from bluesky_adaptive.queueserver import CORRELATION_UID_KEY
@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two looks at the queue
 AWAY_S = 5.0  # between two attempts to add an item where no RE Manager answers
+LOST_S = 20.0  # until an item is given up if the RE Manager was killed while it ran, and no run came
 ENDED_WELL = ("completed", "stopped", "unknown")  # with any other exit status an item goes back into the queue
 
 
@@ -38,7 +39,8 @@ def steer(
     Plan and metadata of an item are those of `bluesky_adaptive.queueserver`. Only one item at a time waits in the queue
     or runs, so that each position is chosen after the previous one is analysed. A plan that fails or is aborted stays
     in the queue, and counts once it has ended well. If a person removes an item, its position is rejected, and the
-    agent suggests another one. While a person holds the agent, no item is added.
+    agent suggests another one. If the RE Manager is killed while it measures, the exposure counts as failed. While a
+    person holds the agent, no item is added.
 
     Parameters
     ----------
@@ -94,18 +96,23 @@ def steer(
                     continue
                 (suggestion,) = optimizer.suggest(1)
                 mark = queue.add(suggestion)
-                while (uid := runs.ended.get(mark)) is None and not (stop.is_set() or queue.is_item_gone(timeout_s)):
+                over = None
+                while (uid := runs.ended.get(mark)) is None and not stop.is_set() and over is None:
                     if following.done():
-                        over = f"{documents}: the documents ended before the campaign"
-                        raise following.exception() or ValueError(over)
+                        ended = f"{documents}: the documents ended before the campaign"
+                        raise following.exception() or ValueError(ended)
                     runs.news.wait(LOOK_S)
                     runs.news.clear()
+                    over = queue.over(timeout_s)
                 if uid is not None:
                     uids.append(uid)
                     observer.evaluate([uid], [suggestion], timeout_s)
                     if n is None and optimizer.should_stop()[0]:
                         break
-                elif not stop.is_set():
+                elif over == "lost":
+                    logger.warning("the RE Manager was restarted while it measured %s", suggestion[ID_KEY])
+                    optimizer.register_failures([suggestion])
+                elif over == "removed":
                     id, why = str(suggestion[ID_KEY]), "it was taken out of the queue"
                     position = {name: suggestion[name] for name in actuators}
                     optimizer.apply(Reject(id=new_id(), suggestion=id, position=position, why=why))
@@ -142,6 +149,7 @@ class _Queue:
         self._rm, self._plan, self._detector, self._actuators, self._stop = manager, plan, detector, actuators, stop
         self._mark: str | None = None  # of the item
         self._suggestion: Mapping[str, Any] = {}
+        self._is_open = True
         self._quiet = Quiet()  # time since the item was last in the queue
         if not manager.status()["worker_environment_exists"]:
             raise ValueError("the RE Manager has no open environment: `qserver environment open` opens one")
@@ -154,42 +162,61 @@ class _Queue:
         manager.queue_autostart(True)
 
     def add(self, suggestion: Mapping[str, Any]) -> str:
-        """Add an item, and return its mark. While no RE Manager answers, try again until `stop` is set."""
+        """Add an item, and return its mark.
+
+        While no RE Manager answers, or it was restarted and has no environment, try again until `stop` is set.
+        """
         mark = new_id()
         self._mark, self._suggestion = mark, suggestion
         md = {CORRELATION_UID_KEY: mark, "blop_suggestions": [suggestion]}
         item = BPlan(self._plan, [suggestion], list(self._actuators), [self._detector], md=md)
         while not self._stop.is_set():
             try:
-                if not self._ours(running=True):  # after a lost answer the item may be in the queue already
-                    self._rm.item_add(item)
-                break
+                if self._is_ready():
+                    if not self._ours(running=True):  # after a lost answer the item may be in the queue already
+                        self._rm.item_add(item)
+                    break
             except TimeoutError as error:
                 logger.warning("the RE Manager does not answer: %s", error)
                 self._stop.wait(AWAY_S)
         self._quiet.over()
         return mark
 
-    def is_item_gone(self, timeout_s: float) -> bool:
-        """Return whether a person removed the item.
+    def _is_ready(self) -> bool:
+        """Return whether there is an environment; if not, wait a moment. People open it after a restart."""
+        status, was_open = self._rm.status(reload=True), self._is_open
+        self._is_open = bool(status["worker_environment_exists"])
+        if not self._is_open:
+            if was_open:
+                logger.warning("the RE Manager has no open environment: `qserver environment open` opens one")
+            self._stop.wait(LOOK_S)
+        elif not status["queue_autostart_enabled"]:
+            logger.warning("the queue does not start by itself: `qserver queue autostart enable` lets it")
+        return self._is_open
+
+    def over(self, timeout_s: float) -> Literal["removed", "lost"] | None:
+        """Return whether a person removed the item, or the RE Manager lost it; None if its run may still come.
 
         Raises TimeoutError if the item ended more than `timeout_s` ago and its run has not arrived.
         """
         try:
             if self._ours(running=True):
                 self._quiet.over()
-                return False
+                return None
             history = self._rm.history_get(reload=True)["items"]
         except TimeoutError as error:
             logger.warning("the RE Manager does not answer: %s", error)
-            return False
-        if not any(self._is_ours(item) and item["result"]["exit_status"] in ENDED_WELL for item in history):
-            return True
+            return None
+        ends = [item["result"]["exit_status"] for item in history if self._is_ours(item)]
+        if not any(status in ENDED_WELL for status in ends):
+            return "removed"
+        if ends[-1] == "unknown" and self._quiet.look() > LOST_S:
+            return "lost"
         if self._quiet.look() > timeout_s:
             raise TimeoutError(
                 f"no run came within {timeout_s:g} s after its plan: check that runs are written to Tiled"
             )
-        return False
+        return None
 
     def withdraw(self) -> Sequence[Mapping[str, Any]]:
         """Remove the item from the queue, and return its suggestion in a list if it waited there."""
