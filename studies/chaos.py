@@ -1,12 +1,13 @@
-"""Kill -9 at random moments: sessions, `watch`, `steer` and the server, alone or two at once, while runs come.
+"""Kill -9 at random moments: sessions, `watch`, `steer`, the RE Manager and the server, while runs come.
 
 A session takes runs: count, num=3, scans, flying, plans that fail or are aborted, and positions that its agent
 suggests. Each frame carries its number and the position of the motor, and a witness on disk notes each document after
 the agent had it. A process of ``ainerd watch`` follows the same catalog under the same name in half of the rounds, and
-where there is a redis-server, one of ``ainerd steer`` lets an RE Manager measure suggestions in others. In
-some rounds the disk is full, the server stalls, the catalog is locked, or a clock jumps. In the end there must be one
-result for each event that the witness saw, with its position; no event may have two, no suggestion may be measured
-twice, and no file may stay in a spool without a sentence in the log. The exit code is 1 otherwise.
+where there is a redis-server, one of ``ainerd steer`` lets an RE Manager measure suggestions in others. One or two
+processes are killed at a time. In some rounds the disk is full, the server stalls, the catalog is locked, or a clock
+jumps. In the end there must be one result for each event that the witness saw, with its position; no event may have
+two, no suggestion may be measured twice, and no file may stay in a spool without a sentence in the log. The exit code
+is 1 otherwise.
 """
 
 import contextlib
@@ -40,8 +41,8 @@ from studies._numbered import mismatch
 from studies._tools import Row, Study, report
 
 SHARES = {
-    "session": 0.35, "server": 0.1, "watch": 0.1, "steer": 0.15, "session and server": 0.07, "watch and server": 0.06,
-    "session and watch": 0.07, "steer and server": 0.05, "session and steer": 0.05,
+    "session": 0.3, "server": 0.1, "watch": 0.08, "steer": 0.12, "session and server": 0.07, "watch and server": 0.06,
+    "session and watch": 0.07, "steer and server": 0.05, "session and steer": 0.05, "manager": 0.1,
 }  # fmt: skip
 WEATHER = ("none", "full disk", "server stalls", "catalog locked")
 WEATHER_SHARES = (0.55, 0.15, 0.15, 0.15)
@@ -91,8 +92,11 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def re_manager(folder: Path, storage: Path, address: tuple[str, str]) -> Iterator[None]:
-    """Run an RE Manager with an open environment; at the end let its plan end, and write all runs."""
+def re_manager(folder: Path, storage: Path, address: tuple[str, str]) -> Iterator[Callable[[], None]]:
+    """Run an RE Manager with an open environment, and yield a function that kills it and starts another one.
+
+    At the end its plan ends, and all runs are written.
+    """
     ports = list[str]()
     for probe in [contextlib.closing(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]:
         with probe as server:
@@ -106,22 +110,38 @@ def re_manager(folder: Path, storage: Path, address: tuple[str, str]) -> Iterato
     options = {"startup-module": "studies._queue", "user-group-permissions": users, "redis-addr": redis}
     options |= {"zmq-control-addr": f"tcp://{control}", "zmq-info-addr": f"tcp://{info}"}
     options |= {"update-existing-plans-devices": "NEVER", "existing-plans-devices": folder / "plans.yaml"}
-    commands = (
-        ["redis-server", "--bind", "127.0.0.1", "--port", redis.partition(":")[2], "--save", ""],
-        [scripts / "start-re-manager", *(f"--{name}={value}" for name, value in options.items())],
-    )
+    redis_server = ["redis-server", "--bind", "127.0.0.1", "--port", redis.partition(":")[2], "--save", ""]
+    manager = [scripts / "start-re-manager", *(f"--{name}={value}" for name, value in options.items())]
     here = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}  # where the manager finds its startup module
     with open(folder / "queue.log", "w") as log, contextlib.ExitStack() as stack:
-        for command in commands:
+
+        def started(command: list[Any]) -> subprocess.Popen[bytes]:
             process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=here)
             stack.callback(process.terminate)
+            return process
+
+        def opened() -> subprocess.Popen[bytes]:
+            process = started(manager)
+            api.wait_for_idle(timeout=PATIENCE_S)
+            api.environment_open()
+            api.wait_for_idle(timeout=PATIENCE_S)
+            if not api.status(reload=True)["worker_environment_exists"]:
+                raise RuntimeError(
+                    f"the RE Manager opened no environment: {(folder / 'queue.log').read_text()[-2000:]}"
+                )
+            return process
+
+        def replace() -> None:
+            nonlocal running
+            os.killpg(running.pid, signal.SIGKILL)  # with its worker
+            running.wait()
+            running = opened()
+            api.queue_autostart(True)
+
+        started(redis_server)
         api = stack.enter_context(contextlib.closing(REManagerAPI(zmq_control_addr=f"tcp://{control}")))
-        api.wait_for_idle(timeout=PATIENCE_S)
-        api.environment_open()
-        api.wait_for_idle(timeout=PATIENCE_S)
-        if not api.status(reload=True)["worker_environment_exists"]:
-            raise RuntimeError(f"the RE Manager opened no environment: {(folder / 'queue.log').read_text()[-2000:]}")
-        yield
+        running = opened()
+        yield replace
         api.queue_autostart(False)
         api.wait_for_idle(timeout=PATIENCE_S)
         api.environment_close()
@@ -155,10 +175,12 @@ class World:
         self._address = self._server.uri, self._server.api_key
         self._queue = contextlib.ExitStack()
         self._shares = {
-            name: share for name, share in SHARES.items() if "steer" not in name or shutil.which("redis-server")
+            name: share
+            for name, share in SHARES.items()
+            if not ("steer" in name or name == "manager") or shutil.which("redis-server")
         }
         if "steer" in self._shares:
-            self._queue.enter_context(re_manager(folder, storage, self._address))
+            self._replace_manager = self._queue.enter_context(re_manager(folder, storage, self._address))
 
     def round(self) -> None:
         """Let all processes work for some time, and kill one or two of them."""
@@ -170,7 +192,8 @@ class World:
         if "session" not in self._alive:
             self._alive["session"] = self._start(session)
         for name, work in (("watch", watch), ("steer", steer)):
-            if name not in self._alive and (name in victim or (name in self._shares and self._rng.random() < 0.3)):
+            is_needed = name in victim or (name == "steer" and victim == "manager")
+            if name not in self._alive and (is_needed or (name in self._shares and self._rng.random() < 0.3)):
                 self._alive[name] = self._start(work)
         if self._rng.random() > IN_THE_START:
             self._wait_for_runs()
@@ -180,9 +203,11 @@ class World:
             for name in victim.split(" and "):
                 if name == "server":
                     self._kill_server()
+                elif name == "manager":
+                    self._replace_manager()
                 else:
                     self._alive[name].kill()
-        for name in {*victim.split(" and ")} - {"server"}:
+        for name in {*victim.split(" and ")} - {"server", "manager"}:
             self._alive.pop(name).join()
         self.killed[victim] += 1
         self.weather[weather] += 1
