@@ -1,16 +1,23 @@
 """What the examples in docstrings start from: docs/reference/api.md describes it."""
 
 import runpy
+from contextlib import closing
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from bluesky.plans import count
+from event_model import compose_run
 
+from agents.demo.simulated import hardware_beside, simulated_instrument
+from agents.rheo_xpcs import TOML
 from ainerd.results import AtlasRecord, ResultRecord, ResultStore, SuggestionRecord, digest
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
-from tests.techniques.installing import TOY
+from tests.techniques.beamline import Beamline
+from tests.techniques.installing import TOY, installed
 
+SMALL = TOML.with_name("small.toml")
 PARAMETERS = {"technique": "toy", "version": 1}
 RUNS = {1: (0.5, 0.6), 2: (0.6, 0.4), 3: (4.0, 0.01), 4: (4.2, 0.2), 5: (0.55, 0.7)}  # tau_s and p of each scan
 
@@ -81,3 +88,75 @@ def client(server):
 def store(client):
     """The results of that agent."""
     return ResultStore(client["ainerd"], agent="ainerd", digest=digest(PARAMETERS))
+
+
+@pytest.fixture(scope="session")
+def address(client, server):
+    """The address of that catalog, with its key."""
+    return f"{client.uri}?api_key={server.api_key}"
+
+
+@pytest.fixture(scope="session")
+def documents():
+    """A run of five frames at sample_x = 3; the sample gets brighter."""
+    run = compose_run(metadata={"scan_id": 1, "plan_name": "count"})
+    numbers = {name: {"dtype": "number", "shape": [], "source": "sim"} for name in ("sample_x", "temperature")}
+    image = {"dtype": "array", "shape": [6, 8], "source": "sim"}
+    primary = run.compose_descriptor(name="primary", data_keys={"camera_image": image, **numbers})
+    events = []
+    for i in range(5):
+        read = {"camera_image": np.full((6, 8), 2 + i), "sample_x": 3.0, "temperature": 300.0 + i}
+        time = run.start_doc["time"] + i
+        events.append(("event", primary.compose_event(data=read, timestamps=dict.fromkeys(read, time), time=time)))
+    return [("start", run.start_doc), ("descriptor", primary.descriptor_doc), *events, ("stop", run.compose_stop())]
+
+
+@pytest.fixture
+def beamline(server, tmp_path):
+    """A camera on a motor, a RunEngine, and settings with a catalog of their own and that technique."""
+    place = server.client().create_container(f"beamline-{tmp_path.name}")
+    uri = f"{place.uri}?api_key={server.api_key}"
+    with installed(TOY, tmp_path / "site"), closing(Beamline(tmp_path, uri)) as made:
+        yield made
+
+
+@pytest.fixture
+def settings(beamline):
+    return beamline.settings
+
+
+@pytest.fixture
+def camera(beamline):
+    return beamline.camera
+
+
+@pytest.fixture
+def sample_x(beamline):
+    return beamline.x
+
+
+@pytest.fixture
+def RE(beamline):
+    return beamline.RE
+
+
+@pytest.fixture
+def lambda750k(tmp_path):
+    """A simulated detector that flies, of 100 frames."""
+    instrument = simulated_instrument(tmp_path / "frames", hardware_beside(SMALL), speed=1000)
+    instrument.detector.cam.num_images.put(100)
+    return instrument.detector
+
+
+@pytest.fixture
+def five_frames():
+    """A plan of one exposure: five frames."""
+    return lambda devices, md: count(devices, 5, md=dict(md))
+
+
+@pytest.fixture
+def agent(beamline, five_frames):
+    """An agent of these, which is attached to that RunEngine."""
+    agent = beamline.start_agent(acquire=five_frames)
+    agent.quiet = True
+    return agent

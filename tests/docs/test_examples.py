@@ -1,19 +1,29 @@
-"""The examples in docstrings of public names show what they return."""
+"""The API page has the names that people use, and each has an example, which shows what it returns."""
 
 import ast
 import doctest
 import importlib
 import inspect
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+ROOT = Path(__file__).resolve().parents[2]
+DIRECTIVE = re.compile(r"\.\. auto(module|class):: ainerd\.([\w.]+)(?:\(\))?\n((?:   .*\n)*)")
+CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ROOMS = (
     "agent", "campaign", "cli", "config", "documents", "dynamics", "exposures", "knobs", "latent", "novelty", "results",
     "runs", "server", "steering", "technique", "testing", "views", "words", "xpcs",
 )  # fmt: skip
+# It changes only what IPython shows.
+WITHOUT = {"agent.short_errors"}
 # Names that examples start from, each a fixture of conftest.py.
-GIVEN = ("Toy", "client", "folder", "movie", "store")
+GIVEN = (
+    "RE", "Toy", "address", "agent", "camera", "client", "documents", "five_frames", "folder", "lambda750k",
+    "movie", "sample_x", "settings", "store",
+)  # fmt: skip
 
 
 def public(room):
@@ -38,9 +48,37 @@ def examples():
 
 @pytest.mark.parametrize("test", [*examples()])
 def test_an_example_shows_what_is_returned(test, request):
-    used = {
-        node.id for each in test.examples for node in ast.walk(ast.parse(each.source)) if isinstance(node, ast.Name)
-    }
+    code = ast.parse("".join(each.source for each in test.examples))
+    names = [node for node in ast.walk(code) if isinstance(node, ast.Name)]
+    used = {n.id for n in names} - {n.id for n in names if isinstance(n.ctx, ast.Store)}
     test.globs |= {name: request.getfixturevalue(name) for name in GIVEN if name in used}
     outcome = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS).run(test)
     assert outcome.attempted and not outcome.failed
+
+
+def on_the_page():
+    """Return the functions and classes of each folder that the API page lists."""
+    page = {}
+    for kind, path, text in DIRECTIVE.findall((ROOT / "docs/reference/api.md").read_text()):
+        room, _, name = path.partition(".") if kind == "class" else (path, "", "")
+        options = {key: re.findall(r"\w+", names) for key, names in re.findall(r":([\w-]+):(.*)", text)}
+        left_out = options.get("exclude-members", [])
+        names = [name] if kind == "class" else options["members"] or [n for n, _ in public(room) if n not in left_out]
+        page.setdefault(room, set()).update(names)
+    return page
+
+
+def test_each_name_of_the_api_page_has_an_example():
+    names = {f"{room}.{name}" for room, names in on_the_page().items() for name in names}
+    assert names - {test.id for test in examples()} == WITHOUT
+
+
+def test_names_that_people_import_are_on_the_api_page():
+    page, used = on_the_page(), set()
+    codes = [code for path in (ROOT / "docs").rglob("*.md") for code in CODE.findall(path.read_text())]
+    codes += [path.read_text() for folder in ("agents", "profiles") for path in (ROOT / folder).rglob("*.py")]
+    for node in (node for code in codes for node in ast.walk(ast.parse(code))):
+        if isinstance(node, ast.ImportFrom) and (room := (node.module or "").removeprefix("ainerd.")) in page:
+            used |= {f"{room}.{name}" for name in {alias.name for alias in node.names} & dict(public(room)).keys()}
+    assert used > {"agent.build_agent", "results.ResultStore"}
+    assert used - {f"{room}.{name}" for room, names in page.items() for name in names} == set()

@@ -59,6 +59,19 @@ class Agent(Observer):
         `ainerd.steering.visit` with these devices.
     exposing : callable, optional
         `ainerd.steering.Exposing` with these devices, if the settings have ``[steering.exposure]``.
+
+    Examples
+    --------
+    >>> _ = RE(agent.explore(2))  # two positions of its own choice
+    >>> _ = agent.add(3.5, reason="a scratch")
+    >>> _ = RE(agent.explore(1))
+    >>> agent.results.table()[["sample_x", "counts", "status"]].round(1).reset_index(drop=True)
+       sample_x  counts    status
+    0       5.0     4.1  complete
+    1       7.5    20.2  complete
+    2       3.5     3.9  complete
+    >>> agent.results.suggestions("measured")["reason"].iloc[-1]
+    'a scratch'
     """
 
     def __init__(
@@ -410,6 +423,12 @@ def build_technique(settings: Settings, store: ResultStore | None = None) -> Tec
     """Build the technique of the settings, and write the common data of its results to `store`, if one is given.
 
     Raises ValueError if the technique is not installed, or if its section of the settings is invalid.
+
+    Examples
+    --------
+    >>> technique = build_technique(settings)
+    >>> technique.name, technique.alpha, technique.usual_counts
+    ('toy', 0.2, [3.0, 3.4, 3.7, 4.0, 4.3, 4.6, 5.0])
     """
     with _one_line_errors(settings.technique):
         technique = load(settings.technique).from_settings(settings.section, settings.folder)
@@ -441,7 +460,22 @@ def _one_line_errors(name: str) -> Iterator[None]:
 
 
 def build_observer(settings: Settings, client: Container) -> Observer:
-    """Return an agent without devices, which gets documents from another process; see `build_agent`."""
+    """Return an agent without devices, which gets documents from another process; see `build_agent`.
+
+    Examples
+    --------
+    >>> client, close = open_tiled(settings.storage)
+    >>> observer = build_observer(settings, client)
+    >>> observer.quiet = True
+    >>> for name, document in documents:  # of any process
+    ...     observer(name, document)
+    >>> observer.drain()
+    True
+    >>> observer.results.table()[["scan_id", "counts", "temperature"]].values.tolist()
+    [[1, 4.0, 300.0]]
+    >>> observer.close()
+    >>> close()
+    """
     _check_types(settings, client)
     observer = Observer(_open(settings, client), client, settings)
     observer.start()
@@ -485,6 +519,18 @@ def build_agent(
         If settings, technique and devices do not fit together.
     TypeError
         If an argument has the wrong type.
+
+    Examples
+    --------
+    >>> client, close = open_tiled(settings.storage)
+    >>> agent = build_agent(settings, client, detector=camera, actuators=[sample_x], acquire=five_frames)
+    >>> agent.attach(RE)
+    >>> agent.quiet = True
+    >>> _ = RE(agent.sample([8.0]))  # where the sample is bright
+    >>> agent.results.table()[["sample_x", "n_frames", "novel"]].values.tolist()
+    [[8.0, 5, True]]
+    >>> agent.close()
+    >>> close()
     """
     _check_types(settings, client)
     for argument, devices in {"actuators": actuators, "beside": beside}.items():

@@ -33,6 +33,17 @@ class Beam(SuspendFloor):
         The beam is back if the monitor is at or above this value; default: `threshold`.
     settle_s : float
         Time to wait after the beam is back.
+
+    Examples
+    --------
+    >>> from ophyd import Signal
+    >>> i0 = Signal(name="i0", value=5e4)
+    >>> beam = Beam(i0, 1e4)
+    >>> RE.install_suspender(beam)
+    >>> for counts in (4e4, 2e4, 0.0, 10.0):
+    ...     i0.put(counts)
+    >>> beam.losses, beam.tripped  # plans wait until it is back
+    (1, True)
     """
 
     def __init__(
@@ -111,6 +122,22 @@ def retaking(
         Acquisition plan of bluesky-adaptive, such as `ainerd.steering.visit` makes.
     beam : callable
         Returns the suspender of the RunEngine, or None.
+
+    Examples
+    --------
+    >>> from ainerd.steering import visit
+    >>> from ophyd import Signal
+    >>> beam, ended = Beam(Signal(name="i0", value=5e4), 1e4), []
+    >>> def watch(name, document):
+    ...     if name == "stream_datum" and not beam.losses:
+    ...         beam.losses = 1  # as if the beam had been lost while frames came
+    ...     if name == "stop":
+    ...         ended.append(document["exit_status"])
+    >>> measure = retaking(visit(None), lambda: beam)
+    >>> uids = RE(measure([{"_id": "1", "sample_x": 3.0}], [sample_x], [lambda750k]), watch)
+    ainerd: the beam was lost while frames came: the exposure is taken again
+    >>> ended, sample_x.position
+    (['fail', 'success'], 3.0)
     """
 
     def repeating(

@@ -205,6 +205,14 @@ class WhileRunning(DefaultDuringTask):
     figures of ``agent.plot()``; in a notebook it says what takes long. At the prompt, also while a plan is paused, it
     writes nothing to the terminal. With a Qt backend the main thread runs Qt's event loop, as in bluesky's own during
     task, and windows redraw themselves.
+
+    Examples
+    --------
+    >>> from bluesky import RunEngine
+    >>> from bluesky.plans import count
+    >>> engine = RunEngine({}, during_task=WhileRunning(), context_managers=[], loop=RE.loop)
+    >>> len(engine(count([camera], 3)))
+    1
     """
 
     def block(self, blocking_event: threading.Event) -> None:
@@ -268,6 +276,22 @@ class ScanTable(RunRouter):
     """A callback that prints each run that is not the agent's as bluesky's `LiveTable`, one row for each event.
 
     Use ``RE.subscribe(ScanTable())``. The columns are the motors and the hinted numbers. No window opens.
+
+    Examples
+    --------
+    >>> from bluesky.plans import scan
+    >>> _ = RE.subscribe(ScanTable())
+    >>> _ = RE(scan([camera], sample_x, 0, 4, 3))
+    <BLANKLINE>
+    <BLANKLINE>
+    +-----------+------------+------------+
+    |   seq_num |       time |   sample_x |
+    +-----------+------------+------------+
+    |         1 | ...        |      0.000 |
+    |         2 | ...        |      2.000 |
+    |         3 | ...        |      4.000 |
+    +-----------+------------+------------+
+    generator scan ['...'] (scan num: 1)
     """
 
     def __init__(self) -> None:
@@ -301,6 +325,11 @@ def welcome(agent: Any, *, devices: str = "") -> Panel:
     agent : Agent or Observer
     devices : str
         Names in the session besides the agent.
+
+    Examples
+    --------
+    >>> print(welcome(agent).title.partition(": ")[2])
+    toy beamline, technique toy
     """
     table = agent.results.table()
     newest = ""

@@ -80,6 +80,26 @@ class Observer:
     settings : Settings
     travel : (TravelTime, float), optional
         As for `ainerd.campaign.Campaign`.
+
+    Examples
+    --------
+    >>> client, close = open_tiled(settings.storage)
+    >>> observer = build_observer(settings, client)
+    >>> observer.quiet = True
+    >>> observer.analyse()  # runs in the catalog without a result
+    0
+    >>> for name, document in documents:
+    ...     observer(name, document)
+    >>> observer.drain()
+    True
+    >>> observer.note("a bubble")
+    >>> observer.results.search(text="bubble")["scan_id"].tolist()
+    [1]
+    >>> _ = observer.exclude(sample_x=(2.0, 4.0))
+    >>> observer.excluded
+    [{'sample_x': (2.0, 4.0)}]
+    >>> observer.close()
+    >>> close()
     """
 
     def __init__(

@@ -79,6 +79,19 @@ def explore_remote(
         suggestion fails with this reason.
     RuntimeError
         If no suggestion arrives in time.
+
+    Examples
+    --------
+    >>> client, close = open_tiled(settings.storage)
+    >>> observer = build_observer(settings, client)  # often another process
+    >>> observer.quiet, _ = True, RE.subscribe(observer)
+    >>> _ = observer.suggest()  # the first position
+    >>> devices = {"detector": camera, "actuators": [sample_x]}
+    >>> uids = RE(explore_remote(client, 2, acquire=five_frames, timeout_s=30, **devices))
+    >>> len(observer.results), len(observer.results.suggestions("measured"))
+    (2, 2)
+    >>> observer.close()
+    >>> close()
     """
     if not isinstance(n, int) or n < 1:
         raise ValueError(f"explore_remote needs a number of positions, got {n!r}")

@@ -222,6 +222,15 @@ def mean_frame(path: Path, dataset: str | None = None) -> "NDArray[np.float64]":
     ------
     ValueError
         If the file or the frames in it cannot be read.
+
+    Examples
+    --------
+    >>> frames = np.zeros((200, 2, 2), np.uint16)
+    >>> frames[:, 0, 0], frames[:, 1, 1] = np.arange(200) % 2, 65535  # a gap
+    >>> np.save(folder / "frames.npy", frames)
+    >>> mean_frame(folder / "frames.npy")
+    array([[0.34, 0.  ],
+           [0.  ,  nan]])
     """
     import numpy as np
 

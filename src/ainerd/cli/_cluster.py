@@ -42,7 +42,14 @@ def cluster(address: str) -> Iterator["Client"]:
 
 @contextmanager
 def mapping(dask: str | None) -> Iterator[Callable[..., Iterator[Any]]]:
-    """Yield `map`, or what does the same on the workers of a cluster, in the same order."""
+    """Yield `map`, or what does the same on the workers of a cluster, in the same order.
+
+    Examples
+    --------
+    >>> with mapping(None) as run:  # mapping("local") runs it on the workers of a Dask cluster
+    ...     print([*run(abs, [-1, 2])])
+    [1, 2]
+    """
     if dask is None:
         yield map
         return

@@ -55,6 +55,17 @@ def opened(tiled: str | None, config: Path | None) -> Iterator["Container"]:
     """Open the root of a Tiled server: at an address, in the folder of an embedded server, or from the settings.
 
     Raises ValueError if neither `tiled` nor `config` is given, or if the server does not answer or refuses a request.
+
+    Examples
+    --------
+    >>> with opened(address, None) as client:
+    ...     print(sorted(client))
+    ['ainerd', 'raw']
+    >>> with opened(None, None) as client:
+    ...     pass
+    Traceback (most recent call last):
+        ...
+    ValueError: no server is named: give --tiled URL or FOLDER, or --config with a .toml
     """
     import httpx
 
@@ -88,7 +99,14 @@ def check_folder(folder: Path, *, may_be_empty: bool = False) -> None:
 
 @contextmanager
 def results_at(tiled: str | None, config: Path | None) -> Iterator["ResultStore"]:
-    """Open the results on a Tiled server, as `opened` does; raise ValueError if no agent has written to it."""
+    """Open the results on a Tiled server, as `opened` does; raise ValueError if no agent has written to it.
+
+    Examples
+    --------
+    >>> with results_at(address, None) as store:
+    ...     print(len(store), "results")
+    6 results
+    """
     from ainerd.results import ResultStore
 
     with opened(tiled, config) as client:
@@ -99,7 +117,17 @@ def results_at(tiled: str | None, config: Path | None) -> Iterator["ResultStore"
 
 
 def key_of(store: "ResultStore", given: str) -> str:
-    """Return the full key of a result, as `ResultStore.key` does; raise ValueError unless exactly one matches."""
+    """Return the full key of a result, as `ResultStore.key` does; raise ValueError unless exactly one matches.
+
+    Examples
+    --------
+    >>> key_of(store, "3") == store.key(3)  # scan 3
+    True
+    >>> key_of(store, "7")
+    Traceback (most recent call last):
+        ...
+    ValueError: no result '7': scan 7 has none; see store.table()
+    """
     try:
         key = store.key(given)
         store.record(key)  # raises KeyError if a full key has no result
@@ -120,13 +148,33 @@ def stopping() -> "threading.Event":
 
 
 def check_new(path: Path, force: bool) -> None:
-    """Raise ValueError if a file exists that may not be replaced."""
+    """Raise ValueError if a file exists that may not be replaced.
+
+    Examples
+    --------
+    >>> path = folder / "result.h5"
+    >>> _ = path.write_text("")
+    >>> check_new(path, force=True)
+    >>> check_new(path, force=False)
+    Traceback (most recent call last):
+        ...
+    ValueError: ...result.h5 exists: give another name, or --force
+    """
     if path.exists() and not force:
         raise ValueError(f"{path} exists: give another name, or --force")
 
 
 def bars(*more: "ProgressColumn", disable: bool = False) -> "Progress":
-    """Return progress bars with counts, remaining time and `more` columns, to be shown in a ``with`` statement."""
+    """Return progress bars with counts, remaining time and `more` columns, to be shown in a ``with`` statement.
+
+    Examples
+    --------
+    >>> with bars(disable=True) as progress:
+    ...     for _ in progress.track(range(5)):
+    ...         pass
+    >>> progress.tasks[0].finished
+    True
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -134,12 +182,26 @@ def bars(*more: "ProgressColumn", disable: bool = False) -> "Progress":
 
 
 def show_file(file: Path) -> None:
-    """Print the name and the size of a file."""
+    """Print the name and the size of a file.
+
+    Examples
+    --------
+    >>> path = folder / "result.h5"
+    >>> _ = path.write_bytes(bytes(2_500_000))
+    >>> show_file(path)
+    /...result.h5  2.5 MB
+    """
     print(f"{file}  {file.stat().st_size / 1e6:.3g} MB")
 
 
 def show_near(store: "ResultStore", near: "pd.DataFrame", *, as_json: bool) -> None:
-    """Print the table of nearest results that `ResultStore.similar` returns."""
+    """Print the table of nearest results that `ResultStore.similar` returns.
+
+    Examples
+    --------
+    >>> show_near(store, store.similar(store.key(3), n=1)[["scan_id"]], as_json=True)
+    [{"key":"...","scan_id":4}]
+    """
     if as_json:
         print(near.reset_index().to_json(orient="records", date_format="iso"))
         return

@@ -39,8 +39,19 @@ class Whole:
 
     Examples
     --------
-    >>> Whole(first=10).first
-    10
+    >>> import h5py
+    >>> with h5py.File(folder / "frames.h5", "w") as file:
+    ...     file["data"] = np.arange(20 * 12).reshape(20, 3, 4)
+    >>> class Viewer:
+    ...     every = 10
+    ...     def whole(self, frame, number):
+    ...         print(number, frame.shape)
+    >>> reader = FrameReader(folder / "frames.h5", "data", np.array([0]), (3, 4))
+    >>> sum(len(block) for block in reader.blocks(0, 20, whole=Whole(Viewer())))
+    9 (3, 4)
+    19 (3, 4)
+    20
+    >>> reader.close()
     """
 
     viewer: RunAnalysis | None = None
@@ -100,6 +111,17 @@ class FrameReader:
         If the dataset cannot be opened, its frames have another shape, or `pixels` lie outside the frames.
     MissingFrames
         If a link or source leads to a file that does not exist.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> with h5py.File(folder / "frames.h5", "w") as file:
+    ...     file["entry/data/data"] = np.arange(20 * 12).reshape(20, 3, 4)
+    >>> reader = FrameReader(folder / "frames.h5", "entry/data/data", np.array([0, 11]), (3, 4))
+    >>> reader.read(18, 20)  # the first and the last pixel of two frames
+    array([[216, 227],
+           [228, 239]])
+    >>> reader.close()
     """
 
     def __init__(

@@ -38,6 +38,17 @@ class Metadata:
         If the file does not exist, or is being written.
     FrameError
         If the file is damaged, is no HDF5 file, or lies outside the roots.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> with h5py.File(folder / "acquisition.h5", "w") as file:
+    ...     file["entry/period"] = 2.0
+    ...     file["entry/period"].attrs["units"] = "ms"
+    ...     file["entry/sample"] = "PEG 3"
+    >>> found = Metadata(folder / "acquisition.h5", ["entry/period", "entry/sample"], [folder.resolve()])
+    >>> found.number("entry/period", "s"), found.value("entry/sample")
+    (0.002, 'PEG 3')
     """
 
     def __init__(self, path: Path, names: Iterable[str], roots: Roots) -> None:

@@ -27,8 +27,12 @@ class Block(NamedTuple):
 
     Examples
     --------
-    >>> Block(10, np.zeros((5, 64), np.uint16)).first
-    10
+    >>> from ainerd.config import Detector
+    >>> run = Run(Detector(image="camera_image"), roots=[])
+    >>> for name, document in documents:
+    ...     _ = run(name, document)
+    >>> [(block.first, block.frames.shape) for block in run.blocks(np.arange(10), until=3)]  # the first ten pixels
+    [(0, (1, 10)), (1, (1, 10)), (2, (1, 10))]
     """
 
     first: int

@@ -54,6 +54,17 @@ class Run(DocumentRouter):
         Number of frames before the next one, which were returned by `blocks`, left out by `skip`, or missing.
     n_read : int
         The same without missing ones.
+
+    Examples
+    --------
+    >>> from ainerd.config import Detector
+    >>> run, counts = Run(Detector(image="camera_image"), roots=[]), []
+    >>> for name, document in documents:
+    ...     _ = run(name, document)
+    ...     if name == "event":
+    ...         counts += [float(block.frames.mean()) for block in run.blocks(np.arange(48))]
+    >>> counts, run.frame_shape, run.reading("sample_x")
+    ([2.0, 3.0, 4.0, 5.0, 6.0], (6, 8), 3.0)
     """
 
     def __init__(self, keys: Detector, roots: Iterable[Path], raw: Container | None = None) -> None:

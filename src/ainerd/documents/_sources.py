@@ -95,6 +95,14 @@ def open_documents(
     ------
     ValueError
         If `source` names no known source.
+
+    Examples
+    --------
+    >>> import json, threading
+    >>> name, start = documents[0]
+    >>> _ = (folder / "run.jsonl").write_text(json.dumps({"name": name, "doc": start}))
+    >>> [name for name, document in open_documents(str(folder), threading.Event(), raw=client["raw"])]
+    ['start']
     """
     kind, address = check_source(source)
     match kind:
@@ -120,11 +128,12 @@ def file_documents(path: Path, *, by_schema: bool = True) -> Iterator[Document]:
     Examples
     --------
     >>> import json
-    >>> path = folder / "run.jsonl"
-    >>> doc = {"uid": "a", "run_start": "b", "time": 0.0, "exit_status": "success"}
-    >>> _ = path.write_text(json.dumps({"name": "stop", "doc": doc}))
-    >>> [name for name, doc in file_documents(path)]
-    ['stop']
+    >>> with open(folder / "run.jsonl", "w") as file:
+    ...     for name, document in documents[:2]:
+    ...         print(json.dumps({"name": name, "doc": document}), file=file)
+    ...     print('{"name": "ev', file=file)
+    >>> [name for name, document in file_documents(folder / "run.jsonl")]  # without the line that was cut off
+    ['start', 'descriptor']
     """
     files = sorted(path.glob("*.jsonl"), key=lambda file: file.stat().st_mtime) if path.is_dir() else [path]
     if not all(file.is_file() for file in files):
@@ -206,6 +215,27 @@ def tiled_documents(
     reason. A node that is not a run, or cannot be read, is left out and logged once. If its start document was yielded,
     a stop document with the reason follows. Runs that started before `since`, in seconds since 1970, or that `skip`
     accepts, are left out.
+
+    Examples
+    --------
+    >>> import threading
+    >>> from ainerd.runs import write_run
+    >>> write_run(client["raw"], documents)
+    >>> stop = threading.Event()  # without it, runs that come later follow
+    >>> for name, document in tiled_documents(client["raw"], stop, since=documents[0][1]["time"] - 1):
+    ...     print(name)
+    ...     if name == "stop":
+    ...         stop.set()
+    start
+    descriptor
+    event
+    event
+    event
+    event
+    event
+    stream_resource
+    stream_datum
+    stop
     """
     readers: dict[str, RunReader] = {}
     refused: Counter[str] = Counter()

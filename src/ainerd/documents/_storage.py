@@ -48,11 +48,30 @@ Roots = Sequence[Path]  # folders that may be read, with links resolved
 
 
 class FrameError(Exception):
-    """Raised if frames cannot be read; the message names the frames and the reason."""
+    """Raised if frames cannot be read; the message names the frames and the reason.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> with h5py.File(folder / "frames.h5", "w") as file:
+    ...     file["data"] = np.zeros((20, 3, 4))
+    >>> FrameReader(folder / "frames.h5", "data", np.array([0]), (512, 1024))
+    Traceback (most recent call last):
+        ...
+    ainerd.documents._storage.FrameError: ...frames.h5, '/data': shape (20, 3, 4), expected (frames, 512, 1024)
+    """
 
 
 class MissingFrames(FrameError):
-    """Raised if frames are missing; they may arrive later or be elsewhere."""
+    """Raised if frames are missing; they may arrive later or be elsewhere.
+
+    Examples
+    --------
+    >>> Metadata(folder / "acquisition.h5", ["entry/temperature"], [folder])
+    Traceback (most recent call last):
+        ...
+    ainerd.documents._storage.MissingFrames: no file ...acquisition.h5
+    """
 
 
 def local_path(uri: str, roots: Iterable[Path]) -> Path:

@@ -26,6 +26,14 @@ def documents_of(run: Container) -> Iterator[Document]:
     """Yield the documents of a finished run, in the order of `RunReader.rest`, or as databroker keeps them.
 
     Raises KeyError if the run has no stop document.
+
+    Examples
+    --------
+    >>> from ainerd.runs import write_run
+    >>> write_run(client["raw"], documents)
+    >>> uid = documents[0][1]["uid"]
+    >>> [name for name, document in documents_of(client["raw"][uid])]
+    ['start', 'descriptor', 'event', 'event', 'event', 'event', 'event', 'stream_resource', 'stream_datum', 'stop']
     """
     stop = run.metadata["stop"]
     if stop is None:  # in a catalog of databroker

@@ -134,7 +134,15 @@ class RawWriter:
 
 
 def write_run(raw: Container, documents: Sequence[Document]) -> None:
-    """Write a run that has ended to Tiled, unless it is there. If a part of it is there, this part is replaced."""
+    """Write a run that has ended to Tiled, unless it is there. If a part of it is there, this part is replaced.
+
+    Examples
+    --------
+    >>> write_run(client["raw"], documents)
+    >>> run = client["raw"][documents[0][1]["uid"]]
+    >>> run.metadata["start"]["plan_name"], run["primary"]["sample_x"].read()
+    ('count', array([3., 3., 3., 3., 3.]))
+    """
     uid = documents[0][1]["uid"]
     if uid in raw:
         if raw[uid].metadata.get("stop"):

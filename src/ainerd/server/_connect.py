@@ -17,7 +17,15 @@ SCOPES = ("read:metadata", "read:data", "write:metadata", "write:data", "create:
 
 
 class ServerError(RuntimeError):
-    """No Tiled server could be started or reached; the message gives the reason in one line."""
+    """No Tiled server could be started or reached; the message gives the reason in one line.
+
+    Examples
+    --------
+    >>> connect("http://127.0.0.1:9")
+    Traceback (most recent call last):
+        ...
+    ainerd.server._connect.ServerError: no server answers at http://127.0.0.1:9 (ConnectError): is it running?
+    """
 
 
 def connect(uri: str, api_key: str | None = None, *, timeout_s: float = PROBE_TIMEOUT_S) -> Container:
@@ -43,6 +51,13 @@ def connect(uri: str, api_key: str | None = None, *, timeout_s: float = PROBE_TI
     ------
     ServerError
         If `uri` is not an address, nothing answers there, the answer is not from Tiled, or the key is refused.
+
+    Examples
+    --------
+    >>> client = connect(address)
+    >>> sorted(client), len(client["ainerd/results"])
+    (['ainerd', 'raw'], 6)
+    >>> client.context.http_client.close()
     """
     try:
         url = httpx.URL(uri)
@@ -75,6 +90,14 @@ def open_catalog(client: Container) -> tuple[Container, Container]:
     ------
     ServerError
         If the key does not allow writing, or a newer ainerd made the catalog.
+
+    Examples
+    --------
+    >>> client, close = open_tiled(settings.storage)
+    >>> raw, ainerd = open_catalog(client)
+    >>> sorted(client), sorted(ainerd)
+    (['ainerd', 'raw'], ['atlas', 'log', 'results', 'suggestions'])
+    >>> close()
     """
     trees = {"raw": Spec("CatalogOfBlueskyRuns", version="3.0"), "ainerd": Spec(CAMPAIGN, version=SPEC_VERSION)}
     known = dict(client.search(KeysFilter([*trees])).items())  # each may be a catalog of its own in the configuration

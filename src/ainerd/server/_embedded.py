@@ -54,6 +54,15 @@ class EmbeddedServer:
     ----------
     directory : Path
         Directory of the catalog, arrays, tables, logs and the API key.
+
+    Examples
+    --------
+    >>> from ainerd.results import ResultStore
+    >>> with EmbeddedServer.start(folder / "tiled") as server:  # ends with its last user
+    ...     raw, ainerd = open_catalog(server.client())
+    ...     ResultStore(ainerd).log("the sample is in the beam")
+    ...     print(ResultStore(ainerd).logbook()["text"].tolist())
+    ['the sample is in the beam']
     """
 
     def __init__(
@@ -140,7 +149,15 @@ embedded_server = EmbeddedServer.start
 
 
 def open_tiled(storage: Storage) -> tuple[Container, Callable[[], None]]:
-    """Return the catalog of the settings and a function that closes it; ServerError if it cannot be reached."""
+    """Return the catalog of the settings and a function that closes it; ServerError if it cannot be reached.
+
+    Examples
+    --------
+    >>> client, close = open_tiled(settings.storage)
+    >>> sorted(client)
+    []
+    >>> close()
+    """
     try:
         storage.create_directory()
     except SettingsError as error:
@@ -156,6 +173,14 @@ def start_tiled(storage: Storage) -> Callable[[], tuple[Container, Callable[[], 
     """Run `open_tiled` in the background, so that a session can import its packages at the same time.
 
     The returned function waits for `open_tiled`, and returns its value or raises its error.
+
+    Examples
+    --------
+    >>> wait = start_tiled(settings.storage)  # meanwhile a session imports its packages
+    >>> client, close = wait()
+    >>> len(client)
+    0
+    >>> close()
     """
     pool = ThreadPoolExecutor(1, "ainerd-server-start")
     opened = pool.submit(open_tiled, storage)

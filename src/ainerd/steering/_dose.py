@@ -19,7 +19,18 @@ SLACK = 1e-9  # share of a limit by which a sum of floats may differ
 
 
 class DoseError(ValueError):
-    """Raised if an exposure would pass a limit of dose; the message names the spot, the dose and the limit."""
+    """Raised if an exposure would pass a limit of dose; the message names the spot, the dose and the limit.
+
+    Examples
+    --------
+    >>> from ainerd.exposures import Exposure, Exposures, Mode
+    >>> mode = Mode(frame_time_s=(0.001, 1.0), frames=(100, 20000))
+    >>> book = DoseBook(Exposures(modes=[mode], flux=1e6, limit=3e7), beam={"sample_x": 0.1})
+    >>> book.enter("1", {"sample_x": 3.0}, Exposure(frame_time_s=0.01, n_frames=4000, transmission=1.0))
+    Traceback (most recent call last):
+        ...
+    ainerd.steering._dose.DoseError: the spot at sample_x = 3 has 0 photons/um2, and ... passes the limit of 3e+07
+    """
 
 
 class DoseBook:
@@ -38,6 +49,16 @@ class DoseBook:
         Spots with different values of a knob that is `apart` are on different samples.
     path : Path, optional
         A file of JSON lines; it is created if it does not exist.
+
+    Examples
+    --------
+    >>> from ainerd.exposures import Exposure, Exposures, Mode
+    >>> mode = Mode(frame_time_s=(0.001, 1.0), frames=(100, 20000))
+    >>> book = DoseBook(Exposures(modes=[mode], flux=1e6, limit=3e7), beam={"sample_x": 0.1})
+    >>> book.enter("1", {"sample_x": 3.0}, Exposure(frame_time_s=0.01, n_frames=2000, transmission=1.0))  # 20 s
+    20000000.0
+    >>> book.left({"sample_x": 3.05}), book.left({"sample_x": 3.2})  # on the same spot, and beside it
+    (10000000.0, 30000000.0)
     """
 
     def __init__(

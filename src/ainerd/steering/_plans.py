@@ -61,6 +61,14 @@ def expose(
     -------
     str
         Uid of the run.
+
+    Examples
+    --------
+    >>> announced = []
+    >>> plan = expose(lambda750k, beside=[sample_x], md={"sample": "PEG 3"})
+    >>> (uid,) = RE(plan, lambda name, document: announced.append(document))
+    >>> announced[0]["sample"], announced[-2]["indices"]["stop"], announced[-1]["exit_status"]
+    ('PEG 3', 100, 'success')
     """
     devices = list({id(root): root for root in (getattr(d, "root", d) for d in (detector, *beside))}.values())
 
@@ -146,6 +154,13 @@ def visit(
         Makes the plan that runs just before each exposure, and ends when the exposure may begin.
     timeout_s : float
         Longest wait for an analysis. The plan goes on after it; the evaluation handles a missing outcome.
+
+    Examples
+    --------
+    >>> measure = visit(None, acquire=five_frames)
+    >>> _ = RE(measure([{"_id": "1", "sample_x": 3.0}], [sample_x], [camera]))
+    >>> sample_x.position
+    3.0
     """
 
     def measure(
@@ -290,6 +305,12 @@ def explore(
     The plan measures `n` positions, or continues until ``problem.optimizer.should_stop()``. Unlike
     `bluesky_adaptive.plans.optimize` (1.0.0) it also records the last step when the optimizer stops. With `n` it does
     not check `should_stop`. `before_each` returns the plan that runs before each suggestion is taken.
+
+    Examples
+    --------
+    >>> _ = RE(explore(agent.problem, 2))
+    >>> len(agent.results.suggestions("measured"))
+    1
     """
     metadata = {**collect_optimization_metadata(problem), "plan_name": "explore", "iterations": n}
 

@@ -172,6 +172,15 @@ class SampleMap:
         Chance that the regime is this one, and not an unseen one.
     unexplored : ndarray
         Chance that an exposure there hits a region that no exposure has hit.
+
+    Examples
+    --------
+    >>> explorer = Explorer({"sample_x": (0, 10)}, noise=1.0)
+    >>> points = explorer.register_suggestions([{"sample_x": x} for x in (1.0, 2.0, 8.0, 9.0)])
+    >>> explorer.ingest([{"_id": p["_id"], "embedding": np.full(2, 9.0 * (p["sample_x"] > 5))} for p in points])
+    >>> belief = explorer.map()
+    >>> belief.axes["sample_x"][[0, -1]], belief.regime[[0, -1]]
+    (array([3.125000e-03, 9.996875e+00]), array([0, 1]))
     """
 
     axes: dict[str, Floats]
@@ -200,6 +209,17 @@ class Survey:
     """Everything from which the next position is chosen.
 
     Positions are in lengths. Beliefs use the lengths that were learned, which differ by the factors `stretch`.
+
+    Examples
+    --------
+    >>> def farthest(survey):  # a policy
+    ...     nodes = survey.window.nodes[survey.is_open]
+    ...     return nodes[np.argmax(survey.nearest[survey.is_open])], "far from all others"
+    >>> explorer = Explorer({"sample_x": (0, 10)}, policy=farthest)
+    >>> (id,) = [each["_id"] for each in explorer.register_suggestions([{"sample_x": 2.0}])]
+    >>> explorer.ingest([{"_id": id, "embedding": np.zeros(2)}])
+    >>> explorer.suggest()[0]["sample_x"]
+    9.996875
     """
 
     window: Window  # limits and nodes
