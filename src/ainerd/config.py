@@ -100,8 +100,10 @@ class Detector(Section):
 
     Examples
     --------
-    >>> Detector(image="lambda750k_image").pixel_order
-    ''
+    >>> read_section(Detector, {"image": "lambda750k_image", "n_frame": "frames"}, "detector")
+    Traceback (most recent call last):
+        ...
+    ainerd.config.SettingsError: detector.n_frame: unknown key, did you mean 'n_frames'?
     """
 
     image: str = Field(min_length=1)  #: data key of the frames
@@ -131,8 +133,10 @@ class Steering(Section):
 
     Examples
     --------
-    >>> Steering(bounds={"sample_x": (0.0, 10.0)}).bounds
-    {'sample_x': (0.0, 10.0)}
+    >>> read_section(Steering, {"bounds": {"sample_x": [0, 10]}, "beam_size": 20}, "steering")
+    Traceback (most recent call last):
+        ...
+    ainerd.config.SettingsError: steering.beam_size = 20 is wider than the bounds (10): is it in their unit?
     """
 
     bounds: dict[str, tuple[float, float]]  #: limits by the names of the actuators, which share one unit
@@ -218,8 +222,10 @@ class Recorded(Section):
 
     Examples
     --------
-    >>> Recorded(readings={"load": "cell_load"}, units={"load": "N"}).units
-    {'load': 'N'}
+    >>> read_section(Recorded, {"series": {"load": "cell_load"}, "readings": {"load": "cell_mean"}}, "recorded")
+    Traceback (most recent call last):
+        ...
+    ainerd.config.SettingsError: recorded.'load' is a series and a reading: give one another name
     """
 
     series: dict[str, str] = {}  #: monitored during the run
@@ -241,8 +247,10 @@ class Acquisition(Section):
 
     Examples
     --------
-    >>> Acquisition(readings={"load": "/entry/sample/load"}).readings
-    {'load': '/entry/sample/load'}
+    >>> read_section(Acquisition, {"columns": {"stress": "stress_Pa"}}, "acquisition")
+    Traceback (most recent call last):
+        ...
+    ainerd.config.SettingsError: acquisition.columns need record, the pattern of the CSV, such as "*rheo*.csv"
     """
 
     dataset: str = "/entry/data/data"  #: of the frames in NAME.h5
@@ -274,8 +282,10 @@ class Storage(Section):
 
     Examples
     --------
-    >>> Storage(directory="output/tiled", frames=["/data"]).late_s
-    5.0
+    >>> storage = Storage(directory=folder / "tiled", frames=[])
+    >>> storage.create_directory()
+    >>> oct(storage.directory.stat().st_mode)[-3:]  # nobody else reads it
+    '700'
     """
 
     uri: str = ""  #: address of a Tiled server; empty for the embedded one

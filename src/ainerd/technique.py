@@ -48,8 +48,11 @@ class Series:
 
     Examples
     --------
-    >>> Series("ramp").key
-    'ramp'
+    >>> from ainerd.testing import ExampleRun, Feed
+    >>> dim, bright = (ExampleRun(frames=np.full((4, 6, 8), counts), start={"ramp": "cooling 1"}) for counts in (2, 6))
+    >>> feed = Feed(Toy(unit="ramp"), dim).push().next_run(bright).push()  # Toy's unit is Series("ramp")
+    >>> float(feed.finish().summary["counts"])  # of both runs
+    4.0
     """
 
     key: str
@@ -444,8 +447,10 @@ class Question:
 
     Examples
     --------
-    >>> Question(key="xpcs.energy_keV", text="Energy in keV", example=9.7).text
-    'Energy in keV'
+    >>> questions = load("xtec").questions()  # those that `ainerd init` asks
+    >>> question = next(questions)
+    >>> question.key, question.text
+    ('temperature', 'data key of what is ramped, read with each frame')
     """
 
     key: str

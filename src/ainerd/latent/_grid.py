@@ -56,8 +56,9 @@ def block_mean(maps: NDArray[np.float32], size: int = SIZE) -> NDArray[np.float3
 
     Examples
     --------
-    >>> block_mean(np.ones((3, 256, 256), np.float32)).shape
-    (3, 64, 64)
+    >>> maps = np.arange(256 * 256, dtype=np.float32).reshape(1, 256, 256)
+    >>> block_mean(maps)[0, 0, 0] == maps[0, :4, :4].mean()
+    np.True_
     """
     block = maps.shape[-1] // size
     return maps if block == 1 else maps.reshape(-1, size, block, size, block).mean((2, 4))
@@ -68,8 +69,10 @@ def to_triangle(maps: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Examples
     --------
-    >>> to_triangle(np.ones((3, 64, 64), np.float32)).shape
-    (3, 2080)
+    >>> maps = np.add.outer(np.arange(64.0), np.arange(64.0))
+    >>> triangle = to_triangle(maps)
+    >>> triangle.size == 64 * 65 / 2, triangle.max() == 126
+    (True, np.True_)
     """
     return maps.reshape(*maps.shape[:-2], SIZE * SIZE).take(ROWS * SIZE + COLS, axis=-1)
 
@@ -79,8 +82,10 @@ def from_triangle(triangles: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Examples
     --------
-    >>> from_triangle(np.ones((1, 2080), np.float32)).shape
-    (1, 64, 64)
+    >>> maps = np.random.default_rng(0).normal(size=(1, 64, 64))
+    >>> maps += maps.swapaxes(1, 2)
+    >>> np.array_equal(from_triangle(to_triangle(maps)), maps)
+    True
     """
     return triangles.take(_cell_of_triangle(), axis=-1)
 

@@ -32,8 +32,10 @@ class Border:
 
     Examples
     --------
-    >>> Border(distance=3.0, threshold=4.5, sizes=(5, 8)).distance
-    3.0
+    >>> z = np.random.default_rng(0).normal([[0, 0]] * 5 + [[9, 9]] * 8, 0.1).astype(np.float32)
+    >>> border = components(z, np.repeat([0, 1], [5, 8]), 1.0).borders[0, 1]
+    >>> border.sizes, border.distance > border.threshold
+    ((5, 8), True)
     """
 
     distance: float
@@ -59,8 +61,10 @@ class Components:
 
     Examples
     --------
-    >>> Components(groups=((0, 2), (1,))).groups
-    ((0, 2), (1,))
+    >>> z = np.random.default_rng(0).normal([[0, 0]] * 10 + [[9, 9]] * 5, 0.5).astype(np.float32)
+    >>> found = components(z, np.repeat([0, 1, 2], 5), 1.0)  # two regimes of one cloud, and one far away
+    >>> found.groups
+    ((0, 1), (2,))
     """
 
     groups: tuple[tuple[int, ...], ...] = ()

@@ -45,8 +45,11 @@ class Path:
 
     Examples
     --------
-    >>> Path(regimes=(0, 1), n=9, covariates={"age": (0.9, 0.001)}, order=(1, 0)).order
-    (1, 0)
+    >>> age = np.arange(24.0)
+    >>> z = np.random.default_rng(0).normal(np.stack([age / 4, 0 * age], axis=1), 0.1).astype(np.float32)
+    >>> (path,) = structure(z, (age // 8).astype(int), 1.5, {"age": age}).paths  # three regimes, one after the other
+    >>> path.regimes, path.n, [*path.covariates], path.order
+    ((0, 1, 2), 24, ['age'], (0, 1, 2))
     """
 
     regimes: tuple[int, ...]
@@ -73,9 +76,12 @@ class Break:
 
     Examples
     --------
-    >>> found = Break(regimes=((0,), (1,)), covariate="age", between=(10.0, 12.0), distance=6.1, is_hole=False)
-    >>> found.between
-    (10.0, 12.0)
+    >>> age = np.arange(24.0)
+    >>> place = np.stack([age / 4 + 9 * (age > 11), 0 * age], axis=1)  # it jumps once
+    >>> z = np.random.default_rng(0).normal(place, 0.1).astype(np.float32)
+    >>> (jump,) = structure(z, (age > 11).astype(int), 1.5, {"age": age}).breaks
+    >>> jump.regimes, jump.covariate, jump.between
+    (((0,), (1,)), 'age', (11.0, 12.0))
     """
 
     regimes: tuple[tuple[int, ...], tuple[int, ...]]
@@ -91,8 +97,11 @@ class Structure:
 
     Examples
     --------
-    >>> Structure().paths
-    ()
+    >>> age = np.arange(24.0)
+    >>> z = np.random.default_rng(0).normal(np.stack([age / 4, 0 * age], axis=1), 0.1).astype(np.float32)
+    >>> found = structure(z, (age // 8).astype(int), 1.5, {"age": age})
+    >>> found.components.groups, len(found.paths), found.breaks
+    (((0, 1, 2),), 1, [])
     """
 
     components: Components = field(default_factory=Components)
