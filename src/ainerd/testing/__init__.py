@@ -1,9 +1,6 @@
 """Checks for authors of techniques. They test everything that `ainerd.technique` requires.
 
-The checks do not need a RunEngine or Tiled. In your own test:
-
->>> from ainerd.testing import ExampleRun, check_technique  # doctest: +SKIP
->>> check_technique(Mine(), [ExampleRun(frames=frames)], section={"alpha": 0.01})  # doctest: +SKIP
+The checks do not need a RunEngine or Tiled. `check_technique` runs all of them, `technique_checks` one by one.
 """
 
 from ainerd.testing._example import ExampleRun, Feed, analyse
