@@ -69,16 +69,17 @@ def test_a_break_or_a_hole_follows_the_path(first, is_hole):
     assert beside.between == (16, first) and beside.distance > 5
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e-3, 1e3])
 @pytest.mark.parametrize("step, n_groups", [(3.0, 1), (6.0, 2)])
-def test_a_wide_step_is_of_the_path_and_a_jump_is_not(step, n_groups):
+def test_a_wide_step_is_of_the_path_and_a_jump_is_not_in_any_unit(step, n_groups, unit):
     rng, labels = np.random.default_rng(2), np.repeat(np.arange(6), 2)
     s = np.cumsum([0, *[1.0] * 7, step, 1.0, 1.0, 1.0])
     z = rng.normal(0, 0.05, (12, 8)) + np.stack([s, *np.zeros((7, 12))], axis=1)
-    found = structure(z, labels, 1.0, {"age": np.arange(12.0), "x": rng.random(12)})
+    found = structure(z, labels, 1.0, {"age": unit * np.arange(12), "x": rng.random(12)})
     assert components(z, labels, 1.0).groups == ((0, 1, 2, 3), (4, 5))
     assert len(found.components.groups) == n_groups and [path.n for path in found.paths] == [12 if n_groups == 1 else 8]
     # across values of the covariate that were not measured the same step is a hole
-    apart = structure(z, labels, 1.0, {"age": np.r_[0:8, 28:32].astype(float)})
+    apart = structure(z, labels, 1.0, {"age": unit * np.r_[0:8, 28:32]})
     assert len(apart.components.groups) == 2 and apart.breaks[0].is_hole
 
 

@@ -67,6 +67,26 @@ def test_travel_is_its_share_of_the_beam_time():
     assert terms(knows([0.0, 5.0]), 20.0, 5.0)["travel"] == pytest.approx(1 / 2)  # all across counts as one exposure
 
 
+def test_the_travel_time_is_asked_in_the_units_of_the_knobs():
+    knobs = {"x": Knob(range=(0, 10), unit="mm", length=2.0), "t": Knob(range=(300, 400), unit="K", length=20.0)}
+    asked = []
+
+    def travel(here, there):
+        asked.append((here, there))
+        return np.abs(there - here) @ [1.0, 6.0]  # s for 1 mm and for 1 K
+
+    bounds = {name: knob.range for name, knob in knobs.items()}
+    explorer = Explorer(bounds, knobs=knobs, travel_time=travel, exposure_s=30.0)
+    explorer.ingest([{"_id": "a", "x": 3.0, "t": 340.0, "embedding": np.zeros(2)}])
+    (registered,) = explorer.register_suggestions([{"x": 7.0, "t": 345.0}])
+    assert registered["travel"] == pytest.approx(34 / 64)
+    here, there = asked[-1]
+    assert here == pytest.approx([3, 340]) and there == pytest.approx(np.array([[7, 345]]))
+    explorer.suggest(1)
+    nodes = np.concatenate([there for _, there in asked])
+    assert (np.abs([nodes.min(0), nodes.max(0)] - np.array([[0, 300], [10, 400]])) < [0.5, 5]).all()
+
+
 def test_the_empty_radius_is_the_distance_to_the_nearest_exposure():
     assert terms(knows([[5.0, 5.0], [15.0, 5.0]]), 8.0, 9.0)["empty_radius"] == pytest.approx(5)
     assert terms(Explorer(BOUNDS), 8.0, 9.0)["empty_radius"] == pytest.approx(np.hypot(20, 10), rel=0.05)  # all across
