@@ -247,7 +247,7 @@ class Acquisition(Section):
 
     Examples
     --------
-    >>> read_section(Acquisition, {"columns": {"stress": "stress_Pa"}}, "acquisition")
+    >>> read_section(Acquisition, {"columns": {"load": "load_N"}}, "acquisition")
     Traceback (most recent call last):
         ...
     ainerd.config.SettingsError: acquisition.columns need record, the pattern of the CSV, such as "*rheo*.csv"

@@ -822,11 +822,9 @@ class Panels(Protocol):
 
     Examples
     --------
-    >>> drawing = panels("rheo_xpcs")
-    >>> drawing.thumbnail, drawing.arrays["gallery"]
-    ('c2?slice=0,::4,::4&format=image/png', ('c2', 'denoised'))
-    >>> drawing.columns({"tau_s": 0.5, "tau_s_err": 0.02}, {"tau_s": "s"})
-    {'tau (s)': '0.5 ± 0.02'}
+    >>> drawing = panels("xtec")
+    >>> drawing.thumbnail, drawing.quantities
+    ('labels?format=image/png', ('clusters', 'transition_1'))
     """
 
     # Names of the arrays in ``scene.arrays``, by panel: {"gallery": …, "strip": …}. `gallery` gets the arrays of the

@@ -59,7 +59,7 @@ def client(server):
         record = ResultRecord(
             raw_uid=uid, raw_path=f"raw/{uid}", scan_id=scan, run_time=run_time, suggestion_id=asked.id,
             start={"sample": "PEG 3", "user": "ada"}, technique="toy", agent="ainerd", parameters=PARAMETERS,
-            positions=positions, units={"sample_x": "mm", "tau_s": "s", "stress": "Pa"},
+            positions=positions, units={"sample_x": "mm", "tau_s": "s", "load": "N"},
         )  # fmt: skip
         keys.append(store.begin(record))
         if scan not in RUNS:
@@ -75,8 +75,8 @@ def client(server):
             summary={"tau_s": tau_s},
             calibration={"id": "bank", "n": 500, "alpha": 0.05},
         )
-        stress = np.arange(4.0), 10.0 * scan + np.arange(4.0)
-        store.complete(keys[-1], analysis, series={"stress": stress}, n_frames=1000, frame_time_s=0.01)
+        load = np.arange(4.0), 10.0 * scan + np.arange(4.0)
+        store.complete(keys[-1], analysis, series={"load": load}, n_frames=1000, frame_time_s=0.01)
         store.set_status(asked.id, "measured", raw_uid=uid)
         store.log(f"scan {scan}: tau {tau_s:g} s", raw_uid=uid)
     labels = dict(zip(keys, [0, 0, 1, 1, 0], strict=False))

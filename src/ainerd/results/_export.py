@@ -48,7 +48,7 @@ def export(store: "ResultStore", key: str, path: str | Path) -> Path:
     >>> key = store.key(3)
     >>> with h5py.File(export(store, key, folder / "scan_3.h5")) as file:
     ...     print(sorted(file[key]), file[key]["g2"].shape)
-    ['g2', 'stress', 'tau'] (1, 31)
+    ['g2', 'load', 'tau'] (1, 31)
     """
     key, path = store.key(key), Path(path)
     _check_new(path)

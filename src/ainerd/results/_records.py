@@ -375,9 +375,9 @@ class ConfigurationRecord(_OfParameters):
     >>> record = ConfigurationRecord(
     ...     technique="toy", parameters=store.record(store.key(3)).parameters, instrument={"distance_m": 5.0}
     ... )
-    >>> _ = store.add_configuration(record, {"q": np.array([0.02, 0.03])}, {"q": ("roi",)})
-    >>> store[3].configuration.metadata["instrument"], store[3].configuration["q"].read()
-    ({'distance_m': 5.0}, array([0.02, 0.03]))
+    >>> _ = store.add_configuration(record, {"weight": np.array([0.2, 0.8])}, {"weight": ("bin",)})
+    >>> store[3].configuration.metadata["instrument"], store[3].configuration["weight"].read()
+    ({'distance_m': 5.0}, array([0.2, 0.8]))
     """
 
     technique: str
