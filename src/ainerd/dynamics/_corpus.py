@@ -21,8 +21,9 @@ def known_maps(n: int, rng: np.random.Generator) -> NDArray[np.float32]:
 
     Examples
     --------
-    >>> known_maps(2, np.random.default_rng(0)).shape
-    (2, 64, 64)
+    >>> maps = known_maps(3, np.random.default_rng(0))
+    >>> np.array_equal(maps, maps.swapaxes(1, 2)), maps.max() <= 1
+    (True, np.True_)
     """
     exposures = [draw(str(family), rng) for family in rng.choice(KNOWN, n)]
     return np.concatenate([clean_exposure(known, [rng.uniform(0, 180)]) for known in exposures])
@@ -53,8 +54,9 @@ class Statistics:
 
     Examples
     --------
-    >>> Statistics.draw(3, np.random.default_rng(0)).n_pixels.shape
-    (3,)
+    >>> statistics = Statistics.draw(500, np.random.default_rng(0))
+    >>> (statistics.counts > 0).all(), statistics.n_pixels.min() > 64  # as `noisy` takes them
+    (np.True_, np.True_)
     """
 
     n_frames: NDArray[np.float64]

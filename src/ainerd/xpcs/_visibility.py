@@ -35,8 +35,11 @@ class Visibility:
 
     Examples
     --------
-    >>> fit_visibility([1.0, 1.0], [0.1, 0.1], [0.01, 0.01]).no_tau
-    'fewer than three exposure times'
+    >>> exposure = np.geomspace(0.01, 10, 8)
+    >>> contrast = visibility(exposure, tau=0.5, contrast=0.2) + np.random.default_rng(0).normal(0, 0.002, 8)
+    >>> fit = fit_visibility(exposure, contrast, np.full(8, 0.002))
+    >>> abs(fit.tau - 0.5) < 3 * fit.tau_err < 0.1
+    True
     """
 
     contrast: float = np.nan
