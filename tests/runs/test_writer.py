@@ -276,6 +276,7 @@ def test_an_error_in_the_campaign_is_a_failed_result(toy, scanned, movies, worke
     monkeypatch.setattr(campaign, "assign", MagicMock(side_effect=RuntimeError("no regimes")))
     outcome = deliver(mine, scanned(movies(1), num_points=1))
     assert (outcome.status, outcome.reason) == ("failed", "RuntimeError: no regimes")
+    assert store.fail.call_args.kwargs["retake"] is True  # if the run comes again, it is analysed again
     assert isinstance(outcome, Outcome) and isinstance(next(iter(store.records.values())), ResultRecord)
 
 
