@@ -6,7 +6,7 @@ runs     Runs of one exposure of three frames, one after the other, without an a
 viewers  Runs come every second while viewers in another process follow the campaign: each asks for what changed once
          a second, as a page does, and one in four listens to Tiled's stream of the results.
 night    The agent explores a sample of the simulated instrument in closed loop for hours of the simulated clock, while
-         viewers follow. An hour without an agent comes first, for the gaps.
+         viewers follow. An hour without an agent comes first, for the gaps, which are those within each run.
 """
 
 import json
@@ -96,12 +96,15 @@ def night(hours: float = 8.0, speed: float = 10.0, viewers: int = 4, exposures: 
         session.frames(FRAMES, EXPOSURE_S)
         server = int(json.loads((session.settings.storage.directory / "server.json").read_text())["pid"])
         clock, bare, longest, used = session.instrument.clock, list[float](), list[float](), list[Row]()
+        edges = list[float]()  # when runs begin and end
+        session.RE.subscribe(lambda name, _: edges.append(time.perf_counter()), "start")
+        session.RE.subscribe(lambda name, _: edges.append(time.perf_counter()), "stop")
         session.agent.detach()
         beside = [*session.actuators, session.instrument.rheometer]
         while clock.now() < 3600 * min(1.0, hours):
             with heartbeat(session.RE) as beats:
                 session.RE(expose(session.detector, beside=beside, shutter=session.instrument.shutter))
-            bare.append(gap_ms(beats))
+            bare.append(gap_ms(beats, *edges[-2:]))
         session.agent.attach(session.RE)
         answers, end = Path(name) / "answers.npy", clock.now() + 3600 * hours
         watching = watched(session.client, viewers, clock.wall(3600 * hours), answers)
@@ -110,7 +113,7 @@ def night(hours: float = 8.0, speed: float = 10.0, viewers: int = 4, exposures: 
             while clock.now() < end and len(longest) < exposures:
                 with heartbeat(session.RE) as beats:
                     session.RE(session.agent.explore(1))
-                longest.append(gap_ms(beats))
+                longest.append(gap_ms(beats, *edges[-2:]))
                 used.append(usage(server))
                 progress.update(bar, completed=hours - (end - clock.now()) / 3600)
         n_left = session.agent.health()["backlog"]
@@ -131,9 +134,10 @@ def watched(client: Container, viewers: int, seconds: float, answers: Path) -> A
     return watching
 
 
-def gap_ms(beats: list[tuple[float, float]]) -> float:
-    """Return the longest gap of the loop."""
-    return 1e3 * float(np.diff([clock_s for clock_s, _ in beats], prepend=beats[0][0]).max() - BEAT_S)
+def gap_ms(beats: list[tuple[float, float]], begin: float = -np.inf, end: float = np.inf) -> float:
+    """Return the longest gap of the loop between two times."""
+    times = [clock_s for clock_s, _ in beats if begin <= clock_s <= end]
+    return 1e3 * float(np.diff(times, prepend=times[0]).max() - BEAT_S)
 
 
 def spread_of_gaps(longest: list[float]) -> Row:
