@@ -13,13 +13,22 @@ copyright = "the ainerd developers"
 folder = os.environ.get("DOCS_VERSION")  # of this version in the site of all versions, docs/versions.py
 release = version = __version__ if folder in (None, "latest") else folder
 
-extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build", "paper", "upstream"]
+extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode"]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_templates", "paper", "upstream"]
 default_role = "py:obj"
 
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 
+# A file system may not distinguish `g2` from `G2`.
+autosummary_filename_map = {
+    "ainerd.novelty.components": "ainerd.novelty.components_function",
+    "ainerd.novelty.structure": "ainerd.novelty.structure_function",
+    "ainerd.xpcs.chi4": "ainerd.xpcs.chi4_function",
+    "ainerd.xpcs.g2": "ainerd.xpcs.g2_function",
+    "ainerd.xpcs.visibility": "ainerd.xpcs.visibility_function",
+}
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # numpydoc has the types
 # what pydantic adds of its own
