@@ -195,7 +195,7 @@ class Journal:
         return [write], []
 
     def _require_memory(self) -> None:
-        if sum(_size(run.lines) for run in list(self._runs.values())) > MOST_IN_MEMORY:
+        if sum(run.n_in_memory for run in list(self._runs.values())) > MOST_IN_MEMORY:
             raise MemoryError("the disk does not take it, and it is too large for the memory")
 
 
@@ -206,7 +206,7 @@ class _Lines:
         self.name, self.lines = name, list[str]()
         self.path: Path | None = None
         self._file: IO[str] | None = None
-        self._n = 0  # lines in the file
+        self._n, self.n_in_memory = 0, 0  # lines in the file, and characters in memory
 
     def open(self, folder: Path) -> None:
         """Begin a file. Raises OSError."""
@@ -225,8 +225,10 @@ class _Lines:
                 logger.warning("the journal of run %s continues in memory: %s", self.path.stem, error)
                 with suppress(OSError):  # the last line may be incomplete
                     self.lines = self.path.read_text().splitlines(keepends=True)[: self._n]
+                self.n_in_memory = _size(self.lines)
                 self.delete()
         self.lines.append(line)
+        self.n_in_memory += len(line)
 
     def close(self) -> None:
         """Close the file."""
