@@ -269,7 +269,7 @@ class World:
         still = suggestions["status"].isin(["accepted", "taken"]) if len(suggestions) else pd.Series(dtype=bool)
         wrong += [f"suggestion {id} is still {row['status']}" for id, row in suggestions[still].iterrows()]
         unended = [uid for uid, run in raw.items() if not run.metadata.get("stop")]
-        wrong += [f"raw run {uid} has no end" for uid in unended]
+        wrong += [f"raw run {uid} has no end{self._sentence(uid)}" for uid in unended]
         wrong += [f"raw run {uid} is not in Tiled{self._sentence(uid)}" for uid in set(seen) - set(raw)]
         for path in self.storage.joinpath("unwritten").rglob("*"):
             if path.is_file() and path.suffix != ".agent" and path.name not in self._log():
