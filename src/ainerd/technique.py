@@ -213,7 +213,7 @@ class Analysis:
     >>> from ainerd.testing import ExampleRun, analyse
     >>> frames = np.random.default_rng(0).poisson(4.0, (20, 6, 8))
     >>> analysis = analyse(Toy(usual_counts=[1.0, 1.1, 1.2]), ExampleRun(frames=frames))
-    >>> float(analysis.novelty_p), analysis.novel, f"{analysis.summary['counts']:.1f}"
+    >>> float(analysis.novelty_p), analysis.novel, f"{analysis.summary['counts']:.1f}"  # p is at least 1 / (3 + 1)
     (0.25, False, '3.9')
     """
 

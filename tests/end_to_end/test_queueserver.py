@@ -136,6 +136,10 @@ class Beamline:
         newest = self.manager.history_get(reload=True)["items"][-1:]
         return newest[0] if newest and newest[0]["result"]["exit_status"] == "failed" else None
 
+    def n_ended(self):
+        """Number of items that were run."""
+        return len(self.manager.history_get(reload=True)["items"])
+
     def is_in(self, state):
         """Whether the RunEngine is "running", "paused" or "idle", and the RE Manager knows."""
         status = self.manager.status(reload=True)
@@ -309,6 +313,23 @@ def test_an_agent_waits_for_the_manager(beamline, campaign, caplog):
     (uid,) = steering.result(PATIENCE_S)
     row = beamline.store.table().set_index("raw_uid").loc[uid]
     assert row["suggestion_id"] == own["args"][0][0]["_id"]
+
+
+def test_an_item_is_not_added_again_if_only_the_answer_was_lost(beamline, campaign, monkeypatch):
+    monkeypatch.setattr("ainerd.agent.queueserver.AWAY_S", 0.1)
+    add, added = beamline.manager.item_add, []
+
+    def add_without_answer(item):
+        before = beamline.n_ended()
+        added.append(add(item))
+        until(lambda: beamline.n_ended() > before, "the item is measured")
+        raise TimeoutError("the answer is lost")
+
+    monkeypatch.setattr(beamline.manager, "item_add", add_without_answer)
+    steering, _ = campaign(n=1)
+    (uid,) = steering.result(PATIENCE_S)
+    assert len(added) == 1 and not beamline.waiting()
+    assert beamline.store.table().set_index("raw_uid").loc[uid, "status"] == "complete"
 
 
 @pytest.mark.fault(

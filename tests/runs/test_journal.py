@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from resource import RLIMIT_FSIZE, getrlimit, setrlimit
 
 import pytest
@@ -26,6 +27,17 @@ for name, doc in json.loads(sys.argv[2]):
     journal(name, doc)
 os._exit(0)
 """
+
+
+@contextmanager
+def full_disk():
+    """As if there were no more room: no file grows beyond 100 bytes."""
+    soft, hard = getrlimit(RLIMIT_FSIZE)
+    setrlimit(RLIMIT_FSIZE, (100, hard))
+    try:
+        yield
+    finally:
+        setrlimit(RLIMIT_FSIZE, (soft, hard))
 
 
 def killed(folder, *documents):
@@ -102,9 +114,7 @@ def test_a_full_disk_does_not_stop_a_run(tmp_path, caplog, monkeypatch):
     journal, kept = Journal(tmp_path / "journal"), Kept(tmp_path)
     documents = [("start", START), ("descriptor", DESCRIPTOR), ("event", EVENT), ("stop", STOP)]
     journal(*documents[0])
-    soft, hard = getrlimit(RLIMIT_FSIZE)
-    setrlimit(RLIMIT_FSIZE, (100, hard))  # as if there were no more room
-    try:
+    with full_disk():
         for document in documents[1:]:
             journal(*document)
         assert "the journal of run 0000000001.000000-a continues in memory" in caplog.text
@@ -113,8 +123,6 @@ def test_a_full_disk_does_not_stop_a_run(tmp_path, caplog, monkeypatch):
         in_memory = kept.documents(path)
         assert [in_memory[i] for i in (0, 1, 3)] == [documents[i] for i in (0, 1, 3)] and not path.exists()
         assert in_memory[2][0] == "event_page" and in_memory[2][1]["uid"] == ["e"]
-    finally:
-        setrlimit(RLIMIT_FSIZE, (soft, hard))
     kept.save()
     assert list(file_documents(path)) == in_memory and not list(tmp_path.glob("*/*/*.jsonl"))
     shutil.rmtree(tmp_path)
@@ -126,3 +134,50 @@ def test_a_full_disk_does_not_stop_a_run(tmp_path, caplog, monkeypatch):
     journal.keep("b", kept)
     assert "raw run b is not kept" in caplog.text
     journal.close()
+
+
+def test_runs_in_memory_are_written_when_the_session_ends_or_named(tmp_path, caplog):
+    journal = Journal(tmp_path)
+    for uid in "ab":
+        journal("start", START | {"uid": uid})
+    with full_disk():
+        for uid in "ab":
+            journal("descriptor", DESCRIPTOR | {"uid": f"d {uid}", "run_start": uid})
+    assert not list(tmp_path.glob("*/*.jsonl"))
+    journal.done("b")
+    journal.close()
+    ((_, documents),) = Journal(tmp_path).left()
+    assert [name for name, _ in documents] == ["start", "descriptor", "stop"] and documents[0][1]["uid"] == "a"
+    with full_disk():
+        journal("start", START | {"uid": "c", "note": "x" * 100})
+        journal.close()
+    assert "the journal of run c is lost" in caplog.text and "of run a is lost" not in caplog.text
+
+
+@pytest.mark.parametrize("why", ["unreadable", "large"])
+def test_a_journal_that_cannot_continue_in_memory_ends(tmp_path, caplog, monkeypatch, why):
+    journal, kept = Journal(tmp_path / "journal"), Kept(tmp_path)
+    journal("start", START)
+    (path,) = tmp_path.glob("journal/*/*.jsonl")
+    if why == "large":
+        monkeypatch.setattr("ainerd.runs._spool.MOST_IN_MEMORY", path.stat().st_size - 1)
+    else:
+        monkeypatch.setattr("pathlib.Path.read_text", lambda path: os.read(-1, 1))  # OSError: no such file is open
+    with full_disk():
+        journal("descriptor", DESCRIPTOR)
+    assert "the journal of run a ends early" in caplog.text
+    journal("stop", STOP)
+    journal.keep("a", kept)
+    assert "raw run a is not kept: it has no journal" in caplog.text and not kept.paths()
+    journal.close()
+
+
+def test_a_run_that_another_process_writes_meanwhile_is_passed_over(tmp_path):
+    journal = Journal(tmp_path)
+    for uid, began in (("a", 1.0), ("b", 2.0), ("c", 3.0)):
+        journal("start", START | {"uid": uid, "time": began})
+    journal.close()
+    left = Journal(tmp_path).left()
+    uids = [next(left)[1][0][1]["uid"]]
+    next(tmp_path.glob("*/*-b.jsonl")).unlink()
+    assert uids + [documents[0][1]["uid"] for _, documents in left] == ["a", "c"]

@@ -3,13 +3,17 @@
 import json
 import os
 import re
+from functools import partial
 from resource import RLIMIT_FSIZE, getrlimit, prlimit
 
+import bluesky.plan_stubs as bps
 import numpy as np
 import pytest
 from bluesky import RunEngine
 from bluesky.plans import count
+from bluesky.utils import RunEngineInterrupted
 from bluesky_tiled_plugins import TiledWriter
+from bluesky_tiled_plugins.writing import tiled_writer
 from ophyd.sim import SynSignal, det
 
 from ainerd.runs import Journal, RawWriter
@@ -116,6 +120,23 @@ def test_a_run_that_neither_tiled_nor_the_disk_takes_is_written_later(raw, serve
     writer.close()
 
 
+def test_a_very_long_run_that_tiled_refuses_in_the_end_is_kept(raw, tmp_path, monkeypatch):
+    def refuse(self, doc):
+        raise ValueError("refused")
+
+    writer, engine = RawWriter(raw, tmp_path, lambda: True), RunEngine({}, context_managers=[])
+    writer.attach(engine)
+    with monkeypatch.context() as patched:  # as if TiledWriter remembered no more than two documents
+        patched.setattr(tiled_writer, "_ConditionalBackup", partial(tiled_writer._ConditionalBackup, maxlen=2))
+        patched.setattr(tiled_writer._RunWriter, "stop", refuse)
+        (uid,) = engine(count([det], 3))
+        writer.detach()
+    assert len(writer.kept()) == 1
+    writer.make_up()
+    assert not writer.kept() and len(raw[uid]["primary"].read()["det"]) == 3 and raw[uid].metadata["stop"]
+    writer.close()
+
+
 def test_a_run_that_cannot_be_written_does_not_cost_the_next(raw, run, tmp_path, caplog):
     (_, start), (_, stop) = run[0], run[-1]
     bad = keep(tmp_path, [("start", start), ("event", {**run[2][1], "descriptor": "nobody"}), ("stop", stop)])
@@ -140,6 +161,25 @@ def test_small_arrays_in_events_are_in_the_raw_run(raw, tmp_path):
     column = raw[documents[0][1]["uid"]]["primary"]["camera"].read()  # as texts, which is how Tiled reads nested lists
     assert [[int(x) for x in re.findall(r"\d+", text)] for text in column] == [list(range(12))] * 2
     assert not writer.kept() and isinstance(documents[2][1]["data"]["camera"], np.ndarray)
+
+
+def test_a_plan_goes_on_if_a_writer_is_attached_while_it_is_paused(raw, tmp_path):
+    writer, engine, exits = RawWriter(raw, tmp_path, lambda: True), RunEngine({}, context_managers=[]), []
+    engine.subscribe(lambda name, doc: exits.append(doc["exit_status"]), "stop")
+
+    def pausing(detectors):
+        yield from bps.checkpoint()
+        yield from bps.pause()
+        yield from bps.trigger_and_read(detectors)
+
+    with pytest.raises(RunEngineInterrupted):
+        engine(count([det], 1, per_shot=pausing))
+    writer.attach(engine)
+    engine.resume()
+    (uid,) = engine(count([det], 1))
+    writer.detach()
+    assert exits == ["success", "success"] and raw[uid].metadata["stop"]["exit_status"] == "success"
+    writer.close()
 
 
 def test_agents_of_one_catalog_write_a_run_once_until_the_last_one_ends(raw, tmp_path):

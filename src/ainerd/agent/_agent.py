@@ -70,6 +70,8 @@ class Agent(Observer):
     0       5.0     4.1  complete
     1       7.5    20.2  complete
     2       3.5     3.9  complete
+    >>> agent.drain()  # until the status of the last suggestion is written
+    True
     >>> agent.results.suggestions("measured")["reason"].iloc[-1]
     'a scratch'
     """
@@ -192,7 +194,7 @@ class Agent(Observer):
     def close(self) -> None:
         """Detach, and end the worker after all runs that have arrived are analysed."""
         self.detach()
-        for writer in (self._raw_writer, self._shared_writer):
+        for writer in {self._raw_writer, self._shared_writer}:
             writer.close()
         super().close()
 

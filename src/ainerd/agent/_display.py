@@ -210,8 +210,9 @@ class WhileRunning(DefaultDuringTask):
     --------
     >>> from bluesky import RunEngine
     >>> from bluesky.plans import count
-    >>> engine = RunEngine({}, during_task=WhileRunning(), context_managers=[], loop=RE.loop)
-    >>> len(engine(count([camera], 3)))
+    >>> engine = RunEngine({}, during_task=WhileRunning(), context_managers=[], loop=RE.loop)  # beside RE
+    >>> uids = engine(count([camera], 3))  # meanwhile windows redraw themselves
+    >>> len(uids)
     1
     """
 

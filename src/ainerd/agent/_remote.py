@@ -84,7 +84,8 @@ def explore_remote(
     --------
     >>> client, close = open_tiled(settings.storage)
     >>> observer = build_observer(settings, client)  # often another process
-    >>> observer.quiet, _ = True, RE.subscribe(observer)
+    >>> observer.quiet = True
+    >>> _ = RE.subscribe(observer)
     >>> _ = observer.suggest()  # the first position
     >>> devices = {"detector": camera, "actuators": [sample_x]}
     >>> uids = RE(explore_remote(client, 2, acquire=five_frames, timeout_s=30, **devices))

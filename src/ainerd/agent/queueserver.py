@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two looks at the queue
 AWAY_S = 5.0  # between two attempts to add an item where no RE Manager answers
-LOST_S = 20.0  # until an item is given up if the RE Manager was killed while it ran, and no run came
+LOST_S = 20.0  # wait for the run of an item after the RE Manager was killed; then the exposure counts as failed
 ENDED_WELL = ("completed", "stopped", "unknown")  # with any other exit status an item goes back into the queue
 
 
@@ -173,7 +173,8 @@ class _Queue:
         while not self._stop.is_set():
             try:
                 if self._is_ready():
-                    if not self._ours(running=True):  # after a lost answer the item may be in the queue already
+                    # after a lost answer the item may be in the queue already, or measured
+                    if not (self._ours(running=True) or self._ends()):
                         self._rm.item_add(item)
                     break
             except TimeoutError as error:
@@ -183,7 +184,7 @@ class _Queue:
         return mark
 
     def _is_ready(self) -> bool:
-        """Return whether there is an environment; if not, wait a moment. People open it after a restart."""
+        """Return whether an environment is open; if not, wait a moment. A person opens it after a restart."""
         status, was_open = self._rm.status(reload=True), self._is_open
         self._is_open = bool(status["worker_environment_exists"])
         if not self._is_open:
@@ -191,11 +192,11 @@ class _Queue:
                 logger.warning("the RE Manager has no open environment: `qserver environment open` opens one")
             self._stop.wait(LOOK_S)
         elif not status["queue_autostart_enabled"]:
-            logger.warning("the queue does not start by itself: `qserver queue autostart enable` lets it")
+            logger.warning("the queue does not start by itself: `qserver queue autostart enable` starts it")
         return self._is_open
 
     def over(self, timeout_s: float) -> Literal["removed", "lost"] | None:
-        """Return whether a person removed the item, or the RE Manager lost it; None if its run may still come.
+        """Return "removed" if a person removed the item, "lost" if the RE Manager was killed while it ran, else None.
 
         Raises TimeoutError if the item ended more than `timeout_s` ago and its run has not arrived.
         """
@@ -203,11 +204,10 @@ class _Queue:
             if self._ours(running=True):
                 self._quiet.over()
                 return None
-            history = self._rm.history_get(reload=True)["items"]
+            ends = self._ends()
         except TimeoutError as error:
             logger.warning("the RE Manager does not answer: %s", error)
             return None
-        ends = [item["result"]["exit_status"] for item in history if self._is_ours(item)]
         if not any(status in ENDED_WELL for status in ends):
             return "removed"
         if ends[-1] == "unknown" and self._quiet.look() > LOST_S:
@@ -234,6 +234,11 @@ class _Queue:
         queue = self._rm.queue_get(reload=True)
         items = [*queue["items"], queue["running_item"]] if running else queue["items"]
         return [item for item in items if self._is_ours(item)]
+
+    def _ends(self) -> list[str]:
+        """Return how the item ended, each time that it ran."""
+        history = self._rm.history_get(reload=True)["items"]
+        return [item["result"]["exit_status"] for item in history if self._is_ours(item)]
 
     def _is_ours(self, item: Mapping[str, Any]) -> bool:
         md = item.get("kwargs", {}).get("md")

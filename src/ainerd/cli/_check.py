@@ -225,12 +225,12 @@ def mean_frame(path: Path, dataset: str | None = None) -> "NDArray[np.float64]":
 
     Examples
     --------
-    >>> frames = np.zeros((200, 2, 2), np.uint16)
-    >>> frames[:, 0, 0], frames[:, 1, 1] = np.arange(200) % 2, 65535  # a gap
+    >>> frames = np.full((200, 2, 2), 4, np.uint16)
+    >>> frames[:, 1, 1] = 65535  # the detector marks a gap
     >>> np.save(folder / "frames.npy", frames)
     >>> mean_frame(folder / "frames.npy")
-    array([[0.34, 0.  ],
-           [0.  ,  nan]])
+    array([[ 4.,  4.],
+           [ 4., nan]])
     """
     import numpy as np
 

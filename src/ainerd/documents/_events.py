@@ -117,7 +117,7 @@ def count_frames(path: Path, shape: tuple[int, int]) -> int:
     --------
     >>> frame, pixel = np.array([0, 0, 7]), np.array([5, 9, 5])
     >>> (frame << 40 | pixel << 16 | 1).astype("<u8").tofile(folder / "a.bin")  # words of a Rigaku detector
-    >>> count_frames(folder / "a.bin", (512, 1024))
+    >>> count_frames(folder / "a.bin", (512, 1024))  # the last event is in frame 7
     8
     """
     n_frames, files = 0, files_of(path, shape)

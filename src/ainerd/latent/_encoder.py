@@ -63,7 +63,7 @@ class Encoder(ABC):
     >>> encoder, age = Encoder.load("pca"), np.arange(256) / 64
     >>> slow, fast = (1 + 0.2 * np.exp(-rate * np.abs(np.subtract.outer(age, age))) for rate in (0.5, 5))
     >>> z = encoder.encode(np.stack([slow, 1.001 * slow, fast]).astype(np.float32))
-    >>> np.linalg.norm(z[1] - z[0]) < 0.1 * np.linalg.norm(z[2] - z[0])  # alike maps are close
+    >>> np.linalg.norm(z[1] - z[0]) < 0.1 * np.linalg.norm(z[2] - z[0])  # similar maps are close
     np.True_
     """
 

@@ -178,7 +178,7 @@ class Discoveries:
     >>> discoveries = Discoveries(test, alpha=0.1)
     >>> discoveries.update({0: [0.4, 0.6]}), [*discoveries.update({0: [0.4], 1: [1e-4, 1e-4]})]  # regime 1 is new
     ({}, [1])
-    >>> discoveries.update({1: [1e-4, 1e-4, 1e-4]})  # once
+    >>> discoveries.update({1: [1e-4, 1e-4, 1e-4]})  # regime 1 was reported before
     {}
     """
 

@@ -36,7 +36,7 @@ def null_distances(z: NDArray[np.float32], width: float) -> NDArray[np.float64]:
     --------
     >>> regimes = np.random.default_rng(0).normal(0, 1, (200, MOST + 1, 2)).astype(np.float32)
     >>> null = null_distances(regimes, width=4.0)
-    >>> np.quantile(null, 0.9, axis=1)[[0, -1]].round(1)  # of 5 and of 18 earlier exposures: fewer say less
+    >>> np.quantile(null, 0.9, axis=1)[[0, -1]].round(1)  # with 5 and with 18 earlier exposures
     array([2.2, 1.6])
     """
     rows = [[own_distance(each[k], each[:k], width) for each in z] for k in range(LEAST, MOST + 1)]

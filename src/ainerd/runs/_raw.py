@@ -63,7 +63,8 @@ class RawWriter:
             self._end_run(doc["run_start"])
 
     def _end_run(self, uid: str) -> None:
-        refused = [key for key, records in self._refused.items() if records[0]["doc"]["uid"] == uid]
+        # the stop document is the last one; of a very long run the first ones are missing
+        refused = [key for key, records in self._refused.items() if records[-1]["doc"].get("run_start") == uid]
         for key in refused:
             del self._refused[key]
         if refused:

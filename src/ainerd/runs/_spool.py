@@ -31,7 +31,7 @@ MOST_IN_MEMORY = 2**28  # characters of the runs of a folder that are in memory 
 class Kept:
     """Whole runs in the files of a folder; in memory while the disk refuses them.
 
-    There are at most `MOST` runs. Another process with this folder continues with the files.
+    Another process with this folder continues with the files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,7 +43,7 @@ class Kept:
         return sorted({*self.folder.glob("*.jsonl"), *list(self._in_memory)})
 
     def add(self, name: str, lines: list[str]) -> None:
-        """Keep a run. Raises ValueError if there are too many, and OSError if neither disk nor memory takes it."""
+        """Keep a run. Raises ValueError if there are `MOST`, and OSError if neither disk nor memory takes it."""
         if len(self.paths()) >= MOST:
             raise ValueError(f"{MOST} are in {self.folder}")
         path = self.folder / name
@@ -67,7 +67,7 @@ class Kept:
         return list(line_documents(lines, path, by_schema=by_schema))
 
     def remove(self, path: Path) -> None:
-        """Remove a run, which has its result now."""
+        """Remove a run, which is in Tiled now."""
         if self._in_memory.pop(path, None) is None:
             path.unlink(missing_ok=True)
 
@@ -76,12 +76,12 @@ class Kept:
         with suppress(OSError):
             for path, lines in list(self._in_memory.items()):
                 self._write(path, lines)
-                del self._in_memory[path]
+                self._in_memory.pop(path, None)  # another thread may have removed it
 
     def close(self) -> None:
         """Write the runs in memory to the disk, or log that they are lost."""
         self.save()
-        for path in self._in_memory:
+        for path in list(self._in_memory):
             logger.error("run %s is lost: the disk did not take it before the session ended", path.stem)
 
     def _write(self, path: Path, lines: list[str]) -> None:
@@ -111,8 +111,9 @@ class Journal:
         self._router = RunRouter([self._open])
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Write a document."""
-        self._router(name, dict(doc))
+        """Write a document, unless its run began before the journal was subscribed."""
+        with suppress(KeyError):
+            self._router(name, dict(doc))
 
     def done(self, uid: str) -> None:
         """Delete the lines of a run: Tiled has the run."""
@@ -145,7 +146,7 @@ class Journal:
         for path in sorted(left, key=lambda path: path.name):
             try:
                 documents, ended = list(file_documents(path)), path.stat().st_mtime
-            except OSError:
+            except (OSError, ValueError):  # another process has just written it to Tiled
                 continue
             if not documents or documents[0][0] != "start":
                 path.unlink(missing_ok=True)
@@ -155,8 +156,12 @@ class Journal:
             yield path, documents
 
     def close(self) -> None:
-        """Close the files; the next session takes the runs in them."""
-        for run in self._runs.values():
+        """Close the files; the next session takes the runs in them. Runs in memory are written to files first."""
+        for uid, run in self._runs.items():
+            try:
+                run.save(self._own_folder)
+            except OSError as error:
+                logger.error("the journal of run %s is lost, the disk does not take it: %s", uid, error)
             run.close()
         self._runs.clear()
         if self._lock is not None:
@@ -172,12 +177,7 @@ class Journal:
             return [], []
         run = self._runs[start["uid"]] = _Lines(name)
         try:
-            if self._lock is None:
-                hidden = self._folder / f".{uuid.uuid4().hex}"  # until its lock is held
-                hidden.mkdir()
-                self._lock = _locked(hidden / "lock", "x")
-                self._own = hidden.rename(self._folder / hidden.name[1:])
-            run.open(self._own)
+            run.open(self._own_folder())
         except OSError as error:
             logger.warning("the journal of run %s is only in memory: %s", start["uid"], error)
 
@@ -185,18 +185,28 @@ class Journal:
             try:
                 if start["uid"] in self._runs:
                     run.append(_line(name, doc))
-                    self._require_memory()
+                    _require_memory(sum(each.n_in_memory for each in list(self._runs.values())))
                 if name == "stop":
                     run.close()
-            except (TypeError, ValueError, MemoryError) as error:
+            except (OSError, TypeError, ValueError, MemoryError) as error:
                 logger.warning("the journal of run %s ends early: %s", start["uid"], error)
                 self.done(start["uid"])
 
         return [write], []
 
-    def _require_memory(self) -> None:
-        if sum(run.n_in_memory for run in list(self._runs.values())) > MOST_IN_MEMORY:
-            raise MemoryError("the disk does not take it, and it is too large for the memory")
+    def _own_folder(self) -> Path:
+        """Return the folder of this process; make it, with its lock, for the first run. Raises OSError."""
+        if self._lock is None:
+            hidden = self._folder / f".{uuid.uuid4().hex}"  # until its lock is held
+            hidden.mkdir()
+            lock = _locked(hidden / "lock", "x")
+            try:
+                self._own = hidden.rename(self._folder / hidden.name[1:])
+            except OSError:
+                lock.close()
+                raise
+            self._lock = lock
+        return self._own
 
 
 class _Lines:
@@ -214,7 +224,10 @@ class _Lines:
         self.path = folder / self.name
 
     def append(self, line: str) -> None:
-        """Write a line to the file, or continue in memory if the disk refuses it."""
+        """Write a line to the file, or continue in memory if the disk refuses it.
+
+        Raises OSError if the lines before cannot be read, and MemoryError if they are too many for the memory.
+        """
         if self._file is not None and self.path is not None:
             try:
                 self._file.write(line)
@@ -223,12 +236,18 @@ class _Lines:
                 return
             except OSError as error:
                 logger.warning("the journal of run %s continues in memory: %s", self.path.stem, error)
-                with suppress(OSError):  # the last line may be incomplete
-                    self.lines = self.path.read_text().splitlines(keepends=True)[: self._n]
+                _require_memory(self.path.stat().st_size)
+                self.lines = self.path.read_text().splitlines(keepends=True)[: self._n]  # the last may be incomplete
                 self.n_in_memory = _size(self.lines)
                 self.delete()
         self.lines.append(line)
         self.n_in_memory += len(line)
+
+    def save(self, folder: Callable[[], Path]) -> None:
+        """Write the lines in memory to a file in a folder. Raises OSError."""
+        if self.path is None:
+            self.path = folder() / self.name
+            self.path.write_text("".join(self.lines))
 
     def close(self) -> None:
         """Close the file."""
@@ -366,6 +385,12 @@ def _file_name(uid: str) -> str:
 
 def _size(lines: Sequence[str]) -> int:
     return sum(map(len, lines))
+
+
+def _require_memory(n: int) -> None:
+    """Raise MemoryError if the memory is too small for `n` characters."""
+    if n > MOST_IN_MEMORY:
+        raise MemoryError("the disk does not take it, and it is too large for the memory")
 
 
 def _stop(run_start: str, time_s: float) -> dict[str, Any]:

@@ -309,8 +309,8 @@ def explore(
     Examples
     --------
     >>> _ = RE(explore(agent.problem, 2))
-    >>> len(agent.results.suggestions("measured"))
-    1
+    >>> agent.results.table()["sample_x"].round(1).tolist()
+    [5.0, 7.5]
     """
     metadata = {**collect_optimization_metadata(problem), "plan_name": "explore", "iterations": n}
 

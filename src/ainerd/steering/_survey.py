@@ -179,8 +179,8 @@ class SampleMap:
     >>> points = explorer.register_suggestions([{"sample_x": x} for x in (1.0, 2.0, 8.0, 9.0)])
     >>> explorer.ingest([{"_id": p["_id"], "embedding": np.full(2, 9.0 * (p["sample_x"] > 5))} for p in points])
     >>> belief = explorer.map()
-    >>> belief.axes["sample_x"][[0, -1]], belief.regime[[0, -1]]
-    (array([3.125000e-03, 9.996875e+00]), array([0, 1]))
+    >>> belief.axes["sample_x"][[0, -1]].round(1), belief.regime[[0, -1]]  # at both ends
+    (array([ 0., 10.]), array([0, 1]))
     """
 
     axes: dict[str, Floats]
@@ -218,8 +218,8 @@ class Survey:
     >>> explorer = Explorer({"sample_x": (0, 10)}, policy=farthest)
     >>> (id,) = [each["_id"] for each in explorer.register_suggestions([{"sample_x": 2.0}])]
     >>> explorer.ingest([{"_id": id, "embedding": np.zeros(2)}])
-    >>> explorer.suggest()[0]["sample_x"]
-    9.996875
+    >>> round(explorer.suggest()[0]["sample_x"], 1)
+    10.0
     """
 
     window: Window  # limits and nodes

@@ -148,7 +148,7 @@ def technique_checks(
     --------
     >>> for check in technique_checks(Toy()):
     ...     check()
-    >>> print(check)
+    >>> print(check)  # the last one
     gallery_and_strip
     """
     trial = Trial(technique, tuple(runs) or default_runs(), section, folder, has_own_runs=bool(runs))

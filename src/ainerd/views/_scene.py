@@ -256,7 +256,7 @@ class SceneReader:
     Examples
     --------
     >>> scene = SceneReader(store, Toy(), {"sample_x": (0.0, 7.0)}).read()
-    >>> len(scene.table), scene.embeddings.shape  # with the run that failed
+    >>> len(scene.table), scene.embeddings.shape  # the run that failed has no embedding
     (6, (5, 2))
     """
 

@@ -57,9 +57,9 @@ class Rings:
 
     Examples
     --------
-    >>> angle = 2 * np.arcsin(1.0762 * 1.2398 / 12 / (4 * np.pi))  # of the first ring at 12 keV
-    >>> far = np.hypot(*(np.mgrid[:300, :300] - 150.0)) * 75e-6 / np.tan(angle)
-    >>> image = np.random.default_rng(0).poisson(10 + 1000 * np.exp(-(((far - 0.5) / 0.01) ** 2)))  # at 0.5 m
+    >>> angle = 2 * np.arcsin(1.0762 * 1.2398 / 12 / (4 * np.pi))  # first ring of silver behenate at 12 keV
+    >>> at = np.hypot(*(np.mgrid[:300, :300] - 150.0)) * 75e-6 / np.tan(angle)  # m: the ring meets the pixel there
+    >>> image = np.random.default_rng(0).poisson(10 + 1000 * np.exp(-(((at - 0.5) / 0.01) ** 2)))  # at 0.5 m
     >>> standard = {"q_inv_nm": [1.0762], "q_relative_err": 5e-5, "pixel_m": 75e-6, "energy_keV": 12.0}
     >>> rings = fit_rings(image, **standard, distance_m=0.46, beam_center_px=(148, 153))
     >>> round(rings.distance_m, 3), np.abs(rings.off_px).max() < 0.1
@@ -122,9 +122,9 @@ def fit_rings(
 
     Examples
     --------
-    >>> angle = 2 * np.arcsin(1.0762 * 1.2398 / 12 / (4 * np.pi))  # of the first ring at 12 keV
-    >>> far = np.hypot(*(np.mgrid[:300, :300] - 150.0)) * 75e-6 / np.tan(angle)
-    >>> image = np.random.default_rng(0).poisson(10 + 1000 * np.exp(-(((far - 0.5) / 0.01) ** 2)))  # at 0.5 m
+    >>> angle = 2 * np.arcsin(1.0762 * 1.2398 / 12 / (4 * np.pi))  # first ring of silver behenate at 12 keV
+    >>> at = np.hypot(*(np.mgrid[:300, :300] - 150.0)) * 75e-6 / np.tan(angle)  # m: the ring meets the pixel there
+    >>> image = np.random.default_rng(0).poisson(10 + 1000 * np.exp(-(((at - 0.5) / 0.01) ** 2)))  # at 0.5 m
     >>> standard = {"q_inv_nm": [1.0762], "q_relative_err": 5e-5, "pixel_m": 75e-6, "energy_keV": 12.0}
     >>> rings = fit_rings(image, **standard, distance_m=0.46, beam_center_px=(148, 153))
     >>> np.round([rings.distance_m, *rings.beam_center_px], 3)

@@ -43,7 +43,7 @@ class Repeats:
     >>> lag = np.geomspace(0.01, 1, 20)
     >>> curves = 1 + 0.2 * np.exp(-2 * lag / 0.1) + np.random.default_rng(0).normal(0, 0.001, (16, 1, 20))
     >>> repeats = average_repeats(lag, curves)
-    >>> np.median(repeats.error / np.std(curves, axis=0, ddof=1)).round(2)  # of sixteen repeats
+    >>> np.median(repeats.error / np.std(curves, axis=0, ddof=1)).round(2)  # 1 / sqrt(16)
     np.float64(0.25)
     """
 

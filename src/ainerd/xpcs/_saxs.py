@@ -17,7 +17,7 @@ class Measured:
     --------
     >>> curve = Saxs(q=np.array([0.1]), intensity=np.array([8.0]), error=np.array([0.1]))
     >>> curve = curve.normalised(monitor=Measured(value=2.0, error=0.1), transmission=Measured(value=0.5))
-    >>> curve.intensity, curve.scale_error  # 8 / (2 × 0.5), and 0.1 / 2 of all q together
+    >>> curve.intensity, curve.scale_error  # 8 / (2 × 0.5), and 0.1 / 2, which all q share
     (array([8.]), 0.05)
     """
 
