@@ -332,28 +332,6 @@ def test_an_item_is_not_added_again_if_only_the_answer_was_lost(beamline, campai
     assert beamline.store.table().set_index("raw_uid").loc[uid, "status"] == "complete"
 
 
-@pytest.mark.fault(
-    "The RE Manager and its worker are killed (-9) while they measure a suggestion",
-    "The agent says what to do; then it suggests another position",
-    lost="the interrupted exposure",
-)
-def test_an_agent_continues_after_the_manager_was_killed(beamline, campaign, observer, caplog, monkeypatch):
-    monkeypatch.setattr("ainerd.agent.queueserver.LOST_S", 3.0)
-    steering, stop = campaign()
-    until(beamline.interrupt, "a plan is interrupted")
-    lost = beamline.manager.queue_get(reload=True)["running_item"]["args"][0][0]["_id"]
-    beamline.signal_manager(signal.SIGKILL)
-    before = set(beamline.store.table().index)
-    beamline.start_manager()
-    until(lambda: "has no open environment" in caplog.text, "the agent says what to do")
-    beamline.open_environment()
-    beamline.manager.queue_autostart(True)
-    new = until(lambda: beamline.complete_but(before), "another position is measured")
-    stop.set()
-    steering.result(PATIENCE_S)
-    assert lost not in new and beamline.store.suggestions().loc[lost, "status"] == "failed"
-
-
 def test_an_agent_that_ends_takes_its_item_with_it(beamline, campaign):
     beamline.manager.item_add(BPlan("count", ["rheometer"], num=10_000, delay=0.2))
     steering, stop = campaign()
@@ -377,3 +355,25 @@ def test_the_command_ends_by_itself_and_keeps_the_key_to_itself(beamline, tmp_pa
     assert (results["status"] == "failed").all() and results["raw_uid"].is_unique and not beamline.waiting()
     key = beamline.client.context.api_key
     assert key not in beamline.log("steer") + beamline.log("manager") + beamline.log("redis")
+
+
+@pytest.mark.fault(
+    "The RE Manager and its worker are killed (-9) while they measure a suggestion",
+    "The agent says what to do; then it suggests another position",
+    lost="the interrupted exposure",
+)
+def test_an_agent_continues_after_the_manager_was_killed(beamline, campaign, observer, caplog, monkeypatch):
+    monkeypatch.setattr("ainerd.agent.queueserver.LOST_S", 3.0)
+    steering, stop = campaign()
+    until(beamline.interrupt, "a plan is interrupted")
+    lost = beamline.manager.queue_get(reload=True)["running_item"]["args"][0][0]["_id"]
+    beamline.signal_manager(signal.SIGKILL)
+    before = set(beamline.store.table().index)
+    beamline.start_manager()
+    until(lambda: "has no open environment" in caplog.text, "the agent says what to do")
+    beamline.open_environment()
+    beamline.manager.queue_autostart(True)
+    new = until(lambda: beamline.complete_but(before), "another position is measured")
+    stop.set()
+    steering.result(PATIENCE_S)
+    assert lost not in new and beamline.store.suggestions().loc[lost, "status"] == "failed"
