@@ -1,8 +1,10 @@
 """The route that writes results as files, and how plain Tiled reads and writes results."""
 
+import asyncio
 import io
 import json
 import uuid
+from types import SimpleNamespace
 
 import h5py
 import httpx
@@ -14,7 +16,7 @@ from tiled.server import SimpleTiledServer
 from tiled.utils import path_from_uri
 
 from ainerd.results import ResultRecord, ResultStore
-from ainerd.server import open_catalog
+from ainerd.server import open_catalog, result_files
 from ainerd.technique import Analysis
 
 C2 = np.arange(24.0).reshape(2, 3, 4)
@@ -209,3 +211,33 @@ def test_only_results_are_replaced(results):
         assert send(results, described("new"), url=path).status_code in (404, 405, 422), path
     assert put(results, "other").status_code == 422
     assert set(results) == {"good", "other"} and "a" in results["other"]
+
+
+@pytest.mark.fault(
+    "The server is killed between the file and the metadata of a result that is begun again",
+    "The result keeps its arrays until it is written again",
+)
+def test_a_result_that_is_begun_again_keeps_its_arrays_until_its_metadata_change(tmp_path, monkeypatch):
+    path = tmp_path / "key.h5"
+    with h5py.File(path, "w") as file:
+        file["numbers"] = [1, 2, 3]
+
+    async def answer(*_, **__):
+        return node
+
+    async def ends(**_):
+        raise ConnectionError("the server ends here")
+
+    node = SimpleNamespace(
+        specs=[SimpleNamespace(name=result_files.OURS)],
+        node=SimpleNamespace(data_sources=[1]),
+        metadata=lambda: {"status": "partial"},
+        replace_metadata=ends,
+    )
+    monkeypatch.setattr(result_files, "has_child", answer)
+    monkeypatch.setattr(result_files, "_file_path", lambda *_: path)
+    begun_again = result_files._Upload("key", {"status": "computing"}, [], ["complete"], [], 0)
+    with pytest.raises(ConnectionError):
+        asyncio.run(result_files._put(SimpleNamespace(node=answer), None, [], begun_again, []))
+    with h5py.File(path) as file:
+        assert file["numbers"][()].tolist() == [1, 2, 3]

@@ -185,7 +185,9 @@ async def _put(caller: Caller, parent: Any, parents: list[str], new: _Upload, fi
         status = None if node is None else node.metadata().get("status")
         if status is not None and status in new.unless:
             return {"found": status, "written": False}
-        await anyio.to_thread.run_sync(_write, target, file)
+        is_emptied = not file and node is not None  # after its metadata, which no longer list what is in the file
+        if not is_emptied:
+            await anyio.to_thread.run_sync(_write, target, file)
         if node is not None and not node.node.data_sources:  # created before the server had this route
             await node.delete(recursive=True, external_only=False)
             node = None
@@ -201,6 +203,8 @@ async def _put(caller: Caller, parent: Any, parents: list[str], new: _Upload, fi
                 assets=[asset],
             )
             await caller.create(parent, new.key, new.metadata, new.specs, [source], new.tags)
+        if is_emptied:
+            await anyio.to_thread.run_sync(_write, target, file)
     return {"found": status, "written": True}
 
 
