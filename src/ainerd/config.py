@@ -71,7 +71,7 @@ def read_section(model: type[S], values: Mapping[str, Any], name: str) -> S:
         if not values:
             needs = ", ".join(dotted(e["loc"]) for e in error.errors())
             raise SettingsError(f"there is no section [{name}], which needs {needs}") from None
-        raise SettingsError("\n".join(f"{name}.{problem}" for problem in problems_of(error, model))) from None
+        raise SettingsError("\n".join(problems_of(error, model, at=(name,)))) from None
 
 
 def read_map(path: Path, name: str) -> NDArray[Any]:
@@ -136,7 +136,7 @@ class Steering(Section):
     >>> read_section(Steering, {"bounds": {"sample_x": [0, 10]}, "beam_size": 20}, "steering")
     Traceback (most recent call last):
         ...
-    ainerd.config.SettingsError: steering.beam_size = 20 is wider than the bounds (10): is it in their unit?
+    ainerd.config.SettingsError: steering: beam_size = 20 is wider than the bounds (10): is it in their unit?
     """
 
     bounds: dict[str, tuple[float, float]]  #: limits by the names of the actuators, which share one unit
@@ -225,7 +225,7 @@ class Recorded(Section):
     >>> read_section(Recorded, {"series": {"load": "cell_load"}, "readings": {"load": "cell_mean"}}, "recorded")
     Traceback (most recent call last):
         ...
-    ainerd.config.SettingsError: recorded.'load' is a series and a reading: give one another name
+    ainerd.config.SettingsError: recorded: series.load is also in readings, rename one of them
     """
 
     series: dict[str, str] = {}  #: monitored during the run
@@ -236,7 +236,7 @@ class Recorded(Section):
     @model_validator(mode="after")
     def _named_once(self) -> Self:
         if both := [name for name in self.series if name in self.readings]:
-            raise ValueError(f"{both[0]!r} is a series and a reading: give one another name")
+            raise ValueError(f"series.{both[0]} is also in readings, rename one of them")
         return self
 
 
@@ -250,7 +250,7 @@ class Acquisition(Section):
     >>> read_section(Acquisition, {"columns": {"load": "load_N"}}, "acquisition")
     Traceback (most recent call last):
         ...
-    ainerd.config.SettingsError: acquisition.columns need record, the pattern of the CSV, such as "*rheo*.csv"
+    ainerd.config.SettingsError: acquisition: columns need record, the pattern of the CSV, such as "*rheo*.csv"
     """
 
     dataset: str = "/entry/data/data"  #: of the frames in NAME.h5
@@ -269,7 +269,7 @@ class Acquisition(Section):
     @model_validator(mode="after")
     def _named_once(self) -> Self:
         if both := [name for name in self.readings if name in self.columns]:
-            raise ValueError(f"{both[0]!r} is in readings and columns: give one another data key")
+            raise ValueError(f"readings.{both[0]} is also in columns, give one of them another data key")
         if unknown := [name for name in self.units if name not in {*self.readings, *self.columns}]:
             raise ValueError(f"units.{unknown[0]}: no reading or column has that data key")
         if self.columns and not self.record:
@@ -515,8 +515,10 @@ class SettingsError(ValueError):
     """
 
 
-def problems_of(error: ValidationError, model: type[BaseModel], technique: str = "") -> list[str]:
-    """Return one line ``key: problem`` for each invalid value."""
+def problems_of(
+    error: ValidationError, model: type[BaseModel], technique: str = "", at: tuple[str, ...] = ()
+) -> list[str]:
+    """Return one line ``key: problem`` for each invalid value of a model whose own key is `at`."""
     problems = []
     for e in error.errors():
         message = e["msg"].removeprefix("Value error, ")
@@ -526,7 +528,8 @@ def problems_of(error: ValidationError, model: type[BaseModel], technique: str =
             message = "unknown key" + alternatives(str(e["loc"][-1]), _keys(model, e["loc"][:-1]))
             if technique and "did you mean" not in message:
                 message += f"; a key of the technique goes to [{technique}]"
-        problems.append(f"{dotted(e['loc'])}: {message}" if e["loc"] else message)
+        where = (*at, *e["loc"])
+        problems.append(f"{dotted(where)}: {message}" if where else message)
     return problems
 
 

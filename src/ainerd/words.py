@@ -59,6 +59,17 @@ def coordinate(x: float) -> str:
     return f"{x:.{decimals}f}" if decimals <= MOST else f"{x:.{DIGITS - 1}e}"
 
 
+def rounded(x: float, digits: int = DIGITS) -> str:
+    """Return a number with so many significant digits, with a power of ten only from a million on or below 1e-4.
+
+    Examples
+    --------
+    >>> rounded(99.6, 2), rounded(1234), rounded(0.00412, 2)
+    ('100', '1230', '0.0041')
+    """
+    return f"{float(f'{x:.{digits}g}'):g}"
+
+
 def place(position: Mapping[str, float], units: Mapping[str, str]) -> str:
     """Return a position as text: ``(3.25, 1.00) mm``; each number has its own unit if the units differ.
 

@@ -38,7 +38,7 @@ X = "sample_x = [0.0, 10.0]"
             'sampel_x = "mm"',
             "recorded.units.sampel_x: nothing has that name, did you mean 'sample_x'?",
         ),
-        ('stress = "rh', 'shear_rate = "rh', "recorded: 'shear_rate' is a series and a reading: give one another name"),
+        ('stress = "rh', 'shear_rate = "rh', "recorded: series.shear_rate is also in readings, rename one of them"),
         ("[storage]", '[storage]\nuri = "localhost:8000"', "not an address, did you mean 'http://localhost:8000'?"),
         ('name = "rheo_xpcs"', 'nam = "rheo_xpcs"', "nam: unknown key, did you mean 'name'?"),
         ('name = "rheo_xpcs"', 'name = ""', "name: String should have at least 1 character, got ''"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ainerd.words import coordinate, here, named_place, place, rendered
+from ainerd.words import coordinate, here, named_place, place, rendered, rounded
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,21 @@ from ainerd.words import coordinate, here, named_place, place, rendered
 )
 def test_a_coordinate_has_two_decimals_and_three_digits(x, text):
     assert coordinate(x) == text
+
+
+@pytest.mark.parametrize(
+    ("x", "digits", "text"),
+    [
+        (99.6, 2, "100"),
+        (123.4, 2, "120"),
+        (9996, 3, "10000"),
+        (1.0, 3, "1"),
+        (0.0123, 2, "0.012"),
+        (math.nan, 3, "nan"),
+    ],
+)
+def test_a_rounded_number_has_no_power_of_ten_where_digits_are_shorter(x, digits, text):
+    assert rounded(x, digits) == text
 
 
 def test_a_notebook_shows_what_is_rendered_once(monkeypatch):

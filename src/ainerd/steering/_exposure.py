@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ainerd.exposures import Exposure, Exposures
 from ainerd.technique import Pace
+from ainerd.words import rounded
 
 Floats = NDArray[np.float64]
 
@@ -102,7 +103,7 @@ class Proposer:
         where = (
             "in the neighbourhood" if distance < 2 * self._reach else "far from here, where the nearest exposures are"
         )
-        return mean, spread, f"the relaxation time is about {10**mean:.2g} s {where}"
+        return mean, spread, f"the relaxation time is about {rounded(10**mean, 2)} s {where}"
 
     def _weights(self, known: Sequence[Known], position: Floats) -> tuple[Floats, float]:
         """Return how much each exposure tells about a position, (n,) with the sum one, and how far the nearest is."""
@@ -124,7 +125,7 @@ class Proposer:
         last = of_spot[-1]
         mean, spread = _guess(last)
         if last.pace.tau_s is not None:
-            about = f"the relaxation time here is about {last.pace.tau_s:.2g} s, not precisely known"
+            about = f"the relaxation time here is about {rounded(last.pace.tau_s, 2)} s, not precisely known"
             return mean, max(spread, 0.1), about
         limit = _limit(last.pace)
         return mean, spread, limit or "nothing was seen here: more photons"
@@ -186,10 +187,10 @@ def _pairs(n_frames: int, tau_s: float, frame_time_s: float) -> float:
 def _limit(pace: Pace) -> str | None:
     """Return a limit of tau in words; None if there is none."""
     if pace.above_s is not None and pace.below_s is not None:
-        return f"the relaxation time lies between {pace.above_s:.2g} and {pace.below_s:.2g} s"
+        return f"the relaxation time lies between {rounded(pace.above_s, 2)} and {rounded(pace.below_s, 2)} s"
     if pace.above_s is not None:
-        return f"the relaxation time is longer than {pace.above_s:.2g} s"
-    return None if pace.below_s is None else f"the relaxation time is shorter than {pace.below_s:.2g} s"
+        return f"the relaxation time is longer than {rounded(pace.above_s, 2)} s"
+    return None if pace.below_s is None else f"the relaxation time is shorter than {rounded(pace.below_s, 2)} s"
 
 
 def _guess(known: Known) -> tuple[float, float]:

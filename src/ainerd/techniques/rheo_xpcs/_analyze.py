@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ainerd.cli import bars
+from ainerd.words import rounded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -275,7 +276,7 @@ def _analyze_maps(file: Path, frame_time_s: float | None, roi: Path | None, out:
     draw_exposure(figure, analysis.arrays, duration_s=duration_s, names=names)
     figure.suptitle(f"{file.name}: {len(names)} maps of {maps.n_rows} rows; {maps.layout}")
     table = Table("bin", "q (1/nm)", "pixels", "g2 at one row", "g2 at the end", title=str(file))
-    table.caption = f"{maps.layout}: {maps.n_rows} rows of {maps.row_s:.3g} s\nno claim of novelty: " + str(
+    table.caption = f"{maps.layout}: {maps.n_rows} rows of {rounded(maps.row_s)} s\nno claim of novelty: " + str(
         analysis.summary["no_claim"]
     )
     if maps.no_partition:

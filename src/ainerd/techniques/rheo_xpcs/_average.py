@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ainerd.techniques.rheo_xpcs._curves_of_bins import Curves
 from ainerd.techniques.rheo_xpcs._drawing import new_figure
 from ainerd.techniques.rheo_xpcs._fitted import FittedCurves
+from ainerd.words import rounded
 from ainerd.xpcs import Repeats, Trend, average_repeats, log_tau_shifts
 
 Floats = NDArray[np.float64]
@@ -229,7 +230,7 @@ def _check_same(one: Curves, its_name: str, other: Curves, name: str) -> None:
         raise ValueError(f"{name} has {len(other.g2)} bins, {its_name} has {len(one.g2)}: only equal bins are averaged")
     a, b = one.tau_s, other.tau_s
     if a.size != b.size or not np.allclose(a, b, rtol=1e-6, atol=0):
-        lags = [f"{x.size} lags from {x[0]:.4g} to {x[-1]:.4g} s" for x in (b, a)]
+        lags = [f"{x.size} lags from {rounded(x[0], 4)} to {rounded(x[-1], 4)} s" for x in (b, a)]
         raise ValueError(f"{name} has {lags[0]}, {its_name} has {lags[1]}: only equal lags are averaged")
     both = np.isfinite(one.q) & np.isfinite(other.q)
     apart = both & ~np.isclose(one.q, other.q, rtol=1e-3)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
-from ainerd.words import SINCE
+from ainerd.words import SINCE, rounded
 
 C2_MAP = "magma"
 COLUMNS = 6  # maps in a row
@@ -124,6 +124,6 @@ def _draw_maps(figure: Any, axes: Any, maps: NDArray[Any], duration_s: float | N
         row, column = divmod(k, COLUMNS)
         axes.text((column + 0.04) * step, (row + 0.04) * step, name, color="white", va="top", fontsize=7)
     axes.set_axis_off()
-    each = "" if duration_s is None else f", {duration_s:.3g} s long"
+    each = "" if duration_s is None else f", {rounded(duration_s)} s long"
     axes.set_title(f"$C_2(t_1, t_2)$ of each bin{each}: time up and to the right")
     figure.colorbar(drawn, ax=axes, label="$C_2$", shrink=0.7, pad=0.01)

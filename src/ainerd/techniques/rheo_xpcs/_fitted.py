@@ -13,6 +13,7 @@ from ainerd.techniques.rheo_xpcs._curves_of_bins import Curves
 from ainerd.techniques.rheo_xpcs._numbers import TEXTS, named, of_law
 from ainerd.techniques.rheo_xpcs._over_q import draw_over_q
 from ainerd.techniques.rheo_xpcs._sentences import bin_cells, power_sentences
+from ainerd.words import rounded
 from ainerd.xpcs import PowerFit, Relaxation, fit_curves, fit_power
 
 
@@ -61,7 +62,7 @@ class FittedCurves:
             model = fit.model[k] + (f" or {fit.either[k]}" if fit.either[k] else "")
             row = {name: column[k] for name, column in self.columns.items()}
             table.add_row(str(k + 1), *where, *bin_cells(row)[1:], model if fit.tau[k] == fit.tau[k] else "")
-        lags = f"{curves.tau_s.size} lags, {curves.tau_s[0]:.3g} to {curves.tau_s[-1]:.3g} s"
+        lags = f"{curves.tau_s.size} lags, {rounded(curves.tau_s[0])} to {rounded(curves.tau_s[-1])} s"
         table.caption = "\n".join(
             [
                 f"{curves.layout}: {lags}",

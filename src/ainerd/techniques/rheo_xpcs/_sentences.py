@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ainerd.words import rounded
+
 SURE = 0.95  # confidence of limits
 MISFIT_P = 1e-4  # below it no model describes g2
 DIFFER_P = 1e-3  # below it the bins differ
@@ -35,7 +37,7 @@ def tau_cell(values: Mapping[str, Any]) -> str:
     if "tau_s" in values:
         return " or ".join(_with_error(values, name) for name in ("tau_s", "tau_s_or") if name in values)
     limits = ("> ", "tau_s_above"), ("< ", "tau_s_below")
-    text = " ".join(f"{sign}{values[name]:.3g}" for sign, name in limits if name in values)
+    text = " ".join(f"{sign}{rounded(values[name])}" for sign, name in limits if name in values)
     return text or str(values.get("no_tau", ""))
 
 
@@ -47,17 +49,18 @@ def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
         other = f", or {_with_error(values, 'tau_s_or', 's')}: both fit as well" if "tau_s_or" in values else ""
         yield f"the relaxation time is {_with_error(values, 'tau_s', 's')}{other}"
     elif "tau_s_above" in values and "tau_s_below" in values:
-        yield f"the relaxation time lies between {values['tau_s_above']:.3g} and {values['tau_s_below']:.3g} s"
+        low, high = rounded(values["tau_s_above"]), rounded(values["tau_s_below"])
+        yield f"the relaxation time lies between {low} and {high} s"
     elif "tau_s_above" in values:
-        yield f"it does not decay within the exposure: the relaxation time is above {values['tau_s_above']:.3g} s"
+        yield f"it does not decay within the exposure: the relaxation time is above {rounded(values['tau_s_above'])} s"
     elif "tau_s_below" in values:
-        yield f"it decays within a frame: the relaxation time is below {values['tau_s_below']:.3g} s"
+        yield f"it decays within a frame: the relaxation time is below {rounded(values['tau_s_below'])} s"
     elif "no_tau" in values:
         yield f"no relaxation time is given: {values['no_tau']}"
     if "tau2_s" in values:
         yield f"a second relaxation time is {_with_error(values, 'tau2_s', 's')}"
     elif "tau2_s_above" in values:
-        yield f"a second relaxation time is above {values['tau2_s_above']:.3g} s"
+        yield f"a second relaxation time is above {rounded(values['tau2_s_above'])} s"
     if "contrast" in values:
         yield f"the contrast is {_with_error(values, 'contrast')}"
     if values.get("plateau"):
@@ -122,11 +125,10 @@ def _left_out(values: Mapping[str, Any]) -> Iterator[str]:
     if items := [f"{n} {item}{'s' * (n != 1)}" for n, item in counts if n]:
         yield f"{' and '.join(items)} left out: see the table left_out"
     if "moved_s" in values:
-        when = f"{values['moved_s']:.3g} s after the first frame"
+        when = f"{rounded(values['moved_s'])} s after the first frame"
         yield f"the picture changed for good {when}: did the beam or the sample move?"
 
 
 def _with_error(values: Mapping[str, Any], name: str, unit: str = "") -> str:
     error = values.get(f"{name}_err")
-    number = f"{values[name]:.3g}" if error is None else f"{values[name]:.3g} ± {error:.2g}"
-    return f"{number} {unit}".rstrip()
+    return f"{rounded(values[name])}{'' if error is None else f' ± {rounded(error, 2)}'} {unit}".rstrip()

@@ -16,6 +16,7 @@ from ainerd.techniques.rheo_xpcs._drawing import BEAM, draw_exposure, draw_map, 
 from ainerd.techniques.rheo_xpcs._over_q import OVER_Q, draw_many_over_q, draw_over_q
 from ainerd.techniques.rheo_xpcs._sentences import details, sentences, tau_cell
 from ainerd.views import Scene, empty_panel, newest_and_nearest, panel_title, regime_colour
+from ainerd.words import rounded
 
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
 __all__ = [
@@ -180,5 +181,5 @@ def draw_columns(
 def columns(values: Mapping[str, Any], units: Mapping[str, str]) -> dict[str, str]:
     """Return the relaxation time with its error, or its limits, for the table of results."""
     if "tau_s_or" in values:  # two errors more would leave no room for notes
-        return {"tau (s)": f"{values['tau_s']:.3g} or {values['tau_s_or']:.3g}"}
+        return {"tau (s)": f"{rounded(values['tau_s'])} or {rounded(values['tau_s_or'])}"}
     return {"tau (s)": tau_cell(values)}
