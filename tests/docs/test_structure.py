@@ -103,3 +103,9 @@ def test_floors_are_the_longest_way_down():
 def test_every_file_of_tests_has_a_name_of_its_own():
     names = Counter(path.name for path in (SOURCE.parents[1] / "tests").rglob("test_*.py"))
     assert [name for name, n in names.items() if n > 1] == []  # pytest cannot collect two of one name
+
+
+def test_compiled_functions_leave_the_lock_to_other_threads():
+    """The RunEngine's loop runs in the same process: a compiled function that holds the lock stops it."""
+    lines = [line for file in SOURCE.rglob("*.py") for line in file.read_text().splitlines() if "njit(" in line]
+    assert len(lines) > 40 and [line for line in lines if "nogil=True" not in line] == []

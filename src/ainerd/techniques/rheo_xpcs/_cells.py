@@ -109,7 +109,7 @@ def reduced(
     return np.stack(out)
 
 
-@nb.njit(cache=True)
+@nb.njit(nogil=True, cache=True)
 def _pairs(clocks: Floats, shares: Floats, plateaus: Floats, exponents: Floats, static: float, squared: bool) -> Floats:
     """Return |g1|², or g1, of pairs of frames from the clocks of the parts, (n_part, n, k) at k times in each frame."""
     n_part, n, k = clocks.shape
@@ -134,7 +134,7 @@ def _pairs(clocks: Floats, shares: Floats, plateaus: Floats, exponents: Floats, 
     return out
 
 
-@nb.njit(cache=True)
+@nb.njit(nogil=True, cache=True)
 def _field(one: Floats, other: Floats, shares: Floats, plateaus: Floats, exponents: Floats, static: float) -> float:
     """Return g1 between two readings of the clocks of the parts, (n_part,)."""
     moving = 0.0
