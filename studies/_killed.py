@@ -34,7 +34,7 @@ def session(
     _prepare(folder / f"session-{n:04d}.log", seed, jumps)
     rng, ends = np.random.default_rng(seed), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ends.set())
-    line = Beamline(folder, storage, _connected(address), first=n * 10_000)
+    line = Beamline(folder, storage, connected(address), first=n * 10_000)
     agent = line.start_agent(line.stack, lambda devices, md: bp.count(devices, md=md))
     line.RE.subscribe(Witness(folder / f"session-{n:04d}.witness"))
     line.RE(bps.mv(line.x, 5.0))
@@ -78,7 +78,7 @@ def _observing(folder: Path, storage: Path, address: tuple[str, str]) -> Iterato
     """Start an agent without devices, and yield it with an event that SIGTERM sets."""
     ends = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ends.set())
-    client = _connected(address)
+    client = connected(address)
     observer = Observer(Numbered(), client, settings_of(folder, storage, "stack"))
     observer.start()
     observer.quiet = True
@@ -87,7 +87,7 @@ def _observing(folder: Path, storage: Path, address: tuple[str, str]) -> Iterato
     client.context.http_client.close()
 
 
-def _connected(address: tuple[str, str]) -> Container:
+def connected(address: tuple[str, str]) -> Container:
     """Connect, again and again while the server starts: it may be killed at this moment."""
     end = time.monotonic() + PATIENCE_S
     while True:

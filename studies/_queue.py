@@ -8,13 +8,12 @@ from typing import Any
 import bluesky.plans as bp
 
 from ainerd.runs import RawWriter
-from ainerd.server import connect
 from ainerd.steering import visit
-from studies._killed import Witness
+from studies._killed import Witness, connected
 from studies._numbered import Beamline
 
 folder, storage, uri, key = os.environ["AINERD_CHAOS"].split("\n")
-line = Beamline(Path(folder), Path(storage), connect(uri, key), first=10**9)
+line = Beamline(Path(folder), Path(storage), connected((uri, key)), first=10**9)
 RE, stack, sample_x = line.RE, line.stack, line.x
 writer = RawWriter(line.client["raw"], Path(storage, "unwritten"), lambda: True).attach(RE)
 RE.subscribe(Witness(Path(folder, "queue.witness")))

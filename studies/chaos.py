@@ -142,10 +142,11 @@ def re_manager(folder: Path, storage: Path, address: tuple[str, str]) -> Iterato
         api = stack.enter_context(contextlib.closing(REManagerAPI(zmq_control_addr=f"tcp://{control}")))
         running = opened()
         yield replace
-        api.queue_autostart(False)
-        api.wait_for_idle(timeout=PATIENCE_S)
-        api.environment_close()
-        api.wait_for_idle(timeout=PATIENCE_S)
+        if api.status(reload=True)["worker_environment_exists"]:
+            api.queue_autostart(False)
+            api.wait_for_idle(timeout=PATIENCE_S)
+            api.environment_close()
+            api.wait_for_idle(timeout=PATIENCE_S)
 
 
 class World:
@@ -257,7 +258,11 @@ class World:
                 wrong.append(f"run {uid} has {n} results of {events} events{self._sentence(uid)}")
         for key, row in table.iterrows():
             if row["status"] in ("complete", "partial"):
-                if why := mismatch(store, row, str(key)):
+                try:
+                    why = mismatch(store, row, str(key))
+                except KeyError as error:  # an array that its metadata name is not there
+                    why = str(error)
+                if why:
                     wrong.append(f"{row['raw_uid']}, event {row['event']}: {why}")
             elif row["status"] != "failed" or not row["reason"]:
                 wrong.append(f"{row['raw_uid']}, event {row['event']}: {row['status']}, {row['reason']}")

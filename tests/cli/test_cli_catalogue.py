@@ -143,12 +143,13 @@ def test_status_prints_the_state(run, catalogue, tmp_path):
     (journal.parent / "kept.jsonl").touch()
     (journal.parent / "results").mkdir()
     (journal.parent / "results" / "1.unreadable").touch()
+    (journal.parent / "2.unreadable").touch()
     presence = Presence(journal.parent, "ainerd")
     done = run("status", "--config", tmp_path / "agent.toml")
     presence.leave()
     lines = [" ".join(line.split()) for line in done.output.splitlines()]
     assert lines[0].startswith(f"agent ainerd: at work (process {os.getpid()} of ")
-    assert lines[2] == "runs here 1 left by a session that was killed, 1 kept for Tiled, 1 set aside as unreadable"
+    assert lines[2] == "runs here 1 left by a session that was killed, 1 kept for Tiled, 2 set aside as unreadable"
     assert lines[3:5] == ["runs in Tiled 4, 4 without an end", "results 4 complete"]
     assert lines[5].startswith("last scan 3 of ") and lines[5].endswith(": complete, p = 0.5")
     assert lines[6] == "next no suggestion waits"

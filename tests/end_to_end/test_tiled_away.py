@@ -124,7 +124,8 @@ def test_results_wait_while_the_disk_of_tiled_is_full(beamline):
     "Runs stay in memory until the disk takes them; if the session ends before, the log names them",
 )
 def test_while_the_disk_is_full_runs_stay_in_memory(tmp_path, caplog):
-    kept, documents = Spool(tmp_path / "kept", lambda: True), [("start", {"uid": "a", "time": 0.0, "note": "x" * 1000})]
+    documents = [("start", {"uid": "a", "time": 0.0, "note": "x" * 1000}), ("stop", {"run_start": "a"})]
+    kept = Spool(tmp_path / "kept", lambda: True)
     soft, hard = getrlimit(RLIMIT_FSIZE)
     setrlimit(RLIMIT_FSIZE, (100, hard))  # as if there were no more room
     try:
@@ -139,7 +140,7 @@ def test_while_the_disk_is_full_runs_stay_in_memory(tmp_path, caplog):
     kept.close()
     assert path.exists() and Spool(tmp_path / "kept", lambda: True).documents(path) == documents
     kept.remove(path)
-    assert not kept.runs() and not list((tmp_path / "kept").iterdir())
+    assert not kept.paths() and not list((tmp_path / "kept").iterdir())
 
 
 def test_the_spool_is_bounded_and_its_files_are_whole(tmp_path, monkeypatch, caplog):
@@ -149,8 +150,8 @@ def test_the_spool_is_bounded_and_its_files_are_whole(tmp_path, monkeypatch, cap
     assert not kept.is_away
     for uid in "abc":
         kept.keep(uid, [("start", {"uid": uid, "time": 0.0})])
-    assert [path.stem[-1] for path in kept.runs()] == ["a", "b"] and "run c is not kept" in caplog.text
-    assert json.loads(kept.runs()[0].read_text()) == {"name": "start", "doc": {"uid": "a", "time": 0.0}}
+    assert [path.stem[-1] for path in kept.paths()] == ["a", "b"] and "run c is not kept" in caplog.text
+    assert json.loads(kept.paths()[0].read_text()) == {"name": "start", "doc": {"uid": "a", "time": 0.0}}
     assert kept.waiting() == []
     again = Spool(tmp_path / "kept", lambda: True)  # the next session
     assert again.is_away and len(again.waiting()) == 2 and not again.is_away

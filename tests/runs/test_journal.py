@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from resource import RLIMIT_FSIZE, getrlimit, setrlimit
+from types import SimpleNamespace
 
 import pytest
 
@@ -161,6 +162,7 @@ def test_a_journal_that_cannot_continue_in_memory_ends(tmp_path, caplog, monkeyp
     (path,) = tmp_path.glob("journal/*/*.jsonl")
     if why == "large":
         monkeypatch.setattr("ainerd.runs._spool.MOST_IN_MEMORY", path.stat().st_size - 1)
+        monkeypatch.setattr("pathlib.Path.read_text", lambda path: pytest.fail("the whole file is read"))
     else:
         monkeypatch.setattr("pathlib.Path.read_text", lambda path: os.read(-1, 1))  # OSError: no such file is open
     with full_disk():
@@ -170,6 +172,29 @@ def test_a_journal_that_cannot_continue_in_memory_ends(tmp_path, caplog, monkeyp
     journal.keep("a", kept)
     assert "raw run a is not kept: it has no journal" in caplog.text and not kept.paths()
     journal.close()
+
+
+def test_a_run_that_cannot_be_moved_stays_in_the_journal(tmp_path, caplog, monkeypatch):
+    journal, kept = Journal(tmp_path / "journal"), Kept(tmp_path / "kept")  # a folder that does not exist
+    for name, doc in (("start", START), ("stop", STOP)):
+        journal(name, doc)
+    journal.keep("a", kept)
+    (path,) = tmp_path.glob("journal/*/*-a.jsonl")
+    assert f"raw run a stays in {path} until the next session" in caplog.text and "not kept" not in caplog.text
+    journal.close()
+    assert [left for left, _ in Journal(tmp_path / "journal").left()] == [path]
+
+
+def test_the_last_space_of_a_disk_stays_free(tmp_path, monkeypatch):
+    kept, free = Kept(tmp_path), [3]
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free[0]))
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.write_text", lambda path, text: pytest.fail("it is written"))
+        kept.add("a.jsonl", ["1\n", "2\n"])
+        kept.save()
+    free[0] = 4
+    kept.save()
+    assert (tmp_path / "a.jsonl").read_text() == "1\n2\n"
 
 
 def test_a_run_that_another_process_writes_meanwhile_is_passed_over(tmp_path):

@@ -7,6 +7,7 @@ from functools import partial
 from resource import RLIMIT_FSIZE, getrlimit, prlimit
 
 import bluesky.plan_stubs as bps
+import httpx
 import numpy as np
 import pytest
 from bluesky import RunEngine
@@ -15,6 +16,7 @@ from bluesky.utils import RunEngineInterrupted
 from bluesky_tiled_plugins import TiledWriter
 from bluesky_tiled_plugins.writing import tiled_writer
 from ophyd.sim import SynSignal, det
+from tiled.client.container import Container
 
 from ainerd.runs import Journal, RawWriter
 from ainerd.server import open_catalog
@@ -66,13 +68,32 @@ def test_a_run_that_is_there_stays_as_it_is(raw, run, tmp_path):
     assert not writer.kept() and raw[run[0][1]["uid"]].metadata["note"] == "by a person"
 
 
-def test_what_cannot_be_written_now_stays_kept(raw, run, tmp_path, caplog):
-    begun, whole = keep(tmp_path, run[:-1]), [*run]
-    RawWriter(raw, tmp_path, lambda: True).make_up()
-    assert begun.exists() and run[0][1]["uid"] not in raw and "it is not a whole run" in caplog.text
-    keep(tmp_path, whole)
-    RawWriter(raw, tmp_path, lambda: False).make_up()  # Tiled is away
-    assert begun.exists() and run[0][1]["uid"] not in raw
+def test_a_run_stays_kept_while_tiled_does_not_answer(raw, run, tmp_path):
+    path = keep(tmp_path, run)
+    RawWriter(raw, tmp_path, lambda: False).make_up()
+    assert path.exists() and run[0][1]["uid"] not in raw
+
+
+@pytest.mark.fault("A raw run that waits for Tiled is damaged on disk", "It is set aside and named, once")
+def test_a_damaged_raw_run_is_set_aside(raw, run, tmp_path, caplog):
+    path = keep(tmp_path, run[:-1])
+    writer = RawWriter(raw, tmp_path, lambda: True)
+    writer.make_up()
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == [f"{path.stem}.unreadable"]
+    assert "it is not a whole run" in caplog.text and not writer.kept() and run[0][1]["uid"] not in raw
+    caplog.clear()
+    writer.make_up()
+    assert not caplog.text
+
+
+def test_a_raw_run_on_a_disk_that_does_not_answer_is_written_later(raw, run, tmp_path, caplog, monkeypatch):
+    path, writer = keep(tmp_path, run), RawWriter(raw, tmp_path, lambda: True)
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.open", lambda *_, **options: os.read(-1, 1))  # OSError: no such file is open
+        writer.make_up()
+    assert "cannot be read now" in caplog.text and path.exists()
+    writer.make_up()
+    assert not path.exists() and run[0][1]["uid"] in raw
 
 
 def test_a_run_of_a_killed_session_is_written_with_an_end(raw, run, tmp_path):
@@ -137,12 +158,39 @@ def test_a_very_long_run_that_tiled_refuses_in_the_end_is_kept(raw, tmp_path, mo
     writer.close()
 
 
-def test_a_run_that_cannot_be_written_does_not_cost_the_next(raw, run, tmp_path, caplog):
+@pytest.mark.fault(
+    "Tiled refuses a raw run for good, or cannot write it",
+    "The runs after it are written; it is kept, and tried again in the next session",
+)
+@pytest.mark.parametrize("why", ["a bad document", "refused"])
+def test_a_run_that_cannot_be_written_does_not_cost_the_next(raw, run, tmp_path, caplog, monkeypatch, why):
     (_, start), (_, stop) = run[0], run[-1]
-    bad = keep(tmp_path, [("start", start), ("event", {**run[2][1], "descriptor": "nobody"}), ("stop", stop)])
-    following = []
-    RunEngine({})(count([det], 1), [RawWriter(raw, tmp_path, lambda: True), lambda name, doc: following.append(doc)])
-    assert following[0]["uid"] in set(raw) and bad.exists() and "cannot be written" in caplog.text
+    bad = tmp_path / "0.jsonl"
+    keep(tmp_path, [("start", start), ("event", {**run[2][1], "descriptor": "nobody"}), ("stop", stop)]).rename(bad)
+    if why == "refused":
+        keep(tmp_path, run).rename(bad)
+        create = Container.create_container
+
+        def refuse(self, key=None, **options):
+            if key == start["uid"]:
+                request = httpx.Request("POST", self.uri)
+                raise httpx.HTTPStatusError("too long", request=request, response=httpx.Response(422, request=request))
+            return create(self, key, **options)
+
+        monkeypatch.setattr(Container, "create_container", refuse)
+    waiting, following = [], []
+    RunEngine({})(count([det], 1), lambda name, doc: waiting.append((name, dict(doc))))
+    keep(tmp_path, waiting)
+    writer = RawWriter(raw, tmp_path, lambda: True)
+    RunEngine({})(count([det], 1), [writer, lambda name, doc: following.append(doc)])
+    assert {waiting[0][1]["uid"], following[0]["uid"]} <= set(raw)
+    assert writer.kept() == [bad] and caplog.text.count("cannot be written in this session") == 1
+    writer.make_up()
+    assert caplog.text.count("cannot be written in this session") == 1
+    if why == "refused":
+        monkeypatch.undo()
+        RawWriter(raw, tmp_path, lambda: True).make_up()
+        assert start["uid"] in raw and not bad.exists()
 
 
 class Camera(SynSignal):

@@ -150,7 +150,7 @@ def test_only_a_run_that_fits_into_memory_is_kept(work, store, spool, scanned, m
         documents = [*documents[:2], ("event_page", page), documents[-1]]
     for document in documents:
         work(*document)
-    assert work.jobs.drain() and len(spool.runs()) == (1 if n == 2 else 0)
+    assert work.jobs.drain() and len(spool.paths()) == (1 if n == 2 else 0)
 
 
 @pytest.mark.fault(
@@ -167,7 +167,7 @@ def test_a_run_that_cannot_be_kept_is_not_called_kept(work, store, spool, scanne
         work(*document)
     (outcome,) = work.outcomes(documents[0][1]["uid"]).result(60)
     assert outcome.reason.startswith("Tiled does not take results, and the run could not be kept")
-    assert not spool.runs() and "No space left" in caplog.text and "is kept until" not in caplog.text
+    assert not spool.paths() and "No space left" in caplog.text and "is kept until" not in caplog.text
 
 
 @pytest.mark.parametrize("doc", [{}, {"uid": []}, {"uid": {}}])
@@ -196,7 +196,7 @@ def test_a_kept_run_with_two_bad_documents_is_concluded(work, spool, scanned, mo
         doc["descriptor"] = "nobody's"
     spool.keep("a", documents)
     work.jobs.submit(work.analyse_kept)
-    assert work.jobs.drain() and not spool.runs() and work.concluded == 1
+    assert work.jobs.drain() and not spool.paths() and work.concluded == 1
 
 
 @pytest.mark.fault(
@@ -207,7 +207,7 @@ def test_a_kept_run_is_not_checked_against_the_schema(work, store, spool, scanne
     documents[0][1].update(time=1j, sample=["a"])
     spool.keep("a", documents)
     work.jobs.submit(work.analyse_kept)
-    assert work.jobs.drain() and not spool.runs() and len(store.done) == 1
+    assert work.jobs.drain() and not spool.paths() and len(store.done) == 1
 
 
 @pytest.mark.fault("Tiled refuses all writes while the spool is full", "The run stays in the spool")
@@ -215,14 +215,14 @@ def test_a_kept_run_that_is_refused_again_keeps_its_place(work, store, spool, sc
     monkeypatch.setattr("ainerd.runs._spool.MOST", 2)  # no third file is written
     for uid in "ab":
         spool.keep(uid, list(scanned(movies(1, 2))))
-    before = spool.runs()
+    before = spool.paths()
     monkeypatch.setattr(store, "take", fails(httpx.ConnectError("no")))
     for _ in range(3):
         work.jobs.submit(work.analyse_kept)
-    assert work.jobs.drain() and spool.runs() == before and not store.done
+    assert work.jobs.drain() and spool.paths() == before and not store.done
     monkeypatch.undo()
     work.jobs.submit(work.analyse_kept)
-    assert work.jobs.drain() and not spool.runs() and len(store.done) == 2
+    assert work.jobs.drain() and not spool.paths() and len(store.done) == 2
 
 
 def test_writes_come_before_documents_and_those_for_a_waiting_script_before_all():

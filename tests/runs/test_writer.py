@@ -387,7 +387,7 @@ def test_values_that_json_cannot_hold_become_text(tmp_path, scanned, movies):
     for name, doc in documents:
         journal(name, doc)
     journal.close()
-    for path in (spool.runs()[0], next((tmp_path / "journal").glob("*/*.jsonl"))):
+    for path in (spool.paths()[0], next((tmp_path / "journal").glob("*/*.jsonl"))):
         kept = list(file_documents(path))
         assert [name.removesuffix("_page") for name, _ in kept] == [name for name, _ in documents]
         start = kept[0][1]
@@ -399,8 +399,8 @@ def test_a_full_spool_keeps_no_further_run(tmp_path, scanned, movies, monkeypatc
     monkeypatch.setattr("ainerd.runs._spool.MOST", 2)
     spool, documents = Spool(tmp_path / "spool", lambda: True), list(scanned(movies(1)))
     assert [spool.keep(uid, documents) for uid in "abc"] == [True, True, False]
-    assert len(spool.runs()) == 2 and spool.is_away and "run c is not kept: 2 are in" in caplog.text
-    assert spool.waiting() == spool.runs() and not spool.is_away and spool.waiting() == []
+    assert len(spool.paths()) == 2 and spool.is_away and "run c is not kept: 2 are in" in caplog.text
+    assert spool.waiting() == spool.paths() and not spool.is_away and spool.waiting() == []
 
 
 @pytest.mark.fault("The uid of a run is not a valid file name", "The run is stored under a digest of the uid")
@@ -412,7 +412,7 @@ def test_a_run_with_any_uid_is_kept(tmp_path, scanned, movies, uid):
     for name, doc in documents:
         journal(name, doc)
     journal.close()
-    for path in (spool.runs()[0], next((tmp_path / "journal").glob("*/*.jsonl"))):
+    for path in (spool.paths()[0], next((tmp_path / "journal").glob("*/*.jsonl"))):
         assert [doc["uid"] for name, doc in file_documents(path) if name == "start"] == [uid]
 
 

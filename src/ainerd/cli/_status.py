@@ -92,7 +92,7 @@ def waiting(unwritten: Path) -> dict[str, int]:
         "left": len(in_progress) - alive,
         "raw_kept": len([*unwritten.glob("*.jsonl")]),
         "spooled": len([*results.glob("*.jsonl")]),
-        "set_aside": len([*results.glob("*.unreadable")]),
+        "set_aside": len([*unwritten.glob("*.unreadable"), *results.glob("*.unreadable")]),
     }
 
 

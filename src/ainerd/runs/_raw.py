@@ -17,6 +17,7 @@ from tiled.client.container import Container
 
 from ainerd.documents import EIGER, RIGAKU, Document
 from ainerd.runs._spool import Journal, Kept
+from ainerd.runs._writer import is_refused
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class RawWriter:
         self._refused: dict[str, list[dict[str, Any]]] = {}  # where TiledWriter puts the documents of a run that failed
         self._writer = _tiled_writer()(raw, batch_size=BATCH, backup_dictionary=self._refused, spec_to_mimetype=SPECS)
         self.journal = Journal(folder / "journal")
+        self._hopeless: set[Path] = set()  # runs that could not be written
         self._n_agents = 0  # that use this writer
         self._end: Callable[[], None] = lambda: None  # unsubscribes
 
@@ -114,24 +116,34 @@ class RawWriter:
         return self._kept.paths()
 
     def make_up(self) -> None:
-        """Write the kept runs that have ended; a run that Tiled refuses again stays kept."""
+        """Write the kept runs again, oldest first.
+
+        If Tiled does not answer, all stay kept. A run that cannot be written stays kept for the next session.
+        """
         with _MAKE_UP:
             self._kept.save()
             waiting = [*self.journal.left(), *((path, None) for path in self.kept())]
+            waiting = [(path, left) for path, left in waiting if path not in self._hopeless]
             if not waiting or not self._answers():
                 return
             for path, left in waiting:
                 try:
                     documents = left or self._kept.documents(path)
-                    if [name for name, _ in documents[:1] + documents[-1:]] != ["start", "stop"]:
-                        raise ValueError("it is not a whole run")
+                except ValueError as error:
+                    self._kept.set_aside(path, f"the raw run in {path} cannot be written: {error}")
+                    continue
+                except OSError as error:
+                    logger.error("the raw run in %s cannot be read now: %s", path, error)
+                    continue
+                try:
                     write_run(self._raw, documents)
                     self._kept.remove(path)
-                except httpx.HTTPError as error:
-                    logger.warning("the raw run in %s is still not written: %s", path, error)
-                    return
-                except Exception:  # must not cost the run that begins
-                    logger.exception("the raw run in %s cannot be written", path)
+                except Exception as error:  # must not cost the run that begins
+                    if isinstance(error, httpx.HTTPError) and not is_refused(error):
+                        logger.warning("the raw run in %s is still not written: %s", path, error)
+                        return
+                    self._hopeless.add(path)
+                    logger.exception("the raw run in %s cannot be written in this session", path)
 
 
 def write_run(raw: Container, documents: Sequence[Document]) -> None:

@@ -3,11 +3,14 @@
 While the disk refuses them, they are in memory.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
 import logging
+import os
 import re
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,11 +34,13 @@ MOST_IN_MEMORY = 2**28  # characters of the runs of a folder that are in memory 
 class Kept:
     """Whole runs in the files of a folder; in memory while the disk refuses them.
 
-    Another process with this folder continues with the files.
+    Another process with this folder continues with the files. Documents that do not match event-model's schema are left
+    out, unless `by_schema` is False.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, by_schema: bool = True) -> None:
         self.folder = folder
+        self._by_schema = by_schema
         self._in_memory: dict[Path, list[str]] = {}
 
     def paths(self) -> list[Path]:
@@ -59,17 +64,33 @@ class Kept:
         """Keep the run in a file of the same disk, which needs no space."""
         file.replace(self.folder / file.name)
 
-    def documents(self, path: Path, *, by_schema: bool = True) -> list[Document]:
-        """Return the documents of a run, see `file_documents`."""
+    def documents(self, path: Path) -> list[Document]:
+        """Return the documents of a run. Raises ValueError if it is not a whole run, and OSError."""
         lines = self._in_memory.get(path)
         if lines is None:
-            return list(file_documents(path, by_schema=by_schema))
-        return list(line_documents(lines, path, by_schema=by_schema))
+            documents = list(file_documents(path, by_schema=self._by_schema))
+        else:
+            documents = list(line_documents(lines, path, by_schema=self._by_schema))
+        ends = [name for name, _ in documents[:1] + documents[-1:]]
+        if ends != ["start", "stop"] or not isinstance(documents[0][1].get("uid"), str):
+            raise ValueError("it is not a whole run")
+        return documents
 
     def remove(self, path: Path) -> None:
         """Remove a run, which is in Tiled now."""
         if self._in_memory.pop(path, None) is None:
             path.unlink(missing_ok=True)
+
+    def set_aside(self, path: Path, reason: str) -> None:
+        """Rename an unusable file, so that it is not read again and a person can find it."""
+        aside = path.with_suffix(".unreadable")
+        try:
+            path.replace(aside)
+        except OSError as error:
+            if path.exists():  # another process may just have written it to Tiled
+                logger.error("%s, and it cannot be set aside: %s", reason, error)
+        else:
+            logger.error("%s: it is set aside as %s", reason, aside)
 
     def save(self) -> None:
         """Write the runs in memory to the disk, as far as it takes them."""
@@ -88,12 +109,58 @@ class Kept:
         part = path.with_suffix(".part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            if shutil.disk_usage(self.folder).free < _size(lines):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # others need what is free
             part.write_text("".join(lines))
             part.rename(path)  # so that a file is either complete or absent
         except OSError:
             with suppress(OSError):
                 part.unlink()
             raise
+
+
+class Spool(Kept):
+    """Keeps runs whose results Tiled did not accept, until it does; the next agent with this folder continues.
+
+    It keeps documents rather than results: the frames are on disk anyway, and a second analysis gives the same result.
+    `is_away` is True if Tiled did not accept the last run.
+
+    Parameters
+    ----------
+    folder : Path
+    answers : callable
+        Returns quickly whether Tiled answers.
+    """
+
+    def __init__(self, folder: Path, answers: Callable[[], bool]) -> None:
+        super().__init__(folder, by_schema=False)  # the agent accepted the documents before
+        self._answers = answers
+        self.is_away = bool(self.paths())
+        self._retry_at = float("inf")  # when to read the files again although Tiled is not away
+
+    def keep(self, uid: str, documents: Iterable[Document]) -> bool:
+        """Keep a run, unless there are too many or it cannot be written; return whether it is kept."""
+        self.is_away = True
+        try:
+            lines = [_line(name, doc) for name, doc in documents]
+            self.add(f"{time.time_ns():020d}-{_file_name(uid)}.jsonl", lines)
+            return True
+        except (OSError, ValueError) as error:
+            logger.error("run %s is not kept: %s; see `ainerd replay`", uid, error)
+            return False
+
+    def try_later(self, path: Path, error: Exception) -> None:
+        """Keep a file and read it again later, because the error may be temporary."""
+        self._retry_at = time.monotonic() + LATER_S
+        logger.error("%s cannot be analysed now, it is tried again in %.0f s", path, LATER_S, exc_info=error)
+
+    def waiting(self) -> list[Path]:
+        """Return the runs to analyse now, oldest first; empty while Tiled does not answer."""
+        self.save()
+        if (self.is_away or time.monotonic() > self._retry_at) and self._answers():
+            self.is_away, self._retry_at = False, float("inf")
+            return self.paths()
+        return []
 
 
 class Journal:
@@ -126,12 +193,16 @@ class Journal:
         try:
             if run is None:
                 raise ValueError("it has no journal")
-            if run.path is not None:
-                kept.move(run.path)
-            else:
+            if run.path is None:
                 kept.add(run.name, run.lines)
+                return
         except (OSError, ValueError) as error:
             logger.error("raw run %s is not kept: %s", uid, error)
+            return
+        try:
+            kept.move(run.path)
+        except OSError as error:
+            logger.warning("raw run %s stays in %s until the next session: %s", uid, run.path, error)
 
     def left(self) -> Iterator[tuple[Path, list[Document]]]:
         """Yield the runs of processes that have died, oldest first; a run that had not ended gets a stop document."""
@@ -273,72 +344,6 @@ def _locked(path: Path, mode: str) -> IO[str]:
         file.close()
         raise
     return file
-
-
-class Spool:
-    """Keeps runs whose results Tiled did not accept, until it does; the next agent with this folder continues.
-
-    It keeps documents rather than results: the frames are on disk anyway, and a second analysis gives the same result.
-    `is_away` is True if Tiled did not accept the last run.
-
-    Parameters
-    ----------
-    folder : Path
-    answers : callable
-        Returns quickly whether Tiled answers.
-    """
-
-    def __init__(self, folder: Path, answers: Callable[[], bool]) -> None:
-        self._kept, self._answers = Kept(folder), answers
-        self.is_away = bool(self.runs())
-        self._retry_at = float("inf")  # when to read the files again although Tiled is not away
-
-    def runs(self) -> list[Path]:
-        """Return the path of each run, oldest first."""
-        return self._kept.paths()
-
-    def keep(self, uid: str, documents: Iterable[Document]) -> bool:
-        """Keep a run, unless there are too many or it cannot be written; return whether it is kept."""
-        self.is_away = True
-        try:
-            lines = [_line(name, doc) for name, doc in documents]
-            self._kept.add(f"{time.time_ns():020d}-{_file_name(uid)}.jsonl", lines)
-            return True
-        except (OSError, ValueError) as error:
-            logger.error("run %s is not kept: %s; see `ainerd replay`", uid, error)
-            return False
-
-    def documents(self, path: Path) -> list[Document]:
-        """Return the documents of a run, which were accepted without the schema before."""
-        return self._kept.documents(path, by_schema=False)
-
-    def remove(self, path: Path) -> None:
-        """Remove a run, which has its results now."""
-        self._kept.remove(path)
-
-    def set_aside(self, path: Path, reason: str) -> None:
-        """Rename an unusable file, so that it is not read again and a person can find it."""
-        aside = path.with_suffix(".unreadable")
-        logger.error("%s: it is set aside as %s", reason, aside)
-        with suppress(OSError):
-            path.replace(aside)
-
-    def try_later(self, path: Path, error: Exception) -> None:
-        """Keep a file and read it again later, because the error may be temporary."""
-        self._retry_at = time.monotonic() + LATER_S
-        logger.error("%s cannot be analysed now, it is tried again in %.0f s", path, LATER_S, exc_info=error)
-
-    def waiting(self) -> list[Path]:
-        """Return the runs to analyse now; empty while Tiled does not answer."""
-        self._kept.save()
-        if (self.is_away or time.monotonic() > self._retry_at) and self._answers():
-            self.is_away, self._retry_at = False, float("inf")
-            return self.runs()
-        return []
-
-    def close(self) -> None:
-        """Write runs that are still in memory to the disk, or log that they are lost."""
-        self._kept.close()
 
 
 class _Encoder(NumpyEncoder):

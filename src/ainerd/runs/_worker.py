@@ -201,7 +201,7 @@ class Worker:
         return {
             "worker": "alive" if self._jobs.is_alive else "dead",
             "backlog": self.backlog,
-            "kept": len(self._spool.runs()),
+            "kept": len(self._spool.paths()),
             "lag_s": 0.0 if since is None else time.monotonic() - since,
             "concluded": self.concluded,
             "last_run": self._last_run,
@@ -231,11 +231,7 @@ class Worker:
         for path in self._spool.waiting():
             delivery = self._current = Delivery(self._writer, self._spool, self._new_state, is_kept=True)
             try:
-                documents = self._spool.documents(path)
-                ends = [name for name, _ in (documents[:1] + documents[-1:])]
-                if ends != ["start", "stop"] or not isinstance(documents[0][1].get("uid"), str):
-                    raise ValueError("it is not a whole run")
-                for name, doc in documents:
+                for name, doc in self._spool.documents(path):
                     self._deliver(delivery, name, dict(doc))
                 if self._spool.is_away:
                     return  # again: this run and the others stay
