@@ -111,11 +111,11 @@ tutorial: $(READY) ## the output and the pictures of the tutorial, from sessions
 	$(BIN)/python -m agents.demo.tutorial
 
 bench: $(PEERS_READY) ## the studies that take no night, each a table and a JSON in output/studies
-	$(BIN)/python -m studies.two_time
+	$(BIN)/python -m studies.two_time all
 	$(BIN)/python -m studies.scale scale
 	$(BIN)/python -m studies.scale query
 	$(BIN)/python -m studies.scale reading
-	$(BIN)/python -m studies.numbers
+	$(BIN)/python -m studies.numbers all
 	$(BIN)/python -m studies.latency
 	$(BIN)/python -m studies.epics
 	$(BIN)/python -m studies.prompt prompt
@@ -125,10 +125,10 @@ bench: $(PEERS_READY) ## the studies that take no night, each a table and a JSON
 	$(BIN)/python -m studies.latent maps
 	$(BIN)/python -m studies.latent tuned
 	$(BIN)/python -m studies.page
-	$(BIN)/python -m studies.novelty
+	$(BIN)/python -m studies.novelty all
 	$(BIN)/python -m studies.campaign campaign
-	$(BIN)/python -m studies.discovery
-	$(BIN)/python -m studies.xtec
+	$(BIN)/python -m studies.discovery all
+	$(BIN)/python -m studies.xtec all
 
 docs: $(DOCS_READY) ## the documentation in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

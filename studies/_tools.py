@@ -4,14 +4,16 @@ import hashlib
 import json
 import os
 import platform
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
+from functools import partial, wraps
 from inspect import signature
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,8 @@ Case = tuple[str, int]
 class Study(typer.Typer):
     """The command line of a study: ``python -m studies.NAME [PART] [--option value ...]``.
 
-    A part is a function whose keyword arguments, all with defaults, are its options. Without PART all parts run in
-    turn, and ``--quick`` is passed to those that have it.
+    A part is a function whose keyword arguments, all with defaults, are its options. A study of several parts lists
+    them if PART is missing. The part ``all`` runs them in turn, and passes ``--quick`` to those that have it.
 
     Parameters
     ----------
@@ -43,23 +45,39 @@ class Study(typer.Typer):
     """
 
     def __init__(self, description: str | None) -> None:
-        super().__init__(help=description, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+        super().__init__(
+            help=description and "\b\n" + description.replace("\n\n", "\n\n\b\n"),  # lines stay as they are
+            no_args_is_help=True,
+            add_completion=False,
+            rich_markup_mode=None,
+            pretty_exceptions_enable=False,
+        )
+        self._parts: list[Callable[..., None]] = []
 
     def part(self, function: Callable[..., None]) -> Callable[..., None]:
         """Add a part, named as the function."""
-        return self.command(function.__name__.strip("_"))(function)
+
+        @wraps(function)
+        def checked(**options: Any) -> None:
+            for name, value in options.items():
+                if (isinstance(value, float) and not value > 0) or (isinstance(value, int) and value < 0):
+                    raise typer.BadParameter(f"{value:g} is too small", param_hint=f"--{name.replace('_', '-')}")
+            function(**options)
+
+        self._parts.append(checked)
+        return self.command(function.__name__.strip("_"))(checked)
 
     def __call__(self) -> None:
-        """Run the parts that the command line names."""
-        if len(self.registered_commands) > 1:
-            self.callback(invoke_without_command=True)(self._all)
+        """Run the part that the command line names."""
+        if len(self._parts) > 1:
+            self.command("all")(self._all)
         else:
             self.registered_commands[0].help = self.info.help
         super().__call__()
 
-    def _all(self, context: typer.Context, quick: bool = False) -> None:
-        for command in self.registered_commands if context.invoked_subcommand is None else ():
-            part: Any = command.callback
+    def _all(self, quick: bool = False) -> None:
+        """Run all parts in turn."""
+        for part in self._parts:
             part(**{"quick": True} if quick and "quick" in signature(part).parameters else {})
 
 
@@ -97,6 +115,7 @@ def resumed(
     """Return a row for each case, measured in processes of one thread each, or by the workers of a Dask cluster.
 
     Each row is written to ``output/studies/<name>.jsonl`` when it is done, and an interrupted study continues there.
+    Ctrl-C ends the processes, and the study with one line.
 
     Parameters
     ----------
@@ -121,12 +140,18 @@ def resumed(
     missing = [case for case in cases if case not in done]
     if not missing:
         return [done[case] for case in cases]
-    with _pool(workers, dask) as pool, record.open("a") as file:
-        rows = zip(missing, pool.map(measure, missing), strict=True)
-        for case, row in track(rows, name, total=len(missing)):
-            done[case] = row
-            file.write(json.dumps([case, row]) + "\n")
-            file.flush()
+    try:
+        with _pool(workers, dask) as pool, record.open("a") as file:
+            on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # processes that begin here inherit it
+            running = {pool.submit(measure, case): case for case in missing}
+            signal.signal(signal.SIGINT, on_interrupt)
+            for future in track(as_completed(running), name, total=len(missing)):
+                case, row = running[future], future.result()
+                done[case] = row
+                file.write(json.dumps([case, row]) + "\n")
+                file.flush()
+    except KeyboardInterrupt:
+        sys.exit(f"interrupted: {record} keeps {len(done)} of {len(cases)} cases, and the next start continues there")
     return [done[case] for case in cases]
 
 
@@ -138,8 +163,10 @@ def _pool(workers: int, dask: str | None) -> Iterator[Executor]:
         with ProcessPoolExecutor(workers, get_context("spawn"), initializer=partial(threadpool_limits, 1)) as pool:
             try:
                 yield pool
-            finally:  # an interrupted study begins no further case
-                pool.shutdown(cancel_futures=True)
+            except BaseException:
+                for process in active_children():  # the cases in progress may take minutes
+                    process.terminate()
+                raise
     else:
         from distributed import Client
 

@@ -1,6 +1,6 @@
 """Compare each result with the frames that it names: after every plan of bluesky, and after random ones.
 
-all      each plan of `bluesky.plans`, with ophyd's simulated motors (`ophyd.sim`) and with those of ophyd-async.
+bluesky  each plan of `bluesky.plans`, with ophyd's simulated motors (`ophyd.sim`) and with those of ophyd-async.
 random   plans of a grammar: stages, triggers, events that are dropped, several streams, flights, monitors, interleaved
          and nested runs, pauses, suspenders, exceptions, and abort, stop or halt, each at any message.
 
@@ -50,14 +50,14 @@ for noisy in ("bluesky", "ophyd", "ainerd.documents"):  # many plans fail on pur
 
 
 @study.part
-def _all(seed: int = 0) -> None:
+def bluesky(seed: int = 0) -> None:
     """Run every plan of `bluesky.plans`, with motors of ophyd and of ophyd-async."""
     with beamline("camera", "stack") as (line, _):
         runs = []
         for kind, motors in {"ophyd": lambda: (line.x, line.y), "ophyd-async": lambda: async_motors(line)}.items():
             for name, plan in track(plans_of(line, *motors()).items(), f"plans, {kind}"):
                 runs.append((name, taken(line, plan(), may_fail=False)))
-        finish("all", line, runs, seed)
+        finish("bluesky", line, runs, seed)
 
 
 @study.part
