@@ -31,7 +31,7 @@ def calibrated():
 
 def test_the_shares_of_alpha_sum_to_one():
     assert sum(share(k) for k in range(200)) == pytest.approx(1, abs=1e-9)
-    assert share(0) == share(5) > share(6) > share(7)
+    assert [share(k) for k in (0, 5, 6, 7, 8)] == pytest.approx([0.15, 0.15, 0.05, 0.025, 0.0125])
 
 
 def test_no_false_discovery_in_most_nights_of_known_regimes(calibrated):
@@ -47,9 +47,48 @@ def test_no_false_discovery_in_most_nights_of_known_regimes(calibrated):
     assert naive > 4 * max(false, 1)
 
 
-def test_ranks_run_from_one_of_all_simulated_regimes_to_all_of_them(calibrated):
-    n = calibrated.by_look.shape[1]
-    assert calibrated.rank([1e-300]) == pytest.approx(1 / (n + 1)) and calibrated.rank([1.0]) == 1
+def test_ranks_and_p_values_are_those_counted():
+    rng = np.random.default_rng(5)
+    by_look = rng.exponential(size=(LOOKS, 40))
+    test = RegimeTest(by_look, [0.3, 0.1, 0.5, 0.1], [0.6, 0.2])
+    for n in (1, 2, 3, LOOKS, LOOKS + 3):
+        p = rng.random(n)
+        stranger = [(by_look[k] >= -np.log(p[: k + 1]).mean()).sum() for k in range(min(n, LOOKS))]
+        assert test.rank(p) == (1 + min(stranger)) / 41
+    assert test.rank([]) == test.rank([1.0]) == 1 and test.rank([1e-300]) == 1 / 41
+    assert [test.p(rank) for rank in (0.05, 0.1, 0.2, 0.3, 0.5)] == [1 / 5, 3 / 5, 3 / 5, 4 / 5, 1]
+    assert [test.p_of_sample(rank) for rank in (0.1, 0.2, 0.6)] == [1 / 3, 2 / 3, 1]
+
+
+def test_a_calibration_has_the_evidence_of_each_look_and_as_many_regimes_as_asked(calibrated):
+    p, _ = regimes(2000, np.random.default_rng(0))
+    for k, row in enumerate(calibrated.by_look, 1):
+        np.testing.assert_allclose(row, np.sort(-np.log(p[:, :k]).mean(1)))
+    assert 700 <= calibrated.smallest.size < 706 and 700 / 6 < calibrated.whole.size < 700 / 2
+
+
+def test_a_night_ranks_each_regime_alone_and_the_sample_by_what_was_its_largest_component(calibrated):
+    of, number = np.array([0, 1, 0, 1, 1, 0, 2, 0, 0]), np.array([0, 0, 1, 1, 2, 2, 0, 3, 4])
+    _, z = regimes(3, np.random.default_rng(6))
+    usual, strange = [0.5, 0.9, 0.4, 0.7, 0.2], [0.02, 0.03, 0.02, 0.6, 0.4]
+    for p in ([usual, strange, usual], [strange, usual, usual]):
+        p = np.array(p)
+        ranks, whole = calibrated.night(p[of, number], z[of, number], find, width=WIDTH, alpha=0.05)
+        assert ranks == {0: calibrated.rank(p[0]), 1: calibrated.rank(p[1][:3]), 2: calibrated.rank(p[2][:1])}
+        assert whole == min(calibrated.rank(p[1][:3]), calibrated.rank(p[0]))  # 1 has three exposures first
+    _, whole = calibrated.night(p[of, number][:4], z[of, number][:4], find, width=WIDTH, alpha=0.05)
+    assert whole == 1  # no component has three
+
+
+def test_nights_have_one_to_six_regimes_and_no_exposure_twice():
+    rng, n_regimes = np.random.default_rng(7), []
+    for _ in range(300):
+        of, number = night((50, 4), 20, rng)
+        n_regimes.append(len(np.unique(of)))
+        for k in np.unique(of):
+            assert number[of == k].tolist() == [*range((of == k).sum())] and (of == k).sum() <= 4
+    assert min(n_regimes) == 1 and max(n_regimes) == 6
+    assert all(len(night((50, 20), 20, rng)[0]) == 20 for _ in range(20))
 
 
 def test_two_exposures_of_a_new_regime_suffice(calibrated):
@@ -72,6 +111,31 @@ def test_each_discovery_is_reported_once(calibrated):
     assert claims.update({3: one}) == {} and not claims.decides(3, [0.6])
     assert list(claims.update({3: [*two, 0.001]})) == [3] == list(claims.p_values)
     assert claims.update({3: [*two, 0.001, 0.001]}) == {}
+
+
+class Least:
+    """Tells the least p-value of exposures as rank and as p-value; among its regimes the strangest has 0.0067."""
+
+    by_look = np.array([[1.0, 5.0]])
+
+    def rank(self, p):
+        return min(p)
+
+    def p(self, rank):
+        return rank
+
+    p_of_sample = p
+
+
+def test_a_regime_is_new_at_its_share_of_half_of_alpha_and_the_sample_at_the_other_half():
+    claims = Discoveries(Least(), 0.4)  # half of it is 0.2: shares are 0.03 for the first six, then 0.01, 0.005
+    found = claims.update({0: [0.5, 0.0299], 5: [0.0301], 6: [0.0099], 7: [0.0051], 8: []})
+    assert found == claims.p_values == {0: 0.0299, 6: 0.0099}
+    assert claims.update({0: [0.001], 7: [0.0049], 5: [0.9]}) == {7: 0.0049} and len(claims.p_values) == 3
+    assert [claims.decides(k, [0.6]) for k in (3, 6, 9)] == [True, True, False]  # with 0.0067, of 0.00125
+    assert [claims.decides(3, [0.6] * n) for n in (0, 1, LOOKS - 1, LOOKS)] == [False, True, True, False]
+    assert claims.judge_sample([0.201] * 3) is None and claims.judge_sample([0.1] * 2) is None
+    assert claims.judge_sample([0.3, 0.9, 0.199]) == 0.199 == claims.judge_sample([0.9] * 3)
 
 
 def test_the_whole_sample_is_judged_by_its_largest_component(calibrated):

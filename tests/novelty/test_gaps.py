@@ -8,6 +8,7 @@ import pytest
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from ainerd.novelty import components, gap, threshold
+from ainerd.novelty._gaps import Border, Components, border
 
 WIDTH = 4.0
 
@@ -78,6 +79,12 @@ def test_the_distance_is_in_own_spreads():
     assert gap(one, other, 0.1) == pytest.approx(50, rel=0.05)  # the spread across the line does not count
     assert gap(one, one, 0.1) == 0
     assert gap(one[:1], one[:1] + [0, 1], 0.25) == pytest.approx(1 / np.sqrt(3 * 0.25**2 / 3))  # the prior alone
+    few, others = [0.0, 1.0, 5.0], [9.0, 13.0]  # means 2 and 11, squares 14 and 8, with 6 degrees of freedom
+    z = [np.outer(x, [0.6, 0.8]) for x in (few, others)]
+    assert gap(*z, 0.5) == pytest.approx(9 / np.sqrt((3 * 0.5**2 + 14 + 8) / 6))
+    edge = border(*z, 2.0)
+    assert edge.distance == pytest.approx(gap(*z, 0.1314 * 2)) and edge.sizes == (3, 2)
+    assert [Border(x, 2.0, (3, 2)).is_gap for x in (1.9, 2.0, 2.1)] == [False, False, True]
 
 
 def test_without_a_width_each_regime_is_a_component_and_the_unassigned_are_none():
@@ -86,12 +93,22 @@ def test_without_a_width_each_regime_is_a_component_and_the_unassigned_are_none(
     assert found.groups == ((0,), (3,)) and found.of(3) == (3,) and found.of(9) == (9,)
     assert components(z, np.full(6, -1), WIDTH).groups == ()
     np.testing.assert_array_equal(found.largest(np.array([0, 0, 3, 3, -1, 3])), [0, 0, 1, 1, 0, 1])
+    np.testing.assert_array_equal(found.largest(np.array([3, 0, 0, 3, -1])), [0, 1, 1, 0, 0])  # the first of equals
+    assert not Components().largest(np.array([0, 1])).any()
 
 
 def test_smaller_groups_need_a_wider_gap_and_the_recipe_is_kept():
     assert threshold(1, 2) > threshold(2, 8) > threshold(2, 18) > threshold(2, 38)
-    assert threshold(5, 6) == threshold(6, 5) and threshold(500, 500) == threshold(30, 30)
-    assert (
-        json.loads((files("ainerd.novelty") / "gaps.json").read_text())["recipe"]["command"]
-        == "python -m studies.gaps table"
-    )
+    kept = json.loads((files("ainerd.novelty") / "gaps.json").read_text())
+    assert kept["recipe"]["command"] == "python -m studies.gaps table"
+    table = kept["thresholds"]  # rows: the smaller group has 1 to 5 points; columns: both have 2 to 60
+    assert (len(table), {len(row) for row in table}) == (5, {59})
+    for a, b, row, column in (
+        (1, 1, 0, 0),
+        (4, 3, 2, 5),
+        (5, 6, 4, 9),
+        (9, 9, 4, 16),
+        (30, 30, 4, 58),
+        (500, 9, 4, 58),
+    ):
+        assert threshold(a, b) == threshold(b, a) == table[row][column]

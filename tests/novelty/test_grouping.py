@@ -30,6 +30,9 @@ def test_a_novel_result_far_from_known_ones_gets_its_own_regime():
 
 def test_a_novel_result_close_to_known_ones_keeps_their_regime_and_is_ambiguous():
     assert corrected(line(0, 0.2, 0.4, 0.6), [0, 0, 0, 0], [0, 0, 0, 1]) == ([0] * 4, [False] * 3 + [True])
+    assert corrected(line(0, 0.2, 0.4, 2.1, -1.7), [0] * 5, [0, 0, 0, 1, 1]) == ([0] * 5, [False] * 3 + [True] * 2)
+    assert corrected(line(0, 0.2, 0.4, 2.3, -1.7), [0] * 5, [0, 0, 0, 1, 1])[1] == [False] * 4 + [True]  # beyond 2
+    assert corrected(line(0, 0.2, 9), [0, 0, -1], [0, 0, 1])[0] == [0, 0, -1]
 
 
 def test_novel_results_close_to_each_other_share_a_regime():
@@ -46,6 +49,9 @@ def test_a_lone_result_near_a_regime_is_unassigned_and_a_distant_one_is_not():
     assert corrected(z, labels, [0] * 5)[0] == [0, 0, 0, -1, 1]
     assert corrected(z, labels, [0, 0, 0, 1, 0])[0] == labels  # novel: a regime of its own
     assert corrected(z, labels, [-1] * 5)[0] == labels  # no verdict
+    assert corrected(line(0, 0.2, 0.4, 4.3), labels[:4], [0] * 4)[0] == [0, 0, 0, -1]  # up to 4.2 on average
+    assert corrected(line(0, 0.2, 0.4, 4.5), labels[:4], [0] * 4)[0] == [0, 0, 0, 1]
+    assert corrected(line(0, 4.0), [0, 1], [0] * 2)[0] == [0, 1]  # there is no larger regime
 
 
 def test_a_regime_is_divided_where_a_gap_runs_through_it():
@@ -58,6 +64,8 @@ def test_a_regime_is_divided_where_a_gap_runs_through_it():
     regimes, _ = grouped(find, near, none, np.zeros(18, int), width=WIDTH)
     assert regimes.n_regimes == 2
     assert regimes.predict(np.float32([[0.1, 0], [1.8, 0], [0, 20]])).tolist() == [0, 1, -1]
+    two = corrected(np.concatenate([near[:12], near[12:14]]), [0] * 14, [0] * 14)[0]
+    assert two == [0] * 12 + [1] * 2 and corrected(near[[0, 1, 12]], [0] * 3, [0] * 3)[0] == [0] * 3
     alike = rng.normal(0, 0.5, (18, 2))
     assert corrected(alike, [0] * 18, [0] * 18)[0] == [0] * 18
     assert corrected(np.concatenate([near[:12], near[12:13]]), [0] * 13, [0] * 13)[0] == [0] * 13  # one is not enough

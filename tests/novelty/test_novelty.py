@@ -4,11 +4,13 @@ from functools import partial
 
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture
 
 from ainerd.dynamics import DIRECTIONS, HELD_OUT, MECHANISMS, Dynamics, clean_exposure, draw, ordinary
 from ainerd.latent import Encoder
 from ainerd.novelty import NoveltyScorer
+from ainerd.novelty._scorer import _Density
 from ainerd.techniques.rheo_xpcs import TERMS, Bank, Clean, add_systematics, run_features, seen_from
 from tests.noisy_runs import noisy_runs
 
@@ -133,6 +135,82 @@ def test_p_values_are_cross_conformal():
         calibration = -density.score_samples(features[folds == held])
         stranger += (calibration[None] >= -density.score_samples(new)[:, None]).sum(1)
     np.testing.assert_allclose(scorer.p_values(new), (1 + stranger) / 91)
+
+
+def test_verdicts_of_several_kinds_and_terms_are_those_of_normal_densities():
+    """Compare with Gaussians of the mean and covariance of each kind in each fold, ranked by hand."""
+    rng = np.random.default_rng(1)
+    kinds = np.array(["b"] * 50 + ["a"] * 70)
+    features = rng.normal(size=(120, 4)) @ rng.normal(size=(4, 4)) + np.where(kinds == "a", 3.0, 0.0)[:, None]
+    new = rng.normal(size=(15, 4)) * 3 + 1.5
+    terms = {"first": slice(0, 3), "last": slice(3, 4), "none": slice(4, 6)}
+    scorer = NoveltyScorer(terms=terms, n_components=1, regularisation=1e-9, folds=2).fit(features, kinds)
+    assert (
+        scorer.kinds_.tolist() == ["a", "b"] and scorer.n_calibration_ == 120 and [*scorer.terms_] == ["first", "last"]
+    )
+    fold, draw_fold = np.empty(120, int), np.random.default_rng(0)
+    for kind, size in (("a", 70), ("b", 50)):
+        fold[kinds == kind] = draw_fold.permutation(size) % 2
+    stranger, n, excesses, nearest_of = np.zeros(15), np.zeros(15), [], []
+    for held in range(2):
+        logs_of = []
+        for columns in ([0, 1, 2], [3]):
+            rows = [features[(fold != held) & (kinds == kind)][:, columns] for kind in "ab"]
+            logs_of.append([multivariate_normal(x.mean(0), np.cov(x.T, bias=True)) for x in rows])
+
+        def strange(x, logs_of=logs_of):
+            logs = np.array(
+                [[one.logpdf(x[:, c]) for one in of] for of, c in zip(logs_of, ([0, 1, 2], [3]), strict=True)]
+            )
+            nearest = logs.sum(0).argmax(0)
+            return -logs[:, nearest, np.arange(len(x))].T, nearest
+
+        known, near = strange(features[fold != held])
+        levels = [np.percentile(known[near == kind], [50, 90], axis=0) for kind in (0, 1)]
+
+        def excess(x, strange=strange, levels=levels):
+            s, nearest = strange(x)
+            return np.array(
+                [(row - levels[k][0]) / (levels[k][1] - levels[k][0]) for row, k in zip(s, nearest, strict=True)]
+            ), nearest
+
+        calibration, near = excess(features[fold == held])
+        found, nearest = excess(new)
+        excesses.append(found)
+        nearest_of.append(nearest)
+        for i, k in enumerate(nearest):
+            alike = calibration[near == k].sum(1)
+            stranger[i], n[i] = stranger[i] + (alike >= found[i].sum()).sum(), n[i] + len(alike)
+    np.testing.assert_allclose(scorer.p_values(new), (1 + stranger) / (1 + n))
+    verdicts = scorer.explain(new)
+    np.testing.assert_allclose(
+        [[*each.excess.values()] for each in verdicts], np.mean(excesses, 0), rtol=1e-5, atol=1e-5
+    )
+    assert [each.nearest for each in verdicts] == ["ab"[k] for k in nearest_of[0]] and len({*nearest_of[0]}) == 2
+
+
+def test_a_density_is_the_mixture_of_each_kind_in_whitened_coordinates(monkeypatch):
+    monkeypatch.setattr("ainerd.novelty._scorer._ROWS", 7)
+    rng, kinds = np.random.default_rng(2), np.repeat([0, 1], [650, 50])  # three Gaussians, and two
+    x = rng.normal(size=(700, 3)) * [1, 20, 0.1] + 4.0 * rng.integers(0, 2, (700, 1))
+    x = np.column_stack([x, x[:, 0]])  # a column that tells nothing more
+    scorer = NoveltyScorer(n_components=2)
+    scorer.kinds_ = np.array(["many", "few"])
+    density = _Density.fitted(scorer, x, kinds)
+    white = (x - x.mean(0)) @ density.white
+    np.testing.assert_allclose(np.cov(white.T, bias=True), np.eye(3), atol=1e-9)
+    for kind, count in enumerate((3, 2)):
+        mixture = GaussianMixture(count, tol=0.01, reg_covar=0.005, random_state=0).fit(white[kinds == kind])
+        np.testing.assert_allclose(density.logs(x[::9])[:, kind], mixture.score_samples(white[::9]), rtol=1e-6)
+
+
+def test_a_restored_scorer_gives_the_same_verdicts():
+    rng = np.random.default_rng(3)
+    terms = {"first": slice(0, 2), "last": slice(2, 3)}
+    scorer = NoveltyScorer(terms=terms).fit(rng.normal(size=(90, 3)), np.repeat(["a", "b"], [30, 60]))
+    again = NoveltyScorer.restored(scorer.state(), ["a", "b"], terms)
+    assert (again.n_calibration_, again.n_features_in_, again.terms_) == (90, 3, terms)
+    assert again.explain(new := rng.normal(size=(20, 3))) == scorer.explain(new)
 
 
 def test_either_term_alone_makes_a_run_novel():

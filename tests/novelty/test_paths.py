@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ainerd.novelty import Components, components, structure
-from ainerd.novelty._paths import coordinate
+from ainerd.novelty._paths import _is_step, _some, _steadiness, _step, coordinate
 
 WIDTH, SPREAD = 4.0, 0.4
 
@@ -27,6 +27,10 @@ def test_the_coordinate_is_the_arc_length():
     z = np.stack([8 * np.cos(s / 8), 8 * np.sin(s / 8)], axis=1)
     along, true = coordinate(z), s - s.min()
     assert min(abs(along - true).max(), abs(along - (true.max() - true)).max()) < 0.5
+    straight = coordinate(np.outer(s, [0.6, 0.0, 0.8]))
+    assert min(abs(straight - true).max(), abs(straight - (true.max() - true)).max()) < 1e-4
+    beside = np.array([*[(x, 0.0) for x in range(11)], (5.0, 1.0)])  # a point beside the line is at its foot
+    assert sorted(coordinate(beside)) == pytest.approx(sorted([*range(11), 5]), abs=1e-4)
 
 
 @pytest.mark.parametrize("scrambled", [False, True])
@@ -83,6 +87,27 @@ def test_a_wide_step_is_of_the_path_and_a_jump_is_not_in_any_unit(step, n_groups
     assert len(apart.components.groups) == 2 and apart.breaks[0].is_hole
 
 
+@pytest.mark.parametrize(
+    ("steps", "between", "n", "expected"),
+    [
+        ([1, 1, 1, 3.4, 1, 1, 1], [1] * 7, 4, True),
+        ([1, 1, 1, 3.6, 1, 1, 1], [1] * 7, 4, False),
+        ([1, 1, 1, 3.6, 2, 2, 2], [1] * 7, 4, False),  # the smaller of both sides counts
+        ([2, 2, 2, 3.6, 1, 1, 1], [1] * 7, 4, False),
+        ([2, 2, 2, 6.8, 2, 9, 2], [1] * 7, 4, True),  # and its usual step
+        ([1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 4, 1, 1, 1], 4, True),
+        ([1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 4.1, 1, 1, 1], 4, False),  # a hole
+        ([1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 1, 1, 1], 4, False),  # at one value
+        ([1, 1, 1, 1, 1], [1] * 5, 3, True),
+        ([1, 1, 1, 1, 1], [1] * 5, 2, False),  # one step before it tells nothing
+        ([1, 1, 1, 1, 1], [1] * 5, 4, False),
+    ],
+)
+def test_a_step_of_a_path_is_as_wide_as_those_on_both_sides(steps, between, n, expected):
+    z, x = (np.cumsum([0.0, *each]) for each in (steps, between))
+    assert _is_step(np.outer(z, [0.6, 0.8]), x, n) is expected
+
+
 def test_a_still_sample_after_a_path_is_another_component():
     rng, labels = np.random.default_rng(3), np.repeat(np.arange(6), 2)
     z = rng.normal(0, 0.05, (12, 8))
@@ -117,3 +142,41 @@ def test_the_regimes_of_a_path_are_in_its_order():
     s, rng = np.linspace(0, 16, 24), np.random.default_rng(0)
     (path,) = seen(curve(s, rng), np.repeat([1, 4, 0], 8), age=s).paths
     assert (path.regimes, path.order) == ((0, 1, 4), (1, 4, 0))
+
+
+def test_a_path_has_a_break_or_a_hole_at_both_ends_of_its_covariate():
+    rng, s = np.random.default_rng(0), np.linspace(0, 23, 24)
+    parts = {  # by number: the ages of a regime
+        4: [3.5, 4.5, 5.5, 6.5],  # before the path
+        1: 10 + s,  # the path
+        3: [50.0],  # one exposure is no neighbour
+        0: [60.0, 61.0, np.nan],
+        2: [60.5, 70.0],
+    }
+    labels = np.concatenate([np.full(len(ages), k) for k, ages in parts.items()])
+    z = np.concatenate([curve(s, rng) if k == 1 else rng.normal(30 + k, SPREAD, (len(ages), 8))
+                        for k, ages in parts.items()]).astype(np.float32)  # fmt: skip
+    found = structure(z, labels, None, {"age": np.concatenate([*parts.values()])})
+    assert [(path.regimes, dict(path.covariates)) for path in found.paths] == [((1,), {"age": (10.0, 33.0)})]
+    assert [(each.regimes, each.between, each.is_hole) for each in found.breaks] == [
+        (((4,), (1,)), (6.5, 10.0), False),
+        (((1,), (0,)), (33.0, 60.0), True),
+    ]
+
+
+def test_a_path_names_the_covariates_that_vary_with_the_clearest_one():
+    rng, s = np.random.default_rng(0), np.linspace(0, 16, 24)
+    rough = s + 2.5 * np.tile([1, -1], 12)  # it orders the exposures, too, but does not vary with age
+    (path,) = seen(curve(s, rng), coarse=np.floor(s / 2.7), down=-s, rough=rough, age=s, still=np.full(24, 3.0)).paths
+    assert [*path.covariates] == ["down", "age"] and path.covariates["down"] == (-16, 0)
+
+
+def test_at_most_two_hundred_exposures_are_compared():
+    assert [_some(np.arange(n)).tolist()[:3] for n in (200, 201, 400, 401)] == [[0, 1, 2], *[[0, 2, 4]] * 2, [0, 3, 6]]
+    assert len(_some(np.arange(400))) == 200
+    squares = np.square(np.subtract.outer([0.0, 1.0, 3.0, 7.0], [0.0, 1.0, 3.0, 7.0]))
+    assert (
+        _step(squares, np.array([0, 1, 2, 3])) == (1 + 4 + 16) / 3 and _step(squares, np.array([3, 0, 1, 2])) == 54 / 3
+    )
+    assert _steadiness(np.arange(5.0), np.array([4.0, 3, 2, 1, 0])) == pytest.approx(1)
+    assert _steadiness(np.ones(5), np.arange(5.0)) == _steadiness(np.arange(5.0), np.ones(5)) == 0

@@ -13,7 +13,17 @@ from sklearn.metrics import adjusted_rand_score
 from ainerd.dynamics import clean_exposure, draw
 from ainerd.latent import Encoder
 from ainerd.novelty import RegimeModel, match_labels
-from ainerd.novelty._regimes import EXACT, MOST, find_leaders, tree_of, weighted_linkage
+from ainerd.novelty._regimes import (
+    EXACT,
+    MOST,
+    _follow,
+    _likely_cut,
+    _nearest,
+    find_leaders,
+    mean_distances,
+    tree_of,
+    weighted_linkage,
+)
 from tests.noisy_runs import noisy_runs
 
 
@@ -177,6 +187,49 @@ def test_the_supported_range_comes_from_a_lower_and_a_higher_cut():
     z = np.array([[0.0], [1.0], [5.0], [9.5]])
     model = RegimeModel(noise=1.5).fit(z)  # cut at 4.5, merges at 1, 4.5 and 7
     assert (model.n_regimes_, model.supported_range_) == (2, (2, 3))
+
+
+def test_without_the_noise_the_cut_is_the_middle_of_the_widest_gap_above_the_usual_distance():
+    def cut(*x):
+        model = RegimeModel().fit(np.array(x)[:, None])
+        return model.cut_, model.labels_.tolist()
+
+    assert cut(0, 1, 10, 11, 40) == (5.5, [0, 0, 1, 1, 2])  # merges at 1, 1, 10 and 34.5
+    assert cut(0, 0.01, 1, 2, 30, 31) == (pytest.approx((1.4975 + 29.7475) / 2, rel=0.02), [0, 0, 0, 0, 1, 1])
+    assert cut(0, 1, 2.1) == (np.inf, [0, 0, 0])
+
+
+def test_distances_are_compared_block_by_block(monkeypatch):
+    rng = np.random.default_rng(0)
+    z, others, groups = rng.normal(size=(11, 3)), rng.normal(size=(5, 3)), np.array([0, 1, 0, 1, 1])
+    expected = np.stack([cdist(z, others[groups == k]).mean(1) for k in (0, 1)], axis=1)
+    for most in (1, 12, 10**6):
+        monkeypatch.setattr("ainerd.novelty._regimes._MOST_DISTANCES", most)
+        np.testing.assert_allclose(mean_distances(z, others, [groups == 0, groups == 1]), expected)
+    monkeypatch.setattr("ainerd.novelty._regimes._BLOCK", 4)
+    near, apart = _nearest(z, others)
+    np.testing.assert_array_equal(near, cdist(z, others).argmin(1))
+    np.testing.assert_allclose(apart, cdist(z, others).min(1))
+
+
+@pytest.mark.parametrize("block", [1, 2, 100])
+def test_a_point_beyond_the_radius_of_all_leaders_becomes_one(monkeypatch, block):
+    monkeypatch.setattr("ainerd.novelty._regimes._BLOCK", block)
+    z = np.array([0, 0.5, 1.0, 1.5, 3.0, 2.9, 0.2])[:, None]
+    assert _follow(z, 1.0, 3).tolist() == ([0, 0, 1, 1, 2, 2, 0] if block > 1 else [0, 0, 0, 1, 2, 2, 0])
+    assert _follow(z, 1.0, 2) is None and _follow(z, 1.6, 2).tolist() == [0, 0, 0, 0, 1, 1, 0]
+
+
+def test_the_cut_of_very_many_results_is_estimated_from_nearest_neighbours(monkeypatch):
+    z = np.array([0, 1, 3, 6, 10, 15, 100.0])[:, None]  # the nearest are 1, 1, 2, 3, 4, 5 and 85 away
+    assert _likely_cut(z) == 6 * 3
+    monkeypatch.setattr("ainerd.novelty._regimes._SAMPLE", 4)  # 0, 3, 10 and 100: 3, 3, 7 and 90
+    assert _likely_cut(z) == 6 * 5
+
+
+def test_a_result_belongs_to_the_nearest_regime_up_to_the_cut():
+    model = RegimeModel(noise=1.0).fit([[0.0], [10.0]])
+    assert model.cut_ == 3 and model.predict([[3.0], [3.1], [6.9], [7.0], [13.5]]).tolist() == [0, -1, -1, 1, -1]
 
 
 def test_the_number_of_a_vanished_regime_is_not_reused():

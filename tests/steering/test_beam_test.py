@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from ainerd.steering import beam_verdict
 from ainerd.technique import Pace
@@ -22,7 +23,21 @@ def test_a_steady_change_is_no_effect_of_the_transmission_and_is_said():
     assert "95 % 0.89 to 1.13" in verdict.text
 
 
+def test_ratio_error_and_p_value_are_those_of_a_mean_of_two():
+    each = [Pace(tau_s=tau, error_s=error * tau) for tau, error in ((1.0, 0.2), (0.8, 0.1), (0.5, 0.3))]
+    verdict, error = beam_verdict(tuple(each), 0.1, 1.0), np.sqrt(0.1**2 + (0.2**2 + 0.3**2) / 4)
+    ratio = 0.8 / np.sqrt(1.0 * 0.5)
+    assert (verdict.ratio, verdict.error) == pytest.approx((ratio, ratio * error))
+    assert verdict.p == pytest.approx(2 * norm.sf(np.log(ratio) / error)) and verdict.has_effect is False
+    low, high = ratio * np.exp(-1.96 * error), ratio * np.exp(1.96 * error)
+    assert verdict.text.endswith(f"(p = {verdict.p:.2g}); 95 % {low:.2f} to {high:.2f}")  # and no word of a change
+
+
 def test_there_is_no_verdict_without_all_times():
+    for missing in (Pace(tau_s=1.0), Pace(tau_s=1.0, error_s=0.0)):
+        verdict = beam_verdict((missing, *paces(1.0, 1.0)), 0.1, 1.0)
+        assert (verdict.has_effect, verdict.ratio, verdict.p) == (None, None, None)
+        assert verdict.text.endswith("at transmission 0.1")
     one, _, again = paces(1.0, 1.0, 1.0)
     verdict = beam_verdict((one, Pace(above_s=3.0), again), 0.1, 1.0)
     assert verdict.has_effect is None

@@ -134,3 +134,137 @@ def test_the_light_follows_from_the_pairs_of_frames_that_show_the_decay():
     safe = 10**-0.07  # of tau: 0.7 times the spread of log10(tau), which is 0.1 at least
     pairs = np.maximum(np.array([0.01, 1.0, 4.0, 100.0]) * safe, 1)
     assert np.array(light) / light[0] == pytest.approx(pairs**-0.5, rel=0.02)
+
+
+FINE = tuple(np.geomspace(1.0, 1e-5, 3000).tolist())
+ONE_TIME = Exposures(
+    modes=[{"frame_time_s": (0.1, 0.1), "frames": (10, 100_000)}],
+    transmissions=FINE, flux=1.0, limit=1e9, longest_s=1e9, precision=0.05, counts_per_s=1e4,
+)  # fmt: skip
+FAR = np.array([9.0, 9.0])
+
+
+def light(contrast, cost, n_frames, tau_s, counts_per_s, margin):
+    """Transmission for a relative error of 0.05, which is cost / (beta k sqrt(T tau / dt)) with k photons a frame."""
+    return margin * cost / (0.05 * contrast * np.sqrt(n_frames * tau_s / 0.1)) / (counts_per_s * 0.1)
+
+
+@pytest.mark.parametrize(("error_s", "spread"), [(0.1, 0.1), (0.475, 0.25), (3.0, 0.5), (None, 0.3)])
+def test_an_exposure_of_a_known_spot_has_the_frames_and_the_light_for_its_time(error_s, spread):
+    of = Proposer(ONE_TIME, reach=1.0, beam=0.1)
+    of.learn(Known(HERE, Pace(tau_s=1.9, error_s=error_s, contrast=0.3), USUAL))
+    exposure, _ = of.propose(HERE, 1e9)
+    n_frames = np.ceil(15 * 1.9 * 10 ** (2 * spread) / 0.1)  # fifteen of the longest time
+    assert (exposure.frame_time_s, exposure.n_frames) == (0.1, n_frames)
+    expected = light(0.3, 0.042, n_frames, 1.9 * 10 ** (-0.7 * spread), 1e4, 1.5)
+    assert exposure.transmission == pytest.approx(expected, rel=0.005)
+
+
+def test_before_the_first_result_times_of_five_decades_are_possible():
+    exposure, reason = Proposer(ONE_TIME, reach=1.0, beam=0.1).propose(HERE, 1e9)
+    assert reason == "no relaxation time is known yet" and exposure.n_frames == np.ceil(15 * 10**2.6 / 0.1)
+    pairs = 0.1  # a time of less than a frame counts as a frame
+    expected = light(0.15, 0.042, exposure.n_frames, max(10 ** (-0.7 * 1.3), pairs), 1e4, 2.0)
+    assert exposure.transmission == pytest.approx(expected, rel=0.005)
+
+
+def test_contrast_and_cost_are_learned_from_results_and_the_light_from_the_neighbourhood():
+    of = Proposer(ONE_TIME, reach=1.0, beam=0.1)
+    at = Exposure(0.01, 5000, 0.5)
+    paces = [Pace(tau_s=2.0, error_s=error, contrast=beta, counts=0.4) for error, beta in
+             ((0.1, 0.2), (0.04, 0.4), (0.3, 0.3), (0.2, 0.5))]  # fmt: skip
+    costs = [pace.error_s / 2.0 * pace.contrast * 0.4 * np.sqrt(5000 * 2.0 / 0.01) for pace in paces]
+    unsure = Pace(tau_s=2.0, error_s=1.1, contrast=0.9, counts=0.4)  # too unsure for a cost
+    for pace in (
+        *paces,
+        unsure,
+        Pace(above_s=3.0, contrast=0.1, counts=0.4),
+        Pace(tau_s=2.0, contrast=1.5, counts=0.4),
+    ):
+        of.learn(Known(FAR, pace, at))
+    of.learn(Known(HERE, Pace(tau_s=2.0, error_s=0.1), None))
+    exposure, _ = of.propose(HERE, 1e9)
+    contrast, cost = np.median([0.2, 0.4, 0.3, 0.5, 0.9]), np.quantile(costs, 0.25)
+    rate = 0.4 / (0.01 * 0.5)
+    expected = light(contrast, cost, exposure.n_frames, 2.0 * 10**-0.07, rate, 1.5)
+    assert exposure.transmission == pytest.approx(expected, rel=0.005)
+
+
+def test_the_nearer_exposures_tell_more_of_the_time_and_how_sure_it_is():
+    of = Proposer(ONE_TIME, reach=2.0, beam=0.1)
+    known = {(1.0, 0.0): 0.5, (0.0, 3.0): 8.0}  # distances 1 and 3, half a reach and one and a half
+    for at, tau_s in known.items():
+        of.learn(Known(np.array(at), Pace(tau_s=tau_s, error_s=0.1 * tau_s), USUAL))
+    weight = np.exp([-0.125, -1.125]) + 0.02 * np.exp([0, -0.5])
+    weight, logs = weight / weight.sum(), np.log10([0.5, 8.0])
+    mean = weight @ logs
+    exposure, reason = of.propose(np.zeros(2), 1e9)
+    assert reason == f"the relaxation time is about {10**mean:.2g} s in the neighbourhood"
+    among = weight @ (logs - mean) ** 2 + 0.1**2
+    spread = np.sqrt(among + 0.15**2 + (0.6 * 1 / 4) ** 2)
+    assert exposure.n_frames == np.ceil(15 * 10 ** (mean + 2 * spread) / 0.1)
+    _, reason = of.propose(np.array([5.1, 0.0]), 1e9)  # 4.1 from the nearest
+    assert reason.endswith("far from here, where the nearest exposures are")
+
+
+@pytest.mark.parametrize(
+    ("pace", "mean", "spread"),
+    [
+        (Pace(above_s=5.0), np.log10(5.0) + 1.2, 0.8),
+        (Pace(above_s=1.0), np.log10(3.0) + 1.2, 0.8),  # three tenths of the exposure of ten seconds
+        (Pace(below_s=5.0), np.log10(5.0) - 1.0, 0.7),
+        (Pace(), np.log10(1e-3) + 1.0, 1.0),  # ten frames
+    ],
+)
+def test_where_no_time_was_measured_it_is_expected_beyond_the_limit(pace, mean, spread):
+    of = Proposer(ONE_TIME, reach=1.0, beam=0.1)
+    of.learn(Known(HERE, pace, USUAL))
+    exposure, _ = of.propose(HERE, 1e9)
+    assert exposure.n_frames == np.clip(np.ceil(15 * 10 ** (mean + 2 * spread) / 0.1), 10, 100_000)
+
+
+def test_of_many_frame_times_one_is_taken_that_resolves_the_shortest_time_and_covers_the_longest():
+    options = Exposures(
+        modes=[{"frame_time_s": (1e-4, 1.0), "frames": (100, 10**6)}], flux=1.0, limit=1e9, longest_s=1e4
+    )
+    of = Proposer(options, reach=1.0, beam=0.1)
+    of.learn(Known(HERE, Pace(tau_s=2.0, error_s=0.4), USUAL))
+    exposure, _ = of.propose(HERE, 1e9)
+    assert 5 * exposure.frame_time_s <= 2.0 * 10**-0.4 and exposure.seconds >= 15 * 2.0 * 10**0.4
+    assert exposure.seconds == pytest.approx(15 * 2.0 * 10**0.4, rel=0.001)  # and no longer
+    short = Exposures(modes=options.modes, flux=1.0, limit=1e9, longest_s=20.0)  # ten of the middle time fit
+    of = Proposer(short, reach=1.0, beam=0.1)
+    of.learn(Known(HERE, Pace(tau_s=2.0, error_s=0.4), USUAL))
+    exposure, _ = of.propose(HERE, 1e9)
+    assert exposure.seconds == pytest.approx(20.0) and 5 * exposure.frame_time_s <= 2.0 * 10**-0.4
+
+
+def test_with_little_dose_left_the_light_goes_first_and_then_the_frames():
+    options = Exposures(
+        modes=[{"frame_time_s": (0.1, 0.1), "frames": (100, 4000)}], transmissions=(1.0, 0.5, 0.2),
+        flux=2.0, limit=1e9, longest_s=1e4, overhead_s=5.0, counts_per_s=1e-3,
+    )  # fmt: skip
+    of = Proposer(options, reach=1.0, beam=0.1)
+    of.learn(Known(HERE, Pace(tau_s=2.0, error_s=0.2), USUAL))
+    frames = int(np.ceil(15 * 2.0 * 10**0.2 / 0.1))
+    whole = 0.1 * frames + 5.0  # s with the open shutter
+    for left, expected in (
+        (2.0 * whole, (frames, 1.0)),
+        (1.99 * whole, (frames, 0.5)),
+        (0.9 * whole, (frames, 0.2)),
+        (0.39 * whole, (frames // 2, 0.2)),
+        (2.0 * 0.2 * (0.1 * 100 + 5.0), (100, 0.2)),
+        (1.99 * 0.2 * (0.1 * 100 + 5.0), None),
+    ):
+        found = of.propose(HERE, left)
+        assert (found and (found[0].n_frames, found[0].transmission)) == expected
+
+
+def test_a_time_is_measured_again_if_it_is_a_fifth_less_sure_than_wanted():
+    for error_s, again in ((0.119, False), (0.121, True)):
+        assert (proposer(Known(HERE, Pace(tau_s=1.0, error_s=error_s), USUAL)).again(HERE) is not None) is again
+    sure = Known(HERE, Pace(tau_s=1.0), USUAL)
+    assert proposer(sure).again(HERE) is None and proposer().again(HERE) is None
+    unsure = Known(HERE, Pace(tau_s=1.0, error_s=0.4), USUAL)
+    assert proposer(unsure, Known(HERE, Pace(tau_s=1.0, error_s=0.1), USUAL)).again(HERE) is None  # the last one counts
+    assert proposer(unsure, unsure).again(HERE + [0.099, 0]) and not proposer(unsure).again(HERE + [0.101, 0])

@@ -5,6 +5,7 @@ import pytest
 
 from ainerd.knobs import Knob
 from ainerd.steering import Candidate, Course, Explorer, Following
+from ainerd.steering._following import in_holes
 from ainerd.steering._policies import _at_or_beside
 
 BOUNDS = {"x": (0.0, 20.0), "y": (0.0, 10.0)}
@@ -144,3 +145,20 @@ def test_a_candidate_is_measured_at_its_very_place_unless_its_level_of_a_slow_kn
     taken = explorer.suggest(4)
     led = [each for each in taken if each["reason"].startswith("xtec found something ")]
     assert [(each["x"], each["t"]) for each in led] == [(12.3, 322.0)]
+
+
+def test_the_depth_in_a_hole_is_the_way_to_what_was_measured_in_half_widths():
+    x = np.array([1.0, 2.0, 3.0, 4.0, 6.0, 7.0, 8.5, 9.9, 10.0, 12.0])
+    nodes, visited = np.column_stack([x, np.zeros(10)]), np.array([[6.0, 5.0], [30.0, 1.0], [-3.0, 1.0]])
+    depth = [0, 0, 0.25, 0.5, 0, 0.25, 0.375, 0.025, 0, 0]  # the hole is 8 wide, and 6 was measured
+    assert in_holes([(0, 2.0, 10.0)], nodes, visited) == pytest.approx(depth)
+    assert in_holes([(1, 2.0, 10.0), (0, 8.0, 10.0)], nodes, visited) == pytest.approx([*[0] * 6, 0.5, 0.1, 0, 0])
+    both = in_holes([(1, -1.0, 1.0), (0, 2.0, 10.0)], nodes, np.empty((0, 2)))
+    assert both == pytest.approx([1] * 10)  # the middle of another knob's hole
+    assert not in_holes([], nodes, visited).any()
+
+
+def test_the_ages_of_one_exposure_tell_no_way():
+    following = Following(courses=(Course((0,), "age"), Course((1,), "order")))
+    gone = following.gone_since(np.array([0, 1, 1, 1]), np.array([5.0, 1, 2, 3]))
+    assert gone.tolist() == [0, 1, 0.5, 0]

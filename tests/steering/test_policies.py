@@ -1,5 +1,7 @@
 """Policies, and exploration with several knobs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from scipy.stats import qmc
 
 from ainerd.knobs import Knob
 from ainerd.steering import POLICIES, Explorer
+from ainerd.steering._policies import _in_cell, _lead, _reason, _worth, levels, new_regimes
 
 MM = {"range": (0.0, 10.0), "unit": "mm", "length": 1.0}
 SLOW = {"range": (300.0, 400.0), "unit": "K", "length": 20.0, "speed": 1.0, "settle_s": 300.0}
@@ -160,3 +163,115 @@ def test_cells_wider_than_a_region_are_measured_anywhere():
     assert all(len(np.unique(x)) > 30 for x in way.T)
     assert cdist(way, way)[np.triu_indices(60, 1)].min() > 1.0
     assert (way.min(0) < 1).all() and (way.max(0) > 9).all()  # also at the limits
+
+
+def surveyed(policy="levels"):
+    """An explorer with two regimes, a novel exposure, and a temperature that is slow."""
+    explorer = explorer_of(policy, x=MM, t=SLOW, travel=no_time)
+    explorer._trials._labeler = lambda z: z[:, 0].astype(int)
+    rng = np.random.default_rng(0)
+    places = np.column_stack([rng.uniform(0, 10, 12), 310 + 5.0 * np.sort(rng.integers(0, 3, 12))])
+    places[3] = 5.0, 365.0  # alone
+    points = [
+        {"_id": str(i), "x": x, "t": t, "embedding": [x > 4, 0.0], "novelty_p": 0.001 if i == 3 else 0.5}
+        for i, (x, t) in enumerate(places.tolist())
+    ]
+    points[3]["embedding"] = [7, 0.0]
+    explorer.ingest(points)
+    return explorer
+
+
+def test_the_level_is_the_one_with_the_most_worth_per_second():
+    survey = surveyed()._survey()
+    worth = survey.gain * (1 + 2 * survey.boundary) + survey.confirmation
+    assert survey.confirmation.max() > 0.1 and survey.boundary.max() > 0.5
+    assert _worth(survey) == pytest.approx(worth)
+    at = survey.window.nodes[:, 1]
+    now = at[np.abs(survey.window.nodes - survey.visited[-1]).sum(1).argmin()]
+    rates = {}
+    for level in np.unique(at[survey.is_open]):
+        here = survey.is_open & (at == level)
+        best = sorted(worth[here], reverse=True)[: 1 if level == now else 16]
+        rates[level] = sum(best) / (survey.travel_s[here].min() + len(best) * survey.exposure_s)
+    expected = max(rates, key=rates.get)
+    position, _ = levels(survey)
+    assert position[1] == pytest.approx(expected)
+    for exposure_s in (1.0, 1e4):  # where exposures are short it stays, where they are long the change counts little
+        survey = replace(survey, exposure_s=exposure_s)
+        position, _ = levels(survey)
+        rates = {}
+        for level in np.unique(at[survey.is_open]):
+            here = survey.is_open & (at == level)
+            best = sorted(worth[here], reverse=True)[: 1 if level == now else 16]
+            rates[level] = sum(best) / (survey.travel_s[here].min() + len(best) * exposure_s)
+        assert position[1] == pytest.approx(max(rates, key=rates.get))
+
+
+def test_the_best_node_has_the_most_worth_per_second_of_travel_and_exposure():
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        explorer = Explorer(
+            {"x": (0.0, 10.0), "y": (0.0, 5.0)}, labeler=lambda z: z[:, 0].astype(int), seed=seed,
+            travel_time=lambda a, b: 20 * np.abs(b - a).max(1), exposure_s=30.0,
+        )  # fmt: skip
+        explorer.ingest([
+            {"_id": str(i), "x": x, "y": y, "embedding": [x > 5, 0.0], "age_s": 1.0}
+            for i, (x, y) in enumerate(rng.uniform(0, [10, 5], (9, 2)).tolist())
+        ])  # fmt: skip
+        survey = explorer._survey()
+        rate = survey.gain * (1 + 2 * survey.boundary) / (30.0 + survey.travel_s)
+        position, _ = new_regimes(survey)
+        node = np.abs(survey.window.nodes - position).sum(1).argmin()
+        assert rate[node] >= (1 - 1e-5) * rate[survey.is_open].max()
+
+
+def test_a_wide_cell_is_measured_where_it_is_farthest_from_all_others():
+    explorer = explorer_of(**{f"knob{i}": MM for i in range(6)})
+    way_of(explorer, 5)
+    survey = explorer._survey()
+    node = int(np.flatnonzero(survey.is_open)[100])
+    spot, at = _in_cell(survey, node), survey.window.nodes[node]
+    cell = 10 / np.array([len(x) for x in survey.window.axes])
+    assert (np.abs(spot - at) <= cell / 2).all() and not np.array_equal(spot, at)
+    tried = at + cell * (qmc.Sobol(6, seed=0).random(64) - 0.5)
+    away = cdist(tried, survey.visited).min(1)
+    assert np.linalg.norm(survey.visited - spot, axis=1).min() == pytest.approx(away.max())
+    few = explorer_of(x=MM, y=MM)
+    way_of(few, 2)
+    survey = few._survey()
+    assert np.array_equal(_in_cell(survey, 7), survey.window.nodes[7])  # its cell is narrow
+
+
+def test_the_reason_names_what_led_there():
+    explorer = surveyed("new_regimes")
+    survey = explorer._survey()
+    node = int(survey.confirmation.argmax())
+    spot, reason = _lead(survey, node)
+    assert spot is None and reason.startswith("beside the novel spot at ") and reason.endswith("to confirm it")
+    unseen = int(np.where(survey.confirmation + survey.novel_to_others == 0, survey.gain, -1).argmax())
+    assert _lead(survey, unseen) is None
+    border = int(np.where(survey.boundary > 0.5, survey.nearest, 0).argmax())
+    first, second = survey.regimes_beside(border)
+    between = f"on the border between regime {first} and regime {second}"
+    away = f"{cdist(survey.visited, survey.window.nodes[[border]]).min():.2g} lengths"
+    assert _reason(survey, border, True) == f"{between}, {away} from the nearest exposure"
+    inside = int(survey.boundary.argmin())
+    away = f"{cdist(survey.visited, survey.window.nodes[[inside]]).min():.2g} lengths"
+    assert _reason(survey, inside, True) == f"in the largest gap, {away} from the nearest exposure"
+    reasons = [_reason(survey, k, False) for k in (border, inside)]
+    for k, reason, words in zip((border, inside), reasons, (f"; it lies {between}", ""), strict=True):
+        away = f"{cdist(survey.visited, survey.window.nodes[[k]]).min():.2g} lengths"
+        if survey.layers[k] > survey.inclusions[k]:
+            assert reason == f"a layer that was not seen yet may lie here, {away} from the nearest exposure"
+        else:
+            assert reason == f"nothing was measured within {away} of here yet{words}"
+
+
+def test_a_raster_of_a_knob_that_goes_down_begins_above():
+    explorer = explorer_of("raster", x=MM, t=SLOW | {"direction": "down"})
+    way = way_of(explorer, 24)
+    n = int(np.ceil(10 / (2 / np.sqrt(2))))  # rows and columns no more than sqrt(2) lengths apart
+    assert way[:n, 0] == pytest.approx((np.arange(n) + 0.5) * 10 / n)
+    assert way[n : 2 * n, 0] == pytest.approx(way[:n, 0][::-1])  # to and fro
+    rows = int(np.ceil(5 / np.sqrt(2)))
+    assert way[::n, 1] == pytest.approx(400 - (np.arange(3) + 0.5) * 100 / rows)

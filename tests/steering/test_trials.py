@@ -180,3 +180,30 @@ def test_the_chance_of_a_new_regime_is_the_share_of_new_ones_among_such_p_values
     for low, high in ((1e-4, 1e-3), (1e-3, 0.01), (0.01, 0.1), (0.5, 1.0)):
         some = (low < p) & (p < high)
         assert chance_new(p[some]).mean() == pytest.approx(is_new[some].mean(), rel=0.06)
+
+
+def test_groups_whose_nearest_pairs_in_age_are_alike_are_joined():
+    """Two groups are one if five pairs nearest in the logarithm of age differ by the noise or less on average."""
+    age = np.array([1.0, 2, 4, 8, 16, 32.0])
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    for x, joined in ((1.0, True), (1.01, False)):
+        z = np.array([[0.0], [0], [0], [x], [x], [x]], np.float32)
+        assert (len(set(join_aged(1.0, labels, z, age))) == 1) is joined
+    # of the nine pairs those of 4 and 8, then 2 and 8, 4 and 16, then two of 1 and 8, 2 and 16, 4 and 32 count
+    z = np.array([[50.0], [0], [0], [1], [1], [50]], np.float32)
+    distances = [1, 1, 1, 49, 1]
+    mean = np.mean(distances)
+    assert len(set(join_aged(mean + 0.01, labels, z, age))) == 1 < len(set(join_aged(mean - 0.01, labels, z, age)))
+    three = np.array([0, 1, 2, 0, 1, 2])  # the nearest two are joined first, and then compared with the third
+    z = np.array([[0.0], [0.9], [1.9], [0], [0.9], [1.9]], np.float32)
+    assert join_aged(1.0, three, z, age).tolist() in ([1, 1, 2, 1, 1, 2], [2] * 6)
+
+
+def test_the_labels_of_eight_exposures_back_are_compared():
+    stability = followed([0] * 10)
+    assert [len(labels) for _, labels in stability._past] == [2, 3, 4, 5, 6, 7, 8, 9, 10]
+    assert stability.n_regimes == 1 and Stability().n_regimes == 0
+    late = followed([0] * 5)
+    for n in range(6, 14):
+        record(late, [0] * (n - 1) + [1] if n < 13 else [0] * 11 + [1] * 2)
+    assert late.objection() is None and late.n_regimes == 2
