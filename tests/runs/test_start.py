@@ -1,6 +1,13 @@
 """Metadata of the start document in a result."""
 
+import reprlib
+from types import SimpleNamespace
+
+import numpy as np
+
+from ainerd.config import Detector
 from ainerd.runs import RecordedKeys, start_metadata
+from ainerd.runs._writer import _access_tags, _is_given, _shown, _time, _typed, parameters_of
 
 
 def test_usual_and_configured_metadata_are_kept():
@@ -29,3 +36,41 @@ def test_the_proposal_of_nsls2_is_kept():
     start = {"data_session": "pass-312345", "cycle": "2026-3", "username": "ada", "proposal": proposal}
     kept = {"user": "ada", "proposal": "312345", "data_session": "pass-312345", "cycle": "2026-3"}
     assert start_metadata(start, RecordedKeys(positions=())) == kept
+
+
+def test_any_value_of_the_metadata_becomes_a_number_a_text_or_nothing():
+    class Odd:
+        pass
+
+    given = {
+        "zero": 0, "no": False, "text": "a", "empty": "", "none": None, "one": np.float64(2.5), "array": np.array([7]),
+        "several": np.array([[1, 2]]), "tuple": (1, "b"), "list": [], "odd": Odd(), "named": {"name": "Ann"},
+        "unnamed": {"x": 1}, "deep": {"er": {"name": "Bob"}},
+    }  # fmt: skip
+    wanted = RecordedKeys(positions=("text",), start={name: name for name in (*given, "missing")} | {"cell": "deep.er"})
+    assert start_metadata(given, wanted) == {
+        "zero": 0, "no": False, "one": 2.5, "array": 7, "several": "[1, 2]", "tuple": "1, b", "named": "Ann",
+        "cell": "Bob",
+    }  # fmt: skip
+    both = {"sample": "one", "sample_name": "other", "user_name": "Ann", "operator": "Bob", "plan_name": "count"}
+    assert start_metadata(both, RecordedKeys(positions=())) == {"sample": "one", "user": "Ann", "plan": "count"}
+    own = RecordedKeys(positions=(), start={"sample": "sample_name"})
+    assert start_metadata(both, own)["sample"] == "other"
+
+
+def test_metadata_of_another_type_than_expected_are_none():
+    assert [_typed(x, int, float) for x in (1, 2.5, True, "1", None)] == [1, 2.5, None, None, None]
+    assert [_time(x) for x in (5, -9.2e9, 9.2e9, 9.3e9, "noon", True)] == [5.0, -9.2e9, 9.2e9, None, None, None]
+    assert [_access_tags(x) for x in (None, ["a", 2], ("b",), "c", 5)] == [None, ["a", "2"], ["b"], ["c"], ["5"]]
+    assert [_is_given(x) for x in (None, "", "a", 0, np.zeros(2))] == [False, False, True, True, True]
+    assert _shown("x" * 200) == reprlib.repr("x" * 200)[:80] and len(_shown(["y" * 20] * 9)) == 80
+    assert _shown(10**5000) == "of type int"
+
+
+def test_the_parameters_of_a_result_are_those_of_the_technique_and_of_the_numbers_of_its_frames():
+    technique = SimpleNamespace(parameters={"q": 1})
+    plain = Detector(image="det", n_frames="n", frame_time_s="dt")
+    assert parameters_of(technique, plain) == {"q": 1}
+    numbered = Detector(image="det", frame_number="/n", flags={"bad": 1.0}, pixel_order="rows")
+    of_numbers = {"detector.frame_number": "/n", "detector.flags": {"bad": 1.0}, "detector.pixel_order": "rows"}
+    assert parameters_of(technique, numbered) == {"q": 1} | of_numbers

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from event_model import compose_run, pack_event_page
 
+from ainerd.activity import doing
 from ainerd.runs import Jobs, RecordedKeys
 
 
@@ -126,8 +127,57 @@ def test_each_listener_gets_each_outcome_even_if_one_fails(toy, store, worker_on
 def test_a_lag_is_logged_once_until_the_analysis_has_caught_up(work, caplog):
     for lag_s in (30.0, 30.5, 300.0, 3.5, 2.5, 0.1, 31.0):
         work._warn_if_behind(lag_s)
-    lines = [record.getMessage().split(",")[0] for record in caplog.records]
-    assert lines == ["the analysis is 30 s behind", "the analysis is no longer behind", "the analysis is 31 s behind"]
+    with doing("calibrating"):
+        work._warn_if_behind(0.1)
+        work._warn_if_behind(31.0)
+    lines = [record.getMessage() for record in caplog.records]
+    behind, caught_up = (
+        "the analysis is {} s behind, nothing is left out: {}".format,
+        "the analysis is no longer behind",
+    )
+    slow = behind(30, "frames come faster than they are analysed")
+    assert lines == [slow, caught_up, slow.replace("30", "31"), caught_up, behind(31, "calibrating")]
+
+
+def test_health_tells_the_runs_that_wait_the_last_one_and_the_lag(work, scanned, movies, caplog):
+    release, lags, runs = threading.Event(), [], [list(scanned(movies(1, 2), num_points=2)) for _ in range(2)]
+    work.on_outcome(lambda outcome: lags.append(work.health()["lag_s"]))
+    uids = [documents[0][1]["uid"] for documents in runs]
+    with pytest.raises(KeyError):
+        work.outcomes(uids[0])
+    work.jobs.submit(release.wait)
+    for name, doc in (*runs[0], *runs[1][:-1]):
+        work(name, doc)
+    assert (work.backlog, work.concluded, work.current, work.progress) == (1, 0, None, None)
+    release.set()
+    assert work.jobs.drain()
+    health = work.health()
+    assert 10 < health.pop("peak_memory_mb") < 1e5
+    assert health == {
+        "worker": "alive", "backlog": 0, "kept": 0, "lag_s": 0.0, "concluded": 1, "last_run": uids[0],
+    }  # fmt: skip
+    assert work.current.run.uid == uids[1] and work.progress == (2, 2) and 0 < lags[0] < 600
+    end = runs[1][-1]
+    for document in (end, end, ("descriptor", {**runs[1][1][1], "run_start": "nobody"})):
+        work(*document)
+    assert work.jobs.drain() and (work.backlog, work.concluded, work.progress) == (0, 2, None)
+    assert "left out: a descriptor document that refers to 'nobody', which has not arrived" in caplog.text
+    work("stop", {"run_start": uids[0]})
+    assert work.jobs.drain() and work.backlog == 0
+
+
+def test_futures_of_runs_in_progress_are_kept(work, scanned, movies, monkeypatch):
+    monkeypatch.setattr("ainerd.runs._worker.MOST_FUTURES", 2)
+    runs = [list(scanned(movies(1))) for _ in range(4)]
+    for documents in runs:
+        work(*documents[0])
+    assert len(work._futures) == 4
+    for documents in runs:
+        for document in documents[1:]:
+            work(*document)
+    assert work.jobs.drain() and all(work.outcomes(documents[0][1]["uid"]).result(0) for documents in runs)
+    work("start", list(scanned(movies(1)))[0][1])
+    assert len(work._futures) == 2
 
 
 def test_old_futures_are_dropped(work, store, scanned, movies, monkeypatch):
@@ -140,7 +190,7 @@ def test_old_futures_are_dropped(work, store, scanned, movies, monkeypatch):
 
 
 @pytest.mark.parametrize("are_packed", [False, True])
-@pytest.mark.parametrize("n", [2, 4])
+@pytest.mark.parametrize("n", [2, 3, 4])
 def test_only_a_run_that_fits_into_memory_is_kept(work, store, spool, scanned, movies, monkeypatch, are_packed, n):
     monkeypatch.setattr("ainerd.runs._worker.MOST_BYTES", 3 * (movies(1).nbytes + 2 * 32))  # and two numbers an event
     monkeypatch.setattr(store, "complete", fails(httpx.ConnectError("away")))
@@ -150,7 +200,7 @@ def test_only_a_run_that_fits_into_memory_is_kept(work, store, spool, scanned, m
         documents = [*documents[:2], ("event_page", page), documents[-1]]
     for document in documents:
         work(*document)
-    assert work.jobs.drain() and len(spool.paths()) == (1 if n == 2 else 0)
+    assert work.jobs.drain() and len(spool.paths()) == (0 if n == 4 else 1)
 
 
 @pytest.mark.fault(

@@ -11,9 +11,11 @@ import pytest
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
+from ainerd.config import Detector
 from ainerd.documents import file_documents
 from ainerd.results import ResultRecord, ResultStore, result_key
-from ainerd.runs import Journal, RecordedKeys, Spool, Subject, Writer
+from ainerd.runs import Journal, RecordedKeys, RunState, Spool, Subject, Writer
+from ainerd.runs._writer import is_refused
 from ainerd.technique import Outcome, Series
 
 WANTED = RecordedKeys(
@@ -83,7 +85,89 @@ def test_a_run_is_begun_completed_and_absorbed(toy, scanned, movies, worker, sto
     assert (outcome.status, outcome.regime, outcome.novel, outcome.trial_id) == ("complete", 3, True, "s1")
     assert outcome.readings == {"age": 300.0} and campaign.absorbed[0].key == outcome.key
     times, values = store.complete.call_args.kwargs["series"]["warmth"]
-    assert values.tolist() == [300, 301] and np.isfinite(times).all()
+    assert values.tolist() == [300, 301] and times == pytest.approx(np.array([100.0, 101.0]) - record.run_time)
+    assert (
+        record.summary == {"age": 300.0} and record.units == {"x": "mm"} and record.raw_path == f"raw/{record.raw_uid}"
+    )
+    assert (record.technique, record.agent, record.suggestion_id, record.scan_id) == ("toy", "me", "s1", 1)
+    documents = list(scanned(movies(1, 2), num_points=2))
+    documents[0][1]["time"] = "noon"  # then the first reading begins
+    deliver(mine, documents)
+    assert store.complete.call_args.kwargs["series"]["warmth"][0].tolist() == [0, 1]
+
+
+def test_the_length_of_an_exposure_is_that_of_its_frames(toy, scanned, movies, store, campaign):
+    writer = Writer(toy(), store, Detector(image="det", frame_time_s="dt"), WANTED, (), "me")
+    documents = list(scanned(movies(1, 2, 3)))
+    documents[1][1]["configuration"] = {"det": {"data": {"dt": 0.5}, "timestamps": {}, "data_keys": {}}}
+    documents[1][1]["object_keys"] = {"det": ["det"]}
+    state = RunState(writer, campaign)
+    for name, doc in documents:
+        state(name, doc)
+    assert state.outcomes == campaign.absorbed and state.outcomes[0].exposure_s == 1.5
+    (record,) = store.records.values()
+    assert record.frame_time_s == 0.5 and record.n_frames == 3
+
+
+@pytest.mark.parametrize("is_bare", [False, True])
+def test_a_known_result_is_recalled_as_it_is_in_tiled(toy, keys, store, is_bare):
+    run = SimpleNamespace(uid="a", start_doc={})
+    writer = Writer(toy(), store, keys, WANTED, (), "me")
+    subject = Subject.of_run(writer, run, None)
+    about = {} if is_bare else {
+        "suggestion_id": "s", "scan_id": 5, "embedding": [1.0, 2.0], "novelty_p": 0.2, "novel": False, "own_p": 0.3,
+        "regime": 4, "summary": {"age": 7, "tau": 3.0}, "positions": {"x": 1.5},
+    }  # fmt: skip
+    store.records[subject.key] = ResultRecord(
+        raw_uid="a", technique="toy", agent="me", parameters=writer.parameters, status="partial", **about
+    )
+    found = writer.begin(subject)
+    assert (found.raw_uid, found.key, found.status, found.is_recalled) == ("a", subject.key, "partial", True)
+    if is_bare:
+        assert (found.trial_id, found.embedding, found.regime, found.readings) == (subject.key, None, -1, {})
+    else:
+        assert (found.trial_id, found.scan_id, found.novelty_p, found.novel) == ("s", 5, 0.2, False)
+        assert (found.own_p, found.regime, found.readings, found.positions) == (0.3, 4, {"age": 7.0}, {"x": 1.5})
+        assert found.embedding.tolist() == [1, 2] and found.embedding.dtype == np.float32
+
+
+def test_a_subject_is_its_frames_of_all_its_runs():
+    """Frames 0 to 2, 4 and 5 of one run, and 0 and 1 of the next one."""
+
+    def run(uid, value):
+        return SimpleNamespace(
+            uid=uid, n_event=3, reading=lambda key, event: value,
+            of_frames=lambda key, first, last, event: np.arange(first, last) + (value or 0),
+            series=lambda key, event: np.full((2, 2), value or 0.0),
+        )  # fmt: skip
+
+    subject = Subject("k", [run("a", None)])
+    subject.analysis = MagicMock()
+    for first, n in ((0, 2), (2, 1), (4, 2)):
+        subject.push(SimpleNamespace(first=first, frames=np.zeros((n, 6))))
+    assert subject._taken == [[(0, 3), (4, 6)]] and (subject.n_read, subject.n_passed, subject.n_taken) == (5, 6, 5)
+    subject.problem, subject.retake = "dark", True
+    subject.go_on(run("b", 10.0))
+    assert (subject.n_read, subject.problem, subject.retake, subject.run.uid) == (0, None, False, "b")
+    subject.push(SimpleNamespace(first=0, frames=np.zeros((2, 6))))
+    assert (subject.n_read, subject.n_passed, subject.n_taken) == (2, 8, 7)
+    assert subject.of_frames("x").tolist() == [0, 1, 2, 4, 5, 10, 11] and subject.value("x") == 10
+    assert subject.series("x").tolist() == [[0, 0, 10, 10]] * 2
+    assert [call.args[1] for call in subject.analysis.push.call_args_list] == [0, 2, 4, 0]
+    third = Subject("k", [run("a", 1.0)], event=3)
+    third.analysis = MagicMock()
+    third.push(SimpleNamespace(first=7, frames=np.zeros((2, 6))))
+    assert third.first == 6 and third.n_passed == 3 and third.analysis.push.call_args.args[1] == 1
+
+
+def test_only_a_refusal_of_the_content_is_for_good():
+    request = httpx.Request("PUT", "http://tiled")
+    of = {
+        code: is_refused(httpx.HTTPStatusError("no", request=request, response=httpx.Response(code, request=request)))
+        for code in (400, 401, 413, 422, 500, 503)
+    }
+    assert of == {400: False, 401: False, 413: True, 422: True, 500: False, 503: False}
+    assert not is_refused(httpx.ConnectError("away")) and not is_refused(ValueError())
 
 
 def test_a_run_that_never_ends_stays_computing(toy, scanned, movies, worker, store):
@@ -256,9 +340,10 @@ def test_a_repeated_analysis_counts_its_frames_once(toy, scanned, movies, worker
     assert died and len(kept()) == 1  # it is not too large to be kept
 
 
-def test_an_analysis_that_dies_twice_is_given_up(toy, scanned, movies, worker, store, monkeypatch):
+@pytest.mark.parametrize("method", ["push", "finish"])
+def test_an_analysis_that_dies_twice_is_given_up(toy, scanned, movies, worker, store, monkeypatch, method):
     technique = toy()
-    monkeypatch.setattr(technique.analysis, "push", MagicMock(side_effect=SystemExit("enough")))
+    monkeypatch.setattr(technique.analysis, method, MagicMock(side_effect=SystemExit("enough")))
     outcome = deliver(worker(technique), scanned(movies(1, 2), num_points=2))
     assert outcome.status == "failed" and outcome.reason == "the analysis died twice, of SystemExit: enough"
 
@@ -310,6 +395,18 @@ def test_arrays_in_metadata_cost_no_result(toy, scanned, movies, worker, store):
     outcome = deliver(worker(toy()), documents)
     (record,) = store.records.values()
     assert (outcome.status, record.start) == ("complete", {"user": "a, b", "proposal": 7})
+
+
+@pytest.mark.parametrize("method", ["push", "finish"])
+def test_an_analysis_of_a_large_run_that_dies_is_not_repeated(toy, scanned, movies, worker, store, monkeypatch, method):
+    technique = toy()
+    monkeypatch.setattr("ainerd.runs._worker.MOST_BYTES", 0)
+    monkeypatch.setattr(technique.analysis, method, MagicMock(side_effect=MemoryError("full")))
+    outcome = deliver(worker(technique), scanned(movies(1, 2), num_points=2))
+    why = "the analysis died in a run too large to be analysed again, of MemoryError: full"
+    assert (outcome.status, outcome.reason, len(technique.made)) == ("failed", why, 1)
+    (record,) = store.records.values()
+    assert record.reason == why and store.fail.call_args.kwargs["retake"] is True
 
 
 @pytest.mark.fault(
