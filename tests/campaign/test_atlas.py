@@ -131,3 +131,32 @@ def test_an_atlas_of_nothing_labels_nothing(technique, store):
     assert atlas.regimes is None and atlas.label(np.zeros((2, 2), np.float32)).tolist() == [-1, -1]
     with pytest.raises(AssertionError):
         atlas.keep(nullcontext())
+
+
+def test_what_may_order_the_results_are_readings_positions_and_their_order(technique, store):
+    atlas = Atlas(technique, store, ("x", "y"))
+    atlas.add(outcome("a", x=1.0, readings={"age": 60.0}))
+    atlas.add(outcome("b", positions={"y": 3.0}, readings={"age": 90.0, "heat": 1.0}))
+    atlas.add(outcome("c", x=4.0, y=2.0))
+    known = {name: values.tolist() for name, values in atlas._covariates().items()}
+    assert [*known] == ["age", "heat", "x", "y", ORDER]
+    nan = pytest.approx(np.nan, nan_ok=True)
+    assert known["age"] == [60, 90, nan] and known["heat"] == [nan, 1, nan]
+    assert known["x"] == [1, nan, 4] and known["y"] == [5, 3, 2] and known[ORDER] == [1, 2, 3]
+
+
+def test_a_place_belongs_to_an_earlier_one_up_to_the_size_of_the_beam(technique, store):
+    atlas = Atlas(technique, store, ("x", "y"))
+    assert atlas.regime_before(outcome("a"), WINDOW, 0.5) is None
+    atlas.add(outcome("a", x=1.0, y=1.0))
+    assert atlas.regime_before(outcome("b", x=1.5, y=1.0), WINDOW, 0.5) == 0
+    assert atlas.regime_before(outcome("b", x=1.51, y=1.0), WINDOW, 0.5) is None
+    assert atlas.regime_before(outcome("b", x=1.0, y=1.0), WINDOW, None) is None
+
+
+def test_exposures_with_a_regime_and_a_p_value_count_in_order(technique, store):
+    atlas = Atlas(technique, store, ("x", "y"))
+    for key, z, p in (("c", 0.0, 0.5), ("a", 3.0, None), ("b", 3.0, 0.0)):
+        atlas.add(outcome(key, z=z, novelty_p=p))
+    assert atlas.exposures() == {"c": (0, 0.5), "b": (1, 0.0)} and [*atlas.exposures()] == ["c", "b"]
+    assert atlas.labels == {0, 1} and atlas.own_p(outcome("d")) is None

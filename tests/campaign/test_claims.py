@@ -8,7 +8,7 @@ import pytest
 from campaign_toys import outcome
 
 from ainerd.campaign import Atlas, Claims
-from ainerd.campaign._claims import ALARM, SAMPLE
+from ainerd.campaign._claims import ALARM, SAMPLE, _exposures, _some
 from ainerd.novelty import LOOKS, Border, Components
 from ainerd.results import commands
 from ainerd.technique import NullRegimes
@@ -278,3 +278,46 @@ def test_the_number_of_a_dead_regime_is_not_given_again(technique, store):
     alone = Atlas(technique, store, ("x", "y"), [outcome("a", z=0.0, regime=0)])
     store.add_atlas(type("R", (), {"labels": {}, "changed": lambda self, **k: type("S", (), k)})())
     assert alone.add(outcome("d", z=9.0)) == 1
+
+
+def test_founders_are_spread_evenly_and_exposures_are_counted_in_words():
+    assert _some([*range(100)]) == [*range(100)] and _some([*range(101)]) == [*range(0, 101, 2)]
+    assert _some([*range(250)]) == [*range(0, 250, 3)]
+    assert [_exposures(n) for n in (0, 1, 5)] == ["no exposures", "one exposure", "five exposures"]
+    assert _exposures(6) == "6 exposures, of which the first 6 count"
+
+
+@pytest.mark.parametrize(("distance", "differs"), [(6.25, False), (6.3, True)])
+def test_a_kind_differs_from_a_quarter_beyond_the_threshold_of_a_gap(technique, distance, differs):
+    groups = ((0,), (1,), (2, 3))
+    borders = {
+        (0, 1): Border(20.0, 5.0, (3, 3)),
+        (1, 2): Border(distance, 5.0, (3, 3)),
+        (0, 2): Border(30.0, 5.0, (3, 3)),
+    }
+    borders |= {(0, 3): Border(40.0, 5.0, (3, 3)), (1, 3): Border(40.0, 5.0, (3, 3)), (2, 3): Border(1.0, 5.0, (3, 3))}
+    claims = Claims(technique)
+    lines = claims.update(seen(r0=[0.5] * 3, r1=[0.5] * 3, r2=[0.5] * 2, r3=[0.5]), Components(groups, borders))
+    far = f"{distance:.0f} times the spread within a regime"
+    assert (
+        lines
+        == [
+            f"regime 1 differs from the rest of the session: three exposures, {far} from regimes 2 and 3",
+            f"regimes 2 and 3 differs from the rest of the session: three exposures, {far} from regime 1",
+        ]
+        * differs
+    )
+    assert [claim.founders for claim in claims.claims] == [["r1 0", "r1 1", "r1 2"], ["r2 0", "r2 1", "r3 0"]] * differs
+    assert all((claim.p, claim.about, claim.stands) == (None, "session", True) for claim in claims.claims)
+
+
+def test_the_state_is_that_of_claims_questions_and_alarm(judging):
+    claims = Claims(judging)
+    claims.update(seen(r0=[0.5] * 3, r3=NEW, r5=[0.01]), ALONE)
+    state = claims.state()
+    (claim,) = state["claims"]
+    assert (claim["founders"], claim["regime"], claim["about"], claim["stands"]) == ([*"abc"], 3, "regime", True)
+    assert state["spent"] == {"3": claim["p"]} and state["asked"] == [5] and state["alarm"] == claims.alarm != ""
+    again = Claims(judging)
+    assert not again.restore({}) and again.restore(state) and again.state() == state
+    assert claims.bound == "the chance of any false discovery tonight is at most 0.05"

@@ -6,11 +6,12 @@ import pytest
 from campaign_toys import BOUNDS, Toy, on, outcome
 
 from ainerd.campaign import Campaign, book_of
+from ainerd.campaign._exposures import ExposureChoice
 from ainerd.config import Steering
 from ainerd.exposures import Exposure, Exposures
 from ainerd.knobs import Knob
 from ainerd.results.commands import Reject
-from ainerd.steering import DoseBook
+from ainerd.steering import DoseBook, Window
 from ainerd.technique import Pace
 
 MODES = [{"frame_time_s": (1e-3, 1.0), "frames": (100, 10000)}]
@@ -148,3 +149,28 @@ def test_a_test_of_the_beam_fits_into_the_dose(make_exposing):
     book.enter("the rest", here, Exposure(1e-3, int(1000 * book.left(here)) - 50, 1.0))
     with pytest.raises(ValueError, match="is too small for a test of the beam"):
         campaign.exposures.beam_test(here)
+
+
+def test_a_test_of_the_beam_halves_its_frames_until_the_three_fit(make_exposing):
+    campaign, here = make_exposing(limit=1e9, overhead_s=1.0), {"x": 3.0, "y": 4.0}
+    choice = campaign.exposures
+    (low, high, again) = choice.beam_test(here)
+    proposed, _ = choice._proposer.propose(choice._place(here), choice.book.left(here))
+    assert low["n_frames"] == high["n_frames"] == proposed.n_frames and low["frame_time_s"] == proposed.frame_time_s
+    reasons = [each["reason"] for each in (low, high, again)]
+    assert all(
+        why.startswith(f"test of the beam, {i} of 3: {proposed.n_frames} frames") for i, why in enumerate(reasons, 1)
+    )
+    assert len({each["_id"] for each in (low, high, again)}) == 3 and {*here} < {*low}
+    assert choice.again() is None
+
+
+def test_without_a_smallest_region_it_is_a_length_or_a_tenth_of_the_bounds():
+    options = Exposures(modes=MODES, flux=1.0, limit=500.0)
+    lengths = {"x": Knob(range=(0, 20), length=2.0), "y": Knob(range=(0, 10), length=1.0)}
+    for window, smallest, expected in (
+        (Window(BOUNDS), None, 1.5), (Window(BOUNDS), 0.4, 0.6), (Window({"x": (0, 50), "y": (0, 10)}), None, 7.5),
+        (Window({name: knob.range for name, knob in lengths.items()}, knobs=lengths), None, 1.5),
+    ):  # fmt: skip
+        choice = ExposureChoice(options, window, smallest, 0.1, DoseBook(options, SIZE))
+        assert choice._proposer._reach == pytest.approx(expected) and choice._proposer._beam == 0.1

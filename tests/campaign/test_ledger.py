@@ -1,4 +1,5 @@
 import logging
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import numpy as np
@@ -6,6 +7,8 @@ import pytest
 from campaign_toys import outcome
 
 from ainerd.campaign import Ledger, limits_text, terms_of
+from ainerd.results import SuggestionRecord
+from ainerd.words import place
 
 SUGGESTION = {"_id": "s", "x": 1.0, "y": 2.5, "reason": "nobody was there", "unexplored": 0.5}
 
@@ -72,3 +75,100 @@ def test_terms_are_the_numbers_beside_the_position():
     about = {"_id": "s", "x": 1.0, "n": 2, "gain": np.float32(0.5), "ok": True, "reason": "why", "at": [1]}
     assert terms_of(about, ("x",)) == {"n": 2.0, "gain": 0.5}
     assert limits_text({"x": (0, 2.5), "y": (1, 2)}) == "x 0 to 2.5, y 1 to 2"
+
+
+def ago(seconds):
+    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
+
+
+@pytest.fixture
+def several(store):
+    """Suggestions of this session and of others, in the order in which they were made."""
+    made = {
+        "old": ("proposed", 100), "sure": ("accepted", 100), "theirs": ("proposed", 50), "own": ("proposed", 40),
+        "mine": ("proposed", 30), "later": ("proposed", 20), "done": ("measured", 10), "taken": ("accepted", 5),
+    }  # fmt: skip
+    for id, (status, seconds) in made.items():
+        about = {"agent": "toy", "positions": {"x": 1.0, "y": 1.0}, "reason": ""}
+        store.add_suggestion(SuggestionRecord(id=id, status=status, created=ago(seconds), **about))
+    return store
+
+
+def test_what_others_proposed_before_or_accepted_has_a_right_to_its_place(ledger, several, monkeypatch):
+    def ids(records):
+        return [record.id for record in records]
+
+    assert ids(ledger.taken_elsewhere("mine", {"own"}, 75.0)) == ["theirs", "sure", "taken"]
+    assert ids(ledger.taken_elsewhere("mine", {"taken"}, 200.0)) == ["old", "theirs", "own", "sure"]
+    assert ids(ledger.taken_elsewhere("old", set(), 200.0)) == ["sure", "taken"]
+    assert ledger.taken_elsewhere("unknown", set(), 200.0) is None
+    assert ids(ledger.open_elsewhere("mine", {"own"})) == ["theirs", "sure", "old"]
+    assert ids(ledger.open_elsewhere("unknown", set())) == [] == ids(ledger.open_elsewhere("old", set()))
+
+    def away(*_):
+        raise httpx.ConnectError("no route")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(several, "suggestions_with", away)
+        patch.setattr(several, "open_suggestions", away)
+        assert ledger.taken_elsewhere("mine", set(), 75.0) is None is ledger.open_elsewhere("mine", set())
+    several.seems_away = True
+    assert ledger.taken_elsewhere("mine", set(), 75.0) is None is ledger.open_elsewhere("mine", set())
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_only_what_a_dead_session_left_is_closed(ledger, several, is_shared):
+    known = [outcome("k", trial_id="theirs", raw_uid="run"), outcome("dark", z=None, trial_id="old"), outcome("sure")]
+    ledger.close_open(known, {"own"}, ago(25), is_shared=is_shared)
+    found = {id: (record.status, record.status_reason, record.raw_uid) for id, record in several.saved.items()}
+    gone = "its session was gone"
+    accepted = ("accepted", None, None)
+    assert found == {
+        "old": ("failed", "too dark", "run of dark"), "theirs": ("measured", None, "run"),
+        "sure": accepted if is_shared else ("failed", f"{gone}: not measured", None),
+        "own": ("proposed", None, None), "mine": ("withdrawn", gone, None), "later": ("proposed", None, None),
+        "done": ("measured", None, None), "taken": accepted,
+    }  # fmt: skip
+
+
+def test_the_last_result_of_a_dead_session_is_logged_once(ledger, store):
+    known = [outcome("a", regime=1, novelty_p=0.5), outcome("b", x=1.0, y=2.0, regime=3, novelty_p=0.04)]
+    for key in "ab":
+        store.add_result(key, [0.0, 0.0])
+    for _ in range(2):
+        ledger.close_open(known, (), ago(0))
+    ((line, ids),) = store.lines
+    assert line == "at (1.00, 2.00): regime 3, p = 0.04 (written at the next start, as the session had ended)"
+    assert ids == {"raw_uid": "run of b", "result": "b"}
+
+
+def test_nothing_is_tried_while_tiled_is_known_to_be_away(ledger, store, caplog):
+    store.seems_away, store.answers = True, lambda: False
+    ledger.note("a line")
+    assert not store.lines and "Tiled does not answer: note ('a line',) is not written" in caplog.text
+    store.answers = lambda: True
+    ledger.note("a line", once="k", by="Ann", result="r")
+    ledger.note("again", once="k")
+    assert store.lines == [("a line", {"result": "r"})] and store.by == ["Ann"]
+
+
+def test_a_checkpoint_is_saved_when_it_is_in_tiled(ledger, store, monkeypatch):
+    def away(*_):
+        raise httpx.ConnectError("no route")
+
+    ledger.is_saved = False
+    with monkeypatch.context() as patch:
+        patch.setattr("ainerd.campaign._ledger.save_checkpoint", away)
+        ledger.checkpoint({"a": 1})
+        assert not ledger.is_saved
+    ledger.checkpoint({"a": 2})
+    assert ledger.is_saved and store.checkpoints == {"toy": {"a": 2}}
+
+
+def test_a_suggestion_has_the_account_that_made_it(store):
+    ledger = Ledger(store, ("x", "y"), "mm", principal="the agent's")
+    ledger.suggested(SUGGESTION)
+    ledger.suggested({**SUGGESTION, "_id": "t"}, "accepted", "Ann", principal="Ann's")
+    assert [store.saved[id].principal for id in "st"] == ["the agent's", "Ann's"]
+    assert (store.saved["t"].status, store.saved["t"].status_by) == ("accepted", "Ann")
+    assert ledger.position_text({"x": 1.0, "y": 2.0}) == place({"x": 1.0, "y": 2.0}, {"x": "mm", "y": "mm"})

@@ -20,6 +20,9 @@ def test_missing_fields_of_a_result_are_none(store):
     )
     assert (dark.status, dark.reason, dark.positions, dark.embedding) == ("failed", "too dark", {"x": 1.0}, None)
     assert [each.readings for each in (first, alone, dark)] == [{}, {}, {}]
+    assert (dark.raw_uid, first.reason, [each.pace for each in (first, alone, dark)]) == ("dark", "", [None] * 3)
+    some = remembered(store, ("x", "y"), ("age",), lambda row: (row.get("x"), "y" in row), but={"alone"})
+    assert [(each.key, each.pace) for each in some] == [("first", (2.0, True)), ("dark", (1.0, False))]
     store.add_result("old", z=[4, 5], age=60.0)
     assert [each.readings for each in remembered(store, ("x", "y"), ("age",))] == [{}, {}, {"age": 60.0}, {}]
 

@@ -10,11 +10,14 @@ from campaign_toys import BOUNDS, Toy, outcome
 from scipy.spatial.distance import pdist
 
 from ainerd.campaign import Campaign
+from ainerd.campaign._others import Others
 from ainerd.config import Steering
-from ainerd.results import ResultRecord, ResultStore
+from ainerd.results import ResultRecord, ResultStore, SuggestionRecord
 from ainerd.runs import Jobs
 from ainerd.server import open_catalog
+from ainerd.steering import Explorer
 from ainerd.technique import Analysis
+from tests.trials import trials_of
 
 SHARED = {"shared_s": 60.0, "beam_size": 0.5}
 
@@ -135,3 +138,61 @@ def test_sessions_that_race_take_no_position_twice(server):
     assert len(table) == 12 and pdist(table[["x", "y"]].to_numpy(float)).min() >= 0.5 * (1 - 1e-6)
     last = ResultStore(client["ainerd"], agent="toy").current_labels()
     assert set(last) == set(table.index)
+
+
+class Records:
+    """Two ways to ask for the suggestions of others, each with its own answer."""
+
+    def __init__(self, *records):
+        self.records, self.asked = list(records), []
+
+    def taken_elsewhere(self, id, own, within_s):
+        self.asked.append((id, set(own), within_s))
+        return self.records
+
+    def open_elsewhere(self, id, own):
+        self.asked.append((id, set(own)))
+        return self.records
+
+
+def test_places_of_others_are_registered_once_and_forgotten_when_they_are_free():
+    explorer, found = Explorer(BOUNDS), {"x": 1.0, "y": 2.0}
+    records = [SuggestionRecord(id=id, positions=at, reason="") for id, at in
+               (("a", found), ("b", {"x": 50.0, "y": 2.0}), ("c", {"x": 1.0, "z": 2.0}))]  # fmt: skip
+    for shared_s in (0.0, 60.0):
+        ledger = Records(*records)
+        others = Others(ledger, explorer, shared_s, 0.5)
+        others.own.add("own")
+        places = others.places_before("mine")
+        assert places == {"a": found, "b": {"x": 50.0, "y": 2.0}}  # of these actuators
+        assert ledger.asked == [("mine", {"own"}, 60.0) if shared_s else ("mine", {"own"})]
+    ledger.records = None
+    assert others.places_before("mine") is None
+    for _ in range(2):
+        others.register(places)
+        assert [(trial["x"], trial["y"]) for trial in trials_of(explorer).values()] == [
+            (1.0, 2.0)
+        ]  # b is out of bounds
+    others.register({"d": {"x": 3.0, "y": 3.0}})
+    assert [trial["x"] for trial in trials_of(explorer).values()] == [3.0]
+
+
+def test_two_positions_are_one_spot_within_the_beam(monkeypatch):
+    others, points = Others(Records(), Explorer(BOUNDS), 60.0, 0.5), Others(Records(), Explorer(BOUNDS), 60.0, None)
+    here = {"x": 1.0, "y": 1.0}
+    assert [others.is_near(here, {"x": 1.0 + x, "y": 1.0}) for x in (0.0, 0.499, 0.5, 0.501)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert [points.is_near(here, {"x": 1.0, "y": 1.0 + y}) for y in (0.0, 0.0099, 0.0101)] == [True, True, False]
+    others.begin()
+    others.claim("a")
+    assert others.has_claimed("a") and not others.has_claimed("b")
+    began = others._began
+    for seconds, is_old in ((29.0, False), (31.0, True)):
+        monkeypatch.setattr("ainerd.campaign._others.time.monotonic", lambda seconds=seconds: began + seconds)
+        assert others.is_old is is_old
+    others.begin()
+    assert not others.has_claimed("a") and not others.is_old

@@ -2,9 +2,11 @@
 
 import uuid
 from dataclasses import replace
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
 from campaign_toys import BOUNDS, Toy, outcome
 
@@ -135,3 +137,32 @@ def test_without_an_answer_of_tiled_the_candidates_stay(client, monkeypatch):
     monkeypatch.setattr(ResultStore, "of_everybody", away)
     slow.campaign.proposals.look_elsewhere()
     assert slow.campaign.peek() == before
+
+
+def test_of_results_analysed_again_the_newest_counts_and_only_what_is_novel_to_the_partners():
+    def table(**changes):
+        rows = {
+            "a": ("slow", 1.0, 2.0, True, 0.01, None, "complete"),
+            "b": ("slow", 3.0, 2.0, True, 0.02, None, "complete"),
+            "c": ("slow", 3.1, 2.0, True, 0.03, "b", "partial"),  # b was analysed again
+            "d": ("slow", 1.1, 2.0, True, 0.04, "a", "computing"),  # and a is being analysed
+            "e": ("slow", 5.0, 2.0, False, 0.5, None, "complete"),
+            "f": ("other", 6.0, 2.0, True, 0.01, None, "complete"),
+            "g": ("slow", 7.0, None, True, 0.01, None, "complete"),
+        } | changes
+        names = ["agent", "x", "y", "novel", "novelty_p", "supersedes", "status"]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=names)
+
+    answer = SimpleNamespace(frame=table())
+    partners = Partners(SimpleNamespace(of_everybody=lambda: answer), ("x", "y"), ["slow"])
+    assert partners.look() and not partners.look()
+    assert [(each.position, each.p, each.agent) for each in partners.candidates] == [
+        ({"x": x, "y": 2.0}, p, "slow") for x, p in ((1.0, 0.01), (3.1, 0.03), (1.1, 0.04))
+    ]  # fmt: skip
+    answer.frame = table(e=("slow", 5.0, 2.0, False, 0.6, None, "complete"))
+    assert not partners.look()  # another result, and the same candidates
+    answer.frame = table(e=("slow", 5.0, 2.0, True, 0.6, None, "complete")).drop(columns="supersedes")
+    assert partners.look() and len(partners.candidates) == 5
+    answer.frame = table().drop(columns="novel")
+    assert not partners.look() and len(partners.candidates) == 5
+    assert not Partners(None, ("x", "y"), []).look()

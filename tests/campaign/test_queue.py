@@ -4,6 +4,7 @@ import pytest
 from campaign_toys import Jobs, Node, on, outcome
 
 from ainerd.agent import CommandReader
+from ainerd.campaign._queue import Queue, Ready
 from ainerd.results.commands import Add, Exclude, Hold, Reject, Release, Reorder, Take, command_metadata, parse_command
 from tests.trials import trials_of
 
@@ -181,3 +182,37 @@ def test_a_hold_is_acknowledged_while_the_worker_is_busy(make, store):
     node.add("3", command_metadata(Release(**ANN), "toy"))
     reader.look()
     assert node.answers["3"][0] == "done" and campaign.decisions.held is None
+
+
+def test_a_queue_keeps_places_and_grows_its_version_with_each_change():
+    queue = Queue(review=False)
+    own, one, two, three = (
+        Ready({"_id": id}, created) for id, created in (("own", ""), ("1", "t"), ("2", "t"), ("3", "t"))
+    )
+    assert (queue.first, queue.own, queue.get("1"), queue.remove("1"), queue.version) == (None, None, None, None, 0)
+    for ready in (one, own, two, three):
+        queue.put(ready)
+    assert (queue.first, queue.own, queue.get("2"), queue.version) == (one, own, two, 4)
+    assert [queue.place(id) for id in ("1", "2", "3")] == [
+        "it is measured next", "it is number 3 in the queue", "it is number 4 in the queue",
+    ]  # fmt: skip
+    taken = Ready({"_id": "2", "n": 2}, "t", "Ann")
+    queue.put(taken)
+    assert [*queue] == [one, own, taken, three] and queue.version == 5
+    queue.reorder(["3", "2"])
+    assert [*queue] == [three, taken, one, own] and queue.version == 6
+    for order, why in ((["own"], "does not wait"), (["none"], "does not wait"), (["1", "1"], "named twice")):
+        with pytest.raises(ValueError, match=why):
+            queue.reorder(order)
+    assert queue.remove("3") is three and [*queue] == [taken, one, own] and queue.version == 7
+
+
+def test_in_review_places_count_what_people_took():
+    queue = Queue(review=True)
+    for id, taken_by in (("1", None), ("2", "Ann"), ("3", None), ("4", "Bob")):
+        queue.put(Ready({"_id": id}, "t", taken_by))
+    assert queue.first.id == "2"
+    assert [queue.place(id) for id in "1234"] == [
+        "it is measured next, once a person takes it", "it is measured next",
+        "it is number 2 in the queue, once a person takes it", "it is number 2 in the queue",
+    ]  # fmt: skip
