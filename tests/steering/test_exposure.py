@@ -268,3 +268,23 @@ def test_a_time_is_measured_again_if_it_is_a_fifth_less_sure_than_wanted():
     unsure = Known(HERE, Pace(tau_s=1.0, error_s=0.4), USUAL)
     assert proposer(unsure, Known(HERE, Pace(tau_s=1.0, error_s=0.1), USUAL)).again(HERE) is None  # the last one counts
     assert proposer(unsure, unsure).again(HERE + [0.099, 0]) and not proposer(unsure).again(HERE + [0.101, 0])
+
+
+@pytest.mark.parametrize(
+    ("tau_s", "first", "second", "expected"),
+    [  # frame time and frames of two modes; times differ by 10**0.2 from the middle one
+        (1e-3, (1.25e-4, (10, 10**6)), (1e-4, (10**5, 10**6)), 0),  # five frames in the shortest time, and shorter
+        (1e-3, (1.35e-4, (10, 10**6)), (1e-4, (10**5, 10**6)), 1),
+        (1e3, (1.0, (10, 5100)), (2.0, (10, 10**6)), 0),  # five of the middle time
+        (1e3, (1.0, (10, 4700)), (2.0, (10, 10**6)), 1),
+        (1e3, (480.0, (100, 10**6)), (520.0, (10, 10**6)), 0),  # two frames in the middle time, though longer
+        (1e-3, (1e-4, (10, 10**6)), (5e-5, (10, 10**6)), 0),  # both do: the shorter one
+    ],
+)
+def test_of_two_modes_that_one_is_taken_which_covers_more_and_else_the_shorter_one(tau_s, first, second, expected):
+    modes = [{"frame_time_s": (dt, dt), "frames": frames} for dt, frames in (first, second)]
+    options = Exposures(modes=modes, flux=1e-9, limit=1e9, longest_s=1e9)
+    of = Proposer(options, reach=1.0, beam=0.1)
+    of.learn(Known(HERE, Pace(tau_s=tau_s, error_s=0.1 * tau_s), USUAL))
+    exposure, _ = of.propose(HERE, 1e9)
+    assert exposure.frame_time_s == (first, second)[expected][0]
