@@ -16,7 +16,8 @@ from bluesky.callbacks.buffer import BufferingWrapper
 from tiled.client.container import Container
 
 from ainerd.documents import EIGER, RIGAKU, Document
-from ainerd.runs._spool import Journal, Kept
+from ainerd.runs._journal import Journal
+from ainerd.runs._spool import Kept
 from ainerd.runs._writer import is_refused
 
 logger = logging.getLogger(__name__)

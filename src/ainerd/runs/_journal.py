@@ -1,0 +1,211 @@
+"""Documents of the runs in progress, on disk until Tiled has the run; in memory while the disk refuses them."""
+
+import fcntl
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from event_model import RunRouter
+
+from ainerd.documents import Document, file_documents
+from ainerd.runs._spool import Kept, file_name, line_of, require_memory, size
+
+logger = logging.getLogger(__name__)
+
+
+class Journal:
+    """Writes each run to a file, one line for each document. The file is open until the run ends.
+
+    The files of a journal are in a folder of its own, which the process locks while it lives. The journal is called in
+    the RunEngine's thread. If the disk refuses a write, the lines of the run are in memory from then on.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._lock: IO[str] | None = None  # from the first run
+        self._runs: dict[str, _Lines] = {}
+        self._router = RunRouter([self._open])
+
+    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Write a document, unless its run began before the journal was subscribed."""
+        with suppress(KeyError):
+            self._router(name, dict(doc))
+
+    def done(self, uid: str) -> None:
+        """Delete the lines of a run: Tiled has the run."""
+        if run := self._runs.pop(uid, None):
+            run.delete()
+
+    def keep(self, uid: str, kept: Kept) -> None:
+        """Move a run that has ended to `kept`: Tiled did not accept it."""
+        run = self._runs.pop(uid, None)
+        try:
+            if run is None:
+                raise ValueError("it has no journal")
+            if run.path is None:
+                kept.add(run.name, run.lines)
+                return
+        except (OSError, ValueError) as error:
+            logger.error("raw run %s is not kept: %s", uid, error)
+            return
+        try:
+            kept.move(run.path)
+        except OSError as error:
+            logger.warning("raw run %s stays in %s until the next session: %s", uid, run.path, error)
+
+    def left(self) -> Iterator[tuple[Path, list[Document]]]:
+        """Yield the runs of processes that have died, oldest first; a run that had not ended gets a stop document."""
+        left = list[Path]()
+        for lock in self._folder.glob("[!.]*/lock"):
+            with suppress(OSError), _locked(lock, "r+"):  # fails while the process lives
+                runs = list(lock.parent.glob("*.jsonl"))
+                left += runs
+                if not runs:
+                    lock.unlink()
+                    lock.parent.rmdir()
+        for path in sorted(left, key=lambda path: path.name):
+            try:
+                documents, ended = list(file_documents(path)), path.stat().st_mtime
+            except (OSError, ValueError):  # another process has just written it to Tiled
+                continue
+            if not documents or documents[0][0] != "start":
+                path.unlink(missing_ok=True)
+                continue
+            if documents[-1][0] != "stop":
+                documents.append(("stop", _stop(documents[0][1]["uid"], ended)))
+            yield path, documents
+
+    def close(self) -> None:
+        """Close the files; the next session takes the runs in them. Runs in memory are written to files first."""
+        for uid, run in self._runs.items():
+            try:
+                run.save(self._own_folder)
+            except OSError as error:
+                logger.error("the journal of run %s is lost, the disk does not take it: %s", uid, error)
+            run.close()
+        self._runs.clear()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _open(self, name: str, start: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+        began = start["time"] if isinstance(start.get("time"), int | float) else time.time()
+        try:
+            name = f"{began:017.6f}-{file_name(start['uid'])}.jsonl"
+        except OverflowError as error:  # a time with more digits than a float holds
+            logger.warning("run %s has no journal: %s", start["uid"], error)
+            return [], []
+        run = self._runs[start["uid"]] = _Lines(name)
+        try:
+            run.open(self._own_folder())
+        except OSError as error:
+            logger.warning("the journal of run %s is only in memory: %s", start["uid"], error)
+
+        def write(name: str, doc: Mapping[str, Any]) -> None:
+            try:
+                if start["uid"] in self._runs:
+                    run.append(line_of(name, doc))
+                    require_memory(sum(each.n_in_memory for each in list(self._runs.values())))
+                if name == "stop":
+                    run.close()
+            except (OSError, TypeError, ValueError, MemoryError) as error:
+                logger.warning("the journal of run %s ends early: %s", start["uid"], error)
+                self.done(start["uid"])
+
+        return [write], []
+
+    def _own_folder(self) -> Path:
+        """Return the folder of this process; make it, with its lock, for the first run. Raises OSError."""
+        if self._lock is None:
+            hidden = self._folder / f".{uuid.uuid4().hex}"  # until its lock is held
+            hidden.mkdir()
+            lock = _locked(hidden / "lock", "x")
+            try:
+                self._own = hidden.rename(self._folder / hidden.name[1:])
+            except OSError:
+                lock.close()
+                raise
+            self._lock = lock
+        return self._own
+
+
+class _Lines:
+    """The lines of a run: in the file at `path`, or in `lines` if the disk refused one, and `path` is None."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.lines = name, list[str]()
+        self.path: Path | None = None
+        self._file: IO[str] | None = None
+        self._n, self.n_in_memory = 0, 0  # lines in the file, and characters in memory
+
+    def open(self, folder: Path) -> None:
+        """Begin a file. Raises OSError."""
+        self._file = open(folder / self.name, "x")  # noqa: SIM115
+        self.path = folder / self.name
+
+    def append(self, line: str) -> None:
+        """Write a line to the file, or continue in memory if the disk refuses it.
+
+        Raises OSError if the lines before cannot be read, and MemoryError if they are too many for the memory.
+        """
+        if self._file is not None and self.path is not None:
+            try:
+                self._file.write(line)
+                self._file.flush()
+                self._n += 1
+                return
+            except OSError as error:
+                logger.warning("the journal of run %s continues in memory: %s", self.path.stem, error)
+                require_memory(self.path.stat().st_size)
+                self.lines = self.path.read_text().splitlines(keepends=True)[: self._n]  # the last may be incomplete
+                self.n_in_memory = size(self.lines)
+                self.delete()
+        self.lines.append(line)
+        self.n_in_memory += len(line)
+
+    def save(self, folder: Callable[[], Path]) -> None:
+        """Write the lines in memory to a file in a folder. Raises OSError."""
+        if self.path is None:
+            self.path = folder() / self.name
+            self.path.write_text("".join(self.lines))
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            with suppress(OSError):  # the disk may still be full
+                self._file.close()
+
+    def delete(self) -> None:
+        """Delete the file."""
+        if self.path is not None:
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
+            self.close()
+            self.path = None
+
+
+def _locked(path: Path, mode: str) -> IO[str]:
+    """Open a file, and lock it until it is closed. Raises OSError if another process has locked it."""
+    file = open(path, mode)  # noqa: SIM115
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def _stop(run_start: str, time_s: float) -> dict[str, Any]:
+    return {
+        "uid": str(uuid.uuid4()),
+        "run_start": run_start,
+        "time": time_s,
+        "exit_status": "abort",
+        "reason": "the session was killed",
+        "num_events": {},
+    }
