@@ -18,8 +18,8 @@ STEP = 2000  # a longer step from word to word means that it did
 def read_ufxc(path: Path, partition: Partition, *, words: int = WORDS) -> Iterator[Events]:
     """Yield the frames of a UFXC32k detector: 32-bit words with 11 bits of the frame, 2 of the count, 15 of the pixel.
 
-    Pixels are numbered column by column. The frame number begins anew after 2048 frames; words may be out of order by
-    less. If the detector counts nothing for 2000 frames, later frames have wrong numbers: the file cannot show it.
+    Pixels are numbered column by column. The frame number begins anew after 2048 frames; words may be late by that
+    many. A step of 48 frames or more across that point is read as one back: then later frames have wrong numbers.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def read_ufxc(path: Path, partition: Partition, *, words: int = WORDS) -> Iterat
     Raises
     ------
     EventFileError
-        If the file is empty or ends within a word, or a word is later than 2048 frames after its own.
+        If the file is empty or ends within a word, or a word comes more than 2048 frames late.
     ValueError
         If the partition has another shape.
 
@@ -59,6 +59,7 @@ def read_ufxc(path: Path, partition: Partition, *, words: int = WORDS) -> Iterat
     rows, columns = partition.shape
     position = positions(partition).reshape(rows, columns).T.ravel()  # by number of the pixel
     kept = np.empty((3, 0), np.int64)  # ticks, pixels and counts that may be followed by earlier ones
+    latest = np.zeros(1, np.int64)  # frame so far, at each word
     last, done, n_read = 0, -1, 0
     with open(path, "rb") as file:
         while len(word := np.frombuffer(file.read(4 * words), "<u4").astype(np.int64)):
@@ -66,21 +67,20 @@ def read_ufxc(path: Path, partition: Partition, *, words: int = WORDS) -> Iterat
             step = np.diff(number, prepend=last % TURN if n_read else number[0])
             step += TURN * ((step < -STEP).astype(np.int64) - (step > STEP))
             tick = (last if n_read else number[0]) + np.cumsum(step)
-            if tick.min() <= done:
-                at = n_read + int(np.argmax(tick <= done))
-                raise EventFileError(f"{name}, word {at}: frame {tick[at - n_read]} after frame {done + 1 + TURN}")
+            latest = np.maximum.accumulate(np.maximum(tick, latest[-1]))
+            if (late := tick < np.maximum(latest - TURN, 0)).any():
+                at = int(np.argmax(late))
+                raise EventFileError(f"{name}, word {n_read + at}: frame {tick[at]} after frame {latest[at]}")
             last, n_read = int(tick[-1]), n_read + len(word)
             pixel, count = position[word & 0x7FFF].astype(np.int64), (word >> 15) & 3
             used = (pixel >= 0) & (count > 0)
             kept = np.hstack([kept, np.stack([tick, pixel, count])[:, used]])
-            is_over = file.tell() == size
-            sure = last + 1 if is_over else int(tick.max()) - TURN
+            sure = int(latest[-1]) - TURN
             if sure > done + 1:
                 now = kept[0] < sure
                 yield _events(kept[:, now], partition, sure)
                 kept, done = kept[:, ~now], sure - 1
-    if kept.size:
-        yield _events(kept, partition, int(kept[0].max()) + 1)
+    yield _events(kept, partition, int(latest[-1]) + 1)
 
 
 def _events(found: NDArray[np.int64], partition: Partition, stop: int) -> Events:
