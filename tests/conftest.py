@@ -1,5 +1,6 @@
 """Write the table of faults from the tests that try them: `make faults`."""
 
+import atexit
 import fcntl
 import gc
 import os
@@ -27,6 +28,7 @@ with socket.socket() as free:
     )
 
 gc.set_threshold(50_000)  # imports create millions of objects, which stay: fewer collections
+atexit.register(gc.freeze)  # and none of them at the end
 
 # The same examples each time: a failure is then due to the change before it.
 settings.register_profile("same", derandomize=True)
@@ -41,7 +43,7 @@ HEADER = """<!-- written by `make faults` from the tests marked as faults; not b
 
 # The files of these folders take longest. They come first, so that no worker starts one when the others have finished.
 FIRST = ("end_to_end", "docs", "server", "cli", "techniques")
-BEGAN = pytest.StashKey[float]()
+BEGAN = pytest.StashKey[float]()  # CPU seconds before the file whose tests run
 SPENT: Counter[str] = Counter()  # CPU seconds of each file, of all workers
 
 
@@ -104,6 +106,11 @@ def pytest_collection_modifyitems(items):
     items.sort(key=place)
 
 
+def pytest_collection_finish(session):
+    gc.freeze()  # what the files import stays
+    session.config.stash[BEGAN] = spent_so_far()
+
+
 def cpu():
     """Seconds of user and of system, of this process and of those that it started and that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -121,9 +128,17 @@ def cpu_of_children(process="self"):
     return spent
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item):
-    item.stash[BEGAN] = sum(cpu()) + cpu_of_children()
+def spent_so_far():
+    return sum(cpu()) + cpu_of_children()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_teardown(item, nextitem):
+    yield
+    if nextitem is None or nextitem.path != item.path:  # once for a file: it takes a millisecond
+        now, stash = spent_so_far(), item.config.stash
+        item.user_properties.append(("cpu_s", now - stash[BEGAN]))
+        stash[BEGAN] = now
 
 
 def pytest_runtest_logreport(report):
@@ -192,9 +207,6 @@ def part_of_bank(bank_file):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
-    if report.when == "teardown" and BEGAN in item.stash:
-        spent = sum(cpu()) + cpu_of_children() - item.stash[BEGAN]
-        report.user_properties.append(("cpu_s", spent))
     marker = item.get_closest_marker("fault")
     if marker is not None and report.when == "call":
         what, happens = marker.args

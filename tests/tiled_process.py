@@ -6,7 +6,8 @@ from pathlib import Path
 
 KEY = "soak0soak"
 _SERVE = """
-import pathlib, sys, threading
+import gc, pathlib, sys, threading
+gc.set_threshold(50_000)
 from ainerd.server import serving
 directory, port, key, frames = sys.argv[1:]
 with serving(pathlib.Path(directory), port=int(port), api_key=key, readable_storage=[frames]) as server:

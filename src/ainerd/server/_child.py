@@ -46,6 +46,7 @@ def main() -> None:
             timeout = threading.Timer(STOP_TIMEOUT_S, os._exit, (0,))
             timeout.daemon = True
             timeout.start()
+    gc.freeze()  # the memory goes with the process: a last collection of it takes most of a second
 
 
 def _write_page(directory: Path, port: int, api_key: str) -> None:
