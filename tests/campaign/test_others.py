@@ -70,9 +70,11 @@ def test_each_result_is_learned_once(make, store, monkeypatch):
 
 def test_without_tiled_no_position_is_handed_out(make, store):
     campaign = make(**SHARED)
-    store.seems_away, store.answers = True, lambda: False
+    asked = []
+    store.seems_away, store.answers = True, lambda: asked.append(1)
     with pytest.raises(ValueError, match="Tiled does not answer"):
         campaign.suggest(1)
+    assert len(asked) == 2  # when it was proposed, and when it was asked for: not again and again
     store.seems_away = False
     assert len(campaign.suggest(1)) == 1
 

@@ -151,8 +151,10 @@ def test_a_following_point_without_a_verdict_gives_way_to_a_result_that_changes_
 def test_a_point_whose_exposure_was_not_finished_is_not_measured_any_more(make):
     campaign = make()
     (last,) = campaign.suggest()
+    assert campaign.proposals.measuring == last["_id"]
+    version = campaign.proposals.queue.version  # a page that shows an older one is drawn again
     campaign.register_failures([last])
-    assert campaign.proposals.measuring is None
+    assert campaign.proposals.measuring is None and campaign.proposals.queue.version > version
 
 
 def test_in_review_the_first_point_that_a_person_took_is_measured(make):

@@ -45,6 +45,9 @@ def test_the_distance_follows_students_distribution():
 def test_the_p_value_is_the_rank_among_regimes_of_as_many_exposures():
     rng = np.random.default_rng(5)
     z, x = rng.normal(size=(30, 3)), np.array([1.0, 2.0, 0.5])
+    four = np.array([[0.0, 0], [4, 0], [0, 2], [4, 2]])  # about (2, 1), with a sum of squares of 20
+    prior = 2 * (0.0693 * 5) ** 2
+    assert own_distance(np.array([5.0, 5]), four, 5.0) == pytest.approx(5 / np.sqrt(1.25 * (prior + 20) / 5))
     null = np.empty((14, 9))
     for row, k in zip(null, range(5, MOST + 1), strict=True):
         row[:] = own_distance(x, z[:k], WIDTH) + (np.arange(9) - 0.5 - (k % 8))  # k % 8 + 1 of nine are below

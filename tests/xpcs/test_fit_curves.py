@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from scipy.optimize import curve_fit
+from scipy.optimize import curve_fit, least_squares, lsq_linear
 
-from ainerd.xpcs import fit_curves
+from ainerd.xpcs import _family, fit_curves
 from ainerd.xpcs._choice import Chosen, Other
 from ainerd.xpcs._fit_curves import _Curve
+from ainerd.xpcs._least_squares import levenberg_marquardt
 
 LAG = np.unique(np.r_[np.arange(1, 17), (np.arange(9, 17)[:, None] * 2.0 ** np.arange(1, 7)).ravel()])
 NOISE = 1e-3
@@ -228,3 +229,141 @@ def test_shared_parameters_tie_the_curves():
 def test_what_does_not_exist_is_named(options, message):
     with pytest.raises(ValueError, match=message):
         fit_curves(LAG, noisy(1)[0], **options)
+
+
+# contrast, log tau, exponent, static, baseline, share, log ratio, exponent2
+POINTS = np.array([
+    [0.2, 3.0, 0.8, 0.1, 0.01, 0.6, 1.5, 1.3], [0.4, 2.0, 1.6, 0.4, -0.02, 0.3, 2.0, 0.7],
+    [0.3, 4.0, 1.0, 0.2, 0.0, 0.9, 1.2, 1.0],
+])  # fmt: skip
+ALONE = np.array([[0.2, 3.0, 0.8, 0.1, 0.01, 1.0, 1.5, 1.0]])  # without a slow mode
+
+
+@pytest.mark.parametrize("x", [POINTS, ALONE])
+def test_the_curves_are_their_formula_and_the_slopes_those_of_differences(x):
+    for row, found in zip(x, _family.curve(LAG, x), strict=True):
+        b, log_tau, p, s, c, f, d, p2 = row
+        g = f * np.exp(-((LAG / np.exp(log_tau)) ** p)) + (1 - f) * np.exp(-((LAG / np.exp(log_tau + d)) ** p2))
+        assert found == pytest.approx(1 + c + b * (s + (1 - s) * g) ** 2)
+        whole = _family.field(np.array([-LAG, LAG]), row)
+        assert whole == pytest.approx(np.array([s + (1 - s) * g] * 2), abs=1e-7)
+    names, step = [name for name in _family.NAMES if x is POINTS or name not in ("share", "ratio", "exponent2")], 1e-6
+    _, slopes = _family.slopes(LAG, x, names)
+    for name, found in zip(names, slopes.swapaxes(0, 1), strict=True):
+        at = x[:, _family.NAMES.index(name)]
+        more, less = (_family.curve(LAG, _family.changed(x, **{name: at + by})) for by in (step, -step))
+        assert found == pytest.approx((more - less) / (2 * step), rel=1e-4, abs=1e-8), name
+
+
+def drawn_curves(k=3, seed=0, **shape):
+    """Curves with correlated noise, and their covariance; one lag of the second has no value."""
+    rng, n = np.random.default_rng(seed), LAG.size
+    mix = 1e-3 * (np.eye(n) + 0.3 * np.eye(n, k=1))
+    y = curve(LAG, p=0.8, **shape) + rng.normal(size=(k, n)) @ mix.T
+    covariance = np.array([mix @ mix.T] * k)
+    y[1, 4] = np.nan
+    return _family.Curves.of(LAG, y, covariance), y, covariance
+
+
+def test_whitening_makes_the_noise_of_the_lags_independent():
+    curves, y, covariance = drawn_curves()
+    use = np.isfinite(y)
+    assert curves.n.tolist() == [LAG.size, LAG.size - 1, LAG.size] and curves.value[1, 4] == 1
+    for w, c, some in zip(curves.whitening, covariance, use, strict=True):
+        assert w[np.ix_(some, some)] @ c[np.ix_(some, some)] @ w[np.ix_(some, some)].T == pytest.approx(
+            np.eye(some.sum())
+        )
+        assert not w[~some].any() and not w[:, ~some].any()
+    assert curves[np.array([2, 1])].n.tolist() == [LAG.size, LAG.size - 1]
+
+
+@pytest.mark.parametrize("model", ["stretched", "stretched + static", "stretched + baseline"])
+def test_a_fit_has_the_minimum_the_covariance_and_the_evidence_of_its_curve(model):
+    rest = {"stretched + static": {"static": 0.3}, "stretched + baseline": {"base": 0.02}}.get(model, {})
+    curves, _, _ = drawn_curves(**rest)
+    prior = {"given": {"exponent": (0.9, 0.05)}} if model == "stretched" else {}
+    known = _family.Constraints({}, {}, prior.get("given", {}))
+    found = _family.fit(curves, model, _family.start_of(curves), known)
+    free = _family.MODELS[model]
+    columns = [_family.NAMES.index(name) for name in free]
+    for k in range(3):
+
+        def residual(x, k=k):
+            whole = np.array([*_family.NEUTRAL.values()])
+            whole[columns] = x
+            off = curves.whitening[k] @ (_family.curve(LAG, whole[None])[0] - curves.value[k])
+            return np.r_[off, (x[free.index("exponent")] - 0.9) / 0.05] if prior else off
+
+        best = least_squares(residual, found.x[k, columns] * 1.02 + 1e-4, x_scale="jac", xtol=1e-12, ftol=1e-12)
+        assert found.x[k, columns] == pytest.approx(best.x, rel=2e-3, abs=2e-4)
+        assert found.chi2[k] == pytest.approx(2 * best.cost, rel=1e-5)
+        matrix = best.jac.T @ best.jac
+        assert found.covariance[k][np.ix_(columns, columns)] == pytest.approx(np.linalg.inv(matrix), rel=0.02, abs=1e-9)
+        width = np.array([{"baseline": 0.05}.get(name, _family.WIDTHS[name]) for name in free])
+        shrunk = np.linalg.slogdet(np.eye(len(free)) + matrix * np.outer(width, width) / (2 * np.pi))[1]
+        beyond = 2 * np.pi * (found["baseline"][k] / 0.05) ** 2
+        assert found.evidence[k] == pytest.approx(-(2 * best.cost + beyond + shrunk) / 2, rel=1e-3)
+    assert not found.edge.any()
+    assert found.error("tau") == pytest.approx(np.sqrt(found.covariance[:, 1, 1]))
+
+
+def test_a_model_without_parameters_has_the_chi_square_of_one():
+    curves, _, _ = drawn_curves()
+    found = _family.fit(curves, "none", _family.start_of(curves))
+    chi2 = [((w @ (y - 1)) ** 2).sum() for w, y in zip(curves.whitening, curves.value, strict=True)]
+    assert found.chi2 == pytest.approx(np.array(chi2)) and found.evidence == pytest.approx(-np.array(chi2) / 2)
+    assert not found.edge.any() and not found.covariance.any()
+
+
+def test_a_fit_begins_where_a_curve_has_decayed_and_in_the_middle():
+    curves, y, _ = drawn_curves()
+    start, middle = _family.start_of(curves)
+    assert start[:, 0] == pytest.approx(np.median(y[:, :3], axis=1) - 1)
+    decayed = y - 1 < start[:, :1] * np.exp(-2)  # not where there is no value
+    assert start[:, 1] == pytest.approx(np.log(LAG[decayed.argmax(1)]))
+    assert middle[:, 1] == pytest.approx(np.log(LAG[0] * LAG[-1]) / 2) and middle[:, 0] == pytest.approx(start[:, 0])
+
+
+def test_values_at_the_end_of_their_range_are_told():
+    low, high = np.array([0.0, -100.0]), np.array([2.0, 100.0])  # a thousandth of it, and of ten
+    x = np.array([[0.0019, 0.0], [0.0021, -99.98], [1.9981, 99.98], [1.0, 99.995], [1.0, -99.995]])
+    assert _family._at_ends(x, low, high).tolist() == [
+        [True, False], [False, False], [True, False], [False, True], [False, True],
+    ]  # fmt: skip
+
+
+def test_the_inverse_does_not_depend_on_units():
+    matrix = np.array([[[4.0, 1.0], [1.0, 9.0]]])
+    unit = np.diag([1e-20, 1e20])
+    assert _family.inverse(matrix) == pytest.approx(np.linalg.inv(matrix))
+    assert _family.inverse(unit @ matrix @ unit) == pytest.approx(
+        np.linalg.inv(unit) @ np.linalg.inv(matrix) @ np.linalg.inv(unit)
+    )
+    assert _family.inverse(np.array([[[4.0, 0.0], [0.0, 0.0]]]))[0, 1, 1] == np.inf
+
+
+def test_a_bounded_minimum_is_that_of_scipy():
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(6, 4, 3)), 3 * rng.normal(size=(6, 4))
+    low, high = np.full((6, 3), -1.0), np.full((6, 3), 1.0)
+    low[5, 0] = high[5, 0] = 0.5  # a parameter that cannot move
+    seen = []
+
+    def normal(x, which):
+        seen.append(which)
+        residual = np.einsum("kij,kj->ki", a[which], x) - b[which]
+        return (residual**2).sum(1), a[which].transpose(0, 2, 1) @ a[which], np.einsum("kij,ki->kj", a[which], residual)
+
+    x, cost, finished = levenberg_marquardt(
+        np.clip(np.zeros((6, 3)), low, high), low, high, normal,
+        rounds=100, shrink=0.3, grow=4.0, most_damping=1e9, tolerance=1e-12,
+    )  # fmt: skip
+    assert finished.all()
+    for k in range(6):
+        best = lsq_linear(a[k], b[k], (low[k] - 1e-9, high[k] + 1e-9))
+        assert x[k] == pytest.approx(best.x, abs=1e-4) and cost[k] == pytest.approx(2 * best.cost, rel=1e-5)
+    assert len(seen[-1]) < 6  # those that finished are left alone
+    _, _, finished = levenberg_marquardt(
+        np.zeros((6, 3)), low - 9, high + 9, normal, rounds=1, shrink=0.3, grow=4.0, most_damping=1e9, tolerance=0.0
+    )
+    assert not finished.any()
