@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 from docutils import nodes
 from sphinx import addnodes
@@ -22,12 +23,12 @@ myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 
 # A file system may not distinguish `g2` from `G2`.
+LIST = re.compile(r"automodule:: (\S+)\n\n\.\. autosummary::\n(?:   :.*\n)+\n((?:   \w+\n)+)")
 autosummary_filename_map = {
-    "ainerd.novelty.components": "ainerd.novelty.components_function",
-    "ainerd.novelty.structure": "ainerd.novelty.structure_function",
-    "ainerd.xpcs.chi4": "ainerd.xpcs.chi4_function",
-    "ainerd.xpcs.g2": "ainerd.xpcs.g2_function",
-    "ainerd.xpcs.visibility": "ainerd.xpcs.visibility_function",
+    f"{module}.{name}": f"{module}.{name}_function"
+    for module, names in LIST.findall((Path(__file__).parent / "reference" / "api.md").read_text())
+    for name in names.split()
+    if name.islower() and names.lower().split().count(name) > 1
 }
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # numpydoc has the types

@@ -45,6 +45,14 @@ def movie():
 
 
 @pytest.fixture(scope="session")
+def silver():
+    """The first ring of silver behenate at 12 keV on a detector 0.5 m away, with Poisson noise."""
+    angle = 2 * np.arcsin(1.0762 * 1.2398 / 12 / (4 * np.pi))
+    distance_m = np.hypot(*(np.mgrid[:300, :300] - 150.0)) * 75e-6 / np.tan(angle)  # at which the ring meets the pixel
+    return np.random.default_rng(0).poisson(10 + 1000 * np.exp(-(((distance_m - 0.5) / 0.01) ** 2)))
+
+
+@pytest.fixture(scope="session")
 def client(server):
     """A catalog with the results of `RUNS` and of a sixth run, which failed."""
     client = server.client().create_container("examples")
@@ -118,26 +126,6 @@ def beamline(server, tmp_path):
     uri = f"{place.uri}?api_key={server.api_key}"
     with installed(TOY, tmp_path / "site"), closing(Beamline(tmp_path, uri)) as made:
         yield made
-
-
-@pytest.fixture
-def settings(beamline):
-    return beamline.settings
-
-
-@pytest.fixture
-def camera(beamline):
-    return beamline.camera
-
-
-@pytest.fixture
-def sample_x(beamline):
-    return beamline.x
-
-
-@pytest.fixture
-def RE(beamline):
-    return beamline.RE
 
 
 @pytest.fixture

@@ -19,11 +19,9 @@ ROOMS = (
 )  # fmt: skip
 # It changes only what IPython shows.
 WITHOUT = {"agent.short_errors"}
-# Names that examples start from, each a fixture of conftest.py.
-GIVEN = (
-    "RE", "Toy", "address", "agent", "camera", "client", "documents", "five_frames", "folder", "lambda750k",
-    "movie", "sample_x", "settings", "store",
-)  # fmt: skip
+# Names that examples start from: fixtures of conftest.py, and attributes of its `beamline`.
+GIVEN = "Toy address agent client documents five_frames folder lambda750k movie silver store".split()
+OF_BEAMLINE = {"RE": "RE", "camera": "camera", "sample_x": "x", "settings": "settings"}
 
 
 def public(room):
@@ -52,6 +50,8 @@ def test_an_example_shows_what_is_returned(test, request):
     names = [node for node in ast.walk(code) if isinstance(node, ast.Name)]
     used = {n.id for n in names} - {n.id for n in names if isinstance(n.ctx, ast.Store)}
     test.globs |= {name: request.getfixturevalue(name) for name in GIVEN if name in used}
+    for name in OF_BEAMLINE.keys() & used:
+        test.globs[name] = getattr(request.getfixturevalue("beamline"), OF_BEAMLINE[name])
     outcome = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS).run(test)
     assert outcome.attempted and not outcome.failed
 

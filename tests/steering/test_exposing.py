@@ -2,7 +2,6 @@
 
 import bluesky.plan_stubs as bps
 import pytest
-from bluesky import RunEngine
 from ophyd import Signal
 from ophyd.sim import NullStatus
 
@@ -25,15 +24,6 @@ class Coarse(Signal):
     def set(self, value, **options):
         self.put(self.real(value))
         return NullStatus()
-
-
-@pytest.fixture(scope="module")
-def RE():
-    engine = RunEngine({}, context_managers=[])
-    yield engine
-    engine.loop.call_soon_threadsafe(engine.loop.stop)
-    engine._th.join()
-    engine.loop.close()
 
 
 def prepared(RE, chosen, frames=lambda value: value, transmission=lambda value: value, has_attenuator=True):

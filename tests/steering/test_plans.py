@@ -10,7 +10,7 @@ import h5py
 import hdf5plugin  # noqa: F401 - registers the filter
 import numpy as np
 import pytest
-from bluesky import RunEngine, SupplementalData
+from bluesky import SupplementalData
 from bluesky.utils import FailedStatus, RunEngineInterrupted
 from bluesky_adaptive.protocols import OptimizationProblem
 from ophyd.sim import SynAxis, SynGauss
@@ -20,15 +20,6 @@ from ainerd.steering import Explorer, answer_of, check_limits, explore, expose, 
 from ainerd.techniques.rheo_xpcs import preshear
 from sim_devices import Geometry, SimulatedInstrument
 from tests.trials import trials_of
-
-
-@pytest.fixture(scope="module")
-def RE():
-    engine = RunEngine({}, context_managers=[])
-    yield engine
-    engine.loop.call_soon_threadsafe(engine.loop.stop)
-    engine._th.join()
-    engine.loop.close()
 
 
 @pytest.fixture

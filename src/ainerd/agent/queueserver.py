@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 LOOK_S = 0.5  # between two looks at the queue
 AWAY_S = 5.0  # between two attempts to add an item where no RE Manager answers
 LOST_S = 20.0  # wait for the run of an item after the RE Manager was killed; then the exposure counts as failed
-ENDED_WELL = ("completed", "stopped", "unknown")  # with any other exit status an item goes back into the queue
+ENDED_WELL = ("completed", "stopped")
+ABANDONED = "unknown"  # exit status of an item that ran when the RE Manager was killed; with others it is queued again
 
 
 def steer(
@@ -208,10 +209,10 @@ class _Queue:
         except TimeoutError as error:
             logger.warning("the RE Manager does not answer: %s", error)
             return None
+        if ends[-1:] == [ABANDONED]:
+            return "lost" if self._quiet.look() > LOST_S else None
         if not any(status in ENDED_WELL for status in ends):
             return "removed"
-        if ends[-1] == "unknown" and self._quiet.look() > LOST_S:
-            return "lost"
         if self._quiet.look() > timeout_s:
             raise TimeoutError(
                 f"no run came within {timeout_s:g} s after its plan: check that runs are written to Tiled"
