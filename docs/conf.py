@@ -37,7 +37,7 @@ autodoc_default_options = {"exclude-members": "model_config, settings_customise_
 numpydoc_show_class_members = False
 
 html_theme = "pydata_sphinx_theme"
-html_title = f"ainerd {version}"
+html_title = f"ainerd {version.partition('+')[0]}"  # with the commit it would be wider than its column
 html_show_sourcelink = False
 html_sidebars = {"index": [], "tutorial/*": []}
 html_theme_options = {
