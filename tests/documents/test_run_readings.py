@@ -89,6 +89,52 @@ def test_a_triggered_detector_has_exposed_before_its_event():
     assert unknown.exposure_time(1) is None
 
 
+FLOWN = {  # readings of x and frames of a detector that takes two in an exposure, in their order; x of each exposure
+    "x before each exposure": ([10.0, (0, 2), 11.0, (2, 4)], [10, 11]),
+    "x after each exposure": ([(0, 2), 10.0, (2, 4), 11.0], [10, 11]),
+    "frames one by one": ([10.0, (0, 1), (1, 2), 11.0, (2, 3), (3, 4)], [10, 11]),
+    "x twice before each exposure": ([9.0, 10.0, (0, 2), 10.5, 11.0, (2, 4)], [10, 11]),
+    "frames of two exposures at once": ([10.0, (0, 4), 11.0], [10, 10]),
+}
+
+
+def fly(parts, is_known=True):
+    """A run of a detector whose stream holds only frames; without `is_known` as it is read from Tiled."""
+    run, bundle = Run(Detector(image="det", n_frames="num"), []), compose_run()
+    run("start", bundle.start_doc)
+    primary = bundle.compose_descriptor(name="primary", data_keys={"x": NUMBER})
+    image = {"dtype": "array", "shape": [1, 2, 3], "source": "sim", "external": "STREAM:"}
+    configured = {"det": {"data": {"num": 2}, "timestamps": {}, "data_keys": {}}}
+    det = bundle.compose_descriptor(
+        name="det", data_keys={"det": image}, configuration=configured, object_keys={"det": ["det"]}
+    )
+    for descriptor in (primary, det):
+        run("descriptor", descriptor.descriptor_doc)
+    run("stream_resource", {"uid": "r", "data_key": "det", "uri": "", "mimetype": "", "parameters": {}})
+    for at, part in enumerate(parts):
+        if isinstance(part, float):
+            run("event", primary.compose_event(data={"x": part}, timestamps={"x": 100.0 + at}, time=100.0 + at))
+        else:
+            start, stop = part
+            numbers = {"start": start + 1, "stop": stop + 1} if is_known else {"start": 0, "stop": 0}
+            datum = {"uid": f"r/{start}", "stream_resource": "r", "descriptor": det.descriptor_doc["uid"]}
+            run("stream_datum", datum | {"indices": {"start": start, "stop": stop}, "seq_nums": numbers})
+    return run
+
+
+@pytest.mark.parametrize("kind", FLOWN)
+def test_an_exposure_of_a_detector_that_flies_has_what_was_read_with_it(kind):
+    parts, expected = FLOWN[kind]
+    run = fly(parts)
+    assert run.n_events == 2 and [run.reading("x", event) for event in (1, 2)] == expected
+
+
+@pytest.mark.parametrize(("values", "expected"), [([10.0, 11.0], [10, 11]), ([10.0, 10.5, 11.0], [None, None])])
+def test_from_tiled_the_order_is_not_known_and_each_exposure_needs_one_event(values, expected):
+    run = fly([*values, (0, 4)], is_known=False)
+    assert run.n_events == 2 and [run.reading("x", event) for event in (1, 2)] == expected
+
+
 def test_frames_are_read_up_to_a_number_or_left_out():
     run, pixels = read(Detector(image="det"), image_shape=(4, 2, 3), n=2), np.array([5])
     assert run.n_ready == 8

@@ -128,10 +128,23 @@ def test_raw_storage_inside_the_roots_is_read(folder, movie):
     (folder / "frames.raw").write_bytes(b"head" + movie.tobytes())
     path = raw(folder / "m.h5", movie, (str(folder / "frames.raw"), 4, movie.nbytes))
     assert np.array_equal(read(path), expected(movie))
-    os.truncate(folder / "frames.raw", 4 + movie.nbytes - 3)
+    os.truncate(folder / "frames.raw", 4 + movie.nbytes - 1)
     assert np.array_equal(read(path, 11), expected(movie)[:11])
-    with pytest.raises(MissingFrames, match="ends at byte"):
+    end = 4 + movie.nbytes
+    with pytest.raises(MissingFrames, match=f"frames.raw ends at byte {end - 1}, the frames at {end}"):
         read(path, 12)
+
+
+def test_raw_storage_may_go_on_in_another_file(folder, movie):
+    first, second, each = folder / "a.raw", folder / "b.raw", movie[0].nbytes
+    first.write_bytes(movie[:5].tobytes())
+    second.write_bytes(b"head" + movie[5:].tobytes())
+    path = raw(folder / "m.h5", movie, (str(first), 0, 5 * each), (str(second), 4, 7 * each))
+    assert np.array_equal(read(path), expected(movie))
+    os.truncate(second, 4 + 2 * each)
+    assert np.array_equal(read(path, 7), expected(movie)[:7])
+    with pytest.raises(MissingFrames, match=f"b.raw ends at byte {4 + 2 * each}, the frames at {4 + 3 * each}"):
+        read(path, 8)
 
 
 @pytest.mark.fault(
