@@ -16,6 +16,7 @@ from hypothesis import settings
 
 from tests.small_bank import write_small_bank
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of hundreds of processes compiles the package anew
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many workers as cores: more threads would only wait for each other
 
 # Before any client of EPICS is imported: each worker finds IOCs at a port of its own, and none on other machines.

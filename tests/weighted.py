@@ -34,5 +34,7 @@ def mean(full, frames, partition, where, valid=None):
 
 def along_diagonals(full, frames, partition, lags, valid=None):
     """Return the means along diagonals, (n_roi, n_lag)."""
-    t = np.arange(len(frames))
-    return np.stack([mean(full, frames, partition, t - t[:, None] == lag, valid) for lag in lags], 1)
+    w = weights(means(frames, partition, valid))
+    pairs = np.where(np.isfinite(full), w[:, :, None] * w[:, None], 0)
+    of_lags = [[np.diagonal(x, lag, 1, 2) for x in (full, pairs)] for lag in lags]
+    return np.stack([np.nansum(values * weight, 1) / weight.sum(1) for values, weight in of_lags], 1)
