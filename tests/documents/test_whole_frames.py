@@ -94,3 +94,17 @@ def test_a_frame_damaged_beside_the_wanted_pixels_is_left_out(tmp_path):
     reader.close()
     np.testing.assert_array_equal(blocks, frames[:, 0, :4])
     sees.require(frames, [0, 1, 2, 4, 5])
+
+
+@pytest.mark.parametrize("first", [0, 3, 100])
+@pytest.mark.parametrize("every", [1, 4, 7])
+def test_the_last_of_each_few_frames_is_whole(every, first):
+    whole = Whole(Sees(every), first)
+    for start, stop in ((first, first + 30), (first + 5, first + 6), (first + 11, first + 29)):
+        numbers = [i for i in range(start, stop) if (i - first) % every == every - 1]
+        assert whole.indices(start, stop) == numbers
+    assert whole.moved(8).first == first + 8 and whole.moved(8).viewer is whole.viewer
+    megabytes = WHOLE_BYTES // 4
+    assert whole.block(1000, megabytes) == 4 * every  # four frames of a quarter are whole at a time
+    assert whole.block(3, megabytes) == 3 and whole.block(1000, 5 * WHOLE_BYTES) == every
+    assert Whole().indices(0, 9) == [] and Whole().block(50, 1000) == 50
