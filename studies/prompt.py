@@ -347,7 +347,8 @@ def holds(session: IPython, folder: Path, n: int = 5) -> list[float]:
             return dict(http.get(f"{base}/campaign/ainerd").raise_for_status().json())
 
         def acknowledged(do: str) -> float:
-            began, body = time.perf_counter(), {"do": do, "agent": state()["agent"], "who": "the study"}
+            body = {"do": do, "agent": state()["agent"], "who": "the study"}  # a page knows the agent
+            began = time.perf_counter()
             id = http.post(f"{base}/command/ainerd", json=body).raise_for_status().json()["id"]
             while not any(each["id"] == id and each["status"] == "done" for each in state()["commands"]):
                 time.sleep(0.02)

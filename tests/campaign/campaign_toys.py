@@ -127,6 +127,7 @@ class Node:
     def __init__(self):
         self.waiting, self.claims, self.answers, self.before_answer = {}, {}, {}, lambda: None
         self.fetched = {}  # what scripts got, by key
+        self.of_others = set()  # keys of commands that another process had claimed
 
     def add(self, key, metadata):
         self.waiting[key] = {name: x for name, x in metadata.items() if name != "id"}
@@ -135,9 +136,14 @@ class Node:
         return list(self.waiting.items())
 
     def claim(self, key, process, *, take_over=False):
-        if take_over:
-            self.claims[key] = process
-        return self.claims.setdefault(key, process) == process
+        if self.claims.setdefault(key, process) != process:
+            self.of_others.add(key)
+            if take_over:
+                self.claims[key] = process
+        return self.claims[key] == process
+
+    def was_claimed(self, key):
+        return key in self.of_others
 
     def answer(self, key, status, answer, fetched=None):
         self.before_answer()

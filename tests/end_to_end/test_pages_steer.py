@@ -157,6 +157,7 @@ def test_a_command_is_claimed_once(server, http, monkeypatch):
     node.write_state({"bounds": {}})
     Person(http, server, ainerd).presses("hold")
     ((key, _),) = node.commands()
+    assert not node.was_claimed(key)
     with ThreadPoolExecutor(4) as pool:
         claimed = list(pool.map(lambda name: node.claim(key, name), "abcd"))
     assert sum(claimed) == 1
@@ -164,7 +165,8 @@ def test_a_command_is_claimed_once(server, http, monkeypatch):
     assert node.claim(key, first) and len(node.commands()) == 1 and not node.claim(key, "e")
     assert node.claim(key, "e", take_over=True) and not node.claim(key, first + "!")
     monkeypatch.setattr(_agents, "LEASE_S", 0.0)  # of a process that sees the claim now, and has ended
-    assert AgentNode(ainerd, "slow").claim(key, "f")
+    after = AgentNode(ainerd, "slow")
+    assert after.claim(key, "f") and after.was_claimed(key)
 
 
 def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person, meanwhile, monkeypatch):

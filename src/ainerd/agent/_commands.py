@@ -16,7 +16,7 @@ from ainerd.runs import Jobs
 
 logger = logging.getLogger(__name__)
 
-LISTEN_S = 1.0  # between two looks at waiting commands
+LISTEN_S = 0.5  # between two looks at waiting commands
 URGENT = ("hold", "release")
 CLOSE_S = 5.0  # longest wait for the thread at the end
 
@@ -24,9 +24,9 @@ CLOSE_S = 5.0  # longest wait for the thread at the end
 class CommandReader:
     """Reads the commands to an agent, applies them to its campaign, and writes the answers.
 
-    A thread looks for commands and claims them, every second while Tiled answers, and at once after `wake`. It executes
-    `Hold` and `Release` itself, because the worker may be busy for many seconds; the worker executes all others, before
-    documents that wait. Commands that must wait are executed again after each result, without a request.
+    A thread looks for commands and claims them, every half second while Tiled answers, and at once after `wake`. It
+    executes `Hold` and `Release` itself, because the worker may be busy for many seconds; the worker executes all
+    others, before documents that wait. Commands that must wait are executed again after each result, without a request.
 
     An answer is written after all changes of the command, including its id in the checkpoint. So after a crash the next
     session finds the command in the checkpoint, or executes it.
@@ -124,7 +124,8 @@ class CommandReader:
                     if key not in self._claimed:
                         if not self._node.claim(key, self._process, take_over=take_over):
                             continue
-                        self._campaign.recall()
+                        if self._node.was_claimed(key):
+                            self._campaign.recall()
                         if self._campaign.decisions.has_accounts:
                             metadata = self._node.vouched(key, metadata)
                     claimed[key] = self._claimed.get(key, metadata)

@@ -90,6 +90,10 @@ class AgentNode:
                 return False
             claim = f"{claim}-over"  # the claim of the process that takes this one over
 
+    def was_claimed(self, key: str) -> bool:
+        """Return whether `claim` has seen the claim of another process, which may have applied the command."""
+        return f"{key}/claim" in self._lapses
+
     def answer(self, key: str, status: str, answer: str, fetched: Mapping[str, Any] | None = None) -> None:
         """Write the answer to a command: ``done`` or ``refused``, why, and the suggestion that it has fetched."""
         values = {"status": status, "answer": answer, "answered": utc_now(), **(fetched or {})}
