@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from scipy.stats import linregress
+from scipy.stats import t as student
 
 from ainerd.xpcs import Trend, average_repeats, fit_curves, log_tau_shifts
+from ainerd.xpcs._repeats import _smoothed
 
 LAG = np.geomspace(1, 1000, 40)
 NOISE = 0.005
@@ -122,3 +124,63 @@ def test_a_trend_agrees_with_regression_and_survives_an_outlier():
 def test_trends_without_damage_are_rare():
     rng = np.random.default_rng(0)
     assert np.mean([Trend.of(np.arange(20), rng.normal(size=20)).is_sure() for _ in range(300)]) < 0.025
+
+
+@pytest.mark.parametrize("share", [0.995, 1.005])
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize(("m", "k"), [(11, 1), (101, 1), (11, 2)])
+def test_a_repeat_is_left_out_at_the_limit_of_its_scatters(m, k, side, share):
+    """All lags of a repeat are off by the same; the median of the distances from the median is known."""
+    half = m // 2
+    off = 1e-3 * np.arange(-half, half + 1)
+    scale = 1.4826 * m / (m - 0.8) * 1e-3 * round(m / 4 + 0.01)
+    freedom = 0.37 * (m - 1) * k  # of the scatter of bins, which is that of all of them together
+    limit = max(4.5, student.isf(0.01 / 2 / (4 * (k + 1)), freedom))
+    off[0 if side < 0 else -1] = side * share * limit * scale
+    g2 = np.broadcast_to((curve()[None] + off[:, None])[:, None], (m, k, 40))
+    mean = average_repeats(LAG, g2)
+    assert mean.kept.all() == (share < 1)
+    if share > 1:
+        (reason,) = filter(None, mean.reasons)
+        where = f"scatters {'below' if side < 0 else 'above'} the median of {m} repeats, the limit is {limit:.1f}"
+        assert reason.startswith(f"g2{' of bin 1' * (k > 1)} at lags of 1 to ") and reason.endswith(where)
+
+
+def test_the_scatter_is_averaged_over_neighbouring_lags_that_have_one():
+    row = np.arange(20.0) ** 2
+    row[[3, 4]] = np.nan
+    expected = [np.nanmean(row[max(i - 5, 0) : i + 6]) for i in range(20)]
+    assert _smoothed(row) == pytest.approx(expected)
+    assert _smoothed(np.array([1.0, 3.0])) == pytest.approx([2, 2])
+    alone = np.full(20, np.nan)
+    alone[0] = 7.0
+    assert _smoothed(alone)[:6] == pytest.approx([7] * 6) and np.isnan(_smoothed(alone)[6:]).all()
+
+
+def test_unequal_errors_and_weights_enter_as_they_should():
+    rng = np.random.default_rng(4)
+    error, w = rng.uniform(0.5, 2, (2, 4, 2, 40))
+    g2 = 1 + error * rng.normal(size=error.shape)
+    mean = average_repeats(LAG, g2, error, weight=w)
+    average = (w * g2).sum(0) / w.sum(0)
+    theory = (w**2 * error**2).sum(0) / w.sum(0) ** 2
+    expected = (error**2 * (1 - 2 * w / w.sum(0)) + theory).sum(0)
+    assert mean.g2 == pytest.approx(average) and mean.chi2 == pytest.approx(
+        ((g2 - average) ** 2).sum((0, 2)) / expected.sum(1)
+    )
+    scatter = (w * (g2 - average) ** 2).sum(0) / w.sum(0) / 3
+    ratio = np.maximum([_smoothed(row) for row in scatter / theory], 1)
+    assert mean.error == pytest.approx(np.sqrt(ratio * theory))
+    assert average_repeats(LAG, g2).errors == "of the scatter between repeats"
+    alone = average_repeats(LAG, g2, weight=w)
+    ratio = np.array([_smoothed(row) for row in scatter * w.sum(0)])
+    assert alone.error == pytest.approx(np.sqrt(ratio / w.sum(0))) and np.isnan(alone.chi2).all()
+
+
+def test_a_trend_is_that_of_its_slope_over_the_whole_dose():
+    dose, x = np.array([2.0, 4, 6, 8, 12]), np.array([1.0, 2, 3, 4, 6])
+    trend = Trend.of([*dose, np.nan, 3.0], [*x, 1.0, np.nan])
+    assert (trend.change, trend.low, trend.high) == pytest.approx((5, 5, 5)) and trend.p == pytest.approx(2 / 120)
+    assert not trend.is_sure() and Trend(p=0.0099).is_sure() and not Trend(p=0.0099).is_sure(2)
+    assert Trend.of(dose, np.ones(5)) == Trend(change=0.0, low=0.0, high=0.0, p=1.0)
+    assert np.isnan(Trend.of(np.ones(5), x).p)
