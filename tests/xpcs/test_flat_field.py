@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ainerd.xpcs import Events, MultiTau, Partition, TwoTimeReducer, g2, two_time
+from ainerd.xpcs._counts import dimmed, weights
 
 FLAT = np.random.default_rng(7).uniform(0.6, 1.7, 600)
 
@@ -127,3 +128,24 @@ def test_events_take_no_flat_field(partition):
     for part in (TwoTimeReducer(partition, 4, flat=of_pixels(partition)), MultiTau(partition, of_pixels(partition))):
         with pytest.raises(ValueError, match="a flat field is multiplied with dense frames, not with events"):
             part.push(events)
+
+
+def test_the_weight_of_a_frame_follows_its_photons_if_they_are_few():
+    rng = np.random.default_rng(2)
+    means = np.stack([rng.uniform(0.5, 1.5, 300) * level for level in (1e-3, 1.0, 1e3)], axis=1)
+    means[5, 1] = 0.0
+    found = weights(means)
+    for k in range(3):
+        usual, n = 0.0, 0
+        for t, a in enumerate(means[:, k]):
+            if a == 0:
+                assert found[t, k] == 0
+                continue
+            n = min(n + 1, 64)
+            usual += (a / (1 + a) - usual) / n
+            assert found[t, k] == pytest.approx(a / (1 + a) / usual)
+    assert found[100:, 0] == pytest.approx(means[100:, 0] / 1e-3, rel=0.15)  # in proportion
+    assert found[100:, 2] == pytest.approx(1, rel=0.01) and found.mean(0) == pytest.approx(1, abs=0.03)
+    usual = np.array([[0.5, 9.0], [0.2, 3.0]])  # means of 1 and 1/4
+    dimmed(usual, np.array([0.5, 1.0]))
+    assert usual == pytest.approx(np.array([[1 / 3, 9], [0.2, 3]]))
