@@ -1,9 +1,24 @@
 """Relaxation times with errors or limits, on simulated AR(1) speckle: g2 - 1 = contrast exp(-2 t / tau)."""
 
+from operator import itemgetter
+
 import numpy as np
 import pytest
 
 from ainerd.xpcs import MultiTau, Partition, fit_relaxation
+from ainerd.xpcs._choice import Chosen, Other
+from ainerd.xpcs._family import MODELS, NAMES, NEUTRAL
+from ainerd.xpcs._relaxation import (
+    FAST,
+    NO_DECAY,
+    NO_SPECKLE,
+    SLOW,
+    UNSURE,
+    determined,
+    is_determined,
+    symmetric_error,
+    why_not,
+)
 
 
 def measured(seed, tau, *, contrast_modes=4, photons=1.0, n_bins=18, n_pixels=150, n_frames=200, still=0.0):
@@ -135,3 +150,119 @@ def test_invalid_options_are_named(options, message):
     correlator.push(np.ones((20, 4), np.uint16))
     with pytest.raises(ValueError, match=message):
         fit_relaxation(correlator.result(), **options)
+
+
+# contrast, log tau, exponent, static, baseline, share, log ratio, exponent2
+X = np.array([0.2, np.log(30.0), 0.8, 0.3, 0.05, 0.6, np.log(10.0), 1.2])
+
+
+def chosen_of(model, x=X, scale=0.03, either=None):
+    """A model with the correlated errors of its free parameters, about `scale` of each."""
+    free, mix = [NAMES.index(name) for name in MODELS[model]], np.random.default_rng(0).normal(size=(8, 8))
+    covariance = np.zeros((8, 8))
+    neutral = np.array([*NEUTRAL.values()])
+    neutral[free] = x[free]
+    size = scale * np.maximum(np.abs(neutral[free]), 0.1) * np.where(np.isin(free, (1, 6)), 0.3, 1.0)
+    some = mix[np.ix_(free, free)] + 3 * np.eye(len(free))
+    covariance[np.ix_(free, free)] = (some @ some.T) * np.outer(size, size) / 10
+    return Chosen(model, neutral, covariance, 40.0, 40, either)
+
+
+@pytest.mark.parametrize("model", [name for name in MODELS if name not in ("none", "flat")])
+def test_numbers_and_errors_follow_from_the_parameters_of_a_model(model):
+    """Errors are propagated by differences; they are widened as those of quantities with a relative error."""
+    chosen, last = chosen_of(model), 1e4
+    found = determined(chosen, chosen.covariance, 1.0, last)
+    free = MODELS[model]
+    numbers = {
+        "tau": lambda x: np.exp(x[1]), "contrast": lambda x: x[0] + x[4],
+        "plateau": lambda x: x[4] / (x[0] + x[4]) if "baseline" in free else x[3] ** 2,
+    }  # fmt: skip
+    for name in ("static", "baseline", "share", "exponent", "exponent2"):
+        if name in free:
+            numbers[name] = itemgetter(NAMES.index(name))
+    if "ratio" in free:
+        numbers["tau2"] = lambda x: np.exp(x[1] + x[6])
+    for name, of in numbers.items():
+        value, step = of(chosen.x), 1e-6
+        slope = np.array([(of(chosen.x + step * one) - of(chosen.x - step * one)) / (2 * step) for one in np.eye(8)])
+        error = np.sqrt(slope @ chosen.covariance @ slope)
+        if name in ("tau", "tau2", "contrast"):
+            error = value * (error / value) / (1 - 2 * (error / value) ** 2)
+        assert found[name] == pytest.approx(value), name
+        if error > 0:
+            assert found[f"{name}_err"] == pytest.approx(error, rel=1e-5), name
+    expected = {*numbers, *(f"{name}_err" for name in numbers)} - ({"plateau_err"} if "+" not in model else set())
+    assert {*found} == expected
+
+
+def test_a_slow_mode_beyond_the_lags_has_a_limit():
+    chosen = chosen_of("two modes")
+    log_tau2 = chosen.x[1] + chosen.x[6]  # of 300
+    error = np.sqrt(chosen.covariance[np.ix_([1, 6], [1, 6])].sum())
+    found = determined(chosen, chosen.covariance, 1.0, 290.0)
+    assert "tau2" not in found and found["tau2_above"] == pytest.approx(np.exp(log_tau2 - 1.645 * error))
+    assert determined(chosen, chosen.covariance, 1.0, 200.0)["tau2_above"] == pytest.approx(200)
+    wide = chosen.covariance.copy()
+    wide[6, 6] += 1.0  # unsure within the lags
+    found = determined(chosen, wide, 1.0, 1e4)
+    error = np.sqrt(wide[np.ix_([1, 6], [1, 6])].sum())
+    assert "tau2" not in found and found["tau2_above"] == pytest.approx(np.exp(log_tau2 - 1.645 * error))
+
+
+def test_the_time_of_a_rival_is_reported_if_it_is_known_within_the_lags():
+    sd = np.zeros(8)
+    sd[1] = 0.1
+    for log_tau, sd_of, is_known in (
+        (3.0, 0.1, True),
+        (3.0, 0.5, False),
+        (np.log(2e4), 0.1, False),
+        (np.log(0.2), 0.1, False),
+    ):
+        x = X.copy()
+        x[1] = log_tau
+        chosen = chosen_of("stretched", either=Other("stretched + static", 0.5, x, sd * sd_of / 0.1, ("tau",)))
+        found = determined(
+            chosen, 4 * chosen.covariance, 1.0, 1e4
+        )  # errors that are twice as large as those of the fit
+        assert ("tau_either" in found) is is_known
+        if is_known:
+            assert found["tau_either"] == pytest.approx(np.exp(3.0))
+            assert found["tau_either_err"] == pytest.approx(np.exp(3.0) * 0.2 / (1 - 2 * 0.2**2))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "is_known", "why"),
+    [
+        ({}, {}, True, UNSURE),
+        ({}, {1: 0.39}, True, UNSURE),
+        ({}, {1: 0.41}, False, UNSURE),
+        ({1: np.log(0.99e3)}, {}, True, UNSURE),
+        ({1: np.log(1.01e3)}, {}, False, SLOW),
+        ({1: np.log(2.02)}, {}, True, UNSURE),
+        ({1: np.log(1.98)}, {}, False, FAST),
+        ({2: 0.203}, {2: 0.01}, True, UNSURE),
+        ({2: 0.201}, {2: 0.01}, False, UNSURE),
+        ({2: 2.47}, {}, True, UNSURE),
+        ({2: 2.48}, {}, False, UNSURE),
+        ({}, {2: 0.396}, True, UNSURE),
+        ({}, {2: 0.404}, False, UNSURE),
+        ({}, {0: 0.0665}, True, UNSURE),
+        ({}, {0: 0.0668}, False, UNSURE),
+    ],
+)
+def test_a_relaxation_time_is_known_within_limits(change, error, is_known, why):
+    x, sd = X.copy(), np.array([0.01, 0.05, 0.05, 0, 0, 0, 0, 0])
+    for j, value in change.items():
+        x[j] = value
+    for j, value in error.items():
+        sd[j] = value
+    chosen = chosen_of("stretched", x)
+    assert is_determined(chosen, sd, 1.0, 1e3) is is_known and why_not(chosen, 1.0, 1e3) == why
+    none, flat, low = chosen_of("none"), chosen_of("flat"), chosen_of("flat", -X)
+    assert not any(is_determined(each, sd, 1.0, 1e3) for each in (none, flat))
+    assert [why_not(each, 1.0, 1e3) for each in (none, flat, low)] == [NO_SPECKLE, NO_DECAY, NO_SPECKLE]
+
+
+def test_a_symmetric_error_is_wider_than_the_relative_one():
+    assert [symmetric_error(x) for x in (0.0, 0.1, 0.5, 0.8)] == pytest.approx([0, 0.1 / 0.98, 1.0, 1.6])
