@@ -326,6 +326,21 @@ def test_two_sessions_that_read_a_command_execute_it_once(reader, store):
     assert len([line for line, _ in store.lines if "wants" in line]) == 1 and len(node.answers) == 1
 
 
+def test_a_session_that_takes_over_a_command_learns_that_it_was_applied(reader):
+    node, start = reader
+    (first, one), (second, other) = start(), start(alone=False)
+
+    def away():
+        raise httpx.ConnectError("Tiled is away")
+
+    node.add("1", command_metadata(Add(position={"x": 1, "y": 2}, **ANN), "toy"))
+    node.before_answer = away
+    one.read()  # it acts, but cannot answer
+    node.before_answer = lambda: None
+    other.read(take_over=True)
+    assert answers(node) == ["done"] and len(first.proposals.waiting) == 1 and second.proposals.waiting == []
+
+
 def kill(node, start, command, writes):
     """Kill a session after so many writes that follow from a command, and return the campaign of the next one."""
     jobs = []
