@@ -382,15 +382,15 @@ def test_a_monitor_that_is_the_same_everywhere_or_periodic_shows_nothing():
 
 def test_the_chance_of_an_equal_frame_is_bounded_pixel_by_pixel():
     """By Stirling's bound of k^k exp(-k) / k!, or by six times the mean count, where that is less."""
-    last, good = np.array([3, 0, 5, 2]), np.array([True, True, True, False])
-    block = np.array([[3, 0, 5, 7], [3, 0, 5, 1], [3, 1, 5, 1], [3, 1, 5, 1]])
+    last, good = np.array([3, 0, 5, 2], np.uint16), np.array([True, True, True, False])
+    block = np.array([[3, 0, 5, 7], [3, 0, 5, 1], [3, 1, 5, 1], [3, 1, 5, 1]], np.uint16)
 
     def chance(*counts):
         least = np.log(6.0 * sum(counts) / 4)
         return sum(min(-0.5 * np.log(2 * np.pi * k), least) for k in counts)
 
     assert _equal_before(block, last, good) == pytest.approx([chance(3, 5), chance(3, 5), 0, chance(3, 1, 5)])
-    dim, of_one = np.zeros((1, 1000), int), np.log(6.0 * 1 / 1000)
+    dim, of_one = np.zeros((1, 1000), np.uint16), np.log(6.0 * 1 / 1000)
     dim[0, 7] = 1
     assert _equal_before(dim, dim[0], np.ones(1000, bool)) == pytest.approx([of_one])  # a pixel that hardly ever counts
     assert not _equal_before(0 * dim, 0 * dim[0], np.ones(1000, bool))[0]
