@@ -76,17 +76,18 @@ def mutants(n: int = 84, seed: int = 0, rooms: str = " ".join(ROOMS)) -> None:
         shutil.copytree(ROOT / "src", source)
         shutil.copy(_lines.__file__, source / "sitecustomize.py")
         for room in rooms.split():
-            code = {"source": digest_of(ROOT / "src" / "ainerd"), "seed": seed}
+            code = {"source": digest_of(ROOT / "src" / "ainerd")}
+            drawn = code | {"seed": seed}
             now, files = digest_of(ROOT / "tests" / room), sorted((ROOT / "tests" / room).glob("test_*.py"))
             tests = [(str(file.relative_to(ROOT)), zlib.crc32(file.read_bytes())) for file in files]
             lines = resumed(f"mutants_lines_{room}", code, tests, partial(lines_of_tests, source / "ainerd" / room))
             measure = partial(tried, source, now, {file: row for (file, _), row in zip(tests, lines, strict=True)})
             rng, total = np.random.default_rng([seed, *room.encode()]), len(every(room, source))
             cases = [(room, int(i)) for i in sorted(rng.choice(total, min(n // len(ROOMS), total), replace=False))]
-            first = resumed(f"mutants_{room}", code, cases, measure)
+            first = resumed(f"mutants_{room}", drawn, cases, measure)
             left = {case: row for case, row in zip(cases, first, strict=True) if not row["noticed"]}
             old = [case for case, row in left.items() if row["tests"] != now]
-            left |= zip(old, resumed(f"mutants_left_{room}", code | {"tests": now}, old, measure), strict=True)
+            left |= zip(old, resumed(f"mutants_left_{room}", drawn | {"tests": now}, old, measure), strict=True)
             names = [row["mutant"] for row in left.values() if not row["noticed"]]
             cpu_s = sum(row["cpu_s"] for row in first)
             row = {"folder": room, "mutants": len(cases), "survived at first": len(left), "survived": len(names)}
