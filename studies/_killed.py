@@ -1,6 +1,7 @@
 """Processes that `studies.chaos` kills: one takes random runs, one watches the catalog, one steers an RE Manager."""
 
 import contextlib
+import faulthandler
 import io
 import logging
 import os
@@ -103,6 +104,7 @@ def _prepare(log: Path, seed: int, jumps: bool) -> None:
     """Write the log to a file; let the clock of this process jump at random moments, by up to an hour."""
     logging.basicConfig(filename=log, level=logging.INFO, format="%(asctime)s %(name)s %(message)s", force=True)
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    faulthandler.register(signal.SIGUSR1, open(log, "ab"))  # noqa: SIM115 (the study asks what a process is doing)
     for name in ("stdout", "stderr"):
         setattr(sys, name, io.TextIOWrapper(open(log, "ab"), line_buffering=True, write_through=True))  # noqa: SIM115
     if not jumps:

@@ -219,7 +219,7 @@ class World:
         end, files = time.monotonic() + PATIENCE_S, f"session-{self._sessions:04d}.witness"
         while not (self.folder / files).exists():
             if not self._alive["session"].is_alive() or time.monotonic() > end:
-                self.ended.append(f"session {self._sessions} ended with {self._alive['session'].exitcode}")
+                self.ended.append(self._end_of(self._alive["session"]))
                 self._alive["session"].kill()
                 self._alive["session"].join()
                 self._alive["session"] = self._start(session)
@@ -232,9 +232,8 @@ class World:
             if process.is_alive():
                 process.terminate()
             process.join(PATIENCE_S)
-            if process.exitcode:
-                log = (self.folder / f"{process.name}.log").read_text(errors="replace")
-                self.ended.append(f"{process.name} ended with {process.exitcode} (None: never)\n{log[-2000:]}")
+            if process.exitcode != 0:
+                self.ended.append(self._end_of(process))
         self._queue.close()
         last = self._start(session, True)
         last.join(END_S)
@@ -245,6 +244,14 @@ class World:
             return self._compare(ResultStore(client["ainerd"]), dict(client["raw"].items()))
         finally:
             client.context.http_client.close()
+
+    def _end_of(self, process: BaseProcess) -> str:
+        """Return how a process ended, with the end of its log; what it is doing, if it did not end."""
+        if process.is_alive() and process.pid is not None:
+            os.kill(process.pid, signal.SIGUSR1)  # it writes the stack of each thread to its log
+            process.join(1.0)
+        log = (self.folder / f"{process.name}.log").read_text(errors="replace")
+        return f"{process.name} ended with {process.exitcode} (None: never)\n{log[-5000:]}"
 
     def _compare(self, store: ResultStore, raw: dict[str, Any]) -> tuple[Row, list[str]]:
         table, seen, wrong = store.table(), self._witnessed(), list[str]()

@@ -120,6 +120,35 @@ def test_results_wait_while_the_disk_of_tiled_is_full(beamline):
 
 
 @pytest.mark.fault(
+    "The disks of Tiled and of the agent are full, and then no run comes",
+    "Once Tiled has space, the raw run in memory is written",
+)
+def test_a_raw_run_in_memory_does_not_wait_for_the_next_run(beamline, monkeypatch):
+    def full(*_):
+        raise OSError("no space")
+
+    _, agent, instrument, servers = beamline
+    RE = RunEngine({})
+    agent.attach(RE)
+    prlimit(servers[-1].pid, RLIMIT_FSIZE, (20_000, RLIM_INFINITY))
+    monkeypatch.setattr("ainerd.runs._journal._Lines.open", full)
+    monkeypatch.setattr("ainerd.runs.Kept._write", full)
+    (uid,) = RE(expose(instrument.detector, shutter=instrument.shutter))
+    assert agent.drain(120)
+    end = time.monotonic() + 60
+    while not agent.health()["raw_kept"] and time.monotonic() < end:  # its writer has a buffer
+        time.sleep(0.1)
+    assert agent.health()["raw_kept"] == 1
+    prlimit(servers[-1].pid, RLIMIT_FSIZE, (RLIM_INFINITY, RLIM_INFINITY))
+    while agent.health()["raw_kept"] and time.monotonic() < end:
+        time.sleep(0.1)
+    assert agent.health()["raw_kept"] == 0
+    raw = connect(f"http://127.0.0.1:{PORT}/api/v1", KEY)["raw"]
+    assert raw[uid].metadata["stop"]["run_start"] == uid
+    raw.context.http_client.close()
+
+
+@pytest.mark.fault(
     "The agent's disk is full while Tiled does not answer",
     "Runs stay in memory until the disk takes them; if the session ends before, the log names them",
 )

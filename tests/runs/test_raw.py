@@ -135,10 +135,16 @@ def test_a_run_that_neither_tiled_nor_the_disk_takes_is_written_later(raw, serve
             prlimit(pid, RLIMIT_FSIZE, (hard, hard))
     (path,) = writer.kept()
     assert not path.exists()
-    writer.make_up()
+    writer.empty_memory()
     assert raw[uid].metadata["stop"]["exit_status"] == "success" and len(raw[uid]["primary"].read()["det"]) == 3
     assert not writer.kept() and not list(tmp_path.glob("**/*.jsonl"))
     writer.close()
+
+
+def test_runs_on_disk_are_left_to_the_next_run(raw, run, tmp_path):
+    path, writer = keep(tmp_path, run), RawWriter(raw, tmp_path, lambda: True)
+    writer.empty_memory()
+    assert path.exists() and run[0][1]["uid"] not in raw
 
 
 def test_a_very_long_run_that_tiled_refuses_in_the_end_is_kept(raw, tmp_path, monkeypatch):

@@ -131,6 +131,7 @@ class Agent(Observer):
             return
         self._jobs.submit(self._raw_writer.make_up)
         self._shared_writer = self._state.raw = self._raw_writer.attach(RE)
+        self._jobs.when_idle(self._shared_writer.empty_memory)
         self._attached = RE, RE.subscribe(self)
         if self._beam is not None:
             RE.install_suspender(self._beam)

@@ -109,12 +109,18 @@ class RawWriter:
     def close(self) -> None:
         """Close the journal, unless an agent uses the writer."""
         if not self._n_agents:
+            self.empty_memory()
             self.journal.close()
             self._kept.close()
 
     def kept(self) -> list[Path]:
         """Return the paths of runs that Tiled did not accept, oldest first."""
         return self._kept.paths()
+
+    def empty_memory(self) -> None:
+        """Write the runs that are only in memory, to Tiled or to the disk: a kill would lose them."""
+        if self._kept.is_in_memory:
+            self.make_up()
 
     def make_up(self) -> None:
         """Write the kept runs again, oldest first.

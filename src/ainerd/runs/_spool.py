@@ -87,6 +87,11 @@ class Kept:
         else:
             logger.error("%s: it is set aside as %s", reason, aside)
 
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether a run is only in memory."""
+        return bool(self._in_memory)
+
     def save(self) -> None:
         """Write the runs in memory to the disk, as far as it takes them."""
         with suppress(OSError):

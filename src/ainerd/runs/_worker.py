@@ -45,7 +45,7 @@ class Jobs:
     def __init__(self) -> None:
         self._queue: queue.PriorityQueue[tuple[int, int, Job | None, Future[Any]]] = queue.PriorityQueue()
         self._number = itertools.count()
-        self._idle: Job | None = None
+        self._idle: tuple[Job, ...] = ()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -62,8 +62,8 @@ class Jobs:
         return self._put(0 if first else 1, job)
 
     def when_idle(self, job: Job | None) -> None:
-        """Do this job every second while no other job waits."""
-        self._idle = job
+        """Do this job, too, every second while no other job waits; after None do no such job any more."""
+        self._idle = () if job is None else tuple({*self._idle, job})
 
     @property
     def backlog(self) -> int:
@@ -105,9 +105,10 @@ class Jobs:
 
     def _next(self) -> tuple[Job | None, "Future[Any]"]:
         try:
-            return self._queue.get(timeout=None if self._idle is None else IDLE_S)[2:]
+            return self._queue.get(timeout=IDLE_S if self._idle else None)[2:]
         except queue.Empty:
-            return self._idle or (lambda: None), Future()
+            jobs = self._idle
+            return lambda: [job() for job in jobs], Future()
 
 
 class Worker:
