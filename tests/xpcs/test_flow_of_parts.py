@@ -231,3 +231,13 @@ def test_ageing_is_a_weighted_fit_with_the_error_of_the_scatter_of_bins():
     assert found.ageing_bic == pytest.approx(100 * np.log(one.cost / law.cost) - np.log(100), rel=1e-3)
     assert found.tau == pytest.approx(np.exp(each.x[3:]), rel=1e-3) and found.age.tolist() == ages.tolist()
     assert found.tau_err == pytest.approx(np.exp(each.x[3:]) * of_each[3:], rel=0.02)
+
+
+@pytest.mark.parametrize(("tau", "is_known"), [([5.0, 30.0, 150.0], True), ([1.2, 16.0, 210.0], False)])
+def test_ageing_needs_relaxation_times_of_two_ages_within_the_lags(tau, is_known):
+    rng, lag = np.random.default_rng(6), np.geomspace(1, 200, 40)
+    bins = 1 + 0.2 * np.exp(-2 * lag / np.array(tau)[:, None]) + rng.normal(0, 0.002, (7, 3, 40))
+    found = fit_ageing(lag, [10.0, 100.0, 1000.0], bins)
+    assert found.ageing_p < 1e-3 and found.ageing_bic > 0
+    assert np.isfinite(found.tau).tolist() == [is_known, True, is_known]
+    assert np.isfinite(found.ageing_exponent) == is_known == np.isfinite(found.ageing_exponent_err)
