@@ -13,6 +13,7 @@ from ainerd.xpcs._speckle_noise import (
     poisson_error,
     scaled,
     scatter_of_neighbours,
+    speckle_covariance,
 )
 
 LAG = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
@@ -50,6 +51,13 @@ def test_the_covariance_of_a_static_part_holds_at_the_longest_lags():
     x = np.array([1.0, np.log(10.0), 1.0, 0.5, 0.0, 1.0, 1.5, 1.0])
     theory, measured = at_counts(noise_terms(lag, x, 1.0, n_frames, np.ones(lag.size)), np.inf), np.cov(g2)
     np.testing.assert_allclose(theory, measured, rtol=0.12)
+
+
+def test_the_covariance_is_the_same_with_and_without_a_table_of_steps(monkeypatch):
+    x, lag = np.array([0.2, np.log(10.0), 1.0, 0.1, 0.0, 1.0, 1.5, 1.0]), np.array([40.0, 1.0, 2.5, 7.0, 13.0])
+    tabled = speckle_covariance(lag, x, 0.2, 200)
+    monkeypatch.setattr("ainerd.xpcs._speckle_noise._MOST_STEPS", 0)
+    np.testing.assert_array_equal(speckle_covariance(lag, x, 0.2, 200), tabled)
 
 
 def test_lags_of_multi_tau_are_means_of_their_spacing():

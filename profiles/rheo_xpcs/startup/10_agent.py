@@ -1,6 +1,7 @@
 """The agent, attached: ``agent`` shows it, ``RE(agent.explore(3))`` lets it drive."""
 # ruff: noqa: F821  (the names come from the startup file before this one)
 
+import gc
 import sys
 
 from rich import get_console
@@ -26,6 +27,7 @@ agent.attach(RE)
 agent.watch_beam(source.i0, threshold=0.5)  # plans wait while there is none
 RE.subscribe(ScanTable())  # a person's scans as text
 short_errors(RE)  # one line for an error of usage; %tb shows the rest
+gc.freeze()  # what is imported stays: collections, IPython's own at the end too, need not look at it
 agent.catch_up()
 agent.warm_up()  # while you read what follows
 if sys.stdout.isatty():

@@ -9,6 +9,7 @@ from ainerd.xpcs._family import field
 Floats = NDArray[np.float64]
 _EVERY, _SPREAD = 48, 90  # lags that are integrated one by one, and those beyond them, equally spaced in the logarithm
 _STEP, _POINTS = 0.02, 1400  # of the table of the field correlation, in the logarithm of the lag
+_MOST_STEPS = 20_000  # between lags, of which tables are made: 40 MB
 _ROOT3 = float(np.sqrt(3))
 COUNTS = np.geomspace(1e-3, 1e3, 37)  # photons per pixel and frame that are tried
 FOLLOWS = 0.3  # scatter of the logarithms of variances over the theory below which they follow it
@@ -44,7 +45,12 @@ def speckle_covariance(lag: Floats, x: Floats, contrast: float, n_frames: int) -
     u, width = np.concatenate([-u[:0:-1], u]), np.concatenate([width[:0:-1], width])
     table = field(np.exp(_STEP * np.arange(_POINTS) - 8), x)
     at_zero = float(field(np.zeros(1), x)[0])
-    out = _sum_pairs(np.asarray(lag, dtype=float), u, width, table, at_zero, contrast, n_frames)
+    lag = np.asarray(lag, dtype=float)
+    a, b = np.triu_indices(lag.size)
+    steps, step_of = np.unique(lag[b] - lag[a], return_inverse=True)  # most of them are those of several pairs
+    if steps.size > _MOST_STEPS:
+        steps = steps[:0]
+    out = _sum_pairs(lag, steps, step_of, u, width, table, at_zero, contrast, n_frames)
     return np.asarray((out + out.T) / 2)
 
 
@@ -62,11 +68,24 @@ def _look_up(z: float, table: Floats, at_zero: float) -> float:
 
 @nb.njit(nogil=True, cache=True)
 def _sum_pairs(
-    lag: Floats, u: Floats, width: Floats, table: Floats, at_zero: float, contrast: float, n_frames: int
+    lag: Floats,
+    steps: Floats,
+    step_of: NDArray[np.intp],
+    u: Floats,
+    width: Floats,
+    table: Floats,
+    at_zero: float,
+    contrast: float,
+    n_frames: int,
 ) -> Floats:
-    """Sum over u for each pair of lags."""
+    """Sum over u for each pair of lags; `step_of` are the numbers of their differences in `steps`, if any, row by row."""
     n, m = len(lag), len(u)
     before, after, here = np.empty((n, m)), np.empty((n, m)), np.empty(m)
+    tabled = len(steps) > 0
+    apart = np.empty((max(len(steps), 1), m))
+    for i in range(len(steps)):
+        for j in range(m):
+            apart[i, j] = _look_up(u[j] + steps[i], table, at_zero)
     at_lag = np.empty(n)
     for j in range(m):
         here[j] = _look_up(u[j], table, at_zero)
@@ -77,16 +96,18 @@ def _sum_pairs(
         at_lag[i] = _look_up(lag[i], table, at_zero)
     out = np.zeros((n, n))
     square, cube = contrast**2, 2 * contrast**3
+    row = 0
     for a in range(n):
         for b in range(a, n):
-            total, pair = 0.0, at_lag[a] * at_lag[b]
+            total, pair, of_step = 0.0, at_lag[a] * at_lag[b], apart[step_of[row] if tabled else 0]
+            row += 1
             of_a, of_b = max(n_frames - lag[a], 1.0), max(n_frames - lag[b], 1.0)
             for j in range(m):
                 both = min(of_a, of_b - u[j]) - max(-u[j], 0.0)
                 if both <= 0:
                     continue
                 g, ga, gb = here[j], before[a, j], after[b, j]
-                gd = _look_up(u[j] + lag[b] - lag[a], table, at_zero)
+                gd = of_step[j] if tabled else _look_up(u[j] + lag[b] - lag[a], table, at_zero)
                 two = (g * gd) ** 2 + (gb * ga) ** 2
                 four = square * two + cube * (pair * (ga * gb + gd * g) + g * ga * gd * gb)
                 total += width[j] * both * four
