@@ -78,7 +78,7 @@ def _sum_pairs(
     contrast: float,
     n_frames: int,
 ) -> Floats:
-    """Sum over u for each pair of lags; `step_of` are the numbers of their differences in `steps`, if any, row by row."""
+    """Sum over u for each pair of lags; `step_of` numbers their differences in `steps`, if any, row by row."""
     n, m = len(lag), len(u)
     before, after, here = np.empty((n, m)), np.empty((n, m)), np.empty(m)
     tabled = len(steps) > 0
