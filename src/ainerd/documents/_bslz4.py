@@ -128,7 +128,7 @@ def _decode(  # pragma: no cover - compiled
     return True
 
 
-@nb.njit(cache=True)
+@nb.njit(nogil=True, cache=True)
 def _any(plane: Bytes) -> bool:  # pragma: no cover - compiled
     found = np.uint8(0)
     for byte in plane:
