@@ -212,7 +212,7 @@ def coordinate(z: Floats) -> Floats:
 def _ordering(z: Floats, covariates: Mapping[str, Floats]) -> list[str]:
     """Return the covariates (n,) that order the points (n, d): the clearest, and those that vary with it, as given."""
     known = {name: x for name, x in covariates.items() if np.isfinite(x).all() and len(np.unique(x)) >= FEWEST}
-    if not known or len(z) < FEWEST:
+    if not known:
         return []
     from scipy.stats import spearmanr  # here, because it takes a second to import
 
