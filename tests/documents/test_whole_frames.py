@@ -1,11 +1,14 @@
 """Whole frames of a file; test_elsewhere.py covers other sources."""
 
+from types import SimpleNamespace
+
 import h5py
 import hdf5plugin
 import numpy as np
 import pytest
 
-from ainerd.documents import FrameReader, Whole
+from ainerd.documents import FrameError, FrameReader, MissingFrames, Whole
+from ainerd.documents._tiled_frames import TiledFrames
 
 WHOLE_BYTES = 32 * 2**20  # of whole frames in a block
 PIXELS = np.array([13, 29, 2, 17])
@@ -108,3 +111,34 @@ def test_the_last_of_each_few_frames_is_whole(every, first):
     assert whole.block(1000, megabytes) == 4 * every  # four frames of a quarter are whole at a time
     assert whole.block(3, megabytes) == 3 and whole.block(1000, 5 * WHOLE_BYTES) == every
     assert Whole().indices(0, 9) == [] and Whole().block(50, 1000) == 50
+
+
+@pytest.mark.parametrize("shape", [(12, NY, NX), (4, 3, NY, NX), (12, 1, NY, NX)])
+@pytest.mark.parametrize("last", [1, 2, 12])
+def test_of_tiled_the_window_of_the_pixels_is_asked_for(movie, monkeypatch, shape, last):
+    """The stream has two frames before the resource; an index may hold several frames, and a request only one index."""
+    held, asked = np.arange(np.prod(shape)).reshape(shape), []
+    node = SimpleNamespace(shape=shape, dtype=held.dtype, item={"links": {"full": "here"}})
+    raw = {"uid": {"det": SimpleNamespace(base={"image": node})}}
+
+    def read(self, wanted, expected):
+        asked.append(wanted)
+        return held[wanted].reshape(expected)
+
+    monkeypatch.setattr(TiledFrames, "_read", read)
+    monkeypatch.setattr("ainerd.documents._tiled_frames.BLOCK", 4)
+    about = {"offset": 2, "why": "no file"}
+    frames = TiledFrames(raw, ("uid", "det", "image"), PIXELS, (NY, NX), **about)
+    sees = Sees(3)
+    blocks = sees.take(frames.blocks(0, last - 2 if last > 2 else last, whole=Whole(sees)))
+    every = held.reshape(-1, NY, NX)[2:]
+    np.testing.assert_array_equal(blocks, every.reshape(len(every), -1)[: len(blocks), PIXELS])
+    sees.require(every, range(2, len(blocks), 3))
+    windows = [each for each in asked if each[-2:] == np.s_[0:5, 1:6]]  # pixels 13, 29, 2 and 17
+    assert len(windows) >= len(blocks) / 4 and all(len(each) == len(shape) for each in asked)
+    with pytest.raises(MissingFrames, match="no file, and Tiled holds 12 frames of uid/det/image, 13 were announced"):
+        list(frames.blocks(8, 11, whole=Whole()))
+    with pytest.raises(MissingFrames, match="no file, and Tiled has no uid/other/image"):
+        list(TiledFrames({"uid": {}}, ("uid", "other", "image"), PIXELS, (NY, NX), **about).blocks(0, 1, whole=Whole()))
+    with pytest.raises(FrameError, match=r"of shape .*, expected frames of \(6, 5\)"):
+        list(TiledFrames(raw, ("uid", "det", "image"), PIXELS, (NX, NY), **about).blocks(0, 1, whole=Whole()))
