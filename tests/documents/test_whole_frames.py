@@ -136,6 +136,9 @@ def test_of_tiled_the_window_of_the_pixels_is_asked_for(movie, monkeypatch, shap
     sees.require(every, range(2, len(blocks), 3))
     windows = [each for each in asked if each[-2:] == np.s_[0:5, 1:6]]  # pixels 13, 29, 2 and 17
     assert len(windows) >= len(blocks) / 4 and all(len(each) == len(shape) for each in asked)
+    first = TiledFrames(raw, ("uid", "det", "image"), PIXELS, (NY, NX), offset=0, why="no file")
+    (block,) = first.blocks(0, 1, whole=Whole())
+    assert block.tolist() == [held.ravel()[PIXELS].tolist()]
     with pytest.raises(MissingFrames, match="no file, and Tiled holds 12 frames of uid/det/image, 13 were announced"):
         list(frames.blocks(8, 11, whole=Whole()))
     with pytest.raises(MissingFrames, match="no file, and Tiled has no uid/other/image"):
