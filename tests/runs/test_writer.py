@@ -216,8 +216,10 @@ def test_a_series_grows_takes_each_run_once_and_is_closed(toy, growing, scanned,
     again = deliver(mine, first)
     (record,) = store.records.values()
     assert grown.status == "growing" and again.is_recalled and record.raw_uids == [first[0][1]["uid"]]
+    assert len(mine.writer._growing) == 1
     last = list(scanned(movies(3), ramp="a", ramp_ends=True))
     done = deliver(mine, last)
+    assert not mine.writer._growing  # it is let go, with its analysis
     (record,) = store.records.values()
     assert done.status == record.status == "complete" and record.n_frames == 3
     assert record.raw_uids == [first[0][1]["uid"], last[0][1]["uid"]] == technique.made[0].runs
