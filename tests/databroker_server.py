@@ -11,6 +11,7 @@ from typing import Any
 
 import uvicorn
 from tiled.client import from_uri
+from tiled.commandline._catalog import init
 from tiled.server.app import build_app_from_config
 
 
@@ -19,7 +20,6 @@ def databroker_server(folder: Path) -> Iterator[tuple[Any, Any]]:
     """Yield a client of the server, whose files are in a folder, and the adapter of the catalog of databroker."""
     own = {
         "uri": f"sqlite:///{folder}/catalog.db",
-        "init_if_not_exists": True,
         "writable_storage": [f"file://localhost{folder}/data", f"duckdb:///{folder}/tables.duckdb"],
     }
     config = {
@@ -31,7 +31,8 @@ def databroker_server(folder: Path) -> Iterator[tuple[Any, Any]]:
         "routers": ["ainerd.server.result_files:router"],
     }
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of mongomock
+        warnings.simplefilter("ignore")  # of mongomock and alembic
+        init(own["uri"])  # Tiled would start another interpreter for it
         app = build_app_from_config(config)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None))  # handlers of other tests stay open
     place = socket.create_server(("127.0.0.1", 0))

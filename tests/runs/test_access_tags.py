@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from contextlib import ExitStack
 
 import httpx
@@ -14,6 +15,7 @@ import yaml
 from bluesky_tiled_plugins import TiledWriter
 from tiled.access_control.access_tags import AccessTagsCompiler
 from tiled.access_control.scopes import ALL_SCOPES
+from tiled.commandline._catalog import init
 from tiled.server.settings import DatabaseSettings
 
 from ainerd.documents import documents_of, tiled_documents
@@ -59,11 +61,13 @@ def served(tmp_path_factory):
         "access_control": {"access_policy": "tiled.access_control.access_policies:TagBasedAccessPolicy",
                            "args": {"provider": "beamline", "access_tags_parser": tags}},
         "database": {"uri": f"sqlite:///{folder}/people.db", "init_if_not_exists": True},
-        "catalog": {"uri": catalog, "init_if_not_exists": True, "top_level_access_tags": ["beamline"],
+        "catalog": {"uri": catalog, "top_level_access_tags": ["beamline"],
                     "writable_storage": [f"file://localhost{folder}/data", f"duckdb:///{folder}/tables.duckdb"],
                     "adapters_by_mimetype": {"application/x-hdf5": "ainerd.server.result_files:ResultFileAdapter"}},
         "routers": ["ainerd.server.result_files:router", "ainerd.server.pages:router"],
     }  # fmt: skip
+    with warnings.catch_warnings(action="ignore"):  # of alembic
+        init(catalog)  # Tiled would start another interpreter for it
     (folder / "config.yml").write_text(yaml.safe_dump(config))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

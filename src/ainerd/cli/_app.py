@@ -1,5 +1,6 @@
 """The command line: the general commands, each in its own file, and the commands that techniques add."""
 
+import atexit
 import gc
 import os
 import sys
@@ -29,6 +30,7 @@ def main() -> None:
     """Run the command line. Bad input prints one line to stderr and exits with code 2."""
     os.environ.setdefault("SILX_OPENCL", "0")  # pyFAI's helper warns where there is none
     gc.set_threshold(50_000)  # imports create millions of objects, which stay: fewer collections
+    atexit.register(gc.freeze)  # and none of them at the end
     try:
         build()()
     except (ValueError, OSError) as error:

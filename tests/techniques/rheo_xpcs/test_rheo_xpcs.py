@@ -10,17 +10,14 @@ from ainerd.latent import Encoder
 from ainerd.results import ResultRecord, ResultStore
 from ainerd.server import open_catalog
 from ainerd.technique import AnalysisError, RunInfo
-from ainerd.techniques.rheo_xpcs import Bank, RheoXPCS, sentences
+from ainerd.techniques.rheo_xpcs import RheoXPCS, sentences
 from ainerd.xpcs import Partition
+from tests.small_bank import some_of_bank
 
 ROI_MAP = np.repeat(np.arange(1, 19), 300).reshape(60, 90)
 
 
-@cache
-def small_bank():
-    """A part of the shipped bank, which is calibrated in a tenth of the time."""
-    bank = Bank.load()
-    return Bank(bank.clean[::9], bank.families[::9], id="small")
+small_bank = cache(some_of_bank)
 
 
 def technique(**options):

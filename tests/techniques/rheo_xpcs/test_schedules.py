@@ -7,8 +7,9 @@ import pytest
 
 from ainerd.latent import Encoder
 from ainerd.technique import RunInfo
-from ainerd.techniques.rheo_xpcs import Bank, RheoXPCS
+from ainerd.techniques.rheo_xpcs import RheoXPCS
 from ainerd.xpcs import Partition, two_time
+from tests.small_bank import some_of_bank
 
 ROI_MAP = np.repeat(np.arange(1, 19), 300).reshape(60, 90)
 TAU = 400.0  # ticks
@@ -20,9 +21,8 @@ TICK_S = 0.02
 
 @cache
 def technique():
-    bank = Bank.load()
     partition = Partition.from_roi_map(ROI_MAP, q=np.full(18, 0.024), phi=np.arange(10, 360, 20))
-    return RheoXPCS(partition, Encoder.load(), Bank(bank.clean[::9], bank.families[::9], id="small"), contrast=1 / 3)
+    return RheoXPCS(partition, Encoder.load(), some_of_bank(), contrast=1 / 3)
 
 
 def movie(ticks, photons=3.0):
