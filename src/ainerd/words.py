@@ -70,6 +70,17 @@ def rounded(x: float, digits: int = DIGITS) -> str:
     return f"{float(f'{x:.{digits}g}'):g}"
 
 
+def number_of(n: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Examples
+    --------
+    >>> number_of(1, "regime"), number_of(2, "regime")
+    ('1 regime', '2 regimes')
+    """
+    return f"{n} {noun}{'s' * (n != 1)}"
+
+
 def place(position: Mapping[str, float], units: Mapping[str, str]) -> str:
     """Return a position as text: ``(3.25, 1.00) mm``; each number has its own unit if the units differ.
 

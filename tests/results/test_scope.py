@@ -96,6 +96,7 @@ def test_the_newest_atlas_takes_one_request(both, ainerd):
     labels, requests = stores["a"].current_labels(), []
     ainerd.context.http_client.event_hooks["request"].append(requests.append)
     assert stores["a"].current_labels() is labels and len(requests) == 1
+    assert repr(stores["a"]).startswith("1 result of a, 0 failed, 1 novel, 1 regime\n")
     ainerd.context.http_client.event_hooks["request"].remove(requests.append)
 
 

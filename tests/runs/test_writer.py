@@ -309,7 +309,9 @@ def test_a_run_is_kept_while_tiled_is_away(toy, scanned, movies, worker, store, 
     assert len(kept()) == 2
 
 
-def test_an_analysis_that_dies_once_is_repeated(toy, scanned, movies, worker, store, monkeypatch, caplog):
+@pytest.fixture
+def dies_once(toy, monkeypatch):
+    """A technique whose first analysis has no memory for its first frames, and a list that then is not empty."""
     technique, died = toy(), []
     push = technique.analysis.push
 
@@ -320,22 +322,18 @@ def test_an_analysis_that_dies_once_is_repeated(toy, scanned, movies, worker, st
         push(self, block, first)
 
     monkeypatch.setattr(technique.analysis, "push", die_once)
+    return technique, died
+
+
+def test_an_analysis_that_dies_once_is_repeated(dies_once, scanned, movies, worker, store, caplog):
+    technique, died = dies_once
     outcome = deliver(worker(technique), scanned(movies(1, 2), num_points=2))
     assert outcome.status == "complete" and len(technique.made) == 2 and "died" in caplog.text
 
 
-def test_a_repeated_analysis_counts_its_frames_once(toy, scanned, movies, worker, store, kept, monkeypatch):
-    technique, died = toy(), []
-    push = technique.analysis.push
-
-    def die_once(self, block, first):
-        if not died:
-            died.append(1)
-            raise MemoryError
-        push(self, block, first)
-
+def test_a_repeated_analysis_counts_its_frames_once(dies_once, scanned, movies, worker, store, kept, monkeypatch):
+    technique, died = dies_once
     documents = list(scanned(movies(1, 2), num_points=2))
-    monkeypatch.setattr(technique.analysis, "push", die_once)
     monkeypatch.setattr("ainerd.runs._worker.MOST_BYTES", 2 * (movies(1).nbytes + 2 * 32))  # and two numbers an event
     store.complete.side_effect = httpx.ConnectError("away")
     deliver(worker(technique), documents)

@@ -29,7 +29,7 @@ from ainerd.results import ResultStore
 from ainerd.runs import Jobs
 from ainerd.technique import Outcome, Technique
 from ainerd.views import Next, Scene, SceneReader, kinds_of, reordered, run_line
-from ainerd.words import labelled, printable, scan_text
+from ainerd.words import labelled, number_of, printable, scan_text
 
 if TYPE_CHECKING:
     from ainerd.views import LiveFigure  # imports matplotlib, as all that draws
@@ -133,8 +133,8 @@ class Display:
         groups, n = self._campaign.atlas.structure.components.groups, table["regime"].value_counts()
         kinds = kinds_of(table, [*claims], groups)
         for group in groups:
-            counted = sum(int(n.get(regime, 0)) for regime in group)
-            parts = [f"{named(group)}: {counted} exposure{'s' * (counted != 1)}"]
+            exposures = number_of(sum(int(n.get(regime, 0)) for regime in group), "exposure")
+            parts = [f"{named(group)}: {exposures}"]
             parts += [] if (kind := kinds.get(group[0])) is None else [kind]
             parts += [f"claimed to be new, p = {claims[regime]:.2g}" for regime in group if regime in claims]
             lines.append(", ".join(parts))

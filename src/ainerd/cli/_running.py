@@ -96,6 +96,7 @@ def steer(
     from bluesky_queueserver_api.zmq import REManagerAPI
 
     from ainerd.agent.queueserver import steer as steer_queue
+    from ainerd.words import number_of
 
     if not re.fullmatch(r"tcp://.+:\d+", queueserver):
         raise ValueError(f"--queueserver {queueserver}: give an address such as tcp://127.0.0.1:60615")
@@ -103,7 +104,7 @@ def steer(
         try:
             with observing(config, tiled, f"steers {queueserver}", json_log=json_log) as (observer, stop):
                 uids = steer_queue(observer, manager, detector=detector, n=n, plan=plan, documents=documents, stop=stop)
-                measured = f"{len(uids)} position{'s' * (len(uids) != 1)} measured"
+                measured = f"{number_of(len(uids), 'position')} measured"
                 print(f"{measured}; {observer.optimizer.should_stop()[1]}", file=sys.stderr)
         except (manager.RequestFailedError, manager.RequestTimeoutError) as error:
             raise ValueError(f"RE Manager at {queueserver}: {error}") from None

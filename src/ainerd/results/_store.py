@@ -39,6 +39,7 @@ from ainerd.results._tables import (
 from ainerd.results._together import average, plot_together
 from ainerd.results._writing import ResultWriter, write_nodes
 from ainerd.technique import Analysis, Average, panels
+from ainerd.words import number_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -729,8 +730,8 @@ class ResultStore(CampaignRecords):
         regimes = "no regimes yet"
         if atlas:
             low, high = atlas.supported_range
-            regimes = f"{atlas.n_regimes} regimes" + (f" (it may be {low} to {high})" if low < high else "")
-        line = f"{len(self)} results{of}, {failed} failed, {novel} novel, {regimes}"
+            regimes = number_of(atlas.n_regimes, "regime") + (f" (it may be {low} to {high})" if low < high else "")
+        line = f"{number_of(len(self), 'result')}{of}, {failed} failed, {novel} novel, {regimes}"
         return f"{line}\n{show(results)}" if len(results) else line
 
 

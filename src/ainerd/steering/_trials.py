@@ -14,6 +14,7 @@ from scipy.spatial.distance import cdist, pdist
 
 from ainerd.steering._window import Window
 from ainerd.technique import is_novel
+from ainerd.words import number_of
 
 
 class Rows:
@@ -210,8 +211,8 @@ def verdict(missed: float, radius: str, surely: str, stability: Stability, faile
     if objection:
         return False, f"{chance}, but {objection}"
     n = stability.n_regimes
-    settled = f"{n} regime{'s' * (n != 1)}, unchanged over the last {BACK} exposures" if n else "no regimes were named"
-    unknown = f"; {failed} position{'s' * (failed != 1)} failed: no regime is known there" if failed else ""
+    settled = f"{number_of(n, 'regime')}, unchanged over the last {BACK} exposures" if n else "no regimes were named"
+    unknown = f"; {number_of(failed, 'position')} failed: no regime is known there" if failed else ""
     return True, f"{chance}, and none of radius {surely} or more was missed; {settled}{unknown}"
 
 

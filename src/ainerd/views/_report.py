@@ -22,7 +22,7 @@ from ainerd.results import (
 from ainerd.technique import Technique
 from ainerd.views._figure import campaign_figure
 from ainerd.views._scene import Next, SceneReader
-from ainerd.words import here, named_place, scan_text
+from ainerd.words import here, named_place, number_of, scan_text
 
 logger = logging.getLogger(__name__)
 
@@ -237,11 +237,13 @@ class _Campaign:
     def _summary(self) -> Section:
         counts = self._table["status"].value_counts()
         with_p = int(self._table["novelty_p"].notna().sum())
-        lines = [f"{len(self._table)} results: {', '.join(f'{n} {status}' for status, n in counts.items())}."]
+        of_each = ", ".join(f"{n} {status}" for status, n in counts.items())
+        lines = [f"{number_of(len(self._table), 'result')}: {of_each}."]
         atlas = self._store.newest_atlas()
         if atlas is not None:
             low, high = atlas.supported_range
-            lines.append(f"{atlas.n_regimes} regimes" + (f"; it may be {low} to {high}." if low < high else "."))
+            maybe = f"; it may be {low} to {high}" if low < high else ""
+            lines.append(f"{number_of(atlas.n_regimes, 'regime')}{maybe}.")
         if self._alpha is not None and with_p:
             lines.append(
                 f"{len(self._novel)} of {with_p} results with a p-value are novel; "

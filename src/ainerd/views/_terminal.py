@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ainerd.technique import Outcome
 from ainerd.views._scene import Next
-from ainerd.words import here, labelled, named_place, place, printable, rendered, scan_text
+from ainerd.words import here, labelled, named_place, number_of, place, printable, rendered, scan_text
 
 LINES = 60  # of the log that are shown, the newest
 
@@ -52,7 +52,7 @@ def _status_lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "why", status["why"], ""
         yield "explored", status["explored"], ""
     waiting = status["queue"]
-    yield "queue", f"{waiting} run{'s' * (waiting != 1)} to be analysed" if waiting else "empty", ""
+    yield "queue", f"{number_of(waiting, 'run')} to be analysed" if waiting else "empty", ""
     if status.get("busy"):
         yield "busy", status["busy"], "yellow"
 

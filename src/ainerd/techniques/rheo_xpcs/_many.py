@@ -11,16 +11,17 @@ if TYPE_CHECKING:
     from ainerd.techniques.rheo_xpcs._average import Average
     from ainerd.techniques.rheo_xpcs._fitted import FittedCurves
 
+Sources = Annotated[
+    list[str], typer.Argument(help="Files with g2, or results: numbers of scans, or first characters of keys.")
+]
+FrameTime = Annotated[float | None, typer.Option(help="For files: seconds from one correlated frame to the next.")]
+
 
 def average(
-    repeats: Annotated[
-        list[str], typer.Argument(help="Files with g2, or results: numbers of scans, or first characters of keys.")
-    ],
+    repeats: Sources,
     out: Annotated[Path, typer.Option(help="The average (.h5), a figure beside it.")] = Path("average.h5"),
     force: Force = False,
-    frame_time: Annotated[
-        float | None, typer.Option(help="For files: seconds from one correlated frame to the next.")
-    ] = None,
+    frame_time: FrameTime = None,
     dose: Annotated[
         str | None, typer.Option(help="For results: the number in the table that is the dose. Default: their order.")
     ] = None,
@@ -48,14 +49,10 @@ def average(
 
 
 def over_q(
-    exposures: Annotated[
-        list[str], typer.Argument(help="Files with g2, or results: numbers of scans, or first characters of keys.")
-    ],
+    exposures: Sources,
     out: Annotated[Path, typer.Option(help="The figure (.png, .pdf or .svg).")] = Path("over_q.png"),
     force: Force = False,
-    frame_time: Annotated[
-        float | None, typer.Option(help="For files: seconds from one correlated frame to the next.")
-    ] = None,
+    frame_time: FrameTime = None,
     by: Annotated[
         str | None, typer.Option(help="For results: the number in the table that colours them. Default: their order.")
     ] = None,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ainerd.words import rounded
+from ainerd.words import number_of, rounded
 
 SURE = 0.95  # confidence of limits
 MISFIT_P = 1e-4  # below it no model describes g2
@@ -122,7 +122,7 @@ def power_sentences(values: Mapping[str, Any]) -> Iterator[str]:
 
 def _left_out(values: Mapping[str, Any]) -> Iterator[str]:
     counts = [(values.get(f"{item}s_left_out", 0), item) for item in ("pixel", "frame")]
-    if items := [f"{n} {item}{'s' * (n != 1)}" for n, item in counts if n]:
+    if items := [number_of(n, item) for n, item in counts if n]:
         yield f"{' and '.join(items)} left out: see the table left_out"
     if "moved_s" in values:
         when = f"{rounded(values['moved_s'])} s after the first frame"
