@@ -8,17 +8,14 @@ from campaign_toys import Jobs, Node, answers, on, outcome
 
 from ainerd.agent import CommandReader
 from ainerd.results.commands import (
-    Accept,
     Add,
     Exclude,
     Hold,
     Name,
     Next,
     Note,
-    Reference,
     Reject,
     Release,
-    Reorder,
     SetBounds,
     SetExcluded,
     Take,
@@ -162,72 +159,6 @@ def test_boxes_are_lifted_and_the_log_says_who(make, store):
         "excluded are now no regions",
         "bounds are now x 0 to 9, y 0 to 9",
     ]
-
-
-def test_each_command_has_its_answer_and_its_line_of_the_log(make, store):
-    campaign = make()
-    campaign.assign(outcome("a"))
-    ready = campaign.peek()
-    here = campaign.ledger.position_text(ready)
-    answers = [
-        campaign.apply(command).text
-        for command in (
-            Hold(by="Ann"), Hold(**ANN), Release(by="Ann"), Release(by="Ann"), on(Take, ready, by="Ann"),
-            Add(position={"x": 2.0, "y": 3.0}, by="Bob"), Add(position={"x": 4.0, "y": 3.0}, by="Bob", why="a scratch"),
-            Reorder(order=["none"]), Exclude(region={"x": (1.5, 3.0)}, by="Ann"), Name(regime=0, name="gel", by="Ann"),
-            Name(regime=0, name="", by="Ann"), Reference(to="session", by="Ann"), Accept(), Accept(by="Ann"),
-            Next(by="a script"),
-        )
-    ]  # fmt: skip
-    there = campaign.ledger.position_text(campaign.proposals.given[campaign.decisions._fetched[-1]])
-    no_more = "the agent takes no new suggestion until somebody releases it"
-    assert answers == [
-        no_more, no_more, "the plans continue", "the plans continue", "it is measured next",
-        "it is number 2 in the queue", "it is number 3 in the queue",
-        "'none' does not wait in the queue: it was measured, rejected or withdrawn",
-        "the agent suggests no position in this region", *["the regime has this name now"] * 2,
-        "p against this session steers", *["the plan has received this position"] * 2, answers[-1],
-    ]  # fmt: skip
-    why = 'because a person chose it: agent.reference("bank") chooses the other'
-    assert [text for text, _ in store.lines] == [
-        "Ann holds the campaign", "Ann holds the campaign: so", "Ann released the campaign", f"Ann took {here}",
-        "Bob wants (2.00, 3.00) next: asked for by a person", "Bob wants (4.00, 3.00) next: a scratch",
-        "Ann excluded x 1.5 to 3: asked for by a person", "Ann calls regime 0 'gel'",
-        "Ann took the name of regime 0 away", "Ann chose the reference that steers: session",
-        f"from now on p against this session steers, {why}",
-        f"a person accepted {here}", "Ann accepted (4.00, 3.00)", f"a script fetched {there}",
-    ]  # fmt: skip
-    assert store.by == [*["Ann"] * 4, *["Bob"] * 2, *["Ann"] * 4, None, "person", "Ann", None]
-    assert campaign.decisions.regime_names == {}
-
-
-def test_in_review_a_person_with_an_account_takes_a_suggestion(make):
-    campaign = make(review=True)
-    campaign.decisions.has_accounts = True
-    ready = campaign.peek()
-    for command in (on(Take, ready, by="Ann", verified=False), Accept(by="Ann", verified=False)):
-        refused = campaign.apply(command)
-        assert refused.status == "refused" and refused.text.endswith("nobody vouches for this")
-    now = campaign.apply(on(Take, ready, id="now", by="toy", now=True))
-    assert now.text == "nobody has taken a suggestion on a page: this campaign is in review"
-    assert campaign.apply(on(Take, ready, id="taken", by="Ann")).status == "done"
-    assert campaign.apply(on(Take, ready, id="now too", by="toy", now=True)).text == "it is measured now"
-    campaign.decisions.has_accounts = False  # then nobody can be verified
-    assert campaign.apply(on(Take, campaign.peek(), by="Ann", verified=False)).status == "done"
-    assert make().apply(on(Take, ready, id="free", by="Ann", verified=False)).status == "done"
-
-
-def test_the_answers_of_the_last_commands_are_kept(make, monkeypatch):
-    monkeypatch.setattr("ainerd.campaign._decisions.MOST_APPLIED", 2)
-    monkeypatch.setattr("ainerd.campaign._decisions.MOST_FETCHED", 2)
-    campaign = make()
-    commands = [Next(by=str(i)) for i in range(3)]
-    first = [campaign.apply(command) for command in commands]
-    assert [*campaign.decisions._applied] == [command.id for command in commands[1:]]
-    assert campaign.decisions._fetched == [answer.fetched["suggestion"] for answer in first[1:]]
-    assert [campaign.apply(command) for command in commands[1:]] == first[1:]
-    state = campaign.decisions.state()
-    assert [*state["fetched"]] == campaign.decisions._fetched and len(state["applied"]) == 2
 
 
 def test_points_of_half_a_day_ago_are_not_resumed(make):

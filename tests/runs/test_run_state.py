@@ -8,59 +8,10 @@ import httpx
 import numpy as np
 import pytest
 from event_model import compose_run, compose_stream_resource
+from run_sinks import fed
 
 from ainerd.config import Detector
-from ainerd.documents import Run
-from ainerd.runs import RunState
 from ainerd.technique import AnalysisError, Outcome, Series
-
-
-class Sink:
-    """A writer and a campaign that keep their arguments; `there` are outcomes of events that have results."""
-
-    def __init__(self, technique, keys=None, roots=(), there=()):
-        self.technique, self.parameters = technique, technique.parameters
-        self._keys, self._roots = keys or Detector(image="det"), roots
-        self.begun, self.ended, self.absorbed, self.there = [], [], [], dict(there)
-
-    def new_run(self):
-        return Run(self._keys, self._roots)
-
-    def begin(self, subject):
-        self.begun.append(subject)
-        return self.there.get(subject.event, subject)
-
-    def outcome(self, run, key, event=None):
-        return Outcome(raw_uid=run.uid, key=key, trial_id="", status="complete", positions={})
-
-    def analysed(self, subject, outcome, analysis, *, closes):
-        self.ended.append((subject, analysis, closes))
-        return replace(outcome, status=analysis.status)
-
-    def assign(self, outcome):
-        return {"regime": 2}
-
-    def complete(self, subject, outcome, analysis, regime):
-        return replace(outcome, **regime)
-
-    def fail(self, subject, outcome, *, closes):
-        self.ended.append((subject, None, closes))
-        return replace(outcome, status="failed")
-
-    def absorb(self, outcome):
-        self.absorbed.append(outcome)
-
-    def remember(self, subject, *, closes):
-        pass
-
-
-def fed(technique, documents, sink=None, **options):
-    """Return the state after the documents, and its sink."""
-    sink = sink or Sink(technique, **options)
-    state = RunState(sink, sink)
-    for name, doc in documents:
-        state(name, doc)
-    return state, sink
 
 
 def test_a_run_is_one_analysis_of_all_its_frames(toy, scanned, movies):
@@ -73,70 +24,6 @@ def test_a_run_is_one_analysis_of_all_its_frames(toy, scanned, movies):
     (made,) = technique.made
     assert made.info.n_frames == 3 and made.info.start["scan_id"] == 1 and made.info.frame_time_s is None
     assert made.seen == [1, 2, 3]  # readings are there while frames come
-
-
-@pytest.mark.parametrize(("unit", "seen"), [
-    ("run", [(0, 3), (1, 3), (2, 3), (3, 3), None]), ("event", [(0, 3), (1, 3), (2, 3), (3, 3), None]),
-])  # fmt: skip
-def test_the_progress_is_that_of_the_run(toy, scanned, movies, unit, seen):
-    technique = toy(unit=unit)
-    sink, found, events = Sink(technique), [], []
-    state = RunState(sink, sink)
-    for name, doc in scanned(movies(1, 2, 3), num_points=3):
-        before = state.progress
-        state(name, doc)
-        if name == "start":
-            assert before is None and state.progress is None
-        else:
-            found.append(state.progress)
-            events.append(state.event)
-    assert found[:-1] == seen[:-1] and events == ([None] * 5 if unit == "run" else [1, 2, 3, 4, 4])
-
-
-@pytest.mark.parametrize(("late_s", "ended_s", "expected"), [(20, 5, 15), (20, 25, 0), (20, -30, 20), (0, 0, 0)])
-def test_at_the_end_of_a_run_late_frames_are_waited_for(toy, scanned, movies, monkeypatch, late_s, ended_s, expected):
-    technique, waits = toy(), []
-    sink = Sink(technique)
-    state = RunState(sink, sink, late_s=late_s)
-    monkeypatch.setattr("ainerd.runs._run.time.time", lambda: 5000.0)
-    advance = state._advance
-    monkeypatch.setattr(state, "_advance", lambda wait_s=None: waits.append(wait_s) or advance(0.0))
-    for name, doc in scanned(movies(1)):
-        state(name, {**doc, "time": 5000.0 - ended_s} if name == "stop" else doc)
-    assert waits == [None, None, expected] and len(sink.ended) == 1
-
-
-@pytest.mark.parametrize(
-    ("status", "reason", "problem"),
-    [("fail", "spoilt: no beam", "spoilt: no beam"), ("fail", "a crash", None), ("success", "spoilt", None)],
-)
-def test_a_run_that_its_plan_calls_spoilt_has_no_analysis(toy, scanned, movies, status, reason, problem):
-    documents = [
-        (name, {**doc, "reason": reason} if name == "stop" else doc)
-        for name, doc in scanned(movies(1, 2), status=status, num_points=2)
-    ]
-    _, sink = fed(toy(), documents)
-    ((subject, analysis, _),) = sink.ended
-    assert subject.problem == problem and (analysis is None) == (problem is not None)
-
-
-@pytest.mark.parametrize("p", [0.0, 1.0])
-def test_certain_p_values_are_probabilities(toy, scanned, movies, p):
-    _, sink = fed(toy(p=p), scanned(movies(1), num_points=1))
-    assert sink.ended[0][1].novelty_p == p
-
-
-@pytest.mark.parametrize(("value", "claims"), [(0.0, True), (2.0, True), (3.0, False)])
-def test_a_fault_that_the_detector_reports_leaves_no_claim(toy, scanned, movies, value, claims):
-    documents = list(scanned(movies(1), temperatures=[value], num_points=1))
-    _, sink = fed(toy(p=0.01), documents, keys=Detector(image="det", flags={"temperature": 2.0}))
-    ((_, analysis, _),) = sink.ended
-    fault = "the detector reports a fault: temperature is 3, above 2"
-    assert (analysis.novelty_p, analysis.summary.get("no_claim")) == ((0.01, None) if claims else (None, fault))
-    _, sink = fed(
-        toy(), list(scanned(movies(666), temperatures=[value])), keys=Detector(image="det", flags={"temperature": 2.0})
-    )
-    assert sink.ended[0][0].problem == ("" if claims else f"{fault}; ") + "the number of the beast"
 
 
 def test_the_number_of_frames_is_what_came_where_nobody_says(toy, scanned, movies):

@@ -1,10 +1,12 @@
 """The beam in one frame, against frames whose scattering is drawn around a known place."""
 
+import sys
+
 import numpy as np
 import pytest
 
 from ainerd.xpcs import guess_beam_center
-from ainerd.xpcs._geometry import Annulus, _binned, _variance_in_rings, checked_mask
+from ainerd.xpcs._geometry import Annulus, _binned, _variance_in_rings, checked_mask, pyfai_detectors
 
 
 def frame_around(row, column, shape=(120, 160), photons=40.0, seed=0):
@@ -120,3 +122,8 @@ def test_a_mask_that_covers_most_pixels_and_most_bins_is_taken_as_inverted():
         checked_mask(np.ones((2, 2)), inside)
     with pytest.raises(ValueError, match="booleans, or of 0 and 1, got float64"):
         checked_mask(half.astype(float), inside)
+
+
+def test_the_detectors_of_pyfai_come_without_its_windows():
+    assert hasattr(pyfai_detectors(), "detector_factory")
+    assert sys.modules.get("pyFAI.gui.model.GeometryModel", "not imported") is not None  # who wants it can import it

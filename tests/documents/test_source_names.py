@@ -1,0 +1,53 @@
+"""Names of sources, ranges of frames that a run in Tiled announces, and how long a follower waits."""
+
+import pytest
+
+from ainerd.documents import check_source
+from ainerd.documents._tiled_runs import Quiet, _numbered
+
+
+def test_frames_whose_events_have_gaps_are_announced_range_by_range():
+    datum = {
+        "uid": "r/0",
+        "stream_resource": "r",
+        "indices": {"start": 2, "stop": 7},
+        "seq_nums": {"start": 0, "stop": 0},
+    }
+    found = [doc for _, doc in _numbered(datum, [1, 2, 3, 4, 7, 8, 20])]
+    ranges = [(*doc["indices"].values(), *doc["seq_nums"].values()) for doc in found]
+    assert ranges == [(2, 4, 3, 5), (4, 6, 7, 9), (6, 7, 20, 21)]
+    assert [doc["uid"] for doc in found] == ["r/0/2", "r/0/4", "r/0/6"] and {
+        doc["stream_resource"] for doc in found
+    } == {"r"}
+    for numbers in ([1, 2, 3], [*range(1, 9)]):
+        assert [*_numbered(datum, numbers)] == [("stream_datum", datum)]  # not each index has one
+
+
+def test_silence_counts_while_somebody_looks(monkeypatch):
+    now = [50.0]
+    monkeypatch.setattr("ainerd.documents._tiled_runs.time.monotonic", lambda: now[0])
+    quiet, found = Quiet(), []
+    for step in (4.0, 9.0, 3600.0, 2.0):
+        now[0] += step
+        found.append(quiet.look())
+    assert found == [4, 13, 23, 25]  # of an hour without a look ten seconds count
+    quiet.over()
+    now[0] += 3.0
+    assert quiet.look() == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("tiled", ("tiled", "")), ("zmq://h:1", ("zmq", "h:1")), ("zmq+bind://l:2", ("zmq+bind", "l:2")),
+        ("kafka://a:1,b:2/t", ("kafka", "a:1,b:2/t")), ("folder:/data", ("folder", "/data")), ("zmq://", None),
+        ("kafka://a:1", None), ("kafka://a:1/", None), ("folder:", None), ("", None), ("http://a/b", None),
+        ("nowhere.jsonl", None),
+    ],
+)  # fmt: skip
+def test_a_source_has_a_kind_and_an_address(source, expected):
+    if expected is None:
+        with pytest.raises(ValueError, match="no source"):
+            check_source(source)
+    else:
+        assert check_source(source) == expected

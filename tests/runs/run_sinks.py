@@ -1,0 +1,56 @@
+"""A writer and a campaign without Tiled, for the states of runs."""
+
+from dataclasses import replace
+
+from ainerd.config import Detector
+from ainerd.documents import Run
+from ainerd.runs import RunState
+from ainerd.technique import Outcome
+
+
+class Sink:
+    """A writer and a campaign that keep their arguments; `there` are outcomes of events that have results."""
+
+    def __init__(self, technique, keys=None, roots=(), there=()):
+        self.technique, self.parameters = technique, technique.parameters
+        self._keys, self._roots = keys or Detector(image="det"), roots
+        self.begun, self.ended, self.absorbed, self.there = [], [], [], dict(there)
+
+    def new_run(self):
+        return Run(self._keys, self._roots)
+
+    def begin(self, subject):
+        self.begun.append(subject)
+        return self.there.get(subject.event, subject)
+
+    def outcome(self, run, key, event=None):
+        return Outcome(raw_uid=run.uid, key=key, trial_id="", status="complete", positions={})
+
+    def analysed(self, subject, outcome, analysis, *, closes):
+        self.ended.append((subject, analysis, closes))
+        return replace(outcome, status=analysis.status)
+
+    def assign(self, outcome):
+        return {"regime": 2}
+
+    def complete(self, subject, outcome, analysis, regime):
+        return replace(outcome, **regime)
+
+    def fail(self, subject, outcome, *, closes):
+        self.ended.append((subject, None, closes))
+        return replace(outcome, status="failed")
+
+    def absorb(self, outcome):
+        self.absorbed.append(outcome)
+
+    def remember(self, subject, *, closes):
+        pass
+
+
+def fed(technique, documents, sink=None, **options):
+    """Return the state after the documents, and its sink."""
+    sink = sink or Sink(technique, **options)
+    state = RunState(sink, sink)
+    for name, doc in documents:
+        state(name, doc)
+    return state, sink
