@@ -8,7 +8,7 @@ from pandas.testing import assert_frame_equal
 
 from ainerd import __version__
 from ainerd.views import read_report, report_markdown
-from tests.end_to_end.older_catalogue import FOLDER, FRAMES, ONE_BIN
+from tests.end_to_end.older_catalogue import FOLDER, FRAMES, ONE_BIN, write_bank
 from tests.end_to_end.sessions import Session
 
 CATALOGUES = sorted(FOLDER.glob("*.zip"))
@@ -18,6 +18,7 @@ NUMBERS = ["status", "novelty_p", "regime", "sample_x", "sample_y", "tau_s", "co
 @pytest.mark.parametrize("packed", CATALOGUES, ids=lambda path: path.stem)
 def test_a_session_continues_the_catalogue_of_an_older_version(packed, tmp_path, monkeypatch):
     monkeypatch.setenv(*ONE_BIN)
+    monkeypatch.setenv("AINERD_RHEO_XPCS__BANK", str(write_bank(tmp_path)))
     shutil.unpack_archive(packed, tmp_path / "tiled")
     session = Session(tmp_path)
     session.expect(FRAMES)
