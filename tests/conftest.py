@@ -6,6 +6,7 @@ import gc
 import os
 import resource
 import socket
+import subprocess
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import settings
 
+from tests.prepared import Prepared
 from tests.small_bank import write_small_bank
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of hundreds of processes compiles the package anew
@@ -154,8 +156,20 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line("of which " + ", ".join(f"{file} {spent:.0f}" for file, spent in SPENT.most_common(25)))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def prepared_servers():
+    """Let servers of this process be forks of one that has imported what they need."""
+    prepared = Prepared()
+    with pytest.MonkeyPatch.context() as patch:
+        as_usual = SimpleNamespace(**vars(subprocess))
+        as_usual.Popen = prepared.popen
+        patch.setattr("ainerd.server._embedded.subprocess", as_usual)
+        yield
+    prepared.close()
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
+def server(tmp_path_factory, prepared_servers):
     """One Tiled server for all tests of a process, which reads their files; each works in a container of its own.
 
     ``AINERD_TEST_SERVERS`` may name two others, and their key: the browser then uses the second one.
