@@ -29,7 +29,7 @@ def test_results_and_embeddings_are_the_agents_own(both, store, record):
     for name, own in stores.items():
         assert list(own.table().index) == list(own.search(novel=True).index) == [keys[name]] and len(own) == 1
         assert list(own.embeddings().index) == [keys[name]] and own.similar(keys[name]).empty
-        assert f"1 results of {name}," in repr(own)
+        assert f"1 result of {name}," in repr(own)
         for other in keys.keys() - {name}:
             with pytest.raises(KeyError, match="no complete result"):
                 own.similar(keys[other])

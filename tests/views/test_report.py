@@ -83,7 +83,7 @@ def test_the_report_of_a_night(campaign, tmp_path):
         "1 × our mistake",
         "Measure at sample_x 8.00 mm, sample_y 1.00 next: boundary.",
         "Measure scan 2 at sample_x 1.50 mm, sample_y 2.00 again: it is novel, and was measured only once.",
-        "Start the agent: it takes 1 results again",
+        "Start the agent: it takes 1 result again",
         "0.2 ± 0.01",
         "own p: how often an exposure of a kind measured before would lie as far from the others of that kind.",
         "[red]markup[/]",

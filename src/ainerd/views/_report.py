@@ -331,7 +331,8 @@ class _Campaign:
                 yield f"Regime {regime} was seen only in {self._scan_at(key)}: measure beside it."
         again = int(self._failed["again"].sum())
         if again:
-            yield f"Start the agent: it takes {again} results again that failed through no fault of the data."
+            failed = number_of(again, "result")
+            yield f"Start the agent: it takes {failed} again that failed through no fault of the data."
         if len(self._failed) > again:
             yield f"Look at {len(self._failed) - again} failed results above: their positions have no result."
         if "no_claim" in self._done and (unclaimed := self._done["no_claim"].dropna()).size:
