@@ -6,6 +6,7 @@ import os
 import platform
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
@@ -28,6 +29,7 @@ from threadpoolctl import threadpool_limits
 
 # Tables are written here; tests set another folder.
 FOLDER = Path(os.environ.get("AINERD_STUDIES", Path(__file__).resolve().parents[1] / "output" / "studies"))
+END_S = 10.0  # longest wait for the processes of an interrupted study
 Row = dict[str, Any]
 Case = tuple[str, int]
 
@@ -140,18 +142,28 @@ def resumed(
     missing = [case for case in cases if case not in done]
     if not missing:
         return [done[case] for case in cases]
-    try:
-        with _pool(workers, dask) as pool, record.open("a") as file:
-            on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # processes that begin here inherit it
-            running = {pool.submit(measure, case): case for case in missing}
-            signal.signal(signal.SIGINT, on_interrupt)
+    with _pool(workers, dask) as pool, record.open("a") as file:
+        on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # processes that begin here inherit it
+        running = {pool.submit(measure, case): case for case in missing}
+        signal.signal(signal.SIGINT, on_interrupt)
+        try:
             for future in track(as_completed(running), name, total=len(missing)):
                 case, row = running[future], future.result()
                 done[case] = row
                 file.write(json.dumps([case, row]) + "\n")
                 file.flush()
-    except KeyboardInterrupt:
-        sys.exit(f"interrupted: {record} keeps {len(done)} of {len(cases)} cases, and the next start continues there")
+        except KeyboardInterrupt:
+            kept = f"{record} keeps {len(done)} of {len(cases)} cases"
+            print(f"interrupted: {kept}, and the next start continues there", file=sys.stderr, flush=True)
+            last_resort = threading.Timer(END_S, os._exit, (1,))  # a pool may wait forever for killed processes
+            last_resort.daemon = True
+            last_resort.start()
+            for process in active_children():
+                process.kill()
+            sys.exit(1)
+        except Exception:
+            pool.shutdown(wait=False, cancel_futures=True)  # only the cases in progress are measured
+            raise
     return [done[case] for case in cases]
 
 
@@ -161,12 +173,7 @@ def _pool(workers: int, dask: str | None) -> Iterator[Executor]:
     if dask is None:
         os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         with ProcessPoolExecutor(workers, get_context("spawn"), initializer=partial(threadpool_limits, 1)) as pool:
-            try:
-                yield pool
-            except BaseException:
-                for process in active_children():  # the cases in progress may take minutes
-                    process.terminate()
-                raise
+            yield pool
     else:
         from distributed import Client
 

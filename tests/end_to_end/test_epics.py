@@ -384,7 +384,7 @@ def test_an_ioc_that_is_killed_costs_its_run_alone(beamline, long_exposure):
 
 def test_a_plan_without_an_ioc_ends_with_a_sentence(beamline):
     needed, gone = [beamline.detector, beamline.stage, beamline.shutter], threading.Event()
-    beamline.shutter._read_pv.connection_callbacks.append(lambda conn, **_: conn or gone.set())
+    beamline.shutter.subscribe(lambda connected, **_: connected or gone.set(), beamline.shutter.SUB_META, run=False)
     beamline.ioc.kill()
     assert gone.wait(LIMIT_S)
     with pytest.raises(RuntimeError, match=r"no IOC answered for .*shutter in 0.5 s: start it, and run the plan again"):
