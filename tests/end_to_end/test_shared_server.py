@@ -35,6 +35,7 @@ FILES = DOCS / "files" / "tiled"
 POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default=None)
 REDIS = shutil.which("redis-server")
 CHROMIUM = Path("/usr/bin/chromium")
+pytestmark = pytest.mark.timeout(600)  # the servers and the first run take minutes on a busy machine
 PASSWORDS = {"operator": "spiegel", "deputy": "blende", "analyst": "lupe"}
 
 
