@@ -17,6 +17,7 @@ import time
 import traceback
 import weakref
 from contextlib import suppress
+from pathlib import Path
 
 MODULE, END_S = "ainerd.server._child", 30.0
 
@@ -69,7 +70,8 @@ class Prepared:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             command = [sys.executable, "-m", "tests.prepared", str(theirs.fileno())]
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+            root = Path(__file__).parents[1]  # a test may have changed the folder
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], cwd=root)
 
     def close(self):
         """End it once its servers have ended, so that their CPU seconds are counted."""
