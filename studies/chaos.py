@@ -246,7 +246,7 @@ class World:
             client.context.http_client.close()
 
     def _end_of(self, process: BaseProcess) -> str:
-        """Return how a process ended, with the end of its log; what it is doing, if it did not end."""
+        """Return how a process ended, and the last lines of its log. A process that hangs logs its stack first."""
         if process.is_alive() and process.pid is not None:
             os.kill(process.pid, signal.SIGUSR1)  # it writes the stack of each thread to its log
             process.join(1.0)
@@ -267,7 +267,7 @@ class World:
             if row["status"] in ("complete", "partial"):
                 try:
                     why = mismatch(store, row, str(key))
-                except KeyError as error:  # an array that its metadata name is not there
+                except KeyError as error:  # the metadata name an array, and its file does not have it
                     why = str(error)
                 if why:
                     wrong.append(f"{row['raw_uid']}, event {row['event']}: {why}")
