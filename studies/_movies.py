@@ -61,7 +61,7 @@ def write_movie(path: Path, mean: NDArray, n_frames: int, dtype: str = "uint16",
 
 def by_reader(path: Path, partition: Partition, n_frames: int) -> Iterator[NDArray]:
     """Yield the gathered pixels of a file's frames in blocks."""
-    reader = FrameReader(path, DATASET, partition.pixels, partition.shape, swmr=False)
+    reader = FrameReader(path, DATASET, partition.pixels, partition.shape)
     yield from reader.blocks(0, n_frames, BLOCK)
     reader.close()
 

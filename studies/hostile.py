@@ -229,7 +229,7 @@ def read_frames(path: Path, file: bytes) -> None:
     """Read a file like that of a run; any error but a reason is raised."""
     path.write_bytes(file)
     with suppress(FrameError):
-        reader = FrameReader(path, DATASET, np.array([0, 5, 47]), SHAPE, swmr=len(file) % 2 == 0, roots=[path.parent])
+        reader = FrameReader(path, DATASET, np.array([0, 5, 47]), SHAPE, roots=[path.parent])
         try:
             for _ in reader.blocks(0, N):
                 pass

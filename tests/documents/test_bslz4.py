@@ -24,9 +24,11 @@ def write(path, frames, *, nelems=0, cname="lz4", **options):
 
 
 def read(path, pixels, shape=SHAPE):
-    reader = FrameReader(path, "d", pixels, shape, swmr=False)
+    with h5py.File(path) as file:
+        n = len(file["d"])
+    reader = FrameReader(path, "d", pixels, shape)
     try:
-        return reader.read(0, len(reader._dataset))
+        return reader.read(0, n)
     finally:
         reader.close()
 

@@ -38,7 +38,7 @@ def test_uncompressed_frames_are_read(tmp_path, movie, chunks):
     with h5py.File(path, "w") as file:
         data = file.create_dataset("d", (13, *SHAPE), "u2", chunks=chunks, fillvalue=3)
         data[:12] = movie
-    reader = FrameReader(path, "d", PIXELS, SHAPE, swmr=False)
+    reader = FrameReader(path, "d", PIXELS, SHAPE)
     assert np.array_equal(reader.read(0, 12), movie.reshape(12, -1)[:, PIXELS])
     assert (reader.read(12, 13) == 3).all()
     reader.close()
@@ -51,7 +51,7 @@ def test_other_layouts_are_read_as_well(tmp_path, movie, chunks):
         file.create_dataset(
             "images", data=movie.astype(np.int32), chunks=chunks, compression="gzip" if chunks else None
         )
-    reader = FrameReader(path, "images", PIXELS, SHAPE, swmr=False)
+    reader = FrameReader(path, "images", PIXELS, SHAPE)
     assert np.array_equal(reader.read(0, 12), movie.reshape(12, -1)[:, PIXELS])
     reader.close()
 
@@ -144,7 +144,7 @@ def test_a_file_cut_short_is_named(written):
         where = file["entry/data/data"].id.get_chunk_info(11)
     reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)
     os.truncate(written, where.byte_offset + 10)
-    with pytest.raises(FrameError, match="frame 11 of"):
+    with pytest.raises(FrameError, match=r"frames\.h5 cannot be read: .*truncated file"):
         reader.read(0, 12)
     reader.close()
 
@@ -185,7 +185,7 @@ def test_a_chunk_that_unpacks_to_gigabytes_is_refused(tmp_path):
     with h5py.File(path, "w") as file:
         file.create_dataset("d", (10**6, *SHAPE), "u2", chunks=(10**6, *SHAPE), compression="gzip")
     with pytest.raises(FrameError, match=r"bomb\.h5.*unpacks to 1\.2 GB"):
-        FrameReader(path, "d", PIXELS, SHAPE, swmr=False)
+        FrameReader(path, "d", PIXELS, SHAPE)
 
 
 @pytest.mark.parametrize("pixels", [[], [-1], [600]])

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import h5py
 import hdf5plugin
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from ainerd.documents import FrameReader, MissingFrames
+from ainerd.documents import _storage as storage
 from ainerd.documents._frame_numbers import Column
 
 SHAPE = (20, 30)
@@ -73,8 +75,8 @@ def growing(tmp_path):
 @pytest.mark.fault("Two agents of one process read a file", "Both get its frames")
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 def test_two_readers_get_their_frames(tmp_path, layout):
-    path, swmr = put(tmp_path / "m.h5", **layout), "libver" not in layout  # old files cannot grow under a reader
-    one, other = (FrameReader(path, "d", PIXELS, SHAPE, swmr=swmr) for _ in range(2))
+    path = put(tmp_path / "m.h5", **layout)
+    one, other = (FrameReader(path, "d", PIXELS, SHAPE) for _ in range(2))
     for start in (0, 6):
         assert np.array_equal(one.read(start, start + 6), expected(start, start + 6))
         assert np.array_equal(other.read(start, start + 6), expected(start, start + 6))
@@ -94,7 +96,7 @@ def test_two_readers_follow_a_file(growing):
     assert np.array_equal(one.read(0, 4), expected(0, 4))
     until(8)
     other, third = FrameReader(path, "d", PIXELS, SHAPE), FrameReader(path, "d", PIXELS, SHAPE)
-    numbers = [Column(path, "number", roots=[path.parent], swmr=True) for _ in range(2)]
+    numbers = [Column(path, "number", roots=[path.parent]) for _ in range(2)]
     assert np.array_equal(other.read(0, 8), expected(0, 8))
     assert np.array_equal(one.read(4, 8), expected(4, 8))
     one.close()
@@ -103,7 +105,7 @@ def test_two_readers_follow_a_file(growing):
     assert np.array_equal(third.read(0, 12), expected(0, 12))
     for each in numbers:
         assert each.read(3, 12).tolist() == list(range(3, 12))
-    for each in (*numbers, other, third):
+    for each in (other, third):
         each.close()
 
 
@@ -121,15 +123,118 @@ def test_frames_are_late_while_others_have_the_dataset_open(growing):
     reader.close()
 
 
-def test_a_reader_that_was_not_closed_leaves_no_file_open(tmp_path):
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_a_file_is_written_again_between_two_reads(tmp_path, libver):
+    path = put(tmp_path / "m.h5", libver=libver, maxshape=(None, *SHAPE), **LZ4)
+    reader, column = FrameReader(path, "d", PIXELS, SHAPE), Column(path, "d", roots=[tmp_path])
+    append = "import h5py, hdf5plugin, sys; d = h5py.File(sys.argv[1], 'a')['d']; d.resize(14, 0); d[13] = d[0]"
+    for n in (13, 14):
+        assert np.array_equal(reader.read(0, 12), expected(0, 12)) and column.read(0, 600)[5] == MOVIE[0, 0, 5]
+        if n == 14:
+            subprocess.run([sys.executable, "-c", append, path], check=True)
+            break
+        with h5py.File(path, "a") as file:
+            file["d"].resize(13, 0)
+            file["d"][12] = MOVIE[3]
+    assert np.array_equal(reader.read(11, 14), expected(0, 12)[[11, 3, 0]])
+    reader.close()
+
+
+def test_no_writer_opens_a_file_while_it_is_read(tmp_path, monkeypatch):
+    path, opened, writers = put(tmp_path / "m.h5", **LZ4), threading.Event(), []
+    reader = FrameReader(path, "d", PIXELS, SHAPE)
+
+    def write():
+        with h5py.File(path, "a"):
+            opened.set()
+
+    def check(dataset, index, *given, **options):
+        if not writers:
+            writers.append(threading.Thread(target=write))
+            writers[0].start()
+        assert not opened.wait(0.05)  # it waits for HDF5, and neither fails nor sees the file open
+        return fetch(dataset, index, *given, **options)
+
+    fetch = reader._stored_frames
+    monkeypatch.setattr(reader, "_stored_frames", check)
+    assert np.array_equal(reader.read(0, 1), expected(0, 1))
+    writers[0].join(10)
+    assert opened.is_set()
+    reader.close()
+
+
+def test_frames_that_another_process_did_not_close_yet_are_late(tmp_path):
+    """Without SWMR, the metadata of a file that is open come to the disk in any order."""
+    path = put(tmp_path / "m.h5", libver="earliest", chunks=None)
+    write = "import h5py, sys; f = h5py.File(sys.argv[1], 'a'); f['d'][0] = 7; print(flush=True); sys.stdin.read()"
+    reader = FrameReader(path, "d", PIXELS, SHAPE)
+    writer = subprocess.Popen([sys.executable, "-c", write, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    writer.stdout.readline()
+    with pytest.raises(MissingFrames, match="is being written"):
+        reader.read(0, 1)
+    writer.communicate()
+    assert (reader.read(0, 1) == 7).all()
+    reader.close()
+
+
+@pytest.mark.parametrize("is_changed", [True, False])
+def test_what_was_read_while_a_file_changed_is_discarded(tmp_path, monkeypatch, is_changed):
+    path = put(tmp_path / "m.h5", libver="earliest")
+    reader = FrameReader(path, "d", PIXELS, SHAPE)
+
+    def fetch_and_change(*given, **options):
+        found = fetch(*given, **options)
+        if is_changed:
+            with path.open("ab") as file:
+                file.write(b"more")
+        return found
+
+    fetch = reader._stored_frames
+    monkeypatch.setattr(reader, "_stored_frames", fetch_and_change)
+    if is_changed:
+        with pytest.raises(MissingFrames, match="changed while it was read"):
+            reader.read(0, 12)
+    else:
+        assert np.array_equal(reader.read(0, 12), expected(0, 12))
+    reader.close()
+
+
+def test_frames_that_a_writer_has_announced_but_not_written_are_late(tmp_path):
+    path, more = tmp_path / "m.h5", {"chunks": (1, *SHAPE)}
+    for options in (LZ4, {}, {"compression": "gzip"}):
+        with h5py.File(path, "w", libver="latest") as file:
+            data = file.create_dataset("d", MOVIE.shape, "u2", fillvalue=9, **more, **options)
+            file.swmr_mode = True
+            data[:6] = MOVIE[:6]
+            data.flush()
+            reader = FrameReader(path, "d", PIXELS, SHAPE)
+            assert np.array_equal(reader.read(0, 6), expected(0, 6))
+            with pytest.raises(MissingFrames, match="does not hold frame 6 yet"):
+                reader.read(4, 8)
+        assert (reader.read(6, 8) == 9).all()  # the writer left them out
+        reader.close()
+
+
+@pytest.mark.parametrize("way", ["flock", "lockf"])
+def test_locks_of_others_are_seen_and_none_is_taken(tmp_path, monkeypatch, way):
     path = put(tmp_path / "m.h5")
-    Column(path, "d", roots=[tmp_path], swmr=True)
-    with h5py.File(path, "a") as file:
-        assert len(file["d"]) == 12
+    if way == "lockf":
+        monkeypatch.setattr(storage, "LOCKS", tmp_path / "nothing")  # as on other systems
+    code = (
+        "import fcntl, sys; file = open(sys.argv[1], 'r+')\n"
+        f"fcntl.{way}(file, fcntl.LOCK_EX); print(flush=True); sys.stdin.read()"
+    )
+    with path.open("rb") as file:
+        assert not storage.is_locked(file.fileno())
+        other = subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        other.stdout.readline()
+        assert storage.is_locked(file.fileno())
+        other.communicate()
+        assert not storage.is_locked(file.fileno())
 
 
 def test_hdf5_itself_reads_the_first_frame_for_all(tmp_path):
-    """If this fails, HDF5 is mended: `ainerd.documents._shared` is not needed any more."""
+    """If this fails, HDF5 is mended: the check in `ainerd.documents._stored` is not needed any more."""
     path = put(tmp_path / "m.h5", maxshape=(None, *SHAPE))
     with h5py.File(path, "r") as one, h5py.File(path, "r") as other:
         frames, handle = one["d"], other["d"]

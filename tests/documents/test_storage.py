@@ -99,7 +99,7 @@ def test_a_virtual_dataset_inside_the_roots_is_read(folder, movie):
 
 
 @pytest.mark.parametrize("way", ["link", "soft link", "source"])
-def test_files_opened_without_swmr_are_read_without_swmr(folder, movie, way):
+def test_files_that_others_read_without_swmr_are_read(folder, movie, way):
     put(folder / "data.h5", movie)
     path = folder / "m.h5"
     make = {
@@ -110,7 +110,7 @@ def test_files_opened_without_swmr_are_read_without_swmr(folder, movie, way):
     make[way]()
     with h5py.File(path, "r"), h5py.File(folder / "data.h5", "r"):
         name = "d" if way == "source" else "x"
-        assert np.array_equal(read(path, dataset=name, swmr=False), expected(movie))
+        assert np.array_equal(read(path, dataset=name), expected(movie))
 
 
 def test_modules_beside_each_other_are_one_frame(folder, movie):
@@ -165,7 +165,6 @@ def test_sources_that_are_missing_are_noticed(folder, movie):
 
 
 @pytest.mark.fault("A file leads out of the allowed folders by an HDF5 link", "The result is failed; nothing is read")
-@pytest.mark.parametrize("swmr", [True, False])
 @pytest.mark.parametrize("own", [True, False], ids=["own folder", "roots given"])
 @pytest.mark.parametrize(
     "way",
@@ -174,7 +173,7 @@ def test_sources_that_are_missing_are_noticed(folder, movie):
         "numbered files", "numbered files beside", "two percent",
     ],
 )  # fmt: skip
-def test_nothing_leaves_the_roots(folder, movie, way, own, swmr, monkeypatch):
+def test_nothing_leaves_the_roots(folder, movie, way, own, monkeypatch):
     secret = put(folder.parent / "out" / "secret.h5", movie)
     (folder / "shown.h5").symlink_to(secret)
     os.mkfifo(folder / "fifo")
@@ -211,15 +210,14 @@ def test_nothing_leaves_the_roots(folder, movie, way, own, swmr, monkeypatch):
     allowed = None if own else [folder.parent / "another", folder]
     said = "outside the allowed roots|which is not a file|not an absolute path|is a pattern"
     with pytest.raises(FrameError, match=said) as caught:
-        read(path, 2, roots=allowed, swmr=swmr)
+        read(path, 2, roots=allowed)
     assert not isinstance(caught.value, MissingFrames)
 
 
 @pytest.mark.fault(
     "A file is replaced by a link out of the allowed folders just before it is opened", "Nothing is read"
 )
-@pytest.mark.parametrize("swmr", [True, False])
-def test_a_file_that_is_replaced_before_it_is_opened_is_not_read(folder, movie, swmr, monkeypatch):
+def test_a_file_that_is_replaced_before_it_is_opened_is_not_read(folder, movie, monkeypatch):
     secret, path = put(folder.parent / "secret.h5", movie), put(folder / "m.h5", movie)
 
     def after_replacing(open_file):
@@ -233,7 +231,7 @@ def test_a_file_that_is_replaced_before_it_is_opened_is_not_read(folder, movie, 
     for place, name in ((h5py, "File"), (h5py.h5f, "open")):
         monkeypatch.setattr(place, name, after_replacing(getattr(place, name)))
     with pytest.raises(FrameError, match="m.h5 led outside the allowed roots when it was opened"):
-        read(path, swmr=swmr)
+        read(path)
 
 
 @pytest.mark.fault("A file that HDF5 opens by itself is replaced between check and reading", "The frames are discarded")
@@ -274,11 +272,10 @@ def test_prefixes_of_the_environment_are_refused(folder, movie, way, monkeypatch
     assert np.array_equal(read(part), expected(movie))
 
 
-@pytest.mark.parametrize("swmr", [True, False])
-def test_a_virtual_dataset_of_itself_is_refused(folder, swmr):
+def test_a_virtual_dataset_of_itself_is_refused(folder):
     path = virtual(folder / "m.h5", 12, (".", "d", 0, 12))
     with pytest.raises(FrameError, match="virtual datasets one behind the other"):
-        read(path, swmr=swmr)
+        read(path)
 
 
 def test_links_in_a_circle_are_refused(folder):

@@ -57,7 +57,7 @@ def reader(request, tmp_path, movie):
     layout = layout | ({"chunks": (1, 5, 6)} if layout.get("chunks") is True else {})
     with h5py.File(tmp_path / "m.h5", "w") as file:
         file.create_dataset("d", data=movie, **layout)
-    reader = FrameReader(tmp_path / "m.h5", "d", PIXELS, movie.shape[1:], swmr=False)
+    reader = FrameReader(tmp_path / "m.h5", "d", PIXELS, movie.shape[1:])
     yield reader
     reader.close()
 
@@ -92,7 +92,7 @@ def test_a_frame_damaged_beside_the_wanted_pixels_is_left_out(tmp_path):
     with open(tmp_path / "m.h5", "r+b") as file:
         file.seek(where.byte_offset + where.size - 40)
         file.write(b"\xff" * 40)
-    reader, sees = FrameReader(tmp_path / "m.h5", "d", np.arange(4), (64, 128), swmr=False), Sees(1)
+    reader, sees = FrameReader(tmp_path / "m.h5", "d", np.arange(4), (64, 128)), Sees(1)
     blocks = sees.take(reader.blocks(0, 6, whole=Whole(sees)))
     reader.close()
     np.testing.assert_array_equal(blocks, frames[:, 0, :4])

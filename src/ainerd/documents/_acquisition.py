@@ -26,7 +26,7 @@ from event_model import ComposeDescriptorBundle, StreamRange, compose_run
 from ainerd import config
 from ainerd.documents._events import CANVAS, MODULE, RIGAKU, count_frames, files_of
 from ainerd.documents._metadata import Metadata
-from ainerd.documents._storage import FrameError, allowed_file, find_dataset, open_hdf5
+from ainerd.documents._storage import FrameError, allowed_file, find_dataset, open_hdf5, require_closed
 from ainerd.documents._wire import Document
 
 logger = logging.getLogger(__name__)
@@ -251,7 +251,7 @@ class Acquisition:
             for file in files_of(self.data, self._shape):
                 allowed_file(file, self.roots)
             return (count_frames(self.data, self._shape), *self._shape), "<u2"
-        dataset = self._dataset(self.data, self.keys.dataset, growing=self.growing)
+        dataset = self._dataset(self.data, self.keys.dataset)
         if dataset is None or len(dataset[0]) != 3:
             has = "no such dataset" if dataset is None else f"shape {dataset[0]}"
             raise FrameError(f"{self.data}, {self.keys.dataset!r}: {has}, expected (frames, rows, columns)")
@@ -272,10 +272,12 @@ class Acquisition:
         single = (keys.frame_time_s, keys.n_frames, keys.began, keys.record_zero)
         return Metadata(self.metadata, (*single, *keys.readings.values(), *keys.start.values()), self.roots)
 
-    def _dataset(self, path: Path, name: str, *, growing: bool) -> tuple[tuple[int, ...], str] | None:
+    def _dataset(self, path: Path, name: str) -> tuple[tuple[int, ...], str] | None:
         try:
-            where, inner = find_dataset(allowed_file(path, self.roots), name, self.roots, growing=growing)
-            with open_hdf5(where, self.roots, growing=growing) as file:
+            where, inner = find_dataset(allowed_file(path, self.roots), name, self.roots)
+            with open_hdf5(where, self.roots) as file:
+                if not self.growing:
+                    require_closed(file)
                 found = file.get(inner)
                 return (found.shape, found.dtype.str) if isinstance(found, h5py.Dataset) else None
         except (OSError, RuntimeError, KeyError, ValueError) as error:

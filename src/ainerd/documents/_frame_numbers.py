@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.documents._shared import SharedDataset
 from ainerd.documents._storage import DAMAGED, FrameError, MissingFrames, Storage, local_path
+from ainerd.documents._stored import StoredDataset
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
@@ -112,10 +112,8 @@ class StoredNumbers:
         return np.concatenate(parts)
 
     def close(self) -> None:
-        """Close the file being read."""
-        if self._open is not None:
-            self._open[1].close()
-            self._open = None
+        """Forget where the last numbers were read."""
+        self._open = None
 
     def _in_stream(
         self, doc: dict[str, Any], moved: int, row: int, stop: int, address: tuple[str, str]
@@ -134,9 +132,7 @@ class StoredNumbers:
             raise MissingFrames(f"{dataset!r} in a file of type {doc['mimetype']!r} is not read")
         source = doc["uri"], dataset
         if self._open is None or self._open[0] != source:
-            self.close()
-            path, swmr = local_path(doc["uri"], self._roots), bool(doc["parameters"].get("swmr", True))
-            self._open = source, Column(path, dataset, roots=self._roots, swmr=swmr)
+            self._open = source, Column(local_path(doc["uri"], self._roots), dataset, roots=self._roots)
         return self._open[1].read(start, start + n)
 
 
@@ -150,8 +146,6 @@ class Column:
         Name of the dataset in the file.
     roots : iterable of Path
         Folders to which links, virtual datasets and raw storage may lead.
-    swmr : bool
-        Whether the file may still be growing.
 
     Raises
     ------
@@ -161,41 +155,33 @@ class Column:
         If a link or source leads to a file that does not exist.
     """
 
-    def __init__(self, path: Path, dataset: str, *, roots: Iterable[Path], swmr: bool) -> None:
+    def __init__(self, path: Path, dataset: str, *, roots: Iterable[Path]) -> None:
         allowed, self._what = [Path(root).resolve() for root in roots], f"{path}, {dataset!r}"
-        self._shared = SharedDataset(path, dataset, allowed, growing=swmr)
+        self._stored = StoredDataset(path, dataset, allowed)
         try:
-            found, shape = self._shared.dataset, self._shared.shape
-            if found.dtype.kind not in "iuf" or not shape:
-                raise FrameError(f"{self._what}: expected a dataset with a number for each frame")
-            self._dataset, self._per_row = found, math.prod(shape[1:])
-            size = found.dtype.itemsize * self._per_row
-            self._storage = Storage(self._shared.path, found, allowed, size, growing=swmr)
+            with self._stored.opened() as found:
+                if found.dtype.kind not in "iuf" or not found.shape:
+                    raise FrameError(f"{self._what}: expected a dataset with a number for each frame")
+                self._per_row = math.prod(found.shape[1:])
+                self._storage = Storage(self._stored.path, found, allowed, found.dtype.itemsize * self._per_row)
         except DAMAGED as error:
-            self._shared.close()
             raise FrameError(f"cannot open {self._what}: {error}") from error
-        except FrameError:
-            self._shared.close()
-            raise
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Return the numbers of frames start … stop - 1; raise MissingFrames if they are not in the file yet."""
         first, last = start // self._per_row, -(-stop // self._per_row)
         try:
-            n_rows = self._shared.refresh()
-            if last > n_rows:
-                n = n_rows * self._per_row
-                raise MissingFrames(f"{self._what} holds the numbers of {n} frames, {stop} were announced")
             self._storage.require(first, last)
-            values = np.asarray(self._dataset[first:last])
+            with self._stored.opened() as dataset:
+                if last > len(dataset):
+                    n = len(dataset) * self._per_row
+                    raise MissingFrames(f"{self._what} holds the numbers of {n} frames, {stop} were announced")
+                self._storage.check_open(dataset.file)
+                values = np.asarray(dataset[first:last])
             self._storage.confirm(first, last)
         except DAMAGED as error:
             raise FrameError(f"{self._what} cannot be read: {error}") from error
         return values.ravel()[start - first * self._per_row :][: stop - start]
-
-    def close(self) -> None:
-        """Close the file, unless others read it."""
-        self._shared.close()
 
 
 def tiled_column(raw: "Container", path: tuple[str, str, str], start: int, stop: int, why: str) -> NDArray[Any]:

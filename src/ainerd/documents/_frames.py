@@ -2,6 +2,7 @@
 
 import math
 import os
+import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,13 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+import h5py
 import hdf5plugin  # noqa: F401  (registers the filters)
 import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.documents._bslz4 import BitshuffleLZ4
-from ainerd.documents._shared import SharedDataset
-from ainerd.documents._storage import DAMAGED, FrameError, Roots, Storage
+from ainerd.documents._storage import DAMAGED, FrameError, MissingFrames, Roots, Storage, is_growing, is_written_here
+from ainerd.documents._stored import StoredDataset
 from ainerd.technique import RunAnalysis
 from ainerd.threads import n_cores
 
@@ -24,6 +26,7 @@ BLOCK = 50  # frames read at a time
 WHOLE_BYTES = 32 * 2**20  # most bytes of whole frames in a block
 CHUNK_BYTES = 2**30  # largest chunk: HDF5 unpacks a whole chunk to read one frame
 AHEAD = 2  # blocks to read while another is in use
+HOLD_S = 0.002  # longest time that a file is open and others in this process wait for HDF5, if opening is fast
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,9 @@ NOTHING = Whole()
 class FrameReader:
     """Reads selected pixels of the frames in a dataset.
 
-    Reading is fast if a chunk is one frame, uncompressed or bitshuffle-LZ4. HDF5 reads all other layouts. The reader
-    keeps one or two threads for `blocks` until it is closed.
+    The file may be growing. It is opened for each reading, see `open_hdf5`. Reading is fast if a chunk is one frame,
+    uncompressed or bitshuffle-LZ4. HDF5 reads all other layouts. The reader keeps one or two threads for `blocks` until
+    it is closed.
 
     Parameters
     ----------
@@ -100,8 +104,6 @@ class FrameReader:
         Flat indices in a frame; the result has the same order.
     frame_shape : (int, int)
         Expected shape, (ny, nx).
-    swmr : bool
-        Whether the file may still be growing.
     roots : sequence of Path, optional
         Folders to which links, virtual datasets and raw storage may lead; by default the folder of the file.
 
@@ -110,7 +112,7 @@ class FrameReader:
     FrameError
         If the dataset cannot be opened, its frames have another shape, or `pixels` lie outside the frames.
     MissingFrames
-        If a link or source leads to a file that does not exist.
+        If a link or source leads to a file that does not exist, or the file is being written without SWMR.
 
     Examples
     --------
@@ -131,7 +133,6 @@ class FrameReader:
         pixels: Ints,
         frame_shape: tuple[int, int],
         *,
-        swmr: bool = True,
         roots: Iterable[Path] | None = None,
     ) -> None:
         ny, nx = frame_shape
@@ -142,31 +143,29 @@ class FrameReader:
             Path(folder).resolve() for folder in ([path.parent, path.resolve().parent] if roots is None else roots)
         ]
         self._pixels, self._size = pixels, 0  # size of the file at the last check
-        self._shared = SharedDataset(path, dataset, allowed, growing=swmr)
-        self.path, self._dataset = self._shared.path, self._shared.dataset
+        self._stored = StoredDataset(path, dataset, allowed)
+        self.path = self._stored.path
         try:
-            self._inspect(frame_shape, allowed, swmr)
-        except FrameError:
-            self._shared.close()
-            raise
+            with self._stored.opened() as found:
+                self._inspect(found, frame_shape, allowed)
         except DAMAGED as error:
-            self._shared.close()
             raise FrameError(f"cannot open {dataset!r} of {self.path}: {error}") from error
         self._rows = np.s_[pixels.min() // nx : pixels.max() // nx + 1]
         spare = n_cores() - 1  # one core is for the consumer of the blocks
         self._pool = ThreadPoolExecutor(min(AHEAD, max(spare, 1)), "ainerd-frames")
 
-    def _inspect(self, frame_shape: tuple[int, int], roots: Roots, swmr: bool) -> None:
+    def _inspect(self, dataset: h5py.Dataset, frame_shape: tuple[int, int], roots: Roots) -> None:
         """Check the dataset and choose how to read it."""
-        (ny, nx), dataset, shape = frame_shape, self._dataset, self._shared.shape
+        (ny, nx), shape = frame_shape, dataset.shape
         if shape is None or len(shape) != 3 or shape[1:] != tuple(frame_shape):
             raise FrameError(f"{self.path}, {dataset.name!r}: shape {shape}, expected (frames, {ny}, {nx})")
         if dataset.chunks and (size := math.prod(dataset.chunks) * dataset.dtype.itemsize) > CHUNK_BYTES:
             raise FrameError(
                 f"{self.path}, {dataset.name!r}: a chunk unpacks to {size / 1e9:.1f} GB, more than one frame can need"
             )
-        self._frame_shape, self._frame_bytes = frame_shape, ny * nx * dataset.dtype.itemsize
-        self._storage = Storage(self.path, dataset, roots, self._frame_bytes, growing=swmr)
+        self._dtype, self._frame_shape, self._frame_bytes = dataset.dtype, frame_shape, ny * nx * dataset.dtype.itemsize
+        self._layout = shape[1:], dataset.dtype, dataset.chunks
+        self._storage = Storage(self.path, dataset, roots, self._frame_bytes)
         self._decoder = BitshuffleLZ4(dataset.dtype, ny * nx, self._pixels) if BitshuffleLZ4.fits(dataset) else None
         is_raw = dataset.id.get_create_plist().get_nfilters() == 0
         self._by_chunk = dataset.chunks == (1, ny, nx) and (is_raw or self._decoder is not None)
@@ -179,32 +178,69 @@ class FrameReader:
     def _read(self, start: int, stop: int, wanted: Collection[int]) -> tuple[NDArray[Any], dict[int, NDArray[Any]]]:
         """Return selected pixels as `read` does, and the `wanted` frames whole, by index."""
         try:
-            n_frames = self._shared.refresh()
-        except RuntimeError as error:
-            raise FrameError(f"{self.path} cannot be read: {error}") from error
-        if stop > n_frames:
-            raise FrameError(f"{self.path} holds {n_frames} frames, {stop} were announced")
-        try:
             self._storage.require(start, stop)
         except DAMAGED as error:
             raise FrameError(f"{self.path}: {error}") from error
-        block = np.empty((stop - start, self._pixels.size), self._dataset.dtype)
-        whole = {}
-        try:
-            # frame by frame, so that HDF5's lock is held for one frame only, not for a block
-            for out, index in zip(block, range(start, stop), strict=True):
-                if self._checks_size:
-                    self._check_size(index)
-                frame = self._whole_frame(index) if index in wanted else None
-                if frame is None:
-                    self._gather(index, out)
-                else:
-                    frame.ravel().take(self._pixels, out=out, mode="clip")
-                    whole[index] = frame
-        except DAMAGED as error:
-            raise FrameError(f"frame {index} of {self.path} cannot be read: {error}") from error
+        block, whole = np.empty((stop - start, self._pixels.size), self._dtype), {}
+        at = start
+        while at < stop:
+            for found in self._fetch(at, stop, wanted):
+                out = block[at - start : at - start + found.n]
+                if found.frame is not None:
+                    whole[at] = found.frame
+                self._select(found, at, out)
+                at += found.n
         self._storage.confirm(start, stop)
         return block, whole
+
+    def _fetch(self, start: int, stop: int, wanted: Collection[int]) -> "list[_Stored]":
+        """Read the first of these frames as they are stored, as many as there is time for while the file is open."""
+        began, index, found, what = time.monotonic(), start, [], f"{self.path}"
+        try:
+            with self._stored.opened() as dataset:
+                until = time.monotonic() + max(HOLD_S, 4 * (time.monotonic() - began))
+                if stop > len(dataset):
+                    error = MissingFrames if is_growing(dataset.file) else FrameError
+                    raise error(f"{self.path} holds {len(dataset)} frames, {stop} were announced")
+                if (dataset.shape[1:], dataset.dtype, dataset.chunks) != self._layout:
+                    raise FrameError(f"{self.path}, {dataset.name!r}: shape, type or chunks have changed")
+                self._storage.check_open(dataset.file)
+                while index < stop and (index == start or time.monotonic() < until):
+                    what = f"frame {index} of {self.path}"
+                    found.append(self._stored_frames(dataset, index, stop, whole=index in wanted))
+                    index += found[-1].n
+        except DAMAGED as error:
+            raise FrameError(f"{what} cannot be read: {error}") from error
+        return found
+
+    def _stored_frames(self, dataset: h5py.Dataset, index: int, stop: int, *, whole: bool) -> "_Stored":
+        """Read a frame, or some of those in the same chunk, as they are stored."""
+        if self._checks_size or (dataset.chunks and not self._by_chunk and is_growing(dataset.file)):
+            self._check_size(dataset, index)
+        if whole and (frame := _whole_frame(dataset, index)) is not None:
+            return _Stored(frame=frame)
+        if self._by_chunk:
+            try:
+                return _Stored(*dataset.id.read_direct_chunk((index, 0, 0)))
+            except RuntimeError:  # the frame was not written and has no chunk: HDF5 returns the fill value
+                self._check_written(dataset, index, [None])
+        return _Stored(rows=dataset[index : index + 1, self._rows])
+
+    def _select(self, found: "_Stored", index: int, out: NDArray[Any]) -> None:
+        """Write the selected pixels of frames to `out`, (n, n_pixels)."""
+        if found.frame is not None:
+            found.frame.ravel().take(self._pixels, out=out[0], mode="clip")
+        elif found.rows is not None:
+            pixels = self._pixels - self._rows.start * found.rows.shape[2]
+            found.rows.reshape(found.n, -1).take(pixels, axis=1, out=out, mode="clip")
+        else:
+            try:
+                if self._decoder is None or found.skipped & 1:
+                    self._take(found.chunk, out[0])
+                else:
+                    self._decoder.decode(found.chunk, out[0])
+            except ValueError as error:
+                raise FrameError(f"frame {index} of {self.path} cannot be read: {error}") from error
 
     def blocks(self, start: int, stop: int, size: int = BLOCK, *, whole: Whole = NOTHING) -> Iterator[NDArray[Any]]:
         """Yield frames start … stop - 1 in blocks, (at most `size`, n_pixels), and read the next blocks meanwhile.
@@ -228,54 +264,62 @@ class FrameReader:
                 future.cancel()
 
     def close(self) -> None:
-        """Close the file, after the current read, unless others read it."""
+        """End the threads of the reader, after the current read."""
         self._pool.shutdown(cancel_futures=True)
-        self._shared.close()
 
-    def _whole_frame(self, index: int) -> NDArray[Any] | None:
-        """Return a frame, (ny, nx), or None if HDF5 cannot read it. This is fast enough for one frame in fifty."""
-        try:
-            return np.asarray(self._dataset[index])
-        except (OSError, RuntimeError):
-            return None  # the damage may lie outside the selected pixels
+    def _check_size(self, dataset: h5py.Dataset, index: int) -> None:
+        """Raise ValueError if the file ends before the end of a frame: HDF5 reads zeros beyond the end of the file.
 
-    def _gather(self, index: int, out: NDArray[Any]) -> None:
-        if self._by_chunk:
-            try:
-                skipped, chunk = self._dataset.id.read_direct_chunk((index, 0, 0))
-            except RuntimeError:
-                pass  # the frame was not written and has no chunk: HDF5 returns the fill value
-            else:
-                if self._decoder is None or skipped & 1:
-                    self._take(chunk, out)
-                else:
-                    self._decoder.decode(chunk, out)
-                return
-        rows = self._dataset[index, self._rows]
-        rows.ravel().take(self._pixels - self._rows.start * rows.shape[1], out=out, mode="clip")
-
-    def _check_size(self, index: int) -> None:
-        """Raise ValueError if the file ends before the end of a frame: HDF5 reads zeros beyond the end of the file."""
-        chunks, frames = self._dataset.chunks, self._dataset.id
+        Raises MissingFrames if its writer may still write a part of it.
+        """
+        chunks, frames = dataset.chunks, dataset.id
         if chunks is None:
             end = (frames.get_offset() or 0) + (index + 1) * self._frame_bytes
         else:
             corners = np.ndindex(*(-(-n // c) for n, c in zip(self._frame_shape, chunks[1:], strict=True)))
-            infos = (
+            infos = [
                 frames.get_chunk_info_by_coord(((index // chunks[0]) * chunks[0], y * chunks[1], x * chunks[2]))
                 for y, x in corners
-            )
+            ]
+            self._check_written(dataset, index, [info.byte_offset for info in infos])
             end = max((info.byte_offset or 0) + info.size for info in infos)
         if end > self._size:
             self._size = os.stat(self.path).st_size
-        if end > self._size:
+        if end > self._size and not is_written_here(dataset.file):
             raise ValueError(f"the file ends at byte {self._size}, the frame at {end}")
+
+    def _check_written(self, dataset: h5py.Dataset, index: int, offsets: Iterable[int | None]) -> None:
+        """Raise MissingFrames if chunks of a frame are not in the file, and its writer may still write them."""
+        if None in offsets and is_growing(dataset.file):
+            raise MissingFrames(f"{self.path} does not hold frame {index} yet, which was announced")
 
     def _take(self, chunk: bytes, out: NDArray[Any]) -> None:
         if len(chunk) != self._frame_bytes:
             raise ValueError(f"its chunk has {len(chunk)} bytes, expected {self._frame_bytes}")
         # mode "raise" would write to a copy first
         np.frombuffer(chunk, out.dtype).take(self._pixels, out=out, mode="clip")
+
+
+@dataclass
+class _Stored:
+    """Frames as they are stored: the chunk of one, the rows of `n` with the selected pixels, or one whole frame."""
+
+    skipped: int = 0  # filters of the chunk that were not used, one bit each
+    chunk: bytes = b""
+    rows: NDArray[Any] | None = None
+    frame: NDArray[Any] | None = None
+
+    @property
+    def n(self) -> int:
+        return 1 if self.rows is None else len(self.rows)
+
+
+def _whole_frame(dataset: h5py.Dataset, index: int) -> NDArray[Any] | None:
+    """Return a frame, (ny, nx), or None if HDF5 cannot read it. This is fast enough for one frame in fifty."""
+    try:
+        return np.asarray(dataset[index])
+    except (OSError, RuntimeError):
+        return None  # the damage may lie outside the selected pixels
 
 
 class HeldFrames:

@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from ainerd.documents._storage import FrameError, Roots, allowed_file, find_dataset, open_hdf5
+from ainerd.documents._storage import FrameError, Roots, allowed_file, find_dataset, open_hdf5, require_closed
 
 # Size of a unit, and of what it is a unit; the texts are those of files.
 UNITS = {
@@ -71,8 +71,9 @@ class Metadata:
 def _read(path: Path, name: str, roots: Roots) -> tuple[Value, str] | None:
     """Return the text of a dataset or the mean of its numbers, with its unit; None without such a dataset."""
     try:
-        where, inner = find_dataset(path, name, roots, growing=False)
-        with open_hdf5(where, roots, growing=False) as file:
+        where, inner = find_dataset(path, name, roots)
+        with open_hdf5(where, roots) as file:
+            require_closed(file)
             found = file.get(inner)
             if not isinstance(found, h5py.Dataset) or not found.size:
                 return None

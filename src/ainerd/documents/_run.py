@@ -564,8 +564,7 @@ class Run(DocumentRouter):
                 raise
             address = self.uid, self._image["name"], self._keys.image
             return TiledFrames(self._raw, address, pixels, self.frame_shape, offset=offset, why=str(error))
-        swmr = bool(options.get("swmr", True))
-        return FrameReader(path, dataset, pixels, self.frame_shape, swmr=swmr, roots=self._roots)
+        return FrameReader(path, dataset, pixels, self.frame_shape, roots=self._roots)
 
     def _advance(self, part: Part, n: int) -> None:
         """Count `n` frames of the next announced ones as read, and remove them."""

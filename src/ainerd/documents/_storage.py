@@ -14,29 +14,39 @@ Source: HDF5 File Format Specification 3.0, III.E and III.F (global heap, its bl
 (layout message).
 """
 
-import errno
+import fcntl
 import math
 import mmap
 import os
+import struct
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from io import RawIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 from urllib.parse import unquote, urlparse
 
 import h5py
 
-from ainerd.internals import hdf5_checksum, set_metadata_attempts
+from ainerd.internals import hdf5_checksum, hdf5_lock, set_metadata_attempts
 
 MOST_LINKS = 16  # in a chain
 MOST_SOURCES = 100_000  # of a virtual dataset
 AWAY = (502, 503, 504)  # statuses of HTTP with which a proxy answers for a server that it cannot reach
 
-# HDF5 reads metadata again while the checksum is wrong. The pause starts at 1 ns and doubles each time: 28 attempts
-# take a quarter of a second. The default of a SWMR reader, 100 attempts, never ends, and holds h5py's lock.
-ATTEMPTS = 28
+# A SWMR reader reads metadata again while the checksum is wrong. The pause starts at 1 ns and doubles each time: 22
+# attempts take 4 ms. HDF5's default, 100 attempts, never ends. Nobody else in this process can use HDF5 meanwhile.
+ATTEMPTS = 22
+RECENT_S = 10.0  # since the last change of a file with a SWMR writer: then its errors are not taken as damage
 DAMAGED = (OSError, RuntimeError, ValueError, KeyError, TypeError)  # raised by h5py for damaged files
-_LOCKED = ("unable to lock file", "already open for write")  # in HDF5's errors while a writer has the file open
+# In HDF5's errors: a writer has the file open, or this process has it open with another flag for locks.
+_WRITTEN, _LOCKS_DIFFER = "already open for write", "file locking flag values don't match"
+
+_SIGNATURE, _SWMR = b"\x89HDF\r\n\x1a\n", 4  # of a superblock, and its flag of a file that is written with SWMR
+LOCKS = Path("/proc/locks")  # of all processes
+_LOCK = struct.Struct("hhqqi")  # `struct flock` of C: kind, whence, start, length and process of a lock
 
 LOOK = 16 * 2**20  # bytes to check at either end of a file: a heap is written with the objects that use it
 _HEAP = b"GCOL\x01\0\0\0"
@@ -124,8 +134,17 @@ def _find_file(roots: Roots, name: str, beside: Path, what: str) -> Path:
     return path
 
 
-def open_hdf5(path: Path, roots: Roots, *, growing: bool) -> h5py.File:
-    """Open a file for reading, in SWMR mode if it may be `growing`.
+@contextmanager
+def open_hdf5(path: Path, roots: Roots) -> Iterator[h5py.File]:
+    """Open a file for reading until the end of the block, without being in the way of its writer.
+
+    HDF5 locks nothing. It also refuses to open a file that is open in the same process with other flags, so the block
+    holds HDF5's lock of this process: no writer in it can open the file meanwhile. Other threads wait for HDF5, so the
+    block must be short.
+
+    A writer with SWMR may go on while the file is read. Without SWMR it leaves the file in between, so the file is not
+    read while another process has it open for writing, and whatever was read while it changed is discarded. A file that
+    this process writes with h5py is read as its writer sees it.
 
     Reading a truncated file raises OSError or RuntimeError within a second.
 
@@ -134,36 +153,133 @@ def open_hdf5(path: Path, roots: Roots, *, growing: bool) -> h5py.File:
     FrameError
         If the file that was opened lies outside the roots.
     MissingFrames
-        If the writer locks the file until it closes it.
+        If the file is being written without SWMR.
     OSError
         If the file cannot be opened.
     """
-    file = _open_hdf5(path, growing=growing)
+    before = _State.of(path)
+    is_allowed, is_safe = True, False
+    try:
+        with hdf5_lock:
+            file = _open_hdf5(path, swmr=before.has_swmr_writer)
+            try:
+                if not (is_allowed := _lies_below(file, roots)):
+                    raise FrameError(f"{path} led outside the allowed roots when it was opened")
+                is_safe = is_growing(file)
+                if before.is_locked and not is_safe:
+                    raise MissingFrames(f"{path} is being written, without SWMR")
+                yield file
+            finally:
+                file.close()
+    except (*DAMAGED, FrameError) as error:
+        is_final = not is_allowed or isinstance(error, MissingFrames) or (is_safe and isinstance(error, FrameError))
+        if is_final or not before.may_pass(path, is_safe=is_safe):
+            raise
+        raise MissingFrames(f"{path} is being written: {error}") from error
+    if not is_safe and before.has_changed(path):
+        raise MissingFrames(f"{path} changed while it was read")
+
+
+def is_written_here(file: h5py.File) -> bool:
+    """Return whether this process writes an open file: then HDF5 has nothing to read again."""
+    return bool(file.id.get_intent() & h5py.h5f.ACC_RDWR)
+
+
+def is_growing(file: h5py.File) -> bool:
+    """Return whether an open file has a writer beside whom it can be read: in this process, or with SWMR."""
+    return bool(file.id.get_intent() & (h5py.h5f.ACC_RDWR | h5py.h5f.ACC_SWMR_READ))
+
+
+def require_closed(file: h5py.File) -> None:
+    """Raise MissingFrames if the writer of a file, in another process, has not closed it."""
+    if is_growing(file) and not is_written_here(file):
+        raise MissingFrames(f"{file.filename} is being written")
+
+
+class _State(NamedTuple):
+    """What a file looked like before it was read."""
+
+    identity: tuple[int, int, int]  # inode, size, and time of the last change in ns
+    has_swmr_writer: bool
+    is_locked: bool
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        try:
+            with path.open("rb", buffering=0) as file:
+                stat = os.fstat(file.fileno())
+                identity = stat.st_ino, stat.st_size, stat.st_mtime_ns
+                return cls(identity, _has_swmr_writer(file, stat.st_size), is_locked(file.fileno()))
+        except FileNotFoundError:
+            raise MissingFrames(f"no file {path}") from None
+
+    def has_changed(self, path: Path) -> bool:
+        now = self.of(path)
+        return now.is_locked or now.identity != self.identity
+
+    def may_pass(self, path: Path, *, is_safe: bool) -> bool:
+        """Return whether an error may be gone when the writer goes on."""
+        return abs(time.time() - path.stat().st_mtime) < RECENT_S if is_safe else self.has_changed(path)
+
+
+def _has_swmr_writer(file: RawIOBase, size: int) -> bool:
+    """Return whether a file is marked as open to a writer with SWMR, in its superblock of version 3."""
+    at = 0
+    while at < size:
+        file.seek(at)
+        head = file.read(12) or b""
+        if head.startswith(_SIGNATURE):
+            return len(head) == 12 and head[8] == 3 and bool(head[11] & _SWMR)
+        at = 2 * at or 512  # after a user block
+    return False
+
+
+def is_locked(descriptor: int) -> bool:
+    """Return whether a process has locked an open file to write it. No lock is taken: that could stop a writer."""
+    with suppress(OSError):  # the file system has no locks
+        asked = fcntl.fcntl(descriptor, fcntl.F_GETLK, _LOCK.pack(fcntl.F_RDLCK, 0, 0, 0, 0))
+        if _LOCK.unpack(asked)[0] != fcntl.F_UNLCK:
+            return True
+    with suppress(OSError):  # this is not Linux
+        stat = os.fstat(descriptor)
+        lines, number = LOCKS.read_text().splitlines(), f":{stat.st_ino}"
+        device = f"{os.major(stat.st_dev):02x}:{os.minor(stat.st_dev):02x}" if os.major(stat.st_dev) else ""
+        places = [place for line in lines if " WRITE " in line for place in line.split()]
+        return any(place.startswith(device) and place.endswith(number) for place in places)
+    return False
+
+
+def _lies_below(file: h5py.File, roots: Roots) -> bool:
+    """Return whether the file that was opened lies below the roots."""
     opened = f"/proc/self/fd/{file.id.get_vfd_handle()}"
     allowed = (root.resolve() for root in roots)
-    if os.path.lexists(opened) and not any(Path(os.readlink(opened)).is_relative_to(root) for root in allowed):
-        file.close()
-        raise FrameError(f"{path} led outside the allowed roots when it was opened")
-    return file
+    return not os.path.lexists(opened) or any(Path(os.readlink(opened)).is_relative_to(root) for root in allowed)
 
 
-def _open_hdf5(path: Path, *, growing: bool) -> h5py.File:
-    try:
-        if not growing:
-            return h5py.File(path, "r")
-        access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+def _open_hdf5(path: Path, *, swmr: bool) -> h5py.File:
+    access, mode = h5py.h5p.create(h5py.h5p.FILE_ACCESS), h5py.h5f.ACC_RDONLY
+    if swmr:
+        mode |= h5py.h5f.ACC_SWMR_READ
         access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
         if not set_metadata_attempts(access, ATTEMPTS):
             raise OSError("HDF5 takes no number of attempts to read metadata")
-        return h5py.File(h5py.h5f.open(bytes(path), h5py.h5f.ACC_RDONLY | h5py.h5f.ACC_SWMR_READ, fapl=access))
+    access.set_file_locking(False, True)
+    try:
+        try:
+            return h5py.File(h5py.h5f.open(os.fsencode(path), mode, fapl=access))
+        except OSError as error:
+            if _LOCKS_DIFFER not in str(error):
+                raise
+        access.set_file_locking(True, True)  # this process has it open, and HDF5 does not lock it again
+        return h5py.File(h5py.h5f.open(os.fsencode(path), mode, fapl=access))
     except OSError as error:
-        if error.errno == errno.EAGAIN or any(text in str(error) for text in _LOCKED):
-            raise MissingFrames(f"{path} is being written, and nobody else may read it: {error}") from error
+        if _WRITTEN in str(error):
+            raise MissingFrames(f"{path} is being written without SWMR: {error}") from error
         raise
 
 
-def find_dataset(path: Path, dataset: str, roots: Roots, *, growing: bool, n_links: int = 0) -> tuple[Path, str]:
-    """Follow all links and return the file and the name of a dataset. `growing` is as in `open_hdf5`.
+def find_dataset(path: Path, dataset: str, roots: Roots, *, n_links: int = 0) -> tuple[Path, str]:
+    """Follow all links and return the file and the name of a dataset.
 
     Raises FrameError if a link leads outside the roots, and MissingFrames if a target does not exist.
     """
@@ -171,45 +287,54 @@ def find_dataset(path: Path, dataset: str, roots: Roots, *, growing: bool, n_lin
         raise FrameError(f"{path}, {dataset!r}: more than {MOST_LINKS} links one behind the other")
     parts = [part for part in dataset.split("/") if part and part != "."]
     check_heaps(path)
-    with open_hdf5(path, roots, growing=growing) as file:
-        group: Any = file
-        for i, part in enumerate(parts):
+    with open_hdf5(path, roots) as file:
+        found = _first_link(file, parts)
+    if found is None:
+        return path, "/".join(parts)  # the caller reports the error if there is no such dataset
+    i, link = found
+    if link is None:
+        if n_links:
+            raise MissingFrames(f"{path}, {dataset!r}: no such dataset, and a link leads there")
+        return path, "/".join(parts)
+    is_external = isinstance(link, h5py.ExternalLink)
+    target = _find_file(roots, link.filename, path.parent, f"{path}, {dataset!r}") if is_external else path
+    start = [] if is_external or link.path.startswith("/") else parts[:i]
+    name = "/".join([*start, link.path.strip("/"), *parts[i + 1 :]])
+    return find_dataset(target, name, roots, n_links=n_links + 1)
+
+
+def _first_link(file: h5py.File, parts: Sequence[str]) -> tuple[int, Any] | None:
+    """Return the index of the first part that is an external or soft link, and it; with None if it is missing."""
+    group: Any = file
+    for i, part in enumerate(parts):
+        try:
+            link = group.get(part, getlink=True)
+        except (KeyError, AttributeError, TypeError, RuntimeError):
+            link = None
+        if isinstance(link, h5py.ExternalLink | h5py.SoftLink):
+            return i, link
+        if not isinstance(link, h5py.HardLink):
+            return i, None
+        if parts[i + 1 :]:
             try:
-                link = group.get(part, getlink=True)
-            except (KeyError, AttributeError, TypeError, RuntimeError):
-                link = None
-            rest = parts[i + 1 :]
-            if isinstance(link, h5py.ExternalLink | h5py.SoftLink):
-                is_external = isinstance(link, h5py.ExternalLink)
-                target = _find_file(roots, link.filename, path.parent, f"{path}, {dataset!r}") if is_external else path
-                start = [] if is_external or link.path.startswith("/") else parts[:i]
-                name = "/".join([*start, link.path.strip("/"), *rest])
-                return find_dataset(target, name, roots, growing=growing, n_links=n_links + 1)
-            if not isinstance(link, h5py.HardLink):
-                if n_links:
-                    raise MissingFrames(f"{path}, {dataset!r}: no such dataset, and a link leads there")
-                break  # the caller opens it and reports the error
-            if rest:
-                try:
-                    group = group[part]
-                except KeyError as error:
-                    raise OSError(f"{dataset!r}: {error}") from error
-    return path, "/".join(parts)
+                group = group[part]
+            except KeyError as error:
+                raise OSError(f"{'/'.join(parts)!r}: {error}") from error
+    return None
 
 
 class Storage:
     """Raw files and sources that hold frames of an open dataset outside its own file.
 
     Each part has its first frame, its last frame + 1, a function that checks whether the part reaches a frame, and one
-    that checks whether its files are still the same. The options are those of `find_dataset`; `depth` is the number of
-    virtual datasets in the chain that leads to this one. For files outside the roots, the errors are those of
-    `find_dataset` too.
+    that checks whether its files are still the same. `depth` is the number of virtual datasets in the chain that leads
+    to this one. For files outside the roots, the errors are those of `find_dataset` too. The dataset is open only when
+    this is made.
     """
 
-    def __init__(
-        self, path: Path, dataset: h5py.Dataset, roots: Roots, frame_bytes: int, *, growing: bool, depth: int = 0
-    ) -> None:
-        self._path, self._roots, self._growing, self._depth = path, roots, growing, depth
+    def __init__(self, path: Path, dataset: h5py.Dataset, roots: Roots, frame_bytes: int, *, depth: int = 0) -> None:
+        self._path, self._roots, self._depth = path, roots, depth
+        self.sources: set[Path] = set()  # files of a virtual dataset, as far as they were needed
         self._parts: list[tuple[int, int, Callable[[int], None], Callable[[], bool]]] = []
         for is_used, (what, prefix) in zip((dataset.is_virtual, dataset.external), PREFIXES.items(), strict=True):
             if is_used and os.environ.get(prefix):
@@ -274,13 +399,24 @@ class Storage:
                 raise FrameError(f"{self._path}: more than {MOST_SOURCES} sources of a virtual dataset")
             self._parts.append((low, high + 1, *self._checks_of(source, low)))
 
+    def check_open(self, file: h5py.File) -> None:
+        """Raise MissingFrames if this process has a source open otherwise than `file`, through which it is read.
+
+        HDF5 then cannot open the source, and returns the fill value in its place.
+        """
+        if self.sources:
+            for other in h5py.h5f.get_obj_ids(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE):
+                name = os.fsdecode(other.name)
+                if _locking(other) != _locking(file.id) and any(_is_same(name, path) for path in self.sources):
+                    raise MissingFrames(f"{name}, a source of {self._path}, is open in this process")
+
     def _checks_of(self, source: Any, first: int) -> tuple[Callable[[int], None], Callable[[], bool]]:
         """Return the two checks of a source of a virtual dataset.
 
         The first looks at the file only when more frames are needed.
         """
         low, last = _bounds(source.src_space, sys.maxsize - 1)
-        path, roots, growing, known = self._path, self._roots, self._growing, 0
+        path, roots, known = self._path, self._roots, 0
         is_own, what = source.file_name == ".", f"{self._path}: a source"
         found: tuple[Path, Path] | None = None  # the file that the source names, and the one to which links lead
 
@@ -289,19 +425,22 @@ class Storage:
             if stop <= known:
                 return
             target = path if is_own else _find_file(roots, source.file_name, path.parent, what)
-            file_path, name = find_dataset(target, source.dset_name, roots, growing=growing)
+            file_path, name = find_dataset(target, source.dset_name, roots)
             found = target, file_path
-            with open_hdf5(file_path, roots, growing=growing) as file:
+            wanted, storage = min(low + stop - first, last + 1), None
+            with open_hdf5(file_path, roots) as file:
                 dataset = file[name]
                 if not isinstance(dataset, h5py.Dataset):
                     raise FrameError(f"{file_path}, {name!r}: not a dataset, but a source of {path}")
-                wanted = min(low + stop - first, last + 1)
                 if dataset.shape and len(dataset) < wanted:
                     raise MissingFrames(f"{file_path}, {name!r} holds {len(dataset)} frames, {wanted} are needed")
                 if dataset.is_virtual or dataset.external:
                     size = dataset.dtype.itemsize * math.prod(dataset.shape[1:])
-                    storage = Storage(file_path, dataset, roots, size, growing=growing, depth=self._depth + 1)
-                    storage.require(0, max(wanted, 1))
+                    storage = Storage(file_path, dataset, roots, size, depth=self._depth + 1)
+            if storage is not None:
+                storage.require(0, max(wanted, 1))
+                self.sources |= storage.sources
+            self.sources |= {file_path} - {path}
             known = stop
 
         def is_same() -> bool:
@@ -309,6 +448,18 @@ class Storage:
             return found is not None and (named, found[1].resolve()) == found
 
         return reach, is_same
+
+
+def _locking(file: h5py.h5f.FileID) -> tuple[int, int]:
+    found: tuple[int, int] = file.get_access_plist().get_file_locking()
+    return found
+
+
+def _is_same(name: str, path: Path) -> bool:
+    try:
+        return os.path.samefile(name, path)
+    except OSError:
+        return False
 
 
 def _bounds(space: Any, otherwise: int) -> tuple[int, int]:

@@ -82,7 +82,7 @@ def exposure(request, tmp_path, movie, partition):
     with h5py.File(tmp_path / "m.h5", "w") as file:
         file.create_dataset("d", data=movie, chunks=(1, 48, 64), **LAYOUTS[request.param])
     exposure = Exposure(partition, field_of(SETTINGS), T)
-    reader = FrameReader(tmp_path / "m.h5", "d", partition.pixels, (48, 64), swmr=False)
+    reader = FrameReader(tmp_path / "m.h5", "d", partition.pixels, (48, 64))
     for block in reader.blocks(0, T, whole=Whole(exposure)):
         exposure.reducer.push(block)
     reader.close()

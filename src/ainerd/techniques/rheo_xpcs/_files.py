@@ -33,7 +33,7 @@ class Movie:
 
         before = first = 0
         for dataset, n in self.parts:
-            with closing(FrameReader(self.file, dataset, pixels, self.shape, swmr=False)) as reader:
+            with closing(FrameReader(self.file, dataset, pixels, self.shape)) as reader:
                 for frames in reader.blocks(0, n, whole=whole.moved(-before)):
                     yield Block(first, frames)
                     first += len(frames)
