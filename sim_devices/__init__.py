@@ -35,22 +35,23 @@ if TYPE_CHECKING:
     from sim_devices._scattering import ScatteredMovie
     from sim_devices._speckle import Grain, SpeckleMovie, mode_weights
     from sim_devices._stage import Stage
+    from sim_devices._writers import WrittenElsewhere, WrittenFile
 
 __all__ = [
     "AcquisitionStopped", "Attenuator", "Blocks", "Crowd", "Crystal", "DATASET", "DiffractionDetector", "Dose",
     "Eiger", "FlowField", "FrameFile", "FrameMaker", "Geometry", "Grain", "Lambda750k", "LambdaCam", "ManualEiger",
     "Recording", "Rheometer", "Rigaku", "Rigaku3M", "SAMPLES", "ScatteredMovie", "Shutter", "SimClock",
     "SimulatedInstrument", "Source", "SpeckleMovie", "Stage", "StreamingDetector", "TemperatureController",
-    "Transition", "Yielding", "acquire", "flicker", "form_factor", "hidden_sample", "mode_weights", "read_hardware",
-    "rigaku_words", "scattering", "sparse_speckle", "structure_factor", "unlit", "verlet_weis", "write_metadata",
-    "write_rigaku", "write_rigaku_3m", "write_series", "write_words",
+    "Transition", "WrittenElsewhere", "WrittenFile", "Yielding", "acquire", "flicker", "form_factor", "hidden_sample",
+    "mode_weights", "read_hardware", "rigaku_words", "scattering", "sparse_speckle", "structure_factor", "unlit",
+    "verlet_weis", "write_metadata", "write_rigaku", "write_rigaku_3m", "write_series", "write_words",
 ]  # fmt: skip
 
 # the lightest first
 _MODULES = (
     "_basics", "_geometry", "_stage", "_beam", "_frames", "_recording", "_sample", "_speckle", "_rheometer",
     "_lambda_cam", "_scattering", "_particles", "_blocks", "_lambda750k", "_eiger", "_rigaku", "_diffraction",
-    "_instrument", "_acquire",
+    "_instrument", "_acquire", "_writers",
 )  # fmt: skip
 
 
