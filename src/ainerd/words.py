@@ -15,7 +15,7 @@ SINCE = "time since the exposure began (s)"  # label of every axis of time withi
 DIGITS, FEWEST = 3, 2  # significant digits, and the fewest decimals
 MOST = 6  # most decimals; smaller numbers are written with powers of ten
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_FORMULA_STARTS = "=+-@\t\r"
+_FORMULA_STARTS = "=+-@\t\n"
 
 
 def utc_now() -> str:
@@ -189,12 +189,17 @@ def storable(text: str) -> str:
 def escape_cell(cell: object) -> object:
     """Put a ' before a text that a spreadsheet would read as a formula; return other values unchanged.
 
+    Carriage returns become newlines: alone they end a row in a spreadsheet, and nothing quotes them.
+
     Examples
     --------
     >>> escape_cell("=1+1"), escape_cell(2.5)
     ("'=1+1", 2.5)
     """
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in _FORMULA_STARTS and cell else cell
+    if isinstance(cell, str):
+        cell = cell.replace("\r\n", "\n").replace("\r", "\n")
+        return f"'{cell}" if cell and cell[0] in _FORMULA_STARTS else cell
+    return cell
 
 
 def escape_table(table: "pd.DataFrame") -> "pd.DataFrame":

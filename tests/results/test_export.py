@@ -1,5 +1,8 @@
 """Results as NeXus files, tables and xarray datasets."""
 
+import csv
+import io
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -163,8 +166,8 @@ def test_formulas_are_escaped_in_csv(store, record, analysis, tmp_path):
     for i, name in enumerate(names):
         key = store.begin(record(scan_id=i, run_time=float(i), raw_uid=str(i), start={"sample": name}))
         store.complete(key, analysis(only=["tau"], tau_s=-1.0))
-    csv = pd.read_csv(store.export(tmp_path / "results.csv"))
-    assert csv["sample"].tolist() == [f"'{name}" for name in names] and csv["tau_s [s]"].tolist() == [-1.0] * 5
+    read = pd.read_csv(store.export(tmp_path / "results.csv"))
+    assert read["sample"].tolist() == [f"'{name}" for name in names] and read["tau_s [s]"].tolist() == [-1.0] * 5
     assert pd.read_parquet(store.export(tmp_path / "results.parquet"))["sample"].tolist() == names
 
 
@@ -173,6 +176,12 @@ def test_formulas_are_escaped_in_every_kind_of_column(dtype):
     table = pd.DataFrame({"=name": pd.Series(["=1+1", "a"], dtype=dtype), "n": [-1, 2]})
     assert escape_table(table).to_csv(index=False) == "'=name,n\n'=1+1,-1\na,2\n"
     assert table.columns[0] == "=name"
+
+
+def test_a_carriage_return_in_a_text_begins_no_row():
+    table = pd.DataFrame({"a\r=note": ["a\r=1+1", "b\r\n=2", "\r=3"]})
+    rows = csv.reader(io.StringIO(escape_table(table).to_csv(index=False), newline=""))
+    assert [*rows] == [["a\n=note"], ["a\n=1+1"], ["b\n=2"], ["'\n=3"]]
 
 
 PARAMETERS = {"size": 6}
