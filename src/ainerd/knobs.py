@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -152,17 +153,27 @@ def load_named(name: str, group: str, known: Collection[str] = ()) -> Any:
     >>> load_named("math:log1p", "ainerd.costs").__name__
     'log1p'
     """
-    others = {each.name: each for each in entry_points(group=group)}
-    if name not in others and ":" not in name:
-        names = ", ".join([*known, *others])
-        raise ValueError(f"{name!r} is {f'none of {names}, nor' if names else 'not'} module:function")
+    found = find_named(name, group, known)
     try:
-        loaded = others.get(name, EntryPoint(name, name, group)).load()
+        loaded = found.load()
     except Exception as error:  # foreign code
         raise ValueError(f"{name!r} cannot be loaded: {type(error).__name__}: {error}") from error
     if not callable(loaded):
         raise ValueError(f"{name!r} is not a function, nor a class")
     return loaded
+
+
+def find_named(name: str, group: str, known: Collection[str] = ()) -> EntryPoint:
+    """Find what `load_named` loads, without running any code of it; ValueError if there is no such name or module."""
+    others = {each.name: each for each in entry_points(group=group)}
+    if name not in others and ":" not in name:
+        names = ", ".join([*known, *others])
+        raise ValueError(f"{name!r} is {f'none of {names}, nor' if names else 'not'} module:function")
+    found = others.get(name, EntryPoint(name, name, group))
+    package = found.value.partition(":")[0].partition(".")[0]
+    if find_spec(package) is None:  # of the package alone: to find a module in it imports the package
+        raise ValueError(f"{name!r} cannot be loaded: ModuleNotFoundError: No module named {package!r}")
+    return found
 
 
 @cache

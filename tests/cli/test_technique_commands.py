@@ -120,6 +120,25 @@ def test_doctor_names_a_policy_that_cannot_be_loaded(marble, policy, problem):
 
 
 @pytest.mark.parametrize(
+    ("policy", "problem"),
+    [
+        ("best", "'best' is none of new_regimes, levels, sobol, r2, raster, nor module:function"),
+        ("nowhere:best", "'nowhere:best' cannot be loaded: ModuleNotFoundError: No module named 'nowhere'"),
+        ("executed:best", None),
+    ],
+)
+def test_check_runs_nothing_that_the_settings_name(marble, monkeypatch, policy, problem):
+    (marble.parent / "executed.py").write_text("from pathlib import Path\nPath(__file__).with_suffix('.ran').touch()")
+    monkeypatch.syspath_prepend(marble.parent)
+    steering = f'[steering]\npolicy = "{policy}"\n[steering.knobs.y]\nrange = [0, 1]\ncost = "executed:cost"\n'
+    marble.write_text(marble.read_text().replace("[steering.bounds]\nx = [0.0, 1.0]\n", steering))
+    findings = json.loads(run("check", str(marble), "--json").stdout)
+    found = [(each["subject"], each["state"]) for each in findings if each["subject"].startswith("steering")]
+    assert found == ([] if problem is None else [("steering.policy", problem)])
+    assert not (marble.parent / "executed.ran").exists()
+
+
+@pytest.mark.parametrize(
     ("before", "after", "last"),
     [
         ("width = 3", "wide = 3", "marble.wide: unknown key, did you mean 'width'?"),

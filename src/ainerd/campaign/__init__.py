@@ -6,11 +6,12 @@ from ainerd.campaign._claims import Claims
 from ainerd.campaign._decisions import Answer
 from ainerd.campaign._exposures import ExposureChoice, book_of
 from ainerd.campaign._ledger import Ledger, Notices, limits_text
-from ainerd.campaign._optimizer import OtherOptimizer, Travel, policy_of, terms_of
+from ainerd.campaign._optimizer import OtherOptimizer, Travel, check_names, policy_of, terms_of
 from ainerd.campaign._partners import Partners
 from ainerd.campaign._sentences import named
 
 __all__ = [
     "MAX_CONSECUTIVE_FAILURES", "Answer", "Atlas", "Campaign", "Claims", "ExposureChoice", "Ledger", "Notices",
-    "OtherOptimizer", "Partners", "Travel", "book_of", "limits_text", "named", "policy_of", "remembered", "terms_of",
+    "OtherOptimizer", "Partners", "Travel", "book_of", "check_names", "limits_text", "named", "policy_of", "remembered",
+    "terms_of",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY, CanRegisterSuggestions, SupportsStoppingCriteria, TrialFaultAware
 
 from ainerd.config import Steering
-from ainerd.knobs import load_named
+from ainerd.knobs import find_named, load_named
 from ainerd.steering import POLICIES, Explorer, Labeler, TravelTime, Window, Windowed
 from ainerd.technique import Technique
 
@@ -68,6 +68,21 @@ def policy_of(steering: Steering) -> Any:
         return POLICIES[steering.policy]
     try:
         return load_named(steering.policy, "ainerd.policies", POLICIES)
+    except ValueError as error:
+        raise ValueError(f"steering.policy: {error}") from error
+
+
+def check_names(steering: Steering) -> None:
+    """Raise ValueError if nothing has the name of the policy, or of the cost of a knob; their code does not run."""
+    for name, knob in steering.knobs.items():
+        try:
+            if knob.cost:
+                find_named(knob.cost, "ainerd.costs")
+        except ValueError as error:
+            raise ValueError(f"steering.knobs.{name}: {error}") from error
+    try:
+        if steering.policy not in POLICIES:
+            find_named(steering.policy, "ainerd.policies", POLICIES)
     except ValueError as error:
         raise ValueError(f"steering.policy: {error}") from error
 

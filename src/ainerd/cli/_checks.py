@@ -22,8 +22,11 @@ FREE_GB = 5.0  # a night of exposures needs more
 SPECS = {"results": "AinerdResult", "suggestions": "AinerdSuggestion", "atlas": "AinerdAtlas", "log": "AinerdLog"}
 
 
-def settings(config: Path) -> Generator[Finding, None, Settings | None]:
-    """Yield the findings for a settings file, its folders and its technique; return the settings if they are valid."""
+def settings(config: Path, *, load: bool = False) -> Generator[Finding, None, Settings | None]:
+    """Yield the findings for a settings file, its folders and its technique; return the settings if they are valid.
+
+    Functions that the file names are loaded only with `load`: a file of somebody else may name any.
+    """
     try:
         found = Settings.load(config)
     except SettingsError as error:
@@ -32,7 +35,7 @@ def settings(config: Path) -> Generator[Finding, None, Settings | None]:
         return None
     yield Finding("settings", f"{config}: instrument {found.name!r}")
     yield from _storage(found)
-    yield from _technique(found)
+    yield from _technique(found, load)
     return found
 
 
@@ -69,7 +72,7 @@ def everything(tiled: str | None, config: Path | None, results: bool) -> Iterato
             remedy = "give its address: --tiled URL, or --config with an instrument's .toml"
             yield Finding("server", "not checked", remedy)
             return
-    elif (yield from settings(config)) is None and tiled is None:
+    elif (yield from settings(config, load=True)) is None and tiled is None:
         return
     try:
         with opened(tiled, config) as client:
@@ -144,7 +147,7 @@ def _techniques() -> Iterator[Finding]:
                 yield Finding(what, str(error), "install the packages that it needs, or remove it")
 
 
-def _technique(settings: Settings) -> Iterator[Finding]:
+def _technique(settings: Settings, load: bool) -> Iterator[Finding]:
     """Check that the technique accepts its section of the settings, and run the technique's own checks."""
     what, remedy = f"technique {settings.technique}", f"correct technique, [{settings.technique}], or the environment"
     try:
@@ -166,15 +169,15 @@ def _technique(settings: Settings) -> Iterator[Finding]:
             yield Finding(finding.subject, finding.state, finding.remedy)
     except Exception as error:  # code of a third party
         yield Finding(what, f"its check ended with {type(error).__name__}: {error}", "tell whoever maintains it")
-    yield from _steering(settings)
+    yield from _steering(settings, load)
 
 
-def _steering(settings: Settings) -> Iterator[Finding]:
-    """Report a policy, or the cost of a knob, that cannot be loaded."""
-    from ainerd.campaign import policy_of
+def _steering(settings: Settings, load: bool) -> Iterator[Finding]:
+    """Report a policy, or the cost of a knob, that does not exist or cannot be loaded."""
+    from ainerd.campaign import check_names, policy_of
 
     try:
-        policy_of(settings.steering)
+        (policy_of if load else check_names)(settings.steering)
     except ValueError as error:
         name, _, problem = str(error).partition(": ")
         yield Finding(name, problem, "correct its name, or install its package")
