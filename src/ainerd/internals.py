@@ -6,6 +6,7 @@ not have them.
 """
 
 import ctypes
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -30,9 +31,11 @@ def call_before_exit(function: Callable[..., object], *arguments: object) -> Non
     """Call a function when the interpreter ends, while threads can still be started.
 
     Functions of `atexit` run too late: then `concurrent.futures` cannot start threads, and files cannot be read. This
-    hook of `threading`, which `concurrent.futures` also uses, calls the functions in reverse order.
+    hook of `threading`, which `concurrent.futures` also uses, calls the functions in reverse order. It calls none of
+    them when a forked process ends.
     """
-    threading._register_atexit(function, *arguments)  # type: ignore[attr-defined]  # noqa: SLF001
+    process = os.getpid()
+    threading._register_atexit(lambda: os.getpid() == process and function(*arguments))  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _find_lz4() -> Any:

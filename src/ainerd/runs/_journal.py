@@ -12,6 +12,7 @@ from typing import IO, Any
 from event_model import RunRouter
 
 from ainerd.documents import Document, file_documents
+from ainerd.forks import lock_is_ours
 from ainerd.runs._spool import Kept, file_name, line_of, require_memory, size
 
 logger = logging.getLogger(__name__)
@@ -197,6 +198,7 @@ def _locked(path: Path, mode: str) -> IO[str]:
     except OSError:
         file.close()
         raise
+    lock_is_ours(file)
     return file
 
 

@@ -16,6 +16,8 @@ from socket import gethostname
 from typing import IO, Any
 from urllib.parse import quote
 
+from ainerd.forks import lock_is_ours
+
 logger = logging.getLogger(__name__)
 
 SILENT_S = 120.0  # an agent reports every few seconds; the clocks of two machines may differ
@@ -84,11 +86,12 @@ def at_work(folder: Path, name: str) -> dict[str, Any] | None:
 
 
 def try_lock(file: int | IO[str], kind: int = fcntl.LOCK_EX) -> bool:
-    """Take the lock of an open file; return False if another process holds it."""
+    """Take the lock of an open file, but not for forked processes; return False if another process holds it."""
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    lock_is_ours(file)
     return True
 
 

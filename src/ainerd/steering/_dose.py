@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.exposures import Exposure, Exposures
+from ainerd.forks import lock_is_ours
 from ainerd.knobs import Knob
 
 SLACK = 1e-9  # share of a limit by which a sum of floats may differ
@@ -165,8 +166,9 @@ class DoseBook:
             yield
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self._path, "a+b") as self._file:
+        with open(self._path, "a+b", opener=lambda path, flags: os.open(path, flags, 0o644)) as self._file:
             fcntl.flock(self._file, fcntl.LOCK_EX)
+            lock_is_ours(self._file)
             self._file.seek(self._read_bytes)
             for line in self._file.read().splitlines(keepends=True):
                 self._read_bytes += len(line)

@@ -1,0 +1,45 @@
+"""Processes that a session forks, as by multiprocessing: they end nothing, and keep no lock."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from ainerd.server import is_locked
+
+SESSION = """
+import os, signal, sys
+from pathlib import Path
+import httpx
+from ainerd.internals import call_before_exit
+from ainerd.runs import Journal
+from ainerd.server import EmbeddedServer, Presence
+folder = Path(sys.argv[1])
+server, presence, journal = EmbeddedServer.start(folder), Presence(folder, "agent"), Journal(folder / "journal")
+journal("start", {"uid": "a", "time": 0.0})
+call_before_exit(print, "the session ended", os.getpid())
+if not (child := os.fork()):
+    sys.exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert httpx.get(server.uri + "/", trust_env=False).status_code == 200 and presence.is_first
+if not (orphan := os.fork()):
+    for number in range(3):
+        os.close(number)
+    signal.pause()
+print(orphan, os.getpid(), flush=True)
+"""
+
+
+@pytest.mark.fault("A process that the session forked ends, or lives on", "The server and all locks are the session's")
+def test_a_forked_process_ends_nothing_and_keeps_no_lock(tmp_path):
+    ran = subprocess.run([sys.executable, "-c", SESSION, tmp_path], capture_output=True, text=True, timeout=120)
+    orphan, session = ran.stdout.splitlines()[0].split()
+    try:
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert ran.stdout.splitlines()[1:] == [f"the session ended {session}"]
+        locks = [tmp_path / "users", tmp_path / "lock", tmp_path / "agent.agent", *tmp_path.glob("journal/*/lock")]
+        assert [is_locked(path) for path in locks] == [False] * 4
+    finally:
+        os.kill(int(orphan), signal.SIGKILL)
