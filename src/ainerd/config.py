@@ -300,18 +300,22 @@ class Storage(Section):
     group_reads: bool = False  #: whether the group of a new `directory` may read it, too (mode 750 instead of 700)
 
     def create_directory(self) -> None:
-        """Create `directory` for its owner, or also for its group; one that exists keeps its permissions.
+        """Create `directory` for its owner, or also for its group to read; one that exists keeps its permissions.
 
-        SettingsError if it cannot be created.
+        The folder of documents below it is for the owner alone. No folder can be written by others, whatever the umask.
+        SettingsError if one cannot be created.
         """
         try:
-            self.directory.mkdir(parents=True)
-        except FileExistsError:
-            return
+            for parent in [each for each in self.directory.parents if not each.exists()][::-1]:
+                parent.mkdir(0o755, exist_ok=True)
+            is_new = not self.directory.exists()
+            self.directory.mkdir(0o700, exist_ok=True)
+            if is_new:
+                self.directory.chmod(0o750 if self.group_reads else 0o700)
+            (self.directory / "unwritten").mkdir(0o700, exist_ok=True)
         except OSError as error:
             why = error.strerror
             raise SettingsError(f"cannot create storage.directory {self.directory}: {why}") from None
-        self.directory.chmod(0o750 if self.group_reads else 0o700)
 
     @field_validator("uri")
     @classmethod

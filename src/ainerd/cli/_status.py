@@ -109,10 +109,10 @@ def _on_server(place: str | Path, agent: str | None) -> dict[str, Any]:
             return {"tiled": None, "away": f"the embedded server of {place} is not running; {hint}"}
         uri, key = server
     else:
-        uri, key = place, os.environ.get(KEY, "")
+        server, uri, key = None, place, os.environ.get(KEY, "")
     state: dict[str, Any] = {"tiled": uri.partition("?")[0]}
     try:
-        client = connect(uri, key or None, timeout_s=ANSWER_S)
+        client = connect(uri, key or None, timeout_s=ANSWER_S, own=server is not None)
         try:
             return state | _read(client, agent)
         finally:

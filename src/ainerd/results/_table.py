@@ -195,7 +195,7 @@ def save_snapshot(path: Path, columns: Columns, state: Mapping[str, Any]) -> Non
         writer.write_table(table)
     content = buffer.getvalue()
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(0o700, parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=path.parent, prefix=path.stem, delete=False) as part:
             part.write(zlib.crc32(content).to_bytes(4, "little") + content)
         os.replace(part.name, path)

@@ -20,6 +20,9 @@ def main() -> None:
     """
     gc.set_threshold(50_000)  # a start creates millions of objects, which stay: fewer collections
     directory, readable_storage = Path(sys.argv[1]), sys.argv[2:]
+    os.umask(
+        0o777 & ~(directory.stat().st_mode & 0o755)
+    )  # only the owner writes; others read if they may read the folder
     ready = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints goes to the log
     api_key = (directory / "api_key").read_text().strip()

@@ -43,6 +43,11 @@ MOST_LOG_BYTES = 5_000_000  # of server.log; as much of the older log is in serv
 RETRY_S = 30.0  # after a start that failed
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 HOSTS = "AINERD_SERVER_HOSTS"  # in the environment of the child process
+# What a server needs of the environment: no key or password, because a server opens files that others wrote.
+KEPT = re.compile(
+    "(HOME|LANG|PATH|TMPDIR|TZ|USER|LD_LIBRARY_PATH|HDF5_PLUGIN_PATH|VIRTUAL_ENV|NUMBA_CACHE_DIR|MPLCONFIGDIR)"
+    "|(CONDA|LC|OMP|OPENBLAS|XDG)_[A-Z_]*|PYTHON[A-Z_]*|AINERD_STUDIED_LINES"
+)
 
 
 class EmbeddedServer:
@@ -94,8 +99,14 @@ class EmbeddedServer:
             while True:
                 if (user := _register_user(directory)) is not None:
                     try:
-                        with open(directory / "lock", "a") as lock:
+                        with open(directory / "lock", "a", opener=_private) as lock:
                             is_first = try_lock(lock)
+                            if is_first and (directory / "home").exists() and not (directory / "catalog.db").exists():
+                                logger.warning(
+                                    "%s was served before, and its catalog.db is missing: it begins empty. If that is "
+                                    "not what you want, end the session and put the file back",
+                                    directory,
+                                )
                             if is_first or _is_served(directory, readable):
                                 own = lock if is_first else None
                                 return cls(directory, readable, [*hosts], user, _api_key(directory), own)
@@ -128,7 +139,7 @@ class EmbeddedServer:
         """Return the root of the server as a Tiled client, always the same one; `close` closes it."""
         clients = self._service.clients
         if not clients:
-            clients.append(connect(self.uri, self.api_key))
+            clients.append(connect(self.uri, self.api_key, own=True))
         return clients[0]
 
     def close(self) -> None:
@@ -233,6 +244,7 @@ class _Service:
     def __init__(self, directory: Path, readable: list[str], hosts: list[str], user: int, lock: IO[str] | None) -> None:
         self._directory, self._readable, self._hosts, self._user = directory, readable, hosts, user
         self.process: subprocess.Popen[bytes] | None = None
+        self._session = os.getpid()
         self.clients: list[Container] = []
         if lock is not None:
             self.process = _spawn(directory, readable, hosts, lock)
@@ -242,7 +254,12 @@ class _Service:
         self._watch.start()
 
     def end(self) -> None:
-        """Stop using the server; wait for its end if it was started here and has no other user."""
+        """Stop using the server; wait for its end if it was started here and has no other user.
+
+        A forked process only forgets the server.
+        """
+        if os.getpid() != self._session:
+            return
         self._stop.set()
         self._watch.join(START_TIMEOUT_S)
         for client in self.clients:
@@ -262,7 +279,7 @@ class _Service:
             pause = WATCH_S
             try:
                 _rotate(self._directory / "server.log")
-                with open(self._directory / "lock", "a") as lock:
+                with open(self._directory / "lock", "a", opener=_private) as lock:
                     if not try_lock(lock):
                         continue
                     before = _read_status(self._directory).get("readable_storage", [])
@@ -286,6 +303,11 @@ class _Service:
                     self.uri,
                 )
                 self.uri = uri
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that is for its owner alone if it is new: who can open the lock can hold it, and seem to serve."""
+    return os.open(path, flags, 0o600)
 
 
 def _register_user(directory: Path) -> int | None:
@@ -315,14 +337,14 @@ def _spawn(directory: Path, readable: list[str], hosts: list[str], lock: IO[str]
     (directory / "server.json").unlink(missing_ok=True)
     log_path = directory / "server.log"
     _rotate(log_path)
-    with open(log_path, "ab") as log:  # the end of the log of a server that died stays
+    with open(log_path, "ab", opener=_private) as log:  # the end of the log of a server that died stays
         begin = log.tell()
         process = subprocess.Popen(
             [sys.executable, "-m", "ainerd.server._child", str(directory), *readable],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=os.environ | {HOSTS: ",".join(hosts)},
+            env={name: value for name, value in os.environ.items() if KEPT.fullmatch(name)} | {HOSTS: ",".join(hosts)},
             pass_fds=[lock.fileno()],  # the lock lasts as long as the child
             start_new_session=True,  # Ctrl-C in this session must not reach the server
         )
@@ -347,7 +369,7 @@ def _spawn(directory: Path, readable: list[str], hosts: list[str], lock: IO[str]
 def _rotate(log: Path) -> None:
     """Move a long log to a file beside it; processes that write to it append."""
     if log.exists() and log.stat().st_size > MOST_LOG_BYTES:
-        shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+        shutil.copy(log, log.with_name(f"{log.name}.1"))
         os.truncate(log, 0)
 
 
@@ -366,9 +388,16 @@ def _api_key(directory: Path) -> str:
 
 
 def _read_status(directory: Path) -> dict[str, Any]:
-    """Return uri, pid and readable_storage of the server of a directory; empty if it does not run."""
+    """Return uri, pid and readable_storage of the server of a directory; empty if it does not run.
+
+    ServerError if somebody else may have written them: the key would go to their address.
+    """
     try:
-        return dict(json.loads((directory / "server.json").read_text()))
+        with open(directory / "server.json") as file:
+            state = os.fstat(file.fileno())
+            if state.st_uid not in (os.getuid(), 0) or state.st_mode & 0o022:
+                raise ServerError(f"others may write {directory / 'server.json'}: remove it, and see who did that")
+            return dict(json.load(file))
     except FileNotFoundError:
         return {}
 
@@ -377,8 +406,11 @@ def _is_served(directory: Path, readable: list[str]) -> bool:
     """Return whether the server of a directory answers; ServerError if it may not read these folders."""
     try:
         status = _read_status(directory)
-        probe(httpx.URL(status["uri"] + "/"), status["uri"], _api_key(directory), trust_env=False)
-    except (OSError, ValueError, KeyError, ServerError):
+    except (OSError, ValueError):
+        return False
+    try:
+        probe(httpx.URL(status["uri"] + "/"), status["uri"], _api_key(directory), trust_env=False, own=True)
+    except (ValueError, KeyError, ServerError):
         return False
     if missing := set(readable) - set(status["readable_storage"]):
         raise ServerError(
