@@ -12,26 +12,27 @@ if TYPE_CHECKING:
     from ainerd.documents._events import RIGAKU, count_frames
     from ainerd.documents._folder import Folder, folder_documents
     from ainerd.documents._frames import BLOCK, FrameReader, Whole
+    from ainerd.documents._items import list_items, open_item
     from ainerd.documents._metadata import Metadata
     from ainerd.documents._numbering import Block
     from ainerd.documents._run import EIGER, Run
     from ainerd.documents._sources import check_source, file_documents, line_documents, open_documents, tiled_documents
-    from ainerd.documents._storage import FrameError, MissingFrames, check_heaps, local_path
+    from ainerd.documents._storage import FrameError, MissingFrames, check_heaps, local_path, may_read
     from ainerd.documents._tiled_runs import Quiet, RunReader, documents_of, runs_by_time, streams_of
     from ainerd.documents._wire import Curve, Document, WireError, checked, unpack
 
 __all__ = [
-    "BLOCK", "Acquisition", "Block", "Curve", "Document", "EIGER", "Folder",
-    "FrameError", "FrameReader", "Metadata", "MissingFrames", "Quiet", "RIGAKU", "Run", "RunReader", "Whole",
-    "WireError", "check_heaps", "check_source", "checked", "count_frames", "documents_of",
-    "documents_of_many", "file_documents", "folder_documents", "line_documents", "local_path", "open_documents",
+    "Acquisition", "BLOCK", "Block", "Curve", "Document", "EIGER", "Folder", "FrameError", "FrameReader",
+    "Metadata", "MissingFrames", "Quiet", "RIGAKU", "Run", "RunReader", "Whole", "WireError", "check_heaps",
+    "check_source", "checked", "count_frames", "documents_of", "documents_of_many", "file_documents",
+    "folder_documents", "may_read", "line_documents", "list_items", "local_path", "open_documents", "open_item",
     "runs_by_time", "streams_of", "tiled_documents", "unpack",
 ]  # fmt: skip
 
 # the lightest first
 _MODULES = (
-    "_storage", "_metadata", "_events", "_wire", "_tiled_runs", "_sources", "_at_once", "_frames", "_numbering", "_run",
-    "_acquisition", "_folder",
+    "_storage", "_items", "_metadata", "_events", "_wire", "_tiled_runs", "_sources", "_at_once", "_frames",
+    "_numbering", "_run", "_acquisition", "_folder",
 )  # fmt: skip
 
 

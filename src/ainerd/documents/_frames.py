@@ -16,7 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.documents._bslz4 import BitshuffleLZ4
-from ainerd.documents._storage import DAMAGED, FrameError, MissingFrames, Roots, Storage, is_growing, is_written_here
+from ainerd.documents._storage import (
+    CHUNK_BYTES,
+    DAMAGED,
+    FrameError,
+    MissingFrames,
+    Roots,
+    Storage,
+    is_growing,
+    is_written_here,
+)
 from ainerd.documents._stored import StoredDataset
 from ainerd.technique import RunAnalysis
 from ainerd.threads import n_cores
@@ -24,7 +33,6 @@ from ainerd.threads import n_cores
 Ints = NDArray[np.int64]
 BLOCK = 50  # frames read at a time
 WHOLE_BYTES = 32 * 2**20  # most bytes of whole frames in a block
-CHUNK_BYTES = 2**30  # largest chunk: HDF5 unpacks a whole chunk to read one frame
 AHEAD = 2  # blocks to read while another is in use
 HOLD_S = 0.002  # longest time that a file is open and others in this process wait for HDF5, if opening is fast
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from ainerd.documents._storage import FrameError, Roots, allowed_file, find_dataset, open_hdf5, require_closed
+from ainerd.documents._items import open_item
+from ainerd.documents._storage import FrameError, Roots, allowed_file
 
 # Size of a unit, and of what it is a unit; the texts are those of files.
 UNITS = {
@@ -19,6 +20,7 @@ UNITS = {
 }  # fmt: skip
 
 Value = int | float | str
+MOST_BYTES = 2**24  # of a value: a mean of more is none that a file of metadata holds
 
 
 class Metadata:
@@ -70,25 +72,17 @@ class Metadata:
 
 def _read(path: Path, name: str, roots: Roots) -> tuple[Value, str] | None:
     """Return the text of a dataset or the mean of its numbers, with its unit; None without such a dataset."""
-    try:
-        where, inner = find_dataset(path, name, roots)
-        with open_hdf5(where, roots) as file:
-            require_closed(file)
-            found = file.get(inner)
-            if not isinstance(found, h5py.Dataset) or not found.size:
-                return None
-            unit = found.attrs.get("units", "")
-            unit = unit.decode(errors="replace") if isinstance(unit, bytes) else str(unit)
-            if h5py.check_string_dtype(found.dtype):
-                return str(np.ravel(found.asstr()[()])[0]), unit
-            if found.dtype.kind not in "biuf":
-                return None
-            values = np.ravel(found[()])
-            return (values[0].item() if values.size == 1 else float(values.mean())), unit
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        if "signature not found" in str(error):
-            raise FrameError(f"{path} is not an HDF5 file") from error
-        raise FrameError(f"{path}, {name!r}: {error}") from error
+    with open_item(path, name, roots, most=MOST_BYTES, is_metadata=True) as found:
+        if not isinstance(found, h5py.Dataset) or not found.size:
+            return None
+        unit = found.attrs.get("units", "")
+        unit = unit.decode(errors="replace") if isinstance(unit, bytes) else str(unit)
+        if h5py.check_string_dtype(found.dtype):
+            return str(found.asstr()[(0,) * found.ndim]), unit
+        if found.dtype.kind not in "biuf":
+            return None
+        values = np.ravel(found[()])
+        return (values[0].item() if values.size == 1 else float(values.mean())), unit
 
 
 def _factor(unit: str, wanted: str | None, what: str) -> float:

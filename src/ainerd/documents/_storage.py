@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from io import RawIOBase
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -55,6 +56,8 @@ _VIRTUAL = (b"\x04\x03", b"\x05\x03")  # version and class of the layout message
 PREFIXES = {"virtual dataset": "HDF5_VDS_PREFIX", "raw data": "HDF5_EXTFILE_PREFIX"}  # folders that HDF5 searches first
 
 Roots = Sequence[Path]  # folders that may be read, with links resolved
+NEVER = tuple(map(Path, ("/proc", "/dev", "/sys")))  # no files of anybody: the environment of a process holds secrets
+CHUNK_BYTES = 2**30  # largest chunk: HDF5 unpacks a whole chunk to read one frame
 
 
 class FrameError(Exception):
@@ -112,9 +115,14 @@ def allowed_file(path: Path, roots: Iterable[Path]) -> Path:
     resolved, roots = path.resolve(), [Path(root).resolve() for root in roots]
     if not resolved.is_file():
         raise MissingFrames(f"no file {path}")
-    if not any(resolved.is_relative_to(root) for root in roots):
+    if not may_read(resolved, roots):
         raise FrameError(f"{resolved} lies outside the allowed roots: {', '.join(map(str, roots)) or 'none is set'}")
     return resolved
+
+
+def may_read(path: Path, roots: Iterable[Path]) -> bool:
+    """Return whether a path with links resolved lies below one of these folders, and is not of the system itself."""
+    return any(map(path.is_relative_to, roots)) and not any(map(path.is_relative_to, NEVER))
 
 
 def _find_file(roots: Roots, name: str, beside: Path, what: str) -> Path:
@@ -125,7 +133,7 @@ def _find_file(roots: Roots, name: str, beside: Path, what: str) -> Path:
     given = Path(name)
     candidates = [given, beside / given.name] if given.is_absolute() else [beside / given]
     path = next((candidate for candidate in candidates if candidate.exists()), candidates[0]).resolve()
-    if not any(path.is_relative_to(root) for root in roots):
+    if not may_read(path, roots):
         raise FrameError(f"{what} leads to {path}, outside the allowed roots")
     if not path.exists():
         raise MissingFrames(f"{what} leads to {path}, which is not there")
@@ -253,7 +261,7 @@ def _lies_below(file: h5py.File, roots: Roots) -> bool:
     """Return whether the file that was opened lies below the roots."""
     opened = f"/proc/self/fd/{file.id.get_vfd_handle()}"
     allowed = (root.resolve() for root in roots)
-    return not os.path.lexists(opened) or any(Path(os.readlink(opened)).is_relative_to(root) for root in allowed)
+    return not os.path.lexists(opened) or may_read(Path(os.readlink(opened)), allowed)
 
 
 def _open_hdf5(path: Path, *, swmr: bool) -> h5py.File:
@@ -474,10 +482,15 @@ def _bounds(space: Any, otherwise: int) -> tuple[int, int]:
 def check_heaps(path: Path) -> None:
     """Raise OSError if a heap of a file is incomplete, or if a source list in it does not match its checksum.
 
-    Only the first and last `LOOK` bytes are searched. In a complete heap every object has a positive size.
+    Only the first and last `LOOK` bytes are searched. In a complete heap every object has a positive size. A file that
+    has not changed since it passed is not searched again.
     """
-    if not path.stat().st_size:
-        return
+    if (state := path.stat()).st_size:
+        _check_heaps(path, state.st_ino, state.st_size, state.st_ctime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _check_heaps(path: Path, *_: int) -> None:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         size = len(mapped)
         first, begin = mapped[:LOOK], max(size - LOOK, LOOK - len(_HEAP))

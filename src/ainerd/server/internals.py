@@ -4,6 +4,7 @@
 """
 
 import hmac
+import math
 import shutil
 import sqlite3
 import time
@@ -16,11 +17,14 @@ from inspect import signature
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
-from urllib.parse import quote_plus, urljoin
+from urllib.parse import quote_plus, urljoin, urlparse
 
 import orjson
+import tifffile
+import tiled.adapters.hdf5
 import tiled.catalog
 import tiled.catalog.adapter
+import tiled.storage
 from fastapi import Depends, HTTPException, Request, Security
 from fastapi.dependencies import utils
 from pydantic import BaseModel, Field, NaiveDatetime
@@ -28,11 +32,22 @@ from sqlalchemy import Text, cast, func, select
 from sqlalchemy.orm import aliased, noload, selectinload
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
+from tiled.adapters.array import ArrayAdapter
+from tiled.adapters.jpeg import JPEGSequenceAdapter
+from tiled.adapters.sequence import FileSequenceAdapter
+from tiled.adapters.tiff import TiffSequenceAdapter
 from tiled.adapters.zarr import ZarrArrayAdapter
-from tiled.catalog.adapter import STRUCTURES, CatalogContainerAdapter, Collision
+from tiled.catalog.adapter import (
+    STORAGE_ADAPTERS_BY_MIMETYPE,
+    STRUCTURES,
+    CatalogContainerAdapter,
+    CatalogNodeAdapter,
+    Collision,
+)  # fmt: skip
 from tiled.catalog.orm import DataSource as DataSourceRow
 from tiled.catalog.orm import Node
 from tiled.commandline._catalog import init
+from tiled.ndslice import NDSlice
 from tiled.serialization.array import save_to_buffer_tifffile
 from tiled.server import dependencies, router
 from tiled.server.authentication import (
@@ -46,10 +61,12 @@ from tiled.server.core import NoEntry
 from tiled.server.schemas import Asset, DataSource, Spec, Specs
 from tiled.server.settings import get_settings
 from tiled.server.utils import CSRF_COOKIE_NAME, get_root_url
+from tiled.storage import FileStorage
 from tiled.structures.core import StructureFamily
 from tiled.utils import BrokenLink, path_from_uri
 from zarr.errors import ContainsArrayError
 
+from ainerd.documents import may_read
 from ainerd.results import shared_tags
 
 # For other files.
@@ -68,6 +85,9 @@ LOCK_S = 30.0  # longest wait of a write for another one; after SQLite's own 5 s
 AT_ONCE = 5000  # nodes read before another request is served
 LONG_AGO = datetime(1970, 1, 1)
 _RECEIVE = "ainerd.receive"  # in the scope of a request
+MOST_ARRAY = 300_000_000  # bytes of an array in memory: what Tiled, by default, puts into a response
+OWN_FORMATS = frozenset(STORAGE_ADAPTERS_BY_MIMETYPE) - {"text/csv"}  # folders of files, which lead to each other
+NOT_READ = {"application/x-netcdf"}  # HDF5 in another library, which follows links
 
 _COLUMNS = Node.id, Node.key, Node.time_updated, cast(Node.metadata_, Text)
 _part_by_part = dependencies.get_entry
@@ -436,3 +456,67 @@ def _count_file_contents() -> None:
 
     CatalogContainerAdapter.exact_len = counted(CatalogContainerAdapter.exact_len)
     CatalogContainerAdapter.lbound_len = counted(CatalogContainerAdapter.lbound_len)
+
+
+def readable_folders() -> list[Path]:
+    """Return the folders that the servers of this process may read."""
+    return [each.path for each in [*tiled.storage._STORAGE.values()] if isinstance(each, FileStorage)]  # noqa: SLF001
+
+
+def guard_files(open_hdf5: Any, parse_tree: Any) -> None:
+    """Let the servers of this process check each file before they open it, and the size of an array before it is read.
+
+    `open_hdf5` and `parse_tree` take the place of Tiled's functions.
+    """
+
+    def check_address(self: Any, uri: str, folders: Any = None) -> None:
+        if urlparse(uri).scheme in ("postgresql", "duckdb") and folders is not None:
+            return  # a table of the server
+        path, storage = Path(urlparse(uri).path), self.context.readable_storage if folders is None else folders
+        roots = [each.path.resolve() for each in storage.values() if isinstance(each, FileStorage)]
+        is_pipe = path.exists() and not (path.is_file() or path.is_dir())  # it would never answer
+        if urlparse(uri).scheme != "file" or not may_read(path.resolve(), roots) or is_pipe:
+            raise HTTPException(410, f"{uri[:300]!r} is no file in the folders that this server may read")
+
+    async def checked_adapter(self: Any) -> Any:
+        for source in await self.data_sources(include_assets=True):
+            for asset in source.assets:
+                if source.mimetype in NOT_READ:
+                    raise HTTPException(410, f"this server does not read files of {source.mimetype}")
+                is_own = source.mimetype in OWN_FORMATS
+                check_address(self, asset.data_uri, self.context.writable_storage if is_own else None)
+        return await get_adapter(self)
+
+    async def no_file(self: Any, number: int) -> None:
+        raise HTTPException(403, "this server sends no files as they are: read the data")
+
+    def bounded(read: Any, has_block: bool) -> Any:
+        def checked(self: Any, *args: Any, **options: Any) -> Any:
+            given = signature(read).bind(self, *args, **options).arguments
+            structure, part = self.structure(), given.get("slice")
+            shape = structure.shape
+            if has_block:
+                shape = given["block"].slice_from_chunks(structure.chunks).shape_after_slice(shape)
+            if part is not None:
+                shape = NDSlice(*part if isinstance(part, tuple) else (part,)).shape_after_slice(shape)
+            if math.prod(shape) * structure.data_type.to_numpy_dtype().itemsize > MOST_ARRAY:
+                raise HTTPException(400, f"an array of shape {shape} is too large: use slicing ('?slice=...')")
+            return read(self, *args, **options)
+
+        return checked
+
+    def read_tiff(self: Any, path: Any) -> Any:
+        with tifffile.TiffFile(path, _multifile=False) as file:  # its metadata may name other files
+            if file.series[0].nbytes > MOST_ARRAY:
+                raise HTTPException(410, f"{Path(path).name} unpacks to {file.series[0].nbytes} bytes")
+            return file.asarray()
+
+    get_adapter = CatalogNodeAdapter.get_adapter
+    CatalogNodeAdapter._ensure_uri_within_readable_storage = check_address  # noqa: SLF001
+    CatalogNodeAdapter.get_adapter = checked_adapter
+    CatalogNodeAdapter.asset_by_id = no_file
+    tiled.adapters.hdf5.h5open, tiled.adapters.hdf5.parse_hdf5_tree = open_hdf5, parse_tree
+    for adapter in (ArrayAdapter, ZarrArrayAdapter, FileSequenceAdapter):
+        adapter.read, adapter.read_block = bounded(adapter.read, False), bounded(adapter.read_block, True)
+    TiffSequenceAdapter._read_one = read_tiff  # noqa: SLF001
+    TiffSequenceAdapter._load_from_files = JPEGSequenceAdapter._load_from_files  # noqa: SLF001

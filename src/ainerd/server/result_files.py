@@ -6,6 +6,7 @@ attribute ``dims``, and a group of columns for each table. A server without this
 """
 
 import asyncio
+import math
 import os
 import re
 import uuid
@@ -29,10 +30,20 @@ from tiled.utils import path_from_uri
 
 from ainerd.documents import check_heaps
 from ainerd.results import decode_table
-from ainerd.server.internals import Asset, Caller, DataSource, Specs, body_stream, has_child
+from ainerd.server._hdf5 import CheckedHDF5, parse_tree
+from ainerd.server.internals import (
+    MOST_ARRAY,
+    Asset,
+    Caller,
+    DataSource,
+    Specs,
+    body_stream,
+    guard_files,
+    has_child,
+)  # fmt: skip
 
 MOST_BYTES = 2**30  # of a request
-MOST_KEYS, MOST_IN_ANSWER = 200, 2**26  # results in an answer, and bytes of their files
+MOST_KEYS, MOST_IN_ANSWER = 200, 2**26  # results in an answer, and bytes of their files and arrays
 DEEPEST = 200  # levels of metadata: an answer of Tiled may have 254, including its own
 HDF5, MSGPACK = "application/x-hdf5", "application/x-msgpack"
 OURS = "AinerdResult"
@@ -42,6 +53,7 @@ _specs = TypeAdapter(Specs)  # `Spec` itself takes anything for a name, and no c
 READ = ("read:metadata", "read:data")
 _SCOPES = ("write:metadata", "write:data", "create:node")
 router = APIRouter(prefix="/ainerd")
+guard_files(CheckedHDF5, parse_tree)
 
 
 class ResultFileAdapter(HDF5Adapter):  # type: ignore[misc]
@@ -66,8 +78,10 @@ class ResultFileAdapter(HDF5Adapter):  # type: ignore[misc]
         if not self.is_result:
             return child
         if not isinstance(child, HDF5ArrayAdapter):
-            with h5py.File(path_from_uri(self.uris[0]), "r") as file:
-                columns = {column: dataset[()] for column, dataset in file[key].items()}
+            with CheckedHDF5(path_from_uri(self.uris[0]), key) as group:
+                if _size(group) > MOST_ARRAY:
+                    raise HTTPException(400, f"the table {key!r} is too large to be read at once")
+                columns = {column: dataset[()] for column, dataset in group.items()}
             return TableAdapter.from_pandas(decode_table(columns), npartitions=1)
         if dims := child.metadata().get("dims"):
             child.structure().dims = tuple(dims.split(","))
@@ -213,12 +227,21 @@ def _parts(path: Path, names: list[str] | None) -> dict[str, Any] | None:
     with suppress(TypeError, OSError):
         if os.path.getsize(path) <= MOST_IN_ANSWER:
             with h5py.File(path, "r") as file:
-                return {
-                    name: _packed(item)
+                wanted = {
+                    name: item
                     for name, item in file.items()
                     if names is None or name in names or (names != [""] and item.attrs.get("dims") == name)
                 }
+                if sum(map(_size, wanted.values())) <= MOST_IN_ANSWER:
+                    return {name: _packed(item) for name, item in wanted.items()}
     return None
+
+
+def _size(item: h5py.Group | h5py.Dataset) -> int:
+    """Return the bytes that an array or a table needs in memory: the file may be a thousand times smaller."""
+    if isinstance(item, h5py.Group):
+        return sum(map(_size, item.values()))
+    return int(max(item.size, math.prod(item.chunks or ()))) * int(item.dtype.itemsize)
 
 
 def _packed(item: h5py.Group | h5py.Dataset) -> dict[str, Any] | list[Any]:
