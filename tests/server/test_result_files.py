@@ -3,15 +3,18 @@
 import asyncio
 import io
 import json
+import subprocess
+import sys
 import uuid
 from types import SimpleNamespace
 
 import h5py
 import httpx
+import msgpack
 import numpy as np
 import pytest
-from tiled.adapters.hdf5 import HDF5Adapter
 from tiled.client import from_uri
+from tiled.client.utils import ClientError
 from tiled.server import SimpleTiledServer
 from tiled.utils import path_from_uri
 
@@ -77,11 +80,19 @@ def test_a_result_file_becomes_arrays_with_named_dimensions_and_tables(results):
     assert results["one"].metadata["status"] == "complete" and "c2" in results["one"]
 
 
+PLAIN = """
+import sys
+from tiled.adapters.hdf5 import HDF5Adapter
+plain = HDF5Adapter.from_uris(sys.argv[1])
+print([plain["c2"].read().tolist(), plain["bins"]["q"].read().tolist()])
+"""
+
+
 def test_plain_tiled_reads_a_result_file(results):
     put(results, "two", of_hdf5(whole))
     (source,) = results["two"].data_sources()
-    plain = HDF5Adapter.from_uris(source.assets[0].data_uri)
-    assert np.array_equal(plain["c2"].read(), C2) and plain["bins"]["q"].read().tolist() == [0, 1]
+    command = [sys.executable, "-c", PLAIN, source.assets[0].data_uri]  # without our corrections of Tiled
+    assert json.loads(subprocess.run(command, capture_output=True, check=True).stdout) == [C2.tolist(), [0, 1]]
     with h5py.File(path_from_uri(source.assets[0].data_uri)) as file:
         assert file["bins/fit"][0].decode() == "α"
 
@@ -143,6 +154,26 @@ def test_a_file_with_links_is_refused(results, make):
     answer = put(results, "five", of_hdf5(make))
     assert answer.status_code == 422 and "c2 is" in answer.text or "b is" in answer.text
     assert "five" not in results
+
+
+def unpacks(file):
+    file.create_dataset("c2", (20_000, 10_000), "f8", chunks=(1000, 1000), compression="gzip")
+    file.create_dataset("table/q", (200_000_000,), "f8", chunks=(100_000,), compression="gzip")
+    file["tau"] = np.arange(3.0)
+
+
+@pytest.mark.fault("A result of kilobytes unpacks to gigabytes", "It is not read at once")
+def test_a_result_that_unpacks_to_gigabytes_is_not_packed(results):
+    file = of_hdf5(unpacks)
+    assert len(file) < 30_000 and put(results, "large", file).json()[0]["written"]
+    url = address(results).replace("/ainerd/results/", "/ainerd/contents/", 1).removesuffix("/results")
+    for names, expected in (([], None), (["c2"], None), (["table"], None), (["tau"], {"tau"})):
+        answer = results.context.http_client.get(url, params={"keys": ["large"], "names": names})
+        (packed,) = msgpack.unpackb(answer.read())
+        assert (packed if packed is None else {*msgpack.unpackb(packed)[1]}) == expected
+    assert results["large/c2"][:2, :3].shape == (2, 3)
+    with pytest.raises(ClientError, match="400"):
+        results["large/table"].read()
 
 
 @pytest.mark.parametrize("key", ["..%2Fsix", "a.b", "", "%2e%2e"])

@@ -161,3 +161,10 @@ def test_any_detector_of_pyfai_with_a_beamstop():
     gone = np.setdiff1d(plain.pixels, stopped.pixels)
     assert np.hypot(gone // 2070 + 0.5 - 1080, gone % 2070 + 0.5 - 1030).max() < 40
     assert len(gone) + len(stopped.pixels) == len(plain.pixels)
+
+
+def test_a_map_that_unpacks_to_gigabytes_is_refused(tmp_path):
+    with h5py.File(tmp_path / "bins.h5", "w") as file:
+        file.create_dataset("qmap/dynamicMap", (100_000, 100_000), "u2", chunks=(1000, 1000), compression="gzip")
+    with pytest.raises(ValueError, match=r"bins.h5: /qmap/dynamicMap unpacks to 20.0 GB, no map of a detector"):
+        Partition.load(tmp_path / "bins.h5")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ainerd.documents._events import RIGAKU, count_frames
     from ainerd.documents._folder import Folder, folder_documents
     from ainerd.documents._frames import BLOCK, FrameReader, Whole
-    from ainerd.documents._items import list_items, open_item
+    from ainerd.documents._items import BoundedDataset, list_items, open_item
     from ainerd.documents._metadata import Metadata
     from ainerd.documents._numbering import Block
     from ainerd.documents._run import EIGER, Run
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from ainerd.documents._wire import Curve, Document, WireError, checked, unpack
 
 __all__ = [
-    "Acquisition", "BLOCK", "Block", "Curve", "Document", "EIGER", "Folder", "FrameError", "FrameReader",
-    "Metadata", "MissingFrames", "Quiet", "RIGAKU", "Run", "RunReader", "Whole", "WireError", "check_heaps",
-    "check_source", "checked", "count_frames", "documents_of", "documents_of_many", "file_documents",
-    "folder_documents", "may_read", "line_documents", "list_items", "local_path", "open_documents", "open_item",
+    "Acquisition", "BLOCK", "Block", "BoundedDataset", "Curve", "Document", "EIGER", "Folder", "FrameError",
+    "FrameReader", "Metadata", "MissingFrames", "Quiet", "RIGAKU", "Run", "RunReader", "Whole", "WireError",
+    "check_heaps", "check_source", "checked", "count_frames", "documents_of", "documents_of_many", "file_documents",
+    "folder_documents", "line_documents", "list_items", "local_path", "may_read", "open_documents", "open_item",
     "runs_by_time", "streams_of", "tiled_documents", "unpack",
 ]  # fmt: skip
 

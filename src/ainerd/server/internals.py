@@ -470,12 +470,13 @@ def guard_files(open_hdf5: Any, parse_tree: Any) -> None:
     """
 
     def check_address(self: Any, uri: str, folders: Any = None) -> None:
-        if urlparse(uri).scheme in ("postgresql", "duckdb") and folders is not None:
-            return  # a table of the server
-        path, storage = Path(urlparse(uri).path), self.context.readable_storage if folders is None else folders
+        scheme, path = urlparse(uri).scheme, Path(urlparse(uri).path)
+        if scheme == "postgresql" or any(uri == each.uri for each in self.context.writable_storage.values()):
+            return  # a database of the server
+        storage = self.context.readable_storage if folders is None else folders
         roots = [each.path.resolve() for each in storage.values() if isinstance(each, FileStorage)]
         is_pipe = path.exists() and not (path.is_file() or path.is_dir())  # it would never answer
-        if urlparse(uri).scheme != "file" or not may_read(path.resolve(), roots) or is_pipe:
+        if scheme != "file" or not may_read(path.resolve(), roots) or is_pipe:
             raise HTTPException(410, f"{uri[:300]!r} is no file in the folders that this server may read")
 
     async def checked_adapter(self: Any) -> Any:

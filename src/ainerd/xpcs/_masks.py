@@ -4,6 +4,7 @@ The latter are written by pySimpleMask, read by boost_corr, and copied into resu
 ``dynamicMap`` and ``staticMap``, results of that time ``dqmap`` and ``sqmap``.
 """
 
+import math
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any
@@ -19,6 +20,7 @@ NEXUS = "entry/instrument/masks"
 APS = ("qmap", "xpcs/qmap", "data", "xpcs")
 PHI = ("dynamic_phi_list", "bins/phi")  # the definition of the former wants 1/length
 DYNAMIC, STATIC = ("dynamic_roi_map", "dynamicMap", "dqmap"), ("static_roi_map", "staticMap", "sqmap")
+MOST_BYTES = 2**30  # of a map or a list
 PER_NM = {
     "1/nm": 1.0, "nm^-1": 1.0, "nm⁻¹": 1.0, "1/m": 1e-9,
     "1/A": 10.0, "1/Å": 10.0, "A^-1": 10.0, "Å⁻¹": 10.0, "1/angstrom": 10.0,
@@ -74,7 +76,7 @@ def _aps(group: h5py.Group, path: Path) -> dict[str, Any]:
     roi_map = _labels(group, DYNAMIC, path)
     labels = np.arange(1, roi_map.max() + 1)
     if "mask" in group:
-        good = np.squeeze(group["mask"][()])
+        good = np.squeeze(_values(group, "mask"))
         if good.shape != roi_map.shape:
             raise ValueError(f"{path}: {group.name}/mask has shape {good.shape}, the dynamic map {roi_map.shape}")
         roi_map = np.where(good > 0, roi_map, 0)
@@ -111,14 +113,23 @@ def _labels(group: h5py.Group, names: tuple[str, ...], path: Path) -> Any:
     name = next((name for name in names if name in group), None)
     if name is None:
         return None
-    labels = np.squeeze(group[name][()])
+    labels = np.squeeze(_values(group, name))
     if labels.ndim != 2 or labels.dtype.kind not in "uif" or not np.all(labels % 1 == 0):
         raise ValueError(f"{path}: {group.name}/{name} must be a 2-d array of whole numbers, got {labels.shape}")
     return labels.astype(np.int64)
 
 
 def _list(group: h5py.Group, name: str) -> Any:
-    return np.ravel(group[name][()]) if name in group else None
+    return np.ravel(_values(group, name)) if name in group else None
+
+
+def _values(group: h5py.Group, name: str) -> NDArray[Any]:
+    """Return all values of a dataset; ValueError if it unpacks to more than any detector has."""
+    found = group[name]
+    size = max(found.size or 0, math.prod(found.chunks or ())) * found.dtype.itemsize
+    if size > MOST_BYTES:
+        raise ValueError(f"{group.file.filename}: {found.name} unpacks to {size / 1e9:.1f} GB, no map of a detector")
+    return np.asarray(found[()])
 
 
 def _per_nm(q: h5py.Dataset, path: Path) -> float:

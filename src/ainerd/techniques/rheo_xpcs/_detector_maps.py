@@ -5,6 +5,7 @@ References
 NXdetector, ``pixel_mask`` and ``flatfield``; Dectris, SIMPLON API: the detector multiplies counts by the flat field.
 """
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from ainerd.techniques.rheo_xpcs._settings import PartitionSettings
 
 INSTRUMENT = "entry/instrument"
 MASK, FLAT = "pixel_mask", "flatfield"  # of NeXus
+MOST_BYTES = 2**30  # of a map
 APPLIED = ("flatfield_applied", "flatfield_correction_applied")  # whether the detector has multiplied by it
 
 
@@ -86,6 +88,8 @@ def _of_detector(path: Path, name: str, key: str) -> NDArray[np.generic] | None:
         with h5py.File(path, "r") as file:
             for group in _detectors(file):
                 if isinstance(found := group.get(name), h5py.Dataset) and len(found.shape) == 2:
+                    if (size := max(found.size, math.prod(found.chunks or ())) * found.dtype.itemsize) > MOST_BYTES:
+                        raise ValueError(f"{key}: {path}, {found.name} unpacks to {size / 1e9:.1f} GB")
                     return np.asarray(found[()])
     except OSError as error:
         raise ValueError(f"{key}: {path} cannot be read as HDF5: {error}") from None
@@ -95,7 +99,7 @@ def _of_detector(path: Path, name: str, key: str) -> NDArray[np.generic] | None:
 def _is_applied(path: Path) -> bool:
     with h5py.File(path, "r") as file:
         flags = [group[name] for group in _detectors(file) for name in APPLIED if name in group]
-        return any(bool(np.any(flag[()])) for flag in flags)
+        return any(flag.size == 1 and bool(np.any(flag[()])) for flag in flags)
 
 
 def _detectors(file: h5py.File) -> list[h5py.Group]:

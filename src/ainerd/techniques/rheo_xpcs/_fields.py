@@ -9,9 +9,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.documents import check_heaps
+from ainerd.documents import BoundedDataset, FrameError, check_heaps
 
 Numbers = NDArray[np.float64]
+SMALL, LARGE, PACKED = 2**28, 2**32, 100  # bytes to read at once of any file, of a large one; and how well it packs
 FRAME_TIMES = ("entry/instrument/detector_1/frame_time", "entry/instrument/detector/frame_time")
 
 
@@ -26,7 +27,7 @@ def opened(path: str | PathLike[str]) -> Iterator[h5py.File]:
     with file:
         try:
             yield file
-        except (OSError, RuntimeError, KeyError, TypeError) as err:
+        except (OSError, RuntimeError, KeyError, TypeError, FrameError) as err:
             raise ValueError(f"{path} cannot be read: {err}") from None
         except ValueError as err:
             named = str(err).startswith(str(path))
@@ -41,8 +42,11 @@ def is_there(group: h5py.Group, name: str) -> bool:
         return False
 
 
-def dataset(group: h5py.Group, name: str) -> h5py.Dataset:
-    """Return a dataset of numbers that lies in the folder of its file; raise ValueError otherwise."""
+def dataset(group: h5py.Group, name: str) -> BoundedDataset:
+    """Return a dataset of numbers that lies in the folder of its file; raise ValueError otherwise.
+
+    To read much more than the file has bytes raises FrameError.
+    """
     where = f"{group.name.rstrip('/')}/{name}"
     found = group.get(name)
     if not isinstance(found, h5py.Dataset):
@@ -54,7 +58,8 @@ def dataset(group: h5py.Group, name: str) -> h5py.Dataset:
         raise ValueError(f"{where} leads to {of}, outside the folder of the file")
     if found.is_virtual or found.external:
         raise ValueError(f"{where} lies in other files: copy the file with h5repack first")
-    return found
+    most = max(SMALL, min(LARGE, PACKED * found.id.get_storage_size()))
+    return BoundedDataset(found, of, [folder.parent], most=most)
 
 
 def numbers(group: h5py.Group, name: str) -> Numbers:
