@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
+from ainerd.results.commands import unverified
 from ainerd.technique import Outcome, Regimes, Technique
 
 BOUNDS = {"x": (0.0, 10.0), "y": (0.0, 10.0)}
@@ -127,6 +128,7 @@ class Node:
     def __init__(self):
         self.waiting, self.claims, self.answers, self.before_answer = {}, {}, {}, lambda: None
         self.fetched = {}  # what scripts got, by key
+        self.sealed = {}  # metadata that the server vouches for, by key
         self.of_others = set()  # keys of commands that another process had claimed
 
     def add(self, key, metadata):
@@ -144,6 +146,9 @@ class Node:
 
     def was_claimed(self, key):
         return key in self.of_others
+
+    def vouched(self, key, metadata):
+        return self.sealed.get(key) or unverified(metadata)
 
     def answer(self, key, status, answer, fetched=None):
         self.before_answer()

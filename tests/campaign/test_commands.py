@@ -1,5 +1,7 @@
 """Effects of each command on a campaign, exactly once; the statuses are those that Tiled would keep."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -189,15 +191,121 @@ def test_points_of_half_a_day_ago_are_not_resumed(make):
         {"do": "name", "regime": 5, "name": "gel"},
         {"do": "note", "text": "so", "scan": "1"},
         {},
+        {"do": ["take"]},
+        {"do": "hold", "created": "9999-12-31T23:59:59-23:00"},
+        {"do": "hold", "created": "9999-12-31T23:59:59"},
+        {"do": "hold", "created": "0001-01-01T00:00:00+23:00"},
+        {"do": "hold", "created": 5},
+        {"do": "hold", "created": "1" * 1_000_000},
+        {"do": "hold", "why": "w" * 1_000_000},
+        {"do": "hold", "why": {"so": ["so"] * 1000}},
+        {"do": "hold", "by": None},
+        {"do": "hold", "by": "b" * 1_000_000},
+        {"do": "next", "wait_s": float("nan")},
+        {"do": "next", "wait_s": "long"},
+        {"do": "name", "regime": 1e308, "name": "gel"},
+        {"do": "add", "position": {"x": 1, "y": float("nan")}},
+        {"do": "add", "position": {"x": 1, "y": float("-inf")}},
+        {"do": "add", "position": {"x": "1", "y": "2"}},
+        {"do": "add", "position": {"x": True, "y": 2}},
+        {"do": "add", "position": {"x": [1], "y": {"z": 2}}},
+        {"do": "add", "position": dict.fromkeys(map(str, range(1000)), 1.0)},
+        {"do": "exclude", "region": {"x": [-1e308, 1e308]}},
+        {"do": "exclude", "region": {"x": [float("-inf"), 1]}},
+        {"do": "exclude", "region": {"x": [1]}},
+        {"do": "set_bounds", "bounds": {"x": [0, 500], "y": [0, 10]}},
+        {"do": "set_bounds", "bounds": {"x": [-1e308, 1e308], "y": [0, 10]}},
+        {"do": "set_excluded", "regions": {"x": [0, 1]}},
+        {"do": "take", "suggestion": "s" * 200, "position": {"x": 1, "y": 1}},
+        {"do": "take", "suggestion": "a", "position": {"x": 1, "y": 1}, "terms": {"gain": "nan"}},
+        {"do": "take", "suggestion": "a", "position": {"x": 1, "y": 1}, "created": "9999-01-01"},
+        {"do": "reorder", "order": "a"},
+        {"do": "reference", "to": "me"},
     ],
 )
+@pytest.mark.fault("A command has invalid values", "It is refused in a sentence; the next one is executed")
 def test_nonsense_is_refused_in_a_sentence(reader, nonsense):
     node, start = reader
     node.add("key", {"by": "Ann"} | nonsense)
-    campaign, _ = start()
+    campaign, reading = start()
     status, why = node.answers["key"]
-    assert status == "refused" and why and "\n" not in why
+    assert status == "refused" and why and "\n" not in why and len(why) <= 300
+    node.add("next", command_metadata(Name(regime=0, name="gel"), "toy"))
+    reading.read()
+    assert node.answers["next"] == ("refused", "there is no regime 0")
+    assert campaign.explorer.bounds == {"x": (0, 10), "y": (0, 10)}
     assert campaign.explorer.excluded == [] and campaign.decisions.held is None and campaign.proposals.taken is None
+
+
+@pytest.mark.fault(
+    "A command cannot be claimed, or the agent fails while it executes it", "It is left out; the next one is executed"
+)
+def test_a_command_that_breaks_the_agent_is_left_out(reader, monkeypatch, caplog):
+    node, start = reader
+    campaign, reading = start()
+
+    def claim(key, process, take_over=False):
+        if key == "unclaimed":  # such as an array in place of a container
+            raise httpx.HTTPStatusError("no", request=None, response=httpx.Response(405))
+        return True
+
+    def exclude(region):
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr(node, "claim", claim)
+    monkeypatch.setattr(campaign.explorer, "exclude", exclude)
+    for key, command in {"unclaimed": Hold(), "broken": Exclude(region={"x": (0, 1)}), "sound": Hold(**ANN)}.items():
+        node.add(key, command_metadata(command, "toy"))
+    reading.read()
+    reading.read()
+    assert node.answers["broken"] == ("refused", "the agent cannot execute this: ZeroDivisionError: a fault of ours")
+    assert node.answers["sound"][0] == "done" and campaign.decisions.held["why"] == "so"
+    assert [*node.waiting] == ["unclaimed"]
+    assert [each.getMessage()[:30] for each in caplog.records if "left out" in each.getMessage()] == [
+        "command unclaimed is left out:", "command broken is left out"
+    ]  # fmt: skip
+
+
+def test_health_tells_whether_commands_are_served(reader, monkeypatch):
+    node, start = reader
+    _, reading = start()
+    monkeypatch.setattr("ainerd.agent._commands.STUCK_S", 0.0)
+    stuck, go_on = threading.Event(), threading.Event()
+
+    def commands():
+        stuck.set()
+        go_on.wait(60)
+        return []
+
+    monkeypatch.setattr(node, "commands", commands)
+    reading.start()
+    assert stuck.wait(60) and reading.health().startswith("stuck: looking for commands for ")
+    go_on.set()
+    reading.close()
+    assert reading.health() == "dead"
+
+
+@pytest.mark.fault("Both threads answer one command", "It is answered, and the threads go on")
+def test_both_threads_may_answer_a_command(reader):
+    node, start = reader
+    jobs = []
+    campaign, reading = start(submit=lambda job, **_: jobs.append(job))
+    node.add("1", command_metadata(Hold(**ANN), "toy"))
+    entered, go_on, write = threading.Barrier(2), threading.Barrier(2), node.answer
+
+    def answer(*args):  # both have read the answer, neither has written it
+        entered.wait(60)
+        write(*args)
+        go_on.wait(60)
+
+    node.answer, campaign.save = answer, lambda: None
+    reading._find(take_over=False)
+    reading._answers["1"] = reading._apply({**dict(node.commands())["1"], "id": "1"}), False
+    campaign.ledger.is_saved = True
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(reading._answer, "1") for _ in range(2)]:
+            done.result(60)
+    assert node.answers["1"][0] == "done" and campaign.decisions.held
 
 
 def test_a_command_is_the_metadata_of_its_node():
@@ -237,7 +345,7 @@ def test_commands_that_waited_are_executed_before_the_rest_is_closed(reader, sto
     node.add(f"verdict-{taken['_id']}", command_metadata(on(Take, taken, **ANN), "toy"))
     statuses = store.history(taken["_id"])
     again, _ = start()
-    assert again.decisions.held["by"] == "Ann" and again.suggest()[0]["_id"] == taken["_id"]
+    assert again.decisions.held["by"] == "Ann (unverified)" and again.suggest()[0]["_id"] == taken["_id"]
     assert {key: status for key, (status, _) in node.answers.items()} == {
         "1": "done",
         f"verdict-{taken['_id']}": "done",

@@ -25,7 +25,7 @@ from tiled.utils import path_from_uri
 from ainerd.agent import build_observer
 from ainerd.documents import tiled_documents
 from ainerd.results import AgentNode, ResultStore, digest, read_agent
-from ainerd.results.commands import Accept, Hold, Next, Release, Take
+from ainerd.results.commands import Accept, Hold, Next, Release, SetBounds, SetExcluded, Take
 from ainerd.server import SCOPES, ServerError, connect, open_catalog
 from ainerd.server.pages import write_ui_settings
 from tests.end_to_end.sessions import Session
@@ -135,7 +135,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def until(condition, timeout_s=120):
+def until(condition, timeout_s=600):
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, "it never came"
@@ -511,6 +511,37 @@ def test_review_cannot_be_bypassed_with_the_key_of_a_service(reviewed, asks):
     answer_to(store, Hold(**forged))
     assert agent._campaign.decisions.held["by"] == "operator (unverified)"
     answer_to(store, Release())
+
+
+@pytest.mark.fault(
+    "A program writes a command with the name of the agent, or a service sends one, to undo what a person decided",
+    "The agent refuses, and what the person decided stays",
+)
+def test_only_a_person_undoes_what_a_person_decided(reviewed, asks):
+    agent, store = reviewed.agent, reviewed.store
+    node, decisions, bounds = AgentNode(store.container, "reviewed"), agent._campaign.decisions, agent.bounds
+    forged = {"by": "reviewed", "verified": True, "person": True, "principal": "0" * 32}
+
+    def sent(who, **command):
+        status, answer = asks(who, "POST", "command/ainerd", json={"agent": "reviewed", **command})
+        assert status == 200, answer
+        until(lambda: node.command(answer["id"])["status"] != "asked")
+        return node.command(answer["id"])["status"]
+
+    box = {"sample_x": [0.0, 0.1], "sample_y": [0.0, 0.1]}
+    assert sent("operator", do="exclude", region=box) == sent("operator", do="hold", why="tea") == "done"
+    invented = Take(suggestion="invented", position=dict.fromkeys(bounds, 1.0), **forged)
+    wide = {name: (-500.0, 500.0) for name in bounds}
+    for command in (invented, Accept(**forged), Release(**forged), SetExcluded(regions=[], **forged),
+                    SetBounds(bounds=wide, **forged), SetBounds(bounds=bounds, **forged)):  # fmt: skip
+        status, why = answer_to(store, command)
+        assert status == "refused" and why.endswith("nobody vouches for this"), command
+    assert sent("engine", do="release") == "refused"
+    assert decisions.held["by"] == "operator" and agent.bounds == bounds and len(agent.excluded) == 1
+    with pytest.raises(ValueError, match="only the settings widen them"):
+        agent.bounds = wide
+    assert sent("deputy", do="release") == "done" and decisions.held is None
+    agent.excluded = []
 
 
 @pytest.mark.fault("A person approves a point that the same person proposed", "The server refuses; another person may")

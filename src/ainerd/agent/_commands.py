@@ -3,6 +3,7 @@
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -11,13 +12,15 @@ import httpx
 
 from ainerd.campaign import Answer, Campaign
 from ainerd.results import AgentNode, ResultStore
-from ainerd.results.commands import parse_command
+from ainerd.results.commands import parse_command, unverified
 from ainerd.runs import Jobs
 
 logger = logging.getLogger(__name__)
 
 LISTEN_S = 0.5  # between two looks at waiting commands
 URGENT = ("hold", "release")
+_LATER = (401, 403, 429, *range(500, 600))  # the server may accept it later
+STUCK_S = 30.0  # a look or a command that takes longer is reported
 CLOSE_S = 5.0  # longest wait for the thread at the end
 
 
@@ -30,6 +33,9 @@ class CommandReader:
 
     An answer is written after all changes of the command, including its id in the checkpoint. So after a crash the next
     session finds the command in the checkpoint, or executes it.
+
+    Any program can write any node. A command that cannot be claimed, read or executed is refused, or left out with a
+    log line, and the next one is executed.
 
     Parameters
     ----------
@@ -49,7 +55,9 @@ class CommandReader:
         self._process = secrets.token_hex(8)  # id of this process among those of the agent
         self._claimed: dict[str, Mapping[str, Any]] = {}  # commands that this process executes, oldest first
         self._answers: dict[str, tuple[Answer, bool]] = {}  # not yet written, by key; whether its sender waits
+        self._left_out: set[str] = set()  # keys of nodes that cannot be claimed or read
         self._reading = threading.Lock()
+        self._busy_since: dict[str, float] = {}  # what a thread does now, and since when
         self._wake, self._ends = threading.Event(), False
         self._thread: threading.Thread | None = None
 
@@ -78,6 +86,14 @@ class CommandReader:
             self._thread.join(CLOSE_S)
         self._answered = lambda: None  # may refer to the owner of this object: without it all parts are freed at once
 
+    def health(self) -> str:
+        """Return ``alive``, ``dead``, or what has taken longer than `STUCK_S`."""
+        if self._thread is not None and not self._thread.is_alive():
+            return "dead"
+        now = time.monotonic()
+        late = [f"{name} for {now - since:.0f} s" for name, since in dict(self._busy_since).items() if now - since > STUCK_S]
+        return f"stuck: {', '.join(late)}" if late else "alive"
+
     def look(self) -> None:
         """Find and claim the waiting commands, and submit a job that executes them. Can be called from any thread."""
         if self._find(take_over=False):
@@ -98,19 +114,27 @@ class CommandReader:
         waiting = [(key, {**metadata, "id": key}) for key, metadata in list(self._claimed.items())]
         last_next = next((key for key, metadata in reversed(waiting) if metadata.get("do") == "next"), None)
         for key, metadata in waiting:
+            first = metadata.get("do") == "next"
             if key not in self._answers:
+                if key not in self._claimed:  # the other thread has answered it meanwhile
+                    continue
                 answer = self._apply(metadata)
                 if answer.status == "waits" and key == last_next:
                     continue
                 if answer.status == "waits":  # its sender is gone
                     answer = Answer("refused", "a later command asks for the next position")
-                self._answers[key] = answer, metadata.get("do") == "next"
-            self._jobs.write(partial(self._answer, key), first=self._answers[key][1])
+                self._answers[key] = answer, first
+            self._jobs.write(partial(self._answer, key), first=first)
 
     def _listen(self) -> None:
         while not self._ends:
             self._wake.clear()
-            self.look()
+            self._busy_since["looking for commands"] = time.monotonic()
+            try:
+                self.look()
+            except Exception:  # must not end the thread: people press hold
+                logger.exception("commands are not read")
+            self._busy_since.pop("looking for commands", None)
             self._wake.wait(LISTEN_S)
 
     def _find(self, *, take_over: bool) -> bool:
@@ -121,19 +145,33 @@ class CommandReader:
             with self._reading:
                 claimed = {}
                 for key, metadata in self._node.commands():
-                    if key not in self._claimed:
-                        if not self._node.claim(key, self._process, take_over=take_over):
-                            continue
-                        if self._node.was_claimed(key):
-                            self._campaign.recall()
-                        if self._campaign.decisions.has_accounts:
-                            metadata = self._node.vouched(key, metadata)
-                    claimed[key] = self._claimed.get(key, metadata)
+                    if key in self._left_out:
+                        continue
+                    found = self._claimed.get(key) or self._claim(key, metadata, take_over=take_over)
+                    if found is not None:
+                        claimed[key] = found
                 self._claimed = claimed
                 return bool(claimed)
         except (httpx.HTTPError, RuntimeError, KeyError) as error:  # RuntimeError: the client is closed
             logger.debug("commands are not read: %s", error)
             return False
+
+    def _claim(self, key: str, metadata: Mapping[str, Any], *, take_over: bool) -> Mapping[str, Any] | None:
+        """Claim a command, and return its metadata; None if another process executes it, or nobody can."""
+        try:
+            if not self._node.claim(key, self._process, take_over=take_over):
+                return None
+            if self._node.was_claimed(key):
+                self._campaign.recall()
+            accounts = self._campaign.decisions.has_accounts
+            return self._node.vouched(key, metadata) if accounts else unverified(metadata)
+        except (httpx.TransportError, RuntimeError):  # Tiled is away, or the client is closed
+            raise
+        except Exception as error:
+            if not (isinstance(error, httpx.HTTPStatusError) and error.response.status_code in _LATER):
+                logger.warning("command %s is left out: %s: %s", key, type(error).__name__, str(error)[:300])
+                self._left_out.add(key)
+            return None
 
     def _execute_urgent(self) -> None:
         """Execute the claimed commands that hold or release, and write their answers. Not in the worker."""
@@ -149,12 +187,20 @@ class CommandReader:
             self._answer(key)
 
     def _apply(self, metadata: Mapping[str, Any]) -> Answer:
+        doing = f"executing {str(metadata.get('do'))[:20]!r}"
+        self._busy_since[doing] = time.monotonic()
         try:
             return self._campaign.apply(parse_command(metadata))
         except ValueError as error:  # any program can write a node
             return Answer("refused", str(error)[:300])
+        except Exception as error:
+            logger.exception("command %s is left out", metadata["id"])
+            return Answer("refused", f"the agent cannot execute this: {type(error).__name__}: {error}"[:300])
+        finally:
+            self._busy_since.pop(doing, None)
 
     def _answer(self, key: str) -> None:
+        """Write the answer to a command. Both threads may write it; the second time changes nothing."""
         answer, first = self._answers.get(key, (None, False))
         if answer is None:
             return
@@ -163,9 +209,9 @@ class CommandReader:
             return
         try:
             self._node.answer(key, answer.status, answer.text, answer.fetched)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, KeyError) as error:
             logger.debug("the answer to a command is not written: %s", error)
             return
-        del self._answers[key]
         self._claimed.pop(key, None)
+        self._answers.pop(key, None)
         self._answered()

@@ -478,7 +478,8 @@ class Observer:
         """Return the state of the worker, and the number of results.
 
         ``backlog`` counts the runs that have ended and have no result yet. ``results`` is None while Tiled does not
-        answer. ``free_mb`` is the room on the fullest disk, and ``disk`` a sentence while a disk is full, slow or
+        answer. ``commands`` is ``alive``, ``dead``, or what the agent has done for more than 30 s in place of the next
+        command. ``free_mb`` is the room on the fullest disk, and ``disk`` a sentence while a disk is full, slow or
         read-only, else None.
         """
         wait([self._disks.look()], LOOK_S)
@@ -486,7 +487,8 @@ class Observer:
         with suppress(httpx.HTTPError):
             results = len(self.results) if self.results.answers() else None
         room = {"free_mb": self._disks.free_mb, "disk": self._disks.problem}
-        return {**self._worker.health(), **room, "results": results, "tiled": self._uri}
+        commands = {"commands": self._state.commands.health()}
+        return {**self._worker.health(), **commands, **room, "results": results, "tiled": self._uri}
 
     def log(self) -> Logbook:
         """Return the log of agent and people, oldest line first, as a DataFrame that prints as a log."""

@@ -182,7 +182,7 @@ class _Remote:
         id = (
             f"{'verdict' if record.status == 'proposed' else 'measure'}-{record.id}"  # a person may have sent a verdict
         )
-        take = Take(suggestion=record.id, position=position, reason=reason, terms=terms, by=agent, now=True, id=id)
+        take = Take(suggestion=record.id, position=position, reason=reason, terms=terms, by="a plan", now=True, id=id)
         node = AgentNode(self.store.container, agent)
         try:
             if not node.send(take):
@@ -231,7 +231,7 @@ class _Remote:
         """Report to the agent that a suggestion was taken but not measured."""
         why, agent = "the exposure was not finished", str(record.agent)
         reject = Reject(
-            id=f"failed-{record.id}", suggestion=record.id, position=record.positions, by=agent, why=why, failed=True
+            id=f"failed-{record.id}", suggestion=record.id, position=record.positions, by="a plan", why=why, failed=True
         )
         AgentNode(self.store.container, agent).send(reject)
 

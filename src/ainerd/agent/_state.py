@@ -221,6 +221,7 @@ class State:
             "heard": time.time(),
             "closed": False,
             "worker": worker["worker"],
+            "commands": self.commands.health(),
             "backlog": worker["backlog"],
             "spool": worker["kept"],
             "lag_s": worker["lag_s"],

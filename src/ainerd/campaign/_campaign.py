@@ -119,6 +119,7 @@ class Campaign:
             later=self._later,
             save=self.checkpoint,
             steer=self._steer_by,
+            ceiling=steering.bounds,
             review=steering.review,
             has_accounts=principal is not None,
         )

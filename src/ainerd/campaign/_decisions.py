@@ -1,5 +1,6 @@
 """Decisions of people: their commands are executed here, each once."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -67,6 +68,7 @@ class Decisions:
     later: Callable[..., None]  # `later(write, *args, **kwargs)` adds a write to Tiled to the jobs
     save: Callable[..., None]  # writes the checkpoint; with `first=True` before other writes
     steer: Callable[[], None]  # steers by the reference, which may have changed
+    ceiling: Mapping[str, tuple[float, float]]  # limits in the settings: no command widens the bounds beyond them
     review: bool  # whether a person must take each suggestion
     has_accounts: bool  # whether the server has accounts, so that only commands with one are verified
     held: dict[str, Any] | None = None  # person who holds the campaign, reason and time
@@ -148,11 +150,11 @@ class Decisions:
 
     def _execute(self, command: commands.Command) -> Answer:
         text, suggestion = "", None
+        self._check_sender(command)
         match command:
             case commands.Next():
                 return self._fetch(command)
             case commands.Accept():
-                self._check_sender(command)
                 (suggestion,) = self.proposals.hand_out(1, command.signed)
                 self._log(command, "accepted {}", suggestion)
                 text = "the plan has received this position"
@@ -163,7 +165,9 @@ class Decisions:
                 self._reject(command)
                 text = "the agent measures neither this position nor one close to it"
             case commands.Hold():
-                self.held = {"by": command.signed, "why": command.why, "t": time.time()}
+                if not (self.has_accounts and self._is_held_by_a_person and not command.is_of_a_person):
+                    by, is_person = command.signed, command.is_of_a_person
+                    self.held = {"by": by, "why": command.why, "t": time.time(), "person": is_person}
                 self._log(command, "holds the campaign" + (f": {command.why}" if command.why else ""))
                 text = "the agent takes no new suggestion until somebody releases it"
             case commands.Release():
@@ -193,7 +197,7 @@ class Decisions:
                 self.steer()
                 text = f"{self.reference.text} steers"
             case commands.SetBounds():
-                self.proposals.explorer.bounds = command.bounds
+                self.proposals.explorer.bounds = within(command.bounds, self.ceiling)
                 self.proposals.withdraw_where("the bounds were changed")
                 text = f"bounds are now {limits_text(self.proposals.explorer.bounds)}"
                 self.later(self.ledger.note, text, once=command.log_key, by=command.signed)
@@ -229,9 +233,7 @@ class Decisions:
         id, proposals = command.suggestion, self.proposals
         if id in proposals.given or id in proposals.results:
             raise ValueError("it was measured already, or is being measured")
-        if not command.now:
-            self._check_sender(command)
-        elif self.review and proposals.taken != id:
+        if command.now and self.review and proposals.taken != id:
             raise ValueError(f"{UNTAKEN}: this campaign is in review")
         if (old_s := age_s(command.created)) > TAKEN_WITHIN_S:
             raise ValueError(f"it was taken {old_s / 3600:.0f} h ago, when no agent was there: take or add a new one")
@@ -257,9 +259,32 @@ class Decisions:
         return taken
 
     def _check_sender(self, command: commands.Command) -> None:
-        """Raise ValueError if a suggestion needs the approval of an account, and the command comes from none."""
-        if self.review and self.has_accounts and not command.verified:
-            raise ValueError("in review a person with an account takes a suggestion: nobody vouches for this")
+        """Raise ValueError if the command needs a person with an account, and the server knows of none.
+
+        On a server with accounts any other sender, such as the key of a service or a program that writes to Tiled
+        directly, may ask for a point and restrict what is measured. It may not approve a suggestion in review, nor undo
+        what a person has decided. A server with one key cannot tell senders apart.
+        """
+        if not self.has_accounts or command.is_of_a_person:
+            return
+        match command:
+            case commands.Take(now=True) | commands.Next() | commands.Add() | commands.Exclude() | commands.Hold():
+                return  # in review the first two get only what a person took
+            case commands.Take() | commands.Accept():
+                if not self.review:
+                    return
+                raise ValueError("in review a person with an account takes a suggestion: nobody vouches for this")
+            case commands.Reject(failed=failed):
+                waiting = self.proposals.queue.get(command.suggestion)
+                if failed or waiting is None or not waiting.created:
+                    return
+            case commands.Release() if not self._is_held_by_a_person:
+                return
+        raise ValueError(f"a person with an account decides this ({command.do!r}): nobody vouches for this")
+
+    @property
+    def _is_held_by_a_person(self) -> bool:
+        return self.held is not None and bool(self.held.get("person", True))
 
     def _reject(self, command: commands.Reject) -> None:
         id, position = command.suggestion, self._named(command.position)
@@ -320,6 +345,27 @@ class Decisions:
         if set(position) != set(names):
             raise ValueError(f"a position has {', '.join(names)}, got {', '.join(position) or 'nothing'}")
         return {name: position[name] for name in names}
+
+
+def within(
+    bounds: Mapping[str, tuple[float, float]], ceiling: Mapping[str, tuple[float, float]]
+) -> dict[str, tuple[float, float]]:
+    """Return the bounds; ValueError if they reach beyond the ceiling.
+
+    Examples
+    --------
+    >>> within({"sample_x": (0.0, 500.0)}, {"sample_x": (0.0, 10.0)})
+    Traceback (most recent call last):
+    ValueError: sample_x = 0 to 500 reaches beyond the limits in the settings, 0 to 10: only the settings widen them
+    """
+    for name, (low, high) in bounds.items():
+        least, most = ceiling.get(name, (-math.inf, math.inf))
+        if low < least or high > most:
+            raise ValueError(
+                f"{name} = {low:g} to {high:g} reaches beyond the limits in the settings, {least:g} to {most:g}: only "
+                "the settings widen them"
+            )
+    return dict(bounds)
 
 
 def age_s(created: str) -> float:

@@ -14,7 +14,7 @@ from tiled.client.utils import ClientError, handle_error
 
 from ainerd.results._nodes import create_node, get_ours, our_route, read_children
 from ainerd.results._records import digest, plain
-from ainerd.results.commands import Command, command_metadata
+from ainerd.results.commands import Command, command_metadata, unverified
 from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
@@ -62,16 +62,13 @@ class AgentNode:
         return dict(self._ainerd["agents", self._key, key].metadata)
 
     def vouched(self, key: str, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the metadata of a command, with the sender for whom a server with accounts vouches.
+        """Return the metadata of a command that a server with accounts has sealed, or else without a known sender.
 
-        A command that no account has sent by the server's own route is unverified, except those of the agent's plans.
+        The server seals the commands that come by its own route. No field of a node tells who wrote it.
         """
         answer = get_ours(self._ainerd, "sealed", {"agent": self._agent, "id": key})
         sealed: dict[str, Any] | None = None if answer is None else answer.json()["command"]
-        if sealed is not None:
-            return sealed
-        own = metadata.get("by") == self._agent
-        return metadata if own else {**metadata, "verified": False, "principal": None}
+        return unverified(metadata) if sealed is None else sealed
 
     def claim(self, key: str, process: str, *, take_over: bool = False) -> bool:
         """Claim a command for a process of the agent, and return whether this process may execute it.
@@ -154,14 +151,17 @@ def read_agent(ainerd: Container, agent: str) -> dict[str, Any]:
 
 
 def principal_of(client: Container) -> str | None:
-    """Return the principal of a client on a server with accounts; None if all clients share one key."""
+    """Return the principal of a client on a server with accounts; None if all clients share one key.
+
+    It is "unknown" if the server does not tell: commands are then verified as on any server with accounts.
+    """
     context = client.context
     if not context.server_info.authentication.links:
         return None
     try:
         return str(context.whoami()["uuid"])
     except (ClientError, httpx.HTTPError, KeyError, TypeError):
-        return None
+        return "unknown"
 
 
 def save_checkpoint(ainerd: Container, agent: str, state: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ import math
 import platform
 import uuid
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -120,7 +120,10 @@ def plain(value: Any) -> Any:
 
 
 def _checked_time(text: str) -> str:
-    datetime.fromisoformat(text)  # ValueError if it is not a time
+    try:
+        datetime.fromisoformat(text).astimezone(UTC)  # ValueError if it is not a time
+    except OverflowError:
+        raise ValueError(f"{text[:40]} lies before the year 1 or after 9999, UTC") from None
     return text
 
 

@@ -6,18 +6,47 @@ A command waits in Tiled as a node below that of the agent, until the agent has 
 import time
 import uuid
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from ainerd.results._records import Stamp
 from ainerd.words import first_problem, utc_now
 
-Number = Annotated[float, BeforeValidator(lambda x: x.item() if isinstance(x, np.generic) else x)]
-Position = dict[str, Number]
-Box = dict[str, tuple[Number, Number]]
+FARTHEST = 1e12  # largest coordinate of a position or a box, in any unit
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+AHEAD = timedelta(hours=1)  # by which the clock of a sender may be ahead
+LONGEST, LONGEST_NAME = 2000, 200  # characters of a text, and of a name
+
+
+def _was_sent(stamp: str) -> str:
+    when = datetime.fromisoformat(stamp).astimezone(UTC)
+    if not EARLIEST <= when <= datetime.now(UTC) + AHEAD:
+        raise ValueError(f"{stamp[:40]} is not the time of a command: is the clock of the sender right?")
+    return stamp
+
+
+Number = Annotated[
+    float,
+    Field(strict=True, allow_inf_nan=False, ge=-FARTHEST, le=FARTHEST),
+    BeforeValidator(lambda x: x.item() if isinstance(x, np.generic) else x),
+]
+Text = Annotated[str, Field(max_length=LONGEST)]
+Label = Annotated[str, Field(max_length=LONGEST_NAME)]
+Position = Annotated[dict[Label, Number], Field(max_length=20)]
+Box = Annotated[dict[Label, tuple[Number, Number]], Field(max_length=20)]
 # Fields of a command's node that are not the command's own.
 _OF_THE_NODE = ("agent", "status", "answer", "answered", "proposed_by", "seal")
 
@@ -43,11 +72,18 @@ class _Command(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str = Field(default_factory=new_id, max_length=150)  #: a command is executed once for each id
-    by: str = "person"  #: who: an account, a name, an agent, or "person" at the prompt
+    by: Label = "person"  #: who: an account, a name, or "person" at the prompt
+    # The next three are what the server knows. A command in Tiled without its seal is `unverified`, whatever it has.
     verified: bool = True  #: whether the server, or the process itself, knows who that is
-    principal: str | None = None  #: the account's uuid, on a server with accounts
-    created: Stamp = Field(default_factory=utc_now)
-    why: str = ""  #: the reason given
+    person: bool = True  #: whether that is a person, not a service
+    principal: Label | None = None  #: the account's uuid, on a server with accounts
+    created: Annotated[Stamp, AfterValidator(_was_sent)] = Field(default_factory=utc_now)
+    why: Text = ""  #: the reason given
+
+    @property
+    def is_of_a_person(self) -> bool:
+        """Whether a person has sent it whom the server, or the process itself, knows."""
+        return self.verified and self.person
 
     @property
     def signed(self) -> str:
@@ -71,8 +107,8 @@ class _Verdict(_Command):
 
     suggestion: str = Field(pattern=r"^[0-9A-Za-z_-]{1,100}$")  #: id of the suggestion
     position: Position = Field(default_factory=dict)  #: by actuator
-    reason: str = ""  #: why the suggestion was made
-    terms: dict[str, float] = Field(default_factory=dict)  #: the numbers behind that reason
+    reason: Text = ""  #: why the suggestion was made
+    terms: dict[Label, FiniteFloat] = Field(default_factory=dict, max_length=100)  #: the numbers behind that reason
 
     @model_validator(mode="before")
     @classmethod
@@ -136,7 +172,7 @@ class Exclude(_Command):
     """Never suggest a position in this box."""
 
     do: Literal["exclude"] = "exclude"
-    region: Box = Field(max_length=10)
+    region: Box
 
 
 class Add(_Command):
@@ -146,15 +182,15 @@ class Add(_Command):
     """
 
     do: Literal["add"] = "add"
-    position: Position = Field(max_length=10)
+    position: Position
 
 
 class Propose(_Command):
     """Suggest this position to people: it is measured only if a person takes it."""
 
     do: Literal["propose"] = "propose"
-    agent: str
-    position: Position = Field(max_length=10)
+    agent: Label
+    position: Position
 
 
 class Name(_Command):
@@ -162,15 +198,15 @@ class Name(_Command):
 
     do: Literal["name"] = "name"
     regime: int = Field(ge=-1, lt=1_000_000)
-    name: str = ""
+    name: Label = ""
 
 
 class Note(_Command):
     """Write a note on a run, or on one result of it."""
 
     do: Literal["note"] = "note"
-    text: str
-    scan: str  #: what the log line calls the run
+    text: Text
+    scan: Label  #: what the log line calls the run
     raw_uid: str | None = None
     result: str | None = None  #: key of the result
 
@@ -193,7 +229,7 @@ class SetExcluded(_Command):
     """Replace all excluded boxes."""
 
     do: Literal["set_excluded"] = "set_excluded"
-    regions: list[Box]
+    regions: list[Box] = Field(max_length=1000)
 
 
 Command = Annotated[
@@ -223,6 +259,11 @@ def parse_command(metadata: Mapping[str, Any]) -> Command:
         return _COMMAND.validate_python({name: x for name, x in metadata.items() if name not in _OF_THE_NODE})
     except ValidationError as error:
         raise ValueError(first_problem(error, skip=1)[:250]) from None  # the first part is the verb
+
+
+def unverified(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of a command from a sender whom nobody knows, whatever they say."""
+    return {**metadata, "verified": False, "person": False, "principal": None}
 
 
 def command_metadata(command: Command, agent: str) -> dict[str, Any]:

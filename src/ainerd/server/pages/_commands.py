@@ -56,9 +56,8 @@ class SentCommand(BaseModel):
         if self.do not in FIELDS:
             raise HTTPException(422, f"do is one of {', '.join(FIELDS)}")
         named = {name: _plain(x) if isinstance(x, str) else x for name, x in fields.items()}
-        sender = {"by": by, "verified": caller.principal is not None, "principal": caller.uuid}
         try:
-            return commands.parse_command({"do": self.do, "why": _plain(self.why), **named, **sender})
+            return commands.parse_command({"do": self.do, "why": _plain(self.why), **named, **_sender(caller, by)})
         except ValueError as error:
             raise HTTPException(422, str(error)) from None
 
@@ -123,9 +122,8 @@ async def fetch_next(
     if not state.key:
         raise HTTPException(503, f"no agent{f' {agent!r}' if agent else ''} has been here yet")
     node = await caller.steered(path, "agents", state.key)
-    by, is_known = caller.name or "script", caller.principal is not None
     id = id or commands.new_id()
-    command = commands.Next(id=id, wait_s=wait_s, by=by, verified=is_known, principal=caller.uuid)
+    command = commands.Next.model_validate({"id": id, "wait_s": wait_s, **_sender(caller, caller.name or "script")})
     with suppress(Collision):  # asked before
         await _send(reader, node, command, state.name)
     end = time.monotonic() + min(wait_s + ANSWER_S, LONGEST_ANSWER_S)
@@ -150,7 +148,7 @@ async def note(request: Request, path: str, caller: Annotated[Caller, Depends()]
     log = await caller.steered(path, "log")
     result = (await caller.node(path, "results", sent.key)).metadata()
     scan = "?" if result.get("scan_id") is None else str(result["scan_id"])
-    sender = {"by": by, "verified": caller.principal is not None, "principal": caller.uuid}
+    sender = _sender(caller, by)
     of_it = {"scan": scan, "raw_uid": result.get("raw_uid"), "result": sent.key}
     line = note_line(commands.Note.model_validate({"text": _plain(sent.text), **of_it, **sender}))
     await _create(caller, log, commands.new_id(), line.metadata(), "AinerdLog")
@@ -255,6 +253,16 @@ def _by(caller: Caller, who: str) -> str:
     if not by:
         raise HTTPException(422, "give your name")
     return by
+
+
+def _sender(caller: Caller, by: str) -> dict[str, Any]:
+    """Return what the server knows of the sender of a command."""
+    return {
+        "by": by,
+        "verified": caller.principal is not None,
+        "person": caller.principal is None or caller.is_person,
+        "principal": caller.uuid,
+    }
 
 
 def _plain(line: str) -> str:

@@ -64,6 +64,7 @@ function Health({ health, alarm, computing = [] }) {
     add(`scan ${scan}: frame ${read}${of ? ` of ${of}` : ""}`, "", undefined, bar);
   } else if (computing.length) add(`analyses scan ${computing.map((each) => each.scan).join(", ")}`);
   if (!health.closed && health.worker && health.worker !== "alive") add(`worker ${health.worker}`, "bad");
+  if (!health.closed && health.commands && health.commands !== "alive") add(`commands ${health.commands}`, "bad");
   if (health.backlog) add(`${health.backlog} run${health.backlog === 1 ? "" : "s"} to analyse`, health.backlog > 3 ? "warn" : "");
   if (health.lag_s > 5) add(`${span(health.lag_s)} behind`, "warn");
   if (health.spool) add(`${health.spool} result${health.spool === 1 ? "" : "s"} not in Tiled yet`, "warn", "kept on disk until Tiled accepts them");

@@ -1,0 +1,122 @@
+"""Which sender may give which command: the account that the server saw decides, never a field of the command."""
+
+import pytest
+from campaign_toys import Jobs, Node, on, outcome
+
+from ainerd.agent import CommandReader
+from ainerd.knobs import Knob
+from ainerd.results.commands import (
+    Accept,
+    Add,
+    Exclude,
+    Hold,
+    Name,
+    Next,
+    Reference,
+    Reject,
+    Release,
+    Reorder,
+    SetBounds,
+    SetExcluded,
+    Take,
+    command_metadata,
+)
+
+FORGED = {"by": "toy", "verified": True, "person": True, "principal": "0" * 32}
+SENDERS = {
+    "prompt": {},
+    "person": {"by": "Ann", "verified": True, "person": True, "principal": "1" * 32},  # the server has sealed these two
+    "service": {"by": "service", "verified": True, "person": False, "principal": "2" * 32},
+    "program": FORGED,  # and nobody this one
+}
+COMMANDS = {
+    "accept": lambda ready, added, **by: Accept(**by),
+    "next": lambda ready, added, **by: Next(**by),
+    "take": lambda ready, added, **by: on(Take, ready, **by),
+    "take now": lambda ready, added, **by: on(Take, ready, now=True, **by),
+    "take an invented one": lambda ready, added, **by: Take(suggestion="new", position={"x": 1.0, "y": 1.0}, **by),
+    "take it now": lambda ready, added, **by: Take(suggestion="new", position={"x": 1.0, "y": 1.0}, now=True, **by),
+    "reject": lambda ready, added, **by: on(Reject, ready, **by),
+    "reject a person's": lambda ready, added, **by: Reject(suggestion=added, position={"x": 3.0, "y": 3.0}, **by),
+    "give up": lambda ready, added, **by: on(Reject, ready, failed=True, **by),
+    "hold": lambda ready, added, **by: Hold(**by),
+    "release": lambda ready, added, **by: Release(**by),
+    "exclude": lambda ready, added, **by: Exclude(region={"x": (0.0, 0.5)}, **by),
+    "add": lambda ready, added, **by: Add(position={"x": 2.0, "y": 2.0}, **by),
+    "reorder": lambda ready, added, **by: Reorder(order=[added], **by),
+    "name": lambda ready, added, **by: Name(regime=0, name="gel", **by),
+    "reference": lambda ready, added, **by: Reference(to="session", **by),
+    "narrow": lambda ready, added, **by: SetBounds(bounds={"x": (0.0, 9.0), "y": (0.0, 10.0)}, **by),
+    "widen": lambda ready, added, **by: SetBounds(bounds={"x": (-500.0, 500.0), "y": (0.0, 10.0)}, **by),
+    "clear": lambda ready, added, **by: SetExcluded(regions=[], **by),
+}
+OPEN = {
+    "accept", "next", "take", "take now", "take an invented one", "take it now", "reject", "give up", "hold", "exclude",
+    "add",
+}  # fmt: skip
+APPROVED = {"accept", "next", "take", "take now", "take an invented one", "take it now"}
+FEW = Knob(range=(0, 10), values=(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10), length=1.0)  # for a small grid
+# What each may do: with one key for all; with accounts; with accounts in review.
+ONE_KEY = {sender: set(COMMANDS) - {"widen"} for sender in SENDERS}
+ACCOUNTS = {
+    "prompt": set(COMMANDS) - {"widen"}, "person": set(COMMANDS) - {"widen"}, "service": OPEN, "program": OPEN,
+}  # fmt: skip
+UNTAKEN = {"next", "take now", "take it now"}  # nobody has taken a suggestion yet
+REVIEW = {
+    "prompt": set(COMMANDS) - {"widen"} - UNTAKEN, "person": set(COMMANDS) - {"widen"} - UNTAKEN,
+    "service": OPEN - APPROVED, "program": OPEN - APPROVED,
+}  # fmt: skip
+
+
+def given(make, store, sender, verb, *, accounts, review):
+    """Status of the answer to a command; a person has added a point, excluded a box and held the campaign before."""
+    store.checkpoints.clear()
+    store.atlases.clear()
+    node, campaign = Node(), make(review=review, knobs={"x": FEW, "y": FEW})
+    campaign.decisions.has_accounts = accounts
+    reading = CommandReader(store, node, campaign, Jobs(lambda job, **_: job()), lambda: None)
+    run = outcome("a", z=1.0)
+    campaign.assign(run)  # for a regime to be named
+    campaign.apply(Exclude(region={"x": (6.0, 7.0)}))
+    ready = campaign.peek()
+    added = ""
+    if verb in ("reorder", "reject a person's"):
+        added = campaign.apply(Add(position={"x": 3.0, "y": 3.0})).suggestion["_id"]
+    if verb in ("release", "hold"):
+        campaign.apply(Hold(why="tea"))
+    command = COMMANDS[verb](ready, added, **SENDERS[sender])
+    if sender == "prompt":
+        return campaign, campaign.apply(command)
+    metadata = command_metadata(command, "toy")
+    node.add(command.id, metadata)
+    if sender != "program" and accounts:  # a server with one key seals nothing
+        node.sealed[command.id] = metadata
+    reading.read()
+    return campaign, node.answers[command.id]
+
+
+@pytest.mark.fault(
+    "A program forges the fields of a command in Tiled, or sends it with the key of a service",
+    "It neither approves, nor undoes what a person has decided, nor widens the bounds",
+)
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_each_sender_may_do_what_it_may(make, store, verb):
+    for (accounts, review), may in {
+        (False, False): ONE_KEY, (True, False): ACCOUNTS, (True, True): REVIEW,
+    }.items():  # fmt: skip
+        for sender in SENDERS:
+            campaign, answer = given(make, store, sender, verb, accounts=accounts, review=review)
+            status = answer[0] if isinstance(answer, tuple) else answer.status
+            assert (status == "done") == (verb in may[sender]), (accounts, review, sender, answer)
+            if status != "done":
+                kept = campaign.explorer
+                assert kept.bounds == {"x": (0, 10), "y": (0, 10)} and {"x": (6.0, 7.0)} in kept.excluded
+            if verb == "hold" and sender in ("service", "program") and accounts:
+                assert campaign.decisions.held["why"] == "tea"  # a person's hold stays that
+
+
+def test_a_hold_of_a_program_is_released_by_a_program(make):
+    campaign = make()
+    campaign.decisions.has_accounts = True
+    campaign.apply(Hold(verified=False, by="robot"))
+    assert campaign.apply(Release(verified=False, by="robot")).status == "done" and campaign.decisions.held is None
