@@ -9,6 +9,7 @@ import pytest
 from campaign_toys import Jobs, Node, answers, on, outcome
 
 from ainerd.agent import CommandReader
+from ainerd.campaign import terms_of
 from ainerd.results.commands import (
     Add,
     Exclude,
@@ -23,6 +24,7 @@ from ainerd.results.commands import (
     Take,
     command_metadata,
     parse_command,
+    seen,
 )
 
 ANN = {"by": "Ann", "why": "so"}
@@ -118,6 +120,26 @@ def test_a_suggestion_that_a_plan_gave_up_has_failed_and_is_not_tried_again(make
     record = store.saved[taken["_id"]]
     assert (record.status, record.status_reason) == ("failed", "the exposure was not finished")
     assert campaign.peek() == following and following["x"] != taken["x"]
+
+
+@pytest.mark.parametrize("verdict", [Take, Reject])
+def test_a_verdict_on_a_suggestion_that_has_changed_is_refused(make, store, verdict):
+    campaign = make()
+    ready, settings = campaign.peek(), campaign.decisions.settings
+    position, terms = {name: ready[name] for name in ("x", "y")}, terms_of(ready, ("x", "y"))
+    good = seen(position, ready["reason"], terms, settings)
+    others = [
+        {"position": {**position, "x": 9.5}, "seen": good},
+        {"position": {**position, "x": 9.5}},
+        {"seen": seen(position, "a scratch", terms, settings)},
+        {"seen": seen(position, ready["reason"], {}, settings)},
+        {"seen": seen(position, ready["reason"], terms, "other settings")},
+    ]
+    for i, other in enumerate(others):
+        answer = campaign.apply(verdict(suggestion=ready["_id"], id=f"{i}", **{"position": position} | other))
+        assert answer.status == "refused" and "differs from the one that was seen, it is now at (" in answer.text
+        assert campaign.peek()["_id"] == ready["_id"] and campaign.proposals.taken is None
+    assert campaign.apply(verdict(suggestion=ready["_id"], position=position, seen=good)).status == "done"
 
 
 def test_a_suggestion_is_not_taken_long_after_it_was_made(make, store):

@@ -33,6 +33,9 @@ class Person:
         return answer.json()
 
     def presses(self, do, **more):
+        if "suggestion" in more:
+            shown = {each["id"]: each["seen"] for each in self.sees()["suggestions"]}
+            more = {"seen": shown[more["suggestion"]], **more}
         body = {"do": do, "agent": self.waits_for(lambda said: said["agent"]), "who": "Ann", **more}
         answer = self._http.post(f"{self._base}/custom/ainerd/command/{self._path}", json=body)
         assert answer.is_success, answer.text

@@ -431,6 +431,11 @@ def asks(other, page, token):
 
         def ask(who, method, route, **options):
             headers = {"Authorization": services[who] if who in services else token(who)}
+            if "suggestion" in (body := options.get("json", {})):  # a verdict is on what the page shows now
+                params = {"agent": body["agent"]}
+                page = http.get(f"{other}/custom/ainerd/campaign/ainerd", params=params, headers=headers).json()
+                shown = {each["id"]: each["seen"] for each in page["suggestions"]}
+                options["json"] = {"seen": shown.get(body["suggestion"], ""), **body}
             answer = http.request(method, f"{other}/custom/ainerd/{route}", headers=headers, **options)
             return answer.status_code, answer.json()
 
@@ -531,7 +536,7 @@ def test_only_a_person_undoes_what_a_person_decided(reviewed, asks):
     box = {"sample_x": [0.0, 0.1], "sample_y": [0.0, 0.1]}
     assert sent("operator", do="exclude", region=box) == sent("operator", do="hold", why="tea") == "done"
     invented = Take(suggestion="invented", position=dict.fromkeys(bounds, 1.0), **forged)
-    wide = {name: (-500.0, 500.0) for name in bounds}
+    wide = dict.fromkeys(bounds, (-500.0, 500.0))
     for command in (invented, Accept(**forged), Release(**forged), SetExcluded(regions=[], **forged),
                     SetBounds(bounds=wide, **forged), SetBounds(bounds=bounds, **forged)):  # fmt: skip
         status, why = answer_to(store, command)

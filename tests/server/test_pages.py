@@ -82,6 +82,10 @@ class Catalogue:
         return (http or self.http).post(self.url(route), json=body, headers=headers)
 
     def command(self, do, **more):
+        """A command; a verdict is on what the page shows now."""
+        if "suggestion" in more:
+            shown = {each["id"]: each["seen"] for each in self.get("campaign")["suggestions"]}
+            more = {"seen": shown.get(more["suggestion"], ""), **more}
         return self.post("command", {"do": do, "agent": "toy", "who": "Ann", **more})
 
 
@@ -300,6 +304,34 @@ def test_only_the_first_verdict_on_a_suggestion_counts(pages):
     assert pages.node.commands() == [] and pages.get("campaign")["commands"][-1]["answer"] == "it is so"
     measured = pages.suggestion(status="measured")
     assert pages.command("take", suggestion=measured).status_code == 409
+
+
+@pytest.mark.fault(
+    "A suggestion is changed between a person's look and the click", "The verdict is refused, and nothing is measured"
+)
+@pytest.mark.parametrize("do", ["take", "reject"])
+def test_a_verdict_is_on_what_the_person_saw(pages, do):
+    id = pages.suggestion(terms={"gain": 1.0, "n_frames": 100.0})
+    suggestions = pages.store.container["suggestions"]
+    (before,) = [each for each in pages.get("campaign")["suggestions"] if each["id"] == id]
+    original = dict(suggestions[id].metadata)
+    for swap in ({"sample_x": 9.0}, {"reason": "a scratch"}, {"terms": {"gain": 1.0, "n_frames": 1e6}}):
+        suggestions[id].update_metadata(swap)
+        refused = pages.command(do, suggestion=id, seen=before["seen"], why="so")
+        assert (refused.status_code, refused.json()["detail"]) == (
+            409, "the suggestion differs from the one that you saw: look again, and decide on that"
+        ), swap  # fmt: skip
+        suggestions[id].replace_metadata(original)
+    for nothing in ("", "0" * 16):
+        assert pages.command(do, suggestion=id, seen=nothing, why="so").status_code == 409
+    pages.node.write_state({**STATE, "settings": "others"})  # the agent started again with other settings
+    assert pages.command(do, suggestion=id, seen=before["seen"], why="so").status_code == 409
+    pages.node.write_state(STATE)
+    assert pages.node.commands() == []
+    assert pages.command(do, suggestion=id, seen=before["seen"], why="so").status_code == 200
+    ((_, command),) = pages.node.commands()
+    assert command["position"] == before["position"] and command["seen"] == before["seen"]
+    pages.node.answer(f"verdict-{id}", "done", "")
 
 
 def test_invalid_requests_are_refused(pages):

@@ -90,8 +90,8 @@ class CommandReader:
         """Return ``alive``, ``dead``, or what has taken longer than `STUCK_S`."""
         if self._thread is not None and not self._thread.is_alive():
             return "dead"
-        now = time.monotonic()
-        late = [f"{name} for {now - since:.0f} s" for name, since in dict(self._busy_since).items() if now - since > STUCK_S]
+        ages = {name: time.monotonic() - since for name, since in dict(self._busy_since).items()}
+        late = [f"{name} for {age:.0f} s" for name, age in ages.items() if age > STUCK_S]
         return f"stuck: {', '.join(late)}" if late else "alive"
 
     def look(self) -> None:

@@ -18,7 +18,7 @@ from tiled.client.container import Container
 from ainerd.agent._beam import Beam, retaking
 from ainerd.knobs import Knob
 from ainerd.results import AgentNode, ResultStore, SuggestionRecord, read_agent
-from ainerd.results.commands import Reject, Take, check_position
+from ainerd.results.commands import Reject, Take, check_position, seen
 from ainerd.steering import check_limits, visit
 
 POLL_S = 0.25
@@ -150,6 +150,7 @@ class _Remote:
     given_up: threading.Event = field(default_factory=threading.Event)
     _measured: set[str] = field(default_factory=set)  # ids of suggestions that this plan took
     _waits: str = ""  # reason why no suggestion is taken
+    _settings: str | None = None  # digest of the agent's settings
 
     def take(self) -> SuggestionRecord:
         """Wait for a suggestion that may be measured now, take it, and return it."""
@@ -182,7 +183,9 @@ class _Remote:
         id = (
             f"{'verdict' if record.status == 'proposed' else 'measure'}-{record.id}"  # a person may have sent a verdict
         )
-        take = Take(suggestion=record.id, position=position, reason=reason, terms=terms, by="a plan", now=True, id=id)
+        shown = seen(position, reason, terms, self._settings)
+        what: dict[str, Any] = {"position": position, "reason": reason, "terms": terms, "seen": shown}
+        take = Take(suggestion=record.id, by="a plan", now=True, id=id, **what)
         node = AgentNode(self.store.container, agent)
         try:
             if not node.send(take):
@@ -202,7 +205,7 @@ class _Remote:
         newest = None if self.agent else self.store.next_suggestion()
         agent = self.agent or (newest.agent if newest is not None else None)
         state = read_agent(self.store.container, agent) if agent else {}
-        self._waits = ""
+        self._waits, self._settings = "", state.get("settings")
         if isinstance(held := state.get("held"), dict):
             self._waits = f"{held.get('by')} holds it"
             return None

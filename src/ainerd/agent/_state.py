@@ -126,6 +126,7 @@ class State:
             **self._fixed,
             "technique": self._technique.name,
             "digest": self._digest,
+            "settings": campaign.decisions.settings,
             "bounds": {name: list(limits) for name, limits in explorer.bounds.items()},
             "excluded": [{name: list(limits) for name, limits in box.items()} for box in explorer.excluded],
             "belief": self._belief(),

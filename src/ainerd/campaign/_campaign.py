@@ -23,7 +23,7 @@ from ainerd.campaign._queue import UNTAKEN
 from ainerd.campaign._reference import Reference
 from ainerd.campaign._sentences import sentences
 from ainerd.config import Steering
-from ainerd.results import ResultStore, commands, read_checkpoint, utc_now
+from ainerd.results import ResultStore, commands, digest, read_checkpoint, utc_now
 from ainerd.steering import DoseBook, Explorer, SampleMap
 from ainerd.technique import Outcome, Technique
 
@@ -121,6 +121,7 @@ class Campaign:
             steer=self._steer_by,
             ceiling=steering.bounds,
             review=steering.review,
+            settings=_digest_of(technique.name, unit, steering),
             has_accounts=principal is not None,
         )
         self._seen: set[str] = set()  # keys of all results that are known
@@ -370,3 +371,8 @@ class Campaign:
 
     def _later(self, write: Callable[..., object], *args: Any, first: bool = False, **kwargs: Any) -> None:
         self._submit(partial(write, *args, **kwargs), first=first)
+
+
+def _digest_of(technique: str, unit: str, steering: Steering) -> str:
+    """Return the digest of the settings that a person relies on when they take a suggestion."""
+    return digest({"technique": technique, "unit": unit, "steering": steering.model_dump_json()})

@@ -13,6 +13,7 @@ from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._atlas import Atlas
 from ainerd.campaign._ledger import Ledger, limits_text
+from ainerd.campaign._optimizer import terms_of
 from ainerd.campaign._queue import UNTAKEN, Ready
 from ainerd.campaign._reference import Reference
 from ainerd.results import commands
@@ -70,6 +71,7 @@ class Decisions:
     steer: Callable[[], None]  # steers by the reference, which may have changed
     ceiling: Mapping[str, tuple[float, float]]  # limits in the settings: no command widens the bounds beyond them
     review: bool  # whether a person must take each suggestion
+    settings: str  # digest of the settings that people see with a suggestion
     has_accounts: bool  # whether the server has accounts, so that only commands with one are verified
     held: dict[str, Any] | None = None  # person who holds the campaign, reason and time
     regime_names: dict[int, str] = field(default_factory=dict)  # from people, by regime
@@ -238,11 +240,12 @@ class Decisions:
         if (old_s := age_s(command.created)) > TAKEN_WITHIN_S:
             raise ValueError(f"it was taken {old_s / 3600:.0f} h ago, when no agent was there: take or add a new one")
         waiting = proposals.queue.get(id)
+        position = self._named(command.position)
+        taken = {**command.terms, **position, ID_KEY: id, "reason": command.reason or NO_REASON}
         if waiting is not None:
             taken = waiting.suggestion
-        else:
-            position = self._named(command.position)
-            taken = {**command.terms, **position, ID_KEY: id, "reason": command.reason or NO_REASON}
+        self._check_seen(command, position, taken if waiting is not None else {**taken, "reason": command.reason})
+        if waiting is None:
             try:
                 self.proposals.explorer.register_suggestions([taken])  # raises ValueError if it may not be measured
             except ValueError as error:
@@ -286,10 +289,26 @@ class Decisions:
     def _is_held_by_a_person(self) -> bool:
         return self.held is not None and bool(self.held.get("person", True))
 
+    def _check_seen(
+        self, command: commands.Take | commands.Reject, position: Mapping[str, float], waiting: Mapping[str, Any]
+    ) -> None:
+        """Raise ValueError if the suggestion differs from the one that the sender saw."""
+        names = self.proposals.explorer.names
+        now = {name: float(waiting[name]) for name in names}
+        shown = commands.seen(now, waiting["reason"], terms_of(waiting, names), self.settings)
+        if now != position or command.seen not in ("", shown):
+            raise ValueError(
+                f"the suggestion differs from the one that was seen, it is now at {self.ledger.position_text(now)}: "
+                "look again, and decide on that"
+            )
+
     def _reject(self, command: commands.Reject) -> None:
         id, position = command.suggestion, self._named(command.position)
         if id in self.proposals.results:
             raise ValueError("it was measured already")
+        waiting = self.proposals.queue.get(id)
+        own = {**command.terms, **position, "reason": command.reason}
+        self._check_seen(command, position, own if waiting is None else waiting.suggestion)
         waited = self.proposals.remove(id)
         if not waited and not command.failed:  # another suggestion has replaced it, maybe at the same place
             self.proposals.withdraw_own("another suggestion was rejected", by=command.signed)

@@ -3,6 +3,7 @@
 A command waits in Tiled as a node below that of the agent, until the agent has answered it.
 """
 
+import math
 import time
 import uuid
 from collections.abc import Mapping
@@ -22,12 +23,13 @@ from pydantic import (
     model_validator,
 )
 
-from ainerd.results._records import Stamp
+from ainerd.results._records import Stamp, digest
 from ainerd.words import first_problem, utc_now
 
 FARTHEST = 1e12  # largest coordinate of a position or a box, in any unit
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(hours=1)  # by which the clock of a sender may be ahead
+SHOWN = 500  # characters of a reason that a page shows in any case
 LONGEST, LONGEST_NAME = 2000, 200  # characters of a text, and of a name
 
 
@@ -54,6 +56,35 @@ _OF_THE_NODE = ("agent", "status", "answer", "answered", "proposed_by", "seal")
 def new_id() -> str:
     """Return an id that sorts by time."""
     return f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
+
+
+def seen(
+    position: Mapping[str, float | None], reason: str | None, terms: Mapping[str, float], settings: str | None = None
+) -> str:
+    """Return the digest of a suggestion as a person sees it: a verdict counts only for what its sender saw.
+
+    Parameters
+    ----------
+    position : mapping of str to float
+        By actuator.
+    reason : str or None
+        Why there. The first `SHOWN` characters count.
+    terms : mapping of str to float
+        The numbers behind the reason, and frame time, frames and transmission if the agent chooses exposures.
+    settings : str, optional
+        Digest of the settings of the agent, ``settings`` in its state.
+
+    Examples
+    --------
+    >>> seen({"x": 1}, "unexplored", {}) == seen({"x": 1.0}, "unexplored", {})
+    True
+    >>> seen({"x": 1}, "unexplored", {}) == seen({"x": 2}, "unexplored", {})
+    False
+    """
+    numbers = {name: None if x is None else float(x) for name, x in position.items()}
+    finite = {name: float(x) for name, x in terms.items() if math.isfinite(x)}
+    shown = {"position": numbers, "reason": (reason or "")[:SHOWN], "terms": finite, "settings": settings or ""}
+    return digest(shown)
 
 
 def check_position(position: Mapping[str, float], bounds: Mapping[str, tuple[float, float]]) -> dict[str, float]:
@@ -109,6 +140,7 @@ class _Verdict(_Command):
     position: Position = Field(default_factory=dict)  #: by actuator
     reason: Text = ""  #: why the suggestion was made
     terms: dict[Label, FiniteFloat] = Field(default_factory=dict, max_length=100)  #: the numbers behind that reason
+    seen: Label = ""  #: digest of what the sender saw, see `seen`; without it only the position is compared
 
     @model_validator(mode="before")
     @classmethod

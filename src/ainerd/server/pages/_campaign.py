@@ -80,7 +80,8 @@ async def replay(path: str, caller: Annotated[Caller, Depends()], agent: str | N
     regimes that results got at first.
     """
     reader = await CampaignReader.open(caller, path)
-    name = (await reader.agent(agent)).name
+    state = await reader.agent(agent)
+    name = state.name
     rows = (await reader.results()).of(name).last(MOST_RESULTS)
     index = {key: i for i, key in enumerate(rows.keys)}
     atlases: list[dict[str, Any]] = []
@@ -90,7 +91,7 @@ async def replay(path: str, caller: Annotated[Caller, Depends()], agent: str | N
         changed = {str(i): x for i, x in current.items() if known.get(i) != x}
         known |= current
         atlases.append({"t": created, "version": metadata.get("version"), "label": changed})
-    suggestions = await reader.suggestions(name, MOST_HISTORY)
+    suggestions = await reader.suggestions(state, MOST_HISTORY)
     shown = [*map(_shown, suggestions)]
     return json_response({"atlases": atlases, "suggestions": shown, "first": rows.numbers("regime")})
 
@@ -102,7 +103,7 @@ async def _answer(reader: CampaignReader, state: AgentState, known: PageCursor, 
     log = await reader.lines()
     lines = log.of(name)
     atlas, labels = await reader.labels()
-    suggestions = await reader.suggestions(name, MOST_HISTORY)
+    suggestions = await reader.suggestions(state, MOST_HISTORY)
     commands = await _commands(reader, state)
     axes, ids = mapping(metadata.get("latent")), rows.columns.number
     same = [rows.generation, log.generation, name, ids[:1].tolist(), axes.get("version")]

@@ -32,7 +32,7 @@ POLL_S = 0.05
 LONGEST_NAME, LONGEST_WHY = 60, 500
 # Commands that a page may send, and their fields.
 FIELDS = {
-    "take": {"suggestion"}, "reject": {"suggestion"}, "hold": set[str](), "release": set[str](),
+    "take": {"suggestion", "seen"}, "reject": {"suggestion", "seen"}, "hold": set[str](), "release": set[str](),
     "exclude": {"region"}, "add": {"position"}, "name": {"regime", "name"}, "reorder": {"order"},
 }  # fmt: skip
 router = APIRouter()
@@ -87,7 +87,7 @@ async def send_command(request: Request, path: str, caller: Annotated[Caller, De
     except ValueError as error:
         raise HTTPException(422, str(error)) from None
     if isinstance(command, Take | Reject):
-        await _create_verdict(reader, agent, state.name, command)
+        await _create_verdict(reader, agent, state, command)
     else:
         waiting = [child.metadata for child in await newest(agent, 2 * MOST_WAITING)]
         if sum(metadata.get("status") == "asked" for metadata in waiting) >= MOST_WAITING:
@@ -178,9 +178,9 @@ async def read_sealed(
     return {"command": metadata if is_ours else None}
 
 
-async def _create_verdict(reader: CampaignReader, agent: Any, name: str, verdict: Take | Reject) -> None:
-    """Leave a verdict on a suggestion; the first one counts."""
-    caller = reader.caller
+async def _create_verdict(reader: CampaignReader, agent: Any, state: AgentState, verdict: Take | Reject) -> None:
+    """Leave a verdict on a suggestion; the first one counts, and only for what its sender saw."""
+    caller, name = reader.caller, state.name
     try:
         node = await caller.steered(reader.path, "suggestions", verdict.suggestion)
     except HTTPException as error:
@@ -188,7 +188,7 @@ async def _create_verdict(reader: CampaignReader, agent: Any, name: str, verdict
     stored = dict(node.metadata())
     if SuggestionRecord.problem(stored) or stored.get("agent") not in (None, name):
         raise HTTPException(422, f"this is not a suggestion of agent {name[:60]!r}")
-    suggestion = summarize_suggestion(verdict.suggestion, stored)
+    suggestion = summarize_suggestion(verdict.suggestion, stored, state)
     if verdict.do == "take" and caller.uuid is not None and suggestion["principal"] == caller.uuid:
         raise HTTPException(403, "the principal that proposed it cannot approve it")
     if verdict.do == "take" and caller.principal is not None and not caller.is_person:
@@ -198,6 +198,8 @@ async def _create_verdict(reader: CampaignReader, agent: Any, name: str, verdict
         replaced = suggestion["status"] == "superseded" and verdict.do == "take"
         if not replaced or await reader.child("agents", agent.key, verdict.id):
             raise _too_late(suggestion["status"], suggestion["status_by"], suggestion["status_time"])
+    if verdict.seen != suggestion["seen"]:
+        raise HTTPException(409, "the suggestion differs from the one that you saw: look again, and decide on that")
     of_it = {"position": suggestion["position"], "terms": suggestion["terms"], "reason": suggestion["reason"] or ""}
     try:
         await _send(reader, agent, verdict.model_copy(update=of_it), name)

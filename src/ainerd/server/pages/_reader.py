@@ -20,6 +20,7 @@ import pandas as pd
 from fastapi import HTTPException
 
 from ainerd.results import Columns, LogRecord, ResultRecord, SuggestionRecord
+from ainerd.results.commands import seen
 from ainerd.server.internals import Caller, Child, Cursor, newest, newest_key, read_changes, visible_keys
 from ainerd.technique import panels
 from ainerd.words import scan_text
@@ -170,19 +171,26 @@ def _reordered(columns: Columns, order: npt.NDArray[np.intp]) -> Columns:
     return Columns(columns.frame.iloc[order], columns.nested.iloc[order], columns.number[order], sizes, points)
 
 
-def summarize_suggestion(key: str, metadata: Metadata) -> dict[str, Any]:
-    """Return a suggestion as the pages show it; its metadata must have no `SuggestionRecord.problem`."""
+def summarize_suggestion(key: str, metadata: Metadata, state: "AgentState") -> dict[str, Any]:
+    """Return a suggestion as the pages show it; its metadata must have no `SuggestionRecord.problem`.
+
+    ``seen`` is the digest that a verdict sends back, with the settings in the state of the agent.
+    """
+    position = {text(name): number(metadata.get(name)) for name in list(metadata.get("positions") or ())[:6]}
+    terms, reason = numbers(metadata["terms"]), text(metadata.get("reason"))
     return {
         "id": key,
         "agent": metadata.get("agent"),
-        "position": {text(name): number(metadata.get(name)) for name in list(metadata.get("positions") or ())[:6]},
-        "terms": numbers(metadata["terms"]),
+        "position": position,
+        "terms": terms,
+        "reason": reason,
+        "seen": seen(
+            {str(name): x for name, x in position.items()}, reason, terms, text(state.metadata.get("settings"))
+        ),
         "created": seconds(metadata.get("created")),
         "status_time": seconds(metadata.get("status_time")),
         "principal": metadata.get("principal"),
-        **{
-            name: text(metadata.get(name)) for name in ("reason", "status", "status_by", "status_reason", "proposed_by")
-        },
+        **{name: text(metadata.get(name)) for name in ("status", "status_by", "status_reason", "proposed_by")},
     }
 
 
@@ -273,13 +281,13 @@ class CampaignReader:
         """Return the results of all agents."""
         return await _container(self._results, ResultRecord.problem).read(self._results)
 
-    async def suggestions(self, agent: str, n: int) -> list[dict[str, Any]]:
+    async def suggestions(self, state: AgentState, n: int) -> list[dict[str, Any]]:
         """Return the last suggestions of an agent, oldest first."""
         node = await self.child("suggestions")
         if node is None:
             return []
         rows = await _container(node, SuggestionRecord.problem).read(node)
-        return [summarize_suggestion(key, metadata) for key, metadata in rows.of(agent).last(n).metadata()]
+        return [summarize_suggestion(key, x, state) for key, x in rows.of(state.name).last(n).metadata()]
 
     async def lines(self) -> Rows:
         """Return all lines of the log."""

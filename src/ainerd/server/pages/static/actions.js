@@ -26,7 +26,8 @@ function useAsking(root, agent, again, commands) {
       setAnswer({ good: true, text: `${done}: the agent does it between two points.` });
       return true;
     } catch (error) {
-      setAnswer({ good: false, text: error.status === 409 ? `Somebody was first: ${error.message}` : error.message });
+      const isLate = error.status === 409 && !/^the suggestion differs/.test(error.message);
+      setAnswer({ good: false, text: isLate ? `Somebody was first: ${error.message}` : error.message });
       return false;
     } finally {
       setBusy(false);
@@ -50,7 +51,7 @@ function Answer({ asking }) {
   return h("p", attributes, asking.answer?.text ?? "");
 }
 
-/** The two buttons of a suggestion, and a field for the reason against it. */
+/** The two buttons of a suggestion, and a field for the reason against it. `seen` is the digest of what is shown. */
 function Verdict({ asking, next }) {
   const [why, setWhy] = useState(null); // null: the person gives no reason yet
   if (next.mine)
@@ -62,11 +63,12 @@ function Verdict({ asking, next }) {
     return h("p", { className: "soft", "data-ainerd": "pending" }, text);
   }
   const asks = why !== null;
-  const take = () => asking.ask({ do: "take", suggestion: next.id }, "Taken");
+  const take = () => asking.ask({ do: "take", suggestion: next.id, seen: next.seen }, "Taken");
   const reject = async (event) => {
     event.preventDefault();
     if (!asks) return setWhy("");
-    if (await asking.ask({ do: "reject", suggestion: next.id, why: why.trim() }, "Not this")) setWhy(null);
+    const command = { do: "reject", suggestion: next.id, seen: next.seen, why: why.trim() };
+    if (await asking.ask(command, "Not this")) setWhy(null);
   };
   const field = { label: "Why not?", value: why, onText: setWhy, placeholder: "such as: a bubble there" };
   const submit = { type: "submit", disabled: asking.busy || (asks && !why.trim()), "data-ainerd": "reject" };

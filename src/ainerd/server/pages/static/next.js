@@ -130,6 +130,8 @@ function Suggestion({ root, item, segments }) {
   const asking = useAsking(root, metadata.agent ?? state?.agent, again, state?.commands);
   const units = state?.sample?.units ?? {};
   const names = Array.isArray(metadata.positions) ? metadata.positions : [];
+  // what a verdict is about; an old suggestion is not among the newest
+  const shown = now ?? { ...metadata, position: Object.fromEntries(names.map((name) => [name, metadata[name]])) };
   const { status, status_by: by, status_reason: reason } = { ...metadata, ...now };
   const when = clock(now?.status_time ?? seconds(metadata.status_time), true);
   const history = [
@@ -151,12 +153,12 @@ function Suggestion({ root, item, segments }) {
     h(
       "div",
       { className: "next", "data-ainerd": "next", style: { maxWidth: "34em" } },
-      h("p", { className: "where" }, place(Object.fromEntries(names.map((name) => [name, metadata[name]])), units)),
-      h("p", { className: "reason" }, String(metadata.reason ?? "")),
+      h("p", { className: "where" }, place(shown.position, units)),
+      h("p", { className: "reason" }, String(shown.reason ?? "")),
       h("p", { className: "soft" }, history.filter(Boolean).join("")),
-      asking.may && status === "proposed" && verdict(),
+      asking.may && now && status === "proposed" && verdict(),
       h(Answer, { asking }),
-      h(Terms, { terms: metadata.terms ?? {}, unit: units[names[0]] }),
+      h(Terms, { terms: shown.terms ?? {}, unit: units[names[0]] }),
     ),
   );
 }
