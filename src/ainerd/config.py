@@ -26,7 +26,7 @@ from ainerd.technique import names
 
 __all__ = [
     "Acquisition", "Detector", "Recorded", "Section", "Settings", "SettingsError", "Steering", "Storage", "read_map",
-    "read_section",
+    "read_section", "read_toml",
 ]  # fmt: skip
 
 PREFIX = "AINERD_"
@@ -72,6 +72,25 @@ def read_section(model: type[S], values: Mapping[str, Any], name: str) -> S:
             needs = ", ".join(dotted(e["loc"]) for e in error.errors())
             raise SettingsError(f"there is no section [{name}], which needs {needs}") from None
         raise SettingsError("\n".join(problems_of(error, model, at=(name,)))) from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the tables of a TOML file, without the byte order mark that some editors write before them.
+
+    Raises ValueError if it is not TOML; the message does not name the file.
+
+    Examples
+    --------
+    >>> path = folder / "mine.toml"
+    >>> path.write_text('name = "mine"', encoding="utf-8-sig")
+    16
+    >>> read_toml(path)
+    {'name': 'mine'}
+    """
+    try:
+        return tomllib.loads(path.read_text("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is not UTF-8: save the file in that encoding") from None
 
 
 def read_map(path: Path, name: str) -> NDArray[Any]:
@@ -412,7 +431,7 @@ class Settings(BaseSettings):
         """
         path = Path(path)
         try:
-            return cls.of(tomllib.loads(path.read_text()), path.parent)
+            return cls.of(read_toml(path), path.parent)
         except OSError as error:
             raise SettingsError(f"cannot read {path}: {error.strerror}{files_near(path)}") from None
         except SettingsError as error:

@@ -123,6 +123,14 @@ def test_problems_name_the_key(tmp_path, before, after, message):
     assert message in refused(tmp_path / "agent.toml")
 
 
+def test_a_byte_order_mark_is_read_and_another_encoding_named(tmp_path):
+    path = tmp_path / "agent.toml"
+    path.write_text(SMALL.read_text(), encoding="utf-8-sig")
+    assert Settings.load(path).detector == Settings.load(SMALL).detector
+    path.write_text(SMALL.read_text(), encoding="utf-16")
+    assert "agent.toml is not TOML: byte 0 is not UTF-8: save the file in that encoding" in refused(path)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [

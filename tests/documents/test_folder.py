@@ -25,6 +25,7 @@ TIME = "2026-08-03T10:00:00+00:00"
 BEGAN = datetime.fromisoformat(TIME).timestamp()
 FRAMES = np.random.default_rng(0).poisson(2.0, (20, 6, 8)).astype("<u2")
 RECORD = "time_s,stress_Pa\n" + "".join(f"{500 + i},{80 + i}\n" for i in range(40))
+N_IMAGES, FRAME_TIME = "instrument/detector_1/num_images", "instrument/detector_1/frame_time"
 METADATA = {
     "start_time": TIME,
     "sample/position_x": (2500.0, "um"),
@@ -150,6 +151,20 @@ def test_an_acquisition_of_few_frames_is_aborted(tmp_path):
         ({"record": "t,stress_Pa\n1,2\n"}, "has no column 'time_s'"),
         ({"record": "time_s,stress_Pa\nnoon,2\n"}, "column 'time_s' holds no times"),
         ({"metadata": {k: x for k, x in METADATA.items() if k != "rheometer/clock"}}, "has no /entry/rheometer/clock"),
+        ({"metadata": METADATA | {"rheometer/clock": np.nan}}, "has no /entry/rheometer/clock"),
+        (
+            {"metadata": METADATA | {"instrument/detector_1/num_images": np.inf}},
+            "num_images is inf, expected a whole number",
+        ),
+        (
+            {"metadata": METADATA | {"instrument/detector_1/num_images": "20"}},
+            "num_images is '20', expected a whole number",
+        ),
+        (
+            {"metadata": METADATA | {"instrument/detector_1/frame_time": np.nan}},
+            "frame_time is nan, expected a positive time",
+        ),
+        ({"metadata": METADATA | {"start_time": np.inf}}, "start_time is not a time: inf"),
     ],
 )
 def test_impossible_files_are_named(tmp_path, change, said):
@@ -291,6 +306,37 @@ def test_a_damaged_acquisition_is_left_out_until_it_changes(follow, tmp_path, ca
         (folder / "A001.h5").write_bytes(whole)
         until(lambda: names(got) == ["A002", "A001"])
     assert caplog.text.count("A001 is left out") == 1
+
+
+@pytest.mark.fault(
+    "The metadata of an acquisition hold impossible numbers, or raise any error",
+    "It is named in the log; those behind it are read, also after a restart",
+)
+def test_a_poisoned_acquisition_does_not_stop_the_others(follow, tmp_path, caplog, monkeypatch):
+    for name, number in {"A001": np.nan, "A002": np.inf, "A003": -7}.items():
+        write(tmp_path, name, metadata=METADATA | {N_IMAGES: number})
+    write(tmp_path, "A004", metadata=METADATA | {"sample/name": "a surprise"})
+    started = Acquisition._start
+
+    def raises(self):
+        if self.folder.name == "A004":
+            raise ZeroDivisionError("of any library")
+        return started(self)
+
+    monkeypatch.setattr(Acquisition, "_start", raises)
+    for behind in ("A005", "A006"):  # each is found by a follower that has just started
+        write(tmp_path, behind)
+        with caplog.at_level(logging.WARNING):
+            got = follow(late_s=0.1)
+            until(lambda got=got, behind=behind: behind in names(got))
+    for name, why in {"A001": "num_images is nan", "A003": "num_images is -7", "A004": "ZeroDivisionError"}.items():
+        assert f"{name} is left out until it changes: " in caplog.text and why in caplog.text
+
+
+def test_no_number_of_frames_in_the_metadata_means_those_in_the_file(tmp_path):
+    for number in (0, -1):
+        folder = write(tmp_path, f"A{number}", metadata=METADATA | {N_IMAGES: number})
+        assert acquisition(folder, tmp_path).n_wanted == 20
 
 
 def with_events(root, name, n, metadata=METADATA, module=write_rigaku):

@@ -19,7 +19,7 @@ def movie(tmp_path):
     return frames
 
 
-def documents(tmp_path, *, per_index=1, splits=(0, 60, 130), configured=True):
+def documents(tmp_path, *, per_index=1, splits=(0, 60, 130)):
     bundle = compose_run(metadata={"scan_id": 7})
     yield "start", bundle.start_doc
     beside = bundle.compose_descriptor(
@@ -31,7 +31,7 @@ def documents(tmp_path, *, per_index=1, splits=(0, 60, 130), configured=True):
     detector = bundle.compose_descriptor(
         name="det",
         data_keys={"det_image": {"dtype": "array", "shape": [per_index, 3, 4], "source": "sim", "external": "STREAM:"}},
-        configuration={"det": configuration} if configured else {},
+        configuration={"det": configuration},
         object_keys={"det": ["det_image"]},
     )
     yield "descriptor", detector.descriptor_doc
@@ -96,13 +96,6 @@ def test_frames_out_of_the_roots_are_refused(tmp_path, movie):
     run = Run(KEYS, [tmp_path / "elsewhere"])
     with pytest.raises(FrameError, match="outside the allowed roots"):
         gathered(run, documents(tmp_path))
-
-
-def test_a_descriptor_without_the_number_of_frames_is_named(tmp_path, movie):
-    run = Run(KEYS, [tmp_path])
-    gathered(run, documents(tmp_path, configured=False))
-    with pytest.raises(FrameError, match="no configuration 'det_num'"):
-        _ = run.n_frames
 
 
 def test_a_stream_need_not_have_a_name(tmp_path, movie):

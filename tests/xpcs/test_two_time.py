@@ -215,7 +215,10 @@ def test_a_static_pattern_shows_its_contrast_on_the_diagonal_too():
     ("frames_in", "message"),
     [
         (np.full((1, 24, 20), np.nan), "NaN"),
-        (np.full((1, 24, 20), -1), "negative"),
+        (np.full((1, 24, 20), -3), "negative"),
+        (np.full((1, 24, 20), -1, "i2"), "frames hold -1: -1 and -2 mark gaps and bad pixels, mask them"),
+        (np.repeat([-2.0, -1.0], 240).reshape(1, 24, 20), "frames hold -1 and -2: -1 and -2 mark gaps"),
+        (np.full((1, 24, 20), 2**53 + 2), r"a count of 9.01e\+15, and none above 2\^53 is exact"),
         (np.zeros((1, 20, 24)), "do not fit"),
         (np.zeros((61, 24, 20), np.uint16), "were announced"),
     ],

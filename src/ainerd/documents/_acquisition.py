@@ -24,6 +24,8 @@ import pandas as pd
 from event_model import ComposeDescriptorBundle, StreamRange, compose_run
 
 from ainerd import config
+from ainerd.config import short
+from ainerd.documents._detector import whole_number
 from ainerd.documents._events import CANVAS, MODULE, RIGAKU, count_frames, files_of
 from ainerd.documents._metadata import Metadata
 from ainerd.documents._storage import FrameError, allowed_file, find_dataset, open_hdf5, require_closed
@@ -31,6 +33,7 @@ from ainerd.documents._wire import Document
 
 logger = logging.getLogger(__name__)
 
+LATEST_S = 9.2e9  # of a time, in s since 1970: the last year that pandas counts
 EMPTY = 30.0  # events that empty frames at the end would hold in the mean: more are not missing by chance
 
 
@@ -64,7 +67,7 @@ class Acquisition:
     @property
     def is_counted(self) -> bool:
         """Whether it can be known that no frame is to come; of events only if the metadata announce their number."""
-        return self.data.suffix == ".h5" or self._values.number(self.keys.n_frames) is not None
+        return self.data.suffix == ".h5" or self._n_announced is not None
 
     @property
     def metadata(self) -> Path:
@@ -87,17 +90,16 @@ class Acquisition:
     @cached_property
     def n_frames(self) -> int:
         """Number of frames in the file; of events with empty frames that the metadata announce at the end."""
-        n, expected = self._frames[0][0], self._values.number(self.keys.n_frames)
+        n, expected = self._frames[0][0], self._n_announced
         if self.data.suffix == ".h5" or expected is None:
             return n
         n_words = sum(file.stat().st_size // 8 for file in files_of(self.data, self._shape))
-        return int(expected) if 0 < (expected - n) * n_words / n < EMPTY else n
+        return expected if 0 < (expected - n) * n_words / n < EMPTY else n
 
     @cached_property
     def n_wanted(self) -> int:
         """Number of frames that the metadata announce, or else of those in the file."""
-        wanted = self._values.number(self.keys.n_frames)
-        return self.n_frames if wanted is None else int(wanted)
+        return self.n_frames if self._n_announced is None else self._n_announced
 
     def documents(self, suggestion_of: Callable[[Mapping[str, float]], str | None]) -> Iterator[Document]:
         """Yield the documents of the run: the same ones each time.
@@ -181,7 +183,7 @@ class Acquisition:
             raise FrameError(f"{path} has no column {missing[0]!r}")
         clock = _seconds(table[self.keys.record_time], path)
         zero = self._values.number(self.keys.record_zero)
-        if zero is None and self.keys.record_zero:
+        if self.keys.record_zero and not (zero is not None and np.isfinite(zero)):
             raise FrameError(f"{self.metadata} has no {self.keys.record_zero}: the time at which the record began")
         times = clock - self.keys.record_ahead_s + (0.0 if zero is None else began - zero)
         values = {key: pd.to_numeric(table[name], errors="coerce") for key, name in self.keys.columns.items()}
@@ -213,16 +215,27 @@ class Acquisition:
         value = self._values.value(self.keys.began)
         if value is None:
             return otherwise
-        if not isinstance(value, str):
-            return float(value)
         try:
-            return datetime.fromisoformat(value).timestamp()
-        except ValueError:
-            raise FrameError(f"{self.metadata}: {self.keys.began} is not a time: {value[:60]!r}") from None
+            began = datetime.fromisoformat(value).timestamp() if isinstance(value, str) else float(value)
+        except (ValueError, OverflowError):
+            began = np.nan
+        if not abs(began) <= LATEST_S:
+            raise FrameError(f"{self.metadata}: {self.keys.began} is not a time: {short(value)}")
+        return began
+
+    @cached_property
+    def _n_announced(self) -> int | None:
+        """Number of frames by the metadata; None without one, and for 0 or -1, which mean "without limit"."""
+        value = self._values.value(self.keys.n_frames)
+        n = 0 if value is None else whole_number(value, f"{self.metadata}: {self.keys.n_frames}", least=-1)
+        return n if n > 0 else None
 
     @property
     def _frame_time_s(self) -> float | None:
-        return self._values.number(self.keys.frame_time_s, "s")
+        value = self._values.number(self.keys.frame_time_s, "s")
+        if value is not None and not 0 < value < np.inf:
+            raise FrameError(f"{self.metadata}: {self.keys.frame_time_s} is {value:g}, expected a positive time")
+        return value
 
     def _configuration(self) -> dict[str, Any] | None:
         """Return the configuration of the detector, by the keys in which an analysis looks for it."""

@@ -101,8 +101,9 @@ class Folder:
         seen = self._files(name, time.monotonic())
         self._done.discard(name)
         if seen is not None and not seen.refused:
-            logger.warning("%s is left out until it changes: %s", acquisition.folder, error)
-            self._seen[name] = replace(seen, refused=str(error))
+            why = str(error) if isinstance(error, FrameError) else f"{type(error).__name__}: {error}"
+            logger.warning("%s is left out until it changes: %s", acquisition.folder, why)
+            self._seen[name] = replace(seen, refused=why)
 
     def _names(self) -> list[str]:
         try:
@@ -138,7 +139,7 @@ class Folder:
             is_whole = is_whole and acquisition.is_counted
         except MissingFrames:  # it is being written
             return None
-        except FrameError as error:
+        except Exception as error:  # whatever the files hold, the others are served
             if quiet_s > self._late_s:  # such as a file whose first bytes are not on a slow file system yet
                 self.refuse(acquisition, error)
             return None
@@ -179,11 +180,16 @@ def folder_documents(
             for acquisition in some if known is not None else ():
                 if stop.is_set():
                     return
+                if acquisition.uid in (known or ()):
+                    continue
                 try:
-                    if acquisition.uid not in (known or ()):
-                        yield list(acquisition.documents(suggestion_of))
-                except FrameError as error:
+                    documents = list(acquisition.documents(suggestion_of))
+                except (httpx.HTTPError, ClientError):  # of the search for the suggestion
+                    raise
+                except Exception as error:  # one acquisition must not stop those behind it
                     folder.refuse(acquisition, error)
+                    continue
+                yield documents
         stop.wait(LOOK_S)
 
 

@@ -167,6 +167,11 @@ class FrameReader:
         (ny, nx), shape = frame_shape, dataset.shape
         if shape is None or len(shape) != 3 or shape[1:] != tuple(frame_shape):
             raise FrameError(f"{self.path}, {dataset.name!r}: shape {shape}, expected (frames, {ny}, {nx})")
+        try:
+            self._type = type_of_counts(dataset.dtype, f"{self.path}, {dataset.name!r}")
+        except TypeError:  # numpy has no such type
+            what = f"{self.path}, {dataset.name!r}: numbers of {dataset.id.get_type().get_size()} bytes"
+            raise FrameError(f"{what} are not read, only of 1, 2, 4 and 8") from None
         if dataset.chunks and (size := math.prod(dataset.chunks) * dataset.dtype.itemsize) > CHUNK_BYTES:
             raise FrameError(
                 f"{self.path}, {dataset.name!r}: a chunk unpacks to {size / 1e9:.1f} GB, more than one frame can need"
@@ -174,9 +179,12 @@ class FrameReader:
         self._dtype, self._frame_shape, self._frame_bytes = dataset.dtype, frame_shape, ny * nx * dataset.dtype.itemsize
         self._layout = shape[1:], dataset.dtype, dataset.chunks
         self._storage = Storage(self.path, dataset, roots, self._frame_bytes)
-        self._decoder = BitshuffleLZ4(dataset.dtype, ny * nx, self._pixels) if BitshuffleLZ4.fits(dataset) else None
+        # chunks hold the numbers of numpy, unless the file has a type of its own, such as 12 of 16 bits
+        is_plain = dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype, logical=True))
+        fits = is_plain and BitshuffleLZ4.fits(dataset)
+        self._decoder = BitshuffleLZ4(dataset.dtype, ny * nx, self._pixels) if fits else None
         is_raw = dataset.id.get_create_plist().get_nfilters() == 0
-        self._by_chunk = dataset.chunks == (1, ny, nx) and (is_raw or self._decoder is not None)
+        self._by_chunk = is_plain and dataset.chunks == (1, ny, nx) and (is_raw or self._decoder is not None)
         self._checks_size = is_raw and not self._storage.is_elsewhere
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
@@ -189,13 +197,13 @@ class FrameReader:
             self._storage.require(start, stop)
         except DAMAGED as error:
             raise FrameError(f"{self.path}: {error}") from error
-        block, whole = np.empty((stop - start, self._pixels.size), self._dtype), {}
+        block, whole = np.empty((stop - start, self._pixels.size), self._type), {}
         at = start
         while at < stop:
             for found in self._fetch(at, stop, wanted):
                 out = block[at - start : at - start + found.n]
                 if found.frame is not None:
-                    whole[at] = found.frame
+                    whole[at] = found.frame.astype(self._type, copy=False)
                 self._select(found, at, out)
                 at += found.n
         self._storage.confirm(start, stop)
@@ -237,14 +245,16 @@ class FrameReader:
     def _select(self, found: "_Stored", index: int, out: NDArray[Any]) -> None:
         """Write the selected pixels of frames to `out`, (n, n_pixels)."""
         if found.frame is not None:
-            found.frame.ravel().take(self._pixels, out=out[0], mode="clip")
+            _take(found.frame.reshape(1, -1), self._pixels, out)
         elif found.rows is not None:
             pixels = self._pixels - self._rows.start * found.rows.shape[2]
-            found.rows.reshape(found.n, -1).take(pixels, axis=1, out=out, mode="clip")
+            _take(found.rows.reshape(found.n, -1), pixels, out)
         else:
             try:
                 if self._decoder is None or found.skipped & 1:
-                    self._take(found.chunk, out[0])
+                    if len(found.chunk) != self._frame_bytes:
+                        raise ValueError(f"its chunk has {len(found.chunk)} bytes, expected {self._frame_bytes}")
+                    _take(np.frombuffer(found.chunk, self._dtype)[None], self._pixels, out)
                 else:
                     self._decoder.decode(found.chunk, out[0])
             except ValueError as error:
@@ -301,11 +311,30 @@ class FrameReader:
         if None in offsets and is_growing(dataset.file):
             raise MissingFrames(f"{self.path} does not hold frame {index} yet, which was announced")
 
-    def _take(self, chunk: bytes, out: NDArray[Any]) -> None:
-        if len(chunk) != self._frame_bytes:
-            raise ValueError(f"its chunk has {len(chunk)} bytes, expected {self._frame_bytes}")
-        # mode "raise" would write to a copy first
-        np.frombuffer(chunk, out.dtype).take(self._pixels, out=out, mode="clip")
+
+def _take(frames: NDArray[Any], pixels: Ints, out: NDArray[Any]) -> None:
+    """Write the `pixels` of flat frames to `out`, (n, n_pixels), converted to its type."""
+    if frames.dtype == out.dtype:
+        frames.take(pixels, axis=1, out=out, mode="clip")  # mode "raise" would write to a copy first
+    else:
+        out[:] = frames[:, pixels]
+
+
+def type_of_counts(dtype: np.dtype[Any], what: str) -> np.dtype[Any]:
+    """Return the type of this machine for frames of a type; FrameError, which names `what`, if it holds no counts.
+
+    Examples
+    --------
+    >>> type_of_counts(np.dtype(">u2"), "frames"), type_of_counts(np.dtype("float16"), "frames")
+    (dtype('uint16'), dtype('float32'))
+    """
+    if dtype.kind == "b":
+        return np.dtype(np.uint8)
+    if dtype.kind == "f":
+        return np.dtype(np.float32 if dtype.itemsize <= 4 else np.float64)
+    if dtype.kind not in "iu":
+        raise FrameError(f"{what} holds values of type {dtype}, which are no counts: integers or floats are read")
+    return np.dtype(f"{dtype.kind}{dtype.itemsize}")
 
 
 @dataclass
@@ -334,8 +363,9 @@ class HeldFrames:
     """Reads selected pixels of frames in memory, (ny, nx) or (n, ny, nx); raises FrameError for another shape."""
 
     def __init__(self, frames: NDArray[Any], pixels: Ints, shape: tuple[int, ...]) -> None:
-        if frames.shape != shape or frames.dtype.kind not in "iuf":
+        if frames.shape != shape:
             raise FrameError(f"an event holds frames of shape {frames.shape} and type {frames.dtype}, expected {shape}")
+        frames = frames.astype(type_of_counts(frames.dtype, "an event"), copy=False)
         self._frames = frames.reshape(-1, shape[-2], shape[-1])
         self._pixels = pixels
 

@@ -5,8 +5,7 @@ import logging
 import math
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -17,12 +16,14 @@ from numpy.typing import NDArray
 from tiled.client.container import Container
 
 from ainerd.config import Detector
+from ainerd.documents._detector import Described, whole_number
 from ainerd.documents._events import RIGAKU, EventFrames
 from ainerd.documents._frame_numbers import StoredNumbers, Unnumbered, whole_numbers
 from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, Ints, Whole
 from ainerd.documents._numbering import MOST_NUMBER, Block, Numbering, Part
 from ainerd.documents._storage import FrameError, MissingFrames, local_path
 from ainerd.documents._tiled_frames import TiledFrames
+from ainerd.documents._wire import WireError, checked
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,8 @@ class Run(DocumentRouter):
         Number of frames before the next one, which were returned by `blocks`, left out by `skip`, or missing.
     n_read : int
         The same without missing ones.
+    problem : str
+        Why no more frames can be used, because of a document; empty if they can.
 
     Examples
     --------
@@ -73,6 +76,7 @@ class Run(DocumentRouter):
         self.start_doc: dict[str, Any] = {}
         self.stop_doc: dict[str, Any] = {}
         self._image: dict[str, Any] | None = None  # descriptor of the stream with the detector
+        self._described: Described | None = None  # None if the descriptor cannot be used
         self._resources: dict[str, dict[str, Any]] = {}
         self._datums: dict[str, tuple[str, dict[str, Any]]] = {}  # resource and its options, by id of the datum
         self._per_point: dict[str, int] = {}  # frames per index, by resource of classic ophyd
@@ -94,6 +98,20 @@ class Run(DocumentRouter):
         self._reader: FrameReader | EventFrames | HeldFrames | TiledFrames | None = None
         self._reader_resource, self._pixels = "", np.empty(0, np.int64)  # of `_reader`
         self.n_passed = self.n_read = 0
+        self.problem = ""
+
+    def __call__(self, name: str, doc: Any, validate: bool = False) -> tuple[str, Any]:
+        """Take a document. If it cannot be used, `problem` names it."""
+        try:
+            return super().__call__(name, doc, validate)
+        except FrameError as error:
+            self.problem = self.problem or str(error)
+        except MemoryError:
+            raise
+        except Exception as error:  # documents hold any values
+            self.problem = self.problem or _complaint(name, doc, error)
+            logger.warning("run %s: %s", self.start_doc.get("uid"), self.problem)
+        return name, doc
 
     def start(self, doc: Any) -> None:
         """Take the start document."""
@@ -109,10 +127,17 @@ class Run(DocumentRouter):
         if self._keys.image not in doc["data_keys"]:
             return
         if not name.startswith("dark") and (self._image is None or name == self._image["name"]):
-            self._image = doc
+            self._image, self._described = doc, None
+            self._described = Described.of(doc, self._keys)
         elif name not in self._others:
             self._others.add(name)
             logger.warning("run %s: the frames in the stream %r are not analysed", self.uid, name)
+
+    def bulk_events(self, doc: Any) -> None:
+        """Take events in lists by descriptor, as old programs sent them."""
+        for events in doc.values():
+            for each in events:
+                self.event(each)
 
     def event(self, doc: Any) -> Any:
         """Keep the frames of an event, and all its scalar numbers with their times.
@@ -128,33 +153,40 @@ class Run(DocumentRouter):
             self._n_others[stream] += 1
             number = self._n_others[stream]
         is_again = (stream, number) in self._times
-        read_at = self._times.setdefault((stream, number), _number(doc["time"]) or 0.0)
-        named = doc["data"].get(self._keys.image)
+        read_at = self._times.setdefault((stream, number), _number(doc.get("time")) or 0.0)
+        data, timestamps = (doc.get(part) or {} for part in ("data", "timestamps"))
+        named = data.get(self._keys.image)
         if isinstance(named, str) and has_frames:
             self._announce_point(named, doc)
-        for key, value in doc["data"].items():
+        for key, value in data.items():
             if key == self._keys.image and has_frames and isinstance(value, (list, np.ndarray)):
                 self._held[doc["uid"]] = np.asarray(value)
                 self._take_event([(doc["uid"], 0, self._per_index)], doc)
             if (scalar := _number(value)) is not None and not is_again:
-                time_s = _number(doc["timestamps"].get(key))
+                time_s = _number(timestamps.get(key))
                 at = read_at if time_s is None or math.isnan(time_s) else time_s  # the schema allows anything as a time
                 self._readings[key].append((at, scalar, stream, number))
 
     def resource(self, doc: Any) -> None:
         """Remember a file of classic ophyd. Its events name the datum of each frame."""
-        spec, options = str(doc["spec"]).upper(), doc["resource_kwargs"]
+        spec, options = str(doc["spec"]).upper(), doc.get("resource_kwargs") or {}
         is_hdf5 = spec.startswith("AD_HDF5") and spec != "AD_HDF5_SINGLE"
-        path = PurePosixPath(doc.get("root") or "/") / str(doc["resource_path"]).lstrip("/")
+        try:
+            per_point, per_file = (
+                max(whole_number(options.get(key) or 0, f"{key!r} of the resource", least=-1), 0)
+                for key in ("frames_per_point" if spec == "RIGAKU" else "frame_per_point", "images_per_file")
+            )
+        except FrameError as error:  # it may belong to another detector
+            self._resources[doc["uid"]] = {"problem": str(error)}
+            return
         self._resources[doc["uid"]] = {
             "spec": spec,
-            "per_file": int(options.get("images_per_file") or options.get("frame_per_point") or 0),
+            "per_file": per_file or per_point,
             "mimetype": "application/x-hdf5" if is_hdf5 or spec in EIGER else RIGAKU if spec == "RIGAKU" else spec,
-            "uri": f"file://localhost{quote(str(path))}",
+            "uri": _uri(doc),
             "parameters": {"dataset": options.get("dataset", "/entry/data/data"), "swmr": options.get("swmr", True)},
         }
-        per_point = options.get("frames_per_point" if spec == "RIGAKU" else "frame_per_point")
-        self._per_point[doc["uid"]] = 1 if spec in EIGER else int(per_point or 1)
+        self._per_point[doc["uid"]] = 1 if spec in EIGER else per_point or 1
 
     def datum(self, doc: Any) -> Any:
         """Remember the frames of a datum."""
@@ -168,6 +200,11 @@ class Run(DocumentRouter):
             self.datum(each)
         return doc
 
+    def bulk_datum(self, doc: Any) -> None:
+        """Take datums in lists, as old programs sent them."""
+        for datum_id, options in zip(doc["datum_ids"], doc["datum_kwarg_list"], strict=True):
+            self.datum({"resource": doc["resource"], "datum_id": datum_id, "datum_kwargs": options})
+
     def event_page(self, doc: Any) -> Any:
         """Take a page of events."""
         for each in unpack_event_page(doc):
@@ -175,9 +212,20 @@ class Run(DocumentRouter):
         return doc
 
     def stream_resource(self, doc: Any) -> None:
-        """Remember a file of frames."""
-        if doc["data_key"] in (self._keys.image, self._keys.number):
-            self._resources[doc["uid"]] = dict(doc)
+        """Remember a file of frames, also in the form that event-model had before 1.20.
+
+        That form has a spec, which begins with AD_HDF5 for files of HDF5, in place of a MIME type.
+        """
+        key = doc.get("data_key", self._keys.image)  # the oldest form has none
+        if key not in (self._keys.image, self._keys.number):
+            return
+        new = {"data_key": key, **doc, "parameters": dict(doc.get("parameters") or doc.get("resource_kwargs") or {})}
+        if "mimetype" not in doc:
+            spec = str(doc["spec"])
+            new |= {"mimetype": "application/x-hdf5" if "HDF5" in spec.upper() else spec, "uri": _uri(doc)}
+        if "path" in new["parameters"]:
+            new["parameters"].setdefault("dataset", new["parameters"]["path"])
+        self._resources[doc["uid"]] = new
 
     def stream_datum(self, doc: Any) -> None:
         """Remember the frames that have been written."""
@@ -186,12 +234,10 @@ class Run(DocumentRouter):
         start, stop = (doc["indices"][name] * self._per_index for name in ("start", "stop"))
         resource = doc["stream_resource"]
         if not self._keys.number:
-            first, last = doc["seq_nums"]["start"], doc["seq_nums"]["stop"]
+            numbers = doc.get("seq_nums") or {"start": 0, "stop": 0}
+            first, last = numbers["start"], numbers["stop"]
             is_known = first > 0 and (last - first) * self._per_index == stop - start  # from Tiled they may be unknown
-            n_flight: int | None = 1
-            if self.flies:
-                with suppress(FrameError):  # it is raised again when the unit begins
-                    n_flight = self.n_own
+            n_flight = self.n_own if self.flies else 1
             self._announced.add(resource, start, stop, (first - 1) * self._per_index if is_known else None, n_flight)
             before = self._n_others["primary"] if is_known else None
             if self._flown and self._flown[-1][1] == before:
@@ -253,10 +299,12 @@ class Run(DocumentRouter):
             )
             return
         resource, options = self._datums.pop(datum_id)
+        if problem := self._resources[resource].get("problem"):
+            self._announced.refuse(problem)
+            return
         self._frames_per_point = self._per_point[resource]
         if self._resources[resource]["spec"] in EIGER and "frame_num" not in options:
-            with suppress(FrameError):  # it is raised again when the frames are read
-                self._frames_per_point = self.n_exposure or 1
+            self._frames_per_point = self.n_exposure or 1
         spec, n = self._resources[resource]["spec"], self._per_index
         if spec in EIGER and isinstance(options.get("seq_id"), int) and self._resources[resource]["per_file"] > 0:
             self._take_event(self._of_series(resource, options, n), doc)
@@ -304,13 +352,15 @@ class Run(DocumentRouter):
 
     @property
     def frame_shape(self) -> tuple[int, int]:
-        """(ny, nx)."""
-        return tuple(self._data_key["shape"][-2:])
+        """(ny, nx). FrameError if the run has no detector, or its descriptor cannot be used."""
+        if self._described is None:
+            raise FrameError(self.problem or f"the run has no {self._keys.image!r}")
+        return self._described.shape[-2], self._described.shape[-1]
 
     @property
     def n_exposure(self) -> int | None:
-        """Frames of one exposure, from the detector's configuration; None if not configured."""
-        return None if not self._keys.n_frames else int(self._configured(self._keys.n_frames))
+        """Frames of one exposure, from the detector's configuration; None if not configured, or without limit."""
+        return None if self._described is None else self._described.n_frames
 
     @property
     def n_event(self) -> int | None:
@@ -342,7 +392,7 @@ class Run(DocumentRouter):
     @property
     def flies(self) -> bool:
         """Whether the stream of the frames contains only frames, so that its events do not group them."""
-        return self._image is not None and all("external" in key for key in self._image["data_keys"].values())
+        return self._described is not None and self._described.flies
 
     @property
     def _has_flights(self) -> bool:
@@ -367,7 +417,7 @@ class Run(DocumentRouter):
     @property
     def frame_time_s(self) -> float | None:
         """Time from frame to frame, in seconds; None if not configured."""
-        return None if not self._keys.frame_time_s else float(self._configured(self._keys.frame_time_s))
+        return None if self._described is None else self._described.frame_time_s
 
     def reading(self, key: str, event: int | None = None) -> float | None:
         """Return the first value of a scalar in the run, or its value in an event (from 1); None without a reading.
@@ -396,6 +446,22 @@ class Run(DocumentRouter):
             value = max(every, default=None) if event is None else self.reading(key, event)
             if value is not None and value > largest:
                 return f"the detector reports a fault: {key} is {value:g}, above {largest:g}"
+        return None
+
+    def lost(self, event: int | None) -> str | None:
+        """Return which document of an event (from 1) never came although its number is known, as from a damaged table.
+
+        None without such a document, and for a detector that flies, whose frames have no events.
+        """
+        if event is None or self._image is None or self.flies or self.n_own is None:
+            return None
+        image, n = self._image["name"], self.n_own // self._per_index
+        numbers = self.stop_doc.get("num_events")
+        known = numbers.get(image) if isinstance(numbers, Mapping) else None
+        last = max(self._n_events, known if isinstance(known, int) else 0)
+        for number in range((event - 1) * n + 1, min(event * n, last) + 1):
+            if (image, number) not in self._times:
+                return f"event {number} of the stream {image!r} is missing, so its readings are not known"
         return None
 
     def event_time(self, event: int) -> float | None:
@@ -480,8 +546,8 @@ class Run(DocumentRouter):
         end, last = time.monotonic() + (wait_s or 0.0), self._last(until)
         while True:
             self._number()
-            if self._announced.refused:
-                raise FrameError(self._announced.refused)
+            if refused := self.problem or self._announced.refused:
+                raise FrameError(refused)
             part = self._next(last)
             if part is None:
                 if self._late is None or wait_s is None or self._announced.next >= last:
@@ -541,8 +607,8 @@ class Run(DocumentRouter):
         if self._reader is not None and self._reader_resource == resource and np.array_equal(self._pixels, pixels):
             return self._reader
         self.close()
-        if resource in self._held:
-            self._reader = HeldFrames(self._held[resource], pixels, tuple(self._data_key["shape"]))
+        if resource in self._held and self._described is not None:
+            self._reader = HeldFrames(self._held[resource], pixels, self._described.shape)
         else:
             self._reader = self._find(self._resources[resource], part.row - part.start, pixels, whole)
         self._reader_resource, self._pixels = resource, pixels
@@ -579,8 +645,8 @@ class Run(DocumentRouter):
     @property
     def _per_index(self) -> int:
         """Frames per index of the data key."""
-        shape = self._data_key["shape"]
-        return int(shape[0]) if len(shape) == 3 else self._frames_per_point
+        shape = () if self._described is None else self._described.shape
+        return shape[0] if len(shape) == 3 else self._frames_per_point
 
     @property
     def _limit(self) -> float:
@@ -630,18 +696,21 @@ class Run(DocumentRouter):
         until = self.event_time(first + 1)
         return -np.inf if since is None else since, np.inf if until is None else until
 
-    @property
-    def _data_key(self) -> dict[str, Any]:
-        if self._image is None:
-            raise FrameError(f"the run has no {self._keys.image!r}")
-        described: dict[str, Any] = self._image["data_keys"][self._keys.image]
-        return described
 
-    def _configured(self, key: str) -> float:
-        for device in (self._image or {}).get("configuration", {}).values():
-            if key in device["data"]:
-                return float(device["data"][key])
-        raise FrameError(f"the descriptor of {self._keys.image!r} has no configuration {key!r}")
+def _uri(doc: Any) -> str:
+    """Return the address of the file that a resource names by its root and path."""
+    return (
+        f"file://localhost{quote(str(PurePosixPath(doc.get('root') or '/') / str(doc['resource_path']).lstrip('/')))}"
+    )
+
+
+def _complaint(name: str, doc: Any, error: Exception) -> str:
+    """Return why a document cannot be used: by the schema, or else the error that it led to."""
+    try:
+        checked(name, doc)
+    except WireError as invalid:
+        return str(invalid)
+    return f"{name} document: {type(error).__name__}: {error}"
 
 
 def _number(value: Any) -> float | None:

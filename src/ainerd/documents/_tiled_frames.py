@@ -13,7 +13,7 @@ from ainerd.documents._storage import AWAY, FrameError, MissingFrames
 if TYPE_CHECKING:
     from tiled.client.container import Container
 
-from ainerd.documents._frames import BLOCK, Whole
+from ainerd.documents._frames import BLOCK, Whole, type_of_counts
 
 Ints = NDArray[np.int64]
 MOST_BYTES = 32 * 2**20  # largest response of Tiled
@@ -103,6 +103,7 @@ class TiledFrames:
         if len(shape) not in (3, 4) or shape[-2:] != self._frame_shape:
             raise FrameError(f"Tiled has {self._name} of shape {shape}, expected frames of {self._frame_shape}")
         self._link, self._dtype = node.item["links"]["full"], node.dtype
+        self._type = type_of_counts(self._dtype, f"Tiled's {self._name}")
         self._has_exposures = len(shape) == 4
         self._per_index = shape[1] if self._has_exposures else 1
         self._n_frames = shape[0] * self._per_index
@@ -137,4 +138,4 @@ class TiledFrames:
             response.raise_for_status()
         if response.is_error:
             raise self._missing(f"Tiled cannot read {self._name}: {response.status_code} {response.reason_phrase}")
-        return np.frombuffer(response.read(), self._dtype).reshape(shape)
+        return np.frombuffer(response.read(), self._dtype).astype(self._type, copy=False).reshape(shape)

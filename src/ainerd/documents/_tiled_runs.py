@@ -1,15 +1,17 @@
 """The documents of runs in Tiled, rebuilt from their nodes, for finished runs and for growing runs."""
 
+import heapq
 import itertools
 import logging
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from event_model import unpack_event_page
 from tiled.client.container import Container
 from tiled.queries import Key
 
@@ -117,7 +119,8 @@ class RunReader:
             if self._uid is None and run.metadata.get("stop"):
                 documents = [(name, dict(doc)) for name, doc in run.documents(fill=False) if name != "stop"]
                 self._uid = run.metadata["start"]["uid"]
-                yield from documents
+                yield from (document for document in documents if not document[0].startswith("event"))
+                yield from (("event", event) for event in _in_order(_events_of(documents)))
             return
         if self._uid is None:
             start, tags = run.metadata["start"], run.item["attributes"].get("access_tags")
@@ -143,14 +146,14 @@ class RunReader:
         before = self._uid, dict(self._descriptors), dict(self._shown)
         try:
             new = list(self.news(run, is_over=True))
-            events = list(self._events(run))
+            events = _in_order(self._events(run))
         except BaseException:
             self._uid, self._descriptors, self._shown = before
             raise
         yield from (document for document in new if not document[0].startswith("stream_"))
-        yield from sorted(events, key=lambda document: document[1]["time"])
         numbers: dict[str, list[int]] = defaultdict(list)
-        for _, event in events:
+        for event in events:
+            yield "event", event
             numbers[event["descriptor"]].append(event["seq_num"])
         for name, doc in new:
             if name == "stream_datum":
@@ -180,8 +183,8 @@ class RunReader:
             stop = {"uid": str(uuid.uuid4()), "run_start": self._uid, "time": time.time()}
             yield "stop", stop | {"exit_status": "fail", "reason": reason}
 
-    def _events(self, run: Container | WholeRun) -> Iterator[Document]:
-        """Yield all events by stream. Tiled gets their tables in batches, so they are read at the end of a run."""
+    def _events(self, run: Container | WholeRun) -> Iterator[dict[str, Any]]:
+        """Yield all events, in any order. Tiled gets their tables in batches, so they are read at the end of a run."""
         counts = (run.metadata.get("stop") or {}).get("num_events")
         for name, about in self._descriptors.items():
             n = counts.get(name) if isinstance(counts, Mapping) else None
@@ -192,7 +195,7 @@ class RunReader:
                 event = {name: row[name] for name in ("seq_num", "time")}
                 event |= {"uid": str(uuid.uuid4()), "descriptor": about["uid"], "filled": {}}
                 data, times = {key: row[key] for key in keys}, {key: row[f"ts_{key}"] for key in keys}
-                yield "event", event | {"data": data, "timestamps": times}
+                yield event | {"data": data, "timestamps": times}
 
     def _frames(self, node: Any, stream: str, key: str) -> Iterator[Document]:
         stop = node.shape[0]
@@ -213,6 +216,31 @@ class RunReader:
                 datum |= {"indices": {"start": shown, "stop": stop}}
                 datum |= {"seq_nums": {"start": 0, "stop": 0}}  # not known
                 yield "stream_datum", datum | {"stream_resource": resource}
+
+
+def _events_of(documents: Iterable[tuple[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the events of a run, also of pages."""
+    for name, doc in documents:
+        if name == "event_page":
+            yield from unpack_event_page(doc)
+        elif name == "event":
+            yield doc
+
+
+def _in_order(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return events by their numbers, and those of different streams by their times.
+
+    A database gives them in any order. After a pause the RunEngine takes its last events again, with their numbers;
+    then the times of the stream decide. An event that a database gives twice counts once.
+    """
+    streams: dict[str, dict[tuple[int, float], dict[str, Any]]] = defaultdict(dict)
+    for event in events:
+        streams[event["descriptor"]][event["seq_num"], event["time"]] = event
+    ordered = []
+    for stream in streams.values():
+        is_repeated = len({number for number, _ in stream}) < len(stream)
+        ordered.append([stream[key] for key in sorted(stream, key=lambda key: key[::-1] if is_repeated else key)])
+    return list(heapq.merge(*ordered, key=lambda event: event["time"]))
 
 
 def _numbered(datum: dict[str, Any], numbers: list[int]) -> Iterator[Document]:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 
 from ainerd.documents import FrameError, Whole
-from ainerd.runs._writer import SPOILT, Listener, Subject, Writer, is_refused
+from ainerd.runs._writer import SPOILT, Listener, Subject, Writer, is_refused, time_of
 from ainerd.technique import Analysis, AnalysisError, Outcome, Series
 
 logger = logging.getLogger(__name__)
@@ -62,13 +62,14 @@ class RunState:
         if not self.run.has_frames:
             return
         if name == "stop":
-            self._advance(wait_s=min(max(doc["time"] + self._late_s - time.time(), 0.0), self._late_s))
+            late = (time_of(doc.get("time")) or 0.0) + self._late_s - time.time()
+            self._advance(wait_s=min(max(late, 0.0), self._late_s))
             self.run.close()
             if self._subject is not None:
                 if doc.get("exit_status") == "fail" and str(doc.get("reason", "")).startswith(SPOILT):
                     self._subject.problem = str(doc["reason"])
                 self._end()
-        elif name in ("descriptor", "event", "event_page", "stream_datum"):
+        elif name in ("descriptor", "event", "event_page", "bulk_events", "stream_datum"):
             self._advance()
 
     @property
@@ -113,6 +114,9 @@ class RunState:
             if self._subject is None and not self._begin():
                 return
             assert self._subject is not None
+            if self.run.problem and self._recalled is None:  # of all frames that have not been read
+                self._subject.problem, self._is_unreadable = self.run.problem, True
+                return
             self._take(self._subject, None if wait_s is None else max(end - time.monotonic(), 0.0))
             if self._until is None or self.run.n_passed < self._until:
                 return
@@ -130,9 +134,8 @@ class RunState:
             return False
         subject = Subject.of_run(self._writer, self.run, event)
         self._until = None
-        with suppress(FrameError):  # `RunInfo` raises it again below, which gives the reason
-            if event is not None and self.run.n_event is not None:
-                self._until = event * self.run.n_event
+        if event is not None and self.run.n_event is not None:
+            self._until = event * self.run.n_event
         begun = self._writer.begin(subject)
         if isinstance(begun, Outcome):
             if begun.status != "failed":
@@ -140,6 +143,8 @@ class RunState:
             self._recalled, self._subject = begun, subject
             return True
         self._recalled, self._subject = None, begun
+        if self.run.problem:
+            return True
         if self._until is not None and self.run.n_missing > MOST_MISSING * (self._until - begun.first):
             begun.problem = (
                 f"{self.run.n_missing} frames from {begun.first} on are missing: more than {MOST_MISSING} events"
@@ -178,6 +183,7 @@ class RunState:
             self._recalled = None
             return
         analysis = None
+        subject.problem = subject.problem or self.run.lost(subject.event)
         if subject.analysis is not None and (subject.problem is None or subject.series_id):
             with _problems_of(subject):
                 if not subject.series_id and self._ended_well:

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 import httpx
 import numpy as np
-from event_model import RunRouter
 
 from ainerd.activity import activity
 from ainerd.documents import Document, WireError, checked
@@ -30,6 +29,14 @@ MOST_FUTURES = 1000  # runs whose outcomes are kept: plans ask for them soon
 MOST_BYTES = 2**30  # memory that the documents of a run may take, for frames in events
 BEHIND_S = 30.0  # a longer lag is logged
 IDLE_S = 1.0  # without a job, until the idle job runs
+
+# The key with which each kind of document names another one of its run.
+REFERS = {
+    **dict.fromkeys(("descriptor", "stop", "resource", "stream_resource"), "run_start"),
+    **dict.fromkeys(("event", "event_page"), "descriptor"),
+    **dict.fromkeys(("datum", "datum_page", "bulk_datum"), "resource"),
+    "stream_datum": "stream_resource",
+}
 
 T = TypeVar("T")
 Job = Callable[[], Any]
@@ -147,8 +154,8 @@ class Worker:
         self._new_state = partial(RunState, writer, campaign, late_s=late_s, on_block=on_block)
         self._on_outcome: list[Callable[[Outcome], None]] = []
         self._futures: dict[str, Future[list[Outcome]]] = {}
-        self._router = RunRouter([self._open])
-        self._open_runs: dict[str, Delivery] = {}
+        self._open_runs: dict[str, Delivery] = {}  # by uid of the start document
+        self._routes: dict[str, list[str]] = {}  # uids of start documents, by the uid of each document that others name
         self._ended = set[str]()  # uids of the runs that `backlog` counts
         self._current: Delivery | None = None
         self._since: float | None = None  # when the document in hand came
@@ -247,27 +254,42 @@ class Worker:
     def _let_go(self) -> None:
         for delivery in self._open_runs.values():  # the next session, or another agent, analyses them
             delivery.state.run.close()
-        self._router = RunRouter([])  # this and the listeners refer to the worker: without them it is freed at once
+        self._open_runs.clear()  # these and the listeners refer to the worker: without them it is freed at once
+        self._routes.clear()
         self._on_outcome.clear()
 
     def _take(self, name: str, doc: Any, since: float) -> None:
-        """Route a document to its run. The worker survives any error."""
+        """Pass a document to its run. The worker survives any error."""
         try:
             if name == "start":
                 self.analyse_kept()
             self._since = since
             self._warn_if_behind(time.monotonic() - since)
-            self._router(name, doc)
+            for delivery in self._runs_of(name, doc):
+                self._deliver(delivery, name, doc)
         except BaseException as error:
             with suppress(Exception):  # the log message shows parts of the document
                 _log_error(name, doc, error)
         finally:
             self._since = None
 
-    def _open(self, name: str, start: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
-        self._current = delivery = Delivery(self._writer, self._spool, self._new_state)
-        self._open_runs[start["uid"]] = delivery
-        return [partial(self._deliver, delivery)], []
+    def _runs_of(self, name: str, doc: Mapping[str, Any]) -> "list[Delivery]":
+        """Return the runs that a document belongs to: those in progress if it names none, as old documents do not.
+
+        Raises KeyError if it names a document that has not arrived.
+        """
+        uid = doc.get("uid")
+        if name == "start":
+            if doc["uid"] in self._open_runs:
+                raise ValueError(f"the start document of run {uid} came twice")
+            self._current = self._open_runs[doc["uid"]] = Delivery(self._writer, self._spool, self._new_state)
+            self._routes[doc["uid"]] = [doc["uid"]]
+            return [self._open_runs[doc["uid"]]]
+        named = next(iter(doc)) if name == "bulk_events" else doc.get(REFERS[name])
+        starts = [*self._open_runs] if named is None else self._routes[named]
+        if name in ("descriptor", "resource", "stream_resource") and isinstance(uid, str):
+            self._routes[uid] = starts
+        return [self._open_runs[start] for start in starts if start in self._open_runs]
 
     def _deliver(self, delivery: "Delivery", name: str, doc: dict[str, Any]) -> None:
         """Pass a document to its run, and new outcomes to the listeners and futures."""
@@ -289,6 +311,7 @@ class Worker:
     def _resolve(self, raw_uid: str, outcomes: list[Outcome]) -> None:
         self._current = None
         self._open_runs.pop(raw_uid, None)
+        self._routes = {uid: starts for uid, starts in self._routes.items() if {*starts} & self._open_runs.keys()}
         self._ended.discard(raw_uid)
         if outcomes:
             self.concluded, self._last_run = self.concluded + 1, raw_uid

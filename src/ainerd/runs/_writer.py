@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from tiled.client.container import Container
 
 from ainerd.config import Detector, Recorded
-from ainerd.documents import Block, FrameError, Run, RunReader, Whole, documents_of
+from ainerd.documents import Block, Run, RunReader, Whole, documents_of
 from ainerd.results import FINAL, LATEST_S, ResultRecord, ResultStore, event_identity, result_key, series_identity
 from ainerd.technique import Analysis, AnalysisError, Outcome, RunAnalysis, RunInfo, Series, Technique, begin
 
@@ -220,9 +220,7 @@ class Writer:
             run(name, doc)
         run("stop", container.metadata["stop"])
         try:
-            return run.n_events if run.has_frames else 0
-        except FrameError:  # the run has one failed result, which gives the reason
-            return 1
+            return 0 if not run.has_frames else 1 if run.problem else run.n_events  # with a problem, one failed result
         finally:
             run.close()
 
@@ -283,7 +281,7 @@ class Writer:
     def complete(self, subject: Subject, outcome: Outcome, analysis: Analysis, regime: Mapping[str, Any]) -> Outcome:
         """Write an analysis and its `regime` (with the version of the atlas); return the outcome that is in Tiled."""
         series = {name: subject.series(key) for name, key in self.recorded.series.items()}
-        began = _time(subject.runs[0].start_doc.get("time"))
+        began = time_of(subject.runs[0].start_doc.get("time"))
         if began is None:
             began = min((t[0] for t, _ in series.values() if t.size), default=0.0)
         relative = {name: (t - began, y) for name, (t, y) in series.items() if t.size}
@@ -339,7 +337,7 @@ class Writer:
         run, start = subject.run, subject.run.start_doc
         metadata: dict[str, Any] = {
             "scan_id": _typed(start.get("scan_id"), int),
-            "run_time": _time(start.get("time")),
+            "run_time": time_of(start.get("time")),
             "suggestion_id": _typed(start.get("suggestion_id"), str) or None,
             "start": start_metadata(start, self.recorded),
         }
@@ -372,8 +370,8 @@ class Writer:
             "units": dict(self.recorded.units),
         }
         if subject.event is not None:
-            details["event_time"] = _time(subject.run.event_time(subject.event))
-            details["exposure_time"] = _time(subject.run.exposure_time(subject.event))
+            details["event_time"] = time_of(subject.run.event_time(subject.event))
+            details["exposure_time"] = time_of(subject.run.exposure_time(subject.event))
         if subject.series_id:
             details["raw_uids"] = [run.uid for run in subject.runs]
         return details
@@ -504,7 +502,7 @@ def _shown(value: Any) -> str:
         return f"of type {type(value).__name__}"
 
 
-def _time(value: Any) -> float | None:
+def time_of(value: Any) -> float | None:
     """Return seconds since 1970; None if the value is not a number or later than a table can show."""
     value = _typed(value, int, float)
     return float(value) if value is not None and abs(value) <= LATEST_S else None

@@ -15,17 +15,32 @@ from numpy.typing import ArrayLike, NDArray
 from ainerd.xpcs._partition import Array, Floats, Normalization, Partition
 
 Diagonal = Literal["poisson", "neighbour", "raw"]
+LARGEST = 2**53  # whole numbers up to it are exact as floats
 SLOW = 64  # frames, about, over which the beam is taken for constant
 
 
 def check_counts(block: Array) -> Array:
-    """Return the block in C order; raise ValueError for values that are no counts: negative, NaN or infinite."""
+    """Return the block in C order; raise ValueError for values that are no counts: negative, NaN, infinite, too large.
+
+    Examples
+    --------
+    >>> check_counts(np.array([[3, -1]]))
+    Traceback (most recent call last):
+        ...
+    ValueError: frames hold -1: -1 and -2 mark gaps and bad pixels, mask them
+    """
     if block.dtype.kind not in "uif":
         raise ValueError(f"frames must be numbers, got {block.dtype}")
     if block.dtype.kind == "f" and not np.isfinite(block).all():
         raise ValueError("frames hold NaN or infinite counts; mask those pixels or leave those frames out")
     if block.dtype.kind != "u" and block.size and block.min() < 0:
-        raise ValueError(f"frames hold negative counts (smallest {block.min()}); subtract no background before C2")
+        below = np.unique(block[block < 0])
+        if set(below.tolist()) <= {-1, -2}:
+            values = " and ".join(f"{value:g}" for value in below[::-1])
+            raise ValueError(f"frames hold {values}: -1 and -2 mark gaps and bad pixels, mask them")
+        raise ValueError(f"frames hold negative counts (smallest {below[0]}); subtract no background before C2")
+    if block.dtype.itemsize > 4 and block.size and block.max() > LARGEST:
+        raise ValueError(f"frames hold a count of {block.max():.3g}, and none above 2^53 is exact; mask those pixels")
     return np.ascontiguousarray(block)
 
 

@@ -76,6 +76,8 @@ def test_bins_may_come_from_a_partition_file(movie, tmp_path):
     [
         ({"--roi": "movie.h5"}, "movie.h5 holds no partition"),
         ({"--dataset": "entry/data/data"}, "it holds somewhere/frames; name one with --dataset"),
+        ({"--dataset": "four"}, "'four' has 4 dimensions, (1, 2, 3, 4); frames need 3, (frames, ny, nx)"),
+        ({"--dataset": "image"}, "'image' has 2 dimensions, (3, 4); frames need 3"),
         ({"--roi": "nowhere.npy"}, "no file nowhere.npy"),
         ({"--frame-time": "0"}, "--frame-time must be positive"),
         ({"file": "nowhere.h5"}, "no file nowhere.h5"),
@@ -85,6 +87,9 @@ def test_bins_may_come_from_a_partition_file(movie, tmp_path):
 )
 def test_bad_input_is_one_line(movie, tmp_path, monkeypatch, capsys, change, message):
     np.save(tmp_path / "wrong.npy", np.ones((30, 60), int))
+    if change.get("--dataset") in ("four", "image"):
+        with h5py.File(movie, "r+") as file:
+            file["four"], file["image"] = np.ones((1, 2, 3, 4)), np.ones((3, 4))
     options = {"file": str(movie), "--dataset": "somewhere/frames", "--roi": str(tmp_path / "roi.npy")} | change
     if options["--roi"] in ("wrong", "movie.h5"):
         options["--roi"] = str(

@@ -1,6 +1,5 @@
 """`ainerd analyze`: frames or g2 in a file, without Bluesky."""
 
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -239,7 +238,7 @@ def read_bins(roi: Path) -> "Partition":
     """Read bins from an HDF5 file, a .npy of labels, or the settings of an instrument; ValueError names the file."""
     import numpy as np
 
-    from ainerd.config import read_section
+    from ainerd.config import read_section, read_toml
     from ainerd.techniques.rheo_xpcs._bins import build_partition
     from ainerd.techniques.rheo_xpcs._settings import PartitionSettings
     from ainerd.xpcs import Partition
@@ -251,7 +250,7 @@ def read_bins(roi: Path) -> "Partition":
     try:
         if roi.suffix != ".toml":
             return Partition.from_roi_map(np.load(roi, allow_pickle=False))
-        table = tomllib.loads(roi.read_text()).get("rheo_xpcs", {}).get("partition", {})
+        table = read_toml(roi).get("rheo_xpcs", {}).get("partition", {})
         section = read_section(PartitionSettings, table, "rheo_xpcs.partition")
         return build_partition(section.anchored(roi.resolve().parent))
     except (ValueError, EOFError) as err:

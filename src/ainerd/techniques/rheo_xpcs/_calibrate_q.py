@@ -93,16 +93,14 @@ def sentences(found: "Rings") -> list[str]:
 
 def _geometry(config: Path | None) -> "PartitionSettings":
     """Read the geometry in the settings; ValueError without one."""
-    import tomllib
-
-    from ainerd.config import read_section
+    from ainerd.config import read_section, read_toml
     from ainerd.techniques.rheo_xpcs._settings import PartitionSettings
 
     if config is None:
         raise ValueError(_NEEDED)
     try:
-        table = tomllib.loads(config.read_text()).get("rheo_xpcs", {}).get("partition", {})
-    except tomllib.TOMLDecodeError as err:
+        table = read_toml(config).get("rheo_xpcs", {}).get("partition", {})
+    except ValueError as err:
         raise ValueError(f"{config}: {err}") from None
     section = read_section(PartitionSettings, table, "rheo_xpcs.partition").anchored(config.resolve().parent)
     if not section.by_geometry:

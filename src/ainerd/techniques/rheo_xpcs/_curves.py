@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.techniques.rheo_xpcs._curves_of_bins import Curve, Curves
-from ainerd.techniques.rheo_xpcs._fields import dataset, frame_time, is_there, number, numbers, opened
+from ainerd.techniques.rheo_xpcs._fields import dataset, frame_time, is_there, number, numbers, opened, positive
 from ainerd.xpcs import Partition
 
 
@@ -128,9 +128,9 @@ def _curves(
 def _boost_corr(file: h5py.File, frame_time_s: float | None) -> Curves:
     group = file["xpcs/multitau"]
     lags = numbers(group, "delay_list")
-    averaged = number(group, "config/avg_frame", 1.0)
+    averaged = positive(group, "config/avg_frame", 1.0)
     if frame_time_s is None:
-        frame_time_s = frame_time(file) * averaged * number(group, "config/stride_frame", 1.0)
+        frame_time_s = frame_time(file) * averaged * positive(group, "config/stride_frame", 1.0)
     g2, error = (_by_lag(group, name, lags) for name in ("normalized_g2", "normalized_g2_err"))
     return _curves(
         "APS, boost_corr", frame_time_s * lags, g2, error, averaged=averaged, frame_time_s=frame_time_s,
@@ -162,7 +162,7 @@ def _nexus(file: h5py.File, frame_time_s: float | None) -> Curves:
     if frame_time_s is None and is_there(group, "tau") and numbers(group, "tau").size == lags.size:
         tau_s = numbers(group, "tau")  # ours: lags of frames that come at any times are no whole frames
     g2, error = (by_storage(group, name, lags.size) for name in ("g2", "g2_derr"))
-    error = np.full_like(g2, np.nan) if error.shape != g2.shape else error
+    error = np.full_like(g2, np.nan) if error.shape != g2.shape else _errors(group, "g2_derr", error)
     return _curves("NXxpcs", tau_s, g2, error, frame_time_s=time_s)
 
 
@@ -197,7 +197,14 @@ def _by_lag(group: h5py.Group, name: str, lags: Curve) -> Curve:
     values = np.asarray(dataset(group, name)[()], dtype=float)
     if values.ndim != 2 or len(values) != lags.size:
         raise ValueError(f"{group.name.rstrip('/')}/{name} has shape {values.shape}, expected ({lags.size} lags, bins)")
-    return values.T
+    return values.T if name in _G2 else _errors(group, name, values.T)
+
+
+def _errors(group: h5py.Group, name: str, values: Curve) -> Curve:
+    if (values < 0).any():
+        where = f"{group.name.rstrip('/')}/{name}"
+        raise ValueError(f"{where} holds negative errors (smallest {values[values < 0].min():.3g})")
+    return values
 
 
 def by_storage(group: h5py.Group, name: str, n_lags: int) -> Curve:

@@ -79,4 +79,12 @@ def frame_time(file: h5py.File, names: tuple[str, ...] = FRAME_TIMES) -> float:
     name = next((name for name in names if is_there(file, name)), None)
     if name is None:
         raise ValueError(f"{names[0]} is not there: give --frame-time, the seconds from frame to frame")
-    return number(file, name)
+    return positive(file, name)
+
+
+def positive(group: h5py.Group, name: str, otherwise: float | None = None) -> float:
+    """Read one number as `number` does; raise ValueError, which names it, unless it is positive and finite."""
+    value = number(group, name, otherwise)
+    if not 0 < value < np.inf:
+        raise ValueError(f"{group.name.rstrip('/')}/{name} is {value:g}, expected a positive number")
+    return value

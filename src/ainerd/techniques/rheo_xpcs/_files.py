@@ -56,6 +56,9 @@ def find_movie(file: Path, dataset: str) -> Movie:
                 parts = _series(node, file)
             else:
                 parts = {dataset: node.shape} if getattr(node, "ndim", 0) == 3 else {}
+            if not parts and isinstance(node, h5py.Dataset):
+                dimensions = f"{node.ndim} dimension{'s' * (node.ndim != 1)}, {node.shape}"
+                raise ValueError(f"{file}: {dataset!r} has {dimensions}; frames need 3, (frames, ny, nx)")
             if not parts:
                 movies: list[str] = []
                 opened.visititems(lambda name, item: movies.append(name) if getattr(item, "ndim", 0) == 3 else None)

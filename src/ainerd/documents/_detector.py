@@ -1,0 +1,121 @@
+"""What a descriptor says about the detector. Each value is checked here, where it enters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ainerd.config import Detector, short
+from ainerd.documents._numbering import MOST_NUMBER
+from ainerd.documents._storage import FrameError
+
+LARGEST = 2**20  # rows or columns of a frame
+# Ends of the keys of areaDetector that say whether a number of frames counts. If frames come until somebody stops the
+# detector ("Continuous" of the camera, "Stream" of the file), 1 is only the value that it had before.
+MODES = {"image_mode": "continuous", "file_write_mode": "stream"}
+UNTIL_STOPPED = 2  # number of both modes
+
+
+@dataclass(frozen=True)
+class Described:
+    """The detector of a run.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Shape of an index: (ny, nx), or (n, ny, nx) for n frames.
+    n_frames : int or None
+        Frames of an exposure; None if no number is configured, or 0, which means "without limit".
+    frame_time_s : float or None
+        Time from frame to frame; None if it is not configured.
+    flies : bool
+        Whether the stream of the frames contains only frames.
+    """
+
+    shape: tuple[int, ...]
+    n_frames: int | None
+    frame_time_s: float | None
+    flies: bool
+
+    @classmethod
+    def of(cls, descriptor: Mapping[str, Any], keys: Detector) -> "Described":
+        """Check a descriptor. FrameError names the key whose value cannot be used."""
+        data_keys = descriptor["data_keys"]
+        if odd := [name for name, about in data_keys.items() if not isinstance(about, Mapping)]:
+            raise FrameError(f"the data key {odd[0]!r} is described by {short(data_keys[odd[0]])}")
+        return cls(
+            shape=_shape(data_keys[keys.image], keys.image),
+            n_frames=_n_frames(descriptor, keys),
+            frame_time_s=_frame_time_s(descriptor, keys),
+            flies=all("external" in about for about in data_keys.values()),
+        )
+
+
+def whole_number(value: Any, what: str, *, least: int = 0) -> int:
+    """Return a whole number of at least `least`; FrameError, which names `what`, for any other value."""
+    number = _number(value)
+    if number is None or number != number // 1 or not least <= number <= MOST_NUMBER:
+        raise FrameError(f"{what} is {short(value)}, expected a whole number from {least} to {MOST_NUMBER}")
+    return int(number)
+
+
+def _shape(about: Mapping[str, Any], key: str) -> tuple[int, ...]:
+    shape = about.get("shape")
+    given = [*shape] if isinstance(shape, list | tuple | np.ndarray) else []
+    if len(given) == 3 and (given[0] is None or _number(given[0]) in (0, -1)):
+        del given[0]  # frames without limit, or ophyd's depth of one plane
+    sizes = [_number(n) for n in given]
+    if len(sizes) not in (2, 3) or not all(n is not None and 1 <= n <= LARGEST and n == n // 1 for n in sizes):
+        raise FrameError(f"the shape of {key!r} is {short(shape)}, expected (ny, nx) or (frames, ny, nx)")
+    return tuple(int(n) for n in sizes if n is not None)
+
+
+def _n_frames(descriptor: Mapping[str, Any], keys: Detector) -> int | None:
+    if not keys.n_frames:
+        return None
+    value, device = _configured(descriptor, keys.n_frames, keys.image)
+    n = whole_number(value, f"the configuration {keys.n_frames!r}", least=-1)
+    return None if n < 1 or (n == 1 and _until_stopped(device)) else n
+
+
+def _until_stopped(device: Mapping[str, Any]) -> bool:
+    """Return whether a detector takes frames until somebody stops it."""
+    return any(
+        value == UNTIL_STOPPED or (isinstance(value, str) and value.lower() == mode)
+        for key, value in device.items()
+        for end, mode in MODES.items()
+        if str(key).endswith(end) and isinstance(value, int | float | str)
+    )
+
+
+def _frame_time_s(descriptor: Mapping[str, Any], keys: Detector) -> float | None:
+    if not keys.frame_time_s:
+        return None
+    value, _ = _configured(descriptor, keys.frame_time_s, keys.image)
+    seconds = _number(value)
+    if seconds is None or not 0 < seconds < np.inf:
+        raise FrameError(f"the configuration {keys.frame_time_s!r} is {short(value)}, expected a positive time in s")
+    return seconds
+
+
+def _configured(descriptor: Mapping[str, Any], key: str, image: str) -> tuple[Any, Mapping[str, Any]]:
+    """Return a value of the configuration, and all values of its device."""
+    devices = descriptor.get("configuration")
+    for device in devices.values() if isinstance(devices, Mapping) else ():
+        values = device.get("data") if isinstance(device, Mapping) else None
+        if isinstance(values, Mapping) and key in values:
+            return values[key], values
+    raise FrameError(f"the descriptor of {image!r} has no configuration {key!r}")
+
+
+def _number(value: Any) -> float | None:
+    """Return a number as a float, also one of numpy; None for any other value, NaN, and numbers too large."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+        return None
+    try:
+        return None if value != value else float(value)
+    except OverflowError:
+        return None

@@ -1,0 +1,93 @@
+"""Values of a descriptor: each is checked where it enters, and one that cannot be used is named."""
+
+import numpy as np
+import pytest
+from event_model import compose_run
+
+from ainerd.config import Detector
+from ainerd.documents import Run
+
+KEYS = Detector(image="det", n_frames="cam_num_images", frame_time_s="cam_acquire_period")
+GOOD = {"cam_num_images": 4, "cam_acquire_period": 0.01}
+MISSING = object()
+
+
+def flown(settings, *, folder="/nowhere", shape=(2, 3), n=4, **about):
+    """Documents of a run whose detector flies."""
+    bundle = compose_run()
+    yield "start", bundle.start_doc
+    image = {"dtype": "array", "shape": shape, "source": "sim", "external": "STREAM:"}
+    descriptor = bundle.compose_descriptor(name="det", data_keys={"det": image}, validate=False).descriptor_doc
+    configured = {"det": {"data": settings, "timestamps": {}, "data_keys": {}}}
+    yield "descriptor", {**descriptor, "configuration": configured, **about}
+    resource = bundle.compose_stream_resource(
+        mimetype="application/x-hdf5", uri=f"file://localhost{folder}/f.h5", data_key="det", parameters={"dataset": "d"}
+    )
+    yield "stream_resource", resource.stream_resource_doc
+    indices = {"start": 0, "stop": n}
+    yield "stream_datum", resource.compose_stream_datum(indices, {"start": 1, "stop": n + 1}, descriptor)
+    yield "stop", bundle.compose_stop()
+
+
+def taken(documents):
+    run = Run(KEYS, [])
+    for name, doc in documents:
+        run(name, doc)
+    return run
+
+
+@pytest.mark.fault(
+    "A setting of the detector in a descriptor is no number, missing or impossible",
+    "The run has one failed result, which names the setting",
+)
+@pytest.mark.parametrize("key", GOOD)
+@pytest.mark.parametrize(
+    "value",
+    [MISSING, None, [96], np.array([96]), "96", "many", True, float("nan"), float("inf"), -7, 1e30, 10**400, {}, 1j],
+    ids=lambda value: "missing" if value is MISSING else repr(value)[:20],
+)
+def test_a_setting_that_is_no_number_is_named(key, value):
+    configuration = {name: x for name, x in GOOD.items() if name != key} | ({} if value is MISSING else {key: value})
+    run = taken(flown(configuration))
+    if key == "cam_acquire_period" and value == 1e30:
+        assert not run.problem and run.frame_time_s == 1e30
+    else:
+        assert key in run.problem and run.n_frames is None and run.frame_time_s is None
+
+
+@pytest.mark.parametrize("about", [{"configuration": x} for x in (None, {}, {"det": None}, {"det": {}}, [])])
+def test_a_descriptor_without_settings_is_named(about):
+    assert "no configuration 'cam_num_images'" in taken(flown(GOOD, **about)).problem
+
+
+@pytest.mark.parametrize("number", [4, 4.0, np.int64(4), np.float32(4), np.array(4)])
+def test_numbers_of_all_kinds_are_taken(number):
+    run = taken(flown(GOOD | {"cam_num_images": number}))
+    assert not run.problem and run.n_frames == 4 and type(run.n_frames) is int
+
+
+@pytest.mark.parametrize(
+    ("configuration", "n"),
+    [
+        ({"cam_num_images": 0}, None), ({"cam_num_images": -1}, None), ({"cam_num_images": np.int32(0)}, None),
+        ({"cam_num_images": 1}, 1), ({"cam_num_images": 1, "cam_image_mode": "Single"}, 1),
+        ({"cam_num_images": 1, "cam_image_mode": "Continuous"}, None),
+        ({"cam_num_images": 1, "cam_image_mode": 2}, None),
+        ({"cam_num_images": 1, "hdf1_file_write_mode": "Stream"}, None),
+        ({"cam_num_images": 4, "cam_image_mode": "Continuous"}, 4),
+    ],
+)  # fmt: skip
+def test_zero_and_continuous_mean_without_limit(configuration, n):
+    run = taken(flown(GOOD | configuration))
+    assert not run.problem and run.n_exposure == n and run.n_events == (1 if n is None else 4 // n)
+
+
+@pytest.mark.parametrize("shape", [None, [], [3], "2x3", [2, "3"], [2, None], [2, 0], [2, -3], [1, 1, 2, 3], [2, 1e9]])
+def test_a_shape_that_is_none_is_named(shape):
+    assert "the shape of 'det' is" in taken(flown(GOOD, shape=shape)).problem
+
+
+@pytest.mark.parametrize("first", [0, -1, None])
+def test_a_number_of_planes_without_limit_is_one_plane(first):
+    run = taken(flown(GOOD, shape=[first, 2, 3]))
+    assert not run.problem and run.frame_shape == (2, 3) and run.n_ready == 4

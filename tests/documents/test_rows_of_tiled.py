@@ -1,0 +1,82 @@
+"""Events from a table of Tiled, whose rows come in any order: their numbers order them, and number the frames."""
+
+import h5py
+import numpy as np
+import pytest
+from event_model import compose_run
+
+from ainerd.config import Detector
+from ainerd.documents import Run, documents_of, documents_of_many
+from ainerd.runs import write_run
+from ainerd.server import open_catalog
+
+PIXELS = np.arange(6)
+NUMBER = {"dtype": "number", "shape": [], "source": "sim"}
+
+
+@pytest.fixture(scope="module")
+def raw(place):
+    return open_catalog(place.client())[0]
+
+
+def scan(folder, rows, *, n_frames):
+    """Documents of a scan whose events are stored as `rows` (number, x, time); frame i, from 0, holds i everywhere."""
+    with h5py.File(folder / "f.h5", "w") as file:
+        file["d"] = np.repeat(np.arange(n_frames, dtype="u2"), 6).reshape(n_frames, 2, 3)
+    bundle = compose_run()
+    yield "start", bundle.start_doc
+    image = {"dtype": "array", "dtype_numpy": "<u2", "shape": [1, 2, 3], "source": "sim", "external": "STREAM:"}
+    described = bundle.compose_descriptor(name="primary", data_keys={"x": NUMBER, "det": image})
+    yield "descriptor", described.descriptor_doc
+    resource = bundle.compose_stream_resource(
+        mimetype="application/x-hdf5", uri=f"file://localhost{folder}/f.h5", data_key="det",
+        parameters={"dataset": "d", "swmr": False, "chunk_shape": [1, 2, 3]},
+    )  # fmt: skip
+    yield "stream_resource", resource.stream_resource_doc
+    indices, numbers = {"start": 0, "stop": n_frames}, {"start": 1, "stop": n_frames + 1}
+    yield "stream_datum", resource.compose_stream_datum(indices, numbers, described.descriptor_doc)
+    for number, x, time_s in rows:
+        yield "event", {
+            "uid": f"{bundle.start_doc['uid']}/{number}/{time_s}", "descriptor": described.descriptor_doc["uid"],
+            "time": time_s, "seq_num": number, "data": {"x": x}, "timestamps": {"x": time_s}, "filled": {},
+        }  # fmt: skip
+    n = max(number for number, *_ in rows)
+    yield "stop", {**bundle.compose_stop(), "num_events": {"primary": n}}
+
+
+def read(documents, folder):
+    """Return number, x and frame of each event."""
+    run = Run(Detector(image="det"), [folder])
+    for name, doc in documents:
+        run(name, doc)
+    frames = {block.first + i + 1: int(x[0]) for block in run.blocks(PIXELS) for i, x in enumerate(block.frames)}
+    run.close()
+    return [(number, run.reading("x", number), frame) for number, frame in sorted(frames.items())]
+
+
+@pytest.mark.fault("Tiled gives the rows of a scan in another order", "They are ordered by the numbers of the events")
+@pytest.mark.parametrize("order", [(1, 2, 3, 4), (1, 3, 4, 2), (4, 3, 2, 1), (2, 4, 1, 3)])
+@pytest.mark.parametrize("times", [(10, 20, 30, 40), (40, 10, 30, 20)], ids=["steady clock", "clock that jumps"])
+def test_rows_are_ordered_by_their_numbers(raw, tmp_path, order, times):
+    documents = list(scan(tmp_path, [(n, 10.0 * n, float(times[n - 1])) for n in order], n_frames=4))
+    write_run(raw, documents)
+    uid = documents[0][1]["uid"]
+    expected = [(n, 10.0 * n, n - 1) for n in (1, 2, 3, 4)]
+    assert read(documents_of(raw[uid]), tmp_path) == expected
+    assert read(next(documents_of_many(raw, [uid])), tmp_path) == expected
+
+
+def test_an_event_that_is_stored_twice_counts_once(raw, tmp_path):
+    rows = [(3, 30.0, 3.0), (1, 10.0, 1.0), (3, 30.0, 3.0), (2, 20.0, 2.0)]
+    documents = list(scan(tmp_path, rows, n_frames=3))
+    write_run(raw, documents)
+    assert read(documents_of(raw[documents[0][1]["uid"]]), tmp_path) == [(n, 10.0 * n, n - 1) for n in (1, 2, 3)]
+
+
+def test_after_a_pause_the_times_of_events_decide(raw, tmp_path):
+    """The RunEngine took events 2 and 3 again: the frames of the first time count, as in `Run`."""
+    taken = [(1, 10.0, 1.0), (2, 20.0, 2.0), (3, 30.0, 3.0), (2, 21.0, 4.0), (3, 31.0, 5.0), (4, 40.0, 6.0)]
+    documents = list(scan(tmp_path, [taken[i] for i in (5, 2, 0, 4, 3, 1)], n_frames=6))
+    write_run(raw, documents)
+    expected = [(1, 10.0, 0), (2, 20.0, 1), (3, 30.0, 2), (4, 40.0, 5)]
+    assert read(documents_of(raw[documents[0][1]["uid"]]), tmp_path) == expected
