@@ -1,6 +1,7 @@
 """Write the table of faults from the tests that try them: `make faults`."""
 
 import atexit
+import ctypes
 import fcntl
 import gc
 import os
@@ -20,6 +21,13 @@ from tests.small_bank import write_small_bank
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of hundreds of processes compiles the package anew
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many workers as cores: more threads would only wait for each other
+
+# A session that ends frees hundreds of megabytes of arrays. The allocator of glibc would keep up to 64 MB of them in the
+# arena of each thread: one arena, arrays of 1 MB and more in mappings of their own, and a free end of 4 MB at most.
+M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -8, -3, -1
+with suppress(AttributeError):  # another allocator
+    for parameter, value in ((M_ARENA_MAX, 1), (M_MMAP_THRESHOLD, 2**20), (M_TRIM_THRESHOLD, 2**22)):
+        ctypes.CDLL(None).mallopt(parameter, value)
 
 # Before any client of EPICS is imported: each worker finds IOCs at a port of its own, and none on other machines.
 with socket.socket() as free:
@@ -138,7 +146,8 @@ def spent_so_far():
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_teardown(item, nextitem):
     yield
-    if nextitem is None or nextitem.path != item.path:  # once for a file: it takes a millisecond
+    if nextitem is None or nextitem.path != item.path:  # once for a file
+        gc.collect()  # the sessions of the file, in circles, hold their arrays
         now, stash = spent_so_far(), item.config.stash
         item.user_properties.append(("cpu_s", now - stash[BEGAN]))
         stash[BEGAN] = now
