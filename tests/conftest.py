@@ -22,8 +22,8 @@ from tests.small_bank import write_small_bank
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of hundreds of processes compiles the package anew
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many workers as cores: more threads would only wait for each other
 
-# A session that ends frees hundreds of megabytes of arrays. The allocator of glibc would keep up to 64 MB of them in the
-# arena of each thread: one arena, arrays of 1 MB and more in mappings of their own, and a free end of 4 MB at most.
+# A session that ends frees hundreds of megabytes of arrays. By default glibc keeps up to 64 MB of them in the arena of
+# each thread. Here it has one arena, maps arrays of 1 MB and more one by one, and keeps 4 MB at most.
 M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -8, -3, -1
 with suppress(AttributeError):  # another allocator
     for parameter, value in ((M_ARENA_MAX, 1), (M_MMAP_THRESHOLD, 2**20), (M_TRIM_THRESHOLD, 2**22)):
