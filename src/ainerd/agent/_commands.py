@@ -18,6 +18,7 @@ from ainerd.runs import Jobs
 logger = logging.getLogger(__name__)
 
 LISTEN_S = 0.5  # between two looks at waiting commands
+OTHERS_S = 1.0  # between two looks at the decisions of other sessions of this agent
 URGENT = ("hold", "release")
 _LATER = (401, 403, 429, *range(500, 600))  # the server may accept it later
 STUCK_S = 30.0  # a look or a command that takes longer is reported
@@ -106,6 +107,7 @@ class CommandReader:
 
         With `take_over` also execute the commands that other processes have claimed.
         """
+        self._look_at_others()
         self._find(take_over=take_over)
         self.execute()
 
@@ -126,12 +128,26 @@ class CommandReader:
                 self._answers[key] = answer, first
             self._jobs.write(partial(self._answer, key), first=first)
 
+    def _look_at_others(self) -> None:
+        """Obey what other sessions of this agent were told, such as a hold."""
+        if self._store.seems_away:
+            return
+        try:
+            if self._campaign.look():
+                self._answered()
+        except (httpx.HTTPError, RuntimeError) as error:  # RuntimeError: the client is closed
+            logger.debug("other sessions of this agent are not read: %s", error)
+
     def _listen(self) -> None:
+        looked = time.monotonic()
         while not self._ends:
             self._wake.clear()
             self._busy_since["looking for commands"] = time.monotonic()
             try:
                 self.look()
+                if time.monotonic() - looked >= OTHERS_S:
+                    self._look_at_others()
+                    looked = time.monotonic()
             except Exception:  # must not end the thread: people press hold
                 logger.exception("commands are not read")
             self._busy_since.pop("looking for commands", None)

@@ -1,5 +1,6 @@
 """The campaign of one agent: it learns from results, suggests positions, and executes the commands of people."""
 
+import logging
 import math
 import threading
 import uuid
@@ -8,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import httpx
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 
@@ -27,6 +29,7 @@ from ainerd.results import ResultStore, commands, digest, read_checkpoint, utc_n
 from ainerd.steering import DoseBook, Explorer, SampleMap
 from ainerd.technique import Outcome, Technique
 
+logger = logging.getLogger(__name__)
 MAX_CONSECUTIVE_FAILURES = 5  # a plan stops after this many exposures in a row without a result
 
 
@@ -130,6 +133,7 @@ class Campaign:
         self._learn(known)
         self._found_before, self._began = known, utc_now()
         self._read_checkpoint = partial(read_checkpoint, store.container, str(store.agent))
+        self._is_overwritten, self._store_name = False, str(store.agent)
         self._restore(self._read_checkpoint())
         self.reference.judge_all()
 
@@ -297,6 +301,11 @@ class Campaign:
     def save(self) -> None:
         """Write the state of this moment, so that writes in another order than their requests keep the newest."""
         with self._saving:  # the thread that reads commands writes it, too
+            try:
+                self._merge()
+            except httpx.HTTPError as error:  # the next look writes it
+                logger.warning("the checkpoint of %s is not written yet: %s", self._store_name, error)
+                return
             with self._lock:
                 state = {
                     "configured": self._configured,
@@ -307,7 +316,24 @@ class Campaign:
                 }
             self.ledger.checkpoint(state)
 
+    def look(self) -> bool:
+        """Adopt what other sessions of this agent have decided, such as a hold; return whether something has changed.
+
+        If another session has written its checkpoint over a decision of this one, the checkpoint is written again.
+        """
+        changed = self._merge()
+        if self._is_overwritten:
+            self.checkpoint()
+        return changed
+
     # inside
+
+    def _merge(self) -> bool:
+        state = self._read_checkpoint()
+        with self._lock:
+            theirs, ours = state.get("stamps") or {}, self.decisions.stamps
+            self._is_overwritten = bool(state) and any(theirs.get(slot, 0.0) < t for slot, t in ours.items())
+            return self.decisions.merge(state)
 
     def _learn_from_others(self) -> list[Mapping[str, float]]:
         """Learn the results of other sessions that are new in Tiled, and return their positions."""

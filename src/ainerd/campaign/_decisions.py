@@ -75,6 +75,7 @@ class Decisions:
     has_accounts: bool  # whether the server has accounts, so that only commands with one are verified
     held: dict[str, Any] | None = None  # person who holds the campaign, reason and time
     regime_names: dict[int, str] = field(default_factory=dict)  # from people, by regime
+    stamps: dict[str, float] = field(default_factory=dict)  # when each decision was made; of a box, by its text
     _rejected: list[dict[str, float]] = field(default_factory=list)
     _fetched: list[str] = field(default_factory=list)  # ids of positions that scripts fetched, the last one at the end
     _applied: dict[str, tuple[str, Answer]] = field(default_factory=dict)  # verb and answer of commands, by id
@@ -99,11 +100,70 @@ class Decisions:
                 answer = Answer("refused", str(reason))
             except ValueError as error:
                 answer = Answer("refused", str(error)[:300])
+            if answer.status == "done":
+                self._stamp(command)
             self._applied[command.id] = command.do, answer
             for old in list(self._applied)[:-MOST_APPLIED]:
                 del self._applied[old]
             self.save(first=isinstance(command, commands.Next))
         return answer
+
+    # other sessions of this agent
+
+    def _stamp(self, command: commands.Command) -> None:
+        """Note when a decision was made that all sessions of this agent share."""
+        now = time.time()
+        match command:
+            case commands.Hold() | commands.Release():
+                self.stamps["held"] = now
+            case commands.Exclude():
+                self.stamps[limits_text(command.region)] = now
+            case commands.SetExcluded():
+                self.stamps["lifted"] = now
+                self.stamps |= {limits_text(region): now for region in command.regions}
+            case commands.SetBounds():
+                self.stamps["bounds"] = now
+            case commands.Reference():
+                self.stamps["reference"] = now
+            case commands.Name():
+                self.stamps[f"name {command.regime}"] = now
+
+    def merge(self, state: Mapping[str, Any]) -> bool:
+        """Adopt what other sessions of this agent have decided since; return whether something has changed.
+
+        The newer of two decisions on the same thing counts. Excluded boxes and rejected positions of both count, unless
+        a newer decision has lifted the boxes. So the order in which sessions write their checkpoints does not matter.
+        """
+        theirs = {slot: float(t) for slot, t in (state.get("stamps") or {}).items()}
+        newer = {slot for slot, t in theirs.items() if t > self.stamps.get(slot, 0.0)}
+        explorer, names = self.proposals.explorer, state.get("names") or {}
+        new = [x for x in state.get("rejected") or [] if x not in self._rejected and set(x) == set(explorer.names)]
+        if not newer and not new:
+            return False
+        self.stamps |= {slot: theirs[slot] for slot in newer}
+        if "held" in newer:
+            self.held = state.get("held")
+        if "reference" in newer:
+            self.reference.chosen = state.get("reference")
+        for slot in newer:
+            if slot.startswith("name ") and (regime := slot.removeprefix("name ")).isdecimal():
+                others = {number: name for number, name in self.regime_names.items() if number != int(regime)}
+                self.regime_names = {**others, int(regime): names[regime]} if names.get(regime) else others
+        if "bounds" in newer and set(state["bounds"]) == set(explorer.names):
+            bounds = {name: (float(low), float(high)) for name, (low, high) in state["bounds"].items()}
+            with suppress(ValueError):  # the settings of that session are wider
+                explorer.bounds = within(bounds, self.ceiling)
+        boxes = [*explorer.excluded, *({n: (a, b) for n, (a, b) in box.items()} for box in state.get("excluded") or [])]
+        lifted = self.stamps.get("lifted", 0.0)
+        known = {limits_text(box): box for box in boxes if set(box) <= set(explorer.names)}
+        kept = [box for name, box in known.items() if self.stamps.get(name, lifted) >= lifted]
+        if kept != explorer.excluded:
+            explorer.excluded = kept
+        self._rejected += new
+        explorer.register_failures([{ID_KEY: uuid4().hex, **position} for position in new])
+        self.proposals.withdraw_where("another session of this agent was told so")
+        self.proposals.queue.version += 1
+        return True
 
     # checkpoint
 
@@ -112,6 +172,7 @@ class Decisions:
         given = self.proposals.given
         return {
             "rejected": list(self._rejected),
+            "stamps": dict(self.stamps),
             "held": self.held,
             "names": {str(regime): name for regime, name in self.regime_names.items()},
             "reference": self.reference.chosen,
@@ -123,6 +184,7 @@ class Decisions:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Restore a checkpoint, except the points that wait, see `resume`."""
         names = set(self.proposals.explorer.names)
+        self.stamps = {slot: float(t) for slot, t in (state.get("stamps") or {}).items()}
         self.held, self.reference.chosen = state.get("held"), state.get("reference")
         self.regime_names = {int(regime): name for regime, name in (state.get("names") or {}).items()}
         self._rejected = [dict(position) for position in state["rejected"] if set(position) == names]

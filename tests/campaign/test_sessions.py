@@ -1,0 +1,67 @@
+"""Two sessions of one agent: each obeys what the other was told, and no decision disappears."""
+
+import pytest
+from campaign_toys import Jobs, Node
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ainerd.agent import CommandReader
+from ainerd.knobs import Knob
+from ainerd.results.commands import Exclude, Hold, Reject, Release, SetExcluded
+
+FEW = {name: Knob(range=(0, 10), values=(0, 5, 10), length=1.0) for name in ("x", "y")}
+DOES = st.sampled_from(["hold", "release", "exclude", "reject", "lift", "save", "look"])
+
+
+@pytest.mark.fault("A person holds or excludes where two processes of one agent run", "Both obey, and nothing is lost")
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(history=st.lists(st.tuples(st.integers(0, 1), DOES), min_size=1, max_size=8))
+def test_no_decision_of_two_sessions_disappears(make, store, history):
+    store.checkpoints.clear()
+    two, held, boxes, rejected = [make(knobs=FEW) for _ in range(2)], False, 0, []
+    for i, (who, does) in enumerate(history):
+        session = two[who]
+        if does in ("hold", "release"):
+            held = does == "hold"
+            session.apply(Hold(why="tea") if held else Release())
+        elif does == "exclude":
+            boxes += 1
+            session.apply(Exclude(region={"x": (0.1 * i + 0.1, 0.1 * i + 0.15)}))
+        elif does == "lift":
+            boxes = 0
+            session.apply(SetExcluded(regions=[]))
+        elif does == "reject":
+            rejected.append({"x": 0.01 * i, "y": 5.0})
+            session.apply(Reject(suggestion=f"s{i}", position=rejected[-1], why="a bubble"))
+        else:
+            getattr(session, does)()
+    for session in (*two, *two):
+        session.look()
+    for session in (*two, make(knobs=FEW)):
+        assert (session.decisions.held is not None) == held
+        assert len(session.explorer.excluded) == boxes, history
+        assert all(position in session.decisions.state()["rejected"] for position in rejected)
+
+
+def test_a_checkpoint_that_another_session_overwrote_is_written_again(make, store):
+    one, other = make(), make()
+    stale = store.checkpoints.get("toy", {})
+    one.apply(Exclude(region={"x": (0.0, 1.0)}))
+    one.apply(Hold(why="tea"))
+    store.checkpoints["toy"] = {
+        **other.decisions.state(),
+        "configured": stale.get("configured"),
+        "bounds": {},
+        "excluded": [],
+    }
+    one.look()
+    assert other.look() and other.decisions.held["why"] == "tea" and other.explorer.excluded == [{"x": (0.0, 1.0)}]
+
+
+def test_the_thread_that_reads_commands_obeys_the_hold_of_another_session(make, store):
+    one, other = make(), make()
+    reading = CommandReader(store, Node(), other, Jobs(lambda job, **_: job()), lambda: obeyed.append(1))
+    obeyed = []
+    one.apply(Hold(why="tea"))
+    reading.read()
+    assert obeyed and other.decisions.held["why"] == "tea"
