@@ -111,7 +111,7 @@ def compared(scans: Scans, kind: str, points: int, pairs: int) -> Row:
         if len(times) == 2:
             found.append(np.array([np.quantile(times[which], [*QUANTILES.values()]) for which in (False, True)]))
     row: Row = {"writer": kind, "failed": n_failed, "missing": points * pairs - n_complete}
-    for (name, _), values in zip(QUANTILES.items(), np.moveaxis(found, 2, 0), strict=True):
+    for (name, _), values in zip(QUANTILES.items(), np.moveaxis(found or [np.full((2, 2), np.nan)], 2, 0), strict=True):
         ratio = np.log(values[:, 1] / values[:, 0])
         low, high = bootstrap(np.exp, ratio)
         row |= {f"{name} (ms)": 1e3 * np.median(values[:, 0]), name: np.exp(ratio.mean())}

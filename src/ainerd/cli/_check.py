@@ -245,8 +245,10 @@ def mean_frame(path: Path, dataset: str | None = None) -> "NDArray[np.float64]":
 
     with suppress(ImportError):
         import hdf5plugin  # noqa: F401  (registers the filters)
+    from ainerd.documents import FrameError, open_hdf5
+
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path, [Path("/")]) as file:
             name = dataset or _largest(file, path)
             found = file.get(name)
             if not isinstance(found, h5py.Dataset):
@@ -254,6 +256,8 @@ def mean_frame(path: Path, dataset: str | None = None) -> "NDArray[np.float64]":
             return _mean(found, path)
     except OSError as error:
         raise ValueError(f"{path} cannot be read as HDF5: {error}") from None
+    except FrameError as error:  # it is being written
+        raise ValueError(str(error)) from None
 
 
 def _largest(file: Any, path: Path) -> str:

@@ -53,7 +53,7 @@ class StoredDataset:
 
     def __init__(self, path: Path, name: str, roots: Roots) -> None:
         self._roots = roots
-        self._checked: tuple[int, int] | None = None  # size and time of a file with a virtual dataset
+        self._is_virtual = False
         try:
             self.path, self.name = find_dataset(path, name, roots)
         except DAMAGED as error:
@@ -70,9 +70,8 @@ class StoredDataset:
         MissingFrames
             If others in this process keep an old state of the dataset open, or the file is being written without SWMR.
         """
-        if self._checked is not None and (now := self._state()) != self._checked:
-            check_heaps(self.path)
-            self._checked = now
+        if self._is_virtual:
+            check_heaps(self.path)  # HDF5 decodes the list of sources again
         with open_hdf5(self.path, self._roots) as file:
             found = file.get(self.name)
             if not isinstance(found, h5py.Dataset):
@@ -81,13 +80,8 @@ class StoredDataset:
                 if _n_handles(file, found) > 1:
                     raise MissingFrames(f"{self.path}: {found.name!r} is also open elsewhere in this process")
                 found.refresh()
-            if found.is_virtual and self._checked is None:
-                self._checked = self._state()
+            self._is_virtual = found.is_virtual
             yield found
-
-    def _state(self) -> tuple[int, int]:
-        stat = self.path.stat()
-        return stat.st_size, stat.st_mtime_ns
 
 
 def _n_handles(file: h5py.File, dataset: h5py.Dataset) -> int:

@@ -47,8 +47,10 @@ def find_movie(file: Path, dataset: str) -> Movie:
     the frames (Dectris, File writer, 2.x); it is found by default. If there are no frames, the ValueError lists the
     movies in the file.
     """
+    from ainerd.documents import FrameError, open_hdf5
+
     try:
-        with h5py.File(file, "r") as opened:
+        with open_hdf5(file, [Path("/")]) as opened:
             node = _at(opened, dataset, file)
             if node is None and dataset == "entry/data/data":
                 node, dataset = _at(opened, "entry/data", file), "entry/data"
@@ -66,6 +68,8 @@ def find_movie(file: Path, dataset: str) -> Movie:
                 raise ValueError(f"{file} has no frames at {dataset!r}: {instead}; name one with --dataset")
     except OSError as err:
         raise ValueError(f"{file} is not an HDF5 file: {err}") from None
+    except FrameError as err:  # it is being written
+        raise ValueError(str(err)) from None
     shapes = {shape[1:] for shape in parts.values()}
     if len(shapes) > 1:
         sizes = ", ".join(f"{name} {shape[1]} × {shape[2]}" for name, shape in parts.items())
