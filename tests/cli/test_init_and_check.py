@@ -164,6 +164,8 @@ def test_a_mean_frame_of_a_file(tmp_path):
     frames[:, 2, 3] = -1
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file["entry/data/data"], file["entry/flat"], file["entry/times"] = frames, np.ones((5, 7)), np.arange(120)
+    with h5py.File(tmp_path / "large.h5", "w") as file:
+        file.create_dataset("d", (2, 10**5, 10**5), "u2", chunks=(1, 1000, 1000), compression="gzip")
     mean = mean_frame(tmp_path / "f.h5")
     assert np.isnan(mean[2, 3]) and np.isnan(mean).sum() == 1
     taken = frames[np.unique(np.linspace(0, 119, 50).astype(int))]
@@ -174,6 +176,7 @@ def test_a_mean_frame_of_a_file(tmp_path):
         (tmp_path / "f.h5", "entry/time", "has no dataset 'entry/time'"),
         (tmp_path / "f.h5", "entry/times", r"must be of \(ny, nx\)"),
         (tmp_path / "text.h5", None, "cannot be read as HDF5"),
+        (tmp_path / "large.h5", None, "unpacks to 20.0 GB"),
         (tmp_path / "text.npy", None, "text.npy: "),
     ):
         if path.stem == "text":

@@ -174,6 +174,8 @@ def test_a_result_that_unpacks_to_gigabytes_is_not_packed(results):
     assert results["large/c2"][:2, :3].shape == (2, 3)
     with pytest.raises(ClientError, match="400"):
         results["large/table"].read()
+    key = {"format": "application/x-hdf5"}  # a download of all
+    assert results.context.http_client.get(results["large"].item["links"]["full"], params=key).status_code == 400
 
 
 @pytest.mark.parametrize("key", ["..%2Fsix", "a.b", "", "%2e%2e"])

@@ -1,6 +1,7 @@
 """`ainerd init`, `check` and `doctor`: write settings, and check settings, installation and server."""
 
 import json as as_json
+import math
 import tomllib
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ainerd.technique import Finding, Question
 
 MOST = 50  # frames to average
+MOST_BYTES = 2**30  # of a frame
 Dataset = Annotated[str | None, typer.Option(help="Frames in that file; without it the largest dataset.")]
 
 
@@ -280,6 +282,8 @@ def _mean(frames: Any, path: Path) -> "NDArray[np.float64]":
 
     if len(frames.shape) not in (2, 3) or 0 in frames.shape or np.dtype(frames.dtype).kind not in "buif":
         raise ValueError(f"{path}: frames must be of (ny, nx) or (frames, ny, nx), got {frames.shape}, {frames.dtype}")
+    if (size := math.prod(frames.shape[-2:]) * np.dtype(frames.dtype).itemsize) > MOST_BYTES:
+        raise ValueError(f"{path}: a frame of {frames.shape[-2:]} unpacks to {size / 1e9:.1f} GB, no detector's")
     n = frames.shape[0] if len(frames.shape) == 3 else 1
     top = np.iinfo(frames.dtype).max if np.dtype(frames.dtype).kind in "ui" else np.inf
     total, marked = np.zeros(frames.shape[-2:]), np.ones(frames.shape[-2:], bool)

@@ -6,12 +6,14 @@ writes text that a spreadsheet would run as a formula.
 
 import csv
 import io
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
+from fastapi import HTTPException
 from numpy.typing import NDArray
 from tiled.media_type_registration import default_serialization_registry
 from tiled.utils import SerializationError, UnsupportedShape, ensure_awaitable
@@ -20,6 +22,7 @@ from ainerd.results import put_array, put_attributes, put_table
 from ainerd.server.internals import save_to_buffer_tifffile
 from ainerd.words import escape_cell, escape_table
 
+MOST_BYTES = 2**30  # of a container, in memory
 HDF5 = "application/x-hdf5"
 CSV = ["text/csv", "text/x-comma-separated-values", "text/plain", "application/vnd.ms-excel"]
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -129,7 +132,11 @@ def array_as_html(mimetype: str, array: NDArray[Any], metadata: Any) -> bytes:
 
 async def _fill(group: Any, node: Any, metadata: Mapping[str, Any], filter_for_access: Any) -> None:
     visible = await filter_for_access(node)
-    items = await visible.items_range() if hasattr(visible, "items_range") else visible.items()
+    items = [*(await visible.items_range() if hasattr(visible, "items_range") else visible.items())]
+    structures = [child.structure() for _, child in items if child.structure_family == "array"]
+    size = sum(math.prod(each.shape) * each.data_type.to_numpy_dtype().itemsize for each in structures)
+    if group.file.id.get_filesize() + size > MOST_BYTES:
+        raise HTTPException(400, f"all that is there needs more than {MOST_BYTES} bytes: download parts of it")
     units = metadata.get("units")
     units = units if isinstance(units, Mapping) else {}
     for key, child in items:
