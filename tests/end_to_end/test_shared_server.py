@@ -13,13 +13,19 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
+from string import Template
 
+import h5py
 import httpx
+import numpy as np
 import pytest
 import yaml
 from tiled.client import from_uri
 from tiled.client.utils import ClientError
 from tiled.queries import Key
+from tiled.structures.array import ArrayStructure
+from tiled.structures.core import StructureFamily
+from tiled.structures.data_source import Asset, DataSource
 from tiled.utils import path_from_uri
 
 from ainerd.agent import build_observer
@@ -116,8 +122,8 @@ def configured(folder):
     config["authentication"]["providers"][0]["args"]["users_to_passwords"]["deputy"] = "${DEPUTY_PASSWORD}"
     config["access_control"]["args"]["may_steer"].append("deputy")
     shutil.copy(FILES / "services_write.py", folder)
-    (folder / "config.yml").write_text(yaml.safe_dump(config | more))
-    return folder / "config.yml"
+    (folder / "private.yml").write_text(yaml.safe_dump(config | more))
+    return folder / "private.yml"
 
 
 def without_postgres(path):
@@ -171,13 +177,19 @@ def servers(folder, database):
         config, shared = configured(folder), REDIS is not None and database
         if not database:
             without_postgres(config)
-        environment = os.environ | database | {
+        filled = database | {
             "TILED_SECRET_KEY": secrets.token_hex(32),
             "STREAMING_CACHE": stack.enter_context(redis()) if shared else "memory",
             "DATA_DIRECTORY": str(folder / "data"),
             "FRAMES_DIRECTORY": str(folder / "frames"),
-            "TILED_UI_SETTINGS": str(write_ui_settings(folder / "ui.yml")),
             **{f"{name.upper()}_PASSWORD": password for name, password in PASSWORDS.items()},
+        }  # fmt: skip
+        config.write_text(Template(config.read_text()).substitute(filled))  # as envsubst does
+        (folder / "pgpass").write_text(f"*:*:*:*:{database.get('PGPASSWORD')}\n")
+        (folder / "pgpass").chmod(0o600)
+        environment = os.environ | {name: value for name, value in database.items() if name != "PGPASSWORD"} | {
+            "PGPASSFILE": str(folder / "pgpass"),
+            "TILED_UI_SETTINGS": str(write_ui_settings(folder / "ui.yml")),
         }  # fmt: skip
         yield [stack.enter_context(tiled(config, environment)) for _ in range(2 if shared else 1)]
 
@@ -622,6 +634,26 @@ def test_a_revoked_key_is_not_retried(page, client):
     assert not store.answers()
 
 
+def test_a_reader_reads_no_file_outside_the_folders(servers, page, client, folder):
+    with h5py.File(folder / "elsewhere.h5", "w") as file:
+        file["d"] = np.arange(3.0)
+    (folder / "frames" / "link.h5").symlink_to(folder / "elsewhere.h5")
+    asset = Asset(data_uri=(folder / "frames" / "link.h5").as_uri(), is_directory=False, parameter="data_uris", num=0)
+    source = DataSource(
+        structure_family=StructureFamily.array,
+        structure=ArrayStructure.from_array(np.arange(3.0)),
+        mimetype="application/x-hdf5",
+        parameters={"dataset": "d"},
+        management="external",
+        assets=[asset],
+    )
+    client(page["engine"]).new(StructureFamily.array, [source], key="leads_out")
+    for uri in servers:
+        key = {"Authorization": f"Apikey {page['reader']}"}
+        for route, status in (("array/full/leads_out", 410), ("asset/bytes/leads_out?id=1", 403)):
+            assert httpx.get(f"{uri}/api/v1/{route}", headers=key, trust_env=False).status_code == status
+
+
 def test_the_scopes_of_the_page_are_enough_for_the_agent(page):
     assert page["write"] == [*SCOPES]
 
@@ -630,15 +662,11 @@ def test_the_compose_file_publishes_no_port_and_no_secret():
     path = DOCS / "files" / "compose.yml"
     services = yaml.safe_load(path.read_text())["services"]
     assert all(port.startswith("127.0.0.1:") for service in services.values() for port in service.get("ports", []))
+    assert services["tiled"]["environment"] == {"PGUSER": "tiled", "PGPASSFILE": "/deploy/config/pgpass"}
+    assert services["postgres"]["environment"] == {"POSTGRES_USER": "tiled", "POSTGRES_PASSWORD": "${PGPASSWORD:?}"}
     for service in services.values():
-        for name, value in service["environment"].items():
-            assert value == f"${{{name.replace('POSTGRES_PASSWORD', 'PGPASSWORD')}:?}}" or name in (
-                "PGHOST", "PGPORT", "PGUSER", "POSTGRES_USER"
-            )  # fmt: skip
         mounted = [volume.split(":")[0] for volume in service["volumes"] if volume.startswith("./")]
         assert mounted and all((path.parent / name).exists() for name in mounted)
-    wanted = set(re.findall(r"\$\{(\w+)\}", (FILES / "config.yml").read_text()))
-    assert wanted <= set(services["tiled"]["environment"])
 
 
 @pytest.mark.skipif(POSTGRES is None, reason="PostgreSQL is not installed")
