@@ -158,7 +158,7 @@ def test_a_server_killed_in_the_middle_of_a_request(empty, tmp_path, record, ana
             result_files._put = put_and_die
         warnings.simplefilter("ignore")  # of alembic, which the server's own process does not turn into errors
         with serving(folder, api_key=key) as dying:
-            store = ResultStore(from_uri(dying.uri)["ainerd"])
+            store = ResultStore(from_uri(dying.uri, api_key=key)["ainerd"])
             with store.together():
                 write(store, records, analysis)
 

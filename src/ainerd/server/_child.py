@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import resource
 import socket
 import sys
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 from ainerd.server._embedded import HOSTS, serving, wait_until_unused
 
 STOP_TIMEOUT_S = 3.0
+MOST_FILES = 65_536  # open at once, connections included, if the system lets a process have so many
 
 
 def main() -> None:
@@ -27,16 +29,15 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints goes to the log
     api_key = (directory / "api_key").read_text().strip()
     status_file, port_file = directory / "server.json", directory / "port"
-    log = os.open(directory / "access.log", os.O_WRONLY | os.O_CREAT, 0o600)
-    os.fchmod(log, 0o600)  # the first address that a browser opens holds the key
-    os.close(log)
-    options = {"port": _last_port(port_file), "readable_storage": readable_storage}
     hosts = [host for host in os.environ.get(HOSTS, "").split(",") if host]
-    with serving(directory, hosts=hosts, api_key=api_key, **options) as server:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, MOST_FILES) if most >= 0 else MOST_FILES, most))
+    port = _last_port(port_file)
+    with serving(directory, api_key=api_key, port=port, readable_storage=readable_storage, hosts=hosts) as server:
         try:
             port_file.write_text(str(server.port))
             _write_page(directory, server.port, api_key)
-            status = {"uri": server.uri.partition("?")[0], "pid": os.getpid()}
+            status = {"uri": server.uri, "pid": os.getpid()}
             part = status_file.with_suffix(".part")
             part.write_text(json.dumps({**status, "readable_storage": readable_storage}))
             part.replace(status_file)

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, NamedTuple, Self
 
 import httpx
 from tiled.client.container import Container
@@ -214,28 +214,43 @@ def wait_until_unused(directory: Path) -> None:
     fcntl.flock(_open_users(directory), fcntl.LOCK_EX)
 
 
+class Served(NamedTuple):
+    """A server in this process."""
+
+    app: Any
+    port: int
+    uri: str
+
+
 @contextmanager
-def serving(directory: Path, *, hosts: Iterable[str] = (), **options: Any) -> Iterator[Any]:
-    """Run a server of `directory` in this process; `options` are those of `SimpleTiledServer`.
+def serving(
+    directory: Path, *, api_key: str, port: int = 0, readable_storage: Iterable[str] = (), hosts: Iterable[str] = ()
+) -> Iterator[Served]:
+    """Run a server of `directory` in this process, at any free port by default.
 
     It refuses requests for other hosts than this machine's own names and `hosts`, so that the page of another site
     cannot reach it by a name that leads to this machine (DNS rebinding).
     """
-    from tiled.server import SimpleTiledServer  # not in an analyst's install
-
-    from ainerd.server import internals, pages
+    from ainerd.server import doors, internals, pages  # not in an analyst's install
     from ainerd.server.downloads import offer_downloads
+    from ainerd.server.listening import run
     from ainerd.server.result_files import HDF5, ResultFileAdapter, router
 
     relocate(directory)
-    internals.correct(directory / "catalog.db", adapters_by_mimetype={HDF5: ResultFileAdapter})
+    internals.correct(directory / "catalog.db")
     offer_downloads()
     os.environ["TILED_UI_SETTINGS"] = str(pages.write_ui_settings(directory / "ui.yml"))
-    with SimpleTiledServer(directory, **options) as server:
-        internals.pass_bodies(server.app, [*LOCAL_HOSTS, *hosts])
-        server.app.include_router(router, prefix="/custom")
-        server.app.include_router(pages.router, prefix="/custom")
-        yield server
+    adapters = {HDF5: ResultFileAdapter}
+    app, close = internals.build(directory, api_key, readable_storage, adapters_by_mimetype=adapters)
+    app.include_router(router, prefix="/custom")
+    app.include_router(pages.router, prefix="/custom")
+    app.include_router(doors.router)
+    internals.pass_bodies(app, [*LOCAL_HOSTS, *hosts])
+    try:
+        with run(app, directory, port) as port:
+            yield Served(app, port, f"http://127.0.0.1:{port}/api/v1")
+    finally:
+        close()
 
 
 class _Service:

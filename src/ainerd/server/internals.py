@@ -8,8 +8,8 @@ import math
 import shutil
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 from datetime import datetime, timedelta
 from functools import cache, partial
 from hashlib import sha256
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote_plus, urljoin, urlparse
 
+import jwt
 import orjson
 import tifffile
 import tiled.adapters.hdf5
@@ -27,11 +28,14 @@ import tiled.catalog.adapter
 import tiled.storage
 from fastapi import Depends, HTTPException, Request, Security
 from fastapi.dependencies import utils
+from fastapi.security import APIKeyCookie, APIKeyQuery, SecurityScopes
 from pydantic import BaseModel, Field, NaiveDatetime
 from sqlalchemy import Text, cast, func, select
 from sqlalchemy.orm import aliased, noload, selectinload
+from starlette._utils import get_route_path
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.routing import Match
 from tiled.adapters.array import ArrayAdapter
 from tiled.adapters.jpeg import JPEGSequenceAdapter
 from tiled.adapters.sequence import FileSequenceAdapter
@@ -47,23 +51,34 @@ from tiled.catalog.adapter import (
 from tiled.catalog.orm import DataSource as DataSourceRow
 from tiled.catalog.orm import Node
 from tiled.commandline._catalog import init
+from tiled.config import Authentication, StreamingCacheConfig
 from tiled.ndslice import NDSlice
 from tiled.serialization.array import save_to_buffer_tifffile
 from tiled.server import dependencies, router
+from tiled.server.app import build_app
 from tiled.server.authentication import (
+    StrictAPIKeyHeader,
     check_scopes,
+    get_api_key,
+    get_api_key_websocket,
     get_current_access_tags,
     get_current_principal,
     get_current_scopes,
+    get_current_scopes_websocket,
+    get_decoded_access_token,
+    get_decoded_access_token_websocket,
+    headers_for_401,
     move_api_key,
+    oauth2_scheme,
 )
+from tiled.server.connection_pool import get_database_engine, get_database_session_factory
 from tiled.server.core import NoEntry
 from tiled.server.schemas import Asset, DataSource, Spec, Specs
 from tiled.server.settings import get_settings
-from tiled.server.utils import CSRF_COOKIE_NAME, get_root_url
-from tiled.storage import FileStorage
+from tiled.server.utils import API_KEY_COOKIE_NAME, CSRF_COOKIE_NAME, get_root_url
+from tiled.storage import FileStorage, get_storage
 from tiled.structures.core import StructureFamily
-from tiled.utils import BrokenLink, path_from_uri
+from tiled.utils import BrokenLink, ensure_uri, path_from_uri
 from zarr.errors import ContainsArrayError
 
 from ainerd.documents import may_read
@@ -71,8 +86,8 @@ from ainerd.results import shared_tags
 
 # For other files.
 __all__ = [
-    "CSRF_COOKIE_NAME", "Asset", "Collision", "DataSource", "Spec", "Specs", "get_root_url", "move_api_key",
-    "save_to_buffer_tifffile",
+    "CSRF_COOKIE_NAME", "Asset", "Collision", "DataSource", "Spec", "Specs", "get_root_url", "get_route_path",
+    "move_api_key", "save_to_buffer_tifffile",
 ]  # fmt: skip
 
 CHECKED = {"tiled": "0.2.20", "fastapi": "0.163.2", "zarr": "3.1.6"}
@@ -238,13 +253,86 @@ def pass_bodies(app: Any, hosts: list[str]) -> None:
 
     The middlewares take longer for a long body than all the rest.
     """
-    middlewares = TrustedHostMiddleware(app.middleware_stack, hosts, www_redirect=False)
+    stack = app.middleware_stack or app.build_middleware_stack()
+    middlewares = TrustedHostMiddleware(stack, hosts, www_redirect=False)
 
     async def note_receive(scope: Any, receive: Any, send: Any) -> None:
         scope[_RECEIVE] = receive
         await middlewares(scope, receive, send)
 
     app.middleware_stack = note_receive
+
+
+async def scopes_of(scope: Any) -> set[str]:
+    """Return what the key, cookie or token of a request allows, as Tiled's routes would; nothing if it is not valid."""
+    connection: Any = HTTPConnection(scope)
+    settings = scope["app"].dependency_overrides[get_settings]()
+    async with _databases(get_database_engine(settings)) as databases:
+        with suppress(HTTPException, jwt.PyJWTError, TypeError, ValueError):
+            if scope["type"] == "websocket":
+                key = get_api_key_websocket(connection.headers.get("authorization"))
+                token = connection.query_params.get("access_token")
+                token = get_decoded_access_token_websocket(connection, token, settings)
+                return {*await get_current_scopes_websocket(connection, key, token, settings, databases)}
+            key = await get_api_key(*[await place(connection) for place in _KEY_PLACES])
+            token = await oauth2_scheme(connection)
+            token = await get_decoded_access_token(connection, SecurityScopes(), token, settings)
+            return {*await get_current_scopes(connection, token, key, settings, databases)}
+    return set()
+
+
+_databases = asynccontextmanager(get_database_session_factory)
+_KEY_PLACES: Any = (
+    APIKeyQuery(name="api_key", auto_error=False),
+    StrictAPIKeyHeader(name="Authorization", scheme_name="Apikey", auto_error=False),
+    APIKeyCookie(name=API_KEY_COOKIE_NAME, auto_error=False),
+)
+
+
+def ask_for_key(scope: Any) -> dict[str, str]:
+    """Return the headers of an answer 401, with which clients of Tiled ask for a password."""
+    connection: Any = HTTPConnection(scope)
+    return dict(headers_for_401(connection, SecurityScopes()))
+
+
+def routes_of(routes: Any) -> Iterator[Any]:
+    """Yield routes, also those of included routers; not those of apps that are mounted."""
+    for route in routes:
+        if hasattr(route, "effective_candidates"):
+            yield from routes_of(route.effective_candidates())
+        else:
+            yield getattr(route, "starlette_route", None) or route
+
+
+def checks_scopes(scope: Any) -> bool:
+    """Return whether the route of a request compares the scopes of its key with those that it needs."""
+
+    def calls(dependant: Any) -> bool:
+        return dependant.call is check_scopes or any(map(calls, dependant.dependencies))
+
+    matching = (route for route in routes_of(scope["app"].routes) if route.matches(scope)[0] is Match.FULL)
+    dependant = getattr(next(matching, None), "dependant", None)
+    return dependant is not None and calls(dependant)
+
+
+def build(
+    directory: Path, api_key: str, readable_storage: Iterable[str | Path] = (), **options: Any
+) -> tuple[Any, Callable[[], None]]:
+    """Return the app of Tiled for one directory and one key, and a function that closes its tables.
+
+    `options` are those of a catalog.
+    """
+    (directory / "data").mkdir(exist_ok=True)
+    tables = ensure_uri(f"duckdb:///{directory / 'storage.duckdb'}")
+    catalog = tiled.catalog.from_uri(
+        f"sqlite:///{directory / 'catalog.db'}?timeout={LOCK_S:g}",
+        writable_storage=[directory / "data", tables],
+        readable_storage=[*readable_storage],
+        cache_config=StreamingCacheConfig(uri="memory").model_dump(),
+        **options,
+    )
+    app = build_app(catalog, Authentication(single_user_api_key=api_key, allow_anonymous_access=False))
+    return app, get_storage(tables).dispose
 
 
 class Descendant(NamedTuple):
@@ -379,15 +467,15 @@ async def visible_keys(node: Any) -> list[str] | None:
         return list((await db.execute(query)).scalars())
 
 
-def correct(catalog: Path, **options: Any) -> None:
-    """Correct Tiled for the servers that this process starts; it opens the catalog with these `options`, too."""
-    _avoid_repeated_work(catalog, options)
+def correct(catalog: Path) -> None:
+    """Correct Tiled for the servers that this process starts."""
+    _avoid_repeated_work(catalog)
     _replace_orphans(catalog)
     _count_file_contents()
     router.get_entry = get_entry
 
 
-def _avoid_repeated_work(catalog: Path, options: dict[str, Any]) -> None:
+def _avoid_repeated_work(catalog: Path) -> None:
     """Make a start and most requests faster.
 
     Tiled starts another interpreter at each start to create the tables of the catalog. Because it overrides one
@@ -397,7 +485,7 @@ def _avoid_repeated_work(catalog: Path, options: dict[str, Any]) -> None:
     init(f"sqlite:///{catalog}", if_not_exists=True)
     with closing(sqlite3.connect(catalog, timeout=30)) as connection, connection:  # for what changed since a time
         connection.execute("CREATE INDEX IF NOT EXISTS nodes_time_updated ON nodes (time_updated)")
-    from_uri, get_dependant, known = tiled.catalog.from_uri, utils.get_dependant, {}
+    get_dependant, known = utils.get_dependant, {}
 
     def inspect_once(**arguments: Any) -> Any:
         key = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in arguments.items())
@@ -417,8 +505,6 @@ def _avoid_repeated_work(catalog: Path, options: dict[str, Any]) -> None:
         return statement.options(noload(Node.access_tags))
 
     tiled.catalog.adapter.node_from_segments = node_from_segments
-    uri = f"sqlite:///{catalog}?timeout={LOCK_S:g}"
-    tiled.catalog.from_uri = lambda _, **own: from_uri(uri, **own | options | {"init_if_not_exists": False})
     utils.get_dependant = inspect_once
 
 

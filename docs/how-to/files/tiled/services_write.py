@@ -18,7 +18,8 @@ class ServicesWrite(DummyAccessPolicy):
         """What a principal may do at a node."""
         if principal is None:
             return NO_SCOPES
+        allowed = {*authn_scopes}  # by the key; some of Tiled's routes ask only here
         if principal.type == "service":
-            return ALL_SCOPES
+            return ALL_SCOPES & allowed
         steers = any(identity.id in self._may_steer for identity in principal.identities)
-        return PUBLIC_SCOPES | {"steer"} if steers else PUBLIC_SCOPES
+        return PUBLIC_SCOPES & allowed | ({"steer"} if steers else NO_SCOPES)

@@ -28,7 +28,8 @@ PARTS = (
     "react", "words", "server", "theme", "plot", "state", "actions", "maps", "timeline", "gallery", "header", "log",
     "next", "table", "result", "runs", "campaign",
 )  # fmt: skip
-PLOTLY = "plotly.min.js"  # the part of plotly.js with lines, bars and heat maps, as published by its authors (MIT)
+PLOTLY = "plotly.min.js"  # plotly-cartesian.min.js, with lines, bars and heat maps, as published by its authors (MIT)
+PLOTLY_VERSION, PLOTLY_SHA256 = "4.1.1", "79542150855a52c567260e3137095dbe2b744e6d702a5cabe67da246942fba7a"
 TYPES = {".js": "text/javascript", ".json": "application/json", ".svg": "image/svg+xml"}
 SPECS = (
     "AinerdCampaign", "AinerdResults", "AinerdResult", "AinerdSuggestions", "AinerdSuggestion", "AinerdLogbook",
