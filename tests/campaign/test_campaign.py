@@ -334,3 +334,17 @@ def test_the_age_of_a_break_is_that_of_a_change(make):
     assert not campaign.atlas.following("").changes
     ((regimes, low, high),) = campaign.atlas.following("age").changes
     assert (low, high) == (1200, 1300) and {0, campaign.atlas.regime_of("k19")} <= {*regimes}
+
+
+@pytest.mark.fault("A motor reports that it is done, but stands elsewhere", "The suggestion fails with a sentence")
+def test_a_suggestion_that_was_measured_elsewhere_has_not_been_measured(make, store):
+    campaign = make()
+    for i, (off, status) in enumerate({0.0: "measured", 0.01: "measured", 3.3: "failed"}.items()):
+        (taken,) = campaign.suggest()
+        x = taken["x"] + (off if taken["x"] < 5 else -off)
+        campaign.absorb(outcome(f"{i}", x=x, y=taken["y"], trial_id=taken["_id"]))
+        record = store.saved[taken["_id"]]
+        assert record.status == status, off
+    assert record.status_reason.startswith(f"the motors stood at ({x:.2f}, {taken['y']:.2f}) when (")
+    assert record.status_reason in [text for text, _ in store.lines]
+    assert not campaign.explorer.window.excluded and campaign.results == {"0", "1", "2"}  # the result counts

@@ -233,6 +233,15 @@ def test_names_that_do_not_match_are_named(session):
             settings=settings,
         )
     settings = session.settings.model_copy(deep=True)
+    settings.recorded.units["sample_y"] = "microns"
+    with pytest.raises(ValueError, match=r"sample_y moves in 'mm', but its unit in the settings is 'microns'"):
+        build_agent(
+            session.client,
+            detector=instrument.detector,
+            actuators=[instrument.stage.x, instrument.stage.y],
+            settings=settings,
+        )
+    settings = session.settings.model_copy(deep=True)
     settings.section["preshear"] = [{"rate": 30, "duration_s": 190}]
     with pytest.raises(ValueError, match=r"rheo_xpcs\.preshear needs a rheometer"):
         build_agent(

@@ -35,7 +35,7 @@ from ainerd.runs import RawWriter, parameters_of
 from ainerd.server import open_catalog
 from ainerd.steering import Exposing, answer_of, check_limits, explore, visit
 from ainerd.technique import Technique, TechniqueError, load
-from ainerd.words import printable
+from ainerd.words import printable, same_unit
 
 logger = logging.getLogger(__name__)
 
@@ -548,6 +548,7 @@ def build_agent(
             check_limits([actuator for actuator in actuators if actuator.name in position], position)
         except ValueError as error:
             raise SettingsError(f"steering.bounds: {error}") from None
+    _check_units(actuators, settings.units)
     monitored = _signals(beside, settings.recorded.series.values()) if beside else []
     technique, travel = _open(settings, client), _travel_of(settings, detector, actuators)
     measure = partial(
@@ -574,6 +575,18 @@ def _check_types(settings: Any, client: Any) -> None:
             f"client must be a client of Tiled, got {client!r}: ainerd.server.connect(address), or "
             "open_tiled(settings.storage)"
         )
+
+
+def _check_units(actuators: Sequence[Any], units: Mapping[str, str]) -> None:
+    """Raise SettingsError if an actuator counts in another unit than the settings; one that names none is believed."""
+    for actuator in actuators:
+        described = answer_of(actuator.describe()).get(actuator.name, {}) if hasattr(actuator, "describe") else {}
+        own, wanted = described.get("units") or getattr(actuator, "egu", None), units.get(actuator.name)
+        if isinstance(own, str) and own.strip() and wanted and not same_unit(own, wanted):
+            raise SettingsError(
+                f"{actuator.name} moves in {own.strip()[:20]!r}, but its unit in the settings is {wanted!r}: correct "
+                "the settings, with its limits, or the device"
+            )
 
 
 def _open(settings: Settings, client: Container) -> Technique:

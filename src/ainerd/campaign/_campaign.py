@@ -175,8 +175,11 @@ class Campaign:
             self.proposals.renew()
             self.proposals.queue.version += 1
         if outcome.trial_id != outcome.key:
-            status = "measured" if is_usable else "failed"
-            self._later(self.ledger.status, outcome.trial_id, status, outcome.reason or None, outcome.raw_uid)
+            elsewhere = self._elsewhere(outcome)
+            status, why = "measured" if is_usable and elsewhere is None else "failed", outcome.reason or elsewhere
+            self._later(self.ledger.status, outcome.trial_id, status, why, outcome.raw_uid)
+            if is_usable and elsewhere is not None:
+                self._later(self.ledger.note, elsewhere, raw_uid=outcome.raw_uid, result=outcome.key)
         if not outcome.is_recalled:
             told_apart = outcome.key not in self.atlas.not_told_apart
             finding = self.ledger.finding(outcome, told_apart=told_apart)
@@ -327,6 +330,20 @@ class Campaign:
         return changed
 
     # inside
+
+    def _elsewhere(self, outcome: Outcome) -> str | None:
+        """Return where a suggestion was measured in place of its position, in words; None if it was measured there.
+
+        The motors may differ from it by half of `Steering.smallest_feature`. The result counts where they stood.
+        """
+        given, window = self.proposals.given.get(outcome.trial_id), self.explorer.window
+        if given is None or not set(window.names) <= set(outcome.positions):
+            return None
+        off = window.position(np.array([outcome.positions[name] - given[name] for name in window.names]))
+        if not np.linalg.norm(off[~window.is_apart]) > self._steering.smallest_feature / 2:
+            return None
+        there, here = (self.ledger.position_text(position) for position in (given, outcome.positions))
+        return f"the motors stood at {here} when {there} was to be measured: do they move?"
 
     def _merge(self) -> bool:
         state = self._read_checkpoint()
