@@ -334,13 +334,14 @@ class Campaign:
     def _elsewhere(self, outcome: Outcome) -> str | None:
         """Return where a suggestion was measured in place of its position, in words; None if it was measured there.
 
-        The motors may differ from it by half of `Steering.smallest_feature`. The result counts where they stood.
+        The motors may differ from it by half of `Steering.smallest_feature`, by default a tenth of the window. The
+        result counts where they stood.
         """
         given, window = self.proposals.given.get(outcome.trial_id), self.explorer.window
         if given is None or not set(window.names) <= set(outcome.positions):
             return None
         off = window.position(np.array([outcome.positions[name] - given[name] for name in window.names]))
-        if not np.linalg.norm(off[~window.is_apart]) > self._steering.smallest_feature / 2:
+        if np.linalg.norm(off[~window.is_apart]) <= (self._steering.smallest_feature or window.width / 10) / 2:
             return None
         there, here = (self.ledger.position_text(position) for position in (given, outcome.positions))
         return f"the motors stood at {here} when {there} was to be measured: do they move?"
