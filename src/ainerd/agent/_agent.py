@@ -578,10 +578,10 @@ def _check_types(settings: Any, client: Any) -> None:
 
 
 def _check_units(actuators: Sequence[Any], units: Mapping[str, str]) -> None:
-    """Raise SettingsError if an actuator counts in another unit than the settings; one that names none is believed."""
+    """Raise SettingsError if an actuator describes another unit than the settings; one without a unit is believed."""
     for actuator in actuators:
         described = answer_of(actuator.describe()).get(actuator.name, {}) if hasattr(actuator, "describe") else {}
-        own, wanted = described.get("units") or getattr(actuator, "egu", None), units.get(actuator.name)
+        own, wanted = described.get("units"), units.get(actuator.name)
         if isinstance(own, str) and own.strip() and wanted and not same_unit(own, wanted):
             raise SettingsError(
                 f"{actuator.name} moves in {own.strip()[:20]!r}, but its unit in the settings is {wanted!r}: correct "
