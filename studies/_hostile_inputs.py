@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import h5py
 import numpy as np
+from event_model import DocumentNames, schemas
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
@@ -140,6 +141,40 @@ METADATA = st.dictionaries(
     min_size=1,
     max_size=3,
 )
+
+
+def _places_of_schemas() -> list[tuple[str, tuple[str, ...]]]:
+    """Return the name of a document and the place of each key that event-model's schemas describe."""
+    places = [(kind.name, (key,)) for kind in DocumentNames for key in schemas[kind].get("properties", {})]
+    described = schemas[DocumentNames.descriptor]["$defs"]
+    inside = {"data_keys": described["DataKey"], "configuration": described["Configuration"]}
+    places += [("descriptor", (part, "det", key)) for part, schema in inside.items() for key in schema["properties"]]
+    places += [("descriptor", ("configuration", "det", "data", "frames"))] * 5
+    places += [("stream_datum", (part, key)) for part in ("indices", "seq_nums") for key in ("start", "stop")]
+    return [*places, *(("event", (key,)) for key in ("data", "timestamps", "time", "filled"))]
+
+
+DROPPED = object()
+# Changes of keys that the schemas describe: a key is dropped, null, empty, of another type, or has another value.
+SCHEMAS = st.lists(
+    st.tuples(st.sampled_from(_places_of_schemas()), st.sampled_from([DROPPED, None, [], {}, "", 0]) | PLAIN | NESTED),
+    min_size=1,
+    max_size=3,
+)
+
+
+def changed_by_schema(documents: list[list[Any]], what: list[tuple[tuple[str, tuple[str, ...]], Any]]) -> list[Any]:
+    """Return a changed copy of documents."""
+    documents = _copied(documents)
+    for (name, (*outer, last)), value in what:
+        for doc in (doc for kind, doc in documents if kind == name):
+            for key in outer:
+                doc = doc.setdefault(key, {}) if isinstance(doc, dict) else None
+            if isinstance(doc, dict):
+                doc.pop(last, None) if value is DROPPED else doc.update({last: value})
+    return documents
+
+
 # Results with any metadata, path, header, and file, and the format in which they are downloaded.
 _PARTS = ("ainerd", "results", "..", ".", "", "%2e%2e", "%2f", "..%2f..%2foutside", "raw", "k" * 300, "a.b", "%00", "é")
 _PATHS = st.lists(st.sampled_from(_PARTS) | st.text(max_size=3).map(lambda x: quote(x, errors="replace")), max_size=4)

@@ -10,7 +10,8 @@ from typing import Any
 import h5py
 import httpx
 import numpy as np
-from event_model import compose_run
+from bluesky.run_engine import Dispatcher
+from event_model import DocumentNames, compose_run
 from numpy.typing import NDArray
 from tiled.client.container import Container
 
@@ -19,7 +20,7 @@ from ainerd.documents import WireError, checked
 from ainerd.results import ResultStore
 from ainerd.runs import Jobs, RecordedKeys, Spool, Worker, Writer
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, Technique
-from studies._hostile_inputs import as_json, changed, shown
+from studies._hostile_inputs import as_json, changed, changed_by_schema, shown
 from studies._tools import memory_mb
 
 SHAPE, N = (2, 3), 4
@@ -85,6 +86,8 @@ class Runs:
         keys, self._jobs = Detector(image="det", n_frames="frames"), Jobs()
         writer = Writer(Sums(), self.store, keys, wanted, (self._frames.parent,), "hostile")
         self.worker = Worker(self._jobs, writer, listener, Spool(self._spool, self.store.answers))
+        self._dispatcher = Dispatcher()  # of a RunEngine
+        self._dispatcher.subscribe(self.worker)
         self._jobs.start()
         self._frames.parent.mkdir()
         with h5py.File(self._frames, "w", libver="latest") as file:
@@ -95,7 +98,7 @@ class Runs:
         self._n += 1
         self._is_away = self._n % 200 in range(100, 100 + AWAY)
         for name, doc in documents:
-            self.worker(name, doc)
+            self._dispatcher.process(DocumentNames[name], doc)
         if self._n % TOGETHER == 0 or self._is_away:
             return self.wait()
         return None
@@ -111,6 +114,13 @@ class Runs:
         kind, what = drawn
         original = list(map(list, documents(kind, self._frames)))
         given = [*changed(original, what, lambda document: document[1]), original[-1]]
+        return self._expect(original[0][1]["uid"], given, f"{kind}: {shown(what)}")
+
+    def by_schema(self, drawn: tuple[str, list[Any]]) -> str | None:
+        """Send a run whose documents differ in keys of the schemas, as a RunEngine sends it to its subscribers."""
+        kind, what = drawn
+        original = list(map(list, documents(kind, self._frames)))
+        given = [*changed_by_schema(original, what), original[-1]]
         return self._expect(original[0][1]["uid"], given, f"{kind}: {shown(what)}")
 
     def with_metadata(self, metadata: dict[str, Any]) -> str | None:
@@ -148,6 +158,8 @@ class Runs:
         wrong = [hangs] if hangs else []
         wrong += [f"a run has no result ({odd})" for uid, odd in self.expected.items() if uid not in results]
         wrong += [f"run {uid} has {n} results" for uid, n in results.items() if n > 1]
+        endless = {node["raw_uid"] for node in nodes if node["status"] == "computing"}
+        wrong += [f"a run is computing for ever ({odd})" for uid, odd in self.expected.items() if uid in endless]
         if left := list(self._spool.glob("*.jsonl")):
             wrong.append(f"{len(left)} runs were never written")
         if (n := len(ResultStore(self.store.container).table())) != len(nodes):

@@ -1,10 +1,10 @@
 """A hostile half-hour: send the agent and its server inputs that no client should send.
 
-Hypothesis draws them from a seed: documents of runs and their metadata, files of frames and weights with changed bytes,
-settings, requests. A worker with a real Tiled server takes the runs. Every run that a RunEngine could have sent must
-have one result, and none has two; nothing outside the allowed folders is opened, by Python or by HDF5; whatever is
-refused is refused with a reason; and nothing is left open in the end. Then 5,000 small runs show how memory grows. The
-exit code is 1 if any of this does not hold.
+Hypothesis draws them from a seed: documents of runs, also by the schemas of event-model, and their metadata, files of
+frames and weights with changed bytes, settings, requests. A worker with a real Tiled server takes the runs. Every run
+that a RunEngine could have sent must have one result, and none has two; nothing outside the allowed folders is opened,
+by Python or by HDF5; whatever is refused is refused with a reason; and nothing is left open in the end. Then 5,000
+small runs show how memory grows. The exit code is 1 if any of this does not hold.
 """
 
 import ctypes
@@ -37,11 +37,11 @@ from ainerd.config import Settings, SettingsError
 from ainerd.documents import FrameError, FrameReader, _storage
 from ainerd.latent import ModelError, kind_of, read_weights, write_weights
 from ainerd.server import embedded_server, open_catalog
-from studies._hostile_inputs import METADATA, PLAIN, REQUESTS, as_json, bytes_of, changed, changes, each
+from studies._hostile_inputs import METADATA, PLAIN, REQUESTS, SCHEMAS, as_json, bytes_of, changed, changes, each
 from studies._hostile_runs import KINDS, Requests, Runs
 from studies._tools import Study, report
 
-SHARES = {"documents": 3, "metadata": 3, "frames": 8, "weights": 4, "settings": 3, "requests": 2}
+SHARES = {"documents": 3, "schemas": 2, "metadata": 3, "frames": 8, "weights": 4, "settings": 3, "requests": 2}
 GROWS = 1.03  # allowed memory of the last quarter of the small runs over that of the second
 IN_OPEN = 0x20  # of inotify
 LOOKS, BETWEEN_S = 5, 0.3
@@ -94,6 +94,7 @@ def attack(
 
     runs = Runs(client, ainerd, inside)
     attempt("documents", st.tuples(st.sampled_from(KINDS), changes()), runs.with_changes)
+    attempt("schemas", st.tuples(st.sampled_from(KINDS), SCHEMAS), runs.by_schema)
     attempt("metadata", METADATA, runs.with_metadata)
     used = runs.tiny(tiny)
     statuses, wrong = runs.close()

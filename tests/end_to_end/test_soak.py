@@ -40,6 +40,6 @@ def test_no_run_is_lost_whatever_happens(tmp_path):
 )
 def test_nothing_that_is_sent_does_harm(tmp_path):
     rows = rows_of("hostile", tmp_path, "--inputs=115", "--tiny=0", "--seed=1")
-    kinds = {"documents", "metadata", "frames", "weights", "settings", "requests"}
+    kinds = {"documents", "schemas", "metadata", "frames", "weights", "settings", "requests"}
     assert {row["what"] for row in rows} >= kinds and sum(row["inputs"] for row in rows) > 115
     assert [row["which"] for row in rows if row["wrong"]] == []
