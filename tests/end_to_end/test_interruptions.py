@@ -12,6 +12,7 @@ import pytest
 from bluesky import RunEngineInterrupted
 
 from ainerd.documents import BLOCK
+from ainerd.runs import SPOILT
 from ainerd.steering import expose
 from ainerd.technique import RunInfo
 from tests.end_to_end.sessions import FRAMES
@@ -84,19 +85,23 @@ def test_a_person_ends_a_run(session, take, way):
         assert (row["status"], row["reason"]) == ("failed", reason)
 
 
-@pytest.mark.fault("A person pauses the RunEngine during a run and resumes it", "The exposure is complete")
-def test_a_run_that_is_paused_goes_on(session, take):
+@pytest.mark.fault(
+    "A person pauses the RunEngine during a run and resumes it",
+    "The shutter is closed meanwhile; the run is marked as spoilt and repeated",
+)
+def test_a_run_that_is_paused_is_taken_again(session, take):
     def during(plan, documents):
         once_frames_come(documents, session.RE.request_pause)
         with pytest.raises(RunEngineInterrupted):
             session.RE(plan)
-        assert session.RE.state == "paused"
+        assert session.RE.state == "paused" and not session.shutter.is_open
         session.RE.resume()
 
     documents = take(during)
-    row = row_of(session, documents)
-    assert row["status"] == "complete" and row["n_frames"] == FRAMES
-    assert [name for name, _ in documents].count("stop") == 1
+    table = session.table().set_index("raw_uid")
+    spoilt, again = (table.loc[doc["uid"]] for name, doc in documents if name == "start")
+    assert spoilt["status"] == "failed" and spoilt["reason"].startswith(SPOILT)
+    assert again["status"] == "complete" and again["n_frames"] == FRAMES
 
 
 @pytest.fixture

@@ -57,6 +57,40 @@ def test_a_shutter_that_closed_late_raises_the_dose_and_an_early_one_does_not_lo
     assert book.dose_at(here)[0] == 6 and book.left(here) == 0
 
 
+def test_an_exposure_whose_process_was_killed_counts_until_the_shutter_is_closed(tmp_path, monkeypatch):
+    now, here = [1000.0], {"x": 1.0, "y": 1.0}
+    monkeypatch.setattr("ainerd.steering._dose.time.time", lambda: now[0])
+    killed = DoseBook(options(limit=100.0), BEAM, path=tmp_path / "dose.jsonl")
+    killed.enter("a", here, SECOND)
+    killed.opened("a", 0.5)
+    book = DoseBook(options(limit=100.0), BEAM, path=tmp_path / "dose.jsonl")
+    assert book.dose_at(here) == (2.0, 2.0)  # as planned
+    now[0] += 40
+    assert book.dose_at(here) == killed.dose_at(here) == (20.0, 20.0) and book.total == 20
+    book.settle()
+    now[0] += 40
+    assert book.dose_at(here) == killed.dose_at(here) == (20.0, 20.0)
+    killed.took("a", 24.0)  # it was not killed after all
+    assert book.dose_at(here)[0] == 24
+    book.opened("unknown", 1.0)  # of another sample
+    assert book.dose_at(here)[0] == 24
+
+
+def test_the_spots_between_two_readbacks_of_an_exposure_all_get_its_dose(tmp_path):
+    book = DoseBook(options(), BEAM, path=tmp_path / "dose.jsonl")
+    book.enter("a", {"x": 1.0, "y": 1.0}, SECOND)
+    book.moved("a", {"x": 2.0, "y": 1.0005})
+    for each in (book, DoseBook(options(), BEAM, path=tmp_path / "dose.jsonl")):
+        assert [each.dose_at({"x": x, "y": 1.0})[0] for x in (0.85, 0.95, 1.5, 2.05, 2.15)] == [0, 2, 2, 2, 0]
+
+
+def test_a_place_of_a_holder_is_the_one_nearest_to_its_readback():
+    book = DoseBook(options(limit=100.0), {**BEAM, "holder": 0.1}, {"holder": Knob(values=(1, 2), apart=True)})
+    for i, readback in enumerate((1.0, 1.003, 1.999)):
+        book.enter(str(i), {"x": 1.0, "y": 1.0, "holder": readback}, SECOND)
+    assert [book.dose_at({"x": 1.0, "y": 1.0, "holder": place}) for place in (1, 2)] == [(4.0, 4.0), (2.0, 2.0)]
+
+
 def test_a_position_that_is_not_known_is_refused():
     with pytest.raises(DoseError, match="the dose at x = nan, y = 1 is not known"):
         DoseBook(options(), BEAM).enter("a", {"y": 1.0}, SECOND)

@@ -1,6 +1,5 @@
 """What the plan of an exposure sets, reads back and enters as dose before the shutter opens."""
 
-import bluesky.plan_stubs as bps
 import pytest
 from ophyd import Signal
 from ophyd.sim import NullStatus
@@ -8,7 +7,7 @@ from ophyd.sim import NullStatus
 from ainerd.exposures import Exposure, Exposures
 from ainerd.steering import DoseBook, DoseError
 from ainerd.steering._exposing import Exposing
-from ainerd.steering._plans import _shuttered
+from ainerd.steering._shutter import Guard
 
 OPTIONS = Exposures(modes=[{"frame_time_s": (1e-3, 1.0), "frames": (100, 10000)}], flux=2.0, limit=5.0)
 HERE = {"x": 1.0}
@@ -37,7 +36,8 @@ def prepared(RE, chosen, frames=lambda value: value, transmission=lambda value: 
     seen = []
 
     def plan():
-        seen.append((yield from exposing.prepare("a", HERE)))
+        yield from exposing.prepare({"x": 7.0})
+        seen.append((yield from exposing.enter("a", [Signal(name="x", value=1.0)], Guard(None))))
 
     try:
         RE(plan())
@@ -46,15 +46,11 @@ def prepared(RE, chosen, frames=lambda value: value, transmission=lambda value: 
     return seen[0], [time_s.get(), n.get(), beside.get()], exposing
 
 
-def test_the_exposure_that_the_devices_read_back_is_entered(RE):
+def test_the_exposure_that_the_devices_read_back_is_entered_where_the_knobs_are(RE):
     chosen = Exposure(0.01, 200, 0.5)
     real, values, exposing = prepared(RE, chosen, frames=lambda n: n + 28, transmission=lambda x: 0.9 * x)
     assert real == Exposure(0.01, 228, 0.45) and values == [0.01, 228, 0.01]
     assert exposing.book.total == exposing.book.dose_at(HERE)[0] == pytest.approx(2.0 * 0.45 * 2.28)
-    exposing.was_open("a", real, 3.0)
-    assert exposing.book.total == pytest.approx(2.0 * 0.45 * 3.0)
-    exposing.was_open("a", real, 1.0)
-    assert exposing.book.total == pytest.approx(2.0 * 0.45 * 3.0)
 
 
 def test_without_an_attenuator_the_beam_is_open(RE):
@@ -73,31 +69,3 @@ def test_without_an_attenuator_the_beam_is_open(RE):
 def test_nothing_is_entered_if_the_exposure_cannot_be_taken(RE, chosen, frames, error, message):
     with pytest.raises(error, match=message):
         prepared(RE, chosen, frames)
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_the_time_for_which_the_shutter_was_open_is_that_between_its_two_moves(RE, fails, monkeypatch):
-    """Each move of the shutter takes two seconds of a clock, and the plan five."""
-    now, seen, moved = [100.0], [], []
-
-    class Shutter(Signal):
-        def put(self, value, **options):
-            now[0] += 2
-            moved.append(value)
-            super().put(value, **options)
-
-    def plan():
-        yield from bps.null()
-        now[0] += 5
-        if fails:
-            raise OSError("the detector is gone")
-        return "uid"
-
-    monkeypatch.setattr("ainerd.steering._plans.time.monotonic", lambda: now[0])
-    shuttered = _shuttered(Shutter(name="shutter", value="close"), plan(), seen.append)
-    if fails:
-        with pytest.raises(OSError, match="gone"):
-            RE(shuttered)
-    else:
-        RE(shuttered)
-    assert moved == ["open", "close"] and seen == [9.0]

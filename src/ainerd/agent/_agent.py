@@ -285,9 +285,11 @@ class Agent(Observer):
         return {"attached": self._attached is not None, **super().status(), **beam}
 
     def _closed(self, plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
-        """Close the shutter before anything moves, because a killed session may have left it open."""
+        """Close the shutter before anything moves, because a killed session may have left it open; enter its dose."""
         if self._shutter is not None:
             yield from bps.mv(self._shutter, "close")
+        if self._exposing is not None:
+            self._exposing.book.settle()
         return (yield from plan)
 
     def _stay(self, n: int) -> MsgGenerator[Any]:

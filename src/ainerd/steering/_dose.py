@@ -3,8 +3,9 @@
 import fcntl
 import json
 import os
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ainerd.forks import lock_is_ours
 from ainerd.knobs import Knob
 
 SLACK = 1e-9  # share of a limit by which a sum of floats may differ
+STILL = 0.01  # shares of the beam by which a position may change during an exposure
 
 
 class DoseError(ValueError):
@@ -37,9 +39,11 @@ class DoseError(ValueError):
 class DoseBook:
     """Keeps the dose of each exposure, and refuses exposures that would pass a limit.
 
-    An exposure is entered before the shutter opens. All earlier exposures less than a beam away along each knob count
-    in full for a spot, so that no point of the sample gets more than the limit. With a file, entries survive a crash,
-    and several processes share them: each entry is on disk before `enter` returns, under a lock.
+    An exposure is entered before the shutter opens, at the position that the knobs read back. All earlier exposures
+    less than a beam away along each knob count in full for a spot, so that no point of the sample gets more than the
+    limit. An exposure whose shutter is open counts until now, if that is longer than planned; so does one whose process
+    was killed, until a next session closes the shutter and calls `settle`. With a file, entries survive a crash, and
+    several processes share them: each entry is on disk before `enter` and `opened` return, under a lock.
 
     Parameters
     ----------
@@ -72,13 +76,16 @@ class DoseBook:
         if unknown := [name for name in options.spot if name not in beam]:
             raise ValueError(f"exposure.spot: there is no knob {unknown[0]}, only {', '.join(beam)}")
         self.options, self._path, self._read_bytes = options, path, 0
-        self._apart = [name for name in beam if knobs and name in knobs and knobs[name].apart]
+        self._places = {name: knobs[name].values for name in beam if knobs and name in knobs and knobs[name].apart}
+        self._apart = list(self._places)
         self._spot = [name for name in options.spot or beam if name not in self._apart]
         self._beam = np.array([beam[name] for name in self._spot])
         self._row: dict[str, int] = {}  # of each entry of this sample, by id
-        self._where = np.empty((0, len(self._spot)))
+        self._open: dict[str, tuple[float, float]] = {}  # time and dose per second of those whose shutter is open
+        self._low = self._high = np.empty((0, len(self._spot)))  # where the spots of each entry were
         self._holder = np.empty((0, len(self._apart)))
         self._dose, self._seconds = np.empty(0), np.empty(0)
+        self._threads = threading.RLock()
         if path is not None:
             with self._locked():
                 pass
@@ -94,7 +101,7 @@ class DoseBook:
     @property
     def total(self) -> float:
         """Sum of the doses of all exposures of this sample."""
-        return float(self._dose.sum())
+        return float(self._doses().sum())
 
     def dose_at(self, position: Mapping[str, float]) -> tuple[float, float]:
         """Return the dose of the spot at a position, and that of its whole sample."""
@@ -133,22 +140,53 @@ class DoseBook:
             )
         return dose
 
-    def took(self, id: str, dose: float) -> None:
-        """Raise the dose of an exposure to its real value, if that is larger; it is entered even beyond a limit."""
+    def opened(self, id: str, dose_per_s: float) -> None:
+        """Enter that the shutter opens for an exposure."""
         with self._locked():
-            if id in self._row and dose > self._dose[self._row[id]]:
+            self._write(id=id, open=time.time(), dose_per_s=dose_per_s)
+
+    def moved(self, id: str, position: Mapping[str, float]) -> None:
+        """Enter that an exposure ended at another position than it began: all spots between get its dose."""
+        with self._locked():
+            if id in self._row and not np.isnan(where := self._values(position)).any():
+                row = self._row[id]
+                if (np.abs(np.stack([self._low[row], self._high[row]]) - where) > STILL * self._beam).any():
+                    self._write(id=id, until={name: float(position[name]) for name in self._spot})
+
+    def took(self, id: str, dose: float) -> None:
+        """Enter that the shutter is closed after an exposure.
+
+        Its dose is raised to the real value, if that is larger; it is entered even beyond a limit.
+        """
+        with self._locked():
+            if id in self._open or (id in self._row and dose > self._dose[self._row[id]]):
                 self._write(id=id, dose=dose)
+
+    def settle(self) -> None:
+        """Enter that the shutter is closed, after the exposures whose process was killed or whose plan was halted."""
+        with self._locked():
+            doses = self._doses()
+            for id in [*self._open]:
+                self._write(id=id, dose=float(doses[self._row[id]]))
 
     def _text(self, position: Mapping[str, float]) -> str:
         return ", ".join(f"{name} = {position.get(name, np.nan):.6g}" for name in (*self._spot, *self._apart))
 
     def _dose_at(self, position: Mapping[str, float]) -> tuple[float, float]:
-        spot, holder = self._values(position, self._spot), self._values(position, self._apart)
+        spot, holder = self._values(position), self._holder_of(position)
         if not (np.isfinite(spot).all() and np.isfinite(holder).all()):
             raise DoseError(f"the dose at {self._text(position)} is not known")
         on_it = ~((self._holder < holder) | (self._holder > holder)).any(1)  # an entry without a knob counts anywhere
-        near = on_it & ~(np.abs(self._where - spot) >= self._beam).any(1)
-        return float(self._dose[near].sum()), float(self._dose[on_it].sum())
+        near = on_it & ~((self._low - spot >= self._beam) | (spot - self._high >= self._beam)).any(1)
+        doses = self._doses()
+        return float(doses[near].sum()), float(doses[on_it].sum())
+
+    def _doses(self) -> NDArray[np.float64]:
+        """Return the dose of each entry now."""
+        doses = self._dose.copy()
+        for id, (since, dose_per_s) in self._open.items():
+            doses[self._row[id]] = max(doses[self._row[id]], (time.time() - since) * dose_per_s)
+        return doses
 
     def _left(self, position: Mapping[str, float]) -> float:
         of_spot, of_sample = self._dose_at(position)
@@ -156,28 +194,37 @@ class DoseBook:
         left = min(self.options.limit - of_spot, np.inf if whole is None else whole - of_sample)
         return max(float(left), 0.0)
 
-    def _values(self, position: Mapping[str, float], names: Sequence[str]) -> NDArray[np.float64]:
-        return np.array([float(position.get(name, np.nan)) for name in names])
+    def _values(self, position: Mapping[str, float]) -> NDArray[np.float64]:
+        return np.array([float(position.get(name, np.nan)) for name in self._spot])
+
+    def _holder_of(self, position: Mapping[str, float]) -> NDArray[np.float64]:
+        """Return the place of each knob that is apart: the value nearest to its readback."""
+        given = {name: float(position.get(name, np.nan)) for name in self._apart}
+        return np.array([
+            min(self._places[name], key=lambda place, x=x: abs(place - x)) if np.isfinite(x) else x  # type: ignore[misc]
+            for name, x in given.items()
+        ])  # fmt: skip
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Lock the file, and take the entries of other processes."""
-        if self._path is None:
-            yield
-            return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self._path, "a+b", opener=lambda path, flags: os.open(path, flags, 0o644)) as self._file:
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-            lock_is_ours(self._file)
-            self._file.seek(self._read_bytes)
-            for line in self._file.read().splitlines(keepends=True):
-                self._read_bytes += len(line)
-                try:
-                    entry = json.loads(line)
-                except ValueError:  # a process was killed while it wrote: its shutter did not open
-                    continue
-                self._take(entry)
-            yield
+        """Lock the book for other threads and processes, and take the entries of these."""
+        with self._threads:
+            if self._path is None:
+                yield
+                return
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self._path, "a+b", opener=lambda path, flags: os.open(path, flags, 0o644)) as self._file:
+                fcntl.flock(self._file, fcntl.LOCK_EX)
+                lock_is_ours(self._file)
+                self._file.seek(self._read_bytes)
+                for line in self._file.read().splitlines(keepends=True):
+                    self._read_bytes += len(line)
+                    try:
+                        entry = json.loads(line)
+                    except ValueError:  # a process was killed while it wrote: its shutter did not open
+                        continue
+                    self._take(entry)
+                yield
 
     def _write(self, **entry: Any) -> None:
         if self._path is not None:
@@ -195,13 +242,25 @@ class DoseBook:
         id = entry["id"]
         if "position" not in entry:
             if id in self._row:
-                self._dose[self._row[id]] = entry["dose"]
+                self._change(id, self._row[id], entry)
             return
         position = entry["position"]
         if entry["sample"] != self.options.sample:
             return
         self._row[id] = len(self._dose)
-        self._where = np.vstack([self._where, self._values(position, self._spot)])
-        self._holder = np.vstack([self._holder, self._values(position, self._apart)])
+        self._low = np.vstack([self._low, self._values(position)])
+        self._high = np.vstack([self._high, self._values(position)])
+        self._holder = np.vstack([self._holder, self._holder_of(position)])
         self._dose = np.append(self._dose, entry["dose"])
         self._seconds = np.append(self._seconds, entry["seconds"])
+
+    def _change(self, id: str, row: int, entry: Mapping[str, Any]) -> None:
+        """Take what happened to an exposure after it was entered."""
+        if "open" in entry:
+            self._open[id] = entry["open"], entry["dose_per_s"]
+        elif "until" in entry:
+            where = self._values(entry["until"])
+            self._low[row], self._high[row] = np.minimum(self._low[row], where), np.maximum(self._high[row], where)
+        else:
+            self._open.pop(id, None)
+            self._dose[row] = max(self._dose[row], entry["dose"])

@@ -1,6 +1,6 @@
 """The part of a plan that sets frame time, frames and attenuator, and checks the dose before the shutter opens."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from bluesky.utils import MsgGenerator
 
 from ainerd.exposures import Exposure
 from ainerd.steering._dose import DoseBook
+from ainerd.steering._shutter import Guard
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,10 @@ class Exposing:
     choose: Callable[[Mapping[str, Any]], Exposure]
     took: Callable[[str, Exposure], None]
 
-    def prepare(self, id: str, suggestion: Mapping[str, Any]) -> MsgGenerator[Exposure]:
-        """Plan: set the devices, read them back, and enter the dose; the shutter must be closed.
+    def prepare(self, suggestion: Mapping[str, Any]) -> MsgGenerator[None]:
+        """Plan: set the devices; the shutter must be closed.
 
-        Raises
-        ------
-        DoseError
-            If the exposure as the devices read it back would pass a limit of dose.
-        ValueError
-            If the detector has no such mode.
+        Raises ValueError if the detector has no such mode.
         """
         wanted = self.choose(suggestion)
         if (objection := self.book.options.objection(wanted)) is not None:
@@ -56,16 +52,41 @@ class Exposing:
         yield from bps.mv(self.frame_time, wanted.frame_time_s, self.n_frames, wanted.n_frames)
         for signal in self.beside:
             yield from bps.mv(signal, wanted.frame_time_s)
+
+    def enter(self, id: str, actuators: Sequence[Any], guard: Guard) -> MsgGenerator[Exposure]:
+        """Plan: read back position, detector and attenuator, enter the dose, and tell the guard of the shutter.
+
+        Raises
+        ------
+        DoseError
+            If the exposure as the devices read it back would pass a limit of dose where the knobs read back.
+        ValueError
+            If the devices read back a mode that the detector does not have.
+        """
+        position = yield from _position_of(actuators)
         frame_time_s = yield from bps.rd(self.frame_time)
         n_frames = yield from bps.rd(self.n_frames)
         transmission = 1.0 if self.attenuator is None else (yield from bps.rd(self.attenuator))
         real = Exposure(float(frame_time_s), int(n_frames), float(transmission))
         if (objection := self.book.options.objection(real)) is not None:
             raise ValueError(f"the devices read back other values than were set: {objection}")
-        self.book.enter(id, suggestion, real)
+        dose_per_s = self.book.options.dose_per_s * real.transmission
+        self.book.enter(id, position, real)
         self.took(id, real)
+        guard.expect(
+            real.seconds + self.book.options.overhead_s,
+            opens=lambda: self.book.opened(id, dose_per_s),
+            closed=lambda seconds: self.book.took(id, dose_per_s * seconds),
+        )
         return real
 
-    def was_open(self, id: str, exposure: Exposure, seconds: float) -> None:
-        """Raise the dose of an exposure, if the shutter was open for longer than planned."""
-        self.book.took(id, self.book.options.dose_per_s * exposure.transmission * seconds)
+    def leave(self, id: str, actuators: Sequence[Any]) -> MsgGenerator[None]:
+        """Plan: read back the position after an exposure, because a motor that reported "done" may have gone on."""
+        self.book.moved(id, (yield from _position_of(actuators)))
+
+
+def _position_of(actuators: Sequence[Any]) -> MsgGenerator[dict[str, float]]:
+    position = {}
+    for actuator in actuators:
+        position[actuator.name] = float((yield from bps.rd(actuator)))
+    return position

@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from bluesky_adaptive.utils import collect_optimization_metadata
 
 from ainerd.knobs import Knob, is_close, order_of_change
 from ainerd.steering._exposing import Exposing
+from ainerd.steering._shutter import Guard, catch_signals, taken_again
 
 FLUSH_S = 0.2
 ANSWER_S = 10.0  # longest wait for a device
@@ -35,12 +35,13 @@ def expose(
     beside: Sequence[Any] = (),
     monitored: Sequence[Any] = (),
     shutter: Any = None,
-    was_open: Callable[[float], object] | None = None,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator[str]:
     """Take one exposure: the detector flies, and its frames are announced during the flight.
 
-    A pause of the RunEngine does not stop the detector: frames taken meanwhile are announced when the plan goes on.
+    A pause of the RunEngine closes the shutter; when the plan goes on, the run ends as spoilt, and the exposure is
+    taken again. Without a shutter a pause does not stop the detector: frames taken meanwhile are announced when the
+    plan goes on.
 
     Parameters
     ----------
@@ -51,9 +52,8 @@ def expose(
     monitored : sequence of signals
         Recorded whenever they change during the exposure.
     shutter : device, optional
-        Set to "open" before the first frame, and to "close" when the exposure ends, in whatever way.
-    was_open : callable, optional
-        Takes the seconds for which the shutter was open.
+        Set to "open" before the first frame, and to "close" when the exposure ends, in whatever way; see the page
+        "Exposure and dose".
     md : mapping, optional
         Goes into the start document.
 
@@ -70,9 +70,18 @@ def expose(
     >>> announced[0]["sample"], announced[-2]["indices"]["stop"], announced[-1]["exit_status"]
     ('PEG 3', 100, 'success')
     """
+    guard = Guard(shutter)
+    return (yield from taken_again(lambda: guard.exposure(_flight(detector, guard, beside, monitored, md))))
+
+
+def _flight(
+    detector: Any, guard: Guard, beside: Sequence[Any], monitored: Sequence[Any], md: Mapping[str, Any] | None
+) -> MsgGenerator[str]:
+    """Take one run in which the detector flies."""
     devices = list({id(root): root for root in (getattr(d, "root", d) for d in (detector, *beside))}.values())
 
     def frames() -> MsgGenerator[None]:
+        yield from guard.open()
         yield from bps.kickoff(detector, wait=True)
         taken = yield from bps.complete(detector, group="ainerd_frames")
         is_over = False
@@ -88,34 +97,12 @@ def expose(
             yield from bps.trigger_and_read(list(beside), name="primary")
         yield from bps.declare_stream(detector, name=detector.name, collect=True)
         exposure = bpp.rewindable_wrapper(frames(), False)  # after a pause it goes on, and is not kicked off again
-        yield from _shuttered(shutter, exposure, was_open)
+        yield from bpp.finalize_wrapper(exposure, guard.close)
 
     run = bpp.run_wrapper(inner(), md={"plan_name": "expose", **(md or {})})
     staged = bpp.stage_wrapper(bpp.monitor_during_wrapper(run, list(monitored)), devices)
     uid: str = yield from bpp.set_run_key_wrapper(staged, "ainerd_exposure")
     return uid
-
-
-def _shuttered(
-    shutter: Any, plan: MsgGenerator[Any], was_open: Callable[[float], object] | None = None
-) -> MsgGenerator[Any]:
-    """Open the shutter, if there is one, for a plan, and close it when the plan ends, in whatever way."""
-    began = time.monotonic()
-
-    def opened() -> MsgGenerator[Any]:
-        nonlocal began
-        began = time.monotonic()
-        if shutter is not None:
-            yield from bps.mv(shutter, "open")
-        return (yield from plan)
-
-    def closed() -> MsgGenerator[None]:
-        if shutter is not None:
-            yield from bps.mv(shutter, "close")
-        if was_open is not None:
-            was_open(time.monotonic() - began)
-
-    return (yield from bpp.finalize_wrapper(opened(), closed))
 
 
 def visit(
@@ -162,6 +149,47 @@ def visit(
     >>> sample_x.position
     3.0
     """
+    guard = Guard(shutter)
+    catch_signals()
+
+    def one(
+        suggestion: Mapping[str, Any], actuators: Sequence[Any], detector: Any, md: Mapping[str, Any]
+    ) -> MsgGenerator[str]:
+        """Move to a suggestion, and expose there."""
+        yield from _within_limits(actuators, suggestion)
+        yield from _move(actuators, suggestion, knobs or {})
+        if before is not None:
+            yield from before()
+        if exposing is not None:
+            yield from exposing.prepare(suggestion)
+        if go is not None:
+            yield from go()
+        return (yield from guard.exposure(exposed(suggestion, actuators, detector, md)))
+
+    def exposed(
+        suggestion: Mapping[str, Any], actuators: Sequence[Any], detector: Any, md: Mapping[str, Any]
+    ) -> MsgGenerator[str]:
+        id = suggestion[ID_KEY]
+        metadata = {**md, "suggestion_id": id, "reason": suggestion.get("reason", "")}
+        if exposing is not None:
+            exposure = yield from exposing.enter(id, actuators, guard)
+            metadata["exposure"] = {**asdict(exposure), "dose": exposing.book.options.dose(exposure)}
+        if acquire is None:
+            plan = _flight(detector, guard, [*actuators, *beside], monitored, metadata)
+        else:
+            plan = opened(acquire([detector, *actuators, *beside], md=metadata))
+        uid: str = yield from bpp.finalize_wrapper(plan, partial(left, id, actuators))
+        return uid
+
+    def left(id: str, actuators: Sequence[Any]) -> MsgGenerator[None]:
+        if exposing is not None and not guard.is_cut:  # a person may have moved the sample during a pause
+            yield from exposing.leave(id, actuators)
+
+    def opened(plan: MsgGenerator[str]) -> MsgGenerator[str]:
+        yield from guard.open()
+        keyed = bpp.set_run_key_wrapper(bpp.monitor_during_wrapper(plan, list(monitored)), "ainerd_exposure")
+        uid: str = yield from bpp.finalize_wrapper(keyed, guard.close)
+        return uid
 
     def measure(
         suggestions: Sequence[Mapping[str, Any]],
@@ -172,26 +200,7 @@ def visit(
         (detector,) = sensors or ()
         uids = []
         for suggestion in suggestions:
-            yield from _within_limits(actuators, suggestion)
-            yield from _move(actuators, suggestion, knobs or {})
-            if before is not None:
-                yield from before()
-            id = suggestion[ID_KEY]
-            metadata = {**(md or {}), "suggestion_id": id, "reason": suggestion.get("reason", "")}
-            readables, was_open = [*actuators, *beside], None
-            if exposing is not None:
-                exposure = yield from exposing.prepare(id, suggestion)
-                was_open = partial(exposing.was_open, id, exposure)
-                metadata["exposure"] = {**asdict(exposure), "dose": exposing.book.options.dose(exposure)}
-            if go is not None:
-                yield from go()
-            if acquire is None:
-                uid = yield from expose(
-                    detector, beside=readables, monitored=monitored, shutter=shutter, was_open=was_open, md=metadata
-                )
-            else:
-                plan = bpp.monitor_during_wrapper(acquire([detector, *readables], md=metadata), list(monitored))
-                uid = yield from _shuttered(shutter, bpp.set_run_key_wrapper(plan, "ainerd_exposure"), was_open)
+            uid = yield from taken_again(partial(one, suggestion, actuators, detector, md or {}))
             if not isinstance(uid, str):
                 raise ValueError(f"the plan of an exposure must take one run and return its uid, got {uid!r}")
             uids.append(uid)

@@ -1,0 +1,297 @@
+"""The shutter is closed whatever happens, and the book holds at least the dose that the sample got."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+from bluesky import RunEngine
+from bluesky.utils import RunEngineInterrupted
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ainerd.steering import DoseError, _shutter
+from tests.steering.beamline import FLUX, Beamline, child, openings
+
+SLOW_S = 60.0
+pytestmark = pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")  # bluesky's, of what a halt leaves out
+
+
+@pytest.fixture
+def line(tmp_path):
+    return Beamline(tmp_path)
+
+
+@pytest.fixture
+def soon(monkeypatch):
+    monkeypatch.setattr(_shutter, "MARGIN_S", 0.1)
+
+
+def once_open(line, act, when=None):
+    """Do something from another thread when the shutter has opened, or at another event; return the thread."""
+
+    def wait():
+        assert (when or line.shutter.opened).wait(SLOW_S)
+        act()
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
+def interrupted(RE, line, act, x=1.0, when=None):
+    """Run an exposure that is interrupted while the shutter is open and the detector takes its frames."""
+    line.detector.takes_s = None
+    thread = once_open(line, act, when)
+    with pytest.raises(RunEngineInterrupted):
+        RE(line.plan(x))
+    thread.join(SLOW_S)
+    line.detector.takes_s = 0.0
+
+
+def test_a_motor_that_does_not_move_gets_the_dose_where_it_is(RE, tmp_path):
+    line = Beamline(tmp_path, seconds=10.0, limit=2500.0)  # two exposures of 1000
+    line.detector.takes_s = 0.0
+    RE(line.plan(1.0))
+    line.x.obeys = False
+    RE(line.plan(5.0))
+    with pytest.raises(DoseError, match="the spot at x = 1 has"):
+        RE(line.plan(9.0))
+    assert len(line.check()) == 2 and line.book.dose_at({"x": 5.0}) == (0, line.book.total)
+
+
+def test_a_motor_that_goes_on_during_the_exposure_gets_the_dose_all_the_way(RE, line):
+    RE(line.plan(1.0))
+    line.x.obeys, line.detector.begins = False, lambda: line.x.put(3.0)
+    RE(line.plan(3.0))
+    assert line.x.get() == 3.0
+    line.check()
+    assert all(line.book.dose_at({"x": x})[0] >= 5 for x in (2.0, 3.0)) and line.book.dose_at({"x": 3.2})[0] == 0
+
+
+def test_a_detector_that_hangs_does_not_keep_the_shutter_open(RE, line, soon):
+    interrupted(RE, line, lambda: line.shutter.closed.wait(SLOW_S) and RE.abort("it hangs"))
+    ((open_s, *_),) = line.check()
+    assert 0.15 <= open_s and line.book.total >= FLUX * 0.15
+
+
+def test_an_exposure_that_takes_too_long_fails_with_the_reason(RE, line, soon):
+    line.detector.takes_s = 0.5
+    ends = []
+    with pytest.raises(_shutter.ShutterError, match=r"closed after 0.15\d? s, because the exposure of 0.05 s"):
+        RE(line.plan(1.0), {"stop": lambda name, doc: ends.append((doc["exit_status"], doc["reason"]))})
+    ((status, reason),) = ends
+    assert status == "fail" and "see whether the detector hangs" in reason
+    line.check()
+
+
+def test_the_shutter_is_closed_during_a_pause_and_the_exposure_is_taken_again(RE, line):
+    interrupted(RE, line, RE.request_pause, when=line.detector.began)
+    assert RE.state == "paused" and len(line.check()) == 1
+    line.x.put(7.0)  # a person moves the sample
+    stops = []
+    token = RE.subscribe(lambda name, doc: stops.append((doc["exit_status"], doc["reason"])), "stop")
+    RE.resume()
+    RE.unsubscribe(token)
+    assert [status for status, _ in stops] == ["fail", "success"]
+    assert stops[0][1] == "spoilt: the shutter was closed because the plan was paused"
+    assert [where for _, *where in line.check()] == [[1.0, 1.0], [1.0, 1.0]]
+    assert line.book.dose_at({"x": 1.0})[0] >= 10 and line.book.dose_at({"x": 7.0})[0] == 0
+
+
+@pytest.mark.parametrize("way", ["abort", "stop", "halt"])
+@pytest.mark.parametrize("first", ["pause", "at once"])
+def test_the_shutter_is_closed_after_any_end(RE, line, way, first):
+    if first == "pause":
+        interrupted(RE, line, RE.request_pause)
+        assert len(line.check()) == 1
+        getattr(RE, way)()
+    else:
+        interrupted(RE, line, getattr(RE, way))
+    assert len(line.check()) == 1
+
+
+def test_a_shutter_that_does_not_close_is_tried_again_and_counts_on(RE, line, monkeypatch, caplog):
+    monkeypatch.setattr(_shutter, "RETRY_S", 0.01)
+    move, tries = line.shutter.set, []
+
+    def stuck(value):
+        tries.append(value)
+        if tries.count("close") in (1, 2):
+            raise OSError("no air pressure")
+        return move(value)
+
+    monkeypatch.setattr(line.shutter, "set", stuck)
+    with pytest.raises(_shutter.ShutterError, match="shutter does not close, look after it: OSError: no air pressure"):
+        RE(line.plan(1.0))
+    assert line.shutter.closed.wait(SLOW_S)
+    for thread in threading.enumerate():
+        if thread.name == "ainerd-shutter":
+            thread.join(SLOW_S)
+    assert len(line.check()) == 1 and "ainerd tries again" in caplog.text
+
+
+ACTS = ("normal", "hang", "abort", "halt", "stop", "pause, resume", "pause, abort", "pause, halt", "kill")
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.sampled_from(ACTS), st.sampled_from([1.0, 1.05, 3.0]), st.booleans()), min_size=1, max_size=5)
+)
+def test_the_book_holds_at_least_the_real_dose_after_any_history(RE, tmp_path_factory, history):
+    line = Beamline(tmp_path_factory.mktemp("history"), seconds=0.02)
+    for number, (act, x, obeys) in enumerate(history):
+        line.x.obeys, line.detector.takes_s = obeys, 0.0
+        if act == "normal":
+            RE(line.plan(x, str(number)))
+        elif act == "kill":
+            kill_while_open(line, x)
+            line.x.set(x)
+            line.shutter.set("close")  # what the next session does first
+            assert line.shutter.closed.wait(SLOW_S)
+            line.restart()
+            line.book.settle()
+        else:
+            first, _, then = act.partition(", ")
+            doing = {"hang": RE.abort, "pause": RE.request_pause}.get(first) or getattr(RE, first)
+
+            def do(doing=doing, is_late=first == "hang"):
+                if is_late:
+                    assert line.shutter.closed.wait(SLOW_S)
+                doing()
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(_shutter, "MARGIN_S", 0.05 if first == "hang" else _shutter.MARGIN_S)
+                interrupted(RE, line, do, x)
+            if then:
+                line.check()
+                getattr(RE, then)()
+        line.check()
+        assert RE.state == "idle"
+    line.restart()
+    line.check()
+
+
+def kill_while_open(line, x):
+    """Run an exposure in a child, which is killed while the shutter is open."""
+    line.shutter.closed.clear()
+
+    def work():
+        line.shutter.opened.clear()
+        line.detector.takes_s = 60.0
+        line.restart()
+        once_open(line, lambda: os.kill(os.getpid(), signal.SIGKILL))
+        RunEngine({}, loop=asyncio.new_event_loop(), context_managers=[])(line.plan(x))
+
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of threads
+        _, status = os.waitpid(child(work), 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+@pytest.mark.parametrize("handled", [False, True])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_closes_the_shutter_before_its_own_handler_is_called(line, number, handled):
+    told = line.folder / "told.txt"
+
+    def handler(*_):
+        told.write_text(str(len(openings(line.shutter.path))))  # it is closed by now
+        os._exit(7)
+
+    def work():
+        line.detector.takes_s = line.exposure = None
+        signal.signal(number, handler if handled else signal.SIG_DFL)
+        line.exposure = Beamline(line.folder, seconds=9.0).exposure
+        line.restart()
+        once_open(line, lambda: os.kill(os.getpid(), number))
+        RunEngine({}, loop=asyncio.new_event_loop())(line.plan(1.0))
+
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        _, status = os.waitpid(child(work), 0)
+    if handled:
+        assert os.waitstatus_to_exitcode(status) == 7 and told.read_text() == "1"
+    else:
+        assert os.WTERMSIG(status) == number
+    line.restart()
+    assert len(line.check()) == 1 and line.book.total < 2000  # the dose was entered before the process ended
+
+
+SCRIPT = """
+import os, signal, sys, threading
+from pathlib import Path
+from bluesky import RunEngine
+from ainerd.steering import expose
+from ophyd.status import Status
+from tests.steering.beamline import Motor, Shutter
+
+class Flyer:
+    name, parent = "flyer", None
+    def stage(self): return [self]
+    def unstage(self): return [self]
+    def kickoff(self):
+        status = Status()
+        status.set_finished()
+        return status
+    def complete(self): return Status()
+    def describe_collect(self): return {"n": {"source": "", "dtype": "number", "shape": []}}
+    def collect(self): return iter(())
+
+shutter = Shutter(Path(sys.argv[1]), Motor(name="x", value=0.0))
+
+def leave():
+    shutter.opened.wait()
+    LEAVE
+
+threading.Thread(target=leave, daemon=True).start()
+RE = RunEngine({})
+RE(expose(Flyer(), shutter=shutter))
+"""
+WAYS = {
+    "double Ctrl-C": "import time; os.kill(os.getpid(), 2); time.sleep(0.2); os.kill(os.getpid(), 2)",
+    "sys.exit in a handler": "os.kill(os.getpid(), signal.SIGTERM)",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_script_closes_the_shutter_before_it_ends(tmp_path, way):
+    script = SCRIPT.replace("LEAVE", WAYS[way])
+    if way == "sys.exit in a handler":
+        script = script.replace("RE = ", "signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\nRE = ")
+    root = Path(__file__).resolve().parents[2]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "shutter.txt")],
+        env=environment,
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert len(openings(tmp_path / "shutter.txt")) == 1, done.stderr
+    assert done.returncode == (1 if way == "double Ctrl-C" else 5), done.stderr
+
+
+def test_a_shutter_of_ophyd_async_is_closed_while_the_event_loop_hangs(RE, tmp_path):
+    core = pytest.importorskip("ophyd_async.core")
+    states, is_closed = [], threading.Event()
+
+    class AsyncShutter(core.Device):
+        @core.AsyncStatus.wrap
+        async def set(self, value):
+            await asyncio.sleep(0.001)
+            states.append(value)
+            if value == "close":
+                is_closed.set()
+
+    line = Beamline(tmp_path)
+    line.shutter = AsyncShutter(name="shutter")
+    line.restart()
+    line.detector.trigger = lambda: time.sleep(0 if is_closed.wait(SLOW_S) else 1)  # in the RunEngine's thread
+    with pytest.raises(Exception):  # noqa: B017, PT011
+        RE(line.plan(1.0))
+    assert states == ["open", "close"]
