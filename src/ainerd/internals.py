@@ -1,4 +1,4 @@
-"""Everything of h5py, lz4 and Python's threading that their documentation does not promise.
+"""Everything of h5py and lz4 that their documentation does not promise.
 
 `CHECKED` holds the versions that this file was checked against; `tests/test_internals.py` fails with any other. The
 same of Tiled, FastAPI and zarr is in `ainerd.server.internals`: only a server needs them, and an analyst's install does
@@ -6,16 +6,13 @@ not have them.
 """
 
 import ctypes
-import os
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import h5py
 from h5py._objects import phil as hdf5_lock
 from lz4.block import _block
 
-__all__ = ["CHECKED", "call_before_exit", "hdf5_checksum", "hdf5_lock", "lz4_decompress", "set_metadata_attempts"]
+__all__ = ["CHECKED", "hdf5_checksum", "hdf5_lock", "lz4_decompress", "set_metadata_attempts"]
 
 CHECKED = {"h5py": "3.16.0", "lz4": "4.4.5"}
 
@@ -25,17 +22,6 @@ def set_metadata_attempts(access: h5py.h5p.PropFAID, attempts: int) -> bool:
     # HDF5 is not thread-safe: a call of another thread at the same time would corrupt its memory.
     with hdf5_lock:
         return bool(_set_attempts(access.id, attempts) >= 0)
-
-
-def call_before_exit(function: Callable[..., object], *arguments: object) -> None:
-    """Call a function when the interpreter ends, while threads can still be started.
-
-    Functions of `atexit` run too late: then `concurrent.futures` cannot start threads, and files cannot be read. This
-    hook of `threading`, which `concurrent.futures` also uses, calls the functions in reverse order. It calls none of
-    them when a forked process ends.
-    """
-    process = os.getpid()
-    threading._register_atexit(lambda: os.getpid() == process and function(*arguments))  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _find_lz4() -> Any:

@@ -54,7 +54,7 @@ def run_and_lose(session, plan):
 
 
 @pytest.mark.fault("The beam is lost while frames arrive", "The plan waits; the run is marked as spoilt and repeated")
-def test_an_exposure_without_beam_is_repeated(session, source, capfd):
+def test_an_exposure_without_beam_is_repeated(session, source, capfd, caplog):
     run_and_lose(session, session.agent.sample((2.0, 3.0)))
     spoilt, again = session.table().to_dict("records")
     assert (spoilt["status"], again["status"]) == ("failed", "complete")
@@ -64,7 +64,7 @@ def test_an_exposure_without_beam_is_repeated(session, source, capfd):
     assert [run["stop"]["exit_status"] for run in runs] == ["fail", "success"]
     assert (again["sample_x"], again["sample_y"]) == pytest.approx((2, 3), abs=0.05)
     said = capfd.readouterr().out
-    assert "no beam, source_i0 is below 0.5" in said and "is taken again" in said
+    assert "no beam, source_i0 is below 0.5" in said and "is taken again" in caplog.text
 
 
 def test_a_remote_plan_repeats_it_too(session, source, tmp_path):

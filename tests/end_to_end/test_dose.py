@@ -66,6 +66,8 @@ def test_exposures_are_chosen_and_their_dose_is_bounded(session_in, tmp_path):
     assert opened == 2
     agent.close()  # the next session knows the doses of this one
     agent = agent_of(session, attenuator)
-    with pytest.raises(DoseError, match="the spot at sample_x = 5, sample_y = 5 has 600 photons/um2"):
+    with pytest.raises(
+        DoseError, match="the spot at sample_x = [45][.0-9]*, sample_y = [45][.0-9]* has 600 photons/um2"
+    ):
         session.RE(agent.sample(point))
     assert states.count("open") == opened and session.shutter.status.get() == "closed"

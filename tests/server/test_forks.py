@@ -13,7 +13,7 @@ SESSION = """
 import os, signal, sys
 from pathlib import Path
 import httpx
-from ainerd.internals import call_before_exit
+from ainerd.forks import call_before_exit
 from ainerd.runs import Journal
 from ainerd.server import EmbeddedServer, Presence
 folder = Path(sys.argv[1])

@@ -10,13 +10,14 @@ import time
 import warnings
 from pathlib import Path
 
+import bluesky.plans as bp
 import pytest
 from bluesky import RunEngine
 from bluesky.utils import RunEngineInterrupted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ainerd.steering import DoseError, _shutter
+from ainerd.steering import DoseError, _shutter, visit
 from tests.steering.beamline import FLUX, Beamline, child, openings
 
 SLOW_S = 60.0
@@ -91,6 +92,13 @@ def test_an_exposure_that_takes_too_long_fails_with_the_reason(RE, line, soon):
     line.check()
 
 
+def test_without_a_planned_length_the_shutter_stays_open_until_the_exposure_ends(RE, line, soon):
+    line.detector.takes_s = 0.3
+    RE(visit(None, shutter=line.shutter, acquire=bp.count)([{"_id": "a", "x": 1.0}], [line.x], [line.detector]))
+    ((open_s, *_),) = openings(line.shutter.path)
+    assert open_s >= 0.3
+
+
 def test_the_shutter_is_closed_during_a_pause_and_the_exposure_is_taken_again(RE, line):
     interrupted(RE, line, RE.request_pause, when=line.detector.began)
     assert RE.state == "paused" and len(line.check()) == 1
@@ -100,7 +108,7 @@ def test_the_shutter_is_closed_during_a_pause_and_the_exposure_is_taken_again(RE
     RE.resume()
     RE.unsubscribe(token)
     assert [status for status, _ in stops] == ["fail", "success"]
-    assert stops[0][1] == "spoilt: the shutter was closed because the plan was paused"
+    assert stops[0][1] == "spoilt: the shutter was closed because the plan was interrupted"
     assert [where for _, *where in line.check()] == [[1.0, 1.0], [1.0, 1.0]]
     assert line.book.dose_at({"x": 1.0})[0] >= 10 and line.book.dose_at({"x": 7.0})[0] == 0
 

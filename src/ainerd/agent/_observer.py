@@ -40,7 +40,7 @@ from ainerd.documents import (
     open_documents,
     streams_of,
 )
-from ainerd.internals import call_before_exit
+from ainerd.forks import call_before_exit
 from ainerd.results import LiveNode, ResultStore, commands, digest, principal_of
 from ainerd.runs import Jobs, RecordedKeys, Spool, Worker, Writer, parameters_of, write_run
 from ainerd.server import Presence, only_here

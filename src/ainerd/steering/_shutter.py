@@ -17,7 +17,7 @@ import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 from bluesky.utils import Msg, MsgGenerator
 
-from ainerd.internals import call_before_exit
+from ainerd.forks import call_before_exit
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ class Guard:
 
     async def pause(self) -> None:
         """Close the shutter, and end the exposure when the plan goes on; the RunEngine calls this at a pause."""
-        paused = Interrupted("spoilt: the shutter was closed because the plan was paused")
+        paused = Interrupted("spoilt: the shutter was closed because the plan was interrupted")
         if self._is_armed and self._fault is None:
             self._fault = paused
         if self._watch is not None:
