@@ -79,7 +79,7 @@ def test_a_motor_that_goes_on_during_the_exposure_gets_the_dose_all_the_way(RE, 
 def test_a_detector_that_hangs_does_not_keep_the_shutter_open(RE, line, soon):
     interrupted(RE, line, lambda: line.shutter.closed.wait(SLOW_S) and RE.abort("it hangs"))
     ((open_s, *_),) = line.check()
-    assert 0.15 <= open_s and line.book.total >= FLUX * 0.15
+    assert open_s > 0.1 and line.book.total >= FLUX * 0.15
 
 
 def test_an_exposure_that_takes_too_long_fails_with_the_reason(RE, line, soon):
