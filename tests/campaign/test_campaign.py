@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -233,6 +235,18 @@ def test_a_configuration_that_changed_counts_more_than_the_checkpoint(make, stor
     campaign = make()
     campaign.apply(SetBounds(bounds={"x": (0.0, 10.0), "y": (0.0, 9.0)}))
     assert make(bounds={**BOUNDS, "y": (0.0, 5.0)}).explorer.bounds["y"] == (0.0, 5.0)
+
+
+@pytest.mark.parametrize("changed", [
+    {"bounds": {"x": (-500.0, 500.0), "y": (0.0, 10.0)}}, {"bounds": {"x": (math.nan, 5.0), "y": (0.0, 10.0)}},
+    {"bounds": {"x": 5, "y": None}}, {"bounds": []}, {"excluded": [7]}, {"rejected": 7}, {"configured": None},
+])  # fmt: skip
+def test_a_checkpoint_that_a_program_wrote_widens_nothing_and_stops_no_session(make, store, changed):
+    make().apply(SetBounds(bounds={"x": (2.0, 8.0), "y": (0.0, 10.0)}))
+    store.checkpoints["toy"] |= changed
+    again = make()
+    assert all(0 <= low < high <= 10 for low, high in again.explorer.bounds.values())
+    assert set(again.peek()) >= {"x", "y"}
 
 
 def test_a_checkpoint_of_other_motors_is_no_obstacle(make):

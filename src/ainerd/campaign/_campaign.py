@@ -15,7 +15,7 @@ from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._claims import Claims
-from ainerd.campaign._decisions import Answer, Decisions
+from ainerd.campaign._decisions import Answer, Decisions, within
 from ainerd.campaign._exposures import ExposureChoice
 from ainerd.campaign._ledger import Ledger, Notices
 from ainerd.campaign._optimizer import Travel, optimizer_of
@@ -397,17 +397,26 @@ class Campaign:
         self.explorer.ingest(points)
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        """Restore a checkpoint.
+        """Restore a checkpoint; log what any program with a key may have written there and cannot be used.
 
         If the bounds in the settings have changed since the checkpoint, they replace the bounds of the checkpoint.
         """
+        try:
+            self._adopt(state)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            logger.warning(
+                "the rest of the checkpoint of %s is left out, %s: %s", self._store_name, type(error).__name__, error
+            )
+
+    def _adopt(self, state: Mapping[str, Any]) -> None:
         if not self.claims.restore(state.get("claims") or {}):
             # an earlier session has announced these claims
             self.claims.update(self.atlas.exposures(), self.atlas.structure.components)
         if not state:
             return
         if state["configured"] == self._configured:
-            self.explorer.bounds = {name: (low, high) for name, (low, high) in state["bounds"].items()}
+            bounds = {name: (float(low), float(high)) for name, (low, high) in state["bounds"].items()}
+            self.explorer.bounds = within(bounds, self.decisions.ceiling)
         for region in state["excluded"]:
             if set(region) <= set(self.explorer.names):  # otherwise it has actuators that are no longer in use
                 self.explorer.exclude({name: (low, high) for name, (low, high) in region.items()})
