@@ -134,7 +134,7 @@ def worker_on(campaign, keys, monkeypatch):
     """Starts workers, and closes them at the end."""
     started = []
 
-    monkeypatch.setattr("ainerd.runs._worker.IDLE_S", 3600.0)  # runs in the spool are analysed when a test asks for it
+    monkeypatch.setattr("ainerd.runs._jobs.IDLE_S", 3600.0)  # runs in the spool are analysed when a test asks for it
 
     def start(technique, store, folder, wanted, *, raw=None, answers=store_answers):
         jobs = Jobs()

@@ -3,7 +3,8 @@
 import json
 import os
 import re
-from functools import partial
+import threading
+import time
 from resource import RLIMIT_FSIZE, getrlimit, prlimit
 
 import bluesky.plan_stubs as bps
@@ -14,7 +15,6 @@ from bluesky import RunEngine
 from bluesky.plans import count
 from bluesky.utils import RunEngineInterrupted
 from bluesky_tiled_plugins import TiledWriter
-from bluesky_tiled_plugins.writing import tiled_writer
 from ophyd.sim import SynSignal, det
 from tiled.client.container import Container
 
@@ -113,6 +113,7 @@ def test_the_next_run_makes_up_for_those_before(raw, run, tmp_path):
     writer = RawWriter(raw, tmp_path, lambda: True)
     following = []
     RunEngine({})(count([det], 2), [writer, lambda name, doc: following.append(doc)])
+    writer.close()
     assert {run[0][1]["uid"], following[0]["uid"]} <= set(raw) and not writer.kept()
 
 
@@ -147,56 +148,66 @@ def test_runs_on_disk_are_left_to_the_next_run(raw, run, tmp_path):
     assert path.exists() and run[0][1]["uid"] not in raw
 
 
-def test_a_very_long_run_that_tiled_refuses_in_the_end_is_kept(raw, tmp_path, monkeypatch):
-    def refuse(self, doc):
-        raise ValueError("refused")
-
-    writer, engine = RawWriter(raw, tmp_path, lambda: True), RunEngine({}, context_managers=[])
-    writer.attach(engine)
-    with monkeypatch.context() as patched:  # as if TiledWriter remembered no more than two documents
-        patched.setattr(tiled_writer, "_ConditionalBackup", partial(tiled_writer._ConditionalBackup, maxlen=2))
-        patched.setattr(tiled_writer._RunWriter, "stop", refuse)
-        (uid,) = engine(count([det], 3))
-        writer.detach()
-    assert len(writer.kept()) == 1
-    writer.make_up()
-    assert not writer.kept() and len(raw[uid]["primary"].read()["det"]) == 3 and raw[uid].metadata["stop"]
-    writer.close()
-
-
 @pytest.mark.fault(
-    "Tiled refuses a raw run for good, or cannot write it",
-    "The runs after it are written; it is kept, and tried again in the next session",
+    "Tiled refuses a raw run for good",
+    "It delays no other; it is kept, named, and tried again in the next session",
 )
-@pytest.mark.parametrize("why", ["a bad document", "refused"])
-def test_a_run_that_cannot_be_written_does_not_cost_the_next(raw, run, tmp_path, caplog, monkeypatch, why):
-    (_, start), (_, stop) = run[0], run[-1]
-    bad = tmp_path / "0.jsonl"
-    keep(tmp_path, [("start", start), ("event", {**run[2][1], "descriptor": "nobody"}), ("stop", stop)]).rename(bad)
-    if why == "refused":
-        keep(tmp_path, run).rename(bad)
-        create = Container.create_container
+def test_a_run_that_tiled_refuses_delays_no_other(raw, tmp_path, caplog, monkeypatch):
+    create, engine, refusals = Container.create_container, RunEngine({}), []
+    is_over = threading.Event()
 
-        def refuse(self, key=None, **options):
-            if key == start["uid"]:
-                request = httpx.Request("POST", self.uri)
-                raise httpx.HTTPStatusError("too long", request=request, response=httpx.Response(422, request=request))
-            return create(self, key, **options)
+    def refuse(self, key=None, **options):
+        if key == uids[0]:
+            refusals.append(key)
+            assert len(refusals) > 1 or is_over.wait(60)  # as Tiled's client, which tries for 45 s
+            request = httpx.Request("POST", self.uri)
+            raise httpx.HTTPStatusError("too long", request=request, response=httpx.Response(422, request=request))
+        return create(self, key, **options)
 
-        monkeypatch.setattr(Container, "create_container", refuse)
-    waiting, following = [], []
-    RunEngine({})(count([det], 1), lambda name, doc: waiting.append((name, dict(doc))))
-    keep(tmp_path, waiting)
-    writer = RawWriter(raw, tmp_path, lambda: True)
-    RunEngine({})(count([det], 1), [writer, lambda name, doc: following.append(doc)])
-    assert {waiting[0][1]["uid"], following[0]["uid"]} <= set(raw)
-    assert writer.kept() == [bad] and caplog.text.count("cannot be written in this session") == 1
+    uids = []
+    engine.subscribe(lambda name, doc: uids.append(doc["uid"]), "start")
+    monkeypatch.setattr(Container, "create_container", refuse)
+    writer = RawWriter(raw, tmp_path, lambda: True).attach(engine)
+    for _ in range(3):
+        engine(count([det], 1))
+    wait_until(lambda: all(uid in raw and raw[uid].metadata.get("stop") for uid in uids[1:]))
+    assert not writer.kept()  # the first run is still being tried
+    is_over.set()
+    writer.detach()
+    (path,) = writer.kept()
+    assert uids[0] in path.name and caplog.text.count("cannot be written in this session") == 1 and len(refusals) == 2
     writer.make_up()
-    assert caplog.text.count("cannot be written in this session") == 1
-    if why == "refused":
-        monkeypatch.undo()
-        RawWriter(raw, tmp_path, lambda: True).make_up()
-        assert start["uid"] in raw and not bad.exists()
+    assert len(refusals) == 2
+    writer.close()
+    monkeypatch.undo()
+    again = RawWriter(raw, tmp_path, lambda: True)
+    again.make_up()
+    assert uids[0] in raw and not again.kept()
+
+
+def wait_until(condition, timeout_s=60.0):
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.fault("The disk of the journal does not answer", "Neither the RunEngine nor the raw runs wait for it")
+def test_the_run_engine_does_not_wait_for_a_disk_that_hangs(raw, tmp_path, monkeypatch):
+    answers, fsync, engine = threading.Event(), os.fsync, RunEngine({})
+
+    def hang(descriptor):
+        assert answers.wait(60)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", hang)
+    writer = RawWriter(raw, tmp_path, lambda: True).attach(engine)
+    uids = engine(count([det], 3)) + engine(count([det], 1))
+    wait_until(lambda: all(uid in raw and raw[uid].metadata.get("stop") for uid in uids))
+    answers.set()
+    writer.detach()
+    writer.close()
+    assert not list(tmp_path.rglob("*.jsonl"))
 
 
 class Camera(SynSignal):
@@ -212,6 +223,7 @@ class Camera(SynSignal):
 def test_small_arrays_in_events_are_in_the_raw_run(raw, tmp_path):
     documents, writer = [], RawWriter(raw, tmp_path, lambda: True)
     RunEngine({})(count([Camera()], 2), [writer, lambda name, doc: documents.append((name, doc))])
+    writer.close()
     column = raw[documents[0][1]["uid"]]["primary"]["camera"].read()  # as texts, which is how Tiled reads nested lists
     assert [[int(x) for x in re.findall(r"\d+", text)] for text in column] == [list(range(12))] * 2
     assert not writer.kept() and isinstance(documents[2][1]["data"]["camera"], np.ndarray)
@@ -247,7 +259,7 @@ def test_agents_of_one_catalog_write_a_run_once_until_the_last_one_ends(raw, tmp
         writer.detach()
     engine(count([det], 1))
     assert [uid in raw for uid in uids] == [True, True, False]
-    assert not list(writers[0].journal.left())
+    assert not list(writers[0].journal.left()) and not list(tmp_path.rglob("*.jsonl"))
     later = RawWriter(raw, tmp_path / "later", lambda: True)
     assert later.attach(engine) is later
     engine(count([det], 1))

@@ -4,7 +4,6 @@ import errno
 import gc
 import os
 import threading
-from pathlib import Path
 
 import h5py
 import httpx
@@ -213,7 +212,7 @@ def test_only_a_run_that_fits_into_memory_is_kept(work, store, spool, scanned, m
 def test_a_run_that_cannot_be_kept_is_not_called_kept(work, store, spool, scanned, movies, monkeypatch, caplog):
     monkeypatch.setattr("ainerd.runs._spool.MOST_IN_MEMORY", 100)
     monkeypatch.setattr(store, "complete", fails(httpx.ConnectError("away")))
-    monkeypatch.setattr(Path, "write_text", fails(OSError(errno.ENOSPC, "No space left on device")))
+    monkeypatch.setattr("ainerd.runs.Kept._write", fails(OSError(errno.ENOSPC, "No space left on device")))
     documents = list(scanned(movies(1, 2)))
     for document in documents:
         work(*document)
@@ -275,6 +274,26 @@ def test_a_kept_run_that_is_refused_again_keeps_its_place(work, store, spool, sc
     monkeypatch.undo()
     work.jobs.submit(work.analyse_kept)
     assert work.jobs.drain() and not spool.paths() and len(store.done) == 2
+
+
+@pytest.mark.fault(
+    "Tiled refuses the result of one run in the spool for ever", "The others are written, also those that come later"
+)
+def test_a_kept_run_that_tiled_refuses_delays_no_other(work, store, spool, scanned, movies, monkeypatch, caplog):
+    take, refused = store.take, httpx.Response(500, request=httpx.Request("PUT", "http://tiled"))
+
+    def refuse(record, *arguments, **options):
+        if record.raw_uid == "bad":
+            refused.raise_for_status()
+        return take(record, *arguments, **options)
+
+    monkeypatch.setattr(store, "take", refuse)
+    for uid in ("bad", "a", "b"):
+        spool.keep(uid, list(scanned(movies(1, 2), uid=uid)))
+    for _ in range(3):
+        work.jobs.submit(work.analyse_kept)
+    assert work.jobs.drain() and [path.stem.split("-")[-1] for path in spool.paths()] == ["bad"]
+    assert len(store.done) == 2 and not spool.is_away and "bad.jsonl; it is tried again in 4 s" in caplog.text
 
 
 def test_writes_come_before_documents_and_those_for_a_waiting_script_before_all():

@@ -321,3 +321,10 @@ def test_connect_fails_if_the_server_is_not_tiled(tmp_path):
         finally:
             other.shutdown()
             thread.join()
+
+
+@pytest.mark.parametrize("name", ["a#b", "a?b"])
+def test_a_folder_that_tiled_cannot_store_is_refused(tmp_path, name):
+    with pytest.raises(ServerError, match=f"contains '[{name[1]}]', which Tiled cannot store: rename it"):
+        EmbeddedServer.start(tmp_path / name)
+    assert not (tmp_path / name).exists()

@@ -119,7 +119,7 @@ class Agent(Observer):
         return OptimizationProblem(self._campaign, self._actuators, [self._detector], self.evaluate, measure)
 
     def attach(self, RE: RunEngine) -> None:
-        """Subscribe the agent and the writer of raw runs, which has a buffer. A second call does nothing.
+        """Subscribe the agent and the writer of raw runs, which has its own threads. A second call does nothing.
 
         Agents of one RunEngine with the same catalog share one writer of raw runs: that of the first one.
 
@@ -129,9 +129,7 @@ class Agent(Observer):
             if self._attached[0] is not RE:
                 raise RuntimeError("the agent is attached to another RunEngine: agent.detach() first")
             return
-        self._jobs.submit(self._raw_writer.make_up)
         self._shared_writer = self._state.raw = self._raw_writer.attach(RE)
-        self._jobs.when_idle(self._shared_writer.empty_memory)
         self._attached = RE, RE.subscribe(self)
         if self._beam is not None:
             RE.install_suspender(self._beam)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from bluesky.callbacks import LiveTable
-from bluesky.callbacks.core import make_class_safe
 from bluesky.utils import DefaultDuringTask
 from event_model import RunRouter
 from numpy.typing import NDArray
@@ -26,7 +25,7 @@ from ainerd.activity import activity
 from ainerd.campaign import Campaign, named, terms_of
 from ainerd.config import Settings
 from ainerd.results import ResultStore
-from ainerd.runs import Jobs
+from ainerd.runs import Jobs, harmless
 from ainerd.technique import Outcome, Technique
 from ainerd.views import Next, Scene, SceneReader, kinds_of, reordered, run_line
 from ainerd.words import labelled, number_of, printable, scan_text
@@ -272,7 +271,6 @@ def _progress() -> Table | Text:
     return Text(activity())
 
 
-@make_class_safe(logger=logger)  # an error in a table must not end a plan
 class ScanTable(RunRouter):
     """A callback that prints each run that is not the agent's as bluesky's `LiveTable`, one row for each event.
 
@@ -297,6 +295,11 @@ class ScanTable(RunRouter):
 
     def __init__(self) -> None:
         super().__init__([_tables_of])
+
+    @harmless  # an error in a table must not end a plan
+    def __call__(self, name: str, doc: dict[str, Any]) -> None:  # type: ignore[override]  # without a result
+        """Take a document."""
+        super().__call__(name, doc)
 
 
 def _tables_of(name: str, start: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:

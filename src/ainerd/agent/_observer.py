@@ -42,7 +42,7 @@ from ainerd.documents import (
 )
 from ainerd.forks import call_before_exit
 from ainerd.results import LiveNode, ResultStore, commands, digest, principal_of
-from ainerd.runs import Jobs, RecordedKeys, Spool, Worker, Writer, parameters_of, write_run
+from ainerd.runs import Jobs, RecordedKeys, Spool, Worker, Writer, harmless, parameters_of, write_run
 from ainerd.server import Presence, only_here
 from ainerd.technique import Technique, complete
 from ainerd.views import Logbook, status_panel
@@ -157,6 +157,7 @@ class Observer:
 
     # runs
 
+    @harmless
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take a document from any source, and return at once. A run that already has its results is not analysed."""
         self._worker(name, doc)

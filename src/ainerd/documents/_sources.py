@@ -149,13 +149,15 @@ def line_documents(lines: Iterable[str], file: Path, *, by_schema: bool = True) 
         try:
             record = json.loads(line)
             name, doc = record["name"], record["doc"]
-            if not isinstance(doc, dict):
+            if not isinstance(doc, dict) or not isinstance(name, str):
                 raise TypeError(name)
-            yield checked(name, doc) if by_schema else (name, doc)
-        except (json.JSONDecodeError, KeyError, TypeError):
-            logger.warning("left out %s, line %d: it holds no document", file, number)
+            document = checked(name, doc) if by_schema else (name, doc)
         except WireError as error:
             logger.warning("left out %s, line %d: %s", file, number, error)
+        except (ValueError, KeyError, TypeError, RecursionError):  # no JSON, or values too deep or too long to read
+            logger.warning("left out %s, line %d: it holds no document", file, number)
+        else:
+            yield document
 
 
 class _Finder:

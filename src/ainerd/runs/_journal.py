@@ -2,6 +2,7 @@
 
 import fcntl
 import logging
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -9,33 +10,40 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from event_model import RunRouter
-
-from ainerd.documents import Document, file_documents
+from ainerd.documents import Document
 from ainerd.forks import lock_is_ours
-from ainerd.runs._spool import Kept, file_name, line_of, require_memory, size
+from ainerd.runs._harmless import harmless
+from ainerd.runs._plain import line_of
+from ainerd.runs._routes import Routes
+from ainerd.runs._spool import Kept, documents_in, file_name, require_memory, set_aside, size
 
 logger = logging.getLogger(__name__)
+
+SYNC_S = 1.0  # between two waits for the disk, of one run
 
 
 class Journal:
     """Writes each run to a file, one line for each document. The file is open until the run ends.
 
-    The files of a journal are in a folder of its own, which the process locks while it lives. The journal is called in
-    the RunEngine's thread. If the disk refuses a write, the lines of the run are in memory from then on.
+    The files of a journal are in a folder of its own, which the process locks while it lives. The disk may be slow, so
+    the journal is called in a thread of its own. If the disk refuses a write, the lines of the run are in memory from
+    then on.
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._lock: IO[str] | None = None  # from the first run
         self._runs: dict[str, _Lines] = {}
-        self._router = RunRouter([self._open])
+        self._routes = Routes()
 
+    @harmless
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Write a document, unless its run began before the journal was subscribed."""
-        with suppress(KeyError):
-            self._router(name, dict(doc))
+        for uid in self._routes.of(name, doc):
+            if name == "start":
+                self._open(doc)
+            if (run := self._runs.get(uid)) is not None:
+                self._append(run, uid, name, doc)
 
     def done(self, uid: str) -> None:
         """Delete the lines of a run: Tiled has the run."""
@@ -60,7 +68,10 @@ class Journal:
             logger.warning("raw run %s stays in %s until the next session: %s", uid, run.path, error)
 
     def left(self) -> Iterator[tuple[Path, list[Document]]]:
-        """Yield the runs of processes that have died, oldest first; a run that had not ended gets a stop document."""
+        """Yield the runs of processes that have died, oldest first; a run that had not ended gets a stop document.
+
+        A file without the beginning of a run is set aside, and a file that cannot be read now is left.
+        """
         left = list[Path]()
         for lock in self._folder.glob("[!.]*/lock"):
             with suppress(OSError), _locked(lock, "r+"):  # fails while the process lives
@@ -71,14 +82,24 @@ class Journal:
                     lock.parent.rmdir()
         for path in sorted(left, key=lambda path: path.name):
             try:
-                documents, ended = list(file_documents(path)), path.stat().st_mtime
-            except (OSError, ValueError):  # another process has just written it to Tiled
+                documents, ended = documents_in(path), path.stat().st_mtime
+                if not path.stat().st_size:  # it was killed before the first document was written
+                    path.unlink()
+                    continue
+            except FileNotFoundError:  # another process has just written it to Tiled
                 continue
-            if not documents or documents[0][0] != "start":
-                path.unlink(missing_ok=True)
+            except ValueError as error:
+                set_aside(path, f"{path} holds no run: {error}", self._folder.parent)
+                continue
+            except OSError as error:
+                logger.warning("the run in %s cannot be read now: %s", path, error)
+                continue
+            uid = documents[0][1].get("uid") if documents and documents[0][0] == "start" else None
+            if not isinstance(uid, str):
+                set_aside(path, f"{path} does not begin with a start document", self._folder.parent)
                 continue
             if documents[-1][0] != "stop":
-                documents.append(("stop", _stop(documents[0][1]["uid"], ended)))
+                documents.append(("stop", _stop(uid, ended)))
             yield path, documents
 
     def close(self) -> None:
@@ -91,40 +112,42 @@ class Journal:
             run.close()
         self._runs.clear()
         if self._lock is not None:
-            self._lock.close()
+            with suppress(OSError):
+                self._lock.close()
             self._lock = None
 
-    def _open(self, name: str, start: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+    def _open(self, start: Mapping[str, Any]) -> None:
         began = start["time"] if isinstance(start.get("time"), int | float) else time.time()
         try:
             name = f"{began:017.6f}-{file_name(start['uid'])}.jsonl"
-        except OverflowError as error:  # a time with more digits than a float holds
-            logger.warning("run %s has no journal: %s", start["uid"], error)
-            return [], []
+        except OverflowError:  # a time with more digits than a float holds
+            name = f"{time.time():017.6f}-{file_name(start['uid'])}.jsonl"
         run = self._runs[start["uid"]] = _Lines(name)
         try:
             run.open(self._own_folder())
         except OSError as error:
             logger.warning("the journal of run %s is only in memory: %s", start["uid"], error)
 
-        def write(name: str, doc: Mapping[str, Any]) -> None:
-            try:
-                if start["uid"] in self._runs:
-                    run.append(line_of(name, doc))
-                    require_memory(sum(each.n_in_memory for each in list(self._runs.values())))
-                if name == "stop":
-                    run.close()
-            except (OSError, TypeError, ValueError, MemoryError) as error:
-                logger.warning("the journal of run %s ends early: %s", start["uid"], error)
-                self.done(start["uid"])
-
-        return [write], []
+    def _append(self, run: "_Lines", uid: str, name: str, doc: Mapping[str, Any]) -> None:
+        try:
+            line = line_of(name, doc)
+        except ValueError as error:
+            logger.error("run %s: a %s document is left out of the journal: %s", uid, name, error)
+            return
+        try:
+            run.append(line, is_synced=name in ("start", "stop"))
+            require_memory(sum(each.n_in_memory for each in list(self._runs.values())))
+        except (OSError, MemoryError) as error:
+            logger.error("the journal of run %s ends early: %s", uid, error)
+            self.done(uid)
+        if name == "stop":
+            run.close()
 
     def _own_folder(self) -> Path:
         """Return the folder of this process; make it, with its lock, for the first run. Raises OSError."""
         if self._lock is None:
             hidden = self._folder / f".{uuid.uuid4().hex}"  # until its lock is held
-            hidden.mkdir()
+            hidden.mkdir(parents=True)
             lock = _locked(hidden / "lock", "x")
             try:
                 self._own = hidden.rename(self._folder / hidden.name[1:])
@@ -143,14 +166,19 @@ class _Lines:
         self.path: Path | None = None
         self._file: IO[str] | None = None
         self._n, self.n_in_memory = 0, 0  # lines in the file, and characters in memory
+        self._synced = 0.0
 
     def open(self, folder: Path) -> None:
         """Begin a file. Raises OSError."""
         self._file = open(folder / self.name, "x")  # noqa: SIM115
         self.path = folder / self.name
+        for each in (folder, folder.parent):  # the names of new files are lost in a power loss, too
+            _sync(os.open(each, os.O_RDONLY), closes=True)
 
-    def append(self, line: str) -> None:
+    def append(self, line: str, *, is_synced: bool) -> None:
         """Write a line to the file, or continue in memory if the disk refuses it.
+
+        The line is on the disk itself after at most `SYNC_S`, or at once with `is_synced`: a power loss spares it.
 
         Raises OSError if the lines before cannot be read, and MemoryError if they are too many for the memory.
         """
@@ -158,6 +186,9 @@ class _Lines:
             try:
                 self._file.write(line)
                 self._file.flush()
+                if is_synced or time.monotonic() - self._synced > SYNC_S:
+                    _sync(self._file.fileno())
+                    self._synced = time.monotonic()
                 self._n += 1
                 return
             except OSError as error:
@@ -183,11 +214,19 @@ class _Lines:
 
     def delete(self) -> None:
         """Delete the file."""
+        self.close()
         if self.path is not None:
-            with suppress(OSError):
+            with suppress(OSError):  # the next session finds the run in Tiled
                 self.path.unlink(missing_ok=True)
-            self.close()
             self.path = None
+
+
+def _sync(descriptor: int, *, closes: bool = False) -> None:
+    try:
+        os.fsync(descriptor)
+    finally:
+        if closes:
+            os.close(descriptor)
 
 
 def _locked(path: Path, mode: str) -> IO[str]:

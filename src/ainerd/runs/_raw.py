@@ -2,23 +2,27 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import httpx
-import numpy as np
 from bluesky import RunEngine
-from bluesky.callbacks.buffer import BufferingWrapper
 from tiled.client.container import Container
 
 from ainerd.documents import EIGER, RIGAKU, Document
+from ainerd.runs._form import Form, WholeForm
+from ainerd.runs._harmless import harmless
+from ainerd.runs._jobs import Jobs
 from ainerd.runs._journal import Journal
+from ainerd.runs._plain import plain
+from ainerd.runs._routes import Routes
 from ainerd.runs._spool import Kept
-from ainerd.runs._writer import is_refused
 
 logger = logging.getLogger(__name__)
 
@@ -26,16 +30,23 @@ logger = logging.getLogger(__name__)
 # the second event. As an array the run is written, but Tiled cannot read the frames.
 SPECS = dict.fromkeys(EIGER, "application/x-hdf5") | {"RIGAKU": RIGAKU}
 BATCH = 20  # documents per request of TiledWriter: enough for a 50 Hz monitor
+MOST_WAITING = 200_000  # documents that wait for a thread
+MOST_ENDING = 4  # runs that have ended, and whose last documents are being written
+KEEP_S = 5.0  # longest wait for the disk, until a run that Tiled did not accept is tried again
+SOONEST_S, AWAY_S, LATEST_S = 1.0, 30.0, 3600.0  # pauses between attempts: each twice the one before, up to a limit
+LAST_S = 120.0  # longest wait for the last documents of runs that have ended: Tiled's client tries for 45 s
+LONGEST = 200  # characters of an error in the log
 _MAKE_UP = threading.Lock()  # agents of one process may have the same folder
 _WRITERS: "WeakKeyDictionary[RunEngine, dict[str, RawWriter]]" = WeakKeyDictionary()  # in use, by uri of the catalog
 
 
 class RawWriter:
-    """A TiledWriter that writes a run again later if Tiled did not accept it.
+    """Writes raw runs to Tiled while their documents come, and again later if Tiled did not accept them.
 
-    `journal` must receive each document as it comes. If TiledWriter fails, the run moves from the journal to `folder`
-    when it ends. When the next run begins and Tiled answers, `make_up` writes such runs again from the first document,
-    and those of a process that was killed.
+    A call puts the document into two queues, and neither raises nor waits. One thread appends it to the journal.
+    Another passes it to the thread of its run, so that a run that Tiled refuses delays no other. The journal of a run
+    is deleted when Tiled shows the end of the run. Otherwise the run is moved to `folder`, and `make_up` writes it
+    again from its first document, also in the next session, and the runs of a process that was killed.
 
     All agents of a RunEngine with the same catalog use one writer, see `attach`.
 
@@ -48,35 +59,66 @@ class RawWriter:
     """
 
     def __init__(self, raw: Container, folder: Path, answers: Callable[[], bool]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._raw, self._kept, self._answers = raw, Kept(folder), answers
-        self._refused: dict[str, list[dict[str, Any]]] = {}  # where TiledWriter puts the documents of a run that failed
-        self._writer = _tiled_writer()(raw, batch_size=BATCH, backup_dictionary=self._refused, spec_to_mimetype=SPECS)
         self.journal = Journal(folder / "journal")
-        self._hopeless: set[Path] = set()  # runs that could not be written
+        self._routes, self._live, self._ending = Routes(), dict[str, _LiveRun](), list[Future[None]]()
+        self._threads: tuple[Jobs, Jobs, Jobs] | None = None
+        self._is_full = False  # whether a document found no room in the queues
+        self._pauses: dict[Path, tuple[float, float]] = {}  # when to try a kept run again, and the pause after that
+        self._hopeless: set[Path] = set()  # runs that cannot be written in this session
         self._n_agents = 0  # that use this writer
         self._end: Callable[[], None] = lambda: None  # unsubscribes
 
+    @harmless
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Write a document."""
-        if name == "start":
-            self.make_up()
-        self._writer(name, _nested(name, doc))
-        if name == "stop":
-            self._end_run(doc["run_start"])
+        """Take a document; neither raise nor wait."""
+        disk, tiled, _ = self._threads or self._start()
+        for jobs, take in ((disk, self.journal), (tiled, self._route)):
+            if jobs.backlog < MOST_WAITING:
+                jobs.submit(partial(take, name, doc))
+            elif not self._is_full:
+                logger.error("%d documents wait for the disk or for Tiled: it gets no more of them", MOST_WAITING)
+                self._is_full = True
 
-    def _end_run(self, uid: str) -> None:
-        # the stop document is the last one; of a very long run the first ones are missing
-        refused = [key for key, records in self._refused.items() if records[-1]["doc"].get("run_start") == uid]
-        for key in refused:
-            del self._refused[key]
-        if refused:
-            self.journal.keep(uid, self._kept)
-        else:
-            self.journal.done(uid)
+    def _start(self) -> tuple[Jobs, Jobs, Jobs]:
+        self._threads = Jobs("ainerd-journal"), Jobs("ainerd-raw"), Jobs("ainerd-make-up")
+        self._threads[2].when_idle(self._make_up_due)
+        for thread in self._threads:
+            thread.start()
+        self._threads[2].submit(self.make_up)
+        return self._threads
+
+    @harmless
+    def _route(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Pass a document to the thread of its run."""
+        if self._is_full:
+            self._is_full = False
+            for run in self._live.values():
+                run.problem = "a document found no room in the queue"
+        for uid in self._routes.of(name, doc):
+            if name == "start":
+                self._ending = [each for each in self._ending if not each.done()]
+                if len(self._ending) > MOST_ENDING:
+                    wait(self._ending[:1])
+                self._live[uid] = _LiveRun(self._raw, uid, self._answers)
+            if (live := self._live.get(uid)) is not None:
+                live.jobs.submit(partial(live, name, doc))
+                if name == "stop":
+                    del self._live[uid]
+                    assert self._threads is not None
+                    self._ending.append(live.jobs.submit(partial(self._end_run, live, *self._threads)))
+                    live.jobs.finish()
+
+    def _end_run(self, run: "_LiveRun", disk: Jobs, _: Jobs, later: Jobs) -> None:
+        if run.is_written():
+            disk.submit(partial(self.journal.done, run.uid))
+            return
+        logger.warning("raw run %s is written again from its start: %s", run.uid, run.problem)
+        wait([disk.submit(partial(self.journal.keep, run.uid, self._kept))], KEEP_S)
+        later.submit(partial(self.make_up, due_only=True))
 
     def attach(self, engine: RunEngine) -> "RawWriter":
-        """Subscribe this writer, with a buffer, and return it.
+        """Subscribe this writer, and return it. Soon it writes the runs that earlier sessions left.
 
         If another writer of the same catalog is subscribed already, that one is returned, and this one does nothing.
         """
@@ -95,20 +137,38 @@ class RawWriter:
             self._end()
 
     def _subscribe(self, engine: RunEngine) -> None:
-        buffered = BufferingWrapper(self)
-        tokens = [engine.subscribe(each) for each in (self.journal, buffered)]
+        token = engine.subscribe(self)
+        if self._threads is None:
+            self._start()
 
         def end() -> None:
             del _WRITERS[engine][self._raw.uri]
-            for token in tokens:
-                engine.unsubscribe(token)
-            buffered.shutdown()
+            engine.unsubscribe(token)
+            self.drain()
 
         self._end = end
+
+    def drain(self) -> None:
+        """Wait until all documents that have arrived are written, and the kept runs were tried; end the threads."""
+        if self._threads is None:
+            return
+        disk, tiled, later = self._threads
+        tiled.close()
+        wait(self._ending, LAST_S)
+        for run in self._live.values():  # they go on without us: the next session writes them
+            run.jobs.finish()
+        self._live.clear()
+        later.when_idle(None)
+        if self._pauses:
+            later.submit(self.make_up)
+        for thread in (disk, later):
+            thread.close()
+        self._threads = None
 
     def close(self) -> None:
         """Close the journal, unless an agent uses the writer."""
         if not self._n_agents:
+            self.drain()
             self.empty_memory()
             self.journal.close()
             self._kept.close()
@@ -122,39 +182,121 @@ class RawWriter:
         if self._kept.is_in_memory:
             self.make_up()
 
-    def make_up(self) -> None:
-        """Write the kept runs again, oldest first.
+    def _make_up_due(self) -> None:
+        """Write kept runs again if one is in memory, or the pause of one is over."""
+        now = time.monotonic()
+        if any(at < now for at, _ in self._pauses.values()) or self._kept.is_in_memory:
+            self.make_up(due_only=True)
 
-        If Tiled does not answer, all stay kept. A run that cannot be written stays kept for the next session.
+    def make_up(self, *, due_only: bool = False) -> None:
+        """Write the kept runs again, oldest first, but those after the others that were refused before.
+
+        If Tiled does not answer, all stay kept. A run that Tiled refuses stays kept for the next session. With
+        `due_only` leave out the runs that were tried a short time ago.
         """
         with _MAKE_UP:
-            self._kept.save()
-            waiting = [*self.journal.left(), *((path, None) for path in self.kept())]
-            waiting = [(path, left) for path, left in waiting if path not in self._hopeless]
-            if not waiting or not self._answers():
+            try:
+                self._kept.save()
+                waiting = [*self.journal.left(), *((path, None) for path in self.kept())]
+            except OSError as error:
+                logger.error("the raw runs on disk cannot be listed now: %s", error)
                 return
-            for path, left in waiting:
-                try:
-                    documents = left or self._kept.documents(path)
-                except ValueError as error:
-                    self._kept.set_aside(path, f"the raw run in {path} cannot be written: {error}")
-                    continue
-                except OSError as error:
-                    logger.error("the raw run in %s cannot be read now: %s", path, error)
-                    continue
-                try:
-                    write_run(self._raw, documents)
-                    self._kept.remove(path)
-                except Exception as error:  # must not cost the run that begins
-                    if isinstance(error, httpx.HTTPError) and not is_refused(error):
-                        logger.warning("the raw run in %s is still not written: %s", path, error)
-                        return
-                    self._hopeless.add(path)
-                    logger.exception("the raw run in %s cannot be written in this session", path)
+            self._pauses = {path: self._pauses[path] for path, _ in waiting if path in self._pauses}
+            now = time.monotonic()
+            waiting = [each for each in waiting if each[0] not in self._hopeless]
+            if due_only:
+                waiting = [each for each in waiting if self._pauses.get(each[0], (0.0,))[0] <= now]
+            waiting.sort(key=lambda each: self._pauses.get(each[0], (0.0, 0.0))[1])
+            if not waiting:
+                return
+            if not self._answers():
+                self._pauses |= {path: self._longer(path, AWAY_S) for path, _ in waiting}
+                return
+            for path, documents in waiting:
+                if not self._make_up_one(path, documents):
+                    return
+
+    def _longer(self, path: Path, most_s: float = LATEST_S) -> tuple[float, float]:
+        pause_s = min(self._pauses.get(path, (0.0, SOONEST_S))[1], most_s)
+        return time.monotonic() + pause_s, 2 * pause_s
+
+    def _make_up_one(self, path: Path, documents: list[Document] | None) -> bool:
+        """Write a kept run; return False if Tiled does not answer."""
+        try:
+            documents = documents or self._kept.documents(path)
+        except FileNotFoundError:  # another process has just written it
+            return True
+        except ValueError as error:
+            self._kept.set_aside(path, f"the raw run in {path} cannot be written: {error}")
+            return True
+        except OSError as error:
+            logger.error("the raw run in %s cannot be read now: %s", path, error)
+            self._pauses[path] = self._longer(path)
+            return True
+        try:
+            write_run(self._raw, documents)
+        except Exception as error:
+            status = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else None
+            if isinstance(error, httpx.TransportError) or (status is not None and status >= httpx.codes.BAD_GATEWAY):
+                logger.warning("the raw run in %s is still not written: %s", path, error)
+                self._pauses[path] = self._longer(path, AWAY_S)
+                return False
+            if status == httpx.codes.INTERNAL_SERVER_ERROR:  # such as a full disk
+                logger.warning("Tiled refuses the raw run in %s, it is tried again later: %s", path, error)
+                self._pauses[path] = self._longer(path)
+                return True
+            self._hopeless.add(path)
+            logger.exception("the raw run in %s cannot be written in this session", path)
+            return True
+        self._kept.remove(path)
+        self._pauses.pop(path, None)
+        return True
+
+
+class _LiveRun:
+    """A run that is written while its documents come, in a thread of its own. After a problem it is left alone."""
+
+    def __init__(self, raw: Container, uid: str, answers: Callable[[], bool]) -> None:
+        self._raw, self.uid, self._answers = raw, uid, answers
+        self._form = Form(uid)
+        self._write: Any = None
+        self.problem: object = None
+        self.jobs = Jobs("ainerd-raw-run")
+        self.jobs.start()
+
+    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Write a document."""
+        if self.problem is not None:
+            return
+        try:
+            if self._write is None:
+                if not self._answers():
+                    self.problem = "Tiled does not answer"
+                    return
+                self._write = _writer_of_run(self._raw, BATCH)
+            for document in self._form(name, plain(doc)):
+                self._write(*document)
+        except Exception as error:
+            self.problem = f"{type(error).__name__}: {str(error)[:LONGEST]}"
+
+    def is_written(self) -> bool:
+        """Return whether Tiled shows the end of the run."""
+        if self.problem is None:
+            try:
+                _add_notes(self._raw, self.uid, self._form.notes)
+                if _has_end(self._raw, self.uid):
+                    return True
+                self.problem = "Tiled does not show its end"
+            except Exception as error:
+                self.problem = f"{type(error).__name__}: {str(error)[:LONGEST]}"
+        return False
 
 
 def write_run(raw: Container, documents: Sequence[Document]) -> None:
     """Write a run that has ended to Tiled, unless it is there. If a part of it is there, this part is replaced.
+
+    Values and names that the catalog cannot hold are changed, see `ainerd.runs._form`. Raises RuntimeError if Tiled
+    does not show the end of the run afterwards, and what its client raises.
 
     Examples
     --------
@@ -165,12 +307,38 @@ def write_run(raw: Container, documents: Sequence[Document]) -> None:
     """
     uid = documents[0][1]["uid"]
     if uid in raw:
-        if raw[uid].metadata.get("stop"):
+        if _has_end(raw, uid):
             return
         raw.delete_contents(uid, recursive=True, external_only=False)  # the detector's files stay
-    write = _tiled_writer()(raw, batch_size=len(documents), spec_to_mimetype=SPECS)  # without a copy on disk
-    for name, doc in documents:
-        write(name, _nested(name, doc))
+    form = WholeForm(uid, [(name, plain(doc)) for name, doc in documents])
+    formed = list(form.documents())
+    write = _writer_of_run(raw, len(formed) + 1)
+    for name, doc in formed:
+        write(name, doc)
+    _add_notes(raw, uid, form.notes)
+    if not _has_end(raw, uid):
+        raise RuntimeError(f"Tiled does not show the end of run {uid}")
+
+
+def _has_end(raw: Container, uid: str) -> bool:
+    return bool(raw[uid].metadata.get("stop"))
+
+
+def _add_notes(raw: Container, uid: str, notes: Sequence[str]) -> None:
+    """Add the changes of a run to its metadata, and log them."""
+    if not notes:
+        return
+    logger.warning("raw run %s is written with changes: %s", uid, "; ".join(notes))
+    node = raw[uid]
+    node.update_metadata({"notes": [*node.metadata.get("notes", ()), *notes]}, drop_revision=True)
+
+
+def _writer_of_run(raw: Container, batch_size: int) -> Callable[[str, Any], None]:
+    """Return the part of TiledWriter that writes one run; the router before it hides the errors of Tiled's client."""
+    write: Callable[[str, Any], None]
+    writer = _tiled_writer()(raw, batch_size=batch_size, spec_to_mimetype=SPECS)
+    (write,), _ = writer._factory("start", {})  # noqa: SLF001
+    return write
 
 
 @cache
@@ -190,17 +358,3 @@ def _tiled_writer() -> Any:
 
     CONSOLIDATOR_REGISTRY[RIGAKU] = Rigaku
     return TiledWriter
-
-
-def _nested(name: str, doc: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a document without arrays of two and more dimensions in its readings: TiledWriter fails at these."""
-    if name not in ("event", "event_page"):
-        return doc
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, list):
-            return [plain(each) for each in value]
-        return value.tolist() if isinstance(value, np.ndarray) and value.ndim > 1 else value
-
-    readings: Mapping[str, Any] = doc.get("data") or {}
-    return {**doc, "data": {key: plain(value) for key, value in readings.items()}}

@@ -2,44 +2,45 @@
 
 import errno
 import hashlib
-import json
 import logging
 import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from event_model import NumpyEncoder
-
-from ainerd.documents import Document, file_documents, line_documents
+from ainerd.documents import Document, line_documents
+from ainerd.runs._plain import line_of
 
 logger = logging.getLogger(__name__)
 
 MOST = 1000  # runs that a spool keeps
 LATER_S = 300.0  # until the spool tries an unreadable file again
-DEEPEST = 60  # levels of a document: JSON is written and read recursively
-LARGEST_BITS = 10_000  # of an integer: Python prints no longer one
 MOST_IN_MEMORY = 2**28  # characters of the runs of a folder that are in memory while the disk refuses them
 
 
 class Kept:
     """Whole runs in the files of a folder; in memory while the disk refuses them.
 
-    Another process with this folder continues with the files. Documents that do not match event-model's schema are left
-    out, unless `by_schema` is False.
+    Another process with this folder continues with the files.
     """
 
-    def __init__(self, folder: Path, *, by_schema: bool = True) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._by_schema = by_schema
         self._in_memory: dict[Path, list[str]] = {}
 
     def paths(self) -> list[Path]:
         """Return the path of each run, in the order of their names; those in memory have no file yet."""
+        try:
+            return self._paths()
+        except OSError as error:
+            logger.warning("%s cannot be read now: %s", self.folder, error)
+            return sorted(self._in_memory)
+
+    def _paths(self) -> list[Path]:
         return sorted({*self.folder.glob("*.jsonl"), *list(self._in_memory)})
 
     def add(self, name: str, lines: list[str]) -> None:
@@ -61,31 +62,27 @@ class Kept:
 
     def documents(self, path: Path) -> list[Document]:
         """Return the documents of a run. Raises ValueError if it is not a whole run, and OSError."""
-        lines = self._in_memory.get(path)
-        if lines is None:
-            documents = list(file_documents(path, by_schema=self._by_schema))
-        else:
-            documents = list(line_documents(lines, path, by_schema=self._by_schema))
+        documents = documents_in(path, self._in_memory.get(path))
         ends = [name for name, _ in documents[:1] + documents[-1:]]
         if ends != ["start", "stop"] or not isinstance(documents[0][1].get("uid"), str):
             raise ValueError("it is not a whole run")
         return documents
 
     def remove(self, path: Path) -> None:
-        """Remove a run, which is in Tiled now."""
-        if self._in_memory.pop(path, None) is None:
-            path.unlink(missing_ok=True)
+        """Remove a run, which is in Tiled now; a damaged file is set aside, because a part of it is nowhere else."""
+        if self._in_memory.pop(path, None) is not None:
+            return
+        try:
+            if is_damaged(path):
+                set_aside(path, f"{path} was damaged, the rest of it is in Tiled", self.folder)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("%s is in Tiled, and cannot be removed: %s", path, error)
 
     def set_aside(self, path: Path, reason: str) -> None:
         """Rename an unusable file, so that it is not read again and a person can find it."""
-        aside = path.with_suffix(".unreadable")
-        try:
-            path.replace(aside)
-        except OSError as error:
-            if path.exists():  # another process may just have written it to Tiled
-                logger.error("%s, and it cannot be set aside: %s", reason, error)
-        else:
-            logger.error("%s: it is set aside as %s", reason, aside)
+        set_aside(path, reason, self.folder)
 
     @property
     def is_in_memory(self) -> bool:
@@ -111,7 +108,10 @@ class Kept:
             self.folder.mkdir(parents=True, exist_ok=True)
             if shutil.disk_usage(self.folder).free < size(lines):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # others need what is free
-            part.write_text("".join(lines))
+            with part.open("w") as file:
+                file.writelines(lines)
+                file.flush()
+                os.fsync(file.fileno())
             part.rename(path)  # so that a file is either complete or absent
         except OSError:
             with suppress(OSError):
@@ -133,10 +133,11 @@ class Spool(Kept):
     """
 
     def __init__(self, folder: Path, answers: Callable[[], bool]) -> None:
-        super().__init__(folder, by_schema=False)  # the agent accepted the documents before
+        super().__init__(folder)
         self._answers = answers
         self.is_away = bool(self.paths())
-        self._retry_at = float("inf")  # when to read the files again although Tiled is not away
+        self._retry_at = 0.0  # when to read the files again although Tiled is not away
+        self._failures = Counter[Path]()
 
     def keep(self, uid: str, documents: Iterable[Document]) -> bool:
         """Keep a run, unless there are too many or it cannot be written; return whether it is kept."""
@@ -154,47 +155,63 @@ class Spool(Kept):
         self._retry_at = time.monotonic() + LATER_S
         logger.error("%s cannot be analysed now, it is tried again in %.0f s", path, LATER_S, exc_info=error)
 
+    def is_stuck(self, path: Path) -> bool:
+        """Return whether the result of this run was refused before, too, by an answer of Tiled; then others follow."""
+        self._failures[path] += 1
+        if self._failures[path] < 2:
+            return False
+        later_s = min(2.0 ** self._failures[path], LATER_S)
+        self.is_away, self._retry_at = False, time.monotonic() + later_s
+        logger.error("Tiled answers, and refuses the result of %s; it is tried again in %.0f s", path, later_s)
+        return True
+
     def waiting(self) -> list[Path]:
         """Return the runs to analyse now, oldest first; empty while Tiled does not answer."""
         self.save()
         if (self.is_away or time.monotonic() > self._retry_at) and self._answers():
+            try:
+                paths = self._paths()
+            except OSError as error:
+                logger.warning("%s cannot be read now: %s", self.folder, error)
+                return []
             self.is_away, self._retry_at = False, float("inf")
-            return self.paths()
+            return sorted(paths, key=lambda path: self._failures[path])  # equal ones keep their order
         return []
 
 
-class _Encoder(NumpyEncoder):
-    """Writes a value without a JSON form (a path, a time, bytes) as text: metadata of a run may hold anything."""
+def documents_in(path: Path, lines: Sequence[str] | None = None) -> list[Document]:
+    """Return the documents in a file, or in these lines of it. Lines without a document are logged and left out.
 
-    def default(self, value: Any) -> Any:
-        try:
-            return super().default(value)
-        except TypeError:
-            return str(value)
+    Raises ValueError if it is no file, and OSError.
+    """
+    if lines is None:
+        lines = _lines(path)
+    return list(line_documents(lines, path, by_schema=False))  # whatever came is kept
 
 
-def line_of(name: str, doc: Mapping[str, Any]) -> str:
-    """Return a document as one line of JSON, with text instead of values that JSON cannot hold."""
+def is_damaged(path: Path) -> bool:
+    """Return whether a whole line of a file holds no document. Raises ValueError if it is no file, and OSError."""
+    lines = [line for line in _lines(path) if line.endswith("\n")]  # a session may be killed within the last line
+    return len(documents_in(path, lines)) < len(lines)
+
+
+def _lines(path: Path) -> list[str]:
     try:
-        return _dumped(name, doc)
-    except (RecursionError, ValueError):
-        return _dumped(name, _cut(doc, ()))
+        return path.read_text(errors="replace").splitlines(keepends=True)
+    except IsADirectoryError:
+        raise ValueError("it is a folder") from None
 
 
-def _dumped(name: str, doc: Any) -> str:
-    return json.dumps({"name": name, "doc": doc}, cls=_Encoder, skipkeys=True) + "\n"
-
-
-def _cut(value: Any, parents: tuple[int, ...]) -> Any:
-    """Replace by text any value that is nested too deep, contains itself, or is too long an integer."""
-    if isinstance(value, Mapping | list | tuple):
-        if id(value) in parents or len(parents) == DEEPEST:
-            return "(too deep to be kept)"
-        parents = (*parents, id(value))
-        if isinstance(value, Mapping):
-            return {key: _cut(each, parents) for key, each in value.items()}
-        return [_cut(each, parents) for each in value]
-    return hex(value) if isinstance(value, int) and value.bit_length() > LARGEST_BITS else value
+def set_aside(path: Path, reason: str, folder: Path) -> None:
+    """Move a file that cannot be used to a folder, with the suffix ``.unreadable``, and log the reason."""
+    aside = folder / f"{path.stem}.unreadable"
+    try:
+        path.replace(aside)
+    except OSError as error:
+        if path.exists():  # another process may just have written it to Tiled
+            logger.error("%s, and it cannot be set aside: %s", reason, error)
+    else:
+        logger.error("%s: it is set aside as %s", reason, aside)
 
 
 def file_name(uid: str) -> str:

@@ -1,23 +1,21 @@
 """Documents in, results out: analyses runs while their frames arrive, and again if that fails for a passing reason."""
 
-import itertools
 import logging
-import queue
 import resource
-import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import numpy as np
 
 from ainerd.activity import activity
 from ainerd.documents import Document, WireError, checked
+from ainerd.runs._jobs import Jobs
 from ainerd.runs._run import RunState
 from ainerd.runs._spool import Spool
 from ainerd.runs._writer import Listener, Subject, Writer, is_refused
@@ -28,7 +26,6 @@ logger = logging.getLogger(__name__)
 MOST_FUTURES = 1000  # runs whose outcomes are kept: plans ask for them soon
 MOST_BYTES = 2**30  # memory that the documents of a run may take, for frames in events
 BEHIND_S = 30.0  # a longer lag is logged
-IDLE_S = 1.0  # without a job, until the idle job runs
 
 # The key with which each kind of document names another one of its run.
 REFERS = {
@@ -37,85 +34,6 @@ REFERS = {
     **dict.fromkeys(("datum", "datum_page", "bulk_datum"), "resource"),
     "stream_datum": "stream_resource",
 }
-
-T = TypeVar("T")
-Job = Callable[[], Any]
-
-
-class Jobs:
-    """A queue of jobs, and the thread that does them; an error ends neither.
-
-    Jobs may be submitted before `start`, from any thread; they wait until then. Those of one kind are done in order,
-    and writes before all others.
-    """
-
-    def __init__(self) -> None:
-        self._queue: queue.PriorityQueue[tuple[int, int, Job | None, Future[Any]]] = queue.PriorityQueue()
-        self._number = itertools.count()
-        self._idle: tuple[Job, ...] = ()
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread = threading.Thread(target=self._work, name="ainerd-worker", daemon=True)
-        self._thread.start()
-
-    def submit(self, job: Callable[[], T]) -> "Future[T]":
-        """Add a job and return at once; the future gets its result or error."""
-        return self._put(2, job)
-
-    def write(self, job: Callable[[], T], *, first: bool = False) -> "Future[T]":
-        """Add a job that writes what is known already; with `first` before other writes, because somebody waits."""
-        return self._put(0 if first else 1, job)
-
-    def when_idle(self, job: Job | None) -> None:
-        """Do this job, too, every second while no other job waits; after None do no such job any more."""
-        self._idle = () if job is None else tuple({*self._idle, job})
-
-    @property
-    def backlog(self) -> int:
-        """Number of waiting jobs."""
-        return self._queue.qsize()
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread is not None and self._thread.is_alive()
-
-    def drain(self, timeout_s: float = 60.0) -> bool:
-        """Wait until all jobs submitted so far are done; return False if that takes longer."""
-        return bool(wait([self.submit(lambda: None)], timeout_s).done)
-
-    def close(self, timeout_s: float = 60.0) -> None:
-        """Do the jobs submitted so far, then end the thread."""
-        self._put(2, None)
-        if self._thread is not None:
-            self._thread.join(timeout_s)
-
-    def _put(self, rank: int, job: Job | None) -> "Future[Any]":
-        done: Future[Any] = Future()
-        self._queue.put((rank, next(self._number), job, done))
-        return done
-
-    def _work(self) -> None:
-        while True:
-            job, done = self._next()
-            if job is None:
-                return
-            try:
-                done.set_result(job())
-            except BaseException as error:  # the thread survives whatever a job raises
-                with suppress(Exception):
-                    logger.exception("error in job %s", job)
-                    done.set_exception(error)
-            del job, done  # which may hold an agent
-
-    def _next(self) -> tuple[Job | None, "Future[Any]"]:
-        try:
-            return self._queue.get(timeout=IDLE_S if self._idle else None)[2:]
-        except queue.Empty:
-            jobs = self._idle
-            return lambda: [job() for job in jobs], Future()
 
 
 class Worker:
@@ -241,8 +159,10 @@ class Worker:
             try:
                 for name, doc in self._spool.documents(path):
                     self._deliver(delivery, name, dict(doc))
-                if self._spool.is_away:
-                    return  # again: this run and the others stay
+                if self._spool.is_away:  # this run stays
+                    if delivery.has_answer and self._spool.is_stuck(path):
+                        continue
+                    return
                 self._spool.remove(path)
             except ValueError as error:
                 self._spool.set_aside(path, f"{path} cannot be analysed ({type(error).__name__}: {error})")
@@ -347,6 +267,7 @@ class Delivery:
         self._n_bytes = 0
         self._has_died = False
         self._refusal: str | None = None  # why Tiled does not accept the run
+        self.has_answer = False  # whether Tiled answered when it refused the run
         self._given_up: str | None = None  # why its analysis ended
         self.has_ended = False
 
@@ -390,7 +311,7 @@ class Delivery:
                 raise
             except Exception as error:
                 if isinstance(error, httpx.HTTPError) and not is_refused(error):
-                    self._refusal = str(error)
+                    self._refusal, self.has_answer = str(error), isinstance(error, httpx.HTTPStatusError)
                     self._writer.forget()
                 else:  # a bug of ours, or of the technique, must not cost the run's record
                     logger.exception("error in the analysis of run %s", run.uid)

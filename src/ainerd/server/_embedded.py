@@ -92,6 +92,8 @@ class EmbeddedServer:
             If the server cannot start, or the running one may not read `readable_storage`.
         """
         directory = Path(directory).resolve()
+        if odd := [character for character in "#?" if character in str(directory)]:
+            raise ServerError(f"storage.directory {directory} contains {odd[0]!r}, which Tiled cannot store: rename it")
         readable = [str(Path(path).resolve()) for path in readable_storage]
         deadline = time.monotonic() + START_TIMEOUT_S
         try:

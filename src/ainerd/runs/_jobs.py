@@ -1,0 +1,99 @@
+"""A queue of jobs, and the thread that does them."""
+
+import itertools
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from typing import Any, TypeVar
+
+logger = logging.getLogger(__name__)
+
+IDLE_S = 1.0  # without a job, until the idle job runs
+
+T = TypeVar("T")
+Job = Callable[[], Any]
+
+
+class Jobs:
+    """A queue of jobs, and the thread that does them; an error ends neither.
+
+    Jobs may be submitted before `start`, from any thread; they wait until then. Those of one kind are done in order,
+    and writes before all others.
+    """
+
+    def __init__(self, name: str = "ainerd-worker") -> None:
+        self._name = name
+        self._queue: queue.PriorityQueue[tuple[int, int, Job | None, Future[Any]]] = queue.PriorityQueue()
+        self._number = itertools.count()
+        self._idle: tuple[Job, ...] = ()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Callable[[], T]) -> "Future[T]":
+        """Add a job and return at once; the future gets its result or error."""
+        return self._put(2, job)
+
+    def write(self, job: Callable[[], T], *, first: bool = False) -> "Future[T]":
+        """Add a job that writes what is known already; with `first` before other writes, because somebody waits."""
+        return self._put(0 if first else 1, job)
+
+    def when_idle(self, job: Job | None) -> None:
+        """Do this job, too, every second while no other job waits; after None do no such job any more."""
+        self._idle = () if job is None else tuple({*self._idle, job})
+
+    @property
+    def backlog(self) -> int:
+        """Number of waiting jobs."""
+        return self._queue.qsize()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def drain(self, timeout_s: float = 60.0) -> bool:
+        """Wait until all jobs submitted so far are done; return False if that takes longer."""
+        return bool(wait([self.submit(lambda: None)], timeout_s).done)
+
+    def finish(self) -> None:
+        """End the thread after the jobs submitted so far; do not wait."""
+        self._put(2, None)
+
+    def close(self, timeout_s: float = 60.0) -> None:
+        """Do the jobs submitted so far, then end the thread."""
+        self.finish()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def _put(self, rank: int, job: Job | None) -> "Future[Any]":
+        done: Future[Any] = Future()
+        self._queue.put((rank, next(self._number), job, done))
+        return done
+
+    def _work(self) -> None:
+        while True:
+            job, done = self._next()
+            if job is None:
+                return
+            try:
+                done.set_result(job())
+            except BaseException as error:  # the thread survives whatever a job raises
+                with suppress(Exception):
+                    done.set_exception(error)
+                with suppress(Exception):
+                    logger.exception("error in job %s", getattr(getattr(job, "func", job), "__qualname__", "?"))
+            del job, done  # which may hold an agent
+
+    def _next(self) -> tuple[Job | None, "Future[Any]"]:
+        try:
+            return self._queue.get(timeout=IDLE_S if self._idle else None)[2:]
+        except queue.Empty:
+            jobs = self._idle
+            return lambda: [job() for job in jobs], Future()
