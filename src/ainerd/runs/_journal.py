@@ -178,7 +178,8 @@ class _Lines:
     def append(self, line: str, *, is_synced: bool) -> None:
         """Write a line to the file, or continue in memory if the disk refuses it.
 
-        The line is on the disk itself after at most `SYNC_S`, or at once with `is_synced`: a power loss spares it.
+        With `is_synced`, or `SYNC_S` after the last time, wait until the lines are on the disk itself: a power loss
+        spares them.
 
         Raises OSError if the lines before cannot be read, and MemoryError if they are too many for the memory.
         """
