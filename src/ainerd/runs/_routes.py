@@ -4,17 +4,12 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-# The key of a document with the uid of the document before it, by its name.
+# The key with which each kind of document names another one of its run.
 REFERS = {
-    "descriptor": "run_start",
-    "event": "descriptor",
-    "event_page": "descriptor",
-    "resource": "run_start",
-    "datum": "resource",
-    "datum_page": "resource",
-    "stream_resource": "run_start",
-    "stream_datum": "descriptor",
-    "stop": "run_start",
+    **dict.fromkeys(("descriptor", "stop", "resource", "stream_resource"), "run_start"),
+    **dict.fromkeys(("event", "event_page"), "descriptor"),
+    **dict.fromkeys(("datum", "datum_page", "bulk_datum"), "resource"),
+    "stream_datum": "stream_resource",
 }
 
 
@@ -47,9 +42,8 @@ class Routes:
                 return []
             self._uids[uid], self._runs[uid] = [uid], [uid]
             return [uid]
-        if name not in REFERS:
-            return []
-        refers = doc.get(REFERS[name])
+        # a document of bulk events, as old databrokers have them, is a mapping from descriptors
+        refers = next(iter(doc), None) if name == "bulk_events" else doc.get(REFERS.get(name, ""))
         if refers is None and name in ("resource", "stream_resource"):
             runs = [*self._uids]
         else:

@@ -16,6 +16,7 @@ import numpy as np
 from ainerd.activity import activity
 from ainerd.documents import Document, WireError, checked
 from ainerd.runs._jobs import Jobs
+from ainerd.runs._routes import REFERS, Routes
 from ainerd.runs._run import RunState
 from ainerd.runs._spool import Spool
 from ainerd.runs._writer import Listener, Subject, Writer, is_refused
@@ -26,14 +27,6 @@ logger = logging.getLogger(__name__)
 MOST_FUTURES = 1000  # runs whose outcomes are kept: plans ask for them soon
 MOST_BYTES = 2**30  # memory that the documents of a run may take, for frames in events
 BEHIND_S = 30.0  # a longer lag is logged
-
-# The key with which each kind of document names another one of its run.
-REFERS = {
-    **dict.fromkeys(("descriptor", "stop", "resource", "stream_resource"), "run_start"),
-    **dict.fromkeys(("event", "event_page"), "descriptor"),
-    **dict.fromkeys(("datum", "datum_page", "bulk_datum"), "resource"),
-    "stream_datum": "stream_resource",
-}
 
 
 class Worker:
@@ -73,7 +66,7 @@ class Worker:
         self._on_outcome: list[Callable[[Outcome], None]] = []
         self._futures: dict[str, Future[list[Outcome]]] = {}
         self._open_runs: dict[str, Delivery] = {}  # by uid of the start document
-        self._routes: dict[str, list[str]] = {}  # uids of start documents, by the uid of each document that others name
+        self._routes = Routes()
         self._ended = set[str]()  # uids of the runs that `backlog` counts
         self._current: Delivery | None = None
         self._since: float | None = None  # when the document in hand came
@@ -175,7 +168,6 @@ class Worker:
         for delivery in self._open_runs.values():  # the next session, or another agent, analyses them
             delivery.state.run.close()
         self._open_runs.clear()  # these and the listeners refer to the worker: without them it is freed at once
-        self._routes.clear()
         self._on_outcome.clear()
 
     def _take(self, name: str, doc: Any, since: float) -> None:
@@ -194,21 +186,14 @@ class Worker:
             self._since = None
 
     def _runs_of(self, name: str, doc: Mapping[str, Any]) -> "list[Delivery]":
-        """Return the runs that a document belongs to: those in progress if it names none, as old documents do not.
-
-        Raises KeyError if it names a document that has not arrived.
-        """
-        uid = doc.get("uid")
+        """Return the runs that a document belongs to. Raises KeyError if it names a document that has not arrived."""
+        if name == "start" and doc["uid"] in self._open_runs:
+            raise ValueError(f"the start document of run {doc['uid']} came twice")
+        starts = self._routes.of(name, doc)
+        if not starts:
+            raise KeyError(doc.get(REFERS.get(name, "uid")))
         if name == "start":
-            if doc["uid"] in self._open_runs:
-                raise ValueError(f"the start document of run {uid} came twice")
             self._current = self._open_runs[doc["uid"]] = Delivery(self._writer, self._spool, self._new_state)
-            self._routes[doc["uid"]] = [doc["uid"]]
-            return [self._open_runs[doc["uid"]]]
-        named = next(iter(doc)) if name == "bulk_events" else doc.get(REFERS[name])
-        starts = [*self._open_runs] if named is None else self._routes[named]
-        if name in ("descriptor", "resource", "stream_resource") and isinstance(uid, str):
-            self._routes[uid] = starts
         return [self._open_runs[start] for start in starts if start in self._open_runs]
 
     def _deliver(self, delivery: "Delivery", name: str, doc: dict[str, Any]) -> None:
@@ -231,7 +216,6 @@ class Worker:
     def _resolve(self, raw_uid: str, outcomes: list[Outcome]) -> None:
         self._current = None
         self._open_runs.pop(raw_uid, None)
-        self._routes = {uid: starts for uid, starts in self._routes.items() if {*starts} & self._open_runs.keys()}
         self._ended.discard(raw_uid)
         if outcomes:
             self.concluded, self._last_run = self.concluded + 1, raw_uid
