@@ -1,11 +1,12 @@
 """Values of a descriptor: each is checked where it enters, and one that cannot be used is named."""
 
+import h5py
 import numpy as np
 import pytest
 from event_model import compose_run
 
 from ainerd.config import Detector
-from ainerd.documents import Run
+from ainerd.documents import FrameError, Run
 
 KEYS = Detector(image="det", n_frames="cam_num_images", frame_time_s="cam_acquire_period")
 GOOD = {"cam_num_images": 4, "cam_acquire_period": 0.01}
@@ -29,8 +30,22 @@ def flown(settings, *, folder="/nowhere", shape=(2, 3), n=4, **about):
     yield "stop", bundle.compose_stop()
 
 
-def taken(documents):
-    run = Run(KEYS, [])
+def triggered(settings):
+    """Documents of a run with one event, which holds a frame and a reading."""
+    bundle = compose_run()
+    yield "start", bundle.start_doc
+    about = {"dtype": "array", "shape": [2, 3], "source": "sim"}
+    keys = {"det": about, "x": {"dtype": "number", "shape": [], "source": "sim"}}
+    stream = bundle.compose_descriptor(name="primary", data_keys=keys, validate=False)
+    configured = {"det": {"data": settings, "timestamps": {}, "data_keys": {}}}
+    yield "descriptor", {**stream.descriptor_doc, "configuration": configured}
+    read = {"det": np.ones((2, 3)), "x": 5.0}
+    yield "event", stream.compose_event(read, dict.fromkeys(read, 7.0), time=7.0, validate=False)
+    yield "stop", bundle.compose_stop()
+
+
+def taken(documents, roots=()):
+    run = Run(KEYS, roots)
     for name, doc in documents:
         run(name, doc)
     return run
@@ -85,6 +100,35 @@ def test_zero_and_continuous_mean_without_limit(configuration, n):
 @pytest.mark.parametrize("shape", [None, [], [3], "2x3", [2, "3"], [2, None], [2, 0], [2, -3], [1, 1, 2, 3], [2, 1e9]])
 def test_a_shape_that_is_none_is_named(shape):
     assert "the shape of 'det' is" in taken(flown(GOOD, shape=shape)).problem
+
+
+@pytest.mark.fault(
+    "The numbers of frames or events in a document are not whole numbers",
+    "The run has one failed result, which names the number; the worker goes on",
+)
+@pytest.mark.parametrize("value", [1e-320, 0.5, 1e300, float("nan"), float("inf"), True, "1", None, []])
+@pytest.mark.parametrize("place", ["indices", "seq_nums"])
+@pytest.mark.parametrize("end", ["start", "stop"])
+def test_a_range_of_frames_that_is_not_whole_is_named(tmp_path, place, end, value):
+    documents = dict(flown(GOOD, folder=tmp_path))
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["d"] = np.zeros((4, 2, 3))
+    datum = documents["stream_datum"]
+    documents["stream_datum"] = {**datum, place: {**datum[place], end: value}}
+    run = taken(documents.items(), roots=[tmp_path])
+    with pytest.raises(FrameError, match=f"the {end} of '{place}' is "):
+        list(run.blocks(np.arange(6)))
+
+
+@pytest.mark.parametrize("value", [1e-320, 0.5, float("nan"), float("inf"), True, "1", None, [], -1])
+def test_a_number_of_an_event_that_is_not_whole_is_named(value):
+    documents = [(name, {**doc, "seq_num": value} if name == "event" else doc) for name, doc in triggered(GOOD)]
+    assert "the seq_num of an event is " in taken(documents).problem
+
+
+def test_a_detector_of_a_billion_frames_has_readings():
+    run = taken(triggered(GOOD | {"cam_num_images": 10**9}))
+    assert not run.problem and run.reading("x", 1) == 5.0 and run.event_time(1) == 7.0 and run.event_time(2) is None
 
 
 @pytest.mark.parametrize("first", [0, -1, None])

@@ -145,9 +145,11 @@ class Run(DocumentRouter):
         After a pause the RunEngine may take an event again, with its sequence number. Of events with frames the first
         one counts, with its readings.
         """
-        stream, number = self._streams[doc["descriptor"]], doc["seq_num"]
+        stream = self._streams[doc["descriptor"]]
         has_frames = self._image is not None and stream == self._image["name"]
         if has_frames:
+            number = whole_number(doc["seq_num"], "the seq_num of an event")
+            doc = {**doc, "seq_num": number}
             self._n_events = max(self._n_events, number)
         else:
             self._n_others[stream] += 1
@@ -231,11 +233,10 @@ class Run(DocumentRouter):
         """Remember the frames that have been written."""
         if doc["stream_resource"] not in self._resources or self._streams.get(doc["descriptor"]) in self._others:
             return
-        start, stop = (doc["indices"][name] * self._per_index for name in ("start", "stop"))
+        start, stop = (n * self._per_index for n in _ends(doc["indices"], "indices"))
         resource = doc["stream_resource"]
         if not self._keys.number:
-            numbers = doc.get("seq_nums") or {"start": 0, "stop": 0}
-            first, last = numbers["start"], numbers["stop"]
+            first, last = _ends(doc.get("seq_nums") or {"start": 0, "stop": 0}, "seq_nums")
             is_known = first > 0 and (last - first) * self._per_index == stop - start  # from Tiled they may be unknown
             n_flight = self.n_own if self.flies else 1
             self._announced.add(resource, start, stop, (first - 1) * self._per_index if is_known else None, n_flight)
@@ -660,7 +661,11 @@ class Run(DocumentRouter):
         assert self._image is not None
         image, n = self._image["name"], self.n_own
         n_indices = self._n_events if n is None else n // self._per_index
-        own = {(image, (event - 1) * n_indices + i + 1) for i in range(n_indices)} if self._n_events else set()
+        numbers = range((event - 1) * n_indices + 1, event * n_indices + 1)
+        if n_indices > len(self._times):  # a document may name any number of frames
+            own = {key for key in self._times if key[0] == image and key[1] in numbers}
+        else:
+            own = {(image, number) for number in numbers}
         beside = event if self._n_others["primary"] == self.n_events else None
         if self._has_flights:
             beside = self._before_flight(event)
@@ -702,6 +707,14 @@ def _uri(doc: Any) -> str:
     return (
         f"file://localhost{quote(str(PurePosixPath(doc.get('root') or '/') / str(doc['resource_path']).lstrip('/')))}"
     )
+
+
+def _ends(numbers: Mapping[str, Any], what: str) -> tuple[int, int]:
+    """Return start and stop of a range of a StreamDatum; FrameError if one is no whole number."""
+    start, stop = (
+        whole_number(numbers[end], f"the {end} of {what!r}", least=-MOST_NUMBER) for end in ("start", "stop")
+    )
+    return start, stop
 
 
 def _complaint(name: str, doc: Any, error: Exception) -> str:
