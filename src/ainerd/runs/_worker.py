@@ -82,8 +82,9 @@ class Worker:
                 self._futures[uid] = Future()
             while len(self._futures) > MOST_FUTURES and self._futures[oldest := next(iter(self._futures))].done():
                 del self._futures[oldest]
-        elif name == "stop" and (uid := doc.get("run_start")) in self._futures and not self._futures[uid].done():
-            self._ended.add(uid)
+        elif name == "stop" and isinstance(uid := doc.get("run_start"), str):
+            if uid in self._futures and not self._futures[uid].done():
+                self._ended.add(uid)
         self._jobs.submit(partial(self._take, name, doc, time.monotonic()))
 
     def on_outcome(self, listener: Callable[[Outcome], None]) -> None:
