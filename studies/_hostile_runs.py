@@ -18,7 +18,7 @@ from tiled.client.container import Container
 from ainerd.config import Detector
 from ainerd.documents import WireError, checked
 from ainerd.results import ResultStore
-from ainerd.runs import Jobs, RecordedKeys, Spool, Worker, Writer
+from ainerd.runs import Jobs, RawWriter, RecordedKeys, Spool, Worker, Writer
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, Technique
 from studies._hostile_inputs import as_json, changed, changed_by_schema, shown
 from studies._tools import memory_mb
@@ -67,12 +67,14 @@ class Sum(RunAnalysis):
 
 
 class Runs:
-    """A worker with a Tiled server that is sometimes away, and the runs that must have results."""
+    """A worker and a raw writer, a Tiled server that is sometimes away, and the runs that must be in Tiled."""
 
-    def __init__(self, client: Container, ainerd: Container, folder: Path) -> None:
+    def __init__(self, client: Container, raw: Container, ainerd: Container, folder: Path) -> None:
         self._spool, self._frames = folder / "spool", folder / "frames" / "frames.h5"
         self._n, self._is_away = 0, False
         self.expected: dict[str, str] = {}  # the odd part of each run that must have a result
+        self._expected_raw: dict[str, str] = {}  # and of each whole run that is not in Tiled yet
+        self._wrong: list[str] = []  # raw runs that are lost
         self._results, self._http = ainerd["results"], client.context.http_client
         self._hooks = self._http.event_hooks
         self._http.event_hooks = {**self._hooks, "request": [*self._hooks["request"], self._ask]}
@@ -86,19 +88,23 @@ class Runs:
         keys, self._jobs = Detector(image="det", n_frames="frames"), Jobs()
         writer = Writer(Sums(), self.store, keys, wanted, (self._frames.parent,), "hostile")
         self.worker = Worker(self._jobs, writer, listener, Spool(self._spool, self.store.answers))
-        self._dispatcher = Dispatcher()  # of a RunEngine
+        self._raw, self.raw_writer = raw, RawWriter(raw, folder / "raw", self.store.answers)
+        self._dispatcher, self._with_raw = Dispatcher(), Dispatcher()  # of RunEngines
         self._dispatcher.subscribe(self.worker)
+        for subscriber in (self.worker, self.raw_writer):
+            self._with_raw.subscribe(subscriber)
         self._jobs.start()
         self._frames.parent.mkdir()
         with h5py.File(self._frames, "w", libver="latest") as file:
             file["entry/data/data"] = np.ones((N, *SHAPE), np.uint16)
 
-    def give(self, documents: list[list[Any]]) -> str | None:
+    def give(self, documents: list[list[Any]], to: Dispatcher | None = None) -> str | None:
         """Send the documents of a run to the worker, and return an error if it hangs or dies."""
+        dispatcher = to or self._dispatcher
         self._n += 1
         self._is_away = self._n % 200 in range(100, 100 + AWAY)
         for name, doc in documents:
-            self._dispatcher.process(DocumentNames[name], doc)
+            dispatcher.process(DocumentNames[name], doc)
         if self._n % TOGETHER == 0 or self._is_away:
             return self.wait()
         return None
@@ -107,7 +113,21 @@ class Runs:
         """Wait for all results, and return an error if the worker hangs or is dead."""
         if not self._jobs.drain(LONG_S):
             return f"not done after {LONG_S:.0f} s"
+        self._look_at_raw()
         return None if self.worker.health()["worker"] == "alive" else "the worker is dead"
+
+    def _look_at_raw(self) -> None:
+        """Note the raw runs that are neither whole in Tiled nor kept on disk."""
+        self.raw_writer.drain()
+        if self._is_away:
+            return
+        kept = "".join(path.stem for path in self.raw_writer.kept())
+        for uid, odd in [*self._expected_raw.items()]:
+            if uid in self._raw and (self._raw[uid].metadata.get("stop") or {}).get("run_start") == uid:
+                del self._expected_raw[uid]
+            elif uid not in kept:
+                self._wrong.append(f"a raw run is neither in Tiled nor kept ({odd})")
+                del self._expected_raw[uid]
 
     def with_changes(self, drawn: tuple[str, list[Any]]) -> str | None:
         """Send a run with changed documents; one that a RunEngine could have sent must get its result."""
@@ -121,7 +141,10 @@ class Runs:
         kind, what = drawn
         original = list(map(list, documents(kind, self._frames)))
         given = [*changed_by_schema(original, what), original[-1]]
-        return self._expect(original[0][1]["uid"], given, f"{kind}: {shown(what)}")
+        uid, odd = original[0][1]["uid"], f"{kind}: {shown(what)}"
+        if is_whole(uid, given):
+            self._expected_raw[uid] = odd
+        return self._expect(uid, given, odd, self._with_raw)
 
     def with_metadata(self, metadata: dict[str, Any]) -> str | None:
         """Send a run with valid documents and arbitrary metadata."""
@@ -129,10 +152,10 @@ class Runs:
         given[0][1] = {**given[0][1], **metadata}
         return self._expect(given[0][1]["uid"], given, shown(metadata))
 
-    def _expect(self, uid: str, given: list[list[Any]], odd: str) -> str | None:
+    def _expect(self, uid: str, given: list[list[Any]], odd: str, to: Dispatcher | None = None) -> str | None:
         if must_have_result(uid, given):
             self.expected[uid] = odd
-        return self.give(given)
+        return self.give(given, to)
 
     def tiny(self, n: int) -> list[float]:
         """Send many small runs, and return the memory in MB along them."""
@@ -152,10 +175,14 @@ class Runs:
             self.worker(name, doc)
         hangs = self.wait()
         self.worker.close()
+        self.raw_writer.make_up()  # those that are kept although Tiled was away for a moment only
+        self._look_at_raw()
+        self.raw_writer.close()
         self._http.event_hooks = self._hooks
         nodes = [node.metadata for node in self._results.values()]
         results = Counter(node["raw_uid"] for node in nodes)
-        wrong = [hangs] if hangs else []
+        wrong = [*([hangs] if hangs else []), *self._wrong]
+        wrong += [f"a raw run is kept, Tiled does not take it ({odd})" for odd in self._expected_raw.values()]
         wrong += [f"a run has no result ({odd})" for uid, odd in self.expected.items() if uid not in results]
         wrong += [f"run {uid} has {n} results" for uid, n in results.items() if n > 1]
         endless = {node["raw_uid"] for node in nodes if node["status"] == "computing"}
@@ -205,6 +232,21 @@ def documents(kind: str, path: Path) -> Iterator[tuple[str, Any]]:
             read, at = {"det": frame, "x": float(i), "t": 300.0}, 100.0 + i
             yield "event", primary.compose_event(read, dict.fromkeys(read, at), time=at, validate=False)
     yield "stop", run.compose_stop()
+
+
+def is_whole(uid: str, given: list[list[Any]]) -> bool:
+    """Return whether a RunEngine could have sent these documents, from the start to the stop of this run."""
+    begun = False
+    for name, doc in given:
+        try:
+            checked(name, doc)
+        except (WireError, RecursionError):
+            return False
+        if name == "start" and doc["uid"] == uid:
+            begun = True
+        elif name == "stop" and doc["run_start"] == uid and begun:
+            return True
+    return False
 
 
 def must_have_result(uid: str, given: list[list[Any]]) -> bool:

@@ -28,6 +28,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 import psutil
+import typer
 from hypothesis import strategies as st
 from tiled.client import utils
 from tiled.client.container import Container
@@ -54,14 +55,16 @@ study = Study(__doc__)
 
 @study.part
 def hostile(inputs: int = 21_000, tiny: int = 5000, seed: int = 0, quick: bool = False, only: str = "") -> None:
-    """Try `inputs` and `tiny` runs; ``--quick`` a tenth; ``--only`` one kind, as many of it."""
+    """Try `inputs` and `tiny` runs; ``--quick`` a tenth; with ``--only`` all inputs are of one kind."""
+    if only not in ("", *SHARES):
+        raise typer.BadParameter(f"expected one of {', '.join(SHARES)}", param_hint="--only")
     part = 10 if quick else 1
     logging.disable(logging.CRITICAL)
     utils.TILED_RETRY_ATTEMPTS = utils.TILED_RETRY_TIMEOUT = 2  # else a call waits 45 s for a server that is away
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name, embedded_server(Path(name) / "tiled") as server:
-        shares = {kind: max(round(inputs // part * share / sum(SHARES.values())), 1) for kind, share in SHARES.items()}
-        shares = {kind: n for kind, n in shares.items() if only in ("", kind)}
+        of = {only: 1} if only else SHARES
+        shares = {kind: max(round(inputs // part * share / sum(of.values())), 1) for kind, share in of.items()}
         tried, growth = attack(server.client(), Path(name), shares, seed, tiny // part)
         show(["the server: " + error for error in errors_in(server.directory / "error.log")])
     n, minutes = sum(tried[kind][0] for kind in shares), (time.monotonic() - began) / 60
@@ -82,7 +85,7 @@ def attack(
     outside.mkdir(), inside.mkdir()
     with h5py.File(outside / "canary.h5", "w") as file:  # of frames that must not be opened
         file[DATASET] = np.ones((N, *SHAPE), np.uint16)
-    _, ainerd = open_catalog(client.create_container("hostile"))
+    raw, ainerd = open_catalog(client.create_container("hostile"))
     has_opened, before, tried = watch(outside), held(), dict[str, tuple[int, list[str]]]()
 
     def attempt(kind: str, inputs: st.SearchStrategy[Any], check: Check) -> None:
@@ -92,7 +95,7 @@ def attack(
             print(f"{kind}: {n} inputs, {len(wrong)} wrong, {time.monotonic() - began:.0f} s", file=sys.stderr)
             show(wrong)
 
-    runs = Runs(client, ainerd, inside)
+    runs = Runs(client, raw, ainerd, inside)
     attempt("documents", st.tuples(st.sampled_from(KINDS), changes()), runs.with_changes)
     attempt("schemas", st.tuples(st.sampled_from(KINDS), SCHEMAS), runs.by_schema)
     attempt("metadata", METADATA, runs.with_metadata)
