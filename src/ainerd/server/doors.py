@@ -91,7 +91,7 @@ def _check(scope: Any, scopes: set[str]) -> None:
         if not is_preflight and not (method in OPEN and OPEN[method].fullmatch(path)):
             raise Refused(401, "send a valid key, Authorization: Apikey …, or log in")
     # Tiled joins the path of a file of the UI to its folder, and opens whatever that is.
-    leads_away = path.startswith("/ui/") and ("//" in path or "\0" in path or ".." in path.split("/"))
+    leads_away = path.startswith("/ui//") or (path.startswith("/ui/") and ("\0" in path or ".." in path.split("/")))
     if leads_away or not SERVED.fullmatch(path):
         raise Refused(404, "Not Found")
     is_open = not scopes or (method in OPEN and OPEN[method].fullmatch(path)) or path.startswith("/api/v1/auth/")
