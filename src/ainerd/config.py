@@ -82,8 +82,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     Examples
     --------
     >>> path = folder / "mine.toml"
-    >>> path.write_text('name = "mine"', encoding="utf-8-sig")
-    16
+    >>> _ = path.write_text('name = "mine"', encoding="utf-8-sig")
     >>> read_toml(path)
     {'name': 'mine'}
     """
