@@ -406,7 +406,9 @@ def test_pages_accept_commands_only_with_write_access(other, page, token, explor
             return http.get(f"{ours}/{route}/ainerd", headers={"Authorization": people[who]}).json()
 
         def presses(who, do, **headers):
-            body = {"do": do, "agent": said["agent"], "suggestion": said["next"]["id"], "who": "Mallory", "why": "no"}
+            id = said["next"]["id"]
+            seen = next(each["seen"] for each in said["suggestions"] if each["id"] == id)
+            body = {"do": do, "agent": said["agent"], "suggestion": id, "seen": seen, "who": "Mallory", "why": "no"}
             headers |= {"Authorization": people[who]}
             answer = http.post(f"{ours}/command/ainerd", json=body, headers=headers)
             return answer.status_code, answer.json()
