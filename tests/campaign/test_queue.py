@@ -175,8 +175,11 @@ def test_a_hold_is_acknowledged_while_the_worker_is_busy(make, store):
     for key, command in (("1", Hold(**ANN)), ("2", Add(position={"x": 1, "y": 2}, **ANN))):
         node.add(key, command_metadata(command, "toy"))
     reader.look()
-    assert node.answers["1"][0] == "done" and campaign.decisions.held["by"] == "Ann"
-    assert node.claims["state"]["held"]["by"] == "Ann" and store.checkpoints["toy"]["held"]["by"] == "Ann"
+    assert node.answers["1"][0] == "done" and campaign.decisions.held["by"] == "Ann (unverified)"
+    assert (
+        node.claims["state"]["held"]["by"] == "Ann (unverified)"
+        and store.checkpoints["toy"]["held"]["by"] == "Ann (unverified)"
+    )
     assert "2" not in node.answers and campaign.proposals.waiting == []  # the worker executes it
     jobs.pop()()
     jobs.pop()()
