@@ -163,8 +163,9 @@ def test_documents_of_the_rigaku_at_aps_8id_i(tmp_path):
     write_rigaku(tmp_path / "a.bin", frames)
     run, bundle = Run(KEYS, [tmp_path]), compose_run()
     image = {"source": "x", "dtype": "array", "shape": list(MODULE), "external": "FILESTORE:"}
-    number = {"source": "x", "dtype": "integer", "shape": []}
-    configuration = {"det": {"data": {"n": 6}, "timestamps": {"n": 0.0}, "data_keys": {"n": number}}}
+    data, described = {"n": 6, "t": 1e-5}, {"dtype": "number", "shape": [], "source": "x"}
+    settings = {"data": data, "timestamps": dict.fromkeys(data, 0.0), "data_keys": dict.fromkeys(data, described)}
+    configuration = {"det": settings}
     primary = bundle.compose_descriptor(name="primary", data_keys={"det": image}, configuration=configuration)
     resource, datum, _ = compose_resource(
         spec="RIGAKU", root="/", resource_path=str(tmp_path / "a.bin")[1:], resource_kwargs={"frames_per_point": 6}
