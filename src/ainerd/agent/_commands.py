@@ -129,7 +129,7 @@ class CommandReader:
             self._jobs.write(partial(self._answer, key), first=first)
 
     def _look_at_others(self) -> None:
-        """Obey what other sessions of this agent were told, such as a hold."""
+        """Obey the commands that other sessions of this agent received, such as a hold."""
         if self._store.seems_away:
             return
         try:

@@ -1,4 +1,4 @@
-"""What a descriptor says about the detector. Each value is checked here, where it enters."""
+"""The detector as a descriptor describes it. Each value is checked here, where it enters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

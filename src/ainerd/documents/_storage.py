@@ -205,7 +205,7 @@ def require_closed(file: h5py.File) -> None:
 
 
 class _State(NamedTuple):
-    """What a file looked like before it was read."""
+    """The state of a file before it is read."""
 
     identity: tuple[int, int, int]  # inode, size, and time of the last change in ns
     has_swmr_writer: bool

@@ -104,7 +104,7 @@ class _Command(BaseModel):
 
     id: str = Field(default_factory=new_id, max_length=150)  #: a command is executed once for each id
     by: Label = "person"  #: who: an account, a name, or "person" at the prompt
-    # The next three are what the server knows. A command in Tiled without its seal is `unverified`, whatever it has.
+    # The server fills in the next three fields. A command in Tiled without its seal is `unverified`, whatever it has.
     verified: bool = True  #: whether the server, or the process itself, knows who that is
     person: bool = True  #: whether that is a person, not a service
     principal: Label | None = None  #: the account's uuid, on a server with accounts

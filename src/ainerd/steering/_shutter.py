@@ -184,7 +184,7 @@ def taken_again(take: Callable[[], MsgGenerator[str]]) -> MsgGenerator[str]:
 
 
 class _Watch(threading.Thread):
-    """Closes the shutter when it is told to, or when the exposure takes too long."""
+    """Closes the shutter on request, or when the exposure takes too long."""
 
     def __init__(
         self,

@@ -258,7 +258,7 @@ def _by(caller: Caller, who: str) -> str:
 
 
 def _sender(caller: Caller, by: str) -> dict[str, Any]:
-    """Return what the server knows of the sender of a command."""
+    """Return the fields of a command that name its sender, as the server knows them."""
     return {
         "by": by,
         "verified": caller.principal is not None,
