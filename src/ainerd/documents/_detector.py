@@ -52,11 +52,11 @@ class Described:
         )
 
 
-def whole_number(value: Any, what: str, *, least: int = 0) -> int:
-    """Return a whole number of at least `least`; FrameError, which names `what`, for any other value."""
+def whole_number(value: Any, what: str, *, least: int = 0, most: int = MOST_NUMBER) -> int:
+    """Return a whole number from `least` to `most`; FrameError, which names `what`, for any other value."""
     number = _number(value)
-    if number is None or number != number // 1 or not least <= number <= MOST_NUMBER:
-        raise FrameError(f"{what} is {short(value)}, expected a whole number from {least} to {MOST_NUMBER}")
+    if number is None or number != number // 1 or not least <= number <= most:
+        raise FrameError(f"{what} is {short(value)}, expected a whole number from {least} to {most}")
     return int(number)
 
 

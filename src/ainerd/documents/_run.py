@@ -28,6 +28,7 @@ from ainerd.documents._wire import WireError, checked
 logger = logging.getLogger(__name__)
 
 EIGER = ("AD_EIGER", "AD_EIGER2", "AD_EIGER_SLICE")  # specs of classic ophyd
+EXACT = 2**53  # a double holds all integers up to it
 RETRY_S = 0.2  # between two attempts to read late frames
 
 
@@ -712,7 +713,7 @@ def _uri(doc: Any) -> str:
 def _ends(numbers: Mapping[str, Any], what: str) -> tuple[int, int]:
     """Return start and stop of a range of a StreamDatum; FrameError if one is no whole number."""
     start, stop = (
-        whole_number(numbers[end], f"the {end} of {what!r}", least=-MOST_NUMBER) for end in ("start", "stop")
+        whole_number(numbers[end], f"the {end} of {what!r}", least=-EXACT, most=EXACT) for end in ("start", "stop")
     )
     return start, stop
 

@@ -32,6 +32,7 @@ SPECS = dict.fromkeys(EIGER, "application/x-hdf5") | {"RIGAKU": RIGAKU}
 BATCH = 20  # documents per request of TiledWriter: enough for a 50 Hz monitor
 MOST_WAITING = 200_000  # documents that wait for a thread
 MOST_ENDING = 4  # runs that have ended, and whose last documents are being written
+DISK_S = 0.05  # longest wait of the RunEngine for the disk
 KEEP_S = 5.0  # longest wait for the disk, until a run that Tiled did not accept is tried again
 SOONEST_S, AWAY_S, LATEST_S = 1.0, 30.0, 3600.0  # pauses between attempts: each twice the one before, up to a limit
 LAST_S = 120.0  # longest wait for the last documents of runs that have ended: Tiled's client tries for 45 s
@@ -43,8 +44,9 @@ _WRITERS: "WeakKeyDictionary[RunEngine, dict[str, RawWriter]]" = WeakKeyDictiona
 class RawWriter:
     """Writes raw runs to Tiled while their documents come, and again later if Tiled did not accept them.
 
-    A call puts the document into two queues, and neither raises nor waits. One thread appends it to the journal.
-    Another passes it to the thread of its run, so that a run that Tiled refuses delays no other. The journal of a run
+    A call puts the document into two queues, and does not raise. One thread passes it to the thread of its run, so that
+    a run that Tiled refuses delays no other. Another appends it to the journal. The call waits for the journal, at most
+    `DISK_S`, so that a kill after it loses nothing. It does not wait while the disk is behind. The journal of a run
     is deleted when Tiled shows the end of the run. Otherwise the run is moved to `folder`, and `make_up` writes it
     again from its first document, also in the next session, and the runs of a process that was killed.
 
@@ -71,11 +73,14 @@ class RawWriter:
 
     @harmless
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Take a document; neither raise nor wait."""
+        """Take a document; do not raise, and wait for the disk only if it keeps up."""
         disk, tiled, _ = self._threads or self._start()
+        keeps_up = not disk.backlog
         for jobs, take in ((disk, self.journal), (tiled, self._route)):
             if jobs.backlog < MOST_WAITING:
-                jobs.submit(partial(take, name, doc))
+                taken = jobs.submit(partial(take, name, doc))
+                if jobs is disk and keeps_up:
+                    wait([taken], DISK_S)
             elif not self._is_full:
                 logger.error("%d documents wait for the disk or for Tiled: it gets no more of them", MOST_WAITING)
                 self._is_full = True
