@@ -1,7 +1,6 @@
 """From the documents of a run to its result in Tiled: a worker, a run's state, a writer, and documents kept on disk."""
 
-from ainerd.runs._harmless import harmless
-from ainerd.runs._jobs import Jobs
+from ainerd.runs._jobs import Jobs, harmless
 from ainerd.runs._journal import Journal
 from ainerd.runs._raw import RawWriter, write_run
 from ainerd.runs._run import RunState

@@ -1,4 +1,7 @@
-"""A queue of jobs, and the thread that does them."""
+"""Work that no error ends: a queue of jobs with its thread, and subscribers that never raise.
+
+An exception of a subscriber ends the plan of a RunEngine.
+"""
 
 import itertools
 import logging
@@ -7,11 +10,13 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import suppress
+from functools import wraps
 from typing import Any, TypeVar
 
 logger = logging.getLogger(__name__)
 
 IDLE_S = 1.0  # without a job, until the idle job runs
+LONGEST = 200  # characters of an error in the log
 
 T = TypeVar("T")
 Job = Callable[[], Any]
@@ -97,3 +102,32 @@ class Jobs:
         except queue.Empty:
             jobs = self._idle
             return lambda: [job() for job in jobs], Future()
+
+
+def harmless(take: Callable[[Any, str, Any], None]) -> Callable[[Any, str, Any], None]:
+    """Decorate the ``__call__`` of a subscriber: a document that it cannot take is left out with one log line.
+
+    Examples
+    --------
+    >>> class Reader:
+    ...     @harmless
+    ...     def __call__(self, name, doc):
+    ...         print(doc["uid"])
+    >>> Reader()("start", {})
+    >>> Reader()("start", {"uid": "a"})
+    a
+    """
+
+    @wraps(take)
+    def taken(self: Any, name: str, doc: Any) -> None:
+        try:
+            take(self, name, doc)
+        except Exception as error:
+            try:
+                text = str(error)[:LONGEST]
+            except Exception:
+                text = ""
+            kind, subscriber = type(error).__name__, type(self).__name__
+            logger.error("%s left out a %s document: %s: %s", subscriber, str(name)[:LONGEST], kind, text)
+
+    return taken

@@ -17,8 +17,7 @@ from tiled.client.container import Container
 
 from ainerd.documents import EIGER, RIGAKU, Document
 from ainerd.runs._form import Form, WholeForm
-from ainerd.runs._harmless import harmless
-from ainerd.runs._jobs import Jobs
+from ainerd.runs._jobs import Jobs, harmless
 from ainerd.runs._journal import Journal
 from ainerd.runs._plain import plain
 from ainerd.runs._routes import Routes
