@@ -130,6 +130,7 @@ class Agent(Observer):
                 raise RuntimeError("the agent is attached to another RunEngine: agent.detach() first")
             return
         self._shared_writer = self._state.raw = self._raw_writer.attach(RE)
+        self._jobs.submit(self._shared_writer.wait_until_made_up)
         self._attached = RE, RE.subscribe(self)
         if self._beam is not None:
             RE.install_suspender(self._beam)

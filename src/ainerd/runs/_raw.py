@@ -31,6 +31,7 @@ SPECS = dict.fromkeys(EIGER, "application/x-hdf5") | {"RIGAKU": RIGAKU}
 BATCH = 20  # documents per request of TiledWriter: enough for a 50 Hz monitor
 MOST_WAITING = 200_000  # documents that wait for a thread
 MOST_ENDING = 4  # runs that have ended, and whose last documents are being written
+MADE_UP_S = 30.0  # longest wait of an analysis for the runs of earlier sessions
 DISK_S = 0.05  # longest wait of the RunEngine for the disk
 KEEP_S = 5.0  # longest wait for the disk, until a run that Tiled did not accept is tried again
 SOONEST_S, AWAY_S, LATEST_S = 1.0, 30.0, 3600.0  # pauses between attempts: each twice the one before, up to a limit
@@ -64,6 +65,7 @@ class RawWriter:
         self.journal = Journal(folder / "journal")
         self._routes, self._live, self._ending = Routes(), dict[str, _LiveRun](), list[Future[None]]()
         self._threads: tuple[Jobs, Jobs, Jobs] | None = None
+        self._made_up: list[Future[None]] = []  # of the first attempt to write the runs that earlier sessions left
         self._is_full = False  # whether a document found no room in the queues
         self._pauses: dict[Path, tuple[float, float]] = {}  # when to try a kept run again, and the pause after that
         self._hopeless: set[Path] = set()  # runs that cannot be written in this session
@@ -89,7 +91,7 @@ class RawWriter:
         self._threads[2].when_idle(self._make_up_due)
         for thread in self._threads:
             thread.start()
-        self._threads[2].submit(self.make_up)
+        self._made_up = [self._threads[2].submit(self.make_up)]
         return self._threads
 
     @harmless
@@ -133,6 +135,10 @@ class RawWriter:
             self._subscribe(engine)
         self._n_agents += 1
         return self
+
+    def wait_until_made_up(self) -> None:
+        """Wait, at most `MADE_UP_S`, until the runs that earlier sessions left are written: a series may need them."""
+        wait(self._made_up, MADE_UP_S)
 
     def detach(self) -> None:
         """End one `attach`. After the last one unsubscribe, after all documents that have arrived are written."""
