@@ -164,7 +164,8 @@ class RawWriter:
             return
         disk, tiled, later = self._threads
         tiled.close()
-        wait(self._ending, LAST_S)
+        arrived = [run.jobs.submit(lambda: None) for run in self._live.values()]
+        wait([*self._ending, *arrived], LAST_S)
         for run in self._live.values():  # they go on without us: the next session writes them
             run.jobs.finish()
         self._live.clear()
