@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import settings
 
+from tests.containers import new_container
 from tests.prepared import Prepared
 from tests.small_bank import write_small_bank
 
@@ -198,7 +199,7 @@ class Place:
     """A container of a server, with what a server of its own would have: address, key, client."""
 
     def __init__(self, server, name):
-        self.api_key, self._container = server.api_key, server.client().create_container(name)
+        self.api_key, self._container = server.api_key, new_container(server.client(), name)
         self.uri = self._container.uri
 
     def client(self):

@@ -10,6 +10,7 @@ from ainerd.results import AtlasRecord, ConfigurationRecord, ResultRecord, Resul
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
 from ainerd.xpcs import Partition
+from tests.containers import new_container
 
 PARAMETERS = {"size": 256, "reduction": "area"}
 
@@ -47,7 +48,7 @@ def complaints():
 @pytest.fixture
 def ainerd(server):
     """The container ``ainerd`` of a new catalog on the shared server, one for each test."""
-    _, ainerd = open_catalog(server.client().create_container(f"test-{uuid.uuid4()}"))
+    _, ainerd = open_catalog(new_container(server.client(), f"test-{uuid.uuid4()}"))
     return ainerd
 
 
@@ -169,7 +170,7 @@ def long_night(server, partition):
 
 
 def make_night(server, partition, name):
-    client = server.client().create_container(name)
+    client = new_container(server.client(), name)
     raw, ainerd = open_catalog(client)
     store = ResultStore(ainerd)
     add_partition(store, partition)
@@ -186,7 +187,7 @@ def make_night(server, partition, name):
         )
         if i < 8:
             start = {"uid": uid, "time": run_time, "scan_id": i, "plan_name": "visit"}
-            raw.create_container(uid, metadata={"start": start})
+            new_container(raw, uid, metadata={"start": start})
             store.add_suggestion(suggested)
         record = make_record(
             raw_uid=uid,
