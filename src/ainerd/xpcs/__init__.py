@@ -2,7 +2,6 @@
 
 from ainerd.xpcs._ageing import AgeingFit, fit_ageing, middle_age
 from ainerd.xpcs._calibrant import SILVER_BEHENATE, RingError, Rings, fit_rings
-from ainerd.xpcs._chi4 import Chi4, chi4, in_halves
 from ainerd.xpcs._counts import per_bin
 from ainerd.xpcs._event_screen import EventScreen
 from ainerd.xpcs._events import EventFileError, Events
@@ -38,7 +37,6 @@ __all__ = [
     "WATER_INV_CM",
     "AgeingFit",
     "Annulus",
-    "Chi4",
     "Do",
     "EventFileError",
     "EventScreen",
@@ -68,7 +66,6 @@ __all__ = [
     "absolute_factor",
     "average_repeats",
     "behind",
-    "chi4",
     "disorder",
     "fit_ageing",
     "fit_curves",
@@ -81,7 +78,6 @@ __all__ = [
     "g2_by_age",
     "g2_from_two_time",
     "guess_beam_center",
-    "in_halves",
     "log_tau_shifts",
     "middle_age",
     "no_light",
