@@ -72,6 +72,7 @@ def test_in_a_path_or_the_environment(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        ("rheo-xpcs xsvs 1", "the command xsvs was removed: fit the contrast of each exposure time"),
         ("statsu", "No such command 'statsu'. Did you mean 'status', 'saxs'?"),
         ("watch", "Missing option '--config' (env var: 'AINERD_CONFIG')"),
         ("watch --config agnet.toml", "cannot read agnet.toml: No such file or directory, did you mean agent.toml?"),

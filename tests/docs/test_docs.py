@@ -43,7 +43,6 @@ SHORT = (
     "over-q",
     "calibrate-q",
     "saxs",
-    "xsvs",
     "ingest",
     "encode",
     "calibrate",

@@ -26,7 +26,6 @@ from ainerd.xpcs._screen_order import behind, disorder, shifted
 from ainerd.xpcs._team import Do, Team
 from ainerd.xpcs._two_time import TwoTimeReducer, two_time
 from ainerd.xpcs._ufxc import UFXC_SHAPES, read_ufxc
-from ainerd.xpcs._visibility import Visibility, fit_visibility, visibility
 
 __all__ = [
     "LOG_TAU_KNOWN",
@@ -62,7 +61,6 @@ __all__ = [
     "Team",
     "Trend",
     "TwoTimeReducer",
-    "Visibility",
     "absolute_factor",
     "average_repeats",
     "behind",
@@ -73,7 +71,6 @@ __all__ = [
     "fit_power",
     "fit_relaxation",
     "fit_rings",
-    "fit_visibility",
     "g2",
     "g2_by_age",
     "g2_from_two_time",
@@ -91,5 +88,4 @@ __all__ = [
     "shifted",
     "split",
     "two_time",
-    "visibility",
 ]

@@ -13,7 +13,6 @@ from ainerd.techniques.rheo_xpcs._calibrate_q import calibrate_q
 from ainerd.techniques.rheo_xpcs._ingest import ingest
 from ainerd.techniques.rheo_xpcs._many import average, over_q
 from ainerd.techniques.rheo_xpcs._saxs_command import saxs
-from ainerd.techniques.rheo_xpcs._xsvs import xsvs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +37,6 @@ app.command()(average)
 app.command()(over_q)
 app.command()(calibrate_q)
 app.command()(saxs)
-app.command()(xsvs)
 app.command()(ingest)
 
 
