@@ -73,7 +73,8 @@ def test_in_a_path_or_the_environment(tmp_path, monkeypatch):
     ("arguments", "said"),
     [
         ("rheo-xpcs xsvs 1", "the command xsvs was removed: fit the contrast of each exposure time"),
-        ("statsu", "No such command 'statsu'. Did you mean 'status', 'saxs'?"),
+        ("saxs 12 --buffer 11", "the command saxs was removed: subtract the buffer"),
+        ("statsu", "No such command 'statsu'. Did you mean 'status'"),
         ("watch", "Missing option '--config' (env var: 'AINERD_CONFIG')"),
         ("watch --config agnet.toml", "cannot read agnet.toml: No such file or directory, did you mean agent.toml?"),
         ("watch --config .", "cannot read .: Is a directory, did you mean agent.toml?"),

@@ -42,7 +42,6 @@ SHORT = (
     "average",
     "over-q",
     "calibrate-q",
-    "saxs",
     "ingest",
     "encode",
     "calibrate",
@@ -198,14 +197,6 @@ def test_q_is_calibrated_as_the_page_shows(tmp_path, monkeypatch):
     assert new["distance_m"] == pytest.approx(0.5, abs=2e-4)
 
 
-def test_the_cross_section_is_that_of_the_simulated_spheres(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    page = run_page("how-to/saxs.md", {})
-    found, truth = page["found"], page["spheres"]
-    off = (found.intensity - truth) / np.hypot(found.error, found.scale_error * truth)
-    assert np.abs(off).max() < 4 and Path("saxs.png").stat().st_size > 10_000
-
-
 def test_settings_can_be_copied(session):
     page = run_page("how-to/your-beamline.md", {})
     assert (page["technique"].partition.n_pixels > 64).all()
@@ -262,7 +253,6 @@ def test_every_marked_page_is_run():
         "how-to/analyze-a-file.md",
         "how-to/average-repeats.md",
         "how-to/calibrate-q.md",
-        "how-to/saxs.md",
         "how-to/your-beamline.md",
         "how-to/your-detector.md",
         "how-to/replay-rheology.md",

@@ -19,7 +19,6 @@ from ainerd.xpcs._reductions import reduction_operator
 from ainerd.xpcs._relaxation import LOG_TAU_KNOWN, RELAXATION_COLUMNS, RELAXATION_TEXTS, Relaxation
 from ainerd.xpcs._repeats import Repeats, Trend, average_repeats, log_tau_shifts
 from ainerd.xpcs._rigaku import RigakuReader, read_rigaku, rigaku_gaps
-from ainerd.xpcs._saxs import WATER_INV_CM, Measured, Saxs, absolute_factor
 from ainerd.xpcs._screen import LeftOut, Screen, Screened, SpoiltRunError
 from ainerd.xpcs._screen_faults import no_light
 from ainerd.xpcs._screen_order import behind, disorder, shifted
@@ -33,7 +32,6 @@ __all__ = [
     "RELAXATION_TEXTS",
     "SILVER_BEHENATE",
     "UFXC_SHAPES",
-    "WATER_INV_CM",
     "AgeingFit",
     "Annulus",
     "Do",
@@ -45,7 +43,6 @@ __all__ = [
     "G2ByAge",
     "LeftOut",
     "ModulesReader",
-    "Measured",
     "MultiTau",
     "Partition",
     "PowerFit",
@@ -54,14 +51,12 @@ __all__ = [
     "RigakuReader",
     "RingError",
     "Rings",
-    "Saxs",
     "Screen",
     "Screened",
     "SpoiltRunError",
     "Team",
     "Trend",
     "TwoTimeReducer",
-    "absolute_factor",
     "average_repeats",
     "behind",
     "disorder",

@@ -12,7 +12,6 @@ from ainerd.techniques.rheo_xpcs._analyze import analyze
 from ainerd.techniques.rheo_xpcs._calibrate_q import calibrate_q
 from ainerd.techniques.rheo_xpcs._ingest import ingest
 from ainerd.techniques.rheo_xpcs._many import average, over_q
-from ainerd.techniques.rheo_xpcs._saxs_command import saxs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +35,6 @@ app.command()(analyze)
 app.command()(average)
 app.command()(over_q)
 app.command()(calibrate_q)
-app.command()(saxs)
 app.command()(ingest)
 
 
