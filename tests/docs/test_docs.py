@@ -10,7 +10,6 @@ import runpy
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
@@ -41,7 +40,6 @@ SHORT = (
     "analyze",
     "average",
     "over-q",
-    "calibrate-q",
     "ingest",
     "encode",
     "calibrate",
@@ -185,18 +183,6 @@ def test_repeats_are_averaged_as_the_page_shows(tmp_path, monkeypatch):
     assert len(sentences) == 6 and [re.split(r"[-+]?\d", line)[0] in shown for line in sentences] == [True] * 6
 
 
-def test_q_is_calibrated_as_the_page_shows(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
-    page = run_page("how-to/calibrate-q.md", {})
-    shown = (DOCS / "how-to/calibrate-q.md").read_text()
-    said = page["printed"]
-    assert said in shown and page["frames"].shape == (20, 516, 516)
-    new = tomllib.loads(said.partition("\n\n")[2].partition("figure")[0])["rheo_xpcs"]["partition"]
-    assert new["beam_center_px"] == pytest.approx([250.3, 260.7], abs=0.06)
-    assert new["distance_m"] == pytest.approx(0.5, abs=2e-4)
-
-
 def test_settings_can_be_copied(session):
     page = run_page("how-to/your-beamline.md", {})
     assert (page["technique"].partition.n_pixels > 64).all()
@@ -252,7 +238,6 @@ def test_every_marked_page_is_run():
         "how-to/query-results.md",
         "how-to/analyze-a-file.md",
         "how-to/average-repeats.md",
-        "how-to/calibrate-q.md",
         "how-to/your-beamline.md",
         "how-to/your-detector.md",
         "how-to/replay-rheology.md",

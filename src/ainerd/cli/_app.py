@@ -26,6 +26,7 @@ COMMANDS = (
 )  # fmt: skip
 # Commands that were removed, and what to do instead. This table goes with version 0.1.
 REMOVED = {
+    "calibrate-q": "fit the rings with pyFAI-calib2, and give its file as rheo_xpcs.partition.poni",
     "saxs": "subtract the buffer from I(q), array saxs of a result over saxs_q, with another program",
     "xsvs": "fit the contrast of each exposure time, column contrast0 of the bins, in Python",
 }

@@ -1,7 +1,6 @@
 """Pixel counts to correlations: partitions of a detector, two-time correlation maps, g2 and its fits."""
 
 from ainerd.xpcs._ageing import AgeingFit, fit_ageing, middle_age
-from ainerd.xpcs._calibrant import SILVER_BEHENATE, RingError, Rings, fit_rings
 from ainerd.xpcs._counts import per_bin
 from ainerd.xpcs._event_screen import EventScreen
 from ainerd.xpcs._events import EventFileError, Events
@@ -30,7 +29,6 @@ __all__ = [
     "LOG_TAU_KNOWN",
     "RELAXATION_COLUMNS",
     "RELAXATION_TEXTS",
-    "SILVER_BEHENATE",
     "UFXC_SHAPES",
     "AgeingFit",
     "Annulus",
@@ -49,8 +47,6 @@ __all__ = [
     "Relaxation",
     "Repeats",
     "RigakuReader",
-    "RingError",
-    "Rings",
     "Screen",
     "Screened",
     "SpoiltRunError",
@@ -65,7 +61,6 @@ __all__ = [
     "fit_flow",
     "fit_power",
     "fit_relaxation",
-    "fit_rings",
     "g2",
     "g2_by_age",
     "g2_from_two_time",

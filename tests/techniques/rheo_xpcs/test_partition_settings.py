@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 import pytest
+from pyFAI.geometry import Geometry as PoniGeometry
 
 from ainerd.agent import build_technique
 from ainerd.config import Settings, SettingsError, read_section
@@ -27,6 +28,19 @@ beam_center_px = [64.0, 96.0]
 distance_m = 6.0
 energy_keV = 11.0
 q_range_inv_nm = [0.019, 0.029]
+"""
+
+
+PONI = """poni_version: 2.1
+Detector: Lambda250k
+Detector_config: {"pixel1": 5.5e-05, "pixel2": 5.5e-05, "orientation": 3}
+Distance: 4.0
+Poni1: 0.014
+Poni2: 0.0141
+Rot1: 0
+Rot2: 0
+Rot3: 0
+Wavelength: 1.127e-10
 """
 
 
@@ -197,3 +211,31 @@ def test_what_is_wrong_with_the_analysis_names_key_and_unit(refused, analysis, m
 
 def test_the_contrast_may_be_found_in_each_run():
     assert RheoXPCSSettings(partition={"file": "x.h5"}).contrast is None
+
+
+def test_the_geometry_comes_from_a_file_of_pyfai(of, tmp_path):
+    (tmp_path / "rings.poni").write_text(PONI.replace("Rot1: 0", "Rot1: 0.002"))
+    partition = build_partition(of('poni = "rings.poni"\nq_range_inv_nm = [0.019, 0.029]\nn_q = 2\nn_phi = 1'))
+    q = PoniGeometry.sload(str(tmp_path / "rings.poni")).qArray((516, 516))  # of pyFAI, in 1/nm
+    for k in (1, 2):
+        of_bin = q[partition.roi_map == k]
+        assert of_bin.min() == pytest.approx(0.014 + 0.005 * k, rel=0.02)
+        assert of_bin.max() == pytest.approx(0.019 + 0.005 * k, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "line"),
+    [
+        (None, "", "rings.poni: No such file or directory"),
+        ("no geometry", "", "pyFAI cannot read it as a .poni file"),
+        (PONI.replace("Lambda250k", "Lumbda"), "", "Detector lumbda is unknown"),
+        (PONI.replace("Wavelength: 1.127e-10", ""), "", "has no wavelength: calibrate with the energy of the beam"),
+        (PONI.replace("Rot1: 0", "Rot1: 0.1"), "", "tilted by 5.73 degrees, q would be wrong by up to"),
+        (PONI.replace('"orientation": 3', '"orientation": 1'), "", "orientation 1"),
+        (PONI, "distance_m = 4.0", "poni brings the geometry, remove distance_m; or remove poni"),
+    ],
+)
+def test_a_file_of_pyfai_is_refused(refused, tmp_path, text, more, line):
+    if text is not None:
+        (tmp_path / "rings.poni").write_text(text)
+    assert line in refused(f'poni = "rings.poni"\nq_range_inv_nm = [0.019, 0.029]\n{more}')

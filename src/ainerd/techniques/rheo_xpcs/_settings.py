@@ -4,11 +4,12 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from ainerd.config import Section
+from ainerd.techniques.rheo_xpcs._poni import read_poni
 
 
 def within(
@@ -67,6 +68,8 @@ class PartitionSettings(Section):
         Name in pyFAI, or empty for a plain detector of `shape` and `pixel_um`.
     q_edges_inv_nm : list of float or None
         Replaces `q_range_inv_nm` and `n_q`.
+    poni : Path or None
+        Replaces detector, beam centre, distance and energy: a ``.poni`` file of pyFAI.
     roi_map : Path or None
         Replaces the geometry: a .npy of labels, 0 unused, with `q_inv_nm` and `phi_deg` of bins 1, 2, ….
     file : Path or None
@@ -90,6 +93,7 @@ class PartitionSettings(Section):
     n_phi: int = Field(default=18, ge=1, le=3600)
     phi_range_deg: tuple[Angle, Angle] | None = None
     beamstop_px: float = Field(default=0.0, ge=0, le=1e5)
+    poni: Path | None = None
     roi_map: Path | None = None
     q_inv_nm: list[Q] | None = None
     phi_deg: list[Angle] | None = None
@@ -115,6 +119,12 @@ class PartitionSettings(Section):
             return self
         if more := [name for name in given if name in labels]:
             raise ValueError(f"{', '.join(more)} only with roi_map")
+        if self.poni is not None:
+            brought = ("detector", "shape", "pixel_um", "beam_center_px", "distance_m", "energy_keV")
+            if more := [name for name in given if name in brought]:
+                raise ValueError(f"poni brings the geometry, remove {', '.join(more)}; or remove poni")
+            self._has_rings(given)
+            return self
         if not self.detector and self.shape is None:
             if not set(given) - {*pixels, "pixel_um"}:
                 raise ValueError(
@@ -129,13 +139,20 @@ class PartitionSettings(Section):
         missing = [name for name in ("beam_center_px", "distance_m", "energy_keV") if name not in given]
         if missing:
             raise ValueError(f"{', '.join(missing)} missing")
-        if ("q_range_inv_nm" in given) == ("q_edges_inv_nm" in given):
-            raise ValueError("must have q_range_inv_nm with n_q, or q_edges_inv_nm: one of the two")
+        self._has_rings(given)
         return self
 
+    @staticmethod
+    def _has_rings(given: list[str]) -> None:
+        if ("q_range_inv_nm" in given) == ("q_edges_inv_nm" in given):
+            raise ValueError("must have q_range_inv_nm with n_q, or q_edges_inv_nm: one of the two")
+
     def anchored(self, folder: Path) -> Self:
-        """Return a copy with relative paths resolved from `folder`."""
-        return self.model_copy(update=_anchored(self, ("roi_map", "file", "mask", "flat_field"), folder))
+        """Return a copy with relative paths resolved from `folder`, and the geometry of the ``.poni`` file."""
+        update: dict[str, Any] = _anchored(self, ("roi_map", "file", "mask", "flat_field"), folder)
+        if self.poni is not None:
+            update |= {"poni": None, **read_poni((folder / self.poni).resolve())}
+        return self.model_copy(update=update)
 
 
 class Shear(Section):

@@ -9,7 +9,6 @@ import typer
 
 from ainerd.cli import Config, Dask, Json, Tiled, bars, key_of, mapping, results_at, show_file, show_near
 from ainerd.techniques.rheo_xpcs._analyze import analyze
-from ainerd.techniques.rheo_xpcs._calibrate_q import calibrate_q
 from ainerd.techniques.rheo_xpcs._ingest import ingest
 from ainerd.techniques.rheo_xpcs._many import average, over_q
 
@@ -34,7 +33,6 @@ app.add_typer(train, name="train")
 app.command()(analyze)
 app.command()(average)
 app.command()(over_q)
-app.command()(calibrate_q)
 app.command()(ingest)
 
 
