@@ -109,10 +109,9 @@ def replay(output: Path, *, browser: bool = True) -> "pd.DataFrame":
     try:
         observer = build_observer(settings, client)
         page = settings.storage.directory / "page.html"
-        if browser and not webbrowser.open(page.as_uri()):
-            browser = False
+        is_open = browser and webbrowser.open(page.as_uri())
         say(
-            f"Tiled and the agent run. {'The page is open in your browser' if browser else 'Open in a browser'}: {page}"
+            f"Tiled and the agent run. {'The page is open in your browser' if is_open else 'Open in a browser'}: {page}"
         )
         say(COMPILED)
         for each in compiling:
@@ -132,9 +131,11 @@ def replay(output: Path, *, browser: bool = True) -> "pd.DataFrame":
         table = observer.results.table()
         console.print(table[["scan_id", "sample_x", "sample_y", "regime", "novelty_p", "novel"]].to_string(index=False))
         if browser:
-            say("Ctrl-C ends the server")
+            say(f"the server runs until Ctrl-C, for {page}")
             with suppress(KeyboardInterrupt):
                 threading.Event().wait()
+        else:
+            say(f"the server stops; to see the page: ainerd serve {output / 'tiled'} --frames {frames} --open")
         observer.close()
         return table
     finally:

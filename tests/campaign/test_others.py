@@ -1,5 +1,6 @@
 """Sessions of one agent on one sample, which know of each other only by Tiled."""
 
+import re
 import threading
 import uuid
 from dataclasses import replace
@@ -48,6 +49,20 @@ def test_results_of_other_sessions_are_learned_before_a_position_is_proposed(mak
     assert np.linalg.norm(place(handed) - [x, y]) >= 0.5 and second.results == {"k"}
     assert first.results == set()  # it has proposed nothing since
     assert second.atlas.regime_of("k") == second.assign(outcome("own", z=3.0))["regime"]
+
+
+def test_no_reason_says_that_nothing_was_measured_beside_a_point_of_another_session(make, store):
+    one, other = make(), make()  # without `shared_s`
+    one.peek()
+    (theirs,) = other.suggest(1)
+    x, y = place(theirs)
+    store.add_result("k", [3.0, 0.0], suggestion_id=theirs["_id"], x=x, y=y, novelty_p=0.5, novel=False)
+    store.set_status(theirs["_id"], "measured")
+    assert one.proposals.settle()  # as a plan does before each point
+    (mine,) = one.suggest(1)
+    if radius := re.search(r"nothing was measured within ([\d.]+)", mine["reason"]):
+        assert float(radius[1]) <= np.linalg.norm(place(mine) - [x, y]) + 0.05
+    assert one.results == {"k"} and "another session has measured" in {x.status_reason for x in store.saved.values()}
 
 
 def test_each_result_is_learned_once(make, store, monkeypatch):

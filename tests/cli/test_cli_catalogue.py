@@ -18,7 +18,7 @@ from ainerd import __version__
 from ainerd.cli import app, main
 from ainerd.dynamics import Dynamics, reduced_g1_squared
 from ainerd.latent import Encoder
-from ainerd.results import ResultRecord, ResultStore
+from ainerd.results import AgentNode, ResultRecord, ResultStore
 from ainerd.server import EmbeddedServer, Presence, open_catalog
 from ainerd.technique import Analysis
 
@@ -183,7 +183,15 @@ def test_status_answers_while_tiled_is_away(run, tmp_path, tiled):
         begun = time.monotonic()
         done = run("status", "--tiled", tmp_path if tiled == "folder" else uri)
         assert time.monotonic() - begun < 10  # the server's clients would try for a minute
-    assert done.exit_code == 0 and ("no server answers" in done.output) != ("is not running" in done.output)
+    assert done.exit_code == 1 and ("no server answers" in done.output) != ("is not running" in done.output)
+
+
+def test_a_request_for_the_next_position_that_times_out_is_withdrawn(run, catalogue):
+    node = AgentNode(catalogue[0].client()["ainerd"], "nobody here")
+    node.write_state({})
+    done = run("next", "--agent", "nobody here", "--timeout", 1)
+    assert done.exit_code != 0 and "so the request is withdrawn" in str(done.exception)
+    assert node.commands() == []  # a later session finds nothing to execute
 
 
 def test_the_module_prints_its_version():

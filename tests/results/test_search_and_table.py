@@ -153,15 +153,23 @@ def test_a_result_is_found_by_its_scan_or_its_short_key(store, shift):
     assert [store.key(run) for run in (12, "12.2", 12.3, shift[3][:8])] == shift
     assert store.record(12).key == shift[0] and store.array("12.2", "tau").shape == (40,)
     assert store[13].metadata["reason"] == "zero photons"
+    with pytest.raises(ValueError, match="there is no status 'bogus', only computing, complete, partial"):
+        store.table("bogus")
     for run, message in ((14, "scan 14 has none"), ("12.4", "there are 12, 12.2, 12.3"), ("zz", "no result has such")):
         with pytest.raises(KeyError, match=message):
             store[run]
 
 
-def test_of_two_scans_with_one_number_the_newest_is_found():
-    metadata = {"a": (1.0, "complete"), "b": (2.0, "complete"), "c": (2.0, "failed")}
-    results = {key: {"scan_id": 3, "run_time": time, "status": status} for key, (time, status) in metadata.items()}
+def test_of_two_scans_with_one_number_a_person_chooses():
+    metadata = {"a": (1.0, "failed", "y"), "b": (2.0, "complete", "x"), "c": (2.0, "failed", "x")}
+    results = {
+        key: {"scan_id": 3, "run_time": time, "status": status, "raw_uid": uid}
+        for key, (time, status, uid) in metadata.items()
+    }
     assert find_key(Columns.of(results), 3) == "b"  # not the failed one of another agent
+    results["d"] = {**results["b"], "raw_uid": "z"}
+    with pytest.raises(KeyError, match=r"scan 3 was taken 2 times: give one by its key, b \(.*\), d \("):
+        find_key(Columns.of(results), 3)
     with pytest.raises(KeyError, match="2 results have keys"):
         find_key(Columns.of({"ab1": {}, "ab2": {}}), "ab")
     assert [scan_text(7), scan_text(7, 1), scan_text(7, 2), scan_text(7, pd.NA), scan_text(None)] == [

@@ -124,6 +124,7 @@ def test_a_second_agent_of_the_same_name_is_warned(tmp_path, caplog):
     assert at_work(tmp_path, "here")["pid"] == os.getpid() and not caplog.records
     other, second = Presence(tmp_path, "elsewhere/../x"), Presence(tmp_path, "here")
     assert len(caplog.records) == 1 and f"process {os.getpid()} of" in caplog.messages[0]
+    assert "set steering.shared_s in the settings of both" in caplog.messages[0]
     for presence in (second, other, first):
         presence.leave()
     assert at_work(tmp_path, "here") is None and sorted(p.parent for p in tmp_path.rglob("*.agent")) == [tmp_path] * 2

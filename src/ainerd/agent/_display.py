@@ -197,6 +197,13 @@ class Sentences(str):
         printer.text(self.replace(". ", ".\n"))
 
 
+class Suggestion(dict[str, Any]):
+    """A suggestion, whose numbers the prompt shows with four digits."""
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.pretty({name: float(f"{x:.4g}") if isinstance(x, float) else x for name, x in self.items()})
+
+
 class WhileRunning(DefaultDuringTask):
     """A during task that shows the progress of a run: ``RunEngine(during_task=WhileRunning())``.
 

@@ -25,7 +25,7 @@ from tiled.queries import Key, KeyPresent
 
 from ainerd.activity import activity, waiting
 from ainerd.agent._disks import Disks
-from ainerd.agent._display import Display, Sentences, show_progress_of
+from ainerd.agent._display import Display, Sentences, Suggestion, show_progress_of
 from ainerd.agent._state import LivePicture, State
 from ainerd.campaign import Campaign, Travel, book_of
 from ainerd.config import Settings
@@ -258,7 +258,7 @@ class Observer:
 
     def suggest(self) -> dict[str, Any]:
         """Return the next suggestion without taking it; raise ValueError if no position is left."""
-        return self._campaign.peek()
+        return Suggestion(self._campaign.peek())
 
     def accept(self) -> dict[str, Any]:
         """Take the suggestion, to measure it by hand, and return its position, reason and ``_id``.
@@ -415,7 +415,7 @@ class Observer:
         if answer.status == "refused":
             raise ValueError(answer.text)
         self._state.changed()
-        return answer.suggestion or {}
+        return Suggestion(answer.suggestion or {})
 
     # for bluesky-adaptive
 

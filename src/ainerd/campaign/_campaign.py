@@ -355,7 +355,11 @@ class Campaign:
 
     def _learn_from_others(self) -> list[Mapping[str, float]]:
         """Learn the results of other sessions that are new in Tiled, and return their positions."""
-        new = self._remembered(but=self._seen)
+        try:
+            new = [] if self.ledger.seems_away else self._remembered(but=self._seen)
+        except httpx.HTTPError as error:
+            logger.debug("results of other sessions are not read: %s", error)
+            return []
         with self._lock:
             new = [outcome for outcome in new if outcome.key not in self._seen]
             for outcome in new:

@@ -56,6 +56,11 @@ class Ledger:
         self._store, self._agent, self._names, self._unit = store, str(store.agent), tuple(names), unit
         self._principal, self.is_saved = principal, True  # whether the newest checkpoint is in Tiled
 
+    @property
+    def seems_away(self) -> bool:
+        """Whether Tiled did not answer lately."""
+        return bool(self._store.seems_away)
+
     @_softly
     def suggested(
         self,

@@ -87,11 +87,16 @@ class Proposals:
         if then no other has a right to its place: none has measured there, has accepted a suggestion there, or has
         proposed it earlier. Otherwise another one is tried. A suggestion that gets old is replaced by another one
         before other sessions may ignore it. Without other sessions, and for a person's point, nothing of this is done.
-        First it reads the positions that are novel to agents of other techniques.
+        First it reads the positions that are novel to agents of other techniques. Without `Steering.shared_s` it only
+        chooses again if another session has measured meanwhile.
 
         Raises ValueError if no position is left.
         """
         self.look_elsewhere()
+        if not self.steering.shared_s and self.learn_others():
+            with self.lock:
+                self.withdraw_own("another session has measured", "superseded")
+                self.follow()
         for _ in range(MOST_TRIED if self.steering.shared_s else 0):
             with self.lock:
                 if (ready := self.queue.first) is not None and ready.created:
@@ -281,16 +286,19 @@ class Proposals:
         if theirs is None:
             return False
         # after the suggestions were read: one that was measured meanwhile is then among the results
-        measured = self.learn_others() if self.steering.shared_s else []
+        measured = self.learn_others()
         with self.lock:
             self.others.register(theirs)
             ready = self.queue.first
             if ready is None or ready.id != id:
                 return False
-            if not any(self.others.is_near(ready.suggestion, x) for x in (*theirs.values(), *measured)):
+            if any(self.others.is_near(ready.suggestion, x) for x in theirs.values()):
+                self.withdraw_own("another session is to measure there", "superseded")
+            elif measured:  # the reason may be wrong now: nothing was measured near here
+                self.withdraw_own("another session has measured", "superseded")
+            else:
                 self.others.claim(id)
                 return True
-            self.withdraw_own("another session is to measure there", "superseded")
         self.follow()
         return False
 

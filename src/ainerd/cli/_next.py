@@ -27,7 +27,8 @@ def fetch_next(
     """Fetch the next position, for a script that measures without Bluesky: one line for each actuator.
 
     Its suggestion gets the status taken. It is measured when an acquisition of that position has its result, and
-    superseded if another position is fetched before. Exit code 2 and a reason if there is no position.
+    superseded if another position is fetched before. Exit code 2 and a reason if there is no position. A request that
+    got no answer in time, or that Ctrl-C ends, is withdrawn.
     """
     from ainerd.config import Settings
     from ainerd.results import AgentNode, commands
@@ -36,7 +37,7 @@ def fetch_next(
         name = agent or (Settings.load(config).name if config is not None else _only_agent(store))
         node = AgentNode(store.container, name)
         command = commands.Next(by="script", verified=False, wait_s=timeout if wait else 0.0)
-        answer = _answer(node, command, name, timeout + ANSWER_S if wait else ANSWER_S)
+        answer = _answer(node, command, name, timeout + ANSWER_S if wait else min(timeout, ANSWER_S))
     if answer["status"] != "done":
         raise ValueError(f"agent {name!r} has no next position: {answer['answer']}")
     if json:
@@ -53,20 +54,25 @@ def _answer(node: "AgentNode", command: Any, name: str, within_s: float) -> dict
     """Send a command and return its node once the agent has answered; ValueError after `within_s`."""
     import httpx
 
-    end, is_sent = time.monotonic() + within_s, False
-    while time.monotonic() < end:
-        with suppress(httpx.TransportError):  # the server is away: the same id is sent once
-            if not is_sent:
-                try:
-                    node.send(command)
-                except KeyError:
-                    raise ValueError(f"there has never been an agent {name!r} here") from None
-                is_sent = True
-            answer = dict(node.command(command.id))
-            if answer["status"] != "asked":
-                return answer
-        time.sleep(POLL_S)
-    raise ValueError(f"agent {name!r} does not answer: is `ainerd watch` running?")
+    end, is_sent, answer = time.monotonic() + within_s, False, {"status": "asked"}
+    try:
+        while time.monotonic() < end:
+            with suppress(httpx.TransportError):  # the server is away: the same id is sent once
+                if not is_sent:
+                    try:
+                        node.send(command)
+                    except KeyError:
+                        raise ValueError(f"there has never been an agent {name!r} here") from None
+                    is_sent = True
+                answer = dict(node.command(command.id))
+                if answer["status"] != "asked":
+                    return answer
+            time.sleep(POLL_S)
+    finally:
+        if is_sent and answer["status"] == "asked":
+            with suppress(httpx.TransportError, KeyError):
+                node.answer(command.id, "refused", "withdrawn: its script does not wait any more")
+    raise ValueError(f"agent {name!r} does not answer, so the request is withdrawn: is `ainerd watch` running?")
 
 
 def _only_agent(store: "ResultStore") -> str:

@@ -148,7 +148,7 @@ def stopping() -> "threading.Event":
 
 
 def check_new(path: Path, force: bool) -> None:
-    """Raise ValueError if a file exists that may not be replaced.
+    """Raise ValueError if a file exists that may not be replaced, or the folder for it does not exist.
 
     Examples
     --------
@@ -162,6 +162,10 @@ def check_new(path: Path, force: bool) -> None:
     """
     if path.exists() and not force:
         raise ValueError(f"{path} exists: give another name, or --force")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give the name of a file")
 
 
 def bars(*more: "ProgressColumn", disable: bool = False) -> "Progress":

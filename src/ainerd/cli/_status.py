@@ -24,7 +24,8 @@ LAST = ("scan_id", "event", "run_time", "status", "regime", "novelty_p", "novel"
 def status(tiled: Tiled = None, config: Config = None, json: Json = False) -> None:
     """Print the state of an agent: server, runs in progress and waiting, results, last result, next position.
 
-    The command starts nothing. It answers within one or two seconds, even if Tiled cannot be reached.
+    The command starts nothing. It answers within one or two seconds, even if Tiled cannot be reached; the exit code is
+    then 1.
     """
     from ainerd.config import Settings
     from ainerd.server import at_work
@@ -40,12 +41,14 @@ def status(tiled: Tiled = None, config: Config = None, json: Json = False) -> No
         import json as as_json
 
         print(as_json.dumps(state))
-        return
-    from rich.console import Console
+    else:
+        from rich.console import Console
 
-    from ainerd.words import labelled
+        from ainerd.words import labelled
 
-    Console().print(labelled(_lines(state)))
+        Console().print(labelled(_lines(state)))
+    if "away" in state:
+        raise typer.Exit(1)
 
 
 def log(
@@ -149,7 +152,7 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
 
     one = {"fields": "", "page[limit]": 1}
     if get(base, **one, **{"filter[lookup][condition][key]": "ainerd"})["meta"]["count"] == 0:
-        return {"away": "no agent has written there yet"}
+        return {"empty": "no agent has written there yet"}
     ended = {"filter[keypresent][condition][key]": "stop.uid", "filter[keypresent][condition][exists]": "true"}
     runs, n_ended = (get(f"{base}/raw", **one, **which)["meta"]["count"] for which in ({}, ended))
     by_status = f"{base}/ainerd/results".replace("/search/", "/distinct/", 1)
@@ -182,8 +185,8 @@ def _lines(state: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "agent", f"{state['agent']}: {at_work}", ""
     if state["tiled"]:
         yield "tiled", state["tiled"], ""
-    if "away" in state:
-        yield "", state["away"], "yellow"
+    for name in {"away", "empty"} & state.keys():
+        yield "", state[name], "yellow"
     if "agent" in state:
         waits = {
             "left by a session that was killed": state["left"],

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 from pydantic import (
@@ -137,6 +137,7 @@ Time = Annotated[float, Field(ge=-LATEST_S, le=LATEST_S)]
 Stamp = Annotated[str, AfterValidator(_checked_time)]  #: UTC, ISO 8601
 Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Status = Literal["computing", "complete", "partial", "growing", "failed"]
+STATUSES = get_args(Status)
 
 
 _POSITION = TypeAdapter(dict[str, Annotated[float, Field(strict=True, allow_inf_nan=False)]])

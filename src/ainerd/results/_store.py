@@ -21,7 +21,7 @@ from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._export import dataset_of_all, export_all
 from ainerd.results._files import LoadedResult, Part, load, read_configuration
 from ainerd.results._nodes import create_node, newest_key, result_node, run_readings
-from ainerd.results._records import FINAL, USABLE, ConfigurationRecord, ResultRecord
+from ainerd.results._records import FINAL, STATUSES, USABLE, ConfigurationRecord, ResultRecord
 from ainerd.results._records import digest as hashed
 from ainerd.results._table import Columns, NodeFilter, Notes, Table
 from ainerd.results._tables import (
@@ -198,8 +198,10 @@ class ResultStore(CampaignRecords):
         Raises
         ------
         ValueError
-            If a range is not (low, high), or if no result can have metadata of a name.
+            If there is no such status, a range is not (low, high), or no result can have metadata of a name.
         """
+        if status is not None and status not in STATUSES:
+            raise ValueError(f"there is no status {status!r}, only {', '.join(STATUSES)}")
         conditions = {"novel": novel, "status": status, **where}
         wanted = {name: value for name, value in conditions.items() if value is not None}
         for name, value in wanted.items():

@@ -309,12 +309,12 @@ def find_key(results: Columns, run: str | int | float) -> str:
     results : Columns
     run : int, float or str
         The number of a scan, ``12`` (its first result); ``"12.2"`` or ``12.2`` for its second event; or the first
-        characters of a key. Of several scans with the same number, the newest.
+        characters of a key.
 
     Raises
     ------
     KeyError
-        If no result matches, or several do.
+        If no result matches, or several do, also if several runs with this scan number have results.
     """
     text = str(run).removesuffix(".0")  # pandas makes floats of integers where one is missing
     number = re.fullmatch(r"(\d{1,7})(?:\.(\d+))?", text)
@@ -328,8 +328,14 @@ def find_key(results: Columns, run: str | int | float) -> str:
     of_scan = results.at(results.column("scan_id") == scan)
     if not len(of_scan):
         raise KeyError(f"no result {text!r}: scan {scan} has none; see store.table()")
-    when = np.nan_to_num(of_scan.column("run_time"))
-    of_run = of_scan.at(when == when.max())
+    usable = ~np.isin(of_scan.column("status").astype(object), ("computing", "failed"))
+    of_run = of_scan.at(usable) if usable.any() else of_scan
+    first = pd.DataFrame({"run": of_run.column("raw_uid"), "time": of_run.column("run_time")}, of_run.frame.index)
+    first = first.sort_values("time").drop_duplicates("run")
+    if len(first) > 1:
+        which = ", ".join(f"{str(key)[:8]} ({_when(time)})" for key, time in first["time"].items())
+        raise KeyError(f"scan {scan} was taken {len(first)} times: give one by its key, {which}")
+    of_run = of_scan.at(of_scan.column("raw_uid") == first["run"].iloc[0])
     events = of_run.column("event")
     of_event = of_run.at(np.where(np.isnan(events), 1, events) == event)
     if not len(of_event):
@@ -338,6 +344,10 @@ def find_key(results: Columns, run: str | int | float) -> str:
     done = of_event.at(~np.isin(of_event.column("status").astype(object), ("computing", "failed")))
     candidates = done if len(done) else of_event
     return str(candidates.frame.index[int(candidates.number.argmax())])  # the last made has the newest parameters
+
+
+def _when(time: float) -> str:
+    return "at an unknown time" if np.isnan(time) else f"{here(pd.Timestamp(time, unit='s', tz='UTC')):%d %b %H:%M}"
 
 
 def notes_on(key: str, metadata: Mapping[str, Any], notes: Notes) -> list[str]:

@@ -139,8 +139,9 @@ def process_text(process: Mapping[str, Any]) -> str:
 
 def _warn(name: str, where: str) -> None:
     logger.warning(
-        "an agent %r is already running%s. A run that both see gets one result, and they share suggestions. To "
-        "follow the campaign without a second agent: ainerd status, ainerd log. For another sample give another name.",
+        "an agent %r is already running%s. A run that both see gets one result. If both measure on one sample, set "
+        "steering.shared_s in the settings of both: without it both may measure at one place. To follow the campaign "
+        "without a second agent: ainerd status, ainerd log. For another sample give another name.",
         name,
         where,
     )

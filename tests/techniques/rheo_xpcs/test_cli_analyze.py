@@ -53,7 +53,8 @@ def test_a_plain_file_is_analysed(movie, tmp_path):
 def test_where_there_is_no_claim_the_rest_is_said(movie, tmp_path):
     with h5py.File(movie, "r+") as file:
         file["flat"] = np.random.default_rng(0).poisson(0.5, (80, 40, 60)).astype(np.uint16)
-    done = run("analyze", movie, "--dataset", "flat", "--roi", tmp_path / "roi.npy", "--out", tmp_path / "o.h5")
+    roi = ("--roi", tmp_path / "roi.npy", "--frame-time", 1)
+    done = run("analyze", movie, "--dataset", "flat", *roi, "--out", tmp_path / "o.h5")
     assert done.exit_code == 0, done.output
     assert "no claim of novelty: no speckle was found" in " ".join(done.output.split())
     with h5py.File(tmp_path / "o.h5") as results:
@@ -80,6 +81,9 @@ def test_bins_may_come_from_a_partition_file(movie, tmp_path):
         ({"--dataset": "image"}, "'image' has 2 dimensions, (3, 4); frames need 3"),
         ({"--roi": "nowhere.npy"}, "no file nowhere.npy"),
         ({"--frame-time": "0"}, "--frame-time must be positive"),
+        ({"--frame-time": None}, "movie.h5: give the time from frame to frame with --frame-time, in seconds"),
+        ({"--out": "nowhere/o.h5"}, "nowhere/o.h5: there is no folder nowhere"),
+        ({"--out": __file__}, "exists: give another name, or --force"),
         ({"file": "nowhere.h5"}, "no file nowhere.h5"),
         ({"file": __file__}, "is not an HDF5 file"),
         ({"--roi": "wrong"}, "the partition is for 30 × 60"),
@@ -90,7 +94,9 @@ def test_bad_input_is_one_line(movie, tmp_path, monkeypatch, capsys, change, mes
     if change.get("--dataset") in ("four", "image"):
         with h5py.File(movie, "r+") as file:
             file["four"], file["image"] = np.ones((1, 2, 3, 4)), np.ones((3, 4))
-    options = {"file": str(movie), "--dataset": "somewhere/frames", "--roi": str(tmp_path / "roi.npy")} | change
+    options = {"file": str(movie), "--dataset": "somewhere/frames", "--roi": str(tmp_path / "roi.npy")}
+    options |= {"--frame-time": "0.1"} | change
+    options = {name: x for name, x in options.items() if x is not None}
     if options["--roi"] in ("wrong", "movie.h5"):
         options["--roi"] = str(
             (tmp_path / options["--roi"]).with_suffix(".h5" if "movie" in options["--roi"] else ".npy")

@@ -73,9 +73,12 @@ class Rows:
         run_time, event_time = (self.columns.column(name).astype(float) for name in ("run_time", "event_time"))
         return np.where(np.isnan(event_time), run_time, event_time)
 
-    def known(self) -> npt.NDArray[np.float64]:
-        """Return when each result became known, at the end of its exposure, in seconds since 1970."""
-        return np.asarray(self.times() + np.nan_to_num(self.numbers("frame_time_s") * self.numbers("n_frames")))
+    def known(self, lines: "Rows") -> npt.NDArray[np.float64]:
+        """Return when each result became known: with its line of the log, at the latest at the end of its exposure."""
+        stamps = zip(lines.columns.column("result").tolist(), lines.columns.column("created").tolist(), strict=True)
+        logged = {key: seconds(stamp) for key, stamp in reversed([*stamps]) if isinstance(key, str)}
+        end = self.times() + np.nan_to_num(self.numbers("frame_time_s") * self.numbers("n_frames"))
+        return np.asarray(np.fmin(end, np.array([logged.get(key) for key in self.keys], dtype=float)))
 
     def regimes(self, labels: "pd.Series[float]") -> npt.NDArray[np.float64]:
         """Return the regime of each result by the newest atlas, or else the one that it got at first."""

@@ -68,7 +68,8 @@ async def _rows(path: str, caller: Caller, query: TableQuery) -> Response:
     if query.until is None:
         _, labels = await reader.labels()
     else:
-        rows, labels = rows.at(rows.known() <= query.until), await reader.labels_at(query.until)
+        known = rows.known(await reader.lines())
+        rows, labels = rows.at(known <= query.until), await reader.labels_at(query.until)
         notes = [note for note in notes if (seconds(note.get("created")) or 0.0) <= query.until]
     return json_response(await anyio.to_thread.run_sync(_page, rows, labels, notes, query))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ainerd.cli import bars
+from ainerd.cli import Force, bars, check_new
 from ainerd.words import rounded
 
 if TYPE_CHECKING:
@@ -31,9 +31,12 @@ def analyze(
     dataset: Annotated[
         str, typer.Option(help="Frames in the file, (frames, ny, nx), or a group of such.")
     ] = "entry/data/data",
-    frame_time: Annotated[float | None, typer.Option(help="Time from frame to frame, in seconds. Default: 1.")] = None,
+    frame_time: Annotated[
+        float | None, typer.Option(help="Time from frame to frame, in seconds. Default: that in the file, if any.")
+    ] = None,
     contrast: Annotated[float | None, typer.Option(help="Speckle contrast; without it that of the run.")] = None,
     out: Annotated[Path | None, typer.Option(help="Results (.h5), a figure beside them. Default: FILE's name.")] = None,
+    force: Force = False,
     metadata: Annotated[
         Path | None, typer.Option(help="For events: the metadata file of APS. Default: NAME_metadata.hdf beside FILE.")
     ] = None,
@@ -74,20 +77,25 @@ def analyze(
     if not file.is_file() and not (of_events and wait):
         raise ValueError(f"no file {file}")
     name = file.name.split(".bin")[0] if of_events else file.stem
+    if out is not None and out.suffix == ".png":
+        raise ValueError(f"--out {out}: give a name that ends in .h5, the figure beside it gets the name in .png")
     to = out or Path(f"{name}_c2.h5")
     if of_events:
+        check_new(to, force)
         table, figure = _analyze_events(
             file, metadata, roi, order, frame_time, frames, wait, contrast, processes, to
         )  # fmt: skip
     elif roi is None or file.suffix == ".npy":
-        _show_all(_result_file(file, frame_time, roi, out, name))
+        _show_all(_result_file(file, frame_time, roi, out, name, force))
         return
     else:
+        check_new(to, force)
         from ainerd.techniques.rheo_xpcs._files import find_movie
 
-        movie = find_movie(file, dataset)
-        source = {"dataset": dataset}
-        table, figure = _analyze_frames(file, movie, read_bins(roi), frame_time or 1.0, contrast, to, source)
+        movie, bins = find_movie(file, dataset), read_bins(roi)
+        if frame_time is None:
+            raise ValueError(f"{file}: give the time from frame to frame with --frame-time, in seconds")
+        table, figure = _analyze_frames(file, movie, bins, frame_time, contrast, to, {"dataset": dataset})
     _show_all([(to, table, figure)])
 
 
@@ -103,19 +111,22 @@ def _show_all(pages: "Iterable[tuple[Path, Table, Figure]]") -> None:
 
 
 def _result_file(
-    file: Path, frame_time_s: float | None, roi: Path | None, out: Path | None, name: str
+    file: Path, frame_time_s: float | None, roi: Path | None, out: Path | None, name: str, force: bool
 ) -> "Iterator[tuple[Path, Table, Figure]]":
     """Yield the page of the maps of a result file, and that of its g2, as far as it holds them."""
     from ainerd.techniques.rheo_xpcs._curves import has_curves
     from ainerd.techniques.rheo_xpcs._maps import has_maps
 
     with_maps = has_maps(file)
+    with_curves = not with_maps or has_curves(file)
+    maps = out or Path(f"{name}_c2.h5")
+    curves = Path(f"{name}_g2.h5") if out is None else out.with_stem(f"{out.stem}_g2") if with_maps else out
+    for to in [maps] * with_maps + [curves] * with_curves:
+        check_new(to, force)
     if with_maps:
-        to = out or Path(f"{name}_c2.h5")
-        yield to, *_analyze_maps(file, frame_time_s, roi, to)
-    if not with_maps or has_curves(file):
-        to = Path(f"{name}_g2.h5") if out is None else out.with_stem(f"{out.stem}_g2") if with_maps else out
-        yield to, *_analyze_curves(file, frame_time_s, to)
+        yield maps, *_analyze_maps(file, frame_time_s, roi, maps)
+    if with_curves:
+        yield curves, *_analyze_curves(file, frame_time_s, curves)
 
 
 def _analyze_events(

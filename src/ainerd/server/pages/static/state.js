@@ -167,7 +167,7 @@ function nearestTo(runs, keys) {
  * time after s seconds of replay.
  */
 function makeCourse({ results, log }) {
-  const all = [...results.t, ...results.t.map(knownAt(results)), ...(log?.lines ?? []).map((line) => line.t)];
+  const all = [...results.t, ...results.t.map(knownAt(results, log)), ...(log?.lines ?? []).map((line) => line.t)];
   const times = all.filter(Number.isFinite).sort((a, b) => a - b);
   let length = 0;
   const steps = times.map((time, k) => {
@@ -183,12 +183,16 @@ function makeCourse({ results, log }) {
   return { length, times, at };
 }
 
-/** When each result became known: at the end of its exposure. */
-const knownAt = (results) => (t, k) => t + (results.duration?.[k] ?? 0);
+/** When each result became known: with its line of the log, at the latest at the end of its exposure. */
+function knownAt(results, log) {
+  const logged = new Map((log?.lines ?? []).toReversed().map((line) => [line.result, line.t]));
+  return (t, k) => Math.min(t + (results.duration?.[k] ?? 0), logged.get(results.key[k]) ?? Infinity);
+}
 
 /** The point that was measured at a time and the next one; `open` are the suggestions without an outcome then. */
-function pointsAt({ results, sample }, open, time) {
-  const running = results.t.findIndex((t, k) => t <= time && time < knownAt(results)(t, k));
+function pointsAt({ results, sample, log }, open, time) {
+  const known = knownAt(results, log);
+  const running = results.t.findIndex((t, k) => t <= time && time < known(t, k));
   const [xName, yName] = sample?.motors ?? [];
   const isThere = ({ position }) =>
     [[xName, "x"], [yName, "y"]].every(([name, column]) => {
@@ -206,7 +210,8 @@ function pointsAt({ results, sample }, open, time) {
 /** The state as it was at a time: only what was known then; `history` is the server's answer to `replay`. */
 function asOf(state, history, time) {
   const { results } = state;
-  const keep = results.t.map((t, k) => knownAt(results)(t, k) <= time);
+  const known = knownAt(results, state.log);
+  const keep = results.t.map((t, k) => known(t, k) <= time);
   const cut = (column) => (Array.isArray(column) ? column.filter((_, k) => keep[k]) : column);
   const cutAll = (columns) => Object.fromEntries(Object.entries(columns).map(([name, c]) => [name, cut(c)]));
   const past = { ...cutAll(results), of: cutAll(results.of ?? {}) };
