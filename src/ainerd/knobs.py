@@ -27,7 +27,7 @@ class Knob(BaseModel):
     unit : str
     length : float, optional
         Radius along this knob of the smallest region that must not be missed. Distances are counted in lengths, so
-        that knobs of different units can be compared. How lengths compare is then learned from results.
+        that knobs of different units can be compared.
     speed : float, optional
         Change per second.
     settle_s : float

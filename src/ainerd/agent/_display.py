@@ -109,8 +109,8 @@ class Display:
         self._figure: LiveFigure | None = None
 
     def status(self) -> dict[str, Any]:
-        """Return numbers of results and regimes, the next position, and learned lengths of knobs, as plain values."""
-        table, lengths = self._results.table(), self._campaign.explorer.lengths
+        """Return numbers of results and regimes and the next position, as plain values."""
+        table = self._results.table()
         regimes, following = self._campaign.atlas.regimes, self._following()
         return {
             "results": len(table),
@@ -123,7 +123,6 @@ class Display:
             "units": self._units,
             "why": following.reason,
             "explored": self._campaign.should_stop()[1],
-            **({"lengths": lengths} if lengths else {}),
         }
 
     def regimes(self) -> list[str]:

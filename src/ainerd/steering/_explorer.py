@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from ainerd.knobs import Knob
 from ainerd.steering._following import Candidate, Following
-from ainerd.steering._lengths import n_compared, stretch
 from ainerd.steering._missed import missed, surely_hit
 from ainerd.steering._policies import Policy, new_regimes
 from ainerd.steering._survey import Hidden, SampleMap, Survey, TravelTime
@@ -112,7 +111,6 @@ class Explorer(Windowed):
             if value is not None and not (np.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be positive, got {value}")
         self._window, self._hidden, self._dose_limit = window, Hidden(window, smallest), dose_limit
-        self._stretch, self._n_compared = np.ones(len(window.names)), 0  # learned, from so many exposures
         self._costly = [
             (k, knob) for k, name in enumerate(window.names) if (knob := window.knobs.get(name)) and knob.costs
         ]
@@ -132,13 +130,7 @@ class Explorer(Windowed):
     def window(self, window: Window) -> None:
         if window is not self._window:
             self._window = window
-            self._hidden = Hidden(window.stretched(self._stretch), self._hidden.smallest)
-
-    @property
-    def lengths(self) -> dict[str, float]:
-        """Length of each knob as learned so far, in its unit; empty if the knobs have no lengths."""
-        factors = dict(zip(self.names, self._stretch.tolist(), strict=True))
-        return {name: length * factors[name] for name, length in super().lengths.items()}
+            self._hidden = Hidden(window, self._hidden.smallest)
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
         """Return the next positions, each with its terms and a sentence.
@@ -254,7 +246,6 @@ class Explorer(Windowed):
     def _survey(self, *, pending: bool = True) -> Survey:
         found, regime = self._trials.labelled()
         kind = self.following.kinds(regime)
-        self._learn_lengths(self.window.position(found), kind)
         label, age_s = self._trials.course(pending=pending)
         unsure, chance = self._trials.unsure(self.window, self._hidden.smallest)
         visited = self.window.position(self._trials.visited(pending=pending))
@@ -262,7 +253,6 @@ class Explorer(Windowed):
         return Survey(
             window=self.window,
             hidden=self._hidden,
-            stretch=self._stretch,
             visited=visited,
             labelled=self.window.position(found),
             regime=regime,
@@ -292,16 +282,6 @@ class Explorer(Windowed):
             if away > near and window.objection(place) is None and window.onward(place[None], visited)[0]:
                 found.append((place, candidate))
         return found
-
-    def _learn_lengths(self, found: NDArray[np.float64], kind: NDArray[np.int64]) -> None:
-        """Learn how the lengths of the knobs compare; that of a knob which goes one way does not become longer."""
-        n = n_compared(len(found))
-        if not self.window.has_lengths or n == self._n_compared:
-            return
-        factors = stretch(found[:n], kind[:n], self.window.is_apart)
-        one_way = [self.window.knobs[name].direction != "any" for name in self.names]
-        self._stretch, self._n_compared = np.where(one_way, np.minimum(factors, 1.0), factors), n
-        self._hidden = Hidden(self.window.stretched(self._stretch), self._hidden.smallest)
 
     def _hole(self, name: str, low: float, high: float) -> tuple[int, float, float]:
         k, ends = self.names.index(name), np.zeros((2, len(self.names)))

@@ -208,7 +208,7 @@ class SampleMap:
 class Survey:
     """Everything from which the next position is chosen.
 
-    Positions are in lengths. Beliefs use the lengths that were learned, which differ by the factors `stretch`.
+    Positions are in lengths.
 
     Examples
     --------
@@ -223,8 +223,7 @@ class Survey:
     """
 
     window: Window  # limits and nodes
-    hidden: Hidden  # with the same nodes, in learned lengths
-    stretch: Floats  # (d,)
+    hidden: Hidden  # with the same nodes
     visited: Floats  # (n, d), measured, failed, or to be measured; in order
     labelled: Floats  # (l, d), of the exposures that have a regime
     regime: NDArray[np.int64]  # (l,), its number
@@ -263,14 +262,9 @@ class Survey:
         return cKDTree(self.visited)
 
     @cached_property
-    def _near(self) -> cKDTree:
-        """Search tree of the visited positions, in learned lengths."""
-        return cKDTree(self.visited / self.stretch)
-
-    @cached_property
     def nearest(self) -> Floats:
-        """Distance to the nearest visited position, in learned lengths."""
-        return np.asarray(self._near.query(self.hidden.window.nodes)[0])
+        """Distance to the nearest visited position."""
+        return np.asarray(self.places.query(self.hidden.window.nodes)[0])
 
     @cached_property
     def kinds(self) -> NDArray[np.int64]:
@@ -300,8 +294,8 @@ class Survey:
         """Expected new regimes from hidden inclusions and from layers along the limits."""
         hit, unhit = self.hidden.uncovered(self.nearest)
         commonest = np.bincount(self.label, minlength=1).argmax()
-        rarer = [self.labelled[self.label == k] / self.stretch for k in range(len(self.kinds)) if k != commonest]
-        return self.hidden.rates(unhit, rarer) @ hit + self.hidden.layers(self.visited / self.stretch)
+        rarer = [self.labelled[self.label == k] for k in range(len(self.kinds)) if k != commonest]
+        return self.hidden.rates(unhit, rarer) @ hit + self.hidden.layers(self.visited)
 
     @cached_property
     def layers(self) -> Floats:
@@ -335,7 +329,7 @@ class Survey:
         if not self.gone.any():
             return np.zeros(len(self.window.nodes))
         neighbours = np.arange(1, min(NEIGHBOURS, len(self.visited)) + 1)
-        distance, which = self._near.query(self.hidden.window.nodes, neighbours)
+        distance, which = self.places.query(self.hidden.window.nodes, neighbours)
         reaches = 1 - self.hidden.radius_below(distance)
         return np.asarray(reaches.max(1) - (reaches * (1 - self.gone[which])).max(1))
 
@@ -397,21 +391,21 @@ class Survey:
         """Return the chance that each node belongs to the region of one of some spots (n, d) that counts, (m,)."""
         if not len(spots):
             return np.zeros(len(self.window.nodes))
-        reaches = 1 - self.hidden.radius_below(cdist(spots / self.stretch, self.hidden.window.nodes))
+        reaches = 1 - self.hidden.radius_below(cdist(spots, self.hidden.window.nodes))
         return np.asarray((chance[:, None] * reaches).max(0))
 
     def regimes_beside(self, node: int) -> list[int]:
         """Return the regimes of the nearest exposures of the two likeliest kinds at a node, the likeliest first."""
-        apart = np.linalg.norm((self.labelled - self.window.nodes[node]) / self.stretch, axis=1)
+        apart = np.linalg.norm((self.labelled - self.window.nodes[node]), axis=1)
         likeliest = np.argsort(self.chances[:, node])[:-3:-1]
         return [int(self.regime[np.where(self.label == k, apart, np.inf).argmin()]) for k in likeliest]
 
     def _chances(self, number: NDArray[np.int64]) -> Floats:
         """Return the chance of each regime `number` at each node: inverse to the distance to its nearest exposure."""
-        places = [cKDTree(self.labelled[number == k] / self.stretch) for k in np.unique(number)]
+        places = [cKDTree(self.labelled[number == k]) for k in np.unique(number)]
         nearness = 1 / np.maximum([each.query(self.hidden.window.nodes)[0] for each in places], 1e-9)
         return np.asarray(nearness / nearness.sum(0))
 
     @cached_property
     def _layered(self) -> tuple[float, Floats]:
-        return layered(self.hidden.window, self.labelled / self.stretch, self.label)
+        return layered(self.hidden.window, self.labelled, self.label)

@@ -1,6 +1,5 @@
 """The window that may be measured: its limits, the excluded boxes, and a grid."""
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -174,16 +173,6 @@ class Window:
         window = Window({name: bounds[name] for name in self.names}, excluded, self._unit, self.knobs)
         return self if (window.bounds, window.excluded) == (self.bounds, self.excluded) else window
 
-    def stretched(self, factors: NDArray[np.float64]) -> "Window":
-        """Return this window, with the same nodes, in lengths that are longer by these factors (d,)."""
-        other = copy.copy(self)
-        other.scale, other.low, other.high = self.scale * factors, self.low / factors, self.high / factors
-        other.axes = [x / factor for x, factor in zip(self.axes, factors, strict=True)]
-        other.nodes, other.walls = self.nodes / factors, self.walls / np.tile(factors, 2)
-        other.edge = other.walls.min(1)
-        other.width = float((other.high - other.low)[~self.is_apart].max(initial=0.0)) or 1.0
-        return other
-
     def image(self, field: NDArray[Any]) -> NDArray[Any]:
         """Return a field on the nodes as an array, the first knob along its last axis: (ny, nx) with two."""
         return field.reshape([len(x) for x in self.axes]).T
@@ -250,12 +239,6 @@ class Windowed:
     @bounds.setter
     def bounds(self, bounds: Box) -> None:
         self.window = self.window.changed(bounds, self.window.excluded)
-
-    @property
-    def lengths(self) -> dict[str, float]:
-        """Length of each knob, in its unit; empty if the knobs have no lengths."""
-        knobs = self.window.knobs if self.window.has_lengths else {}
-        return {name: knob.length for name, knob in knobs.items() if knob.length is not None}
 
     @property
     def excluded(self) -> list[dict[str, tuple[float, float]]]:
