@@ -1,8 +1,8 @@
 """Events of a Rigaku detector to C2 and g2: the same numbers as from dense frames, frames per second, and memory.
 
 The detector has 512 × 1024 pixels. Eighteen bins of 997 pixels in four static rings, or the whole detector in 32 bins.
-Files are in the page cache. `before` is the algorithm of the first prototype, in the same run. boost_corr correlates
-the same frames, dense, on the CPU, if it can be imported: put the ``src`` of a checkout on PYTHONPATH.
+Files are in the page cache. boost_corr correlates the same frames, dense, on the CPU, if it can be
+imported: put the ``src`` of a checkout on PYTHONPATH.
 """
 
 import os
@@ -40,14 +40,12 @@ from ainerd.xpcs import (
     rigaku_gaps,
 )
 from sim_devices import Rigaku3M, sparse_speckle, write_words
-from studies._events_before import CorrelatorBefore, ReducerBefore, words_of
 from studies._tools import Row, Study, forget_peak, memory_mb, report, seconds
 from studies.two_time import boost_corr
 
 SHAPE = (512, 1024)
 FRAMES = 2048  # of a block
 LEVELS = (0.0005, 0.001, 0.01)  # photons a pixel and frame
-TARGETS = {(0.001, "18 bins"): 1.8, (0.01, "18 bins"): 2.5, (0.001, "whole"): 3.0}  # times the prototype
 
 study = Study(__doc__)
 
@@ -156,21 +154,18 @@ def numbers(folder: Path, n_frames: int) -> Iterator[Row]:
 
 
 def rates(folder: Path, quick: bool, rounds: int, n_frames: int, pixels: str) -> Iterator[Row]:
-    """Yield thousands of frames per second, of ours, the prototype, and dense frames in memory.
-
-    The ratio to the prototype is that of CPU times, which depend less on other programs.
-    """
+    """Yield thousands of frames per second, of events and of dense frames in memory."""
     for photons in LEVELS:
         for name, partition in PARTITIONS.items():
             if pixels not in ("", name):
                 continue
             n = (n_frames if name == "whole" else 32_768) // (8 if photons == 0.01 else 1) // (4 if quick else 1)
             path, where = movie(folder, photons, n), partition()
-            ways = [partial(way, path, where, n) for way in (only_read, ours, ours_c2, ours_g2, before, screened)]
+            ways = [partial(way, path, where, n) for way in (only_read, ours, ours_c2, ours_g2, screened)]
             for way in ways:  # fills the page cache and compiles
                 way()
-            turns = [[clocks(way) for way in ways] for _ in track(range(rounds), name, transient=True)]
-            times, cpu = np.min(turns, axis=0).T
+            turns = [[seconds(way) for way in ways] for _ in track(range(rounds), name, transient=True)]
+            times = np.min(turns, axis=0)
             some = 200 if name == "whole" else 1000
             dense = seconds(partial(dense_way, path, where, some)) / some
             peer = np.nan if find_spec("boost_corr") is None else seconds(partial(boost_corr_way, path, where, some))
@@ -181,23 +176,13 @@ def rates(folder: Path, quick: bool, rounds: int, n_frames: int, pixels: str) ->
                 "T": n,
                 "read (kframes/s)": k[0],
                 "with C2 and g2": k[1],
-                "with screens too": k[5],
+                "with screens too": k[4],
                 "with C2": k[2],
                 "with g2": k[3],
-                "prototype": k[4],
-                "ours / prototype": cpu[4] / cpu[1],
-                "wanted": TARGETS.get((photons, name), np.nan),
                 "dense": 1e-3 / dense,
                 "ours / dense": k[1] * dense * 1000,
                 "boost_corr": some / peer / 1000,
             }
-
-
-def clocks(call: Callable[[], Any]) -> tuple[float, float]:
-    """Return the time and the CPU time of a call, in seconds."""
-    began = time.process_time()
-    took = seconds(call)
-    return took, time.process_time() - began
 
 
 def together(folder: Path, n_frames: int, quick: bool) -> Iterator[Row]:
@@ -290,12 +275,6 @@ def ours_c2(path: Path, where: Partition, n_frames: int) -> None:
 
 def ours_g2(path: Path, where: Partition, n_frames: int) -> None:
     ours(path, where, n_frames, c2=False)
-
-
-def before(path: Path, where: Partition, n_frames: int) -> None:
-    reducer, live = ReducerBefore(where, n_frames), CorrelatorBefore(where, n_frames)
-    for block in words_of(str(path)):
-        live.push_events(*reducer.push_words(*block))
 
 
 def dense_way(path: Path, where: Partition, n_frames: int) -> None:
