@@ -104,7 +104,7 @@ def test_an_exposure_that_did_not_fit_is_taken_again(session, disk, exploring, c
 
     def on_start(name, doc):
         if "suggestion_id" in doc and not filled:
-            filled.append(fill(disk, 4))  # the detector's file is open, and its frames do not fit
+            filled.append(fill(disk, 2))  # the detector's file is open, and its frames do not fit
 
     token = session.RE.subscribe(on_start, "start")
     before = (session.store.table()["status"] == "complete").sum()
