@@ -67,7 +67,10 @@ def test_a_finding_says_the_verdict_that_was_given(ledger):
     assert ledger.finding(found) == "at (1.00, 2.00): regime 3, p = 0.04"
     assert ledger.finding(outcome("a", novelty_p=0.2, novel=True)).endswith("p = 0.2 (novel)")
     assert ledger.finding(outcome("a")).endswith("no claim of novelty")
-    assert ledger.finding(outcome("a", z=None, positions={})) == "at an unknown position: no result, too dark"
+    unknown = "at an unknown position (x and y not recorded: add them to the detectors of the plan)"
+    assert ledger.finding(outcome("a", z=None, positions={})) == f"{unknown}: no result, too dark"
+    half = "at x 2.00 (y not recorded: add it to the detectors of the plan)"
+    assert ledger.finding(outcome("a", z=None, positions={"x": 2.0})) == f"{half}: no result, too dark"
     assert ledger.finding(outcome("a", scan_id=7, event=2)).startswith("scan 7.2 at (")
 
 

@@ -1,6 +1,7 @@
 """Errors of usage take one line at the prompt; others keep their frames."""
 
 import inspect
+import logging
 
 import httpx
 import pytest
@@ -20,7 +21,9 @@ def shell(monkeypatch):
     monkeypatch.setattr("IPython.get_ipython", lambda: shell)
     shell.user_ns["RE"] = RE = RunEngine({})
     short_errors(RE)
-    return shell
+    yield shell
+    log = logging.getLogger("ainerd")
+    log.handlers, log.propagate, log.level = [h for h in log.handlers if "ainerd" not in type(h).__module__], True, 0
 
 
 def shown(shell, capsys, line):
@@ -46,6 +49,12 @@ def test_an_error_of_usage_takes_one_line(session, shell, capsys):
         assert only.startswith(said), only
     shell.run_cell("%tb")
     assert "write_table" in capsys.readouterr().out  # the frames of the last one, for a developer
+
+
+def test_a_line_of_the_log_is_a_sentence(shell, capsys, caplog):
+    logging.getLogger("ainerd.runs._worker").warning("the analysis is %.0f s behind", 3)
+    assert capsys.readouterr() == ("ainerd: the analysis is 3 s behind\n", "")
+    assert set(caplog.messages) == {"the analysis is 3 s behind"}  # other handlers of the root logger get it
 
 
 def test_other_errors_keep_their_frames(session, shell, capsys):

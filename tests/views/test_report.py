@@ -97,6 +97,16 @@ def test_the_report_of_a_night(campaign, tmp_path):
         write_report(report, tmp_path / "r.doc")
 
 
+def test_names_of_people_and_confirmations_are_in_the_handover(campaign, monkeypatch):
+    _, store = campaign
+    table = store.table()
+    table["regime"] = table["regime"].where(table["novelty_p"].ne(table["novelty_p"].min()), 0)  # others show it too
+    monkeypatch.setattr(store, "table", lambda: table)
+    monkeypatch.setattr("ainerd.views._report.read_agent", lambda *_: {"names": {"0": "gel"}})
+    text = report_markdown(read_handover(store, 1e6))
+    assert "Regime 0 (gel), first in scan 1" in text and "measured only once" not in text
+
+
 def test_results_of_events_and_without_explanation_are_reported(campaign, monkeypatch):
     _, store = campaign
     read = store.table

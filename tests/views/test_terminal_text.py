@@ -33,7 +33,9 @@ STATUS = {
     "next": {"sample_x": 3.25, "sample_y": 1.0},
     "why": "edge of [bold]regime 2[/bold]",
     "explored": "the chance that a region was missed is 0.40",
-    "queue": 3,
+    "queue": 2,
+    "backlog": 3,
+    "held": "Ann: tea",
     "units": UNITS,
 }
 
@@ -48,15 +50,17 @@ def test_the_status_panel():
         "4 (it may be 3 to 5)",
         "sample_x 3.25 mm, sample_y 1.00 mm",
         "edge of [bold]regime 2[/bold]",
-        "3 runs to be analysed",
+        "held by   Ann: tea",
+        "queue     2 points of people",
+        "analysis  3 runs to be analysed",
     ]:
         assert part in text
     assert "secret" not in text
 
 
 def test_the_status_panel_leaves_out_unknown_values():
-    panel = status_panel({"tiled": "http://127.0.0.1", "away": "does not answer", "queue": 0})
-    assert [line.strip("│ ").split()[0] for line in shown(panel).splitlines()[1:-1]] == ["tiled", "does", "queue"]
+    panel = status_panel({"tiled": "http://127.0.0.1", "away": "does not answer", "backlog": 0})
+    assert [line.strip("│ ").split()[0] for line in shown(panel).splitlines()[1:-1]] == ["tiled", "does", "analysis"]
 
 
 def run(scan_id=4, **values):
@@ -68,6 +72,8 @@ def test_a_line_after_a_run():
     line = run_line(run(3, regime=2, novelty_p=0.0032, novel=True), following, UNITS)
     expected = "scan 3: regime 2, p = 0.0032 ● novel → next (3.25, 1.00) mm: edge [x]"
     assert shown(line).strip() == expected == line.plain
+    named = run_line(run(3, regime=2), nowhere, UNITS, {2: "gel"}).plain
+    assert named.startswith("scan 3: regime 2 (gel), ")
     failed = run_line(run(status="failed", reason="[/] no frames"), nowhere, UNITS)
     assert failed.plain == "scan 4: failed, [/] no frames"
     half = run_line(run(status="growing", reason="frames at 2 temperature(s)"), nowhere, UNITS)
@@ -93,7 +99,7 @@ def test_no_control_character_reaches_the_terminal():
     log = Logbook({"created": pd.to_datetime(["2026-11-20T10:00:00Z"]), "text": [HOSTILE]})
     renderables = [
         run_line(run(status="failed", reason=HOSTILE), Next(position={"x": 1.0}, reason=HOSTILE), {}),
-        status_panel({"tiled": HOSTILE, "away": HOSTILE, "queue": 0}),
+        status_panel({"tiled": HOSTILE, "away": HOSTILE, "backlog": 0}),
         status_panel(STATUS | {"why": HOSTILE, "explored": HOSTILE}),
         log,
     ]

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.2  # between two updates of the progress line
-AGENT_PLANS = ("explore", "expose")  # runs of these plans get a line for each result instead of a table
+# Runs of these plans get a line for each result instead of a table.
+AGENT_PLANS = ("explore", "expose", "sample_suggestions")
 
 # Calls, with a description of each.
 ACTIONS = {
@@ -109,9 +110,10 @@ class Display:
         self._figure: LiveFigure | None = None
 
     def status(self) -> dict[str, Any]:
-        """Return numbers of results and regimes and the next position, as plain values."""
+        """Return numbers of results and regimes, who holds, and the next position, as plain values."""
         table = self._results.table()
-        regimes, following = self._campaign.atlas.regimes, self._following()
+        regimes, following, held = self._campaign.atlas.regimes, self._following(), self._campaign.decisions.held
+        waiting = self._campaign.proposals.waiting
         return {
             "results": len(table),
             "failed": int((table["status"] == "failed").sum()),
@@ -119,6 +121,8 @@ class Display:
             "expected_false": self._technique.alpha * int(table["novelty_p"].notna().sum()),
             "regimes": regimes.n_regimes if regimes else 0,
             "supported_range": regimes.supported_range if regimes else (0, 0),
+            "held": "" if held is None else f"{held['by']}{': ' * bool(held['why'])}{held['why']}",
+            "queue": sum(each["is_asked"] for each in waiting),
             "next": following.position,
             "units": self._units,
             "why": following.reason,
@@ -129,10 +133,11 @@ class Display:
         """Return a sentence for each component of regimes, and the sentences about all of them."""
         table, claims, lines = self._results.table(), self._campaign.claims.discoveries, []
         groups, n = self._campaign.atlas.structure.components.groups, table["regime"].value_counts()
-        kinds = kinds_of(table, [*claims], groups)
+        kinds, given = kinds_of(table, [*claims], groups), self._campaign.decisions.regime_names
         for group in groups:
             exposures = number_of(sum(int(n.get(regime, 0)) for regime in group), "exposure")
             parts = [f"{named(group)}: {exposures}"]
+            parts += [f"regime {n} is called {given[n]!r}" for n in group if n in given]
             parts += [] if (kind := kinds.get(group[0])) is None else [kind]
             parts += [f"claimed to be new, p = {claims[regime]:.2g}" for regime in group if regime in claims]
             lines.append(", ".join(parts))
@@ -145,7 +150,8 @@ class Display:
         if self.quiet:
             return
         following, advice = self._following(), self._campaign.notices.advice
-        say(run_line(outcome, following, self._units), *([Text(printable(advice), "yellow")] if advice else []))
+        names = self._campaign.decisions.regime_names
+        say(run_line(outcome, following, self._units, names), *([Text(printable(advice), "yellow")] if advice else []))
 
     def panel(self, panel: str, path: str | Path, width_mm: float, knobs: Sequence[str]) -> Path:
         """Save one panel of the campaign's figure."""
@@ -176,6 +182,7 @@ class Display:
             new=[*self._campaign.claims.discoveries],
             components=self._campaign.atlas.structure.components.groups,
             paths=[path.order for path in self._campaign.atlas.structure.paths],
+            names=self._campaign.decisions.regime_names,
         )
 
     def _following(self) -> Next:

@@ -5,7 +5,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from traceback import walk_tb
+from traceback import format_exception, walk_tb
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -13,6 +13,7 @@ import httpx
 from bluesky import RunEngine
 from bluesky.utils import RunEngineControlException, RunEngineInterrupted
 from pydantic import ValidationError
+from rich.text import Text
 
 from ainerd.agent._display import say
 from ainerd.words import first_problem, printable
@@ -36,11 +37,16 @@ def short_errors(RE: RunEngine) -> None:
 
     These are errors of usage that ainerd raises on purpose, Tiled or a file that cannot be reached, Ctrl-C during one
     of its calls, and a plan that is paused, stopped, aborted or halted. All other errors look as before, and ``%tb``
-    shows the frames of the last one. Call it once, in a startup file.
+    shows the frames of the last one. Lines of ainerd's log are sentences above the prompt; handlers of the root logger
+    that do not write to the terminal get them too. Call it once, in a startup file.
     """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is None:
         return
+    log = logging.getLogger("ainerd")
+    log.setLevel(logging.INFO)
+    log.addHandler(_AtThePrompt())
+    log.propagate = False
     RE.pause_msg = PAUSED
     RE.state_hook = _tell_end  # type: ignore[assignment]
     logging.getLogger("bluesky").addFilter(lambda record: not _is_known(record, shell.user_ns))
@@ -53,6 +59,19 @@ def short_errors(RE: RunEngine) -> None:
             shell._showtraceback(kind, error, [f"ainerd: {printable(line)}"])  # noqa: SLF001  (in a notebook, too)
 
     shell.set_custom_exc(SHORTENED, show)
+
+
+class _AtThePrompt(logging.Handler):
+    """Says the lines of a log at the prompt, without level and name of the logger."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = printable(record.getMessage())
+        if record.exc_info and record.exc_info[0] is not None:
+            line += "\n" + "".join(format_exception(*record.exc_info))
+        say(Text(f"ainerd: {line.rstrip()}", "yellow" if record.levelno > logging.INFO else ""))
+        for handler in logging.getLogger().handlers:
+            if record.levelno >= handler.level and getattr(handler, "stream", None) not in (sys.stdout, sys.stderr):
+                handler.handle(record)
 
 
 def short_error(error: BaseException, namespace: Mapping[str, Any]) -> str | None:

@@ -381,7 +381,7 @@ class Observer:
         return self._display.regimes()
 
     def name_regime(self, regime: int, name: str) -> None:
-        """Name a regime on the pages: ``agent.name_regime(1, "gel")``. An empty name removes the name.
+        """Name a regime everywhere: ``agent.name_regime(1, "gel")``. An empty name removes the name.
 
         Raises ValueError if the regime does not exist.
         """
@@ -460,7 +460,7 @@ class Observer:
             "tiled": self._uri,
             "page": self.page,
             **self._display.status(),
-            "queue": self._worker.backlog,
+            "backlog": self._worker.backlog,
             "busy": activity(),
         }
 
@@ -606,7 +606,7 @@ class Observer:
     def __rich__(self) -> Any:
         if self.results.answers(SOON_S):
             return status_panel(self.status())
-        return status_panel({"tiled": self._uri, "away": AWAY, "queue": self._worker.backlog, "busy": activity()})
+        return status_panel({"tiled": self._uri, "away": AWAY, "backlog": self._worker.backlog, "busy": activity()})
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(rendered(self).rstrip())

@@ -15,7 +15,7 @@ from ainerd.campaign._sentences import changes
 from ainerd.novelty import Structure
 from ainerd.results import ResultStore, SuggestionRecord, save_checkpoint
 from ainerd.technique import Outcome
-from ainerd.words import place, scan_text
+from ainerd.words import named_place, place, scan_text
 
 logger = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., None])
@@ -170,7 +170,12 @@ class Ledger:
     def position_text(self, position: Mapping[str, Any]) -> str:
         """Return a position in words."""
         known = {name: position[name] for name in self._names if name in position}
-        return place(known, dict.fromkeys(known, self._unit)) if known else "an unknown position"
+        units = dict.fromkeys(known, self._unit)
+        if len(known) == len(self._names):
+            return place(known, units)
+        missing = " and ".join(name for name in self._names if name not in known)
+        hint = f"{missing} not recorded: add {'them' if len(known) + 1 < len(self._names) else 'it'} to the detectors"
+        return f"{named_place(known, units) or 'an unknown position'} ({hint} of the plan)"
 
     def finding(self, outcome: Outcome, *, told_apart: bool = True) -> str:
         """Return a result in words.

@@ -14,6 +14,7 @@ from ainerd.cli._shared import (
     Tiled,
     bars,
     check_new,
+    check_out,
     key_of,
     opened,
     results_at,
@@ -22,8 +23,8 @@ from ainerd.cli._shared import (
 )
 
 __all__ = [
-    "Config", "Dask", "Force", "Json", "Tiled", "bars", "check_new", "key_of", "main", "mapping", "mean_frame",
-    "opened", "results_at", "show_file", "show_near",
+    "Config", "Dask", "Force", "Json", "Tiled", "bars", "check_new", "check_out", "key_of", "main", "mapping",
+    "mean_frame", "opened", "results_at", "show_file", "show_near",
 ]  # fmt: skip
 
 

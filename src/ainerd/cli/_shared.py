@@ -148,7 +148,7 @@ def stopping() -> "threading.Event":
 
 
 def check_new(path: Path, force: bool) -> None:
-    """Raise ValueError if a file exists that may not be replaced, or the folder for it does not exist.
+    """Raise ValueError if a file exists that may not be replaced.
 
     Examples
     --------
@@ -162,10 +162,24 @@ def check_new(path: Path, force: bool) -> None:
     """
     if path.exists() and not force:
         raise ValueError(f"{path} exists: give another name, or --force")
-    if not path.parent.is_dir():
-        raise ValueError(f"{path}: there is no folder {path.parent}")
+
+
+def check_out(path: Path, force: bool) -> None:
+    """Do `check_new`, and make the folder of the file, so that a long analysis does not fail at its end.
+
+    Examples
+    --------
+    >>> check_out(folder, force=True)
+    Traceback (most recent call last):
+        ...
+    ValueError: ... is a folder: give the name of a file
+    """
     if path.is_dir():
         raise ValueError(f"{path} is a folder: give the name of a file")
+    check_new(path, force)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"{path} cannot be written: you may not write to {path.parent.resolve()}")
 
 
 def bars(*more: "ProgressColumn", disable: bool = False) -> "Progress":

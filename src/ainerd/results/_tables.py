@@ -204,12 +204,14 @@ def regime_kinds(
     known = pd.DataFrame({"regime": regimes, "kind": nearest, "novel": np.asarray(novel, float)}).dropna()
     known, kinds = known[known["regime"] >= 0].astype({"regime": int}), dict[int, str]()
     for number, group in known.groupby(known["regime"].replace(of)):
-        counts, name = group["kind"].value_counts(), None
-        if number in new or group["novel"].mean() > 0.5:
-            name = f"new (least unlike {counts.index[0]})"
-        elif counts.iloc[0] >= max(2, MOST_ALIKE * len(group)):
-            name = f"like {counts.index[0]}"
-        kinds |= dict.fromkeys(group["regime"].tolist(), name) if name else {}
+        counts = group["kind"].value_counts()
+        alike = f"like {counts.index[0]}" if counts.iloc[0] >= max(2, MOST_ALIKE * len(group)) else None
+        is_new = number in new or group["novel"].mean() > 0.5
+        for regime, of_regime in group.groupby("regime"):
+            if is_new or of_regime["novel"].mean() > 0.5:
+                kinds[int(str(regime))] = f"new (least unlike {counts.index[0]})"
+            elif alike is not None:
+                kinds[int(str(regime))] = alike
     return kinds
 
 

@@ -231,7 +231,7 @@ class Worker:
             logger.warning("the analysis is %.0f s behind, nothing is left out: %s", lag_s, why)
             self._is_behind = True
         elif lag_s < BEHIND_S / 10 and self._is_behind:
-            logger.warning("the analysis is no longer behind")
+            logger.info("the analysis has caught up with the runs")
             self._is_behind = False
 
 

@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,7 +149,7 @@ def draw_legend(
         return Line2D([], [], marker=marker, label=label, **options)
 
     marks = [
-        mark(_style.regime_name(regime, scene.kinds), color=scene.colour(regime), markeredgecolor="white")
+        mark(scene.name(regime), color=scene.colour(regime), markeredgecolor="white")
         for regime in _style.in_order(runs.loc[runs["done"], "regime"])
     ]
     if runs["novel"].any():
@@ -339,7 +339,7 @@ def draw_timeline(place: Any, scene: Scene, runs: pd.DataFrame, *, whole: bool =
     if runs["p"].notna().any():
         _draw_novelty(first, scene, recent)
     else:
-        _draw_regimes(first, recent, scene.kinds)
+        _draw_regimes(first, recent, scene)
     if strip:
         _style.attempt("the technique's strip", rest[0], lambda axes: strip(axes, scene, runs))
     for axes, each in zip(rest[-len(series) :], series, strict=False):
@@ -370,13 +370,13 @@ def _draw_novelty(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
     axes.scatter(unclaimed["number"], np.full(len(unclaimed), 1.25), marker="$?$", s=36, c=list(unclaimed["colour"]))
 
 
-def _draw_regimes(axes: Axes, runs: pd.DataFrame, kinds: Mapping[int, str]) -> None:
+def _draw_regimes(axes: Axes, runs: pd.DataFrame, scene: Scene) -> None:
     """Draw a row for each regime, for a technique that makes no claims of novelty."""
     done, failed = runs[runs["done"]], runs[~runs["done"]]
     order = _style.in_order(done["regime"])
     _style.discs(axes, done.assign(row=[order.index(regime) for regime in done["regime"]]), "number", "row", size=90)
     axes.scatter(failed["number"], np.full(len(failed), len(order)), marker="x", s=36, color="0.25", zorder=3)
-    rows = [*(_style.regime_name(regime, kinds) for regime in order), *(["failed"] if len(failed) else [])]
+    rows = [*(scene.name(regime) for regime in order), *(["failed"] if len(failed) else [])]
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     if runs.empty:

@@ -21,7 +21,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ainerd.views._figure import SIZE, draw_campaign, draw_legend, draw_panel, panel_names
 from ainerd.views._scene import Scene
-from ainerd.views._style import ON_MARK, attempt, fit_titles, regime_name, spread
+from ainerd.views._style import ON_MARK, attempt, fit_titles, spread
 from ainerd.words import place as place_text
 
 logger = logging.getLogger(__name__)
@@ -274,7 +274,7 @@ def _headline(place: Any, scene: Scene, runs: Any) -> None:
     lines = []
     if len(runs):
         last = runs.iloc[-1]
-        result = "failed" if not last["done"] else regime_name(int(last["regime"]), scene.kinds)
+        result = "failed" if not last["done"] else scene.name(int(last["regime"]))
         p = f"p = {last['p']:.2g}" if last["p"] == last["p"] else "no claim of novelty"
         lines += [f"scan {last['scan']}: {result}", ("● NOVEL, " if last["novel"] else "") + p]
     if scene.following is not None:

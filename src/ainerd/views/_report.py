@@ -21,7 +21,7 @@ from ainerd.results import (
 )
 from ainerd.technique import Technique
 from ainerd.views._figure import campaign_figure
-from ainerd.views._scene import Next, SceneReader
+from ainerd.views._scene import Next, SceneReader, regime_name
 from ainerd.words import here, named_place, number_of, scan_text
 
 logger = logging.getLogger(__name__)
@@ -210,7 +210,7 @@ class _Campaign:
         """Yield the regimes whose first result is a recent one, and the recent novel results."""
         for regime, group in self._done.groupby(self._done["regime"].fillna(-1).astype(int)):
             if regime >= 0 and group.index[0] in recent.index:
-                yield f"Regime {regime}, first in {self._scan_at(group.index[0])}."
+                yield f"{_capital(self._regime(int(regime)))}, first in {self._scan_at(group.index[0])}."
         for key in self._novel.index.intersection(recent.index)[:MOST]:
             yield f"Novel: {self._scan_at(key)}."
 
@@ -232,7 +232,15 @@ class _Campaign:
     def _claims(self) -> dict[str, Any]:
         """Return the regimes that are claimed to be new, and those without a gap between them."""
         new = [int(number) for number in self._part("novelty").get("discoveries", {})]
-        return {"new": new, "components": self._part("regimes").get("components", [])}
+        return {"new": new, "components": self._part("regimes").get("components", []), "names": self._names}
+
+    @property
+    def _names(self) -> dict[int, str]:
+        """The names that people gave regimes."""
+        return {int(number): str(name) for number, name in self._part("names").items()}
+
+    def _regime(self, regime: int) -> str:
+        return regime_name(regime, self._names)
 
     def _summary(self) -> Section:
         counts = self._table["status"].value_counts()
@@ -257,7 +265,7 @@ class _Campaign:
         for regime, group in self._done.groupby(self._done["regime"].fillna(-1).astype(int)):
             p = group["novelty_p"].dropna()
             cells = [_range(group[name]) if name in group else "" for name in [*self._motors, *self._measured]]
-            name = "unassigned" if regime < 0 else str(regime)
+            name = self._regime(int(regime)).removeprefix("regime ")
             rows.append([name, str(len(group)), *cells, f"{p.median():.2g}" if len(p) else "no claim"])
         lines = [f"{_capital(each)}." for each in self._part("regimes").get("sentences", [])]
         lines.append("Ranges over the results of a regime; numbers with an error are in the table of all results.")
@@ -322,13 +330,13 @@ class _Campaign:
         for _, row in self._next.iterrows():
             yield f"Measure at {self._place(row)} next: {row['reason']}."
         for key, row in self._novel.iloc[:MOST].iterrows():
-            if self._times_at(row) == 1:
+            if self._is_alone(row):
                 yield f"Measure {self._scan_at(key)} again: it is novel, and was measured only once."
         alone = self._done.groupby("regime").size()
         for regime in alone.index[(alone == 1) & (alone.index >= 0)]:
             (key,) = self._done.index[self._done["regime"].eq(regime)]
             if key not in self._novel.index:
-                yield f"Regime {regime} was seen only in {self._scan_at(key)}: measure beside it."
+                yield f"{_capital(self._regime(int(regime)))} was seen only in {self._scan_at(key)}: measure beside it."
         again = int(self._failed["again"].sum())
         if again:
             failed = number_of(again, "result")
@@ -385,12 +393,15 @@ class _Campaign:
         unit = self._units.get(name, "1")
         return name if unit in ("", "1") else f"{name} ({unit})"
 
-    def _times_at(self, row: pd.Series) -> int:
+    def _is_alone(self, row: pd.Series) -> bool:
+        """Return whether no other result has the regime of this one, and none was measured near it."""
+        if pd.notna(row["regime"]) and row["regime"] >= 0 and self._done["regime"].eq(row["regime"]).sum() > 1:
+            return False
         near = pd.Series(True, self._done.index)
         for motor, (low, high) in self._bounds.items():
             if motor in self._done and pd.notna(row[motor]):
                 near &= (self._done[motor] - row[motor]).abs() <= NEAR * (high - low)
-        return int(near.sum())
+        return bool(near.sum() == 1)
 
 
 def _capital(sentence: str) -> str:

@@ -80,6 +80,8 @@ class Scene:
         Regimes without a gap between them.
     paths : sequence of sequence of int
         Regimes of each path, in its order.
+    names : mapping of int to str
+        Names that people gave regimes.
 
     Examples
     --------
@@ -110,6 +112,7 @@ class Scene:
     new: Collection[int] = ()
     components: Sequence[Sequence[int]] = ()
     paths: Sequence[Sequence[int]] = ()
+    names: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -121,10 +124,9 @@ class Scene:
         """Return the colour of a regime."""
         return regime_colour(regime, self.paths)
 
-    @property
-    def kinds(self) -> Mapping[int, str]:
-        """Known kinds that the regimes resemble, by number; see `kinds_of`."""
-        return kinds_of(self.table, self.new, self.components)
+    def name(self, regime: int) -> str:
+        """Return a regime with the name that a person gave it, or the known kind that it resembles, if any."""
+        return regime_name(regime, self.names, kinds_of(self.table, self.new, self.components))
 
     @property
     def units(self) -> Mapping[str, str]:
@@ -134,6 +136,22 @@ class Scene:
     def labelled(self, quantity: str) -> str:
         """Return a quantity with its unit."""
         return f"{quantity} ({self.units[quantity]})" if quantity in self.units else quantity
+
+
+def regime_name(regime: int, names: Mapping[int, str], kinds: Mapping[int, str] | None = None) -> str:
+    """Return a regime with its name, or the known kind that it resembles, if there is one.
+
+    Examples
+    --------
+    >>> regime_name(1, {1: "gel"}), regime_name(2, {1: "gel"}, {2: "like stationary"})
+    ('regime 1 (gel)', 'regime 2: like stationary')
+    """
+    if regime < 0:
+        return "unassigned"
+    if regime in names:
+        return f"regime {regime} ({names[regime]})"
+    kind = (kinds or {}).get(regime)
+    return f"regime {regime}" + (f": {kind}" if kind else "")
 
 
 def kinds_of(table: pd.DataFrame, new: Collection[int], components: Sequence[Sequence[int]]) -> Mapping[int, str]:

@@ -1,7 +1,7 @@
 """Colours and marks with the same meaning in every figure, panels that fail alone, and marks that do not overlap."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -22,14 +22,6 @@ NOVEL = "#111111"
 DISC, ON_MARK, NAME = "disc", "on a mark", "name"  # gids of marks that `spread` moves, their labels, and names
 ROUNDS = 60
 FARTHEST = 4.0  # diameters that a mark is moved at most
-
-
-def regime_name(regime: int, kinds: Mapping[int, str] | None = None) -> str:
-    """Return the name of a regime, with the known kind that it resembles, if there is one."""
-    if regime < 0:
-        return "unassigned"
-    kind = (kinds or {}).get(regime)
-    return f"regime {regime}" + (f": {kind}" if kind else "")
 
 
 def in_order(regimes: Iterable[int]) -> list[int]:

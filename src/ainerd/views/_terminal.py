@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ainerd.technique import Outcome
-from ainerd.views._scene import Next
+from ainerd.views._scene import Next, regime_name
 from ainerd.words import here, labelled, named_place, number_of, place, printable, rendered, scan_text
 
 LINES = 60  # of the log that are shown, the newest
@@ -26,10 +26,11 @@ def status_panel(status: Mapping[str, Any]) -> Panel:
     status : mapping
         ``attached`` (bool, for an agent with devices), ``tiled`` (address), ``page`` (address for a browser),
         ``results``, ``failed``, ``novel``, ``expected_false`` (flags expected by chance), ``regimes``,
-        ``supported_range``, ``next`` (positions), ``units`` (of the positions), ``why``, ``explored`` (how far, in
-        words), ``queue`` (runs that have ended and are not analysed) and ``busy`` (what takes long now). While Tiled
-        does not answer: ``tiled``, ``queue``, ``busy``, and ``away``, why the rest is unknown. The query of an address,
-        which may hold a key, is not shown.
+        ``supported_range``, ``held`` (who holds the campaign and why, or empty), ``next`` (positions), ``units`` (of
+        the positions), ``why``, ``explored`` (how far, in words), ``queue`` (points of people that wait), ``backlog``
+        (runs that have ended and are not analysed) and ``busy`` (what takes long now). While Tiled does not answer:
+        ``tiled``, ``backlog``, ``busy``, and ``away``, why the rest is unknown. The query of an address, which may hold
+        a key, is not shown.
     """
     return Panel(labelled(_status_lines(status)), title="ainerd", title_align="left", expand=False)
 
@@ -47,18 +48,25 @@ def _status_lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "results", f"{status['results']}" + (f", {status['failed']} failed" if status["failed"] else ""), ""
         yield "novel", f"{status['novel']} ({status['expected_false']:.1f} expected by chance)", ""
         yield "regimes", f"{status['regimes']}" + (f" (it may be {low} to {high})" if low < high else ""), ""
+        if status.get("held"):
+            yield "held by", status["held"], "yellow"
         if status["next"]:
             yield "next", named_place(status["next"], status["units"]), ""
         yield "why", status["why"], ""
         yield "explored", status["explored"], ""
-    waiting = status["queue"]
-    yield "queue", f"{number_of(waiting, 'run')} to be analysed" if waiting else "empty", ""
+        yield "queue", f"{number_of(status['queue'], 'point')} of people" if status["queue"] else "empty", ""
+    waiting = status["backlog"]
+    yield "analysis", f"{number_of(waiting, 'run')} to be analysed" if waiting else "up to date", ""
     if status.get("busy"):
         yield "busy", status["busy"], "yellow"
 
 
-def run_line(outcome: Outcome, following: Next, units: Mapping[str, str]) -> Text:
+def run_line(
+    outcome: Outcome, following: Next, units: Mapping[str, str], names: Mapping[int, str] | None = None
+) -> Text:
     """Return the line after a run: its result, and the next position, with its `units`, and the reason for it.
+
+    `names` are those that people gave regimes.
 
     Examples
     --------
@@ -72,7 +80,7 @@ def run_line(outcome: Outcome, following: Next, units: Mapping[str, str]) -> Tex
     if outcome.reason:
         line.append("" if is_growing else "failed, ", "red").append(printable(outcome.reason))
     else:
-        line.append("no regime" if outcome.regime < 0 else f"regime {outcome.regime}", "bold")
+        line.append("no regime" if outcome.regime < 0 else printable(regime_name(outcome.regime, names or {})), "bold")
         line.append(", no claim of novelty" if outcome.novelty_p is None else f", p = {outcome.novelty_p:.3g}")
         if outcome.novel:
             line.append(" ● novel", "bold magenta")

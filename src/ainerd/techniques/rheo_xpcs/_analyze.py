@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ainerd.cli import Force, bars, check_new
+from ainerd.cli import Force, bars, check_out
 from ainerd.words import rounded
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def analyze(
         raise ValueError(f"--out {out}: give a name that ends in .h5, the figure beside it gets the name in .png")
     to = out or Path(f"{name}_c2.h5")
     if of_events:
-        check_new(to, force)
+        check_out(to, force)
         table, figure = _analyze_events(
             file, metadata, roi, order, frame_time, frames, wait, contrast, processes, to
         )  # fmt: skip
@@ -89,7 +89,7 @@ def analyze(
         _show_all(_result_file(file, frame_time, roi, out, name, force))
         return
     else:
-        check_new(to, force)
+        check_out(to, force)
         from ainerd.techniques.rheo_xpcs._files import find_movie
 
         movie, bins = find_movie(file, dataset), read_bins(roi)
@@ -122,7 +122,7 @@ def _result_file(
     maps = out or Path(f"{name}_c2.h5")
     curves = Path(f"{name}_g2.h5") if out is None else out.with_stem(f"{out.stem}_g2") if with_maps else out
     for to in [maps] * with_maps + [curves] * with_curves:
-        check_new(to, force)
+        check_out(to, force)
     if with_maps:
         yield maps, *_analyze_maps(file, frame_time_s, roi, maps)
     if with_curves:

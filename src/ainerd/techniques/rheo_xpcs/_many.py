@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ainerd.cli import Config, Force, Tiled, check_new, key_of, results_at
+from ainerd.cli import Config, Force, Tiled, check_out, key_of, results_at
 
 if TYPE_CHECKING:
     from ainerd.techniques.rheo_xpcs._average import Average
@@ -33,7 +33,7 @@ def average(
 
     if len(repeats) < 2:
         raise ValueError(f"an average needs two repeats or more, got {len(repeats)}")
-    check_new(out, force)
+    check_out(out, force)
     if _are_files(repeats, frame_time, "--dose", dose):
         mean = _of_files([*map(Path, repeats)], frame_time)
     else:
@@ -65,7 +65,7 @@ def over_q(
 
     if out.suffix not in (".png", ".pdf", ".svg"):
         raise ValueError(f"{out}: give a name that ends in .png, .pdf or .svg")
-    check_new(out, force)
+    check_out(out, force)
     if _are_files(exposures, frame_time, "--by", by):
         fitted = [_fitted(Path(each), frame_time) for each in exposures]
         figure, numbers = new_figure(7, 6), [float(k + 1) for k in range(len(fitted))]
