@@ -7,15 +7,19 @@ import itertools
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from functools import wraps
 from typing import Any, TypeVar
 
+from ainerd.activity import activity
+
 logger = logging.getLogger(__name__)
 
 IDLE_S = 1.0  # without a job, until the idle job runs
+LEAVE_S, LOOK_S = 5.0, 0.1  # at the end: wait for a step that takes long, between two looks
 LONGEST = 200  # characters of an error in the log
 
 T = TypeVar("T")
@@ -72,10 +76,17 @@ class Jobs:
         self._put(2, None)
 
     def close(self, timeout_s: float = 60.0) -> None:
-        """Do the jobs submitted so far, then end the thread."""
+        """Do the jobs submitted so far, then end the thread.
+
+        After `LEAVE_S` they are left if a step goes on that takes long, such as a calibration.
+        """
         self.finish()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
+        began = time.monotonic()
+        while self.is_alive and (waited := time.monotonic() - began) < timeout_s:
+            if waited >= LEAVE_S and activity(0.0):
+                return
+            assert self._thread is not None
+            self._thread.join(LOOK_S)
 
     def _put(self, rank: int, job: Job | None) -> "Future[Any]":
         done: Future[Any] = Future()
