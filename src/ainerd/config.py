@@ -376,6 +376,7 @@ class Settings(BaseSettings):
     recorded: Recorded = Recorded()
     acquisition: Acquisition = Acquisition()
     storage: Storage
+    webhook: SecretStr = SecretStr("")  #: address that gets messages; it may hold a token
     _section: dict[str, Any] = {}
     _folder: Path = Path()
 
@@ -394,6 +395,20 @@ class Settings(BaseSettings):
         """Units of the actuators, by name, where they are given."""
         of_knobs = {name: knob.unit for name, knob in self.steering.knobs.items() if knob.unit}
         return of_knobs | {name: unit for name, unit in self.recorded.units.items() if name in self.steering.bounds}
+
+    @field_validator("webhook")
+    @classmethod
+    def _is_web_address(cls, webhook: SecretStr) -> SecretStr:
+        import httpx  # most settings have none
+
+        try:
+            url = httpx.URL(webhook.get_secret_value())
+            is_address = not str(url) or (url.scheme in ("http", "https") and bool(url.host))
+        except httpx.InvalidURL:
+            is_address = False
+        if not is_address:
+            raise ValueError("it is not the address of a web server: give https://host/path")
+        return webhook
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
@@ -544,7 +559,8 @@ def problems_of(
     problems = []
     for e in error.errors():
         message = e["msg"].removeprefix("Value error, ")
-        if e["type"] not in ("missing", "extra_forbidden", "value_error") and "storage" not in e["loc"]:  # has the key
+        if e["type"] not in ("missing", "extra_forbidden", "value_error") and not {"storage", "webhook"} & {*e["loc"]}:
+            # neither the key of a server nor the token in an address
             message += f", got {short(e['input'])}"
         if e["type"] == "extra_forbidden":
             message = "unknown key" + alternatives(str(e["loc"][-1]), _keys(model, e["loc"][:-1]))

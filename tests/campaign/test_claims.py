@@ -29,7 +29,8 @@ def said(store):
 
 
 def test_a_new_regime_is_announced_once_with_the_bound(make, judging, store):
-    campaign = make()
+    campaign, announced = make(), []
+    campaign._announce = lambda *given: announced.append(given)
     for i, (z, p) in enumerate([(0.0, 0.6), (3.0, 0.006), (3.1, 0.001), (3.0, 0.001), (0.1, 0.4)]):
         campaign.assign(found := outcome(f"run {i}", x=float(i), z=z, novelty_p=p, novel=p <= 0.05))
         campaign.absorb(found)
@@ -39,6 +40,11 @@ def test_a_new_regime_is_announced_once_with_the_bound(make, judging, store):
         "regime 1 is new: two exposures, p = 0.003; the chance of any false discovery tonight is at most 0.05",
     ]
     assert list(campaign.claims.discoveries) == [1]
+    assert [(event, text, about.key) for event, text, about in announced][:3] == [
+        ("claim", lines[0], "run 1"),
+        ("claim", lines[1], "run 2"),
+        ("alarm", ALARM.format("1 of 1 regimes is"), "run 2"),
+    ]
 
 
 def test_announcements_of_an_earlier_session_are_not_repeated(make, judging, store):

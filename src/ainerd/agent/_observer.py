@@ -27,6 +27,7 @@ from ainerd.activity import activity, waiting
 from ainerd.agent._disks import Disks
 from ainerd.agent._display import Display, Sentences, Suggestion, show_progress_of
 from ainerd.agent._state import LivePicture, State
+from ainerd.agent._webhook import Webhook
 from ainerd.campaign import Campaign, Travel, book_of
 from ainerd.config import Settings
 from ainerd.documents import (
@@ -44,9 +45,9 @@ from ainerd.forks import call_before_exit
 from ainerd.results import LiveNode, ResultStore, commands, digest, principal_of
 from ainerd.runs import Jobs, RecordedKeys, Spool, Worker, Writer, harmless, parameters_of, write_run
 from ainerd.server import Presence, only_here
-from ainerd.technique import Technique, complete
+from ainerd.technique import Outcome, Technique, complete
 from ainerd.views import Logbook, status_panel
-from ainerd.words import rendered, scan_text
+from ainerd.words import number_of, rendered, scan_text
 
 if TYPE_CHECKING:
     from ainerd.views import LiveFigure
@@ -128,6 +129,7 @@ class Observer:
             principal=account,
             travel=travel,
             book=book_of(settings),
+            announce=self._announce,
         )
         self._writer = writer_of(technique, self.results, settings, self._raw)
         spool = Spool(self._backup / "results", self.results.answers)
@@ -140,6 +142,7 @@ class Observer:
         self._state = State(self.results, *parts)
         self._display = Display(self.results, technique, self._campaign, self._jobs, settings)
         self._presence: Presence | None = None
+        self._webhook: Webhook | None = None
         self._is_closed = False
 
         self._worker.on_outcome(self._state.commands.execute)  # a script may wait for the next position
@@ -150,6 +153,8 @@ class Observer:
         """Start the threads. Called once, by `ainerd.agent.build_observer`."""
         self._presence = Presence(self._backup, self.name)
         self._state.commands.begin(alone=self._presence.is_first)
+        if url := self._settings.webhook.get_secret_value():
+            self._webhook = Webhook(url, self.name)
         show_progress_of(self)
         call_before_exit(_close, weakref.ref(self))
         self._jobs.start()
@@ -245,11 +250,25 @@ class Observer:
         return self._worker.progress is not None or self._jobs.backlog > 0
 
     def close(self) -> None:
-        """End the worker after all runs that have arrived are analysed. The interpreter calls this at exit."""
+        """End the worker after all runs that have arrived are analysed. The interpreter calls this at exit.
+
+        A run whose analysis waits for a calibration is left to the next start.
+        """
         if not self._is_closed:
             self._is_closed = True
             self._campaign.proposals.withdraw("the session ended")
             self._worker.close()
+            if self._jobs.is_alive:
+                print(
+                    f"ainerd: the last runs are left to the next start: {activity() or 'Tiled is slow'}",
+                    file=sys.stderr,
+                )
+            if self._webhook is not None:
+                runs, new = number_of(self.concluded, "run"), len(self._campaign.claims.discoveries)
+                self._webhook.post(
+                    "end", f"the session ended: it analysed {runs}; {number_of(new, 'regime')} claimed to be new"
+                )
+                self._webhook.close()
             self._state.close()
             if self._presence is not None:
                 self._presence.leave()
@@ -612,6 +631,11 @@ class Observer:
         printer.text(rendered(self).rstrip())
 
     # inside
+
+    def _announce(self, event: str, text: str, outcome: Outcome) -> None:
+        if self._webhook is not None:
+            scan = scan_text(outcome.scan_id, outcome.event)
+            self._webhook.post(event, f"{text} (scan {scan})", scan=scan, run=outcome.raw_uid, result=outcome.key)
 
     def _folder_documents(self, path: Path, stop: threading.Event) -> Iterator[Document]:
         """Yield the documents of a folder's acquisitions, and write each run to Tiled after its result.

@@ -56,6 +56,8 @@ class Campaign:
         Travel time and length of an exposure, which the `Explorer` weighs.
     book : DoseBook, optional
         Doses so far. With it each suggestion gets frame time, number of frames and transmission.
+    announce : callable, optional
+        Called with the name of an event ("claim", "alarm" or "failure"), a sentence, and the outcome that it follows.
 
     Attributes
     ----------
@@ -83,11 +85,13 @@ class Campaign:
         principal: str | None = None,
         travel: Travel | None = None,
         book: DoseBook | None = None,
+        announce: Callable[[str, str, Outcome], None] = lambda event, text, outcome: None,
     ) -> None:
         names = tuple(steering.bounds)
         self._remembered = partial(remembered, store, names, readings, None if book is None else technique.pace)
         known = self._remembered()
         self._size, self._submit, self._steering = technique.embedding_size, submit, steering
+        self._announce = announce
         self._weighs_travel = travel is not None or any(knob.costs for knob in steering.knobs.values())
         self._configured = {name: list(limits) for name, limits in steering.bounds.items()}
         self._saving = threading.Lock()
@@ -183,6 +187,7 @@ class Campaign:
         if not outcome.is_recalled:
             told_apart = outcome.key not in self.atlas.not_told_apart
             finding = self.ledger.finding(outcome, told_apart=told_apart)
+            had_alarm = bool(self.claims.alarm)
             lines = self.claims.update(self.atlas.exposures(), self.atlas.structure.components)
             # a claim is in the log before a checkpoint can know it
             note = self.ledger.note if lines else partial(self._later, self.ledger.note)
@@ -190,6 +195,11 @@ class Campaign:
             for line in lines:  # other sessions find it as well
                 once = uuid.uuid5(uuid.NAMESPACE_OID, line).hex if self._steering.shared_s else None
                 note(line, once=once, raw_uid=outcome.raw_uid, result=outcome.key)
+                is_alarm = line == lines[-1] and bool(self.claims.alarm) != had_alarm
+                self._announce("alarm" if is_alarm else "claim", line, outcome)
+            if self._failures > 1:
+                why = f": {outcome.reason}" if outcome.reason else ""
+                self._announce("failure", f"the last {self._failures} exposures gave no result{why}", outcome)
             if lines:
                 self.checkpoint()
             with self._lock:

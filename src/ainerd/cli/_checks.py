@@ -35,6 +35,8 @@ def settings(config: Path, *, load: bool = False) -> Generator[Finding, None, Se
         return None
     yield Finding("settings", f"{config}: instrument {found.name!r}")
     yield from _storage(found)
+    if url := found.webhook.get_secret_value():  # its path may hold a token
+        yield Finding("webhook", f"messages go to {httpx.URL(url).host}; nothing was sent")
     yield from _technique(found, load)
     return found
 

@@ -1,0 +1,166 @@
+"""A web address gets a message at each claim, alarm, failure in a row and end of a session; nothing waits for it."""
+
+import http.server
+import json
+import logging
+import threading
+
+import bluesky.plans as bp
+import pytest
+from ophyd.sim import NullStatus
+
+from ainerd.agent import _webhook
+from ainerd.agent._webhook import Webhook
+from ainerd.config import Settings, SettingsError
+
+TOKEN = "T0KEN"
+
+
+class Chat(http.server.ThreadingHTTPServer):
+    """Answers with the statuses in `answers`, then with 200. While `opens` is not set, it does not answer."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Request)
+        self.answers, self.got, self.opens, self.came = [], [], threading.Event(), threading.Semaphore(0)
+        self.opens.set()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/hook/{TOKEN}"
+
+    def wait_for(self, n):
+        for _ in range(n):
+            assert self.came.acquire(timeout=60)
+
+
+class Request(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.came.release()
+        self.server.opens.wait(60)
+        status = self.server.answers.pop(0) if self.server.answers else 200
+        self.server.got.append((self.path, status, message))
+        self.send_response(status)
+        self.send_header("Location", f"http://127.0.0.1:{self.server.server_port}/elsewhere")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def chat(monkeypatch):
+    monkeypatch.setattr(_webhook, "PAUSES_S", (0.01,))
+    with Chat() as chat:
+        thread = threading.Thread(target=chat.serve_forever, args=(0.01,))
+        thread.start()
+        yield chat
+        chat.opens.set()
+        chat.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def log(caplog):
+    """The whole log; it never has the token."""
+    caplog.set_level(logging.DEBUG)
+    yield lambda: [record.getMessage() for record in caplog.records if record.name.startswith("ainerd")]
+    assert TOKEN not in caplog.text
+
+
+def sent(url, *texts):
+    webhook = Webhook(url, "flow")
+    for text in texts:
+        webhook.post("claim", text, scan="12")
+    webhook.close()
+
+
+def test_an_accepted_message_comes_once(chat, log):
+    sent(chat.url, "regime 1 is new", "x" * 9000)
+    (path, _, message), (_, _, long) = chat.got
+    assert path == f"/hook/{TOKEN}" and len(long["text"]) == _webhook.LONGEST and log() == []
+    assert {**message, "time": ""} == {
+        "event": "claim", "agent": "flow", "time": "", "text": "regime 1 is new", "scan": "12"
+    }  # fmt: skip
+
+
+def test_a_refused_message_is_sent_again(chat, log):
+    chat.answers = [500]
+    webhook = Webhook(chat.url, "flow")
+    webhook.post("claim", "regime 1 is new")
+    chat.wait_for(2)
+    webhook.close()
+    assert [(status, message["text"]) for _, status, message in chat.got] == [
+        (500, "regime 1 is new"),
+        (200, "regime 1 is new"),
+    ]
+    assert log() == []
+
+
+def test_what_is_never_accepted_gives_one_line_and_so_does_the_first_that_is(chat, log):
+    chat.answers = [307, 307, 404, 404]  # a redirect is not followed
+    webhook = Webhook(chat.url, "flow")
+    for text in "abc":
+        webhook.post("claim", text)
+    chat.wait_for(5)
+    webhook.close()
+    assert [(path, message["text"]) for path, _, message in chat.got] == [(f"/hook/{TOKEN}", x) for x in "aabbc"]
+    assert log() == [
+        "the webhook does not accept messages, they are left out: it answers 307",
+        "the webhook accepts messages again",
+    ]
+
+
+def test_an_address_without_a_server_gives_one_line(log):
+    with Chat() as gone:
+        url = gone.url
+    sent(url, "a", "b")
+    assert log() == ["the webhook does not accept messages, they are left out: ConnectError"]
+
+
+def test_a_server_that_hangs_delays_nothing(chat, log, monkeypatch):
+    """Messages are queued at once, and the end of the session does not wait for the answer."""
+    monkeypatch.setattr(_webhook, "CLOSE_S", 0.01)
+    monkeypatch.setattr(_webhook, "MOST_WAITING", 3)
+    chat.opens.clear()
+    webhook = Webhook(chat.url, "flow")
+    webhook.post("claim", "a")
+    chat.wait_for(1)
+    for text in "bcdef":
+        webhook.post("claim", text)
+    webhook.close()
+    assert webhook._thread.is_alive()
+    chat.opens.set()
+    webhook._thread.join(60)
+    assert "".join(message["text"] for _, _, message in chat.got) == "abcd"
+    assert log()[0] == "the webhook does not accept messages, they are left out: 3 messages wait"
+
+
+@pytest.mark.usefixtures("installed_toy")
+def test_a_session_sends_its_failures_in_a_row_and_its_end(beamline, chat, monkeypatch):
+    monkeypatch.setenv("AINERD_WEBHOOK", chat.url)
+    b = beamline()
+    monkeypatch.setattr(b.camera, "trigger", NullStatus)  # dark frames
+    b.RE(bp.count([b.camera]))
+    uid, *_ = b.RE(bp.count([b.camera]))
+    b.agent.close()
+    assert [(message["event"], message["text"], message.get("run")) for _, _, message in chat.got] == [
+        (
+            "failure",
+            "the last 2 exposures gave no result: 1 frames without finite counts: is the shutter open? (scan 2)",
+            uid,
+        ),
+        ("end", "the session ended: it analysed 2 runs; 0 regimes claimed to be new", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["chat.example/T0KEN", "ftp://chat/T0KEN", "https://", "https://a:b:c/T0KEN", "['T0KEN']"]
+)
+def test_an_address_that_is_none_is_refused_and_not_shown(wrong, monkeypatch):
+    monkeypatch.setenv("AINERD_WEBHOOK", wrong)
+    with pytest.raises(SettingsError, match="webhook: it is not the address of a web server") as refused:
+        Settings.load("profiles/rheo_xpcs/small.toml")
+    assert TOKEN not in str(refused.value) and TOKEN not in repr(refused.value.__cause__)
