@@ -5,8 +5,9 @@ READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.ready-docs
 PEERS_READY := $(VENV)/.ready-peers
 FIGURES_READY := $(VENV)/.ready-figures
+SCORERS := src/ainerd/techniques/rheo_xpcs/weights/scorers
 
-.PHONY: help package sizes lock lowest serve demo demo-xtec figures test soak faults ipython ioc lint bench docs site structure tutorial clean
+.PHONY: help package sizes lock lowest serve demo demo-xtec figures test soak faults scorers ipython ioc lint bench docs site structure tutorial clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -100,6 +101,11 @@ lowest: ## the tests of what computes and of the store, with the lowest versions
 		--ignore tests/campaign/test_own_optimizer.py --ignore tests/results/test_beam_export.py \
 		--ignore tests/results/test_databroker_users.py --ignore tests/results/test_nexus_valid.py \
 		--deselect tests/results/test_export.py::test_the_viewer_opens_it
+
+# The simulated instrument has about 250 photons per pixel in an exposure.
+scorers: $(READY) ## the calibrations of the simulated instrument that are shipped, after a change of what makes them
+	rm -rf $(SCORERS)
+	$(BIN)/ainerd rheo-xpcs prepare profiles/rheo_xpcs/agent.toml --photons 250 --out $(SCORERS)
 
 lint: $(READY) ## ruff, mypy, import contracts
 	$(BIN)/ruff check .

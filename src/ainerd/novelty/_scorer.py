@@ -21,7 +21,6 @@ from ainerd.novelty._regimes import checked
 from ainerd.threads import one_thread
 
 _LEAST_SPREAD = 1e-6
-_NO_WEIGHT = -1e6  # logarithm
 _ROWS = 500  # points at a time, so that the distances need little memory
 _RUNS_PER_COMPONENT = 200
 _TOLERANCE = 0.01  # of the mean log density; ranks calibrate any density, also one that has not quite converged
@@ -265,17 +264,20 @@ class _Fold:
 
 @dataclass
 class _Density:
-    """Density of one term under each kind: mixtures of c Gaussians in coordinates whitened over all runs.
+    """Density of one term under each kind: mixtures of Gaussians in coordinates whitened over all runs.
 
-    `mean` (d,) and `white` (d, e) define the coordinates. The Gaussians have `log_weights` (kinds, c), `means` (kinds,
-    c, e) and `factors` (kinds, c, e, e), the Cholesky factors of the precisions.
+    `mean` (d,) and `white` (d, e) define the coordinates. The g Gaussians of all kinds have the number of their `kind`
+    (g,), `log_weights` (g,), `means` (g, e) and `factors` (g, e (e + 1) / 2), the upper triangles of the Cholesky
+    factors of the precisions. These are rounded to single precision, so that files are small; the ranks are computed
+    after that.
     """
 
     mean: NDArray[np.float64]
     white: NDArray[np.float64]
-    log_weights: NDArray[np.float64]
-    means: NDArray[np.float64]
-    factors: NDArray[np.float64]
+    kind: NDArray[np.int64]
+    log_weights: NDArray[np.float32]
+    means: NDArray[np.float32]
+    factors: NDArray[np.float32]
 
     @classmethod
     def fitted(cls, scorer: NoveltyScorer, x: NDArray[np.float64], kinds: NDArray[np.intp]) -> Self:
@@ -294,33 +296,31 @@ class _Density:
             count = max(scorer.n_components, round(len(runs) / _RUNS_PER_COMPONENT))
             mixture = GaussianMixture(count, tol=_TOLERANCE, reg_covar=scorer.regularisation, random_state=0)
             mixtures.append(mixture.fit(runs))
-        # kinds with fewer Gaussians than others are padded with Gaussians of no weight
-        place = np.arange(max(mixture.n_components for mixture in mixtures))
-        taken = [np.minimum(place, mixture.n_components - 1) for mixture in mixtures]
-        pairs = list(zip(mixtures, taken, strict=True))
-        log_weights = [np.where(place < m.n_components, np.log(m.weights_[at]), _NO_WEIGHT) for m, at in pairs]
-        return cls(
-            mean,
-            white,
-            np.array(log_weights),
-            np.array([mixture.means_[at] for mixture, at in pairs]),
-            np.array([mixture.precisions_cholesky_[at] for mixture, at in pairs]),
-        )
+        upper = np.triu_indices(white.shape[1])
+        numbers = [np.full(mixture.n_components, kind) for kind, mixture in enumerate(mixtures)]
+        log_weights = [np.log(mixture.weights_) for mixture in mixtures]
+        means = [mixture.means_ for mixture in mixtures]
+        factors = [mixture.precisions_cholesky_[:, *upper] for mixture in mixtures]
+        rounded = [np.concatenate(each).astype(np.float32, order="C") for each in (log_weights, means, factors)]
+        return cls(mean, white, np.concatenate(numbers), *rounded)
 
     def logs(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return log densities (n, kinds)."""
         white = (x - self.mean) @ self.white
         size = white.shape[1]
+        upper = np.zeros((len(self.kind), size, size))
+        upper[:, *np.triu_indices(size)] = self.factors
         constant = self.log_weights - size / 2 * np.log(2 * np.pi)
-        constant += np.log(np.diagonal(self.factors, axis1=2, axis2=3)).sum(2)
-        logs = np.empty((len(x), len(self.means)))
-        for kind, (means, factors) in enumerate(zip(self.means, self.factors, strict=True)):
-            some = self.log_weights[kind] > _NO_WEIGHT
-            product, shift = np.concatenate(factors[some], axis=1), np.einsum("ce,cef->cf", means[some], factors[some])
+        constant += np.log(np.diagonal(upper, axis1=1, axis2=2)).sum(1)
+        logs = np.empty((len(x), int(self.kind.max()) + 1))
+        for kind in range(logs.shape[1]):
+            some = self.kind == kind
+            means, factors = self.means[some], upper[some]
+            product, shift = np.concatenate(factors, axis=1), np.einsum("ce,cef->cf", means, factors)
             for first in range(0, len(x), _ROWS):
                 rows = slice(first, first + _ROWS)
                 away = (white[rows] @ product - shift.ravel()).reshape(-1, *shift.shape)  # from all Gaussians at once
-                each = constant[kind, some] - np.einsum("nce,nce->nc", away, away) / 2
+                each = constant[some] - np.einsum("nce,nce->nc", away, away) / 2
                 most = each.max(1)
                 logs[rows, kind] = most + np.log(np.exp(each - most[:, None]).sum(1))
         return logs

@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 from platformdirs import user_cache_path
 
+from agents.rheo_xpcs import TOML
+from ainerd.config import Settings
 from ainerd.dynamics import clean_exposure, draw
 from ainerd.latent import Encoder
 from ainerd.novelty import NoveltyScorer
 from ainerd.techniques.rheo_xpcs import TERMS, Bank, _calibration, calibrated, placed, write_bank
+from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
+from ainerd.techniques.rheo_xpcs._verdict import Noise, options_of_a_session
 
 SEEN = {"photons": 200.0, "n_pixels": 400.0, "contrast": 0.2, "n_roi": 18}
 
@@ -135,3 +139,21 @@ def test_what_later_runs_may_need_is_calibrated_while_this_one_goes_on(bank, mon
             thread.join(60)
     assert fitted == ["MainThread", "ainerd-calibrate"]
     assert calibrated(bank, encoder, **SEEN | {"n_pixels": 300.0}) is not None and len(fitted) == 2
+
+
+def test_the_simulated_instrument_needs_no_calibration(cache, monkeypatch):
+    """Its scorers are shipped, and made by the present code: new exposures of the bank have uniform p-values."""
+    monkeypatch.setattr(NoveltyScorer, "fit", None)  # if this fails: make scorers
+    technique = RheoXPCS.from_settings(Settings.load(TOML).section, TOML.parent)
+    (ring,) = technique.rings
+    several = options_of_a_session(Noise.of(250.0, 0.2, ring.pixels), 0.02, ring.phi_deg)
+    assert len(several) == 4
+    whole, some = technique.bank, slice(None, None, 25)
+    part = Bank(whole.clean[some], whole.families[some], id="part")
+    for given in several:
+        scorer = calibrated(whole, technique.encoder, **given)
+        options = {**given, "counts": given["photons"]}
+        del options["photons"]
+        p = scorer.p_values(part.features(technique.encoder, n_frames=1, seed=3, **options))
+        assert 0.015 < (p <= 0.05).mean() < 0.095 and abs(p.mean() - 0.5) < 0.06  # 304 exposures
+    assert not cache.exists()

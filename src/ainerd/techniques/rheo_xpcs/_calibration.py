@@ -1,6 +1,7 @@
 """Calibration of verdicts: scorers for runs of given statistics, and p-values of simulated regimes of known kinds.
 
-A scorer takes seconds to fit, so it is cached in memory and on disk.
+A scorer takes half a minute to fit, so it is cached in memory and on disk. Those of the simulated instrument are
+shipped; ``ainerd rheo-xpcs prepare`` makes those of another one before its first session.
 """
 
 import hashlib
@@ -36,9 +37,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 KIND = "calibration"
-CALIBRATING = "calibrating verdicts for exposures like this one, once: 10 to 30 s"
-_ROOMS = ("latent", "novelty", "dynamics")
-_MOST_FILES, _MOST_IN_MEMORY = 100, 16  # scorers of 4 MB, read from a file in a hundredth of a second
+CALIBRATING = "calibrating p-values for exposures of this noise (10 to 30 s of computing); later sessions need not"
+# Whatever a scorer is computed with: a change of one of these files makes another key.
+_SOURCES = (
+    "dynamics/*.py", "latent/_encoder.py", "latent/_grid.py", "latent/_run.py", "novelty/_scorer.py",
+    "techniques/rheo_xpcs/_bank.py", "techniques/rheo_xpcs/_cells.py", "techniques/rheo_xpcs/_clean.py",
+    "techniques/rheo_xpcs/_features.py",
+)  # fmt: skip
+SCORERS = Path(__file__).parent / "weights" / "scorers"
+_MOST_FILES, _MOST_IN_MEMORY = 100, 16  # scorers of 2 MB, read from a file in a hundredth of a second
 _scorers: dict[str, NoveltyScorer] = {}
 _fitting: dict[str, Lock] = {}  # by key of a scorer: two runs that end together fit it once
 _lock = Lock()  # of both
@@ -48,7 +55,7 @@ _ahead, _expected = Lock(), set[str]()  # one at a time is calibrated ahead, and
 def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: Any) -> NoveltyScorer:
     """Return a scorer fitted to the exposures of a bank with the noise of a run of these statistics.
 
-    It is cached in memory and in a file of the user's cache; the file can be made again at any time.
+    It is cached in memory and in a file of the user's cache, which can be made again at any time, unless it is shipped.
 
     Parameters
     ----------
@@ -59,19 +66,20 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: An
     """
     statistics["counts"] = photons
     key = _key(bank, encoder, statistics)
-    path = user_cache_path("ainerd") / f"{key}.safetensors"
+    name = f"{key}.safetensors"
+    path = user_cache_path("ainerd") / name
     with _lock:
         mine = _fitting.setdefault(key, Lock())
     with mine:
         found = _scorers.get(key)
         if found is None:
             try:
-                found = _read_scorer(path)
+                found = _read_scorer(SCORERS / name if (SCORERS / name).exists() else path)
             except (ModelError, KeyError):  # missing or damaged
                 with doing(CALIBRATING):
                     features = bank.features(encoder, n_frames=1, seed=0, **statistics)
                     found = NoveltyScorer(terms=TERMS).fit(features, bank.families)
-                _write_cached(path, found.state(), {"kind": KIND, "kinds": found.kinds_.tolist()})
+                _write_cached(path, found.state(), _recipe(found))
         with _lock:
             _scorers.pop(key, None)
             _scorers[key] = found  # most recently used last
@@ -81,6 +89,19 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: An
             now = time.time_ns()  # exact: the time that the system sets is the same for some milliseconds
             os.utime(path, ns=(now, now))
         return found
+
+
+def write_scorer(folder: Path, bank: Bank, encoder: Encoder, **given: Any) -> Path:
+    """Write the scorer that `calibrated` returns for the same options to a file in a folder, and return the file."""
+    scorer = calibrated(bank, encoder, **given)
+    tensors = scorer.state()
+    path = folder / f"{_key(bank, encoder, {**given, 'counts': given['photons']})}.safetensors"
+    write_weights(path, tensors, {**_recipe(scorer), "digest": _digest(tensors)})
+    return path
+
+
+def _recipe(scorer: NoveltyScorer) -> dict[str, Any]:
+    return {"kind": KIND, "kinds": scorer.kinds_.tolist()}
 
 
 def calibrate_ahead(bank: Bank, encoder: Encoder, several: Iterable[Mapping[str, Any]]) -> None:
@@ -100,7 +121,7 @@ def calibrate_ahead(bank: Bank, encoder: Encoder, several: Iterable[Mapping[str,
 
 def _key(bank: Bank, encoder: Encoder, statistics: Mapping[str, Any]) -> str:
     options = {name: value for name, value in statistics.items() if name != "photons"}
-    parts = [bank.id, encoder.linear.sha256, _sources(), np.__version__, options]
+    parts = [bank.id, encoder.linear.sha256, _sources(), options]
     return hashlib.sha256(json.dumps(parts, default=lambda cells: cells.key).encode()).hexdigest()
 
 
@@ -152,9 +173,9 @@ def _write_cached(path: Path, tensors: dict[str, NDArray[Any]], recipe: dict[str
 
 @cache
 def _sources() -> str:
-    """Return the digest of the code that computes calibrations."""
-    here = Path(__file__).parent
-    files = sorted(file for room in (here, *(here.parents[1] / name for name in _ROOMS)) for file in room.glob("*.py"))
+    """Return the digest of the code that computes scorers."""
+    rooms = Path(__file__).parents[2]
+    files = (file for pattern in _SOURCES for file in sorted(rooms.glob(pattern)))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

@@ -52,8 +52,7 @@ NAMED = {
     "mask_file": ("mask", "mask"),
     "flat_field_file": ("flat field", "flat_field"),
 }
-COMPILING = "compiling, the first time only on this machine: a minute or two"
-SEVERAL = 5  # rings that got a verdict before more are expected
+COMPILING = "compiling (10 to 30 s of computing); later sessions on this machine need not"
 _landmarks: dict[tuple[str, str], Landmarks] = {}  # by bank and encoder; they take seconds
 _lock = Lock()
 
@@ -134,7 +133,7 @@ class RheoXPCS(Technique):
         self.embedding_size = encoder.n_point
         self.rings = rings(partition)
         self._bins: PartitionSettings | None = None
-        self._is_session, self._n_judged = False, 0
+        self._is_session = False
 
     @classmethod
     def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
@@ -290,6 +289,5 @@ class RheoXPCS(Technique):
 
     def expect(self, several: Iterable[Mapping[str, Any]]) -> None:
         """Calibrate in a session of several runs what later ones may need, so that they need not wait for it."""
-        self._n_judged += 1
-        if self._is_session and self._n_judged >= SEVERAL:
+        if self._is_session:
             calibrate_ahead(self.bank, self.encoder, several)

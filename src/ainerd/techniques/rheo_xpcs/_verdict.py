@@ -121,6 +121,18 @@ def bank_options(
     }
 
 
+def options_of_a_session(
+    noise: Noise, contrast_err: float, phi_deg: NDArray[np.float64] | None, cells: Cells | None = None
+) -> list[dict[str, Any]]:
+    """Return the options of `Bank.features` for all runs of a session of one instrument, the commonest first.
+
+    In some runs the beam flickers more, or the levels of opposite bins differ more, than in others.
+    """
+    flickers, differ = {"flicker": 0.75 * noise.of_mean}, {"baseline": 1.5 * BASELINE * CONTRAST}
+    kinds = [{}, flickers] if phi_deg is None else [{}, flickers, differ, flickers | differ]
+    return [bank_options(noise, contrast_err, phi_deg, **each, cells=cells) for each in kinds]
+
+
 def pooled_contrast(measured: tuple[float, float] | None, given: float | None) -> tuple[float, float] | None:
     """Pool the measured contrast, with its error, and the given one.
 
@@ -321,10 +333,9 @@ def judge(
         if ring.phi_deg is not None:
             instrument["baseline"] = baseline(of_ring, noise, ring.phi_deg)
         given = bank_options(noise, contrast[1], ring.phi_deg, **instrument, cells=cells)
-        rarer = {"flicker": 0.75 * noise.of_mean}, {"baseline": 1.5 * BASELINE * CONTRAST}
-        technique.expect(bank_options(noise, contrast[1], ring.phi_deg, **each, cells=cells) for each in rarer)
         verdicts.append(technique.scorer(given).explain(_features_of(technique, of_ring, noise, ring, given)[None])[0])
         p_of_ring[number] = verdicts[-1].p
+        technique.expect(options_of_a_session(noise, contrast[1], ring.phi_deg, cells))
     summary: dict[str, Any] = {"no_claim": reasons[0] if reasons else None, "nearest_known": None, "strangest_in": None}
     p = None
     if verdicts:

@@ -11,6 +11,7 @@ from ainerd.cli import Config, Dask, Json, Tiled, bars, key_of, mapping, results
 from ainerd.techniques.rheo_xpcs._analyze import analyze
 from ainerd.techniques.rheo_xpcs._ingest import ingest
 from ainerd.techniques.rheo_xpcs._many import average, over_q
+from ainerd.techniques.rheo_xpcs._prepare import prepare
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +34,7 @@ app.add_typer(train, name="train")
 app.command()(analyze)
 app.command()(average)
 app.command()(over_q)
+app.command()(prepare)
 app.command()(ingest)
 
 
