@@ -2,14 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
 
 from ainerd.dynamics import HELD_OUT, KNOWN, draw, noisy, reduced_g1_squared
 from ainerd.latent import Encoder, ModelError, write_weights
 from ainerd.latent._grid import harmonics
 from ainerd.latent._learned import RANKS, LearnedEncoder
 from ainerd.latent._weights import run_tower
-from ainerd.latent.training._network import Network
 
 CONDITION = {"n_pixels": 570, "n_frames": 5000}
 
@@ -68,6 +66,10 @@ def test_maps_of_256_are_averaged_over_blocks(encoder):
 
 
 def test_numpy_and_torch_compute_the_same():
+    import torch
+
+    from ainerd.latent.training._network import Network
+
     torch.manual_seed(0)
     network = Network(564, 400, 9, 8)
     for parameter in network.parameters():

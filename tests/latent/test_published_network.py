@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from ainerd.latent import Encoder, ModelError, from_unit, to_unit
 
@@ -46,6 +45,8 @@ def test_batches_do_not_matter(weights):
 
 @needs_data
 def test_another_network_is_refused(weights, tmp_path):
+    import torch
+
     state = torch.load(weights, weights_only=True)
     extra, reshaped = {**state, "more": torch.zeros(1)}, {**state, "bottleneck.1.weight": torch.zeros(32, 1024)}
     for name, wrong in (("extra", extra), ("reshaped", reshaped), ("tensor", torch.zeros(3))):
@@ -56,6 +57,8 @@ def test_another_network_is_refused(weights, tmp_path):
 
 
 def test_code_in_a_weight_file_is_not_run(tmp_path):
+    import torch
+
     path = tmp_path / "module.pth"
     torch.save(torch.nn.Linear(2, 2), path)
     with pytest.raises(ModelError, match="not a plain torch state dict"):

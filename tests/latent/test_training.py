@@ -8,16 +8,12 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from scipy.ndimage import shift
 from threadpoolctl import threadpool_limits
 
 from ainerd.dynamics import KNOWN, Dynamics, draw, noisy, reduced_g1_squared
-from ainerd.latent import Encoder, ModelError, from_triangle
+from ainerd.latent import Encoder, ModelError, from_triangle, training
 from ainerd.latent._learned import N_GAUGES
-from ainerd.latent.training import _ours, train_ours, train_paper, train_pca, train_run, tune_ours, variant
-from ainerd.latent.training._network import Network, Objective, _pace
-from ainerd.latent.training._paper import shifted
 from ainerd.latent.training._simulated import PARAMETERS, TEXTURES, Truths, composed, examples, speckled, truth
 
 SMALL_BATCH = 50  # truths in a step: a step of 160 takes seconds where bfloat16 is emulated
@@ -25,6 +21,8 @@ SMALL_BATCH = 50  # truths in a step: a step of 160 takes seconds where bfloat16
 
 @pytest.fixture
 def cheap(monkeypatch):
+    from ainerd.latent.training import _ours
+
     """Make steps small, and compute the basis of given truths once."""
     compute, computed = _ours._basis, {}
 
@@ -69,25 +67,27 @@ def test_speckle_averages_to_the_truth(truths):
 
 def test_interrupted_training_continues(tmp_path, monkeypatch, cheap):
     monkeypatch.setattr("ainerd.latent.training._network._CHECKPOINT_EVERY", 2)
-    whole = train_ours(tmp_path / "a", seed=3, truths=100, steps=3)
+    whole = training.train_ours(tmp_path / "a", seed=3, truths=100, steps=3)
 
     def stop(stage, done, total, watched):
         if stage == "training" and done == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_ours(tmp_path / "b", seed=3, truths=100, steps=3, watch=stop)
+        training.train_ours(tmp_path / "b", seed=3, truths=100, steps=3, watch=stop)
     seen = []
-    again = train_ours(tmp_path / "b", seed=3, truths=100, steps=3, watch=lambda *args: seen.append(args[:2]))
+    again = training.train_ours(tmp_path / "b", seed=3, truths=100, steps=3, watch=lambda *args: seen.append(args[:2]))
     assert seen == [("training", 3)]
     a, b = Encoder.load(whole), Encoder.load(again)
     maps = 1 + 0.2 * np.random.default_rng(4).random((2, 64, 64))
     np.testing.assert_allclose(a.encode(maps), b.encode(maps), rtol=1e-3, atol=1e-3)
     with pytest.raises(ModelError, match="another recipe"):
-        train_ours(tmp_path / "b", seed=3, truths=100, steps=5)
+        training.train_ours(tmp_path / "b", seed=3, truths=100, steps=5)
 
 
 def test_a_shift_wraps_around_exactly():
+    from ainerd.latent.training._paper import shifted
+
     maps = np.random.default_rng(5).random((3, 16, 16)).astype(np.float32)
     by = np.random.default_rng(6).integers(16, size=3)
     peer = [shift(m, (b, b), order=1, mode="grid-wrap") for m, b in zip(maps, by, strict=True)]
@@ -95,13 +95,20 @@ def test_a_shift_wraps_around_exactly():
 
 
 def test_the_paper_recipe_writes_a_loadable_file(tmp_path):
-    file = train_paper(tmp_path, seed=1, maps=16, epochs=1)
+    import torch
+
+    file = training.train_paper(tmp_path, seed=1, maps=16, epochs=1)
     assert Encoder.load(file).encode(np.ones((1, 256, 256))).shape == (1, 64)
     assert set(torch.load(file, weights_only=True)) >= {"encoder.0.weight", "bottleneck.3.bias", "decoder1.21.weight"}
 
 
 def test_processes_average_their_gradients(tmp_path, monkeypatch, cheap):
     """Two processes, as started by torchrun, train like one process that sums the gradients of both batches."""
+    import torch
+
+    from ainerd.latent.training import _ours
+    from ainerd.latent.training._network import Network, Objective, _pace
+
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
@@ -113,7 +120,7 @@ def test_processes_average_their_gradients(tmp_path, monkeypatch, cheap):
     other = subprocess.Popen([sys.executable, "-c", program, tmp_path], env={**os.environ, "RANK": "1"})
     try:
         with threadpool_limits(1):  # as under torchrun: with so few maps many components are arbitrary
-            train_ours(tmp_path, **options)
+            training.train_ours(tmp_path, **options)
         assert other.wait(60) == 0
     finally:
         other.kill()
@@ -148,6 +155,8 @@ def test_processes_average_their_gradients(tmp_path, monkeypatch, cheap):
 
 
 def test_tuning_learns_measured_maps_and_keeps_the_rest_in_place(tmp_path, monkeypatch):
+    from ainerd.latent.training import _ours
+
     """The measured maps are echoes, which the shipped encoder never saw."""
     monkeypatch.setattr(_ours, "BATCH", 60)
     rng = np.random.default_rng(7)
@@ -159,7 +168,7 @@ def test_tuning_learns_measured_maps_and_keeps_the_rest_in_place(tmp_path, monke
     def measured(shape, counts):
         return noisy(shape, n_pixels=2000, n_frames=5000, counts=counts, rng=rng)[:, 0]
 
-    file = tune_ours(tmp_path, [measured(echoes(40), 1.0)], seed=2, truths=100, steps=12)
+    file = training.tune_ours(tmp_path, [measured(echoes(40), 1.0)], seed=2, truths=100, steps=12)
     before, after, fresh = Encoder.load("ours"), Encoder.load(file), echoes(30)
     maps = measured(fresh, 0.3)
     error = [np.square(e.decode(e.encode(maps), size=64) - 1 - fresh).mean() for e in (before, after)]
@@ -168,7 +177,7 @@ def test_tuning_learns_measured_maps_and_keeps_the_rest_in_place(tmp_path, monke
     moved = (after.encode(slow) - before.encode(slow))[:, 2:32]
     assert np.sqrt(np.square(moved).mean()) < 0.2  # latent shapes spread about 1
     with pytest.raises(ValueError, match="no measured map has any contrast"):
-        tune_ours(tmp_path / "other", [np.ones((2, 64, 64))], truths=100, steps=1)
+        training.tune_ours(tmp_path / "other", [np.ones((2, 64, 64))], truths=100, steps=1)
 
 
 @pytest.mark.parametrize("name", list(TEXTURES))
@@ -181,7 +190,7 @@ def test_textures_keep_maps_symmetric(name):
 def test_no_truth_has_a_held_out_mechanism():
     rng = np.random.default_rng(1)
     for _ in range(300):
-        dynamics = variant(truth(rng), rng)
+        dynamics = training.variant(truth(rng), rng)
         for _, part in dynamics.parts:
             assert part.echo == (0.0, 0.0) and part.arrest_s == np.inf
 
@@ -198,24 +207,26 @@ def test_interrupted_training_of_the_run_encoder_continues(tmp_path, monkeypatch
             raise Stop
 
     with pytest.raises(Stop):
-        train_run(tmp_path / "a", truths=6, steps=3, watch=stops)
+        training.train_run(tmp_path / "a", truths=6, steps=3, watch=stops)
     stages = []
-    again = train_run(tmp_path / "a", truths=6, steps=3, watch=lambda stage, done, *_: stages.append((stage, done)))
+    again = training.train_run(
+        tmp_path / "a", truths=6, steps=3, watch=lambda stage, done, *_: stages.append((stage, done))
+    )
     assert stages == [("simulating", 1), ("training", 2), ("training", 3)]
-    straight = train_run(tmp_path / "b", truths=6, steps=3)
+    straight = training.train_run(tmp_path / "b", truths=6, steps=3)
     assert again.read_bytes() == straight.read_bytes()
     maps = 1 + 0.2 * reduced_g1_squared(Dynamics(family="fluid", tau_s=0.05), 1.0, 64, np.arange(18) * 10.0)
     point = Encoder.load(again).encode_run(maps)
     assert point.shape == (16,) and np.isfinite(point).all()
     with pytest.raises(ModelError, match="of another recipe"):
-        train_run(tmp_path / "a", truths=6, steps=4)
+        training.train_run(tmp_path / "a", truths=6, steps=4)
 
 
 def test_the_seed_determines_the_file(tmp_path):
     seen = []
-    first = train_pca(tmp_path / "a", seed=3, exposures=70, advance=seen.append)
-    again = train_pca(tmp_path / "b", seed=3, exposures=70)
-    other = train_pca(tmp_path / "c", seed=4, exposures=70)
+    first = training.train_pca(tmp_path / "a", seed=3, exposures=70, advance=seen.append)
+    again = training.train_pca(tmp_path / "b", seed=3, exposures=70)
+    other = training.train_pca(tmp_path / "c", seed=4, exposures=70)
     assert sum(seen) == 70
     assert first.read_bytes() == again.read_bytes() != other.read_bytes()
     encoder = Encoder.load(first)
