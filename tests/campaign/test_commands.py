@@ -330,6 +330,24 @@ def test_both_threads_may_answer_a_command(reader):
     assert node.answers["1"][0] == "done" and campaign.decisions.held
 
 
+def test_a_hold_is_written_to_the_checkpoint_once(reader):
+    """The thread that reads commands writes it, so the worker need not; it writes the next change."""
+    node, start = reader
+    jobs, written = [], []
+    campaign, reading = start(submit=lambda job, **_: jobs.append(job))
+    write, node.update_state = campaign.ledger.checkpoint, lambda values: None
+    campaign.ledger.checkpoint = lambda state: (written.append(state["held"]), write(state))
+    node.add("1", command_metadata(Hold(**ANN), "toy"))
+    reading.look()
+    while jobs:
+        jobs.pop(0)()
+    assert len(written) == 1 and written[0]
+    campaign.checkpoint()
+    while jobs:
+        jobs.pop(0)()
+    assert len(written) == 2
+
+
 def test_a_command_is_the_metadata_of_its_node():
     for command in (Add(position={"x": 1.0, "y": 2.0}, **ANN), Take(suggestion="a", terms={"gain": 1.0}), Hold()):
         assert parse_command(command_metadata(command, "toy")) == command

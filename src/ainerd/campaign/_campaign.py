@@ -95,6 +95,7 @@ class Campaign:
         self._weighs_travel = travel is not None or any(knob.costs for knob in steering.knobs.values())
         self._configured = {name: list(limits) for name, limits in steering.bounds.items()}
         self._saving = threading.Lock()
+        self._changes = self._written = 0  # numbers of the newest change, and of the newest in Tiled
         self.ledger = Ledger(store, names, unit, principal)
         self.atlas = Atlas(technique, store, names, known)
         self.claims = Claims(technique)
@@ -309,17 +310,24 @@ class Campaign:
     def checkpoint(self, *, first: bool = False) -> None:
         """Write the state that is not in results: the changes that people made, and the applied commands."""
         self.ledger.is_saved = False
-        self._later(self.save, first=first)
+        self._changes += 1
+        self._later(self.save, self._changes, first=first)
 
-    def save(self) -> None:
-        """Write the state of this moment, so that writes in another order than their requests keep the newest."""
+    def save(self, change: int | None = None) -> None:
+        """Write the state of this moment, so that writes in another order than their requests keep the newest.
+
+        With the number of a `change`, do nothing if another thread has written it meanwhile.
+        """
         with self._saving:  # the thread that reads commands writes it, too
+            if change is not None and change <= self._written:
+                return
             try:
                 self._merge()
             except httpx.HTTPError as error:  # the next look writes it
                 logger.warning("the checkpoint of %s is not written yet: %s", self._store_name, error)
                 return
             with self._lock:
+                newest = self._changes
                 state = {
                     "configured": self._configured,
                     "bounds": {name: list(limits) for name, limits in self.explorer.bounds.items()},
@@ -328,6 +336,8 @@ class Campaign:
                     **self.decisions.state(),
                 }
             self.ledger.checkpoint(state)
+            if self.ledger.is_saved:
+                self._written = newest
 
     def look(self) -> bool:
         """Adopt what other sessions of this agent have decided, such as a hold; return whether something has changed.
