@@ -13,8 +13,6 @@ from tiled.client.utils import ClientError
 from tiled.queries import KeysFilter
 from tiled.structures.core import Spec
 
-from ainerd.results import CAMPAIGN, SPEC_VERSION, check_schema, tags_of
-
 PROBE_TIMEOUT_S = 3.0
 SCOPES = ("read:metadata", "read:data", "write:metadata", "write:data", "create:node", "delete:node")  # of an agent
 
@@ -110,6 +108,8 @@ def open_catalog(client: Container) -> tuple[Container, Container]:
     (['ainerd', 'raw'], ['atlas', 'log', 'results', 'suggestions'])
     >>> close()
     """
+    from ainerd.results import CAMPAIGN, SPEC_VERSION, check_schema  # imports pandas, which takes a second
+
     trees = {"raw": Spec("CatalogOfBlueskyRuns", version="3.0"), "ainerd": Spec(CAMPAIGN, version=SPEC_VERSION)}
     known = dict(client.search(KeysFilter([*trees])).items())  # each may be a catalog of its own in the configuration
     if "ainerd" in known:
@@ -127,6 +127,8 @@ def open_catalog(client: Container) -> tuple[Container, Container]:
 
 def _container(parent: Container, key: str, specs: list[Spec] | None = None) -> Container:
     """Return the child container `key`, created if missing; ServerError if the key does not allow it."""
+    from ainerd.results import tags_of
+
     try:
         return parent.create_container(key, specs=specs, access_tags=tags_of(parent))
     except ClientError as error:
