@@ -8,6 +8,10 @@ prompt   A real IPython in a pseudo-terminal, with the small simulated instrumen
 person   How long a person waits for a session, its first and later results, tables, pictures, files and commands.
          Wall time, and CPU time of the session with its Tiled server, which a busy machine hardly changes. A first
          session has empty caches: it compiles and calibrates. The others find them full.
+first    How soon sessions of the simulated Lambda 750k give a first verdict, after its last frame, and obey a hold.
+         Sessions have caches or none (a fresh checkout), and are alone or beside another busy process. ``explore(1)``
+         is typed at once at the prompt; ``exit`` after the last hold. Steps that take long are named. CPU times are
+         those of the session and its Tiled server. The load of the machine stands beside the times.
 leaving  A session takes a run. From the first frame to two seconds after the last, at a random moment, it is ended:
          ``exit`` or Ctrl-D typed, Ctrl-C twice and ``exit``, SIGTERM, the terminal closed (SIGHUP), or ``kill -9``.
          The next session starts with the files that are left. In the end each run must have one result: complete if
@@ -121,6 +125,36 @@ def timed(call):
     call()
     print("TOOK", time.perf_counter() - began)
 """
+FIRST = """
+import time
+from ainerd.activity import activity
+at, steps = {}, set()
+def note(name, doc):
+    if name == "stream_datum":
+        at["last"] = time.perf_counter()
+
+RE.subscribe(note)
+write = agent.results.complete
+def complete(*args, **kwargs):
+    written = write(*args, **kwargs)
+    at.setdefault("done", time.perf_counter())
+    return written
+
+agent.results.complete = complete
+def look():
+    while "done" not in at:
+        steps.add(activity(0.0).partition(" ")[0])
+        time.sleep(0.05)
+
+import threading
+threading.Thread(target=look, daemon=True).start()
+def first():
+    RE(agent.explore(1))
+    agent.drain(600)
+    print("FIRST", at["done"] - at["last"], *sorted(steps - {""}), "END")
+"""
+FIRST_TIMES = ("prompt (s)", "its CPU (s)", "verdict (s)", "CPU from prompt (s)", "hold (s)", "exit (s)", "load")
+BUSY = "while True: pass"
 EXPORT, NAN = 'agent.results.export("all.h5")', float("nan")
 ASKED_S = {  # at most, on two idle cores
     "import numpy, scipy": None,
@@ -223,6 +257,24 @@ def person(results: int = 30, small: bool = False, quick: bool = False) -> None:
         if what in took
     ]
     report("person", rows, results=results, small=small)
+
+
+@study.part
+def first(sessions: int = 10, quick: bool = False) -> None:
+    """Measure first verdicts and holds in `sessions` of each kind; ``--quick`` measures one."""
+    rows = []
+    for busy in (0, 1):
+        others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(busy)]
+        try:
+            for caches in ("none", "full"):
+                rows.append(
+                    {"caches": caches, "other busy processes": busy, **firsts(caches, 1 if quick else sessions)}
+                )
+        finally:
+            for other in others:
+                other.kill()
+                other.wait()
+    report("first", rows, sessions=sessions, quick=quick)
 
 
 @study.part
@@ -333,6 +385,36 @@ class IPython:
         os.close(self._pidfd)
         self.process.close(force=True)
         return has_ended
+
+
+def firsts(caches: str, n: int) -> Row:
+    """Return medians and worst times of `n` sessions; before those with full caches there is one that fills them."""
+    times, steps = defaultdict[str, list[float]](list), Counter[str]()
+    os.environ["MPLCONFIGDIR"] = matplotlib.get_cachedir()
+    with tempfile.TemporaryDirectory() as name:
+        for turn in track(range(-1 if caches == "full" else 0, n), description=f"sessions with caches: {caches}"):
+            own = Path(name, "full" if caches == "full" else str(turn))
+            os.environ |= {"NUMBA_CACHE_DIR": str(own / "numba"), "XDG_CACHE_HOME": str(own / "cache")}
+            folder = Path(name, f"session {turn}")
+            folder.mkdir()
+            began = time.perf_counter()
+            session = IPython(folder, TOML)
+            ready, cpu = time.perf_counter() - began, session.cpu_s()
+            session.run(FIRST)
+            match = session.type("first()", r"FIRST ([\d.e-]+) (.*)END")
+            verdict, more = float(match[1]), session.cpu_s() - cpu
+            hold = max(holds(session, folder, 3))
+            began = time.perf_counter()
+            session.exit()
+            if turn >= 0:
+                took = ready, cpu, verdict, more, hold, time.perf_counter() - began, os.getloadavg()[0]
+                for what, value in zip(FIRST_TIMES, took, strict=True):
+                    times[what].append(value)
+                steps.update(match[2].split())
+    row: Row = {}
+    for what, values in times.items():
+        row |= {what: float(np.median(values)), f"{what}, worst": max(values)}
+    return {**row, "steps": ", ".join(f"{step} {k} of {n}" for step, k in steps.items()) or "none"}
 
 
 def holds(session: IPython, folder: Path, n: int = 5) -> list[float]:
