@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.stats import norm
 
-from ainerd.xpcs import MultiTau, Partition, Relaxation, fit_curves, fit_relaxation
+from ainerd.xpcs import LEFT_OVER, MultiTau, Partition, Relaxation, fit_curves, fit_relaxation
+from ainerd.xpcs._fit_curves import LEFT_OVER_OF_FILES
 from studies._exposures import frames, plain
 from studies._tools import Row
 
@@ -24,6 +25,25 @@ MODELS = {
     "half static": {"tau": 40.0, "static": 0.5},
 }
 PIXELS = (3000, 300, 100, 12)
+EXPOSURES = 20
+# One material each: its g1, the share of g2 - 1 that a baseline has, and the largest that its normalisation leaves.
+MATERIALS: dict[str, tuple[dict[str, float], float, float]] = {
+    "exponential": ({"tau": 40.0}, 0.0, LEFT_OVER),
+    "stretched, .6": ({"tau": 40.0, "p": 0.6}, 0.0, LEFT_OVER),
+    "compressed, 1.7": ({"tau": 40.0, "p": 1.7}, 0.0, LEFT_OVER),
+    "τ a fifth of the movie": ({"tau": 600.0}, 0.0, LEFT_OVER),
+    "static .2": ({"tau": 40.0, "static": 0.2}, 0.0, LEFT_OVER),
+    "static .35": ({"tau": 40.0, "static": 0.35}, 0.0, LEFT_OVER),
+    "static .7": ({"tau": 40.0, "static": 0.7}, 0.0, LEFT_OVER),
+    "static .5, stretched, .7": ({"tau": 40.0, "static": 0.5, "p": 0.7}, 0.0, LEFT_OVER),
+    "baseline .001": ({"tau": 40.0}, 0.005, LEFT_OVER),
+    "two modes, ×10": ({"tau": 12.0, "share": 0.5, "ratio": 10.0}, 0.0, LEFT_OVER),
+    "file, baseline .004": ({"tau": 40.0}, 0.02, LEFT_OVER_OF_FILES),
+    "file, baseline .02": ({"tau": 40.0}, 0.1, LEFT_OVER_OF_FILES),
+    "file, baseline .1": ({"tau": 40.0}, 0.5, LEFT_OVER_OF_FILES),
+    "unexpected baseline .004": ({"tau": 40.0}, 0.02, LEFT_OVER),
+    "unexpected baseline .02": ({"tau": 40.0}, 0.1, LEFT_OVER),
+}
 FALSE_ALARMS = 0.01  # of one called two, for the best possible choice
 CONTRAST, COUNTS = 0.2, 0.5
 FAILURES = ("errors of zero", "errors 30 × too small", "no speckle", "τ above the lags", "τ below the lags")
@@ -143,6 +163,27 @@ def row(name: str, n_pixels: int, shape: dict[str, float], fit: Relaxation) -> R
         out |= {f"{x} sd": float(values.std()) if some else np.nan}
         out |= {f"{x} in 1": float((np.abs(values) < 1).mean()) if some else np.nan}
     return out
+
+
+def materials(quick: bool) -> Iterator[Row]:
+    """Yield a row for each material and number of pixels: the models of its exposures, and how often tau is right."""
+    for seed, (name, (shape, baseline, left_over)) in enumerate(MATERIALS.items()):
+        noise = Noise(shape, seed, 500 if quick else 2000)
+        for n_pixels in (300, 1000, 3000, 10000):
+            g2 = 1 + CONTRAST * (baseline + (1 - baseline) * g1(LAG, **shape) ** 2)
+            y, error = g2 + noise.draw(EXPOSURES, n_pixels), np.tile(noise.error(n_pixels), (EXPOSURES, 1))
+            fit = fit_curves(LAG, y, error, n_frames=N_FRAMES, left_over=left_over)
+            models, counts = np.unique(fit.model, return_counts=True)
+            off = np.abs(fit.tau - shape["tau"]) / fit.tau_err
+            nearest = np.fmin(off, np.abs(fit.tau_either - shape["tau"]) / fit.tau_either_err)
+            order = np.argsort(-counts)
+            yield {
+                "material": name, "pixels": n_pixels,
+                "models": ", ".join(f"{counts[i]} {models[i].removeprefix('stretched + ')}" for i in order),
+                "with other": int((fit.either != "").sum()),
+                "τ in 1": float((off < 1).mean()), "τ in 2": float((off < 2).mean()),
+                "either in 2": float((nearest < 2).mean()), "either in 3": float((nearest < 3).mean()),
+            }  # fmt: skip
 
 
 def failures(quick: bool) -> Iterator[Row]:

@@ -4,6 +4,7 @@ Frames are made by code that shares nothing with `ainerd.dynamics`.
 
 fits     fits of one relaxation: Gaussian speckle of a known g1, contrast and counts
 models   choice between models of curves of g2, pulls of their parameters, and files with wrong errors
+material one model and tau within its errors in all exposures of one material
 spoilt   runs with faults beside the same runs without
 speed    CPU time of fits
 flow     fits across azimuth and age, of scatterers whose motion is known and whose fields are summed
@@ -41,6 +42,12 @@ def models(quick: bool = False) -> None:
     report("numbers_models", _numbers_models.pulls(quick), quick=quick)
     report("numbers_files", _numbers_models.failures(quick), quick=quick)
     report("numbers_found", _numbers_models.found(quick), quick=quick)
+
+
+@study.part
+def material(quick: bool = False) -> None:
+    """Measure whether exposures of one material get one model, and a tau within its errors."""
+    report("numbers_material", _numbers_models.materials(quick), quick=quick)
 
 
 @study.part

@@ -35,7 +35,11 @@ def campaign(server):
             embedding=np.array([i, 1.0], np.float32),
             novelty_p=p,
             arrays={"map": np.full((4, 4), float(i))},
-            summary={"tau_s": 0.1 * (i + 1), "tau_s_err": 0.01},
+            summary={
+                "tau_s": 0.1 * (i + 1),
+                "tau_s_err": 0.01,
+                **({"tau_s_or": 0.55, "tau_s_or_err": 0.02} if i else {}),
+            },
             units={"tau_s": "s"},
             calibration={"alpha": 0.05, "id": "bank", "n": 9},
         )
@@ -85,6 +89,7 @@ def test_the_report_of_a_night(campaign, tmp_path):
         "Measure scan 2 at sample_x 1.50 mm, sample_y 2.00 again: it is novel, and was measured only once.",
         "Start the agent: it takes 1 result again",
         "0.2 ± 0.01",
+        "0.55 ± 0.02",  # fits as well
         "own p: how often an exposure of a kind measured before would lie as far from the others of that kind.",
         "[red]markup[/]",
         "<script>alert(1)</script>",

@@ -80,6 +80,28 @@ def test_a_model_that_describes_the_curve_as_well_has_its_tau_beside():
     assert (np.nanmin(pulls, axis=0) < 3).all() and (pulls > 3).any()
 
 
+@pytest.mark.parametrize(
+    ("shape", "noise", "left_over", "model"),
+    [
+        ({"static": 0.35}, 2e-3, 0.003, "stretched + static"),  # a rest of .025
+        ({"base": 0.002}, 1.1e-3, 0.003, "stretched + baseline"),
+        ({"base": 0.02}, 2e-3, 0.03, "stretched + baseline"),
+    ],
+)
+def test_curves_of_one_material_have_one_model(shape, noise, left_over, model):
+    """Noise does not choose between a static share and a baseline, although each curve allows both."""
+    fit = fit_curves(LAG, *noisy(20, noise=noise, **shape), left_over=left_over)
+    assert set(fit.model) == {model} and (fit.either != "").mean() > 0.8
+    assert ((np.abs(fit.tau - 40) / fit.tau_err) < 2).mean() > 0.85
+
+
+def test_a_large_baseline_has_its_tau_beside_that_of_a_static_share():
+    """A g2 that ends at 1.15, as files of others do: the size of the rest alone excludes neither."""
+    fit = fit_curves(LAG, *noisy(20, noise=2e-3, base=0.15))
+    assert set(fit.model) == {"stretched + static"} and set(fit.either) == {"stretched + baseline"}
+    assert (np.abs(fit.tau_either - 40) < 3 * fit.tau_either_err).all() and (fit.tau < 30).all()
+
+
 def test_errors_hold_over_the_models_that_the_evidence_allows():
     """A mixture of normal distributions, against draws from it."""
     other = Other("other", 0.3, np.full(8, 2.0), np.full(8, 0.5), ("tau",))

@@ -163,7 +163,9 @@ class _Campaign:
         self._novel = table[table["novel"].fillna(False).astype(bool)].sort_values("novelty_p", kind="stable")
         alpha = store.record(str(self._done.index[-1])).calibration.get("alpha") if len(self._done) else None
         self._alpha = float(alpha) if alpha is not None else None
-        self._measured = [name for name in table.columns if f"{name}_err" in table.columns][:3]
+        first = [name for name in table.columns if f"{name}_err" in table.columns and not name.endswith("_or")][:3]
+        # A value that fits as well, NAME_or, stands beside the first.
+        self._measured = [each for name in first for each in (name, f"{name}_or") if each in table.columns]
         suggested = store.suggestions()
         self._next = suggested[suggested["status"].eq("proposed")].iloc[-1:]
         again = table.get("retake", pd.Series(False, table.index)).eq(True)

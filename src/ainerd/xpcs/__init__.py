@@ -1,6 +1,7 @@
 """Pixel counts to correlations: partitions of a detector, two-time correlation maps, g2 and its fits."""
 
 from ainerd.xpcs._ageing import AgeingFit, fit_ageing, middle_age
+from ainerd.xpcs._choice import LEFT_OVER
 from ainerd.xpcs._counts import per_bin
 from ainerd.xpcs._event_screen import EventScreen
 from ainerd.xpcs._events import EventFileError, Events
@@ -26,6 +27,7 @@ from ainerd.xpcs._two_time import TwoTimeReducer, two_time
 from ainerd.xpcs._ufxc import UFXC_SHAPES, read_ufxc
 
 __all__ = [
+    "LEFT_OVER",
     "LOG_TAU_KNOWN",
     "RELAXATION_COLUMNS",
     "RELAXATION_TEXTS",

@@ -16,6 +16,7 @@ GAIN_TWO = 3.0  # of a second mode: odds of twenty, with which fewer than one cu
 SHARE_KNOWN = 3.0  # errors by which a share differs from nothing in a model that is chosen
 SHARE_POSSIBLE = 1.5  # the same in a model that widens the errors of another
 RIVAL = 5.0  # largest difference in the logarithm between models of which a curve does not tell the better
+LEFT_OVER = 0.003  # largest baseline that our normalisation leaves: if the intensity in a static ring varies by 5 %
 ONE_ERROR = 0.6827  # of a normal distribution within one error
 STEPS = 24  # relaxation times that are tried for limits
 EXPONENTS = (0.3, 2.0)  # of the curves that are tried for limits
@@ -98,13 +99,19 @@ class Other(NamedTuple):
     known: tuple[str, ...]  # the parameters that mean the same in both
 
 
-def choose(curves: Curves, models: Sequence[str] = DEFAULT, known: Constraints = FREE) -> list[Chosen]:
+def choose(
+    curves: Curves, models: Sequence[str] = DEFAULT, known: Constraints = FREE, *, left_over: float = LEFT_OVER
+) -> list[Chosen]:
     """Choose for each curve the model that the evidence prefers, from `models`.
 
     The logarithm of its evidence must exceed by `GAIN` that of a model with fewer parameters, and by `GAIN_TWO` that of
-    a model with one mode if it has two; all its shares must differ from zero by `SHARE_KNOWN` errors, and none of its
-    parameters may be at the end of its range. Richer models are fitted only to curves from which a stretched
-    exponential, or a richer model, leaves a smooth residual.
+    a model with one mode if it has two, or by `RIVAL` if that has a rest that does not decay; all its shares must
+    differ from zero by `SHARE_KNOWN` errors, and none of its parameters may be at the end of its range. Richer models
+    are fitted only to curves from which a stretched exponential, or a richer model, leaves a smooth residual.
+
+    A static share and a baseline mostly describe a rest equally well. So that noise does not choose between them, a
+    rest of at most `left_over` is called a baseline, and a larger one a static share, unless the likelihood of that is
+    smaller by more than `RIVAL` in the logarithm.
     """
     every = np.arange(len(curves.value))
     fits: dict[str, tuple[NDArray[np.int64], Fitted]] = {}
@@ -120,7 +127,7 @@ def choose(curves: Curves, models: Sequence[str] = DEFAULT, known: Constraints =
         fits[model] = rows, fit(curves[rows], model, starts, known)
         last[model] = last.get("stretched", first).copy()
         last[model][rows] = fits[model][1].x
-    return [_best(curves, int(k), fits) for k in every]
+    return [_best(curves, int(k), fits, left_over) for k in every]
 
 
 def _starts(model: str, first: Floats, middle: Floats, last: dict[str, Floats]) -> list[Floats]:
@@ -169,7 +176,7 @@ def _with_room(curves: Curves, fits: Sequence[tuple[NDArray[np.int64], Fitted]])
     return np.flatnonzero(room > 2 * GAIN)
 
 
-def _best(curves: Curves, k: int, fits: dict[str, tuple[NDArray[np.int64], Fitted]]) -> Chosen:
+def _best(curves: Curves, k: int, fits: dict[str, tuple[NDArray[np.int64], Fitted]], left_over: float) -> Chosen:
     every: list[_Candidate] = []
     latest = float(np.log(LATEST * curves.lag[-1]))
     for model, (rows, fitted) in fits.items():
@@ -185,23 +192,26 @@ def _best(curves: Curves, k: int, fits: dict[str, tuple[NDArray[np.int64], Fitte
     found.sort(key=lambda each: (each.rank, -each.evidence))
     best = found[0]
     for each in found[1:]:
-        gain = GAIN_TWO if each.rank[0] > best.rank[0] else GAIN if each.rank > best.rank else 0
+        of_two = RIVAL if "+" in best.model else GAIN_TWO
+        gain = of_two if each.rank[0] > best.rank[0] else GAIN if each.rank > best.rank else 0
         if each.evidence > best.evidence + gain:
             best = each
+    best, rival = _of_rest(best, every, int(curves.n[k]), left_over)
     fitted, row = best.fitted, best.row
     others: dict[str, Other] = {}
     for each in every:
-        if each is best:
+        if each.model == best.model:
             continue
         both = tuple(x for x in ("tau", "exponent") if x in fitted.free and x in each.fitted.free)
         odds = GAIN * ((best.rank > each.rank) - (each.rank > best.rank))  # against the richer of both
         weight = float(np.exp(np.clip(each.evidence - best.evidence + odds, -100, 0)))
         sd = np.sqrt(np.maximum(np.diag(each.fitted.covariance[each.row]), 0))
         others[each.model] = Other(each.model, weight, each.fitted.x[each.row], sd, both)
-    near = [x for x in found if x is not best and x.evidence > best.evidence - (RIVAL if x.rank == best.rank else 0)]
-    either = others[near[0].model] if near else None
-    if near and near[0].rank == best.rank:
-        others.pop(near[0].model)
+    if rival is not None:
+        either: Other | None = others.pop(rival.model)
+    else:
+        richer = [x for x in found if x.rank > best.rank and x.evidence > best.evidence]
+        either = others[richer[0].model] if richer else None
     further = tuple(
         others[x.model] for x in every if x.model in others and x.errors > SHARE_POSSIBLE and x.rank[0] == best.rank[0]
     )
@@ -216,6 +226,29 @@ class _Candidate(NamedTuple):
     fitted: Fitted
     row: int
     errors: float
+
+    @property
+    def chi2(self) -> float:
+        return float(self.fitted.chi2[self.row])
+
+
+def _of_rest(
+    best: _Candidate, every: Sequence[_Candidate], n: int, left_over: float
+) -> tuple[_Candidate, _Candidate | None]:
+    """Return the model with a static share or with a baseline, and the other of both unless the curve excludes it."""
+    shape = best.model.partition(" + ")[0]
+    pair = [x for x in every if x.model in (f"{shape} + static", f"{shape} + baseline")]
+    pair = [x for x in pair if x is best or x.errors > SHARE_POSSIBLE]
+    if not any(x is best for x in pair) or len(pair) < 2:
+        return best, None
+    baseline = next(x for x in pair if x.model.endswith("baseline"))
+    is_small = baseline.fitted["baseline"][baseline.row] <= left_over
+    first, second = sorted(pair, key=lambda x: (x is baseline) != is_small)
+    better = (second.chi2 - first.chi2) / 2 / max(min(first.chi2, second.chi2) / max(n - best.rank[1], 1), 1.0)
+    if better < -RIVAL:
+        first, second = second, first
+    evidence = max(first.evidence, second.evidence)
+    return first._replace(evidence=evidence), second if abs(better) <= RIVAL else None
 
 
 def _share_known(fitted: Fitted, row: int, latest: float) -> float:

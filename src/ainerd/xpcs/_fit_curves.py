@@ -39,6 +39,7 @@ FEWEST_LAGS = 6
 TOO_FEW_PHOTONS = 0.5  # error of a lag from photons above which the lag is not used
 TOO_SMALL = 1.3  # scatter of neighbouring lags over their errors above which the errors are enlarged
 SAME = 0.03  # largest difference of two g1 with the same noise
+LEFT_OVER_OF_FILES = 0.03  # largest baseline that the normalisation of others is expected to leave
 LIMIT = 2.71  # chi square of a one-sided limit of 95 %
 
 
@@ -59,6 +60,7 @@ def fit_curves(
     bounds: Mapping[str, tuple[float, float]] | None = None,
     given: Mapping[str, tuple[float, float]] | None = None,
     shared: Collection[str] = (),
+    left_over: float = LEFT_OVER_OF_FILES,
 ) -> Relaxation:
     """Fit models of one family to curves of g2, choose by evidence, and report the numbers that the curves determine.
 
@@ -95,6 +97,9 @@ def fit_curves(
         name: contrast, tau, exponent, static, baseline, share, ratio (tau2 over tau), exponent2.
     shared : collection of str
         Parameters that have one value for all curves; `models` is then one model.
+    left_over : float
+        Largest baseline that the normalisation may leave in g2 - 1. A larger rest that does not decay is called a
+        static share, unless the curve excludes it.
 
     Raises
     ------
@@ -142,11 +147,12 @@ def fit_curves(
             joint = np.full((k, k), np.nan)
             joint[np.ix_(at, at)] = of_fitted
         else:
-            chosen = choose(data, models, scale)
+            chosen = choose(data, models, scale, left_over=left_over)
             again = [i for i, model in enumerate(chosen) if "tau" in model.free and fitted[i].correlate(model.x)]
             if again:
                 data = whitened(fitted)
-                for i, model in zip(again, choose(data[np.array(again)], models, scale), strict=True):
+                some = choose(data[np.array(again)], models, scale, left_over=left_over)
+                for i, model in zip(again, some, strict=True):
                     chosen[i] = model
         judge(fitted, data, chosen, scale, lambda _: LIMIT)
     return Relaxation.of([each.report for each in curves], unit, joint)

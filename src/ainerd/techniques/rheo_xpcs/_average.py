@@ -14,7 +14,7 @@ from ainerd.techniques.rheo_xpcs._curves_of_bins import Curves
 from ainerd.techniques.rheo_xpcs._drawing import new_figure
 from ainerd.techniques.rheo_xpcs._fitted import FittedCurves
 from ainerd.words import rounded
-from ainerd.xpcs import Repeats, Trend, average_repeats, log_tau_shifts
+from ainerd.xpcs import LEFT_OVER, Repeats, Trend, average_repeats, log_tau_shifts
 
 Floats = NDArray[np.float64]
 SHOWN = 6  # bins in a figure, at most
@@ -93,7 +93,7 @@ class Average:
             n_frames=int(np.median(lengths)) if len(lengths) == len(kept) else None,
             n_files=sum(each.n_files for each in kept),
         )
-        fitted = FittedCurves.of(mean, errors_of=repeats.errors)
+        fitted = FittedCurves.of(mean, errors_of=repeats.errors, left_over=LEFT_OVER)
         precision = np.where(error > 0, 1 / np.maximum(error, 1e-300) ** 2, np.nan)
         shifts = log_tau_shifts(mean.tau_s, g2, fitted.fit, precision if np.isfinite(precision).any() else None)
         return cls(

@@ -22,6 +22,7 @@ from ainerd.techniques.rheo_xpcs._verdict import (
 )
 from ainerd.threads import one_thread
 from ainerd.xpcs import (
+    LEFT_OVER,
     Do,
     Events,
     EventScreen,
@@ -298,7 +299,7 @@ class Exposure(RunAnalysis):
         denoised = self._technique.denoiser.denoise(maps, size=DENOISED)
         g2 = g2_from_two_time(denoised)
         tau = np.arange(1, DENOISED) * self._reducer.n_pushed / DENOISED * self._frame_time_s
-        fit = fit_curves(tau, g2.mean(0))
+        fit = fit_curves(tau, g2.mean(0), left_over=LEFT_OVER)
         arrays: dict[str, NDArray[Any]] = {"denoised": denoised, "g2_denoised": g2, "tau_denoised": tau}
         return arrays, {"tau_denoised_s": float(fit.tau[0]) if np.isfinite(fit.tau[0]) else None}
 

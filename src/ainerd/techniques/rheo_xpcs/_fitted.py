@@ -1,6 +1,7 @@
 """Curves of g2 with their fits: table, picture and file."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import h5py
 import numpy as np
@@ -26,12 +27,12 @@ class FittedCurves:
     power: PowerFit
 
     @classmethod
-    def of(cls, curves: Curves, *, errors_of: str = "of the file") -> "FittedCurves":
-        """Fit curves with the Poisson errors that their numbers of photons allow; see `ainerd.xpcs.fit_curves`."""
+    def of(cls, curves: Curves, **options: Any) -> "FittedCurves":
+        """Fit curves with the Poisson errors that their numbers of photons allow, and options of `fit_curves`."""
         step = curves.frame_time_s if curves.frame_time_s > 0 else None
         fit = fit_curves(
             curves.tau_s, curves.g2, curves.error, counts=curves.mean_counts, n_pixels=curves.n_pixels,
-            n_frames=curves.n_frames, n_files=curves.n_files, level=curves.level, frame_time=step, errors_of=errors_of,
+            n_frames=curves.n_frames, n_files=curves.n_files, level=curves.level, frame_time=step, **options,
         )  # fmt: skip
         return cls(curves, fit, fit_power(curves.q, fit.tau, fit.tau_err))
 

@@ -79,8 +79,8 @@ def draw_many_over_q(
         order = np.argsort(q)
         times.plot(q[order], tau[order], lw=0.6, **style)
         times.errorbar(q, tau, columns["tau_s_err"], fmt="o", ms=3, lw=0.8, **style)
-        for limit, marker in (("tau_s_above", "^"), ("tau_s_below", "v")):
-            times.plot(q, columns[limit], marker, ms=5, mfc="none", **style)
+        for other, marker in (("tau_s_or", "D"), ("tau_s_above", "^"), ("tau_s_below", "v")):
+            times.plot(q, columns[other], marker, ms=5, mfc="none", **style)
         shapes.errorbar(q, columns["kww_exponent"], columns["kww_exponent_err"], fmt="o", ms=3, lw=0.8, **style)
         points += [(x, y) for x, y in zip(q, tau, strict=True) if x > 0 and np.isfinite(y)]
     if points:
@@ -89,7 +89,8 @@ def draw_many_over_q(
         _draw_guides(times, np.array([all_q.min(), all_q.max()]) * (0.95, 1.05), *middle)
         times.legend(fontsize=7)
     shapes.axhline(1, lw=1, color="0.7")
-    times.set(xscale="log", yscale="log", ylabel="τ (s)", title=f"{len(series)} exposures; ▵ and ▿ are limits of τ")
+    marks = "▵ and ▿ are limits of τ, ◇ fits as well"
+    times.set(xscale="log", yscale="log", ylabel="τ (s)", title=f"{len(series)} exposures; {marks}")
     shapes.set(xlabel="q (1/nm)", ylabel="exponent")
     figure.colorbar(ScalarMappable(norm, colours), ax=[times, shapes], label=name)
     return [times, shapes]

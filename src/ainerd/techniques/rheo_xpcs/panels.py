@@ -24,7 +24,7 @@ __all__ = [
     "quantities", "sentences", "strip", "thumbnail", "together", "view",
 ]  # fmt: skip
 
-quantities = ("tau_s", "contrast", "kww_exponent", "velocity_nm_s")
+quantities = ("tau_s", "tau_s_or", "contrast", "kww_exponent", "velocity_nm_s")
 averaged = ("g2", "g2_err", "tau", "intensity", "bins")
 together = ("rings", "bins")
 endings = (".nxs", ".h5", ".hdf5")  # of exported files
