@@ -15,18 +15,6 @@ SINCE = "time since the exposure began (s)"  # label of every axis of time withi
 DIGITS, FEWEST = 3, 2  # significant digits, and the fewest decimals
 MOST = 6  # most decimals; smaller numbers are written with powers of ten
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-# Spellings of units by UDUNITS, EPICS and people; a plural "s" of a word is cut off before.
-_SPELLINGS = {
-    "m": "m meter metre", "mm": "mm millimeter millimetre", "cm": "cm centimeter centimetre",
-    "um": "um µm μm micron micrometer micrometre", "nm": "nm nanometer nanometre",
-    "deg": "deg ° degree arc_degree", "mrad": "mrad milliradian", "rad": "rad radian",
-    "degC": "degc c °c ℃ celsius deg_c degree_celsius degrees_celsius", "K": "k kelvin",
-    "s": "s sec second", "ms": "ms millisecond",
-    "us": "us µs μs microsecond", "min": "min minute", "h": "h hr hour", "Hz": "hz hertz", "kHz": "khz kilohertz",
-    "eV": "ev electronvolt", "keV": "kev kiloelectronvolt", "V": "v volt", "A": "a amp ampere", "mA": "ma milliampere",
-    "Pa": "pa pascal", "%": "% percent", "N": "n newton", "1": "1 none",
-}  # fmt: skip
-_UNIT_OF = {spelling: unit for unit, spellings in _SPELLINGS.items() for spelling in spellings.split()}
 _FORMULA_STARTS = "=+-@\t\n"
 
 
@@ -120,32 +108,6 @@ def named_place(position: Mapping[str, float], units: Mapping[str, str]) -> str:
 
 def _with_unit(x: float, unit: str | None) -> str:
     return f"{coordinate(x)} {unit or ''}".rstrip()
-
-
-def unit_of(text: str) -> str:
-    """Return the usual spelling of a unit; an unknown unit as it is, without spaces around it.
-
-    Examples
-    --------
-    >>> unit_of("millimeters"), unit_of("μm"), unit_of("Celsius"), unit_of("furlong")
-    ('mm', 'um', 'degC', 'furlong')
-    """
-    stripped = text.strip()
-    if stripped in _SPELLINGS:
-        return stripped
-    name = stripped.lower().replace(" ", "_")
-    return _UNIT_OF.get(name) or (_UNIT_OF.get(name.removesuffix("s")) if len(name) > 3 else None) or stripped
-
-
-def same_unit(a: str, b: str) -> bool:
-    """Return whether two spellings are of one unit.
-
-    Examples
-    --------
-    >>> same_unit("mm", "millimeters"), same_unit("mm", "um")
-    (True, False)
-    """
-    return unit_of(a) == unit_of(b)
 
 
 def here(times: Any) -> Any:

@@ -144,7 +144,7 @@ def test_an_acquisition_of_few_frames_is_aborted(tmp_path):
     [
         (
             {"metadata": METADATA | {"sample/position_x": (1.0, "deg")}},
-            "is in 'deg', which cannot be converted to 'mm'",
+            "'deg' cannot be converted to 'mm'",
         ),
         ({"metadata": METADATA | {"start_time": "yesterday"}}, "start_time is not a time: 'yesterday'"),
         ({"frames": FRAMES[0]}, "expected \\(frames, rows, columns\\)"),

@@ -12,15 +12,20 @@ from ainerd.documents import Run
 NUMBER = {"dtype": "number", "shape": [], "source": "sim"}
 
 
-def read(keys, *, configuration=None, image_shape=(2, 3), n=3, **start):
+def read(keys, *, configuration=None, image_shape=(2, 3), n=3, wanted=None, units=None, **start):
     """A run of n events that hold frames and a motor, with a baseline before and after."""
-    run, bundle = Run(keys, []), compose_run(metadata=start)
+    run, bundle = Run(keys, [], units=wanted), compose_run(metadata=start)
     run("start", bundle.start_doc)
-    baseline = bundle.compose_descriptor(name="baseline", data_keys={"x": NUMBER, "slit": NUMBER})
-    configured = {"det": {"data": configuration or {}, "timestamps": {}, "data_keys": {}}}
-    image = {"dtype": "array", "shape": [*image_shape], "source": "sim"}
+    stated = {key: NUMBER | {"units": unit} for key, unit in (units or {}).items()}
+    configured = {"det": {"data": configuration or {}, "timestamps": {}, "data_keys": stated}}
+    image, slit = {"dtype": "array", "shape": [*image_shape], "source": "sim"}, {"slit": NUMBER}
+    moved = {"x": stated.get("x", NUMBER)}
+    baseline = bundle.compose_descriptor(name="baseline", data_keys=moved | slit)
     primary = bundle.compose_descriptor(
-        name="primary", data_keys={"det": image, "x": NUMBER}, configuration=configured, object_keys={"det": ["det"]}
+        name="primary",
+        data_keys={"det": image} | moved,
+        configuration=configured,
+        object_keys={"det": ["det"]},
     )
     run("descriptor", baseline.descriptor_doc)
     run("descriptor", primary.descriptor_doc)
@@ -160,3 +165,27 @@ def test_an_invalid_time_is_replaced_by_that_of_the_event(odd):
     assert run.series("x").tolist() == [[5.0, 11.0, 20.0], [2.0, 1.0, 0.0]]
     assert run.reading("x") == 2.0 and run.reading("x", 2) == 1.0
     assert run.reading("y") is None  # no float is as large
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("um", 1e-3), ("µm", 1e-3), ("M", 1e3), ("mm", 1), ("", 1), (None, 1)])
+def test_readings_are_in_the_unit_of_the_settings(unit, factor):
+    run = read(Detector(image="det"), wanted={"x": "mm"}, units={"x": unit})
+    assert run.problem == "" and run.reading("slit") == 7.0
+    assert [run.reading("x", event) for event in (1, 2, 3)] == pytest.approx([10 * factor, 11 * factor, 12 * factor])
+    assert run.series("x")[1].tolist() == pytest.approx([x * factor for x in (0.5, 10.0, 11.0, 12.0, 99.0)])
+    assert run.of_frames("x", 1, 2).tolist() == pytest.approx([11.0 * factor])
+
+
+def test_a_reading_in_a_unit_that_does_not_fit_is_refused_with_both_units():
+    run = read(Detector(image="det"), wanted={"x": "mm"}, units={"x": "steps"})
+    assert run.problem == "the reading 'x': 'steps' cannot be converted to 'mm', the unit in the settings"
+
+
+@pytest.mark.parametrize(("unit", "seconds"), [("ms", 0.1), ("usec", 1e-4), ("s", 100.0), ("", 100.0), ("min", 6000.0)])
+def test_the_frame_time_is_in_the_unit_of_its_data_key(unit, seconds):
+    keys = Detector(image="det", frame_time_s="period")
+    run = read(keys, configuration={"period": 100.0}, units={"period": unit})
+    assert run.frame_time_s == pytest.approx(seconds)
+    assert read(keys, configuration={"period": 100.0}, units={"period": "mm"}).problem == (
+        "the configuration 'period': 'mm' cannot be converted to 's'"
+    )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ainerd.words import coordinate, here, named_place, place, rendered, rounded, same_unit
+from ainerd.words import coordinate, here, named_place, place, rendered, rounded
 
 
 @pytest.mark.parametrize(
@@ -79,23 +79,3 @@ def test_times_are_local(zone, monkeypatch):
     finally:
         monkeypatch.undo()
         time.tzset()
-
-
-@pytest.mark.parametrize(
-    ("one", "others"),
-    [
-        ("mm", "MM millimeter millimeters millimetre Millimeters"),
-        ("um", "µm μm micron microns micrometers UM"),
-        ("deg", "degree degrees DEG °"),
-        ("degC", "C °C celsius degrees_Celsius deg_C"),
-        ("K", "k kelvin Kelvins"),
-        ("s", "sec secs second seconds"),
-        ("keV", "KEV kev"),
-        ("furlong", "furlong"),
-    ],
-)
-def test_spellings_of_a_unit_are_one_unit(one, others):
-    for other in others.split():
-        assert same_unit(one, f" {other} "), other
-    for different in {"mm", "um", "m", "deg", "degC", "K", "s", "ms", "keV", "eV", "", "counts"} - {one}:
-        assert not same_unit(one, different), different

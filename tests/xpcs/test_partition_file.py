@@ -139,7 +139,7 @@ def test_invalid_files_are_named(tmp_path):
         Partition.load(path)
     with h5py.File(path, "r+") as file:
         file["entry/instrument/masks/dynamic_q_list"].attrs["units"] = "furlong"
-    with pytest.raises(ValueError, match=r"dynamic_q_list is in 'furlong'"):
+    with pytest.raises(ValueError, match=r"dynamic_q_list: 'furlong' cannot be converted to '1/nm'"):
         Partition.load(path)
 
 
@@ -168,3 +168,87 @@ def test_a_map_that_unpacks_to_gigabytes_is_refused(tmp_path):
         file.create_dataset("qmap/dynamicMap", (100_000, 100_000), "u2", chunks=(1000, 1000), compression="gzip")
     with pytest.raises(ValueError, match=r"bins.h5: /qmap/dynamicMap unpacks to 20.0 GB, no map of a detector"):
         Partition.load(tmp_path / "bins.h5")
+
+
+def combined_map(path):
+    """Write three whole rings and two rings of four sectors, numbered as pySimpleMask combines two maps.
+
+    Returns labels and q, in 1/nm, by the formula 4 pi sin(theta) / lambda.
+    """
+    y, x = np.indices((200, 240))
+    size, energy, cy, cx = 55e-6, 11.0, 100.0, 120.0
+    radius = np.hypot(y - cy, x - cx)
+    q = 4 * np.pi * energy / 1.239842 * np.sin(np.arctan(radius * size / 6.0) / 2)
+    ring, sector = (
+        np.digitize(radius, [15, 30, 45, 60, 80, 100]),
+        (np.arctan2(y - cy, x - cx) // (np.pi / 2) + 2).clip(0, 3),
+    )
+    labels = np.where((ring > 0) & (ring < 4), ring, np.where((ring > 3) & (ring < 6), 4 * ring - 12 + sector, 0))
+    labels = labels.astype(int)
+    with h5py.File(path, "w") as file:
+        group = file.create_group("qmap")
+        group["mask"] = labels > 0
+        group["dynamic_roi_map"] = group["static_roi_map"] = labels
+        group["map_names"], group["map_units"] = [b"q", b"phi"], ["1/Å".encode(), b"deg"]
+        for kind in ("dynamic", "static"):
+            group[f"{kind}_v_list_dim0"] = [0.1 * q[ring == k].mean() for k in range(1, 6)]
+            group[f"{kind}_v_list_dim1"] = [-135.0, -45.0, 45.0, 135.0]
+            group[f"{kind}_index_mapping"] = np.arange(labels.max())
+        numbers = {"energy": energy, "detector_distance": 6.0, "pixel_size": size}
+        for name, value in (numbers | {"beam_center_x": cx, "beam_center_y": cy}).items():
+            group[name] = value
+        group["detector_distance"].attrs["units"] = "m"
+    return labels, np.array([q[labels == k].mean() for k in range(1, labels.max() + 1)])
+
+
+def test_a_list_that_contradicts_its_geometry_gives_way_to_it(tmp_path):
+    labels, q = combined_map(tmp_path / "q.hdf")
+    read = Partition.load(tmp_path / "q.hdf")
+    assert np.array_equal(read.roi_map, labels)
+    np.testing.assert_allclose(read.q, q, rtol=1e-3)
+    np.testing.assert_allclose(read.static_q, q, rtol=1e-3)
+    assert np.isnan(read.phi[:3]).all()
+    np.testing.assert_allclose(read.phi[3:], [225, 315, 45, 135] * 2, atol=1.5)
+    with h5py.File(tmp_path / "q.hdf", "r+") as file:  # the same geometry in other units
+        file["qmap/detector_distance"][()] = 6000.0
+        file["qmap/detector_distance"].attrs["units"] = "mm"
+    np.testing.assert_allclose(Partition.load(tmp_path / "q.hdf").q, q, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (
+            "mask",
+            lambda mask: mask.write_direct(~mask[()]),
+            "mask is 0, which means bad, in 100% of the pixels in bins",
+        ),
+        (
+            "beam_center_x",
+            lambda x: x.write_direct(np.array(0.0)),
+            "contradicts the geometry of the map in .* of 11 bins",
+        ),
+        ("detector_distance", lambda x: x.attrs.__setitem__("units", "s"), "distance: 's' cannot be converted to 'm'"),
+    ],
+)
+def test_a_map_that_contradicts_itself_is_refused(tmp_path, name, change, message):
+    combined_map(tmp_path / "q.hdf")
+    with h5py.File(tmp_path / "q.hdf", "r+") as file:
+        change(file[f"qmap/{name}"])
+    with pytest.raises(ValueError, match=message):
+        Partition.load(tmp_path / "q.hdf")
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"), [("1/nm", 1), ("nm^-1", 1), ("1/Å", 10), ("angstrom^-1", 10), ("m-1", 1e-9)]
+)
+def test_a_list_of_q_is_in_the_unit_of_its_attribute(tmp_path, unit, factor):
+    with h5py.File(tmp_path / "bins.h5", "w") as file:
+        file["entry/instrument/masks/dynamic_roi_map"] = np.repeat([1, 2], 8).reshape(4, 4)
+        file["entry/instrument/masks/dynamic_q_list"] = [0.1, 0.2]
+        file["entry/instrument/masks/dynamic_q_list"].attrs["units"] = unit
+        file["entry/instrument/masks/dynamic_phi_list"] = [0.0, np.pi / 2]
+        file["entry/instrument/masks/dynamic_phi_list"].attrs["units"] = "rad"
+    read = Partition.load(tmp_path / "bins.h5")
+    np.testing.assert_allclose(read.q, [0.1 * factor, 0.2 * factor])
+    np.testing.assert_allclose(read.phi, [0, 90])

@@ -35,7 +35,8 @@ from ainerd.runs import RawWriter, parameters_of
 from ainerd.server import open_catalog
 from ainerd.steering import Exposing, answer_of, check_limits, explore, visit
 from ainerd.technique import Technique, TechniqueError, load
-from ainerd.words import printable, same_unit
+from ainerd.units import same_unit, stated
+from ainerd.words import printable
 
 logger = logging.getLogger(__name__)
 
@@ -582,10 +583,10 @@ def _check_units(actuators: Sequence[Any], units: Mapping[str, str]) -> None:
     """Raise SettingsError if an actuator describes another unit than the settings; one without a unit is believed."""
     for actuator in actuators:
         described = answer_of(actuator.describe()).get(actuator.name, {}) if hasattr(actuator, "describe") else {}
-        own, wanted = described.get("units"), units.get(actuator.name)
-        if isinstance(own, str) and own.strip() and wanted and not same_unit(own, wanted):
+        own, wanted = stated(described.get("units")), units.get(actuator.name)
+        if own and wanted and not same_unit(own, wanted):
             raise SettingsError(
-                f"{actuator.name} moves in {own.strip()[:20]!r}, but its unit in the settings is {wanted!r}: correct "
+                f"{actuator.name} moves in {own[:20]!r}, but its unit in the settings is {wanted!r}: correct "
                 "the settings, with its limits, or the device"
             )
 

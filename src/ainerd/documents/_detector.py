@@ -9,6 +9,7 @@ import numpy as np
 from ainerd.config import Detector, short
 from ainerd.documents._numbering import MOST_NUMBER
 from ainerd.documents._storage import FrameError
+from ainerd.units import UnitError, converted, stated
 
 LARGEST = 2**20  # rows or columns of a frame
 # Ends of the keys of areaDetector that say whether a number of frames counts. If frames come until somebody stops the
@@ -52,6 +53,12 @@ class Described:
         )
 
 
+def unit_in(data_keys: Any, key: str) -> str:
+    """Return the unit that a document states for a data key; an empty text without one."""
+    about = data_keys.get(key) if isinstance(data_keys, Mapping) else None
+    return stated(about.get("units")) if isinstance(about, Mapping) else ""
+
+
 def whole_number(value: Any, what: str, *, least: int = 0, most: int = MOST_NUMBER) -> int:
     """Return a whole number from `least` to `most`; FrameError, which names `what`, for any other value."""
     number = _number(value)
@@ -74,7 +81,7 @@ def _shape(about: Mapping[str, Any], key: str) -> tuple[int, ...]:
 def _n_frames(descriptor: Mapping[str, Any], keys: Detector) -> int | None:
     if not keys.n_frames:
         return None
-    value, device = _configured(descriptor, keys.n_frames, keys.image)
+    value, device, _ = _configured(descriptor, keys.n_frames, keys.image)
     n = whole_number(value, f"the configuration {keys.n_frames!r}", least=-1)
     return None if n < 1 or (n == 1 and _until_stopped(device)) else n
 
@@ -92,20 +99,25 @@ def _until_stopped(device: Mapping[str, Any]) -> bool:
 def _frame_time_s(descriptor: Mapping[str, Any], keys: Detector) -> float | None:
     if not keys.frame_time_s:
         return None
-    value, _ = _configured(descriptor, keys.frame_time_s, keys.image)
+    value, _, unit = _configured(descriptor, keys.frame_time_s, keys.image)
     seconds = _number(value)
+    if seconds is not None:
+        try:
+            seconds = float(converted(seconds, unit, "s"))
+        except UnitError as error:
+            raise FrameError(f"the configuration {keys.frame_time_s!r}: {error}") from None
     if seconds is None or not 0 < seconds < np.inf:
         raise FrameError(f"the configuration {keys.frame_time_s!r} is {short(value)}, expected a positive time in s")
     return seconds
 
 
-def _configured(descriptor: Mapping[str, Any], key: str, image: str) -> tuple[Any, Mapping[str, Any]]:
-    """Return a value of the configuration, and all values of its device."""
+def _configured(descriptor: Mapping[str, Any], key: str, image: str) -> tuple[Any, Mapping[str, Any], str]:
+    """Return a value of the configuration, all values of its device, and the unit of the value."""
     devices = descriptor.get("configuration")
     for device in devices.values() if isinstance(devices, Mapping) else ():
         values = device.get("data") if isinstance(device, Mapping) else None
         if isinstance(values, Mapping) and key in values:
-            return values[key], values
+            return values[key], values, unit_in(device.get("data_keys"), key)
     raise FrameError(f"the descriptor of {image!r} has no configuration {key!r}")
 
 

@@ -8,16 +8,7 @@ import numpy as np
 
 from ainerd.documents._items import open_item
 from ainerd.documents._storage import FrameError, Roots, allowed_file
-
-# Size of a unit, and of what it is a unit; the texts are those of files.
-UNITS = {
-    "m": (1.0, "length"), "mm": (1e-3, "length"), "um": (1e-6, "length"), "µm": (1e-6, "length"),
-    "μm": (1e-6, "length"), "micron": (1e-6, "length"), "nm": (1e-9, "length"),
-    "s": (1.0, "time"), "ms": (1e-3, "time"), "us": (1e-6, "time"), "µs": (1e-6, "time"), "μs": (1e-6, "time"),
-    "min": (60.0, "time"), "h": (3600.0, "time"),
-    "deg": (1.0, "angle"), "degree": (1.0, "angle"), "degrees": (1.0, "angle"),
-    "Pa": (1.0, "pressure"), "kPa": (1e3, "pressure"),
-}  # fmt: skip
+from ainerd.units import UnitError, converted, stated
 
 Value = int | float | str
 MOST_BYTES = 2**24  # of a value: a mean of more is none that a file of metadata holds
@@ -67,7 +58,10 @@ class Metadata:
         value, own = self._values.get(name, (None, ""))
         if not isinstance(value, int | float):
             return None
-        return float(value) * _factor(own, unit, f"{self.path}: {name}")
+        try:
+            return float(converted(float(value), own, unit))
+        except UnitError as error:
+            raise FrameError(f"{self.path}: {name}: {error}") from None
 
 
 def _read(path: Path, name: str, roots: Roots) -> tuple[Value, str] | None:
@@ -75,21 +69,10 @@ def _read(path: Path, name: str, roots: Roots) -> tuple[Value, str] | None:
     with open_item(path, name, roots, most=MOST_BYTES, is_metadata=True) as found:
         if not isinstance(found, h5py.Dataset) or not found.size:
             return None
-        unit = found.attrs.get("units", "")
-        unit = unit.decode(errors="replace") if isinstance(unit, bytes) else str(unit)
+        unit = stated(found.attrs.get("units"))
         if h5py.check_string_dtype(found.dtype):
             return str(found.asstr()[(0,) * found.ndim]), unit
         if found.dtype.kind not in "biuf":
             return None
         values = np.ravel(found[()])
         return (values[0].item() if values.size == 1 else float(values.mean())), unit
-
-
-def _factor(unit: str, wanted: str | None, what: str) -> float:
-    """Return the factor that converts one unit to another; raise FrameError if they do not fit."""
-    if not unit or not wanted or unit == wanted:
-        return 1.0
-    (size, of), (wanted_size, wanted_of) = (UNITS.get(name, (1.0, name)) for name in (unit, wanted))
-    if of != wanted_of:
-        raise FrameError(f"{what} is in {unit!r}, which cannot be converted to {wanted!r}")
-    return size / wanted_size

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tiled.client.container import Container
 
 from ainerd.config import Detector
-from ainerd.documents._detector import Described, whole_number
+from ainerd.documents._detector import Described, unit_in, whole_number
 from ainerd.documents._events import RIGAKU, EventFrames
 from ainerd.documents._frame_numbers import StoredNumbers, Unnumbered, whole_numbers
 from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, Ints, Whole
@@ -24,6 +24,7 @@ from ainerd.documents._numbering import MOST_NUMBER, Block, Numbering, Part
 from ainerd.documents._storage import FrameError, MissingFrames, local_path
 from ainerd.documents._tiled_frames import TiledFrames
 from ainerd.documents._wire import WireError, checked
+from ainerd.units import UnitError, converted, same_unit
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,9 @@ class Run(DocumentRouter):
         Folders from which frames may be read.
     raw : tiled.client.container.Container, optional
         The raw runs in Tiled.
+    units : mapping of str to str, optional
+        Units of readings by data key. Readings in other units are converted to these; if that is not possible, no frame
+        of the run is used.
 
     Attributes
     ----------
@@ -71,9 +75,16 @@ class Run(DocumentRouter):
     ([2.0, 3.0, 4.0, 5.0, 6.0], (6, 8), 3.0)
     """
 
-    def __init__(self, keys: Detector, roots: Iterable[Path], raw: Container | None = None) -> None:
+    def __init__(
+        self,
+        keys: Detector,
+        roots: Iterable[Path],
+        raw: Container | None = None,
+        units: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__()
-        self._keys, self._roots, self._raw = keys, tuple(roots), raw
+        self._keys, self._roots, self._raw, self._wanted = keys, tuple(roots), raw, dict(units or {})
+        self._units: dict[str, tuple[str, str]] = {}  # stated and wanted, of readings that are converted
         self.start_doc: dict[str, Any] = {}
         self.stop_doc: dict[str, Any] = {}
         self._image: dict[str, Any] | None = None  # descriptor of the stream with the detector
@@ -125,6 +136,7 @@ class Run(DocumentRouter):
         """
         doc = {"name": "primary", **doc}  # the name is optional
         name = self._streams[doc["uid"]] = doc["name"]
+        self._take_units(doc["data_keys"])
         if self._keys.image not in doc["data_keys"]:
             return
         if not name.startswith("dark") and (self._image is None or name == self._image["name"]):
@@ -133,6 +145,16 @@ class Run(DocumentRouter):
         elif name not in self._others:
             self._others.add(name)
             logger.warning("run %s: the frames in the stream %r are not analysed", self.uid, name)
+
+    def _take_units(self, data_keys: Mapping[str, Any]) -> None:
+        """Note which readings are in another unit than the one wanted; FrameError if one cannot be converted."""
+        for key, wanted in self._wanted.items():
+            if (unit := unit_in(data_keys, key)) and not same_unit(unit, wanted):
+                try:
+                    converted(1.0, unit, wanted)
+                except UnitError as error:
+                    raise FrameError(f"the reading {key!r}: {error}, the unit in the settings") from None
+                self._units[key] = unit, wanted
 
     def bulk_events(self, doc: Any) -> None:
         """Take events in lists by descriptor, as old programs sent them."""
@@ -166,6 +188,8 @@ class Run(DocumentRouter):
                 self._held[doc["uid"]] = np.asarray(value)
                 self._take_event([(doc["uid"], 0, self._per_index)], doc)
             if (scalar := _number(value)) is not None and not is_again:
+                if key in self._units:
+                    scalar = float(converted(scalar, *self._units[key]))
                 time_s = _number(timestamps.get(key))
                 at = read_at if time_s is None or math.isnan(time_s) else time_s  # the schema allows anything as a time
                 self._readings[key].append((at, scalar, stream, number))
@@ -280,6 +304,8 @@ class Run(DocumentRouter):
             try:
                 values = self._stored.values(frames, self._image["data_keys"], (self.uid, self._image["name"]))
                 if self.has_ticks:
+                    if values.dtype.kind == "f":
+                        values = converted(values, unit_in(self._image["data_keys"], self._keys.number), "s")
                     self._announced.add_ticks(frames.pieces, values, self.n_own, self.frame_time_s, frames.event)
                 else:
                     numbers = whole_numbers(values, self._keys.number)
@@ -287,7 +313,7 @@ class Run(DocumentRouter):
             except MissingFrames as error:
                 self._late = error
                 return
-            except FrameError as error:
+            except (FrameError, UnitError) as error:
                 self._announced.refuse(str(error))
                 self._unnumbered.clear()
                 return

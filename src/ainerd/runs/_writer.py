@@ -46,6 +46,12 @@ class RecordedKeys(Recorded):
 
     positions: tuple[str, ...]  #: data keys of the actuators
 
+    @property
+    def units_of_keys(self) -> dict[str, str]:
+        """Units by data key."""
+        keys = {**{name: name for name in self.positions}, **self.series, **self.readings}
+        return {key: self.units[name] for name, key in keys.items() if self.units.get(name)}
+
 
 class Listener(Protocol):
     """The methods of a campaign that the worker calls, in its own thread."""
@@ -226,7 +232,7 @@ class Writer:
 
     def new_run(self) -> Run:
         """Return an empty run, to take the documents of one."""
-        return Run(self.keys, self.roots, self.raw)
+        return Run(self.keys, self.roots, self.raw, self.recorded.units_of_keys)
 
     def begin(self, subject: Subject) -> Subject | Outcome:
         """Mark a unit as computing in Tiled and return it; return its outcome if it has a result.

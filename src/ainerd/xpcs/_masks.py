@@ -13,6 +13,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ainerd.units import UnitError, converted, stated
+from ainerd.xpcs._map_geometry import MapGeometry, agreed
+
 Path = str | PathLike[str]
 Floats = NDArray[np.float64]
 
@@ -21,10 +24,10 @@ APS = ("qmap", "xpcs/qmap", "data", "xpcs")
 PHI = ("dynamic_phi_list", "bins/phi")  # the definition of the former wants 1/length
 DYNAMIC, STATIC = ("dynamic_roi_map", "dynamicMap", "dqmap"), ("static_roi_map", "staticMap", "sqmap")
 MOST_BYTES = 2**30  # of a map or a list
-PER_NM = {
-    "1/nm": 1.0, "nm^-1": 1.0, "nm⁻¹": 1.0, "1/m": 1e-9,
-    "1/A": 10.0, "1/Å": 10.0, "A^-1": 10.0, "Å⁻¹": 10.0, "1/angstrom": 10.0,
+NUMBERS = {  # of the geometry of a q map of APS, with the units in which they are used
+    "energy": "keV", "detector_distance": "m", "pixel_size": "m", "beam_center_x": "pixel", "beam_center_y": "pixel",
 }  # fmt: skip
+MOST_MASKED = 0.5  # share of the pixels in bins that the mask of a map may take away
 
 
 def read_masks(path: Path) -> tuple[dict[str, Any], str]:
@@ -60,14 +63,9 @@ def write_masks(path: Path, maps: Mapping[str, NDArray[Any]], lists: Mapping[str
 
 
 def _nexus(group: h5py.Group, path: Path) -> dict[str, Any]:
-    q, static_q = (
-        _list(group, name) * _per_nm(group[name], path) if name in group else None
-        for name in ("dynamic_q_list", "static_q_list")
-    )
+    q, static_q = (_list(group, name, "1/nm") for name in ("dynamic_q_list", "static_q_list"))
     of_phi = next((name for name in PHI if name in group), PHI[0])
-    phi = _list(group, of_phi)
-    if phi is not None and _text(group[of_phi].attrs.get("units", "degree")).startswith("rad"):
-        phi = np.rad2deg(phi)
+    phi = _list(group, of_phi, "deg")
     maps = {"roi_map": _labels(group, DYNAMIC, path), "static_map": _labels(group, STATIC, path)}
     return {**maps, "q": q, "phi": phi, "static_q": static_q}
 
@@ -79,12 +77,38 @@ def _aps(group: h5py.Group, path: Path) -> dict[str, Any]:
         good = np.squeeze(_values(group, "mask"))
         if good.shape != roi_map.shape:
             raise ValueError(f"{path}: {group.name}/mask has shape {good.shape}, the dynamic map {roi_map.shape}")
+        masked = float((good[roi_map > 0] <= 0).mean()) if roi_map.any() else 0.0
+        if masked > MOST_MASKED:
+            raise ValueError(
+                f"{path}: {group.name}/mask is 0, which means bad, in {masked:.0%} of the pixels in bins: is it "
+                "inverted?"
+            )
         roi_map = np.where(good > 0, roi_map, 0)
+    geometry = _geometry(group, path)
     q, phi = _aps_centers(group, path, "dynamic", labels)
+    if geometry is not None and q is not None:
+        q, phi = agreed(geometry, roi_map, q, phi, f"{group.name}/dynamic_v_list_dim0")
     static_map, static_q = _labels(group, STATIC, path), None
     if static_map is not None:
         static_q = _aps_centers(group, path, "static", np.arange(1, static_map.max() + 1))[0]
+        if geometry is not None and static_q is not None:
+            static_q, _ = agreed(geometry, static_map, static_q, None, f"{group.name}/static_v_list_dim0")
     return {"roi_map": roi_map, "static_map": static_map, "q": q, "phi": phi, "static_q": static_q}
+
+
+def _geometry(group: h5py.Group, path: Path) -> MapGeometry | None:
+    """Return the geometry that a q map of APS states; None if it does not state all of it."""
+    values = {}
+    for name, unit in NUMBERS.items():
+        found = _list(group, name, unit)
+        if found is None or found.size not in (1, 2) or not np.isfinite(found).all():
+            return None
+        values[name] = found
+    energy, distance, pixel = (values[name] for name in ("energy", "detector_distance", "pixel_size"))
+    if not all(x.min() > 0 for x in (energy, distance, pixel)):
+        return None
+    center = float(values["beam_center_y"][0]), float(values["beam_center_x"][0])
+    return MapGeometry(float(energy[0]), float(distance[0]), (float(pixel[0]), float(pixel[-1])), center)
 
 
 def _aps_centers(
@@ -92,7 +116,7 @@ def _aps_centers(
 ) -> tuple[Floats | None, Floats | None]:
     """Return q in 1/nm and phi in our sense by label; None for a list that the file does not have."""
     if f"{kind}_index_mapping" not in group:  # the older files; their phi is in radians or in degrees
-        q = _list(group, f"{kind[0]}qlist" if f"{kind[0]}qlist" in group else f"{kind[0]}qval")
+        q = _list(group, f"{kind[0]}qlist" if f"{kind[0]}qlist" in group else f"{kind[0]}qval", "1/angstrom")
         return (None if q is None or labels.size == 0 or q.size < labels.max() else 10 * q[labels - 1]), None
     mapping, dim0, dim1 = (_list(group, f"{kind}_{name}") for name in ("index_mapping", "v_list_dim0", "v_list_dim1"))
     if mapping is None or dim0 is None or dim1 is None or mapping.size < labels.max(initial=0):
@@ -101,6 +125,13 @@ def _aps_centers(
         raise ValueError(f"{path}: {group.name}/{kind}_index_mapping goes beyond {kind}_v_list_dim0 by _dim1")
     first, second = np.divmod(mapping[labels - 1].astype(int), dim1.size)
     names = [_text(x) for x in group["map_names"][()]] if "map_names" in group else ["q", "phi"]
+    units = [stated(x) for x in np.ravel(group["map_units"][()])] if "map_units" in group else []
+    dim0, dim1 = (
+        _in_unit(x, units[i] if i < len(units) else "", unit, f"{path}: {group.name}/{kind}_v_list_dim{i}")
+        for i, (x, unit) in enumerate(
+            ((dim0, "1/angstrom" if names[0] == "q" else ""), (dim1, "deg" if names[1] == "phi" else ""))
+        )
+    )
     # phi grows counterclockwise on a screen in the file, with the row index here
     return (
         10 * dim0[first] if names[0] == "q" else None,
@@ -119,8 +150,19 @@ def _labels(group: h5py.Group, names: tuple[str, ...], path: Path) -> Any:
     return labels.astype(np.int64)
 
 
-def _list(group: h5py.Group, name: str) -> Any:
-    return np.ravel(_values(group, name)) if name in group else None
+def _list(group: h5py.Group, name: str, unit: str = "") -> Any:
+    """Return the numbers of a dataset in a unit, or as they are; None without it."""
+    if name not in group:
+        return None
+    values, what = np.ravel(_values(group, name)), f"{group.file.filename}: {group.name}/{name}"
+    return _in_unit(values, group[name].attrs.get("units"), unit, what) if unit else values
+
+
+def _in_unit(values: NDArray[Any], unit: object, wanted: str, what: str) -> NDArray[Any]:
+    try:
+        return np.asarray(converted(values.astype(float), unit, wanted))
+    except UnitError as error:
+        raise ValueError(f"{what}: {error}") from None
 
 
 def _values(group: h5py.Group, name: str) -> NDArray[Any]:
@@ -130,13 +172,6 @@ def _values(group: h5py.Group, name: str) -> NDArray[Any]:
     if size > MOST_BYTES:
         raise ValueError(f"{group.file.filename}: {found.name} unpacks to {size / 1e9:.1f} GB, no map of a detector")
     return np.asarray(found[()])
-
-
-def _per_nm(q: h5py.Dataset, path: Path) -> float:
-    unit = _text(q.attrs.get("units", "1/nm"))
-    if unit not in PER_NM:
-        raise ValueError(f"{path}: {q.name} is in {unit!r}, expected one of {', '.join(PER_NM)}")
-    return PER_NM[unit]
 
 
 def _text(value: bytes | str) -> str:

@@ -171,3 +171,69 @@ def test_maps_that_unpack_to_gigabytes_are_refused(tmp_path):
         file.create_dataset("g12b", (30_000, 30_000, 4), "f4", chunks=(1000, 1000, 1), compression="gzip")
     with pytest.raises(ValueError, match=r"g12b.h5.*what is read of it unpacks to 3,600 MB, more than 268"):
         read(tmp_path / "g12b.h5", frame_time_s=FRAME_S, bins=Partition.from_roi_map(MAP))
+
+
+LOW = np.tri(T, k=-1, dtype=bool)
+# What programs store in place of C2 with time from the upper left corner. Each gives the same maps.
+STORED = {
+    **{f"{side} half, {filler} elsewhere": (lambda c2, low=low, filler=filler: np.where(low, filler, c2))
+       for side, low in (("upper", LOW), ("lower", LOW.T)) for filler in (0, 1, -1, np.nan)},
+    "half without the diagonal": lambda c2: np.where(LOW | np.eye(T, dtype=bool), np.nan, c2),
+    "C2 - 1": lambda c2: np.where(c2 == 0, 0, c2 - 1),
+    "rows run down": lambda c2: c2[:, ::-1],
+    "rows run down, half": lambda c2: np.where(LOW, 0, c2)[:, ::-1],
+    "float16": lambda c2: c2.astype(np.float16),
+}  # fmt: skip
+
+
+def plain(path, maps, **attributes):
+    with h5py.File(path, "w") as file:
+        field = file.create_dataset("entry/twotime/two_time_corr_func", data=maps)
+        field.attrs.update(attributes)
+        file["entry/instrument/detector/frame_time"] = 1000 * FRAME_S
+        file["entry/instrument/detector/frame_time"].attrs["units"] = "ms"
+    return path
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_what_a_map_is_is_seen_in_it(name, maps, expected, tmp_path):
+    stored = STORED[name](maps)
+    for attributes in ({}, {"time_origin_location": "lower_left"}):
+        file, found = read(plain(tmp_path / "maps.nxs", stored, **attributes))
+        np.testing.assert_allclose(found, expected, rtol=2e-3 if name == "float16" else 2e-5)
+        assert file.row_s == pytest.approx(FRAME_S)
+
+
+def test_the_axis_of_the_bins_is_the_one_that_fits(maps, expected, tmp_path):
+    last = np.moveaxis(maps, 0, -1)
+    for stored, mode in ((last, ""), (last, "one_array_q_first"), (maps, "one_array_q_last")):
+        _, found = read(plain(tmp_path / "maps.nxs", stored, storage_mode=mode))
+        np.testing.assert_allclose(found, expected, rtol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c2: 2.25 * c2, "map 1 is .* at short lags and .* at long ones: C2 of normalised intensities is 1 to 2"),
+        (lambda c2: 0.5 * c2, "map 1 is .* at short lags"),
+        (lambda c2: np.roll(c2, 20, axis=2), "map 1 is not symmetric, and no half of it is empty"),
+        (lambda c2: np.random.default_rng(0).normal(1, 0.1, c2.shape), "map 1 is not symmetric"),
+        (lambda c2: np.where(LOW, c2 - 0.5, c2), "map 1 is not symmetric"),
+    ],
+)
+def test_what_is_no_map_of_c2_is_refused(change, message, maps, tmp_path):
+    with pytest.raises(ValueError, match=f"maps.nxs: {message}"):
+        read(plain(tmp_path / "maps.nxs", change(maps)))
+
+
+def test_bins_that_count_from_0_are_the_bins_from_1(maps, expected, tmp_path):
+    path = write(tmp_path / "result.hdf", map_files.boost_corr, maps)
+    with h5py.File(path, "r+") as file:
+        file["xpcs/twotime/processed_bins"][...] = np.array(PROCESSED) - 1
+    file, found = read(path)
+    np.testing.assert_allclose(found, expected[np.array(PROCESSED) - 1], rtol=2e-5)
+    np.testing.assert_allclose(file.partition.q, Q[np.array(PROCESSED) - 1])
+    with h5py.File(path, "r+") as file:
+        file["xpcs/twotime/processed_bins"][...] = [1, 3, 3]
+    with pytest.raises(ValueError, match="each must have a number of its own, from 1"):
+        read(path)

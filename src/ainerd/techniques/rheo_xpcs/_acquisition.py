@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 Order = Literal["rows", "columns"]
 _EVENTS = re.compile(r"\.(bin(\.\d{3})?|imm)$")
 _DETECTOR = "entry/instrument/detector_1"
-_UNITS = {"frame_time": "s", "beam_center_x": None, "beam_center_y": None, "distance": "m"}  # as they are used here
+_UNITS = {
+    "frame_time": "s",
+    "beam_center_x": "pixel",
+    "beam_center_y": "pixel",
+    "distance": "m",
+}  # as they are used here
 
 
 def is_events(file: Path) -> bool:
@@ -93,7 +98,7 @@ class Acquisition:
         raise ValueError(f"the q map {self.qmap} of {self.file.name} is not in {places}: give it with --roi")
 
 
-def _number(values: Metadata, name: str, unit: str | None) -> float | None:
+def _number(values: Metadata, name: str, unit: str) -> float | None:
     """Return a number of the detector in a unit; ValueError if it is a text."""
     number, value = values.number(f"{_DETECTOR}/{name}", unit), values.value(f"{_DETECTOR}/{name}")
     if number is None and value is not None:

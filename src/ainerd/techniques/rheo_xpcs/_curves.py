@@ -127,7 +127,7 @@ def _curves(
 
 def _boost_corr(file: h5py.File, frame_time_s: float | None) -> Curves:
     group = file["xpcs/multitau"]
-    lags = numbers(group, "delay_list")
+    lags = numbers(group, "delay_list", "frame")
     averaged = positive(group, "config/avg_frame", 1.0)
     if frame_time_s is None:
         frame_time_s = frame_time(file) * averaged * positive(group, "config/stride_frame", 1.0)
@@ -140,7 +140,7 @@ def _boost_corr(file: h5py.File, frame_time_s: float | None) -> Curves:
 
 def _old(file: h5py.File, frame_time_s: float | None) -> Curves:
     group = file["exchange"]
-    lags, averaged = numbers(group, "tau"), number(file, "xpcs/avg_frames", 1.0)
+    lags, averaged = numbers(group, "tau", "frame"), number(file, "xpcs/avg_frames", 1.0)
     if frame_time_s is None:
         several = [name for name in ("xpcs/avg_frames", "xpcs/stride_frames") if number(file, name, 1.0) != 1]
         if several:
@@ -156,11 +156,11 @@ def _old(file: h5py.File, frame_time_s: float | None) -> Curves:
 
 def _nexus(file: h5py.File, frame_time_s: float | None) -> Curves:
     group = file["entry/data"]
-    lags = numbers(group, "delay_difference")
+    lags = numbers(group, "delay_difference", "frame")
     time_s = frame_time(file) if frame_time_s is None else frame_time_s
     tau_s = time_s * lags
     if frame_time_s is None and is_there(group, "tau") and numbers(group, "tau").size == lags.size:
-        tau_s = numbers(group, "tau")  # ours: lags of frames that come at any times are no whole frames
+        tau_s = numbers(group, "tau", "s")  # ours: lags of frames that come at any times are no whole frames
     g2, error = (by_storage(group, name, lags.size) for name in ("g2", "g2_derr"))
     error = np.full_like(g2, np.nan) if error.shape != g2.shape else _errors(group, "g2_derr", error)
     return _curves("NXxpcs", tau_s, g2, error, frame_time_s=time_s)
@@ -168,17 +168,17 @@ def _nexus(file: h5py.File, frame_time_s: float | None) -> Curves:
 
 def _lambda(file: h5py.File, frame_time_s: float | None) -> Curves:
     group = file["entry/XPCS/data"]
-    lags = numbers(group, "t_el")
+    lags = numbers(group, "t_el", "s")
     if frame_time_s is not None:
         raise ValueError("t_el holds the lags in seconds: leave --frame-time out")
     errors = next((name for name in _ERRORS if is_there(group, name)), _ERRORS[0])
     g2, error = (_by_lag(group, name, lags) for name in ("g2", errors))
-    q = 10 * numbers(group, "ql_dyn") if is_there(group, "ql_dyn") else None
+    q = 10 * numbers(group, "ql_dyn", "1/angstrom") if is_there(group, "ql_dyn") else None
     return _curves("APS, Lambda of 2020", lags, g2, error, q=q)
 
 
 def _pychx(file: h5py.File, frame_time_s: float | None) -> Curves:
-    lags = numbers(file, "taus")
+    lags = numbers(file, "taus", "s")
     if frame_time_s is not None:
         raise ValueError("taus holds the lags in seconds: leave --frame-time out")
     g2, error = (_by_lag(file, name, lags) for name in ("g2", "g2_err"))

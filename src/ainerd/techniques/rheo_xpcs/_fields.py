@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.documents import BoundedDataset, FrameError, check_heaps
+from ainerd.units import UnitError, converted, same_unit, stated
 
 Numbers = NDArray[np.float64]
 SMALL, LARGE, PACKED = 2**28, 2**32, 100  # bytes to read at once of any file, of a large one; and how well it packs
@@ -62,15 +63,20 @@ def dataset(group: h5py.Group, name: str) -> BoundedDataset:
     return BoundedDataset(found, of, [folder.parent], most=most)
 
 
-def numbers(group: h5py.Group, name: str) -> Numbers:
-    """Read numbers of any shape as a list."""
-    return np.ravel(dataset(group, name)[()]).astype(float)
+def numbers(group: h5py.Group, name: str, unit: str = "") -> Numbers:
+    """Read numbers of any shape as a list, in a unit if the dataset states one; ValueError if it does not fit."""
+    values = np.ravel(dataset(group, name)[()]).astype(float)
+    own = stated(group[name].attrs.get("units"))
+    try:
+        return np.asarray(converted(values, "" if same_unit(own, "1") else own, unit))
+    except UnitError as err:
+        raise UnitError(f"{group.name.rstrip('/')}/{name}: {err}") from None
 
 
-def number(group: h5py.Group, name: str, otherwise: float | None = None) -> float:
+def number(group: h5py.Group, name: str, otherwise: float | None = None, unit: str = "") -> float:
     """Read one number; without a dataset, and without a number to return otherwise, raise ValueError."""
     if is_there(group, name) or otherwise is None:
-        return float(numbers(group, name)[0])
+        return float(numbers(group, name, unit)[0])
     return otherwise
 
 
@@ -79,12 +85,12 @@ def frame_time(file: h5py.File, names: tuple[str, ...] = FRAME_TIMES) -> float:
     name = next((name for name in names if is_there(file, name)), None)
     if name is None:
         raise ValueError(f"{names[0]} is not there: give --frame-time, the seconds from frame to frame")
-    return positive(file, name)
+    return positive(file, name, unit="s")
 
 
-def positive(group: h5py.Group, name: str, otherwise: float | None = None) -> float:
+def positive(group: h5py.Group, name: str, otherwise: float | None = None, unit: str = "") -> float:
     """Read one number as `number` does; raise ValueError, which names it, unless it is positive and finite."""
-    value = number(group, name, otherwise)
+    value = number(group, name, otherwise, unit)
     if not 0 < value < np.inf:
         raise ValueError(f"{group.name.rstrip('/')}/{name} is {value:g}, expected a positive number")
     return value

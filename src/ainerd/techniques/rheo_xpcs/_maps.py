@@ -1,7 +1,8 @@
 """Two-time maps in result files: boost_corr, 8-ID, pychx, NXxpcs; reduced to the size of the agent's own maps.
 
-One map of the file at a time is in memory. A map of which a half is stored is completed. A frame without photons has a
-row of 0, or of NaN; it is left out. The diagonal of others holds shot noise; the mean of its neighbours replaces it.
+One map of the file at a time is in memory. What it is, is seen in the map itself (`_checked_map`). A frame without
+photons has a row of 0, or of NaN; it is left out. The diagonal of others holds shot noise; the mean of its neighbours
+replaces it.
 
 References
 ----------
@@ -9,8 +10,8 @@ boost_corr 1.2, ``twotime.py``: ``correlation_map/c2_00001``, …, with the runn
 labels are in ``processed_bins``; the upper half. Its files of early 2025 have them in ``xpcs/twotime/c2_half``.
 8-ID before that: ``exchange/C2T_all/g2_00001``, …, labels in ``xpcs/qphi_bin_to_process``.
 pychx 4.4: ``g12b`` (T, T, bins) in its ``…_Res.h5``, or ``uid=…_g12b.npy``.
-NXxpcs: ``entry/twotime/two_time_corr_func`` with storage_mode, baseline_reference, time_origin_location; which half
-is populated is seen in the map itself.
+NXxpcs: ``entry/twotime/two_time_corr_func`` with storage_mode, baseline_reference, time_origin_location,
+populated_elements; the last two are seen in the map itself.
 """
 
 import re
@@ -26,6 +27,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ainerd.techniques.rheo_xpcs._checked_map import put_right
 from ainerd.techniques.rheo_xpcs._curves import bins_of, mean_counts, unknown_layout
 from ainerd.techniques.rheo_xpcs._fields import FRAME_TIMES, dataset, frame_time, is_there, number, numbers, opened
 from ainerd.xpcs import Partition, reduction_operator
@@ -129,7 +131,8 @@ class MapFile:
         Raises
         ------
         ValueError
-            If a map is not square, has fewer than 64 rows, or another number of rows than the others.
+            If a map is not square, has fewer than 64 rows, or another number of rows than the others; if it is not
+            symmetric, or not C2 of normalised intensities.
         """
         for k in self._order:
             c2 = self._stored.read(int(k))
@@ -140,7 +143,8 @@ class MapFile:
             if self.n_rows not in (0, len(c2)):
                 raise ValueError(f"{self.path}: map {k + 1} has {len(c2)} rows, the one before {self.n_rows}")
             self.n_rows = len(c2)
-            yield reduced(c2, size, baseline=self._stored.baseline, is_clean=self._stored.is_clean)
+            what = f"{self.path}: map {k + 1}"
+            yield reduced(c2, size, baseline=self._stored.baseline, is_clean=self._stored.is_clean, what=what)
 
     def _bins(self, file: h5py.File | None) -> tuple[NDArray[np.int64], Partition]:
         """Return the order in which to read the maps, and their bins."""
@@ -168,18 +172,12 @@ class MapFile:
         return order, all_bins if len(bins) == all_bins.n_roi else all_bins.only(bins)
 
 
-def reduced(c2: NDArray[Any], size: int, *, baseline: int = 1, is_clean: bool = False) -> Map:
-    """Return a map (T, T) of a file as one of the agent's, (size, size): area means of baseline 1; see `Stored`."""
-    c2 = np.array(c2, dtype=np.float32)
-    held = np.isfinite(c2) & (c2 != 0)
-    np.fill_diagonal(held, False)
-    has_lower, has_upper = (bool(half(held).any()) for half in (np.tril, np.triu))
-    seen = np.isfinite(c2.diagonal()) & (c2.diagonal() != 0)
-    if has_lower != has_upper:
-        half = np.tril(c2, -1) if has_lower else np.triu(c2, 1)
-        c2 = half + half.T + np.diag(c2.diagonal())
-    c2 += 1 - baseline
-    c2[~seen] = c2[:, ~seen] = np.nan
+def reduced(c2: NDArray[Any], size: int, *, baseline: int = 1, is_clean: bool = False, what: str = "the map") -> Map:
+    """Return a map (T, T) of a file as one of the agent's, (size, size): area means of baseline 1; see `Stored`.
+
+    ValueError, with the name `what`, if it is no map of C2.
+    """
+    c2 = put_right(c2, baseline, what)
     if not is_clean:
         beside = np.full((2, len(c2)), np.nan, np.float32)
         beside[0, 1:] = beside[1, :-1] = c2.diagonal(1)
@@ -208,10 +206,15 @@ def _series(file: h5py.File, name: str, labels: str) -> tuple[Callable[[int], ND
     own = np.array([int(found[key][0]) for key in keys])  # type: ignore[index]
     if is_there(file, labels):
         listed = numbers(file, labels).astype(np.int64)
-        if own.max() > listed.size or own.min() < 1:
+        own = own - min(own.min(), 1)  # the names are running numbers of the processed bins
+        if own.max() >= listed.size:
             raise ValueError(f"{name} has a map {keys[-1]}, and {labels} lists {listed.size} bins")
-        own = listed[own - 1]  # the names are running numbers of the processed bins
-    return lambda k: dataset(group, keys[k])[()], own
+        own = listed[own]
+    if own.min() < 0 or np.unique(own).size != own.size:
+        raise ValueError(
+            f"the maps in {name} are of bins {own.tolist()[:8]}: each must have a number of its own, from 1"
+        )
+    return lambda k: dataset(group, keys[k])[()], own + (own.min() == 0)  # label 0 is that of unused pixels
 
 
 def _boost_corr(file: h5py.File) -> Stored:
@@ -230,15 +233,14 @@ def _old(file: h5py.File) -> Stored:
 
 def _nexus(file: h5py.File) -> Stored:
     field = file[_NEXUS]
-    about = {name: _text(field.attrs.get(name, "")) for name in ("storage_mode", "time_origin_location")}
-    mode = about["storage_mode"]
+    mode = _text(field.attrs.get("storage_mode", ""))
     if isinstance(field, h5py.Group):
         read, labels = _series(file, _NEXUS, "")
     elif mode in ("one_array_q_first", "one_array_q_last", ""):
         found = dataset(file, _NEXUS)
         if found.ndim != 3:
             raise ValueError(f"/{_NEXUS} has shape {found.shape}, expected (bins, T, T) or (T, T, bins)")
-        axis = 2 if mode == "one_array_q_last" else 0
+        axis = _axis_of_bins(found.shape, 2 if mode == "one_array_q_last" else 0)
         labels = np.arange(1, found.shape[axis] + 1)
 
         def read(k: int) -> NDArray[Any]:
@@ -247,10 +249,17 @@ def _nexus(file: h5py.File) -> Stored:
     else:
         raise ValueError(f"/{_NEXUS} has storage_mode {mode!r}, which does not say where a map is")
     ours = _text(file["entry/process/program"][()]) == "ainerd" if is_there(file, "entry/process/program") else False
-    times = numbers(file, "entry/twotime/t1") if is_there(file, "entry/twotime/t1") else np.empty(0)
-    row_s = float(times[1] - times[0]) if times.size > 1 else _row_s(file, FRAME_TIMES)
-    if about["time_origin_location"] == "lower_left":
-        return Stored("NXxpcs", lambda k: read(k)[::-1], labels, row_s, int(field.attrs.get("baseline_reference", 1)))
+    times = numbers(file, "entry/twotime/t1", "s") if is_there(file, "entry/twotime/t1") else np.empty(0)
+    steps = np.diff(times)
+    if steps.size and not (steps[0] != 0 and np.allclose(steps, steps[0], rtol=0.01)):
+        raise ValueError("/entry/twotime/t1 is not evenly spaced: the rows of a map must be equally long")
+    row_s = abs(float(steps[0])) if steps.size else _row_s(file, FRAME_TIMES)
+    if steps.size and steps[0] < 0:  # on both axes
+        rows = read
+
+        def read(k: int) -> NDArray[Any]:
+            return rows(k)[::-1, ::-1]
+
     return Stored("NXxpcs", read, labels, row_s, int(field.attrs.get("baseline_reference", 1)), ours)
 
 
@@ -259,11 +268,19 @@ def _pychx(file: h5py.File) -> Stored:
     if maps.ndim != 3:
         raise ValueError(f"/g12b has shape {maps.shape}, expected (T, T, bins)")
     about = next((dict(file[name].attrs) for name in ("md", "meta_data") if name in file), {})
-    lags = next((numbers(file, name) for name in ("tausb", "taus2") if is_there(file, name)), np.empty(0))
+    lags = next((numbers(file, name, "s") for name in ("tausb", "taus2") if is_there(file, name)), np.empty(0))
     lags = lags[lags > 0]
     keys = [float(np.ravel(about[key])[0]) for key in ("frame_time", "acquire period") if key in about]
     row_s = float(lags.min()) if lags.size else next((x for x in keys if x > 0), np.nan)
-    return Stored("NSLS-II, pychx", lambda k: maps[:, :, k], np.arange(1, maps.shape[2] + 1), row_s)
+    axis = _axis_of_bins(maps.shape, 2)
+    read = (lambda k: maps[:, :, k]) if axis == 2 else (lambda k: maps[k])
+    return Stored("NSLS-II, pychx", read, np.arange(1, maps.shape[axis] + 1), row_s)
+
+
+def _axis_of_bins(shape: tuple[int, ...], stated: int) -> int:
+    """Return the axis of the bins of maps in one array, (bins, T, T) or (T, T, bins): the stated one if both fit."""
+    fits = {0: shape[1] == shape[2], 2: shape[0] == shape[1]}
+    return next((axis for axis in (stated, 2 - stated) if fits[axis]), stated)
 
 
 def _npy(path: Path) -> Stored:
