@@ -37,7 +37,7 @@ def test_a_new_regime_is_announced_once_with_the_bound(make, judging, store):
     lines = [text for text in said(store) if "is new:" in text or "may be new" in text]
     assert lines == [
         "regime 1 may be new, one exposure: one more there can decide",
-        "regime 1 is new: two exposures, p = 0.003; the chance of any false discovery tonight is at most 0.05",
+        "regime 1 is new: two exposures, p = 0.003; claims of new regimes are false in at most 5 % of campaigns",
     ]
     assert list(campaign.claims.discoveries) == [1]
     assert [(event, text, about.key) for event, text, about in announced][:3] == [
@@ -77,7 +77,9 @@ def test_the_exposure_that_decides_is_asked_for_once(judging):
     assert claims.update(seen(r0=[0.01]), ALONE) == ["regime 0 may be new, one exposure: one more there can decide"]
     assert claims.update(seen(r0=[0.01]), ALONE) == []
     new, alarm = claims.update(seen(r0=[0.01, 0.001]), ALONE)
-    assert new.startswith("regime 0 is new: two exposures") and alarm == ALARM.format("1 of 1 regimes is")
+    assert new.startswith("regime 0 is new: two exposures") and alarm == ALARM.format(
+        "1 of the 1 regimes that were measured twice or more is"
+    )
     assert claims.update(seen(r0=[0.01, 0.001, 0.001]), ALONE) == []
     assert (
         claims.update(seen(r0=[0.01, 0.001, 0.001], r1=[0.03] + [0.5] * 5), ALONE) == []
@@ -148,9 +150,10 @@ def test_two_claims_that_merge_are_one_discovery_and_the_later_one_goes(judging)
 def test_the_alarm_is_raised_by_half_of_the_regimes_and_ends(judging):
     claims = Claims(judging)
     lines = claims.update(seen(r0=NEW, r1=[0.5, 0.5], r2=[0.5]), ALONE)  # a regime of one exposure does not count
-    assert lines[1:] == [ALARM.format("1 of 2 regimes is")] == [claims.alarm]
+    assert lines[1:] == [ALARM.format("1 of the 2 regimes that were measured twice or more is")] == [claims.alarm]
     assert claims.update(seen(r0=NEW, r1=[0.5, 0.5], r2=[0.5, 0.4]), ALONE) == [
-        "the alarm has ended: 1 of 3 regimes is unlike all behaviour that the agent knows"
+        "the alarm has ended: 1 of the 3 regimes that were measured twice or more is unlike all behaviour that the "
+        "agent knows"
     ]
     assert claims.alarm == ""
     assert Claims(judging).update(seen(r0=[0.5] * 6, r1=[0.4] * 6), ALONE) == []  # an alarm implies a claim
@@ -163,7 +166,7 @@ ONE_KIND = Components(((0,), (1, 4)), {(0, 1): Border(9.0, 5.0, (4, 3)), (0, 4):
 def test_regimes_without_a_gap_are_one_discovery(judging):
     claims, both = Claims(judging), seen(r0=KNOWN | {"k": 0.5, "l": 0.5}, r1=NEW, r4={"d": 0.001, "e": 0.001})
     lines = claims.update(both, ONE_KIND)
-    assert [line[:12] for line in lines] == ["regime 1 is ", "1 of 2 regim"] and list(claims.discoveries) == [1]
+    assert [line[:12] for line in lines] == ["regime 1 is ", "1 of the 2 r"] and list(claims.discoveries) == [1]
     apart = Claims(judging)
     assert len(apart.update(both, ALONE)) == 3 and list(apart.discoveries) == [1, 4]
     assert apart.update(both, ONE_KIND) == ["regime 4 runs into regime 1: they are one discovery, not two"]
@@ -176,7 +179,7 @@ def test_a_sample_of_one_new_kind_is_claimed_and_taken_back(judging):
     assert not [line for line in claims.update(seen(r0=pieces), Components(((0,),))) if SAMPLE in line]
     both = seen(r0=pieces, r1={"c": 0.02, "d": 0.02})
     said, alarm = claims.update(both, one)
-    assert said == f"{SAMPLE}: four exposures, p = 0.02; the chance of any false discovery tonight is at most 0.05"
+    assert said == f"{SAMPLE}: four exposures, p = 0.02; claims of new regimes are false in at most 5 % of campaigns"
     assert alarm == ALARM.format("the sample is") and claims.update(both, one) == [] and claims.discoveries == {}
     again = Claims(judging)
     assert again.restore(json.loads(json.dumps(claims.state()))) and again.of_sample == claims.of_sample
@@ -194,7 +197,8 @@ def test_a_kind_that_differs_from_the_session_is_told_at_its_second_exposure(tec
     claims = Claims(technique)  # it needs no simulated regimes
     assert claims.update(seen(r0=[0.5] * 5, r1=[0.5]), Components(((0,), (1,)), far)) == []
     said = [
-        "regime 1 differs from the rest of the session: two exposures, 9 times the spread within a regime from regime 0"
+        "regime 1 differs from the rest of the session: two exposures; "
+        "the distance to regime 0 is 9 times the spread within a regime"
     ]
     two = seen(r0=[0.5] * 5, r1=[0.5, 0.5])
     assert claims.update(two, Components(((0,), (1,)), far)) == said
@@ -308,8 +312,8 @@ def test_a_kind_differs_from_a_quarter_beyond_the_threshold_of_a_gap(technique, 
     assert (
         lines
         == [
-            f"regime 1 differs from the rest of the session: three exposures, {far} from regimes 2 and 3",
-            f"regimes 2 and 3 differs from the rest of the session: three exposures, {far} from regime 1",
+            f"regime 1 differs from the rest of the session: three exposures; the distance to regimes 2 and 3 is {far}",
+            f"regimes 2 and 3 differ from the rest of the session: three exposures; the distance to regime 1 is {far}",
         ]
         * differs
     )
@@ -326,4 +330,4 @@ def test_the_state_is_that_of_claims_questions_and_alarm(judging):
     assert state["spent"] == {"3": claim["p"]} and state["asked"] == [5] and state["alarm"] == claims.alarm != ""
     again = Claims(judging)
     assert not again.restore({}) and again.restore(state) and again.state() == state
-    assert claims.bound == "the chance of any false discovery tonight is at most 0.05"
+    assert claims.bound == "claims of new regimes are false in at most 5 % of campaigns"

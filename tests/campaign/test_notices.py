@@ -85,7 +85,8 @@ def test_a_path_and_what_lies_beside_it_are_posted_once(notices, store):
     assert look(groups, [young]) == [text]
     assert look(groups, [old]) == []
     assert look(groups, [old], [beside]) == [
-        "a jump at age between 60 and 64: from regimes 0 and 2 to regime 1, 7 times the spread within a regime"
+        "a jump at age between 60 and 64: from regimes 0 and 2 to regime 1. "
+        "Their distance is 7 times the spread within a regime"
     ]
     hole = Break(((0, 2), (1,)), "age", (60.0, 90.0), 7.2, True)
     assert look(groups, [old], [hole]) == [

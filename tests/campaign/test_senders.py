@@ -19,6 +19,7 @@ from ainerd.results.commands import (
     SetBounds,
     SetExcluded,
     Take,
+    TakeBack,
     command_metadata,
 )
 
@@ -38,6 +39,7 @@ COMMANDS = {
     "take it now": lambda ready, added, **by: Take(suggestion="new", position={"x": 1.0, "y": 1.0}, now=True, **by),
     "reject": lambda ready, added, **by: on(Reject, ready, **by),
     "reject a person's": lambda ready, added, **by: Reject(suggestion=added, position={"x": 3.0, "y": 3.0}, **by),
+    "take back": lambda ready, added, **by: TakeBack(suggestion=added, **by),
     "give up": lambda ready, added, **by: on(Reject, ready, failed=True, **by),
     "hold": lambda ready, added, **by: Hold(**by),
     "release": lambda ready, added, **by: Release(**by),
@@ -80,7 +82,7 @@ def given(make, store, sender, verb, *, accounts, review):
     campaign.apply(Exclude(region={"x": (6.0, 7.0)}))
     ready = campaign.peek()
     added = ""
-    if verb in ("reorder", "reject a person's"):
+    if verb in ("reorder", "reject a person's", "take back"):
         added = campaign.apply(Add(position={"x": 3.0, "y": 3.0})).suggestion["_id"]
     if verb in ("release", "hold"):
         campaign.apply(Hold(why="tea"))

@@ -268,8 +268,13 @@ def test_it_stops_in_words_once_covered():
         said.append(verdict[1])
         measure(explorer, {"embedding": np.zeros(2)})
         assert len(said) < 60
-    assert said[0] == "the chance that a region of radius 2.5 was missed is 100 %; it must be at most 5 %"
-    assert verdict[1].startswith("the chance that a region of radius 2.5 was missed is ") and "unchanged" in verdict[1]
+    assert (
+        said[0] == "a region of radius 2.5 may still be unseen, with a chance of 100 %; at 5 % the search is complete"
+    )
+    assert (
+        verdict[1].startswith("a region of radius 2.5 may still be unseen, with a chance of ")
+        and "unchanged" in verdict[1]
+    )
     assert "1 regime, unchanged over the last 8 exposures" in verdict[1]
 
 
@@ -278,7 +283,7 @@ def test_a_pending_suggestion_covers_nothing_yet():
     explorer.suggest(40)
     assert explorer.should_stop() == (
         False,
-        "the chance that a region of radius 2.5 was missed is 100 %; it must be at most 5 %",
+        "a region of radius 2.5 may still be unseen, with a chance of 100 %; at 5 % the search is complete",
     )
 
 

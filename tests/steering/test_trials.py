@@ -110,14 +110,14 @@ def followed(labels, first=1):
 def test_a_region_that_may_be_missed_comes_first():
     stop, why = verdict(0.31, 0.8, "0.9", Stability(), failed=0)
     assert not stop
-    assert why == "the chance that a region of radius 0.8 was missed is 31 %; it must be at most 5 %"
+    assert why == "a region of radius 0.8 may still be unseen, with a chance of 31 %; at 5 % the search is complete"
 
 
 def test_it_waits_until_the_regimes_were_followed():
     short = followed([0] * BACK)
     stop, why = verdict(0.0, 1.0, "0.9", short, 0)
     assert not stop
-    assert why.endswith("was missed is 0 %, but the regimes must first stay the same over 8 exposures")
+    assert why.endswith("with a chance of 0 %, but the regimes must first stay the same over 8 exposures")
     assert verdict(0.0, 1.0, "0.9", followed([0] * (BACK + 1)), 0)[0]
 
 
@@ -162,7 +162,7 @@ def test_the_reason_gives_the_coverage(labels, failed, words):
     stop, why = verdict(0.04, 0.5, "0.9", followed(labels), failed)
     assert stop and words in why
     assert why.startswith(
-        "the chance that a region of radius 0.5 was missed is 4 %, and none of radius 0.9 or more was"
+        "a region of radius 0.5 may still be unseen, with a chance of 4 %, but none of radius 0.9 or more;"
     )
 
 

@@ -273,7 +273,7 @@ def test_empty_landmarks_and_failed_runs_without_p_values():
     none = Landmarks(embeddings=np.empty((0, 8), np.float32), names=[])
     figure = campaign_figure(plain_scene(landmarks=none, status=["complete"] * 4 + ["failed", "partial"]))
     figure.savefig(io.BytesIO(), dpi=40)
-    assert "of the spread of the runs" in panel(figure, "second").get_xlabel()
+    assert "of the variation among the runs" in panel(figure, "second").get_xlabel()
     (regimes,) = [axes for axes in figure.axes if "failed" in [t.get_text() for t in axes.get_yticklabels()]]
     assert sum(map(len, discs(regimes).values())) >= 5
 

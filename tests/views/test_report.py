@@ -81,7 +81,7 @@ def test_the_report_of_a_night(campaign, tmp_path):
         "Campaign of night",
         "6 results: 4 complete, 2 failed.",
         "2 regimes; it may be 1 to 3.",
-        "1 of 4 results with a p-value are novel; 0.2 are expected by chance.",
+        "1 of 4 results with a p-value are novel; chance alone gives about 0.2.",
         "scan 2 at sample_x 1.50 mm, sample_y 2.00: novel: 1 in 100 exposures of known behaviour would look as strange",
         "a person rejected (3.00, 2.00): too near the wall",
         "1 × our mistake",

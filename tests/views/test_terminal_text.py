@@ -46,7 +46,7 @@ def test_the_status_panel():
         "attached  yes",
         "http://127.0.0.1:8000/api/v1 ",
         "12, 1 failed",
-        "2 (0.6 expected by chance)",
+        "2 (chance alone gives about 0.6)",
         "4 (it may be 3 to 5)",
         "sample_x 3.25 mm, sample_y 1.00 mm",
         "edge of [bold]regime 2[/bold]",

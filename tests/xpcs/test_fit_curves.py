@@ -139,7 +139,7 @@ def test_a_curve_that_no_model_describes_has_no_numbers():
     y, error = noisy(b=0.2)
     y += 0.1 * np.exp(-((np.log(LAG / 250) / 0.3) ** 2))  # an echo
     fit = fit_curves(LAG, y, error)
-    assert (fit.no_tau == "no model describes it").all() and (fit.misfit_p < 1e-4).all()
+    assert (fit.no_tau == "no model fits g2").all() and (fit.misfit_p < 1e-4).all()
     numbers = [name for name in vars(fit) if name.startswith(("tau", "exponent", "contrast", "plateau", "static"))]
     assert all(np.isnan(getattr(fit, name)).all() for name in numbers)
 

@@ -77,7 +77,7 @@ class Claims:
         """Chance that any claim is false, in words; None if the technique makes no claims."""
         if self._discoveries is None:
             return None
-        return f"the chance of any false discovery tonight is at most {self._discoveries.alpha:g}"
+        return f"claims of new regimes are false in at most {100 * self._discoveries.alpha:g} % of campaigns"
 
     def update(self, exposures: Exposures, components: Components) -> list[str]:
         """Return the announcements that follow from the present regimes and p-values."""
@@ -183,8 +183,9 @@ class Claims:
                 founders = [key for number in group for key in regimes.get(number, {})]
                 self.claims.append(Claim(_some(founders), group[0], None, "session"))
                 size = _exposures(len(founders)).partition(", of")[0]
-                far = f"{distance:.0f} times the spread within a regime"
-                yield f"{named(group)} {SESSION}: {size}, {far} from {named(nearest)}"
+                far = f"the distance to {named(nearest)} is {distance:.0f} times the spread within a regime"
+                differ = SESSION if len(group) == 1 else SESSION.replace("differs", "differ")
+                yield f"{named(group)} {differ}: {size}; {far}"
 
     def _follow_apart(self, regimes: ByRegime, components: Components) -> Iterator[str]:
         """Yield which kinds do not differ from the others any more."""
@@ -223,7 +224,8 @@ class Claims:
         sample = self.of_sample is not None
         counted = [x for x in {components.of(number) for number in regimes} if len(_p_values(regimes, x)) > 1]
         new = sum(any(number in self.discoveries for number in group) for group in counted)
-        text = f"{new} of {len(counted)} regimes {'is' if new == 1 else 'are'}"
+        are = "is" if new == 1 else "are"
+        text = f"{new} of the {len(counted)} regimes that were measured twice or more {are}"
         is_raised = sample or (new and 2 * new >= len(counted))
         before, self.alarm = self.alarm, ALARM.format("the sample is" if sample else text) if is_raised else ""
         if self.alarm and not before:

@@ -228,6 +228,9 @@ class Decisions:
             case commands.Reject():
                 self._reject(command)
                 text = "the agent measures neither this position nor one close to it"
+            case commands.TakeBack():
+                self._take_back(command)
+                text = "the agent chooses again"
             case commands.Hold():
                 if not (self.has_accounts and self._is_held_by_a_person and not command.is_of_a_person):
                     by, is_person = command.signed, command.is_of_a_person
@@ -322,6 +325,18 @@ class Decisions:
         self.later(self.ledger.suggested, taken, "accepted", command.signed)
         self._log(command, "took {}" + (f": {command.why}" if command.why else ""), taken)
         return taken
+
+    def _take_back(self, command: commands.TakeBack) -> None:
+        """Withdraw a point of a person; its position may be suggested again."""
+        waiting = self.proposals.queue.get(command.suggestion)
+        if waiting is None or not waiting.created:
+            raise ValueError("it does not wait any more: it is being measured, or it was withdrawn")
+        self.proposals.remove(waiting.id)
+        self.proposals.explorer.withdraw(waiting.id)
+        why = command.why or f"{command.who} took it back"
+        self.later(self.ledger.status, waiting.id, "withdrawn", why, by=command.signed, taken=True)
+        self._log(command, "took {} back", waiting.suggestion)
+        self.proposals.follow()
 
     def _check_sender(self, command: commands.Command) -> None:
         """Raise ValueError if the command needs a person with an account, and the server knows of none.

@@ -90,11 +90,19 @@ class Ledger:
 
     @_softly
     def status(
-        self, id: str, status: str, reason: str | None = None, raw_uid: str | None = None, by: str | None = None
+        self,
+        id: str,
+        status: str,
+        reason: str | None = None,
+        raw_uid: str | None = None,
+        by: str | None = None,
+        *,
+        taken: bool = False,
     ) -> None:
-        """Write the status of a suggestion. Suggestions of other agents stay unchanged."""
+        """Write the status of a suggestion, also of one that a person took if `taken`; those of other agents stay."""
         try:
-            self._store.set_status(id, status, reason, raw_uid, by=by, instead_of=_INSTEAD_OF.get(status))
+            instead_of = [*_INSTEAD_OF.get(status, ()), *["accepted"] * taken] or None
+            self._store.set_status(id, status, reason, raw_uid, by=by, instead_of=instead_of)
         except KeyError:
             logger.debug("no suggestion %s in Tiled", id)
 

@@ -74,6 +74,6 @@ def _break(found: Break) -> str:
         where = f"nothing was measured at {found.covariate} between {last:g} and {first:g}"
         return f"{where}: measure there to see whether the change from {one} to {other} is steady"
     return (
-        f"a jump at {found.covariate} between {last:g} and {first:g}: from {one} to {other}, "
-        f"{found.distance:.0f} times the spread within a regime"
+        f"a jump at {found.covariate} between {last:g} and {first:g}: from {one} to {other}. "
+        f"Their distance is {found.distance:.0f} times the spread within a regime"
     )

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import (
@@ -136,6 +136,7 @@ class _Command(BaseModel):
 class _Verdict(_Command):
     """A command on one suggestion. Its id comes from the suggestion, so that only the first verdict counts."""
 
+    _kind: ClassVar[str] = "verdict"
     suggestion: str = Field(pattern=r"^[0-9A-Za-z_-]{1,100}$")  #: id of the suggestion
     position: Position = Field(default_factory=dict)  #: by actuator
     reason: Text = ""  #: why the suggestion was made
@@ -145,7 +146,7 @@ class _Verdict(_Command):
     @model_validator(mode="before")
     @classmethod
     def _default_id(cls, data: Any) -> Any:
-        return {"id": f"verdict-{data['suggestion']}", **data} if "suggestion" in data else data
+        return {"id": f"{cls._kind}-{data['suggestion']}", **data} if "suggestion" in data else data
 
 
 class Accept(_Command):
@@ -179,6 +180,13 @@ class Reject(_Verdict):
 
     do: Literal["reject"] = "reject"
     failed: bool = False
+
+
+class TakeBack(_Verdict):
+    """Withdraw a suggestion that a person took, or a point that one added, and that is not measured yet."""
+
+    do: Literal["take_back"] = "take_back"
+    _kind: ClassVar[str] = "back"
 
 
 class Hold(_Command):
@@ -269,6 +277,7 @@ Command = Annotated[
     | Next
     | Take
     | Reject
+    | TakeBack
     | Hold
     | Release
     | Exclude

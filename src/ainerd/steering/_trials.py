@@ -204,16 +204,16 @@ def verdict(missed: float, radius: str, surely: str, stability: Stability, faile
 
     `missed` is the chance that a region of `radius`, a length in words, was missed; none of `surely` or more was.
     """
-    chance = f"the chance that a region of radius {radius} was missed is {100 * missed:.3g} %"
+    chance = f"a region of radius {radius} may still be unseen, with a chance of {100 * missed:.3g} %"
     if missed > RISK:
-        return False, f"{chance}; it must be at most {100 * RISK:.0f} %"
+        return False, f"{chance}; at {100 * RISK:.0f} % the search is complete"
     objection = stability.objection()
     if objection:
         return False, f"{chance}, but {objection}"
     n = stability.n_regimes
     settled = f"{number_of(n, 'regime')}, unchanged over the last {BACK} exposures" if n else "no regimes were named"
     unknown = f"; {number_of(failed, 'position')} failed: no regime is known there" if failed else ""
-    return True, f"{chance}, and none of radius {surely} or more was missed; {settled}{unknown}"
+    return True, f"{chance}, but none of radius {surely} or more; {settled}{unknown}"
 
 
 Labeler = Callable[[NDArray[np.float32]], NDArray[np.int64]]

@@ -303,8 +303,8 @@ def draw_latent(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     placed = (points - middle) @ directions.T if len(points) else np.empty((0, 2))
     _style.discs(axes, runs.assign(u=placed[:, 0], v=placed[:, 1]), "u", "v", size=130)
     axes.margins(0.08)
-    of = "the runs" if landmarks is None else "the landmarks"
-    axes.set_xlabel("first principal axis" + (f" ({share[0]:.0%} of the spread of {of})" if share[0] else ""))
+    of = "the runs" if landmarks is None else "known kinds"
+    axes.set_xlabel("first principal axis" + (f" ({share[0]:.0%} of the variation among {of})" if share[0] else ""))
     axes.set_ylabel("second" + (f" ({share[1]:.0%})" if share[0] else ""))
     _style.panel_title(axes, "Latent space" + ("" if landmarks is None else ": known kinds in grey"))
 

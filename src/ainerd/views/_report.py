@@ -257,7 +257,7 @@ class _Campaign:
         if self._alpha is not None and with_p:
             lines.append(
                 f"{len(self._novel)} of {with_p} results with a p-value are novel; "
-                f"{self._alpha * with_p:.1f} are expected by chance. {len(self._done) - with_p} have no p-value."
+                f"chance alone gives about {self._alpha * with_p:.1f}. {len(self._done) - with_p} have no p-value."
             )
         return Section(title="Summary", lines=lines, figures=self._campaign_figure())
 

@@ -25,7 +25,7 @@ def status_panel(status: Mapping[str, Any]) -> Panel:
     ----------
     status : mapping
         ``attached`` (bool, for an agent with devices), ``tiled`` (address), ``page`` (address for a browser),
-        ``results``, ``failed``, ``novel``, ``expected_false`` (flags expected by chance), ``regimes``,
+        ``results``, ``failed``, ``novel``, ``expected_false`` (flags by chance alone), ``regimes``,
         ``supported_range``, ``held`` (who holds the campaign and why, or empty), ``next`` (positions), ``units`` (of
         the positions), ``why``, ``explored`` (how far, in words), ``queue`` (points of people that wait), ``backlog``
         (runs that have ended and are not analysed) and ``busy`` (what takes long now). While Tiled does not answer:
@@ -46,7 +46,7 @@ def _status_lines(status: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     else:
         low, high = status["supported_range"]
         yield "results", f"{status['results']}" + (f", {status['failed']} failed" if status["failed"] else ""), ""
-        yield "novel", f"{status['novel']} ({status['expected_false']:.1f} expected by chance)", ""
+        yield "novel", f"{status['novel']} (chance alone gives about {status['expected_false']:.1f})", ""
         yield "regimes", f"{status['regimes']}" + (f" (it may be {low} to {high})" if low < high else ""), ""
         if status.get("held"):
             yield "held by", status["held"], "yellow"

@@ -52,19 +52,19 @@ def test_where_no_model_describes_g2_there_is_its_reason_and_no_number_of_a_mode
     correlator = MultiTau(partition)
     correlator.push(rng.poisson(2 * light).astype(np.uint16))
     found = numbers(correlator.result(), correlator.by_age(), partition, [rings(partition)[0]], 1.0)
-    assert found.summary["misfit_p"] < 1e-4 and found.summary["no_tau"] == "no model describes it"
+    assert found.summary["misfit_p"] < 1e-4 and found.summary["no_tau"] == "no model fits g2"
     assert all(found.summary[name] is None for name in OF_TAU)
-    refused = found.bins["no_tau"] == "no model describes it"
+    refused = found.bins["no_tau"] == "no model fits g2"
     assert refused.any() and all(np.isnan(found.bins[name][refused]).all() for name in OF_TAU)
     known = {name: x for name, x in found.summary.items() if x is not None}
     text = " ".join(sentences(known))
-    assert "no relaxation time is given: no model describes it" in text and "time is " not in text.replace(
+    assert "no relaxation time is given: no model fits g2" in text and "time is " not in text.replace(
         "time is given", ""
     )
     assert details(known)[0].startswith("misfit of g2: p = ")
     for k in np.flatnonzero(refused):
         speckle, _, tau, exponent = bin_cells({name: column[k] for name, column in found.bins.items()})
-        assert (speckle, tau, exponent) == ("yes", "no model describes it", "")
+        assert (speckle, tau, exponent) == ("yes", "no model fits g2", "")
 
 
 def test_a_model_that_describes_g2_as_well_is_named_with_its_time():

@@ -199,6 +199,7 @@ def _columns(rows: Rows, motors: Sequence[str], axes: Mapping[str, Any]) -> dict
         "own": rows.numbers("own_p"),
         "novel": rows.numbers("novel"),
         "status": rows.columns.column("status").tolist(),
+        "reason": rows.texts("reason"),
         "duration": rows.numbers("frame_time_s") * rows.numbers("n_frames"),
         "of": {name: rows.numbers(name) for name in rows.quantities()},
     }

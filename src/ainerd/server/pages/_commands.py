@@ -1,4 +1,4 @@
-"""Routes by which people send commands to an agent: take, reject, hold, release, exclude, add, reorder, name, notes.
+"""Routes by which people send commands to an agent: take, reject, take back, hold, release, exclude, add, and so on.
 
 Scripts fetch the next position by `fetch_next`.
 
@@ -33,6 +33,7 @@ LONGEST_NAME, LONGEST_WHY = 60, 500
 # Commands that a page may send, and their fields.
 FIELDS = {
     "take": {"suggestion", "seen"}, "reject": {"suggestion", "seen"}, "hold": set[str](), "release": set[str](),
+    "take_back": {"suggestion"},
     "exclude": {"region"}, "add": {"position"}, "name": {"regime", "name"}, "reorder": {"order"},
 }  # fmt: skip
 router = APIRouter()
@@ -92,7 +93,10 @@ async def send_command(request: Request, path: str, caller: Annotated[Caller, De
         waiting = [child.metadata for child in await newest(agent, 2 * MOST_WAITING)]
         if sum(metadata.get("status") == "asked" for metadata in waiting) >= MOST_WAITING:
             raise HTTPException(429, f"{MOST_WAITING} commands wait already: is the agent there?")
-        await _send(reader, agent, command, state.name)
+        try:
+            await _send(reader, agent, command, state.name)
+        except Collision:
+            raise HTTPException(409, "somebody has taken it back already") from None
     return {"id": command.id, "do": command.do, "by": command.by, "verified": command.verified, "status": "asked"}
 
 

@@ -70,7 +70,8 @@ def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _motion(values: Mapping[str, Any]) -> Iterator[str]:
-    for name, label in (("velocity_nm_s", "it flows at"), ("velocity_spread_nm_s", "velocities in it differ by")):
+    flows = "all directions together fit a flow of" if "no_tau" in values else "it flows at"
+    for name, label in (("velocity_nm_s", flows), ("velocity_spread_nm_s", "velocities in it differ by")):
         if name in values:
             direction = f", along {_with_error(values, 'flow_direction_deg', 'degrees')} or the opposite"
             yield f"{label} {_with_error(values, name, 'nm/s')}{direction}"

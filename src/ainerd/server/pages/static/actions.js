@@ -1,7 +1,8 @@
 // What a person may ask of the agent: take, not this, hold, exclude, add, name. Whoever may only read sees none of it.
 
-const VERBS = { take: "take", reject: "not this", hold: "hold", release: "go on" };
+const VERBS = { take: "take", reject: "not this", take_back: "take it back", hold: "hold", release: "go on" };
 const QUIET = { className: "quiet" };
+const ANSWER_MS = 10_000; // for which an answer is shown
 
 /**
  * How a person sends commands: `{may, session, who, setWho, ask, busy, answer, commands}`; `commands` are the newest.
@@ -22,8 +23,8 @@ function useAsking(root, agent, again, commands) {
     setBusy(true);
     setAnswer(null);
     try {
-      await tell("command", root, { ...command, agent, ...(session.verified ? {} : { who: who.trim() }) });
-      setAnswer({ good: true, text: `${done}: the agent does it between two points.` });
+      const sent = await tell("command", root, { ...command, agent, ...(session.verified ? {} : { who: who.trim() }) });
+      setAnswer({ good: true, text: `${done}: the agent does it between two points.`, id: sent.id, done });
       return true;
     } catch (error) {
       const isLate = error.status === 409 && !/^the suggestion differs/.test(error.message);
@@ -44,11 +45,28 @@ function Who({ asking }) {
   return h(Field, { ...field, maxLength: 60, autoComplete: "name", "data-ainerd": "who" });
 }
 
-/** The outcome of the last command. */
+/** The outcome of the last command: what the agent answered, for a while; until then that it was sent. */
 function Answer({ asking }) {
-  const className = asking.answer ? (asking.answer.good ? "good" : "bad") : "empty";
+  const sent = asking.answer;
+  const answered = sent?.id && asking.commands?.find((each) => each.id === sent.id && each.status !== "asked");
+  const [over, setOver] = useState(null); // the id of a command whose answer was shown long enough
+  useEffect(() => {
+    if (!answered) return;
+    const timer = setTimeout(() => setOver(answered.id), ANSWER_MS);
+    return () => clearTimeout(timer);
+  }, [answered?.id]);
+  const shown = sent && over !== (sent.id ?? undefined) ? sent : null;
+  const text = answered ? `${sent.done}: ${answered.answer || answered.status}.` : shown?.text;
+  const className = shown ? (shown.good && answered?.status !== "refused" ? "good" : "bad") : "empty";
   const attributes = { className, role: "status", "aria-live": "polite", "data-ainerd": "answer" };
-  return h("p", attributes, asking.answer?.text ?? "");
+  return h("p", attributes, shown ? text : "");
+}
+
+/** A button that withdraws a suggestion that a person took, or a point that one added. */
+function TakeBack({ asking, id, where }) {
+  const label = where ? { "aria-label": `${where}: take it back` } : {};
+  const ask = () => asking.ask({ do: "take_back", suggestion: id }, "Taken back");
+  return button("take it back", ask, { disabled: asking.busy, "data-ainerd": "back", ...label });
 }
 
 /** The two buttons of a suggestion, and a field for the reason against it. `seen` is the digest of what is shown. */

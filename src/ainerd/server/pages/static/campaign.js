@@ -25,7 +25,7 @@ function Campaign({ root }) {
   const why = feed.kind === "starting" ? "reading the campaign…" : `The campaign cannot be read: ${feed.why ?? ""}`;
   const mayAsk = playing || health?.closed ? { ...asking, may: false } : asking;
   const screen = () => h(Screen, { root, onAsked, onRows, state: shown, asking: mayAsk, replaying: playing });
-  return h(Frame, { label: "campaign", head }, shown ? screen() : nothing(why, "status"));
+  return h(Frame, { label: "campaign", head, fills: true }, shown ? screen() : nothing(why, "status"));
 }
 
 function Replay({ replay, empty }) {

@@ -109,7 +109,7 @@ function Gallery({ scene, root, state, run, follows, replaying, onAsked, onPick,
   };
   const array = state.thumbnail?.[state.technique];
   const pictures = () => {
-    if (run.failed) return nothing("this run could not be analysed; its page shows why");
+    if (run.failed) return nothing(`This run could not be analysed: ${run.reason ?? "no reason is given"}.`);
     if (!isReady) return nothing("reading…");
     if (view?.Gallery) {
       const own = h(view.Gallery, { React, get, path: `${root}/results`, newest: run, nearest, runs: scene.runs });

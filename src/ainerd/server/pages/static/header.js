@@ -32,13 +32,12 @@ function Found({ scene }) {
   const [fewest, most] = supported?.length === 2 ? supported : [];
   const range = fewest === undefined || fewest === most ? "" : ` (it may be ${fewest} to ${most})`;
   const { claims, flagged, expected_false: expected } = novelty;
-  const flags = `about ${number(expected, 2)} of ${claims}`;
   const counted = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
   const parts = [
     counted(runs.length, "result") + (failed ? `, ${failed} failed` : ""),
     counted(regimes, "regime") + range,
     ...(scene.sentences ?? []),
-    claims ? `${flagged} novel${expected ? ` (chance alone gives ${flags})` : ""}` : "no claim of novelty",
+    claims ? `${flagged} novel${expected ? ` (chance alone gives about ${number(expected, 2)})` : ""}` : "no claim of novelty",
     novelty.bound,
     novelty.reference === "session" && "steered by what is new in this session",
   ];

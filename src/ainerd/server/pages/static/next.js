@@ -35,14 +35,15 @@ function NextPoint({ scene, state, asking, mode, setMode, at }) {
     const pending = held.pending ? " (not yet acted on)" : "";
     return `Held by ${held.by || "somebody"}${why}${pending}, since ${clock(held.t)}. No exposure begins.`;
   };
+  const back = ({ id }) => asking.may && h(TakeBack, { asking, id });
   const point = () => {
     if (!next && measuring) return nothing("The next point is not chosen yet.");
-    if (!next) return nothing(["No point is proposed.", health?.explored].filter(Boolean).join(" "));
+    if (!next) return nothing(["No point is proposed", health?.explored].filter(Boolean).join(": "));
     return [
       h("p", { key: "where", className: "where" }, place(next.position, units)),
       h("p", { key: "reason", className: "reason" }, next.reason),
       next.status === "accepted" &&
-        h("p", { key: "taken", className: "good" }, `taken${next.taken_by ? ` by ${next.taken_by}` : ""}`),
+        h("p", { key: "taken", className: "good row" }, `taken${next.taken_by ? ` by ${next.taken_by}` : ""}`, back(next)),
       health?.waits && h("p", { key: "waits", className: "warn" }, `The plan waits ${health.waits}.`),
     ];
   };
@@ -98,6 +99,7 @@ function Queue({ queue, asking, scene }) {
         by && h("span", { className: "soft" }, `${each.taken_by ? "taken" : "added"} by ${by}`),
         asking.may && arrow(k, k - 1, "↑", `${where}: earlier`),
         asking.may && arrow(k, k + 1, "↓", `${where}: later`),
+        asking.may && (k > 0 || !each.taken_by) && h(TakeBack, { asking, id: each.id, where }),
       ),
       verdict,
     );

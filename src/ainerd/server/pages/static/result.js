@@ -46,7 +46,7 @@ function ResultPage({ root, path, result, again }) {
     similar.length > 0 && h("p", { className: "row" }, h("span", { className: "soft" }, "most similar:"), similar),
     h(Note, { root, result, again }),
     h(Pictures, { path, result }),
-    h(Facts, { result }),
+    h(Facts, { path, result }),
   );
 }
 
@@ -59,7 +59,7 @@ function Pictures({ path, result }) {
   return h(Safe, { what: "the technique's view" }, h(view, { React, Plotly: lib, path, result, get }));
 }
 
-function Facts({ result: { metadata, arrays } }) {
+function Facts({ path, result: { metadata, arrays } }) {
   const { units = {}, positions = [], summary = [] } = metadata;
   const names = [...positions, ...summary].filter((name) => metadata[name] !== undefined && !name.endsWith("_err"));
   const text = (name) => {
@@ -72,7 +72,10 @@ function Facts({ result: { metadata, arrays } }) {
     const section = { className: "panel wide", "aria-label": title.toLowerCase() };
     return h("section", section, h("h2", null, title), h("dl", { className: "facts" }, items.map(item)));
   };
-  const shapes = Object.entries(arrays ?? {}).map(([name, array]) => [name, (array.shape ?? array).join(" × ")]);
+  const shapes = Object.entries(arrays ?? {}).map(([name, array]) => [
+    name,
+    link(`${path}/${name}`, (array.shape ?? array).join(" × "), { title: "open the array in Tiled" }),
+  ]);
   const numbers = names.map((name) => [name.replaceAll("_", " "), text(name)]);
   return h("div", { className: "page" }, list("Numbers", numbers), list("Arrays", shapes));
 }

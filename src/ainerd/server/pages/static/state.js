@@ -110,6 +110,7 @@ function makeScene(state) {
     const regime = regimes.label?.[k] ?? -1;
     const run = { key, at: k, regime, status, failed: status === "failed", done: status !== "failed" };
     for (const name of ["scan", "t", "x", "u", "v", "p", "own", "duration"]) run[name] = results[name][k];
+    run.reason = results.reason?.[k];
     run.y = results.y?.[k] ?? null;
     const columns = [results.x, results.y, ...motors.slice(2).map((name) => results[`at ${name}`])];
     run.place = Object.fromEntries(motors.map((name, j) => [name, columns[j]?.[k] ?? null]));

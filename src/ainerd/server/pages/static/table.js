@@ -78,7 +78,12 @@ function ResultTable({ answer, wanted, change, scene, root, pictures, selected, 
   const isNumeric = ({ name }) =>
     !["t", "regime"].includes(name) && answer.rows.some((row) => typeof valueOf(row, name) === "number");
   const styled = (each) => ({ ...each, className: isNumeric(each) ? "number" : undefined });
-  const columns = answer.columns.filter(isShown).map(styled);
+  const shownColumns = answer.columns.filter(isShown).map(styled);
+  // The status, with reason and note, stands before the many numbers, so that it is in view.
+  const place = shownColumns.findIndex(({ name }) => answer.rows.some((row) => name in (row.of ?? {})));
+  const isStatus = ({ name }) => name === "status";
+  const others = shownColumns.filter((each) => !isStatus(each));
+  const columns = place < 0 ? shownColumns : others.toSpliced(place, 0, shownColumns.find(isStatus));
   const rows = order ? answer.rows.toSorted((a, b) => order.indexOf(a.key) - order.indexOf(b.key)) : answer.rows;
   const last = Math.min(offset + rows.length, found);
   const cell = ({ name, title, unit, about, className }) => {
@@ -90,7 +95,7 @@ function ResultTable({ answer, wanted, change, scene, root, pictures, selected, 
     const direction = isSorted ? (wanted.down ? "descending" : "ascending") : undefined;
     return { name, text: button(text, sort, { className: "text", title: about || undefined }), "aria-sort": direction, className };
   };
-  const cells = [{ name: "picture", unseen: true }, ...columns.map(cell), { name: "page", unseen: true }];
+  const cells = [{ name: "picture", unseen: true }, { name: "page", unseen: true }, ...columns.map(cell)];
   const row = (row) => {
     const array = ["failed", "computing"].includes(row.status) ? undefined : pictures?.[row.technique];
     const picture = thumbnail(root, row.key, array);
@@ -132,6 +137,7 @@ function Row({ row, columns, scene, root, picture, isSelected, onPick }) {
     return typeof value === "number" ? number(value) : String(value ?? "");
   };
   const cell = ({ name, className = name === "status" ? "wide" : undefined }) => {
+    if (name === "status") return h("td", { key: name, className }, h("div", { title: content.status() }, content.status()));
     if (name !== "scan") return h("td", { key: name, className }, content[name]?.() ?? text(name));
     const attributes = { className: "text", "aria-pressed": isSelected };
     return h("th", { key: name, scope: "row" }, button(row.scan, () => onPick(row.key), attributes));
@@ -141,7 +147,7 @@ function Row({ row, columns, scene, root, picture, isSelected, onPick }) {
     "tr",
     { className: isSelected ? "picked" : undefined, "data-key": row.key },
     h("td", { className: "picture" }, picture ? h("img", image) : null),
-    columns.map(cell),
     h("td", null, link(`${root}/results/${row.key}`, "open", { "aria-label": `page of scan ${row.scan}` })),
+    columns.map(cell),
   );
 }

@@ -67,12 +67,16 @@ const sheet = document.createElement("link");
 Object.assign(sheet, { rel: "stylesheet", href: `${OURS}/static/ainerd.css` });
 document.head.append(sheet);
 
-/** The frame of a view: colors, font size, `head`, and buttons for the whole window and for light or dark. */
-function Frame({ label, head, children }) {
+/**
+ * The frame of a view: colors, font size, `head`, and buttons for the whole window and for light or dark. A view that
+ * `fills` the window does so at first, unless the person has left the whole window before.
+ */
+function Frame({ label, head, fills = false, children }) {
   const element = useRef(null);
   const [stored, choose] = useStored("ainerd-theme", "auto");
   const choice = stored in THEMES ? stored : "auto";
-  const [whole, setWhole] = useState(false);
+  const [wanted, want] = useStored("ainerd-whole", "yes");
+  const [whole, setWhole] = useState(fills && wanted === "yes");
   const [size, setSize] = useState(13);
   const isDarkSystem = useDarkSystem();
   const dark = choice === "auto" ? isDarkSystem : choice === "dark";
@@ -84,8 +88,16 @@ function Frame({ label, head, children }) {
   }, []);
   useEffect(() => {
     document.documentElement.style.overflow = whole ? "hidden" : "";
-    return listened(window, "keydown", (event) => event.key === "Escape" && setWhole(false));
+    const stop = listened(window, "keydown", (event) => event.key === "Escape" && setWhole(false));
+    return () => {
+      document.documentElement.style.overflow = "";
+      stop();
+    };
   }, [whole]);
+  const turnWhole = () => {
+    if (fills) want(whole ? "no" : "yes");
+    setWhole(!whole);
+  };
   const [next, symbol, name] = THEMES[choice];
   const quiet = (text, onClick, title, more) => button(text, onClick, { className: "quiet", title, ...more });
   const ways = whole ? ["⤡", "back into Tiled", " (Esc)"] : ["⤢", "the whole window", ""];
@@ -102,7 +114,7 @@ function Frame({ label, head, children }) {
         { className: "head" },
         h("div", { className: "title-line" }, head),
         quiet(symbol, () => choose(next), `colors: ${name}`, { "aria-label": `colors: ${name}; change` }),
-        quiet(ways[0], () => setWhole(!whole), ways[1] + ways[2], turn),
+        quiet(ways[0], turnWhole, ways[1] + ways[2], turn),
       ),
       children,
     ),
