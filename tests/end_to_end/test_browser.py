@@ -121,6 +121,9 @@ def test_the_campaign_shows_every_panel(browser, session):
     browser.until("live", "[data-ainerd=feed]")
     browser.until("1 to 20 of 20", "[data-ainerd=table]")
     assert browser.page.locator("[data-ainerd=table] tbody tr").count() == RESULTS
+    assert browser.page.locator("main.whole").count() == 1  # the page fills the window
+    why = browser.page.locator("[data-ainerd=table] tr:has-text('failed') td.wide").bounding_box()
+    assert why["x"] + why["width"] <= 1400 and why["height"] < 60  # the reason is in view, in two lines
 
 
 def test_pictures_have_only_the_buttons_that_the_page_chose(browser):
@@ -260,6 +263,10 @@ def test_clicks_on_the_map_add_points_whose_order_can_be_changed(browser, sessio
     page.click("[data-ainerd=queue] li >> nth=0 >> button:has-text('↓')")
     wait_for(lambda: list(agent.queue()["id"]) == [before[2], before[0], before[1]])
     assert list(agent.reorder(2, 3)["id"]) == before  # at the prompt
+    add_by_click(browser, 5.0, 8.0)
+    page.click("[data-ainerd=queue] li >> nth=3 >> [data-ainerd=back]")
+    browser.until("Taken back: the agent chooses again", "[data-ainerd=answer]")
+    assert list(agent.queue()["id"]) == before
     with pytest.raises(ValueError, match="no place 4 in the queue: the points of people have 1 to 3"):
         agent.reorder(4)
 
@@ -332,6 +339,9 @@ def test_a_result_page_shows_its_pictures_and_verdict(browser, session):
     page.wait_for_function("document.querySelector('[data-ainerd=c2]')._fullData.length === 3")
     label = page.evaluate("document.querySelector('[data-ainerd=intensity]')._fullLayout.xaxis.title.text")
     assert label == SINCE  # as in matplotlib
+    page.click("a:has-text('18 × 32 × 32')")  # C2 in Tiled's own pages
+    page.wait_for_url("**/c2")
+    browser.until("c2", "main, body")
 
 
 def test_suggestions_and_log_have_pages(browser, session):
