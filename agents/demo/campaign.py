@@ -167,8 +167,8 @@ def summary(agent: Agent, table: pd.DataFrame, instrument: SimulatedInstrument) 
         f"There were {len(sample.regions)} regimes. {len(found)} of {len(table)} exposures have a complete result.",
         f"The agent tells {status['regimes']} regimes apart (it may be {low} to {high}); agreement with the truth it "
         f"could not see: adjusted Rand index {adjusted_rand_score(truth, found['regime']):.2f}.",
-        f"Of {known['with a p-value']} exposures of known kinds with a p-value, {known['called novel']} called novel; "
-        f"{agent.technique.alpha * known['with a p-value']:.1f} expected by chance at {agent.technique.alpha:g}.",
+        f"Of {known['with a p-value']} exposures of known kinds with a p-value, {known['called novel']} called novel, "
+        f"about {agent.technique.alpha * known['with a p-value']:.1f} by chance alone at {agent.technique.alpha:g}.",
     ]
     crossed = pd.crosstab(found["regime"], truth)
     return "\n".join(lines) + f"\n\n{judged.to_string()}\n\n{crossed.to_string()}"

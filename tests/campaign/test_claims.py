@@ -43,7 +43,7 @@ def test_a_new_regime_is_announced_once_with_the_bound(make, judging, store):
     assert [(event, text, about.key) for event, text, about in announced][:3] == [
         ("claim", lines[0], "run 1"),
         ("claim", lines[1], "run 2"),
-        ("alarm", ALARM.format("1 of 1 regimes is"), "run 2"),
+        ("alarm", ALARM.format("1 of the 1 regimes that were measured twice or more is"), "run 2"),
     ]
 
 

@@ -78,12 +78,9 @@ function ResultTable({ answer, wanted, change, scene, root, pictures, selected, 
   const isNumeric = ({ name }) =>
     !["t", "regime"].includes(name) && answer.rows.some((row) => typeof valueOf(row, name) === "number");
   const styled = (each) => ({ ...each, className: isNumeric(each) ? "number" : undefined });
-  const shownColumns = answer.columns.filter(isShown).map(styled);
-  // The status, with reason and note, stands before the many numbers, so that it is in view.
-  const place = shownColumns.findIndex(({ name }) => answer.rows.some((row) => name in (row.of ?? {})));
-  const isStatus = ({ name }) => name === "status";
-  const others = shownColumns.filter((each) => !isStatus(each));
-  const columns = place < 0 ? shownColumns : others.toSpliced(place, 0, shownColumns.find(isStatus));
+  const FRONT = ["scan", "t", "status"]; // the status has reason and note, which must be in view
+  const rank = ({ name }) => (FRONT.indexOf(name) + FRONT.length + 1) % (FRONT.length + 1);
+  const columns = answer.columns.filter(isShown).map(styled).toSorted((a, b) => rank(a) - rank(b));
   const rows = order ? answer.rows.toSorted((a, b) => order.indexOf(a.key) - order.indexOf(b.key)) : answer.rows;
   const last = Math.min(offset + rows.length, found);
   const cell = ({ name, title, unit, about, className }) => {
