@@ -26,7 +26,7 @@ def documents(tmp_path, *, per_index=1, splits=(0, 60, 130)):
         name="primary", data_keys={"x": {"dtype": "number", "shape": [], "source": "sim"}}
     )
     yield "descriptor", beside.descriptor_doc
-    yield "event", beside.compose_event(data={"x": 4.5}, timestamps={"x": 10.0})
+    yield "event", beside.compose_event(data={"x": 4.5}, timestamps={"x": 10.0}, time=10.0)
     configuration = {"data": {"det_num": 130, "det_period": 0.1}, "timestamps": {}, "data_keys": {}}
     detector = bundle.compose_descriptor(
         name="det",

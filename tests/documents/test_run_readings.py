@@ -29,11 +29,11 @@ def read(keys, *, configuration=None, image_shape=(2, 3), n=3, wanted=None, unit
     )
     run("descriptor", baseline.descriptor_doc)
     run("descriptor", primary.descriptor_doc)
-    run("event", baseline.compose_event(data={"x": 0.5, "slit": 7.0}, timestamps={"x": 1.0, "slit": 1.0}))
+    run("event", baseline.compose_event(data={"x": 0.5, "slit": 7.0}, timestamps={"x": 1.0, "slit": 1.0}, time=1.0))
     for i in range(n):
         data = {"det": np.full(image_shape, i), "x": 10.0 + i}
         run("event", primary.compose_event(data=data, timestamps=dict.fromkeys(data, 10.0 + i), time=10.0 + i))
-    run("event", baseline.compose_event(data={"x": 99.0, "slit": 8.0}, timestamps={"x": 50.0, "slit": 50.0}))
+    run("event", baseline.compose_event(data={"x": 99.0, "slit": 8.0}, timestamps={"x": 50.0, "slit": 50.0}, time=50.0))
     run("stop", bundle.compose_stop())
     return run
 
@@ -162,8 +162,8 @@ def test_an_invalid_time_is_replaced_by_that_of_the_event(odd):
         event = made.compose_event(data=data, timestamps=dict.fromkeys(data, 0.0), time=10.0 + i, validate=False)
         run("event", {**event, "timestamps": {"det": 0.0, "x": at}})  # and none for y
     run("stop", bundle.compose_stop())
-    assert run.series("x").tolist() == [[5.0, 11.0, 20.0], [2.0, 1.0, 0.0]]
-    assert run.reading("x") == 2.0 and run.reading("x", 2) == 1.0
+    assert run.series("x").tolist() == [[10.0, 11.0, 12.0], [0.0, 1.0, 2.0]]
+    assert run.reading("x") == 0.0 and run.reading("x", 2) == 1.0
     assert run.reading("y") is None  # no float is as large
 
 
@@ -189,3 +189,35 @@ def test_the_frame_time_is_in_the_unit_of_its_data_key(unit, seconds):
     assert read(keys, configuration={"period": 100.0}, units={"period": "mm"}).problem == (
         "the configuration 'period': 'mm' cannot be converted to 's'"
     )
+
+
+@pytest.mark.parametrize("ahead", [0.0, 0.2, 120.0, 3600.0, -3600.0, 1e9, 1e300])
+def test_a_monitor_whose_clock_differs_has_the_order_of_the_documents(ahead):
+    """The oven reads 10, 20, 30 before events 1, 2, 3."""
+    run, bundle = Run(Detector(image="det"), []), compose_run(time=0.0)
+    run("start", bundle.start_doc)
+    image = {"dtype": "array", "shape": [2, 3], "source": "sim"}
+    primary = bundle.compose_descriptor(name="primary", data_keys={"det": image})
+    oven = bundle.compose_descriptor(name="oven_monitor", data_keys={"oven": NUMBER})
+    for stream in (primary, oven):
+        run("descriptor", stream.descriptor_doc)
+    for k in (1, 2, 3):
+        at = 1000.0 + 100 * k
+        run("event", oven.compose_event(data={"oven": 10.0 * k}, timestamps={"oven": at - 50 + ahead}, time=at - 50))
+        run("event", primary.compose_event(data={"det": np.ones((2, 3))}, timestamps={"det": at}, time=at))
+    run("stop", bundle.compose_stop())
+    assert [run.reading("oven", event) for event in (1, 2, 3)] == [10.0, 20.0, 30.0]
+    np.testing.assert_allclose(run.series("oven"), [[1050.0, 1150.0, 1250.0], [10.0, 20.0, 30.0]], rtol=1e-3)
+
+
+def test_events_that_were_sent_together_have_their_time_stamps():
+    run, bundle = Run(Detector(image="det"), []), compose_run(time=0.0)
+    run("start", bundle.start_doc)
+    stream = bundle.compose_descriptor(name="oven", data_keys={"oven": NUMBER})
+    run("descriptor", stream.descriptor_doc)
+    times = [100.0, 200.0, 300.0]
+    page = stream.compose_event_page(
+        data={"oven": [1.0, 2.0, 3.0]}, timestamps={"oven": times}, seq_num=[1, 2, 3], time=[900.0] * 3
+    )
+    run("event_page", page)
+    assert run.series("oven").tolist() == [times, [1.0, 2.0, 3.0]]

@@ -182,6 +182,13 @@ class Acquisition:
         if missing := [name for name in wanted if name not in table]:
             raise FrameError(f"{path} has no column {missing[0]!r}")
         clock = _seconds(table[self.keys.record_time], path)
+        own, of_record = self._values.value(self.keys.began), table[self.keys.record_time].iloc[:1].tolist()
+        zones = [_has_zone(text) for text in (own, *of_record) if isinstance(text, str)]
+        if not self.keys.record_zero and len({*zones}) > 1:
+            raise FrameError(
+                f"{path}: {self.keys.record_time!r} and {self.keys.began} of {self.metadata.name} cannot be compared: "
+                "one of them has a time zone and the other has none"
+            )
         zero = self._values.number(self.keys.record_zero)
         if self.keys.record_zero and not (zero is not None and np.isfinite(zero)):
             raise FrameError(f"{self.metadata} has no {self.keys.record_zero}: the time at which the record began")
@@ -295,6 +302,14 @@ class Acquisition:
                 return (found.shape, found.dtype.str) if isinstance(found, h5py.Dataset) else None
         except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise FrameError(f"{path}: {error}") from error
+
+
+def _has_zone(text: str) -> bool:
+    """Return whether a date names its time zone; False if it is none."""
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _seconds(times: "pd.Series[Any]", path: Path) -> "pd.Series[float]":

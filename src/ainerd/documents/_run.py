@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 EIGER = ("AD_EIGER", "AD_EIGER2", "AD_EIGER_SLICE")  # specs of classic ophyd
 EXACT = 2**53  # a double holds all integers up to it
+CLOCKS_S = 1.0  # between a time stamp and the time of its event, beyond which they are of different clocks
 RETRY_S = 0.2  # between two attempts to read late frames
 
 
@@ -109,6 +110,7 @@ class Run(DocumentRouter):
         self._readings: dict[str, list[tuple[float, float, str, int]]] = defaultdict(list)
         self._reader: FrameReader | EventFrames | HeldFrames | TiledFrames | None = None
         self._reader_resource, self._pixels = "", np.empty(0, np.int64)  # of `_reader`
+        self._other_clocks: set[str] = set()  # readings whose time stamps are not those of the documents' clock
         self.n_passed = self.n_read = 0
         self.problem = ""
 
@@ -190,9 +192,25 @@ class Run(DocumentRouter):
             if (scalar := _number(value)) is not None and not is_again:
                 if key in self._units:
                     scalar = float(converted(scalar, *self._units[key]))
-                time_s = _number(timestamps.get(key))
-                at = read_at if time_s is None or math.isnan(time_s) else time_s  # the schema allows anything as a time
+                at = self._time_of(key, _number(timestamps.get(key)), read_at)
                 self._readings[key].append((at, scalar, stream, number))
+
+    def _time_of(self, key: str, stamp: float | None, read_at: float) -> float:
+        """Return the time of a reading: its time stamp, or the time of its event if their clocks differ.
+
+        A time stamp comes from the machine of the device, whose offset is not known; an old one is the time when the
+        value last changed. Either way the value was read when the event says it was.
+        """
+        if stamp is None or math.isnan(stamp):  # the schema allows anything as a time
+            return read_at
+        if read_at and abs(stamp - read_at) > CLOCKS_S:
+            if stamp > read_at and key not in self._other_clocks:
+                logger.warning(
+                    "run %s: the clock of %r is %.3g s ahead of that of the documents: its readings have the times of "
+                    "their events", self.start_doc.get("uid"), key, stamp - read_at,
+                )  # fmt: skip
+            self._other_clocks.add(key)
+        return read_at if key in self._other_clocks and read_at else stamp
 
     def resource(self, doc: Any) -> None:
         """Remember a file of classic ophyd. Its events name the datum of each frame."""
@@ -234,8 +252,10 @@ class Run(DocumentRouter):
 
     def event_page(self, doc: Any) -> Any:
         """Take a page of events."""
+        times = doc.get("time") or []
+        is_late = len(times) > 1 and len({*times}) == 1  # sent together, long after they were read
         for each in unpack_event_page(doc):
-            self.event(each)
+            self.event({**each, "time": None} if is_late else each)
         return doc
 
     def stream_resource(self, doc: Any) -> None:
