@@ -259,10 +259,8 @@ class Observer:
             self._campaign.proposals.withdraw("the session ended")
             self._worker.close()
             if self._jobs.is_alive:
-                print(
-                    f"ainerd: the last runs are left to the next start: {activity() or 'Tiled is slow'}",
-                    file=sys.stderr,
-                )
+                why = activity().partition(" (")[0] or "Tiled is slow"
+                print(f"ainerd: the last runs are left to the next start: {why}", file=sys.stderr)
             if self._webhook is not None:
                 runs, new = number_of(self.concluded, "run"), len(self._campaign.claims.discoveries)
                 self._webhook.post(
