@@ -289,6 +289,23 @@ def test_maps_with_many_missing_rows_have_g2_and_fits_but_no_verdict():
     np.testing.assert_array_equal(analysis.arrays["tau"], whole.arrays["tau"])
 
 
+@pytest.mark.parametrize(("first", "are_missing"), [(0, False), (50, False), (94, False), (0, True), (50, True)])
+def test_six_dark_or_missing_frames_in_a_row_make_no_claim(movie, first, are_missing):
+    """The bank has no such hole, so the same exposure would be called novel."""
+    frames = movie.copy()
+    frames[first : first + 6] = 0
+    exposure = technique().begin(RunInfo(raw_uid="x", n_frames=100, frame_shape=ROI_MAP.shape, frame_time_s=0.5))
+    flat = frames.reshape(100, -1)[:, exposure.pixels]
+    if are_missing:
+        exposure.push(flat[:first], 0)
+        exposure.push(flat[first + 6 :], first + 6)
+    else:
+        exposure.push(flat, 0)
+    analysis = exposure.finish()
+    assert analysis.novelty_p is None
+    assert "rows of the map hold no valid frame" in analysis.summary["no_claim"]
+
+
 def test_a_bin_without_photons_is_no_reason_to_lose_the_others(movie):
     dark = movie.copy()
     dark[:, ROI_MAP == 18] = 0

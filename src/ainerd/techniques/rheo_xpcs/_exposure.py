@@ -11,12 +11,14 @@ from ainerd.techniques.rheo_xpcs import _numbers, _picture
 from ainerd.techniques.rheo_xpcs._cells import MANY, Cells
 from ainerd.techniques.rheo_xpcs._field import COUNTS, INTENSITIES, unit_of
 from ainerd.techniques.rheo_xpcs._verdict import (
+    MOST_IN_A_ROW,
     MOST_MISSING,
     SPECKLE_PIXELS,
     Noise,
     bank_options,
     filled,
     judge,
+    longest_gap,
     pooled_contrast,
     speckle_px,
 )
@@ -214,7 +216,7 @@ class Exposure(RunAnalysis):
             raise AnalysisError(f"{left_out.n_pixels} pixels are bad, and most of them were found late: mask them")
         fitted = _numbers.numbers(g2, by_age, technique.partition, technique.rings, self._frame_time_s)
         mean, no_contrast = whole.mean(0), self._screen.no_contrast
-        sparse = _few_rows(maps, left_out) if empty > MOST_MISSING else None
+        sparse = _few_rows(maps, left_out) if empty > MOST_MISSING or longest_gap(maps) > MOST_IN_A_ROW else None
         of_frames, n_came = dict[str, NDArray[Any]](), n_frames - left_out.n_missing
         if self._by_frame is not None and 2 * n_came < n_frames:
             sparse = f"{n_came} frames came in {n_frames} ticks: rows of a map hold unequal numbers of them"

@@ -274,6 +274,7 @@ def _level(over: float, step: float) -> float:
 
 
 MOST_MISSING = 0.1  # share of the rows of a map that may be filled for a p-value
+MOST_IN_A_ROW = 1 / SIZE  # and of those in a row: the bank has no such hole, and filled rows are copies of others
 
 
 class Judgement(NamedTuple):
@@ -373,3 +374,13 @@ def filled(maps: Singles) -> tuple[Singles, float]:
             out[k, i] = out[k, :, i] = maps[k, row, nearest[partner]]
     out[empty] = out[~empty].mean(0)
     return out, float(missing.mean(1).max())
+
+
+def longest_gap(maps: Singles) -> float:
+    """Return the largest share of rows in a row without a valid frame, in any of the maps (n_roi, n, n)."""
+    missing = np.isnan(maps).all(2)
+    length = longest = np.zeros(len(maps), int)
+    for row in missing.T:
+        length = (length + 1) * row
+        longest = np.maximum(longest, length)
+    return float(longest.max() / maps.shape[1])
