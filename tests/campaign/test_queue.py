@@ -5,7 +5,18 @@ from campaign_toys import Jobs, Node, on, outcome
 
 from ainerd.agent import CommandReader
 from ainerd.campaign._queue import Queue, Ready
-from ainerd.results.commands import Add, Exclude, Hold, Reject, Release, Reorder, Take, command_metadata, parse_command
+from ainerd.results.commands import (
+    Add,
+    Exclude,
+    Hold,
+    Reject,
+    Release,
+    Reorder,
+    Take,
+    TakeBack,
+    command_metadata,
+    parse_command,
+)
 from tests.trials import trials_of
 
 ANN = {"by": "Ann", "why": "so"}
@@ -221,3 +232,15 @@ def test_in_review_places_count_what_people_took():
         "it is measured next, once a person takes it", "it is measured next",
         "it is number 2 in the queue, once a person takes it", "it is number 2 in the queue",
     ]  # fmt: skip
+
+
+def test_a_point_that_was_taken_can_be_taken_back(make, store):
+    campaign = make()
+    shown = campaign.peek()
+    assert campaign.apply(on(Take, shown, by="Ann")).status == "done"
+    assert campaign.apply(TakeBack(suggestion=shown["_id"], by="Bob")).text == "the agent chooses again"
+    assert store.status(shown["_id"]) == ("withdrawn", "Bob") and campaign.proposals.taken is None
+    again = campaign.peek()
+    assert again["_id"] != shown["_id"] and (again["x"], again["y"]) == (shown["x"], shown["y"])  # not refused for good
+    late = campaign.apply(TakeBack(suggestion=shown["_id"], id="late"))
+    assert late.status == "refused" and "does not wait any more" in late.text
