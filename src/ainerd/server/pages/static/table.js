@@ -133,7 +133,8 @@ function Row({ row, columns, scene, root, picture, isSelected, onPick }) {
     if (scene.motors.includes(name)) return Number.isFinite(value) ? value.toFixed(2) : "";
     return typeof value === "number" ? number(value) : String(value ?? "");
   };
-  const cell = ({ name, className = name === "status" ? "wide" : undefined }) => {
+  const wide = row.reason || row.note ? "wide" : undefined;
+  const cell = ({ name, className = name === "status" ? wide : undefined }) => {
     if (name === "status") return h("td", { key: name, className }, h("div", { title: content.status() }, content.status()));
     if (name !== "scan") return h("td", { key: name, className }, content[name]?.() ?? text(name));
     const attributes = { className: "text", "aria-pressed": isSelected };
