@@ -177,7 +177,7 @@ class FrameReader:
                 f"{self.path}, {dataset.name!r}: a chunk unpacks to {size / 1e9:.1f} GB, more than one frame can need"
             )
         self._dtype, self._frame_shape, self._frame_bytes = dataset.dtype, frame_shape, ny * nx * dataset.dtype.itemsize
-        self._layout = shape[1:], dataset.dtype, dataset.chunks
+        self._layout, self._fill = (shape[1:], dataset.dtype, dataset.chunks), self._type.type(dataset.fillvalue)
         self._storage = Storage(self.path, dataset, roots, self._frame_bytes)
         # chunks hold the numbers of numpy, unless the file has a type of its own, such as 12 of 16 bits
         is_plain = dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype, logical=True))
@@ -207,6 +207,8 @@ class FrameReader:
                 self._select(found, at, out)
                 at += found.n
         self._storage.confirm(start, stop)
+        if self._fill != 0:  # frames that nobody wrote are dark, whatever HDF5 returns for them
+            block[(block == self._fill).all(1) | (np.isnan(self._fill) & np.isnan(block).all(1))] = 0
         return block, whole
 
     def _fetch(self, start: int, stop: int, wanted: Collection[int]) -> "list[_Stored]":

@@ -88,3 +88,12 @@ def test_a_link_that_leads_elsewhere_is_not_read(master, tmp_path):
         file["entry/data/data_10"] = h5py.ExternalLink("/dev/null", "/entry/data/data")
     with pytest.raises((ValueError, FrameError)):
         read(find_movie(master, "entry/data"))
+
+
+@pytest.mark.parametrize("names", [("data_1", "data_3"), ("data_1", "data_01"), ("data_1", "flat_2")])
+def test_datasets_that_are_no_series_are_not_joined(tmp_path, names):
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        for name in names:
+            file[f"entry/data/{name}"] = FRAMES
+    with pytest.raises(ValueError, match="are not one series without a gap; name one dataset with --dataset"):
+        find_movie(tmp_path / "scan.h5", "entry/data/data")

@@ -78,11 +78,21 @@ def find_movie(file: Path, dataset: str) -> Movie:
 
 
 def _series(group: h5py.Group, file: Path) -> dict[str, tuple[int, int, int]]:
-    """Return the shapes of datasets of frames whose names end in a number, in the order of these numbers."""
+    """Return the shapes of datasets of frames whose names end in a number, in the order of these numbers.
+
+    ValueError if the names are not those of one series, or one of it is missing.
+    """
     numbers = {name: re.search(r"\d+$", name) for name in group}
     names = sorted((name for name in numbers if numbers[name]), key=lambda name: int(numbers[name][0]))  # type: ignore[index]
     items = {f"{group.name.strip('/')}/{name}": _at(group, name, file) for name in names}
-    return {name: item.shape for name, item in items.items() if getattr(item, "ndim", 0) == 3}
+    found = {name: item.shape for name, item in items.items() if getattr(item, "ndim", 0) == 3}
+    stems = {name.rstrip("0123456789") for name in found}
+    has = [int(re.search(r"\d+$", name)[0]) for name in found]  # type: ignore[index]
+    if len(stems) > 1 or has != [*range(min(has, default=0), max(has, default=-1) + 1)]:
+        raise ValueError(
+            f"{file}: {', '.join(found)} are not one series without a gap; name one dataset with --dataset"
+        )
+    return found
 
 
 def _at(group: h5py.Group, name: str, file: Path) -> Any:
