@@ -24,12 +24,6 @@ COMMANDS = (
     watch, steer, serve, status, log, replay, similar, export, archive, report, handover, mcp, init, check, doctor,
     demo,
 )  # fmt: skip
-# Commands that were removed, and what to do instead. This table goes with version 0.1.
-REMOVED = {
-    "calibrate-q": "fit the rings with pyFAI-calib2, and give its file as rheo_xpcs.partition.poni",
-    "saxs": "subtract the buffer from I(q), array saxs of a result over saxs_q, with another program",
-    "xsvs": "fit the contrast of each exposure time, column contrast0 of the bins, in Python",
-}
 
 
 def main() -> None:
@@ -38,8 +32,6 @@ def main() -> None:
     gc.set_threshold(50_000)  # imports create millions of objects, which stay: fewer collections
     atexit.register(gc.freeze)  # and none of them at the end
     try:
-        for name in REMOVED.keys() & sys.argv[1:3]:
-            raise ValueError(f"the command {name} was removed: {REMOVED[name]}")
         build()()
     except (ValueError, OSError) as error:
         message = str(error)
