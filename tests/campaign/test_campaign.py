@@ -170,8 +170,9 @@ def test_the_verdict_comes_with_the_result(make):
 
 def test_regimes_are_assigned_with_their_version(make, store):
     campaign = make()
-    assert campaign.assign(outcome("a", z=0.0)) == {"regime": 0, "atlas_version": 1, "own_p": None}
-    assert campaign.assign(outcome("b", z=3.0)) == {"regime": 1, "atlas_version": 2, "own_p": None}
+    without = {"own_p": None, "own_regimes": None}
+    assert campaign.assign(outcome("a", z=0.0)) == {"regime": 0, "atlas_version": 1, **without}
+    assert campaign.assign(outcome("b", z=3.0)) == {"regime": 1, "atlas_version": 2, **without}
     assert store.atlases[-1].labels == {"a": 0, "b": 1}
 
 

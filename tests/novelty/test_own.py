@@ -23,14 +23,23 @@ def null():
 
 @pytest.mark.parametrize(("k", "least"), [(5, 0.43), (9, 0.43), (40, 0.3)])  # above MOST it is on the safe side
 def test_exposures_of_the_same_kind_are_rarely_flagged(null, k, least):
-    p = np.array([own_p(z[k], [z[:k]], null, WIDTH) for z in kind(np.random.default_rng(1), k + 1, 1500)])
+    p = np.array([own_p(z[k], [z[:k]], null, WIDTH)[0] for z in kind(np.random.default_rng(1), k + 1, 1500)])
     assert (p <= 0.01).mean() <= 0.02 and least < (p <= 0.5).mean() < 0.57
 
 
 def test_an_exposure_of_another_kind_is_flagged_and_the_nearest_group_counts(null):
     one, other = kind(np.random.default_rng(2), 8, 2)
-    assert max(own_p(z, [one], null, WIDTH) for z in other) <= 0.01
-    assert own_p(other[7], [one, other[:7]], null, WIDTH) > 0.01
+    assert max(own_p(z, [one], null, WIDTH)[0] for z in other) <= 0.01
+    p, of = own_p(other[7], [one, other[:7]], null, WIDTH)
+    assert p > 0.01 and of == 1
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+def test_an_exposure_of_a_kind_with_few_earlier_ones_is_not_compared_with_other_kinds(null, k):
+    one, other = kind(np.random.default_rng(2), 8, 2)
+    assert own_p(other[7], [one, other[:k]], null, WIDTH) is None
+    p, of = own_p(one[7], [one[:7], other[:k]], null, WIDTH)  # the small kind does not disturb the large one
+    assert p > 0.01 and of == 0
 
 
 def test_the_distance_follows_students_distribution():
@@ -51,14 +60,15 @@ def test_the_p_value_is_the_rank_among_regimes_of_as_many_exposures():
     null = np.empty((14, 9))
     for row, k in zip(null, range(5, MOST + 1), strict=True):
         row[:] = own_distance(x, z[:k], WIDTH) + (np.arange(9) - 0.5 - (k % 8))  # k % 8 + 1 of nine are below
-    of = {k: own_p(x, [z[:k]], null, WIDTH) for k in range(5, MOST + 1)}
+    of = {k: own_p(x, [z[:k]], null, WIDTH)[0] for k in range(5, MOST + 1)}
     assert of == {k: (1 + 9 - (k % 8 + 1)) / 10 for k in of}
     with_more = np.sort(np.vstack([null[:-1], own_distance(x, z, WIDTH) + np.arange(9) - 6.5]))
-    assert own_p(x, [z], with_more, WIDTH) == 3 / 10  # as of eighteen
-    assert own_p(x, [z[:5], z[:4], z[:6]], null, WIDTH) == max(of[5], of[6])
+    assert own_p(x, [z], with_more, WIDTH) == (3 / 10, 0)  # as of eighteen
+    far = z[:4] + 99
+    assert own_p(x, [z[:5], far, z[:6]], null, WIDTH) == max((of[5], 0), (of[6], 2))
 
 
 def test_there_is_no_p_value_before_five_exposures(null):
     (z,) = kind(np.random.default_rng(3), 6)
     assert own_p(z[5], [z[:4]], null, WIDTH) is None and own_p(z[5], [], null, WIDTH) is None
-    assert own_p(z[5], [z[:5]], null, WIDTH) > 0
+    assert own_p(z[5], [z[:5]], null, WIDTH)[0] > 0

@@ -191,9 +191,12 @@ def test_a_verdict_is_explained_from_the_stored_record(night):
 def test_an_explanation_names_the_nearest_kind_and_the_terms(night):
     _, store, keys = night
     summary = {"nearest_known": "flow", "strangeness_embedding": 0.4, "strangeness_structure": 7.25}
-    record = store.record(keys[3]).changed(summary=summary, own_p=0.2)
+    record = store.record(keys[3]).changed(summary=summary, own_p=0.2, own_regimes=[0, 2])
     text, details = explain(record), explain(record, details=True)
-    assert "; the nearest known kind is flow. Within this session, 20 in 100 exposures of the same kind would" in text
+    assert (
+        "; the nearest known kind is flow. Compared with earlier exposures of this session, of regimes 0 and 2: "
+        "20 in 100 exposures of that kind would lie as far from them"
+    ) in text
     assert (
         details.startswith(text.partition(". The relaxation")[0]) and "by 7.2 in structure, 0.4 in embedding" in details
     )

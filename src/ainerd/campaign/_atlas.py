@@ -162,16 +162,18 @@ class Atlas:
         rows = zip(self._rows, self._rows["label"].tolist(), self._rows["p"].tolist(), strict=True)
         return {key: (label, p) for key, label, p in rows if label >= 0 and not np.isnan(p)}
 
-    def own_p(self, outcome: Outcome) -> float | None:
-        """Return the p-value of a result against the components of the others; None if none of them is large enough."""
+    def own_p(self, outcome: Outcome) -> tuple[float | None, list[int] | None]:
+        """Return the p-value of a result against the components of the others, and the regimes of its component."""
         width = self._technique.regime_width
         if self._null is None or width is None or outcome.embedding is None:
-            return None
+            return None, None
         label, z = self._rows["label"].copy(), self._rows["embedding"] if len(self._rows) else np.empty((0, 0))
         if outcome.key in self._rows:
             label[self._rows.place(outcome.key)] = -1
-        groups = (z[np.isin(label, group)] for group in self.structure.components.groups)
-        return own_p(outcome.embedding, groups, self._null.own, width)
+        components = self.structure.components.groups
+        groups = (z[np.isin(label, group)] for group in components)
+        found = own_p(outcome.embedding, groups, self._null.own, width)
+        return (None, None) if found is None else (found[0], list(components[found[1]]))
 
     def regime_before(self, outcome: Outcome, window: Window, within: float | None) -> int | None:
         """Return the regime of the latest earlier result within a distance, in the lengths of the window, or None.

@@ -155,10 +155,11 @@ class Campaign:
     def assign(self, outcome: Outcome) -> dict[str, Any]:
         """Return regime and own p-value of an analysed run, and the version of the atlas with this regime."""
         with self._lock:
-            own = self.atlas.own_p(outcome)
+            p, compared = self.atlas.own_p(outcome)
             self.atlas.add(outcome)
         version = self.atlas.keep(self._lock)
-        return {"regime": self.atlas.regime_of(outcome.key), "atlas_version": version, "own_p": own}
+        label = {"regime": self.atlas.regime_of(outcome.key), "atlas_version": version}
+        return label | {"own_p": p, "own_regimes": compared}
 
     def absorb(self, outcome: Outcome) -> None:
         """Learn from a finished run, write the status of its suggestion, and prepare the next suggestion.

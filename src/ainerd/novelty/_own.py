@@ -2,16 +2,15 @@
 
 An exposure is compared with each component of earlier exposures. Its distance from the mean of a component, in units of
 that component's spread, is ranked among simulated regimes of as many exposures. Given its regime, exposures of one
-regime are exchangeable, so this p-value needs no bank that holds the sample.
+regime are exchangeable, so this p-value needs no bank that holds the sample. There is none if the nearest component
+has too few exposures: an exposure of that kind would be compared with other kinds only.
 """
 
 from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-LEAST, MOST = 5, 18  # earlier exposures: with fewer there is no p-value, with more the ranks are those of `MOST`
+LEAST, MOST = 5, 18  # earlier exposures of a kind that is compared; with more the ranks are those of `MOST`
 LEVEL = 0.01  # at which an exposure differs from the session
 FREEDOM, SPREAD = 2.0, 0.0693  # prior of the spread over all axes: degrees of freedom, and share of the width
 
@@ -43,31 +42,44 @@ def null_distances(z: NDArray[np.float32], width: float) -> NDArray[np.float64]:
     return np.sort(np.array(rows), axis=1)
 
 
-def own_p(x: NDArray[np.float32], groups: Iterable[NDArray[Any]], null: ArrayLike, width: float) -> float | None:
-    """Return the p-value of an exposure (d,) against the session: the largest over groups of earlier exposures.
+def own_p(
+    x: NDArray[np.float32], groups: Iterable[ArrayLike], null: ArrayLike, width: float
+) -> tuple[float, int] | None:
+    """Compare an exposure (d,) with the session: the largest p-value over groups of earlier exposures, and its group.
 
     Parameters
     ----------
     x : ndarray, shape (d,)
     groups : iterable of ndarray, shape (k, d)
-        Earlier exposures of each component. Those of fewer than `LEAST` are left out; without others there is no p.
+        Earlier exposures of each component. If the nearest one has fewer than `LEAST`, there is no p-value; others of
+        fewer are left out.
     null : array_like, shape (14, n)
         From `null_distances`.
     width : float
         Distance that two exposures of one regime rarely exceed.
+
+    Returns
+    -------
+    (float, int) or None
+        The p-value, and the number of its group.
 
     Examples
     --------
     >>> rng = np.random.default_rng(0)
     >>> null = null_distances(rng.normal(0, 1, (200, MOST + 1, 2)).astype(np.float32), width=4.0)
     >>> earlier = rng.normal(0, 1, (12, 2))
-    >>> [round(own_p(np.array(x), [earlier], null, width=4.0), 3) for x in ([0.5, 0.0], [9.0, 0.0])]
+    >>> [round(own_p(np.array(x), [earlier], null, width=4.0)[0], 3) for x in ([0.5, 0.0], [9.0, 0.0])]
     [0.881, 0.005]
+    >>> own_p(np.array([9.0, 0.0]), [earlier, [[8.5, 0.0]]], null, width=4.0) is None  # the nearest kind has one
+    True
     """
     rows, found = np.asarray(null), []
-    for earlier in groups:
-        if len(earlier) >= LEAST:
-            row = rows[min(len(earlier), MOST) - LEAST]
-            stranger = row.size - np.searchsorted(row, own_distance(x, earlier, width))
-            found.append(float(1 + stranger) / (1 + row.size))
-    return max(found, default=None)
+    each = enumerate(map(np.asarray, groups))
+    known = sorted((own_distance(x, earlier, width), number, len(earlier)) for number, earlier in each if len(earlier))
+    if not known or known[0][2] < LEAST:
+        return None
+    for distance, number, k in known:
+        if k >= LEAST:
+            row = rows[min(k, MOST) - LEAST]
+            found.append((float(1 + row.size - np.searchsorted(row, distance)) / (1 + row.size), number))
+    return max(found, key=lambda p_of_group: p_of_group[0])

@@ -283,7 +283,10 @@ class ResultRecord(_OfParameters):
     novel : bool
         Whether ``novelty_p <= calibration["alpha"]``; absent together with it.
     own_p : float
-        p-value against what the agent had measured before, 0 to 1; absent before five exposures of one kind.
+        p-value against what the agent had measured before, 0 to 1; absent if the nearest kind of the session had fewer
+        than five exposures.
+    own_regimes : list of int
+        Regimes of the exposures that ``own_p`` compares with, as they were numbered then.
     regime, atlas_version : int
         The label that the run got (-1: unassigned), and the atlas that gave it.
     summary : dict
@@ -336,6 +339,7 @@ class ResultRecord(_OfParameters):
     novelty_p: float | None = Field(default=None, ge=0, le=1)
     novel: bool | None = None
     own_p: float | None = Field(default=None, ge=0, le=1)
+    own_regimes: list[int] | None = None
     regime: Whole | None = Field(default=None, ge=-1)
     atlas_version: int | None = None
     summary: Scalars = Field(default_factory=dict)

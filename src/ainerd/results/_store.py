@@ -765,8 +765,10 @@ def _verdict(record: ResultRecord) -> str:
     text = f"{verdict}: {_odds(record.novelty_p)} of known behaviour would look as strange"
     if "nearest_known" in record.summary:
         text += f"; {'the nearest known kind is' if record.novel else 'most like'} {record.summary['nearest_known']}"
-    if record.own_p is not None:
-        text += f". Within this session, {_odds(record.own_p)} of the same kind would lie as far from the others"
+    if record.own_p is not None and record.own_regimes:
+        numbers = f"regime{'s' * (len(record.own_regimes) > 1)} {' and '.join(map(str, record.own_regimes))}"
+        far = f"{_odds(record.own_p)} of that kind would lie as far from them"
+        text += f". Compared with earlier exposures of this session, of {numbers}: {far}"
     return text
 
 

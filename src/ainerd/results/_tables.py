@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 LINES = 60  # of a table that are shown, the newest
 NOVEL = " ●"
-OWN_P = "own p: how often an exposure of a kind measured before would lie as far from the others of that kind"
+OWN_P = "own p: how often an exposure of the nearest kind of this session would lie as far from the others of that kind"
 _RESULT = [
     "scan_id", "event", "run_time", "status", "regime", "novelty_p", "novel", "own_p", "regime_then", "reason",
     "raw_uid", "superseded_by", "note",

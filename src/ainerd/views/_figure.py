@@ -164,9 +164,6 @@ def draw_legend(
     if claims:
         below = f"below {scene.alpha:g}: novel"
         marks.append(Line2D([], [], color=NOVEL, linewidth=0.9, linestyle="--", label=below))
-    if claims and runs["own"].notna().any():
-        text = "own p: against earlier exposures"
-        marks.append(mark(text, "^", markerfacecolor="none", markeredgecolor="0.4", markersize=5))
     style: dict[str, Any] = {"loc": loc, "frameon": False, "columnspacing": 1.2, "handletextpad": 0.4}
     lines = math.ceil(sum(len(str(each.get_label())) + OF_MARK for each in marks) / IN_LINE)
     columns = min(columns, math.ceil(len(marks) / max(lines, 1)))
@@ -362,8 +359,6 @@ def _draw_novelty(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
     axes.axhspan(lowest / 2.5, scene.alpha, color="black", alpha=0.07, linewidth=0, zorder=0)
     axes.axhline(scene.alpha, color=NOVEL, linewidth=0.9, linestyle="--", zorder=1)
     _style.discs(axes, runs[runs["p"].notna()], "number", "p", size=90)
-    own = runs[runs["own"].notna()]  # against the session: triangles without a number
-    axes.scatter(own["number"], own["own"].clip(lower=lowest / 2), marker="^", s=22, facecolor="none", edgecolor="0.4")
     failed = runs[~runs["done"]]
     axes.scatter(failed["number"], np.full(len(failed), 1.25), marker="x", s=36, color="0.25", zorder=3)
     unclaimed = runs[runs["done"] & runs["p"].isna()]

@@ -173,12 +173,7 @@ def runs_of(table: pd.DataFrame, motors: tuple[str, ...]) -> pd.DataFrame:
     scans = table["scan_id"] if "scan_id" in table else runs["number"]
     events = table["event"] if "event" in table else [None] * len(table)
     runs["scan"] = [scan_text(*scan) for scan in zip(scans.astype(object), events, strict=True)]
-    wanted = dict(zip("xyz", motors, strict=False)) | {
-        "p": "novelty_p",
-        "own": "own_p",
-        "n": "n_frames",
-        "frame": "frame_time_s",
-    }
+    wanted = dict(zip("xyz", motors, strict=False)) | {"p": "novelty_p", "n": "n_frames", "frame": "frame_time_s"}
     for name, column in wanted.items():
         runs[name] = table[column].astype(float) if column in table else np.nan
     for missing in "xyz"[len(motors) :]:
