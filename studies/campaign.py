@@ -7,6 +7,9 @@ campaign    An agent explores samples in closed loop with devices, RunEngine, Ti
             ordinary regimes that got a p-value are counted; those held out of every bank are counted apart.
             "Prescribed": inclusions, grains and bands with prescribed correlation functions. "One regime": the same
             everywhere.
+demo        The samples of `make demo` as a user gets them: the same instrument, settings and choice of positions, and
+            each sort of sample in turn, without the page and the pictures. Exposures of known kinds that are called
+            novel are counted, and regimes that are named "new" although most of their exposures are of known kinds.
 recognised  Exposures until every regime of a sample is recognised, on the samples of `studies.discovery`. Each regime
             is a truth of one family of `ainerd.dynamics`; in every second sample the rarest is of a held-out family.
             Exposures have parameters within a quarter, events at any time, an azimuth and a contrast of their own, 18
@@ -29,19 +32,25 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from rich.progress import track
 from sklearn.metrics import adjusted_rand_score
 
 import ainerd
 import sim_devices
+from agents.demo import campaign as as_user
+from agents.rheo_xpcs import TOML
 from ainerd.dynamics import DIRECTIONS, HELD_OUT, KNOWN, clean_exposure, draw
 from ainerd.latent.training import variant
 from ainerd.novelty import grouped
+from ainerd.results import read_agent
 from ainerd.techniques.rheo_xpcs import Clean, Views, views
+from ainerd.views import kinds_of
+from sim_devices import SimulatedInstrument
 from studies import _hidden_maps as square
 from studies._session import Session, attached_session
-from studies._tools import Case, Row, Study, bootstrap, digest_of, report, resumed
+from studies._tools import Case, Row, Study, bootstrap, digest_of, interval, report, resumed
 from studies.nights import technique
 
 OWN, PRESCRIBED = ("particles", "blocks", "flow_field"), ("inclusions", "voronoi", "bands")
@@ -79,6 +88,19 @@ def campaign(
     parameters = {"seed": seed, "exposures": exposures, "frames": FRAMES}
     report("campaign_regimes", by_regime(rows), **parameters)
     report("campaign", overview(rows), **parameters)
+
+
+@study.part
+def demo(samples: int = 20, seed: int = 5000, workers: int = 1, dask: str | None = None, quick: bool = False) -> None:
+    """Run the demo on samples of consecutive seeds; ``--quick`` takes three."""
+    cases = [("sample", i) for i in range(3 if quick else samples)]
+    rooms = [ROOM / name for name in ("techniques", "novelty", "latent", "xpcs", "campaign", "steering")]
+    parts = [Path(sim_devices.__file__).parent, Path(as_user.__file__), *rooms, Path(__file__)]
+    run = {"run": digest_of(*parts), "seed": seed}
+    rows = resumed("demo", run, cases, partial(in_the_demo, seed), workers, dask)
+    report("demo_regimes", by_regime(rows), seed=seed)
+    report("demo_samples", map(of_sample, rows), seed=seed)
+    report("demo", of_all_samples(rows), seed=seed)
 
 
 @study.part
@@ -149,18 +171,66 @@ def in_closed_loop(seed: int, exposures: int, case: Case) -> Row:
     with TemporaryDirectory() as folder, attached_session(Path(folder), **options) as session:
         session.frames(FRAMES, EXPOSURE_S)
         session.explore(exposures)
-        table = session.agent.results.table()
-    truth = [session.instrument.truth(x, y) for x, y in zip(table["sample_x"], table["sample_y"], strict=True)]
+        return judged(kind, sample, session.instrument, session.agent.results.table())
+
+
+def in_the_demo(seed: int, case: Case) -> Row:
+    """Return what each exposure of a demo was, and what the agent made of it."""
+    number = seed + case[1]
+    sample = as_user.SAMPLES[number % len(as_user.SAMPLES)]
+    options = {"toml": TOML, "sample": sample, "sample_seed": number, "speed": as_user.SPEED}
+    with TemporaryDirectory() as folder, attached_session(Path(folder), **options) as session:
+        for positions, n_frames, seconds in as_user.RUNS_MOVED if sample in as_user.MOVED else as_user.RUNS:
+            session.frames(n_frames, n_frames * seconds)
+            session.RE(session.agent.explore(positions))
+        while not session.agent.drain():
+            pass
+        session.close()  # writes the last state
+        table = session.agent.results.table("complete")
+        state = read_agent(session.client["ainerd"], session.agent.name)
+    new, groups = map(int, state["novelty"]["discoveries"]), state["regimes"]["components"]
+    return judged("demo", sample, session.instrument, table) | {"names": kinds_of(table, [*new], groups)}
+
+
+def judged(kind: str, sample: str, instrument: SimulatedInstrument, table: pd.DataFrame) -> Row:
+    """Return the truth of each exposure, its p-value and regime, and their agreement."""
+    truth = [instrument.truth(x, y) for x, y in zip(table["sample_x"], table["sample_y"], strict=True)]
     regime = [int(value) for value in table["regime"].fillna(-1)]
     return {
         "kind": kind,
         "sample": sample,
         "truth": truth,
-        "unknown": sorted(session.instrument.sample.unknown),
+        "unknown": sorted(instrument.sample.unknown),
         "p": [None if np.isnan(value) else float(value) for value in table["novelty_p"].astype(float)],
         "regime": regime,
         "ARI": float(adjusted_rand_score(truth, regime)),
     }
+
+
+def of_sample(row: Row) -> Row:
+    """Return how a demo was judged."""
+    known, unknown = {*row["truth"]} - {*row["unknown"]}, row["unknown"]
+    new = [int(number) for number, name in row["names"].items() if name.startswith("new")]
+    of = {number: [t for t, k in zip(row["truth"], row["regime"], strict=True) if k == number] for number in new}
+    wrong = [number for number, truth in of.items() if sum(t in known for t in truth) > len(truth) / 2]
+    names = ("known called novel", "known with p", "new called novel", "new with p")
+    counts = dict(zip(names, (*flagged(row, known), *flagged(row, unknown)), strict=True))
+    return {"sample": row["sample"], **counts, "known regimes named new": len(wrong), "ARI": row["ARI"]}
+
+
+def of_all_samples(rows: list[Row]) -> Iterator[Row]:
+    """Yield what was wanted of all demos, and what was measured."""
+    each = pd.DataFrame(map(of_sample, rows))
+    for of, wanted in (("known", f"≤ {ALPHA:g}"), ("new", "–")):
+        hits, n = each[f"{of} called novel"].to_numpy(float), each[f"{of} with p"].to_numpy(float)
+        low, high = bootstrap(lambda a, b: a / np.maximum(b, 1e-9), hits, n)
+        share = f"{hits.sum() / max(n.sum(), 1):.3f} {interval(int(hits.sum()), int(n.sum()))}"
+        text = f"{share}, by sample [{low:.3f}, {high:.3f}]"
+        yield {"what": f"{of} called novel, of {n.sum():.0f}", "measured": text, "wanted": wanted}
+    low, high = bootstrap(np.asarray, each["ARI"].to_numpy())
+    yield {"what": "ARI", "measured": f"{each['ARI'].mean():.3f} [{low:.3f}, {high:.3f}]", "wanted": "≥ .95"}
+    wrong = int((each["known regimes named new"] > 0).sum())
+    yield {"what": "samples with a known regime named new", "measured": f"{wrong} of {len(each)}", "wanted": "≤ 1"}
 
 
 def flagged(row: Row, regimes: Iterable[str]) -> tuple[int, int]:

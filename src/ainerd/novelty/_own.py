@@ -7,6 +7,7 @@ has too few exposures: an exposure of that kind would be compared with other kin
 """
 
 from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

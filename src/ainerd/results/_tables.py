@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 LINES = 60  # of a table that are shown, the newest
 NOVEL = " ●"
-OWN_P = "own p: how often an exposure of the nearest kind of this session would lie as far from the others of that kind"
+OWN_P = "own p: how often an exposure of the nearest kind of the session would lie as far from the others of it"
 _RESULT = [
     "scan_id", "event", "run_time", "status", "regime", "novelty_p", "novel", "own_p", "regime_then", "reason",
     "raw_uid", "superseded_by", "note",
@@ -178,8 +178,9 @@ def regime_kinds(
 ) -> dict[int, str]:
     """Return what regimes resemble, by number: "like stationary", or "new (least unlike stationary)".
 
-    A regime is new if it is claimed to be, or if most of its results with a verdict are novel. Another regime is like
-    a known kind if at least two of its results, and three in five, are nearest to that kind.
+    A regime of which most results with a verdict are novel is new if it, or one without a gap to it, is claimed to be
+    new; otherwise it has no name. Another regime is like a known kind if at least two of its results, and three in
+    five, are nearest to that kind.
 
     Parameters
     ----------
@@ -196,7 +197,7 @@ def regime_kinds(
 
     Examples
     --------
-    >>> regime_kinds([0, 0, 1], ["ageing", "ageing", "flow"], [False, False, True])
+    >>> regime_kinds([0, 0, 1], ["ageing", "ageing", "flow"], [False, False, True], new=[1])
     {0: 'like ageing', 1: 'new (least unlike flow)'}
     """
     of = {regime: group[0] for group in components for regime in group}
@@ -206,10 +207,9 @@ def regime_kinds(
     for number, group in known.groupby(known["regime"].replace(of)):
         counts = group["kind"].value_counts()
         alike = f"like {counts.index[0]}" if counts.iloc[0] >= max(2, MOST_ALIKE * len(group)) else None
-        is_new = number in new or group["novel"].mean() > 0.5
         for regime, of_regime in group.groupby("regime"):
-            if is_new or of_regime["novel"].mean() > 0.5:
-                kinds[int(str(regime))] = f"new (least unlike {counts.index[0]})"
+            if of_regime["novel"].mean() > 0.5:
+                kinds |= {int(str(regime)): f"new (least unlike {counts.index[0]})"} if number in new else {}
             elif alike is not None:
                 kinds[int(str(regime))] = alike
     return kinds

@@ -20,6 +20,7 @@ from ainerd.techniques.rheo_xpcs import (
     simulated_exposures,
     write_bank,
 )
+from ainerd.techniques.rheo_xpcs._features import rings
 from ainerd.xpcs import Partition
 from tests.noisy_runs import noisy_runs
 
@@ -86,6 +87,27 @@ def test_a_sheared_fluid_is_known_at_any_azimuth(rest_s):
             truth = truth + np.abs(wave @ wave.conj().T / height.size) ** 2 / across.size
         truth = truth * np.exp(-2 * np.abs(t[:, None] - t) / 0.8)
         np.testing.assert_allclose(seen, truth.reshape(64, fine, 64, fine).mean((1, 3)), atol=0.01)
+
+
+@pytest.mark.parametrize("cells", [None, Cells.of_whole(200)], ids=["many frames", "200 frames"])
+def test_a_flow_past_a_wall_loses_its_fringes_in_a_ring_of_a_wide_range_of_q(cells):
+    """Against an average of rings of one q each, q ± 20 %, for 6 turns."""
+
+    def of(q):
+        return Dynamics(family="flow", tau_s=0.8, static=0.4, flow_rad_s=40.0 * q, flow_deg=70.0)
+
+    phi, width = np.array([3.0, 67.5, 131.0]), np.full(3, 20.0)
+    each = [seen_from([Clean.of(of(q), cells)], phi, width, cells)[0] for q in 0.8 + 0.4 * (np.arange(60) + 0.5) / 60]
+    seen = seen_from([Clean.of(of(1.0), cells)], phi, width, cells, q_spread=0.2)[0]
+    np.testing.assert_allclose(seen, np.mean(each, axis=0), atol=0.03)
+    assert np.abs(seen_from([Clean.of(of(1.0), cells)], phi, width, cells)[0] - seen).max() > 0.04
+
+
+def test_the_range_of_q_of_a_ring_is_that_of_its_static_rings():
+    annulus = {"detector": "lambda750k", "beam_center_px": (258.0, 778.0), "distance_m": 8.0, "energy_keV": 11.0}
+    of = {n: rings(Partition.annular(**annulus, q_range_inv_nm=(0.019, 0.029), n_static=n))[0] for n in (1, 4)}
+    assert of[4].q_spread == pytest.approx(0.005 / 0.024, rel=0.05)
+    assert of[1].q_spread == pytest.approx(0, abs=1e-9)  # unknown
 
 
 def test_domains_rearrange_one_by_one():

@@ -146,7 +146,7 @@ def test_the_simulated_instrument_needs_no_calibration(cache, monkeypatch):
     monkeypatch.setattr(NoveltyScorer, "fit", None)  # if this fails: make scorers
     technique = RheoXPCS.from_settings(Settings.load(TOML).section, TOML.parent)
     (ring,) = technique.rings
-    several = options_of_a_session(Noise.of(250.0, 0.2, ring.pixels), 0.02, ring.phi_deg)
+    several = options_of_a_session(Noise.of(250.0, 0.2, ring.pixels), 0.02, ring)
     assert len(several) == 4
     whole, some = technique.bank, slice(None, None, 25)
     part = Bank(whole.clean[some], whole.families[some], id="part")

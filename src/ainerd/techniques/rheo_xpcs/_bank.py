@@ -160,6 +160,7 @@ class Bank:
         baseline: float | None = None,
         flicker: float = 0.0,
         cells: Cells | None = None,
+        q_spread: float = 0.0,
         seed: int = 0,
     ) -> Singles:
         """Compute the features (n, 58) of each exposure with the noise of a run, see `run_features`.
@@ -188,6 +189,8 @@ class Bank:
             each of 64 moments against all others; in units of C2.
         cells : Cells, optional
             Cells of the run; by default those of many frames.
+        q_spread : float
+            Half the range of q of the ring, relative to its q.
         seed : int
 
         Raises
@@ -208,9 +211,8 @@ class Bank:
             some = [exposures[i] for i in chunk]
             drawn = _sectors_to_draw(sectors, isotropic=some[0].kind == ALIKE)
             scale = contrast * np.exp(contrast_err * rng.uniform(-(3**0.5), 3**0.5, len(some)))
-            clean = seen_from(some, drawn.phi_deg, drawn.width_deg, cells) * scale[:, None, None, None].astype(
-                np.float32
-            )
+            clean = seen_from(some, drawn.phi_deg, drawn.width_deg, cells, q_spread)
+            clean = clean * scale[:, None, None, None].astype(np.float32)
             maps = noised(clean, drawn.n_pixels, photons, rng, shared)
             add_systematics(maps, noise, rng, baseline=offset, flicker=flicker)
             mean = drawn.mean(maps)

@@ -123,11 +123,13 @@ def seen_from(
     phi_deg: NDArray[np.float64],
     width_deg: NDArray[np.float64],
     cells: Cells | None = None,
+    q_spread: float = 0.0,
 ) -> Singles:
     """Average |g1|² of exposures of one kind over sectors: (n, k, 64, 64), k = 1 if all directions are the same.
 
-    `phi_deg` and `width_deg`, (k,), are the sectors; `cells` are those of the exposures. The fringes of a flow differ
-    across a sector, so the average is not |g1|² at its centre.
+    `phi_deg` and `width_deg`, (k,), are the sectors; `cells` are those of the exposures; q is even from 1 - `q_spread`
+    to 1 + `q_spread` of its mean. The fringes of a flow differ across a sector, and with q, so the average is not |g1|²
+    at the centre. Other kinds change by less than .02 over q of ± 20 %.
     """
     triangles = np.stack([each.steps for each in clean]).astype(np.float32) / np.float32(STEPS)
     if triangles.shape[1] == ALIKE:
@@ -143,6 +145,8 @@ def seen_from(
     if clean[0].kind == FLOW:
         turn = phase[:, None, None] * np.cos(along)
         fringes = _fringes(turn, np.array([each.duty for each in clean]), cells)
+        apart = np.sqrt(np.square(turn).mean(2))[..., None] * q_spread * (COLS - ROWS) / SIZE
+        fringes *= np.sinc(apart / np.pi).astype(np.float32)
         return from_triangle(triangles[:, :1] + fringes * triangles[:, 1:])
     if clean[0].kind == SHEARED:
         shear = np.array([each.shear for each in clean])[:, None, None] * np.cos(along)

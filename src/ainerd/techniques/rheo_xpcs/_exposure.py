@@ -185,7 +185,8 @@ class Exposure(RunAnalysis):
             contrast = pooled_contrast((beta, sigma * share**-0.5), technique.contrast)
             if of_ring > 0 and contrast is not None and not technique.no_claim_reason(contrast):
                 noise = Noise.of(of_ring, contrast[0], ring.pixels, size)
-                technique.scorer(bank_options(noise, contrast[1], ring.phi_deg, cells=cells))
+                given = bank_options(noise, contrast[1], ring.phi_deg, cells=cells, q_spread=ring.q_spread)
+                technique.scorer(given)
 
     @one_thread
     def finish(self) -> Analysis:

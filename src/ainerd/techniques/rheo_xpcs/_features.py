@@ -59,12 +59,15 @@ class Ring:
         Pixels of each bin.
     phi_deg : ndarray, shape (n,), or None
         Centres of the bins; None if they are unknown or there is a single bin.
+    q_spread : float
+        Half the range of q over q, as if pixels were even in it; from the static rings, 0 if their q is unknown.
     """
 
     bins: NDArray[np.int64]
     q: float
     pixels: Floats
     phi_deg: Floats | None
+    q_spread: float = 0.0
 
     @property
     def n_pixels(self) -> int:
@@ -89,7 +92,11 @@ def _ring(partition: Partition, bins: NDArray[np.int64]) -> Ring:
     bins = bins[np.argsort(partition.phi[bins], kind="stable")]
     phi, pixels = partition.phi[bins], partition.n_pixels[bins]
     known = len(bins) > 1 and bool(np.isfinite(phi).all())
-    return Ring(bins, float(partition.q[bins].mean()), pixels.astype(float), phi if known else None)
+    q, spread = float(partition.q[bins].mean()), 0.0
+    if partition.static_q is not None:
+        of_ring = partition.static_q[partition.static_map[np.isin(partition.roi_map, bins + 1)] - 1]
+        spread = float(np.nan_to_num(np.sqrt(3) * of_ring.std() / q))
+    return Ring(bins, q, pixels.astype(float), phi if known else None, spread)
 
 
 MOST_SECTORS = 12

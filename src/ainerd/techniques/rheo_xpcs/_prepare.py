@@ -30,7 +30,7 @@ def prepare(
     several = [
         each
         for ring in technique.rings
-        for each in options_of_a_session(Noise.of(photons, technique.contrast, ring.pixels), CONTRAST_ERR, ring.phi_deg)
+        for each in options_of_a_session(Noise.of(photons, technique.contrast, ring.pixels), CONTRAST_ERR, ring)
     ]
     with bars() as progress:
         for given in progress.track(several, description="calibrating"):

@@ -26,6 +26,8 @@ LEAST_NOISE = 0.004
 # Steps, in natural logarithm, of shot noise and of pixels. Noise is added to each run up to the next step, so that
 # similar runs share a calibration.
 STEP = 0.25
+# Step of the range of q, half of it over q.
+Q_STEP = 0.05
 # Errors of the contrast that have calibrations of their own.
 CONTRAST_ERRS = (0.1, 0.25, 0.6)
 # Relative error of a contrast in the settings.
@@ -85,6 +87,7 @@ def bank_options(
     flicker: float = 0.0,
     baseline: float = 0.0,
     cells: Cells | None = None,
+    q_spread: float = 0.0,
 ) -> dict[str, Any]:
     """Return the options of `Bank.features` for a ring, the same for similar runs.
 
@@ -100,6 +103,8 @@ def bank_options(
         As in `Bank.features`, of maps that are scaled to `CONTRAST`.
     cells : Cells or None
         Cells of the run; None for those of many frames.
+    q_spread : float
+        As in `Ring`.
     """
     shot = float(np.exp(STEP * np.ceil(np.log(noise.shot) / STEP - 1e-6)))
     total = noise.n_pixels.sum()
@@ -118,19 +123,21 @@ def bank_options(
         "flicker": float(wander * rounded.of_mean),
         "baseline": offset * BASELINE * CONTRAST,
         "cells": cells,
+        "q_spread": round(round(min(q_spread, 1.0) / Q_STEP) * Q_STEP, 2),
     }
 
 
 def options_of_a_session(
-    noise: Noise, contrast_err: float, phi_deg: NDArray[np.float64] | None, cells: Cells | None = None
+    noise: Noise, contrast_err: float, ring: Ring, cells: Cells | None = None
 ) -> list[dict[str, Any]]:
     """Return the options of `Bank.features` for all runs of a session of one instrument, the commonest first.
 
     In some runs the beam flickers more, or the levels of opposite bins differ more, than in others.
     """
     flickers, differ = {"flicker": 0.75 * noise.of_mean}, {"baseline": 1.5 * BASELINE * CONTRAST}
-    kinds = [{}, flickers] if phi_deg is None else [{}, flickers, differ, flickers | differ]
-    return [bank_options(noise, contrast_err, phi_deg, **each, cells=cells) for each in kinds]
+    kinds = [{}, flickers] if ring.phi_deg is None else [{}, flickers, differ, flickers | differ]
+    rest: dict[str, Any] = {"cells": cells, "q_spread": ring.q_spread}
+    return [bank_options(noise, contrast_err, ring.phi_deg, **each, **rest) for each in kinds]
 
 
 def pooled_contrast(measured: tuple[float, float] | None, given: float | None) -> tuple[float, float] | None:
@@ -333,10 +340,10 @@ def judge(
         instrument = {"flicker": flicker(mean, noise)}
         if ring.phi_deg is not None:
             instrument["baseline"] = baseline(of_ring, noise, ring.phi_deg)
-        given = bank_options(noise, contrast[1], ring.phi_deg, **instrument, cells=cells)
+        given = bank_options(noise, contrast[1], ring.phi_deg, **instrument, cells=cells, q_spread=ring.q_spread)
         verdicts.append(technique.scorer(given).explain(_features_of(technique, of_ring, noise, ring, given)[None])[0])
         p_of_ring[number] = verdicts[-1].p
-        technique.expect(options_of_a_session(noise, contrast[1], ring.phi_deg, cells))
+        technique.expect(options_of_a_session(noise, contrast[1], ring, cells))
     summary: dict[str, Any] = {"no_claim": reasons[0] if reasons else None, "nearest_known": None, "strangest_in": None}
     p = None
     if verdicts:
