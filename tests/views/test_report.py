@@ -91,7 +91,6 @@ def test_the_report_of_a_night(campaign, tmp_path):
         "0.2 ± 0.01",
         "0.55 ± 0.02",  # fits as well
         "own p: how often an exposure of the nearest kind of the session would lie as far from the others of it.",
-        "own p: how often an exposure of the nearest kind of the session would lie as far from the others of it.",
         "[red]markup[/]",
         "<script>alert(1)</script>",
     ):

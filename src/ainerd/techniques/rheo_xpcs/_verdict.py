@@ -135,9 +135,9 @@ def options_of_a_session(
     In some runs the beam flickers more, or the levels of opposite bins differ more, than in others.
     """
     flickers, differ = {"flicker": 0.75 * noise.of_mean}, {"baseline": 1.5 * BASELINE * CONTRAST}
-    kinds = [{}, flickers] if ring.phi_deg is None else [{}, flickers, differ, flickers | differ]
+    kinds: list[dict[str, Any]] = [{}, flickers] if ring.phi_deg is None else [{}, flickers, differ, flickers | differ]
     rest: dict[str, Any] = {"cells": cells, "q_spread": ring.q_spread}
-    return [bank_options(noise, contrast_err, ring.phi_deg, **each, **rest) for each in kinds]
+    return [bank_options(noise, contrast_err, ring.phi_deg, **rest, **each) for each in kinds]
 
 
 def pooled_contrast(measured: tuple[float, float] | None, given: float | None) -> tuple[float, float] | None:
