@@ -26,7 +26,7 @@ def scene():
     """Ten runs; the third and fourth nearly coincide, and scan numbers do not start at one."""
     scene = campaign(
         [0, 1, 0, 1, 0, 1, 0, 1, 0, 1],
-        p=[0.5] * 9 + [0.004],
+        p=[0.5, 0.03] * 4 + [0.5, 0.004],
         following=Next(position={"sample_x": 5, "sample_y": 1}, reason="why"),
         new=[1],
     )
