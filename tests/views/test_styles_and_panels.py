@@ -114,7 +114,7 @@ def crowded(n_kinds=11):
     reason = "nothing was measured within 1.8 mm of here yet; it lies on the border between regime 0 and regime 1"
     scene = campaign(
         regimes,
-        p=[0.5] * 17 + [0.004],
+        p=np.where(regimes == 1, 0.004, 0.5),
         following=Next(position={"sample_x": 5, "sample_y": 1}, reason=reason, terms=terms),
         new=[1],
         landmarks=Landmarks(embeddings=points, names=names),
