@@ -4,6 +4,7 @@ The API key comes from the environment only, so that it does not appear in proce
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -165,7 +166,7 @@ def check_new(path: Path, force: bool) -> None:
 
 
 def check_out(path: Path, force: bool) -> None:
-    """Do `check_new`, and make the folder of the file, so that a long analysis does not fail at its end.
+    """Do `check_new`, say if a file is replaced, and make the folder of the file, so that a long analysis does not fail at its end.
 
     Examples
     --------
@@ -177,6 +178,8 @@ def check_out(path: Path, force: bool) -> None:
     if path.is_dir():
         raise ValueError(f"{path} is a folder: give the name of a file")
     check_new(path, force)
+    if path.exists():
+        print(f"ainerd: {path} exists and is replaced", file=sys.stderr)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(path.parent, os.W_OK):
         raise ValueError(f"{path} cannot be written: you may not write to {path.parent.resolve()}")

@@ -79,7 +79,7 @@ def analyze(
     name = file.name.split(".bin")[0] if of_events else file.stem
     if out is not None and out.suffix == ".png":
         raise ValueError(f"--out {out}: give a name that ends in .h5, the figure beside it gets the name in .png")
-    to = out or Path(f"{name}_c2.h5")
+    to, force = out or Path(f"{name}_c2.h5"), force or out is None
     if of_events:
         check_out(to, force)
         table, figure = _analyze_events(
