@@ -166,7 +166,7 @@ def check_new(path: Path, force: bool) -> None:
 
 
 def check_out(path: Path, force: bool) -> None:
-    """Do `check_new`, print a line if a file is replaced, and make its folder: a long analysis must not fail at its end.
+    """Do `check_new`, print a line if a file is replaced, and make its folder before a long analysis begins.
 
     Examples
     --------
