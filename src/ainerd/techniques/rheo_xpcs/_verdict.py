@@ -385,7 +385,7 @@ def filled(maps: Singles) -> tuple[Singles, float]:
 
 def longest_gap(maps: Singles) -> float:
     """Return the largest share of rows in a row without a valid frame, in any of the maps (n_roi, n, n)."""
-    missing = np.isnan(maps).all(2)
+    missing = np.asarray(np.isnan(maps).all(2))
     length = longest = np.zeros(len(maps), int)
     for row in missing.T:
         length = (length + 1) * row
