@@ -16,6 +16,7 @@ from pathlib import Path
 import h5py
 import httpx
 import numpy as np
+import pyarrow
 import pytest
 from tiled.structures.array import ArrayStructure
 from tiled.structures.core import Spec, StructureFamily
@@ -328,3 +329,17 @@ def test_a_folder_that_tiled_cannot_store_is_refused(tmp_path, name):
     with pytest.raises(ServerError, match=f"contains '[{name[1]}]', which Tiled cannot store: rename it"):
         EmbeddedServer.start(tmp_path / name)
     assert not (tmp_path / name).exists()
+
+
+def test_tables_can_be_written_at_the_same_time(place, server):
+    def write(k):
+        for i in range(4):
+            table = client.create_appendable_table(schema, key=f"table {k} {i}")
+            table.append_partition(0, pyarrow.table({"x": [float(k), float(i)]}))
+
+    client, schema, process = place.client(), pyarrow.schema([("x", pyarrow.float64())]), child(server.directory)
+    with ThreadPoolExecutor(6) as pool:
+        for done in [pool.submit(write, k) for k in range(6)]:
+            done.result(60)
+    assert [client[f"table {k} 3"].read()["x"].tolist() for k in range(6)] == [[k, 3.0] for k in range(6)]
+    assert child(server.directory) == process

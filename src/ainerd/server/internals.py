@@ -32,6 +32,7 @@ from fastapi.security import APIKeyCookie, APIKeyQuery, SecurityScopes
 from pydantic import BaseModel, Field, NaiveDatetime
 from sqlalchemy import Text, cast, func, select
 from sqlalchemy.orm import aliased, noload, selectinload
+from sqlalchemy.pool import QueuePool
 from starlette._utils import get_route_path
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, HTTPConnection
@@ -332,7 +333,22 @@ def build(
         **options,
     )
     app = build_app(catalog, Authentication(single_user_api_key=api_key, allow_anonymous_access=False))
-    return app, get_storage(tables).dispose
+    return app, _one_at_a_time(get_storage(tables)).dispose
+
+
+def _one_at_a_time(tables: Any) -> Any:
+    """Let one request at a time use the connection to the tables, and return them.
+
+    Tiled 0.2.20 gives one connection of DuckDB to all requests at once. Requests in several threads then fail, wait for
+    each other for ever, or end the process.
+    """
+    tables.__dict__["_connection_pool"] = QueuePool(
+        lambda: tables._adbc_connection.adbc_clone(),  # noqa: SLF001
+        pool_size=1,
+        max_overflow=0,
+        timeout=LOCK_S,
+    )
+    return tables
 
 
 class Descendant(NamedTuple):
