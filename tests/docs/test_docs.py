@@ -43,6 +43,7 @@ SHORT = (
     "ingest",
     "encode",
     "calibrate",
+    "prepare",
     *(f"train {name}" for name in ("pca", "ours", "run", "nights", "paper")),
 )
 RUNS = re.compile(r"^<!-- runs -->\n```(python|shell)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -341,7 +342,8 @@ def commands(command, name):
         yield name, command
         return
     for child, inner in children.items():
-        yield from commands(inner, f"{name} {child}")
+        if not inner.hidden:
+            yield from commands(inner, f"{name} {child}")
 
 
 def test_the_table_of_faults_is_of_the_tests_that_there_are():
