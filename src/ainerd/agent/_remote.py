@@ -88,7 +88,7 @@ def explore_remote(
     >>> _ = RE.subscribe(observer)
     >>> _ = observer.suggest()  # the first position
     >>> devices = {"detector": camera, "actuators": [sample_x]}
-    >>> uids = RE(explore_remote(client, 2, acquire=five_frames, timeout_s=30, **devices))
+    >>> uids = RE(explore_remote(client, 2, acquire=five_frames, timeout_s=150, **devices))
     >>> len(observer.results), len(observer.results.suggestions("measured"))
     (2, 2)
     >>> observer.close()
