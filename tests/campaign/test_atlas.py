@@ -159,4 +159,4 @@ def test_exposures_with_a_regime_and_a_p_value_count_in_order(technique, store):
     for key, z, p in (("c", 0.0, 0.5), ("a", 3.0, None), ("b", 3.0, 0.0)):
         atlas.add(outcome(key, z=z, novelty_p=p))
     assert atlas.exposures() == {"c": (0, 0.5), "b": (1, 0.0)} and [*atlas.exposures()] == ["c", "b"]
-    assert atlas.labels == {0, 1} and atlas.own_p(outcome("d")) is None
+    assert atlas.labels == {0, 1} and atlas.own_p(outcome("d"))[0] is None
