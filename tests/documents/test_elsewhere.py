@@ -264,6 +264,8 @@ def test_an_exposure_without_frames_counts_among_those_that_need_a_result(raw, f
     docs = numbered(raw, folder, movie, numbers, 20)
     keys = Detector(image="det_image", frame_number="ids", n_frames="n")
     technique = SimpleNamespace(unit="event", parameters={})
-    writer = Writer(technique, store=None, keys=keys, recorded=None, roots=(), agent="me", raw=raw)
+    writer = Writer(
+        technique, store=None, keys=keys, recorded=SimpleNamespace(units_of_keys={}), roots=(), agent="me", raw=raw
+    )
     run = raw[docs[0][1]["uid"]]
     assert [writer.has_all(run, n) for n in (0, 3, 4)] == [False, False, True]
