@@ -40,8 +40,8 @@ def rheo_xpcs():
 
 def test_digest_and_keys_of_rheo_xpcs():
     parameters = rheo_xpcs().parameters
-    assert digest(parameters) == "f6cb9cf4b9a32622"
-    assert result_key(event_identity(RUN, 2), parameters) == "79585d74-57b7-506f-b38b-adc7cd040aa1"
+    assert digest(parameters) == "e8118eaca32ec4f8"
+    assert result_key(event_identity(RUN, 2), parameters) == "3e08b74f-5944-58c0-86d2-4b63a84fa9fd"
 
 
 def test_digest_and_keys_of_xtec(tmp_path):
