@@ -146,3 +146,11 @@ def test_a_document_is_the_same_in_the_journal_and_in_tiled(tmp_path):
     assert len(path.read_text().splitlines()) == 4 and all(map(json.loads, path.read_text().splitlines()))
     with pytest.raises(WireError):
         checked("event", {})
+
+
+def test_a_configuration_without_data_keys_is_written(raw):
+    documents = list(documents_of([{"x": 1.0}]))
+    documents[1][1]["configuration"] = {"det": {"data": {"gain": 2.0}, "timestamps": {"gain": 1.0}}}
+    write_run(raw, documents)
+    stream = raw[documents[0][1]["uid"]]["primary"]
+    assert stream.metadata["configuration"]["det"]["data"] == {"gain": 2.0} and stream["x"].read().tolist() == [1.0]

@@ -101,6 +101,8 @@ class Form:
         doc = repaired("descriptor", storable({**doc, "data_keys": {}}, self._note), self.uid, self._note)
         if doc["uid"] in self._of:
             return
+        for each in doc.get("configuration", {}).values():
+            each.setdefault("data_keys", {})  # event-model allows that it is missing, TiledWriter does not
         wanted = doc.get("name") or "primary"
         stream = self._streams.get(wanted)
         is_new = stream is None
