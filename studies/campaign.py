@@ -175,7 +175,7 @@ def in_closed_loop(seed: int, exposures: int, case: Case) -> Row:
 
 
 def in_the_demo(seed: int, case: Case) -> Row:
-    """Return what each exposure of a demo was, and what the agent made of it."""
+    """Run a demo; return the true regime, the p-value and the assigned regime of each exposure."""
     number = seed + case[1]
     sample = as_user.SAMPLES[number % len(as_user.SAMPLES)]
     options = {"toml": TOML, "sample": sample, "sample_seed": number, "speed": as_user.SPEED}
@@ -208,7 +208,7 @@ def judged(kind: str, sample: str, instrument: SimulatedInstrument, table: pd.Da
 
 
 def of_sample(row: Row) -> Row:
-    """Return how a demo was judged."""
+    """Count the flagged exposures of a demo, and its known regimes that are named new."""
     known, unknown = {*row["truth"]} - {*row["unknown"]}, row["unknown"]
     new = [int(number) for number, name in row["names"].items() if name.startswith("new")]
     of = {number: [t for t, k in zip(row["truth"], row["regime"], strict=True) if k == number] for number in new}
@@ -219,7 +219,7 @@ def of_sample(row: Row) -> Row:
 
 
 def of_all_samples(rows: list[Row]) -> Iterator[Row]:
-    """Yield what was wanted of all demos, and what was measured."""
+    """Yield the figures of all demos, each with its target."""
     each = pd.DataFrame(map(of_sample, rows))
     for of, wanted in (("known", f"≤ {ALPHA:g}"), ("new", "–")):
         hits, n = each[f"{of} called novel"].to_numpy(float), each[f"{of} with p"].to_numpy(float)

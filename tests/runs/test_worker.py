@@ -314,13 +314,12 @@ def test_writes_come_before_documents_and_those_for_a_waiting_script_before_all(
 @pytest.mark.parametrize("is_long", [True, False])
 def test_at_the_end_a_step_that_takes_long_is_left_and_no_other(is_long, monkeypatch):
     monkeypatch.setattr("ainerd.runs._jobs.LEAVE_S", 0.0)
-    monkeypatch.setattr("ainerd.runs._jobs.activity", lambda within_s: "calibrating" if is_long else "")
     jobs, go_on = Jobs(), threading.Event()
     jobs.submit(go_on.wait)
     jobs.start()
     if not is_long:
         threading.Timer(0.2, go_on.set).start()
-    jobs.close()
+    jobs.close(is_slow=lambda: is_long)
     assert jobs.is_alive == is_long
     go_on.set()
     jobs.close()

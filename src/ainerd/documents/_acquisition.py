@@ -305,7 +305,7 @@ class Acquisition:
 
 
 def _has_zone(text: str) -> bool:
-    """Return whether a date names its time zone; False if it is none."""
+    """Return whether a text is a date with a time zone."""
     try:
         return datetime.fromisoformat(text).tzinfo is not None
     except ValueError:

@@ -14,12 +14,10 @@ from contextlib import suppress
 from functools import wraps
 from typing import Any, TypeVar
 
-from ainerd.activity import activity
-
 logger = logging.getLogger(__name__)
 
 IDLE_S = 1.0  # without a job, until the idle job runs
-LEAVE_S, LOOK_S = 5.0, 0.1  # at the end: wait for a step that takes long, between two looks
+LEAVE_S, LOOK_S = 5.0, 0.1  # at the end: shortest wait for slow jobs, pause between two looks
 LONGEST = 200  # characters of an error in the log
 
 T = TypeVar("T")
@@ -75,15 +73,15 @@ class Jobs:
         """End the thread after the jobs submitted so far; do not wait."""
         self._put(2, None)
 
-    def close(self, timeout_s: float = 60.0) -> None:
+    def close(self, timeout_s: float = 60.0, is_slow: Callable[[], object] = lambda: False) -> None:
         """Do the jobs submitted so far, then end the thread.
 
-        After `LEAVE_S` they are left if a step goes on that takes long, such as a calibration.
+        After `LEAVE_S` the jobs are left as soon as `is_slow` returns something true.
         """
         self.finish()
         began = time.monotonic()
         while self.is_alive and (waited := time.monotonic() - began) < timeout_s:
-            if waited >= LEAVE_S and activity(0.0):
+            if waited >= LEAVE_S and is_slow():
                 return
             assert self._thread is not None
             self._thread.join(LOOK_S)

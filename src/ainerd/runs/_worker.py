@@ -140,11 +140,14 @@ class Worker:
         return self._jobs.submit(partial(self._writer.close_series, value))
 
     def close(self, timeout_s: float = 60.0) -> None:
-        """Do the waiting jobs, close the files of runs in progress, and end the thread."""
+        """Do the waiting jobs, close the files of runs in progress, and end the thread.
+
+        The jobs are left if a step goes on that takes long, such as a calibration.
+        """
         self._jobs.when_idle(None)
         self._jobs.submit(self._let_go)
         self._jobs.submit(self._spool.close)
-        self._jobs.close(timeout_s)
+        self._jobs.close(timeout_s, is_slow=partial(activity, 0.0))
 
     def analyse_kept(self) -> None:
         """Analyse the runs in the spool again, in order, if Tiled answers. Called in the worker's thread."""

@@ -396,7 +396,7 @@ class Survey:
 
     def regimes_beside(self, node: int) -> list[int]:
         """Return the regimes of the nearest exposures of the two likeliest kinds at a node, the likeliest first."""
-        apart = np.linalg.norm((self.labelled - self.window.nodes[node]), axis=1)
+        apart = np.linalg.norm(self.labelled - self.window.nodes[node], axis=1)
         likeliest = np.argsort(self.chances[:, node])[:-3:-1]
         return [int(self.regime[np.where(self.label == k, apart, np.inf).argmin()]) for k in likeliest]
 

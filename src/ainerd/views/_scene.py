@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -126,7 +127,11 @@ class Scene:
 
     def name(self, regime: int) -> str:
         """Return a regime with the name that a person gave it, or the known kind that it resembles, if any."""
-        return regime_name(regime, self.names, kinds_of(self.table, self.new, self.components))
+        return regime_name(regime, self.names, self._kinds)
+
+    @cached_property
+    def _kinds(self) -> Mapping[int, str]:
+        return kinds_of(self.table, self.new, self.components)
 
     @property
     def units(self) -> Mapping[str, str]:

@@ -64,8 +64,8 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: An
     **statistics
         Other options of `Bank.features`.
     """
-    statistics["counts"] = photons
-    key = _key(bank, encoder, statistics)
+    options = _options(photons=photons, **statistics)
+    key = _key(bank, encoder, options)
     name = f"{key}.safetensors"
     path = user_cache_path("ainerd") / name
     with _lock:
@@ -77,7 +77,7 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: An
                 found = _read_scorer(SCORERS / name if (SCORERS / name).exists() else path)
             except (ModelError, KeyError):  # missing or damaged
                 with doing(CALIBRATING):
-                    features = bank.features(encoder, n_frames=1, seed=0, **statistics)
+                    features = bank.features(encoder, n_frames=1, seed=0, **options)
                     found = NoveltyScorer(terms=TERMS).fit(features, bank.families)
                 _write_cached(path, found.state(), _recipe(found))
         with _lock:
@@ -95,7 +95,7 @@ def write_scorer(folder: Path, bank: Bank, encoder: Encoder, **given: Any) -> Pa
     """Write the scorer that `calibrated` returns for the same options to a file in a folder, and return the file."""
     scorer = calibrated(bank, encoder, **given)
     tensors = scorer.state()
-    path = folder / f"{_key(bank, encoder, {**given, 'counts': given['photons']})}.safetensors"
+    path = folder / f"{_key(bank, encoder, _options(**given))}.safetensors"
     write_weights(path, tensors, {**_recipe(scorer), "digest": _digest(tensors)})
     return path
 
@@ -106,7 +106,7 @@ def _recipe(scorer: NoveltyScorer) -> dict[str, Any]:
 
 def calibrate_ahead(bank: Bank, encoder: Encoder, several: Iterable[Mapping[str, Any]]) -> None:
     """Calibrate in the background, one after the other, each of `several` options of `calibrated` once."""
-    new = {_key(bank, encoder, {**given, "counts": given["photons"]}): given for given in several}
+    new = {_key(bank, encoder, _options(**given)): given for given in several}
     new = {key: given for key, given in new.items() if key not in _expected}
     _expected.update(new)
 
@@ -119,8 +119,12 @@ def calibrate_ahead(bank: Bank, encoder: Encoder, several: Iterable[Mapping[str,
         Thread(target=work, name="ainerd-calibrate", daemon=True).start()
 
 
-def _key(bank: Bank, encoder: Encoder, statistics: Mapping[str, Any]) -> str:
-    options = {name: value for name, value in statistics.items() if name != "photons"}
+def _options(*, photons: float, **statistics: Any) -> dict[str, Any]:
+    """Return the options of `calibrated` as those of `Bank.features`."""
+    return {**statistics, "counts": photons}
+
+
+def _key(bank: Bank, encoder: Encoder, options: Mapping[str, Any]) -> str:
     parts = [bank.id, encoder.linear.sha256, _sources(), options]
     return hashlib.sha256(json.dumps(parts, default=lambda cells: cells.key).encode()).hexdigest()
 

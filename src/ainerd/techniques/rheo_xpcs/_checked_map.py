@@ -1,7 +1,7 @@
-"""What a stored two-time map is: a half or the whole, from which corner time runs, C2 or C2 - 1, normalised or not.
+"""Recognise the form of a stored two-time map: half or whole, the corner where time begins, C2 or C2 - 1, its level.
 
-Programs differ in all of this, and their files seldom say it. A map itself shows it: C2 is symmetric, and of
-normalised intensities it is 1 at lags at which nothing is correlated any more, and never above 2.
+Programs write different forms, and their files seldom name the form. The map shows it: C2 is symmetric. C2 of
+normalised intensities is 1 at lags at which nothing is correlated, and never above 2.
 """
 
 import logging
@@ -36,7 +36,9 @@ def put_right(c2: NDArray[Any], baseline: int, what: str) -> Map:
         If the map is not symmetric, or its level is that of no map; the message names it.
     """
     c2 = np.array(c2, dtype=np.float32)
-    whole = next((x for x in (_whole(c2), _whole(c2[::-1])) if x is not None), None)
+    whole = _whole(c2)
+    if whole is None:
+        whole = _whole(c2[::-1])
     if whole is None:
         raise ValueError(
             f"{what} is not symmetric, and no half of it is empty: is it C2 over two times, (T, T), of one bin?"
@@ -49,11 +51,12 @@ def put_right(c2: NDArray[Any], baseline: int, what: str) -> Map:
 
 def _whole(c2: Map) -> Map | None:
     """Return a map of which a half may be stored; None if it is neither symmetric nor a half."""
-    below, above = (c2[np.tri(len(c2), k=-1, dtype=bool)], c2.T[np.tri(len(c2), k=-1, dtype=bool)])
+    half = np.tri(len(c2), k=-1, dtype=bool)
+    below, above = c2[half], c2.T[half]
     is_below, is_above = _is_stored(below), _is_stored(above)
     if is_below != is_above:
-        half = np.tril(c2, -1) if is_below else np.triu(c2, 1)
-        return np.asarray(half + half.T + np.diag(c2.diagonal()), dtype=np.float32)
+        stored = np.tril(c2, -1) if is_below else np.triu(c2, 1)
+        return np.asarray(stored + stored.T + np.diag(c2.diagonal()), dtype=np.float32)
     known = np.isfinite(below) & np.isfinite(above)
     if not known.any() or (np.isfinite(below) != np.isfinite(above)).any():
         return None
@@ -71,8 +74,9 @@ def _is_stored(half: Map) -> bool:
 
 def _with_baseline(c2: Map, baseline: int, what: str) -> Map:
     """Return C2; add 1 if the map is C2 - 1."""
-    lags = np.abs(np.subtract.outer(np.arange(len(c2)), np.arange(len(c2))))
-    near, far = (float(np.nanmean(c2[some])) for some in ((lags > 0) & (lags <= 2), lags >= len(c2) // 2))
+    n = len(c2)
+    near = float(np.nanmean([*c2.diagonal(1), *c2.diagonal(2)]))
+    far = float(np.nanmean(c2[np.tri(n, k=-(n // 2), dtype=bool)]))  # the map is symmetric
     if baseline == 0 and not LOWEST <= far <= HIGHEST:
         c2 = c2 + np.float32(1)
         near, far = near + 1, far + 1

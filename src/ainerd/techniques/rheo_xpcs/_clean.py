@@ -129,7 +129,7 @@ def seen_from(
 
     `phi_deg` and `width_deg`, (k,), are the sectors; `cells` are those of the exposures; q is even from 1 - `q_spread`
     to 1 + `q_spread` of its mean. The fringes of a flow differ across a sector, and with q, so the average is not |g1|²
-    at the centre. Other kinds change by less than .02 over q of ± 20 %.
+    at the centre. The change of other kinds with q is left out.
     """
     triangles = np.stack([each.steps for each in clean]).astype(np.float32) / np.float32(STEPS)
     if triangles.shape[1] == ALIKE:

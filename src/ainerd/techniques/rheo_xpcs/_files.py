@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,13 +84,12 @@ def _series(group: h5py.Group, file: Path) -> dict[str, tuple[int, int, int]]:
 
     ValueError if the names are not those of one series, or one of it is missing.
     """
-    numbers = {name: re.search(r"\d+$", name) for name in group}
-    names = sorted((name for name in numbers if numbers[name]), key=lambda name: int(numbers[name][0]))  # type: ignore[index]
-    items = {f"{group.name.strip('/')}/{name}": _at(group, name, file) for name in names}
-    found = {name: item.shape for name, item in items.items() if getattr(item, "ndim", 0) == 3}
+    ended = sorted((int(end[0]), end.string) for end in map(partial(re.search, r"\d+$"), group) if end)
+    series = [(number, name, _at(group, name, file)) for number, name in ended]
+    series = [each for each in series if getattr(each[2], "ndim", 0) == 3]
+    found = {f"{group.name.strip('/')}/{name}": item.shape for _, name, item in series}
     stems = {name.rstrip("0123456789") for name in found}
-    has = [int(re.search(r"\d+$", name)[0]) for name in found]  # type: ignore[index]
-    if len(stems) > 1 or has != [*range(min(has, default=0), max(has, default=-1) + 1)]:
+    if len(stems) > 1 or any(second - first != 1 for (first, *_), (second, *_) in pairwise(series)):
         raise ValueError(
             f"{file}: {', '.join(found)} are not one series without a gap; name one dataset with --dataset"
         )

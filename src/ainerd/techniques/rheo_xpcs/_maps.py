@@ -1,8 +1,7 @@
 """Two-time maps in result files: boost_corr, 8-ID, pychx, NXxpcs; reduced to the size of the agent's own maps.
 
-One map of the file at a time is in memory. What it is, is seen in the map itself (`_checked_map`). A frame without
-photons has a row of 0, or of NaN; it is left out. The diagonal of others holds shot noise; the mean of its neighbours
-replaces it.
+One map of the file at a time is in memory. `_checked_map` recognises its form. A frame without photons has a row of 0,
+or of NaN; it is left out. The diagonal of others holds shot noise; the mean of its neighbours replaces it.
 
 References
 ----------
@@ -11,7 +10,7 @@ labels are in ``processed_bins``; the upper half. Its files of early 2025 have t
 8-ID before that: ``exchange/C2T_all/g2_00001``, …, labels in ``xpcs/qphi_bin_to_process``.
 pychx 4.4: ``g12b`` (T, T, bins) in its ``…_Res.h5``, or ``uid=…_g12b.npy``.
 NXxpcs: ``entry/twotime/two_time_corr_func`` with storage_mode, baseline_reference, time_origin_location,
-populated_elements; the last two are seen in the map itself.
+populated_elements; the map itself shows the last two.
 """
 
 import re

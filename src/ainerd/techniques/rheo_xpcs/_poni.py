@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.constants import c, e, h
 
-from ainerd.xpcs import pyfai_detectors
+from ainerd.xpcs import Annulus, pyfai_detectors
 
-KEV_M = 12.398419843e-10  # photon energy times wavelength
 LONGEST = 80  # characters of an error of pyFAI, which may list all detectors
 MOST_OFF = 1e-3  # relative error of q that a tilt of the detector may make
 
@@ -42,11 +42,10 @@ def read_poni(path: Path) -> dict[str, Any]:
     if (orientation := int(getattr(detector, "orientation", 3))) not in (0, 3):
         raise ValueError(f"{path}: the detector has orientation {orientation}, frames are read with orientation 3")
     center, distance_m = (float(fit2d["centerY"]), float(fit2d["centerX"])), float(fit2d["directDist"]) / 1000
+    found = {"beam_center_px": center, "distance_m": distance_m, "energy_keV": h * c / (1e3 * e * geometry.wavelength)}
 
-    row, column = (np.array(each, dtype=float).ravel() for each in np.meshgrid(*((0, n - 1) for n in detector.shape)))
-    radius_m = detector.pixel1 * np.hypot(row + 0.5 - center[0], column + 0.5 - center[1])
-    q = 4e-9 * np.pi / geometry.wavelength * np.sin(np.arctan2(radius_m, distance_m) / 2)
-    off = float(np.nanmax(np.abs(q / geometry.qFunction(row, column) - 1)))
+    q = Annulus(detector=detector, **found, q_range_inv_nm=(0.0, 1.0)).q()
+    off = float(np.nanmax(np.abs(q / geometry.qArray(detector.shape) - 1)))
     if off > MOST_OFF:
         raise ValueError(
             f"{path}: the detector is tilted by {fit2d['tilt']:.3g} degrees, q would be wrong by up to {off:.2%}: "
@@ -54,9 +53,4 @@ def read_poni(path: Path) -> dict[str, Any]:
         )
     name = next((name for name, known in Detector.registry.items() if known is type(detector)), "")
     plain = {"shape": tuple(detector.shape), "pixel_um": 1e6 * detector.pixel1}
-    return {
-        **(plain if name in ("", "detector") else {"detector": name}),
-        "beam_center_px": center,
-        "distance_m": distance_m,
-        "energy_keV": KEV_M / geometry.wavelength,
-    }
+    return (plain if name in ("", "detector") else {"detector": name}) | found
