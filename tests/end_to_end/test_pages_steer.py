@@ -15,6 +15,7 @@ from ainerd.agent._remote import _Remote
 from ainerd.agent._state import State
 from ainerd.config import Detector
 from ainerd.results import AgentNode, ResultStore, SuggestionRecord, _agents
+from ainerd.results.commands import seen
 from ainerd.server import open_catalog
 from tests.end_to_end.sessions import Session
 
@@ -211,17 +212,52 @@ def test_a_remote_plan_follows_the_same_requests(server):
     made = [store.add_suggestion(SuggestionRecord(agent="far", positions={"x": x}, reason="so")) for x in (1.0, 2.0)]
     somebodys = SuggestionRecord(agent="far", positions={"x": 3.0}, reason="so", proposed_by="a program")
     store.add_suggestion(somebodys)
+    assert offered() is None  # the agent has not written its settings, which a verdict names
+    node.write_state({"settings": "a"})
     assert offered().id == made[1]  # the agent's newest; another's waits for a person
-    node.write_state({"review": True})
+    node.write_state({"settings": "a", "review": True})
     assert offered() is None
     store.set_status(made[0], "accepted", by="Ann")
-    node.write_state({"review": True, "taken": made[0]})
+    node.write_state({"settings": "a", "review": True, "taken": made[0]})
     assert offered().positions == {"x": 1.0}
-    node.write_state({"held": {"by": "Ann", "why": "tea"}, "taken": made[0]})
+    node.write_state({"settings": "a", "held": {"by": "Ann", "why": "tea"}, "taken": made[0]})
     assert offered() is None
     store.set_status(made[0], "measured")
-    node.write_state({"taken": made[0]})  # it has not noticed yet
+    node.write_state({"settings": "a", "taken": made[0]})  # it has not noticed yet
     assert offered() is None
+
+
+def test_a_refused_take_is_sent_again_once_the_settings_are_those_of_the_session(server):
+    client = server.client().create_container(f"refused-{uuid.uuid4().hex[:8]}")
+    _, ainerd = open_catalog(client)
+    store, node = ResultStore(ainerd, agent="far"), AgentNode(ainerd, "far")
+    made = store.add_suggestion(SuggestionRecord(agent="far", positions={"x": 1.0}, reason="so"))
+    node.write_state({"settings": "of yesterday"})
+    with ThreadPoolExecutor() as pool:
+        taken = pool.submit(_Remote(store, "far", [SimpleNamespace(name="x")], {}, 60.0).take)
+        for settings, status in (("of yesterday", "refused"), ("of today", "done")):
+            node.write_state({"settings": settings})
+            while not (asked := node.commands()):
+                assert not taken.done()
+            ((key, command),) = asked
+            assert command["seen"] == seen({"x": 1.0}, "so", {}, settings)
+            node.answer(key, status, "the suggestion differs")
+        assert taken.result().id == made
+
+
+def test_a_plan_whose_suggestion_is_refused_says_so(server):
+    client = server.client().create_container(f"refused-{uuid.uuid4().hex[:8]}")
+    _, ainerd = open_catalog(client)
+    store, node = ResultStore(ainerd, agent="far"), AgentNode(ainerd, "far")
+    store.add_suggestion(SuggestionRecord(agent="far", positions={"x": 1.0}, reason="so"))
+    node.write_state({"settings": "a"})
+    with ThreadPoolExecutor() as pool:
+        taken = pool.submit(_Remote(store, "far", [SimpleNamespace(name="x")], {}, 2.0).take)
+        while not (asked := node.commands()):
+            assert not taken.done()
+        node.answer(asked[0][0], "refused", "it is being measured")
+        with pytest.raises(RuntimeError, match="refused the newest: it is being measured"):
+            taken.result()
 
 
 def test_axes_of_the_latent_space_do_not_change(server):

@@ -151,6 +151,7 @@ class _Remote:
     _measured: set[str] = field(default_factory=set)  # ids of suggestions that this plan took
     _waits: str = ""  # reason why no suggestion is taken
     _settings: str | None = None  # digest of the agent's settings
+    _refused: dict[str, tuple[str, str]] = field(default_factory=dict)  # by suggestion: digest sent, and the answer
 
     def take(self) -> SuggestionRecord:
         """Wait for a suggestion that may be measured now, take it, and return it."""
@@ -173,17 +174,23 @@ class _Remote:
             if self._takes(record):
                 self._measured.add(record.id)
                 return record
-        why = self._waits or "is `ainerd watch` running on this catalogue?"
+        answers = [f"the agent refused the newest: {answer}" for _, answer in self._refused.values()]
+        why = self._waits or (answers or ["is `ainerd watch` running on this catalogue?"])[-1]
         raise RuntimeError(f"no suggestion came in {self.timeout_s:g} s: {why}")
 
     def _takes(self, record: SuggestionRecord) -> bool:
-        """Send the command to take a suggestion, and return whether the agent has accepted it."""
+        """Send the command to take a suggestion, and return whether the agent has accepted it.
+
+        A refused command is sent again only if the suggestion, or the settings of the agent, have changed.
+        """
         agent = str(record.agent)
         position, reason, terms = record.positions, record.reason, record.terms
-        id = (
-            f"{'verdict' if record.status == 'proposed' else 'measure'}-{record.id}"  # a person may have sent a verdict
-        )
         shown = seen(position, reason, terms, self._settings)
+        id = f"verdict-{record.id}" if record.status == "proposed" else f"measure-{record.id}"  # one verdict for all
+        if record.id in self._refused:
+            if self._refused[record.id][0] == shown:
+                return False
+            id = f"{id}-{shown[:8]}"
         what: dict[str, Any] = {"position": position, "reason": reason, "terms": terms, "seen": shown}
         take = Take(suggestion=record.id, by="a plan", now=True, id=id, **what)
         node = AgentNode(self.store.container, agent)
@@ -193,8 +200,11 @@ class _Remote:
         except KeyError:  # there has never been an agent with this name
             return False
         for _ in self._looks():
-            if (status := node.command(take.id)["status"]) != "asked":
-                return bool(status == "done")
+            answered = node.command(take.id)
+            if answered["status"] == "refused":
+                self._refused[record.id] = shown, str(answered.get("answer"))
+            if answered["status"] != "asked":
+                return bool(answered["status"] == "done")
         return False
 
     def _offered(self) -> SuggestionRecord | None:
@@ -206,6 +216,9 @@ class _Remote:
         agent = self.agent or (newest.agent if newest is not None else None)
         state = read_agent(self.store.container, agent) if agent else {}
         self._waits, self._settings = "", state.get("settings")
+        if agent and not self._settings:  # the first suggestion may be in Tiled sooner
+            self._waits = f"agent {agent!r} has not written its state"
+            return None
         if isinstance(held := state.get("held"), dict):
             self._waits = f"{held.get('by')} holds it"
             return None
