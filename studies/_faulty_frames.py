@@ -46,18 +46,6 @@ KINDS: dict[str, Squared] = {
     "ageing": ageing(0.02, 1.0, 0.8, 0.1),
     "stop and go": stop_and_go(0.05, 5, 0.4),
 }
-# of exposures without a fault
-OTHERS: dict[str, Squared] = {
-    "fast": plain(0.005, 1.0),
-    "slow": plain(1.0, 1.5),
-    "static": plain(1e6, 1.0),
-    "rejuvenating": lambda t, phi: np.exp(-2 * np.abs(lags(np.where(t < 0.5, t, 0.5 + 8 * (t - 0.5)))) / 1.0),
-    "rearranges once": lambda t, phi: np.where(lags(np.where(t < 0.3, 0.0, 1.0)) != 0, 0.16, 1.0),
-    "strained and released": lambda t, phi: (
-        np.exp(-2 * np.abs(lags(t)) / 0.5)
-        * np.where(np.abs(lags(np.where((t > 0.35) & (t < 0.6), 1.0, 0.0))) > 0, 1e-3, 1.0)
-    ),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +66,7 @@ class Exposure:
     def drawn(cls, kind: str, seed: int, photons: float = PHOTONS, modes: int = MODES) -> "Exposure":
         """Draw an exposure with so many photons per pixel and frame mid-ring, and contrast 1 / modes."""
         rng, t = np.random.default_rng([seed, len(kind)]), (np.arange(FRAMES) + 0.5) / FRAMES
-        g1 = np.sqrt((KINDS | OTHERS)[kind](t, 0.0))
+        g1 = np.sqrt(KINDS[kind](t, 0.0))
         root = np.linalg.cholesky(g1 + 1e-6 * np.eye(FRAMES)).astype(np.float32)
         light = np.zeros((FRAMES, SIDE * SIDE), np.float32)
         for _ in range(2 * modes):

@@ -1,6 +1,6 @@
 """Measure whether faults of the detector are taken for new physics, or change the numbers of a result.
 
-``faults``: each of the faults in `studies._faulty_frames` is put into exposures of three kinds of dynamics, which the
+Each of the faults in `studies._faulty_frames` is put into exposures of three kinds of dynamics, which the
 technique analyses like a run. Tau and contrast of stationary exposures are known. No stretched exponential describes
 the others exactly, so their numbers are compared with those of the same exposure without the fault. A number is right
 if it is within three errors of the truth. A number that is missing counts as right.
@@ -10,9 +10,6 @@ tau, contrast   share of numbers that are right
 tau given       share of exposures with a tau, among those that have one without the fault
 p given         share of exposures with a verdict
 reason          of the first result without a verdict
-
-``ordinary``: exposures without a fault, of several dynamics, photons and contrasts; they keep verdict, tau
-and contrast.
 
 ``--faults`` selects faults by a part of their names. With ``--events`` the frames come as from a detector of events.
 """
@@ -31,7 +28,7 @@ from ainerd.technique import AnalysisError, RunInfo
 from ainerd.techniques.rheo_xpcs import RheoXPCS
 from ainerd.xpcs import Events
 from studies import _faulty_frames
-from studies._faulty_frames import FAULTS, FRAMES, KINDS, MODES, OTHERS, PHOTONS, TAU, Exposure, ring
+from studies._faulty_frames import FAULTS, FRAMES, KINDS, MODES, PHOTONS, TAU, Exposure, ring
 from studies._tools import Case, Row, Study, digest_of, report, resumed
 
 BLOCK, FRAME_TIME_S, SURE = 50, 0.01, 3.0
@@ -40,13 +37,6 @@ TENTH = [
     "10% copies", "10 % of the frames missing", "10 % of the frames missing, hidden", "burst of 40 missing, hidden",
     "10 % of the frames dark", "10 % of the pixels dead", "10 % of the pixels hot",
 ]  # fmt: skip
-NO_SPECKLE = "no speckle was found in the run"
-# kind, photons, modes of the speckle, flicker of the beam
-ORDINARY = {
-    f"{kind}, {photons:g} photons, contrast {1 / modes:.2g}, flicker {flicker:.0%}": (kind, photons, modes, flicker)
-    for kind in (*KINDS, *OTHERS)
-    for photons, modes, flicker in ((0.02, 1, 0.01), (0.1, 2, 0.1), (0.5, 1, 0.01), (0.5, 10, 0.1), (20.0, 4, 0.01))
-}
 
 study = Study(__doc__)
 exposure_of = lru_cache(1)(Exposure.drawn)
@@ -77,36 +67,6 @@ def faults(
         print(
             f"a tenth of copies, gaps, bad pixels, dark or lost frames: tau given {judged('', tenth)['tau given']:.3f}"
         )
-
-
-@study.part
-def ordinary(exposures: int = 1, events: bool = False, workers: int = 2, dask: str | None = None) -> None:
-    """Measure exposures without a fault."""
-    cases = [(name, number) for number in range(exposures) for name in ORDINARY]
-    run = {"sources": digest_of(Path(ainerd.__file__).parent, Path(_faulty_frames.__file__))}
-    record = "detector_ordinary" + events * "_events"
-    rows = resumed(record, run, cases, partial(measured_ordinary, events), workers, dask)
-    table = []
-    for name in ORDINARY:
-        mine = [row for case, row in zip(cases, rows, strict=True) if case[0] == name]
-        lost = [row["failed"] or row["reason"] for row in mine if row["failed"] or row["reason"]]
-        pixels = max(row.get("pixels_left_out") or 0 for row in mine)
-        table.append({"exposure": name, "lost": len(lost), "pixels": pixels, "reason": lost[0] if lost else ""})
-    report(record, table, **run, exposures=exposures)
-    print(f"{sum(row['lost'] for row in table)} of {len(cases)} lose verdict, tau or contrast to a screen")
-
-
-def measured_ordinary(events: bool, case: Case) -> Row:
-    """Return the numbers of an exposure without a fault, with the reason if it has no verdict."""
-    name, number = case
-    kind, photons, modes, flicker = ORDINARY[name]
-    exposure = Exposure.drawn(kind, number, photons, modes)
-    counts, rng = exposure.counts, np.random.default_rng(number)
-    if flicker:
-        counts = rng.poisson(exposure.light * (1 + flicker * rng.standard_normal((FRAMES, 1, 1))).clip(0))
-    row = analysed(counts.astype(np.uint16), events)
-    # without speckle there is no verdict, and nothing has been taken from it
-    return row | {"reason": None if row.get("no_claim") == NO_SPECKLE else row.get("no_claim")}
 
 
 def measured(photons: float, events: bool, case: Case) -> Row:

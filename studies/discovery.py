@@ -10,19 +10,16 @@ paired. An interrupted study continues where it stopped, unless the policy or th
 """
 
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import chi2
-from threadpoolctl import threadpool_limits
 
 import ainerd.campaign
 import ainerd.knobs
 import ainerd.steering
-from ainerd.knobs import Knob
-from ainerd.steering import POLICIES, Explorer
+from ainerd.steering import Explorer
 from studies import _dose as doses
 from studies import _hidden_maps as square
 from studies import _hidden_phases as phases
@@ -168,50 +165,6 @@ def moves(campaigns: int = 1000, workers: int = 1, dask: str | None = None) -> N
     rows = resumed("moves", {"run": digest_of(*sources)}, cases, ten_campaigns, workers, dask)
     totals = {name: sum(row[name] for row in rows) for name in ("campaigns", "positions", "refused", "forbidden")}
     report("discovery_moves", [totals])
-
-
-@study.part
-def suggestion(results: int = 1000, dimensions: int = 6, repeats: int = 5) -> None:
-    """Time a suggestion of every policy with so many results in so many knobs, one of them slow, on one core."""
-    with threadpool_limits(1):
-        report("discovery_suggestion", [timed(policy, results, dimensions, repeats) for policy in POLICIES])
-
-
-def timed(policy: str, results: int, dimensions: int, repeats: int) -> Row:
-    """Return CPU times of a policy."""
-    rng = np.random.default_rng(TEST_SEED)
-    knobs = {f"knob{i}": Knob(range=(0, 10), unit=f"unit {i}", length=1.0) for i in range(dimensions)}
-    knobs["knob1"] = Knob(range=(0, 10), unit="K", length=1.0, settle_s=60.0)
-    known = Explorer(
-        {name: knob.range for name, knob in knobs.items()}, knobs=knobs, policy=POLICIES[policy], noise=3.0
-    )
-    z = rng.normal(0, 4, (5, square.DIMENSIONS))[rng.integers(0, 5, results)]
-    z = (z + rng.normal(0, 0.4, z.shape)).astype(np.float32)
-    places = 10 * rng.random((results, dimensions))
-    known.ingest(
-        [
-            {**dict(zip(knobs, at, strict=True)), "_id": str(i), "embedding": z[i], "novelty_p": 0.5}
-            for i, at in enumerate(places)
-        ]
-    )
-    row: Row = {"policy": policy, "knobs": dimensions, "results": results}
-    suggest, ingest, stop = [], [], []
-    for i in range(repeats):
-        began = time.process_time()
-        (next_one,) = known.suggest()
-        suggest.append(time.process_time() - began)
-        began = time.process_time()
-        known.ingest([{"_id": next_one["_id"], "embedding": z[i], "novelty_p": 0.5}])
-        ingest.append(time.process_time() - began)
-        began = time.process_time()
-        known.should_stop()
-        stop.append(time.process_time() - began)
-    return row | {
-        "first suggestion (CPU s)": suggest[0],
-        "others, longest": max(suggest[1:]),
-        "learning from a result": max(ingest),
-        "whether to stop": max(stop),
-    }
 
 
 def ten_campaigns(case: Case) -> Row:

@@ -1,4 +1,4 @@
-"""Events of a Rigaku detector to C2 and g2: the same numbers as from dense frames, frames per second, and memory.
+"""Events of a Rigaku detector to C2 and g2: frames per second, and memory.
 
 The detector has 512 × 1024 pixels. Eighteen bins of 997 pixels in four static rings, or the whole detector in 32 bins.
 Files are in the page cache. boost_corr correlates the same frames, dense, on the CPU, if it can be
@@ -48,13 +48,6 @@ FRAMES = 2048  # of a block
 LEVELS = (0.0005, 0.001, 0.01)  # photons a pixel and frame
 
 study = Study(__doc__)
-
-
-@study.part
-def same(quick: bool = False) -> None:
-    """Compare the numbers with those of dense frames of the same file."""
-    with tempfile.TemporaryDirectory() as folder:
-        report("events_same", numbers(Path(folder), 1000 if quick else 10_000))
 
 
 @study.part
@@ -125,32 +118,6 @@ def dense_of(events: Events, n_frames: int) -> NDArray[np.uint16]:
     frame = np.repeat(events.ticks - (events.stop - n_frames), np.diff(events.offsets))
     out[frame, events.pixel] = events.count
     return out
-
-
-def numbers(folder: Path, n_frames: int) -> Iterator[Row]:
-    """Yield the largest differences between events and dense frames of the same file."""
-    where = eighteen()
-    for photons in LEVELS:
-        path = movie(folder, photons, n_frames)
-        reducers = [TwoTimeReducer(where, n_frames, dtype="float64") for _ in range(2)]
-        lives = [MultiTau(where) for _ in range(2)]
-        begin = 0
-        for events in blocks(path, where, n_frames):
-            both, begin = (events, dense_of(events, events.stop - begin)), events.stop
-            for reducer, live, frames in zip(reducers, lives, both, strict=True):
-                reducer.push(frames)
-                live.push(frames)
-        maps, (found, wanted) = [x.maps() for x in reducers], [x.result() for x in lives]
-        with np.errstate(invalid="ignore"):
-            yield {
-                "photons": photons,
-                "T": n_frames,
-                "C2, bit for bit": str(np.array_equal(*maps, equal_nan=True)),
-                "g2": np.nanmax(np.abs(found.value / wanted.value - 1)),
-                "g2 over its error": np.nanmax(np.abs(found.value - wanted.value) / wanted.error),
-                "errors": np.nanmax(np.abs(found.error / wanted.error - 1)),
-                "contrast of a frame": np.nanmax(np.abs(found.contrast0 - wanted.contrast0)),
-            }
 
 
 def rates(folder: Path, quick: bool, rounds: int, n_frames: int, pixels: str) -> Iterator[Row]:

@@ -6,9 +6,6 @@ null    Nights of 30 exposures of one to six regimes of known kinds, which the a
         discovery at the first exposure with p at most alpha over the 30 of the night.
 new     Nights with one new regime, of the dynamics that `studies.novelty power` draws; two to six exposures are of it,
         at random places among those of known regimes.
-frames  Null nights of plain relaxation and ageing by code of the study itself, 500 frames of 18 bins of 200 pixels,
-        through the whole technique.
-banks   The same null nights, judged by banks of other seeds with scorers and simulated nights of their own.
 samples What the log says in whole nights of 24 exposures, of dynamics that share no code with the bank: one sample that
         is ordinary or unlike the bank, a relaxation time that changes slowly with temperature in order or in any order,
         such a change and then another sample, such a change with a third of the temperatures missing, another sample
@@ -17,7 +14,7 @@ samples What the log says in whole nights of 24 exposures, of dynamics that shar
         which the components of the true groups are right: in the others two of them are too alike. "Right where apart"
         counts the nights whose components are right, and the others in which the true groups are not apart.
 
-Intervals are 95 %; that over all banks takes nights for independent.
+Intervals are 95 %.
 """
 
 import sys
@@ -31,9 +28,9 @@ from rich.progress import track
 from ainerd.campaign import Claims
 from ainerd.dynamics import DIRECTIONS
 from ainerd.novelty import OF_SAMPLE, RegimeTest, grouped, night, share, structure
-from ainerd.techniques.rheo_xpcs import Bank, Clean, RheoXPCS, Views, scorer_of, simulated_exposures, views
+from ainerd.techniques.rheo_xpcs import Clean, RheoXPCS, Views, simulated_exposures, views
 from ainerd.xpcs import Partition
-from studies._exposures import AZIMUTHAL, KNOWN, NEW, USUAL, Squared, analysed, binned, bins, frames, ordinary, plain
+from studies._exposures import AZIMUTHAL, KNOWN, NEW, USUAL, Squared, binned, ordinary, plain
 from studies._tools import FOLDER, Row, Study, interval, report
 
 ALPHA, EXPOSURES, EACH, WHOLE = 0.05, 30, 6, 24
@@ -62,24 +59,6 @@ def new(regimes: int = 3400, nights: int = 1000, quick: bool = False) -> None:
     nights_of = {family: new_nights(of, test, known, drawn, nights) for family, drawn in families.items()}
     report("nights_new", averaged(nights_of), regimes=regimes, nights=nights, exposures=known.p.size, alpha=ALPHA)
     report("nights_power", averaged({family: power(test, drawn) for family, drawn in families.items()}))
-
-
-@study.part
-def frames_(nights: int = 20, quick: bool = False) -> None:
-    """Judge nights of exposures that are analysed from their frames; ``--quick`` takes one."""
-    of = RheoXPCS(bins((200,) * 18, USUAL.phi_deg), alpha=ALPHA)
-    report("nights_frames", [judged(of, test_of(of), framed_nights(of, 1 if quick else nights))], alpha=ALPHA)
-
-
-@study.part
-def banks(regimes: int = 3400, nights: int = 1000, others: int = 10, quick: bool = False) -> None:
-    """Judge null nights by `others` banks; ``--quick`` takes one."""
-    regimes, nights, others = (300, 100, 1) if quick else (regimes, nights, others)
-    known = pool(of := technique(), regimes)
-    rows = list(other_banks(of, known, 500 if quick else 5000, nights, others))
-    hits, n = sum(round(row["any false discovery"] * nights) for row in rows), nights * len(rows)
-    rows.append({"bank": "all", "nights": n, "any false discovery": hits / n, "95 %": interval(hits, n)})
-    report("nights_banks", rows, exposures=known.p.size, alpha=ALPHA)
 
 
 @study.part
@@ -213,11 +192,11 @@ def claims_of(
 CLAIMED = ("sample, by the sixth", "sample", "regime", "alarm", "differs", "differs, by the second")
 
 
-def technique(bank: Bank | None = None) -> RheoXPCS:
-    """Return the technique as shipped, or with another bank; its bins are not used."""
+def technique() -> RheoXPCS:
+    """Return the technique as shipped; its bins are not used."""
     one = np.ones((8, 8), np.int32)
     bins = Partition(roi_map=one, static_map=one, q=np.full(1, np.nan), phi=np.full(1, np.nan))
-    return RheoXPCS(bins, bank=bank, alpha=ALPHA)
+    return RheoXPCS(bins, alpha=ALPHA)
 
 
 def test_of(of: RheoXPCS) -> RegimeTest:
@@ -264,37 +243,12 @@ def cached(name: str, make: Callable[[], Views]) -> Views:
     return Views(arrays["p"], arrays["z"], arrays["features"])
 
 
-def other_banks(of: RheoXPCS, known: Views, regimes: int, nights: int, banks: int) -> Iterator[Row]:
-    """Yield a row for each bank of another seed, with its own scorer and simulated nights, and the same null nights."""
-    clean = simulated_exposures(regimes, seed=7)[0]
-    own = cached(f"nights_own_{regimes}", lambda: views(of, clean, each=EACH, seed=0))
-    for seed in range(1, 1 + banks):
-        other = technique(Bank(*simulated_exposures(of.bank.n, seed=100 + seed), id=f"seed {seed}"))
-        scorer, rng = scorer_of(other), np.random.default_rng([seed, 5])
-        mine, seen = (Views.judged(scorer, pool.z, pool.features) for pool in (own, known))
-        assert of.regime_width is not None
-        test = RegimeTest.calibrated(mine.p, mine.z, of.regimes, width=of.regime_width, alpha=ALPHA, rng=rng)
-        yield {"bank": seed} | judged(of, test, null_nights(seen, nights))
-
-
 def null_nights(known: Views, n: int) -> Iterator[Night]:
     """Yield nights of known regimes."""
     rng = np.random.default_rng(1)
     for _ in track(range(n), "null nights"):
         which, number = night(known.p.shape, EXPOSURES, rng)
         yield known.p[which, number], known.z[which, number]
-
-
-def framed_nights(of: RheoXPCS, n: int) -> Iterator[Night]:
-    """Yield nights of plain relaxation and ageing that are analysed from frames."""
-    rng = np.random.default_rng(3)
-    for _ in track(range(n), "nights from frames"):
-        regimes = [ordinary(rng) for _ in range(rng.integers(1, 7))]
-        seen = [
-            analysed(of, frames(regimes[k], 500, of.partition.shape, rng, photons=USUAL.photons, modes=5))
-            for k in rng.integers(len(regimes), size=EXPOSURES)
-        ]
-        yield np.array([each.novelty_p for each in seen], float), np.stack([each.embedding for each in seen])
 
 
 def judged(of: RheoXPCS, test: RegimeTest, nights: Iterable[Night]) -> Row:

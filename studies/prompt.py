@@ -16,8 +16,6 @@ leaving  A session takes a run. From the first frame to two seconds after the la
          ``exit`` or Ctrl-D typed, Ctrl-C twice and ``exit``, SIGTERM, the terminal closed (SIGHUP), or ``kill -9``.
          The next session starts with the files that are left. In the end each run must have one result: complete if
          all its frames came, partial if the session ended before the detector did.
-restart  How soon an agent is ready that finds synthetic results in Tiled. Ready means built, with its regimes and its
-         map of the sample, and with a suggestion. Imports and connection come before.
 """
 
 import json
@@ -43,13 +41,10 @@ import psutil
 from rich.progress import track
 
 from agents.rheo_xpcs import TOML
-from ainerd.agent import build_technique
 from ainerd.results import ResultStore
-from ainerd.server import connect, embedded_server, open_catalog, running
-from studies._catalogue import fill, own_records
-from studies._session import SMALL, settings_in
+from ainerd.server import embedded_server, running
+from studies._session import SMALL
 from studies._tools import Row, Study, report, spread
-from studies.scale import atlas_of, started
 
 READY_S, END_S = 600.0, 300.0
 PROMPT = r"In \[\d+\]: "
@@ -295,21 +290,6 @@ def leaving(exits: int = 40, seed: int = 0, quick: bool = False) -> None:
             judge(left, ResultStore(server.client()["ainerd"]))
     rows = [exits_row(way, [each for each in left if way in ("all", each["way"])]) for way in (*WAYS, "all")]
     report("leaving", rows, seed=seed, n_frames=N_FRAMES, each=left)
-
-
-@study.part
-def restart(results: int = 1000, rounds: int = 3) -> None:
-    """Start agents on 100 results and on more."""
-    rows = []
-    for n in dict.fromkeys((min(100, results), results)):
-        with tempfile.TemporaryDirectory() as name, embedded_server(name) as server:
-            settings, (_, ainerd) = settings_in(Path(name)), open_catalog(server.client())
-            store = ResultStore(ainerd)
-            fill(server, ainerd, own_records(build_technique(settings, store), settings.name, 0, n), n)
-            store.add_atlas(atlas_of(store.table()["regime_then"]))
-            took = [started(settings, connect(server.uri, server.api_key)) for _ in range(rounds)]
-        rows.append({"results": n, "median (s)": float(np.median(took)), "worst (s)": max(took)})
-    report("restart", rows)
 
 
 class IPython:

@@ -7,7 +7,6 @@ many     100,000 results in PostgreSQL, each with a run, a suggestion and log li
          written after its last frame.
 query    Questions to `ResultStore` and to Tiled alone: "first" is the first table of a new session, "again" one more.
          Then each question of docs/how-to/twenty-questions.md.
-bulk     Arrays, a file and a report of many results, read at once and one by one.
 replay   Requests and the server's time for each result of a replay, by route. "CPU" is that of the server's process.
 cluster  Results per second of a replay on PostgreSQL: in one process, on Dask with two workers, with two Tiled servers.
 reading  Frames per second from an HDF5 file to maps, by `FrameReader` and by h5py, in turn; the best time counts.
@@ -39,7 +38,7 @@ from ainerd.config import Settings
 from ainerd.results import AtlasRecord, ResultStore
 from ainerd.server import connect, embedded_server, open_catalog
 from ainerd.technique import Technique
-from studies import _bulk, _replays
+from studies import _replays
 from studies._catalogue import REGIMES, add_cases, add_with_maps, fill, own_records, record, seed
 from studies._movies import parallel, read, read_large
 from studies._postgres import KEY, fill_postgres, postgres, run_sql, tiled_on
@@ -104,13 +103,6 @@ def query(results: int = 1000, rounds: int = 7) -> None:
         report("query", [measured(name, ask, rounds) for name, ask in questions(ainerd, key)], results=results + 1)
         add_cases(raw, ainerd, key)
         report("query_page", asked(server.client(), key, rounds), results=results + 1)
-
-
-@study.part
-def bulk(results: int = 30, rounds: int = 5) -> None:
-    """Read `results` at once and one by one."""
-    with tempfile.TemporaryDirectory() as folder:
-        report("bulk", _bulk.read(Path(folder), results, rounds), results=results, rounds=rounds)
 
 
 @study.part
