@@ -386,7 +386,7 @@ def test_every_control_can_be_pressed(browser, session):
     browser.until("1 to 20", "[data-ainerd=table]")
     page.wait_for_selector("[data-ainerd=hold]:enabled")
     while left := [(i, name) for i, name in enumerate(page.evaluate(CONTROLS)) if name not in pressed]:
-        # An open form first, because another one replaces it. Last: the point stays in the queue until it is taken back.
+        # An open form first, because another replaces it. "take it back" last, so that the point stays in the queue.
         i, name = min(left, key=lambda each: ("take it back" in each[1], "in a form" not in each[1]))
         pressed.append(name)
         control = page.evaluate_handle(

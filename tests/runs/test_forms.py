@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from bluesky import RunEngine
 from bluesky.plans import count
+from event_model import compose_run
 from ophyd.sim import det
 
 from ainerd.documents import WireError, checked
@@ -86,6 +87,33 @@ def test_names_and_values_that_a_database_cannot_hold_are_changed(raw, caplog):
     (line,) = [each for each in caplog.messages if "is written with changes" in each]
     assert documents[0][1]["uid"] in line and "stress is 'OVERLOAD' in event 2 of primary" in line
     assert "'cell_temp' in primary is called 'cell_temp_'" in run.metadata["notes"]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("stream_resource", {"data_key": "nobody's"}, 'KeyError: "nobody\'s"'),
+        ("stream_resource", {"mimetype": "a"}, "mimetype, a, is not one"),
+        ("stream_datum", {"indices": {"start": 5, "stop": 1}}, "422"),
+        ("stream_datum", {"indices": {"start": 0, "stop": "x"}}, "'x' is not of type 'integer'"),
+    ],
+)
+def test_a_run_whose_files_tiled_refuses_is_written_without_them(raw, tmp_path, name, change, reason):
+    run = compose_run()
+    camera = array_of(1, 2, 3, external="STREAM:", dtype_numpy="<u2")
+    described = run.compose_descriptor(name="primary", data_keys={"x": {**INTEGER, "dtype": "number"}, "cam": camera})
+    file = run.compose_stream_resource(
+        "application/x-hdf5", f"file://localhost{tmp_path}/f.h5", "cam", {"dataset": "/data", "chunk_shape": (1,)}
+    )
+    datum = file.compose_stream_datum({"start": 0, "stop": 1}, {"start": 1, "stop": 2}, described.descriptor_doc)
+    event = described.compose_event({"x": 3.0}, {"x": 1.0}, time=1.0, validate=False)
+    names = ("start", "descriptor", "stream_resource", "stream_datum", "event", "stop")
+    docs = (run.start_doc, described.descriptor_doc, file.stream_resource_doc, datum, event, run.compose_stop())
+    write_run(raw, [(kind, {**doc, **change} if kind == name else doc) for kind, doc in zip(names, docs, strict=True)])
+    node = raw[run.start_doc["uid"]]
+    assert node.metadata["stop"]["exit_status"] == "success" and node["primary"]["x"].read().tolist() == [3.0]
+    (note,) = node.metadata["notes"]
+    assert note.startswith("frames in files are left out: ") and reason in note
 
 
 class Odd(dict):

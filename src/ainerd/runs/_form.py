@@ -34,6 +34,7 @@ REQUIRED = {
     "stream_resource": ("uid", "data_key"),
     "stream_datum": ("uid", "stream_resource", "descriptor", "indices", "seq_nums"),
 }
+OF_FILES = {*REQUIRED, "datum_page"}  # documents about frames in files
 
 
 class Contradiction(ValueError):
@@ -88,7 +89,7 @@ class Form:
             case "event" | "event_page":
                 for event in events_of(name, doc):
                     yield from self._event(event)
-            case "resource" | "stream_resource" | "datum" | "datum_page" | "stream_datum":
+            case _ if name in OF_FILES:
                 for each_name, each in _datums_of(name, doc):
                     yield from self._reference(each_name, each)
 

@@ -16,7 +16,7 @@ from bluesky import RunEngine
 from tiled.client.container import Container
 
 from ainerd.documents import EIGER, RIGAKU, Document
-from ainerd.runs._form import Form, WholeForm
+from ainerd.runs._form import OF_FILES, Form, WholeForm
 from ainerd.runs._jobs import Jobs, harmless
 from ainerd.runs._journal import Journal
 from ainerd.runs._plain import plain
@@ -247,8 +247,8 @@ class RawWriter:
         try:
             write_run(self._raw, documents)
         except Exception as error:
-            status = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else None
-            if isinstance(error, httpx.TransportError) or (status is not None and status >= httpx.codes.BAD_GATEWAY):
+            status = _status_of(error)
+            if isinstance(error, httpx.TransportError) or status >= httpx.codes.BAD_GATEWAY:
                 logger.warning("the raw run in %s is still not written: %s", path, error)
                 self._pauses[path] = self._longer(path, AWAY_S)
                 return False
@@ -306,8 +306,9 @@ class _LiveRun:
 def write_run(raw: Container, documents: Sequence[Document]) -> None:
     """Write a run that has ended to Tiled, unless it is there. If a part of it is there, this part is replaced.
 
-    Values and names that the catalog cannot hold are changed, see `ainerd.runs._form`. Raises RuntimeError if Tiled
-    does not show the end of the run afterwards, and what its client raises.
+    Values and names that the catalog cannot hold are changed, see `ainerd.runs._form`. If Tiled refuses the run, it is
+    written without the frames in files, and its notes have the reason. Raises RuntimeError if Tiled does not show the
+    end of the run afterwards, and what its client raises.
 
     Examples
     --------
@@ -317,11 +318,31 @@ def write_run(raw: Container, documents: Sequence[Document]) -> None:
     ('count', array([3., 3., 3., 3., 3.]))
     """
     uid = documents[0][1]["uid"]
+    formed = [(name, plain(doc)) for name, doc in documents]
+    try:
+        _write_whole(raw, WholeForm(uid, formed))
+    except Exception as error:
+        without = [(name, doc) for name, doc in formed if name not in OF_FILES]
+        is_down = isinstance(error, httpx.TransportError) or _status_of(error) >= httpx.codes.INTERNAL_SERVER_ERROR
+        if is_down or len(without) == len(formed):
+            raise
+        form = WholeForm(uid, without)
+        why, *_ = [*str(error).splitlines(), ""]
+        form.notes.append(f"frames in files are left out: {type(error).__name__}: {why[:LONGEST]}")
+        _write_whole(raw, form)
+
+
+def _status_of(error: Exception) -> int:
+    """Return the status of the answer that a client of Tiled raised as an error; 0 for other errors."""
+    return error.response.status_code if isinstance(error, httpx.HTTPStatusError) else 0
+
+
+def _write_whole(raw: Container, form: WholeForm) -> None:
+    uid = form.uid
     if uid in raw:
         if _has_end(raw, uid):
             return
         raw.delete_contents(uid, recursive=True, external_only=False)  # the detector's files stay
-    form = WholeForm(uid, [(name, plain(doc)) for name, doc in documents])
     formed = list(form.documents())
     write = _writer_of_run(raw, len(formed) + 1)
     for name, doc in formed:
