@@ -11,11 +11,9 @@ detectors    plain relaxation and ageing on any detector: maps for combinations 
              per pixel and frame, in an order that spreads the first of them over all; it goes on where it was stopped
 power        known dynamics of many parameters at .05, and dynamics that the bank does not contain, at .01; it goes on
              where it was stopped
-time         CPU of a verdict and of a calibration, and the peak memory
 """
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, partial
@@ -32,7 +30,7 @@ from ainerd.novelty import NoveltyScorer
 from ainerd.techniques.rheo_xpcs import TERMS, Bank, Cells, RheoXPCS, judge, pooled_contrast, run_features
 from studies import _exposures as synthetic
 from studies._exposures import USUAL, Instrument, Squared, bins, maps, ordinary, plain
-from studies._tools import Case, Row, Study, digest_of, interval, memory_mb, report, resumed
+from studies._tools import Case, Row, Study, digest_of, interval, report, resumed
 
 RUN = {"n_frames": 1.0, "counts": USUAL.photons, "n_pixels": 570.0}  # statistics of a usual run
 FRAMES, PIXELS = (64, 80, 96, 100, 150, 250, 1000, 5000), (60, 600, 6000, 60000)
@@ -215,20 +213,6 @@ def sources() -> Row:
     here = Path(__file__).parent
     rooms = [here.parent / "src/ainerd" / name for name in ("techniques/rheo_xpcs", "novelty", "latent", "dynamics")]
     return {"code": digest_of(*rooms, here / "novelty.py", here / "_exposures.py")}
-
-
-@part
-def time_(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[Row]:
-    """Measure the CPU time without the cache, and the peak memory of the process with all that it imports."""
-    encoder, run = Encoder.load(), np.repeat(np.repeat(maps(plain(0.1, 1.0), USUAL, rng, isotropic=True), 4, 1), 4, 2)
-    started = time.process_time()
-    scorer = usual_scorer.__wrapped__()
-    calibrated = time.process_time()
-    scorer.explain(run_features(encoder, run, **RUN)[None])
-    verdict = time.process_time() - calibrated
-    took = {"calibration (s of CPU)": (calibrated - started, 10), "verdict (s of CPU)": (verdict, 0.1)}
-    for what, (value, most) in {**took, "memory (MB)": (memory_mb("VmHWM"), 300)}.items():
-        yield {"what": what, "value": value, "wanted": f"≤ {most:g}", "reached": "yes" if value <= most else "no"}
 
 
 @cache
