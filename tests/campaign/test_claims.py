@@ -43,7 +43,7 @@ def test_a_new_regime_is_announced_once_with_the_bound(make, judging, store):
     assert [(event, text, about.key) for event, text, about in announced][:3] == [
         ("claim", lines[0], "run 1"),
         ("claim", lines[1], "run 2"),
-        ("alarm", ALARM.format("1 of the 1 regimes that were measured twice or more is"), "run 2"),
+        ("alarm", ALARM.format("the only regime that was measured twice or more is"), "run 2"),
     ]
 
 
@@ -78,7 +78,7 @@ def test_the_exposure_that_decides_is_asked_for_once(judging):
     assert claims.update(seen(r0=[0.01]), ALONE) == []
     new, alarm = claims.update(seen(r0=[0.01, 0.001]), ALONE)
     assert new.startswith("regime 0 is new: two exposures") and alarm == ALARM.format(
-        "1 of the 1 regimes that were measured twice or more is"
+        "the only regime that was measured twice or more is"
     )
     assert claims.update(seen(r0=[0.01, 0.001, 0.001]), ALONE) == []
     assert (

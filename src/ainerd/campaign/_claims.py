@@ -224,8 +224,9 @@ class Claims:
         sample = self.of_sample is not None
         counted = [x for x in {components.of(number) for number in regimes} if len(_p_values(regimes, x)) > 1]
         new = sum(any(number in self.discoveries for number in group) for group in counted)
-        are = "is" if new == 1 else "are"
-        text = f"{new} of the {len(counted)} regimes that were measured twice or more {are}"
+        text = f"{new} of the {len(counted)} regimes that were measured twice or more {'is' if new == 1 else 'are'}"
+        if len(counted) == 1:
+            text = f"the only regime that was measured twice or more {'is' if new else 'is not'}"
         is_raised = sample or (new and 2 * new >= len(counted))
         before, self.alarm = self.alarm, ALARM.format("the sample is" if sample else text) if is_raised else ""
         if self.alarm and not before:
