@@ -42,7 +42,6 @@ def main() -> None:
         agent.drain()
         newest = ResultStore(server.client()["ainerd"]).table().query("status == 'complete'").index[-1]
         agent.plot(truth=truth_map(instrument)).savefig(images / "campaign.png", dpi=150)
-        agent.plot(style="talk").savefig(images / "campaign-talk.png", dpi=130)
         agent.results[newest].plot().savefig(images / "result.png", dpi=80)
         draw(f"{server.uri.partition('/api/')[0]}/ui/browse/ainerd", server.api_key, newest, images)
         agent.close()

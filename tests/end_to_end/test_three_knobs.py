@@ -42,9 +42,9 @@ def test_a_sample_is_heated_step_by_step(session_in, tmp_path):
         {"sample_y": (0.0, 1.0)},
         {"sample_y": (9.0, 10.0)},
     ]  # not of the oven
-    titles = [axes.get_title(loc="left") for axes in agent.plot().figure.axes]
+    titles = [axes.get_title(loc="left") for axes in agent.plot().axes]
     assert titles[:2] == ["oven 310 K", "316.7 K"]  # a map at each temperature
-    figure = agent.plot(knobs=("oven", "sample_y")).figure
+    figure = agent.plot(knobs=("oven", "sample_y"))
     assert figure.axes[0].get_title(loc="left").startswith("sample_x ")
     assert {axes.get_xlabel() for axes in figure.axes} >= {"oven (K)"}
     assert {axes.get_ylabel() for axes in figure.axes} >= {"sample_y (mm)"}

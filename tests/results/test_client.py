@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
 
 from ainerd.results import AinerdResult, explain, export
 from ainerd.technique import panels
@@ -74,6 +75,8 @@ def test_a_plot(nodes, tmp_path):
     assert "scan 2 at sample_x 2.50 mm, sample_y 2.00 mm" in figure.get_suptitle()
     assert [text.get_text() for text in figure.axes[0].texts] == [str(k) for k in range(1, 19)]
     figure.savefig(tmp_path / "result.png")
+    shown, _ = DisplayFormatter().format(figure)  # as a notebook does, without pyplot
+    assert shown["image/png"].startswith(b"\x89PNG")
 
 
 def test_times_of_a_figure_count_from_the_start_of_the_exposure(store, record, analysis):

@@ -1,4 +1,4 @@
-"""Figures for a wall and for a paper, and marks that do not overlap."""
+"""Panels for a paper, and marks and texts that do not overlap."""
 
 import re
 from types import SimpleNamespace
@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from test_campaign_figure import campaign, panel
@@ -16,8 +15,6 @@ from ainerd.technique import Landmarks
 from ainerd.techniques.rheo_xpcs import panels as rheo_xpcs
 from ainerd.techniques.xtec import panels as xtec
 from ainerd.views import Next, campaign_figure, panel_names, save_panel
-from ainerd.views._figure import SIZE, draw_campaign
-from ainerd.views._live import TALK_SIZE, draw_talk, draw_wall
 from ainerd.views._style import apart
 
 
@@ -74,20 +71,6 @@ def test_the_name_of_a_regime_follows_the_verdict(scene):
     assert labels[:2] == ["regime 0: like ageing", "regime 1: new (least unlike flow)"]
 
 
-def test_a_wall_has_large_type_light_on_dark(scene):
-    figure = Figure(figsize=SIZE, layout="constrained")
-    draw_wall(figure, scene)
-    figure.draw_without_rendering()
-    assert max(to_rgb(figure.get_facecolor())) < 0.15
-    written = [text for text in figure.findobj(Text) if text.get_text() and text.get_gid() != "on a mark"]
-    words = " ".join(text.get_text() for text in written)
-    assert "scan 20: regime 1: new (least unlike flow)" in words and "● NOVEL, p = 0.004" in words
-    labels = [text for axes in figure.axes for text in (axes.xaxis.label, axes.yaxis.label) if text.get_text()]
-    assert min(text.get_fontsize() for text in labels) >= 17
-    assert all(min(to_rgb(text.get_color())) > 0.4 for text in written)
-    draw_wall(Figure(figsize=SIZE, layout="constrained"), campaign(np.empty(0, int)))
-
-
 def overlaps(figure, monkeypatch):
     """Draw a figure, and return the texts that overlap with each other, as pairs; numbers on discs are left out."""
     drawn, draw = [], Text.draw
@@ -127,13 +110,8 @@ def crowded(n_kinds=11):
     return scene
 
 
-@pytest.mark.parametrize(
-    "draw, size", [(draw_campaign, SIZE), (draw_talk, TALK_SIZE), (draw_wall, SIZE)], ids=["desk", "talk", "wall"]
-)
-def test_texts_do_not_overlap(draw, size, monkeypatch):
-    figure = Figure(figsize=size, layout="constrained")
-    draw(figure, crowded())
-    assert overlaps(figure, monkeypatch) == []
+def test_texts_do_not_overlap(monkeypatch):
+    assert overlaps(campaign_figure(crowded()), monkeypatch) == []
 
 
 class Result(dict):
@@ -173,17 +151,6 @@ def test_texts_of_a_result_do_not_overlap(panels, result, monkeypatch):
     figure = Figure(figsize=(13, 5), layout="constrained")
     panels.plot(result, figure)
     assert overlaps(figure, monkeypatch) == []
-
-
-def test_a_talk_has_type_of_twelve_points_on_half_a_slide():
-    figure = Figure(figsize=TALK_SIZE, layout="constrained")
-    draw_talk(figure, crowded())
-    figure.draw_without_rendering()
-    written = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_gid() != "on a mark"]
-    assert all(figure.bbox.containsy(y) for text in written for y in text.get_window_extent().intervaly)
-    assert min(text.get_fontsize() for text in written) == 12 and figure.get_size_inches()[0] <= 13.3 / 2
-    assert "regime 1: new" in " ".join(text.get_text() for text in written)
-    draw_talk(Figure(figsize=TALK_SIZE, layout="constrained"), campaign(np.empty(0, int)))
 
 
 @pytest.mark.parametrize("ending", ["pdf", "svg", "png"])

@@ -39,7 +39,7 @@ except ServerError as err:
 atexit.register(close_tiled)
 
 PREFIX = os.environ.get("AINERD_EPICS_PREFIX", "SIM:")
-RE = RunEngine({}, during_task=WhileRunning())  # counts frames and redraws agent.plot() while it is busy
+RE = RunEngine({}, during_task=WhileRunning())  # counts frames while it is busy
 try:
     lambda750k = epics.lambda750k(PREFIX, settings.storage.frames[0])
     stage = epics.Stage(f"{PREFIX}stage:", name="sample")

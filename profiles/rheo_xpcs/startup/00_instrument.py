@@ -40,7 +40,7 @@ except ServerError as err:
     sys.exit(f"ainerd: {err}")
 atexit.register(close_tiled)
 
-RE = RunEngine({}, during_task=WhileRunning())  # counts frames and redraws agent.plot() while it is busy
+RE = RunEngine({}, during_task=WhileRunning())  # counts frames while it is busy
 hardware = hardware_beside(os.environ.get("AINERD_CONFIG"))  # what the instrument is, whatever the settings say
 instrument = simulated_instrument(settings.storage.frames[0], hardware, speed=60)  # a minute of its time in a second
 lambda750k, stage, rheometer = instrument.detector, instrument.stage, instrument.rheometer

@@ -1,4 +1,4 @@
-"""Output at the terminal: a line for each result, the progress of a run, tables, help, and the figure."""
+"""Output at the terminal: a line for each result, the progress of a run, tables, help; and the figure."""
 
 import logging
 import sys
@@ -25,13 +25,13 @@ from ainerd.activity import activity
 from ainerd.campaign import Campaign, named, terms_of
 from ainerd.config import Settings
 from ainerd.results import ResultStore
-from ainerd.runs import Jobs, harmless
+from ainerd.runs import harmless
 from ainerd.technique import Outcome, Technique
 from ainerd.views import Next, Scene, SceneReader, kinds_of, reordered, run_line
 from ainerd.words import labelled, number_of, printable, scan_text
 
 if TYPE_CHECKING:
-    from ainerd.views import LiveFigure  # imports matplotlib, as all that draws
+    from matplotlib.figure import Figure
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ ACTIONS = {
         "agent.results": "the table of results; agent.results[12] is that of scan 12, with its arrays",
         "agent.explain(12)": "why scan 12 is or is not novel; details=True adds the statistics",
         "agent.log()": "events, a line each",
-        "agent.plot()": 'the campaign\'s figure, kept up to date; style="wall" for a control room, "talk" for slides',
+        "agent.plot()": "a figure of the campaign; the page in a browser follows it",
         'agent.figure("map", "map.pdf", width_mm=85)': "one panel for a paper",
         "agent.health()": "the worker, its backlog of runs, and memory",
     },
@@ -88,10 +88,8 @@ class Display:
     results : ResultStore
     technique : Technique
     campaign : Campaign
-    jobs : Jobs
-        Worker that redraws the figure.
     settings : Settings
-        Title of the figure, limits of the sample map, and units.
+        Limits of the sample map, and units.
 
     Attributes
     ----------
@@ -99,15 +97,10 @@ class Display:
         Whether to print nothing.
     """
 
-    def __init__(
-        self, results: ResultStore, technique: Technique, campaign: Campaign, jobs: Jobs, settings: Settings
-    ) -> None:
-        self._results, self._technique, self._campaign, self._jobs = results, technique, campaign, jobs
-        self._name, self._units, self.quiet = settings.name, settings.units, False
+    def __init__(self, results: ResultStore, technique: Technique, campaign: Campaign, settings: Settings) -> None:
+        self._results, self._technique, self._campaign = results, technique, campaign
+        self._units, self.quiet = settings.units, False
         self._reader = SceneReader(results, technique, settings.steering.bounds)
-        self._truth: NDArray[Any] | None = None
-        self._knobs: tuple[str, ...] = ()  # drawn first
-        self._figure: LiveFigure | None = None
 
     def status(self) -> dict[str, Any]:
         """Return numbers of results and regimes, who holds, and the next position, as plain values."""
@@ -144,9 +137,7 @@ class Display:
         return [*lines, *self._campaign.sentences()]
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """Redraw the figure, and print a line for the result and the advice of the campaign."""
-        if self._figure is not None:
-            self._jobs.submit(self._figure.update)
+        """Print a line for the result and the advice of the campaign."""
         if self.quiet:
             return
         following, advice = self._following(), self._campaign.notices.advice
@@ -157,28 +148,22 @@ class Display:
         """Save one panel of the campaign's figure."""
         from ainerd.views import save_panel
 
-        return save_panel(self._scene(knobs), panel, path, width_mm=width_mm)
+        return save_panel(self._scene(knobs, None), panel, path, width_mm=width_mm)
 
-    def figure(self, truth: NDArray[Any] | None, style: str, knobs: Sequence[str]) -> "LiveFigure":
+    def figure(self, truth: NDArray[Any] | None, knobs: Sequence[str]) -> "Figure":
         """Draw the figure of the campaign and return it."""
-        from ainerd.views import LiveFigure
+        from ainerd.views import campaign_figure
 
-        reordered(self._campaign.explorer.bounds, knobs)  # an unknown knob is refused before anything is drawn
-        self._truth, self._knobs = truth, tuple(knobs)
-        if self._figure is None or not self._figure.is_open or self._figure.style != style:
-            self._figure = LiveFigure(self._scene, self._name, style)
-        self._figure.update()
-        self._figure.refresh()
-        return self._figure
+        return campaign_figure(self._scene(knobs, truth))
 
-    def _scene(self, knobs: Sequence[str] | None = None) -> Scene:
-        following, belief, first = self._following(), self._campaign.map(), self._knobs if knobs is None else knobs
-        names = [*reordered(self._campaign.explorer.bounds, first)]
+    def _scene(self, knobs: Sequence[str], truth: NDArray[Any] | None) -> Scene:
+        following, belief = self._following(), self._campaign.map()
+        names = [*reordered(self._campaign.explorer.bounds, knobs)]  # an unknown knob is refused
         return self._reader.read(
             names,
             following=following if following.position else None,
             belief=None if belief is None else belief.along(names[:3], following.position),
-            truth=self._truth if names[:2] == [*self._campaign.explorer.names[:2]] else None,
+            truth=truth if names[:2] == [*self._campaign.explorer.names[:2]] else None,
             new=[*self._campaign.claims.discoveries],
             components=self._campaign.atlas.structure.components.groups,
             paths=[path.order for path in self._campaign.atlas.structure.paths],
@@ -213,43 +198,30 @@ class Suggestion(dict[str, Any]):
 class WhileRunning(DefaultDuringTask):
     """A during task that shows the progress of a run: ``RunEngine(during_task=WhileRunning())``.
 
-    While the RunEngine is busy, the task counts analysed frames on the last line of the terminal, and redraws the
-    figures of ``agent.plot()``; in a notebook it says what takes long. At the prompt, also while a plan is paused, it
-    writes nothing to the terminal. With a Qt backend the main thread runs Qt's event loop, as in bluesky's own during
-    task, and windows redraw themselves.
+    While the RunEngine is busy, the task counts analysed frames on the last line of the terminal; in a notebook it
+    says what takes long. At the prompt, also while a plan is paused, it writes nothing to the terminal. With a Qt
+    backend the main thread runs Qt's event loop, as in bluesky's own during task.
 
     Examples
     --------
     >>> from bluesky import RunEngine
     >>> from bluesky.plans import count
     >>> engine = RunEngine({}, during_task=WhileRunning(), context_managers=[], loop=RE.loop)  # beside RE
-    >>> uids = engine(count([camera], 3))  # meanwhile windows redraw themselves
+    >>> uids = engine(count([camera], 3))
     >>> len(uids)
     1
     """
 
     def block(self, blocking_event: threading.Event) -> None:
         """Wait until the plan has finished or pauses."""
-        told = ""
-        with _progress_line():
-            if _has_qt_windows():
-                super().block(blocking_event)  # type: ignore[no-untyped-call]
+        named = ""
+        if get_console().is_jupyter and "matplotlib.backends.qt_compat" not in sys.modules:
             while not blocking_event.wait(TICK_S):
-                if get_console().is_jupyter and activity() not in ("", told):  # there is no line of progress
-                    say(Text(f"ainerd: {(told := activity())} …"))
-                if "matplotlib" in sys.modules:  # without it there are no figures
-                    from ainerd.views import refresh_all
-
-                    refresh_all(react=True)
-
-
-def _has_qt_windows() -> bool:
-    """Return whether figures are windows of Qt; False if nothing has imported matplotlib."""
-    if "matplotlib" not in sys.modules:
-        return False
-    import matplotlib  # waits if another thread is importing it
-
-    return "qt" in matplotlib.get_backend().lower()
+                if activity() not in ("", named):
+                    say(Text(f"ainerd: {(named := activity())} …"))
+            return
+        with _progress_line():
+            super().block(blocking_event)  # type: ignore[no-untyped-call]
 
 
 _counting: "WeakSet[Any]" = WeakSet()

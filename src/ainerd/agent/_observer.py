@@ -50,7 +50,7 @@ from ainerd.views import Logbook, status_panel
 from ainerd.words import number_of, rendered, scan_text
 
 if TYPE_CHECKING:
-    from ainerd.views import LiveFigure
+    from matplotlib.figure import Figure
 
 logger = logging.getLogger(__name__)
 RESULT_FIRST_S = 10.0  # before a run is written to raw: a script may wait for the result, and the server is shared
@@ -140,7 +140,7 @@ class Observer:
         self._worker = Worker(self._jobs, self._writer, self._campaign, spool, late_s=late_s, on_block=on_block)
         parts = technique, self._campaign, self._worker, self._jobs, live, settings, self._disks
         self._state = State(self.results, *parts)
-        self._display = Display(self.results, technique, self._campaign, self._jobs, settings)
+        self._display = Display(self.results, technique, self._campaign, settings)
         self._presence: Presence | None = None
         self._webhook: Webhook | None = None
         self._is_closed = False
@@ -591,19 +591,15 @@ class Observer:
         with waiting("drawing"):
             return self._display.panel(panel, path, width_mm, knobs)
 
-    def plot(self, *, style: str = "desk", truth: NDArray[Any] | None = None, knobs: Sequence[str] = ()) -> LiveFigure:
-        """Return the figure of the campaign, and update it from now on.
+    def plot(self, *, truth: NDArray[Any] | None = None, knobs: Sequence[str] = ()) -> Figure:
+        """Return a figure of the campaign as it is now: ``agent.plot().savefig("campaign.png")``.
 
         It shows the sample with the path, the regimes and the next point; the latent space; novelty and the readings
-        of each run; and the technique's pictures of the newest run and of all runs. The figure is a window (call
-        ``%matplotlib`` first) or an image in a notebook. Closing the window only ends the drawing.
-        ``agent.plot().savefig("campaign.png")`` works everywhere.
+        of each run; and the technique's pictures of the newest run and of all runs. A notebook shows it as an image.
+        The page of the campaign in a browser shows the same and follows the runs.
 
         Parameters
         ----------
-        style : {"desk", "wall", "talk"}
-            "wall" has large type, light on dark, and fewer panels, for a screen in a control room. "talk" has the
-            same panels for half a slide, with type of 12 points.
         truth : ndarray of int, shape (ny, nx), optional
             Regions of a simulated sample over the first two actuators; their borders are drawn.
         knobs : sequence of str
@@ -612,7 +608,7 @@ class Observer:
             at the next position.
         """
         with waiting("drawing"):
-            return self._display.figure(truth, style, knobs)
+            return self._display.figure(truth, knobs)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} at {self._uri}>"

@@ -185,12 +185,12 @@ class AinerdResult(Container):  # type: ignore[misc]
 
 def plot_result(result: LoadedResult) -> "Figure":
     """Draw a result on one page, as `AinerdResult.plot` does."""
-    from matplotlib.figure import Figure
+    from ainerd.results._picture import Picture  # imports matplotlib
 
     metadata = result.metadata
     if not metadata["arrays"] and not metadata["series"]:
         raise ValueError(f"there is nothing to plot: {_scan(metadata)}, {_verdict(metadata)}")
-    figure = Figure(figsize=(13, 5), layout="constrained")
+    figure = Picture(figsize=(13, 5), layout="constrained")
     (getattr(panels(metadata["technique"]), "plot", None) or _draw)(result, figure)
     where = named_place({name: metadata[name] for name in metadata["positions"]}, metadata["units"])
     at = f" at {where}" if where else ""

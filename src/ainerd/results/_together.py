@@ -19,13 +19,13 @@ def average(results: Sequence[LoadedResult], dose: Sequence[float] | None = None
 
 def plot_together(results: Sequence[LoadedResult], values: Sequence[float] | None = None, name: str = "") -> "Figure":
     """Draw results of one technique, coloured by values with a name; ValueError if the technique draws none."""
-    from matplotlib.figure import Figure
+    from ainerd.results._picture import Picture  # imports matplotlib
 
     technique = _technique_of(results)
     draw = getattr(panels(technique), "plot_together", None)
     if draw is None:
         raise ValueError(f"technique {technique!r} cannot draw results together")
-    figure = Figure(figsize=(7, 6), layout="constrained")
+    figure = Picture(figsize=(7, 6), layout="constrained")
     numbers = [float(k + 1) for k in range(len(results))] if values is None else values
     draw(results, numbers, name or "order of the results", figure)
     return figure

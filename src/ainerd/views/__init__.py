@@ -21,22 +21,21 @@ from ainerd.views._terminal import Logbook, run_line, status_panel
 
 if TYPE_CHECKING:
     from ainerd.views._figure import campaign_figure, panel_names, save_panel
-    from ainerd.views._live import LiveFigure, refresh_all
     from ainerd.views._report import Report, Section, read_handover, read_report
     from ainerd.views._report_files import report_html, report_markdown, write_report
     from ainerd.views._style import empty_panel, panel_title
 
 __all__ = [
-    "LiveFigure", "Logbook", "Next", "Report", "Scene", "SceneReader", "Section", "UNASSIGNED", "campaign_figure",
+    "Logbook", "Next", "Report", "Scene", "SceneReader", "Section", "UNASSIGNED", "campaign_figure",
     "empty_panel", "kinds_of", "newest_and_nearest", "panel_names", "panel_title", "principal_axes", "read_handover",
-    "read_report", "refresh_all", "regime_colour", "reordered", "report_html", "report_markdown", "run_line",
+    "read_report", "regime_colour", "reordered", "report_html", "report_markdown", "run_line",
     "save_panel", "status_panel", "write_report",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        for module in ("_style", "_figure", "_live", "_report", "_report_files"):
+        for module in ("_style", "_figure", "_report", "_report_files"):
             drawing = import_module(f"{__name__}.{module}")
             if hasattr(drawing, name):
                 return getattr(drawing, name)

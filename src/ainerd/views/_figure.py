@@ -13,13 +13,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
+from ainerd.results._picture import Picture
 from ainerd.technique import Landmarks
 from ainerd.views import _style
 from ainerd.views._scene import MOST_SERIES, NEWEST, Next, Scene, principal_axes
@@ -45,7 +46,9 @@ _HEIGHTS = {"map": 1.1, "latent": 0.95, "novelty": 0.8, "timeline": 1.1, "galler
 
 
 def campaign_figure(scene: Scene) -> Figure:
-    """Draw a campaign on a new figure, without pyplot: save it with ``savefig``.
+    """Draw a campaign: sample, next point, latent space, timeline, and the technique's panels.
+
+    The figure is made without pyplot: save it with ``savefig``; a notebook shows it.
 
     Examples
     --------
@@ -55,26 +58,20 @@ def campaign_figure(scene: Scene) -> Figure:
     >>> [axes.get_title(loc="left") for axes in figure.axes]
     ['Sample', 'Next point', 'Latent space', 'Run after run', '']
     """
-    figure = Figure(figsize=SIZE, layout="constrained")
-    draw_campaign(figure, scene)
-    return figure
-
-
-def draw_campaign(figure: Figure, scene: Scene) -> None:
-    """Draw a campaign on an empty figure: sample, next point, latent space, timeline, and the technique's panels."""
-    runs = scene.runs
+    figure, runs = Picture(figsize=SIZE, layout="constrained"), scene.runs
     top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=[1, 1.1]))
     sample, why, right = top.subfigures(1, 3, width_ratios=[1.12, 0.5, 2.1])
     has_gallery = "gallery" in panel_names(scene)
     latent, timeline = bottom.subfigures(1, 2, width_ratios=[1, 1.6]) if has_gallery else (right, bottom)
     places = {"map": sample, "next": why, "latent": latent, "timeline": timeline}
     for panel, place in (places | {"gallery": right} if has_gallery else places).items():
-        draw_panel(panel, place, scene, runs)
-    draw_legend(figure, scene, runs, 12)
+        _draw_panel(panel, place, scene, runs)
+    _draw_legend(figure, scene, runs, 12)
     _style.spread(figure)
+    return figure
 
 
-def draw_panel(panel: str, place: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
+def _draw_panel(panel: str, place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     """Draw a panel; if that fails, write the error in its place."""
     name, draw = PANELS[panel]
     _style.attempt(name, place, lambda region: draw(region, scene, runs))
@@ -115,7 +112,7 @@ def save_panel(scene: Scene, panel: str, path: str | Path, *, width_mm: float = 
         figure, runs = Figure(figsize=size, layout="constrained", dpi=150), scene.runs
         PANELS[panel][1](figure, scene, runs)
         if panel in ("map", "latent", "novelty") and len(runs):
-            draw_legend(figure, scene, runs, 2 if width_mm < 120 else 4)
+            _draw_legend(figure, scene, runs, 2 if width_mm < 120 else 4)
         _fit_marks(figure, min(1.0, max(0.4, width_mm / 180)))  # they are made for a figure of 366 mm
         _fit_type(figure)
         _style.spread(figure)
@@ -139,10 +136,8 @@ def _fit_type(figure: Figure) -> None:
         text.set_fontsize(min(size, 4.5) if on_mark else min(max(size, SMALLEST), TYPE))
 
 
-def draw_legend(
-    place: Figure | SubFigure, scene: Scene, runs: pd.DataFrame, columns: int, loc: str = "outside lower center"
-) -> None:
-    """Draw the legend, below the panels or elsewhere."""
+def _draw_legend(figure: Figure, scene: Scene, runs: pd.DataFrame, columns: int) -> None:
+    """Draw the legend, below the panels."""
 
     def mark(label: str, marker: str = "o", **style: Any) -> Line2D:
         options: dict[str, Any] = {"markersize": 9, "linestyle": "none"} | style
@@ -164,10 +159,10 @@ def draw_legend(
     if claims:
         below = f"below {scene.alpha:g}: novel"
         marks.append(Line2D([], [], color=NOVEL, linewidth=0.9, linestyle="--", label=below))
-    style: dict[str, Any] = {"loc": loc, "frameon": False, "columnspacing": 1.2, "handletextpad": 0.4}
+    style: dict[str, Any] = {"frameon": False, "columnspacing": 1.2, "handletextpad": 0.4}
     lines = math.ceil(sum(len(str(each.get_label())) + OF_MARK for each in marks) / IN_LINE)
     columns = min(columns, math.ceil(len(marks) / max(lines, 1)))
-    place.legend(handles=marks, ncols=max(columns, 1), **style)
+    figure.legend(handles=marks, loc="outside lower center", ncols=max(columns, 1), **style)
 
 
 def draw_map(place: Any, scene: Scene, runs: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""The contents of a campaign's figure, read from Tiled in any thread; only the main thread draws."""
+"""The contents of a campaign's figure, read from Tiled."""
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
