@@ -1,5 +1,3 @@
-import threading
-
 import pytest
 
 from tests.end_to_end.sessions import Session
@@ -14,25 +12,10 @@ def small_bank(bank_file):
         yield
 
 
-@pytest.fixture
-def report_done():
-    """Waits for the processes that write reports; at the end, too, so that none outlives the test."""
-
-    def wait():
-        for thread in threading.enumerate():
-            if thread.name == "ainerd-report":
-                thread.join(90)
-                assert not thread.is_alive()
-
-    yield wait
-    wait()
-
-
 @pytest.fixture(autouse=True)
-def no_report(request, monkeypatch):
-    """Only where it is waited for is a report written when a sample is explored."""
-    if "report_done" not in request.fixturenames:
-        monkeypatch.setattr("ainerd.agent._agent.write_report", lambda results, directory, bounds: directory)
+def no_report(monkeypatch):
+    """No report is written when a sample is explored, except where a test wants it."""
+    monkeypatch.setattr("ainerd.agent._agent.write_report", lambda results, directory, bounds: None)
 
 
 @pytest.fixture(scope="module")

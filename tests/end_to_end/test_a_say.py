@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from bluesky import RunEngine
 
-from ainerd.agent import reported
+from ainerd.agent._plans import write_report
 from ainerd.results import read_checkpoint
 from ainerd.steering import expose
 
@@ -123,7 +123,8 @@ def test_runs_in_tiled_are_analysed_by_uid(started):
 
 
 @pytest.mark.fault("Every exposure fails while nobody watches", "The plan ends after five, with the reason")
-def test_a_campaign_without_results_ends_by_itself(started, report_done):
+def test_a_campaign_without_results_ends_by_itself(started, monkeypatch, capsys):
+    monkeypatch.setattr("ainerd.agent._agent.write_report", write_report)
     started.settings.name = "another"
     agent = started.start_agent(contrast=0.22)  # knows nothing
     started.expect(1)
@@ -133,20 +134,16 @@ def test_a_campaign_without_results_ends_by_itself(started, report_done):
     assert "the last 5 exposures gave no result" in agent.status()["explored"]
     assert agent.log()["text"].str.contains("explored: the last 5").any()
     started.expect(100)
-    reports = started.settings.storage.directory / "reports"
-    report_done()
-    assert not list(reports.glob("*.log"))  # it has no complaint
-    done = list(reports.glob("another-*.html"))
-    assert "5 × " in done[0].read_text()
+    assert agent.drain()
+    (report,) = (started.settings.storage.directory / "reports").glob("another-*.html")
+    assert "5 × " in report.read_text()
+    assert f"explored; the report is {report}" in capsys.readouterr().out.replace("\n", "")
 
 
-def test_a_plan_does_not_fail_with_its_report(caplog):
-    def plan():
-        yield "a message"
-        return "explored"
-
-    assert list(reported(plan(), lambda: {}["uri"])) == ["a message"]
-    assert "no report is written: KeyError: 'uri'" in caplog.text
+def test_a_report_that_cannot_be_written_is_a_line_of_the_log(started, tmp_path, caplog):
+    (tmp_path / "reports").touch()  # a file has the name of the folder
+    write_report(started.agent.results, tmp_path, {})
+    assert "no report is written: FileExistsError" in caplog.text
 
 
 def test_health_has_plain_values(started):

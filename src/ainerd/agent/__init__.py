@@ -7,12 +7,11 @@ from ainerd.agent._disks import Disks
 from ainerd.agent._display import ACTIONS, ScanTable, WhileRunning, show_progress_of, welcome
 from ainerd.agent._errors import short_errors
 from ainerd.agent._observer import Observer, writer_of
-from ainerd.agent._plans import reported
 from ainerd.agent._remote import explore_remote
 from ainerd.server import open_tiled
 
 __all__ = [
     "ACTIONS", "Agent", "Beam", "CommandReader", "Disks", "Observer", "ScanTable", "WhileRunning", "build_agent",
-    "build_observer", "build_technique", "explore_remote", "open_tiled", "reported", "retaking", "short_errors",
+    "build_observer", "build_technique", "explore_remote", "open_tiled", "retaking", "short_errors",
     "show_progress_of", "welcome", "writer_of",
 ]  # fmt: skip

@@ -27,7 +27,7 @@ from ainerd.agent._beam import Beam, retaking
 from ainerd.agent._disks import SLOW_S
 from ainerd.agent._display import GUIDE, say
 from ainerd.agent._observer import Observer
-from ainerd.agent._plans import AgentPlan, reported, write_report
+from ainerd.agent._plans import AgentPlan, write_report
 from ainerd.campaign import ExposureChoice, Travel
 from ainerd.config import Settings, SettingsError
 from ainerd.results import ConfigurationRecord, ResultStore
@@ -205,7 +205,7 @@ class Agent(Observer):
         Parameters
         ----------
         n : int, optional
-            Number of positions. Without it the plan ends when the sample is explored, and writes a report as
+            Number of positions. Without it the plan ends when the sample is explored, and the agent writes a report as
             ``ainerd report`` does; ``agent.status()["explored"]`` shows the progress.
 
         Raises
@@ -220,7 +220,7 @@ class Agent(Observer):
             raise ValueError(f"explore needs a number of positions, got {n!r}")
         plan = self._closed(explore(self._problem(self._may_expose), n, before_each=self._ask))
         if n is None:
-            plan = reported(plan, lambda: write_report(self.results, self._backup.parent, self.bounds))
+            plan = self._reported(plan)
         return AgentPlan(f"agent.explore({'' if n is None else n})", plan)
 
     def sample(self, *points: Mapping[str, Any] | Sequence[float]) -> MsgGenerator[Any]:
@@ -291,6 +291,11 @@ class Agent(Observer):
         if self._exposing is not None:
             self._exposing.book.settle()
         return (yield from plan)
+
+    def _reported(self, plan: MsgGenerator[Any]) -> MsgGenerator[None]:
+        """Run a plan; the agent's thread writes the report after it, unless the plan ends early."""
+        yield from plan
+        self._jobs.submit(partial(write_report, self.results, self._backup.parent, self.bounds))
 
     def _stay(self, n: int) -> MsgGenerator[Any]:
         here = yield from self._here()
