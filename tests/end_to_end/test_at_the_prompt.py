@@ -4,20 +4,18 @@ import gc
 import re
 import threading
 import warnings
-from types import SimpleNamespace
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import httpx
 import numpy as np
-import pandas as pd
 import pytest
 from bluesky.utils import Plan
 from IPython.core.oinspect import Inspector
 from IPython.lib.pretty import pretty
 from rich import get_console
 
-from ainerd.agent import ACTIONS, ScanTable, welcome
+from ainerd.agent import ACTIONS, ScanTable
 
 FEW = 64
 
@@ -165,16 +163,6 @@ def test_the_guide_names_existing_methods(session):
             assert call in shown
             name = re.match(r"(?:RE\()?agent(?:\.(\w+))?", call)[1]
             assert name is None or hasattr(agent, name), call
-    assert "agent?" in pretty_of(welcome(agent, devices="stage"))
-
-
-def test_the_welcome_names_the_newest_scan():
-    technique, said = SimpleNamespace(name="nobodys"), []
-    for scan, event in ((12, 2), (pd.NA, 1)):
-        rows = pd.DataFrame({"scan_id": [scan], "event": [event]}, dtype="Int64")
-        results = SimpleNamespace(table=lambda rows=rows: rows)
-        said.append(pretty_of(welcome(SimpleNamespace(name="a", technique=technique, results=results, is_busy=False))))
-    assert "the newest of scan 12.2" in said[0] and "the newest of scan ?" in said[1]
 
 
 def test_the_prompt_answers_while_tiled_is_away(session, monkeypatch):
@@ -188,13 +176,6 @@ def test_the_prompt_answers_while_tiled_is_away(session, monkeypatch):
     monkeypatch.setattr(session.agent.results.container.context.http_client, "get", away)
     assert "does not answer" in pretty(session.agent)
     assert waited and sum(waited) < 1.0
-
-
-def pretty_of(renderable):
-    console = get_console()
-    with console.capture() as capture:
-        console.print(renderable)
-    return capture.get()
 
 
 def test_a_failed_warm_up_is_logged(session, monkeypatch, caplog):

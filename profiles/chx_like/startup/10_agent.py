@@ -3,9 +3,7 @@
 
 import sys
 
-from rich import get_console
-
-from ainerd.agent import ScanTable, build_agent, short_errors, welcome
+from ainerd.agent import ScanTable, build_agent
 
 try:
     agent = build_agent(
@@ -23,8 +21,8 @@ for newest in client["raw"].sort(("start.time", -1)).values().head(1):
     RE.md["scan_id"] = newest.metadata["start"]["scan_id"]  # numbers go on where the last session ended
 agent.attach(RE)
 RE.subscribe(ScanTable())  # a person's scans as text
-short_errors(RE)  # one line for an error of usage; %tb shows the rest
 agent.catch_up()
 agent.warm_up()  # while you read what follows
 if sys.stdout.isatty():
-    get_console().print(welcome(agent, devices="eiger500k_single, eiger500k_manual, diff, fast_sh, att; plan series"))
+    print("devices: eiger500k_single, eiger500k_manual, diff, fast_sh, att; plan series")
+    print("agent shows its state; agent? lists what you can do with it")

@@ -3,10 +3,8 @@
 
 import sys
 
-from rich import get_console
-
 from agents.rheo_xpcs import build_agent
-from ainerd.agent import ScanTable, short_errors, welcome
+from ainerd.agent import ScanTable
 
 try:
     agent = build_agent(
@@ -18,8 +16,8 @@ for newest in client["raw"].sort(("start.time", -1)).values().head(1):
     RE.md["scan_id"] = newest.metadata["start"]["scan_id"]  # numbers go on where the last session ended
 agent.attach(RE)
 RE.subscribe(ScanTable())  # a person's scans as text
-short_errors(RE)  # one line for an error of usage; %tb shows the rest
 agent.catch_up()
 agent.warm_up()  # while you read what follows
 if sys.stdout.isatty():
-    get_console().print(welcome(agent, devices="eiger, stage, mcr, shutter"))
+    print("devices: eiger, stage, mcr, shutter")
+    print("agent shows its state; agent? lists what you can do with it")

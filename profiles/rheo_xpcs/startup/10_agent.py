@@ -4,10 +4,8 @@
 import gc
 import sys
 
-from rich import get_console
-
 from agents.rheo_xpcs import build_agent
-from ainerd.agent import ScanTable, short_errors, welcome
+from ainerd.agent import ScanTable
 
 try:
     agent = build_agent(
@@ -26,14 +24,9 @@ for newest in client["raw"].sort(("start.time", -1)).values().head(1):
 agent.attach(RE)
 agent.watch_beam(source.i0, threshold=0.5)  # plans wait while there is none
 RE.subscribe(ScanTable())  # a person's scans as text
-short_errors(RE)  # one line for an error of usage; %tb shows the rest
 gc.freeze()  # what is imported stays: collections, IPython's own at the end too, need not look at it
 agent.catch_up()
 agent.warm_up()  # while you read what follows
 if sys.stdout.isatty():
-    get_console().print(
-        welcome(
-            agent,
-            devices="lambda750k, stage, rheometer, shutter, attenuator, source, arm; plans bp, bps, expose, preshear",
-        )
-    )
+    print("devices: lambda750k, stage, rheometer, shutter, attenuator, source, arm; plans bp, bps, expose, preshear")
+    print("agent shows its state; agent? lists what you can do with it")

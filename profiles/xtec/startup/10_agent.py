@@ -4,10 +4,8 @@
 import atexit
 import sys
 
-from rich import get_console
-
 from agents.xtec import build_agent
-from ainerd.agent import ScanTable, short_errors, welcome
+from ainerd.agent import ScanTable
 
 try:
     agent = build_agent(client, detector=detector, temperature=temperature, settings=settings)
@@ -15,9 +13,9 @@ except ValueError as err:  # settings and devices that do not fit each other
     sys.exit(f"ainerd: {err}")
 agent.attach(RE)
 RE.subscribe(ScanTable())  # a person's scans as text
-short_errors(RE)  # one line for an error of usage; %tb shows the rest
 agent.catch_up()
 agent.warm_up()  # while you read what follows
 atexit.register(agent.close)
 if sys.stdout.isatty():
-    get_console().print(welcome(agent, devices="detector, temperature; plans bp, bps"))
+    print("devices: detector, temperature; plans bp, bps")
+    print("agent shows its state; agent? lists what you can do with it")

@@ -4,14 +4,13 @@ from ainerd.agent._agent import Agent, build_agent, build_observer, build_techni
 from ainerd.agent._beam import Beam, retaking
 from ainerd.agent._commands import CommandReader
 from ainerd.agent._disks import Disks
-from ainerd.agent._display import ACTIONS, ScanTable, WhileRunning, show_progress_of, welcome
-from ainerd.agent._errors import short_errors
+from ainerd.agent._display import ACTIONS, ScanTable, WhileRunning, show_progress_of
 from ainerd.agent._observer import Observer, writer_of
 from ainerd.agent._remote import explore_remote
 from ainerd.server import open_tiled
 
 __all__ = [
     "ACTIONS", "Agent", "Beam", "CommandReader", "Disks", "Observer", "ScanTable", "WhileRunning", "build_agent",
-    "build_observer", "build_technique", "explore_remote", "open_tiled", "retaking", "short_errors",
-    "show_progress_of", "welcome", "writer_of",
+    "build_observer", "build_technique", "explore_remote", "open_tiled", "retaking", "show_progress_of",
+    "writer_of",
 ]  # fmt: skip

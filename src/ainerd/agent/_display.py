@@ -15,12 +15,10 @@ from event_model import RunRouter
 from numpy.typing import NDArray
 from rich import get_console
 from rich.live import Live
-from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ainerd import __version__
 from ainerd.activity import activity
 from ainerd.campaign import Campaign, named, terms_of
 from ainerd.config import Settings
@@ -28,7 +26,7 @@ from ainerd.results import ResultStore
 from ainerd.runs import harmless
 from ainerd.technique import Outcome, Technique
 from ainerd.views import Next, Scene, SceneReader, kinds_of, reordered, run_line
-from ainerd.words import labelled, number_of, printable, scan_text
+from ainerd.words import number_of, printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -304,36 +302,6 @@ def _columns(start: Mapping[str, Any], descriptor: Mapping[str, Any]) -> list[st
     moved = [field for fields, stream in dimensions if stream == "primary" for field in fields]
     hinted = [field for hint in descriptor.get("hints", {}).values() for field in hint.get("fields", ())]
     return [field for field in dict.fromkeys([*moved, *hinted]) if field in keys and not keys[field]["shape"]]
-
-
-def welcome(agent: Any, *, devices: str = "") -> Panel:
-    """Return a few lines for the start of a session.
-
-    Parameters
-    ----------
-    agent : Agent or Observer
-    devices : str
-        Names in the session besides the agent.
-
-    Examples
-    --------
-    >>> print(welcome(agent).title.partition(": ")[2])
-    toy beamline, technique toy
-    """
-    table = agent.results.table()
-    newest = ""
-    if len(table):
-        last = table.iloc[-1]
-        newest = f", the newest of scan {scan_text(last['scan_id'], last['event'])}"
-    waits = "; runs that came meanwhile are being analysed" if agent.is_busy else ""
-    lines = [("results", f"{len(table)}{newest}{waits}", "")]
-    if devices:
-        lines.append(("devices", devices, ""))
-    for call in ("agent", "RE(agent.explore(3))", "agent.results", "agent.plot()"):
-        lines.append((call, next(calls[call] for calls in ACTIONS.values() if call in calls), ""))
-    lines.append(("agent?", "everything you can do with it", ""))
-    title = f"ainerd {__version__}: {printable(agent.name)}, technique {agent.technique.name}"
-    return Panel(labelled(lines, "bold"), title=title, title_align="left", expand=False)
 
 
 def say(*lines: Any) -> None:

@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 
 $more
-from ainerd.agent import ScanTable, build_agent, open_tiled, short_errors
+from ainerd.agent import ScanTable, build_agent, open_tiled
 from ainerd.config import Settings
 
 TOML = (Path(__file__).resolve().parent / "$toml").resolve()
@@ -102,7 +102,6 @@ agent = build_agent(
 )
 agent.attach(RE)  # noqa: F821
 RE.subscribe(ScanTable())  # noqa: F821
-short_errors(RE)  # noqa: F821
 agent.catch_up()
 agent.warm_up()"""
 HOW = {

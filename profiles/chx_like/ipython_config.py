@@ -1,0 +1,1 @@
+../rheo_xpcs/ipython_config.py
