@@ -69,16 +69,6 @@ def sobol(survey: Survey) -> tuple[Floats, str]:
     return _first_open(survey, (engine.random(BLOCK) for _ in range(BLOCKS)), "the next point of a Sobol sequence")
 
 
-def r2(survey: Survey) -> tuple[Floats, str]:
-    """Return the next open point of the additive recurrence R on the generalised golden ratio (M. Roberts, 2018)."""
-    d, golden = len(survey.window.low), 2.0
-    for _ in range(64):  # the root of x^(d + 1) = x + 1
-        golden = (1 + golden) ** (1 / (d + 1))
-    steps = golden ** -np.arange(1.0, d + 1)
-    blocks = (0.5 + steps * np.arange(i, i + BLOCK)[:, None] for i in range(0, BLOCK * BLOCKS, BLOCK))
-    return _first_open(survey, (points % 1 for points in blocks), "the next point of an R2 sequence")
-
-
 def raster(survey: Survey) -> tuple[Floats, str]:
     """Return the next open point of a raster that misses no region of the smallest radius.
 
@@ -112,7 +102,6 @@ POLICIES: dict[str, Policy] = {
     "new_regimes": new_regimes,
     "levels": levels,
     "sobol": sobol,
-    "r2": r2,
     "raster": raster,
 }
 BLOCK, BLOCKS = 256, 64  # points of a sequence that are tried
