@@ -144,7 +144,7 @@ def test_the_words_for_a_disk(tmp_path):
     mount(small, "size=1m")
     try:
         fill(small, 0)
-        assert problem(small) == f"{small} is full"
+        assert problem(small) == f"{small} has less room than 0 MB (storage.least_free_mb)"
         subprocess.run(["mount", "-o", "remount,ro", small], check=True)
         assert problem(small) == f"{small} is read-only"
     finally:

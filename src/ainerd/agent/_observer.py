@@ -497,8 +497,8 @@ class Observer:
 
         ``backlog`` counts the runs that have ended and have no result yet. ``results`` is None while Tiled does not
         answer. ``commands`` is ``alive``, ``dead``, or what the agent has done for more than 30 s in place of the next
-        command. ``free_mb`` is the room on the fullest disk, and ``disk`` a sentence while a disk is full, slow or
-        read-only, else None.
+        command. ``free_mb`` is the room on the fullest disk, and ``disk`` a sentence while a disk is full,
+        read-only or silent, else None.
         """
         wait([self._disks.look()], LOOK_S)
         results = None
