@@ -40,19 +40,10 @@ class Section:
 
     Examples
     --------
-    >>> section = Section(title="Results", lines=["Scan 3 is novel."], table=[["scan", "p"], ["3", "0.01"]])
-    >>> print(report_markdown(Report(title="A night", subtitle="PEG 3", sections=[section])))
-    # A night
-    <BLANKLINE>
-    PEG 3
-    <BLANKLINE>
-    ## Results
-    <BLANKLINE>
-    - Scan 3 is novel.
-    <BLANKLINE>
-    | scan | p |
-    | --- | --- |
-    | 3 | 0.01 |
+    >>> section = Section(title="Results", table=[["scan", "p"], ["3", "0.01"]])
+    >>> report = Report(title="A night", subtitle="PEG 3", sections=[section])
+    >>> report_markdown(report).splitlines()[-3:]
+    ['| scan | p |', '| --- | --- |', '| 3 | 0.01 |']
     """
 
     title: str
@@ -67,16 +58,10 @@ class Report:
 
     Examples
     --------
-    >>> section = Section(title="Results", lines=["None yet."])
-    >>> report = Report(title="A night", subtitle="PEG 3", sections=[section])
-    >>> print(report_markdown(report))
+    >>> print(report_markdown(Report(title="A night", subtitle="PEG 3", sections=[])), end="")
     # A night
     <BLANKLINE>
     PEG 3
-    <BLANKLINE>
-    ## Results
-    <BLANKLINE>
-    - None yet.
     """
 
     title: str
