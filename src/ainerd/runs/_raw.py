@@ -318,13 +318,13 @@ def write_run(raw: Container, documents: Sequence[Document]) -> None:
     ('count', array([3., 3., 3., 3., 3.]))
     """
     uid = documents[0][1]["uid"]
-    formed = [(name, plain(doc)) for name, doc in documents]
+    given = [(name, plain(doc)) for name, doc in documents]
     try:
-        _write_whole(raw, WholeForm(uid, formed))
+        _write_whole(raw, WholeForm(uid, given))
     except Exception as error:
-        without = [(name, doc) for name, doc in formed if name not in OF_FILES]
+        without = [(name, doc) for name, doc in given if name not in OF_FILES]
         is_down = isinstance(error, httpx.TransportError) or _status_of(error) >= httpx.codes.INTERNAL_SERVER_ERROR
-        if is_down or len(without) == len(formed):
+        if is_down or len(without) == len(given):
             raise
         form = WholeForm(uid, without)
         why, *_ = [*str(error).splitlines(), ""]
