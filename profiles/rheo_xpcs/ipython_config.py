@@ -1,9 +1,15 @@
-"""What the prompt shows of an error: its message. ``%tb Context`` shows where it comes from."""
+"""What the prompt shows of an error, and of the log. ``%tb Context`` shows where an error comes from."""
 
 import logging
+
+from rich.logging import RichHandler
 
 c = get_config()  # noqa: F821  (IPython defines it)
 c.InteractiveShell.xmode = "Minimal"
 # bluesky's log repeats the error of a plan, with its traceback, and warns after each abort.
 REPEATED = "Run aborted", "No open traces left to close!"
 logging.getLogger("bluesky").addFilter(lambda record: record.getMessage() not in REPEATED)
+log = logging.getLogger("ainerd")  # as sentences above the prompt
+log.addHandler(RichHandler(show_time=False, show_level=False, show_path=False, highlighter=None))
+log.setLevel(logging.INFO)
+log.propagate = False
