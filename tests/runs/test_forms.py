@@ -116,6 +116,20 @@ def test_a_run_whose_files_tiled_refuses_is_written_without_them(raw, tmp_path, 
     assert note.startswith("frames in files are left out: ") and reason in note
 
 
+def test_an_array_whose_axes_are_not_described_has_those_of_its_values(raw):
+    frames = np.arange(48).reshape(2, 6, 4).tolist()
+    unknown = {**array_of(), "shape": [None]}
+    keys = {"det": unknown, "ragged": unknown}
+    rows = [{"det": frame, "ragged": [1.0] * n} for frame, n in zip(frames, (20, 30), strict=True)]
+    documents = list(documents_of(rows, keys))
+    write_run(raw, documents)
+    stream = raw[documents[0][1]["uid"]]["primary"]
+    assert stream["det"].read().tolist() == frames
+    assert [len(row) for row in stream["ragged"].read()] == [20, 30]
+    notes = raw[documents[0][1]["uid"]].metadata["notes"]
+    assert "det in primary is stored as array of shape (6, 4), not as it is described" in notes
+
+
 class Odd(dict):
     def get(self, *_):
         raise RuntimeError("of somebody's own")

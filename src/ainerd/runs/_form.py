@@ -283,7 +283,9 @@ class WholeForm(Form):
         if declared.kind == "external" or not values:
             return declared if declared.kind != "array" else Column(key, "string")
         if all(_converted(value, declared) is not None for value in values):
-            return declared
+            n_axes = {_n_axes(value) for value in values} if declared.shape is None else set()  # sizes may differ
+            if n_axes <= {len(described["shape"])}:
+                return declared
         column = _column_of(key, values)
         if (column.kind, column.shape, column.dtype) != (declared.kind, declared.shape, declared.dtype):
             self._note(f"{key} in {stream} is stored as {column.kind} of shape {column.shape}, not as it is described")
@@ -414,6 +416,11 @@ def _array(value: Any) -> NDArray[Any] | None:
     except (ValueError, OverflowError):
         return None
     return array if array.dtype.kind in "biufU" else None
+
+
+def _n_axes(value: Any) -> int:
+    """Return how deep lists are nested, by the first ones."""
+    return 1 + (_n_axes(value[0]) if value else 0) if isinstance(value, list) else 0
 
 
 def _leaves(value: Any) -> Iterator[Any]:
