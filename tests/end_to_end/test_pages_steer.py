@@ -212,18 +212,16 @@ def test_a_remote_plan_follows_the_same_requests(server):
     made = [store.add_suggestion(SuggestionRecord(agent="far", positions={"x": x}, reason="so")) for x in (1.0, 2.0)]
     somebodys = SuggestionRecord(agent="far", positions={"x": 3.0}, reason="so", proposed_by="a program")
     store.add_suggestion(somebodys)
-    assert offered() is None  # the agent has not written its settings, which a verdict names
-    node.write_state({"settings": "a"})
     assert offered().id == made[1]  # the agent's newest; another's waits for a person
-    node.write_state({"settings": "a", "review": True})
+    node.write_state({"review": True})
     assert offered() is None
     store.set_status(made[0], "accepted", by="Ann")
-    node.write_state({"settings": "a", "review": True, "taken": made[0]})
+    node.write_state({"review": True, "taken": made[0]})
     assert offered().positions == {"x": 1.0}
-    node.write_state({"settings": "a", "held": {"by": "Ann", "why": "tea"}, "taken": made[0]})
+    node.write_state({"held": {"by": "Ann", "why": "tea"}, "taken": made[0]})
     assert offered() is None
     store.set_status(made[0], "measured")
-    node.write_state({"settings": "a", "taken": made[0]})  # it has not noticed yet
+    node.write_state({"taken": made[0]})  # it has not noticed yet
     assert offered() is None
 
 
@@ -232,6 +230,8 @@ def test_a_refused_take_is_sent_again_once_the_settings_are_those_of_the_session
     _, ainerd = open_catalog(client)
     store, node = ResultStore(ainerd, agent="far"), AgentNode(ainerd, "far")
     made = store.add_suggestion(SuggestionRecord(agent="far", positions={"x": 1.0}, reason="so"))
+    with pytest.raises(RuntimeError, match="has not written its state"):
+        _Remote(store, "far", [SimpleNamespace(name="x")], {}, 0.1).take()
     node.write_state({"settings": "of yesterday"})
     with ThreadPoolExecutor() as pool:
         taken = pool.submit(_Remote(store, "far", [SimpleNamespace(name="x")], {}, 60.0).take)
@@ -252,10 +252,14 @@ def test_a_plan_whose_suggestion_is_refused_says_so(server):
     store.add_suggestion(SuggestionRecord(agent="far", positions={"x": 1.0}, reason="so"))
     node.write_state({"settings": "a"})
     with ThreadPoolExecutor() as pool:
-        taken = pool.submit(_Remote(store, "far", [SimpleNamespace(name="x")], {}, 2.0).take)
+        remote = _Remote(store, "far", [SimpleNamespace(name="x")], {}, 60.0)
+        taken = pool.submit(remote.take)
         while not (asked := node.commands()):
             assert not taken.done()
         node.answer(asked[0][0], "refused", "it is being measured")
+        while not remote._refused:
+            assert not taken.done()
+        remote.given_up.set()
         with pytest.raises(RuntimeError, match="refused the newest: it is being measured"):
             taken.result()
 

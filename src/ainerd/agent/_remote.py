@@ -184,6 +184,9 @@ class _Remote:
         A refused command is sent again only if the suggestion, or the settings of the agent, have changed.
         """
         agent = str(record.agent)
+        if not self._settings:  # the first suggestion may be in Tiled sooner
+            self._waits = f"agent {agent!r} has not written its state"
+            return False
         position, reason, terms = record.positions, record.reason, record.terms
         shown = seen(position, reason, terms, self._settings)
         id = f"verdict-{record.id}" if record.status == "proposed" else f"measure-{record.id}"  # one verdict for all
@@ -216,9 +219,6 @@ class _Remote:
         agent = self.agent or (newest.agent if newest is not None else None)
         state = read_agent(self.store.container, agent) if agent else {}
         self._waits, self._settings = "", state.get("settings")
-        if agent and not self._settings:  # the first suggestion may be in Tiled sooner
-            self._waits = f"agent {agent!r} has not written its state"
-            return None
         if isinstance(held := state.get("held"), dict):
             self._waits = f"{held.get('by')} holds it"
             return None
