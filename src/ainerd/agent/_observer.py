@@ -45,7 +45,7 @@ from ainerd.forks import call_before_exit
 from ainerd.results import LiveNode, ResultStore, commands, digest, principal_of
 from ainerd.runs import Jobs, RecordedKeys, Spool, Worker, Writer, harmless, parameters_of, write_run
 from ainerd.server import Presence, only_here
-from ainerd.technique import Outcome, Technique
+from ainerd.technique import Outcome, Technique, complete
 from ainerd.views import Logbook, status_panel
 from ainerd.words import number_of, rendered, scan_text
 
@@ -106,6 +106,7 @@ class Observer:
     def __init__(
         self, technique: Technique, client: Container, settings: Settings, travel: Travel | None = None
     ) -> None:
+        technique = complete(technique, Technique)
         self.name, self.technique, self.review = settings.name, technique, settings.steering.review
         parameters = parameters_of(technique, settings.detector)
         self.results = ResultStore(client["ainerd"], agent=self.name, digest=digest(parameters))

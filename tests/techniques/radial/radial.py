@@ -4,7 +4,7 @@ import numpy as np
 
 from ainerd.config import Section, read_section
 from ainerd.novelty import find_regimes
-from ainerd.technique import Analysis, AnalysisError, Common, Finding, Landmarks, RunAnalysis, Series, Technique
+from ainerd.technique import Analysis, AnalysisError, Common, Finding, Landmarks, Series
 
 
 class RadialSettings(Section):
@@ -14,7 +14,7 @@ class RadialSettings(Section):
     temperature: str = "temperature"
 
 
-class Radial(Technique):
+class Radial:
     name = "radial"
     unit = Series("ramp")
     alpha = 0.05
@@ -63,7 +63,7 @@ class Radial(Technique):
         return Halves(bounds)
 
 
-class Rings(RunAnalysis):
+class Rings:
     def __init__(self, technique, run):
         self.technique = technique
         self.next_run(run)
