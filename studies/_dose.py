@@ -220,7 +220,7 @@ def counts_of(
 
 
 def seen(counts: NDArray[np.float32], exposure: Exposure) -> Pace:
-    """Return what the agent's g2 and fit tell of frames."""
+    """Return the numbers of the agent's g2 and fit of frames."""
     g2 = MultiTau(WHERE)
     for first in range(0, len(counts), 64):
         g2.push(counts[first : first + 64])
