@@ -42,10 +42,10 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def until(condition, what):
-    end = time.monotonic() + PATIENCE_S
+def until(condition, what, patience_s=PATIENCE_S):
+    end = time.monotonic() + patience_s
     while not (found := condition()):
-        assert time.monotonic() < end, f"not in {PATIENCE_S:g} s: {what}"
+        assert time.monotonic() < end, f"not in {patience_s:g} s: {what}"
         time.sleep(0.2)
     return found
 
@@ -129,7 +129,7 @@ class Beamline:
     def complete_but(self, before):
         """The suggestions of complete results that are not among those before."""
         table = self.store.table().drop(before, errors="ignore")
-        return table.loc[table["status"] == "complete", "suggestion_id"].tolist()
+        return [] if table.empty else table.loc[table["status"] == "complete", "suggestion_id"].tolist()
 
     def failed(self):
         """The last item that was run, if it failed."""
@@ -159,7 +159,7 @@ class Beamline:
         return self.is_in("paused")
 
     def is_clear(self):
-        """Whether nothing runs; what does is brought a step nearer to its end."""
+        """Return whether nothing runs. If a plan runs, pause it; if it is paused, abort it."""
         with suppress(self.manager.RequestFailedError):  # it went on by itself meanwhile
             if self.is_in("running"):
                 self.manager.re_pause("immediate")
@@ -168,9 +168,15 @@ class Beamline:
         return self.is_in("idle")
 
     def clear(self):
-        """Abort what runs, and forget what waits."""
+        """Abort the plan that runs, and empty the queue. An environment that does not become idle is opened anew."""
         self.manager.queue_autostart(False)
-        until(self.is_clear, "nothing runs")
+        try:
+            until(self.is_clear, "nothing runs", 60.0)
+        except AssertionError:
+            print("not idle:", self.manager.status(reload=True), self.log("manager"), sep="\n")
+            self.manager.environment_destroy()
+            self.manager.wait_for_idle(timeout=PATIENCE_S)
+            self.open_environment()
         self.manager.queue_clear()
 
     def hang_up(self):
