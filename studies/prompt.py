@@ -336,7 +336,7 @@ class IPython:
     def run(self, code: str) -> None:
         """Run code in the session."""
         self._code.write_text(code)
-        self.process.sendline(f"%run -i {self._code}")
+        self.process.sendline(f'%run -i "{self._code}"')
         self.process.expect(PROMPT)
 
     def expose(self) -> tuple[str, float]:
