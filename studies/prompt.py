@@ -148,7 +148,7 @@ def first():
     agent.drain(600)
     print("FIRST", at["done"] - at["last"], *sorted(steps - {""}), "END")
 """
-FIRST_TIMES = ("prompt (s)", "its CPU (s)", "verdict (s)", "CPU from prompt (s)", "hold (s)", "exit (s)", "load")
+ASKED_FIRST_S = {"verdict (s)": {"none": 30.0, "full": 15.0}, "hold, obeyed (s)": {"none": 2.0, "full": 2.0}}
 BUSY = "while True: pass"
 EXPORT, NAN = 'agent.results.export("all.h5")', float("nan")
 ASKED_S = {  # at most, on two idle cores
@@ -237,7 +237,7 @@ def person(results: int = 30, small: bool = False, quick: bool = False) -> None:
                 session.exit()
         later = [*map(float, times[1:])]
         took["later results, median"], took["later results, worst"] = (np.median(later), NAN), (max(later), NAN)
-        took["hold, acknowledged, worst"] = max(holds(session, folder)), NAN
+        took["hold, acknowledged, worst"] = max(known for _, known in holds(session, folder)), NAN
         for what in ("agent.results", "agent.plot(), the first", 'agent.results.to_xarray("g2")', EXPORT):
             call = what.partition(", the")[0].replace("all.h5", str(folder / "all.h5"))
             before = session.cpu_s()
@@ -262,9 +262,10 @@ def first(sessions: int = 10, quick: bool = False) -> None:
         others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(busy)]
         try:
             for caches in ("none", "full"):
-                rows.append(
-                    {"caches": caches, "other busy processes": busy, **firsts(caches, 1 if quick else sessions)}
-                )
+                for what, times in firsts(caches, 1 if quick else sessions).items():
+                    asked = ASKED_FIRST_S.get(what, {}).get(caches, NAN)
+                    row = {"caches": caches, "other busy processes": busy, "what": what, "median": np.median(times)}
+                    rows.append({**row, "worst": max(times), "asked": asked})
         finally:
             for other in others:
                 other.kill()
@@ -367,8 +368,8 @@ class IPython:
         return has_ended
 
 
-def firsts(caches: str, n: int) -> Row:
-    """Return medians and worst times of `n` sessions; before those with full caches there is one that fills them."""
+def firsts(caches: str, n: int) -> Mapping[str, list[float]]:
+    """Return the times of `n` sessions; before those with full caches there is one that fills them."""
     times, steps = defaultdict[str, list[float]](list), Counter[str]()
     os.environ["MPLCONFIGDIR"] = matplotlib.get_cachedir()
     with tempfile.TemporaryDirectory() as name:
@@ -383,26 +384,29 @@ def firsts(caches: str, n: int) -> Row:
             session.run(FIRST)
             match = session.type("first()", r"FIRST ([\d.e-]+) (.*)END")
             verdict, more = float(match[1]), session.cpu_s() - cpu
-            hold = max(holds(session, folder, 3))
+            obeyed, acknowledged = np.transpose(holds(session, folder, 3))
             began = time.perf_counter()
             session.exit()
             if turn >= 0:
-                took = ready, cpu, verdict, more, hold, time.perf_counter() - began, os.getloadavg()[0]
-                for what, value in zip(FIRST_TIMES, took, strict=True):
+                took = {"prompt (s)": ready, "its CPU (s)": cpu, "verdict (s)": verdict, "CPU from prompt (s)": more}
+                took |= {"hold, obeyed (s)": max(obeyed), "hold, acknowledged (s)": max(acknowledged)}
+                took |= {"exit (s)": time.perf_counter() - began, "load": os.getloadavg()[0]}
+                for what, value in took.items():
                     times[what].append(value)
                 steps.update(match[2].split())
-    row: Row = {}
-    for what, values in times.items():
-        row |= {what: float(np.median(values)), f"{what}, worst": max(values)}
-    return {**row, "steps": ", ".join(f"{step} {k} of {n}" for step, k in steps.items()) or "none"}
+    print("steps that took long:", ", ".join(f"{step} in {k} of {n}" for step, k in steps.items()) or "none")
+    return times
 
 
-def holds(session: IPython, folder: Path, n: int = 5) -> list[float]:
-    """Return how long each hold takes that a page sends while a plan measures, until the agent has acknowledged it."""
+def holds(session: IPython, folder: Path, n: int = 5) -> list[tuple[float, float]]:
+    """Return how long it takes until the agent obeys each hold that a page sends, and until it has acknowledged it.
+
+    A plan measures meanwhile. The agent obeys from the time in its state on, by the clock of this machine.
+    """
     server = running(folder / "tiled")
     assert server is not None
     uri, key = server
-    base, took = f"{uri.partition('/api/')[0]}/custom/ainerd", list[float]()
+    base, took = f"{uri.partition('/api/')[0]}/custom/ainerd", list[tuple[float, float]]()
     with httpx.Client(headers={"Authorization": f"Apikey {key}"}, trust_env=False, timeout=60) as http:
 
         def state() -> dict[str, Any]:
@@ -419,7 +423,8 @@ def holds(session: IPython, folder: Path, n: int = 5) -> list[float]:
         for k in range(n):
             session.process.sendline("RE(agent.explore(1))")
             time.sleep(1 + k)  # at another moment each time
-            took.append(acknowledged("hold"))
+            sent, acknowledged_s = time.time(), acknowledged("hold")
+            took.append((state()["held"]["t"] - sent, acknowledged_s))
             acknowledged("release")
             session.process.expect(PROMPT)
     return took
