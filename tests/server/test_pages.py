@@ -388,6 +388,14 @@ def test_a_hold_is_shown_before_the_agent_acts_on_it(pages):
         pages.node.answer(key, "done", "")
 
 
+def test_a_seal_may_be_any_text(pages):
+    hold = {"do": "hold", "by": "Ann", "status": "done", "seal": "é"}
+    parent = pages.ainerd["agents", digest({"agent": "toy"})]
+    parent.create_container("forged", metadata=hold)
+    assert pages.get("sealed", agent="toy", id="forged") == {"command": None}
+    parent.delete_contents("forged")
+
+
 @pytest.mark.fault(
     "The name of a scan has letters beyond Latin-1", "Pages show it in the picture of the run in progress"
 )

@@ -168,7 +168,7 @@ class Caller:
     def is_seal(self, code: str, message: bytes) -> bool:
         """Return whether `seal` has returned this code for the message, in any process of the server."""
         codes = [hmac.new(key.encode(), message, "sha256").hexdigest() for key in self._secrets]
-        return any(hmac.compare_digest(known, code) for known in codes)
+        return any(hmac.compare_digest(known.encode(), code.encode(errors="replace")) for known in codes)
 
     async def child(self, parent: Any, *parts: str, scopes: tuple[str, ...] = (READ,)) -> Any:
         """Return a node below `parent`; None if it does not exist, or the caller lacks one of these scopes there."""
