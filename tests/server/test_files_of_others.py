@@ -133,14 +133,16 @@ def test_the_address_of_a_file_cannot_go_round_the_check(server, place, uri, par
 def test_files_of_other_kinds_are_checked_too(server, place):
     (place.frames / "names.csv").symlink_to("/proc/self/environ")
     os.mkfifo(place.frames / "pipe.tif")
+    tifffile.imwrite(place.frames / "a.tif", FRAMES[0])
     for uri, mimetype in (
         ("names.csv", "text/csv;header=absent"),
         ("pipe.tif", TIFFS),
         ("good.h5", "application/x-netcdf"),
+        ("a.tif", "image/tiff"),
+        ("a.tif", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
     ):
         node = register(server, (place.frames / uri).as_uri(), mimetype=mimetype)
         assert refused(server, node) == 410
-    tifffile.imwrite(place.frames / "a.tif", FRAMES[0])
     node = register(server, (place.frames / "a.tif").as_uri(), FRAMES[:1], mimetype=TIFFS)
     np.testing.assert_array_equal(node.read(), FRAMES[:1])
 

@@ -103,7 +103,10 @@ LONG_AGO = datetime(1970, 1, 1)
 _RECEIVE = "ainerd.receive"  # in the scope of a request
 MOST_ARRAY = 300_000_000  # bytes of an array in memory: what Tiled, by default, puts into a response
 OWN_FORMATS = frozenset(STORAGE_ADAPTERS_BY_MIMETYPE) - {"text/csv"}  # folders of files, which lead to each other
-NOT_READ = {"application/x-netcdf"}  # HDF5 in another library, which follows links
+# Of the other formats some follow links, take names for patterns, or unpack without a limit. Nothing opens the last one.
+READ_FORMATS = OWN_FORMATS | {
+    "application/x-hdf5", "multipart/related;type=image/tiff", "application/octet-stream",
+}  # fmt: skip
 
 _COLUMNS = Node.id, Node.key, Node.time_updated, cast(Node.metadata_, Text)
 _part_by_part = dependencies.get_entry
@@ -584,7 +587,7 @@ def guard_files(open_hdf5: Any, parse_tree: Any) -> None:
     async def checked_adapter(self: Any) -> Any:
         for source in await self.data_sources(include_assets=True):
             for asset in source.assets:
-                if source.mimetype in NOT_READ:
+                if source.mimetype not in READ_FORMATS:
                     raise HTTPException(410, f"this server does not read files of {source.mimetype}")
                 is_own = source.mimetype in OWN_FORMATS
                 check_address(self, asset.data_uri, self.context.writable_storage if is_own else None)
