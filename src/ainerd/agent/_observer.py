@@ -306,15 +306,14 @@ class Observer:
         return self._apply(commands.Add(position=self._campaign.position(by_name or position), why=reason))
 
     def queue(self) -> pd.DataFrame:
-        """Return the points that wait, in the order in which they are measured; the index counts from 1.
+        """Return the points that people took or added, in the order in which they are measured; the index counts from 1.
 
-        Points of people come first, in the order in which they were taken or added. Without any, it is the suggestion
-        of the agent. ``by`` is who took or added the point; ``id`` is that of the suggestion.
+        ``by`` is who took or added the point; ``id`` is that of the suggestion.
         """
-        names, asked = [*self._campaign.explorer.names], {True: "a person", False: self.name}
+        names = [*self._campaign.explorer.names]
         rows = [
-            {**{name: each[name] for name in (*names, "reason")}, "by": each["taken_by"] or asked[each["is_asked"]],
-             "id": each[ID_KEY]} for each in self._campaign.proposals.waiting
+            {**{name: each[name] for name in (*names, "reason")}, "by": each["taken_by"] or "a person",
+             "id": each[ID_KEY]} for each in self._campaign.proposals.waiting if each["is_asked"]
         ]  # fmt: skip
         columns = [*names, "reason", "by", "id"]
         return pd.DataFrame(rows, columns=columns, index=pd.RangeIndex(1, len(rows) + 1, name="place"))
@@ -398,7 +397,9 @@ class Observer:
         return self._display.regimes()
 
     def name_regime(self, regime: int, name: str) -> None:
-        """Name a regime everywhere: ``agent.name_regime(1, "gel")``. An empty name removes the name.
+        """Name a regime: ``agent.name_regime(1, "gel")``. An empty name removes the name.
+
+        The page, the figures, the report and the lines at the prompt show the name.
 
         Raises ValueError if the regime does not exist.
         """
@@ -560,9 +561,11 @@ class Observer:
         run = scan if scan is not None else runs[0] if runs else self._newest()
         if isinstance(run, Integral) or (isinstance(run, str) and run.isdecimal() and len(run) < 8):
             run = int(run)  # the whole run, with a result or without
-            uids = self._raw.search(Key("start.scan_id") == run).sort(("start.time", -1)).keys().head(1)
+            uids = self._raw.search(Key("start.scan_id") == run).sort(("start.time", -1)).keys().head(2)
             if not uids:
                 raise KeyError(f"there is no scan {run} in Tiled at {self._uri}")
+            if len(uids) > 1:
+                raise KeyError(f"there are several scans {run}: give the first characters of a result's key")
             self.results.note(text, raw_uid=uids[0], scan=str(run))
             return
         record = self.results.record(self.results.key(run))

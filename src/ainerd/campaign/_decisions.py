@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MOST_APPLIED = 100  # commands whose answers are kept
 TAKEN_WITHIN_S = 12 * 3600.0  # an older `Take` is refused: the sample may have been changed
+FETCHED_WITHIN_S = 60.0  # beyond its `wait_s` an older `Next` is refused
 MOST_FETCHED = 20  # positions of scripts that are remembered
 NO_REASON = "asked for by a person"
 
@@ -281,6 +282,8 @@ class Decisions:
         """Hand out the next position to a script, which waits: its writes come first."""
         given, results = self.proposals.given, self.proposals.results
         last = next((id for id in self._fetched[-1:] if id not in results), None)
+        if (old_s := age_s(command.created)) > command.wait_s + FETCHED_WITHIN_S:
+            raise ValueError(f"it was asked for {old_s:.0f} s ago, and the script may be gone: ask again")
         if self.held is not None:
             raise _NotYet(f"{self.held['by']} holds the campaign")
         if self.review and self.proposals.taken is None:

@@ -1,5 +1,6 @@
 """Geometry of a detector: q and phi of its pixels, rings cut into sectors, masks, and a guess of the beam center."""
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -212,6 +213,7 @@ def pyfai_detectors() -> Any:
     """Import `pyFAI.detectors` (slow) without the GUI modules of pyFAI, which import Qt where it is installed."""
     gui = "pyFAI.gui.model.GeometryModel"
     sys.modules.setdefault(gui, None)  # type: ignore[arg-type]
+    os.environ.setdefault("PYFAI_NO_LOGGING", "1")  # at a prompt it configures the log of the session
     import pyFAI.detectors
 
     if sys.modules[gui] is None:

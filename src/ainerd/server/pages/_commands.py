@@ -96,7 +96,10 @@ async def send_command(request: Request, path: str, caller: Annotated[Caller, De
         try:
             await _send(reader, agent, command, state.name)
         except Collision:
-            raise HTTPException(409, "somebody has taken it back already") from None
+            first = (await caller.node(path, "agents", state.key, command.id)).metadata()
+            refused = f"it cannot be taken back: {text(first.get('answer'))}"
+            already = "somebody has taken it back already"
+            raise HTTPException(409, refused if first.get("status") == "refused" else already) from None
     return {"id": command.id, "do": command.do, "by": command.by, "verified": command.verified, "status": "asked"}
 
 

@@ -44,6 +44,9 @@ function NextPoint({ scene, state, asking, mode, setMode, at }) {
       h("p", { key: "reason", className: "reason" }, next.reason),
       next.status === "accepted" &&
         h("p", { key: "taken", className: "good row" }, `taken${next.taken_by ? ` by ${next.taken_by}` : ""}`, back(next)),
+      next.status !== "accepted" &&
+        asker(next, scene) &&
+        h("p", { key: "added", className: "good row" }, `asked for by ${asker(next, scene)}`, back(next)),
       health?.waits && h("p", { key: "waits", className: "warn" }, `The plan waits ${health.waits}.`),
     ];
   };
@@ -75,6 +78,12 @@ function NextPoint({ scene, state, asking, mode, setMode, at }) {
   );
 }
 
+/** Who took or added a point that waits; null if it is the agent's own. */
+function asker(each, scene) {
+  const by = each.taken_by ?? (each.status_by === scene.agent ? null : each.status_by);
+  return by === "person" ? "a person" : by;
+}
+
 /** The points of people in the order in which they are measured, which a person may change. */
 function Queue({ queue, asking, scene }) {
   const move = (k, to) => {
@@ -86,8 +95,7 @@ function Queue({ queue, asking, scene }) {
     button(text, () => move(k, to), { disabled: asking.busy || to < 0 || to >= queue.length, "aria-label": label });
   const entry = (each, k) => {
     const where = place(each.position, scene.units);
-    const asker = each.taken_by ?? (each.status_by === scene.agent ? null : each.status_by);
-    const by = asker === "person" ? "a person" : asker;
+    const by = asker(each, scene);
     const verdict = k > 0 && asking.may && each.status === "proposed" && h(Verdict, { asking, next: each });
     return h(
       "li",
