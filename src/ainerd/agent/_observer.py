@@ -306,7 +306,7 @@ class Observer:
         return self._apply(commands.Add(position=self._campaign.position(by_name or position), why=reason))
 
     def queue(self) -> pd.DataFrame:
-        """Return the points that people took or added, in the order in which they are measured; the index counts from 1.
+        """Return the points that people took or added, in the order in which they are measured, counted from 1.
 
         ``by`` is who took or added the point; ``id`` is that of the suggestion.
         """
