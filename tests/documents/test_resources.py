@@ -18,7 +18,7 @@ PIXELS = np.array([3, 0, 11])
 N, POINTS = 20, 3
 
 
-def documents(tmp_path, *, shape, spec="AD_HDF5", explained=True):
+def documents(tmp_path, *, shape, spec="AD_HDF5", explained=True, per_point=N):
     """Of `count(num=3)` with ophyd's Lambda750kCam and HDF5Plugin, as ophyd 1.11 and bluesky 1.15 emit them."""
     bundle = compose_run()
     yield "start", bundle.start_doc
@@ -34,7 +34,7 @@ def documents(tmp_path, *, shape, spec="AD_HDF5", explained=True):
         spec=spec,
         root="/",
         resource_path=str(tmp_path / "frames" / "a b_000000.h5").lstrip("/"),
-        resource_kwargs={"frame_per_point": N},
+        resource_kwargs={"frame_per_point": per_point},
     )
     yield "resource", resource.resource_doc
     yield "descriptor", detector.descriptor_doc
@@ -77,6 +77,14 @@ def test_unreadable_frames_are_reported(tmp_path, movie):
         taken(documents(tmp_path, shape=[N, 3, 4], explained=False), tmp_path)
     with pytest.raises(MissingFrames, match="frames of type 'AD_TIFF' .* are not read"):
         taken(documents(tmp_path, shape=[N, 3, 4], spec="AD_TIFF"), tmp_path)
+
+
+@pytest.mark.parametrize("per_point", [0, -1])
+def test_a_number_of_frames_per_event_is_needed(tmp_path, movie, per_point):
+    with pytest.raises(FrameError, match=f"'frame_per_point' of the resource is {per_point}, which does not say"):
+        taken(documents(tmp_path, shape=[3, 4], per_point=per_point), tmp_path)
+    _, frames = taken(documents(tmp_path, shape=[N, 3, 4], per_point=per_point), tmp_path)  # the shape says it
+    assert np.array_equal(frames, movie.reshape(POINTS * N, -1)[:, PIXELS])
 
 
 def test_ophyds_own_detector_is_read(tmp_path, movie, lambda750k):

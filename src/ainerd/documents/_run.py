@@ -216,16 +216,23 @@ class Run(DocumentRouter):
         """Remember a file of classic ophyd. Its events name the datum of each frame."""
         spec, options = str(doc["spec"]).upper(), doc.get("resource_kwargs") or {}
         is_hdf5 = spec.startswith("AD_HDF5") and spec != "AD_HDF5_SINGLE"
+        of_point = "frames_per_point" if spec == "RIGAKU" else "frame_per_point"
         try:
             per_point, per_file = (
                 max(whole_number(options.get(key) or 0, f"{key!r} of the resource", least=-1), 0)
-                for key in ("frames_per_point" if spec == "RIGAKU" else "frame_per_point", "images_per_file")
+                for key in (of_point, "images_per_file")
             )
         except FrameError as error:  # it may belong to another detector
             self._resources[doc["uid"]] = {"problem": str(error)}
             return
         self._resources[doc["uid"]] = {
             "spec": spec,
+            "uncounted": (
+                f"{of_point!r} of the resource is {options[of_point]}, which does not say which frames belong to an "
+                "event: before a run, set num_images of the camera, or num_capture of its file"
+                if options.get(of_point) is not None and per_point == 0 and spec not in EIGER
+                else ""
+            ),
             "per_file": per_file or per_point,
             "mimetype": "application/x-hdf5" if is_hdf5 or spec in EIGER else RIGAKU if spec == "RIGAKU" else spec,
             "uri": _uri(doc),
@@ -347,7 +354,8 @@ class Run(DocumentRouter):
             )
             return
         resource, options = self._datums.pop(datum_id)
-        if problem := self._resources[resource].get("problem"):
+        about, shape = self._resources[resource], () if self._described is None else self._described.shape
+        if problem := about.get("problem") or ("" if len(shape) == 3 else about["uncounted"]):
             self._announced.refuse(problem)
             return
         self._frames_per_point = self._per_point[resource]
