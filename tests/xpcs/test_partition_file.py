@@ -67,6 +67,19 @@ def write_aps(path, group, dynamic, static, mask, q, phi):
             file[f"{group}/{kind}_index_mapping"] = np.arange(n)
 
 
+@pytest.mark.parametrize("kind", ["dynamic", "static"])
+@pytest.mark.parametrize("index", [-1, 12.5, np.nan, np.inf, 24])
+def test_an_index_that_is_no_point_of_the_map_is_refused(tmp_path, kind, index):
+    write_aps(tmp_path / "qmap.hdf", "qmap", *aps_maps())
+    with h5py.File(tmp_path / "qmap.hdf", "r+") as file:
+        mapping = file[f"qmap/{kind}_index_mapping"][()].astype(float)
+        mapping[3] = index
+        del file[f"qmap/{kind}_index_mapping"]
+        file[f"qmap/{kind}_index_mapping"] = mapping
+    with pytest.raises(ValueError, match=rf"/qmap/{kind}_index_mapping has {index:g}, expected whole numbers from 0"):
+        Partition.load(tmp_path / "qmap.hdf")
+
+
 @pytest.mark.parametrize("group", ["qmap", "xpcs/qmap"])
 def test_a_q_map_of_aps_is_read(tmp_path, group):
     dynamic, static, mask, q, phi = aps_maps()

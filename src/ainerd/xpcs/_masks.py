@@ -121,9 +121,13 @@ def _aps_centers(
     mapping, dim0, dim1 = (_list(group, f"{kind}_{name}") for name in ("index_mapping", "v_list_dim0", "v_list_dim1"))
     if mapping is None or dim0 is None or dim1 is None or mapping.size < labels.max(initial=0):
         raise ValueError(f"{path}: {group.name}/{kind}_index_mapping, _v_list_dim0 and _v_list_dim1 do not fit its map")
-    if mapping.max() >= dim0.size * dim1.size:
-        raise ValueError(f"{path}: {group.name}/{kind}_index_mapping goes beyond {kind}_v_list_dim0 by _dim1")
-    first, second = np.divmod(mapping[labels - 1].astype(int), dim1.size)
+    used, n_points = mapping[labels - 1], dim0.size * dim1.size
+    if (odd := used[~np.isin(used, np.arange(n_points))]).size:
+        raise ValueError(
+            f"{path}: {group.name}/{kind}_index_mapping has {odd[0]:g}, expected whole numbers from 0 to "
+            f"{n_points - 1}, which are points of {kind}_v_list_dim0 by _dim1"
+        )
+    first, second = np.divmod(used.astype(int), dim1.size)
     names = [_text(x) for x in group["map_names"][()]] if "map_names" in group else ["q", "phi"]
     units = [stated(x) for x in np.ravel(group["map_units"][()])] if "map_units" in group else []
     dim0, dim1 = (
