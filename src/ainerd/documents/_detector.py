@@ -14,6 +14,7 @@ from ainerd.units import UnitError, converted, stated
 LARGEST = 2**20  # rows or columns of a frame
 # Ends of the keys of areaDetector that say whether a number of frames counts. If frames come until somebody stops the
 # detector ("Continuous" of the camera, "Stream" of the file), 1 is only the value that it had before.
+# Any other number counts: the driver of Pilatus begins in "Continuous", ignores the mode and takes NumImages frames.
 MODES = {"image_mode": "continuous", "file_write_mode": "stream"}
 UNTIL_STOPPED = 2  # number of both modes
 
