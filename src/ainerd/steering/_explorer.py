@@ -110,7 +110,7 @@ class Explorer(Windowed):
         for name, value in {**positive, "noise": noise, "exposure_s": exposure_s}.items():
             if value is not None and not (np.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be positive, got {value}")
-        self._window, self._hidden, self._dose_limit = window, Hidden(window, smallest), dose_limit
+        self._hidden, self._dose_limit = Hidden(window, smallest), dose_limit
         self._costly = [
             (k, knob) for k, name in enumerate(window.names) if (knob := window.knobs.get(name)) and knob.costs
         ]
@@ -124,12 +124,11 @@ class Explorer(Windowed):
     @property
     def window(self) -> Window:
         """Limits of the actuators, excluded boxes, and a grid."""
-        return self._window
+        return self._hidden.window
 
     @window.setter
     def window(self, window: Window) -> None:
-        if window is not self._window:
-            self._window = window
+        if window is not self.window:
             self._hidden = Hidden(window, self._hidden.smallest)
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
@@ -251,7 +250,6 @@ class Explorer(Windowed):
         visited = self.window.position(self._trials.visited(pending=pending))
         theirs = self._open_candidates(visited)
         return Survey(
-            window=self.window,
             hidden=self._hidden,
             visited=visited,
             labelled=self.window.position(found),

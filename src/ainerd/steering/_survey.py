@@ -222,8 +222,7 @@ class Survey:
     10.0
     """
 
-    window: Window  # limits and nodes
-    hidden: Hidden  # with the same nodes
+    hidden: Hidden  # with the window
     visited: Floats  # (n, d), measured, failed, or to be measured; in order
     labelled: Floats  # (l, d), of the exposures that have a regime
     regime: NDArray[np.int64]  # (l,), its number
@@ -242,6 +241,11 @@ class Survey:
     gone: Floats  # (n,), share of a path that the sample has gone since each visit
     at_change: Floats  # (c, d), of the exposures between whose ages the sample is now
     holes: tuple[tuple[int, float, float], ...] = ()  # in paths: number of the knob, and the ends of the hole
+
+    @property
+    def window(self) -> Window:
+        """Limits and nodes."""
+        return self.hidden.window
 
     def may_measure(self, positions: Floats) -> NDArray[np.bool_]:
         """Whether positions (n, d) can be reached, are not excluded, and below the dose limit."""
@@ -264,7 +268,7 @@ class Survey:
     @cached_property
     def nearest(self) -> Floats:
         """Distance to the nearest visited position."""
-        return np.asarray(self.places.query(self.hidden.window.nodes)[0])
+        return np.asarray(self.places.query(self.window.nodes)[0])
 
     @cached_property
     def kinds(self) -> NDArray[np.int64]:
@@ -329,7 +333,7 @@ class Survey:
         if not self.gone.any():
             return np.zeros(len(self.window.nodes))
         neighbours = np.arange(1, min(NEIGHBOURS, len(self.visited)) + 1)
-        distance, which = self.places.query(self.hidden.window.nodes, neighbours)
+        distance, which = self.places.query(self.window.nodes, neighbours)
         reaches = 1 - self.hidden.radius_below(distance)
         return np.asarray(reaches.max(1) - (reaches * (1 - self.gone[which])).max(1))
 
@@ -391,7 +395,7 @@ class Survey:
         """Return the chance that each node belongs to the region of one of some spots (n, d) that counts, (m,)."""
         if not len(spots):
             return np.zeros(len(self.window.nodes))
-        reaches = 1 - self.hidden.radius_below(cdist(spots, self.hidden.window.nodes))
+        reaches = 1 - self.hidden.radius_below(cdist(spots, self.window.nodes))
         return np.asarray((chance[:, None] * reaches).max(0))
 
     def regimes_beside(self, node: int) -> list[int]:
@@ -403,9 +407,9 @@ class Survey:
     def _chances(self, number: NDArray[np.int64]) -> Floats:
         """Return the chance of each regime `number` at each node: inverse to the distance to its nearest exposure."""
         places = [cKDTree(self.labelled[number == k]) for k in np.unique(number)]
-        nearness = 1 / np.maximum([each.query(self.hidden.window.nodes)[0] for each in places], 1e-9)
+        nearness = 1 / np.maximum([each.query(self.window.nodes)[0] for each in places], 1e-9)
         return np.asarray(nearness / nearness.sum(0))
 
     @cached_property
     def _layered(self) -> tuple[float, Floats]:
-        return layered(self.hidden.window, self.labelled, self.label)
+        return layered(self.window, self.labelled, self.label)
