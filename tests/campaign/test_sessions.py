@@ -1,5 +1,7 @@
 """Two sessions of one agent: each obeys what the other was told, and no decision disappears."""
 
+import time
+
 import pytest
 from campaign_toys import Jobs, Node
 from hypothesis import HealthCheck, given, settings
@@ -65,3 +67,26 @@ def test_the_thread_that_reads_commands_obeys_the_hold_of_another_session(make, 
     one.apply(Hold(why="tea"))
     reading.read()
     assert obeyed and other.decisions.held["why"] == "tea"
+
+
+@pytest.mark.fault("A clock steps back, or two machines' clocks differ by an hour", "The last decision counts")
+def test_the_last_decision_counts_whatever_the_clocks_show(make, monkeypatch):
+    hour, now = 3600.0, time.time()
+    one, other = make(knobs=FEW), make(knobs=FEW)
+    monkeypatch.setattr(time, "time", lambda: now)
+    one.apply(Release())
+    one.apply(SetExcluded(regions=[]))
+    for session in (one, other):  # the first one's clock steps back; the other one's was always behind
+        monkeypatch.setattr(time, "time", lambda: now - hour)
+        session.look()
+        session.apply(Hold(why="tea"))
+        session.apply(Exclude(region={"x": (0.0, 1.0)}))
+        for each in (one, other):
+            each.look()
+            assert each.decisions.held["why"] == "tea" and each.explorer.excluded == [{"x": (0.0, 1.0)}]
+        monkeypatch.setattr(time, "time", lambda: now - 2 * hour)
+        session.apply(Release())
+        session.apply(SetExcluded(regions=[]))
+        for each in (one, other):
+            each.look()
+            assert each.decisions.held is None and each.explorer.excluded == []

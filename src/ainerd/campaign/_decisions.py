@@ -112,8 +112,11 @@ class Decisions:
     # other sessions of this agent
 
     def _stamp(self, command: commands.Command) -> None:
-        """Note when a decision was made that all sessions of this agent share."""
-        now = time.time()
+        """Note when a decision was made that all sessions of this agent share.
+
+        It is later than every decision that this session knows, whatever the clocks of the machines show.
+        """
+        now = max(time.time(), math.nextafter(max(self.stamps.values(), default=0.0), math.inf))
         match command:
             case commands.Hold() | commands.Release():
                 self.stamps["held"] = now
