@@ -3,13 +3,13 @@
 import time
 
 import pytest
-from campaign_toys import Jobs, Node
+from campaign_toys import BOUNDS, Jobs, Node
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ainerd.agent import CommandReader
 from ainerd.knobs import Knob
-from ainerd.results.commands import Exclude, Hold, Reject, Release, SetExcluded
+from ainerd.results.commands import Exclude, Hold, Reject, Release, SetExcluded, command_metadata
 
 FEW = {name: Knob(range=(0, 10), values=(0, 5, 10), length=1.0) for name in ("x", "y")}
 DOES = st.sampled_from(["hold", "release", "exclude", "reject", "lift", "save", "look"])
@@ -90,3 +90,38 @@ def test_the_last_decision_counts_whatever_the_clocks_show(make, monkeypatch):
         for each in (one, other):
             each.look()
             assert each.decisions.held is None and each.explorer.excluded == []
+
+
+LATER = 2e9  # s
+POISON = [
+    {"stamps": {"held": None}}, {"stamps": [1]}, {"stamps": {"held": 1e300}},
+    *({"stamps": {"held": LATER}, "held": held} for held in ({}, 7, {"by": "Eve", "why": "", "t": None})),
+    {"stamps": {"bounds": LATER}, "bounds": {"x": 5}}, {"stamps": {"lifted": LATER}, "excluded": [7]},
+    {"excluded": [{"x": [3.0, 1.0]}], "stamps": {"held": LATER}, "held": {"by": "Eve", "why": "", "t": 1.0}},
+    {"stamps": {"name 0": LATER}, "names": [7]}, {"stamps": {"reference": LATER}, "reference": 7}, {"rejected": 7},
+    {"applied": [7]},
+]  # fmt: skip
+
+
+@pytest.mark.fault(
+    "A program writes nonsense into the checkpoint of an agent that runs",
+    "One line in the log; the agent writes over it and answers each command",
+)
+@pytest.mark.parametrize("poison", POISON)
+def test_nonsense_in_a_checkpoint_stops_no_command(make, store, poison, caplog):
+    node, campaign = Node(), make(knobs=FEW)
+    reading = CommandReader(store, node, campaign, Jobs(lambda job, **_: job()), lambda: None)
+    campaign.checkpoint()
+    for round in range(2):
+        store.checkpoints["toy"] |= poison
+        hold = Hold(why="tea", id=f"hold-{round}")
+        node.add(hold.id, command_metadata(hold, "toy"))
+        node.of_others.add(hold.id)  # so that it reads which commands another session has applied
+        reading.read()
+        assert node.answers[hold.id][0] == "done" and campaign.decisions.held["why"] == "tea"
+        assert campaign.ledger.is_saved and store.checkpoints["toy"]["held"]["why"] == "tea"
+        assert not campaign.look() and campaign.explorer.bounds == BOUNDS and campaign.explorer.excluded == []
+    lines = [line for line in caplog.messages if "the checkpoint of toy is invalid" in line]
+    assert len(lines) == ("applied" not in poison)  # those are read only here and at the start
+    store.checkpoints["toy"] |= poison
+    assert make(knobs=FEW).peek()  # the next session starts

@@ -5,6 +5,7 @@ import math
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -15,7 +16,7 @@ from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._claims import Claims
-from ainerd.campaign._decisions import Answer, Decisions, within
+from ainerd.campaign._decisions import Answer, Decisions, shared_of, within
 from ainerd.campaign._exposures import ExposureChoice
 from ainerd.campaign._ledger import Ledger, Notices
 from ainerd.campaign._optimizer import Travel, optimizer_of
@@ -30,6 +31,7 @@ from ainerd.steering import DoseBook, Explorer, SampleMap
 from ainerd.technique import Outcome, Technique
 
 logger = logging.getLogger(__name__)
+INVALID = AttributeError, KeyError, TypeError, ValueError  # raised for a checkpoint that another program wrote
 MAX_CONSECUTIVE_FAILURES = 5  # a plan stops after this many exposures in a row without a result
 
 
@@ -138,7 +140,7 @@ class Campaign:
         self._learn(known)
         self._found_before, self._began = known, utc_now()
         self._read_checkpoint = partial(read_checkpoint, store.container, str(store.agent))
-        self._is_overwritten, self._store_name = False, str(store.agent)
+        self._is_overwritten, self._store_name, self._problem = False, str(store.agent), ""
         self._restore(self._read_checkpoint())
         self.reference.judge_all()
 
@@ -227,7 +229,7 @@ class Campaign:
     def recall(self) -> None:
         """Read the commands that another session of this agent has applied, before taking over one of its commands."""
         state = self._read_checkpoint()
-        with self._lock:
+        with self._lock, suppress(*INVALID):
             self.decisions.recall(state)
 
     def position(self, values: Sequence[float] | Mapping[str, float]) -> dict[str, float]:
@@ -370,9 +372,16 @@ class Campaign:
     def _merge(self) -> bool:
         state = self._read_checkpoint()
         with self._lock:
-            theirs, ours = state.get("stamps") or {}, self.decisions.stamps
-            self._is_overwritten = bool(state) and any(theirs.get(slot, 0.0) < t for slot, t in ours.items())
-            return self.decisions.merge(state)
+            try:
+                theirs, ours = shared_of(state)[0], self.decisions.stamps
+                self._is_overwritten = bool(state) and any(theirs.get(slot, 0.0) < t for slot, t in ours.items())
+                return self.decisions.merge(state)
+            except INVALID as error:  # it is written over
+                self._is_overwritten = True
+                if self._problem != (problem := f"{type(error).__name__}: {error}"):
+                    self._problem = problem
+                    logger.warning("the checkpoint of %s is invalid and left out, %s", self._store_name, problem)
+                return False
 
     def _learn_from_others(self) -> list[Mapping[str, float]]:
         """Learn the results of other sessions that are new in Tiled, and return their positions."""
@@ -428,7 +437,7 @@ class Campaign:
         """
         try:
             self._adopt(state)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except INVALID as error:
             logger.warning(
                 "the rest of the checkpoint of %s is left out, %s: %s", self._store_name, type(error).__name__, error
             )

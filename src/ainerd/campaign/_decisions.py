@@ -15,7 +15,7 @@ from ainerd.campaign._atlas import Atlas
 from ainerd.campaign._ledger import Ledger, limits_text
 from ainerd.campaign._optimizer import terms_of
 from ainerd.campaign._queue import UNTAKEN, Ready
-from ainerd.campaign._reference import Reference
+from ainerd.campaign._reference import NAMES, Reference
 from ainerd.results import commands
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ MOST_APPLIED = 100  # commands whose answers are kept
 TAKEN_WITHIN_S = 12 * 3600.0  # an older `Take` is refused: the sample may have been changed
 FETCHED_WITHIN_S = 60.0  # beyond its `wait_s` an older `Next` is refused
 MOST_FETCHED = 20  # positions of scripts that are remembered
+LATEST = 1e11  # s, the latest time of a decision in a checkpoint, year 5138
 NO_REASON = "asked for by a person"
 
 
@@ -138,31 +139,35 @@ class Decisions:
         The newer of two decisions on the same thing counts. Excluded boxes and rejected positions of both count, unless
         a newer decision has lifted the boxes. So the order in which sessions write their checkpoints does not matter.
         """
-        theirs = {slot: float(t) for slot, t in (state.get("stamps") or {}).items()}
+        theirs, held, reference = shared_of(state)
         newer = {slot for slot, t in theirs.items() if t > self.stamps.get(slot, 0.0)}
         explorer, names = self.proposals.explorer, state.get("names") or {}
-        new = [x for x in state.get("rejected") or [] if x not in self._rejected and set(x) == set(explorer.names)]
+        own = set(explorer.names)
+        rejected = [{name: float(v) for name, v in x.items()} for x in state.get("rejected") or [] if set(x) == own]
+        new = [x for x in rejected if x not in self._rejected and all(map(math.isfinite, x.values()))]
         if not newer and not new:
             return False
-        self.stamps |= {slot: theirs[slot] for slot in newer}
-        if "held" in newer:
-            self.held = state.get("held")
-        if "reference" in newer:
-            self.reference.chosen = state.get("reference")
+        bounds = {name: (float(low), float(high)) for name, (low, high) in (state.get("bounds") or {}).items()}
+        regions = [{n: (float(a), float(b)) for n, (a, b) in box.items()} for box in state.get("excluded") or []]
+        regime_names = dict(self.regime_names)
         for slot in newer:
             if slot.startswith("name ") and (regime := slot.removeprefix("name ")).isdecimal():
-                others = {number: name for number, name in self.regime_names.items() if number != int(regime)}
-                self.regime_names = {**others, int(regime): names[regime]} if names.get(regime) else others
-        if "bounds" in newer and set(state["bounds"]) == set(explorer.names):
-            bounds = {name: (float(low), float(high)) for name, (low, high) in state["bounds"].items()}
+                regime_names.pop(int(regime), None)
+                regime_names |= {int(regime): str(names[regime])} if names.get(regime) else {}
+        stamps = self.stamps | {slot: theirs[slot] for slot in newer}
+        lifted = stamps.get("lifted", 0.0)
+        known = {limits_text(box): box for box in [*explorer.excluded, *regions] if set(box) <= own}
+        kept = [box for name, box in known.items() if stamps.get(name, lifted) >= lifted]
+        if kept != explorer.excluded:
+            explorer.excluded = kept  # raises ValueError if a box is invalid; nothing is adopted then
+        self.stamps, self.regime_names = stamps, regime_names
+        if "held" in newer:
+            self.held = held
+        if "reference" in newer:
+            self.reference.chosen = reference
+        if "bounds" in newer and set(bounds) == own:
             with suppress(ValueError):  # the settings of that session are wider
                 explorer.bounds = within(bounds, self.ceiling)
-        boxes = [*explorer.excluded, *({n: (a, b) for n, (a, b) in box.items()} for box in state.get("excluded") or [])]
-        lifted = self.stamps.get("lifted", 0.0)
-        known = {limits_text(box): box for box in boxes if set(box) <= set(explorer.names)}
-        kept = [box for name, box in known.items() if self.stamps.get(name, lifted) >= lifted]
-        if kept != explorer.excluded:
-            explorer.excluded = kept
         self._rejected += new
         explorer.register_failures([{ID_KEY: uuid4().hex, **position} for position in new])
         self.proposals.withdraw_where("another session of this agent was told so")
@@ -188,8 +193,7 @@ class Decisions:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Restore a checkpoint, except the points that wait, see `resume`."""
         names = set(self.proposals.explorer.names)
-        self.stamps = {slot: float(t) for slot, t in (state.get("stamps") or {}).items()}
-        self.held, self.reference.chosen = state.get("held"), state.get("reference")
+        self.stamps, self.held, self.reference.chosen = shared_of(state)
         self.regime_names = {int(regime): name for regime, name in (state.get("names") or {}).items()}
         self._rejected = [dict(position) for position in state["rejected"] if set(position) == names]
         self.proposals.explorer.register_failures([{ID_KEY: uuid4().hex, **position} for position in self._rejected])
@@ -468,6 +472,21 @@ def within(
                 "the settings widen them"
             )
     return dict(bounds)
+
+
+def shared_of(state: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Any] | None, str | None]:
+    """Return the stamps, the hold and the chosen reference in a checkpoint.
+
+    Any program with a key may have written it: ValueError, TypeError, KeyError or AttributeError if it is invalid.
+    """
+    stamps = {str(slot): float(t) for slot, t in (state.get("stamps") or {}).items()}
+    if wrong := [slot for slot, t in stamps.items() if not 0 <= t <= LATEST]:
+        raise ValueError(f"{wrong[0][:60]!r} has no time of a clock")
+    if (held := state.get("held")) is not None:
+        held = {**held, "by": str(held["by"]), "why": str(held["why"]), "t": float(held["t"])}
+    if (reference := state.get("reference")) not in (None, *NAMES):
+        raise ValueError("there is no such reference")
+    return stamps, held, reference
 
 
 def age_s(created: str) -> float:
