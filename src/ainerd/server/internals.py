@@ -103,7 +103,7 @@ LONG_AGO = datetime(1970, 1, 1)
 _RECEIVE = "ainerd.receive"  # in the scope of a request
 MOST_ARRAY = 300_000_000  # bytes of an array in memory: what Tiled, by default, puts into a response
 OWN_FORMATS = frozenset(STORAGE_ADAPTERS_BY_MIMETYPE) - {"text/csv"}  # folders of files, which lead to each other
-# Of the other formats some follow links, take names for patterns, or unpack without a limit. Nothing opens the last one.
+# Of the other formats some follow links, take names for patterns or unpack without a limit. Nothing opens the last one.
 READ_FORMATS = OWN_FORMATS | {
     "application/x-hdf5", "multipart/related;type=image/tiff", "application/octet-stream",
 }  # fmt: skip
