@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ainerd import internals
-from ainerd.documents import FrameError, FrameReader, check_heaps
+from ainerd.documents import FrameError, FrameReader
+from ainerd.hdf5_files import check_heaps
 
 SHAPE, N = (3, 4), 6
 LOOK = 16 * 2**20  # bytes that are searched at either end of a file

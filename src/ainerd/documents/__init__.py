@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from ainerd.documents._numbering import Block
     from ainerd.documents._run import EIGER, Run
     from ainerd.documents._sources import check_source, file_documents, line_documents, open_documents, tiled_documents
-    from ainerd.documents._storage import FrameError, MissingFrames, check_heaps, local_path, may_read, open_hdf5
+    from ainerd.documents._storage import FrameError, MissingFrames, local_path, may_read, open_hdf5
     from ainerd.documents._tiled_runs import Quiet, RunReader, documents_of, runs_by_time, streams_of
     from ainerd.documents._wire import Curve, Document, WireError, checked, unpack
 
 __all__ = [
     "Acquisition", "BLOCK", "Block", "BoundedDataset", "Curve", "Document", "EIGER", "Folder", "FrameError",
     "FrameReader", "Metadata", "MissingFrames", "Quiet", "RIGAKU", "Run", "RunReader", "Whole", "WireError",
-    "check_heaps", "check_source", "checked", "count_frames", "documents_of", "documents_of_many", "file_documents",
+    "check_source", "checked", "count_frames", "documents_of", "documents_of_many", "file_documents",
     "folder_documents", "line_documents", "list_items", "local_path", "may_read", "open_documents", "open_hdf5",
     "open_item", "runs_by_time", "streams_of", "tiled_documents", "unpack",
 ]  # fmt: skip

@@ -1,29 +1,19 @@
-"""Files that frames are read from: allowed roots, files that grow, links and virtual datasets, damage.
+"""Files that frames are read from: allowed roots, files that grow, links and virtual datasets.
 
 HDF5 opens every file that a link, a virtual dataset or external storage names. This module first resolves all these
 files in the way of HDF5. Nothing is read until each file is known to lie below the allowed roots. Somebody who may
 write there can change a link between the check and the opening, so an open file is checked by its descriptor, and the
 files that HDF5 opens by itself are resolved once more after they were read.
-
-The global heaps of a file are checked before HDF5 reads them, because some damage to a heap hangs or kills HDF5 2.0.0.
-HDF5 steps from object to object by the stored size. If a size is zero, it loops forever and holds Python's interpreter
-lock. It also decodes the source list of a virtual dataset before it verifies the checksum. A list that cannot be
-decoded ends the process.
-
-Source: HDF5 File Format Specification 3.0, III.E and III.F (global heap, its block of a virtual dataset), IV.A.2.i
-(layout message).
 """
 
 import fcntl
 import math
-import mmap
 import os
 import struct
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from io import RawIOBase
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -31,7 +21,8 @@ from urllib.parse import unquote, urlparse
 
 import h5py
 
-from ainerd.internals import hdf5_checksum, hdf5_lock, set_metadata_attempts
+from ainerd.hdf5_files import check_heaps
+from ainerd.internals import hdf5_lock, set_metadata_attempts
 
 MOST_LINKS = 16  # in a chain
 MOST_SOURCES = 100_000  # of a virtual dataset
@@ -48,10 +39,6 @@ _WRITTEN, _LOCKS_DIFFER = "already open for write", "file locking flag values do
 _SIGNATURE, _SWMR = b"\x89HDF\r\n\x1a\n", 4  # of a superblock, and its flag of a file that is written with SWMR
 LOCKS = Path("/proc/locks")  # of all processes
 _LOCK = struct.Struct("hhqqi")  # `struct flock` of C: kind, whence, start, length and process of a lock
-
-LOOK = 16 * 2**20  # bytes to check at either end of a file: a heap is written with the objects that use it
-_HEAP = b"GCOL\x01\0\0\0"
-_VIRTUAL = (b"\x04\x03", b"\x05\x03")  # version and class of the layout message of a virtual dataset
 
 PREFIXES = {"virtual dataset": "HDF5_VDS_PREFIX", "raw data": "HDF5_EXTFILE_PREFIX"}  # folders that HDF5 searches first
 
@@ -477,84 +464,3 @@ def _bounds(space: Any, otherwise: int) -> tuple[int, int]:
     except (RuntimeError, ValueError):
         return 0, otherwise
     return int(low[0]), int(high[0])
-
-
-def check_heaps(path: Path) -> None:
-    """Raise OSError if a heap of a file is incomplete, or if a source list in it does not match its checksum.
-
-    Only the first and last `LOOK` bytes are searched. In a complete heap every object has a positive size. A file that
-    has not changed since it passed is not searched again.
-    """
-    if (state := path.stat()).st_size:
-        _check_heaps(path, state.st_ino, state.st_size, state.st_ctime_ns)
-
-
-@lru_cache(maxsize=1024)
-def _check_heaps(path: Path, *_: int) -> None:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        size = len(mapped)
-        first, begin = mapped[:LOOK], max(size - LOOK, LOOK - len(_HEAP))
-        last = mapped[begin:] if size > LOOK else b""
-        _check_bytes(first, size, 0, last)
-        if last:
-            _check_bytes(last, size - begin, begin, first)
-
-
-def _check_bytes(part: bytes, n_left: int, begin: int, named: bytes) -> None:
-    """Check a part of a file as `check_heaps` does. The part begins at byte `begin` of the file.
-
-    The file has `n_left` bytes from `begin` on. `named` is another part, which may also name source lists.
-    """
-    for at in _places(_HEAP, part):
-        # A length has 8 or 4 bytes, but only the head of the file has this number. A complete heap fits one of them.
-        objects = _objects(part, at, 8, n_left)
-        objects = _objects(part, at, 4, n_left) if objects is None else objects
-        if objects is None:
-            raise OSError(f"a global heap of it is damaged, or cut short, {n_left - at} bytes before its end")
-        lists = {*_source_lists(part, begin + at), *_source_lists(named, begin + at)}
-        for number, first, size in objects:
-            block = part[first : first + size]
-            if number in lists and (size <= 4 or hdf5_checksum(block, size - 4, 0) != _integer(block[-4:])):
-                raise OSError(f"the list of sources of a virtual dataset in it is damaged (heap at {begin + at})")
-
-
-def _places(wanted: bytes, part: bytes) -> Iterator[int]:
-    """Yield where these bytes stand. Python's search is several times slower for bytes that end with zeros."""
-    short, at = wanted.rstrip(b"\0"), -1
-    while (at := part.find(short, at + 1)) >= 0:
-        if part.startswith(wanted, at):
-            yield at
-
-
-def _integer(data: bytes) -> int:
-    return int.from_bytes(data, "little")
-
-
-def _source_lists(part: bytes, heap: int) -> Iterator[int]:
-    """Yield the numbers of the heap objects that layout messages name as source lists."""
-    for kind in _VIRTUAL:
-        message = kind + heap.to_bytes(8, "little")
-        for at in _places(message, part):
-            yield _integer(part[at + len(message) : at + len(message) + 4])
-
-
-def _objects(part: bytes, begin: int, n_length: int, n_left: int) -> list[tuple[int, int, int]] | None:
-    """Return number, first byte and size of each object of a heap that lies in the part.
-
-    Return None if the heap is not complete: each object must have a positive size, and all objects must fit into it.
-    """
-    head = 8 + n_length  # size of the head of the heap, and of the head of an object
-    end = begin + _integer(part[begin + 8 : begin + head])
-    at, objects = begin + head + -head % 8, []
-    if not at <= end <= n_left:
-        return None
-    while at + head <= min(end, len(part)):
-        number, size = _integer(part[at : at + 2]), _integer(part[at + 8 : at + head])
-        first = at + head + -head % 8
-        after = first + size + -size % 8 if number else at + size
-        if not at < after <= end:
-            return None
-        if number and first + size <= len(part):
-            objects.append((number, first, size))
-        at = after
-    return objects

@@ -18,11 +18,11 @@ from ainerd.documents._storage import (
     FrameError,
     MissingFrames,
     Roots,
-    check_heaps,
     find_dataset,
     is_written_here,
     open_hdf5,
 )
+from ainerd.hdf5_files import check_heaps
 
 
 class StoredDataset:

@@ -28,7 +28,7 @@ from tiled.structures.core import StructureFamily
 from tiled.structures.data_source import Management
 from tiled.utils import path_from_uri
 
-from ainerd.documents import check_heaps
+from ainerd.hdf5_files import check_heaps
 from ainerd.results import decode_table
 from ainerd.server._hdf5 import CheckedHDF5, parse_tree
 from ainerd.server.internals import (

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ainerd.hdf5_files import check_heaps, check_place
 from ainerd.units import UnitError, converted, stated
 from ainerd.xpcs._map_geometry import MapGeometry, agreed
 
@@ -33,6 +34,7 @@ MOST_MASKED = 0.5  # share of the pixels in bins that the mask of a map may take
 def read_masks(path: Path) -> tuple[dict[str, Any], str]:
     """Read the arguments of `Partition.from_roi_map`, and the file and group that they come from."""
     try:
+        check_heaps(path)
         file = h5py.File(path, "r")
     except OSError as err:
         raise ValueError(f"{path} cannot be read as HDF5: {err}") from None
@@ -40,6 +42,7 @@ def read_masks(path: Path) -> tuple[dict[str, Any], str]:
         for where in (NEXUS, *APS):
             group = file.get(where)
             if isinstance(group, h5py.Group) and any(name in group for name in DYNAMIC):
+                check_place(group, path)
                 masks = _nexus(group, path) if where == NEXUS else _aps(group, path)
                 return masks, f"{path}: {group.name}"
     raise ValueError(
@@ -128,8 +131,8 @@ def _aps_centers(
             f"{n_points - 1}, which are points of {kind}_v_list_dim0 by _dim1"
         )
     first, second = np.divmod(used.astype(int), dim1.size)
-    names = [_text(x) for x in group["map_names"][()]] if "map_names" in group else ["q", "phi"]
-    units = [stated(x) for x in np.ravel(group["map_units"][()])] if "map_units" in group else []
+    names = [_text(x) for x in _values(group, "map_names")] if "map_names" in group else ["q", "phi"]
+    units = [stated(x) for x in np.ravel(_values(group, "map_units"))] if "map_units" in group else []
     dim0, dim1 = (
         _in_unit(x, units[i] if i < len(units) else "", unit, f"{path}: {group.name}/{kind}_v_list_dim{i}")
         for i, (x, unit) in enumerate(
@@ -170,8 +173,9 @@ def _in_unit(values: NDArray[Any], unit: object, wanted: str, what: str) -> NDAr
 
 
 def _values(group: h5py.Group, name: str) -> NDArray[Any]:
-    """Return all values of a dataset; ValueError if it unpacks to more than any detector has."""
+    """Return all values of a dataset; ValueError if they lie elsewhere, or are more than any detector has."""
     found = group[name]
+    check_place(found, group.file.filename)
     size = max(found.size or 0, math.prod(found.chunks or ())) * found.dtype.itemsize
     if size > MOST_BYTES:
         raise ValueError(f"{group.file.filename}: {found.name} unpacks to {size / 1e9:.1f} GB, no map of a detector")

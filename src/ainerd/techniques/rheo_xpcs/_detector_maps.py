@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.config import read_map
+from ainerd.hdf5_files import check_heaps, check_place
 from ainerd.techniques.rheo_xpcs._settings import PartitionSettings
 
 INSTRUMENT = "entry/instrument"
@@ -85,20 +86,26 @@ def _required(path: Path, name: str, key: str) -> NDArray[np.generic]:
 def _of_detector(path: Path, name: str, key: str) -> NDArray[np.generic] | None:
     """Return a map, (ny, nx), of the first detector of a file that has it, or None."""
     try:
+        check_heaps(path)
         with h5py.File(path, "r") as file:
             for group in _detectors(file):
                 if isinstance(found := group.get(name), h5py.Dataset) and len(found.shape) == 2:
+                    check_place(found, path)
                     if (size := max(found.size, math.prod(found.chunks or ())) * found.dtype.itemsize) > MOST_BYTES:
-                        raise ValueError(f"{key}: {path}, {found.name} unpacks to {size / 1e9:.1f} GB")
+                        raise ValueError(f"{path}, {found.name} unpacks to {size / 1e9:.1f} GB")
                     return np.asarray(found[()])
     except OSError as error:
         raise ValueError(f"{key}: {path} cannot be read as HDF5: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
     return None
 
 
 def _is_applied(path: Path) -> bool:
     with h5py.File(path, "r") as file:
         flags = [group[name] for group in _detectors(file) for name in APPLIED if name in group]
+        for flag in flags:
+            check_place(flag, path)
         return any(flag.size == 1 and bool(np.any(flag[()])) for flag in flags)
 
 

@@ -9,7 +9,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.documents import BoundedDataset, FrameError, check_heaps
+from ainerd.documents import BoundedDataset, FrameError
+from ainerd.hdf5_files import check_heaps, check_place
 from ainerd.units import UnitError, converted, same_unit, stated
 
 Numbers = NDArray[np.float64]
@@ -54,13 +55,10 @@ def dataset(group: h5py.Group, name: str) -> BoundedDataset:
         raise ValueError(f"{where} is not there")
     if found.dtype.kind not in "biuf" or not found.size:
         raise ValueError(f"{where} holds no numbers")
-    folder, of = (Path(file.filename).resolve() for file in (group.file, found.file))
-    if not of.is_relative_to(folder.parent):
-        raise ValueError(f"{where} leads to {of}, outside the folder of the file")
-    if found.is_virtual or found.external:
-        raise ValueError(f"{where} lies in other files: copy the file with h5repack first")
+    check_place(found, group.file.filename)
+    of = Path(found.file.filename).resolve()
     most = max(SMALL, min(LARGE, PACKED * found.id.get_storage_size()))
-    return BoundedDataset(found, of, [folder.parent], most=most)
+    return BoundedDataset(found, of, [of.parent], most=most)
 
 
 def numbers(group: h5py.Group, name: str, unit: str = "") -> Numbers:
