@@ -100,6 +100,13 @@ def test_the_documents_say_what_the_files_hold(tmp_path):
     assert acquisition(told.folder, tmp_path).uid == run.uid
 
 
+def test_a_name_may_hold_signs_of_an_address(tmp_path):
+    run = read(acquisition(write(tmp_path, "50%41#3 é?"), tmp_path).documents(nothing), tmp_path)
+    frames = np.concatenate([block.frames for block in run.blocks(np.arange(48))])
+    run.close()
+    assert np.array_equal(frames, FRAMES.reshape(20, 48))
+
+
 def test_a_clock_that_is_ahead(tmp_path):
     folder = write(tmp_path)
     run = read(acquisition(folder, tmp_path, record_ahead_s=4.0).documents(nothing), tmp_path)

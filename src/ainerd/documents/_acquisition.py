@@ -10,12 +10,14 @@ BCDA-APS/8id-bits, ``plans/acquire/ad_acq.py`` and ``utils/nexus_utils.py``: nam
 """
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import h5py
@@ -137,7 +139,7 @@ class Acquisition:
         is_hdf5 = self.data.suffix == ".h5"
         resource = run.compose_stream_resource(
             mimetype="application/x-hdf5" if is_hdf5 else RIGAKU,
-            uri=f"file://localhost{self.data}",
+            uri="file://localhost" + re.sub(r"[%?#]", lambda sign: quote(sign[0]), str(self.data)),  #
             data_key=self.detector.image,
             parameters=of_hdf5 if is_hdf5 else {},
             uid=self._uid("frames"),
