@@ -148,10 +148,23 @@ def run_readings(run: Container, names: Collection[str]) -> tuple[dict[str, NDAr
         scalars = [name for name, about in keys.items() if not about.get("shape")]
         known += [name for name in scalars if name not in known]
         if wanted := [name for name in scalars if name in names and name not in values]:
-            data = streams[stream].read(wanted)
-            rows = slice(1 if stream == "baseline" else None)
-            values |= {name: np.ravel(data[name].values)[rows] for name in wanted if data[name].size}
+            data = streams[stream].read([*wanted, "seq_num", "time"])
+            rows = _by_number(data)
+            for name in wanted:
+                column = np.ravel(data[name].values)
+                if column.size:
+                    ordered = column if "external" in keys[name] else column[rows]
+                    values[name] = ordered[:1] if stream == "baseline" else ordered
     return values, known
+
+
+def _by_number(data: Any) -> Any:
+    """Return the rows of a table of events by number, each number once: a database gives them in any order."""
+    if "seq_num" not in data:
+        return slice(None)
+    numbers = data["seq_num"].values
+    rows = np.lexsort((data["time"].values, numbers))  # after a pause the first of two counts, as in `Run`
+    return rows[np.unique(numbers[rows], return_index=True)[1]]
 
 
 def our_route(container: Container, name: str) -> str:
