@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
+from ainerd import views
+from ainerd.agent._plans import write_report
 from ainerd.server import EmbeddedServer, ServerError, connect, running
 
 # In a process of its own: its umask and its environment are those of a person with a shared group.
@@ -18,6 +21,8 @@ import json, os, sys
 from pathlib import Path
 import numpy as np, pandas as pd
 from ainerd.config import Storage
+from ainerd import views
+from ainerd.agent._plans import write_report
 from ainerd.server import EmbeddedServer, open_catalog
 os.umask(0o002)
 storage = Storage(directory=Path(sys.argv[1]) / "new" / "tiled", frames=[], group_reads=True)
@@ -51,6 +56,15 @@ def test_no_folder_or_file_can_be_written_by_others_and_the_server_gets_no_secre
     private = {Path(name).name for name, mode in modes.items() if not mode & 0o077}
     assert {"api_key", "page.html", "access.log", "lock", "users", "unwritten"} <= private
     assert modes["new/tiled"] & 0o777 == 0o750
+
+
+def test_a_report_can_be_written_by_its_owner_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(views, "read_report", lambda *_: views.Report(title="A night", subtitle="", sections=[]))
+    umask = os.umask(0o002)
+    write_report(SimpleNamespace(agent="a"), tmp_path, {})
+    os.umask(umask)
+    (report,) = (tmp_path / "reports").iterdir()
+    assert [each.stat().st_mode & 0o777 for each in (report.parent, report)] == [0o755, 0o644]
 
 
 @pytest.fixture(scope="module")

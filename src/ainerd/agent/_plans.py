@@ -49,8 +49,10 @@ def write_report(results: ResultStore, directory: Path, bounds: Mapping[str, tup
     name = quote(results.agent or "agent", safe="")
     path = directory / "reports" / f"{name}-{datetime.now():%Y%m%d-%H%M%S}.html"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        views.write_report(views.read_report(results, bounds), path)
+        path.parent.mkdir(0o755, parents=True, exist_ok=True)
+        report = views.read_report(results, bounds)
+        path.touch(0o644)  # nobody else may write it, whatever the umask
+        views.write_report(report, path)
     except Exception as error:  # such as no result, or a full disk
         logger.warning("no report is written: %s: %s", type(error).__name__, error)
     else:
