@@ -14,6 +14,7 @@ from tiled.queries import Eq
 
 from ainerd.server._access import json_response
 from ainerd.server.internals import Caller, Cursor, Descendant, newest, newest_key, read_changes, read_grandchildren
+from ainerd.server.result_files import MOST_IN_ANSWER
 
 MOST_RUNS = 100
 MOST_NOTES = 100_000
@@ -68,12 +69,17 @@ async def runs(
 ) -> Response:
     """Return the nodes of runs in a container, from which their documents are rebuilt; null for one to read from Tiled.
 
+    Null also stands for a run that would make the answer longer than `MOST_IN_ANSWER` bytes, and for all after it.
     A part of a stream is [table as Arrow, null], or [null, length and data sources] of an array.
     """
     raw = await caller.node(path, scopes=("read:metadata", "read:data"))
     read = {} if caller.has_policy else await read_grandchildren(raw, uids)
-    answer = [await _packed(read[uid]) if uid in read else None for uid in uids]
-    return Response(msgpack.packb(answer), media_type="application/x-msgpack")
+    answer, left = [msgpack.Packer().pack_array_header(len(uids))], MOST_IN_ANSWER
+    for uid in uids:
+        packed = msgpack.packb(await _packed(read[uid]) if uid in read and left > 0 else None)
+        left -= len(packed)
+        answer.append(packed if left >= 0 else msgpack.packb(None))
+    return Response(b"".join(answer), media_type="application/x-msgpack")
 
 
 async def _packed(run: Descendant) -> dict[str, Any] | None:
