@@ -3,13 +3,25 @@
 import time
 
 import pytest
-from campaign_toys import BOUNDS, Jobs, Node
+from campaign_toys import BOUNDS, Jobs, Node, on, outcome
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ainerd.agent import CommandReader
 from ainerd.knobs import Knob
-from ainerd.results.commands import Exclude, Hold, Reject, Release, SetExcluded, command_metadata
+from ainerd.results.commands import (
+    Exclude,
+    Hold,
+    Name,
+    Reference,
+    Reject,
+    Release,
+    SetBounds,
+    SetExcluded,
+    Take,
+    TakeBack,
+    command_metadata,
+)  # fmt: skip
 
 FEW = {name: Knob(range=(0, 10), values=(0, 5, 10), length=1.0) for name in ("x", "y")}
 DOES = st.sampled_from(["hold", "release", "exclude", "reject", "lift", "save", "look"])
@@ -125,3 +137,113 @@ def test_nonsense_in_a_checkpoint_stops_no_command(make, store, poison, caplog):
     assert len(lines) == ("applied" not in poison)  # those are read only here and at the start
     store.checkpoints["toy"] |= poison
     assert make(knobs=FEW).peek()  # the next session starts
+
+
+ANN = {"by": "Ann", "verified": True, "person": True, "principal": "1" * 32}
+ROBOT = {"by": "robot", "verified": True, "person": False, "principal": "2" * 32}
+NARROW = {"x": (0.0, 9.0), "y": (0.0, 10.0)}
+
+
+@pytest.fixture
+def shared(make):
+    """Makes sessions on a server with accounts, and a function that gives them commands that the server has sealed."""
+    sealed = {}
+
+    def session(**options):
+        campaign = make(knobs=FEW, **options)
+        campaign.decisions.has_accounts, campaign.decisions.sealed = True, sealed.get
+        return campaign
+
+    def give(session, command):
+        sealed[command.id] = command
+        return session.apply(command).status
+
+    return session, give
+
+
+def decided(session):
+    """What sessions of an agent share."""
+    decisions, explorer = session.decisions, session.explorer
+    held, names = decisions.held and decisions.held["why"], decisions.regime_names
+    return held, explorer.excluded, explorer.bounds, names, decisions.reference.chosen
+
+
+def test_sessions_on_a_server_with_accounts_adopt_what_a_person_decided(shared, store):
+    make, give = shared
+    one, other = make(), make()
+    one.assign(outcome("a", z=1.0))  # a regime to be named
+    box = {"x": (0.0, 1.0)}
+    for command in (Hold(why="tea", **ANN), Release(**ANN), Exclude(region=box, **ANN), SetExcluded(regions=[], **ANN),
+                    SetBounds(bounds=NARROW, **ANN), Name(regime=0, name="gel", **ANN),
+                    Reference(to="session", **ANN)):  # fmt: skip
+        assert give(one, command) == "done"
+        other.look()
+        assert decided(other) == decided(one), command
+    one.apply(Name(regime=0, name="sol"))  # at the prompts of both: nobody vouches for these two
+    other.apply(SetBounds(bounds=BOUNDS))
+    for session in (one, other):
+        session.look()
+        store.checkpoints["toy"] = kept = {**store.checkpoints["toy"]}
+    for session in (one, other):
+        session.look()
+        assert store.checkpoints["toy"] is kept  # they do not write over each other for ever
+    assert one.explorer.bounds == NARROW and other.decisions.regime_names == {0: "gel"}
+
+
+@pytest.mark.fault(
+    "A program with the key of a service writes into the checkpoint of an agent that runs, with accounts",
+    "The hold, the boxes and the bounds of people stay",
+)
+def test_a_forged_checkpoint_undoes_nothing_that_a_person_decided(shared, store):
+    make, give = shared
+    session = make()
+    old, lift = Release(**ANN), SetExcluded(regions=[], **ANN)
+    give(session, old), give(session, lift)
+    give(session, Exclude(region={"x": (0.0, 1.0)}, **ANN))
+    hold = Hold(why="tea", **ANN)
+    give(session, hold), give(session, SetBounds(bounds=NARROW, **ANN))
+    robots = Release(**ROBOT)
+    assert give(session, robots) == "refused"
+    before, later = decided(session), time.time() + 1e6
+    slots = ("held", "lifted", "bounds", "reference", "name 0")
+    forged = {
+        "stamps": dict.fromkeys(slots, later),
+        "held": None,
+        "excluded": [],
+        "bounds": BOUNDS,
+        "names": {"0": "X"},
+    }
+    for id in ("", "none", old.id, lift.id, hold.id, robots.id):
+        store.checkpoints["toy"] |= {**forged, "backs": {slot: [id, old.created] for slot in slots}}
+        session.look()
+        assert decided(session) == before, id
+    other = {"by": "Eve", "why": "", "t": later, "person": False}
+    store.checkpoints["toy"] |= {"stamps": {"held": later + 1}, "held": other, "backs": {}}
+    session.look()
+    assert session.apply(Release(**ROBOT)).status == "refused" and decided(session) == before
+
+
+@pytest.mark.fault(
+    "A program with the key of a service writes an approved point into the checkpoint, in review",
+    "The next session measures it only if a person approves it",
+)
+def test_a_forged_approval_in_the_checkpoint_does_not_count(shared, store):
+    make, give = shared
+    session = make(review=True)
+    ready = session.peek()
+    assert give(session, on(Take, ready, **ANN)) == "done"
+    (kept,) = (each for each in store.checkpoints["toy"]["queue"] if each["taken_by"])
+
+    def approved(point):
+        store.checkpoints["toy"] |= {"queue": [point]}
+        later = make(review=True)
+        later.decisions.resume()
+        return later.proposals.taken
+
+    assert approved(kept) == ready["_id"]
+    suggestion = kept["suggestion"]
+    assert approved({**kept, "suggestion": {**suggestion, "_id": "invented"}}) is None
+    assert approved({**kept, "suggestion": {**suggestion, "x": 1.0 + suggestion["x"] / 2}}) is None
+    assert approved({"suggestion": 7, "created": "now", "taken_by": "Ann"}) is None  # and the session starts
+    give(session, TakeBack(suggestion=ready["_id"], **ANN))
+    assert approved(kept) is None

@@ -588,9 +588,12 @@ def test_a_proposal_is_approved_by_another_person(reviewed, asks, client, page):
 
     sent = f"verdict-{added['id']}"
     assert asks("reader", "GET", f"sealed/ainerd?agent=reviewed&id={sent}")[1]["command"]["by"] == "deputy"
+    sealed = reviewed.agent._campaign.decisions.sealed
+    assert sealed(sent).by == "deputy" and sealed(sent).is_of_a_person and sealed("none") is None
     store.container["agents", digest({"agent": "reviewed"}), sent].update_metadata({"by": "operator"})
     assert asks("reader", "GET", f"sealed/ainerd?agent=reviewed&id={sent}") == (200, {"command": None})
     assert asks("reader", "GET", "sealed/ainerd?agent=reviewed&id=none") == (200, {"command": None})
+    assert sealed(sent) is None
 
 
 PRESS = """async (command) => {

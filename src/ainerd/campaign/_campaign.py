@@ -16,7 +16,7 @@ from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._claims import Claims
-from ainerd.campaign._decisions import Answer, Decisions, shared_of, within
+from ainerd.campaign._decisions import INVALID, Answer, Decisions, shared_of, within
 from ainerd.campaign._exposures import ExposureChoice
 from ainerd.campaign._ledger import Ledger, Notices
 from ainerd.campaign._optimizer import Travel, optimizer_of
@@ -26,12 +26,11 @@ from ainerd.campaign._queue import UNTAKEN
 from ainerd.campaign._reference import Reference
 from ainerd.campaign._sentences import sentences
 from ainerd.config import Steering
-from ainerd.results import ResultStore, commands, digest, read_checkpoint, utc_now
+from ainerd.results import AgentNode, ResultStore, commands, digest, read_checkpoint, utc_now
 from ainerd.steering import DoseBook, Explorer, SampleMap
 from ainerd.technique import Outcome, Technique
 
 logger = logging.getLogger(__name__)
-INVALID = AttributeError, KeyError, TypeError, ValueError  # raised for a checkpoint that another program wrote
 MAX_CONSECUTIVE_FAILURES = 5  # a plan stops after this many exposures in a row without a result
 
 
@@ -96,7 +95,7 @@ class Campaign:
         self._announce = announce
         self._weighs_travel = travel is not None or any(knob.costs for knob in steering.knobs.values())
         self._configured = {name: list(limits) for name, limits in steering.bounds.items()}
-        self._saving = threading.Lock()
+        self._store, self._store_name, self._saving = store, str(store.agent), threading.Lock()
         self._changes = self._written = 0  # numbers of the newest change, and of the newest in Tiled
         self.ledger = Ledger(store, names, unit, principal)
         self.atlas = Atlas(technique, store, names, known)
@@ -133,6 +132,7 @@ class Campaign:
             review=steering.review,
             settings=_digest_of(technique.name, unit, steering),
             has_accounts=principal is not None,
+            sealed=self._sealed,
         )
         self._seen: set[str] = set()  # keys of all results that are known
         self.results: set[str] = set()
@@ -140,7 +140,7 @@ class Campaign:
         self._learn(known)
         self._found_before, self._began = known, utc_now()
         self._read_checkpoint = partial(read_checkpoint, store.container, str(store.agent))
-        self._is_overwritten, self._store_name, self._problem = False, str(store.agent), ""
+        self._is_overwritten, self._problem = False, ""
         self._restore(self._read_checkpoint())
         self.reference.judge_all()
 
@@ -371,17 +371,26 @@ class Campaign:
 
     def _merge(self) -> bool:
         state = self._read_checkpoint()
-        with self._lock:
-            try:
-                theirs, ours = shared_of(state)[0], self.decisions.stamps
+        try:
+            backing = self.decisions.backing(state)
+            with self._lock:
+                theirs, ours = shared_of(state)[0], self.decisions.lasting
                 self._is_overwritten = bool(state) and any(theirs.get(slot, 0.0) < t for slot, t in ours.items())
-                return self.decisions.merge(state)
-            except INVALID as error:  # it is written over
-                self._is_overwritten = True
-                if self._problem != (problem := f"{type(error).__name__}: {error}"):
-                    self._problem = problem
-                    logger.warning("the checkpoint of %s is invalid and left out, %s", self._store_name, problem)
-                return False
+                return self.decisions.merge(state, backing)
+        except INVALID as error:  # it is written over
+            self._is_overwritten = True
+            if self._problem != (problem := f"{type(error).__name__}: {error}"):
+                self._problem = problem
+                logger.warning("the checkpoint of %s is invalid and left out, %s", self._store_name, problem)
+            return False
+
+    def _sealed(self, id: str) -> commands.Command | None:
+        """Return the command with this id, if a server with accounts vouches for it."""
+        try:
+            sealed = AgentNode(self._store.container, self._store_name).vouched(id, {})
+            return commands.parse_command({**sealed, "id": id})
+        except (httpx.HTTPError, ValueError):  # Tiled is away, or there is no such command
+            return None
 
     def _learn_from_others(self) -> list[Mapping[str, float]]:
         """Learn the results of other sessions that are new in Tiled, and return their positions."""

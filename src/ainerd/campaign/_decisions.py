@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -16,7 +16,7 @@ from ainerd.campaign._ledger import Ledger, limits_text
 from ainerd.campaign._optimizer import terms_of
 from ainerd.campaign._queue import UNTAKEN, Ready
 from ainerd.campaign._reference import NAMES, Reference
-from ainerd.results import commands
+from ainerd.results import commands, utc_now
 
 if TYPE_CHECKING:
     from ainerd.campaign._proposals import Proposals
@@ -25,6 +25,7 @@ MOST_APPLIED = 100  # commands whose answers are kept
 TAKEN_WITHIN_S = 12 * 3600.0  # an older `Take` is refused: the sample may have been changed
 FETCHED_WITHIN_S = 60.0  # beyond its `wait_s` an older `Next` is refused
 MOST_FETCHED = 20  # positions of scripts that are remembered
+INVALID = AttributeError, KeyError, TypeError, ValueError  # raised for a checkpoint that another program wrote
 LATEST = 1e11  # s, the latest time of a decision in a checkpoint, year 5138
 NO_REASON = "asked for by a person"
 
@@ -75,9 +76,11 @@ class Decisions:
     review: bool  # whether a person must take each suggestion
     settings: str  # digest of the settings that people see with a suggestion
     has_accounts: bool  # whether the server has accounts, so that only commands with one are verified
+    sealed: Callable[[str], commands.Command | None]  # the command with an id, if a server with accounts has sealed it
     held: dict[str, Any] | None = None  # person who holds the campaign, reason and time
     regime_names: dict[int, str] = field(default_factory=dict)  # from people, by regime
     stamps: dict[str, float] = field(default_factory=dict)  # when each decision was made; of a box, by its text
+    backs: dict[str, tuple[str, str]] = field(default_factory=dict)  # id and time of the command of each decision
     _rejected: list[dict[str, float]] = field(default_factory=list)
     _fetched: list[str] = field(default_factory=list)  # ids of positions that scripts fetched, the last one at the end
     _applied: dict[str, tuple[str, Answer]] = field(default_factory=dict)  # verb and answer of commands, by id
@@ -118,28 +121,51 @@ class Decisions:
         It is later than every decision that this session knows, whatever the clocks of the machines show.
         """
         now = max(time.time(), math.nextafter(max(self.stamps.values(), default=0.0), math.inf))
-        match command:
-            case commands.Hold() | commands.Release():
-                self.stamps["held"] = now
-            case commands.Exclude():
-                self.stamps[limits_text(command.region)] = now
-            case commands.SetExcluded():
-                self.stamps["lifted"] = now
-                self.stamps |= {limits_text(region): now for region in command.regions}
-            case commands.SetBounds():
-                self.stamps["bounds"] = now
-            case commands.Reference():
-                self.stamps["reference"] = now
-            case commands.Name():
-                self.stamps[f"name {command.regime}"] = now
+        slots = slots_of(command)
+        self.stamps |= dict.fromkeys(slots, now)
+        id = command.id if command.is_of_a_person and command.principal is not None else ""  # others look for its seal
+        self.backs |= dict.fromkeys(slots, (id, command.created))
 
-    def merge(self, state: Mapping[str, Any]) -> bool:
+    @property
+    def lasting(self) -> dict[str, float]:
+        """Stamps of the decisions that another session of this agent adopts, see `merge`."""
+        restrict = {limits_text(box) for box in self.proposals.explorer.excluded}
+        restrict |= set() if self.held is None else {"held"}
+        return {
+            slot: t
+            for slot, t in self.stamps.items()
+            if not self.has_accounts or slot in restrict or self.backs.get(slot, ("", ""))[0]
+        }
+
+    def backing(self, state: Mapping[str, Any]) -> dict[str, commands.Command]:
+        """Return the sealed commands of people from which newer decisions in a checkpoint follow, by decision.
+
+        A command counts only if it was sent after those that this session knows: an old one undoes no new one. It asks
+        the server, so it is called without the lock. Empty on a server with one key, which seals nothing.
+        """
+        theirs, _, _, backs = shared_of(state)
+        boxes, found = [limits_text(box) for box in self.proposals.explorer.excluded], {}
+        for slot, (id, _) in backs.items() if self.has_accounts else ():
+            if not id or theirs.get(slot, 0.0) <= self.stamps.get(slot, 0.0):
+                continue
+            known = [self.backs[each][1] for each in [slot, *(boxes if slot == "lifted" else [])] if each in self.backs]
+            command = self.sealed(id)
+            if command is None or not command.is_of_a_person or slot not in slots_of(command):
+                continue
+            if all(moment(command.created) > moment(created) for created in known):
+                found[slot] = command
+        return found
+
+    def merge(self, state: Mapping[str, Any], backing: Mapping[str, commands.Command]) -> bool:
         """Adopt what other sessions of this agent have decided since; return whether something has changed.
 
         The newer of two decisions on the same thing counts. Excluded boxes and rejected positions of both count, unless
         a newer decision has lifted the boxes. So the order in which sessions write their checkpoints does not matter.
+
+        On a server with accounts a program with the key of a service may have written the checkpoint. There a hold and
+        excluded boxes are adopted, and of the rest only what the commands in `backing` say.
         """
-        theirs, held, reference = shared_of(state)
+        theirs, held, reference, _ = shared_of(state)
         newer = {slot for slot, t in theirs.items() if t > self.stamps.get(slot, 0.0)}
         explorer, names = self.proposals.explorer, state.get("names") or {}
         own = set(explorer.names)
@@ -149,6 +175,22 @@ class Decisions:
             return False
         bounds = {name: (float(low), float(high)) for name, (low, high) in (state.get("bounds") or {}).items()}
         regions = [{n: (float(a), float(b)) for n, (a, b) in box.items()} for box in state.get("excluded") or []]
+        if self.has_accounts:
+            restrict = {limits_text(box) for box in regions} | ({"held"} if self.held is None else set())
+            newer &= {*restrict, *backing}
+            held = held and {**held, "person": True}  # only a person releases it
+        for command in backing.values():
+            match command:
+                case commands.Hold():
+                    held = {"by": command.signed, "why": command.why, "t": theirs["held"], "person": True}
+                case commands.Release():
+                    held = None
+                case commands.SetBounds():
+                    bounds = command.bounds
+                case commands.Reference():
+                    reference = chosen(command)
+                case commands.Name():
+                    names = {**names, str(command.regime): command.name}
         regime_names = dict(self.regime_names)
         for slot in newer:
             if slot.startswith("name ") and (regime := slot.removeprefix("name ")).isdecimal():
@@ -160,7 +202,9 @@ class Decisions:
         kept = [box for name, box in known.items() if stamps.get(name, lifted) >= lifted]
         if kept != explorer.excluded:
             explorer.excluded = kept  # raises ValueError if a box is invalid; nothing is adopted then
-        self.stamps, self.regime_names = stamps, regime_names
+        self.stamps, self.regime_names, now = stamps, regime_names, utc_now()
+        adopted = {slot: (backing[slot].id, backing[slot].created) if slot in backing else ("", now) for slot in newer}
+        self.backs |= adopted
         if "held" in newer:
             self.held = held
         if "reference" in newer:
@@ -182,6 +226,7 @@ class Decisions:
         return {
             "rejected": list(self._rejected),
             "stamps": dict(self.stamps),
+            "backs": {slot: list(back) for slot, back in self.backs.items()},
             "held": self.held,
             "names": {str(regime): name for regime, name in self.regime_names.items()},
             "reference": self.reference.chosen,
@@ -193,7 +238,7 @@ class Decisions:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Restore a checkpoint, except the points that wait, see `resume`."""
         names = set(self.proposals.explorer.names)
-        self.stamps, self.held, self.reference.chosen = shared_of(state)
+        self.stamps, self.held, self.reference.chosen, self.backs = shared_of(state)
         self.regime_names = {int(regime): name for regime, name in (state.get("names") or {}).items()}
         self._rejected = [dict(position) for position in state["rejected"] if set(position) == names]
         self.proposals.explorer.register_failures([{ID_KEY: uuid4().hex, **position} for position in self._rejected])
@@ -210,13 +255,26 @@ class Decisions:
 
     def resume(self) -> None:
         """Restore the points of people, if the session was killed before their measurement."""
-        for left in self._left:
-            if age_s(left.created) > TAKEN_WITHIN_S or left.id in self.proposals.results:
-                continue
-            if set(self.proposals.explorer.names) <= set(left.suggestion):
-                with self.proposals.lock, suppress(ValueError):  # it may now be outside the bounds, or excluded
-                    self.proposals.explorer.register_suggestions([left.suggestion])
-                    self.proposals.enqueue(left)
+        for each in self._left:
+            with suppress(*INVALID):  # it may now be outside the bounds, or excluded
+                left = self._approved(each)
+                if age_s(left.created) > TAKEN_WITHIN_S or left.id in self.proposals.results:
+                    continue
+                if set(self.proposals.explorer.names) <= set(left.suggestion):
+                    with self.proposals.lock:
+                        self.proposals.explorer.register_suggestions([left.suggestion])
+                        self.proposals.enqueue(left)
+
+    def _approved(self, left: Ready) -> Ready:
+        """Return a point of the checkpoint; on a server with accounts only the seal of a `Take` approves it."""
+        if not self.has_accounts or left.taken_by is None:
+            return left
+        take, back = self.sealed(f"verdict-{left.id}"), self.sealed(f"back-{left.id}")
+        if isinstance(take, commands.Take) and take.is_of_a_person and back is None:
+            with suppress(ValueError):  # it differs from what that person saw
+                self._check_seen(take, self._named(take.position), left.suggestion)
+                return replace(left, created=take.created, taken_by=take.signed)
+        return replace(left, taken_by=None)
 
     # commands
 
@@ -267,7 +325,7 @@ class Decisions:
                 self._name(command)
                 text = "the regime has this name now"
             case commands.Reference():
-                self.reference.chosen = None if command.to == "automatic" else command.to
+                self.reference.chosen = chosen(command)
                 self._log(command, f"chose the reference that steers: {command.to}")
                 self.steer()
                 text = f"{self.reference.text} steers"
@@ -474,10 +532,35 @@ def within(
     return dict(bounds)
 
 
-def shared_of(state: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Any] | None, str | None]:
-    """Return the stamps, the hold and the chosen reference in a checkpoint.
+def slots_of(command: commands.Command) -> set[str]:
+    """Return the decisions that a command makes and that all sessions of an agent share; of a box, its text."""
+    match command:
+        case commands.Hold() | commands.Release():
+            return {"held"}
+        case commands.Exclude():
+            return {limits_text(command.region)}
+        case commands.SetExcluded():
+            return {"lifted", *map(limits_text, command.regions)}
+        case commands.SetBounds():
+            return {"bounds"}
+        case commands.Reference():
+            return {"reference"}
+        case commands.Name():
+            return {f"name {command.regime}"}
+    return set()
 
-    Any program with a key may have written it: ValueError, TypeError, KeyError or AttributeError if it is invalid.
+
+def chosen(command: commands.Reference) -> str | None:
+    """Return the reference that a person chose; None if the agent chooses."""
+    return None if command.to == "automatic" else command.to
+
+
+def shared_of(
+    state: Mapping[str, Any],
+) -> tuple[dict[str, float], dict[str, Any] | None, str | None, dict[str, tuple[str, str]]]:
+    """Return the stamps, the hold, the chosen reference, and the commands of the decisions in a checkpoint.
+
+    Any program with a key may have written it: one of `INVALID` if it is.
     """
     stamps = {str(slot): float(t) for slot, t in (state.get("stamps") or {}).items()}
     if wrong := [slot for slot, t in stamps.items() if not 0 <= t <= LATEST]:
@@ -486,9 +569,17 @@ def shared_of(state: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Any
         held = {**held, "by": str(held["by"]), "why": str(held["why"]), "t": float(held["t"])}
     if (reference := state.get("reference")) not in (None, *NAMES):
         raise ValueError("there is no such reference")
-    return stamps, held, reference
+    backs = {str(slot): (str(id), str(created)) for slot, (id, created) in (state.get("backs") or {}).items()}
+    for _, created in backs.values():
+        moment(created)  # raises ValueError if it is no time
+    return stamps, held, reference, backs
 
 
 def age_s(created: str) -> float:
     """Return the seconds since a time in ISO 8601."""
-    return (datetime.now(UTC) - datetime.fromisoformat(created).astimezone(UTC)).total_seconds()
+    return (datetime.now(UTC) - moment(created)).total_seconds()
+
+
+def moment(created: str) -> datetime:
+    """Return a time in ISO 8601 as a date; ValueError if it is none."""
+    return datetime.fromisoformat(created).astimezone(UTC)
