@@ -330,6 +330,15 @@ def test_both_threads_may_answer_a_command(reader):
     assert node.answers["1"][0] == "done" and campaign.decisions.held
 
 
+def test_a_plan_that_takes_a_suggestion_while_a_person_holds_is_refused(make):
+    campaign = make()
+    ready = campaign.peek()
+    campaign.apply(Hold(why="tea", by="Ann"))
+    answer = campaign.apply(on(Take, ready, now=True, id="early"))
+    assert (answer.status, answer.text) == ("refused", "Ann holds the campaign")
+    assert campaign.apply(Release()).status == campaign.apply(on(Take, ready, now=True, id="later")).status == "done"
+
+
 def test_a_hold_is_written_to_the_checkpoint_once(reader):
     """The thread that reads commands writes it, so the worker need not; it writes the next change."""
     node, start = reader

@@ -9,8 +9,11 @@ from types import SimpleNamespace
 import httpx
 import numpy as np
 import pytest
-from bluesky import RunEngineInterrupted
+from bluesky import RunEngine, RunEngineInterrupted
+from bluesky import plan_stubs as bps
+from ophyd.sim import SynAxis
 
+from ainerd.agent import _remote, explore_remote
 from ainerd.agent._remote import _Remote
 from ainerd.agent._state import State
 from ainerd.config import Detector
@@ -245,12 +248,16 @@ def test_a_refused_take_is_sent_again_once_the_settings_are_those_of_the_session
         assert taken.result().id == made
 
 
-def test_a_plan_whose_suggestion_is_refused_says_so(server):
+def test_a_plan_that_takes_no_suggestion_says_why(server):
     client = server.client().create_container(f"refused-{uuid.uuid4().hex[:8]}")
     _, ainerd = open_catalog(client)
     store, node = ResultStore(ainerd, agent="far"), AgentNode(ainerd, "far")
     store.add_suggestion(SuggestionRecord(agent="far", positions={"x": 1.0}, reason="so"))
-    node.write_state({"settings": "a"})
+    node.write_state({"settings": "a", "units": {"x": "mm"}})
+    motor = SimpleNamespace(name="x", describe=lambda: {"x": {"units": "um"}})
+    with pytest.raises(ValueError, match="x moves in 'um', but its unit in the settings is 'mm'"):
+        _Remote(store, "far", [motor], {}, 5.0).take()
+    assert node.commands() == []  # it takes no suggestion
     with ThreadPoolExecutor() as pool:
         remote = _Remote(store, "far", [SimpleNamespace(name="x")], {}, 60.0)
         taken = pool.submit(remote.take)
@@ -262,6 +269,46 @@ def test_a_plan_whose_suggestion_is_refused_says_so(server):
         remote.given_up.set()
         with pytest.raises(RuntimeError, match="refused the newest: it is being measured"):
             taken.result()
+
+
+@pytest.mark.fault(
+    "A person holds the agent while a plan of another process takes a suggestion, or moves the motors",
+    "The plan waits for the release, and takes it then; no exposure begins",
+)
+def test_a_hold_that_comes_while_a_remote_plan_moves_is_obeyed(server, monkeypatch):
+    client = server.client().create_container(f"held-{uuid.uuid4().hex[:8]}")
+    _, ainerd = open_catalog(client)
+    store, node = ResultStore(ainerd, agent="far"), AgentNode(ainerd, "far")
+    made = store.add_suggestion(SuggestionRecord(agent="far", positions={"x": 1.0}, reason="so"))
+    node.write_state({"settings": "a", "held": None})
+    x, camera = SynAxis(name="x"), SimpleNamespace(name="camera")
+    order, asked, look = [], ["refused", "done"], _remote.read_agent
+
+    def command(self, key):
+        """The agent's answers: at the first a person holds it, after the second a person holds it again."""
+        answer = asked.pop(0)
+        order.append((answer, key))
+        if answer == "done":
+            node.write_state({"held": {"by": "Ann", "why": "tea"}})
+        return {"status": answer, "answer": "Ann holds the campaign"}
+
+    def read_agent(*args):
+        if (state := look(*args)).get("held"):  # she releases it after the plan has seen the hold
+            order.append("waits")
+            node.write_state({"held": None})
+        return state
+
+    def acquire(devices, md):
+        order.append((md["suggestion_id"], x.position))
+        yield from bps.null()
+        return "uid"
+
+    monkeypatch.setattr(AgentNode, "command", command)
+    monkeypatch.setattr(_remote, "read_agent", read_agent)
+    monkeypatch.setattr(_Remote, "wait_for_result", lambda *run: order.append("analysed"))
+    RunEngine({})(explore_remote(client, 1, agent="far", detector=camera, actuators=[x], acquire=acquire))
+    ids = f"verdict-{made}", f"verdict-{made}-1"
+    assert order == [("refused", ids[0]), ("done", ids[1]), "waits", (made, 1.0), "analysed"]
 
 
 def test_axes_of_the_latent_space_do_not_change(server):

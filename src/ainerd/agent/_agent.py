@@ -555,7 +555,7 @@ def build_agent(
             check_limits([actuator for actuator in actuators if actuator.name in position], position)
         except ValueError as error:
             raise SettingsError(f"steering.bounds: {error}") from None
-    _check_units(actuators, settings.units)
+    check_units(actuators, settings.units)
     monitored = _signals(beside, settings.recorded.series.values()) if beside else []
     technique, travel = _open(settings, client), _travel_of(settings, detector, actuators)
     measure = partial(
@@ -584,7 +584,7 @@ def _check_types(settings: Any, client: Any) -> None:
         )
 
 
-def _check_units(actuators: Sequence[Any], units: Mapping[str, str]) -> None:
+def check_units(actuators: Sequence[Any], units: Mapping[str, str]) -> None:
     """Raise SettingsError if an actuator describes another unit than the settings; one without a unit is believed."""
     for actuator in actuators:
         described = answer_of(actuator.describe()).get(actuator.name, {}) if hasattr(actuator, "describe") else {}

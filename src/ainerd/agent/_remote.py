@@ -4,18 +4,23 @@ import asyncio
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import bluesky.plan_stubs as bps
+import httpx
 from bluesky.utils import MsgGenerator
 from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.container import Container
 
+from ainerd.agent._agent import check_units
 from ainerd.agent._beam import Beam, retaking
+from ainerd.campaign import HOLDS
 from ainerd.knobs import Knob
 from ainerd.results import AgentNode, ResultStore, SuggestionRecord, read_agent
 from ainerd.results.commands import Reject, Take, check_position, seen
@@ -45,7 +50,7 @@ def explore_remote(
 
     ``ainerd watch`` runs the agent on the same catalog. The agent must receive the documents of the runs, or they
     must be written to Tiled (`bluesky_tiled_plugins.TiledWriter`). Suggestions that a person took on a page come
-    first. While a person holds the agent, the plan waits.
+    first. While a person holds the agent, the plan waits, also with the motors in place: no exposure begins.
 
     Parameters
     ----------
@@ -75,8 +80,8 @@ def explore_remote(
     ------
     ValueError
         If `n` is not a positive number, if several agents have suggestions and `agent` is not given, if a suggestion
-        has other actuators, or if it lies outside `bounds` or the limits of an actuator. In the last case the
-        suggestion fails with this reason.
+        has other actuators or one describes another unit than the agent's settings, or if it lies outside `bounds` or
+        the limits of an actuator. In the last case the suggestion fails with this reason.
     RuntimeError
         If no suggestion arrives in time.
 
@@ -107,7 +112,7 @@ def explore_remote(
         knobs=knobs,
         timeout_s=timeout_s,
     )
-    return _explore(remote, n, detector, lambda analysed: retaking(measure(analysed), lambda: beam))
+    return _explore(remote, n, detector, lambda analysed, go: retaking(measure(analysed, go=go), lambda: beam))
 
 
 def _explore(
@@ -115,20 +120,25 @@ def _explore(
 ) -> MsgGenerator[list[str]]:
     uids: list[str] = []
     pool = ThreadPoolExecutor(1, "ainerd-remote")
+
+    def answer(ask: Callable[[], Any]) -> MsgGenerator[Any]:
+        asked = pool.submit(ask)
+        # an error is raised below; `gather` keeps asyncio from logging it where the plan has ended before
+        wait = partial(lambda f: asyncio.gather(asyncio.wrap_future(f), return_exceptions=True), asked)
+        yield from bps.wait_for([wait])
+        return asked.result()
+
     try:
         for _ in range(n):
-            asked = pool.submit(remote.take)
-            # an error is raised below; `gather` keeps asyncio from logging it where the plan has ended before
-            wait = partial(lambda f: asyncio.gather(asyncio.wrap_future(f), return_exceptions=True), asked)
-            yield from bps.wait_for([wait])
-            record = asked.result()
+            record = yield from answer(remote.take)
 
             def analysed(uid: str, trial: str = record.id) -> "Future[None]":
                 return pool.submit(remote.wait_for_result, trial, uid)
 
             suggestion = {ID_KEY: record.id, "reason": record.reason, **record.positions}
             try:
-                uids += yield from measure(analysed)([suggestion], remote.actuators, [detector])
+                go = partial(answer, remote.wait_while_held)
+                uids += yield from measure(analysed, go)([suggestion], remote.actuators, [detector])
             except Exception:
                 pool.submit(remote.give_up, record)
                 raise
@@ -151,7 +161,9 @@ class _Remote:
     _measured: set[str] = field(default_factory=set)  # ids of suggestions that this plan took
     _waits: str = ""  # reason why no suggestion is taken
     _settings: str | None = None  # digest of the agent's settings
+    _units: Mapping[str, str] = field(default_factory=dict)  # of the actuators, by the agent's settings
     _refused: dict[str, tuple[str, str]] = field(default_factory=dict)  # by suggestion: digest sent, and the answer
+    _holds: Counter[str] = field(default_factory=Counter)  # how often a hold was the answer, by suggestion
 
     def take(self) -> SuggestionRecord:
         """Wait for a suggestion that may be measured now, take it, and return it."""
@@ -163,6 +175,7 @@ class _Remote:
             if set(record.positions) != names:
                 of, here = (", ".join(sorted(each)) for each in (record.positions, names))
                 raise ValueError(f"agent {record.agent!r} suggests positions of {of}, but the actuators are {here}")
+            check_units(self.actuators, self._units)
             try:
                 bounds = {name: self.bounds.get(name, (-math.inf, math.inf)) for name in record.positions}
                 check_position(record.positions, bounds)
@@ -194,6 +207,8 @@ class _Remote:
             if self._refused[record.id][0] == shown:
                 return False
             id = f"{id}-{shown[:8]}"
+        if tries := self._holds[record.id]:
+            id = f"{id}-{tries}"
         what: dict[str, Any] = {"position": position, "reason": reason, "terms": terms, "seen": shown}
         take = Take(suggestion=record.id, by="a plan", now=True, id=id, **what)
         node = AgentNode(self.store.container, agent)
@@ -204,7 +219,9 @@ class _Remote:
             return False
         for _ in self._looks():
             answered = node.command(take.id)
-            if answered["status"] == "refused":
+            if answered["status"] == "refused" and str(answered.get("answer")).endswith(HOLDS):  # again after it
+                self._holds[record.id] += 1
+            elif answered["status"] == "refused":
                 self._refused[record.id] = shown, str(answered.get("answer"))
             if answered["status"] != "asked":
                 return bool(answered["status"] == "done")
@@ -219,6 +236,7 @@ class _Remote:
         agent = self.agent or (newest.agent if newest is not None else None)
         state = read_agent(self.store.container, agent) if agent else {}
         self._waits, self._settings = "", state.get("settings")
+        self._units = units if isinstance(units := state.get("units"), dict) else {}
         if isinstance(held := state.get("held"), dict):
             self._waits = f"{held.get('by')} holds it"
             return None
@@ -242,6 +260,14 @@ class _Remote:
             record = self.store.suggestion(trial_id)
             if record.status in ("measured", "failed") and record.raw_uid == uid:
                 return
+
+    def wait_while_held(self) -> None:
+        """Wait while a person holds the agent: a hold may have come while the motors moved. It waits for Tiled, too."""
+        while not self.given_up.is_set():
+            with suppress(httpx.HTTPError):
+                if not isinstance(read_agent(self.store.container, str(self.agent)).get("held"), dict):
+                    return
+            self.given_up.wait(POLL_S)
 
     def give_up(self, record: SuggestionRecord) -> None:
         """Report to the agent that a suggestion was taken but not measured."""

@@ -27,6 +27,7 @@ FETCHED_WITHIN_S = 60.0  # beyond its `wait_s` an older `Next` is refused
 MOST_FETCHED = 20  # positions of scripts that are remembered
 INVALID = AttributeError, KeyError, TypeError, ValueError  # raised for a checkpoint that another program wrote
 LATEST = 1e11  # s, the latest time of a decision in a checkpoint, year 5138
+HOLDS = "holds the campaign"  # the end of the answer to a program that must wait for a release
 NO_REASON = "asked for by a person"
 
 
@@ -350,7 +351,7 @@ class Decisions:
         if (old_s := age_s(command.created)) > command.wait_s + FETCHED_WITHIN_S:
             raise ValueError(f"it was asked for {old_s:.0f} s ago, and the script may be gone: ask again")
         if self.held is not None:
-            raise _NotYet(f"{self.held['by']} holds the campaign")
+            raise _NotYet(f"{self.held['by']} {HOLDS}")
         if self.review and self.proposals.taken is None:
             raise _NotYet(UNTAKEN)
         if last is not None and command.wait_s:
@@ -372,6 +373,8 @@ class Decisions:
             raise ValueError(f"{UNTAKEN}: this campaign is in review")
         if (old_s := age_s(command.created)) > TAKEN_WITHIN_S:
             raise ValueError(f"it was taken {old_s / 3600:.0f} h ago, when no agent was there: take or add a new one")
+        if command.now and self.held is not None:
+            raise ValueError(f"{self.held['by']} {HOLDS}")
         waiting = proposals.queue.get(id)
         position = self._named(command.position)
         taken = {**command.terms, **position, ID_KEY: id, "reason": command.reason or NO_REASON}
