@@ -265,7 +265,8 @@ class Lambda750k(StreamingDetector):
         if not isinstance(seen, Dynamics):
             size = float(np.mean(self.speckle_px))
             return ScatteredMovie(seen, t_s, self.geometry, contrast=self.contrast, rng=rng, speckle_px=size)
-        return SpeckleMovie(seen, t_s, self._phi_deg, contrast=self.contrast, rng=rng, grain=self._grain)
+        of_pixels = {"grain": self._grain, "q_ratio": self._q_ratio}
+        return SpeckleMovie(seen, t_s, self._phi_deg, contrast=self.contrast, rng=rng, **of_pixels)
 
     @cached_property
     def _maker(self) -> FrameMaker:
@@ -275,6 +276,12 @@ class Lambda750k(StreamingDetector):
     def _phi_deg(self) -> NDArray[np.float64]:
         """Azimuths of the ring's pixels."""
         return self.geometry.phi_deg.ravel()[self._maker.ring]
+
+    @cached_property
+    def _q_ratio(self) -> NDArray[np.float64]:
+        """Q of the ring's pixels over their mean."""
+        q = self.geometry.q_inv_nm.ravel()[self._maker.ring]
+        return np.asarray(q / q.mean())
 
     @cached_property
     def _grain(self) -> Grain:

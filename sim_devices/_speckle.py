@@ -262,7 +262,7 @@ class SpeckleMovie:
     """The intensity of one exposure in the pixels that show speckle, 1 in the mean.
 
     Its two-time correlation is 1 + contrast |g1|², with |g1|² of `ainerd.dynamics.g1_squared` at each pixel's own
-    azimuth; see `sim_devices._speckle` for how exactly. Friedel pairs have the same statistics, but not the
+    azimuth and q; see `sim_devices._speckle` for how exactly. Friedel pairs have the same statistics, but not the
     same speckles.
 
     Parameters
@@ -278,6 +278,8 @@ class SpeckleMovie:
         The same state gives the same movie.
     grain : Grain, optional
         Of the speckles; without it pixels are independent.
+    q_ratio : ndarray, shape (P,), or float
+        q of the pixels over the q for which `flow_rad_s` = q·v holds: fringes of a flow differ across a ring.
     """
 
     def __init__(
@@ -289,9 +291,10 @@ class SpeckleMovie:
         contrast: float,
         rng: np.random.Generator,
         grain: Grain | None = None,
+        q_ratio: NDArray[np.float64] | float = 1.0,
     ) -> None:
         self.dynamics, self.t_s = dynamics, t_s
-        self._phi, self._rng = phi_deg, rng
+        self._phi, self._rng, self._q_ratio = phi_deg, rng, q_ratio
         self._modes = mode_weights(contrast).astype(np.float32)
         alone = np.arange(phi_deg.size, dtype=np.int32)[:, None]
         self._pixel, self._weight = (
@@ -302,7 +305,8 @@ class SpeckleMovie:
         """Yield the frames in blocks, (b, P), of `BLOCK` frames except the last."""
         parts = [part for _, part in self.dynamics.parts]
         share = np.array([share for share, _ in self.dynamics.parts])
-        rate = np.array([part.flow_rad_s * np.cos(np.deg2rad(self._phi - part.flow_deg)) for part in parts])
+        along = [self._q_ratio * np.cos(np.deg2rad(self._phi - part.flow_deg)) for part in parts]
+        rate = np.array([part.flow_rad_s * turned for part, turned in zip(parts, along, strict=True)])
         of_pixel = (self._phi.size, self._modes.size, 2)
         still = self._rng.standard_normal(of_pixel, dtype=np.float32)
         still = np.einsum("pn,pnmc->pmc", self._weight, still[self._pixel])

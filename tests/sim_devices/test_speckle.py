@@ -1,5 +1,7 @@
 """The movies against their kernels: what is measured by brute force must be what was asked for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
@@ -42,8 +44,8 @@ def one_blas_thread():
         yield
 
 
-def movie(dynamics, *, seed, phi=PHI, contrast=BETA, times=TIMES, grain=None):
-    source = SpeckleMovie(dynamics, times, phi, contrast=contrast, rng=np.random.default_rng(seed), grain=grain)
+def movie(dynamics, *, seed, phi=PHI, contrast=BETA, times=TIMES, **of_pixels):
+    source = SpeckleMovie(dynamics, times, phi, contrast=contrast, rng=np.random.default_rng(seed), **of_pixels)
     return np.concatenate(list(source.blocks()))
 
 
@@ -78,6 +80,19 @@ def test_two_time_correlation_is_the_prescribed_one(name):
     z = residual.mean(0) / (residual.std(0, ddof=1) / np.sqrt(len(residual)))
     assert np.abs(z).max() < 5
     assert np.sqrt(np.mean(z**2)) < 1.8  # how far below 1 depends on how alike the cells of one seed are
+
+
+def test_a_flow_loses_its_fringes_where_q_differs():
+    """Beyond a turn of q·v t the fringes of q ± 20 % are out of step: C2 - 1 is the mean of those of each q."""
+    flow, ratios = REGIMES["flow"], np.linspace(0.8, 1.2, 9)
+    along = np.full(PHI.size, flow.flow_deg)
+    frames = movie(flow, seed=0, phi=along, q_ratio=np.resize(ratios, PHI.size))
+    of_each = [g1_squared(replace(flow, flow_rad_s=flow.flow_rad_s * q), TIMES, along[:1])[0] for q in ratios]
+    seen, expected, sharp = two_time(frames) - 1, BETA * np.mean(of_each, axis=0), BETA * of_each[4]
+    lags = np.arange(1, len(TIMES) // 2)
+    seen, expected, sharp = (np.array([np.diagonal(c2, lag).mean() for lag in lags]) for c2 in (seen, expected, sharp))
+    np.testing.assert_allclose(seen, expected, atol=0.06 * BETA)
+    assert abs(sharp - expected).max() > 0.25 * BETA
 
 
 def test_friedel_pairs_are_alike_and_the_axes_of_anisotropy_are_not():
