@@ -386,10 +386,10 @@ PRESSED = {"take", "reject", "hold", "add a point", "exclude a box", "replay", "
 
 def press_all(page):
     """Press each control once, also those that appear meanwhile, and return their names."""
-    pressed = []
-    while left := [(i, name) for i, name in enumerate(page.evaluate(CONTROLS)) if name not in pressed]:
-        # An open form first, because another replaces it. "take it back" last, so that the point stays in the queue.
-        i, name = min(left, key=lambda each: ("take it back" in each[1], "in a form" not in each[1]))
+    pressed, back = [], "take it back"
+    while left := [(i, x) for i, x in enumerate(page.evaluate(CONTROLS)) if x not in pressed or back in x]:
+        # An open form first, because another replaces it. Each point is taken back, but last: it stays in the queue.
+        i, name = min(left, key=lambda each: (back in each[1], "in a form" not in each[1]))
         pressed.append(name)
         control = page.evaluate_handle(
             """(i) => [...document.querySelectorAll(".ainerd button, .ainerd input, .ainerd select")]
