@@ -42,7 +42,7 @@ def read_masks(path: Path) -> tuple[dict[str, Any], str]:
         for where in (NEXUS, *APS):
             group = file.get(where)
             if isinstance(group, h5py.Group) and any(name in group for name in DYNAMIC):
-                check_place(group, path)
+                check_place(group, path, where)
                 masks = _nexus(group, path) if where == NEXUS else _aps(group, path)
                 return masks, f"{path}: {group.name}"
     raise ValueError(
@@ -175,7 +175,7 @@ def _in_unit(values: NDArray[Any], unit: object, wanted: str, what: str) -> NDAr
 def _values(group: h5py.Group, name: str) -> NDArray[Any]:
     """Return all values of a dataset; ValueError if they lie elsewhere, or are more than any detector has."""
     found = group[name]
-    check_place(found, group.file.filename)
+    check_place(found, group.file.filename, name)
     size = max(found.size or 0, math.prod(found.chunks or ())) * found.dtype.itemsize
     if size > MOST_BYTES:
         raise ValueError(f"{group.file.filename}: {found.name} unpacks to {size / 1e9:.1f} GB, no map of a detector")

@@ -90,7 +90,7 @@ def _of_detector(path: Path, name: str, key: str) -> NDArray[np.generic] | None:
         with h5py.File(path, "r") as file:
             for group in _detectors(file):
                 if isinstance(found := group.get(name), h5py.Dataset) and len(found.shape) == 2:
-                    check_place(found, path)
+                    check_place(found, path, name)
                     if (size := max(found.size, math.prod(found.chunks or ())) * found.dtype.itemsize) > MOST_BYTES:
                         raise ValueError(f"{path}, {found.name} unpacks to {size / 1e9:.1f} GB")
                     return np.asarray(found[()])
@@ -103,10 +103,10 @@ def _of_detector(path: Path, name: str, key: str) -> NDArray[np.generic] | None:
 
 def _is_applied(path: Path) -> bool:
     with h5py.File(path, "r") as file:
-        flags = [group[name] for group in _detectors(file) for name in APPLIED if name in group]
-        for flag in flags:
-            check_place(flag, path)
-        return any(flag.size == 1 and bool(np.any(flag[()])) for flag in flags)
+        flags = [(name, group[name]) for group in _detectors(file) for name in APPLIED if name in group]
+        for name, flag in flags:
+            check_place(flag, path, name)
+        return any(flag.size == 1 and bool(np.any(flag[()])) for _, flag in flags)
 
 
 def _detectors(file: h5py.File) -> list[h5py.Group]:

@@ -55,7 +55,7 @@ def dataset(group: h5py.Group, name: str) -> BoundedDataset:
         raise ValueError(f"{where} is not there")
     if found.dtype.kind not in "biuf" or not found.size:
         raise ValueError(f"{where} holds no numbers")
-    check_place(found, group.file.filename)
+    check_place(found, group.file.filename, name)
     of = Path(found.file.filename).resolve()
     most = max(SMALL, min(LARGE, PACKED * found.id.get_storage_size()))
     return BoundedDataset(found, of, [of.parent], most=most)
