@@ -265,8 +265,15 @@ class Lambda750k(StreamingDetector):
         if not isinstance(seen, Dynamics):
             size = float(np.mean(self.speckle_px))
             return ScatteredMovie(seen, t_s, self.geometry, contrast=self.contrast, rng=rng, speckle_px=size)
-        of_pixels = {"grain": self._grain, "q_ratio": self._q_ratio}
-        return SpeckleMovie(seen, t_s, self._phi_deg, contrast=self.contrast, rng=rng, **of_pixels)
+        return SpeckleMovie(
+            seen,
+            t_s,
+            self._phi_deg,
+            contrast=self.contrast,
+            rng=rng,
+            grain=self._grain,
+            q_ratio=self._q_ratio,
+        )
 
     @cached_property
     def _maker(self) -> FrameMaker:

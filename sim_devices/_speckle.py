@@ -305,8 +305,8 @@ class SpeckleMovie:
         """Yield the frames in blocks, (b, P), of `BLOCK` frames except the last."""
         parts = [part for _, part in self.dynamics.parts]
         share = np.array([share for share, _ in self.dynamics.parts])
-        along = [self._q_ratio * np.cos(np.deg2rad(self._phi - part.flow_deg)) for part in parts]
-        rate = np.array([part.flow_rad_s * turned for part, turned in zip(parts, along, strict=True)])
+        rate = np.array([part.flow_rad_s * np.cos(np.deg2rad(self._phi - part.flow_deg)) for part in parts])
+        rate *= self._q_ratio
         of_pixel = (self._phi.size, self._modes.size, 2)
         still = self._rng.standard_normal(of_pixel, dtype=np.float32)
         still = np.einsum("pn,pnmc->pmc", self._weight, still[self._pixel])

@@ -21,8 +21,6 @@ import json, os, sys
 from pathlib import Path
 import numpy as np, pandas as pd
 from ainerd.config import Storage
-from ainerd import views
-from ainerd.agent._plans import write_report
 from ainerd.server import EmbeddedServer, open_catalog
 os.umask(0o002)
 storage = Storage(directory=Path(sys.argv[1]) / "new" / "tiled", frames=[], group_reads=True)

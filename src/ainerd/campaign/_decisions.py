@@ -584,5 +584,5 @@ def age_s(created: str) -> float:
 
 
 def moment(created: str) -> datetime:
-    """Return a time in ISO 8601 as a date; ValueError if it is none."""
+    """Parse a time in ISO 8601; raise ValueError if the text is not one."""
     return datetime.fromisoformat(created).astimezone(UTC)

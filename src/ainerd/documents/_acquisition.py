@@ -139,7 +139,8 @@ class Acquisition:
         is_hdf5 = self.data.suffix == ".h5"
         resource = run.compose_stream_resource(
             mimetype="application/x-hdf5" if is_hdf5 else RIGAKU,
-            uri="file://localhost" + re.sub(r"[%?#]", lambda sign: quote(sign[0]), str(self.data)),  #
+            # other signs stay: Tiled opens the address as it is
+            uri="file://localhost" + re.sub(r"[%?#]", lambda sign: quote(sign[0]), str(self.data)),
             data_key=self.detector.image,
             parameters=of_hdf5 if is_hdf5 else {},
             uid=self._uid("frames"),
