@@ -29,7 +29,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ from agents.rheo_xpcs import TOML
 from ainerd.results import ResultStore
 from ainerd.server import embedded_server, running
 from studies._session import SMALL
-from studies._tools import Row, Study, report, spread
+from studies._tools import FOLDER, Case, Row, Study, digest_of, report, resumed, spread
 
 READY_S, END_S = 600.0, 300.0
 PROMPT = r"In \[\d+\]: "
@@ -149,7 +149,8 @@ def first():
     print("FIRST", at["done"] - at["last"], *sorted(steps - {""}), "END")
 """
 ASKED_FIRST_S = {"verdict (s)": {"none": 30.0, "full": 15.0}, "hold, obeyed (s)": {"none": 2.0, "full": 2.0}}
-BUSY = "while True: pass"
+SOURCE = Path(__file__).parents[1] / "src"
+OTHERS, BUSY = {"alone": False, "busy": True}, "while True: pass"
 EXPORT, NAN = 'agent.results.export("all.h5")', float("nan")
 ASKED_S = {  # at most, on two idle cores
     "import numpy, scipy": None,
@@ -256,20 +257,23 @@ def person(results: int = 30, small: bool = False, quick: bool = False) -> None:
 
 @study.part
 def first(sessions: int = 10, quick: bool = False) -> None:
-    """Measure first verdicts and holds in `sessions` of each kind; ``--quick`` measures one."""
-    rows = []
-    for busy in (0, 1):
-        others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(busy)]
-        try:
-            for caches in ("none", "full"):
-                for what, times in firsts(caches, 1 if quick else sessions).items():
-                    asked = ASKED_FIRST_S.get(what, {}).get(caches, NAN)
-                    row = {"caches": caches, "other busy processes": busy, "what": what, "median": np.median(times)}
-                    rows.append({**row, "worst": max(times), "asked": asked})
-        finally:
-            for other in others:
-                other.kill()
-                other.wait()
+    """Measure first verdicts and holds in `sessions` of each kind; ``--quick`` measures one.
+
+    An interrupted study continues where it stopped, unless the code was changed.
+    """
+    kinds = [f"{others} {caches}" for others in OTHERS for caches in ASKED_FIRST_S["verdict (s)"]]
+    cases = [(kind, i) for i in range(1 if quick else sessions) for kind in kinds]
+    measured = resumed("first", {"run": digest_of(SOURCE, Path(__file__))}, cases, one_first)
+    rows, of_kind = [], defaultdict[str, list[Row]](list)
+    for (kind, _), row in zip(cases, measured, strict=True):
+        of_kind[kind].append(row)
+    for kind, each in of_kind.items():
+        others, caches = kind.split()
+        for what in each[0]:
+            times = [row[what] for row in each]
+            asked = ASKED_FIRST_S.get(what, {}).get(caches, NAN)
+            row = {"caches": caches, "beside": others, "what": what, "median": np.median(times)}
+            rows.append({**row, "worst": max(times), "asked": asked})
     report("first", rows, sessions=sessions, quick=quick)
 
 
@@ -368,34 +372,48 @@ class IPython:
         return has_ended
 
 
-def firsts(caches: str, n: int) -> Mapping[str, list[float]]:
-    """Return the times of `n` sessions; before those with full caches there is one that fills them."""
-    times, steps = defaultdict[str, list[float]](list), Counter[str]()
+def one_first(case: Case) -> Row:
+    """Return the times of one session, alone or beside a busy process, with caches or none."""
+    others, caches = case[0].split()
+    for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # a person's session takes all cores
+        os.environ.pop(threads, None)
     os.environ["MPLCONFIGDIR"] = matplotlib.get_cachedir()
-    with tempfile.TemporaryDirectory() as name:
-        for turn in track(range(-1 if caches == "full" else 0, n), description=f"sessions with caches: {caches}"):
-            own = Path(name, "full" if caches == "full" else str(turn))
-            os.environ |= {"NUMBA_CACHE_DIR": str(own / "numba"), "XDG_CACHE_HOME": str(own / "cache")}
-            folder = Path(name, f"session {turn}")
-            folder.mkdir()
-            began = time.perf_counter()
-            session = IPython(folder, TOML)
-            ready, cpu = time.perf_counter() - began, session.cpu_s()
-            session.run(FIRST)
-            match = session.type("first()", r"FIRST ([\d.e-]+) (.*)END")
-            verdict, more = float(match[1]), session.cpu_s() - cpu
-            obeyed, acknowledged = np.transpose(holds(session, folder, 3))
-            began = time.perf_counter()
-            session.exit()
-            if turn >= 0:
-                took = {"prompt (s)": ready, "its CPU (s)": cpu, "verdict (s)": verdict, "CPU from prompt (s)": more}
-                took |= {"hold, obeyed (s)": max(obeyed), "hold, acknowledged (s)": max(acknowledged)}
-                took |= {"exit (s)": time.perf_counter() - began, "load": os.getloadavg()[0]}
-                for what, value in took.items():
-                    times[what].append(value)
-                steps.update(match[2].split())
-    print("steps that took long:", ", ".join(f"{step} in {k} of {n}" for step, k in steps.items()) or "none")
-    return times
+    full = FOLDER / f"caches-{digest_of(SOURCE)[:8]}"
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name, ExitStack() as stack:
+        own = full if caches == "full" else Path(name)
+        os.environ |= {"NUMBA_CACHE_DIR": str(own / "numba"), "XDG_CACHE_HOME": str(own / "cache")}
+        if caches == "full" and not (full / "filled").exists():
+            first_session(Path(name, "before"))
+            (full / "filled").touch()
+        if OTHERS[others]:
+            busy = stack.enter_context(subprocess.Popen([sys.executable, "-c", BUSY]))
+            stack.callback(busy.kill)
+        return first_session(Path(name, "session"))
+
+
+def first_session(folder: Path) -> Row:
+    """Return the times of a session that begins in an empty folder."""
+    folder.mkdir()
+    began = time.perf_counter()
+    session = IPython(folder, TOML)
+    ready, cpu = time.perf_counter() - began, session.cpu_s()
+    session.run(FIRST)
+    match = session.type("first()", r"FIRST ([\d.e-]+) (.*)END")
+    verdict, more = float(match[1]), session.cpu_s() - cpu
+    obeyed, acknowledged = np.transpose(holds(session, folder, 3)).tolist()
+    began = time.perf_counter()
+    session.exit()
+    return {
+        "prompt (s)": ready,
+        "its CPU (s)": cpu,
+        "verdict (s)": verdict,
+        "CPU from prompt (s)": more,
+        "steps that took long": len(match[2].split()),
+        "hold, obeyed (s)": max(obeyed),
+        "hold, acknowledged (s)": max(acknowledged),
+        "exit (s)": time.perf_counter() - began,
+        "load": os.getloadavg()[0],
+    }
 
 
 def holds(session: IPython, folder: Path, n: int = 5) -> list[tuple[float, float]]:

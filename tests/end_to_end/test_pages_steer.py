@@ -136,6 +136,34 @@ def test_a_plan_follows_what_a_person_rejects_and_takes(reviewed, person, meanwh
     assert "Ann (unverified) rejected" in log and "too near the wall" in log and "Ann (unverified) took" in log
 
 
+def test_a_state_that_is_being_written_does_not_replace_a_hold(reviewed, person, monkeypatch):
+    person.waits_for(lambda said: said["agent"])  # the first state is written
+    write, update, held = AgentNode.write_state, AgentNode.update_state, []
+    begun, go = threading.Event(), threading.Event()
+
+    def slowly(node, state):
+        begun.set()
+        go.wait(SOON_S)
+        write(node, state)
+        held.append(state["held"])
+
+    def at_once(node, state):
+        update(node, state)
+        held.extend([state["held"]] if "held" in state else [])
+
+    monkeypatch.setattr(AgentNode, "write_state", slowly)
+    monkeypatch.setattr(AgentNode, "update_state", at_once)
+    reviewed.agent._state.changed()
+    assert begun.wait(SOON_S)
+    id = person.presses("hold", why="the sample slips")
+    person.waits_for(lambda said: reviewed.agent._campaign.decisions.held)
+    time.sleep(2.0)  # in which the hold would be written, too
+    go.set()
+    person.answer_to(id)
+    assert held[0] is None and held[1]["why"] == "the sample slips"
+    person.answer_to(person.presses("release"))
+
+
 @pytest.mark.fault("A person presses Ctrl-C while the campaign is held", "The plan ends as usual")
 def test_a_waiting_plan_can_be_stopped(reviewed, person, meanwhile):
     before = len(reviewed.table())

@@ -196,7 +196,8 @@ class CommandReader:
                 continue
             self._answers[key] = self._apply({**metadata, "id": key}), False
             try:
-                self._node.update_state({"held": self._campaign.decisions.held})
+                with self._node.writing:
+                    self._node.update_state({"held": self._campaign.decisions.held})
             except (httpx.HTTPError, KeyError) as error:  # the whole state follows
                 logger.debug("the hold is not yet in the state: %s", error)
             self._campaign.save()

@@ -196,7 +196,9 @@ class State:
             if everything:
                 self._is_new = False
                 state = self.state()
-                self._node.write_state({**state, "health": {**state["health"], "closed": closed}})
+                health = {**state["health"], "closed": closed}
+                with self._node.writing:  # a hold may have come meanwhile
+                    self._node.write_state({**state, "health": health, "held": self._campaign.decisions.held})
             else:
                 self._node.update_state({"health": {**self._health(), "closed": closed}})
         except (httpx.HTTPError, RuntimeError, KeyError) as error:  # RuntimeError: the client is closed

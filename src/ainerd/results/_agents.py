@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -34,10 +35,16 @@ class AgentNode:
         ``client["ainerd"]``.
     agent : str
         Its name.
+
+    Attributes
+    ----------
+    writing : threading.Lock
+        Held from the reading of a value until it is written, by threads that write the same value of the state.
     """
 
     def __init__(self, ainerd: Container, agent: str) -> None:
         self._ainerd, self._agent, self._key = ainerd, agent, agent_key(agent)
+        self.writing = threading.Lock()
         self._lapses: dict[str, float] = {}  # when the claims of other processes lapse, by path
 
     def write_state(self, state: Mapping[str, Any]) -> None:
