@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.ready-docs
 PEERS_READY := $(VENV)/.ready-peers
 FIGURES_READY := $(VENV)/.ready-figures
-SCORERS := src/ainerd/techniques/rheo_xpcs/weights/scorers
+SCORERS := src/ainerd_xpcs/technique/weights/scorers
 
 .PHONY: help package sizes lock lowest serve demo demo-xtec figures test soak faults scorers ipython ioc lint bench docs site structure tutorial clean
 
@@ -97,7 +97,7 @@ lowest: ## the tests of what computes and of the store, with the lowest versions
 	output/lowest/bin/pip install --quiet uv
 	output/lowest/bin/uv pip install --quiet --python output/lowest/bin/python --resolution lowest-direct --editable '.[demo]'
 	output/lowest/bin/uv pip install --quiet --python output/lowest/bin/python pytest pytest-timeout hypothesis scikit-image
-	output/lowest/bin/python -m pytest -q -W default tests/novelty tests/dynamics tests/steering tests/results tests/campaign \
+	output/lowest/bin/python -m pytest -q -W default tests/novelty tests/xpcs/dynamics tests/steering tests/results tests/campaign \
 		--ignore tests/campaign/test_own_optimizer.py --ignore tests/results/test_beam_export.py \
 		--ignore tests/results/test_databroker_users.py --ignore tests/results/test_nexus_valid.py \
 		--deselect tests/results/test_export.py::test_the_viewer_opens_it

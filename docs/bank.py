@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from ainerd.dynamics import ordinary
-from ainerd.techniques.rheo_xpcs import SHARES
+from ainerd_xpcs.dynamics import ordinary
+from ainerd_xpcs.technique import SHARES
 
 PICTURE = Path(__file__).resolve().parent / "images" / "bank.png"
 COLORS = (

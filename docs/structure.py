@@ -1,7 +1,8 @@
-"""The import graph of the folders of src/ainerd: ``make structure`` draws it for docs/explanation/architecture.md.
+"""The import graph of the folders of src/: ``make structure`` draws it for docs/explanation/architecture.md.
 
 ``python docs/structure.py`` prints the floors and draws nothing. A folder stands above everything that it imports.
-Imports inside functions count; imports for type checkers do not. A module at the top counts as a folder.
+Imports inside functions count; imports for type checkers do not. A module at the top of `ainerd` counts as a folder,
+and so does the whole of `ainerd_xtec`.
 """
 
 import argparse
@@ -19,20 +20,30 @@ DOCS = Path(__file__).resolve().parent
 PAGE = DOCS / "explanation" / "architecture.md"
 PICTURE = DOCS / "images" / "structure.svg"
 BLOCK = re.compile(r"(<!-- written by `make structure` -->\n```text\n).*?(^```$)", re.MULTILINE | re.DOTALL)
+PACKAGES = ("ainerd", "ainerd_xpcs", "ainerd_xtec")
 COLOR = "#33526e"
 WIDTH, TRIES = 1.7, 12000  # of a folder; places that are tried
 Imports = Mapping[str, set[str]]
 
 
-def imports_of_folders(package: str = "ainerd") -> dict[str, set[str]]:
-    """Folders that each folder of a package imports."""
-    graph = grimp.build_graph(package, exclude_type_checking_imports=True, cache_dir=None)
-    folders = {module: module.split(".")[1] for module in graph.modules - {package, f"{package}.__main__"}}
+def imports_of_folders() -> dict[str, set[str]]:
+    """Return the folders that each folder imports."""
+    graph = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=True, cache_dir=None)
+    folders = {module: folder for module in graph.modules if (folder := _folder(*module.split(".")))}
     found: dict[str, set[str]] = {folder: set() for folder in sorted(folders.values())}
     for module, folder in folders.items():
         imported = graph.find_modules_directly_imported_by(module)
         found[folder] |= {folders[other] for other in imported if other in folders} - {folder}
     return found
+
+
+def _folder(package: str, room: str = "", *_: str) -> str:
+    """Return the name of the folder of a module, empty for the first file of a package with folders."""
+    if package == "ainerd_xtec":
+        return package
+    if room in ("", "__main__"):
+        return ""
+    return room if package == "ainerd" else f"{package}.{room}"
 
 
 def circles(imports: Imports) -> list[list[str]]:
@@ -104,7 +115,8 @@ def draw(imports: Imports) -> Figure:
         axes.text(-5.45, number, str(number), color="#8a94a0", va="center", fontsize=9)
         for folder in row:
             box = {"boxstyle": "round,pad=0.42", "facecolor": "white", "edgecolor": COLOR, "linewidth": 1.1}
-            axes.text(place[folder][0], number, folder, ha="center", va="center", fontsize=10, bbox=box, zorder=3)
+            label = folder.replace(".", "\n")
+            axes.text(place[folder][0], number, label, ha="center", va="center", fontsize=10, bbox=box, zorder=3)
             for other in sorted(straight[folder]):
                 (x, y), (to_x, to_y) = place[folder], place[other]
                 way = FancyArrowPatch(

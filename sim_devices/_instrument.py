@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ainerd.dynamics import Dynamics
+from ainerd_xpcs.dynamics import Dynamics
 from sim_devices._basics import SimClock
 from sim_devices._beam import Attenuator, DetectorArm, Dose, Shutter, Source
 from sim_devices._geometry import Geometry

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ophyd import Component
 from ophyd.status import DeviceStatus, Status
 
-from ainerd.dynamics import Dynamics
+from ainerd_xpcs.dynamics import Dynamics
 from sim_devices._basics import Quantity, SimClock
 from sim_devices._beam import flicker, unlit
 from sim_devices._frames import FrameFile, FrameMaker, StreamingDetector

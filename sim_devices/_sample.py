@@ -1,8 +1,8 @@
 """The hidden sample: the regimes of its dynamics, and their places on its face, drawn at random.
 
 In the first samples, regimes have prescribed correlation functions. In the others scatterers are moved one by one, and
-no correlation function is prescribed: these use nothing of `ainerd.dynamics`; their times and lengths are those of an
-exposure of about 50 s at q of .024 1/nm.
+no correlation function is prescribed: these use nothing of `ainerd_xpcs.dynamics`; their times and lengths are those of
+an exposure of about 50 s at q of .024 1/nm.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.dynamics import HELD_OUT, KNOWN, Dynamics
+from ainerd_xpcs.dynamics import HELD_OUT, KNOWN, Dynamics
 from sim_devices._blocks import Blocks
 from sim_devices._particles import Crowd, FlowField
 from sim_devices._scattering import Motion

@@ -14,8 +14,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.dynamics import Dynamics, clock, rate_factor
 from ainerd.threads import one_thread
+from ainerd_xpcs.dynamics import Dynamics, clock, rate_factor
 
 
 def mode_weights(contrast: float) -> NDArray[np.float64]:
@@ -261,7 +261,7 @@ def _intensity(moving, share, rate, still, static, t_s, modes, pixel, weight, ou
 class SpeckleMovie:
     """The intensity of one exposure in the pixels that show speckle, 1 in the mean.
 
-    Its two-time correlation is 1 + contrast |g1|², with |g1|² of `ainerd.dynamics.g1_squared` at each pixel's own
+    Its two-time correlation is 1 + contrast |g1|², with |g1|² of `ainerd_xpcs.dynamics.g1_squared` at each pixel's own
     azimuth and q; see `sim_devices._speckle` for how exactly. Friedel pairs have the same statistics, but not the
     same speckles.
 

@@ -17,7 +17,7 @@ from tiled.client.container import Container
 from ainerd.results import AtlasRecord, ResultRecord, ResultStore, SuggestionRecord
 from ainerd.server import EmbeddedServer
 from ainerd.technique import Analysis
-from ainerd.techniques.rheo_xpcs import RheoXPCS
+from ainerd_xpcs.technique import RheoXPCS
 
 REGIMES = 5
 PARAMETERS = {

@@ -12,7 +12,7 @@ from scipy.fft import fft
 from ainerd.exposures import Exposure, Exposures
 from ainerd.steering import DoseBook, DoseError, Known, Proposer
 from ainerd.technique import Pace
-from ainerd.xpcs import MultiTau, Partition, fit_relaxation
+from ainerd_xpcs import MultiTau, Partition, fit_relaxation
 from studies._tools import Case, Row, interval
 
 ATTENUATORS = tuple(float(x) for x in 10.0 ** -np.arange(0, 4.01, 0.25))

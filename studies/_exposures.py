@@ -1,4 +1,4 @@
-"""Exposures for the studies of novelty, as maps and as frames, from no code of `ainerd.dynamics`.
+"""Exposures for the studies of novelty, as maps and as frames, from no code of `ainerd_xpcs.dynamics`.
 
 Dynamics are field correlations g1(t1, t2) at an azimuth. Times are in units of the exposure. Each function draws a
 sample, and returns a function of times (n,) and an azimuth in degrees that gives |g1|², (n, n).
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.technique import Analysis, RunInfo
-from ainerd.techniques.rheo_xpcs import RheoXPCS
-from ainerd.xpcs import Partition
+from ainerd_xpcs import Partition
+from ainerd_xpcs.technique import RheoXPCS
 
 SIZE = 64
 _AT_ONCE = 250

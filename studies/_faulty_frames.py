@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.xpcs import Partition
+from ainerd_xpcs import Partition
 from studies._exposures import Squared, ageing, lags, plain
 
 SIDE, FRAMES, MODES, PHOTONS = 112, 400, 4, 0.5

@@ -18,7 +18,7 @@ from pyFAI.detectors import Detector
 from rich.progress import track
 
 from ainerd.documents import FrameReader
-from ainerd.xpcs import Partition, TwoTimeReducer, split
+from ainerd_xpcs import Partition, TwoTimeReducer, split
 from sim_devices import DATASET, Geometry
 from studies._tools import Row, forget_peak, memory_mb, seconds
 

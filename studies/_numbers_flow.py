@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ainerd.xpcs import MultiTau, Partition, fit_ageing, fit_flow, middle_age
+from ainerd_xpcs import MultiTau, Partition, fit_ageing, fit_flow, middle_age
 from studies._tools import Row
 
 SIDE, INNER, OUTER = 96, 36.0, 44.0  # pixels; with one speckle a pixel q is the distance to the middle, times STEP

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.stats import norm
 
-from ainerd.xpcs import LEFT_OVER, MultiTau, Partition, Relaxation, fit_curves, fit_relaxation
-from ainerd.xpcs._fit_curves import LEFT_OVER_OF_FILES
+from ainerd_xpcs import LEFT_OVER, MultiTau, Partition, Relaxation, fit_curves, fit_relaxation
+from ainerd_xpcs.numerics._fit_curves import LEFT_OVER_OF_FILES
 from studies._exposures import frames, plain
 from studies._tools import Row
 

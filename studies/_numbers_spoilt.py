@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from ainerd.xpcs import LeftOut, MultiTau, Partition, Screen, TwoTimeReducer
+from ainerd_xpcs import LeftOut, MultiTau, Partition, Screen, TwoTimeReducer
 from studies._tools import Row
 
 SIDE, MARGIN, FRAMES, SIZE, BLOCK, TAU, MODES = 130, 4, 500, 50, 50, 30.0, 2

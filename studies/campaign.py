@@ -11,7 +11,7 @@ demo        The samples of `make demo` as a user gets them: the same instrument,
             each sort of sample in turn, without the page and the pictures. Exposures of known kinds that are called
             novel are counted, and regimes that are named "new" although most of their exposures are of known kinds.
 recognised  Exposures until every regime of a sample is recognised, on the samples of `studies.discovery`. Each regime
-            is a truth of one family of `ainerd.dynamics`; in every second sample the rarest is of a held-out family.
+            is a truth of a family of `ainerd_xpcs.dynamics`; in every second sample the rarest is of a held-out family.
             Exposures have parameters within a quarter, events at any time, an azimuth and a contrast of their own, 18
             bins of 570 pixels, and 250, 500 or 2500 photons a pixel, which the agent's regimes do not know. Maps are
             encoded, judged and grouped one by one by the agent's code; p-values and labels steer. A regime is
@@ -41,12 +41,12 @@ import ainerd
 import sim_devices
 from agents.demo import campaign as as_user
 from agents.rheo_xpcs import TOML
-from ainerd.dynamics import DIRECTIONS, HELD_OUT, KNOWN, clean_exposure, draw
-from ainerd.latent.training import variant
 from ainerd.novelty import grouped
 from ainerd.results import read_agent
-from ainerd.techniques.rheo_xpcs import Clean, Views, views
 from ainerd.views import kinds_of
+from ainerd_xpcs.dynamics import DIRECTIONS, HELD_OUT, KNOWN, clean_exposure, draw
+from ainerd_xpcs.latent.training import variant
+from ainerd_xpcs.technique import Clean, Views, views
 from sim_devices import SimulatedInstrument
 from studies import _hidden_maps as square
 from studies._session import Session, attached_session
@@ -59,7 +59,7 @@ FRAMES, EXPOSURE_S, SPEED = 250, 50.0, 100.0
 ALPHA = 0.05
 PHOTONS = (250.0, 500.0, 2500.0)
 SCRAMBLES = 4  # of Sobol's sequence
-ROOM = Path(ainerd.__file__).parent
+SOURCE = Path(ainerd.__file__).parents[1]
 
 shipped = cache(technique)
 study = Study(__doc__)
@@ -80,7 +80,7 @@ def campaign(
     if quick:
         campaigns, prescribed, one, exposures = 3, 0, 0, 5
     cases = [(kind, i) for kind, n in zip(SAMPLES, (campaigns, prescribed, one), strict=True) for i in range(n)]
-    rooms = [ROOM / name for name in ("techniques", "novelty", "latent", "xpcs")]
+    rooms = [SOURCE / name for name in ("ainerd_xpcs", "ainerd/novelty")]
     run = {"run": digest_of(Path(sim_devices.__file__).parent, *rooms, Path(__file__)), "seed": seed}
     rows = resumed(
         "campaign", run | {"exposures": exposures}, cases, partial(in_closed_loop, seed, exposures), workers, dask
@@ -94,7 +94,7 @@ def campaign(
 def demo(samples: int = 20, seed: int = 5000, workers: int = 1, dask: str | None = None, quick: bool = False) -> None:
     """Run the demo on samples of consecutive seeds; ``--quick`` takes three."""
     cases = [("sample", i) for i in range(3 if quick else samples)]
-    rooms = [ROOM / name for name in ("techniques", "novelty", "latent", "xpcs", "campaign", "steering")]
+    rooms = [SOURCE / name for name in ("ainerd_xpcs", "ainerd/novelty", "ainerd/campaign", "ainerd/steering")]
     parts = [Path(sim_devices.__file__).parent, Path(as_user.__file__), *rooms, Path(__file__)]
     run = {"run": digest_of(*parts), "seed": seed}
     rows = resumed("demo", run, cases, partial(in_the_demo, seed), workers, dask)
@@ -109,7 +109,7 @@ def recognised(
 ) -> None:
     """Explore hidden maps; ``--quick`` takes nine."""
     cases = [("sample", i) for i in range(9 if quick else samples)]
-    rooms = [ROOM / name for name in ("techniques/rheo_xpcs", "novelty", "latent", "steering", "dynamics")]
+    rooms = [SOURCE / name for name in ("ainerd_xpcs", "ainerd/novelty", "ainerd/steering")]
     run = {"run": digest_of(*rooms, Path(square.__file__), Path(__file__)), "seed": seed}
     rows = resumed("recognised", run, cases, partial(on_sample, seed), workers, dask)
     parameters = {"samples": len(rows), "seed": seed}

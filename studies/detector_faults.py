@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 import ainerd
 from ainerd.technique import AnalysisError, RunInfo
-from ainerd.techniques.rheo_xpcs import RheoXPCS
-from ainerd.xpcs import Events
+from ainerd_xpcs import Events
+from ainerd_xpcs.technique import RheoXPCS
 from studies import _faulty_frames
 from studies._faulty_frames import FAULTS, FRAMES, KINDS, MODES, PHOTONS, TAU, Exposure, ring
 from studies._tools import Case, Row, Study, digest_of, report, resumed

@@ -26,9 +26,8 @@ from rich.progress import track
 from ainerd.config import Detector
 from ainerd.documents import RIGAKU, Run, Whole
 from ainerd.runs import Jobs, Subject
-from ainerd.techniques.rheo_xpcs import RheoXPCS
 from ainerd.threads import one_thread
-from ainerd.xpcs import (
+from ainerd_xpcs import (
     Do,
     Events,
     EventScreen,
@@ -39,6 +38,7 @@ from ainerd.xpcs import (
     read_rigaku,
     rigaku_gaps,
 )
+from ainerd_xpcs.technique import RheoXPCS
 from sim_devices import Rigaku3M, sparse_speckle, write_words
 from studies._tools import Row, Study, forget_peak, memory_mb, report, seconds
 from studies.two_time import boost_corr

@@ -23,7 +23,7 @@ from agents.demo.aps_8id import SMALL
 from ainerd.config import Settings
 from ainerd.results import ResultStore
 from ainerd.server import EmbeddedServer, embedded_server
-from ainerd.techniques.rheo_xpcs import RheoXPCS
+from ainerd_xpcs.technique import RheoXPCS
 from studies._tools import Row, Study, report, spread
 
 PROFILE = SMALL.parents[1] / "aps_8id" / "agent.toml"

@@ -36,8 +36,8 @@ from tiled.client.container import Container
 from agents.rheo_xpcs import TOML
 from ainerd.config import Settings, SettingsError
 from ainerd.documents import FrameError, FrameReader, _storage
-from ainerd.latent import ModelError, kind_of, read_weights, write_weights
 from ainerd.server import embedded_server, open_catalog
+from ainerd_xpcs.latent import ModelError, kind_of, read_weights, write_weights
 from studies._hostile_inputs import METADATA, PLAIN, REQUESTS, SCHEMAS, as_json, bytes_of, changed, changes, each
 from studies._hostile_runs import KINDS, Requests, Runs
 from studies._tools import Study, report

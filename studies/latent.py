@@ -1,7 +1,7 @@
 """How well latent vectors separate regimes and give parameters, and how well maps are denoised, beside other encoders.
 
 runs     Points of whole exposures: whether those of one truth are together, and apart from others. Truths are of every
-         family in `ainerd.dynamics`, the held-out ones among them; an exposure of a truth has parameters within a
+         family in `ainerd_xpcs.dynamics`, the held-out ones among them; an exposure of a truth has parameters within a
          quarter, events at any time, an azimuth and a contrast (.1 to .3) of its own, 250 to 2500 photons a pixel, and
          570 pixels in each of 18 bins. A campaign has three to six regions, of one truth each and of different
          families, with one to ten exposures each. ``--quick`` takes few truths.
@@ -33,7 +33,8 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ainerd.dynamics import (
+from ainerd.novelty import find_regimes
+from ainerd_xpcs.dynamics import (
     HELD_OUT,
     KNOWN,
     Dynamics,
@@ -44,9 +45,8 @@ from ainerd.dynamics import (
     rate_factor,
     reduced_g1_squared,
 )
-from ainerd.latent import Encoder, from_unit
-from ainerd.latent.training import tune_ours, variant
-from ainerd.novelty import find_regimes
+from ainerd_xpcs.latent import Encoder, from_unit
+from ainerd_xpcs.latent.training import tune_ours, variant
 from studies._tools import Row, Study, report, seconds
 
 N_PIXELS, N_FRAMES, FINE, COARSE, BINS = 570, 5000, 256, 64, 18

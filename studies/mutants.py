@@ -31,7 +31,7 @@ from studies import _lines
 from studies._tools import Case, Row, Study, digest_of, report, resumed
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("steering", "runs", "documents", "campaign", "novelty", "xpcs")
+ROOMS = ("steering", "runs", "documents", "campaign", "novelty", "xpcs/numerics")
 LIMIT_S = 600  # CPU time of the tests of a mutant; one that never ends is noticed
 COMPARISONS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -76,18 +76,19 @@ def mutants(n: int = 84, seed: int = 0, rooms: str = " ".join(ROOMS)) -> None:
         shutil.copytree(ROOT / "src", source)
         shutil.copy(_lines.__file__, source / "sitecustomize.py")
         for room in rooms.split():
-            code = {"source": digest_of(ROOT / "src" / "ainerd")}
+            saved = room.replace("/", "_")
+            code = {"source": digest_of(ROOT / "src")}
             drawn = code | {"seed": seed}
             now, files = digest_of(ROOT / "tests" / room), sorted((ROOT / "tests" / room).glob("test_*.py"))
             tests = [(str(file.relative_to(ROOT)), zlib.crc32(file.read_bytes())) for file in files]
-            lines = resumed(f"mutants_lines_{room}", code, tests, partial(lines_of_tests, source / "ainerd" / room))
+            lines = resumed(f"mutants_lines_{saved}", code, tests, partial(lines_of_tests, folder_of(room, source)))
             measure = partial(tried, source, now, {file: row for (file, _), row in zip(tests, lines, strict=True)})
             rng, total = np.random.default_rng([seed, *room.encode()]), len(every(room, source))
             cases = [(room, int(i)) for i in sorted(rng.choice(total, min(n // len(ROOMS), total), replace=False))]
-            first = resumed(f"mutants_{room}", drawn, cases, measure)
+            first = resumed(f"mutants_{saved}", drawn, cases, measure)
             left = {case: row for case, row in zip(cases, first, strict=True) if not row["noticed"]}
             old = [case for case, row in left.items() if row["tests"] != now]
-            left |= zip(old, resumed(f"mutants_left_{room}", drawn | {"tests": now}, old, measure), strict=True)
+            left |= zip(old, resumed(f"mutants_left_{saved}", drawn | {"tests": now}, old, measure), strict=True)
             names = [row["mutant"] for row in left.values() if not row["noticed"]]
             cpu_s = sum(row["cpu_s"] for row in first)
             row = {"folder": room, "mutants": len(cases), "survived at first": len(left), "survived": len(names)}
@@ -101,7 +102,13 @@ def mutants(n: int = 84, seed: int = 0, rooms: str = " ".join(ROOMS)) -> None:
 @cache
 def every(room: str, source: Path) -> list[Mutant]:
     """Return all mutants of a folder."""
-    return [mutant for file in sorted((source / "ainerd" / room).glob("*.py")) for mutant in mutants_of(file)]
+    return [mutant for file in sorted(folder_of(room, source).glob("*.py")) for mutant in mutants_of(file)]
+
+
+def folder_of(room: str, source: Path) -> Path:
+    """Return the folder of the code that a folder of tests is for."""
+    package, _, inner = room.rpartition("/")
+    return source / (f"ainerd_{package}" if package else "ainerd") / inner
 
 
 def lines_of_tests(folder: Path, case: Case) -> Row:

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from ainerd.campaign import Claims
-from ainerd.dynamics import DIRECTIONS
 from ainerd.novelty import OF_SAMPLE, RegimeTest, grouped, night, share, structure
-from ainerd.techniques.rheo_xpcs import Clean, RheoXPCS, Views, simulated_exposures, views
-from ainerd.xpcs import Partition
+from ainerd_xpcs.dynamics import DIRECTIONS
+from ainerd_xpcs import Partition
+from ainerd_xpcs.technique import Clean, RheoXPCS, Views, simulated_exposures, views
 from studies._exposures import AZIMUTHAL, KNOWN, NEW, USUAL, Squared, binned, ordinary, plain
 from studies._tools import FOLDER, Row, Study, interval, report
 

@@ -1,6 +1,6 @@
 """Whether the novelty claim keeps its promise: false alarms and power, on dynamics and noise of the study itself.
 
-Nothing that is judged comes from `ainerd.dynamics`: correlations, speckle and noise are in `studies._exposures`.
+Nothing that is judged comes from `ainerd_xpcs.dynamics`: correlations, speckle and noise are in `studies._exposures`.
 Intervals are 95 %, of Clopper and Pearson. ``--quick`` takes a tenth of everything.
 
 grid         plain relaxation over tau / T and exponent, and ageing: maps of 18 bins of 570 pixels, 500 photons per
@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 from scipy.stats import binomtest
 
-from ainerd.latent import Encoder
 from ainerd.novelty import NoveltyScorer
-from ainerd.techniques.rheo_xpcs import TERMS, Bank, Cells, RheoXPCS, judge, pooled_contrast, run_features
+from ainerd_xpcs.latent import Encoder
+from ainerd_xpcs.technique import TERMS, Bank, Cells, RheoXPCS, judge, pooled_contrast, run_features
 from studies import _exposures as synthetic
 from studies._exposures import USUAL, Instrument, Squared, bins, maps, ordinary, plain
 from studies._tools import Case, Row, Study, digest_of, interval, report, resumed
@@ -211,7 +211,7 @@ def chunk(case: Case) -> Row:
 def sources() -> Row:
     """Return the digest of the code that a p-value depends on."""
     here = Path(__file__).parent
-    rooms = [here.parent / "src/ainerd" / name for name in ("techniques/rheo_xpcs", "novelty", "latent", "dynamics")]
+    rooms = [here.parent / "src" / name for name in ("ainerd_xpcs", "ainerd/novelty")]
     return {"code": digest_of(*rooms, here / "novelty.py", here / "_exposures.py")}
 
 

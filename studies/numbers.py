@@ -1,6 +1,6 @@
 """Whether the numbers of a result are right, and their errors.
 
-Frames are made by code that shares nothing with `ainerd.dynamics`.
+Frames are made by code that shares nothing with `ainerd_xpcs.dynamics`.
 
 fits     fits of one relaxation: Gaussian speckle of a known g1, contrast and counts
 models   choice between models of curves of g2, pulls of their parameters, and files with wrong errors
@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ainerd.xpcs import MultiTau, Partition, fit_relaxation
+from ainerd_xpcs import MultiTau, Partition, fit_relaxation
 from studies import _numbers_flow, _numbers_models, _numbers_spoilt
 from studies._exposures import Squared, frames, plain
 from studies._tools import Row, Study, report

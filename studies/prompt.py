@@ -54,7 +54,7 @@ import time
 began = time.perf_counter()
 import IPython.terminal.ipapp
 import bluesky.plan_stubs, bluesky.plans, agents.demo.simulated, agents.rheo_xpcs, ainerd.agent
-import ainerd.techniques.rheo_xpcs._technique, pyFAI.detectors
+import ainerd_xpcs.technique._technique, pyFAI.detectors
 print(time.perf_counter() - began)
 """
 TILED = """

@@ -20,7 +20,7 @@ from rich.progress import track
 from skimage.transform import resize
 from threadpoolctl import threadpool_limits
 
-from ainerd.xpcs import MultiTau, Partition, g2, reduction_operator, two_time
+from ainerd_xpcs import MultiTau, Partition, g2, reduction_operator, two_time
 from studies._movies import BLOCK, reduced
 from studies._tools import Row, Study, report, seconds
 

@@ -26,8 +26,8 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
 from ainerd.technique import Analysis, AnalysisError
-from ainerd.techniques.xtec import XTEC, cut, find_clusters, fit, improve, rescale, responsibilities, smoothing
 from ainerd.testing import ExampleRun, Feed, analyse
+from ainerd_xtec import XTEC, cut, find_clusters, fit, improve, rescale, responsibilities, smoothing
 from sim_devices import Crystal, Transition
 from studies._tools import Case, Row, Study, digest_of, forget_peak, memory_mb, report, resumed
 

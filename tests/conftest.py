@@ -221,7 +221,7 @@ def bank_file(tmp_path_factory):
 @pytest.fixture(scope="module")
 def part_of_bank(bank_file):
     """Let that part stand for the shipped bank where no bank is named."""
-    from ainerd.techniques.rheo_xpcs import Bank, _bank
+    from ainerd_xpcs.technique import Bank, _bank
 
     part = Bank.load(bank_file)
     with pytest.MonkeyPatch.context() as patch:

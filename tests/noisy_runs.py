@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from ainerd.dynamics import noisy
+from ainerd_xpcs.dynamics import noisy
 
 
 def noisy_runs(clean, *, n_pixels, n_frames, counts, rng, n_roi=18):
     """Draw C2 maps of whole runs, (n, n_roi, 64, 64): `noisy` at equal azimuthal bins around the full circle.
 
-    `clean`, (n, d, 64, 64), is beta |g1|² at the d = 9 directions of `ainerd.dynamics.DIRECTIONS`, of which each bin
-    takes the nearest; d = 1 for isotropic dynamics. The statistics are as in `noisy`, one number for all.
+    `clean`, (n, d, 64, 64), is beta |g1|² at the d = 9 directions of `ainerd_xpcs.dynamics.DIRECTIONS`, of which each
+    bin takes the nearest; d = 1 for isotropic dynamics. The statistics are as in `noisy`, one number for all.
     """
     n, d = clean.shape[:2]
     if d == 1:

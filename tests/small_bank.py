@@ -15,8 +15,8 @@ def some_of_each(families):
 
 def write_small_bank(path, places=some_of_each):
     """Write the exposures at `places`, and return the path; the id depends on the shipped bank and on these alone."""
-    from ainerd.techniques import rheo_xpcs
-    from ainerd.techniques.rheo_xpcs import read_bank, write_bank
+    from ainerd_xpcs import technique as rheo_xpcs
+    from ainerd_xpcs.technique import read_bank, write_bank
 
     clean, families = read_bank(Path(rheo_xpcs.__file__).parent / "weights" / "bank.safetensors")
     at = places(families)
@@ -26,7 +26,7 @@ def write_small_bank(path, places=some_of_each):
 
 def some_of_bank():
     """Return the same exposures without a file."""
-    from ainerd.techniques.rheo_xpcs import Bank
+    from ainerd_xpcs.technique import Bank
 
     bank = Bank.load()
     at = some_of_each(bank.families)

@@ -25,9 +25,9 @@ from ainerd.results.commands import Take
 from ainerd.runs import parameters_of
 from ainerd.server import open_catalog, pages, result_files
 from ainerd.technique import Analysis
-from ainerd.techniques.rheo_xpcs import RheoXPCS
-from ainerd.techniques.xtec import XTEC
-from ainerd.xpcs import Partition
+from ainerd_xpcs.numerics import Partition
+from ainerd_xpcs.technique import RheoXPCS
+from ainerd_xtec import XTEC
 
 RUN = "0d1c3d7e-8f2f-4f0e-9d0f-0123456789ab"
 

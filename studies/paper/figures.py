@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from ainerd.techniques.rheo_xpcs import draw_columns, draw_map, highest, new_figure
 from ainerd.views import UNASSIGNED, empty_panel, panel_title, principal_axes, regime_colour
+from ainerd_xpcs.technique import draw_columns, draw_map, highest, new_figure
 from studies.paper.azimuths import Azimuths, Coincidence
 from studies.paper.comparison import proposed
 
@@ -132,7 +132,7 @@ def neighbourhood_figure(
     If neighbouring points of the latent space decode to maps that could have been measured, distances in it are
     meaningful. The noise of each component is 0.3 of its spread over all azimuths. `maps_of` returns the C2 maps
     (n_roi, t, t) of a result, by key; `decode` returns maps (n, t, t) of latent vectors (n, m), as
-    `ainerd.latent.Encoder.decode` does.
+    `ainerd_xpcs.latent.Encoder.decode` does.
     """
     rng, n_roi, m = np.random.default_rng(seed), azimuths.labels.shape[1], azimuths.latents.shape[-1]
     latents = azimuths.latents.reshape(-1, m)

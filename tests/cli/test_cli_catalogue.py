@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 
 from ainerd import __version__
 from ainerd.cli import app, main
-from ainerd.dynamics import Dynamics, reduced_g1_squared
-from ainerd.latent import Encoder
 from ainerd.results import AgentNode, ResultRecord, ResultStore
 from ainerd.server import EmbeddedServer, Presence, open_catalog
 from ainerd.technique import Analysis
+from ainerd_xpcs.dynamics import Dynamics, reduced_g1_squared
+from ainerd_xpcs.latent import Encoder
 
 TAU_S = (0.05, 0.1, 0.2, 1.0)
 SETTINGS = """

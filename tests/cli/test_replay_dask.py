@@ -32,7 +32,7 @@ from ainerd.results import ResultStore
 from ainerd.server import ServerError, embedded_server, open_catalog
 from ainerd.steering import expose
 from ainerd.technique import Series
-from ainerd.techniques.rheo_xpcs import RheoXPCS
+from ainerd_xpcs.technique import RheoXPCS
 
 SMALL = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs" / "small.toml"
 REPLAY = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "files" / "slurm" / "replay.py"

@@ -6,7 +6,7 @@ import pytest
 
 from ainerd.agent import build_technique
 from ainerd.config import Settings, SettingsError
-from ainerd.techniques.rheo_xpcs import RheoXPCSSettings
+from ainerd_xpcs.technique import RheoXPCSSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = sorted(path for path in (ROOT / "profiles").glob("*/*.toml") if ".instrument" not in path.suffixes)

@@ -29,8 +29,8 @@ from ainerd.exposures import Exposures
 from ainerd.knobs import Knob
 from ainerd.results import AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
 from ainerd.steering import TERMS
-from ainerd.techniques.rheo_xpcs import RheoXPCSSettings, _exposure, _numbers
-from ainerd.techniques.xtec import XTECSettings
+from ainerd_xpcs.technique import RheoXPCSSettings, _exposure, _numbers
+from ainerd_xtec import XTECSettings
 from tests.techniques.installing import TOY, installed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -170,6 +170,19 @@ def test_a_file_gives_what_its_run_gave(session):
     assert Path("map.png").exists() and page["maps"].shape == (2, 64, 64)
 
 
+def test_xpcs_without_bluesky():
+    page = run_page("how-to/xpcs-without-bluesky.md", {})
+    tau = 1 / (100 * page["q"] ** 2)
+    np.testing.assert_array_less(abs(page["relaxation"].tau - tau), 3 * page["relaxation"].tau_err)
+    assert abs(page["law"].diffusion - 100) < 3 * page["law"].diffusion_err and page["c2"].shape == (4, 64, 64)
+
+
+def test_the_numerics_load_no_bluesky_and_no_tiled():
+    code = "import sys, ainerd_xpcs; ainerd_xpcs.MultiTau; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {"bluesky", "event_model", "pydantic", "tiled"}.isdisjoint(loaded) and "ainerd_xpcs.numerics" in loaded
+
+
 def test_repeats_are_averaged_as_the_page_shows(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
@@ -239,6 +252,7 @@ def test_every_marked_page_is_run():
         "how-to/query-results.md",
         "how-to/analyze-a-file.md",
         "how-to/average-repeats.md",
+        "how-to/xpcs-without-bluesky.md",
         "how-to/your-beamline.md",
         "how-to/your-detector.md",
         "how-to/replay-rheology.md",

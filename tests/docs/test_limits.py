@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ainerd.latent import Encoder
 from ainerd.technique import AnalysisError, RunInfo
-from ainerd.techniques.rheo_xpcs import Bank, RheoXPCS
-from ainerd.xpcs import Partition
+from ainerd_xpcs.latent import Encoder
+from ainerd_xpcs.numerics import Partition
+from ainerd_xpcs.technique import Bank, RheoXPCS
 
 ROOT = Path(__file__).resolve().parents[2]
 

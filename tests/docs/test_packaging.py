@@ -35,7 +35,7 @@ def imported(*folders):
                 names |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 names.add(str(node.module).partition(".")[0])
-    return names - set(sys.stdlib_module_names) - {"ainerd", "agents", "sim_devices"}
+    return names - set(sys.stdlib_module_names) - {"ainerd", "ainerd_xpcs", "ainerd_xtec", "agents", "sim_devices"}
 
 
 def test_everything_that_is_imported_is_required():

@@ -13,7 +13,7 @@ from bluesky import RunEngineInterrupted
 
 from ainerd.results import event_identity, result_key
 from ainerd.steering import expose
-from ainerd.xpcs import MultiTau, TwoTimeReducer
+from ainerd_xpcs.numerics import MultiTau, TwoTimeReducer
 from tests.end_to_end.sessions import FRAMES
 
 FEW = 64  # frames of an exposure of a scan

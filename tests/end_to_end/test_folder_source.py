@@ -17,7 +17,7 @@ from ainerd.agent import build_observer
 from ainerd.cli import app
 from ainerd.config import Settings
 from ainerd.server import open_catalog
-from ainerd.techniques.rheo_xpcs import RheoXPCS
+from ainerd_xpcs.technique import RheoXPCS
 from sim_devices import acquire, write_metadata
 from tests.end_to_end.sessions import SMALL
 

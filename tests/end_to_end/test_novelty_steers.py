@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ainerd.dynamics import HELD_OUT
-from ainerd.techniques import rheo_xpcs
-from ainerd.techniques.rheo_xpcs import read_bank, write_bank
+from ainerd_xpcs import technique as rheo_xpcs
+from ainerd_xpcs.dynamics import HELD_OUT
+from ainerd_xpcs.technique import read_bank, write_bank
 
 
 def test_an_unknown_inclusion_is_noticed_and_confirmed(tmp_path, session_in, monkeypatch):

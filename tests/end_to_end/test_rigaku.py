@@ -23,7 +23,7 @@ from ainerd.results import ResultStore
 from ainerd.runs import Subject, _worker
 from ainerd.server import open_catalog
 from ainerd.steering import expose
-from ainerd.techniques.rheo_xpcs._exposure import Exposure
+from ainerd_xpcs.technique._exposure import Exposure
 from sim_devices import write_metadata
 
 TOML = Path(__file__).resolve().parents[2] / "profiles" / "rigaku" / "agent.toml"

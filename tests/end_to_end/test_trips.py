@@ -12,9 +12,9 @@ import pytest
 
 import ainerd
 
-SOURCE = Path(ainerd.__file__).parent
-EXPLANATION = SOURCE.parents[1] / "docs" / "explanation"
-TECHNIQUE = ("technique", "techniques", "xpcs", "latent", "novelty", "dynamics")  # rooms, and the protocol
+SOURCE = Path(ainerd.__file__).parents[1]
+EXPLANATION = SOURCE.parent / "docs" / "explanation"
+TECHNIQUE = ("ainerd_xpcs/", "ainerd/novelty/")
 MOST = 12
 
 # The stops of each trip: what is called there. Files are those of src/ainerd, of tiled and of bluesky.
@@ -88,8 +88,8 @@ def named(code):
     """Return the file of a function as the pages name it; None for other packages."""
     path = Path(code.co_filename)
     if path.is_relative_to(SOURCE):
-        name = path.relative_to(SOURCE)
-        return "the technique" if name.parts[0] in TECHNIQUE else name.as_posix()
+        name = path.relative_to(SOURCE).as_posix()
+        return "the technique" if name.startswith(TECHNIQUE) else name.removeprefix("ainerd/")
     found = re.search(r"/((?:tiled/client|bluesky)/\w+\.py)$", code.co_filename)
     return found[1] if found else None
 

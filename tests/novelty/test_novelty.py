@@ -7,11 +7,11 @@ import pytest
 from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture
 
-from ainerd.dynamics import DIRECTIONS, HELD_OUT, MECHANISMS, Dynamics, clean_exposure, draw, ordinary
-from ainerd.latent import Encoder
 from ainerd.novelty import NoveltyScorer
 from ainerd.novelty._scorer import _Density
-from ainerd.techniques.rheo_xpcs import TERMS, Bank, Clean, add_systematics, run_features, seen_from
+from ainerd_xpcs.dynamics import DIRECTIONS, HELD_OUT, MECHANISMS, Dynamics, clean_exposure, draw, ordinary
+from ainerd_xpcs.latent import Encoder
+from ainerd_xpcs.technique import TERMS, Bank, Clean, add_systematics, run_features, seen_from
 from tests.noisy_runs import noisy_runs
 
 CONTRAST = 0.2

@@ -10,8 +10,6 @@ from scipy.spatial.distance import cdist, pdist
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import adjusted_rand_score
 
-from ainerd.dynamics import clean_exposure, draw
-from ainerd.latent import Encoder
 from ainerd.novelty import RegimeModel, match_labels
 from ainerd.novelty._regimes import (
     EXACT,
@@ -24,6 +22,8 @@ from ainerd.novelty._regimes import (
     tree_of,
     weighted_linkage,
 )
+from ainerd_xpcs.dynamics import clean_exposure, draw
+from ainerd_xpcs.latent import Encoder
 from tests.noisy_runs import noisy_runs
 
 

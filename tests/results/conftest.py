@@ -9,7 +9,7 @@ import pytest
 from ainerd.results import AtlasRecord, ConfigurationRecord, ResultRecord, ResultStore, SuggestionRecord
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
-from ainerd.xpcs import Partition
+from ainerd_xpcs.numerics import Partition
 from tests.containers import new_container
 
 PARAMETERS = {"size": 256, "reduction": "area"}

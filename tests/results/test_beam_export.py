@@ -7,9 +7,9 @@ import pytest
 from ainerd.results import ResultStore, export
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
-from ainerd.techniques.rheo_xpcs import Field, Picture, q_of_pixels
-from ainerd.techniques.rheo_xpcs._export import resampled, unbinned
-from ainerd.techniques.rheo_xpcs._picture import DIMS, UNITS, intensities, time_edges
+from ainerd_xpcs.technique import Field, Picture, q_of_pixels
+from ainerd_xpcs.technique._export import resampled, unbinned
+from ainerd_xpcs.technique._picture import DIMS, UNITS, intensities, time_edges
 from tests.results.conftest import add_partition, make_analysis, make_record
 
 T, FRAME_TIME_S = 1600, 0.01
@@ -36,7 +36,7 @@ def seen(partition):
     counts = np.add.reduceat(fading[:, None] * partition.n_pixels, edges[:-1])
     light = intensities(counts, partition.n_pixels, FRAME_TIME_S, edges, np.empty((0, 2), int))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ainerd.techniques.rheo_xpcs._picture.FRAME_BYTES", 4 * (516 // BINNING) ** 2)
+        patch.setattr("ainerd_xpcs.technique._picture.FRAME_BYTES", 4 * (516 // BINNING) ** 2)
         small, summary = picture.finish([])
     assert summary["mean_frame_binning"] == BINNING
     return np.mean(frames, axis=0), bad, small | light, summary

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
-from ainerd.dynamics import HELD_OUT, KNOWN, clock, reduced_g1_squared
+from ainerd_xpcs.dynamics import HELD_OUT, KNOWN, clock, reduced_g1_squared
 from sim_devices import Yielding, hidden_sample
 
 SEEDS = range(12)

@@ -5,7 +5,7 @@ import bluesky.plans as bp
 import numpy as np
 import pytest
 
-from ainerd.dynamics import Dynamics
+from ainerd_xpcs.dynamics import Dynamics
 
 
 @pytest.fixture

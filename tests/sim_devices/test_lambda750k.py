@@ -15,7 +15,7 @@ from bluesky.utils import FailedStatus, RunEngineInterrupted
 from ophyd.areadetector.cam import Lambda750kCam
 from ophyd.signal import InternalSignalError
 
-from ainerd.dynamics import Dynamics
+from ainerd_xpcs.dynamics import Dynamics
 from sim_devices import AcquisitionStopped, FrameFile, Geometry, Lambda750k, LambdaCam, Recording, SimClock
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import label
 from test_hidden_sample import places
 
-from ainerd.dynamics import FAMILIES, HELD_OUT, KNOWN, clock, draw
+from ainerd_xpcs.dynamics import FAMILIES, HELD_OUT, KNOWN, clock, draw
 from sim_devices import SAMPLES, Yielding, hidden_sample
 
 SEEDS = range(8)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from ainerd.dynamics import Dynamics, clock, g1_moving, g1_squared
-from ainerd.xpcs import Partition, fit_flow, fit_relaxation, g2
+from ainerd_xpcs.dynamics import Dynamics, clock, g1_moving, g1_squared
+from ainerd_xpcs.numerics import Partition, fit_flow, fit_relaxation, g2
 from sim_devices import SpeckleMovie
 from sim_devices._speckle import BLOCK, Draw, Grain, Process, mode_weights
 

@@ -17,7 +17,7 @@ from ophyd.sim import SynAxis, SynGauss
 
 from ainerd.knobs import Knob
 from ainerd.steering import Explorer, answer_of, check_limits, explore, expose, visit
-from ainerd.techniques.rheo_xpcs import preshear
+from ainerd_xpcs.technique import preshear
 from sim_devices import Geometry, SimulatedInstrument
 from tests.trials import trials_of
 

@@ -18,8 +18,8 @@ from ainerd.technique import (
     Regimes,
     RunInfo,
 )
-from ainerd.techniques.rheo_xpcs import Bank, RheoXPCS
 from ainerd.testing import ExampleRun, TechniqueCheckError, analyse, check_technique, technique_checks
+from ainerd_xpcs.technique import Bank, RheoXPCS
 from tests.techniques.toy.toy import Toy, Trajectory
 
 SMALL = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs" / "small.toml"

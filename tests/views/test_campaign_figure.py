@@ -8,8 +8,8 @@ from matplotlib.colors import to_hex, to_rgb
 
 from ainerd.steering import SampleMap
 from ainerd.technique import Landmarks
-from ainerd.techniques.rheo_xpcs import panels as rheo_xpcs
 from ainerd.views import Next, Scene, campaign_figure, regime_colour
+from ainerd_xpcs.technique import panels as rheo_xpcs
 
 BOUNDS = {"sample_x": (0.0, 10.0), "sample_y": (0.0, 5.0)}
 UNITS = {"sample_x": "mm", "sample_y": "mm", "stress": "Pa"}

@@ -664,7 +664,7 @@ class ResultStore(CampaignRecords):
         Returns
         -------
         Average
-            Of rheo-XPCS: `ainerd.techniques.rheo_xpcs.Average`. It needs the install of an agent, with SciPy.
+            Of rheo-XPCS: `ainerd_xpcs.technique.Average`. It needs the install of an agent, with SciPy.
 
         Raises
         ------

@@ -1,1 +1,0 @@
-"""Techniques, each in a folder of its own; nothing imports one but by `ainerd.technique.load`."""

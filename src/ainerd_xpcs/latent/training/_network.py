@@ -1,0 +1,323 @@
+"""The learned encoder's network in torch, its loss, and the training loop with checkpoints and several processes."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, distributed, nn
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+
+from ainerd_xpcs.latent import ModelError
+from ainerd_xpcs.latent._grid import SIZE, weighted
+from ainerd_xpcs.latent._learned import DEPTH, N_SHAPE, features_of, scaled, unit_of
+from ainerd_xpcs.latent.training._simulated import Truths, Watch, examples
+
+# The exponent and the relaxation time are the hardest to predict, so they count more.
+_PARAMETER_WEIGHT = torch.tensor([2.0, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+_MAP, _FAMILY, _PARAMETER, _PAIR, _CONTRAST = 250.0, 1.0, 1.0, 0.3, 3.0
+_ANCHOR = 10.0
+_LATENT_NOISE = 0.05
+# Noise below which the squared error of a map counts fully.
+_NOISE_FLOOR = 0.02
+_PAIR_TEMPERATURE = 4.0
+_WARM_UP, _COOL_DOWN = 200, 0.3
+_CHECKPOINT_EVERY = 200
+Singles = NDArray[np.float32]
+Loss = tuple[Tensor, dict[str, float]]  # and numbers to watch
+
+
+class Residual(nn.Module):
+    """x + two layers of normalized x."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm, self.up, self.down = nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        nn.init.zeros_(self.down.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        more: Tensor = self.down(nn.functional.silu(self.up(self.norm(x))))
+        return x + more
+
+
+def tower(n_in: int, width: int, depth: int, n_out: int) -> nn.Sequential:
+    """Build a linear layer, residual blocks and a normalized linear layer."""
+    blocks = [Residual(width) for _ in range(depth)]
+    return nn.Sequential(nn.Linear(n_in, width), *blocks, nn.LayerNorm(width), nn.Linear(width, n_out))
+
+
+class Network(nn.Module):
+    """Features to a latent shape, and back to coefficients of the linear basis.
+
+    In training, linear heads predict family and parameters from the latent shape, so that like dynamics lie together.
+    """
+
+    def __init__(
+        self, n_features: int, n_basis: int, n_families: int, n_parameters: int, *, width: int = 448, depth: int = DEPTH
+    ) -> None:
+        super().__init__()
+        self.encoder = tower(n_features, width, depth, N_SHAPE + 2)
+        self.whiten = nn.BatchNorm1d(N_SHAPE, affine=False, momentum=0.02)
+        self.decoder = tower(N_SHAPE, width, depth, n_basis)
+        self.linear = nn.Linear(N_SHAPE, n_basis)
+        self.families, self.parameters_ = nn.Linear(N_SHAPE, n_families), nn.Linear(N_SHAPE, n_parameters)
+
+    def encode(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return latent shapes (n, N_SHAPE), and log of contrast over level and offset over level, (n, 2)."""
+        h = self.encoder(features).float()
+        return self.whiten(h[:, :N_SHAPE]), h[:, N_SHAPE:]
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return coefficients of the basis, in units of their spread."""
+        coefficients: Tensor = self.decoder(z).float() + self.linear(z).float()
+        return coefficients
+
+    def exported(self) -> dict[str, Singles]:
+        """Return tensors for `LearnedEncoder`, the whitening folded into the layer before it."""
+        state = {name: tensor.detach().double().numpy() for name, tensor in self.state_dict().items() if tensor.ndim}
+        mean, spread = state.pop("whiten.running_mean"), np.sqrt(state.pop("whiten.running_var") + self.whiten.eps)
+        last = f"encoder.{len(self.encoder) - 1}"
+        state[f"{last}.weight"][:N_SHAPE] /= spread[:, None]
+        state[f"{last}.bias"][:N_SHAPE] = (state[f"{last}.bias"][:N_SHAPE] - mean) / spread
+        heads = ("families", "parameters_")
+        return {name: array.astype(np.float32) for name, array in state.items() if not name.startswith(heads)}
+
+
+class Batch(NamedTuple):
+    """Input of one step: 2 n examples, the second n of the same truths as the first."""
+
+    features: Tensor
+    coefficients: Tensor
+    contrast: Tensor  # log of contrast over level
+    family: Tensor
+    parameters: Tensor
+    noise: Tensor
+    empty: Tensor
+
+
+class Objective:
+    """Draws batches of `n` truths and computes the loss.
+
+    The loss is mainly the squared error of the map. The latent shape must be nearest to that of another noisy map of
+    the same truth, and linear heads must predict family and parameters from it.
+
+    With the network `before`, in evaluation mode, it is the loss of tuning to measured maps: instead of the predictions
+    of the heads, the latent shapes of simulated maps must stay near those of `before`. Parameters of measured truths
+    are NaN. `basis`, `mean` and `spread` are those of the principal components (k, 2080) of weighted noise-free maps.
+    """
+
+    def __init__(
+        self,
+        truths: Truths,
+        basis: Singles,
+        mean: Singles,
+        spread: Singles,
+        *,
+        n: int,
+        seed: int,
+        before: Network | None = None,
+    ) -> None:
+        self.truths, self.basis, self.mean, self.n, self.seed, self.before = truths, basis, mean, n, seed, before
+        self.unit = unit_of(spread)
+        self.operator, self.operator_mean = features_of(basis, mean, spread)
+        known = truths.parameters
+        self.parameters = (known - np.nanmean(known, 0)) / np.maximum(np.nanstd(known, 0), 1e-3)
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step, which depends on seed and step alone."""
+        e = examples(self.truths, self.n, np.random.default_rng([self.seed, 1, step]))
+        x, level, gauges = scaled(e.maps)
+        shape = weighted(e.shape)
+        known = e.truth >= 0
+        arrays = (
+            np.hstack([x @ self.operator.T - self.operator_mean, gauges]),
+            (shape - self.mean) @ self.basis.T / self.unit,
+            np.log(e.contrast / level),
+            np.where(known, self.truths.family[e.truth], -1),
+            np.where(known[:, None], self.parameters[e.truth], np.nan).astype(np.float32),
+            e.noise,
+            e.shape[:, 0, 0] == 0,
+        )
+        return Batch(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))
+
+    def loss(self, network: Network, batch: Batch, generator: torch.Generator) -> Loss:
+        """Return the loss; maps are decoded from slightly noisy shapes."""
+        with torch.autocast(batch.features.device.type, torch.bfloat16):
+            z, level = network.encode(batch.features)
+            jitter = _LATENT_NOISE * torch.randn(z.shape, generator=generator).to(z.device)
+            coefficients = network.decode(z + jitter)
+        unit = torch.from_numpy(self.unit).to(z.device)
+        error = ((coefficients - batch.coefficients) * unit).square().sum(1) / SIZE**2
+        pair = self._pair_error(z, batch)
+        weighted_error = (error * 1.5 * _NOISE_FLOOR / (_NOISE_FLOOR + batch.noise.clamp(max=1))).mean()
+        contrast = (level[:, 0] - batch.contrast).square().clamp(max=1).mean() + level[:, 1].square().mean()
+        known = ~batch.parameters.isnan()
+        if self.before is not None:
+            with torch.no_grad():
+                old, _ = self.before.to(z.device).encode(batch.features)
+            simulated = known.any(1)
+            moved = (z - old)[simulated].square().mean()
+            total = _MAP * weighted_error + _PAIR * pair + _CONTRAST * contrast + _ANCHOR * moved
+            watched = {"map": error[simulated].mean(), "measured": error[~simulated].mean(), "moved": moved}
+        else:
+            named = batch.family >= 0
+            guess = network.families(z)[named]
+            family = functional.cross_entropy(guess, batch.family[named])
+            off = (network.parameters_(z) - batch.parameters.nan_to_num()).square() * known
+            parameter = (off * _PARAMETER_WEIGHT.to(z.device)).sum() / known.sum()
+            total = _MAP * weighted_error + _FAMILY * family + _PARAMETER * parameter
+            total = total + _PAIR * pair + _CONTRAST * contrast
+            right = (guess.argmax(1) == batch.family[named]).float().mean()
+            watched = {"map": error.mean(), "family": right, "parameters": parameter, "pair": pair}
+        return total, {name: float(value.detach()) for name, value in watched.items()}
+
+    def _pair_error(self, z: Tensor, batch: Batch) -> Tensor:
+        """Return the cross entropy of recognizing the other map of the same truth by its distance."""
+        there = ~batch.empty[: self.n]
+        one, other = z[: self.n][there], z[self.n :][there]
+        nearness = -torch.cdist(one, other).square() / _PAIR_TEMPERATURE
+        own = torch.arange(len(one), device=z.device)
+        return (functional.cross_entropy(nearness, own) + functional.cross_entropy(nearness.T, own)) / 2
+
+
+@contextmanager
+def processes() -> Iterator[tuple[int, int]]:
+    """Yield the number of this process and how many there are, as ``torchrun`` sets them; (0, 1) without it."""
+    n = int(os.environ.get("WORLD_SIZE", 1))
+    if n == 1:
+        yield 0, 1
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield distributed.get_rank(), n
+    finally:
+        distributed.destroy_process_group()
+
+
+def train(
+    parts: dict[str, Any],
+    losses: Callable[[int], Iterator[Loss]],
+    checkpoint: Path,
+    recipe: dict[str, Any],
+    watch: Watch,
+    *,
+    steps: int,
+    every: int = 0,
+    clip: float = 1.0,
+    threads: int = 1,
+    writes: bool = True,
+) -> None:
+    """Train for this number of steps, and write a checkpoint `every` some, from which interrupted training continues.
+
+    ModelError if there is a checkpoint of another recipe.
+
+    Parameters
+    ----------
+    parts : dict
+        network, optimizer and schedule.
+    losses : callable
+        Called with the number of the first step; yields the loss of each step from there on.
+    clip : float
+        Largest norm of the gradients.
+    threads : int
+        Threads of torch; 0 leaves their number.
+    writes : bool
+        Whether this process writes the checkpoints.
+    """
+    before, mean, start = torch.get_num_threads(), dict[str, float](), _resume(checkpoint, recipe, parts)
+    torch.set_num_threads(threads or before)
+    for step, (loss, watched) in enumerate(losses(start), start + 1):
+        parts["optimizer"].zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parts["network"].parameters(), clip)
+        parts["optimizer"].step()
+        parts["schedule"].step()
+        mean = {name: 0.98 * mean.get(name, value) + 0.02 * value for name, value in watched.items()}
+        watch("training", step, steps, mean)
+        if writes and (step % (every or _CHECKPOINT_EVERY) == 0 or step == steps):
+            state = {name: part.state_dict() for name, part in parts.items()} | {"step": step, "recipe": recipe}
+            torch.save(state, checkpoint.with_suffix(".part"))
+            checkpoint.with_suffix(".part").replace(checkpoint)
+    torch.set_num_threads(before)
+
+
+def halved(tensors: dict[str, Singles]) -> dict[str, NDArray[Any]]:
+    """Round matrices to float16, which is finer than the scatter of training."""
+    return {name: array.astype(np.float16) if array.ndim == 2 else array for name, array in tensors.items()}
+
+
+def _resume(checkpoint: Path, recipe: dict[str, Any], parts: dict[str, Any]) -> int:
+    """Load a checkpoint, if there is one, and return the step to continue at; ModelError if its recipe differs."""
+    if not checkpoint.exists():
+        return 0
+    state = torch.load(checkpoint, weights_only=True)
+    if state["recipe"] != recipe:
+        raise ModelError(f"{checkpoint}: of another recipe ({state['recipe']}); remove it, or choose another folder")
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return int(state["step"])
+
+
+def train_network(
+    network: Network,
+    objective: Objective,
+    checkpoint: Path,
+    recipe: dict[str, Any],
+    *,
+    learning_rate: float,
+    process: tuple[int, int],
+    watch: Watch,
+) -> Network:
+    """Train a network, in training mode, for `recipe["steps"]` steps.
+
+    Each process draws its own batches and the gradients are averaged, so that n processes see n times the maps in a
+    step. Every process reads the checkpoint and the first writes it. `process` is the number of this process and how
+    many there are.
+    """
+    steps, (rank, n) = recipe["steps"], process
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network.to(device)
+    optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=1e-3, betas=(0.9, 0.98), fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _pace(step, steps))
+    step_of = _Step(network, objective)
+    loss_of: nn.Module = DistributedDataParallel(step_of) if n > 1 else step_of
+
+    def losses(start: int) -> Iterator[Loss]:
+        with ThreadPoolExecutor(2) as pool:  # one thread trains, two draw noise
+            ahead = [pool.submit(objective.batch, step * n + rank) for step in range(start, min(start + 3, steps))]
+            for step in range(start, steps):
+                batch = ahead.pop(0).result()
+                if step + 3 < steps:
+                    ahead.append(pool.submit(objective.batch, (step + 3) * n + rank))
+                # Each step has its own seed, so that interrupted training continues identically.
+                generator = torch.Generator().manual_seed(recipe["seed"] * 1_000_003 + step * n + rank)
+                yield loss_of(Batch(*(tensor.to(device) for tensor in batch)), generator)
+
+    parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
+    train(parts, losses, checkpoint, recipe, watch, steps=steps, writes=rank == 0)
+    return network.cpu().eval()
+
+
+class _Step(nn.Module):
+    """One step as one module, so that gradients of several processes are averaged while they are computed."""
+
+    def __init__(self, network: Network, objective: Objective) -> None:
+        super().__init__()
+        self.network, self._objective = network, objective
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> Loss:
+        return self._objective.loss(self.network, batch, generator)
+
+
+def _pace(step: int, steps: int) -> float:
+    """Return the learning rate over its maximum: warm-up, plateau, and linear descent to a hundredth."""
+    left = (steps - step) / (_COOL_DOWN * steps)
+    return min(1.0, (step + 1) / _WARM_UP, 0.01 + 0.99 * left)

@@ -1,0 +1,72 @@
+"""Fit the linear encoder."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+
+import ainerd
+from ainerd_xpcs.dynamics import KNOWN, Statistics, known_maps, noisy
+from ainerd_xpcs.latent import write_weights
+from ainerd_xpcs.latent._grid import ROWS, weighted
+
+N_COMPONENTS = 16
+_AT_ONCE = 50
+
+
+def train_pca(
+    out: Path, *, seed: int = 0, exposures: int = 3000, advance: Callable[[int], None] = lambda n: None
+) -> Path:
+    """Write `out`/pca.safetensors, and return its path.
+
+    The components are fitted to simulated exposures, each taken twice: without noise, and with noise of random
+    statistics. The file depends on the seed alone. `advance` is called with the number of exposures just simulated.
+    """
+    fit, rng = PcaFit(), np.random.default_rng([seed, 0])
+    for first in range(0, exposures, _AT_ONCE):
+        n = min(_AT_ONCE, exposures - first)
+        drawn = Statistics.draw(n, rng)
+        clean = drawn.contrast.astype(np.float32)[:, None, None] * known_maps(n, rng)
+        fit.push(1 + clean)
+        fit.push(noisy(clean, n_pixels=drawn.n_pixels, n_frames=drawn.n_frames, counts=drawn.counts, rng=rng)[:, 0])
+        advance(n)
+    mean, components = fit.finish(N_COMPONENTS)
+    ranges = {name: list(pair) for name, pair in Statistics.RANGES.items()}
+    recipe = {"kind": "pca", "seed": seed, "exposures": exposures, "statistics": ranges}
+    recipe |= {"families": list(KNOWN), "ainerd": ainerd.__version__}
+    write_weights(out / "pca.safetensors", {"mean": mean, "components": components}, recipe)
+    return out / "pca.safetensors"
+
+
+class PcaFit:
+    """Principal components of maps that come in blocks: only the covariance is kept."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self._sum = np.zeros(ROWS.size)
+        self._square = np.zeros((ROWS.size, ROWS.size))
+
+    def push(self, maps: NDArray[np.float32]) -> None:
+        """Add maps (n, 64, 64)."""
+        self.add(weighted(maps - 1).astype(np.float64))
+
+    def add(self, x: NDArray[np.float64]) -> None:
+        """Add weighted triangles (n, 2080)."""
+        self.n += len(x)
+        self._sum += x.sum(0)
+        self._square += x.T @ x
+
+    def top(self, n: int) -> tuple[NDArray[np.float64], ...]:
+        """Return the first n components (n, 2080), the mean, and the standard deviations (n,)."""
+        mean = self._sum / self.n
+        covariance = self._square / self.n - np.outer(mean, mean)
+        values, vectors = eigh(covariance, subset_by_index=[ROWS.size - n, ROWS.size - 1])
+        return vectors.T[::-1], mean, np.sqrt(np.maximum(values[::-1], 0))
+
+    def finish(self, n_components: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the mean (2080,) and components (n_components, 2080); the largest entry of each is positive."""
+        components, mean, _ = self.top(n_components)
+        largest = np.take_along_axis(components, np.abs(components).argmax(1)[:, None], axis=1)
+        return mean.astype(np.float32), np.ascontiguousarray(components * np.sign(largest), dtype=np.float32)

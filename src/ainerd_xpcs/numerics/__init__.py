@@ -1,0 +1,83 @@
+"""Pixel counts to correlations: partitions of a detector, two-time correlation maps, g2 and its fits."""
+
+from ainerd_xpcs.numerics._ageing import AgeingFit, fit_ageing, middle_age
+from ainerd_xpcs.numerics._choice import LEFT_OVER
+from ainerd_xpcs.numerics._counts import per_bin
+from ainerd_xpcs.numerics._event_screen import EventScreen
+from ainerd_xpcs.numerics._events import EventFileError, Events
+from ainerd_xpcs.numerics._fit_curves import fit_curves
+from ainerd_xpcs.numerics._fit_parts import fit_relaxation
+from ainerd_xpcs.numerics._flow import FlowFit, fit_flow
+from ainerd_xpcs.numerics._g2 import G2, g2, g2_by_age, g2_from_two_time
+from ainerd_xpcs.numerics._geometry import Annulus, guess_beam_center, pyfai_detectors
+from ainerd_xpcs.numerics._imm import read_imm
+from ainerd_xpcs.numerics._modules import ModulesReader
+from ainerd_xpcs.numerics._multitau import G2ByAge, MultiTau
+from ainerd_xpcs.numerics._partition import Partition, split
+from ainerd_xpcs.numerics._power import PowerFit, fit_power
+from ainerd_xpcs.numerics._reductions import reduction_operator
+from ainerd_xpcs.numerics._relaxation import LOG_TAU_KNOWN, RELAXATION_COLUMNS, RELAXATION_TEXTS, Relaxation
+from ainerd_xpcs.numerics._repeats import Repeats, Trend, average_repeats, log_tau_shifts
+from ainerd_xpcs.numerics._rigaku import RigakuReader, read_rigaku, rigaku_gaps
+from ainerd_xpcs.numerics._screen import LeftOut, Screen, Screened, SpoiltRunError
+from ainerd_xpcs.numerics._screen_faults import no_light
+from ainerd_xpcs.numerics._screen_order import behind, disorder, shifted
+from ainerd_xpcs.numerics._team import Do, Team
+from ainerd_xpcs.numerics._two_time import TwoTimeReducer, two_time
+from ainerd_xpcs.numerics._ufxc import UFXC_SHAPES, read_ufxc
+
+__all__ = [
+    "LEFT_OVER",
+    "LOG_TAU_KNOWN",
+    "RELAXATION_COLUMNS",
+    "RELAXATION_TEXTS",
+    "UFXC_SHAPES",
+    "AgeingFit",
+    "Annulus",
+    "Do",
+    "EventFileError",
+    "EventScreen",
+    "Events",
+    "FlowFit",
+    "G2",
+    "G2ByAge",
+    "LeftOut",
+    "ModulesReader",
+    "MultiTau",
+    "Partition",
+    "PowerFit",
+    "Relaxation",
+    "Repeats",
+    "RigakuReader",
+    "Screen",
+    "Screened",
+    "SpoiltRunError",
+    "Team",
+    "Trend",
+    "TwoTimeReducer",
+    "average_repeats",
+    "behind",
+    "disorder",
+    "fit_ageing",
+    "fit_curves",
+    "fit_flow",
+    "fit_power",
+    "fit_relaxation",
+    "g2",
+    "g2_by_age",
+    "g2_from_two_time",
+    "guess_beam_center",
+    "log_tau_shifts",
+    "middle_age",
+    "no_light",
+    "per_bin",
+    "pyfai_detectors",
+    "read_imm",
+    "read_rigaku",
+    "read_ufxc",
+    "reduction_operator",
+    "rigaku_gaps",
+    "shifted",
+    "split",
+    "two_time",
+]

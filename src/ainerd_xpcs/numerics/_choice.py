@@ -1,0 +1,299 @@
+"""The choice between models of g2 by evidence, and the numbers that each curve determines."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from ainerd_xpcs.numerics._family import FREE, MODELS, NAMES, Constraints, Curves, Fitted, changed, curve, fit, start_of
+
+Floats = NDArray[np.float64]
+GAIN = 2.3  # in the logarithm of the evidence, of a richer model: odds of ten ("strong", Jeffreys 1961)
+GAIN_TWO = 3.0  # of a second mode: odds of twenty, with which fewer than one curve of one mode in a hundred has two
+SHARE_KNOWN = 3.0  # errors by which a share differs from nothing in a model that is chosen
+SHARE_POSSIBLE = 1.5  # the same in a model that widens the errors of another
+RIVAL = 5.0  # largest difference in the logarithm between models of which a curve does not tell the better
+LEFT_OVER = 0.003  # largest baseline that our normalisation leaves: if the intensity in a static ring varies by 5 %
+ONE_ERROR = 0.6827  # of a normal distribution within one error
+STEPS = 24  # relaxation times that are tried for limits
+EXPONENTS = (0.3, 2.0)  # of the curves that are tried for limits
+DEFAULT = (
+    "none", "flat", "stretched", "stretched + static", "stretched + baseline", "two modes", "two modes + static",
+    "two modes + baseline", "two stretched",
+)  # fmt: skip
+LATEST = 10.0  # slowest mode, in the longest lag, that is called a mode
+RATIO_KNOWN = 1.0  # error of the logarithm of tau2 / tau above which the slow mode is a part that does not decay
+_BANDS = 8
+_SIMPLE = ("none", "flat", "one mode", "stretched")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The model of one curve: parameters (8,), their covariance (8, 8), and how well they describe the curve.
+
+    Attributes
+    ----------
+    model : str
+    either : Other, optional
+        A model that describes the curve as well, with as many parameters.
+    others : tuple of Other
+        Further models that the evidence allows.
+    """
+
+    model: str
+    x: Floats
+    covariance: Floats
+    chi2: float
+    dof: int
+    either: "Other | None" = None
+    others: tuple["Other", ...] = ()
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """Parameters that are not fixed."""
+        return tuple(name for name, sd in zip(NAMES, np.diag(self.covariance), strict=True) if sd > 0)
+
+    def value(self, name: str) -> float:
+        """Return a parameter; of `tau` and `ratio` the logarithm."""
+        return float(self.x[NAMES.index(name)])
+
+    def error(self, name: str) -> float:
+        """Return its standard error; larger if the curve scatters by more than its errors, or other models differ."""
+        j = NAMES.index(name)
+        own = max(self.covariance[j, j], 0) * max(self.chi2 / max(self.dof, 1), 1.0)
+        return self.among_models(name, float(np.sqrt(own)))
+
+    def among_models(self, name: str, own: float) -> float:
+        """Return the error of a parameter whose error in this model is `own`, with the further models.
+
+        Each model gives a normal distribution, weighted with its evidence. The interval about the value that holds .68
+        of all is twice the error: a few per cent of another value hardly widen it, while their variance would. The
+        model `either`, if it has as many parameters, does not count, because its own value is reported.
+        """
+        j = NAMES.index(name)
+        some = [each for each in self.others if name in each.known]
+        if not some or not 0 < own < np.inf:
+            return own
+        ratio = own / np.sqrt(self.covariance[j, j])
+        weight = np.array([1.0, *(each.weight for each in some)])
+        shift = np.array([0.0, *(each.x[j] - self.x[j] for each in some)])
+        sd = ratio * np.array([np.sqrt(self.covariance[j, j]), *(each.sd[j] for each in some)])
+        low, high = 0.0, float(np.abs(shift).max() + 2 * sd.max())
+        for _ in range(30):
+            middle = (low + high) / 2
+            held = weight @ (ndtr((middle - shift) / sd) - ndtr((-middle - shift) / sd)) / weight.sum()
+            low, high = (middle, high) if held < ONE_ERROR else (low, middle)
+        return high
+
+
+class Other(NamedTuple):
+    """A model beside the chosen one: its weight over that of the chosen one, parameters and errors (8,)."""
+
+    model: str
+    weight: float
+    x: Floats
+    sd: Floats
+    known: tuple[str, ...]  # the parameters that mean the same in both
+
+
+def choose(
+    curves: Curves, models: Sequence[str] = DEFAULT, known: Constraints = FREE, *, left_over: float = LEFT_OVER
+) -> list[Chosen]:
+    """Choose for each curve the model that the evidence prefers, from `models`.
+
+    The logarithm of its evidence must exceed by `GAIN` that of a model with fewer parameters, and by `GAIN_TWO` that of
+    a model with one mode if it has two, or by `RIVAL` if that has a rest that does not decay; all its shares must
+    differ from zero by `SHARE_KNOWN` errors, and none of its parameters may be at the end of its range. Richer models
+    are fitted only to curves from which a stretched exponential, or a richer model, leaves a smooth residual.
+
+    A static share and a baseline mostly describe a rest equally well. So that noise does not choose between them, a
+    rest of at most `left_over` is called a baseline, and a larger one a static share, unless the likelihood of that is
+    smaller by more than `RIVAL` in the logarithm.
+    """
+    every = np.arange(len(curves.value))
+    fits: dict[str, tuple[NDArray[np.int64], Fitted]] = {}
+    first, middle = start_of(curves)
+    last: dict[str, Floats] = {}  # the parameters of each model for all curves, from which others start
+    for model in models:
+        fewer = [fitted for name, fitted in fits.items() if len(MODELS[name]) < len(MODELS[model])]
+        rows = every if model in _SIMPLE else _with_room(curves, fewer)
+        rows = rows[curves.n[rows] >= len(MODELS[model]) + 2]
+        if not rows.size:
+            continue
+        starts = [start[rows] for start in _starts(model, first, middle, last)]
+        fits[model] = rows, fit(curves[rows], model, starts, known)
+        last[model] = last.get("stretched", first).copy()
+        last[model][rows] = fits[model][1].x
+    return [_best(curves, int(k), fits, left_over) for k in every]
+
+
+def _starts(model: str, first: Floats, middle: Floats, last: dict[str, Floats]) -> list[Floats]:
+    """Return the starts of a model, from those that were fitted before it."""
+    if model in ("none", "flat"):
+        return [changed(first, contrast=0.0)]
+    single, double = last.get("stretched", first), last.get("two modes", first)
+    match model.split(" + "):
+        case ["one mode" | "stretched"]:
+            return [changed(first, exponent=1.0), changed(first, exponent=0.6), changed(middle, exponent=0.5)]
+        case ["one mode" | "stretched", "static"]:
+            return [changed(single, static=s, exponent=p) for s, p in ((0.1, single[:, 2]), (0.3, 1.0), (0.6, 1.0))]
+        case ["one mode" | "stretched", "baseline"]:
+            static = last.get(f"{model.split(' + ')[0]} + static", single)
+            rest = static[:, 0] * static[:, 3] ** 2
+            tail = [changed(single, baseline=share * single[:, 0], exponent=1.0) for share in (0.02, 0.2)]
+            return [*tail, changed(static, baseline=rest, contrast=static[:, 0] - rest, static=0.0)]
+        case ["two modes"]:
+            apart = ((0.5, 1.2, 3.0), (0.3, 2.5, 4.0), (0.7, 0.0, 3.0))
+            return [changed(single, share=f, tau=single[:, 1] - back, ratio=d) for f, back, d in apart]
+        case ["two stretched"]:
+            broad = changed(single, exponent=0.5, exponent2=0.5, share=0.4, tau=single[:, 1] - 2, ratio=5.0)
+            return [changed(double, exponent=0.8, exponent2=0.8), broad]
+        case [shape, rest]:
+            start = last.get(shape, double)
+            return [changed(start, **{rest: 0.1 if rest == "static" else 0.003})]
+    raise ValueError(f"no model {model!r}: there are {', '.join(MODELS)}")
+
+
+def _with_room(curves: Curves, fits: Sequence[tuple[NDArray[np.int64], Fitted]]) -> NDArray[np.int64]:
+    """Return the curves whose best fit leaves a smooth residual, which a richer model may remove.
+
+    The whitened residual is projected on smooth functions of the logarithm of the lag: no richer model of the family
+    can lower chi square by much more than that.
+    """
+    least, best = np.full(len(curves.n), np.inf), np.zeros((len(curves.n), len(NAMES)))
+    for rows, fitted in fits:
+        better = fitted.chi2 < least[rows]
+        least[rows[better]], best[rows[better]] = fitted.chi2[better], fitted.x[better]
+    residual = (curves.whitening @ (curves.value - curve(curves.lag, best))[..., None])[..., 0]
+    x = np.log(np.maximum(curves.lag, 1e-300))
+    knots = np.linspace(x[0], x[-1], _BANDS)
+    hats = np.maximum(1 - np.abs(x - knots[:, None]) / (knots[1] - knots[0]), 0).T
+    basis, _ = np.linalg.qr(curves.whitening @ hats)
+    room = ((basis.transpose(0, 2, 1) @ residual[..., None])[..., 0] ** 2).sum(1)
+    return np.flatnonzero(room > 2 * GAIN)
+
+
+def _best(curves: Curves, k: int, fits: dict[str, tuple[NDArray[np.int64], Fitted]], left_over: float) -> Chosen:
+    every: list[_Candidate] = []
+    latest = float(np.log(LATEST * curves.lag[-1]))
+    for model, (rows, fitted) in fits.items():
+        row = int(np.searchsorted(rows, k))
+        if row < len(rows) and rows[row] == k:
+            rank = "share" in fitted.free, len(fitted.free)
+            errors = _share_known(fitted, row, latest)
+            every.append(_Candidate(float(fitted.evidence[row]), rank, model, fitted, row, errors))
+    found = [each for each in every if each.errors > SHARE_KNOWN]
+    if not found:
+        unknown = np.full((8, 8), np.nan)
+        return Chosen("", unknown[0], unknown, np.nan, int(curves.n[k]))
+    found.sort(key=lambda each: (each.rank, -each.evidence))
+    best = found[0]
+    for each in found[1:]:
+        of_two = RIVAL if "+" in best.model else GAIN_TWO
+        gain = of_two if each.rank[0] > best.rank[0] else GAIN if each.rank > best.rank else 0
+        if each.evidence > best.evidence + gain:
+            best = each
+    best, rival = _of_rest(best, every, int(curves.n[k]), left_over)
+    fitted, row = best.fitted, best.row
+    others: dict[str, Other] = {}
+    for each in every:
+        if each.model == best.model:
+            continue
+        both = tuple(x for x in ("tau", "exponent") if x in fitted.free and x in each.fitted.free)
+        odds = GAIN * ((best.rank > each.rank) - (each.rank > best.rank))  # against the richer of both
+        weight = float(np.exp(np.clip(each.evidence - best.evidence + odds, -100, 0)))
+        sd = np.sqrt(np.maximum(np.diag(each.fitted.covariance[each.row]), 0))
+        others[each.model] = Other(each.model, weight, each.fitted.x[each.row], sd, both)
+    if rival is not None:
+        either: Other | None = others.pop(rival.model)
+    else:
+        richer = [x for x in found if x.rank > best.rank and x.evidence > best.evidence]
+        either = others[richer[0].model] if richer else None
+    further = tuple(
+        others[x.model] for x in every if x.model in others and x.errors > SHARE_POSSIBLE and x.rank[0] == best.rank[0]
+    )
+    chi2, dof = float(fitted.chi2[row]), int(curves.n[k]) - len(fitted.free)
+    return Chosen(best.model, fitted.x[row], fitted.covariance[row], chi2, dof, either, further)
+
+
+class _Candidate(NamedTuple):
+    evidence: float
+    rank: tuple[bool, int]  # two modes, number of parameters
+    model: str
+    fitted: Fitted
+    row: int
+    errors: float
+
+    @property
+    def chi2(self) -> float:
+        return float(self.fitted.chi2[self.row])
+
+
+def _of_rest(
+    best: _Candidate, every: Sequence[_Candidate], n: int, left_over: float
+) -> tuple[_Candidate, _Candidate | None]:
+    """Return the model with a static share or with a baseline, and the other of both unless the curve excludes it."""
+    shape = best.model.partition(" + ")[0]
+    pair = [x for x in every if x.model in (f"{shape} + static", f"{shape} + baseline")]
+    pair = [x for x in pair if x is best or x.errors > SHARE_POSSIBLE]
+    if not any(x is best for x in pair) or len(pair) < 2:
+        return best, None
+    baseline = next(x for x in pair if x.model.endswith("baseline"))
+    is_small = baseline.fitted["baseline"][baseline.row] <= left_over
+    first, second = sorted(pair, key=lambda x: (x is baseline) != is_small)
+    better = (second.chi2 - first.chi2) / 2 / max(min(first.chi2, second.chi2) / max(n - best.rank[1], 1), 1.0)
+    if better < -RIVAL:
+        first, second = second, first
+    evidence = max(first.evidence, second.evidence)
+    return first._replace(evidence=evidence), second if abs(better) <= RIVAL else None
+
+
+def _share_known(fitted: Fitted, row: int, latest: float) -> float:
+    """Return by how many errors the shares of a fit differ from nothing; zero if it may not be chosen at all.
+
+    It may not if its slow mode hardly decays within the lags: the logarithm of its time is above `latest`.
+    """
+    if fitted.model in _SIMPLE:
+        return np.inf if np.isfinite(fitted.chi2[row]) else 0.0
+    if fitted.edge[row] or not np.isfinite(fitted.covariance[row]).all():
+        return 0.0
+    sizes: dict[str, float] = {
+        name: abs(fitted[name][row]) for name in ("contrast", "static", "baseline") if name in fitted.free
+    }
+    if "share" in fitted.free:
+        if fitted.error("ratio")[row] > RATIO_KNOWN or fitted["tau"][row] + fitted["ratio"][row] > latest:
+            return 0.0
+        sizes["share"] = min(fitted["share"][row], 1 - fitted["share"][row])
+    return float(min(size / max(fitted.error(name)[row], 1e-300) for name, size in sizes.items()))
+
+
+def limits_of_tau(curves: Curves, threshold: float, known: Constraints = FREE) -> tuple[Floats, Floats]:
+    """Return one-sided limits (above, below) of tau, (k,) each, NaN where there is none, or outside the lags.
+
+    Chi square of a stretched exponential with any contrast and exponent is compared at trial relaxation times;
+    `threshold` is by how much it may exceed its minimum.
+    """
+    k = len(curves.value)
+    positive = curves.lag[curves.lag > 0]
+    trial = np.linspace(np.log(positive[0] / 20), np.log(100 * positive[-1]), STEPS)
+    rows = np.repeat(np.arange(k), STEPS)
+    start, _ = start_of(curves)
+    held = Constraints({**known.fixed, "tau": np.tile(trial, k)}, {"exponent": EXPONENTS, **known.bounds}, known.given)
+    starts = [changed(start[rows], exponent=exponent) for exponent in (0.5, 1.0)]
+    chi2 = fit(curves[rows], "stretched", starts, held).chi2.reshape(k, STEPS)
+    above, below = np.full((2, k), np.nan)
+    for i, of_curve in enumerate(chi2 - chi2.min(1, keepdims=True) - threshold):
+        kept = np.flatnonzero(of_curve < 0)
+        if kept[0] > 0:
+            above[i] = _crossing(trial, of_curve, kept[0] - 1)
+        if kept[-1] < STEPS - 1:
+            below[i] = _crossing(trial, of_curve, kept[-1])
+    above[above < positive[0]], below[below > positive[-1]] = np.nan, np.nan
+    return above, below
+
+
+def _crossing(x: Floats, y: Floats, i: int) -> float:
+    return float(np.exp(x[i] + (x[i + 1] - x[i]) * y[i] / (y[i] - y[i + 1])))

@@ -1,0 +1,273 @@
+"""Fit curves of g2 that come with errors alone, such as those in files of other programs."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ainerd_xpcs.numerics._choice import DEFAULT, Chosen, choose
+from ainerd_xpcs.numerics._family import (
+    FREE,
+    LOGARITHMIC,
+    MODELS,
+    NAMES,
+    Constraints,
+    Curves,
+    changed,
+    curve,
+    field,
+    fit,
+    fit_shared,
+    start_of,
+)
+from ainerd_xpcs.numerics._judge import Judged, judge, whitened, widened
+from ainerd_xpcs.numerics._relaxation import LEAST_SPECKLES, TOO_FEW_LAGS, TOO_FEW_PIXELS, Relaxation
+from ainerd_xpcs.numerics._scatter import misfit_of_curve
+from ainerd_xpcs.numerics._speckle_noise import (
+    at_counts,
+    averaged,
+    counts_of,
+    noise_terms,
+    own_share,
+    poisson_error,
+    scaled,
+    scatter_of_neighbours,
+)
+
+Floats = NDArray[np.float64]
+FEWEST_LAGS = 6
+TOO_FEW_PHOTONS = 0.5  # error of a lag from photons above which the lag is not used
+TOO_SMALL = 1.3  # scatter of neighbouring lags over their errors above which the errors are enlarged
+SAME = 0.03  # largest difference of two g1 with the same noise
+LEFT_OVER_OF_FILES = 0.03  # largest baseline that the normalisation of others is expected to leave
+LIMIT = 2.71  # chi square of a one-sided limit of 95 %
+
+
+def fit_curves(
+    tau: ArrayLike,
+    g2: ArrayLike,
+    error: ArrayLike | None = None,
+    *,
+    counts: ArrayLike | None = None,
+    n_pixels: ArrayLike | None = None,
+    n_frames: int | None = None,
+    n_files: int = 1,
+    level: ArrayLike | None = None,
+    frame_time: float | None = None,
+    errors_of: str = "of the file",
+    models: Sequence[str] = DEFAULT,
+    fixed: Mapping[str, float] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    given: Mapping[str, tuple[float, float]] | None = None,
+    shared: Collection[str] = (),
+    left_over: float = LEFT_OVER_OF_FILES,
+) -> Relaxation:
+    """Fit models of one family to curves of g2, choose by evidence, and report the numbers that the curves determine.
+
+    Lags whose error is zero or NaN are left out. Errors are enlarged to those of photon counting, if counts are known,
+    and to the scatter between neighbouring lags, if that is larger. The covariance between lags is that of Gaussian
+    speckle and photons, scaled to the errors; how many photons there are follows from how the errors depend on the lag,
+    and what lags have alone from the scatter between neighbours. `Relaxation.errors` says which errors are used.
+
+    Parameters
+    ----------
+    tau : array_like, shape (n,)
+        Lags, in any unit; those that are not positive are left out.
+    g2 : array_like, shape (k, n) or (n,)
+    error : array_like, like g2, optional
+        Standard errors; without them, or if none is positive, the scatter between neighbouring lags is used.
+    counts, n_pixels : float or array_like, shape (k,), optional
+        Photons per pixel and frame, and pixels of each curve, in speckles if a speckle covers several; NaN if unknown.
+        Below six pixels nothing is reported.
+    n_frames : int, optional
+        Frames; by default twice the longest lag.
+    n_files : int
+        Measurements whose g2 is averaged.
+    level : array_like of int, shape (n,), optional
+        Level of multi-tau of each lag, which is averaged over 2^level frames; by default from the spacing of the lags.
+    frame_time : float, optional
+        Time from frame to frame in the unit of the lags; by default the shortest lag.
+    errors_of : str
+        Source of the errors, for `Relaxation.errors`.
+    models : sequence of str
+        Models to choose from, of "none", "flat", "one mode", "stretched", "two modes" and "two stretched", the last
+        four also with " + static" or " + baseline".
+    fixed, bounds, given : mapping, optional
+        Values of parameters that are known, their ranges (low, high), and values with their standard deviations, by
+        name: contrast, tau, exponent, static, baseline, share, ratio (tau2 over tau), exponent2.
+    shared : collection of str
+        Parameters that have one value for all curves; `models` is then one model.
+    left_over : float
+        Largest baseline that the normalisation may leave in g2 - 1. A larger rest that does not decay is called a
+        static share, unless the curve excludes it.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, or a model or parameter does not exist.
+
+    Examples
+    --------
+    >>> tau = np.geomspace(0.01, 10, 40)
+    >>> fit = fit_curves(tau, 1 + 0.2 * np.exp(-2 * tau / 0.5))
+    >>> fit.tau.round(2), fit.contrast.round(2)
+    (array([0.5]), array([0.2]))
+    """
+    lags, values, errors = _arrays(tau, g2, error)
+    known = _constraints(fixed or {}, bounds or {}, given or {})
+    missing = [x for x in models if x not in MODELS] + [x for x in shared if x not in NAMES]
+    if missing:
+        raise ValueError(f"there is no {missing[0]!r}: models are {', '.join(MODELS)}; parameters {', '.join(NAMES)}")
+    if shared and len(models) != 1:
+        raise ValueError(f"shared parameters need one model, got {', '.join(models)}")
+    k = len(values)
+    unit = frame_time or float(lags[0])
+    frames = lags / unit
+    long = n_frames or int(np.ceil(2 * frames[-1])) + 1
+    pixels, photons = (np.broadcast_to(np.nan if x is None else np.asarray(x, float), k) for x in (n_pixels, counts))
+    order = np.argsort(np.asarray(tau, dtype=float), kind="stable")[-len(lags) :]
+    mean_of = averaged(frames) if level is None else 2.0 ** np.asarray(level)[order]
+    pairs = np.maximum(long - frames, 1) * mean_of * n_files
+    about = pairs, mean_of, long, errors_of
+    curves = [_Curve(frames, *each, *about) for each in zip(values, errors, pixels, photons, strict=True)]
+    fitted = [each for each in curves if not each.refused]
+    scale, joint = _in_frames(known, unit), None
+    if fitted:
+        data = whitened(fitted)
+        start, middle = start_of(data)
+        first = fit(data, "stretched", [start, changed(start, exponent=0.6), middle], FREE)
+        seen = first["contrast"] > 3 * first.error("contrast")
+        for each, x, is_seen in zip(fitted, first.x, seen, strict=True):
+            if is_seen:
+                each.correlate(x)
+        data = whitened(fitted)
+        if shared:
+            chosen, of_fitted = _shared(data, models[0], shared, scale)
+            at = [i for i, each in enumerate(curves) if not each.refused]
+            joint = np.full((k, k), np.nan)
+            joint[np.ix_(at, at)] = of_fitted
+        else:
+            chosen = choose(data, models, scale, left_over=left_over)
+            again = [i for i, model in enumerate(chosen) if "tau" in model.free and fitted[i].correlate(model.x)]
+            if again:
+                data = whitened(fitted)
+                some = choose(data[np.array(again)], models, scale, left_over=left_over)
+                for i, model in zip(again, some, strict=True):
+                    chosen[i] = model
+        judge(fitted, data, chosen, scale, lambda _: LIMIT)
+    return Relaxation.of([each.report for each in curves], unit, joint)
+
+
+class _Curve(Judged):
+    """One curve of a file: the lags that are used, and their errors."""
+
+    def __init__(
+        self, lag: Floats, value: Floats, error: Floats, n_pixels: float, counts: float, pairs: Floats,
+        mean_of: Floats, n_frames: int, source: str,
+    ) -> None:  # fmt: skip
+        self.n_pixels, self.counts, self.mean_of, self.n_frames = n_pixels, counts, mean_of, n_frames
+        use = np.isfinite(value) & np.isfinite(error) & (error > 0)
+        if not np.any(error > 0):
+            use, error, source = np.isfinite(value), np.full_like(value, 1e-12), ""
+        error = np.where(use, error, np.nan)
+        if counts > 0 and n_pixels > 0:
+            least = poisson_error(value, counts, n_pixels * pairs)
+            if np.nanmedian(least / error) > 1:
+                source = f"{source}, at least of photon counting".lstrip(", ")
+            error = np.where(least > TOO_FEW_PHOTONS, np.nan, np.maximum(error, least))
+            use &= np.isfinite(error)
+        scatter = scatter_of_neighbours(lag[use], value[use], error[use]) if use.sum() >= FEWEST_LAGS else 1.0
+        self.independent = scatter > TOO_SMALL
+        self.g1: Floats | None = None
+        if self.independent:
+            error, what = error * scatter, "of the scatter between neighbouring lags"
+            source = f"{source} × {scatter:.2g}, {what}" if source else what
+        super().__init__(lag, value, f"errors {source}")
+        self.error, self.covariance = error, np.diag(error**2)
+        if n_pixels < LEAST_SPECKLES:
+            self.refuse(TOO_FEW_PIXELS)
+        elif use.sum() < FEWEST_LAGS or not np.nanmax(error, initial=0) > 0:
+            self.refuse(TOO_FEW_LAGS)
+
+    def correlate(self, x: Floats) -> bool:
+        """Give the lags the covariance of Gaussian speckle with the g1 of parameters `x`, (8,), if it is another g1."""
+        g1 = field(self.lag, x)
+        if self.independent or (self.g1 is not None and np.abs(g1 - self.g1).max() < SAME):
+            return False
+        self.g1 = g1
+        terms = noise_terms(self.lag, x, float(np.clip(x[0], 1e-3, 1.0)), self.n_frames, self.mean_of)
+        error = self.error
+        if self.counts > 0 and self.n_pixels > 0:
+            error = np.maximum(error, np.sqrt(np.diag(at_counts(terms, self.counts)) / self.n_pixels))
+        residual = self.value - curve(self.lag, x[None])[0]
+        theory = at_counts(terms, counts_of(error, terms))
+        self.covariance = scaled(theory, error, own_share(self.lag, residual, scaled(theory, error)))
+        return True
+
+    def misfit(self, model: Floats) -> float:
+        """Return the probability of such residuals if the curve `model` (n,) is right."""
+        use = np.isfinite(self.error)
+        height = float(np.abs(np.convolve((self.value - 1)[use], np.ones(3) / 3, "valid")).max())
+        return misfit_of_curve((self.value - model)[use], self.covariance[np.ix_(use, use)], height)
+
+    def covariance_of(self, chosen: Chosen) -> Floats:
+        """Return the covariance of the parameters of the chosen model, (8, 8)."""
+        return widened(chosen)
+
+
+def _arrays(tau: ArrayLike, g2: ArrayLike, error: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
+    lags, values = np.asarray(tau, dtype=float), np.atleast_2d(np.asarray(g2, dtype=float))
+    if lags.ndim != 1 or values.ndim != 2 or values.shape[1] != lags.size:
+        raise ValueError(f"g2 of shape {values.shape} does not fit {lags.shape} lags")
+    errors = np.full_like(values, np.nan) if error is None else np.atleast_2d(np.asarray(error, dtype=float))
+    if errors.shape != values.shape:
+        raise ValueError(f"errors of shape {errors.shape} do not fit g2 of shape {values.shape}")
+    order = np.argsort(lags, kind="stable")
+    order = order[lags[order] > 0]
+    if not order.size:
+        raise ValueError("no lag is positive")
+    return lags[order], values[:, order], errors[:, order]
+
+
+def _constraints(
+    fixed: Mapping[str, float], bounds: Mapping[str, tuple[float, float]], given: Mapping[str, tuple[float, float]]
+) -> Constraints:
+    unknown = [name for each in (fixed, bounds, given) for name in each if name not in NAMES]
+    if unknown:
+        raise ValueError(f"there is no parameter {unknown[0]!r}: they are {', '.join(NAMES)}")
+    low = dict.fromkeys(LOGARITHMIC, 1e-300)
+    return Constraints(
+        {name: float(np.log(x)) if name in low else x for name, x in fixed.items()},
+        {
+            name: (float(np.log(max(a, 1e-300))), float(np.log(b))) if name in low else (a, b)
+            for name, (a, b) in bounds.items()
+        },
+        {name: (float(np.log(x)), sd / x) if name in low else (x, sd) for name, (x, sd) in given.items()},
+    )
+
+
+def _in_frames(known: Constraints, unit: float) -> Constraints:
+    """Return constraints with tau in frames, of `unit` each."""
+    shift = float(np.log(unit))
+    fixed, bounds, given = dict(known.fixed), dict(known.bounds), dict(known.given)
+    if "tau" in fixed:
+        fixed["tau"] = fixed["tau"] - shift
+    if "tau" in bounds:
+        bounds["tau"] = bounds["tau"][0] - shift, bounds["tau"][1] - shift
+    if "tau" in given:
+        given["tau"] = given["tau"][0] - shift, given["tau"][1]
+    return Constraints(fixed, bounds, given)
+
+
+def _shared(curves: Curves, model: str, shared: Collection[str], known: Constraints) -> tuple[list[Chosen], Floats]:
+    """Fit one model to all curves together."""
+    start, middle = start_of(curves)
+    alone = fit(curves, "stretched", [start, middle], known).x
+    starts = [changed(x, static=0.1, share=f, ratio=3.0) for x in (alone, start) for f in (0.3, 0.6)]
+    fitted, joint = fit_shared(curves, model, starts, shared, known)
+    dof = curves.n - len(fitted.free)
+    chosen = [
+        Chosen("" if edge else model, x, covariance, float(chi2), int(n))
+        for x, covariance, chi2, n, edge in zip(fitted.x, fitted.covariance, fitted.chi2, dof, fitted.edge, strict=True)
+    ]
+    return chosen, joint

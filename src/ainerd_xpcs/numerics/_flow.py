@@ -1,0 +1,521 @@
+"""Fit motion across the azimuth of a ring: a velocity, a spread of velocities, an anisotropic relaxation, or none.
+
+The parameters of a fit are log tau, exponent, static part, two components each of u, the phase of the fringes, and of
+w, the spread, both in radians per lag, and of a, the second harmonic of log tau; then the contrast of each bin.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import f as f_distribution
+
+from ainerd_xpcs.numerics._family import Curves, start_of
+from ainerd_xpcs.numerics._family import fit as fit_family
+from ainerd_xpcs.numerics._least_squares import NOTHING, levenberg_marquardt
+from ainerd_xpcs.numerics._relaxation import LOG_TAU_KNOWN, RESOLVED
+from ainerd_xpcs.numerics._scatter import Scatter, differ, scatter
+
+FORMULA = (
+    "g2(tau) = 1 + contrast(phi) * (x**2 * g**2 + static**2 + 2 * x * static * g * <cos(q * velocity * tau * cos(phi - "
+    "direction))>), x = 1 - static, <> over the width of a bin, g = exp(-(tau / tau0(phi))**exponent - (q * "
+    "velocity_spread * tau * cos(phi - direction))**2 / 2), tau0(phi) = tau0 * exp(-anisotropy * cos(2 * (phi - "
+    "direction)))"
+)
+Floats = NDArray[np.float64]
+SURE_P = 0.01
+SURE_BIC = 10.0  # "very strong", Kass and Raftery 1995
+ALIKE = 2.0  # smaller differences in BIC do not distinguish two kinds of flow
+KNOWN = 1 / 12  # largest relative error of a velocity that is reported: noise can raise it above a threshold
+N = 9  # parameters before the contrasts
+SHAPE = [0, 1, 2]  # log tau, exponent, static
+FREE = {"none": SHAPE, "velocity": [*SHAPE, 3, 4], "spread": [*SHAPE, 5, 6], "anisotropy": [*SHAPE, 7, 8]}
+Kind = Literal["none", "velocity", "spread", "anisotropy"]
+MOST_FRINGES = 30  # radians of phase within the relaxation time
+LATE = 3.0  # above this exponent z, too little is left of the field's exp(-z) to be seen
+_LOW = np.array([-100.0, 0.1, 0.0, *6 * [-np.inf]])
+_HIGH = np.array([100.0, 2.0, 1.0, *6 * [np.inf]])
+_CONTRAST = (-0.5, 2.0)
+
+
+@dataclass(frozen=True)
+class Ring:
+    """The data of a ring: lags, azimuths, g2, and the operators that whiten its noise.
+
+    Attributes
+    ----------
+    lag : ndarray, shape (n_lag,)
+    angle : ndarray, shape (n_roi,)
+        Azimuth of each bin in radians.
+    reach : ndarray, shape (2, n_roi, n_lag)
+        q of the bin over the mean q of the ring, along the columns and the rows, times the lag.
+    value : ndarray, shape (n_roi, n_lag)
+    weight : ndarray, shape (n_roi, n_lag)
+        Zero where there is no value.
+    mix : ndarray, shape (n_lag, n_lag), or None
+        Applied to the weighted residuals of a bin if lags are correlated.
+    half : (float, float)
+        Half the width of a bin in azimuth, in radians, and in q, over the mean q; fringes are averaged over the bin.
+    """
+
+    lag: Floats
+    angle: Floats
+    reach: Floats
+    value: Floats
+    weight: Floats
+    mix: Floats | None
+    half: tuple[float, float] = (0.0, 0.0)
+
+    def whiten(self, x: Floats) -> Floats:
+        """Whiten residuals (..., n_roi, n_lag)."""
+        x = x * self.weight.astype(x.dtype)
+        return x if self.mix is None else x @ self.mix.T.astype(x.dtype)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowFit:
+    """Motion found in the bins of one ring; with ``_err``, one standard deviation; NaN where unknown.
+
+    Attributes
+    ----------
+    kind : {"none", "velocity", "spread", "anisotropy"}
+        The model selected by the data: all bins alike (apart from their contrast), a uniform flow that interferes with
+        a static part, a spread of velocities without fringes, or a relaxation time with a second harmonic.
+    velocity, velocity_err : float
+        Velocity of the uniform flow, in nm per unit of tau; NaN unless `kind` is "velocity".
+    velocity_spread, velocity_spread_err : float
+        Standard deviation of the velocities, in nm per unit of tau; NaN unless `kind` is "spread". A linear profile
+        between walls of speeds 0 and V has V / sqrt(12).
+    flow_direction, flow_direction_err : float
+        Direction of either flow, in degrees from 0 to 180; speckle does not show the sign.
+    flow_p : float
+        Probability that equal bins differ so much with azimuth: with parts by a test of their scatter, without parts by
+        the drop of chi square, assuming independent lags.
+    flow_bic : float
+        Bayesian information criterion without flow (all bins alike, or anisotropic, whichever is better) minus that of
+        the better flow. A flow is reported if this is above 10, `flow_p` is below .01, the other kind of flow is worse,
+        and the velocity is known to a twelfth. NaN if no flow was fitted, because the bins do not differ.
+    anisotropy, anisotropy_err : float
+        Amplitude of the second harmonic of log tau; NaN unless significant, and NaN if there are fringes.
+    anisotropy_direction, anisotropy_direction_err : float
+        Direction of the fastest relaxation, in degrees from 0 to 180.
+    anisotropy_p : float
+        p-value of an amplitude of zero; significant below .01.
+    static, static_err : float
+        Static share of the scattered intensity.
+    tau, tau_err : float
+        Relaxation time of the moving part's g1, the same in all directions unless `kind` is "anisotropy".
+    exponent, contrast : float
+        Exponent of the relaxation, and mean contrast over bins.
+    chi2 : float
+        Reduced chi square of the selected model (sum of squares per degree of freedom without parts or errors).
+
+    Examples
+    --------
+    >>> tau, phi = np.geomspace(0.01, 1, 30), np.arange(0.0, 360, 30)
+    >>> along = 0.05 * np.cos(np.radians(phi))[:, None]  # q along the flow
+    >>> g2 = 1 + 0.2 * np.abs(0.6 * np.exp((1j * along * 400 - 2) * tau) + 0.4) ** 2
+    >>> flow = fit_flow(tau, g2 + np.random.default_rng(0).normal(0, 0.001, (12, 30)), phi, np.full(12, 0.05))
+    >>> flow.kind, round(flow.velocity, -1)
+    ('velocity', 400.0)
+    """
+
+    kind: Kind = "none"
+    velocity: float = np.nan
+    velocity_err: float = np.nan
+    velocity_spread: float = np.nan
+    velocity_spread_err: float = np.nan
+    flow_direction: float = np.nan
+    flow_direction_err: float = np.nan
+    flow_p: float = np.nan
+    flow_bic: float = np.nan
+    anisotropy: float = np.nan
+    anisotropy_err: float = np.nan
+    anisotropy_direction: float = np.nan
+    anisotropy_direction_err: float = np.nan
+    anisotropy_p: float = np.nan
+    static: float = np.nan
+    static_err: float = np.nan
+    tau: float = np.nan
+    tau_err: float = np.nan
+    exponent: float = np.nan
+    contrast: float = np.nan
+    chi2: float = np.nan
+    formula: str = FORMULA
+
+
+def fit_flow(
+    tau: ArrayLike,
+    g2: ArrayLike,
+    phi: ArrayLike,
+    q: ArrayLike,
+    error: ArrayLike | None = None,
+    *,
+    parts: ArrayLike | None = None,
+    part_roi: ArrayLike | None = None,
+    part_weight: ArrayLike | None = None,
+    phi_width: float = 0.0,
+    q_width: float = 0.0,
+) -> FlowFit:
+    """Find motion in the azimuthal dependence of g2 in a ring; report only what passes a significance test.
+
+    Moving and static scatterers together give |g1|² = x² g² + (1 - x)² + 2 x (1 - x) g cos(q·v tau) (Livet et al., J.
+    Synchrotron Rad. 13, 453, 2006). Velocities that are spread about their mean, as in shear, let speckle decay without
+    fringes, by exp(-(q·s tau)²) for a normal spread (Fuller et al., J. Fluid Mech. 100, 555, 1980; Burghardt et al.,
+    Phys. Rev. E 85, 021402, 2012). Horwath et al. (Nat. Commun. 15, 5945, 2024) use angle-resolved velocities. Each bin
+    has its own contrast.
+
+    Parameters
+    ----------
+    tau : array_like, shape (n,)
+        Lags, in any unit.
+    g2 : array_like, shape (n_roi, n)
+        NaN is ignored. Relaxation time and static part are taken to be the same in all bins: fit one ring at a time,
+        and use `fit_power` for the dependence on q.
+    phi : array_like, shape (n_roi,)
+        Azimuth of the bins, in degrees; part of a circle is enough.
+    q : float or array_like, shape (n_roi,)
+        In 1/nm.
+    error : array_like, like g2, optional
+        Standard errors, if there are no parts; errors of zero or NaN are ignored.
+    parts : array_like, shape (n_part, n), optional
+        g2 of groups of pixels of the bins, three or more in each bin. Lags of g2 are correlated, because they share
+        speckles; the scatter of parts gives their covariance, the errors and `flow_p`. Without parts the lags are taken
+        to be independent, which makes errors and p-values of real frames too small.
+    part_roi : array_like of int, shape (n_part,)
+        Bin of each part, from 0.
+    part_weight : array_like, shape (n_part,), optional
+        Pixels of each part; for bins of equal size, the shares of `G2` do as well.
+    phi_width : float
+        Width of a bin in degrees: 20 for 18 bins. Fringes that vary within a bin are less deep.
+    q_width : float
+        Width of a bin in 1/nm. Relaxation is faster at larger q, here as q², so late fringes come from smaller q. If
+        this is ignored, velocities in a ring of q ± 10 % come out 1 % too low.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, or a q is not positive.
+
+    Examples
+    --------
+    >>> tau, phi = np.geomspace(0.01, 1, 30), np.arange(0.0, 360, 30)
+    >>> g2 = 1 + 0.2 * np.exp(-2 * tau / 0.1) + np.random.default_rng(0).normal(0, 0.001, (12, 30))
+    >>> fit_flow(tau, g2, phi, np.full(12, 0.05)).kind
+    'none'
+    """
+    lags, values, azimuth = (np.asarray(x, dtype=float) for x in (tau, g2, phi))
+    if lags.ndim != 1 or azimuth.ndim != 1 or values.shape != (azimuth.size, lags.size):
+        raise ValueError(f"g2 of shape {values.shape} does not fit {azimuth.shape} azimuths and {lags.shape} lags")
+    momentum = np.broadcast_to(np.asarray(q, dtype=float), azimuth.shape)
+    if not (momentum > 0).all():
+        raise ValueError("q must be positive, in 1/nm")
+    errors = np.full_like(values, np.nan) if error is None else np.asarray(error, dtype=float)
+    if errors.shape != values.shape:
+        raise ValueError(f"errors of shape {errors.shape} do not fit g2 of shape {values.shape}")
+    noise, p = None, np.nan
+    if parts is not None:
+        order = np.argsort(lags)
+        order = order[lags[order] > 0]
+        noise, bins, data = scatter(values[:, order], np.asarray(parts)[..., order], part_roi, part_weight)
+        order = order[data]
+        lags, values, errors = lags[order], values[np.ix_(bins, order)], errors[np.ix_(bins, order)]
+        azimuth, momentum = azimuth[bins], momentum[bins]
+        if lags.size < 4 or bins.size < 3:
+            return FlowFit()
+        p = differ(values, azimuth, noise)
+        if not p < SURE_P:  # nearly all runs end here
+            return FlowFit(flow_p=p, anisotropy_p=p)
+    use = np.isfinite(values) & (lags > 0)
+    known = noise is not None or bool(np.all(np.isfinite(errors[use]) & (errors[use] > 0)))
+    if noise is not None:
+        weight = np.broadcast_to(np.sqrt(noise.size)[:, None], values.shape)
+    else:
+        weight = np.where(use, 1 / np.where(use & known, errors, 1.0), 0.0)
+    angle = np.deg2rad(azimuth)
+    along = momentum / momentum.mean() * np.stack([np.cos(angle), np.sin(angle)])
+    lags = np.where(lags > 0, lags, 1.0)
+    if (weight > 0).sum() < 20 or len(azimuth) < 3:
+        return FlowFit()
+    mix = None if noise is None else noise.whitening()
+    half = np.deg2rad(phi_width) / 2, q_width / momentum.mean() / 2
+    ring = Ring(lags, angle, along[..., None] * lags, np.where(use, values, 1.0), weight, mix, half)
+    return _Choice(ring, momentum.mean(), noise, known, p).report()
+
+
+class _Choice:
+    """Fits of every model to one ring, and the choice between them."""
+
+    def __init__(self, ring: Ring, q: float, noise: Scatter | None, known: bool, p: float) -> None:
+        self.ring, self.q, self.noise, self.known, self.p = ring, q, noise, known, p
+        self.n = int((ring.weight > 0).sum())
+        self.fits = {"none": fit(self._starts(), ring, FREE["none"])}
+        plain = self.fits["none"][0]
+        turned = np.array([(0.7, 0.0), (0.5, 0.5), (0.0, 0.7), (-0.5, 0.5)])
+        starts = {
+            "anisotropy": _at(plain, 7, [(0.1, 0.0), (0.0, 0.1), (-0.1, 0.0), (0.0, -0.1)]),
+            "spread": _at(plain, 5, np.exp(-plain[0]) * turned),
+            "velocity": search(ring, plain),
+        }
+        for kind, start in starts.items():
+            if len(start):
+                self.fits[kind] = fit(start, ring, FREE[kind])
+        cost = {kind: result[1] for kind, result in self.fits.items()}
+        chi2 = cost if known else {kind: self.n * np.log(max(c, 1e-300)) for kind, c in cost.items()}
+        self.bic = {kind: c + self._size(kind) * np.log(self.n) for kind, c in chi2.items()}
+
+    def _size(self, kind: str) -> int:
+        """Return the number of parameters of a model, including the contrast of each bin."""
+        return len(FREE[kind]) + len(self.ring.angle)
+
+    def _starts(self) -> Floats:
+        """Return starts for the fit with equal bins: without a static part, and with one."""
+        ring = self.ring
+        weight = (ring.weight**2).sum(0)
+        seen = weight > 0
+        lag = ring.lag[seen]
+        mean = (ring.weight**2 * ring.value).sum(0)[seen] / weight[seen]
+        order = np.argsort(lag)
+        curves = Curves.of(lag[order], mean[order][None], np.eye(lag.size)[None])
+        first = fit_family(curves, "stretched + baseline", start_of(curves))
+        height = max(mean[order[0]] - 1, 1e-3)
+        middle = np.sqrt(lag.min() * lag.max())
+        log_tau, exponent = (np.log(middle), 1.0) if first.edge[0] else first.x[0, 1:3]
+        n_roi = len(ring.angle)
+        log_tau = np.clip(log_tau, np.log(lag.min() / 4), np.log(lag.max() * 4))
+        rest = [*6 * [0.0], *n_roi * [height]]
+        return np.array([[log_tau, min(exponent, 2.0), 0.05, *rest], [log_tau, 1.0, 0.4, *rest]])
+
+    def report(self) -> FlowFit:
+        """Return the numbers of the selected model."""
+        flow = min((kind for kind in ("velocity", "spread") if kind in self.bic), key=self.bic.__getitem__)
+        gain = min(self.bic["none"], self.bic["anisotropy"]) - self.bic[flow]
+        p = self.p
+        if self.noise is None:  # Bonferroni: p of one trial velocity, times their number
+            drop = (self.fits["none"][1] - self.fits[flow][1]) / 2
+            freedom = max(self.n - self._size(flow), 1)
+            left = 1.0 if self.known else max(self.fits[flow][1] / freedom, 1e-300)
+            p = min(1.0, 1000 * float(f_distribution.sf(drop / left, 2, freedom)))
+        out = {"flow_p": p, "flow_bic": gain}
+        kind: Kind = "none"
+        length, length_err, direction, direction_err, _ = self._vector(flow)
+        other = min((bic for kind, bic in self.bic.items() if kind not in ("none", "anisotropy", flow)), default=np.inf)
+        surely = gain > SURE_BIC and other - self.bic[flow] > ALIKE and p < SURE_P
+        surely = surely and length_err < KNOWN * length and direction_err < 20
+        if surely:
+            kind = flow
+            name = "velocity" if flow == "velocity" else "velocity_spread"
+            out |= {name: length / self.q, f"{name}_err": length_err / self.q}
+            out |= {"flow_direction": direction, "flow_direction_err": direction_err}
+        size, size_err, twice, twice_err, out["anisotropy_p"] = self._vector("anisotropy")
+        if kind != "velocity" and out["anisotropy_p"] < SURE_P and self.bic["anisotropy"] < self.bic["none"]:
+            kind = "anisotropy" if kind == "none" else kind
+            out |= {"anisotropy": size, "anisotropy_err": size_err}
+            out |= {"anisotropy_direction": twice / 2 % 180, "anisotropy_direction_err": twice_err / 2}
+        x, cost, _ = self.fits[kind]
+        sd = np.sqrt(np.diag(self._covariance(kind))[:3])
+        shape = {"static": x[2], "static_err": sd[2], "tau": np.exp(x[0]), "tau_err": np.exp(x[0]) * sd[0]}
+        shape |= {"exponent": x[1], "contrast": x[N:].mean()}
+        lag = self.ring.lag[(self.ring.weight**2).sum(0) > 0]
+        if not (np.log(RESOLVED * lag.min()) < x[0] < np.log(lag.max()) and sd[0] < LOG_TAU_KNOWN):
+            shape = dict.fromkeys(shape, np.nan)
+        shape["chi2"] = cost / max(self.n - self._size(kind), 1)
+        return FlowFit(kind=kind, **{name: float(x) for name, x in (out | shape).items()})  # type: ignore[arg-type]
+
+    def _covariance(self, kind: str) -> Floats:
+        """Return the covariance of the free parameters: a sandwich of the scatter of parts, or for independent lags."""
+        _, cost, jacobian = self.fits[kind]
+        flat = jacobian.reshape(len(jacobian), -1)
+        scale = np.maximum(np.linalg.norm(flat, axis=1), NOTHING)
+        if not (scale > NOTHING).any():
+            return np.eye(len(flat)) / NOTHING
+        bread = np.linalg.pinv((flat / scale[:, None]) @ (flat / scale[:, None]).T, rcond=1e-10, hermitian=True)
+        bread /= scale * scale[:, None]
+        noise = self.noise
+        if noise is None:
+            return bread * (1.0 if self.known else cost / max(self.n - len(flat), 1))
+        weighted = np.sqrt(noise.size)[noise.roi, None] * noise.deviation @ self.ring.mix.T  # type: ignore[union-attr]
+        score = np.einsum("nrl,rl->rn", jacobian[:, noise.roi], weighted) * np.sqrt(noise.factor)[:, None]
+        return np.asarray(bread @ (score.T @ score) @ bread * (noise.freedom / max(noise.freedom - 2, 1)))
+
+    def _vector(self, kind: str) -> tuple[float, float, float, float, float]:
+        """Return length, error, direction in degrees modulo 180 (anisotropy: 360), error, and p of a length of zero."""
+        x, _, _ = self.fits[kind]
+        v, covariance = x[FREE[kind][3:]], self._covariance(kind)[3:5, 3:5]
+        length = float(np.hypot(*v))
+        if not length > NOTHING:
+            return 0.0, np.inf, np.nan, np.inf, 1.0
+        along, across = v / length, np.array([-v[1], v[0]]) / length
+        direction = np.rad2deg(np.arctan2(v[1], v[0])) % (360 if kind == "anisotropy" else 180)
+        freedom = self.n - self._size(kind) if self.noise is None else self.noise.freedom - 1
+        p = f_distribution.sf(v @ np.linalg.pinv(covariance, hermitian=True) @ v / 2, 2, max(freedom, 1))
+        # the variance may be slightly negative if the covariance is singular
+        length_err, across_err = (float(np.sqrt(np.maximum(x @ covariance @ x, 0))) for x in (along, across))
+        return length, length_err, float(direction), float(np.rad2deg(across_err / length)), float(p)
+
+
+def _at(x: Floats, first: int, vectors: ArrayLike) -> Floats:
+    """Return parameters with each of `vectors` in place of two of them, one row each."""
+    out = np.tile(x, (len(np.asarray(vectors)), 1))
+    out[:, first : first + 2] = vectors
+    return out
+
+
+def model(x: Floats, ring: Ring, free: list[int]) -> tuple[Floats, Floats, Floats]:
+    """Return g2 (k, n_roi, n_lag), its derivatives by the `free` parameters, and by the contrast of each bin.
+
+    The parameters `x` are (k, 9 + n_roi), the derivatives (k, len(free), n_roi, n_lag) and (k, n_roi, n_lag).
+    """
+    log_tau, exponent, static, u1, u2, w1, w2, a1, a2 = x[:, :N].T[..., None, None]
+    contrast = x[:, N:, None]
+    c2, s2 = np.cos(2 * ring.angle)[:, None], np.sin(2 * ring.angle)[:, None]
+    r1, r2 = ring.reach
+    ratio = np.log(ring.lag) - log_tau + a1 * c2 + a2 * s2
+    z = np.exp(np.clip(exponent * ratio, -700, 6))
+    k = w1 * r1 + w2 * r2
+    g = np.exp(-z - k * k / 2)
+    lower = np.minimum(z, LATE)  # the part of z that lowers the mean q of the field that is still correlated
+    fringe, slopes, by_lower = _fringe(u1, u2, lower, ring)
+    moving = 1 - static
+    shape = moving**2 * g * g + static**2 + 2 * moving * static * g * fringe
+    by_g = contrast * 2 * moving * (moving * g + static * fringe) * g  # derivative by log g
+    by_z = contrast * 2 * moving * static * g * by_lower * (z < LATE) - by_g
+    out = np.empty((len(x), len(free), *shape.shape[1:]))
+    for j, i in enumerate(free):
+        if i == 0:
+            out[:, j] = -by_z * exponent * z
+        elif i == 1:
+            out[:, j] = by_z * z * ratio
+        elif i == 2:
+            out[:, j] = contrast * 2 * (static - moving * g * g + (1 - 2 * static) * g * fringe)
+        elif i < 5:
+            out[:, j] = 2 * contrast * moving * static * g * slopes[i - 3]
+        elif i < 7:
+            out[:, j] = -by_g * k * (r1, r2)[i - 5]
+        else:
+            out[:, j] = by_z * exponent * z * (c2, s2)[i - 7]
+    return 1 + contrast * shape, out, shape
+
+
+def _fringe(u1: Floats, u2: Floats, z: Floats, ring: Ring) -> tuple[Floats, list[Floats], Floats]:
+    """Return the mean of cos(u·reach) over a bin, and its derivatives by u1, u2, and the moving part's exponent z.
+
+    The phase varies along the azimuth, taken to second order, and in proportion to q. Relaxation is faster at larger q,
+    with z proportional to q² for diffusion, so the mean q of the field that is still correlated falls by
+    2 z half² / 3, to first order.
+    """
+    r1, r2 = ring.reach
+    c, s = np.cos(ring.angle)[:, None], np.sin(ring.angle)[:, None]
+    far = r1 * c + r2 * s
+    wide, deep = ring.half
+    fall = 2 * deep**2 / 3
+    shorter = (1 - wide**2 / 6) * (1 - fall * z)
+    whole = u1 * r1 + u2 * r2
+    phase = whole * shorter
+    across = (u2 * c - u1 * s) * far
+    a, a_slope = _sinc(wide * across)
+    b, b_slope = _sinc(deep * phase)
+    cosine, sine = np.cos(phase), np.sin(phase)
+    by_phase = a * (cosine * b_slope * deep - sine * b)
+    by_across = cosine * b * a_slope * wide * far
+    by_u = [by_phase * shorter * r1 - by_across * s, by_phase * shorter * r2 + by_across * c]
+    return cosine * a * b, by_u, -by_phase * whole * (1 - wide**2 / 6) * fall
+
+
+def _sinc(x: Floats) -> tuple[Floats, Floats]:
+    """Return sin(x) / x and its derivative."""
+    small = np.abs(x) < 1e-3
+    safe = np.where(small, 1.0, x)
+    sinc = np.where(small, 1 - x * x / 6, np.sin(safe) / safe)
+    return sinc, np.where(small, -x / 3, (np.cos(safe) - sinc) / safe)
+
+
+def fit(start: Floats, ring: Ring, free: list[int]) -> tuple[Floats, float, Floats]:
+    """Fit from several starts (k, 9 + n_roi); return the best parameters, their chi square, and its derivatives.
+
+    The derivatives by the free parameters and the contrasts are whitened, (len(free) + n_roi, n_roi, n_lag).
+    """
+    n_roi, n_free = len(ring.angle), len(free)
+    moved = [*free, *range(N, N + n_roi)]
+    low, high = (
+        np.broadcast_to(np.r_[limits[free], n_roi * [contrast]], (len(start), len(moved)))
+        for limits, contrast in zip((_LOW, _HIGH), _CONTRAST, strict=True)
+    )
+
+    def normal_equations(x: Floats, which: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+        whole = start[which]
+        whole[:, moved] = x
+        return _normal(whole, ring, free)
+
+    x, cost, _ = levenberg_marquardt(
+        np.clip(start[:, moved], low, high), low, high, normal_equations,
+        rounds=60, shrink=0.2, grow=5, most_damping=1e7, tolerance=1e-6, ridge=1e-9,
+    )  # fmt: skip
+    best = int(cost.argmin())
+    found = start[best].copy()
+    found[moved] = x[best]
+    _, by_free, by_contrast = model(found[None], ring, free)
+    jacobian = np.zeros((n_free + n_roi, *ring.value.shape))
+    jacobian[:n_free] = ring.whiten(by_free[0])
+    jacobian[n_free + np.arange(n_roi), np.arange(n_roi)] = ring.whiten(by_contrast[0])
+    return found, float(cost[best]), jacobian
+
+
+def _normal(x: Floats, ring: Ring, free: list[int]) -> tuple[Floats, Floats, Floats]:
+    """Return chi square (k,), JᵀJ and Jᵀr of the whitened residuals; a contrast only affects its own bin."""
+    y, by_free, by_contrast = model(x, ring, free)
+    n, n_free = len(x), len(free)
+    residual, by_free, by_contrast = (ring.whiten(some) for some in (y - ring.value, by_free, by_contrast))
+    normal = np.zeros((n, n_free + y.shape[1], n_free + y.shape[1]))
+    flat = by_free.reshape(n, n_free, -1)
+    normal[:, :n_free, :n_free] = flat @ flat.transpose(0, 2, 1)
+    normal[:, :n_free, n_free:] = np.einsum("knbl,kbl->knb", by_free, by_contrast)
+    normal[:, n_free:, :n_free] = normal[:, :n_free, n_free:].transpose(0, 2, 1)
+    np.einsum("kii->ki", normal)[:, n_free:] = np.einsum("kbl,kbl->kb", by_contrast, by_contrast)
+    by_bin = np.einsum("kbl,kbl->kb", by_contrast, residual)
+    gradient = np.concatenate([(flat @ residual.reshape(n, -1, 1))[..., 0], by_bin], axis=1)
+    return np.einsum("kbl,kbl->k", residual, residual), normal, gradient
+
+
+def search(ring: Ring, plain: Floats, n_best: int = 6) -> Floats:
+    """Return starts for fits of fringes: the best trial velocities and relaxation times, with linear amplitudes."""
+    lag = ring.lag
+    radius = np.arange(-MOST_FRINGES, MOST_FRINGES + 0.1, 0.9)
+    u1, u2 = (x.ravel() for x in np.meshgrid(radius, radius[radius >= 0]))
+    inside = (np.hypot(u1, u2) <= MOST_FRINGES) & (np.hypot(u1, u2) > 0.5)
+    u = np.stack([u1[inside], u2[inside]], axis=1)
+    y = ring.whiten(ring.value - 1).ravel().astype(np.float32)
+    starts = []
+    for tau in np.geomspace(lag.min(), lag.max(), 9)[1:]:
+        trial = u / tau
+        trial = trial[np.hypot(*trial.T) <= np.pi / lag.min()]  # faster fringes are not resolved by the lags
+        if len(trial) == 0:
+            continue
+        g = np.exp(-lag / tau)
+        fringe = np.cos(
+            np.tensordot(trial, ring.reach, 1).astype(np.float32)
+        )  # the approximation for narrow bins is sufficient
+        fringe *= g.astype(np.float32)
+        fringe = ring.whiten(fringe).reshape(len(trial), -1)
+        ones = np.ones_like(ring.value)
+        fixed = np.stack([ring.whiten(ones).ravel(), ring.whiten(ones * g * g).ravel()]).astype(np.float32)
+        normal = np.empty((len(trial), 3, 3))
+        normal[:, :2, :2] = fixed @ fixed.T
+        normal[:, 2, :2] = normal[:, :2, 2] = fringe @ fixed.T
+        normal[:, 2, 2] = np.einsum("kn,kn->k", fringe, fringe)
+        right = np.column_stack([np.tile(fixed @ y, (len(trial), 1)), fringe @ y]).astype(float)
+        normal += 1e-6 * np.einsum("kii->ki", normal)[:, :, None] * np.eye(3)
+        level, decay, beat = np.linalg.solve(normal, right[..., None])[..., 0].T
+        explained = level * right[:, 0] + decay * right[:, 1] + beat * right[:, 2]
+        explained[(decay <= 0) | (beat <= 0)] = -np.inf
+        for i in np.argsort(-explained)[:n_best]:
+            if np.isfinite(explained[i]):
+                static = beat[i] / (2 * decay[i] + beat[i])
+                contrast = decay[i] / (1 - static) ** 2
+                start = plain.copy()
+                start[:5] = np.log(tau), 1.0, static, *trial[i]
+                start[N:] = contrast
+                starts.append((explained[i], start))
+    starts.sort(key=lambda pair: -pair[0])
+    return np.array([start for _, start in starts[:n_best]])

@@ -1,0 +1,342 @@
+"""The one-time correlation g2(tau): of frames, weighted with their photons if they are sparse, and of two-time maps."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numba as nb
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.fft import fft, irfft, next_fast_len, rfft
+
+from ainerd.threads import n_cores, one_thread
+from ainerd_xpcs.numerics._counts import Scales, Sums, check_counts, scales, sum_frames, weights
+from ainerd_xpcs.numerics._partition import Normalization, Partition, Parts, Precision, check_choice
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+ROUNDING = 1e-12  # differences between parts below this are rounding errors
+
+
+@dataclass(frozen=True, kw_only=True)
+class G2:
+    """A one-time correlation function.
+
+    Attributes
+    ----------
+    lag : ndarray, shape (n,)
+        In frames, from 1; multiply by the frame time for tau.
+    value, error : ndarray, shape (n_roi, n)
+        g2, and its standard error from the scatter of the bin's parts, including the finite number of speckles. The
+        error is NaN if a bin has only one part, or if all parts agree, for instance because none holds a pair of
+        photons.
+    parts : ndarray, shape (n_part, n)
+        g2 of the parts of each bin: groups of neighbouring pixels of one static sub-bin. `value` is their mean,
+        weighted with `part_weight`. With e = D - 1, the value of a part is the mean of e e' - (g2 - 1) (e + e'): D is
+        divided by the mean of a frame, so e sums to zero over a bin, and parts whose brightness counted would scatter
+        more than bins do (the linearized variance of a ratio).
+    part_roi : ndarray of int, shape (n_part,)
+        Bin of each part, from 0.
+    part_weight : ndarray, shape (n_part,)
+        Share of the bin's pixels.
+    n_pixels : ndarray of int, shape (n_roi,)
+        Number of pixels in use in each bin.
+    counts : ndarray, shape (n_roi,)
+        Photons per pixel and frame.
+    n_frames : int
+    contrast0, contrast0_err : ndarray, shape (n_roi,)
+        Contrast within a frame from photon statistics, <I(I - 1)> / <I>² - 1, which is free of shot noise (Goodman,
+        Speckle Phenomena in Optics, 2007; Bandyopadhyay et al., Rev. Sci. Instrum. 76, 093110, 2005), corrected for
+        the finite number of photons and pixels.
+    parts0 : ndarray, shape (n_part,)
+        Contrast within a frame of the parts.
+    bias : ndarray, shape (n_roi, n)
+        Expected `value` minus the truth, to first order: intensities are divided by means over few pixels, of each
+        frame over the n of the bin and of the run over the m of a sub-bin, and these means fluctuate with speckle and
+        photons too. With c the mean of g2 - 1 over all pairs of frames and C the photons of the sub-bin, it is -g2
+        times the mean over pixels of c (1 / m - 1 / n) + 1 / C - 1 / C_bin + (g2 - 1) / n, which for a static sample is
+        -contrast (1 + contrast) / m.
+
+    Examples
+    --------
+    >>> curve = g2(movie, Partition.from_roi_map(np.repeat([[1], [2]], 20, axis=0).repeat(40, axis=1)))
+    >>> at = np.searchsorted(curve.lag, [1, 10, 100])
+    >>> curve.value[:, at].round(1)
+    array([[1.8, 1.1, 1. ],
+           [1.8, 1.1, 1. ]])
+    >>> (curve.error[:, at] < 0.1).all()
+    np.True_
+    """
+
+    lag: Floats
+    value: Floats
+    error: Floats
+    parts: Floats
+    part_roi: Ints
+    part_weight: Floats
+    n_pixels: Ints
+    counts: Floats
+    n_frames: int
+    contrast0: Floats
+    contrast0_err: Floats
+    parts0: Floats
+    bias: Floats
+
+
+def g2(
+    frames: NDArray[Any],
+    partition: Partition,
+    *,
+    normalization: Normalization = "smoothed",
+    valid: ArrayLike | None = None,
+    dtype: Precision = "float32",
+) -> G2:
+    """Compute g2 at every lag from 1 to T - 1, by FFT; NaN at lags without a pair of valid frames.
+
+    It is the mean of C2 along a diagonal. A pair of frames has the weights of both, as in `MultiTau`; with "paper" all
+    pairs have the same.
+
+    Parameters
+    ----------
+    frames : ndarray, shape (T, ny, nx) or (T, n_pixels)
+        Counts.
+    partition, normalization, valid
+        As in `TwoTimeReducer`, and in its `push`.
+    dtype : {"float32", "float64"}
+        Precision of the Fourier transforms. In float32 the error is below 1e-4 at any lag.
+
+    Examples
+    --------
+    >>> curve = g2(movie, Partition.from_roi_map(np.ones((40, 40), int)))
+    >>> curve.lag[[0, 4, 9]], curve.value[0, [0, 4, 9]].round(1)  # 1 + exp(-2 lag / 10)
+    (array([ 1.,  5., 10.]), array([1.8, 1.4, 1.1]))
+    """
+    check_choice("normalization", normalization, Normalization)
+    check_choice("dtype", dtype, Precision)
+    counts = check_counts(partition.gather(frames))
+    n_frames = len(counts)
+    if n_frames < 2:
+        raise ValueError(f"g2 needs at least 2 frames, got {n_frames}")
+    keep = None if valid is None else np.asarray(valid, dtype=bool)
+    scale = scales(Sums.of(counts, partition), partition, normalization, keep)
+    size = next_fast_len(2 * n_frames)
+    parts = Parts.of(partition)
+    edges, roi, of_sub = parts.edges, parts.roi, scale.sub[parts.sub]
+    weight = weights(scale.weight)
+    plain, centred = np.empty((2, len(roi), n_frames - 1))
+
+    def correlate(some: Ints) -> None:
+        # two pixels in one complex series, transformed in place: fresh memory would cost as much as the transform
+        room = np.empty((-(-np.diff(edges).max() // 2), size, 2), dtype)
+        for j in some:
+            n, w = edges[j + 1] - edges[j], weight[:, roi[j]]
+            e = room[: -(-n // 2)]
+            mean = _centre(counts, edges[j], n, scale.frame[:, roi[j]] * w * of_sub[j], w, e)
+            # with d = w (1 + e), the sum of d d' over pairs is that of w w' (e e' + e + e' + 1)
+            window, seen = rfft(w, size), rfft((w > 0).astype(float), size)
+            total = _autocorrelate(e, n_frames) / n
+            ends = 2 * irfft((rfft(mean, size).conj() * window).real, size)[1:n_frames]
+            pairs = irfft(np.abs(window) ** 2, size)[1:n_frames]
+            known = np.rint(irfft(np.abs(seen) ** 2, size)[1:n_frames]) > 0
+            with np.errstate(divide="ignore", invalid="ignore"):
+                centred[j] = np.where(known, total / pairs, np.nan)
+                plain[j] = np.where(known, (total + ends) / pairs, np.nan)
+
+    threads = n_cores()
+    with one_thread, ThreadPoolExecutor(threads) as pool:
+        list(pool.map(correlate, np.array_split(np.arange(len(roi)), threads)))
+    *zero, photons = _within_a_frame(counts, scale, parts)
+    plain, centred = (np.column_stack([of_frame, x]) for of_frame, x in zip(zero, (plain, centred), strict=True))
+    return from_parts(np.arange(1.0, n_frames), plain, centred, photons, parts.size, parts, n_frames)
+
+
+def _within_a_frame(counts: NDArray[Any], scale: Scales, parts: Parts) -> tuple[Floats, Floats, Floats]:
+    """Return (n_part,) each, without shot noise: mean of d d - 1 and of e e of frames with themselves, and photons."""
+    roi = parts.roi
+    sums, squares, products = np.empty((3, len(counts), len(roi)))
+    sum_frames(counts, parts.edges, sums, squares, products)
+    seen = scale.valid[:, roi]
+    sums, squares = sums * seen, squares * seen
+    member = roi[:, None] == np.arange(roi[-1] + 1)
+    n_pixels, total = parts.size @ member, sums @ member
+    pairs = total * np.maximum(total - 1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        per_mean = np.where(total > 0, n_pixels / total, 0)
+        profile = scale.sub[parts.sub]
+        profile = profile / ((sums.sum(0) * profile) @ member / total.sum(0))[roi]  # mean 1 in each bin
+        pairs_of_part = (squares - sums).sum(0) * profile**2
+        ends = 2 * np.einsum("tj,tj->j", sums, (pairs / n_pixels**2 * per_mean)[:, roi]) * profile
+        area = (pairs / n_pixels**2).sum(0)[roi] * parts.size
+        return pairs_of_part / area - 1, (pairs_of_part - ends) / area + 1, sums.sum(0)
+
+
+def _autocorrelate(e: NDArray[Any], n_frames: int) -> Floats:
+    """Sum e(t) e(t + lag) over t and all series of `e`, (n, size, 2), for lags 1 to n_frames - 1; overwrites `e`."""
+    few = min(64, n_frames - 1)  # lags with few pairs are summed directly, because the FFT's rounding would show there
+    first, last = (x.transpose(0, 2, 1).reshape(-1, few) for x in (e[:, :few], e[:, n_frames - few : n_frames]))
+    products = first.T @ last
+    size = e.shape[1]
+    transformed = fft(e.view(np.result_type(e, 1j))[..., 0], axis=1, overwrite_x=True).view(e.dtype)
+    power = np.einsum("pf,pf->f", transformed, transformed).reshape(-1, 2).sum(1, dtype=float)
+    mirrored = np.roll(power[::-1], 1)
+    total: Floats = irfft((power + mirrored)[: size // 2 + 1] / 2, size)[1:n_frames]
+    total[n_frames - 1 - few :] = [np.trace(products, offset, dtype=float) for offset in range(few)]
+    return total
+
+
+def g2_from_two_time(c2: ArrayLike) -> Floats:
+    """Return g2 by lag: the mean along the diagonals of maps (n_roi, n, n) or (n, n), ignoring NaN.
+
+    Returns
+    -------
+    ndarray, shape (n_roi, n - 1) or (n - 1,)
+        g2 at lags 1 to n - 1, in rows of the map; NaN where no element is left. Near the diagonal of a reduced map a
+        row averages over lags that differ by up to its own length.
+
+    Examples
+    --------
+    >>> g2_from_two_time([[9.0, 1.2, 1.1], [1.2, 9.0, 1.4], [1.1, 1.4, 9.0]])
+    array([1.3, 1.1])
+    """
+    return g2_by_age(c2, 1)[1][..., 0, :]
+
+
+def g2_by_age(c2: ArrayLike, n_ages: int) -> tuple[Floats, Floats]:
+    """Return g2 by age and lag: cuts across the diagonal of a map.
+
+    Parameters
+    ----------
+    c2 : array_like, shape (n_roi, n, n) or (n, n)
+        Two-time maps; NaN is ignored.
+    n_ages : int
+        Number of strips of equal length in age, (t1 + t2) / 2.
+
+    Returns
+    -------
+    age : ndarray, shape (n_ages,)
+        Middle of each strip, in rows of the map, 0 at the start of the first row.
+    value : ndarray, shape (n_roi, n_ages, n - 1) or (n_ages, n - 1)
+        g2 at lags 1 to n - 1, in rows; NaN where no element is left: only middle ages have long lags.
+
+    Raises
+    ------
+    ValueError
+        If the maps are not square, or there are more ages than rows.
+
+    Examples
+    --------
+    >>> slow, fast = np.exp(-np.arange(4) / 8), np.exp(-np.arange(4) / 2)
+    >>> distance = np.abs(np.subtract.outer(range(4), range(4)))
+    >>> c2 = np.ones((8, 8))
+    >>> c2[:4, :4], c2[4:, 4:] = 1 + slow[distance], 1 + fast[distance]  # the relaxation gets faster
+    >>> age, g2 = g2_by_age(c2, n_ages=2)
+    >>> age, g2[:, 0].round(2)
+    (array([2., 6.]), array([1.88, 1.45]))
+    """
+    maps = np.asarray(c2, dtype=float)
+    n = maps.shape[-1]
+    if maps.ndim not in (2, 3) or maps.shape[-2] != n or n < 2:
+        raise ValueError(f"c2 must be maps (n_roi, n, n) or (n, n) with n > 1, got shape {maps.shape}")
+    if not 1 <= n_ages <= n:
+        raise ValueError(f"n_ages must lie between 1 and the {n} rows of the map, got {n_ages}")
+    t1, t2 = np.triu_indices(n, 1)
+    strip = (t1 + t2 + 1) * n_ages // (2 * n)  # t1 + t2 + 1 is twice the age at the middle of the element
+    where = strip * (n - 1) + t2 - t1 - 1
+    out = []
+    for values in maps.reshape(-1, n, n)[:, t1, t2]:
+        seen = np.isfinite(values)
+        total = np.bincount(where[seen], values[seen], n_ages * (n - 1))
+        count = np.bincount(where[seen], minlength=n_ages * (n - 1))
+        out.append(np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0))
+    age = (np.arange(n_ages) + 0.5) * n / n_ages
+    return age, np.reshape(out, (*maps.shape[:-2], n_ages, n - 1))
+
+
+@nb.njit(nogil=True, cache=True)
+def _centre(counts: NDArray[Any], first: int, n: int, factor: Floats, seen: Floats, out: NDArray[Any]) -> Floats:
+    """Write counts * factor - seen of `n` pixels, two by two, (n / 2, size, 2), and zeros after; return their mean."""
+    mean = np.zeros(len(counts))
+    out[:, len(counts) :] = 0
+    out[-1, :, 1] = 0
+    for t in range(len(counts)):
+        f, s, total = factor[t], seen[t], 0.0
+        for p in range(n):
+            e = counts[t, first + p] * f - s
+            out[p >> 1, t, p & 1] = e
+            total += e
+        mean[t] = total / n
+    return mean
+
+
+def from_parts(
+    lag: Floats, plain: Floats, centred: Floats, counts: Floats, size: Ints, parts: Parts, n_frames: int
+) -> G2:
+    """Combine correlations of parts into a `G2` of the bins.
+
+    `plain`, (n_part, 1 + n), is the mean of d d' - 1 over pairs and pixels, and `centred` the mean of e e' with
+    e = d - 1: first of frames with themselves, without shot noise, then at each lag. `counts` and `size` are the
+    photons and pixels of each part.
+    """
+    roi, n_roi = parts.roi, int(parts.roi[-1]) + 1
+    n_pixels = np.bincount(roi, size, n_roi)
+    weight = np.divide(size, n_pixels[roi], out=np.zeros(len(size)), where=n_pixels[roi] > 0)
+    excess = _mean(plain, weight, roi)
+    # first-order effect of a part on mean(d d') / mean(d) / mean(d'): a brighter part counts in all three
+    value = centred - excess[roi] * (plain - centred)
+    value += (excess - _mean(value, weight, roi))[roi]
+    error = _scatter(value, excess, weight, roi)
+    bias = _bias(lag, excess, counts, size, parts, n_frames)
+    return G2(
+        lag=lag,
+        value=1 + excess[:, 1:],
+        error=error[:, 1:],
+        parts=1 + value[:, 1:],
+        part_roi=roi,
+        part_weight=weight,
+        n_pixels=n_pixels.astype(np.int64),
+        counts=np.bincount(roi, counts, n_roi) / np.maximum(n_pixels, 1) / n_frames,
+        n_frames=n_frames,
+        contrast0=(excess - bias)[:, 0],
+        contrast0_err=error[:, 0],
+        parts0=value[:, 0] - bias[roi, 0],
+        bias=bias[:, 1:],
+    )
+
+
+def _mean(x: Floats, weight: Floats, roi: Ints) -> Floats:
+    """Return the weighted mean over the parts of each bin that have a value, (n_roi, n)."""
+    known = np.isfinite(x) * weight[:, None]
+    total, n = _add(np.where(known > 0, x, 0) * known, roi), _add(known, roi)
+    return np.asarray(np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0))
+
+
+def _add(x: Floats, roi: Ints) -> Floats:
+    """Sum over the parts of each bin, which are contiguous."""
+    return np.add.reduceat(x, np.flatnonzero(np.diff(roi, prepend=-1)), axis=0)
+
+
+def _scatter(x: Floats, mean: Floats, weight: Floats, roi: Ints) -> Floats:
+    """Return the standard error of the mean over parts, (n_roi, n); NaN for fewer than two parts, or if all agree."""
+    n = _add((np.isfinite(x) & (weight[:, None] > 0)).astype(float), roi)
+    variance = _mean((x - mean[roi]) ** 2, weight, roi)
+    known = (n > 1) & (variance > ROUNDING**2)
+    return np.asarray(np.sqrt(np.divide(variance, n - 1, out=np.full(mean.shape, np.nan), where=known)))
+
+
+def _bias(lag: Floats, excess: Floats, counts: Floats, size: Ints, parts: Parts, n_frames: int) -> Floats:
+    """Return the bias of g2 - 1 from dividing by means over few pixels, (n_roi, 1 + n); see `G2.bias`."""
+    edges = np.concatenate([[0.5], (lag[1:] + lag[:-1]) / 2, [n_frames]])
+    pairs = np.append(n_frames, 2 * np.diff(edges) * np.maximum(n_frames - lag, 0)) / n_frames**2
+    roi = parts.roi
+    n_sub = np.bincount(parts.sub, size)[parts.sub]
+    c_sub = np.bincount(parts.sub, counts)[parts.sub]
+    n, c = (np.bincount(roi, x)[roi] for x in (size, counts))
+    bias = np.zeros_like(excess)
+    for _ in range(2):  # the second time with the corrected g2
+        correlated = np.maximum(np.nan_to_num(excess - bias) @ pairs, 0)  # mean of g2 - 1 over all pairs of frames
+        with np.errstate(divide="ignore", invalid="ignore"):
+            variance = correlated[roi] * (1 / n_sub - 1 / n) + 1 / c_sub - 1 / c
+            of_profile = np.minimum(_mean(variance[:, None], size / np.maximum(n, 1), roi), 0.5)
+            of_frame = (excess - bias) / np.bincount(roi, size)[:, None]
+        bias = -(of_profile + of_frame) * (1 + excess)
+    return bias

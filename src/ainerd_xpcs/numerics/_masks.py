@@ -1,0 +1,186 @@
+"""Files with partitions, in HDF5: the masks of NXxpcs, a group ``masks`` (NXnote) of the instrument, and q maps of APS.
+
+The latter are written by pySimpleMask, read by boost_corr, and copied into result files. The older ones name the maps
+``dynamicMap`` and ``staticMap``, results of that time ``dqmap`` and ``sqmap``.
+"""
+
+import math
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.hdf5_files import check_heaps, check_place
+from ainerd.units import UnitError, converted, stated
+from ainerd_xpcs.numerics._map_geometry import MapGeometry, agreed
+
+Path = str | PathLike[str]
+Floats = NDArray[np.float64]
+
+NEXUS = "entry/instrument/masks"
+APS = ("qmap", "xpcs/qmap", "data", "xpcs")
+PHI = ("dynamic_phi_list", "bins/phi")  # the definition of the former wants 1/length
+DYNAMIC, STATIC = ("dynamic_roi_map", "dynamicMap", "dqmap"), ("static_roi_map", "staticMap", "sqmap")
+MOST_BYTES = 2**30  # of a map or a list
+NUMBERS = {  # of the geometry of a q map of APS, with the units in which they are used
+    "energy": "keV", "detector_distance": "m", "pixel_size": "m", "beam_center_x": "pixel", "beam_center_y": "pixel",
+}  # fmt: skip
+MOST_MASKED = 0.5  # share of the pixels in bins that the mask of a map may take away
+
+
+def read_masks(path: Path) -> tuple[dict[str, Any], str]:
+    """Read the arguments of `Partition.from_roi_map`, and the file and group that they come from."""
+    try:
+        check_heaps(path)
+        file = h5py.File(path, "r")
+    except OSError as err:
+        raise ValueError(f"{path} cannot be read as HDF5: {err}") from None
+    with file:
+        for where in (NEXUS, *APS):
+            group = file.get(where)
+            if isinstance(group, h5py.Group) and any(name in group for name in DYNAMIC):
+                check_place(group, path, where)
+                masks = _nexus(group, path) if where == NEXUS else _aps(group, path)
+                return masks, f"{path}: {group.name}"
+    raise ValueError(
+        f"{path} holds no partition: expected {' or '.join(DYNAMIC)} in {NEXUS} (NXxpcs), or in {', '.join(APS)} (APS)"
+    )
+
+
+def write_masks(path: Path, maps: Mapping[str, NDArray[Any]], lists: Mapping[str, Floats | None]) -> None:
+    """Write maps and lists, of those that are known, as the masks of NXxpcs to a new file."""
+    with h5py.File(path, "w") as file:
+        file.attrs["default"] = "entry"
+        for name, kind in (("entry", "NXentry"), ("entry/instrument", "NXinstrument"), (NEXUS, "NXnote")):
+            file.create_group(name).attrs["NX_class"] = kind
+        masks = file[NEXUS]
+        for name, labels in maps.items():
+            masks.create_dataset(name, data=labels, compression="gzip", shuffle=True)
+        for name, centers in lists.items():
+            if centers is not None:
+                masks[name] = centers
+                masks[name].attrs["units"] = "degree" if "phi" in name else "1/nm"
+
+
+def _nexus(group: h5py.Group, path: Path) -> dict[str, Any]:
+    q, static_q = (_list(group, name, "1/nm") for name in ("dynamic_q_list", "static_q_list"))
+    of_phi = next((name for name in PHI if name in group), PHI[0])
+    phi = _list(group, of_phi, "deg")
+    maps = {"roi_map": _labels(group, DYNAMIC, path), "static_map": _labels(group, STATIC, path)}
+    return {**maps, "q": q, "phi": phi, "static_q": static_q}
+
+
+def _aps(group: h5py.Group, path: Path) -> dict[str, Any]:
+    roi_map = _labels(group, DYNAMIC, path)
+    labels = np.arange(1, roi_map.max() + 1)
+    if "mask" in group:
+        good = np.squeeze(_values(group, "mask"))
+        if good.shape != roi_map.shape:
+            raise ValueError(f"{path}: {group.name}/mask has shape {good.shape}, the dynamic map {roi_map.shape}")
+        masked = float((good[roi_map > 0] <= 0).mean()) if roi_map.any() else 0.0
+        if masked > MOST_MASKED:
+            raise ValueError(
+                f"{path}: {group.name}/mask is 0, which means bad, in {masked:.0%} of the pixels in bins: is it "
+                "inverted?"
+            )
+        roi_map = np.where(good > 0, roi_map, 0)
+    geometry = _geometry(group, path)
+    q, phi = _aps_centers(group, path, "dynamic", labels)
+    if geometry is not None and q is not None:
+        q, phi = agreed(geometry, roi_map, q, phi, f"{group.name}/dynamic_v_list_dim0")
+    static_map, static_q = _labels(group, STATIC, path), None
+    if static_map is not None:
+        static_q = _aps_centers(group, path, "static", np.arange(1, static_map.max() + 1))[0]
+        if geometry is not None and static_q is not None:
+            static_q, _ = agreed(geometry, static_map, static_q, None, f"{group.name}/static_v_list_dim0")
+    return {"roi_map": roi_map, "static_map": static_map, "q": q, "phi": phi, "static_q": static_q}
+
+
+def _geometry(group: h5py.Group, path: Path) -> MapGeometry | None:
+    """Return the geometry that a q map of APS states; None if it does not state all of it."""
+    values = {}
+    for name, unit in NUMBERS.items():
+        found = _list(group, name, unit)
+        if found is None or found.size not in (1, 2) or not np.isfinite(found).all():
+            return None
+        values[name] = found
+    energy, distance, pixel = (values[name] for name in ("energy", "detector_distance", "pixel_size"))
+    if not all(x.min() > 0 for x in (energy, distance, pixel)):
+        return None
+    center = float(values["beam_center_y"][0]), float(values["beam_center_x"][0])
+    return MapGeometry(float(energy[0]), float(distance[0]), (float(pixel[0]), float(pixel[-1])), center)
+
+
+def _aps_centers(
+    group: h5py.Group, path: Path, kind: str, labels: NDArray[np.int64]
+) -> tuple[Floats | None, Floats | None]:
+    """Return q in 1/nm and phi in our sense by label; None for a list that the file does not have."""
+    if f"{kind}_index_mapping" not in group:  # the older files; their phi is in radians or in degrees
+        q = _list(group, f"{kind[0]}qlist" if f"{kind[0]}qlist" in group else f"{kind[0]}qval", "1/angstrom")
+        return (None if q is None or labels.size == 0 or q.size < labels.max() else 10 * q[labels - 1]), None
+    mapping, dim0, dim1 = (_list(group, f"{kind}_{name}") for name in ("index_mapping", "v_list_dim0", "v_list_dim1"))
+    if mapping is None or dim0 is None or dim1 is None or mapping.size < labels.max(initial=0):
+        raise ValueError(f"{path}: {group.name}/{kind}_index_mapping, _v_list_dim0 and _v_list_dim1 do not fit its map")
+    used, n_points = mapping[labels - 1], dim0.size * dim1.size
+    if (odd := used[~np.isin(used, np.arange(n_points))]).size:
+        raise ValueError(
+            f"{path}: {group.name}/{kind}_index_mapping has {odd[0]:g}, expected whole numbers from 0 to "
+            f"{n_points - 1}, which are points of {kind}_v_list_dim0 by _dim1"
+        )
+    first, second = np.divmod(used.astype(int), dim1.size)
+    names = [_text(x) for x in _values(group, "map_names")] if "map_names" in group else ["q", "phi"]
+    units = [stated(x) for x in np.ravel(_values(group, "map_units"))] if "map_units" in group else []
+    dim0, dim1 = (
+        _in_unit(x, units[i] if i < len(units) else "", unit, f"{path}: {group.name}/{kind}_v_list_dim{i}")
+        for i, (x, unit) in enumerate(
+            ((dim0, "1/angstrom" if names[0] == "q" else ""), (dim1, "deg" if names[1] == "phi" else ""))
+        )
+    )
+    # phi grows counterclockwise on a screen in the file, with the row index here
+    return (
+        10 * dim0[first] if names[0] == "q" else None,
+        -dim1[second] % 360 if names[1] == "phi" and dim1.size > 1 else None,
+    )
+
+
+def _labels(group: h5py.Group, names: tuple[str, ...], path: Path) -> Any:
+    """Return the labels under the first of these names that exists, or None."""
+    name = next((name for name in names if name in group), None)
+    if name is None:
+        return None
+    labels = np.squeeze(_values(group, name))
+    if labels.ndim != 2 or labels.dtype.kind not in "uif" or not np.all(labels % 1 == 0):
+        raise ValueError(f"{path}: {group.name}/{name} must be a 2-d array of whole numbers, got {labels.shape}")
+    return labels.astype(np.int64)
+
+
+def _list(group: h5py.Group, name: str, unit: str = "") -> Any:
+    """Return the numbers of a dataset in a unit, or as they are; None without it."""
+    if name not in group:
+        return None
+    values, what = np.ravel(_values(group, name)), f"{group.file.filename}: {group.name}/{name}"
+    return _in_unit(values, group[name].attrs.get("units"), unit, what) if unit else values
+
+
+def _in_unit(values: NDArray[Any], unit: object, wanted: str, what: str) -> NDArray[Any]:
+    try:
+        return np.asarray(converted(values.astype(float), unit, wanted))
+    except UnitError as error:
+        raise ValueError(f"{what}: {error}") from None
+
+
+def _values(group: h5py.Group, name: str) -> NDArray[Any]:
+    """Return all values of a dataset; ValueError if they lie elsewhere, or are more than any detector has."""
+    found = group[name]
+    check_place(found, group.file.filename, name)
+    size = max(found.size or 0, math.prod(found.chunks or ())) * found.dtype.itemsize
+    if size > MOST_BYTES:
+        raise ValueError(f"{group.file.filename}: {found.name} unpacks to {size / 1e9:.1f} GB, no map of a detector")
+    return np.asarray(found[()])
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

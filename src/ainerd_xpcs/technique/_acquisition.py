@@ -1,0 +1,162 @@
+"""Files of events, and the metadata that APS 8-ID writes beside them.
+
+References
+----------
+BCDA-APS/8id-bits, ``utils/nexus_utils.py`` and ``xpcs_schema.py``: ``NAME_metadata.hdf`` with ``/entry/instrument``.
+Nothing in it names the raw files, the number of frames or the bits of a count.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import h5py
+
+from ainerd.documents import FrameError, Metadata, count_frames
+from ainerd_xpcs.numerics import UFXC_SHAPES, Events, Partition, read_imm, read_rigaku, read_ufxc, rigaku_gaps
+
+if TYPE_CHECKING:
+    from ainerd_xpcs.technique._exposure import Exposure
+
+Order = Literal["rows", "columns"]
+_EVENTS = re.compile(r"\.(bin(\.\d{3})?|imm)$")
+_DETECTOR = "entry/instrument/detector_1"
+_UNITS = {
+    "frame_time": "s",
+    "beam_center_x": "pixel",
+    "beam_center_y": "pixel",
+    "distance": "m",
+}  # as they are used here
+
+
+def is_events(file: Path) -> bool:
+    """Return whether a file's name is that of events: Rigaku's ``.bin``, ``.bin.000`` to ``.bin.005``, or ``.imm``."""
+    return _EVENTS.search(file.name) is not None
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """Metadata of an acquisition at APS 8-ID; a value that the file does not hold is None, or empty.
+
+    Attributes
+    ----------
+    file : Path
+        The metadata file.
+    frame_time_s : float or None
+        Time from frame to frame.
+    detector, qmap : str
+        Name of the detector, and file name of the q map.
+    beam_center_px : (float, float) or None
+        Row and column.
+    distance_m : float or None
+    """
+
+    file: Path
+    frame_time_s: float | None
+    detector: str
+    qmap: str
+    beam_center_px: tuple[float, float] | None
+    distance_m: float | None
+
+    @classmethod
+    def beside(cls, file: Path) -> "Acquisition | None":
+        """Read the metadata beside a file of events, if there are any."""
+        path = file.with_name(_EVENTS.sub("", file.name) + "_metadata.hdf")
+        return cls.read(path) if path.is_file() else None
+
+    @classmethod
+    def read(cls, path: Path) -> "Acquisition":
+        """Read a metadata file; ValueError if it is not one."""
+        names = ("frame_time", "detector_name", "qmap_file", "beam_center_x", "beam_center_y", "distance")
+        try:
+            values = Metadata(path, [f"{_DETECTOR}/{name}" for name in names], [Path("/")])
+            numbers = {name: _number(values, name, unit) for name, unit in _UNITS.items()}
+        except FrameError as error:
+            raise ValueError(str(error)) from None
+        detector, qmap = (values.value(f"{_DETECTOR}/{name}") for name in ("detector_name", "qmap_file"))
+        if {detector, qmap, *numbers.values()} == {None}:
+            raise ValueError(f"{path} holds no {_DETECTOR}: is it the metadata file of an acquisition?")
+        time_s, distance_m = numbers["frame_time"], numbers["distance"]
+        row, column = numbers["beam_center_y"], numbers["beam_center_x"]
+        if time_s is not None and not time_s > 0:
+            raise ValueError(f"{path}: {_DETECTOR}/frame_time is {time_s:g} s: give --frame-time")
+        center = None if row is None or column is None else (row, column)
+        return cls(path, time_s, str(detector or ""), str(qmap or ""), center, distance_m)
+
+    def find_qmap(self) -> Path:
+        """Return the q map, beside the metadata or in one of the two folders above; ValueError if it is in none."""
+        if not self.qmap:
+            raise ValueError(f"{self.file} holds no {_DETECTOR}/qmap_file: give the bins with --roi")
+        folders = [self.file.resolve().parents[i] for i in range(min(3, len(self.file.resolve().parents)))]
+        for folder in folders:
+            if (folder / Path(self.qmap).name).is_file():
+                return folder / Path(self.qmap).name
+        places = ", ".join(map(str, folders))
+        raise ValueError(f"the q map {self.qmap} of {self.file.name} is not in {places}: give it with --roi")
+
+
+def _number(values: Metadata, name: str, unit: str) -> float | None:
+    """Return a number of the detector in a unit; ValueError if it is a text."""
+    number, value = values.number(f"{_DETECTOR}/{name}", unit), values.value(f"{_DETECTOR}/{name}")
+    if number is None and value is not None:
+        raise ValueError(f"{values.path}: {_DETECTOR}/{name} is not a number: {value!r}")
+    return number
+
+
+@dataclass(frozen=True)
+class EventMovie:
+    """A file of events, or six of a detector of 3M; `n_frames` is None where the files still grow."""
+
+    file: Path
+    partition: Partition
+    order: Order
+    n_frames: int | None
+    wait_s: float | None
+
+    @classmethod
+    def find(
+        cls, file: Path, partition: Partition, order: Order | None, n_frames: int | None, wait_s: float | None
+    ) -> "EventMovie":
+        """Find the files; ValueError if the order of pixels is not known, or the files hold something else.
+
+        Without `n_frames`, the frames of complete files are counted. Pixels between modules are taken out of the bins.
+        """
+        if file.suffix == ".imm" or partition.shape in UFXC_SHAPES:
+            return cls(file, partition, "rows", n_frames, None)
+        if order is None:
+            raise ValueError(
+                f"{file}: say with --order whether the pixels are numbered by rows, as boost_corr reads them, or by "
+                "columns, as xpcs-eigen does"
+            )
+        if file.is_file() and h5py.is_hdf5(file):
+            raise ValueError(f"{file} is HDF5, not events: the detector was in the mode FastTransfer")
+        gaps = rigaku_gaps(partition.shape)
+        if n_frames is None and wait_s is None:
+            n_frames = count_frames(file, partition.shape)
+        used = partition.without(gaps) if (partition.roi_map[gaps] > 0).any() else partition
+        return cls(file, used, order, n_frames, wait_s)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx) of the frames."""
+        return self.partition.shape
+
+    def blocks(self, analysis: "Exposure") -> Iterator[tuple[int, Events]]:
+        """Yield blocks of frames, which count from a first one, and it; give whole frames of Rigaku to the analysis."""
+        if self.file.suffix == ".imm" or self.shape in UFXC_SHAPES:
+            read = read_imm if self.file.suffix == ".imm" else read_ufxc
+            yield from ((0, events) for events in read(self.file, self.partition))
+        elif self.wait_s is not None:
+            options: dict[str, Any] = {"order": self.order, "n_frames": self.n_frames, "wait_s": self.wait_s}
+            yield from ((0, events) for events in read_rigaku(self.file, self.partition, viewer=analysis, **options))
+        else:
+            assert self.n_frames is not None  # counted by `find`
+            with closing(analysis.open_events(self.file, self.order)) as reader:
+                first = 0
+                for events in reader.blocks(0, self.n_frames, analysis, 0):
+                    yield first, events
+                    first += events.stop
+                reader.check_ends(self.n_frames)

@@ -1,0 +1,320 @@
+"""`ainerd analyze`: frames or g2 in a file, without Bluesky."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ainerd.cli import Force, bars, check_out
+from ainerd.words import rounded
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.table import Table
+
+    from ainerd.technique import Analysis
+    from ainerd_xpcs.numerics import Partition
+    from ainerd_xpcs.technique._acquisition import EventMovie
+    from ainerd_xpcs.technique._exposure import Exposure
+    from ainerd_xpcs.technique._files import Movie
+
+    Pages = tuple[Table, Figure]
+
+
+def analyze(
+    file: Annotated[Path, typer.Argument(help="A file: HDF5, or events (.bin, .bin.000, .imm).")],
+    roi: Annotated[
+        Path | None,
+        typer.Option(help="Bins: a .npy of labels (ny, nx), 0 unused; a q map of APS or NXxpcs (.h5); a .toml."),
+    ] = None,
+    dataset: Annotated[
+        str, typer.Option(help="Frames in the file, (frames, ny, nx), or a group of such.")
+    ] = "entry/data/data",
+    frame_time: Annotated[
+        float | None, typer.Option(help="Time from frame to frame, in seconds. Default: that in the file, if any.")
+    ] = None,
+    contrast: Annotated[float | None, typer.Option(help="Speckle contrast; without it that of the run.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Results (.h5), a figure beside them. Default: FILE's name.")] = None,
+    force: Force = False,
+    metadata: Annotated[
+        Path | None, typer.Option(help="For events: the metadata file of APS. Default: NAME_metadata.hdf beside FILE.")
+    ] = None,
+    order: Annotated[
+        Literal["rows", "columns"] | None,
+        typer.Option(help="For events: how a module numbers its pixels. Default with metadata of APS: rows."),
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="For events: number of frames. Default: up to the last one with an event.")
+    ] = None,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="For events: follow files that are still written, until none has grown for this time (s)."
+        ),
+    ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="For events of several modules: processes that share their files.")
+    ] = 1,
+) -> None:
+    """Two-time maps, g2, latent vectors and novelty of frames; without --roi, the maps or fits of g2 in a result file.
+
+    Result files are NXxpcs, or of boost_corr, 8-ID or pychx. Of a Rigaku detector of 3M, give the first of six files.
+    """
+    if not ((frame_time is None or frame_time > 0) and (contrast is None or 0 < contrast <= 1)):
+        raise ValueError(f"--frame-time must be positive and --contrast in (0, 1], got {frame_time} and {contrast}")
+    from ainerd_xpcs.technique._acquisition import is_events
+
+    if any(part.startswith(".tpx") for part in file.suffixes):
+        raise ValueError(f"{file}: the layout of files of a Timepix is not published: write its frames to HDF5")
+    of_events = is_events(file)
+    if file.suffix == ".imm" and wait is not None:
+        raise ValueError(f"{file}: --wait follows files of Rigaku, not .imm: analyse the file when it is complete")
+    if not of_events and (processes > 1 or any(x is not None for x in (metadata, order, frames, wait))):
+        raise ValueError(f"{file}: --metadata, --order, --frames, --wait and --processes are for events, .bin or .imm")
+    if processes > 1 and (file.suffix == ".imm" or wait is not None):
+        raise ValueError(f"{file}: --processes share the files of Rigaku's modules, when they are complete")
+    if not file.is_file() and not (of_events and wait):
+        raise ValueError(f"no file {file}")
+    name = file.name.split(".bin")[0] if of_events else file.stem
+    if out is not None and out.suffix == ".png":
+        raise ValueError(f"--out {out}: give a name that ends in .h5, the figure beside it gets the name in .png")
+    to, force = out or Path(f"{name}_c2.h5"), force or out is None
+    if of_events:
+        check_out(to, force)
+        table, figure = _analyze_events(
+            file, metadata, roi, order, frame_time, frames, wait, contrast, processes, to
+        )  # fmt: skip
+    elif roi is None or file.suffix == ".npy":
+        _show_all(_result_file(file, frame_time, roi, out, name, force))
+        return
+    else:
+        check_out(to, force)
+        from ainerd_xpcs.technique._files import find_movie
+
+        movie, bins = find_movie(file, dataset), read_bins(roi)
+        if frame_time is None:
+            raise ValueError(f"{file}: give the time from frame to frame with --frame-time, in seconds")
+        table, figure = _analyze_frames(file, movie, bins, frame_time, contrast, to, {"dataset": dataset})
+    _show_all([(to, table, figure)])
+
+
+def _show_all(pages: "Iterable[tuple[Path, Table, Figure]]") -> None:
+    """Save the figures beside the results, and print the tables."""
+    from rich.console import Console
+
+    console = Console()
+    for out, table, figure in pages:
+        figure.savefig(out.with_suffix(".png"), dpi=120)
+        console.print(table)
+        console.print(f"results: {out}   figure: {out.with_suffix('.png')}")
+
+
+def _result_file(
+    file: Path, frame_time_s: float | None, roi: Path | None, out: Path | None, name: str, force: bool
+) -> "Iterator[tuple[Path, Table, Figure]]":
+    """Yield the page of the maps of a result file, and that of its g2, as far as it holds them."""
+    from ainerd_xpcs.technique._curves import has_curves
+    from ainerd_xpcs.technique._maps import has_maps
+
+    with_maps = has_maps(file)
+    with_curves = not with_maps or has_curves(file)
+    maps = out or Path(f"{name}_c2.h5")
+    curves = Path(f"{name}_g2.h5") if out is None else out.with_stem(f"{out.stem}_g2") if with_maps else out
+    for to in [maps] * with_maps + [curves] * with_curves:
+        check_out(to, force)
+    if with_maps:
+        yield maps, *_analyze_maps(file, frame_time_s, roi, maps)
+    if with_curves:
+        yield curves, *_analyze_curves(file, frame_time_s, curves)
+
+
+def _analyze_events(
+    file: Path, metadata: Path | None, roi: Path | None, order: Literal["rows", "columns"] | None,
+    frame_time: float | None, n_frames: int | None, wait_s: float | None, contrast: float | None, processes: int,
+    out: Path,
+) -> "Pages":  # fmt: skip
+    """Analyse a file of events. Values that the options do not give come from the metadata of APS."""
+    from ainerd.documents import FrameError
+    from ainerd_xpcs.technique._acquisition import Acquisition, EventMovie
+
+    acquired = Acquisition.read(metadata) if metadata else Acquisition.beside(file)
+    source: dict[str, Any] = {}
+    if acquired is not None:
+        frame_time = frame_time or acquired.frame_time_s
+        order, roi = order or "rows", roi or acquired.find_qmap()
+        source = {"metadata": str(acquired.file), "detector": acquired.detector, "qmap": str(roi)}
+        if acquired.distance_m is not None:
+            source["distance_m"] = acquired.distance_m
+        if acquired.beam_center_px is not None:
+            source |= dict(zip(("beam_center_row_px", "beam_center_column_px"), acquired.beam_center_px, strict=True))
+    if roi is None:
+        raise ValueError(
+            f"{file}: give the bins with --roi, or the metadata of APS with --metadata, which name a q map"
+        )
+    if frame_time is None:
+        where = f"{acquired.file} holds no frame_time" if acquired else f"{file} holds no frame time"
+        raise ValueError(f"{where}: give --frame-time, in seconds")
+    partition = read_bins(roi)
+    try:
+        movie = EventMovie.find(file, partition, order, n_frames, wait_s)
+    except (FrameError, ValueError) as err:
+        raise ValueError(f"{err}" if str(file) in str(err) else f"{roi}: {err}") from None
+    return _analyze_frames(file, movie, movie.partition, frame_time, contrast, out, source, processes)
+
+
+def _analyze_frames(
+    file: Path, movie: "Movie | EventMovie", partition: "Partition", frame_time: float, contrast: float | None,
+    out: Path, source: dict[str, Any], processes: int = 1,
+) -> "Pages":  # fmt: skip
+    from rich.table import Table
+
+    from ainerd.documents import FrameError
+    from ainerd.technique import AnalysisError, RunInfo
+    from ainerd_xpcs.technique._drawing import draw_exposure, new_figure
+    from ainerd_xpcs.technique._sentences import bin_cells, details, sentences
+    from ainerd_xpcs.technique._technique import RheoXPCS
+
+    technique, n_frames = RheoXPCS(partition, contrast=contrast, processes=processes), 0
+    try:
+        run = RunInfo(raw_uid=file.name, n_frames=movie.n_frames, frame_shape=movie.shape, frame_time_s=frame_time)
+        exposure = technique.begin(run)
+        with bars() as progress:
+            task = progress.add_task("frames", total=movie.n_frames)
+            for n_frames in _push_all(movie, exposure):
+                progress.update(task, completed=n_frames)
+        analysis = exposure.finish()
+    except (AnalysisError, FrameError) as err:
+        raise ValueError(f"{file}: {err}") from None
+    n_frames = movie.n_frames or n_frames
+    summary = {name: value for name, value in analysis.summary.items() if value is not None}
+    _write_analysis(out, analysis, {"source": str(file)} | source)
+    if analysis.novelty_p is None:
+        verdict = f"no claim of novelty: {summary['no_claim']}"
+    else:
+        called = "novel" if analysis.novel else "not called novel"
+        verdict = f"p = {analysis.novelty_p:.2g}, {called} at α = {technique.alpha:g}, bank {technique.bank.id}"
+    names = _names(partition.phi)
+    figure = new_figure(13, 5)
+    draw_exposure(figure, analysis.arrays, duration_s=n_frames * frame_time, names=names)
+    figure.suptitle(f"{file.name}: {n_frames} frames; {verdict}")
+    table = Table("bin", "pixels", "speckle", "contrast", "τ (s)", "exponent", title=str(file))
+    counts = f"{summary['counts_per_pixel']:.3g} photons/pixel/frame"
+    table.caption = "\n".join([counts, *sentences(summary), *details(summary), verdict])
+    for k, name in enumerate(names):
+        row = {column: values[k] for column, values in analysis.tables["bins"].items()}
+        table.add_row(name, str(partition.n_pixels[k]), *bin_cells(row))
+    return table, figure
+
+
+def _write_analysis(out: Path, analysis: "Analysis", about: Mapping[str, Any]) -> None:
+    """Write arrays and tables to an HDF5 file, and the summary and `about` as its attributes."""
+    import h5py
+
+    summary = {name: value for name, value in analysis.summary.items() if value is not None}
+    with h5py.File(out, "w") as results:
+        for name, array in analysis.arrays.items():
+            results.create_dataset(name, data=array, compression="gzip" if array.ndim > 1 else None)
+            results[name].attrs["dims"] = list(analysis.dims[name])
+        for name, columns in analysis.tables.items():
+            group = results.create_group(name)
+            for column, values in columns.items():
+                group[column] = values.astype(h5py.string_dtype()) if values.dtype.kind == "U" else values
+        results["embedding"] = analysis.embedding
+        results.attrs.update({**summary, **about})
+        if analysis.novelty_p is not None:
+            results.attrs["novelty_p"] = analysis.novelty_p
+
+
+def _names(phi: Iterable[float]) -> list[str]:
+    return [f"bin {k + 1}" if x != x else f"φ = {x:.0f}°" for k, x in enumerate(phi)]
+
+
+def _push_all(movie: "Movie | EventMovie", exposure: "Exposure") -> Iterator[int]:
+    """Pass all frames to the analysis, and yield the number of frames so far."""
+    from ainerd.documents import Whole
+    from ainerd_xpcs.technique._acquisition import EventMovie
+
+    if isinstance(movie, EventMovie):
+        for first, events in movie.blocks(exposure):
+            exposure.push(events, first)
+            yield first + events.stop
+        return
+    for block in movie.blocks(exposure.pixels, Whole(exposure)):
+        exposure.push(block.frames, block.first)
+        yield block.first + len(block.frames)
+
+
+def read_bins(roi: Path) -> "Partition":
+    """Read bins from an HDF5 file, a .npy of labels, or the settings of an instrument; ValueError names the file."""
+    import numpy as np
+
+    from ainerd.config import read_section, read_toml
+    from ainerd_xpcs.numerics import Partition
+    from ainerd_xpcs.technique._bins import build_partition
+    from ainerd_xpcs.technique._settings import PartitionSettings
+
+    if not roi.is_file():
+        raise ValueError(f"no file {roi}")
+    if roi.suffix in (".h5", ".hdf", ".hdf5", ".nxs"):
+        return Partition.load(roi)
+    try:
+        if roi.suffix != ".toml":
+            return Partition.from_roi_map(np.load(roi, allow_pickle=False))
+        table = read_toml(roi).get("rheo_xpcs", {}).get("partition", {})
+        section = read_section(PartitionSettings, table, "rheo_xpcs.partition")
+        return build_partition(section.anchored(roi.resolve().parent))
+    except (ValueError, EOFError) as err:
+        raise ValueError(f"{roi}: {err}") from None
+
+
+def _analyze_maps(file: Path, frame_time_s: float | None, roi: Path | None, out: Path) -> "Pages":
+    """Reduce the two-time maps of a result file and place them in the latent space; ValueError without maps."""
+    from rich.table import Table
+
+    from ainerd_xpcs.technique._drawing import draw_exposure, new_figure
+    from ainerd_xpcs.technique._ingest import analyse, technique_of
+    from ainerd_xpcs.technique._maps import MapFile
+
+    bins = None if roi is None else read_bins(roi)
+    with MapFile(file, frame_time_s=frame_time_s, bins=bins) as maps, bars() as progress:
+        task = progress.add_task("maps", total=maps.partition.n_roi)
+        analysis, _ = analyse(maps, technique_of(maps.partition), lambda n: progress.update(task, completed=n))
+    _write_analysis(out, analysis, {"source": str(file), "layout": maps.layout, "row_s": maps.row_s})
+    names, duration_s = _names(maps.partition.phi), maps.n_rows * maps.row_s
+    figure = new_figure(13, 5)
+    draw_exposure(figure, analysis.arrays, duration_s=duration_s, names=names)
+    figure.suptitle(f"{file.name}: {len(names)} maps of {maps.n_rows} rows; {maps.layout}")
+    table = Table("bin", "q (1/nm)", "pixels", "g2 at one row", "g2 at the end", title=str(file))
+    table.caption = f"{maps.layout}: {maps.n_rows} rows of {rounded(maps.row_s)} s\nno claim of novelty: " + str(
+        analysis.summary["no_claim"]
+    )
+    if maps.no_partition:
+        table.caption += f"\nNo q: {maps.no_partition}"
+    for name, q, n, g2 in zip(names, maps.partition.q, maps.partition.n_pixels, analysis.arrays["g2"], strict=True):
+        late = g2[-len(g2) // 4 :]
+        cells = [f"{q:.4g}" if q == q else "–", "–" if maps.no_partition else str(n), f"{g2[0]:.4f}"]
+        table.add_row(name, *cells, f"{late[late == late].mean():.4f}" if (late == late).any() else "–")
+    return table, figure
+
+
+def _analyze_curves(file: Path, frame_time_s: float | None, out: Path) -> "Pages":
+    """Fit g2 of a result file bin by bin and write an HDF5 file; ValueError without g2."""
+    import h5py
+
+    from ainerd_xpcs.technique._curves import read_curves
+    from ainerd_xpcs.technique._drawing import new_figure
+    from ainerd_xpcs.technique._fitted import FittedCurves
+
+    fitted = FittedCurves.of(read_curves(file, frame_time_s=frame_time_s))
+    with h5py.File(out, "w") as results:
+        fitted.write(results)
+        results.attrs["source"] = str(file)
+    figure = new_figure(13, 5)
+    left, right = figure.subfigures(1, 2)  # type: ignore[misc]
+    axes, n_bins = left.add_subplot(), len(fitted.curves.g2)
+    for k in range(n_bins):
+        fitted.draw_curve(axes, k)
+    axes.set(title=f"{file.name}: {n_bins} bins")
+    fitted.draw_over_q(right)
+    return fitted.table(str(file)), figure

@@ -1,0 +1,268 @@
+"""The bins that the settings describe, checks of them, and the questions of ``ainerd init`` about them."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.config import read_map
+from ainerd.technique import Finding
+from ainerd_xpcs.numerics import Annulus, Partition, pyfai_detectors
+from ainerd_xpcs.technique._detector_maps import read_flat, read_mask
+from ainerd_xpcs.technique._settings import PartitionSettings
+
+if TYPE_CHECKING:
+    from pyFAI.detectors import Detector
+
+from collections.abc import Generator
+
+from ainerd.technique import Question
+from ainerd_xpcs.numerics import guess_beam_center
+
+FEWEST_PIXELS = 64  # of a bin
+
+
+def build_partition(settings: PartitionSettings) -> Partition:
+    """Build the bins that the settings describe.
+
+    Raises
+    ------
+    ValueError
+        If the settings are inconsistent or a file cannot be read; the message names the keys.
+    """
+    try:
+        if settings.file is not None and not settings.file.is_file():
+            raise ValueError(f"file: there is no {settings.file}")
+        mask = read_mask(settings)
+        if settings.file is not None:
+            partition = Partition.load(settings.file)
+        elif settings.roi_map is not None:
+            labels = read_map(settings.roi_map, "roi_map")
+            partition = Partition.from_roi_map(labels, settings.q_inv_nm, settings.phi_deg)
+        else:
+            return Partition.annular(**_geometry(settings), beamstop_px=settings.beamstop_px, mask=mask)
+        return partition if mask is None else partition.without(mask)
+    except ValueError as error:
+        raise ValueError(f"partition: {error}") from None
+
+
+def sensor(settings: PartitionSettings) -> "Detector":
+    """Return the detector that the settings name, or a plain one; ValueError if pyFAI does not know it."""
+    if settings.shape is not None:
+        pixel_m = settings.pixel_um * 1e-6
+        return pyfai_detectors().Detector(pixel1=pixel_m, pixel2=pixel_m, max_shape=settings.shape)
+    try:
+        return pyfai_detectors().detector_factory(settings.detector)
+    except (RuntimeError, ValueError):
+        unknown = f"pyFAI knows no detector {settings.detector!r}"
+        raise ValueError(f"{unknown}: give one it knows, or shape and pixel_um") from None
+
+
+def instrument(settings: PartitionSettings) -> dict[str, float | str | None]:
+    """Return the geometry of the instrument, with units in the names; empty if a file has the bins."""
+    if settings.beam_center_px is None:
+        return {}
+    return {
+        "detector": settings.detector,
+        "pixel_m": sensor(settings).pixel1,
+        "distance_m": settings.distance_m,
+        "energy_keV": settings.energy_keV,
+        "beam_center_row_px": settings.beam_center_px[0],
+        "beam_center_column_px": settings.beam_center_px[1],
+    }
+
+
+def check_bins(partition: Partition, settings: PartitionSettings | None = None) -> Iterator[Finding]:
+    """Check the bins for ``ainerd check``: pixels, empty bins, geometry and mask."""
+    pixels, few = partition.n_pixels, partition.n_pixels < FEWEST_PIXELS
+    rings = settings is not None and settings.by_geometry
+    annulus = Annulus(**_geometry(settings)) if settings is not None and rings else None
+    hint = annulus.likely_mistake(FEWEST_PIXELS) if annulus and (few.any() or len(partition.left_out)) else ""
+    state = f"{pixels.size} bins of {pixels.min()} to {pixels.max()} pixels"
+    remedy = ""
+    if few.any():
+        state += f"; {few.sum()} of fewer than {FEWEST_PIXELS} pixels: {_bins(np.flatnonzero(few) + 1)}"
+        remedy = (
+            hint or f"widen the q range, narrow phi_range_deg or take fewer bins: each needs {FEWEST_PIXELS} pixels"
+        )
+    yield Finding("partition", state, remedy)
+    if n := len(partition.left_out):
+        groups = [(f"q {q:.4g} 1/nm" if q == q else "some", phi) for q, phi in _by_q(partition.left_out)]
+        where = "; ".join(q + (f", phi {_list(phi)} degrees" if phi.size else "") for q, phi in groups)
+        meant = f"; if that is not meant: {hint}" if hint and not few.any() else ""
+        yield Finding("left out", f"{n} of {n + pixels.size} bins, which hold no pixel ({where}){meant}")
+    if annulus is not None:
+        q, (row, column), (ny, nx) = annulus.q(), annulus.beam_center_px, annulus.sensor.shape
+        on = "on" if 0 <= row < ny and 0 <= column < nx else "off"
+        beam = f"the beam is {on} the detector, at row {row:g}, column {column:g} of {ny} × {nx}"
+        yield Finding("geometry", f"q runs {q.min():.3g} to {q.max():.3g} 1/nm; {beam}")
+    if settings is not None and settings.mask is not None and (out := read_mask(settings)) is not None:
+        remedy = "it must be True (1) where a pixel is not to be used: check whether it is inverted"
+        state = f"{settings.mask.name} takes {out.mean():.2%} of the pixels away"
+        yield Finding("mask", state, remedy if out.mean() > 0.5 else "")
+    if settings is not None and (flat := read_flat(settings)) is not None:
+        least, most = np.nanmin(flat.factor), np.nanmax(flat.factor)
+        done = "the detector has multiplied by it" if flat.is_applied else "counts are multiplied by it"
+        yield Finding("flat field", f"{flat.file.name}, factors {least:.3g} to {most:.3g}: {done}")
+
+
+def beam_and_masked(settings: PartitionSettings | None) -> tuple[tuple[float, float] | None, NDArray[np.bool_] | None]:
+    """Return (row, column) of the beam, and the masked pixels, as far as the settings define them."""
+    if settings is None:
+        return None, None
+    masks = [] if (mask := read_mask(settings)) is None else [mask]
+    if settings.by_geometry and (gaps := sensor(settings).mask) is not None:
+        masks.append(np.asarray(gaps, bool))
+    return settings.beam_center_px, np.logical_or.reduce(masks) if masks else None
+
+
+def _geometry(settings: PartitionSettings) -> dict[str, Any]:
+    names = {"beam_center_px", "distance_m", "energy_keV", "q_range_inv_nm", "q_edges_inv_nm", "n_phi"}
+    if settings.q_edges_inv_nm is None or "n_q" in settings.model_fields_set:
+        names.add("n_q")
+    if settings.phi_range_deg is not None:
+        names.add("phi_range_deg")
+    return {"detector": sensor(settings), **settings.model_dump(include=names)}
+
+
+def _by_q(centres: NDArray[np.float64]) -> list[tuple[float, NDArray[np.float64]]]:
+    """Group the centres of bins by q: each q with its known phi."""
+    groups = []
+    for q in np.unique(centres[:, 0]):
+        phi = centres[(centres[:, 0] == q) | (np.isnan(centres[:, 0]) & np.isnan(q)), 1]
+        groups.append((float(q), phi[np.isfinite(phi)]))
+    return groups
+
+
+def _list(numbers: NDArray[np.float64]) -> str:
+    return ", ".join(f"{x:g}" for x in numbers[:8]) + (", …" if numbers.size > 8 else "")
+
+
+def _bins(numbers: NDArray[np.int64]) -> str:
+    return f"bin{'s' * (numbers.size > 1)} {_list(numbers.astype(float))}"
+
+
+USUAL = "lambda750k eiger500k eiger1m eiger4m eiger2_1m eiger2_4m pilatus300k pilatus1m jungfrau".split()
+
+
+def questions(frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:
+    """Ask for geometry and bins; a frame gives defaults for shape, dead pixels and beam."""
+    bins = "HDF5 file with the bins, masks of NXxpcs or a q map of APS; empty for rings in a geometry"
+    file = yield Question(key="partition.file", text=bins, example="qmap.h5")
+    if not file:
+        yield from _ask_geometry(frame)
+    beta = "speckle contrast beta, above 0 and at most 1, of a static sample; without it that of each run is found"
+    yield Question(key="contrast", text=beta, example=0.2)
+    yield Question(key="alpha", text="an exposure is called novel if its p-value is at most this", default=0.05)
+
+
+def _ask_geometry(frame: NDArray[np.float64] | None) -> Generator[Question, Any, None]:
+    candidates = {} if frame is None else {name: n for name in USUAL if (n := _shape(name)) == frame.shape}
+    known = next(iter(candidates), "" if frame is not None else "eiger4m")
+    text = "the detector's name in pyFAI, whose gaps are masked; empty for one of another shape"
+    name = yield Question(key="partition.detector", text=text, default=known)
+    answers: dict[str, Any] = {"detector": str(name)} if name else {}
+    if not name:
+        shape = [512, 512] if frame is None else list(frame.shape)
+        answers["shape"] = yield Question(key="partition.shape", text="rows and columns", default=shape)
+        answers["pixel_um"] = yield Question(key="partition.pixel_um", text="pixel size in µm", default=75.0)
+    detector = sensor(PartitionSettings.model_construct(**{"shape": None, "pixel_um": 55.0, **answers}))
+    unusable = np.zeros(detector.shape, bool) if detector.mask is None else np.asarray(detector.mask, bool)
+    if frame is not None and frame.shape != tuple(detector.shape):
+        raise ValueError(f"the frame has {frame.shape} pixels, the detector {tuple(detector.shape)}")
+    dead = np.zeros_like(unusable) if frame is None else dead_pixels(frame)
+    mask = dead & ~unusable
+    if mask.any():
+        text = f"pixels not to be used, True in a .npy: {mask.sum()} that are marked, or in dead rows and columns"
+        yield Question(key="partition.mask", text=text, default="mask.npy", array=mask)
+    usable = ~(unusable | dead)
+    center, text = [detector.shape[0] / 2, detector.shape[1] / 2], "row and column of the direct beam"
+    if frame is not None:
+        center = [round(x, 1) for x in guess_beam_center(frame, usable)]
+        text += "; guessed from the symmetry of a frame, check it"
+    beam = yield Question(key="partition.beam_center_px", text=text, default=center)
+    distance = yield Question(key="partition.distance_m", text="sample to detector, in m", default=8.0)
+    energy = yield Question(key="partition.energy_keV", text="photon energy, in keV", default=11.0)
+    try:
+        place: dict[str, Any] = {"beam_center_px": (float(beam[0]), float(beam[1])), "distance_m": float(distance)}
+        place |= {"energy_keV": float(energy), "q_edges_inv_nm": [0.0, 1.0], "n_phi": 1, "n_static": 1}
+        annulus = Annulus(detector=detector, **place)
+    except (TypeError, ValueError, IndexError):
+        wrong = f"beam_center_px = {beam}, distance_m = {distance}, energy_keV = {energy}"
+        raise ValueError(f"{wrong}: numbers are expected") from None
+    text = "inner and outer limit of the rings, in 1/nm; or q_edges_inv_nm = [0.01, 0.02, 0.04]"
+    limits = yield Question(key="partition.q_range_inv_nm", text=text, default=_ring(annulus, usable))
+    yield Question(key="partition.n_q", text="rings between these limits", default=1)
+    sectors, n_phi = _sectors(annulus, usable, (float(limits[0]), float(limits[1])))
+    text = "part of the circle in degrees, 0 along growing columns, 90 along growing rows; [-40, 40] is across 0"
+    yield Question(key="partition.phi_range_deg", text=text, default=sectors, example=[0.0, 360.0])
+    yield Question(key="partition.n_phi", text="equal sectors of it; 1 for none", default=n_phi)
+
+
+def dead_pixels(frame: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which pixels of a mean frame, (ny, nx), are marked (NaN) or lie in dead rows or columns.
+
+    A row or column is dead if none of its pixels counted, and ordered are rows or columns with 20 lit pixels or more on
+    both sides within 60.
+    """
+    marked: NDArray[np.bool_] = ~np.isfinite(frame)
+    counted = np.where(marked, 0, frame) > 0
+    dead_rows, dead_columns = (_dark_between(counted.sum(axis=axis)) for axis in (1, 0))
+    return marked | dead_rows[:, None] | dead_columns[None, :]
+
+
+def _dark_between(lit: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return where the number is 0 between two of at least 20 that are near."""
+    sides = [
+        [lit[max(0, i - 60) : i].max(initial=0), lit[i + 1 : i + 61].max(initial=0)] if n == 0 else [0, 0]
+        for i, n in enumerate(lit)
+    ]
+    return np.asarray(np.min(sides, axis=1) >= 20)
+
+
+def _shape(name: str) -> tuple[int, int] | None:
+    try:
+        return tuple(pyfai_detectors().detector_factory(name).shape)
+    except (RuntimeError, ValueError):
+        return None
+
+
+def _ring(annulus: Annulus, usable: NDArray[np.bool_]) -> list[float]:
+    """Return limits of a ring: a whole circle if the beam is on the detector, otherwise across its middle."""
+    q, (row, column), (ny, nx) = annulus.q(), annulus.beam_center_px, usable.shape
+    edge = min(row, ny - row, column, nx - column)
+    if edge > 20:
+        far = min(float(q[:, [0, -1]].min()), float(q[[0, -1]].min()))
+        return [_round(0.5 * far), _round(0.8 * far)]
+    low, high = np.quantile(q[usable], [0.3, 0.5])
+    return [_round(low), _round(high)]
+
+
+def _sectors(
+    annulus: Annulus, usable: NDArray[np.bool_], limits: tuple[float, float]
+) -> tuple[list[float] | None, int]:
+    """Return the visible part of a ring and the number of its sectors: about 20 degrees each, with enough pixels."""
+    q = annulus.q()
+    phi = annulus.phi()[(q >= limits[0]) & (q < limits[1]) & usable]
+    ordered = np.sort(phi)
+    if ordered.size == 0:
+        return None, 18  # the check reports what the detector sees
+    gaps = np.diff(ordered, append=ordered[0] + 360)
+    widest, part, width = int(np.argmax(gaps)), None, 360.0
+    if gaps[widest] > 20:
+        begin = float(np.ceil(ordered[(widest + 1) % ordered.size]))
+        end = float(np.floor(ordered[widest]))
+        end += 360 * (end <= begin)
+        if begin >= 180 and end > 360:
+            begin, end = begin - 360, end - 360
+        part, width = [begin, end], end - begin
+    for n in range(max(1, round(width / 20)), 1, -1):
+        sector = (((phi - (part or [0.0])[0]) % 360) / width * n).astype(int)
+        if np.bincount(sector[sector < n], minlength=n).min() >= 1.5 * FEWEST_PIXELS:
+            return part, n
+    return part, 1
+
+
+def _round(x: float) -> float:
+    return float(f"{x:.3g}")

@@ -1,0 +1,282 @@
+"""Calibration of verdicts: scorers for runs of given statistics, and p-values of simulated regimes of known kinds.
+
+A scorer takes half a minute to fit, so it is cached in memory and on disk. Those of the simulated instrument are
+shipped; ``ainerd rheo-xpcs prepare`` makes those of another one before its first session.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from platformdirs import user_cache_path
+
+import ainerd
+from ainerd.activity import doing
+from ainerd.novelty import LOOKS, NoveltyScorer, RegimeTest, null_distances
+from ainerd.technique import Landmarks, NullRegimes
+from ainerd.threads import one_thread
+from ainerd_xpcs.latent import SIZE, Encoder, ModelError, read_tensors, read_weights, write_weights
+from ainerd_xpcs.technique._bank import BASELINE, Bank, add_systematics, noised
+from ainerd_xpcs.technique._clean import Clean, seen_from
+from ainerd_xpcs.technique._features import TERMS, features, sectors_of
+
+if TYPE_CHECKING:
+    from ainerd_xpcs.technique._technique import RheoXPCS
+
+logger = logging.getLogger(__name__)
+
+KIND = "calibration"
+CALIBRATING = "calibrating p-values for exposures of this noise (10 to 30 s of computing); later sessions need not"
+# Whatever a scorer is computed with: a change of one of these files makes another key.
+_SOURCES = (
+    "ainerd/novelty/_scorer.py",
+    "ainerd_xpcs/dynamics/*.py", "ainerd_xpcs/latent/_encoder.py", "ainerd_xpcs/latent/_grid.py",
+    "ainerd_xpcs/latent/_run.py", "ainerd_xpcs/technique/_bank.py", "ainerd_xpcs/technique/_cells.py",
+    "ainerd_xpcs/technique/_clean.py", "ainerd_xpcs/technique/_features.py",
+)  # fmt: skip
+SCORERS = Path(__file__).parent / "weights" / "scorers"
+_MOST_FILES, _MOST_IN_MEMORY = 100, 16  # scorers of 2 MB, read from a file in a hundredth of a second
+_scorers: dict[str, NoveltyScorer] = {}
+_fitting: dict[str, Lock] = {}  # by key of a scorer: two runs that end together fit it once
+_lock = Lock()  # of both
+_ahead, _expected = Lock(), set[str]()  # one at a time is calibrated ahead, and once
+
+
+def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: Any) -> NoveltyScorer:
+    """Return a scorer fitted to the exposures of a bank with the noise of a run of these statistics.
+
+    It is cached in memory and in a file of the user's cache, which can be made again at any time, unless it is shipped.
+
+    Parameters
+    ----------
+    photons : float
+        Photons per pixel in the whole exposure.
+    **statistics
+        Other options of `Bank.features`.
+    """
+    options = _options(photons=photons, **statistics)
+    key = _key(bank, encoder, options)
+    name = f"{key}.safetensors"
+    path = user_cache_path("ainerd") / name
+    with _lock:
+        mine = _fitting.setdefault(key, Lock())
+    with mine:
+        found = _scorers.get(key)
+        if found is None:
+            try:
+                found = _read_scorer(SCORERS / name if (SCORERS / name).exists() else path)
+            except (ModelError, KeyError):  # missing or damaged
+                with doing(CALIBRATING):
+                    features = bank.features(encoder, n_frames=1, seed=0, **options)
+                    found = NoveltyScorer(terms=TERMS).fit(features, bank.families)
+                _write_cached(path, found.state(), _recipe(found))
+        with _lock:
+            _scorers.pop(key, None)
+            _scorers[key] = found  # most recently used last
+            for unused in [*_scorers][:-_MOST_IN_MEMORY]:
+                del _scorers[unused]
+        with suppress(OSError):
+            now = time.time_ns()  # exact: the time that the system sets is the same for some milliseconds
+            os.utime(path, ns=(now, now))
+        return found
+
+
+def write_scorer(folder: Path, bank: Bank, encoder: Encoder, **given: Any) -> Path:
+    """Write the scorer that `calibrated` returns for the same options to a file in a folder, and return the file."""
+    scorer = calibrated(bank, encoder, **given)
+    tensors = scorer.state()
+    path = folder / f"{_key(bank, encoder, _options(**given))}.safetensors"
+    write_weights(path, tensors, {**_recipe(scorer), "digest": _digest(tensors)})
+    return path
+
+
+def _recipe(scorer: NoveltyScorer) -> dict[str, Any]:
+    return {"kind": KIND, "kinds": scorer.kinds_.tolist()}
+
+
+def calibrate_ahead(bank: Bank, encoder: Encoder, several: Iterable[Mapping[str, Any]]) -> None:
+    """Calibrate in the background, one after the other, each of `several` options of `calibrated` once."""
+    new = {_key(bank, encoder, _options(**given)): given for given in several}
+    new = {key: given for key, given in new.items() if key not in _expected}
+    _expected.update(new)
+
+    def work() -> None:
+        with _ahead:
+            for given in new.values():
+                calibrated(bank, encoder, **given)
+
+    if new:
+        Thread(target=work, name="ainerd-calibrate", daemon=True).start()
+
+
+def _options(*, photons: float, **statistics: Any) -> dict[str, Any]:
+    """Return the options of `calibrated` as those of `Bank.features`."""
+    return {**statistics, "counts": photons}
+
+
+def _key(bank: Bank, encoder: Encoder, options: Mapping[str, Any]) -> str:
+    parts = [bank.id, encoder.linear.sha256, _sources(), options]
+    return hashlib.sha256(json.dumps(parts, default=lambda cells: cells.key).encode()).hexdigest()
+
+
+def _read_scorer(path: Path) -> NoveltyScorer:
+    """Read a cached scorer; ModelError if the file is missing or damaged."""
+    tensors, recipe = _read_cached(path, KIND)
+    return NoveltyScorer.restored(tensors, recipe["kinds"], TERMS)
+
+
+def placed(bank: Bank, encoder: Encoder, **options: Any) -> Landmarks:
+    """Return `Bank.landmarks` with these options, which take seconds; they are cached in a file as scorers are."""
+    path = user_cache_path("ainerd") / f"{_key(bank, encoder, {'landmarks': options})}.safetensors"
+    try:
+        tensors, recipe = _read_cached(path, "landmarks")
+        return Landmarks(embeddings=tensors["embeddings"], names=recipe["names"])
+    except (ModelError, KeyError):  # missing or damaged
+        with doing("placing the known kinds of dynamics on the latent map, once: some seconds"):
+            embeddings, names = bank.landmarks(encoder, **options)
+        _write_cached(path, {"embeddings": embeddings}, {"kind": "landmarks", "names": [*map(str, names)]})
+        return Landmarks(embeddings=embeddings, names=names)
+
+
+def _read_cached(path: Path, kind: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read the tensors and the recipe of a file in the cache; ModelError if it is missing or damaged."""
+    tensors, recipe = read_tensors(path, kind)
+    if recipe.get("digest") != _digest(tensors) or not all(np.isfinite(array).all() for array in tensors.values()):
+        raise ModelError(f"{path}: damaged")
+    return tensors, recipe
+
+
+def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:
+    parts = (name.encode() + np.ascontiguousarray(tensors[name]).tobytes() for name in sorted(tensors))
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def _write_cached(path: Path, tensors: dict[str, NDArray[Any]], recipe: dict[str, Any]) -> None:
+    """Write tensors to the cache and remove the files unused for longest; a failure is logged."""
+    part = path.with_suffix(f".{os.getpid()}")
+    try:
+        write_weights(part, tensors, {**recipe, "digest": _digest(tensors)})
+        part.replace(path)
+        for old in sorted(path.parent.glob("*.safetensors"), key=lambda file: file.stat().st_mtime_ns)[:-_MOST_FILES]:
+            old.unlink()
+    except OSError as error:
+        logger.info("the calibration is not cached: %s", error)
+        with suppress(OSError):
+            part.unlink()
+
+
+@cache
+def _sources() -> str:
+    """Return the digest of the code that computes scorers."""
+    rooms = Path(__file__).parents[2]
+    files = (file for pattern in _SOURCES for file in sorted(rooms.glob(pattern)))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+# Statistics of the simulated exposures: with more counts the p-values of one regime are more alike, and the test is
+# more cautious.
+PHOTONS, PIXELS, CONTRAST, CONTRAST_ERR = 500.0, 570.0, 0.2, 0.1
+BINS = 18
+LONGER = 1000  # regimes with the exposures that p-values against the session need
+SHIPPED = Path(__file__).parent / "weights" / "regimes.safetensors"
+_RANKS = {"by_look": 2, "smallest": 1, "whole": 1, "own": 2}
+
+
+@dataclass(frozen=True)
+class Views:
+    """p-values (n, k), points (n, k, d) and features (n, k, f) of k exposures of each of n regimes."""
+
+    p: NDArray[np.float64]
+    z: NDArray[np.float32]
+    features: NDArray[np.float32]
+
+    @classmethod
+    def judged(cls, scorer: NoveltyScorer, z: NDArray[np.float32], features: NDArray[np.float32]) -> Self:
+        """Add the p-values of a scorer to points and features."""
+        return cls(scorer.p_values(features.reshape(-1, features.shape[-1])).reshape(z.shape[:2]), z, features)
+
+
+@one_thread
+def views(
+    technique: "RheoXPCS",
+    clean: Sequence[Clean],
+    *,
+    each: int = LOOKS,
+    contrast_off: float = 1.0,
+    photons: float = PHOTONS,
+    seed: int = 0,
+    advance: Callable[[int], None] = lambda n: None,
+) -> Views:
+    """Simulate exposures of regimes, which differ by noise alone; each regime has its own contrast within its error.
+
+    `contrast_off` is the true contrast over the given one; `photons` are per pixel in an exposure.
+    """
+    encoder, rng = technique.encoder, np.random.default_rng([seed, 3])
+    sectors = sectors_of(np.full(BINS, PIXELS), None, True)
+    noise = (CONTRAST + SIZE / photons) / np.sqrt(BINS * PIXELS)
+    described, points = [], []
+    for one in clean:
+        scale = CONTRAST * contrast_off * np.exp(CONTRAST_ERR * rng.uniform(-(3**0.5), 3**0.5))
+        signal = np.float32(scale) * seen_from([one], sectors.phi_deg, sectors.width_deg)
+        signal = np.broadcast_to(signal, (each, len(sectors.phi_deg), SIZE, SIZE))
+        maps = noised(signal, sectors.n_pixels, photons, rng)
+        add_systematics(maps, noise, rng, baseline=BASELINE * CONTRAST)
+        mean = sectors.mean(maps)
+        described.append(features(encoder, mean, maps, sectors, photons=photons))
+        latent = encoder.encode(maps.reshape(-1, SIZE, SIZE)).reshape(each, len(sectors.phi_deg), -1)
+        points.append([encoder.point(z, phi=sectors.phi_deg) for z in latent])
+        advance(1)
+    return Views.judged(scorer_of(technique, photons), np.array(points, dtype=np.float32), np.stack(described))
+
+
+def scorer_of(technique: "RheoXPCS", photons: float = PHOTONS) -> NoveltyScorer:
+    """Return the scorer for the exposures of `views`."""
+    contrast = {"contrast": CONTRAST, "contrast_err": CONTRAST_ERR, "n_pixels": [PIXELS] * BINS}
+    return technique.scorer({"photons": photons, "flicker": 0.0, "baseline": BASELINE * CONTRAST, **contrast})
+
+
+def write_null(path: Path, technique: "RheoXPCS", simulated: Views, longer: NDArray[np.float32], *, seed: int) -> None:
+    """Group simulated regimes of nights as the technique does, and write the file that `null_regimes` reads.
+
+    `longer` are points (n, 19, d) of regimes with more exposures, for p-values against the session.
+    """
+    assert technique.regime_width is not None
+    limits: dict[str, Any] = {"width": technique.regime_width, "alpha": technique.alpha}
+    rng = np.random.default_rng([seed, 5])
+    test = RegimeTest.calibrated(simulated.p, simulated.z, technique.regimes, rng=rng, **limits)
+    own = null_distances(longer, technique.regime_width)
+    arrays = {"by_look": test.by_look, "smallest": test.smallest, "whole": test.whole, "own": own}
+    tensors = {name: array.astype(np.float32) for name, array in arrays.items()}
+    recipe = {"kind": "regimes", "seed": seed, "ainerd": ainerd.__version__, **_purpose(technique)}
+    write_weights(path, tensors, recipe)
+
+
+def null_regimes(technique: "RheoXPCS", path: Path = SHIPPED) -> NullRegimes | None:
+    """Read the file; None if it is missing or was made for another bank, encoder or alpha."""
+    try:
+        tensors, recipe = _read_regimes(path)
+    except ModelError:
+        return None
+    if not _purpose(technique).items() <= recipe.items():
+        return None
+    return NullRegimes(**{name: tensors[name].astype(float) for name in _RANKS})
+
+
+def _purpose(technique: "RheoXPCS") -> dict[str, str | float]:
+    return {"bank": technique.bank.id, "encoder": technique.encoder.sha256, "alpha": technique.alpha}
+
+
+@cache
+def _read_regimes(path: Path) -> tuple[dict[str, NDArray[np.float32]], dict[str, object]]:
+    return read_weights(path, "regimes", _RANKS)

@@ -1,0 +1,257 @@
+"""g2 in result files: NXxpcs, both layouts of boost_corr, the Lambda's first NeXus files, and pychx.
+
+References
+----------
+NXxpcs: NeXus contributed definitions, ``NXxpcs.nxdl.xml`` of 2026: ``entry/data``, ``entry/instrument/masks``.
+boost_corr 1.2, ``/xpcs/multitau`` with ``/entry``: its ``xpcs_aps_8idi/aps_8idi.py``, ``help_functions.gen_tau_bin``.
+``/exchange`` with ``/measurement``: boost_corr before 2025 and 8-ID-I before that (``/exchange/norm-0-g2``,
+``/exchange/tau`` times ``/measurement/instrument/detector/exposure_period``).
+``/entry/XPCS/data``: files of a Lambda at APS in 2020, as ``xicam/XPCS/ingestors`` of Xi-cam.XPCS reads them: g2 and
+errors (lags, bins), ``t_el`` in seconds.
+pychx 4.4: ``Create_Report.export_xpcs_results_to_h5`` and ``save_res_h5``: g2 (lags, bins) over ``taus`` in seconds,
+which begin with 0, attributes of ``qval_dict``: q in 1/Å by the number of the bin from 0.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from os import PathLike
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd_xpcs.numerics import Partition
+from ainerd_xpcs.technique._curves_of_bins import Curve, Curves
+from ainerd_xpcs.technique._fields import dataset, frame_time, is_there, number, numbers, opened, positive
+
+
+def read_curves(path: str | PathLike[str], *, frame_time_s: float | None = None) -> Curves:
+    """Read g2 from a result file of another program.
+
+    Parameters
+    ----------
+    path : path-like
+    frame_time_s : float, optional
+        Seconds from one correlated frame to the next; by default that of the file.
+
+    Raises
+    ------
+    ValueError
+        If the file has no g2 in a known layout, or its datasets are inconsistent; the message names the dataset.
+    """
+    with opened(path) as file:
+        name = next((name for name in _LAYOUTS if is_there(file, name)), None)
+        if name is None:
+            raise ValueError(unknown_layout(file, "g2", _LAYOUTS))
+        curves = _LAYOUTS[name](file, frame_time_s)
+        lags = curves.tau_s
+        some = np.isfinite(lags) & (lags > 0)  # some programs store lag 0, which holds shot noise
+        if not some.any() or np.isnan(lags).any() or (lags < 0).any() or not np.isfinite(curves.g2[:, some]).any():
+            raise ValueError(f"the lags of {name} are not positive numbers, or no g2 is a number")
+        order = np.flatnonzero(some)[np.argsort(lags[some], kind="stable")]
+        level = None if curves.level is None else curves.level[order]
+        curves = replace(curves, tau_s=lags[order], g2=curves.g2[:, order], error=curves.error[:, order], level=level)
+        return _with_bins(curves, file, path)
+
+
+def has_curves(path: str | PathLike[str]) -> bool:
+    """Return whether a file is HDF5 and holds g2 in a known layout."""
+    if not h5py.is_hdf5(path):
+        return False
+    with opened(path) as file:
+        return any(is_there(file, name) for name in _LAYOUTS)
+
+
+def unknown_layout(file: h5py.File, what: str, layouts: dict[str, Any]) -> str:
+    """Describe the content of a file that has none of the layouts."""
+    there = ", ".join(sorted(file)[:8]) or "nothing"
+    names = ", ".join(layouts)
+    return f"holds no {what} in a known layout ({names}), only {there}. For a file of frames give the bins, --roi"
+
+
+def bins_of(file: h5py.File, path: str | PathLike[str]) -> Partition:
+    """Return the bins on the detector of any layout, q in 1/nm; raise ValueError if the file has none."""
+    name = next((name for name in _ROI_MAPS if is_there(file, name)), None)
+    if name is None:
+        return Partition.load(path)
+    roi_map = np.squeeze(dataset(file, name)[()])
+    return Partition.from_roi_map(roi_map.astype(np.int64), q=pychx_q(file, int(roi_map.max())))
+
+
+def pychx_q(file: h5py.File, n_roi: int) -> Curve:
+    """Return q in 1/nm of the bins of a file of pychx, (n_roi,): the first number of each entry of ``qval_dict``."""
+    q = np.full(n_roi, np.nan)
+    entries = dict(file["qval_dict"].attrs) if "qval_dict" in file else {}
+    for key, value in entries.items():
+        if str(key).isdigit() and int(key) < n_roi:
+            q[int(key)] = 10 * float(np.ravel(value)[0])
+    return q
+
+
+def mean_counts(file: h5py.File, partition: Partition) -> Curve:
+    """Return photons per pixel and frame of each bin, (n_roi,), from the file's mean frame; NaN without one."""
+    name = next((name for name in _IMAGES if is_there(file, name)), None)
+    image = np.empty(0) if name is None else np.squeeze(dataset(file, name)[()]).astype(float)
+    if image.shape != partition.shape:
+        return np.full(partition.n_roi, np.nan)
+    good = np.isfinite(image) & (partition.roi_map > 0)
+    bins, n = partition.roi_map[good] - 1, partition.n_roi
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.bincount(bins, image[good], n) / np.bincount(bins, minlength=n))
+
+
+def _with_bins(curves: Curves, file: h5py.File, path: str | PathLike[str]) -> Curves:
+    try:
+        partition = bins_of(file, path)
+    except ValueError as err:
+        return replace(curves, no_partition=str(err))
+    n = len(curves.g2)
+    if partition.n_roi != n:
+        why = f"{path}: g2 is of {n} bins, the map has pixels of {partition.n_roi}"
+        return replace(curves, no_partition=why)
+    counts = curves.mean_counts * mean_counts(file, partition)  # so far, frames that were averaged to one
+    n_pixels = partition.n_pixels.astype(float)
+    return replace(curves, partition=partition, q=partition.q, phi=partition.phi, n_pixels=n_pixels, mean_counts=counts)
+
+
+def _curves(
+    layout: str, tau_s: Curve, g2: Curve, error: Curve, *, averaged: float = 1.0, q: Curve | None = None, **known: Any
+) -> Curves:
+    """Return curves without what bins on the detector add; `averaged` frames were averaged to a correlated one."""
+    unknown = np.full(len(g2), np.nan)
+    q = unknown if q is None or q.size != len(g2) else q
+    counts = np.full(len(g2), averaged)
+    return Curves(layout, tau_s, g2, error, q=q, phi=unknown, n_pixels=unknown, mean_counts=counts, **known)
+
+
+def _boost_corr(file: h5py.File, frame_time_s: float | None) -> Curves:
+    group = file["xpcs/multitau"]
+    lags = numbers(group, "delay_list", "frame")
+    averaged = positive(group, "config/avg_frame", 1.0)
+    if frame_time_s is None:
+        frame_time_s = frame_time(file) * averaged * positive(group, "config/stride_frame", 1.0)
+    g2, error = (_by_lag(group, name, lags) for name in ("normalized_g2", "normalized_g2_err"))
+    return _curves(
+        "APS, boost_corr", frame_time_s * lags, g2, error, averaged=averaged, frame_time_s=frame_time_s,
+        n_frames=_length(file, "xpcs/spatial_mean/intensity_vs_time"), n_files=_n_files(file), level=_levels(lags, 4),
+    )  # fmt: skip
+
+
+def _old(file: h5py.File, frame_time_s: float | None) -> Curves:
+    group = file["exchange"]
+    lags, averaged = numbers(group, "tau", "frame"), number(file, "xpcs/avg_frames", 1.0)
+    if frame_time_s is None:
+        several = [name for name in ("xpcs/avg_frames", "xpcs/stride_frames") if number(file, name, 1.0) != 1]
+        if several:
+            raise ValueError(f"{several[0]} is not 1: give --frame-time, the seconds from one lag to the next")
+        frame_time_s = frame_time(file, ("measurement/instrument/detector/exposure_period",))
+    g2, error = (_by_lag(group, name, lags) for name in ("norm-0-g2", "norm-0-stderr"))
+    return _curves(
+        "APS, 8-ID-I and boost_corr before 2025", frame_time_s * lags, g2, error, averaged=averaged,
+        frame_time_s=frame_time_s, n_frames=_length(file, "exchange/frameSum"), n_files=_n_files(file),
+        level=_levels(lags, number(file, "xpcs/delays_per_level", 4.0)),
+    )  # fmt: skip
+
+
+def _nexus(file: h5py.File, frame_time_s: float | None) -> Curves:
+    group = file["entry/data"]
+    lags = numbers(group, "delay_difference", "frame")
+    time_s = frame_time(file) if frame_time_s is None else frame_time_s
+    tau_s = time_s * lags
+    if frame_time_s is None and is_there(group, "tau") and numbers(group, "tau").size == lags.size:
+        tau_s = numbers(group, "tau", "s")  # ours: lags of frames that come at any times are no whole frames
+    g2, error = (by_storage(group, name, lags.size) for name in ("g2", "g2_derr"))
+    error = np.full_like(g2, np.nan) if error.shape != g2.shape else _errors(group, "g2_derr", error)
+    return _curves("NXxpcs", tau_s, g2, error, frame_time_s=time_s)
+
+
+def _lambda(file: h5py.File, frame_time_s: float | None) -> Curves:
+    group = file["entry/XPCS/data"]
+    lags = numbers(group, "t_el", "s")
+    if frame_time_s is not None:
+        raise ValueError("t_el holds the lags in seconds: leave --frame-time out")
+    errors = next((name for name in _ERRORS if is_there(group, name)), _ERRORS[0])
+    g2, error = (_by_lag(group, name, lags) for name in ("g2", errors))
+    q = 10 * numbers(group, "ql_dyn", "1/angstrom") if is_there(group, "ql_dyn") else None
+    return _curves("APS, Lambda of 2020", lags, g2, error, q=q)
+
+
+def _pychx(file: h5py.File, frame_time_s: float | None) -> Curves:
+    lags = numbers(file, "taus", "s")
+    if frame_time_s is not None:
+        raise ValueError("taus holds the lags in seconds: leave --frame-time out")
+    g2, error = (_by_lag(file, name, lags) for name in ("g2", "g2_err"))
+    step = lags[lags > 0].min(initial=np.inf)
+    return _curves(
+        "NSLS-II, pychx", lags, g2, error, q=pychx_q(file, len(g2)), frame_time_s=float(step),
+        n_frames=_length(file, "imgsum"), level=_levels(np.rint(lags / step), 4, first_is_next=True),
+    )  # fmt: skip
+
+
+def _by_lag(group: h5py.Group, name: str, lags: Curve) -> Curve:
+    """Read a dataset (lags, bins) as (bins, lags); missing errors are NaN."""
+    if not is_there(group, name) and name not in _G2:
+        bins = _by_lag(group, next(g2 for g2 in _G2 if is_there(group, g2)), lags)
+        return np.full_like(bins, np.nan)
+    values = np.asarray(dataset(group, name)[()], dtype=float)
+    if values.ndim != 2 or len(values) != lags.size:
+        raise ValueError(f"{group.name.rstrip('/')}/{name} has shape {values.shape}, expected ({lags.size} lags, bins)")
+    return values.T if name in _G2 else _errors(group, name, values.T)
+
+
+def _errors(group: h5py.Group, name: str, values: Curve) -> Curve:
+    if (values < 0).any():
+        where = f"{group.name.rstrip('/')}/{name}"
+        raise ValueError(f"{where} holds negative errors (smallest {values[values < 0].min():.3g})")
+    return values
+
+
+def by_storage(group: h5py.Group, name: str, n_lags: int) -> Curve:
+    """Read a field of NXxpcs as (bins, lags): one array, lags first unless its mode differs, or a key for each bin."""
+    field = group.get(name)
+    if field is None:
+        return np.empty((0, n_lags))
+    if isinstance(field, h5py.Group):  # data_exchange_keys
+        keys = sorted(field, key=lambda key: (len(key), key))
+        values, mode = np.array([numbers(field, key) for key in keys]), "one_array_q_first"
+    else:
+        values, mode = np.asarray(dataset(group, name)[()], dtype=float), str(field.attrs.get("storage_mode", ""))
+    values = np.atleast_2d(values)
+    if values.ndim != 2 or n_lags not in values.shape:
+        raise ValueError(f"{group.name}/{name} has shape {values.shape}, and there are {n_lags} lags")
+    first_is_q = mode == "one_array_q_first" or values.shape[0] != n_lags
+    return values if first_is_q and values.shape[1] == n_lags else values.T
+
+
+def _levels(lags: Curve, per_level: float, *, first_is_next: bool = False) -> NDArray[np.int64]:
+    """Return the level of each lag in frames, if 2 `per_level` lags are at level 0 and `per_level` at each other.
+
+    The lag that ends a level, such as 8, 16, 32 for 4 at a level, belongs to it, or else to the next.
+    """
+    of_first = np.log2(np.maximum(lags, 1) / (2 * per_level))
+    levels = np.floor(of_first) + 1 if first_is_next else np.ceil(of_first)
+    return np.asarray(np.maximum(levels, 0), dtype=np.int64)
+
+
+def _length(file: h5py.File, name: str) -> int | None:
+    """Return the longest side of a dataset, the number of frames of an I(t) with or without times; None without it."""
+    return max(dataset(file, name).shape) if is_there(file, name) else None
+
+
+def _n_files(file: h5py.File) -> int:
+    """Return how many files pyXpcsViewer averaged."""
+    return max(len(np.ravel(file["xpcs/average/file_list"][()])), 1) if is_there(file, "xpcs/average/file_list") else 1
+
+
+_G2 = ("normalized_g2", "norm-0-g2", "g2")
+_ERRORS = ("g2_errors", "g2_stderr", "g2_err")
+_IMAGES = ("xpcs/temporal_mean/scattering_2d", "exchange/pixelSum", "entry/data/frame_average", "avg_img")
+_ROI_MAPS = ("roi_mask", "roi")
+_LAYOUTS: dict[str, Callable[[h5py.File, float | None], Curves]] = {
+    "entry/XPCS/data/g2": _lambda,  # entry/data is a link to it
+    "entry/data/g2": _nexus,
+    "xpcs/multitau/normalized_g2": _boost_corr,
+    "exchange/norm-0-g2": _old,
+    "taus": _pychx,
+}

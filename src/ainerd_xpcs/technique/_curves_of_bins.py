@@ -1,0 +1,80 @@
+"""Curves of g2 of bins, read from a file or a result, with the numbers that their Poisson errors need."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd_xpcs.numerics import Partition
+
+Curve = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """g2 of bins, with the numbers that its Poisson errors need.
+
+    A lag of n frames at level k is a mean over pairs of frames that are sums over 2**k frames; at multi-tau levels the
+    pairs of a run of T frames hold ``n_pixels * mean_counts**2 * (T - n) * 2**k * n_files`` pairs of photons.
+
+    Attributes
+    ----------
+    layout : str
+        Name of the file's layout.
+    tau_s : ndarray, shape (n,)
+        Lags in seconds, positive and increasing.
+    g2, error : ndarray, shape (n_roi, n)
+        g2 and its standard error, NaN if the file has none.
+    q, phi : ndarray, shape (n_roi,)
+        In 1/nm and degrees; NaN if the file does not have them.
+    n_pixels, mean_counts : ndarray, shape (n_roi,)
+        Pixels of each bin, and photons per pixel and correlated frame; NaN if the file does not have them.
+    frame_time_s : float
+        Seconds from one correlated frame to the next: lags are whole multiples of it. NaN if unknown.
+    n_frames : int or None
+        Correlated frames of each file that was averaged; None if unknown.
+    n_files : int
+        Number of files that were averaged; 1 unless the file lists them.
+    level : ndarray of int, shape (n,), or None
+        Level of multi-tau of each lag; None if the program that wrote the file is unknown.
+    partition : Partition or None
+        The bins on the detector, if the file has as many bins as curves.
+    no_partition : str
+        Why there is no partition.
+    """
+
+    layout: str
+    tau_s: Curve
+    g2: Curve
+    error: Curve
+    q: Curve
+    phi: Curve
+    n_pixels: Curve
+    mean_counts: Curve
+    frame_time_s: float = np.nan
+    n_frames: int | None = None
+    n_files: int = 1
+    level: NDArray[np.int64] | None = None
+    partition: Partition | None = None
+    no_partition: str = ""
+
+    @classmethod
+    def of(cls, result: Any) -> "Curves":
+        """Take the curves of an `ainerd.results.AinerdResult`; raise ValueError if it has no g2."""
+        metadata = result.metadata
+        if not {"g2", "tau", "bins"} <= {*metadata["arrays"], *metadata["tables"]}:
+            raise ValueError(f"result {result.key} has no g2: {metadata.get('reason') or metadata['status']}")
+        parts = {name: result[name].read() for name in ("g2", "g2_err", "tau", "intensity", "bins") if name in result}
+        bins, g2 = parts["bins"], np.asarray(parts["g2"], dtype=float)
+        unknown = np.full(len(g2), np.nan)
+        intensity = np.asarray(parts.get("intensity", unknown[:, None]), dtype=float)
+        n = np.isfinite(intensity).sum(1)
+        counts = np.divide(np.nansum(intensity, 1), n, out=unknown.copy(), where=n > 0)
+        return cls(
+            layout=f"result {result.key}", tau_s=np.asarray(parts["tau"], dtype=float), g2=g2,
+            error=np.asarray(parts.get("g2_err", np.full_like(g2, np.nan)), dtype=float),
+            q=bins["q"].to_numpy(dtype=float), phi=bins["phi"].to_numpy(dtype=float),
+            n_pixels=bins["n_pixels"].to_numpy(dtype=float), mean_counts=counts,
+            frame_time_s=float(metadata.get("frame_time_s", np.nan)), n_frames=metadata.get("n_frames"),
+        )  # fmt: skip

@@ -1,0 +1,398 @@
+"""Analysis of one exposure while its frames arrive."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo
+from ainerd.threads import one_thread
+from ainerd_xpcs.numerics import (
+    LEFT_OVER,
+    Do,
+    Events,
+    EventScreen,
+    LeftOut,
+    ModulesReader,
+    MultiTau,
+    Partition,
+    RigakuReader,
+    Screen,
+    Screened,
+    Team,
+    TwoTimeReducer,
+    behind,
+    disorder,
+    fit_curves,
+    g2_from_two_time,
+    no_light,
+    per_bin,
+    shifted,
+)
+from ainerd_xpcs.technique import _numbers, _picture
+from ainerd_xpcs.technique._cells import MANY, Cells
+from ainerd_xpcs.technique._field import COUNTS, INTENSITIES, unit_of
+from ainerd_xpcs.technique._verdict import (
+    MOST_IN_A_ROW,
+    MOST_MISSING,
+    SPECKLE_PIXELS,
+    Noise,
+    bank_options,
+    filled,
+    judge,
+    longest_gap,
+    pooled_contrast,
+    speckle_px,
+)
+
+if TYPE_CHECKING:
+    from ainerd_xpcs.technique._technique import RheoXPCS
+
+DIMS = {
+    "c2": ("roi", "t1", "t2"),
+    "c2_frames": ("roi", "frames1", "frames2"),
+    "c2_frames_time": ("frames1",),
+    "latent": ("roi", "component"),
+    "g2": ("roi", "tau"),
+    "g2_err": ("roi", "tau"),
+    "tau": ("tau",),
+    "g2_by_age": ("roi", "age", "tau"),
+    "age": ("age",),
+    "denoised": ("roi", "t1", "t2"),
+    "g2_denoised": ("roi", "tau_denoised"),
+    "tau_denoised": ("tau_denoised",),
+    **_picture.DIMS,
+}
+UNITS = {
+    "counts_per_pixel": COUNTS,
+    **dict.fromkeys(("c2_frames_time", "tau", "age", "tau_denoised", "tau_denoised_s"), "s"),
+    **dict.fromkeys(("c2", "c2_frames", "g2", "g2_err", "g2_by_age", "latent", "denoised", "g2_denoised"), "1"),
+    **dict.fromkeys(("pixels_left_out", "frames_left_out"), "1"),
+    "moved_s": "s",
+    **_picture.UNITS,
+}
+FEWEST_FRAMES = 64  # the encoder sees 64 × 64 cells; with fewer frames many cells would hold the same frame
+MAP_ROWS = 256  # of a map of frames that come at any times
+DENOISED = 64  # cells of a denoised map; finer cells would add nothing
+
+
+class Exposure(RunAnalysis):
+    """Analysis of one exposure, with the options of its technique.
+
+    An exposure that ends early, or whose length was not announced, is analysed with the frames that arrived.
+    """
+
+    def __init__(self, technique: "RheoXPCS", run: RunInfo) -> None:
+        assert run.frame_time_s is not None  # checked by `begin`
+        self._technique = technique
+        self._n_frames, self._frame_time_s = run.n_frames, run.frame_time_s
+        partition = technique.partition
+        self._screen: Screen | None = None  # made with the first frames, for dense ones or events
+        flat = None if technique.flat is None else technique.flat.ravel()[partition.pixels]
+        self._reducer = TwoTimeReducer(partition, run.n_frames, flat=flat, **technique.reduction)
+        self._correlator = MultiTau(partition, flat)
+        self._by_frame = FrameMap(partition, flat=flat, **technique.reduction) if run.has_ticks else None
+        self._picture = _picture.Picture(technique.field, run.n_frames, technique.flat)
+        self._readings = run.readings
+        self._prepared = False  # whether the calibration was requested
+        self._n_lost = 0  # frames that never came
+        self._team: Team | None = None  # processes that correlate other modules of the detector
+
+    @property
+    def pixels(self) -> NDArray[np.int64]:
+        """Flat indices of the partition's pixels."""
+        return self._technique.partition.pixels
+
+    @property
+    def every(self) -> int:
+        """Interval of whole frames."""
+        return self._picture.every
+
+    def whole(self, frame: NDArray[Any], number: int) -> None:
+        """Add a whole frame to the mean frame and I(q)."""
+        self._picture.see(frame, number)
+
+    def open_events(self, path: Path, pixel_order: str) -> RigakuReader | ModulesReader:
+        """Open the files of a Rigaku detector, in several processes if the settings want it."""
+        technique = self._technique
+        if technique.processes == 1 or self._by_frame is not None:
+            return RigakuReader(path, technique.partition, order=pixel_order)  # type: ignore[arg-type]
+        return ModulesReader(
+            path, technique.partition, order=pixel_order, processes=technique.processes,  # type: ignore[arg-type]
+            reduction=technique.reduction,
+        )  # fmt: skip
+
+    def push(self, block: NDArray[Any] | Events, first: int = 0) -> None:
+        """Take the next frames: counts, (b, n_pixels), or events; their numbers count from `first`."""
+        is_new = self._screen is None
+        if self._screen is None:
+            kind = EventScreen if isinstance(block, Events) else Screen
+            self._screen = kind(self._technique.partition, self._n_frames)
+        frames, start = (block.moved(first), None) if isinstance(block, Events) else (block, first)
+        try:
+            if isinstance(block, Events) and block.team.own is not None:
+                self._team = block.team
+                self._team.order(Do.PUSH, first, -1 if self._n_frames is None else self._n_frames, is_new)
+            for screened in self._screen.push(frames, first=start):
+                self._correlate(screened)
+        except ValueError as error:  # no counts, more frames than announced, or too many bad pixels
+            raise AnalysisError(str(error)) from error
+        if (
+            self._n_frames is None
+            or self._prepared
+            or self._team is not None
+            or (start or 0) + len(frames) >= self._n_frames
+        ):
+            return  # after the last frame `finish` calibrates
+        if self._reducer.n_pushed >= self._n_frames / 2:
+            self._prepared = True
+            self._prepare(self._n_frames / self._reducer.n_pushed)
+
+    def _correlate(self, screened: Screened) -> None:
+        screened.to(self._reducer, self._correlator)
+        if self._by_frame is not None:
+            self._by_frame.push(screened)
+
+    def lost(self, n_frames: int) -> None:
+        """Widen the errors of relaxation times: these frames may be missing between the others."""
+        self._n_lost = n_frames
+
+    def so_far(self) -> NDArray[np.float32] | None:
+        """Return the mean map over all bins so far; None with too few frames or a reduction of whole runs alone."""
+        if self._reducer.n_pushed < FEWEST_FRAMES or self._team is not None:
+            return None
+        try:
+            maps = self._reducer.maps(partial=True)
+        except ValueError:  # only "area" maps a part of a run
+            return None
+        valid = np.isfinite(maps)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.where(valid, maps, 0).sum(0) / valid.sum(0))
+
+    def _prepare(self, share: float) -> None:
+        """Calibrate for the expected statistics of the run; this takes seconds, and frames still arrive."""
+        technique, photons = self._technique, self._photons()
+        if not photons.any():
+            return
+        g2 = self._correlator.result()
+        value, error = np.nan_to_num(g2.contrast0), np.nan_to_num(g2.contrast0_err)
+        size, cells = self._speckle_px(), Cells.of_whole(round(share * self._reducer.n_pushed))
+        for ring in technique.rings:
+            of_ring = float(ring.weights @ photons[ring.bins]) * share
+            beta = float(ring.weights @ value[ring.bins])
+            sigma = float(np.hypot.reduce(ring.weights * error[ring.bins]))
+            contrast = pooled_contrast((beta, sigma * share**-0.5), technique.contrast)
+            if of_ring > 0 and contrast is not None and not technique.no_claim_reason(contrast):
+                noise = Noise.of(of_ring, contrast[0], ring.pixels, size)
+                given = bank_options(noise, contrast[1], ring.phi_deg, cells=cells, q_spread=ring.q_spread)
+                technique.scorer(given)
+
+    @one_thread
+    def finish(self) -> Analysis:
+        """Return the result of the frames that arrived."""
+        try:
+            if self._team is not None:
+                self._team.order(Do.FINISH)
+            for screened in [] if self._screen is None else self._screen.flush():
+                self._correlate(screened)
+            self._reducer.collect()
+            self._correlator.collect()
+        except ValueError as error:
+            raise AnalysisError(str(error)) from error
+        technique, n_frames = self._technique, self._reducer.n_pushed
+        if n_frames < FEWEST_FRAMES:
+            raise AnalysisError(f"{n_frames} frame(s): a map needs at least {FEWEST_FRAMES}")
+        assert self._screen is not None  # it passed these frames on
+        left_out, photons = self._screen.left_out, self._photons()
+        if not photons.any():
+            raise AnalysisError("zero photons in the bins: is the shutter open, the beam on the centre?")
+        try:
+            maps = self._reducer.maps(partial=True)
+        except ValueError as error:  # only "area" maps a part of a run
+            raise AnalysisError(str(error)) from error
+        whole, empty = filled(maps)
+        g2, by_age = self._correlator.result(), self._correlator.by_age()
+        if np.average(np.isfinite(g2.parts0), weights=g2.part_weight) < 0.5:
+            raise AnalysisError(f"{left_out.n_pixels} pixels are bad, and most of them were found late: mask them")
+        fitted = _numbers.numbers(g2, by_age, technique.partition, technique.rings, self._frame_time_s)
+        mean, no_contrast = whole.mean(0), self._screen.no_contrast
+        sparse = _few_rows(maps, left_out) if empty > MOST_MISSING or longest_gap(maps) > MOST_IN_A_ROW else None
+        of_frames, n_came = dict[str, NDArray[Any]](), n_frames - left_out.n_missing
+        if self._by_frame is not None and 2 * n_came < n_frames:
+            sparse = f"{n_came} frames came in {n_frames} ticks: rows of a map hold unequal numbers of them"
+            c2_frames, ticks = self._by_frame.maps()
+            of_frames = {"c2_frames": c2_frames, "c2_frames_time": (ticks + 0.5) * self._frame_time_s}
+        doubt = None if sparse else self._screen.swapped or disorder(mean) or shifted(mean, self._reducer)
+        doubt = self._screen.no_relaxation or doubt or (None if left_out.n_missing else self._behind())
+        n_pixels = per_bin(self._reducer.sums.pixels[-1:], technique.partition)[0]
+        per_frame = float(np.average(photons, weights=n_pixels) / (n_frames - left_out.n_frames))
+        if not no_contrast:  # other counts have another contrast anyway
+            doubt = doubt or no_light(g2, per_frame)
+        fitted = fitted.with_lost(self._n_lost / n_frames)
+        if no_contrast or doubt:
+            fitted = fitted.without_fits() if doubt else fitted.without_contrast()
+        pairs = zip(fitted.contrasts, fitted.rings["speckle"], strict=True)
+        pooled = [None if speckle == "no" else pooled_contrast(of, technique.contrast) for of, speckle in pairs]
+        cells = None if n_frames >= MANY else Cells.of(self._reducer.operator.toarray())
+        judgement = judge(technique, whole, photons, pooled, self._speckle_px(), no_contrast or doubt or sparse, cells)
+        denoised, denoised_summary = self._denoised(whole)
+        edges = _picture.time_edges(n_frames, technique.partition.n_roi)
+        counts = per_bin(self._reducer.photons_between(edges), technique.partition)
+        bad = np.concatenate([*left_out.pixels.values(), np.empty(0, np.int64)])
+        pictures, picture_summary = self._picture.finish(bad)
+        pictures |= _picture.intensities(counts, n_pixels, self._frame_time_s, edges, left_out.missing)
+        incident, incident_of = _picture.incident(self._readings, technique.incident)
+        pictures |= {name: pictures[name] / np.float32(incident) for name in INTENSITIES if name in pictures}
+        summary = {
+            "counts_per_pixel": per_frame,
+            **judgement.summary,
+            **fitted.summary,
+            **denoised_summary,
+            **picture_summary,
+            "pixels_left_out": left_out.n_pixels,
+            "frames_left_out": left_out.n_frames,
+            **({"incident": incident, "incident_of": incident_of} if incident_of else {}),
+            **({"flat_field": technique.flat_field} if technique.flat_field else {}),
+            "moved_s": float(left_out.moved[0] * self._frame_time_s) if left_out.moved.size else None,
+        }
+        arrays = {"c2": maps, **of_frames, "latent": judgement.latent, **fitted.arrays, **denoised, **pictures}
+        per = dict.fromkeys(INTENSITIES, unit_of(incident_of))
+        units = UNITS | _numbers.UNITS | per | {name: "1" for name in summary if name.startswith("strangeness_")}
+        tables = fitted.tables(judgement.p_of_ring) | _left_out_table(left_out)
+        names = {*arrays, *summary, *(column for table in tables.values() for column in table)}
+        return Analysis(
+            embedding=judgement.embedding,
+            novelty_p=judgement.p,
+            arrays=arrays,
+            dims={name: DIMS[name] for name in arrays},
+            tables=tables,
+            summary=summary,
+            units={name: unit for name, unit in units.items() if name in names},
+            model={"name": technique.encoder.name, "sha256": technique.encoder.sha256},
+            calibration={"id": technique.bank.id, "n": technique.bank.n, "alpha": technique.alpha},
+            status="complete" if self._n_frames in (None, n_frames) else "partial",
+        )
+
+    def _behind(self) -> str | None:
+        """Return why frames do not belong to the monitor's values; None if they do, or if these are not per frame."""
+        monitor = self._technique.incident[0]
+        if not monitor or not isinstance(self._screen, Screen):  # events have numbers of their own
+            return None
+        photons = self._reducer.photons_between(np.arange(self._reducer.n_pushed + 1)).sum(1)
+        return behind(photons, self._readings.of_frames(monitor))
+
+    def _photons(self) -> NDArray[np.float64]:
+        """Return photons per pixel of each bin so far, in the frames that are not left out, (n_roi,)."""
+        partition, pixels = self._technique.partition, self._reducer.sums.pixels[-1:]
+        counts, n_pixels = (per_bin(x, partition)[0] for x in (self._reducer.photons()[None], pixels))
+        return np.asarray(counts / np.maximum(n_pixels, 1))
+
+    def _speckle_px(self) -> float:
+        """Return the number of pixels that see the same speckle, from the frames so far."""
+        partition = self._technique.partition
+        sizes = np.diff(partition.static_edges)  # within a sub-bin the profile of the scattering is nearly flat
+        bins = np.repeat(np.arange(sizes.size), sizes)
+        return speckle_px(self._reducer.means(SPECKLE_PIXELS), partition.shape, partition.pixels, bins)
+
+    def _denoised(self, maps: NDArray[np.float32]) -> tuple[dict[str, NDArray[Any]], dict[str, float | None]]:
+        """Return denoised maps, g2 along their diagonals, and the relaxation time of its mean over the bins."""
+        if self._technique.denoiser is None:
+            return {}, {}
+        denoised = self._technique.denoiser.denoise(maps, size=DENOISED)
+        g2 = g2_from_two_time(denoised)
+        tau = np.arange(1, DENOISED) * self._reducer.n_pushed / DENOISED * self._frame_time_s
+        fit = fit_curves(tau, g2.mean(0), left_over=LEFT_OVER)
+        arrays: dict[str, NDArray[Any]] = {"denoised": denoised, "g2_denoised": g2, "tau_denoised": tau}
+        return arrays, {"tau_denoised_s": float(fit.tau[0]) if np.isfinite(fit.tau[0]) else None}
+
+
+def _few_rows(maps: NDArray[np.float32], left_out: LeftOut) -> str:
+    """Return why maps of which many rows are missing have no p-value."""
+    empty = int(np.isnan(maps).all(2).any(0).sum())
+    numbers = {"missing": left_out.n_missing} | {why: len(frames) for why, frames in left_out.frames.items()}
+    why = ", ".join(f"{n} {reason}" for reason, n in numbers.items() if n)
+    text = f"{empty} of {maps.shape[1]} rows of the map hold no valid frame with a photon"
+    return text + (f"; left out are frames: {why}" if why else "")
+
+
+def _left_out_table(left_out: LeftOut) -> dict[str, dict[str, NDArray[Any]]]:
+    """Return a table of pixels (flat index) and frames (number from 0) that are left out, with reasons.
+
+    Consecutive pixels or frames with the same reason have one row, with their number `n`.
+    """
+    ranges = {("pixel", reason): _ranges(indices) for reason, indices in left_out.pixels.items()}
+    ranges[("frame", "missing")] = left_out.missing
+    ranges |= {("frame", reason): _ranges(indices) for reason, indices in left_out.frames.items()}
+    rows = [(*key, *row) for key, of_key in ranges.items() for row in of_key.tolist()]
+    if not rows:
+        return {}
+    columns = zip(("what", "reason", "index", "n"), zip(*rows, strict=True), strict=True)
+    return {"left_out": {name: np.array(column) for name, column in columns}}
+
+
+def _ranges(indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the first of consecutive indices and their number, (m, 2)."""
+    indices = np.unique(indices)
+    first = np.flatnonzero(np.diff(indices, prepend=-2) != 1)
+    return np.column_stack([indices[first], np.diff(first, append=indices.size)])
+
+
+class FrameMap:
+    """Two-time maps whose rows hold equal numbers of frames, whenever these came: one each for up to 256 frames.
+
+    Parameters
+    ----------
+    partition : Partition
+    **reduction
+        Options of `TwoTimeReducer`.
+    """
+
+    def __init__(self, partition: Partition, **reduction: Any) -> None:
+        self._partition, self._reduction = partition, reduction
+        self._held: list[Screened] = []  # until there are more frames than rows
+        self._reducer: TwoTimeReducer | None = None
+        self._ticks: list[NDArray[np.int64]] = []
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames so far."""
+        return sum(map(len, self._ticks))
+
+    def push(self, screened: Screened) -> None:
+        """Add the next frames, which are dense: events have no need of `RunInfo.has_ticks`."""
+        if isinstance(screened.frames, Events):
+            return
+        self._ticks.append(np.arange(screened.first, screened.first + len(screened.frames)))
+        if self._reducer is None and self.n_frames > MAP_ROWS:
+            self._reducer = self._filled(None, MAP_ROWS)
+        if self._reducer is None:
+            self._held.append(screened)
+        else:
+            _add(screened, self._reducer)
+
+    def maps(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Return maps, (n_roi, n, n), and the mean tick of the frames in each row, (n,).
+
+        Raises ValueError for fewer than two frames.
+        """
+        n, ticks = min(self.n_frames, MAP_ROWS), np.concatenate([np.empty(0, np.int64), *self._ticks])
+        reducer = self._reducer or self._filled(self.n_frames, n)
+        until = np.append(0, np.cumsum(ticks))
+        sums = np.diff(np.interp(np.arange(n + 1) * len(ticks) / n, np.arange(len(until)), until))
+        return reducer.maps(partial=True), sums * n / len(ticks)
+
+    def _filled(self, n_frames: int | None, size: int) -> TwoTimeReducer:
+        """Return a reducer with the frames that are held."""
+        reducer = TwoTimeReducer(self._partition, n_frames, size=size, **self._reduction)
+        for screened in self._held:
+            _add(screened, reducer)
+        self._held.clear()
+        return reducer
+
+
+def _add(screened: Screened, reducer: TwoTimeReducer) -> None:
+    """Add frames as if they followed those before at once."""
+    if screened.leave_out.size:
+        reducer.leave_out(screened.leave_out)
+    reducer.push(screened.frames, valid=screened.valid)

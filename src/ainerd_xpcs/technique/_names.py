@@ -1,0 +1,33 @@
+"""The public names of rheo-XPCS."""
+
+from ainerd_xpcs.technique._average import Average
+from ainerd_xpcs.technique._bank import Bank, add_systematics, read_bank, write_bank
+from ainerd_xpcs.technique._bins import build_partition, check_bins, dead_pixels, questions
+from ainerd_xpcs.technique._calibration import Views, calibrated, placed, scorer_of, views
+from ainerd_xpcs.technique._cells import Cells
+from ainerd_xpcs.technique._clean import SHARES, Clean, measured_exposure, seen_from, simulated_exposures
+from ainerd_xpcs.technique._curves import read_curves
+from ainerd_xpcs.technique._detector_maps import read_flat, read_mask
+from ainerd_xpcs.technique._drawing import draw_exposure, draw_map, highest, new_figure
+from ainerd_xpcs.technique._features import TERMS, Sectors, run_features
+from ainerd_xpcs.technique._field import Field, q_of_pixels
+from ainerd_xpcs.technique._files import find_movie
+from ainerd_xpcs.technique._maps import MapFile
+from ainerd_xpcs.technique._picture import Picture
+from ainerd_xpcs.technique._preshear import preshear, preshear_of
+from ainerd_xpcs.technique._sentences import bin_cells, details, sentences
+from ainerd_xpcs.technique._settings import PartitionSettings, RheoXPCSSettings
+from ainerd_xpcs.technique._sketch import draw_bins
+from ainerd_xpcs.technique._technique import RheoXPCS
+from ainerd_xpcs.technique._verdict import Noise, bank_options, judge, pooled_contrast
+from ainerd_xpcs.technique.panels import draw_columns
+
+__all__ = [
+    "SHARES", "TERMS", "Average", "Bank", "Cells", "Clean", "Field", "MapFile", "Noise", "PartitionSettings",
+    "Picture", "RheoXPCS", "RheoXPCSSettings", "Sectors", "Views", "add_systematics", "bank_options", "bin_cells",
+    "build_partition", "calibrated", "check_bins", "dead_pixels", "details", "draw_bins", "draw_columns",
+    "draw_exposure", "draw_map", "find_movie", "highest", "judge", "measured_exposure", "new_figure",
+    "placed", "pooled_contrast", "preshear", "preshear_of", "q_of_pixels", "questions", "read_bank", "read_curves",
+    "read_flat", "read_mask", "run_features", "scorer_of", "seen_from", "sentences", "simulated_exposures", "views",
+    "write_bank",
+]  # fmt: skip

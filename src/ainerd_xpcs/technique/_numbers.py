@@ -1,0 +1,270 @@
+"""Numbers of an exposure with their errors: of the run, of each ring in q and of each bin, from its g2."""
+
+from collections.abc import Collection, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd_xpcs import numerics
+from ainerd_xpcs.numerics import (
+    G2,
+    LOG_TAU_KNOWN,
+    RELAXATION_COLUMNS,
+    RELAXATION_TEXTS,
+    G2ByAge,
+    Partition,
+    PowerFit,
+    Relaxation,
+)
+from ainerd_xpcs.technique._features import Ring
+
+# Fields of `FlowFit`: names in results, and units.
+FLOW = {
+    "velocity": ("velocity_nm_s", "nm/s"),
+    "velocity_err": ("velocity_nm_s_err", "nm/s"),
+    "velocity_spread": ("velocity_spread_nm_s", "nm/s"),
+    "velocity_spread_err": ("velocity_spread_nm_s_err", "nm/s"),
+    "flow_direction": ("flow_direction_deg", "degree"),
+    "flow_direction_err": ("flow_direction_deg_err", "degree"),
+    "flow_p": ("flow_p", "1"),
+    "flow_bic": ("flow_bic", "1"),
+    "anisotropy": ("anisotropy", "1"),
+    "anisotropy_err": ("anisotropy_err", "1"),
+    "anisotropy_direction": ("anisotropy_direction_deg", "degree"),
+    "anisotropy_direction_err": ("anisotropy_direction_deg_err", "degree"),
+    "anisotropy_p": ("anisotropy_p", "1"),
+}
+AGEING = ("ageing_exponent", "ageing_exponent_err", "ageing_p", "ageing_bic")
+
+
+def motion(g2: G2, by_age: G2ByAge, partition: Partition, ring: Ring, frame_time_s: float) -> dict[str, float]:
+    """Fit flow, anisotropy and ageing of a ring; return numbers by their names in results, NaN if not significant."""
+    results = dict.fromkeys((name for name, _ in FLOW.values()), np.nan)
+    selected, phi = np.isin(g2.part_roi, ring.bins), partition.phi[ring.bins]
+    roi = g2.part_roi[selected]
+    number = np.full(partition.n_roi, -1)
+    number[ring.bins] = np.arange(len(ring.bins))
+    weight = g2.part_weight[selected] * partition.n_pixels[roi]
+    of_parts: dict[str, Any] = {"part_roi": number[roi], "part_weight": weight}
+    if len(ring.bins) >= 3 and np.isfinite(phi).all() and ring.q > 0:
+        use = g2.lag < by_age.edges[-1] / 2  # the longest lags have few pairs
+        tau, q = g2.lag[use] * frame_time_s, partition.q[ring.bins]
+        curves, parts = (g2.value - g2.bias)[ring.bins][:, use], (g2.parts[selected] - g2.bias[roi])[:, use]
+        widths = {"phi_width": float(np.diff(phi).min()), "q_width": _q_width(partition, ring)}
+        flow = numerics.fit_flow(tau, curves, phi, q, parts=parts, **widths, **of_parts)
+        results |= {name: getattr(flow, field) for field, (name, _) in FLOW.items()}
+    ages = numerics.middle_age(by_age.edges, by_age.lag) * frame_time_s
+    tau = by_age.lag * frame_time_s
+    ageing = numerics.fit_ageing(tau, ages, by_age.value[ring.bins], parts=by_age.parts[selected], **of_parts)
+    return results | {name: getattr(ageing, name) for name in AGEING}
+
+
+def _q_width(partition: Partition, ring: Ring) -> float:
+    """Return the width of a ring in q, in 1/nm, from its static labels; 0 if they do not determine it."""
+    if partition.static_q is None:
+        return 0.0
+    labels = np.unique(partition.static_label[np.isin(partition.static_roi, ring.bins)])
+    q = np.sort(partition.static_q[labels - 1])
+    return float((q[-1] - q[0]) * len(q) / (len(q) - 1)) if len(q) > 1 else 0.0
+
+
+# Versions of the computations. If numbers change, their version increases, and results get other keys.
+VERSIONS = {"c2": 2, "g2": 4, "relaxation": 8, "flow": 1, "ageing": 2, "left_out": 5, "novelty": 5, "denoised": 2}
+FORMULAS = {"relaxation": Relaxation.formula, "flow": numerics.FlowFit.formula, "ageing": numerics.AgeingFit.formula}
+# Fields of `Relaxation` that have other names in results, without the endings.
+RENAMED = {
+    "tau": "tau_s", "tau2": "tau2_s", "exponent": "kww_exponent", "exponent2": "kww_exponent2",
+    "static": "static_share", "baseline": "g2_baseline", "share": "fast_share", "p_same": "bins_alike_p",
+    "model": "g2_model", "either": "g2_model_or", "tau_either": "tau_s_or", "errors": "g2_errors",
+}  # fmt: skip
+
+
+def _name(field: str) -> str:
+    base, _, ending = field.rpartition("_") if field.endswith(("_err", "_above", "_below")) else (field, "", "")
+    return RENAMED.get(base, base) + (f"_{ending}" if ending else "")
+
+
+NAMES = {field: _name(field) for field in RELAXATION_COLUMNS}
+TEXTS = {NAMES[field] for field in RELAXATION_TEXTS}
+_CONTRASTS = ("contrast0", "contrast0_err", "contrast", "contrast_err")
+# Numbers that are NaN where there is no relaxation time.
+OF_TAU = [
+    NAMES[field]
+    for field in RELAXATION_COLUMNS
+    if field.startswith(("tau", "exponent", "plateau", "static", "baseline", "share"))
+    and not field.startswith(("tau_above", "tau_below"))
+]
+LIKE_GAPS = "frames are lost, and gaps look like a second relaxation"
+TOO_MANY_LOST = "too many frames are missing"
+_UNSURE = 0.5  # relative error of the contrast within a frame above which that of g2 may be used
+UNITS = {
+    **{name: "s" if name.startswith(("tau_s", "tau2_s")) else "1" for name in NAMES.values() if name not in TEXTS},
+    **dict.fromkeys(("bin", "n_pixels", "contrast0", "contrast0_err", "novelty_p"), "1"),
+    "q": "1/nm",
+    "phi": "degree",
+    **dict(FLOW.values()),
+    **dict.fromkeys((*AGEING, "q_exponent", "q_exponent_err", "q_exponent_p"), "1"),
+    **dict.fromkeys(("diffusion_nm2_s", "diffusion_nm2_s_err"), "nm²/s"),
+}
+
+
+class Numbers(NamedTuple):
+    """Numbers of an exposure from its g2.
+
+    Attributes
+    ----------
+    arrays : dict of str to ndarray
+        g2 with its errors, and by age.
+    summary : dict
+        Numbers of the run: those of its ring, or of the middle ring of several.
+    rings, bins : dict of str to ndarray
+        Columns of numbers of each ring, and of each bin.
+    contrasts : list of (float, float) or None
+        Contrast of each ring with its standard error, for its verdict; None if none was found.
+    """
+
+    arrays: dict[str, NDArray[Any]]
+    summary: dict[str, float | str | None]
+    rings: dict[str, NDArray[Any]]
+    bins: dict[str, NDArray[Any]]
+    contrasts: list[tuple[float, float] | None]
+
+    def tables(self, p_of_ring: NDArray[np.float64]) -> dict[str, dict[str, NDArray[Any]]]:
+        """Return the tables of a result: bins, and rings if there are several."""
+        rings = {"rings": {**self.rings, "novelty_p": p_of_ring}} if len(p_of_ring) > 1 else {}
+        return {"bins": self.bins, **rings}
+
+    def with_lost(self, share: float) -> Self:
+        """Widen the errors of relaxation times, which are too short by up to this share if frames are missing.
+
+        Times that are then not known are taken away, with all numbers of their curves that depend on them, and so are
+        two times of one curve.
+        """
+        if share <= 0:
+            return self
+        summary, rings, bins = (_widened(table, share) for table in (self.summary, self.rings, self.bins))
+        return self._replace(summary={name: _plain(x) for name, x in summary.items()}, rings=rings, bins=bins)
+
+    def without_contrast(self) -> Self:
+        """Return the numbers without contrasts, which need counts of photons."""
+        return self._without(_CONTRASTS)
+
+    def without_fits(self) -> Self:
+        """Return g2 alone, without numbers fitted to it."""
+        return self._without([*NAMES.values(), *_CONTRASTS, *(name for name, _ in FLOW.values()), *AGEING])
+
+    def _without(self, names: Collection[str]) -> Self:
+        gone = set(names) - {"speckle"}
+        unknown = {name: None for name in self.summary if name in gone}
+        of_rings, of_bins = (
+            {name: np.full(len(x), "" if name in TEXTS else np.nan) if name in gone else x for name, x in of.items()}
+            for of in (self.rings, self.bins)
+        )
+        return self._replace(summary=self.summary | unknown, rings=of_rings, bins=of_bins)
+
+
+def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring], frame_time_s: float) -> Numbers:
+    """Fit the g2 of an exposure, bin by bin and ring by ring."""
+    with np.errstate(all="ignore"):  # NaN if nothing is known
+        motions = [motion(g2, by_age, partition, ring, frame_time_s) for ring in rings]
+    fit_ring = partial(numerics.fit_relaxation, g2, frame_time_s)
+    steady = [bool(np.isnan(of["ageing_exponent"])) for of in motions]
+    relaxations = [
+        named(fit_ring(bins=ring.bins, together=True, opposite=_opposite(partition, ring), two_modes=is_steady))
+        for ring, is_steady in zip(rings, steady, strict=True)
+    ]
+    together = {name: np.array([fit[name][0] for fit in relaxations]) for name in relaxations[0]}
+    together |= {name: np.array([fit[name] for fit in motions]) for name in motions[0]}
+    # The contrast from photon statistics: the mean of the bins, weighted by their pixels.
+    value = [np.nansum(ring.weights * g2.contrast0[ring.bins]) for ring in rings]
+    error = np.array([np.sqrt(np.nansum((ring.weights * g2.contrast0_err[ring.bins]) ** 2)) for ring in rings])
+    within = np.array(value), np.where(error > 0, error, np.nan)
+    bins = {
+        "bin": np.arange(1, partition.n_roi + 1),
+        "q": partition.q,
+        "phi": partition.phi,
+        "n_pixels": partition.n_pixels,
+        **_of_bins(
+            rings, [named(fit_ring(bins=ring.bins, two_modes=x)) for ring, x in zip(rings, steady, strict=True)]
+        ),
+        **_known(g2.contrast0, g2.contrast0_err),
+    }
+    columns = together["speckle"], *within, together["contrast"], together["contrast_err"]
+    contrasts = [_surest(*four) if speckle == "yes" else None for speckle, *four in zip(*columns, strict=True)]
+    together |= _known(*within)
+    middle = len(rings) // 2
+    summary = {name: _plain(values[middle]) for name, values in together.items()}
+    if len(rings) > 1:
+        summary["q"] = rings[middle].q
+        fit = numerics.fit_power([ring.q for ring in rings], together["tau_s"], together["tau_s_err"])  # tau ~ q^-n
+        if fit.n >= 3:
+            summary |= of_law(fit)
+    arrays: dict[str, NDArray[Any]] = {"g2": g2.value, "g2_err": g2.error, "tau": g2.lag * frame_time_s}
+    arrays |= {"g2_by_age": by_age.value.astype(np.float32), "age": by_age.edges[1:] * frame_time_s}
+    return Numbers(arrays, summary, {"q": np.array([ring.q for ring in rings]), **together}, bins, contrasts)
+
+
+def named(fit: Relaxation) -> dict[str, NDArray[Any]]:
+    """Return the columns of fits by their names in results."""
+    return {name: getattr(fit, field) for field, name in NAMES.items()}
+
+
+def of_law(fit: PowerFit) -> dict[str, float | str | None]:
+    """Return the numbers of a power law by their names in results, None where unknown."""
+    found = {"q_exponent": fit.exponent, "q_exponent_err": fit.exponent_err, "q_exponent_p": fit.p}
+    found |= {"diffusion_nm2_s": fit.diffusion, "diffusion_nm2_s_err": fit.diffusion_err}
+    return {name: _plain(value) for name, value in found.items()}
+
+
+def _of_bins(rings: Sequence[Ring], fits: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Return the columns of fits of each ring's bins in the order of the bins."""
+    order = np.argsort(np.concatenate([ring.bins for ring in rings]))
+    return {name: np.concatenate([fit[name] for fit in fits])[order] for name in fits[0]}
+
+
+def _opposite(partition: Partition, ring: Ring) -> NDArray[np.int64]:
+    """Return the opposite bin of its ring for each bin, (n_roi,); -1 for a bin without one."""
+    phi, out = partition.phi[ring.bins], np.full(partition.n_roi, -1)
+    if len(ring.bins) > 1 and np.isfinite(phi).all():
+        away = np.abs((phi[:, None] - phi + 360) % 360 - 180)
+        nearest = away.argmin(1)
+        near = away.min(1) < np.diff(phi).min() / 2
+        out[ring.bins[near]] = ring.bins[nearest[near]]
+    return out
+
+
+def _surest(within: float, within_err: float, of_g2: float, of_g2_err: float) -> tuple[float, float] | None:
+    """Return the contrast within a frame, which includes all decays, or that of g2 if it is surer."""
+    if within > 0 and within_err <= _UNSURE * within:
+        return float(within), float(within_err)
+    if of_g2 > 0 and of_g2_err < within_err:
+        return float(of_g2), float(of_g2_err)
+    return (float(within), float(within_err)) if within > 0 else None
+
+
+def _widened(table: dict[str, Any], share: float) -> dict[str, Any]:
+    out = {name: np.asarray(x if x is not None else "" if name in TEXTS else np.nan) for name, x in table.items()}
+    for name in ("tau_s", "tau2_s", "tau_s_or"):
+        out[f"{name}_err"] = np.hypot(out[f"{name}_err"], share * out[name])
+    two = np.char.startswith(out["g2_model"].astype(str), "two")  # gaps change the shape of g2 as a second decay does
+    lost = two | (out["tau_s_err"] > LOG_TAU_KNOWN * out["tau_s"])
+    slow = lost | (out["tau2_s_err"] > LOG_TAU_KNOWN * out["tau2_s"])
+    for name in OF_TAU:
+        out[name] = np.where(slow if name.startswith(("tau2", "kww_exponent2")) else lost, np.nan, out[name])
+    out["no_tau"] = np.where(two, LIKE_GAPS, np.where(lost, TOO_MANY_LOST, out["no_tau"]))
+    return out
+
+
+def _known(value: NDArray[np.float64], error: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Return contrasts within a frame, NaN where the error is as large as the contrast."""
+    known = error < np.abs(value)
+    return {"contrast0": np.where(known, value, np.nan), "contrast0_err": np.where(known, error, np.nan)}
+
+
+def _plain(value: Any) -> float | str | None:
+    """Return a number or text for the summary; None if it is unknown."""
+    if isinstance(value, str) or getattr(value, "dtype", np.dtype(float)).kind == "U":
+        return str(value) or None
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,220 @@
+"""The technique's section of the TOML: bins, and options of the analysis."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from ainerd.config import Section
+from ainerd_xpcs.technique._poni import read_poni
+
+
+def within(
+    low: float,
+    high: float,
+    unit: str = "",
+    others: Mapping[str, float] = MappingProxyType({}),
+    *,
+    above: bool = False,
+    below: bool = False,
+) -> AfterValidator:
+    """Return a validator that refuses numbers outside a range, and suggests another unit.
+
+    Parameters
+    ----------
+    low, high : float
+    unit : str
+        Unit of the number and of its limits; empty for a plain number.
+    others : mapping of str to float
+        Units that are often confused with it, with their factors to it.
+    above, below : bool
+        Whether a number equal to the limit is refused.
+    """
+
+    def holds(value: float) -> bool:
+        return low <= value <= high and not (above and value == low) and not (below and value == high)
+
+    def checked(value: float) -> float:
+        if holds(value):
+            return value
+        limits = f"{'above' if above else 'at least'} {low:g} and {'below' if below else 'at most'} {high:g} {unit}"
+        hints = [f"; if {value:g} is in {u}, give {value * x:.6g}" for u, x in others.items() if holds(value * x)]
+        raise ValueError(f"must be {limits.rstrip()}, got {value:g}{(hints or [''])[0]}")
+
+    return AfterValidator(checked)
+
+
+SHARE = {"percent": 0.01}
+PixelPosition = Annotated[float, within(-1e6, 1e6, "pixels")]
+Q = Annotated[float, within(0, 500, "1/nm", {"1/m": 1e-9})]
+Angle = Annotated[float, within(-360, 720, "degrees")]
+Metres = Annotated[float, within(0.05, 200, "m", {"mm": 1e-3, "µm": 1e-6})]
+KeV = Annotated[float, within(0.1, 300, "keV", {"eV": 1e-3, "MeV": 1e3})]
+Microns = Annotated[float, within(0.5, 5000, "µm", {"m": 1e6, "mm": 1e3, "nm": 1e-3})]
+
+
+MOST_PIXELS = 10**9
+
+
+class PartitionSettings(Section):
+    """The bins, given by a geometry (`ainerd_xpcs.numerics.Partition.annular`), by labels, or by a file.
+
+    Attributes
+    ----------
+    detector : str
+        Name in pyFAI, or empty for a plain detector of `shape` and `pixel_um`.
+    q_edges_inv_nm : list of float or None
+        Replaces `q_range_inv_nm` and `n_q`.
+    poni : Path or None
+        Replaces detector, beam centre, distance and energy: a ``.poni`` file of pyFAI.
+    roi_map : Path or None
+        Replaces the geometry: a .npy of labels, 0 unused, with `q_inv_nm` and `phi_deg` of bins 1, 2, ….
+    file : Path or None
+        Replaces the geometry: an HDF5 file that `ainerd_xpcs.numerics.Partition.load` reads.
+    mask : Path or None
+        A .npy of booleans, True where a pixel must not be used, or HDF5 with a ``pixel_mask`` of NeXus; allowed with
+        all three.
+    flat_field : Path or None
+        A .npy of factors that counts are multiplied by, or HDF5 with a ``flatfield`` of NeXus; allowed with all three.
+    """
+
+    detector: str = ""
+    shape: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    pixel_um: Microns = 55.0
+    beam_center_px: tuple[PixelPosition, PixelPosition] | None = None
+    distance_m: Metres | None = None
+    energy_keV: KeV | None = None
+    q_range_inv_nm: tuple[Q, Q] | None = None
+    n_q: int = Field(default=1, ge=1, le=1000)
+    q_edges_inv_nm: list[Q] | None = None
+    n_phi: int = Field(default=18, ge=1, le=3600)
+    phi_range_deg: tuple[Angle, Angle] | None = None
+    beamstop_px: float = Field(default=0.0, ge=0, le=1e5)
+    poni: Path | None = None
+    roi_map: Path | None = None
+    q_inv_nm: list[Q] | None = None
+    phi_deg: list[Angle] | None = None
+    file: Path | None = None
+    mask: Path | None = None
+    flat_field: Path | None = None
+
+    @property
+    def by_geometry(self) -> bool:
+        """Whether the bins are rings of a geometry, not labels in a file."""
+        return self.roi_map is None and self.file is None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        given = [name for name in type(self).model_fields if name in self.model_fields_set]
+        ways = [name for name in ("file", "roi_map") if name in given]
+        labels = {"roi_map", "q_inv_nm", "phi_deg"}
+        pixels = {"mask", "flat_field"}
+        allowed = {"file": {"file", *pixels}, "roi_map": labels | pixels}
+        if ways and (more := [name for name in given if name not in allowed[ways[0]]]):
+            raise ValueError(f"{ways[0]} brings the bins, remove {', '.join(more)}; or remove {ways[0]}")
+        if ways:
+            return self
+        if more := [name for name in given if name in labels]:
+            raise ValueError(f"{', '.join(more)} only with roi_map")
+        if self.poni is not None:
+            brought = ("detector", "shape", "pixel_um", "beam_center_px", "distance_m", "energy_keV")
+            if more := [name for name in given if name in brought]:
+                raise ValueError(f"poni brings the geometry, remove {', '.join(more)}; or remove poni")
+            self._has_rings(given)
+            return self
+        if not self.detector and self.shape is None:
+            if not set(given) - {*pixels, "pixel_um"}:
+                raise ValueError(
+                    "must have a geometry (detector or shape, beam_center_px, distance_m, energy_keV, q_range_inv_nm), "
+                    "or file, HDF5 with bins, or roi_map, a .npy of labels"
+                )
+            raise ValueError("detector is missing, a name that pyFAI knows; or shape and pixel_um")
+        if self.shape and math.prod(self.shape) > MOST_PIXELS:
+            raise ValueError(f"shape = {list(self.shape)} has more than {MOST_PIXELS:.0e} pixels, as no detector has")
+        if self.detector and (more := [name for name in ("shape", "pixel_um") if name in given]):
+            raise ValueError(f"detector {self.detector!r} has a shape and pixels of its own, remove {', '.join(more)}")
+        missing = [name for name in ("beam_center_px", "distance_m", "energy_keV") if name not in given]
+        if missing:
+            raise ValueError(f"{', '.join(missing)} missing")
+        self._has_rings(given)
+        return self
+
+    @staticmethod
+    def _has_rings(given: list[str]) -> None:
+        if ("q_range_inv_nm" in given) == ("q_edges_inv_nm" in given):
+            raise ValueError("must have q_range_inv_nm with n_q, or q_edges_inv_nm: one of the two")
+
+    def anchored(self, folder: Path) -> Self:
+        """Return a copy with relative paths resolved from `folder`, and the geometry of the ``.poni`` file."""
+        update: dict[str, Any] = _anchored(self, ("roi_map", "file", "mask", "flat_field"), folder)
+        if self.poni is not None:
+            update |= {"poni": None, **read_poni((folder / self.poni).resolve())}
+        return self.model_copy(update=update)
+
+
+class Shear(Section):
+    """One step of a pre-shear: shear rate in 1/s, duration in s."""
+
+    rate: Annotated[float, within(-1e6, 1e6, "1/s")]
+    duration_s: Annotated[float, within(0, 1e5, "s", {"ms": 1e-3}, above=True)]
+
+
+class RheoXPCSSettings(Section):
+    """The section ``[rheo_xpcs]``: bins, and options of the analysis.
+
+    Attributes
+    ----------
+    partition : PartitionSettings
+    contrast : float or None
+        Speckle contrast beta of the instrument, measured on a static sample; it is pooled with that of each run.
+    reduction, sigma, diagonal, normalization
+        As in `ainerd_xpcs.numerics.TwoTimeReducer`; sigma in frames.
+    encoder : str
+        "run", "pca", "ours", or the path of a weight file.
+    denoiser : str
+        Encoder that removes the noise of the stored maps, as `encoder`, or "none" to store measured maps alone.
+    bank : Path or None
+        Calibration bank, a file of ``ainerd calibrate``; the shipped bank by default.
+    alpha : float
+        An exposure is called novel if its p-value is at most this.
+    monitor, transmission : str
+        Data keys of readings by which I(q) and I(t) are divided; empty: they are not.
+    preshear : list of Shear
+        Steps of shear at each new position; empty: the sample is not sheared.
+    processes : int
+        Processes that share the modules of a detector of events whose modules have a file each.
+    """
+
+    partition: PartitionSettings
+    contrast: Annotated[float, within(0, 1, "", SHARE, above=True)] | None = None
+    reduction: Literal["area", "gaussian", "decimate"] = "area"
+    sigma: Annotated[float, within(0, 1e5, "frames", above=True)] | None = None
+    diagonal: Literal["poisson", "neighbour", "raw"] = "poisson"
+    normalization: Literal["smoothed", "paper", "symmetric"] = "smoothed"
+    encoder: str = "run"
+    denoiser: str = "ours"
+    bank: Path | None = None
+    alpha: Annotated[float, within(0, 1, "", SHARE, above=True, below=True)] = 0.05
+    monitor: str = ""
+    transmission: str = ""
+    preshear: list[Shear] = []
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+
+    @model_validator(mode="after")
+    def _sigma_only_with_gaussian(self) -> Self:
+        if (self.reduction == "gaussian") != (self.sigma is not None):
+            raise ValueError('reduction = "gaussian" needs sigma, in frames, and no other takes it')
+        return self
+
+    def anchored(self, folder: Path) -> Self:
+        """Return a copy with relative paths resolved from `folder`."""
+        partition = self.partition.anchored(folder)
+        return self.model_copy(update={"partition": partition, **_anchored(self, ("bank",), folder)})
+
+
+def _anchored(section: Section, names: tuple[str, ...], folder: Path) -> dict[str, Path | None]:
+    paths = {name: getattr(section, name) for name in names}
+    return {name: None if path is None else (folder / path).resolve() for name, path in paths.items()}

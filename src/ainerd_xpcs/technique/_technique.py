@@ -1,0 +1,293 @@
+"""Rheo-XPCS: the technique that reads dynamics from speckle movies of a sample that was sheared."""
+
+import hashlib
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numba.core.event import Listener, register
+from numpy.typing import NDArray
+
+from ainerd.activity import doing
+from ainerd.config import read_section
+from ainerd.novelty import NoveltyScorer, RegimeModel, find_regimes
+from ainerd.technique import (
+    AnalysisError,
+    Common,
+    Finding,
+    Landmarks,
+    NullRegimes,
+    Pace,
+    Question,
+    Regimes,
+    RunInfo,
+    Technique,
+)
+from ainerd_xpcs.latent import Encoder
+from ainerd_xpcs.numerics import Partition
+from ainerd_xpcs.technique._bank import Bank
+from ainerd_xpcs.technique._bins import beam_and_masked, build_partition, check_bins, instrument, questions
+from ainerd_xpcs.technique._calibration import calibrate_ahead, calibrated, null_regimes, placed
+from ainerd_xpcs.technique._curves_of_bins import Curves
+from ainerd_xpcs.technique._detector_maps import read_flat
+from ainerd_xpcs.technique._exposure import FEWEST_FRAMES, Exposure
+from ainerd_xpcs.technique._features import rings
+from ainerd_xpcs.technique._field import Field
+from ainerd_xpcs.technique._numbers import FORMULAS, VERSIONS
+from ainerd_xpcs.technique._picture import field_of
+from ainerd_xpcs.technique._settings import PartitionSettings, RheoXPCSSettings
+from ainerd_xpcs.technique._sketch import draw_bins
+
+if TYPE_CHECKING:
+    from ainerd_xpcs.technique._average import Average
+
+# Middle of the range of the bank for any instrument, so that the axes through the landmarks are always the same.
+LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
+# Keys of the start document that name a file that an acquisition was taken for, and the settings that must agree.
+NAMED = {
+    "qmap_file": ("q map", "file"),
+    "mask_file": ("mask", "mask"),
+    "flat_field_file": ("flat field", "flat_field"),
+}
+COMPILING = "compiling (10 to 30 s of computing); later sessions on this machine need not"
+_landmarks: dict[tuple[str, str], Landmarks] = {}  # by bank and encoder; they take seconds
+_lock = Lock()
+
+
+class _Compiling(Listener):
+    """Names it while numba compiles a function, which it does not find in its cache."""
+
+    def __init__(self) -> None:
+        self._each = list[Any]()  # nested, as a compiled function calls others
+
+    def on_start(self, event: Any) -> None:
+        self._each.append(doing(COMPILING))
+        self._each[-1].__enter__()
+
+    def on_end(self, event: Any) -> None:
+        self._each.pop().__exit__(None, None, None)
+
+
+register("numba:compile", _Compiling())  # type: ignore[no-untyped-call]
+
+
+class RheoXPCS(Technique):
+    """C2 of every azimuthal bin, its latent vector, and the novelty of the exposure.
+
+    Parameters
+    ----------
+    partition : Partition
+    encoder : Encoder, optional
+        The shipped encoder by default.
+    bank : Bank, optional
+        Calibration bank; the shipped bank by default.
+    contrast : float, optional
+        Speckle contrast beta of the instrument; it is pooled with that of each run.
+    alpha : float
+        An exposure is called novel if its p-value is at most this.
+    flat : ndarray, shape (ny, nx), optional
+        Flat field: factors above 0 that counts are multiplied by. They are divided by their mean over the pixels of the
+        bins, so that counts stay those of photons.
+    monitor, transmission : str
+        Data keys of the beam's intensity and of the share that reaches the sample, by which intensities are divided.
+    denoiser : Encoder, optional
+        Encoder that removes the noise of the stored maps; without it only measured maps are stored.
+    processes : int
+        Processes that share the modules of a detector of events, one file each.
+    **reduction
+        Options of `TwoTimeReducer`.
+    """
+
+    name = "rheo_xpcs"
+    unit = "event"
+    numbered = True
+
+    def __init__(
+        self,
+        partition: Partition,
+        encoder: Encoder | None = None,
+        bank: Bank | None = None,
+        *,
+        contrast: float | None = None,
+        alpha: float = 0.05,
+        denoiser: Encoder | None = None,
+        flat: NDArray[np.floating[Any]] | None = None,
+        monitor: str = "",
+        transmission: str = "",
+        processes: int = 1,
+        **reduction: Any,
+    ) -> None:
+        encoder = Encoder.load() if encoder is None else encoder
+        bank = Bank.load() if bank is None else bank
+        if 64 not in encoder.sizes:
+            raise ValueError(f"encoder {encoder.name!r} cannot be calibrated, it takes no maps of 64 px: give 'pca'")
+        self.partition, self.encoder, self.bank, self.denoiser = partition, encoder, bank, denoiser
+        self.contrast, self.alpha, self.processes = contrast, alpha, processes
+        self.flat = None if flat is None else flat / flat.ravel()[partition.pixels].mean()
+        self.flat_field, self.incident = "" if flat is None else "flat field", (monitor, transmission)
+        self.reduction = {"reduction": "area", "diagonal": "poisson", "normalization": "smoothed", **reduction}
+        self.regime_width = RegimeModel.CUT * encoder.scatter
+        self.embedding_size = encoder.n_point
+        self.rings = rings(partition)
+        self._bins: PartitionSettings | None = None
+        self._is_session = False
+
+    @classmethod
+    def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
+        """Build the technique from ``[rheo_xpcs]``; see `RheoXPCSSettings`."""
+        settings = read_section(RheoXPCSSettings, section, cls.name).anchored(folder)
+        models = Encoder.load(settings.encoder), Bank.load(settings.bank)
+        denoiser = None if settings.denoiser == "none" else Encoder.load(settings.denoiser)
+        names = {"contrast", "alpha", "reduction", "sigma", "diagonal", "normalization", "monitor", "transmission"}
+        options = settings.model_dump(include=names | {"processes"})
+        partition, flat = build_partition(settings.partition), read_flat(settings.partition)
+        if flat is not None and flat.factor.shape != partition.shape:
+            raise ValueError(f"partition: flat_field has shape {flat.factor.shape}, the bins {partition.shape}")
+        factor = None if flat is None or flat.is_applied else flat.factor
+        technique = cls(partition, *models, denoiser=denoiser, flat=factor, **options)
+        technique._bins = settings.partition
+        if flat is not None:
+            technique.flat_field = flat.name
+        return technique
+
+    @cached_property
+    def field(self) -> Field:
+        """Pixels of the detector with rings of q, as far as the geometry is known."""
+        if self._bins is not None and self._bins.by_geometry:
+            return field_of(self._bins)
+        return Field.of(self.partition.shape)
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Everything that changes the numbers."""
+        maps = hashlib.sha256(self.partition.roi_map.tobytes() + self.partition.static_map.tobytes())
+        return {
+            "technique": self.name,
+            "partition": maps.hexdigest(),
+            "n_roi": self.partition.n_roi,
+            "reducer": {"size": 256, **self.reduction},
+            "encoder": self.encoder.sha256,
+            **({"denoiser": self.denoiser.sha256} if self.denoiser else {}),
+            "bank": self.bank.id,
+            "contrast": self.contrast,
+            **({} if self.flat is None else {"flat": hashlib.sha256(self.flat.tobytes()).hexdigest()}),
+            **({"incident": self.incident} if any(self.incident) else {}),
+            "formulas": VERSIONS,
+        }
+
+    def begin(self, run: RunInfo) -> Exposure:
+        """Start an exposure.
+
+        Raises
+        ------
+        AnalysisError
+            If its frames do not fit the partition, if it was taken for another q map, mask or flat field, or if too few
+            are announced.
+        """
+        if tuple(run.frame_shape) != self.partition.shape:
+            frame, own = (" × ".join(map(str, shape)) for shape in (run.frame_shape, self.partition.shape))
+            raise AnalysisError(f"frames of {frame} pixels, the partition is for {own}")
+        for key, (what, setting) in {} if self._bins is None else NAMED.items():
+            own, its = getattr(self._bins, setting), run.start.get(key)
+            if own is not None and isinstance(its, str) and Path(its).name != own.name:
+                names = f"it names the {what} {Path(its).name}, rheo_xpcs.partition.{setting} is {own.name}"
+                raise AnalysisError(names)
+        if run.frame_time_s is None:
+            key = "name its configuration key in [detector] frame_time_s"
+            raise AnalysisError(f"the detector does not say how fast it takes frames: {key}")
+        if run.n_frames is not None and run.n_frames < FEWEST_FRAMES:
+            raise AnalysisError(f"{run.n_frames} frame(s): a map needs at least {FEWEST_FRAMES}")
+        return Exposure(self, run)
+
+    def pace(self, summary: Mapping[str, Any]) -> Pace:
+        """Return relaxation time or limits, contrast and counts of an exposure."""
+        names = {"tau_s": "tau_s", "error_s": "tau_s_err", "above_s": "tau_s_above", "below_s": "tau_s_below"}
+        names |= {"contrast": "contrast", "counts": "counts_per_pixel"}
+        numbers = {field: summary.get(name) for field, name in names.items()}
+        return Pace(**{field: float(x) for field, x in numbers.items() if x is not None and x == x})
+
+    def warm_up(self) -> None:
+        """Analyse a few 16-bit frames without speckle, so that the loops over pixels are compiled.
+
+        Numba caches compiled code for the next session; see its ``NUMBA_CACHE_DIR``.
+        """
+        self._is_session = True
+        rng, n_frames = np.random.default_rng(0), FEWEST_FRAMES
+        info = RunInfo(raw_uid="", n_frames=n_frames, frame_shape=self.partition.shape, frame_time_s=1.0)
+        exposure = self.begin(info)
+        exposure.push(rng.poisson(1.0, (n_frames, exposure.pixels.size)).astype(np.uint16), 0)
+        exposure.whole(rng.poisson(1.0, self.partition.shape).astype(np.uint16), n_frames - 1)
+        exposure.finish()
+
+    def regimes(self, embeddings: NDArray[np.float32], previous: NDArray[np.int64] | None = None) -> Regimes:
+        """Group runs into regimes."""
+        return find_regimes(embeddings, previous, width=self.regime_width)
+
+    def landmarks(self) -> Landmarks:
+        """Return exposures of the bank with their families."""
+        key = self.bank.id, self.encoder.sha256
+        with _lock:  # a figure and the agent may request them at once
+            if key not in _landmarks:
+                _landmarks[key] = placed(self.bank, self.encoder, **LANDMARKS)
+            return _landmarks[key]
+
+    def null_regimes(self) -> NullRegimes | None:
+        """Return simulated regimes of known kinds; None unless encoder and bank are the shipped ones."""
+        return null_regimes(self)
+
+    def common(self) -> Common:
+        """Return the partition, which exports need beside the results."""
+        names = ("roi_map", "static_map", "q", "phi", "static_q")
+        known = {} if self._bins is None else instrument(self._bins)
+        return Common(
+            instrument=known | {f"formula_{name}": text for name, text in FORMULAS.items()},
+            arrays={name: array for name in names if (array := getattr(self.partition, name)) is not None}
+            | ({} if self.flat is None else {"flat_field": self.flat.astype(np.float32)}),
+            dims=dict.fromkeys(("roi_map", "static_map", "flat_field"), ("row", "column"))
+            | {"q": ("roi",), "phi": ("roi",)},
+            units={"q": "1/nm", "phi": "degree", "static_q": "1/nm", "flat_field": "1"},
+        )
+
+    def check(self) -> Iterator[Finding]:
+        """Describe the models and check the bins."""
+        models = {"encoder": self.encoder} | ({"denoiser": self.denoiser} if self.denoiser else {})
+        for role, model in models.items():
+            yield Finding(role, f"{model.name}, SHA-256 {model.sha256}")
+        yield Finding("bank", f"{self.bank.n} exposures, SHA-256 {self.bank.id}…")
+        yield from check_bins(self.partition, self._bins)
+
+    @classmethod
+    def average(
+        cls, results: Sequence[Any], names: Sequence[str], dose: Sequence[float] | None, dose_name: str
+    ) -> "Average":
+        """Average the g2 of results with the same bins and lags, and fit it; see `Average`."""
+        from ainerd_xpcs.technique._average import Average  # imports matplotlib
+
+        return Average.of([Curves.of(each) for each in results], names, dose=dose, dose_name=dose_name)
+
+    @classmethod
+    def questions(cls, frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:
+        """Yield the questions of ``ainerd init``: geometry, bins, contrast."""
+        return questions(frame)
+
+    def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
+        """Draw bins, masked pixels and beam on a mean frame; ValueError if it has another shape."""
+        draw_bins(figure, self.partition, *beam_and_masked(self._bins), frame=frame)
+
+    def no_claim_reason(self, contrast: tuple[float, float] | None) -> str | None:
+        """Return why a ring of this contrast and error has no p-value; None if it has one."""
+        if (self.reduction["reduction"], self.reduction["diagonal"]) != ("area", "poisson"):
+            return "the bank is calibrated for reduction 'area' and diagonal 'poisson'"
+        return "no speckle was found in the run" if contrast is None else None
+
+    def scorer(self, given: Mapping[str, Any]) -> NoveltyScorer:
+        """Return the scorer for rings with these options of `Bank.features`."""
+        return calibrated(self.bank, self.encoder, **given)
+
+    def expect(self, several: Iterable[Mapping[str, Any]]) -> None:
+        """Calibrate in a session of several runs what later ones may need, so that they need not wait for it."""
+        if self._is_session:
+            calibrate_ahead(self.bank, self.encoder, several)

@@ -1,0 +1,367 @@
+"""Commands of rheo-XPCS: ``ainerd rheo-xpcs …``, most of them also available without the name."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ainerd.cli import Config, Dask, Json, Tiled, bars, key_of, mapping, results_at, show_file, show_near
+from ainerd_xpcs.technique._analyze import analyze
+from ainerd_xpcs.technique._ingest import ingest
+from ainerd_xpcs.technique._many import average, over_q
+from ainerd_xpcs.technique._prepare import prepare
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ainerd.results import ResultStore
+    from ainerd_xpcs.latent import Encoder
+    from ainerd_xpcs.technique._clean import Clean
+
+    Maps = NDArray[np.float32]
+
+SCALED = "values within [0, 1]: taken as scaled like the published data, C = 0.95 + 0.4 x"
+CORRELATION = "values beyond [0, 1]: taken as a two-time correlation of baseline 1"
+Watch = Callable[[str, int, int, dict[str, float]], None]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all random draws.")]
+Folder = Annotated[Path, typer.Option(help="Output folder; interrupted training continues from the files in it.")]
+app = typer.Typer(help="Rheo-XPCS: speckle movies of a sample that was sheared.", no_args_is_help=True)
+train = typer.Typer(help="Fit an encoder to simulated exposures of known dynamics.", no_args_is_help=True)
+app.add_typer(train, name="train")
+app.command()(analyze)
+app.command()(average)
+app.command()(over_q)
+app.command()(prepare)
+app.command()(ingest)
+REMOVED = {  # until 0.1: what to do in place of these commands
+    "calibrate-q": "fit the rings with pyFAI-calib2, and give its file as rheo_xpcs.partition.poni",
+    "saxs": "subtract the buffer from I(q), array saxs of a result over saxs_q, with another program",
+    "xsvs": "fit the contrast of each exposure time, column contrast0 of the bins, in Python",
+}
+
+
+def _refuse(context: typer.Context) -> None:
+    name = str(context.info_name)
+    raise ValueError(f"the command {name} was removed: {REMOVED[name]}")
+
+
+for name in REMOVED:
+    anything = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command(name, hidden=True, context_settings=anything)(_refuse)
+
+
+@app.command()
+def encode(
+    file: Annotated[Path, typer.Argument(help="A C2 map, .npy, 256 × 256; of baseline 1, or scaled to [0, 1].")],
+    published: Annotated[Path | None, typer.Option(help="Published state dict (.pth), to compare.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Figure (.png). Default: FILE's name with _encoded, here.")] = None,
+) -> None:
+    """Encode a measured C2 map, and draw the map that each encoder reproduces."""
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Table
+
+    from ainerd_xpcs.latent import Encoder, from_unit
+    from ainerd_xpcs.technique._drawing import draw_map, new_figure
+
+    c2 = read_npy(file)
+    if c2.shape != (256, 256) or c2.dtype.kind not in "fiu":
+        raise ValueError(f"{file}: needs one real map of shape (256, 256), got {c2.dtype} {c2.shape}")
+    if not np.isfinite(c2).all():
+        raise ValueError(f"{file}: holds values that are not finite")
+    if c2.min() == c2.max():
+        raise ValueError(f"{file}: is constant, there is nothing to encode")
+    is_scaled = c2.min() >= 0 and c2.max() <= 1
+    c2, rule = (from_unit(c2), SCALED) if is_scaled else (c2.astype(np.float32), CORRELATION)
+    encoders = [Encoder.load()] + ([Encoder.load(published)] if published else [])
+    table = Table("encoder", "latent", "explained variance", "first numbers", title=str(file), caption=rule)
+    decoded: dict[str, Maps] = {}
+    for encoder in encoders:
+        z = encoder.encode(c2[None])
+        decoded[encoder.name] = encoder.decode(z)[0]
+        explained = 1 - (c2 - decoded[encoder.name]).var() / c2.var()
+        first = "  ".join(f"{x:.3g}" for x in z[0, :5])
+        table.add_row(encoder.name, str(encoder.n_latent), f"{explained:.3f}", first)
+    figure = new_figure(4.4 * (1 + len(decoded)), 4)
+    panels = figure.subplots(1, 1 + len(decoded))
+    for axes, (name, image) in zip(panels, {"measured": c2, **decoded}.items(), strict=True):
+        drawn = draw_map(axes, image, 1, c2.min(), c2.max(), "none")  # all on the color scale of the first
+        axes.set(title=name, xlabel="$t_1$ / exposure", ylabel="$t_2$ / exposure")
+    figure.colorbar(drawn, ax=list(panels), label="$C_2$")
+    out = out or Path(f"{file.stem}_encoded.png")
+    figure.savefig(out, dpi=120)
+    console = Console()
+    console.print(table)
+    console.print(f"figure: {out}")
+
+
+@app.command()
+def similar(
+    file: Annotated[Path, typer.Argument(help="The C2 maps of a run, .npy, (n, 256, 256), baseline 1.")],
+    n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many.")] = 10,
+    encoder: Annotated[Path | None, typer.Option(help="Weights of the encoder of the results, if not shipped.")] = None,
+    tiled: Tiled = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Find the results that are nearest to the C2 maps in a file, nearest first, among those like the newest."""
+    import numpy as np
+
+    from ainerd_xpcs.latent import Encoder
+
+    maps = read_npy(file)
+    if maps.ndim != 3 or maps.shape[1:] != (256, 256) or maps.dtype.kind != "f" or not np.isfinite(maps).all():
+        raise ValueError(f"{file}: needs finite maps of shape (n, 256, 256), got {maps.dtype} {maps.shape}")
+    with results_at(tiled, config) as store:
+        points = store.embeddings()
+        if points.empty:
+            raise ValueError("there are no complete results to compare with")
+        info = store.record(points.index[-1]).model
+        model = Encoder.load(str(encoder or info["name"]))
+        if model.sha256 != info["sha256"]:
+            theirs = f"the results are of encoder {info['name']!r} with SHA-256 {info['sha256'][:12]}…"
+            raise ValueError(f"{theirs}, this one has {model.sha256[:12]}…: give its weights with --encoder")
+        show_near(store, store.similar(model.encode_run(maps), n), as_json=json)
+
+
+def read_npy(file: Path) -> "NDArray[Any]":
+    """Read the array of numbers in a ``.npy`` file."""
+    import numpy as np
+
+    try:
+        with file.open("rb") as stream:
+            return np.lib.format.read_array(stream, allow_pickle=False)
+    except ValueError as error:
+        raise ValueError(f"{file}: not a .npy file of numbers ({error})") from None
+
+
+@app.command()
+def calibrate(
+    out: Annotated[Path, typer.Option(help="The bank to write (.safetensors).")] = Path("bank.safetensors"),
+    n: Annotated[int, typer.Option("--n", min=0, help="Simulated exposures of ordinary dynamics; 0 for none.")] = 7600,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random draws.")] = 0,
+    regime: Annotated[list[int] | None, typer.Option(help="Take measured runs of this regime for known.")] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="Take this result for known: number of its scan, or first characters of its key."),
+    ] = None,
+    from_tiled: Annotated[
+        bool, typer.Option("--from-tiled", help="With --regime or --key: read the known runs from a server.")
+    ] = False,
+    dask: Dask = None,
+    tiled: Tiled = None,
+    config: Config = None,
+) -> None:
+    """Make a bank of simulated exposures, of measured runs, or of both.
+
+    Each regime is a known kind, and so are the results given by key together. Of a kind of fewer than 24 runs, four at
+    least, each is taken several times, with its time stretched a little. The next session takes the bank by
+    `rheo_xpcs.bank`; one that runs keeps its own.
+    """
+    from ainerd_xpcs.latent import Encoder
+    from ainerd_xpcs.technique._bank import Bank, write_bank
+    from ainerd_xpcs.technique._clean import FEWEST_SIMULATED, simulated_exposures
+
+    if out.suffix != ".safetensors":
+        raise ValueError(f"{out}: a bank is a .safetensors file")
+    if from_tiled and not (regime or key):
+        raise ValueError("--from-tiled: name the known runs with --regime or --key")
+    if not (n or regime or key):
+        raise ValueError("nothing to make a bank of: give --n, or --regime or --key with --tiled")
+    if 0 < n < FEWEST_SIMULATED:
+        raise ValueError(f"--n {n}: a bank with enough of each kind needs {FEWEST_SIMULATED} exposures")
+    simulated: tuple[list[Clean], list[str]] = [], []
+    measured: tuple[list[Maps], list[str]] = [], []
+    if regime or key:
+        with results_at(tiled, config) as store:
+            measured = _measured_exposures(store, regime or [], key or [], Encoder.load())
+    n_measured = len(measured[0])
+    if n:
+        with mapping(dask) as over, bars() as progress:
+            advance = partial(progress.advance, progress.add_task("simulating", total=n))
+            simulated = simulated_exposures(n, seed=seed, advance=advance, over=over)
+    exposures: list[Clean | Maps] = [*simulated[0], *measured[0]]
+    write_bank(out, exposures, simulated[1] + measured[1], seed=seed, simulated=n, measured=n_measured)
+    show_file(out)
+    print(f"bank {Bank.load(out).id}: {n} simulated exposures, {n_measured} measured")
+
+
+def _measured_exposures(
+    store: "ResultStore", regimes: list[int], keys: list[str], encoder: "Encoder"
+) -> "tuple[list[Maps], list[str]]":
+    """Return measured runs as exposures without noise, and their kinds."""
+    from ainerd_xpcs.technique._clean import FEWEST_MEASURED, FEWEST_OF_A_KIND, measured_exposure, stretched
+
+    chosen = {f"regime {r}": [str(k) for k in store.search(regime=r, status="complete").index] for r in regimes}
+    if keys:
+        chosen["chosen runs"] = [key_of(store, given) for given in keys]
+    for kind, keys_of_kind in chosen.items():
+        if len(keys_of_kind) < FEWEST_MEASURED:
+            raise ValueError(f"{kind}: {len(keys_of_kind)} complete results, a known kind needs {FEWEST_MEASURED}")
+    clean, kinds = [], []
+    for kind, keys_of_kind in chosen.items():
+        times = -(-FEWEST_OF_A_KIND // len(keys_of_kind))
+        for result in keys_of_kind:
+            exposure = measured_exposure(encoder, store.array(result, "c2"), contrast=_contrast(store, result))
+            clean += stretched(exposure, times)
+            kinds += [kind] * times
+    return clean, kinds
+
+
+def _contrast(store: "ResultStore", key: str) -> float:
+    """Return the speckle contrast of a result: measured in the run, or from the settings."""
+    table = store.table()
+    measured = table["contrast0"].get(key, 0) if "contrast0" in table else 0
+    contrast = measured if measured > 0 else store.record(key).parameters.get("contrast")
+    if contrast is None:
+        raise ValueError(f"{key}: its speckle contrast is not known, leave it out")
+    return float(contrast)
+
+
+@train.command()
+def pca(
+    out: Annotated[Path, typer.Option(help="Folder for pca.safetensors and bank.safetensors.")] = Path("weights"),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation.")] = 0,
+    exposures: Annotated[int, typer.Option(min=1, help="Simulated exposures to fit.")] = 3000,
+    bank: Annotated[int, typer.Option(min=1, help="Simulated exposures to keep for calibration.")] = 7600,
+    dask: Dask = None,
+) -> None:
+    """Fit the principal components, and freeze the bank that novelty is calibrated on."""
+    from ainerd_xpcs.latent.training import train_pca
+    from ainerd_xpcs.technique._bank import write_bank
+    from ainerd_xpcs.technique._clean import simulated_exposures
+
+    with mapping(dask) as over, bars() as progress:
+        advance = partial(progress.advance, progress.add_task("simulating", total=exposures + bank))
+        encoder_file = train_pca(out, seed=seed, exposures=exposures, advance=advance)
+        bank_file = out / "bank.safetensors"
+        write_bank(bank_file, *simulated_exposures(bank, seed=seed, advance=advance, over=over), seed=seed)
+    show_file(encoder_file)
+    show_file(bank_file)
+
+
+@train.command()
+def ours(
+    out: Folder = Path("weights"),
+    seed: Seed = 1,
+    truths: Annotated[int | None, typer.Option(min=100, help="Noise-free maps to draw; default: as shipped.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of 160 of them; default: as shipped.")] = None,
+    from_tiled: Annotated[
+        bool, typer.Option("--from-tiled", help="Tune the shipped encoder to the complete results on a server.")
+    ] = False,
+    regime: Annotated[list[int] | None, typer.Option(help="With --from-tiled: only runs of this regime.")] = None,
+    tiled: Tiled = None,
+    config: Config = None,
+) -> None:
+    """Train the learned encoder to noise-free maps, as it is shipped: under an hour on two cores.
+
+    With --from-tiled the shipped one is tuned to measured runs instead: some minutes. Under torchrun several
+    processes train together.
+    """
+    from ainerd_xpcs.latent.training import train_ours, tune_ours
+
+    options = {"seed": seed, "truths": truths, "steps": steps}
+    if not from_tiled:
+        _train(train_ours, out, **options)
+        return
+    with results_at(tiled, config) as store:
+
+        def tune(out: Path, watch: Watch, **given: Any) -> Path:
+            return tune_ours(out, _measured_maps(store, regime, watch), watch=watch, **given)
+
+        _train(tune, out, **options)
+
+
+@train.command()
+def run(
+    out: Folder = Path("weights"),
+    seed: Seed = 1,
+    truths: Annotated[int | None, typer.Option(min=2, help="Truths to draw; default: as shipped.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of 192 of them; default: as shipped.")] = None,
+) -> None:
+    """Train the run encoder, the default, to tell exposures of one regime from others: half an hour on two cores."""
+    from ainerd_xpcs.latent.training import train_run
+
+    _train(train_run, out, seed=seed, truths=truths, steps=steps)
+
+
+@train.command()
+def nights(
+    out: Annotated[Path, typer.Option(help="Folder for regimes.safetensors.")] = Path("weights"),
+    seed: Seed = 0,
+    regimes: Annotated[int, typer.Option(min=1000, help="Simulated regimes of known kinds.")] = 5000,
+    dask: Dask = None,
+) -> None:
+    """Simulate nights of known regimes, from which the agent computes whether a regime is new: some minutes.
+
+    The file is valid for the shipped encoder and bank only.
+    """
+    import numpy as np
+
+    from ainerd.novelty import MOST
+    from ainerd_xpcs.numerics import Partition
+    from ainerd_xpcs.technique._calibration import LONGER, views, write_null
+    from ainerd_xpcs.technique._clean import simulated_exposures
+    from ainerd_xpcs.technique._technique import RheoXPCS
+
+    one = np.ones((8, 8), np.int32)
+    technique = RheoXPCS(Partition(roi_map=one, static_map=one, q=np.full(1, np.nan), phi=np.full(1, np.nan)))
+    with mapping(dask) as over, bars() as progress:
+        advance = partial(progress.advance, progress.add_task("simulating", total=2 * regimes + LONGER))
+        clean, _ = simulated_exposures(regimes, seed=seed + 7, advance=advance, over=over)
+        simulated = views(technique, clean, seed=seed, advance=advance)
+        longer = views(technique, clean[:LONGER], each=MOST + 1, seed=seed + 1, advance=advance)
+        progress.add_task("nights", total=None)
+        write_null(out / "regimes.safetensors", technique, simulated, longer.z, seed=seed)
+    show_file(out / "regimes.safetensors")
+
+
+@train.command()
+def paper(
+    out: Folder = Path("weights"),
+    seed: Seed = 0,
+    maps: Annotated[int, typer.Option(min=16, help="Simulated maps of 256 px.")] = 2000,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of passes over the maps.")] = 60,
+    cpu_s: Annotated[float | None, typer.Option(min=0, help="End after this much CPU time, in seconds.")] = None,
+) -> None:
+    """Train the network of the AI-NERD paper by its recipe: days on a CPU."""
+    from ainerd_xpcs.latent.training import train_paper
+
+    _train(train_paper, out, seed=seed, maps=maps, epochs=epochs, cpu_s=cpu_s)
+
+
+def _measured_maps(store: "ResultStore", regimes: list[int] | None, watch: Watch) -> Iterator["NDArray[np.float32]"]:
+    """Yield the maps of complete results, of all regimes or some."""
+    results = store.search(status="complete")
+    if regimes:
+        results = results[results["regime"].isin(regimes)]
+    if results.empty:
+        of = f" of regime {', '.join(map(str, regimes))}" if regimes else ""
+        raise ValueError(f"no complete results{of} to tune to")
+    for i, key in enumerate(results.index):
+        yield store.array(str(key), "c2")
+        watch("reading", i + 1, len(results), {})
+
+
+def _train(training: Callable[..., Path], out: Path, **options: Any) -> None:
+    """Run a training with a bar for each stage and the watched numbers beside it, and show the file that it writes.
+
+    Options of None are left to their defaults.
+    """
+    from rich.progress import TaskID, TextColumn
+
+    with bars(TextColumn("{task.fields[watched]}")) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def watch(stage: str, done: int, total: int, watched: dict[str, float]) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=total, watched="")
+            numbers = "  ".join(f"{name} {value:.4f}" for name, value in watched.items())
+            progress.update(tasks[stage], completed=done, watched=numbers)
+
+        given = {name: value for name, value in options.items() if value is not None}
+        file = training(out, watch=watch, **given)
+    show_file(file)

@@ -1,0 +1,185 @@
+"""Pictures, sentences and exports of results; they need numpy, h5py and matplotlib only."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import SubFigure
+from numpy.typing import NDArray
+
+from ainerd.results import AinerdResult, ResultRecord, ResultStore, new_file, since_exposure
+from ainerd.views import Scene, empty_panel, newest_and_nearest, panel_title, regime_colour
+from ainerd.words import rounded
+from ainerd_xpcs.technique._drawing import BEAM, draw_exposure, draw_map, highest, montage
+from ainerd_xpcs.technique._over_q import OVER_Q, draw_many_over_q, draw_over_q
+from ainerd_xpcs.technique._sentences import details, sentences, tau_cell
+
+arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
+__all__ = [
+    "arrays", "averaged", "columns", "coordinates", "details", "export", "gallery", "image", "plot", "plot_together",
+    "quantities", "sentences", "strip", "thumbnail", "together", "view",
+]  # fmt: skip
+
+quantities = ("tau_s", "tau_s_or", "contrast", "kww_exponent", "velocity_nm_s")
+averaged = ("g2", "g2_err", "tau", "intensity", "bins")
+together = ("rings", "bins")
+endings = (".nxs", ".h5", ".hdf5")  # of exported files
+thumbnail = "c2?slice=0,::4,::4&format=image/png"
+view = Path(__file__).with_name("view.js")
+
+
+def image(result: AinerdResult) -> NDArray[np.uint8]:
+    """Join all maps to one grey picture, six in a row, time up and to the right."""
+    return montage(result["c2"].read())
+
+
+def plot(result: AinerdResult, figure: Any) -> None:
+    """Draw maps, g2, the image of the beam and each series, as far as they exist; of several rings also tau over q."""
+    metadata = result.metadata
+    wanted = {"c2", "g2", "tau"}.union(*BEAM.values())
+    parts = dict(result.items())  # in one request
+    present = {name: parts[name].read() for name in metadata["arrays"] if name in wanted}
+    series = {}
+    for name in metadata["series"]:
+        table = parts[name].read()
+        label = f"{name} ({metadata['units'][name]})" if name in metadata["units"] else name
+        series[label] = since_exposure(table, name, metadata)
+    names = [str(k + 1) for k in range(len(present.get("c2", ())))]
+    known = "n_frames" in metadata and "frame_time_s" in metadata
+    duration_s = metadata["n_frames"] * metadata["frame_time_s"] if known else None
+    if "rings" in metadata["tables"]:
+        figure, right = figure.subfigures(1, 2, width_ratios=(3, 1))
+        rings = parts["rings"].read()
+        draw_over_q(right, rings["q"].to_numpy(), {name: rings[name].to_numpy() for name in OVER_Q}, metadata)
+    draw_exposure(figure, present, series, duration_s=duration_s, names=names)
+
+
+def plot_together(results: Sequence[AinerdResult], values: Sequence[float], name: str, figure: Any) -> None:
+    """Draw tau and exponents over q of many results: of their rings, or of the bins of a single ring."""
+    series = []
+    for result in results:
+        table = result["rings" if "rings" in result else "bins"].read()
+        series.append((table["q"].to_numpy(), {column: table[column].to_numpy() for column in OVER_Q}))
+    draw_many_over_q(figure, series, values, name)
+
+
+def gallery(figure: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
+    """Draw the newest map, the same without noise, and that of the nearest earlier run, on one scale."""
+    panel_title(figure, r"$C_2(t_1, t_2)$, mean over azimuths")
+    newest, nearest, distance = newest_and_nearest(runs, scene.embeddings)
+    wanted = [("newest", newest, "c2"), ("without noise", newest, "denoised")]
+    wanted.append((f"nearest seen, {distance:.2f} away", nearest, "c2"))
+    present = [(label, key, name) for label, key, name in wanted if key and name in scene.arrays.get(key, {})]
+    if not present:
+        axes = figure.subplots()
+        axes.set_axis_off()
+        empty_panel(axes, "the newest run has no map" if newest else "no complete run yet")
+        return
+    shown = [np.nanmean(scene.arrays[key][name], axis=0) for _, key, name in present]
+    high = max(highest(shown), 1.001)
+    panels = figure.subplots(1, len(shown), squeeze=False)[0]
+    for axes, image, (label, key, _) in zip(panels, shown, present, strict=True):
+        run: Any = runs.loc[key]
+        in_seconds = np.isfinite(run["duration"])
+        duration, unit = (run["duration"], "s") if in_seconds else (len(image), "cells")
+        drawn = draw_map(axes, image, duration, 1.0, high, run["colour"])
+        at = ", ".join(f"{run[axis]:.1f}" for axis, _ in zip("xy", scene.bounds, strict=False))
+        axes.set_title(f"{label}\nscan {run['scan']}" + ("" if "nan" in at else f" at ({at})"), fontsize=9)
+        axes.set_xlabel(f"$t_1$ ({unit})", fontsize=9)
+        axes.set_ylabel(f"$t_2$ ({unit})" if axes is panels[0] else "", fontsize=9)
+        axes.tick_params(labelsize=8, labelleft=axes is panels[0])
+    figure.colorbar(drawn, ax=list(panels), shrink=0.62, aspect=22, pad=0.02, label="$C_2$")
+
+
+def strip(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
+    """Draw the regime of each azimuth by itself, a column for each run."""
+    regimes = azimuth_regimes(scene, runs)
+    columns = ((runs["number"][key] - 0.5, runs["number"][key] + 0.5, regimes[key]) for key in regimes)
+    draw_columns(axes, columns, scene.colour)
+    axes.set_facecolor("0.93")
+    axes.set_title("regime that each azimuth looks like", loc="right", fontsize=8, pad=2)
+
+
+def azimuth_regimes(scene: Scene, runs: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
+    """Return the regime of each azimuth by itself, (n_roi,) by key of the run.
+
+    It is the regime with the nearest mean latent vector. A flowing run may resemble another regime across the flow.
+    """
+    known = runs["regime"][runs["regime"] >= 0]
+    latents = {key: of_run["latent"] for key, of_run in scene.arrays.items() if key in known and "latent" in of_run}
+    if not latents:
+        return {}
+    means = pd.DataFrame({key: z.mean(axis=0) for key, z in latents.items()}).T
+    centres = means.groupby(known).mean()
+    regimes, middle = centres.index.to_numpy(), centres.to_numpy()
+    return {key: regimes[np.linalg.norm(z[:, None] - middle, axis=2).argmin(axis=1)] for key, z in latents.items()}
+
+
+def export(store: ResultStore, key: str, path: Path) -> Path:
+    """Write an HDF5 file that follows NXxpcs, which pyXpcsViewer opens too.
+
+    Raises ValueError if there is one, or if its name ends otherwise than such files.
+
+    The masks of the bins and the groups of pyXpcsViewer are written only if the store has the configuration of the
+    result, which contains the pixels of each map.
+    """
+    import h5py
+
+    from ainerd_xpcs.technique._export import MASKS, write_nexus, write_viewer
+
+    if path.suffix not in endings:
+        raise ValueError(f"{path}: give a name that ends in {', '.join(endings)}")
+    (result,) = store.load([store.key(key)])
+    record = ResultRecord.from_metadata(result.metadata)
+    present = result.arrays
+    series = {name: result.tables[name] for name in record.series}
+    tables = {name: result.tables[name] for name in record.tables}
+    configuration = store.configuration(record.digest)
+    with new_file(path) as part, h5py.File(part, "w") as file:
+        write_nexus(file, record, present, series, tables, configuration)
+        if configuration is not None and {"c2", "g2", "tau"} <= set(present) and MASKS <= set(configuration.arrays):
+            write_viewer(file, record, present, configuration)
+    return path
+
+
+def coordinates(result: Any, sizes: Mapping[str, int]) -> dict[str, tuple[str, NDArray[Any], str]]:
+    """Return number, q and phi of the bins, and the time of each row of a map, as far as they are known."""
+    metadata = result.metadata
+    out: dict[str, tuple[str, NDArray[Any], str]] = {}
+    if "roi" in sizes:
+        out["roi"] = "roi", np.arange(1, sizes["roi"] + 1), "1"
+        try:
+            node = result.configuration
+            for name, unit in (("q", "1/nm"), ("phi", "degree")):
+                if name in node.metadata["arrays"]:
+                    out[name] = "roi", np.asarray(node[name].read()), unit
+        except KeyError:  # no configuration is stored
+            pass
+    if "n_frames" in metadata and "frame_time_s" in metadata:
+        duration_s = metadata["n_frames"] * metadata["frame_time_s"]
+        times = {name for name in sizes if name.split("_")[0] in ("t1", "t2")}
+        out |= {name: (name, (np.arange(sizes[name]) + 0.5) * duration_s / sizes[name], "s") for name in times}
+    return out
+
+
+def draw_columns(
+    axes: Axes,
+    columns: Iterable[tuple[float, float, NDArray[np.int64]]],
+    colour: Callable[[int], str] = regime_colour,
+) -> None:
+    """Draw for each (left, right, labels) a column over all azimuths, in the colours of the labels (n_roi,)."""
+    for left, right, labels in columns:
+        column = np.array([to_rgb(colour(int(label))) for label in labels])[:, None]
+        axes.imshow(column, extent=(left, right, 0, 360), origin="lower", aspect="auto", zorder=1)
+    axes.set(ylim=(0, 360), yticks=[0, 90, 180, 270, 360], ylabel="azimuth (°)")
+
+
+def columns(values: Mapping[str, Any], units: Mapping[str, str]) -> dict[str, str]:
+    """Return the relaxation time with its error, or its limits, for the table of results."""
+    if "tau_s_or" in values:  # two errors more would leave no room for notes
+        return {"tau (s)": f"{rounded(values['tau_s'])} or {rounded(values['tau_s_or'])}"}
+    return {"tau (s)": tau_cell(values)}

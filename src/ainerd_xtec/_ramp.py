@@ -1,0 +1,343 @@
+"""Analysis of one ramp: frames by temperature while they arrive, then clusters, transitions and odd patches."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import DTypeLike, NDArray
+
+from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, is_novel
+from ainerd.threads import one_thread
+from ainerd_xtec._clusters import Clusters, find_clusters, smoothing
+from ainerd_xtec._follow import MOVED_PX, Moves, followed
+from ainerd_xtec._pixels import Cut, Floats, Singles, averages, cut, odd_patches, patches, rescale
+from ainerd_xtec._settings import XTECSettings
+from ainerd_xtec._transitions import Posteriors, Trajectories, Transition, posteriors, transitions
+
+if TYPE_CHECKING:
+    from ainerd_xtec._technique import XTEC
+
+FEWEST_TEMPERATURES = 4
+FEWEST_PIXELS = 50
+QUANTILES = (np.arange(15) + 0.5) / 15  # shares of the total change, whose temperatures make the embedding
+MOST_NAMED = 4  # transitions in the summary
+BRIGHT = 3.0  # times the cut: Bragg peaks rather than background
+
+
+@dataclass(frozen=True)
+class Group:
+    """Frames at one temperature: its value, the frames in order, and the divisor of their counts."""
+
+    temperature: float
+    frames: tuple[int, ...]
+    exposure: float
+
+
+class Ramp(RunAnalysis):
+    """The frames of a series so far.
+
+    Runs may come in any order: frames are summed exactly and sorted by temperature before anything is computed. Each
+    analysis sets the trajectories that the technique knows, to None if there are too few temperatures.
+    """
+
+    def __init__(self, technique: "XTEC", run: RunInfo) -> None:
+        self._technique, self._settings, self._shape = technique, technique.settings, tuple(run.frame_shape)
+        mask, dark = technique.mask, technique.dark
+        for name, array in (("mask", mask), ("dark", dark)):
+            if array is not None and array.shape != self._shape:
+                raise AnalysisError(f"frames of {_by(self._shape)} pixels, xtec.{name} is of {_by(array.shape)}")
+        self.pixels: NDArray[np.int64] = np.flatnonzero(np.ones(self._shape, bool) if mask is None else ~mask)
+        if not self.pixels.size:
+            raise AnalysisError("xtec.mask leaves no pixel")
+        self._dark = 0.0 if dark is None else dark.ravel()[self.pixels]
+        self._frames: list[NDArray[Any]] = []
+        self._numbers: list[int] = []  # of each frame in its run
+        self._memory = self._settings.memory_gb * 1e9  # bytes that are left
+        self._runs: list[tuple[RunInfo, int]] = [(run, 0)]  # and the number of its first frame
+
+    def next_run(self, run: RunInfo) -> None:
+        """Continue with another run of the series."""
+        self._runs.append((run, len(self._frames)))
+        if tuple(run.frame_shape) != self._shape:
+            shapes = f"frames of {_by(run.frame_shape)} pixels in a series of {_by(self._shape)}"
+            raise AnalysisError(f"{shapes}: the run is left out")
+
+    def push(self, block: NDArray[Any], first: int) -> None:
+        """Take the next frames."""
+        self._numbers += range(first, first + len(block))
+        kept = allocate(block.shape, block.dtype, self._memory)
+        kept[:] = block
+        self._frames += list(kept)
+        self._memory = max(self._memory - kept.nbytes, 0.0)
+
+    @one_thread
+    def finish(self) -> Analysis:
+        """Analyze the frames so far."""
+        if not len(self._frames):
+            raise AnalysisError("no frame arrived")
+        settings, groups = self._settings, self._groups()
+        if len(groups) < FEWEST_TEMPERATURES:
+            self._technique.known = None  # steering starts again with this ramp
+            at = ", ".join(f"{g.temperature:g}" for g in groups)
+            frames = f"frames at {len(groups)} temperature(s) ({at or 'none'} {settings.unit})"
+            raise AnalysisError(f"{frames}: trajectories need at least {FEWEST_TEMPERATURES}")
+        moves = followed(self._images(groups, None)) if settings.follow else None
+        applied = moves if moves is not None and moves.farthest_px > MOVED_PX else None
+        mean = sum(self._images(groups, applied), np.zeros(self._shape)) / len(groups)
+        try:
+            bright = cut(np.nan_to_num(mean.ravel()), settings.cut)
+        except ValueError as error:
+            raise AnalysisError(str(error)) from None
+        n = int(bright.keep.sum())
+        if n < FEWEST_PIXELS:
+            raise AnalysisError(f"{n} pixels stand out of the background: at least {FEWEST_PIXELS} are needed")
+        x = allocate((n, len(groups)), np.float32, self._memory)
+        for column, image in enumerate(self._images(groups, applied)):
+            x[:, column] = image.ravel()[bright.keep]
+        t, left_out = np.array([g.temperature for g in groups]), len(self._frames) - sum(len(g.frames) for g in groups)
+        analysis, self._technique.known = analyze(settings, t, x, mean, bright, moves, left_out)
+        return analysis
+
+    def _groups(self) -> list[Group]:
+        settings, n = self._settings, len(self._frames)
+        temperature = self._read(settings.temperature, "give the device to the plan, or name it in xtec.temperature")
+        time, exposure = np.empty(n), np.ones(n)
+        ends = [first for _, first in self._runs[1:]] + [n]
+        for i, ((run, first), end) in enumerate(zip(self._runs, ends, strict=True)):
+            time[first:end] = run.start.get("time", i) + np.array(self._numbers[first:end]) * (run.frame_time_s or 1e-3)
+            if end - first > 1 and not np.ptp(temperature[first:end]):
+                temperature[first:end] = self._flown(run, temperature[first:end])
+        for key in filter(None, (settings.monitor, settings.exposure)):
+            exposure *= self._read(key, "frames cannot be divided by it")
+        return grouped(temperature, exposure, time, settings)
+
+    def _read(self, key: str, without: str) -> Floats:
+        """Return the readings of each frame; raise AnalysisError, with the consequence, if there are none."""
+        values = self._runs[0][0].readings.of_frames(key).copy()
+        if values.size != len(self._frames) or not np.isfinite(values).any():
+            raise AnalysisError(f"{key!r} was not read: {without}")
+        return values
+
+    def _flown(self, run: RunInfo, once: Floats) -> Floats:
+        """Return the temperatures of the frames of a run during which it was recorded, not read with each frame."""
+        settings, began = self._settings, run.start.get("time", -np.inf)
+        others = [r.start.get("time", -np.inf) for r, _ in self._runs]
+        ends = min((t for t in others if t > began), default=np.inf)
+        time, value = run.readings.series(settings.temperature)
+        within = (time >= began) & (time < ends)
+        time, value = time[within], value[within]
+        enough = settings.merge if settings.merge is not None else 1e-3 * float(np.abs(once[0]))
+        if value.size < 2 or np.ptp(value) <= enough:
+            return once
+        if run.frame_time_s is None:
+            changed = f"{settings.temperature!r} changed during a run"
+            todo = "read it with each frame, or name the key in [detector] frame_time_s"
+            raise AnalysisError(f"{changed}, and the detector does not say how fast it takes frames: {todo}")
+        return np.asarray(np.interp(began + (np.arange(once.size) + 0.5) * run.frame_time_s, time, value))
+
+    def _images(self, groups: list[Group], moves: Moves | None) -> Iterator[Floats]:
+        """Yield counts at each temperature, without dark counts, for the mean exposure, (ny, nx).
+
+        Pixels that the detector marks in any frame are NaN: negative, the highest integer, or not finite.
+        """
+        bad = np.zeros(self.pixels.size, bool)
+        for frame in self._frames:
+            highest = np.inf if frame.dtype.kind == "f" else np.iinfo(frame.dtype).max
+            bad |= ~((frame >= 0) & (frame < highest))
+        kind = np.result_type(np.int64, *{frame.dtype for frame in self._frames})
+        for step, group in enumerate(groups):
+            counts = np.zeros(self.pixels.size, kind)
+            for number in group.frames:
+                counts += self._frames[number]
+            image = np.full(self._shape, np.nan)
+            image.ravel()[self.pixels] = np.where(bad, np.nan, counts - len(group.frames) * self._dark) / group.exposure
+            yield image if moves is None else moves.undone(image, step)
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape))
+
+
+def allocate(shape: tuple[int, ...], dtype: DTypeLike, memory: float) -> NDArray[Any]:
+    """Return an uninitialized array, in a temporary file if it is larger than `memory` bytes."""
+    if math.prod(shape) * np.dtype(dtype).itemsize <= memory:
+        return np.empty(shape, dtype)
+    with TemporaryFile(prefix="ainerd-xtec-") as file:  # the mapping keeps the file after it is closed
+        return np.asarray(np.memmap(file, dtype, "w+", shape=shape))
+
+
+def grouped(temperature: Floats, exposure: Floats, time: Floats, settings: XTECSettings) -> list[Group]:
+    """Group frames by ascending temperature; frames with NaN or without exposure are left out; arguments are (n,).
+
+    The direction ("heating", "cooling", "both") of a frame is the sign of the change of temperature since the frame
+    before it in time. Temperatures that differ by at most `merge` are merged; None: by a 300th of their range.
+    """
+    order = np.lexsort((temperature, time))
+    order = order[np.isfinite(temperature[order]) & np.isfinite(exposure[order]) & (exposure[order] > 0)]
+    if not order.size:
+        return []
+    t = temperature[order]
+    merge = np.ptp(t) / 300 if settings.merge is None else settings.merge
+    if settings.direction != "both":
+        change = pd.Series(np.diff(t, prepend=t[0]))
+        change = change.where(change.abs() > merge).ffill().bfill()  # without a change: the direction before
+        order = order[(change > 0) if settings.direction == "heating" else (change < 0)]
+    order = order[np.lexsort((order, time[order], temperature[order]))]
+    groups: list[list[int]] = []
+    for frame in order.tolist():
+        if groups and temperature[frame] - temperature[groups[-1][0]] <= merge:
+            groups[-1].append(frame)
+        else:
+            groups.append([frame])
+    total = math.fsum(exposure[order]) / max(len(order), 1)
+    means = ((math.fsum(temperature[g]) / len(g), math.fsum(exposure[g]) / total) for g in map(np.array, groups))
+    return [Group(at, tuple(g), divisor) for g, (at, divisor) in zip(groups, means, strict=True)]
+
+
+def analyze(
+    settings: XTECSettings, t: Floats, x: Singles, mean: Floats, bright: Cut, moves: Moves | None, left_out: int
+) -> tuple[Analysis, Trajectories]:
+    """Return the result of a ramp, and the trajectories for steering.
+
+    `t` (n,) are the temperatures, `x` (m, n) the intensities of the kept pixels, which are scaled in place, and `mean`
+    (ny, nx) is the mean frame.
+    """
+    keep = bright.keep.reshape(mean.shape)
+    patch = patches(keep)
+    counts, size = averages(x, patch, patch.max() + 1)
+    rescale(x, settings.scale)
+    of_patches = rescale(counts.astype(np.float32), settings.scale)
+    clusters = _clusters(settings, x, of_patches, patch, keep)
+    k = clusters.mixture.k
+    known, spread, n_pixels = _trajectories(t, x, clusters, patch)
+    posterior = posteriors(t, known.means, known.errors)
+    posterior = replace(posterior, evidence=np.where(clusters.significant, posterior.evidence, np.nan))
+    shared = transitions(t, posterior)
+    brightness = np.array([np.median(mean[keep][clusters.labels == i]) for i in range(k)])
+    level = np.exp(bright.level) if np.isfinite(bright.level) else np.median(mean[keep])
+    odd = odd_patches(of_patches.astype(np.float64), size, counts.mean(axis=1))
+    compared = int(np.isfinite(odd).sum())
+    oddest = np.argwhere(keep)[patch == np.nanargmin(odd)].mean(axis=0).tolist() if compared else (None, None)
+    labels = np.full(keep.shape, -1, np.int16)
+    labels[keep] = clusters.labels
+    summary: dict[str, Any] = {
+        "clusters": k,
+        "stability": "stable" if clusters.stable else "unstable",
+        "starts_agree": clusters.starts,
+        "halves_agree": clusters.halves,
+        "bic_clusters": int(clusters.tried["clusters"][np.nan_to_num(clusters.tried["bic"], nan=np.inf).argmin()]),
+        "log_likelihood": clusters.mixture.score,
+        "pixels": int(keep.sum()),
+        "cut_counts": float(level),
+        "temperatures": t.size,
+        "lowest": float(t[0]),
+        "highest": float(t[-1]),
+        "direction": settings.direction,
+        "frames_left_out": left_out,
+        "transitions": len(shared),
+        "noise_clusters": int(np.sum(~clusters.significant)),
+        **_motion(settings.follow, moves),
+        "odd_patches": int(np.sum(is_novel(odd * compared, settings.alpha))),
+        "oddest_row": oddest[0],
+        "oddest_column": oddest[1],
+    }
+    for number, s in enumerate(sorted(sorted(shared, key=lambda s: -s.evidence)[:MOST_NAMED], key=lambda s: s.at), 1):
+        name = f"transition_{number}"
+        summary |= {name: s.at, f"{name}_low": s.low, f"{name}_high": s.high}
+    arrays: dict[str, tuple[NDArray[Any], tuple[str, ...]]] = {
+        "labels": (labels, ("row", "column")),
+        "trajectories": (known.means.astype(np.float32), ("cluster", "step")),
+        "trajectories_sd": (spread.astype(np.float32), ("cluster", "step")),
+        "temperature": (t, ("step",)),
+        "mean_frame": (mean.astype(np.float32), ("row", "column")),
+    }
+    analysis = Analysis(
+        embedding=_embedding(t, known.means),
+        novelty_p=float(min(1.0, np.nanmin(odd) * compared)) if compared else None,
+        arrays={name: array for name, (array, _) in arrays.items()},
+        dims={name: dims for name, (_, dims) in arrays.items()},
+        tables=_tables(clusters, n_pixels, brightness, level, posterior, shared),
+        summary=summary,
+        units=_units(summary, settings.unit),
+        calibration={"id": "own-patches", "n": compared, "alpha": settings.alpha},
+    )
+    return analysis, known
+
+
+def _clusters(
+    settings: XTECSettings, x: Singles, of_patches: Singles, patch: NDArray[np.int64], keep: NDArray[np.bool_]
+) -> Clusters:
+    """Cluster the trajectories `x` of pixels, smoothed as the settings ask, or those of patches."""
+    find = partial(find_clusters, k=settings.clusters, most=settings.most_clusters, seed=settings.seed)
+    if settings.smooth == "patches":
+        clusters = find(of_patches)
+        return replace(clusters, labels=clusters.labels[patch])
+    cell = settings.cell if settings.smooth == "cells" else None
+    smooth = None if settings.smooth == "none" else smoothing(np.argwhere(keep), settings.length, cell)
+    return find(x, smooth=smooth)
+
+
+def _trajectories(
+    t: Floats, x: Singles, clusters: Clusters, patch: NDArray[np.int64]
+) -> tuple[Trajectories, Floats, NDArray[np.int64]]:
+    """Return the mean trajectories with errors from the scatter of patches, standard deviations, and pixel numbers."""
+    k, labels = clusters.mixture.k, clusters.labels
+    parts, place = np.unique(patch * k + labels, return_inverse=True)  # of patches, by cluster
+    of_parts, pixels = averages(x, place, len(parts))
+    share = (parts % k == np.arange(k)[:, None]) * pixels
+    share = share / share.sum(axis=1, keepdims=True)
+    means = share @ of_parts
+    spread = np.sqrt(np.maximum(averages(x, labels, k, 2)[0] - means**2, 0))
+    n_pixels = np.bincount(labels, minlength=k)
+    errors = np.sqrt(share**2 @ (of_parts - means[parts % k]) ** 2 + spread**2 / n_pixels[:, None])
+    return Trajectories(t, means, errors), spread, n_pixels
+
+
+def _tables(
+    clusters: Clusters,
+    n_pixels: NDArray[np.int64],
+    brightness: Floats,
+    level: float,
+    posterior: Posteriors,
+    shared: list[Transition],
+) -> dict[str, dict[str, NDArray[Any]]]:
+    is_bragg = brightness > BRIGHT * level
+    kinds = [posterior.evident & (posterior.order > 0.5), posterior.evident, ~clusters.significant, is_bragg]
+    guess = np.select(kinds, ["order parameter", "critical scattering", "noise", "Bragg"], "background")
+    at = [next((s.at for s in shared if i in s.clusters), np.nan) for i in range(len(n_pixels))]
+    of_clusters = {"pixels": n_pixels, "counts": brightness, "guess": guess, "transition": np.array(at)}
+    tables: dict[str, dict[str, NDArray[Any]]] = {"cluster": of_clusters | {"evidence": posterior.evidence}}
+    tables["tried"] = clusters.tried
+    if shared:
+        columns = {name: np.array([getattr(s, name) for s in shared]) for name in ("at", "low", "high", "evidence")}
+        tables["transition"] = columns | {"clusters": np.array([", ".join(map(str, s.clusters)) for s in shared])}
+    return tables
+
+
+def _units(summary: Mapping[str, Any], unit: str) -> dict[str, str]:
+    units = dict.fromkeys((n for n, value in summary.items() if isinstance(value, int | float)), "1")
+    units |= {n: unit for n in units if n.startswith("transition_") or n in ("lowest", "highest")}
+    units |= {n: "px" for n in units if n in ("expansion_px", "oddest_row", "oddest_column")}
+    return units | {"temperature": unit, "transition": unit, "trajectories": "1", "counts": "1"}
+
+
+def _motion(asked: bool, moves: Moves | None) -> dict[str, Any]:
+    if moves is None:
+        return {"followed": "no: too few peaks could be followed" if asked else "not asked for"}
+    far = moves.farthest_px
+    return {"expansion_px": far, "followed": "yes" if far > MOVED_PX else "no: not more than a pixel"}
+
+
+def _embedding(t: Floats, means: Floats) -> Singles:
+    """Return the temperatures at quantiles of the total change of the trajectories, over the root of their number.
+
+    The distance of two embeddings is then the rms shift in temperature.
+    """
+    change = np.abs(np.diff(means, axis=1)).sum(axis=0) + 1e-9
+    at = np.interp(QUANTILES, np.append(0, np.cumsum(change)) / change.sum(), t)
+    return np.asarray(at / np.sqrt(at.size), dtype=np.float32)

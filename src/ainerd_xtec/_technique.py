@@ -1,0 +1,204 @@
+"""X-TEC as a technique: clusters of pixel trajectories through a ramp, and the choice of the next temperature."""
+
+import hashlib
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.config import read_map, read_section
+from ainerd.novelty import find_regimes
+from ainerd.technique import Question, Regimes, RunInfo, Series, Technique, Unit
+from ainerd.threads import one_thread
+from ainerd_xtec._pixels import cut
+from ainerd_xtec._ramp import QUANTILES, Ramp
+from ainerd_xtec._settings import XTECSettings
+from ainerd_xtec._transitions import STEPS, Trajectories, information
+
+VERSION = 4  # of the formulas
+NOT_NUMBERS = {"series", "mask", "dark", "memory_gb", "alike", "alpha", "unit"}  # settings that do not change numbers
+EVEN = 4  # first temperatures, evenly spread, including both ends
+CURIOUS = 0.02  # nats for a gap as wide as the range, used if no trajectory shows where to measure
+
+
+class XTEC(Technique):
+    """Diffraction over temperature (or strain, field, time): clusters of pixels, and temperatures of transitions.
+
+    Venderley et al., PNAS 119, e2109665119 (2022).
+
+    Parameters
+    ----------
+    settings : XTECSettings, optional
+    mask : ndarray of bool, shape (ny, nx), optional
+        True where a pixel must not be used.
+    dark : ndarray, shape (ny, nx), optional
+        Counts of a frame without beam.
+    **options
+        Settings, by name.
+
+    Attributes
+    ----------
+    known : Trajectories or None
+        Trajectories of the newest ramp, for steering.
+    """
+
+    name = "xtec"
+    embedding_size = QUANTILES.size
+
+    def __init__(
+        self,
+        settings: XTECSettings | None = None,
+        *,
+        mask: NDArray[np.bool_] | None = None,
+        dark: NDArray[np.float64] | None = None,
+        **options: Any,
+    ) -> None:
+        self.settings = settings or XTECSettings(**options)
+        self.mask, self.dark = mask, dark
+        self.known: Trajectories | None = None
+        self.unit: Unit = Series(self.settings.series)
+        self.alpha, self.regime_width = self.settings.alpha, self.settings.alike
+
+    @classmethod
+    def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
+        """Build it from ``[xtec]``; see `XTECSettings`."""
+        settings = read_section(XTECSettings, section, cls.name)
+        mask = None if settings.mask is None else read_map(folder / settings.mask, "xtec.mask").astype(bool)
+        dark = None if settings.dark is None else read_map(folder / settings.dark, "xtec.dark")
+        return cls(settings, mask=mask, dark=dark)
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Settings and arrays that change the numbers."""
+        settings = self.settings.model_dump(mode="json", exclude=NOT_NUMBERS)
+        parameters = {"technique": self.name, "version": VERSION, **settings}
+        for name, array in (("mask", self.mask), ("dark", self.dark)):
+            if array is not None:
+                parameters[name] = hashlib.sha256(array.tobytes()).hexdigest()
+        return parameters
+
+    def begin(self, run: RunInfo) -> Ramp:
+        """Prepare for a series; raise AnalysisError if its frames do not fit mask or dark."""
+        return Ramp(self, run)
+
+    def regimes(self, embeddings: NDArray[np.float32], previous: NDArray[np.int64] | None = None) -> Regimes:
+        """Group series that change at the same temperatures."""
+        return find_regimes(embeddings, previous, width=self.regime_width)
+
+    def optimizer(self, bounds: Mapping[str, tuple[float, float]]) -> "NextTemperature":
+        """Return the optimizer that chooses the next temperature."""
+        return NextTemperature(self, bounds)
+
+    @classmethod
+    def questions(cls, frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:
+        """Yield the questions of ``ainerd init``."""
+        ramped = "data key of what is ramped, read with each frame"
+        yield Question(key="temperature", text=ramped, default="temperature")
+        yield Question(key="unit", text="its unit", default="K")
+        shared = "key of the start document that runs of one ramp share"
+        yield Question(key="series", text=shared, default="series_id")
+        yield Question(key="monitor", text="data key of the beam's intensity at each frame", example="i0")
+        if frame is not None and not np.isfinite(frame).all():
+            unused = "a .npy of booleans, True where a pixel must not be used"
+            yield Question(key="mask", text=unused, default="mask.npy", array=~np.isfinite(frame))
+        yield Question(key="clusters", text="how many clusters; without it as many as are stable", example=4)
+
+    def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
+        """Draw the kept pixels on a mean frame, and the histogram with the cut.
+
+        Raise ValueError if the mask does not fit, or there is nothing to cut.
+        """
+        image, logs = figure.subplots(1, 2)
+        if frame is None:
+            image.set_title("no frame: pixels are kept by their counts")
+            return
+        if self.mask is not None and self.mask.shape != frame.shape:
+            raise ValueError(f"the frame has {frame.shape} pixels, xtec.mask is of {self.mask.shape}")
+        mean = np.where(np.isfinite(frame) & (True if self.mask is None else ~self.mask), frame, 0.0)
+        bright = cut(mean.ravel(), self.settings.cut)
+        image.imshow(np.log(np.maximum(mean, 1e-3)), cmap="gray")
+        image.imshow(np.where(bright.keep.reshape(mean.shape), 1.0, np.nan), cmap="autumn", alpha=0.6)
+        image.set_title(f"{int(bright.keep.sum())} pixels kept")
+        logs.hist(np.log(mean[mean > 0]), 200, histtype="step")
+        logs.axvline(bright.level, color="C3")
+        logs.set(xlabel="log counts", ylabel="pixels", yscale="log")
+
+
+class NextTemperature:
+    """A bluesky-adaptive `Optimizer` of one temperature; other actuators stay in the middle of their bounds.
+
+    It chooses the temperature of one frame at a time. The first ones are spread evenly. Each later one is expected to
+    lower the entropy of the transitions' temperatures most, summed over the clusters of the newest ramp (`XTEC.known`).
+
+    Parameters
+    ----------
+    technique : XTEC
+        Technique whose newest ramp gives the trajectories.
+    bounds : mapping of str to (float, float)
+        Bounds of actuators; the one named as the temperature in the settings is moved, or else the first.
+    """
+
+    def __init__(self, technique: XTEC, bounds: Mapping[str, tuple[float, float]]) -> None:
+        self._technique = technique
+        self._name = ([n for n in bounds if technique.settings.temperature.startswith(n)] or list(bounds))[0]
+        self._within = bounds[self._name]
+        self._steps = np.linspace(*self._within, STEPS + 1)
+        self._middle = {name: sum(limits) / 2 for name, limits in bounds.items() if name != self._name}
+        self._at: list[float] = []  # requested or measured, but not in the newest ramp
+
+    @one_thread
+    def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
+        """Return the next temperatures, each with a reason."""
+        return [self._next() for _ in range(num_points or 1)]
+
+    def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
+        """Record measured temperatures; their trajectories are in the technique's newest ramp."""
+        if self._technique.known is not None:
+            self._at.clear()
+        self.register_failures(points)
+
+    def register_failures(self, suggestions: Sequence[Mapping[str, Any]]) -> None:
+        """Record temperatures without a result yet, so that they are not requested again."""
+        self._at += [float(p[self._name]) for p in suggestions if np.isfinite(p.get(self._name, np.nan))]
+
+    def should_stop(self) -> tuple[bool, str]:
+        """Return whether no gap is left that is worth another frame, and why."""
+        if self._free().size:
+            return False, "there are gaps between temperatures in which trajectories are not certain"
+        return True, "all gaps between temperatures are closed"
+
+    def _next(self) -> dict[str, Any]:
+        even = np.linspace(*self._within, EVEN)
+        far = even[self._distance(even) > np.ptp(self._within) / EVEN / 2]
+        if far.size:
+            at, reason = float(far[0]), f"one of {EVEN} temperatures that are spread evenly"
+        else:
+            at, reason = self._most_informative()
+        self._at.append(at)
+        return {self._name: at, **self._middle, "reason": reason}
+
+    def _most_informative(self) -> tuple[float, str]:
+        known, unit = self._technique.known, self._technique.settings.unit
+        free = self._free()
+        ahead = free if free.size else self._steps
+        distance = self._distance(ahead)
+        curious = CURIOUS * 2 * distance / np.ptp(self._within)
+        if known is not None:
+            gain, at, sd = information(known, ahead, self._within)
+            best = int((gain.sum(axis=0) + curious).argmax())
+            k = int(gain[:, best].argmax())
+            if gain[k, best] > curious[best]:
+                where = f"near {at[k]:.4g} {unit}, now known to ± {sd[k]:.2g} {unit}"
+                return float(ahead[best]), f"here a frame says most about the transition {where}"
+        return float(ahead[distance.argmax()]), "the middle of the widest gap between temperatures"
+
+    def _free(self) -> NDArray[np.float64]:
+        """Return the temperatures that are far enough from all measured ones."""
+        return np.asarray(self._steps[self._distance(self._steps) > 0.99 * np.ptp(self._within) / STEPS])
+
+    def _distance(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        known = self._technique.known
+        taken = np.append(self._at, [] if known is None else known.temperatures)
+        return np.asarray(np.abs(np.subtract.outer(x, taken)).min(axis=1, initial=np.inf))

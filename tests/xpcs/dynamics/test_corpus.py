@@ -1,0 +1,130 @@
+"""Simulated exposures: their families, and their noise compared with frames drawn photon by photon."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ainerd_xpcs.dynamics import (
+    DIRECTIONS,
+    HELD_OUT,
+    KNOWN,
+    MECHANISMS,
+    Dynamics,
+    Statistics,
+    clean_exposure,
+    draw,
+    known_maps,
+    noisy,
+    reduced_g1_squared,
+)
+from ainerd_xpcs.latent import SHIPPED, read_weights
+from ainerd_xpcs.technique import Bank
+from tests.noisy_runs import noisy_runs
+
+
+def test_held_out_families_are_never_drawn(monkeypatch):
+    drawn = set()
+    monkeypatch.setattr("ainerd_xpcs.dynamics._corpus.draw", lambda family, *a: drawn.add(family) or draw(family, *a))
+    maps = known_maps(200, np.random.default_rng(0))
+    assert drawn == set(KNOWN) and not drawn & HELD_OUT
+    assert maps.shape == (200, 64, 64) and maps.max() <= 1 + 1e-6
+
+
+def test_held_out_families_are_not_in_shipped_weights_and_bank():
+    _, recipe = read_weights(SHIPPED / "pca.safetensors", "pca", {"mean": 1, "components": 2})
+    assert set(recipe["families"]) == set(KNOWN)
+    assert set(Bank.load().families) == set(MECHANISMS) and not HELD_OUT & set(MECHANISMS)
+
+
+def test_only_an_anisotropic_exposure_has_a_map_for_each_direction():
+    flow = Dynamics(family="flow", tau_s=1.0, static=0.5, flow_rad_s=30.0, flow_deg=90.0)
+    maps = clean_exposure(flow)
+    assert maps.shape == (9, 64, 64)
+    np.testing.assert_allclose(maps, clean_exposure(flow, DIRECTIONS + 180), atol=1e-5)  # Friedel
+    assert np.abs(maps[0] - maps[4]).max() > 0.5
+    fluid = Dynamics(family="fluid", tau_s=0.1)
+    assert clean_exposure(fluid).shape == (1, 64, 64)
+    assert clean_exposure(replace(fluid, anisotropy=0.2)).shape == (9, 64, 64)
+
+
+def test_the_map_of_a_bin_is_the_mean_over_it():
+    flow = Dynamics(family="flow", tau_s=1.0, static=0.5, flow_rad_s=40.0, flow_deg=30.0)
+    brute = reduced_g1_squared(flow, 1.0, 64, 100 + np.arange(0.25, 20, 0.5)).mean(0)
+    np.testing.assert_allclose(clean_exposure(flow, [110.0])[0], brute, atol=1e-3)
+    assert np.abs(reduced_g1_squared(flow, 1.0, 64, 110.0)[0] - brute).max() > 0.1  # which its centre is not
+
+
+@pytest.mark.parametrize("n_roi", [18, 36, 10, 1])
+def test_bins_of_a_run_take_the_nearest_direction(n_roi):
+    clean = np.broadcast_to(0.1 + 0.02 * np.arange(9)[None, :, None, None], (2, 9, 64, 64)).astype(np.float32)
+    statistics = {"n_pixels": 1e7, "n_frames": 1e3, "counts": 10}
+    maps = noisy_runs(clean, n_roi=n_roi, rng=np.random.default_rng(0), **statistics)
+    assert maps.shape == (2, n_roi, 64, 64)
+    centres = (np.arange(n_roi) + 0.5) * 360 / n_roi
+    for run in maps:
+        held = DIRECTIONS[np.round((run.mean((1, 2)) - 1.1) / 0.02).astype(int)]
+        away = np.abs((centres - held + 90) % 180 - 90)
+        assert away.max() <= 10 + 1e-9
+    alike = noisy_runs(clean[:, :1], n_roi=n_roi, rng=np.random.default_rng(0), **statistics)
+    assert alike.shape == (2, n_roi, 64, 64) and abs(alike.mean() - 1.1) < 1e-3
+
+
+def test_statistics_stay_in_their_ranges():
+    s = Statistics.draw(500, np.random.default_rng(0))
+    for name, values in {
+        "n_frames": s.n_frames,
+        "photons_per_pixel": s.n_frames * s.counts,
+        "n_pixels": s.n_pixels,
+        "contrast": s.contrast,
+    }.items():
+        low, high = Statistics.RANGES[name]
+        assert low <= values.min() < 1.2 * low + 0.05 * high and 0.8 * high < values.max() <= high
+
+
+def test_noise_agrees_with_simulated_frames():
+    """Speckle of 5 modes (contrast 0.2), Poisson counts, area reduction, photon by photon."""
+    rng = np.random.default_rng(3)
+    n_pixels, n_frames, counts, repeats, modes = 150, 128, 1.0, 120, 5
+    t = (np.arange(n_frames) + 0.5) / n_frames
+    g1 = np.exp(-np.abs(t[:, None] - t) / 0.3)
+    factor = np.linalg.cholesky(g1)
+    frames = np.empty((repeats, 64, 64))
+    for i in range(repeats):
+        z = rng.standard_normal((2, n_frames, n_pixels * modes)) / np.sqrt(2)
+        field = np.hypot(*(factor @ z)).reshape(n_frames, n_pixels, modes)
+        photons = rng.poisson(counts * np.square(field).mean(2))
+        d = (photons / counts - 1).reshape(64, 2, n_pixels).mean(1)
+        frames[i] = 1 + d @ d.T / n_pixels
+        shot = photons.reshape(64, 2, n_pixels).sum(1).mean(1) / counts**2 / 4
+        frames[i][np.diag_indices(64)] -= shot
+    clean = (g1**2).reshape(64, 2, 64, 2).mean((1, 3))[None].astype(np.float32) / modes
+    maps = noisy(
+        clean, n_pixels=n_pixels, n_frames=n_frames, counts=counts, rng=np.random.default_rng(4), draws=repeats
+    )[0]
+
+    lag = np.abs(np.subtract.outer(np.arange(64), np.arange(64)))
+    # Near the diagonal speckle of few modes is noisier than Gaussian pixels, as documented.
+    for name, where, too_quiet in (("far", lag > 20, 0.0), ("near", (lag > 0) & (lag < 4), 0.1)):
+        ours, theirs = maps[:, where], frames[:, where]
+        error = np.hypot(ours.mean(1).std(), theirs.mean(1).std()) / np.sqrt(repeats)
+        assert abs(ours.mean() - theirs.mean()) < 4 * error, name
+        quiet = (1 - too_quiet) * theirs.std(0).mean()
+        assert ours.std(0).mean() == pytest.approx(quiet, rel=0.04), name
+    diagonal = maps[:, lag == 0].mean(), frames[:, lag == 0].mean(), 1 + clean[0].diagonal().mean()
+    assert diagonal == pytest.approx([1.19] * 3, abs=0.02)
+    # Noise in one row is correlated, as white noise would not be.
+    streak = [np.corrcoef(m[:, 2, 40], m[:, 2, 41])[0, 1] for m in (maps, frames)]
+    assert min(streak) > 0.1 and streak[0] == pytest.approx(streak[1], abs=0.15)
+
+
+def test_each_map_has_its_own_statistics():
+    clean = np.full((2, 64, 64), 0.2, dtype=np.float32)
+    maps = noisy(clean, n_pixels=[100, 10_000], n_frames=1000, counts=[0.1, 1.0], rng=np.random.default_rng(0))
+    assert maps.shape == (2, 1, 64, 64) and maps.dtype == np.float32
+    assert maps[0].std() > 5 * maps[1].std()
+
+
+def test_too_few_pixels_are_refused():
+    with pytest.raises(ValueError, match="n_pixels must exceed 64, got 50"):
+        noisy(np.ones((1, 64, 64)), n_pixels=50, n_frames=500, counts=1, rng=np.random.default_rng(0))

@@ -1,0 +1,108 @@
+"""The internal clock compared with closed forms, and with adaptive quadrature for combined mechanisms."""
+
+from math import inf
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import quad
+
+from ainerd_xpcs.dynamics import FAMILIES, Dynamics, clock, draw, rate_factor
+
+plain = {"family": "fluid", "tau_s": 3.0}
+T = np.linspace(0, 50, 501)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(sorted(set(FAMILIES) - {"echo"})), st.integers(0, 2**32 - 1))
+def test_the_clock_starts_at_zero_and_increases(family, seed):
+    for _, part in draw(family, np.random.default_rng(seed)).parts:
+        s = clock(part, np.linspace(0, 1, 200))
+        assert s[0] == 0
+        assert np.all(np.diff(s) > 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    ageing=st.sampled_from([0.0, 0.5, 1.0, 1.0 + 1e-7, 1.7, 4.0]),
+    onset=st.floats(0.01, 1e3),
+    age=st.floats(0, 1e3),
+    rejuvenation=st.lists(st.integers(0, 60), max_size=3),
+    speedup=st.sampled_from([0.0, 0.02, 3.0]),
+    dose=st.floats(0, 200),
+    arrest=st.sampled_from([0.03, 2.0, 100.0, inf]),
+)
+def test_the_clock_is_the_integral_of_the_rate(ageing, onset, age, rejuvenation, speedup, dose, arrest):
+    dynamics = Dynamics(
+        **plain,
+        ageing=ageing,
+        ageing_onset_s=onset,
+        age_s=age,
+        rejuvenation=tuple(rejuvenation),
+        beam_speedup=speedup,
+        dose_s=dose,
+        arrest_s=arrest,
+    )
+
+    def rate(t, since):
+        now = age + t if since is None else t - since
+        return (1 + now / onset) ** -ageing * np.exp(-t / arrest) * (1 + speedup * (dose + t)) / 3.0
+
+    # Cut where the age begins anew, and geometrically after that, where the rate may fall fast.
+    young = [0.0, *sorted(rejuvenation)]
+    cuts = sorted({t for start in young for t in start + np.r_[0, np.geomspace(1e-3, 50, 25)] if t <= 50} | {50.0})
+    total = 0.0
+    for left, right in zip(cuts[:-1], cuts[1:], strict=True):
+        since = max((start for start in rejuvenation if start <= left), default=None)
+        total += quad(rate, left, right, args=(since,), epsabs=0, epsrel=1e-11)[0]
+    assert clock(dynamics, [50.0])[0] == pytest.approx(total, rel=1e-9)
+
+
+@pytest.mark.parametrize("arrest", [5.0, inf])
+def test_a_clock_value_does_not_depend_on_the_other_times(arrest):
+    dynamics = Dynamics(**plain, ageing=1.2, age_s=4.0, rejuvenation=(20.0, 31.0), beam_speedup=0.3, arrest_s=arrest)
+    s = clock(dynamics, T)
+    shuffled = np.random.default_rng(0).permutation(T.size)
+    np.testing.assert_allclose(clock(dynamics, T[shuffled]), s[shuffled], rtol=1e-14)
+    np.testing.assert_allclose([clock(dynamics, [t])[0] for t in T[::50]], s[::50], rtol=1e-14)
+
+
+def test_rejuvenation_restores_the_initial_rate():
+    dynamics = Dynamics(**plain, ageing=1.5, ageing_onset_s=2.0, age_s=40.0, rejuvenation=(30.0,))
+    step = 1e-6
+    before, after = np.diff(clock(dynamics, [30 - step, 30.0, 30 + step])) / step
+    assert before == pytest.approx(1 / 3 * (1 + 70 / 2) ** -1.5, rel=1e-4)
+    assert after == pytest.approx(1 / 3, rel=1e-4)
+    # After it, the clock is that of a sample of age zero.
+    young = Dynamics(**plain, ageing=1.5, ageing_onset_s=2.0)
+    np.testing.assert_allclose(clock(dynamics, 30 + T) - clock(dynamics, [30.0]), clock(young, T), rtol=1e-12)
+
+
+def test_without_ageing_rejuvenation_changes_nothing():
+    np.testing.assert_allclose(clock(Dynamics(**plain, rejuvenation=(7.0, 20.0)), T), T / 3, rtol=1e-12)
+
+
+def test_the_beam_makes_the_clock_quadratic():
+    dynamics = Dynamics(**plain, beam_speedup=0.2, dose_s=10.0)
+    np.testing.assert_allclose(clock(dynamics, T), ((1 + 0.2 * 10) * T + 0.1 * T**2) / 3, rtol=1e-13)
+
+
+def test_arrest_stops_the_clock():
+    dynamics = Dynamics(**plain, arrest_s=4.0)
+    np.testing.assert_allclose(clock(dynamics, T), 4 / 3 * -np.expm1(-T / 4), rtol=1e-13)
+    assert clock(dynamics, [1e6])[0] == pytest.approx(4 / 3, rel=1e-13)
+
+
+def test_the_clock_jumps_at_avalanches_and_oscillates_with_the_echo():
+    t = np.array([0.0, 9.999, 10.0, 20.0])
+    dynamics = Dynamics(**plain, events=((10.0, 0.7), (15.0, 0.2)))
+    assert np.allclose(clock(dynamics, t) - t / 3, [0, 0, 0.7, 0.9])
+    swinging = Dynamics(**plain, echo=(1.1, 0.25))
+    assert np.allclose(clock(swinging, [0, 1, 2, 3]) - np.arange(4) / 3, [0, 1.1, 0, -1.1])
+
+
+def test_the_rate_follows_the_second_harmonic_of_the_azimuth():
+    dynamics = Dynamics(**plain, anisotropy=0.4, anisotropy_deg=30.0)
+    np.testing.assert_allclose(rate_factor(dynamics, [30, 75, 120, 210, 255]), [1.4, 1, 0.6, 1.4, 1])
+    np.testing.assert_allclose(rate_factor(Dynamics(**plain), [0, 50]), 1)

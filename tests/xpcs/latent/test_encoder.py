@@ -1,0 +1,135 @@
+"""The linear encoder, and refusals common to all encoders."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+from scipy.ndimage import zoom
+from sklearn.decomposition import PCA
+
+from ainerd_xpcs.dynamics import known_maps
+from ainerd_xpcs.latent import Encoder, ModelError, PcaEncoder, write_weights
+from ainerd_xpcs.latent.training import PcaFit
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return Encoder.load("pca")
+
+
+@pytest.fixture(scope="module")
+def maps():
+    """Six clean maps of contrast 0.2 at 64 px."""
+    return 1 + 0.2 * known_maps(6, np.random.default_rng(5))
+
+
+def test_the_fit_is_that_of_scikit_learn():
+    maps = 1 + 0.2 * known_maps(300, np.random.default_rng(1))
+    fit = PcaFit()
+    for block in np.array_split(maps, 7):
+        fit.push(block)
+    mean, components = fit.finish(4)
+    weight = np.where(np.eye(64, dtype=bool), 1, np.sqrt(2))[np.triu_indices(64)]
+    x = np.array([(m[np.triu_indices(64)] - 1) * weight for m in maps])
+    peer = PCA(4, svd_solver="full").fit(x)
+    np.testing.assert_allclose(mean, peer.mean_, atol=1e-6)
+    np.testing.assert_allclose(np.abs((components * peer.components_).sum(1)), 1, atol=1e-4)
+    ours = PcaEncoder(mean, components)
+    z = ours.encode(maps)
+    np.testing.assert_allclose(np.abs(z), np.abs(peer.transform(x)), atol=2e-3)
+    kept = peer.inverse_transform(peer.transform(x))
+    left = np.square(maps - ours.decode(z, size=64)).sum((1, 2))
+    np.testing.assert_allclose(left, np.square(x - kept).sum(1), rtol=1e-2, atol=1e-4)
+
+
+def test_latent_distances_are_distances_between_maps(encoder, maps):
+    held = encoder.decode(encoder.encode(maps), size=64)
+    z = encoder.encode(held)
+    np.testing.assert_allclose(np.linalg.norm(z[0] - z[1]), np.linalg.norm(held[0] - held[1]), rtol=1e-4)
+
+
+def test_a_map_of_256_is_averaged_over_blocks(encoder, maps):
+    fine = np.kron(maps, np.ones((4, 4)))
+    fine += np.tile(np.array([[1, -1], [-1, 1]]) * 0.05, (128, 128))  # vanishes in every 4 × 4 block
+    z = encoder.encode(fine)
+    assert z.dtype == np.float32 and z.shape == (6, encoder.n_latent) == (6, 16)
+    np.testing.assert_allclose(z, encoder.encode(maps), atol=1e-4)
+
+
+def test_decoding_interpolates_between_cell_centres(encoder, maps):
+    z = encoder.encode(maps)
+    coarse, fine = encoder.decode(z, size=64), encoder.decode(z)
+    peer = zoom(coarse[0], 4, order=1, mode="nearest", grid_mode=True)
+    np.testing.assert_allclose(fine[0], peer, atol=1e-5)
+
+
+def test_known_dynamics_are_reproduced(encoder):
+    maps = 1 + 0.2 * known_maps(60, np.random.default_rng(77))
+    kept = encoder.decode(encoder.encode(maps), size=64)
+    assert 1 - np.square(maps - kept).sum() / np.square(maps - maps.mean(0)).sum() > 0.9
+
+
+def test_bad_maps_are_refused(encoder):
+    with pytest.raises(ValueError, match=r"\(n, 256, 256\).*\(256, 256\)"):
+        encoder.encode(np.ones((256, 256)))
+    with pytest.raises(ValueError, match=r"got \(2, 100, 100\)"):
+        encoder.encode(np.ones((2, 100, 100)))
+    maps = np.ones((3, 256, 256))
+    maps[1, 5, 5] = np.nan
+    with pytest.raises(ValueError, match="map 1 of 3"):
+        encoder.encode(maps)
+    with pytest.raises(ValueError, match=r"\(n, 16\)"):
+        encoder.decode(np.zeros((2, 8)))
+    with pytest.raises(ValueError, match="size must be"):
+        encoder.decode(np.zeros((2, 16)), size=128)
+    assert encoder.encode(np.empty((0, 256, 256))).shape == (0, 16)
+
+
+def test_a_written_file_is_read_back(encoder, tmp_path):
+    path = tmp_path / "copy.safetensors"
+    write_weights(path, {"mean": encoder.mean, "components": encoder.components}, {"kind": "pca"})
+    copy = Encoder.load(path)
+    np.testing.assert_array_equal(copy.components, encoder.components)
+    assert copy.name == "pca" and len(copy.sha256) == 64 and copy.sha256 != encoder.sha256
+    assert Encoder.load("pca").sha256 == encoder.sha256
+
+
+@pytest.mark.parametrize("content", [b"", b"\x10\0\0\0\0\0\0\0{ not a model at all"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_bad_file_is_named(suffix, content, tmp_path):
+    missing, damaged = tmp_path / f"missing{suffix}", tmp_path / f"damaged{suffix}"
+    damaged.write_bytes(content)
+    for path in (missing, damaged):
+        with pytest.raises(ModelError, match=path.name) as info:
+            Encoder.load(path)
+        assert "\n" not in str(info.value)
+
+
+def test_a_foreign_file_is_named(encoder, tmp_path):
+    for name, tensors, recipe in (
+        ("bank", {"g1_squared": np.zeros((1, 2080))}, {"kind": "bank"}),
+        ("tensors", {"mean": encoder.mean}, {"kind": "pca"}),
+        ("size", {"mean": np.zeros(10), "components": np.zeros((4, 10))}, {"kind": "pca"}),
+        ("nan", {"mean": encoder.mean * np.nan, "components": encoder.components}, {"kind": "pca"}),
+    ):
+        path = tmp_path / f"{name}.safetensors"
+        write_weights(path, tensors, recipe)
+        with pytest.raises(ModelError, match=name):
+            Encoder.load(path)
+    with pytest.raises(ModelError, match="no such model"):
+        Encoder.load("umap")
+
+
+def test_torch_is_not_imported_at_run_time():
+    code = "import sys; from ainerd_xpcs.latent import Encoder; Encoder.load(); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("recipe", ["[]", "3", "null", "[" * 100_000])
+def test_a_file_with_a_bad_recipe_is_named(tmp_path, recipe):
+    path = tmp_path / "odd.safetensors"
+    path.write_bytes(save({"mean": np.zeros(3)}, {"ainerd": recipe}))
+    with pytest.raises(ModelError, match="damaged"):
+        Encoder.load(path)

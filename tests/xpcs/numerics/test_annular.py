@@ -1,0 +1,184 @@
+"""Rings for any beam position, compared with pyFAI, and messages for mistakes in the geometry."""
+
+import numpy as np
+import pytest
+from pyFAI.detectors import Detector
+from pyFAI.integrator.azimuthal import AzimuthalIntegrator
+
+from ainerd_xpcs.numerics import Partition
+
+PIXEL = 75e-6
+PLAIN = Detector(pixel1=PIXEL, pixel2=PIXEL, max_shape=(180, 240))
+GEOMETRY = {"detector": PLAIN, "distance_m": 5.0, "energy_keV": 12.0}
+
+
+def pyfai_q_phi(row, column, detector=PLAIN, distance=5.0, energy=12.0):
+    ai = AzimuthalIntegrator(
+        dist=distance,
+        poni1=row * detector.pixel1,
+        poni2=column * detector.pixel2,
+        detector=detector,
+        wavelength=12.398419843320026e-10 / energy,
+    )
+    return ai.center_array(unit="q_nm^-1"), np.rad2deg(ai.center_array(unit="chi_rad")) % 360
+
+
+@pytest.mark.parametrize(
+    "beam",
+    [(90.0, 120.0), (0.0, 0.0), (179.5, 239.5), (3.2, 200.7), (-40.0, 120.0), (90.0, 300.0), (-30.3, -25.1)],
+    ids=["middle", "corner", "other corner", "edge", "above", "right", "off in both"],
+)
+@pytest.mark.parametrize("sectors", [(0.0, 360.0), (-40.0, 40.0), (100.0, 460.0), (350.0, 375.0)])
+def test_bins_agree_with_pyfai(beam, sectors):
+    edges, n_phi = [0.03, 0.05, 0.09, 0.16], 5
+    q, phi = pyfai_q_phi(*beam)
+    turned = (phi - sectors[0]) % 360
+    ring = np.digitize(q, edges) - 1
+    sector = np.floor(turned / (sectors[1] - sectors[0]) * n_phi)
+    wanted = np.where((ring >= 0) & (ring < 3) & (sector < n_phi), ring * n_phi + sector + 1, 0).astype(int)
+    arguments = {**GEOMETRY, "beam_center_px": beam, "q_edges_inv_nm": edges, "n_phi": n_phi, "phi_range_deg": sectors}
+    if not wanted.any():
+        with pytest.raises(ValueError, match=r"no pixel lies in phi_range_deg \(.*: the rings are seen at phi "):
+            Partition.annular(**arguments)
+        return
+    found = Partition.annular(**arguments)
+    there = np.unique(wanted[wanted > 0])
+    renumbered = np.where(wanted > 0, np.searchsorted(there, wanted) + 1, 0)
+    assert (renumbered != found.roi_map).sum() <= 2
+    assert found.n_roi + len(found.left_out) == 15 and found.n_roi == there.size
+    width = (sectors[1] - sectors[0]) / n_phi
+    for k in range(1, found.n_roi + 1):
+        inside = found.roi_map == k
+        i_q = (there[k - 1] - 1) // n_phi
+        assert found.q[k - 1] == pytest.approx((edges[i_q] + edges[i_q + 1]) / 2)
+        away = (phi[inside] - found.phi[k - 1] + 180) % 360 - 180
+        assert np.abs(away).max() <= width / 2 + 1e-6
+    assert 0 <= found.phi.min() and found.phi.max() < 360
+
+
+def test_a_range_and_equal_edges_give_the_same_rings():
+    arguments = {**GEOMETRY, "beam_center_px": (10.0, 20.0), "n_phi": 7}
+    by_range = Partition.annular(**arguments, q_range_inv_nm=(0.03, 0.15), n_q=3)
+    by_edges = Partition.annular(**arguments, q_edges_inv_nm=[0.03, 0.07, 0.11, 0.15])
+    assert np.array_equal(by_range.roi_map, by_edges.roi_map)
+    assert np.array_equal(by_range.static_map, by_edges.static_map)
+    assert np.allclose(by_range.static_q, by_edges.static_q) and by_range.static_q.size == 12
+
+
+def test_without_sectors_each_ring_is_one_bin():
+    rings = Partition.annular(**GEOMETRY, beam_center_px=(90.0, 120.0), q_edges_inv_nm=[0.02, 0.03, 0.06, 0.1], n_phi=1)
+    q, _ = pyfai_q_phi(90.0, 120.0)
+    assert rings.n_roi == 3 and len(rings.left_out) == 0
+    assert rings.n_pixels.tolist() == [
+        np.count_nonzero((q >= a) & (q < b)) for a, b in ((0.02, 0.03), (0.03, 0.06), (0.06, 0.1))
+    ]
+
+
+def test_a_pixel_at_the_start_of_the_first_sector_is_kept():
+    # straight along the columns the rows are 0 away: the azimuth is 0, or a rounding error less
+    odd = Detector(pixel1=PIXEL, pixel2=PIXEL, max_shape=(181, 241))
+    geometry = {**GEOMETRY, "detector": odd, "beam_center_px": (90.5, 120.5), "q_range_inv_nm": (0.03, 0.08)}
+    whole = Partition.annular(**geometry, n_phi=1)
+    for begin in (0.0, 45.0, 90.0, 1e-13, -1e-13, 33.3):
+        turned = Partition.annular(**geometry, n_phi=8, phi_range_deg=(begin, begin + 360))
+        assert turned.n_pixels.sum() == whole.n_pixels.sum()
+
+
+# Of an instrument with the ring on its detector: what one mistake makes of it.
+RIGHT = {
+    "detector": "lambda750k",
+    "beam_center_px": (258.0, 778.0),
+    "distance_m": 8.0,
+    "energy_keV": 11.0,
+    "q_range_inv_nm": (0.019, 0.029),
+}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            {"beam_center_px": (778.0, 258.0)},
+            "with beam_center_px = [258, 778] 18 of 18 bins would be seen: the order is row, column",
+        ),
+        ({"distance_m": 8000.0}, "with distance_m = 8 18 of 18 bins would be seen: is 8000 in mm?"),
+        ({"energy_keV": 11000.0}, "with energy_keV = 11 18 of 18 bins would be seen: is 11000 an energy in eV?"),
+        (
+            {"energy_keV": 1.1271, "q_range_inv_nm": (0.1, 0.12)},
+            "with energy_keV = 11 18 of 18 bins would be seen: is 1.1271 the wavelength in Å?",
+        ),
+        ({"energy_keV": 0.11271}, "with energy_keV = 11 18 of 18 bins would be seen: is 0.11271 the wavelength in nm?"),
+        ({"q_range_inv_nm": (1.9, 2.9)}, "is distance_m in metres, energy_keV in keV, beam_center_px (row, column)?"),
+    ],
+    ids=["swapped", "mm", "eV", "angstrom", "nm", "none of them"],
+)
+def test_the_most_likely_wrong_argument_is_named(wrong, message):
+    with pytest.raises(ValueError, match="no pixel lies in the rings: q runs .* to .* 1/nm on this detector") as error:
+        Partition.annular(**RIGHT | wrong)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_ring_in_1_over_angstrom_is_named():
+    # beam off the detector, so that the ten times smaller ring is missed
+    with pytest.raises(ValueError, match=r"with q from 0.1 to 0.15 1/nm .* are the limits in 1/Å\?"):
+        Partition.annular(**RIGHT | {"beam_center_px": (-60.0, 778.0), "q_range_inv_nm": (0.01, 0.015)}, n_phi=1)
+
+
+def test_the_message_gives_the_q_range_of_the_detector():
+    q, _ = pyfai_q_phi(*RIGHT["beam_center_px"], PLAIN)
+    with pytest.raises(ValueError, match="no pixel") as error:
+        Partition.annular(**GEOMETRY, beam_center_px=RIGHT["beam_center_px"], q_range_inv_nm=(10.0, 20.0))
+    assert f"q runs {q.min():.3g} to {q.max():.3g} 1/nm on this detector, requested were 10 to 20" in str(error.value)
+
+
+def test_inverted_and_transposed_masks_are_refused():
+    bad = np.zeros((516, 1556), bool)
+    bad[::20, ::30] = True
+    assert Partition.annular(**RIGHT, mask=bad).n_roi == 18
+    with pytest.raises(ValueError, match=r"mask takes away 99.8% of the detector and 9\d.\d% .* is it inverted\?"):
+        Partition.annular(**RIGHT, mask=~bad)
+    with pytest.raises(ValueError, match=r"is it inverted\?"):
+        Partition.annular(**RIGHT).without(~bad)
+    with pytest.raises(ValueError, match=r"mask has shape \(1556, 516\), .*\(516, 1556\): it is transposed"):
+        Partition.annular(**RIGHT, mask=bad.T)
+    with pytest.raises(ValueError, match="mask must be of booleans, or of 0 and 1, got float64"):
+        Partition.annular(**RIGHT, mask=bad * 1.0)
+    ring = np.zeros_like(bad)
+    ring[150:370, 650:900] = True
+    with pytest.raises(ValueError, match="no pixel is left in the bins: mask covers all"):
+        Partition.annular(**RIGHT, mask=ring)
+    with pytest.raises(ValueError, match="no pixel is left in the bins: beamstop_px = 90 covers all"):
+        Partition.annular(**RIGHT, beamstop_px=90.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"q_edges_inv_nm": [0.01, 0.02]}, "one of the two"),
+        ({"q_range_inv_nm": None}, "one of the two"),
+        ({"q_range_inv_nm": None, "q_edges_inv_nm": [0.02, 0.01]}, "growing numbers"),
+        ({"q_range_inv_nm": None, "q_edges_inv_nm": [0.02]}, "growing numbers"),
+        ({"q_range_inv_nm": None, "q_edges_inv_nm": [0.01, 0.02], "n_q": 2}, "n_q goes with q_range_inv_nm"),
+        ({"phi_range_deg": (40.0, -40.0)}, r"begin < end.*across 0 it is \(-40, 40\)"),
+        ({"phi_range_deg": (0.0, 400.0)}, "360 degrees apart at most"),
+    ],
+)
+def test_contradictory_arguments_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        Partition.annular(**RIGHT | change)
+
+
+def test_labels_that_do_not_occur_are_left_out():
+    labels = np.zeros((6, 8), int)
+    labels[1, :3], labels[4, 2:], labels[0, 0] = 2, 5, 6
+    static = np.arange(48).reshape(6, 8) % 3 + 1
+    found = Partition.from_roi_map(labels, q=np.arange(1, 8) / 10, phi=np.arange(7) * 10.0, static_map=static)
+    assert found.n_roi == 3 and found.n_pixels.tolist() == [3, 6, 1]
+    assert found.q.tolist() == [0.2, 0.5, 0.6] and found.phi.tolist() == [10, 40, 50]
+    assert np.allclose(found.left_out, [[0.1, 0], [0.3, 20], [0.4, 30], [0.7, 60]])
+    without = found.without(labels == 5)
+    assert without.n_roi == 2 and without.q.tolist() == [0.2, 0.6]
+    assert np.array_equal(without.static_map, np.where((labels == 2) | (labels == 6), static, 0))
+    assert without.left_out.tolist()[-1] == [0.5, 40]
+    with pytest.raises(ValueError, match="no pixels"):
+        found.without(labels > 0)

@@ -1,0 +1,239 @@
+"""Screens of events: bad pixels, dark and displaced frames are found at any brightness; other frames are kept."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ainerd_xpcs.numerics import Events, EventScreen, MultiTau, Partition, Screen, SpoiltRunError, TwoTimeReducer
+
+SHAPE = (48, 60)
+N = 4000
+
+
+@pytest.fixture(scope="module")
+def rings():
+    """Four quadrants with five rings each."""
+    y, x = np.indices(SHAPE) - np.array(SHAPE)[:, None, None] / 2 + 0.5
+    labels = 1 + (y > 0) + 2 * (x > 0)
+    return Partition.from_roi_map(labels, static_map=1 + (np.hypot(x, y) // 8).astype(int))
+
+
+def movie(photons, seed=0, n=N, shift=0.0):
+    """Speckle that relaxes slowly, of so many photons a frame, with intensity that falls from the centre."""
+    rng = np.random.default_rng(seed)
+    y, x = np.indices(SHAPE) - np.array(SHAPE)[:, None, None] / 2 + 0.5
+    mean = np.exp(-np.hypot(x - shift, y) / 15)
+    field = rng.normal(size=(4, *SHAPE))
+    out = np.empty((n, *SHAPE), np.uint16)
+    for i in range(0, n, 20):
+        field = 0.98 * field + 0.2 * rng.normal(size=field.shape)
+        out[i : i + 20] = rng.poisson((field**2).mean(0) * mean * photons / mean.sum(), (min(20, n - i), *SHAPE))
+    return out
+
+
+def screen(partition, frames, size=300, n_frames=N, valid=None, **options):
+    found, out = EventScreen(partition, n_frames, **options), []
+    for a in range(0, len(frames), size):
+        keep = None if valid is None else valid[a : a + size]
+        out += found.push(Events.of(frames[a : a + size], a, keep))
+    return found, out + found.flush()
+
+
+@pytest.mark.parametrize("photons", [0.3, 5, 60, 1000])
+def test_an_ordinary_run_is_passed_on_as_it_is(rings, photons):
+    frames = movie(photons)
+    found, out = screen(rings, frames)
+    left_out = found.left_out
+    assert left_out.n_pixels == left_out.n_frames == len(left_out.moved) == 0
+    assert np.concatenate([x.frames.ticks for x in out]).tolist() == list(range(N))
+    assert all(x.valid.all() for x in out)
+    total = sum(int(x.frames.count.sum()) for x in out)
+    assert total == frames.sum()
+
+
+@pytest.mark.parametrize("photons", [5, 60, 1000])
+def test_bad_pixels_are_found_at_any_brightness(rings, photons):
+    frames, rng = movie(photons, 1), np.random.default_rng(2)
+    mean = photons / frames[0].size
+    frames[:, 20, 33] += rng.poisson(max(60 * mean, 0.05), N).astype(np.uint16)  # hot
+    frames[rng.integers(0, N, 2), 30, 40] += 200  # a count that speckle does not give
+    frames[:, 25, 30] = 0
+    found, out = screen(rings, frames)
+    pixels = found.left_out.pixels
+    assert set(np.concatenate([pixels["hot"], pixels["impossible"]])) == {20 * 60 + 33, 30 * 60 + 40}
+    assert pixels["dead"].tolist() == ([25 * 60 + 30] if photons >= 60 else [])
+    reported = np.concatenate([x.leave_out for x in out])
+    assert sorted(rings.pixels[reported]) == sorted(np.concatenate(list(pixels.values())))
+
+
+@pytest.mark.parametrize("photons", [20, 1000])
+def test_dark_frames_are_left_out_and_empty_ones_are_not_missed(rings, photons):
+    frames, rng = movie(photons, 3), np.random.default_rng(4)
+    frames[1500:2000] = rng.random((500, *SHAPE)) < 0.3 / frames[0].size  # dark counts
+    found, out = screen(rings, frames)
+    dark = found.left_out.frames["dark"]
+    assert len(dark) > 400 and dark.min() >= 1490 and dark.max() < 2010
+    kept = np.concatenate([x.frames.ticks[x.valid] for x in out])
+    assert set(kept).isdisjoint(dark) and len(kept) == N - len(dark)
+    # frames that are not listed are not reported
+    listed = frames.any((1, 2))
+    found = EventScreen(rings, N)
+    events = Events.of(frames)
+    some = np.flatnonzero(listed)
+    found.push(replace(events, ticks=some, offsets=events.offsets[np.append(some, N)], valid=np.ones(len(some), bool)))
+    found.flush()
+    assert found.left_out.n_missing == 0
+    assert set(found.left_out.frames["dark"]) <= set(some)
+
+
+@pytest.mark.parametrize("photons", [60, 1000])
+def test_displaced_frames_and_a_pattern_that_stays_displaced(rings, photons):
+    frames, moved = movie(photons, 5), movie(photons, 6, shift=6)
+    end = 2050 if photons > 60 else 2100
+    frames[2000:end] = moved[2000:end]
+    frames[3000:] = moved[3000:]
+    left_out = screen(rings, frames)[0].left_out
+    displaced = set(left_out.frames["displaced"])
+    assert {*range(2010, end - 10), *range(3030, 3050)} <= displaced
+    assert displaced.isdisjoint({*range(500, 1900), *range(2200, 2900)})
+    assert len(left_out.moved) == 1 and 3000 < left_out.moved[0] < 3600
+
+
+def test_overflow_and_saturation(rings):
+    frames = movie(60, 7)
+    frames[700] += 300
+    frames[50:60, 5, 5] = 15
+    found, out = screen(rings, frames, saturation=15)
+    assert found.left_out.frames["overflow"].tolist() == [700]
+    assert found.left_out.pixels["saturated"].tolist() == [5 * 60 + 5]
+    assert not any(x.valid[x.frames.ticks == 700].any() for x in out)
+    frames[:, 20:30] += 100
+    with pytest.raises(SpoiltRunError, match="are at the top of their range or have counts"):
+        screen(rings, frames, saturation=15)
+
+
+@pytest.mark.parametrize("photons", [20, 1000])
+def test_copies_dead_areas_and_counts_that_are_no_photons(rings, photons):
+    frames = movie(photons, 13)
+    frames[1200:1210] = frames[100:110]
+    frames[2000:2020] = frames[1999]
+    frames[2100:, 20:22] = 0
+    found, _ = screen(rings, frames)
+    assert found.left_out.frames["copy"].tolist() == [*range(1200, 1210), *range(2000, 2020)]
+    assert found.left_out.pixels["died"].tolist() == [*range(20 * 60, 22 * 60)]
+    assert found.no_contrast is None and found.no_relaxation is None
+    doubled, _ = screen(rings, frames * 2)
+    assert doubled.no_contrast == "all counts are multiples of 2"
+    if photons == 1000:  # bright enough for `Screen`
+        dense = Screen(rings, N)
+        dense.push(frames)
+        dense.flush()
+        assert dense.left_out.frames["copy"].tolist() == found.left_out.frames["copy"].tolist()
+        assert dense.left_out.pixels["died"].tolist() == found.left_out.pixels["died"].tolist()
+
+
+def test_a_ceiling_is_seen_and_empty_frames_are_none(rings):
+    """Frames of a third of a photon: most are empty, and not listed."""
+    frames = movie(0.3, 16)
+    events, listed = Events.of(frames), np.flatnonzero(frames.any((1, 2)))
+    offsets, valid = events.offsets[np.append(listed, N)], np.ones(len(listed), bool)
+    sparse = EventScreen(rings, N)
+    sparse.push(replace(events, ticks=listed, offsets=offsets, valid=valid))
+    sparse.flush()
+    assert sparse.no_contrast is None and not sparse.left_out.frames["copy"].size
+    found, _ = screen(rings, np.minimum(movie(4000, 17), 3))
+    assert found.no_contrast == "counts end at 3, as if they were cut off there"
+
+
+def test_a_detector_that_stands_still_is_refused(rings):
+    frames = movie(200, 18)
+    frames[1000:] = frames[999]
+    with pytest.raises(SpoiltRunError, match="3000 of 4000 frames are copies of earlier ones"):
+        screen(rings, frames)
+
+
+def test_groups_of_long_ago_are_forgotten(rings, monkeypatch):
+    """The same frames are left out, and the memory of the screen does not grow."""
+    frames, shifted = movie(2000, 14, 2000), movie(2000, 15, 2000, shift=6)
+    frames[1500:] = shifted[1500:]
+    frames[[300, 900]] = 0
+    found = []
+    for kept in (1 << 12, 64):
+        monkeypatch.setattr("ainerd_xpcs.numerics._event_screen.KEPT", kept)
+        found.append(screen(rings, frames, 50, 2000))
+    (before, of_before), (now, of_now) = found
+    assert len(now._frames.states) < 300 < 1900 < len(before._frames.states)
+    for reason, numbers in before.left_out.frames.items():
+        assert now.left_out.frames[reason].tolist() == numbers.tolist()
+    assert now.left_out.moved.tolist() == before.left_out.moved.tolist() and now.left_out.moved.size == 1
+    assert all((x.valid == y.valid).all() for x, y in zip(of_now, of_before, strict=True))
+
+
+def test_short_dark_and_marked_runs(rings):
+    frames, valid = movie(60, 8, 80), np.ones(80, bool)
+    valid[[3, 70]] = False
+    found, out = screen(rings, frames, 7, 80, valid)
+    assert found.left_out.frames["invalid"].tolist() == [3, 70] and found.left_out.n_frames == 2
+    assert sum(len(x.frames.ticks) for x in out) == 80
+    found, out = screen(rings, np.zeros((80, *SHAPE), np.uint16), 7, 80)
+    assert found.left_out.n_frames == 0 and sum(len(x.frames.ticks) for x in out) == 80
+    assert EventScreen(rings).flush() == []
+
+
+def test_what_is_refused(rings):
+    frames = movie(60, 9, 100)
+    found = EventScreen(rings)
+    with pytest.raises(ValueError, match="takes only Events"):
+        found.push(frames)
+    found.push(Events.of(frames))
+    with pytest.raises(ValueError, match="frame 50 was pushed before: the next is 100"):
+        found.push(Events.of(frames, 50))
+
+
+@pytest.mark.parametrize("diagonal", ["poisson", "neighbour"])
+def test_pixels_that_are_left_out_late_are_left_out_as_of_dense_frames(rings, diagonal):
+    """Nothing differs but rounding at the end of a block of pairs."""
+    frames, bad = movie(60, 10), [3, 500, 2000]
+    frames.reshape(N, -1)[:, rings.pixels[bad]] += np.random.default_rng(11).poisson(1, (N, 3)).astype(np.uint16)
+    for late in (640, 2048, 3968):
+        found = []
+        for as_events in (False, True):
+            options = {"size": 32, "dtype": "float64", "diagonal": diagonal}
+            reducer, live = TwoTimeReducer(rings, N, **options), MultiTau(rings)
+            for a, b in ((0, late), (late, N)):
+                if a:
+                    for each in (reducer, live):
+                        each.leave_out(bad)
+                for each in (reducer, live):
+                    each.push(Events.of(frames[a:b], a) if as_events else frames[a:b])
+            found.append((reducer.maps(), live.result(), reducer.photons(), reducer.means(50)))
+        (maps, g2, photons, means), (maps_e, g2_e, photons_e, means_e) = found
+        np.testing.assert_allclose(maps_e, maps, rtol=1e-12)
+        np.testing.assert_allclose(photons_e, photons, rtol=1e-12)
+        np.testing.assert_array_equal(means_e, means)
+        np.testing.assert_allclose(g2_e.value[:, :15], g2.value[:, :15], rtol=1e-6)
+        np.testing.assert_allclose(g2_e.value, g2.value, rtol=1e-2)  # entries of several frames are rescaled singly
+        np.testing.assert_array_equal(g2_e.n_pixels, g2.n_pixels)
+
+
+def test_events_in_a_block_are_taken_out_exactly(rings):
+    """Frames that wait in a block are correlated as if the pixels had been masked."""
+    frames, bad = movie(60, 12, 400), [3, 500]  # blocks have 128 frames
+    frames.reshape(400, -1)[:, rings.pixels[bad]] += 2
+    masked, late = MultiTau(rings), MultiTau(rings)
+    masked.leave_out(bad)
+    masked.push(Events.of(frames))
+    late.push(Events.of(frames[:100]))
+    late.leave_out(bad)
+    late.push(Events.of(frames[100:], 100))
+    np.testing.assert_allclose(late.result().value, masked.result().value, rtol=1e-12)
+
+
+def test_copies_are_found_among_the_last_frames_however_many_came(rings, monkeypatch):
+    monkeypatch.setattr("ainerd_xpcs.numerics._screen_faults.LOOK_BACK", 500)
+    frames = movie(60, 19)
+    frames[3000:3010] = frames[2510:2520]
+    frames[3500:3510] = frames[1000:1010]  # too long ago
+    found, _ = screen(rings, frames)
+    assert found.left_out.frames["copy"].tolist() == [*range(3000, 3010)]

@@ -1,0 +1,391 @@
+"""Models of curves of g2 with errors alone: minima against SciPy, model choice, and what may not be reported."""
+
+import numpy as np
+import pytest
+from scipy.optimize import curve_fit, least_squares, lsq_linear
+
+from ainerd_xpcs.numerics import _family, fit_curves
+from ainerd_xpcs.numerics._choice import Chosen, Other
+from ainerd_xpcs.numerics._fit_curves import _Curve
+from ainerd_xpcs.numerics._least_squares import levenberg_marquardt
+
+LAG = np.unique(np.r_[np.arange(1, 17), (np.arange(9, 17)[:, None] * 2.0 ** np.arange(1, 7)).ravel()])
+NOISE = 1e-3
+RIVALS = ["stretched + baseline", "stretched + static"]
+
+
+def curve(t, tau=40.0, p=1.0, b=0.2, static=0.0, base=0.0, share=1.0, tau2=1.0):
+    """g2 of a field with a static share and two exponentials, written out again."""
+    mixed = share * np.exp(-((t / tau) ** p)) + (1 - share) * np.exp(-t / tau2)
+    return 1 + base + b * (static + (1 - static) * mixed) ** 2
+
+
+def noisy(n=40, noise=NOISE, seed=0, **shape):
+    y = np.random.default_rng(seed).normal(curve(LAG, **shape), noise, (n, LAG.size))
+    return y, np.full(y.shape, noise)
+
+
+@pytest.mark.parametrize("p", [0.6, 1.0, 1.7])
+def test_the_minimum_agrees_with_scipy(p):
+    y, error = noisy(5, p=p)
+    fit = fit_curves(LAG, y, error, models=["stretched"])
+    for k, row in enumerate(y):
+        best, cov = curve_fit(
+            lambda t, b, tau, p: 1 + b * np.exp(-2 * (t / tau) ** p), LAG, row, [0.2, 40.0, 1.0], error[k]
+        )
+        assert fit.tau[k] == pytest.approx(best[1], rel=0.02) and fit.exponent[k] == pytest.approx(best[2], rel=0.02)
+        assert 0.9 < fit.tau_err[k] / np.sqrt(cov[1, 1]) < 3  # lags may be correlated, by the scatter of neighbours
+
+
+@pytest.mark.parametrize(
+    ("shape", "model"),
+    [
+        ({}, "stretched"),
+        ({"p": 0.6}, "stretched"),
+        ({"tau": 10.0, "share": 0.5, "tau2": 200.0}, "two modes"),
+        ({"static": 0.5}, "stretched + static"),
+        ({"base": 0.05}, "stretched + baseline"),
+    ],
+)
+def test_the_model_is_chosen_and_pulls_are_those_of_the_errors(shape, model):
+    fit = fit_curves(LAG, *noisy(**shape))
+    chosen = (fit.model == model) | (fit.either == model)
+    assert chosen.mean() > 0.9
+    pull = ((fit.tau - shape.get("tau", 40.0)) / fit.tau_err)[fit.model == model]
+    assert np.isfinite(pull).mean() > 0.9 and np.nanstd(pull) < 1.3 and abs(np.nanmean(pull)) < 0.7
+    plateau = {"stretched + static": 0.25, "stretched + baseline": 0.2}.get(model, 0.0)
+    assert np.nanmedian(fit.plateau) == pytest.approx(plateau, abs=0.02)
+
+
+def test_a_model_needs_two_lags_more_than_it_has_parameters():
+    t = np.array([1.0, 3.0, 9.0, 30.0, 100.0, 1000.0])
+    y, error = curve(t, tau=10.0, p=0.6, static=0.4), np.full(6, 1e-4)
+    six, five = fit_curves(t, y[None], error[None]), fit_curves(t[:5], y[None, :5], error[None, :5])
+    assert six.model[0] == "stretched + static" and six.tau[0] == pytest.approx(10.0, rel=1e-3)
+    assert np.isnan(five.tau[0])
+
+
+def test_a_model_that_describes_the_curve_as_well_has_its_tau_beside():
+    """A field with a static share looks like one with a baseline that is slower: one of both times is right."""
+    y, error = noisy(base=0.01, noise=4e-3)
+    fit = fit_curves(LAG, y, error)
+    unsure = fit.either != ""
+    assert unsure.mean() > 0.8 and set(fit.model[unsure]) | set(fit.either[unsure]) == set(RIVALS)
+    other = np.isin(fit.model, RIVALS) & (fit.either != "")
+    alone = {name: fit_curves(LAG, y[other], error[other], models=[name]) for name in RIVALS}
+    for name in RIVALS:
+        its = np.where(fit.model[other] == name, fit.tau[other], fit.tau_either[other])
+        np.testing.assert_allclose(its, alone[name].tau, rtol=0.1)
+    pulls = np.stack([np.abs(fit.tau - 40) / fit.tau_err, np.abs(fit.tau_either - 40) / fit.tau_either_err])
+    assert (np.nanmin(pulls, axis=0) < 3).all() and (pulls > 3).any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "noise", "left_over", "model"),
+    [
+        ({"static": 0.35}, 2e-3, 0.003, "stretched + static"),  # a rest of .025
+        ({"base": 0.002}, 1.1e-3, 0.003, "stretched + baseline"),
+        ({"base": 0.02}, 2e-3, 0.03, "stretched + baseline"),
+    ],
+)
+def test_curves_of_one_material_have_one_model(shape, noise, left_over, model):
+    """Noise does not choose between a static share and a baseline, although each curve allows both."""
+    fit = fit_curves(LAG, *noisy(20, noise=noise, **shape), left_over=left_over)
+    assert set(fit.model) == {model} and (fit.either != "").mean() > 0.8
+    assert ((np.abs(fit.tau - 40) / fit.tau_err) < 2).mean() > 0.85
+
+
+def test_a_large_baseline_has_its_tau_beside_that_of_a_static_share():
+    """A g2 that ends at 1.15, as files of others do: the size of the rest alone excludes neither."""
+    fit = fit_curves(LAG, *noisy(20, noise=2e-3, base=0.15))
+    assert set(fit.model) == {"stretched + static"} and set(fit.either) == {"stretched + baseline"}
+    assert (np.abs(fit.tau_either - 40) < 3 * fit.tau_either_err).all() and (fit.tau < 30).all()
+
+
+def test_errors_hold_over_the_models_that_the_evidence_allows():
+    """A mixture of normal distributions, against draws from it."""
+    other = Other("other", 0.3, np.full(8, 2.0), np.full(8, 0.5), ("tau",))
+    chosen = Chosen("stretched", np.zeros(8), np.eye(8), 50.0, 50, None, (other,))
+    rng = np.random.default_rng(0)
+    draws = np.where(rng.random(400_000) < 1 / 1.3, rng.normal(0, 1, 400_000), rng.normal(2, 0.5, 400_000))
+    assert np.mean(np.abs(draws) < chosen.error("tau")) == pytest.approx(0.683, abs=0.004)
+    assert chosen.error("exponent") == 1  # which the other model does not have
+
+
+def test_two_modes_have_their_numbers():
+    fit = fit_curves(LAG, *noisy(tau=10.0, share=0.5, tau2=200.0))
+    for name, truth in (("tau2", 200.0), ("share", 0.5), ("contrast", 0.2)):
+        pull = (getattr(fit, name) - truth) / getattr(fit, f"{name}_err")
+        assert np.isfinite(pull).mean() > 0.9 and 0.6 < np.nanstd(pull) < 1.4
+    np.testing.assert_allclose(fit.curve(0, LAG), curve(LAG, 10.0, share=0.5, tau2=200.0), atol=3 * NOISE)
+
+
+REFUSED = {
+    "no speckle": {"b": 0.0},
+    "does not decay": {"tau": 1e6},
+    "faster than the lags": {"tau": 0.9},
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_the_lags_do_not_show_has_a_reason(why):
+    fit = fit_curves(LAG, *noisy(**REFUSED[why]))
+    assert np.isnan(fit.tau).all() and np.isnan(fit.exponent).all() and (fit.no_tau == why).mean() > 0.85
+    if why == "does not decay":
+        assert np.nanmin(fit.tau_above) > 300 and np.isnan(fit.tau_below).all()
+
+
+def test_a_curve_that_no_model_describes_has_no_numbers():
+    y, error = noisy(b=0.2)
+    y += 0.1 * np.exp(-((np.log(LAG / 250) / 0.3) ** 2))  # an echo
+    fit = fit_curves(LAG, y, error)
+    assert (fit.no_tau == "no model fits g2").all() and (fit.misfit_p < 1e-4).all()
+    numbers = [name for name in vars(fit) if name.startswith(("tau", "exponent", "contrast", "plateau", "static"))]
+    assert all(np.isnan(getattr(fit, name)).all() for name in numbers)
+
+
+def test_errors_of_zero_leave_alone_and_errors_too_small_are_enlarged():
+    y, error = noisy()
+    y[:, 5], error[:, 5] = 0.0, 0.0
+    y[:, -3:], error[:, -3:] = 0.0, np.nan
+    fit = fit_curves(LAG, y, error)
+    assert np.all(np.abs(fit.tau - 40) < 4 * fit.tau_err) and (fit.errors == "errors of the file").mean() > 0.8
+    small = fit_curves(LAG, *noisy(), counts=None)
+    tiny = fit_curves(LAG, noisy()[0], error=np.full(y.shape, NOISE / 30))
+    np.testing.assert_allclose(tiny.tau, small.tau, rtol=0.02)
+    assert 0.8 < np.median(tiny.tau_err / small.tau_err) < 1.3
+    assert all("scatter between neighbouring lags" in text for text in tiny.errors)
+    none = fit_curves(LAG, noisy()[0])
+    assert 0.8 < np.median(none.tau_err / small.tau_err) < 1.3
+
+
+def test_lags_that_scatter_as_their_errors_are_independent_and_smooth_ones_get_the_noise_of_speckle():
+    rng, pairs = np.random.default_rng(0), np.maximum(5000 - LAG, 1)
+    x = np.array([0.2, np.log(40.0), 1.0, 0.0, 0.0, 1.0, 0.0, 1.0])
+    about = (500.0, np.nan, pairs, np.ones(len(LAG)), 5000, "of the file")
+    true, error = curve(LAG), np.full(len(LAG), NOISE)
+    scattered, smooth = (_Curve(LAG, true + noise, error, *about) for noise in (rng.normal(0, 5 * NOISE, len(LAG)), 0))
+    assert not scattered.correlate(x)
+    np.testing.assert_array_equal(scattered.covariance, np.diag(scattered.error**2))
+    assert smooth.correlate(x) and not smooth.correlate(x)  # the second time it is the same g1
+    apart = smooth.covariance - np.diag(np.diag(smooth.covariance))
+    assert np.abs(apart).max() > 0 and np.linalg.eigvalsh(smooth.covariance).min() > 0
+    assert smooth.correlate(np.r_[0.2, np.log(10.0), x[2:]])
+
+
+@pytest.mark.parametrize("known", ["fixed", "bounds", "given"])
+def test_what_is_known_of_tau_is_in_the_unit_of_the_lags(known):
+    y, error = noisy(4, p=0.8, noise=5e-3)
+    value = {"fixed": 45.0, "bounds": (42.0, 60.0), "given": (45.0, 1.0)}[known]
+    frames, seconds = (
+        fit_curves(
+            unit * LAG, y, error, models=["stretched"], frame_time=unit, **{known: {"tau": unit * np.array(value)}}
+        )
+        for unit in (1.0, 1e-3)
+    )
+    for name, unit in (("tau", 1e-3), ("tau_err", 1e-3), ("exponent", 1.0), ("contrast", 1.0)):
+        np.testing.assert_allclose(getattr(seconds, name), unit * getattr(frames, name), rtol=1e-6)
+    free = fit_curves(LAG, y, error, models=["stretched"])
+    if known == "bounds":
+        assert (free.tau < 42).any() and not (frames.tau < 42 - 1e-6).any()
+    if known == "given":
+        assert (np.abs(frames.tau - 45) < np.abs(free.tau - 45)).all()
+
+
+def test_photons_set_the_least_error():
+    rng, pairs = np.random.default_rng(3), 500 * (5000 - LAG) * 2 ** np.maximum(np.ceil(np.log2(LAG / 8)), 0)
+    error = np.sqrt(curve(LAG) / pairs) / 0.02  # of .02 photons per pixel and frame
+    y = rng.normal(curve(LAG), error, (40, LAG.size))
+    fit = fit_curves(LAG, y, np.tile(error / 30, (40, 1)), counts=0.02, n_pixels=500, n_frames=5000)
+    known = np.isfinite(fit.tau)
+    assert known.mean() > 0.8 and np.all(np.abs(fit.tau - 40)[known] < 4 * fit.tau_err[known])
+    assert all("photon counting" in text for text in fit.errors)
+
+
+def test_few_pixels_have_no_numbers():
+    fit = fit_curves(LAG, *noisy(2), n_pixels=[5, 6], counts=1.0, n_frames=1000)
+    assert fit.no_tau[0] == "too few pixels" and np.isnan(fit.contrast[0])
+    assert fit.no_tau[1] != "too few pixels"
+
+
+def test_known_parameters():
+    y, error = noisy(static=0.4)
+    free = fit_curves(LAG, y, error, models=["stretched + static"])
+    fixed = fit_curves(LAG, y, error, models=["stretched + static"], fixed={"exponent": 1.0, "contrast": 0.2})
+    slow = fit_curves(LAG, y, error, models=["stretched + static"], fixed={"tau": 40.0})
+    for name, truth in (("exponent", 1.0), ("contrast", 0.2), ("static", 0.4)):
+        pull = (getattr(slow, name) - truth) / getattr(slow, f"{name}_err")
+        assert np.isfinite(pull).all() and abs(pull.mean()) < 0.7 and pull.std() < 1.3
+        assert np.median(getattr(slow, f"{name}_err")) < 1.01 * np.median(getattr(free, f"{name}_err"))
+    assert (slow.tau == 40).all()
+    given = fit_curves(LAG, y, error, models=["stretched + static"], given={"tau": (40.0, 0.1)})
+    bound = fit_curves(LAG, y, error, models=["stretched + static"], bounds={"exponent": (1.2, 2.0)})
+    assert np.median(fixed.tau_err) < 0.9 * np.median(free.tau_err)
+    assert np.all(np.abs(given.tau - 40) < 0.5) and np.median(given.tau_err) < 0.2
+    assert np.isnan(bound.tau).mean() > 0.9  # the exponent lies at its bound
+
+
+def test_shared_parameters_tie_the_curves():
+    tau = [20.0, 40.0, 80.0, 160.0]
+    y = np.concatenate([noisy(1, tau=each, p=0.8, seed=k, noise=5e-3)[0] for k, each in enumerate(tau)])
+    error = np.full(y.shape, 5e-3)
+    alone = fit_curves(LAG, y, error, models=["stretched"])
+    tied = fit_curves(LAG, y, error, models=["stretched"], shared=["exponent"])
+    assert np.ptp(tied.exponent) == 0 and abs(tied.exponent[0] - 0.8) < 3 * tied.exponent_err[0]
+    assert tied.exponent_err[0] < 0.7 * alone.exponent_err.min()
+    np.testing.assert_array_less(np.abs(np.log(tied.tau / tau)), 4 * tied.tau_err / tied.tau)
+    joint = tied.log_tau_covariance
+    np.testing.assert_allclose(np.sqrt(np.diag(joint)), tied.tau_err / tied.tau, rtol=0.3)
+    assert alone.log_tau_covariance is None and np.linalg.eigvalsh(joint).min() > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"models": ["three"]}, "there is no 'three'"),
+        ({"fixed": {"beta": 1}}, "there is no parameter 'beta'"),
+        ({"shared": ["tau"]}, "shared parameters need one model"),
+        ({"error": np.ones(3)}, "do not fit g2"),
+    ],
+)
+def test_what_does_not_exist_is_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        fit_curves(LAG, noisy(1)[0], **options)
+
+
+# contrast, log tau, exponent, static, baseline, share, log ratio, exponent2
+POINTS = np.array([
+    [0.2, 3.0, 0.8, 0.1, 0.01, 0.6, 1.5, 1.3], [0.4, 2.0, 1.6, 0.4, -0.02, 0.3, 2.0, 0.7],
+    [0.3, 4.0, 1.0, 0.2, 0.0, 0.9, 1.2, 1.0],
+])  # fmt: skip
+ALONE = np.array([[0.2, 3.0, 0.8, 0.1, 0.01, 1.0, 1.5, 1.0]])  # without a slow mode
+
+
+@pytest.mark.parametrize("x", [POINTS, ALONE])
+def test_the_curves_are_their_formula_and_the_slopes_those_of_differences(x):
+    for row, found in zip(x, _family.curve(LAG, x), strict=True):
+        b, log_tau, p, s, c, f, d, p2 = row
+        g = f * np.exp(-((LAG / np.exp(log_tau)) ** p)) + (1 - f) * np.exp(-((LAG / np.exp(log_tau + d)) ** p2))
+        assert found == pytest.approx(1 + c + b * (s + (1 - s) * g) ** 2)
+        whole = _family.field(np.array([-LAG, LAG]), row)
+        assert whole == pytest.approx(np.array([s + (1 - s) * g] * 2), abs=1e-7)
+    names, step = [name for name in _family.NAMES if x is POINTS or name not in ("share", "ratio", "exponent2")], 1e-6
+    _, slopes = _family.slopes(LAG, x, names)
+    for name, found in zip(names, slopes.swapaxes(0, 1), strict=True):
+        at = x[:, _family.NAMES.index(name)]
+        more, less = (_family.curve(LAG, _family.changed(x, **{name: at + by})) for by in (step, -step))
+        assert found == pytest.approx((more - less) / (2 * step), rel=1e-4, abs=1e-8), name
+
+
+def drawn_curves(k=3, seed=0, **shape):
+    """Curves with correlated noise, and their covariance; one lag of the second has no value."""
+    rng, n = np.random.default_rng(seed), LAG.size
+    mix = 1e-3 * (np.eye(n) + 0.3 * np.eye(n, k=1))
+    y = curve(LAG, p=0.8, **shape) + rng.normal(size=(k, n)) @ mix.T
+    covariance = np.array([mix @ mix.T] * k)
+    y[1, 4] = np.nan
+    return _family.Curves.of(LAG, y, covariance), y, covariance
+
+
+def test_whitening_makes_the_noise_of_the_lags_independent():
+    curves, y, covariance = drawn_curves()
+    use = np.isfinite(y)
+    assert curves.n.tolist() == [LAG.size, LAG.size - 1, LAG.size] and curves.value[1, 4] == 1
+    for w, c, some in zip(curves.whitening, covariance, use, strict=True):
+        assert w[np.ix_(some, some)] @ c[np.ix_(some, some)] @ w[np.ix_(some, some)].T == pytest.approx(
+            np.eye(some.sum())
+        )
+        assert not w[~some].any() and not w[:, ~some].any()
+    assert curves[np.array([2, 1])].n.tolist() == [LAG.size, LAG.size - 1]
+
+
+@pytest.mark.parametrize("model", ["stretched", "stretched + static", "stretched + baseline"])
+def test_a_fit_has_the_minimum_the_covariance_and_the_evidence_of_its_curve(model):
+    rest = {"stretched + static": {"static": 0.3}, "stretched + baseline": {"base": 0.02}}.get(model, {})
+    curves, _, _ = drawn_curves(**rest)
+    prior = {"given": {"exponent": (0.9, 0.05)}} if model == "stretched" else {}
+    known = _family.Constraints({}, {}, prior.get("given", {}))
+    found = _family.fit(curves, model, _family.start_of(curves), known)
+    free = _family.MODELS[model]
+    columns = [_family.NAMES.index(name) for name in free]
+    for k in range(3):
+
+        def residual(x, k=k):
+            whole = np.array([*_family.NEUTRAL.values()])
+            whole[columns] = x
+            off = curves.whitening[k] @ (_family.curve(LAG, whole[None])[0] - curves.value[k])
+            return np.r_[off, (x[free.index("exponent")] - 0.9) / 0.05] if prior else off
+
+        best = least_squares(residual, found.x[k, columns] * 1.02 + 1e-4, x_scale="jac", xtol=1e-12, ftol=1e-12)
+        assert found.x[k, columns] == pytest.approx(best.x, rel=2e-3, abs=2e-4)
+        assert found.chi2[k] == pytest.approx(2 * best.cost, rel=1e-5)
+        matrix = best.jac.T @ best.jac
+        assert found.covariance[k][np.ix_(columns, columns)] == pytest.approx(np.linalg.inv(matrix), rel=0.02, abs=1e-9)
+        width = np.array([{"baseline": 0.05}.get(name, _family.WIDTHS[name]) for name in free])
+        shrunk = np.linalg.slogdet(np.eye(len(free)) + matrix * np.outer(width, width) / (2 * np.pi))[1]
+        beyond = 2 * np.pi * (found["baseline"][k] / 0.05) ** 2
+        assert found.evidence[k] == pytest.approx(-(2 * best.cost + beyond + shrunk) / 2, rel=1e-3)
+    assert not found.edge.any()
+    assert found.error("tau") == pytest.approx(np.sqrt(found.covariance[:, 1, 1]))
+
+
+def test_a_model_without_parameters_has_the_chi_square_of_one():
+    curves, _, _ = drawn_curves()
+    found = _family.fit(curves, "none", _family.start_of(curves))
+    chi2 = [((w @ (y - 1)) ** 2).sum() for w, y in zip(curves.whitening, curves.value, strict=True)]
+    assert found.chi2 == pytest.approx(np.array(chi2)) and found.evidence == pytest.approx(-np.array(chi2) / 2)
+    assert not found.edge.any() and not found.covariance.any()
+
+
+def test_a_fit_begins_where_a_curve_has_decayed_and_in_the_middle():
+    curves, y, _ = drawn_curves()
+    start, middle = _family.start_of(curves)
+    assert start[:, 0] == pytest.approx(np.median(y[:, :3], axis=1) - 1)
+    decayed = y - 1 < start[:, :1] * np.exp(-2)  # not where there is no value
+    assert start[:, 1] == pytest.approx(np.log(LAG[decayed.argmax(1)]))
+    assert middle[:, 1] == pytest.approx(np.log(LAG[0] * LAG[-1]) / 2) and middle[:, 0] == pytest.approx(start[:, 0])
+
+
+def test_values_at_the_end_of_their_range_are_told():
+    low, high = np.array([0.0, -100.0]), np.array([2.0, 100.0])  # a thousandth of it, and of ten
+    x = np.array([[0.0019, 0.0], [0.0021, -99.98], [1.9981, 99.98], [1.0, 99.995], [1.0, -99.995]])
+    assert _family._at_ends(x, low, high).tolist() == [
+        [True, False], [False, False], [True, False], [False, True], [False, True],
+    ]  # fmt: skip
+
+
+def test_the_inverse_does_not_depend_on_units():
+    matrix = np.array([[[4.0, 1.0], [1.0, 9.0]]])
+    unit = np.diag([1e-20, 1e20])
+    assert _family.inverse(matrix) == pytest.approx(np.linalg.inv(matrix))
+    assert _family.inverse(unit @ matrix @ unit) == pytest.approx(
+        np.linalg.inv(unit) @ np.linalg.inv(matrix) @ np.linalg.inv(unit)
+    )
+    assert _family.inverse(np.array([[[4.0, 0.0], [0.0, 0.0]]]))[0, 1, 1] == np.inf
+
+
+def test_a_bounded_minimum_is_that_of_scipy():
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(6, 4, 3)), 3 * rng.normal(size=(6, 4))
+    low, high = np.full((6, 3), -1.0), np.full((6, 3), 1.0)
+    low[5, 0] = high[5, 0] = 0.5  # a parameter that cannot move
+    seen = []
+
+    def normal(x, which):
+        seen.append(which)
+        residual = np.einsum("kij,kj->ki", a[which], x) - b[which]
+        return (residual**2).sum(1), a[which].transpose(0, 2, 1) @ a[which], np.einsum("kij,ki->kj", a[which], residual)
+
+    x, cost, finished = levenberg_marquardt(
+        np.clip(np.zeros((6, 3)), low, high), low, high, normal,
+        rounds=100, shrink=0.3, grow=4.0, most_damping=1e9, tolerance=1e-12,
+    )  # fmt: skip
+    assert finished.all()
+    for k in range(6):
+        best = lsq_linear(a[k], b[k], (low[k] - 1e-9, high[k] + 1e-9))
+        assert x[k] == pytest.approx(best.x, abs=1e-4) and cost[k] == pytest.approx(2 * best.cost, rel=1e-5)
+    assert len(seen[-1]) < 6  # those that finished are left alone
+    _, _, finished = levenberg_marquardt(
+        np.zeros((6, 3)), low - 9, high + 9, normal, rounds=1, shrink=0.3, grow=4.0, most_damping=1e9, tolerance=0.0
+    )
+    assert not finished.any()

@@ -1,0 +1,151 @@
+"""A flat field: counts times a factor of each pixel, without the shot noise of the counts themselves."""
+
+import numpy as np
+import pytest
+
+from ainerd_xpcs.numerics import Events, MultiTau, Partition, TwoTimeReducer, g2, two_time
+from ainerd_xpcs.numerics._counts import dimmed, weights
+
+FLAT = np.random.default_rng(7).uniform(0.6, 1.7, 600)
+
+
+@pytest.fixture
+def partition():
+    labels = np.repeat([1, 2], 300).reshape(20, 30)
+    return Partition.from_roi_map(labels, static_map=np.tile(np.repeat([1, 2], 15), (20, 1)))
+
+
+@pytest.fixture
+def frames():
+    """Speckle of contrast 1 that relaxes within 60 frames, seen by pixels whose efficiency is 1 / FLAT."""
+    rng, n = np.random.default_rng(3), 60
+    age = np.arange(n)
+    root = np.linalg.cholesky(np.exp(-np.abs(age[:, None] - age) / 8) + 1e-9 * np.eye(n))
+    field = (root @ rng.normal(size=(n, 1200))).reshape(n, 2, 600)
+    return rng.poisson(2 * (field**2).mean(1) / FLAT).astype(np.uint16).reshape(n, 20, 30)
+
+
+def of_pixels(partition):
+    return FLAT[partition.pixels]
+
+
+def reduced(partition, frames, **options):
+    reducer = TwoTimeReducer(partition, len(frames), dtype="float64", **options)
+    for first in range(0, len(frames), 13):
+        reducer.push(frames[first : first + 13])
+    return reducer
+
+
+@pytest.mark.parametrize("size", [60, 12])
+def test_a_map_is_that_of_the_multiplied_counts(partition, frames, size):
+    multiplied = frames * FLAT.astype(np.float32).reshape(20, 30)
+    found = reduced(partition, frames, size=size, diagonal="raw", flat=of_pixels(partition)).maps()
+    wanted = two_time(multiplied, partition, size=size, diagonal="raw", dtype="float64")
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+def test_the_diagonal_lacks_the_shot_noise_of_the_counts(partition, frames):
+    """C2(t, t) = <f² n (n - 1)> of the counts n, each divided by the profile and the mean of the frame."""
+    found = reduced(partition, frames, size=60, flat=of_pixels(partition)).maps()
+    counts, flat = frames.reshape(60, -1)[:, partition.pixels].astype(float), of_pixels(partition)
+    for k in range(2):
+        of_bin = partition.roi_map.ravel()[partition.pixels] == k + 1
+        static = partition.static_map.ravel()[partition.pixels][of_bin]
+        n, f = counts[:, of_bin], flat[of_bin]
+        mean = np.array([(f * n)[:, static == label].mean() for label in (1, 2)])
+        profile = mean[static - 1] / (f * n).mean()
+        frame = (f * n).mean(1)
+        wanted = (f**2 * n * (n - 1) / profile**2).mean(1) / frame**2
+        np.testing.assert_allclose(np.diagonal(found[k]), wanted, rtol=1e-5)
+
+
+def test_g2_is_that_of_the_multiplied_counts(partition, frames):
+    live = MultiTau(partition, of_pixels(partition))
+    live.push(frames)
+    wanted = g2(frames * FLAT.astype(np.float32).reshape(20, 30), partition, dtype="float64")
+    assert np.abs(live.result().value[:, :15] - wanted.value[:, :15]).max() < 1e-5
+
+
+def test_the_contrast_is_that_of_the_light_and_not_of_the_pixels(partition):
+    """Speckle that changes from frame to frame has contrast .5; so has it with pixels that count unequally."""
+    rng = np.random.default_rng(1)
+    light = rng.gamma(2.0, 1.0, (400, 600))
+    counts = rng.poisson(light / FLAT).astype(np.uint16).reshape(400, 20, 30)
+    plain, flat = MultiTau(partition), MultiTau(partition, of_pixels(partition))
+    plain.push(counts), flat.push(counts)
+    assert flat.result().contrast0.mean() == pytest.approx(0.5, abs=0.01)
+    assert plain.result().contrast0.mean() > 0.6
+    assert np.abs(flat.result().value[:, 4:] - 1).max() < 0.01 < np.abs(plain.result().value[:, 4:] - 1).min()
+
+
+def test_a_pixel_that_is_left_out_is_as_if_masked(partition, frames):
+    out = np.array([3, 4, 100, 330])
+    labels = partition.roi_map.copy().ravel()
+    labels[partition.pixels[out]] = 0
+    masked = Partition.from_roi_map(labels.reshape(20, 30), static_map=partition.static_map)
+    reducer = TwoTimeReducer(partition, 60, size=12, flat=of_pixels(partition))
+    live = MultiTau(partition, of_pixels(partition))
+    for part in (reducer, live):
+        part.leave_out(out)
+        part.push(frames)
+    wanted = MultiTau(masked, of_pixels(masked))
+    wanted.push(frames)
+    np.testing.assert_allclose(live.result().value, wanted.result().value, rtol=1e-4)
+    maps = reduced(masked, frames, size=12, flat=of_pixels(masked)).maps()
+    np.testing.assert_allclose(reducer.maps(), maps, rtol=1e-5)
+
+
+def test_pixels_that_are_found_late_take_their_noise_with_them(partition, frames):
+    """A tenth of the pixels; their noise alone is .05 of the diagonal."""
+    out = np.arange(0, 300, 10)
+    late = TwoTimeReducer(partition, 60, size=12, flat=of_pixels(partition))
+    late.push(frames)
+    late.leave_out(out)
+    first = TwoTimeReducer(partition, 60, size=12, flat=of_pixels(partition))
+    first.leave_out(out)
+    first.push(frames)
+    away = np.diagonal(late.maps()[0] - first.maps()[0])
+    assert abs(away.mean()) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("flat", "why"),
+    [
+        (np.ones(3), r"flat has shape \(3,\), expected a factor for each of 600 pixels"),
+        (np.zeros(600), "flat must be above 0 and finite"),
+        (np.full(600, np.nan), "flat must be above 0 and finite"),
+    ],
+)
+def test_impossible_factors_are_refused(partition, flat, why):
+    with pytest.raises(ValueError, match=why):
+        MultiTau(partition, flat)
+    with pytest.raises(ValueError, match=why):
+        TwoTimeReducer(partition, 10, flat=flat)
+
+
+def test_events_take_no_flat_field(partition):
+    events = Events.of(np.ones((4, 20, 30), np.uint16))
+    for part in (TwoTimeReducer(partition, 4, flat=of_pixels(partition)), MultiTau(partition, of_pixels(partition))):
+        with pytest.raises(ValueError, match="a flat field is multiplied with dense frames, not with events"):
+            part.push(events)
+
+
+def test_the_weight_of_a_frame_follows_its_photons_if_they_are_few():
+    rng = np.random.default_rng(2)
+    means = np.stack([rng.uniform(0.5, 1.5, 300) * level for level in (1e-3, 1.0, 1e3)], axis=1)
+    means[5, 1] = 0.0
+    found = weights(means)
+    for k in range(3):
+        usual, n = 0.0, 0
+        for t, a in enumerate(means[:, k]):
+            if a == 0:
+                assert found[t, k] == 0
+                continue
+            n = min(n + 1, 64)
+            usual += (a / (1 + a) - usual) / n
+            assert found[t, k] == pytest.approx(a / (1 + a) / usual)
+    assert found[100:, 0] == pytest.approx(means[100:, 0] / 1e-3, rel=0.15)  # in proportion
+    assert found[100:, 2] == pytest.approx(1, rel=0.01) and found.mean(0) == pytest.approx(1, abs=0.03)
+    usual = np.array([[0.5, 9.0], [0.2, 3.0]])  # means of 1 and 1/4
+    dimmed(usual, np.array([0.5, 1.0]))
+    assert usual == pytest.approx(np.array([[1 / 3, 9], [0.2, 3]]))

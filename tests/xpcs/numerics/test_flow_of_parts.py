@@ -1,0 +1,243 @@
+"""Fits of flow and ageing with errors from parts, on complex Gaussian fields simulated here."""
+
+import numpy as np
+import pytest
+from scipy.optimize import least_squares
+from scipy.stats import kstest
+from scipy.stats import t as student
+
+from ainerd_xpcs.numerics import fit_ageing, fit_flow, g2_by_age, middle_age
+
+N_FRAMES, PIXELS, PARTS = 256, 48, 12
+LAGS = np.r_[np.arange(1, 16), np.concatenate([np.arange(8, 16) * 2**level for level in (1, 2, 3)])]
+
+
+def fields(rng, rates, *, q_v=0.0, static=0.0):
+    """Intensities (2 * PIXELS, T) of mean one; `rates` (T,) are decay rates of the field."""
+    keep = np.exp(-rates)
+    noise = rng.normal(size=(2, 2 * PIXELS, N_FRAMES))
+    noise = (noise[0] + 1j * noise[1]) / np.sqrt(2)
+    field = np.empty_like(noise)
+    field[:, 0] = noise[:, 0]
+    for t in range(1, N_FRAMES):
+        field[:, t] = keep[t] * field[:, t - 1] + np.sqrt(1 - keep[t] ** 2) * noise[:, t]
+    still = rng.normal(size=(2, 2 * PIXELS, 1))
+    still = (still[0] + 1j * still[1]) / np.sqrt(2)
+    field = np.sqrt(1 - static) * field * np.exp(1j * q_v * np.arange(N_FRAMES)) + np.sqrt(static) * still
+    return np.abs(field) ** 2
+
+
+def parts_of(intensity, rng, photons=2.0):
+    """Products d d' by part, (PARTS, T, T), less one; a mean of two pixels halves the contrast."""
+    counts = rng.poisson(photons * intensity.reshape(PIXELS, 2, -1).mean(1))
+    d = counts / counts.mean(0) - 1
+    return np.stack([e.T @ e / len(e) for e in np.split(d, PARTS)])
+
+
+def ring(seed, phi, *, tau=40.0, direction=0.0, q_v=0.0, **sample):
+    """Return g2, parts, and the bin of each part, for bins at `phi`."""
+    rng = np.random.default_rng(seed)
+    rates = np.full(N_FRAMES, 1 / tau)
+    c2 = np.array(
+        [parts_of(fields(rng, rates, q_v=q_v * np.cos(np.deg2rad(x - direction)), **sample), rng) for x in phi]
+    )
+    parts = 1 + np.array([np.diagonal(c2, lag, 2, 3).mean(-1) for lag in LAGS]).transpose(1, 2, 0)
+    return parts.mean(1), parts.reshape(-1, len(LAGS)), np.repeat(np.arange(len(phi)), PARTS)
+
+
+def correlated(rng, n_roi, contrast=0.2, noise=0.01):
+    """Return g2, parts, and the bin of each part, for a relaxation with correlated noise."""
+    curve = 1 + contrast * np.exp(-2 * LAGS / 20)
+    walk = np.cumsum(rng.normal(size=(n_roi * PARTS, len(LAGS))), axis=1) / np.sqrt(len(LAGS))
+    parts = curve + noise * (walk + rng.normal(size=(n_roi * PARTS, 1)) + 0.3 * rng.normal(size=walk.shape))
+    return parts.reshape(n_roi, PARTS, -1).mean(1), parts, np.repeat(np.arange(n_roi), PARTS)
+
+
+FULL, QUARTER = np.arange(10.0, 360, 20), np.arange(5.0, 90, 10)
+
+
+@pytest.mark.parametrize(("phi", "direction"), [(FULL, 30.0), (FULL, 175.0), (QUARTER, 60.0)])
+def test_a_flow_is_found_with_its_errors(phi, direction):
+    value, parts, roi = ring(3, phi, q_v=0.12, direction=direction, static=0.4)
+    found = fit_flow(LAGS, value, phi, 0.02, parts=parts, part_roi=roi)
+    assert found.kind == "velocity" and found.flow_p < 1e-4 and found.flow_bic > 10
+    assert found.velocity == pytest.approx(6.0, rel=0.06)
+    assert abs(found.velocity - 6.0) < 3.5 * found.velocity_err < 0.1 * 6.0 * 3.5
+    off = (found.flow_direction - direction + 90) % 180 - 90
+    assert abs(off) < 3.5 * found.flow_direction_err < 3.5 * 6
+    assert abs(found.tau - 40) < 4 * found.tau_err and abs(found.static - 0.4) < 4 * found.static_err
+    assert np.isnan(found.anisotropy) and np.isnan(found.velocity_spread)
+
+
+def test_p_values_of_equal_bins_are_uniform():
+    rng = np.random.default_rng(0)
+    p = []
+    for n_roi, phi in [(18, FULL), (9, QUARTER)] * 100:
+        value, parts, roi = correlated(rng, n_roi)
+        p.append(fit_flow(LAGS, value, phi, 0.02, parts=parts, part_roi=roi).flow_p)
+    assert kstest(p, "uniform").pvalue > 0.001
+    assert np.mean(np.array(p) < 0.05) < 0.11
+
+
+def test_unequal_contrast_is_not_motion():
+    value, parts, roi = correlated(np.random.default_rng(1), 18)
+    unequal = 1 + 0.4 * np.cos(2 * np.deg2rad(FULL - 20))
+    stretched = 1 + (parts - 1) * unequal[roi, None]
+    found = fit_flow(LAGS, 1 + (value - 1) * unequal[:, None], FULL, 0.02, parts=stretched, part_roi=roi)
+    assert found.kind == "none" and np.isnan(found.velocity) and np.isnan(found.anisotropy)
+
+
+def angled(kind, size, direction, seed=0):
+    """Return bins whose curves differ with azimuth, with noise."""
+    angle = np.deg2rad(FULL - direction)[:, None]
+    if kind == "spread":
+        curve = 0.2 * np.exp(-2 * LAGS / 40 - (size * LAGS * np.cos(angle)) ** 2)
+    else:
+        curve = 0.2 * np.exp(-2 * LAGS / (20 * np.exp(-size * np.cos(2 * angle))))
+    value, parts, roi = correlated(np.random.default_rng(seed), 18, contrast=0.0)
+    return value + curve, parts + curve[roi], roi
+
+
+@pytest.mark.parametrize("direction", [5.0, 130.0])
+def test_a_spread_of_velocities_is_distinguished_from_a_flow(direction):
+    value, parts, roi = angled("spread", 0.06, direction)
+    found = fit_flow(LAGS, value, FULL, 0.02, parts=parts, part_roi=roi)
+    assert found.kind == "spread" and np.isnan(found.velocity)
+    assert abs(found.velocity_spread - 3.0) < 4 * found.velocity_spread_err < 1.2
+    assert abs((found.flow_direction - direction + 90) % 180 - 90) < 4 * found.flow_direction_err < 20
+
+
+@pytest.mark.parametrize("direction", [5.0, 130.0])
+def test_an_anisotropic_relaxation_is_not_a_flow(direction):
+    value, parts, roi = angled("anisotropy", 0.4, direction)
+    found = fit_flow(LAGS, value, FULL, 0.02, parts=parts, part_roi=roi)
+    assert found.kind == "anisotropy" and found.anisotropy_p < 1e-4 and np.isnan(found.velocity_spread)
+    assert abs(found.anisotropy - 0.4) < 4 * found.anisotropy_err < 0.3
+    assert abs((found.anisotropy_direction - direction + 90) % 180 - 90) < 4 * found.anisotropy_direction_err < 20
+
+
+def test_wide_bins_lower_the_fringes():
+    fine = np.linspace(-0.5, 0.5, 41)[:, None, None]
+    phi = np.deg2rad(FULL + 20 * fine[..., 0])[..., None]
+    g = np.exp(-LAGS / 40)
+    curve = 0.2 * (0.36 * g * g + 0.16 + 0.48 * g * np.cos(0.15 * LAGS * np.cos(phi - 0.7))).mean(0)
+    found = fit_flow(LAGS, 1 + curve, FULL, 0.02, np.full(curve.shape, 1e-4), phi_width=20.0)
+    assert found.velocity == pytest.approx(7.5, rel=2e-3) and found.tau == pytest.approx(40, rel=0.01)
+
+
+def test_bins_and_parts_without_data_are_left_out():
+    value, parts, roi = correlated(np.random.default_rng(2), 18)
+    value[4], parts[roi == 4] = np.nan, np.nan
+    parts[0], parts[:, -1] = np.nan, np.nan
+    assert np.isfinite(fit_flow(LAGS, value, FULL, 0.02, parts=parts, part_roi=roi).flow_p)
+    few = fit_flow(LAGS, value[:2], FULL[:2], 0.02, parts=parts[roi < 2], part_roi=roi[roi < 2])
+    assert few.kind == "none" and np.isnan(few.flow_p)
+
+
+def test_parts_that_do_not_fit_are_named():
+    value, parts, roi = correlated(np.random.default_rng(2), 18)
+    with pytest.raises(ValueError, match="part_roi"):
+        fit_flow(LAGS, value, FULL, 0.02, parts=parts)
+    with pytest.raises(ValueError, match="between 0 and 17"):
+        fit_flow(LAGS, value, FULL, 0.02, parts=parts, part_roi=roi + 1)
+
+
+def ageing_maps(seed, mu, n_roi):
+    """Return two-time maps of parts, (n_roi * PARTS, T, T), with a relaxation time of 30 (t / 100)^mu."""
+    rng = np.random.default_rng(seed)
+    rates = 1 / (30 * ((np.arange(N_FRAMES) + 0.5) / 100) ** mu)
+    return np.concatenate([1 + parts_of(fields(rng, rates), rng) for _ in range(n_roi)])
+
+
+@pytest.mark.parametrize("mu", [1.0, -0.6])
+def test_ageing_is_found_from_maps_with_its_error(mu):
+    maps = ageing_maps(0, mu, 8)
+    roi = np.repeat(np.arange(8), PARTS)
+    age, parts = g2_by_age(maps, 8)
+    value = parts.reshape(8, PARTS, *parts.shape[1:]).mean(1)
+    lag = np.arange(1.0, N_FRAMES)
+    found = fit_ageing(lag[:80], age, value[..., :80], parts=parts[..., :80], part_roi=roi)
+    assert found.ageing_p < 1e-3 and found.ageing_bic > 0
+    assert abs(found.ageing_exponent - mu) < 4 * found.ageing_exponent_err < 0.8
+    truth = 30 * (found.age / 100) ** mu
+    known = np.isfinite(found.tau)
+    assert known.sum() > 5
+    assert np.mean(np.abs(found.tau - truth)[known] < 3 * found.tau_err[known]) > 0.7
+    bins = fit_ageing(lag[:80], age, value[..., :80])  # the scatter of bins will do
+    assert bins.ageing_exponent == pytest.approx(found.ageing_exponent, abs=0.2)
+
+
+def test_a_constant_relaxation_time_is_not_ageing():
+    claims = []
+    for seed in range(4):
+        age, parts = g2_by_age(ageing_maps(seed, 0.0, 4), 6)
+        value = parts.reshape(4, PARTS, *parts.shape[1:]).mean(1)
+        claims.append(fit_ageing(LAGS[:30], age, value[..., LAGS[:30] - 1], parts=parts[..., LAGS[:30] - 1],
+                                 part_roi=np.repeat(np.arange(4), PARTS)))  # fmt: skip
+    assert sum(np.isfinite(one.ageing_exponent) for one in claims) == 0
+    assert all(np.isnan(fit_ageing([1, 2], [1, 2], np.ones((4, 2, 2))).tau))
+
+
+def test_the_middle_age_is_that_of_the_pairs():
+    edges, lag = np.array([0, 8, 16, 32]), np.array([1.0, 3.0, 10.0])
+    for a, begin in enumerate(edges[:-1]):
+        for j, step in enumerate(lag):
+            later = np.arange(max(begin, step), edges[a + 1])
+            if later.size:
+                assert middle_age(edges, lag)[a, j] == (2 * later - step + 1).mean() / 2
+
+
+def test_inconsistent_ages_are_named():
+    with pytest.raises(ValueError, match="does not fit"):
+        fit_ageing([1.0, 2.0], [1.0], np.ones((4, 2, 2)))
+    with pytest.raises(ValueError, match="must be positive"):
+        fit_ageing(np.arange(1.0, 5), [0.0, 1.0, 2.0], np.random.default_rng(0).normal(1, 0.1, (4, 3, 4)))
+    with pytest.raises(ValueError, match="parts of shape"):
+        fit_ageing([1.0, 2.0], [1.0, 2.0], np.ones((4, 2, 2)), parts=np.ones((4, 2)))
+
+
+def test_ageing_is_a_weighted_fit_with_the_error_of_the_scatter_of_bins():
+    """Against SciPy: the mean of the bins, weighted by their scatter, and White's error of its exponent."""
+    rng, lag, ages = np.random.default_rng(5), np.geomspace(1, 200, 25), np.array([20.0, 50.0, 100.0, 300.0])
+    tau = 30 * (ages / 100) ** 0.7
+    bins = 1 + 0.2 * np.exp(-2 * (lag / tau[:, None]) ** 0.9) + rng.normal(0, 0.003, (7, 4, 25))
+    found = fit_ageing(lag, ages, bins)
+    flat, log_age = bins.reshape(7, -1), np.repeat(np.log(ages), 25)
+    mean, deviation = flat.mean(0), (flat - flat.mean(0)) / 7
+    weight = 1 / np.sqrt((deviation**2).sum(0) * 7 / 6)
+
+    def curve(x, exponents):
+        contrast, static, exponent = x[:3]
+        g = np.exp(-((np.tile(lag, 4) / np.exp(exponents)) ** exponent))
+        return 1 + contrast * ((1 - static) * g + static) ** 2
+
+    def fit(x, exponents_of, low):
+        def residual(x):
+            return weight * (curve(x, exponents_of(x)) - mean)
+
+        bounds = [[-0.5, 0, 0.1, *low], [2, 0.98, 2, *np.abs(low) * 0 + 20]]
+        best = least_squares(residual, x, x_scale="jac", bounds=bounds, xtol=1e-12, ftol=1e-12)
+        bread = np.linalg.inv(best.jac.T @ best.jac)
+        score = (deviation * np.sqrt(7 / 6) * weight) @ best.jac
+        return best, np.sqrt(np.diag(bread @ (score.T @ score) @ bread))
+
+    centred = log_age - log_age.mean()
+    law, error = fit([0.2, 0.01, 0.9, 3.4, 0.7], lambda x: x[3] + x[4] * centred, np.array([-9.0, -9.0]))
+    one, _ = fit([0.2, 0.01, 0.6, 3.4], lambda x: np.full(100, x[3]), np.array([-9.0]))
+    each, of_each = fit([0.2, 0.01, 0.9, *np.log(tau)], lambda x: np.repeat(x[3:], 25), np.full(4, -9.0))
+    assert found.ageing_exponent == pytest.approx(law.x[4], rel=1e-3)
+    assert found.ageing_exponent_err == pytest.approx(error[4], rel=0.02)
+    assert found.ageing_p == pytest.approx(2 * student.sf(law.x[4] / error[4], 7 - 2), rel=0.2)
+    assert found.ageing_bic == pytest.approx(100 * np.log(one.cost / law.cost) - np.log(100), rel=1e-3)
+    assert found.tau == pytest.approx(np.exp(each.x[3:]), rel=1e-3) and found.age.tolist() == ages.tolist()
+    assert found.tau_err == pytest.approx(np.exp(each.x[3:]) * of_each[3:], rel=0.02)
+
+
+@pytest.mark.parametrize(("tau", "is_known"), [([5.0, 30.0, 150.0], True), ([1.2, 16.0, 210.0], False)])
+def test_ageing_needs_relaxation_times_of_two_ages_within_the_lags(tau, is_known):
+    rng, lag = np.random.default_rng(6), np.geomspace(1, 200, 40)
+    bins = 1 + 0.2 * np.exp(-2 * lag / np.array(tau)[:, None]) + rng.normal(0, 0.002, (7, 3, 40))
+    found = fit_ageing(lag, [10.0, 100.0, 1000.0], bins)
+    assert found.ageing_p < 1e-3 and found.ageing_bic > 0
+    assert np.isfinite(found.tau).tolist() == [is_known, True, is_known]
+    assert np.isfinite(found.ageing_exponent) == is_known == np.isfinite(found.ageing_exponent_err)

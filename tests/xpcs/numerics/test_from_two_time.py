@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from ainerd_xpcs.numerics import g2, g2_by_age, g2_from_two_time, two_time
+
+
+def test_the_mean_along_the_diagonals_is_g2_of_many_photons(frames, partition):
+    valid = np.ones(60, bool)
+    valid[[3, 20, 21]] = False
+    bright = frames.astype(float) * 1e9  # all pairs of frames have the same weight
+    full = two_time(bright, partition, valid=valid, dtype="float64")
+    found = g2_from_two_time(full)
+    assert np.abs(found - g2(bright, partition, valid=valid, dtype="float64").value).max() < 1e-8
+    assert np.array_equal(g2_from_two_time(full[2]), found[2])
+
+
+def test_g2_by_age_follows_the_age():
+    n = 60
+    t = np.arange(n) + 0.5
+    age, lag = (t[:, None] + t) / 2, np.abs(t[:, None] - t)
+    relaxation = 5 + age / 3
+    ages, values = g2_by_age(1 + 0.2 * np.exp(-lag / relaxation), 6)
+    assert np.array_equal(ages, [5, 15, 25, 35, 45, 55])
+    assert values.shape == (6, 59)
+    for a, row in zip(ages, values, strict=True):
+        longest = max(int(2 * min(a - 5, n - a - 5)), 1)  # up to which lag the strip is complete
+        lags = np.arange(1, longest)
+        assert np.allclose(row[: longest - 1], 1 + 0.2 * np.exp(-lags / (5 + a / 3)), atol=3e-3)
+    assert np.isnan(values[0, 25:]).all() and np.isfinite(values[2, :49]).all()
+
+
+def test_ages_together_give_all_elements(frames, partition):
+    full = two_time(frames, partition, dtype="float64")
+    full[:, 7] = full[:, :, 7] = np.nan
+    _, values = g2_by_age(full, 5)
+    t1, t2 = np.triu_indices(60, 1)
+    for strip in range(5):
+        inside = ((t1 + t2 + 1) / 2 >= 12 * strip) & ((t1 + t2 + 1) / 2 < 12 * (strip + 1))
+        at = inside & (t2 - t1 == 4)
+        assert np.allclose(values[:, strip, 3], np.nanmean(full[:, t1[at], t2[at]], axis=1))
+    assert np.isnan(g2_from_two_time(np.full((4, 4), np.nan))).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_ages", "message"),
+    [((3, 4), 1, "n, n"), ((1, 1), 1, "n > 1"), ((2, 5, 5), 6, "between 1 and the 5"), ((5, 5), 0, "between 1")],
+)
+def test_arrays_that_are_not_maps_are_refused(shape, n_ages, message):
+    with pytest.raises(ValueError, match=message):
+        g2_by_age(np.ones(shape), n_ages)

@@ -1,0 +1,156 @@
+"""Missing frames in maps, g2 and the screen: as frames that are not valid, and at no cost however many they are."""
+
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ainerd_xpcs.numerics import MultiTau, Screen, TwoTimeReducer
+
+LONG = 10**8
+
+
+@pytest.fixture(scope="module")
+def counts(partition):
+    """Relaxing frames."""
+    field = np.cumsum(np.random.default_rng(3).normal(size=(400, 2, len(partition.pixels))), 0) / 5
+    return np.random.default_rng(4).poisson((field**2).sum(1) / 5 + 1).astype(np.uint16)
+
+
+def in_parts(kind, counts, parts):
+    """Push parts of the frames, (first, n), which are followed by gaps."""
+    made, at = kind(), 0
+    for first, n in parts:
+        made.push(counts[at : at + n], first=first)
+        at += n
+    return made
+
+
+def filled(kind, counts, parts):
+    """The same with frames that are not valid in the gaps."""
+    made, at, following = kind(), 0, 0
+    for first, n in parts:
+        gap = np.full((first - following, counts.shape[1]), 7, counts.dtype)
+        made.push(gap, valid=np.zeros(len(gap), bool))
+        made.push(counts[at : at + n])
+        at, following = at + n, first + n
+    return made
+
+
+def of_gaps(gaps):
+    first, parts = 0, []
+    for gap, n in gaps:
+        parts.append((first + gap, n))
+        first += gap + n
+    return parts
+
+
+GAPS = st.lists(
+    st.tuples(st.sampled_from([0, 1, 2, 15, 63, 64, 65, 66, 127, 130, 400, 1000]), st.integers(1, 70)),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(GAPS)
+@settings(max_examples=60, deadline=None)
+def test_g2_is_that_with_frames_that_are_not_valid(partition, counts, gaps):
+    parts = of_gaps(gaps)
+    if parts[-1][0] + parts[-1][1] < 2:
+        return
+    found, wanted = (make(lambda: MultiTau(partition), counts, parts) for make in (in_parts, filled))
+    for one, other in ((found.result(), wanted.result()), (found.by_age(), wanted.by_age())):
+        np.testing.assert_array_equal(one.lag, other.lag)
+        np.testing.assert_allclose(one.value, other.value, rtol=3e-6)
+        np.testing.assert_allclose(one.error, other.error, rtol=2e-3, atol=3e-6)
+
+
+def test_g2_after_short_gaps_is_the_same_bit_for_bit(partition, counts):
+    parts = [(0, 50), (51, 70), (140, 30), (234, 100)]
+    found, wanted = (make(lambda: MultiTau(partition), counts, parts).result() for make in (in_parts, filled))
+    np.testing.assert_array_equal(found.value, wanted.value)
+    np.testing.assert_array_equal(found.error, wanted.error)
+
+
+@pytest.mark.parametrize("diagonal", ["poisson", "neighbour"])
+@pytest.mark.parametrize("announced", [True, False])
+def test_maps_are_those_with_frames_that_are_not_valid(partition, counts, diagonal, announced):
+    parts = [(3, 50), (54, 70), (140, 30), (1100, 100), (60_000, 20), (70_000, 60)]
+    n = parts[-1][0] + 60 if announced else None
+    options = {"size": 64, "dtype": "float64", "diagonal": diagonal}
+    found, wanted = (
+        make(lambda: TwoTimeReducer(partition, n, **options), counts, parts) for make in (in_parts, filled)
+    )
+    assert len(found.ticks) == 330 + 6 and len(wanted.ticks) == found.n_pushed == 70_060
+    for some in (found, wanted):
+        some.leave_out([5])
+    np.testing.assert_allclose(found.maps(), wanted.maps(), rtol=1e-12, atol=1e-12)
+
+
+def test_the_screen_says_which_frames_are_missing(partition, counts):
+    screen, reducer, live, at = Screen(partition), TwoTimeReducer(partition, None), MultiTau(partition), 0
+    dark = counts.copy()
+    dark[150] = 0
+    for first, n in ((10, 100), (200, 80), (LONG, 120)):
+        for part in screen.push(dark[at : at + n], first=first):
+            part.to(reducer, live)
+        at += n
+    for part in screen.flush():
+        part.to(reducer, live)
+    left = screen.left_out
+    assert left.missing.tolist() == [[0, 10], [110, 90], [280, LONG - 280]]
+    assert left.frames["dark"].tolist() == [250]
+    assert left.n_frames == LONG - 280 + 101 and reducer.n_pushed == LONG + 120
+    with pytest.raises(ValueError, match=f"frame 5 was pushed before: the next is {LONG + 120}"):
+        screen.push(counts[:5], first=5)
+    with pytest.raises(ValueError, match=f"frame 5 was pushed before: the next is {LONG + 120}"):
+        live.push(counts[:5], first=5)
+
+
+def test_a_long_gap_takes_no_time_and_no_memory(partition, counts):
+    def run(first):
+        live, reducer = MultiTau(partition), TwoTimeReducer(partition, None)
+        for made in (live, reducer):
+            made.push(counts[:200])
+            made.push(counts[200:], first=first)
+        return live.result(), reducer.maps()
+
+    run(300)  # compiled
+    tracemalloc.start()
+    began = time.perf_counter()
+    g2, maps = run(LONG)
+    taken = time.perf_counter() - began
+    assert tracemalloc.get_traced_memory()[1] < 50e6 and taken < 20  # dense zeros would take minutes and gigabytes
+    tracemalloc.stop()
+    assert np.isfinite(g2.value[:, :15]).all() and np.isfinite(maps).any()
+
+
+@pytest.mark.parametrize("apart", [8, 2**16])
+def test_frames_far_apart_have_the_g2_of_frames_close_together(partition, counts, apart):
+    """At 400 × 2^16 ticks, which would take an hour one by one: lags are those of dense frames, times 2^16."""
+    dense, live = MultiTau(partition), MultiTau(partition)
+    dense.push(counts)
+    for i, frame in enumerate(counts):
+        live.push(frame[None], first=i * apart)
+    close, far = dense.result(), live.result()
+    same, at, of = np.intersect1d(far.lag / apart, close.lag, return_indices=True)
+    assert same[:15].tolist() == list(range(1, 16)) and len(same) > 30
+    inner = same < 64  # pairs of the first frames are left out, as at all long lags
+    difference = far.value[:, at[inner]] - close.value[:, of[inner]]
+    assert np.abs(difference / (close.value[:, of[inner]] - 1)).max() < 0.05
+    assert np.isnan(far.value[:, far.lag < min(apart, 15)]).all()
+
+
+@pytest.mark.parametrize("options", [{"reduction": "gaussian", "sigma": 2.0}, {"reduction": "decimate"}])
+def test_only_area_takes_a_billion_ticks(partition, counts, options):
+    with pytest.raises(ValueError, match=f"'{options['reduction']}' takes at most 1000000 frames, got 1000000000"):
+        TwoTimeReducer(partition, 10**9, **options)
+    tracemalloc.start()
+    reducer = TwoTimeReducer(partition, 10**9, size=64)
+    for i, frame in enumerate(counts):
+        reducer.push(frame[None], first=i * 2_500_000)
+    assert np.isfinite(reducer.maps(partial=True)).all() and tracemalloc.get_traced_memory()[1] < 2e9
+    tracemalloc.stop()

@@ -1,0 +1,178 @@
+"""The multi-tau correlator: frames and pixels left out, open ends, ages, contrast within a frame, errors from parts."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ainerd_xpcs.numerics import MultiTau, Partition, g2, two_time
+from tests.weighted import along_diagonals, mean, means, weights
+
+
+def pushed(partition, frames, valid=None, step=13):
+    live = MultiTau(partition)
+    for a in range(0, len(frames), step):
+        live.push(frames[a : a + step], None if valid is None else valid[a : a + step])
+    return live
+
+
+def test_the_same_frames_are_left_out_as_in_maps(frames, partition):
+    valid = np.ones(60, bool)
+    valid[[3, 20, 21]] = False
+    dark = frames.copy()
+    dark[40] = 0
+    dark[50, partition.roi_map == 2] = 0
+    full = two_time(dark, partition, valid=valid, dtype="float64")
+    wanted = along_diagonals(full, dark, partition, range(1, 16), valid)
+    found = pushed(partition, dark, valid).result()
+    assert np.abs(found.value[:, :15] - wanted).max() < 1e-5
+    # at higher levels: the mean over all pairs of valid frames in the pairs of cells, those of lags 19 to 21
+    level = np.flatnonzero(found.lag == 20)[0]
+    cell = np.arange(60) // 2
+    assert np.abs(found.value[:, level] - mean(full, dark, partition, cell - cell[:, None] == 10, valid)).max() < 1e-5
+
+
+def test_a_dark_frame_changes_nothing(frames, partition):
+    dark = np.insert(frames, [10, 30], 0, axis=0)
+    seen = pushed(partition, dark).result()
+    clean = g2(dark, partition, valid=(dark.sum((1, 2)) > 0), dtype="float64")
+    assert np.abs(seen.value[:, :15] - clean.value[:, :15]).max() < 1e-5
+
+
+@pytest.mark.parametrize("n", [2, 15, 16, 17, 32, 33, 60])
+def test_blocks_of_any_size_give_the_same_result(frames, partition, n):
+    one, many = pushed(partition, frames[:n], step=60), pushed(partition, frames[:n], step=7)
+    np.testing.assert_array_equal(many.result().lag, one.result().lag)
+    np.testing.assert_array_equal(many.by_age().lag, one.result().lag)
+    np.testing.assert_allclose(many.result().value, one.result().value, rtol=1e-12)
+
+
+def test_too_few_frames_and_other_shapes_are_refused(frames, partition):
+    with pytest.raises(ValueError, match="at least 2 frames, got 1"):
+        pushed(partition, frames[:1]).result()
+    with pytest.raises(ValueError, match=r"valid has shape \(2,\), expected \(3,\)"):
+        MultiTau(partition).push(frames[:3], [True, False])
+
+
+def test_pixels_left_out_at_the_beginning_are_as_if_masked(frames, partition):
+    out = np.array([3, 4, 100, 230])
+    roi_map = partition.roi_map.copy().ravel()
+    roi_map[partition.pixels[out]] = 0
+    masked = Partition.from_roi_map(roi_map.reshape(partition.shape), static_map=partition.static_map)
+    live = MultiTau(partition)
+    live.leave_out(out)
+    live.push(frames)
+    found, wanted = live.result(), pushed(masked, frames).result()
+    np.testing.assert_allclose(found.value, wanted.value, atol=1e-6)
+    np.testing.assert_allclose(found.contrast0, wanted.contrast0, atol=1e-6)
+    np.testing.assert_array_equal(found.n_pixels, masked.n_pixels)
+
+
+def test_a_hot_pixel_left_out_late_is_nearly_as_if_masked(frames, partition):
+    hot = frames.copy().reshape(60, -1)
+    hot[:, partition.pixels[10]] = 60_000
+    hot = hot.reshape(frames.shape)
+    late, never, masked = (MultiTau(partition) for _ in range(3))
+    masked.leave_out([10])
+    for live in (late, never, masked):
+        live.push(hot[:30])
+    late.leave_out([10])
+    for live in (late, never, masked):
+        live.push(hot[30:])
+    wanted, found = masked.result(), late.result()
+    assert np.abs(never.result().value[0] - wanted.value[0]).min() > 5
+    assert np.abs(found.value - wanted.value)[0].mean() < wanted.error[0].mean()
+    np.testing.assert_allclose(found.value[1:], never.result().value[1:], rtol=1e-6)
+
+
+@pytest.mark.parametrize("photons", [0.003, 0.1, 3.0])
+def test_frames_before_a_pixel_was_left_out_keep_their_weight(photons):
+    """A hot pixel makes earlier frames look brighter: they would outweigh sparse later ones, or count less."""
+    one = Partition.from_roi_map(np.ones((30, 30), int))
+    counts = np.random.default_rng(2).poisson(photons, (400, 900)).astype(np.uint16)
+    counts[:, 17] = 200
+    late, masked = MultiTau(one), MultiTau(one)
+    masked.leave_out([17])
+    for live in (late, masked):
+        live.push(counts[:100])
+    late.leave_out([17])
+    for live in (late, masked):
+        live.push(counts[100:])
+    wanted, found = masked.result(), late.result()
+    # one of sixteen parts lacks the pairs of the first quarter
+    assert np.sqrt(np.mean((found.value - wanted.value) ** 2) / np.mean(wanted.error**2)) < 0.3
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000), n_pixels=st.integers(1, 80), n_static=st.integers(1, 5), n=st.integers(2, 70))
+def test_parts_and_ages_average_to_the_whole(seed, n_pixels, n_static, n):
+    rng = np.random.default_rng(seed)
+    roi = np.r_[1, 2, rng.integers(1, 3, n_pixels)][None]
+    partition = Partition.from_roi_map(roi, static_map=rng.integers(1, n_static + 1, roi.shape))
+    frames = rng.poisson(2.0, (n, *roi.shape)).astype(np.uint16)
+    live = pushed(partition, frames)
+    whole, by_age = live.result(), live.by_age()
+    for k in range(2):
+        mine = whole.part_roi == k
+        assert whole.part_weight[mine].sum() == pytest.approx(1) and mine.sum() <= 16 + n_static
+        found = whole.part_weight[mine] @ whole.parts[mine]
+        np.testing.assert_allclose(found, whole.value[k], rtol=1e-9)
+    assert (
+        by_age.edges[0] == 0
+        and by_age.edges[-1] == n
+        and by_age.value.shape == (2, by_age.edges.size - 1, live.result().lag.size)
+    )
+    if np.isfinite(by_age.value[:, :, 0]).all():  # every age counts with its pairs, by their later frame
+        w = weights(means(frames, partition))
+        pairs = np.add.reduceat(w[:, 1:] * w[:, :-1], np.maximum(by_age.edges[:-1], 1) - 1, axis=1)
+        found = (by_age.value[:, :, 0] * pairs).sum(1) / pairs.sum(1)
+        np.testing.assert_allclose(found, whole.value[:, 0], rtol=1e-6)
+
+
+def speckle(rng, n_frames, n_pixels, modes, keep, photons):
+    """Counts of the mean of `modes` speckle patterns, whose fields keep `keep` of themselves from frame to frame."""
+    shape = (2, modes, n_pixels)
+    field, out = rng.normal(size=shape), np.empty((n_frames, n_pixels), np.uint16)
+    for t in range(n_frames):
+        if t:
+            field = keep * field + np.sqrt(1 - keep**2) * rng.normal(size=shape)
+        out[t] = rng.poisson(photons * (field**2).sum(0).mean(0) / 2)
+    return out
+
+
+@pytest.mark.parametrize("photons", [0.05, 2.0])
+@pytest.mark.parametrize("keep", [0.0, 1.0])
+def test_contrast_within_a_frame_and_its_error_are_right(photons, keep):
+    rng = np.random.default_rng(3)
+    roi = np.repeat(np.arange(1, 101), 60).reshape(100, 60)
+    found = pushed(Partition.from_roi_map(roi), speckle(rng, 200, roi.size, 4, keep, photons)).result()
+    assert 0.8 < found.contrast0.std() / np.sqrt((found.contrast0_err**2).mean()) < 1.25
+    assert abs(found.contrast0.mean() - 0.25) < 4 * found.contrast0.std() / 10
+
+
+def test_contrast_within_a_frame_is_the_same_live_and_afterwards(frames, partition):
+    valid = np.ones(60, bool)
+    valid[[3, 20]] = False
+    live, after = pushed(partition, frames, valid).result(), g2(frames, partition, valid=valid)
+    np.testing.assert_allclose(live.parts0, after.parts0, atol=2e-2)
+    np.testing.assert_allclose(live.contrast0, after.contrast0, atol=2e-2)
+    np.testing.assert_allclose(live.parts[:, :15], after.parts[:, :15], atol=1e-4)
+    # by hand, in one bin without static sub-bins
+    one = Partition.from_roi_map(np.ones((1, 50), int))
+    counts = frames[:, :5, :10].reshape(60, 1, 50)
+    mean = counts.sum(2)[:, 0]
+    plain = (counts * (counts - 1.0)).sum() / (mean * (mean - 1.0)).sum() * 50 - 1
+    found = pushed(one, counts).result()
+    assert found.contrast0[0] == pytest.approx(plain + (1 + plain) * (plain + plain * (1 + plain) / 50) / 50, rel=0.02)
+
+
+def test_errors_and_bias_of_a_static_sample_reflect_the_number_of_speckles():
+    rng = np.random.default_rng(5)
+    roi = np.repeat(np.arange(1, 151), 60).reshape(150, 60)
+    static = np.tile(np.repeat([1, 2], 30), (150, 1))
+    found = pushed(Partition.from_roi_map(roi, static_map=static), speckle(rng, 40, roi.size, 4, 1.0, 20.0)).result()
+    value = (found.value - found.bias)[:, 5] - 1
+    error = value.std() / np.sqrt(150)
+    assert abs(value.mean() - 0.25) < 4 * error  # (m - 1) / (4 m + 1) of bins of m would be .016 less
+    assert found.value[:, 5].mean() - 1 < 0.25 - 2 * error
+    assert 0.85 < value.std() / np.sqrt((found.error[:, 5] ** 2).mean()) < 1.2

@@ -1,0 +1,267 @@
+import h5py
+import numpy as np
+import pytest
+
+from ainerd_xpcs.numerics import Partition, two_time
+
+RING = {
+    "beam_center_px": (258.0, 778.0),
+    "distance_m": 8.0,
+    "energy_keV": 11.0,
+    "q_range_inv_nm": (0.019, 0.029),
+}
+
+
+def same(a, b):
+    return (
+        np.array_equal(a.roi_map, b.roi_map)
+        and np.array_equal(a.static_map, b.static_map)
+        and np.array_equal(a.pixels, b.pixels)
+        and np.array_equal(a.q, b.q, equal_nan=True)
+        and np.array_equal(a.phi, b.phi, equal_nan=True)
+    )
+
+
+def test_a_saved_partition_is_loaded_unchanged(tmp_path, partition):
+    ring = Partition.annular(detector="lambda750k", **RING, n_q=2)
+    for saved in (ring, partition):
+        saved.save(tmp_path / "bins.h5")
+        assert same(Partition.load(tmp_path / "bins.h5"), saved)
+    ring.save(tmp_path / "ring.h5")
+    assert np.array_equal(Partition.load(tmp_path / "ring.h5").static_q, ring.static_q)
+    assert ring.static_q[0] == pytest.approx(0.019 + 0.01 / 16)
+
+
+def test_a_file_holds_the_masks_of_nxxpcs(tmp_path):
+    Partition.annular(detector="lambda750k", **RING).save(tmp_path / "bins.h5")
+    with h5py.File(tmp_path / "bins.h5") as file:
+        masks = file["entry/instrument/masks"]
+        assert masks.attrs["NX_class"] == "NXnote"
+        assert {"dynamic_roi_map", "dynamic_q_list", "dynamic_phi_list", "static_roi_map", "static_q_list"} == set(
+            masks
+        )
+        assert masks["dynamic_q_list"].attrs["units"] == "1/nm"
+
+
+def aps_maps():
+    """Return a q map like those of pySimpleMask: 3 q by 4 phi, with nested static bins."""
+    y, x = np.mgrid[:40, :60].astype(float)
+    radius, phi = np.hypot(y - 19.5, x - 29.5), -np.rad2deg(np.arctan2(y - 19.5, x - 29.5))
+    mask = (radius > 4) & (radius < 19)
+    fine = np.digitize(radius, np.linspace(4, 19, 7)) - 1  # 6 static rings
+    sector = np.clip(((phi + 180) // 90).astype(int), 0, 3)
+    dynamic = np.where(mask, fine // 2 * 4 + sector + 1, 0)
+    static = np.where(mask, fine * 4 + sector + 1, 0)
+    q = 0.001 * (np.arange(3) + 1)
+    return dynamic, static, mask, q, np.array([-135.0, -45.0, 45.0, 135.0])
+
+
+def write_aps(path, group, dynamic, static, mask, q, phi):
+    with h5py.File(path, "w") as file:
+        file[f"{group}/dynamic_roi_map"], file[f"{group}/static_roi_map"] = dynamic.astype("u4"), static.astype("u4")
+        file[f"{group}/mask"] = mask
+        file[f"{group}/map_names"] = [b"q", b"phi"]
+        for kind, dim0, n in (("dynamic", q, 12), ("static", np.linspace(0.0005, 0.0035, 6), 24)):
+            file[f"{group}/{kind}_v_list_dim0"], file[f"{group}/{kind}_v_list_dim1"] = dim0, phi
+            file[f"{group}/{kind}_num_pts"] = [len(dim0), 4]
+            file[f"{group}/{kind}_index_mapping"] = np.arange(n)
+
+
+@pytest.mark.parametrize("kind", ["dynamic", "static"])
+@pytest.mark.parametrize("index", [-1, 12.5, np.nan, np.inf, 24])
+def test_an_index_that_is_no_point_of_the_map_is_refused(tmp_path, kind, index):
+    write_aps(tmp_path / "qmap.hdf", "qmap", *aps_maps())
+    with h5py.File(tmp_path / "qmap.hdf", "r+") as file:
+        mapping = file[f"qmap/{kind}_index_mapping"][()].astype(float)
+        mapping[3] = index
+        del file[f"qmap/{kind}_index_mapping"]
+        file[f"qmap/{kind}_index_mapping"] = mapping
+    with pytest.raises(ValueError, match=rf"/qmap/{kind}_index_mapping has {index:g}, expected whole numbers from 0"):
+        Partition.load(tmp_path / "qmap.hdf")
+
+
+@pytest.mark.parametrize("group", ["qmap", "xpcs/qmap"])
+def test_a_q_map_of_aps_is_read(tmp_path, group):
+    dynamic, static, mask, q, phi = aps_maps()
+    write_aps(tmp_path / "qmap.hdf", group, dynamic, static, mask, q, phi)
+    read = Partition.load(tmp_path / "qmap.hdf")
+    assert np.array_equal(read.roi_map, dynamic)
+    assert np.array_equal(read.static_map, static)
+    assert np.allclose(read.q, np.repeat(10 * q, 4))
+    assert len(read.static_q) == 24 and read.static_q[0] == pytest.approx(0.005)
+    # the azimuth that the file gives for a bin is, in our sense, that of its pixels
+    for k in range(1, 13):
+        row, col = (x.mean() for x in np.nonzero(read.roi_map == k))
+        assert np.cos(np.deg2rad(read.phi[k - 1]) - np.arctan2(row - 19.5, col - 29.5)) > 0.99
+
+
+def test_an_older_q_map_is_read_without_masked_bins(tmp_path):
+    dynamic, static, mask, q, _ = aps_maps()
+    mask = mask & (dynamic != 2)
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file["data/dynamicMap"], file["data/staticMap"], file["data/mask"] = dynamic, static, mask[None].astype("u1")
+        file["data/dqval"], file["data/dphival"] = np.repeat(q, 4)[None], np.zeros((1, 12))
+    read = Partition.load(tmp_path / "old.h5")
+    assert read.n_roi == 11
+    assert np.array_equal(read.roi_map == 2, dynamic == 3)
+    assert np.allclose(read.q, np.delete(np.repeat(10 * q, 4), 1))
+    assert np.isnan(read.phi).all()
+
+
+def test_labels_nested_in_bins_give_the_same_maps_as_shared_rings(partition, frames):
+    nested = partition.roi_map.astype(np.int64) * 1000 + partition.static_map
+    renamed = Partition.from_roi_map(partition.roi_map, static_map=nested)
+    assert np.array_equal(renamed.pixels, partition.pixels)
+    for normalization, alike in (("smoothed", True), ("symmetric", True), ("paper", False)):
+        a, b = (two_time(frames, p, normalization=normalization, dtype="float64") for p in (partition, renamed))
+        assert (np.abs(a - b).max() < 1e-12) == alike
+
+
+def test_paper_with_nested_labels_divides_by_the_mean_of_each(partition, frames):
+    renamed = Partition.from_roi_map(partition.roi_map, static_map=partition.roi_map * 10 + partition.static_map)
+    full = two_time(frames, renamed, diagonal="raw", normalization="paper", dtype="float64")[3]
+    inside = partition.roi_map == 4
+    i, label = frames[:, inside].astype(float), partition.static_map[inside]
+    d = i / np.array([i[:, label == r].mean() for r in (1, 2, 3)])[label - 1]
+    assert np.allclose(full, d @ d.T / inside.sum(), atol=1e-12)
+
+
+def test_invalid_files_are_named(tmp_path):
+    path = tmp_path / "bins.h5"
+    dynamic, static, mask, q, phi = aps_maps()
+    path.write_text("no HDF5")
+    with pytest.raises(ValueError, match=r"bins.h5 cannot be read as HDF5"):
+        Partition.load(path)
+    with h5py.File(path, "w") as file:
+        file["something"] = 1
+    with pytest.raises(ValueError, match=r"bins.h5 holds no partition: expected dynamic_roi_map or dynamicMap"):
+        Partition.load(path)
+    write_aps(path, "qmap", dynamic, np.zeros_like(static), mask, q, phi)
+    with pytest.raises(ValueError, match=r"bins.h5: /qmap: static_map must"):
+        Partition.load(path)
+    write_aps(path, "qmap", dynamic, static, mask[1:], q, phi)
+    with pytest.raises(ValueError, match=r"bins.h5: /qmap/mask has shape \(39, 60\)"):
+        Partition.load(path)
+    write_aps(path, "qmap", dynamic, static, mask, q[:2], phi)
+    with pytest.raises(ValueError, match=r"bins.h5: /qmap/dynamic_"):
+        Partition.load(path)
+    with h5py.File(path, "w") as file:
+        file["entry/instrument/masks/dynamic_roi_map"] = dynamic
+        file["entry/instrument/masks/dynamic_q_list"] = np.ones(3)
+    with pytest.raises(ValueError, match=r"bins.h5: /entry/instrument/masks: q must hold one value for each of the 12"):
+        Partition.load(path)
+    with h5py.File(path, "r+") as file:
+        file["entry/instrument/masks/dynamic_q_list"].attrs["units"] = "furlong"
+    with pytest.raises(ValueError, match=r"dynamic_q_list: 'furlong' cannot be converted to '1/nm'"):
+        Partition.load(path)
+
+
+def test_any_detector_of_pyfai_with_a_beamstop():
+    arguments = {
+        "detector": "eiger4m",
+        "beam_center_px": (1080.0, 1030.0),
+        "distance_m": 10.0,
+        "energy_keV": 9.0,
+        "q_range_inv_nm": (0.0, 0.1),
+        "n_q": 3,
+        "n_phi": 8,
+    }
+    plain, stopped = Partition.annular(**arguments), Partition.annular(**arguments, beamstop_px=40.0)
+    assert plain.shape == (2167, 2070) and plain.n_roi == 24
+    row, col = np.divmod(stopped.pixels, 2070)
+    distance = np.hypot(row + 0.5 - 1080, col + 0.5 - 1030)
+    assert 40 <= distance.min() < 41
+    gone = np.setdiff1d(plain.pixels, stopped.pixels)
+    assert np.hypot(gone // 2070 + 0.5 - 1080, gone % 2070 + 0.5 - 1030).max() < 40
+    assert len(gone) + len(stopped.pixels) == len(plain.pixels)
+
+
+def test_a_map_that_unpacks_to_gigabytes_is_refused(tmp_path):
+    with h5py.File(tmp_path / "bins.h5", "w") as file:
+        file.create_dataset("qmap/dynamicMap", (100_000, 100_000), "u2", chunks=(1000, 1000), compression="gzip")
+    with pytest.raises(ValueError, match=r"bins.h5: /qmap/dynamicMap unpacks to 20.0 GB, no map of a detector"):
+        Partition.load(tmp_path / "bins.h5")
+
+
+def combined_map(path):
+    """Write three whole rings and two rings of four sectors, numbered as pySimpleMask combines two maps.
+
+    Returns labels and q, in 1/nm, by the formula 4 pi sin(theta) / lambda.
+    """
+    y, x = np.indices((200, 240))
+    size, energy, cy, cx = 55e-6, 11.0, 100.0, 120.0
+    radius = np.hypot(y - cy, x - cx)
+    q = 4 * np.pi * energy / 1.239842 * np.sin(np.arctan(radius * size / 6.0) / 2)
+    ring, sector = (
+        np.digitize(radius, [15, 30, 45, 60, 80, 100]),
+        (np.arctan2(y - cy, x - cx) // (np.pi / 2) + 2).clip(0, 3),
+    )
+    labels = np.where((ring > 0) & (ring < 4), ring, np.where((ring > 3) & (ring < 6), 4 * ring - 12 + sector, 0))
+    labels = labels.astype(int)
+    with h5py.File(path, "w") as file:
+        group = file.create_group("qmap")
+        group["mask"] = labels > 0
+        group["dynamic_roi_map"] = group["static_roi_map"] = labels
+        group["map_names"], group["map_units"] = [b"q", b"phi"], ["1/Å".encode(), b"deg"]
+        for kind in ("dynamic", "static"):
+            group[f"{kind}_v_list_dim0"] = [0.1 * q[ring == k].mean() for k in range(1, 6)]
+            group[f"{kind}_v_list_dim1"] = [-135.0, -45.0, 45.0, 135.0]
+            group[f"{kind}_index_mapping"] = np.arange(labels.max())
+        numbers = {"energy": energy, "detector_distance": 6.0, "pixel_size": size}
+        for name, value in (numbers | {"beam_center_x": cx, "beam_center_y": cy}).items():
+            group[name] = value
+        group["detector_distance"].attrs["units"] = "m"
+    return labels, np.array([q[labels == k].mean() for k in range(1, labels.max() + 1)])
+
+
+def test_a_list_that_contradicts_its_geometry_gives_way_to_it(tmp_path):
+    labels, q = combined_map(tmp_path / "q.hdf")
+    read = Partition.load(tmp_path / "q.hdf")
+    assert np.array_equal(read.roi_map, labels)
+    np.testing.assert_allclose(read.q, q, rtol=1e-3)
+    np.testing.assert_allclose(read.static_q, q, rtol=1e-3)
+    assert np.isnan(read.phi[:3]).all()
+    np.testing.assert_allclose(read.phi[3:], [225, 315, 45, 135] * 2, atol=1.5)
+    with h5py.File(tmp_path / "q.hdf", "r+") as file:  # the same geometry in other units
+        file["qmap/detector_distance"][()] = 6000.0
+        file["qmap/detector_distance"].attrs["units"] = "mm"
+    np.testing.assert_allclose(Partition.load(tmp_path / "q.hdf").q, q, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (
+            "mask",
+            lambda mask: mask.write_direct(~mask[()]),
+            "mask is 0, which means bad, in 100% of the pixels in bins",
+        ),
+        (
+            "beam_center_x",
+            lambda x: x.write_direct(np.array(0.0)),
+            "contradicts the geometry of the map in .* of 11 bins",
+        ),
+        ("detector_distance", lambda x: x.attrs.__setitem__("units", "s"), "distance: 's' cannot be converted to 'm'"),
+    ],
+)
+def test_a_map_that_contradicts_itself_is_refused(tmp_path, name, change, message):
+    combined_map(tmp_path / "q.hdf")
+    with h5py.File(tmp_path / "q.hdf", "r+") as file:
+        change(file[f"qmap/{name}"])
+    with pytest.raises(ValueError, match=message):
+        Partition.load(tmp_path / "q.hdf")
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"), [("1/nm", 1), ("nm^-1", 1), ("1/Å", 10), ("angstrom^-1", 10), ("m-1", 1e-9)]
+)
+def test_a_list_of_q_is_in_the_unit_of_its_attribute(tmp_path, unit, factor):
+    with h5py.File(tmp_path / "bins.h5", "w") as file:
+        file["entry/instrument/masks/dynamic_roi_map"] = np.repeat([1, 2], 8).reshape(4, 4)
+        file["entry/instrument/masks/dynamic_q_list"] = [0.1, 0.2]
+        file["entry/instrument/masks/dynamic_q_list"].attrs["units"] = unit
+        file["entry/instrument/masks/dynamic_phi_list"] = [0.0, np.pi / 2]
+        file["entry/instrument/masks/dynamic_phi_list"].attrs["units"] = "rad"
+    read = Partition.load(tmp_path / "bins.h5")
+    np.testing.assert_allclose(read.q, [0.1 * factor, 0.2 * factor])
+    np.testing.assert_allclose(read.phi, [0, 90])

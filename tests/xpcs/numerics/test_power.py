@@ -1,0 +1,49 @@
+"""Power laws of relaxation times over q."""
+
+import numpy as np
+import pytest
+
+from ainerd_xpcs.numerics import fit_power
+
+
+def test_a_power_law_is_found_with_its_errors():
+    q = np.linspace(0.01, 0.05, 12)
+    rng = np.random.default_rng(0)
+    pulls = []
+    for _ in range(200):
+        clean = 3.0 * q**-2.2
+        fit = fit_power(q, clean * (1 + rng.normal(0, 0.03, 12)), 0.03 * clean)
+        pulls.append(
+            ((fit.exponent - 2.2) / fit.exponent_err, (np.log(fit.amplitude / 3)) * fit.amplitude / fit.amplitude_err)
+        )
+    assert 0 < fit.p < 1 and np.isnan(fit.diffusion)
+    broken = fit_power(q, clean + (q > 0.03) * clean, 0.03 * clean)
+    assert broken.p < 1e-6 and np.isnan(broken.exponent)
+    assert np.all(np.abs(np.mean(pulls, axis=0)) < 5 / np.sqrt(200))
+    assert np.all((np.std(pulls, axis=0) > 0.8) & (np.std(pulls, axis=0) < 1.25))
+    exact = fit_power(q, clean, 0.03 * clean)
+    assert exact.exponent == pytest.approx(2.2) and exact.amplitude == pytest.approx(3.0)
+
+
+def test_a_power_law_without_points_is_nan():
+    fit = fit_power([0.01, 0.02, 0.03], [1.0, np.nan, -2.0], [0.1, 0.1, 0.1])
+    assert np.isnan(fit.exponent) and fit.n == 1
+    assert np.isnan(fit_power([0.02, 0.02], [1.0, 2.0], [0.1, 0.1]).exponent)
+    with pytest.raises(ValueError, match="of one length"):
+        fit_power([0.01, 0.02], [1.0], [0.1])
+
+
+def test_diffusion_has_its_coefficient_and_joint_errors_count():
+    q, rng = np.linspace(0.01, 0.05, 10), np.random.default_rng(1)
+    joint = 0.02**2 * (np.eye(10) + 4)  # an error that all share, as that of a shared exponent
+    root = np.linalg.cholesky(joint)
+    pulls = []
+    for _ in range(200):
+        tau = 1 / (5e-4 * 1e6 * q**2) * np.exp(root @ rng.normal(size=10))
+        fit = fit_power(q, tau, 0.02 * tau, joint)
+        pulls.append(((fit.exponent - 2) / fit.exponent_err, (fit.diffusion - 500) / fit.diffusion_err))
+    found = np.array(pulls)
+    assert np.isfinite(found).all(1).mean() > 0.9  # the exponent is within two errors of 2 in .95
+    assert np.all(np.abs(np.nanstd(found, axis=0) - 1) < 0.2)
+    alone = fit_power(q, tau, 0.02 * tau)
+    assert alone.exponent_err > 0.9 * fit.exponent_err and alone.diffusion_err < fit.diffusion_err / 4

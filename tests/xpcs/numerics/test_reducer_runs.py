@@ -1,0 +1,149 @@
+"""Runs that do not go as announced: aborted runs, open ends, gaps."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ainerd_xpcs.numerics import Partition, TwoTimeReducer, reduction_operator, two_time
+
+
+def blocks_of(n, sizes):
+    edges, i = [0], 0
+    while edges[-1] < n:
+        edges.append(min(edges[-1] + sizes[i % len(sizes)], n))
+        i += 1
+    return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def reduce(frames, partition, n_frames, blocks=(7,), **options):
+    reducer = TwoTimeReducer(partition, n_frames, **{"dtype": "float64", **options})
+    for a, b in blocks_of(len(frames), blocks):
+        reducer.push(frames[a:b])
+    return reducer
+
+
+def of_full(frames, partition, operator, **options):
+    full = two_time(frames, partition, dtype="float64", **options)
+    light = np.array([frames[:, partition.roi_map == k].sum(1) for k in range(1, 7)], float)
+    by_light = operator * light[:, None]  # each frame counts with its photons in the bin
+    by_light /= by_light.sum(2, keepdims=True)
+    return by_light @ full @ by_light.swapaxes(1, 2)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    n=st.integers(2, 60),
+    size=st.integers(1, 20),
+    announced=st.one_of(st.none(), st.integers(60, 90)),
+    blocks=st.lists(st.integers(1, 70), min_size=1, max_size=5),
+)
+def test_a_partial_map_is_its_operator_on_the_full_map(frames, partition, n, size, announced, blocks):
+    reducer = reduce(frames[:n], partition, announced, blocks, size=size)
+    operator = reducer.operator.toarray()
+    assert operator.shape == (size, n)
+    assert np.allclose(operator.sum(1), 1, atol=1e-12) and operator.min() >= 0
+    found = reducer.maps(partial=True)
+    assert np.abs(found - of_full(frames[:n], partition, operator)).max() < 1e-11
+
+
+@pytest.mark.parametrize("diagonal", ["poisson", "neighbour", "raw"])
+@pytest.mark.parametrize("normalization", ["smoothed", "paper", "symmetric"])
+def test_a_partial_map_is_exact_if_no_border_crosses_a_row(frames, partition, diagonal, normalization):
+    options = {"diagonal": diagonal, "normalization": normalization, "size": 7}
+    for announced, n in ((56, 28), (56, 14), (None, 28), (None, 11), (None, 56)):
+        part = reduce(frames[:n], partition, announced, **options).maps(partial=True)
+        whole = reduce(frames[:n], partition, n, **options).maps()
+        assert np.abs(part - whole).max() < 1e-12
+
+
+@pytest.mark.parametrize("size", [3, 7, 16, 59, 60, 61, 100])
+def test_the_map_of_all_announced_frames_is_the_area_mean(frames, partition, size):
+    reducer = reduce(frames, partition, 60, size=size)
+    assert np.abs((reducer.operator - reduction_operator("area", 60, size)).toarray()).max() < 1e-15
+
+
+def test_an_open_run_differs_little_from_the_exact_map():
+    """The error is at most 3 % of the contrast, 1 % rms, for relaxation over some rows of the map."""
+    rng = np.random.default_rng(5)
+    partition = Partition.from_roi_map(np.ones((40, 50), int))
+    field = rng.normal(size=(2, 40, 50))
+    frames = []
+    for _ in range(637):
+        field = 0.995 * field + np.sqrt(1 - 0.995**2) * rng.normal(size=field.shape)
+        frames.append((field**2).sum(0) * 0.5)
+    frames = np.array(frames)
+    options = {"diagonal": "raw", "size": 32, "dtype": "float64"}
+    reducer = TwoTimeReducer(partition, None, **options)
+    for a, b in blocks_of(637, (50,)):
+        reducer.push(frames[a:b])
+    exact = two_time(frames, partition, **options)
+    difference = (reducer.maps() - exact) / (exact.max() - 1)
+    assert 1e-6 < np.abs(difference).max() < 0.03
+    assert np.sqrt((difference**2).mean()) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("announced", "n", "most", "rms"),
+    [
+        *((None, n, 0.035, 0.0013) for n in (1025, 1500, 2500, 5000)),
+        *((5000, n, 0.071, 0.004) for n in (1500, 3000, 4500)),
+    ],
+)
+def test_the_error_of_a_partial_map_is_as_documented(announced, n, most, rms):
+    reducer = TwoTimeReducer(Partition.from_roi_map([[1]]), announced, size=256)
+    reducer.push(np.zeros((n, 1), np.uint8))
+    t = np.arange(n) * 256 / n
+    c2 = np.exp(-2 * np.abs(t[:, None] - t) / 5)
+    part, exact = (r @ (r @ c2).T for r in (reducer.operator, reduction_operator("area", n, 256)))
+    assert most / 4 < np.abs(part - exact).max() < most
+    assert np.sqrt(((part - exact) ** 2).mean()) < rms
+
+
+def test_intermediate_maps_do_not_change_the_result(frames, partition):
+    reducer = TwoTimeReducer(partition, 60, size=12)
+    for a, b in blocks_of(60, (9,)):
+        reducer.push(frames[a:b])
+        assert np.isfinite(reducer.maps(partial=True)).all()
+    assert np.array_equal(reducer.maps(), reduce(frames, partition, 60, (9,), size=12, dtype="float32").maps())
+
+
+def test_only_area_allows_open_ended_runs(frames, partition):
+    with pytest.raises(ValueError, match="n_frames must be given for reduction 'gaussian'"):
+        TwoTimeReducer(partition, None, reduction="gaussian", sigma=2.0)
+    reducer = reduce(frames[:20], partition, 60, size=12, reduction="decimate")
+    with pytest.raises(ValueError, match="20 of 60 frames have arrived; only 'area'"):
+        reducer.maps(partial=True)
+    with pytest.raises(ValueError, match="at least 2 frames, got 1"):
+        reduce(frames[:1], partition, None, size=12).maps()
+
+
+@pytest.mark.parametrize("announced", [None, 60])
+def test_missing_frames_are_treated_as_not_valid(frames, partition, announced):
+    valid = np.ones(60, bool)
+    valid[[10, 11, 12, 30]] = False
+    for diagonal in ("poisson", "neighbour"):
+        options = {"size": 12, "dtype": "float64", "diagonal": diagonal}
+        reducer = TwoTimeReducer(partition, announced, **options)
+        reducer.push(frames[:10])
+        reducer.push(frames[13:30], first=13)
+        reducer.push(partition.gather(frames[31:45]), first=31)
+        reducer.push(frames[45:60])
+        assert reducer.n_pushed == 60
+        whole = TwoTimeReducer(partition, announced, **options)
+        whole.push(frames[:20], valid=valid[:20])
+        whole.push(frames[20:], valid=valid[20:])
+        assert np.abs(reducer.maps() - whole.maps()).max() < 1e-12
+
+
+def test_repeated_and_surplus_frames_are_refused(frames, partition):
+    reducer = TwoTimeReducer(partition, 60)
+    reducer.push(frames[:20])
+    with pytest.raises(ValueError, match="frame 10 was pushed before: the next is 20"):
+        reducer.push(frames[10:30], first=10)
+    with pytest.raises(ValueError, match="frame 65 was pushed, 60 were announced"):
+        reducer.push(frames[:5], first=60)
+    with pytest.raises(ValueError, match=r"valid has shape \(3,\), expected \(5,\)"):
+        reducer.push(frames[:5], valid=[True] * 3)
+    assert reducer.n_pushed == 20
+    reducer.push(frames[20:40])

@@ -1,0 +1,146 @@
+"""Statistics of the parts of bins: variances, factors for shared speckle, and the test of a model."""
+
+import numpy as np
+import pytest
+from scipy.stats import chi2
+
+from ainerd_xpcs.numerics._scatter import (
+    MISFIT_BANDS,
+    Sample,
+    covariance_of_mean,
+    larger,
+    misfit,
+    misfit_of_curve,
+    scatter,
+    shared,
+    student_factor,
+)
+
+LAG = np.arange(1.0, 61.0)
+CURVE = 1 + 0.2 * np.exp(-2 * LAG / 20)
+
+
+def sample(truth, seed, n_part=48, noise=0.02):
+    """Return parts with correlated lags: a random walk over lags, as from shared speckle."""
+    rng = np.random.default_rng(seed)
+    walk = np.cumsum(rng.normal(size=(n_part, LAG.size)), axis=1) / np.sqrt(LAG.size)
+    x = truth - 1 + noise * (walk + rng.normal(size=walk.shape))
+    return Sample(LAG, np.full(n_part, 1 / n_part), x, x[:, 0])
+
+
+def test_misfit_p_values_of_the_true_curve_are_uniform():
+    p = np.array([misfit(sample(CURVE, seed), CURVE, tolerance=0) for seed in range(300)])
+    assert 0.02 < np.mean(p < 0.05) < 0.085 and 0.4 < np.median(p) < 0.6
+
+
+def test_an_echo_is_a_misfit():
+    echo = CURVE + 0.1 * np.exp(-(((LAG - 40) / 4) ** 2))
+    assert misfit(sample(echo, 0), CURVE) < 1e-6
+
+
+def test_too_few_parts_give_no_misfit():
+    assert np.isnan(misfit(sample(CURVE, 0, n_part=9), CURVE))
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0])
+def test_a_small_misfit_is_tolerated_however_small_the_noise(scale):
+    s = sample(1 + scale * (CURVE - 1), 1, noise=1e-4 * scale)
+    assert misfit(s, 1 + 1.03 * scale * (CURVE - 1), tolerance=0) < 1e-6
+    assert misfit(s, 1 + 1.03 * scale * (CURVE - 1)) > 0.05
+    assert misfit(s, 1 + 0.5 * scale * (CURVE - 1)) < 1e-6
+
+
+@pytest.mark.parametrize("without", [-1.0, -1 / 3, np.nan])
+def test_a_lag_without_photon_pairs_takes_the_variance_of_its_neighbours(without):
+    x = np.random.default_rng(0).normal(0, 0.1, (36, 20))
+    x[:, [0, 7, 8]] = without
+    sample = Sample(np.arange(1.0, 21), np.full(36, 1 / 36), x, x[:, 1])
+    assert sample.variance == pytest.approx(0.1**2 / 36, rel=0.5)
+    assert np.isnan(sample.estimate(x[:, 7])[1]) and sample.estimate(x[:, 6])[1] == pytest.approx(0.1 / 6, rel=0.5)
+
+
+OPPOSITE = (np.arange(18) + 9) % 18
+
+
+def growth(seed, same):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(18, 12))
+    if same:
+        x[9:] = x[:9]
+    roi = np.repeat(np.arange(18), 12)
+    s = Sample(np.arange(1.0, 3.0), np.full(216, 1 / 216), np.zeros((216, 2)), np.zeros(216))
+    return shared(s, x.reshape(-1, 1), roi, OPPOSITE)[0]
+
+
+def test_shared_speckle_raises_the_variance():
+    assert np.mean([growth(seed, True) for seed in range(40)]) > 1.7
+    assert np.mean([growth(seed, False) for seed in range(40)]) < 1.25
+    s = Sample(np.arange(2.0), np.full(4, 0.25), np.zeros((4, 2)), np.zeros(4))
+    assert shared(s, np.ones((4, 1)), np.array([0, 0, 1, 1]), np.array([-1, -1])).tolist() == [1.0]
+
+
+def test_bins_and_parts_without_values_are_left_out():
+    rng = np.random.default_rng(2)
+    parts, roi = rng.normal(1, 0.1, (18 * 12, 30)), np.repeat(np.arange(18), 12)
+    value = parts.reshape(18, 12, -1).mean(1)
+    value[4], parts[roi == 4] = np.nan, np.nan
+    parts[0], parts[:, -1] = np.nan, np.nan
+    noise, bins, data = scatter(value, parts, roi, None)
+    assert bins.tolist() == [k for k in range(18) if k != 4] and data.tolist() == list(range(29))
+    assert noise.freedom == 17 * 11 - 1
+
+
+def test_means_and_errors_are_weighted_over_the_parts_that_have_a_value():
+    x = np.array([[0.1, 0.2, np.nan], [0.3, np.nan, np.nan], [0.2, 0.6, np.nan]])
+    w = np.array([0.5, 0.25, 0.25])
+    s = Sample(np.arange(1.0, 4), w, x, x[:, 0])
+    assert s.dof == 2 and s.mean[:2] == pytest.approx([0.175, (0.5 * 0.2 + 0.25 * 0.6) / 0.75]) and np.isnan(s.mean[2])
+    mean, error = s.estimate(x[:, 0])
+    off = x[:, 0] - 0.175
+    assert (mean, error) == pytest.approx((0.175, np.sqrt(w @ off**2 / 2)))
+    two = np.array([2 / 3, 1 / 3])
+    mean, error = s.estimate(x[:, 1])
+    assert (mean, error) == pytest.approx(
+        (two @ [0.2, 0.6], np.sqrt(two @ (np.array([0.2, 0.6]) - two @ [0.2, 0.6]) ** 2))
+    )
+    assert np.isnan(s.estimate(np.array([1.0, np.nan, np.nan]))).all()
+    assert covariance_of_mean(x[:, :1], w)[0, 0] == pytest.approx(error_of := w @ off**2 / 2) and error_of > 0
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(9, 2)) @ [[1.0, 0.5], [0.0, 1.0]]
+    assert covariance_of_mean(y, np.full(9, 1 / 9)) == pytest.approx(np.cov(y.T, bias=True) / 8)
+
+
+def test_a_scatter_counts_where_it_is_larger_than_theory_by_more_than_chance():
+    assert student_factor(12) == pytest.approx(np.sqrt(12 / 10)) and student_factor(2) == pytest.approx(np.sqrt(2))
+    limit = chi2.isf(0.05, 12) / 12
+    found = larger(np.array([0.5, 0.99 * limit, 1.01 * limit]), np.ones(3), 12)
+    assert found == pytest.approx([1, 1, 1.01 * limit * 1.2])
+
+
+def test_deviations_of_parts_give_the_covariance_of_their_bins():
+    rng = np.random.default_rng(3)
+    sizes, parts = [3, 5, 2, 4], rng.normal(1, 0.1, (14, 6))
+    roi, weight = np.repeat([0, 1, 2, 3], sizes), rng.uniform(1, 3, 14)
+    value = np.array([np.average(parts[roi == k], axis=0, weights=weight[roi == k]) for k in range(4)])
+    noise, bins, data = scatter(value, parts, roi, weight)
+    assert bins.tolist() == [0, 1, 3] and data.tolist() == [*range(6)]  # three parts are needed
+    total = np.array([weight[roi == k].sum() for k in bins])
+    assert noise.size == pytest.approx(total / total.mean()) and noise.factor[:3] == pytest.approx(1.5)
+    assert noise.factor[-1] == pytest.approx(4 / 3) and noise.roi.tolist() == [*[0] * 3, *[1] * 5, *[2] * 4]
+    for i, k in enumerate(bins):
+        share = weight[roi == k] / weight[roi == k].sum()
+        assert noise.deviation[noise.roi == i] == pytest.approx(share[:, None] * (parts[roi == k] - value[k]))
+
+
+def test_a_curve_without_parts_is_judged_by_the_covariance_of_its_lags():
+    rng = np.random.default_rng(1)
+    mix = 0.01 * (np.eye(60) + 0.5 * np.eye(60, k=1))
+    p = [misfit_of_curve(mix @ rng.normal(size=60), mix @ mix.T, 0.2, tolerance=0.0) for _ in range(400)]
+    assert 0.02 < np.mean(np.array(p) < 0.05) < 0.085 and 0.43 < np.median(p) < 0.57
+    wrong = 0.002 * np.ones(60)
+    assert misfit_of_curve(wrong, 1e-12 * np.eye(60), 0.2, tolerance=0.0) < 1e-6
+    # a band may be off by the tolerated share of the height: ten bands by one standard deviation each
+    n_bands = len(np.array_split(np.arange(60), MISFIT_BANDS))
+    assert misfit_of_curve(wrong, 1e-12 * np.eye(60), 0.2, tolerance=0.01) == pytest.approx(
+        chi2.sf(n_bands, n_bands), rel=1e-3
+    )

@@ -1,0 +1,244 @@
+"""Events in place of dense frames: the same maps bit for bit, the same g2; gaps, long runs, what is refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ainerd_xpcs.numerics import Events, MultiTau, Partition, TwoTimeReducer
+
+SHAPE = (24, 20)
+
+
+def movie(seed, n, photons):
+    rng = np.random.default_rng(seed)
+    field = np.cumsum(rng.normal(size=(n, 2, *SHAPE)), axis=0) / 5 + rng.normal(size=(2, *SHAPE))
+    counts = rng.poisson(photons * np.minimum((field**2).sum(1), 20)).astype(np.uint16)
+    counts[rng.random(n) < 0.1] = 0  # frames without a photon
+    return counts, rng.random(n) > 0.1
+
+
+def blocks(n, size, missing):
+    """Begins and ends of blocks, of which one is missing."""
+    some = [(a, min(a + size, n)) for a in range(0, n, size)]
+    return [x for i, x in enumerate(some) if i != missing or len(some) == 1]
+
+
+sparse = st.sampled_from([0.001, 0.02, 0.5])
+reductions = st.sampled_from([{}, {"reduction": "gaussian", "sigma": 2.0}, {"reduction": "decimate"}])
+precisions = st.sampled_from(["float32", "float64"])
+normalizations, diagonals = ["smoothed", "paper", "symmetric"], ["poisson", "neighbour", "raw"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 99), n=st.integers(2, 400), photons=sparse, size=st.integers(1, 40), block=st.integers(1, 90),
+    missing=st.integers(0, 4), more=st.integers(0, 90), reduction=reductions, dtype=precisions,
+    normalization=st.sampled_from(normalizations), diagonal=st.sampled_from(diagonals), is_open=st.booleans(),
+)  # fmt: skip
+def test_maps_are_those_of_dense_frames(
+    partition, seed, n, photons, size, block, missing, more, reduction, dtype, normalization, diagonal, is_open
+):
+    frames, valid = movie(seed, n, photons)
+    announced = n if reduction else None if is_open else n + more
+    options = {"size": size, "dtype": dtype, "normalization": normalization, "diagonal": diagonal, **reduction}
+    dense, events = (TwoTimeReducer(partition, announced, **options) for _ in range(2))
+    for a, b in blocks(n, block, missing):
+        dense.push(frames[a:b], first=a, valid=valid[a:b])
+        events.push(Events.of(frames[a:b], a, valid[a:b]))
+    if reduction and dense.n_pushed < n:
+        return
+    try:
+        wanted = dense.maps(partial=True)
+    except ValueError as err:
+        with pytest.raises(ValueError, match=str(err)[:20]):
+            events.maps(partial=True)
+        return
+    exact = dtype == "float64" and size & (size - 1) == 0 or bool(reduction)  # shares of frames are then binary numbers
+    rtol = 0 if exact else 1e-13 if dtype == "float64" else 1e-5
+    np.testing.assert_allclose(events.maps(partial=True), wanted, rtol=rtol, atol=rtol)
+
+
+def test_rows_hold_counts_of_any_size(partition):
+    """Counts of 8 bits overflow while frames are added, while rows are added to each other, and in a shared frame."""
+    frames, valid = movie(3, 500, 0.5)
+    frames[:40, 5, 5], frames[40:, 7, 9], frames[::50, 6, 6] = 90, 9000, 4000
+    dense, events = (TwoTimeReducer(partition, 500, size=8, dtype="float64") for _ in range(2))
+    for a in range(0, 500, 60):
+        dense.push(frames[a : a + 60], first=a, valid=valid[a : a + 60])
+        events.push(Events.of(frames[a : a + 60], a, valid[a : a + 60]))
+        np.testing.assert_array_equal(events.maps(partial=True), dense.maps(partial=True))
+    assert dense.rows.max() > 1 << 16
+
+
+def test_maps_of_many_frames_are_made_some_at_a_time(partition, monkeypatch):
+    frames, valid = movie(1, 700, 0.02)
+    for diagonal in diagonals:
+        options = {"size": 32, "dtype": "float64", "diagonal": diagonal}
+        dense, events = (TwoTimeReducer(partition, 700, **options) for _ in range(2))
+        dense.push(frames, valid=valid)
+        events.push(Events.of(frames, valid=valid))
+        monkeypatch.setattr("ainerd_xpcs.numerics._two_time.TOGETHER", 1 << 16)
+        np.testing.assert_array_equal(events.maps(), dense.maps())
+        monkeypatch.setattr("ainerd_xpcs.numerics._two_time.TOGETHER", 0)
+        monkeypatch.setattr("ainerd_xpcs.numerics._two_time.AT_A_TIME", 50)
+        np.testing.assert_allclose(events.maps(), dense.maps(), rtol=1e-14)
+
+
+@pytest.mark.parametrize("normalization", ["smoothed", "symmetric"])
+@pytest.mark.parametrize("announced", [None, 6000])
+def test_sums_of_long_runs_take_bounded_memory(partition, monkeypatch, announced, normalization):
+    """Where groups of frames end with the rows, only digits are lost; else shot noise is shifted a little."""
+    frames, valid = movie(7, 6000, 0.02)
+    monkeypatch.setattr("ainerd_xpcs.numerics._two_time.TOGETHER", 0)
+    found = []
+    for most in (1 << 17, 1000):
+        monkeypatch.setattr("ainerd_xpcs.numerics._event_sums.MOST", most)
+        monkeypatch.setattr("ainerd_xpcs.numerics._event_sums.CHUNK", 256)
+        reducer = TwoTimeReducer(partition, announced, size=8, dtype="float64", normalization=normalization)
+        for a in range(0, 6000, 150):
+            reducer.push(Events.of(frames[a : a + 150], a, valid[a : a + 150]))
+        found.append(reducer)
+    exact, bounded = found
+    assert exact._of_events.n_sums > 5000 and bounded._of_events.n_sums < 1500
+    np.testing.assert_array_equal(bounded.photons(), exact.photons())
+    edges = np.array([0, 1000, 4096, 6000])
+    photons = exact.photons_between(edges)
+    assert np.abs(bounded.photons_between(edges) / photons - 1).max() < 0.02
+    assert bounded.photons_between(edges).sum() == photons.sum()
+    maps, wanted = bounded.maps(), exact.maps()
+    if announced is None:
+        np.testing.assert_allclose(maps, wanted, rtol=1e-12)
+    away = np.subtract.outer(np.arange(8), np.arange(8))
+    np.testing.assert_allclose(maps[:, np.abs(away) > 1], wanted[:, np.abs(away) > 1], rtol=1e-12)
+    shot_noise = 1 / (exact.photons().min() / len(partition.pixels) / 8)
+    assert np.abs(maps - wanted).max() < 0.02 * shot_noise
+    for reducer in found:
+        reducer.leave_out([3, 50])
+    np.testing.assert_allclose(bounded.maps(), exact.maps(), rtol=1e-3)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 99), n=st.integers(2, 2000), photons=sparse, block=st.integers(1, 1500),
+    asked=st.lists(st.integers(0, 3), max_size=4),
+)  # fmt: skip
+def test_g2_and_its_errors_are_those_of_dense_frames(partition, seed, n, photons, block, asked):
+    frames, valid = movie(seed, n, photons)
+    dense, events = MultiTau(partition), MultiTau(partition)
+    for i, (a, b) in enumerate(blocks(n, max(block, n // 40), -1)):
+        dense.push(frames[a:b], valid[a:b])
+        events.push(Events.of(frames[a:b], a, valid[a:b]))
+        if i in asked and b > 1:
+            events.result()  # changes nothing
+    wanted, found = dense.result(), events.result()
+    np.testing.assert_array_equal(found.lag, wanted.lag)
+    np.testing.assert_allclose(found.value, wanted.value, rtol=1e-6, atol=1e-6)
+    # where parts hardly differ, the dense sums themselves are rounded
+    np.testing.assert_allclose(found.error, wanted.error, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.contrast0, wanted.contrast0, rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(events.by_age().edges, dense.by_age().edges)
+    np.testing.assert_allclose(events.by_age().value, dense.by_age().value, rtol=1e-6, atol=1e-6)
+
+
+def test_errors_agree_where_photons_are_many(partition):
+    frames, _ = movie(5, 5000, 0.05)
+    dense, events = MultiTau(partition), MultiTau(partition)
+    dense.push(frames)
+    events.push(Events.of(frames))
+    np.testing.assert_allclose(events.result().error, dense.result().error, rtol=3e-5)
+
+
+def test_pixels_are_left_out_before_the_first_frame(partition):
+    frames, _ = movie(2, 200, 0.05)
+    maps, g2s = [], []
+    for as_events in (False, True):
+        reducer, live = TwoTimeReducer(partition, 200, size=16), MultiTau(partition)
+        for each in (reducer, live):
+            each.leave_out([3, 50])
+            each.push(Events.of(frames) if as_events else frames)
+        maps.append(reducer.maps())
+        g2s.append(live.result())
+    np.testing.assert_array_equal(maps[0], maps[1])
+    np.testing.assert_allclose(g2s[0].value, g2s[1].value, rtol=1e-6)
+    np.testing.assert_array_equal(g2s[0].n_pixels, g2s[1].n_pixels)
+
+
+def test_a_schedule_of_a_billion_ticks(partition):
+    """Frames at two times, far apart: lags and rows of the map are those of the ticks."""
+    frames, _ = movie(3, 200, 0.3)
+    far = 10**9 - 200
+    late = Events.of(frames[100:], far + 100)
+    reducer, live = TwoTimeReducer(partition, 10**9, size=8, dtype="float64"), MultiTau(partition)
+    for each in (reducer, live):
+        each.push(Events.of(frames[:100]))
+    reducer.push(late)
+    c2 = reducer.maps()
+    assert np.isfinite(c2[:, [0, 0, 7, 7], [0, 7, 0, 7]]).all() and np.isnan(c2[:, 1:7]).all()
+    assert reducer.n_pushed == far + 200
+    live.push(Events.of(frames[100:], 10**5))
+    found = live.result()
+    near = [MultiTau(partition) for _ in range(2)]
+    near[0].push(frames[:100])
+    near[1].push(frames[100:])
+    assert found.lag[-1] > 90_000 and np.isfinite(found.value[:, :10]).all()
+    short, parts = found.value[:, :15], [x.result().value[:, :15] for x in near]
+    pairs = np.array([[(frames[a : a + 100].any((1, 2))).sum() for a in (0, 100)]]).T
+    assert np.abs(short - np.average(parts, axis=0, weights=pairs[:, 0])).max() < 0.2
+
+
+def test_what_is_refused(partition):
+    frames, _ = movie(4, 20, 0.1)
+    events = Events.of(frames)
+    for live in (TwoTimeReducer(partition, None), MultiTau(partition)):
+        live.push(frames)
+        with pytest.raises(ValueError, match="all dense or all events"):
+            live.push(Events.of(frames, 20))
+    for live in (TwoTimeReducer(partition, None), MultiTau(partition)):
+        live.push(events)
+        with pytest.raises(ValueError, match="frame 0 was pushed before: the next is 20"):
+            live.push(events)
+        with pytest.raises(ValueError, match="all dense or all events"):
+            live.push(frames)
+        with pytest.raises(ValueError, match="do not fit this partition"):
+            live.push(Events.of(frames[:, :5], 20))
+    some = vars(events) | {"stop": 20}
+    for change, message in (
+        ({"ticks": events.ticks[::-1]}, "ticks must increase"),
+        ({"stop": 19}, "ticks must increase, from 0 to less than stop, 19"),
+        ({"offsets": events.offsets[:-1]}, "do not fit each other"),
+        ({"offsets": events.offsets[::-1]}, "offsets must increase"),
+        ({"pixel": events.pixel + 480}, "not all on a detector"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Events(**(some | change))
+    with pytest.raises(ValueError, match="whole counts"):
+        Events.of(frames * 0.5)
+    with pytest.raises(ValueError, match="negative"):
+        Events.of(-frames.astype(int))
+
+
+def test_frames_that_are_not_listed_are_left_out(partition):
+    frames, _ = movie(6, 300, 0.1)
+    whole = Events.of(frames).gathered(partition)
+    seen = np.flatnonzero(np.diff(whole.offsets))
+    listed = Events(
+        ticks=whole.ticks[seen], offsets=whole.offsets[np.append(seen, 300)], pixel=whole.pixel, count=whole.count,
+        shape=whole.shape, valid=whole.valid[seen], stop=300,
+    )  # fmt: skip
+    assert len(seen) < 300
+    maps = [TwoTimeReducer(partition, 300, size=16) for _ in range(2)]
+    lives = [MultiTau(partition) for _ in range(2)]
+    for events, reducer, live in zip((whole, listed), maps, lives, strict=True):
+        reducer.push(events)
+        live.push(events)
+    np.testing.assert_array_equal(maps[0].maps(), maps[1].maps())
+    np.testing.assert_allclose(lives[0].result().value, lives[1].result().value, rtol=1e-6)
+
+
+def test_memory_does_not_grow_with_the_length_of_a_gap():
+    one = Partition.from_roi_map(np.ones((4, 5), int))
+    reducer = TwoTimeReducer(one, 10**9, size=4)
+    for first in range(0, 10**9, 10**8):
+        reducer.push(Events.of(np.ones((1, 4, 5), int), first))
+    assert reducer.n_pushed == 900_000_001 and len(reducer.sums.counts) < 10**7

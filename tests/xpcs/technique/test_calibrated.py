@@ -1,0 +1,159 @@
+"""Calibrations are made once and kept: the same numbers, whoever reads them, and nothing lost with the files."""
+
+import threading
+
+import numpy as np
+import pytest
+from platformdirs import user_cache_path
+
+from agents.rheo_xpcs import TOML
+from ainerd.config import Settings
+from ainerd.novelty import NoveltyScorer
+from ainerd_xpcs.dynamics import clean_exposure, draw
+from ainerd_xpcs.latent import Encoder
+from ainerd_xpcs.technique import TERMS, Bank, _calibration, calibrated, placed, write_bank
+from ainerd_xpcs.technique._technique import RheoXPCS
+from ainerd_xpcs.technique._verdict import Noise, options_of_a_session
+
+SEEN = {"photons": 200.0, "n_pixels": 400.0, "contrast": 0.2, "n_roi": 18}
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory):
+    rng, path = np.random.default_rng(0), tmp_path_factory.mktemp("bank") / "bank.safetensors"
+    families = ["slow"] * 40 + ["fluid"] * 40
+    write_bank(path, [clean_exposure(draw(family, rng)) for family in families], families, seed=0)
+    return Bank.load(path)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(_calibration, "_scorers", {})
+    return user_cache_path("ainerd")
+
+
+@pytest.fixture
+def another_process(monkeypatch):
+    return lambda: monkeypatch.setattr(_calibration, "_scorers", {})
+
+
+def features(bank):
+    return bank.features(Encoder.load(), n_frames=1, counts=150.0, n_pixels=400.0, contrast=0.2, seed=7)
+
+
+def test_the_next_process_reads_what_this_one_made(bank, cache, another_process, monkeypatch):
+    runs = features(bank)
+    made = calibrated(bank, Encoder.load(), **SEEN)
+    plain = bank.features(Encoder.load(), n_frames=1, counts=200.0, n_pixels=400.0, contrast=0.2, seed=0)
+    fitted = NoveltyScorer(terms=TERMS).fit(plain, bank.families)
+    another_process()
+    monkeypatch.setattr(NoveltyScorer, "fit", None)  # nothing is fitted again
+    read = calibrated(bank, Encoder.load(), **SEEN)
+    assert read is not made and len(list(cache.iterdir())) == 1
+    assert all(array.flags.c_contiguous for scorer in (made, read) for array in scorer.state().values())
+    for scorer in (made, read):
+        np.testing.assert_array_equal(scorer.p_values(runs), fitted.p_values(runs))
+        assert scorer.explain(runs[:5]) == fitted.explain(runs[:5])
+        assert (scorer.n_calibration_, scorer.n_features_in_) == (80, 58) and scorer.kinds_.tolist() == [
+            "fluid",
+            "slow",
+        ]
+
+
+def test_other_statistics_have_another_file_and_the_one_not_used_for_longest_goes(bank, cache, monkeypatch):
+    monkeypatch.setattr(_calibration, "_MOST_FILES", 2)
+    kept = []
+    for photons in (100.0, 200.0, 100.0, 400.0):
+        calibrated(bank, Encoder.load(), **SEEN | {"photons": photons})
+        kept += [path for path in cache.iterdir() if path not in kept]
+    assert len(kept) == 3 and set(cache.iterdir()) == {kept[0], kept[2]}
+
+
+def test_landmarks_are_made_once_and_again_if_their_file_is_damaged(bank, cache, monkeypatch):
+    options = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
+    embeddings, names = bank.landmarks(Encoder.load(), **options)
+    made = placed(bank, Encoder.load(), **options)
+    with monkeypatch.context() as patched:
+        patched.setattr(Bank, "landmarks", None)  # nothing is made again
+        read = placed(bank, Encoder.load(), **options)
+    (file,) = cache.iterdir()
+    file.write_bytes(file.read_bytes()[:-4] + b"\0\0\0\0")
+    for each in (made, read, placed(bank, Encoder.load(), **options)):
+        np.testing.assert_array_equal(each.embeddings, embeddings)
+        assert each.names == names
+
+
+def test_memory_holds_those_used_last(bank, cache, monkeypatch):
+    monkeypatch.setattr(_calibration, "_MOST_IN_MEMORY", 2)
+    made = [calibrated(bank, Encoder.load(), **SEEN | {"photons": photons}) for photons in (100.0, 200.0)]
+    assert calibrated(bank, Encoder.load(), **SEEN | {"photons": 100.0}) is made[0]
+    calibrated(bank, Encoder.load(), **SEEN | {"photons": 400.0})
+    assert len(_calibration._scorers) == 2
+    assert calibrated(bank, Encoder.load(), **SEEN | {"photons": 100.0}) is made[0]
+    again = calibrated(bank, Encoder.load(), **SEEN | {"photons": 200.0})
+    assert again is not made[1]
+    np.testing.assert_array_equal(again.p_values(features(bank)), made[1].p_values(features(bank)))
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda path: path.write_bytes(path.read_bytes()[:5000]), lambda path: path.unlink()]
+)
+def test_a_file_that_is_damaged_or_gone_is_made_again(bank, cache, another_process, damage):
+    runs = features(bank)
+    before = calibrated(bank, Encoder.load(), **SEEN).p_values(runs)
+    (path,) = cache.iterdir()
+    whole = path.read_bytes()
+    damage(path)
+    another_process()
+    np.testing.assert_array_equal(calibrated(bank, Encoder.load(), **SEEN).p_values(runs), before)
+    assert path.read_bytes() == whole
+
+
+def test_whoever_cannot_write_goes_without(bank, tmp_path, cache):
+    cache.write_text("a file where a folder should be")
+    assert calibrated(bank, Encoder.load(), **SEEN).n_calibration_ == 80
+
+
+def test_what_later_runs_may_need_is_calibrated_while_this_one_goes_on(bank, monkeypatch):
+    """The same scorer as without it; a run that needs another meanwhile does not wait."""
+    monkeypatch.setattr(_calibration, "_expected", set())
+    encoder, fit = Encoder.load(), NoveltyScorer.fit
+    begun, go_on, fitted = threading.Event(), threading.Event(), []
+
+    def slow(self, *args):
+        if threading.current_thread().name == "ainerd-calibrate":
+            begun.set()
+            assert go_on.wait(60)
+        fitted.append(threading.current_thread().name)
+        return fit(self, *args)
+
+    monkeypatch.setattr(NoveltyScorer, "fit", slow)
+    for _ in range(2):  # the second time nothing is left to do
+        _calibration.calibrate_ahead(bank, encoder, [SEEN | {"n_pixels": 300.0}])
+    assert begun.wait(60)
+    calibrated(bank, encoder, **SEEN)
+    go_on.set()
+    for thread in threading.enumerate():
+        if thread.name == "ainerd-calibrate":
+            thread.join(60)
+    assert fitted == ["MainThread", "ainerd-calibrate"]
+    assert calibrated(bank, encoder, **SEEN | {"n_pixels": 300.0}) is not None and len(fitted) == 2
+
+
+def test_the_simulated_instrument_needs_no_calibration(cache, monkeypatch):
+    """Its scorers are shipped, and made by the present code: new exposures of the bank have uniform p-values."""
+    monkeypatch.setattr(NoveltyScorer, "fit", None)  # if this fails: make scorers
+    technique = RheoXPCS.from_settings(Settings.load(TOML).section, TOML.parent)
+    (ring,) = technique.rings
+    several = options_of_a_session(Noise.of(250.0, 0.2, ring.pixels), 0.02, ring)
+    assert len(several) == 4
+    whole, some = technique.bank, slice(None, None, 25)
+    part = Bank(whole.clean[some], whole.families[some], id="part")
+    for given in several:
+        scorer = calibrated(whole, technique.encoder, **given)
+        options = {**given, "counts": given["photons"]}
+        del options["photons"]
+        p = scorer.p_values(part.features(technique.encoder, n_frames=1, seed=3, **options))
+        assert 0.015 < (p <= 0.05).mean() < 0.095 and abs(p.mean() - 0.5) < 0.06  # 304 exposures
+    assert not cache.exists()

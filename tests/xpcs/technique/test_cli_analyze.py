@@ -1,0 +1,125 @@
+import os
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from ainerd.cli import app, main
+from ainerd_xpcs.numerics import Partition, two_time
+from ainerd_xpcs.technique import bin_cells
+
+pytestmark = pytest.mark.usefixtures("part_of_bank")
+
+
+@pytest.fixture
+def movie(tmp_path):
+    rng = np.random.default_rng(0)
+    field = rng.normal(size=(2, 40, 60))
+    frames = []
+    for _ in range(80):
+        field = 0.95 * field + np.sqrt(1 - 0.95**2) * rng.normal(size=field.shape)
+        frames.append(rng.poisson((field**2).sum(0) * 0.5))
+    path = tmp_path / "movie.h5"
+    with h5py.File(path, "w") as file:
+        file["somewhere/frames"] = np.array(frames, np.uint16)
+    labels = np.repeat(np.arange(1, 9), 300).reshape(40, 60)
+    np.save(tmp_path / "roi.npy", labels)
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def test_a_plain_file_is_analysed(movie, tmp_path):
+    out = tmp_path / "out.h5"
+    options = ("--dataset", "somewhere/frames", "--roi", tmp_path / "roi.npy", "--frame-time", 0.1, "--contrast", 0.3)
+    done = run("analyze", movie, *options, "--out", out)
+    assert done.exit_code == 0, done.output
+    assert "bin 8" in done.output and "p = " in done.output and "the relaxation time is" in done.output
+    with h5py.File(movie) as file, h5py.File(out) as results:
+        frames = file["somewhere/frames"][()]
+        partition = Partition.from_roi_map(np.load(tmp_path / "roi.npy"))
+        assert np.allclose(results["c2"], two_time(frames, partition, size=256), atol=1e-5)
+        assert results["tau"][0] == pytest.approx(0.1)
+        assert 0 <= results.attrs["novelty_p"] <= 1
+        assert results["bins/speckle"].asstr()[:].tolist() == ["yes"] * 8
+        assert abs(results.attrs["tau_s"] + 0.1 / np.log(0.95)) < 3 * results.attrs["tau_s_err"] < 1
+    assert out.with_suffix(".png").stat().st_size > 20_000
+
+
+def test_where_there_is_no_claim_the_rest_is_said(movie, tmp_path):
+    with h5py.File(movie, "r+") as file:
+        file["flat"] = np.random.default_rng(0).poisson(0.5, (80, 40, 60)).astype(np.uint16)
+    roi = ("--roi", tmp_path / "roi.npy", "--frame-time", 1)
+    done = run("analyze", movie, "--dataset", "flat", *roi, "--out", tmp_path / "o.h5")
+    assert done.exit_code == 0, done.output
+    assert "no claim of novelty: no speckle was found" in " ".join(done.output.split())
+    with h5py.File(tmp_path / "o.h5") as results:
+        assert "novelty_p" not in results.attrs and results.attrs["no_claim"].startswith("no speckle")
+
+
+def test_bins_may_come_from_a_partition_file(movie, tmp_path):
+    Partition.from_roi_map(np.load(tmp_path / "roi.npy")).save(tmp_path / "roi.h5")
+    arguments = ("analyze", movie, "--dataset", "somewhere/frames", "--frame-time", 0.1, "--contrast", 1.0)
+    done = [
+        run(*arguments, "--roi", tmp_path / f"roi.{kind}", "--out", tmp_path / f"{kind}.h5") for kind in ("npy", "h5")
+    ]
+    assert [d.exit_code for d in done] == [0, 0], done[1].output
+    with h5py.File(tmp_path / "npy.h5") as plain, h5py.File(tmp_path / "h5.h5") as from_file:
+        assert np.array_equal(plain["c2"], from_file["c2"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"--roi": "movie.h5"}, "movie.h5 holds no partition"),
+        ({"--dataset": "entry/data/data"}, "it holds somewhere/frames; name one with --dataset"),
+        ({"--dataset": "four"}, "'four' has 4 dimensions, (1, 2, 3, 4); frames need 3, (frames, ny, nx)"),
+        ({"--dataset": "image"}, "'image' has 2 dimensions, (3, 4); frames need 3"),
+        ({"--roi": "nowhere.npy"}, "no file nowhere.npy"),
+        ({"--frame-time": "0"}, "--frame-time must be positive"),
+        ({"--frame-time": None}, "movie.h5: give the time from frame to frame with --frame-time, in seconds"),
+        ({"--out": os.devnull + "/o.h5"}, "/dev/null: "),
+        ({"--out": "."}, ". is a folder: give the name of a file"),
+        ({"--out": __file__}, "exists: give another name, or --force"),
+        ({"file": "nowhere.h5"}, "no file nowhere.h5"),
+        ({"file": __file__}, "is not an HDF5 file"),
+        ({"--roi": "wrong"}, "the partition is for 30 × 60"),
+    ],
+)
+def test_bad_input_is_one_line(movie, tmp_path, monkeypatch, capsys, change, message):
+    np.save(tmp_path / "wrong.npy", np.ones((30, 60), int))
+    if change.get("--dataset") in ("four", "image"):
+        with h5py.File(movie, "r+") as file:
+            file["four"], file["image"] = np.ones((1, 2, 3, 4)), np.ones((3, 4))
+    options = {"file": str(movie), "--dataset": "somewhere/frames", "--roi": str(tmp_path / "roi.npy")}
+    options |= {"--frame-time": "0.1"} | change
+    options = {name: x for name, x in options.items() if x is not None}
+    if options["--roi"] in ("wrong", "movie.h5"):
+        options["--roi"] = str(
+            (tmp_path / options["--roi"]).with_suffix(".h5" if "movie" in options["--roi"] else ".npy")
+        )
+    arguments = ["ainerd", "analyze", options.pop("file"), *(x for pair in options.items() for x in pair)]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith("ainerd: ") and message in said and said.count("\n") == 1
+
+
+def test_without_the_agents_extra_the_way_out_is_said():
+    script = "import sys; sys.modules['scipy'] = None; sys.argv = ['ainerd', 'encode', 'x.npy']\n"
+    script += "from ainerd.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "pip install 'ainerd[agent]'" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_bin_without_speckle_has_no_contrast():
+    row = {"speckle": "no", "contrast": -1.0, "contrast_err": 0.2, "tau_s": np.nan}
+    assert bin_cells(row) == ("no", "", "", "")
+    assert bin_cells({**row, "speckle": "yes", "contrast": 0.25}) == ("yes", "0.25 ± 0.2", "", "")

@@ -1,0 +1,270 @@
+"""`ainerd analyze` of g2 that others wrote.
+
+The files are written here after what is published of each layout. NXxpcs: ``NXxpcs.nxdl.xml`` of the NeXus definitions.
+APS, boost_corr: the names in pyXpcsViewer, ``core/file_io/aps_8idi.py``, and ``t_el = delay_list * frame_time *
+stride_frame * avg_frame`` in ``core/xpcs_file.py``. APS before that: ``/exchange/norm-0-g2`` and its neighbours, with
+lags ``/exchange/tau`` in units of ``/measurement/instrument/detector/exposure_period``, lists of q in 1/Å. The Lambda's
+``.nxs``: the names and the order of dimensions in ``xicam/XPCS/ingestors`` of Xi-cam.XPCS. pychx 4.4:
+``Create_Report.py``, ``export_xpcs_results_to_h5`` (``md`` and ``qval_dict`` are attributes of a dataset).
+"""
+
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from ainerd.cli import app
+from ainerd_xpcs.technique import read_curves
+
+LAGS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64])
+FRAME_S, TAU_S, Q = 0.02, np.array([0.6, 0.3, 0.15]), np.array([0.02, 0.04, 0.06])
+G2 = 1 + 0.2 * np.exp(-2 * FRAME_S * LAGS / TAU_S[:, None])  # (bins, lags)
+ERROR = np.full_like(G2, 1e-3)
+MAP = np.repeat([0, 1, 2, 3], 30).reshape(12, 10)
+
+
+def nexus(file, mode=None, keys=False):
+    data = file.create_group("entry/data")
+    file["entry/definition"] = "NXxpcs"
+    data["delay_difference"] = LAGS
+    for name, values in (("g2", G2), ("g2_derr", ERROR)):
+        if keys:
+            for k, row in enumerate(values, start=1):
+                data[f"{name}/{k}"] = row
+        else:
+            data[name] = values if mode == "one_array_q_first" else values.T
+            data[name].attrs["storage_mode"] = mode
+    file["entry/instrument/detector/frame_time"] = FRAME_S
+    masks = file.create_group("entry/instrument/masks")
+    masks["dynamic_roi_map"], masks["dynamic_q_list"] = MAP, Q
+    masks["dynamic_q_list"].attrs["units"] = "1/nm"
+
+
+def boost_corr(file):
+    group, bins = file.create_group("xpcs/multitau"), file.create_group("xpcs/qmap")
+    group["delay_list"], group["normalized_g2"], group["normalized_g2_err"] = LAGS[None], G2.T, ERROR.T
+    group["config/stride_frame"], group["config/avg_frame"] = 1, 2
+    file["entry/instrument/detector_1/frame_time"] = FRAME_S / 2
+    bins["dynamic_roi_map"], bins["mask"], bins["map_names"] = (
+        MAP.astype("u4"),
+        np.ones(MAP.shape, "u1"),
+        [b"q", b"phi"],
+    )
+    bins["dynamic_v_list_dim0"], bins["dynamic_v_list_dim1"] = Q / 10, [0.0]
+    bins["dynamic_index_mapping"] = [0, 1, 2]
+
+
+def before(file):
+    exchange, xpcs = file.create_group("exchange"), file.create_group("xpcs")
+    exchange["tau"], exchange["norm-0-g2"], exchange["norm-0-stderr"] = LAGS[None], G2.T, ERROR.T
+    file["measurement/instrument/detector/exposure_period"] = [[FRAME_S]]
+    xpcs["dqmap"], xpcs["sqmap"], xpcs["mask"] = MAP, MAP, np.ones(MAP.shape, "u1")
+    xpcs["dqlist"], xpcs["sqlist"] = Q[None] / 10, Q[None] / 10
+    xpcs["avg_frames"], xpcs["stride_frames"] = [[1]], [[1]]
+
+
+def of_lambda(file):
+    data = file.create_group("entry/XPCS/data")
+    file["entry/data"] = h5py.SoftLink("/entry/XPCS/data")  # as its @default wants it
+    data["g2"], data["g2_errors"], data["t_el"], data["ql_dyn"] = G2.T, ERROR.T, FRAME_S * LAGS, Q[None] / 10
+
+
+def pychx(file):
+    shot = np.full((1, 3), 5.0)  # lag 0
+    file["g2"], file["g2_err"] = np.concatenate([shot, G2.T]), np.concatenate([shot, ERROR.T])
+    file["taus"] = FRAME_S * np.append(0, LAGS)
+    file["roi_mask"], file["avg_img"], file["imgsum"] = MAP, 0.5 * MAP, np.ones(70)
+    of_q = file.create_dataset("qval_dict", (1,), dtype="i")
+    for k, q in enumerate(Q):
+        of_q.attrs[str(k)] = [q / 10]
+
+
+LAYOUTS = {
+    "NXxpcs, lags first": lambda file: nexus(file, "one_array"),
+    "NXxpcs, bins first": lambda file: nexus(file, "one_array_q_first"),
+    "NXxpcs, a key for each bin": lambda file: nexus(file, keys=True),
+    "boost_corr": boost_corr,
+    "8-ID-I": before,
+    "Lambda": of_lambda,
+    "pychx": pychx,
+}
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def write(layout):
+        with h5py.File("result.hdf", "w") as file:
+            LAYOUTS[layout](file)
+        return tmp_path / "result.hdf"
+
+    return write
+
+
+def run(*arguments):
+    done = CliRunner().invoke(app, ["analyze", *map(str, arguments)])
+    return done, " ".join(f"{done.output} {done.exception or ''}".split())
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_curves(layout, written):
+    curves = read_curves(written(layout))
+    np.testing.assert_allclose(curves.tau_s, FRAME_S * LAGS)
+    np.testing.assert_allclose(curves.g2, G2)
+    np.testing.assert_allclose(curves.error, ERROR)
+    np.testing.assert_allclose(curves.q, Q)
+    if layout == "Lambda":
+        assert curves.partition is None and "holds no partition" in curves.no_partition
+    else:
+        np.testing.assert_array_equal(curves.partition.roi_map, MAP)
+        np.testing.assert_array_equal(curves.n_pixels, 30)
+
+
+def test_numbers_for_poisson_errors_come_along(written):
+    path = written("boost_corr")
+    with h5py.File(path, "r+") as file:
+        file["xpcs/temporal_mean/scattering_2d"] = np.where(MAP == 2, np.nan, 0.01 * MAP)[None]
+        file["xpcs/spatial_mean/intensity_vs_time"] = np.ones((2, 1000))
+        file["xpcs/average/file_list"] = [b"a", b"b", b"c"]
+    curves = read_curves(path)
+    # frames are averaged in pairs, and the image is that of a single frame
+    np.testing.assert_allclose(curves.mean_counts, [0.02, np.nan, 0.06])
+    assert (curves.n_frames, curves.n_files, curves.frame_time_s) == (1000, 3, pytest.approx(FRAME_S))
+    np.testing.assert_array_equal(curves.level, [0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 3, 3])
+
+
+def test_levels_are_those_of_the_programs(written):
+    # lags and levels of boost_corr 1.2: gen_tau_bin(128); of scikit-beam 0.0.27: multi_tau_lags(3, 8)
+    theirs = [*range(1, 9), 10, 12, 14, 16, 20, 24, 28, 32], [0] * 8 + [1] * 4 + [2] * 4
+    path = written("boost_corr")
+    with h5py.File(path, "r+") as file:
+        for name in ("delay_list", "normalized_g2", "normalized_g2_err"):
+            del file[f"xpcs/multitau/{name}"]
+        file["xpcs/multitau/delay_list"], file["xpcs/multitau/normalized_g2"] = theirs[0], np.ones((16, 3))
+    np.testing.assert_array_equal(read_curves(path).level, theirs[1])
+    path = written("pychx")
+    with h5py.File(path, "r+") as file:
+        for name in ("taus", "g2", "g2_err"):
+            del file[name]
+        file["taus"], file["g2"] = FRAME_S * np.array([*range(8), 8, 10, 12, 14, 16, 20, 24, 28]), np.ones((16, 3))
+    np.testing.assert_array_equal(read_curves(path).level, [0] * 7 + [1] * 4 + [2] * 4)
+
+
+def test_counts_of_pychx(written):
+    curves = read_curves(written("pychx"))
+    np.testing.assert_allclose(curves.mean_counts, [0.5, 1.0, 1.5])
+    assert curves.n_frames == 70
+
+
+@pytest.mark.parametrize("layout", ["NXxpcs, lags first", "boost_corr", "8-ID-I"])
+def test_the_command_fits_them(layout, written, tmp_path):
+    done, said = run(written(layout))
+    assert done.exit_code == 0, said
+    assert "12 lags, 0.02 to 1.28 s" in said and "no fit" not in said
+    with h5py.File(tmp_path / "result_g2.h5") as results:
+        np.testing.assert_allclose(results["fit/tau_s"], TAU_S, rtol=1e-3)
+        np.testing.assert_allclose(results["g2"], G2)
+        assert results["roi_map"].shape == MAP.shape
+    assert (tmp_path / "result_g2.png").stat().st_size > 10_000
+
+
+def test_curves_without_bins_have_no_q(written):
+    path = written("boost_corr")
+    with h5py.File(path, "r+") as file:
+        file["xpcs/qmap/mask"][3:6] = 0  # all of the first bin
+    done, said = run(path)
+    assert done.exit_code == 0 and "g2 is of 3 bins, the map has pixels of 2" in said
+    assert np.isnan(read_curves(path).q).all()
+
+
+@pytest.mark.parametrize(
+    ("layout", "name", "value", "message"),
+    [
+        ("boost_corr", "entry/instrument/detector_1/frame_time", None, "frame_time is not there: give --frame-time"),
+        ("boost_corr", "xpcs/multitau/normalized_g2", G2, "has shape (3, 12), expected (12 lags, bins)"),
+        ("boost_corr", "xpcs/multitau/delay_list", None, "/xpcs/multitau/delay_list is not there"),
+        ("boost_corr", "xpcs/multitau/delay_list", 0 * LAGS, "are not positive numbers"),
+        ("boost_corr", "xpcs/multitau/normalized_g2_err", -0.1 * G2.T, "normalized_g2_err holds negative errors (sm"),
+        ("NXxpcs, lags first", "entry/data/g2_derr", -0.1 * G2.T, "/entry/data/g2_derr holds negative errors"),
+        (
+            "boost_corr",
+            "entry/instrument/detector_1/frame_time",
+            0.0,
+            "frame_time is 0, expected a positive",
+        ),
+        ("8-ID-I", "xpcs/avg_frames", [[4]], "xpcs/avg_frames is not 1: give --frame-time"),
+        ("8-ID-I", "measurement/instrument/detector/exposure_period", None, "exposure_period is not there"),
+        ("NXxpcs, lags first", "entry/data/delay_difference", b"12", "delay_difference holds no numbers"),
+        ("NXxpcs, lags first", "entry/data/g2", G2[:, :5], "has shape (3, 5), and there are 12 lags"),
+    ],
+)
+def test_what_does_not_fit_is_named(layout, name, value, message, written):
+    path = written(layout)
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        if value is not None:
+            file[name] = value
+    done, said = run(path)
+    assert done.exit_code != 0 and message in said and isinstance(done.exception, ValueError)
+
+
+def test_the_time_of_a_frame_may_be_told(written):
+    path = written("8-ID-I")
+    with h5py.File(path, "r+") as file:
+        file["xpcs/avg_frames"][...] = 4
+    np.testing.assert_allclose(read_curves(path, frame_time_s=0.5).tau_s, 0.5 * LAGS)
+    done, said = run(path, "--frame-time", 0.5)
+    assert done.exit_code == 0 and "0.5 to 32 s" in said
+
+
+def test_without_errors_they_are_not_known(written):
+    path = written("8-ID-I")
+    with h5py.File(path, "r+") as file:
+        del file["exchange/norm-0-stderr"]
+    assert np.isnan(read_curves(path).error).all()
+
+
+def test_a_file_without_g2_wants_bins(tmp_path):
+    with h5py.File(tmp_path / "frames.h5", "w") as file:
+        file["entry/data/data"] = np.zeros((3, 4, 5))
+    done, said = run(tmp_path / "frames.h5")
+    assert done.exit_code != 0 and "holds no g2 in a known layout (entry/XPCS/data/g2, entry/data/g2" in said
+    assert "only entry. For a file of frames give the bins, --roi" in said
+
+
+def test_a_link_does_not_lead_away(written, tmp_path):
+    path = written("boost_corr")
+    (tmp_path / "other").mkdir()
+    with h5py.File(path, "r+") as file:
+        file.move("xpcs/multitau/normalized_g2", "kept")
+        file["xpcs/multitau/normalized_g2"] = h5py.ExternalLink(path.parent / "result.hdf", "/kept")
+    inside = (tmp_path / "other" / "result.hdf", tmp_path / "other" / "linking.hdf")
+    path.rename(inside[0])
+    with h5py.File(inside[1], "w") as file:
+        LAYOUTS["boost_corr"](file)
+        del file["xpcs/multitau/normalized_g2"]
+        file["xpcs/multitau/normalized_g2"] = h5py.ExternalLink("result.hdf", "/kept")
+    np.testing.assert_allclose(read_curves(inside[1]).g2, G2)  # beside it
+    inside[0].rename(tmp_path / "away.hdf")
+    with h5py.File(inside[1], "r+") as file:
+        del file["xpcs/multitau/normalized_g2"]
+        file["xpcs/multitau/normalized_g2"] = h5py.ExternalLink(str(tmp_path / "away.hdf"), "/kept")
+    with pytest.raises(ValueError, match=r"normalized_g2 leads to .*away\.hdf, outside the folder of the file"):
+        read_curves(inside[1])
+
+
+def test_the_viewer_of_aps_reads_the_same(written):
+    from pyxpcsviewer.core.file_io.hdf_reader import get, get_analysis_type
+
+    path = written("boost_corr")
+    names = ["tau", "t0", "g2", "g2_err", "stride_frame", "avg_frame", "dqmap", "dqlist"]
+    theirs, ours = get(str(path), names, "alias"), read_curves(path)
+    assert get_analysis_type(str(path)) == ("Multitau",)
+    np.testing.assert_allclose(
+        np.ravel(theirs["tau"]) * theirs["t0"] * theirs["stride_frame"] * theirs["avg_frame"], ours.tau_s
+    )
+    np.testing.assert_array_equal(theirs["g2"].T, ours.g2)
+    np.testing.assert_array_equal(theirs["g2_err"].T, ours.error)
+    np.testing.assert_array_equal(theirs["dqmap"], ours.partition.roi_map)
+    np.testing.assert_allclose(10 * np.ravel(theirs["dqlist"]), ours.q)

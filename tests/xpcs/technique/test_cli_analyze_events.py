@@ -1,0 +1,130 @@
+"""`ainerd analyze` of events: the results of the same frames in HDF5, metadata of APS, clear messages."""
+
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from ainerd.cli import app
+from ainerd_xpcs.numerics import Partition
+from sim_devices import Rigaku3M, write_rigaku
+
+pytestmark = pytest.mark.usefixtures("part_of_bank")
+
+SHAPE, N = (512, 1024), 128
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """128 frames as a dense movie and as events, with metadata and a q map."""
+    where = tmp_path_factory.mktemp("acquisition")
+    rng = np.random.default_rng(0)
+    frames, field = np.zeros((N, *SHAPE), np.uint16), rng.normal(size=(2, 60, 60))
+    for frame in frames:
+        field = 0.95 * field + np.sqrt(1 - 0.95**2) * rng.normal(size=field.shape)
+        frame[100:160, 300:360] = rng.poisson((field**2).sum(0) * 0.1)
+    with h5py.File(where / "dense.h5", "w") as file:
+        file.create_dataset("entry/data/data", data=frames, chunks=(1, *SHAPE), compression="gzip", compression_opts=1)
+    write_rigaku(where / "a.bin", frames)
+    write_rigaku(where / "turned.bin", frames, order="columns")
+    labels = np.zeros(SHAPE, int)
+    labels[100:160, 300:360] = 1 + np.arange(60)[:, None] // 8
+    Partition.from_roi_map(labels).save(where / "qmap.hdf")
+    Rigaku3M(qmap="qmap.hdf", frame_time_s=2e-5).write_metadata(where / "a_metadata.hdf")
+    return where
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["analyze", *map(str, arguments)], env={"COLUMNS": "200"})
+
+
+def test_events_give_what_the_same_frames_in_hdf5_give(folder, tmp_path):
+    names = {
+        "dense": (folder / "dense.h5", "--roi", folder / "qmap.hdf", "--frame-time", 2e-5),
+        "metadata": (folder / "a.bin",),
+        "columns": (folder / "turned.bin", "--order", "columns", "--roi", folder / "qmap.hdf", "--frame-time", 2e-5),
+    }
+    for name, arguments in names.items():
+        done = run(*arguments, "--out", tmp_path / f"{name}.h5")
+        assert done.exit_code == 0, done.output
+        assert (tmp_path / f"{name}.png").stat().st_size > 20_000
+    with h5py.File(tmp_path / "dense.h5") as dense:
+        for name in ("metadata", "columns"):
+            with h5py.File(tmp_path / f"{name}.h5") as events:
+                assert set(events) == set(dense)
+                for array in ("mean_frame", "intensity", "intensity_time"):
+                    np.testing.assert_array_equal(events[array], dense[array], array)
+                for array in ("c2", "g2", "tau"):
+                    np.testing.assert_allclose(events[array], dense[array], rtol=1e-5, err_msg=array)
+                for number in ("counts_per_pixel", "tau_s", "novelty_p"):
+                    assert events.attrs[number] == pytest.approx(dense.attrs[number], rel=1e-4)
+                if name == "metadata":
+                    assert events.attrs["detector"] == "rigaku3M" and events.attrs["distance_m"] == 12
+                    assert events.attrs["beam_center_row_px"] == 838
+
+
+def test_six_modules_in_several_processes_give_the_same_result(tmp_path):
+    """Maps bit for bit; g2 and what follows to rounding."""
+    file = Rigaku3M(photons=0.004, tau=20.0, frame_time_s=2e-5).acquire(tmp_path, "b", 256)
+    y, x = np.indices(Rigaku3M.shape) - np.array([838, 1050])[:, None, None] + 0.5
+    r = np.hypot(x, y)
+    labels = np.where((r > 565) & (r < 575), (np.arctan2(y, x) / np.pi + 1) * 3 // 1 + 1, 0).astype(int)
+    Partition.from_roi_map(labels).save(tmp_path / "qmap.hdf")
+    for n in (1, 3):
+        done = run(file, "--roi", tmp_path / "qmap.hdf", "--processes", n, "--out", tmp_path / f"{n}.h5")
+        assert done.exit_code == 0, done.output
+    with h5py.File(tmp_path / "1.h5") as one, h5py.File(tmp_path / "3.h5") as several:
+        assert set(several) == set(one)
+        for array in ("c2", "mean_frame", "intensity", "intensity_time", "latent"):
+            np.testing.assert_array_equal(several[array], one[array], array)
+        for array in ("g2", "g2_err", "g2_by_age"):
+            np.testing.assert_allclose(several[array], one[array], rtol=1e-5, err_msg=array)
+        assert several.attrs["tau_s"] == pytest.approx(one.attrs["tau_s"], rel=1e-4)
+        assert several.attrs["novelty_p"] == one.attrs["novelty_p"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"frame_time": None}, "holds no frame_time: give --frame-time, in seconds"),
+        ({"frame_time": 0.0}, "frame_time is 0 s: give --frame-time"),
+        ({"distance": "far"}, "detector_1/distance is not a number: 'far'"),
+        ({"qmap_file": "other.hdf"}, "the q map other.hdf of m.hdf is not in"),
+        ({"qmap_file": None}, "holds no entry/instrument/detector_1/qmap_file: give the bins with --roi"),
+        ({"qmap_file": "turned.hdf"}, "turned.hdf: a q map of shape (1024, 512) (with rows and columns exchanged)"),
+    ],
+)
+def test_metadata_that_lack_something_say_what(folder, change, message):
+    Rigaku3M(qmap="qmap.hdf").write_metadata(folder / "m.hdf")
+    Partition.from_roi_map(np.ones(SHAPE[::-1], int)).save(folder / "turned.hdf")
+    with h5py.File(folder / "m.hdf", "r+") as file:
+        for key, value in change.items():
+            del file[f"entry/instrument/detector_1/{key}"]
+            if value is not None:
+                file[f"entry/instrument/detector_1/{key}"] = value
+    done = run(folder / "a.bin", "--metadata", folder / "m.hdf")
+    assert done.exit_code != 0 and message in str(done.exception), done.output
+
+
+def test_bad_input_says_what_to_do(folder, tmp_path):
+    roi, time = ("--roi", folder / "qmap.hdf"), ("--frame-time", 1e-5)
+    bare = tmp_path / "b.bin"
+    bare.write_bytes((folder / "a.bin").read_bytes())
+    (tmp_path / "c.bin").write_bytes((folder / "dense.h5").read_bytes())
+    cases = {
+        "b.bin: give the bins with --roi, or the metadata": (bare,),
+        "b.bin holds no frame time: give --frame-time": (bare, *roi),
+        "say with --order whether the pixels are numbered by rows": (bare, *roi, *time),
+        "c.bin is HDF5, not events": (tmp_path / "c.bin", *roi, *time, "--order", "rows"),
+        "frame 100 in a run of 100 frames": (bare, *roi, *time, "--order", "rows", "--frames", 100),
+        "--order, --frames, --wait and --processes are for events": (folder / "dense.h5", *roi, "--frames", 100),
+        "no file": (tmp_path / "none.bin",),
+        "files of a Timepix is not published": (tmp_path / "a.tpx.000", *roi, *time),
+        "--wait follows files of Rigaku, not .imm": (tmp_path / "a.imm", *roi, *time, "--wait", 1),
+        "missing: ": (tmp_path / "none.bin", *roi, *time, "--order", "rows", "--wait", 0.1),
+        "holds no entry/instrument/detector_1": (bare, "--metadata", folder / "qmap.hdf"),
+        "is not an HDF5 file": (bare, "--metadata", bare),
+    }
+    for message, arguments in cases.items():
+        done = run(*arguments)
+        assert done.exit_code != 0 and message in str(done.exception), (message, done.output, done.exception)

@@ -1,0 +1,114 @@
+"""What is made of measured runs: banks by `ainerd calibrate`, a tuned encoder by `ainerd train ours --from-tiled`."""
+
+import numpy as np
+import pytest
+import typer
+from distributed import LocalCluster
+from typer.testing import CliRunner
+
+from ainerd.novelty import NoveltyScorer
+from ainerd.results import ResultRecord, ResultStore
+from ainerd.server import open_catalog
+from ainerd.technique import Analysis
+from ainerd_xpcs.dynamics import MECHANISMS, Dynamics, reduced_g1_squared
+from ainerd_xpcs.latent import Encoder, run_embedding
+from ainerd_xpcs.technique import TERMS, Bank, run_features
+from ainerd_xpcs.technique.commands import calibrate, train
+from tests.noisy_runs import noisy_runs
+
+RUN = {"n_frames": 5000, "counts": 0.3, "n_pixels": 570}
+N_SIMULATED = 60  # exposures of a bank: some of each kind
+app = typer.Typer()
+app.command()(calibrate)
+app.add_typer(train, name="train")
+
+
+def maps(tau_s, rng, exponent=1.0, **more):
+    """C2 maps of a run in two bins, at 64 px."""
+    dynamics = Dynamics(family="slow", tau_s=tau_s, exponent=exponent, **more)
+    clean = np.float32(0.2) * reduced_g1_squared(dynamics, 1.0, 64).astype(np.float32)
+    return noisy_runs(clean[None], rng=rng, n_roi=2, **RUN)[0]
+
+
+@pytest.fixture(scope="module")
+def catalogue(place):
+    """A server with 25 runs of one kind, and the keys of their results."""
+    rng, encoder = np.random.default_rng(0), Encoder.load()
+    store, keys = ResultStore(open_catalog(place.client())[1]), []
+    for i in range(25):
+        c2 = maps(rng.uniform(0.3, 0.6), rng)
+        record = ResultRecord(raw_uid=f"run-{i}", technique="rheo_xpcs", agent="ainerd", parameters={"contrast": 0.2})
+        keys.append(store.begin(record))
+        embedding = run_embedding(encoder, encoder.encode(c2))
+        store.complete(keys[i], Analysis(embedding=embedding, novelty_p=None, arrays={"c2": c2}))
+    return place, keys
+
+
+@pytest.fixture
+def run(catalogue, monkeypatch):
+    server, _ = catalogue
+    monkeypatch.setenv("AINERD_STORAGE__URI", server.uri)
+    monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
+    return lambda *arguments, command="calibrate": CliRunner().invoke(app, [command, *map(str, arguments)])
+
+
+def test_measured_runs_become_known(run, catalogue, tmp_path):
+    out = tmp_path / "mine.safetensors"
+    chosen = [x for key in catalogue[1] for x in ("--key", key)]
+    done = run("--n", 0, "--out", out, *chosen)
+    assert done.exit_code == 0 and "0 simulated exposures, 25 measured" in " ".join(done.output.split())
+    bank, encoder, rng = Bank.load(out), Encoder.load(), np.random.default_rng(1)
+    assert bank.id in done.output and set(bank.families) == {"chosen runs"}
+    scorer = NoveltyScorer(terms=TERMS).fit(bank.features(encoder, contrast=0.2, n_roi=2, **RUN), bank.families)
+    alike = [run_features(encoder, maps(tau_s, rng), **RUN) for tau_s in (0.35, 0.45, 0.5)]
+    jumps = run_features(encoder, maps(0.45, rng, events=((0.5, 2.0),)), **RUN)
+    assert scorer.p_values(alike).min() > 0.05
+    assert scorer.p_values(jumps[None])[0] == pytest.approx(1 / 26)
+
+
+def test_a_few_measured_runs_are_taken_several_times(run, catalogue, tmp_path):
+    chosen = [x for key in catalogue[1][:5] for x in ("--key", key)]
+    done = run("--n", 0, "--from-tiled", "--out", tmp_path / "few.safetensors", *chosen)
+    assert done.exit_code == 0, done.output
+    assert Bank.load(tmp_path / "few.safetensors").families == ["chosen runs"] * 25
+
+
+def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
+    monkeypatch.delenv("AINERD_STORAGE__URI", raising=False)
+    monkeypatch.setattr("ainerd_xpcs.technique._clean.FEWEST_SIMULATED", N_SIMULATED)
+    out, n = tmp_path / "new" / "bank.safetensors", str(N_SIMULATED)
+    done = CliRunner().invoke(app, ["calibrate", "--n", n, "--seed", "3", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert len(Bank.load(out).families) == N_SIMULATED and set(Bank.load(out).families) == set(MECHANISMS)
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=None
+    ) as it:
+        other = tmp_path / "dask.safetensors"
+        arguments = ["--n", n, "--seed", "3", "--out", str(other), "--dask", it.scheduler_address]
+        done = CliRunner().invoke(app, ["calibrate", *arguments])
+    assert done.exit_code == 0, done.output
+    assert Bank.load(other).id == Bank.load(out).id
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--n", 0), "nothing to make a bank of"),
+        (("--n", 300), "--n 300: a bank with enough of each kind needs 456 exposures"),
+        (("--from-tiled",), "name the known runs with --regime or --key"),
+        (("--out", "bank.pt"), "bank.pt: a bank is a .safetensors file"),
+        (("--regime", 3), "regime 3: 0 complete results, a known kind needs 4"),
+    ],
+)
+def test_what_cannot_be_done_is_said(run, arguments, said):
+    done = run(*arguments)
+    assert isinstance(done.exception, ValueError) and said in str(done.exception)
+
+
+def test_an_encoder_is_tuned_to_measured_runs(run, tmp_path):
+    arguments = "ours", "--from-tiled", "--out", tmp_path, "--truths", 100, "--steps", 2
+    done = run(*arguments, command="train")
+    assert done.exit_code == 0 and "tuned.safetensors" in done.output.replace("\n", "")
+    assert Encoder.load(tmp_path / "tuned.safetensors").encode(np.ones((1, 64, 64))).shape == (1, 64)
+    nothing = run(*arguments, "--regime", 7, command="train")
+    assert nothing.exit_code == 1 and "no complete results of regime 7" in str(nothing.exception)

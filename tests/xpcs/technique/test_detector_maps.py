@@ -1,0 +1,239 @@
+"""Mask, flat field, monitor and transmission, from files and readings, and what they do to a result."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from ainerd.technique import AnalysisError, RunInfo
+from ainerd_xpcs.numerics import Partition
+from ainerd_xpcs.technique import (
+    PartitionSettings,
+    RheoXPCS,
+    RheoXPCSSettings,
+    build_partition,
+    check_bins,
+    read_flat,
+    read_mask,
+)
+
+SHAPE = 40, 60
+RING = {
+    "shape": SHAPE, "beam_center_px": (20.0, 30.0), "distance_m": 6.0, "energy_keV": 11.0,
+    "q_range_inv_nm": (0.004, 0.009), "n_phi": 2,
+}  # fmt: skip
+FLAT = np.random.default_rng(5).uniform(0.8, 1.25, SHAPE)
+N = 128
+
+
+def nexus(path, place="entry/instrument/detector", **maps):
+    with h5py.File(path, "a") as file:
+        for name, values in maps.items():
+            file[f"{place}/{name}"] = values
+    return path
+
+
+def npy(path, values):
+    np.save(path, values)
+    return path
+
+
+@pytest.fixture
+def frames():
+    """Speckle that changes from frame to frame, seen through pixels of unequal efficiency."""
+    light = np.random.default_rng(2).gamma(3.0, 1.0, (N, *SHAPE))
+    return np.random.default_rng(3).poisson(light / FLAT).astype(np.uint16)
+
+
+class Beam:
+    """Readings of an exposure: the monitor falls, one value for each frame; the transmission was read once."""
+
+    value = staticmethod(lambda key: {"foil": 0.25}.get(key))
+
+    @staticmethod
+    def of_frames(key):
+        return {"i0": np.linspace(3e5, 1e5, N), "foil": np.full(N, 0.25)}.get(key, np.full(N, np.nan))
+
+    series = staticmethod(lambda key: np.empty((2, 0)))
+
+
+def technique(partition, **options):
+    section = {"partition": {"n_phi": 2} | RING | partition, "encoder": "pca", "denoiser": "none", **options}
+    return RheoXPCS.from_settings(RheoXPCSSettings.model_validate(section).model_dump(exclude_unset=True), Path("/"))
+
+
+def analysed(technique, frames, readings=None):
+    n, readings = len(frames), readings or Beam()
+    exposure = technique.begin(RunInfo(raw_uid="x", n_frames=n, frame_shape=SHAPE, frame_time_s=0.1, readings=readings))
+    flat = frames.reshape(n, -1)[:, exposure.pixels]
+    for first in range(0, n, 32):
+        exposure.push(flat[first : first + 32], first)
+    for number, frame in enumerate(frames):
+        exposure.whole(frame, number)
+    return exposure.finish()
+
+
+PLACES = ("entry/instrument/detector", "entry/instrument/detector/detectorSpecific", "entry/instrument/detector_1")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_maps_of_nexus_are_those_of_npy(tmp_path, place):
+    marked = np.zeros(SHAPE, np.uint32)
+    marked[10, 15:25], marked[12, 18] = 2, 1 << 31  # dead, virtual
+    factor = FLAT.copy()
+    factor[30, 40:45], factor[31, 31] = 0, np.nan
+    file = nexus(tmp_path / "x_master.h5", place, pixel_mask=marked, flatfield=factor)
+    ways = [
+        {"mask": file, "flat_field": file},
+        {"mask": npy(tmp_path / "m.npy", marked > 0), "flat_field": npy(tmp_path / "f.npy", factor)},
+    ]
+    first, second = (PartitionSettings(**RING, **way) for way in ways)
+    np.testing.assert_array_equal(read_mask(first), (marked > 0) | ~(factor > 0))
+    np.testing.assert_array_equal(read_mask(second), read_mask(first))
+    np.testing.assert_array_equal(read_flat(second).factor, read_flat(first).factor)
+    np.testing.assert_array_equal(build_partition(second).roi_map, build_partition(first).roi_map)
+    assert not build_partition(first).roi_map[read_mask(first)].any()
+
+
+def test_a_q_map_brings_mask_and_flat_field(tmp_path):
+    bins, marked = build_partition(PartitionSettings(**RING)), np.zeros(SHAPE, np.uint32)
+    marked[8:12] = 1
+    bins.save(tmp_path / "qmap.h5")
+    nexus(tmp_path / "qmap.h5", pixel_mask=marked, flatfield=FLAT)
+    settings = PartitionSettings(file=tmp_path / "qmap.h5")
+    assert build_partition(settings).n_pixels.sum() == (bins.roi_map[marked == 0] > 0).sum()
+    (found,) = [x for x in check_bins(build_partition(settings), settings) if x.subject == "flat field"]
+    assert found.state.startswith("qmap.h5, factors 0.8 to 1.25: counts are multiplied")
+
+
+@pytest.mark.parametrize("flag", ["flatfield_applied", "flatfield_correction_applied"])
+def test_what_the_detector_has_multiplied_is_not_multiplied_again(tmp_path, frames, flag):
+    file = nexus(tmp_path / "x_master.h5", PLACES[1], flatfield=FLAT, **{flag: 1})
+    subject = technique({"flat_field": file})
+    assert subject.flat is None and subject.parameters == technique({}).parameters
+    assert analysed(subject, frames).summary["flat_field"] == "x_master.h5, multiplied by the detector"
+
+
+def test_a_flat_field_gives_the_contrast_of_the_light(tmp_path, frames):
+    plain, flat = technique({}), technique({"flat_field": npy(tmp_path / "flat.npy", 3 * FLAT)})
+    assert plain.parameters != flat.parameters
+    other = technique({"flat_field": npy(tmp_path / "other.npy", FLAT**2)})
+    assert other.parameters != flat.parameters
+    before, after = analysed(plain, frames), analysed(flat, frames)
+    assert after.summary["contrast0"] == pytest.approx(1 / 3, abs=0.01) and "flat_field" not in before.summary
+    assert before.summary["contrast0"] > 0.34 and after.summary["flat_field"] == "flat.npy"
+    # photons stay photons: the factors are relative to their mean
+    assert after.summary["counts_per_pixel"] == pytest.approx(before.summary["counts_per_pixel"], rel=0.05)
+    assert np.isfinite(after.arrays["saxs"]).all() and not np.array_equal(after.arrays["saxs"], before.arrays["saxs"])
+    seen = flat.field.ring.ravel() >= 0
+    image = frames.mean(0) * FLAT / FLAT.ravel()[flat.partition.pixels].mean()
+    assert np.average(after.arrays["saxs"]) == pytest.approx(image.ravel()[seen].mean(), rel=0.02)
+
+
+def test_monitor_and_transmission_divide_intensities_and_leave_c2_bit_for_bit(frames):
+    plain, both = technique({}), technique({}, monitor="i0", transmission="foil")
+    before, after = analysed(plain, frames), analysed(both, frames)
+    assert after.summary["incident"] == pytest.approx(2e5 * 0.25) and after.summary["incident_of"] == "i0 × foil"
+    for name in ("saxs", "saxs_segments", "intensity", "intensity_total"):
+        np.testing.assert_allclose(after.arrays[name] * 5e4, before.arrays[name], rtol=1e-6)
+        assert after.units[name] == "photons/pixel/frame/(i0 × foil)"
+        assert before.units[name] == "photons/pixel/frame"
+    for name in ("c2", "g2", "mean_frame"):
+        np.testing.assert_array_equal(after.arrays[name], before.arrays[name])
+    assert after.summary["counts_per_pixel"] == before.summary["counts_per_pixel"]
+    assert plain.parameters != both.parameters
+
+
+def test_a_reading_that_is_missing_divides_nothing(frames):
+    analysis = analysed(technique({}, monitor="nowhere", transmission="foil"), frames)
+    assert analysis.summary["incident"] == 0.25 and analysis.summary["incident_of"] == "foil"
+    nothing = analysed(technique({}, monitor="nowhere"), frames)
+    assert "incident" not in nothing.summary and nothing.units["saxs"] == "photons/pixel/frame"
+
+
+def test_frames_that_fall_behind_the_monitor_have_no_verdict():
+    n, lost = 2 * N, 9
+    beam = 1 + 0.3 * np.random.default_rng(5).random(n + lost)
+    light = np.random.default_rng(6).gamma(3.0, 1.0, (n + lost, *SHAPE)) * beam[:, None, None]
+    counts = np.random.default_rng(7).poisson(light).astype(np.uint16)
+
+    class Flickering(Beam):
+        of_frames = staticmethod(lambda key: beam[:n])
+
+    subject = technique({}, monitor="i0")
+    spoilt = analysed(subject, np.delete(counts, slice(n // 2, n // 2 + lost), 0), Flickering())
+    assert spoilt.summary["no_claim"].startswith("by the monitor, 9 frames are lost before ")
+    assert spoilt.arrays["c2"].size and spoilt.summary["tau_s"] is None
+    assert "monitor" not in (analysed(subject, counts[:n], Flickering()).summary["no_claim"] or "")
+
+
+def test_a_run_that_names_another_file_is_refused(tmp_path):
+    maps = {"mask": npy(tmp_path / "mask.npy", np.zeros(SHAPE, bool)), "flat_field": npy(tmp_path / "flat.npy", FLAT)}
+    subject = technique(maps)
+    for key, what in (("mask_file", "mask"), ("flat_field_file", "flat field")):
+        run = RunInfo(raw_uid="x", n_frames=N, frame_shape=SHAPE, frame_time_s=0.1, start={key: "/data/other.npy"})
+        with pytest.raises(AnalysisError, match=f"it names the {what} other.npy, rheo_xpcs.partition"):
+            subject.begin(run)
+
+
+@pytest.mark.parametrize(
+    ("write", "why"),
+    [
+        (lambda path: nexus(path, other=1), "flat_field: .* holds no entry/instrument/DETECTOR/flatfield"),
+        (lambda path: path.write_text("no HDF5") and path, "flat_field: .* cannot be read as HDF5"),
+        (lambda path: nexus(path, flatfield=FLAT[:-1]), "mask"),
+    ],
+)
+def test_files_that_cannot_be_meant_have_a_reason(tmp_path, write, why):
+    with pytest.raises(ValueError, match=why):
+        technique({"flat_field": write(tmp_path / "flat.h5")})
+
+
+def test_labels_take_a_flat_field_too(tmp_path):
+    labels, factor = np.ones(SHAPE, np.int64), FLAT.copy()
+    factor[:5] = 0
+    settings = PartitionSettings(
+        roi_map=npy(tmp_path / "bins.npy", labels), flat_field=npy(tmp_path / "flat.npy", factor)
+    )
+    wanted = Partition.from_roi_map(np.where(factor > 0, 1, 0))
+    np.testing.assert_array_equal(build_partition(settings).roi_map, wanted.roi_map)
+
+
+def test_a_mask_that_unpacks_to_gigabytes_is_refused(tmp_path):
+    with h5py.File(tmp_path / "mask.h5", "w") as file:
+        where = "entry/instrument/detector/pixel_mask"
+        file.create_dataset(where, (100_000, 100_000), "u4", chunks=(1000, 1000), compression="gzip")
+    with pytest.raises(ValueError, match=r"mask: .*mask.h5, /entry/.*/pixel_mask unpacks to 40.0 GB"):
+        read_mask(PartitionSettings(**RING, mask=tmp_path / "mask.h5"))
+
+
+def leading(file, name, kind, like):
+    """Write a dataset whose values lie elsewhere."""
+    if kind == "raw":
+        file.create_dataset(name, like.shape, like.dtype, external=[("/proc/self/environ", 0, like.nbytes)])
+    elif kind == "link":
+        file[name] = h5py.ExternalLink("../elsewhere.h5", "entry/d")
+    else:
+        layout = h5py.VirtualLayout(like.shape, like.dtype)
+        layout[:] = h5py.VirtualSource("../elsewhere.h5", "entry/d", like.shape)
+        file.create_virtual_dataset(name, layout)
+
+
+@pytest.mark.parametrize("kind", ["raw", "link", "virtual", "damaged"])
+def test_a_map_that_lies_elsewhere_is_refused(tmp_path, kind):
+    path = tmp_path / "mine" / "bins.h5"
+    path.parent.mkdir()
+    nexus(tmp_path / "elsewhere.h5", "entry", d=np.ones(SHAPE, "u1"))
+    for name, read in (
+        ("qmap/dynamic_roi_map", Partition.load),
+        ("entry/instrument/detector/pixel_mask", lambda path: read_mask(PartitionSettings(mask=path, **RING))),
+    ):
+        with h5py.File(path, "w") as file:
+            leading(file, name, kind, np.ones(SHAPE, "u1"))
+        if kind == "damaged":
+            whole = path.read_bytes()
+            begin = whole.index(b"GCOL") + 8
+            path.write_bytes(whole[:begin] + bytes(8) + whole[begin + 8 :])  # the size of the heap
+        with pytest.raises(ValueError, match=r"bins.h5(: \S+ (lies in other|leads to)| cannot be .* heap)"):
+            read(path)

@@ -1,0 +1,130 @@
+"""A TOML for rheo-XPCS from a frame: shape, dead pixels, the beam; and the picture of the bins."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from typer.testing import CliRunner
+
+import ainerd.cli
+from ainerd.config import Settings, read_section
+from ainerd_xpcs.numerics import Partition, guess_beam_center
+from ainerd_xpcs.technique import RheoXPCSSettings, build_partition, dead_pixels, draw_bins, questions
+
+
+def spheres(shape, beam, mean, seed=0):
+    """Poisson counts of speckle under the form factor of spheres; the fourth minimum is some 100 px from the beam."""
+    rng = np.random.default_rng(seed)
+    r = np.hypot(np.arange(shape[0])[:, None] + 0.5 - beam[0], np.arange(shape[1]) + 0.5 - beam[1])
+    x = r * 0.14 + 1e-6
+    intensity = 9 * ((np.sin(x) - x * np.cos(x)) / x**3) ** 2 + 2e-4
+    return rng.poisson(rng.gamma(5, 0.2, shape) * np.minimum(intensity * mean / np.median(intensity), 1e4))
+
+
+@pytest.mark.parametrize(
+    ("beam", "mean", "within"),
+    [((130.4, 90.7), 3.0, 3), ((130.4, 90.7), 0.1, 8), ((15.0, 20.0), 3.0, 10), ((100.0, 220.0), 3.0, 4)],
+)
+def test_the_beam_is_guessed_from_the_symmetry(beam, mean, within):
+    frame = spheres((260, 240), beam, mean).astype(float)
+    frame[100:106] = np.nan
+    assert np.hypot(*np.subtract(guess_beam_center(frame), beam)) < within
+
+
+def test_a_frame_that_shows_nothing_gives_no_guess():
+    for nothing in (np.zeros((40, 50)), np.full((40, 50), np.nan), np.ones((5, 5))):
+        with pytest.raises(ValueError, match="no scattering"):
+            guess_beam_center(nothing)
+
+
+def test_dead_pixels_of_a_frame():
+    frame = np.ones((40, 30))
+    frame[4], frame[:, 7], frame[10, 10], frame[12, 12] = 0, 0, 0, np.nan
+    dead = dead_pixels(frame)
+    assert dead[4].all() and dead[:, 7].all() and dead[12, 12] and not dead[10, 10] and dead.sum() == 40 + 30 - 1 + 1
+    sparse = np.zeros((200, 300))
+    sparse[3, 4] = 1
+    assert not dead_pixels(sparse).any()
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """The settings that ``ainerd init`` writes from a frame, and the folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(frame, *arguments):
+        np.save("frame.npy", frame)
+        command = ["init", "agent.toml", "--frame", "frame.npy", "--yes", "--force", *arguments]
+        done = CliRunner().invoke(ainerd.cli.app, command, env={"COLUMNS": "200"})
+        assert done.exit_code == 0, (done.output, done.exception)
+        settings = Settings.load("agent.toml")
+        return read_section(RheoXPCSSettings, settings.section, "rheo_xpcs").anchored(tmp_path)
+
+    return write
+
+
+@pytest.mark.parametrize("beam", [(130.0, 120.0), (-12.0, -9.0)], ids=["beam on it", "beam beside its corner"])
+def test_a_frame_becomes_settings_that_pass_and_a_picture(written, beam, tmp_path):
+    frame = spheres((260, 240), beam, 3.0).astype(np.uint16)
+    frame[190:196], frame[7, 20] = 0, 65535
+    settings = written(frame, "--set", "rheo_xpcs.partition.distance_m=5", "--set", "rheo_xpcs.alpha=0.01")
+    about = settings.partition
+    assert about.shape == (260, 240) and about.distance_m == 5 and settings.alpha == 0.01 and settings.contrast is None
+    assert np.hypot(*np.subtract(about.beam_center_px, beam)) < 20  # a guess, coarse where the beam is off
+    mask = np.load(tmp_path / "mask.npy")
+    assert mask[190:196].all() and mask[7, 20] and mask.sum() == 6 * 240 + 1
+    found = build_partition(about)
+    assert found.n_pixels.min() >= 64 and len(found.left_out) == 0 and not found.roi_map[mask].any()
+    if beam[0] < 0:
+        assert 0 <= about.phi_range_deg[0] < about.phi_range_deg[1] <= 90 and found.n_roi > 2
+    drawn = CliRunner().invoke(
+        ainerd.cli.app, ["check", "agent.toml", "--draw", "bins.png", "--frame", "frame.npy"], env={"COLUMNS": "200"}
+    )
+    assert drawn.exit_code == 0 and "guess" in (tmp_path / "agent.toml").read_text()
+    assert (tmp_path / "bins.png").stat().st_size > 20_000
+
+
+def test_a_known_detector_is_known_by_its_shape_and_a_file_is_asked_nothing_more():
+    asked = questions(np.ones((514, 1030)) + np.arange(1030) % 7)
+    assert asked.send(None).key == "partition.file"
+    assert asked.send(None).default == "eiger500k"
+    assert [q.key for q in _rest(questions(None), "bins.h5")] == ["partition.file", "contrast", "alpha"]
+
+
+def _rest(asked, answer):
+    question = asked.send(None)
+    while True:
+        yield question
+        try:
+            question = asked.send(answer)
+        except StopIteration:
+            return
+
+
+def test_the_picture_has_numbers_beam_mask_and_table(tmp_path):
+    labels = np.zeros((60, 80), int)
+    labels[5:20, 5:70], labels[30:50, 10:40] = 1, 3
+    partition = Partition.from_roi_map(labels, q=[0.1, 0.2, 0.3], phi=[0, 90, 180])
+    figure = Figure()
+    draw_bins(figure, partition, (-5.0, 40.0), labels == 7, frame=np.ones((60, 80)))
+    whole, near, table = figure.axes
+    assert [text.get_text() for text in near.texts] == ["1", "2"]
+    for k, text in enumerate(near.texts, start=1):
+        x, y = text.get_position()
+        assert partition.roi_map[int(y), int(x)] == k
+    assert whole.lines[0].get_xydata().tolist() == [[40.0, -5.0]] and whole.get_ylim()[1] < -5
+    lines = table.texts[0].get_text().splitlines()
+    assert lines[1].split() == ["1", "0.1", "0.0", "975"] and lines[2].split() == ["2", "0.3", "180.0", "600"]
+    assert "off the detector" in whole.get_title(loc="left") and "left out: 1" in lines[-1]
+    assert whole.get_aspect() == near.get_aspect() == 1.0
+    with pytest.raises(ValueError, match=r"the frame has \(5, 5\) pixels"):
+        draw_bins(Figure(), partition, frame=np.ones((5, 5)))
+
+
+def test_many_bins_are_listed_by_ring():
+    shape = np.arange(40)[:, None] // 4 * 10 + np.arange(50)[None, :] // 5 + 1
+    partition = Partition.from_roi_map(shape, q=np.repeat(np.arange(1, 11) / 10, 10), phi=np.tile(np.arange(10.0), 10))
+    figure = Figure()
+    draw_bins(figure, partition)
+    lines = figure.axes[2].texts[0].get_text().splitlines()
+    assert len(lines) == 11 and lines[2].split()[:4] == ["11", "to", "20", "0.2"]
+    assert len(figure.axes[1].texts) == 50 and "one in 2" in figure.axes[1].get_title(loc="left")

@@ -1,0 +1,241 @@
+"""Bins from the TOML, each way there is; and files that cannot be meant, each with its line."""
+
+import h5py
+import numpy as np
+import pytest
+from pyFAI.geometry import Geometry as PoniGeometry
+
+from ainerd.agent import build_technique
+from ainerd.config import Settings, SettingsError, read_section
+from ainerd_xpcs.numerics import Partition
+from ainerd_xpcs.technique import RheoXPCSSettings, build_partition, check_bins
+
+AROUND = """
+name = "here"
+[detector]
+image = "image"
+n_frames = "n"
+frame_time_s = "t"
+[steering.bounds]
+x = [0.0, 1.0]
+[storage]
+directory = "tiled"
+frames = ["."]
+"""
+RING = """
+shape = [128, 192]
+beam_center_px = [64.0, 96.0]
+distance_m = 6.0
+energy_keV = 11.0
+q_range_inv_nm = [0.019, 0.029]
+"""
+
+
+PONI = """poni_version: 2.1
+Detector: Lambda250k
+Detector_config: {"pixel1": 5.5e-05, "pixel2": 5.5e-05, "orientation": 3}
+Distance: 4.0
+Poni1: 0.014
+Poni2: 0.0141
+Rot1: 0
+Rot2: 0
+Rot3: 0
+Wavelength: 1.127e-10
+"""
+
+
+@pytest.fixture
+def of(tmp_path):
+    """The settings of the bins, from a file with these lines in its section for them."""
+
+    def read(partition, analysis=""):
+        path = tmp_path / "agent.toml"
+        path.write_text(f"{AROUND}\n[rheo_xpcs]\n{analysis}\n[rheo_xpcs.partition]\n{partition}\n")
+        settings = Settings.load(path)
+        return read_section(RheoXPCSSettings, settings.section, "rheo_xpcs").anchored(settings.folder).partition
+
+    return read
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """The line that is said of such a file."""
+
+    def read(partition, analysis=""):
+        path = tmp_path / "agent.toml"
+        path.write_text(f"{AROUND}\n[rheo_xpcs]\n{analysis}\n[rheo_xpcs.partition]\n{partition}\n")
+        with pytest.raises(SettingsError) as error:
+            build_technique(Settings.load(path))
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    return read
+
+
+def said(partition, settings=None):
+    return {finding.subject: finding for finding in check_bins(partition, settings)}
+
+
+def test_several_rings_of_part_of_a_circle(of):
+    settings = of(f"{RING}\nn_q = 2\nn_phi = 4\nphi_range_deg = [-40, 40]")
+    found = build_partition(settings)
+    assert found.n_roi == 8 and found.phi.tolist() == [330, 350, 10, 30] * 2
+    assert np.allclose(found.q, np.repeat([0.0215, 0.0265], 4))
+    row, column = np.divmod(found.pixels, 192)
+    assert (np.abs(row + 0.5 - 64) <= np.tan(np.deg2rad(40)) * (column + 0.5 - 96)).all()
+    assert said(found, settings)["geometry"].state.endswith(
+        "the beam is on the detector, at row 64, column 96 of 128 × 192"
+    )
+
+
+def test_ring_edges_and_no_sectors(of):
+    text = RING.replace("q_range_inv_nm = [0.019, 0.029]", "q_edges_inv_nm = [0.012, 0.015, 0.02, 0.03]")
+    found = build_partition(of(f"{text}\nn_phi = 1"))
+    assert found.n_roi == 3 and np.allclose(found.q, [0.0135, 0.0175, 0.025])
+
+
+def test_the_beam_in_a_corner_leaves_out_what_is_not_seen_and_says_so(of):
+    settings = of(RING.replace("[64.0, 96.0]", "[1.5, 1.5]"))
+    found = build_partition(settings)
+    assert found.phi.tolist() == [10, 30, 50, 70, 90, 350] and len(found.left_out) == 12
+    findings = said(found, settings)
+    assert "6 bins of" in findings["partition"].state
+    assert findings["left out"].state.startswith("12 of 18 bins, which hold no pixel (q 0.024 1/nm, phi ")
+    off = of(RING.replace("[64.0, 96.0]", "[64.0, -20.0]"))
+    assert "the beam is off the detector" in said(build_partition(off), off)["geometry"].state
+
+
+def test_bins_that_are_left_out_by_a_mistake_are_asked_about(of):
+    # 1.13 is the wavelength: a ring of ten times the radius still crosses the corners of the detector
+    text = RING.replace("energy_keV = 11.0", "energy_keV = 1.1271").replace("0.019, 0.029", "0.0156, 0.0176")
+    settings = of(text.replace("[128, 192]", "[512, 512]").replace("[64.0, 96.0]", "[256.0, 256.0]") + "n_phi = 6")
+    found = build_partition(settings)
+    assert found.phi.tolist() == [30, 150, 210, 330]
+    assert said(found, settings)["left out"].state == (
+        "2 of 6 bins, which hold no pixel (q 0.0166 1/nm, phi 90, 270 degrees); if that is not meant: "
+        "with energy_keV = 11 6 of 6 bins would be seen: is 1.1271 the wavelength in Å?"
+    )
+
+
+def test_a_tiny_ring_is_asked_about(of):
+    settings = of(RING.replace("0.019, 0.029", "0.0019, 0.0029").replace("[128, 192]", "[256, 256]"))
+    finding = said(build_partition(settings), settings)["partition"]
+    assert not finding.ok and "are the limits in 1/Å?" in finding.remedy
+
+
+def test_labels_of_ones_own(of, tmp_path):
+    labels = np.zeros((20, 30), int)
+    labels[2:10, 3:25], labels[12:18, 5:9] = 1, 3
+    np.save(tmp_path / "labels.npy", labels)
+    np.save(tmp_path / "bad.npy", np.arange(600).reshape(20, 30) % 7 == 0)
+    settings = of('roi_map = "labels.npy"\nq_inv_nm = [0.1, 0.2, 0.3]\nphi_deg = [0, 90, 180]\nmask = "bad.npy"')
+    found = build_partition(settings)
+    assert found.q.tolist() == [0.1, 0.3] and found.phi.tolist() == [0, 180]
+    good = np.arange(600).reshape(20, 30) % 7 != 0
+    assert np.array_equal(found.roi_map, np.where(good, np.where(labels == 3, 2, labels), 0))
+    findings = said(found, settings)
+    assert findings["left out"].state.startswith("1 of 3 bins") and "mask" in findings and "geometry" not in findings
+    assert np.isnan(build_partition(of('roi_map = "labels.npy"')).q).all()
+
+
+def test_masks_of_nxxpcs_and_q_maps_of_aps(of, tmp_path):
+    ring = Partition.annular(
+        detector="lambda750k",
+        beam_center_px=(258.0, 778.0),
+        distance_m=8.0,
+        energy_keV=11.0,
+        q_range_inv_nm=(0.019, 0.029),
+    )
+    ring.save(tmp_path / "masks.h5")
+    assert np.array_equal(build_partition(of('file = "masks.h5"')).roi_map, ring.roi_map)
+    with h5py.File(tmp_path / "qmap.h5", "w") as file:
+        file["qmap/dynamic_roi_map"] = np.repeat([[0, 1], [2, 4]], 10, axis=1)
+        file["qmap/static_roi_map"] = np.repeat([[0, 1], [2, 4]], 10, axis=1)
+        for kind in ("dynamic", "static"):
+            file[f"qmap/{kind}_v_list_dim0"], file[f"qmap/{kind}_v_list_dim1"] = [0.001, 0.002], [0.0, 90.0]
+            file[f"qmap/{kind}_index_mapping"] = np.arange(4)
+    found = build_partition(of('file = "qmap.h5"'))
+    assert np.allclose(found.q, [0.01, 0.01, 0.02]) and found.phi.tolist() == [0, 270, 270]
+    assert np.allclose(found.left_out, [[0.02, 0]])
+
+
+@pytest.mark.parametrize(
+    ("partition", "message"),
+    [
+        ("", "rheo_xpcs.partition: must have a geometry (detector or shape, beam_center_px, "),
+        ("beam_center_px = [1, 2]", "detector is missing, a name that pyFAI knows; or shape and pixel_um"),
+        ('detector = "lambda750k"\nbeam_center_px = [1, 2]', "distance_m, energy_keV missing"),
+        (f'{RING}\nfile = "x.h5"', "file brings the bins, remove shape, beam_center_px, distance_m, energy_keV, q"),
+        ('file = "x.h5"\nroi_map = "x.npy"', "file brings the bins, remove roi_map; or remove file"),
+        ('roi_map = "x.npy"\nn_phi = 3', "roi_map brings the bins, remove n_phi; or remove roi_map"),
+        (f"{RING}\nphi_deg = [1.0]", "phi_deg only with roi_map"),
+        (f'{RING}\ndetector = "lambda750k"', "detector 'lambda750k' has a shape and pixels of its own, remove shape"),
+        (f"{RING}\nq_edges_inv_nm = [0.1, 0.2]", "q_range_inv_nm with n_q, or q_edges_inv_nm: one of the two"),
+        ('file = "x.h5"', "partition: file: there is no "),
+        ('roi_map = "agent.toml"', "partition: roi_map: "),
+        (f'{RING}\nmask = "no.npy"', "partition: mask: there is no "),
+        (RING.replace("6.0", "6000.0"), "distance_m: must be at least 0.05 and at most 200 m, got 6000; if 6000 is"),
+        (RING.replace("11.0", "11000.0"), "at most 300 keV, got 11000; if 11000 is in eV, give 11"),
+        (f"{RING}\npixel_um = 55e-6", "must be at least 0.5 and at most 5000 µm, got 5.5e-05; if 5.5e-05 is in m"),
+        (RING.replace("0.019", "nan"), "partition.q_range_inv_nm.0: Input should be a finite number, got nan"),
+        (RING.replace("0.019, 0.029", "0.029, 0.019"), "partition: q_range_inv_nm must be (low, high)"),
+        (RING.replace("0.019, 0.029", "1.9, 2.9"), "partition: no pixel lies in the rings: q runs 0.0"),
+        (RING.replace("[64.0, 96.0]", "[64.0, 960.0]").replace("128", "1200"), "beam_center_px = [960, 64] 18 of 18"),
+        (f"{RING}\nphi_range_deg = [40, -40]", "partition: phi_range_deg must be (begin, end)"),
+        (f"{RING}\nbeamstop_px = -3", "partition.beamstop_px: "),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_bins_is_one_line(refused, partition, message):
+    assert message in refused(partition)
+
+
+@pytest.mark.parametrize(
+    ("analysis", "message"),
+    [
+        ("contrast = 20", "rheo_xpcs.contrast: must be above 0 and at most 1, got 20; if 20 is in percent, give 0.2"),
+        ("contrast = 0.0", "rheo_xpcs.contrast: must be above 0"),
+        ("alpha = 5", "rheo_xpcs.alpha: must be above 0 and below 1, got 5; if 5 is in percent, give 0.05"),
+        ("alpha = 1.0", "rheo_xpcs.alpha: must be above 0 and below 1, got 1"),
+        ("sigma = 2.0", 'reduction = "gaussian" needs sigma, in frames, and no other takes it'),
+        ('reduction = "gaussian"', 'reduction = "gaussian" needs sigma, in frames, and no other takes it'),
+        ("preshear = [{ rate = 30, duration_s = 0 }]", "rheo_xpcs.preshear.0.duration_s: must be above 0"),
+        (
+            "preshear = [{ rate = inf, duration_s = 1 }]",
+            "rheo_xpcs.preshear.0.rate: Input should be a finite number, got inf",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_analysis_names_key_and_unit(refused, analysis, message):
+    assert message in refused(RING, analysis)
+
+
+def test_the_contrast_may_be_found_in_each_run():
+    assert RheoXPCSSettings(partition={"file": "x.h5"}).contrast is None
+
+
+def test_the_geometry_comes_from_a_file_of_pyfai(of, tmp_path):
+    (tmp_path / "rings.poni").write_text(PONI.replace("Rot1: 0", "Rot1: 0.002"))
+    partition = build_partition(of('poni = "rings.poni"\nq_range_inv_nm = [0.019, 0.029]\nn_q = 2\nn_phi = 1'))
+    q = PoniGeometry.sload(str(tmp_path / "rings.poni")).qArray((516, 516))  # of pyFAI, in 1/nm
+    for k in (1, 2):
+        of_bin = q[partition.roi_map == k]
+        assert of_bin.min() == pytest.approx(0.014 + 0.005 * k, rel=0.02)
+        assert of_bin.max() == pytest.approx(0.019 + 0.005 * k, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "line"),
+    [
+        (None, "", "rings.poni: No such file or directory"),
+        ("no geometry", "", "pyFAI cannot read it as a .poni file"),
+        (PONI.replace("Lambda250k", "Lumbda"), "", "Detector lumbda is unknown"),
+        (PONI.replace("Wavelength: 1.127e-10", ""), "", "has no wavelength: calibrate with the energy of the beam"),
+        (PONI.replace("Rot1: 0", "Rot1: 0.1"), "", "tilted by 5.73 degrees, q would be wrong by up to"),
+        (PONI.replace('"orientation": 3', '"orientation": 1'), "", "orientation 1"),
+        (PONI, "distance_m = 4.0", "poni brings the geometry, remove distance_m; or remove poni"),
+    ],
+)
+def test_a_file_of_pyfai_is_refused(refused, tmp_path, text, more, line):
+    if text is not None:
+        (tmp_path / "rings.poni").write_text(text)
+    assert line in refused(f'poni = "rings.poni"\nq_range_inv_nm = [0.019, 0.029]\n{more}')

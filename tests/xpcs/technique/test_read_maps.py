@@ -1,0 +1,239 @@
+"""Two-time maps of other programs, against the same maps reduced here by plain sums."""
+
+from itertools import product
+
+import h5py
+import numpy as np
+import pytest
+
+from ainerd_xpcs.numerics import Partition
+from ainerd_xpcs.technique import MapFile
+from tests.xpcs.technique import map_files
+from tests.xpcs.technique.map_files import DEAD, FRAME_S, MAP, PROCESSED, Q, T, write
+
+SIZE = 16
+
+
+@pytest.fixture(scope="module")
+def maps():
+    return map_files.correlations(map_files.movie())
+
+
+@pytest.fixture(scope="module")
+def expected(maps):
+    """Means over blocks of 8 × 8 frames, without the dead frame, with neighbours in place of the diagonal."""
+    out = np.empty((4, SIZE, SIZE))
+    for c2, reduced in zip(maps.copy(), out, strict=True):
+        c2[DEAD] = c2[:, DEAD] = np.nan
+        beside = np.array([np.append(np.nan, c2.diagonal(1)), np.append(c2.diagonal(1), np.nan)])
+        for t in range(T):
+            c2[t, t] = np.nan if np.isnan(beside[:, t]).all() else np.nanmean(beside[:, t])
+        for i, j in product(range(SIZE), range(SIZE)):
+            reduced[i, j] = np.nanmean(c2[8 * i : 8 * i + 8, 8 * j : 8 * j + 8])
+    return out
+
+
+def read(path, **options):
+    with MapFile(path, **options) as file:
+        maps = np.array(list(file.maps(SIZE)))
+    assert file.n_rows == T
+    return file, maps
+
+
+CASES = {
+    "boost_corr": (map_files.boost_corr, {}, PROCESSED),
+    "boost_corr, c2_half": (map_files.boost_corr, {"prefix": "xpcs/twotime/c2_half"}, PROCESSED),
+    "8-ID": (map_files.old_8id, {}, PROCESSED),
+    "pychx": (map_files.pychx, {}, [1, 2, 3, 4]),
+    **{
+        f"NXxpcs, {mode}, {half}, {origin}, {baseline}": (
+            map_files.nexus,
+            {"mode": mode, "half": half, "origin": origin, "baseline": baseline},
+            [1, 2, 3, 4],
+        )
+        for mode, half, origin, baseline in [
+            ("one_array_q_first", "all", "upper_left", 1),
+            ("one_array_q_last", "upper_half", "upper_left", 1),
+            ("data_exchange_keys", "lower_half", "upper_left", 1),
+            ("one_array_q_first", "upper_half", "lower_left", 1),
+            ("one_array_q_last", "all", "lower_left", 1),
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_layout_gives_the_same_maps(case, maps, expected, tmp_path):
+    layout, options, labels = CASES[case]
+    file, found = read(write(tmp_path / "result.hdf", layout, maps, **options))
+    bins = np.array(labels) - 1
+    np.testing.assert_allclose(found, expected[bins], rtol=2e-5)
+    assert file.row_s == pytest.approx(FRAME_S)
+    np.testing.assert_array_equal(file.partition.roi_map > 0, np.isin(MAP, labels))
+    np.testing.assert_allclose(file.partition.q, Q[bins])
+    assert file.no_partition == ""
+
+
+def test_a_baseline_of_zero_becomes_one(expected, maps, tmp_path):
+    alive = maps.copy()
+    alive[:, DEAD] = alive[:, :, DEAD] = np.nan
+    for half in ("all", "upper_half"):
+        _, found = read(write(tmp_path / f"{half}.nxs", map_files.nexus, alive, half=half, baseline=0))
+        np.testing.assert_allclose(found, expected, rtol=2e-5)
+
+
+def test_photons_and_the_start_come_along(maps, tmp_path):
+    for layout, labels in ((map_files.boost_corr, PROCESSED), (map_files.pychx, [1, 2, 3, 4])):
+        file, _ = read(write(tmp_path / "result.hdf", layout, maps))
+        np.testing.assert_allclose(file.counts, 0.5 * np.array(labels))
+        assert file.began == 1772352000.0
+
+
+def test_a_npy_of_pychx_has_no_bins_unless_they_are_given(maps, expected, tmp_path):
+    path = tmp_path / "uid=ab12_g12b.npy"
+    np.save(path, np.moveaxis(maps, 0, -1))
+    with pytest.raises(ValueError, match="does not say how long a row of its maps is: give --frame-time"):
+        read(path)
+    file, found = read(path, frame_time_s=0.1)
+    np.testing.assert_allclose(found, expected, rtol=2e-5)
+    assert (
+        file.no_partition == "a .npy holds no bins" and file.partition.n_roi == 4 and np.isnan(file.partition.q).all()
+    )
+    bins = Partition.from_roi_map(MAP, q=Q)
+    assert read(path, frame_time_s=0.1, bins=bins)[0].partition is bins
+    with pytest.raises(ValueError, match="has 4 maps, the bins are 2"):
+        read(path, frame_time_s=0.1, bins=bins.only([1, 2]))
+
+
+def test_pickled_objects_are_not_loaded(tmp_path):
+    path = tmp_path / "uid=ab12_g12b.npy"
+    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match="not a .npy file of numbers"):
+        read(path, frame_time_s=0.1)
+
+
+def test_maps_of_the_right_size_are_kept_as_they_are(tmp_path, maps):
+    path = tmp_path / "maps.npy"
+    np.save(path, maps[:, :SIZE, :SIZE])
+    with pytest.raises(ValueError, match="map 1 has 16 rows, at least 64 are needed"):
+        read(path, frame_time_s=1.0)
+    with MapFile(write(tmp_path / "result.h5", map_files.pychx, maps)) as file:
+        c2 = next(file.maps(T))
+    off = ~np.eye(T, dtype=bool)
+    off[DEAD] = off[:, DEAD] = False
+    np.testing.assert_allclose(c2[off], maps[0][off], rtol=1e-6)
+    assert np.isnan(c2[DEAD]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda file: file.__delitem__("xpcs/twotime/correlation_map"),
+            "holds no two-time map in a known layout .*entry, xpcs",
+        ),
+        (lambda file: file.__delitem__("entry/instrument"), "give --frame-time"),
+        (lambda file: file["xpcs/twotime/correlation_map"].move("c2_00003", "c2_00009"), "lists 3 bins"),
+        (
+            lambda file: _replace(file, "xpcs/twotime/correlation_map/c2_00002", np.ones((70, 80))),
+            r"map 2 has shape \(70, 80\)",
+        ),
+        (
+            lambda file: _replace(file, "xpcs/twotime/processed_bins", [7, 8, 9]),
+            r"bins \[7, 8, 9\], which have no pixel",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named(change, message, maps, tmp_path):
+    path = write(tmp_path / "result.hdf", map_files.boost_corr, maps)
+    with h5py.File(path, "r+") as file:
+        change(file)
+    with pytest.raises(ValueError, match=message) as caught:
+        read(path)
+    assert str(caught.value).count(str(path)) == 1
+
+
+def _replace(file, name, value):
+    del file[name]
+    file[name] = value
+
+
+def test_a_storage_mode_that_says_nothing_is_refused(maps, tmp_path):
+    path = write(tmp_path / "result.nxs", map_files.nexus, maps)
+    with h5py.File(path, "r+") as file:
+        file["entry/twotime/two_time_corr_func"].attrs["storage_mode"] = "other"
+    with pytest.raises(ValueError, match="storage_mode 'other', which does not say where a map is"):
+        read(path)
+
+
+def test_maps_that_unpack_to_gigabytes_are_refused(tmp_path):
+    with h5py.File(tmp_path / "g12b.h5", "w") as file:
+        file.create_dataset("g12b", (30_000, 30_000, 4), "f4", chunks=(1000, 1000, 1), compression="gzip")
+    with pytest.raises(ValueError, match=r"g12b.h5.*what is read of it unpacks to 3,600 MB, more than 268"):
+        read(tmp_path / "g12b.h5", frame_time_s=FRAME_S, bins=Partition.from_roi_map(MAP))
+
+
+LOW = np.tri(T, k=-1, dtype=bool)
+# What programs store in place of C2 with time from the upper left corner. Each gives the same maps.
+STORED = {
+    **{f"{side} half, {filler} elsewhere": (lambda c2, low=low, filler=filler: np.where(low, filler, c2))
+       for side, low in (("upper", LOW), ("lower", LOW.T)) for filler in (0, 1, -1, np.nan)},
+    "half without the diagonal": lambda c2: np.where(LOW | np.eye(T, dtype=bool), np.nan, c2),
+    "C2 - 1": lambda c2: np.where(c2 == 0, 0, c2 - 1),
+    "rows run down": lambda c2: c2[:, ::-1],
+    "rows run down, half": lambda c2: np.where(LOW, 0, c2)[:, ::-1],
+    "float16": lambda c2: c2.astype(np.float16),
+}  # fmt: skip
+
+
+def plain(path, maps, **attributes):
+    with h5py.File(path, "w") as file:
+        field = file.create_dataset("entry/twotime/two_time_corr_func", data=maps)
+        field.attrs.update(attributes)
+        file["entry/instrument/detector/frame_time"] = 1000 * FRAME_S
+        file["entry/instrument/detector/frame_time"].attrs["units"] = "ms"
+    return path
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_what_a_map_is_is_seen_in_it(name, maps, expected, tmp_path):
+    stored = STORED[name](maps)
+    for attributes in ({}, {"time_origin_location": "lower_left"}):
+        file, found = read(plain(tmp_path / "maps.nxs", stored, **attributes))
+        np.testing.assert_allclose(found, expected, rtol=2e-3 if name == "float16" else 2e-5)
+        assert file.row_s == pytest.approx(FRAME_S)
+
+
+def test_the_axis_of_the_bins_is_the_one_that_fits(maps, expected, tmp_path):
+    last = np.moveaxis(maps, 0, -1)
+    for stored, mode in ((last, ""), (last, "one_array_q_first"), (maps, "one_array_q_last")):
+        _, found = read(plain(tmp_path / "maps.nxs", stored, storage_mode=mode))
+        np.testing.assert_allclose(found, expected, rtol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c2: 2.25 * c2, "map 1 is .* at short lags and .* at long ones: C2 of normalised intensities is 1 to 2"),
+        (lambda c2: 0.5 * c2, "map 1 is .* at short lags"),
+        (lambda c2: np.roll(c2, 20, axis=2), "map 1 is not symmetric, and no half of it is empty"),
+        (lambda c2: np.random.default_rng(0).normal(1, 0.1, c2.shape), "map 1 is not symmetric"),
+        (lambda c2: np.where(LOW, c2 - 0.5, c2), "map 1 is not symmetric"),
+    ],
+)
+def test_what_is_no_map_of_c2_is_refused(change, message, maps, tmp_path):
+    with pytest.raises(ValueError, match=f"maps.nxs: {message}"):
+        read(plain(tmp_path / "maps.nxs", change(maps)))
+
+
+def test_bins_that_count_from_0_are_the_bins_from_1(maps, expected, tmp_path):
+    path = write(tmp_path / "result.hdf", map_files.boost_corr, maps)
+    with h5py.File(path, "r+") as file:
+        file["xpcs/twotime/processed_bins"][...] = np.array(PROCESSED) - 1
+    file, found = read(path)
+    np.testing.assert_allclose(found, expected[np.array(PROCESSED) - 1], rtol=2e-5)
+    np.testing.assert_allclose(file.partition.q, Q[np.array(PROCESSED) - 1])
+    with h5py.File(path, "r+") as file:
+        file["xpcs/twotime/processed_bins"][...] = [1, 3, 3]
+    with pytest.raises(ValueError, match="each must have a number of its own, from 1"):
+        read(path)

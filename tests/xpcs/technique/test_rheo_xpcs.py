@@ -1,0 +1,386 @@
+import os
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ainerd.results import ResultRecord, ResultStore
+from ainerd.server import open_catalog
+from ainerd.technique import AnalysisError, RunInfo
+from ainerd_xpcs.dynamics import Dynamics, clock, g1_moving
+from ainerd_xpcs.latent import Encoder
+from ainerd_xpcs.numerics import Partition
+from ainerd_xpcs.technique import RheoXPCS, sentences
+from tests.small_bank import some_of_bank
+
+ROI_MAP = np.repeat(np.arange(1, 19), 300).reshape(60, 90)
+
+
+small_bank = cache(some_of_bank)
+
+
+def technique(**options):
+    partition = Partition.from_roi_map(ROI_MAP, q=np.full(18, 0.024), phi=np.arange(10, 360, 20))
+    return RheoXPCS(partition, Encoder.load(), small_bank(), **{"contrast": 1.0 / 3} | options)
+
+
+def speckle(n_frames, photons, seed=0, tau_s=20.0):
+    """Frames of three modes that relax with tau over 50 s, `photons` a pixel in all."""
+    rng = np.random.default_rng(seed)
+    s = clock(Dynamics(family="slow", tau_s=tau_s), np.arange(n_frames) * 50 / n_frames)
+    root = np.linalg.cholesky(g1_moving(Dynamics(family="slow", tau_s=tau_s), s[:, None], s) + 1e-9 * np.eye(n_frames))
+    field = (root @ rng.normal(size=(n_frames, 6 * ROI_MAP.size))).reshape(n_frames, 6, *ROI_MAP.shape)
+    return rng.poisson((field**2).mean(1) * photons / n_frames).astype(np.uint16)
+
+
+def analyse(subject, frames, n_frames="as many as there are", frame_time_s=None):
+    n_frames = len(frames) if isinstance(n_frames, str) else n_frames
+    exposure = subject.begin(
+        RunInfo(
+            raw_uid="x", n_frames=n_frames, frame_shape=ROI_MAP.shape, frame_time_s=frame_time_s or 50 / len(frames)
+        )
+    )
+    flat = frames.reshape(len(frames), -1)[:, exposure.pixels]
+    for start in range(0, len(frames), 30):
+        exposure.push(flat[start : start + 30], start)
+    return exposure.finish()
+
+
+TEXTS = {"speckle", "no_claim", "nearest_known", "strangest_in", "no_tau", "g2_model", "g2_model_or", "g2_errors"}
+
+
+def given(analysis):
+    return {name for name, value in analysis.summary.items() if value is not None}
+
+
+def test_a_known_exposure_is_described_and_not_called_novel():
+    analysis = analyse(technique(), speckle(100, 200))
+    assert analysis.embedding.shape == (technique().embedding_size,)
+    assert analysis.novelty_p > 0.05
+    for name, truth in {"tau_s": 20, "kww_exponent": 1, "contrast": 1 / 3}.items():
+        assert abs(analysis.summary[name] - truth) < 3 * analysis.summary[f"{name}_err"] < 0.3 * truth
+    assert analysis.summary["speckle"] == "yes" and "tau_s_above" not in given(analysis)
+    bins = analysis.tables["bins"]
+    assert np.mean(np.abs(bins["tau_s"] - 20) < 2 * bins["tau_s_err"]) > 0.7
+    assert set(analysis.units) >= {*given(analysis), *bins, *analysis.arrays} - TEXTS
+    assert analysis.summary["counts_per_pixel"] == pytest.approx(2, rel=0.02)
+    assert analysis.summary["no_claim"] is None
+
+
+def test_denoised_maps_are_kept_beside_the_measured_ones():
+    subject, plain = technique(denoiser=Encoder.load("ours")), technique()
+    assert subject.parameters != plain.parameters
+    s = clock(Dynamics(family="slow", tau_s=20.0), (np.arange(64) + 0.5) * 50 / 64)
+    truth = 1 + g1_moving(Dynamics(family="slow", tau_s=20.0), s[:, None], s) ** 2 / 3
+    analysis, without = (analyse(each, speckle(100, 60)) for each in (subject, plain))
+    assert {"c2", "latent", "g2", "denoised"} <= set(analysis.arrays)
+    np.testing.assert_array_equal(analysis.arrays["c2"], without.arrays["c2"])
+    assert not {"denoised", "g2_denoised", "tau_denoised_s"} & {*without.arrays, *without.summary}
+    measured = analysis.arrays["c2"].reshape(18, 64, 4, 64, 4).mean((2, 4))
+    error, before = (np.square(maps - truth).mean((1, 2)) for maps in (analysis.arrays["denoised"], measured))
+    assert np.median(error / before) < 0.5
+    assert analysis.summary["tau_denoised_s"] == pytest.approx(20, rel=0.3)
+    assert set(analysis.units) >= {*analysis.arrays, "tau_denoised_s"}
+
+
+def test_few_photons_are_no_reason_to_say_nothing_and_another_diagonal_is():
+    assert 0 < analyse(technique(), speckle(100, 20)).novelty_p <= 1
+    assert "area" in analyse(technique(diagonal="raw"), speckle(100, 200)).summary["no_claim"]
+
+
+def test_speckle_that_single_frames_do_not_show_is_enough():
+    one = Partition.from_roi_map(np.where(ROI_MAP <= 6, 1, 0), q=np.full(1, 0.024))
+    analysis = analyse(RheoXPCS(one, Encoder.load(), small_bank()), speckle(100, 2, seed=20))
+    assert analysis.summary["speckle"] == "yes" and analysis.summary["contrast0"] is None  # too few photons
+    assert 0 < analysis.novelty_p <= 1 and analysis.summary["no_claim"] is None
+
+
+def test_what_changes_the_numbers_changes_the_parameters():
+    base = technique().parameters
+    assert technique().parameters == base
+    assert technique(contrast=0.2).parameters != base
+    assert technique(normalization="paper").parameters != base
+    assert technique(alpha=0.01).parameters == base  # the p-value is the same
+
+
+def test_only_a_session_calibrates_ahead(monkeypatch):
+    asked, subject = [], technique()
+    monkeypatch.setattr("ainerd_xpcs.technique._technique.calibrate_ahead", lambda *given: asked.append(given))
+    subject.expect([])
+    assert asked == []
+    subject.warm_up()  # as a session does
+    subject.expect([])
+    assert len(asked) == 1
+
+
+def test_labels_keep_their_numbers():
+    z = np.repeat(np.eye(16, dtype=np.float32)[:2] * technique().regime_width, 4, axis=0)
+    first = technique().regimes(z)
+    assert first.n_regimes == 2
+    previous = np.where(first.labels == 0, 5, 2)
+    assert np.array_equal(technique().regimes(z, previous).labels, previous)
+
+
+@pytest.fixture(scope="module")
+def movie():
+    return speckle(100, 200)
+
+
+def test_of_several_rings_each_has_its_numbers_and_the_run_one_verdict(movie):
+    partition = Partition.from_roi_map(ROI_MAP, q=np.repeat([0.02, 0.03], 9), phi=np.tile(np.arange(20, 380, 40), 2))
+    analysis = analyse(RheoXPCS(partition, Encoder.load(), small_bank(), contrast=1 / 3), movie)
+    rings = analysis.tables["rings"]
+    assert analysis.embedding.shape == (16,) and rings["q"] == pytest.approx([0.02, 0.03])
+    assert np.all(np.abs(rings["tau_s"] - 20) < 3 * rings["tau_s_err"])
+    assert analysis.novelty_p == pytest.approx(min(1.0, 2 * rings["novelty_p"].min()))
+    assert analysis.summary["tau_s"] == rings["tau_s"][1] and analysis.summary["q"] == rings["q"][1]
+
+
+def test_the_picture_of_several_rings_has_tau_over_q(movie, place):
+    partition = Partition.from_roi_map(ROI_MAP, q=np.repeat([0.02, 0.025, 0.03], 6))
+    subject = RheoXPCS(partition, Encoder.load(), small_bank(), contrast=1 / 3)
+    _, ainerd = open_catalog(place.client())
+    store = ResultStore(ainerd, agent="rings")
+    record = ResultRecord(raw_uid="rings", technique="rheo_xpcs", agent="rings", parameters=dict(subject.parameters))
+    store.complete(store.begin(record), analyse(subject, movie))
+    figure = ainerd["results"][record.key].plot()
+    (times,) = (axes for axes in figure.axes if axes.get_ylabel() == "τ (s)")
+    drawn = times.containers[0].lines[0].get_xydata()
+    rings = store.rows(record.key, "rings")
+    np.testing.assert_allclose(drawn, rings[["q", "tau_s"]].to_numpy())
+    law = [line for line in times.lines if "n = " in str(line.get_label())]
+    assert len(law) == (store.record(record.key).summary.get("q_exponent") is not None)
+
+
+def test_of_part_of_a_circle_there_is_a_claim(movie):
+    partition = Partition.from_roi_map(ROI_MAP, q=np.full(18, 0.024), phi=np.arange(5, 95, 5))
+    analysis = analyse(RheoXPCS(partition, Encoder.load(), small_bank(), contrast=1 / 3), movie)
+    assert analysis.novelty_p > 0.05
+    assert analysis.summary["tau_s"] == pytest.approx(20, rel=0.15)
+
+
+def test_bins_of_no_known_azimuth_weigh_by_their_pixels(movie):
+    unequal = np.where(ROI_MAP > 9, 2, 1)
+    unequal[40:] = 3
+    analysis = analyse(RheoXPCS(Partition.from_roi_map(unequal), Encoder.load(), small_bank(), contrast=1 / 3), movie)
+    assert analysis.novelty_p > 0.05
+    whole = analyse(RheoXPCS(Partition.from_roi_map(ROI_MAP * 0 + 1), Encoder.load(), small_bank()), movie)
+    assert np.linalg.norm(analysis.embedding - whole.embedding) < Encoder.load().scatter
+
+
+def test_the_contrast_of_a_run_is_found_in_it(movie):
+    analysis = analyse(technique(contrast=None), movie)
+    assert analysis.novelty_p > 0.05
+    flat = np.random.default_rng(0).poisson(2.0, movie.shape).astype(np.uint16)
+    analysis = analyse(technique(contrast=None), flat)
+    assert analysis.novelty_p is None and "no speckle was found" in analysis.summary["no_claim"]
+    assert analysis.summary["speckle"] == "no" and "tau_s" not in given(analysis)
+
+
+def test_a_static_sample_has_a_bound_and_what_spoils_the_run_is_left_out(movie):
+    still = np.random.default_rng(1).poisson(np.repeat(movie[:1] + 0.3, 100, axis=0)).astype(np.uint16)
+    clean = analyse(technique(), still)
+    assert "tau_s" not in given(clean) and clean.summary["tau_s_above"] > 50
+    spoilt = still.copy()
+    spoilt[20:50, 3, 4] = 65535
+    spoilt[60:63] = 0
+    analysis = analyse(technique(), spoilt)
+    assert analysis.summary["pixels_left_out"] == 1 and analysis.summary["frames_left_out"] == 3
+    table = analysis.tables["left_out"]
+    assert list(zip(table["index"].tolist(), table["n"].tolist(), strict=True)) == [
+        (3 * ROI_MAP.shape[1] + 4, 1), (60, 3),
+    ]  # fmt: skip
+    np.testing.assert_allclose(analysis.arrays["g2"], clean.arrays["g2"], atol=0.02)
+    assert np.isnan(analysis.arrays["c2"]).any() and np.isfinite(analysis.embedding).all()
+
+
+def test_a_beam_that_has_moved_is_said():
+    rng = np.random.default_rng(3)
+    frames = rng.poisson(1.0, (800, *ROI_MAP.shape)).astype(np.uint16)
+    frames[400:] = rng.binomial(frames[400:], np.linspace(0.3, 1, len(ROI_MAP))[:, None])
+    analysis = analyse(technique(), frames)
+    assert 0 < analysis.summary["frames_left_out"] < 80 and 25 < analysis.summary["moved_s"] < 31
+    said = {name: value for name, value in analysis.summary.items() if value is not None}
+    assert "the picture changed for good" in " ".join(sentences(said))
+
+
+def test_too_many_bad_pixels_are_no_matter_of_single_pixels(movie):
+    spoilt = movie.copy()
+    spoilt[:, :2] = 65535
+    with pytest.raises(AnalysisError, match="100 of 100 frames more than 1% of the pixels"):
+        analyse(technique(), spoilt)
+
+
+@pytest.mark.skipif("AINERD_REFERENCE_DATA" not in os.environ, reason="AINERD_REFERENCE_DATA is not set")
+def test_an_encoder_that_cannot_be_calibrated_is_refused():
+    published = Path(os.environ["AINERD_REFERENCE_DATA"]) / "published_autoencoder_state_dict.pth"
+    with pytest.raises(ValueError, match="cannot be calibrated"):
+        RheoXPCS(Partition.from_roi_map(ROI_MAP), Encoder.load(published), small_bank(), contrast=0.2)
+
+
+def test_too_few_frames_are_refused():
+    with pytest.raises(AnalysisError, match="at least 64"):
+        technique().begin(RunInfo(raw_uid="x", n_frames=63, frame_shape=ROI_MAP.shape, frame_time_s=1.0))
+
+
+@pytest.mark.parametrize("n_frames", [200, None])
+def test_an_exposure_that_ends_early_or_is_open_ended_is_that_of_the_frames_that_came(n_frames):
+    subject, frames = technique(contrast=None), speckle(200, 400, tau_s=5.0)[:140]
+    partial, whole = analyse(subject, frames, n_frames, 0.25), analyse(subject, frames, frame_time_s=0.25)
+    assert (partial.status, whole.status) == ("complete" if n_frames is None else "partial", "complete")
+    assert partial.summary["tau_s"] == pytest.approx(whole.summary["tau_s"], rel=1e-6)
+    assert partial.summary["counts_per_pixel"] == whole.summary["counts_per_pixel"]
+    for name in ("g2", "tau"):
+        np.testing.assert_allclose(partial.arrays[name], whole.arrays[name], rtol=1e-5)
+    difference = partial.arrays["c2"] - whole.arrays["c2"]
+    assert np.sqrt(np.square(difference).mean()) < 0.2 * np.sqrt(np.square(whole.arrays["c2"] - 1).mean())
+
+
+def test_an_exposure_that_ends_too_early_says_why():
+    with pytest.raises(AnalysisError, match=r"63 frame\(s\): a map needs at least 64"):
+        analyse(technique(contrast=None), speckle(63, 60), 100)
+
+
+def test_only_area_maps_a_part_of_an_exposure():
+    with pytest.raises(AnalysisError, match="70 of 100 frames have arrived; only 'area'"):
+        analyse(technique(contrast=None, reduction="decimate"), speckle(70, 60), 100)
+
+
+def test_a_million_frames_take_no_more_memory_than_their_sums():
+    subject, frames = technique(contrast=None), speckle(64, 60)
+    exposure = subject.begin(RunInfo(raw_uid="x", n_frames=10**6, frame_shape=ROI_MAP.shape, frame_time_s=1e-3))
+    exposure.push(frames.reshape(64, -1)[:, exposure.pixels], 0)
+    sums = exposure._reducer.sums
+    assert sum(np.size(array) for array in vars(sums).values()) <= 10**6 * len(subject.partition.static_roi) * 3
+    analysis = exposure.finish()
+    assert analysis.arrays["g2"].shape[1] < 200 and analysis.status == "partial"
+
+
+def test_missing_frames_change_neither_lags_nor_times():
+    frames = speckle(400, 2000)
+    whole = analyse(technique(), frames)
+    exposure = technique().begin(RunInfo(raw_uid="x", n_frames=400, frame_shape=ROI_MAP.shape, frame_time_s=50 / 400))
+    flat = frames.reshape(400, -1)[:, exposure.pixels]
+    for start, stop in ((0, 100), (110, 111), (115, 290), (300, 400)):
+        exposure.push(flat[start:stop], start)
+    analysis = exposure.finish()
+    table = {name: column.tolist() for name, column in analysis.tables["left_out"].items()}
+    assert table == {"what": ["frame"] * 3, "reason": ["missing"] * 3, "index": [100, 111, 290], "n": [10, 4, 10]}
+    assert analysis.summary["frames_left_out"] == 24 and analysis.status == "complete"
+    assert abs(analysis.summary["tau_s"] - whole.summary["tau_s"]) < 3 * analysis.summary["tau_s_err"]
+    lit = np.isfinite(analysis.arrays["intensity_total"])
+    assert np.allclose(analysis.arrays["intensity_total"][lit], whole.arrays["intensity_total"][lit])
+    assert (~lit).sum() == 24 and analysis.arrays["intensity_time"][-1] == whole.arrays["intensity_time"][-1]
+
+
+def test_maps_with_many_missing_rows_have_g2_and_fits_but_no_verdict():
+    frames = speckle(400, 2000)
+    whole = analyse(technique(), frames)
+    exposure = technique().begin(RunInfo(raw_uid="x", n_frames=400, frame_shape=ROI_MAP.shape, frame_time_s=50 / 400))
+    flat = frames.reshape(400, -1)[:, exposure.pixels]
+    for start, stop in ((0, 100), (180, 300), (350, 400)):
+        exposure.push(flat[start:stop], start)
+    analysis = exposure.finish()
+    reason = "83 of 256 rows of the map hold no valid frame with a photon; left out are frames: 130 missing"
+    assert (analysis.summary["no_claim"], analysis.novelty_p, analysis.status) == (reason, None, "complete")
+    assert abs(analysis.summary["tau_s"] - whole.summary["tau_s"]) < 3 * analysis.summary["tau_s_err"]
+    assert np.isnan(analysis.arrays["c2"]).all(2).any(0).sum() == 83
+    np.testing.assert_array_equal(analysis.arrays["tau"], whole.arrays["tau"])
+
+
+@pytest.mark.parametrize(("first", "are_missing"), [(0, False), (50, False), (94, False), (0, True), (50, True)])
+def test_six_dark_or_missing_frames_in_a_row_make_no_claim(movie, first, are_missing):
+    """The bank has no such hole, so the same exposure would be called novel."""
+    frames = movie.copy()
+    frames[first : first + 6] = 0
+    exposure = technique().begin(RunInfo(raw_uid="x", n_frames=100, frame_shape=ROI_MAP.shape, frame_time_s=0.5))
+    flat = frames.reshape(100, -1)[:, exposure.pixels]
+    if are_missing:
+        exposure.push(flat[:first], 0)
+        exposure.push(flat[first + 6 :], first + 6)
+    else:
+        exposure.push(flat, 0)
+    analysis = exposure.finish()
+    assert analysis.novelty_p is None
+    assert "rows of the map hold no valid frame" in analysis.summary["no_claim"]
+
+
+def test_a_bin_without_photons_is_no_reason_to_lose_the_others(movie):
+    dark = movie.copy()
+    dark[:, ROI_MAP == 18] = 0
+    analysis = analyse(technique(), dark)
+    assert "256 of 256 rows of the map" in analysis.summary["no_claim"] and analysis.novelty_p is None
+    assert abs(analysis.summary["tau_s"] - 20) < 3 * analysis.summary["tau_s_err"]
+
+
+FITTED = {"tau_s", "kww_exponent", "contrast"}
+CONTRASTS = {"contrast", "contrast_err", "contrast0", "contrast0_err"}
+
+
+def test_counts_with_a_ceiling_leave_relaxation_times_but_neither_contrast_nor_verdict():
+    analysis = analyse(technique(), np.minimum(speckle(400, 200, tau_s=5.0), 2))
+    assert "counts end at 2" in analysis.summary["no_claim"] and analysis.novelty_p is None
+    assert not CONTRASTS & given(analysis) and analysis.summary["speckle"] == "yes"
+    assert abs(analysis.summary["tau_s"] - 5) < 3 * analysis.summary["tau_s_err"] < 1.5
+    bins = analysis.tables["bins"]
+    assert np.isnan([bins[name] for name in CONTRASTS]).all() and np.isfinite(bins["tau_s"]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda x: x.reshape(-1, 2, *ROI_MAP.shape)[:, ::-1].reshape(x.shape), "swapped"),
+        (
+            lambda x: np.concatenate([x[:200], np.roll(x[200:], (2, -3), (1, 2))]),
+            "moved by 2 rows and -3 columns at 50%",
+        ),
+    ],
+)
+def test_frames_that_are_not_those_of_the_sample_leave_g2_alone(change, why):
+    frames = speckle(400, 2000, tau_s=2.0 if why == "swapped" else 20.0)
+    clean, analysis = (analyse(technique(), x) for x in (frames, change(frames)))
+    assert clean.summary["no_claim"] is None and FITTED <= given(clean)
+    assert why in analysis.summary["no_claim"] and analysis.novelty_p is None
+    assert not (FITTED | CONTRASTS) & given(analysis) and np.isfinite(analysis.arrays["g2"][:, :20]).all()
+    assert all(np.isnan(analysis.tables["bins"][name]).all() for name in FITTED)
+    assert np.isfinite(analysis.arrays["c2"]).all() and np.isfinite(analysis.embedding).all()
+
+
+def test_two_relaxation_times_are_not_given_where_frames_never_came():
+    """Gaps at unknown places change the shape of g2, as a second relaxation does."""
+    rng = np.random.default_rng(0)
+    field = np.zeros((600, *ROI_MAP.shape), complex)
+    for tau, weight in ((4.0, 0.7), (200.0, 0.7)):
+        step = rng.normal(size=(*field.shape, 2)) @ [1, 1j] / np.sqrt(2)
+        for t in range(1, 600):
+            step[t] = np.exp(-1 / tau) * step[t - 1] + np.sqrt(1 - np.exp(-2 / tau)) * step[t]
+        field += weight * step
+    frames = rng.poisson(5 * np.abs(field) ** 2)
+    found = []
+    for lost in (0, 60):
+        info = RunInfo(raw_uid="x", n_frames=600 + lost, frame_shape=ROI_MAP.shape, frame_time_s=0.25)
+        exposure = technique().begin(info)
+        exposure.push(frames.reshape(600, -1)[:, exposure.pixels], 0)
+        exposure.lost(lost)
+        found.append(exposure.finish().summary)
+    whole, short = found
+    assert whole["g2_model"].startswith("two") and whole["tau_s"] == pytest.approx(1.0, rel=0.3)
+    assert short["tau_s"] is None and short["tau2_s"] is None and "gaps look like" in short["no_tau"]
+
+
+def test_frames_that_never_came_widen_the_errors_of_relaxation_times():
+    frames = speckle(180, 900)
+    exact, short = (
+        technique().begin(RunInfo(raw_uid="x", n_frames=200, frame_shape=ROI_MAP.shape, frame_time_s=0.25))
+        for _ in range(2)
+    )
+    for exposure in (exact, short):
+        exposure.push(frames.reshape(180, -1)[:, exposure.pixels], 0)
+    short.lost(20)
+    one, other = (exposure.finish() for exposure in (exact, short))
+    wanted = np.hypot(one.summary["tau_s_err"], one.summary["tau_s"] * 20 / 180)
+    assert other.summary["tau_s_err"] == pytest.approx(wanted)
+    assert other.summary["tau_s"] == one.summary["tau_s"] and other.summary["contrast"] == one.summary["contrast"]
+    bins, before = (x.tables["bins"] for x in (other, one))
+    np.testing.assert_allclose(bins["tau_s_err"], np.hypot(before["tau_s_err"], before["tau_s"] / 9))

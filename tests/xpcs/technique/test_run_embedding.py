@@ -1,0 +1,102 @@
+"""What the embedding of a run depends on, and what it does not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ainerd_xpcs.dynamics import Dynamics, clean_exposure
+from ainerd_xpcs.latent import Encoder, run_embedding
+from ainerd_xpcs.technique import run_features
+from tests.noisy_runs import noisy_runs
+
+AVALANCHE = Dynamics(family="avalanche", tau_s=5.0, events=((0.3, 1.5),))
+FLUID = Dynamics(family="fluid", tau_s=0.05)
+FLOW = Dynamics(family="flow", tau_s=1.0, static=0.5, flow_rad_s=40.0, flow_deg=90.0)
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return Encoder.load("pca")
+
+
+def run(dynamics, *, contrast=0.2, seed=0, n_pixels=570):
+    """Maps (18, 64, 64) of a run of 500 frames."""
+    clean = contrast * clean_exposure(dynamics)[None]
+    return noisy_runs(clean, n_pixels=n_pixels, n_frames=500, counts=0.5, rng=np.random.default_rng(seed))[0]
+
+
+def embedding(encoder, dynamics, **options):
+    return run_embedding(encoder, encoder.encode(run(dynamics, **options)))
+
+
+def apart(a, b):
+    return float(np.linalg.norm(a - b))
+
+
+def test_noise_is_small_beside_regimes(encoder):
+    points = {d.family: [embedding(encoder, d, seed=s) for s in (0, 1)] for d in (AVALANCHE, FLUID, FLOW)}
+    for family, (one, two) in points.items():
+        assert one.shape == (16,) and one.dtype == np.float32
+        assert apart(one, two) < Encoder.scatter
+        for other, (three, _) in points.items():
+            assert other == family or apart(one, three) > 3 * Encoder.scatter
+
+
+def test_when_an_avalanche_happens_matters_less_than_that_it_does(encoder):
+    early, late, two, none = (
+        embedding(encoder, replace(AVALANCHE, events=events), seed=i)
+        for i, events in enumerate([((0.3, 1.5),), ((0.7, 1.5),), ((0.2, 1.5), (0.6, 1.5)), ()])
+    )
+    assert apart(early, late) < 0.5 * min(apart(early, none), apart(early, two))
+    pixels = [encoder.encode(run(replace(AVALANCHE, events=((t, 1.5),)))).mean(0) for t in (0.3, 0.7)]
+    flat = encoder.encode(run(replace(AVALANCHE, events=()))).mean(0)
+    assert apart(*pixels) > 0.5 * apart(pixels[0], flat)  # which the latent vectors themselves do not give
+
+
+def test_the_contrast_of_the_beam_does_not_matter(encoder):
+    assert apart(embedding(encoder, FLUID, contrast=0.1), embedding(encoder, FLUID, contrast=0.3)) < Encoder.scatter
+
+
+def test_the_direction_of_flow_does_not_matter(encoder):
+    points = [embedding(encoder, replace(FLOW, flow_deg=phi)) for phi in (0, 20, 75, 130)]
+    assert max(apart(points[0], p) for p in points) < Encoder.scatter
+
+
+def test_isotropic_runs_have_no_anisotropy(encoder):
+    isotropic = [embedding(encoder, d, seed=s)[-1] for d in (AVALANCHE, FLUID) for s in range(5)]
+    flowing = embedding(encoder, FLOW)[-1]
+    assert max(isotropic) < 0.5 and flowing > 1
+    for n_roi in (1, 2, 3):
+        z = encoder.encode(run(FLOW)[:n_roi])
+        assert run_embedding(encoder, z)[-1] == 0
+
+
+def test_second_harmonic_is_that_of_a_fourier_transform(encoder):
+    z = encoder.encode(run(FLOW))
+    maps = encoder.decode(z, size=64)
+    power = np.square(np.abs(np.fft.fft(maps, axis=0) / 18)).mean((1, 2))
+    plateau = np.trace(maps.mean(0) - 1) / 64
+    assert run_embedding(encoder, z)[-1] == pytest.approx(
+        np.log1p(np.sqrt(power[2] - power[1]) / plateau / 0.03), rel=1e-4
+    )
+
+
+def test_decay_is_the_mean_along_diagonals(encoder):
+    z = encoder.encode(run(FLUID))
+    c = encoder.decode(z, size=64).mean(0) - 1
+    decay = run_embedding(encoder, z)[:8]
+    plateau = np.diag(c).mean()
+    assert decay[0] == pytest.approx(np.diag(c, 1).mean() / plateau, rel=1e-3)
+    both = np.concatenate([np.diag(c, 3), np.diag(c, 4)])
+    assert decay[2] == pytest.approx(both.mean() / plateau, rel=1e-3, abs=1e-4)
+
+
+def test_residual_ratio_is_one_at_any_statistics_where_the_encoder_holds_the_map(encoder):
+    held = encoder.decode(encoder.encode(1 + 0.2 * clean_exposure(FLUID)), size=64)[None] - 1
+    for n_pixels in (150, 570, 4000):
+        statistics = {"n_frames": 500, "counts": 0.5, "n_pixels": n_pixels}
+        maps = noisy_runs(held, rng=np.random.default_rng(0), **statistics)[0]
+        assert abs(run_features(encoder, maps, **statistics)[15]) < 0.1
+    off = run_features(encoder, run(FLOW), n_frames=500, counts=0.5, n_pixels=570)
+    assert off[15] > 1

@@ -1,0 +1,242 @@
+"""X-TEC as a technique: the checks of every technique, bad input, and any order of runs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ainerd.technique import AnalysisError
+from ainerd.testing import ExampleRun, Feed, analyse, technique_checks
+from ainerd_xtec import XTEC, Trajectories, information
+from ainerd_xtec.panels import sentences
+from sim_devices import Crystal
+from tests.xtec.ramps import TEMPERATURES, ramp
+
+RUN = ramp()
+SECTION = {"clusters": 3, "unit": "K"}
+SMALL = [ramp(seed, np.linspace(30, 180, 6), 48) for seed in range(2)]
+CHECKS = list(technique_checks(XTEC(**SECTION), SMALL, section=SECTION))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=str)
+def test_it_passes_the_checks_of_a_technique(check):
+    check()
+
+
+def same_bits(one, two):
+    assert one.embedding.tobytes() == two.embedding.tobytes() and one.summary == two.summary
+    for name, array in one.arrays.items():
+        assert array.tobytes() == two.arrays[name].tobytes(), name
+    for name, table in one.tables.items():
+        assert all(np.array_equal(a, two.tables[name][c], equal_nan=a.dtype.kind == "f") for c, a in table.items())
+
+
+def singles(run, order):
+    """Return a run for each frame."""
+    return [
+        replace(
+            run,
+            frames=run.frames[i : i + 1],
+            readings={name: np.asarray(values)[i : i + 1] for name, values in run.readings.items()},
+            start={"series_id": "a", "time": 1e9 + i},
+            uid=f"single {i}",
+        )
+        for i in order
+    ]
+
+
+@pytest.mark.parametrize("options", [{}, {"monitor": "i0"}], ids=["plain", "by monitor"])
+def test_the_division_into_runs_and_their_order_change_no_bit(options):
+    technique = XTEC(clusters=3, **options)
+    run = ramp(2, exposures=1 + 0.1 * np.sin(np.arange(len(TEMPERATURES))))
+    whole = analyse(technique, run)
+    for seed in range(2):
+        first, *others = singles(run, np.random.default_rng(seed).permutation(len(TEMPERATURES)))
+        feed = Feed(technique, first, n_frames=None).push()
+        for other in others:
+            feed.next_run(other).push()
+        same_bits(whole, feed.finish())
+
+
+def test_the_monitor_corrects_for_the_beam():
+    beam = np.where(np.arange(len(TEMPERATURES)) % 2, 1.0, 0.8)
+    steady, by_monitor, plain = (
+        mean_trajectory(analyse(XTEC(clusters=3, cut=30.0, **options), run))
+        for options, run in (
+            ({}, ramp(3)),
+            ({"monitor": "i0"}, ramp(3, exposures=beam)),
+            ({}, ramp(3, exposures=beam)),
+        )
+    )
+    assert np.abs(by_monitor - steady).max() < 0.03 < 0.08 < np.abs(plain - steady).max()
+
+
+def mean_trajectory(found):
+    """Return the mean trajectory of all kept pixels."""
+    pixels = found.tables["cluster"]["pixels"]
+    return pixels @ found.arrays["trajectories"] / pixels.sum()
+
+
+def test_repeated_temperatures_are_summed_and_half_a_ramp_is_analyzed():
+    run = ramp(4)
+    frames = np.concatenate([run.frames, run.frames])
+    twice = replace(run, frames=frames, readings={"temperature": np.tile(TEMPERATURES, 2)})
+    once, two = analyse(XTEC(clusters=3), run), analyse(XTEC(clusters=3), twice)
+    assert np.array_equal(once.arrays["labels"], two.arrays["labels"]) and two.summary["temperatures"] == len(
+        TEMPERATURES
+    )
+    half = analyse(XTEC(clusters=3), ramp(4, TEMPERATURES[:5]))
+    assert (half.summary["temperatures"], half.summary["highest"]) == (5, TEMPERATURES[4])
+
+
+def test_a_direction_selects_one_branch():
+    there, back = ramp(5), ramp(6, TEMPERATURES[-2::-1])
+    run = replace(
+        there,
+        frames=np.concatenate([there.frames, back.frames]),
+        readings={"temperature": np.concatenate([TEMPERATURES, TEMPERATURES[-2::-1]])},
+    )
+    heating = analyse(XTEC(clusters=3, direction="heating"), run)
+    same_bits(replace(heating, summary={}), replace(analyse(XTEC(clusters=3), there), summary={}))
+    assert heating.summary["frames_left_out"] == len(TEMPERATURES) - 1
+
+
+def test_a_temperature_recorded_during_a_run_is_interpolated():
+    class Monitored:
+        def value(self, key):
+            return TEMPERATURES[0]
+
+        def of_frames(self, key):
+            return np.full(len(TEMPERATURES), TEMPERATURES[0])
+
+        def series(self, key):
+            return np.array([1.7e9 + 0.5 + np.arange(len(TEMPERATURES)), TEMPERATURES])
+
+    for frame_time_s in (1.0, None):
+        feed = Feed(XTEC(clusters=3), RUN, frame_time_s=frame_time_s, readings=Monitored()).push()
+        if frame_time_s is None:
+            with pytest.raises(AnalysisError, match="changed during a run"):
+                feed.finish()
+        else:
+            np.testing.assert_allclose(feed.finish().arrays["temperature"], TEMPERATURES)
+
+
+POISSON = np.random.default_rng(0).poisson(5.0, RUN.frames.shape).astype(np.uint16)
+BAD = {
+    "no temperature": ({"readings": {}}, "was not read"),
+    "one temperature": ({"readings": {"temperature": 80.0}}, r"frames at 1 temperature\(s\) \(80 K\)"),
+    "pure background": ({"frames": POISSON}, "stand out of the background|no Gaussian|no background"),
+    "all zero": ({"frames": np.zeros_like(RUN.frames)}, "no pixel has a mean intensity above 0"),
+    "saturated": ({"frames": np.full_like(RUN.frames, 65535)}, "no pixel has"),
+}
+
+
+def test_a_ramp_of_the_other_direction_has_no_frames():
+    with pytest.raises(AnalysisError, match=r"frames at 0 temperature\(s\) \(none K\)"):
+        analyse(XTEC(direction="cooling"), RUN)
+
+
+@pytest.mark.parametrize(("changes", "why"), BAD.values(), ids=BAD)
+def test_bad_input_gives_a_reason(changes, why):
+    with pytest.raises(AnalysisError, match=why):
+        analyse(XTEC(), replace(RUN, **changes))
+
+
+@pytest.mark.parametrize("options", [{}, {"clusters": 6}, {"scale": "zscore"}, {"cut": 4.5}, {"clusters": 1}], ids=str)
+def test_background_shows_no_transition_with_any_cut(options):
+    found = analyse(XTEC(**{"cut": "none", **options}), replace(RUN, frames=POISSON))
+    assert found.summary["transitions"] == 0 and "transition" not in found.tables
+    noise = found.summary["noise_clusters"]
+    assert noise == (0 if options.get("clusters") == 1 else found.summary["clusters"])
+    sentence = " ".join(sentences(found.summary))
+    assert "no significant transition" in sentence and ("noise" in sentence) == bool(noise)
+    assert set(found.tables["cluster"]["guess"]) == {"noise" if noise else "background"}
+
+
+def test_one_frame_and_frames_of_another_shape():
+    feed = Feed(XTEC(clusters=3), RUN)
+    with pytest.raises(AnalysisError, match="frames at 1 temperature"):
+        feed.push(1).finish()
+    feed.push()
+    whole = feed.finish()
+    other = ExampleRun(frames=np.zeros((3, 5, 7), np.uint16), readings={"temperature": 1.0})
+    with pytest.raises(AnalysisError, match="5 × 7 pixels in a series of 64 × 64"):
+        feed.next_run(other)
+    feed._runs.pop(), feed._taken.pop()  # its frames are skipped
+    same_bits(whole, feed.finish())
+
+
+def test_a_frame_without_counts_and_frames_of_another_dtype_do_not_fail_a_ramp():
+    dark = np.where(np.arange(len(TEMPERATURES)) == 4, 0, 1)[:, None, None] * ramp(7, n=128).frames
+    found = analyse(XTEC(clusters=3), replace(RUN, frames=dark.astype(np.uint16)))
+    assert found.summary["followed"] == "no: too few peaks could be followed"
+    first, *others = singles(RUN, range(len(TEMPERATURES)))
+    feed = Feed(XTEC(clusters=3), first, n_frames=None).push()
+    for other in others:
+        feed.next_run(replace(other, frames=other.frames.astype(np.uint64))).push()
+    same_bits(analyse(XTEC(clusters=3), RUN), feed.finish())
+
+
+def test_frames_beyond_the_memory_go_to_disk_and_change_no_bit():
+    small = XTEC(clusters=3, memory_gb=1e-6)
+    same_bits(analyse(XTEC(clusters=3), RUN, block=3), analyse(small, RUN, block=3))
+
+
+def test_expansion_is_followed_if_requested():
+    moving = ramp(7, n=128, expansion_per_k=4e-4)  # 0.06 of 64 px: almost 4 px at the edge
+    found = {follow: analyse(XTEC(clusters=4, follow=follow), moving).summary for follow in (True, False)}
+    assert found[True]["followed"] == "yes"
+    assert found[True]["expansion_px"] == pytest.approx(4e-4 * 150 * 64 * 2**0.5, rel=0.1)
+    assert found[False]["followed"] == "not asked for"
+
+
+def test_a_peak_unlike_all_others_is_novel():
+    plain, odd = (analyse(XTEC(clusters=4), ramp(8, n=128, odd_peak=at)) for at in (None, 150.0))
+    assert not plain.novel
+    assert odd.novel and odd.summary["odd_patches"] == 1
+    assert abs(odd.summary["oddest_row"] - 0.3 * 128) < 3 and abs(odd.summary["oddest_column"] - 0.7 * 128) < 3
+
+
+def test_with_few_patches_there_is_no_verdict():
+    found = analyse(XTEC(clusters=3), RUN)
+    assert found.novelty_p is None and found.calibration["n"] == 0 and found.summary["odd_patches"] == 0
+
+
+def test_steering_spreads_four_temperatures_then_approaches_a_transition_and_restarts_with_the_next_ramp():
+    technique, sample = XTEC(clusters=4), Crystal(64, seed=1)
+    optimizer = technique.optimizer({"temperature": (30.0, 180.0)})
+    for number in range(2):
+        feed = None
+        for step in range(6):
+            (asked,) = optimizer.suggest(1)
+            run = one_frame(sample, asked["temperature"], f"{number} {step}")
+            feed = Feed(technique, run, n_frames=None) if feed is None else feed.next_run(run)
+            point = {"temperature": asked["temperature"]}
+            try:
+                feed.push().finish()
+                optimizer.ingest([point])
+            except AnalysisError:
+                optimizer.register_failures([point])
+            if not number and step < 4:
+                assert asked["temperature"] == 30.0 + 50.0 * step and "evenly" in asked["reason"]
+            if step >= 4:
+                assert "± " in asked["reason"] and not optimizer.should_stop()[0]
+    t = technique.known.temperatures
+    assert t.size == 6 and t[0] == 30.0 and np.diff(t).max() <= 75.0
+
+
+def one_frame(sample, temperature, uid):
+    """Return a run of one frame."""
+    frame = np.random.default_rng(int(temperature)).poisson(sample.counts(temperature)).astype(np.uint16)
+    readings = {"temperature": [temperature]}
+    return ExampleRun(frames=frame[None], frame_time_s=None, readings=readings, start={"series_id": uid[0]}, uid=uid)
+
+
+def test_the_expected_information_is_largest_near_the_transition():
+    t, ahead = np.array([30.0, 60.0, 80.0, 105.0, 130.0, 180.0]), np.linspace(35, 175, 57)
+    curve = 2 * np.clip(1 - t / 92.0, 0, None) ** 0.66 + 0.5 / (1 + np.abs(t - 92.0) / 6)
+    line = 1 - 0.003 * t
+    known = Trajectories(t, np.stack([curve, line]), np.full((2, t.size), 0.005))
+    gain, at, sd = information(known, ahead, (30.0, 180.0))
+    assert 80 < at[0] < 105 and abs(at[0] - 92) < 2 * sd[0]
+    assert 60 < ahead[gain[0].argmax()] < 120 and gain[0].max() > 3 * gain[1].max()
