@@ -105,14 +105,14 @@ def text(imports: Imports) -> str:
 def draw(imports: Imports) -> Figure:
     """Floors as rows, an arrow from a folder down to each that it imports, but where a longer way implies it."""
     rows, straight = floors(imports), direct(imports)
-    place = _places(rows, straight)
-    figure = Figure(figsize=(9.0, 0.8 * len(rows)))
+    place, half = _places(rows, straight), _half(rows)
+    figure = Figure(figsize=(1.6 * half, 0.8 * len(rows)))
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(-5.6, 5.6), ylim=(0.45, len(rows) + 0.55))
+    axes.set(xlim=(-half, half), ylim=(0.45, len(rows) + 0.55))
     axes.axis("off")
     for number, row in enumerate(rows, start=1):
         axes.axhspan(number - 0.5, number + 0.5, color="#f4f6f8" if number % 2 else "white", zorder=0)
-        axes.text(-5.45, number, str(number), color="#8a94a0", va="center", fontsize=9)
+        axes.text(0.15 - half, number, str(number), color="#8a94a0", va="center", fontsize=9)
         for folder in row:
             box = {"boxstyle": "round,pad=0.42", "facecolor": "white", "edgecolor": COLOR, "linewidth": 1.1}
             label = folder.replace(".", "\n")
@@ -133,11 +133,16 @@ def draw(imports: Imports) -> Figure:
     return figure
 
 
+def _half(rows: list[list[str]]) -> float:
+    """Half the width of the picture, which the longest row and the numbers of the floors fill."""
+    return max(map(len, rows)) * WIDTH / 2 + 0.3
+
+
 def _places(rows: list[list[str]], straight: Imports) -> dict[str, tuple[float, int]]:
     """Where each folder stands in its row: the best of many tries, always the same."""
     arrows = [(folder, other) for folder, imported in straight.items() for other in sorted(imported)]
     floor = {folder: y for y, row in enumerate(rows, start=1) for folder in row}
-    random = np.random.default_rng(0)
+    random, edge = np.random.default_rng(0), _half(rows) - WIDTH / 2
     best: dict[str, float] = {}
     for row in rows:
         best |= dict(zip(row, np.arange(len(row)) * WIDTH - (len(row) - 1) * WIDTH / 2, strict=True))
@@ -151,7 +156,7 @@ def _places(rows: list[list[str]], straight: Imports) -> dict[str, tuple[float, 
             tried[a], tried[b] = at[b], at[a]
         else:
             folder = random.choice(row)
-            tried[folder] = np.clip(at[folder] + random.normal(0, 1.5), -4.6, 4.6)
+            tried[folder] = np.clip(at[folder] + random.normal(0, 1.5), -edge, edge)
         if (np.diff(np.sort([tried[folder] for folder in row])) < WIDTH).any():
             continue
         muddle = _muddle(tried, floor, arrows)
