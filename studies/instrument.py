@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from rich.progress import track
 from threadpoolctl import threadpool_limits
 
-from ainerd_xpcs.dynamics import Dynamics, g1_squared
 from ainerd_xpcs import TwoTimeReducer, reduction_operator
+from ainerd_xpcs.dynamics import Dynamics, g1_squared
 from sim_devices import FrameFile, FrameMaker, Geometry, Grain, SpeckleMovie, mode_weights
 from studies._movies import ring_of
 from studies._tools import Row, Study, report
