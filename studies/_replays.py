@@ -92,10 +92,10 @@ def routes(folder: Path, runs: int) -> Iterator[Row]:
 
 
 def replay(
-    settings: Settings, client: Container, uids: Sequence[str], *, dask: str | None = None, embedded: bool
+    settings: Settings, client: Container, uids: Sequence[str], *, on: str | None = None, embedded: bool
 ) -> None:
     """Analyse these runs."""
-    outcomes = reanalyse(settings, client, uids, again=False, dask=dask, embedded=embedded, quiet=True)
+    outcomes = reanalyse(settings, client, uids, again=False, on=on, embedded=embedded, quiet=True)
     assert {outcome.status for outcome in outcomes} == {"complete"}, outcomes
 
 
@@ -133,13 +133,13 @@ def processes(folder: Path, runs: int) -> Iterator[Row]:
                 ]
             ]
 
-        def found(some: Sequence[str], dask: str | None = None) -> None:
+        def found(some: Sequence[str], on: str | None = None) -> None:
             """Analyse the first runs, or those that have no result, which the command looks for."""
-            replay(settings, client, some if some == warm else (), dask=dask, embedded=False)
+            replay(settings, client, some if some == warm else (), on=on, embedded=False)
 
         ways: dict[str, Callable[[], Callable[[Sequence[str]], Any]]] = {
             "one process": lambda: found,
-            "Dask, two workers": lambda: lambda some: found(some, cluster.scheduler_address),
+            "Dask, two workers": lambda: lambda some: found(some, f"dask:{cluster.scheduler_address}"),
             "two processes, one Tiled server": lambda: on(client),
             "two processes, two Tiled servers": lambda: on(client, other),
         }

@@ -8,9 +8,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import UTC, datetime
 from functools import partial, wraps
 from inspect import signature
@@ -112,9 +111,8 @@ def resumed(
     cases: Sequence[Case],
     measure: Callable[[Case], Row],
     workers: int = 1,
-    dask: str | None = None,
 ) -> list[Row]:
-    """Return a row for each case, measured in processes of one thread each, or by the workers of a Dask cluster.
+    """Return a row for each case, measured in processes of one thread each.
 
     Each row is written to ``output/studies/<name>.jsonl`` when it is done, and an interrupted study continues there.
     Ctrl-C ends the processes, and the study with one line.
@@ -129,8 +127,6 @@ def resumed(
         Returns the row of a case. It must be importable.
     workers : int
         Number of processes.
-    dask : str, optional
-        Address of a Dask scheduler whose workers take the place of those processes. They import this checkout.
     """
     record = FOLDER / f"{name}.jsonl"
     lines = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
@@ -142,7 +138,7 @@ def resumed(
     missing = [case for case in cases if case not in done]
     if not missing:
         return [done[case] for case in cases]
-    with _pool(workers, dask) as pool, record.open("a") as file:
+    with _pool(workers) as pool, record.open("a") as file:
         on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # processes that begin here inherit it
         running = {pool.submit(measure, case): case for case in missing}
         signal.signal(signal.SIGINT, on_interrupt)
@@ -167,18 +163,9 @@ def resumed(
     return [done[case] for case in cases]
 
 
-@contextmanager
-def _pool(workers: int, dask: str | None) -> Iterator[Executor]:
-    """Start processes, or connect to the Dask scheduler at an address."""
-    if dask is None:
-        os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=partial(threadpool_limits, 1)) as pool:
-            yield pool
-    else:
-        from distributed import Client
-
-        with Client(dask, set_as_default=False) as client, client.get_executor(pure=False) as pool:
-            yield pool
+def _pool(workers: int) -> ProcessPoolExecutor:
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=partial(threadpool_limits, 1))
 
 
 def digest_of(*paths: Path) -> str:

@@ -73,7 +73,6 @@ def campaign(
     exposures: int = 10,
     seed: int = 2026,
     workers: int = 1,
-    dask: str | None = None,
     quick: bool = False,
 ) -> None:
     """Explore samples in closed loop; ``--quick`` takes three campaigns of five exposures."""
@@ -82,36 +81,32 @@ def campaign(
     cases = [(kind, i) for kind, n in zip(SAMPLES, (campaigns, prescribed, one), strict=True) for i in range(n)]
     rooms = [SOURCE / name for name in ("ainerd_xpcs", "ainerd/novelty")]
     run = {"run": digest_of(Path(sim_devices.__file__).parent, *rooms, Path(__file__)), "seed": seed}
-    rows = resumed(
-        "campaign", run | {"exposures": exposures}, cases, partial(in_closed_loop, seed, exposures), workers, dask
-    )
+    rows = resumed("campaign", run | {"exposures": exposures}, cases, partial(in_closed_loop, seed, exposures), workers)
     parameters = {"seed": seed, "exposures": exposures, "frames": FRAMES}
     report("campaign_regimes", by_regime(rows), **parameters)
     report("campaign", overview(rows), **parameters)
 
 
 @study.part
-def demo(samples: int = 20, seed: int = 5000, workers: int = 1, dask: str | None = None, quick: bool = False) -> None:
+def demo(samples: int = 20, seed: int = 5000, workers: int = 1, quick: bool = False) -> None:
     """Run the demo on samples of consecutive seeds; ``--quick`` takes three."""
     cases = [("sample", i) for i in range(3 if quick else samples)]
     rooms = [SOURCE / name for name in ("ainerd_xpcs", "ainerd/novelty", "ainerd/campaign", "ainerd/steering")]
     parts = [Path(sim_devices.__file__).parent, Path(as_user.__file__), *rooms, Path(__file__)]
     run = {"run": digest_of(*parts), "seed": seed}
-    rows = resumed("demo", run, cases, partial(in_the_demo, seed), workers, dask)
+    rows = resumed("demo", run, cases, partial(in_the_demo, seed), workers)
     report("demo_regimes", by_regime(rows), seed=seed)
     report("demo_samples", map(of_sample, rows), seed=seed)
     report("demo", of_all_samples(rows), seed=seed)
 
 
 @study.part
-def recognised(
-    samples: int = 324, seed: int = 2026, workers: int = 1, dask: str | None = None, quick: bool = False
-) -> None:
+def recognised(samples: int = 324, seed: int = 2026, workers: int = 1, quick: bool = False) -> None:
     """Explore hidden maps; ``--quick`` takes nine."""
     cases = [("sample", i) for i in range(9 if quick else samples)]
     rooms = [SOURCE / name for name in ("ainerd_xpcs", "ainerd/novelty", "ainerd/steering")]
     run = {"run": digest_of(*rooms, Path(square.__file__), Path(__file__)), "seed": seed}
-    rows = resumed("recognised", run, cases, partial(on_sample, seed), workers, dask)
+    rows = resumed("recognised", run, cases, partial(on_sample, seed), workers)
     parameters = {"samples": len(rows), "seed": seed}
     by_kind = square.by_group(rows, "recognised", "kind", "photons", "one held out")
     report("recognised_by_kind", by_kind, **parameters)

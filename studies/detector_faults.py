@@ -49,14 +49,13 @@ def faults(
     photons: float = PHOTONS,
     events: bool = False,
     workers: int = 2,
-    dask: str | None = None,
 ) -> None:
     """Measure all faults, or some."""
     names = [name for name in FAULTS if not faults or name == "nothing" or any(part in name for part in faults)]
     cases = [(name, number) for number in range(exposures) for name in names]
     sources = digest_of(Path(ainerd.__file__).parent, Path(_faulty_frames.__file__))
     run, record = {"photons": photons, "sources": sources}, "detector_faults" + events * "_events"
-    rows = resumed(record, run, cases, partial(measured, photons, events), workers, dask)
+    rows = resumed(record, run, cases, partial(measured, photons, events), workers)
     row_of = dict(zip(cases, rows, strict=True))
     pairs = {name: [(row_of["nothing", n], row_of[name, n]) for n in range(exposures)] for name in names}
     spoilt = [pair for name in names if name != "nothing" for pair in pairs[name]]

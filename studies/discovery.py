@@ -45,7 +45,6 @@ def discovery(
     nulls: int = 108,
     seed: int = TEST_SEED,
     workers: int = 1,
-    dask: str | None = None,
     only: str = "",
 ) -> None:
     """Score every strategy on `maps` samples and `others` of other kinds, and ours on `nulls` of one regime.
@@ -62,7 +61,7 @@ def discovery(
         cases = [(kind, i) for kind, n in kinds.items() for i in range(n)]
     sources = Path(ainerd.steering.__file__).parent, Path(__file__).with_name("_hidden_maps.py"), Path(__file__)
     run = {"run": digest_of(*sources), "seed": seed}
-    rows = resumed("discovery", run, cases, partial(on_sample, seed), workers, dask)
+    rows = resumed("discovery", run, cases, partial(on_sample, seed), workers)
     if only:
         report("discovery_others", square.by_group(rows, "exposures", "kind"), others=others, seed=seed)
         return
@@ -87,29 +86,27 @@ def discovery(
 
 
 @study.part
-def knobs(samples: int = 120, seed: int = TEST_SEED, workers: int = 1, dask: str | None = None) -> None:
+def knobs(samples: int = 120, seed: int = TEST_SEED, workers: int = 1) -> None:
     """Heat samples whose regions change with temperature; compare beam times with those of every grid."""
     sources = Path(ainerd.steering.__file__).parent, Path(phases.__file__), Path(square.__file__)
     run = {"run": digest_of(*sources), "seed": seed}
     cases = [("phases", i) for i in range(samples)]
-    rows = resumed("knobs", run, cases, partial(phases.on_sample, seed), workers, dask)
+    rows = resumed("knobs", run, cases, partial(phases.on_sample, seed), workers)
     report("discovery_knobs", phases.by_way(rows), samples=samples, seed=seed)
 
 
 @study.part
-def dose(
-    campaigns: int = 100_000, samples: int = 16, seed: int = TEST_SEED, workers: int = 1, dask: str | None = None
-) -> None:
+def dose(campaigns: int = 100_000, samples: int = 16, seed: int = TEST_SEED, workers: int = 1) -> None:
     """Expose random campaigns, and count passed limits; measure tau on simulated frames with chosen exposures."""
     steering = Path(ainerd.steering.__file__).parent
     run = {"run": digest_of(steering / "_dose.py", steering / "_exposure.py", Path(doses.__file__)), "seed": seed}
     each = min(1000, campaigns)
     cases = [("random", i) for i in range(-(-campaigns // each))]
-    rows = resumed("dose_limits", run, cases, partial(doses.random_campaigns, seed, each), workers, dask)
+    rows = resumed("dose_limits", run, cases, partial(doses.random_campaigns, seed, each), workers)
     totals = {name: sum(row[name] for row in rows) for name in ("campaigns", "exposures", "refused", "passed")}
     report("discovery_dose_limits", [totals], seed=seed)
     of_frames = [(rate, i) for i in range(samples) for rate in RATES if i % 3 == 0 or rate == RATES[0]]
-    rows = resumed("dose_frames", run, of_frames, partial(doses.on_sample, seed), workers, dask)
+    rows = resumed("dose_frames", run, of_frames, partial(doses.on_sample, seed), workers)
     report("discovery_dose", list(doses.by_rate(rows)), samples=samples, seed=seed)
 
 
@@ -124,7 +121,7 @@ def agents(samples: int = 12, seed: int = TEST_SEED) -> None:
 
 
 @study.part
-def rivals(maps: int = 60, others: int = 40, seed: int = TEST_SEED, workers: int = 1, dask: str | None = None) -> None:
+def rivals(maps: int = 60, others: int = 40, seed: int = TEST_SEED, workers: int = 1) -> None:
     """Score gpCAM and blop beside ours and Sobol's sequence; they need ``pip install 'ainerd[optimizers]'``."""
     sources = Path(ainerd.steering.__file__).parent, Path(square.__file__), Path(peers.__file__), *peers.SOURCES
     run = {"run": digest_of(*sources), "seed": seed}
@@ -132,7 +129,7 @@ def rivals(maps: int = 60, others: int = 40, seed: int = TEST_SEED, workers: int
     for name in peers.RIVALS:
         cases = [(kind, i) for kind, n in kinds.items() for i in range(n)]
         measure = partial(beside_rival, name, seed)
-        rows = resumed(f"rivals_{name.partition(' ')[0]}", run, cases, measure, workers, dask)
+        rows = resumed(f"rivals_{name.partition(' ')[0]}", run, cases, measure, workers)
         report(f"discovery_{name.partition(' ')[0]}", peers.compared(rows, name), **kinds, seed=seed)
 
 
@@ -149,19 +146,19 @@ def beside_rival(name: str, seed: int, case: Case) -> Row:
 
 
 @study.part
-def stopping(each: int = 6, seed: int = TEST_SEED, workers: int = 1, dask: str | None = None) -> None:
+def stopping(each: int = 6, seed: int = TEST_SEED, workers: int = 1) -> None:
     """Draw regions anywhere when the agent proposes to stop, and count those that it missed."""
     run = {"run": digest_of(Path(ainerd.steering.__file__).parent, Path(ends.__file__)), "seed": seed}
-    rows = resumed("stopping", run, ends.cases(each), partial(ends.campaign, seed), workers, dask)
+    rows = resumed("stopping", run, ends.cases(each), partial(ends.campaign, seed), workers)
     report("discovery_stopping", ends.honest(rows), seed=seed)
 
 
 @study.part
-def moves(campaigns: int = 1000, workers: int = 1, dask: str | None = None) -> None:
+def moves(campaigns: int = 1000, workers: int = 1) -> None:
     """Run campaigns with random knobs, policies and wishes of a person, and count forbidden moves of their plans."""
     sources = [Path(random_campaigns.__file__), Path(ainerd.steering.__file__).parent, Path(ainerd.knobs.__file__)]
     cases = [("campaigns", i) for i in range(0, campaigns, 10)]
-    rows = resumed("moves", {"run": digest_of(*sources)}, cases, ten_campaigns, workers, dask)
+    rows = resumed("moves", {"run": digest_of(*sources)}, cases, ten_campaigns, workers)
     totals = {name: sum(row[name] for row in rows) for name in ("campaigns", "positions", "refused", "forbidden")}
     report("discovery_moves", [totals])
 

@@ -141,11 +141,11 @@ def instruments(share: int, rng: np.random.Generator, progress: Progress) -> Ite
 
 
 @study.part
-def detectors(combinations: int = 288, quick: bool = False, workers: int = 1, dask: str | None = None) -> None:
+def detectors(combinations: int = 288, quick: bool = False, workers: int = 1) -> None:
     """Measure false alarms for so many combinations of frames, pixels, contrast and photons; ``--quick`` takes 12."""
     every = np.random.default_rng(0).permutation(np.array([*product(FRAMES, PIXELS, CONTRASTS, PHOTONS)])).tolist()
     cases = [(json.dumps(each), 0) for each in every[: 12 if quick else combinations]]
-    rows = resumed("novelty_detectors", sources(), cases, detector, workers, dask)
+    rows = resumed("novelty_detectors", sources(), cases, detector, workers)
     judged = [row for row in rows if row["n"]]
     hits, n = (sum(row[name] for row in judged) for name in ("flagged", "n"))
     p = np.sort([binomtest(row["flagged"], row["n"], 0.05, "greater").pvalue for row in judged])
@@ -182,11 +182,11 @@ def detector(case: Case) -> Row:
 
 
 @study.part
-def power(each: int = 400, quick: bool = False, seed: int = 0, workers: int = 1, dask: str | None = None) -> None:
+def power(each: int = 400, quick: bool = False, seed: int = 0, workers: int = 1) -> None:
     """Measure false alarms at .05 on known dynamics of many parameters, and power at .01; ``--quick`` takes 40 each."""
     chunks = range(seed, seed + (1 if quick else -(-each // CHUNK)))
     kinds = [*synthetic.KNOWN, *synthetic.NEW]
-    rows = resumed("novelty_power", sources(), [(kind, i) for i in chunks for kind in kinds], chunk, workers, dask)
+    rows = resumed("novelty_power", sources(), [(kind, i) for i in chunks for kind in kinds], chunk, workers)
     p = {kind: np.concatenate([row["p"] for row in rows if row["kind"] == kind]) for kind in kinds}
     table = [alarms(kind, p[kind], most) for kind, (_, most) in synthetic.KNOWN.items()]
     for kind in synthetic.NEW:

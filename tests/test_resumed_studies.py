@@ -1,4 +1,4 @@
-"""Cases of a study in processes that Ctrl-C ends, and on the workers of a Dask cluster."""
+"""Cases of a study in processes, which Ctrl-C ends."""
 
 import json
 import os
@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-from distributed import Client, LocalCluster
 
 from studies import _tools
 
@@ -35,18 +34,12 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(_tools, "FOLDER", tmp_path)
 
 
-def test_workers_of_a_cluster_measure_what_a_study_lacks():
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        processes = {*client.run(os.getpid).values()}
-        address = cluster.scheduler_address
-        first = _tools.resumed("squares", {"of": 1}, CASES[:4], measure, dask=address)
-        rows = _tools.resumed("squares", {"of": 1}, CASES, measure, dask=address)
-    assert len(processes) == 2 and {row["process"] for row in rows} <= processes
+def test_a_study_measures_the_cases_that_it_lacks():
+    first = _tools.resumed("squares", {"of": 1}, CASES[:4], measure, workers=2)
+    rows = _tools.resumed("squares", {"of": 1}, CASES, measure, workers=2)
     assert [row["square"] for row in rows] == [0, 1, 4, 9, 16, 25] and rows[:4] == first
-    assert _tools.resumed("squares", {"of": 1}, CASES, measure, dask=address) == rows
+    assert os.getpid() not in {row["process"] for row in rows}
+    assert _tools.resumed("squares", {"of": 1}, CASES, measure, workers=2) == rows
 
 
 @pytest.mark.timeout(120)

@@ -92,7 +92,7 @@ def test_a_replay_of_the_runs_in_databroker_gives_the_same_results(names, tmp_pa
         for name, doc in names["documents"]:
             insert(name, doc)
         settings = names["settings"]
-        outcomes = reanalyse(settings, client, [uid], again=False, dask=None, embedded=False, quiet=True)
+        outcomes = reanalyse(settings, client, [uid], again=False, on=None, embedded=False, quiet=True)
         assert [outcome.status for outcome in outcomes] == ["complete"] * 3, outcomes
         again, first = ResultStore(client["ainerd"]), ResultStore(names["client"]["ainerd"])
         assert {*again.table().index} == {*table.index[table["raw_uid"].eq(uid)]}

@@ -6,7 +6,7 @@ Commands import inside their functions, so that help is fast.
 from typing import Any
 
 from ainerd.cli._check import mean_frame
-from ainerd.cli._cluster import Dask, mapping
+from ainerd.cli._executors import On, mapping
 from ainerd.cli._shared import (
     Config,
     Force,
@@ -23,7 +23,7 @@ from ainerd.cli._shared import (
 )
 
 __all__ = [
-    "Config", "Dask", "Force", "Json", "Tiled", "bars", "check_new", "check_out", "key_of", "main", "mapping",
+    "Config", "On", "Force", "Json", "Tiled", "bars", "check_new", "check_out", "key_of", "main", "mapping",
     "mean_frame", "opened", "results_at", "show_file", "show_near",
 ]  # fmt: skip
 

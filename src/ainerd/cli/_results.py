@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ainerd.cli._cluster import Dask
+from ainerd.cli._executors import On
 from ainerd.cli._shared import (
     Config,
     Force,
@@ -33,7 +33,7 @@ EXAMPLE = '{"sample_x": [0, 10]}'
 def replay(
     uids: Annotated[list[str] | None, typer.Argument(help="Uids of runs. Default: all without a result.")] = None,
     all: Annotated[bool, typer.Option("--all", help="Include runs whose analysis failed.")] = False,
-    dask: Dask = None,
+    on: On = None,
     tiled: Tiled = None,
     config: Config = None,
     json: Json = False,
@@ -55,7 +55,7 @@ def replay(
     settings = Settings.load(config)
     embedded = tiled is None and not settings.storage.uri
     with opened(tiled, config) as client:
-        outcomes = reanalyse(settings, client, uids or (), again=all, dask=dask, embedded=embedded, quiet=json)
+        outcomes = reanalyse(settings, client, uids or (), again=all, on=on, embedded=embedded, quiet=json)
     complete, failed = {}, {}
     for outcome in outcomes:
         name = outcome.raw_uid if outcome.event is None else event_identity(outcome.raw_uid, outcome.event)

@@ -1,4 +1,4 @@
-"""Analysis of runs that are in Tiled, in this process or on the workers of a Dask cluster.
+"""Analysis of runs that are in Tiled, in this process or on the workers of an executor.
 
 A worker analyses a run as this process would, and writes the result itself. The key of a result is made of the run and
 the parameters. So a run has one result even if two workers get it, because the first one died or seemed dead. Only the
@@ -6,21 +6,23 @@ uid of the run, the settings without the API key, and the outcomes travel betwee
 """
 
 import json
+import os
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import wait
-from contextlib import closing, contextmanager
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from rich.progress import Progress
 from tiled.client.container import Container
 
 from ainerd.agent import build_technique, writer_of
-from ainerd.cli._cluster import cluster
+from ainerd.cli._executors import executor, worker_died
 from ainerd.cli._shared import bars
 from ainerd.config import Settings
 from ainerd.documents import documents_of_many, runs_by_time
@@ -29,13 +31,10 @@ from ainerd.runs import Jobs, Spool, Worker, parameters_of
 from ainerd.server import ServerError, connect, open_catalog
 from ainerd.technique import Outcome, Series, Technique
 
-if TYPE_CHECKING:
-    from distributed import Future
-
 POLL_S = 0.1
 AHEAD = 1000  # most batches in the scheduler at a time; an archive may have a million runs
-BATCHES, MOST_IN_BATCH = 8, 25  # batches for each worker, and runs in one
-RETRIES = 2  # of a batch after an error with another cause than its runs, such as the network
+BATCHES, MOST_IN_BATCH = 64, 25  # fewest batches of many runs, and most runs in one
+WORKER_DIED = "its worker died over it: too little memory?"
 
 
 class _NoCampaign:
@@ -124,39 +123,56 @@ class Workplace:
 
 
 def _analyse_on(
-    address: str, uids: Sequence[str], workplace: Workplace, store: ResultStore, progress: Progress
+    name: str, uids: Sequence[str], workplace: Workplace, store: ResultStore, progress: Progress
 ) -> list[Outcome]:
-    """Analyse runs on the cluster at an address; raise ValueError if a worker fails for another reason than the run."""
-    remaining, submitted, outcomes = list(uids), dict["Future[list[Outcome]]", list[str]](), list[Outcome]()
-    with cluster(address) as workers:
-        from distributed import KilledWorker, as_completed
+    """Analyse runs on an executor; raise ValueError if one cannot be analysed for another reason than the run.
 
-        if uids and not workers.nthreads():
-            progress.console.print("the cluster has no workers yet: waiting for some")
-
-        def submit(batches: Sequence[list[str]]) -> list["Future[list[Outcome]]"]:
-            new = {workers.submit(analyse, some, workplace, pure=False, retries=RETRIES): some for some in batches}
-            submitted.update(new)
-            return list(new)
-
-        def following(most: int) -> list[list[str]]:
-            """Take batches of runs, small ones if each worker would get only a few."""
-            size = min(max(len(uids) // (BATCHES * max(len(workers.nthreads()), 1)), 1), MOST_IN_BATCH)
-            batches = [remaining[start : start + size] for start in range(0, min(most * size, len(remaining)), size)]
-            del remaining[: most * size]
-            return batches
-
-        bar = progress.add_task("runs", total=len(uids))
-        finished = as_completed(submit(following(AHEAD)), loop=workers.loop)
-        for future in finished:
-            some = submitted.pop(future)
-            if len(some) > 1 and isinstance(future.exception(), KilledWorker):  # one of them may be the reason
-                finished.update(submit([[uid] for uid in some]))
-                continue
-            outcomes += outcomes_of(future, some, workplace, store)
-            finished.update(submit(following(1)))
-            progress.update(bar, advance=len(some), description=f"runs, {len(workers.nthreads())} workers")
+    The runs that a worker had in hand when it died are analysed one at a time in the end, because one of them may be
+    the reason. A pool of processes ends with each of its workers and is started again.
+    """
+    size = min(max(len(uids) // BATCHES, 1), MOST_IN_BATCH)
+    waiting = deque(list(uids[start : start + size]) for start in range(0, len(uids), size))
+    most = 2 * (os.cpu_count() or 1) if name == "process" else AHEAD
+    suspects, outcomes = deque[list[str]](), list[Outcome]()
+    bar = progress.add_task("runs", total=len(uids))
+    while waiting:
+        with executor(name) as pool, closing(_ended(pool, waiting, most, workplace)) as ended:
+            for future, some in ended:
+                if worker_died(future.exception()):
+                    suspects.extend([uid] for uid in some)
+                else:
+                    outcomes += _result(future, some)
+                    progress.advance(bar, len(some))
+    while suspects:
+        with executor(name) as pool, closing(_ended(pool, suspects, 1, workplace)) as ended:
+            for future, (uid,) in ended:
+                died = worker_died(future.exception())
+                outcomes += _failed(uid, workplace, store) if died else _result(future, [uid])
+                progress.advance(bar)
     return outcomes
+
+
+def _ended(
+    pool: Executor, waiting: deque[list[str]], most: int, workplace: Workplace
+) -> Generator[tuple[Future[list[Outcome]], list[str]]]:
+    """Take batches of runs, `most` at a time, and yield the future and the runs of each as it ends.
+
+    A pool that is broken takes no further batches. An error of the caller, such as Ctrl-C, cancels those not begun.
+    """
+    futures: dict[Future[list[Outcome]], list[str]] = {}
+    try:
+        while waiting or futures:
+            with suppress(BrokenExecutor):
+                while waiting and len(futures) < most:
+                    futures[pool.submit(analyse, waiting[0], workplace)] = waiting[0]
+                    waiting.popleft()
+            if not futures:
+                return
+            for future in wait(futures, return_when=FIRST_COMPLETED).done:
+                yield future, futures.pop(future)
+    finally:
+        for future in futures:
+            future.cancel()
 
 
 def analyse(uids: Sequence[str], workplace: Workplace) -> list[Outcome]:
@@ -207,26 +223,22 @@ def _prepare(workplace: Workplace) -> tuple[Settings, Container, ResultStore, Te
     return settings, client["raw"], store, technique
 
 
-def outcomes_of(
-    future: "Future[list[Outcome]]", uids: Sequence[str], workplace: Workplace, store: ResultStore
-) -> list[Outcome]:
-    """Return the outcomes of runs from their worker. The outcome of a run that killed its workers is a failure."""
-    from distributed import KilledWorker
-
+def _result(future: Future[list[Outcome]], uids: Sequence[str]) -> list[Outcome]:
+    """Return the outcomes of runs from their worker."""
     try:
-        outcomes: list[Outcome] = future.result()
-        return outcomes
-    except KilledWorker as error:
-        reason = f"{error.allowed_failures + 1} worker(s) died over it: too little memory?"
-        (uid,) = uids
-        begun = store.search(status="computing", raw_uid=uid, digest=digest(json.loads(workplace.parameters))).index
-        keys = [str(key) for key in begun]
-        for key in keys:
-            store.fail(key, reason)
-        failure = Outcome(raw_uid=uid, key=uid, trial_id=uid, status="failed", positions={}, reason=reason)
-        return [replace(failure, key=key, trial_id=key) for key in keys or [uid]]
+        return future.result()
     except Exception as error:  # of any kind: it comes from another process
         raise ValueError(f"run {' or '.join(uids)} could not be analysed on a worker: {error}") from None
+
+
+def _failed(uid: str, workplace: Workplace, store: ResultStore) -> list[Outcome]:
+    """Return the outcomes of a run whose worker died: its results that were begun have failed."""
+    begun = store.search(status="computing", raw_uid=uid, digest=digest(json.loads(workplace.parameters))).index
+    keys = [str(key) for key in begun]
+    for key in keys:
+        store.fail(key, WORKER_DIED)
+    failure = Outcome(raw_uid=uid, key=uid, trial_id=uid, status="failed", positions={}, reason=WORKER_DIED)
+    return [replace(failure, key=key, trial_id=key) for key in keys or [uid]]
 
 
 def reanalyse(
@@ -235,7 +247,7 @@ def reanalyse(
     uids: Sequence[str],
     *,
     again: bool,
-    dask: str | None,
+    on: str | None,
     embedded: bool,
     quiet: bool,
 ) -> list[Outcome]:
@@ -250,8 +262,8 @@ def reanalyse(
         Runs to analyse; empty for all.
     again : bool
         Whether to repeat failed analyses.
-    dask : str or None
-        Address of a scheduler, or "local"; None for this process.
+    on : str or None
+        Name of an executor, see `ainerd.cli._executors.executor`; None for this process.
     embedded : bool
         Whether the catalog is on the embedded server of `settings.storage.directory`.
     quiet : bool
@@ -260,13 +272,13 @@ def reanalyse(
     raw, ainerd = open_catalog(client)
     store = ResultStore(ainerd)
     technique = build_technique(settings, store)
-    if dask is not None and isinstance(technique.unit, Series):
-        raise ValueError(f"a result of technique {technique.name!r} is of several runs: leave --dask out")
+    if on is not None and isinstance(technique.unit, Series):
+        raise ValueError(f"a result of technique {technique.name!r} is of several runs: leave --executor out")
     waiting = _runs_to_analyse(raw, store, technique, settings, uids, again=again)
     with bars(disable=quiet or not waiting) as progress:
-        if dask is not None:
+        if on is not None:
             workplace = Workplace.of(settings, client, technique, embedded=embedded)
-            outcomes = _analyse_on(dask, waiting, workplace, store, progress)
+            outcomes = _analyse_on(on, waiting, workplace, store, progress)
         else:
             unwritten, outcomes = settings.storage.directory / "unwritten" / "results", []
             done, frames = progress.add_task("runs", total=len(waiting)), progress.add_task("frames", total=None)

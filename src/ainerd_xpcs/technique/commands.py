@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ainerd.cli import Config, Dask, Json, Tiled, bars, key_of, mapping, results_at, show_file, show_near
+from ainerd.cli import Config, Json, On, Tiled, bars, key_of, mapping, results_at, show_file, show_near
 from ainerd_xpcs.technique._analyze import analyze
 from ainerd_xpcs.technique._ingest import ingest
 from ainerd_xpcs.technique._many import average, over_q
@@ -151,7 +151,7 @@ def calibrate(
     from_tiled: Annotated[
         bool, typer.Option("--from-tiled", help="With --regime or --key: read the known runs from a server.")
     ] = False,
-    dask: Dask = None,
+    on: On = None,
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
@@ -180,7 +180,7 @@ def calibrate(
             measured = _measured_exposures(store, regime or [], key or [], Encoder.load())
     n_measured = len(measured[0])
     if n:
-        with mapping(dask) as over, bars() as progress:
+        with mapping(on) as over, bars() as progress:
             advance = partial(progress.advance, progress.add_task("simulating", total=n))
             simulated = simulated_exposures(n, seed=seed, advance=advance, over=over)
     exposures: list[Clean | Maps] = [*simulated[0], *measured[0]]
@@ -227,14 +227,14 @@ def pca(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation.")] = 0,
     exposures: Annotated[int, typer.Option(min=1, help="Simulated exposures to fit.")] = 3000,
     bank: Annotated[int, typer.Option(min=1, help="Simulated exposures to keep for calibration.")] = 7600,
-    dask: Dask = None,
+    on: On = None,
 ) -> None:
     """Fit the principal components, and freeze the bank that novelty is calibrated on."""
     from ainerd_xpcs.latent.training import train_pca
     from ainerd_xpcs.technique._bank import write_bank
     from ainerd_xpcs.technique._clean import simulated_exposures
 
-    with mapping(dask) as over, bars() as progress:
+    with mapping(on) as over, bars() as progress:
         advance = partial(progress.advance, progress.add_task("simulating", total=exposures + bank))
         encoder_file = train_pca(out, seed=seed, exposures=exposures, advance=advance)
         bank_file = out / "bank.safetensors"
@@ -293,7 +293,7 @@ def nights(
     out: Annotated[Path, typer.Option(help="Folder for regimes.safetensors.")] = Path("weights"),
     seed: Seed = 0,
     regimes: Annotated[int, typer.Option(min=1000, help="Simulated regimes of known kinds.")] = 5000,
-    dask: Dask = None,
+    on: On = None,
 ) -> None:
     """Simulate nights of known regimes, from which the agent computes whether a regime is new: some minutes.
 
@@ -309,7 +309,7 @@ def nights(
 
     one = np.ones((8, 8), np.int32)
     technique = RheoXPCS(Partition(roi_map=one, static_map=one, q=np.full(1, np.nan), phi=np.full(1, np.nan)))
-    with mapping(dask) as over, bars() as progress:
+    with mapping(on) as over, bars() as progress:
         advance = partial(progress.advance, progress.add_task("simulating", total=2 * regimes + LONGER))
         clean, _ = simulated_exposures(regimes, seed=seed + 7, advance=advance, over=over)
         simulated = views(technique, clean, seed=seed, advance=advance)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import typer
-from distributed import LocalCluster
 from typer.testing import CliRunner
 
 from ainerd.novelty import NoveltyScorer
@@ -80,12 +79,9 @@ def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
     done = CliRunner().invoke(app, ["calibrate", "--n", n, "--seed", "3", "--out", str(out)])
     assert done.exit_code == 0, done.output
     assert len(Bank.load(out).families) == N_SIMULATED and set(Bank.load(out).families) == set(MECHANISMS)
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=None
-    ) as it:
-        other = tmp_path / "dask.safetensors"
-        arguments = ["--n", n, "--seed", "3", "--out", str(other), "--dask", it.scheduler_address]
-        done = CliRunner().invoke(app, ["calibrate", *arguments])
+    other = tmp_path / "threads.safetensors"
+    arguments = ["--n", n, "--seed", "3", "--out", str(other), "--executor", "concurrent.futures:ThreadPoolExecutor"]
+    done = CliRunner().invoke(app, ["calibrate", *arguments])
     assert done.exit_code == 0, done.output
     assert Bank.load(other).id == Bank.load(out).id
 

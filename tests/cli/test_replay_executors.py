@@ -1,4 +1,4 @@
-"""An archive reprocessed by the workers of a Dask cluster, with the same results as in one process."""
+"""An archive reprocessed by other processes, with the same results as in one: a pool, a Dask cluster, loky, SLURM."""
 
 import getpass
 import json
@@ -25,8 +25,8 @@ from typer.testing import CliRunner
 
 from agents.demo.simulated import hardware_beside, simulated_instrument
 from ainerd.agent import build_technique
-from ainerd.cli import app
-from ainerd.cli.reanalysis import Workplace, analyse, outcomes_of
+from ainerd.cli import app, reanalysis
+from ainerd.cli.reanalysis import Workplace, analyse
 from ainerd.config import Settings
 from ainerd.results import ResultStore
 from ainerd.server import ServerError, embedded_server, open_catalog
@@ -154,8 +154,10 @@ def kill_at_work(archive, client, replay):
     raise AssertionError(f"no moment with a run in hand: {replay.result()}")
 
 
-def test_a_cluster_writes_what_one_process_writes_bit_for_bit(archive, address, serial):
-    said = archive.replay("--dask", address)
+@pytest.mark.parametrize("name", ["dask", "process", "joblib.externals.loky:ProcessPoolExecutor"])
+def test_an_executor_writes_the_results_of_one_process_bit_for_bit(archive, address, serial, name):
+    archive.forget()
+    said = archive.replay("--executor", f"dask:{address}" if name == "dask" else name)
     assert said == serial[0]
     assert len(said["complete"]) == RUNS - 1 and "no file" in " ".join(said["failed"].values())
     assert archive.results() == serial[1]
@@ -167,7 +169,7 @@ def test_only_missing_results_are_made_and_again_after_a_killed_worker(archive, 
     created = archive.store.table()["created"]
     archive.forget(first)
     with ThreadPoolExecutor() as pool:
-        said = pool.submit(archive.replay, "--dask", address)
+        said = pool.submit(archive.replay, "--executor", f"dask:{address}")
         killed = kill_at_work(archive, cluster[1], said)
         said = said.result()
     assert list(said["complete"].values()) == [first] and not said["failed"]
@@ -206,29 +208,48 @@ def test_one_run_is_shared_as_the_page_says(archive, address):
     np.testing.assert_array_equal(names["maps"], names["maps_of"](names["partition"], names["path"], FRAMES))
 
 
-def test_an_address_without_a_cluster_is_refused(archive):
-    done = CliRunner().invoke(app, ["replay", "--dask", "nowhere://1"])
-    assert isinstance(done.exception, ValueError) and "no Dask scheduler answers at 'nowhere://1'" in str(
-        done.exception
-    )
+@pytest.mark.parametrize(
+    "name, refusal",
+    [
+        ("dask:nowhere://1", "no Dask scheduler answers at 'nowhere://1'"),
+        ("processes", "no executor 'processes': give process, dask"),
+        ("no_such_module:Pool", "No module named 'no_such_module'"),
+        ("concurrent.futures:NoPool", "has no attribute 'NoPool'"),
+        ("builtins:dict", "dict() returns dict, not a concurrent.futures.Executor"),
+    ],
+)
+def test_a_name_without_an_executor_is_refused(archive, name, refusal):
+    done = CliRunner().invoke(app, ["replay", "--all", "--executor", name])
+    assert isinstance(done.exception, ValueError) and refusal in str(done.exception)
 
 
-def test_series_are_refused(archive, address, monkeypatch):
+def test_series_are_refused(archive, monkeypatch):
     monkeypatch.setattr(RheoXPCS, "unit", Series("ramp"))
-    done = CliRunner().invoke(app, ["replay", "--dask", address])
-    assert isinstance(done.exception, ValueError) and "is of several runs: leave --dask out" in str(done.exception)
+    done = CliRunner().invoke(app, ["replay", "--executor", "process"])
+    assert isinstance(done.exception, ValueError) and "is of several runs: leave --executor out" in str(done.exception)
 
 
-def test_a_run_that_kills_its_workers_has_failed(archive, cluster, serial, monkeypatch):
-    monkeypatch.setattr(cluster[0].scheduler, "allowed_failures", 0)
+def dies(uids, workplace):
+    """Analyse runs, but end the process over the one that the environment names."""
+    if os.environ["DEADLY_RUN"] in uids:
+        os._exit(1)
+    return analyse(uids, workplace)
+
+
+def test_a_run_that_kills_its_workers_has_failed_and_the_others_are_analysed(archive, serial, monkeypatch):
     event, key = next(iter(serial[0]["complete"].items()))
     begun = archive.store.record(key).changed(status="computing", arrays={}, series={})
-    archive.forget(key)
+    archive.forget()
     archive.store.begin(begun)
-    dead = cluster[1].submit(os._exit, 1)
-    (outcome,) = outcomes_of(dead, [event.partition("/")[0]], archive.workplace(embedded=True), archive.store)
-    assert (outcome.status, outcome.key) == ("failed", key) and "1 worker(s) died" in outcome.reason
-    assert archive.store.record(key).reason == outcome.reason
+    monkeypatch.setenv("DEADLY_RUN", event.partition("/")[0])
+    monkeypatch.setattr(reanalysis, "analyse", dies)
+    said = archive.replay("--executor", "process")
+    assert said["complete"] == {event: key for event, key in serial[0]["complete"].items() if key != begun.key}
+    assert "its worker died over it" in archive.store.record(key).reason
+    archive.forget(key)
+    monkeypatch.undo()
+    archive.replay()
+    assert archive.results() == serial[1]
 
 
 @contextmanager
