@@ -29,11 +29,11 @@ from tiled.structures.data_source import Asset, DataSource
 from tiled.utils import path_from_uri
 
 from ainerd.agent import build_observer
-from ainerd.documents import tiled_documents
 from ainerd.results import AgentNode, ResultStore, digest, read_agent
 from ainerd.results.commands import Accept, Hold, Next, Release, SetBounds, SetExcluded, Take
 from ainerd.server import SCOPES, ServerError, connect, open_catalog
 from ainerd.server.pages import write_ui_settings
+from ainerd.sources._catalogue import tiled_documents
 from tests.end_to_end.sessions import Session
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "how-to"
@@ -291,7 +291,7 @@ def test_a_second_process_says_at_once_what_is_written_through_the_first(servers
 
 
 def test_a_key_of_a_service_hears_at_once_of_a_new_run(server, page, client, monkeypatch):
-    monkeypatch.setattr("ainerd.documents._sources.IDLE_S", 3600.0)  # it does not look by itself
+    monkeypatch.setattr("ainerd.sources._catalogue.IDLE_S", 3600.0)  # it does not look by itself
     stop, came = threading.Event(), queue.Queue()
     writes, now = connect(server, page["engine"]), time.time()
     place = writes.create_container("news")

@@ -18,10 +18,11 @@ from tiled.access_control.scopes import ALL_SCOPES
 from tiled.commandline._catalog import init
 from tiled.server.settings import DatabaseSettings
 
-from ainerd.documents import documents_of, tiled_documents
+from ainerd.documents import documents_of
 from ainerd.results import ResultRecord, ResultStore
 from ainerd.runs import RecordedKeys
 from ainerd.server import connect, open_catalog
+from ainerd.sources._catalogue import tiled_documents
 
 READ = ["read:metadata", "read:data"]
 PEOPLE = {"operator": "spiegel", "ann": "lupe", "bob": "linse", "carl": "prisma"}

@@ -30,21 +30,12 @@ from ainerd.agent._state import LivePicture, State
 from ainerd.agent._webhook import Webhook
 from ainerd.campaign import Campaign, Travel, book_of
 from ainerd.config import Settings
-from ainerd.documents import (
-    Acquisition,
-    Curve,
-    Document,
-    Folder,
-    check_source,
-    documents_of,
-    folder_documents,
-    open_documents,
-    streams_of,
-)
+from ainerd.documents import Document, documents_of, streams_of
 from ainerd.forks import call_before_exit
 from ainerd.results import LiveNode, ResultStore, commands, digest, principal_of
 from ainerd.runs import Jobs, RecordedKeys, Spool, Worker, Writer, harmless, parameters_of, write_run
-from ainerd.server import Presence, only_here
+from ainerd.server import Presence
+from ainerd.sources import Intake, Source, open_source
 from ainerd.technique import Outcome, Technique, complete
 from ainerd.views import Logbook, status_panel
 from ainerd.words import number_of, rendered, scan_text
@@ -173,23 +164,21 @@ class Observer:
 
     def follow(
         self,
-        source: str,
+        source: str | Source,
         stop: threading.Event,
         *,
-        curve: Curve | None = None,
         then: Callable[[str, Mapping[str, Any]], None] | None = None,
     ) -> None:
-        """Take the documents of a source until `stop` is set or it ends; see `ainerd.documents.open_documents`.
+        """Take the documents of a source until `stop` is set or it ends; see `ainerd.sources.open_source`.
 
         With ``tiled`` and ``folder:PATH``, runs that already have their results are skipped, so that a restart
-        continues. The runs of a folder are written to the catalog. After the agent, `then` gets each document as well.
+        continues. Runs that nobody else writes to the catalog, such as those of a folder, are written there. After the
+        agent, `then` gets each document as well.
         """
-        kind, address = check_source(source)
-        if kind == "folder":
-            documents = self._folder_documents(Path(address), stop)
-        else:
-            documents = open_documents(source, stop, raw=self._raw, skip=self._is_analysed(), curve=curve)
-        for name, doc in documents:
+        source = open_source(source) if isinstance(source, str) else source
+        found = self._campaign.proposals.given_at
+        documents = source.documents(Intake(stop, self._raw, self._settings, self._is_analysed, found))
+        for name, doc in self._written(documents, stop) if source.writes_runs else documents:
             self(name, doc)
             if then is not None:
                 then(name, doc)
@@ -634,22 +623,16 @@ class Observer:
             scan = scan_text(outcome.scan_id, outcome.event)
             self._webhook.post(event, f"{text} (scan {scan})", scan=scan, run=outcome.raw_uid, result=outcome.key)
 
-    def _folder_documents(self, path: Path, stop: threading.Event) -> Iterator[Document]:
-        """Yield the documents of a folder's acquisitions, and write each run to Tiled after its result.
-
-        Meanwhile the next acquisition is looked for and analysed.
-        """
-        settings = self._settings
-        roots = tuple(root.resolve() for root in settings.storage.frames)
-        pattern = Acquisition(path, settings.acquisition, settings.detector, roots)
-        folder = Folder(path, pattern, settings.storage.late_s)
-        found = self._campaign.proposals.given_at
-        with only_here(path, stop), ThreadPoolExecutor(1, "ainerd-raw") as pool:
-            is_done, writing = self._is_analysed(), list[Future[None]]()
-            for documents in folder_documents(folder, stop, raw=self._raw, skip=is_done, suggestion_of=found):
-                yield from documents
-                wait(writing)
-                writing = [pool.submit(self._write_raw, documents, stop)]
+    def _written(self, documents: Iterator[Document], stop: threading.Event) -> Iterator[Document]:
+        """Yield documents, and write each run to Tiled after its result. Meanwhile the next run is analysed."""
+        run, writing = list[Document](), list[Future[None]]()
+        with ThreadPoolExecutor(1, "ainerd-raw") as pool:
+            for name, doc in documents:
+                run.append((name, doc))
+                yield name, doc
+                if name == "stop":
+                    wait(writing)
+                    writing, run = [pool.submit(self._write_raw, run, stop)], []
 
     def _write_raw(self, documents: list[Document], stop: threading.Event) -> None:
         """Write a run to Tiled, after its result and the answer to a script that waits for it."""

@@ -57,7 +57,7 @@ def steer(
         Name of a plan in that environment with the arguments suggestions, actuators, sensors and `md`; see
         `ainerd.steering.visit`.
     documents : str
-        Source of the documents of the runs; see `ainerd.documents.open_documents`.
+        Source of the documents of the runs; see `ainerd.sources.open_source`.
     stop : threading.Event, optional
         Set it to end early. An item that waits in the queue is then removed.
     timeout_s : float

@@ -41,14 +41,14 @@ def watch(
     The plan `ainerd.agent.explore_remote` measures the suggestions in a RunEngine. After a crash the same command
     continues: with --documents tiled or folder:PATH it analyses every run exactly once.
     """
-    from ainerd.documents import check_source
+    from ainerd.sources import open_source
 
-    check_source(documents)
+    source = open_source(documents)
     with observing(config, tiled, f"watches {documents}", json_log=json_log) as (observer, stop):
         if metrics is not None:
             _serve(observer, metrics)
         observer.suggest()  # so that the first suggestion is ready at once
-        observer.follow(documents, stop)
+        observer.follow(source, stop)
 
 
 def _serve(observer: "Observer", port: int) -> None:

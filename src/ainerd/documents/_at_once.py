@@ -10,8 +10,8 @@ import pyarrow
 from tiled.client.container import Container
 from tiled.client.utils import handle_error
 
+from ainerd.documents._document import Document
 from ainerd.documents._tiled_runs import RunReader, WholeRun, documents_of
-from ainerd.documents._wire import Document
 
 AT_ONCE = 50  # runs in a request: an address of 2 kB
 COMPOSITE = "composite"  # spec of streams

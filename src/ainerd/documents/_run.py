@@ -17,13 +17,13 @@ from tiled.client.container import Container
 
 from ainerd.config import Detector
 from ainerd.documents._detector import Described, unit_in, whole_number
+from ainerd.documents._document import WireError, checked
 from ainerd.documents._events import RIGAKU, EventFrames
 from ainerd.documents._frame_numbers import StoredNumbers, Unnumbered, whole_numbers
 from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, Ints, Whole
 from ainerd.documents._numbering import MOST_NUMBER, Block, Numbering, Part
 from ainerd.documents._storage import FrameError, MissingFrames, local_path
 from ainerd.documents._tiled_frames import TiledFrames
-from ainerd.documents._wire import WireError, checked
 from ainerd.units import UnitError, converted, same_unit
 
 logger = logging.getLogger(__name__)

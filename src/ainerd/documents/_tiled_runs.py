@@ -15,7 +15,7 @@ from event_model import unpack_event_page
 from tiled.client.container import Container
 from tiled.queries import Key
 
-from ainerd.documents._wire import Document
+from ainerd.documents._document import Document
 
 logger = logging.getLogger(__name__)
 

@@ -7,17 +7,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
 from tiled.queries import KeysFilter
 
-from ainerd.documents._acquisition import Acquisition
-from ainerd.documents._events import N_MODULES
-from ainerd.documents._sources import AWAY_S
-from ainerd.documents._storage import FrameError, MissingFrames
-from ainerd.documents._wire import Document
+from ainerd.documents import N_MODULES, Document, FrameError, MissingFrames
+from ainerd.server import only_here
+from ainerd.sources._acquisition import Acquisition
+from ainerd.sources._catalogue import AWAY_S
+from ainerd.sources._source import Intake
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,29 @@ SETTLED_S = 0.1  # for which size and time of all files must stay the same
 ABANDONED_S = 600.0  # after which a file that is not closed, and no longer changes, is taken as it is
 BATCH = 100  # uids in one question to Tiled
 FRAMES = ((".h5",), (".bin",), tuple(f".bin.{number:03d}" for number in range(N_MODULES)))  # endings of their files
+
+
+class FolderOfAcquisitions:
+    """A folder in which a beamline without documents puts its acquisitions. No other agent may follow it meanwhile."""
+
+    usage: ClassVar[str] = "folder:PATH (acquisitions of a beamline without documents)"
+    writes_runs: ClassVar[bool] = True
+
+    def __init__(self, address: str) -> None:
+        if not address:
+            raise ValueError(f"a source without a path: give {self.usage}")
+        self._path = Path(address)
+
+    def documents(self, intake: Intake) -> Iterator[Document]:
+        """Yield the documents of each acquisition that is complete and has no result."""
+        settings = intake.settings
+        roots = tuple(root.resolve() for root in settings.storage.frames)
+        pattern = Acquisition(self._path, settings.acquisition, settings.detector, roots)
+        folder = Folder(self._path, pattern, settings.storage.late_s)
+        with only_here(self._path, intake.stop):
+            is_done, of = intake.analysed(), intake.suggestion_at
+            for documents in folder_documents(folder, intake.stop, raw=intake.raw, skip=is_done, suggestion_of=of):
+                yield from documents
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,5 @@
-"""Names of sources, ranges of frames that a run in Tiled announces, and how long a follower waits."""
+"""Ranges of frames that a run in Tiled announces, and how long a follower waits."""
 
-import pytest
-
-from ainerd.documents import check_source
 from ainerd.documents._tiled_runs import Quiet, _numbered
 
 
@@ -34,20 +31,3 @@ def test_silence_counts_while_somebody_looks(monkeypatch):
     quiet.over()
     now[0] += 3.0
     assert quiet.look() == 3
-
-
-@pytest.mark.parametrize(
-    ("source", "expected"),
-    [
-        ("tiled", ("tiled", "")), ("zmq://h:1", ("zmq", "h:1")), ("zmq+bind://l:2", ("zmq+bind", "l:2")),
-        ("kafka://a:1,b:2/t", ("kafka", "a:1,b:2/t")), ("folder:/data", ("folder", "/data")), ("zmq://", None),
-        ("kafka://a:1", None), ("kafka://a:1/", None), ("folder:", None), ("", None), ("http://a/b", None),
-        ("nowhere.jsonl", None),
-    ],
-)  # fmt: skip
-def test_a_source_has_a_kind_and_an_address(source, expected):
-    if expected is None:
-        with pytest.raises(ValueError, match="no source"):
-            check_source(source)
-    else:
-        assert check_source(source) == expected

@@ -27,11 +27,21 @@ from event_model import ComposeDescriptorBundle, StreamRange, compose_run
 
 from ainerd import config
 from ainerd.config import short
-from ainerd.documents._detector import whole_number
-from ainerd.documents._events import CANVAS, MODULE, RIGAKU, count_frames, files_of
-from ainerd.documents._metadata import Metadata
-from ainerd.documents._storage import FrameError, allowed_file, find_dataset, open_hdf5, require_closed
-from ainerd.documents._wire import Document
+from ainerd.documents import (
+    CANVAS,
+    MODULE,
+    RIGAKU,
+    Document,
+    FrameError,
+    Metadata,
+    allowed_file,
+    count_frames,
+    files_of,
+    find_dataset,
+    open_hdf5,
+    require_closed,
+    whole_number,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -1,31 +1,21 @@
-"""Sources of documents: files, runs in Tiled, 0MQ and Kafka. One string names a source.
+"""Documents of the runs in a catalog, rebuilt from their nodes, while other programs write them."""
 
-A folder of acquisitions, ``folder:PATH``, is a source, too; see `ainerd.documents.Folder`.
-
-Bytes are read as msgpack with numpy arrays (`_wire`), or as JSON lines. They cannot execute code. The documents of runs
-in Tiled are rebuilt from their nodes (`_tiled_runs`).
-"""
-
-import difflib
-import json
 import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
 from tiled.queries import KeysFilter
 
-from ainerd.documents._storage import AWAY
-from ainerd.documents._tiled_runs import LONGEST_S, OPEN_S, RunReader, is_of_databroker, runs_by_time
-from ainerd.documents._wire import Curve, Document, WireError, checked, kafka_documents, zmq_documents
+from ainerd.documents import AWAY, LONGEST_S, OPEN_S, Document, RunReader, is_of_databroker, runs_by_time
+from ainerd.sources._source import Intake
 
 logger = logging.getLogger(__name__)
 
@@ -37,127 +27,19 @@ REFUSALS = 3  # after this many failed reads in a row a run is left out
 NO_RUN = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # raised when a node is not a run
 
 
-def check_source(source: str) -> tuple[str, str]:
-    """Return the kind and the address of a source; raise ValueError if `source` names none. Nothing is opened.
+class Tiled:
+    """All runs in the catalog, also those of databroker. Runs that have their results are left out."""
 
-    The kind is tiled, zmq, zmq+bind, kafka, folder or file. The address of a file is its path, whatever its name is.
+    usage: ClassVar[str] = "tiled (all raw runs of the catalog)"
+    writes_runs: ClassVar[bool] = False
 
-    Examples
-    --------
-    >>> check_source("zmq://localhost:5578")
-    ('zmq', 'localhost:5578')
-    >>> check_source("folder:/data/2026")
-    ('folder', '/data/2026')
-    """
-    if source == "tiled":
-        return source, ""
-    if source.startswith("folder:") and source != "folder:":
-        return "folder", source.removeprefix("folder:").removeprefix("//")
-    scheme, _, address = source.partition("://")
-    if (scheme in ("zmq", "zmq+bind") and address) or (scheme == "kafka" and address.partition("/")[2]):
-        return scheme, address
-    if source and not address and Path(source).exists():
-        return "file", source
-    close = difflib.get_close_matches(scheme, ["tiled", "zmq", "zmq+bind", "kafka", "folder"], 1)
-    meant = f", did you mean {close[0]!r}?" if close and close[0] != scheme else ":"
-    raise ValueError(
-        f"no source {source!r}{meant} give tiled (follow the raw runs of the catalogue), zmq://host:port (a proxy), "
-        "zmq+bind://127.0.0.1:port (publishers connect here), kafka://host:port/topic, folder:PATH (acquisitions of a "
-        "beamline without documents), or a .jsonl file or a folder of them"
-    )
+    def __init__(self, address: str = "") -> None:
+        if address:
+            raise ValueError(f"tiled:{address}: give tiled alone; its address is that of the settings, or --tiled")
 
-
-def open_documents(
-    source: str,
-    stop: threading.Event,
-    *,
-    raw: Container,
-    skip: Callable[[Container], bool] = lambda run: False,
-    curve: Curve | None = None,
-) -> Iterator[Document]:
-    """Return the documents of a source.
-
-    Parameters
-    ----------
-    source : str
-        ``tiled``, ``zmq://host:port``, ``zmq+bind://127.0.0.1:port``, ``kafka://host:port/topic``, or the path of a
-        ``.jsonl`` file or of a folder of them.
-    stop : threading.Event
-        Set it to end a source that does not end by itself.
-    raw : tiled.client.container.Container
-        The raw runs, for ``tiled``.
-    skip : callable
-        Return whether to leave out a run, for ``tiled``.
-    curve : Curve, optional
-        For 0MQ.
-
-    Raises
-    ------
-    ValueError
-        If `source` names no known source.
-
-    Examples
-    --------
-    >>> import json, threading
-    >>> name, start = documents[0]
-    >>> _ = (folder / "run.jsonl").write_text(json.dumps({"name": name, "doc": start}))
-    >>> [name for name, document in open_documents(str(folder), threading.Event(), raw=client["raw"])]
-    ['start']
-    """
-    kind, address = check_source(source)
-    match kind:
-        case "tiled":
-            return tiled_documents(raw, stop, skip=skip)
-        case "kafka":
-            servers, _, topic = address.partition("/")
-            return kafka_documents(servers, topic, stop)
-        case "file":
-            return file_documents(Path(address))
-        case "folder":
-            raise ValueError(f"{source}: the settings of an agent describe acquisitions: call Observer.follow")
-    return zmq_documents(address, stop, bind=kind == "zmq+bind", curve=curve)
-
-
-def file_documents(path: Path, *, by_schema: bool = True) -> Iterator[Document]:
-    """Yield the documents of a ``.jsonl`` file, or of all such files in a folder, oldest file first.
-
-    Lines without a document, such as the last line of a truncated file, are logged and left out. Documents that do not
-    match event-model's schema are treated in the same way, unless `by_schema` is False, which is for a run that was
-    accepted before. Raises ValueError if the file does not exist.
-
-    Examples
-    --------
-    >>> import json
-    >>> with open(folder / "run.jsonl", "w") as file:
-    ...     for name, document in documents[:2]:
-    ...         print(json.dumps({"name": name, "doc": document}), file=file)
-    ...     print('{"name": "ev', file=file)
-    >>> [name for name, document in file_documents(folder / "run.jsonl")]  # without the line that was cut off
-    ['start', 'descriptor']
-    """
-    files = sorted(path.glob("*.jsonl"), key=lambda file: file.stat().st_mtime) if path.is_dir() else [path]
-    if not all(file.is_file() for file in files):
-        raise ValueError(f"no file {path}: give a .jsonl file, or a folder of them")
-    for file in files:
-        with file.open(errors="replace") as lines:
-            yield from line_documents(lines, file, by_schema=by_schema)
-
-
-def line_documents(lines: Iterable[str], file: Path, *, by_schema: bool = True) -> Iterator[Document]:
-    """Yield the documents in the lines of a file, see `file_documents`; the log names the file."""
-    for number, line in enumerate(lines, 1):
-        try:
-            record = json.loads(line)
-            name, doc = record["name"], record["doc"]
-            if not isinstance(doc, dict) or not isinstance(name, str):
-                raise TypeError(name)
-            document = checked(name, doc) if by_schema else (name, doc)
-        except WireError as error:
-            logger.warning("left out %s, line %d: %s", file, number, error)
-        except (ValueError, KeyError, TypeError, RecursionError):  # no JSON, or values too deep or too long to read
-            logger.warning("left out %s, line %d: it holds no document", file, number)
-        else:
-            yield document
+    def documents(self, intake: Intake) -> Iterator[Document]:
+        """Yield the documents of the runs that lack a result, oldest first, and then of new runs."""
+        return tiled_documents(intake.raw, intake.stop, skip=intake.analysed())
 
 
 class _Finder:

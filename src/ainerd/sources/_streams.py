@@ -6,21 +6,16 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import jsonschema
-import numpy as np
 import zmq
 import zmq.auth
-from event_model import DocumentNames, schema_validators
-from msgpack.fallback import Unpacker
+
+from ainerd.documents import LARGEST, Document, WireError, checked, unpack
+from ainerd.sources._source import Intake
 
 logger = logging.getLogger(__name__)
 
-Document = tuple[str, dict[str, Any]]
-
-LARGEST = 64 * 2**20  # bytes of a message, which does not contain frames
-KINDS = "biufcSU"  # accepted kinds of arrays: bool, numbers, text
 POLL_S = 0.2
 QUEUED = 100_000  # 0MQ messages that may wait while an earlier one is handled
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -47,6 +42,54 @@ class Curve:
 
     secret: Path
     server: Path | None = None
+
+
+class ZeroMQ:
+    """Documents that `bluesky.callbacks.zmq.Publisher` sends through a proxy.
+
+    Parameters
+    ----------
+    address : str
+        ``host:port`` of the proxy.
+    curve : Curve, optional
+        Certificates, if the proxy requires them.
+    """
+
+    usage: ClassVar[str] = "zmq://host:port (a proxy)"
+    writes_runs: ClassVar[bool] = False
+    listens: ClassVar[bool] = False
+
+    def __init__(self, address: str, curve: Curve | None = None) -> None:
+        if not address:
+            raise ValueError(f"a source without an address: give {self.usage}")
+        self._address, self._curve = address, curve
+
+    def documents(self, intake: Intake) -> Iterator[Document]:
+        """Yield the documents that arrive."""
+        return zmq_documents(self._address, intake.stop, bind=self.listens, curve=self._curve)
+
+
+class ZeroMQListener(ZeroMQ):
+    """Documents that publishers send to this process, which listens at ``host:port``."""
+
+    usage: ClassVar[str] = "zmq+bind://127.0.0.1:port (publishers connect here)"
+    listens: ClassVar[bool] = True
+
+
+class Kafka:
+    """Documents that `bluesky_kafka.Publisher` sends to a topic, ``host:port/topic``."""
+
+    usage: ClassVar[str] = "kafka://host:port/topic"
+    writes_runs: ClassVar[bool] = False
+
+    def __init__(self, address: str) -> None:
+        self._servers, _, self._topic = address.partition("/")
+        if not (self._servers and self._topic):
+            raise ValueError(f"{address!r} names no server and topic: give {self.usage}")
+
+    def documents(self, intake: Intake) -> Iterator[Document]:
+        """Yield the documents from where the last session stopped."""
+        return kafka_documents(self._servers, self._topic, intake.stop)
 
 
 def zmq_documents(
@@ -150,61 +193,3 @@ def kafka_documents(servers: str, topic: str, stop: threading.Event) -> Iterator
             except WireError as error:
                 logger.warning("left out of Kafka topic %s: %s", topic, error)
             consumer.commit(message=message, asynchronous=True)
-
-
-class WireError(ValueError):
-    """Raised if bytes are not a Bluesky document; the message gives the reason."""
-
-
-def unpack(payload: bytes) -> Any:
-    """Decode msgpack, with arrays in the format of msgpack-numpy.
-
-    Raises WireError for invalid data, and for object arrays, because they are pickle.
-
-    Examples
-    --------
-    >>> unpack(bytes([0x81, 0xA1, 0x61, 1]))
-    {'a': 1}
-    """
-    try:
-        # do not use msgpack.unpackb: bluesky_kafka calls msgpack_numpy.patch(), after which it reads pickle
-        unpacker = Unpacker(None, object_hook=_array, strict_map_key=False, max_buffer_size=LARGEST)
-        unpacker.feed(payload)
-        value = unpacker.unpack()
-        if unpacker.tell() != len(payload):
-            raise WireError(f"the message has {len(payload)} bytes, but its value ends after {unpacker.tell()}")
-        return value
-    except WireError:
-        raise
-    except Exception as error:  # msgpack raises a dozen types of errors
-        raise WireError(f"{len(payload)} bytes that are not msgpack ({type(error).__name__})") from None
-
-
-def _array(value: dict[Any, Any]) -> Any:
-    if b"nd" not in value:
-        return value
-    dtype = np.dtype(value[b"type"]) if isinstance(value[b"type"], str) else None
-    if dtype is None or dtype.kind not in KINDS:
-        raise WireError("an array of objects or records: numbers and text are taken")
-    flat = np.frombuffer(value[b"data"], dtype)
-    return flat.reshape(value[b"shape"]) if value[b"nd"] else flat[0]
-
-
-def checked(name: Any, doc: Any) -> Document:
-    """Return a document if it matches event-model's schema; raise WireError if not, or if its kind is unknown.
-
-    Examples
-    --------
-    >>> name, doc = checked("stop", {"uid": "a", "run_start": "b", "time": 0.0, "exit_status": "success"})
-    >>> name
-    'stop'
-    """
-    try:
-        schema_validators[DocumentNames[name]].validate(doc)
-    except (KeyError, TypeError):
-        raise WireError(f"no kind of document is called {str(name)[:40]!r}") from None
-    except jsonschema.ValidationError as error:
-        raise WireError(f"{name} document: {error.message[:200]}") from None
-    except (RecursionError, ValueError) as error:  # values nested too deeply, or too long to print
-        raise WireError(f"{name} document: {type(error).__name__}") from None
-    return name, doc

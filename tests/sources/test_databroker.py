@@ -8,8 +8,9 @@ import pytest
 from databroker_server import databroker_server
 from event_model import compose_run
 
-from ainerd.documents import Run, documents_of, tiled_documents
+from ainerd.documents import Run, documents_of
 from ainerd.server import open_catalog
+from ainerd.sources._catalogue import tiled_documents
 from tests.documents.test_resources import KEYS, N, series
 
 PIXELS = np.array([3, 0, 11])  # as in `series`

@@ -15,9 +15,11 @@ import pytest
 from event_model import DocumentNames, schema_validators
 
 from ainerd import config
-from ainerd.documents import Acquisition, Folder, FrameError, Run, check_source, folder_documents, open_documents
-from ainerd.documents import _folder as folder_module
+from ainerd.documents import FrameError, Run
 from ainerd.server import open_catalog
+from ainerd.sources import _folder as folder_module
+from ainerd.sources._acquisition import Acquisition
+from ainerd.sources._folder import Folder, folder_documents
 from sim_devices import write_metadata, write_rigaku, write_rigaku_3m
 
 DETECTOR = config.Detector(image="lambda_image", n_frames="num_images", frame_time_s="frame_time")
@@ -419,13 +421,3 @@ def test_a_file_that_is_never_closed_is_read_at_last(tmp_path, monkeypatch):
     assert run.n_ready == 9 and run.stop_doc["reason"] == "9 of 20 frames; its writer did not close the file"
     assert len(np.concatenate([block.frames for block in run.blocks(np.arange(4))])) == 9
     run.close()
-
-
-def test_a_folder_is_a_source_by_name():
-    assert check_source("folder:/data/8id") == ("folder", "/data/8id")
-    assert check_source("folder:///data") == ("folder", "/data")
-    for source in ("folder:", "folders:/data"):
-        with pytest.raises(ValueError, match="folder:PATH"):
-            check_source(source)
-    with pytest.raises(ValueError, match="settings of an agent"):
-        open_documents("folder:/data", threading.Event(), raw=None)
