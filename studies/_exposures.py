@@ -1,11 +1,13 @@
 """Exposures for the studies of novelty, as maps and as frames, from no code of `ainerd_xpcs.dynamics`.
 
 Dynamics are field correlations g1(t1, t2) at an azimuth. Times are in units of the exposure. Each function draws a
-sample, and returns a function of times (n,) and an azimuth in degrees that gives |g1|², (n, n).
+sample, and returns a function of times (n,) and an azimuth in degrees that gives |g1|², (n, n). Functions of
+`AZIMUTHAL` kinds also take q, relative to its mean: the phase that a flow turns grows with it.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from ainerd_xpcs.technique import RheoXPCS
 
 SIZE = 64
 _AT_ONCE = 250
-Squared = Callable[[NDArray[np.float64], float], NDArray[np.float64]]
+Squared = Callable[..., NDArray[np.float64]]
 
 
 def lags(t: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -45,9 +47,9 @@ def flow(rng: np.random.Generator) -> Squared:
 def flowing(turns: float, along: float, wall: float, tau: float) -> Squared:
     """Flow by so many turns of phase along a direction past a share `wall` at rest; the rest relaxes in `tau`."""
 
-    def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
+    def squared(t: NDArray[np.float64], phi: float, q: float = 1.0) -> NDArray[np.float64]:
         moved = (1 - wall) * np.exp(-np.abs(lags(t)) / tau)
-        angle = 2 * np.pi * turns * np.cos(np.deg2rad(phi - along)) * lags(t)
+        angle = 2 * np.pi * turns * q * np.cos(np.deg2rad(phi - along)) * lags(t)
         return (wall + moved * np.cos(angle)) ** 2 + (moved * np.sin(angle)) ** 2
 
     return squared
@@ -72,8 +74,8 @@ def banded(rng: np.random.Generator) -> Squared:
     fast, along, tau = rng.uniform(3, 12), rng.uniform(0, 180), np.exp(rng.uniform(np.log(0.3), np.log(2)))
     slow, share, wall = fast * rng.uniform(0.1, 0.6), rng.uniform(0.3, 0.7), rng.choice([0, rng.uniform(0.2, 0.4)])
 
-    def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
-        turn = 2j * np.pi * np.cos(np.deg2rad(phi - along)) * lags(t)
+    def squared(t: NDArray[np.float64], phi: float, q: float = 1.0) -> NDArray[np.float64]:
+        turn = 2j * np.pi * q * np.cos(np.deg2rad(phi - along)) * lags(t)
         field = (1 - share) * np.exp(turn * fast) + share * np.exp(turn * slow)
         return np.abs(wall + (1 - wall) * np.exp(-np.abs(lags(t)) / tau) * field) ** 2
 
@@ -84,8 +86,8 @@ def laos(rng: np.random.Generator) -> Squared:
     """Large oscillatory shear: a velocity gradient across the beam, along one direction, and a slow loss."""
     size, cycles, along, tau = rng.uniform(3, 8), rng.uniform(2, 6), rng.uniform(0, 180), rng.uniform(0.5, 3)
 
-    def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
-        strain = size * np.cos(np.deg2rad(phi - along)) * np.sin(2 * np.pi * cycles * t)
+    def squared(t: NDArray[np.float64], phi: float, q: float = 1.0) -> NDArray[np.float64]:
+        strain = size * q * np.cos(np.deg2rad(phi - along)) * np.sin(2 * np.pi * cycles * t)
         return np.sinc(lags(strain) / np.pi) ** 2 * np.exp(-2 * np.abs(lags(t)) / tau)
 
     return squared
@@ -232,6 +234,8 @@ class Instrument:
         Centres of the bins.
     width_deg : float
         Of a bin.
+    q_spread : float
+        q of the pixels of a bin is even from 1 - `q_spread` to 1 + `q_spread` of its mean.
     speckle_px : float
         Pixels that see the same speckle.
     flicker : float
@@ -247,6 +251,7 @@ class Instrument:
     n_pixels: tuple[int, ...] = (570,) * 18
     phi_deg: tuple[float, ...] = tuple(np.arange(10.0, 360.0, 20.0))
     width_deg: float = 20.0
+    q_spread: float = 0.0
     speckle_px: float = 1.0
     flicker: float = 0.0
     n_frames: int = 0
@@ -277,8 +282,12 @@ def area(n_frames: int) -> NDArray[np.float64]:
 
 def binned(squared: Squared, phi: float, seen: Instrument, *, isotropic: bool) -> NDArray[np.float64]:
     """Return |g1|² of a bin around an azimuth, (64, 64)."""
-    across = [0.0] if isotropic else phi + seen.width_deg * (np.arange(6) - 2.5) / 6
-    return np.mean([cells(squared, at, 15 if isotropic else 4, seen.n_frames, seen.duty) for at in across], axis=0)
+    if isotropic:
+        return cells(squared, phi, 15, seen.n_frames, seen.duty)
+    across = phi + seen.width_deg * (np.arange(6) - 2.5) / 6
+    ring = 1 + seen.q_spread * (np.arange(5) - 2) / 2.5 if seen.q_spread else [1.0]
+    of_q = [partial(squared, q=q) for q in ring]
+    return np.mean([cells(each, at, 4, seen.n_frames, seen.duty) for each in of_q for at in across], axis=0)
 
 
 def maps(squared: Squared, seen: Instrument, rng: np.random.Generator, *, isotropic: bool) -> NDArray[np.float32]:

@@ -182,11 +182,15 @@ def detector(case: Case) -> Row:
 
 
 @study.part
-def power(each: int = 400, quick: bool = False, seed: int = 0, workers: int = 1) -> None:
-    """Measure false alarms at .05 on known dynamics of many parameters, and power at .01; ``--quick`` takes 40 each."""
+def power(each: int = 400, q_spread: float = 0.0, quick: bool = False, seed: int = 0, workers: int = 1) -> None:
+    """Measure false alarms at .05 on known dynamics of many parameters, and power at .01; ``--quick`` takes 40 each.
+
+    q of a bin is even from 1 - `q_spread` to 1 + `q_spread` of its mean.
+    """
     chunks = range(seed, seed + (1 if quick else -(-each // CHUNK)))
     kinds = [*synthetic.KNOWN, *synthetic.NEW]
-    rows = resumed("novelty_power", sources(), [(kind, i) for i in chunks for kind in kinds], chunk, workers)
+    run, cases = sources() | {"q_spread": q_spread}, [(kind, i) for i in chunks for kind in kinds]
+    rows = resumed("novelty_power", run, cases, partial(chunk, q_spread), workers)
     p = {kind: np.concatenate([row["p"] for row in rows if row["kind"] == kind]) for kind in kinds}
     table = [alarms(kind, p[kind], most) for kind, (_, most) in synthetic.KNOWN.items()]
     for kind in synthetic.NEW:
@@ -195,17 +199,18 @@ def power(each: int = 400, quick: bool = False, seed: int = 0, workers: int = 1)
         reached = "–" if least is None else "yes" if hit.mean() >= least else "no"
         wanted = "–" if least is None else f"≥ {least:g}"
         table.append({"what": f"new: {kind}", "n": hit.size, **found, "wanted": wanted, "reached": reached})
-    report("novelty_power", table, bank=Bank.load().id, seed=seed)
+    report("novelty_power", table, bank=Bank.load().id, seed=seed, q_spread=q_spread)
 
 
-def chunk(case: Case) -> Row:
+def chunk(q_spread: float, case: Case) -> Row:
     """Judge exposures of one kind of dynamics on the usual instrument."""
     kind, i = case
     rng = np.random.default_rng([i, *kind.encode()])
     drawn = synthetic.NEW[kind] if kind in synthetic.NEW else synthetic.KNOWN[kind][0]
-    runs = [maps(drawn(rng), USUAL, rng, isotropic=kind not in synthetic.AZIMUTHAL) for _ in range(CHUNK)]
+    usual = replace(USUAL, q_spread=q_spread)
+    runs = [maps(drawn(rng), usual, rng, isotropic=kind not in synthetic.AZIMUTHAL) for _ in range(CHUNK)]
     seen = np.array([run_features(Encoder.load(), run, **RUN) for run in runs])
-    return {"kind": kind, "p": usual_scorer().p_values(seen).tolist()}
+    return {"kind": kind, "p": usual_scorer(q_spread).p_values(seen).tolist()}
 
 
 def sources() -> Row:
@@ -216,10 +221,11 @@ def sources() -> Row:
 
 
 @cache
-def usual_scorer() -> NoveltyScorer:
+def usual_scorer(q_spread: float = 0.0) -> NoveltyScorer:
     """Return a scorer that expects the usual instrument."""
     bank = Bank.load()
-    return NoveltyScorer(terms=TERMS).fit(bank.features(Encoder.load(), contrast=USUAL.contrast, **RUN), bank.families)
+    features = bank.features(Encoder.load(), contrast=USUAL.contrast, q_spread=q_spread, **RUN)
+    return NoveltyScorer(terms=TERMS).fit(features, bank.families)
 
 
 def as_seen(rng: np.random.Generator, instrument: Instrument) -> Callable[[Squared, bool], float]:
