@@ -430,19 +430,20 @@ def holds(session: IPython, folder: Path, n: int = 5) -> list[tuple[float, float
         def state() -> dict[str, Any]:
             return dict(http.get(f"{base}/campaign/ainerd").raise_for_status().json())
 
-        def acknowledged(do: str) -> float:
+        def acknowledged(do: str) -> tuple[float, float]:
+            """Send a command; return when it was sent, and when it was acknowledged."""
             body = {"do": do, "agent": state()["agent"], "who": "the study"}  # a page knows the agent
-            began = time.perf_counter()
+            sent = time.time()
             id = http.post(f"{base}/command/ainerd", json=body).raise_for_status().json()["id"]
             while not any(each["id"] == id and each["status"] == "done" for each in state()["commands"]):
                 time.sleep(0.02)
-            return time.perf_counter() - began
+            return sent, time.time()
 
         for k in range(n):
             session.process.sendline("RE(agent.explore(1))")
             time.sleep(1 + k)  # at another moment each time
-            sent, acknowledged_s = time.time(), acknowledged("hold")
-            took.append((state()["held"]["t"] - sent, acknowledged_s))
+            sent, done = acknowledged("hold")
+            took.append((state()["held"]["t"] - sent, done - sent))
             acknowledged("release")
             session.process.expect(PROMPT)
     return took
