@@ -511,17 +511,19 @@ def build_agent(
     settings : Settings
     client : tiled.client.container.Container
         Root of the catalog. Missing containers ``raw`` and ``ainerd`` are created.
-    detector, actuators : devices
+    detector, actuators : device, sequence of devices
+        The actuators have the names in ``steering.bounds``.
     beside : sequence of devices
-        Devices to read once in each run. Their signals that ``recorded.series`` names are monitored.
+        Read once in each run. Their signals that ``recorded.series`` names are monitored.
     shutter : device, optional
-        Opened for each exposure of the agent; it must accept "open" and "close".
+        Opened for each exposure of the agent; it accepts "open" and "close".
     attenuator : device, optional
-        Set to a transmission for each exposure, if the settings have ``[steering.exposure]``; it reads the real one.
+        Set to a transmission for each exposure, if the settings have ``[steering.exposure]``; it reads back the real
+        one.
     before : callable, optional
         Returns a plan to run at each position before the exposure.
     acquire : callable, optional
-        Plan of an exposure, see `ainerd.steering.visit`. It is not needed for a detector that flies.
+        Plan of an exposure, for a detector that does not fly; see `ainerd.steering.visit`.
 
     Raises
     ------

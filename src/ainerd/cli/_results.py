@@ -38,7 +38,7 @@ def replay(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Analyse runs that are in Tiled with the settings of an instrument, one by one or on a Dask cluster.
+    """Analyse runs that are in Tiled with the settings of an instrument, one by one or on an executor.
 
     Complete results with the same parameters are kept, so the same command continues after an interruption.
     With other parameters (another --config, or the environment) a run gets a second result beside the first.

@@ -64,16 +64,15 @@ class _Table(NamedTuple):
 class ResultStore(CampaignRecords):
     """Everything that agents wrote, in the container ``ainerd`` of a Tiled server.
 
-    With `agent` and `digest` it is the store of one agent, `agent.results`: results, regimes and embeddings are those
-    with both, suggestions and the log are the agent's. Without them it shows the data of all agents.
+    With `agent` and `digest` it is the store of one agent, as `agent.results`: it shows only results with this agent
+    and digest, and the suggestions and the log of the agent. Without them it shows the data of all agents.
 
     A result is written in two calls, from any thread: `begin` when the run starts, `complete` or `fail` when it is
-    analysed. Its key is made from the run and the parameters, so that a replay finds it: a complete one is left as it
-    is, a half-written one is written again, a failed one may be replaced. Writers of the same key write the same
-    numbers. Tiled has no transactions: a writer that fails at the moment at which another completes may have the last
-    word until the next replay.
+    analysed. Its key is made from the run and the parameters. If the run is analysed again, a complete result stays,
+    and any other is written again. Tiled has no transactions: if one writer fails while another completes the same
+    result, it may stay failed until the next replay.
 
-    Tables are current, whoever writes. All results are read once, afterwards only changes.
+    Tables read all results once, and afterwards only changes, whoever writes.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Rheo-XPCS: the technique that reads dynamics from speckle movies of a sample that was sheared."""
+"""Rheo-XPCS: the technique that measures dynamics in speckle movies of a sheared sample."""
 
 import hashlib
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -75,24 +75,21 @@ register("numba:compile", _Compiling())  # type: ignore[no-untyped-call]
 
 
 class RheoXPCS(Technique):
-    """C2 of every azimuthal bin, its latent vector, and the novelty of the exposure.
+    """Computes C2 and g2 of each bin of an exposure, latent vectors, and a p-value for its novelty.
 
     Parameters
     ----------
     partition : Partition
-    encoder : Encoder, optional
-        The shipped encoder by default.
-    bank : Bank, optional
-        Calibration bank; the shipped bank by default.
+    encoder, bank : Encoder and Bank, optional
+        By default those that are shipped.
     contrast : float, optional
         Speckle contrast beta of the instrument; it is pooled with that of each run.
     alpha : float
-        An exposure is called novel if its p-value is at most this.
+        An exposure is called novel if its p-value is at most alpha.
     flat : ndarray, shape (ny, nx), optional
-        Flat field: factors above 0 that counts are multiplied by. They are divided by their mean over the pixels of the
-        bins, so that counts stay those of photons.
+        Factors above 0 by which counts are multiplied. They are divided by their mean over the pixels of the bins.
     monitor, transmission : str
-        Data keys of the beam's intensity and of the share that reaches the sample, by which intensities are divided.
+        Data keys of the beam's intensity and of the share that reaches the sample; intensities are divided by both.
     denoiser : Encoder, optional
         Encoder that removes the noise of the stored maps; without it only measured maps are stored.
     processes : int
