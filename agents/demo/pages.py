@@ -57,6 +57,7 @@ def draw(campaign: str, api_key: str, result: str, images: Path) -> None:
             page.set_default_timeout(PATIENCE_MS)
             page.goto(f"{address}?api_key={api_key}")
             page.wait_for_selector(READY.format("c2"))
+            page.mouse.move(1, 1)  # so that nothing is pointed at
             return page
 
         for name, (size, scheme) in SHOWN.items():
@@ -64,9 +65,6 @@ def draw(campaign: str, api_key: str, result: str, images: Path) -> None:
             for panel in ("map", "latent", "timeline"):
                 page.wait_for_selector(READY.format(panel))
             page.wait_for_selector("[data-ainerd=next] .where")
-            if size != PHONE:
-                page.get_by_role("button", name="the whole window").click()
-                page.mouse.move(1, 1)
             page.wait_for_timeout(3000)  # small pictures of the table come last
             page.screenshot(path=images / f"{name}.png", scale="css")
             page.close()
