@@ -4,11 +4,12 @@ import hashlib
 import json
 import os
 import platform
+import re
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import UTC, datetime
 from functools import partial, wraps
@@ -29,7 +30,10 @@ from threadpoolctl import threadpool_limits
 # Tables are written here; tests set another folder.
 FOLDER = Path(os.environ.get("AINERD_STUDIES", Path(__file__).resolve().parents[1] / "output" / "studies"))
 END_S = 10.0  # longest wait for the processes of an interrupted study
+WORDS = {"yes": 1.0, "True": 1.0, "no": 0.0, "False": 0.0}
+NUMBER = re.compile(r"[-+]?\d*\.?\d+(?:e[-+]?\d+)?")
 Row = dict[str, Any]
+Bars = Mapping[str, "float | str"]
 Case = tuple[str, int]
 
 
@@ -37,7 +41,8 @@ class Study(typer.Typer):
     """The command line of a study: ``python -m studies.NAME [PART] [--option value ...]``.
 
     A part is a function whose keyword arguments, all with defaults, are its options. A study of several parts lists
-    them if PART is missing. The part ``all`` runs them in turn, and passes ``--quick`` to those that have it.
+    them if PART is missing. The part ``all`` runs them in turn, and passes ``--quick`` to those that have it. The exit
+    code is 1 if a table misses its bar (`report`).
 
     Parameters
     ----------
@@ -74,7 +79,11 @@ class Study(typer.Typer):
             self.command("all")(self._all)
         else:
             self.registered_commands[0].help = self.info.help
-        super().__call__()
+        _missed.clear()
+        try:
+            super().__call__()
+        except SystemExit as end:
+            sys.exit(end.code or bool(_missed))
 
     def _all(self, quick: bool = False) -> None:
         """Run all parts in turn."""
@@ -82,8 +91,24 @@ class Study(typer.Typer):
             part(**{"quick": True} if quick and "quick" in signature(part).parameters else {})
 
 
-def report(name: str, rows: Iterable[Row], **parameters: Any) -> None:
-    """Print `rows` as a table, and write them with `parameters` and the machine to ``output/studies/<name>.json``."""
+_missed: list[str] = []
+
+
+def report(
+    name: str,
+    rows: Iterable[Row],
+    *,
+    most: Bars | None = None,
+    least: Bars | None = None,
+    wrong: Sequence[str] = (),
+    **parameters: Any,
+) -> None:
+    """Print `rows` as a table, and write them with `parameters` and the machine to ``output/studies/<name>.json``.
+
+    The bar is `most` and `least`, limits of columns, each a number or the name of the column that holds it. A cell
+    counts by its first number, "yes" and "True" as 1, and not at all without a number. Sentences in `wrong` miss the
+    bar, too. Then the study goes on, and its exit code is 1.
+    """
     rows = list(rows)
     table = Table(title=f"studies: {name}")
     for column, value in rows[0].items():
@@ -99,10 +124,34 @@ def report(name: str, rows: Iterable[Row], **parameters: Any) -> None:
     }
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{name}.json"
-    path.write_text(json.dumps({"measured_on": measured_on, **parameters, "rows": rows}, indent=1, default=float))
+    record = {"measured_on": measured_on, **parameters, "wrong": wrong, "rows": rows}
+    path.write_text(json.dumps(record, indent=1, default=float))
     console = Console()
     console.print(table)
     console.print(f"{path}")
+    for sentence in (*wrong, *misses(rows, most or {}, 1), *misses(rows, least or {}, -1)):
+        print(f"{name} misses its bar: {sentence}")
+        _missed.append(sentence)
+
+
+def misses(rows: Sequence[Row], bars: Bars, sign: int) -> Iterator[str]:
+    """Yield a sentence for each cell above its limit, or below it if `sign` is -1, and for each missing column."""
+    word = "most" if sign > 0 else "least"
+    for column, bar in bars.items():
+        if not any(column in row for row in rows):
+            yield f"no row has {column!r}"
+        for row in rows:
+            limit = row[bar] if isinstance(bar, str) else bar
+            if column in row and sign * _number(row[column]) > sign * _number(limit):
+                yield f"{next(iter(row.values()))}: {column} is {row[column]}, at {word} {limit}"
+
+
+def _number(cell: Any) -> float:
+    """Return the first number of a cell, NaN without one."""
+    if not isinstance(cell, str):
+        return float(cell)
+    found = NUMBER.search(cell)
+    return WORDS.get(cell, float(found[0]) if found else float("nan"))
 
 
 def resumed(

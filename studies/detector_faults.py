@@ -59,7 +59,8 @@ def faults(
     row_of = dict(zip(cases, rows, strict=True))
     pairs = {name: [(row_of["nothing", n], row_of[name, n]) for n in range(exposures)] for name in names}
     spoilt = [pair for name in names if name != "nothing" for pair in pairs[name]]
-    report(record, [judged(name, pairs[name]) for name in names], **run, exposures=exposures)
+    rows = [judged(name, pairs[name]) for name in names]
+    report(record, rows, most={"novel": 0}, least={"tau": 0.7, "contrast": 0.9}, **run, exposures=exposures)
     tenth = [pair for name in TENTH if name in pairs for pair in pairs[name]]
     print(" ".join(f"{key} {value:.3f}" for key, value in judged("all", spoilt).items() if isinstance(value, float)))
     if tenth:

@@ -82,7 +82,8 @@ def discovery(
     report("discovery_stop", stops, **parameters)
     report("discovery_by_kind", square.by_group(of_maps, "exposures", "kind", "noise", "unknown"), **parameters)
     report("discovery_others", square.by_group(of_others, "exposures", "kind"), **parameters)
-    report("discovery", square.by_strategy(of_maps, *SCORES), **parameters)
+    bar = {f"ours / its, {what}": 1.0 for what in SCORES}
+    report("discovery", square.by_strategy(of_maps, *SCORES), most=bar, **parameters)
 
 
 @study.part
@@ -92,7 +93,9 @@ def knobs(samples: int = 120, seed: int = TEST_SEED, workers: int = 1) -> None:
     run = {"run": digest_of(*sources), "seed": seed}
     cases = [("phases", i) for i in range(samples)]
     rows = resumed("knobs", run, cases, partial(phases.on_sample, seed), workers)
-    report("discovery_knobs", phases.by_way(rows), samples=samples, seed=seed)
+    ways = list(phases.by_way(rows))
+    report("discovery_knobs", ways, samples=samples, seed=seed)
+    report("discovery_levels", ways[:1], most={"over the best grid": 1.0})
 
 
 @study.part
@@ -104,10 +107,10 @@ def dose(campaigns: int = 100_000, samples: int = 16, seed: int = TEST_SEED, wor
     cases = [("random", i) for i in range(-(-campaigns // each))]
     rows = resumed("dose_limits", run, cases, partial(doses.random_campaigns, seed, each), workers)
     totals = {name: sum(row[name] for row in rows) for name in ("campaigns", "exposures", "refused", "passed")}
-    report("discovery_dose_limits", [totals], seed=seed)
+    report("discovery_dose_limits", [totals], most={"passed": 0}, seed=seed)
     of_frames = [(rate, i) for i in range(samples) for rate in RATES if i % 3 == 0 or rate == RATES[0]]
     rows = resumed("dose_frames", run, of_frames, partial(doses.on_sample, seed), workers)
-    report("discovery_dose", list(doses.by_rate(rows)), samples=samples, seed=seed)
+    report("discovery_dose", doses.by_rate(rows), least={"tau within 20 %": 0.75}, samples=samples, seed=seed)
 
 
 @study.part
@@ -116,8 +119,10 @@ def agents(samples: int = 12, seed: int = TEST_SEED) -> None:
     sources = [Path(together.__file__), Path(ainerd.steering.__file__).parent, Path(ainerd.campaign.__file__).parent]
     run = {"run": digest_of(*sources), "seed": seed}
     cases = [("sample", i) for i in range(samples)]
-    rows = resumed("agents", run, cases, partial(together.on_sample, seed), 1, None)
-    report("discovery_agents", list(together.together(rows)), samples=samples, seed=seed)
+    rows = resumed("agents", run, cases, partial(together.on_sample, seed))
+    report(
+        "discovery_agents", together.together(rows), most={"each / one": 0.2, "twice": 0}, samples=samples, seed=seed
+    )
 
 
 @study.part
@@ -130,7 +135,8 @@ def rivals(maps: int = 60, others: int = 40, seed: int = TEST_SEED, workers: int
         cases = [(kind, i) for kind, n in kinds.items() for i in range(n)]
         measure = partial(beside_rival, name, seed)
         rows = resumed(f"rivals_{name.partition(' ')[0]}", run, cases, measure, workers)
-        report(f"discovery_{name.partition(' ')[0]}", peers.compared(rows, name), **kinds, seed=seed)
+        bar = {"ours / its, beam time": 1.1}
+        report(f"discovery_{name.partition(' ')[0]}", peers.compared(rows, name), most=bar, **kinds, seed=seed)
 
 
 def beside_rival(name: str, seed: int, case: Case) -> Row:
@@ -150,7 +156,7 @@ def stopping(each: int = 6, seed: int = TEST_SEED, workers: int = 1) -> None:
     """Draw regions anywhere when the agent proposes to stop, and count those that it missed."""
     run = {"run": digest_of(Path(ainerd.steering.__file__).parent, Path(ends.__file__)), "seed": seed}
     rows = resumed("stopping", run, ends.cases(each), partial(ends.campaign, seed), workers)
-    report("discovery_stopping", ends.honest(rows), seed=seed)
+    report("discovery_stopping", ends.honest(rows), most={"missed, mean": 0.05, "larger than is said": 0}, seed=seed)
 
 
 @study.part
@@ -160,7 +166,7 @@ def moves(campaigns: int = 1000, workers: int = 1) -> None:
     cases = [("campaigns", i) for i in range(0, campaigns, 10)]
     rows = resumed("moves", {"run": digest_of(*sources)}, cases, ten_campaigns, workers)
     totals = {name: sum(row[name] for row in rows) for name in ("campaigns", "positions", "refused", "forbidden")}
-    report("discovery_moves", [totals])
+    report("discovery_moves", [totals], most={"forbidden": 0})
 
 
 def ten_campaigns(case: Case) -> Row:

@@ -56,28 +56,32 @@ def speed(quick: bool = False, rounds: int = 3, frames: int = 16_384, pixels: st
     if find_spec("boost_corr") is None:
         print("boost_corr cannot be imported: its column stays empty")
     with tempfile.TemporaryDirectory() as folder, one_thread:
-        report("events_speed", rates(Path(folder), quick, rounds, frames, pixels), threads=1, quick=quick)
+        rows = rates(Path(folder), quick, rounds, frames, pixels)
+        report("events_speed", rows, least={"with C2 and g2": "dense"}, threads=1, quick=quick)
 
 
 @study.part
 def memory(quick: bool = False, frames: int = 1_000_000, pixels: str = "") -> None:
     """Measure the peak of memory of long runs, with screen, a map and g2; `pixels` names one of the partitions."""
     with tempfile.TemporaryDirectory() as folder, one_thread:
-        report("events_memory", peaks(Path(folder), frames // 10 if quick else frames, pixels), quick=quick)
+        rows = peaks(Path(folder), frames // 10 if quick else frames, pixels)
+        report("events_memory", rows, most={"peak (MB)": "allowed (MB)"}, quick=quick)
 
 
 @study.part
 def late(quick: bool = False, times: float = 2.0) -> None:
     """Measure how late a result is if the detector is some `times` as fast as the analysis of its run."""
     with tempfile.TemporaryDirectory() as folder:
-        report("events_late", delays(Path(folder), times, 4096 if quick else 16_384), quick=quick)
+        rows = delays(Path(folder), times, 4096 if quick else 16_384)
+        report("events_late", rows, most={"late (s)": "allowed (s)"}, quick=quick)
 
 
 @study.part
 def modules(quick: bool = False, frames: int = 16_384) -> None:
     """Measure frames per second, and memory, of a detector of six modules in several processes."""
     with tempfile.TemporaryDirectory() as folder, one_thread:
-        report("events_modules", together(Path(folder), 3 * FRAMES if quick else frames, quick), quick=quick)
+        rows = together(Path(folder), 3 * FRAMES if quick else frames, quick)
+        report("events_modules", rows, least={"same bits": 1}, quick=quick)
 
 
 def eighteen() -> Partition:
@@ -163,8 +167,8 @@ def together(folder: Path, n_frames: int, quick: bool) -> Iterator[Row]:
         row, maps = in_processes(path, where, n_frames, n, 64 if quick else 256)
         if alone is None:
             alone, rate = maps, row["kframes/s"]
-        same = "the same bits" if np.array_equal(maps, alone, equal_nan=True) else "differ"
-        yield {"processes": n, "T": n_frames, **row, "over one": row["kframes/s"] / rate, "maps": same}
+        same = np.array_equal(maps, alone, equal_nan=True)
+        yield {"processes": n, "T": n_frames, **row, "over one": row["kframes/s"] / rate, "same bits": str(same)}
 
 
 def in_processes(path: Path, where: Partition, n_frames: int, n: int, size: int) -> tuple[Row, NDArray[Any]]:
@@ -315,7 +319,8 @@ def delays(folder: Path, times: float, n_frames: int) -> Iterator[Row]:
     for n in (n_frames, n_frames * 2, longest):
         delay, _ = analysed(technique, movie(folder, photons, n), n, rate)
         expected = n * (took / longest - 1 / rate)
-        yield {"T": n, "kframes/s": rate / 1000, "detector (s)": n / rate, "late (s)": delay, "expected (s)": expected}
+        row = {"T": n, "kframes/s": rate / 1000, "detector (s)": n / rate, "late (s)": delay, "expected (s)": expected}
+        yield {**row, "allowed (s)": 1.5 * expected + 1}
 
 
 def analysed(technique: RheoXPCS, path: Path, n_frames: int, rate: float) -> tuple[float, float]:

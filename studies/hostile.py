@@ -72,9 +72,9 @@ def hostile(inputs: int = 21_000, tiny: int = 5000, seed: int = 0, quick: bool =
         {"what": kind, "inputs": n, "wrong": len(wrong), "which": "; ".join(tally(wrong))[:300]}
         for kind, (n, wrong) in tried.items()
     ]
-    report("hostile", rows, n=n, seed=seed, memory_ratio=growth, minutes=minutes)
+    wrong = [f"memory grows by {growth:.3f} from the second to the last quarter"] if growth > GROWS else []
+    report("hostile", rows, most={"wrong": 0}, wrong=wrong, n=n, seed=seed, memory_ratio=growth, minutes=minutes)
     print(f"{n} inputs; memory, last quarter over second: {growth:.3f}; {minutes:.1f} min")
-    sys.exit(any(row["wrong"] for row in rows) or growth > GROWS)
 
 
 def attack(

@@ -50,7 +50,8 @@ def instrument(frames: int = 1000, seeds: int = 10) -> None:
     with threadpool_limits(1, "blas"):
         bench = Bench(frames)
         rows = [row for name in track(REGIMES, description="regimes") for row in bench.rows(name, seeds)]
-        report("instrument", rows, frames=frames, seeds=seeds, contrast=CONTRAST)
+        low, high = {"/ error": -5.0, "contrast": 0.95}, {"/ error": 5.0, "contrast": 1.05}
+        report("instrument", rows, least=low, most=high, frames=frames, seeds=seeds, contrast=CONTRAST)
         report("instrument_speed", [bench.speed(level) for level in LEVELS])
 
 

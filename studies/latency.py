@@ -37,8 +37,8 @@ study = Study(__doc__)
 def latency(frames: int = 5000, rounds: int = 5) -> None:
     """Measure gaps of the loop and latencies of results."""
     with tempfile.TemporaryDirectory() as folder, bench_in(Path(folder)) as bench:
-        report("latency", gaps(bench, frames, rounds), frames=frames)
-        report("latency_of_results", results(bench, (frames // 5, frames), rounds))
+        report("latency", gaps(bench, frames, rounds), most={"added (ms)": 250.0}, frames=frames)
+        report("latency_of_results", results(bench, (frames // 5, frames), rounds), most={"median (s)": 3.0})
 
 
 class Moment(NamedTuple):

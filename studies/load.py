@@ -53,8 +53,9 @@ def runs(runs: int = 500) -> None:
         line.agents[0].drain(600)
         statuses = line.agents[0].results.table()["status"].value_counts().to_dict()
         rows.append({"subscribed": "agent and TiledWriter", **with_agent, "documents that waited": n_left})
-    report("load_runs", rows, runs=runs, statuses=statuses)
-    report("load_usage", growth(used), runs=runs)
+    wrong = [f"results: {statuses}"] * (statuses != {"complete": runs})
+    report("load_runs", rows, wrong=wrong, runs=runs, statuses=statuses)
+    report("load_usage", growth(used), most={"ratio": 1.1}, runs=runs)
 
 
 @study.part
@@ -83,10 +84,9 @@ def viewers(viewers: int = 20, minutes: float = 10.0) -> None:
             "gap (ms)": gap,
         }
         row["documents that wait"] = n_left
-        report(
-            "load_viewers", [row | {f"answer, {k} (s)": v for k, v in spread(took[np.isfinite(took)].tolist()).items()}]
-        )
-        report("load_viewers_usage", growth(used), viewers=viewers, minutes=minutes)
+        row |= {f"answer, {k} (s)": v for k, v in spread(took[np.isfinite(took)].tolist()).items()}
+        report("load_viewers", [row], most={"refused": 0})
+        report("load_viewers_usage", growth(used), most={"ratio": 1.1}, viewers=viewers, minutes=minutes)
 
 
 @study.part
@@ -122,8 +122,9 @@ def night(hours: float = 8.0, speed: float = 10.0, viewers: int = 4, exposures: 
         watching.join(clock.wall(3600 * hours))
         refused, n = int(np.isnan(took := np.load(answers)).sum()), len(took)
     rows = [{"subscribed": "nothing", **spread_of_gaps(bare)}, {"subscribed": "agent", **spread_of_gaps(longest)}]
-    report("load_night", rows, hours=hours, speed=speed, statuses=statuses, waited=n_left, requests=n, refused=refused)
-    report("load_night_usage", growth(used), hours=hours, speed=speed)
+    wrong = [f"{refused} of {n} requests were refused"] * bool(refused)
+    report("load_night", rows, wrong=wrong, hours=hours, speed=speed, statuses=statuses, waited=n_left, requests=n)
+    report("load_night_usage", growth(used), most={"ratio": 1.1}, hours=hours, speed=speed)
 
 
 def watched(client: Container, viewers: int, seconds: float, answers: Path) -> Any:

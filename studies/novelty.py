@@ -53,7 +53,9 @@ def part(rows_of: Rows) -> Rows:
             for row in rows_of(10 if quick else 1, np.random.default_rng(seed), progress):
                 progress.console.print(*row.values())  # they come minutes apart
                 rows.append(row)
-        report(f"novelty_{command.__name__.strip('_')}", rows, bank=bank.id, n=bank.n, quick=quick, seed=seed)
+        report(
+            f"novelty_{command.__name__}", rows, least={"reached": 1}, bank=bank.id, n=bank.n, quick=quick, seed=seed
+        )
 
     command.__name__, command.__doc__ = rows_of.__name__, rows_of.__doc__
     study.part(command)
@@ -151,14 +153,14 @@ def detectors(combinations: int = 288, quick: bool = False, workers: int = 1) ->
     p = np.sort([binomtest(row["flagged"], row["n"], 0.05, "greater").pvalue for row in judged])
     holm = np.maximum.accumulate(p * np.arange(len(p), 0, -1))
     what = f"{hits} of {n} flagged in {len(judged)} of {len(rows)} combinations"
-    rows = [{"what": what, "flagged": hits / n, "wanted": "≤ .055"}]
-    rows.append({"what": "combinations above .05 (Holm)", "flagged": float((holm <= 0.05).sum()), "wanted": "0"})
+    rows = [{"what": what, "flagged": hits / n, "at most": 0.055}]
+    rows.append({"what": "combinations above .05 (Holm)", "flagged": float((holm <= 0.05).sum()), "at most": 0.0})
     for key, values in (("frames", FRAMES), ("pixels", PIXELS), ("contrast", CONTRASTS), ("photons", PHOTONS)):
         for value in values:
             some = [row for row in judged if row[key] == value]
             share = sum(row["flagged"] for row in some) / max(sum(row["n"] for row in some), 1)
-            rows.append({"what": f"{key} {value:g}", "flagged": share, "wanted": ""})
-    report("novelty_detectors", rows, quick=quick)
+            rows.append({"what": f"{key} {value:g}", "flagged": share, "at most": np.nan})
+    report("novelty_detectors", rows, most={"flagged": "at most"}, quick=quick)
 
 
 def detector(case: Case) -> Row:
@@ -199,7 +201,7 @@ def power(each: int = 400, q_spread: float = 0.0, quick: bool = False, seed: int
         reached = "–" if least is None else "yes" if hit.mean() >= least else "no"
         wanted = "–" if least is None else f"≥ {least:g}"
         table.append({"what": f"new: {kind}", "n": hit.size, **found, "wanted": wanted, "reached": reached})
-    report("novelty_power", table, bank=Bank.load().id, seed=seed, q_spread=q_spread)
+    report("novelty_power", table, least={"reached": 1}, bank=Bank.load().id, seed=seed, q_spread=q_spread)
 
 
 def chunk(q_spread: float, case: Case) -> Row:

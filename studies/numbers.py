@@ -33,40 +33,44 @@ study = Study(__doc__)
 @study.part
 def fits(quick: bool = False) -> None:
     """Measure fits and their errors."""
-    report("numbers_fits", fitted(quick), quick=quick)
+    report("numbers_fits", fitted(quick), least={"tau 2s": 0.8, "contrast 2s": 0.8}, quick=quick)
 
 
 @study.part
 def models(quick: bool = False) -> None:
     """Measure the choice between models, and what is refused."""
-    report("numbers_models", _numbers_models.pulls(quick), quick=quick)
-    report("numbers_files", _numbers_models.failures(quick), quick=quick)
-    report("numbers_found", _numbers_models.found(quick), quick=quick)
+    report("numbers_models", _numbers_models.pulls(quick), most={"tau sd": 1.7, "contrast sd": 1.7}, quick=quick)
+    report("numbers_files", _numbers_models.failures(quick), least={"right number or reason": 0.95}, quick=quick)
+    report(
+        "numbers_found", _numbers_models.found(quick), least={"of these with tau": 0.9, "within 3": 0.95}, quick=quick
+    )
 
 
 @study.part
 def material(quick: bool = False) -> None:
     """Measure whether exposures of one material get one model, and a tau within its errors."""
-    report("numbers_material", _numbers_models.materials(quick), quick=quick)
+    report("numbers_material", _numbers_models.materials(quick), least={"either in 3": 0.7}, quick=quick)
 
 
 @study.part
 def speed(quick: bool = False) -> None:
     """Measure the time of fits."""
-    report("numbers_speed", _numbers_models.speed(), quick=quick)
+    report("numbers_speed", _numbers_models.speed(), most={"CPU s": 20.0}, quick=quick)
 
 
 @study.part
 def spoilt(quick: bool = False) -> None:
     """Compare spoilt runs with clean ones."""
-    report("numbers_spoilt", _numbers_spoilt.rows(4 if quick else 12), quick=quick)
+    rows = _numbers_spoilt.rows(4 if quick else 12)
+    report("numbers_spoilt", rows, most={"g2, sigma": 0.6, "C2, sigma": 0.6}, quick=quick)
 
 
 @study.part
 def flow(quick: bool = False) -> None:
     """Measure fits of flow and ageing."""
     n = (3, 2) if quick else (30, 15)
-    report("numbers_flow", [*_numbers_flow.flows(n[0]), *_numbers_flow.without(n[1])], quick=quick)
+    rows = [*_numbers_flow.flows(n[0]), *_numbers_flow.without(n[1])]
+    report("numbers_flow", rows, least={"|z|<2": 0.8}, quick=quick)
 
 
 def fitted(quick: bool) -> Iterator[Row]:

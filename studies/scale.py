@@ -57,12 +57,12 @@ study = Study(__doc__)
 def scale(results: int = SIZES[-1], frames: int = 100_000, workers: int = 4, campaigns: int = 20) -> None:
     """Measure growth; without the long run at 0 `frames`, without the exact trees at 0 `campaigns`."""
     sizes = [n for n in SIZES if n < results] + [results]
-    report("scale_refit", refits(sizes))
+    report("scale_refit", refits(sizes), least={"same numbers again": 1})
     if campaigns:
-        report("scale_regimes", against_exact(6000, campaigns))
+        report("scale_regimes", against_exact(6000, campaigns), least={"ARI with the exact tree, mean": 0.95})
     report("scale", grown(sizes))
     if frames:
-        report("scale_run", parallel(frames, [n for n in (1, 2, 4, 8) if n <= workers]))
+        report("scale_run", parallel(frames, [n for n in (1, 2, 4, 8) if n <= workers]), least={"same bits": 1})
 
 
 @study.part
@@ -91,7 +91,13 @@ def many(results: int = 100_000, rounds: int = 20, runs: int = 5) -> None:
             rows += in_process(take_runs, uri, folder, runs)
             report("many", rows, results=results, **catalogue)
             add_cases(raw, ainerd, key := add_with_maps(ainerd, results))
-            report("many_page", asked(client, key, rounds, ["ResultStore"]), results=results, **catalogue)
+            report(
+                "many_page",
+                asked(client, key, rounds, ["ResultStore"]),
+                most={"ResultStore, median (ms)": 500.0},
+                results=results,
+                **catalogue,
+            )
 
 
 @study.part
@@ -102,14 +108,15 @@ def query(results: int = 1000, rounds: int = 7) -> None:
         key = seed(server, ainerd, results)
         report("query", [measured(name, ask, rounds) for name, ask in questions(ainerd, key)], results=results + 1)
         add_cases(raw, ainerd, key)
-        report("query_page", asked(server.client(), key, rounds), results=results + 1)
+        bar = {"ResultStore, median (ms)": 500.0}
+        report("query_page", asked(server.client(), key, rounds), most=bar, results=results + 1)
 
 
 @study.part
 def replay(runs: int = 200) -> None:
     """Replay `runs` of 64 frames in this process."""
     with tempfile.TemporaryDirectory() as folder:
-        report("replay", _replays.routes(Path(folder), runs), runs=runs)
+        report("replay", _replays.routes(Path(folder), runs), most={"requests for a result": 1.0}, runs=runs)
 
 
 @study.part
@@ -118,21 +125,24 @@ def cluster(runs: int = 200) -> None:
     with tempfile.TemporaryDirectory(prefix="ainerd-cluster-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # PostgreSQL's own user must get through
-        report("cluster", _replays.processes(folder, runs), runs=runs)
+        each = {"results in Tiled": "expected"}
+        report("cluster", _replays.processes(folder, runs), most=each, least=each, runs=runs)
 
 
 @study.part
 def reading(frames: int = 1000, level: float = 0.05, rounds: int = 3) -> None:
     """Read files with `level` photons per pixel and frame in the ring."""
     with tempfile.TemporaryDirectory() as folder:
-        report("reading", read(Path(folder), frames, level, rounds), frames=frames, level=level, rounds=rounds)
+        rows = read(Path(folder), frames, level, rounds)
+        report("reading", rows, least={"reader / h5py": 1.0}, frames=frames, level=level, rounds=rounds)
 
 
 @study.part
 def large(frames: int = 200, level: float = 0.05) -> None:
     """Read files of an Eiger 4M and a Lambda 2M with `level` photons per pixel and frame, as bitshuffle-LZ4."""
     with tempfile.TemporaryDirectory() as folder:
-        report("large", read_large(Path(folder), frames, level), frames=frames, level=level)
+        bar = {"reader to maps (frames/s)": 100.0}
+        report("large", read_large(Path(folder), frames, level), least=bar, frames=frames, level=level)
 
 
 # questions

@@ -7,7 +7,6 @@ file, so that making them takes no time. The study fails if a point fails or has
 the 95 % quantile of these times is more than 1.1 times that without the agent.
 """
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -43,8 +42,8 @@ def writers(points: int = 20, frames: int = 100, pairs: int = 12, exposure_s: fl
     """Take pairs of scans with each kind of writer, and compare the times of a block."""
     with tempfile.TemporaryDirectory() as name, scans_in(Path(name), frames, exposure_s) as scans:
         rows = [compared(scans, kind, points, pairs) for kind in KINDS]
-    report("writers", rows, points=points, frames=frames, pairs=pairs, exposure_s=exposure_s)
-    sys.exit(any(row["missing"] or row["failed"] or any(row[name] > MOST for name in QUANTILES) for row in rows))
+    bar = {"missing": 0, "failed": 0} | dict.fromkeys(QUANTILES, MOST)
+    report("writers", rows, most=bar, points=points, frames=frames, pairs=pairs, exposure_s=exposure_s)
 
 
 class Scans(Session):

@@ -102,7 +102,10 @@ def each(part: str, quick: bool, cases: Sequence[Case], measure: Callable[[Case]
 def oracle(quick: bool = False) -> None:
     """Compare pixels, likelihood and labels of five sets."""
     cases = [("set", seed) for seed in range(2 if quick else 5)]
-    report("xtec_oracle", each("oracle", quick, cases, partial(of_set, 3 if quick else 10)), quick=quick)
+    rows = each("oracle", quick, cases, partial(of_set, 3 if quick else 10))
+    report(
+        "xtec_oracle", rows, least={"same pixels": 1, "xtec from ours, ARI": 0.95, "smoothed, ARI": 0.95}, quick=quick
+    )
 
 
 def of_set(seeds: int, case: Case) -> Row:
@@ -226,7 +229,7 @@ def transitions(quick: bool = False) -> None:
         some = [row for row in rows if row["shape"] == shape]
         extra, k = sum(row["extra"] for row in some), float(np.median([row["clusters"] for row in some]))
         out.append(summed(shape, some, "found", extra=extra, clusters=k))
-    report("xtec_transitions", out, quick=quick)
+    report("xtec_transitions", out, most={"median error K": 1.5, "extra": 5}, least={"covered": 0.85}, quick=quick)
 
 
 def even(case: Case) -> Row:
@@ -250,7 +253,7 @@ def steering(quick: bool = False) -> None:
             summed(f"{shape}, {CHOSEN} by the agent", some, "chosen", **ratio(some)),
             summed(f"{shape}, {CHOSEN} even", some, "even", **dict.fromkeys(ratio(some), 1.0)),
         ]
-    report("xtec_steering", out, quick=quick)
+    report("xtec_steering", out, most={"of even": 1.5}, least={"covered": 0.8}, quick=quick)
 
 
 def steered(case: Case) -> Row:
@@ -282,8 +285,11 @@ def novel(quick: bool = False) -> None:
     cases = [(what, seed) for what in ODD for seed in range(10 if quick else 40)]
     rows = each("novel", quick, cases, called)
     ramps = {what: [row["novel"] for row in rows if row["ramps"] == what] for what in ODD}
-    counts = ({"ramps": what, "n": len(some), "novel": float(np.mean(some))} for what, some in ramps.items())
-    report("xtec_novel", counts, quick=quick)
+    counts = (
+        {"ramps": what, "n": len(some), "novel": float(np.mean(some)), "at most": 0.05 if what == "plain" else 1.0}
+        for what, some in ramps.items()
+    )
+    report("xtec_novel", counts, most={"novel": "at most"}, quick=quick)
 
 
 def called(case: Case) -> Row:

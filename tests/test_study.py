@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from studies._tools import Study
+from studies import _tools
+from studies._tools import Study, report
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "Makefile", *ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("studies/**/*.py")]
@@ -60,6 +61,30 @@ def test_all_parts_run_in_turn(study, called, monkeypatch, capsys):
 def test_a_number_below_its_limit_is_refused_in_one_line(study, called, arguments, said, monkeypatch, capsys):
     code, _, err = run(study, *arguments, monkeypatch=monkeypatch, capsys=capsys)
     assert code == 2 and err[-1] == f"Error: Invalid value for {said} too small" and called == []
+
+
+@pytest.mark.parametrize(
+    ("bar", "missed"),
+    [({"most": {"error": 0.2}}, 0), ({"most": {"error": 0.05}}, 1), ({"least": {"same": 1}}, 1),
+     ({"most": {"error": "allowed"}}, 1), ({"least": {"error": "allowed"}}, 0), ({"least": {"gone": 1}}, 1),
+     ({"wrong": ["a run is lost"]}, 1)],
+)  # fmt: skip
+def test_a_study_that_misses_its_bar_goes_on_and_ends_with_1(bar, missed, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(_tools, "FOLDER", tmp_path)
+    study, rows = Study("One part."), [{"what": "a", "error": "0.1 [0.0, 0.2]", "allowed": 0.01, "same": "no"}]
+
+    @study.part
+    def measured() -> None:
+        report("of a length", rows, **bar)
+        print("the end")
+
+    code, out, _ = run(study, monkeypatch=monkeypatch, capsys=capsys)
+    assert code == missed and out.count("misses its bar") == missed and out.endswith("the end\n")
+
+
+def test_each_study_has_a_bar():
+    studies = [path.read_text() for path in (ROOT / "studies").glob("[a-z]*.py")]
+    assert len(studies) > 20 and all(re.search(r"\b(most|least|wrong)=", text) for text in studies)
 
 
 def test_texts_name_a_part_wherever_a_study_has_several():
