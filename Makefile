@@ -7,7 +7,7 @@ PEERS_READY := $(VENV)/.ready-peers
 FIGURES_READY := $(VENV)/.ready-figures
 SCORERS := src/ainerd_xpcs/technique/weights/scorers
 
-.PHONY: help package sizes lock lowest serve demo demo-xtec figures test soak faults scorers ipython ioc lint bench docs site structure tutorial clean
+.PHONY: help package sizes lock lowest serve demo demo-xtec figures figures-check test soak faults scorers ipython ioc lint bench docs site structure tutorial clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -134,6 +134,9 @@ bench: $(PEERS_READY) ## the studies that take no night, each a table and a JSON
 	$(BIN)/python -m studies.campaign campaign
 	$(BIN)/python -m studies.discovery all
 	$(BIN)/python -m studies.xtec all
+
+figures-check: $(READY) ## figures in the pages that are not as measured, and studies whose code is not that which was measured
+	$(BIN)/python docs/figures.py
 
 docs: $(DOCS_READY) ## the documentation in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
