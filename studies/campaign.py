@@ -10,30 +10,21 @@ campaign    An agent explores samples in closed loop with devices, RunEngine, Ti
 demo        The samples of `make demo` as a user gets them: the same instrument, settings and choice of positions, and
             each sort of sample in turn, without the page and the pictures. Exposures of known kinds that are called
             novel are counted, and regimes that are named "new" although most of their exposures are of known kinds.
-recognised  Exposures until every regime of a sample is recognised, on the samples of `studies.discovery`. Each regime
-            is a truth of a family of `ainerd_xpcs.dynamics`; in every second sample the rarest is of a held-out family.
-            Exposures have parameters within a quarter, events at any time, an azimuth and a contrast of their own, 18
-            bins of 570 pixels, and 250, 500 or 2500 photons a pixel, which the agent's regimes do not know. Maps are
-            encoded, judged and grouped one by one by the agent's code; p-values and labels steer. A regime is
-            recognised when most of its exposures have one label, and most exposures with that label are of it. One that
-            is not within 80 exposures counts as 100. The n-th exposure of a regime is the same for every strategy.
 restarted   Nights as in `campaign`, with a second session from the middle on and a third that begins when all is done:
             whether `agent.regimes()`, with its claims, and the sentences on the page are the same before and after each
             start, and whether no line of the log about regimes and claims was written again.
 
-Intervals are 95 %, from a bootstrap over campaigns or samples. An interrupted study continues where it stopped, unless
+Intervals are 95 %, from a bootstrap over campaigns. An interrupted study continues where it stopped, unless
 the code that decides was changed.
 """
 
 from collections.abc import Iterable, Iterator
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from rich.progress import track
 from sklearn.metrics import adjusted_rand_score
 
@@ -41,28 +32,19 @@ import ainerd
 import sim_devices
 from agents.demo import campaign as as_user
 from agents.rheo_xpcs import TOML
-from ainerd.novelty import grouped
 from ainerd.results import read_agent
 from ainerd.views import kinds_of
-from ainerd_xpcs.dynamics import DIRECTIONS, HELD_OUT, KNOWN, clean_exposure, draw
-from ainerd_xpcs.latent.training import variant
-from ainerd_xpcs.technique import Clean, Views, views
 from sim_devices import SimulatedInstrument
-from studies import _hidden_maps as square
 from studies._session import Session, attached_session
 from studies._tools import Case, Row, Study, bootstrap, digest_of, interval, report, resumed
-from studies.nights import technique
 
 OWN, PRESCRIBED = ("particles", "blocks", "flow_field"), ("inclusions", "voronoi", "bands")
 SAMPLES = {"own": OWN, "prescribed": PRESCRIBED, "one regime": ("null",)}
 FRAMES, EXPOSURE_S, SPEED = 250, 50.0, 100.0
 ALPHA = 0.05
 MOMENTS = ("in the middle", "at the end")  # of a night, at which a session ends
-PHOTONS = (250.0, 500.0, 2500.0)
-SCRAMBLES = 4  # of Sobol's sequence
 SOURCE = Path(ainerd.__file__).parents[1]
 
-shipped = cache(technique)
 study = Study(__doc__)
 
 
@@ -99,19 +81,6 @@ def demo(samples: int = 20, seed: int = 5000, workers: int = 1, quick: bool = Fa
     report("demo_regimes", by_regime(rows), seed=seed)
     report("demo_samples", map(of_sample, rows), seed=seed)
     report("demo", of_all_samples(rows), most={"measured": "at most"}, least={"measured": "at least"}, seed=seed)
-
-
-@study.part
-def recognised(samples: int = 324, seed: int = 2026, workers: int = 1, quick: bool = False) -> None:
-    """Explore hidden maps; ``--quick`` takes nine."""
-    cases = [("sample", i) for i in range(9 if quick else samples)]
-    rooms = [SOURCE / name for name in ("ainerd_xpcs", "ainerd/novelty", "ainerd/steering")]
-    run = {"run": digest_of(*rooms, Path(square.__file__), Path(__file__)), "seed": seed}
-    rows = resumed("recognised", run, cases, partial(on_sample, seed), workers)
-    parameters = {"samples": len(rows), "seed": seed}
-    by_kind = square.by_group(rows, "recognised", "kind", "photons", "one held out")
-    report("recognised_by_kind", by_kind, **parameters)
-    report("recognised", square.by_strategy(rows, "seen", "recognised"), **parameters)
 
 
 @study.part
@@ -274,98 +243,6 @@ def by_regime(rows: list[Row]) -> Iterator[Row]:
             "with p": int(judged),
             "flagged": hits / max(judged, 1),
         }
-
-
-# recognised
-
-
-class Sample:
-    """A hidden map, with as many exposures as a strategy may take of each of its regimes."""
-
-    def __init__(self, i: int, seed: int) -> None:
-        rng = np.random.default_rng([seed, i, 7])
-        self.hidden = square.hidden_map(i, seed)
-        self.photons = PHOTONS[i // 2 % len(PHOTONS)]
-        families = list(rng.choice(KNOWN, self.hidden.n_regimes, replace=False))
-        if i % 2:
-            rarest = int(np.bincount(self.hidden.regions.ravel()).argmin())
-            families[rarest] = str(rng.choice(sorted(HELD_OUT)))
-        self.families = [str(family) for family in families]
-        self.exposures = [self._exposures(family, rng) for family in self.families]
-
-    def _exposures(self, family: str, rng: np.random.Generator) -> Views:
-        truth, clean = draw(family, rng), []
-        for _ in range(square.EXPOSURES):
-            azimuth = rng.uniform(0, 360)
-            clean.append(Clean.at_directions(clean_exposure(variant(truth, rng), DIRECTIONS + azimuth)))
-        return views(shipped(), clean, each=1, seed=int(rng.integers(2**31)), photons=self.photons)
-
-
-class Walk:
-    """Exposures of a sample one by one, judged and grouped by the agent's code."""
-
-    def __init__(self, sample: Sample) -> None:
-        self._sample, self._highest = sample, -1
-        self._z: list[NDArray[np.float32]] = []
-        self._p: list[float] = []
-        self._truth: list[int] = []
-        self.labels = np.empty(0, dtype=np.int64)
-        self.seen = self.recognised = square.MISSED
-
-    def measure(self, position: NDArray[np.float64]) -> Row:
-        """Take the next exposure, at (2,), and return its point for an explorer."""
-        k, of, n = int(self._sample.hidden.regime(position[None])[0]), shipped(), self._sample.hidden.n_regimes
-        exposures, number = self._sample.exposures[k], self._truth.count(k)
-        self._truth.append(k)
-        self._z.append(exposures.z[number, 0])
-        self._p.append(float(exposures.p[number, 0]))
-        before, novel = np.append(self.labels, -1), (np.array(self._p) <= of.alpha).astype(int)
-        now, _ = grouped(of.regimes, np.stack(self._z), before, novel, width=of.regime_width, highest=self._highest)
-        self.labels = now.labels
-        self._highest = max(self._highest, int(self.labels.max()))
-        if len(set(self._truth)) == n:
-            self.seen = min(self.seen, len(self._truth))
-            if all_recognised(np.array(self._truth), self.labels, n):
-                self.recognised = min(self.recognised, len(self._truth))
-        return square.place(position) | {"embedding": self._z[-1], "novelty_p": self._p[-1]}
-
-
-def all_recognised(truth: NDArray[np.int64], labels: NDArray[np.int64], n: int) -> bool:
-    """Return whether each of n regimes has a label of its own."""
-    for k in range(n):
-        names, counts = np.unique(labels[(truth == k) & (labels >= 0)], return_counts=True)
-        if not names.size:
-            return False
-        name = names[counts.argmax()]
-        if (labels[truth == k] == name).mean() <= 0.5 or (truth[labels == name] == k).mean() <= 0.5:
-            return False
-    return True
-
-
-def score(sample: Sample, way: square.Positions | None) -> Row:
-    """Return the exposures until all regimes are seen and recognised along `way`, or on the way of the explorer."""
-    walk, of = Walk(sample), shipped()
-    if way is None:
-        known = square.explorer(of.regime_width, labeler=lambda embeddings: walk.labels, alpha=of.alpha)
-        steps: Iterable[Any] = square.suggested(known, sample.hidden.start, walk.measure)
-    else:
-        steps = map(walk.measure, way)
-    for _ in steps:
-        if walk.recognised < square.MISSED:
-            break
-    return {"seen": walk.seen, "recognised": walk.recognised, "missed": walk.recognised == square.MISSED}
-
-
-def on_sample(seed: int, case: Case) -> Row:
-    """Return the scores of every strategy on one sample."""
-    sample = Sample(case[1], seed)
-    ways = {**square.sequences(sample.hidden.start, SCRAMBLES), square.OURS: None}
-    return {
-        "kind": sample.hidden.kind,
-        "photons": sample.photons,
-        "one held out": not HELD_OUT.isdisjoint(sample.families),
-        "scores": {name: score(sample, way) for name, way in ways.items()},
-    }
 
 
 if __name__ == "__main__":
