@@ -124,7 +124,7 @@ bench: $(PEERS_READY) ## the studies that take no night, each a table and a JSON
 	$(BIN)/python -m studies.numbers all
 	$(BIN)/python -m studies.latency
 	$(BIN)/python -m studies.epics
-	$(BIN)/python -m studies.prompt prompt
+	$(BIN)/python -m studies.prompt person
 	$(BIN)/python -m studies.instrument
 	$(BIN)/python -m studies.latent runs
 	$(BIN)/python -m studies.latent maps

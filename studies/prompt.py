@@ -1,10 +1,5 @@
 """IPython sessions: how long a person waits at the prompt, and whether anything is lost when a session ends.
 
-prompt   A real IPython in a pseudo-terminal, with the small simulated instrument. Its start is compared with its
-         necessary parts, measured in turn with it: the imports, in an interpreter of their own, and the start of
-         Tiled's server. The latency of a run is from its last StreamDatum to its complete result in Tiled. Numba's
-         cache belongs to the study: it is empty for the very first session, which compiles, and full for the others.
-         Runs that need a new calibration are counted apart.
 person   How long a person waits for a session, its first and later results, tables, pictures, files and commands.
          Wall time, and CPU time of the session with its Tiled server, which a busy machine hardly changes. A first
          session has empty caches: it compiles and calibrates. The others find them full.
@@ -44,55 +39,10 @@ from agents.rheo_xpcs import TOML
 from ainerd.results import ResultStore
 from ainerd.server import embedded_server, running
 from studies._session import SMALL
-from studies._tools import FOLDER, Case, Row, Study, digest_of, report, resumed, spread
+from studies._tools import FOLDER, Case, Row, Study, digest_of, report, resumed
 
 READY_S, END_S = 600.0, 300.0
 PROMPT = r"In \[\d+\]: "
-MOST_RUNS = 8  # of a session, to find those that need no new calibration
-IMPORTS = """
-import time
-began = time.perf_counter()
-import IPython.terminal.ipapp
-import bluesky.plan_stubs, bluesky.plans, agents.demo.simulated, agents.rheo_xpcs, ainerd.agent
-import ainerd_xpcs.technique._technique, pyFAI.detectors
-print(time.perf_counter() - began)
-"""
-TILED = """
-import sys, time
-from pathlib import Path
-from ainerd.server import EmbeddedServer
-began = time.perf_counter()
-server = EmbeddedServer.start(Path(sys.argv[1]))
-server.client()
-print(time.perf_counter() - began)
-server.close()
-"""
-LATENCY = """
-import threading, time
-from platformdirs import user_cache_path
-from ainerd.steering import expose
-at = {}
-def note(name, doc):
-    if name == "stream_datum":
-        at["last"] = time.perf_counter()
-
-token = RE.subscribe(note)
-write = agent.results.complete
-def complete(*args, **kwargs):
-    written = write(*args, **kwargs)
-    at["done"] = time.perf_counter()
-    return written
-
-agent.results.complete = complete
-agent.quiet = True
-cache = user_cache_path("ainerd")
-def latency():
-    before = set(cache.glob("*.safetensors"))
-    RE(expose(lambda750k, beside=[rheometer], shutter=shutter))
-    agent.drain(200)
-    print("LATENCY", at["done"] - at["last"], len(set(cache.glob("*.safetensors")) - before))
-"""
-WARM = "[t.join() for t in threading.enumerate() if t.name == 'ainerd-warm-up']; print('WARM')"
 PERSON = """
 import time
 import xarray
@@ -191,27 +141,6 @@ WAYS: dict[str, tuple[str, ...] | signal.Signals] = {  # keys that are typed, or
 }
 
 study = Study(__doc__)
-
-
-@study.part
-def prompt(rounds: int = 5, quick: bool = False) -> None:
-    """Measure starts and first runs; ``--quick`` takes two rounds."""
-    values: dict[str, list[float]] = defaultdict(list)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        os.environ["NUMBA_CACHE_DIR"] = str(folder / "numba")
-        for turn in track(range((2 if quick else rounds) + 1), description="sessions (the first compiles)"):
-            ready_s = session_and_runs(folder, values, "later session" if turn else "very first session")
-            if turn:
-                parts = {"imports": in_interpreter(IMPORTS), "Tiled": in_interpreter(TILED, str(folder / "tiled"))}
-                for part, took in {"session": ready_s, **parts}.items():
-                    values[f"{part} (s)"].append(took)
-                values["session / (imports + Tiled)"].append(ready_s / sum(parts.values()))
-    rows = [
-        {"what": what, **spread(some), "asked": 1.0 if what.startswith("session / ") else NAN}
-        for what, some in values.items()
-    ]
-    report("prompt", rows, most={"median": "asked"}, each=values)
 
 
 @study.part
@@ -451,41 +380,6 @@ def holds(session: IPython, folder: Path, n: int = 5) -> list[tuple[float, float
             acknowledged("release")
             session.process.expect(PROMPT)
     return took
-
-
-def session_and_runs(folder: Path, values: dict[str, list[float]], which: str) -> float:
-    """Return how long a session took to its prompt, and add the latency of its first two runs without calibration.
-
-    Latencies of runs that were calibrated are added apart; if the first run is one of these, there is no first
-    latency. The very first session waits until everything is compiled.
-    """
-    began = time.perf_counter()
-    session = IPython(folder)
-    ready = time.perf_counter() - began
-    session.run(LATENCY)
-    if which == "very first session":
-        session.type(WARM, "WARM")
-        values[f"{which}: compiled, after the prompt (s)"].append(time.perf_counter() - began - ready)
-    latencies: list[float] = []
-    for number in range(MOST_RUNS):
-        match = session.type("latency()", r"LATENCY ([\d.e-]+) (\d+)")
-        if match[2] != "0":
-            values["a run with a new calibration (s)"].append(float(match[1]))
-            continue
-        values[f"{which}: {'second' if number else 'first'} run (s)"].append(float(match[1]))
-        latencies.append(float(match[1]))
-        if number:
-            break
-    if len(latencies) == 2:
-        values[f"{which}: first / second"].append(latencies[0] / latencies[1])
-    session.exit()
-    return ready
-
-
-def in_interpreter(code: str, *arguments: str) -> float:
-    """Run `code` in an interpreter of its own, and return the time in s that it prints."""
-    command = [sys.executable, "-c", code, *arguments]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def at_best(command: list[str], environment: Mapping[str, str] = os.environ, rounds: int = 2) -> tuple[float, float]:
