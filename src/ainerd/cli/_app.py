@@ -16,14 +16,14 @@ from ainerd import DEFAULT_TECHNIQUE, __version__
 from ainerd.cli._check import check, doctor, init
 from ainerd.cli._demo import demo
 from ainerd.cli._next import fetch_next
-from ainerd.cli._results import archive, export, handover, replay, report, similar
+from ainerd.cli._results import export, handover, replay, report, similar
 from ainerd.cli._running import mcp, serve, steer, watch
 from ainerd.cli._status import log, status
 
 COMMANDS = (
-    watch, steer, serve, status, log, replay, similar, export, archive, report, handover, mcp, init, check, doctor,
-    demo,
+    watch, steer, serve, status, log, replay, similar, export, report, handover, mcp, init, check, doctor, demo,
 )  # fmt: skip
+REMOVED = {"archive": "end the sessions that use the server, and copy the folder storage.directory with cp -a"}
 
 
 def main() -> None:
@@ -59,6 +59,9 @@ def build() -> typer.Typer:
     for command in COMMANDS:
         app.command()(command)
     app.command("next")(fetch_next)  # a function of its own would hide Python's
+    for name in REMOVED:
+        anything = {"allow_extra_args": True, "ignore_unknown_options": True}
+        app.command(name, hidden=True, context_settings=anything)(_removed)
     for entry in entry_points(group="ainerd.commands"):
         try:
             commands, name = entry.load(), get_command_name(entry.name)
@@ -73,6 +76,10 @@ def build() -> typer.Typer:
         if entry.name == DEFAULT_TECHNIQUE:
             _shorten(app, commands, f"Short for ainerd {name} …")
     return app
+
+
+def _removed(context: typer.Context) -> None:
+    raise ValueError(f"the command {context.info_name} was removed: {REMOVED[str(context.info_name)]}")
 
 
 def _version(version: Annotated[bool, typer.Option("--version")] = False) -> None:

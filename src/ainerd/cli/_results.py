@@ -1,4 +1,4 @@
-"""`ainerd replay`, `similar`, `export`, `report` and `archive`: make results, compare them, and write them to files."""
+"""`ainerd replay`, `similar`, `export`, `report`, `handover`: make results, compare them, write them to files."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,11 +13,9 @@ from ainerd.cli._shared import (
     Force,
     Json,
     Tiled,
-    bars,
     check_new,
     key_of,
     opened,
-    place_of,
     results_at,
     show_file,
     show_near,
@@ -164,61 +162,6 @@ def handover(
             return
         out.parent.mkdir(parents=True, exist_ok=True)
         show_file(write_report(content, out))
-
-
-def archive(
-    dest: Annotated[Path, typer.Argument(help="Folder for the copy: empty or new.")],
-    frames: Annotated[bool, typer.Option("--frames", help="Copy the files of the detectors too.")] = False,
-    tiled: Tiled = None,
-    config: Config = None,
-) -> None:
-    """Copy a campaign from an embedded server, to open it elsewhere: catalog, results and raw runs.
-
-    The server can stay in use during the copy. Open the copy with ``ainerd serve DEST``; you can move it first.
-    """
-    from ainerd.cli._status import waiting
-    from ainerd.config import Settings
-    from ainerd.server import ServerError
-    from ainerd.server import archive as copy
-
-    directory = place_of(tiled, config)
-    if isinstance(directory, str):
-        raise ValueError(
-            f"{directory.partition('?')[0]} is not an embedded server: ask its administrator for copies of its "
-            "database and files; for tables and single results: ainerd export"
-        )
-    if frames and config is None:
-        raise ValueError("--frames copies files below storage.frames of an instrument: give its .toml with --config")
-    roots = Settings.load(config).storage.frames if frames and config else None
-    try:
-        with bars() as progress:
-            task = progress.add_task("MB", total=None)
-
-            def advance(n: int, total: int) -> None:
-                progress.update(task, completed=n // 10**6, total=total // 10**6)
-
-            done = copy(directory, dest, frames=roots, progress=advance)
-    except ServerError as error:
-        raise ValueError(str(error)) from None
-    with_frames = f", {done.frames} of them frames" if done.frames else ""
-    print(f"{dest}: {done.files} files{with_frames}, {done.size / 1e6:.3g} MB; to open it: ainerd serve {dest}")
-    for paths, why in (
-        ([path for path in done.missing if not path.exists()], "they do not exist any more"),
-        (
-            [path for path in done.missing if path.exists()],
-            "they are folders, or are reached only by links or virtual datasets",
-        ),
-        (done.refused, "they lie outside the folders of storage.frames"),
-    ):
-        if paths:
-            more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-            print(f"not copied, because {why}: {paths[0]}{more}")
-    unwritten = directory / "unwritten"
-    waits = waiting(unwritten)
-    if n := waits.pop("set_aside"):
-        print(f"{n} damaged runs in {unwritten / 'results'} are not in the copy")
-    if n := sum(waits.values()):
-        print(f"{n} runs wait on disk and are not in the copy: start an agent with these settings, then copy again")
 
 
 @contextmanager

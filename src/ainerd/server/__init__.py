@@ -1,12 +1,11 @@
 """Tiled for a session: an embedded server in a process of its own, and connections to any server."""
 
-from ainerd.server._archive import archive
 from ainerd.server._connect import SCOPES, ServerError, connect, open_catalog
 from ainerd.server._embedded import EmbeddedServer, embedded_server, open_tiled, running, serving, start_tiled
 from ainerd.server._presence import Presence, at_work, is_locked, only_here, process_text, warn_of_another, whereabouts
 
 __all__ = [
-    "SCOPES", "EmbeddedServer", "Presence", "ServerError", "archive", "at_work", "connect", "embedded_server",
+    "SCOPES", "EmbeddedServer", "Presence", "ServerError", "at_work", "connect", "embedded_server",
     "is_locked", "only_here", "open_catalog", "open_tiled", "process_text", "running", "serving", "start_tiled",
     "warn_of_another", "whereabouts",
 ]  # fmt: skip

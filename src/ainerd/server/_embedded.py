@@ -30,9 +30,9 @@ import httpx
 from tiled.client.container import Container
 
 from ainerd.config import SettingsError, Storage
-from ainerd.server._archive import relocate
 from ainerd.server._connect import ServerError, connect, probe
 from ainerd.server._presence import is_locked, try_lock
+from ainerd.server._relocate import relocate
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,94 @@
+"""The folder of a campaign opens elsewhere after ``cp -a``, with the addresses of its own files."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import unquote
+
+import h5py
+import httpx
+import numpy as np
+import pandas as pd
+import pyarrow
+import pytest
+from tiled.structures.array import ArrayStructure
+from tiled.structures.core import StructureFamily
+from tiled.structures.data_source import Asset, DataSource
+
+from ainerd.results import ResultRecord, ResultStore
+from ainerd.server import EmbeddedServer, open_catalog
+from ainerd.technique import Analysis
+
+N = 12
+
+
+def add(store, i):
+    record = ResultRecord(
+        raw_uid=f"run-{i}",
+        scan_id=i,
+        run_time=1.7e9 + i,
+        technique="nobodys",
+        agent="here",
+        parameters={"k": 3},
+        positions={"sample_x": float(i)},
+    )
+    key = store.begin(record)
+    arrays = {"centers": np.full((3, 4), float(i))}
+    store.complete(key, Analysis(embedding=np.array([i, 1.0], np.float32), novelty_p=None, arrays=arrays))
+    return key
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with a copy of a campaign whose own folder was renamed."""
+    folder = tmp_path_factory.mktemp("a campaign")  # a space in its name
+    frames = tmp_path_factory.mktemp("frames")
+    with h5py.File(frames / "one.h5", "w") as file:
+        file["data"] = np.arange(24).reshape(2, 3, 4)
+    with EmbeddedServer.start(folder / "tiled", readable_storage=[frames]) as server:
+        raw, ainerd = open_catalog(server.client())
+        store = ResultStore(ainerd)
+        keys = [add(store, i) for i in range(N)]
+        raw.write_table(pd.DataFrame({"stress": [1.0, 2.0]}), key="readings")  # in a file
+        table = raw.create_appendable_table(  # in the database of tables
+            pyarrow.schema({"t": pyarrow.float64()}), key="events"
+        )
+        table.append_partition(0, pyarrow.table({"t": [0.5, 1.5]}))
+        asset = Asset(data_uri=(frames / "one.h5").as_uri(), is_directory=False, parameter="data_uris", num=0)
+        source = DataSource(
+            structure_family=StructureFamily.array,
+            structure=ArrayStructure.from_array(np.empty((2, 3, 4), int)),
+            mimetype="application/x-hdf5",
+            parameters={"dataset": "data"},
+            management="external",
+            assets=[asset],
+        )
+        raw.new(StructureFamily.array, [source], key="frames")
+    shutil.copytree(folder / "tiled", folder / "copied")
+    (folder / "tiled").rename(folder / "gone")
+    return folder, frames, keys
+
+
+def test_a_copied_folder_opens_anywhere(home, tmp_path):
+    folder, frames, keys = home
+    shutil.copytree(folder / "copied", tmp_path / "on a stick")
+    with EmbeddedServer.start(tmp_path / "on a stick", readable_storage=[frames]) as server:
+        client = server.client()
+        store = ResultStore(client["ainerd"])
+        assert set(keys) == set(store.table("complete").index)
+        for i, key in enumerate(keys):
+            assert (store.array(key, "centers") == i).all()
+        assert store.similar(keys[0], 3).index.tolist() == keys[1:4]
+        assert client["raw", "readings"].read()["stress"].tolist() == [1.0, 2.0]
+        assert client["raw", "events"].read()["t"].tolist() == [0.5, 1.5]
+        assert client["raw", "frames"].read().ravel().tolist() == list(range(24))
+        assert len(pd.read_csv(store.export(tmp_path / "all.csv"))) == N
+        with h5py.File(store.export(tmp_path / "all.h5")) as file:
+            assert set(keys) == set(file)
+        add(store, 10_000)  # and the campaign may go on
+    with closing(sqlite3.connect(tmp_path / "on a stick" / "catalog.db")) as catalog:
+        known = {uri for (uri,) in catalog.execute("SELECT data_uri FROM assets WHERE data_uri IS NOT NULL")}
+    assert f"duckdb://localhost/{tmp_path / 'on a stick'}/storage.duckdb" in known
+    paths = {Path(unquote(httpx.URL(uri).path)) for uri in known if uri.startswith("file:")}
+    assert all(path.is_relative_to(tmp_path) for path in paths - {frames / "one.h5"})
