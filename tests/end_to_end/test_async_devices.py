@@ -1,8 +1,6 @@
 """The agent with ophyd-async's own devices, by the plans of docs/how-to/your-detector.md."""
 
-import asyncio
 import re
-import threading
 from pathlib import Path
 
 import bluesky.plan_stubs as bps
@@ -13,7 +11,6 @@ from tiled.queries import Key
 
 from ainerd.agent import build_agent, explore_remote
 from ainerd.config import Settings
-from ainerd.runs import SPOILT
 
 core = pytest.importorskip("ophyd_async.core")
 sim = pytest.importorskip("ophyd_async.sim")
@@ -79,7 +76,7 @@ def names(server, tmp_path_factory):
     RE, photons = RunEngine({}), Photons()
     with core.init_devices():
         num_images, frame_time = core.soft_signal_rw(int, FRAMES), core.soft_signal_rw(float, 0.01)
-        stage, cell, i0 = sim.SimStage(photons), Cell(), core.soft_signal_rw(float, 1.0)
+        stage, cell = sim.SimStage(photons), Cell()
         paths = core.StaticPathProvider(core.UUIDFilenameProvider(), folder)
         detector = sim.SimBlobDetector(paths, photons, config_sigs=[num_images, frame_time], name="det")
     RE(bps.mv(stage.x.velocity, 100.0, stage.y.velocity, 100.0))
@@ -88,7 +85,7 @@ def names(server, tmp_path_factory):
         return build_agent(*args, beside=[cell], **options)
 
     names = {"RE": RE, "settings": settings, "client": server.client().create_container(folder.name), "stage": stage}
-    names |= {"detector": detector, "cell": cell, "i0": i0, "build_agent": build}
+    names |= {"detector": detector, "cell": cell, "build_agent": build}
     exec(blocks()[0], names)
     names["agent"].attach(RE)
     yield names
@@ -141,52 +138,3 @@ def test_another_process_drives_it_triggered(names):
     (uid,) = names["RE"](plan)
     (row,) = newest(names, 1).to_dict("records")
     assert row["raw_uid"] == uid and len(client["raw"].search(Key("start.uid") == uid)) == 1
-
-
-def test_a_position_is_measured_again_after_a_loss_of_beam(names):
-    agent, i0, done = names["agent"], names["i0"], threading.Event()
-    newest(names, 0)
-    agent.watch_beam(i0, threshold=0.5)
-    loop = names["RE"].loop
-
-    async def lose_and_restore():
-        await i0.set(0.0)
-        await asyncio.sleep(0.3)
-        await i0.set(1.0)
-        done.set()
-
-    def lose(name, doc):
-        if name == "stream_datum" and not lost:
-            lost.append(loop.create_task(lose_and_restore()))
-
-    lost, token = [], names["RE"].subscribe(lose)
-    try:
-        names["RE"](agent.sample((2.0, 3.0)))
-        assert done.wait(10)
-    finally:
-        names["RE"].unsubscribe(token)
-        names["RE"].remove_suspender(agent._beam)
-        agent._beam = None
-    assert agent.drain(60)
-    spoilt, again = agent.results.table().tail(2).to_dict("records")
-    assert (spoilt["status"], again["status"]) == ("failed", "complete")
-    assert spoilt["reason"].startswith(SPOILT) and spoilt["suggestion_id"] == again["suggestion_id"]
-    assert (again["stage-x"], again["stage-y"]) == (2.0, 3.0)
-    assert names["RE"].state == "idle" and not names["RE"].suspenders
-
-
-def test_a_plan_that_begins_without_beam_waits(names):
-    agent, i0 = names["agent"], names["i0"]
-    newest_before = len(agent.results.table())
-    names["RE"](bps.mv(i0, 0.0))
-    agent.watch_beam(i0, threshold=0.5)
-    assert agent._beam.tripped and agent._beam.losses == 1
-
-    async def back():
-        await asyncio.sleep(0.3)
-        await i0.set(1.0)
-
-    restored = asyncio.run_coroutine_threadsafe(back(), names["RE"].loop)
-    names["RE"](agent.sample((3.0, 3.0)))
-    assert restored.done() and not agent._beam.tripped
-    assert agent.drain(60) and len(agent.results.table()) == newest_before + 1

@@ -4,6 +4,8 @@
 import gc
 import sys
 
+from bluesky.suspenders import SuspendFloor
+
 from ainerd.agent import ScanTable, build_agent
 
 try:
@@ -21,7 +23,7 @@ except ValueError as err:  # settings, models and devices that do not fit each o
 for newest in client["raw"].sort(("start.time", -1)).values().head(1):
     RE.md["scan_id"] = newest.metadata["start"]["scan_id"]  # numbers go on where the last session ended
 agent.attach(RE)
-agent.watch_beam(source.i0, threshold=0.5)  # plans wait while there is none
+RE.install_suspender(SuspendFloor(source.i0, 0.5))  # plans wait while there is no beam
 RE.subscribe(ScanTable())  # a person's scans as text
 gc.freeze()  # what is imported stays: collections, IPython's own at the end too, need not look at it
 agent.catch_up()

@@ -16,12 +16,13 @@ import bluesky.plan_stubs as bps  # noqa: E402
 from bluesky import RunEngine  # noqa: E402
 from bluesky.callbacks.buffer import BufferingWrapper  # noqa: E402
 from bluesky.plans import count  # noqa: E402, F401
+from bluesky.suspenders import SuspendFloor  # noqa: E402
 from bluesky_tiled_plugins import TiledWriter  # noqa: E402
 
 import ainerd.steering  # noqa: E402
 from agents.demo.simulated import hardware_beside, simulated_instrument  # noqa: E402
 from agents.rheo_xpcs import TOML  # noqa: E402
-from ainerd.agent import Beam, open_tiled, retaking  # noqa: E402
+from ainerd.agent import open_tiled  # noqa: E402
 from ainerd.config import Settings  # noqa: E402
 from ainerd.server import open_catalog  # noqa: E402
 
@@ -38,10 +39,8 @@ instrument = simulated_instrument(settings.storage.frames[0], hardware, speed=60
 lambda750k, rheometer, shutter = instrument.detector, instrument.rheometer, instrument.shutter
 sample_x, sample_y = instrument.stage.x, instrument.stage.y  # by the names that steering.bounds has
 
-beam = Beam(instrument.source.i0, 0.5)  # without it plans wait, and the exposure that it was lost in is taken again
-RE.install_suspender(beam)
-visit = ainerd.steering.visit(None, beside=[rheometer], monitored=[rheometer.stress], shutter=shutter)
-acquire = retaking(visit, lambda: beam)
+RE.install_suspender(SuspendFloor(instrument.source.i0, 0.5))  # plans wait while there is no beam
+acquire = ainerd.steering.visit(None, beside=[rheometer], monitored=[rheometer.stress], shutter=shutter)
 
 
 def measure(suggestions, actuators, sensors, md=None):

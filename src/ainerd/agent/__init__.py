@@ -1,7 +1,6 @@
 """The agent: without devices (`Observer`) or with devices (`Agent`), built from the settings of one instrument."""
 
 from ainerd.agent._agent import Agent, build_agent, build_observer, build_technique
-from ainerd.agent._beam import Beam, retaking
 from ainerd.agent._commands import CommandReader
 from ainerd.agent._disks import Disks
 from ainerd.agent._display import ACTIONS, ScanTable, WhileRunning, show_progress_of
@@ -10,7 +9,6 @@ from ainerd.agent._remote import explore_remote
 from ainerd.server import open_tiled
 
 __all__ = [
-    "ACTIONS", "Agent", "Beam", "CommandReader", "Disks", "Observer", "ScanTable", "WhileRunning", "build_agent",
-    "build_observer", "build_technique", "explore_remote", "open_tiled", "retaking", "show_progress_of",
-    "writer_of",
+    "ACTIONS", "Agent", "CommandReader", "Disks", "Observer", "ScanTable", "WhileRunning", "build_agent",
+    "build_observer", "build_technique", "explore_remote", "open_tiled", "show_progress_of", "writer_of",
 ]  # fmt: skip

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from rich.text import Text
 from tiled.client.container import Container
 
-from ainerd.agent._beam import Beam, retaking
 from ainerd.agent._disks import SLOW_S
 from ainerd.agent._display import GUIDE, say
 from ainerd.agent._observer import Observer
@@ -102,7 +101,6 @@ class Agent(Observer):
             self._exposing = exposing(exposures.book, choose=self._campaign.proposals.exposure_of, took=exposures.took)
         self._raw_writer = RawWriter(self._raw, self._backup, self.results.answers)
         self._shared_writer = self._state.raw = self._raw_writer  # the one that writes the runs of the RunEngine
-        self._beam: Beam | None = None
         self._disk_problem: str | None = None  # problem of a disk that was printed
         self._is_settled = True  # whether no other session measures the next position, as far as Tiled tells
         self._attached: tuple[RunEngine, int] | None = None
@@ -115,7 +113,7 @@ class Agent(Observer):
 
     def _problem(self, go: Callable[[], MsgGenerator[Any]] | None = None) -> OptimizationProblem[Any, Any, Any]:
         """Return `problem`, with a plan that runs just before each exposure."""
-        measure = retaking(self._measure(self._worker.outcomes, exposing=self._exposing, go=go), lambda: self._beam)
+        measure = self._measure(self._worker.outcomes, exposing=self._exposing, go=go)
         measure = measure if go is None else self._with_room(measure)
         return OptimizationProblem(self._campaign, self._actuators, [self._detector], self.evaluate, measure)
 
@@ -133,8 +131,6 @@ class Agent(Observer):
         self._shared_writer = self._state.raw = self._raw_writer.attach(RE)
         self._jobs.submit(self._shared_writer.wait_until_made_up)
         self._attached = RE, RE.subscribe(self)
-        if self._beam is not None:
-            RE.install_suspender(self._beam)
 
     def detach(self) -> None:
         """Unsubscribe, after all documents that have arrived are written."""
@@ -143,45 +139,13 @@ class Agent(Observer):
         engine, token = self._attached
         self._attached = None
         engine.unsubscribe(token)
-        if self._beam is not None:
-            engine.remove_suspender(self._beam)
         self._shared_writer.detach()
 
-    def watch_beam(
-        self, monitor: Any, threshold: float, *, back_above: float | None = None, settle_s: float = 0.0
-    ) -> None:
-        """Suspend every plan while the beam is lost: ``agent.watch_beam(i0, threshold=1e4)``.
-
-        This installs a suspender of bluesky in the RunEngine, see `bluesky.suspenders.SuspendFloor`. If the beam is
-        lost during an exposure of the agent, its run and result are marked as spoilt, and the exposure is repeated. A
-        plan of your own marks its run in the same way if it closes it with ``exit_status="fail", reason="spoilt: …"``.
-
-        Parameters
-        ----------
-        monitor : signal
-            Signal of the beam, such as an ion chamber before the shutter.
-        threshold : float
-            The beam is lost if the signal is below this value.
-        back_above : float, optional
-            The beam is back if the signal is at or above this value; default: `threshold`.
-        settle_s : float
-            Time to wait after the beam is back.
-
-        Raises
-        ------
-        RuntimeError
-            If the agent is not attached.
-        ValueError
-            If `back_above` is below `threshold`.
-        """
-        self._require_attached()
-        assert self._attached is not None
-        if back_above is not None and back_above < threshold:
-            raise ValueError(f"back_above = {back_above:g} is below the threshold, {threshold:g}")
-        if self._beam is not None:
-            self._attached[0].remove_suspender(self._beam)
-        self._beam = Beam(monitor, threshold, back_above=back_above, settle_s=settle_s)
-        self._attached[0].install_suspender(self._beam)
+    def watch_beam(self, *_: Any, **__: Any) -> None:
+        """Raise AttributeError: `bluesky.suspenders.SuspendFloor` takes its place."""
+        raise AttributeError(
+            "watch_beam was removed: RE.install_suspender(SuspendFloor(monitor, threshold)), from bluesky.suspenders"
+        )
 
     def catch_up(self, newest: int = 100) -> int:
         """Write the raw runs that an earlier session left on disk to Tiled, then do as `Observer.catch_up`."""

@@ -19,7 +19,6 @@ from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.container import Container
 
 from ainerd.agent._agent import check_units
-from ainerd.agent._beam import Beam, retaking
 from ainerd.campaign import HOLDS
 from ainerd.knobs import Knob
 from ainerd.results import AgentNode, ResultStore, SuggestionRecord, read_agent
@@ -43,7 +42,6 @@ def explore_remote(
     acquire: Callable[..., MsgGenerator[Any]] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
     knobs: Mapping[str, Knob] | None = None,
-    beam: Beam | None = None,
     timeout_s: float = 600.0,
 ) -> MsgGenerator[list[str]]:
     """Plan: measure `n` positions that an agent in another process suggests: ``RE(explore_remote(client, 5, …))``.
@@ -66,8 +64,6 @@ def explore_remote(
         Limits by the actuators' names, in addition to the actuators' own limits.
     knobs : mapping of str to Knob, optional
         ``settings.steering.knobs``: those with a cost move first and settle, and none is turned back that must not.
-    beam : Beam, optional
-        A suspender of the RunEngine. If the beam is lost during an exposure, the exposure is repeated.
     timeout_s : float
         Longest wait for a suggestion, and for the analysis of a run.
 
@@ -112,7 +108,7 @@ def explore_remote(
         knobs=knobs,
         timeout_s=timeout_s,
     )
-    return _explore(remote, n, detector, lambda analysed, go: retaking(measure(analysed, go=go), lambda: beam))
+    return _explore(remote, n, detector, measure)
 
 
 def _explore(
@@ -138,7 +134,7 @@ def _explore(
             suggestion = {ID_KEY: record.id, "reason": record.reason, **record.positions}
             try:
                 go = partial(answer, remote.wait_while_held)
-                uids += yield from measure(analysed, go)([suggestion], remote.actuators, [detector])
+                uids += yield from measure(analysed, go=go)([suggestion], remote.actuators, [detector])
             except Exception:
                 pool.submit(remote.give_up, record)
                 raise
