@@ -6,7 +6,7 @@ from campaign_toys import outcome
 
 from ainerd.campaign import Atlas
 from ainerd.campaign._atlas import ORDER
-from ainerd.novelty import Break, Path, Structure
+from ainerd.novelty import Break, Structure
 from ainerd.results import AtlasRecord
 from ainerd.steering import Window
 
@@ -82,26 +82,13 @@ def test_an_atlas_that_another_process_wrote_first_gives_the_numbers(technique, 
     assert len(tries) == 3  # it is kept once
 
 
-@pytest.mark.parametrize("age", ["age", ""])
-def test_the_following_has_the_changes_of_age_the_holes_of_knobs_and_the_time_of_paths(technique, store, age):
+def test_the_holes_are_those_along_actuators(technique, store):
     atlas = Atlas(technique, store, ("x", "y"))
-
-    def beside(covariate, *between, is_hole):
-        return Break(((0,), (1, 2)), covariate, between, 9.0, is_hole)
-
-    covariates = (["age", "x"], ["age"], [ORDER], ["age", ORDER], ["other"])
+    breaks = {"x": 1, "y": 5, "age": 2, "b": 6}
     atlas.structure = Structure(
-        paths=[Path((k,), 9, dict.fromkeys(by, (0.0, 1.0)), (k,)) for k, by in enumerate(covariates, 3)],
-        breaks=[
-            beside(name, low, low + 1, is_hole=low > 4) for name, low in {"x": 1, "y": 5, "age": 2, "b": 6}.items()
-        ],
+        breaks=[Break(((0,), (1, 2)), name, (low, low + 1), 9.0, low > 4) for name, low in breaks.items()]
     )
-    following = atlas.following(age)
-    assert following.holes == (("y", 5, 6),)
-    assert following.changes == ((((0, 1, 2), 2, 3),) if age else ())
-    times = ["", "age" if age else "", "order", "age" if age else "order", ""]
-    assert [course.regimes for course in following.courses] == [(k,) for k in range(3, 8)]
-    assert [course.time for course in following.courses] == times
+    assert atlas.holes() == [("y", 5, 6)]
 
 
 def test_another_agents_result_is_learned_and_its_label_left_to_that_agent(technique, store):

@@ -316,39 +316,11 @@ def test_the_next_position_lies_in_the_hole_of_a_path(make):
         learned = outcome(f"k{i}", x=x, y=5.0 + 0.1 * (i % 2), z=along)
         campaign.assign(learned)
         campaign.absorb(learned)
-    ((name, last, first),) = campaign.atlas.following("").holes
+    ((name, last, first),) = campaign.atlas.holes()
     assert name == "x" and last == pytest.approx(3.8) and first == pytest.approx(8.0)
     suggestion = campaign.peek()
     assert suggestion["x"] == pytest.approx((last + first) / 2, abs=0.6)
     assert suggestion["reason"] == "to fill a gap: nothing was measured at x between 3.8 and 8"
-
-
-def test_where_the_sample_has_aged_since_it_is_measured_again(make):
-    campaign = make(smallest_feature=1.5, age="age")
-    rng = np.random.default_rng(4)
-    places = rng.permutation([[x, y] for x in np.arange(1.0, 10, 2) for y in np.arange(1.0, 10, 2)])
-    for i, (x, y) in enumerate(places.tolist()):
-        learned = outcome(f"k{i}", x=x, y=y, z=0.1 * i, readings={"age": 60.0 * i + 60})
-        campaign.assign(learned)
-        campaign.absorb(learned)
-    (course,) = campaign.atlas.following("age").courses
-    assert course.time == "age" and len(course.regimes) > 1
-    assert campaign.atlas.following("").courses[0].time == "order"
-    suggestion = campaign.peek()
-    assert suggestion["reason"].startswith("again near ")
-    away = np.linalg.norm(places - [suggestion["x"], suggestion["y"]], axis=1)
-    assert away.argmin() < 12 and away.min() < 0.5
-
-
-def test_the_age_of_a_break_is_that_of_a_change(make):
-    campaign = make(age="age")
-    for i in range(20):
-        jump = 0.0 if i < 12 else 8.0
-        learned = outcome(f"k{i}", x=1.0 + 0.4 * i, z=0.15 * i + jump, readings={"age": 100.0 * (i + 1)})
-        campaign.assign(learned)
-    assert not campaign.atlas.following("").changes
-    ((regimes, low, high),) = campaign.atlas.following("age").changes
-    assert (low, high) == (1200, 1300) and {0, campaign.atlas.regime_of("k19")} <= {*regimes}
 
 
 @pytest.mark.fault("A motor reports that it is done, but stands elsewhere", "The suggestion fails with a sentence")

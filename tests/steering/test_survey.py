@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from ainerd.knobs import Knob
-from ainerd.steering import TERMS, Explorer, Following
+from ainerd.steering import TERMS, Explorer
 
 BOUNDS = {"x": (0.0, 20.0), "y": (0.0, 10.0)}
 
@@ -130,7 +130,7 @@ def test_neighbours_agree_with_all_distances(dose_limit):
 def test_a_hole_of_a_path_is_measured_from_its_middle_until_it_is_filled():
     positions = [[x, 5.0] for x in (*np.arange(0, 6, 0.5), *np.arange(14, 19, 0.5))]
     without, explorer = knows(positions), knows(positions)
-    explorer.following = Following(holes=(("x", 5.5, 14.0),))
+    explorer.holes = [("x", 5.5, 14.0)]
     way, reasons = [], []
     for i in range(5):
         (suggestion,) = explorer.suggest(1)
@@ -142,7 +142,7 @@ def test_a_hole_of_a_path_is_measured_from_its_middle_until_it_is_filled():
     assert reasons[0] == "to fill a gap: nothing was measured at x between 5.5 and 14"
     quarters = sorted(x for x in way[1:] if 5.5 < x < 14)[:1] + sorted(x for x in way[1:] if 5.5 < x < 14)[-1:]
     assert quarters == pytest.approx([7.6, 11.9], abs=0.6)
-    explorer.following = Following()
+    explorer.holes = []
     assert "to fill a gap" not in explorer.suggest(1)[0]["reason"]
     assert "to fill a gap" not in without.suggest(1)[0]["reason"]
 
@@ -151,7 +151,7 @@ def test_the_end_of_a_hole_counts_in_the_units_of_its_knob():
     knobs = {"x": Knob(range=(0, 20), unit="mm", length=1.0), "t": Knob(range=(300, 400), unit="K", length=20.0)}
     explorer = Explorer({"x": (0, 20), "t": (300, 400)}, knobs=knobs, labeler=halves)
     explorer.ingest([{"_id": str(t), "x": 5.0, "t": t, "embedding": [t, 0.0]} for t in (300.0, 310.0, 390.0, 400.0)])
-    explorer.following = Following(holes=(("t", 310.0, 390.0),))
+    explorer.holes = [("t", 310.0, 390.0)]
     (suggestion,) = explorer.suggest(1)
     assert suggestion["t"] == pytest.approx(350, abs=8)
     assert suggestion["reason"].endswith("nothing was measured at t between 310 and 390 K")

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ainerd.novelty import Path, Structure, grouped, own_p, structure
+from ainerd.novelty import Structure, grouped, own_p, structure
 from ainerd.results import AtlasRecord, ResultStore
-from ainerd.steering import Course, Following, Rows, Window
+from ainerd.steering import Rows, Window
 from ainerd.technique import Outcome, Pace, Regimes, Technique
 
 _COLUMNS = ("raw_uid", "suggestion_id", "status", "novelty_p", "novel", "own_p", "regime", "reason")
@@ -115,19 +115,9 @@ class Atlas:
                     self._refit()
         return self._version
 
-    def following(self, age: str) -> Following:
-        """Return the paths, holes and changes for the next positions; `age` is the reading that is the sample's age."""
-        paths, breaks = self.structure.paths, self.structure.breaks
-        return Following(
-            courses=tuple(Course(path.regimes, self._time(path, age)) for path in paths),
-            holes=tuple((x.covariate, *x.between) for x in breaks if x.is_hole and x.covariate in self._names),
-            changes=tuple((sum(x.regimes, ()), *x.between) for x in breaks if age and x.covariate == age),
-        )
-
-    def _time(self, path: Path, age: str) -> Literal["", "age", "order"]:
-        if set(self._names) & set(path.covariates):
-            return ""
-        return "age" if age in path.covariates else "order" if ORDER in path.covariates else ""
+    def holes(self) -> list[tuple[str, float, float]]:
+        """Return the holes beside paths that lie along an actuator: its name, and both ends."""
+        return [(x.covariate, *x.between) for x in self.structure.breaks if x.is_hole and x.covariate in self._names]
 
     @property
     def labels(self) -> set[int]:

@@ -31,7 +31,7 @@ class Proposals:
     exposures: ExposureChoice | None  # with it each suggestion gets frame time, number of frames and transmission
     steering: Steering
     ledger: Ledger
-    atlas: Atlas  # its paths are followed
+    atlas: Atlas  # the holes of its paths are filled
     partners: Partners
     later: Callable[..., None]  # `later(write, *args, **kwargs)` adds a write to Tiled to the jobs
     learn_others: Callable[[], list[Mapping[str, float]]]  # results of other sessions; returns their positions
@@ -255,9 +255,10 @@ class Proposals:
         return self.queue.first or ready  # in the meantime another session may have got its place
 
     def _chosen(self, n: int) -> list[dict[str, Any]]:
-        """Return new suggestions, which follow paths and other techniques, with exposures if these are chosen."""
+        """Return new suggestions, which regard paths and other techniques, with exposures if these are chosen."""
         if isinstance(self.explorer, Explorer):
-            self.explorer.following = self.atlas.following(self.steering.age)
+            self.explorer.paths = [path.regimes for path in self.atlas.structure.paths]
+            self.explorer.holes = self.atlas.holes()
             self.explorer.candidates = self.partners.candidates
         return self.explorer.suggest(n) if self.exposures is None else [self._exposed() for _ in range(n)]
 

@@ -1,6 +1,7 @@
 """The optimizer: suggests positions, learns from the results there, and decides when to stop."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,6 @@ from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 
 from ainerd.knobs import Knob
-from ainerd.steering._following import Candidate, Following
 from ainerd.steering._missed import missed, surely_hit
 from ainerd.steering._policies import Policy, new_regimes
 from ainerd.steering._survey import Hidden, SampleMap, Survey, TravelTime
@@ -17,6 +17,21 @@ from ainerd.steering._window import Box, Window, Windowed
 
 TERMS = ("unexplored", "empty_radius", "boundary", "layer", "novel_neighbour", "travel", "missed")
 SURELY = 0.6  # of the smallest region: how far the smallest inclusion surely reaches, see `Hidden`
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A position that is novel to the agent of another technique: by actuator, with its p-value and that agent.
+
+    Examples
+    --------
+    >>> Candidate(position={"sample_x": 3.0}, p=0.004, agent="x-tec").position
+    {'sample_x': 3.0}
+    """
+
+    position: Mapping[str, float]
+    p: float
+    agent: str
 
 
 class Explorer(Windowed):
@@ -116,7 +131,10 @@ class Explorer(Windowed):
         ]
         self._motors, self._policy = travel_time, policy
         self.exposure_s = exposure_s or 1.0  # may be set once an exposure was measured
-        self.following = Following()  # the paths so far; may be set
+        # May be set: the regimes of each path, between which no boundary is mapped; and the holes of paths, each the
+        # part of a knob, from and to, in which nothing was measured.
+        self.paths: Sequence[tuple[int, ...]] = ()
+        self.holes: Sequence[tuple[str, float, float]] = ()
         self.candidates: Sequence[Candidate] = ()  # novel to other techniques; may be set
         self._seed = seed
         self._trials = Trials(window.names, labeler, noise, alpha)
@@ -244,8 +262,9 @@ class Explorer(Windowed):
 
     def _survey(self, *, pending: bool = True) -> Survey:
         found, regime = self._trials.labelled()
-        kind = self.following.kinds(regime)
-        label, age_s = self._trials.course(pending=pending)
+        kind = regime.copy()
+        for path in self.paths:
+            kind[np.isin(regime, path)] = min(path)
         unsure, chance = self._trials.unsure(self.window, self._hidden.smallest)
         visited = self.window.position(self._trials.visited(pending=pending))
         theirs = self._open_candidates(visited)
@@ -266,9 +285,7 @@ class Explorer(Windowed):
             travel_time=self._travel_time,
             exposure_s=self.exposure_s,
             seed=self._seed,
-            gone=self.following.gone_since(label, age_s),
-            at_change=self.window.position(found[np.isin(regime, self.following.due(age_s))]),
-            holes=tuple(self._hole(*hole) for hole in self.following.holes),
+            holes=tuple(self._hole(*hole) for hole in self.holes),
         )
 
     def _open_candidates(self, visited: NDArray[np.float64]) -> list[tuple[NDArray[np.float64], Candidate]]:

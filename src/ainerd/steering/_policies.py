@@ -18,9 +18,8 @@ Policy = Callable[[Survey], tuple[Floats, str]]
 COVERED = 1e-3  # expected new regimes of the best exposure, below which boundaries are refined
 BOUNDARY = 2.0  # added to the worth of an exposure half way between two regimes: it also locates their boundary
 CONFIRM = 1.0  # worth of a second exposure of a new regime, in new regimes
-HOLE = 1.0  # worth of an exposure in the middle of a hole of a path, or at an age at which regimes change
-AGAIN = 0.1  # worth of an exposure where the sample has gone a whole path since, in new regimes
-DEEP = 0.5  # of `Survey.in_hole`, `due` and `changed`, from which paths are followed before boundaries are refined
+HOLE = 1.0  # worth of an exposure in the middle of a hole of a path, in new regimes
+DEEP = 0.5  # of `Survey.in_hole`, from which holes are filled before boundaries are refined
 AHEAD = 16  # exposures at a level over which the change to it is counted
 NO_PLACE = "no position is left: all of it is excluded, at the dose limit, or behind a knob that only goes one way"
 
@@ -28,8 +27,8 @@ NO_PLACE = "no position is left: all of it is excluded, at the dose limit, or be
 def new_regimes(survey: Survey) -> tuple[Floats, str]:
     """Return the position where most new regimes are expected per unit of beam time.
 
-    Positions between two known regimes count more, and so do those that may confirm a novel exposure, and those from
-    which a path can be followed. Once the sample is covered, the boundaries between the known regimes are refined.
+    Positions between two known regimes count more, and so do those that may confirm a novel exposure, and those in
+    the hole of a path. Once the sample is covered, the boundaries between the known regimes are refined.
     Raises ValueError if no position is left.
     """
     return _best(survey, survey.is_open)
@@ -112,8 +111,7 @@ def _best(survey: Survey, open_: NDArray[np.bool_]) -> tuple[Floats, str]:
     """Return the best of these nodes, (m,), and why."""
     if not open_.any():
         raise ValueError(NO_PLACE)
-    to_follow = np.max([survey.in_hole, survey.due, survey.changed], axis=0)
-    is_led = len(survey.theirs) > 0 or to_follow[survey.is_open].max() >= DEEP
+    is_led = len(survey.theirs) > 0 or survey.in_hole[survey.is_open].max() >= DEEP
     covered = bool(survey.gain[survey.is_open].max() < COVERED and not is_led)
     worth = survey.boundary * survey.nearest + 1e-3 * survey.nearest if covered else _worth(survey)
     rates = np.where(open_, worth / (survey.exposure_s + survey.travel_s), -1.0)
@@ -146,20 +144,18 @@ def _in_cell(survey: Survey, node: int) -> Floats:
 
 
 def _worth(survey: Survey) -> Floats:
-    """Return the expected new regimes at each node, (m,), more at borders, near novel exposures and along paths."""
+    """Return the expected new regimes at each node, (m,), more at borders, near novel exposures and in holes."""
     worth = survey.gain * (1 + BOUNDARY * survey.boundary)
     worth = worth + CONFIRM * (survey.confirmation + survey.novel_to_others)
-    return np.asarray(worth + HOLE * (survey.in_hole + survey.due) + AGAIN * survey.changed)
+    return np.asarray(worth + HOLE * survey.in_hole)
 
 
 def _lead(survey: Survey, node: int) -> tuple[Floats | None, str] | None:
     """Return the spot that leads to a node, if there is one, and the reason; None if unseen regimes are worth more."""
     worths = {
         "hole": HOLE * survey.in_hole[node],
-        "due": HOLE * survey.due[node],
         "confirm": CONFIRM * survey.confirmation[node],
         "elsewhere": CONFIRM * survey.novel_to_others[node],
-        "again": AGAIN * survey.changed[node],
     }
     lead = max(worths, key=lambda name: worths[name])
     if worths[lead] <= survey.gain[node]:
@@ -169,16 +165,10 @@ def _lead(survey: Survey, node: int) -> tuple[Floats | None, str] | None:
         case "hole":
             hole = next((k, low, high) for k, low, high in survey.holes if low < at[k] < high)
             return None, f"to fill a gap: {survey.window.hole(hole)}"
-        case "due":
-            spot = _nearest(survey.at_change, at)
-            return spot, f"the regime changed near {text(spot)} when the sample was as old there as it is here now"
         case "confirm":
             return None, f"beside the novel spot at {text(_nearest(survey.unsure, at))}, to confirm it"
-        case "elsewhere":
-            k = int(np.linalg.norm(survey.theirs - at, axis=1).argmin())
-            return survey.theirs[k], f"{survey.theirs_by[k]} found something novel at {text(survey.theirs[k])}"
-    spot = _nearest(survey.visited[survey.gone >= DEEP * survey.gone.max()], at)
-    return spot, f"again near {text(spot)}: the sample has changed since"
+    k = int(np.linalg.norm(survey.theirs - at, axis=1).argmin())
+    return survey.theirs[k], f"{survey.theirs_by[k]} found something novel at {text(survey.theirs[k])}"
 
 
 def _at_or_beside(survey: Survey, spot: Floats, open_: NDArray[np.bool_]) -> Floats:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
-from ainerd.steering._following import in_holes
 from ainerd.steering._missed import missed
 from ainerd.steering._window import Window
 
@@ -19,7 +18,6 @@ Floats = NDArray[np.float64]
 PRIOR = np.array([1.0, 0.5])  # expected regimes: of inclusions inside the limits, of inclusions anywhere
 LAYERS = 0.2  # expected regimes that lie along one of the limits
 THINNEST, THICKEST = 0.125, 2.0  # of such layers, in units of the smallest feature
-NEIGHBOURS = 8  # visited positions nearest to a node that tell whether the sample has changed there
 WIDEST = 0.35  # radius of the largest inclusion, in units of the window's width
 
 
@@ -238,8 +236,6 @@ class Survey:
     travel_time: TravelTime  # seconds from (d,) to (n, d), in the units of the knobs
     exposure_s: float
     seed: int
-    gone: Floats  # (n,), share of a path that the sample has gone since each visit
-    at_change: Floats  # (c, d), of the exposures between whose ages the sample is now
     holes: tuple[tuple[int, float, float], ...] = ()  # in paths: number of the knob, and the ends of the hole
 
     @property
@@ -325,22 +321,14 @@ class Survey:
     @cached_property
     def in_hole(self) -> Floats:
         """Distance of each node to visited positions along the knob of a hole, in half widths of the hole, 0 to 1."""
-        return in_holes(self.holes, self.window.nodes, self.visited)
-
-    @cached_property
-    def changed(self) -> Floats:
-        """How far the sample has gone along a path since a region was measured to which the node belongs, 0 to 1."""
-        if not self.gone.any():
-            return np.zeros(len(self.window.nodes))
-        neighbours = np.arange(1, min(NEIGHBOURS, len(self.visited)) + 1)
-        distance, which = self.places.query(self.window.nodes, neighbours)
-        reaches = 1 - self.hidden.radius_below(distance)
-        return np.asarray(reaches.max(1) - (reaches * (1 - self.gone[which])).max(1))
-
-    @cached_property
-    def due(self) -> Floats:
-        """Chance that a node belongs to a region that is to be measured at the age that the sample has now."""
-        return self._reached(self.at_change, np.ones(len(self.at_change)))
+        depth = np.zeros(len(self.window.nodes))
+        for k, low, high in self.holes:
+            known = np.sort([low, high, *self.visited[:, k]])
+            x = self.window.nodes[:, k]
+            after = np.clip(np.searchsorted(known, x), 1, len(known) - 1)
+            away = np.minimum(np.abs(x - known[after - 1]), np.abs(known[after] - x))
+            depth = np.maximum(depth, np.where((x > low) & (x < high), 2 * away / (high - low), 0.0))
+        return depth
 
     @cached_property
     def travel_s(self) -> Floats:

@@ -302,11 +302,6 @@ class Trials:
         label = self._rows["label"]
         return self._rows["position"][label >= 0], label[label >= 0]
 
-    def course(self, *, pending: bool) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return regimes (n,), -1 for none, and ages (n,) in s, NaN where unknown, of `visited`, in order."""
-        kept = np.ones(len(self._rows), bool) if pending else self._is_over
-        return self._rows["label"][kept], self._rows["age_s"][kept]
-
     def novel(self) -> list[tuple[str, dict[str, float], float]]:
         """Return id, position by name and p-value of the novel exposures, the most novel first."""
         chosen = self._novel[np.argsort(self._rows["p"][self._novel], kind="stable")]
