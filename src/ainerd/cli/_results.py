@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ainerd.results import ResultStore
 
 KEY_HELP = "Number of a scan, or the first characters of a result's key."
-EXAMPLE = '{"sample_x": [0, 10]}'
 
 
 def replay(
@@ -113,55 +112,35 @@ def export(
 
 
 def report(
-    out: Annotated[Path, typer.Argument(help="The file to write, .html or .pdf.")] = Path("report.html"),
+    out: Annotated[Path, typer.Argument(help="The file to write, .html.")] = Path("report.html"),
     agent: Annotated[str | None, typer.Option(help="Name of the agent. Default: that of the newest result.")] = None,
     force: Force = False,
-    bounds: Annotated[str | None, typer.Option(help=f"Limits of the maps as JSON, such as {EXAMPLE}.")] = None,
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
     """Write a report with regimes, positions, verdicts, decisions, failures and next steps to one file."""
-    if out.suffix not in (".html", ".pdf"):
-        raise ValueError(f"{out}: give a name that ends in .html or .pdf")
-    check_new(out, force)
-    from pydantic import TypeAdapter, ValidationError
-
     from ainerd.views import read_report, write_report
 
-    limits = None
-    if bounds is not None:
-        try:
-            limits = TypeAdapter(dict[str, tuple[float, float]]).validate_json(bounds)
-        except ValidationError:
-            raise ValueError(f"--bounds {bounds}: give limits as JSON, such as '{EXAMPLE}'") from None
-    with _campaign_at(tiled, config, agent) as (store, of_settings):
-        content = read_report(store, limits or of_settings)
+    if out.suffix != ".html":
+        raise ValueError(f"{out}: give a name that ends in .html; a browser prints it as PDF")
+    check_new(out, force)
+    with _campaign_at(tiled, config, agent) as (store, limits):
+        content = read_report(store, limits)
         out.parent.mkdir(parents=True, exist_ok=True)
         show_file(write_report(content, out))
 
 
 def handover(
-    out: Annotated[Path | None, typer.Argument(help="File to write, .md, .html or .pdf. Default: print it.")] = None,
     hours: Annotated[float, typer.Option(min=0.0, help="Length of the shift that ends now.")] = 8.0,
     agent: Annotated[str | None, typer.Option(help="Name of the agent. Default: that of the newest result.")] = None,
-    force: Force = False,
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
-    """Write a page for the next shift, as Markdown for a logbook: runs, new regimes, open tasks."""
-    from ainerd.views import read_handover, report_markdown, write_report
+    """Print a page for the next shift, as Markdown for a logbook: runs, new regimes, open tasks."""
+    from ainerd.views import read_handover, report_markdown
 
-    if out is not None:
-        if out.suffix not in (".md", ".html", ".pdf"):
-            raise ValueError(f"{out}: give a name that ends in .md, .html or .pdf")
-        check_new(out, force)
     with _campaign_at(tiled, config, agent) as (store, limits):
-        content = read_handover(store, hours, limits)
-        if out is None:
-            print(report_markdown(content), end="")
-            return
-        out.parent.mkdir(parents=True, exist_ok=True)
-        show_file(write_report(content, out))
+        print(report_markdown(read_handover(store, hours, limits)), end="")
 
 
 @contextmanager
