@@ -7,7 +7,7 @@ import textwrap
 # Modules of the extra `agent` that the base dependencies do not bring, and numba, which they bring and nothing needs.
 ABSENT = """
     IPython bluesky bluesky_adaptive bluesky_tiled_plugins databroker event_model hdf5plugin numba ophyd
-    prometheus_client pyFAI safetensors scipy sklearn threadpoolctl torch umap zmq
+    pyFAI safetensors scipy sklearn threadpoolctl torch umap zmq
 """.split()
 
 CODE = """

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ainerd.agent import Observer
 
 Instrument = Annotated[Path, typer.Option(envvar="AINERD_CONFIG", help="Settings of the instrument (.toml).")]
-JsonLog = Annotated[bool, typer.Option("--json-log", help="Log lines as JSON.")]
 Documents = Annotated[
     str,
     typer.Option(
@@ -33,8 +32,6 @@ def watch(
     config: Instrument,
     documents: Documents = "tiled",
     tiled: Tiled = None,
-    metrics: Annotated[int | None, typer.Option(help="Port on 127.0.0.1 for Prometheus: the agent's health.")] = None,
-    json_log: JsonLog = False,
 ) -> None:
     """Watch runs, write their results to Tiled, and keep the next suggestion ready there, until Ctrl-C.
 
@@ -44,30 +41,9 @@ def watch(
     from ainerd.sources import open_source
 
     source = open_source(documents)
-    with observing(config, tiled, f"watches {documents}", json_log=json_log) as (observer, stop):
-        if metrics is not None:
-            _serve(observer, metrics)
+    with observing(config, tiled, f"watches {documents}") as (observer, stop):
         observer.suggest()  # so that the first suggestion is ready at once
         observer.follow(source, stop)
-
-
-def _serve(observer: "Observer", port: int) -> None:
-    """Serve the numbers of `Observer.health` to Prometheus. They are computed at each request."""
-    from collections.abc import Iterator
-
-    from prometheus_client import CollectorRegistry, start_http_server
-    from prometheus_client.metrics_core import GaugeMetricFamily
-    from prometheus_client.registry import Collector
-
-    class Health(Collector):
-        def collect(self) -> Iterator[GaugeMetricFamily]:
-            for name, value in observer.health().items():
-                if isinstance(value, int | float):
-                    yield GaugeMetricFamily(f"ainerd_{name}", f"{name} of the agent", value=value)
-
-    registry = CollectorRegistry()
-    registry.register(Health())
-    start_http_server(port, addr="127.0.0.1", registry=registry)
 
 
 def steer(
@@ -84,7 +60,6 @@ def steer(
     plan: Annotated[str, typer.Option(help="Plan of the RE Manager's environment that measures them.")] = "measure",
     documents: Documents = "tiled",
     tiled: Tiled = None,
-    json_log: JsonLog = False,
 ) -> None:
     """Watch runs, and add each suggestion to the queue of an RE Manager, until n positions are measured, or Ctrl-C.
 
@@ -102,7 +77,7 @@ def steer(
         raise ValueError(f"--queueserver {queueserver}: give an address such as tcp://127.0.0.1:60615")
     with closing(REManagerAPI(zmq_control_addr=queueserver)) as manager:
         try:
-            with observing(config, tiled, f"steers {queueserver}", json_log=json_log) as (observer, stop):
+            with observing(config, tiled, f"steers {queueserver}") as (observer, stop):
                 uids = steer_queue(observer, manager, detector=detector, n=n, plan=plan, documents=documents, stop=stop)
                 measured = f"{number_of(len(uids), 'position')} measured"
                 print(f"{measured}; {observer.optimizer.should_stop()[1]}", file=sys.stderr)
@@ -185,15 +160,15 @@ def mcp(
 
 
 @contextmanager
-def observing(
-    config: Path, tiled: str | None, what: str, *, json_log: bool
-) -> "Iterator[tuple[Observer, threading.Event]]":
+def observing(config: Path, tiled: str | None, what: str) -> "Iterator[tuple[Observer, threading.Event]]":
     """Open an agent without devices, and an event that Ctrl-C or SIGTERM sets. At the end wait for all analyses."""
+    import logging
+
     from ainerd.agent import build_observer
     from ainerd.config import Settings
 
     stop = stopping()
-    _log_to_stderr(as_json=json_log)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings.load(config)
     with opened(tiled, config) as client:
         observer = build_observer(settings, client)
@@ -205,26 +180,3 @@ def observing(
                 pass
         finally:
             observer.close()
-
-
-def _log_to_stderr(*, as_json: bool) -> None:
-    """Log warnings and errors to stderr."""
-    import json
-    import logging
-    import time
-
-    class AsJson(logging.Formatter):
-        def format(self, record: logging.LogRecord) -> str:
-            line = {
-                "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
-                "level": record.levelname,
-                "logger": record.name,
-                "text": record.getMessage(),
-            }
-            if record.exc_info:
-                line["traceback"] = self.formatException(record.exc_info)
-            return json.dumps(line)
-
-    handler = logging.StreamHandler()
-    handler.setFormatter(AsJson() if as_json else logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
