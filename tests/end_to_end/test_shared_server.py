@@ -1,7 +1,6 @@
 """Tiled for people and services, in two processes on one database, configured as in docs/how-to/server.md."""
 
 import os
-import queue
 import re
 import secrets
 import shutil
@@ -9,9 +8,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from string import Template
 
@@ -33,7 +31,6 @@ from ainerd.results import AgentNode, ResultStore, digest, read_agent
 from ainerd.results.commands import Accept, Hold, Next, Release, SetBounds, SetExcluded, Take
 from ainerd.server import SCOPES, ServerError, connect, open_catalog
 from ainerd.server.pages import write_ui_settings
-from ainerd.sources._catalogue import tiled_documents
 from tests.end_to_end.sessions import Session
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "how-to"
@@ -288,32 +285,6 @@ def test_a_second_process_says_at_once_what_is_written_through_the_first(servers
     until(lambda: {*table["raw_uid"]} <= {uid for uid, changed in runs if changed is None})
     until(lambda: {*table.index} <= {key for key, changed in results if changed is None})
     until(lambda: any(new and new.get("status") == "complete" for key, new in results if key in table.index))
-
-
-def test_a_key_of_a_service_hears_at_once_of_a_new_run(server, page, client, monkeypatch):
-    monkeypatch.setattr("ainerd.sources._catalogue.IDLE_S", 3600.0)  # it does not look by itself
-    stop, came = threading.Event(), queue.Queue()
-    writes, now = connect(server, page["engine"]), time.time()
-    place = writes.create_container("news")
-    raw = client(page["agent"])["news"]
-
-    def follow():
-        for document in tiled_documents(raw, stop, since=now):
-            came.put(document)
-
-    follower = threading.Thread(target=follow)
-    follower.start()
-    try:
-        for i in range(100):  # the first may come before it listens
-            place.create_container(f"new-{i}", metadata={"start": {"uid": f"new-{i}", "time": now + 1}})
-            with suppress(queue.Empty):
-                name, document = came.get(timeout=1)
-                break
-        assert name == "start" and document["uid"].startswith("new-")
-    finally:
-        stop.set()
-        follower.join(60)
-        writes.context.http_client.close()
 
 
 @pytest.mark.skipif(POSTGRES is None, reason="PostgreSQL is not installed")

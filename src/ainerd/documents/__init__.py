@@ -36,7 +36,6 @@ if TYPE_CHECKING:
         require_closed,
     )
     from ainerd.documents._tiled_runs import (
-        LONGEST_S,
         OPEN_S,
         Quiet,
         RunReader,
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AWAY", "BLOCK", "Block", "BoundedDataset", "CANVAS", "Document", "EIGER", "FrameError", "FrameReader", "LARGEST",
-    "LONGEST_S", "MODULE", "Metadata", "MissingFrames", "N_MODULES", "OPEN_S", "Quiet", "RIGAKU", "Run", "RunReader",
+    "MODULE", "Metadata", "MissingFrames", "N_MODULES", "OPEN_S", "Quiet", "RIGAKU", "Run", "RunReader",
     "Whole", "WireError", "allowed_file", "checked", "count_frames", "documents_of", "documents_of_many",
     "file_documents", "files_of", "find_dataset", "is_of_databroker", "line_documents", "list_items", "local_path",
     "may_read", "open_hdf5", "open_item", "require_closed", "runs_by_time", "streams_of", "unpack", "whole_number",

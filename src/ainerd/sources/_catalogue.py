@@ -2,25 +2,22 @@
 
 import logging
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import httpx
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
 from tiled.queries import KeysFilter
 
-from ainerd.documents import AWAY, LONGEST_S, OPEN_S, Document, RunReader, is_of_databroker, runs_by_time
+from ainerd.documents import AWAY, OPEN_S, Document, RunReader, is_of_databroker, runs_by_time
 from ainerd.sources._source import Intake
 
 logger = logging.getLogger(__name__)
 
 
-IDLE_S = 2.0  # between two searches for new runs, if the server does not announce them
+IDLE_S = 1.0  # between two searches for new runs
 AWAY_S = 5.0  # between two attempts to reach a server that does not answer
 KEYS = 100  # runs in a request: an address of 4 kB
 REFUSALS = 3  # after this many failed reads in a row a run is left out
@@ -94,11 +91,10 @@ def tiled_documents(
     """Yield the documents of the runs in a catalog, oldest first, then of new runs, until `stop` is set.
 
     A search finds the runs, and their documents are read from their nodes, so that no run is missed. Later looks ask
-    for what is new and for the runs that grow; the server's stream of changes only triggers them. A run that has not
-    changed for `patience_s` while later runs ended was abandoned by its RunEngine; it gets a stop document with that
-    reason. A node that is not a run, or cannot be read, is left out and logged once. If its start document was yielded,
-    a stop document with the reason follows. Runs that started before `since`, in seconds since 1970, or that `skip`
-    accepts, are left out.
+    for what is new and for the runs that grow. A run that has not changed for `patience_s` while later runs ended was
+    abandoned by its RunEngine; it gets a stop document with that reason. A node that is not a run, or cannot be read,
+    is left out and logged once. If its start document was yielded, a stop document with the reason follows. Runs that
+    started before `since`, in seconds since 1970, or that `skip` accepts, are left out.
 
     Examples
     --------
@@ -125,82 +121,37 @@ def tiled_documents(
     refused: Counter[str] = Counter()
     finder = _Finder(raw, since)
     ended: set[str] = set()
-    with _announced_runs(raw) as announced:
-        while not stop.is_set():
-            pause = OPEN_S
-            try:
-                for uid, run in finder.look([*readers, *refused]):
-                    if uid in ended:
-                        continue
-                    reader = readers.get(uid) or RunReader()
-                    try:
-                        if uid not in readers and skip(run):
-                            ended.add(uid)
-                            continue
-                        readers[uid] = reader
-                        yield from reader.follow(run, abandoned_s=patience_s if ended else float("inf"))
-                        del refused[uid]
-                    except (*NO_RUN, httpx.HTTPStatusError) as error:  # other programs write to the catalog as well
-                        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in AWAY:
-                            raise
-                        refused[uid] += 1
-                        if refused[uid] >= REFUSALS:  # not a temporary fault
-                            why = "Tiled cannot read it" if isinstance(error, httpx.HTTPError) else "it is no run"
-                            logger.warning("%s is left out, %s: %s: %s", uid, why, type(error).__name__, error)
-                            yield from reader.failed(f"it cannot be read: {type(error).__name__}: {error}")
-                    if reader.is_over:
-                        ended.add(uid)
-                        readers.pop(uid, None)
-                        del refused[uid]
-                    if stop.is_set():
-                        return
-                if not (readers or refused):
-                    pause = IDLE_S
-            except (httpx.HTTPError, ClientError) as error:
-                logger.warning("Tiled does not answer: %s", error)
-                pause = AWAY_S
-            until = time.monotonic() + pause
-            while not stop.is_set() and not announced.wait(0.1) and time.monotonic() < until:
-                pass
-            announced.clear()
-
-
-def _subscription(raw: Container) -> Any:
-    """Return a subscription to the children of a container, which uses the client's own key.
-
-    On a server with accounts Tiled's subscription makes a key for each connection, which keys of services may not.
-    """
-    from tiled.client.stream import ContainerSubscription  # needs websockets
-
-    context = raw.context
-    if context.api_key is None:
-        return raw.subscribe()
-    makes_no_key = SimpleNamespace(authentication=SimpleNamespace(providers=[]))
-    used = {"api_uri": context.api_uri, "http_client": context.http_client, "api_key": context.api_key}
-    return ContainerSubscription(
-        SimpleNamespace(**used, server_info=makes_no_key), raw.path_parts, None, raw.structure_clients
-    )
-
-
-@contextmanager
-def _announced_runs(raw: Container) -> Iterator[threading.Event]:
-    """Yield an event that is set whenever the server announces a new run."""
-    announced, subscription = threading.Event(), _subscription(raw)
-
-    def announce(update: object) -> None:  # the subscription holds only a weak reference to it
-        announced.set()
-
-    def listen() -> None:
+    while not stop.is_set():
+        pause = OPEN_S
         try:
-            subscription.start()
-        except Exception as error:  # any error: the server may not have a stream of changes
-            logger.info("no stream of changes (%s): looking every %.0f s", error, IDLE_S)
-
-    subscription.child_created.add_callback(announce)
-    listener = threading.Thread(target=listen, name="ainerd-announced", daemon=True)
-    listener.start()
-    try:
-        yield announced
-    finally:
-        subscription.disconnect()
-        listener.join(LONGEST_S)
+            for uid, run in finder.look([*readers, *refused]):
+                if uid in ended:
+                    continue
+                reader = readers.get(uid) or RunReader()
+                try:
+                    if uid not in readers and skip(run):
+                        ended.add(uid)
+                        continue
+                    readers[uid] = reader
+                    yield from reader.follow(run, abandoned_s=patience_s if ended else float("inf"))
+                    del refused[uid]
+                except (*NO_RUN, httpx.HTTPStatusError) as error:  # other programs write to the catalog as well
+                    if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in AWAY:
+                        raise
+                    refused[uid] += 1
+                    if refused[uid] >= REFUSALS:  # not a temporary fault
+                        why = "Tiled cannot read it" if isinstance(error, httpx.HTTPError) else "it is no run"
+                        logger.warning("%s is left out, %s: %s: %s", uid, why, type(error).__name__, error)
+                        yield from reader.failed(f"it cannot be read: {type(error).__name__}: {error}")
+                if reader.is_over:
+                    ended.add(uid)
+                    readers.pop(uid, None)
+                    del refused[uid]
+                if stop.is_set():
+                    return
+            if not (readers or refused):
+                pause = IDLE_S
+        except (httpx.HTTPError, ClientError) as error:
+            logger.warning("Tiled does not answer: %s", error)
+            pause = AWAY_S
+        stop.wait(pause)
