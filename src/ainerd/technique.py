@@ -19,8 +19,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import new_class
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = [
     "Analysis", "AnalysisError", "Common", "EventReader", "Finding", "Landmarks", "NoReadings", "NullRegimes",
     "Outcome", "Pace", "Panels", "Question", "Readings", "Regimes", "RunAnalysis", "RunInfo", "Series", "Technique",
-    "TechniqueError", "Unit", "begin", "complete", "is_novel", "load", "names", "panels", "provides",
+    "TechniqueError", "Unit", "begin", "is_novel", "load", "names", "panels", "provides",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -757,42 +756,6 @@ class Technique:
         return None
 
 
-_Base = TypeVar("_Base")
-_REQUIRED: dict[type, set[str]] = {Technique: {"from_settings", "begin", "regimes"}, RunAnalysis: {"push", "finish"}}
-
-
-@cache
-def _defaults(base: type) -> type:
-    """Return a class with the optional parts of `base`."""
-    parts = {k: v for k, v in vars(base).items() if not k.startswith("_") and k not in _REQUIRED[base]}
-    return type("Defaults", (), {"__slots__": (), **parts})
-
-
-@cache
-def complete_class(kind: type, base: type) -> Any:
-    """Return `kind` if it inherits from `base`, otherwise a subclass of `kind` with the defaults of `base`."""
-    if issubclass(kind, (base, _defaults(base))):
-        return kind
-    names = {name: getattr(kind, name) for name in ("__module__", "__qualname__", "__doc__")}
-    return new_class(kind.__name__, (kind, _defaults(base)), exec_body=lambda body: body.update(names, __slots__=()))
-
-
-def complete(given: Any, base: type[_Base]) -> _Base:
-    """Add the defaults of `base` to a technique or an analysis that does not inherit from `base`, and return it.
-
-    Examples
-    --------
-    >>> technique = complete(Toy(), Technique)  # the toy does not inherit
-    >>> technique.landmarks() is None, list(technique.check())
-    (True, [])
-    """
-    kind = complete_class(type(given), base)  # type: ignore[arg-type]  # mypy does not accept a class as hashable
-    if kind is not type(given):
-        object.__setattr__(given, "__class__", kind)
-    completed: _Base = given
-    return completed
-
-
 def provides(given: object, name: str) -> bool:
     """Return whether a technique or an analysis defines this part itself, and does not use the default.
 
@@ -801,20 +764,17 @@ def provides(given: object, name: str) -> bool:
     >>> provides(Toy(), "regimes"), provides(Toy(), "landmarks")
     (True, False)
     """
-    defaults = {Technique, RunAnalysis, _defaults(Technique), _defaults(RunAnalysis)}
-    if defaults.isdisjoint(type(given).__mro__):
-        return hasattr(given, name)
-    own = [vars(kind) for kind in type(given).__mro__ if kind not in defaults]
+    own = [vars(kind) for kind in type(given).__mro__ if kind not in (Technique, RunAnalysis)]
     return any(name in names for names in (getattr(given, "__dict__", {}), *own))
 
 
 def begin(technique: Technique, run: RunInfo) -> RunAnalysis:
-    """Start the analysis of a run, and add the defaults of `RunAnalysis` to it.
+    """Start the analysis of a run.
 
     Raises
     ------
     AnalysisError
-        If the technique refuses the run, or returns nothing.
+        If the technique refuses the run, or does not return a `RunAnalysis`.
 
     Examples
     --------
@@ -826,7 +786,10 @@ def begin(technique: Technique, run: RunInfo) -> RunAnalysis:
     analysis = technique.begin(run)
     if analysis is None:
         raise AnalysisError(f"technique {technique.name}: begin() returned nothing")
-    return complete(analysis, RunAnalysis)
+    if not isinstance(analysis, RunAnalysis):
+        got = type(analysis).__name__
+        raise AnalysisError(f"technique {technique.name}: {got} must inherit from ainerd.technique.RunAnalysis")
+    return analysis
 
 
 class Panels(Protocol):
@@ -921,12 +884,12 @@ def names() -> list[str]:
 
 
 def load(name: str) -> type[Technique]:
-    """Return the class of an installed technique. Defaults of `Technique` replace the parts that it lacks.
+    """Return the class of an installed technique.
 
     Raises
     ------
     TechniqueError
-        If no technique has this name, or it cannot be imported. The message is one line.
+        If no technique has this name, it cannot be imported, or it is no `Technique`. The message is one line.
 
     Examples
     --------
@@ -939,9 +902,11 @@ def load(name: str) -> type[Technique]:
         hint = f": did you mean {close[0]!r}?" if close else "."
         raise TechniqueError(f"there is no technique {name!r}{hint} Installed: {', '.join(names()) or 'none'}")
     try:
-        kind: type[Technique] = complete_class(entry.load(), Technique)
+        kind: type[Technique] = entry.load()
     except Exception as error:  # code of a third party
         raise TechniqueError(f"technique {name!r} ({entry.value}) cannot be imported: {error}") from error
+    if not (isinstance(kind, type) and issubclass(kind, Technique)):
+        raise TechniqueError(f"technique {name!r}: {entry.value} must inherit from ainerd.technique.Technique")
     return kind
 
 

@@ -2,7 +2,7 @@ import pytest
 
 MARBLE = '''
 from ainerd.config import Section, read_section
-from ainerd.technique import Finding
+from ainerd.technique import Finding, Technique
 
 class Size(Section):
     inner: float = 1.0
@@ -12,7 +12,7 @@ class MarbleSettings(Section):
     nameLong: str = ""
     size: Size = Size()
 
-class Marble:
+class Marble(Technique):
     """The technique of the test package marble."""
     name, parameters = "marble", {"technique": "marble"}
 

@@ -15,7 +15,7 @@ from ainerd.config import Settings
 PEBBLE = '''
 from typing import Any
 from ainerd.config import Section, read_section
-from ainerd.technique import Finding, Question
+from ainerd.technique import Finding, Question, Technique
 
 class PebbleSettings(Section):
     width: float
@@ -23,7 +23,7 @@ class PebbleSettings(Section):
     mask: str = ""
     note: str = ""
 
-class Pebble:
+class Pebble(Technique):
     """The technique of the test package pebble."""
     name, parameters = "pebble", {"technique": "pebble"}
 

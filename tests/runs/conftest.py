@@ -8,13 +8,13 @@ from event_model import compose_run
 
 from ainerd.config import Detector
 from ainerd.runs import Jobs, Spool, Worker, Writer
-from ainerd.technique import Analysis, AnalysisError, Regimes
+from ainerd.technique import Analysis, AnalysisError, Regimes, RunAnalysis, Technique
 
 SHAPE = (2, 3)
 KEYS = Detector(image="det")
 
 
-class Sums:
+class Sums(RunAnalysis):
     """The sum of each frame; refuses frames whose sum is 666."""
 
     def __init__(self, technique, info):
@@ -48,7 +48,7 @@ class Growing(Sums):
 
 
 @dataclass
-class Toy:
+class Toy(Technique):
     unit: object = "run"
     p: float | None = None
     name: str = "toy"

@@ -16,6 +16,7 @@ from ainerd.technique import (
     Landmarks,
     Question,
     Regimes,
+    RunAnalysis,
     RunInfo,
 )
 from ainerd.testing import ExampleRun, TechniqueCheckError, analyse, check_technique, technique_checks
@@ -54,14 +55,19 @@ def test_rheo_xpcs_passes(rheo_xpcs, name):
 # Toys that are broken, one in each way.
 
 
-class Passes:
+class Passes(RunAnalysis):
     """An analysis that passes everything on to the toy's."""
 
     def __init__(self, toy, run):
         self.toy, self.run, self.inner = toy, run, Trajectory(toy, run.frame_shape)
 
-    def __getattr__(self, name):
-        return getattr(self.inner, name)
+    pixels, means = (property(lambda self, name=name: getattr(self.inner, name)) for name in ("pixels", "means"))
+
+    def push(self, block, first):
+        self.inner.push(block, first)
+
+    def finish(self):
+        return self.inner.finish()
 
 
 def says(**changes):

@@ -36,7 +36,7 @@ from ainerd.results import LiveNode, ResultStore, commands, digest, principal_of
 from ainerd.runs import Jobs, RecordedKeys, Spool, Worker, Writer, harmless, parameters_of, write_run
 from ainerd.server import Presence
 from ainerd.sources import Intake, Source, open_source
-from ainerd.technique import Outcome, Technique, complete
+from ainerd.technique import Outcome, Technique
 from ainerd.views import Logbook, status_panel
 from ainerd.words import number_of, rendered, scan_text
 
@@ -97,7 +97,6 @@ class Observer:
     def __init__(
         self, technique: Technique, client: Container, settings: Settings, travel: Travel | None = None
     ) -> None:
-        technique = complete(technique, Technique)
         self.name, self.technique, self.review = settings.name, technique, settings.steering.review
         parameters = parameters_of(technique, settings.detector)
         self.results = ResultStore(client["ainerd"], agent=self.name, digest=digest(parameters))

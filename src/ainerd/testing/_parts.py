@@ -17,7 +17,18 @@ from numpy.typing import NDArray
 
 from ainerd.config import Settings
 from ainerd.results import LoadedResult, Part, ResultRecord, digest
-from ainerd.technique import AnalysisError, Common, Finding, Landmarks, Panels, Question, Regimes, Series, provides
+from ainerd.technique import (
+    AnalysisError,
+    Common,
+    Finding,
+    Landmarks,
+    Panels,
+    Question,
+    Regimes,
+    Series,
+    Technique,
+    provides,
+)
 from ainerd.testing._example import CheckFailed, Feed, Trial, analyse, require
 
 if TYPE_CHECKING:
@@ -35,6 +46,8 @@ def protocol(trial: Trial) -> None:
     """Check that all attributes and methods exist, and that the attributes have valid values."""
     technique: Any = trial.technique
     require(not isinstance(technique, type), "the class was given: give an instance, such as Mine()")
+    is_technique = isinstance(technique, Technique)
+    require(is_technique, f"{type(technique).__name__} must inherit from ainerd.technique.Technique")
     missing = [name for name in ATTRIBUTES if not hasattr(technique, name)]
     missing += [name for name in METHODS if not provides(technique, name)]
     require(not missing, f"there is no {', '.join(missing)}: see ainerd.technique.Technique")

@@ -33,7 +33,7 @@ class TechniqueCheckError(AssertionError):
     Traceback (most recent call last):
         ...
     ainerd.testing._suite.TechniqueCheckError: technique 'object' fails 1 check(s):
-      protocol: there is no name, unit, alpha, embedding_size, regime_width, parameters, from_settings, ...
+      protocol: object must inherit from ainerd.technique.Technique
     """
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from ainerd.config import Section, read_section
 from ainerd.novelty import find_regimes
-from ainerd.technique import Analysis, AnalysisError, Common, Finding, Landmarks, Series
+from ainerd.technique import Analysis, AnalysisError, Common, Finding, Landmarks, RunAnalysis, Series, Technique
 
 
 class RadialSettings(Section):
@@ -14,7 +14,7 @@ class RadialSettings(Section):
     temperature: str = "temperature"
 
 
-class Radial:
+class Radial(Technique):
     name = "radial"
     unit = Series("ramp")
     alpha = 0.05
@@ -63,7 +63,7 @@ class Radial:
         return Halves(bounds)
 
 
-class Rings:
+class Rings(RunAnalysis):
     def __init__(self, technique, run):
         self.technique = technique
         self.next_run(run)

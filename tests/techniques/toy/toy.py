@@ -4,7 +4,7 @@ import numpy as np
 
 from ainerd.config import Section, read_section
 from ainerd.novelty import find_regimes
-from ainerd.technique import Analysis, AnalysisError, Series
+from ainerd.technique import Analysis, AnalysisError, RunAnalysis, Series, Technique
 
 
 class ToySettings(Section):
@@ -13,7 +13,7 @@ class ToySettings(Section):
     alpha: float = 0.05
 
 
-class Toy:
+class Toy(Technique):
     name, embedding_size, regime_width = "toy", 4, 3.0
 
     def __init__(self, unit="run", usual_counts=(), alpha=0.05):
@@ -35,7 +35,7 @@ class Toy:
         return find_regimes(embeddings, previous, width=self.regime_width)
 
 
-class Trajectory:
+class Trajectory(RunAnalysis):
     def __init__(self, toy, frame_shape):
         self.toy, self.pixels, self.means = toy, np.arange(frame_shape[0] * frame_shape[1]), []
 
