@@ -47,17 +47,26 @@ __all__ = [
     "verlet_weis", "write_metadata", "write_rigaku", "write_rigaku_3m", "write_series", "write_words",
 ]  # fmt: skip
 
-# the lightest first
-_MODULES = (
-    "_basics", "_geometry", "_stage", "_beam", "_frames", "_recording", "_sample", "_speckle", "_rheometer",
-    "_lambda_cam", "_scattering", "_particles", "_blocks", "_lambda750k", "_eiger", "_rigaku", "_diffraction",
-    "_instrument", "_acquire", "_writers",
-)  # fmt: skip
+_MODULE_OF = {
+    "AcquisitionStopped": "_lambda750k", "Attenuator": "_beam", "Blocks": "_blocks", "Crowd": "_particles",
+    "Crystal": "_diffraction", "DATASET": "_frames", "DiffractionDetector": "_diffraction", "Dose": "_beam",
+    "Eiger": "_eiger", "FlowField": "_particles", "FrameFile": "_frames", "FrameMaker": "_frames",
+    "Geometry": "_geometry", "Grain": "_speckle", "Lambda750k": "_lambda750k", "LambdaCam": "_lambda_cam",
+    "ManualEiger": "_eiger", "Recording": "_recording", "Rheometer": "_rheometer", "Rigaku": "_rigaku",
+    "Rigaku3M": "_rigaku", "SAMPLES": "_sample", "ScatteredMovie": "_scattering", "Shutter": "_beam",
+    "SimClock": "_basics", "SimulatedInstrument": "_instrument", "Source": "_beam", "SpeckleMovie": "_speckle",
+    "Stage": "_stage", "StreamingDetector": "_frames", "TemperatureController": "_diffraction",
+    "Transition": "_diffraction", "WrittenElsewhere": "_writers", "WrittenFile": "_writers", "Yielding": "_rheometer",
+    "acquire": "_acquire", "flicker": "_beam", "form_factor": "_geometry", "hidden_sample": "_sample",
+    "mode_weights": "_speckle", "read_hardware": "_instrument", "rigaku_words": "_rigaku", "scattering": "_geometry",
+    "sparse_speckle": "_rigaku", "structure_factor": "_geometry", "unlit": "_beam", "verlet_weis": "_geometry",
+    "write_metadata": "_acquire", "write_rigaku": "_rigaku", "write_rigaku_3m": "_rigaku", "write_series": "_eiger",
+    "write_words": "_rigaku",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    """Import the modules on first use, beginning with the one that needs least, until one has the name."""
-    for module in _MODULES if name in __all__ else ():
-        if hasattr(found := import_module(f"{__name__}.{module}"), name):
-            return getattr(found, name)
+    """Import the module of a name on first use."""
+    if name in _MODULE_OF:
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

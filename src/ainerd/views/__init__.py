@@ -32,13 +32,17 @@ __all__ = [
     "save_panel", "status_panel", "write_report",
 ]  # fmt: skip
 
+_MODULE_OF = {
+    "Report": "_report", "Section": "_report", "campaign_figure": "_figure", "empty_panel": "_style",
+    "panel_names": "_figure", "panel_title": "_style", "read_handover": "_report", "read_report": "_report",
+    "report_html": "_report_files", "report_markdown": "_report_files", "save_panel": "_figure",
+    "write_report": "_report_files",
+}  # fmt: skip
+
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        for module in ("_style", "_figure", "_report", "_report_files"):
-            drawing = import_module(f"{__name__}.{module}")
-            if hasattr(drawing, name):
-                return getattr(drawing, name)
+    if name in _MODULE_OF:
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
