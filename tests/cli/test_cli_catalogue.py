@@ -99,9 +99,9 @@ def test_similar_results_are_listed_nearest_first(run, catalogue):
     done = run("similar", keys[0], "-n", 2)
     assert done.exit_code == 0, done.output
     head, *lines = done.output.splitlines()
-    assert head.split()[:3] == ["distance", "scan", "sample_x"]
+    assert head.split()[:3] == ["distance", "scan", "time"]
     assert [line.split()[-1] for line in lines] == [key[:8] for key in keys[1:3]]
-    assert f"{datetime.fromtimestamp(1.7e9):%Y-%m-%d %H:%M}" in lines[0]  # local time, as everywhere
+    assert f"{datetime.fromtimestamp(1.7e9):%d %b %H:%M}" in lines[0]  # local time, as everywhere
 
 
 def test_maps_of_a_file_are_found_among_the_results(run, catalogue, tmp_path):

@@ -87,7 +87,7 @@ def similar(
             near = store.similar(key_of(store, key), n)
         except KeyError as error:
             raise ValueError(error.args[0]) from None
-        show_near(store, near, as_json=json)
+        show_near(near, as_json=json)
 
 
 def export(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ainerd.results import ResultStore
 
 KEY = "AINERD_STORAGE__API_KEY"
+SHOWN = 60  # results, which a table of results shows at most
 
 Tiled = Annotated[
     str | None,
@@ -215,33 +216,18 @@ def show_file(file: Path) -> None:
     print(f"{file}  {file.stat().st_size / 1e6:.3g} MB")
 
 
-def show_near(store: "ResultStore", near: "pd.DataFrame", *, as_json: bool) -> None:
+def show_near(near: "pd.DataFrame", *, as_json: bool) -> None:
     """Print the table of nearest results that `ResultStore.similar` returns.
 
     Examples
     --------
-    >>> show_near(store, store.similar(store.key(3), n=1)[["scan_id"]], as_json=True)
+    >>> show_near(store.similar(store.key(3), n=1)[["scan_id"]], as_json=True)
     [{"key":"...","scan_id":4}]
     """
     if as_json:
         print(near.reset_index().to_json(orient="records", date_format="iso"))
         return
-    import pandas as pd
     from rich.console import Console
-    from rich.table import Table
 
-    from ainerd.words import here, scan_text
-
-    positions = [*store.record(near.index[0]).positions] if len(near) else []
-    forms = {"distance": ".3g", "scan_id": "", **dict.fromkeys(positions, ".2f")}
-    forms |= {"regime": ".0f", "novelty_p": ".2g", "run_time": "%Y-%m-%d %H:%M"}
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("distance", "scan", *positions, "regime", "p", "time", "key"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for key, row in near.iterrows():
-        row = row.copy()
-        row["run_time"] = row["run_time"] if pd.isna(row["run_time"]) else here(row["run_time"])
-        cells = {name: format(row[name], form) if row.notna()[name] else "–" for name, form in forms.items()}
-        cells["scan_id"] = scan_text(row["scan_id"], row["event"])
-        table.add_row(*cells.values(), str(key)[:8])
-    Console().print(table)
+    for first in range(0, len(near), SHOWN):
+        Console().print(near[first : first + SHOWN])

@@ -260,7 +260,7 @@ class ResultStore(CampaignRecords):
         results = results.at(has_common_size(results))
         return embedding_table(results, newest_scope(results) if digest is None else {"digest": digest})
 
-    def similar(self, like: str | ArrayLike, n: int = 10) -> pd.DataFrame:
+    def similar(self, like: str | ArrayLike, n: int = 10) -> ResultTable:
         """Return the `n` results nearest in the latent space, nearest first, with their Euclidean ``distance``.
 
         Parameters
@@ -279,7 +279,9 @@ class ResultStore(CampaignRecords):
         """
         current = self._current_table()
         distance = similar(current.results, like, n)
-        return current.table.loc[distance.index].assign(distance=distance)
+        near = ResultTable(current.table.loc[distance.index].assign(distance=distance))
+        near.attrs = dict(current.table.attrs)
+        return near
 
     def load(self, keys: Sequence[str], names: Collection[str] | None = None) -> Iterator[LoadedResult]:
         """Yield results in memory, with all their arrays and tables or those with these names; see `LoadedResult`.

@@ -256,6 +256,7 @@ def _cells(key: str, row: Mapping[Any, Any], attrs: Mapping[Any, Any]) -> dict[s
     names, units = attrs.get("positions", ()), attrs.get("units", {})
     status, regime = str(known.get("status", "?")), known.get("regime")
     return {
+        "distance": f"{known['distance']:.3g}" if "distance" in known else "",  # of `similar`
         "scan": scan_text(known.get("scan_id"), known.get("event")),
         "time": _local(known.get("event_time", known.get("run_time"))),
         "sample": str(known.get("sample", "")),

@@ -124,7 +124,7 @@ def similar(
         if model.sha256 != info["sha256"]:
             theirs = f"the results are of encoder {info['name']!r} with SHA-256 {info['sha256'][:12]}…"
             raise ValueError(f"{theirs}, this one has {model.sha256[:12]}…: give its weights with --encoder")
-        show_near(store, store.similar(model.encode_run(maps), n), as_json=json)
+        show_near(store.similar(model.encode_run(maps), n), as_json=json)
 
 
 def read_npy(file: Path) -> "NDArray[Any]":
