@@ -315,6 +315,23 @@ class Outcome:
     reason: str = ""  # why it failed, or has no numbers yet
     is_recalled: bool = False  # the result existed: the run came again, or another agent was faster
 
+    @classmethod
+    def recalled(
+        cls, key: str, metadata: Mapping[str, Any], positions: Iterable[str], readings: Iterable[str], **more: Any
+    ) -> Self:
+        """Return the outcome of a result with these metadata, and `more` fields; `positions`, `readings` are names."""
+        known = {name: x for name, x in metadata.items() if x is not None}
+        same = known.keys() & {"raw_uid", "status", "scan_id", "event", "novelty_p", "novel", "own_p", "regime"}
+        return cls(
+            **{name: known[name] for name in same},
+            key=key,
+            trial_id=known.get("suggestion_id") or key,
+            positions={name: known[name] for name in positions if name in known},
+            readings={name: float(x) for name in readings if isinstance(x := known.get(name), int | float)},
+            is_recalled=True,
+            **more,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Regimes:

@@ -37,25 +37,10 @@ def remembered(
         paces = [pace_of({str(name): x for name, x in row.dropna().items()}) for _, row in rows.iterrows()]
     rows = rows.reindex(columns=list(dict.fromkeys([*_COLUMNS, *names, *readings]))).astype(object)
     points = [*embeddings.to_numpy(np.float32), *[None] * (len(rows) - len(embeddings))]
-    columns = {name: column.tolist() for name, column in rows.where(rows.notna(), None).items()}
+    columns = {str(name): column.tolist() for name, column in rows.where(rows.notna(), None).items()}
     each = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
     return [
-        Outcome(
-            raw_uid=row["raw_uid"],
-            key=key,
-            trial_id=row["suggestion_id"] or key,
-            status=row["status"],
-            positions={name: row[name] for name in names if row[name] is not None},
-            embedding=point,
-            novelty_p=row["novelty_p"],
-            novel=row["novel"],
-            own_p=row["own_p"],
-            regime=-1 if row["regime"] is None else row["regime"],
-            readings={name: row[name] for name in readings if row[name] is not None},
-            pace=pace,
-            reason=row["reason"] or "",
-            is_recalled=True,
-        )
+        Outcome.recalled(key, row, names, readings, embedding=point, pace=pace, reason=row["reason"] or "")
         for key, row, point, pace in zip(rows.index, each, points, paces, strict=True)
     ]
 

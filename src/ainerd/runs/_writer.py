@@ -388,22 +388,13 @@ class Writer:
     def _recall(self, subject: Subject) -> Outcome:
         """Return the outcome that is in Tiled."""
         record = self.store.record(subject.key)
-        outcome = Outcome(
-            raw_uid=subject.run.uid,
-            key=record.key,
-            trial_id=record.suggestion_id or record.key,
-            status=record.status,
-            positions=record.positions,
-            scan_id=record.scan_id,
-            event=record.event,
+        outcome = Outcome.recalled(
+            record.key,
+            record.metadata() | {"raw_uid": subject.run.uid},
+            record.positions,
+            self.recorded.readings,
             embedding=None if record.embedding is None else np.array(record.embedding, np.float32),
-            novelty_p=record.novelty_p,
-            novel=record.novel,
-            own_p=record.own_p,
-            regime=-1 if record.regime is None else record.regime,
-            readings={n: x for n in self.recorded.readings if (x := _number(record.summary.get(n))) is not None},
             pace=self.technique.pace(record.summary),
-            is_recalled=True,
         )
         if subject.series_id and subject.run.uid not in (record.raw_uids or ()):
             reason = f"series {subject.series_id} is closed: the run is not in it, give it another name"
@@ -512,10 +503,6 @@ def time_of(value: Any) -> float | None:
     """Return seconds since 1970; None if the value is not a number or later than a table can show."""
     value = _typed(value, int, float)
     return float(value) if value is not None and abs(value) <= LATEST_S else None
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
 
 
 def parameters_of(technique: Technique, detector: Detector) -> dict[str, Any]:
