@@ -28,6 +28,7 @@ from ainerd.units import UnitError, converted, same_unit
 
 logger = logging.getLogger(__name__)
 
+SPOILT = "spoilt"  # begins the reason if a plan ends a run with "fail" because its data must not be used
 EIGER = ("AD_EIGER", "AD_EIGER2", "AD_EIGER_SLICE")  # specs of classic ophyd
 EXACT = 2**53  # a double holds all integers up to it
 CLOCKS_S = 1.0  # between a time stamp and the time of its event, beyond which they are of different clocks
@@ -63,6 +64,8 @@ class Run(DocumentRouter):
         The same without missing ones.
     problem : str
         Why no more frames can be used, because of a document; empty if they can.
+    spoilt : str
+        Why its plan ended the run as spoilt; empty if it did not.
 
     Examples
     --------
@@ -112,7 +115,7 @@ class Run(DocumentRouter):
         self._reader_resource, self._pixels = "", np.empty(0, np.int64)  # of `_reader`
         self._other_clocks: set[str] = set()  # readings whose time stamps are not those of the documents' clock
         self.n_passed = self.n_read = 0
-        self.problem = ""
+        self.problem = self.spoilt = ""
 
     def __call__(self, name: str, doc: Any, validate: bool = False) -> tuple[str, Any]:
         """Take a document. If it cannot be used, `problem` names it."""
@@ -393,6 +396,8 @@ class Run(DocumentRouter):
     def stop(self, doc: Any) -> None:
         """Take the stop document. Frames of events that nothing has announced are missing."""
         self.stop_doc = dict(doc)
+        if doc.get("exit_status") == "fail" and str(doc.get("reason", "")).startswith(SPOILT):
+            self.spoilt = str(doc["reason"])
         if self._image is not None and not self._keys.number:
             self._announced.end(self._n_events * self._per_index)
 

@@ -6,9 +6,9 @@ from ainerd.runs._raw import RawWriter, write_run
 from ainerd.runs._run import RunState
 from ainerd.runs._spool import Kept, Spool
 from ainerd.runs._worker import Worker
-from ainerd.runs._writer import SPOILT, RecordedKeys, Subject, Writer, parameters_of, start_metadata
+from ainerd.runs._writer import RecordedKeys, Subject, Writer, parameters_of, start_metadata
 
 __all__ = [
-    "SPOILT", "Jobs", "Journal", "Kept", "RawWriter", "RecordedKeys", "RunState", "Spool", "Subject", "Worker",
+    "Jobs", "Journal", "Kept", "RawWriter", "RecordedKeys", "RunState", "Spool", "Subject", "Worker",
     "Writer", "harmless", "parameters_of", "start_metadata", "write_run",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 
 from ainerd.documents import FrameError, Whole
-from ainerd.runs._writer import SPOILT, Listener, Subject, Writer, is_refused, time_of
+from ainerd.runs._writer import Listener, Subject, Writer, is_refused, time_of
 from ainerd.technique import Analysis, AnalysisError, Outcome, Series
 
 logger = logging.getLogger(__name__)
@@ -66,8 +66,7 @@ class RunState:
             self._advance(wait_s=min(max(late, 0.0), self._late_s))
             self.run.close()
             if self._subject is not None:
-                if doc.get("exit_status") == "fail" and str(doc.get("reason", "")).startswith(SPOILT):
-                    self._subject.problem = str(doc["reason"])
+                self._subject.problem = self.run.spoilt or self._subject.problem
                 self._end()
         elif name in ("descriptor", "event", "event_page", "bulk_events", "stream_datum"):
             self._advance()

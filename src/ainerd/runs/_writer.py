@@ -21,7 +21,6 @@ from ainerd.technique import Analysis, AnalysisError, Outcome, RunAnalysis, RunI
 
 logger = logging.getLogger(__name__)
 
-SPOILT = "spoilt"  # begins the reason of a run that a plan ends with "fail" because its data must not be used
 REFUSALS = (httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNPROCESSABLE_ENTITY)
 OF_NUMBERS = ("flags", "frame_number", "ticks", "pixel_order")  # settings of the detector that change its results
 # Metadata that most beamlines write, and the names that they use.
