@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from ainerd.config import Settings
 from ainerd.novelty import find_regimes
 from ainerd.results import ResultStore
 from ainerd.server import embedded_server, open_catalog
-from ainerd.steering import visit
+from ainerd.steering import Devices
 from ainerd.technique import Analysis, AnalysisError, Regimes, RunAnalysis, RunInfo, Technique
 from sim_devices import StreamingDetector
 
@@ -212,8 +211,8 @@ class Beamline:
         """Start an agent of one of the detectors, and attach it."""
         settings = self.settings(detector.name)
         open_catalog(self.client)
-        measure = partial(visit, acquire=acquire)
-        agent = Agent(Numbered(detector.name), self.client, settings, None, detector, [self.x], None, measure, None)
+        devices = Devices(detector, [self.x], acquire=acquire)
+        agent = Agent(Numbered(detector.name), self.client, settings, None, devices)
         agent.start()
         agent.quiet = True
         agent.attach(self.RE)

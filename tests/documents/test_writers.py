@@ -16,6 +16,7 @@ from ainerd.agent import Agent
 from ainerd.config import Settings
 from ainerd.novelty import find_regimes
 from ainerd.server import open_catalog
+from ainerd.steering import Devices
 from ainerd.technique import Analysis, RunAnalysis, Technique
 from sim_devices import StreamingDetector, WrittenElsewhere, WrittenFile
 
@@ -107,7 +108,7 @@ def attached(server, tmp_path_factory):
     client, x = server.client().create_container(folder.name), SynAxis(name="x")
     open_catalog(client)
     settings, technique = Settings.of(described, folder), Copies()
-    with closing(Agent(technique, client, settings, None, None, [x], None, lambda *args, **options: None)) as agent:
+    with closing(Agent(technique, client, settings, None, Devices(None, [x]))) as agent:
         agent.quiet = True
         agent.start()
         agent.attach(engine)

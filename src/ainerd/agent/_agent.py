@@ -32,7 +32,7 @@ from ainerd.config import Settings, SettingsError
 from ainerd.results import ConfigurationRecord, ResultStore
 from ainerd.runs import RawWriter, parameters_of
 from ainerd.server import open_catalog
-from ainerd.steering import Exposing, answer_of, check_limits, explore, visit
+from ainerd.steering import Devices, Exposing, answer_of, check_limits, explore, visit
 from ainerd.technique import Technique, TechniqueError, load
 from ainerd.units import same_unit, stated
 from ainerd.words import printable
@@ -53,10 +53,7 @@ class Agent(Observer):
     ----------
     technique, client, settings, travel
         As for `Observer`.
-    detector, actuators, shutter
-        As for `ainerd.agent.build_agent`.
-    measure : callable
-        `ainerd.steering.visit` with these devices.
+    devices : Devices
     exposing : callable, optional
         `ainerd.steering.Exposing` with these devices, if the settings have ``[steering.exposure]``.
 
@@ -82,20 +79,16 @@ class Agent(Observer):
         client: Container,
         settings: Settings,
         travel: Travel | None,
-        detector: Any,
-        actuators: Sequence[Any],
-        shutter: Any,
-        measure: Callable[..., Callable[..., MsgGenerator[Any]]],
+        devices: Devices,
         exposing: Callable[..., Exposing] | None = None,
     ) -> None:
-        missing = set(settings.steering.bounds) ^ {actuator.name for actuator in actuators}
+        missing = set(settings.steering.bounds) ^ {actuator.name for actuator in devices.actuators}
         if missing:
             raise ValueError(
                 f"bounds and actuators must have the same names, these differ: {', '.join(sorted(missing))}"
             )
         super().__init__(technique, client, settings, travel)
-        self._detector, self._actuators, self._shutter, self._measure = detector, tuple(actuators), shutter, measure
-        exposures = self._campaign.exposures
+        self._devices, exposures = devices, self._campaign.exposures
         self._exposing = None
         if exposing is not None and exposures is not None:
             self._exposing = exposing(exposures.book, choose=self._campaign.proposals.exposure_of, took=exposures.took)
@@ -113,9 +106,10 @@ class Agent(Observer):
 
     def _problem(self, go: Callable[[], MsgGenerator[Any]] | None = None) -> OptimizationProblem[Any, Any, Any]:
         """Return `problem`, with a plan that runs just before each exposure."""
-        measure = self._measure(self._worker.outcomes, exposing=self._exposing, go=go)
+        devices = self._devices
+        measure = visit(self._worker.outcomes, devices, exposing=self._exposing, go=go)
         measure = measure if go is None else self._with_room(measure)
-        return OptimizationProblem(self._campaign, self._actuators, [self._detector], self.evaluate, measure)
+        return OptimizationProblem(self._campaign, devices.actuators, [devices.detector], self.evaluate, measure)
 
     def attach(self, RE: RunEngine) -> None:
         """Subscribe the agent and the writer of raw runs, which has its own threads. A second call does nothing.
@@ -250,8 +244,8 @@ class Agent(Observer):
 
     def _closed(self, plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
         """Close the shutter before anything moves, because a killed session may have left it open; enter its dose."""
-        if self._shutter is not None:
-            yield from bps.mv(self._shutter, "close")
+        if self._devices.shutter is not None:
+            yield from bps.mv(self._devices.shutter, "close")
         if self._exposing is not None:
             self._exposing.book.settle()
         return (yield from plan)
@@ -277,7 +271,7 @@ class Agent(Observer):
     def _here(self) -> MsgGenerator[dict[str, float]]:
         """Return the present position, within the bounds."""
         here = {}
-        for actuator in self._actuators:
+        for actuator in self._devices.actuators:
             low, high = self.bounds[actuator.name]
             x = yield from bps.rd(actuator)
             here[actuator.name] = float(np.clip(x, low, high))  # a motor may stop a few microns beyond its limit
@@ -509,9 +503,9 @@ def build_agent(
     >>> close()
     """
     _check_types(settings, client)
-    for argument, devices in {"actuators": actuators, "beside": beside}.items():
-        if hasattr(devices, "name"):
-            raise TypeError(f"{argument} must be a list of devices: {argument}=[{devices.name}]")
+    for argument, each in {"actuators": actuators, "beside": beside}.items():
+        if hasattr(each, "name"):
+            raise TypeError(f"{argument} must be a list of devices: {argument}=[{each.name}]")
     for device in (detector, *actuators, *beside):
         if not hasattr(device, "name"):
             raise TypeError(f"{device!r} is not a device: give the object itself, not its name")
@@ -523,18 +517,11 @@ def build_agent(
             raise SettingsError(f"steering.bounds: {error}") from None
     check_units(actuators, settings.units)
     monitored = _signals(beside, settings.recorded.series.values()) if beside else []
+    knobs = settings.steering.knobs
+    devices = Devices(detector, tuple(actuators), beside, monitored, shutter, before, acquire, knobs)
     technique, travel = _open(settings, client), _travel_of(settings, detector, actuators)
-    measure = partial(
-        visit,
-        beside=beside,
-        monitored=monitored,
-        shutter=shutter,
-        before=before,
-        acquire=acquire,
-        knobs=settings.steering.knobs,
-    )
     exposing = None if settings.steering.exposure is None else _exposing_of(settings, detector, attenuator)
-    agent = Agent(technique, client, settings, travel, detector, actuators, shutter, measure, exposing)
+    agent = Agent(technique, client, settings, travel, devices, exposing)
     agent.start()
     return agent
 

@@ -20,10 +20,9 @@ from tiled.client.container import Container
 
 from ainerd.agent._agent import check_units
 from ainerd.campaign import HOLDS
-from ainerd.knobs import Knob
 from ainerd.results import AgentNode, ResultStore, SuggestionRecord, read_agent
 from ainerd.results.commands import Reject, Take, check_position, seen
-from ainerd.steering import check_limits, visit
+from ainerd.steering import Devices, check_limits, visit
 
 POLL_S = 0.25
 
@@ -35,14 +34,9 @@ def explore_remote(
     agent: str | None = None,
     detector: Any,
     actuators: Sequence[Any],
-    beside: Sequence[Any] = (),
-    monitored: Sequence[Any] = (),
-    shutter: Any = None,
-    before: Callable[[], MsgGenerator[Any]] | None = None,
-    acquire: Callable[..., MsgGenerator[Any]] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
-    knobs: Mapping[str, Knob] | None = None,
     timeout_s: float = 600.0,
+    **fields: Any,
 ) -> MsgGenerator[list[str]]:
     """Plan: measure `n` positions that an agent in another process suggests: ``RE(explore_remote(client, 5, …))``.
 
@@ -58,14 +52,15 @@ def explore_remote(
         Number of positions.
     agent : str, optional
         Name of the agent whose suggestions are measured. It is required if several agents have a suggestion.
-    detector, actuators, beside, monitored, shutter, before, acquire
-        As for `build_agent` and `ainerd.steering.visit`.
+    detector, actuators
+        See `ainerd.steering.Devices`.
     bounds : mapping of str to (float, float), optional
         Limits by the actuators' names, in addition to the actuators' own limits.
-    knobs : mapping of str to Knob, optional
-        ``settings.steering.knobs``: those with a cost move first and settle, and none is turned back that must not.
     timeout_s : float
         Longest wait for a suggestion, and for the analysis of a run.
+    **fields
+        The other fields of `ainerd.steering.Devices`: beside, monitored, shutter, before, acquire, and as knobs
+        ``settings.steering.knobs``, so that none is turned back that must not.
 
     Returns
     -------
@@ -98,16 +93,7 @@ def explore_remote(
     if not isinstance(n, int) or n < 1:
         raise ValueError(f"explore_remote needs a number of positions, got {n!r}")
     remote = _Remote(ResultStore(client["ainerd"]), agent, list(actuators), bounds or {}, timeout_s)
-    measure = partial(
-        visit,
-        beside=beside,
-        monitored=monitored,
-        shutter=shutter,
-        before=before,
-        acquire=acquire,
-        knobs=knobs,
-        timeout_s=timeout_s,
-    )
+    measure = partial(visit, devices=Devices(detector, actuators, **fields), timeout_s=timeout_s)
     return _explore(remote, n, detector, measure)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import count
 from numbers import Real
@@ -29,6 +29,40 @@ FLUSH_S = 0.2
 ANSWER_S = 10.0  # longest wait for a device
 
 
+@dataclass(frozen=True)
+class Devices:
+    """Devices and plans of exposures.
+
+    Attributes
+    ----------
+    detector : device
+        Flyable and collectable, unless `acquire` is given.
+    actuators, beside : sequences of devices
+        Read once before the first frame, into the primary stream.
+    monitored : sequence of signals
+        Recorded whenever they change during the exposure.
+    shutter : device, optional
+        Set to "open" before the first frame, and to "close" when the exposure ends, in whatever way; see the page
+        "Exposure and dose".
+    before : callable, optional
+        Returns the plan that runs at each position before its exposure.
+    acquire : callable, optional
+        Plan of an exposure: ``acquire(devices, md=…)`` with the detector, the actuators and `beside`, which takes
+        one run and returns its uid. `bluesky.plans.count` is one. `expose` without it.
+    knobs : mapping of str to Knob, optional
+        By the actuators' names. Knobs with a cost move first, one by one, and settle; then the others move together.
+    """
+
+    detector: Any = None
+    actuators: Sequence[Any] = ()
+    beside: Sequence[Any] = ()
+    monitored: Sequence[Any] = ()
+    shutter: Any = None
+    before: Callable[[], MsgGenerator[Any]] | None = None
+    acquire: Callable[..., MsgGenerator[Any]] | None = None
+    knobs: Mapping[str, Knob] | None = None
+
+
 def expose(
     detector: Any,
     *,
@@ -45,15 +79,8 @@ def expose(
 
     Parameters
     ----------
-    detector : device
-        Flyable and collectable.
-    beside : sequence of devices
-        Read once before the first frame, into the primary stream.
-    monitored : sequence of signals
-        Recorded whenever they change during the exposure.
-    shutter : device, optional
-        Set to "open" before the first frame, and to "close" when the exposure ends, in whatever way; see the page
-        "Exposure and dose".
+    detector, beside, monitored, shutter
+        See `Devices`.
     md : mapping, optional
         Goes into the start document.
 
@@ -70,15 +97,14 @@ def expose(
     >>> announced[0]["sample"], announced[-2]["indices"]["stop"], announced[-1]["exit_status"]
     ('PEG 3', 100, 'success')
     """
-    guard = Guard(shutter)
-    return (yield from taken_again(lambda: guard.exposure(_flight(detector, guard, beside, monitored, md))))
+    guard, devices = Guard(shutter), Devices(detector, beside=beside, monitored=monitored)
+    return (yield from taken_again(lambda: guard.exposure(_flight(devices, guard, md))))
 
 
-def _flight(
-    detector: Any, guard: Guard, beside: Sequence[Any], monitored: Sequence[Any], md: Mapping[str, Any] | None
-) -> MsgGenerator[str]:
+def _flight(devices: Devices, guard: Guard, md: Mapping[str, Any] | None) -> MsgGenerator[str]:
     """Take one run in which the detector flies."""
-    devices = list({id(root): root for root in (getattr(d, "root", d) for d in (detector, *beside))}.values())
+    detector, beside = devices.detector, [*devices.actuators, *devices.beside]
+    staged = list({id(root): root for root in (getattr(d, "root", d) for d in (detector, *beside))}.values())
 
     def frames() -> MsgGenerator[None]:
         yield from guard.open()
@@ -94,29 +120,25 @@ def _flight(
 
     def inner() -> MsgGenerator[None]:
         if beside:
-            yield from bps.trigger_and_read(list(beside), name="primary")
+            yield from bps.trigger_and_read(beside, name="primary")
         yield from bps.declare_stream(detector, name=detector.name, collect=True)
         exposure = bpp.rewindable_wrapper(frames(), False)  # after a pause it goes on, and is not kicked off again
         yield from bpp.finalize_wrapper(exposure, guard.close)
 
     run = bpp.run_wrapper(inner(), md={"plan_name": "expose", **(md or {})})
-    staged = bpp.stage_wrapper(bpp.monitor_during_wrapper(run, list(monitored)), devices)
-    uid: str = yield from bpp.set_run_key_wrapper(staged, "ainerd_exposure")
+    run = bpp.stage_wrapper(bpp.monitor_during_wrapper(run, list(devices.monitored)), staged)
+    uid: str = yield from bpp.set_run_key_wrapper(run, "ainerd_exposure")
     return uid
 
 
 def visit(
     outcome_of: Callable[[str], Future[Any]] | None,
+    devices: Devices | None = None,
     *,
-    beside: Sequence[Any] = (),
-    monitored: Sequence[Any] = (),
-    shutter: Any = None,
-    before: Callable[[], MsgGenerator[Any]] | None = None,
-    acquire: Callable[..., MsgGenerator[Any]] | None = None,
-    knobs: Mapping[str, Knob] | None = None,
     exposing: Exposing | None = None,
     go: Callable[[], MsgGenerator[Any]] | None = None,
     timeout_s: float = 600.0,
+    **fields: Any,
 ) -> Callable[..., MsgGenerator[tuple[str, ...]]]:
     """Make an acquisition plan for bluesky-adaptive: move, expose, and wait for the analysis of each exposure.
 
@@ -126,21 +148,16 @@ def visit(
     ----------
     outcome_of : callable or None
         Future of the analysis of a run, by uid; None: the plan does not wait.
-    beside, monitored, shutter
-        As in `expose`.
-    before : callable, optional
-        Makes the plan that runs at each position before its exposure.
-    acquire : callable, optional
-        Plan of an exposure: ``acquire(devices, md=…)`` with the detector, the actuators and `beside`, which takes
-        one run and returns its uid. `bluesky.plans.count` is one. `expose` without it.
-    knobs : mapping of str to Knob, optional
-        By the actuators' names. Knobs with a cost move first, one by one, and settle; then the others move together.
+    devices : Devices, optional
+        Detector and actuators are those that bluesky-adaptive passes.
     exposing : Exposing, optional
         Sets frame time, frames and attenuator, and refuses an exposure whose dose would pass a limit.
     go : callable, optional
         Makes the plan that runs just before each exposure, and ends when the exposure may begin.
     timeout_s : float
         Longest wait for an analysis. The plan goes on after it; the evaluation handles a missing outcome.
+    **fields
+        Fields of `Devices`, instead of `devices` or of its fields.
 
     Examples
     --------
@@ -149,35 +166,32 @@ def visit(
     >>> sample_x.position
     3.0
     """
-    guard = Guard(shutter)
+    given = replace(devices or Devices(), **fields)
+    guard = Guard(given.shutter)
     catch_signals()
 
-    def one(
-        suggestion: Mapping[str, Any], actuators: Sequence[Any], detector: Any, md: Mapping[str, Any]
-    ) -> MsgGenerator[str]:
+    def one(suggestion: Mapping[str, Any], devices: Devices, md: Mapping[str, Any]) -> MsgGenerator[str]:
         """Move to a suggestion, and expose there."""
-        yield from _within_limits(actuators, suggestion)
-        yield from _move(actuators, suggestion, knobs or {})
-        if before is not None:
-            yield from before()
+        yield from _within_limits(devices.actuators, suggestion)
+        yield from _move(devices.actuators, suggestion, devices.knobs or {})
+        if devices.before is not None:
+            yield from devices.before()
         if exposing is not None:
             yield from exposing.prepare(suggestion)
         if go is not None:
             yield from go()
-        return (yield from guard.exposure(exposed(suggestion, actuators, detector, md)))
+        return (yield from guard.exposure(exposed(suggestion, devices, md)))
 
-    def exposed(
-        suggestion: Mapping[str, Any], actuators: Sequence[Any], detector: Any, md: Mapping[str, Any]
-    ) -> MsgGenerator[str]:
-        id = suggestion[ID_KEY]
+    def exposed(suggestion: Mapping[str, Any], devices: Devices, md: Mapping[str, Any]) -> MsgGenerator[str]:
+        id, actuators = suggestion[ID_KEY], devices.actuators
         metadata = {**md, "suggestion_id": id, "reason": suggestion.get("reason", "")}
         if exposing is not None:
             exposure = yield from exposing.enter(id, actuators, guard)
             metadata["exposure"] = {**asdict(exposure), "dose": exposing.book.options.dose(exposure)}
-        if acquire is None:
-            plan = _flight(detector, guard, [*actuators, *beside], monitored, metadata)
+        if devices.acquire is None:
+            plan = _flight(devices, guard, metadata)
         else:
-            plan = opened(acquire([detector, *actuators, *beside], md=metadata))
+            plan = opened(devices.acquire([devices.detector, *actuators, *devices.beside], md=metadata))
         uid: str = yield from bpp.finalize_wrapper(plan, partial(left, id, actuators))
         return uid
 
@@ -187,7 +201,7 @@ def visit(
 
     def opened(plan: MsgGenerator[str]) -> MsgGenerator[str]:
         yield from guard.open()
-        keyed = bpp.set_run_key_wrapper(bpp.monitor_during_wrapper(plan, list(monitored)), "ainerd_exposure")
+        keyed = bpp.set_run_key_wrapper(bpp.monitor_during_wrapper(plan, list(given.monitored)), "ainerd_exposure")
         uid: str = yield from bpp.finalize_wrapper(keyed, guard.close)
         return uid
 
@@ -198,9 +212,10 @@ def visit(
         md: Mapping[str, Any] | None = None,
     ) -> MsgGenerator[tuple[str, ...]]:
         (detector,) = sensors or ()
+        used = replace(given, detector=detector, actuators=actuators)
         uids = []
         for suggestion in suggestions:
-            uid = yield from taken_again(partial(one, suggestion, actuators, detector, md or {}))
+            uid = yield from taken_again(partial(one, suggestion, used, md or {}))
             if not isinstance(uid, str):
                 raise ValueError(f"the plan of an exposure must take one run and return its uid, got {uid!r}")
             uids.append(uid)
