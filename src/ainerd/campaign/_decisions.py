@@ -508,10 +508,7 @@ class Decisions:
 
     def _named(self, position: Mapping[str, float]) -> dict[str, float]:
         """Return one number for each actuator, in the order of the actuators."""
-        names = self.proposals.explorer.names
-        if set(position) != set(names):
-            raise ValueError(f"a position has {', '.join(names)}, got {', '.join(position) or 'nothing'}")
-        return {name: position[name] for name in names}
+        return commands.check_position(position, dict.fromkeys(self.proposals.explorer.names, (-math.inf, math.inf)))
 
 
 def within(

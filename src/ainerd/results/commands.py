@@ -237,8 +237,8 @@ class Name(_Command):
     """Name a regime; an empty name removes the name."""
 
     do: Literal["name"] = "name"
-    regime: int = Field(ge=-1, lt=1_000_000)
-    name: Label = ""
+    regime: int = Field(ge=0, lt=1_000_000)
+    name: str = Field(default="", max_length=60)
 
 
 class Note(_Command):

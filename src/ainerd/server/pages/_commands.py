@@ -20,7 +20,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from ainerd.results import SuggestionRecord, commands, note_line
-from ainerd.results.commands import Add, Command, Exclude, Name, Reject, Take
+from ainerd.results.commands import Add, Command, Exclude, Reject, Take
 from ainerd.server._access import json_body, validated
 from ainerd.server.internals import Caller, Collision, Spec, newest
 from ainerd.server.pages._reader import AgentState, CampaignReader, mapping, number, seconds, summarize_suggestion, text
@@ -217,20 +217,16 @@ async def _create_verdict(reader: CampaignReader, agent: Any, state: AgentState,
 
 
 def _check(command: Command, bounds: Mapping[str, tuple[float, float]]) -> None:
-    """Raise ValueError if a command lacks a value, or does not fit an agent with these bounds."""
+    """Raise ValueError if a command has no reason where one is needed, or does not fit an agent with these bounds."""
     match command:
         case Reject() if not command.why:
             raise ValueError("give a reason: it goes into the log")
         case Exclude() if not command.region or not set(command.region) <= set(bounds):
             raise ValueError(f"a box has limits of {', '.join(bounds)}")
-        case Exclude() if any(not (low < high and math.isfinite(high - low)) for low, high in command.region.values()):
+        case Exclude() if any(low >= high for low, high in command.region.values()):
             raise ValueError("a limit of the box is the wrong way round, or has no width")
         case Add():
             commands.check_position(command.position, bounds)
-        case Name() if command.regime < 0:
-            raise ValueError("give the number of the regime")
-        case Name() if len(command.name) > LONGEST_NAME:
-            raise ValueError(f"a name has at most {LONGEST_NAME} characters")
 
 
 def summarize_command(key: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
