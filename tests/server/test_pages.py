@@ -14,7 +14,7 @@ import pytest
 from ainerd.results import AgentNode, AtlasRecord, Columns, ResultRecord, ResultStore, SuggestionRecord, digest
 from ainerd.server import open_catalog
 from ainerd.server.pages import ui_settings
-from ainerd.server.pages._reader import Rows
+from ainerd.server.pages._reader import NodeRows
 from ainerd.technique import Analysis
 
 PARAMETERS = {"size": 8}
@@ -290,7 +290,7 @@ def test_the_replay_route_returns_the_labels_of_each_refit(filled):
 @pytest.mark.parametrize(("created", "known"), [("1970-01-01T00:01:50+00:00", 110.0), (None, 600.0)])
 def test_a_result_is_known_with_its_line_of_the_log(created, known):  # a simulated exposure takes less than it says
     def rows(**nodes):
-        return Rows(Columns.of(nodes), np.zeros(1, np.int64))
+        return NodeRows(Columns.of(nodes), np.zeros(1, np.int64))
 
     lines = rows(x={"result": "k" if created else None, "created": created or "1970-01-01T00:00:00+00:00"})
     assert rows(k={"run_time": 100.0, "frame_time_s": 1.0, "n_frames": 500}).known(lines) == [known]

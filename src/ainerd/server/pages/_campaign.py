@@ -21,7 +21,7 @@ from ainerd.server.pages._reader import (
     MOST_REFITS,
     AgentState,
     CampaignReader,
-    Rows,
+    NodeRows,
     mapping,
     number,
     numbers,
@@ -146,7 +146,7 @@ async def _answer(reader: CampaignReader, state: AgentState, known: PageCursor, 
 
 
 def _of_results(
-    rows: Rows, new: Rows, state: AgentState, atlas: int, labels: "pd.Series[float]"
+    rows: NodeRows, new: NodeRows, state: AgentState, atlas: int, labels: "pd.Series[float]"
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return new results as columns, and the parts of the answer that depend on results."""
     metadata, last = state.metadata, rows.last(NEWEST)
@@ -182,7 +182,7 @@ def _of_results(
     }
 
 
-def _columns(rows: Rows, motors: Sequence[str], axes: Mapping[str, Any]) -> dict[str, Any]:
+def _columns(rows: NodeRows, motors: Sequence[str], axes: Mapping[str, Any]) -> dict[str, Any]:
     """Return results as columns."""
     x, y = (rows.numbers(motor) for motor in [*motors, "", ""][:2])
     u, v = np.ascontiguousarray(_project(rows.columns, axes).T)
@@ -222,7 +222,7 @@ def _project(results: Columns, axes: Mapping[str, Any]) -> npt.NDArray[np.float3
     return projected
 
 
-def _regimes(metadata: Mapping[str, Any], rows: Rows, labels: "pd.Series[float]", atlas: int) -> dict[str, Any]:
+def _regimes(metadata: Mapping[str, Any], rows: NodeRows, labels: "pd.Series[float]", atlas: int) -> dict[str, Any]:
     regimes, label = mapping(metadata.get("regimes")), rows.regimes(labels)
     components, paths = (_groups(regimes.get(name)) for name in ("components", "paths"))
     new = [int(number) for number in mapping(mapping(metadata.get("novelty")).get("discoveries")) if number.isdecimal()]
@@ -246,7 +246,7 @@ def _groups(found: Any) -> list[list[int]]:
     return [group for x in known if (group := [n for n in x if isinstance(n, int)])]
 
 
-def _newest(rows: Rows) -> dict[str, Any] | None:
+def _newest(rows: NodeRows) -> dict[str, Any] | None:
     """Return the newest usable result and those most similar to it, so that a page need not ask before it draws."""
     last = rows.last(LATEST)
     done = last.at(np.isin(last.columns.column("status").astype(object), USABLE))
@@ -297,7 +297,7 @@ def _shown(suggestion: Mapping[str, Any]) -> dict[str, Any]:
     return {name: x for name, x in suggestion.items() if name != "principal"}
 
 
-def _log(lines: Rows, since: int) -> dict[str, Any]:
+def _log(lines: NodeRows, since: int) -> dict[str, Any]:
     new = lines.at(lines.columns.number > since).last(NEWEST_LINES)
     shown = [
         {

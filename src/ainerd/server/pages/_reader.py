@@ -35,7 +35,7 @@ Metadata = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Rows:
+class NodeRows:
     """Nodes in the order of creation, which their numbers are the ids of, without those that cannot be shown."""
 
     columns: Columns
@@ -51,16 +51,16 @@ class Rows:
         """Keys of the nodes."""
         return self.columns.frame.index
 
-    def at(self, mask: npt.NDArray[np.bool_]) -> "Rows":
+    def at(self, mask: npt.NDArray[np.bool_]) -> "NodeRows":
         """Select nodes by a mask."""
         return replace(self, columns=self.columns.at(mask), changed=self.changed[mask])
 
-    def of(self, agent: str) -> "Rows":
+    def of(self, agent: str) -> "NodeRows":
         """Select the nodes of an agent, and those of nobody."""
         agents = self.columns.frame.get("agent")
         return self if agents is None else self.at(((agents == agent) | agents.isna()).to_numpy())
 
-    def last(self, n: int) -> "Rows":
+    def last(self, n: int) -> "NodeRows":
         """Select the newest nodes."""
         return self.at(np.arange(len(self)) >= len(self) - n)
 
@@ -73,7 +73,7 @@ class Rows:
         run_time, event_time = (self.columns.column(name).astype(float) for name in ("run_time", "event_time"))
         return np.where(np.isnan(event_time), run_time, event_time)
 
-    def known(self, lines: "Rows") -> npt.NDArray[np.float64]:
+    def known(self, lines: "NodeRows") -> npt.NDArray[np.float64]:
         """Return when each result became known: with its line of the log, at the latest at the end of its exposure."""
         stamps = zip(lines.columns.column("result").tolist(), lines.columns.column("created").tolist(), strict=True)
         logged = {key: seconds(stamp) for key, stamp in reversed([*stamps]) if isinstance(key, str)}
@@ -124,7 +124,7 @@ class Rows:
         ]
 
 
-NOTHING = Rows(Columns.of({}), np.zeros(0, np.int64))
+NOTHING = NodeRows(Columns.of({}), np.zeros(0, np.int64))
 
 
 class Container:
@@ -137,7 +137,7 @@ class Container:
         self._cursor = Cursor()
         self._last: dict[int, str] = {}  # metadata of the last answer by id, which may come again
 
-    async def read(self, node: Any) -> Rows:
+    async def read(self, node: Any) -> NodeRows:
         """Return the children that the caller who obtained `node` may see."""
         async with self._lock, node.context.session() as db:
             more = True
@@ -152,7 +152,7 @@ class Container:
         keys = await visible_keys(node)
         return rows if keys is None else rows.at(rows.keys.isin(keys))
 
-    def _joined(self, new: list[Child]) -> Rows:
+    def _joined(self, new: list[Child]) -> NodeRows:
         ids = [child.id for child in new]
         kept = self._rows.at(~np.isin(self._rows.columns.number, ids))
         nodes = {child.key: (child.id, child.metadata) for child in new}
@@ -280,7 +280,7 @@ class CampaignReader:
             name = next((str(child.metadata.get("agent", "")) for child in await newest(self._results)), "")
         return AgentState("", {"agent": name}, 0.0)
 
-    async def results(self) -> Rows:
+    async def results(self) -> NodeRows:
         """Return the results of all agents."""
         return await _container(self._results, ResultRecord.problem).read(self._results)
 
@@ -292,7 +292,7 @@ class CampaignReader:
         rows = await _container(node, SuggestionRecord.problem).read(node)
         return [summarize_suggestion(key, x, state) for key, x in rows.of(state.name).last(n).metadata()]
 
-    async def lines(self) -> Rows:
+    async def lines(self) -> NodeRows:
         """Return all lines of the log."""
         node = await self.child("log")
         return NOTHING if node is None else await _container(node, LogRecord.problem).read(node)

@@ -16,7 +16,7 @@ from tiled.utils import ensure_awaitable
 from ainerd.results import OWN_P, LoadedResult, Part, ResultRecord, explain, matches, notes_by_key, similar
 from ainerd.server._access import json_body, json_response, validated
 from ainerd.server.internals import Caller
-from ainerd.server.pages._reader import CampaignReader, Rows, mapping, seconds, text
+from ainerd.server.pages._reader import CampaignReader, NodeRows, mapping, seconds, text
 from ainerd.server.pages._static import view_script
 from ainerd.server.result_files import READ
 from ainerd.technique import panels
@@ -74,7 +74,9 @@ async def _rows(path: str, caller: Caller, query: TableQuery) -> Response:
     return json_response(await anyio.to_thread.run_sync(_page, rows, labels, notes, query))
 
 
-def _page(rows: Rows, labels: "pd.Series[float]", notes: Sequence[dict[str, Any]], query: TableQuery) -> dict[str, Any]:
+def _page(
+    rows: NodeRows, labels: "pd.Series[float]", notes: Sequence[dict[str, Any]], query: TableQuery
+) -> dict[str, Any]:
     last, noted = rows.last(NEWEST), notes_by_key(rows.columns, notes)
     motors, quantities, units = last.motors(), last.quantities()[:MOST_COLUMNS], last.units()
     columns = ["scan", "t", "sample", *motors, "regime", "p", "own p", *quantities, "status", "note"]
@@ -116,7 +118,7 @@ def _page(rows: Rows, labels: "pd.Series[float]", notes: Sequence[dict[str, Any]
 
 
 def _matching(
-    rows: Rows, labels: "pd.Series[float]", notes: Mapping[str, Sequence[str]], query: TableQuery
+    rows: NodeRows, labels: "pd.Series[float]", notes: Mapping[str, Sequence[str]], query: TableQuery
 ) -> npt.NDArray[np.bool_]:
     """Select the results that the query asks for."""
     keys, column = rows.keys, rows.columns.column
@@ -202,7 +204,7 @@ def _mean(values: npt.NDArray[Any], step: int) -> npt.NDArray[np.float32]:
         return np.ascontiguousarray(total / finite.sum(axis=0), dtype="<f4")
 
 
-def nearest(rows: Rows, key: str) -> dict[str, float]:
+def nearest(rows: NodeRows, key: str) -> dict[str, float]:
     """Return the distances of the results most similar to one, nearest first, by key; none without an embedding."""
     try:
         return {str(other): away for other, away in similar(rows.columns, key, MOST_SIMILAR).items()}
