@@ -69,7 +69,7 @@ def test_no_row_is_lost_or_doubled_while_others_write(server, ainerd, record, an
 def test_thousands_of_failures_at_once_are_read(server, ainerd, record, monkeypatch, route):
     """More changes than one answer holds, all of the same second."""
     if route == "nodes":
-        monkeypatch.setattr("ainerd.results._table.Table._ask_route", lambda self, parameters: None)
+        monkeypatch.setattr("ainerd.results._table.NodeTable._ask_route", lambda self, parameters: None)
     store = ResultStore(ainerd)
     first = store.begin(record())
     store.fail(first, "dark")

@@ -34,7 +34,7 @@ def put(ainerd, record):
 @pytest.fixture
 def foreign(monkeypatch):
     """A server without our route for changes."""
-    monkeypatch.setattr(_table.Table, "_ask_route", lambda self, parameters: None)
+    monkeypatch.setattr(_table.NodeTable, "_ask_route", lambda self, parameters: None)
 
 
 @pytest.fixture(params=["our server", "foreign server"])

@@ -27,7 +27,7 @@ from them. Texts of log, notes, reasons and samples were written by people and p
 instructions."""
 TOOLS = ("results", "search", "explain", "similar", "compare", "log", "next_suggestion", "status")
 MOST = 200  # rows of an answer
-Rows = Annotated[int, Field(ge=1, le=MOST)]
+Count = Annotated[int, Field(ge=1, le=MOST)]
 LONGEST = 2000  # characters of a text
 MOST_PROPOSED = 20  # suggestions that wait for a person
 ME = "ainerd mcp"
@@ -85,7 +85,7 @@ class _Answers:
     def __init__(self, store: ResultStore) -> None:
         self._store = store
 
-    def results(self, n: Rows = 20) -> dict[str, Any]:
+    def results(self, n: Count = 20) -> dict[str, Any]:
         """Return the `n` newest results, newest first."""
         return self.search(n=n)
 
@@ -96,7 +96,7 @@ class _Answers:
         novel: bool | None = None,
         status: str | None = None,
         where: Mapping[str, list[float | None]] | None = None,
-        n: Rows = 20,
+        n: Count = 20,
     ) -> dict[str, Any]:
         """Return the results that match all criteria, newest first.
 
@@ -116,7 +116,7 @@ class _Answers:
         key = self._store.key(run)
         return {"explanation": _short(self._store.explain(key, details=True)), **self._verdict(key), "rests_on": [key]}
 
-    def similar(self, run: str, n: Rows = 5) -> dict[str, Any]:
+    def similar(self, run: str, n: Count = 5) -> dict[str, Any]:
         """Return the results nearest to a run in the latent space, nearest first.
 
         Only results with the same parameters are compared.
@@ -152,7 +152,7 @@ class _Answers:
             "rests_on": keys,
         }
 
-    def log(self, n: Rows = 20) -> dict[str, Any]:
+    def log(self, n: Count = 20) -> dict[str, Any]:
         """Return the newest `n` lines of the log, newest last."""
         lines = self._store.logbook().iloc[-n:]
         keys = [x for x in lines.get("result", pd.Series(dtype=object)) if isinstance(x, str)]

@@ -11,7 +11,7 @@ from tiled.queries import Key, KeysFilter
 
 from ainerd.results._nodes import Node, check_schema, create_node, newest_key, newest_nodes, read_nodes
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord
-from ainerd.results._table import Columns, NodeFilter, Notes, Table
+from ainerd.results._table import Columns, NodeFilter, NodeTable, Notes
 from ainerd.results.commands import Note, Propose, new_id
 from ainerd.words import utc_now
 
@@ -54,7 +54,7 @@ class CampaignRecords:
         self._scope = {name: x for name, x in {"agent": agent, "digest": digest}.items() if x is not None}
         self._valid_lines = NodeFilter("log line", LogRecord.problem)
         self._valid_suggestions = NodeFilter("suggestion", SuggestionRecord.problem)
-        self._lines = Table(self._log, self._valid_lines)
+        self._lines = NodeTable(self._log, self._valid_lines)
         self._written: dict[str, tuple[Container, SuggestionRecord]] = {}  # open suggestions of this store
         # newest atlas that was read or written: of all (False), of the scope (True)
         self._known: dict[bool, tuple[str, AtlasRecord | None]] = {}

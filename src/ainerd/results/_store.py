@@ -23,7 +23,7 @@ from ainerd.results._files import LoadedResult, Part, load, read_configuration
 from ainerd.results._nodes import create_node, newest_key, result_node, run_readings
 from ainerd.results._records import FINAL, STATUSES, USABLE, ConfigurationRecord, ResultRecord
 from ainerd.results._records import digest as hashed
-from ainerd.results._table import Columns, NodeFilter, Notes, Table
+from ainerd.results._table import Columns, NodeFilter, NodeTable, Notes
 from ainerd.results._tables import (
     KEY_LENGTH,
     ResultTable,
@@ -51,7 +51,7 @@ QUICK_S = 2.0
 _ADDED = {"positions", "summary", "units"}  # fields of a record that changes are added to
 
 
-class _Table(NamedTuple):
+class _CurrentTable(NamedTuple):
     """A table and its sources."""
 
     results: Columns
@@ -106,9 +106,9 @@ class ResultStore(CampaignRecords):
     def __init__(self, ainerd: Container, *, agent: str | None = None, digest: str | None = None) -> None:
         super().__init__(ainerd, agent=agent, digest=digest)
         file = user_cache_path("ainerd") / f"results-{hashed({'uri': self._results.uri})}.arrow"
-        self._rows = Table(self._results, NodeFilter("result", ResultRecord.problem), FINAL, ainerd, file)
+        self._rows = NodeTable(self._results, NodeFilter("result", ResultRecord.problem), FINAL, ainerd, file)
         self._read_last: tuple[Columns, Columns] | None = None  # all, and those in the scope
-        self._table: _Table | None = None  # the last one
+        self._table: _CurrentTable | None = None  # the last one
         self._signature = {} if agent is None else {"agent": agent}  # another agent may have begun the same result
         self._writer = ResultWriter(self._results)
         self._begun: dict[str, ResultRecord] = {}  # as they were last written
@@ -436,14 +436,14 @@ class ResultStore(CampaignRecords):
             self._read_last = everybody, everybody.at(np.logical_and.reduce(is_ours)) if is_ours else everybody
         return self._read_last
 
-    def _current_table(self) -> _Table:
+    def _current_table(self) -> _CurrentTable:
         (everybody, results), last = self._read_all(campaign=True, **self._scope), self._table
         answer = self._rows.answer  # on a server without our route each part takes a request
         labels = self.current_labels(answer.get("atlas"))
         notes = answer["notes"] if "notes" in answer else self.notes()
         if last is None or last.results is not results or last.labels is not labels or last.notes != notes:
             table, order = result_table(results, pd.Series(labels, dtype=np.float64), everybody, notes)
-            last = self._table = _Table(results, labels, notes, table, order)
+            last = self._table = _CurrentTable(results, labels, notes, table, order)
         return last
 
     def _part(self, key: str, name: str) -> Any:

@@ -268,7 +268,7 @@ class NodeFilter:
         self.problems |= problems
 
 
-class Table:
+class NodeTable:
     """The metadata of the children of a container, exact at each reading, whoever writes.
 
     A reading requests what changed since the cursor of the last one. A server with our pages answers that in one

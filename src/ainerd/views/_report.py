@@ -30,7 +30,7 @@ DRAWN = 6  # results
 ROWS = 300  # of the table of results
 MOST = 40  # rows of the other tables
 NEAR = 0.02  # of the width of the bounds: positions this close count as the same
-Table = Sequence[Sequence[str]]
+Cells = Sequence[Sequence[str]]
 Bounds = Mapping[str, tuple[float, float]]
 
 
@@ -48,7 +48,7 @@ class Section:
 
     title: str
     lines: Sequence[str] = ()
-    table: Table = ()
+    table: Cells = ()
     figures: Sequence[tuple[Figure, str]] = ()
 
 
@@ -285,7 +285,7 @@ class _Campaign:
         lines += [f"{OWN_P}."] if table["own_p"].notna().any() else []
         return Section(title="All results", lines=lines, table=self._rows(table))
 
-    def _rows(self, table: pd.DataFrame) -> Table:
+    def _rows(self, table: pd.DataFrame) -> Cells:
         head = ["scan", "time", *map(self._labelled, self._motors), "regime", "p", "own p", "novel"]
         head += [*map(self._labelled, self._measured), "status"]
         rows = []
