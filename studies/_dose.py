@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import fft
 
-from ainerd.exposures import Exposure, Exposures
+from ainerd.exposures import Exposure, ExposureOptions
 from ainerd.steering import DoseBook, DoseError, Known, Proposer
 from ainerd.technique import Pace
 from ainerd_xpcs import MultiTau, Partition, fit_relaxation
@@ -49,7 +49,7 @@ def on_sample(seed: int, case: Case) -> Row:
     rng = np.random.default_rng([seed, i, 11])
     place, log_tau = tau_field(rng, SPOTS)
     exponent, contrast = rng.uniform(0.6, 1.0), rng.uniform(0.1, 0.3)
-    options = Exposures(**DETECTOR, flux=1.0, limit=100.0, counts_per_s=100.0)
+    options = ExposureOptions(**DETECTOR, flux=1.0, limit=100.0, counts_per_s=100.0)
     proposer, book = Proposer(options, 0.15, 0.01), DoseBook(options, {"x": 0.01, "y": 0.01})
     spots = []
     for k in range(SPOTS):
@@ -125,7 +125,7 @@ def random_campaigns(seed: int, n: int, case: Case) -> Row:
 def random_campaign(rng: np.random.Generator, path: Path | None) -> tuple[int, int, int]:
     """Return the exposures of a campaign, whether one passed a limit, and how many were refused."""
     limit = float(10 ** rng.uniform(-1, 3))
-    options = Exposures(
+    options = ExposureOptions(
         **DETECTOR | {"transmissions": tuple(sorted(rng.choice(ATTENUATORS, rng.integers(1, 6), False), reverse=True))},
         flux=float(10 ** rng.uniform(-1, 1)),
         limit=limit,
@@ -175,7 +175,7 @@ def random_pace(rng: np.random.Generator, exposure: Exposure) -> Pace:
     return Pace(**light, **known)
 
 
-def is_passed(given: list[tuple[float, float, float]], beam: dict[str, float], options: Exposures) -> bool:
+def is_passed(given: list[tuple[float, float, float]], beam: dict[str, float], options: ExposureOptions) -> bool:
     """Return whether a point of the sample, or the sample, has more than its limit."""
     if not given:
         return False

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ainerd import DEFAULT_TECHNIQUE
-from ainerd.exposures import Exposures
+from ainerd.exposures import ExposureOptions
 from ainerd.knobs import Knob, lengths, range_of
 from ainerd.technique import names
 
@@ -159,7 +159,7 @@ class Steering(Section):
 
     bounds: dict[str, tuple[float, float]]  #: limits by the names of the actuators, which share one unit
     knobs: dict[str, Knob] = {}  #: in place of bounds, with unit, length, cost and direction of each
-    exposure: Exposures | None = None  #: modes of the detector, attenuators and limits of dose
+    exposure: ExposureOptions | None = None  #: modes of the detector, attenuators and limits of dose
     policy: str = "new_regimes"  #: how positions are chosen: a name, or "module:function"
     smallest_feature: float | None = Field(default=None, gt=0)  #: radius of the smallest region to find
     elongation: float = Field(default=1.0, ge=1)  #: how many times as long as wide such a region may be

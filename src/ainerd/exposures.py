@@ -77,7 +77,7 @@ class Exposure:
         return f"{self.n_frames} frames of {self.frame_time_s:g} s at transmission {self.transmission:.3g}"
 
 
-class Exposures(BaseModel):
+class ExposureOptions(BaseModel):
     """The exposures that are allowed: modes, transmissions, flux, and limits of dose.
 
     Attributes
@@ -109,7 +109,7 @@ class Exposures(BaseModel):
     Examples
     --------
     >>> mode = Mode(frame_time_s=(0.001, 1.0), frames=(100, 20000))
-    >>> Exposures(modes=[mode], flux=1e6, limit=1e9).transmissions
+    >>> ExposureOptions(modes=[mode], flux=1e6, limit=1e9).transmissions
     (1.0,)
     """
 

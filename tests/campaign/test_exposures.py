@@ -8,7 +8,7 @@ from campaign_toys import BOUNDS, Toy, on, outcome
 from ainerd.campaign import Campaign, book_of
 from ainerd.campaign._exposures import ExposureChoice
 from ainerd.config import Steering
-from ainerd.exposures import Exposure, Exposures
+from ainerd.exposures import Exposure, ExposureOptions
 from ainerd.knobs import Knob
 from ainerd.results.commands import Reject
 from ainerd.steering import DoseBook, Window
@@ -22,7 +22,7 @@ SIZE = dict.fromkeys(BOUNDS, 0.1)
 def make_exposing(store):
     def make(**options):
         given = {"modes": MODES, "transmissions": (1.0, 0.1), "flux": 1.0, "limit": 500.0}
-        options = Exposures(**given | options)
+        options = ExposureOptions(**given | options)
         book = DoseBook(options, SIZE)
         steering = Steering(bounds=BOUNDS, beam_size=0.1, exposure=options)
         return Campaign(Toy(), store, steering, lambda job, **_: job(), book=book)
@@ -99,7 +99,7 @@ def test_the_beam_of_the_doses_is_in_the_lengths_of_the_knobs(tmp_path):
         "y": Knob(range=(0, 10), length=1.0),
         "t": Knob(range=(300, 400), length=20.0),
     }
-    steering = Steering(knobs=knobs, beam_size=0.25, exposure=Exposures(**options, spot=("x", "y", "t")))
+    steering = Steering(knobs=knobs, beam_size=0.25, exposure=ExposureOptions(**options, spot=("x", "y", "t")))
     settings = SimpleNamespace(steering=steering, storage=SimpleNamespace(directory=tmp_path))
     book, here = book_of(settings), {"x": 3.0, "y": 4.0, "t": 350.0}
     book.enter("a", here, Exposure(1.0, 100, 1.0))
@@ -107,7 +107,7 @@ def test_the_beam_of_the_doses_is_in_the_lengths_of_the_knobs(tmp_path):
         beside = [book.dose_at(here | {name: here[name] + share * size})[0] for share in (-1.01, -0.99, 0.99, 1.01)]
         assert beside == [0, 100, 100, 0]
     assert len(book_of(settings)) == 1 and (tmp_path / "dose.jsonl").exists()
-    plain = Steering(bounds=BOUNDS, beam_size=0.25, exposure=Exposures(**options))
+    plain = Steering(bounds=BOUNDS, beam_size=0.25, exposure=ExposureOptions(**options))
     book = book_of(SimpleNamespace(steering=plain, storage=SimpleNamespace(directory=tmp_path / "plain")))
     book.enter("a", here, Exposure(1.0, 100, 1.0))
     assert [book.dose_at({"x": 3.0 + away, "y": 4.0})[0] for away in (0.24, 0.26)] == [100, 0]
@@ -166,7 +166,7 @@ def test_a_test_of_the_beam_halves_its_frames_until_the_three_fit(make_exposing)
 
 
 def test_without_a_smallest_region_it_is_a_length_or_a_tenth_of_the_bounds():
-    options = Exposures(modes=MODES, flux=1.0, limit=500.0)
+    options = ExposureOptions(modes=MODES, flux=1.0, limit=500.0)
     lengths = {"x": Knob(range=(0, 20), length=2.0), "y": Knob(range=(0, 10), length=1.0)}
     for window, smallest, expected in (
         (Window(BOUNDS), None, 1.5), (Window(BOUNDS), 0.4, 0.6), (Window({"x": (0, 50), "y": (0, 10)}), None, 7.5),

@@ -4,7 +4,7 @@ import pytest
 
 from agents.rheo_xpcs import build_agent
 from ainerd.config import Steering
-from ainerd.exposures import Exposures
+from ainerd.exposures import ExposureOptions
 from ainerd.steering import DoseError
 
 LIMIT = 800.0  # seconds of the open beam, as the flux is 1
@@ -20,7 +20,7 @@ EXPOSURE = {
 
 def agent_of(session, attenuator):
     settings = session.settings.model_copy(deep=True)
-    settings.steering = Steering(bounds=settings.steering.bounds, beam_size=0.1, exposure=Exposures(**EXPOSURE))
+    settings.steering = Steering(bounds=settings.steering.bounds, beam_size=0.1, exposure=ExposureOptions(**EXPOSURE))
     session.agent = build_agent(
         session.client,
         detector=session.detector,

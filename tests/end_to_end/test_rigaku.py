@@ -23,7 +23,7 @@ from ainerd.results import ResultStore
 from ainerd.runs import Subject, _worker
 from ainerd.server import open_catalog
 from ainerd.steering import expose
-from ainerd_xpcs.technique._exposure import Exposure
+from ainerd_xpcs.technique._exposure import ExposureAnalysis
 from sim_devices import write_metadata
 
 TOML = Path(__file__).resolve().parents[2] / "profiles" / "rigaku" / "agent.toml"
@@ -167,14 +167,14 @@ def test_its_file_in_a_folder_of_acquisitions_has_the_same_result(beamline, serv
 def test_an_analysis_slower_than_the_detector_loses_nothing(server, tmp_path, caplog, monkeypatch):
     """The detector has ended before the analysis gets its first block; then each block waits for the test."""
     beamline, may_go_on, done = Beamline(server, tmp_path, "growing"), threading.Semaphore(0), queue.Queue()
-    push, n_frames = Exposure.push, 200
+    push, n_frames = ExposureAnalysis.push, 200
 
     def slow(exposure, block, first):
         assert may_go_on.acquire(timeout=60)
         push(exposure, block, first)
         done.put(first + len(block))
 
-    monkeypatch.setattr(Exposure, "push", slow)
+    monkeypatch.setattr(ExposureAnalysis, "push", slow)
     monkeypatch.setattr(_worker, "BEHIND_S", 0.01)
     beamline.detector.cam.num_images.put(n_frames)
     with caplog.at_level(logging.WARNING, "ainerd.runs"):

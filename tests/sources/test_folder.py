@@ -18,7 +18,7 @@ from ainerd import config
 from ainerd.documents import FrameError, Run
 from ainerd.server import open_catalog
 from ainerd.sources import _folder as folder_module
-from ainerd.sources._acquisition import Acquisition
+from ainerd.sources._acquisition import AcquisitionFiles
 from ainerd.sources._folder import Folder, folder_documents
 from sim_devices import write_metadata, write_rigaku, write_rigaku_3m
 
@@ -67,7 +67,7 @@ def write(root, name="A001", *, frames=FRAMES, metadata=METADATA, record=RECORD)
 
 
 def acquisition(folder, root, **more):
-    return Acquisition(folder, keys(**more), DETECTOR, (root.resolve(),))
+    return AcquisitionFiles(folder, keys(**more), DETECTOR, (root.resolve(),))
 
 
 def read(documents, root):
@@ -325,14 +325,14 @@ def test_a_poisoned_acquisition_does_not_stop_the_others(follow, tmp_path, caplo
     for name, number in {"A001": np.nan, "A002": np.inf, "A003": -7}.items():
         write(tmp_path, name, metadata=METADATA | {N_IMAGES: number})
     write(tmp_path, "A004", metadata=METADATA | {"sample/name": "a surprise"})
-    started = Acquisition._start
+    started = AcquisitionFiles._start
 
     def raises(self):
         if self.folder.name == "A004":
             raise ZeroDivisionError("of any library")
         return started(self)
 
-    monkeypatch.setattr(Acquisition, "_start", raises)
+    monkeypatch.setattr(AcquisitionFiles, "_start", raises)
     for behind in ("A005", "A006"):  # each is found by a follower that has just started
         write(tmp_path, behind)
         with caplog.at_level(logging.WARNING):

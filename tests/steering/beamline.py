@@ -11,7 +11,7 @@ from ophyd import Signal
 from ophyd.sim import NullStatus
 from ophyd.status import Status
 
-from ainerd.exposures import Exposure, Exposures
+from ainerd.exposures import Exposure, ExposureOptions
 from ainerd.steering import DoseBook, Exposing, visit
 
 FLUX, LIMIT, BEAM = 100.0, 1e9, 0.1
@@ -102,7 +102,9 @@ class Beamline:
     """One knob, a shutter, a detector, and a book of doses on disk."""
 
     def __init__(self, folder, seconds=0.05, limit=LIMIT):
-        self.options = Exposures(modes=[{"frame_time_s": (1e-3, 1.0), "frames": (1, 10000)}], flux=FLUX, limit=limit)
+        self.options = ExposureOptions(
+            modes=[{"frame_time_s": (1e-3, 1.0), "frames": (1, 10000)}], flux=FLUX, limit=limit
+        )
         self.x = Motor(name="x", value=0.0)
         self.shutter = Shutter(folder / "shutter.txt", self.x)
         self.detector = Detector(name="detector", value=0.0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from ainerd.exposures import Exposure, Exposures, Mode
+from ainerd.exposures import Exposure, ExposureOptions, Mode
 from ainerd.knobs import Knob
 from ainerd.steering import DoseBook, DoseError
 
@@ -17,7 +17,7 @@ SECOND = Exposure(1e-3, 1000, 1.0)
 
 
 def options(**given):
-    return Exposures(**{"modes": MODES, "transmissions": (1.0, 0.1), "flux": 2.0, "limit": 5.0} | given)
+    return ExposureOptions(**{"modes": MODES, "transmissions": (1.0, 0.1), "flux": 2.0, "limit": 5.0} | given)
 
 
 def test_doses_of_overlapping_spots_add_up_and_the_limit_is_not_passed():

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from ainerd.exposures import Exposure, Exposures
+from ainerd.exposures import Exposure, ExposureOptions
 from ainerd.steering import Known, Proposer
 from ainerd.technique import Pace
 
-OPTIONS = Exposures(
+OPTIONS = ExposureOptions(
     modes=[
         {"frame_time_s": (1e-4, 1e-2), "frames": (500, 20000)},
         {"frame_time_s": (0.02, 1.0), "frames": (200, 5000)},
@@ -122,7 +122,7 @@ def test_the_light_follows_from_the_pairs_of_frames_that_show_the_decay():
     """The error of tau falls as one over the root of its pairs: tau / dt of each frame, and one for a faster decay."""
     fine = tuple(np.geomspace(1.0, 1e-4, 1000).tolist())
     mode = {"frame_time_s": (0.1, 0.1), "frames": (2000, 2000)}
-    options = Exposures(modes=[mode], transmissions=fine, flux=1.0, limit=1e4, longest_s=1e4)
+    options = ExposureOptions(modes=[mode], transmissions=fine, flux=1.0, limit=1e4, longest_s=1e4)
     light = []
     for tau_s in (0.001, 0.1, 0.4, 10.0):
         pace = Pace(tau_s=tau_s, error_s=0.05 * tau_s, contrast=0.2, counts=0.01)
@@ -137,7 +137,7 @@ def test_the_light_follows_from_the_pairs_of_frames_that_show_the_decay():
 
 
 FINE = tuple(np.geomspace(1.0, 1e-5, 3000).tolist())
-ONE_TIME = Exposures(
+ONE_TIME = ExposureOptions(
     modes=[{"frame_time_s": (0.1, 0.1), "frames": (10, 100_000)}],
     transmissions=FINE, flux=1.0, limit=1e9, longest_s=1e9, precision=0.05, counts_per_s=1e4,
 )  # fmt: skip
@@ -224,7 +224,7 @@ def test_where_no_time_was_measured_it_is_expected_beyond_the_limit(pace, mean, 
 
 
 def test_of_many_frame_times_one_is_taken_that_resolves_the_shortest_time_and_covers_the_longest():
-    options = Exposures(
+    options = ExposureOptions(
         modes=[{"frame_time_s": (1e-4, 1.0), "frames": (100, 10**6)}], flux=1.0, limit=1e9, longest_s=1e4
     )
     of = Proposer(options, reach=1.0, beam=0.1)
@@ -232,7 +232,7 @@ def test_of_many_frame_times_one_is_taken_that_resolves_the_shortest_time_and_co
     exposure, _ = of.propose(HERE, 1e9)
     assert 5 * exposure.frame_time_s <= 2.0 * 10**-0.4 and exposure.seconds >= 15 * 2.0 * 10**0.4
     assert exposure.seconds == pytest.approx(15 * 2.0 * 10**0.4, rel=0.001)  # and no longer
-    short = Exposures(modes=options.modes, flux=1.0, limit=1e9, longest_s=20.0)  # ten of the middle time fit
+    short = ExposureOptions(modes=options.modes, flux=1.0, limit=1e9, longest_s=20.0)  # ten of the middle time fit
     of = Proposer(short, reach=1.0, beam=0.1)
     of.learn(Known(HERE, Pace(tau_s=2.0, error_s=0.4), USUAL))
     exposure, _ = of.propose(HERE, 1e9)
@@ -240,7 +240,7 @@ def test_of_many_frame_times_one_is_taken_that_resolves_the_shortest_time_and_co
 
 
 def test_with_little_dose_left_the_light_goes_first_and_then_the_frames():
-    options = Exposures(
+    options = ExposureOptions(
         modes=[{"frame_time_s": (0.1, 0.1), "frames": (100, 4000)}], transmissions=(1.0, 0.5, 0.2),
         flux=2.0, limit=1e9, longest_s=1e4, overhead_s=5.0, counts_per_s=1e-3,
     )  # fmt: skip
@@ -283,7 +283,7 @@ def test_a_time_is_measured_again_if_it_is_a_fifth_less_sure_than_wanted():
 )
 def test_of_two_modes_that_one_is_taken_which_covers_more_and_else_the_shorter_one(tau_s, first, second, expected):
     modes = [{"frame_time_s": (dt, dt), "frames": frames} for dt, frames in (first, second)]
-    options = Exposures(modes=modes, flux=1e-9, limit=1e9, longest_s=1e9)
+    options = ExposureOptions(modes=modes, flux=1e-9, limit=1e9, longest_s=1e9)
     of = Proposer(options, reach=1.0, beam=0.1)
     of.learn(Known(HERE, Pace(tau_s=tau_s, error_s=0.1 * tau_s), USUAL))
     exposure, _ = of.propose(HERE, 1e9)

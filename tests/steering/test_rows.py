@@ -1,10 +1,10 @@
 import numpy as np
 
-from ainerd.steering import Rows
+from ainerd.steering import RowsById
 
 
 def test_columns_are_those_of_a_dictionary():
-    rng, rows, known = np.random.default_rng(0), Rows(), {}
+    rng, rows, known = np.random.default_rng(0), RowsById(), {}
     for step in range(300):
         ids = [str(i) for i in rng.integers(0, 60, rng.integers(0, 5))]
         points = rng.normal(size=(len(ids), 2))

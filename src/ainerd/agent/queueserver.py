@@ -84,7 +84,7 @@ def steer(
         raise ValueError("steering.review: a queue cannot wait for a person; remove the setting or use agent.explore")
     stop, leave = stop or threading.Event(), threading.Event()
     optimizer, actuators = observer.optimizer, list(observer.bounds)
-    queue, runs = _Queue(manager, plan, detector, actuators, stop), _Runs()
+    queue, runs = _ManagerQueue(manager, plan, detector, actuators, stop), _Runs()
     uids: list[str] = []
     with ThreadPoolExecutor(1, "ainerd-queueserver") as pool:
         following = pool.submit(observer.follow, documents, leave, then=runs)
@@ -141,7 +141,7 @@ class _Runs:
             self.news.set()
 
 
-class _Queue:
+class _ManagerQueue:
     """The queue of an RE Manager, with at most one item of the agent."""
 
     def __init__(

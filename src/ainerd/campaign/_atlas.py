@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ainerd.novelty import Structure, grouped, own_p, structure
 from ainerd.results import AtlasRecord, ResultStore
-from ainerd.steering import Rows, Window
+from ainerd.steering import RowsById, Window
 from ainerd.technique import Outcome, Pace, Regimes, Technique
 
 _COLUMNS = ("raw_uid", "suggestion_id", "status", "novelty_p", "novel", "own_p", "regime", "reason")
@@ -68,7 +68,7 @@ class Atlas:
         self.regimes: Regimes | None = None  # of the newest refit
         self.structure = Structure()  # of these regimes
         self._readings: dict[str, Mapping[str, float]] = {}  # by result key
-        self._rows = Rows()  # by result key, in the order of arrival
+        self._rows = RowsById()  # by result key, in the order of arrival
         self._rows.add([], label=np.empty(0, np.int64), p=np.empty(0), is_other=np.empty(0, bool))
         self.not_told_apart: set[str] = set()  # novel results that share a regime with known ones
         self._n_fitted = 0  # number of results in the newest refit

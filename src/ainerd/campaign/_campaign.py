@@ -23,7 +23,7 @@ from ainerd.campaign._optimizer import Travel, optimizer_of
 from ainerd.campaign._partners import Partners
 from ainerd.campaign._proposals import Proposals
 from ainerd.campaign._queue import UNTAKEN
-from ainerd.campaign._reference import Reference
+from ainerd.campaign._reference import SteeringReference
 from ainerd.campaign._sentences import sentences
 from ainerd.config import Steering
 from ainerd.results import AgentNode, ResultStore, commands, digest, read_checkpoint, utc_now
@@ -65,7 +65,7 @@ class Campaign:
     explorer : Explorer or OtherOptimizer
     atlas : Atlas
     claims : Claims
-    reference : Reference
+    reference : SteeringReference
     proposals : Proposals
     decisions : Decisions
     ledger : Ledger
@@ -119,7 +119,7 @@ class Campaign:
             save=self.checkpoint,
         )
         self._lock = self.proposals.lock
-        self.reference = Reference(self.claims, self.explorer)
+        self.reference = SteeringReference(self.claims, self.explorer)
         self.decisions = Decisions(
             proposals=self.proposals,
             atlas=self.atlas,

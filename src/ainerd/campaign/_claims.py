@@ -19,7 +19,7 @@ ALARM = (
 SAMPLE, SESSION = "the whole sample is of one kind that the agent does not know", "differs from the rest of the session"
 MOST_FOUNDERS = 100  # of a claim; they are written with each checkpoint
 APART = 1.25  # times the threshold of a gap, from which a kind differs from the session
-Exposures = Mapping[str, tuple[int, float]]  # regime and p-value of each exposure by its key, in the order of arrival
+ByExposure = Mapping[str, tuple[int, float]]  # regime and p-value of each exposure by its key, in the order of arrival
 ByRegime = Mapping[int, Mapping[str, float]]
 
 
@@ -79,7 +79,7 @@ class Claims:
             return None
         return f"claims of new regimes are false in at most {100 * self._discoveries.alpha:g} % of campaigns"
 
-    def update(self, exposures: Exposures, components: Components) -> list[str]:
+    def update(self, exposures: ByExposure, components: Components) -> list[str]:
         """Return the announcements that follow from the present regimes and p-values."""
         regimes: dict[int, dict[str, float]] = {}
         for key, (regime, p) in exposures.items():
@@ -146,7 +146,7 @@ class Claims:
                 yield f"the claim that {name} is new is withdrawn: it is part of regime {now}, {size}, which is not new"
                 claim.stands = False
 
-    def _judge_sample(self, exposures: Exposures, components: Components) -> Iterator[str]:
+    def _judge_sample(self, exposures: ByExposure, components: Components) -> Iterator[str]:
         """Yield the claim that the sample is of one kind that the bank does not hold, and its end."""
         assert self._discoveries is not None
         groups = [[p for regime, p in exposures.values() if regime in group] for group in components.groups]

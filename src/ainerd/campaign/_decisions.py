@@ -15,7 +15,7 @@ from ainerd.campaign._atlas import Atlas
 from ainerd.campaign._ledger import Ledger, limits_text
 from ainerd.campaign._optimizer import terms_of
 from ainerd.campaign._queue import UNTAKEN, Ready
-from ainerd.campaign._reference import NAMES, Reference
+from ainerd.campaign._reference import NAMES, SteeringReference
 from ainerd.results import commands, utc_now
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Decisions:
 
     proposals: "Proposals"
     atlas: Atlas
-    reference: Reference
+    reference: SteeringReference
     ledger: Ledger
     later: Callable[..., None]  # `later(write, *args, **kwargs)` adds a write to Tiled to the jobs
     save: Callable[..., None]  # writes the checkpoint; with `first=True` before other writes

@@ -8,7 +8,7 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.config import Settings
-from ainerd.exposures import Exposure, Exposures
+from ainerd.exposures import Exposure, ExposureOptions
 from ainerd.steering import BeamVerdict, DoseBook, Known, Proposer, Window, beam_verdict
 from ainerd.technique import Outcome, Pace
 
@@ -21,7 +21,7 @@ class ExposureChoice:
 
     Parameters
     ----------
-    options : Exposures
+    options : ExposureOptions
     window : Window
     smallest, beam_size : float
         Radius of the smallest region, and size of the beam, as in `ainerd.steering.Explorer`.
@@ -29,7 +29,7 @@ class ExposureChoice:
     """
 
     def __init__(
-        self, options: Exposures, window: Window, smallest: float | None, beam_size: float, book: DoseBook
+        self, options: ExposureOptions, window: Window, smallest: float | None, beam_size: float, book: DoseBook
     ) -> None:
         self.options, self.book, self._window = options, book, window
         smallest = smallest or (1.0 if window.has_lengths else 0.1 * window.width)

@@ -10,7 +10,7 @@ NAMES = {"bank": "p against the bank", "session": "p against this session"}
 Verdict = tuple[float | None, bool | None]  # p-value, and whether the exposure is novel
 
 
-class Reference:
+class SteeringReference:
     """Judges the points of the explorer by one of two references.
 
     Attributes

@@ -40,7 +40,7 @@ class Block(NamedTuple):
 
 
 @dataclass
-class Part:
+class AnnouncedFrames:
     """Consecutive frames that a document has announced and that have not been read yet.
 
     Attributes
@@ -97,7 +97,7 @@ class _Resource:
 
 
 @dataclass
-class _Exposure:
+class _NumberedExposure:
     """An exposure whose frames have numbers of the detector, or ticks.
 
     Attributes
@@ -134,7 +134,7 @@ class Numbering:
 
     Attributes
     ----------
-    parts : deque of Part
+    parts : deque of AnnouncedFrames
         Announced frames that have not been read, in order.
     n_announced : int
         Number of announced frames.
@@ -145,11 +145,11 @@ class Numbering:
     """
 
     def __init__(self) -> None:
-        self.parts: deque[Part] = deque()
+        self.parts: deque[AnnouncedFrames] = deque()
         self.n_announced = self.next = 0
         self.refused = ""
         self._resources: dict[str, _Resource] = {}
-        self._exposure: _Exposure | None = None
+        self._exposure: _NumberedExposure | None = None
         self._last_event = 0
         self._next_row, self._is_again = 0, False  # by the sequence numbers; whether the last frames were left out
         self._rows: list[tuple[int, int]] = []  # number and row of the first frame of each part, by the detector
@@ -172,7 +172,7 @@ class Numbering:
             if problem:  # its new frames come next
                 start = stop - max(known.moved + stop - self.next, 0)
             first = max(known.moved + start, self.next)
-            self._append(Part(resource, start, stop, first, known.row + start, problem))
+            self._append(AnnouncedFrames(resource, start, stop, first, known.row + start, problem))
             if not ranges or start > ranges[-1][1]:
                 ranges.append((start, stop))
             else:
@@ -196,7 +196,7 @@ class Numbering:
     def end(self, n: int) -> None:
         """Let those of the first `n` frames that are not announced be missing."""
         if n > self.next:
-            self.parts.append(Part("", 0, 0, n, self.n_announced))
+            self.parts.append(AnnouncedFrames("", 0, 0, n, self.n_announced))
             self.next = n
 
     def add_event(self, pieces: list[tuple[str, int, int]], event: int) -> None:
@@ -211,7 +211,7 @@ class Numbering:
             self._leave_out(event, n_frames)
             return
         for resource, start, n in pieces:
-            self._append(Part(resource, start, start + n, first, self.n_announced))
+            self._append(AnnouncedFrames(resource, start, start + n, first, self.n_announced))
             first += n
 
     def add_numbered(
@@ -229,7 +229,7 @@ class Numbering:
         if event is not None and len(numbers) == n_exposure and n_exposure > 1:
             before = numbers[0] if self._exposure is None else self._exposure.origin
             begin = int(before if 0 <= numbers[0] - before < n_exposure else numbers[0])
-            self._exposure = _Exposure((event - 1) * n_exposure, begin)
+            self._exposure = _NumberedExposure((event - 1) * n_exposure, begin)
             for resource, start, of_piece in _split(pieces, numbers):
                 inside = int(np.count_nonzero(of_piece - begin < n_exposure))
                 self._add_numbers(resource, start, of_piece[:inside], begin)
@@ -241,7 +241,7 @@ class Numbering:
             for a, b in _between(begins, len(of_piece)):
                 if of_piece[a] == origin:
                     first = self.next if n_exposure is None else -(-self.next // n_exposure) * n_exposure
-                    self._exposure = _Exposure(first, int(origin))
+                    self._exposure = _NumberedExposure(first, int(origin))
                 self._add_numbers(resource, start + a, of_piece[a:b], int(origin))
 
     def add_ticks(
@@ -265,7 +265,7 @@ class Numbering:
             a = 0
             while a < len(of_piece):
                 if self._exposure is None:
-                    self._exposure = _Exposure(-(-self.next // MOST_NUMBER) * MOST_NUMBER, of_piece[a])
+                    self._exposure = _NumberedExposure(-(-self.next // MOST_NUMBER) * MOST_NUMBER, of_piece[a])
                 exposure = self._exposure
                 b = len(of_piece) if n_exposure is None else min(len(of_piece), a + n_exposure - exposure.n)
                 since = of_piece[a:b] - exposure.origin
@@ -317,7 +317,7 @@ class Numbering:
                 exposure.ranges.append((i, j))
             after = exposure.first + MOST_NUMBER if is_last and b == len(numbers) else 0
             self._rows.append((first, self.n_announced))
-            self._append(Part(resource, start + a, start + b, first, self.n_announced, problem, after))
+            self._append(AnnouncedFrames(resource, start + a, start + b, first, self.n_announced, problem, after))
 
     def rows_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows, in the stream, of frames by their numbers in the run."""
@@ -331,7 +331,7 @@ class Numbering:
         """Take no more frames."""
         self.refused = self.refused or problem
 
-    def _append(self, part: Part) -> None:
+    def _append(self, part: AnnouncedFrames) -> None:
         self.n_announced += part.stop - part.start
         if self.n_announced > MOST_FRAMES:
             self.refuse(f"{self.n_announced} frames are announced, more than the {MOST_FRAMES} that a run may have")

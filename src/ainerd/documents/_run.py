@@ -21,7 +21,7 @@ from ainerd.documents._document import WireError, checked
 from ainerd.documents._events import RIGAKU, EventFrames
 from ainerd.documents._frame_numbers import StoredNumbers, Unnumbered, whole_numbers
 from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, Ints, Whole
-from ainerd.documents._numbering import MOST_NUMBER, Block, Numbering, Part
+from ainerd.documents._numbering import MOST_NUMBER, AnnouncedFrames, Block, Numbering
 from ainerd.documents._storage import FrameError, MissingFrames, local_path
 from ainerd.documents._tiled_frames import TiledFrames
 from ainerd.units import UnitError, converted, same_unit
@@ -648,7 +648,7 @@ class Run(DocumentRouter):
         limit = np.inf if self._keys.number else self._limit  # else frames get a number only when they may be read
         return min(limit, math.inf if until is None else until)
 
-    def _next(self, last: float) -> Part | None:
+    def _next(self, last: float) -> AnnouncedFrames | None:
         """Return the next announced frames if they begin before frame `last`, and pass the missing ones before them."""
         part = next(iter(self._announced.parts), None)
         if part is not None:
@@ -662,7 +662,9 @@ class Run(DocumentRouter):
             self._reader.close()
         self._reader = None
 
-    def _open(self, part: Part, pixels: Ints, whole: Whole) -> FrameReader | EventFrames | HeldFrames | TiledFrames:
+    def _open(
+        self, part: AnnouncedFrames, pixels: Ints, whole: Whole
+    ) -> FrameReader | EventFrames | HeldFrames | TiledFrames:
         """Return a reader for the frames of a resource or event: for Tiled if the file is not available."""
         resource = part.resource
         if self._reader is not None and self._reader_resource == resource and np.array_equal(self._pixels, pixels):
@@ -693,7 +695,7 @@ class Run(DocumentRouter):
             return TiledFrames(self._raw, address, pixels, self.frame_shape, offset=offset, why=str(error))
         return FrameReader(path, dataset, pixels, self.frame_shape, roots=self._roots)
 
-    def _advance(self, part: Part, n: int) -> None:
+    def _advance(self, part: AnnouncedFrames, n: int) -> None:
         """Count `n` frames of the next announced ones as read, and remove them."""
         part.advance(n)
         self.n_read += n

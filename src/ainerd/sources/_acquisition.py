@@ -50,7 +50,7 @@ EMPTY = 30.0  # events that empty frames at the end would hold in the mean: more
 
 
 @dataclass(frozen=True)
-class Acquisition:
+class AcquisitionFiles:
     """An acquisition whose files are complete.
 
     Parameters

@@ -16,7 +16,7 @@ from tiled.queries import KeysFilter
 
 from ainerd.documents import N_MODULES, Document, FrameError, MissingFrames
 from ainerd.server import only_here
-from ainerd.sources._acquisition import Acquisition
+from ainerd.sources._acquisition import AcquisitionFiles
 from ainerd.sources._catalogue import AWAY_S
 from ainerd.sources._source import Intake
 
@@ -44,7 +44,7 @@ class FolderOfAcquisitions:
         """Yield the documents of each acquisition that is complete and has no result."""
         settings = intake.settings
         roots = tuple(root.resolve() for root in settings.storage.frames)
-        pattern = Acquisition(self._path, settings.acquisition, settings.detector, roots)
+        pattern = AcquisitionFiles(self._path, settings.acquisition, settings.detector, roots)
         folder = Folder(self._path, pattern, settings.storage.late_s)
         with only_here(self._path, intake.stop):
             is_done, of = intake.analysed(), intake.suggestion_at
@@ -78,7 +78,7 @@ class Folder:
     Parameters
     ----------
     path : Path
-    pattern : Acquisition
+    pattern : AcquisitionFiles
         Its keys, detector and roots; its folder does not count.
     late_s : float
 
@@ -88,7 +88,7 @@ class Folder:
         If there is no such folder, or it lies outside the roots.
     """
 
-    def __init__(self, path: Path, pattern: Acquisition, late_s: float) -> None:
+    def __init__(self, path: Path, pattern: AcquisitionFiles, late_s: float) -> None:
         if not path.is_dir():
             raise ValueError(f"no folder {path}: give the folder that contains the acquisitions, folder:PATH")
         self._path = path.resolve()
@@ -100,11 +100,11 @@ class Folder:
         self._done: set[str] = set()
         self._earlier = frozenset(self._names())
 
-    def is_new(self, acquisition: Acquisition) -> bool:
+    def is_new(self, acquisition: AcquisitionFiles) -> bool:
         """Return whether the folder of an acquisition was not there at first: then no earlier process has seen it."""
         return acquisition.folder.name not in self._earlier
 
-    def look(self) -> list[Acquisition]:
+    def look(self) -> list[AcquisitionFiles]:
         """Return the acquisitions that are complete and were not returned before, oldest first."""
         now, found = time.monotonic(), []
         for name in self._names():
@@ -119,7 +119,7 @@ class Folder:
             del self._seen[acquisition.folder.name]
         return [acquisition for _, acquisition in found]
 
-    def refuse(self, acquisition: Acquisition, error: Exception) -> None:
+    def refuse(self, acquisition: AcquisitionFiles, error: Exception) -> None:
         """Log why an acquisition cannot be used. It is tried again once its files have changed."""
         name = acquisition.folder.name
         seen = self._files(name, time.monotonic())
@@ -153,7 +153,7 @@ class Folder:
             self._seen[name] = _Seen(files, now)
         return self._seen[name]
 
-    def _complete(self, name: str, seen: _Seen, quiet_s: float) -> Acquisition | None:
+    def _complete(self, name: str, seen: _Seen, quiet_s: float) -> AcquisitionFiles | None:
         """Return an acquisition whose files have not changed for a time, if it is complete."""
         growing = quiet_s > ABANDONED_S
         acquisition = replace(self._pattern, folder=self._path / name, growing=growing)
@@ -192,7 +192,7 @@ def folder_documents(
     skip : callable
         Return whether to leave out a run of the catalog.
     suggestion_of : callable
-        As for `Acquisition.documents`.
+        As for `AcquisitionFiles.documents`.
     """
     while not stop.is_set():
         found = folder.look()
@@ -218,7 +218,7 @@ def folder_documents(
 
 
 def _known(
-    raw: Container, some: list[Acquisition], skip: Callable[[Container], bool], stop: threading.Event
+    raw: Container, some: list[AcquisitionFiles], skip: Callable[[Container], bool], stop: threading.Event
 ) -> set[str] | None:
     """Return the uids of acquisitions that are done; None after a pause if Tiled does not answer."""
     try:

@@ -8,11 +8,11 @@ from ainerd.steering._exposure import Known, Proposer
 from ainerd.steering._plans import Devices, answer_of, check_limits, explore, expose, visit
 from ainerd.steering._policies import POLICIES, Policy
 from ainerd.steering._survey import SampleMap, Survey, TravelTime
-from ainerd.steering._trials import Labeler, Rows
+from ainerd.steering._trials import Labeler, RowsById
 from ainerd.steering._window import Window, Windowed
 
 __all__ = [
     "BeamVerdict", "Candidate", "Devices", "DoseBook", "DoseError", "Explorer", "Exposing", "Known", "Labeler",
-    "POLICIES", "Policy", "Proposer", "Rows", "SampleMap", "Survey", "TERMS", "TravelTime", "Window",
+    "POLICIES", "Policy", "Proposer", "RowsById", "SampleMap", "Survey", "TERMS", "TravelTime", "Window",
     "Windowed", "answer_of", "beam_verdict", "check_limits", "explore", "expose", "visit",
 ]  # fmt: skip

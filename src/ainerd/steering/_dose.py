@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.exposures import Exposure, Exposures
+from ainerd.exposures import Exposure, ExposureOptions
 from ainerd.forks import lock_is_ours
 from ainerd.knobs import Knob
 
@@ -26,9 +26,9 @@ class DoseError(ValueError):
 
     Examples
     --------
-    >>> from ainerd.exposures import Exposure, Exposures, Mode
+    >>> from ainerd.exposures import Exposure, ExposureOptions, Mode
     >>> mode = Mode(frame_time_s=(0.001, 1.0), frames=(100, 20000))
-    >>> book = DoseBook(Exposures(modes=[mode], flux=1e6, limit=3e7), beam={"sample_x": 0.1})
+    >>> book = DoseBook(ExposureOptions(modes=[mode], flux=1e6, limit=3e7), beam={"sample_x": 0.1})
     >>> book.enter("1", {"sample_x": 3.0}, Exposure(frame_time_s=0.01, n_frames=4000, transmission=1.0))
     Traceback (most recent call last):
         ...
@@ -47,7 +47,7 @@ class DoseBook:
 
     Parameters
     ----------
-    options : Exposures
+    options : ExposureOptions
     beam : mapping of str to float
         Size of the beam along each knob, in the unit of the knob.
     knobs : mapping of str to Knob, optional
@@ -57,9 +57,9 @@ class DoseBook:
 
     Examples
     --------
-    >>> from ainerd.exposures import Exposure, Exposures, Mode
+    >>> from ainerd.exposures import Exposure, ExposureOptions, Mode
     >>> mode = Mode(frame_time_s=(0.001, 1.0), frames=(100, 20000))
-    >>> book = DoseBook(Exposures(modes=[mode], flux=1e6, limit=3e7), beam={"sample_x": 0.1})
+    >>> book = DoseBook(ExposureOptions(modes=[mode], flux=1e6, limit=3e7), beam={"sample_x": 0.1})
     >>> book.enter("1", {"sample_x": 3.0}, Exposure(frame_time_s=0.01, n_frames=2000, transmission=1.0))  # 20 s
     20000000.0
     >>> book.left({"sample_x": 3.05}), book.left({"sample_x": 3.2})  # on the same spot, and beside it
@@ -68,7 +68,7 @@ class DoseBook:
 
     def __init__(
         self,
-        options: Exposures,
+        options: ExposureOptions,
         beam: Mapping[str, float],
         knobs: Mapping[str, Knob] | None = None,
         path: Path | None = None,

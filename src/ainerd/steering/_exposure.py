@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.exposures import Exposure, Exposures
+from ainerd.exposures import Exposure, ExposureOptions
 from ainerd.technique import Pace
 from ainerd.words import rounded
 
@@ -39,14 +39,14 @@ class Proposer:
 
     Parameters
     ----------
-    options : Exposures
+    options : ExposureOptions
     reach : float
         Distance, in lengths, over which neighbours tell about a spot.
     beam : float
         Exposures closer than this are of one spot.
     """
 
-    def __init__(self, options: Exposures, reach: float, beam: float) -> None:
+    def __init__(self, options: ExposureOptions, reach: float, beam: float) -> None:
         self._options, self._reach, self._beam = options, reach, beam
         self._known: list[Known] = []
         self._contrast, self._cost = CONTRAST, COST

@@ -17,7 +17,7 @@ from ainerd.technique import is_novel
 from ainerd.words import number_of
 
 
-class Rows:
+class RowsById:
     """A row of values for each id, in the order of arrival; one object for each would take a kilobyte.
 
     A column is made with its first values, which set its dtype and shape.
@@ -249,7 +249,7 @@ class Trials:
 
     def __init__(self, names: Sequence[str], labeler: Labeler | None, noise: float | None, alpha: float) -> None:
         self._names, self._labeler, self._noise, self._alpha = tuple(names), labeler, noise, alpha
-        self._rows, self.stability = Rows(), Stability()
+        self._rows, self.stability = RowsById(), Stability()
         empty = {name: values[:0] for name, values in _PENDING.items()}
         self._rows.add([], position=np.empty((0, len(self._names))), **empty)
 

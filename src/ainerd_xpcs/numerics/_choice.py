@@ -177,14 +177,14 @@ def _with_room(curves: Curves, fits: Sequence[tuple[NDArray[np.int64], Fitted]])
 
 
 def _best(curves: Curves, k: int, fits: dict[str, tuple[NDArray[np.int64], Fitted]], left_over: float) -> Chosen:
-    every: list[_Candidate] = []
+    every: list[_Fit] = []
     latest = float(np.log(LATEST * curves.lag[-1]))
     for model, (rows, fitted) in fits.items():
         row = int(np.searchsorted(rows, k))
         if row < len(rows) and rows[row] == k:
             rank = "share" in fitted.free, len(fitted.free)
             errors = _share_known(fitted, row, latest)
-            every.append(_Candidate(float(fitted.evidence[row]), rank, model, fitted, row, errors))
+            every.append(_Fit(float(fitted.evidence[row]), rank, model, fitted, row, errors))
     found = [each for each in every if each.errors > SHARE_KNOWN]
     if not found:
         unknown = np.full((8, 8), np.nan)
@@ -219,7 +219,7 @@ def _best(curves: Curves, k: int, fits: dict[str, tuple[NDArray[np.int64], Fitte
     return Chosen(best.model, fitted.x[row], fitted.covariance[row], chi2, dof, either, further)
 
 
-class _Candidate(NamedTuple):
+class _Fit(NamedTuple):
     evidence: float
     rank: tuple[bool, int]  # two modes, number of parameters
     model: str
@@ -232,9 +232,7 @@ class _Candidate(NamedTuple):
         return float(self.fitted.chi2[self.row])
 
 
-def _of_rest(
-    best: _Candidate, every: Sequence[_Candidate], n: int, left_over: float
-) -> tuple[_Candidate, _Candidate | None]:
+def _of_rest(best: _Fit, every: Sequence[_Fit], n: int, left_over: float) -> tuple[_Fit, _Fit | None]:
     """Return the model with a static share or with a baseline, and the other of both unless the curve excludes it."""
     shape = best.model.partition(" + ")[0]
     pair = [x for x in every if x.model in (f"{shape} + static", f"{shape} + baseline")]

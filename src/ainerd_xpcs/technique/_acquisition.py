@@ -19,7 +19,7 @@ from ainerd.documents import FrameError, Metadata, count_frames
 from ainerd_xpcs.numerics import UFXC_SHAPES, Events, Partition, read_imm, read_rigaku, read_ufxc, rigaku_gaps
 
 if TYPE_CHECKING:
-    from ainerd_xpcs.technique._exposure import Exposure
+    from ainerd_xpcs.technique._exposure import ExposureAnalysis
 
 Order = Literal["rows", "columns"]
 _EVENTS = re.compile(r"\.(bin(\.\d{3})?|imm)$")
@@ -38,7 +38,7 @@ def is_events(file: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class Acquisition:
+class AcquisitionMetadata:
     """Metadata of an acquisition at APS 8-ID; a value that the file does not hold is None, or empty.
 
     Attributes
@@ -62,13 +62,13 @@ class Acquisition:
     distance_m: float | None
 
     @classmethod
-    def beside(cls, file: Path) -> "Acquisition | None":
+    def beside(cls, file: Path) -> "AcquisitionMetadata | None":
         """Read the metadata beside a file of events, if there are any."""
         path = file.with_name(_EVENTS.sub("", file.name) + "_metadata.hdf")
         return cls.read(path) if path.is_file() else None
 
     @classmethod
-    def read(cls, path: Path) -> "Acquisition":
+    def read(cls, path: Path) -> "AcquisitionMetadata":
         """Read a metadata file; ValueError if it is not one."""
         names = ("frame_time", "detector_name", "qmap_file", "beam_center_x", "beam_center_y", "distance")
         try:
@@ -144,7 +144,7 @@ class EventMovie:
         """(ny, nx) of the frames."""
         return self.partition.shape
 
-    def blocks(self, analysis: "Exposure") -> Iterator[tuple[int, Events]]:
+    def blocks(self, analysis: "ExposureAnalysis") -> Iterator[tuple[int, Events]]:
         """Yield blocks of frames, which count from a first one, and it; give whole frames of Rigaku to the analysis."""
         if self.file.suffix == ".imm" or self.shape in UFXC_SHAPES:
             read = read_imm if self.file.suffix == ".imm" else read_ufxc

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ainerd.technique import Analysis
     from ainerd_xpcs.numerics import Partition
     from ainerd_xpcs.technique._acquisition import EventMovie
-    from ainerd_xpcs.technique._exposure import Exposure
+    from ainerd_xpcs.technique._exposure import ExposureAnalysis
     from ainerd_xpcs.technique._files import Movie
 
     Pages = tuple[Table, Figure]
@@ -136,9 +136,9 @@ def _analyze_events(
 ) -> "Pages":  # fmt: skip
     """Analyse a file of events. Values that the options do not give come from the metadata of APS."""
     from ainerd.documents import FrameError
-    from ainerd_xpcs.technique._acquisition import Acquisition, EventMovie
+    from ainerd_xpcs.technique._acquisition import AcquisitionMetadata, EventMovie
 
-    acquired = Acquisition.read(metadata) if metadata else Acquisition.beside(file)
+    acquired = AcquisitionMetadata.read(metadata) if metadata else AcquisitionMetadata.beside(file)
     source: dict[str, Any] = {}
     if acquired is not None:
         frame_time = frame_time or acquired.frame_time_s
@@ -230,7 +230,7 @@ def _names(phi: Iterable[float]) -> list[str]:
     return [f"bin {k + 1}" if x != x else f"φ = {x:.0f}°" for k, x in enumerate(phi)]
 
 
-def _push_all(movie: "Movie | EventMovie", exposure: "Exposure") -> Iterator[int]:
+def _push_all(movie: "Movie | EventMovie", exposure: "ExposureAnalysis") -> Iterator[int]:
     """Pass all frames to the analysis, and yield the number of frames so far."""
     from ainerd.documents import Whole
     from ainerd_xpcs.technique._acquisition import EventMovie

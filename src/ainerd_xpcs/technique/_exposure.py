@@ -77,7 +77,7 @@ MAP_ROWS = 256  # of a map of frames that come at any times
 DENOISED = 64  # cells of a denoised map; finer cells would add nothing
 
 
-class Exposure(RunAnalysis):
+class ExposureAnalysis(RunAnalysis):
     """Analysis of one exposure, with the options of its technique.
 
     An exposure that ends early, or whose length was not announced, is analysed with the frames that arrived.

@@ -33,7 +33,7 @@ from ainerd_xpcs.technique._bins import beam_and_masked, build_partition, check_
 from ainerd_xpcs.technique._calibration import calibrate_ahead, calibrated, null_regimes, placed
 from ainerd_xpcs.technique._curves_of_bins import Curves
 from ainerd_xpcs.technique._detector_maps import read_flat
-from ainerd_xpcs.technique._exposure import FEWEST_FRAMES, Exposure
+from ainerd_xpcs.technique._exposure import FEWEST_FRAMES, ExposureAnalysis
 from ainerd_xpcs.technique._features import rings
 from ainerd_xpcs.technique._field import Field
 from ainerd_xpcs.technique._numbers import FORMULAS, VERSIONS
@@ -175,7 +175,7 @@ class RheoXPCS(Technique):
             "formulas": VERSIONS,
         }
 
-    def begin(self, run: RunInfo) -> Exposure:
+    def begin(self, run: RunInfo) -> ExposureAnalysis:
         """Start an exposure.
 
         Raises
@@ -197,7 +197,7 @@ class RheoXPCS(Technique):
             raise AnalysisError(f"the detector does not say how fast it takes frames: {key}")
         if run.n_frames is not None and run.n_frames < FEWEST_FRAMES:
             raise AnalysisError(f"{run.n_frames} frame(s): a map needs at least {FEWEST_FRAMES}")
-        return Exposure(self, run)
+        return ExposureAnalysis(self, run)
 
     def pace(self, summary: Mapping[str, Any]) -> Pace:
         """Return relaxation time or limits, contrast and counts of an exposure."""
