@@ -32,9 +32,8 @@ from ainerd.config import Settings, SettingsError
 from ainerd.results import ConfigurationRecord, ResultStore
 from ainerd.runs import RawWriter, parameters_of
 from ainerd.server import open_catalog
-from ainerd.steering import Devices, Exposing, answer_of, check_limits, explore, visit
+from ainerd.steering import Devices, Exposing, answer_of, check_limits, check_units, explore, visit
 from ainerd.technique import Technique, TechniqueError, load
-from ainerd.units import same_unit, stated
 from ainerd.words import printable
 
 logger = logging.getLogger(__name__)
@@ -535,18 +534,6 @@ def _check_types(settings: Any, client: Any) -> None:
             f"client must be a client of Tiled, got {client!r}: ainerd.server.connect(address), or "
             "open_tiled(settings.storage)"
         )
-
-
-def check_units(actuators: Sequence[Any], units: Mapping[str, str]) -> None:
-    """Raise SettingsError if an actuator describes another unit than the settings; one without a unit is believed."""
-    for actuator in actuators:
-        described = answer_of(actuator.describe()).get(actuator.name, {}) if hasattr(actuator, "describe") else {}
-        own, wanted = stated(described.get("units")), units.get(actuator.name)
-        if own and wanted and not same_unit(own, wanted):
-            raise SettingsError(
-                f"{actuator.name} moves in {own[:20]!r}, but its unit in the settings is {wanted!r}: correct "
-                "the settings, with its limits, or the device"
-            )
 
 
 def _open(settings: Settings, client: Container) -> Technique:

@@ -18,11 +18,10 @@ from bluesky.utils import MsgGenerator
 from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.container import Container
 
-from ainerd.agent._agent import check_units
 from ainerd.campaign import HOLDS
 from ainerd.results import AgentNode, ResultStore, SuggestionRecord, read_agent
 from ainerd.results.commands import Reject, Take, check_position, seen
-from ainerd.steering import Devices, check_limits, visit
+from ainerd.steering import Devices, check_limits, check_units, visit
 
 POLL_S = 0.25
 

@@ -142,8 +142,11 @@ class OtherOptimizer(Windowed):
         if suggestions and isinstance(self._optimizer, TrialFaultAware):
             self._optimizer.register_failures(suggestions)
 
+    def judge(self, verdicts: Mapping[str, tuple[float | None, bool | None]]) -> None:
+        """Do nothing: the protocols of bluesky-adaptive have no verdicts that change."""
+
     def withdraw(self, trial_id: str) -> None:
-        """Do nothing: the protocols of bluesky-adaptive have no method to withdraw a suggestion."""
+        """Do nothing: they have no method to withdraw a suggestion."""
 
     def should_stop(self) -> tuple[bool, str]:
         """Return whether to stop, and the reason. An optimizer without such a method never stops."""

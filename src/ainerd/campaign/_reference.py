@@ -1,10 +1,14 @@
 """The reference whose p-values steer: the bank, or this session once its sample is claimed to be new."""
 
+from typing import TYPE_CHECKING
+
 from ainerd.campaign._claims import Claims
-from ainerd.campaign._optimizer import OtherOptimizer
 from ainerd.novelty import LEVEL
-from ainerd.steering import Explorer
 from ainerd.technique import Outcome, is_novel
+
+if TYPE_CHECKING:
+    from ainerd.campaign._optimizer import OtherOptimizer
+    from ainerd.steering import Explorer
 
 NAMES = {"bank": "p against the bank", "session": "p against this session"}
 Verdict = tuple[float | None, bool | None]  # p-value, and whether the exposure is novel
@@ -19,7 +23,7 @@ class SteeringReference:
         The reference that a person chose: "bank" or "session".
     """
 
-    def __init__(self, claims: Claims, explorer: Explorer | OtherOptimizer) -> None:
+    def __init__(self, claims: Claims, explorer: "Explorer | OtherOptimizer") -> None:
         self._claims, self._explorer = claims, explorer
         self.chosen: str | None = None
         self._steers = "bank"
@@ -43,8 +47,7 @@ class SteeringReference:
     def judge_all(self) -> None:
         """Give the explorer the verdicts of all points by the reference that steers now."""
         self._steers = self.name
-        if isinstance(self._explorer, Explorer):
-            self._explorer.judge({id: self._verdict(id) for id in self._judged})
+        self._explorer.judge({id: self._verdict(id) for id in self._judged})
 
     def change(self) -> str | None:
         """Judge all points anew if the reference has changed, and return the line about it; None if it has not."""

@@ -1,13 +1,15 @@
 """A bound on regions that no exposure hit, for regions of a stated size and shape."""
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.special import ndtri
 
-from ainerd.steering._window import Window
+if TYPE_CHECKING:
+    from ainerd.steering._window import Window
 
 Floats = NDArray[np.float64]
 
@@ -15,7 +17,7 @@ CENTRES = 11  # the chance comes from 2 to this power of centres
 SEED = 0
 
 
-def missed(window: Window, positions: Floats, radius: float, elongation: float = 1.0) -> float:
+def missed(window: "Window", positions: Floats, radius: float, elongation: float = 1.0) -> float:
     """Return an upper limit of the chance that no exposure hits a region.
 
     The region is an ellipsoid that is `elongation` times as long as wide, with the volume of a ball of this radius, in
@@ -50,7 +52,7 @@ def missed(window: Window, positions: Floats, radius: float, elongation: float =
     return min(share + 2 * float(np.sqrt(share * (1 - share) / len(centres))), 1.0)
 
 
-def surely_hit(window: Window, positions: Floats) -> float:
+def surely_hit(window: "Window", positions: Floats) -> float:
     """Return the radius from which each ball in which a region may lie was hit, wherever its centre lies.
 
     The centre of a ball is in the cell of a node, so that it is no farther from the nearest exposure than the node, and
@@ -65,7 +67,7 @@ def surely_hit(window: Window, positions: Floats) -> float:
 
 
 @lru_cache(8)
-def _regions(window: Window) -> tuple[Floats, Floats]:
+def _regions(window: "Window") -> tuple[Floats, Floats]:
     """Return centres (n, d) anywhere in a window where it is not excluded, and directions (n, d) of unit length."""
     from scipy.stats import qmc  # here, because it takes long to import
 

@@ -24,6 +24,7 @@ from bluesky_adaptive.utils import collect_optimization_metadata
 from ainerd.knobs import Knob, is_close, order_of_change
 from ainerd.steering._exposing import Exposing
 from ainerd.steering._shutter import Guard, catch_signals, taken_again
+from ainerd.units import same_unit, stated
 
 FLUSH_S = 0.2
 ANSWER_S = 10.0  # longest wait for a device
@@ -264,6 +265,18 @@ def check_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> None:
     for actuator in actuators:
         with _named(actuator, position):
             answer_of(_asked(actuator, position))
+
+
+def check_units(actuators: Sequence[Any], units: Mapping[str, str]) -> None:
+    """Raise ValueError if an actuator describes another unit than the settings; one without a unit is believed."""
+    for actuator in actuators:
+        described = answer_of(actuator.describe()).get(actuator.name, {}) if hasattr(actuator, "describe") else {}
+        own, wanted = stated(described.get("units")), units.get(actuator.name)
+        if own and wanted and not same_unit(own, wanted):
+            raise ValueError(
+                f"{actuator.name} moves in {own[:20]!r}, but its unit in the settings is {wanted!r}: correct "
+                "the settings, with its limits, or the device"
+            )
 
 
 def _within_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> MsgGenerator[None]:
