@@ -1,15 +1,12 @@
-"""Whether the simulated frames agree with theory, and how long they take.
+"""Whether the simulated frames agree with theory.
 
 For each regime, movies of the ring are drawn from many seeds, counted at two levels, and reduced to the two-time maps
 of 18 bins. C2, in cells without a frame paired with itself, is compared with `Bench.expected`, for maps normalised by
 each frame's mean. Every standard error comes from the scatter between the seeds: nothing is assumed white.
 """
 
-import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from ainerd_xpcs import TwoTimeReducer, reduction_operator
 from ainerd_xpcs.dynamics import Dynamics, g1_squared
-from sim_devices import FrameFile, FrameMaker, Geometry, Grain, SpeckleMovie, mode_weights
+from sim_devices import FrameMaker, Geometry, Grain, SpeckleMovie, mode_weights
 from studies._movies import ring_of
 from studies._tools import Row, Study, report
 
@@ -52,7 +49,6 @@ def instrument(frames: int = 1000, seeds: int = 10) -> None:
         rows = [row for name in track(REGIMES, description="regimes") for row in bench.rows(name, seeds)]
         low, high = {"/ error": -5.0, "contrast": 0.95}, {"/ error": 5.0, "contrast": 1.05}
         report("instrument", rows, least=low, most=high, frames=frames, seeds=seeds, contrast=CONTRAST)
-        report("instrument_speed", [bench.speed(level) for level in LEVELS])
 
 
 class Bench:
@@ -125,26 +121,6 @@ class Bench:
             }
             for level in LEVELS
         ]
-
-    def speed(self, level: float) -> Row:
-        """Measure how long it takes to draw, count, compress and write full frames of an ageing sample, on one core."""
-        rng = np.random.default_rng(0)
-        began, processor = time.perf_counter(), time.process_time()
-        with tempfile.TemporaryDirectory() as folder:
-            file = FrameFile(Path(folder), "exposure", self.geometry.pixel_mask)
-            for intensity in self.blocks(REGIMES["ageing"], rng):
-                levels = np.full(len(intensity), level)
-                counts = self.maker.count(intensity, levels, self.frame_s, rng)
-                file.append(self.maker.encode(counts, levels, self.frame_s, rng), np.zeros(len(counts)))
-            file.close()
-            size = file.path.stat().st_size
-        return {
-            "frames": len(self.times),
-            "photons": level,
-            "wall (s)": time.perf_counter() - began,
-            "processor (s)": time.process_time() - processor,
-            "kB a frame": size / len(self.times) / 1e3,
-        }
 
 
 def error(values: list[float]) -> float:
