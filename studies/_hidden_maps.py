@@ -32,10 +32,9 @@ WIDTH_MM = 10.0
 SMALLEST = 0.08  # stated radius of the smallest region of interest, of the width
 RHO = 2.0  # travel time across the square, in exposures
 EXPOSURE_S = 60.0
-PLASTIC = 1.324717957244746  # R2 is the additive recurrence on the plastic number (M. Roberts, 2018)
 OURS = "ours"
 SHAPE, ALPHA = 0.2, 0.05  # p-values of a regime outside the bank are distributed as u^(1 / SHAPE); level of a verdict
-STRATEGIES = ("Sobol", "R2", "random", OURS)
+STRATEGIES = ("Sobol", OURS)
 
 _centres = (np.arange(RESOLUTION) + 0.5) / RESOLUTION
 _X, _Y = np.meshgrid(_centres, _centres)  # [row, column], rows along y
@@ -363,10 +362,8 @@ def suggested(known: Explorer, start: NDArray[np.float64], measure: Callable[[An
 
 
 def sequences(start: NDArray[np.float64], scrambles: int) -> dict[str, Positions]:
-    """Return the positions of the strategies that do not learn, the start first; so many of Sobol."""
+    """Return the positions of so many scrambles of Sobol's sequence, the start first."""
     points = {f"Sobol {seed}": qmc.Sobol(2, seed=seed).random_base2(7) for seed in range(scrambles)}
-    points["R2"] = (0.5 + PLASTIC ** -np.arange(1.0, 3.0) * np.arange(EXPOSURES)[:, None]) % 1
-    points["random"] = np.random.default_rng(int(1e9 * start[0])).random((EXPOSURES, 2))
     return {name: np.vstack([start, after])[:EXPOSURES] for name, after in points.items()}
 
 
