@@ -34,6 +34,7 @@ S = TypeVar("S", bound=BaseModel)
 
 
 DAY_S = 86_400.0
+REMOVED = {"storage.when_full": "plans wait while a disk has less room than storage.least_free_mb"}  # keys of the TOML
 FARTHEST = 1e9  # of a position: beyond it, differences of positions lose their digits
 
 
@@ -312,7 +313,6 @@ class Storage(Section):
     frames: list[Path]  #: folders that frames may be read from
     late_s: float = Field(default=5.0, ge=0, le=DAY_S)  #: how long after the end of a run its frames may come
     least_free_mb: float = Field(default=1000.0, ge=0)  #: room that the disks should have before an exposure, in MB
-    when_full: Literal["pause", "go on"] = "pause"  #: what plans do while a disk is full, read-only or silent
     live: bool = True  #: whether open pages show the run in progress
     hosts: list[str] = []  #: names by which a proxy asks for the embedded server, beside those of this machine
     group_reads: bool = False  #: whether the group of a new `directory` may read it, too (mode 750 instead of 700)
@@ -562,11 +562,13 @@ def problems_of(
         if e["type"] not in ("missing", "extra_forbidden", "value_error") and not {"storage", "webhook"} & {*e["loc"]}:
             # neither the key of a server nor the token in an address
             message += f", got {short(e['input'])}"
-        if e["type"] == "extra_forbidden":
+        where = (*at, *e["loc"])
+        if dotted(where) in REMOVED:
+            message = f"was removed: {REMOVED[dotted(where)]}"
+        elif e["type"] == "extra_forbidden":
             message = "unknown key" + alternatives(str(e["loc"][-1]), _keys(model, e["loc"][:-1]))
             if technique and "did you mean" not in message:
                 message += f"; a key of the technique goes to [{technique}]"
-        where = (*at, *e["loc"])
         problems.append(f"{dotted(where)}: {message}" if where else message)
     return problems
 

@@ -82,6 +82,7 @@ def test_tables_make_the_same_settings_elsewhere(monkeypatch, tmp_path):
         ('name = "rheo_xpcs"', "", "name: Field required"),
         ("[recorded.series]", "[recoded.series]", "[recoded]: unknown section, did you mean 'recorded'?"),
         ("[recorded.series]", "[recorded.serie]", "recorded.serie: unknown key, did you mean 'series'?"),
+        ("[storage]", "[storage]\nwhen_full = 'go on'", "storage.when_full: was removed: plans wait while a disk has"),
         ("beam_size = 0.1", "preshear = []", "a key of the technique goes to [rheo_xpcs]"),
         ('age = "time_since_shear"', 'age = "age"', "steering.age: 'age' is not in recorded.readings (time"),
         ("[recorded.series]", "[beside.series]", "[beside]: unknown section"),

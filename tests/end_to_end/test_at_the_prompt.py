@@ -123,18 +123,17 @@ def test_any_reading_of_a_run_and_the_bins_of_all_results(session):
         results.tables("bns")
 
 
-def test_add_by_name_and_exclude_border(session):
+def test_add_by_name_and_a_removed_call(session):
     agent = session.agent
     added = agent.add(sample_x=3, sample_y=4, reason="a scratch")
     assert (added["sample_x"], added["sample_y"]) == (3.0, 4.0)
     for wrong in ({"sample_x": 3}, {"sample_x": 3, "sample_z": 4}):
         with pytest.raises(ValueError, match="a position has sample_x, sample_y, got"):
             agent.add(**wrong)
-    following = agent.exclude_border(1.0)
-    assert all(1 <= following[name] <= 9 for name in ("sample_x", "sample_y")) and len(agent.excluded) == 4
-    with pytest.raises(ValueError, match="narrower than 5, half of the bounds, got 6"):
-        agent.exclude_border(6)
-    agent.excluded = []
+    with pytest.raises(AttributeError, match="exclude_border was removed: set narrower limits"):
+        agent.exclude_border(1.0)
+    with pytest.raises(AttributeError, match="'Agent' object has no attribute 'exclude_boarder'"):
+        agent.exclude_boarder(1.0)
 
 
 def test_a_plan_that_is_not_run_warns(session):

@@ -123,15 +123,6 @@ def test_an_exposure_that_did_not_fit_is_taken_again(session, disk, exploring, c
     )  # the other has a reason
 
 
-def test_a_plan_that_shall_go_on_does(session, disk, exploring, monkeypatch, capsys):
-    monkeypatch.setattr(session.agent._settings.storage, "when_full", "go on")
-    filler, before = fill(disk, LEAST_MB / 2), len(session.store.table())
-    exploring(1)
-    wait_for(lambda: len(session.store.table()) == before + 1)
-    filler.unlink()
-    assert " ".join(capsys.readouterr().out.split()).count("the plan goes on") == 1
-
-
 def test_the_words_for_a_disk(tmp_path):
     def problem(folder):
         disks = Disks(folder, [tmp_path / "absent"], 0.0)

@@ -35,13 +35,6 @@ def test_a_sample_is_heated_step_by_step(session_in, tmp_path):
     assert agent.suggest()["oven"] >= table["oven"].iloc[-1]
     with pytest.raises(ValueError, match="needs a knob to go back that only goes one way"):
         agent.add(2.0, 3.0, 305.0)
-    agent.exclude_border(1.0)
-    assert agent.excluded == [
-        {"sample_x": (0.0, 1.0)},
-        {"sample_x": (9.0, 10.0)},
-        {"sample_y": (0.0, 1.0)},
-        {"sample_y": (9.0, 10.0)},
-    ]  # not of the oven
     titles = [axes.get_title(loc="left") for axes in agent.plot().axes]
     assert titles[:2] == ["oven 310 K", "316.7 K"]  # a map at each temperature
     figure = agent.plot(knobs=("oven", "sample_y"))

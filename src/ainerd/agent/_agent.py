@@ -93,7 +93,6 @@ class Agent(Observer):
             self._exposing = exposing(exposures.book, choose=self._campaign.proposals.exposure_of, took=exposures.took)
         self._raw_writer = RawWriter(self._raw, self._backup, self.results.answers)
         self._shared_writer = self._state.raw = self._raw_writer  # the one that writes the runs of the RunEngine
-        self._disk_problem: str | None = None  # problem of a disk that was printed
         self._is_settled = True  # whether no other session measures the next position, as far as Tiled tells
         self._attached: tuple[RunEngine, int] | None = None
         self.__doc__ = GUIDE  # for `agent?`
@@ -133,12 +132,6 @@ class Agent(Observer):
         self._attached = None
         engine.unsubscribe(token)
         self._shared_writer.detach()
-
-    def watch_beam(self, *_: Any, **__: Any) -> None:
-        """Raise AttributeError: `bluesky.suspenders.SuspendFloor` takes its place."""
-        raise AttributeError(
-            "watch_beam was removed: RE.install_suspender(SuspendFloor(monitor, threshold)), from bluesky.suspenders"
-        )
 
     def catch_up(self, newest: int = 100) -> int:
         """Write the raw runs that an earlier session left on disk to Tiled, then do as `Observer.catch_up`."""
@@ -321,12 +314,8 @@ class Agent(Observer):
         return f"because {held['by']} holds it{why}: release it on the page"
 
     def _full_because(self) -> str | None:
-        """Return the problem of a disk for which the plan waits; if it is to go on, print the problem once."""
-        problem = self._disks.problem
-        if problem is not None and self._settings.storage.when_full == "go on" and self._disk_problem != problem:
-            say(Text(printable(f"ainerd: {problem}; the plan goes on (storage.when_full)"), "yellow"))
-        self._disk_problem = problem
-        return None if problem is None or self._settings.storage.when_full == "go on" else f"because {problem}"
+        """Return the problem of a disk for which the plan waits."""
+        return None if (problem := self._disks.problem) is None else f"because {problem}"
 
     def _say_waits(self, waits: str) -> None:
         say(Text(printable(f"the plan waits {waits}; Ctrl-C twice, then RE.stop(), ends it"), "yellow"))
@@ -341,7 +330,7 @@ class Agent(Observer):
                     return (yield from measure(suggestions, *args, **kwargs))
                 except Exception:
                     yield from bps.wait_for([self._looked])
-                    if self._disks.problem is None or self._settings.storage.when_full == "go on":
+                    if self._disks.problem is None:
                         raise
                     logger.warning("an exposure failed because %s: it is taken again", self._disks.problem)
 

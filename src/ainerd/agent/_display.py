@@ -61,7 +61,7 @@ ACTIONS = {
         'agent.add(3.0, 7.0, reason="a scratch")': "your own position comes before the agent's",
         "agent.queue()": "the points that people asked for, in their order; agent.reorder(2, 1) changes it",
         'agent.exclude("a crack", sample_x=(2, 3))': "never suggest a position in a box",
-        "agent.exclude_border(1.0)": "nor near the bounds; agent.excluded and agent.bounds may be set",
+        "agent.bounds = {'sample_x': (1, 9), …}": "nor outside narrower limits; agent.excluded may be set, too",
         'agent.note("a bubble", scan=12)': "write a note on scan 12; without scan=, on the newest",
     },
     "Tidy up": {

@@ -48,6 +48,10 @@ RESULT_FIRST_S = 10.0  # before a run is written to raw: a script may wait for t
 AWAY_S = 5.0  # between two attempts to write a run to a server that does not answer
 LOOK_S = 2.0  # longest wait for a look at the disks
 SOON_S = 0.4  # so that `agent` answers within a second at the prompt
+REMOVED = {
+    "exclude_border": "exclude_border was removed: set narrower limits, agent.bounds = {'sample_x': (1, 9), …}",
+    "watch_beam": "watch_beam was removed: RE.install_suspender(SuspendFloor(monitor, threshold)), as in bluesky",
+}
 AWAY = "does not answer: documents are kept on disk until it does, and nothing is lost"
 
 
@@ -332,30 +336,6 @@ class Observer:
         self._apply(commands.Reorder(order=order))
         return self.queue()
 
-    def exclude_border(self, width: float) -> dict[str, Any]:
-        """Never suggest a position within `width` of the bounds, in the actuators' unit: ``agent.exclude_border(1.0)``.
-
-        Knobs that have a cost or values of their own are left out. Returns the next suggestion. ``agent.excluded`` is
-        the list of excluded boxes; it can be set.
-
-        Raises
-        ------
-        ValueError
-            If the width is not a positive number, or if no position would be left.
-        """
-        knobs = self._settings.steering.knobs
-        bounds = {n: x for n, x in self.bounds.items() if n not in knobs or not (knobs[n].costs or knobs[n].values)}
-        narrowest = min((high - low for low, high in bounds.values()), default=0.0)
-        if not isinstance(width, int | float) or not 0 < width < narrowest / 2:
-            raise ValueError(
-                f"a border is wider than 0 and narrower than {narrowest / 2:g}, half of the bounds, got {width}"
-            )
-        sides = [
-            {name: side} for name, (low, high) in bounds.items() for side in ((low, low + width), (high - width, high))
-        ]
-        self.excluded = [*self.excluded, *sides]
-        return self.suggest()
-
     def exclude(self, reason: str = "asked for by a person", **region: tuple[float, float]) -> dict[str, Any]:
         """Never suggest a position in a box again: ``agent.exclude("a crack", sample_x=(2, 3), sample_y=(0, 4))``.
 
@@ -603,6 +583,12 @@ class Observer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} at {self._uri}>"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise AttributeError; of a removed call it names what takes its place."""
+            raise AttributeError(REMOVED.get(name, f"{type(self).__name__!r} object has no attribute {name!r}"))
 
     def __dir__(self) -> Iterable[str]:
         return [name for name in super().__dir__() if not name.startswith("_")]
