@@ -16,14 +16,17 @@ from ainerd import DEFAULT_TECHNIQUE, __version__
 from ainerd.cli._check import check, doctor, init
 from ainerd.cli._demo import demo
 from ainerd.cli._next import fetch_next
-from ainerd.cli._results import export, handover, replay, report, similar
+from ainerd.cli._results import export, replay, report, similar
 from ainerd.cli._running import mcp, serve, steer, watch
 from ainerd.cli._status import log, status
 
 COMMANDS = (
-    watch, steer, serve, status, log, replay, similar, export, report, handover, mcp, init, check, doctor, demo,
+    watch, steer, serve, status, log, replay, similar, export, report, mcp, init, check, doctor, demo,
 )  # fmt: skip
-REMOVED = {"archive": "end the sessions that use the server, and copy the folder storage.directory with cp -a"}
+REMOVED = {
+    "archive": "end the sessions that use the server, and copy the folder storage.directory with cp -a",
+    "handover": "ainerd report has the open tasks, and ainerd log the decisions",
+}
 
 
 def main() -> None:

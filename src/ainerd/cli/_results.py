@@ -1,4 +1,4 @@
-"""`ainerd replay`, `similar`, `export`, `report`, `handover`: make results, compare them, write them to files."""
+"""`ainerd replay`, `similar`, `export` and `report`: make results, compare them, and write them to files."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -128,19 +128,6 @@ def report(
         content = read_report(store, limits)
         out.parent.mkdir(parents=True, exist_ok=True)
         show_file(write_report(content, out))
-
-
-def handover(
-    hours: Annotated[float, typer.Option(min=0.0, help="Length of the shift that ends now.")] = 8.0,
-    agent: Annotated[str | None, typer.Option(help="Name of the agent. Default: that of the newest result.")] = None,
-    tiled: Tiled = None,
-    config: Config = None,
-) -> None:
-    """Print a page for the next shift, as Markdown for a logbook: runs, new regimes, open tasks."""
-    from ainerd.views import read_handover, report_markdown
-
-    with _campaign_at(tiled, config, agent) as (store, limits):
-        print(report_markdown(read_handover(store, hours, limits)), end="")
 
 
 @contextmanager

@@ -1,9 +1,13 @@
-"""The report of a campaign, and the page for the next shift, from Tiled alone."""
+"""The report of a campaign, from Tiled alone: one HTML file that loads nothing from elsewhere."""
 
+import base64
+import io
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from html import escape
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -22,10 +26,22 @@ from ainerd.results import (
 from ainerd.technique import Technique
 from ainerd.views._figure import campaign_figure
 from ainerd.views._scene import Next, SceneReader, regime_name
-from ainerd.words import here, named_place, number_of, scan_text
+from ainerd.words import here, named_place, number_of, printable, scan_text
 
 logger = logging.getLogger(__name__)
 
+DPI = 110
+STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1200px; padding: 0 1em; color: #1a1a1a; }
+h1 { margin-bottom: 0; } h2 { margin-top: 1.8em; border-bottom: 1px solid #ccc; }
+p.when { color: #666; margin-top: 0.2em; } li { margin: 0.25em 0; }
+table { border-collapse: collapse; font-size: 13px; display: block; overflow-x: auto; }
+th, td { border-bottom: 1px solid #ddd; padding: 0.25em 0.7em; text-align: left; vertical-align: top; }
+th { background: #f3f3f3; }
+figure { margin: 1.2em 0; }
+img { max-width: 100%; }
+figcaption { color: #444; font-size: 13px; }
+"""
 DRAWN = 6  # results
 ROWS = 300  # of the table of results
 MOST = 40  # rows of the other tables
@@ -41,9 +57,8 @@ class Section:
     Examples
     --------
     >>> section = Section(title="Results", table=[["scan", "p"], ["3", "0.01"]])
-    >>> report = Report(title="A night", subtitle="PEG 3", sections=[section])
-    >>> report_markdown(report).splitlines()[-3:]
-    ['| scan | p |', '| --- | --- |', '| 3 | 0.01 |']
+    >>> "<td>0.01</td>" in report_html(Report(title="A night", subtitle="PEG 3", sections=[section]))
+    True
     """
 
     title: str
@@ -58,10 +73,8 @@ class Report:
 
     Examples
     --------
-    >>> print(report_markdown(Report(title="A night", subtitle="PEG 3", sections=[])), end="")
-    # A night
-    <BLANKLINE>
-    PEG 3
+    >>> Report(title="A night", subtitle="PEG 3", sections=[]).title
+    'A night'
     """
 
     title: str
@@ -92,7 +105,10 @@ def read_report(store: ResultStore, bounds: Bounds | None = None) -> Report:
     >>> report.sections[0].lines[0]
     '6 results: 5 complete, 1 failed.'
     """
-    table = _ended(store, "nothing to report")
+    table = store.table()
+    table = table[table["status"].ne("computing")]
+    if table.empty:
+        raise ValueError("there is no result yet: nothing to report")
     times = table["run_time"].dropna()
     first, last = (_time(times.iloc[at]) if len(times) else "?" for at in (0, -1))
     return Report(
@@ -102,39 +118,56 @@ def read_report(store: ResultStore, bounds: Bounds | None = None) -> Report:
     )
 
 
-def read_handover(store: ResultStore, hours: float, bounds: Bounds | None = None) -> Report:
-    """Return the page for the next shift: the runs of the last hours, new regimes, and open tasks.
+def write_report(report: Report, path: Path) -> Path:
+    """Write a report to an HTML file and return its path.
 
-    Parameters
-    ----------
-    store : ResultStore
-        The store of one agent and one set of parameters.
-    hours : float
-        Length of the shift that ends now.
-    bounds : mapping of str to (float, float), optional
-        Limits of the actuators. Default: the extent of the results.
-
-    Raises
-    ------
-    ValueError
-        If the store has no result yet.
+    Examples
+    --------
+    >>> section = Section(title="Results", table=[["scan", "p"], ["3", "0.01"]])
+    >>> report = Report(title="A night", subtitle="PEG 3", sections=[section])
+    >>> write_report(report, folder / "night.html").read_text()[:15]
+    '<!doctype html>'
     """
-    table = _ended(store, "nothing to hand over")
-    since = pd.Timestamp.now("UTC") - pd.Timedelta(hours=hours)
-    return Report(
-        title=f"Hand-over of {store.agent or 'all agents'}",
-        subtitle=f"the {hours:g} h before {datetime.now():%d %b %Y %H:%M}, local time",
-        sections=list(_Campaign(store, table, bounds).handover(since)),
-    )
+    path.write_text(report_html(report), encoding="utf-8")
+    return path
 
 
-def _ended(store: ResultStore, without: str) -> pd.DataFrame:
-    """Return the results that are not being computed; ValueError, which ends with `without`, if there are none."""
-    table = store.table()
-    table = table[table["status"].ne("computing")]
-    if table.empty:
-        raise ValueError(f"there is no result yet: {without}")
-    return table
+def report_html(report: Report) -> str:
+    """Return one page that loads nothing from elsewhere and runs no scripts; all text is escaped.
+
+    Examples
+    --------
+    >>> report = Report(title="A <night>", subtitle="one sample", sections=[])
+    >>> "A &lt;night&gt;" in report_html(report)
+    True
+    """
+    title = escape(printable(report.title))
+    parts = "".join(_html(section) for section in report.sections)
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>{title}</title><style>{STYLE}</style></head>
+<body><h1>{title}</h1><p class="when">{escape(printable(report.subtitle))}</p>
+{parts}</body></html>
+"""
+
+
+def _html(section: Section) -> str:
+    text = [f"<h2>{escape(printable(section.title))}</h2>"]
+    if section.lines:
+        text.append(f"<ul>{''.join(f'<li>{escape(printable(line))}</li>' for line in section.lines)}</ul>")
+    if section.table:
+        head, *rows = section.table
+        text.append(f"<table><tr>{''.join(f'<th>{escape(printable(cell))}</th>' for cell in head)}</tr>")
+        text += [f"<tr>{''.join(f'<td>{escape(printable(cell))}</td>' for cell in row)}</tr>" for row in rows]
+        text.append("</table>")
+    for figure, caption in section.figures:
+        label = escape(printable(caption))
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=DPI)
+        image = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        text.append(f'<figure><img alt="{label}" src="{image}"><figcaption>{label}</figcaption></figure>')
+    return "\n".join(text) + "\n"
 
 
 class _Campaign:
@@ -156,50 +189,26 @@ class _Campaign:
         again = table.get("retake", pd.Series(False, table.index)).eq(True)
         self._failed = table.assign(again=again)[table["status"].eq("failed")]
         self._state = read_agent(store.container, store.agent) if store.agent else {}
-        self._log = store.logbook().astype({"text": str})  # without lines it would be a column of numbers
 
     def sections(self) -> Iterator[Section]:
         yield self._summary()
         if len(self._done):
             yield self._regimes()
         yield self._novel_results()
-        yield self._decided(self._log)
+        yield self._decided()
         yield self._failures()
-        yield Section(title="Next steps", lines=[*self._todo()] or ["Nothing is left open."])
+        yield Section(title="Next steps", lines=[*self._waiting(), *self._todo()] or ["Nothing is left open."])
         yield self._all()
         yield self._origin()
 
-    def handover(self, since: pd.Timestamp) -> Iterator[Section]:
-        """Yield the runs since a time, new regimes and novel results, decisions, and open tasks."""
-        recent = self._table[self._table["run_time"].ge(since)]
-        counts = recent["status"].value_counts()
-        n_runs = recent["raw_uid"].nunique()
-        ran = f"{n_runs} runs, {len(recent)} results: {', '.join(f'{n} {status}' for status, n in counts.items())}."
-        failed = recent["reason"][recent["status"].eq("failed")].fillna("no reason given").value_counts()
-        lines = (
-            [ran, *(f"{n} failed: {reason}" for reason, n in failed.items())] if n_runs else ["Nothing was measured."]
-        )
-        yield Section(title="Runs", lines=lines, table=self._rows(recent) if n_runs else [])
-        yield Section(title="New regimes and novel results", lines=[*self._news(recent)] or ["Nothing."])
-        entries = self._log[self._log["created"].ge(since)] if len(self._log) else self._log
-        yield self._decided(entries)
-        yield Section(title="Open tasks", lines=[*self._waiting(), *self._todo()] or ["Nothing."])
-
-    def _decided(self, entries: pd.DataFrame) -> Section:
+    def _decided(self) -> Section:
         """Return the last lines of the log about decisions of people."""
+        entries = self._store.logbook().astype({"text": str})  # without lines it would be a column of numbers
         by = entries.reindex(columns=["by"])["by"]
         others = entries[by.notna() & by.ne(self._newest.agent)].iloc[-MOST:]
         rows = [[_time(line["created"]), str(line["text"])] for _, line in others.iterrows()]
         nobody = [] if rows else ["There were none."]
         return Section(title="Decisions of people", lines=nobody, table=[["when", "what"], *rows] if rows else [])
-
-    def _news(self, recent: pd.DataFrame) -> Iterator[str]:
-        """Yield the regimes whose first result is a recent one, and the recent novel results."""
-        for regime, group in self._done.groupby(self._done["regime"].fillna(-1).astype(int)):
-            if regime >= 0 and group.index[0] in recent.index:
-                yield f"{_capital(self._regime(int(regime)))}, first in {self._scan_at(group.index[0])}."
-        for key in self._novel.index.intersection(recent.index)[:MOST]:
-            yield f"Novel: {self._scan_at(key)}."
 
     def _waiting(self) -> Iterator[str]:
         """Yield the holds, taken positions and reviews for which the agent waits."""
