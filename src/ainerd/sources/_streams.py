@@ -4,12 +4,9 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import zmq
-import zmq.auth
 
 from ainerd.documents import LARGEST, Document, WireError, checked, unpack
 from ainerd.sources._source import Intake
@@ -22,28 +19,6 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 CONNECT_S = 10.0  # longest wait for an answer of a Kafka broker
 
 
-@dataclass(frozen=True)
-class Curve:
-    """CURVE certificates: files that `zmq.auth.create_certificates` writes.
-
-    Attributes
-    ----------
-    secret : Path
-        Certificate of the agent, with the secret key.
-    server : Path or None
-        Public certificate of the server to which the agent connects.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> Curve(secret=Path("agent.key_secret"), server=Path("server.key")).server.name
-    'server.key'
-    """
-
-    secret: Path
-    server: Path | None = None
-
-
 class ZeroMQ:
     """Documents that `bluesky.callbacks.zmq.Publisher` sends through a proxy.
 
@@ -51,22 +26,20 @@ class ZeroMQ:
     ----------
     address : str
         ``host:port`` of the proxy.
-    curve : Curve, optional
-        Certificates, if the proxy requires them.
     """
 
     usage: ClassVar[str] = "zmq://host:port (a proxy)"
     writes_runs: ClassVar[bool] = False
     listens: ClassVar[bool] = False
 
-    def __init__(self, address: str, curve: Curve | None = None) -> None:
+    def __init__(self, address: str) -> None:
         if not address:
             raise ValueError(f"a source without an address: give {self.usage}")
-        self._address, self._curve = address, curve
+        self._address = address
 
     def documents(self, intake: Intake) -> Iterator[Document]:
         """Yield the documents that arrive."""
-        return zmq_documents(self._address, intake.stop, bind=self.listens, curve=self._curve)
+        return zmq_documents(self._address, intake.stop, bind=self.listens)
 
 
 class ZeroMQListener(ZeroMQ):
@@ -92,28 +65,23 @@ class Kafka:
         return kafka_documents(self._servers, self._topic, intake.stop)
 
 
-def zmq_documents(
-    address: str, stop: threading.Event, *, bind: bool = False, curve: Curve | None = None
-) -> Iterator[Document]:
+def zmq_documents(address: str, stop: threading.Event, *, bind: bool = False) -> Iterator[Document]:
     """Yield documents that `bluesky.callbacks.zmq.Publisher` sends with msgpack as its serializer, until `stop` is set.
 
     Connect to a proxy at `address`, ``host:port``, or with `bind` listen there for publishers. Messages that are not
-    documents are logged and left out. 0MQ sends each message once, so a run whose start is missed is lost. To listen to
-    other machines, CURVE keys are required.
+    documents are logged and left out. 0MQ sends each message once, so a run whose start is missed is lost.
 
     Raises
     ------
     ValueError
-        If the address is invalid, in use, or open to the network without keys.
+        If the address is invalid, in use, or open to the network, from which anybody could send.
     """
-    if bind and curve is None and address.rpartition(":")[0] not in LOOPBACK:
-        raise ValueError(f"to listen at {address} for other machines, give CURVE keys; or listen at 127.0.0.1")
+    if bind and address.rpartition(":")[0] not in LOOPBACK:
+        raise ValueError(f"anybody could send documents to {address}: listen at 127.0.0.1, or connect to a proxy")
     with zmq.Context() as context, context.socket(zmq.SUB) as socket:
         socket.setsockopt(zmq.RCVHWM, QUEUED)
         socket.setsockopt(zmq.MAXMSGSIZE, LARGEST)
         socket.setsockopt(zmq.LINGER, 0)
-        if curve is not None:
-            _secure(socket, curve, bind)
         socket.subscribe(b"")
         try:
             (socket.bind if bind else socket.connect)(f"tcp://{address}")
@@ -129,22 +97,6 @@ def zmq_documents(
                     yield checked(parts[1].decode(errors="replace"), unpack(parts[2]))
                 except WireError as error:
                     logger.warning("left out of 0MQ %s: %s", address, error)
-
-
-def _secure(socket: zmq.Socket[bytes], curve: Curve, bind: bool) -> None:
-    try:
-        socket.curve_publickey, secret = zmq.auth.load_certificate(curve.secret)
-        if bind:
-            socket.curve_server = True
-        elif curve.server is None:
-            raise ValueError("to connect with CURVE keys, give the server's public key too")
-        else:
-            socket.curve_serverkey, _ = zmq.auth.load_certificate(curve.server)
-    except OSError as error:
-        raise ValueError(f"CURVE key: {error}") from None
-    if secret is None:
-        raise ValueError(f"{curve.secret} has no secret key")
-    socket.curve_secretkey = secret
 
 
 def kafka_documents(servers: str, topic: str, stop: threading.Event) -> Iterator[Document]:
