@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Collection, Mapping
-from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal, Self
@@ -34,9 +33,6 @@ class Knob(BaseModel):
         Time to wait after a change.
     table : tuple of (float, float)
         Pairs of a change and its seconds, in place of `speed`; between them the time is interpolated.
-    cost : str
-        Function of the seconds of a change, in place of `speed`: an entry point of the group ``ainerd.costs``, or
-        ``module:function``. It is called with the present value and an array of values, (n,), and returns (n,).
     direction : str
         ``up`` or ``down`` for a knob that must not be turned back, else ``any``.
     values : tuple of float
@@ -58,7 +54,6 @@ class Knob(BaseModel):
     speed: Positive | None = None
     settle_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     table: tuple[tuple[Positive, Positive], ...] = ()
-    cost: str = ""
     direction: Literal["any", "up", "down"] = "any"
     values: tuple[FiniteFloat, ...] = ()
     apart: bool = False
@@ -67,6 +62,8 @@ class Knob(BaseModel):
     @classmethod
     def _range_of_values(cls, given: Any) -> Any:
         """Take the range from the values, if there is none."""
+        if isinstance(given, Mapping) and "cost" in given:
+            raise ValueError("cost was removed: give the seconds of changes as table")
         if isinstance(given, Mapping) and (found := range_of(given)) is not None:
             return {**given, "range": found}
         return given
@@ -82,8 +79,8 @@ class Knob(BaseModel):
             raise ValueError(f"values must lie in the range, and be two or more, got {list(self.values)}")
         if self.apart and not self.values:
             raise ValueError("apart needs values: the samples of a holder, such as [1, 2, 3]")
-        if len(given := [name for name in ("speed", "table", "cost") if getattr(self, name)]) > 1:
-            raise ValueError(f"{' and '.join(given)} are given: leave all but one of them out")
+        if self.speed and self.table:
+            raise ValueError("speed and table are given: leave one of them out")
         if [step for step, _ in self.table] != sorted({step for step, _ in self.table}):
             raise ValueError("the changes in table must increase")
         return self
@@ -91,32 +88,16 @@ class Knob(BaseModel):
     @property
     def costs(self) -> bool:
         """Whether a change takes time that is known here."""
-        return bool(self.speed or self.table or self.cost or self.settle_s)
+        return bool(self.speed or self.table or self.settle_s)
 
     def seconds(self, now: float, then: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the time of a change from `now` to each of `then`, (n,), with the time to settle.
-
-        ValueError if the function `cost` cannot be loaded, or returns no such times.
-        """
+        """Return the time of a change from `now` to each of `then`, (n,), with the time to settle."""
         change = np.abs(then - now)
         moving = change / self.speed if self.speed else np.zeros(len(change))
         if self.table:
             steps, times = np.array(self.table).T
             moving = np.interp(change, [0.0, *steps], [0.0, *times]) * np.maximum(change / steps[-1], 1.0)
-        if self.cost:
-            moving = self._called(now, then)
         return np.asarray(np.where(change > 0, moving + self.settle_s, 0.0))
-
-    def _called(self, now: float, then: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the seconds of changes as the function `cost` gives them."""
-        function = _cost(self.cost)
-        try:
-            seconds = np.asarray(function(now, then.copy()), float)
-        except Exception as error:  # foreign code
-            raise ValueError(f"cost {self.cost!r} failed: {type(error).__name__}: {error}") from error
-        if seconds.shape != then.shape or not (np.isfinite(seconds) & (seconds >= 0)).all():
-            raise ValueError(f"cost {self.cost!r} must give {len(then)} times in s, none negative, got {seconds!r}")
-        return seconds
 
     def objection(self, now: float, then: float) -> str | None:
         """Return the reason why the knob must not go from `now` to `then`; None if it may. `now` may be NaN."""
@@ -150,7 +131,7 @@ def load_named(name: str, group: str, known: Collection[str] = ()) -> Any:
 
     Examples
     --------
-    >>> load_named("math:log1p", "ainerd.costs").__name__
+    >>> load_named("math:log1p", "ainerd.policies").__name__
     'log1p'
     """
     found = find_named(name, group, known)
@@ -174,11 +155,6 @@ def find_named(name: str, group: str, known: Collection[str] = ()) -> EntryPoint
     if find_spec(package) is None:  # of the package alone: to find a module in it imports the package
         raise ValueError(f"{name!r} cannot be loaded: ModuleNotFoundError: No module named {package!r}")
     return found
-
-
-@cache
-def _cost(name: str) -> Any:
-    return load_named(name, "ainerd.costs")
 
 
 def range_of(given: Mapping[str, Any]) -> Any:

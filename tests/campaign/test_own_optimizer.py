@@ -201,9 +201,3 @@ def test_knobs_of_different_units_make_a_campaign(make):
 def test_an_object_without_the_methods_is_refused_in_one_line():
     with pytest.raises(ValueError, match=r"the optimizer of technique toy, a object, has no suggest\(\)"):
         OtherOptimizer(object(), Window(BOUNDS), "the optimizer of technique toy")
-
-
-def test_the_cost_of_a_knob_is_checked_at_the_start(make):
-    knobs = {"x": {"range": (0, 10), "cost": "nowhere:seconds"}, "y": {"range": (0, 10)}}
-    with pytest.raises(ValueError, match="steering.knobs.x: 'nowhere:seconds' cannot be loaded"):
-        make(knobs=knobs)

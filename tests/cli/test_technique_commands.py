@@ -130,7 +130,7 @@ def test_doctor_names_a_policy_that_cannot_be_loaded(marble, policy, problem):
 def test_check_runs_nothing_that_the_settings_name(marble, monkeypatch, policy, problem):
     (marble.parent / "executed.py").write_text("from pathlib import Path\nPath(__file__).with_suffix('.ran').touch()")
     monkeypatch.syspath_prepend(marble.parent)
-    steering = f'[steering]\npolicy = "{policy}"\n[steering.knobs.y]\nrange = [0, 1]\ncost = "executed:cost"\n'
+    steering = f'[steering]\npolicy = "{policy}"\n[steering.knobs.y]\nrange = [0, 1]\n'
     marble.write_text(marble.read_text().replace("[steering.bounds]\nx = [0.0, 1.0]\n", steering))
     findings = json.loads(run("check", str(marble), "--json").stdout)
     found = [(each["subject"], each["state"]) for each in findings if each["subject"].startswith("steering")]

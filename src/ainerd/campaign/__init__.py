@@ -6,12 +6,12 @@ from ainerd.campaign._claims import Claims
 from ainerd.campaign._decisions import HOLDS, Answer
 from ainerd.campaign._exposures import ExposureChoice, book_of
 from ainerd.campaign._ledger import Ledger, Notices, limits_text
-from ainerd.campaign._optimizer import OtherOptimizer, Travel, check_names, policy_of, terms_of
+from ainerd.campaign._optimizer import OtherOptimizer, Travel, check_name, policy_of, terms_of
 from ainerd.campaign._partners import Partners
 from ainerd.campaign._sentences import named
 
 __all__ = [
     "HOLDS", "MAX_CONSECUTIVE_FAILURES", "Answer", "Atlas", "Campaign", "Claims", "ExposureChoice", "Ledger", "Notices",
-    "OtherOptimizer", "Partners", "Travel", "book_of", "check_names", "limits_text", "named", "policy_of", "remembered",
+    "OtherOptimizer", "Partners", "Travel", "book_of", "check_name", "limits_text", "named", "policy_of", "remembered",
     "terms_of",
 ]  # fmt: skip

@@ -26,7 +26,7 @@ def optimizer_of(
 ) -> "Explorer | OtherOptimizer":
     """Return the optimizer of the technique or of the settings, if there is one, otherwise an `Explorer`.
 
-    Raises ValueError if the policy of the settings, or the cost of a knob, cannot be loaded.
+    Raises ValueError if the policy of the settings cannot be loaded.
     """
     travel_time, exposure_s = travel or (None, None)
     policy = policy_of(steering)
@@ -57,13 +57,8 @@ def optimizer_of(
 def policy_of(steering: Steering) -> Any:
     """Return the policy of the settings: one of ours, of another package (``ainerd.policies``), or ``module:function``.
 
-    Raises ValueError if it, or the cost of a knob, cannot be loaded.
+    Raises ValueError if it cannot be loaded.
     """
-    for name, knob in steering.knobs.items():
-        try:
-            knob.seconds(knob.range[0], np.array(knob.range))
-        except ValueError as error:
-            raise ValueError(f"steering.knobs.{name}: {error}") from error
     if steering.policy in POLICIES:
         return POLICIES[steering.policy]
     try:
@@ -72,14 +67,8 @@ def policy_of(steering: Steering) -> Any:
         raise ValueError(f"steering.policy: {error}") from error
 
 
-def check_names(steering: Steering) -> None:
-    """Raise ValueError if nothing has the name of the policy, or of the cost of a knob; their code does not run."""
-    for name, knob in steering.knobs.items():
-        try:
-            if knob.cost:
-                find_named(knob.cost, "ainerd.costs")
-        except ValueError as error:
-            raise ValueError(f"steering.knobs.{name}: {error}") from error
+def check_name(steering: Steering) -> None:
+    """Raise ValueError if nothing has the name of the policy; its code does not run."""
     try:
         if steering.policy not in POLICIES:
             find_named(steering.policy, "ainerd.policies", POLICIES)

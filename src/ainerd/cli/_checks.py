@@ -175,11 +175,11 @@ def _technique(settings: Settings, load: bool) -> Iterator[Finding]:
 
 
 def _steering(settings: Settings, load: bool) -> Iterator[Finding]:
-    """Report a policy, or the cost of a knob, that does not exist or cannot be loaded."""
-    from ainerd.campaign import check_names, policy_of
+    """Report a policy that does not exist or cannot be loaded."""
+    from ainerd.campaign import check_name, policy_of
 
     try:
-        (policy_of if load else check_names)(settings.steering)
+        (policy_of if load else check_name)(settings.steering)
     except ValueError as error:
         name, _, problem = str(error).partition(": ")
         yield Finding(name, problem, "correct its name, or install its package")
