@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from bluesky import RunEngine
 
-from ainerd.agent._plans import write_report
+from ainerd.agent._display import write_report
 from ainerd.results import read_checkpoint
 from ainerd.steering import expose
 

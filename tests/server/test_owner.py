@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from ainerd import views
-from ainerd.agent._plans import write_report
+from ainerd.agent._display import write_report
 from ainerd.server import EmbeddedServer, ServerError, connect, running
 
 # In a process of its own: its umask and its environment are those of a person with a shared group.

@@ -24,9 +24,8 @@ from rich.text import Text
 from tiled.client.container import Container
 
 from ainerd.agent._disks import SLOW_S
-from ainerd.agent._display import GUIDE, say
+from ainerd.agent._display import GUIDE, AgentPlan, say, write_report
 from ainerd.agent._observer import Observer
-from ainerd.agent._plans import AgentPlan, write_report
 from ainerd.campaign import ExposureChoice, Travel
 from ainerd.config import Settings, SettingsError
 from ainerd.results import ConfigurationRecord, ResultStore

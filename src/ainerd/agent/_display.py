@@ -1,16 +1,18 @@
-"""Output at the terminal: a line for each result, the progress of a run, tables, help; and the figure."""
+"""Output at the terminal: a line for each result, the progress of a run, tables, help, plans; figure and report."""
 
 import logging
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from weakref import WeakSet
 
 from bluesky.callbacks import LiveTable
-from bluesky.utils import DefaultDuringTask
+from bluesky.utils import DefaultDuringTask, Plan
 from event_model import RunRouter
 from numpy.typing import NDArray
 from rich import get_console
@@ -309,3 +311,46 @@ def say(*lines: Any) -> None:
     with suppress(OSError, ValueError):  # a closed terminal must not end the worker
         for line in lines:
             get_console().print(line)
+
+
+class AgentPlan(Plan):
+    """A bluesky `Plan`, which warns if it is not used. At the prompt it shows how to run it, and then does not warn."""
+
+    def __init__(self, call: str, messages: Generator[Any, Any, Any]) -> None:
+        def plan() -> Generator[Any, Any, Any]:
+            return messages
+
+        plan.__name__ = call
+        super().__init__(plan)
+        self.call = call
+        self._stack = [f"plan `{call}` was never iterated, nothing is measured: RE({call}) runs it"]
+
+    def __repr__(self) -> str:
+        self._stack.clear()
+        return f"<a plan, nothing is measured yet: RE({self.call})>"
+
+
+def write_report(results: ResultStore, directory: Path, bounds: Mapping[str, tuple[float, float]]) -> None:
+    """Write the report of a campaign into the folder ``reports``; an error is a line of the log.
+
+    Parameters
+    ----------
+    results : ResultStore
+    directory : Path
+        The folder of the session.
+    bounds : mapping of str to (float, float)
+        Limits of the maps.
+    """
+    from ainerd import views  # its reports import matplotlib
+
+    name = quote(results.agent or "agent", safe="")
+    path = directory / "reports" / f"{name}-{datetime.now():%Y%m%d-%H%M%S}.html"
+    try:
+        path.parent.mkdir(0o755, parents=True, exist_ok=True)
+        report = views.read_report(results, bounds)
+        path.touch(0o644)  # nobody else may write it, whatever the umask
+        views.write_report(report, path)
+    except Exception as error:  # such as no result, or a full disk
+        logger.warning("no report is written: %s: %s", type(error).__name__, error)
+    else:
+        say(Text(f"ainerd: explored; the report is {path}"))

@@ -7,7 +7,7 @@ from ainerd.campaign._decisions import HOLDS, Answer
 from ainerd.campaign._exposures import ExposureChoice, book_of
 from ainerd.campaign._ledger import Ledger, Notices, limits_text
 from ainerd.campaign._optimizer import OtherOptimizer, Travel, check_name, policy_of, terms_of
-from ainerd.campaign._partners import Partners
+from ainerd.campaign._others import Partners
 from ainerd.campaign._sentences import named
 
 __all__ = [

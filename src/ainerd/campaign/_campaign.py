@@ -20,7 +20,7 @@ from ainerd.campaign._decisions import INVALID, Answer, Decisions, shared_of, wi
 from ainerd.campaign._exposures import ExposureChoice
 from ainerd.campaign._ledger import Ledger, Notices
 from ainerd.campaign._optimizer import Travel, optimizer_of
-from ainerd.campaign._partners import Partners
+from ainerd.campaign._others import Partners
 from ainerd.campaign._proposals import Proposals
 from ainerd.campaign._queue import UNTAKEN
 from ainerd.campaign._reference import SteeringReference

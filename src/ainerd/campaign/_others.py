@@ -1,17 +1,24 @@
-"""Other sessions of this agent on the same sample: the places that are theirs, as Tiled has them."""
+"""Others on the same sample, as Tiled has them: places of other sessions of this agent, novel positions of others."""
 
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
+
+from ainerd.results import FINAL, ResultStore
+from ainerd.steering import Candidate
 
 if TYPE_CHECKING:
     from ainerd.campaign._ledger import Ledger
     from ainerd.campaign._optimizer import OtherOptimizer
     from ainerd.steering import Explorer
+
+logger = logging.getLogger(__name__)
 
 Places = Mapping[str, Mapping[str, float]]  # positions by the ids of suggestions
 
@@ -88,3 +95,49 @@ class Others:
         apart = window.position(np.array([a[name] - b[name] for name in window.names]))
         size = self._beam_size or 1e-3 * (window.high - window.low).min()
         return bool(np.linalg.norm(apart) < (1 - 1e-6) * size)  # as `Survey.may_measure`
+
+
+class Partners:
+    """Reads which positions are novel to agents of other techniques.
+
+    Parameters
+    ----------
+    store : ResultStore
+        Any store of the catalogue. It reads the results of all agents once, and later only new ones.
+    names : sequence of str
+        Actuators. Results without one of them are left out.
+    agents : sequence of str
+        Names of the other agents.
+
+    Attributes
+    ----------
+    candidates : tuple of Candidate
+        The positions that were novel to one of them at the last look.
+    """
+
+    def __init__(self, store: ResultStore, names: Sequence[str], agents: Sequence[str]) -> None:
+        self._store, self._names, self._agents = store, list(names), list(agents)
+        self._seen: object = None  # the results at the last look
+        self.candidates: tuple[Candidate, ...] = ()
+
+    def look(self) -> bool:
+        """Read new results, and return whether the candidates have changed; without an answer they stay."""
+        if not self._agents:
+            return False
+        try:
+            results = self._store.of_everybody().frame
+        except httpx.HTTPError as error:
+            logger.debug("results of other agents are not read: %s", error)
+            return False
+        if results is self._seen or not {*self._names, "novel", "novelty_p"} <= {*results}:
+            return False
+        self._seen, before = results, self.candidates
+        novel = results[results["agent"].isin(self._agents) & results["novel"].eq(True)]
+        if "supersedes" in results:  # of a run that was analysed again only the newest result counts
+            novel = novel[~novel.index.isin(results["supersedes"][results["status"].isin(FINAL)])]
+        novel = novel[[*self._names, "novelty_p", "agent"]].dropna()
+        self.candidates = tuple(
+            Candidate(dict(zip(self._names, map(float, place), strict=True)), float(p), agent)
+            for *place, p, agent in novel.itertuples(index=False)
+        )
+        return self.candidates != before

@@ -13,8 +13,7 @@ from ainerd.campaign._atlas import Atlas
 from ainerd.campaign._exposures import ExposureChoice, exposure_of
 from ainerd.campaign._ledger import Ledger
 from ainerd.campaign._optimizer import OtherOptimizer
-from ainerd.campaign._others import Others
-from ainerd.campaign._partners import Partners
+from ainerd.campaign._others import Others, Partners
 from ainerd.campaign._queue import Queue, Ready
 from ainerd.config import Steering
 from ainerd.exposures import Exposure

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from ainerd.campaign._claims import Claims
 from ainerd.novelty import LEVEL
 from ainerd.technique import Outcome, is_novel
 
 if TYPE_CHECKING:
+    from ainerd.campaign._claims import Claims
     from ainerd.campaign._optimizer import OtherOptimizer
     from ainerd.steering import Explorer
 
@@ -23,7 +23,7 @@ class SteeringReference:
         The reference that a person chose: "bank" or "session".
     """
 
-    def __init__(self, claims: Claims, explorer: "Explorer | OtherOptimizer") -> None:
+    def __init__(self, claims: "Claims", explorer: "Explorer | OtherOptimizer") -> None:
         self._claims, self._explorer = claims, explorer
         self.chosen: str | None = None
         self._steers = "bank"

@@ -14,10 +14,8 @@ from typer.models import CommandInfo, TyperInfo
 
 from ainerd import DEFAULT_TECHNIQUE, __version__
 from ainerd.cli._check import check, doctor, init
-from ainerd.cli._demo import demo
-from ainerd.cli._next import fetch_next
 from ainerd.cli._results import export, replay, report, similar
-from ainerd.cli._running import mcp, serve, steer, watch
+from ainerd.cli._running import demo, fetch_next, mcp, serve, steer, watch
 from ainerd.cli._status import log, status
 
 COMMANDS = (

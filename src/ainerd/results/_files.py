@@ -1,4 +1,4 @@
-"""Contents of results, as HDF5 files or in memory; many are read at once."""
+"""Contents of results, as HDF5 files or in memory; many are read at once, averaged and drawn together."""
 
 import io
 import json
@@ -13,9 +13,13 @@ from numpy.typing import NDArray
 from tiled.client.container import Container
 
 from ainerd.results._nodes import get_ours, result_node
+from ainerd.technique import Average, panels
+from ainerd.technique import load as load_technique
+from ainerd.words import scan_text
 
 if TYPE_CHECKING:
     import h5py  # not needed by whoever reads through a server
+    from matplotlib.figure import Figure
 
 AT_ONCE = 100  # results in a request: an address of 4 kB
 
@@ -243,3 +247,31 @@ def put_table(group: "h5py.Group", name: str, table: pd.DataFrame, units: Mappin
     columns = group.create_group(name.replace("/", "_"), track_order=True)
     for column in table:
         put_array(columns, str(column), table[column].to_numpy(), {"units": units.get(str(column))})
+
+
+def average(results: Sequence[LoadedResult], dose: Sequence[float] | None = None, dose_name: str = "") -> Average:
+    """Average results of one technique; ValueError if they are of several, or cannot be averaged."""
+    names = [f"scan {scan_text(each.metadata.get('scan_id'), each.metadata.get('event'))}" for each in results]
+    return load_technique(_technique_of(results)).average(results, names, dose, dose_name or "order of the results")
+
+
+def plot_together(results: Sequence[LoadedResult], values: Sequence[float] | None = None, name: str = "") -> "Figure":
+    """Draw results of one technique, coloured by values with a name; ValueError if the technique draws none."""
+    from ainerd.results._picture import Picture  # imports matplotlib
+
+    technique = _technique_of(results)
+    draw = getattr(panels(technique), "plot_together", None)
+    if draw is None:
+        raise ValueError(f"technique {technique!r} cannot draw results together")
+    figure = Picture(figsize=(7, 6), layout="constrained")
+    numbers = [float(k + 1) for k in range(len(results))] if values is None else values
+    draw(results, numbers, name or "order of the results", figure)
+    return figure
+
+
+def _technique_of(results: Sequence[LoadedResult]) -> str:
+    """Return the name of the technique of results; ValueError if there are several, or no result."""
+    names = sorted({str(each.metadata["technique"]) for each in results})
+    if len(names) != 1:
+        raise ValueError(f"give results of one technique, not of {', '.join(names) or 'none'}")
+    return names[0]

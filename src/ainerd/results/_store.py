@@ -19,7 +19,7 @@ from tiled.queries import Key
 from ainerd.activity import counted
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._export import dataset_of_all, export_all
-from ainerd.results._files import LoadedResult, Part, load, read_configuration
+from ainerd.results._files import LoadedResult, Part, average, load, plot_together, read_configuration
 from ainerd.results._nodes import create_node, newest_key, result_node, run_readings
 from ainerd.results._records import FINAL, STATUSES, USABLE, ConfigurationRecord, ResultRecord
 from ainerd.results._records import digest as hashed
@@ -36,7 +36,6 @@ from ainerd.results._tables import (
     result_table,
     similar,
 )
-from ainerd.results._together import average, plot_together
 from ainerd.results._writing import ResultWriter, write_nodes
 from ainerd.technique import Analysis, Average, panels
 from ainerd.words import number_of

@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.documents import Document
-from ainerd.runs._names import column_name, node_name
-from ainerd.runs._repair import repaired, storable
+from ainerd.runs._repair import column_name, node_name, repaired, storable
 
 INT64 = 2**63
 EXACT = 2**53  # the largest integer up to which a double holds all

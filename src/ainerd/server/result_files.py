@@ -3,6 +3,10 @@
 In Tiled's own way a result of twenty arrays and tables is twenty nodes and forty requests. Here it is one HDF5 file,
 and a request writes many. The file is plain: a dataset for each array, with the names of its dimensions in the
 attribute ``dims``, and a group of columns for each table. A server without this module reads it like any HDF5 file.
+
+Files that others wrote are opened only below the folders of the server, and of bounded size. Tiled compares the address
+of a file with the folders that it may read, but follows links, and HDF5 opens whatever a file names. Here each file
+goes through the check of the agent, whenever it is opened.
 """
 
 import asyncio
@@ -12,6 +16,7 @@ import re
 import uuid
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote
 
@@ -21,16 +26,16 @@ import msgpack
 import orjson
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import TypeAdapter
-from tiled.adapters.hdf5 import HDF5Adapter, HDF5ArrayAdapter
+from tiled.adapters.hdf5 import HDF5_BROKEN_LINK, HDF5_DATASET, HDF5Adapter, HDF5ArrayAdapter
 from tiled.adapters.table import TableAdapter
 from tiled.storage import FileStorage
 from tiled.structures.core import StructureFamily
 from tiled.structures.data_source import Management
-from tiled.utils import path_from_uri
+from tiled.utils import BrokenLink, path_from_uri
 
+from ainerd.documents import FrameError, list_items, open_item
 from ainerd.hdf5_files import check_heaps
 from ainerd.results import decode_table
-from ainerd.server._hdf5 import CheckedHDF5, parse_tree
 from ainerd.server.internals import (
     MOST_ARRAY,
     Asset,
@@ -40,6 +45,7 @@ from ainerd.server.internals import (
     body_stream,
     guard_files,
     has_child,
+    readable_folders,
 )  # fmt: skip
 
 MOST_BYTES = 2**30  # of a request
@@ -53,6 +59,47 @@ _specs = TypeAdapter(Specs)  # `Spec` itself takes anything for a name, and no c
 READ = ("read:metadata", "read:data")
 _SCOPES = ("write:metadata", "write:data", "create:node")
 router = APIRouter(prefix="/ainerd")
+
+
+class UnreadableFile(BrokenLink, HTTPException):  # type: ignore[misc]
+    """Raised for a file that is not served; Tiled answers 410, and lists the other items of a container."""
+
+    def __init__(self, reason: str) -> None:
+        HTTPException.__init__(self, 410, reason)
+        self.args = (reason,)
+
+
+class CheckedHDF5:
+    """An item of an HDF5 file, opened in a ``with`` statement: in place of `tiled.adapters.hdf5.h5open`."""
+
+    def __init__(self, filename: str | Path, dataset: str | None = None, **_: Any) -> None:
+        self._item = open_item(Path(filename), dataset or "/", readable_folders())
+
+    def __enter__(self) -> Any:
+        try:
+            return self._item.__enter__()
+        except FrameError as error:
+            raise UnreadableFile(str(error)) from error
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        try:
+            if not self._item.__exit__(kind, error, at) and isinstance(error, FrameError):
+                raise error
+        except FrameError as refused:
+            raise UnreadableFile(str(refused)) from refused
+
+
+def parse_tree(item: Any) -> Any:
+    """Return the items of an HDF5 group: in place of `tiled.adapters.hdf5.parse_hdf5_tree`."""
+    return _named(h5py.Dataset if isinstance(item, h5py.Dataset) else list_items(item, readable_folders()))
+
+
+def _named(items: Any) -> Any:
+    if isinstance(items, dict):
+        return {name: _named(item) for name, item in items.items()}
+    return HDF5_BROKEN_LINK if items is None else HDF5_DATASET
+
+
 guard_files(CheckedHDF5, parse_tree)
 
 
