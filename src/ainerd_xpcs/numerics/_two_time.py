@@ -30,8 +30,7 @@ from ainerd_xpcs.numerics._counts import (
     static_scale,
     totals,
 )
-from ainerd_xpcs.numerics._event_rows import CountRows, add_dense
-from ainerd_xpcs.numerics._event_sums import FrameSums
+from ainerd_xpcs.numerics._event_sums import CountRows, FrameSums, add_dense
 from ainerd_xpcs.numerics._events import Events
 from ainerd_xpcs.numerics._partition import Array, Floats, Normalization, Partition, Precision, check_choice
 from ainerd_xpcs.numerics._reductions import AreaRows, MapRows, Reduction, check_reduction, reduction_operator
