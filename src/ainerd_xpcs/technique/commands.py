@@ -11,7 +11,6 @@ from ainerd.cli import Config, Json, On, Tiled, bars, key_of, mapping, results_a
 from ainerd_xpcs.technique._analyze import analyze
 from ainerd_xpcs.technique._ingest import ingest
 from ainerd_xpcs.technique._many import average, over_q
-from ainerd_xpcs.technique._prepare import prepare
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     Maps = NDArray[np.float32]
 
+CONTRAST_ERR = 0.02  # relative error that most exposures have; all up to 0.1 share a calibration
 SCALED = "values within [0, 1]: taken as scaled like the published data, C = 0.95 + 0.4 x"
 CORRELATION = "values beyond [0, 1]: taken as a two-time correlation of baseline 1"
 Watch = Callable[[str, int, int, dict[str, float]], None]
@@ -34,7 +34,6 @@ app.add_typer(train, name="train")
 app.command()(analyze)
 app.command()(average)
 app.command()(over_q)
-app.command()(prepare)
 app.command()(ingest)
 REMOVED = {  # until 0.1: what to do in place of these commands
     "calibrate-q": "fit the rings with pyFAI-calib2, and give its file as rheo_xpcs.partition.poni",
@@ -365,3 +364,36 @@ def _train(training: Callable[..., Path], out: Path, **options: Any) -> None:
         given = {name: value for name, value in options.items() if value is not None}
         file = training(out, watch=watch, **given)
     show_file(file)
+
+
+@app.command()
+def prepare(
+    config: Annotated[Path, typer.Argument(help="Settings of the instrument (.toml).")],
+    photons: Annotated[float, typer.Option(min=1e-3, help="Photons per pixel of the bins in an exposure.")],
+    out: Annotated[Path | None, typer.Option(help="Also write the calibrations to this folder.")] = None,
+) -> None:
+    """Calibrate p-values for exposures of many frames, so that the first session need not: about a minute.
+
+    The calibrations are kept in the user's cache. A session finds them if its exposures have about as many photons and
+    the contrast of the settings.
+    """
+    from ainerd.config import Settings
+    from ainerd_xpcs.technique._calibration import calibrated, write_scorer
+    from ainerd_xpcs.technique._technique import RheoXPCS
+    from ainerd_xpcs.technique._verdict import Noise, options_of_a_session
+
+    technique = RheoXPCS.from_settings(Settings.load(config).section, config.parent)
+    if technique.contrast is None:
+        raise ValueError(f"{config}: rheo_xpcs.contrast is not set: give the contrast of a static sample")
+    several = [
+        each
+        for ring in technique.rings
+        for each in options_of_a_session(Noise.of(photons, technique.contrast, ring.pixels), CONTRAST_ERR, ring)
+    ]
+    with bars() as progress:
+        for given in progress.track(several, description="calibrating"):
+            if out is None:
+                calibrated(technique.bank, technique.encoder, **given)
+            else:
+                write_scorer(out, technique.bank, technique.encoder, **given)
+    print(f"{len(several)} calibrations for {photons:g} photons per pixel, contrast {technique.contrast:g}")
