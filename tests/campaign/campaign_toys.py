@@ -1,5 +1,6 @@
 """A technique of a few lines and a store of a few dictionaries: the campaign without a RunEngine and without Tiled."""
 
+import threading
 from collections import Counter
 
 import numpy as np
@@ -130,6 +131,7 @@ class Node:
         self.fetched = {}  # what scripts got, by key
         self.sealed = {}  # metadata that the server vouches for, by key
         self.of_others = set()  # keys of commands that another process had claimed
+        self.writing = threading.Lock()
 
     def add(self, key, metadata):
         self.waiting[key] = {name: x for name, x in metadata.items() if name != "id"}
