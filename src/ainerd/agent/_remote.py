@@ -19,6 +19,7 @@ from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.container import Container
 
 from ainerd.campaign import HOLDS
+from ainerd.knobs import Knob
 from ainerd.results import AgentNode, ResultStore, SuggestionRecord, read_agent
 from ainerd.results.commands import Reject, Take, check_position, seen
 from ainerd.steering import Devices, check_limits, check_units, visit
@@ -35,7 +36,12 @@ def explore_remote(
     actuators: Sequence[Any],
     bounds: Mapping[str, tuple[float, float]] | None = None,
     timeout_s: float = 600.0,
-    **fields: Any,
+    beside: Sequence[Any] = (),
+    monitored: Sequence[Any] = (),
+    shutter: Any = None,
+    before: Callable[[], MsgGenerator[Any]] | None = None,
+    acquire: Callable[..., MsgGenerator[Any]] | None = None,
+    knobs: Mapping[str, Knob] | None = None,
 ) -> MsgGenerator[list[str]]:
     """Plan: measure `n` positions that an agent in another process suggests: ``RE(explore_remote(client, 5, …))``.
 
@@ -51,15 +57,13 @@ def explore_remote(
         Number of positions.
     agent : str, optional
         Name of the agent whose suggestions are measured. It is required if several agents have a suggestion.
-    detector, actuators
-        See `ainerd.steering.Devices`.
+    detector, actuators, beside, monitored, shutter, before, acquire, knobs
+        See `ainerd.steering.Devices`. `knobs` are ``settings.steering.knobs``, so that none is turned back that must
+        not.
     bounds : mapping of str to (float, float), optional
         Limits by the actuators' names, in addition to the actuators' own limits.
     timeout_s : float
         Longest wait for a suggestion, and for the analysis of a run.
-    **fields
-        The other fields of `ainerd.steering.Devices`: beside, monitored, shutter, before, acquire, and as knobs
-        ``settings.steering.knobs``, so that none is turned back that must not.
 
     Returns
     -------
@@ -92,7 +96,8 @@ def explore_remote(
     if not isinstance(n, int) or n < 1:
         raise ValueError(f"explore_remote needs a number of positions, got {n!r}")
     remote = _Remote(ResultStore(client["ainerd"]), agent, list(actuators), bounds or {}, timeout_s)
-    measure = partial(visit, devices=Devices(detector, actuators, **fields), timeout_s=timeout_s)
+    devices = Devices(detector, actuators, beside, monitored, shutter, before, acquire, knobs)
+    measure = partial(visit, devices=devices, timeout_s=timeout_s)
     return _explore(remote, n, detector, measure)
 
 
