@@ -52,6 +52,12 @@ class Devices:
         one run and returns its uid. `bluesky.plans.count` is one. `expose` without it.
     knobs : mapping of str to Knob, optional
         By the actuators' names. Knobs with a cost move first, one by one, and settle; then the others move together.
+
+    Examples
+    --------
+    >>> devices = Devices(camera, actuators=[sample_x], acquire=five_frames)
+    >>> devices.shutter is None
+    True
     """
 
     detector: Any = None
