@@ -18,6 +18,7 @@ from ainerd.documents import Document
 
 GROUP = "ainerd.sources"
 CATALOG = "tiled"  # the source without an address, even if a file has this name
+FILE = "file"  # the source of a path that names no source
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,11 @@ def open_source(name: str) -> Source:
     kind, separator, address = name.partition(":")
     known = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name and not (separator and kind in known) and name != CATALOG and Path(name).exists():
-        kind, address = "file", name
+        kind, address = FILE, name
     if kind in known:
         source: type[Source] = known[kind].load()
-        return source(address if kind == "file" else address.removeprefix("//"))
+        return source(address if kind == FILE else address.removeprefix("//"))
     close = difflib.get_close_matches(kind, known, 1)
     meant = f", did you mean {close[0]!r}?" if close else ":"
-    usages = [entry.load().usage for entry in known.values()]
+    usages = [known[each].load().usage for each in sorted(known, key=lambda each: (each != CATALOG, each == FILE, each))]
     raise ValueError(f"no source {name!r}{meant} give {', '.join(usages[:-1])}, or {usages[-1]}")
