@@ -91,5 +91,6 @@ def open_source(name: str) -> Source:
         return source(address if kind == FILE else address.removeprefix("//"))
     close = difflib.get_close_matches(kind, known, 1)
     meant = f", did you mean {close[0]!r}?" if close else ":"
-    usages = [known[each].load().usage for each in sorted(known, key=lambda each: (each != CATALOG, each == FILE, each))]
+    order = sorted(known, key=lambda each: (each != CATALOG, each == FILE, each))
+    usages = [known[each].load().usage for each in order]
     raise ValueError(f"no source {name!r}{meant} give {', '.join(usages[:-1])}, or {usages[-1]}")
