@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +33,7 @@ LINES = (
     "agent.log()",
 )
 WIDTH = 110
+THINKS_S = 1.0  # before each line, as a person does: the log of the last one is then written
 PROMPT = r"In \[\d+\]: "
 
 
@@ -104,6 +106,7 @@ def typed(lines: Iterable[str], folder: Path, settings: Path, term: str = "xterm
         session.expect(PROMPT)
         for line in lines:
             prompt = session.after
+            time.sleep(THINKS_S)
             session.sendline(line)
             session.expect(PROMPT)
             yield [prompt, line, own(re.sub(r"\r+\n", "\n", session.before), kept).strip("\n")]
