@@ -218,8 +218,9 @@ def test_one_run_is_shared_as_the_page_says(archive, address):
         ("builtins:dict", "dict() returns dict, not a concurrent.futures.Executor"),
     ],
 )
-def test_a_name_without_an_executor_is_refused(archive, name, refusal):
-    done = CliRunner().invoke(app, ["replay", "--all", "--executor", name])
+@pytest.mark.parametrize("again", [["--all"], []])
+def test_a_name_without_an_executor_is_refused(archive, serial, name, refusal, again):
+    done = CliRunner().invoke(app, ["replay", *again, "--executor", name])
     assert isinstance(done.exception, ValueError) and refusal in str(done.exception)
 
 

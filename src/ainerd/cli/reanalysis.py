@@ -133,6 +133,9 @@ def _analyse_on(
     size = min(max(len(uids) // BATCHES, 1), MOST_IN_BATCH)
     waiting = deque(list(uids[start : start + size]) for start in range(0, len(uids), size))
     most = 2 * (os.cpu_count() or 1) if name == "process" else AHEAD
+    if not waiting:
+        with executor(name):  # a wrong name is refused all the same
+            return []
     suspects, outcomes = deque[list[str]](), list[Outcome]()
     bar = progress.add_task("runs", total=len(uids))
     while waiting:
