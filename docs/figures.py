@@ -63,7 +63,7 @@ def not_named() -> list[tuple[str, str]]:
 
 
 def differences(page: Path) -> Iterator[str]:
-    """Run the studies in the comments of a page; yield a sentence for each figure that is another one."""
+    """Run the studies in the comments of a page. Yield a sentence for each figure that differs."""
     for study, options, lines, text in COMMENT.findall(page.read_text()):
         command = [sys.executable, "-m", f"studies.{study}", *options.split()]
         with tempfile.TemporaryDirectory() as folder:
@@ -79,7 +79,7 @@ def differences(page: Path) -> Iterator[str]:
 
 
 def compared(line: str, text: str, tables: dict[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with the figure of a line of a comment: the text does not have it, or it is another one."""
+    """Compare the figure in a line of a comment with text and tables. Yield a sentence for each difference."""
     figure, expression, percent = LINE.fullmatch(line).groups()  # type: ignore[union-attr]
     if figure not in " ".join(text.split()):
         yield f"{figure!r} is not in the next paragraph"

@@ -1,6 +1,6 @@
-"""A source of documents: what it gives an agent, what an agent gives it, and its name on the command line.
+"""Sources of documents, which are named on the command line and found by entry points of the group ``ainerd.sources``.
 
-Packages add sources with entry points of the group ``ainerd.sources``. The agent knows no other way to its own sources.
+Other packages add theirs in the same way.
 """
 
 import difflib
@@ -23,7 +23,7 @@ FILE = "file"  # the source of a path that names no source
 
 @dataclass(frozen=True)
 class Intake:
-    """What an agent gives to the source that it follows.
+    """The parts of an agent that a source may use.
 
     Attributes
     ----------
@@ -33,9 +33,9 @@ class Intake:
         The raw runs of the catalog.
     settings : Settings
     analysed : callable
-        Asks Tiled which runs have all their results now, and returns a function that tells it of a run.
+        Ask Tiled which runs have all their results now. Return a function that takes a run and returns whether it does.
     suggestion_at : callable
-        Returns the id of the suggestion that was given at these positions, or None.
+        Return the id of the suggestion for these positions, or None.
     """
 
     stop: threading.Event
@@ -46,16 +46,17 @@ class Intake:
 
 
 class Source(Protocol):
-    """A place where documents come from, made of the address after its name: ``zmq://host:port``, ``folder:PATH``.
+    """A source of documents. Its class is called with the address: ``host:port`` for ``zmq://host:port``.
 
-    Its constructor raises ValueError if it cannot use the address. It opens nothing.
+    The constructor opens nothing, and raises ValueError for an invalid address.
 
     Attributes
     ----------
     usage : str
-        How a person writes the source, and what it is, for messages.
+        The text that messages show: how a person writes the source.
     writes_runs : bool
-        Whether the agent writes the runs of this source to the catalog, because nobody else does.
+        Whether the agent writes the runs of this source to the catalog, because no other program does. The runs must
+        then come one after the other.
     """
 
     usage: ClassVar[str]
@@ -69,9 +70,9 @@ class Source(Protocol):
 
 
 def open_source(name: str) -> Source:
-    """Return the source of a name; raise ValueError if there is none, or its address is invalid.
+    """Return a source by its name and address, such as ``zmq://host:port``. Raise ValueError if one of them is invalid.
 
-    A path without the name of a source is that of a ``.jsonl`` file, or of a folder of them.
+    The path of an existing file or folder gives a source of JSON lines.
 
     Examples
     --------
