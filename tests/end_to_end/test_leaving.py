@@ -50,6 +50,7 @@ def session(server, tmp_path_factory):
         "AINERD_STORAGE__FRAMES": json.dumps([str(folder / "frames")]),
         "IPYTHONDIR": str(folder / "ipython"),
         "MPLBACKEND": "Agg",
+        "PYTHONFAULTHANDLER": "1",  # a crash prints the stack of each thread
     }
     command = [sys.executable, "-m", "IPython", f"--profile-dir={CHECKOUT / 'profiles' / 'rheo_xpcs'}", "-c"]
 

@@ -8,8 +8,10 @@ own cells.
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from functools import cache
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -162,6 +164,7 @@ class Bank:
         cells: Cells | None = None,
         q_spread: float = 0.0,
         seed: int = 0,
+        stop: Event | None = None,
     ) -> Singles:
         """Compute the features (n, 58) of each exposure with the noise of a run, see `run_features`.
 
@@ -192,11 +195,15 @@ class Bank:
         q_spread : float
             Half the range of q of the ring, relative to its q.
         seed : int
+        stop : threading.Event, optional
+            Another thread sets it to end the computation.
 
         Raises
         ------
         ValueError
             If a statistic is not positive.
+        CancelledError
+            If `stop` was set.
         """
         _check_positive(n_frames=n_frames, counts=counts, contrast=contrast, n_pixels=np.min(n_pixels))
         alone = 18 if phi_deg is None and np.ndim(n_pixels) == 0 else 1
@@ -208,6 +215,8 @@ class Bank:
         exposures, shared = (self.clean, None) if cells is None else (self._in(cells), cells.shot)
         chunks, out = list(self._chunks(np.arange(self.n))), []
         for chunk in chunks:
+            if stop is not None and stop.is_set():
+                raise CancelledError
             some = [exposures[i] for i in chunk]
             drawn = _sectors_to_draw(sectors, isotropic=some[0].kind == ALIKE)
             scale = contrast * np.exp(contrast_err * rng.uniform(-(3**0.5), 3**0.5, len(some)))
