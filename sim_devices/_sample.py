@@ -354,8 +354,8 @@ PARTICLES: dict[str, Recipe] = {
 }  # fmt: skip
 BLOCKS: dict[str, Recipe] = {
     "quiet": lambda spot: Blocks(family="quiet", strained_in_s=2000 * spot.tau / _fading(spot)),
-    "avalanching": lambda spot: Blocks(family="avalanching", strained_in_s=60 * spot.tau / _fading(spot)),
-    "creeping": lambda spot: Blocks(family="creeping", strained_in_s=8 * spot.tau / _fading(spot)),
+    "avalanching": lambda spot: Blocks(family="avalanching", strained_in_s=40 * spot.tau / _fading(spot)),
+    "creeping": lambda spot: Blocks(family="creeping", strained_in_s=4 * spot.tau / _fading(spot)),
 }
 FLOWS: dict[str, Recipe] = {
     "still": lambda spot: FlowField(family="still", diffusion_nm2_s=60 / spot.tau),
