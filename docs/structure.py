@@ -2,7 +2,7 @@
 
 ``python docs/structure.py`` prints the floors and draws nothing. A folder stands above everything that it imports.
 Imports inside functions count; imports for type checkers do not. A module at the top of `ainerd` counts as a folder,
-and so does the whole of `ainerd_xtec`.
+and so does each of the other packages but `ainerd_xpcs`.
 """
 
 import argparse
@@ -20,7 +20,7 @@ DOCS = Path(__file__).resolve().parent
 PAGE = DOCS / "explanation" / "architecture.md"
 PICTURE = DOCS / "images" / "structure.svg"
 BLOCK = re.compile(r"(<!-- written by `make structure` -->\n```text\n).*?(^```$)", re.MULTILINE | re.DOTALL)
-PACKAGES = ("ainerd", "ainerd_xpcs", "ainerd_xtec")
+PACKAGES = ("ainerd", "ainerd_mcp", "ainerd_queueserver", "ainerd_xpcs", "ainerd_xtec")
 COLOR = "#33526e"
 WIDTH, TRIES = 1.7, 12000  # of a folder; places that are tried
 Imports = Mapping[str, set[str]]
@@ -39,7 +39,7 @@ def imports_of_folders() -> dict[str, set[str]]:
 
 def _folder(package: str, room: str = "", *_: str) -> str:
     """Return the name of the folder of a module, empty for the first file of a package with folders."""
-    if package == "ainerd_xtec":
+    if package not in ("ainerd", "ainerd_xpcs"):
         return package
     if room in ("", "__main__"):
         return ""

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from mcp import Client, StdioServerParameters
 
-from ainerd.cli.answers import TOOLS, serving
 from ainerd.results import AgentNode, ResultRecord, ResultStore
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
+from ainerd_mcp.answers import TOOLS, serving
 
 
 def ask(server, *questions):

@@ -56,10 +56,19 @@ def test_broken_commands_cost_one_line(site, monkeypatch, capsys, name, text, sa
     monkeypatch.delitem(sys.modules, "its_commands", raising=False)
     app = ainerd.cli.app
     line = capsys.readouterr().err
-    assert line.count("\n") == 1 and line.startswith(f"ainerd: the commands of technique {name!r} are left out: ")
+    assert line.count("\n") == 1 and line.startswith(f"ainerd: the commands of {name!r} are left out: ")
     assert said in line
     shown = CliRunner().invoke(app, ["--help"]).stdout
     assert "watch" in shown and "rheo-xpcs" in shown and "broken" not in shown
+
+
+def test_a_package_may_add_one_command(site, monkeypatch):
+    """`ainerd mcp` and `ainerd steer` come in this way."""
+    text = "def knock(times: int = 1):\n    print('knock ' * times)"
+    site.install("knock", {"a_knock": text}, commands="a_knock:knock")
+    monkeypatch.delitem(sys.modules, "a_knock", raising=False)
+    assert run("knock", "--times", "2").stdout == "knock knock \n"
+    assert "--propose" in run("mcp", "--help").stdout and "--detector" in run("steer", "--help").stdout
 
 
 def test_help_imports_no_technique_and_nothing_heavy(marble):

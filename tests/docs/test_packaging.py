@@ -35,7 +35,8 @@ def imported(*folders):
                 names |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 names.add(str(node.module).partition(".")[0])
-    return names - set(sys.stdlib_module_names) - {"ainerd", "ainerd_xpcs", "ainerd_xtec", "agents", "sim_devices"}
+    ours = {"agents", "sim_devices", *(path.name for path in (ROOT / "src").iterdir())}
+    return names - set(sys.stdlib_module_names) - ours
 
 
 def test_everything_that_is_imported_is_required():

@@ -20,10 +20,10 @@ from bluesky_queueserver_api import BPlan
 from bluesky_queueserver_api.zmq import REManagerAPI
 
 from ainerd.agent import build_observer
-from ainerd.agent.queueserver import steer
 from ainerd.config import Settings
 from ainerd.results import ResultStore
 from ainerd.server import open_catalog
+from ainerd_queueserver.queue import steer
 from tests.end_to_end.sessions import SMALL
 from tests.trials import trials_of
 
@@ -322,7 +322,7 @@ def test_an_agent_waits_for_the_manager(beamline, campaign, caplog):
 
 
 def test_an_item_is_not_added_again_if_only_the_answer_was_lost(beamline, campaign, monkeypatch):
-    monkeypatch.setattr("ainerd.agent.queueserver.AWAY_S", 0.1)
+    monkeypatch.setattr("ainerd_queueserver.queue.AWAY_S", 0.1)
     add, added = beamline.manager.item_add, []
 
     def add_without_answer(item):
@@ -369,7 +369,7 @@ def test_the_command_ends_by_itself_and_keeps_the_key_to_itself(beamline, tmp_pa
     lost="the interrupted exposure",
 )
 def test_an_agent_continues_after_the_manager_was_killed(beamline, campaign, observer, caplog, monkeypatch):
-    monkeypatch.setattr("ainerd.agent.queueserver.LOST_S", 3.0)
+    monkeypatch.setattr("ainerd_queueserver.queue.LOST_S", 3.0)
     steering, stop = campaign()
     until(beamline.interrupt, "a plan is interrupted")
     lost = beamline.manager.queue_get(reload=True)["running_item"]["args"][0][0]["_id"]

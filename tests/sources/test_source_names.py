@@ -72,6 +72,9 @@ class Elsewhere:
         yield "start", {"uid": self.address}
 
 
+BROKEN = {"broken": "no_such_module:Source", "elsewhere": f"{__name__}:Elsewhere"}
+
+
 def test_another_package_adds_a_source(monkeypatch):
     entry = EntryPoint("elsewhere", f"{__name__}:Elsewhere", module.GROUP)
     monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
@@ -79,3 +82,13 @@ def test_another_package_adds_a_source(monkeypatch):
     assert list(open_source("elsewhere:A7").documents(None)) == [("start", {"uid": "A7"})]
     with pytest.raises(ValueError, match="did you mean 'elsewhere'"):
         open_source("elsewher:A7")
+
+
+def test_a_broken_source_hides_no_other(monkeypatch):
+    broken, works = (EntryPoint(name, value, module.GROUP) for name, value in BROKEN.items())
+    monkeypatch.setattr(module, "entry_points", lambda group: [broken, works])
+    with pytest.raises(ValueError, match=r"^source 'broken' \(no_such_module:Source\) cannot be imported: No module"):
+        open_source("broken:A7")
+    with pytest.raises(ValueError, match=r"give broken: \(cannot be imported\), or elsewhere:NAME"):
+        open_source("other:A7")
+    assert open_source("elsewhere:A7").address == "A7"

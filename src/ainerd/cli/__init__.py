@@ -1,4 +1,4 @@
-"""The command line `ainerd`, and functions that it shares with the commands of techniques.
+"""The command line `ainerd`, and functions that it shares with commands of other packages.
 
 Commands import inside their functions, so that help is fast.
 """
@@ -7,6 +7,7 @@ from typing import Any
 
 from ainerd.cli._check import mean_frame
 from ainerd.cli._executors import On, mapping
+from ainerd.cli._running import Documents, Instrument, observing
 from ainerd.cli._shared import (
     Config,
     Force,
@@ -23,8 +24,8 @@ from ainerd.cli._shared import (
 )
 
 __all__ = [
-    "Config", "On", "Force", "Json", "Tiled", "bars", "check_new", "check_out", "key_of", "main", "mapping",
-    "mean_frame", "opened", "results_at", "show_file", "show_near",
+    "Config", "Documents", "Force", "Instrument", "Json", "On", "Tiled", "bars", "check_new", "check_out", "key_of",
+    "main", "mapping", "mean_frame", "observing", "opened", "results_at", "show_file", "show_near",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The command line: the general commands, each in its own file, and the commands that techniques add."""
+"""The command line: the general commands, each in its own file, and the commands of other packages."""
 
 import atexit
 import gc
@@ -15,11 +15,11 @@ from typer.models import CommandInfo, TyperInfo
 from ainerd import DEFAULT_TECHNIQUE, __version__
 from ainerd.cli._check import check, doctor, init
 from ainerd.cli._results import export, replay, report, similar
-from ainerd.cli._running import demo, fetch_next, mcp, serve, steer, watch
+from ainerd.cli._running import demo, fetch_next, serve, watch
 from ainerd.cli._status import log, status
 
 COMMANDS = (
-    watch, steer, serve, status, log, replay, similar, export, report, mcp, init, check, doctor, demo,
+    watch, serve, status, log, replay, similar, export, report, init, check, doctor, demo,
 )  # fmt: skip
 REMOVED = {
     "archive": "end the sessions that use the server, and copy the folder storage.directory with cp -a",
@@ -47,7 +47,8 @@ def main() -> None:
 def build() -> typer.Typer:
     """Return all commands.
 
-    The commands of a technique are ``ainerd <technique> …``. Those of the default technique also work without its name.
+    An entry point ``ainerd.commands`` is a function, which becomes a command, or a group: the commands of a technique
+    are ``ainerd <technique> …``. Those of the default technique also work without its name.
     """
     app = typer.Typer(
         name="ainerd",
@@ -63,17 +64,23 @@ def build() -> typer.Typer:
     for name in REMOVED:
         anything = {"allow_extra_args": True, "ignore_unknown_options": True}
         app.command(name, hidden=True, context_settings=anything)(_removed)
-    for entry in entry_points(group="ainerd.commands"):
+    for entry in sorted(entry_points(group="ainerd.commands"), key=lambda entry: entry.name):
         try:
             commands, name = entry.load(), get_command_name(entry.name)
-            get_command(commands)  # an invalid group raises here, not when the user runs a command
+            if is_function := not isinstance(commands, typer.Typer):
+                function, commands = commands, typer.Typer()
+                commands.command(name)(function)
+            get_command(commands)  # an invalid one raises here, not when the user runs a command
             if name in _names(app):
                 raise ValueError(f"there is a command {name} already")
         except Exception as error:  # code of a third party
             reason = " ".join(f"{type(error).__name__}: {error}".split())
-            print(f"ainerd: the commands of technique {entry.name!r} are left out: {reason}", file=sys.stderr)
+            print(f"ainerd: the commands of {entry.name!r} are left out: {reason}", file=sys.stderr)
             continue
-        app.add_typer(commands, name=name)
+        if is_function:
+            app.registered_commands += commands.registered_commands
+        else:
+            app.add_typer(commands, name=name)
         if entry.name == DEFAULT_TECHNIQUE:
             _shorten(app, commands, f"Short for ainerd {name} …")
     return app

@@ -1,4 +1,4 @@
-"""`ainerd watch`, `steer`, `serve`, `mcp` and `demo`, which run an agent or a server; `next` asks a running agent."""
+"""`ainerd watch`, `serve` and `demo`, which run an agent or a server; `next` asks a running agent."""
 
 import sys
 import time
@@ -51,45 +51,6 @@ def watch(
     with observing(config, tiled, f"watches {documents}") as (observer, stop):
         observer.suggest()  # so that the first suggestion is ready at once
         observer.follow(source, stop)
-
-
-def steer(
-    config: Instrument,
-    detector: Annotated[str, typer.Option(help="Name of the detector in the RE Manager's environment.")],
-    queueserver: Annotated[
-        str,
-        typer.Option(
-            envvar="QSERVER_ZMQ_CONTROL_ADDRESS",
-            help="Address of the RE Manager; its public key, if it has one: QSERVER_ZMQ_PUBLIC_KEY.",
-        ),
-    ] = "tcp://127.0.0.1:60615",
-    n: Annotated[int | None, typer.Option(min=1, help="Positions; without it, until the sample is explored.")] = None,
-    plan: Annotated[str, typer.Option(help="Plan of the RE Manager's environment that measures them.")] = "measure",
-    documents: Documents = "tiled",
-    tiled: Tiled = None,
-) -> None:
-    """Watch runs, and add each suggestion to the queue of an RE Manager, until n positions are measured, or Ctrl-C.
-
-    Items that people add to the queue run in their turn, and the agent learns from their runs.
-    """
-    import re
-    from contextlib import closing
-
-    from bluesky_queueserver_api.zmq import REManagerAPI
-
-    from ainerd.agent.queueserver import steer as steer_queue
-    from ainerd.words import number_of
-
-    if not re.fullmatch(r"tcp://.+:\d+", queueserver):
-        raise ValueError(f"--queueserver {queueserver}: give an address such as tcp://127.0.0.1:60615")
-    with closing(REManagerAPI(zmq_control_addr=queueserver)) as manager:
-        try:
-            with observing(config, tiled, f"steers {queueserver}") as (observer, stop):
-                uids = steer_queue(observer, manager, detector=detector, n=n, plan=plan, documents=documents, stop=stop)
-                measured = f"{number_of(len(uids), 'position')} measured"
-                print(f"{measured}; {observer.optimizer.should_stop()[1]}", file=sys.stderr)
-        except (manager.RequestFailedError, manager.RequestTimeoutError) as error:
-            raise ValueError(f"RE Manager at {queueserver}: {error}") from None
 
 
 def serve(
@@ -146,24 +107,6 @@ Ctrl-C ends it, unless a session still uses it."""
             stop.wait()
     except ServerError as error:
         raise ValueError(str(error)) from None
-
-
-def mcp(
-    propose: Annotated[bool, typer.Option("--propose", help="Also offer a tool that proposes positions.")] = False,
-    tiled: Tiled = None,
-    config: Config = None,
-) -> None:
-    """Answer questions of a language model by the Model Context Protocol, on stdin and stdout.
-
-    Configure this command in the program that has the language model; the program starts it. The command only reads,
-    unless --propose is given.
-    """
-    with results_at(tiled, config) as store:
-        try:
-            from ainerd.cli.answers import serving
-        except ModuleNotFoundError as error:
-            raise ValueError(f"this needs one package more: pip install 'ainerd[mcp]' ({error})") from None
-        serving(store, propose=propose).run("stdio")
 
 
 @contextmanager

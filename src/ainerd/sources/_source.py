@@ -7,7 +7,7 @@ import difflib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -88,10 +88,20 @@ def open_source(name: str) -> Source:
     if name and not (separator and kind in known) and name != CATALOG and Path(name).exists():
         kind, address = FILE, name
     if kind in known:
-        source: type[Source] = known[kind].load()
+        try:
+            source: type[Source] = known[kind].load()
+        except Exception as error:  # code of a third party
+            raise ValueError(f"source {kind!r} ({known[kind].value}) cannot be imported: {error}") from error
         return source(address if kind == FILE else address.removeprefix("//"))
     close = difflib.get_close_matches(kind, known, 1)
     meant = f", did you mean {close[0]!r}?" if close else ":"
     order = sorted(known, key=lambda each: (each != CATALOG, each == FILE, each))
-    usages = [known[each].load().usage for each in order]
+    usages = [_usage(known[each]) for each in order]
     raise ValueError(f"no source {name!r}{meant} give {', '.join(usages[:-1])}, or {usages[-1]}")
+
+
+def _usage(entry: EntryPoint) -> str:
+    try:
+        return str(entry.load().usage)
+    except Exception:  # code of a third party
+        return f"{entry.name}: (cannot be imported)"

@@ -11,7 +11,7 @@ from bluesky_adaptive.queueserver import CORRELATION_UID_KEY
 from bluesky_queueserver_api import BPlan
 from bluesky_queueserver_api.zmq import REManagerAPI
 
-from ainerd.agent._observer import Observer
+from ainerd.agent import Observer
 from ainerd.documents import Quiet
 from ainerd.results.commands import Reject, new_id
 
