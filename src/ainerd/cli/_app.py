@@ -68,6 +68,8 @@ def build() -> typer.Typer:
         try:
             commands, name = entry.load(), get_command_name(entry.name)
             if is_function := not isinstance(commands, typer.Typer):
+                if not callable(commands):
+                    raise TypeError(f"{entry.value} is neither a function nor a typer.Typer")
                 function, commands = commands, typer.Typer()
                 commands.command(name)(function)
             get_command(commands)  # an invalid one raises here, not when the user runs a command
