@@ -36,7 +36,7 @@ def test_a_new_regime_is_announced_once_with_the_bound(make, judging, store):
         campaign.absorb(found)
     lines = [text for text in said(store) if "is new:" in text or "may be new" in text]
     assert lines == [
-        "regime 1 may be new, one exposure: one more there can decide",
+        "regime 1 may be new, one exposure: one more exposure there can decide",
         "regime 1 is new: two exposures, p = 0.003; claims of new regimes are false in at most 5 % of campaigns",
     ]
     assert list(campaign.claims.discoveries) == [1]
@@ -74,7 +74,8 @@ def test_a_technique_that_knows_no_null_makes_no_claims(technique):
 def test_the_exposure_that_decides_is_asked_for_once(judging):
     claims = Claims(judging)
     assert claims.update(seen(r0=[0.3]), ALONE) == []  # not novel
-    assert claims.update(seen(r0=[0.01]), ALONE) == ["regime 0 may be new, one exposure: one more there can decide"]
+    hint = "regime 0 may be new, one exposure: one more exposure there can decide"
+    assert claims.update(seen(r0=[0.01]), ALONE) == [hint]
     assert claims.update(seen(r0=[0.01]), ALONE) == []
     new, alarm = claims.update(seen(r0=[0.01, 0.001]), ALONE)
     assert new.startswith("regime 0 is new: two exposures") and alarm == ALARM.format(
@@ -169,7 +170,7 @@ def test_regimes_without_a_gap_are_one_discovery(judging):
     assert [line[:12] for line in lines] == ["regime 1 is ", "1 of the 2 r"] and list(claims.discoveries) == [1]
     apart = Claims(judging)
     assert len(apart.update(both, ALONE)) == 3 and list(apart.discoveries) == [1, 4]
-    assert apart.update(both, ONE_KIND) == ["regime 4 runs into regime 1: they are one discovery, not two"]
+    assert apart.update(both, ONE_KIND) == ["regime 4 has no gap to regime 1: they are one discovery, not two"]
     assert list(apart.discoveries) == [1]
 
 
@@ -206,7 +207,7 @@ def test_a_kind_that_differs_from_the_session_is_told_at_its_second_exposure(tec
     near = Components(((0,), (1,)), {(0, 1): Border(6.0, 5.0, (5, 2))})  # a gap, but not a wide one
     assert Claims(technique).update(two, near) == []
     (back,) = claims.update(two, Components(((0, 1),), {(0, 1): WIDE}))
-    assert back.startswith("withdrawn: regimes 0 and 1 run into each other")
+    assert back == "withdrawn: regime 1 differs from the rest of the session; the gap has closed"
 
 
 def measure(campaign, i, z, p):

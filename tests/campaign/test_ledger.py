@@ -66,7 +66,7 @@ def test_a_finding_says_the_verdict_that_was_given(ledger):
     found = outcome("a", x=1.0, y=2.0, regime=3, novelty_p=0.04)
     assert ledger.finding(found) == "at (1.00, 2.00): regime 3, p = 0.04"
     assert ledger.finding(outcome("a", novelty_p=0.2, novel=True)).endswith("p = 0.2 (novel)")
-    assert ledger.finding(outcome("a")).endswith("no claim of novelty")
+    assert ledger.finding(outcome("a")).endswith("no p-value")
     unknown = "at an unknown position (x and y not recorded: add them to the detectors of the plan)"
     assert ledger.finding(outcome("a", z=None, positions={})) == f"{unknown}: no result, too dark"
     half = "at x 2.00 (y not recorded: add it to the detectors of the plan)"
@@ -124,7 +124,7 @@ def test_only_what_a_dead_session_left_is_closed(ledger, several, is_shared):
     known = [outcome("k", trial_id="theirs", raw_uid="run"), outcome("dark", z=None, trial_id="old"), outcome("sure")]
     ledger.close_open(known, {"own"}, ago(25), is_shared=is_shared)
     found = {id: (record.status, record.status_reason, record.raw_uid) for id, record in several.saved.items()}
-    gone = "its session was gone"
+    gone = "its session had ended"
     accepted = ("accepted", None, None)
     assert found == {
         "old": ("failed", "too dark", "run of dark"), "theirs": ("measured", None, "run"),
@@ -141,7 +141,7 @@ def test_the_last_result_of_a_dead_session_is_logged_once(ledger, store):
     for _ in range(2):
         ledger.close_open(known, (), ago(0))
     ((line, ids),) = store.lines
-    assert line == "at (1.00, 2.00): regime 3, p = 0.04 (written at the next start, as the session had ended)"
+    assert line == "at (1.00, 2.00): regime 3, p = 0.04 (written at the next start, because the session had ended)"
     assert ids == {"raw_uid": "run of b", "result": "b"}
 
 

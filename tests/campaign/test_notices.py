@@ -59,12 +59,12 @@ def test_a_missing_gap_is_said_once_and_taken_back(notices, store):
         return texts(store)[before:]
 
     assert look((0,), (1,), (2,)) == []
-    assert look((0, 2), (1,)) == ["regimes 0 and 2 run into each other: they are one broad kind"]
+    assert look((0, 2), (1,)) == ["regimes 0 and 2 have no gap between them: they are one broad kind"]
     assert look((0, 2), (1,)) == []
-    assert look((0, 1, 2)) == ["regimes 0, 1 and 2 run into each other: they are one broad kind"]
+    assert look((0, 1, 2)) == ["regimes 0, 1 and 2 have no gap between them: they are one broad kind"]
     assert look((0,), (1, 2)) == [
-        "regimes 0, 1 and 2 are clearly apart now: they are not one kind any more",
-        "regimes 1 and 2 run into each other: they are one broad kind",
+        "regimes 0, 1 and 2 now have a gap between them: they are not one kind any more",
+        "regimes 1 and 2 have no gap between them: they are one broad kind",
     ]
     assert look((1,)) == []  # the others are gone
 

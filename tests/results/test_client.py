@@ -186,7 +186,7 @@ def test_a_verdict_is_explained_from_the_stored_record(night):
     assert client["ainerd/results"][keys[3]].explanation == novel
     assert store.explain(keys[2]).startswith("not novel")
     assert store.explain(keys[5]).startswith("there is no verdict, the analysis failed: zero photons")
-    assert store.explain(keys[7]).startswith("there is no claim of novelty")
+    assert store.explain(keys[7]).startswith("there is no p-value")
     with pytest.raises(KeyError, match="no result 'nothing'"):
         store.explain("nothing")
 

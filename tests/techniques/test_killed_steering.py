@@ -98,7 +98,7 @@ def test_a_session_killed_while_steering_leaves_nothing_open(session, tmp_path):
     assert set(suggestions["raw_uid"][measured]) == set(table["raw_uid"])
     rest = suggestions[~measured & (suggestions["status"] != "superseded")]  # superseded by results, before the kills
     assert len(suggestions) >= 4 and len(rest) >= 2 and rest["status"].isin(["withdrawn", "failed"]).all()
-    assert rest["status_reason"].str.startswith("its session was gone").all()
+    assert rest["status_reason"].str.startswith("its session had ended").all()
 
     (tmp_path / "shutter").write_text("open")  # as one that was killed during an exposure leaves it
     move = b.x.set

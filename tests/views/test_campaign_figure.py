@@ -217,7 +217,7 @@ def test_failed_runs_and_missing_values_are_drawn():
     assert [text.get_text() for text in panel(figure, "p (small").texts] == ["1"]
     assert len(panel(figure, "stress").lines) == 1
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels[:4] == ["regime 0", "regime 1", "failed", "no claim of novelty"]
+    assert labels[:4] == ["regime 0", "regime 1", "failed", "no p-value"]
 
 
 def test_runs_at_one_place_share_a_mark():

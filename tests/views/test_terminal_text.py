@@ -80,7 +80,7 @@ def test_a_line_after_a_run():
     assert half.plain == "scan 4: growing, frames at 2 temperature(s)" and "red" not in str(half.spans)
     grown = run_line(run(status="growing", regime=0, novelty_p=0.5), nowhere, UNITS)
     assert grown.plain == "scan 4: growing, regime 0, p = 0.5"
-    assert run_line(run(5, event=2), nowhere, UNITS).plain == "scan 5.2: no regime, no claim of novelty"
+    assert run_line(run(5, event=2), nowhere, UNITS).plain == "scan 5.2: no regime, no p-value"
     assert run_line(run(6, regime=0, novelty_p=0.5), nowhere, UNITS).plain == "scan 6: regime 0, p = 0.5"
     different = run_line(run(7), Next(position=following.position), UNITS | {"sample_y": "deg"}).plain
     assert different.endswith("→ next (3.25 mm, 1.00 deg)")

@@ -42,13 +42,13 @@ AGENT_PLANS = ("explore", "expose", "sample_suggestions")
 # Calls, with a description of each.
 ACTIONS = {
     "Look": {
-        "agent": "its state, and where it would measure next and why",
+        "agent": "its state, the next position and why",
         "agent.results": "the table of results; agent.results[12] is that of scan 12, with its arrays",
-        "agent.explain(12)": "why scan 12 is or is not novel; details=True adds the statistics",
-        "agent.log()": "events, a line each",
-        "agent.plot()": "a figure of the campaign; the page in a browser follows it",
+        "agent.explain(12)": "why scan 12 is novel or not; details=True adds the statistics",
+        "agent.log()": "results and decisions, a line each",
+        "agent.plot()": "a figure of the campaign; the page in a browser shows the same, live",
         'agent.figure("map", "map.pdf", width_mm=85)': "one panel for a paper",
-        "agent.health()": "the worker, its backlog of runs, and memory",
+        "agent.health()": "runs that wait, threads, disks and memory",
     },
     "Measure": {
         "RE(agent.explore(3))": "three positions, each chosen after the previous one is analysed",
@@ -61,9 +61,10 @@ ACTIONS = {
         "agent.accept()": "take it, to measure it by hand",
         'agent.reject("too near the wall")': "reject it; returns another",
         'agent.add(3.0, 7.0, reason="a scratch")': "your own position comes before the agent's",
-        "agent.queue()": "the points that people asked for, in their order; agent.reorder(2, 1) changes it",
+        "agent.queue()": "the points that people asked for; agent.reorder(2, 1) changes their order",
         'agent.exclude("a crack", sample_x=(2, 3))': "never suggest a position in a box",
-        "agent.bounds = {'sample_x': (1, 9), …}": "nor outside narrower limits; agent.excluded may be set, too",
+        "agent.bounds = {'sample_x': (1, 9), …}": "narrower limits for all suggestions; agent.excluded can be set, too",
+        'agent.hold("the beam is weak")': "begin no exposure until agent.release()",
         'agent.note("a bubble", scan=12)': "write a note on scan 12; without scan=, on the newest",
     },
     "Tidy up": {
@@ -199,8 +200,8 @@ class WhileRunning(DefaultDuringTask):
     """A during task that shows the progress of a run: ``RunEngine(during_task=WhileRunning())``.
 
     While the RunEngine is busy, the task counts analysed frames on the last line of the terminal; in a notebook it
-    says what takes long. At the prompt, also while a plan is paused, it writes nothing to the terminal. With a Qt
-    backend the main thread runs Qt's event loop, as in bluesky's own during task.
+    names the step that takes long. At the prompt, also while a plan is paused, it writes nothing to the terminal. With
+    a Qt backend the main thread runs Qt's event loop, as in bluesky's own during task.
 
     Examples
     --------
@@ -323,7 +324,7 @@ class AgentPlan(Plan):
         plan.__name__ = call
         super().__init__(plan)
         self.call = call
-        self._stack = [f"plan `{call}` was never iterated, nothing is measured: RE({call}) runs it"]
+        self._stack = [f"plan `{call}` was not run, nothing is measured: RE({call}) runs it"]
 
     def __repr__(self) -> str:
         self._stack.clear()
@@ -353,4 +354,4 @@ def write_report(results: ResultStore, directory: Path, bounds: Mapping[str, tup
     except Exception as error:  # such as no result, or a full disk
         logger.warning("no report is written: %s: %s", type(error).__name__, error)
     else:
-        say(Text(f"ainerd: explored; the report is {path}"))
+        say(Text(f"ainerd: the sample is explored; the report is {path}"))

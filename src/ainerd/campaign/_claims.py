@@ -13,7 +13,7 @@ from ainerd.technique import Technique, is_novel
 
 _WORDS = ("no exposures", "one exposure", "two exposures", "three exposures", "four exposures", "five exposures")
 ALARM = (
-    "{} unlike all behaviour that the agent knows: either this is new, or the agent's reference does not fit this "
+    "{} unlike all behaviour that the agent knows: either this is new, or the bank does not fit this "
     "instrument. Measure a known sample to find out"
 )
 SAMPLE, SESSION = "the whole sample is of one kind that the agent does not know", "differs from the rest of the session"
@@ -134,7 +134,7 @@ class Claims:
                 yield f"the claim that {name} is new is withdrawn: its exposures are now of regimes {spread}"
                 claim.stands = False
             elif joined:
-                how = f"is part of regime {now}, {size}" if same else f"runs into regime {joined[0].regime}"
+                how = f"is part of regime {now}, {size}" if same else f"has no gap to regime {joined[0].regime}"
                 yield f"{name} {how}: they are one discovery, not two"
                 claim.stands = False
             elif now == claim.regime:
@@ -196,10 +196,10 @@ class Claims:
             now = max(held, key=lambda number: (held[number], number == claim.regime))
             group, others = components.of(now), [x for x in self._standing("session") if x is not claim]
             joined = group == components.of(min(regimes)) or any(x.regime in group for x in others)
-            claim.regime = now
             if joined:
                 claim.stands = False
-                yield f"withdrawn: {named(group)} run into each other, so none of them {SESSION}"
+                yield f"withdrawn: regime {claim.regime} {SESSION}; the gap has closed"
+            claim.regime = now
 
     def _announce(self, regimes: ByRegime, components: Components) -> Iterator[str]:
         """Yield new claims, and hints where one more exposure can decide."""
@@ -217,7 +217,7 @@ class Claims:
             lowest = min(of_regime, default=1.0)
             if undecided and is_novel(lowest, self._discoveries.alpha) and self._discoveries.decides(number, of_regime):
                 self._asked.add(number)
-                yield f"regime {number} may be new, {_exposures(len(of_regime))}: one more there can decide"
+                yield f"regime {number} may be new, {_exposures(len(of_regime))}: one more exposure there can decide"
 
     def _judge_all(self, regimes: ByRegime, components: Components) -> Iterator[str]:
         """Yield the alarm once when it is raised, and its end; regimes without a gap between them count as one."""

@@ -19,7 +19,7 @@ from ainerd.words import named_place, place, scan_text
 
 logger = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., None])
-GONE = "its session was gone"
+GONE = "its session had ended"
 
 # By new status: the statuses that it may replace. An accepted suggestion is not withdrawn, a measured one does not
 # become failed, and a failed one may fail again in a later run.
@@ -130,7 +130,7 @@ class Ledger:
         key = self._store.newest_key()
         last = next((outcome for outcome in known if outcome.key == key), None)
         if last is not None and not self._store.is_logged(last.key):
-            text = f"{self.finding(last)} (written at the next start, as the session had ended)"
+            text = f"{self.finding(last)} (written at the next start, because the session had ended)"
             self._store.log(text, raw_uid=last.raw_uid, result=last.key)
 
     def open_elsewhere(self, id: str, own: Collection[str]) -> list[SuggestionRecord] | None:
@@ -194,7 +194,7 @@ class Ledger:
         where = f"{scan}at {self.position_text(outcome.positions)}"
         if outcome.status == "failed":
             return f"{where}: no result, {outcome.reason}"
-        p = "no claim of novelty" if outcome.novelty_p is None else f"p = {outcome.novelty_p:.2g}"
+        p = "no p-value" if outcome.novelty_p is None else f"p = {outcome.novelty_p:.2g}"
         close = "" if told_apart else ", but close to the others of its regime"
         return f"{where}: regime {outcome.regime}, {p}" + (f" (novel{close})" if outcome.novel else "")
 
@@ -236,5 +236,5 @@ class Notices:
         self.advice = None
         if outcome.regime >= 0 and before not in (None, -1, outcome.regime):
             where, now = self._ledger.position_text(outcome.positions), f"now it is {outcome.regime}"
-            self.advice = f"the regime at {where} was {before}, {now}: agent.stay(5) would follow the change"
+            self.advice = f"the regime at {where} was {before}, {now}: agent.stay(5) follows the change"
             self._note(self.advice, raw_uid=outcome.raw_uid, result=outcome.key)

@@ -21,7 +21,7 @@ def changes(before: Structure, now: Structure) -> Iterator[str]:
     for group in before.components.groups:
         left = sorted(regimes & set(group))
         if len({now.components.of(regime) for regime in left}) > 1:
-            yield f"{named(left)} are clearly apart now: they are not one kind any more"
+            yield f"{named(left)} now have a gap between them: they are not one kind any more"
     for path in before.paths:
         by, left = next(iter(path.covariates)), sorted(regimes & set(path.regimes))
         if left and not any(_are_same(path, other) for other in now.paths):
@@ -57,7 +57,7 @@ def _are_same(path: Path, other: Path) -> bool:
 
 
 def _broad(group: tuple[int, ...]) -> str:
-    return f"{named(group)} run into each other: they are one broad kind"
+    return f"{named(group)} have no gap between them: they are one broad kind"
 
 
 def _path(path: Path) -> str:

@@ -760,7 +760,7 @@ def _verdict(record: ResultRecord) -> str:
             f"there is no verdict, the analysis failed{why}" if record.status == "failed" else "there is no verdict yet"
         )
     if record.novelty_p is None:
-        return f"there is no claim of novelty: {record.summary.get('no_claim') or 'nothing to compare it with'}"
+        return f"there is no p-value: {record.summary.get('no_claim') or 'nothing to compare it with'}"
     verdict = "novel" if record.novel else "not novel"
     text = f"{verdict}: {_odds(record.novelty_p)} of known behaviour would look as strange"
     if "nearest_known" in record.summary:

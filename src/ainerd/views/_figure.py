@@ -153,7 +153,7 @@ def _draw_legend(figure: Figure, scene: Scene, runs: pd.DataFrame, columns: int)
         marks.append(mark("failed", "x", color="0.25", markersize=7))
     claims = runs["p"].notna().any()
     if claims and (runs["done"] & runs["p"].isna()).any():
-        marks.append(mark("no claim of novelty", "$?$", color="0.25", markersize=7))
+        marks.append(mark("no p-value", "$?$", color="0.25", markersize=7))
     if scene.following is not None:
         marks.append(mark("next", "*", markerfacecolor="gold", markeredgecolor="black", markersize=14))
     if claims:

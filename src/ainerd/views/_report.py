@@ -262,7 +262,7 @@ class _Campaign:
             p = group["novelty_p"].dropna()
             cells = [_range(group[name]) if name in group else "" for name in [*self._motors, *self._measured]]
             name = self._regime(int(regime)).removeprefix("regime ")
-            rows.append([name, str(len(group)), *cells, f"{p.median():.2g}" if len(p) else "no claim"])
+            rows.append([name, str(len(group)), *cells, f"{p.median():.2g}" if len(p) else "no p-value"])
         lines = [f"{_capital(each)}." for each in self._part("regimes").get("sentences", [])]
         lines.append("Ranges over the results of a regime; numbers with an error are in the table of all results.")
         return Section(title="Regimes", lines=lines, table=[head, *rows])

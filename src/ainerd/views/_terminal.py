@@ -73,7 +73,7 @@ def run_line(
     >>> from ainerd.technique import Outcome
     >>> outcome = Outcome(raw_uid="6f1d", key="6f1d", trial_id="1", status="complete", positions={}, regime=0)
     >>> str(run_line(outcome, Next(position={"sample_x": 3.0}, reason="unexplored"), {"sample_x": "mm"}))
-    'scan ?: regime 0, no claim of novelty → next (3.00) mm: unexplored'
+    'scan ?: regime 0, no p-value → next (3.00) mm: unexplored'
     """
     is_growing = outcome.status == "growing"
     line = Text(f"scan {scan_text(outcome.scan_id, outcome.event)}: ").append("growing, " if is_growing else "")
@@ -81,7 +81,7 @@ def run_line(
         line.append("" if is_growing else "failed, ", "red").append(printable(outcome.reason))
     else:
         line.append("no regime" if outcome.regime < 0 else printable(regime_name(outcome.regime, names or {})), "bold")
-        line.append(", no claim of novelty" if outcome.novelty_p is None else f", p = {outcome.novelty_p:.3g}")
+        line.append(", no p-value" if outcome.novelty_p is None else f", p = {outcome.novelty_p:.3g}")
         if outcome.novel:
             line.append(" ● novel", "bold magenta")
     if following.position:

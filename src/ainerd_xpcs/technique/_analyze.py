@@ -190,7 +190,7 @@ def _analyze_frames(
     summary = {name: value for name, value in analysis.summary.items() if value is not None}
     _write_analysis(out, analysis, {"source": str(file)} | source)
     if analysis.novelty_p is None:
-        verdict = f"no claim of novelty: {summary['no_claim']}"
+        verdict = f"no p-value: {summary['no_claim']}"
     else:
         called = "novel" if analysis.novel else "not called novel"
         verdict = f"p = {analysis.novelty_p:.2g}, {called} at α = {technique.alpha:g}, bank {technique.bank.id}"
@@ -286,9 +286,8 @@ def _analyze_maps(file: Path, frame_time_s: float | None, roi: Path | None, out:
     draw_exposure(figure, analysis.arrays, duration_s=duration_s, names=names)
     figure.suptitle(f"{file.name}: {len(names)} maps of {maps.n_rows} rows; {maps.layout}")
     table = Table("bin", "q (1/nm)", "pixels", "g2 at one row", "g2 at the end", title=str(file))
-    table.caption = f"{maps.layout}: {maps.n_rows} rows of {rounded(maps.row_s)} s\nno claim of novelty: " + str(
-        analysis.summary["no_claim"]
-    )
+    table.caption = f"{maps.layout}: {maps.n_rows} rows of {rounded(maps.row_s)} s"
+    table.caption += f"\nno p-value: {analysis.summary['no_claim']}"
     if maps.no_partition:
         table.caption += f"\nNo q: {maps.no_partition}"
     for name, q, n, g2 in zip(names, maps.partition.q, maps.partition.n_pixels, analysis.arrays["g2"], strict=True):

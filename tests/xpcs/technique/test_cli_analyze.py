@@ -57,7 +57,7 @@ def test_where_there_is_no_claim_the_rest_is_said(movie, tmp_path):
     roi = ("--roi", tmp_path / "roi.npy", "--frame-time", 1)
     done = run("analyze", movie, "--dataset", "flat", *roi, "--out", tmp_path / "o.h5")
     assert done.exit_code == 0, done.output
-    assert "no claim of novelty: no speckle was found" in " ".join(done.output.split())
+    assert "no p-value: no speckle was found" in " ".join(done.output.split())
     with h5py.File(tmp_path / "o.h5") as results:
         assert "novelty_p" not in results.attrs and results.attrs["no_claim"].startswith("no speckle")
 

@@ -69,7 +69,7 @@ def test_files_become_runs_with_results_once(run, files, catalogue):
     record = store.record(table.index[0])
     assert (record.n_frames, record.frame_time_s) == (128, pytest.approx(0.02))
     assert record.run_time == 1772352000.0 and record.start["layout"] == "APS, boost_corr"
-    assert "there is no claim of novelty: the maps are of another program" in explain(record)
+    assert "there is no p-value: the maps are of another program" in explain(record)
     with MapFile(files[0]) as file:
         of_first = store.search(file=files[0].name).index[0]
         np.testing.assert_array_equal(store.array(of_first, "c2"), np.array(list(file.maps())))
@@ -134,7 +134,7 @@ def test_kills_leave_each_file_once(run, files, catalogue, monkeypatch, tmp_path
 def test_analyze_shows_maps_without_frames(run, files, tmp_path):
     done, said = run("analyze", files[0])
     assert done.exit_code == 0, said
-    assert "APS, boost_corr: 128 rows of 0.02 s" in said and "no claim of novelty: the maps are of another" in said
+    assert "APS, boost_corr: 128 rows of 0.02 s" in said and "no p-value: the maps are of another" in said
     with h5py.File(tmp_path / "run_0_Twotime_c2.h5") as results:
         assert results["c2"].shape == (3, 256, 256) and results["latent"].shape == (3, 64)
         assert results.attrs["layout"] == "APS, boost_corr" and results.attrs["no_claim"]

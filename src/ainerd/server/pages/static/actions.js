@@ -17,18 +17,18 @@ function useAsking(root, agent, again, commands) {
   async function ask(command, done) {
     if (busy) return false;
     if (!session.verified && !who.trim()) {
-      setAnswer({ good: false, text: "Say who you are first." });
+      setAnswer({ good: false, text: "Type your name first." });
       return false;
     }
     setBusy(true);
     setAnswer(null);
     try {
       const sent = await tell("command", root, { ...command, agent, ...(session.verified ? {} : { who: who.trim() }) });
-      setAnswer({ good: true, text: `${done}: the agent does it between two points.`, id: sent.id, done });
+      setAnswer({ good: true, text: `${done}: sent to the agent, not answered yet.`, id: sent.id, done });
       return true;
     } catch (error) {
       const isLate = error.status === 409 && !/^the suggestion differs/.test(error.message);
-      setAnswer({ good: false, text: isLate ? `Somebody was first: ${error.message}` : error.message });
+      setAnswer({ good: false, text: isLate ? `Another person was first: ${error.message}` : error.message });
       return false;
     } finally {
       setBusy(false);
@@ -77,7 +77,7 @@ function Verdict({ asking, next }) {
   if (next.status && next.status !== "proposed") return null;
   const verdict = asking.commands?.find((each) => each.suggestion === next.id && each.status === "asked");
   if (verdict) {
-    const text = `${person(verdict)}: ${VERBS[verdict.do]} (asked, not answered)`;
+    const text = `${person(verdict)}: ${VERBS[verdict.do]} (not answered yet)`;
     return h("p", { className: "soft", "data-ainerd": "pending" }, text);
   }
   const asks = why !== null;
@@ -109,8 +109,8 @@ function Hold({ asking, held }) {
   const isHeld = Boolean(held);
   const press = () => (isHeld ? asking.ask({ do: "release" }, "Goes on") : asking.ask({ do: "hold" }, "Held"));
   const title = isHeld
-    ? "let the agent take suggestions again"
-    : "no new suggestion is taken; the run in progress ends as it would";
+    ? "let the agent begin exposures again"
+    : "no exposure begins; the one in progress ends normally";
   const attributes = { disabled: asking.busy, "aria-pressed": isHeld, title, "data-ainerd": "hold" };
   return button(isHeld ? "go on" : "hold", press, attributes);
 }
@@ -196,7 +196,7 @@ function Commands({ commands, units }) {
     if (command.do === "exclude") return `exclude ${limits.join(", ")}`;
     if (command.do === "add") return `add ${place(command.position, units)}`;
     if (command.do === "reorder") return "another order of the points";
-    if (command.do === "name") return `call regime ${command.regime} ${command.name || "nothing"}`;
+    if (command.do === "name") return `call regime ${command.regime} ${command.name || "by its number"}`;
     return VERBS[command.do] ?? command.do;
   };
   const line = (command) =>
@@ -208,5 +208,5 @@ function Commands({ commands, units }) {
       command.answer && command.answer !== command.why && h("em", null, ` ${command.answer}`),
     );
   const newest = commands.toSorted((a, b) => b.t - a.t).slice(0, 5);
-  return h("ul", { className: "commands", "aria-label": "what people asked for" }, newest.map(line));
+  return h("ul", { className: "commands", "aria-label": "commands of people" }, newest.map(line));
 }

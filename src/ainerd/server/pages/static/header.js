@@ -37,9 +37,9 @@ function Found({ scene }) {
     counted(runs.length, "result") + (failed ? `, ${failed} failed` : ""),
     counted(regimes, "regime") + range,
     ...(scene.sentences ?? []),
-    claims ? `${flagged} novel${expected ? ` (chance alone gives about ${number(expected, 2)})` : ""}` : "no claim of novelty",
+    claims ? `${flagged} novel${expected ? ` (chance alone gives about ${number(expected, 2)})` : ""}` : "no p-values",
     novelty.bound,
-    novelty.reference === "session" && "steered by what is new in this session",
+    novelty.reference === "session" && "own p decides where to measure",
   ];
   return h("span", { className: "found", "data-ainerd": "found" }, parts.filter(Boolean).join(" · "));
 }
@@ -68,7 +68,7 @@ function Health({ health, alarm, computing = [] }) {
   if (health.lag_s > 5) add(`${span(health.lag_s)} behind`, "warn");
   if (health.spool) add(`${health.spool} result${health.spool === 1 ? "" : "s"} not in Tiled yet`, "warn", "kept on disk until Tiled accepts them");
   if (health.disk) add(health.disk, "bad");
-  else if (health.free_mb > 0) add(`${room(health.free_mb)} free`, "", "room on the fullest disk");
+  else if (health.free_mb > 0) add(`${room(health.free_mb)} free`, "", "free space on the fullest disk");
   if (health.raw_kept) add(`${health.raw_kept} raw runs kept on disk`, "warn");
   if (alarm) add(alarm.split(":")[0], "warn", alarm);
   if (!health.backlog && !health.spool) add("nothing waits", "", "every run is analysed, every result is in Tiled");
@@ -92,7 +92,7 @@ function Legend({ scene, only, onOnly, onName }) {
     scene.regimes.map(entry),
     runs.some((run) => run.novel) && h("li", null, h("i", { className: "mark ring", "aria-hidden": true }), "novel"),
     runs.some((run) => run.failed) && h("li", null, h("b", null, "× "), "failed"),
-    isUndecided && h("li", null, h("b", null, "? "), "no claim of novelty"),
+    isUndecided && h("li", null, h("b", null, "? "), "no p-value"),
     scene.next && h("li", null, h("b", { className: "star" }, "★ "), "next"),
   );
 }

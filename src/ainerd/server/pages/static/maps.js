@@ -268,6 +268,6 @@ function Card({ scene, root, picture, pointed }) {
     picture && h("img", { src: thumbnail(root, run.key, picture), alt: "", width: 96, height: 96 }),
     h("strong", null, `scan ${run.scan}`),
     h("span", null, regimeName(run.regime, scene.regimes)),
-    h("span", null, run.p === null ? "no claim" : `p = ${number(run.p)}${run.novel ? ", novel" : ""}`),
+    h("span", null, run.p === null ? "no p-value" : `p = ${number(run.p)}${run.novel ? ", novel" : ""}`),
   );
 }

@@ -175,7 +175,7 @@ function spread(runs, coordinate) {
 
 /** The text that is shown when a run is pointed at. */
 function hoverText(run, scene) {
-  const p = run.p === null ? "no claim of novelty" : `p = ${number(run.p)}`;
+  const p = run.p === null ? "no p-value" : `p = ${number(run.p)}`;
   const regime = run.failed ? "failed" : regimeName(run.regime, scene.regimes);
   const own = Number.isFinite(run.own) ? `, p against the nearest kind of this session ${number(run.own)}` : "";
   return escaped(`scan ${run.scan}: ${regime}, ${run.novel ? "NOVEL, " : ""}${p}${own}`);
