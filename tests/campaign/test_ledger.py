@@ -161,7 +161,7 @@ def test_a_checkpoint_is_saved_when_it_is_in_tiled(ledger, store, monkeypatch):
 
     ledger.is_saved = False
     with monkeypatch.context() as patch:
-        patch.setattr("ainerd.campaign._ledger.save_checkpoint", away)
+        patch.setattr("ainerd.results.AgentNode.save_checkpoint", away)
         ledger.checkpoint({"a": 1})
         assert not ledger.is_saved
     ledger.checkpoint({"a": 2})

@@ -13,7 +13,7 @@ from bluesky_adaptive.protocols import ID_KEY
 from ainerd.campaign._optimizer import terms_of
 from ainerd.campaign._sentences import changes
 from ainerd.novelty import Structure
-from ainerd.results import ResultStore, SuggestionRecord, save_checkpoint
+from ainerd.results import AgentNode, ResultStore, SuggestionRecord
 from ainerd.technique import Outcome
 from ainerd.words import named_place, place, scan_text
 
@@ -172,7 +172,7 @@ class Ledger:
     @_softly
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Write the campaign's state."""
-        save_checkpoint(self._store.container, self._agent, state)
+        AgentNode(self._store.container, self._agent).save_checkpoint(state)
         self.is_saved = True
 
     def position_text(self, position: Mapping[str, Any]) -> str:
