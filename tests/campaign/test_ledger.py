@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from campaign_toys import outcome
 
-from ainerd.campaign import Ledger, limits_text, terms_of
+from ainerd.campaign import terms_of
+from ainerd.campaign._ledger import Ledger, limits_text
 from ainerd.results import SuggestionRecord
 from ainerd.words import place
 

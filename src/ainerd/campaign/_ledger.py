@@ -200,13 +200,7 @@ class Ledger:
 
 
 def limits_text(limits: Mapping[str, tuple[float, float]]) -> str:
-    """Return limits in words.
-
-    Examples
-    --------
-    >>> limits_text({"sample_x": (0.0, 10.0)})
-    'sample_x 0 to 10'
-    """
+    """Return limits in words: ``sample_x 0 to 10``."""
     return ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in limits.items())
 
 
