@@ -62,8 +62,9 @@ class Part:
             array = np.datetime_as_string(array)
         if array.dtype.kind not in "biufcSV":
             array = np.char.encode(array.astype(str), "utf-8")
-        own = {"dims": ",".join(self.dims or ()) or None, "units": units.get(name)}
-        put_attributes(group.create_dataset(name_there, data=array), {**(attributes or {}), **own})
+        dataset = group.create_dataset(name_there, data=array)
+        put_attributes(dataset, attributes or {})
+        put_attributes(dataset, {"dims": ",".join(self.dims or ()) or None, "units": units.get(name)})
 
     def __getitem__(self, index: Any) -> Any:
         return self.values[index]
