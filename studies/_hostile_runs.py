@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tiled.client.container import Container
 
 from ainerd.config import Detector
-from ainerd.documents import WireError, checked
+from ainerd.documents import checked
 from ainerd.results import ResultStore
 from ainerd.runs import Jobs, RawWriter, RecordedKeys, Spool, Worker, Writer
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, Technique
@@ -240,7 +240,7 @@ def is_whole(uid: str, given: list[list[Any]]) -> bool:
     for name, doc in given:
         try:
             checked(name, doc)
-        except (WireError, RecursionError):
+        except (ValueError, RecursionError):
             return False
         if name == "start" and doc["uid"] == uid:
             begun = True
@@ -255,7 +255,7 @@ def must_have_result(uid: str, given: list[list[Any]]) -> bool:
     for name, doc in given:
         try:
             checked(name, doc)
-        except (WireError, RecursionError):
+        except (ValueError, RecursionError):
             return False
         if name == "start" and doc["uid"] == uid:
             begun = True

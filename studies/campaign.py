@@ -32,7 +32,7 @@ import ainerd
 import sim_devices
 from agents.demo import campaign as as_user
 from agents.rheo_xpcs import TOML
-from ainerd.results import read_agent
+from ainerd.results import AgentNode
 from ainerd.views import kinds_of
 from sim_devices import SimulatedInstrument
 from studies._session import Session, attached_session
@@ -153,7 +153,7 @@ def in_the_demo(seed: int, case: Case) -> Row:
             pass
         session.close()  # writes the last state
         table = session.agent.results.table("complete")
-        state = read_agent(session.client["ainerd"], session.agent.name)
+        state = AgentNode(session.client["ainerd"], session.agent.name).state()
     new, groups = map(int, state["novelty"]["discoveries"]), state["regimes"]["components"]
     return judged("demo", sample, session.instrument, table) | {"names": kinds_of(table, [*new], groups)}
 

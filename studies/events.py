@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from ainerd.config import Detector
-from ainerd.documents import RIGAKU, Run, Whole
+from ainerd.documents import Run, Whole
 from ainerd.runs import Jobs, Subject
 from ainerd.threads import one_thread
 from ainerd_xpcs import (
@@ -338,7 +338,7 @@ def analysed(technique: RheoXPCS, path: Path, n_frames: int, rate: float) -> tup
         name="primary", data_keys={"det": image}, configuration={"det": of_detector}, object_keys={"det": ["det"]}
     ).descriptor_doc
     resource, datum = compose_stream_resource(
-        mimetype=RIGAKU, uri=f"file://localhost{path}", data_key="det", parameters={}
+        mimetype=Run.mimetypes["RIGAKU"], uri=f"file://localhost{path}", data_key="det", parameters={}
     )
     jobs = Jobs()
     for name, doc in (("start", bundle.start_doc), ("descriptor", stream), ("stream_resource", resource)):

@@ -16,10 +16,6 @@ from ainerd.results import (
     ResultStore,
     SuggestionRecord,
     digest,
-    event_identity,
-    result_key,
-    save_checkpoint,
-    series_identity,
 )
 from ainerd.results.commands import Take
 from ainerd.runs import parameters_of
@@ -41,7 +37,7 @@ def rheo_xpcs():
 def test_digest_and_keys_of_rheo_xpcs():
     parameters = rheo_xpcs().parameters
     assert digest(parameters) == "e8118eaca32ec4f8"
-    assert result_key(event_identity(RUN, 2), parameters) == "3e08b74f-5944-58c0-86d2-4b63a84fa9fd"
+    assert ResultRecord.key_of(parameters, RUN, 2) == "3e08b74f-5944-58c0-86d2-4b63a84fa9fd"
 
 
 def test_digest_and_keys_of_xtec(tmp_path):
@@ -49,7 +45,7 @@ def test_digest_and_keys_of_xtec(tmp_path):
     parameters = XTEC.from_settings(section, tmp_path).parameters
     assert digest(XTEC.from_settings({}, tmp_path).parameters) == "0f38c6dccaeddf60"
     assert digest(parameters) == "2944aff0c3504118"
-    assert result_key(series_identity("ramp=cooling 1"), parameters) == "4a931d43-3ffb-58b8-aac7-047487a212ab"
+    assert ResultRecord.key_of(parameters, series_id="ramp=cooling 1") == "4a931d43-3ffb-58b8-aac7-047487a212ab"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +79,7 @@ def test_specs_of_stored_nodes(server):
     )
     store.log("a line")
     store.add_configuration(ConfigurationRecord(technique="rheo_xpcs", parameters={"size": 4}), {}, {})
-    save_checkpoint(ainerd, "a", {"bounds": {}})
+    AgentNode(ainerd, "a").save_checkpoint({"bounds": {}})
     agent = AgentNode(ainerd, "a")
     agent.write_state({})
     agent.send(Take(suggestion="s"))

@@ -14,7 +14,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field, ValidationError
 
 from ainerd import __version__
-from ainerd.results import ResultStore, principal_of, read_agent
+from ainerd.results import AgentNode, ResultStore
 from ainerd.results.commands import Propose, check_position
 from ainerd.views import kinds_of
 from ainerd.words import first_problem, scan_text
@@ -178,7 +178,7 @@ class _Answers:
         claims, novel = int(table["novelty_p"].notna().sum()), int(table["novel"].fillna(False).sum())
         agents = {}
         for name in _agents(table):
-            node = read_agent(self._store.container, name)
+            node = AgentNode(self._store.container, name).state()
             agents[name] = {key: node.get(key) for key in ("held", "review", "explored", "health")}
             if heard := (node.get("health") or {}).get("heard"):
                 agents[name]["health"] = {**node["health"], "heard": datetime.fromtimestamp(heard, UTC).isoformat()}
@@ -197,7 +197,8 @@ class _Answers:
         agents = _agents(self._store.table()) if agent is None else [agent]
         if len(agents) != 1:
             raise ValueError(f"give the name of an agent: there are {', '.join(agents) or 'none'}")
-        bounds = read_agent(self._store.container, agents[0]).get("bounds")
+        node = AgentNode(self._store.container, agents[0])
+        bounds = node.state().get("bounds")
         if not bounds:
             raise ValueError(f"agent {agents[0]!r} takes no proposals: it has not written its bounds to Tiled yet")
         position = check_position(position, bounds)
@@ -205,8 +206,8 @@ class _Answers:
             raise ValueError("give a reason for this position")
         if int(self._store.suggestions()["status"].eq("proposed").sum()) > MOST_PROPOSED:
             raise ValueError(f"{MOST_PROPOSED} suggestions wait for a person already")
-        principal = principal_of(self._store.container)
-        proposal = Propose(agent=agents[0], position=position, why=_short(reason), by=ME, principal=principal)
+        sender: dict[str, Any] = {"by": ME, "principal": node.principal()}
+        proposal = Propose(agent=agents[0], position=position, why=_short(reason), **sender)
         id = self._store.propose(proposal)
         return {"id": id, "status": "proposed", "measured": "only if a person takes it", "rests_on": []}
 
@@ -223,7 +224,7 @@ class _Answers:
         """Return the names that people gave regimes, or the known kinds that they resemble, by agent and number."""
         names: dict[tuple[str, int], str] = {}
         for agent in _agents(table):
-            node = read_agent(self._store.container, agent)
+            node = AgentNode(self._store.container, agent).state()
             new = [int(regime) for regime in (node.get("novelty") or {}).get("discoveries") or {}]
             kinds = kinds_of(table[table["agent"].eq(agent)], new, ())
             names |= {(agent, regime): kind for regime, kind in kinds.items()}

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from ainerd.views import UNASSIGNED, empty_panel, panel_title, principal_axes, regime_colour
+from ainerd.views import empty_panel, panel_title, principal_axes, regime_colour
 from ainerd_xpcs.technique import draw_columns, draw_map, highest, new_figure
 from studies.paper.azimuths import Azimuths, Coincidence
 from studies.paper.comparison import proposed
@@ -287,8 +287,8 @@ def ways_figure(
         _scatter(axes, flat, [regime_colour(int(k)) for k in of_way], s=8)
         unassigned = (of_way < 0).mean()
         panel_title(axes, f"{name}: {of_way.max() + 1}" + (f", {unassigned:.0%} unassigned" if unassigned else ""))
-    left.supxlabel(axes_names[0], fontsize=9, color=UNASSIGNED)
-    left.supylabel(axes_names[1], fontsize=9, color=UNASSIGNED)
+    left.supxlabel(axes_names[0], fontsize=9, color=regime_colour(-1))
+    left.supylabel(axes_names[1], fontsize=9, color=regime_colour(-1))
     axes, names = right.subplots(), list(labels)
     axes.imshow(agreement, vmin=0, vmax=1, cmap="cividis")
     for (i, j), index in np.ndenumerate(agreement):

@@ -14,12 +14,10 @@ def technique():
 def store(monkeypatch):
     store = Store()
     monkeypatch.setattr(
-        "ainerd.campaign._ledger.save_checkpoint",
-        lambda where, agent, state: store.checkpoints.update({agent: state}),
+        "ainerd.results.AgentNode.save_checkpoint",
+        lambda node, state: store.checkpoints.update({node._agent: state}),
     )
-    monkeypatch.setattr(
-        "ainerd.campaign._campaign.read_checkpoint", lambda where, agent: store.checkpoints.get(agent, {})
-    )
+    monkeypatch.setattr("ainerd.results.AgentNode.checkpoint", lambda node: store.checkpoints.get(node._agent, {}))
     return store
 
 

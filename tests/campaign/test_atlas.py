@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from campaign_toys import outcome
 
-from ainerd.campaign import Atlas
-from ainerd.campaign._atlas import ORDER
+from ainerd.campaign._atlas import ORDER, Atlas
 from ainerd.novelty import Break, Structure
 from ainerd.results import AtlasRecord
 from ainerd.steering import Window

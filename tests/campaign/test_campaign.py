@@ -12,7 +12,7 @@ from bluesky_adaptive.protocols import (
 )
 from campaign_toys import BOUNDS, on, outcome
 
-from ainerd.campaign import MAX_CONSECUTIVE_FAILURES
+from ainerd.campaign._campaign import MAX_CONSECUTIVE_FAILURES
 from ainerd.results import SuggestionRecord
 from ainerd.results.commands import Accept, Add, Exclude, Reject, SetBounds
 from tests.trials import trials_of

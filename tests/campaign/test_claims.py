@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from campaign_toys import outcome
 
-from ainerd.campaign import Atlas, Claims
-from ainerd.campaign._claims import ALARM, SAMPLE, _exposures, _some
+from ainerd.campaign._atlas import Atlas
+from ainerd.campaign._claims import ALARM, SAMPLE, Claims, _exposures, _some
 from ainerd.novelty import LOOKS, Border, Components
 from ainerd.results import commands
 from ainerd.technique import NullRegimes

@@ -496,7 +496,7 @@ def test_an_answer_waits_until_the_checkpoint_is_in_tiled(reader, store, monkeyp
         raise httpx.ConnectError("no route")
 
     with monkeypatch.context() as patch:
-        patch.setattr("ainerd.campaign._ledger.save_checkpoint", away)
+        patch.setattr("ainerd.results.AgentNode.save_checkpoint", away)
         reading.read()
         assert campaign.decisions.held and not node.answers
     for _ in range(2):  # the first writes the checkpoint

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from campaign_toys import outcome
 
-from ainerd.campaign import Ledger, limits_text, terms_of
+from ainerd.campaign import terms_of
+from ainerd.campaign._ledger import Ledger, limits_text
 from ainerd.results import SuggestionRecord
 from ainerd.words import place
 
@@ -161,7 +162,7 @@ def test_a_checkpoint_is_saved_when_it_is_in_tiled(ledger, store, monkeypatch):
 
     ledger.is_saved = False
     with monkeypatch.context() as patch:
-        patch.setattr("ainerd.campaign._ledger.save_checkpoint", away)
+        patch.setattr("ainerd.results.AgentNode.save_checkpoint", away)
         ledger.checkpoint({"a": 1})
         assert not ledger.is_saved
     ledger.checkpoint({"a": 2})

@@ -1,6 +1,6 @@
 import numpy as np
 
-from ainerd.campaign import remembered
+from ainerd.campaign._atlas import remembered
 
 
 def test_missing_fields_of_a_result_are_none(store):

@@ -1,7 +1,8 @@
 import pytest
 from campaign_toys import outcome
 
-from ainerd.campaign import Atlas, Ledger, Notices
+from ainerd.campaign._atlas import Atlas
+from ainerd.campaign._ledger import Ledger, Notices
 from ainerd.novelty import Break, Components, Path, Structure
 from ainerd.steering import Window
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from campaign_toys import BOUNDS, Toy, outcome
 
-from ainerd.campaign import OtherOptimizer
+from ainerd.campaign._optimizer import OtherOptimizer
 from ainerd.results.commands import Add, Exclude, SetBounds
 from ainerd.steering import Window
 

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from campaign_toys import BOUNDS, Toy, outcome
 
-from ainerd.campaign import Campaign, Partners
+from ainerd.campaign import Campaign
+from ainerd.campaign._others import Partners
 from ainerd.config import Steering
 from ainerd.results import ResultRecord, ResultStore
 from ainerd.server import open_catalog

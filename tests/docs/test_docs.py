@@ -28,7 +28,7 @@ from ainerd.documents import Run
 from ainerd.exposures import ExposureOptions
 from ainerd.knobs import Knob
 from ainerd.results import AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
-from ainerd.steering import TERMS
+from ainerd.steering import Explorer
 from ainerd_xpcs.technique import RheoXPCSSettings, _exposure, _numbers
 from ainerd_xtec import XTECSettings
 from tests.techniques.installing import TOY, installed
@@ -286,7 +286,7 @@ def test_fields_of_the_records(heading, record, computed):
         if get_origin(field.annotation) is Literal:
             assert all(f"`{value}`" in rows(text)[name] for value in get_args(field.annotation))
     if record is SuggestionRecord:
-        assert all(f"`{name}`" in rows(text)["terms"] for name in TERMS)
+        assert all(f"`{name}`" in rows(text)["terms"] for name in Explorer.terms)
 
 
 def test_numbers_and_arrays_of_a_result(session):

@@ -7,12 +7,13 @@ import pytest
 from event_model import compose_resource, compose_run, compose_stream_resource
 
 from ainerd.config import Detector
-from ainerd.documents import RIGAKU, FrameError, MissingFrames, Run, Whole, count_frames
+from ainerd.documents import FrameError, MissingFrames, Run, Whole, count_frames
 from ainerd.technique import RunAnalysis
 from ainerd_xpcs.numerics import Events, Partition, RigakuReader
 from sim_devices import rigaku_words, write_rigaku, write_rigaku_3m, write_words
 
 MODULE, CANVAS = (512, 1024), (1676, 2100)
+RIGAKU = Run.mimetypes["RIGAKU"]
 KEYS = Detector(image="det", n_frames="n", frame_time_s="t", pixel_order="rows")
 
 
@@ -53,7 +54,9 @@ class Documents:
             name="primary", data_keys={"det": image}, configuration={"det": settings}, object_keys={"det": ["det"]}
         ).descriptor_doc
         uri, parameters = f"file://localhost{folder / file}", {"chunk_shape": [1, 1, *shape]}
-        resource, self._datum = compose_stream_resource(mimetype=RIGAKU, uri=uri, data_key="det", parameters=parameters)
+        resource, self._datum = compose_stream_resource(
+            mimetype=Run.mimetypes["RIGAKU"], uri=uri, data_key="det", parameters=parameters
+        )
         for name, doc in (("start", bundle.start_doc), ("descriptor", self.descriptor), ("stream_resource", resource)):
             self.run(name, doc)
 
@@ -219,5 +222,5 @@ def test_frames_are_counted_past_the_wrap(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(FrameError, match="holds no event"):
         count_frames(path, MODULE)
-    with pytest.raises(MissingFrames, match="missing: .*none"):
+    with pytest.raises(MissingFrames, match="no file .*none"):
         count_frames(tmp_path / "none.bin", MODULE)

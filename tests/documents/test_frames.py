@@ -7,7 +7,8 @@ import hdf5plugin
 import numpy as np
 import pytest
 
-from ainerd.documents import FrameError, FrameReader, local_path
+from ainerd.documents import FrameError, FrameReader
+from ainerd.documents._storage import local_path
 
 SHAPE = (20, 30)
 PIXELS = np.array([5, 599, 0, 77, 300])

@@ -7,7 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from ainerd.documents import FrameError, FrameReader, Metadata, list_items, local_path, open_item
+from ainerd.documents import FrameError, FrameReader, Metadata, list_items, open_item
+from ainerd.documents._storage import local_path
 
 MANY = 10**10
 

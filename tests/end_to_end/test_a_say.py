@@ -7,7 +7,7 @@ import pytest
 from bluesky import RunEngine
 
 from ainerd.agent._display import write_report
-from ainerd.results import read_checkpoint
+from ainerd.results import AgentNode
 from ainerd.steering import expose
 
 
@@ -106,8 +106,8 @@ def test_without_a_position_left_the_agent_keeps_watching(started):
 
 
 def test_new_bounds_in_the_settings_override_the_checkpoint(started):
-    assert read_checkpoint(started.client["ainerd"], "rheo_xpcs")["bounds"]["sample_y"] == [0.0, 9.0]
-    assert read_checkpoint(started.client["ainerd"], "nobody") == {}
+    assert AgentNode(started.client["ainerd"], "rheo_xpcs").checkpoint()["bounds"]["sample_y"] == [0.0, 9.0]
+    assert AgentNode(started.client["ainerd"], "nobody").checkpoint() == {}
     started.settings.steering.bounds["sample_y"] = (0.0, 9.5)
     assert started.start_agent().bounds["sample_y"] == (0.0, 9.5)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from bluesky import RunEngineInterrupted
 
-from ainerd.results import event_identity, result_key
+from ainerd.results import ResultRecord
 from ainerd.steering import expose
 from ainerd_xpcs.numerics import MultiTau, TwoTimeReducer
 from tests.end_to_end.sessions import FRAMES
@@ -55,7 +55,7 @@ def test_a_count_and_a_grid_scan_have_one_result_per_event(few):
     exposures_s = (rows["event_time"] - rows["exposure_time"]).dt.total_seconds()
     assert np.allclose(exposures_s, rows["n_frames"] * rows["frame_time_s"])  # a triggered detector is read at its end
     parameters = session.agent.technique.parameters
-    assert rows["key"].tolist() == [result_key(event_identity(grid, event), parameters) for event in rows.index]
+    assert rows["key"].tolist() == [ResultRecord.key_of(parameters, grid, event) for event in rows.index]
     assert rows["superseded_by"].isna().all()
 
     before = session.table()

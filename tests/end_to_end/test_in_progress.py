@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ainerd.agent._state import SIDE, LivePicture
-from ainerd.documents import BLOCK
+from ainerd.documents._frames import BLOCK
 from ainerd.results import digest
 from tests.end_to_end.sessions import Session
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from bluesky import RunEngineInterrupted
 
-from ainerd.documents import BLOCK
+from ainerd.documents._frames import BLOCK
 from ainerd.steering import expose
 from ainerd.technique import RunInfo
 from tests.end_to_end.sessions import FRAMES

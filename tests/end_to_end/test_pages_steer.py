@@ -13,7 +13,7 @@ from bluesky import RunEngine, RunEngineInterrupted
 from bluesky import plan_stubs as bps
 from ophyd.sim import SynAxis
 
-from ainerd.agent import _remote, explore_remote
+from ainerd.agent import explore_remote
 from ainerd.agent._remote import _Remote
 from ainerd.agent._state import State
 from ainerd.config import Detector
@@ -310,7 +310,7 @@ def test_a_hold_that_comes_while_a_remote_plan_moves_is_obeyed(server, monkeypat
     made = store.add_suggestion(SuggestionRecord(agent="far", positions={"x": 1.0}, reason="so"))
     node.write_state({"settings": "a", "held": None})
     x, camera = SynAxis(name="x"), SimpleNamespace(name="camera")
-    order, asked, look = [], ["refused", "done"], _remote.read_agent
+    order, asked, look = [], ["refused", "done"], AgentNode.state
 
     def command(self, key):
         """The agent's answers: at the first a person holds it, after the second a person holds it again."""
@@ -320,8 +320,8 @@ def test_a_hold_that_comes_while_a_remote_plan_moves_is_obeyed(server, monkeypat
             node.write_state({"held": {"by": "Ann", "why": "tea"}})
         return {"status": answer, "answer": "Ann holds the campaign"}
 
-    def read_agent(*args):
-        if (state := look(*args)).get("held"):  # she releases it after the plan has seen the hold
+    def state_of(self):
+        if (state := look(self)).get("held"):  # she releases it after the plan has seen the hold
             order.append("waits")
             node.write_state({"held": None})
         return state
@@ -332,7 +332,7 @@ def test_a_hold_that_comes_while_a_remote_plan_moves_is_obeyed(server, monkeypat
         return "uid"
 
     monkeypatch.setattr(AgentNode, "command", command)
-    monkeypatch.setattr(_remote, "read_agent", read_agent)
+    monkeypatch.setattr(AgentNode, "state", state_of)
     monkeypatch.setattr(_Remote, "wait_for_result", lambda *run: order.append("analysed"))
     RunEngine({})(explore_remote(client, 1, agent="far", detector=camera, actuators=[x], acquire=acquire))
     ids = f"verdict-{made}", f"verdict-{made}-1"

@@ -27,7 +27,7 @@ from tiled.structures.data_source import Asset, DataSource
 from tiled.utils import path_from_uri
 
 from ainerd.agent import build_observer
-from ainerd.results import AgentNode, ResultStore, digest, read_agent
+from ainerd.results import AgentNode, ResultStore, digest
 from ainerd.results.commands import Accept, Hold, Next, Release, SetBounds, SetExcluded, Take
 from ainerd.server import SCOPES, ServerError, connect, open_catalog
 from ainerd.server.pages import write_ui_settings
@@ -483,7 +483,7 @@ def test_people_write_only_by_the_pages(explored, reviewed, other, asks):
 def test_review_cannot_be_bypassed_with_the_key_of_a_service(reviewed, asks):
     agent, store = reviewed.agent, reviewed.store
     ready = agent.suggest()
-    until(lambda: ready["_id"] in store.suggestions().index and read_agent(store.container, "reviewed"))
+    until(lambda: ready["_id"] in store.suggestions().index and AgentNode(store.container, "reviewed").state())
     forged = {"by": "operator", "verified": True, "principal": "0" * 32}
     assert answer_to(store, verdict(Take, ready, **forged)) == (
         "refused", "in review a person with an account takes a suggestion: nobody vouches for this"

@@ -7,12 +7,11 @@ import pytest
 from tiled.client.metadata_update import DELETE_KEY
 
 from ainerd.results import (
+    AgentNode,
     AtlasRecord,
     ConfigurationRecord,
     ResultStore,
     SuggestionRecord,
-    read_checkpoint,
-    save_checkpoint,
     validate,
 )
 
@@ -146,7 +145,7 @@ def test_other_invalid_nodes_are_left_out(store, ainerd):
     store.log("a line")
     atlas = AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={"key": 4})
     store.add_atlas(atlas)
-    save_checkpoint(ainerd, "me", {"bounds": {}})
+    AgentNode(ainerd, "me").save_checkpoint({"bounds": {}})
     for part, changes in {
         "suggestions": [{"created": 5}, {"terms": 5}, {"id": 5}, {"positions": 3}],
         "atlas": [{"labels": 5}],
@@ -162,5 +161,5 @@ def test_other_invalid_nodes_are_left_out(store, ainerd):
         assert "good" in mine.suggestions().index and mine.next_suggestion().id == "good"
         assert mine.logbook()["text"].tolist() == ["a line"]
         assert mine.current_labels() == {"key": 4}
-    assert read_checkpoint(ainerd, "me") == {}
+    assert AgentNode(ainerd, "me").checkpoint() == {}
     assert ResultStore(ainerd).add_atlas(atlas).version == 3  # the invalid node has version 2

@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 import pytest
 
-from ainerd.results import AtlasRecord, LogRecord, ResultRecord, SuggestionRecord, digest, result_key
+from ainerd.results import AtlasRecord, LogRecord, ResultRecord, SuggestionRecord, digest
 
 
 def test_positions_and_numbers_are_flat_and_round_trip(record):
@@ -23,7 +23,7 @@ def test_positions_and_numbers_are_flat_and_round_trip(record):
     assert metadata["sample_x"] == 1.5 and metadata["sample_y"] == 2 and metadata["beta"] == 0.25
     assert metadata["embedding"] == [0, 1, 2]
     assert ResultRecord.from_metadata(metadata) == made
-    assert made.key == result_key(made.raw_uid, made.parameters)
+    assert made.key == ResultRecord.key_of(made.parameters, made.raw_uid)
 
 
 def test_metadata_have_no_nan_and_no_none(record):
@@ -93,7 +93,7 @@ def test_values_that_no_catalog_stores_become_text():
     }  # fmt: skip
     assert record.reason == r"no file \udcff"
     orjson.dumps(record.metadata())
-    assert result_key("series/ramp=\ud800", {}) == result_key(r"series/ramp=\ud800", {})
+    assert ResultRecord.key_of({}, series_id="ramp=\ud800") == ResultRecord.key_of({}, series_id=r"ramp=\ud800")
 
 
 RUN = "0d1c3d7e-8f2f-4f0e-9d0f-0123456789ab"
@@ -106,11 +106,11 @@ def test_digest_is_sha256_of_the_sorted_json():
 
 
 def test_key_is_a_uuid5_that_depends_on_run_and_parameters_only():
-    key = result_key(RUN, {"size": 256, "sigma": 2.0})
+    key = ResultRecord.key_of({"size": 256, "sigma": 2.0}, RUN)
     assert uuid.UUID(key).version == 5
-    assert key == result_key(RUN, {"sigma": 2.0, "size": 256})
-    assert key != result_key(RUN, {"sigma": 2.1, "size": 256})
-    assert key != result_key(RUN.replace("ab", "ac"), {"size": 256, "sigma": 2.0})
+    assert key == ResultRecord.key_of({"sigma": 2.0, "size": 256}, RUN)
+    assert key != ResultRecord.key_of({"sigma": 2.1, "size": 256}, RUN)
+    assert key != ResultRecord.key_of({"size": 256, "sigma": 2.0}, RUN.replace("ab", "ac"))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), object(), {1, 2}])

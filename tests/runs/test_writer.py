@@ -13,7 +13,7 @@ from tiled.client.utils import ClientError
 
 from ainerd.config import Detector
 from ainerd.documents import file_documents
-from ainerd.results import ResultRecord, ResultStore, result_key
+from ainerd.results import ResultRecord, ResultStore
 from ainerd.runs import Journal, RecordedKeys, RunState, Spool, Subject, Writer
 from ainerd.technique import Outcome, Series
 
@@ -158,7 +158,7 @@ def test_other_flags_of_the_detector_give_another_result(toy, keys, store):
         ).key
         for name, flags in {"none": {}, "bad": {"bad_frames": 0.0}, "many": {"bad_frames": 5.0}}.items()
     }
-    assert len(set(keys_of.values())) == 3 and keys_of["none"] == result_key("a", technique.parameters)
+    assert len(set(keys_of.values())) == 3 and keys_of["none"] == ResultRecord.key_of(technique.parameters, "a")
 
 
 def test_events_have_results_of_their_own(toy, scanned, movies, worker, store):

@@ -12,7 +12,7 @@ from getpass import getuser
 import httpx
 import pytest
 
-from ainerd.results import AgentNode, read_agent
+from ainerd.results import AgentNode
 from ainerd.server import (
     EmbeddedServer,
     Presence,
@@ -139,7 +139,7 @@ def test_a_second_agent_on_another_machine_is_warned(server, monkeypatch, caplog
         caplog.clear()
         node.write_state({"at": there, "health": {"heard": time.time() - heard_s_ago, "closed": closed}})
         monkeypatch.setattr(_presence, "gethostname", lambda: host)
-        said = read_agent(ainerd, "here")
+        said = node.state()
         warn_of_another("here", said["at"], said["health"]["heard"], said["health"]["closed"])
         return " ".join(caplog.messages)
 

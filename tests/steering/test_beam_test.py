@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from ainerd.steering import beam_verdict
+from ainerd.steering import BeamVerdict
 from ainerd.technique import Pace
 
 
@@ -11,13 +11,13 @@ def paces(*taus, error=0.05):
 
 
 def test_a_shorter_time_in_the_stronger_beam_is_an_effect():
-    verdict = beam_verdict(paces(1.0, 0.5, 1.0), 0.1, 1.0)
+    verdict = BeamVerdict.of(paces(1.0, 0.5, 1.0), 0.1, 1.0)
     assert verdict.has_effect and verdict.ratio == pytest.approx(0.5)
     assert verdict.text.startswith("the beam changes the dynamics: tau at transmission 1 is 0.50 ± 0.03 of that at 0.1")
 
 
 def test_a_steady_change_is_no_effect_of_the_transmission_and_is_said():
-    verdict = beam_verdict(paces(1.0, 1.3, 1.69), 0.1, 1.0)
+    verdict = BeamVerdict.of(paces(1.0, 1.3, 1.69), 0.1, 1.0)
     assert verdict.has_effect is False and verdict.ratio == pytest.approx(1.0)
     assert verdict.text.endswith("from the first to the last exposure tau changed by +69%: by dose, or by age")
     assert "95 % 0.89 to 1.13" in verdict.text
@@ -25,7 +25,7 @@ def test_a_steady_change_is_no_effect_of_the_transmission_and_is_said():
 
 def test_ratio_error_and_p_value_are_those_of_a_mean_of_two():
     each = [Pace(tau_s=tau, error_s=error * tau) for tau, error in ((1.0, 0.2), (0.8, 0.1), (0.5, 0.3))]
-    verdict, error = beam_verdict(tuple(each), 0.1, 1.0), np.sqrt(0.1**2 + (0.2**2 + 0.3**2) / 4)
+    verdict, error = BeamVerdict.of(tuple(each), 0.1, 1.0), np.sqrt(0.1**2 + (0.2**2 + 0.3**2) / 4)
     ratio = 0.8 / np.sqrt(1.0 * 0.5)
     assert (verdict.ratio, verdict.error) == pytest.approx((ratio, ratio * error))
     assert verdict.p == pytest.approx(2 * norm.sf(np.log(ratio) / error)) and verdict.has_effect is False
@@ -35,11 +35,11 @@ def test_ratio_error_and_p_value_are_those_of_a_mean_of_two():
 
 def test_there_is_no_verdict_without_all_times():
     for missing in (Pace(tau_s=1.0), Pace(tau_s=1.0, error_s=0.0)):
-        verdict = beam_verdict((missing, *paces(1.0, 1.0)), 0.1, 1.0)
+        verdict = BeamVerdict.of((missing, *paces(1.0, 1.0)), 0.1, 1.0)
         assert (verdict.has_effect, verdict.ratio, verdict.p) == (None, None, None)
         assert verdict.text.endswith("at transmission 0.1")
     one, _, again = paces(1.0, 1.0, 1.0)
-    verdict = beam_verdict((one, Pace(above_s=3.0), again), 0.1, 1.0)
+    verdict = BeamVerdict.of((one, Pace(above_s=3.0), again), 0.1, 1.0)
     assert verdict.has_effect is None
     assert verdict.text == "no verdict on the beam: no relaxation time was measured at transmission 1"
 
@@ -48,7 +48,7 @@ def test_false_alarms_are_as_rare_as_their_level():
     errors = np.array([0.02, 0.2, 0.1])
     drawn = np.exp(errors * np.random.default_rng(0).standard_normal((3000, 3)))
     verdicts = [
-        beam_verdict(tuple(Pace(tau_s=t, error_s=e * t) for t, e in zip(taus, errors, strict=True)), 0.1, 1.0)
+        BeamVerdict.of(tuple(Pace(tau_s=t, error_s=e * t) for t, e in zip(taus, errors, strict=True)), 0.1, 1.0)
         for taus in drawn
     ]
     assert 0.03 < np.mean([verdict.p < 0.05 for verdict in verdicts]) < 0.07

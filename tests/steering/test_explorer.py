@@ -3,7 +3,7 @@ import pytest
 from bluesky_adaptive.protocols import CanRegisterSuggestions, Optimizer, TrialFaultAware
 from scipy.spatial.distance import cdist
 
-from ainerd.steering import TERMS, Explorer
+from ainerd.steering import Explorer
 from tests.trials import trials_of
 
 BOUNDS = {"sample_x": (0.0, 10.0), "sample_y": (-5.0, 5.0)}
@@ -34,9 +34,9 @@ def test_every_suggestion_has_the_same_keys_and_lies_within_the_bounds():
         suggestion = measure(explorer, {"embedding": np.full(3, i), "novelty_p": 0.01 if i == 8 else 0.5})
         seen.append(set(suggestion))
         assert 0 <= suggestion["sample_x"] <= 10 and -5 <= suggestion["sample_y"] <= 5
-        assert all(np.isfinite(suggestion[term]) and suggestion[term] >= 0 for term in TERMS)
+        assert all(np.isfinite(suggestion[term]) and suggestion[term] >= 0 for term in Explorer.terms)
         assert suggestion["reason"]
-    assert seen == [{"_id", "sample_x", "sample_y", "reason", *TERMS}] * 14
+    assert seen == [{"_id", "sample_x", "sample_y", "reason", *Explorer.terms}] * 14
 
 
 def test_a_novel_exposure_is_confirmed_once():

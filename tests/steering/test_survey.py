@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from ainerd.knobs import Knob
-from ainerd.steering import TERMS, Explorer
+from ainerd.steering import Explorer
 
 BOUNDS = {"x": (0.0, 20.0), "y": (0.0, 10.0)}
 
@@ -96,7 +96,7 @@ def test_the_empty_radius_is_the_distance_to_the_nearest_exposure():
 @given(st.lists(st.tuples(st.floats(0, 20), st.floats(0, 10)), min_size=1, max_size=25), st.floats(0, 20))
 def test_terms_are_finite_and_chances_are_chances(points, x):
     found = terms(knows(points), x, 5.0)
-    assert all(np.isfinite(found[term]) and found[term] >= 0 for term in TERMS)
+    assert all(np.isfinite(found[term]) and found[term] >= 0 for term in Explorer.terms)
     assert all(found[term] <= 1 + 1e-6 for term in ("unexplored", "boundary", "layer", "travel", "missed"))
 
 

@@ -10,7 +10,7 @@ from ophyd import Signal
 from ophyd.sim import SynAxis
 from tiled.queries import KeysFilter
 
-from ainerd.campaign import Ledger
+from ainerd.campaign._ledger import Ledger
 from ainerd.results import AgentNode, ResultStore
 from ainerd.results.commands import Add
 from tests.killed import SLOW_S, killed

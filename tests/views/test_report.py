@@ -104,7 +104,7 @@ def test_names_of_people_and_confirmations_are_in_the_report(campaign, monkeypat
     table = store.table()
     table["regime"] = table["regime"].where(table["novelty_p"].ne(table["novelty_p"].min()), 0)  # others show it too
     monkeypatch.setattr(store, "table", lambda: table)
-    monkeypatch.setattr("ainerd.views._report.read_agent", lambda *_: {"names": {"0": "gel"}})
+    monkeypatch.setattr("ainerd.results.AgentNode.state", lambda node: {"names": {"0": "gel"}})
     monkeypatch.setattr("ainerd.views._report.campaign_figure", lambda scene: Figure())
     text = text_of(report_html(read_report(store)))
     assert "0 (gel)" in text and "measured only once" not in text
@@ -152,6 +152,6 @@ def test_the_command_writes_the_report(campaign, server, tmp_path, monkeypatch):
 def test_what_waits_for_a_person_is_a_next_step(campaign, monkeypatch):
     _, store = campaign
     state = {"held": {"by": "Ada", "why": "sample | change"}, "review": True}
-    monkeypatch.setattr("ainerd.views._report.read_agent", lambda container, agent: state)
+    monkeypatch.setattr("ainerd.results.AgentNode.state", lambda node: state)
     (steps,) = [part.lines for part in read_report(store).sections if part.title == "Next steps"]
     assert steps[0] == "The campaign is held by Ada: sample | change." and "boundary" in steps[2]

@@ -12,7 +12,8 @@ from matplotlib.text import Text
 from test_campaign_figure import campaign, panel
 
 from ainerd.technique import Landmarks
-from ainerd.views import Next, campaign_figure, panel_names, save_panel
+from ainerd.views import Next, campaign_figure, save_panel
+from ainerd.views._figure import panel_names
 from ainerd.views._style import apart
 from ainerd_xpcs.technique import panels as rheo_xpcs
 from ainerd_xtec import panels as xtec

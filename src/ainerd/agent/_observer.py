@@ -30,9 +30,9 @@ from ainerd.agent._state import LivePicture, State
 from ainerd.agent._webhook import Webhook
 from ainerd.campaign import Campaign, Travel, book_of
 from ainerd.config import Settings
-from ainerd.documents import Document, documents_of, streams_of
+from ainerd.documents import Document, RunReader, documents_of
 from ainerd.forks import call_before_exit
-from ainerd.results import LiveNode, ResultStore, commands, digest, principal_of
+from ainerd.results import AgentNode, LiveNode, ResultStore, commands, digest
 from ainerd.runs import Jobs, RecordedKeys, Spool, Worker, Writer, harmless, parameters_of, write_run
 from ainerd.server import Presence
 from ainerd.sources import Intake, Source, open_source
@@ -112,7 +112,7 @@ class Observer:
         steering = settings.steering
         units = {settings.units.get(name, "") for name in steering.bounds}
         unit = units.pop() if len(units) == 1 else ""  # that all actuators share
-        account, submit = principal_of(client), self._jobs.write
+        account, submit = AgentNode(client["ainerd"], self.name).principal(), self._jobs.write
         self._campaign = Campaign(
             technique,
             self.results,
@@ -649,7 +649,7 @@ class Observer:
         """Return whether a run has frames but not all its results; False for a node that is not a run."""
         try:
             return not is_done(run) and any(
-                self._writer.keys.image in stream.metadata["data_keys"] for _, stream in streams_of(run)
+                self._writer.keys.image in stream.metadata["data_keys"] for _, stream in RunReader.streams_of(run)
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             logger.warning("%s is left out, it is not a run: %s: %s", run.path_parts[-1], type(error).__name__, error)

@@ -20,7 +20,7 @@ from tiled.client.container import Container
 
 from ainerd.campaign import HOLDS
 from ainerd.knobs import Knob
-from ainerd.results import AgentNode, ResultStore, SuggestionRecord, read_agent
+from ainerd.results import AgentNode, ResultStore, SuggestionRecord
 from ainerd.results.commands import Reject, Take, check_position, seen
 from ainerd.steering import Devices, check_limits, check_units, visit
 
@@ -220,7 +220,7 @@ class _Remote:
         """
         newest = None if self.agent else self.store.next_suggestion()
         agent = self.agent or (newest.agent if newest is not None else None)
-        state = read_agent(self.store.container, agent) if agent else {}
+        state = AgentNode(self.store.container, agent).state() if agent else {}
         self._waits, self._settings = "", state.get("settings")
         self._units = units if isinstance(units := state.get("units"), dict) else {}
         if isinstance(held := state.get("held"), dict):
@@ -249,9 +249,10 @@ class _Remote:
 
     def wait_while_held(self) -> None:
         """Wait while a person holds the agent: a hold may have come while the motors moved. It waits for Tiled, too."""
+        node = AgentNode(self.store.container, str(self.agent))
         while not self.given_up.is_set():
             with suppress(httpx.HTTPError):
-                if not isinstance(read_agent(self.store.container, str(self.agent)).get("held"), dict):
+                if not isinstance(node.state().get("held"), dict):
                     return
             self.given_up.wait(POLL_S)
 

@@ -18,7 +18,7 @@ from ainerd.agent._commands import CommandReader
 from ainerd.agent._disks import Disks
 from ainerd.campaign import Campaign
 from ainerd.config import Settings
-from ainerd.results import AgentNode, LiveNode, ResultStore, digest, read_agent
+from ainerd.results import AgentNode, LiveNode, ResultStore, digest
 from ainerd.runs import Jobs, RawWriter, Subject, Worker, parameters_of
 from ainerd.server import warn_of_another, whereabouts
 from ainerd.technique import Technique
@@ -182,7 +182,7 @@ class State:
     def _read_earlier(self) -> None:
         """Read the state of an earlier session; warn if an agent with this name is at work on another machine."""
         try:
-            self._earlier = read_agent(self._store.container, str(self._store.agent))
+            self._earlier = self._node.state()
             health = self._earlier.get("health", {})
             if isinstance(at := self._earlier.get("at"), dict):
                 warn_of_another(str(self._store.agent), at, health["heard"], health["closed"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from ainerd.results import utc_now
+from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
 

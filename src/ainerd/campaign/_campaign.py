@@ -26,9 +26,10 @@ from ainerd.campaign._queue import UNTAKEN
 from ainerd.campaign._reference import SteeringReference
 from ainerd.campaign._sentences import sentences
 from ainerd.config import Steering
-from ainerd.results import AgentNode, ResultStore, commands, digest, read_checkpoint, utc_now
+from ainerd.results import AgentNode, ResultStore, commands, digest
 from ainerd.steering import DoseBook, Explorer, SampleMap
 from ainerd.technique import Outcome, Technique
+from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
 MAX_CONSECUTIVE_FAILURES = 5  # a plan stops after this many exposures in a row without a result
@@ -139,7 +140,7 @@ class Campaign:
         self._failures = 0  # exposures in a row without a result
         self._learn(known)
         self._found_before, self._began = known, utc_now()
-        self._read_checkpoint = partial(read_checkpoint, store.container, str(store.agent))
+        self._read_checkpoint = AgentNode(store.container, str(store.agent)).checkpoint
         self._is_overwritten, self._problem = False, ""
         self._restore(self._read_checkpoint())
         self.reference.judge_all()

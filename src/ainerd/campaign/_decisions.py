@@ -16,7 +16,8 @@ from ainerd.campaign._ledger import Ledger, limits_text
 from ainerd.campaign._optimizer import terms_of
 from ainerd.campaign._queue import UNTAKEN, Ready
 from ainerd.campaign._reference import NAMES, SteeringReference
-from ainerd.results import commands, utc_now
+from ainerd.results import commands
+from ainerd.words import utc_now
 
 if TYPE_CHECKING:
     from ainerd.campaign._proposals import Proposals

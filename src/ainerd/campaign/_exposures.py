@@ -9,7 +9,7 @@ from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.config import Settings
 from ainerd.exposures import Exposure, ExposureOptions
-from ainerd.steering import BeamVerdict, DoseBook, Known, Proposer, Window, beam_verdict
+from ainerd.steering import BeamVerdict, DoseBook, Known, Proposer, Window
 from ainerd.technique import Outcome, Pace
 
 NAMES = ("frame_time_s", "n_frames", "transmission")
@@ -129,7 +129,7 @@ class ExposureChoice:
         """Return the verdict on the exposures of `beam_test`."""
         one, other, again = (self._paces.get(point[ID_KEY], Pace()) for point in points)
         low, high = (self._given[point[ID_KEY]].transmission for point in points[:2])
-        return beam_verdict((one, other, again), low, high)
+        return BeamVerdict.of((one, other, again), low, high)
 
     def _place(self, position: Mapping[str, float]) -> Any:
         return self._window.position(np.array([float(position[name]) for name in self._window.names]))

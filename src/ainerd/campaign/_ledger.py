@@ -13,7 +13,7 @@ from bluesky_adaptive.protocols import ID_KEY
 from ainerd.campaign._optimizer import terms_of
 from ainerd.campaign._sentences import changes
 from ainerd.novelty import Structure
-from ainerd.results import ResultStore, SuggestionRecord, save_checkpoint
+from ainerd.results import AgentNode, ResultStore, SuggestionRecord
 from ainerd.technique import Outcome
 from ainerd.words import named_place, place, scan_text
 
@@ -172,7 +172,7 @@ class Ledger:
     @_softly
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Write the campaign's state."""
-        save_checkpoint(self._store.container, self._agent, state)
+        AgentNode(self._store.container, self._agent).save_checkpoint(state)
         self.is_saved = True
 
     def position_text(self, position: Mapping[str, Any]) -> str:
@@ -200,13 +200,7 @@ class Ledger:
 
 
 def limits_text(limits: Mapping[str, tuple[float, float]]) -> str:
-    """Return limits in words.
-
-    Examples
-    --------
-    >>> limits_text({"sample_x": (0.0, 10.0)})
-    'sample_x 0 to 10'
-    """
+    """Return limits in words: ``sample_x 0 to 10``."""
     return ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in limits.items())
 
 

@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 
-from ainerd.results import FINAL, ResultStore
+from ainerd.results import ResultRecord, ResultStore
 from ainerd.steering import Candidate
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Partners:
         self._seen, before = results, self.candidates
         novel = results[results["agent"].isin(self._agents) & results["novel"].eq(True)]
         if "supersedes" in results:  # of a run that was analysed again only the newest result counts
-            novel = novel[~novel.index.isin(results["supersedes"][results["status"].isin(FINAL)])]
+            novel = novel[~novel.index.isin(results["supersedes"][results["status"].isin(ResultRecord.final)])]
         novel = novel[[*self._names, "novelty_p", "agent"]].dropna()
         self.candidates = tuple(
             Candidate(dict(zip(self._names, map(float, place), strict=True)), float(p), agent)

@@ -17,7 +17,7 @@ from ainerd.campaign._others import Others, Partners
 from ainerd.campaign._queue import Queue, Ready
 from ainerd.config import Steering
 from ainerd.exposures import Exposure
-from ainerd.steering import TERMS, Explorer
+from ainerd.steering import Explorer
 
 MOST_TRIED = 50  # suggestions at places of other sessions, one after the other
 
@@ -310,4 +310,4 @@ class Proposals:
 
 def _choice(suggestion: Mapping[str, Any]) -> dict[str, Any]:
     """Return position, exposure and reason of a suggestion, without its id and the numbers behind the reason."""
-    return {name: x for name, x in suggestion.items() if name not in (ID_KEY, *TERMS)}
+    return {name: x for name, x in suggestion.items() if name not in (ID_KEY, *Explorer.terms)}

@@ -203,13 +203,13 @@ def _catalogue(client: Container) -> Iterator[Finding]:
 
 
 def _specs(ainerd: Container) -> Finding:
-    from ainerd.results import SPEC_VERSION
+    from ainerd.results import ResultStore
 
     newest = [node for name in SPECS if name in ainerd for node in ainerd[name].values().tail(1)]
     known = {spec.name: spec.version for node in newest for spec in node.specs if spec.name in SPECS.values()}
-    other = ", ".join(f"{name} {version}" for name, version in known.items() if version != SPEC_VERSION)
+    other = ", ".join(f"{name} {version}" for name, version in known.items() if version != ResultStore.schema)
     present = ", ".join(f"{name} {version}" for name, version in known.items()) or "no nodes yet"
-    remedy = f"this ainerd knows version {SPEC_VERSION}: install the one that wrote {other}" if other else ""
+    remedy = f"this ainerd knows version {ResultStore.schema}: install the one that wrote {other}" if other else ""
     return Finding("specs", present, remedy)
 
 

@@ -45,7 +45,7 @@ def replay(
 
     from ainerd.cli.reanalysis import reanalyse
     from ainerd.config import Settings
-    from ainerd.results import event_identity
+    from ainerd.results import ResultRecord
 
     if config is None:
         raise ValueError("how are the runs to be analysed? give --config with an instrument's .toml")
@@ -55,7 +55,7 @@ def replay(
         outcomes = reanalyse(settings, client, uids or (), again=all, on=on, embedded=embedded, quiet=json)
     complete, failed = {}, {}
     for outcome in outcomes:
-        name = outcome.raw_uid if outcome.event is None else event_identity(outcome.raw_uid, outcome.event)
+        name = ResultRecord.identity_of(outcome.raw_uid, outcome.event)
         if outcome.status == "failed":
             failed[name] = outcome.reason
         else:

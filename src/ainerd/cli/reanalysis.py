@@ -25,7 +25,7 @@ from ainerd.agent import build_technique, writer_of
 from ainerd.cli._executors import executor, worker_died
 from ainerd.cli._shared import bars
 from ainerd.config import Settings
-from ainerd.documents import documents_of_many, runs_by_time
+from ainerd.documents import RunReader, documents_of_many
 from ainerd.results import AtlasRecord, ResultStore, digest
 from ainerd.runs import Jobs, Spool, Worker, parameters_of
 from ainerd.server import ServerError, connect, open_catalog
@@ -306,7 +306,7 @@ def _runs_to_analyse(
     raw: Container, store: ResultStore, technique: Technique, settings: Settings, uids: Sequence[str], *, again: bool
 ) -> list[str]:
     """Return the uids of the finished runs that have no result with these parameters, oldest first."""
-    runs: Any = runs_by_time(raw).values().page_size(300)
+    runs: Any = RunReader.runs_by_time(raw).values().page_size(300)
     if uids:
         runs = [_finished_run(raw, uid) for uid in uids]
     writer = writer_of(technique, store, settings, raw)

@@ -10,7 +10,7 @@ Resource documents with spec ``RIGAKU``, ``frames_per_point`` and the `index` of
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from ainerd.documents._storage import FrameError, MissingFrames, allowed_file
 from ainerd.technique import EventReader, RunAnalysis
@@ -31,6 +31,9 @@ class EventFrames:
     `QUIET_S`.
     """
 
+    shapes: ClassVar = {".bin": MODULE, ".000": CANVAS}  # of frames, by the ending of the first file
+    endings: ClassVar = (".bin",), tuple(f".bin.{number:03d}" for number in range(N_MODULES))  # of all files
+
     def __init__(self, files: list[Path], reader: EventReader) -> None:
         self._files, self._reader = files, reader
         self._size, self._since = -1, 0.0
@@ -48,9 +51,7 @@ class EventFrames:
         FrameError
             If one is outside the allowed roots, the analysis takes no events, or the order of pixels is not known.
         """
-        files, roots = files_of(path, shape), tuple(roots)
-        for file in files:
-            allowed_file(file, roots)
+        files = cls.files(path, shape, roots)
         if not pixel_order:
             raise FrameError(
                 f"{path} does not contain the order of its pixels: set detector.pixel_order to 'rows', as boost_corr "
@@ -63,6 +64,16 @@ class EventFrames:
         if reader is None:
             raise FrameError(f"{path} holds events, and the technique reads only frames")
         return cls(files, reader)
+
+    @staticmethod
+    def files(path: Path, shape: tuple[int, int], roots: Iterable[Path]) -> list[Path]:
+        """Return the files of an exposure, as `open` takes them, if all are there and below the roots."""
+        stem = path.with_suffix("") if path.suffix[1:].isdigit() else path
+        names = [stem.with_name(f"{stem.name}.{number:03d}") for number in range(N_MODULES)]
+        files, folders = [path] if shape == MODULE else names, tuple(roots)
+        for file in files:
+            allowed_file(file, folders)
+        return files
 
     def blocks(self, start: int, stop: int, *, whole: Any) -> Iterator[Any]:
         """Yield frames start … stop - 1 of the files in blocks of the analysis, as `FrameReader.blocks` does."""
@@ -86,14 +97,6 @@ class EventFrames:
         if size != self._size:
             self._size, self._since = size, now
         return now - self._since < QUIET_S and time.time() - max(stat.st_mtime for stat in stats) < OLD_S
-
-
-def files_of(path: Path, shape: tuple[int, int]) -> list[Path]:
-    """Return the files of an exposure whose frames have this shape, (ny, nx); `path` is the first of them."""
-    if shape == MODULE:
-        return [path]
-    stem = path.with_suffix("") if path.suffix[1:].isdigit() else path
-    return [stem.with_name(f"{stem.name}.{number:03d}") for number in range(N_MODULES)]
 
 
 def count_frames(path: Path, shape: tuple[int, int]) -> int:
@@ -120,10 +123,8 @@ def count_frames(path: Path, shape: tuple[int, int]) -> int:
     >>> count_frames(folder / "a.bin", (512, 1024))  # the last event is in frame 7
     8
     """
-    n_frames, files = 0, files_of(path, shape)
+    n_frames, files = 0, EventFrames.files(path, shape, [Path("/")])
     for name in files:
-        if not name.is_file():
-            raise MissingFrames(f"missing: {name}")
         with name.open("rb") as file:
             n = name.stat().st_size // 8
             some = [*range(0, n, EVERY), n - 1] if n else []  # the frame wraps at most once between two

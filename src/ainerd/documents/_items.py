@@ -86,11 +86,11 @@ class BoundedDataset(h5py.Dataset):  # type: ignore[misc]
 
 @contextmanager
 def open_item(
-    path: Path, name: str, roots: Roots, *, most: int = CHUNK_BYTES, is_metadata: bool = False
+    path: Path, name: str, roots: Roots, *, most: int = CHUNK_BYTES, is_complete: bool = False
 ) -> Iterator[h5py.Group | BoundedDataset | None]:
     """Open a dataset or group of an HDF5 file, after links; `most` bytes of it can be read at once.
 
-    A file that `is_metadata` must be closed by its writer; None stands for an item that it does not have.
+    If the file `is_complete`, its writer must have closed it, and None stands for an item that it does not have.
 
     Raises
     ------
@@ -102,9 +102,9 @@ def open_item(
     try:
         where, inner = find_dataset(allowed_file(path, roots), name, roots)
         with open_hdf5(where, roots) as file:
-            if is_metadata:
+            if is_complete:
                 require_closed(file)
-            found = file.get(inner) if is_metadata else file[inner or "/"]
+            found = file.get(inner) if is_complete else file[inner or "/"]
             if found is not None:
                 _check_attributes(found)
             is_data = isinstance(found, h5py.Dataset)

@@ -6,6 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from ainerd.documents._detector import whole_number
 from ainerd.documents._items import open_item
 from ainerd.documents._storage import FrameError, Roots, allowed_file
 from ainerd.units import UnitError, converted, stated
@@ -53,6 +54,11 @@ class Metadata:
         """Return a text, a number, or the mean of several numbers; None without a value."""
         return self._values[name][0] if name in self._values else None
 
+    def whole_number(self, name: str) -> int | None:
+        """Return a whole number from -1; None without a value, FrameError for any other."""
+        value = self.value(name)
+        return None if value is None else whole_number(value, f"{self.path}: {name}", least=-1)
+
     def number(self, name: str, unit: str | None = None) -> float | None:
         """Return a number, converted to `unit`; None if there is none. FrameError if the units do not fit."""
         value, own = self._values.get(name, (None, ""))
@@ -66,7 +72,7 @@ class Metadata:
 
 def _read(path: Path, name: str, roots: Roots) -> tuple[Value, str] | None:
     """Return the text of a dataset or the mean of its numbers, with its unit; None without such a dataset."""
-    with open_item(path, name, roots, most=MOST_BYTES, is_metadata=True) as found:
+    with open_item(path, name, roots, most=MOST_BYTES, is_complete=True) as found:
         if not isinstance(found, h5py.Dataset) or not found.size:
             return None
         unit = stated(found.attrs.get("units"))

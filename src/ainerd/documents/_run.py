@@ -7,7 +7,7 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import numpy as np
@@ -17,7 +17,7 @@ from tiled.client.container import Container
 
 from ainerd.config import Detector
 from ainerd.documents._detector import Described, unit_in, whole_number
-from ainerd.documents._document import WireError, checked
+from ainerd.documents._document import checked
 from ainerd.documents._events import RIGAKU, EventFrames
 from ainerd.documents._frame_numbers import StoredNumbers, Unnumbered, whole_numbers
 from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, Ints, Whole
@@ -78,6 +78,8 @@ class Run(DocumentRouter):
     >>> counts, run.frame_shape, run.reading("sample_x")
     ([2.0, 3.0, 4.0, 5.0, 6.0], (6, 8), 3.0)
     """
+
+    mimetypes: ClassVar = dict.fromkeys(EIGER, "application/x-hdf5") | {"RIGAKU": RIGAKU}  # by spec of a Resource
 
     def __init__(
         self,
@@ -237,7 +239,7 @@ class Run(DocumentRouter):
                 else ""
             ),
             "per_file": per_file or per_point,
-            "mimetype": "application/x-hdf5" if is_hdf5 or spec in EIGER else RIGAKU if spec == "RIGAKU" else spec,
+            "mimetype": "application/x-hdf5" if is_hdf5 else self.mimetypes.get(spec, spec),
             "uri": _uri(doc),
             "parameters": {"dataset": options.get("dataset", "/entry/data/data"), "swmr": options.get("swmr", True)},
         }
@@ -783,7 +785,7 @@ def _complaint(name: str, doc: Any, error: Exception) -> str:
     """Return why a document cannot be used: by the schema, or else the error that it led to."""
     try:
         checked(name, doc)
-    except WireError as invalid:
+    except ValueError as invalid:
         return str(invalid)
     return f"{name} document: {type(error).__name__}: {error}"
 

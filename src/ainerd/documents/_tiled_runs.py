@@ -8,7 +8,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 from event_model import unpack_event_page
@@ -16,11 +16,11 @@ from tiled.client.container import Container
 from tiled.queries import Key
 
 from ainerd.documents._document import Document
+from ainerd.documents._storage import AWAY
 
 logger = logging.getLogger(__name__)
 
 PAUSES_S = (0.1, 0.5, 1.0)  # before reading a table again that has fewer events than its run
-OPEN_S = 0.3  # between two reads of growing runs
 LONGEST_S = 10.0  # longest time between two looks, unless the process was suspended or cut off from its server
 
 
@@ -63,43 +63,10 @@ class WholeRun:
         return self.raw[self.uid, stream]
 
 
-def streams_of(run: Container | WholeRun) -> Iterator[tuple[str, Any]]:
-    """Yield the name and node of each stream of a run. Other nodes, such as a preview, are left out.
-
-    One request reads all of them. The run's own client would ask for each stream.
-    """
-    if isinstance(run, WholeRun):
-        yield from run.streams
-        return
-    nodes = Container(run.context, item=run.item, structure_clients=run.structure_clients, include_data_sources=True)
-    for name, node in nodes.items():
-        keys = node.metadata.get("data_keys")
-        if isinstance(keys, Mapping) and "uid" in node.metadata and hasattr(node, "base"):
-            yield name, node
-        elif name == "streams" and isinstance(node, Container):  # as older versions of the TiledWriter stored runs
-            yield from streams_of(node)
-
-
-def runs_by_time(raw: Container, since: float | None = None) -> Container:
-    """Return the runs of a catalog that started after `since`, in seconds since 1970, oldest first."""
-    key = (
-        "time" if is_of_databroker(raw) else "start.time"
-    )  # metadata of databroker's runs are searched without "start"
-    return (raw if since is None else raw.search(Key(key) > since)).sort((key, 1))
-
-
-def is_of_databroker(node: Container) -> bool:
-    """Return whether a catalog is one of databroker, or a run in it, which keeps the documents themselves.
-
-    Such a catalog serves them with Resource and Datum, as the RunEngine emitted them (databroker 2.0,
-    ``mongo_normalized.py``). What TiledWriter wrote has version 3 of the spec.
-    """
-    kinds = "BlueskyRun", "CatalogOfBlueskyRuns"
-    return any(spec.name in kinds and str(spec.version).partition(".")[0] in ("1", "2") for spec in node.specs)
-
-
 class RunReader:
     """Reads one run as documents. Each part is read once."""
+
+    away: ClassVar = AWAY  # see `_storage`
 
     def __init__(self) -> None:
         self.is_over = False  # whether `follow` or `failed` yielded a stop document
@@ -115,7 +82,7 @@ class RunReader:
         The frames of a stream with other readings are yielded once the run `is_over`: Tiled has their events then.
         A run of databroker is yielded once it has ended: all its documents but the last.
         """
-        if not isinstance(run, WholeRun) and is_of_databroker(run):
+        if not isinstance(run, WholeRun) and self.is_of_databroker(run):
             if self._uid is None and run.metadata.get("stop"):
                 documents = [(name, dict(doc)) for name, doc in run.documents(fill=False) if name != "stop"]
                 self._uid = run.metadata["start"]["uid"]
@@ -126,7 +93,7 @@ class RunReader:
             start, tags = run.metadata["start"], run.item["attributes"].get("access_tags")
             self._uid = start["uid"]
             yield "start", {**start, "tiled_access_tags": [*tags]} if tags else start
-        for name, stream in streams_of(run):
+        for name, stream in self.streams_of(run):
             if name not in self._descriptors:
                 about = self._descriptors[name] = stream.metadata
                 yield "descriptor", {"run_start": self._uid, "name": name, "object_keys": {}, **about}
@@ -182,6 +149,42 @@ class RunReader:
         if self._uid is not None:
             stop = {"uid": str(uuid.uuid4()), "run_start": self._uid, "time": time.time()}
             yield "stop", stop | {"exit_status": "fail", "reason": reason}
+
+    @staticmethod
+    def streams_of(run: Container | WholeRun) -> Iterator[tuple[str, Any]]:
+        """Yield the name and node of each stream of a run. Other nodes, such as a preview, are left out.
+
+        One request reads all of them. The run's own client would ask for each stream.
+        """
+        if isinstance(run, WholeRun):
+            yield from run.streams
+            return
+        nodes = Container(
+            run.context, item=run.item, structure_clients=run.structure_clients, include_data_sources=True
+        )
+        for name, node in nodes.items():
+            keys = node.metadata.get("data_keys")
+            if isinstance(keys, Mapping) and "uid" in node.metadata and hasattr(node, "base"):
+                yield name, node
+            elif name == "streams" and isinstance(node, Container):  # as older versions of the TiledWriter stored runs
+                yield from RunReader.streams_of(node)
+
+    @staticmethod
+    def runs_by_time(raw: Container, since: float | None = None) -> Container:
+        """Return the runs of a catalog that started after `since`, in seconds since 1970, oldest first."""
+        # metadata of databroker's runs are searched without "start"
+        key = "time" if RunReader.is_of_databroker(raw) else "start.time"
+        return (raw if since is None else raw.search(Key(key) > since)).sort((key, 1))
+
+    @staticmethod
+    def is_of_databroker(node: Container) -> bool:
+        """Return whether a catalog is one of databroker, or a run in it, which keeps the documents themselves.
+
+        Such a catalog serves them with Resource and Datum, as the RunEngine emitted them (databroker 2.0,
+        ``mongo_normalized.py``). What TiledWriter wrote has version 3 of the spec.
+        """
+        kinds = "BlueskyRun", "CatalogOfBlueskyRuns"
+        return any(spec.name in kinds and str(spec.version).partition(".")[0] in ("1", "2") for spec in node.specs)
 
     def _events(self, run: Container | WholeRun) -> Iterator[dict[str, Any]]:
         """Yield all events, in any order. Tiled gets their tables in batches, so they are read at the end of a run."""

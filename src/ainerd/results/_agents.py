@@ -47,6 +47,40 @@ class AgentNode:
         self.writing = threading.Lock()
         self._lapses: dict[str, float] = {}  # when the claims of other processes lapse, by path
 
+    def principal(self) -> str | None:
+        """Return the principal of this client on a server with accounts; None if all clients share one key.
+
+        It is "unknown" if the server does not tell: commands are then verified as on any server with accounts.
+        """
+        context = self._ainerd.context
+        if not context.server_info.authentication.links:
+            return None
+        try:
+            return str(context.whoami()["uuid"])
+        except (ClientError, httpx.HTTPError, KeyError, TypeError):
+            return "unknown"
+
+    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Replace the checkpoint of the agent, a mapping of plain values."""
+        _put(self._ainerd, "checkpoints", self._key, {"agent": self._agent, "state": plain(state)}, "AinerdCheckpoint")
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Read the checkpoint; empty if it does not exist or is invalid."""
+        try:
+            return dict(self._ainerd["checkpoints", self._key].metadata["state"])
+        except KeyError:
+            return {}
+        except (TypeError, ValueError):
+            logger.warning("the checkpoint of %s is left out: its state is not a mapping", self._agent)
+            return {}
+
+    def state(self) -> dict[str, Any]:
+        """Read the state of the agent; empty if the agent has never written it."""
+        try:
+            return dict(self._ainerd["agents", self._key].metadata)
+        except KeyError:
+            return {}
+
     def write_state(self, state: Mapping[str, Any]) -> None:
         """Replace the state of the agent, a mapping of plain values."""
         _put(self._ainerd, "agents", self._key, {**plain(state), "agent": self._agent}, "AinerdAgent")
@@ -147,45 +181,6 @@ class LiveNode:
 def agent_key(agent: str) -> str:
     """Return the key of the node of an agent, and of its checkpoint."""
     return digest({"agent": agent})
-
-
-def read_agent(ainerd: Container, agent: str) -> dict[str, Any]:
-    """Read the state of an agent; empty if the agent has never written it."""
-    try:
-        return dict(ainerd["agents", agent_key(agent)].metadata)
-    except KeyError:
-        return {}
-
-
-def principal_of(client: Container) -> str | None:
-    """Return the principal of a client on a server with accounts; None if all clients share one key.
-
-    It is "unknown" if the server does not tell: commands are then verified as on any server with accounts.
-    """
-    context = client.context
-    if not context.server_info.authentication.links:
-        return None
-    try:
-        return str(context.whoami()["uuid"])
-    except (ClientError, httpx.HTTPError, KeyError, TypeError):
-        return "unknown"
-
-
-def save_checkpoint(ainerd: Container, agent: str, state: Mapping[str, Any]) -> None:
-    """Replace the checkpoint of an agent, a mapping of plain values, in ``client["ainerd"]``."""
-    metadata = {"agent": agent, "state": plain(state)}
-    _put(ainerd, "checkpoints", agent_key(agent), metadata, "AinerdCheckpoint")
-
-
-def read_checkpoint(ainerd: Container, agent: str) -> dict[str, Any]:
-    """Read the checkpoint of an agent; empty if it does not exist or is invalid."""
-    try:
-        return dict(ainerd["checkpoints", agent_key(agent)].metadata["state"])
-    except KeyError:
-        return {}
-    except (TypeError, ValueError):
-        logger.warning("the checkpoint of %s is left out: its state is not a mapping", agent)
-        return {}
 
 
 def _put(ainerd: Container, parent: str, key: str, metadata: dict[str, Any], spec: str) -> None:

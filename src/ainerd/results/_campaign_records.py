@@ -9,7 +9,16 @@ from pydantic import ValidationError
 from tiled.client.container import Container
 from tiled.queries import Key, KeysFilter
 
-from ainerd.results._nodes import Node, check_schema, create_node, newest_key, newest_nodes, read_nodes
+from ainerd.results._nodes import (
+    CAMPAIGN,
+    SPEC_VERSION,
+    Node,
+    check_schema,
+    create_node,
+    newest_key,
+    newest_nodes,
+    read_nodes,
+)
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord
 from ainerd.results._table import Columns, NodeFilter, NodeTable, Notes
 from ainerd.results.commands import Note, Propose, new_id
@@ -32,15 +41,11 @@ def read_notes(log: Container) -> Notes:
     return [metadata for _, metadata in read_nodes(log, kind=NOTE)]
 
 
-def note_line(note: Note) -> LogRecord:
-    """Return the log line that holds a person's note."""
-    ids = {"kind": NOTE, "note": note.text, "raw_uid": note.raw_uid, "result": note.result}
-    text = f"{note.who} noted on scan {note.scan}: {note.text}"
-    return LogRecord.model_validate({"text": text, "by": note.signed, "ids": ids})
-
-
 class CampaignRecords:
     """Suggestions with their status, versions of the atlas, and the log; the parameters are those of `ResultStore`."""
+
+    spec, schema = CAMPAIGN, SPEC_VERSION  # of the container with all nodes
+    check_schema = staticmethod(check_schema)
 
     def __init__(self, ainerd: Container, *, agent: str | None = None, digest: str | None = None) -> None:
         check_schema(ainerd)
@@ -226,7 +231,7 @@ class CampaignRecords:
 
     def note(self, text: str, *, raw_uid: str, scan: str, result: str | None = None) -> None:
         """Write the note of a person on a run, or on one `result` of it; `scan` is its name in the line."""
-        self._add_line(note_line(Note(text=text, raw_uid=raw_uid, scan=scan, result=result)))
+        self._add_line(Note(text=text, raw_uid=raw_uid, scan=scan, result=result).line())
 
     def notes(self) -> Notes:
         """Return the notes of people on runs, oldest first, with ``note``, ``raw_uid`` and ``created``. One request."""

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ainerd.activity import counted
-from ainerd.results._files import LoadedResult, put_attributes, put_parts
+from ainerd.results._files import LoadedResult, put_attributes
 from ainerd.results._records import USABLE
 from ainerd.technique import panels
 from ainerd.words import escape_table
@@ -139,7 +139,8 @@ def _write_plain(store: "ResultStore", keys: list[str], path: Path) -> Path:
         for result in counted(store.load(keys), f"writing {path.name}", len(keys)):
             group = file.create_group(result.key, track_order=True)
             put_attributes(group, result.metadata)
-            put_parts(group, result, result.metadata["units"])
+            for name, values in result.items():
+                values.write(group, name, result.metadata["units"])
     return path
 
 

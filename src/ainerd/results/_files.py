@@ -43,6 +43,29 @@ class Part:
         """Return the array, or the table."""
         return self.values
 
+    def write(
+        self, group: "h5py.Group", name: str, units: Mapping[str, Any], attributes: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write an array of numbers, texts or times as a dataset, or a table as a group of its columns.
+
+        The name of the array, and those of the columns, select their unit.
+        """
+        name_there = name.replace("/", "_")
+        if isinstance(self.values, pd.DataFrame):
+            place = group.create_group(name_there, track_order=True)
+            for column in self.values:
+                Part(self.values[column].to_numpy()).write(place, str(column), units)
+            put_attributes(place, attributes or {})
+            return
+        array = np.asarray(self.values)
+        if array.dtype.kind == "M":
+            array = np.datetime_as_string(array)
+        if array.dtype.kind not in "biufcSV":
+            array = np.char.encode(array.astype(str), "utf-8")
+        dataset = group.create_dataset(name_there, data=array)
+        put_attributes(dataset, attributes or {})
+        put_attributes(dataset, {"dims": ",".join(self.dims or ()) or None, "units": units.get(name)})
+
     def __getitem__(self, index: Any) -> Any:
         return self.values[index]
 
@@ -91,6 +114,12 @@ class LoadedResult(dict[str, Part]):
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables by name, also those of series."""
         return {name: part.values for name, part in self.items() if isinstance(part.values, pd.DataFrame)}
+
+    def plot(self) -> "Figure":
+        """Draw the result on one page, as `AinerdResult.plot` does."""
+        from ainerd.results._result import plot_result
+
+        return plot_result(self)
 
     def __getattr__(self, name: str) -> Part:
         if name not in self:
@@ -154,7 +183,8 @@ def bundle(parts: Mapping[str, Part], units: Mapping[str, str]) -> bytes:
 
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", libver="latest", track_order=True) as file:
-        put_parts(file, parts, units)
+        for name, part in parts.items():
+            part.write(file, name, units)
     return buffer.getvalue()
 
 
@@ -201,52 +231,6 @@ def put_attributes(place: "h5py.Group | h5py.Dataset", metadata: Mapping[str, An
             value = json.dumps(value, default=str)
         if value is not None and str(name):
             place.attrs[str(name)] = value if isinstance(value, bool | int | float) else str(value)
-
-
-def put_parts(group: "h5py.Group", parts: Mapping[str, Part], units: Mapping[str, str]) -> None:
-    """Write arrays as datasets and tables as groups of their columns, with dimensions and units as attributes."""
-    for name, part in parts.items():
-        if isinstance(part.values, pd.DataFrame):
-            put_table(group, name, part.values, units)
-        else:
-            dims = ",".join(part.dims or ()) or None
-            put_array(group, name, part.values, {"dims": dims, "units": units.get(name)})
-
-
-def put_array(group: "h5py.Group", name: str, values: Any, attributes: Mapping[str, Any] | None = None) -> None:
-    """Write an array of numbers, texts or times.
-
-    Examples
-    --------
-    >>> import h5py
-    >>> file = h5py.File(folder / "result.h5", "w")
-    >>> put_array(file, "tau_s", np.array([0.5, 0.6]), {"units": "s"})
-    >>> file["tau_s"].attrs["units"]
-    's'
-    """
-    array = np.asarray(values)
-    if array.dtype.kind == "M":
-        array = np.datetime_as_string(array)
-    if array.dtype.kind not in "biufcSV":
-        array = np.char.encode(array.astype(str), "utf-8")
-    put_attributes(group.create_dataset(name.replace("/", "_"), data=array), attributes or {})
-
-
-def put_table(group: "h5py.Group", name: str, table: pd.DataFrame, units: Mapping[str, str]) -> None:
-    """Write a table as a group of its columns.
-
-    Examples
-    --------
-    >>> import h5py
-    >>> import pandas as pd
-    >>> file = h5py.File(folder / "result.h5", "w")
-    >>> put_table(file, "load", pd.DataFrame({"time": [0.0, 1.0], "load": [2.0, 3.0]}), {"load": "N"})
-    >>> sorted(file["load"])
-    ['load', 'time']
-    """
-    columns = group.create_group(name.replace("/", "_"), track_order=True)
-    for column in table:
-        put_array(columns, str(column), table[column].to_numpy(), {"units": units.get(str(column))})
 
 
 def average(results: Sequence[LoadedResult], dose: Sequence[float] | None = None, dose_name: str = "") -> Average:

@@ -62,46 +62,6 @@ def digest(parameters: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def result_key(identity: str, parameters: Mapping[str, Any]) -> str:
-    """Return the key of the result of one unit with these parameters: a uuid5, so that a replay finds the result.
-
-    Parameters
-    ----------
-    identity : str
-        The uid of a run's start document, or the value of `event_identity` or `series_identity`.
-    parameters : mapping
-        As for `digest`.
-
-    Examples
-    --------
-    >>> result_key(event_identity("a-run", 1), {"size": 8}) == result_key(event_identity("a-run", 1), {"size": 9})
-    False
-    """
-    return str(uuid.uuid5(_RESULTS, storable(f"{identity}:{digest(parameters)}")))
-
-
-def event_identity(raw_uid: str, event: int) -> str:
-    """Return the identity of an event of a run; events are numbered from 1.
-
-    Examples
-    --------
-    >>> event_identity("6f1d", 2)
-    '6f1d/2'
-    """
-    return f"{raw_uid}/{event}"
-
-
-def series_identity(series_id: str) -> str:
-    """Return the identity of a series of runs, given by a key of their start documents and its value: ``ramp=up 1``.
-
-    Examples
-    --------
-    >>> series_identity("ramp=up 1")
-    'series/ramp=up 1'
-    """
-    return f"series/{series_id}"
-
-
 def plain(value: Any) -> Any:
     """Convert nested numpy values to Python, NaN and infinity to None, and to text what Tiled's JSON cannot hold."""
     if isinstance(value, np.generic | np.ndarray):
@@ -307,6 +267,13 @@ class ResultRecord(_OfParameters):
     'zero photons in the bins: is the shutter open?'
     """
 
+    final: ClassVar = FINAL
+    usable: ClassVar = USABLE
+    latest_s: ClassVar = LATEST_S
+    about_own_p: ClassVar = (
+        "own p: how often an exposure of the nearest kind of the session would lie as far from the others of it"
+    )
+
     _flat = ("positions", "summary", "start")
     _needed = ("status", "raw_uid")
 
@@ -348,17 +315,25 @@ class ResultRecord(_OfParameters):
     series: dict[str, int] = Field(default_factory=dict)
     tables: dict[str, int] = Field(default_factory=dict)
 
-    @property
-    def identity(self) -> str:
-        """Identity of the unit (run, event or series), as `result_key` takes it."""
-        if self.series_id is not None:
-            return series_identity(self.series_id)
-        return self.raw_uid if self.event is None else event_identity(self.raw_uid, self.event)
+    @staticmethod
+    def identity_of(raw_uid: str, event: int | None = None, series_id: str | None = None) -> str:
+        """Return the identity of a unit: a run, an event of it, or a series by a key and its value, ``ramp=up 1``."""
+        if series_id is not None:
+            return f"series/{series_id}"
+        return raw_uid if event is None else f"{raw_uid}/{event}"
+
+    @classmethod
+    def key_of(
+        cls, parameters: Mapping[str, Any], raw_uid: str = "", event: int | None = None, series_id: str | None = None
+    ) -> str:
+        """Return the key of the result of a unit with these parameters: a uuid5, so that a replay finds the result."""
+        identity = cls.identity_of(raw_uid, event, series_id)
+        return str(uuid.uuid5(_RESULTS, storable(f"{identity}:{digest(parameters)}")))
 
     @property
     def key(self) -> str:
         """Key of the node under ``ainerd/results``."""
-        return result_key(self.identity, self.parameters)
+        return self.key_of(self.parameters, self.raw_uid, self.event, self.series_id)
 
 
 class ConfigurationRecord(_OfParameters):

@@ -135,7 +135,7 @@ class AinerdResult(Container):  # type: ignore[misc]
         ValueError
             If there is neither an array nor a series.
         """
-        return plot_result(self._load(None))
+        return self._load(None).plot()
 
     @property
     def verdict(self) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.results._records import FINAL
+from ainerd.results._records import FINAL, ResultRecord
 from ainerd.results._table import Columns, Notes
 from ainerd.technique import panels
 from ainerd.words import coordinate, here, printable, rendered, scan_text
@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 
 LINES = 60  # of a table that are shown, the newest
 NOVEL = " ●"
-OWN_P = "own p: how often an exposure of the nearest kind of the session would lie as far from the others of it"
 _RESULT = [
     "scan_id", "event", "run_time", "status", "regime", "novelty_p", "novel", "own_p", "regime_then", "reason",
     "raw_uid", "superseded_by", "note",
@@ -246,7 +245,7 @@ def rich_table(table: pd.DataFrame) -> "Table":
         style = "bold magenta" if novel else "yellow" if failed else ""
         lines.add_row(*(Text(printable(cell), style) for cell in cells.values()))
     before = [f"and {len(table) - LINES} before"] if len(table) > LINES else []
-    if caption := [*before, *[OWN_P] * ("own p" in text)]:
+    if caption := [*before, *[ResultRecord.about_own_p] * ("own p" in text)]:
         lines.caption, lines.caption_justify = "\n".join(caption), "left"
     return lines
 

@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from ainerd.results._records import Stamp, digest
+from ainerd.results._records import LogRecord, Stamp, digest
 from ainerd.words import first_problem, utc_now
 
 FARTHEST = 1e12  # largest coordinate of a position or a box, in any unit
@@ -249,6 +249,12 @@ class Note(_Command):
     scan: Label  #: what the log line calls the run
     raw_uid: str | None = None
     result: str | None = None  #: key of the result
+
+    def line(self) -> LogRecord:
+        """Return the line of the log that holds the note."""
+        ids = {"kind": self.do, "note": self.text, "raw_uid": self.raw_uid, "result": self.result}
+        text = f"{self.who} noted on scan {self.scan}: {self.text}"
+        return LogRecord.model_validate({"text": text, "by": self.signed, "ids": ids})
 
 
 class Reference(_Command):

@@ -15,7 +15,7 @@ import httpx
 from bluesky import RunEngine
 from tiled.client.container import Container
 
-from ainerd.documents import EIGER, RIGAKU, Document
+from ainerd.documents import Document, Run
 from ainerd.runs._form import OF_FILES, Form, WholeForm
 from ainerd.runs._jobs import Jobs, harmless
 from ainerd.runs._journal import Journal
@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 # TiledWriter (bluesky-tiled-plugins 2.0.12) takes files of specs that it does not know for single bytes, and fails at
 # the second event. As an array the run is written, but Tiled cannot read the frames.
-SPECS = dict.fromkeys(EIGER, "application/x-hdf5") | {"RIGAKU": RIGAKU}
 BATCH = 20  # documents per request of TiledWriter: enough for a 50 Hz monitor
 MOST_WAITING = 200_000  # documents that wait for a thread
 MOST_ENDING = 4  # runs that have ended, and whose last documents are being written
@@ -368,7 +367,7 @@ def _add_notes(raw: Container, uid: str, notes: Sequence[str]) -> None:
 def _writer_of_run(raw: Container, batch_size: int) -> Callable[[str, Any], None]:
     """Return the part of TiledWriter that writes one run; the router before it hides the errors of Tiled's client."""
     write: Callable[[str, Any], None]
-    writer = _tiled_writer()(raw, batch_size=batch_size, spec_to_mimetype=SPECS)
+    writer = _tiled_writer()(raw, batch_size=batch_size, spec_to_mimetype=Run.mimetypes)
     (write,), _ = writer._factory("start", {})  # noqa: SLF001
     return write
 
@@ -379,14 +378,16 @@ def _tiled_writer() -> Any:
     from bluesky_tiled_plugins import TiledWriter
     from bluesky_tiled_plugins.writing.consolidators import CONSOLIDATOR_REGISTRY, ConsolidatorBase
 
+    rigaku = Run.mimetypes["RIGAKU"]
+
     class Rigaku(ConsolidatorBase):  # type: ignore[misc]  # it is not typed
         """Describes the files as an array: Tiled cannot read the frames, but keeps our name of the type."""
 
-        supported_mimetypes = {RIGAKU}
+        supported_mimetypes = {rigaku}
 
         def get_data_source(self) -> Any:
             known = "application/octet-stream"  # a Tiled server accepts only files of types that it knows
-            return replace(super().get_data_source(), mimetype=known, parameters={"mimetype": RIGAKU})
+            return replace(super().get_data_source(), mimetype=known, parameters={"mimetype": rigaku})
 
-    CONSOLIDATOR_REGISTRY[RIGAKU] = Rigaku
+    CONSOLIDATOR_REGISTRY[rigaku] = Rigaku
     return TiledWriter

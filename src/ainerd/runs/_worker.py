@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 
 from ainerd.activity import activity
-from ainerd.documents import Document, WireError, checked
+from ainerd.documents import Document, checked
 from ainerd.runs._jobs import Jobs
 from ainerd.runs._routes import REFERS, Routes
 from ainerd.runs._run import RunState
@@ -373,7 +373,7 @@ def _log_error(name: str, doc: Mapping[str, Any], error: BaseException) -> None:
     """Log an error. The log has one line if the document is invalid or belongs to an unknown run."""
     try:
         checked(name, doc)
-    except WireError as invalid:
+    except ValueError as invalid:
         logger.warning("left out: %s", invalid)
         return
     if isinstance(error, KeyError):

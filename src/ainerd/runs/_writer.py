@@ -16,7 +16,7 @@ from tiled.client.container import Container
 
 from ainerd.config import Detector, Recorded
 from ainerd.documents import Block, Run, RunReader, Whole, documents_of
-from ainerd.results import FINAL, LATEST_S, ResultRecord, ResultStore, event_identity, result_key, series_identity
+from ainerd.results import ResultRecord, ResultStore
 from ainerd.technique import Analysis, AnalysisError, Outcome, RunAnalysis, RunInfo, Series, Technique, begin
 
 logger = logging.getLogger(__name__)
@@ -78,13 +78,10 @@ class Subject:
     @classmethod
     def of_run(cls, writer: "Writer", run: Run, event: int | None) -> "Subject":
         """Make the unit that a run belongs to, by the technique's `unit`; `event` is the number of the event."""
-        technique, identity, series_id = writer.technique, run.uid, None
-        if event is not None:
-            identity = event_identity(run.uid, event)
-        elif isinstance(technique.unit, Series) and technique.unit.key in run.start_doc:
-            series_id = f"{technique.unit.key}={run.start_doc[technique.unit.key]}"
-            identity = series_identity(series_id)
-        return cls(result_key(identity, writer.parameters), [run], event, series_id)
+        unit, series_id = writer.technique.unit, None
+        if event is None and isinstance(unit, Series) and unit.key in run.start_doc:
+            series_id = f"{unit.key}={run.start_doc[unit.key]}"
+        return cls(ResultRecord.key_of(writer.parameters, run.uid, event, series_id), [run], event, series_id)
 
     @property
     def run(self) -> Run:
@@ -242,7 +239,7 @@ class Writer:
             return subject if self.store.take(self._record(subject)) is None else self._recall(subject)
         growing = self._growing.get(subject.key)
         status = self.store.status(subject.key)
-        if status in FINAL:
+        if status in ResultRecord.final:
             return self._recall(subject)
         if status == "growing":
             uids = self.store.record(subject.key).raw_uids or []
@@ -330,7 +327,7 @@ class Writer:
         """Mark a series as complete; return False if it does not grow."""
         unit = self.technique.unit
         assert isinstance(unit, Series)
-        key = result_key(series_identity(f"{unit.key}={value}"), self.parameters)
+        key = ResultRecord.key_of(self.parameters, series_id=f"{unit.key}={value}")
         self._growing.pop(key, None)
         try:
             return self.store.close(key)
@@ -501,7 +498,7 @@ def _shown(value: Any) -> str:
 def time_of(value: Any) -> float | None:
     """Return seconds since 1970; None if the value is not a number or later than a table can show."""
     value = _typed(value, int, float)
-    return float(value) if value is not None and abs(value) <= LATEST_S else None
+    return float(value) if value is not None and abs(value) <= ResultRecord.latest_s else None
 
 
 def parameters_of(technique: Technique, detector: Detector) -> dict[str, Any]:

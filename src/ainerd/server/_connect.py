@@ -108,29 +108,33 @@ def open_catalog(client: Container) -> tuple[Container, Container]:
     (['ainerd', 'raw'], ['atlas', 'log', 'results', 'suggestions'])
     >>> close()
     """
-    from ainerd.results import CAMPAIGN, SPEC_VERSION, check_schema  # imports pandas, which takes a second
+    from ainerd.results import ResultStore  # imports pandas, which takes a second
 
-    trees = {"raw": Spec("CatalogOfBlueskyRuns", version="3.0"), "ainerd": Spec(CAMPAIGN, version=SPEC_VERSION)}
+    trees = {
+        "raw": Spec("CatalogOfBlueskyRuns", version="3.0"),
+        "ainerd": Spec(ResultStore.spec, version=ResultStore.schema),
+    }
     known = dict(client.search(KeysFilter([*trees])).items())  # each may be a catalog of its own in the configuration
     if "ainerd" in known:
         try:
-            check_schema(known["ainerd"])
+            ResultStore.check_schema(known["ainerd"])
         except ValueError as error:
             raise ServerError(str(error)) from None
     raw, ainerd = [known[key] if key in known else _container(client, key, [spec]) for key, spec in trees.items()]
     existing = set(ainerd)
     for key, spec in {"results": "Results", "suggestions": "Suggestions", "log": "Logbook", "atlas": None}.items():
         if key not in existing or key == "results":  # this attempt shows whether the key allows writing
-            _container(ainerd, key, [Spec(f"Ainerd{spec}", version=SPEC_VERSION)] if spec else None)
+            _container(ainerd, key, [Spec(f"Ainerd{spec}", version=ResultStore.schema)] if spec else None)
     return raw, ainerd
 
 
 def _container(parent: Container, key: str, specs: list[Spec] | None = None) -> Container:
     """Return the child container `key`, created if missing; ServerError if the key does not allow it."""
-    from ainerd.results import tags_of
+    from ainerd.results import shared_tags
 
+    tags = shared_tags(parent.item["attributes"].get("access_tags") or ())
     try:
-        return parent.create_container(key, specs=specs, access_tags=tags_of(parent))
+        return parent.create_container(key, specs=specs, access_tags=tags)
     except ClientError as error:
         status = error.response.status_code
         if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):

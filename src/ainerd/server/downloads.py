@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tiled.media_type_registration import default_serialization_registry
 from tiled.utils import SerializationError, UnsupportedShape, ensure_awaitable
 
-from ainerd.results import put_array, put_attributes, put_table
+from ainerd.results import Part, put_attributes
 from ainerd.server.internals import save_to_buffer_tifffile
 from ainerd.words import escape_cell, escape_table
 
@@ -59,7 +59,7 @@ async def table_as_hdf5(mimetype: str, node: Any, metadata: Mapping[str, Any], f
     with h5py.File(buffer, "w", libver="latest", track_order=True) as file:
         put_attributes(file, metadata or {})
         for column in table:
-            put_array(file, str(column), table[column].to_numpy())
+            Part(table[column].to_numpy()).write(file, str(column), {})
     return buffer.getbuffer()
 
 
@@ -146,10 +146,7 @@ async def _fill(group: Any, node: Any, metadata: Mapping[str, Any], filter_for_a
             put_attributes(subgroup, details)
             await _fill(subgroup, child, details, filter_for_access)
         elif child.structure_family == "table":
-            put_table(group, key, await ensure_awaitable(child.read), units)
-            put_attributes(group[key], details)
+            Part(await ensure_awaitable(child.read)).write(group, key, units, details)
         else:
-            details |= {"units": units[key]} if key in units else {}
-            if dims := getattr(child.structure(), "dims", None):
-                details["dims"] = ",".join(dims)
-            put_array(group, key, await ensure_awaitable(child.read), details)
+            dims = getattr(child.structure(), "dims", None)
+            Part(await ensure_awaitable(child.read), dims).write(group, key, units, details)

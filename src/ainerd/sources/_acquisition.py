@@ -28,19 +28,14 @@ from event_model import ComposeDescriptorBundle, StreamRange, compose_run
 from ainerd import config
 from ainerd.config import short
 from ainerd.documents import (
-    CANVAS,
-    MODULE,
-    RIGAKU,
     Document,
+    EventFrames,
     FrameError,
     Metadata,
+    Run,
     allowed_file,
     count_frames,
-    files_of,
-    find_dataset,
-    open_hdf5,
-    require_closed,
-    whole_number,
+    open_item,
 )
 
 logger = logging.getLogger(__name__)
@@ -105,7 +100,7 @@ class AcquisitionFiles:
         n, expected = self._frames[0][0], self._n_announced
         if self.data.suffix == ".h5" or expected is None:
             return n
-        n_words = sum(file.stat().st_size // 8 for file in files_of(self.data, self._shape))
+        n_words = sum(file.stat().st_size // 8 for file in EventFrames.files(self.data, self._shape, self.roots))
         return expected if 0 < (expected - n) * n_words / n < EMPTY else n
 
     @cached_property
@@ -148,7 +143,7 @@ class AcquisitionFiles:
         of_hdf5 = {"dataset": self.keys.dataset, "swmr": self.growing, "chunk_shape": [1, *self._frames[0][1:]]}
         is_hdf5 = self.data.suffix == ".h5"
         resource = run.compose_stream_resource(
-            mimetype="application/x-hdf5" if is_hdf5 else RIGAKU,
+            mimetype="application/x-hdf5" if is_hdf5 else Run.mimetypes["RIGAKU"],
             # other signs stay: Tiled opens the address as it is
             uri="file://localhost" + re.sub(r"[%?#]", lambda sign: quote(sign[0]), str(self.data)),
             data_key=self.detector.image,
@@ -246,8 +241,7 @@ class AcquisitionFiles:
     @cached_property
     def _n_announced(self) -> int | None:
         """Number of frames by the metadata; None without one, and for 0 or -1, which mean "without limit"."""
-        value = self._values.value(self.keys.n_frames)
-        n = 0 if value is None else whole_number(value, f"{self.metadata}: {self.keys.n_frames}", least=-1)
+        n = self._values.whole_number(self.keys.n_frames) or 0
         return n if n > 0 else None
 
     @property
@@ -281,19 +275,18 @@ class AcquisitionFiles:
     def _frames(self) -> tuple[tuple[int, ...], str]:
         """Shape and type of the frames."""
         if self.data.suffix != ".h5":
-            for file in files_of(self.data, self._shape):
-                allowed_file(file, self.roots)
+            EventFrames.files(self.data, self._shape, self.roots)
             return (count_frames(self.data, self._shape), *self._shape), "<u2"
-        dataset = self._dataset(self.data, self.keys.dataset)
-        if dataset is None or len(dataset[0]) != 3:
-            has = "no such dataset" if dataset is None else f"shape {dataset[0]}"
-            raise FrameError(f"{self.data}, {self.keys.dataset!r}: {has}, expected (frames, rows, columns)")
-        return dataset
+        with open_item(self.data, self.keys.dataset, self.roots, is_complete=not self.growing) as found:
+            if not isinstance(found, h5py.Dataset) or len(found.shape) != 3:
+                has = f"shape {found.shape}" if isinstance(found, h5py.Dataset) else "no such dataset"
+                raise FrameError(f"{self.data}, {self.keys.dataset!r}: {has}, expected (frames, rows, columns)")
+            return found.shape, found.dtype.str
 
     @property
     def _shape(self) -> tuple[int, int]:
         """Rows and columns of a detector that records events."""
-        return MODULE if self.data.suffix == ".bin" else CANVAS
+        return EventFrames.shapes[self.data.suffix]
 
     def _uid(self, role: str) -> str:
         return str(uuid5(UUID(self.uid), role))
@@ -304,17 +297,6 @@ class AcquisitionFiles:
         keys = self.keys
         single = (keys.frame_time_s, keys.n_frames, keys.began, keys.record_zero)
         return Metadata(self.metadata, (*single, *keys.readings.values(), *keys.start.values()), self.roots)
-
-    def _dataset(self, path: Path, name: str) -> tuple[tuple[int, ...], str] | None:
-        try:
-            where, inner = find_dataset(allowed_file(path, self.roots), name, self.roots)
-            with open_hdf5(where, self.roots) as file:
-                if not self.growing:
-                    require_closed(file)
-                found = file.get(inner)
-                return (found.shape, found.dtype.str) if isinstance(found, h5py.Dataset) else None
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
-            raise FrameError(f"{path}: {error}") from error
 
 
 def _has_zone(text: str) -> bool:

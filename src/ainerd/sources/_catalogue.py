@@ -11,12 +11,12 @@ from tiled.client.container import Container
 from tiled.client.utils import ClientError
 from tiled.queries import KeysFilter
 
-from ainerd.documents import AWAY, OPEN_S, Document, RunReader, is_of_databroker, runs_by_time
+from ainerd.documents import Document, RunReader
 from ainerd.sources._source import Intake
 
 logger = logging.getLogger(__name__)
 
-
+OPEN_S = 0.3  # between two reads of growing runs
 IDLE_S = 1.0  # between two searches for new runs
 AWAY_S = 5.0  # between two attempts to reach a server that does not answer
 KEYS = 100  # runs in a request: an address of 4 kB
@@ -50,7 +50,7 @@ class _Finder:
         self._raw, self._since = raw, since
         self._n, self._last = 0, ""  # number of nodes up to the last known one, and its key
         self._without_start: set[str] = set()  # nodes that may become runs
-        self._is_ordered = not is_of_databroker(raw)
+        self._is_ordered = not RunReader.is_of_databroker(raw)
 
     def look(self, growing: Iterable[str]) -> Iterator[tuple[str, Container]]:
         """Yield the runs to read, given those that grow. An interrupted look is repeated."""
@@ -58,7 +58,7 @@ class _Finder:
         if not self._is_ordered or [key for key, _ in new[:1]] != [self._last]:
             n = len(self._raw.keys())
             new = list(self._raw.items()[n - 1 : n]) if n else []
-            yield from runs_by_time(self._raw, self._since).items()
+            yield from RunReader.runs_by_time(self._raw, self._since).items()
             self._without_start.clear()
         else:
             n = self._n + len(new) - 1
@@ -136,7 +136,7 @@ def tiled_documents(
                     yield from reader.follow(run, abandoned_s=patience_s if ended else float("inf"))
                     del refused[uid]
                 except (*NO_RUN, httpx.HTTPStatusError) as error:  # other programs write to the catalog as well
-                    if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in AWAY:
+                    if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in RunReader.away:
                         raise
                     refused[uid] += 1
                     if refused[uid] >= REFUSALS:  # not a temporary fault

@@ -14,7 +14,7 @@ from tiled.client.container import Container
 from tiled.client.utils import ClientError
 from tiled.queries import KeysFilter
 
-from ainerd.documents import N_MODULES, Document, FrameError, MissingFrames
+from ainerd.documents import Document, EventFrames, FrameError, MissingFrames
 from ainerd.server import only_here
 from ainerd.sources._acquisition import AcquisitionFiles
 from ainerd.sources._catalogue import AWAY_S
@@ -26,7 +26,7 @@ LOOK_S = 0.05  # between two looks at the folder
 SETTLED_S = 0.1  # for which size and time of all files must stay the same
 ABANDONED_S = 600.0  # after which a file that is not closed, and no longer changes, is taken as it is
 BATCH = 100  # uids in one question to Tiled
-FRAMES = ((".h5",), (".bin",), tuple(f".bin.{number:03d}" for number in range(N_MODULES)))  # endings of their files
+FRAMES = ((".h5",), *EventFrames.endings)  # endings of their files
 
 
 class FolderOfAcquisitions:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, ClassVar
 
+import numpy as np
 import zmq
+from msgpack.fallback import Unpacker
 
-from ainerd.documents import LARGEST, Document, WireError, checked, unpack
+from ainerd.documents import Document, checked
 from ainerd.sources._source import Intake
 
 logger = logging.getLogger(__name__)
@@ -17,6 +19,8 @@ POLL_S = 0.2
 QUEUED = 100_000  # 0MQ messages that may wait while an earlier one is handled
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 CONNECT_S = 10.0  # longest wait for an answer of a Kafka broker
+LARGEST = 64 * 2**20  # bytes of a message, which does not contain frames
+KINDS = "biufcSU"  # accepted kinds of arrays: bool, numbers, text
 
 
 class ZeroMQ:
@@ -95,7 +99,7 @@ def zmq_documents(address: str, stop: threading.Event, *, bind: bool = False) ->
                     if len(parts) != 3:
                         raise WireError(f"{len(message)} bytes that are no document")
                     yield checked(parts[1].decode(errors="replace"), unpack(parts[2]))
-                except WireError as error:
+                except ValueError as error:
                     logger.warning("left out of 0MQ %s: %s", address, error)
 
 
@@ -142,6 +146,39 @@ def kafka_documents(servers: str, topic: str, stop: threading.Event) -> Iterator
                 if not isinstance(pair, list) or len(pair) != 2:
                     raise WireError(f"{len(payload)} bytes that are no document")
                 yield checked(*pair)
-            except WireError as error:
+            except ValueError as error:
                 logger.warning("left out of Kafka topic %s: %s", topic, error)
             consumer.commit(message=message, asynchronous=True)
+
+
+class WireError(ValueError):
+    """Raised if bytes are not a Bluesky document; the message gives the reason."""
+
+
+def unpack(payload: bytes) -> Any:
+    """Decode msgpack, with arrays in the format of msgpack-numpy.
+
+    Raises WireError for invalid data, and for object arrays, because they are pickle.
+    """
+    try:
+        # do not use msgpack.unpackb: bluesky_kafka calls msgpack_numpy.patch(), after which it reads pickle
+        unpacker = Unpacker(None, object_hook=_array, strict_map_key=False, max_buffer_size=LARGEST)
+        unpacker.feed(payload)
+        value = unpacker.unpack()
+        if unpacker.tell() != len(payload):
+            raise WireError(f"the message has {len(payload)} bytes, but its value ends after {unpacker.tell()}")
+        return value
+    except WireError:
+        raise
+    except Exception as error:  # msgpack raises a dozen types of errors
+        raise WireError(f"{len(payload)} bytes that are not msgpack ({type(error).__name__})") from None
+
+
+def _array(value: dict[Any, Any]) -> Any:
+    if b"nd" not in value:
+        return value
+    dtype = np.dtype(value[b"type"]) if isinstance(value[b"type"], str) else None
+    if dtype is None or dtype.kind not in KINDS:
+        raise WireError("an array of objects or records: numbers and text are taken")
+    flat = np.frombuffer(value[b"data"], dtype)
+    return flat.reshape(value[b"shape"]) if value[b"nd"] else flat[0]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
@@ -15,7 +15,6 @@ from ainerd.steering._survey import Hidden, SampleMap, Survey, TravelTime
 from ainerd.steering._trials import Labeler, Trials, chance_new, verdict
 from ainerd.steering._window import Box, Window, Windowed
 
-TERMS = ("unexplored", "empty_radius", "boundary", "layer", "novel_neighbour", "travel", "missed")
 SURELY = 0.6  # of the smallest region: how far the smallest inclusion surely reaches, see `Hidden`
 
 
@@ -91,6 +90,8 @@ class Explorer(Windowed):
     >>> explorer.should_stop()[0]
     False
     """
+
+    terms: ClassVar = ("unexplored", "empty_radius", "boundary", "layer", "novel_neighbour", "travel", "missed")
 
     def __init__(
         self,
@@ -312,7 +313,7 @@ class Explorer(Windowed):
     ) -> dict[str, Any]:
         named = self.window.named(position)
         trial_id, terms = self._trials.propose(np.array([*named.values()]), trial_id), survey.terms(position)
-        return {ID_KEY: trial_id, **named, "reason": reason, **{k: terms[k] for k in TERMS}}
+        return {ID_KEY: trial_id, **named, "reason": reason, **{k: terms[k] for k in self.terms}}
 
     def _travel_time(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the seconds from a, (d,), to b, (n, d): knobs with a cost change one by one, then all others."""

@@ -13,16 +13,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ainerd.results import (
-    OWN_P,
-    USABLE,
-    LoadedResult,
-    ResultRecord,
-    ResultStore,
-    explain,
-    plot_result,
-    read_agent,
-)
+from ainerd.results import AgentNode, LoadedResult, ResultRecord, ResultStore, explain
 from ainerd.technique import Technique
 from ainerd.views._figure import campaign_figure
 from ainerd.views._scene import Next, SceneReader, regime_name
@@ -177,7 +168,7 @@ class _Campaign:
         self._newest: ResultRecord = store.record(str(table.index[-1]))
         self._motors = [*bounds] if bounds else list(self._newest.positions)
         self._bounds = bounds or {motor: _extent(table, motor) for motor in self._motors}
-        self._done = table[table["status"].isin(USABLE)]
+        self._done = table[table["status"].isin(ResultRecord.usable)]
         self._novel = table[table["novel"].fillna(False).astype(bool)].sort_values("novelty_p", kind="stable")
         alpha = store.record(str(self._done.index[-1])).calibration.get("alpha") if len(self._done) else None
         self._alpha = float(alpha) if alpha is not None else None
@@ -188,7 +179,7 @@ class _Campaign:
         self._next = suggested[suggested["status"].eq("proposed")].iloc[-1:]
         again = table.get("retake", pd.Series(False, table.index)).eq(True)
         self._failed = table.assign(again=again)[table["status"].eq("failed")]
-        self._state = read_agent(store.container, store.agent) if store.agent else {}
+        self._state = AgentNode(store.container, store.agent).state() if store.agent else {}
 
     def sections(self) -> Iterator[Section]:
         yield self._summary()
@@ -291,7 +282,7 @@ class _Campaign:
     def _all(self) -> Section:
         table = self._table.iloc[-ROWS:]
         lines = [f"The newest {len(table)} of {len(self._table)}."] if len(table) < len(self._table) else []
-        lines += [f"{OWN_P}."] if table["own_p"].notna().any() else []
+        lines += [f"{ResultRecord.about_own_p}."] if table["own_p"].notna().any() else []
         return Section(title="All results", lines=lines, table=self._rows(table))
 
     def _rows(self, table: pd.DataFrame) -> Cells:
@@ -370,7 +361,7 @@ class _Campaign:
     def _drawn(self, keys: Iterable[Any]) -> Iterator[tuple[Figure, str]]:
         for result in self._store.load([*map(str, keys)]):
             try:
-                yield plot_result(result), self._scan_at(result.key)
+                yield result.plot(), self._scan_at(result.key)
             except Exception as error:  # a technique may be anybody's code
                 logger.warning("result %s cannot be drawn: %s: %s", result.key, type(error).__name__, error)
 

@@ -21,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 # Okabe and Ito, distinct to the colour-blind too; after seven colours they repeat, darker.
 _PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"]
-UNASSIGNED = "#9a9a9a"
 _SHADE = 0.65  # share of white, or of black, in the colour of the first and the last regime of a path
 NEWEST = 60  # runs in the timeline
 MOST_SERIES = 3  # strips that fit
@@ -221,7 +220,7 @@ def regime_colour(regime: int, paths: Sequence[Sequence[int]] = ()) -> str:
     ('#0072b2', '#9a9a9a')
     """
     if regime < 0:
-        return UNASSIGNED
+        return "#9a9a9a"
     path = next((each for each in paths if regime in each), (regime,))
     turn, place = divmod(min(path), len(_PALETTE))
     along = 2 * path.index(regime) / (len(path) - 1) - 1 if len(path) > 1 else 0.0  # -1 to 1

@@ -13,7 +13,7 @@ import pandas as pd
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ValidationError
 
-from ainerd.results import USABLE, Columns, regime_kinds
+from ainerd.results import Columns, ResultRecord, regime_kinds
 from ainerd.server._access import json_response
 from ainerd.server.internals import Caller, change_token, newest
 from ainerd.server.pages._commands import held_by, summarize_command
@@ -249,7 +249,7 @@ def _groups(found: Any) -> list[list[int]]:
 def _newest(rows: NodeRows) -> dict[str, Any] | None:
     """Return the newest usable result and those most similar to it, so that a page need not ask before it draws."""
     last = rows.last(LATEST)
-    done = last.at(np.isin(last.columns.column("status").astype(object), USABLE))
+    done = last.at(np.isin(last.columns.column("status").astype(object), ResultRecord.usable))
     if not len(done):
         return None
     key = str(done.keys[int(np.nan_to_num(done.times()).argmax())])

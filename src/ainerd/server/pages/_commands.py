@@ -19,7 +19,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from ainerd.results import SuggestionRecord, commands, note_line
+from ainerd.results import SuggestionRecord, commands
 from ainerd.results.commands import Add, Command, Exclude, Reject, Take
 from ainerd.server._access import json_body, validated
 from ainerd.server.internals import Caller, Collision, Spec, newest
@@ -157,7 +157,7 @@ async def note(request: Request, path: str, caller: Annotated[Caller, Depends()]
     scan = "?" if result.get("scan_id") is None else str(result["scan_id"])
     sender = _sender(caller, by)
     of_it = {"scan": scan, "raw_uid": result.get("raw_uid"), "result": sent.key}
-    line = note_line(commands.Note.model_validate({"text": _plain(sent.text), **of_it, **sender}))
+    line = commands.Note.model_validate({"text": _plain(sent.text), **of_it, **sender}).line()
     await _create(caller, log, commands.new_id(), line.metadata(), "AinerdLog")
     return {"by": by, "verified": sender["verified"]}
 

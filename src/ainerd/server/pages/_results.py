@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tiled.utils import ensure_awaitable
 
-from ainerd.results import OWN_P, LoadedResult, Part, ResultRecord, explain, matches, notes_by_key, similar
+from ainerd.results import LoadedResult, Part, ResultRecord, explain, matches, notes_by_key, similar
 from ainerd.server._access import json_body, json_response, validated
 from ainerd.server.internals import Caller
 from ainerd.server.pages._reader import CampaignReader, NodeRows, mapping, seconds, text
@@ -108,7 +108,12 @@ def _page(
         "found": len(table),
         "offset": query.offset,
         "columns": [
-            {"name": name, "title": name, "unit": units.get(name, ""), "about": OWN_P if name == "own p" else ""}
+            {
+                "name": name,
+                "title": name,
+                "unit": units.get(name, ""),
+                "about": ResultRecord.about_own_p if name == "own p" else "",
+            }
             for name in columns
         ],
         "rows": [

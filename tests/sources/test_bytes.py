@@ -1,13 +1,10 @@
-import time
-import uuid
-
 import bluesky_kafka  # noqa: F401 (it patches msgpack.unpackb so that it reads pickle)
 import msgpack
 import msgpack_numpy
 import numpy as np
 import pytest
 
-from ainerd.documents import WireError, checked, unpack
+from ainerd.sources._streams import WireError, unpack
 
 
 def pack(value):
@@ -41,18 +38,3 @@ def test_an_array_of_objects_is_refused_before_anything_is_executed():
 def test_garbage_gives_a_wire_error(payload):
     with pytest.raises(WireError):
         unpack(payload)
-
-
-def test_only_documents_pass():
-    start = {"uid": str(uuid.uuid4()), "time": time.time()}
-    assert checked("start", start) == ("start", start)
-    for name, doc, said in [
-        ("stop", start, "stop document"),
-        ("start", {"uid": 5, "time": 1.0}, "start document"),
-        ("start", ["uid"], "start document"),
-        ("beginning", start, "no kind of document"),
-        (None, start, "no kind of document"),
-        (["start"], start, "no kind of document"),
-    ]:
-        with pytest.raises(WireError, match=said):
-            checked(name, doc)
