@@ -34,31 +34,41 @@ def checked(name: Any, doc: Any) -> Document:
     return name, doc
 
 
-def file_documents(path: Path, lines: Iterable[str] | None = None, *, by_schema: bool = True) -> Iterator[Document]:
-    """Yield the documents of a ``.jsonl`` file, or of all such files in a folder, oldest file first.
+def file_documents(path: Path) -> Iterator[Document]:
+    r"""Yield the documents of a ``.jsonl`` file, or of all such files in a folder, oldest file first.
 
-    Lines without a document, such as the last line of a truncated file, are logged and left out. Documents that do not
-    match event-model's schema are treated in the same way, unless `by_schema` is False, which is for a run that was
-    accepted before. If `lines` of a file are given, only they are used. Raises ValueError if the file does not exist.
+    Raises ValueError if the file does not exist. See `line_documents` for lines that are left out.
 
     Examples
     --------
     >>> import json
-    >>> with open(folder / "run.jsonl", "w") as file:
-    ...     for name, document in documents[:2]:
-    ...         print(json.dumps({"name": name, "doc": document}), file=file)
-    ...     print('{"name": "ev', file=file)
+    >>> start = {"uid": "a", "time": 0.0}
+    >>> descriptor = {"uid": "b", "run_start": "a", "time": 0.0, "name": "primary", "data_keys": {}}
+    >>> records = [{"name": "start", "doc": start}, {"name": "descriptor", "doc": descriptor}]
+    >>> _ = (folder / "run.jsonl").write_text("\n".join(map(json.dumps, records)) + '\n{"name": "stop", "d')
     >>> [name for name, document in file_documents(folder / "run.jsonl")]  # without the line that was cut off
     ['start', 'descriptor']
     """
-    if lines is None:
-        files = sorted(path.glob("*.jsonl"), key=lambda file: file.stat().st_mtime) if path.is_dir() else [path]
-        if not all(file.is_file() for file in files):
-            raise ValueError(f"no file {path}: give a .jsonl file, or a folder of them")
-        for file in files:
-            with file.open(errors="replace") as lines:
-                yield from file_documents(file, lines, by_schema=by_schema)
-        return
+    files = sorted(path.glob("*.jsonl"), key=lambda file: file.stat().st_mtime) if path.is_dir() else [path]
+    if not all(file.is_file() for file in files):
+        raise ValueError(f"no file {path}: give a .jsonl file, or a folder of them")
+    for file in files:
+        with file.open(errors="replace") as lines:
+            yield from line_documents(lines, file)
+
+
+def line_documents(lines: Iterable[str], file: Path, *, by_schema: bool = True) -> Iterator[Document]:
+    """Yield the documents in the lines of a file; the log names the file.
+
+    Lines without a document, such as the last line of a truncated file, are logged and left out. Documents that do not
+    match event-model's schema are treated in the same way, unless `by_schema` is False, which is for a run that was
+    accepted before.
+
+    Examples
+    --------
+    >>> list(line_documents(['{"name": "start", "doc": {"uid": "a", "time": 0.0}}'], folder / "run.jsonl"))
+    [('start', {'uid': 'a', 'time': 0.0})]
+    """
     for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line)
@@ -66,9 +76,9 @@ def file_documents(path: Path, lines: Iterable[str] | None = None, *, by_schema:
             if not isinstance(doc, dict) or not isinstance(name, str):
                 raise TypeError(name)
         except (ValueError, KeyError, TypeError, RecursionError):  # no JSON, or values too deep or too long to read
-            logger.warning("left out %s, line %d: it holds no document", path, number)
+            logger.warning("left out %s, line %d: it holds no document", file, number)
             continue
         try:
             yield checked(name, doc) if by_schema else (name, doc)
         except ValueError as error:
-            logger.warning("left out %s, line %d: %s", path, number, error)
+            logger.warning("left out %s, line %d: %s", file, number, error)

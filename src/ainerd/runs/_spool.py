@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ainerd.documents import Document, file_documents
+from ainerd.documents import Document, line_documents
 from ainerd.runs._plain import line_of
 
 logger = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ def documents_in(path: Path, lines: Sequence[str] | None = None) -> list[Documen
     """
     if lines is None:
         lines = _lines(path)
-    return list(file_documents(path, lines, by_schema=False))  # whatever came is kept
+    return list(line_documents(lines, path, by_schema=False))  # whatever came is kept
 
 
 def is_damaged(path: Path) -> bool:
