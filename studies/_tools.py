@@ -62,10 +62,13 @@ class Study(typer.Typer):
 
     def part(self, function: Callable[..., None]) -> Callable[..., None]:
         """Add a part, named as the function."""
+        parameters = signature(function).parameters
 
         @wraps(function)
         def checked(**options: Any) -> None:
             for name, value in options.items():
+                if value == parameters[name].default:
+                    continue
                 if (isinstance(value, float) and not value > 0) or (isinstance(value, int) and value < 0):
                     raise typer.BadParameter(f"{value:g} is too small", param_hint=f"--{name.replace('_', '-')}")
             function(**options)
