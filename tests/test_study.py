@@ -36,7 +36,7 @@ def study(called):
         called.append(("short", runs, quick))
 
     @study.part
-    def long(hours: float = 8.0) -> None:
+    def long(hours: float = 8.0, spread: float = 0.0) -> None:
         called.append(("long", hours))
 
     return study
