@@ -54,6 +54,10 @@ def test_all_parts_run_in_turn(study, called, monkeypatch, capsys):
     assert called == [("short", 3, True), ("long", 8.0)]
 
 
+def test_a_default_of_0_is_no_wrong_number(study, called, monkeypatch, capsys):
+    assert run(study, "long", monkeypatch=monkeypatch, capsys=capsys)[0] == 0 and called == [("long", 8.0)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"), [(("long", "--hours=-1"), "--hours: -1 is"), (("long", "--hours=0"), "--hours: 0 is"),
                             (("long", "--hours=nan"), "--hours: nan is"), (("short", "--runs", "-2"), "--runs: -2 is")],

@@ -1,6 +1,7 @@
 """Calibrations are made once and kept: the same numbers, whoever reads them, and nothing lost with the files."""
 
 import threading
+from concurrent.futures import CancelledError
 
 import numpy as np
 import pytest
@@ -139,6 +140,23 @@ def test_what_later_runs_may_need_is_calibrated_while_this_one_goes_on(bank, mon
             thread.join(60)
     assert fitted == ["MainThread", "ainerd-calibrate"]
     assert calibrated(bank, encoder, **SEEN | {"n_pixels": 300.0}) is not None and len(fitted) == 2
+
+
+def test_what_is_calibrated_ahead_ends_when_the_interpreter_exits(bank, monkeypatch):
+    """A thread that is in a library then may abort the process."""
+    monkeypatch.setattr(_calibration, "_expected", set())
+    monkeypatch.setattr(_calibration, "_threads", [])
+    monkeypatch.setattr(_calibration, "_leaving", threading.Event())
+    monkeypatch.setattr(_calibration, "calibrated", lambda *given, stop, **more: stop.wait(60))
+    _calibration.calibrate_ahead(bank, Encoder.load(), [SEEN | {"n_pixels": 310.0}])
+    (thread,) = _calibration._threads
+    assert thread.is_alive()
+    _calibration._end()
+    assert not thread.is_alive()
+    with pytest.raises(CancelledError):
+        bank.features(
+            Encoder.load(), n_frames=1, counts=150.0, n_pixels=400.0, contrast=0.2, stop=_calibration._leaving
+        )
 
 
 def test_the_simulated_instrument_needs_no_calibration(cache, monkeypatch):
