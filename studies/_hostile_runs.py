@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -78,16 +77,13 @@ class Runs:
         self._results, self._http = ainerd["results"], client.context.http_client
         self._hooks = self._http.event_hooks
         self._http.event_hooks = {**self._hooks, "request": [*self._hooks["request"], self._ask]}
-        listener = SimpleNamespace(
-            assign=lambda outcome: {"regime": 0, "atlas_version": 1}, absorb=lambda outcome: None
-        )
         wanted = RecordedKeys(
             positions=("x",), series={"warmth": "t"}, readings={"age": "t"}, start={"odd": "odd"}, units={"x": "mm"},
         )  # fmt: skip
         self.store = ResultStore(ainerd, agent="hostile")
         keys, self._jobs = Detector(image="det", n_frames="frames"), Jobs()
         writer = Writer(Sums(), self.store, keys, wanted, (self._frames.parent,), "hostile")
-        self.worker = Worker(self._jobs, writer, listener, Spool(self._spool, self.store.answers))
+        self.worker = Worker(self._jobs, writer, Spool(self._spool, self.store.answers))
         self._raw, self.raw_writer = raw, RawWriter(raw, folder / "raw", self.store.answers)
         self._dispatcher, self._with_raw = Dispatcher(), Dispatcher()  # of RunEngines
         self._dispatcher.subscribe(self.worker)

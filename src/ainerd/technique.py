@@ -314,6 +314,8 @@ class Outcome:
     pace: Pace | None = None
     reason: str = ""  # why it failed, or has no numbers yet
     is_recalled: bool = False  # the result existed: the run came again, or another agent was faster
+    awaits_regime: str = ""  # when the result was written, if it has no regime yet
+    is_in_tiled: bool = True  # false for a run that Tiled did not accept
 
     @classmethod
     def recalled(
@@ -321,7 +323,8 @@ class Outcome:
     ) -> Self:
         """Return the outcome of a result with these metadata, and `more` fields; `positions`, `readings` are names."""
         known = {name: x for name, x in metadata.items() if x is not None}
-        same = known.keys() & {"raw_uid", "status", "scan_id", "event", "novelty_p", "novel", "own_p", "regime"}
+        names = {"raw_uid", "status", "scan_id", "event", "novelty_p", "novel", "own_p", "regime", "awaits_regime"}
+        same = known.keys() & names
         return cls(
             **{name: known[name] for name in same},
             key=key,

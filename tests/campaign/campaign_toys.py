@@ -43,7 +43,7 @@ class Store:
     def __init__(self, agent="toy"):
         self.agent, self.container = agent, {}
         self.rows, self.points, self.owners = {}, {}, {}
-        self.once, self.given = set(), {}
+        self.once, self.given, self.labels = set(), {}, {}
         self.saved, self.lines, self.by, self.atlases, self.checkpoints = {}, [], [], [], {}
 
     def add_result(self, key, z=None, **row):
@@ -71,6 +71,9 @@ class Store:
         labels = {**self.current_labels(), **record.labels}
         self.atlases.append(record.changed(version=len(self.atlases) + 1, labels=labels))
         return self.atlases[-1]
+
+    def label(self, key, **label):
+        self.labels[key] = label
 
     def add_suggestion(self, record):
         self.saved.setdefault(record.id, record)
@@ -128,7 +131,7 @@ class Node:
 
     def __init__(self):
         self.waiting, self.claims, self.answers, self.before_answer = {}, {}, {}, lambda: None
-        self.fetched = {}  # what scripts got, by key
+        self.fetched, self.state = {}, {}  # what scripts got, by key; the state of the agent
         self.sealed = {}  # metadata that the server vouches for, by key
         self.of_others = set()  # keys of commands that another process had claimed
         self.writing = threading.Lock()
@@ -152,6 +155,9 @@ class Node:
     def vouched(self, key, metadata):
         return self.sealed.get(key) or unverified(metadata)
 
+    def update_state(self, state):
+        self.state |= state
+
     def answer(self, key, status, answer, fetched=None):
         self.before_answer()
         self.fetched[key] = fetched
@@ -164,6 +170,9 @@ class Jobs:
 
     def __init__(self, submit):
         self.submit = self.write = submit
+
+    def when_idle(self, job):
+        pass
 
 
 def answers(node):

@@ -40,7 +40,7 @@ def test_a_suggestion_is_proposed_accepted_and_measured(make, store):
     assert campaign.peek() == ready and store.status(ready["_id"]) == ("proposed", "toy")
     (accepted,) = campaign.suggest(1)
     assert accepted == ready and store.status(ready["_id"]) == ("accepted", "toy")
-    campaign.absorb(of(accepted, novelty_p=0.5, novel=False))
+    campaign.answer(of(accepted, novelty_p=0.5, novel=False))
     record = store.saved[ready["_id"]]
     assert (record.status, record.status_by, record.raw_uid) == ("measured", "toy", "run of result")
     assert campaign.peek()["_id"] != ready["_id"]
@@ -50,7 +50,7 @@ def test_a_suggestion_is_proposed_accepted_and_measured(make, store):
 def test_a_failed_run_fails_its_suggestion_and_its_place_counts_as_visited(make, store):
     campaign = make()
     (accepted,) = campaign.suggest(1)
-    campaign.absorb(of(accepted, z=None))
+    campaign.answer(of(accepted, z=None))
     assert store.saved[accepted["_id"]].status_reason == "too dark"
     assert trials(campaign)[accepted["_id"]]["failed"]
 
@@ -58,7 +58,7 @@ def test_a_failed_run_fails_its_suggestion_and_its_place_counts_as_visited(make,
 def test_newer_results_supersede_the_suggestion_and_a_person_withdraws_it(make, store):
     campaign = make()
     ready = [campaign.peek()]
-    campaign.absorb(outcome("by hand", 1.0, 1.0))
+    campaign.answer(outcome("by hand", 1.0, 1.0))
     ready.append(campaign.peek())
     campaign.apply(Add(position={"x": 2.0, "y": 2.0}, why="a scratch"))
     ready.append(campaign.peek())
@@ -81,7 +81,7 @@ def test_a_persons_point_stays_ready_when_results_come(make, store):
     campaign = make()
     added = campaign.apply(Add(position={"x": 2.0, "y": 2.0}, why="a scratch")).suggestion
     assert store.status(added["_id"]) == ("proposed", "person")
-    campaign.absorb(outcome("by hand", 8.0, 8.0))
+    campaign.answer(outcome("by hand", 8.0, 8.0))
     assert campaign.suggest(1) == [added]
 
 
@@ -120,7 +120,7 @@ def test_a_plan_that_did_not_wait_does_not_fail_a_position(make):
     (accepted,) = campaign.suggest(1)
     campaign.ingest([{"_id": accepted["_id"], "embedding": np.full(2, np.nan), "novelty_p": np.nan}])
     assert not trials(campaign)
-    campaign.absorb(of(accepted))
+    campaign.answer(of(accepted))
     campaign.ingest([{"_id": accepted["_id"], "embedding": np.full(2, np.nan), "novelty_p": np.nan}])
     assert trials(campaign)[accepted["_id"]]["embedding"] == [0.0, 0.0]
 
@@ -137,17 +137,17 @@ def test_two_results_of_one_suggestion_are_two_exposures(make):
     campaign = make()
     accepted = campaign.apply(Accept()).suggestion
     for key in ("first", "second", "first"):
-        campaign.absorb(of(accepted, key))
+        campaign.answer(of(accepted, key))
     assert [*trials(campaign)] == ["second", accepted["_id"]]
 
 
 def test_a_run_that_does_not_say_where_it_was_is_at_its_suggestion(make):
     campaign = make()
     (accepted,) = campaign.suggest(1)
-    campaign.absorb(of(accepted, positions={}))
+    campaign.answer(of(accepted, positions={}))
     assert trials(campaign)[accepted["_id"]]["x"] == accepted["x"]
-    campaign.absorb(outcome("by hand", positions={"x": 3.0}))
-    campaign.absorb(outcome("by hand too", positions={"x": 3.0, "y": np.nan}))
+    campaign.answer(outcome("by hand", positions={"x": 3.0}))
+    campaign.answer(outcome("by hand too", positions={"x": 3.0, "y": np.nan}))
     assert len(trials(campaign)) == 1  # nobody knows where
 
 
@@ -156,7 +156,7 @@ def test_a_recalled_result_is_learned_once_and_not_logged(make, store):
     (accepted,) = campaign.suggest(1)
     store.owners["theirs"] = "another"
     for _ in range(2):
-        campaign.absorb(of(accepted, "theirs", z=3.0, regime=7, is_recalled=True))
+        campaign.answer(of(accepted, "theirs", z=3.0, regime=7, is_recalled=True))
     assert store.lines == [] and store.status(accepted["_id"]) == ("measured", "toy")
     assert campaign.atlas.regimes.n_regimes == 1 and [*trials(campaign)] == [accepted["_id"]]
 
@@ -164,15 +164,16 @@ def test_a_recalled_result_is_learned_once_and_not_logged(make, store):
 def test_the_verdict_comes_with_the_result(make):
     campaign = make()
     for key, p, novel in (("a", 0.04, False), ("b", 0.2, True), ("c", 0.01, None)):
-        campaign.absorb(outcome(key, novelty_p=p, novel=novel))
+        campaign.answer(outcome(key, novelty_p=p, novel=novel))
     assert [key for key, _, _ in campaign.get_best_points()] == ["c", "b"]  # without a verdict alpha decides
 
 
 def test_regimes_are_assigned_with_their_version(make, store):
     campaign = make()
     without = {"own_p": None, "own_regimes": None}
-    assert campaign.assign(outcome("a", z=0.0)) == {"regime": 0, "atlas_version": 1, **without}
-    assert campaign.assign(outcome("b", z=3.0)) == {"regime": 1, "atlas_version": 2, **without}
+    assert [campaign.answer(outcome(key, z=z)).regime for key, z in (("a", 0.0), ("b", 3.0))] == [0, 1]
+    assert store.labels["a"] == {"regime": 0, "atlas_version": 1, **without}
+    assert store.labels["b"] == {"regime": 1, "atlas_version": 2, **without}
     assert store.atlases[-1].labels == {"a": 0, "b": 1}
 
 
@@ -180,9 +181,9 @@ def test_after_so_many_failures_in_a_row_it_says_stop(make):
     campaign = make()
     for i in range(MAX_CONSECUTIVE_FAILURES):
         assert not campaign.should_stop()[0]
-        campaign.absorb(outcome(f"dark {i}", x=float(i), z=None))
+        campaign.answer(outcome(f"dark {i}", x=float(i), z=None))
     assert campaign.should_stop() == (True, "the last 5 exposures gave no result")
-    campaign.absorb(outcome("bright", 9.0, 9.0))
+    campaign.answer(outcome("bright", 9.0, 9.0))
     assert not campaign.should_stop()[0]
 
 
@@ -191,7 +192,7 @@ def test_when_no_position_is_left_it_still_learns(make):
     assert campaign.apply(Exclude(region={"x": (-1.0, 11.0)}, why="all of it")).status == "done"
     with pytest.raises(ValueError, match="position"):
         campaign.peek()
-    campaign.absorb(outcome("by hand"))
+    campaign.answer(outcome("by hand"))
     assert [*trials(campaign)] == ["by hand"]
 
 
@@ -213,9 +214,9 @@ def test_an_agent_that_starts_again_restores_its_state(make, store):
     assert known["s"]["age_s"] == 30.0 and known["s"]["novel"] and not known["b"]["novel"]
     assert known["dark"]["failed"] and "lost" not in known
     assert sum(trial["x"] == rejected["x"] and trial["failed"] for trial in known.values()) == 1
-    assert again.atlas.regimes.n_regimes == 2 and again.assign(outcome("c", z=3.0))["regime"] == 2
+    assert again.atlas.regimes.n_regimes == 2 and again.answer(outcome("c", z=3.0)).regime == 2
     before = [*trials_of(again.explorer).items()]
-    again.absorb(outcome("a", **position, trial_id="s", is_recalled=True))  # it comes again
+    again.answer(outcome("a", **position, trial_id="s", is_recalled=True))  # it comes again
     assert [*trials_of(again.explorer).items()][: len(before)] == before
 
 
@@ -261,7 +262,7 @@ def test_a_checkpoint_of_other_motors_is_no_obstacle(make):
 def test_where_the_spread_of_a_regime_is_not_known_the_explorer_goes_without(make, technique):
     technique.regime_width = None
     campaign = make()
-    campaign.absorb(outcome("a"))
+    campaign.answer(outcome("a"))
     assert campaign.peek()["reason"] and campaign.map() is not None
 
 
@@ -314,8 +315,7 @@ def test_the_next_position_lies_in_the_hole_of_a_path(make):
         x = float(places[i])
         along = 0.4 * x if x < 5 else 0.4 * x + 1.0  # no jump within a part
         learned = outcome(f"k{i}", x=x, y=5.0 + 0.1 * (i % 2), z=along)
-        campaign.assign(learned)
-        campaign.absorb(learned)
+        campaign.answer(learned)
     ((name, last, first),) = campaign.atlas.holes()
     assert name == "x" and last == pytest.approx(3.8) and first == pytest.approx(8.0)
     suggestion = campaign.peek()
@@ -329,7 +329,7 @@ def test_a_suggestion_that_was_measured_elsewhere_has_not_been_measured(make, st
     for i, (off, status) in enumerate({0.0: "measured", 0.01: "measured", 3.3: "failed"}.items()):
         (taken,) = campaign.suggest()
         x = taken["x"] + (off if taken["x"] < 5 else -off)
-        campaign.absorb(outcome(f"{i}", x=x, y=taken["y"], trial_id=taken["_id"]))
+        campaign.answer(outcome(f"{i}", x=x, y=taken["y"], trial_id=taken["_id"]))
         record = store.saved[taken["_id"]]
         assert record.status == status, off
     assert record.status_reason.startswith(f"the motors stood at ({x:.2f}, {taken['y']:.2f}) when (")

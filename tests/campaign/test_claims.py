@@ -1,7 +1,6 @@
 """Announcements of novel exposures and new regimes."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,8 +31,7 @@ def test_a_new_regime_is_announced_once_with_the_bound(make, judging, store):
     campaign, announced = make(), []
     campaign._announce = lambda *given: announced.append(given)
     for i, (z, p) in enumerate([(0.0, 0.6), (3.0, 0.006), (3.1, 0.001), (3.0, 0.001), (0.1, 0.4)]):
-        campaign.assign(found := outcome(f"run {i}", x=float(i), z=z, novelty_p=p, novel=p <= 0.05))
-        campaign.absorb(found)
+        campaign.answer(outcome(f"run {i}", x=float(i), z=z, novelty_p=p, novel=p <= 0.05))
     lines = [text for text in said(store) if "is new:" in text or "may be new" in text]
     assert lines == [
         "regime 1 may be new, one exposure: one more exposure there can decide",
@@ -51,7 +49,7 @@ def test_announcements_of_an_earlier_session_are_not_repeated(make, judging, sto
     for i, p in enumerate((0.0004, 0.0004)):
         store.add_result(f"old {i}", z=[3.0, 0.0], regime=1, novelty_p=p, novel=True, x=float(i), y=1.0)
     campaign = make()
-    campaign.absorb(outcome("again", x=2.0, z=3.0, novelty_p=0.001, novel=True, regime=1))
+    campaign.answer(outcome("again", x=2.0, z=3.0, novelty_p=0.001, novel=True, regime=1))
     assert not [text for text in said(store) if "is new:" in text] and list(campaign.claims.discoveries) == [1]
 
 
@@ -212,9 +210,7 @@ def test_a_kind_that_differs_from_the_session_is_told_at_its_second_exposure(tec
 
 def measure(campaign, i, z, p):
     found = outcome(f"run {i}", x=0.1 + i % 9, y=0.1 + i // 9, z=z, novelty_p=p, novel=p <= 0.05)
-    assigned = campaign.assign(found)
-    campaign.absorb(replace(found, regime=assigned["regime"], own_p=assigned["own_p"]))
-    return assigned["own_p"]
+    return campaign.answer(found).own_p
 
 
 def test_a_new_sample_is_judged_against_itself_until_a_person_decides(make, technique, store):
@@ -243,8 +239,7 @@ def test_a_new_sample_is_judged_against_itself_until_a_person_decides(make, tech
 def test_an_exposure_without_a_p_value_counts_in_no_claim(make, judging, store):
     campaign = make()
     for i, z in enumerate([0.0, 0.0, 3.0, 3.0]):
-        campaign.assign(found := outcome(f"run {i}", x=float(i), z=z))
-        campaign.absorb(found)
+        campaign.answer(outcome(f"run {i}", x=float(i), z=z))
     assert campaign.atlas.exposures() == {} and campaign.claims.claims == []
 
 
@@ -258,8 +253,7 @@ def test_claims_of_other_parameters_are_not_continued(judging):
 def test_the_next_session_says_what_became_of_a_claim(make, judging, store):
     campaign = make()
     for i, p in enumerate((0.001, 0.001)):
-        campaign.assign(found := outcome(f"run {i}", x=float(i), z=3.0, novelty_p=p, novel=True))
-        campaign.absorb(found)
+        campaign.answer(outcome(f"run {i}", x=float(i), z=3.0, novelty_p=p, novel=True))
     assert list(campaign.claims.discoveries) == [0]
     store.lines.clear()
     again = make()
@@ -271,12 +265,10 @@ def test_a_novel_run_gets_its_own_regime_or_the_log_explains_it(make, store):
     campaign = make()
     for i, z in enumerate((-0.4, -0.35, -0.38)):
         found = outcome(f"known {i}", x=float(i), z=z, novel=False, novelty_p=0.5)
-        campaign.assign(found)
-        campaign.absorb(found)
+        campaign.answer(found)
     for key, z in (("far", 0.4), ("near", -0.3)):  # the toy's points alone would call both the same regime
         found = outcome(key, z=z, novel=True, novelty_p=0.01)
-        campaign.assign(found)
-        campaign.absorb(found)
+        campaign.answer(found)
     labels = store.atlases[-1].labels
     assert labels["far"] != labels["known 0"] == labels["near"]
     apart, close = [text for text in said(store) if "p = 0.01" in text][:2]

@@ -9,7 +9,8 @@ ANN = {"by": "Ann", "why": "so"}
 
 def test_each_command_has_its_answer_and_its_line_of_the_log(make, store):
     campaign = make()
-    campaign.assign(outcome("a"))
+    campaign.answer(outcome("a"))
+    store.lines.clear(), store.by.clear()
     ready = campaign.peek()
     here = campaign.ledger.position_text(ready)
     answers = [

@@ -53,7 +53,7 @@ def test_a_taken_suggestion_is_measured_next_whatever_results_come(make, store):
     taken = campaign.peek()
     assert campaign.apply(on(Take, taken, **ANN)).text == "it is measured next"
     assert campaign.proposals.taken == taken["_id"]
-    campaign.absorb(outcome("a", x=0.5, y=0.5))  # newer results supersede what nobody took
+    campaign.answer(outcome("a", x=0.5, y=0.5))  # newer results supersede what nobody took
     assert campaign.peek()["_id"] == campaign.proposals.taken == taken["_id"]
     (handed,) = campaign.suggest()
     assert handed["_id"] == taken["_id"] and campaign.proposals.taken is None
@@ -65,13 +65,13 @@ def test_a_taken_suggestion_is_measured_next_whatever_results_come(make, store):
 def test_an_earlier_suggestion_may_be_taken_and_rejected(make, store):
     campaign = make()
     earlier = campaign.peek()
-    campaign.absorb(outcome("a", x=0.5, y=0.5))
+    campaign.answer(outcome("a", x=0.5, y=0.5))
     assert store.saved[earlier["_id"]].status == "superseded"
     assert campaign.apply(on(Take, earlier, **ANN)).status == "done"
     assert campaign.peek()["_id"] == earlier["_id"] and store.saved[earlier["_id"]].status == "accepted"
     campaign.suggest()
     later = campaign.peek()
-    campaign.absorb(outcome("b", x=9.5, y=0.5))
+    campaign.answer(outcome("b", x=9.5, y=0.5))
     assert campaign.apply(on(Reject, later, **ANN)).status == "done"
     assert store.saved[later["_id"]].status == "rejected"
     again = campaign.peek()
@@ -88,7 +88,7 @@ def test_a_taken_suggestion_that_cannot_be_measured_has_failed(make, store):
     answer = campaign.apply(on(Take, taken, id="another", **ANN))
     assert answer.status == "refused" and "excluded" in answer.text
     first = campaign.peek()
-    campaign.absorb(outcome("a", x=0.5, y=0.5))
+    campaign.answer(outcome("a", x=0.5, y=0.5))
     assert campaign.apply(on(Take, first | {"x": 1e9}, **ANN)).status == "refused"
 
 
@@ -104,7 +104,7 @@ def test_the_first_verdict_on_a_suggestion_counts(make, store):
 def test_a_measured_suggestion_is_neither_taken_nor_rejected(make, store):
     campaign = make()
     (given,) = campaign.suggest()
-    campaign.absorb(outcome("a", given["x"], given["y"], trial_id=given["_id"]))
+    campaign.answer(outcome("a", given["x"], given["y"], trial_id=given["_id"]))
     for verdict in (Take, Reject):
         assert campaign.apply(on(verdict, given, id=verdict.__name__)).text.startswith("it was measured already")
     assert store.saved[given["_id"]].status == "measured"
@@ -153,7 +153,7 @@ def test_a_suggestion_is_not_taken_long_after_it_was_made(make, store):
 
 def test_hold_and_names_last_over_a_restart(make):
     campaign = make()
-    campaign.assign(outcome("a"))
+    campaign.answer(outcome("a"))
     campaign.apply(Hold(**ANN))
     regime = int(campaign.atlas.regimes.labels[0])
     assert campaign.apply(Name(regime=regime, name="gel", **ANN)).text == "the regime has this name now"
@@ -388,7 +388,7 @@ def test_commands_that_waited_are_executed_before_the_rest_is_closed(reader, sto
     node, start = reader
     campaign, _ = start()
     taken, left = campaign.peek(), None
-    campaign.absorb(outcome("a", x=0.5, y=0.5))
+    campaign.answer(outcome("a", x=0.5, y=0.5))
     left = campaign.peek()
     node.add("1", command_metadata(Hold(**ANN), "toy"))
     node.add(f"verdict-{taken['_id']}", command_metadata(on(Take, taken, **ANN), "toy"))
@@ -440,7 +440,7 @@ def kill(node, start, command, writes):
     campaign, reading = start(submit=submit)
     while jobs:
         jobs.pop(0)[1]()
-    campaign.absorb(outcome("a", x=0.5, y=0.5))  # its records are still to be written
+    campaign.answer(outcome("a", x=0.5, y=0.5))  # its records are still to be written
     node.add("1", command_metadata(command, "toy"))
     reading.look()
     for _ in range(min(1 + writes, len(jobs))):  # the first one executes the command
@@ -455,7 +455,7 @@ def test_a_position_is_handed_out_once_although_its_session_is_killed(reader, st
     fetched = node.fetched["1"]
     assert node.answers["1"][0] == "done"
     assert again.apply(Next(by="script", wait_s=9)).status == "waits"
-    again.absorb(outcome("b", *fetched["position"].values(), trial_id=again.proposals.given_at(fetched["position"])))
+    again.answer(outcome("b", *fetched["position"].values(), trial_id=again.proposals.given_at(fetched["position"])))
     assert store.saved[fetched["suggestion"]].status == "measured"
 
 
@@ -470,7 +470,7 @@ def test_a_session_killed_between_acting_and_answering(reader, store, writes):
     assert node.answers["1"][0] == "done"
     (added,) = again.suggest()
     assert added["_id"] == "1" and (added["x"], added["y"]) == (1, 2)
-    again.absorb(outcome("of it", 1, 2, trial_id="1"))
+    again.answer(outcome("of it", 1, 2, trial_id="1"))
     third, _ = start()
     assert third.peek()["_id"] != "1" and store.saved["1"].status == "measured"
     assert len([line for line, _ in store.lines if "wants" in line]) == 1

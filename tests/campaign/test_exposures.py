@@ -36,8 +36,7 @@ def measured(campaign, suggestion, pace):
     campaign.exposures.book.enter(suggestion["_id"], suggestion, exposure)
     where = {name: suggestion[name] for name in BOUNDS}
     done = outcome(f"of {suggestion['_id']}", trial_id=suggestion["_id"], **where, pace=pace)
-    campaign.assign(done)
-    campaign.absorb(done)
+    campaign.answer(done)
     return exposure
 
 
@@ -61,7 +60,7 @@ def test_a_spot_that_does_not_decay_is_exposed_again_and_longer(make_exposing):
     where = {name: suggestion[name] for name in BOUNDS}
     assert {name: campaign.peek()[name] for name in BOUNDS} != where
     pace = Pace(above_s=100.0, contrast=0.2, counts=1.0)
-    campaign.absorb(outcome(f"of {suggestion['_id']}", trial_id=suggestion["_id"], **where, pace=pace))
+    campaign.answer(outcome(f"of {suggestion['_id']}", trial_id=suggestion["_id"], **where, pace=pace))
     assert {name: campaign.peek()[name] for name in BOUNDS} != where  # a result that is read twice counts once
 
 

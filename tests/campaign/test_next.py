@@ -10,7 +10,7 @@ from ainerd.results.commands import Hold, Next, Release, command_metadata
 def measure(campaign, answer, key="a"):
     """Absorb the result of an acquisition at a fetched position, whose file says nothing of suggestions."""
     position = {name: x + 0.02 for name, x in answer.fetched["position"].items()}  # where the motors stopped
-    campaign.absorb(
+    campaign.answer(
         outcome(key, position["x"], position["y"], trial_id=campaign.proposals.given_at(position | {"i0": 1.0}))
     )
 

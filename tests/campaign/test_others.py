@@ -18,6 +18,7 @@ from ainerd.runs import Jobs
 from ainerd.server import open_catalog
 from ainerd.steering import Explorer
 from ainerd.technique import Analysis
+from ainerd.words import utc_now
 from tests.trials import trials_of
 
 SHARED = {"shared_s": 60.0, "beam_size": 0.5}
@@ -48,7 +49,7 @@ def test_results_of_other_sessions_are_learned_before_a_position_is_proposed(mak
     (handed,) = second.suggest(1)
     assert np.linalg.norm(place(handed) - [x, y]) >= 0.5 and second.results == {"k"}
     assert first.results == set()  # it has proposed nothing since
-    assert second.atlas.regime_of("k") == second.assign(outcome("own", z=3.0))["regime"]
+    assert second.atlas.regime_of("k") == second.answer(outcome("own", z=3.0)).regime
 
 
 def test_no_reason_says_that_nothing_was_measured_beside_a_point_of_another_session(make, store):
@@ -76,8 +77,7 @@ def test_each_result_is_learned_once(make, store, monkeypatch):
         store.set_status(theirs["_id"], "measured")
         (mine,) = campaign.suggest(1)
         own = outcome(f"own {key}", *place(mine), trial_id=mine["_id"])
-        campaign.assign(own)
-        campaign.absorb(own)
+        campaign.answer(own)
         store.add_result(own.key, own.embedding, suggestion_id=mine["_id"], **own.positions)
     campaign.suggest(1)
     assert len(learned) == 6 and campaign.results == {*"abc", "own a", "own b", "own c"}
@@ -131,9 +131,8 @@ def explore(client, n, failed, barrier):
             z = np.array([positions["x"] > 5, 0.0], np.float32)
             analysis = Analysis(embedding=z, novelty_p=None, arrays={})
             done = replace(outcome(record.key, z=0.0), raw_uid=id, trial_id=id, positions=positions, embedding=z)
-            regime = campaign.assign(done)
-            store.complete(record.key, analysis, positions=positions, **regime)
-            campaign.absorb(replace(done, regime=regime["regime"]))
+            store.complete(record.key, analysis, positions=positions, awaits_regime=utc_now())
+            campaign.answer(done)
     except BaseException as error:
         failed.append(error)
     finally:

@@ -80,10 +80,10 @@ def test_suggest_and_ingest_are_enough(steered, store):
     assert (ready["x"], ready["y"], ready["gain"]) == (1.0, 5.0, 0.5) and "how" not in ready
     assert store.saved[ready["_id"]].terms == {"gain": 0.5} and "technique toy" in ready["reason"]
     (accepted,) = campaign.suggest(1)
-    campaign.absorb(outcome("result", 1.0, 5.0, trial_id=accepted["_id"], novelty_p=0.01, novel=True))
+    campaign.answer(outcome("result", 1.0, 5.0, trial_id=accepted["_id"], novelty_p=0.01, novel=True))
     (found,) = line.found
     assert found["_id"] == accepted["_id"] and found["x"] == 1.0 and found["novel"] and found["embedding"].shape == (2,)
-    campaign.absorb(outcome("dark", 2.0, 5.0, z=None))
+    campaign.answer(outcome("dark", 2.0, 5.0, z=None))
     assert len(line.found) == 1  # of a failed exposure it is not told
     assert campaign.map() is None and campaign.get_best_points() == []
     assert campaign.should_stop() == (False, "the optimizer of technique toy does not say when to stop")
@@ -99,7 +99,7 @@ def test_forbidden_positions_are_never_suggested(steered):
     assert campaign.suggest(1)[0]["x"] == 9.0
     with pytest.raises(ValueError, match=r"technique toy suggested no position that may be measured, in \d+ tries"):
         campaign.peek()
-    campaign.absorb(outcome("by hand"))
+    campaign.answer(outcome("by hand"))
     assert "lies in an excluded region" in campaign.apply(Add(position={"x": 3.0, "y": 5.0})).text
     assert campaign.apply(Add(position={"x": 2.0, "y": 5.0}, why="a scratch")).suggestion["reason"] == "a scratch"
 
@@ -109,7 +109,7 @@ def test_further_methods_are_used(steered):
     campaign = steered(full)
     assert [(s["_id"], s["reason"]) for s in campaign.suggest(2)] == [("0", "next"), ("1", "next")]
     assert campaign.register_suggestions([{"x": 1.0, "y": 1.0}])[0]["_id"] == "registered"
-    campaign.absorb(outcome("dark", z=None))
+    campaign.answer(outcome("dark", z=None))
     assert [failed["_id"] for failed in full.failed] == ["dark"] and full.found == []
     assert campaign.should_stop() == (True, "the optimizer of technique toy says stop")
     assert campaign.get_best_points() == [("a", {"x": 1.0}, {"p": 0.1})]
@@ -118,7 +118,7 @@ def test_further_methods_are_used(steered):
 def test_an_optimizer_that_raises_costs_no_result(steered, caplog):
     campaign = steered(Broken())
     with caplog.at_level(logging.ERROR):
-        campaign.absorb(outcome("by hand"))
+        campaign.answer(outcome("by hand"))
     assert "technique toy did not accept the results" in caplog.text
     with pytest.raises(ValueError, match="technique toy failed to suggest a position: RuntimeError: no model"):
         campaign.peek()
@@ -167,7 +167,7 @@ def test_optimizers_of_others_learn_and_respect_exclusions(make, monkeypatch, ca
         (here,) = campaign.suggest(1)
         way.append((here["x"], here["y"]))
         z = None if i == 2 else float(here["x"] > 7) + 0.01 * i
-        campaign.absorb(outcome(str(i), *way[-1], z=z, trial_id=here["_id"]))
+        campaign.answer(outcome(str(i), *way[-1], z=z, trial_id=here["_id"]))
     assert len({*way}) == n and all(0 <= x <= 10 and 0 <= y <= 10 for x, y in way)
     assert not any(x >= 4 and y <= 5 for x, y in way)
     assert not caplog.records  # errors of an optimizer are logged

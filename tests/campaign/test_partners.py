@@ -16,6 +16,7 @@ from ainerd.config import Steering
 from ainerd.results import ResultRecord, ResultStore
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
+from ainerd.words import utc_now
 
 
 class Slow(Toy):
@@ -58,10 +59,9 @@ class Session:
             outcome(record.key), raw_uid=record.raw_uid, trial_id=suggestion["_id"], positions=where, embedding=z
         )
         done = replace(done, novelty_p=p, novel=is_new)
-        regime = self.campaign.assign(done)
         analysis = Analysis(embedding=z, novelty_p=p, arrays={}, calibration={"id": "bank", "n": 500, "alpha": 0.05})
-        self.store.complete(record.key, analysis, positions=where, **regime)
-        self.campaign.absorb(replace(done, regime=regime["regime"]))
+        self.store.complete(record.key, analysis, positions=where, awaits_regime=utc_now())
+        self.campaign.answer(done)
         return where, suggestion.get("reason", "")
 
 

@@ -10,7 +10,6 @@ from ainerd.results.commands import (
     Exclude,
     Hold,
     Reject,
-    Release,
     Reorder,
     Take,
     TakeBack,
@@ -40,7 +39,7 @@ def test_points_are_measured_in_the_order_in_which_people_asked_for_them(make, s
     answer = campaign.apply(Add(position={"x": 2.0, "y": 1.0}, **ANN))
     assert answer.text == "it is number 2 in the queue"
     third = add(campaign, 8.0)
-    campaign.absorb(outcome("a", x=0.5, y=0.5))  # newer results supersede no point of a person
+    campaign.answer(outcome("a", x=0.5, y=0.5))  # newer results supersede no point of a person
     assert order(campaign) == [taken["_id"], answer.suggestion["_id"], third]
     assert [each["taken_by"] for each in campaign.proposals.waiting] == ["Ann", None, None]
     assert [each["_id"] for each in campaign.suggest(2)] == [taken["_id"], answer.suggestion["_id"]]
@@ -106,7 +105,7 @@ def test_a_person_decides_on_the_point_after_the_one_being_measured(make, store)
     assert store.status(following["_id"]) == ("proposed", "toy")
     assert (following["x"], following["y"]) != (measured["x"], measured["y"])
     campaign.apply(on(Take, following, **ANN))
-    campaign.absorb(outcome("a", measured["x"], measured["y"], trial_id=measured["_id"]))
+    campaign.answer(outcome("a", measured["x"], measured["y"], trial_id=measured["_id"]))
     assert campaign.proposals.measuring is None and campaign.suggest()[0]["_id"] == following["_id"]
     assert store.history(following["_id"]) == ["accepted", "accepted"]  # by Ann, and handed out
 
@@ -135,13 +134,13 @@ def test_a_following_point_stays_if_the_result_does_not_change_the_choice(make, 
     made = requests(store, monkeypatch)
     campaign.begun(measured["_id"])
     (following,) = campaign.proposals.waiting
-    campaign.absorb(outcome("a", measured["x"], measured["y"], trial_id=measured["_id"]))
+    campaign.answer(outcome("a", measured["x"], measured["y"], trial_id=measured["_id"]))
     assert campaign.proposals.waiting == [following] and store.saved[following["_id"]].status == "proposed"
     assert made == [
         ("add_suggestion", following["_id"]), ("open_suggestions", ""), ("set_status", measured["_id"]),
     ]  # fmt: skip
     assert campaign.suggest()[0]["_id"] == following["_id"]
-    campaign.absorb(outcome("b", following["x"], following["y"], trial_id=following["_id"]))
+    campaign.answer(outcome("b", following["x"], following["y"], trial_id=following["_id"]))
     assert following["_id"] in trials_of(campaign.explorer)
 
 
@@ -152,7 +151,7 @@ def test_a_following_point_without_a_verdict_gives_way_to_a_result_that_changes_
     (following,) = campaign.proposals.waiting
     made = requests(store, monkeypatch)
     # the motors stopped beside the following point
-    campaign.absorb(outcome("a", following["x"], following["y"], trial_id=measured["_id"]))
+    campaign.answer(outcome("a", following["x"], following["y"], trial_id=measured["_id"]))
     (new,) = campaign.proposals.waiting
     assert new["_id"] != following["_id"] and store.saved[following["_id"]].status == "superseded"
     # in this order a plan in another process never takes the older point
@@ -178,26 +177,20 @@ def test_in_review_the_first_point_that_a_person_took_is_measured(make):
     assert campaign.suggest() == [taken.suggestion] and order(campaign) == [first]
 
 
-def test_a_hold_is_acknowledged_while_the_worker_is_busy(make, store):
-    node, jobs = Node(), []
-    node.update_state = lambda state: node.claims.update(state=state)
-    campaign = make()
-    reader = CommandReader(store, node, campaign, Jobs(lambda job, **_: jobs.append(job)), lambda: None)
-    for key, command in (("1", Hold(**ANN)), ("2", Add(position={"x": 1, "y": 2}, **ANN))):
-        node.add(key, command_metadata(command, "toy"))
+def test_a_hold_is_shown_at_once_and_answered_after_its_checkpoint_before_other_writes(make, store):
+    node, jobs, by = Node(), [], "Ann (unverified)"
+    reader_jobs = Jobs(lambda job, first=False: jobs.append((not first, len(jobs), job)))
+    campaign = make(reader_jobs.write)
+    reader = CommandReader(store, node, campaign, reader_jobs, lambda: None)
+    node.add("1", command_metadata(Hold(**ANN), "toy"))
     reader.look()
-    assert node.answers["1"][0] == "done" and campaign.decisions.held["by"] == "Ann (unverified)"
-    assert (
-        node.claims["state"]["held"]["by"] == "Ann (unverified)"
-        and store.checkpoints["toy"]["held"]["by"] == "Ann (unverified)"
-    )
-    assert "2" not in node.answers and campaign.proposals.waiting == []  # the worker executes it
-    jobs.pop()()
-    jobs.pop()()
-    assert len(campaign.proposals.waiting) == 1
-    node.add("3", command_metadata(Release(**ANN), "toy"))
-    reader.look()
-    assert node.answers["3"][0] == "done" and campaign.decisions.held is None
+    jobs.pop()[-1]()
+    assert campaign.decisions.held["by"] == node.state["held"]["by"] == by and not node.answers
+    first = [job for is_late, _, job in sorted(jobs) if not is_late]
+    node.before_answer = lambda: store.checkpoints["toy"]["held"]["by"] == by or pytest.fail("no checkpoint")
+    for job in first:
+        job()
+    assert node.answers["1"][0] == "done" and len(first) < len(jobs)  # the line of the log follows
 
 
 def test_a_queue_keeps_places_and_grows_its_version_with_each_change():

@@ -78,7 +78,7 @@ def given(make, store, sender, verb, *, accounts, review):
     campaign.decisions.has_accounts = accounts
     reading = CommandReader(store, node, campaign, Jobs(lambda job, **_: job()), lambda: None)
     run = outcome("a", z=1.0)
-    campaign.assign(run)  # for a regime to be named
+    campaign.answer(run)  # for a regime to be named
     campaign.apply(Exclude(region={"x": (6.0, 7.0)}))
     ready = campaign.peek()
     added = ""

@@ -171,7 +171,7 @@ def decided(session):
 def test_sessions_on_a_server_with_accounts_adopt_what_a_person_decided(shared, store):
     make, give = shared
     one, other = make(), make()
-    one.assign(outcome("a", z=1.0))  # a regime to be named
+    one.answer(outcome("a", z=1.0))  # a regime to be named
     box = {"x": (0.0, 1.0)}
     for command in (Hold(why="tea", **ANN), Release(**ANN), Exclude(region=box, **ANN), SetExcluded(regions=[], **ANN),
                     SetBounds(bounds=NARROW, **ANN), Name(regime=0, name="gel", **ANN),

@@ -24,10 +24,10 @@ TRIPS = {
         "frames are read": {("documents/_frames.py", "FrameReader.blocks")},
         "the technique takes them": {("the technique", "push")},
         "the technique finishes": {("the technique", "finish")},
-        "the result gets its regime": {("the technique", "grouped")},
         "the result is written": {("results/_writing.py", "put_bundles")},
     },
     "verdict-to-move.md": {
+        "the campaign finds its regime": {("the technique", "grouped")},
         "the explorer learns it": {("steering/_explorer.py", "Explorer.ingest")},
         "the next position is chosen": {
             ("steering/_policies.py", "new_regimes"),
@@ -39,7 +39,9 @@ TRIPS = {
     },
 }
 # Of these only calls within another: a plan moves other things as well.
-WITHIN = {"the result is written": "complete", "the explorer learns it": "absorb", "the stage moves": "measure"}
+WITHIN = {
+    "the result is written": "complete", "the explorer learns it": "answer", "the stage moves": "measure",
+}  # fmt: skip
 
 
 class Tracer:
@@ -96,7 +98,7 @@ def named(code):
 
 @pytest.fixture(scope="module")
 def traced(session):
-    """Trace two exposures, the second at the suggested position, in the threads of worker and RunEngine."""
+    """Trace two exposures, the second at the suggested position, in the threads of analysis, campaign and RunEngine."""
     agent, tracer = session.start_agent(alpha=0.001), Tracer()  # no p-value is so small: nothing is followed up
 
     def plan():
@@ -108,9 +110,11 @@ def traced(session):
 
     session.RE(agent.explore(1))  # what is compiled or imported at first use
     agent.drain()
-    agent._jobs.submit(tracer.start)
+    for jobs in (agent._jobs, agent._inbox):
+        jobs.submit(tracer.start)
     session.RE(plan())
-    agent._jobs.submit(tracer.stop)
+    for jobs in (agent._jobs, agent._inbox):
+        jobs.submit(tracer.stop)
     agent.drain()
     return tracer.stops
 

@@ -1,4 +1,4 @@
-"""A writer and a campaign without Tiled, for the states of runs."""
+"""A writer without Tiled, for the states of runs."""
 
 from dataclasses import replace
 
@@ -9,12 +9,12 @@ from ainerd.technique import Outcome
 
 
 class Sink:
-    """A writer and a campaign that keep their arguments; `there` are outcomes of events that have results."""
+    """A writer that keeps its arguments; `there` are outcomes of events that have results."""
 
     def __init__(self, technique, keys=None, roots=(), there=()):
         self.technique, self.parameters = technique, technique.parameters
         self._keys, self._roots = keys or Detector(image="det"), roots
-        self.begun, self.ended, self.absorbed, self.there = [], [], [], dict(there)
+        self.begun, self.ended, self.there = [], [], dict(there)
 
     def new_run(self):
         return Run(self._keys, self._roots)
@@ -30,18 +30,12 @@ class Sink:
         self.ended.append((subject, analysis, closes))
         return replace(outcome, status=analysis.status)
 
-    def assign(self, outcome):
-        return {"regime": 2}
-
-    def complete(self, subject, outcome, analysis, regime):
-        return replace(outcome, **regime)
+    def complete(self, subject, outcome, analysis):
+        return outcome
 
     def fail(self, subject, outcome, *, closes):
         self.ended.append((subject, None, closes))
         return replace(outcome, status="failed")
-
-    def absorb(self, outcome):
-        self.absorbed.append(outcome)
 
     def remember(self, subject, *, closes):
         pass
@@ -50,7 +44,7 @@ class Sink:
 def fed(technique, documents, sink=None, **options):
     """Return the state after the documents, and its sink."""
     sink = sink or Sink(technique, **options)
-    state = RunState(sink, sink)
+    state = RunState(sink)
     for name, doc in documents:
         state(name, doc)
     return state, sink

@@ -18,9 +18,8 @@ STEPS = {
     "result begun": (ResultStore, "take", False),
     "frames pushed": ("analysis", "push", False),
     "analysis done": ("analysis", "finish", False),
-    "regime assigned": ("campaign", "assign", False),
     "result complete": (ResultStore, "complete", False),
-    "campaign informed": ("campaign", "absorb", False),
+    "campaign informed": ("campaign", "answer", False),
 }
 
 

@@ -13,7 +13,7 @@ from ainerd.runs import RunState
 def test_the_progress_is_that_of_the_run(toy, scanned, movies, unit, seen):
     technique = toy(unit=unit)
     sink, found, events = Sink(technique), [], []
-    state = RunState(sink, sink)
+    state = RunState(sink)
     for name, doc in scanned(movies(1, 2, 3), num_points=3):
         before = state.progress
         state(name, doc)
@@ -29,7 +29,7 @@ def test_the_progress_is_that_of_the_run(toy, scanned, movies, unit, seen):
 def test_at_the_end_of_a_run_late_frames_are_waited_for(toy, scanned, movies, monkeypatch, late_s, ended_s, expected):
     technique, waits = toy(), []
     sink = Sink(technique)
-    state = RunState(sink, sink, late_s=late_s)
+    state = RunState(sink, late_s=late_s)
     monkeypatch.setattr("ainerd.runs._run.time.time", lambda: 5000.0)
     advance = state._advance
     monkeypatch.setattr(state, "_advance", lambda wait_s=None: waits.append(wait_s) or advance(0.0))

@@ -38,7 +38,7 @@ from ainerd.words import printable
 logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two looks at commands, while a plan waits for a person
-BUSY_S = 10.0  # longest wait of a plan for a busy worker
+BUSY_S = 10.0  # longest wait of a plan for a busy campaign
 
 
 class Agent(Observer):
@@ -340,7 +340,7 @@ class Agent(Observer):
         await asyncio.wait([asyncio.wrap_future(self._disks.look())], timeout=SLOW_S)
 
     async def _commands_done(self) -> None:
-        """Wait until the worker has executed the waiting commands and has a suggestion, at most `BUSY_S` for each."""
+        """Wait until the campaign has executed the waiting commands and has a suggestion, at most `BUSY_S` for each."""
 
         def execute() -> None:
             self._state.commands.read()
@@ -349,7 +349,7 @@ class Agent(Observer):
                 self._is_settled = self._campaign.proposals.settle()
 
         for job in (execute, lambda: None):  # the second runs after the jobs that the first submits
-            done, _ = await asyncio.wait([asyncio.wrap_future(self._jobs.submit(job))], timeout=BUSY_S)
+            done, _ = await asyncio.wait([asyncio.wrap_future(self._inbox.submit(job))], timeout=BUSY_S)
             if not done:
                 return
 

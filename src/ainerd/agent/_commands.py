@@ -18,8 +18,7 @@ from ainerd.runs import Jobs
 logger = logging.getLogger(__name__)
 
 LISTEN_S = 0.5  # between two looks at waiting commands
-OTHERS_S = 1.0  # between two looks at the decisions of other sessions of this agent
-URGENT = ("hold", "release")
+HOLDS, NEXT = ("hold", "release"), "next"  # what they ask for; a plan, a person or a script waits for their answers
 _LATER = (401, 403, 429, *range(500, 600))  # the server may accept it later
 STUCK_S = 30.0  # a look or a command that takes longer is reported
 CLOSE_S = 5.0  # longest wait for the thread at the end
@@ -28,9 +27,9 @@ CLOSE_S = 5.0  # longest wait for the thread at the end
 class CommandReader:
     """Reads the commands to an agent, applies them to its campaign, and writes the answers.
 
-    A thread looks for commands and claims them, every half second while Tiled answers, and at once after `wake`. It
-    executes `Hold` and `Release` itself, because the worker may be busy for many seconds; the worker executes all
-    others, before documents that wait. Commands that must wait are executed again after each result, without a request.
+    A thread looks for commands and claims them, every half second while Tiled answers, and at once after `wake`. The
+    thread of the campaign executes them, before other jobs. Commands that must wait are executed again after each
+    result, without a request. While it has nothing to do, that thread looks at the decisions of other sessions.
 
     An answer is written after all changes of the command, including its id in the checkpoint. So after a crash the next
     session finds the command in the checkpoint, or executes it.
@@ -45,6 +44,7 @@ class CommandReader:
     node : AgentNode
     campaign : Campaign
     jobs : Jobs
+        Inbox of the campaign.
     answered : callable
         Called after each answer.
     """
@@ -61,6 +61,7 @@ class CommandReader:
         self._busy_since: dict[str, float] = {}  # what a thread does now, and since when
         self._wake, self._ends = threading.Event(), False
         self._thread: threading.Thread | None = None
+        jobs.when_idle(self._look_at_others)
 
     def begin(self, *, alone: bool) -> None:
         """Complete the work of an earlier session, if no other session of this agent runs on this machine (`alone`)."""
@@ -98,12 +99,10 @@ class CommandReader:
     def look(self) -> None:
         """Find and claim the waiting commands, and submit a job that executes them. Can be called from any thread."""
         if self._find(take_over=False):
-            self._execute_urgent()
-            if self._claimed:
-                self._jobs.write(self.execute, first=True)
+            self._jobs.write(self.execute, first=True)
 
     def read(self, *, take_over: bool = False) -> None:
-        """Execute the waiting commands. Called in the worker's thread.
+        """Execute the waiting commands. Called in the thread of the campaign.
 
         With `take_over` also execute the commands that other processes have claimed.
         """
@@ -112,20 +111,21 @@ class CommandReader:
         self.execute()
 
     def execute(self, *_: object) -> None:
-        """Execute the commands that are claimed. Called in the worker's thread, also after each result."""
+        """Execute the commands that are claimed. Called in the thread of the campaign, also after each result."""
         waiting = [(key, {**metadata, "id": key}) for key, metadata in list(self._claimed.items())]
-        last_next = next((key for key, metadata in reversed(waiting) if metadata.get("do") == "next"), None)
+        last_next = next((key for key, metadata in reversed(waiting) if metadata.get("do") == NEXT), None)
         for key, metadata in waiting:
-            first = metadata.get("do") == "next"
+            do = metadata.get("do")
+            first = do in (*HOLDS, NEXT)
             if key not in self._answers:
-                if key not in self._claimed:  # the other thread has answered it meanwhile
-                    continue
                 answer = self._apply(metadata)
                 if answer.status == "waits" and key == last_next:
                     continue
                 if answer.status == "waits":  # its sender is gone
                     answer = Answer("refused", "a later command asks for the next position")
                 self._answers[key] = answer, first
+                if do in HOLDS:
+                    self._show_hold()
             self._jobs.write(partial(self._answer, key), first=first)
 
     def _look_at_others(self) -> None:
@@ -139,15 +139,11 @@ class CommandReader:
             logger.debug("other sessions of this agent are not read: %s", error)
 
     def _listen(self) -> None:
-        looked = time.monotonic()
         while not self._ends:
             self._wake.clear()
             self._busy_since["looking for commands"] = time.monotonic()
             try:
                 self.look()
-                if time.monotonic() - looked >= OTHERS_S:
-                    self._look_at_others()
-                    looked = time.monotonic()
             except Exception:  # must not end the thread: people press hold
                 logger.exception("commands are not read")
             self._busy_since.pop("looking for commands", None)
@@ -189,19 +185,13 @@ class CommandReader:
                 self._left_out.add(key)
             return None
 
-    def _execute_urgent(self) -> None:
-        """Execute the claimed commands that hold or release, and write their answers. Not in the worker."""
-        for key, metadata in list(self._claimed.items()):
-            if metadata.get("do") not in URGENT or key in self._answers:
-                continue
-            self._answers[key] = self._apply({**metadata, "id": key}), False
-            try:
-                with self._node.writing:
-                    self._node.update_state({"held": self._campaign.decisions.held})
-            except (httpx.HTTPError, KeyError) as error:  # the whole state follows
-                logger.debug("the hold is not yet in the state: %s", error)
-            self._campaign.save()
-            self._answer(key)
+    def _show_hold(self) -> None:
+        """Write at once who holds the campaign, for plans in other processes."""
+        try:
+            with self._node.writing:
+                self._node.update_state({"held": self._campaign.decisions.held})
+        except (httpx.HTTPError, KeyError) as error:  # the whole state follows
+            logger.debug("the hold is not yet in the state: %s", error)
 
     def _apply(self, metadata: Mapping[str, Any]) -> Answer:
         doing = f"executing {str(metadata.get('do'))[:20]!r}"
@@ -217,7 +207,7 @@ class CommandReader:
             self._busy_since.pop(doing, None)
 
     def _answer(self, key: str) -> None:
-        """Write the answer to a command. Both threads may write it; the second time changes nothing."""
+        """Write the answer to a command, once the checkpoint has it. A second time changes nothing."""
         answer, first = self._answers.get(key, (None, False))
         if answer is None:
             return

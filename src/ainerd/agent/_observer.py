@@ -5,6 +5,7 @@ from __future__ import annotations  # so that IPython's ? shows the types as in 
 import logging
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -55,11 +56,14 @@ REMOVED = {
 AWAY = "does not answer: documents are kept on disk until it does, and nothing is lost"
 
 
-def writer_of(technique: Technique, store: ResultStore, settings: Settings, raw: Container) -> Writer:
+def writer_of(
+    technique: Technique, store: ResultStore, settings: Settings, raw: Container, *, has_campaign: bool = False
+) -> Writer:
     """Return a writer for the results of a technique; `raw` is the container of raw runs."""
     section, positions = settings.recorded.model_dump(), tuple(settings.steering.bounds)
     recorded = RecordedKeys(positions=positions, **{**section, "units": section["units"] | settings.units})
-    return Writer(technique, store, settings.detector, recorded, tuple(settings.storage.frames), settings.name, raw)
+    roots = tuple(settings.storage.frames)
+    return Writer(technique, store, settings.detector, recorded, roots, settings.name, raw, has_campaign)
 
 
 class Observer:
@@ -108,11 +112,11 @@ class Observer:
         self._uri = str(client.context.api_uri)
         self._backup = settings.storage.directory / "unwritten"
 
-        self._jobs = Jobs()
+        self._jobs, self._inbox = Jobs("ainerd-analysis"), Jobs("ainerd-campaign")
         steering = settings.steering
         units = {settings.units.get(name, "") for name in steering.bounds}
         unit = units.pop() if len(units) == 1 else ""  # that all actuators share
-        account, submit = AgentNode(client["ainerd"], self.name).principal(), self._jobs.write
+        account, submit = AgentNode(client["ainerd"], self.name).principal(), self._inbox.write
         self._campaign = Campaign(
             technique,
             self.results,
@@ -125,14 +129,23 @@ class Observer:
             book=book_of(settings),
             announce=self._announce,
         )
-        self._writer = writer_of(technique, self.results, settings, self._raw)
+        self._writer = writer_of(technique, self.results, settings, self._raw, has_campaign=True)
         spool = Spool(self._backup / "results", self.results.answers)
         live = LivePicture(LiveNode(client["ainerd"], self.name), self._jobs) if settings.storage.live else None
         on_block = live.on_block if live is not None else lambda subject: None
         storage, late_s = settings.storage, settings.storage.late_s
         self._disks = Disks(storage.directory, storage.frames, storage.least_free_mb)
-        self._worker = Worker(self._jobs, self._writer, self._campaign, spool, late_s=late_s, on_block=on_block)
-        parts = technique, self._campaign, self._worker, self._jobs, live, settings, self._disks
+        self._worker = Worker(
+            self._jobs,
+            self._writer,
+            spool,
+            answer=self._campaign.answer,
+            pass_on=self._inbox.submit,
+            late_s=late_s,
+            on_block=on_block,
+        )
+        self._inbox.when_idle(self._campaign.write_labels)
+        parts = technique, self._campaign, self._worker, self._inbox, live, settings, self._disks
         self._state = State(self.results, *parts)
         self._display = Display(self.results, technique, self._campaign, settings)
         self._presence: Presence | None = None
@@ -152,6 +165,7 @@ class Observer:
         show_progress_of(self)
         call_before_exit(_close, weakref.ref(self))
         self._jobs.start()
+        self._inbox.start()
         self._state.start()
 
     # runs
@@ -161,7 +175,7 @@ class Observer:
         """Take a document from any source, and return at once. A run that already has its results is not analysed."""
         self._worker(name, doc)
         if name == "start" and isinstance(id := doc.get("suggestion_id"), str):
-            self._jobs.submit(partial(self._campaign.begun, id))
+            self._inbox.submit(partial(self._campaign.begun, id))
         if name == "stop":  # a script may ask for the next position now
             self._state.commands.wake()
 
@@ -233,13 +247,14 @@ class Observer:
 
     def drain(self, timeout_s: float = 60.0) -> bool:
         """Wait until all runs that have arrived are analysed and written; return False after `timeout_s`."""
+        end = time.monotonic() + timeout_s
         with waiting("analysing the runs that have arrived"):
-            return self._jobs.drain(timeout_s)
+            return all(jobs.drain(max(end - time.monotonic(), 0.0)) for jobs in (self._jobs, self._inbox))
 
     @property
     def is_busy(self) -> bool:
         """Whether a run has arrived and its results are not written yet."""
-        return self._worker.progress is not None or self._jobs.backlog > 0
+        return self._worker.progress is not None or self._jobs.backlog + self._inbox.backlog > 0
 
     def close(self) -> None:
         """End the worker after all runs that have arrived are analysed. The interpreter calls this at exit.
@@ -248,9 +263,10 @@ class Observer:
         """
         if not self._is_closed:
             self._is_closed = True
-            self._campaign.proposals.withdraw("the session ended")
             self._worker.close()
-            if self._jobs.is_alive:
+            self._inbox.submit(partial(self._campaign.proposals.withdraw, "the session ended"))
+            self._inbox.close()
+            if self._jobs.is_alive or self._inbox.is_alive:
                 why = activity().partition(" (")[0] or "Tiled is slow"
                 print(f"ainerd: the last runs are left to the next start: {why}", file=sys.stderr)
             if self._webhook is not None:
@@ -623,7 +639,7 @@ class Observer:
         """Write a run to Tiled, after its result and the answer to a script that waits for it."""
         uid = documents[0][1]["uid"]
         wait([self._worker.outcomes(uid)], RESULT_FIRST_S)
-        wait([self._jobs.write(lambda: None)], RESULT_FIRST_S)
+        wait([self._inbox.write(lambda: None)], RESULT_FIRST_S)
         while True:
             try:
                 write_run(self._raw, documents)

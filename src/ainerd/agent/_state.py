@@ -44,7 +44,7 @@ REST_S = 30.0  # pause after a server did not accept a picture
 class State:
     """Writes the state of an agent to Tiled, in a thread.
 
-    It writes a sign of life every few seconds, and the whole state after a change, once the worker has nothing to do.
+    It writes a sign of life every few seconds, and the whole state after a change, once the campaign has nothing to do.
 
     Parameters
     ----------
@@ -54,6 +54,7 @@ class State:
     campaign : Campaign
     worker : Worker
     jobs : Jobs
+        Inbox of the campaign.
     live : LivePicture or None
     settings : Settings
     disks : Disks, optional

@@ -1,9 +1,10 @@
 """The known results of one agent, and their regimes."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
+import httpx
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from ainerd.results import AtlasRecord, ResultStore
 from ainerd.steering import RowsById, Window
 from ainerd.technique import Outcome, Pace, Regimes, Technique
 
-_COLUMNS = ("raw_uid", "suggestion_id", "status", "novelty_p", "novel", "own_p", "regime", "reason")
+_COLUMNS = ("raw_uid", "suggestion_id", "status", "novelty_p", "novel", "own_p", "regime", "reason", "awaits_regime")
 
 
 def remembered(
@@ -81,7 +82,8 @@ class Atlas:
 
     def add(self, outcome: Outcome) -> int:
         """Add a result and return its label. `keep` writes the refit."""
-        self._follow(self._store.own_labels())
+        with suppress(httpx.HTTPError):  # `keep` follows the labels of others, too
+            self._follow(self._store.own_labels())
         self._fit(outcome)
         return self.regime_of(outcome.key)
 

@@ -2,10 +2,10 @@
 
 import logging
 import math
-import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._claims import Claims
-from ainerd.campaign._decisions import INVALID, Answer, Decisions, shared_of, within
+from ainerd.campaign._decisions import INVALID, Answer, Decisions, age_s, shared_of, within
 from ainerd.campaign._exposures import ExposureChoice
 from ainerd.campaign._ledger import Ledger, Notices
 from ainerd.campaign._optimizer import Travel, optimizer_of
@@ -27,19 +27,21 @@ from ainerd.campaign._reference import SteeringReference
 from ainerd.campaign._sentences import sentences
 from ainerd.config import Steering
 from ainerd.results import AgentNode, ResultStore, commands, digest
-from ainerd.steering import DoseBook, Explorer, SampleMap
+from ainerd.steering import DoseBook, SampleMap
 from ainerd.technique import Outcome, Technique
 from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
+ANSWER_S = 60.0  # until a session answers a result of another session
 MAX_CONSECUTIVE_FAILURES = 5  # a plan stops after this many exposures in a row without a result
 
 
 class Campaign:
     """Updates the explorer, the regimes and the suggestions of one agent with its results in Tiled.
 
-    The campaign is a bluesky-adaptive `Optimizer` with all optional protocols. The worker passes results to the
-    explorer, so that runs taken by hand count as well. All writing to Tiled is done in jobs.
+    The campaign is a bluesky-adaptive `Optimizer` with all optional protocols. It answers each result that is in
+    Tiled, so that runs taken by hand count as well. Its answers, commands and writes are jobs of its own thread, for
+    which the analysis does not wait.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ class Campaign:
         Store of the agent.
     steering : Steering
     submit : callable
-        Adds a job that writes to those of the worker; with ``first=True`` it comes before other writes.
+        Adds a job that writes to those of the campaign; with ``first=True`` it comes before other writes.
     unit : str
         Unit of the actuators.
     principal : str or None
@@ -91,12 +93,15 @@ class Campaign:
     ) -> None:
         names = tuple(steering.bounds)
         self._remembered = partial(remembered, store, names, readings, None if book is None else technique.pace)
-        known = self._remembered()
+        remembered_ = self._remembered()
+        known = [outcome for outcome in remembered_ if not outcome.awaits_regime]
+        self._unanswered = [outcome for outcome in remembered_ if outcome.awaits_regime]  # by an earlier session
+        self._unlabelled: dict[str, dict[str, Any]] = {}  # labels that are not in Tiled yet, by key of the result
         self._size, self._submit, self._steering = technique.embedding_size, submit, steering
         self._announce = announce
         self._weighs_travel = travel is not None or any(knob.costs for knob in steering.knobs.values())
         self._configured = {name: list(limits) for name, limits in steering.bounds.items()}
-        self._store, self._store_name, self._saving = store, str(store.agent), threading.Lock()
+        self._store, self._store_name = store, str(store.agent)
         self._changes = self._written = 0  # numbers of the newest change, and of the newest in Tiled
         self.ledger = Ledger(store, names, unit, principal)
         self.atlas = Atlas(technique, store, names, known)
@@ -146,38 +151,36 @@ class Campaign:
         self.reference.judge_all()
 
     def close_open(self) -> None:
-        """Write the final status of suggestions that an earlier session left open, and log the last result of it."""
-        known, self._found_before = self._found_before, []
+        """Answer the results that an earlier session left, close its suggestions, and log its last result."""
+        unanswered, self._unanswered = self._unanswered, []
+        for outcome in unanswered:
+            self.answer(outcome)
+        known, self._found_before = [*self._found_before, *unanswered], []
         before, shared_s = self._began, self._steering.shared_s
         if shared_s:
             before = (datetime.now(UTC) - timedelta(seconds=shared_s)).isoformat()
         self.ledger.close_open(known, self.proposals.others.own, before, is_shared=shared_s > 0)
 
-    # results, from the worker
+    # results
 
-    def assign(self, outcome: Outcome) -> dict[str, Any]:
-        """Return regime and own p-value of an analysed run, and the version of the atlas with this regime."""
-        with self._lock:
-            p, compared = self.atlas.own_p(outcome)
-            self.atlas.add(outcome)
-        version = self.atlas.keep(self._lock)
-        label = {"regime": self.atlas.regime_of(outcome.key), "atlas_version": version}
-        return label | {"own_p": p, "own_regimes": compared}
+    def answer(self, outcome: Outcome) -> Outcome:
+        """Answer a result that is in Tiled, and return it with its regime and own p-value.
 
-    def absorb(self, outcome: Outcome) -> None:
-        """Learn from a finished run, write the status of its suggestion, and prepare the next suggestion.
-
-        A recalled result (the run came again, or another process was faster) is learned once, and not logged.
+        The regime is written to the result, and the campaign learns the result, writes the status of its suggestion,
+        and prepares the next suggestion. A recalled result (the run came again, or another process was faster) is
+        learned once, and not logged unless it has no regime yet.
         """
+        if outcome.is_recalled and outcome.key in self.results:
+            return outcome
+        is_usable, is_new = outcome.status != "failed", not outcome.is_recalled or bool(outcome.awaits_regime)
+        if outcome.embedding is not None and is_new:
+            outcome = self._labelled(outcome)
         with self._lock:
-            if outcome.is_recalled and outcome.key in self.results:
-                return
-            is_usable = outcome.status != "failed"
-            if outcome.is_recalled and is_usable:
+            if is_usable and not is_new:
                 self.atlas.learn(outcome)
             self._failures = 0 if is_usable else self._failures + 1
             self._learn([outcome])
-            if outcome.exposure_s and self._weighs_travel and isinstance(self.explorer, Explorer):
+            if outcome.exposure_s and self._weighs_travel:
                 self.explorer.exposure_s = outcome.exposure_s
             self.proposals.remove(outcome.trial_id)
             # before its status is written: a plan in another process then takes no suggestion older than this result
@@ -189,14 +192,15 @@ class Campaign:
             self._later(self.ledger.status, outcome.trial_id, status, why, outcome.raw_uid)
             if is_usable and elsewhere is not None:
                 self._later(self.ledger.note, elsewhere, raw_uid=outcome.raw_uid, result=outcome.key)
-        if not outcome.is_recalled:
+        if is_new:
             told_apart = outcome.key not in self.atlas.not_told_apart
             finding = self.ledger.finding(outcome, told_apart=told_apart)
             had_alarm = bool(self.claims.alarm)
             lines = self.claims.update(self.atlas.exposures(), self.atlas.structure.components)
             # a claim is in the log before a checkpoint can know it
             note = self.ledger.note if lines else partial(self._later, self.ledger.note)
-            note(finding, raw_uid=outcome.raw_uid, result=outcome.key)
+            if not (outcome.is_recalled and self.ledger.is_logged(outcome.key)):
+                note(finding, raw_uid=outcome.raw_uid, result=outcome.key)
             for line in lines:  # other sessions find it as well
                 once = uuid.uuid5(uuid.NAMESPACE_OID, line).hex if self._steering.shared_s else None
                 note(line, once=once, raw_uid=outcome.raw_uid, result=outcome.key)
@@ -212,13 +216,27 @@ class Campaign:
             before = self.atlas.regime_before(outcome, self.explorer.window, self._steering.beam_size)
             self.notices.post(outcome, before, *self.should_stop(), self.atlas.structure)
         self.proposals.follow()
+        return outcome
+
+    def write_labels(self) -> None:
+        """Write the labels of results that are not in Tiled yet, if Tiled answers."""
+        if not self._unlabelled or (self._store.seems_away and not self._store.answers()):
+            return
+        try:
+            version = self.atlas.keep(self._lock)
+            for key, label in list(self._unlabelled.items()):
+                with suppress(KeyError):  # somebody has removed the result
+                    self._store.label(key, regime=self.atlas.regime_of(key), atlas_version=version, **label)
+                del self._unlabelled[key]
+        except httpx.HTTPError as error:
+            logger.debug("labels are not written: %s", error)
 
     def begun(self, trial_id: str) -> None:
         """Prepare the suggestion that follows the run of a suggestion, which begins now, so that people can decide.
 
-        An optimizer that is not an `Explorer` cannot take a suggestion back, so it is asked only after a result.
+        An optimizer that cannot take a suggestion back is asked only after a result.
         """
-        if trial_id in self.proposals.given and isinstance(self.explorer, Explorer):
+        if trial_id in self.proposals.given and self.explorer.takes_back:
             self.proposals.follow()
 
     # people
@@ -317,31 +335,27 @@ class Campaign:
         self._changes += 1
         self._later(self.save, self._changes, first=first)
 
-    def save(self, change: int | None = None) -> None:
-        """Write the state of this moment, so that writes in another order than their requests keep the newest.
-
-        With the number of a `change`, do nothing if another thread has written it meanwhile.
-        """
-        with self._saving:  # the thread that reads commands writes it, too
-            if change is not None and change <= self._written:
-                return
-            try:
-                self._merge()
-            except httpx.HTTPError as error:  # the next look writes it
-                logger.warning("the checkpoint of %s is not written yet: %s", self._store_name, error)
-                return
-            with self._lock:
-                newest = self._changes
-                state = {
-                    "configured": self._configured,
-                    "bounds": {name: list(limits) for name, limits in self.explorer.bounds.items()},
-                    "excluded": [{name: [*limits] for name, limits in box.items()} for box in self.explorer.excluded],
-                    "claims": self.claims.state(),
-                    **self.decisions.state(),
-                }
-            self.ledger.checkpoint(state)
-            if self.ledger.is_saved:
-                self._written = newest
+    def save(self, change: int) -> None:
+        """Write the state of this moment, unless the change with this number is in Tiled already."""
+        if change <= self._written:
+            return
+        try:
+            self._merge()
+        except httpx.HTTPError as error:  # the next look writes it
+            logger.warning("the checkpoint of %s is not written yet: %s", self._store_name, error)
+            return
+        with self._lock:
+            newest = self._changes
+            state = {
+                "configured": self._configured,
+                "bounds": {name: list(limits) for name, limits in self.explorer.bounds.items()},
+                "excluded": [{name: [*limits] for name, limits in box.items()} for box in self.explorer.excluded],
+                "claims": self.claims.state(),
+                **self.decisions.state(),
+            }
+        self.ledger.checkpoint(state)
+        if self.ledger.is_saved:
+            self._written = newest
 
     def look(self) -> bool:
         """Adopt what other sessions of this agent have decided, such as a hold; return whether something has changed.
@@ -354,6 +368,17 @@ class Campaign:
         return changed
 
     # inside
+
+    def _labelled(self, outcome: Outcome) -> Outcome:
+        """Return a result with its regime and own p-value, which are written to Tiled now or, if it is away, later."""
+        with self._lock:
+            p, compared = self.atlas.own_p(outcome)
+            self.atlas.add(outcome)
+        self._unlabelled[outcome.key] = {"own_p": p, "own_regimes": compared}
+        self.write_labels()
+        if outcome.key in self._unlabelled:
+            logger.warning("the regime of result %s is not written yet: Tiled does not take it", outcome.key)
+        return replace(outcome, regime=self.atlas.regime_of(outcome.key), own_p=p, awaits_regime="")
 
     def _elsewhere(self, outcome: Outcome) -> str | None:
         """Return where a suggestion was measured in place of its position, in words; None if it was measured there.
@@ -394,7 +419,10 @@ class Campaign:
             return None
 
     def _learn_from_others(self) -> list[Mapping[str, float]]:
-        """Learn the results of other sessions that are new in Tiled, and return their positions."""
+        """Learn the results of other sessions that are new in Tiled, and return their positions.
+
+        A result without a regime is left to its own session, and answered here if that does not happen in `ANSWER_S`.
+        """
         try:
             new = [] if self.ledger.seems_away else self._remembered(but=self._seen)
         except httpx.HTTPError as error:
@@ -402,6 +430,10 @@ class Campaign:
             return []
         with self._lock:
             new = [outcome for outcome in new if outcome.key not in self._seen]
+            for outcome in new:
+                if outcome.awaits_regime and age_s(outcome.awaits_regime) > ANSWER_S:
+                    self._later(self.answer, outcome)
+            new = [outcome for outcome in new if not outcome.awaits_regime]
             for outcome in new:
                 if outcome.status != "failed":
                     self.atlas.learn(outcome)

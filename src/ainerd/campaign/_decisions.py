@@ -112,7 +112,7 @@ class Decisions:
             self._applied[command.id] = command.do, answer
             for old in list(self._applied)[:-MOST_APPLIED]:
                 del self._applied[old]
-            self.save(first=isinstance(command, commands.Next))
+            self.save(first=isinstance(command, commands.Next | commands.Hold | commands.Release))
         return answer
 
     # other sessions of this agent

@@ -164,6 +164,13 @@ class Ledger:
         recent = [r for r in proposed[:i] if (now - datetime.fromisoformat(r.created)).total_seconds() < within_s]
         return [record for record in (*recent, *accepted) if record.id not in own]
 
+    def is_logged(self, result: str) -> bool:
+        """Return whether the log has a line on this result; False if Tiled does not answer."""
+        try:
+            return bool(self._store.is_logged(result))
+        except httpx.HTTPError:
+            return False
+
     @_softly
     def note(self, text: str, *, once: str | None = None, by: str | None = None, **ids: Any) -> None:
         """Write a line of the log. A line with a key `once` is written only once; `by` decided what it says."""

@@ -137,6 +137,9 @@ class OtherOptimizer(Windowed):
     def withdraw(self, trial_id: str) -> None:
         """Do nothing: they have no method to withdraw a suggestion."""
 
+    def rename(self, trial_id: str, name: str) -> None:
+        """Do nothing: they have no method to give a suggestion another id."""
+
     def should_stop(self) -> tuple[bool, str]:
         """Return whether to stop, and the reason. An optimizer without such a method never stops."""
         if not isinstance(self._optimizer, SupportsStoppingCriteria):

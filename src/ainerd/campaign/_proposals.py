@@ -65,7 +65,7 @@ class Proposals:
         """
         if (own := self.queue.own) is None:
             return
-        if self.steering.shared_s or not isinstance(self.explorer, Explorer):
+        if self.steering.shared_s or not self.explorer.takes_back:
             self.withdraw_own("newer results", "superseded")
             return
         self.explorer.withdraw(own.id)
@@ -255,10 +255,9 @@ class Proposals:
 
     def _chosen(self, n: int) -> list[dict[str, Any]]:
         """Return new suggestions, which regard paths and other techniques, with exposures if these are chosen."""
-        if isinstance(self.explorer, Explorer):
-            self.explorer.paths = [path.regimes for path in self.atlas.structure.paths]
-            self.explorer.holes = self.atlas.holes()
-            self.explorer.candidates = self.partners.candidates
+        self.explorer.paths = [path.regimes for path in self.atlas.structure.paths]
+        self.explorer.holes = self.atlas.holes()
+        self.explorer.candidates = self.partners.candidates
         return self.explorer.suggest(n) if self.exposures is None else [self._exposed() for _ in range(n)]
 
     def _exposed(self) -> dict[str, Any]:

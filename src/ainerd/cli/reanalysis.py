@@ -37,14 +37,6 @@ BATCHES, MOST_IN_BATCH = 64, 25  # fewest batches of many runs, and most runs in
 WORKER_DIED = "its worker died over it: too little memory?"
 
 
-class _NoCampaign:
-    def assign(self, outcome: Outcome) -> Mapping[str, Any]:
-        return {}
-
-    def absorb(self, outcome: Outcome) -> None:
-        pass
-
-
 @contextmanager
 def _worker(
     technique: Technique, store: ResultStore, settings: Settings, raw: Container, unwritten: Path
@@ -55,7 +47,7 @@ def _worker(
     """
     jobs = Jobs()
     writer, spool = writer_of(technique, store, settings, raw), Spool(unwritten, store.answers)
-    with closing(Worker(jobs, writer, _NoCampaign(), spool)) as worker:
+    with closing(Worker(jobs, writer, spool)) as worker:
         jobs.start()
         yield worker
 

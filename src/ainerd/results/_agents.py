@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tiled.client.container import Container
 from tiled.client.utils import ClientError, handle_error
 
-from ainerd.results._nodes import create_node, get_ours, our_route, read_children
+from ainerd.results._nodes import create_node, get_ours, merge_metadata, our_route, read_children
 from ainerd.results._records import digest, plain
 from ainerd.results.commands import Command, command_metadata, unverified
 from ainerd.words import utc_now
@@ -87,7 +87,7 @@ class AgentNode:
 
     def update_state(self, state: Mapping[str, Any]) -> None:
         """Replace these values of the state; the others stay."""
-        self._merge(self._key, plain(state))
+        merge_metadata(self._ainerd, f"agents/{self._key}", plain(state), SOON_S)
 
     def commands(self) -> list[tuple[str, Mapping[str, Any]]]:
         """Read key and metadata of the commands without an answer, oldest first. One request."""
@@ -135,12 +135,7 @@ class AgentNode:
     def answer(self, key: str, status: str, answer: str, fetched: Mapping[str, Any] | None = None) -> None:
         """Write the answer to a command: ``done`` or ``refused``, why, and the suggestion that it has fetched."""
         values = {"status": status, "answer": answer, "answered": utc_now(), **(fetched or {})}
-        self._merge(f"{self._key}/{key}", values)
-
-    def _merge(self, path: str, values: dict[str, Any]) -> None:
-        merge = "application/merge-patch+json"
-        body = {"content-type": merge, "metadata": values, "specs": None, "access_tags": None}
-        _write(self._ainerd, "PATCH", f"agents/{path}", body)
+        merge_metadata(self._ainerd, f"agents/{self._key}/{key}", values, SOON_S)
 
 
 class LiveNode:
@@ -186,15 +181,12 @@ def agent_key(agent: str) -> str:
 def _put(ainerd: Container, parent: str, key: str, metadata: dict[str, Any], spec: str) -> None:
     """Replace the metadata of a node, or create it; its parent too."""
     try:
-        _write(ainerd, "PUT", f"{parent}/{key}", {"metadata": metadata})
+        url = f"{ainerd.uri.rstrip('/')}/{parent}/{key}"
+        _request(ainerd, "PUT", url, json={"metadata": metadata}, params={"drop_revision": True})
     except ClientError as error:
         if error.response.status_code != httpx.codes.NOT_FOUND:
             raise
         create_node(create_node(ainerd, parent, {}, None)[0], key, metadata, spec)
-
-
-def _write(ainerd: Container, method: str, path: str, body: dict[str, Any]) -> None:
-    _request(ainerd, method, f"{ainerd.uri.rstrip('/')}/{path}", json=body, params={"drop_revision": True})
 
 
 def _request(ainerd: Container, method: str, url: str, **options: Any) -> httpx.Response:

@@ -130,6 +130,19 @@ def newest_key(container: Container, **equal: str | None) -> str | None:
     return next((key for key, _ in newest_nodes(container, 1, "", **equal)), None)
 
 
+def merge_metadata(parent: Container, path: str, values: Mapping[str, Any], timeout_s: float) -> None:
+    """Replace these values in the metadata of the child at a path; None removes one. One request, not repeated.
+
+    KeyError if the child does not exist.
+    """
+    body = {"content-type": "application/merge-patch+json", "metadata": values, "specs": None, "access_tags": None}
+    url, options = f"{parent.uri.rstrip('/')}/{path}", {"params": {"drop_revision": True}, "timeout": timeout_s}
+    response = parent.context.http_client.patch(url, json=body, **options)
+    if response.status_code == httpx.codes.NOT_FOUND:
+        raise KeyError(path)
+    handle_error(response)
+
+
 def run_readings(run: Container, names: Collection[str]) -> tuple[dict[str, NDArray[Any]], list[str]]:
     """Read scalars of a run.
 

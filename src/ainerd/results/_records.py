@@ -248,7 +248,10 @@ class ResultRecord(_OfParameters):
     own_regimes : list of int
         Regimes of the exposures that ``own_p`` compares with, as they were numbered then.
     regime, atlas_version : int
-        The label that the run got (-1: unassigned), and the atlas that gave it.
+        The label that the run got (-1: unassigned), and the atlas that gave it. An agent writes them, and ``own_p``,
+        after the result.
+    awaits_regime : str
+        When the result was written, UTC, ISO 8601; absent once it has its regime, and where no agent gives one.
     summary : dict
         The technique's own numbers and those of the series; top-level keys of the metadata.
     units : dict of str to str
@@ -309,6 +312,7 @@ class ResultRecord(_OfParameters):
     own_regimes: list[int] | None = None
     regime: Whole | None = Field(default=None, ge=-1)
     atlas_version: int | None = None
+    awaits_regime: Stamp | None = None
     summary: Scalars = Field(default_factory=dict)
     units: dict[str, str] = Field(default_factory=dict)
     arrays: dict[str, list[int]] = Field(default_factory=dict)

@@ -20,7 +20,7 @@ from ainerd.activity import counted
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._export import dataset_of_all, export_all
 from ainerd.results._files import LoadedResult, Part, average, load, plot_together, read_configuration
-from ainerd.results._nodes import create_node, newest_key, result_node, run_readings
+from ainerd.results._nodes import create_node, merge_metadata, newest_key, result_node, run_readings
 from ainerd.results._records import FINAL, STATUSES, USABLE, ConfigurationRecord, ResultRecord
 from ainerd.results._records import digest as hashed
 from ainerd.results._table import Columns, NodeFilter, NodeTable, Notes
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ainerd.results._result import AinerdResult
 
 QUICK_S = 2.0
+LABEL_S = 10.0  # longest wait for a server that is to take a label
 _ADDED = {"positions", "summary", "units"}  # fields of a record that changes are added to
 
 
@@ -535,6 +536,15 @@ class ResultStore(CampaignRecords):
             return False
         record = _added(record, **self._signature | changes).changed(status=status, reason=reason)
         return self._writer.write(record).written
+
+    def label(self, key: str, **label: Any) -> None:
+        """Write the regime of a result, with ``atlas_version``, ``own_p`` and ``own_regimes``. One request.
+
+        KeyError if the result does not exist.
+        """
+        merge_metadata(self._results, key, {**label, "awaits_regime": None}, LABEL_S)
+        if (growing := self._begun.get(key)) is not None:  # the next run of the series keeps its label until the next
+            self._begun[key] = growing.changed(**label)
 
     def close(self, key: str) -> bool:
         """Write that the result of a series is finished; False if it is not growing."""

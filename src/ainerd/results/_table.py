@@ -273,9 +273,9 @@ class NodeTable:
 
     A reading requests what changed since the cursor of the last one. A server with our pages answers that in one
     request. Another server is asked for nodes, which takes a few requests more and relies on two rules: a final child
-    does not change, and Tiled lists children in the order of creation. So the last known child and those after it are
-    requested, and those that were not final. If the last known child has moved or changed, one was removed, or two
-    were created at the same moment: then everything is read again.
+    that has its regime does not change, and Tiled lists children in the order of creation. So the last known child and
+    those after it are requested, and those that may still change. If the last known child has moved or changed, one was
+    removed, or two were created at the same moment: then everything is read again.
 
     Parameters
     ----------
@@ -344,8 +344,10 @@ class NodeTable:
             self._all, state = loaded
             self._cursor = state["cursor"]
             self._valid.note(state["problems"])
-            statuses = zip(self._all.frame.index, self._all.column("status"), strict=True)
-            self._open = {key for key, status in statuses if self._is_open(status)} | self._valid.problems.keys()
+            columns = (self._all.column(name).astype(object) for name in ("status", "awaits_regime"))
+            rows = zip(self._all.frame.index, *columns, strict=True)
+            open_ = {key for key, status, since in rows if self._is_open(status, since)}
+            self._open = open_ | self._valid.problems.keys()
             self._n_saved = len(self._all)
 
     def _update(self, parameters: Mapping[str, Any]) -> None:
@@ -373,10 +375,10 @@ class NodeTable:
         kept = self._all.at(~keys.isin([*nodes]))
         self._all = Columns.joined([kept, Columns.of(valid, number)])
         self._open -= nodes.keys()
-        self._open |= {key for key, metadata in nodes.items() if self._is_open(metadata.get("status"))}
+        self._open |= {key for key, x in nodes.items() if self._is_open(x.get("status"), x.get("awaits_regime"))}
 
-    def _is_open(self, status: Any) -> bool:
-        return self._final is not None and status not in self._final
+    def _is_open(self, status: Any, awaits_regime: Any) -> bool:
+        return self._final is not None and (status not in self._final or isinstance(awaits_regime, str))
 
     def _ask_route(self, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the answer of our route; None if the server does not have it."""

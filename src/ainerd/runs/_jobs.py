@@ -31,7 +31,7 @@ class Jobs:
     and writes before all others.
     """
 
-    def __init__(self, name: str = "ainerd-worker") -> None:
+    def __init__(self, name: str = "ainerd-analysis") -> None:
         self._name = name
         self._queue: queue.PriorityQueue[tuple[int, int, Job | None, Future[Any]]] = queue.PriorityQueue()
         self._number = itertools.count()

@@ -1,4 +1,4 @@
-"""One run in progress: its documents become analyses, regimes and results, unit by unit."""
+"""One run in progress: its documents become analyses and results, unit by unit."""
 
 import logging
 import time
@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 
 from ainerd.documents import FrameError, Whole
-from ainerd.runs._writer import Listener, Subject, Writer, is_refused, time_of
+from ainerd.runs._writer import Subject, Writer, is_refused, time_of
 from ainerd.technique import Analysis, AnalysisError, Outcome, Series
 
 logger = logging.getLogger(__name__)
@@ -26,8 +26,6 @@ class RunState:
     Parameters
     ----------
     writer : Writer
-    campaign : Listener
-        Gives each unit its regime, and learns from each result that is written.
     late_s : float
         Time after the end of the run in which its frames may arrive.
     on_block : callable
@@ -42,12 +40,11 @@ class RunState:
     def __init__(
         self,
         writer: Writer,
-        campaign: Listener,
         *,
         late_s: float = 0.0,
         on_block: Callable[[Subject], None] = lambda subject: None,
     ) -> None:
-        self._technique, self._writer, self._campaign, self._late_s = writer.technique, writer, campaign, late_s
+        self._technique, self._writer, self._late_s = writer.technique, writer, late_s
         self._on_block = on_block
         self.run = writer.new_run()
         self._subject: Subject | None = None
@@ -84,7 +81,7 @@ class RunState:
         return len(self.outcomes) + 1 if self._technique.unit == "event" else None
 
     def conclude(self, subject: Subject, analysis: Analysis | None, *, closes: bool) -> Outcome:
-        """Give a unit its regime, write its result, and let the campaign learn from it.
+        """Write the result of a unit. It has no regime yet.
 
         After any other error the unit gets a failed result; only errors of Tiled are raised.
         """
@@ -94,14 +91,14 @@ class RunState:
                 outcome = self._writer.fail(subject, before, closes=closes)
             else:
                 outcome = self._writer.analysed(subject, before, analysis, closes=closes)
-                outcome = self._writer.complete(subject, outcome, analysis, self._campaign.assign(outcome))
-            self._campaign.absorb(outcome)
+                outcome = self._writer.complete(subject, outcome, analysis)
         except Exception as error:
             if isinstance(error, httpx.HTTPError | MemoryError) and not is_refused(error):
                 raise
             logger.exception("the result of run %s is not written", subject.run.uid)
             first = subject.problem if analysis is None else None  # of a run that could not even begin
-            outcome = replace(before, status="failed", reason=first or f"{type(error).__name__}: {error}")
+            reason = first or f"{type(error).__name__}: {error}"
+            outcome = replace(before, status="failed", reason=reason, is_in_tiled=False)
             self._writer.give_up(subject, outcome.reason)
         self._writer.remember(subject, closes=closes)
         return outcome
@@ -137,8 +134,6 @@ class RunState:
             self._until = event * self.run.n_event
         begun = self._writer.begin(subject)
         if isinstance(begun, Outcome):
-            if begun.status != "failed":
-                self._campaign.absorb(begun)
             self._recalled, self._subject = begun, subject
             return True
         self._recalled, self._subject = None, begun

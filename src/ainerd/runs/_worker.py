@@ -15,11 +15,11 @@ import numpy as np
 
 from ainerd.activity import activity
 from ainerd.documents import Document, checked
-from ainerd.runs._jobs import Jobs
+from ainerd.runs._jobs import Job, Jobs
 from ainerd.runs._routes import REFERS, Routes
 from ainerd.runs._run import RunState
 from ainerd.runs._spool import Spool
-from ainerd.runs._writer import Listener, Subject, Writer, is_refused
+from ainerd.runs._writer import Subject, Writer, is_refused
 from ainerd.technique import Outcome, Series
 
 logger = logging.getLogger(__name__)
@@ -36,14 +36,16 @@ class Worker:
     ----------
     jobs : Jobs
     writer : Writer
-    campaign : Listener
-        Gives each unit its regime, and learns from each result.
     spool : Spool
         Keeps runs whose results Tiled does not accept.
+    answer : callable, optional
+        The campaign's answer to a result that is written: it returns the outcome with its regime.
+    pass_on : callable, optional
+        Does a job later, in the thread of the campaign. Default: at once.
     late_s : float
         Time after the end of a run in which its frames may arrive.
     on_block : callable, optional
-        Called in the worker's thread with the unit in progress after each block of frames.
+        Called in the thread of `jobs` with the unit in progress after each block of frames.
 
     Attributes
     ----------
@@ -55,14 +57,16 @@ class Worker:
         self,
         jobs: Jobs,
         writer: Writer,
-        campaign: Listener,
         spool: Spool,
         *,
+        answer: Callable[[Outcome], Outcome] = lambda outcome: outcome,
+        pass_on: Callable[[Job], object] = lambda job: job(),
         late_s: float = 0.0,
         on_block: Callable[[Subject], None] = lambda subject: None,
     ) -> None:
         self._jobs, self._writer, self._spool = jobs, writer, spool
-        self._new_state = partial(RunState, writer, campaign, late_s=late_s, on_block=on_block)
+        self._answer, self._pass_on = answer, pass_on
+        self._new_state = partial(RunState, writer, late_s=late_s, on_block=on_block)
         self._on_outcome: list[Callable[[Outcome], None]] = []
         self._futures: dict[str, Future[list[Outcome]]] = {}
         self._open_runs: dict[str, Delivery] = {}  # by uid of the start document
@@ -88,7 +92,7 @@ class Worker:
         self._jobs.submit(partial(self._take, name, doc, time.monotonic()))
 
     def on_outcome(self, listener: Callable[[Outcome], None]) -> None:
-        """Call a function, in the worker's thread, with each outcome once its result is written."""
+        """Call a function, in the thread of the campaign, with each outcome once its result has its regime."""
         self._on_outcome.append(listener)
 
     def outcomes(self, raw_uid: str) -> "Future[list[Outcome]]":
@@ -172,7 +176,7 @@ class Worker:
         for delivery in self._open_runs.values():  # the next session, or another agent, analyses them
             delivery.state.run.close()
         self._open_runs.clear()  # these and the listeners refer to the worker: without them it is freed at once
-        self._on_outcome.clear()
+        self._pass_on(self._on_outcome.clear)
 
     def _take(self, name: str, doc: Any, since: float) -> None:
         """Pass a document to its run. The worker survives any error."""
@@ -201,25 +205,35 @@ class Worker:
         return [self._open_runs[start] for start in starts if start in self._open_runs]
 
     def _deliver(self, delivery: "Delivery", name: str, doc: dict[str, Any]) -> None:
-        """Pass a document to its run, and new outcomes to the listeners and futures."""
+        """Pass a document to its run, and new outcomes to the campaign, the listeners and the futures."""
         try:
             delivery(name, doc)
         finally:  # a plan may wait for the outcomes, whatever went wrong
-            outcomes = delivery.state.outcomes
-            new = outcomes[delivery.n_passed :]
+            new = delivery.state.outcomes[delivery.n_passed :]
             delivery.n_passed += len(new)
-            for outcome in new:
-                for listener in self._on_outcome:
-                    try:
-                        listener(outcome)
-                    except Exception:  # a display must not cost a run
-                        logger.exception("error in a listener to run %s", outcome.raw_uid)
             if delivery.has_ended:
-                self._resolve(delivery.state.run.uid, outcomes)
+                self._current = None
+                self._open_runs.pop(delivery.state.run.uid, None)
+            if new:
+                self._pass_on(partial(self._conclude, delivery.answered, new))
+            if delivery.has_ended:
+                self._pass_on(partial(self._resolve, delivery.state.run.uid, delivery.answered))
+
+    def _conclude(self, answered: list[Outcome], new: list[Outcome]) -> None:
+        """Let the campaign answer new outcomes, and pass them to the listeners. In the thread of the campaign."""
+        for outcome in new:
+            try:
+                answered.append(self._answer(outcome) if outcome.is_in_tiled else outcome)
+            except Exception:  # the next start answers it
+                logger.exception("the result of run %s has no regime", outcome.raw_uid)
+                answered.append(outcome)
+            for listener in self._on_outcome:
+                try:
+                    listener(answered[-1])
+                except Exception:  # a display must not cost a run
+                    logger.exception("error in a listener to run %s", outcome.raw_uid)
 
     def _resolve(self, raw_uid: str, outcomes: list[Outcome]) -> None:
-        self._current = None
-        self._open_runs.pop(raw_uid, None)
         self._ended.discard(raw_uid)
         if outcomes:
             self.concluded, self._last_run = self.concluded + 1, raw_uid
@@ -250,7 +264,8 @@ class Delivery:
     ) -> None:
         self._writer, self._spool, self._is_kept, self._new_state = writer, spool, is_kept, new_state
         self.state = new_state()
-        self.n_passed = 0  # outcomes that the listeners have; a second analysis gives the same ones again
+        self.n_passed = 0  # outcomes that the campaign has; a second analysis gives the same ones again
+        self.answered: list[Outcome] = []  # by the campaign
         self._documents: list[Document] = []
         self._n_bytes = 0
         self._has_died = False
@@ -342,7 +357,8 @@ class Delivery:
 
     def _failed(self, reason: str) -> Outcome:
         """Return the outcome of a run that has no result in Tiled."""
-        return replace(self._writer.outcome(self.state.run, self.state.run.uid), status="failed", reason=reason)
+        outcome = self._writer.outcome(self.state.run, self.state.run.uid)
+        return replace(outcome, status="failed", reason=reason, is_in_tiled=False)
 
     def _begin_again(self, error: BaseException, name: str) -> None:
         """Analyse the run again from its start after an error that would end the worker. Give up after a second one."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 import numpy as np
@@ -18,6 +18,7 @@ from ainerd.config import Detector, Recorded
 from ainerd.documents import Block, Run, RunReader, Whole, documents_of
 from ainerd.results import ResultRecord, ResultStore
 from ainerd.technique import Analysis, AnalysisError, Outcome, RunAnalysis, RunInfo, Series, Technique, begin
+from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
 
@@ -50,16 +51,6 @@ class RecordedKeys(Recorded):
         """Units by data key."""
         keys = {**{name: name for name in self.positions}, **self.series, **self.readings}
         return {key: self.units[name] for name, key in keys.items() if self.units.get(name)}
-
-
-class Listener(Protocol):
-    """The methods of a campaign that the worker calls, in its own thread."""
-
-    def assign(self, outcome: Outcome) -> Mapping[str, Any]:
-        """Return the `regime` and `atlas_version` of an analysed unit, before its result is written."""
-
-    def absorb(self, outcome: Outcome) -> None:
-        """Learn from a unit, after its result is written."""
 
 
 @dataclass
@@ -185,6 +176,8 @@ class Writer:
         Name of the agent.
     raw : Container, optional
         The raw runs, for frames without a file here and for earlier runs of a series.
+    has_campaign : bool
+        Whether a campaign gives each result its regime, after it is written.
     """
 
     technique: Technique
@@ -194,6 +187,7 @@ class Writer:
     roots: tuple[Path, ...]
     agent: str
     raw: Container | None = None
+    has_campaign: bool = False
     _growing: dict[str, Subject] = field(default_factory=dict)  # series by key
 
     @property
@@ -280,21 +274,19 @@ class Writer:
             reason=subject.problem or "",
         )
 
-    def complete(self, subject: Subject, outcome: Outcome, analysis: Analysis, regime: Mapping[str, Any]) -> Outcome:
-        """Write an analysis and its `regime` (with the version of the atlas); return the outcome that is in Tiled."""
+    def complete(self, subject: Subject, outcome: Outcome, analysis: Analysis) -> Outcome:
+        """Write an analysis; return the outcome that is in Tiled."""
         series = {name: subject.series(key) for name, key in self.recorded.series.items()}
         began = time_of(subject.runs[0].start_doc.get("time"))
         if began is None:
             began = min((t[0] for t, _ in series.values() if t.size), default=0.0)
         relative = {name: (t - began, y) for name, (t, y) in series.items() if t.size}
         details = self._details(subject, outcome)
-        details |= {"n_frames": subject.n_taken, "frame_time_s": subject.run.frame_time_s, **regime}
+        details |= {"n_frames": subject.n_taken, "frame_time_s": subject.run.frame_time_s}
+        outcome = replace(outcome, awaits_regime=utc_now() if self.has_campaign else "")
+        details["awaits_regime"] = outcome.awaits_regime or None
         is_written = self.store.complete(outcome.key, analysis, status=outcome.status, series=relative, **details)
-        return (
-            replace(outcome, regime=regime.get("regime", -1), own_p=regime.get("own_p"))
-            if is_written
-            else self._recall(subject)
-        )
+        return outcome if is_written else self._recall(subject)
 
     def fail(self, subject: Subject, outcome: Outcome, *, closes: bool) -> Outcome:
         """Write why a unit has no analysis (not yet, unless it `closes`); return the outcome that is in Tiled."""
@@ -395,7 +387,7 @@ class Writer:
         if subject.series_id and subject.run.uid not in (record.raw_uids or ()):
             reason = f"series {subject.series_id} is closed: the run is not in it, give it another name"
             logger.warning("run %s: %s", subject.run.uid, reason)
-            return replace(outcome, status="failed", reason=reason)
+            return replace(outcome, status="failed", reason=reason, is_in_tiled=False)
         return outcome
 
     def _rebuild(self, subject: Subject, uids: list[str]) -> Subject | None:

@@ -91,6 +91,7 @@ class Explorer(Windowed):
     False
     """
 
+    takes_back = True
     terms: ClassVar = ("unexplored", "empty_radius", "boundary", "layer", "novel_neighbour", "travel", "missed")
 
     def __init__(
@@ -131,12 +132,7 @@ class Explorer(Windowed):
             (k, knob) for k, name in enumerate(window.names) if (knob := window.knobs.get(name)) and knob.costs
         ]
         self._motors, self._policy = travel_time, policy
-        self.exposure_s = exposure_s or 1.0  # may be set once an exposure was measured
-        # May be set: the regimes of each path, between which no boundary is mapped; and the holes of paths, each the
-        # part of a knob, from and to, in which nothing was measured.
-        self.paths: Sequence[tuple[int, ...]] = ()
-        self.holes: Sequence[tuple[str, float, float]] = ()
-        self.candidates: Sequence[Candidate] = ()  # novel to other techniques; may be set
+        self.exposure_s = exposure_s or 1.0
         self._seed = seed
         self._trials = Trials(window.names, labeler, noise, alpha)
 

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.knobs import READBACK, Knob, lengths
 from ainerd.words import place
+
+if TYPE_CHECKING:
+    from ainerd.steering._explorer import Candidate
 
 NODES = 1600  # of the grid, about
 FEWEST = 3  # of them along a knob
@@ -222,9 +225,29 @@ class Window:
 
 
 class Windowed:
-    """An optimizer whose suggestions lie in a window."""
+    """An optimizer whose suggestions lie in a window, as a campaign uses it.
+
+    Attributes
+    ----------
+    window : Window
+    takes_back : bool
+        Whether it can withdraw a suggestion and choose again.
+    exposure_s : float
+        Length of an exposure; may be set once one was measured. This and the following may be ignored.
+    paths : sequence of tuple of int
+        The regimes of each path, between which no boundary is mapped; may be set.
+    holes : sequence of (str, float, float)
+        Holes of paths: the part of a knob, from and to, in which nothing was measured; may be set.
+    candidates : sequence of Candidate
+        Positions that are novel to other techniques; may be set.
+    """
 
     window: Window
+    takes_back: ClassVar[bool] = False
+    exposure_s: float = 1.0
+    paths: Sequence[tuple[int, ...]] = ()
+    holes: Sequence[tuple[str, float, float]] = ()
+    candidates: Sequence["Candidate"] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
