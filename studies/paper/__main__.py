@@ -26,7 +26,7 @@ from ainerd_xpcs.latent import Encoder
 from sim_devices import SimulatedInstrument, Yielding
 from studies._session import attached_session
 from studies.paper import figures
-from studies.paper.azimuths import coincidence, read_azimuths
+from studies.paper.azimuths import AGES, coincidence, read_azimuths
 
 OUTPUT = Path(__file__).resolve().parents[2] / "output"
 EXPOSURES, FRAMES, SECONDS = 60, 256, 50.0  # at one place: fifty minutes in all
@@ -72,7 +72,7 @@ def relax(output: Path, *, exposures: int = EXPOSURES, speed: float = SPEED) -> 
     console.print(f"[dim]{exposures} exposures of {SECONDS:g} s at one place go to {output}[/]")
     with attached_session(
         output,
-        series={"time_since_shear": "rheometer_time_since_shear"},  # the wall's clock is not the sample's
+        series={AGES: "rheometer_time_since_shear"},  # the wall's clock is not the sample's
         sample="null",
         sample_seed=AVALANCHES,
         speed=speed,

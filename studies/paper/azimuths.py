@@ -12,6 +12,7 @@ from sklearn.cluster import KMeans
 
 from ainerd.results import ResultStore
 
+AGES = "since_shear"  # a series; a reading has another name
 _SHUFFLES = 500
 _TOO_FAST_S = 60.0
 _NEEDED = 7  # readings to which a step on a parabola is fitted
@@ -81,8 +82,8 @@ def read_azimuths(store: ResultStore, *, k: int = 4, age: str = "time_since_shea
     k : int
         Number of clusters; the paper has 4 to 6.
     age : str
-        Name of the time since shear stopped: a reading of each run, and a series if it was monitored. Without it times
-        count from the first exposure.
+        Name of the reading that is the time since shear stopped. Without it times count from the first exposure. If the
+        series `AGES` was monitored, it gives the times of the stress.
     series : str
         Name of the series of the stress.
 
@@ -100,22 +101,22 @@ def read_azimuths(store: ResultStore, *, k: int = 4, age: str = "time_since_shea
     since_first = (runs["run_time"] - runs["run_time"].min()).dt.total_seconds()
     start = runs[age].fillna(since_first) if age in runs else since_first
     runs = runs.assign(start_s=start, stop_s=start + duration)
-    stress = [_stress(store, str(key), run, age, series) for key, run in runs.iterrows()]
+    stress = [_stress(store, str(key), run, series) for key, run in runs.iterrows()]
     stress = [table.assign(exposure=i) for i, table in enumerate(stress) if len(table)]
     points, stress = unit(latents), pd.concat(stress or [_NO_STRESS])
     return Azimuths(runs=runs, latents=latents, points=points, labels=cluster(points, k), stress=stress)
 
 
-def _stress(store: ResultStore, key: str, run: pd.Series, age: str, series: str) -> pd.DataFrame:
+def _stress(store: ResultStore, key: str, run: pd.Series, series: str) -> pd.DataFrame:
     """Return columns age and stress of one exposure; if the age was not monitored, the series spans the exposure."""
     names = store.record(key).series
     if series not in names:
         return _NO_STRESS
     measured = store.series(key, series).dropna().query("time >= 0")  # the first value is from before the run
     time = measured["time"].to_numpy(float)
-    if age in names:
-        aged = store.series(key, age)
-        ages = np.interp(time, aged["time"], aged[age])
+    if AGES in names:
+        aged = store.series(key, AGES)
+        ages = np.interp(time, aged["time"], aged[AGES])
     else:
         ages = run["start_s"] + time * (run["stop_s"] - run["start_s"]) / max(time.max(initial=0.0), 1e-9)
     return pd.DataFrame({"age": ages, "stress": measured[series].to_numpy(float)})
