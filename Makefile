@@ -118,7 +118,6 @@ tutorial: $(READY) ## the output and the pictures of the tutorial, from sessions
 
 bench: $(PEERS_READY) ## the studies that take no night, each a table and a JSON in output/studies
 	$(BIN)/python -m studies.two_time all
-	$(BIN)/python -m studies.scale scale
 	$(BIN)/python -m studies.scale query
 	$(BIN)/python -m studies.scale reading
 	$(BIN)/python -m studies.numbers all

@@ -171,9 +171,10 @@ def add_cases(raw: Container, ainerd: Container, key: str) -> None:
         store.set_status(status, status, "a bubble", by=by)
     store.log("measured", raw_uid=one.raw_uid)
     store.note("a bubble", raw_uid=record(4).raw_uid, scan="4")
+    scan = {"raw_uid": record(20).raw_uid, "scan_id": 20, "start": {"plan": "count", "sample": "PEG 4"}}
     cases: list[dict[str, Any]] = [
-        {"scan_id": 20, "event": 1, "start": {"plan": "count", "sample": "PEG 4"}},
-        {"scan_id": 20, "event": 2, "start": {"plan": "count", "sample": "PEG 4"}, "status": "partial"},
+        scan | {"event": 1},
+        scan | {"event": 2, "status": "partial"},
         {"status": "failed", "reason": "the disk was full", "retake": True, "regime": None},
         {"status": "failed", "reason": "zero photons: is the shutter open?", "regime": None},
         {"status": "computing", "regime": None},

@@ -1,13 +1,9 @@
-"""Files of frames: how fast they are read and reduced, by one process and by several."""
+"""Files of frames: how fast they are read and reduced."""
 
-import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import h5py
@@ -18,9 +14,9 @@ from pyFAI.detectors import Detector
 from rich.progress import track
 
 from ainerd.documents import FrameReader
-from ainerd_xpcs import Partition, TwoTimeReducer, split
+from ainerd_xpcs import Partition, TwoTimeReducer
 from sim_devices import DATASET, Geometry
-from studies._tools import Row, forget_peak, memory_mb, seconds
+from studies._tools import Row, seconds
 
 BLOCK = 50
 DISTINCT = 50  # frames of a movie, which are repeated
@@ -118,41 +114,3 @@ def read_large(folder: Path, frames: int, level: float) -> Iterator[Row]:
             "file (kB/frame)": path.stat().st_size / frames / 1e3,
             "reader to maps (frames/s)": frames / took,
         }
-
-
-def parallel(n_frames: int, numbers: list[int]) -> Iterator[Row]:
-    """Yield the time that one run takes on each number of workers, and the peak of memory of the largest worker.
-
-    Frames have 128 × 192 pixels with .02 photons each, in four rings of 18 sectors. Each worker reads the whole file
-    for its part of the pixels.
-    """
-    small = Geometry(shape=(128, 192), beam_center_px=(64, 96), distance_m=6, q_range_inv_nm=(0.005, 0.031))
-    partition = ring_of(small, detector=Detector(55e-6, 55e-6, max_shape=small.shape), n_q=4, mask=None)
-    with TemporaryDirectory() as folder:
-        path, whole = Path(folder) / "run.h5", None
-        write_movie(path, np.full(partition.shape, 0.02), n_frames, **PACKED)
-        for n in numbers:
-            with ProcessPoolExecutor(n, get_context("spawn")) as pool:
-                parts = split(partition, n)
-                list(pool.map(partial(maps_of, path=path, n_frames=512), parts))  # imports, compiles
-                began = time.perf_counter()
-                done = list(pool.map(partial(maps_of, path=path, n_frames=n_frames), parts))
-                took = time.perf_counter() - began
-            maps = np.concatenate([part for part, _ in done])
-            whole = maps if whole is None else whole
-            yield {
-                "workers": n,
-                "T": n_frames,
-                "bins": partition.n_roi,
-                "pixels": len(partition.pixels),
-                "wall (s)": took,
-                "most memory of a worker (MB)": max(peak for _, peak in done),
-                "same bits": str(np.array_equal(maps, whole, equal_nan=True)),
-            }
-
-
-def maps_of(part: Partition, path: Path, n_frames: int) -> tuple[NDArray, float]:
-    """Return the maps of a part's bins, and the memory that they took in MB."""
-    forget_peak()
-    before = memory_mb()
-    return reduced(by_reader(path, part, n_frames), part, n_frames), memory_mb("VmHWM") - before

@@ -1,7 +1,7 @@
-"""Curves of g2 of known models, whose noise is that of simulated fields: pulls, choices, refusals and times."""
+"""Curves of g2 of known models, whose noise is that of simulated fields: pulls, choices and refusals."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.stats import norm
 
-from ainerd_xpcs import LEFT_OVER, MultiTau, Partition, Relaxation, fit_curves, fit_relaxation
+from ainerd_xpcs import LEFT_OVER, Relaxation, fit_curves
 from ainerd_xpcs.numerics._fit_curves import LEFT_OVER_OF_FILES
-from studies._exposures import frames, plain
 from studies._tools import Row
 
 N_FRAMES = 3000
@@ -240,27 +239,3 @@ def found(quick: bool) -> Iterator[Row]:
         "curves": n, "identifiable": len(known), "of these with tau": known["found"].mean(),
         "within 3": (table["z"].dropna().abs() < 3).mean(),
     }  # fmt: skip
-
-
-def speed() -> Iterator[Row]:
-    """Yield the CPU time of 360 curves of a file, 60 of each model, and of 18 bins of an exposure and their ring."""
-    noise = {name: Noise(shape, seed, 500) for seed, (name, shape) in enumerate(MODELS.items())}
-    y = np.concatenate(
-        [1 + CONTRAST * g1(LAG, **MODELS[name]) ** 2 + each.draw(60, 300) for name, each in noise.items()]
-    )
-    error = np.concatenate([np.tile(each.error(300), (60, 1)) for each in noise.values()])
-    labels = np.repeat(np.arange(1, 19), 570).reshape(18, 570)
-    parts = np.tile(np.arange(570) * 4 // 570 + 1, (18, 1))
-    correlator = MultiTau(Partition.from_roi_map(labels, static_map=parts))
-    rng = np.random.default_rng(0)
-    correlator.push(frames(plain(0.1, 1.0), 500, labels.shape, rng, photons=250.0, modes=5))
-    g2 = correlator.result()
-    works: dict[str, Callable[[], object]] = {
-        "360 curves": lambda: fit_curves(LAG, y, error, n_frames=N_FRAMES),
-        "18 bins and their ring": lambda: (fit_relaxation(g2), fit_relaxation(g2, together=True)),
-    }
-    for what, do in works.items():
-        do()  # compiles
-        began = time.process_time()
-        do()
-        yield {"what": what, "CPU s": time.process_time() - began}

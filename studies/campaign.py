@@ -10,9 +10,6 @@ campaign    An agent explores samples in closed loop with devices, RunEngine, Ti
 demo        The samples of `make demo` as a user gets them: the same instrument, settings and choice of positions, and
             each sort of sample in turn, without the page and the pictures. Exposures of known kinds that are called
             novel are counted, and regimes that are named "new" although most of their exposures are of known kinds.
-restarted   Nights as in `campaign`, with a second session from the middle on and a third that begins when all is done:
-            whether `agent.regimes()`, with its claims, and the sentences on the page are the same before and after each
-            start, and whether no line of the log about regimes and claims was written again.
 
 Intervals are 95 %, from a bootstrap over campaigns. An interrupted study continues where it stopped, unless
 the code that decides was changed.
@@ -25,7 +22,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
-from rich.progress import track
 from sklearn.metrics import adjusted_rand_score
 
 import ainerd
@@ -35,14 +31,13 @@ from agents.rheo_xpcs import TOML
 from ainerd.results import AgentNode
 from ainerd.views import kinds_of
 from sim_devices import SimulatedInstrument
-from studies._session import Session, attached_session
+from studies._session import attached_session
 from studies._tools import Case, Row, Study, bootstrap, digest_of, interval, report, resumed
 
 OWN, PRESCRIBED = ("particles", "blocks", "flow_field"), ("inclusions", "voronoi", "bands")
 SAMPLES = {"own": OWN, "prescribed": PRESCRIBED, "one regime": ("null",)}
 FRAMES, EXPOSURE_S, SPEED = 250, 50.0, 100.0
 ALPHA = 0.05
-MOMENTS = ("in the middle", "at the end")  # of a night, at which a session ends
 SOURCE = Path(ainerd.__file__).parents[1]
 
 study = Study(__doc__)
@@ -81,52 +76,6 @@ def demo(samples: int = 20, seed: int = 5000, workers: int = 1, quick: bool = Fa
     report("demo_regimes", by_regime(rows), seed=seed)
     report("demo_samples", map(of_sample, rows), seed=seed)
     report("demo", of_all_samples(rows), most={"measured": "at most"}, least={"measured": "at least"}, seed=seed)
-
-
-@study.part
-def restarted(nights: int = 10, exposures: int = 12, seed: int = 3026, quick: bool = False) -> None:
-    """Restart the session in the middle of each night and at its end; ``--quick`` takes two nights of six exposures."""
-    nights, exposures = (2, 6) if quick else (nights, exposures)
-    kinds = [*OWN, *PRESCRIBED, "null"]
-    rows = [in_sessions(seed + i, kinds[i % len(kinds)], exposures) for i in track(range(nights), "nights")]
-    same = dict.fromkeys((f"{what}, {when}" for what in ("prompt", "page", "log") for when in MOMENTS), 1)
-    report("campaign_restarted", rows, least=same, exposures=exposures, frames=FRAMES)
-
-
-# campaign
-
-
-def in_sessions(seed: int, sample: str, exposures: int) -> Row:
-    """Return whether the sessions of a night and the page use the same words."""
-    row: Row = {"sample": sample, "seed": seed}
-    options = {"sample": sample, "sample_seed": seed, "speed": SPEED, "seed": seed}
-    with TemporaryDirectory() as folder, attached_session(Path(folder), **options) as session:
-        session.frames(FRAMES, EXPOSURE_S)
-        for moment in MOMENTS:
-            session.explore(exposures // 2)
-            words, lines = session.agent.regimes(), claimed(session)
-            session.close()  # writes the last state, which the page shows
-            page = on_page(session)
-            session.start_agent()
-            session.agent.attach(session.RE)
-            row[f"prompt, {moment}"] = session.agent.regimes() == words
-            row[f"page, {moment}"] = page == words[len(words) - len(page) :]
-            row[f"log, {moment}"] = claimed(session) == lines
-        row |= {"results": len(session.agent.results.table()), "words": "; ".join(words)}
-    return row
-
-
-def claimed(session: Session) -> list[str]:
-    """Return the lines of the log about regimes and claims."""
-    return [text for text in session.agent.log()["text"] if "regime" in text and "scan" not in text]
-
-
-def on_page(session: Session) -> list[str]:
-    """Return the sentences about regimes on the page of the campaign."""
-    http, path = session.client.context.http_client, "/".join(session.client["ainerd"].path_parts)
-    base = str(session.client.context.api_uri).rstrip("/").removesuffix("/api/v1")
-    answer = http.get(f"{base}/custom/ainerd/campaign/{path}").raise_for_status()
-    return list(answer.json()["regimes"]["sentences"])
 
 
 def in_closed_loop(seed: int, exposures: int, case: Case) -> Row:

@@ -27,7 +27,7 @@ from ainerd.server import embedded_server  # noqa: E402
 from sim_devices.ioc import start_ioc  # noqa: E402
 from studies._session import settings_in  # noqa: E402
 from studies._tools import Study, report  # noqa: E402
-from studies.latency import EXPOSURE_S, Moment, gaps, results  # noqa: E402
+from studies.latency import EXPOSURE_S, Moment, completions_of, gaps, results  # noqa: E402
 
 HARDWARE = TOML.with_name("agent.instrument.toml")
 WAIT_S = 10.0
@@ -61,15 +61,7 @@ class Bench:
         self.agent = build_agent(
             self.settings, client, detector=self.detector, actuators=self.actuators, acquire=epics.counted
         )
-        self.RE, self.done = RunEngine({}), list[Moment]()
-        complete = self.agent.results.complete
-
-        def noted(*args: Any, **kwargs: Any) -> bool:
-            written = complete(*args, **kwargs)
-            self.done.append(Moment.now())
-            return written
-
-        self.agent.results.complete = noted  # type: ignore[method-assign]
+        self.RE, self.done = RunEngine({}), completions_of(self.agent)
 
     def expose(self, frames: int) -> tuple[Moment, list[Any]]:
         """Take a run, and return when its event came and its documents."""

@@ -1,8 +1,7 @@
 """Events of a Rigaku detector to C2 and g2: frames per second, and memory.
 
 The detector has 512 × 1024 pixels. Eighteen bins of 997 pixels in four static rings, or the whole detector in 32 bins.
-Files are in the page cache. boost_corr correlates the same frames, dense, on the CPU, if it can be
-imported: put the ``src`` of a checkout on PYTHONPATH.
+Files are in the page cache.
 """
 
 import os
@@ -12,20 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from itertools import pairwise
 from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from event_model import compose_run, compose_stream_resource
 from numpy.typing import NDArray
 from rich.progress import track
 
-from ainerd.config import Detector
-from ainerd.documents import Run, Whole
-from ainerd.runs import Jobs, Subject
 from ainerd.threads import one_thread
 from ainerd_xpcs import (
     Do,
@@ -38,10 +32,8 @@ from ainerd_xpcs import (
     read_rigaku,
     rigaku_gaps,
 )
-from ainerd_xpcs.technique import RheoXPCS
 from sim_devices import Rigaku3M, sparse_speckle, write_words
 from studies._tools import Row, Study, forget_peak, memory_mb, report, seconds
-from studies.two_time import boost_corr
 
 SHAPE = (512, 1024)
 FRAMES = 2048  # of a block
@@ -53,8 +45,6 @@ study = Study(__doc__)
 @study.part
 def speed(quick: bool = False, rounds: int = 3, frames: int = 16_384, pixels: str = "") -> None:
     """Measure frames per second, from the file to the sums of both; of the whole detector `frames` at most."""
-    if find_spec("boost_corr") is None:
-        print("boost_corr cannot be imported: its column stays empty")
     with tempfile.TemporaryDirectory() as folder, one_thread:
         rows = rates(Path(folder), quick, rounds, frames, pixels)
         report("events_speed", rows, least={"with C2 and g2": "dense"}, threads=1, quick=quick)
@@ -66,14 +56,6 @@ def memory(quick: bool = False, frames: int = 1_000_000, pixels: str = "") -> No
     with tempfile.TemporaryDirectory() as folder, one_thread:
         rows = peaks(Path(folder), frames // 10 if quick else frames, pixels)
         report("events_memory", rows, most={"peak (MB)": "allowed (MB)"}, quick=quick)
-
-
-@study.part
-def late(quick: bool = False, times: float = 2.0) -> None:
-    """Measure how late a result is if the detector is some `times` as fast as the analysis of its run."""
-    with tempfile.TemporaryDirectory() as folder:
-        rows = delays(Path(folder), times, 4096 if quick else 16_384)
-        report("events_late", rows, most={"late (s)": "allowed (s)"}, quick=quick)
 
 
 @study.part
@@ -139,7 +121,6 @@ def rates(folder: Path, quick: bool, rounds: int, n_frames: int, pixels: str) ->
             times = np.min(turns, axis=0)
             some = 200 if name == "whole" else 1000
             dense = seconds(partial(dense_way, path, where, some)) / some
-            peer = np.nan if find_spec("boost_corr") is None else seconds(partial(boost_corr_way, path, where, some))
             k = n / times / 1000
             yield {
                 "photons": photons,
@@ -152,7 +133,6 @@ def rates(folder: Path, quick: bool, rounds: int, n_frames: int, pixels: str) ->
                 "with g2": k[3],
                 "dense": 1e-3 / dense,
                 "ours / dense": k[1] * dense * 1000,
-                "boost_corr": some / peer / 1000,
             }
 
 
@@ -257,20 +237,6 @@ def dense_way(path: Path, where: Partition, n_frames: int) -> None:
         live.push(frames[begin:end])
 
 
-def boost_corr_way(path: Path, where: Partition, n_frames: int) -> None:
-    """Correlate dense frames with boost_corr: its multi-tau, which takes blocks that divide its queue, and its maps."""
-    import torch
-    from boost_corr import MultitauCorrelator
-
-    frames = dense_of(next(read_rigaku(path, where, order="rows", block=n_frames)), n_frames).astype(np.float32)
-    torch.set_num_threads(1)
-    live = MultitauCorrelator((1, frames.shape[1]), n_frames, max_memory=4.0)
-    for begin in range(0, n_frames, 32):
-        live.process(torch.from_numpy(frames[begin : begin + 32]))
-    live.post_process()
-    boost_corr(frames, where)
-
-
 def peaks(folder: Path, n_frames: int, pixels: str) -> Iterator[Row]:
     """Yield the peak beside the memory at the beginning; the frames of a file come again, by some pixels apart."""
     for name, partition in PARTITIONS.items():
@@ -307,65 +273,6 @@ def long_run(path: Path, where: Partition, n_frames: int, distinct: int, parts: 
     reducer.maps()
     live.result()
     assert screen.no_contrast is None
-
-
-def delays(folder: Path, times: float, n_frames: int) -> Iterator[Row]:
-    """Yield delays of runs of several lengths whose frames are announced as a detector takes them."""
-    technique, photons = RheoXPCS(eighteen()), 0.001
-    analysed(technique, movie(folder, photons, n_frames), n_frames, 1e9)  # compiles
-    longest = n_frames * 4
-    _, took = analysed(technique, movie(folder, photons, longest), longest, 1e9)
-    rate = times * longest / took
-    for n in (n_frames, n_frames * 2, longest):
-        delay, _ = analysed(technique, movie(folder, photons, n), n, rate)
-        expected = n * (took / longest - 1 / rate)
-        row = {"T": n, "kframes/s": rate / 1000, "detector (s)": n / rate, "late (s)": delay, "expected (s)": expected}
-        yield {**row, "allowed (s)": 1.5 * expected + 1}
-
-
-def analysed(technique: RheoXPCS, path: Path, n_frames: int, rate: float) -> tuple[float, float]:
-    """Return the seconds from the last announcement, and from the first, until the last frame is correlated.
-
-    Documents are handled in a thread, as by an agent's worker. Without a number of frames the bank is not calibrated
-    meanwhile, which would take seconds in the first run of each length.
-    """
-    run = Run(Detector(image="det", frame_time_s="t", pixel_order="rows"), [path.parent])
-    bundle = compose_run()
-    described = {"t": {"dtype": "number", "shape": [], "source": "x"}}
-    of_detector = {"data": {"t": 20e-6}, "timestamps": {"t": 0.0}, "data_keys": described}
-    image = {"source": "x", "dtype": "array", "shape": [1, *SHAPE], "external": "STREAM:"}
-    stream = bundle.compose_descriptor(
-        name="primary", data_keys={"det": image}, configuration={"det": of_detector}, object_keys={"det": ["det"]}
-    ).descriptor_doc
-    resource, datum = compose_stream_resource(
-        mimetype=Run.mimetypes["RIGAKU"], uri=f"file://localhost{path}", data_key="det", parameters={}
-    )
-    jobs = Jobs()
-    for name, doc in (("start", bundle.start_doc), ("descriptor", stream), ("stream_resource", resource)):
-        run(name, doc)
-    subject = Subject("", [run], 1)
-    subject.begin(technique)
-    assert subject.analysis is not None
-
-    def take(doc: Any) -> None:
-        run("stream_datum", doc)
-        for block in run.blocks(subject.analysis.pixels, whole=Whole(subject.analysis)):
-            subject.push(block)
-
-    jobs.start()
-    step, began = 1024, time.perf_counter()
-    for first in range(0, n_frames, step):
-        stop = min(first + step, n_frames)
-        time.sleep(max(began + stop / rate - time.perf_counter(), 0))
-        jobs.submit(partial(take, datum({"start": first, "stop": stop}, descriptor=stream)))
-    announced = time.perf_counter()
-    jobs.drain(3600)
-    ended = time.perf_counter()
-    jobs.close()
-    run.close()
-    if subject.n_read != n_frames:
-        raise RuntimeError(f"{subject.n_read} of {n_frames} frames were analysed")
-    return ended - announced, ended - began
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from bluesky_tiled_plugins import TiledWriter
 from rich.progress import track
 
 from agents.rheo_xpcs import TOML
+from ainerd.agent import Agent
 from ainerd.server import embedded_server
 from ainerd.steering import expose
 from studies._session import Session
@@ -53,6 +54,19 @@ class Moment(NamedTuple):
         return cls(time.monotonic(), time.process_time())
 
 
+def completions_of(agent: Agent) -> list[Moment]:
+    """Return the growing list of the moments at which results of an agent are complete."""
+    complete, done = agent.results.complete, list[Moment]()
+
+    def noted(*args: Any, **kwargs: Any) -> bool:
+        written = complete(*args, **kwargs)
+        done.append(Moment.now())
+        return written
+
+    agent.results.complete = noted  # type: ignore[method-assign]
+    return done
+
+
 class Bench(Session):
     """A session at the full instrument's settings, with an open shutter.
 
@@ -65,15 +79,7 @@ class Bench(Session):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.instrument.shutter.set("open").wait(1)
-        self.done: list[Moment] = []
-        complete = self.agent.results.complete
-
-        def noted(*args: Any, **kwargs: Any) -> bool:
-            written = complete(*args, **kwargs)
-            self.done.append(Moment.now())
-            return written
-
-        self.agent.results.complete = noted  # type: ignore[method-assign]
+        self.done = completions_of(self.agent)
 
     def expose(self, frames: int, exposure_s: float = EXPOSURE_S) -> tuple[Moment, Documents]:
         """Take a run, and return when its last StreamDatum came and its documents."""

@@ -1,8 +1,8 @@
-"""Short runs back to back, and pages that are open meanwhile: what the session and the server use, and the longest gap.
+"""Pages that are open while runs come: what session and server use, and the longest gap of the RunEngine's loop.
 
-runs     Runs of one exposure of three frames, one after the other, without an agent and with one. A heartbeat on the
-         RunEngine's loop is due every 5 ms; its longest delay is the longest gap. Memory, open files and threads of
-         the session and of the server are those of the last quarter over those of the second.
+A heartbeat on the loop is due every 5 ms; its longest delay is the longest gap. Memory, open files and threads of the
+session and of the server are those of the last quarter over those of the second.
+
 viewers  Runs come every second while viewers in another process follow the campaign: each asks for what changed once
          a second, as a page does, and one in four listens to Tiled's stream of the results.
 night    The agent explores a sample of the simulated instrument in closed loop for hours of the simulated clock, while
@@ -15,7 +15,6 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -23,39 +22,19 @@ from typing import Any
 import bluesky.plans as bp
 import httpx
 import numpy as np
-from rich.progress import Progress, track
+from rich.progress import Progress
 from tiled.client.container import Container
 
 from ainerd.server import connect
 from ainerd.steering import expose
-from studies._numbered import Beamline, beamline
+from studies._numbered import beamline
 from studies._session import attached_session
 from studies._tools import Row, Study, memory_mb, report, spread
 from studies.latency import BEAT_S, heartbeat
 
 FRAMES, EXPOSURE_S = 250, 50.0
-TOGETHER = 25  # runs between two looks at memory, files and threads
 
 study = Study(__doc__)
-
-
-@study.part
-def runs(runs: int = 500) -> None:
-    """Take runs without an agent, a fifth as many, and with one."""
-    rows = []
-    with beamline() as (line, server):
-        bare = gaps(line, runs // 5)
-        rows.append({"subscribed": "nothing", **bare})
-        line.start_agent(line.stack, lambda devices, md: bp.count(devices, md=md))
-        used: list[Row] = []
-        with_agent = gaps(line, runs, lambda: used.append(usage(server)))
-        n_left = line.agents[0].health()["backlog"]
-        line.agents[0].drain(600)
-        statuses = line.agents[0].results.table()["status"].value_counts().to_dict()
-        rows.append({"subscribed": "agent and TiledWriter", **with_agent, "documents that waited": n_left})
-    wrong = [f"results: {statuses}"] * (statuses != {"complete": runs})
-    report("load_runs", rows, wrong=wrong, runs=runs, statuses=statuses)
-    report("load_usage", growth(used), most={"ratio": 1.1}, runs=runs)
 
 
 @study.part
@@ -145,18 +124,6 @@ def spread_of_gaps(longest: list[float]) -> Row:
     """Return the number of runs, and the median and the largest of their longest gaps."""
     row: Row = {"runs": len(longest), "longest gap, median (ms)": float(np.median(longest))}
     return row | {"99 % (ms)": float(np.quantile(longest, 0.99)), "worst (ms)": max(longest)}
-
-
-def gaps(line: Beamline, n: int, look: Callable[[], object] = lambda: None) -> Row:
-    """Take runs, and return their time and the longest gap of the loop within each."""
-    longest, began = list[float](), time.monotonic()
-    for i in track(range(n), "runs"):
-        with heartbeat(line.RE) as beats:
-            line.RE(bp.count([line.stack, line.x]))
-        longest.append(gap_ms(beats))
-        if (i + 1) % TOGETHER == 0:
-            look()
-    return {"s per run": (time.monotonic() - began) / n, **spread_of_gaps(longest)}
 
 
 def usage(server: int) -> Row:

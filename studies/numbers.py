@@ -5,9 +5,6 @@ Frames are made by code that shares nothing with `ainerd_xpcs.dynamics`.
 fits     fits of one relaxation: Gaussian speckle of a known g1, contrast and counts
 models   choice between models of curves of g2, pulls of their parameters, and files with wrong errors
 material one model and tau within its errors in all exposures of one material
-spoilt   runs with faults beside the same runs without
-speed    CPU time of fits
-flow     fits across azimuth and age, of scatterers whose motion is known and whose fields are summed
 
 ``--quick`` takes fewer runs of each kind.
 """
@@ -19,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ainerd_xpcs import MultiTau, Partition, fit_relaxation
-from studies import _numbers_flow, _numbers_models, _numbers_spoilt
+from studies import _numbers_models
 from studies._exposures import Squared, frames, plain
 from studies._tools import Row, Study, report
 
@@ -50,27 +47,6 @@ def models(quick: bool = False) -> None:
 def material(quick: bool = False) -> None:
     """Measure whether exposures of one material get one model, and a tau within its errors."""
     report("numbers_material", _numbers_models.materials(quick), least={"either in 3": 0.7}, quick=quick)
-
-
-@study.part
-def speed(quick: bool = False) -> None:
-    """Measure the time of fits."""
-    report("numbers_speed", _numbers_models.speed(), most={"CPU s": 20.0}, quick=quick)
-
-
-@study.part
-def spoilt(quick: bool = False) -> None:
-    """Compare spoilt runs with clean ones."""
-    rows = _numbers_spoilt.rows(4 if quick else 12)
-    report("numbers_spoilt", rows, most={"g2, sigma": 0.6, "C2, sigma": 0.6}, quick=quick)
-
-
-@study.part
-def flow(quick: bool = False) -> None:
-    """Measure fits of flow and ageing."""
-    n = (3, 2) if quick else (30, 15)
-    rows = [*_numbers_flow.flows(n[0]), *_numbers_flow.without(n[1])]
-    report("numbers_flow", rows, least={"|z|<2": 0.8}, quick=quick)
 
 
 def fitted(quick: bool) -> Iterator[Row]:

@@ -1,23 +1,17 @@
-"""Growth with the number of results and the length of a run, and the time that a person waits for answers.
+"""Growth with the number of results, and the time that a person waits for answers and frames take to maps.
 
-scale    Questions of a person and work of an agent on synthetic results in an embedded server, at 1,000, 10,000 and
-         100,000 results; the refit of the regimes beside the exact tree; a run of 100,000 frames on several processes.
 many     100,000 results in PostgreSQL, each with a run, a suggestion and log lines like those of a run that an agent
          took. Table, start and runs are measured in processes of their own. A run is concluded when everything is
          written after its last frame.
 query    Questions to `ResultStore` and to Tiled alone: "first" is the first table of a new session, "again" one more.
          Then each question of docs/how-to/twenty-questions.md.
-replay   Requests and the server's time for each result of a replay, by route. "CPU" is that of the server's process.
-cluster  Results per second of a replay on PostgreSQL: in one process, on Dask with two workers, with two Tiled servers.
 reading  Frames per second from an HDF5 file to maps, by `FrameReader` and by h5py, in turn; the best time counts.
 large    The same by `FrameReader`, for the frames of an Eiger 4M and a Lambda 2M.
 """
 
-import json
 import re
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, closing
@@ -34,35 +28,18 @@ from tiled.client.container import Container
 from tiled.queries import Key
 
 from ainerd.agent import build_observer, build_technique
-from ainerd.config import Settings
 from ainerd.results import AtlasRecord, ResultStore
 from ainerd.server import connect, embedded_server, open_catalog
-from ainerd.technique import Technique
-from studies import _replays
-from studies._catalogue import REGIMES, add_cases, add_with_maps, fill, own_records, record, seed
-from studies._movies import parallel, read, read_large
+from studies._catalogue import REGIMES, add_cases, add_with_maps, own_records, seed
+from studies._movies import read, read_large
 from studies._postgres import KEY, fill_postgres, postgres, run_sql, tiled_on
-from studies._refits import against_exact, refits
 from studies._session import Session, settings_in
 from studies._tools import Row, Study, memory_mb, report, seconds
 
-SIZES = (1000, 10_000, 100_000)
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "twenty-questions.md"
 LONGEST_S = 20.0  # for the rounds of one question
 
 study = Study(__doc__)
-
-
-@study.part
-def scale(results: int = SIZES[-1], frames: int = 100_000, workers: int = 4, campaigns: int = 20) -> None:
-    """Measure growth; without the long run at 0 `frames`, without the exact trees at 0 `campaigns`."""
-    sizes = [n for n in SIZES if n < results] + [results]
-    report("scale_refit", refits(sizes), least={"same numbers again": 1})
-    if campaigns:
-        report("scale_regimes", against_exact(6000, campaigns), least={"ARI with the exact tree, mean": 0.95})
-    report("scale", grown(sizes))
-    if frames:
-        report("scale_run", parallel(frames, [n for n in (1, 2, 4, 8) if n <= workers]), least={"same bits": 1})
 
 
 @study.part
@@ -113,23 +90,6 @@ def query(results: int = 1000, rounds: int = 7) -> None:
 
 
 @study.part
-def replay(runs: int = 200) -> None:
-    """Replay `runs` of 64 frames in this process."""
-    with tempfile.TemporaryDirectory() as folder:
-        report("replay", _replays.routes(Path(folder), runs), most={"requests for a result": 1.0}, runs=runs)
-
-
-@study.part
-def cluster(runs: int = 200) -> None:
-    """Replay `runs` of 64 frames in each way."""
-    with tempfile.TemporaryDirectory(prefix="ainerd-cluster-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)  # PostgreSQL's own user must get through
-        each = {"results in Tiled": "expected"}
-        report("cluster", _replays.processes(folder, runs), most=each, least=each, runs=runs)
-
-
-@study.part
 def reading(frames: int = 1000, level: float = 0.05, rounds: int = 3) -> None:
     """Read files with `level` photons per pixel and frame in the ring."""
     with tempfile.TemporaryDirectory() as folder:
@@ -143,9 +103,6 @@ def large(frames: int = 200, level: float = 0.05) -> None:
     with tempfile.TemporaryDirectory() as folder:
         bar = {"reader to maps (frames/s)": 100.0}
         report("large", read_large(Path(folder), frames, level), least=bar, frames=frames, level=level)
-
-
-# questions
 
 
 def questions(ainerd: Container, key: str) -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -197,64 +154,10 @@ def answer(question: CodeType, names: dict[str, Any]) -> None:
         list(found)
 
 
-# scale
-
-
-def grown(sizes: list[int]) -> list[Row]:
-    """Return a row for each question or step of an agent, with a column for each number of results."""
-    rows: dict[str, Row] = {}
-    with tempfile.TemporaryDirectory() as name, embedded_server(name) as server:
-        settings = settings_in(Path(name))
-        _, ainerd = open_catalog(server.client())
-        technique, present = build_technique(settings, ResultStore(ainerd)), 0
-        for n in sizes:
-            fill(server, ainerd, own_records(technique, settings.name, present, n), n - present)
-            present = n
-            figures = {"catalogue (kB a result)": (server.directory / "catalog.db").stat().st_size / n / 1e3}
-            for what, do in (*questions(ainerd, ainerd["results"].keys()[0]), *work(ainerd, technique, settings)):
-                figures[f"{what} (s)"] = seconds(do)
-                print(f"{n:>9,}  {what}: {figures[f'{what} (s)']:.3g}", flush=True)
-            figures["an agent starts, and suggests (s)"] = started(settings, server.client())
-            atlas = ResultStore(ainerd).newest_atlas()
-            assert atlas is not None
-            figures["atlas (MB)"] = len(json.dumps(atlas.metadata())) / 1e6
-            for what, figure in figures.items():
-                rows.setdefault(what, {"what": what})[f"n = {n:,}"] = figure
-    for row in rows.values():
-        *_, x, y = [np.nan, *list(row.values())[1:]]
-        row["grows as"] = f"n^{np.log(y / x) / np.log(sizes[-1] / sizes[-2]):.1f}" if len(sizes) > 1 else ""
-    return list(rows.values())
-
-
-def work(ainerd: Container, technique: Technique, settings: Settings) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Yield the steps of an agent for each run."""
-    store = ResultStore(ainerd)
-    points = store.embeddings()
-    labels = store.table()["regime_then"].reindex(points.index)
-    new = record(0).changed(
-        status="computing", raw_uid=str(uuid.uuid4()), agent=settings.name, parameters=dict(technique.parameters),
-        arrays={}, series={}, supersedes=None,
-    )  # fmt: skip
-    yield "a run begins: its result", lambda: store.begin(new)
-    yield "refit of the regimes", lambda: technique.regimes(points.to_numpy(), labels.to_numpy(int))
-    yield "atlas, written", lambda: store.add_atlas(atlas_of(labels))
-
-
 def atlas_of(labels: pd.Series) -> AtlasRecord:
     """Return an atlas with these regimes of results."""
     regimes = labels.dropna().astype(int).to_dict()
     return AtlasRecord(n_regimes=REGIMES, supported_range=(4, 6), labels=regimes)
-
-
-def started(settings: Settings, client: Container) -> float:
-    """Return how long an agent takes to start and to have a suggestion, in s."""
-    began = time.perf_counter()
-    with closing(build_observer(settings, client)) as observer:
-        assert observer.suggest()["reason"]
-        return time.perf_counter() - began
-
-
-# many
 
 
 def attached(folder: Path, uri: str) -> Session:

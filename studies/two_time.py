@@ -145,7 +145,6 @@ def speed(quick: bool) -> Iterator[Row]:
     plan: list[tuple[str, Peer, int]] = [
         ("float32 GEMM + resize", gemm, n),
         ("boost_corr TwotimeCorrelator, CPU", boost_corr, n),
-        ("boost_corr's bare algorithm, torch", boost_corr_algorithm, n),
         ("pychx auto_two_Arrayc", pychx, n),
         ("scikit-beam two_time_corr", scikit_beam, 100 if quick else 500),
         ("g2: scikit-beam multi-tau", scikit_beam_multi_tau, n),
@@ -238,26 +237,6 @@ def boost_corr(frames: NDArray, partition: Partition) -> NDArray:
     correlator.post_processing("sqmap")
     maps = [a for each in correlator.get_twotime_generator() for name, a in each.items() if "correlation_map" in name]
     return maps[-1]
-
-
-def boost_corr_algorithm(frames: NDArray, partition: Partition) -> NDArray:
-    """Run the bare algorithm of boost_corr in torch: its correlator without copies and diagonal means.
-
-    Each frame is divided by the mean of each static bin; one product a bin; symmetric normalisation. Full T × T, the
-    last bin's.
-    """
-    import torch
-
-    n_pixels = np.diff(partition.static_edges)
-    index = torch.from_numpy(np.repeat(np.arange(len(n_pixels)), n_pixels))
-    x = torch.from_numpy(frames.astype(np.float32))
-    mean = torch.zeros(len(x), len(n_pixels)).index_add_(1, index, x) / torch.from_numpy(n_pixels).float()
-    x = x / mean.clamp(min=1e-9)[:, index]
-    for bin_ in bins(partition):
-        d = x[:, bin_]
-        c2, s = d @ d.T / d.shape[1], d.mean(1)
-        c2 /= s[:, None] * s[None]
-    return c2.numpy()
 
 
 def pychx(frames: NDArray, partition: Partition) -> NDArray:

@@ -1,35 +1,25 @@
-"""X-TEC beside `xtec` of PyPI and scikit-learn, and on simulated crystals whose transitions are known.
+"""X-TEC on simulated crystals whose transitions are known.
 
-oracle       whether the same pixels are kept and the same clusters found
-speed        time and memory
 transitions  errors and intervals of temperatures, with the number of clusters that X-TEC chooses
 steering     temperatures chosen by the agent
 novel        false alarms, and how often an odd peak is found
 
-``oracle`` and a row of ``speed`` need `xtec` 0.1.1. ``--quick`` takes fewer and smaller ramps. Interrupted parts
-continue where they stopped.
+``--quick`` takes fewer ramps. Interrupted parts continue where they stopped.
 """
 
-import ctypes
-import io
 import sys
-import time
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout, suppress
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.metrics import adjusted_rand_score
-from sklearn.mixture import GaussianMixture
 
 from ainerd.technique import Analysis, AnalysisError
 from ainerd.testing import ExampleRun, Feed, analyse
-from ainerd_xtec import XTEC, cut, find_clusters, fit, improve, rescale, responsibilities, smoothing
+from ainerd_xtec import XTEC
 from sim_devices import Crystal, Transition
-from studies._tools import Case, Row, Study, digest_of, forget_peak, memory_mb, report, resumed
+from studies._tools import Case, Row, Study, digest_of, report, resumed
 
 RANGE = (30.0, 180.0)
 EVEN = np.linspace(*RANGE, 30)
@@ -56,138 +46,11 @@ def ramp(sample: Crystal, rng: np.random.Generator, temperatures: Any) -> Exampl
     return ExampleRun(frames=frames, frame_time_s=None, readings={"temperature": t})
 
 
-def trajectories(seed: int, how: str = "mean") -> tuple[NDArray, NDArray, NDArray]:
-    """Return the frames of a ramp, the pixels that are kept, and their trajectories."""
-    sample, _, rng = crystal(seed)
-    frames = ramp(sample, rng, EVEN).frames
-    flat = frames.reshape(len(EVEN), -1)
-    keep = cut(flat.mean(axis=0)).keep
-    return frames, keep, rescale(np.ascontiguousarray(flat[:, keep].T, dtype=np.float32), how)
-
-
-def labels_of(x: NDArray, mixture: Any) -> NDArray:
-    """Return the label of each trajectory."""
-    return responsibilities(x, mixture)[0].argmax(axis=0)
-
-
-def peer(x: NDArray, k: int, start: Any = None, seed: int = 0, matrix: Any = None, full: int = 500) -> Any:
-    """Return the mixture of `xtec` after RunEM, from `start` or from its own start."""
-    from xtec.GMM import GMM
-
-    np.random.seed(seed)
-    model = GMM(x.astype(float), k, max_full_epoch=full)
-    if start is not None:
-        model.means, model.covs = start.means.copy(), start.variances.copy()
-    with redirect_stdout(io.StringIO()):
-        model.RunEM(matrix is not None, matrix)
-    return model
-
-
-def score_of(x: NDArray, model: Any) -> float:
-    """Return the log-likelihood per trajectory of a mixture of `xtec`, by scikit-learn, to have one constant."""
-    mixture = GaussianMixture(model.cluster_num, covariance_type="diag")
-    mixture.weights_, mixture.means_, mixture.covariances_ = model.mixing_weights, model.means, model.covs
-    mixture.precisions_cholesky_ = 1 / np.sqrt(model.covs)
-    return float(mixture.score(x.astype(float)))
-
-
 def each(part: str, quick: bool, cases: Sequence[Case], measure: Callable[[Case], Row]) -> list[Row]:
     """Return a row for each case; rows measured before are kept while no source has changed."""
     folder = Path(sys.modules[XTEC.__module__].__file__ or "").parent
     run = {"sources": digest_of(folder, Path(__file__))}
     return resumed(f"xtec_{part}{'_quick' if quick else ''}", run, cases, measure)
-
-
-@study.part
-def oracle(quick: bool = False) -> None:
-    """Compare pixels, likelihood and labels of five sets."""
-    cases = [("set", seed) for seed in range(2 if quick else 5)]
-    rows = each("oracle", quick, cases, partial(of_set, 3 if quick else 10))
-    report(
-        "xtec_oracle", rows, least={"same pixels": 1, "xtec from ours, ARI": 0.95, "smoothed, ARI": 0.95}, quick=quick
-    )
-
-
-def of_set(seeds: int, case: Case) -> Row:
-    """Compare one set with the best of `seeds` of `xtec`."""
-    from xtec.GMM import GMM_kernels
-    from xtec.Preprocessing import Mask_Zeros, Threshold_Background
-
-    seed = case[1]
-    frames, keep, x = trajectories(seed)
-    with redirect_stdout(io.StringIO()):
-        theirs = Threshold_Background(Mask_Zeros(frames.astype(float)))
-    same = np.array_equal(np.flatnonzero(keep), np.ravel_multi_index(theirs.ind_thresholded.T, frames.shape[1:]))
-    k, mixture = 5, fit(x, 5)
-    found = labels_of(x, mixture)
-    some = np.flatnonzero(np.random.default_rng(0).random(len(x)) < 0.4)
-    place = np.argwhere(keep.reshape(frames.shape[1:]))[some]
-    with redirect_stdout(io.StringIO()):
-        matrix = GMM_kernels.Build_Markov_Matrix(place, 1.0, "local")
-    start, smooth = fit(x[some], k), smoothing(place, 1.0)
-    smoothed = responsibilities(x[some], improve(x[some], start, smooth=smooth), smooth)[0].argmax(axis=0)
-    return {
-        "set": seed,
-        "same pixels": str(same),
-        "score": mixture.score,
-        "best of xtec": max(score_of(x, peer(x, k, seed=s)) for s in range(seeds)),
-        "xtec from ours, ARI": adjusted_rand_score(found, peer(x, k, mixture).cluster_assignments),
-        "other seeds, worst ARI": min(adjusted_rand_score(found, labels_of(x, fit(x, k, seed=s))) for s in range(1, 4)),
-        "called": "stable" if find_clusters(x, k, k).stable else "unstable",
-        "smoothed, ARI": adjusted_rand_score(smoothed, peer(x[some], k, start, matrix=matrix).cluster_assignments),
-    }
-
-
-def many(n: int) -> NDArray[np.float32]:
-    """Return trajectories of `n` pixels, resampled from ramps with a little noise."""
-    x = np.concatenate([trajectories(seed)[2] for seed in range(3)])
-    rng = np.random.default_rng(0)
-    return (x[rng.integers(len(x), size=n)] + rng.normal(0, 0.02, (n, x.shape[1]))).astype(np.float32)
-
-
-def ours(x: NDArray, smoothed: bool = False) -> None:
-    """Find clusters with 24 starts and two halves."""
-    side = int(np.ceil(np.sqrt(len(x))))
-    place = np.argwhere(np.ones((side, side), bool))[: len(x)]
-    find_clusters(x, 5, 5, smooth=smoothing(place, 1.0) if smoothed else None)
-
-
-def one_fit(x: NDArray) -> None:
-    """Fit the same mixture by scikit-learn once."""
-    GaussianMixture(5, covariance_type="diag", random_state=0, max_iter=300).fit(x)
-
-
-WAYS: dict[str, Callable[[NDArray], Any]] = {
-    "ours": ours,
-    "ours, smoothed": partial(ours, smoothed=True),
-    "scikit-learn, one fit": one_fit,
-    "xtec, one run": lambda x: peer(x, 5),
-}
-
-
-@study.part
-def speed(quick: bool = False) -> None:
-    """Measure CPU time on one thread and extra memory, in processes; ours with its 24 starts and its two halves."""
-    sizes = (20_000,) if quick else (100_000, 1_000_000)
-    few = {"ours", "ours, smoothed"}
-    rows = each("speed", quick, [(way, n) for n in sizes for way in WAYS if n <= 100_000 or way in few], timed)
-    report("xtec_speed", [row for row in rows if row["n"]], quick=quick)
-
-
-def timed(case: Case) -> Row:
-    """Return the best CPU time of three runs, and the median growth of the peak of memory."""
-    (way, n), found = case, []
-    x = many(n)
-    with suppress(ImportError):
-        WAYS[way](x[:2000])  # loads and compiles
-        for _ in range(1 if way == "xtec, one run" else 3):
-            ctypes.CDLL(None).malloc_trim(0)  # freed memory would hide new memory
-            forget_peak()
-            before, began = memory_mb("VmHWM"), time.process_time()
-            WAYS[way](x)
-            found.append((time.process_time() - began, memory_mb("VmHWM") - before))
-    times, memory = zip(*found, strict=True) if found else ([np.nan], [np.nan])
-    return {"way": way, "trajectories": n, "CPU s": min(times), "extra MB": float(np.median(memory)), "n": len(found)}
 
 
 def found_at(analysis: Analysis | None, truth: list[float]) -> list[tuple[float, float, bool]]:

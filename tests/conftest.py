@@ -180,16 +180,8 @@ def prepared_servers():
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory, prepared_servers):
-    """One Tiled server for all tests of a process, which reads their files; each works in a container of its own.
-
-    ``AINERD_TEST_SERVERS`` may name two others, and their key: the browser then uses the second one.
-    """
-    from ainerd.server import connect, embedded_server
-
-    if given := os.environ.get("AINERD_TEST_SERVERS"):
-        uri, other, key = given.split()
-        yield SimpleNamespace(uri=uri, other=other, api_key=key, client=lambda: connect(uri, key, timeout_s=60))
-        return
+    """One Tiled server for all tests of a process, which reads their files; each works in a container of its own."""
+    from ainerd.server import embedded_server
 
     with embedded_server(tmp_path_factory.mktemp("tiled"), readable_storage=[tmp_path_factory.getbasetemp()]) as server:
         yield server

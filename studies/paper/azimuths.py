@@ -1,10 +1,9 @@
-"""Every azimuth of every exposure as a point of the latent space, and the stress over time, from Tiled or files.
+"""Every azimuth of every exposure as a point of the latent space, and the stress over time, from Tiled.
 
 `coincidence` correlates label changes with stress dips: the paper's Fig. 3 in numbers.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from sklearn.cluster import KMeans
 
 from ainerd.results import ResultStore
 
-_AT_REST = 0.01  # share of the highest shear rate below which the sample is at rest
+AGES = "since_shear"  # a series; a reading has another name
 _SHUFFLES = 500
 _TOO_FAST_S = 60.0
 _NEEDED = 7  # readings to which a step on a parabola is fitted
@@ -31,7 +30,7 @@ class Azimuths:
     latents : ndarray, shape (n, n_roi, m)
         Latent vector of each azimuth's map.
     points : ndarray, shape (n, n_roi, m)
-        The vectors that figures and clusters compare: `latents`, or `latents` at length 1.
+        `latents` at length 1, which figures and clusters compare.
     labels : ndarray of int, shape (n, n_roi)
         Cluster of each azimuth's `points`, the largest one first.
     stress : pandas.DataFrame
@@ -83,8 +82,8 @@ def read_azimuths(store: ResultStore, *, k: int = 4, age: str = "time_since_shea
     k : int
         Number of clusters; the paper has 4 to 6.
     age : str
-        Name of the time since shear stopped: a reading of each run, and a series if it was monitored. Without it times
-        count from the first exposure.
+        Name of the reading that is the time since shear stopped. Without it times count from the first exposure. If the
+        series `AGES` was monitored, it gives the times of the stress.
     series : str
         Name of the series of the stress.
 
@@ -102,124 +101,25 @@ def read_azimuths(store: ResultStore, *, k: int = 4, age: str = "time_since_shea
     since_first = (runs["run_time"] - runs["run_time"].min()).dt.total_seconds()
     start = runs[age].fillna(since_first) if age in runs else since_first
     runs = runs.assign(start_s=start, stop_s=start + duration)
-    stress = [_stress(store, str(key), run, age, series) for key, run in runs.iterrows()]
+    stress = [_stress(store, str(key), run, series) for key, run in runs.iterrows()]
     stress = [table.assign(exposure=i) for i, table in enumerate(stress) if len(table)]
     points, stress = unit(latents), pd.concat(stress or [_NO_STRESS])
     return Azimuths(runs=runs, latents=latents, points=points, labels=cluster(points, k), stress=stress)
 
 
-def _stress(store: ResultStore, key: str, run: pd.Series, age: str, series: str) -> pd.DataFrame:
+def _stress(store: ResultStore, key: str, run: pd.Series, series: str) -> pd.DataFrame:
     """Return columns age and stress of one exposure; if the age was not monitored, the series spans the exposure."""
     names = store.record(key).series
     if series not in names:
         return _NO_STRESS
     measured = store.series(key, series).dropna().query("time >= 0")  # the first value is from before the run
     time = measured["time"].to_numpy(float)
-    if age in names:
-        aged = store.series(key, age)
-        ages = np.interp(time, aged["time"], aged[age])
+    if AGES in names:
+        aged = store.series(key, AGES)
+        ages = np.interp(time, aged["time"], aged[AGES])
     else:
         ages = run["start_s"] + time * (run["stop_s"] - run["start_s"]) / max(time.max(initial=0.0), 1e-9)
     return pd.DataFrame({"age": ages, "stress": measured[series].to_numpy(float)})
-
-
-def azimuths_of(
-    latents: NDArray[np.float32],
-    record: pd.DataFrame | None = None,
-    *,
-    k: int,
-    first: float = 0.0,
-    every: float | None = None,
-    shear_stopped: float = 0.0,
-) -> Azimuths:
-    """Cluster the azimuths of consecutive exposures; the vectors are compared at their own length, as in the paper.
-
-    Parameters
-    ----------
-    latents : ndarray, shape (n, n_roi, m)
-    record : pandas.DataFrame, optional
-        From `read_record`.
-    k : int
-        Number of clusters.
-    first, shear_stopped : float
-        When the first exposure began and when shear stopped, in the time of the record.
-    every : float, optional
-        Seconds from one exposure to the next; by default the exposures fill the record from `first` on.
-    """
-    n = len(latents)
-    if record is not None:
-        left = float(record["time"].iloc[-1]) - first
-        every = left / n if every is None else every
-        if not 0 < every * n <= left * 1.01:
-            raise ValueError(
-                f"{n} exposures of {every:g} s from {first:g} s on do not fit into a record that ends after {left:g} s"
-            )
-    every = 1.0 if every is None else every
-    start = first - shear_stopped + every * np.arange(n)
-    runs = pd.DataFrame({"start_s": start, "stop_s": start + every}, index=[f"exposure {i}" for i in range(n)])
-    stress = _NO_STRESS
-    if record is not None:
-        exposure = np.floor((record["time"] - first) / every).astype(int)
-        stress = pd.DataFrame({"exposure": exposure, "age": record["time"] - shear_stopped, "stress": record["stress"]})
-        stress = stress[exposure.between(0, n - 1)]
-    points = latents.astype(float)
-    return Azimuths(runs=runs, latents=latents, points=points, labels=cluster(points, k), stress=stress)
-
-
-def shaped(latents: NDArray[np.float32], n_roi: int) -> NDArray[np.float32]:
-    """Return latents as (n, n_roi, m), from that shape or from (n n_roi, m) with the azimuth running fastest."""
-    if latents.dtype.kind not in "fiu" or latents.ndim not in (2, 3) or not latents.size:
-        raise ValueError(f"latents must be numbers (n, azimuths, m) or (n × azimuths, m), got {latents.shape}")
-    if latents.ndim == 2:
-        if len(latents) % n_roi:
-            raise ValueError(f"{len(latents)} latents are not a whole number of exposures of {n_roi} azimuths")
-        latents = latents.reshape(-1, n_roi, latents.shape[-1])
-    if not np.isfinite(latents).all():
-        raise ValueError("latents hold values that are not finite")
-    return latents.astype(np.float32)
-
-
-def read_record(file: Path) -> tuple[pd.DataFrame, float | None]:
-    """Read a rheometer's record: columns ``time`` (s) and ``stress`` (Pa), and the time at which shear stopped.
-
-    Columns are identified by their names: time, stress, and a shear rate if there is one. Without a shear rate the
-    time at which shear stopped is None.
-
-    Raises
-    ------
-    ValueError
-        If a column is missing or ambiguous, or a value is not a number.
-    """
-    try:
-        table = pd.read_csv(file)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file}: not a table of comma-separated values ({error})") from None
-    record = pd.DataFrame({name: _numbers(table, _column(table, name, file), file) for name in ("time", "stress")})
-    if not (np.diff(record["time"]) > 0).all():
-        raise ValueError(f"{file}: times must rise from row to row")
-    if not any("rate" in str(column).lower() for column in table):
-        return record, None
-    rate = np.abs(_numbers(table, _column(table, "rate", file), file))
-    sheared = np.flatnonzero(rate > _AT_REST * rate.max())
-    return record, float(record["time"].iloc[sheared[-1]]) if sheared.size else None
-
-
-def _column(table: pd.DataFrame, name: str, file: Path) -> str:
-    matches = [str(column) for column in table if name in str(column).lower()]
-    if len(matches) != 1:
-        raise ValueError(
-            f"{file}: needs one column with {name!r} in its name, of {', '.join(map(str, table))} it could be "
-            f"{' or '.join(matches) or 'none'}"
-        )
-    return matches[0]
-
-
-def _numbers(table: pd.DataFrame, column: str, file: Path) -> NDArray[np.float64]:
-    values = pd.to_numeric(table[column], errors="coerce").to_numpy(float)
-    if not np.isfinite(values).all():
-        row = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise ValueError(f"{file}: {table[column].iloc[row]!r} in column {column}, row {row + 2}, is not a number")
-    return values
 
 
 def unit(latents: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -232,16 +132,8 @@ def cluster(points: NDArray[np.float64], k: int) -> NDArray[np.int64]:
     """Return k-means labels (...,) of points (..., m), the largest cluster 0; fewer than k if points repeat."""
     flat = points.reshape(-1, points.shape[-1])
     fit = KMeans(min(k, len(np.unique(flat, axis=0))), n_init=10, random_state=0).fit(flat)
-    return by_size(fit.labels_).reshape(points.shape[:-1])
-
-
-def by_size(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return labels (n,) renamed so that the largest cluster is 0; -1 stays."""
-    there = labels >= 0
-    _, place, sizes = np.unique(labels[there], return_inverse=True, return_counts=True)
-    out = np.full(len(labels), -1)
-    out[there] = np.argsort(-sizes, kind="stable").argsort()[place]
-    return out
+    _, place, sizes = np.unique(fit.labels_, return_inverse=True, return_counts=True)
+    return np.argsort(-sizes, kind="stable").argsort()[place].reshape(points.shape[:-1])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The figures: azimuths in the latent space, cluster by cluster, over time, and grouped in six ways."""
+"""The figures: azimuths in the latent space, cluster by cluster, and over time."""
 
 import warnings
 from collections.abc import Callable
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from ainerd.views import empty_panel, panel_title, principal_axes, regime_colour
 from ainerd_xpcs.technique import draw_columns, draw_map, highest, new_figure
 from studies.paper.azimuths import Azimuths, Coincidence
-from studies.paper.comparison import proposed
 
 _FEWEST_FOR_UMAP = 50
 _NOISE = 0.3  # of the spread of each component, as in the paper (Horwath et al., Nat. Commun. 15, 5945, 2024)
@@ -258,42 +257,3 @@ def _draw_correlation(axes: Axes, correlated: Coincidence) -> None:
     dipped = int((correlated.dips > _DIP_PA).sum())
     counted = f"{dipped} exposures with a dip of more than {_DIP_PA:g} Pa (grey bands above)"
     panel_title(axes, f"Label changes against stress dips: {counted}\n{correlated}")
-
-
-def number_figure(criteria: pd.DataFrame) -> Figure:
-    """Draw inertia, silhouette and BIC over the number of clusters, and mark the number each proposes."""
-    figure = new_figure(11, 3.6)
-    labels = "inertia of k-means", "mean silhouette", "BIC of mixtures"
-    drawn = zip(figure.subplots(1, 3), criteria.items(), labels, proposed(criteria).items(), strict=True)
-    for axes, (_, curve), label, (name, number) in drawn:
-        axes.plot(curve.index, curve, "o-", color="#0072B2", markersize=4)
-        axes.axvline(number, color="black", linewidth=0.9, linestyle="--")
-        axes.set(xlabel="number of clusters", ylabel=label, xticks=curve.index)
-        panel_title(axes, f"{name}: {number}")
-    return figure
-
-
-def ways_figure(
-    flat: NDArray[np.float64],
-    axes_names: tuple[str, str],
-    labels: dict[str, NDArray[np.int64]],
-    agreement: NDArray[np.float64],
-) -> Figure:
-    """Draw the labels (n,) of six groupings in two dimensions, (n, 2), and the agreement of all pairs, (6, 6)."""
-    figure = new_figure(13.7, 6.0)
-    left, right = np.asarray(figure.subfigures(1, 2, width_ratios=[9.3, 4.4]))
-    panels = left.subplots(2, 3, sharex=True, sharey=True).ravel()
-    for axes, (name, of_way) in zip(panels, labels.items(), strict=True):
-        _scatter(axes, flat, [regime_colour(int(k)) for k in of_way], s=8)
-        unassigned = (of_way < 0).mean()
-        panel_title(axes, f"{name}: {of_way.max() + 1}" + (f", {unassigned:.0%} unassigned" if unassigned else ""))
-    left.supxlabel(axes_names[0], fontsize=9, color=regime_colour(-1))
-    left.supylabel(axes_names[1], fontsize=9, color=regime_colour(-1))
-    axes, names = right.subplots(), list(labels)
-    axes.imshow(agreement, vmin=0, vmax=1, cmap="cividis")
-    for (i, j), index in np.ndenumerate(agreement):
-        axes.text(j, i, f"{index:.2f}", ha="center", va="center", color="white" if index < 0.6 else "black")
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-    axes.set_yticks(range(len(names)), names)
-    panel_title(axes, "Agreement: adjusted Rand index")
-    return figure

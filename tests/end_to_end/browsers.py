@@ -36,12 +36,7 @@ class Browser:
     """One page, with its errors and the addresses of its requests."""
 
     def __init__(self, page, client, server):
-        own = server.uri.partition("/api/")[0]
-        self.page, self.root, self._key = page, getattr(server, "other", own), server.api_key
-        if self.root != own:  # as a proxy does: these go to the server that the agent writes to
-            page.route(
-                f"{self.root}/custom/ainerd/live/**", lambda x: x.continue_(url=x.request.url.replace(self.root, own))
-            )
+        self.page, self.root, self._key = page, server.uri.partition("/api/")[0], server.api_key
         self.path = "/".join([*client.path_parts, "ainerd"])
         self.wrong, self.asked = [], []
         page.set_default_timeout(PATIENCE_MS)
