@@ -24,7 +24,7 @@ from ainerd.results.commands import (
 )  # fmt: skip
 
 FEW = {name: Knob(range=(0, 10), values=(0, 5, 10), length=1.0) for name in ("x", "y")}
-DOES = st.sampled_from(["hold", "release", "exclude", "reject", "lift", "save", "look"])
+DOES = st.sampled_from(["hold", "release", "exclude", "reject", "lift", "checkpoint", "look"])
 
 
 @pytest.mark.fault("A person holds or excludes where two processes of one agent run", "Both obey, and nothing is lost")
