@@ -3,6 +3,7 @@
 import atexit
 import ctypes
 import fcntl
+import functools
 import gc
 import os
 import resource
@@ -13,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx._transports.default as httpx_transport
 import pytest
 from hypothesis import settings
 
@@ -41,6 +43,9 @@ with socket.socket() as free:
 
 gc.set_threshold(50_000)  # imports create millions of objects, which stay: fewer collections
 atexit.register(gc.freeze)  # and none of them at the end
+
+# Each new client of httpx reads the certificates of all authorities, in 50 ms; the servers of tests need none.
+httpx_transport.create_ssl_context = functools.cache(httpx_transport.create_ssl_context)
 
 # The same examples each time: a failure is then due to the change before it.
 settings.register_profile("same", derandomize=True)

@@ -33,6 +33,7 @@ from ainerd.server import ServerError, embedded_server, open_catalog
 from ainerd.steering import expose
 from ainerd.technique import Series
 from ainerd_xpcs.technique import RheoXPCS
+from tests.waiting import until
 
 SMALL = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs" / "small.toml"
 REPLAY = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "files" / "slurm" / "replay.py"
@@ -287,13 +288,6 @@ def slurm(folder):
                 until((folder / "munge").exists)
         until(lambda: "idle" in subprocess.run(["sinfo", "-h"], capture_output=True, text=True).stdout)
         yield
-
-
-def until(condition, timeout_s=60):
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.1)
 
 
 @pytest.mark.skipif(shutil.which("slurmctld", path="/usr/sbin:/usr/bin") is None, reason="SLURM is not installed")

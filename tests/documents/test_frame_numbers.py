@@ -107,7 +107,7 @@ KINDS = {  # numbers of the detector, what the run gives (its numbers, or how ma
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("key", [STREAM, FILE])
-@pytest.mark.parametrize("flush", [1, 7, 1000])
+@pytest.mark.parametrize("flush", [7, 1000])
 def test_frames_have_the_numbers_of_the_detector(folder, kind, key, flush):
     numbers, wanted = KINDS[kind]
     written(folder / "f.h5", numbers)
@@ -121,8 +121,8 @@ def test_frames_have_the_numbers_of_the_detector(folder, kind, key, flush):
         assert run.n_events == -(-(wanted[-1] + 1) // 100) and run.n_read == len(numbers)
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 30)), min_size=1, max_size=8), st.integers(1, 9))
-@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 9)), min_size=1, max_size=5), st.integers(1, 4))
+@settings(max_examples=40, deadline=None)
 def test_any_frames_may_be_lost(folder, lost, flush):
     numbers = np.cumsum([x for gap, n in lost for x in (gap + 1, *[1] * (n - 1))])
     written(folder / "f.h5", numbers)

@@ -136,7 +136,7 @@ def stepped(steps):
 
 
 @given(st.one_of(st.lists(DATUM, max_size=6), STEPS.map(stepped)), st.sets(st.integers(0, 8)))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_any_sequence_gives_the_right_frames_or_a_reason(folder, datums, reads):
     require(folder, datums, reads)
 

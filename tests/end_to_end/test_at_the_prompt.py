@@ -66,7 +66,8 @@ def test_the_line_of_each_result_agrees_with_tiled(session, capsys):
     assert table["sample"].tolist()[1:] == ["PEG 3"] * 3 and table["plan"].tolist()[0] == "expose"
     assert set(agent.results.search(user="ada", plan="count").index) == set(table.index[1:])
     assert set(table["raw_uid"].iloc[1:]) == {count}
-    assert all(") mm" in line for line in said.splitlines() if "→ next" in line)
+    following = [line for line in said.splitlines() if " → next " in line]
+    assert following and all(") mm" in line for line in following)
     assert agent.log()["text"].str.contains(f"scan {number}.3 at (", regex=False).any()
 
     # bluesky's table of the scan, and none of what the agent measured

@@ -16,6 +16,7 @@ from ainerd.technique import Analysis
 from ainerd.words import SINCE
 from tests.end_to_end.browsers import PATIENCE_MS, Browser, launched, playwright
 from tests.end_to_end.sessions import Session
+from tests.waiting import until
 
 HOSTILE = '<img src=x onerror="window.__hurt=1"><script>window.__hurt=1</script>javascript:window.__hurt=1'
 GROUP = 7  # results on the left of the latent space
@@ -238,30 +239,23 @@ def add_by_click(browser, x, y):
     page.wait_for_selector("form.wanted", state="detached")
 
 
-def wait_for(condition):
-    end = time.monotonic() + PATIENCE_MS / 1000
-    while not condition():
-        assert time.monotonic() < end, "the condition was never met"
-        time.sleep(0.1)
-
-
 def test_clicks_on_the_map_add_points_whose_order_can_be_changed(browser, session):
     agent, page = session.agent, browser.page
     for x, y in ((2.0, 3.0), (8.0, 3.0), (8.0, 7.0)):
         before = len(agent.queue())
         add_by_click(browser, x, y)
-        wait_for(lambda n=before: len(agent.queue()) == n + 1)
+        until(lambda n=before: len(agent.queue()) == n + 1)
     np.testing.assert_allclose(agent.queue()[["sample_x", "sample_y"]], [[2, 3], [8, 3], [8, 7]], atol=0.2)
     assert agent.queue()["reason"].eq("asked for by a person").all()
     page.wait_for_function("document.querySelectorAll('[data-ainerd=queue] li').length === 3")
     before = list(agent.queue()["id"])
     page.click("[data-ainerd=queue] li >> nth=2 >> button:has-text('↑')")
-    wait_for(lambda: list(agent.queue()["id"]) == [before[0], before[2], before[1]])
+    until(lambda: list(agent.queue()["id"]) == [before[0], before[2], before[1]])
     page.wait_for_function(
         "(id) => document.querySelectorAll('[data-ainerd=queue] li')[1]?.dataset.id === id", arg=before[2]
     )
     page.click("[data-ainerd=queue] li >> nth=0 >> button:has-text('↓')")
-    wait_for(lambda: list(agent.queue()["id"]) == [before[2], before[0], before[1]])
+    until(lambda: list(agent.queue()["id"]) == [before[2], before[0], before[1]])
     assert list(agent.reorder(2, 3)["id"]) == before  # at the prompt
     add_by_click(browser, 5.0, 8.0)
     page.click("[data-ainerd=queue] li >> nth=3 >> [data-ainerd=back]")
@@ -280,7 +274,7 @@ def test_a_click_on_the_map_excludes_a_box(browser, session):
     page.locator("form.wanted").get_by_label("why").fill("a scratch")
     page.click("[data-ainerd=exclude]:enabled")
     page.wait_for_selector("form.wanted", state="detached")
-    wait_for(lambda: agent.excluded)
+    until(lambda: agent.excluded)
     ((x0, x1), (y0, y1)) = (agent.excluded[0][name] for name in ("sample_x", "sample_y"))
     assert x0 < 8.0 < x1 and y0 < 7.0 < y1 and len(agent.queue()) == 2  # the point in it is withdrawn
     page.wait_for_function(

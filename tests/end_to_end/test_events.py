@@ -42,14 +42,14 @@ def rows_of(session, uid):
 
 def test_a_count_and_a_grid_scan_have_one_result_per_event(few):
     session = few
-    (count,) = session.RE(bp.count([session.detector, session.stage], num=3))
+    (count,) = session.RE(bp.count([session.detector, session.stage], num=2))
     rows = rows_of(session, count)
-    assert rows["status"].tolist() == ["complete"] * 3 and rows.index.tolist() == [1, 2, 3]
-    motors = session.stage.x, 2, 8, 3, session.stage.y, 2, 8, 3
+    assert rows["status"].tolist() == ["complete"] * 2 and rows.index.tolist() == [1, 2]
+    motors = session.stage.x, 2, 8, 2, session.stage.y, 3, 7, 2
     (grid,) = session.RE(bp.grid_scan([session.detector, session.rheometer], *motors))
     rows = rows_of(session, grid)
-    assert rows["status"].tolist() == ["complete"] * 9 and (rows["n_frames"] == FEW).all()
-    places = [(x, y) for x in (2, 5, 8) for y in (2, 5, 8)]
+    assert rows["status"].tolist() == ["complete"] * 4 and (rows["n_frames"] == FEW).all()
+    places = [(x, y) for x in (2, 8) for y in (3, 7)]
     assert np.allclose(rows[["sample_x", "sample_y"]], places, atol=0.01)
     assert rows["event_time"].is_monotonic_increasing and rows["event_time"].is_unique
     exposures_s = (rows["event_time"] - rows["exposure_time"]).dt.total_seconds()
@@ -65,16 +65,16 @@ def test_a_count_and_a_grid_scan_have_one_result_per_event(few):
     assert session.table().equals(before)
 
     results = session.client["ainerd/results"]
-    half = results[rows.loc[4, "key"]]
+    half = results[rows.loc[2, "key"]]
     half.replace_metadata({**half.metadata, "status": "computing"})
-    results.delete_contents(rows.loc[9, "key"], recursive=True, external_only=False)
+    results.delete_contents(rows.loc[4, "key"], recursive=True, external_only=False)
     agent = session.start_agent()
     assert agent.catch_up() == 1
     again = rows_of(session, grid)
-    assert again["status"].tolist() == ["complete"] * 9 and again["key"].tolist() == rows["key"].tolist()
+    assert again["status"].tolist() == ["complete"] * 4 and again["key"].tolist() == rows["key"].tolist()
     same = ["sample_x", "sample_y", "tau_s", "novelty_p", "counts_per_pixel", "event_time", "stress_mean"]
     assert again[same].equals(rows[same])  # as if nothing had happened
-    assert again.index[again["created"] != rows["created"]].tolist() == [4, 9]
+    assert again.index[again["created"] != rows["created"]].tolist() == [2, 4]
 
 
 def test_an_aborted_scan_has_results_of_its_exposures(few):
@@ -128,20 +128,19 @@ def test_a_detector_with_an_unknown_number_of_frames(session):
     whole, session.settings = session.settings, settings
     agent = session.start_agent()
     before = len(session.table())
-    session.RE(agent.explore(1))
+    session.RE(expose(session.detector, shutter=session.shutter))
     table = session.table()
-    assert len(table) == before + 1
+    assert len(table) == before + 1 and agent.health()["worker"] == "alive"
     assert (table["status"].iloc[-1], table["n_frames"].iloc[-1]) == ("complete", FRAMES)
     session.settings = whole
 
 
-@pytest.mark.parametrize("in_file", [True, False])
-def test_frames_that_a_detector_drops_change_no_lag(session_in, tmp_path, in_file):
+def test_frames_that_a_detector_drops_change_no_lag(session_in, tmp_path):
     """From the device that drops frames to g2 and C2 of the frames at their places."""
-    session = session_in(tmp_path, dropped_share=0.03, names_numbers=not in_file)
+    session = session_in(tmp_path, dropped_share=0.03, names_numbers=True)
     unique = "/entry/instrument/NDAttributes/NDArrayUniqueId"
     session.settings.storage.frames = [tmp_path / "frames"]
-    session.settings.detector.frame_number = unique if in_file else f"{session.detector.name}_frame_number"
+    session.settings.detector.frame_number = f"{session.detector.name}_frame_number"
     session.expect(400)
     session.start_agent()
     session.RE(expose(session.detector, beside=[session.stage.x, session.stage.y], shutter=session.shutter))
@@ -176,18 +175,14 @@ def test_frames_that_a_detector_drops_change_no_lag(session_in, tmp_path, in_fil
     )
 
 
-def test_a_list_scan_and_an_exposure_without_a_shutter(few):
+def test_a_position_is_measured_without_a_shutter(few):
     session, shutter = few, few.shutter
     shutter.set("open").wait(10)
     session.shutter = None
     try:
         agent = session.start_agent()
-        (listed,) = session.RE(bp.list_scan([session.detector], session.stage.x, [2, 8], session.stage.y, [3, 4]))
         *_, explored = session.RE(agent.explore(1))  # after the pre-shear
         assert rows_of(session, explored)["status"].tolist() == ["complete"]
-        rows = rows_of(session, listed)
-        assert rows["status"].tolist() == ["complete"] * 2
-        assert np.allclose(rows[["sample_x", "sample_y"]], [(2, 3), (8, 4)], atol=0.01)
     finally:
         session.shutter = shutter
         shutter.set("close").wait(10)

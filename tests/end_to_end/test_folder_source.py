@@ -3,7 +3,6 @@
 import json
 import shutil
 import threading
-import time
 
 import h5py
 import httpx
@@ -20,6 +19,7 @@ from ainerd.server import open_catalog
 from ainerd_xpcs.technique import RheoXPCS
 from sim_devices import acquire, write_metadata
 from tests.end_to_end.sessions import SMALL
+from tests.waiting import until
 
 PROFILE = SMALL.parents[1] / "aps_8id" / "agent.toml"
 
@@ -33,13 +33,6 @@ def write_qmap(path):
             file[f"qmap/{name}"] = labels
         file["qmap/mask"] = (partition.roi_map > 0).astype("u1")
     return partition
-
-
-def until(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.05)
 
 
 def acquired(observer):

@@ -3,12 +3,12 @@
 import os
 import subprocess
 import threading
-import time
 
 import pytest
 
 from ainerd.agent import Disks
 from tests.end_to_end.sessions import Session
+from tests.waiting import until
 
 SIZE_MB, LEAST_MB = 160, 40
 SOON_S = 180
@@ -53,13 +53,6 @@ def fill(disk, leave_mb):
     return file
 
 
-def wait_for(condition):
-    end = time.monotonic() + SOON_S
-    while not condition():
-        assert time.monotonic() < end, "the condition was never met"
-        time.sleep(0.1)
-
-
 @pytest.fixture
 def exploring(session):
     """Explore in another thread; raise its error at the end."""
@@ -87,12 +80,12 @@ def test_a_plan_waits_for_room(session, disk, exploring, capsys):
     assert session.agent.health()["disk"] is None and 0 < session.agent.health()["free_mb"] < 1.1 * SIZE_MB
     filler = fill(disk, LEAST_MB / 2)
     exploring(1)
-    wait_for(lambda: session.agent._state.waits)
+    until(lambda: session.agent._state.waits)
     health = session.agent.health()
     assert health["free_mb"] < LEAST_MB and f"less room than {LEAST_MB} MB" in health["disk"]
     assert len(session.agent.results) == 0
     filler.unlink()
-    wait_for(lambda: len(session.agent.results) == 1)
+    until(lambda: len(session.agent.results) == 1)
     assert session.agent.health()["disk"] is None
     said = " ".join(capsys.readouterr().out.split())
     assert said.count("the plan waits because") == 1 and "Traceback" not in said
@@ -109,10 +102,10 @@ def test_an_exposure_that_did_not_fit_is_taken_again(session, disk, exploring, c
     token = session.RE.subscribe(on_start, "start")
     before = (session.store.table()["status"] == "complete").sum()
     exploring(1)
-    wait_for(lambda: session.agent._state.waits)
+    until(lambda: session.agent._state.waits)
     assert "less room" in session.agent._state.waits
     filled[0].unlink()
-    wait_for(lambda: (session.store.table()["status"] == "complete").sum() == before + 1)
+    until(lambda: (session.store.table()["status"] == "complete").sum() == before + 1)
     session.RE.unsubscribe(token)
     failed = session.store.table().query("status == 'failed'")["reason"]
     assert failed.str.contains("of 100 frames").any()  # the detector stopped, and its file could be closed
@@ -149,7 +142,7 @@ def test_a_disk_that_does_not_answer_blocks_nothing(tmp_path, monkeypatch):
     disks = Disks(tmp_path, [], 0.0)
     looking = disks.look()
     assert disks.look() is looking and disks.problem is None
-    wait_for(lambda: disks.problem)
+    until(lambda: disks.problem)
     assert "does not answer" in disks.problem
     answers.set()
     looking.result(10)

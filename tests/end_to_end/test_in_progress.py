@@ -12,6 +12,7 @@ from ainerd.agent._state import SIDE, LivePicture
 from ainerd.documents._frames import BLOCK
 from ainerd.results import digest
 from tests.end_to_end.sessions import Session
+from tests.waiting import until
 
 PATIENCE_S = 60
 FRAMES = 8 * BLOCK
@@ -71,15 +72,6 @@ def stepped(server, tmp_path, monkeypatch):
     session.close()
 
 
-def until(condition):
-    pause = threading.Event()
-    for _ in range(20 * PATIENCE_S):
-        if (found := condition()) is not None:
-            return found
-        pause.wait(0.05)
-    raise AssertionError("timed out")
-
-
 def test_a_run_fills_in_while_a_page_looks(stepped):
     session, steps, look = stepped
     done = threading.Thread(target=lambda: session.RE(session.agent.explore(1)))
@@ -87,7 +79,7 @@ def test_a_run_fills_in_while_a_page_looks(stepped):
     try:
         assert steps.until_it_stops()[1] is False
         assert look().status_code == 204  # nobody had looked, so that there is nothing
-        until(lambda: session.agent._state._live._is_wanted or None)
+        until(lambda: session.agent._state._live._is_wanted)
         read = steps.until_a_picture()
         first = until(lambda: answer if (answer := look()).status_code == 200 else None)
         said, of = json.loads(first.headers["x-picture"]), session.detector.cam.num_images.get()
@@ -105,4 +97,4 @@ def test_a_run_fills_in_while_a_page_looks(stepped):
         done.join(PATIENCE_S)
     (key,) = session.table().index
     assert key == said["key"]
-    until(lambda: True if look().status_code == 204 else None)
+    until(lambda: look().status_code == 204)

@@ -21,6 +21,7 @@ from ainerd.results import AgentNode, ResultStore, SuggestionRecord, _agents
 from ainerd.results.commands import seen
 from ainerd.server import open_catalog
 from tests.end_to_end.sessions import Session
+from tests.waiting import until
 
 SOON_S = 60
 
@@ -46,11 +47,7 @@ class Person:
         return answer.json()["id"]
 
     def waits_for(self, condition):
-        end = time.monotonic() + SOON_S
-        while not (found := condition(self.sees())):
-            assert time.monotonic() < end, "the condition was never met"
-            time.sleep(0.3)
-        return found
+        return until(lambda: condition(self.sees()), patience_s=SOON_S)
 
     def answer_to(self, command):
         """Return a command once the agent has answered it."""

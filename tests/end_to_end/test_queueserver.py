@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -26,6 +25,7 @@ from ainerd.server import open_catalog
 from ainerd_queueserver.queue import steer
 from tests.end_to_end.sessions import SMALL
 from tests.trials import trials_of
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(
     shutil.which("redis-server") is None, reason="an RE Manager keeps its queue in Redis: there is no redis-server"
@@ -40,14 +40,6 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def until(condition, what, patience_s=PATIENCE_S):
-    end = time.monotonic() + patience_s
-    while not (found := condition()):
-        assert time.monotonic() < end, f"not in {patience_s:g} s: {what}"
-        time.sleep(0.2)
-    return found
 
 
 class Beamline:

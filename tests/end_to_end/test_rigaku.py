@@ -3,7 +3,6 @@
 import logging
 import queue
 import re
-import shutil
 import threading
 from pathlib import Path
 
@@ -16,15 +15,12 @@ from bluesky import RunEngine
 from event_model import compose_stream_resource
 
 from agents.demo.simulated import agent_of, simulated_instrument
-from ainerd.agent import build_observer
 from ainerd.config import Settings
 from ainerd.documents import Run, Whole, documents_of
 from ainerd.results import ResultStore
 from ainerd.runs import Subject, _worker
-from ainerd.server import open_catalog
 from ainerd.steering import expose
 from ainerd_xpcs.technique._exposure import ExposureAnalysis
-from sim_devices import write_metadata
 
 TOML = Path(__file__).resolve().parents[2] / "profiles" / "rigaku" / "agent.toml"
 N = 64
@@ -136,38 +132,10 @@ def test_its_run_is_in_tiled_and_can_be_analysed_again(beamline):
     np.testing.assert_array_equal(again.arrays["c2"], beamline.store.array(keys[2], "c2"))
 
 
-def test_its_file_in_a_folder_of_acquisitions_has_the_same_result(beamline, server, tmp_path):
-    """As a beamline without documents leaves it, with metadata beside it."""
-    (uri, *_) = [doc["uri"] for name, doc in beamline.documents if name == "stream_resource"]
-    folder = tmp_path / "data" / "A0001"
-    folder.mkdir(parents=True)
-    shutil.copy(uri.removeprefix("file://localhost"), folder / "A0001.bin")
-    frame_time = {"instrument/detector_1/frame_time": (0.5, "s"), "instrument/num_images": N}
-    write_metadata(folder / "A0001_metadata.hdf", {"start_time": "2026-08-03T10:00:00+00:00", **frame_time})
-    settings = beamline.settings.model_copy(deep=True)
-    settings.storage.directory, settings.storage.frames = tmp_path / "tiled", [tmp_path / "data"]
-    settings.acquisition.n_frames = "/entry/instrument/num_images"
-    client = server.client().create_container(tmp_path.name)
-    open_catalog(client)
-    observer, stop, ended = build_observer(settings, client), threading.Event(), threading.Event()
-    observer._worker.on_outcome(lambda outcome: ended.set())
-    follower = threading.Thread(target=observer.follow, args=(f"folder:{tmp_path / 'data'}", stop))
-    follower.start()
-    assert ended.wait(60)
-    stop.set()
-    follower.join()
-    assert observer.drain()
-    table = observer.results.table()
-    assert table["status"].tolist() == ["complete"] and table["n_frames"].tolist() == [N], table["reason"].tolist()
-    found = ResultStore(client["ainerd"]).array(table.index[0], "c2")
-    np.testing.assert_array_equal(found, beamline.store.array(beamline.store.table().index[0], "c2"))
-    observer.close()
-
-
 def test_an_analysis_slower_than_the_detector_loses_nothing(server, tmp_path, caplog, monkeypatch):
     """The detector has ended before the analysis gets its first block; then each block waits for the test."""
     beamline, may_go_on, done = Beamline(server, tmp_path, "growing"), threading.Semaphore(0), queue.Queue()
-    push, n_frames = ExposureAnalysis.push, 200
+    push, n_frames = ExposureAnalysis.push, 120
 
     def slow(exposure, block, first):
         assert may_go_on.acquire(timeout=60)

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from string import Template
@@ -32,6 +31,7 @@ from ainerd.results.commands import Accept, Hold, Next, Release, SetBounds, SetE
 from ainerd.server import SCOPES, ServerError, connect, open_catalog
 from ainerd.server.pages import write_ui_settings
 from tests.end_to_end.sessions import Session
+from tests.waiting import until
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 FILES = DOCS / "files" / "tiled"
@@ -104,7 +104,7 @@ def tiled(config, environment):
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
     try:
         uri = f"http://127.0.0.1:{port}"
-        until(lambda: answers(uri) or process.poll() is not None)
+        until(lambda: answers(uri) or process.poll() is not None, patience_s=600)
         assert process.poll() is None, log.read_text()[-3000:]
         yield uri
     finally:
@@ -136,13 +136,6 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def until(condition, timeout_s=600):
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.1)
 
 
 def answers(uri):

@@ -20,6 +20,7 @@ from ainerd.results import ResultStore, SuggestionRecord
 from ainerd.server import open_catalog
 from ainerd.steering import expose
 from tests.end_to_end.sessions import SMALL
+from tests.waiting import until
 
 COMMAND = [sys.executable, "-c", "from ainerd.cli import main; main()", "watch", "--config", str(SMALL)]
 
@@ -72,16 +73,16 @@ class Beamline:
         (uid,) = self.RE(plan)
         return uid
 
-    def wait_for(self, *uids, timeout_s=120):
+    def wait_for(self, *uids):
         """Return the rows of the results of runs, once they are concluded."""
-        end = time.monotonic() + timeout_s
-        while time.monotonic() < end:
+
+        def concluded():
             rows = self.store.table().set_index("raw_uid")
             rows = rows[rows["status"].ne("computing")]
-            if set(uids) <= set(rows.index):
-                return rows.loc[list(uids)]
-            time.sleep(0.3)
-        raise AssertionError(f"no results in {timeout_s} s:\n{self.log.read_text()[-3000:]}")
+            return {*uids} <= {*rows.index} and (rows.loc[[*uids]],)
+
+        (found,) = until(concluded, f"results: see {self.log}", 120)
+        return found
 
     def close(self):
         for agent in self.agents:

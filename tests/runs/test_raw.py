@@ -4,7 +4,6 @@ import json
 import os
 import re
 import threading
-import time
 from resource import RLIMIT_FSIZE, getrlimit, prlimit
 
 import bluesky.plan_stubs as bps
@@ -20,6 +19,7 @@ from tiled.client.container import Container
 
 from ainerd.runs import Journal, RawWriter
 from ainerd.server import open_catalog
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +170,7 @@ def test_a_run_that_tiled_refuses_delays_no_other(raw, tmp_path, caplog, monkeyp
     writer = RawWriter(raw, tmp_path, lambda: True).attach(engine)
     for _ in range(3):
         engine(count([det], 1))
-    wait_until(lambda: all(uid in raw and raw[uid].metadata.get("stop") for uid in uids[1:]))
+    until(lambda: all(uid in raw and raw[uid].metadata.get("stop") for uid in uids[1:]))
     assert not writer.kept()  # the first run is still being tried
     is_over.set()
     writer.detach()
@@ -185,13 +185,6 @@ def test_a_run_that_tiled_refuses_delays_no_other(raw, tmp_path, caplog, monkeyp
     assert uids[0] in raw and not again.kept()
 
 
-def wait_until(condition, timeout_s=60.0):
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 @pytest.mark.fault("The disk of the journal does not answer", "Neither the RunEngine nor the raw runs wait for it")
 def test_the_run_engine_does_not_wait_for_a_disk_that_hangs(raw, tmp_path, monkeypatch):
     answers, fsync, engine = threading.Event(), os.fsync, RunEngine({})
@@ -203,7 +196,7 @@ def test_the_run_engine_does_not_wait_for_a_disk_that_hangs(raw, tmp_path, monke
     monkeypatch.setattr(os, "fsync", hang)
     writer = RawWriter(raw, tmp_path, lambda: True).attach(engine)
     uids = engine(count([det], 3)) + engine(count([det], 1))
-    wait_until(lambda: all(uid in raw and raw[uid].metadata.get("stop") for uid in uids))
+    until(lambda: all(uid in raw and raw[uid].metadata.get("stop") for uid in uids))
     answers.set()
     writer.detach()
     writer.close()

@@ -20,7 +20,7 @@ from ainerd.results import ResultRecord, ResultStore
 from ainerd.server import EmbeddedServer, open_catalog
 from ainerd.technique import Analysis
 
-N = 12
+N = 4
 
 
 def add(store, i):

@@ -24,6 +24,7 @@ from ainerd.server import (
     warn_of_another,
     whereabouts,
 )
+from tests.waiting import until
 
 STAY = """
 import sys
@@ -54,13 +55,6 @@ def pid_of(folder):
     return json.loads((folder / "server.json").read_text())["pid"]
 
 
-def wait_for(what, timeout_s=40):
-    deadline = time.monotonic() + timeout_s
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def answers(uri):
     try:
         return httpx.get(f"{uri}/", timeout=2).status_code == 200
@@ -85,7 +79,7 @@ def test_the_server_survives_its_first_session_and_is_restarted_after_a_kill(tmp
             assert answers(uri) and running(tmp_path) == (uri, second.api_key)
             (tmp_path / "server.log").write_text("why it dies\n")
             os.kill(pid, signal.SIGKILL)
-            wait_for(lambda: second.owned)
+            until(lambda: second.owned)
             assert second.uri == uri and pid_of(tmp_path) != pid
             assert (tmp_path / "server.log").read_text().startswith("why it dies\n")
             assert list(second.client()) == ["kept"]  # the same client goes on
@@ -105,7 +99,7 @@ def test_serve_keeps_its_port_and_sessions_find_it(tmp_path):
         uri, key = running(tmp_path)
         assert uri.removesuffix("/api/v1") in said[1] and (tmp_path / "api_key").read_text() not in "".join(said)
         page = tmp_path / "page.html"
-        wait_for(lambda: opened.exists() and opened.read_text())
+        until(lambda: opened.exists() and opened.read_text())
         assert opened.read_text().strip() == page.as_uri() and f"page     {page}" in "".join(said)
         assert page.stat().st_mode & 0o777 == 0o600
         assert f"{uri.removesuffix('/api/v1')}/custom/ainerd/open/ainerd?api_key={key}" in page.read_text()
@@ -184,7 +178,7 @@ def test_the_watch_thread_survives_errors(tmp_path, monkeypatch, caplog):
             patch.setattr(_embedded, "try_lock", lambda lock: True)
             patch.setattr(_embedded, "_spawn", lambda *_: server._service.process)
             patch.setattr(_embedded, "_read_status", lambda _: {})
-            wait_for(lambda: "KeyError: 'uri'" in caplog.text)
+            until(lambda: "KeyError: 'uri'" in caplog.text)
             patch.setattr(_embedded, "try_lock", lambda lock: (_ for _ in ()).throw(PermissionError("no lock")))
-            wait_for(lambda: "PermissionError: no lock" in caplog.text)
+            until(lambda: "PermissionError: no lock" in caplog.text)
         assert server._service._watch.is_alive()

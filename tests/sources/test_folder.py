@@ -21,6 +21,7 @@ from ainerd.sources import _folder as folder_module
 from ainerd.sources._acquisition import AcquisitionFiles
 from ainerd.sources._folder import Folder, folder_documents
 from sim_devices import write_metadata, write_rigaku, write_rigaku_3m
+from tests.waiting import until
 
 DETECTOR = config.Detector(image="lambda_image", n_frames="num_images", frame_time_s="frame_time")
 TIME = "2026-08-03T10:00:00+00:00"
@@ -202,13 +203,6 @@ def test_nothing_outside_the_roots_is_read(tmp_path, how):
         Folder(tmp_path, acquisition(folder, root), 1.0)
     with pytest.raises(ValueError, match="no folder"):
         Folder(root / "nowhere", acquisition(folder, root), 1.0)
-
-
-def until(condition, seconds=15):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from ainerd.documents import RunReader, documents_of, documents_of_many
 from ainerd.server import open_catalog
 from ainerd.sources import Intake, open_source
 from ainerd.sources._catalogue import tiled_documents
+from tests.waiting import until
 
 
 def pack(value):
@@ -51,13 +52,6 @@ def opened(source, stop):
     """Return the documents of a source that needs nothing of the agent but its end."""
     source = open_source(source) if isinstance(source, str) else source
     return source.documents(Intake(stop, None, None, None, None))
-
-
-def until(condition, seconds=15):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -313,7 +307,7 @@ def test_a_look_asks_only_for_what_is_new(raw, gathered):
 
     hooks["response"].append(keep)
     try:
-        until(lambda: seen[-4:] == [1, 1, 1, 1] or seen[-4:] == [1, 0, 1, 0], 30)  # the last known run
+        until(lambda: seen[-4:] == [1, 1, 1, 1] or seen[-4:] == [1, 0, 1, 0])  # the last known run
         (uid,) = RE(count([det], 1))
         until(lambda: names(got).count("stop") == 5)
         raw.delete_contents(uid, recursive=True, external_only=False)

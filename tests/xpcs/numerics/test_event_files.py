@@ -57,7 +57,7 @@ def test_rigaku_is_read_as_written(tmp_path, module, order):
 
 def test_words_do_not_depend_on_how_much_is_read_at_a_time(tmp_path, module, monkeypatch):
     path = tmp_path / "a.bin"
-    write_words(path, sparse_speckle(20, 0.001, seed=2))
+    write_words(path, sparse_speckle(20, 0.0001, seed=2))
     wanted = dense(read_rigaku(path, module, order="rows"), 20, len(module.pixels))
     for words in (7, 1000):
         monkeypatch.setattr("ainerd_xpcs.numerics._rigaku_words.WORDS", words)
