@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ from scipy.stats import norm
 
 from ainerd_xpcs import LEFT_OVER, Relaxation, fit_curves
 from ainerd_xpcs.numerics._fit_curves import LEFT_OVER_OF_FILES
+from ainerd_xpcs.technique import read_curves
+from ainerd_xpcs.technique._fitted import FittedCurves
 from studies._tools import Row
 
 N_FRAMES = 3000
@@ -48,11 +51,18 @@ CONTRAST, COUNTS = 0.2, 0.5
 FAILURES = ("errors of zero", "errors 30 × too small", "no speckle", "τ above the lags", "τ below the lags")
 
 
+# Curves that no model describes, that decay over all lags, or whose relaxation is slower than the lags.
+WITHOUT_MODEL = {**MODELS, "stretched, .3": {"tau": 40.0, "p": 0.3}, "slower than the lags": {"tau": 3000.0}}
+WITHOUT_MODEL |= {"swinging": {"tau": 150.0, "swing": 0.05}}
+
+
 def g1(
-    t: NDArray, *, tau: float, p: float = 1.0, static: float = 0.0, share: float = 1.0, ratio: float = 1.0
-) -> NDArray:
+    t: NDArray, *, tau: float, p: float = 1.0, static: float = 0.0, share: float = 1.0, ratio: float = 1.0,
+    swing: float = 0.0,
+) -> NDArray:  # fmt: skip
     """Return the field correlation."""
     moving = share * np.exp(-((t / tau) ** p)) + (1 - share) * np.exp(-t / tau / ratio)
+    moving = moving * (0.6 + 0.4 * np.cos(swing * t))
     return np.asarray(static + (1 - static) * moving)
 
 
@@ -183,6 +193,63 @@ def materials(quick: bool) -> Iterator[Row]:
                 "τ in 1": float((off < 1).mean()), "τ in 2": float((off < 2).mean()),
                 "either in 2": float((nearest < 2).mean()), "either in 3": float((nearest < 3).mean()),
             }  # fmt: skip
+
+
+def without_model(quick: bool) -> Iterator[Row]:
+    """Yield a row for each curve and noise: pulls of the numbers that need no model, and wrong limits of 95 %.
+
+    Models that decay are not allowed, so that no curve has a tau. The truth is that of the curve without noise.
+    """
+    n, log = 60 if quick else 400, np.linspace(np.log(LAG[0]), np.log(LAG[-1]), 100_000)
+    for seed, (name, shape) in enumerate(WITHOUT_MODEL.items()):
+        noise, fine = Noise(shape, seed, 1000 if quick else 4000), g1(np.exp(log), **shape) ** 2
+        first = (g1(LAG[:3], **shape) ** 2).mean()
+        fallen = {x: fine < level * first for x, level in (("half", 0.5), ("e2", np.exp(-2)))}
+        truth = {x: float(np.exp(log[some.argmax()])) if some.any() else np.inf for x, some in fallen.items()}
+        truth |= {"left": (g1(LAG[-3:], **shape) ** 2).mean() / first}
+        truth |= {"slope": np.polyfit(log / np.log(10), fine / first, 1)[0]}
+        for n_pixels in PIXELS:
+            y = 1 + CONTRAST * g1(LAG, **shape) ** 2 + noise.draw(n, n_pixels)
+            error = np.tile(noise.error(n_pixels), (n, 1))
+            fit = fit_curves(LAG, y, error, n_frames=N_FRAMES, models=["none", "flat"])
+            out: Row = {"curve": name, "pixels": n_pixels, "curves": n}
+            seen = np.isfinite([fit.tau_half, fit.tau_half_above, fit.tau_half_below]).any(0)
+            out |= {"number or limit": float(seen.mean())}
+            for x in ("half", "e2"):
+                tau, err, above, below = (getattr(fit, f"tau_{x}{end}") for end in ("", "_err", "_above", "_below"))
+                known = np.isfinite(tau) & np.isfinite(truth[x])
+                z = np.log(tau[known] / truth[x]) * tau[known] / err[known]
+                wrong = (above > min(truth[x], LAG[-1]) * (1 + 1e-9)) | (below < truth[x])
+                out |= {f"{x} given": float(np.isfinite(tau).mean()), **_pulls(x, z)}
+                out |= {f"{x} limit wrong": float(wrong.mean())}
+            for x in ("left", "slope"):
+                z = (getattr(fit, x) - truth[x]) / getattr(fit, f"{x}_err")
+                out |= _pulls(x, z[np.isfinite(z)])
+            yield out
+
+
+def _pulls(name: str, z: NDArray) -> Row:
+    """Return the root mean square of deviations in errors, and the share within one; NaN for few."""
+    some = len(z) > 30
+    rms, inside = (float(np.sqrt(np.mean(z**2))), float((np.abs(z) < 1).mean())) if some else (np.nan, np.nan)
+    return {f"{name} rms": rms, f"{name} in 1": inside}
+
+
+def measured(folder: Path) -> Iterator[Row]:
+    """Yield a row for each result file with g2 in a folder: how many of its curves have a tau, a time, or a limit."""
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in (".hdf", ".h5", ".hdf5", ".nxs")):
+        try:
+            fit = FittedCurves.of(read_curves(path)).fit
+        except (ValueError, OSError):  # no g2
+            continue
+        tau, time = np.isfinite(fit.tau), np.isfinite(fit.tau_half) | np.isfinite(fit.tau_e2)
+        ends = [f"{x}_{side}" for x in ("tau_half", "tau_e2") for side in ("above", "below")]
+        limit = np.isfinite([getattr(fit, x) for x in ends]).any(0) & ~time
+        yield {
+            "file": path.name, "curves": len(tau), "τ": int(tau.sum()), "time without model": int(time.sum()),
+            "limit": int(limit.sum()), "no speckle": int((fit.speckle == "no").sum()),
+            "nothing": int((~(tau | time | limit) & (fit.speckle != "no")).sum()),
+        }  # fmt: skip
 
 
 def failures(quick: bool) -> Iterator[Row]:

@@ -138,6 +138,7 @@ def fit_curves(
         first = fit(data, "stretched", [start, changed(start, exponent=0.6), middle], FREE)
         seen = first["contrast"] > 3 * first.error("contrast")
         for each, x, is_seen in zip(fitted, first.x, seen, strict=True):
+            each.first = x
             if is_seen:
                 each.correlate(x)
         data = whitened(fitted)
@@ -179,6 +180,7 @@ class _Curve(Judged):
         scatter = scatter_of_neighbours(lag[use], value[use], error[use]) if use.sum() >= FEWEST_LAGS else 1.0
         self.independent = scatter > TOO_SMALL
         self.g1: Floats | None = None
+        self.first: Floats | None = None  # parameters of a stretched exponential that is fitted with independent lags
         if self.independent:
             error, what = error * scatter, "of the scatter between neighbouring lags"
             source = f"{source} × {scatter:.2g}, {what}" if source else what
@@ -203,6 +205,12 @@ class _Curve(Judged):
         theory = at_counts(terms, counts_of(error, terms))
         self.covariance = scaled(theory, error, own_share(self.lag, residual, scaled(theory, error)))
         return True
+
+    def noise(self) -> Floats:
+        """Return the covariance of the lags, with the g1 of the first fit if no model gave one."""
+        if self.g1 is None and self.first is not None:
+            self.correlate(self.first)
+        return self.covariance
 
     def misfit(self, model: Floats) -> float:
         """Return the probability of such residuals if the curve `model` (n,) is right."""

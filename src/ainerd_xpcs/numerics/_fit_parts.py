@@ -107,7 +107,8 @@ class _Group(Judged):
             self.refuse(NO_SPECKLE if self.report["speckle"] == "no" else TOO_FEW_PIXELS)
             return
         contrast, error = s.estimate(s.zero)
-        self._set_contrast(contrast, error * float(np.sqrt(shared(s, s.zero[:, None], self.roi, opposite)[0])))
+        self._twice = float(shared(s, s.zero[:, None], self.roi, opposite)[0])
+        self._set_contrast(contrast, error * float(np.sqrt(self._twice)))
         if np.isfinite(s.mean).sum() < FEWEST_LAGS:
             self.refuse(TOO_FEW_LAGS)
 
@@ -118,6 +119,10 @@ class _Group(Judged):
     def misfit(self, model: Floats) -> float:
         """Return the probability of such residuals if the curve `model` (n,) is right."""
         return misfit(self.sample, model)
+
+    def noise(self) -> Floats:
+        """Return the covariance of the values with the speckle that opposite bins share, (n, n)."""
+        return self.covariance * self._twice
 
     def covariance_of(self, chosen: Chosen) -> Floats:
         """Return the covariance of the parameters, (8, 8): the fit's, or of the scatter of parts where it is larger."""

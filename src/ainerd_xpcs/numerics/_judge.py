@@ -21,6 +21,7 @@ from ainerd_xpcs.numerics._relaxation import (
     is_determined,
     why_not,
 )
+from ainerd_xpcs.numerics._without_model import without_model
 
 Floats = NDArray[np.float64]
 
@@ -58,6 +59,10 @@ class Judged:
         """Return the covariance of the parameters of the chosen model, (8, 8)."""
         raise NotImplementedError
 
+    def noise(self) -> Floats:
+        """Return the covariance of the values with all that they share, (n, n)."""
+        return self.covariance
+
     def judge(self, chosen: Chosen) -> None:
         """Report the numbers of a model, or find that limits are wanted."""
         self.report |= {"model": chosen.model, "either": chosen.either.model if chosen.either else ""}
@@ -92,6 +97,11 @@ class Judged:
         """Report limits of tau in place of tau."""
         self.report |= {"no_tau": why, "tau_above": above, "tau_below": below}
 
+    def describe(self) -> None:
+        """Report numbers that need no model if there is no tau."""
+        if self.report["no_tau"] and self.report["speckle"] != "no":
+            self.report |= without_model(self.lag, self.value - 1, self.noise())
+
 
 def whitened(judged: Sequence[Judged]) -> Curves:
     """Return curves of the same lags with their noise."""
@@ -116,6 +126,8 @@ def judge(
         ends_of = limits_of_tau(curves[np.array(unsure)], threshold(unsure), known)
         for i, *ends in zip(unsure, *ends_of, strict=True):
             judged[i].limit(*ends)
+    for each in judged:
+        each.describe()
 
 
 def widened(chosen: Chosen) -> Floats:

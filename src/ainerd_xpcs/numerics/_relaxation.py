@@ -58,6 +58,14 @@ class Relaxation:
         Share of the faster mode in the field, and relaxation time and exponent of the slower mode.
     tau2_above : ndarray
         Lower limit of 95 % of `tau2`, if it is outside the lags or not known.
+    tau_half, tau_e2 : ndarray
+        Where there is no `tau`: time after which g2 - 1 has first fallen to a half, and to 1/e², of its value at the
+        first lags, from no model (`without_model`). Limits of 95 % where they are not known or outside the lags:
+        ``_above``, ``_below``.
+    left : ndarray
+        The share of that value that is left at the last lags.
+    slope : ndarray
+        The share by which g2 - 1 changes in a decade of lags, of a straight line through all of them.
     speckle : ndarray of str
         "yes", "no", or "unknown" if there are too few pixels for a test.
     p_same : ndarray
@@ -108,6 +116,18 @@ class Relaxation:
     tau2_above: Floats
     exponent2: Floats
     exponent2_err: Floats
+    tau_half: Floats
+    tau_half_err: Floats
+    tau_half_above: Floats
+    tau_half_below: Floats
+    tau_e2: Floats
+    tau_e2_err: Floats
+    tau_e2_above: Floats
+    tau_e2_below: Floats
+    left: Floats
+    left_err: Floats
+    slope: Floats
+    slope_err: Floats
     speckle: NDArray[np.str_]
     p_same: Floats
     misfit_p: Floats
@@ -146,7 +166,7 @@ Report = dict[str, float | str]
 RELAXATION_COLUMNS = tuple(
     each.name for each in fields(Relaxation) if each.name not in ("log_tau_covariance", "formula")
 )
-TIMES = ("tau", "tau_err", "tau_above", "tau_below", "tau_either", "tau_either_err", "tau2", "tau2_err", "tau2_above")
+TIMES = tuple(name for name in RELAXATION_COLUMNS if name.startswith("tau"))
 
 
 def empty(errors: str, **values: float | str) -> Report:

@@ -196,7 +196,8 @@ def _analyze_frames(
         verdict = f"p = {analysis.novelty_p:.2g}, {called} at α = {technique.alpha:g}, bank {technique.bank.id}"
     names = _names(partition.phi)
     figure = new_figure(13, 5)
-    draw_exposure(figure, analysis.arrays, duration_s=n_frames * frame_time, names=names)
+    half_s: Any = summary.get("tau_half_s")
+    draw_exposure(figure, analysis.arrays, duration_s=n_frames * frame_time, names=names, half_s=half_s)
     figure.suptitle(f"{file.name}: {n_frames} frames; {verdict}")
     table = Table("bin", "pixels", "speckle", "contrast", "τ (s)", "exponent", title=str(file))
     counts = f"{summary['counts_per_pixel']:.3g} photons/pixel/frame"

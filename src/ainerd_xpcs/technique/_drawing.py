@@ -57,6 +57,11 @@ def draw_map(axes: Axes, image: NDArray[Any], duration: float, low: float, high:
     return drawn
 
 
+def draw_half(axes: Axes, time_s: float, colour: Any = "0.2") -> None:
+    """Draw a dotted line at the time at which g2 - 1 falls to a half of its value at the first lags."""
+    axes.axvline(time_s, color=colour, lw=1, ls=":")
+
+
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure; sizes in inches."""
     return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1))
@@ -69,13 +74,14 @@ def draw_exposure(
     *,
     duration_s: float | None,
     names: Sequence[str],
+    half_s: float | None = None,
 ) -> None:
     """Draw two-time maps, g2 and I(t) of every bin, mean frame, I(q), and series, as far as they are given.
 
     `arrays` may hold ``c2`` (n_roi, n, n); ``g2`` (n_roi, n_lags) over ``tau`` in s; ``mean_frame``; ``saxs`` over
     ``saxs_q`` in 1/nm; ``intensity`` (n_roi, n_times) and ``intensity_total`` over ``intensity_time`` in s. `series`
     maps labels to (times in s, values); all times count from the start of the exposure. `names` are the names of the
-    bins.
+    bins, and `half_s` the time at which g2 - 1 falls to a half.
     """
     curves = ["g2"] if {"g2", "tau"} <= set(arrays) else []
     beam = [name for name, wanted in BEAM.items() if wanted <= set(arrays)]
@@ -90,6 +96,8 @@ def draw_exposure(
         axes["g2"].set_prop_cycle(color=colours)
         axes["g2"].semilogx(arrays["tau"], arrays["g2"].T, ".-", ms=3, lw=0.8, alpha=0.7)
         axes["g2"].set(xlabel=r"$\tau$ (s)", ylabel="$g_2$", title="all bins")
+        if half_s is not None:
+            draw_half(axes["g2"], half_s)
     if "mean_frame" in axes:
         _draw_mean_frame(figure, axes["mean_frame"], arrays["mean_frame"])
     if "saxs" in axes:

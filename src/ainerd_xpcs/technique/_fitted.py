@@ -13,6 +13,7 @@ from rich.table import Table
 from ainerd.words import rounded
 from ainerd_xpcs.numerics import PowerFit, Relaxation, fit_curves, fit_power
 from ainerd_xpcs.technique._curves_of_bins import Curves
+from ainerd_xpcs.technique._drawing import draw_half
 from ainerd_xpcs.technique._numbers import TEXTS, named, of_law
 from ainerd_xpcs.technique._over_q import draw_over_q
 from ainerd_xpcs.technique._sentences import bin_cells, power_sentences
@@ -75,7 +76,7 @@ class FittedCurves:
         return table
 
     def draw_curve(self, axes: Axes, k: int) -> None:
-        """Draw g2 of a bin with its errors and its model."""
+        """Draw g2 of a bin with its errors and its model, or without one the time at which it falls to a half."""
         curves = self.curves
         (points,) = axes.plot(curves.tau_s, curves.g2[k], ".", ms=4)
         axes.errorbar(
@@ -85,6 +86,8 @@ class FittedCurves:
         model = self.fit.curve(k, lags)
         if model is not None:
             axes.plot(lags, model, color=points.get_color())
+        elif np.isfinite(self.fit.tau_half[k]):
+            draw_half(axes, self.fit.tau_half[k], points.get_color())
         axes.set(xscale="log", xlabel="lag (s)", ylabel="$g_2$")
 
     def draw_over_q(self, figure: Figure | SubFigure) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 OVER_Q = (
     "tau_s", "tau_s_err", "tau2_s", "tau2_s_err", "tau_s_or", "tau_s_or_err", "tau_s_above", "tau_s_below",
-    "kww_exponent", "kww_exponent_err",
+    "tau_half_s", "tau_half_s_err", "kww_exponent", "kww_exponent_err",
 )  # fmt: skip
 LAW, LIMIT = "#D55E00", "#999999"
 
@@ -29,7 +29,11 @@ def draw_over_q(
     times, shapes = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     tau, error = columns["tau_s"], columns["tau_s_err"]
     times.errorbar(q, tau, error, fmt="o", ms=4, color="black", label="τ")
-    for name, marker, label in (("tau2_s", "s", "τ₂"), ("tau_s_or", "D", "τ of a model that fits as well")):
+    for name, marker, label in (
+        ("tau2_s", "s", "τ₂"),
+        ("tau_s_or", "D", "τ of a model that fits as well"),
+        ("tau_half_s", "X", "no τ: falls to a half"),
+    ):
         if np.isfinite(columns[name]).any():
             style = {"ms": 4, "mfc": "white", "color": "black", "label": label}
             times.errorbar(q, columns[name], columns[f"{name}_err"], fmt=marker, **style)
@@ -49,7 +53,7 @@ def draw_over_q(
                 times.plot(ends, middle[1] * (ends / middle[0]) ** -n, color=LAW, label=label)
             _draw_guides(times, ends, *middle)
         times.set_xscale("log")
-    if np.isfinite([columns[name] for name in ("tau_s", "tau_s_above", "tau_s_below")]).any():
+    if np.isfinite([columns[name] for name in ("tau_s", "tau_s_above", "tau_s_below", "tau_half_s")]).any():
         times.set_yscale("log")
         times.legend(fontsize=7)
     shapes.errorbar(q, columns["kww_exponent"], columns["kww_exponent_err"], fmt="o", ms=4, color="black")
@@ -79,7 +83,7 @@ def draw_many_over_q(
         order = np.argsort(q)
         times.plot(q[order], tau[order], lw=0.6, **style)
         times.errorbar(q, tau, columns["tau_s_err"], fmt="o", ms=3, lw=0.8, **style)
-        for other, marker in (("tau_s_or", "D"), ("tau_s_above", "^"), ("tau_s_below", "v")):
+        for other, marker in (("tau_s_or", "D"), ("tau_half_s", "X"), ("tau_s_above", "^"), ("tau_s_below", "v")):
             times.plot(q, columns[other], marker, ms=5, mfc="none", **style)
         shapes.errorbar(q, columns["kww_exponent"], columns["kww_exponent_err"], fmt="o", ms=3, lw=0.8, **style)
         points += [(x, y) for x, y in zip(q, tau, strict=True) if x > 0 and np.isfinite(y)]
@@ -89,7 +93,7 @@ def draw_many_over_q(
         _draw_guides(times, np.array([all_q.min(), all_q.max()]) * (0.95, 1.05), *middle)
         times.legend(fontsize=7)
     shapes.axhline(1, lw=1, color="0.7")
-    marks = "▵ and ▿ are limits of τ, ◇ fits as well"
+    marks = "▵ and ▿ are limits of τ, ◇ fits as well, crosses fall to a half"
     times.set(xscale="log", yscale="log", ylabel="τ (s)", title=f"{len(series)} exposures; {marks}")
     shapes.set(xlabel="q (1/nm)", ylabel="exponent")
     figure.colorbar(ScalarMappable(norm, colours), ax=[times, shapes], label=name)

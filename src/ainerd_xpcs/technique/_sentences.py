@@ -33,12 +33,26 @@ def bin_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 
 def tau_cell(values: Mapping[str, Any]) -> str:
-    """Format the relaxation time with its error, and that of another model; without one, its limits or the reason."""
+    """Format the relaxation time with its error, and that of another model.
+
+    Without one, give its limits or the reason, and when g2 - 1 has fallen to a half.
+    """
     if "tau_s" in values:
         return " or ".join(_with_error(values, name) for name in ("tau_s", "tau_s_or") if name in values)
-    limits = ("> ", "tau_s_above"), ("< ", "tau_s_below")
-    text = " ".join(f"{sign}{rounded(values[name])}" for sign, name in limits if name in values)
-    return text or str(values.get("no_tau", ""))
+    limits, half = _limits(values, "tau_s"), half_cell(values)
+    text = limits or str(values.get("no_tau", ""))
+    return f"{text}; {half}" if half and ("tau_half_s" in values or not limits) else text
+
+
+def half_cell(values: Mapping[str, Any]) -> str:
+    """Format when g2 - 1 has fallen to a half of its value at the first lags, or the limits; empty if unknown."""
+    half = _with_error(values, "tau_half_s") if "tau_half_s" in values else _limits(values, "tau_half_s")
+    return half and f"half at {half}"
+
+
+def _limits(values: Mapping[str, Any], name: str) -> str:
+    limits = ("> ", f"{name}_above"), ("< ", f"{name}_below")
+    return " ".join(f"{sign}{rounded(values[limit])}" for sign, limit in limits if limit in values)
 
 
 def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
@@ -57,6 +71,7 @@ def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"it decays within a frame: the relaxation time is below {rounded(values['tau_s_below'])} s"
     elif "no_tau" in values:
         yield f"no relaxation time is given: {values['no_tau']}"
+    yield from _without_model(values)
     if "tau2_s" in values:
         yield f"a second relaxation time is {_with_error(values, 'tau2_s', 's')}"
     elif "tau2_s_above" in values:
@@ -67,6 +82,25 @@ def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"{100 * values['plateau']:.0f} % of it does not decay"
     if values.get("bins_alike_p", 1.0) < DIFFER_P:
         yield "the bins differ: see the table bins"
+
+
+def _without_model(values: Mapping[str, Any]) -> Iterator[str]:
+    """Say when g2 - 1 has fallen to a half and to 1/e², and what is left of it."""
+    levels = (("tau_half_s", "a half of its value at the first lags"), ("tau_e2_s", "1/e² of it"))
+    falls = [f"to {level} {when}" for name, level in levels if (when := _when(values, name))]
+    if falls:
+        yield f"g2 - 1 falls {', '.join(falls)}"
+    if "g2_left" in values:
+        yield f"{_with_error(values, 'g2_left')} of it is left at the last lags"
+
+
+def _when(values: Mapping[str, Any], name: str) -> str:
+    if name in values:
+        return f"at {_with_error(values, name, 's')}"
+    above, below = (rounded(values[limit]) if limit in values else "" for limit in (f"{name}_above", f"{name}_below"))
+    if above and below:
+        return f"between {above} and {below} s"
+    return f"after more than {above} s" if above else below and f"before {below} s"
 
 
 def _motion(values: Mapping[str, Any]) -> Iterator[str]:
@@ -96,9 +130,11 @@ def _models(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _tests(values: Mapping[str, Any]) -> Iterator[str]:
-    """Give the p-values of tests, and the numbers that they are of."""
+    """Give the p-values of tests and the numbers that they are of, and the slope of g2 if no model describes it."""
     if "no_tau" in values and values.get("misfit_p", 1.0) < MISFIT_P:
         yield f"misfit of g2: p = {values['misfit_p']:.1g}"
+    if "g2_slope" in values:
+        yield f"slope of g2 - 1: {_with_error(values, 'g2_slope')} of its value at the first lags in a decade of lags"
     if values.get("bins_alike_p", 1.0) < DIFFER_P:
         yield f"bins are alike: p = {values['bins_alike_p']:.1g}"
     if {"velocity_nm_s", "velocity_spread_nm_s"} & {*values}:

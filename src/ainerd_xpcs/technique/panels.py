@@ -16,7 +16,7 @@ from ainerd.views import Scene, empty_panel, newest_and_nearest, panel_title, re
 from ainerd.words import rounded
 from ainerd_xpcs.technique._drawing import BEAM, draw_exposure, draw_map, highest, montage
 from ainerd_xpcs.technique._over_q import OVER_Q, draw_many_over_q, draw_over_q
-from ainerd_xpcs.technique._sentences import details, sentences, tau_cell
+from ainerd_xpcs.technique._sentences import details, half_cell, sentences, tau_cell
 
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
     "quantities", "sentences", "strip", "thumbnail", "together", "view",
 ]  # fmt: skip
 
-quantities = ("tau_s", "tau_s_or", "contrast", "kww_exponent", "velocity_nm_s")
+quantities = ("tau_s", "tau_s_or", "tau_half_s", "contrast", "kww_exponent", "velocity_nm_s")
 averaged = ("g2", "g2_err", "tau", "intensity", "bins")
 together = ("rings", "bins")
 endings = (".nxs", ".h5", ".hdf5")  # of exported files
@@ -53,18 +53,23 @@ def plot(result: AinerdResult, figure: Any) -> None:
     duration_s = metadata["n_frames"] * metadata["frame_time_s"] if known else None
     if "rings" in metadata["tables"]:
         figure, right = figure.subfigures(1, 2, width_ratios=(3, 1))
-        rings = parts["rings"].read()
-        draw_over_q(right, rings["q"].to_numpy(), {name: rings[name].to_numpy() for name in OVER_Q}, metadata)
-    draw_exposure(figure, present, series, duration_s=duration_s, names=names)
+        draw_over_q(right, *_over_q(parts["rings"].read()), metadata)
+    half_s = metadata.get("tau_half_s")
+    draw_exposure(figure, present, series, duration_s=duration_s, names=names, half_s=half_s)
 
 
 def plot_together(results: Sequence[AinerdResult], values: Sequence[float], name: str, figure: Any) -> None:
     """Draw tau and exponents over q of many results: of their rings, or of the bins of a single ring."""
     series = []
     for result in results:
-        table = result["rings" if "rings" in result else "bins"].read()
-        series.append((table["q"].to_numpy(), {column: table[column].to_numpy() for column in OVER_Q}))
+        series.append(_over_q(result["rings" if "rings" in result else "bins"].read()))
     draw_many_over_q(figure, series, values, name)
+
+
+def _over_q(table: pd.DataFrame) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+    """Return q and the columns that are drawn over it, NaN where a result has none."""
+    columns = table.reindex(columns=list(OVER_Q))
+    return table["q"].to_numpy(), {name: columns[name].to_numpy(dtype=float) for name in OVER_Q}
 
 
 def gallery(figure: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
@@ -179,7 +184,7 @@ def draw_columns(
 
 
 def columns(values: Mapping[str, Any], units: Mapping[str, str]) -> dict[str, str]:
-    """Return the relaxation time with its error, or its limits, for the table of results."""
+    """Return the relaxation time with its error, the time to a half, or limits, for the table of results."""
     if "tau_s_or" in values:  # two errors more would leave no room for notes
         return {"tau (s)": f"{rounded(values['tau_s'])} or {rounded(values['tau_s_or'])}"}
-    return {"tau (s)": tau_cell(values)}
+    return {"tau (s)": half_cell(values) if "tau_half_s" in values else tau_cell(values)}

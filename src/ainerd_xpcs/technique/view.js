@@ -276,6 +276,10 @@ function G2({ path, result, bin, bins }) {
     const traces = [...faint, points];
     if (curve)
       traces.push({ type: "scatter", mode: "lines", ...curve, line: { color: "#D55E00", width: 2 }, hoverinfo: "skip" });
+    if (Number.isFinite(fit.tau_half_s)) {
+      const [x, y] = [[fit.tau_half_s, fit.tau_half_s], [Math.min(...all.y), Math.max(...all.y)]];
+      traces.push({ type: "scatter", mode: "lines", x, y, line: { color: "#D55E00", dash: "dot" }, hoverinfo: "skip" });
+    }
     const layout = {
       xaxis: axis(theme, "tau (s)", { type: "log", exponentformat: "power", dtick: 1 }),
       yaxis: axis(theme, "g2", { nticks: 6 }),
@@ -330,11 +334,23 @@ function sentence(fit) {
     const model = or || (fit.g2_model && fit.g2_model !== "stretched") ? ` (${fit.g2_model}${or})` : "";
     return `tau = ${withError(fit.tau_s, fit.tau_s_err, "s")}${exponent}, contrast ${withError(fit.contrast, fit.contrast_err)}${model}`;
   }
-  const [above, below] = [fit.tau_s_above, fit.tau_s_below].map((x) => Number.isFinite(x) && `${number(x)} s`);
-  if (above && below) return `the relaxation time lies between ${above} and ${below}`;
-  if (above) return `it does not decay within the exposure: the relaxation time is above ${above}`;
-  if (below) return `it decays within a frame: the relaxation time is below ${below}`;
-  return `no relaxation time is given${fit.no_tau ? `: ${fit.no_tau}` : ""}`;
+  const [above, below] = limits(fit, "tau_s");
+  const half = withoutModel(fit);
+  if (above && below) return `the relaxation time lies between ${above} and ${below}${half}`;
+  if (above) return `it does not decay within the exposure: the relaxation time is above ${above}${half}`;
+  if (below) return `it decays within a frame: the relaxation time is below ${below}${half}`;
+  return `no relaxation time is given${fit.no_tau ? `: ${fit.no_tau}` : ""}${half}`;
+}
+
+const limits = (fit, name) =>
+  ["above", "below"].map((side) => Number.isFinite(fit[`${name}_${side}`]) && `${number(fit[`${name}_${side}`])} s`);
+
+/** When g2 - 1 falls to a half of its value at the first lags, by no model; "" if unknown. */
+function withoutModel(fit) {
+  const [above, below] = limits(fit, "tau_half_s");
+  const known = Number.isFinite(fit.tau_half_s) && `at ${withError(fit.tau_half_s, fit.tau_half_s_err, "s")}`;
+  const when = known || (above && below && `between ${above} and ${below}`) || (above && `after more than ${above}`);
+  return when || below ? `. g2 - 1 falls to a half ${when || `before ${below}`}` : "";
 }
 
 /** A chart of what `read` reads once for `path`; `draw(values, theme)` returns `{traces, layout}`, anew for each bin. */

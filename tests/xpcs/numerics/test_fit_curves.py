@@ -140,8 +140,10 @@ def test_a_curve_that_no_model_describes_has_no_numbers():
     y += 0.1 * np.exp(-((np.log(LAG / 250) / 0.3) ** 2))  # an echo
     fit = fit_curves(LAG, y, error)
     assert (fit.no_tau == "no model fits g2").all() and (fit.misfit_p < 1e-4).all()
-    numbers = [name for name in vars(fit) if name.startswith(("tau", "exponent", "contrast", "plateau", "static"))]
+    of_model = ("tau", "exponent", "contrast", "plateau", "static")
+    numbers = [x for x in vars(fit) if x.startswith(of_model) and not x.startswith(("tau_half", "tau_e2"))]
     assert all(np.isnan(getattr(fit, name)).all() for name in numbers)
+    assert np.isfinite(fit.tau_half).all() and np.isfinite(fit.left).all()
 
 
 def test_errors_of_zero_leave_alone_and_errors_too_small_are_enlarged():

@@ -1,19 +1,24 @@
 """Numbers of an exposure: those that are not given, and those that are taken away after the fits."""
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
 from ainerd_xpcs.numerics import MultiTau, Partition, fit_curves, fit_relaxation
+from ainerd_xpcs.technique._drawing import draw_exposure
 from ainerd_xpcs.technique._features import rings
 from ainerd_xpcs.technique._numbers import NAMES, OF_TAU, Numbers, named, numbers
-from ainerd_xpcs.technique._sentences import bin_cells, details, sentences
+from ainerd_xpcs.technique._over_q import OVER_Q, draw_over_q
+from ainerd_xpcs.technique._sentences import bin_cells, details, sentences, tau_cell
+from ainerd_xpcs.technique.panels import columns
 
 
 def test_lost_frames_widen_the_errors_of_times_and_take_away_those_that_are_then_unknown():
     lag = np.unique(np.geomspace(1, 1000, 50).astype(int))
     y = 1 + 0.2 * np.exp(-2 * lag / 40) + np.random.default_rng(0).normal(0, 1e-3, (2, lag.size))
-    columns = named(fit_curves(lag, y, np.full(y.shape, 1e-3)))
-    summary = {name: (str if column.dtype.kind == "U" else float)(column[0]) for name, column in columns.items()}
-    before = Numbers({}, summary, columns, columns, [])
+    fitted = named(fit_curves(lag, y, np.full(y.shape, 1e-3)))
+    summary = {name: (str if column.dtype.kind == "U" else float)(column[0]) for name, column in fitted.items()}
+    before = Numbers({}, summary, fitted, fitted, [])
     assert before.with_lost(0.0) is before
     some, many = before.with_lost(0.1), before.with_lost(0.5)
     for table in (some.summary, {name: x[0] for name, x in some.bins.items()}):
@@ -64,7 +69,16 @@ def test_where_no_model_describes_g2_there_is_its_reason_and_no_number_of_a_mode
     assert details(known)[0].startswith("misfit of g2: p = ")
     for k in np.flatnonzero(refused):
         speckle, _, tau, exponent = bin_cells({name: column[k] for name, column in found.bins.items()})
-        assert (speckle, tau, exponent) == ("yes", "no model fits g2", "")
+        assert (speckle, exponent) == ("yes", "")
+        assert tau.startswith("no model fits g2; half at ") and " ± " in tau
+    fine = np.linspace(1, n, 100_000)
+    decay = (0.6 + 0.4 * np.cos(fine / 8)) ** 2 * np.exp(-fine / 150)
+    first = decay[np.searchsorted(fine, [1, 2, 3])].mean()
+    for name, level in (("tau_half_s", 0.5), ("tau_e2_s", np.exp(-2))):
+        fallen = fine[(decay < level * first).argmax()]
+        assert abs(known[name] - fallen) < 3 * known[f"{name}_err"] < 0.3 * fallen
+    assert f"g2 - 1 falls to a half of its value at the first lags at {known['tau_half_s']:.3g}" in text
+    assert "of it is left at the last lags" in text and "in a decade of lags" in details(known)[1]
 
 
 def test_a_model_that_describes_g2_as_well_is_named_with_its_time():
@@ -73,3 +87,25 @@ def test_a_model_that_describes_g2_as_well_is_named_with_its_time():
     assert sentences(values)[0] == "the relaxation time is 4 ± 0.1 s, or 6.5 ± 0.2 s: both fit as well"
     assert details(values)[0] == "model of g2: stretched + static, or as well stretched + baseline"
     assert bin_cells(values)[2] == "4 ± 0.1 or 6.5 ± 0.2"
+
+
+def test_numbers_without_a_model_stand_beside_the_reason_or_the_limits():
+    half = {"tau_half_s": 0.3, "tau_half_s_err": 0.02}
+    assert tau_cell({"no_tau": "no model fits g2", **half}) == "no model fits g2; half at 0.3 ± 0.02"
+    assert tau_cell({"no_tau": "slower than the lags", "tau_s_above": 5.0, **half}) == "> 5; half at 0.3 ± 0.02"
+    assert tau_cell({"no_tau": "does not decay", "tau_s_above": 5.0, "tau_half_s_above": 9.0}) == "> 5"
+    assert tau_cell({"no_tau": "no model fits g2", "tau_half_s_above": 9.0}) == "no model fits g2; half at > 9"
+    assert columns({"no_tau": "no model fits g2", **half}, {}) == {"tau (s)": "half at 0.3 ± 0.02"}
+    values = {"no_tau": "no model fits g2", "tau_half_s_above": 1.0, "tau_half_s_below": 2.0, "tau_e2_s_above": 9.0}
+    falls = "g2 - 1 falls to a half of its value at the first lags between 1 and 2 s, to 1/e² of it after more than 9 s"
+    assert sentences(values) == ["no relaxation time is given: no model fits g2", falls]
+
+
+def test_figures_mark_where_g2_falls_to_a_half():
+    table = pd.DataFrame({name: np.full(3, np.nan) for name in OVER_Q} | {"q": [0.01, 0.02, 0.03]})
+    times = draw_over_q(Figure(), table["q"], table.assign(tau_half_s=0.3, tau_half_s_err=0.02), {})[0]
+    assert times.get_yscale() == "log" and "no τ: falls to a half" in times.get_legend_handles_labels()[1]
+    figure, lag = Figure(), np.geomspace(0.01, 10, 40)
+    arrays = {"tau": lag, "g2": 1 + 0.2 * np.exp(-lag / [[0.3], [0.4]])}
+    draw_exposure(figure, arrays, duration_s=None, names=["1", "2"], half_s=0.25)
+    assert [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_linestyle() == ":"] == [0.25]
