@@ -1,7 +1,7 @@
 """Pixel counts to correlations: partitions of a detector, two-time correlation maps, g2 and its fits."""
 
 from ainerd_xpcs.numerics._ageing import AgeingFit, fit_ageing, middle_age
-from ainerd_xpcs.numerics._audit import EIGHTHS, Audit, Influence, beyond, unlike
+from ainerd_xpcs.numerics._audit import NORMAL, Audit, Influence, beyond, unlike
 from ainerd_xpcs.numerics._choice import LEFT_OVER
 from ainerd_xpcs.numerics._counts import per_bin
 from ainerd_xpcs.numerics._event_screen import EventScreen
@@ -28,9 +28,9 @@ from ainerd_xpcs.numerics._two_time import TwoTimeReducer, two_time
 from ainerd_xpcs.numerics._ufxc import UFXC_SHAPES, read_ufxc
 
 __all__ = [
-    "EIGHTHS",
     "LEFT_OVER",
     "LOG_TAU_KNOWN",
+    "NORMAL",
     "RELAXATION_COLUMNS",
     "RELAXATION_TEXTS",
     "UFXC_SHAPES",

@@ -87,7 +87,7 @@ class Audit:
     partition : Partition
         Bins of fewer than 64 pixels are not examined.
     n_frames : int
-        Number of frames to come.
+        Number of frames of the run.
 
     Examples
     --------
@@ -119,7 +119,7 @@ class Audit:
         for frame, number, n in zip(frames, numbers, np.broadcast_to(together, len(frames)), strict=True):
             counts = frame.astype(float)
             sums, before = np.add.reduceat(counts, self.partition.static_edges[:-1]), self._last[0]
-            self._eighths[len(self._rows) * EIGHTHS // self.n_frames] += counts
+            self._eighths[int(number) * EIGHTHS // self.n_frames] += counts
             near, over = (self._c2(each, counts, sums) for each in (before, self._second))
             self._rows.append((sums.sum() / n, near, over))
             self._number.append(int(number))
@@ -160,10 +160,9 @@ class Audit:
                 subs = np.flatnonzero(partition.static_roi == k)
                 of = slice(edges[subs[0]], edges[subs[-1] + 1])
                 value[k], change, share, one = self._influence(subs, of)
-                if of.stop - of.start >= FEWEST:
-                    one[:n_lag] /= 4  # more counts than one in a product
-                    odd[of] = _odd(np.sqrt(share), np.sqrt(one), len(share) * len(self._sub)).any(0)
-                    odd[of] |= self._in_runs(runs, of, share[n_lag:], one[n_lag:])
+                one[:n_lag] /= 4  # a product holds more counts than one
+                odd[of] = self._odd(np.arange(of.start, of.stop)[:, None], of, share, one)
+                odd[of] |= self._odd(runs, of, share[n_lag:], one[n_lag:])
                 error[k] = self._error(k, np.where(odd[of], np.nan, change), of.start)
                 away = np.nan_to_num(np.abs(change) / error[k][:, None])
                 of_odd = np.nan_to_num(np.abs(change[:, odd[of]].sum(1)) / error[k]).max()
@@ -205,18 +204,20 @@ class Audit:
         runs = [sliding_window_view(x, RUN, 1).reshape(-1, RUN) for x in (image, image.T) if x.shape[1] >= RUN]
         return np.concatenate([x[x.min(1) >= 0] for x in runs] or [np.empty((0, RUN), np.int64)])
 
-    def _in_runs(self, runs: NDArray[np.int64], of: slice, square: Floats, one: Floats) -> NDArray[np.bool_]:
-        """Return which pixels of a bin have the deviation of a run that is odd in an eighth: at least half of it."""
+    def _odd(self, runs: NDArray[np.int64], of: slice, square: Floats, one: Floats) -> NDArray[np.bool_]:
+        """Return which pixels of a bin have at least half of the deviation of a run, (n, r), that is odd."""
         odd = np.zeros(of.stop - of.start, bool)
         mine = runs[((runs >= of.start) & (runs < of.stop)).all(1)] - of.start
         if len(mine) < FEWEST:
             return odd
-        counts = np.sqrt(square)
-        of_run = counts[:, mine]
-        hits = _odd(of_run.mean(2), np.sqrt(one[:, mine]).mean(2) / RUN, 2 * EIGHTHS * len(self._sub))
-        away = of_run - np.median(counts, axis=1)[:, None, None]
-        mean = away.mean(2, keepdims=True)
-        odd[np.broadcast_to(mine, away.shape)[hits[..., None] & (away * np.sign(mean) > np.abs(mean) / 2)]] = True
+        counts, n_tests = np.sqrt(square), len(square) * len(self._sub) * min(mine.shape[1], 2)
+        of_run, least = counts[:, mine].mean(2), np.sqrt(one)[:, mine].mean(2) / mine.shape[1]
+        lowest = np.quantile(of_run, 0.1, axis=1, keepdims=True) + least / 2
+        hits = beyond(of_run, n_tests, least) | beyond(-np.log(of_run + least / 2), n_tests, np.log1p(least / lowest))
+        middle = np.median(counts, axis=1)[:, None]
+        for number, run in zip(*np.nonzero(hits), strict=True):
+            away = (counts[number, mine[run]] - middle[number]) / (of_run[number, run] - middle[number])
+            odd[mine[run][away > 0.5]] = True
         return odd
 
     def _error(self, k: int, change: Floats, first: int) -> Floats:
@@ -236,12 +237,6 @@ def beyond(x: Floats, n_tests: float, least: Floats | float = 0.0) -> NDArray[np
     middle, most = np.quantile(x, [0.5, 0.9], axis=-1, keepdims=True)
     tail = np.log(n_tests * KINDS / (2 * CHANCE)) / np.log(5)
     return np.asarray(x > middle + tail * (most - middle + least))
-
-
-def _odd(x: Floats, one: Floats, n_tests: float) -> NDArray[np.bool_]:
-    """Return which of x, (m, n), lie in one of the two tails of their n; `one` is what one photon adds."""
-    lowest = np.quantile(x, 0.1, axis=1, keepdims=True)
-    return beyond(x, n_tests, one) | beyond(-np.log(x + one / 2), n_tests, np.log1p(one / (lowest + one / 2)))
 
 
 def unlit(light: Floats) -> Floats:

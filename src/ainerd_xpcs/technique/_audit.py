@@ -9,8 +9,11 @@ from ainerd.cli import Force, bars, check_out
 from ainerd_xpcs.technique._analyze import find_events, push_all, read_bins, read_partition_settings
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
+    from ainerd_xpcs.numerics import Partition
     from ainerd_xpcs.technique._audit_passes import Examined, Found
 
 LISTED = 60  # lines of the table
@@ -62,12 +65,12 @@ def audit(
     if not of_frames:
         _show(file, *_of_maps(file, roi))
         return
-    examined, roi = _of_frames(file, roi, dataset, metadata, order, frames, of_events)
-    _show(file, examined.found, _summary(examined))
+    examined, partition, roi = _of_frames(file, roi, dataset, metadata, order, frames, of_events)
+    _show(file, examined.found, examined.summary)
     if mask is not None:
-        print(f"mask: {mask}, {_write_mask(mask, examined, roi)} pixels")
+        print(f"mask: {mask}, {_write_mask(mask, examined.mask, roi)} pixels")
     if figure is not None:
-        _draw(examined, file.name).savefig(figure, dpi=120)
+        _draw(examined, partition, file.name).savefig(figure, dpi=120)
         print(f"figure: {figure}")
 
 
@@ -80,14 +83,14 @@ def _of_maps(file: Path, roi: Path | None) -> "tuple[Found, list[str]]":
             found, n = examine_maps(maps), maps.partition.n_roi
     except ValueError as err:
         raise ValueError(f"{err}; if it holds frames, give their bins with --roi") from None
-    few = [f"{n} bins: fewer than {FEWEST_BINS} are not compared"] if n < FEWEST_BINS else []
-    return found, [f"{n} maps of {maps.n_rows} rows; a mask of pixels needs the frames", *few]
+    few = f"; fewer than {FEWEST_BINS} bins are not compared" * (n < FEWEST_BINS)
+    return found, [f"{n} maps of {maps.n_rows} rows; rows and bins found: {len(found)}{few}"]
 
 
 def _of_frames(
     file: Path, roi: Path | None, dataset: str, metadata: Path | None, order: Literal["rows", "columns"] | None,
     n_frames: int | None, of_events: bool,
-) -> "tuple[Examined, Path]":  # fmt: skip
+) -> "tuple[Examined, Partition, Path]":  # fmt: skip
     from ainerd.documents import FrameError
     from ainerd_xpcs.technique._audit_passes import examine
     from ainerd_xpcs.technique._files import find_movie
@@ -99,7 +102,6 @@ def _of_frames(
     else:
         assert roi is not None
         movie, partition = find_movie(file, dataset), read_bins(roi)
-
     with bars() as progress:
 
         def read(taker: Any) -> int:
@@ -109,7 +111,7 @@ def _of_frames(
             return movie.n_frames or n
 
         try:
-            return examine(partition, read, of_events=of_events), roi
+            return examine(partition, read, of_events=of_events), partition, roi
         except (ValueError, FrameError) as err:
             raise ValueError(f"{file}: {err}") from None
 
@@ -118,63 +120,42 @@ def _show(file: Path, found: "Found", summary: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("what", "bin", "change (errors)", "with the others", "why", title=str(file))
+    console, table = Console(), Table("what", "bin", "change (errors)", "with the others", "why", title=str(file))
     for what, label, *sigmas, why in found[:LISTED]:
         table.add_row(what, label, *(f"{x:.2g}" if x == x else "–" for x in sigmas), why)
-    console = Console()
     if found:
         console.print(table)
-    if len(found) > LISTED:
-        summary = [f"{len(found) - LISTED} more are not listed", *summary]
-    for line in summary:
+    for line in [f"not listed: {len(found) - LISTED} more"] * (len(found) > LISTED) + summary:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _summary(examined: "Examined") -> list[str]:
-    left, after = examined.left_out, examined.after
-    n_pixels, n_frames = (~examined.used).sum() - left.n_pixels, len(after.unlit) + len(after.unlike)
-    lines = [
-        f"pixels left out by ainerd already: {left.n_pixels}, found in what is left: {n_pixels}",
-        f"frames left out by ainerd already: {left.n_frames}, found in what is left: {n_frames}",
-    ]
-    if after.n_slight:
-        lines.append(f"pixels that differ from their bins, but change nothing beyond its error: {after.n_slight}")
-    return lines
-
-
-def _write_mask(path: Path, examined: "Examined", roi: Path) -> int:
+def _write_mask(path: Path, mask: "NDArray[np.bool_]", roi: Path) -> int:
     """Write the pixels found with those that the settings mask, and return their number."""
     import numpy as np
 
     from ainerd_xpcs.technique._detector_maps import read_mask
 
-    mask = examined.mask
     before = read_mask(read_partition_settings(roi)) if roi.suffix == ".toml" else None
-    if before is not None:
-        mask |= before
+    mask = mask if before is None else mask | before
     np.save(path, mask)
     return int(mask.sum())
 
 
-def _draw(examined: "Examined", title: str) -> "Figure":
+def _draw(examined: "Examined", partition: "Partition", title: str) -> "Figure":
     """Draw the counts of the pixels in bins with the pixels found, and g2 of the bin that changes most."""
     import numpy as np
 
     from ainerd_xpcs.technique._drawing import new_figure
 
-    partition, before, after = examined.partition, examined.before, examined.after
-    figure = new_figure(11, 5)
+    before, after, n = examined.before, examined.after, len(examined.before.lag)
+    figure, image = new_figure(11, 5), np.full(partition.roi_map.size, np.nan)
     left, right = figure.subplots(1, 2)
-    image = np.full(partition.roi_map.size, np.nan)
     image[partition.pixels] = before.of_eighths.mean(0)
     left.imshow(image.reshape(partition.shape), vmin=0, vmax=2, cmap="gray_r", interpolation="none")
-    row, column = np.nonzero(examined.mask)
-    left.plot(column, row, "o", mfc="none", mec="tab:red", ms=7)
-    left.set(title=f"{len(row)} pixels: left out by ainerd, or found", xlabel="column", ylabel="row")
-    bins = np.unique(partition.roi_map.ravel()[partition.pixels[examined.used]])  # of `after`
-    n = len(before.lag)
-    change = np.abs(before.value[bins - 1, :n] - after.value[:, :n]) / after.error[:, :n]
-    k = int(np.nan_to_num(change).max(1).argmax())
+    left.plot(*np.nonzero(examined.mask)[::-1], "o", mfc="none", mec="tab:red", ms=7)
+    left.set(title=f"{examined.mask.sum()} pixels found or left out", xlabel="column", ylabel="row")
+    bins = np.unique(np.where(examined.mask, 0, partition.roi_map))[1:]  # those of `after`
+    k = np.nan_to_num(np.abs(before.value[bins - 1] - after.value) / after.error)[:, :n].max(1).argmax()
     for label, of, index in (("before", before, bins[k] - 1), ("after", after, k)):
         right.errorbar(of.lag, of.value[index, :n], of.error[index, :n], label=label, capsize=2)
     right.set(xscale="log", xlabel="lag / frames", ylabel="$g_2$", title=f"bin {bins[k]}, which changes most")
