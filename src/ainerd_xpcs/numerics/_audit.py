@@ -104,7 +104,7 @@ class Audit:
         self.partition, self.n_frames = partition, n_frames
         self._size = np.diff(partition.static_edges).astype(float)
         self._sub = np.repeat(np.arange(len(self._size)), np.diff(partition.static_edges))
-        self._lag: Floats = 2.0 ** np.arange(max(int(np.log2(max(n_frames, 4) / 4)), 0) + 1)
+        self._lag: Floats = np.exp2(np.arange(max(int(np.log2(max(n_frames, 4) / 4)), 0) + 1, dtype=float))
         n_lag, n_pixels = len(self._lag), len(self._sub)
         self._products, self._cross = np.zeros((2, n_lag + EIGHTHS, n_pixels))
         self._pairs = np.zeros((n_lag + EIGHTHS, len(self._size)))

@@ -38,7 +38,7 @@ class Reading:
     """Passes the frames of one reading of a file on, in place of an `ExposureAnalysis`."""
 
     partition: Partition
-    push: Callable[[Any, int], None]
+    push: Callable[[Any, int], object]
     every: int = 1 << 62  # no frame is needed whole
 
     @property

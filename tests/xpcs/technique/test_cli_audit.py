@@ -11,14 +11,14 @@ from sim_devices import Rigaku3M, write_rigaku
 from tests.xpcs.technique.map_files import MAP, boost_corr, correlations
 from tests.xpcs.technique.map_files import movie as map_movie
 
-SHAPE, N = (512, 1024), 128
-ROWS, COLUMNS = slice(100, 140), slice(300, 350)
-HOT, FLICKERING, COPY, DIM = (105, 310), (130, 333), 50, 90
+SHAPE, DETECTOR, N = (60, 80), (512, 1024), 128
+ROWS, COLUMNS, AT = slice(10, 50), slice(20, 70), (90, 280)  # of the speckle; where events have the first pixel
+HOT, FLICKERING, COPY, DIM = (15, 30), (40, 53), 50, 90
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Frames with a hot and a flickering pixel, a copy and a dim frame: in HDF5 and as events, with a q map."""
+    """Frames with a hot and a flickering pixel, a copy and a dim frame: in HDF5, and as events with a q map."""
     where, rng = tmp_path_factory.mktemp("audit"), np.random.default_rng(0)
     field, frames = rng.normal(size=(2, 40, 50)), np.zeros((N, *SHAPE), np.uint16)
     for frame in frames:
@@ -29,19 +29,17 @@ def folder(tmp_path_factory):
     frames[DIM] = rng.binomial(frames[DIM], 0.4)
     frames[COPY] = frames[COPY - 1]
     with h5py.File(where / "run.h5", "w") as file:
-        file.create_dataset("entry/data/data", data=frames, chunks=(1, *SHAPE), compression="gzip", compression_opts=1)
-    write_rigaku(where / "run.bin", frames)
+        file["entry/data/data"] = frames
     labels = np.zeros(SHAPE, int)
     labels[ROWS, COLUMNS] = 1 + np.arange(50) // 25
-    Partition.from_roi_map(labels).save(where / "qmap.hdf")
-    Rigaku3M(qmap="qmap.hdf", frame_time_s=2e-5).write_metadata(where / "run_metadata.hdf")
     np.save(where / "bins.npy", labels)
-    masked = np.zeros(SHAPE, bool)
-    masked[:, 345:] = True
-    np.save(where / "edge.npy", masked)
+    np.save(where / "edge.npy", np.broadcast_to(np.arange(SHAPE[1]) >= 65, SHAPE))
     for name in ("edge", "found"):
-        bins = f'[rheo_xpcs.partition]\nroi_map = "bins.npy"\nmask = "{name}.npy"\n'
-        (where / f"{name}.toml").write_text(bins)
+        (where / f"{name}.toml").write_text(f'[rheo_xpcs.partition]\nroi_map = "bins.npy"\nmask = "{name}.npy"\n')
+    around = [(first, whole - first - n) for first, whole, n in zip(AT, DETECTOR, SHAPE, strict=True)]
+    write_rigaku(where / "run.bin", np.pad(frames, [(0, 0), *around]))
+    Partition.from_roi_map(np.pad(labels, around)).save(where / "qmap.hdf")
+    Rigaku3M(qmap="qmap.hdf", frame_time_s=2e-5).write_metadata(where / "run_metadata.hdf")
     return where
 
 
@@ -67,11 +65,11 @@ def test_what_is_found_in_frames_is_masked_and_then_nothing_is_left(folder, tmp_
 
 
 def test_events_give_what_the_same_frames_give(folder):
-    of_frames = run(folder / "run.h5", "--roi", folder / "qmap.hdf")
-    of_events = run(folder / "run.bin")
-    assert of_events.exit_code == 0, of_events.output
-    for what in (f"frame {COPY}", f"frame {DIM}", f"pixel {HOT}", f"pixel {FLICKERING}"):
-        assert what in of_frames.output and what in of_events.output
+    done = run(folder / "run.bin")
+    assert done.exit_code == 0, done.output
+    pixels = [(row + AT[0], column + AT[1]) for row, column in (HOT, FLICKERING)]
+    for what in (f"frame {COPY}", f"frame {DIM}", *(f"pixel {pixel}" for pixel in pixels)):
+        assert what in done.output
 
 
 def test_rows_and_bins_of_maps_are_named(tmp_path):
@@ -110,14 +108,14 @@ def test_few_bins_are_not_compared(tmp_path):
     [
         (["nothing.h5"], "no file nothing.h5"),
         (["run.h5"], "if it holds frames, give their bins with --roi"),
-        (["run.h5", "--roi", "qmap.hdf", "--dataset", "entry/none"], "run.h5 has no frames at 'entry/none'"),
-        (["run.h5", "--roi", "qmap.hdf", "--mask", "away/m.npy"], "--mask away/m.npy: there is no folder away"),
-        (["run.h5", "--roi", "qmap.hdf", "--mask", "m.h5"], "give a name that ends in .npy"),
+        (["run.h5", "--roi", "bins.npy", "--dataset", "entry/none"], "run.h5 has no frames at 'entry/none'"),
+        (["run.h5", "--roi", "bins.npy", "--mask", "away/m.npy"], "--mask away/m.npy: there is no folder away"),
+        (["run.h5", "--roi", "bins.npy", "--mask", "m.h5"], "give a name that ends in .npy"),
         (["run.h5", "--mask", "m.npy"], "needs frames, with their bins (--roi)"),
-        (["run.h5", "--roi", "qmap.hdf", "--frames", "9"], "are for events, .bin or .imm"),
+        (["run.h5", "--roi", "bins.npy", "--frames", "9"], "are for events, .bin or .imm"),
         (["qmap.hdf", "--roi", "qmap.hdf"], "qmap.hdf has no frames at 'entry/data'"),
         (["notes.txt"], "notes.txt"),
-        (["short.h5", "--roi", "qmap.hdf"], "short.h5: 9 good frame(s): an audit needs at least 64"),
+        (["short.h5", "--roi", "bins.npy"], "short.h5: 9 good frame(s): an audit needs at least 64"),
     ],
 )
 def test_wrong_input_is_one_line(folder, monkeypatch, capsys, arguments, message):
