@@ -38,6 +38,7 @@ DOCS = ROOT / "docs"
 SMALL = ROOT / "profiles" / "rheo_xpcs" / "small.toml"
 SHORT = (
     "analyze",
+    "audit",
     "average",
     "over-q",
     "ingest",

@@ -1,6 +1,7 @@
 """Pixel counts to correlations: partitions of a detector, two-time correlation maps, g2 and its fits."""
 
 from ainerd_xpcs.numerics._ageing import AgeingFit, fit_ageing, middle_age
+from ainerd_xpcs.numerics._audit import NORMAL, Audit, Influence, beyond, unlike
 from ainerd_xpcs.numerics._choice import LEFT_OVER
 from ainerd_xpcs.numerics._counts import per_bin
 from ainerd_xpcs.numerics._event_screen import EventScreen
@@ -29,11 +30,13 @@ from ainerd_xpcs.numerics._ufxc import UFXC_SHAPES, read_ufxc
 __all__ = [
     "LEFT_OVER",
     "LOG_TAU_KNOWN",
+    "NORMAL",
     "RELAXATION_COLUMNS",
     "RELAXATION_TEXTS",
     "UFXC_SHAPES",
     "AgeingFit",
     "Annulus",
+    "Audit",
     "Do",
     "EventFileError",
     "EventScreen",
@@ -41,6 +44,7 @@ __all__ = [
     "FlowFit",
     "G2",
     "G2ByAge",
+    "Influence",
     "LeftOut",
     "ModulesReader",
     "MultiTau",
@@ -57,6 +61,7 @@ __all__ = [
     "TwoTimeReducer",
     "average_repeats",
     "behind",
+    "beyond",
     "disorder",
     "fit_ageing",
     "fit_curves",
@@ -80,4 +85,5 @@ __all__ = [
     "shifted",
     "split",
     "two_time",
+    "unlike",
 ]

@@ -111,14 +111,16 @@ def _nexus(group: h5py.Group, path: Path) -> dict[str, Any]:
 def _aps(group: h5py.Group, path: Path) -> dict[str, Any]:
     roi_map = _labels(group, DYNAMIC, path)
     labels = np.arange(1, roi_map.max() + 1)
-    if "mask" in group:
-        good = np.squeeze(_values(group, "mask"))
+    for name in ("mask", "blemish"):
+        if name not in group:
+            continue
+        good = np.squeeze(_values(group, name))
         if good.shape != roi_map.shape:
-            raise ValueError(f"{path}: {group.name}/mask has shape {good.shape}, the dynamic map {roi_map.shape}")
+            raise ValueError(f"{path}: {group.name}/{name} has shape {good.shape}, the dynamic map {roi_map.shape}")
         masked = float((good[roi_map > 0] <= 0).mean()) if roi_map.any() else 0.0
         if masked > MOST_MASKED:
             raise ValueError(
-                f"{path}: {group.name}/mask is 0, which means bad, in {masked:.0%} of the pixels in bins: is it "
+                f"{path}: {group.name}/{name} is 0, which means bad, in {masked:.0%} of the pixels in bins: is it "
                 "inverted?"
             )
         roi_map = np.where(good > 0, roi_map, 0)

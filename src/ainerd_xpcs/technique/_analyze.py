@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     from ainerd.technique import Analysis
     from ainerd_xpcs.numerics import Partition
-    from ainerd_xpcs.technique._acquisition import EventMovie
+    from ainerd_xpcs.technique._acquisition import AcquisitionMetadata, EventMovie
     from ainerd_xpcs.technique._exposure import ExposureAnalysis
     from ainerd_xpcs.technique._files import Movie
+    from ainerd_xpcs.technique._settings import PartitionSettings
 
     Pages = tuple[Table, Figure]
 
@@ -135,32 +136,41 @@ def _analyze_events(
     out: Path,
 ) -> "Pages":  # fmt: skip
     """Analyse a file of events. Values that the options do not give come from the metadata of APS."""
-    from ainerd.documents import FrameError
-    from ainerd_xpcs.technique._acquisition import AcquisitionMetadata, EventMovie
-
-    acquired = AcquisitionMetadata.read(metadata) if metadata else AcquisitionMetadata.beside(file)
+    movie, acquired, qmap = find_events(file, metadata, roi, order, n_frames, wait_s)
     source: dict[str, Any] = {}
     if acquired is not None:
         frame_time = frame_time or acquired.frame_time_s
-        order, roi = order or "rows", roi or acquired.find_qmap()
-        source = {"metadata": str(acquired.file), "detector": acquired.detector, "qmap": str(roi)}
+        source = {"metadata": str(acquired.file), "detector": acquired.detector, "qmap": str(qmap)}
         if acquired.distance_m is not None:
             source["distance_m"] = acquired.distance_m
         if acquired.beam_center_px is not None:
             source |= dict(zip(("beam_center_row_px", "beam_center_column_px"), acquired.beam_center_px, strict=True))
+    if frame_time is None:
+        where = f"{acquired.file} holds no frame_time" if acquired else f"{file} holds no frame time"
+        raise ValueError(f"{where}: give --frame-time, in seconds")
+    return _analyze_frames(file, movie, movie.partition, frame_time, contrast, out, source, processes)
+
+
+def find_events(
+    file: Path, metadata: Path | None, roi: Path | None, order: Literal["rows", "columns"] | None,
+    n_frames: int | None, wait_s: float | None = None,
+) -> "tuple[EventMovie, AcquisitionMetadata | None, Path]":  # fmt: skip
+    """Find a file of events, the metadata of APS with it, and the file of its bins; ValueError says what is missing."""
+    from ainerd.documents import FrameError
+    from ainerd_xpcs.technique._acquisition import AcquisitionMetadata, EventMovie
+
+    acquired = AcquisitionMetadata.read(metadata) if metadata else AcquisitionMetadata.beside(file)
+    if acquired is not None:
+        order, roi = order or "rows", roi or acquired.find_qmap()
     if roi is None:
         raise ValueError(
             f"{file}: give the bins with --roi, or the metadata of APS with --metadata, which name a q map"
         )
-    if frame_time is None:
-        where = f"{acquired.file} holds no frame_time" if acquired else f"{file} holds no frame time"
-        raise ValueError(f"{where}: give --frame-time, in seconds")
     partition = read_bins(roi)
     try:
-        movie = EventMovie.find(file, partition, order, n_frames, wait_s)
+        return EventMovie.find(file, partition, order, n_frames, wait_s), acquired, roi
     except (FrameError, ValueError) as err:
         raise ValueError(f"{err}" if str(file) in str(err) else f"{roi}: {err}") from None
-    return _analyze_frames(file, movie, movie.partition, frame_time, contrast, out, source, processes)
 
 
 def _analyze_frames(
@@ -181,7 +191,7 @@ def _analyze_frames(
         exposure = technique.begin(run)
         with bars() as progress:
             task = progress.add_task("frames", total=movie.n_frames)
-            for n_frames in _push_all(movie, exposure):
+            for n_frames in push_all(movie, exposure):
                 progress.update(task, completed=n_frames)
         analysis = exposure.finish()
     except (AnalysisError, FrameError) as err:
@@ -231,7 +241,7 @@ def _names(phi: Iterable[float]) -> list[str]:
     return [f"bin {k + 1}" if x != x else f"φ = {x:.0f}°" for k, x in enumerate(phi)]
 
 
-def _push_all(movie: "Movie | EventMovie", exposure: "ExposureAnalysis") -> Iterator[int]:
+def push_all(movie: "Movie | EventMovie", exposure: "ExposureAnalysis") -> Iterator[int]:
     """Pass all frames to the analysis, and yield the number of frames so far."""
     from ainerd.documents import Whole
     from ainerd_xpcs.technique._acquisition import EventMovie
@@ -250,10 +260,8 @@ def read_bins(roi: Path) -> "Partition":
     """Read bins from an HDF5 file, a .npy of labels, or the settings of an instrument; ValueError names the file."""
     import numpy as np
 
-    from ainerd.config import read_section, read_toml
     from ainerd_xpcs.numerics import Partition
     from ainerd_xpcs.technique._bins import build_partition
-    from ainerd_xpcs.technique._settings import PartitionSettings
 
     if not roi.is_file():
         raise ValueError(f"no file {roi}")
@@ -262,11 +270,18 @@ def read_bins(roi: Path) -> "Partition":
     try:
         if roi.suffix != ".toml":
             return Partition.from_roi_map(np.load(roi, allow_pickle=False))
-        table = read_toml(roi).get("rheo_xpcs", {}).get("partition", {})
-        section = read_section(PartitionSettings, table, "rheo_xpcs.partition")
-        return build_partition(section.anchored(roi.resolve().parent))
+        return build_partition(read_partition_settings(roi))
     except (ValueError, EOFError) as err:
         raise ValueError(f"{roi}: {err}") from None
+
+
+def read_partition_settings(file: Path) -> "PartitionSettings":
+    """Read ``[rheo_xpcs.partition]`` of the settings of an instrument (``.toml``)."""
+    from ainerd.config import read_section, read_toml
+    from ainerd_xpcs.technique._settings import PartitionSettings
+
+    table = read_toml(file).get("rheo_xpcs", {}).get("partition", {})
+    return read_section(PartitionSettings, table, "rheo_xpcs.partition").anchored(file.resolve().parent)
 
 
 def _analyze_maps(file: Path, frame_time_s: float | None, roi: Path | None, out: Path) -> "Pages":

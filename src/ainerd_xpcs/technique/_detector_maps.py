@@ -3,6 +3,8 @@
 References
 ----------
 NXdetector, ``pixel_mask`` and ``flatfield``; Dectris, SIMPLON API: the detector multiplies counts by the flat field.
+``/qmap/blemish`` of APS, 1 where a pixel is good: boost_corr, ``xpcs_qpartitionmap.py``; BCDA-APS/8id-bits,
+``scripts/qmap_blemish_patch.py``.
 """
 
 import math
@@ -19,6 +21,7 @@ from ainerd_xpcs.technique._settings import PartitionSettings
 
 INSTRUMENT = "entry/instrument"
 MASK, FLAT = "pixel_mask", "flatfield"  # of NeXus
+BLEMISH, QMAPS = "blemish", ("qmap", "xpcs/qmap")  # of APS: in a q map, and in results of boost_corr
 MOST_BYTES = 2**30  # of a map
 APPLIED = ("flatfield_applied", "flatfield_correction_applied")  # whether the detector has multiplied by it
 
@@ -47,6 +50,8 @@ def read_mask(settings: PartitionSettings) -> NDArray[np.bool_] | None:
     masks = []
     if settings.mask is not None and settings.mask.suffix == ".npy":
         masks.append(read_map(settings.mask, "mask") != 0)
+    elif settings.mask is not None and (good := _of_detector(settings.mask, BLEMISH, "mask")) is not None:
+        masks.append(good == 0)
     elif settings.mask is not None:
         masks.append(_required(settings.mask, MASK, "mask") != 0)
     if settings.file is not None and (marked := _of_detector(settings.file, MASK, "file")) is not None:
@@ -88,7 +93,7 @@ def _of_detector(path: Path, name: str, key: str) -> NDArray[np.generic] | None:
     try:
         check_heaps(path)
         with h5py.File(path, "r") as file:
-            for group in _detectors(file):
+            for group in _qmaps(file) if name == BLEMISH else _detectors(file):
                 if isinstance(found := group.get(name), h5py.Dataset) and len(found.shape) == 2:
                     check_place(found, path, name)
                     if (size := max(found.size, math.prod(found.chunks or ())) * found.dtype.itemsize) > MOST_BYTES:
@@ -114,3 +119,7 @@ def _detectors(file: h5py.File) -> list[h5py.Group]:
     instrument = file.get(INSTRUMENT)
     groups = [x for x in (instrument.values() if instrument is not None else ()) if isinstance(x, h5py.Group)]
     return [*groups, *(group["detectorSpecific"] for group in groups if "detectorSpecific" in group)]
+
+
+def _qmaps(file: h5py.File) -> list[h5py.Group]:
+    return [group for name in QMAPS if isinstance(group := file.get(name), h5py.Group)]

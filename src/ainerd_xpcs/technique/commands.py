@@ -9,6 +9,7 @@ import typer
 
 from ainerd.cli import Config, Json, On, Tiled, bars, key_of, mapping, results_at, show_file, show_near
 from ainerd_xpcs.technique._analyze import analyze
+from ainerd_xpcs.technique._audit import audit
 from ainerd_xpcs.technique._ingest import ingest
 from ainerd_xpcs.technique._many import average, over_q
 
@@ -32,6 +33,7 @@ app = typer.Typer(help="Rheo-XPCS: speckle movies of a sample that was sheared."
 train = typer.Typer(help="Fit an encoder to simulated exposures of known dynamics.", no_args_is_help=True)
 app.add_typer(train, name="train")
 app.command()(analyze)
+app.command()(audit)
 app.command()(average)
 app.command()(over_q)
 app.command()(ingest)

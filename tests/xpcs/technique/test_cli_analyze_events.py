@@ -113,7 +113,7 @@ def test_bad_input_says_what_to_do(folder, tmp_path):
     (tmp_path / "c.bin").write_bytes((folder / "dense.h5").read_bytes())
     cases = {
         "b.bin: give the bins with --roi, or the metadata": (bare,),
-        "b.bin holds no frame time: give --frame-time": (bare, *roi),
+        "b.bin holds no frame time: give --frame-time": (bare, *roi, "--order", "rows"),
         "say with --order whether the pixels are numbered by rows": (bare, *roi, *time),
         "c.bin is HDF5, not events": (tmp_path / "c.bin", *roi, *time, "--order", "rows"),
         "frame 100 in a run of 100 frames": (bare, *roi, *time, "--order", "rows", "--frames", 100),

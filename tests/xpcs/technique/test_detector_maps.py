@@ -237,3 +237,18 @@ def test_a_map_that_lies_elsewhere_is_refused(tmp_path, kind):
             path.write_bytes(whole[:begin] + bytes(8) + whole[begin + 8 :])  # the size of the heap
         with pytest.raises(ValueError, match=r"bins.h5(: \S+ (lies in other|leads to)| cannot be .* heap)"):
             read(path)
+
+
+@pytest.mark.parametrize("group", ["qmap", "xpcs/qmap"])
+def test_a_blemish_map_of_boost_corr_is_a_mask(tmp_path, group):
+    """1 is a good pixel; the layout is that of BCDA-APS/8id-bits, scripts/qmap_blemish_patch.py."""
+    good = np.ones(SHAPE, "u1")
+    good[7, 3:9] = 0
+    with h5py.File(tmp_path / "qmap.hdf", "w") as file:
+        file[f"{group}/blemish"] = good
+        file[f"{group}/mask"] = np.ones(SHAPE, "u1")
+        file[f"{group}/dynamic_roi_map"] = np.ones(SHAPE, "i4")
+    settings = PartitionSettings(**RING, mask=tmp_path / "qmap.hdf")
+    assert np.array_equal(read_mask(settings), good == 0)
+    assert not build_partition(settings).roi_map[7, 3:9].any()
+    assert np.array_equal(Partition.load(tmp_path / "qmap.hdf").roi_map, good)

@@ -1,0 +1,171 @@
+"""Read a file several times: what the screen leaves out, then the pixels and frames that spoil what is left."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from ainerd_xpcs.numerics import (
+    NORMAL,
+    Audit,
+    Events,
+    EventScreen,
+    Influence,
+    Partition,
+    RigakuReader,
+    Screen,
+    beyond,
+    g2_by_age,
+    unlike,
+)  # fmt: skip
+from ainerd_xpcs.technique._maps import MapFile
+
+MOST = 4096  # frames of events that are told apart: more are summed in groups
+ROUNDS = 6  # a strong fault may hide a weak one
+FEWEST_FRAMES, FEWEST_BINS = 64, 8
+DIM = "has {:.0%} of the light of the frames around it, and so its row of C2 if that is not divided out"
+UNLIKE = "C2 with those before and after it is {:.3f}; these are more alike"
+Found = list[tuple[str, str, float, float, str]]  # what, its bin, change in errors, that with others, reason
+
+
+@dataclass
+class Reading:
+    """Passes the frames of one reading of a file on, in place of an `ExposureAnalysis`."""
+
+    partition: Partition
+    push: Callable[[Any, int], object]
+    every: int = 1 << 62  # no frame is needed whole
+
+    @property
+    def pixels(self) -> NDArray[np.int64]:
+        """Flat indices of the partition's pixels."""
+        return self.partition.pixels
+
+    def open_events(self, path: Path, pixel_order: str) -> RigakuReader:
+        """Open the files of a Rigaku detector."""
+        return RigakuReader(path, self.partition, order=pixel_order)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What was found in frames: pixels of the screen, then the others, frames; the mask (ny, nx) of the pixels."""
+
+    before: Influence  # with all pixels
+    after: Influence  # without those of the mask
+    mask: NDArray[np.bool_]
+    found: Found
+    summary: list[str]
+
+
+def examine(partition: Partition, read: Callable[[Reading], int], *, of_events: bool) -> Examined:
+    """Examine the frames that `read` passes to a `Reading`; it returns their number.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 64 good frames, or if the screen refuses the run.
+    """
+    screen = (EventScreen if of_events else Screen)(partition)
+    n_frames = read(
+        Reading(partition, lambda x, t: [*screen.push(x.moved(t) if of_events else x, first=None if of_events else t)])
+    )
+    _, left, pixels = [*screen.flush()], screen.left_out, partition.pixels
+    good = np.ones(n_frames, bool)
+    good[np.concatenate([*left.frames.values()])] = False
+    if good.sum() < FEWEST_FRAMES:
+        raise ValueError(f"{good.sum()} good frame(s): an audit needs at least {FEWEST_FRAMES}")
+    before = "left out by ainerd already: "
+    found: Found = [(f"frame {t}", "all", np.nan, np.nan, before + why) for why, x in left.frames.items() for t in x]
+    reasons = {int(i): why for why, x in left.pixels.items() for i in np.flatnonzero(np.isin(pixels, x))}
+    mask, influences, together = np.zeros(partition.shape, bool), list[Influence](), -(-n_frames // MOST)
+    for n in range(ROUNDS):
+        audit, at = Audit(partition.without(mask), n_frames), np.flatnonzero(~mask.ravel()[pixels])
+        read(Reading(partition, _pusher(partition, audit, good, at, together)))
+        influences.append(last := audit.result())
+        named = np.array(list(reasons)) if n == 0 and reasons else at[last.pixels]
+        for i, j in zip(named, np.searchsorted(at, named), strict=True):
+            row, column = np.divmod(pixels[i], partition.shape[1])
+            why = before + reasons[i] if i in reasons else _why(last, j)
+            sigmas = float(last.sigma[j]), float(last.together[j] or np.nan)
+            found.append((f"pixel ({row}, {column})", str(partition.roi_map[row, column]), *sigmas, why))
+        mask.ravel()[pixels[named]] = True
+        if not named.size:
+            break
+    group = f" to +{together - 1}" if of_events and together > 1 else ""
+    for rows, why in ((last.unlit, DIM), (last.unlike, UNLIKE)):
+        found += [(f"frame {t:.0f}{group}", "all", abs(sigma), np.nan, why.format(x)) for t, sigma, x in rows]
+    summary = [
+        f"pixels left out by ainerd already: {left.n_pixels}; found in what is left: {mask.sum() - left.n_pixels}",
+        f"frames left out by ainerd already: {left.n_frames}; found: {len(last.unlit) + len(last.unlike)}",
+        f"pixels that differ from their bins, but change nothing beyond its error: {last.n_slight}",
+    ]
+    return Examined(influences[0], last, mask, found, summary)
+
+
+def _pusher(
+    partition: Partition, audit: Audit, good: NDArray[np.bool_], used: NDArray[np.int64], together: int
+) -> Callable[[Any, int], None]:
+    """Return a function that passes the used pixels of good frames to the audit; events are summed in groups."""
+    so_far, begin = np.append(0, np.cumsum(good)), 0
+
+    def push(block: Any, first: int) -> None:
+        nonlocal begin
+        if not isinstance(block, Events):
+            number = first + np.flatnonzero(good[first : first + len(block)])
+            audit.push(block[number - first][:, used], number)
+            return
+        events = block.moved(first).gathered(partition)
+        borders = np.arange(-(-begin // together) * together, events.stop, together)
+        edges = np.unique([begin, *borders, events.stop])
+        group = np.searchsorted(edges, events.ticks, "right") - 1
+        adds = sp.csr_array((good[events.ticks] * 1.0, (group, np.arange(group.size))), (len(edges) - 1, group.size))
+        shape = group.size, len(partition.pixels)
+        sums = (adds @ sp.csr_array((events.count, events.pixel, events.offsets), shape)).tocsr()[:, used]
+        for g, n in enumerate(np.diff(so_far[edges])):
+            if n:
+                audit.push(sums[[g]].toarray(), edges[g : g + 1], n)
+        begin = events.stop
+
+    return push
+
+
+def _why(influence: Influence, j: int) -> str:
+    """Return in a sentence how pixel number j differs from its bin."""
+    of_eighths = influence.of_eighths[:, j]
+    low, mean, high = of_eighths.min(), of_eighths.mean(), of_eighths.max()
+    if high - low > 0.6 * mean:
+        return f"counts {low:.2g} to {high:.2g} times as much as its bin, depending on the eighth of the run"
+    if abs(mean - 1) > 0.5:
+        return f"counts {mean:.2g} times as much as its bin in all the run"
+    return f"flickers: what it adds to g2 is {influence.ratio[j]:.2g} times the median of its bin"
+
+
+def examine_maps(file: MapFile) -> Found:
+    """Return the rows and the bins of two-time maps that differ from the others; of fewer than 8 bins, only rows."""
+    next(file.maps())  # counts the rows
+    total, known, g2 = np.zeros((2, file.n_rows)), np.zeros((2, file.n_rows)), []
+    for c2 in file.maps(file.n_rows):
+        for k in (1, 2):
+            total[k - 1, :-k] += np.nan_to_num(c2.diagonal(k))
+            known[k - 1, :-k] += np.isfinite(c2.diagonal(k))
+        g2.append(g2_by_age(c2, 1)[1][0])
+    with np.errstate(invalid="ignore"):
+        near, over = total / known
+    rows = unlike(near[:-1], over[:-2])
+    found: Found = [(f"row {t:.0f}", "all", sigma, np.nan, UNLIKE.format(x)) for t, sigma, x in rows]
+    if len(g2) < FEWEST_BINS:
+        return found
+    edges = np.unique(np.geomspace(1, file.n_rows, 12).astype(int)) - 1
+    curves = np.array([np.nanmean(np.array(g2)[:, a:b], axis=1) for a, b in pairwise(edges)])
+    low, middle, high = np.quantile(curves, [0.1, 0.5, 0.9], axis=1, keepdims=True)
+    away = np.abs(curves - middle) * 2 * NORMAL / np.maximum(high - low, 1e-12)
+    for k in map(int, np.flatnonzero((beyond(curves, curves.size) | beyond(-curves, curves.size)).any(0))):
+        lag = int(away[:, k].argmax())
+        why = f"g2 from lag {edges[lag] + 1} on is {curves[lag, k]:.3f}, the median of the bins {middle[lag, 0]:.3f}"
+        found.append(("bin", str(k + 1), float(away[lag, k]), np.nan, why))
+    return found
