@@ -49,8 +49,8 @@ class ResultFiles:
     Parameters
     ----------
     address : str
-        The folder, or ``-``; ``?frame_time=0.02`` after it are the seconds from row to row of maps whose files do not
-        contain it.
+        The folder, or ``-``; ``?frame_time=0.02`` after it are the seconds from row to row of the maps, in place of
+        those in the files.
     """
 
     usage: ClassVar[str] = "results:FOLDER (two-time maps of other programs; results:- reads paths from standard input)"
