@@ -58,14 +58,20 @@ class ResultFile:
         """Uid of the run: that of `ainerd ingest`."""
         return str(uuid5(NAMESPACE_OID, self.sha256))
 
+    @cached_property
+    def _about(self) -> MapFile:
+        """What the file says about its maps; the file is closed."""
+        if self.path.suffix != ".npy":
+            with open_item(self.path, "/", self._roots, is_complete=True):
+                pass
+        with MapFile(self.path, frame_time_s=self.row_s) as file:
+            return file
+
     def problem(self) -> Exception | None:
         """Return why the maps cannot be read, as far as that shows before they are; None if they can."""
         try:
-            if self.path.suffix != ".npy":
-                with open_item(self.path, "/", self._roots, is_complete=True):
-                    pass
-            with self._maps():
-                return None
+            self._about  # noqa: B018  (raises)
+            return None
         except (FrameError, ValueError, OSError) as error:
             return FrameError(f"{self.path}: {ONLY_G2}") if self._has_only_g2() else error
 
@@ -93,10 +99,8 @@ class ResultFile:
         """
         layout, began, row_s, n_rows, shape = "", None, None, 1, (1, 1)
         if problem is None:
-            with self._maps() as file:
-                layout, began, row_s, n_rows, shape = (
-                    file.layout, file.began, file.row_s, file.n_stated, file.partition.shape,
-                )  # fmt: skip
+            file, shape = self._about, self._about.partition.shape
+            layout, began, row_s, n_rows = file.layout, file.began, file.row_s, file.n_stated
         began = self.changed - n_rows * (row_s or 0.0) if began is None else began
         readings, start = self._metadata() if problem is None else ({}, {})
         about: dict[str, Any] = {
@@ -147,9 +151,6 @@ class ResultFile:
         yield "stop", stop | {"num_events": {**stop["num_events"], "primary": 1}}
 
     # parts
-
-    def _maps(self) -> MapFile:
-        return MapFile(self.path, frame_time_s=self.row_s)
 
     def _has_only_g2(self) -> bool:
         try:
