@@ -2,8 +2,8 @@
 
 import logging
 import os
+import select
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -65,6 +65,7 @@ class ResultFiles:
         self._seen: dict[Path, _Seen] = {}
         self._runs: dict[Path, tuple[int, float, str]] = {}  # size, time of change and uid of the newest run of a path
         self._lines: list[Path] = []  # those read so far
+        self._rest = b""  # of a line that has not ended
         self._has_ended = False  # whether there is no further line
         self._missing: list[Path] = []  # on lines
 
@@ -84,19 +85,17 @@ class ResultFiles:
             raise ValueError(f"no folder {folder}: give the folder in which results appear, results:FOLDER")
         if folder is not None and not any(map(folder.resolve().is_relative_to, roots)):
             raise ValueError(f"{folder} lies outside storage.frames ({', '.join(map(str, roots))})")
-        if folder is None:
-            threading.Thread(target=self._read_lines, name="ainerd-lines", daemon=True).start()
         with nullcontext() if folder is None else only_here(folder, intake.stop):
             done = self._earlier(intake)
             while not intake.stop.is_set():
-                now, has_ended = time.monotonic(), self._has_ended
+                now = time.monotonic()
                 settled = self._settled(now)
                 pause_s = max(LOOK_S, 10 * (time.monotonic() - now))
                 for path, seen in settled:
                     yield from self._of(path, seen, intake, done)
                     if intake.stop.is_set():
                         return
-                if has_ended and all(seen.is_done for seen in self._seen.values()):
+                if self._has_ended and all(seen.is_done for seen in self._seen.values()):
                     break
                 intake.stop.wait(pause_s)
         if self._missing:
@@ -121,7 +120,7 @@ class ResultFiles:
     def _settled(self, now: float) -> list[tuple[Path, _Seen]]:
         """Return the files that have not changed for a time and were not read as they are, oldest first."""
         before, self._seen = self._seen, {}
-        for path in self._lines if self._path is None else _files_below(self._path.resolve()):
+        for path in self._named() if self._path is None else _files_below(self._path.resolve()):
             try:
                 stat = path.stat()
                 size, changed = stat.st_size, stat.st_mtime
@@ -169,11 +168,14 @@ class ResultFiles:
         done.add(file.uid)
         yield from documents
 
-    def _read_lines(self) -> None:
-        for line in sys.stdin:
-            if line.strip():
-                self._lines.append(Path(line.rstrip("\n")).absolute())
-        self._has_ended = True
+    def _named(self) -> list[Path]:
+        """Return the paths on the lines of standard input that have come so far; do not wait for more."""
+        while not self._has_ended and select.select([sys.stdin], [], [], 0)[0]:
+            more = os.read(sys.stdin.fileno(), 2**16)
+            self._has_ended = not more
+            *lines, self._rest = (self._rest + (more or b"\n")).split(b"\n")
+            self._lines += [Path(os.fsdecode(line)).absolute() for line in lines if line.strip()]
+        return self._lines
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

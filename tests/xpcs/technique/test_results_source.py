@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 
 from agents.rheo_xpcs import TOML
-from ainerd import runs
-from ainerd.agent import _observer, build_observer
+from ainerd.agent import build_observer
 from ainerd.cli.reanalysis import documents_of_many
 from ainerd.config import Settings
 from ainerd.documents import Run
@@ -108,26 +107,26 @@ def pipeline(tmp_path, server, monkeypatch):
 def test_a_file_becomes_a_point_a_regime_and_a_next_position(pipeline):
     observer, _ = pipeline.follow()
     first = observer.suggest()
-    for seed, tau in enumerate((8, 8, 8, 300, 300, 300)):
+    for seed, tau in enumerate((8, 8, 300, 300)):
         write(pipeline.data / "Twotime" / f"run_{seed}.hdf", tau=tau, x=1.0 + seed, seed=seed)
     shutil.copy(pipeline.data / "Twotime" / "run_0.hdf", pipeline.data / "the same.hdf")
-    until(lambda: observer.concluded == 6 and len(pipeline.raw) == 6)
+    until(lambda: observer.concluded == 4 and len(pipeline.raw) == 4)
     table = pipeline.table()
-    assert set(table["status"]) == {"complete"} and len(table) == 6 and validate(pipeline.store) == []
-    assert list(table["sample_x"]) == [1, 2, 3, 4, 5, 6] and set(table["sample_y"]) == {7.0}  # mm
+    assert set(table["status"]) == {"complete"} and len(table) == 4 and validate(pipeline.store) == []
+    assert list(table["sample_x"]) == [1, 2, 3, 4] and set(table["sample_y"]) == {7.0}  # mm
     regimes = table["regime"].to_list()
-    assert regimes[:3] == [regimes[0]] * 3 and regimes[3:] == [regimes[3]] * 3 and regimes[0] != regimes[3]
-    record = pipeline.store.record(table.index[4])
+    assert regimes[0] == regimes[1] != regimes[2] == regimes[3]
+    record = pipeline.store.record(table.index[3])
     assert (record.n_frames, record.frame_time_s) == (T, pytest.approx(FRAME_S))
     assert "there is no p-value: the maps are of another program" in explain(record)
-    with MapFile(pipeline.data / "Twotime" / "run_4.hdf") as file:
+    with MapFile(pipeline.data / "Twotime" / "run_3.hdf") as file:
         np.testing.assert_array_equal(pipeline.store.array(record.key, "c2"), np.array(list(file.maps())))
     again = observer.suggest()
     assert any(again[name] != first[name] for name in ("sample_x", "sample_y"))
     # the run names the file, from which it can be analysed again
     (documents,) = documents_of_many(pipeline.raw, [record.raw_uid])
     by_name = dict(documents)
-    assert by_name["start"]["result_file"]["path"] == str(pipeline.data / "Twotime" / "run_4.hdf")
+    assert by_name["start"]["result_file"]["path"] == str(pipeline.data / "Twotime" / "run_3.hdf")
     assert by_name["stream_resource"]["mimetype"] == Run.mimetypes["XPCS_RESULT"]
     # its bins are not those of the settings
     data = pipeline.store[record.key].to_xarray()
@@ -205,9 +204,9 @@ def test_files_of_other_programs_and_files_that_cannot_be_read(pipeline, caplog)
     "`ainerd watch --source results:…` is killed at any step", "A restart leaves one run and one result of each file"
 )
 def test_kills_leave_each_file_once(pipeline, monkeypatch):
-    for seed in range(3):
+    for seed in range(2):
         write(pipeline.data / f"run_{seed}.hdf", seed=seed)
-    taken, completed, written = ResultStore.take, ResultStore.complete, runs.write_run
+    taken, completed = ResultStore.take, ResultStore.complete
 
     def kill(*args, **kwargs):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -219,22 +218,18 @@ def test_kills_leave_each_file_once(pipeline, monkeypatch):
         pipeline.follow()
         time.sleep(60)
 
-    for where, name, step in (
-        (ResultStore, "take", then(taken)),
-        (ResultStore, "complete", then(completed)),
-        (_observer, "write_run", then(written)),
-    ):
+    for name, step in (("take", then(taken)), ("complete", then(completed))):
         with monkeypatch.context() as patch:
-            patch.setattr(where, name, step)
+            patch.setattr(ResultStore, name, step)
             killed(work)
     pipeline.follow()
-    until(lambda: [run.metadata.get("stop", {}).get("exit_status") for run in pipeline.raw.values()] == ["success"] * 3)
+    until(lambda: [run.metadata.get("stop", {}).get("exit_status") for run in pipeline.raw.values()] == ["success"] * 2)
     table = pipeline.table()
-    assert list(table["file"]) == [f"run_{seed}.hdf" for seed in range(3)] and set(table["status"]) == {"complete"}
+    assert list(table["file"]) == [f"run_{seed}.hdf" for seed in range(2)] and set(table["status"]) == {"complete"}
 
 
 def test_a_process_is_killed_and_the_next_one_gets_the_paths_as_lines(pipeline):
-    files = [write(pipeline.data / f"run_{seed}.hdf", seed=seed) for seed in range(3)]
+    files = [write(pipeline.data / f"run_{seed}.hdf", seed=seed) for seed in range(2)]
     installed = pipeline.folder / "site" / "results-1.0.dist-info"
     installed.mkdir(parents=True)
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: results\nVersion: 1.0\n")
@@ -259,14 +254,14 @@ def test_a_process_is_killed_and_the_next_one_gets_the_paths_as_lines(pipeline):
         first.kill()
         first.wait()
     missing = pipeline.data / "missing.hdf"
-    lines = "".join(f"{path}\n" for path in [*files, write(pipeline.data / "run_3.hdf", seed=3), missing])
+    lines = "".join(f"{path}\n" for path in [*files, write(pipeline.data / "run_2.hdf", seed=3), missing])
     done = subprocess.run(
         [*command, "results:-"], env=environment, input=lines, capture_output=True, text=True, timeout=240
     )
     assert done.returncode != 0 and f"not read: {missing}" in done.stderr, done.stderr
     table = pipeline.table()
-    assert list(table["file"]) == [f"run_{seed}.hdf" for seed in range(4)] and set(table["status"]) == {"complete"}
-    assert len(pipeline.raw) == 4
+    assert list(table["file"]) == [f"run_{seed}.hdf" for seed in range(3)] and set(table["status"]) == {"complete"}
+    assert len(pipeline.raw) == 3
 
 
 @pytest.mark.parametrize(
