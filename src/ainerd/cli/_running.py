@@ -30,7 +30,8 @@ Documents = Annotated[
         "--source",
         help="Where documents come from: tiled (all runs that are written there), "
         "zmq://host:port (a proxy), zmq+bind://127.0.0.1:port, kafka://host:port/topic, folder:PATH (acquisitions of "
-        "a beamline without documents), or a .jsonl file or a folder of them.",
+        "a beamline without documents), results:FOLDER (two-time maps of a pipeline), or a .jsonl file or a folder "
+        "of them.",
     ),
 ]
 
@@ -43,7 +44,7 @@ def watch(
     """Watch runs, write their results to Tiled, and keep the next suggestion ready there, until Ctrl-C.
 
     The plan `ainerd.agent.explore_remote` measures the suggestions in a RunEngine. After a crash the same command
-    continues: with --documents tiled or folder:PATH it analyses every run exactly once.
+    continues: with --documents tiled, folder:PATH or results:FOLDER it analyses every run exactly once.
     """
     from ainerd.sources import open_source
 

@@ -18,7 +18,7 @@ from tiled.client.container import Container
 from ainerd.config import Detector
 from ainerd.documents._detector import Described, unit_in, whole_number
 from ainerd.documents._document import checked
-from ainerd.documents._events import RIGAKU, EventFrames
+from ainerd.documents._events import RESULT, RIGAKU, EventFrames
 from ainerd.documents._frame_numbers import StoredNumbers, Unnumbered, whole_numbers
 from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, Ints, Whole
 from ainerd.documents._numbering import MOST_NUMBER, AnnouncedFrames, Block, Numbering
@@ -79,7 +79,8 @@ class Run(DocumentRouter):
     ([2.0, 3.0, 4.0, 5.0, 6.0], (6, 8), 3.0)
     """
 
-    mimetypes: ClassVar = dict.fromkeys(EIGER, "application/x-hdf5") | {"RIGAKU": RIGAKU}  # by spec of a Resource
+    # by spec of a Resource
+    mimetypes: ClassVar = dict.fromkeys(EIGER, "application/x-hdf5") | {"RIGAKU": RIGAKU, "XPCS_RESULT": RESULT}
 
     def __init__(
         self,
@@ -683,9 +684,9 @@ class Run(DocumentRouter):
         self, doc: dict[str, Any], offset: int, pixels: Ints, whole: Whole
     ) -> FrameReader | EventFrames | TiledFrames:
         options, dataset = doc["parameters"], doc["parameters"].get("dataset")
-        if doc["mimetype"] == RIGAKU:
-            path = local_path(doc["uri"], self._roots)
-            return EventFrames.open(path, self.frame_shape, self._roots, self._keys.pixel_order, whole.viewer)
+        if doc["mimetype"] in (RIGAKU, RESULT):
+            path, order = local_path(doc["uri"], self._roots), self._keys.pixel_order
+            return EventFrames.open(path, self.frame_shape, self._roots, order, whole.viewer, doc["mimetype"])
         try:
             if doc["mimetype"] != "application/x-hdf5" or not dataset:
                 raise MissingFrames(f"frames of type {doc['mimetype']!r} with parameters {options} are not read")

@@ -374,20 +374,21 @@ def _writer_of_run(raw: Container, batch_size: int) -> Callable[[str, Any], None
 
 @cache
 def _tiled_writer() -> Any:
-    """Import TiledWriter, which takes half a second, teach it the files of Rigaku detectors, and return it."""
+    """Import TiledWriter, which takes half a second, teach it the files that an analysis reads, and return it."""
     from bluesky_tiled_plugins import TiledWriter
     from bluesky_tiled_plugins.writing.consolidators import CONSOLIDATOR_REGISTRY, ConsolidatorBase
 
-    rigaku = Run.mimetypes["RIGAKU"]
+    ours = {Run.mimetypes[spec] for spec in ("RIGAKU", "XPCS_RESULT")}
 
-    class Rigaku(ConsolidatorBase):  # type: ignore[misc]  # it is not typed
+    class OfAnalysis(ConsolidatorBase):  # type: ignore[misc]  # it is not typed
         """Describes the files as an array: Tiled cannot read the frames, but keeps our name of the type."""
 
-        supported_mimetypes = {rigaku}
+        supported_mimetypes = ours
 
         def get_data_source(self) -> Any:
             known = "application/octet-stream"  # a Tiled server accepts only files of types that it knows
-            return replace(super().get_data_source(), mimetype=known, parameters={"mimetype": rigaku})
+            source = super().get_data_source()
+            return replace(source, mimetype=known, parameters={"mimetype": source.mimetype})
 
-    CONSOLIDATOR_REGISTRY[rigaku] = Rigaku
+    CONSOLIDATOR_REGISTRY.update(dict.fromkeys(ours, OfAnalysis))
     return TiledWriter

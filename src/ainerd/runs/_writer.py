@@ -345,6 +345,9 @@ class Writer:
             "agent": self.agent,
             "parameters": self.parameters,
         }
+        if replaced := _typed(start.get("replaces"), str):  # the run of an earlier content of the same file
+            former = ResultRecord.key_of(self.parameters, replaced, subject.event)
+            known["supersedes"] = former if self.store.status(former) in ResultRecord.final else None
         try:
             record = ResultRecord(**known, **metadata)
         except ValidationError as error:

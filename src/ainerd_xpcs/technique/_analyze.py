@@ -182,6 +182,7 @@ def _analyze_frames(
     from ainerd.documents import FrameError
     from ainerd.technique import AnalysisError, RunInfo
     from ainerd_xpcs.technique._drawing import draw_exposure, new_figure
+    from ainerd_xpcs.technique._exposure import ExposureAnalysis
     from ainerd_xpcs.technique._sentences import bin_cells, details, sentences
     from ainerd_xpcs.technique._technique import RheoXPCS
 
@@ -189,6 +190,7 @@ def _analyze_frames(
     try:
         run = RunInfo(raw_uid=file.name, n_frames=movie.n_frames, frame_shape=movie.shape, frame_time_s=frame_time)
         exposure = technique.begin(run)
+        assert isinstance(exposure, ExposureAnalysis)  # the run names no result file
         with bars() as progress:
             task = progress.add_task("frames", total=movie.n_frames)
             for n_frames in push_all(movie, exposure):
@@ -289,7 +291,7 @@ def _analyze_maps(file: Path, frame_time_s: float | None, roi: Path | None, out:
     from rich.table import Table
 
     from ainerd_xpcs.technique._drawing import draw_exposure, new_figure
-    from ainerd_xpcs.technique._ingest import analyse, technique_of
+    from ainerd_xpcs.technique._map_run import analyse, technique_of
     from ainerd_xpcs.technique._maps import MapFile
 
     bins = None if roi is None else read_bins(roi)

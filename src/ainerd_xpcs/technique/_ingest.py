@@ -6,7 +6,7 @@ Its documents contain the metadata of the file; the maps, in the size of the age
 
 import gc
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import NAMESPACE_OID, UUID, uuid5
@@ -18,12 +18,8 @@ from ainerd.cli import Config, Tiled, bars, opened
 if TYPE_CHECKING:
     from ainerd.documents import Document
     from ainerd.results import ResultStore
-    from ainerd.technique import Analysis
     from ainerd_xpcs.numerics import Partition
-    from ainerd_xpcs.technique._maps import MapFile
-    from ainerd_xpcs.technique._technique import RheoXPCS
 
-NO_CLAIM = "the maps are of another program: the bank is calibrated for maps that are made of frames here"
 _KNOWN = ("n_rows", "row_s", "n_bins", "counts_per_pixel")
 _UNITS = {"row_s": "s", "counts_per_pixel": "photons/pixel/frame"}
 
@@ -50,6 +46,7 @@ def ingest(
     from ainerd.server import open_catalog
     from ainerd_xpcs.numerics import Partition
     from ainerd_xpcs.technique._analyze import read_bins
+    from ainerd_xpcs.technique._map_run import technique_of
 
     bins = None if roi is None else read_bins(roi)
     grouping = technique_of(Partition.from_roi_map(np.ones((1, 1), int)))  # regimes do not depend on the bins
@@ -83,6 +80,7 @@ def _ingest(
     """Write the run and the result of a file; return False if they were there. Adds the digest of its parameters."""
     from ainerd.results import ConfigurationRecord, ResultRecord, digest
     from ainerd.runs import write_run
+    from ainerd_xpcs.technique._map_run import analyse, technique_of
     from ainerd_xpcs.technique._maps import MapFile
 
     if not path.is_file():
@@ -113,81 +111,6 @@ def _ingest(
     write_run(raw, list(_documents(uid, path, start, began, known)))
     store.complete(record.key, analysis, n_frames=file.n_rows, frame_time_s=file.row_s)
     return True
-
-
-def technique_of(bins: "Partition") -> "RheoXPCS":
-    """Return the technique of maps of other programs: it claims no novelty."""
-    from ainerd_xpcs.technique._technique import RheoXPCS
-
-    return RheoXPCS(bins, diagonal="neighbour", normalization="of the file")
-
-
-def analyse(
-    file: "MapFile", technique: "RheoXPCS", report: Callable[[int], None] = lambda n: None
-) -> "tuple[Analysis, dict[str, float]]":
-    """Read and reduce the maps of a file and place them in the latent space.
-
-    Parameters
-    ----------
-    file : MapFile
-    technique : RheoXPCS
-        From `technique_of`.
-    report : callable
-        Called with the number of maps read so far.
-
-    Returns
-    -------
-    analysis : Analysis
-        Maps, latent vectors, g2 along the diagonals, and the table of bins; no p-value.
-    known : dict of str to float
-        Rows of the stored maps, seconds from row to row, number of bins, and photons per pixel and frame if known.
-
-    Raises
-    ------
-    ValueError
-        If a map cannot be used, or no row of any holds a photon.
-    """
-    import numpy as np
-
-    from ainerd.technique import Analysis
-    from ainerd_xpcs.numerics import g2_from_two_time
-    from ainerd_xpcs.technique._exposure import DIMS, UNITS
-    from ainerd_xpcs.technique._verdict import filled, judge
-
-    read, partition = [], file.partition
-    for c2 in file.maps():
-        read.append(c2)
-        report(len(read))
-    maps = np.array(read)
-    if np.isnan(maps).all():
-        raise ValueError(f"{file.path}: no row of its maps holds a photon")
-    whole, _ = filled(maps)
-    judgement = judge(technique, whole, np.ones(partition.n_roi), [None] * len(technique.rings), doubt=NO_CLAIM)
-    size = maps.shape[-1]
-    known = {"n_rows": float(file.n_rows), "row_s": file.row_s, "n_bins": float(partition.n_roi)}
-    summary: dict[str, Any] = {"no_claim": NO_CLAIM}
-    if np.isfinite(file.counts).all():
-        known["counts_per_pixel"] = float(np.average(file.counts, weights=partition.n_pixels))
-        summary["counts_per_pixel"] = known["counts_per_pixel"]
-    arrays = {
-        "c2": maps,
-        "latent": judgement.latent,
-        "g2": g2_from_two_time(maps),
-        "tau": np.arange(1, size) * (file.n_rows / size * file.row_s),
-    }
-    of_bins = {"bin": np.arange(1, partition.n_roi + 1), "q": partition.q, "phi": partition.phi}
-    names = {*arrays, *summary}
-    analysis = Analysis(
-        embedding=judgement.embedding,
-        novelty_p=None,
-        arrays=arrays,
-        dims={name: DIMS[name] for name in arrays},
-        tables={"bins": of_bins | {"n_pixels": partition.n_pixels}},
-        summary=summary,
-        units={name: unit for name, unit in UNITS.items() if name in names},
-        model={"name": technique.encoder.name, "sha256": technique.encoder.sha256},
-    )
-    return analysis, known
 
 
 def _documents(

@@ -47,6 +47,8 @@ class Stored:
         Returns map number k, from 0, as it is stored: (T, T), perhaps one half.
     labels : ndarray of int, shape (n,)
         Bin of each map, as in the file's own map of bins.
+    n_rows : int
+        Rows of the maps by the shape of the dataset.
     row_s : float
         Seconds from row to row; NaN if the file does not say it.
     baseline : int
@@ -58,6 +60,7 @@ class Stored:
     layout: str
     read: Callable[[int], NDArray[Any]]
     labels: NDArray[np.int64]
+    n_rows: int
     row_s: float
     baseline: int = 1
     is_clean: bool = False
@@ -73,6 +76,8 @@ class MapFile:
         Seconds from row to row of the maps; by default that of the file.
     bins : Partition, optional
         The bins of the maps, in place of those of the file.
+    otherwise : Partition, optional
+        The bins of the maps of a file without any, if it has as many maps.
 
     Attributes
     ----------
@@ -81,6 +86,8 @@ class MapFile:
         Seconds from row to row of the stored maps.
     n_rows : int
         Rows of the stored maps; 0 until the first is read.
+    n_stated : int
+        The same by the shape of the dataset, before any is read.
     partition : Partition
         The bins of the maps. A file that does not say where its bins are gets one pixel for each.
     no_partition : str
@@ -97,9 +104,15 @@ class MapFile:
     """
 
     def __init__(
-        self, path: str | PathLike[str], *, frame_time_s: float | None = None, bins: Partition | None = None
+        self,
+        path: str | PathLike[str],
+        *,
+        frame_time_s: float | None = None,
+        bins: Partition | None = None,
+        otherwise: Partition | None = None,
     ) -> None:
         self.path, self._given_s, self._given, self.n_rows = Path(path), frame_time_s, bins, 0
+        self._otherwise = otherwise
 
     def __enter__(self) -> "MapFile":
         with ExitStack() as stack:
@@ -111,6 +124,7 @@ class MapFile:
                 if name is None:
                     raise ValueError(unknown_layout(file, "two-time map", _LAYOUTS))
                 self._stored = _LAYOUTS[name](file)
+            self.n_stated = self._stored.n_rows
             self.layout, self.no_partition, self.began = self._stored.layout, "", None if file is None else _began(file)
             self._order, self.partition = self._bins(file)
             self.row_s = self._stored.row_s if self._given_s is None else self._given_s
@@ -155,6 +169,8 @@ class MapFile:
         except ValueError as err:
             self.no_partition = str(err)
             order = np.argsort(labels, kind="stable")
+            if self._otherwise is not None and self._otherwise.n_roi == labels.size:
+                return order, self._otherwise
             return order, Partition.from_roi_map(np.arange(1, labels.size + 1)[None])
         own = next((name for name in _ROI_MAPS if file is not None and is_there(file, name)), None)
         of_bins = np.arange(1, all_bins.n_roi + 1)
@@ -195,8 +211,8 @@ def reduced(c2: NDArray[Any], size: int, *, baseline: int = 1, is_clean: bool = 
     return np.asarray(np.divide(mean, weight, out=np.full_like(mean, np.nan), where=weight > 1e-6), dtype=np.float32)
 
 
-def _series(file: h5py.File, name: str, labels: str) -> tuple[Callable[[int], NDArray[Any]], NDArray[np.int64]]:
-    """Return the reader of maps whose names end in a running number, and their labels: those listed, or the numbers."""
+def _series(file: h5py.File, name: str, labels: str) -> tuple[Callable[[int], NDArray[Any]], NDArray[np.int64], int]:
+    """Return the reader of maps whose names end in a running number, labels (listed, or the numbers), and rows."""
     group = file[name]
     found = {key: re.search(r"\d+$", key) for key in group}
     keys = sorted((key for key in found if found[key]), key=lambda key: int(found[key][0]))  # type: ignore[index]
@@ -213,34 +229,35 @@ def _series(file: h5py.File, name: str, labels: str) -> tuple[Callable[[int], ND
         raise ValueError(
             f"the maps in {name} are of bins {own.tolist()[:8]}: each must have a number of its own, from 1"
         )
-    return lambda k: dataset(group, keys[k])[()], own + (own.min() == 0)  # label 0 is that of unused pixels
+    own += own.min() == 0  # label 0 is that of unused pixels
+    return lambda k: dataset(group, keys[k])[()], own, len(dataset(group, keys[0]))
 
 
 def _boost_corr(file: h5py.File) -> Stored:
     name = next(name for name in _BOOST_CORR if is_there(file, name))
-    read, labels = _series(file, name, "xpcs/twotime/processed_bins")
+    read, labels, n = _series(file, name, "xpcs/twotime/processed_bins")
     steps = [number(file, f"xpcs/twotime/config/{name}", 1.0) for name in ("avg_frame", "stride_frame")]
-    return Stored("APS, boost_corr", read, labels, _row_s(file, FRAME_TIMES) * steps[0] * steps[1])
+    return Stored("APS, boost_corr", read, labels, n, _row_s(file, FRAME_TIMES) * steps[0] * steps[1])
 
 
 def _old(file: h5py.File) -> Stored:
-    read, labels = _series(file, "exchange/C2T_all", "xpcs/qphi_bin_to_process")
+    read, labels, n = _series(file, "exchange/C2T_all", "xpcs/qphi_bin_to_process")
     steps = [number(file, f"xpcs/{name}", 1.0) for name in ("avg_frames", "stride_frames")]
     row_s = _row_s(file, ("measurement/instrument/detector/exposure_period",))
-    return Stored("APS, 8-ID-I and boost_corr before 2025", read, labels, row_s * steps[0] * steps[1])
+    return Stored("APS, 8-ID-I and boost_corr before 2025", read, labels, n, row_s * steps[0] * steps[1])
 
 
 def _nexus(file: h5py.File) -> Stored:
     field = file[_NEXUS]
     mode = _text(field.attrs.get("storage_mode", ""))
     if isinstance(field, h5py.Group):
-        read, labels = _series(file, _NEXUS, "")
+        read, labels, n = _series(file, _NEXUS, "")
     elif mode in ("one_array_q_first", "one_array_q_last", ""):
         found = dataset(file, _NEXUS)
         if found.ndim != 3:
             raise ValueError(f"/{_NEXUS} has shape {found.shape}, expected (bins, T, T) or (T, T, bins)")
         axis = _axis_of_bins(found.shape, 2 if mode == "one_array_q_last" else 0)
-        labels = np.arange(1, found.shape[axis] + 1)
+        labels, n = np.arange(1, found.shape[axis] + 1), found.shape[1]
 
         def read(k: int) -> NDArray[Any]:
             return np.asarray(found[k] if axis == 0 else found[:, :, k])
@@ -259,7 +276,7 @@ def _nexus(file: h5py.File) -> Stored:
         def read(k: int) -> NDArray[Any]:
             return rows(k)[::-1, ::-1]
 
-    return Stored("NXxpcs", read, labels, row_s, int(field.attrs.get("baseline_reference", 1)), ours)
+    return Stored("NXxpcs", read, labels, n, row_s, int(field.attrs.get("baseline_reference", 1)), ours)
 
 
 def _pychx(file: h5py.File) -> Stored:
@@ -273,7 +290,7 @@ def _pychx(file: h5py.File) -> Stored:
     row_s = float(lags.min()) if lags.size else next((x for x in keys if x > 0), np.nan)
     axis = _axis_of_bins(maps.shape, 2)
     read = (lambda k: maps[:, :, k]) if axis == 2 else (lambda k: maps[k])
-    return Stored("NSLS-II, pychx", read, np.arange(1, maps.shape[axis] + 1), row_s)
+    return Stored("NSLS-II, pychx", read, np.arange(1, maps.shape[axis] + 1), maps.shape[1], row_s)
 
 
 def _axis_of_bins(shape: tuple[int, ...], stated: int) -> int:
@@ -290,10 +307,10 @@ def _npy(path: Path) -> Stored:
     if maps.dtype.kind not in "fiu" or maps.ndim not in (2, 3):
         raise ValueError(f"{path}: holds {maps.dtype} of shape {maps.shape}, expected maps (T, T), or several of them")
     if maps.ndim == 2:
-        return Stored(".npy", lambda k: maps, np.array([1]), np.nan)
+        return Stored(".npy", lambda k: maps, np.array([1]), len(maps), np.nan)
     last = path.stem.endswith("_g12b") or maps.shape[1] != maps.shape[2]  # as pychx saves them
     layout, axis = ("NSLS-II, pychx (.npy)", 2) if last else (".npy", 0)
-    return Stored(layout, lambda k: np.take(maps, k, axis), np.arange(1, maps.shape[axis] + 1), np.nan)
+    return Stored(layout, lambda k: np.take(maps, k, axis), np.arange(1, maps.shape[axis] + 1), maps.shape[1], np.nan)
 
 
 def _row_s(file: h5py.File, names: tuple[str, ...]) -> float:

@@ -23,6 +23,7 @@ from ainerd.technique import (
     Pace,
     Question,
     Regimes,
+    RunAnalysis,
     RunInfo,
     Technique,
 )
@@ -175,8 +176,8 @@ class RheoXPCS(Technique):
             "formulas": VERSIONS,
         }
 
-    def begin(self, run: RunInfo) -> ExposureAnalysis:
-        """Start an exposure.
+    def begin(self, run: RunInfo) -> RunAnalysis:
+        """Start an exposure, or the maps of a result file.
 
         Raises
         ------
@@ -184,6 +185,10 @@ class RheoXPCS(Technique):
             If its frames do not fit the partition, if it was taken for another q map, mask or flat field, or if too few
             are announced.
         """
+        if isinstance(about := run.start.get("result_file"), Mapping):
+            from ainerd_xpcs.technique._map_run import MapRun  # it imports this module
+
+            return MapRun(self, about)
         if tuple(run.frame_shape) != self.partition.shape:
             frame, own = (" × ".join(map(str, shape)) for shape in (run.frame_shape, self.partition.shape))
             raise AnalysisError(f"frames of {frame} pixels, the partition is for {own}")

@@ -130,7 +130,7 @@ def export(store: ResultStore, key: str, path: Path) -> Path:
     Raises ValueError if there is one, or if its name ends otherwise than such files.
 
     The masks of the bins and the groups of pyXpcsViewer are written only if the store has the configuration of the
-    result, which contains the pixels of each map.
+    result, which contains the pixels of each map, and the bins are not those of a result file.
     """
     import h5py
 
@@ -143,7 +143,7 @@ def export(store: ResultStore, key: str, path: Path) -> Path:
     present = result.arrays
     series = {name: result.tables[name] for name in record.series}
     tables = {name: result.tables[name] for name in record.tables}
-    configuration = store.configuration(record.digest)
+    configuration = None if "bins_of" in record.summary else store.configuration(record.digest)
     with new_file(path) as part, h5py.File(part, "w") as file:
         write_nexus(file, record, present, series, tables, configuration)
         if configuration is not None and {"c2", "g2", "tau"} <= set(present) and MASKS <= set(configuration.arrays):
@@ -152,7 +152,10 @@ def export(store: ResultStore, key: str, path: Path) -> Path:
 
 
 def coordinates(result: Any, sizes: Mapping[str, int]) -> dict[str, tuple[str, NDArray[Any], str]]:
-    """Return number, q and phi of the bins, and the time of each row of a map, as far as they are known."""
+    """Return number, q and phi of the bins, and the time of each row of a map, as far as they are known.
+
+    Bins of a result file are in the table ``bins``, not in the configuration.
+    """
     metadata = result.metadata
     out: dict[str, tuple[str, NDArray[Any], str]] = {}
     if "roi" in sizes:
@@ -160,7 +163,7 @@ def coordinates(result: Any, sizes: Mapping[str, int]) -> dict[str, tuple[str, N
         try:
             node = result.configuration
             for name, unit in (("q", "1/nm"), ("phi", "degree")):
-                if name in node.metadata["arrays"]:
+                if "bins_of" not in metadata and name in node.metadata["arrays"]:
                     out[name] = "roi", np.asarray(node[name].read()), unit
         except KeyError:  # no configuration is stored
             pass

@@ -1,0 +1,183 @@
+"""The source ``results``: files with two-time maps that a pipeline writes, as they appear."""
+
+import logging
+import os
+import select
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import httpx
+from tiled.client.utils import ClientError
+from tiled.queries import KeyPresent
+
+from ainerd.documents import Document, FrameError, MissingFrames, allowed_file
+from ainerd.server import only_here
+from ainerd.sources import Intake
+from ainerd_xpcs.technique._map_run import ABOUT
+from ainerd_xpcs.technique._result_file import ResultFile
+from ainerd_xpcs.technique._technique import RheoXPCS
+
+logger = logging.getLogger(__name__)
+
+ENDINGS = (".h5", ".hdf", ".hdf5", ".nxs", ".npy")
+LOOK_S = 0.2  # between two looks at the folder; after a look that takes long, ten times as long as it
+SETTLED_S = 1.0  # for which size and time of a file must stay the same
+ABANDONED_S = 600.0  # after which a file that its writer has not closed, and that no longer changes, is given up
+AWAY_S = 5.0  # between two attempts to reach a server that does not answer
+LINES = "-"  # the address of standard input
+MISSING = (-1, 0.0)  # size and time of a file that is not there
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A file at a look, and since when it has not changed."""
+
+    size: int
+    changed: float
+    since: float
+    is_done: bool = False
+
+
+class ResultFiles:
+    """Files with two-time maps in a folder and those below it, or the paths on the lines of standard input.
+
+    Parameters
+    ----------
+    address : str
+        The folder, or ``-``; ``?frame_time=0.02`` after it are the seconds from row to row of the maps, in place of
+        those in the files.
+    """
+
+    usage: ClassVar[str] = "results:FOLDER (two-time maps of other programs; results:- reads paths from standard input)"
+    writes_runs: ClassVar[bool] = True
+
+    def __init__(self, address: str) -> None:
+        place, _, row_s = address.partition("?frame_time=")
+        if not place:
+            raise ValueError(f"a source without a path: give {self.usage}")
+        self._path = None if place == LINES else Path(place)
+        self._row_s = float(row_s) if row_s else None
+        self._seen: dict[Path, _Seen] = {}
+        self._runs: dict[Path, tuple[int, float, str]] = {}  # size, time of change and uid of the newest run of a path
+        self._lines: list[Path] = []  # those read so far
+        self._rest = b""  # of a line that has not ended
+        self._has_ended = False  # whether there is no further line
+        self._missing: list[Path] = []  # on lines
+
+    def documents(self, intake: Intake) -> Iterator[Document]:
+        """Yield the documents of each file that is complete and has no result.
+
+        Raises
+        ------
+        ValueError
+            If there is no such folder, if it lies outside the roots, or at the end if a file on a line was not read.
+        """
+        settings = intake.settings
+        if settings.technique != RheoXPCS.name or settings.detector.number:
+            raise ValueError("results: needs the technique rheo_xpcs, and no detector.frame_number or detector.ticks")
+        roots, folder = [root.resolve() for root in settings.storage.frames], self._path
+        if folder is not None and not folder.is_dir():
+            raise ValueError(f"no folder {folder}: give the folder in which results appear, results:FOLDER")
+        if folder is not None and not any(map(folder.resolve().is_relative_to, roots)):
+            raise ValueError(f"{folder} lies outside storage.frames ({', '.join(map(str, roots))})")
+        with nullcontext() if folder is None else only_here(folder, intake.stop):
+            done = self._earlier(intake)
+            while not intake.stop.is_set():
+                now = time.monotonic()
+                settled = self._settled(now)
+                pause_s = max(LOOK_S, 10 * (time.monotonic() - now))
+                for path, seen in settled:
+                    yield from self._of(path, seen, intake, done)
+                    if intake.stop.is_set():
+                        return
+                if self._has_ended and all(seen.is_done for seen in self._seen.values()):
+                    break
+                intake.stop.wait(pause_s)
+        if self._missing:
+            raise ValueError(f"not read: {', '.join(map(str, self._missing))}")
+
+    def _earlier(self, intake: Intake) -> set[str]:
+        """Return the uids of the runs of earlier sessions that have a result, and note which files they are of."""
+        while not intake.stop.is_set():
+            try:
+                is_done, done = intake.analysed(), set[str]()
+                for uid, run in intake.raw.search(KeyPresent(f"start.{ABOUT}.sha256")).items():
+                    about = run.metadata["start"][ABOUT]
+                    if run.metadata.get("stop") and is_done(run):
+                        done.add(uid)
+                        self._runs[Path(about["path"])] = about["size"], about["changed"], uid
+                return done
+            except (httpx.HTTPError, ClientError) as error:
+                logger.warning("Tiled does not answer: %s", error)
+                intake.stop.wait(AWAY_S)
+        return set()
+
+    def _settled(self, now: float) -> list[tuple[Path, _Seen]]:
+        """Return the files that have not changed for a time and were not read as they are, oldest first."""
+        before, self._seen = self._seen, {}
+        for path in self._named() if self._path is None else _files_below(self._path.resolve()):
+            try:
+                stat = path.stat()
+                size, changed = stat.st_size, stat.st_mtime
+            except OSError:  # it was just removed, or a line names it too early
+                size, changed = MISSING
+            seen = before.get(path)
+            if seen is None or (seen.size, seen.changed) != (size, changed):
+                is_known = self._runs.get(path, MISSING)[:2] == (size, changed) != MISSING
+                seen = _Seen(size, changed, now, is_done=is_known)
+            self._seen[path] = seen
+        settled = [each for each in self._seen.items() if not each[1].is_done and now - each[1].since >= SETTLED_S]
+        return sorted(settled, key=lambda each: (each[1].changed, each[0]))
+
+    def _of(self, path: Path, seen: _Seen, intake: Intake, done: set[str]) -> Iterator[Document]:
+        """Yield the documents of a file, unless it is half-written, or its content has a result."""
+        settings, quiet_s = intake.settings, time.monotonic() - seen.since
+        try:
+            file = ResultFile(
+                allowed_file(path, settings.storage.frames), seen.size, seen.changed, settings, self._row_s
+            )
+        except FrameError as error:  # there is no such file, or it lies outside the roots
+            if not isinstance(error, MissingFrames) or quiet_s > settings.storage.late_s:
+                logger.warning("%s is left out: %s", path, error)
+                self._missing += [path] if self._path is None else []
+                self._seen[path] = replace(seen, is_done=True)
+            return
+        problem = file.problem()
+        patience_s = ABANDONED_S if isinstance(problem, MissingFrames) else settings.storage.late_s
+        if problem is not None and quiet_s <= patience_s:
+            return
+        documents = list[Document]()
+        try:
+            if file.uid not in done:
+                replaces = self._runs.get(file.path, (*MISSING, None))[2]
+                try:
+                    documents = list(file.documents(intake.suggestion_at, problem, replaces))
+                except FrameError as error:
+                    documents = list(file.documents(intake.suggestion_at, error, replaces))
+            stat = path.stat()
+        except (OSError, ValueError):  # it is written again: the next look sees it
+            return
+        if (stat.st_size, stat.st_mtime) != (seen.size, seen.changed):
+            return
+        self._seen[path], self._runs[file.path] = replace(seen, is_done=True), (seen.size, seen.changed, file.uid)
+        done.add(file.uid)
+        yield from documents
+
+    def _named(self) -> list[Path]:
+        """Return the paths on the lines of standard input that have come so far; do not wait for more."""
+        while not self._has_ended and select.select([sys.stdin], [], [], 0)[0]:
+            more = os.read(sys.stdin.fileno(), 2**16)
+            self._has_ended = not more
+            *lines, self._rest = (self._rest + (more or b"\n")).split(b"\n")
+            self._lines += [Path(os.fsdecode(line)).absolute() for line in lines if line.strip()]
+        return self._lines
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for parent, _, names in os.walk(folder):
+        yield from (Path(parent, name) for name in names if name.endswith(ENDINGS) and not name.startswith("."))

@@ -1,0 +1,275 @@
+"""`ainerd watch --source results:…`: each result file of another program once, whatever happens to it or to us."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pytest
+
+from agents.rheo_xpcs import TOML
+from ainerd.agent import build_observer
+from ainerd.cli.reanalysis import documents_of_many
+from ainerd.config import Settings
+from ainerd.documents import Run
+from ainerd.results import ResultStore, explain, export, validate
+from ainerd.server import open_catalog
+from ainerd_xpcs.technique import MapFile, _results
+from ainerd_xpcs.technique._result_file import ResultFile
+from ainerd_xpcs.technique._results import ResultFiles
+from tests.containers import new_container
+from tests.killed import killed
+from tests.xpcs.technique import map_files
+from tests.xpcs.technique.map_files import FRAME_S, T
+
+pytestmark = pytest.mark.usefixtures("part_of_bank")
+
+SMALL = TOML.with_name("small.toml")
+READINGS = {"sample_x": "/entry/sample/position_x", "sample_y": "/entry/sample/position_y"}
+LATE_S = 0.6
+
+
+def write(path, *, tau=30, layout=map_files.boost_corr, x=3.0, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    map_files.write(part, layout, map_files.correlations(map_files.movie(seed, tau=tau)))
+    with h5py.File(part, "r+") as file:
+        for name, value in {"x": x, "y": 7000.0}.items():
+            file[f"entry/sample/position_{name}"] = value
+        file["entry/sample/position_y"].attrs["units"] = "um"
+    return part.replace(path)
+
+
+def until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.2)
+
+
+class Pipeline:
+    """A folder in which results appear, and agents that follow it in a catalogue of its own."""
+
+    def __init__(self, folder, server):
+        self.data, self.folder = folder / "data", folder
+        self.data.mkdir()
+        self.client = new_container(server.client(), folder.name)
+        self.raw, ainerd = open_catalog(self.client)
+        self.settings = Settings.load(SMALL)
+        self.settings.storage.directory, self.settings.storage.frames = folder / "tiled", [self.data]
+        self.settings.storage.late_s = LATE_S
+        self.settings.acquisition.readings = READINGS
+        self.settings.acquisition.units = {"sample_x": "mm", "sample_y": "mm"}
+        self.store = ResultStore(ainerd, agent=self.settings.name)
+        self._close = []
+
+    def follow(self, source=None):
+        observer, stop = build_observer(self.settings, self.client), threading.Event()
+        observer.quiet = True
+        source = ResultFiles(str(self.data)) if source is None else source
+        thread = threading.Thread(target=observer.follow, args=(source, stop), daemon=True)
+        thread.start()
+
+        def close():
+            if stop.is_set():
+                return
+            stop.set()
+            thread.join(30)
+            assert not thread.is_alive()
+            assert observer.drain()
+            observer.close()
+
+        self._close.append(close)
+        return observer, close
+
+    def table(self):
+        return self.store.table(columns="all").sort_values("file")
+
+
+@pytest.fixture
+def pipeline(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(_results, "SETTLED_S", 0.1)
+    monkeypatch.setattr(_results, "LOOK_S", 0.1)
+    found = Pipeline(tmp_path, server)
+    yield found
+    for close in found._close:
+        close()
+
+
+def test_a_file_becomes_a_point_a_regime_and_a_next_position(pipeline):
+    observer, _ = pipeline.follow()
+    first = observer.suggest()
+    for seed, tau in enumerate((8, 8, 300, 300)):
+        write(pipeline.data / "Twotime" / f"run_{seed}.hdf", tau=tau, x=1.0 + seed, seed=seed)
+    shutil.copy(pipeline.data / "Twotime" / "run_0.hdf", pipeline.data / "the same.hdf")
+    until(lambda: observer.concluded == 4 and len(pipeline.raw) == 4)
+    table = pipeline.table()
+    assert set(table["status"]) == {"complete"} and len(table) == 4 and validate(pipeline.store) == []
+    assert list(table["sample_x"]) == [1, 2, 3, 4] and set(table["sample_y"]) == {7.0}  # mm
+    regimes = table["regime"].to_list()
+    assert regimes[0] == regimes[1] != regimes[2] == regimes[3]
+    record = pipeline.store.record(table.index[3])
+    assert (record.n_frames, record.frame_time_s) == (T, pytest.approx(FRAME_S))
+    assert "there is no p-value: the maps are of another program" in explain(record)
+    with MapFile(pipeline.data / "Twotime" / "run_3.hdf") as file:
+        np.testing.assert_array_equal(pipeline.store.array(record.key, "c2"), np.array(list(file.maps())))
+    again = observer.suggest()
+    assert any(again[name] != first[name] for name in ("sample_x", "sample_y"))
+    # the run names the file, from which it can be analysed again
+    (documents,) = documents_of_many(pipeline.raw, [record.raw_uid])
+    by_name = dict(documents)
+    assert by_name["start"]["result_file"]["path"] == str(pipeline.data / "Twotime" / "run_3.hdf")
+    assert by_name["stream_resource"]["mimetype"] == Run.mimetypes["XPCS_RESULT"]
+    # its bins are not those of the settings
+    data = pipeline.store[record.key].to_xarray()
+    assert data["c2"].sizes["roi"] == 3 and "q" not in data.coords
+    with h5py.File(export(pipeline.store, record.key, pipeline.folder / "exported.nxs")) as file:
+        assert "masks" not in file["entry/instrument"]
+        np.testing.assert_allclose(file["entry/provenance/bins/q"], [0.02, 0.06, 0.08])
+
+
+def test_a_file_that_grows_or_is_written_again(pipeline):
+    pipeline.settings.storage.late_s = 60.0
+    looks, problem = [], ResultFile.problem
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ResultFile, "problem", lambda self: (looks.append(self.path.name), problem(self))[1])
+        observer, _ = pipeline.follow()
+        whole = write(pipeline.folder / "whole.hdf", tau=8).read_bytes()
+        with open(pipeline.data / "run.hdf", "wb") as file:
+            file.write(whole[: len(whole) // 2])
+            file.flush()
+            until(lambda: len(looks) > 2)  # it has settled, and cannot be read
+            assert observer.concluded == 0 and len(pipeline.store.table()) == 0
+            file.write(whole[len(whole) // 2 :])
+        until(lambda: observer.concluded == 1 and len(pipeline.raw) == 1)
+        os.utime(pipeline.data / "run.hdf", (1e9, 1e9))  # the same content again
+        n = len(looks)
+        until(lambda: len(looks) > n)
+        write(pipeline.data / "run.hdf", tau=300, x=4.0)
+        until(lambda: observer.concluded == 2 and len(pipeline.raw) == 2)
+    table = pipeline.store.table(columns="all").sort_values("sample_x")
+    assert list(table["status"]) == ["complete"] * 2 and list(table["sample_x"]) == [3.0, 4.0]
+    assert table["superseded_by"].iloc[0] == table.index[1] and table["supersedes"].iloc[1] == table.index[0]
+    assert validate(pipeline.store) == []
+
+
+def test_files_of_other_programs_and_files_that_cannot_be_read(pipeline, caplog):
+    maps = map_files.correlations(map_files.movie())
+    for layout in (map_files.old_8id, map_files.pychx, map_files.nexus):
+        map_files.write(pipeline.data / f"{layout.__name__}.h5", layout, maps)
+    np.save(pipeline.data / "uid=7_g12b.npy", np.moveaxis(maps, 0, -1))  # of pychx, without the time of a row
+    (pipeline.data / "garbage.hdf").write_bytes(b"no HDF5" * 100)
+    with h5py.File(pipeline.data / "frames.h5", "w") as file:
+        file["entry/data/data"] = np.ones((3, 4, 5))
+    with h5py.File(pipeline.data / "g2.hdf", "w") as file:
+        lags = np.arange(1, 40)
+        file["xpcs/multitau/delay_list"], file["xpcs/multitau/normalized_g2"] = lags, np.ones((39, 4))
+    with h5py.File(write(pipeline.data / "degrees.hdf", seed=1), "r+") as file:
+        file["entry/sample/position_x"].attrs["units"] = "deg"
+    write(pipeline.folder / "secret.hdf", seed=2)
+    (pipeline.data / "link.hdf").symlink_to(pipeline.folder / "secret.hdf")
+    source = f"{pipeline.data}?frame_time=0.03"
+    observer, close = pipeline.follow(ResultFiles(source))
+    until(lambda: observer.concluded == 8)
+    until(lambda: len(pipeline.raw) == 8 and "link.hdf is left out" in caplog.text)
+    close()
+    observer, close = pipeline.follow(ResultFiles(source))
+    write(pipeline.data / "next.hdf", seed=3)
+    until(lambda: observer.concluded == 1)
+    close()
+    table = pipeline.table()
+    assert len(table) == len(pipeline.raw) == 9 and (table["status"] == "failed").sum() == 4
+    read = table[table["status"] == "complete"]
+    assert list(read["layout"]) == [
+        "APS, boost_corr", "NXxpcs", "APS, 8-ID-I and boost_corr before 2025", "NSLS-II, pychx", "NSLS-II, pychx (.npy)"
+    ] and set(read["frame_time_s"]) == {0.03}  # fmt: skip
+    reasons = " ".join(table["reason"].dropna())
+    for said in (
+        "garbage.hdf is not an HDF5 file", "frames.h5: holds no two-time map in a known layout",
+        "g2.hdf: it holds g2 and no two-time map", "'deg' cannot be converted to 'mm'",
+    ):  # fmt: skip
+        assert reasons.count(said) == 1
+    assert "secret" not in reasons and "outside the allowed roots" in caplog.text
+
+
+@pytest.mark.fault(
+    "`ainerd watch --source results:…` is killed at any step", "A restart leaves one run and one result of each file"
+)
+def test_kills_leave_each_file_once(pipeline, monkeypatch):
+    for seed in range(2):
+        write(pipeline.data / f"run_{seed}.hdf", seed=seed)
+    taken, completed = ResultStore.take, ResultStore.complete
+
+    def kill(*args, **kwargs):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def then(step):
+        return lambda *args, **kwargs: (step(*args, **kwargs), kill())
+
+    def work():
+        pipeline.follow()
+        time.sleep(60)
+
+    for name, step in (("take", then(taken)), ("complete", then(completed))):
+        with monkeypatch.context() as patch:
+            patch.setattr(ResultStore, name, step)
+            killed(work)
+    pipeline.follow()
+    until(lambda: [run.metadata.get("stop", {}).get("exit_status") for run in pipeline.raw.values()] == ["success"] * 2)
+    table = pipeline.table()
+    assert list(table["file"]) == [f"run_{seed}.hdf" for seed in range(2)] and set(table["status"]) == {"complete"}
+
+
+def test_a_process_is_killed_and_the_next_one_gets_the_paths_as_lines(pipeline):
+    files = [write(pipeline.data / f"run_{seed}.hdf", seed=seed) for seed in range(2)]
+    installed = pipeline.folder / "site" / "results-1.0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: results\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text(
+        "[ainerd.sources]\nresults = ainerd_xpcs.technique._results:ResultFiles\n"
+    )
+    storage = pipeline.settings.storage
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(installed.parent), *sys.path]),
+        "AINERD_STORAGE__URI": pipeline.client.uri,
+        "AINERD_STORAGE__API_KEY": str(pipeline.client.context.api_key),
+        "AINERD_STORAGE__DIRECTORY": str(storage.directory),
+        "AINERD_STORAGE__FRAMES": json.dumps([str(path) for path in storage.frames]),
+        "AINERD_STORAGE__LATE_S": "0",
+    }
+    command = [sys.executable, "-c", "from ainerd.cli import main; main()", "watch", "--config", str(SMALL), "--source"]
+    with (pipeline.folder / "watch.log").open("w") as log:
+        first = subprocess.Popen([*command, f"results:{pipeline.data}"], env=environment, stdout=log, stderr=log)
+    try:
+        until(lambda: len(pipeline.store.table()) > 0, 120)
+    finally:
+        first.kill()
+        first.wait()
+    missing = pipeline.data / "missing.hdf"
+    lines = "".join(f"{path}\n" for path in [*files, write(pipeline.data / "run_2.hdf", seed=3), missing])
+    done = subprocess.run(
+        [*command, "results:-"], env=environment, input=lines, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode != 0 and f"not read: {missing}" in done.stderr, done.stderr
+    table = pipeline.table()
+    assert list(table["file"]) == [f"run_{seed}.hdf" for seed in range(3)] and set(table["status"]) == {"complete"}
+    assert len(pipeline.raw) == 3
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("", "give results:FOLDER"), ("nowhere", "no folder nowhere"), ("..", "outside storage.frames")],
+)
+def test_a_wrong_folder_is_refused(pipeline, monkeypatch, address, said):
+    monkeypatch.chdir(pipeline.data)
+    intake = SimpleNamespace(settings=pipeline.settings, stop=threading.Event())
+    with pytest.raises(ValueError, match=re.escape(said)):
+        list(ResultFiles(address).documents(intake))
