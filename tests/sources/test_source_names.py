@@ -41,6 +41,9 @@ def test_a_name_gives_a_source(name, kind, inside):
         ("kafka://a:1", "give kafka://host:port/topic"),
         ("kafka://a:1/", "give kafka://host:port/topic"),
         ("tiled://elsewhere", "give tiled alone"),
+        ("results:", "give results:FOLDER"),
+        ("results:/data?frame_time=soon", "frame_time=soon is not a time in seconds"),
+        ("results:/data?frame_time=0", "frame_time=0 is not a time in seconds"),
     ],
 )
 def test_a_wrong_name_is_refused_with_the_right_ones(name, said, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """The source ``results``: files with two-time maps that a pipeline writes, as they appear."""
 
 import logging
+import math
 import os
 import select
 import sys
@@ -61,7 +62,12 @@ class ResultFiles:
         if not place:
             raise ValueError(f"a source without a path: give {self.usage}")
         self._path = None if place == LINES else Path(place)
-        self._row_s = float(row_s) if row_s else None
+        try:
+            self._row_s = float(row_s) if row_s else None
+        except ValueError:
+            self._row_s = 0.0
+        if self._row_s is not None and not 0 < self._row_s < math.inf:
+            raise ValueError(f"results: frame_time={row_s} is not a time in seconds")
         self._seen: dict[Path, _Seen] = {}
         self._runs: dict[Path, tuple[int, float, str]] = {}  # size, time of change and uid of the newest run of a path
         self._lines: list[Path] = []  # those read so far
