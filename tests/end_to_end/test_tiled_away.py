@@ -26,29 +26,30 @@ def beamline(tmp_path_factory):
     folder = tmp_path_factory.mktemp("away")
     settings = Settings.load(SMALL)
     settings.storage.directory, settings.storage.frames = folder / "tiled", [folder / "frames"]
-    servers = [start_server(folder, PORT)[0]]
-    client = connect(f"http://127.0.0.1:{PORT}", KEY)
     instrument = simulated_instrument(folder / "frames", hardware_beside(SMALL), speed=1000)
     cam = instrument.detector.cam
     cam.num_images.put(100), cam.acquire_period.put(0.5), cam.acquire_time.put(0.5)
-    stage = instrument.stage
-    agent = build_agent(
-        client,
-        detector=instrument.detector,
-        actuators=[stage.x, stage.y],
-        rheometer=instrument.rheometer,
-        shutter=instrument.shutter,
-        settings=settings,
-    )
-    agent.quiet = True
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("ATTEMPTS", "TIMEOUT"):
-            patch.setattr(f"tiled.client.utils.TILED_RETRY_{name}", 2)  # else a call waits 45 s for the server
-        yield settings, agent, instrument, servers
-    agent.close()
-    client.context.http_client.close()
-    servers[-1].kill()
-    servers[-1].wait()
+    servers = [start_server(folder, PORT)[0]]
+    try:
+        client = connect(f"http://127.0.0.1:{PORT}", KEY)
+        agent = build_agent(
+            client,
+            detector=instrument.detector,
+            actuators=[instrument.stage.x, instrument.stage.y],
+            rheometer=instrument.rheometer,
+            shutter=instrument.shutter,
+            settings=settings,
+        )
+        agent.quiet = True
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("ATTEMPTS", "TIMEOUT"):
+                patch.setattr(f"tiled.client.utils.TILED_RETRY_{name}", 2)  # else a call waits 45 s for the server
+            yield settings, agent, instrument, servers
+        agent.close()
+        client.context.http_client.close()
+    finally:
+        servers[-1].kill()
+        servers[-1].wait()
 
 
 @pytest.mark.fault(
