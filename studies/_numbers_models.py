@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,8 +11,6 @@ from scipy.stats import norm
 
 from ainerd_xpcs import LEFT_OVER, Relaxation, fit_curves
 from ainerd_xpcs.numerics._fit_curves import LEFT_OVER_OF_FILES
-from ainerd_xpcs.technique import read_curves
-from ainerd_xpcs.technique._fitted import FittedCurves
 from studies._tools import Row
 
 N_FRAMES = 3000
@@ -233,23 +230,6 @@ def _pulls(name: str, z: NDArray) -> Row:
     some = len(z) > 30
     rms, inside = (float(np.sqrt(np.mean(z**2))), float((np.abs(z) < 1).mean())) if some else (np.nan, np.nan)
     return {f"{name} rms": rms, f"{name} in 1": inside}
-
-
-def measured(folder: Path) -> Iterator[Row]:
-    """Yield a row for each result file with g2 in a folder: how many of its curves have a tau, a time, or a limit."""
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in (".hdf", ".h5", ".hdf5", ".nxs")):
-        try:
-            fit = FittedCurves.of(read_curves(path)).fit
-        except (ValueError, OSError):  # no g2
-            continue
-        tau, time = np.isfinite(fit.tau), np.isfinite(fit.tau_half) | np.isfinite(fit.tau_e2)
-        ends = [f"{x}_{side}" for x in ("tau_half", "tau_e2") for side in ("above", "below")]
-        limit = np.isfinite([getattr(fit, x) for x in ends]).any(0) & ~time
-        yield {
-            "file": path.name, "curves": len(tau), "τ": int(tau.sum()), "time without model": int(time.sum()),
-            "limit": int(limit.sum()), "no speckle": int((fit.speckle == "no").sum()),
-            "nothing": int((~(tau | time | limit) & (fit.speckle != "no")).sum()),
-        }  # fmt: skip
 
 
 def failures(quick: bool) -> Iterator[Row]:

@@ -4,15 +4,13 @@ Frames are made by code that shares nothing with `ainerd_xpcs.dynamics`.
 
 fits     fits of one relaxation: Gaussian speckle of a known g1, contrast and counts
 models   choice between models of curves of g2, pulls of their parameters, and files with wrong errors
-without  numbers of curves without a model: errors and limits; curves of files in AINERD_REFERENCE_DATA, if it has any
+without  numbers of curves without a model: errors and limits
 material one model and tau within its errors in all exposures of one material
 
 ``--quick`` takes fewer runs of each kind.
 """
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -48,7 +46,7 @@ def models(quick: bool = False) -> None:
 
 @study.part
 def without(quick: bool = False) -> None:
-    """Measure numbers of curves that need no model, and count those of measured curves."""
+    """Measure numbers of curves that need no model."""
     rows = list(_numbers_models.without_model(quick))
     pooled = pd.DataFrame([row for row in rows if row["pixels"] >= 100])
     print(f"median of cells of 100 pixels and more:\n{pooled.iloc[:, 3:].median().to_string(float_format='%.3f')}")
@@ -58,8 +56,6 @@ def without(quick: bool = False) -> None:
         **{f"{x} rms": 1.5 for x in ("half", "e2", "left", "slope")},
     }
     report("numbers_without", rows, most=most, quick=quick)
-    if (folder := os.environ.get("AINERD_REFERENCE_DATA")) and (files := list(_numbers_models.measured(Path(folder)))):
-        report("numbers_measured", files, quick=quick)
 
 
 @study.part
