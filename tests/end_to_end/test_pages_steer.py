@@ -19,6 +19,7 @@ from ainerd.agent._state import State
 from ainerd.config import Detector
 from ainerd.results import AgentNode, ResultStore, SuggestionRecord, _agents
 from ainerd.results.commands import seen
+from ainerd.runs import Jobs
 from ainerd.server import open_catalog
 from tests.end_to_end.sessions import Session
 from tests.waiting import until
@@ -353,7 +354,7 @@ def test_axes_of_the_latent_space_do_not_change(server):
     settings = SimpleNamespace(units={}, steering=steering, detector=detector)
 
     def writer():
-        made = State(store, technique, campaign, None, None, None, settings)
+        made = State(store, technique, campaign, None, Jobs(), None, settings)
         made._read_earlier()
         return made
 
