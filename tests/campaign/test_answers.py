@@ -106,6 +106,21 @@ def test_a_regime_that_tiled_does_not_take_is_written_later(make, store, monkeyp
     assert not store.labels  # once
 
 
+def test_a_regime_that_is_refused_holds_up_no_other(make, store, monkeypatch, caplog):
+    label, refused = store.label, httpx.HTTPStatusError("no", request=None, response=httpx.Response(422))
+
+    def refuse(key, **what):
+        if key == "a":
+            raise refused
+        label(key, **what)
+
+    campaign = make()
+    monkeypatch.setattr(store, "label", refuse)
+    for key in ("a", "b"):
+        campaign.answer(outcome(key, z=3.0))
+    assert [*store.labels] == ["b"] and "the regime of result a is refused" in caplog.text
+
+
 @pytest.mark.parametrize(("age_s", "is_answered"), [(5, False), (100, True)])
 def test_a_result_of_another_session_is_answered_if_that_session_does_not(make, store, age_s, is_answered):
     campaign = make()

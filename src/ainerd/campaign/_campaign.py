@@ -225,8 +225,14 @@ class Campaign:
         try:
             version = self.atlas.keep(self._lock)
             for key, label in list(self._unlabelled.items()):
-                with suppress(KeyError):  # somebody has removed the result
+                try:
                     self._store.label(key, regime=self.atlas.regime_of(key), atlas_version=version, **label)
+                except KeyError:  # somebody has removed the result
+                    logger.debug("result %s is gone", key)
+                except httpx.HTTPStatusError as error:
+                    if error.response.is_server_error:
+                        raise
+                    logger.warning("the regime of result %s is refused: %s", key, error)
                 del self._unlabelled[key]
         except httpx.HTTPError as error:
             logger.debug("labels are not written: %s", error)
