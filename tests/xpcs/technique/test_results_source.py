@@ -48,7 +48,7 @@ def write(path, *, tau=30, layout=map_files.boost_corr, x=3.0, seed=0):
     return part.replace(path)
 
 
-def until(condition, seconds=60):
+def until(condition, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never came"
