@@ -18,7 +18,7 @@ from ainerd.runs import Jobs
 logger = logging.getLogger(__name__)
 
 LISTEN_S = 0.5  # between two looks at waiting commands
-HOLDS, NEXT = ("hold", "release"), "next"  # what they ask for; a plan, a person or a script waits for their answers
+HOLDS, NEXT = ("hold", "release"), "next"  # commands whose senders wait: their answers come first
 _LATER = (401, 403, 429, *range(500, 600))  # the server may accept it later
 STUCK_S = 30.0  # a look or a command that takes longer is reported
 CLOSE_S = 5.0  # longest wait for the thread at the end

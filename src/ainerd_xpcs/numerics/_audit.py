@@ -41,7 +41,7 @@ NORMAL = 1.2816  # standard deviations from the median to the 90 % quantile
 
 @dataclass(frozen=True, eq=False)
 class Influence:
-    """What the pixels and frames of a run change in g2 and C2.
+    """The changes of g2 and C2 without single pixels and frames of a run.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Influence:
     together : ndarray, shape (n_pixels,)
         The same without all pixels of the bin that are named; 0 for others.
     ratio : ndarray, shape (n_pixels,)
-        What the pixel adds to that number, over the median of its bin.
+        The pixel's share in that number, over the median share in its bin.
     of_eighths : ndarray, shape (EIGHTHS, n_pixels)
         Counts of each pixel in eighths of the run, over the mean of its sub-bin.
     unlit, unlike : ndarray, shape (m, 3)

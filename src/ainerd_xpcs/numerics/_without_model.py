@@ -1,4 +1,4 @@
-"""Numbers of a curve of g2 that need no model: when it has fallen to a level, what is left, and how steep it is."""
+"""Numbers of a curve of g2 that need no model: the times of its fall to two levels, the share left, and its slope."""
 
 from itertools import product
 

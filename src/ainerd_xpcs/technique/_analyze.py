@@ -155,7 +155,7 @@ def find_events(
     file: Path, metadata: Path | None, roi: Path | None, order: Literal["rows", "columns"] | None,
     n_frames: int | None, wait_s: float | None = None,
 ) -> "tuple[EventMovie, AcquisitionMetadata | None, Path]":  # fmt: skip
-    """Find a file of events, the metadata of APS with it, and the file of its bins; ValueError says what is missing."""
+    """Return the movie of a file of events, its metadata of APS, and the file of its bins; ValueError without bins."""
     from ainerd.documents import FrameError
     from ainerd_xpcs.technique._acquisition import AcquisitionMetadata, EventMovie
 

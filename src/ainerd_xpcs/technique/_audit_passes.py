@@ -1,4 +1,4 @@
-"""Read a file several times: what the screen leaves out, then the pixels and frames that spoil what is left."""
+"""Audit a file: the screen reads it first, then each round names pixels and frames in the rest."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Examined:
-    """What was found in frames: pixels of the screen, then the others, frames; the mask (ny, nx) of the pixels."""
+    """The result of an audit of frames: its findings, and the mask (ny, nx) of all pixels found."""
 
     before: Influence  # with all pixels
     after: Influence  # without those of the mask

@@ -60,7 +60,7 @@ class ResultFile:
 
     @cached_property
     def _about(self) -> MapFile:
-        """What the file says about its maps; the file is closed."""
+        """Layout, times and bins of the maps; the file is closed."""
         if self.path.suffix != ".npy":
             with open_item(self.path, "/", self._roots, is_complete=True):
                 pass

@@ -85,7 +85,7 @@ def _relaxation(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _without_model(values: Mapping[str, Any]) -> Iterator[str]:
-    """Say when g2 - 1 has fallen to a half and to 1/e², and what is left of it."""
+    """Give the times at which g2 - 1 has fallen to a half and to 1/e², and the share that is left."""
     levels = (("tau_half_s", "a half of its value at the first lags"), ("tau_e2_s", "1/e² of it"))
     falls = [f"to {level} {when}" for name, level in levels if (when := _when(values, name))]
     if falls:
