@@ -338,8 +338,8 @@ def test_tables_can_be_written_at_the_same_time(place, server):
             table.append_partition(0, pyarrow.table({"x": [float(k), float(i)]}))
 
     client, schema, process = place.client(), pyarrow.schema([("x", pyarrow.float64())]), child(server.directory)
-    with ThreadPoolExecutor(6) as pool:
-        for done in [pool.submit(write, k) for k in range(6)]:
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(write, k) for k in range(4)]:
             done.result(60)
-    assert [client[f"table {k} 3"].read()["x"].tolist() for k in range(6)] == [[k, 3.0] for k in range(6)]
+    assert [client[f"table {k} 3"].read()["x"].tolist() for k in range(4)] == [[k, 3.0] for k in range(4)]
     assert child(server.directory) == process

@@ -56,6 +56,7 @@ def test_a_result_costs_few_requests(beamline):
     assert n_replaced <= N  # if the result changes the choice
     assert counted == {
         "PUT ainerd/results": 2 * N,  # computing, complete
+        "PATCH ainerd/results/*": N,  # its regime
         "POST ainerd/suggestions": N + n_replaced,  # proposed when the exposure begins, or anew with its result
         "GET ainerd/suggestions": N + n_replaced,  # whether another session is to measure there
         "PUT ainerd/suggestions/*": 2 * N + n_replaced,  # accepted, measured; superseded

@@ -153,7 +153,7 @@ def open_hdf5(path: Path, roots: Roots) -> Iterator[h5py.File]:
         If the file cannot be opened.
     """
     before = _State.of(path)
-    is_allowed, is_safe = True, False
+    is_allowed, is_safe, has_changed = True, False, False
     try:
         with hdf5_lock:
             file = _open_hdf5(path, swmr=before.has_swmr_writer)
@@ -166,12 +166,13 @@ def open_hdf5(path: Path, roots: Roots) -> Iterator[h5py.File]:
                 yield file
             finally:
                 file.close()
+            has_changed = not is_safe and before.has_changed(path)  # before another thread of this process can write
     except (*DAMAGED, FrameError) as error:
         is_final = not is_allowed or isinstance(error, MissingFrames) or (is_safe and isinstance(error, FrameError))
         if is_final or not before.may_pass(path, is_safe=is_safe):
             raise
         raise MissingFrames(f"{path} is being written: {error}") from error
-    if not is_safe and before.has_changed(path):
+    if has_changed:
         raise MissingFrames(f"{path} changed while it was read")
 
 
