@@ -315,6 +315,7 @@ class Outcome:
     reason: str = ""  # why it failed, or has no numbers yet
     is_recalled: bool = False  # the result existed: the run came again, or another agent was faster
     awaits_regime: str = ""  # when the result was written, if it has no regime yet
+    is_of_another: bool = False  # whether another agent wrote the result
     is_in_tiled: bool = True  # false for a run that Tiled did not accept
 
     @classmethod

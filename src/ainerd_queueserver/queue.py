@@ -90,9 +90,9 @@ def steer(
         following = pool.submit(observer.follow, documents, leave, then=runs)
         try:
             while not stop.is_set() and len(uids) != n:
-                if (held := optimizer.decisions.held) is not None:
+                if (held := optimizer.state.held) is not None:
                     logger.warning("%s holds the agent: nothing is added to the queue until it is released", held["by"])
-                    while optimizer.decisions.held is not None and not stop.wait(LOOK_S):
+                    while optimizer.state.held is not None and not stop.wait(LOOK_S):
                         pass
                     continue
                 (suggestion,) = optimizer.suggest(1)

@@ -1,11 +1,13 @@
 """A technique of a few lines and a store of a few dictionaries: the campaign without a RunEngine and without Tiled."""
 
-import threading
+import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from ainerd.results._records import plain
 from ainerd.results.commands import unverified
 from ainerd.technique import Outcome, Regimes, Technique
 
@@ -45,6 +47,20 @@ class Store:
         self.rows, self.points, self.owners = {}, {}, {}
         self.once, self.given, self.labels = set(), {}, {}
         self.saved, self.lines, self.by, self.atlases, self.checkpoints = {}, [], [], [], {}
+        self.events, self.sealed = [], {}  # records of events; commands that the server vouches for, by id
+
+    def append(self, number, event):
+        """Write an event as `AgentNode.append` does."""
+        if number <= len(self.events):
+            return self.events[number - 1]
+        assert number == len(self.events) + 1
+        self.events.append(json.loads(json.dumps(plain(event))))
+
+    def events_after(self, number):
+        return list(enumerate(self.events, 1))[number:]
+
+    def vouched(self, id, metadata):
+        return self.sealed.get(id) or unverified(metadata)
 
     def add_result(self, key, z=None, **row):
         """A result of an earlier session; without `z` it failed."""
@@ -134,7 +150,6 @@ class Node:
         self.fetched, self.state = {}, {}  # what scripts got, by key; the state of the agent
         self.sealed = {}  # metadata that the server vouches for, by key
         self.of_others = set()  # keys of commands that another process had claimed
-        self.writing = threading.Lock()
 
     def add(self, key, metadata):
         self.waiting[key] = {name: x for name, x in metadata.items() if name != "id"}
@@ -166,13 +181,22 @@ class Node:
 
 
 class Jobs:
-    """The two kinds of jobs of a worker, both done by `submit`."""
+    """The jobs of a thread, done by `submit`; without it at once."""
 
-    def __init__(self, submit):
+    def __init__(self, submit=lambda job, **_: job()):
         self.submit = self.write = submit
+
+    def ask(self, job):
+        return job()
 
     def when_idle(self, job):
         pass
+
+
+def with_accounts(campaign, has_accounts=True):
+    """Let a campaign be on a server with accounts."""
+    campaign.order.rules = replace(campaign.rules, has_accounts=has_accounts)
+    return campaign
 
 
 def answers(node):

@@ -1,5 +1,5 @@
 import pytest
-from campaign_toys import BOUNDS, Store, Toy
+from campaign_toys import BOUNDS, Jobs, Store, Toy
 
 from ainerd.campaign import Campaign
 from ainerd.config import Steering
@@ -18,16 +18,20 @@ def store(monkeypatch):
         lambda node, state: store.checkpoints.update({node._agent: state}),
     )
     monkeypatch.setattr("ainerd.results.AgentNode.checkpoint", lambda node: store.checkpoints.get(node._agent, {}))
+    monkeypatch.setattr("ainerd.results.AgentNode.append", lambda node, number, event: store.append(number, event))
+    monkeypatch.setattr("ainerd.results.AgentNode.events", lambda node, after: store.events_after(after))
+    monkeypatch.setattr("ainerd.results.AgentNode.vouched", lambda node, id, metadata: store.vouched(id, metadata))
     return store
 
 
 @pytest.fixture
 def make(technique, store):
-    """Makes a campaign whose jobs are done at once, or by `submit`."""
+    """Makes a campaign that writes at once, or by `submit`."""
 
     def make(submit=lambda job, **_: job(), **options):
         technique_ = options.pop("technique", technique)
         steering = Steering(**{"bounds": BOUNDS, "beam_size": 0.1} | options)
-        return Campaign(technique_, store, steering, submit, readings=[steering.age] if steering.age else [])
+        readings = [steering.age] if steering.age else []
+        return Campaign(technique_, store, steering, Jobs(), Jobs(submit), readings=readings)
 
     return make

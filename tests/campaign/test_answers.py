@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
-from campaign_toys import BOUNDS, Toy, outcome
+from campaign_toys import BOUNDS, Jobs, Toy, outcome
 
 from ainerd.campaign import Campaign
 from ainerd.config import Steering
@@ -22,7 +22,7 @@ from tests.killed import killed
 
 
 def campaign_on(client, submit=lambda job, **_: job()):
-    return Campaign(Toy(), ResultStore(client["ainerd"], agent="toy"), Steering(bounds=BOUNDS), submit)
+    return Campaign(Toy(), ResultStore(client["ainerd"], agent="toy"), Steering(bounds=BOUNDS), Jobs(), Jobs(submit))
 
 
 def written(client, raw_uid, z, suggestion=None, status="complete"):
@@ -50,7 +50,7 @@ def client(server):
 )
 @pytest.mark.parametrize("step", ["label", "log"])
 def test_a_result_without_a_regime_is_answered_by_the_next_start(client, monkeypatch, step):
-    (taken,) = campaign_on(client).suggest(1)
+    (taken,) = campaign_on(client).register_suggestions([{"x": 1.0, "y": 2.0}])
 
     def work():
         campaign = campaign_on(client)
@@ -127,7 +127,7 @@ def test_a_result_of_another_session_is_answered_if_that_session_does_not(make, 
     since = (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat()
     store.add_result("theirs", [3, 0], awaits_regime=since, x=8.0, y=8.0)
     campaign.answer(outcome("own"))
-    campaign.suggest(1)
+    campaign.settle()
     assert ("theirs" in store.labels) == ("theirs" in campaign.results) == is_answered
 
 

@@ -1,13 +1,16 @@
-from contextlib import nullcontext
-
 import numpy as np
 import pytest
 from campaign_toys import outcome
 
-from ainerd.campaign._atlas import ORDER, Atlas
+from ainerd.campaign._atlas import ORDER, Atlas, keep
 from ainerd.novelty import Break, Structure
 from ainerd.results import AtlasRecord
 from ainerd.steering import Window
+
+
+def kept(atlas, store):
+    return keep(atlas, store, lambda job: job())
+
 
 WINDOW = Window({"x": (0.0, 10.0), "y": (0.0, 10.0)})
 
@@ -18,7 +21,8 @@ def test_when_there_are_many_a_run_like_a_known_regime_takes_its_label(technique
     atlas = Atlas(technique, store, ("x", "y"))
 
     def add(i, axis):
-        return atlas.add(outcome(f"run {i}", z=3.0 * axis)), atlas.keep(nullcontext())
+        atlas.follow(store.own_labels())
+        return atlas.add(outcome(f"run {i}", z=3.0 * axis)), kept(atlas, store)
 
     assert [add(i, i % 2) for i in range(8)] == [(i % 2, i + 1) for i in range(8)]  # each run a refit
     assert [add(i, i % 2) for i in range(8, 12)] == [(i % 2, 8) for i in range(8, 12)]
@@ -45,7 +49,7 @@ def test_earlier_results_are_fitted_and_keep_their_numbers(technique, store):
     assert atlas.regimes.n_regimes == 2
     assert atlas.label(np.float32([[3, 0], [0, 0], [9, 9]])).tolist() == [2, 4, -1]
     assert not store.atlases  # nothing new is known
-    assert atlas.add(outcome("c", z=0.1)) == 4 and atlas.keep(nullcontext()) == 1
+    assert atlas.add(outcome("c", z=0.1)) == 4 and kept(atlas, store) == 1
     assert store.atlases[0].labels == {"a": 4, "b": 2, "c": 4}
 
 
@@ -74,10 +78,10 @@ def test_an_atlas_that_another_process_wrote_first_gives_the_numbers(technique, 
         return None if len(tries) < 3 else add(record)  # the second time for another reason
 
     monkeypatch.setattr(store, "add_atlas", late)
-    assert atlas.keep(nullcontext()) == 2
+    assert kept(atlas, store) == 2
     theirs = {"a": 8, "b": 9, "c": 9, "d": 9}
     assert tries == [{"a": 0, "b": 1, "c": 1, "d": 1}, theirs, theirs]
-    assert {key: atlas.regime_of(key) for key in theirs} == theirs and atlas.keep(nullcontext()) == 2
+    assert {key: atlas.regime_of(key) for key in theirs} == theirs and kept(atlas, store) == 2
     assert len(tries) == 3  # it is kept once
 
 
@@ -93,15 +97,14 @@ def test_the_holes_are_those_along_actuators(technique, store):
 def test_another_agents_result_is_learned_and_its_label_left_to_that_agent(technique, store):
     atlas = Atlas(technique, store, ("x", "y"))
     atlas.add(outcome("mine", z=0.0))
-    store.owners["theirs"] = "another"
-    atlas.learn(outcome("theirs", z=3.0, regime=7, is_recalled=True))
+    atlas.learn(outcome("theirs", z=3.0, regime=7, is_recalled=True, is_of_another=True))
     assert atlas.label(np.float32([[3, 0]])).tolist() == [7] and atlas.regimes.n_regimes == 2
-    atlas.keep(nullcontext())
+    kept(atlas, store)
     assert store.atlases[-1].labels == {"mine": 0}
     store.add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={"theirs": 3}))
     atlas.add(outcome("mine too", z=3.1))
     assert atlas.label(np.float32([[3, 0]])).tolist() == [7]  # their numbers are none of ours
-    atlas.keep(nullcontext())
+    kept(atlas, store)
     assert store.atlases[-1].labels == {"mine": 0, "theirs": 3, "mine too": 7}
 
 
@@ -109,14 +112,14 @@ def test_a_result_of_another_process_of_the_agent_is_labelled(technique, store):
     atlas = Atlas(technique, store, ("x", "y"))
     for _ in range(2):
         atlas.learn(outcome("shared", z=3.0, regime=7, is_recalled=True))
-    assert atlas.keep(nullcontext()) == 1 and store.atlases[0].labels == {"shared": 7}
+    assert kept(atlas, store) == 1 and store.atlases[0].labels == {"shared": 7}
 
 
 def test_an_atlas_of_nothing_labels_nothing(technique, store):
     atlas = Atlas(technique, store, ("x", "y"))
     assert atlas.regimes is None and atlas.label(np.zeros((2, 2), np.float32)).tolist() == [-1, -1]
     with pytest.raises(AssertionError):
-        atlas.keep(nullcontext())
+        kept(atlas, store)
 
 
 def test_what_may_order_the_results_are_readings_positions_and_their_order(technique, store):

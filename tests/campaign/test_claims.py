@@ -233,7 +233,7 @@ def test_a_new_sample_is_judged_against_itself_until_a_person_decides(make, tech
     assert [line for line in said(store) if "a person chose it" in line]
     again = make()  # the next session keeps the choice
     assert again.reference.name == "bank" and again.claims.of_sample is not None
-    assert again.apply(commands.Reference(to="automatic")).text == "p against this session steers"
+    assert again.apply(commands.Reference(to="automatic")).text == "the agent chooses the reference"
 
 
 def test_an_exposure_without_a_p_value_counts_in_no_claim(make, judging, store):

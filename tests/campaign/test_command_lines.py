@@ -1,6 +1,6 @@
 """What commands answer and write into the log, who may send them, and how many answers are kept."""
 
-from campaign_toys import on, outcome
+from campaign_toys import on, outcome, with_accounts
 
 from ainerd.results.commands import Accept, Add, Exclude, Hold, Name, Next, Reference, Release, Reorder, Take
 
@@ -23,7 +23,7 @@ def test_each_command_has_its_answer_and_its_line_of_the_log(make, store):
             Next(by="a script"),
         )
     ]  # fmt: skip
-    there = campaign.ledger.position_text(campaign.proposals.given[campaign.decisions._fetched[-1]])
+    there = campaign.ledger.position_text(campaign.state.handed_out[campaign.state.fetched[-1]].suggestion)
     no_more = "the agent takes no new suggestion until somebody releases it"
     assert answers == [
         no_more, no_more, "the plans continue", "the plans continue", "it is measured next",
@@ -42,12 +42,12 @@ def test_each_command_has_its_answer_and_its_line_of_the_log(make, store):
         f"a person accepted {here}", "Ann accepted (4.00, 3.00)", f"a script fetched {there}",
     ]  # fmt: skip
     assert store.by == [*["Ann"] * 4, *["Bob"] * 2, *["Ann"] * 4, None, "person", "Ann", None]
-    assert campaign.decisions.regime_names == {}
+    assert campaign.state.names == {}
 
 
-def test_in_review_a_person_with_an_account_takes_a_suggestion(make):
+def test_in_review_a_person_with_an_account_takes_a_suggestion(make, store):
     campaign = make(review=True)
-    campaign.decisions.has_accounts = True
+    with_accounts(campaign)
     ready = campaign.peek()
     for command in (on(Take, ready, by="Ann", verified=False), Accept(by="Ann", verified=False)):
         refused = campaign.apply(command)
@@ -56,19 +56,18 @@ def test_in_review_a_person_with_an_account_takes_a_suggestion(make):
     assert now.text == "nobody has taken a suggestion on a page: this campaign is in review"
     assert campaign.apply(on(Take, ready, id="taken", by="Ann")).status == "done"
     assert campaign.apply(on(Take, ready, id="now too", by="toy", now=True)).text == "it is measured now"
-    campaign.decisions.has_accounts = False  # then nobody can be verified
+    with_accounts(campaign, False)  # then nobody can be verified
     assert campaign.apply(on(Take, campaign.peek(), by="Ann", verified=False)).status == "done"
+    store.events.clear()
     assert make().apply(on(Take, ready, id="free", by="Ann", verified=False)).status == "done"
 
 
 def test_the_answers_of_the_last_commands_are_kept(make, monkeypatch):
-    monkeypatch.setattr("ainerd.campaign._decisions.MOST_APPLIED", 2)
-    monkeypatch.setattr("ainerd.campaign._decisions.MOST_FETCHED", 2)
+    monkeypatch.setattr("ainerd.campaign._fold.MOST_ANSWERS", 2)
+    monkeypatch.setattr("ainerd.campaign._fold.MOST_FETCHED", 2)
     campaign = make()
     commands = [Next(by=str(i)) for i in range(3)]
     first = [campaign.apply(command) for command in commands]
-    assert [*campaign.decisions._applied] == [command.id for command in commands[1:]]
-    assert campaign.decisions._fetched == [answer.fetched["suggestion"] for answer in first[1:]]
+    assert [*campaign.state.answers] == [command.id for command in commands[1:]]
+    assert [*campaign.state.fetched] == [answer.fetched["suggestion"] for answer in first[1:]]
     assert [campaign.apply(command) for command in commands[1:]] == first[1:]
-    state = campaign.decisions.state()
-    assert [*state["fetched"]] == campaign.decisions._fetched and len(state["applied"]) == 2

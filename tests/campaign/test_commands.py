@@ -1,7 +1,6 @@
 """Effects of each command on a campaign, exactly once; the statuses are those that Tiled would keep."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -10,6 +9,8 @@ from campaign_toys import Jobs, Node, answers, on, outcome
 
 from ainerd.agent import CommandReader
 from ainerd.campaign import terms_of
+from ainerd.campaign._events import Asked
+from ainerd.campaign._fold import reduce
 from ainerd.results.commands import (
     Add,
     Exclude,
@@ -37,7 +38,7 @@ def reader(make, store):
 
     def start(alone=True, submit=lambda job, **_: job()):
         campaign = make(submit=submit)
-        reader = CommandReader(store, node, campaign, Jobs(submit), lambda: None)
+        reader = CommandReader(store, node, campaign, Jobs(), Jobs(submit), lambda: None)
         reader.begin(alone=alone)
         return campaign, reader
 
@@ -52,11 +53,11 @@ def test_a_taken_suggestion_is_measured_next_whatever_results_come(make, store):
     campaign = make()
     taken = campaign.peek()
     assert campaign.apply(on(Take, taken, **ANN)).text == "it is measured next"
-    assert campaign.proposals.taken == taken["_id"]
+    assert campaign.taken == taken["_id"]
     campaign.answer(outcome("a", x=0.5, y=0.5))  # newer results supersede what nobody took
-    assert campaign.peek()["_id"] == campaign.proposals.taken == taken["_id"]
+    assert campaign.peek()["_id"] == campaign.taken == taken["_id"]
     (handed,) = campaign.suggest()
-    assert handed["_id"] == taken["_id"] and campaign.proposals.taken is None
+    assert handed["_id"] == taken["_id"] and campaign.taken is None
     assert store.status(taken["_id"]) == ("accepted", "Ann")
     again = campaign.apply(on(Take, taken, id="another", **ANN))
     assert (again.status, again.text) == ("refused", "it was measured already, or is being measured")
@@ -84,7 +85,7 @@ def test_a_taken_suggestion_that_cannot_be_measured_has_failed(make, store):
     campaign.apply(on(Take, taken, **ANN))
     box = {"x": [taken["x"] - 1, taken["x"] + 1], "y": [taken["y"] - 1, taken["y"] + 1]}
     assert campaign.apply(Exclude(region=box, **ANN)).status == "done"
-    assert store.saved[taken["_id"]].status == "failed" and campaign.proposals.taken is None
+    assert store.saved[taken["_id"]].status == "failed" and campaign.taken is None
     answer = campaign.apply(on(Take, taken, id="another", **ANN))
     assert answer.status == "refused" and "excluded" in answer.text
     first = campaign.peek()
@@ -98,7 +99,7 @@ def test_the_first_verdict_on_a_suggestion_counts(make, store):
     assert campaign.apply(on(Reject, ready)).status == "done"  # at the prompt, while the page still shows it
     late = campaign.apply(on(Take, ready, **ANN))
     assert (late.status, late.text) == ("refused", "somebody was first, with 'reject'")
-    assert store.status(ready["_id"]) == ("rejected", "person") and campaign.proposals.taken is None
+    assert store.status(ready["_id"]) == ("rejected", "person") and campaign.taken is None
 
 
 def test_a_measured_suggestion_is_neither_taken_nor_rejected(make, store):
@@ -115,7 +116,7 @@ def test_a_suggestion_that_a_plan_gave_up_has_failed_and_is_not_tried_again(make
     taken = campaign.peek()
     campaign.apply(on(Take, taken, by="toy", now=True))
     following = campaign.peek()
-    assert store.status(taken["_id"]) == ("accepted", "toy") and campaign.proposals.taken is None
+    assert store.status(taken["_id"]) == ("accepted", "toy") and campaign.taken is None
     campaign.apply(on(Reject, taken, by="toy", id="failed", failed=True, why="the exposure was not finished"))
     record = store.saved[taken["_id"]]
     assert (record.status, record.status_reason) == ("failed", "the exposure was not finished")
@@ -125,7 +126,7 @@ def test_a_suggestion_that_a_plan_gave_up_has_failed_and_is_not_tried_again(make
 @pytest.mark.parametrize("verdict", [Take, Reject])
 def test_a_verdict_on_a_suggestion_that_has_changed_is_refused(make, store, verdict):
     campaign = make()
-    ready, settings = campaign.peek(), campaign.decisions.settings
+    ready, settings = campaign.peek(), campaign.rules.settings
     position, terms = {name: ready[name] for name in ("x", "y")}, terms_of(ready, ("x", "y"))
     good = seen(position, ready["reason"], terms, settings)
     others = [
@@ -138,7 +139,7 @@ def test_a_verdict_on_a_suggestion_that_has_changed_is_refused(make, store, verd
     for i, other in enumerate(others):
         answer = campaign.apply(verdict(suggestion=ready["_id"], id=f"{i}", **{"position": position} | other))
         assert answer.status == "refused" and "differs from the one that was seen, it is now at (" in answer.text
-        assert campaign.peek()["_id"] == ready["_id"] and campaign.proposals.taken is None
+        assert campaign.peek()["_id"] == ready["_id"] and campaign.taken is None
     assert campaign.apply(verdict(suggestion=ready["_id"], position=position, seen=good)).status == "done"
 
 
@@ -147,7 +148,7 @@ def test_a_suggestion_is_not_taken_long_after_it_was_made(make, store):
     ready = campaign.peek()
     late = campaign.apply(on(Take, ready, created=hours_ago(13), **ANN))
     assert late.status == "refused" and "taken 13 h ago" in late.text
-    assert store.saved[ready["_id"]].status == "proposed" and campaign.proposals.taken is None
+    assert store.saved[ready["_id"]].status == "proposed" and campaign.taken is None
     assert campaign.apply(on(Take, ready, id="another", created=hours_ago(11), **ANN)).status == "done"
 
 
@@ -158,16 +159,10 @@ def test_hold_and_names_last_over_a_restart(make):
     regime = int(campaign.atlas.regimes.labels[0])
     assert campaign.apply(Name(regime=regime, name="gel", **ANN)).text == "the regime has this name now"
     again = make()
-    assert (
-        again.decisions.held["by"] == "Ann"
-        and again.decisions.held["why"] == "so"
-        and again.decisions.regime_names == {regime: "gel"}
-    )
+    assert again.state.held["by"] == "Ann" and again.state.held["why"] == "so" and again.state.names == {regime: "gel"}
     again.apply(Release(**ANN))
-    assert make().decisions.held is None
-    assert (
-        campaign.apply(Name(regime=regime, name="", **ANN)).status == "done" and campaign.decisions.regime_names == {}
-    )
+    assert make().state.held is None
+    assert campaign.apply(Name(regime=regime, name="", **ANN)).status == "done" and campaign.state.names == {}
 
 
 def test_boxes_are_lifted_and_the_log_says_who(make, store):
@@ -191,8 +186,8 @@ def test_points_of_half_a_day_ago_are_not_resumed(make):
     for command in (old, new):
         campaign.apply(command)
     again = make()
-    again.decisions.resume()
-    assert [each["_id"] for each in again.proposals.waiting] == [new.id]
+    again.resume()
+    assert [each["_id"] for each in again.waiting] == [new.id]
 
 
 @pytest.mark.parametrize(
@@ -256,7 +251,7 @@ def test_nonsense_is_refused_in_a_sentence(reader, nonsense):
     reading.read()
     assert node.answers["next"] == ("refused", "there is no regime 0")
     assert campaign.explorer.bounds == {"x": (0, 10), "y": (0, 10)}
-    assert campaign.explorer.excluded == [] and campaign.decisions.held is None and campaign.proposals.taken is None
+    assert campaign.explorer.excluded == [] and campaign.state.held is None and campaign.taken is None
 
 
 @pytest.mark.fault(
@@ -271,17 +266,19 @@ def test_a_command_that_breaks_the_agent_is_left_out(reader, monkeypatch, caplog
             raise httpx.HTTPStatusError("no", request=None, response=httpx.Response(405))
         return True
 
-    def exclude(region):
-        raise ZeroDivisionError("a fault of ours")
+    def broken(state, event, rules):
+        if isinstance(event, Asked) and isinstance(event.command, Exclude):
+            raise ZeroDivisionError("a fault of ours")
+        return reduce(state, event, rules)
 
     monkeypatch.setattr(node, "claim", claim)
-    monkeypatch.setattr(campaign.explorer, "exclude", exclude)
+    monkeypatch.setattr("ainerd.campaign._campaign.reduce", broken)
     for key, command in {"unclaimed": Hold(), "broken": Exclude(region={"x": (0, 1)}), "sound": Hold(**ANN)}.items():
         node.add(key, command_metadata(command, "toy"))
     reading.read()
     reading.read()
     assert node.answers["broken"] == ("refused", "the agent cannot execute this: ZeroDivisionError: a fault of ours")
-    assert node.answers["sound"][0] == "done" and campaign.decisions.held["why"] == "so"
+    assert node.answers["sound"][0] == "done" and campaign.state.held["why"] == "so"
     assert [*node.waiting] == ["unclaimed"]
     assert [each.getMessage()[:30] for each in caplog.records if "left out" in each.getMessage()] == [
         "command unclaimed is left out:", "command broken is left out"
@@ -307,29 +304,6 @@ def test_health_tells_whether_commands_are_served(reader, monkeypatch):
     assert reading.health() == "dead"
 
 
-@pytest.mark.fault("Both threads answer one command", "It is answered, and the threads go on")
-def test_both_threads_may_answer_a_command(reader):
-    node, start = reader
-    jobs = []
-    campaign, reading = start(submit=lambda job, **_: jobs.append(job))
-    node.add("1", command_metadata(Hold(**ANN), "toy"))
-    entered, go_on, write = threading.Barrier(2), threading.Barrier(2), node.answer
-
-    def answer(*args):  # both have read the answer, neither has written it
-        entered.wait(60)
-        write(*args)
-        go_on.wait(60)
-
-    node.answer, campaign.save = answer, lambda: None
-    reading._find(take_over=False)
-    reading._answers["1"] = reading._apply({**dict(node.commands())["1"], "id": "1"}), False
-    campaign.ledger.is_saved = True
-    with ThreadPoolExecutor(2) as pool:
-        for done in [pool.submit(reading._answer, "1") for _ in range(2)]:
-            done.result(60)
-    assert node.answers["1"][0] == "done" and campaign.decisions.held
-
-
 def test_a_plan_that_takes_a_suggestion_while_a_person_holds_is_refused(make):
     campaign = make()
     ready = campaign.peek()
@@ -339,22 +313,16 @@ def test_a_plan_that_takes_a_suggestion_while_a_person_holds_is_refused(make):
     assert campaign.apply(Release()).status == campaign.apply(on(Take, ready, now=True, id="later")).status == "done"
 
 
-def test_a_hold_is_written_to_the_checkpoint_once(reader):
-    """The thread that reads commands writes it, so the worker need not; it writes the next change."""
+def test_a_command_is_one_event_although_it_is_read_and_answered_twice(reader, store):
     node, start = reader
-    jobs, written = [], []
-    campaign, reading = start(submit=lambda job, **_: jobs.append(job))
-    write, node.update_state = campaign.ledger.checkpoint, lambda values: None
-    campaign.ledger.checkpoint = lambda state: (written.append(state["held"]), write(state))
+    jobs = []
+    _, reading = start(submit=lambda job, **_: jobs.append(job))
     node.add("1", command_metadata(Hold(**ANN), "toy"))
-    reading.look()
+    for _ in range(2):
+        reading.look()
     while jobs:
         jobs.pop(0)()
-    assert len(written) == 1 and written[0]
-    campaign.checkpoint()
-    while jobs:
-        jobs.pop(0)()
-    assert len(written) == 2
+    assert [event["command"]["id"] for event in store.events if event["kind"] == "asked"] == ["1"]
 
 
 def test_a_command_is_the_metadata_of_its_node():
@@ -373,12 +341,12 @@ def test_a_command_is_the_metadata_of_its_node():
 def test_a_command_applied_twice_acts_once(make, store):
     campaign, hold, add = make(), Hold(**ANN), Add(position={"x": 1, "y": 2}, **ANN)
     first = [campaign.apply(command) for command in (hold, add)]
-    held, lines = campaign.decisions.held, list(store.lines)
+    held, lines = campaign.state.held, list(store.lines)
     assert [campaign.apply(command) for command in (hold, add)] == first
-    assert campaign.decisions.held is held and store.lines == lines
+    assert campaign.state.held is held and store.lines == lines
     assert campaign.suggest()[0]["_id"] == add.id  # the suggestion is the command
     assert campaign.apply(add) == first[1] and campaign.peek()["_id"] != add.id
-    again = make()  # a later session reads the checkpoint
+    again = make()  # a later session reads the events
     assert [again.apply(command).text for command in (hold, add)] == [answer.text for answer in first]
     assert again.peek()["_id"] != add.id
 
@@ -394,7 +362,7 @@ def test_commands_that_waited_are_executed_before_the_rest_is_closed(reader, sto
     node.add(f"verdict-{taken['_id']}", command_metadata(on(Take, taken, **ANN), "toy"))
     statuses = store.history(taken["_id"])
     again, _ = start()
-    assert again.decisions.held["by"] == "Ann (unverified)" and again.suggest()[0]["_id"] == taken["_id"]
+    assert again.state.held["by"] == "Ann (unverified)" and again.suggest()[0]["_id"] == taken["_id"]
     assert {key: status for key, (status, _) in node.answers.items()} == {
         "1": "done",
         f"verdict-{taken['_id']}": "done",
@@ -426,7 +394,7 @@ def test_a_session_that_takes_over_a_command_learns_that_it_was_applied(reader):
     one.read()  # it acts, but cannot answer
     node.before_answer = lambda: None
     other.read(take_over=True)
-    assert answers(node) == ["done"] and len(first.proposals.waiting) == 1 and second.proposals.waiting == []
+    assert answers(node) == ["done"] and len(first.waiting) == 1 and second.waiting == []
 
 
 def kill(node, start, command, writes):
@@ -455,7 +423,7 @@ def test_a_position_is_handed_out_once_although_its_session_is_killed(reader, st
     fetched = node.fetched["1"]
     assert node.answers["1"][0] == "done"
     assert again.apply(Next(by="script", wait_s=9)).status == "waits"
-    again.answer(outcome("b", *fetched["position"].values(), trial_id=again.proposals.given_at(fetched["position"])))
+    again.answer(outcome("b", *fetched["position"].values(), trial_id=again.given_at(fetched["position"])))
     assert store.saved[fetched["suggestion"]].status == "measured"
 
 
@@ -487,7 +455,7 @@ def test_a_point_that_was_measured_before_the_answer_is_not_measured_again(reade
     assert node.answers["1"] == ("refused", "it was measured already") and campaign.peek()["_id"] != "1"
 
 
-def test_an_answer_waits_until_the_checkpoint_is_in_tiled(reader, store, monkeypatch):
+def test_an_answer_waits_until_its_event_is_in_tiled(reader, store, monkeypatch):
     node, start = reader
     campaign, reading = start()
     node.add("1", command_metadata(Hold(**ANN), "toy"))
@@ -496,10 +464,10 @@ def test_an_answer_waits_until_the_checkpoint_is_in_tiled(reader, store, monkeyp
         raise httpx.ConnectError("no route")
 
     with monkeypatch.context() as patch:
-        patch.setattr("ainerd.results.AgentNode.save_checkpoint", away)
+        patch.setattr("ainerd.results.AgentNode.append", away)
         reading.read()
-        assert campaign.decisions.held and not node.answers
-    for _ in range(2):  # the first writes the checkpoint
+        assert campaign.state.held and not node.answers
+    for _ in range(2):  # the first writes the event
         assert not node.answers
         reading.read()
     assert answers(node) == ["done"] and len(store.lines) == 1

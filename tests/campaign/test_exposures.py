@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from campaign_toys import BOUNDS, Toy, on, outcome
+from campaign_toys import BOUNDS, Jobs, Toy, on, outcome
 
 from ainerd.campaign import Campaign, book_of
 from ainerd.campaign._exposures import ExposureChoice
@@ -25,14 +25,14 @@ def make_exposing(store):
         options = ExposureOptions(**given | options)
         book = DoseBook(options, SIZE)
         steering = Steering(bounds=BOUNDS, beam_size=0.1, exposure=options)
-        return Campaign(Toy(), store, steering, lambda job, **_: job(), book=book)
+        return Campaign(Toy(), store, steering, Jobs(), Jobs(), book=book)
 
     return make
 
 
 def measured(campaign, suggestion, pace):
     """Let the campaign learn that a suggestion was measured with its exposure."""
-    exposure = campaign.proposals.exposure_of(suggestion)
+    exposure = campaign.exposure_of(suggestion)
     campaign.exposures.book.enter(suggestion["_id"], suggestion, exposure)
     where = {name: suggestion[name] for name in BOUNDS}
     done = outcome(f"of {suggestion['_id']}", trial_id=suggestion["_id"], **where, pace=pace)
@@ -43,7 +43,7 @@ def measured(campaign, suggestion, pace):
 def test_each_suggestion_has_an_exposure_and_says_which(make_exposing, store):
     campaign = make_exposing()
     (suggestion,) = campaign.suggest(1)
-    exposure = campaign.proposals.exposure_of(suggestion)
+    exposure = campaign.exposure_of(suggestion)
     assert campaign.exposures.options.objection(exposure) is None and exposure.text in suggestion["reason"]
     assert store.saved[suggestion["_id"]].terms["n_frames"] == exposure.n_frames
 
@@ -55,7 +55,7 @@ def test_a_spot_that_does_not_decay_is_exposed_again_and_longer(make_exposing):
     again = campaign.peek()
     assert [again[name] for name in BOUNDS] == [suggestion[name] for name in BOUNDS]
     assert "here again, because the relaxation time is longer than 100 s" in again["reason"]
-    assert campaign.proposals.exposure_of(again).seconds > 2 * first.seconds
+    assert campaign.exposure_of(again).seconds > 2 * first.seconds
     campaign.apply(on(Reject, again, why="enough"))
     where = {name: suggestion[name] for name in BOUNDS}
     assert {name: campaign.peek()[name] for name in BOUNDS} != where
@@ -118,9 +118,9 @@ def test_a_point_of_a_person_gets_an_exposure_or_keeps_its_own(make_exposing):
     campaign = make_exposing()
     own = {"x": 3.0, "y": 4.0, "frame_time_s": 0.01, "n_frames": 200, "transmission": 0.1}
     (kept,) = campaign.register_suggestions([own])
-    assert campaign.proposals.exposure_of(kept) == Exposure(0.01, 200, 0.1)
+    assert campaign.exposure_of(kept) == Exposure(0.01, 200, 0.1)
     (given,) = campaign.register_suggestions([{"x": 7.0, "y": 4.0}])
-    assert campaign.exposures.options.objection(campaign.proposals.exposure_of(given)) is None
+    assert campaign.exposures.options.objection(campaign.exposure_of(given)) is None
 
 
 @pytest.mark.parametrize(("low", "fits"), [(0.35, True), (0.4, False)])
@@ -128,7 +128,7 @@ def test_a_test_of_the_beam_wants_two_transmissions_that_are_far_apart(make_expo
     campaign, here = make_exposing(transmissions=(1.0, low)), {"x": 3.0, "y": 4.0}
     if fits:
         points = campaign.exposures.beam_test(here)
-        assert [campaign.proposals.exposure_of(point).transmission for point in points] == [low, 1.0, low]
+        assert [campaign.exposure_of(point).transmission for point in points] == [low, 1.0, low]
     else:
         with pytest.raises(ValueError, match=r"a transmission of at most 0\.35 of another, not 1, 0\.4"):
             campaign.exposures.beam_test(here)
@@ -137,7 +137,7 @@ def test_a_test_of_the_beam_wants_two_transmissions_that_are_far_apart(make_expo
 def test_a_test_of_the_beam_fits_into_the_dose(make_exposing):
     campaign, here = make_exposing(limit=30.0), {"x": 3.0, "y": 4.0}
     points = campaign.exposures.beam_test(here)
-    exposures = [campaign.proposals.exposure_of(point) for point in points]
+    exposures = [campaign.exposure_of(point) for point in points]
     assert [each.transmission for each in exposures] == [0.1, 1.0, 0.1]
     assert sum(map(campaign.exposures.options.dose, exposures)) <= 30
     for point, tau_s in zip(points, (1.0, 0.4, 1.0), strict=True):

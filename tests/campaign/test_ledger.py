@@ -7,7 +7,8 @@ import pytest
 from campaign_toys import outcome
 
 from ainerd.campaign import terms_of
-from ainerd.campaign._ledger import Ledger, limits_text
+from ainerd.campaign._ledger import Ledger
+from ainerd.campaign._state import limits_text
 from ainerd.results import SuggestionRecord
 from ainerd.words import place
 
@@ -98,28 +99,6 @@ def several(store):
     return store
 
 
-def test_what_others_proposed_before_or_accepted_has_a_right_to_its_place(ledger, several, monkeypatch):
-    def ids(records):
-        return [record.id for record in records]
-
-    assert ids(ledger.taken_elsewhere("mine", {"own"}, 75.0)) == ["theirs", "sure", "taken"]
-    assert ids(ledger.taken_elsewhere("mine", {"taken"}, 200.0)) == ["old", "theirs", "own", "sure"]
-    assert ids(ledger.taken_elsewhere("old", set(), 200.0)) == ["sure", "taken"]
-    assert ledger.taken_elsewhere("unknown", set(), 200.0) is None
-    assert ids(ledger.open_elsewhere("mine", {"own"})) == ["theirs", "sure", "old"]
-    assert ids(ledger.open_elsewhere("unknown", set())) == [] == ids(ledger.open_elsewhere("old", set()))
-
-    def away(*_):
-        raise httpx.ConnectError("no route")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(several, "suggestions_with", away)
-        patch.setattr(several, "open_suggestions", away)
-        assert ledger.taken_elsewhere("mine", set(), 75.0) is None is ledger.open_elsewhere("mine", set())
-    several.seems_away = True
-    assert ledger.taken_elsewhere("mine", set(), 75.0) is None is ledger.open_elsewhere("mine", set())
-
-
 @pytest.mark.parametrize("is_shared", [False, True])
 def test_only_what_a_dead_session_left_is_closed(ledger, several, is_shared):
     known = [outcome("k", trial_id="theirs", raw_uid="run"), outcome("dark", z=None, trial_id="old"), outcome("sure")]
@@ -154,19 +133,6 @@ def test_nothing_is_tried_while_tiled_is_known_to_be_away(ledger, store, caplog)
     ledger.note("a line", once="k", by="Ann", result="r")
     ledger.note("again", once="k")
     assert store.lines == [("a line", {"result": "r"})] and store.by == ["Ann"]
-
-
-def test_a_checkpoint_is_saved_when_it_is_in_tiled(ledger, store, monkeypatch):
-    def away(*_):
-        raise httpx.ConnectError("no route")
-
-    ledger.is_saved = False
-    with monkeypatch.context() as patch:
-        patch.setattr("ainerd.results.AgentNode.save_checkpoint", away)
-        ledger.checkpoint({"a": 1})
-        assert not ledger.is_saved
-    ledger.checkpoint({"a": 2})
-    assert ledger.is_saved and store.checkpoints == {"toy": {"a": 2}}
 
 
 def test_a_suggestion_has_the_account_that_made_it(store):

@@ -10,9 +10,7 @@ from ainerd.results.commands import Hold, Next, Release, command_metadata
 def measure(campaign, answer, key="a"):
     """Absorb the result of an acquisition at a fetched position, whose file says nothing of suggestions."""
     position = {name: x + 0.02 for name, x in answer.fetched["position"].items()}  # where the motors stopped
-    campaign.answer(
-        outcome(key, position["x"], position["y"], trial_id=campaign.proposals.given_at(position | {"i0": 1.0}))
-    )
+    campaign.answer(outcome(key, position["x"], position["y"], trial_id=campaign.given_at(position | {"i0": 1.0})))
 
 
 def test_a_fetched_position_is_taken_and_then_measured(make, store):
@@ -23,7 +21,7 @@ def test_a_fetched_position_is_taken_and_then_measured(make, store):
     assert store.saved[id].status == "taken" and first.fetched["reason"] == first.text
     measure(campaign, first)
     assert store.saved[id].status == "measured"
-    assert campaign.proposals.given_at(first.fetched["position"]) is None  # another one there has no suggestion
+    assert campaign.given_at(first.fetched["position"]) is None  # another one there has no suggestion
 
 
 def test_another_fetch_supersedes_what_was_not_measured(make, store):
@@ -33,9 +31,7 @@ def test_another_fetch_supersedes_what_was_not_measured(make, store):
     assert one != two and (store.saved[one].status, store.saved[two].status) == ("superseded", "taken")
     measure(campaign, first)  # its files came late
     assert store.saved[one].status == "measured"
-    assert (
-        campaign.proposals.given_at({"x": -99.0, "y": 0.0}) is None and campaign.proposals.given_at({"x": 1.0}) is None
-    )
+    assert campaign.given_at({"x": -99.0, "y": 0.0}) is None and campaign.given_at({"x": 1.0}) is None
 
 
 def test_a_script_may_wait_for_the_last_result(make):
@@ -84,7 +80,7 @@ def test_a_later_session_gives_the_same_answer_and_knows_the_position(make, stor
 def test_a_waiting_script_is_answered_after_the_result_and_only_the_last_one(make, store):
     node, campaign = Node(), make()
     jobs = Jobs(lambda job, **_: job())
-    reader = CommandReader(store, node, campaign, jobs, lambda: None)
+    reader = CommandReader(store, node, campaign, Jobs(), jobs, lambda: None)
     first = campaign.apply(Next())
     for key in ("1", "2"):
         node.add(key, command_metadata(Next(id=key, wait_s=60), "toy"))

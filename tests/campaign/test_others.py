@@ -11,15 +11,12 @@ from campaign_toys import BOUNDS, Toy, outcome
 from scipy.spatial.distance import pdist
 
 from ainerd.campaign import Campaign
-from ainerd.campaign._others import Others
 from ainerd.config import Steering
-from ainerd.results import ResultRecord, ResultStore, SuggestionRecord
+from ainerd.results import ResultRecord, ResultStore
 from ainerd.runs import Jobs
 from ainerd.server import open_catalog
-from ainerd.steering import Explorer
 from ainerd.technique import Analysis
 from ainerd.words import utc_now
-from tests.trials import trials_of
 
 SHARED = {"shared_s": 60.0, "beam_size": 0.5}
 
@@ -59,7 +56,7 @@ def test_no_reason_says_that_nothing_was_measured_beside_a_point_of_another_sess
     x, y = place(theirs)
     store.add_result("k", [3.0, 0.0], suggestion_id=theirs["_id"], x=x, y=y, novelty_p=0.5, novel=False)
     store.set_status(theirs["_id"], "measured")
-    assert one.proposals.settle()  # as a plan does before each point
+    assert one.settle()  # as a plan does before each point
     (mine,) = one.suggest(1)
     if radius := re.search(r"nothing was measured within ([\d.]+)", mine["reason"]):
         assert float(radius[1]) <= np.linalg.norm(place(mine) - [x, y]) + 0.05
@@ -89,7 +86,7 @@ def test_without_tiled_no_position_is_handed_out(make, store):
     store.seems_away, store.answers = True, lambda: asked.append(1)
     with pytest.raises(ValueError, match="Tiled does not answer"):
         campaign.suggest(1)
-    assert len(asked) == 2  # when it was proposed, and when it was asked for: not again and again
+    assert len(asked) == 3  # for its event, for the suggestion, and when it was asked for: not again and again
     store.seems_away = False
     assert len(campaign.suggest(1)) == 1
 
@@ -109,16 +106,16 @@ def test_what_a_dead_session_accepted_keeps_its_place_and_what_it_proposed_does_
 def test_a_suggestion_that_waited_for_long_is_replaced(make, store, monkeypatch):
     campaign = make(**SHARED)
     old, now = campaign.peek(), 0.0
-    monkeypatch.setattr("ainerd.campaign._others.time.monotonic", lambda: 1e9 + now)
+    monkeypatch.setattr("ainerd.campaign._campaign.time.time", lambda: 4e9 + now)
     (new,) = campaign.suggest(1)
     assert new["_id"] != old["_id"] and store.saved[old["_id"]].status == "superseded"
 
 
 def explore(client, n, failed, barrier):
     """Explore as a session of its own."""
-    store, jobs = ResultStore(client["ainerd"], agent="toy"), Jobs()
-    campaign = Campaign(Toy(), store, Steering(bounds=BOUNDS, **SHARED), jobs.write)
-    jobs.start()
+    store, own, tiled = ResultStore(client["ainerd"], agent="toy"), Jobs("own"), Jobs("tiled")
+    campaign = Campaign(Toy(), store, Steering(bounds=BOUNDS, **SHARED), own, tiled)
+    own.start(), tiled.start()
     try:
         barrier.wait(60)
         for _ in range(n):
@@ -136,7 +133,7 @@ def explore(client, n, failed, barrier):
     except BaseException as error:
         failed.append(error)
     finally:
-        jobs.close()
+        own.close(), tiled.close()
 
 
 @pytest.mark.fault("Sessions of one agent choose at the same moment", "No position is taken twice")
@@ -154,61 +151,3 @@ def test_sessions_that_race_take_no_position_twice(server):
     assert len(table) == 12 and pdist(table[["x", "y"]].to_numpy(float)).min() >= 0.5 * (1 - 1e-6)
     last = ResultStore(client["ainerd"], agent="toy").current_labels()
     assert set(last) == set(table.index)
-
-
-class Records:
-    """Two ways to ask for the suggestions of others, each with its own answer."""
-
-    def __init__(self, *records):
-        self.records, self.asked = list(records), []
-
-    def taken_elsewhere(self, id, own, within_s):
-        self.asked.append((id, set(own), within_s))
-        return self.records
-
-    def open_elsewhere(self, id, own):
-        self.asked.append((id, set(own)))
-        return self.records
-
-
-def test_places_of_others_are_registered_once_and_forgotten_when_they_are_free():
-    explorer, found = Explorer(BOUNDS), {"x": 1.0, "y": 2.0}
-    records = [SuggestionRecord(id=id, positions=at, reason="") for id, at in
-               (("a", found), ("b", {"x": 50.0, "y": 2.0}), ("c", {"x": 1.0, "z": 2.0}))]  # fmt: skip
-    for shared_s in (0.0, 60.0):
-        ledger = Records(*records)
-        others = Others(ledger, explorer, shared_s, 0.5)
-        others.own.add("own")
-        places = others.places_before("mine")
-        assert places == {"a": found, "b": {"x": 50.0, "y": 2.0}}  # of these actuators
-        assert ledger.asked == [("mine", {"own"}, 60.0) if shared_s else ("mine", {"own"})]
-    ledger.records = None
-    assert others.places_before("mine") is None
-    for _ in range(2):
-        others.register(places)
-        assert [(trial["x"], trial["y"]) for trial in trials_of(explorer).values()] == [
-            (1.0, 2.0)
-        ]  # b is out of bounds
-    others.register({"d": {"x": 3.0, "y": 3.0}})
-    assert [trial["x"] for trial in trials_of(explorer).values()] == [3.0]
-
-
-def test_two_positions_are_one_spot_within_the_beam(monkeypatch):
-    others, points = Others(Records(), Explorer(BOUNDS), 60.0, 0.5), Others(Records(), Explorer(BOUNDS), 60.0, None)
-    here = {"x": 1.0, "y": 1.0}
-    assert [others.is_near(here, {"x": 1.0 + x, "y": 1.0}) for x in (0.0, 0.499, 0.5, 0.501)] == [
-        True,
-        True,
-        False,
-        False,
-    ]
-    assert [points.is_near(here, {"x": 1.0, "y": 1.0 + y}) for y in (0.0, 0.0099, 0.0101)] == [True, True, False]
-    others.begin()
-    others.claim("a")
-    assert others.has_claimed("a") and not others.has_claimed("b")
-    began = others._began
-    for seconds, is_old in ((29.0, False), (31.0, True)):
-        monkeypatch.setattr("ainerd.campaign._others.time.monotonic", lambda seconds=seconds: began + seconds)
-        assert others.is_old is is_old
-    others.begin()
-    assert not others.has_claimed("a") and not others.is_old

@@ -8,12 +8,13 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
-from campaign_toys import BOUNDS, Toy, outcome
+from campaign_toys import BOUNDS, Jobs, Toy, outcome
 
 from ainerd.campaign import Campaign
-from ainerd.campaign._others import Partners
+from ainerd.campaign._partners import Partners
 from ainerd.config import Steering
 from ainerd.results import ResultRecord, ResultStore
+from ainerd.results.commands import Exclude
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
 from ainerd.words import utc_now
@@ -39,11 +40,11 @@ class Session:
     def __init__(self, technique, client, partner):
         self.technique, self.store = technique, ResultStore(client["ainerd"], agent=technique.name)
         steering = Steering(bounds=BOUNDS, beam_size=0.1, smallest_feature=1.0, partners=[partner])
-        self.campaign = Campaign(technique, self.store, steering, lambda job, **_: job())
+        self.campaign = Campaign(technique, self.store, steering, Jobs(), Jobs())
 
     def measure(self, position=None):
         """Measure a position, or the next suggestion; return it."""
-        self.campaign.proposals.settle()
+        self.campaign.settle()
         (suggestion,) = [{**position, "_id": uuid.uuid4().hex}] if position else self.campaign.suggest(1)
         where = {name: float(suggestion[name]) for name in BOUNDS}
         is_new = np.linalg.norm(np.array([*where.values()]) - self.technique.place) < 1.0
@@ -94,7 +95,7 @@ def test_a_position_that_is_novel_to_one_technique_is_measured_with_the_other(cl
 
 def test_places_that_may_not_be_measured_and_results_without_an_actuator_are_no_candidates(client):
     slow, structure = Session(Slow(), client, "structure"), Session(Structure(), client, "slow")
-    slow.campaign.explorer.exclude({"x": (0.0, 2.0)})
+    slow.campaign.apply(Exclude(region={"x": (0.0, 2.0)}))
     structure.measure({"x": 1.2, "y": 8.8})
     assert "found something" not in slow.measure()[1]
     about = {"parameters": {"slow": 1}, "raw_uid": uuid.uuid4().hex, "technique": "structure", "agent": "structure"}
@@ -128,7 +129,7 @@ def test_a_look_is_one_request_for_what_changed(client, monkeypatch):
 def test_without_an_answer_of_tiled_the_candidates_stay(client, monkeypatch):
     slow, structure = Session(Slow(), client, "structure"), Session(Structure(), client, "slow")
     structure.measure({"x": 1.2, "y": 8.8})
-    slow.campaign.proposals.look_elsewhere()
+    slow.campaign.look_elsewhere()
     before = slow.campaign.peek()
     assert (before["x"], before["y"]) == (1.2, 8.8)
 
@@ -136,7 +137,7 @@ def test_without_an_answer_of_tiled_the_candidates_stay(client, monkeypatch):
         raise httpx.ConnectError("Tiled is away")
 
     monkeypatch.setattr(ResultStore, "of_everybody", away)
-    slow.campaign.proposals.look_elsewhere()
+    slow.campaign.look_elsewhere()
     assert slow.campaign.peek() == before
 
 

@@ -4,7 +4,6 @@ import pytest
 from campaign_toys import Jobs, Node, on, outcome
 
 from ainerd.agent import CommandReader
-from ainerd.campaign._queue import Queue, Ready
 from ainerd.results.commands import (
     Add,
     Exclude,
@@ -29,7 +28,7 @@ def add(campaign, x, y=1.0):
 
 
 def order(campaign):
-    return [each["_id"] for each in campaign.proposals.waiting]
+    return [each["_id"] for each in campaign.waiting]
 
 
 def test_points_are_measured_in_the_order_in_which_people_asked_for_them(make, store):
@@ -41,9 +40,9 @@ def test_points_are_measured_in_the_order_in_which_people_asked_for_them(make, s
     third = add(campaign, 8.0)
     campaign.answer(outcome("a", x=0.5, y=0.5))  # newer results supersede no point of a person
     assert order(campaign) == [taken["_id"], answer.suggestion["_id"], third]
-    assert [each["taken_by"] for each in campaign.proposals.waiting] == ["Ann", None, None]
+    assert [each["taken_by"] for each in campaign.waiting] == ["Ann", None, None]
     assert [each["_id"] for each in campaign.suggest(2)] == [taken["_id"], answer.suggestion["_id"]]
-    assert order(campaign) == [third] and campaign.proposals.measuring == answer.suggestion["_id"]
+    assert order(campaign) == [third] and campaign.measuring == answer.suggestion["_id"]
 
 
 def test_a_person_changes_the_order(make, store):
@@ -53,11 +52,10 @@ def test_a_person_changes_the_order(make, store):
     assert (answer.status, answer.text) == ("done", "the order is now (8.00, 1.00), (2.00, 1.00), (5.00, 1.00)")
     assert order(campaign) == [third, first, second]
     assert store.lines[-1][0].startswith("Ann put the points in another order: (8.00, 1.00)")
-    version = campaign.proposals.queue.version
     for wrong, why in (([third, "f00"], "does not wait"), ([first, first], "twice")):
         refused = campaign.apply(Reorder(order=wrong, by="Ann"))
         assert refused.status == "refused" and why in refused.text
-    assert order(campaign) == [third, first, second] and campaign.proposals.queue.version == version
+    assert order(campaign) == [third, first, second]
     with pytest.raises(ValueError, match="order"):
         parse_command({"do": "reorder", "order": []})
 
@@ -76,7 +74,7 @@ def test_the_order_survives_a_kill(make):
     campaign.apply(Reorder(order=[third]))
     campaign.suggest()
     again = make()
-    again.decisions.resume()
+    again.resume()
     assert order(again) == [first, second]
 
 
@@ -90,23 +88,23 @@ def test_a_box_removes_only_the_points_in_it(make, store):
 def test_a_rejected_point_leaves_the_queue(make, store):
     campaign = make()
     first, second = add(campaign, 2.0), add(campaign, 8.0)
-    campaign.apply(on(Reject, campaign.proposals.waiting[1], by="Ann", why="a bubble"))
+    campaign.apply(on(Reject, campaign.waiting[1], by="Ann", why="a bubble"))
     assert order(campaign) == [first] and store.status(second) == ("rejected", "Ann")
 
 
 def test_a_person_decides_on_the_point_after_the_one_being_measured(make, store):
     campaign = make()
     (measured,) = campaign.suggest()
-    assert campaign.proposals.waiting == [] and campaign.proposals.measuring == measured["_id"]
+    assert campaign.waiting == [] and campaign.measuring == measured["_id"]
     campaign.begun("another run")
-    assert campaign.proposals.waiting == []
+    assert campaign.waiting == []
     campaign.begun(measured["_id"])
-    (following,) = campaign.proposals.waiting
+    (following,) = campaign.waiting
     assert store.status(following["_id"]) == ("proposed", "toy")
     assert (following["x"], following["y"]) != (measured["x"], measured["y"])
     campaign.apply(on(Take, following, **ANN))
     campaign.answer(outcome("a", measured["x"], measured["y"], trial_id=measured["_id"]))
-    assert campaign.proposals.measuring is None and campaign.suggest()[0]["_id"] == following["_id"]
+    assert campaign.measuring is None and campaign.suggest()[0]["_id"] == following["_id"]
     assert store.history(following["_id"]) == ["accepted", "accepted"]  # by Ann, and handed out
 
 
@@ -133,11 +131,11 @@ def test_a_following_point_stays_if_the_result_does_not_change_the_choice(make, 
     (measured,) = campaign.suggest()
     made = requests(store, monkeypatch)
     campaign.begun(measured["_id"])
-    (following,) = campaign.proposals.waiting
+    (following,) = campaign.waiting
     campaign.answer(outcome("a", measured["x"], measured["y"], trial_id=measured["_id"]))
-    assert campaign.proposals.waiting == [following] and store.saved[following["_id"]].status == "proposed"
+    assert campaign.waiting == [following] and store.saved[following["_id"]].status == "proposed"
     assert made == [
-        ("add_suggestion", following["_id"]), ("open_suggestions", ""), ("set_status", measured["_id"]),
+        ("add_suggestion", following["_id"]), ("set_status", measured["_id"]),
     ]  # fmt: skip
     assert campaign.suggest()[0]["_id"] == following["_id"]
     campaign.answer(outcome("b", following["x"], following["y"], trial_id=following["_id"]))
@@ -148,11 +146,11 @@ def test_a_following_point_without_a_verdict_gives_way_to_a_result_that_changes_
     campaign = make()
     (measured,) = campaign.suggest()
     campaign.begun(measured["_id"])
-    (following,) = campaign.proposals.waiting
+    (following,) = campaign.waiting
     made = requests(store, monkeypatch)
     # the motors stopped beside the following point
     campaign.answer(outcome("a", following["x"], following["y"], trial_id=measured["_id"]))
-    (new,) = campaign.proposals.waiting
+    (new,) = campaign.waiting
     assert new["_id"] != following["_id"] and store.saved[following["_id"]].status == "superseded"
     # in this order a plan in another process never takes the older point
     assert [id for name, id in made if name != "open_suggestions"] == [following["_id"], new["_id"], measured["_id"]]
@@ -161,70 +159,36 @@ def test_a_following_point_without_a_verdict_gives_way_to_a_result_that_changes_
 def test_a_point_whose_exposure_was_not_finished_is_not_measured_any_more(make):
     campaign = make()
     (last,) = campaign.suggest()
-    assert campaign.proposals.measuring == last["_id"]
-    version = campaign.proposals.queue.version  # a page that shows an older one is drawn again
+    assert campaign.measuring == last["_id"]
+    before = campaign.state  # a page that shows an older one is drawn again
     campaign.register_failures([last])
-    assert campaign.proposals.measuring is None and campaign.proposals.queue.version > version
+    assert campaign.measuring is None and campaign.state is not before
 
 
 def test_in_review_the_first_point_that_a_person_took_is_measured(make):
     campaign = make(review=True)
     first = add(campaign, 2.0)
     answer = campaign.apply(Add(position={"x": 8.0, "y": 1.0}, **ANN))
-    assert answer.text == "it is measured next, once a person takes it" and campaign.proposals.taken is None
-    taken = campaign.apply(on(Take, campaign.proposals.waiting[1], **ANN))
-    assert taken.text == "it is measured next" and campaign.proposals.taken == answer.suggestion["_id"]
+    assert answer.text == "it is measured next, once a person takes it" and campaign.taken is None
+    taken = campaign.apply(on(Take, campaign.waiting[1], **ANN))
+    assert taken.text == "it is measured next" and campaign.taken == answer.suggestion["_id"]
     assert campaign.suggest() == [taken.suggestion] and order(campaign) == [first]
 
 
-def test_a_hold_is_shown_at_once_and_answered_after_its_checkpoint_before_other_writes(make, store):
+def test_a_hold_is_shown_and_answered_after_its_event_before_other_writes(make, store):
     node, jobs, by = Node(), [], "Ann (unverified)"
     reader_jobs = Jobs(lambda job, first=False: jobs.append((not first, len(jobs), job)))
     campaign = make(reader_jobs.write)
-    reader = CommandReader(store, node, campaign, reader_jobs, lambda: None)
+    reader = CommandReader(store, node, campaign, Jobs(), reader_jobs, lambda: None)
     node.add("1", command_metadata(Hold(**ANN), "toy"))
+    jobs.clear()
     reader.look()
-    jobs.pop()[-1]()
-    assert campaign.decisions.held["by"] == node.state["held"]["by"] == by and not node.answers
-    first = [job for is_late, _, job in sorted(jobs) if not is_late]
-    node.before_answer = lambda: store.checkpoints["toy"]["held"]["by"] == by or pytest.fail("no checkpoint")
-    for job in first:
+    assert campaign.state.held["by"] == by and not store.events and not node.answers
+    node.before_answer = lambda: store.events[-1]["command"]["by"] == "Ann" or pytest.fail("no event")
+    for is_late, _, job in sorted(jobs):
+        assert not is_late
         job()
-    assert node.answers["1"][0] == "done" and len(first) < len(jobs)  # the line of the log follows
-
-
-def test_a_queue_keeps_places_and_grows_its_version_with_each_change():
-    queue = Queue(review=False)
-    own, one, two, three = (
-        Ready({"_id": id}, created) for id, created in (("own", ""), ("1", "t"), ("2", "t"), ("3", "t"))
-    )
-    assert (queue.first, queue.own, queue.get("1"), queue.remove("1"), queue.version) == (None, None, None, None, 0)
-    for ready in (one, own, two, three):
-        queue.put(ready)
-    assert (queue.first, queue.own, queue.get("2"), queue.version) == (one, own, two, 4)
-    assert [queue.place(id) for id in ("1", "2", "3")] == [
-        "it is measured next", "it is number 3 in the queue", "it is number 4 in the queue",
-    ]  # fmt: skip
-    taken = Ready({"_id": "2", "n": 2}, "t", "Ann")
-    queue.put(taken)
-    assert [*queue] == [one, own, taken, three] and queue.version == 5
-    queue.reorder(["3", "2"])
-    assert [*queue] == [three, taken, one, own] and queue.version == 6
-    for order, why in ((["own"], "does not wait"), (["none"], "does not wait"), (["1", "1"], "named twice")):
-        with pytest.raises(ValueError, match=why):
-            queue.reorder(order)
-    assert queue.remove("3") is three and [*queue] == [taken, one, own] and queue.version == 7
-
-
-def test_in_review_places_count_what_people_took():
-    queue = Queue(review=True)
-    for id, taken_by in (("1", None), ("2", "Ann"), ("3", None), ("4", "Bob")):
-        queue.put(Ready({"_id": id}, "t", taken_by))
-    assert queue.first.id == "2"
-    assert [queue.place(id) for id in "1234"] == [
-        "it is measured next, once a person takes it", "it is measured next",
-        "it is number 2 in the queue, once a person takes it", "it is number 2 in the queue",
-    ]  # fmt: skip
+    assert node.answers["1"][0] == "done" and node.state["held"]["by"] == by
 
 
 def test_a_point_that_was_taken_can_be_taken_back(make, store):
@@ -232,7 +196,7 @@ def test_a_point_that_was_taken_can_be_taken_back(make, store):
     shown = campaign.peek()
     assert campaign.apply(on(Take, shown, by="Ann")).status == "done"
     assert campaign.apply(TakeBack(suggestion=shown["_id"], by="Bob")).text == "the agent chooses again"
-    assert store.status(shown["_id"]) == ("withdrawn", "Bob") and campaign.proposals.taken is None
+    assert store.status(shown["_id"]) == ("withdrawn", "Bob") and campaign.taken is None
     again = campaign.peek()
     assert again["_id"] != shown["_id"] and (again["x"], again["y"]) == (shown["x"], shown["y"])  # not refused for good
     late = campaign.apply(TakeBack(suggestion=shown["_id"], id="late"))

@@ -1,7 +1,7 @@
 """Which sender may give which command: the account that the server saw decides, never a field of the command."""
 
 import pytest
-from campaign_toys import Jobs, Node, on, outcome
+from campaign_toys import Jobs, Node, on, outcome, with_accounts
 
 from ainerd.agent import CommandReader
 from ainerd.knobs import Knob
@@ -72,11 +72,11 @@ REVIEW = {
 
 def given(make, store, sender, verb, *, accounts, review):
     """Status of the answer to a command; a person has added a point, excluded a box and held the campaign before."""
-    store.checkpoints.clear()
+    store.checkpoints.clear(), store.events.clear()
     store.atlases.clear()
     node, campaign = Node(), make(review=review, knobs={"x": FEW, "y": FEW})
-    campaign.decisions.has_accounts = accounts
-    reading = CommandReader(store, node, campaign, Jobs(lambda job, **_: job()), lambda: None)
+    with_accounts(campaign, accounts)
+    reading = CommandReader(store, node, campaign, Jobs(), Jobs(), lambda: None)
     run = outcome("a", z=1.0)
     campaign.answer(run)  # for a regime to be named
     campaign.apply(Exclude(region={"x": (6.0, 7.0)}))
@@ -114,11 +114,11 @@ def test_each_sender_may_do_what_it_may(make, store, verb):
                 kept = campaign.explorer
                 assert kept.bounds == {"x": (0, 10), "y": (0, 10)} and {"x": (6.0, 7.0)} in kept.excluded
             if verb == "hold" and sender in ("service", "program") and accounts:
-                assert campaign.decisions.held["why"] == "tea"  # a person's hold stays that
+                assert campaign.state.held["why"] == "tea"  # a person's hold stays that
 
 
 def test_a_hold_of_a_program_is_released_by_a_program(make):
     campaign = make()
-    campaign.decisions.has_accounts = True
+    with_accounts(campaign)
     campaign.apply(Hold(verified=False, by="robot"))
-    assert campaign.apply(Release(verified=False, by="robot")).status == "done" and campaign.decisions.held is None
+    assert campaign.apply(Release(verified=False, by="robot")).status == "done" and campaign.state.held is None

@@ -205,7 +205,7 @@ def test_the_agent_follows_what_a_person_takes_and_rejects(browser, session):
         page.click("[data-ainerd=hold]")
         page.wait_for_selector("[data-ainerd=next] .commands li.done:has-text('hold')")
         browser.until("Held by Ann", "[data-ainerd=next]")
-        assert session.agent.optimizer.decisions.held and len(begun) == 1
+        assert session.agent.optimizer.state.held and len(begun) == 1
         goes_on.set()
         browser.until(f"{RESULTS + 1} results", "[data-ainerd=found]")  # the exposure in progress is finished
         browser.until("The plan waits because Ann", "[data-ainerd=next]")

@@ -154,7 +154,7 @@ def test_a_state_that_is_being_written_does_not_replace_a_hold(reviewed, person,
     reviewed.agent._state.changed()
     assert begun.wait(SOON_S)
     id = person.presses("hold", why="the sample slips")
-    person.waits_for(lambda said: reviewed.agent._campaign.decisions.held)
+    person.waits_for(lambda said: reviewed.agent._campaign.state.held)
     time.sleep(2.0)  # in which the hold would be written, too
     go.set()
     person.answer_to(id)
@@ -220,7 +220,7 @@ def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person,
     reviewed.RE(agent.explore(1))
     np.testing.assert_allclose(reviewed.table().iloc[-1][["sample_x", "sample_y"]].astype(float), [8, 1], atol=0.003)
     again = reviewed.start_agent()
-    assert again.optimizer.decisions.regime_names == {0: "gel"} and again.excluded == [{"sample_x": (0.0, 4.0)}]
+    assert again.optimizer.state.names == {0: "gel"} and again.excluded == [{"sample_x": (0.0, 4.0)}]
     write = again._state._write
     monkeypatch.setattr(again._state, "_write", lambda **what: write(**what) if what.get("closed") else None)
     again.name_regime(0, "sol")

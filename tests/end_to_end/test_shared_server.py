@@ -492,7 +492,7 @@ def test_review_cannot_be_bypassed_with_the_key_of_a_service(reviewed, asks):
     for service in ("engine", "agent"):
         assert asks(service, "POST", "command/ainerd", json=take)[0] == 403
     answer_to(store, Hold(**forged))
-    assert agent._campaign.decisions.held["by"] == "operator (unverified)"
+    assert agent._campaign.state.held["by"] == "operator (unverified)"
     answer_to(store, Release())
 
 
@@ -543,7 +543,7 @@ def test_a_proposal_is_approved_by_another_person(reviewed, asks, client, page):
     early = verdict(Take, reviewed.agent.suggest(), id="early", by="reviewed", now=True)
     assert answer_to(store, early)[0] == "refused"
     assert asks("deputy", "POST", "command/ainerd", json=take)[0] == 200
-    until(lambda: reviewed.agent._campaign.proposals.taken == added["id"])
+    until(lambda: reviewed.agent._campaign.taken == added["id"])
     reviewed.RE(reviewed.agent.explore(1))
     assert reviewed.table()["sample_x"].round(1).tolist()[-1] == 2.0
     row = store.suggestions().loc[added["id"]]
@@ -552,7 +552,7 @@ def test_a_proposal_is_approved_by_another_person(reviewed, asks, client, page):
 
     sent = f"verdict-{added['id']}"
     assert asks("reader", "GET", f"sealed/ainerd?agent=reviewed&id={sent}")[1]["command"]["by"] == "deputy"
-    sealed = reviewed.agent._campaign.decisions.sealed
+    sealed = reviewed.agent._campaign.sealed
     assert sealed(sent).by == "deputy" and sealed(sent).is_of_a_person and sealed("none") is None
     store.container["agents", digest({"agent": "reviewed"}), sent].update_metadata({"by": "operator"})
     assert asks("reader", "GET", f"sealed/ainerd?agent=reviewed&id={sent}") == (200, {"command": None})

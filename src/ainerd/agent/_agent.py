@@ -89,7 +89,7 @@ class Agent(Observer):
         self._devices, exposures = devices, self._campaign.exposures
         self._exposing = None
         if exposing is not None and exposures is not None:
-            self._exposing = exposing(exposures.book, choose=self._campaign.proposals.exposure_of, took=exposures.took)
+            self._exposing = exposing(exposures.book, choose=self._campaign.exposure_of, took=exposures.took)
         self._raw_writer = RawWriter(self._raw, self._backup, self.results.answers)
         self._shared_writer = self._state.raw = self._raw_writer  # the one that writes the runs of the RunEngine
         self._is_settled = True  # whether no other session measures the next position, as far as Tiled tells
@@ -283,7 +283,7 @@ class Agent(Observer):
                 if waits != printed:
                     printed = waits
                     self._say_waits(waits)
-                if self.review and self._campaign.decisions.held is None:
+                if self.review and self._campaign.state.held is None:
                     timeout_s = self._settings.steering.review_timeout_s
                     if time.monotonic() - begun > timeout_s:
                         raise RuntimeError(f"nobody took the suggestion in {timeout_s:g} s: the plan ends")
@@ -307,7 +307,7 @@ class Agent(Observer):
             self._state.waits = None
 
     def _held_because(self) -> str | None:
-        if (held := self._campaign.decisions.held) is None:
+        if (held := self._campaign.state.held) is None:
             return None
         why = f" ({held['why']})" if held["why"] else ""
         return f"because {held['by']} holds it{why}: release it on the page"
@@ -346,10 +346,10 @@ class Agent(Observer):
             self._state.commands.read()
             with suppress(ValueError):  # no position is left: the plan will end with that reason
                 self._campaign.peek()
-                self._is_settled = self._campaign.proposals.settle()
+                self._is_settled = self._campaign.settle()
 
         for job in (execute, lambda: None):  # the second runs after the jobs that the first submits
-            done, _ = await asyncio.wait([asyncio.wrap_future(self._inbox.submit(job))], timeout=BUSY_S)
+            done, _ = await asyncio.wait([asyncio.wrap_future(self._tiled.submit(job))], timeout=BUSY_S)
             if not done:
                 return
 
@@ -361,7 +361,7 @@ class Agent(Observer):
             return full
         if not self._is_settled:
             return "for Tiled, to learn where other sessions measure"
-        if self.review and self._campaign.proposals.taken is None:
+        if self.review and self._campaign.taken is None:
             try:
                 self._campaign.peek()  # fast: the suggestion is ready, see `_commands_done`
             except ValueError:  # no position is left: the plan will end with that reason

@@ -5,6 +5,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 LISTEN_S = 0.5  # between two looks at waiting commands
 HOLDS, NEXT = ("hold", "release"), "next"  # commands whose senders wait: their answers come first
+TAKE = (NEXT, "accept")  # commands that take the position that is ready
 _LATER = (401, 403, 429, *range(500, 600))  # the server may accept it later
 STUCK_S = 30.0  # a look or a command that takes longer is reported
 CLOSE_S = 5.0  # longest wait for the thread at the end
@@ -28,11 +30,12 @@ class CommandReader:
     """Reads the commands to an agent, applies them to its campaign, and writes the answers.
 
     A thread looks for commands and claims them, every half second while Tiled answers, and at once after `wake`. The
-    thread of the campaign executes them, before other jobs. Commands that must wait are executed again after each
-    result, without a request. While it has nothing to do, that thread looks at the decisions of other sessions.
+    thread that owns the campaign executes them, before other jobs. Commands that must wait are executed again after
+    each result, without a request. While the thread for Tiled has nothing to do, it looks at the decisions of other
+    sessions.
 
-    An answer is written after all changes of the command, including its id in the checkpoint. So after a crash the next
-    session finds the command in the checkpoint, or executes it.
+    An answer is written once the command is among the events in Tiled. So after a crash the next session finds it
+    there, or executes the command.
 
     Any program can write any node. A command that cannot be claimed, read or executed is refused, or left out with a
     log line, and the next one is executed.
@@ -43,33 +46,39 @@ class CommandReader:
         Store of the agent.
     node : AgentNode
     campaign : Campaign
-    jobs : Jobs
-        Inbox of the campaign.
+    own, tiled : Jobs
+        Of the thread that owns the campaign, and of the one that asks Tiled for it.
     answered : callable
         Called after each answer.
     """
 
     def __init__(
-        self, store: ResultStore, node: AgentNode, campaign: Campaign, jobs: Jobs, answered: Callable[[], None]
+        self,
+        store: ResultStore,
+        node: AgentNode,
+        campaign: Campaign,
+        own: Jobs,
+        tiled: Jobs,
+        answered: Callable[[], None],
     ) -> None:
-        self._store, self._node, self._campaign, self._jobs, self._answered = store, node, campaign, jobs, answered
+        self._store, self._node, self._campaign, self._answered = store, node, campaign, answered
+        self._own, self._tiled = own, tiled
         self._process = secrets.token_hex(8)  # id of this process among those of the agent
         self._claimed: dict[str, Mapping[str, Any]] = {}  # commands that this process executes, oldest first
-        self._answers: dict[str, tuple[Answer, bool]] = {}  # not yet written, by key; whether its sender waits
+        self._answers: dict[str, Answer] = {}  # not yet written, by key
         self._left_out: set[str] = set()  # keys of nodes that cannot be claimed or read
-        self._reading = threading.Lock()
         self._busy_since: dict[str, float] = {}  # what a thread does now, and since when
         self._wake, self._ends = threading.Event(), False
         self._thread: threading.Thread | None = None
-        jobs.when_idle(self._look_at_others)
+        tiled.when_idle(self._look_at_others)
 
     def begin(self, *, alone: bool) -> None:
         """Complete the work of an earlier session, if no other session of this agent runs on this machine (`alone`)."""
         if not alone:
             return
-        self._campaign.decisions.resume()
-        self._jobs.submit(partial(self.read, take_over=True))
-        self._jobs.submit(self._campaign.close_open)
+        self._campaign.resume()
+        self._tiled.submit(partial(self.read, take_over=True))
+        self._own.submit(self._campaign.close_open)
 
     def start(self) -> None:
         """Start the thread."""
@@ -97,18 +106,26 @@ class CommandReader:
         return f"stuck: {', '.join(late)}" if late else "alive"
 
     def look(self) -> None:
-        """Find and claim the waiting commands, and submit a job that executes them. Can be called from any thread."""
-        if self._find(take_over=False):
-            self._jobs.write(self.execute, first=True)
+        """Find, claim and execute the waiting commands. Can be called from any thread."""
+        if self._tiled.ask(partial(self._find, take_over=False)):
+            self._execute_settled()
 
     def read(self, *, take_over: bool = False) -> None:
-        """Execute the waiting commands. Called in the thread of the campaign.
+        """Execute the waiting commands, after those of other sessions. Can be called from any thread but the owner's.
 
         With `take_over` also execute the commands that other processes have claimed.
         """
         self._look_at_others()
-        self._find(take_over=take_over)
-        self.execute()
+        self._tiled.ask(partial(self._find, take_over=take_over))
+        self._execute_settled()
+
+    def _execute_settled(self) -> None:
+        """Execute the commands; before one that takes a position, make sure that no other session measures there."""
+        takes = any(metadata.get("do") in TAKE for metadata in list(self._claimed.values()))
+        if takes and self._campaign.rules.shared_s:
+            with suppress(ValueError):  # no position is left: the answer has that reason
+                self._campaign.settle()
+        self._own.ask(self.execute)
 
     def execute(self, *_: object) -> None:
         """Execute the commands that are claimed. Called in the thread of the campaign, also after each result."""
@@ -123,10 +140,10 @@ class CommandReader:
                     continue
                 if answer.status == "waits":  # its sender is gone
                     answer = Answer("refused", "a later command asks for the next position")
-                self._answers[key] = answer, first
+                self._answers[key] = answer
                 if do in HOLDS:
-                    self._show_hold()
-            self._jobs.write(partial(self._answer, key), first=first)
+                    self._tiled.write(self._show_hold, first=True)
+            self._tiled.write(partial(self._answer, key), first=first)
 
     def _look_at_others(self) -> None:
         """Obey the commands that other sessions of this agent received, such as a hold."""
@@ -154,16 +171,15 @@ class CommandReader:
         if self._store.seems_away:
             return False
         try:
-            with self._reading:
-                claimed = {}
-                for key, metadata in self._node.commands():
-                    if key in self._left_out:
-                        continue
-                    found = self._claimed.get(key) or self._claim(key, metadata, take_over=take_over)
-                    if found is not None:
-                        claimed[key] = found
-                self._claimed = claimed
-                return bool(claimed)
+            claimed = {}
+            for key, metadata in self._node.commands():
+                if key in self._left_out:
+                    continue
+                found = self._claimed.get(key) or self._claim(key, metadata, take_over=take_over)
+                if found is not None:
+                    claimed[key] = found
+            self._claimed = claimed
+            return bool(claimed)
         except (httpx.HTTPError, RuntimeError, KeyError) as error:  # RuntimeError: the client is closed
             logger.debug("commands are not read: %s", error)
             return False
@@ -173,9 +189,9 @@ class CommandReader:
         try:
             if not self._node.claim(key, self._process, take_over=take_over):
                 return None
-            if self._node.was_claimed(key):
-                self._campaign.recall()
-            accounts = self._campaign.decisions.has_accounts
+            if self._node.was_claimed(key):  # another session may have executed it
+                self._campaign.look()
+            accounts = self._campaign.rules.has_accounts
             return self._node.vouched(key, metadata) if accounts else unverified(metadata)
         except (httpx.TransportError, RuntimeError):  # Tiled is away, or the client is closed
             raise
@@ -188,8 +204,7 @@ class CommandReader:
     def _show_hold(self) -> None:
         """Write at once who holds the campaign, for plans in other processes."""
         try:
-            with self._node.writing:
-                self._node.update_state({"held": self._campaign.decisions.held})
+            self._node.update_state({"held": self._campaign.state.held})
         except (httpx.HTTPError, KeyError) as error:  # the whole state follows
             logger.debug("the hold is not yet in the state: %s", error)
 
@@ -208,11 +223,11 @@ class CommandReader:
 
     def _answer(self, key: str) -> None:
         """Write the answer to a command, once the checkpoint has it. A second time changes nothing."""
-        answer, first = self._answers.get(key, (None, False))
+        answer = self._answers.get(key)
         if answer is None:
             return
-        if not self._campaign.ledger.is_saved:  # the next `look` finds the command again
-            self._campaign.checkpoint(first=first)
+        if not self._campaign.is_recorded(key):  # the next `look` finds the command again
+            self._campaign.checkpoint()
             return
         try:
             self._node.answer(key, answer.status, answer.text, answer.fetched)

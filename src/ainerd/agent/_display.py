@@ -106,8 +106,8 @@ class Display:
     def status(self) -> dict[str, Any]:
         """Return numbers of results and regimes, who holds, and the next position, as plain values."""
         table = self._results.table()
-        regimes, following, held = self._campaign.atlas.regimes, self._following(), self._campaign.decisions.held
-        waiting = self._campaign.proposals.waiting
+        regimes, following, held = self._campaign.atlas.regimes, self._following(), self._campaign.state.held
+        waiting = self._campaign.waiting
         return {
             "results": len(table),
             "failed": int((table["status"] == "failed").sum()),
@@ -127,7 +127,7 @@ class Display:
         """Return a sentence for each component of regimes, and the sentences about all of them."""
         table, claims, lines = self._results.table(), self._campaign.claims.discoveries, []
         groups, n = self._campaign.atlas.structure.components.groups, table["regime"].value_counts()
-        kinds, given = kinds_of(table, [*claims], groups), self._campaign.decisions.regime_names
+        kinds, given = kinds_of(table, [*claims], groups), self._campaign.state.names
         for group in groups:
             exposures = number_of(sum(int(n.get(regime, 0)) for regime in group), "exposure")
             parts = [f"{named(group)}: {exposures}"]
@@ -142,7 +142,7 @@ class Display:
         if self.quiet:
             return
         following, advice = self._following(), self._campaign.notices.advice
-        names = self._campaign.decisions.regime_names
+        names = self._campaign.state.names
         say(run_line(outcome, following, self._units, names), *([Text(printable(advice), "yellow")] if advice else []))
 
     def panel(self, panel: str, path: str | Path, width_mm: float, knobs: Sequence[str]) -> Path:
@@ -168,7 +168,7 @@ class Display:
             new=[*self._campaign.claims.discoveries],
             components=self._campaign.atlas.structure.components.groups,
             paths=[path.order for path in self._campaign.atlas.structure.paths],
-            names=self._campaign.decisions.regime_names,
+            names=self._campaign.state.names,
         )
 
     def _following(self) -> Next:

@@ -112,16 +112,17 @@ class Observer:
         self._uri = str(client.context.api_uri)
         self._backup = settings.storage.directory / "unwritten"
 
-        self._jobs, self._inbox = Jobs("ainerd-analysis"), Jobs("ainerd-campaign")
+        self._jobs, self._own, self._tiled = map(Jobs, ("ainerd-analysis", "ainerd-campaign", "ainerd-tiled"))
         steering = settings.steering
         units = {settings.units.get(name, "") for name in steering.bounds}
         unit = units.pop() if len(units) == 1 else ""  # that all actuators share
-        account, submit = AgentNode(client["ainerd"], self.name).principal(), self._inbox.write
+        account = AgentNode(client["ainerd"], self.name).principal()
         self._campaign = Campaign(
             technique,
             self.results,
             steering,
-            submit,
+            self._own,
+            self._tiled,
             readings=tuple(settings.recorded.readings),
             unit=unit,
             principal=account,
@@ -140,12 +141,13 @@ class Observer:
             self._writer,
             spool,
             answer=self._campaign.answer,
-            pass_on=self._inbox.submit,
+            pass_on=self._own.submit,
+            after_writes=self._tiled.submit,
             late_s=late_s,
             on_block=on_block,
         )
-        self._inbox.when_idle(self._campaign.write_labels)
-        parts = technique, self._campaign, self._worker, self._inbox, live, settings, self._disks
+        self._tiled.when_idle(self._campaign.write_labels)
+        parts = technique, self._campaign, self._worker, self._own, self._tiled, live, settings, self._disks
         self._state = State(self.results, *parts)
         self._display = Display(self.results, technique, self._campaign, settings)
         self._presence: Presence | None = None
@@ -154,7 +156,7 @@ class Observer:
 
         self._worker.on_outcome(self._state.commands.execute)  # a script may wait for the next position
         self._worker.on_outcome(self._state.changed)
-        self._worker.on_outcome(self._display.on_outcome)
+        self._worker.on_outcome(self._show)
 
     def start(self) -> None:
         """Start the threads. Called once, by `ainerd.agent.build_observer`."""
@@ -164,8 +166,8 @@ class Observer:
             self._webhook = Webhook(url, self.name)
         show_progress_of(self)
         call_before_exit(_close, weakref.ref(self))
-        self._jobs.start()
-        self._inbox.start()
+        for jobs in (self._jobs, self._own, self._tiled):
+            jobs.start()
         self._state.start()
 
     # runs
@@ -175,7 +177,7 @@ class Observer:
         """Take a document from any source, and return at once. A run that already has its results is not analysed."""
         self._worker(name, doc)
         if name == "start" and isinstance(id := doc.get("suggestion_id"), str):
-            self._inbox.submit(partial(self._campaign.begun, id))
+            self._own.submit(partial(self._campaign.begun, id))
         if name == "stop":  # a script may ask for the next position now
             self._state.commands.wake()
 
@@ -193,7 +195,7 @@ class Observer:
         agent, `then` gets each document as well.
         """
         source = open_source(source) if isinstance(source, str) else source
-        found = self._campaign.proposals.given_at
+        found = self._campaign.given_at
         documents = source.documents(Intake(stop, self._raw, self._settings, self._is_analysed, found))
         for name, doc in self._written(documents, stop) if source.writes_runs else documents:
             self(name, doc)
@@ -249,12 +251,13 @@ class Observer:
         """Wait until all runs that have arrived are analysed and written; return False after `timeout_s`."""
         end = time.monotonic() + timeout_s
         with waiting("analysing the runs that have arrived"):
-            return all(jobs.drain(max(end - time.monotonic(), 0.0)) for jobs in (self._jobs, self._inbox))
+            every = (self._jobs, self._own, self._tiled)
+            return all(jobs.drain(max(end - time.monotonic(), 0.0)) for jobs in every)
 
     @property
     def is_busy(self) -> bool:
         """Whether a run has arrived and its results are not written yet."""
-        return self._worker.progress is not None or self._jobs.backlog + self._inbox.backlog > 0
+        return self._worker.progress is not None or self._jobs.backlog + self._own.backlog + self._tiled.backlog > 0
 
     def close(self) -> None:
         """End the worker after all runs that have arrived are analysed. The interpreter calls this at exit.
@@ -264,9 +267,10 @@ class Observer:
         if not self._is_closed:
             self._is_closed = True
             self._worker.close()
-            self._inbox.submit(partial(self._campaign.proposals.withdraw, "the session ended"))
-            self._inbox.close()
-            if self._jobs.is_alive or self._inbox.is_alive:
+            self._own.submit(self._campaign.end)
+            for jobs in (self._own, self._tiled):
+                jobs.close()
+            if any(jobs.is_alive for jobs in (self._jobs, self._own, self._tiled)):
                 why = activity().partition(" (")[0] or "Tiled is slow"
                 print(f"ainerd: the last runs are left to the next start: {why}", file=sys.stderr)
             if self._webhook is not None:
@@ -290,6 +294,8 @@ class Observer:
 
         Give the run the metadata ``suggestion_id=suggestion["_id"]``, so that the agent assigns the result to it.
         """
+        if self._campaign.rules.shared_s:
+            self._campaign.settle()
         return self._apply(commands.Accept())
 
     def reject(self, reason: str) -> dict[str, Any]:
@@ -321,7 +327,7 @@ class Observer:
         names = [*self._campaign.explorer.names]
         rows = [
             {**{name: each[name] for name in (*names, "reason")}, "by": each["taken_by"] or "a person",
-             "id": each[ID_KEY]} for each in self._campaign.proposals.waiting if each["is_asked"]
+             "id": each[ID_KEY]} for each in self._campaign.waiting if each["is_asked"]
         ]  # fmt: skip
         columns = [*names, "reason", "by", "id"]
         return pd.DataFrame(rows, columns=columns, index=pd.RangeIndex(1, len(rows) + 1, name="place"))
@@ -343,7 +349,7 @@ class Observer:
         """
         if not places:
             raise ValueError("reorder needs places of agent.queue(): agent.reorder(2, 1)")
-        waiting = [str(each[ID_KEY]) for each in self._campaign.proposals.waiting if each["is_asked"]]
+        waiting = [str(each[ID_KEY]) for each in self._campaign.waiting if each["is_asked"]]
         for place in places:
             if not isinstance(place, str) and not (isinstance(place, Integral) and 1 <= place <= len(waiting)):
                 there = f"the points of people have 1 to {len(waiting)}" if waiting else "no point of a person waits"
@@ -396,7 +402,7 @@ class Observer:
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:
         """Limits of the actuators. They can be set; the agent keeps all results."""
-        return self._campaign.explorer.bounds
+        return self._campaign.state.window.bounds
 
     @bounds.setter
     def bounds(self, bounds: Mapping[str, tuple[float, float]]) -> None:
@@ -405,7 +411,7 @@ class Observer:
     @property
     def excluded(self) -> list[dict[str, tuple[float, float]]]:
         """Boxes in which no position is suggested. They can be set: ``agent.excluded = []`` removes all."""
-        return self._campaign.explorer.excluded
+        return list(self._campaign.state.window.excluded)
 
     @excluded.setter
     def excluded(self, regions: Sequence[dict[str, tuple[float, float]]]) -> None:
@@ -619,6 +625,10 @@ class Observer:
 
     # inside
 
+    def _show(self, outcome: Outcome) -> None:
+        """Print a line about a result, in the thread for Tiled, which it asks."""
+        self._tiled.submit(partial(self._display.on_outcome, outcome))
+
     def _announce(self, event: str, text: str, outcome: Outcome) -> None:
         if self._webhook is not None:
             scan = scan_text(outcome.scan_id, outcome.event)
@@ -639,7 +649,7 @@ class Observer:
         """Write a run to Tiled, after its result and the answer to a script that waits for it."""
         uid = documents[0][1]["uid"]
         wait([self._worker.outcomes(uid)], RESULT_FIRST_S)
-        wait([self._inbox.write(lambda: None)], RESULT_FIRST_S)
+        wait([self._tiled.write(lambda: None)], RESULT_FIRST_S)
         while True:
             try:
                 write_run(self._raw, documents)

@@ -53,8 +53,8 @@ class State:
     technique : Technique
     campaign : Campaign
     worker : Worker
-    jobs : Jobs
-        Inbox of the campaign.
+    own, tiled : Jobs
+        Of the thread that owns the campaign, and of the one that asks Tiled for it.
     live : LivePicture or None
     settings : Settings
     disks : Disks, optional
@@ -75,13 +75,14 @@ class State:
         technique: Technique,
         campaign: Campaign,
         worker: Worker,
-        jobs: Jobs,
+        own: Jobs,
+        tiled: Jobs,
         live: "LivePicture | None",
         settings: Settings,
         disks: Disks | None = None,
     ) -> None:
         self._node = AgentNode(store.container, str(store.agent))
-        self.commands = CommandReader(store, self._node, campaign, jobs, self.changed)
+        self.commands = CommandReader(store, self._node, campaign, own, tiled, self.changed)
         self.waits: str | None = None
         self.raw: RawWriter | None = None
         self._store, self._technique, self._campaign, self._worker, self._live = (
@@ -89,13 +90,13 @@ class State:
         )  # fmt: skip
         review, self._has_partners = settings.steering.review, bool(settings.steering.partners)
         self._fixed = {"units": settings.units, "review": review, "at": whereabouts(), "alpha": technique.alpha}
-        self._jobs, self._digest = jobs, digest(parameters_of(technique, settings.detector))
+        self._own, self._tiled, self._digest = own, tiled, digest(parameters_of(technique, settings.detector))
         self._earlier: dict[str, Any] = {}  # state written by an earlier session
         self._axes: dict[str, Any] | None = None
         self._next_axes = 0
         self._is_new, self._ends = True, False
         self._disks = disks
-        self._version = -1  # of the campaign's queue, as written
+        self._shown: object = None  # state of the campaign that is written
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -121,31 +122,33 @@ class State:
 
     def state(self) -> dict[str, Any]:
         """Return the whole state as plain values."""
+        latent = self._latent()
+        return {**self._own.ask(self._of_campaign), "latent": latent, "health": self._health()}
+
+    def _of_campaign(self) -> dict[str, Any]:
         campaign = self._campaign
-        explorer, claims, queue = campaign.explorer, campaign.claims, campaign.proposals.waiting
+        state, claims = campaign.state, campaign.claims
         return {
             **self._fixed,
             "technique": self._technique.name,
             "digest": self._digest,
-            "settings": campaign.decisions.settings,
-            "bounds": {name: list(limits) for name, limits in explorer.bounds.items()},
-            "excluded": [{name: list(limits) for name, limits in box.items()} for box in explorer.excluded],
+            "settings": campaign.rules.settings,
+            "bounds": {name: list(limits) for name, limits in state.window.bounds.items()},
+            "excluded": [{name: list(limits) for name, limits in box.items()} for box in state.window.excluded],
             "belief": self._belief(),
-            "latent": self._latent(),
             "regimes": self._regimes(),
-            "names": {str(regime): name for regime, name in campaign.decisions.regime_names.items()},
+            "names": {str(regime): name for regime, name in state.names.items()},
             "novelty": {
                 "bound": claims.bound,
                 "discoveries": {str(k): p for k, p in claims.discoveries.items()},
                 "alarm": claims.alarm,
                 "reference": campaign.reference.name,
             },
-            "held": campaign.decisions.held,
-            "queue": [each[ID_KEY] for each in queue],
-            "measuring": campaign.proposals.measuring,
-            "taken": campaign.proposals.taken,
+            "held": state.held,
+            "queue": [each[ID_KEY] for each in campaign.waiting],
+            "measuring": campaign.measuring,
+            "taken": campaign.taken,
             "explored": campaign.should_stop()[1],
-            "health": self._health(),
         }
 
     def _regimes(self) -> dict[str, Any]:
@@ -167,13 +170,13 @@ class State:
         while not self._ends:
             self._wake.clear()
             now = time.monotonic()
-            if self._version != self._campaign.proposals.queue.version:
-                self._version, self._is_new = self._campaign.proposals.queue.version, True
-            if (self._is_new and not self._jobs.backlog) or now - written >= EVERY_S:
+            if self._shown is not self._campaign.state:
+                self._shown, self._is_new = self._campaign.state, True
+            if (self._is_new and not self._own.backlog) or now - written >= EVERY_S:
                 written = now
                 self._write(everything=self._is_new)
                 if self._has_partners:
-                    self._jobs.submit(self._campaign.proposals.look_elsewhere)
+                    self._tiled.submit(self._campaign.look_elsewhere)
             if not self._store.seems_away:
                 self._send_picture()
             self._wake.wait(LOOK_S)
@@ -198,8 +201,10 @@ class State:
                 self._is_new = False
                 state = self.state()
                 health = {**state["health"], "closed": closed}
-                with self._node.writing:  # a hold may have come meanwhile
-                    self._node.write_state({**state, "health": health, "held": self._campaign.decisions.held})
+                # one thread writes all values of the state, because a hold may have come meanwhile
+                self._tiled.ask(
+                    lambda: self._node.write_state({**state, "health": health, "held": self._campaign.state.held})
+                )
             else:
                 self._node.update_state({"health": {**self._health(), "closed": closed}})
         except (httpx.HTTPError, RuntimeError, KeyError) as error:  # RuntimeError: the client is closed

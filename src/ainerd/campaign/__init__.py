@@ -2,10 +2,11 @@
 
 from ainerd.campaign._campaign import Campaign
 from ainerd.campaign._claims import Claims
-from ainerd.campaign._decisions import HOLDS, Answer
 from ainerd.campaign._exposures import ExposureChoice, book_of
+from ainerd.campaign._fold import HOLDS
 from ainerd.campaign._optimizer import Travel, check_name, policy_of, terms_of
 from ainerd.campaign._sentences import named
+from ainerd.campaign._state import Answer
 
 __all__ = [
     "HOLDS", "Answer", "Campaign", "Claims", "ExposureChoice", "Travel", "book_of", "check_name", "named", "policy_of",

@@ -1,10 +1,9 @@
 """The known results of one agent, and their regimes."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from functools import partial
 from typing import Any
 
-import httpx
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -46,6 +45,20 @@ def remembered(
     ]
 
 
+def keep(atlas: "Atlas", store: ResultStore, ask: Callable[[Callable[[], Any]], Any]) -> int | None:
+    """Write the newest refit to Tiled, and return its version.
+
+    If another process has written an atlas first, adopt its labels and refit. `ask` does a job in the thread that owns
+    the atlas.
+    """
+    while (record := ask(atlas.unwritten)) is not None:
+        if (kept := store.add_atlas(record, if_newest=True)) is not None:
+            ask(partial(atlas.is_written, record, kept.version))
+        else:
+            ask(partial(atlas.follow, store.current_labels()))
+    return atlas.version
+
+
 ORDER = "order of measurement"
 MANY = 1000  # with at most this many results each new one leads to a refit, which takes a fifth of a second
 GROWTH = 1.02  # with more results, growth of their number that leads to a refit
@@ -64,7 +77,7 @@ class Atlas:
     def __init__(
         self, technique: Technique, store: ResultStore, names: Sequence[str], known: Sequence[Outcome] = ()
     ) -> None:
-        self._technique, self._store, self._names = technique, store, tuple(names)
+        self._technique, self._names = technique, tuple(names)
         self._null = technique.null_regimes()
         self.regimes: Regimes | None = None  # of the newest refit
         self.structure = Structure()  # of these regimes
@@ -73,7 +86,7 @@ class Atlas:
         self._rows.add([], label=np.empty(0, np.int64), p=np.empty(0), is_other=np.empty(0, bool))
         self.not_told_apart: set[str] = set()  # novel results that share a regime with known ones
         self._n_fitted = 0  # number of results in the newest refit
-        self._version: int | None = None  # of the newest refit; None until it is in Tiled
+        self.version: int | None = None  # of the newest refit; None until it is in Tiled
         self._take([outcome for outcome in known if outcome.embedding is not None])
         given = {*np.unique(self._rows["label"]).tolist(), *store.current_labels().values()}
         self._highest = max(given, default=-1)  # highest number of a regime so far
@@ -81,26 +94,23 @@ class Atlas:
             self._refit()
 
     def add(self, outcome: Outcome) -> int:
-        """Add a result and return its label. `keep` writes the refit."""
-        with suppress(httpx.HTTPError):  # `keep` follows the labels of others, too
-            self._follow(self._store.own_labels())
+        """Add a result and return its label."""
         self._fit(outcome)
         return self.regime_of(outcome.key)
 
-    def keep(self, lock: AbstractContextManager[Any]) -> int:
-        """Write the newest refit to Tiled and return its version.
+    def unwritten(self) -> AtlasRecord | None:
+        """Return the newest refit if it is not in Tiled, else None."""
+        return self._record() if self.version is None else None
 
-        If another process has written an atlas first, adopt its labels (under `lock`) and refit.
-        """
-        while self._version is None:
-            if (kept := self._store.add_atlas(self._record(), if_newest=True)) is not None:
-                self._version = kept.version
-                continue
-            current = self._store.current_labels()
-            with lock:
-                if self._follow(current):
-                    self._refit()
-        return self._version
+    def is_written(self, record: AtlasRecord, version: int | None) -> None:
+        """Note the version of a refit in Tiled, if no newer refit was made meanwhile."""
+        if record.labels == self._record().labels:
+            self.version = version
+
+    def follow(self, current: Mapping[str, int]) -> None:
+        """Adopt the labels of another process of this agent, and refit if one has changed."""
+        if self._follow(current):
+            self._refit()
 
     def holes(self) -> list[tuple[str, float, float]]:
         """Return the holes beside paths that lie along an actuator: its name, and both ends."""
@@ -120,10 +130,9 @@ class Atlas:
 
         The atlas in Tiled contains no labels for results of another agent.
         """
-        is_other = self._store.record(outcome.key).agent != self._store.agent
         if outcome.key not in self._rows and outcome.embedding is not None:
             self._fit(outcome)
-        if is_other and outcome.key in self._rows:
+        if outcome.is_of_another and outcome.key in self._rows:
             self._rows.add([outcome.key], is_other=[True])
 
     def label(self, embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -233,4 +242,4 @@ class Atlas:
         self._rows.give("label", self.regimes.labels)
         self.structure = structure(z, self.regimes.labels, width, self._covariates())
         self._highest = max(self._highest, int(self.regimes.labels.max()))
-        self._n_fitted, self._version = len(self._rows), None
+        self._n_fitted, self.version = len(self._rows), None

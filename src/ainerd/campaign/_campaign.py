@@ -2,46 +2,92 @@
 
 import logging
 import math
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Any
+from functools import partial, wraps
+from typing import Any, Literal, TypeVar
 
 import httpx
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 
-from ainerd.campaign._atlas import Atlas, remembered
+from ainerd.campaign._atlas import Atlas, keep, remembered
 from ainerd.campaign._claims import Claims
-from ainerd.campaign._decisions import INVALID, Answer, Decisions, age_s, shared_of, within
-from ainerd.campaign._exposures import ExposureChoice
+from ainerd.campaign._events import (
+    Asked,
+    Began,
+    Claimed,
+    Effect,
+    Event,
+    HandedOut,
+    Line,
+    Measured,
+    Proposed,
+    Ready,
+    Resumed,
+    SetStatus,
+    Suggest,
+    Unfinished,
+    Withdrawn,
+    Written,
+)
+from ainerd.campaign._exposures import ExposureChoice, exposure_of
+from ainerd.campaign._fold import (
+    NO_REASON,
+    TAKEN_WITHIN_S,
+    age_s,
+    first_of,
+    is_position,
+    places_of_others,
+    queue_of,
+    reduce,
+    seen_by,
+    taken_of,
+)
 from ainerd.campaign._ledger import Ledger, Notices
 from ainerd.campaign._optimizer import Travel, optimizer_of
-from ainerd.campaign._others import Partners
-from ainerd.campaign._proposals import Proposals
-from ainerd.campaign._queue import UNTAKEN
+from ainerd.campaign._order import Inbox, Order
+from ainerd.campaign._partners import Partners
 from ainerd.campaign._reference import SteeringReference
 from ainerd.campaign._sentences import sentences
+from ainerd.campaign._state import UNTAKEN, Answer, Rules, State
 from ainerd.config import Steering
+from ainerd.exposures import Exposure
 from ainerd.results import AgentNode, ResultStore, commands, digest
-from ainerd.steering import DoseBook, SampleMap
+from ainerd.steering import DoseBook, Explorer, SampleMap, Window
 from ainerd.technique import Outcome, Technique
 from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
+F = TypeVar("F", bound=Callable[..., Any])
 ANSWER_S = 60.0  # until a session answers a result of another session
 MAX_CONSECUTIVE_FAILURES = 5  # a plan stops after this many exposures in a row without a result
+MOST_TRIED = 50  # suggestions at places of other sessions, one after the other
+AWAY = "Tiled does not answer, so another session may measure there"
+
+
+def _owned(method: F) -> F:
+    """Let the thread that owns the state of the campaign call a method."""
+
+    @wraps(method)
+    def inner(self: "Campaign", *args: Any, **kwargs: Any) -> Any:
+        return self._own.ask(partial(method, self, *args, **kwargs))
+
+    return inner  # type: ignore[return-value]
 
 
 class Campaign:
     """Updates the explorer, the regimes and the suggestions of one agent with its results in Tiled.
 
     The campaign is a bluesky-adaptive `Optimizer` with all optional protocols. It answers each result that is in
-    Tiled, so that runs taken by hand count as well. Its answers, commands and writes are jobs of its own thread, for
-    which the analysis does not wait.
+    Tiled, so that runs taken by hand count as well.
+
+    Two threads work for it. One owns the state and the optimizer: it folds events, executes commands and answers
+    results, and never waits for Tiled. The other one reads and writes Tiled. Any thread may call a public method.
 
     Parameters
     ----------
@@ -50,8 +96,8 @@ class Campaign:
     store : ResultStore
         Store of the agent.
     steering : Steering
-    submit : callable
-        Adds a job that writes to those of the campaign; with ``first=True`` it comes before other writes.
+    own, tiled : Inbox
+        Jobs of the two threads.
     unit : str
         Unit of the actuators.
     principal : str or None
@@ -65,12 +111,11 @@ class Campaign:
 
     Attributes
     ----------
+    order : Order
     explorer : Explorer or OtherOptimizer
     atlas : Atlas
     claims : Claims
     reference : SteeringReference
-    proposals : Proposals
-    decisions : Decisions
     ledger : Ledger
     notices : Notices
     results : set of str
@@ -82,7 +127,8 @@ class Campaign:
         technique: Technique,
         store: ResultStore,
         steering: Steering,
-        submit: Callable[..., object],
+        own: Inbox,
+        tiled: Inbox,
         *,
         readings: Sequence[str] = (),
         unit: str = "",
@@ -97,12 +143,10 @@ class Campaign:
         known = [outcome for outcome in remembered_ if not outcome.awaits_regime]
         self._unanswered = [outcome for outcome in remembered_ if outcome.awaits_regime]  # by an earlier session
         self._unlabelled: dict[str, dict[str, Any]] = {}  # labels that are not in Tiled yet, by key of the result
-        self._size, self._submit, self._steering = technique.embedding_size, submit, steering
+        self._size, self._own, self._tiled, self._steering = technique.embedding_size, own, tiled, steering
         self._announce = announce
         self._weighs_travel = travel is not None or any(knob.costs for knob in steering.knobs.values())
-        self._configured = {name: list(limits) for name, limits in steering.bounds.items()}
-        self._store, self._store_name = store, str(store.agent)
-        self._changes = self._written = 0  # numbers of the newest change, and of the newest in Tiled
+        self._store, self._node = store, AgentNode(store.container, str(store.agent))
         self.ledger = Ledger(store, names, unit, principal)
         self.atlas = Atlas(technique, store, names, known)
         self.claims = Claims(technique)
@@ -113,42 +157,90 @@ class Campaign:
             assert steering.beam_size is not None  # checked by the settings
             window, smallest = self.explorer.window, steering.smallest_feature
             self.exposures = ExposureChoice(book.options, window, smallest, steering.beam_size, book)
-        self.proposals = Proposals(
-            explorer=self.explorer,
-            exposures=self.exposures,
-            steering=steering,
-            ledger=self.ledger,
-            atlas=self.atlas,
-            partners=Partners(store, names, steering.partners),
-            later=self._later,
-            learn_others=self._learn_from_others,
-            save=self.checkpoint,
-        )
-        self._lock = self.proposals.lock
         self.reference = SteeringReference(self.claims, self.explorer)
-        self.decisions = Decisions(
-            proposals=self.proposals,
-            atlas=self.atlas,
-            reference=self.reference,
-            ledger=self.ledger,
-            later=self._later,
-            save=self.checkpoint,
-            steer=self._steer_by,
-            ceiling=steering.bounds,
+        self._partners = Partners(store, names, steering.partners)
+        rules = Rules(
+            session=uuid.uuid4().hex,
+            window=Window(steering.bounds, unit=unit, knobs=steering.knobs),
+            unit=unit,
             review=steering.review,
             settings=_digest_of(technique.name, unit, steering),
             has_accounts=principal is not None,
-            sealed=self._sealed,
+            shared_s=steering.shared_s,
+            beam_size=steering.beam_size,
         )
+        self.order = Order(self._node, rules, own, self._vouched)
         self._seen: set[str] = set()  # keys of all results that are known
         self.results: set[str] = set()
+        self._looked = time.monotonic()  # at the results of other sessions
         self._failures = 0  # exposures in a row without a result
-        self._learn(known)
         self._found_before, self._began = known, utc_now()
-        self._read_checkpoint = AgentNode(store.container, str(store.agent)).checkpoint
-        self._is_overwritten, self._problem = False, ""
-        self._restore(self._read_checkpoint())
+        measured = dict[str, str]()
+        for outcome in known:
+            measured.setdefault(outcome.trial_id, outcome.key)
+        self.order.begin(measured)
+        self._learn(known)
+        self._take_up()
+
+    @property
+    def state(self) -> State:
+        """What the events so far have decided."""
+        return self.order.state
+
+    @property
+    def rules(self) -> Rules:
+        """The settings of this session."""
+        return self.order.rules
+
+    def _take_up(self) -> None:
+        """Continue with the state of earlier sessions."""
+        configured = {name: (float(low), float(high)) for name, (low, high) in self._steering.bounds.items()}
+        if configured != self.state.configured:
+            self._happen(Began(session=self.rules.session, configured=configured))
+        if not self.claims.restore(self.state.claims):
+            # an earlier session has announced these claims
+            self.claims.update(self.atlas.exposures(), self.atlas.structure.components)
+        self.reference.chosen = self.state.reference
         self.reference.judge_all()
+        self._expect()
+
+    @_owned
+    def resume(self) -> None:
+        """Take over the points of people that earlier sessions left, if no other session of this agent runs.
+
+        Complete what these sessions did not write.
+        """
+        me = self.rules.session
+        left = [each for each in self.state.waiting if each.session != me]
+        points = [ready for each in left if each.created and (ready := self._approved(each)) is not None]
+        handed_out = [each for id, each in self.state.handed_out.items() if self.state.is_open(id)]
+        if left or any(each.session != me for each in handed_out):
+            self._happen(Resumed(session=me, points=tuple(points)))
+        effects, self.order.unwritten = self.order.unwritten, []
+        for effect in effects:
+            self._later(self._write, effect, again=True)
+        self._expect()
+
+    def _approved(self, left: Ready) -> Ready | None:
+        """Return a point that may still be measured, or None.
+
+        On a server with accounts only the seal of a `Take` approves it.
+        """
+        if age_s(left.created) > TAKEN_WITHIN_S or left.id in self.state.measured:
+            return None
+        try:  # it may now be outside the bounds, or excluded, or of other actuators
+            if self.state.objection(left.suggestion):
+                return None
+        except (KeyError, TypeError, ValueError):
+            return None
+        if not self.rules.has_accounts or left.taken_by is None:
+            return left
+        take, back = self.sealed(f"verdict-{left.id}"), self.sealed(f"back-{left.id}")
+        if not isinstance(take, commands.Take) or not take.is_of_a_person or back is not None:
+            return left.model_copy(update={"taken_by": None})
+        if seen_by(take, left, self.state, self.rules):
+            return left.model_copy(update={"created": take.created, "taken_by": take.signed})
+        return left.model_copy(update={"taken_by": None})
 
     def close_open(self) -> None:
         """Answer the results that an earlier session left, close its suggestions, and log its last result."""
@@ -159,15 +251,24 @@ class Campaign:
         before, shared_s = self._began, self._steering.shared_s
         if shared_s:
             before = (datetime.now(UTC) - timedelta(seconds=shared_s)).isoformat()
-        self.ledger.close_open(known, self.proposals.others.own, before, is_shared=shared_s > 0)
+        state = self.state
+        own = {each.id for each in state.waiting if each.session == self.rules.session} | {*state.handed_out}
+        self._later(self.ledger.close_open, known, own, before, is_shared=shared_s > 0)
+
+    @_owned
+    def end(self) -> None:
+        """Withdraw what waits, because the session ends."""
+        if queue_of(self.state, self.rules.session):
+            self._happen(Withdrawn(session=self.rules.session, why="the session ended", all=True))
 
     # results
 
+    @_owned
     def answer(self, outcome: Outcome) -> Outcome:
         """Answer a result that is in Tiled, and return it with its regime and own p-value.
 
-        The regime is written to the result, and the campaign learns the result, writes the status of its suggestion,
-        and prepares the next suggestion. A recalled result (the run came again, or another process was faster) is
+        The campaign learns the result and prepares the next suggestion. The regime, the status of its suggestion and
+        the log are written after that. A recalled result (the run came again, or another process was faster) is
         learned once, and not logged unless it has no regime yet.
         """
         if outcome.is_recalled and outcome.key in self.results:
@@ -175,55 +276,59 @@ class Campaign:
         is_usable, is_new = outcome.status != "failed", not outcome.is_recalled or bool(outcome.awaits_regime)
         if outcome.embedding is not None and is_new:
             outcome = self._labelled(outcome)
-        with self._lock:
-            if is_usable and not is_new:
-                self.atlas.learn(outcome)
-            self._failures = 0 if is_usable else self._failures + 1
-            self._learn([outcome])
-            if outcome.exposure_s and self._weighs_travel:
-                self.explorer.exposure_s = outcome.exposure_s
-            self.proposals.remove(outcome.trial_id)
-            # before its status is written: a plan in another process then takes no suggestion older than this result
-            self.proposals.renew()
-            self.proposals.queue.version += 1
-        if outcome.trial_id != outcome.key:
-            elsewhere = self._elsewhere(outcome)
-            status, why = "measured" if is_usable and elsewhere is None else "failed", outcome.reason or elsewhere
-            self._later(self.ledger.status, outcome.trial_id, status, why, outcome.raw_uid)
-            if is_usable and elsewhere is not None:
-                self._later(self.ledger.note, elsewhere, raw_uid=outcome.raw_uid, result=outcome.key)
+        if is_usable and not is_new:
+            self.atlas.learn(outcome)
+        self._failures = 0 if is_usable else self._failures + 1
+        elsewhere = self._elsewhere(outcome)
+        self._learn([outcome])
+        if outcome.exposure_s and self._weighs_travel:
+            self.explorer.exposure_s = outcome.exposure_s
+        is_measured = is_usable and elsewhere is None
+        effects = self.order.happen(
+            Measured(
+                session=self.rules.session, key=outcome.key, suggestion=outcome.trial_id, failed=not is_measured,
+                why=outcome.reason or elsewhere, raw_uid=outcome.raw_uid,
+            )
+        )  # fmt: skip
+        self._expect()
+        # before its status is written: a plan in another process then takes no suggestion older than this result
+        self._renew()
+        for effect in effects:
+            self._later(self._write, effect)
+        if is_usable and elsewhere is not None:
+            self._later(self.ledger.note, elsewhere, raw_uid=outcome.raw_uid, result=outcome.key)
         if is_new:
-            told_apart = outcome.key not in self.atlas.not_told_apart
-            finding = self.ledger.finding(outcome, told_apart=told_apart)
-            had_alarm = bool(self.claims.alarm)
-            lines = self.claims.update(self.atlas.exposures(), self.atlas.structure.components)
-            # a claim is in the log before a checkpoint can know it
-            note = self.ledger.note if lines else partial(self._later, self.ledger.note)
-            if not (outcome.is_recalled and self.ledger.is_logged(outcome.key)):
-                note(finding, raw_uid=outcome.raw_uid, result=outcome.key)
-            for line in lines:  # other sessions find it as well
-                once = uuid.uuid5(uuid.NAMESPACE_OID, line).hex if self._steering.shared_s else None
-                note(line, once=once, raw_uid=outcome.raw_uid, result=outcome.key)
-                is_alarm = line == lines[-1] and bool(self.claims.alarm) != had_alarm
-                self._announce("alarm" if is_alarm else "claim", line, outcome)
-            if self._failures > 1:
-                why = f": {outcome.reason}" if outcome.reason else ""
-                self._announce("failure", f"the last {self._failures} exposures gave no result{why}", outcome)
-            if lines:
-                self.checkpoint()
-            with self._lock:
-                self._steer_by()
-            before = self.atlas.regime_before(outcome, self.explorer.window, self._steering.beam_size)
-            self.notices.post(outcome, before, *self.should_stop(), self.atlas.structure)
-        self.proposals.follow()
+            self._report(outcome)
+        self._follow()
         return outcome
 
+    def _report(self, outcome: Outcome) -> None:
+        """Log a new result, and the claims and notices that follow from it."""
+        finding = self.ledger.finding(outcome, told_apart=outcome.key not in self.atlas.not_told_apart)
+        had_alarm = bool(self.claims.alarm)
+        lines = self.claims.update(self.atlas.exposures(), self.atlas.structure.components)
+        ids: dict[str, Any] = {"raw_uid": outcome.raw_uid, "result": outcome.key}
+        self._later(self.ledger.finding_once if outcome.is_recalled else self.ledger.note, finding, **ids)
+        for line in lines:  # other sessions find it as well
+            once = uuid.uuid5(uuid.NAMESPACE_OID, line).hex if self._steering.shared_s else None
+            self._later(self.ledger.note, line, once=once, **ids)
+            is_alarm = line == lines[-1] and bool(self.claims.alarm) != had_alarm
+            self._announce("alarm" if is_alarm else "claim", line, outcome)
+        if self._failures > 1:
+            why = f": {outcome.reason}" if outcome.reason else ""
+            self._announce("failure", f"the last {self._failures} exposures gave no result{why}", outcome)
+        if lines:  # a claim is in the log before an event has it
+            self._happen(Claimed(session=self.rules.session, claims=self.claims.state()))
+        self._steer_by()
+        before = self.atlas.regime_before(outcome, self.explorer.window, self._steering.beam_size)
+        self.notices.post(outcome, before, *self.should_stop(), self.atlas.structure)
+
     def write_labels(self) -> None:
-        """Write the labels of results that are not in Tiled yet, if Tiled answers."""
-        if not self._unlabelled or (self._store.seems_away and not self._store.answers()):
+        """Write the labels of results that are not in Tiled yet, if Tiled answers. In the thread for Tiled."""
+        if not self._unlabelled or not self._is_there():
             return
         try:
-            version = self.atlas.keep(self._lock)
+            version = keep(self.atlas, self._store, self._own.ask)
             for key, label in list(self._unlabelled.items()):
                 try:
                     self._store.label(key, regime=self.atlas.regime_of(key), atlas_version=version, **label)
@@ -237,25 +342,72 @@ class Campaign:
         except httpx.HTTPError as error:
             logger.debug("labels are not written: %s", error)
 
+    @_owned
     def begun(self, trial_id: str) -> None:
         """Prepare the suggestion that follows the run of a suggestion, which begins now, so that people can decide.
 
         An optimizer that cannot take a suggestion back is asked only after a result.
         """
-        if trial_id in self.proposals.given and self.explorer.takes_back:
-            self.proposals.follow()
+        if trial_id in self.state.handed_out and self.explorer.takes_back:
+            self._follow()
 
     # people
 
+    @_owned
     def apply(self, command: commands.Command) -> Answer:
-        """Execute a command, see `Decisions.apply`."""
-        return self.decisions.apply(command)
+        """Execute a command, and write what follows from it. Only this method executes commands.
 
-    def recall(self) -> None:
-        """Read the commands that another session of this agent has applied, before taking over one of its commands."""
-        state = self._read_checkpoint()
-        with self._lock, suppress(*INVALID):
-            self.decisions.recall(state)
+        A second command with the same id changes nothing and gets the same answer. This holds in later sessions too,
+        because the events contain the commands. A `Next` that must wait gets the answer ``waits``, and is no event.
+        """
+        if (known := self.state.answers.get(command.id)) is not None:
+            do, answer = known
+            return answer if do == command.do else Answer("refused", f"somebody was first, with {do!r}")
+        asked = self._asked(command)
+        if asked.objection == AWAY and isinstance(command, commands.Next) and age_s(command.created) < command.wait_s:
+            return Answer("waits", AWAY)
+        state, _ = reduce(self.state, asked, self.rules)
+        _, answer = state.answers[command.id]
+        if answer.status != "waits":
+            self._happen(asked, first=isinstance(command, commands.Next | commands.Hold | commands.Release))
+            self._note_exposures(answer)
+            self._follow_state()
+        self._expect()
+        if isinstance(command, commands.TakeBack):
+            self._follow()
+        return answer
+
+    def is_recorded(self, id: str) -> bool:
+        """Return whether Tiled has the command with this id, if it was executed."""
+        return self._own.ask(partial(self.order.is_recorded, id))
+
+    def _asked(self, command: commands.Command) -> Asked:
+        """Return a command with what the fold cannot know: a suggestion of the optimizer, and its objections."""
+        suggestion, objection = None, ""
+        try:
+            match command:
+                case commands.Next() | commands.Accept():
+                    if isinstance(command, commands.Accept) or self.state.held is None:
+                        ready = self._ready()
+                        if self.rules.shared_s and not ready.created and not self.order.is_settled(ready.id):
+                            raise ValueError(AWAY)
+                case commands.Add():
+                    position = commands.check_position(command.position, self.explorer.bounds)
+                    asked = {ID_KEY: command.id, **position, "reason": command.why or NO_REASON}
+                    (suggestion,) = self.explorer.register_suggestions([asked])
+                case commands.Take() if self.state.get(command.suggestion) is None:
+                    position = self.rules.position(command.position)
+                    asked = {**command.terms, **position, ID_KEY: command.suggestion}
+                    self.explorer.register_suggestions([{**asked, "reason": command.reason or NO_REASON}])
+                case commands.Name() if command.regime not in self.atlas.labels:
+                    raise ValueError(f"there is no regime {command.regime}")
+        except ValueError as error:
+            objection = str(error)
+        return Asked(session=self.rules.session, command=command, suggestion=suggestion, objection=objection)
+
+    def _note_exposures(self, answer: Answer) -> None:
+        if self.exposures is not None and answer.suggestion is not None:
+            self.exposures.give(answer.suggestion[ID_KEY], answer.suggestion)
 
     def position(self, values: Sequence[float] | Mapping[str, float]) -> dict[str, float]:
         """Return a position by actuator; raise ValueError unless each actuator has a number within its bounds."""
@@ -270,28 +422,79 @@ class Campaign:
         """Return sentences about the regimes: gaps, paths and breaks."""
         return sentences(self.atlas.structure)
 
+    @_owned
     def map(self) -> SampleMap | None:
         """Return the belief over position; None for an optimizer of the technique."""
-        with self._lock:
-            return self.explorer.map()
+        return self.explorer.map()
+
+    # what waits, and what is measured
+
+    @property
+    def waiting(self) -> list[dict[str, Any]]:
+        """The suggestions that wait, in the order in which they are measured; does not compute one.
+
+        ``taken_by`` is the person who took one, or None; ``is_asked`` is whether a person took or added it.
+        """
+        mine = queue_of(self.state, self.rules.session)
+        return [{**x.suggestion, "taken_by": x.taken_by, "is_asked": bool(x.created)} for x in mine]
+
+    @property
+    def taken(self) -> str | None:
+        """Id of the suggestion that a person took and that is measured next, or None."""
+        return taken_of(self.state, self.rules.session, review=self.rules.review)
+
+    @property
+    def measuring(self) -> str | None:
+        """Id of the suggestion that was handed out last, if its measurement is not over; None otherwise."""
+        state = self.state
+        mine = [id for id, each in state.handed_out.items() if each.session == self.rules.session]
+        return mine[-1] if mine and state.is_open(mine[-1]) else None
+
+    def given_at(self, position: Mapping[str, float]) -> str | None:
+        """Return the id of the newest suggestion that was handed out for this spot and has no result; None without one.
+
+        `position` may have other readings besides the actuators.
+        """
+        if not is_position(position, self.rules.names):
+            return None
+        state = self.state
+        taken = {each.id: each for each in state.waiting if each.taken_by is not None}
+        open_ = {**state.handed_out, **taken}
+        near = [
+            id
+            for id, each in open_.items()
+            if id not in state.measured and self.rules.are_near(each.suggestion, position)
+        ]
+        return near[-1] if near else None
+
+    @_owned
+    def exposure_of(self, suggestion: Mapping[str, Any]) -> Exposure:
+        """Return the exposure with which a suggestion is measured; ValueError if no dose is left for one."""
+        assert self.exposures is not None
+        return exposure_of(self.exposures.completed(suggestion))
 
     # the optimizer that bluesky-adaptive knows
 
+    @_owned
     def peek(self) -> dict[str, Any]:
-        """Return the next suggestion, without taking it."""
-        return self.proposals.peek()
+        """Return the next suggestion, without taking it; ValueError if no position is left."""
+        return dict(self._ready().suggestion)
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
         """Hand out the next positions, to be measured now. The ready suggestion comes first.
 
-        In review this is the one that a person took; without one, ValueError is raised.
+        In review this is the one that a person took; without one, ValueError is raised. It is also raised if no
+        position is left, or if another session may measure there.
         """
-        with self._lock:
-            if self._steering.review:
-                self.peek()  # raises ValueError if no position is left
-                if self.proposals.taken is None or (num_points or 1) > 1:
-                    raise ValueError(f"{UNTAKEN}: this campaign is in review")
-            return self.proposals.hand_out(num_points or 1)
+        n = num_points or 1
+        if not self.rules.shared_s:
+            return self._own.ask(partial(self._hand_out, n))
+        suggestions: list[dict[str, Any]] = []
+        while len(suggestions) < n:
+            if not self.settle():
+                raise ValueError(AWAY)
+            suggestions += self._own.ask(partial(self._hand_out, 1))
+        return suggestions
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Do nothing: the worker passes a result to the campaign after it is written.
@@ -300,91 +503,324 @@ class Campaign:
         failed exposure.
         """
 
+    @_owned
     def register_suggestions(self, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Add points of a person. Suggestions that were handed out are returned unchanged."""
-        with self._lock:
-            registered = []
-            for suggestion in suggestions:
-                added = dict(suggestion)
-                if suggestion.get(ID_KEY) not in self.proposals.given:
-                    (added,) = self.explorer.register_suggestions([suggestion])
-                    if self.exposures is not None:
-                        added = self.exposures.completed({**suggestion, **added})
-                    self.proposals.give(added, "person")
-                registered.append(added)
+        registered = []
+        for suggestion in suggestions:
+            added = dict(suggestion)
+            if suggestion.get(ID_KEY) not in self.state.handed_out:
+                (added,) = self.explorer.register_suggestions([suggestion])
+                if self.exposures is not None:
+                    added = self.exposures.completed({**suggestion, **added})
+                self._give(added, "person")
+            registered.append(added)
         return registered
 
+    @_owned
     def register_failures(self, suggestions: Sequence[Mapping[str, Any]]) -> None:
         """Record exposures that could not be taken."""
-        with self._lock:
-            self.explorer.register_failures(suggestions)
-            for suggestion in suggestions:
-                self.proposals.unfinished(str(suggestion[ID_KEY]))
-        for suggestion in suggestions:
-            self._later(self.ledger.status, suggestion[ID_KEY], "failed", "the exposure was not finished")
+        positions = {str(each[ID_KEY]): self.rules.position(each) for each in suggestions}
+        self._happen(Unfinished(session=self.rules.session, positions=positions))
+        self._expect()
 
+    @_owned
     def get_best_points(self) -> list[tuple[str, dict[str, float], dict[str, float | None]]]:
         """Return the novel exposures, most novel first."""
-        with self._lock:
-            return self.explorer.get_best_points()
+        return self.explorer.get_best_points()
 
+    @_owned
     def should_stop(self) -> tuple[bool, str]:
         """Return whether a plan should end by itself, and the reason in words; see `Explorer.should_stop`."""
         if self._failures >= MAX_CONSECUTIVE_FAILURES:
             return True, f"the last {self._failures} exposures gave no result"
-        with self._lock:
-            return self.explorer.should_stop()
+        return self.explorer.should_stop()
 
-    def checkpoint(self, *, first: bool = False) -> None:
-        """Write the state that is not in results: the changes that people made, and the applied commands."""
-        self.ledger.is_saved = False
-        self._changes += 1
-        self._later(self.save, self._changes, first=first)
+    def checkpoint(self) -> None:
+        """Write the events that are not in Tiled yet."""
+        self._later(self._flush)
 
-    def save(self, change: int) -> None:
-        """Write the state of this moment, unless the change with this number is in Tiled already."""
-        if change <= self._written:
-            return
-        try:
-            self._merge()
-        except httpx.HTTPError as error:  # the next look writes it
-            logger.warning("the checkpoint of %s is not written yet: %s", self._store_name, error)
-            return
-        with self._lock:
-            newest = self._changes
-            state = {
-                "configured": self._configured,
-                "bounds": {name: list(limits) for name, limits in self.explorer.bounds.items()},
-                "excluded": [{name: [*limits] for name, limits in box.items()} for box in self.explorer.excluded],
-                "claims": self.claims.state(),
-                **self.decisions.state(),
-            }
-        self.ledger.checkpoint(state)
-        if self.ledger.is_saved:
-            self._written = newest
+    # other sessions
 
     def look(self) -> bool:
-        """Adopt what other sessions of this agent have decided, such as a hold; return whether something has changed.
+        """Learn what other sessions of this agent have decided, such as a hold; return whether something has changed.
 
-        If another session has written its checkpoint over a decision of this one, the checkpoint is written again.
+        Raises httpx.HTTPError if Tiled does not answer.
         """
-        changed = self._merge()
-        if self._is_overwritten:
-            self.checkpoint()
-        return changed
+        before = self.state
+        self._tiled.ask(partial(self.order.look, self._insert))
+        if self.state is not before or time.monotonic() - self._looked > ANSWER_S:
+            self._tiled.ask(self._learn_from_others)
+        return self.state is not before
 
-    # inside
+    def settle(self) -> bool:
+        """Make sure that no other session measures the ready suggestion; return whether this is so.
+
+        Where sessions share a sample (`Steering.shared_s`), a suggestion is this session's own once its event is in
+        Tiled, unless the event of another session at this place has an earlier number. Otherwise another one is tried.
+        A suggestion that gets old is replaced by another one before other sessions may ignore it. Without
+        `Steering.shared_s` the session only chooses again if another session has measured meanwhile. Results of other
+        sessions, and the positions that are novel to agents of other techniques, are read before.
+
+        Raises ValueError if no position is left.
+        """
+        with suppress(httpx.HTTPError):
+            self.look()
+        self.look_elsewhere()
+        self._tiled.ask(self._learn_from_others)
+        for _ in range(MOST_TRIED if self.rules.shared_s else 0):
+            ready = self._own.ask(self._fresh)
+            if ready.created:
+                return True
+            self._tiled.ask(self._flush)
+            if self._own.ask(partial(self.order.is_settled, ready.id)):
+                return True
+            if self.state.get(ready.id) is not None:
+                return False  # Tiled does not answer
+        return not self.rules.shared_s
+
+    def look_elsewhere(self) -> None:
+        """Choose again if the novel positions of other techniques have changed (`Steering.partners`)."""
+        if self._tiled.ask(self._partners.look):
+            self._choose_again("an agent of another technique found something novel", "withdrawn")
+
+    @_owned
+    def _fresh(self) -> Ready:
+        """Return the suggestion that is ready, or a new one if it has waited for too long."""
+        first = self._first
+        if first is not None and not first.created and time.time() - first.since > self.rules.shared_s / 2:
+            self._withdraw_own("it has waited for too long", "superseded")
+        return self._ready()
+
+    @_owned
+    def _choose_again(self, why: str, status: Literal["withdrawn", "superseded"]) -> None:
+        self._withdraw_own(why, status)
+        self._follow()
+
+    def _insert(self, event: Written) -> None:
+        """Fold an event of another session, and withdraw what this session may not measure any more."""
+        before = queue_of(self.state, self.rules.session)
+        self.order.insert(event)
+        left = {each.id for each in queue_of(self.state, self.rules.session)}
+        gone = [each for each in before if each.id not in left and each.id not in self.state.measured]
+        for each in gone:
+            if isinstance(event, Asked):
+                self._later(self.ledger.status, each.id, "withdrawn", "another session of this agent was told so")
+            else:
+                self._later(self.ledger.status, each.id, "superseded", "another session is to measure there")
+        self._follow_state()
+        self._expect()
+        if gone:
+            self._follow()
+
+    def _learn_from_others(self) -> None:
+        """Learn the results of other sessions that are new in Tiled; choose again if there are any.
+
+        A result without a regime is left to its own session, and answered here if that does not happen in `ANSWER_S`.
+        """
+        self._looked = time.monotonic()
+        try:
+            if new := [] if self.ledger.seems_away else self._remembered(but=self._seen):
+                self._own.ask(partial(self._take_in, new, self._store.own_labels()))
+        except httpx.HTTPError as error:
+            logger.debug("results of other sessions are not read: %s", error)
+
+    def _take_in(self, found: Sequence[Outcome], labels: Mapping[str, int]) -> None:
+        self.atlas.follow(labels)
+        found = [outcome for outcome in found if outcome.key not in self._seen]
+        for outcome in found:
+            if outcome.awaits_regime and age_s(outcome.awaits_regime) > ANSWER_S:
+                self.answer(outcome)
+        new = [outcome for outcome in found if not outcome.awaits_regime]
+        for outcome in new:
+            if outcome.status != "failed":
+                self.atlas.learn(outcome)
+            self.order.happen(Measured(session="", key=outcome.key, suggestion=outcome.trial_id))
+        self._learn(new)
+        self._expect()
+        if any(is_position(outcome.positions, self.rules.names) for outcome in new):
+            self._choose_again("another session has measured", "superseded")
+
+    def _vouched(self, command: commands.Command) -> commands.Command:
+        """Return a command of another session; without a known sender unless the server vouches for it."""
+        metadata = command.model_dump(exclude_none=True)
+        try:
+            return commands.parse_command({**self._node.vouched(command.id, metadata), "id": command.id})
+        except (httpx.HTTPError, ValueError):  # Tiled is away, or it has no such command
+            return commands.parse_command(commands.unverified(metadata))
+
+    def sealed(self, id: str) -> commands.Command | None:
+        """Return the command with this id, if a server with accounts vouches for it."""
+        try:
+            return commands.parse_command({**self._node.vouched(id, {}), "id": id})
+        except (httpx.HTTPError, ValueError):  # Tiled is away, or there is no such command
+            return None
+
+    # inside: events
+
+    def _happen(self, event: Event, *, first: bool = False) -> None:
+        """Fold an event of this session; it is written later, and then its effects."""
+        effects = self.order.happen(event)
+        self._later(self._record, event, effects, first=first)
+
+    def _record(self, event: Event, effects: Sequence[Effect]) -> None:
+        """Write the events up to this one, and its effects. In the thread for Tiled."""
+        self._flush()
+        for effect in effects:
+            self._write(effect)
+        if not isinstance(event, Measured):
+            self.order.mark(event.id)
+
+    def _flush(self) -> None:
+        """Write the events that are not in Tiled, if it answers. In the thread for Tiled."""
+        if not self._is_there():
+            return
+        try:
+            self.order.flush(self._insert)
+        except httpx.HTTPError as error:  # the next event comes with them
+            logger.warning("events of %s are not written yet: %s", self._store.agent, error)
+
+    def _write(self, effect: Effect, *, again: bool = False) -> None:
+        """Write an effect, if it is this session's, or another time what an earlier session may have written."""
+        if effect.session != self.rules.session and not again:
+            return
+        match effect:
+            case Suggest(suggestion=suggestion, status=status, by=by, principal=principal):
+                self.ledger.suggested(suggestion, status, by, principal, again=again)
+            case SetStatus():
+                why, raw_uid, taken = effect.why, effect.raw_uid, effect.taken
+                self.ledger.status(effect.suggestion, effect.status, why, raw_uid, effect.by, taken=taken)
+            case Line(text=text, once=once, by=by, ids=ids):
+                self.ledger.note(text, once=once, by=by, **ids)
+
+    def _is_there(self) -> bool:
+        return not self._store.seems_away or bool(self._store.answers())
+
+    def _later(self, write: Callable[..., object], *args: Any, first: bool = False, **kwargs: Any) -> None:
+        self._tiled.write(partial(write, *args, **kwargs), first=first)
+
+    # inside: the next suggestion
+
+    @property
+    def _first(self) -> Ready | None:
+        return first_of(self.state, self.rules.session, review=self.rules.review)
+
+    def _ready(self) -> Ready:
+        """Return what is measured next; the optimizer chooses if nothing waits. ValueError if no position is left."""
+        for _ in range(MOST_TRIED):
+            if (first := self._first) is not None:
+                return first
+            self._propose(self._chosen(1)[0])
+        raise ValueError("other sessions are to measure at each position that was chosen")
+
+    def _propose(self, suggestion: dict[str, Any]) -> None:
+        known = self.order.n_in_tiled
+        self._happen(Proposed(session=self.rules.session, suggestion=suggestion, known=known))
+        self._expect()
+
+    def _follow(self) -> None:
+        """Prepare the next suggestion, if a position is left; otherwise the next caller of `peek` gets the error."""
+        with suppress(ValueError):
+            self._ready()
+
+    def _renew(self) -> None:
+        """Choose again after a result. If the choice is the same, the suggestion that waits stays as it is written.
+
+        Sessions that share a sample propose anew, because they then learn each other's results.
+        """
+        own = next((each for each in queue_of(self.state, self.rules.session) if not each.created), None)
+        if own is None:
+            return
+        if not (self.rules.shared_s or not self.explorer.takes_back):
+            self._expect(but=own.id)
+            new: dict[str, Any] | None = None
+            with suppress(ValueError):  # no position is left: the next caller of `peek` gets the error
+                new = self._chosen(1)[0]
+            if new is not None and _choice(new) == _choice(own.suggestion):
+                self._expect()
+                return
+            self._withdraw_own("newer results", "superseded")
+            if new is not None:
+                self._propose(new)
+            return
+        self._withdraw_own("newer results", "superseded")
+
+    def _withdraw_own(self, why: str, status: Literal["withdrawn", "superseded"]) -> None:
+        """Withdraw the optimizer's suggestion, if it waits."""
+        if any(not each.created for each in queue_of(self.state, self.rules.session)):
+            self._happen(Withdrawn(session=self.rules.session, why=why, status=status))
+            self._expect()
+
+    def _hand_out(self, n: int) -> list[dict[str, Any]]:
+        if self.rules.review:
+            self._ready()  # raises ValueError if no position is left
+            if self.taken is None or n > 1:
+                raise ValueError(f"{UNTAKEN}: this campaign is in review")
+        suggestions: list[dict[str, Any]] = []
+        while len(suggestions) < n and (first := self._first) is not None:
+            suggestions.append(first.suggestion)
+            self._give(first.suggestion)
+        for suggestion in self._chosen(n - len(suggestions)) if n > len(suggestions) else []:
+            suggestions.append(suggestion)
+            self._give(suggestion)
+        return suggestions
+
+    def _give(self, suggestion: dict[str, Any], by: str | None = None) -> None:
+        self._happen(HandedOut(session=self.rules.session, suggestion=suggestion, by=by))
+        if self.exposures is not None:
+            self.exposures.give(suggestion[ID_KEY], suggestion)
+        self._expect()
+
+    def _chosen(self, n: int) -> list[dict[str, Any]]:
+        """Return new suggestions, which regard paths and other techniques, with exposures if these are chosen."""
+        self.explorer.paths = [path.regimes for path in self.atlas.structure.paths]
+        self.explorer.holes = self.atlas.holes()
+        self.explorer.candidates = self._partners.candidates
+        return self.explorer.suggest(n) if self.exposures is None else [self._exposed() for _ in range(n)]
+
+    def _exposed(self) -> dict[str, Any]:
+        """Return a new suggestion with its exposure: the spot of the newest result again, or another one."""
+        assert self.exposures is not None
+        if (again := self.exposures.again()) is not None:
+            with suppress(ValueError):  # the bounds may have changed
+                return self.exposures.completed(self.explorer.register_suggestions([again])[0])
+        suggestion = self.explorer.suggest(1)[0]
+        try:
+            return self.exposures.completed(suggestion)
+        except ValueError:
+            if self.exposures.is_exposed(suggestion):  # the next suggestion lies elsewhere
+                self.explorer.register_failures([suggestion])
+            self._expect()
+            raise
+
+    def _expect(self, but: str | None = None) -> None:
+        """Give the optimizer the window, the positions that will be measured, and those that failed."""
+        state, rules = self.state, self.rules
+        mine = (each for each in (*state.handed_out.values(), *state.waiting) if each.session == rules.session)
+        open_ = {each.id: each.suggestion for each in mine if state.is_open(each.id) and each.id != but}
+        theirs = places_of_others(state, rules.session, time.time(), rules.shared_s)
+        self.explorer.window = state.window
+        self.explorer.expect({**theirs, **open_}, state.failed)
+
+    def _follow_state(self) -> None:
+        """Steer by the reference that people chose."""
+        self.reference.chosen = self.state.reference
+        self._steer_by()
+
+    # inside: results
 
     def _labelled(self, outcome: Outcome) -> Outcome:
-        """Return a result with its regime and own p-value, which are written to Tiled now or, if it is away, later."""
-        with self._lock:
-            p, compared = self.atlas.own_p(outcome)
-            self.atlas.add(outcome)
+        """Return a result with its regime and own p-value, which are written later."""
+        p, compared = self.atlas.own_p(outcome)
+        regime = self.atlas.add(outcome)
         self._unlabelled[outcome.key] = {"own_p": p, "own_regimes": compared}
+        self._later(self._label, outcome.key)
+        return replace(outcome, regime=regime, own_p=p, awaits_regime="")
+
+    def _label(self, key: str) -> None:
         self.write_labels()
-        if outcome.key in self._unlabelled:
-            logger.warning("the regime of result %s is not written yet: Tiled does not take it", outcome.key)
-        return replace(outcome, regime=self.atlas.regime_of(outcome.key), own_p=p, awaits_regime="")
+        if key in self._unlabelled:
+            logger.warning("the regime of result %s is not written yet: Tiled does not take it", key)
 
     def _elsewhere(self, outcome: Outcome) -> str | None:
         """Return where a suggestion was measured in place of its position, in words; None if it was measured there.
@@ -392,65 +828,20 @@ class Campaign:
         The motors may differ from it by half of `Steering.smallest_feature`, by default a tenth of the window. The
         result counts where they stood.
         """
-        given, window = self.proposals.given.get(outcome.trial_id), self.explorer.window
-        if given is None or not set(window.names) <= set(outcome.positions):
+        asked, window = self.state.handed_out.get(outcome.trial_id), self.explorer.window
+        if asked is None or not set(window.names) <= set(outcome.positions):
             return None
-        off = window.position(np.array([outcome.positions[name] - given[name] for name in window.names]))
+        off = window.position(np.array([outcome.positions[name] - asked.suggestion[name] for name in window.names]))
         if np.linalg.norm(off[~window.is_apart]) <= (self._steering.smallest_feature or window.width / 10) / 2:
             return None
-        there, here = (self.ledger.position_text(position) for position in (given, outcome.positions))
+        there, here = (self.ledger.position_text(position) for position in (asked.suggestion, outcome.positions))
         return f"the motors stood at {here} when {there} was to be measured: do they move?"
-
-    def _merge(self) -> bool:
-        state = self._read_checkpoint()
-        try:
-            backing = self.decisions.backing(state)
-            with self._lock:
-                theirs, ours = shared_of(state)[0], self.decisions.lasting
-                self._is_overwritten = bool(state) and any(theirs.get(slot, 0.0) < t for slot, t in ours.items())
-                return self.decisions.merge(state, backing)
-        except INVALID as error:  # it is written over
-            self._is_overwritten = True
-            if self._problem != (problem := f"{type(error).__name__}: {error}"):
-                self._problem = problem
-                logger.warning("the checkpoint of %s is invalid and left out, %s", self._store_name, problem)
-            return False
-
-    def _sealed(self, id: str) -> commands.Command | None:
-        """Return the command with this id, if a server with accounts vouches for it."""
-        try:
-            sealed = AgentNode(self._store.container, self._store_name).vouched(id, {})
-            return commands.parse_command({**sealed, "id": id})
-        except (httpx.HTTPError, ValueError):  # Tiled is away, or there is no such command
-            return None
-
-    def _learn_from_others(self) -> list[Mapping[str, float]]:
-        """Learn the results of other sessions that are new in Tiled, and return their positions.
-
-        A result without a regime is left to its own session, and answered here if that does not happen in `ANSWER_S`.
-        """
-        try:
-            new = [] if self.ledger.seems_away else self._remembered(but=self._seen)
-        except httpx.HTTPError as error:
-            logger.debug("results of other sessions are not read: %s", error)
-            return []
-        with self._lock:
-            new = [outcome for outcome in new if outcome.key not in self._seen]
-            for outcome in new:
-                if outcome.awaits_regime and age_s(outcome.awaits_regime) > ANSWER_S:
-                    self._later(self.answer, outcome)
-            new = [outcome for outcome in new if not outcome.awaits_regime]
-            for outcome in new:
-                if outcome.status != "failed":
-                    self.atlas.learn(outcome)
-            self._learn(new)
-        return [outcome.positions for outcome in new if set(self.explorer.names) <= set(outcome.positions)]
 
     def _steer_by(self) -> None:
         """Steer by the reference, if it has changed, and log it."""
         if (line := self.reference.change()) is not None:
             self._later(self.ledger.note, line)
-            self.proposals.withdraw_own("another reference steers", "superseded")
+            self._withdraw_own("another reference steers", "superseded")
 
     def _learn(self, outcomes: Sequence[Outcome]) -> None:
         """Pass results with a known position to the explorer. It has no other source of results."""
@@ -458,11 +849,14 @@ class Campaign:
         if self.exposures is not None:
             self.exposures.learn(outcomes)
         self._seen |= {outcome.key for outcome in outcomes}
+        first_results: dict[str, str] = {}
         for outcome in outcomes:
             if outcome.status != "failed":
                 self.results.add(outcome.key)
-            first = self.proposals.results.setdefault(outcome.trial_id, outcome.key)
-            position = {**self.proposals.given.get(outcome.trial_id, {}), **outcome.positions}
+            known = self.state.measured.get(outcome.trial_id) or outcome.key
+            first = first_results.setdefault(outcome.trial_id, known)
+            asked = self.state.handed_out.get(outcome.trial_id)
+            position = {**({} if asked is None else self.rules.position(asked.suggestion)), **outcome.positions}
             if all(math.isfinite(position.get(name, math.nan)) for name in names):
                 z = outcome.embedding
                 id = outcome.trial_id if outcome.key == first else outcome.key  # two results are two points
@@ -478,34 +872,10 @@ class Campaign:
                 points.append(point)
         self.explorer.ingest(points)
 
-    def _restore(self, state: Mapping[str, Any]) -> None:
-        """Restore a checkpoint; log what any program with a key may have written there and cannot be used.
 
-        If the bounds in the settings have changed since the checkpoint, they replace the bounds of the checkpoint.
-        """
-        try:
-            self._adopt(state)
-        except INVALID as error:
-            logger.warning(
-                "the rest of the checkpoint of %s is left out, %s: %s", self._store_name, type(error).__name__, error
-            )
-
-    def _adopt(self, state: Mapping[str, Any]) -> None:
-        if not self.claims.restore(state.get("claims") or {}):
-            # an earlier session has announced these claims
-            self.claims.update(self.atlas.exposures(), self.atlas.structure.components)
-        if not state:
-            return
-        if state["configured"] == self._configured:
-            bounds = {name: (float(low), float(high)) for name, (low, high) in state["bounds"].items()}
-            self.explorer.bounds = within(bounds, self.decisions.ceiling)
-        for region in state["excluded"]:
-            if set(region) <= set(self.explorer.names):  # otherwise it has actuators that are no longer in use
-                self.explorer.exclude({name: (low, high) for name, (low, high) in region.items()})
-        self.decisions.restore(state)
-
-    def _later(self, write: Callable[..., object], *args: Any, first: bool = False, **kwargs: Any) -> None:
-        self._submit(partial(write, *args, **kwargs), first=first)
+def _choice(suggestion: Mapping[str, Any]) -> dict[str, Any]:
+    """Return position, exposure and reason of a suggestion, without its id and the numbers behind the reason."""
+    return {name: x for name, x in suggestion.items() if name not in (ID_KEY, *Explorer.terms)}
 
 
 def _digest_of(technique: str, unit: str, steering: Steering) -> str:

@@ -1,9 +1,8 @@
-"""Records of a campaign besides results: suggestions, the log with notices, and the checkpoint."""
+"""Records of a campaign besides results: suggestions, and the log with notices."""
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial, wraps
 from typing import Any, TypeVar, cast
 
@@ -13,7 +12,7 @@ from bluesky_adaptive.protocols import ID_KEY
 from ainerd.campaign._optimizer import terms_of
 from ainerd.campaign._sentences import changes
 from ainerd.novelty import Structure
-from ainerd.results import AgentNode, ResultStore, SuggestionRecord
+from ainerd.results import ResultStore, SuggestionRecord
 from ainerd.technique import Outcome
 from ainerd.words import named_place, place, scan_text
 
@@ -47,14 +46,14 @@ def _softly(write: F) -> F:
 
 
 class Ledger:
-    """Writes suggestions, their status, the log and the checkpoint of one agent to Tiled.
+    """Writes suggestions, their status and the log of one agent to Tiled.
 
     `names` are the actuators; `unit` is their unit. `principal` is the agent's account on a server with accounts.
     """
 
     def __init__(self, store: ResultStore, names: Sequence[str], unit: str = "", principal: str | None = None) -> None:
         self._store, self._agent, self._names, self._unit = store, str(store.agent), tuple(names), unit
-        self._principal, self.is_saved = principal, True  # whether the newest checkpoint is in Tiled
+        self._principal = principal
 
     @property
     def seems_away(self) -> bool:
@@ -68,14 +67,17 @@ class Ledger:
         status: str = "proposed",
         by: str | None = None,
         principal: str | None = None,
+        *,
+        again: bool = False,
     ) -> None:
-        """Write a suggestion, or a new status of a suggestion.
+        """Write a suggestion, or a new status of a suggestion; `again`: an earlier session may have written it.
 
         `principal` is the account that made the suggestion, if it is not the agent's.
         """
         if status != "proposed":
+            instead_of = ["proposed", "superseded"] if again else None
             with suppress(KeyError):  # Tiled was away when it was proposed, or it never was
-                self._store.set_status(suggestion[ID_KEY], status, by=by)
+                self._store.set_status(suggestion[ID_KEY], status, by=by, instead_of=instead_of)
                 return
         record = SuggestionRecord(
             id=suggestion[ID_KEY],
@@ -133,37 +135,6 @@ class Ledger:
             text = f"{self.finding(last)} (written at the next start, because the session had ended)"
             self._store.log(text, raw_uid=last.raw_uid, result=last.key)
 
-    def open_elsewhere(self, id: str, own: Collection[str]) -> list[SuggestionRecord] | None:
-        """Return the open suggestions that are older than `id` and not in `own`; None if Tiled does not answer."""
-        if self._store.seems_away:
-            return None
-        try:
-            records = self._store.open_suggestions()
-        except httpx.HTTPError as error:
-            logger.debug("suggestions of other sessions are not read: %s", error)
-            return None
-        i = next((i for i, record in enumerate(records) if record.id == id), len(records))
-        return [record for record in records[i + 1 :] if record.id not in own]
-
-    def taken_elsewhere(self, id: str, own: Collection[str], within_s: float) -> list[SuggestionRecord] | None:
-        """Return the suggestions, not in `own`, that have a right to their place before that with this id.
-
-        These are all that were accepted, and those that were proposed in Tiled before, but not longer ago than
-        `within_s`. None if Tiled does not answer, or does not have that id.
-        """
-        if self._store.seems_away:
-            return None
-        try:  # proposed ones first: one that is accepted meanwhile is found twice, and not missed
-            proposed, accepted = (self._store.suggestions_with(status) for status in ("proposed", "accepted"))
-        except httpx.HTTPError as error:
-            logger.debug("suggestions of other sessions are not read: %s", error)
-            return None
-        if (i := next((i for i, record in enumerate(proposed) if record.id == id), None)) is None:
-            return None
-        now = datetime.now(UTC)
-        recent = [r for r in proposed[:i] if (now - datetime.fromisoformat(r.created)).total_seconds() < within_s]
-        return [record for record in (*recent, *accepted) if record.id not in own]
-
     def is_logged(self, result: str) -> bool:
         """Return whether the log has a line on this result; False if Tiled does not answer."""
         try:
@@ -176,11 +147,10 @@ class Ledger:
         """Write a line of the log. A line with a key `once` is written only once; `by` decided what it says."""
         self._store.log(text, once=once, by=by, **ids)
 
-    @_softly
-    def checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Write the campaign's state."""
-        AgentNode(self._store.container, self._agent).save_checkpoint(state)
-        self.is_saved = True
+    def finding_once(self, text: str, *, raw_uid: str, result: str) -> None:
+        """Write a line on a result, unless the log has one."""
+        if not self.is_logged(result):
+            self.note(text, raw_uid=raw_uid, result=result)
 
     def position_text(self, position: Mapping[str, Any]) -> str:
         """Return a position in words."""
@@ -204,11 +174,6 @@ class Ledger:
         p = "no p-value" if outcome.novelty_p is None else f"p = {outcome.novelty_p:.2g}"
         close = "" if told_apart else ", but close to the others of its regime"
         return f"{where}: regime {outcome.regime}, {p}" + (f" (novel{close})" if outcome.novel else "")
-
-
-def limits_text(limits: Mapping[str, tuple[float, float]]) -> str:
-    """Return limits in words: ``sample_x 0 to 10``."""
-    return ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in limits.items())
 
 
 class Notices:

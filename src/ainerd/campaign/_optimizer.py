@@ -90,6 +90,7 @@ class OtherOptimizer(Windowed):
             if not callable(getattr(optimizer, method, None)):
                 raise ValueError(f"{whose}, a {type(optimizer).__name__}, has no {method}()")
         self._optimizer, self.window, self._whose = optimizer, window, whose
+        self._failed: set[str] = set()  # ids that it knows as failed
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
         """Return the next positions; raise ValueError if the optimizer suggests no position that may be measured."""
@@ -134,11 +135,11 @@ class OtherOptimizer(Windowed):
     def judge(self, verdicts: Mapping[str, tuple[float | None, bool | None]]) -> None:
         """Do nothing: the protocols of bluesky-adaptive have no verdicts that change."""
 
-    def withdraw(self, trial_id: str) -> None:
-        """Do nothing: they have no method to withdraw a suggestion."""
-
-    def rename(self, trial_id: str, name: str) -> None:
-        """Do nothing: they have no method to give a suggestion another id."""
+    def expect(self, pending: Mapping[str, Mapping[str, Any]], failed: Mapping[str, Mapping[str, Any]]) -> None:
+        """Report positions that failed, by id, once. They have no method to withdraw a suggestion."""
+        new = [{**position, ID_KEY: id} for id, position in failed.items() if id not in self._failed]
+        self._failed |= {*failed}
+        self.register_failures(new)
 
     def should_stop(self) -> tuple[bool, str]:
         """Return whether to stop, and the reason. An optimizer without such a method never stops."""

@@ -1,8 +1,7 @@
-"""Nodes of agents in Tiled: their state, commands to them, the live picture, and checkpoints."""
+"""Nodes of agents in Tiled: their state, commands to them, the live picture, events and checkpoints."""
 
 import json
 import logging
-import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from tiled.client.container import Container
 from tiled.client.utils import ClientError, handle_error
 
-from ainerd.results._nodes import create_node, get_ours, merge_metadata, our_route, read_children
+from ainerd.results._nodes import PAGE, create_node, get_ours, merge_metadata, our_route, read_children
 from ainerd.results._records import digest, plain
 from ainerd.results.commands import Command, command_metadata, unverified
 from ainerd.words import utc_now
@@ -35,16 +34,11 @@ class AgentNode:
         ``client["ainerd"]``.
     agent : str
         Its name.
-
-    Attributes
-    ----------
-    writing : threading.Lock
-        Held from the reading of a value until it is written, by threads that write the same value of the state.
     """
 
     def __init__(self, ainerd: Container, agent: str) -> None:
         self._ainerd, self._agent, self._key = ainerd, agent, agent_key(agent)
-        self.writing = threading.Lock()
+        self._events: Container | None = None  # of this agent
         self._lapses: dict[str, float] = {}  # when the claims of other processes lapse, by path
 
     def principal(self) -> str | None:
@@ -73,6 +67,24 @@ class AgentNode:
         except (TypeError, ValueError):
             logger.warning("the checkpoint of %s is left out: its state is not a mapping", self._agent)
             return {}
+
+    def append(self, number: int, event: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Write the event with this number; return the event that has the number already, or None."""
+        if self._events is None:
+            of_all, _ = create_node(self._ainerd, "events", {}, None)
+            self._events, _ = create_node(of_all, self._key, {"agent": self._agent}, None)
+        node, is_new = create_node(self._events, f"{number:08d}", plain(event), "AinerdEvent")
+        return None if is_new else dict(node.metadata)
+
+    def events(self, after: int) -> list[tuple[int, Mapping[str, Any]]]:
+        """Read the events after the one with a number, in their order. One request for a few hundred."""
+        found: list[tuple[int, Mapping[str, Any]]] = []
+        while True:
+            offset = after + len(found)
+            page = read_children(self._ainerd, f"events/{self._key}", SOON_S, offset)
+            found += [(int(key), metadata) for key, metadata in page if key.isdecimal()]
+            if len(page) < PAGE:
+                return found
 
     def state(self) -> dict[str, Any]:
         """Read the state of the agent; empty if the agent has never written it."""

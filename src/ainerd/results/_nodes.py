@@ -98,13 +98,14 @@ def read_nodes(container: Container, offset: int = 0, **equal: str | None) -> It
     return _pages(container, {"page[offset]": offset, **_conditions(equal)})
 
 
-def read_children(container: Container, path: str, timeout_s: float, **equal: str) -> list[Node]:
-    """Read key and metadata of the children at a path below the container, in one request without retries.
+def read_children(container: Container, path: str, timeout_s: float, offset: int = 0, **equal: str) -> list[Node]:
+    """Read key and metadata of at most `PAGE` children at a path below the container, from number `offset` on.
 
-    Returns an empty list if the path does not exist.
+    One request without retries. Returns an empty list if the path does not exist.
     """
     url = f"{container.item['links']['search'].rstrip('/')}/{path}"
-    params = {"fields": "metadata", "omit_links": True, "page[limit]": PAGE} | _conditions(equal)
+    page = {"page[limit]": PAGE, "page[offset]": offset}
+    params = {"fields": "metadata", "omit_links": True} | page | _conditions(equal)
     headers = {"Accept": MSGPACK_MIME_TYPE}
     response = container.context.http_client.get(url, params=params, headers=headers, timeout=timeout_s)
     if response.status_code == httpx.codes.NOT_FOUND:

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import suppress
-from functools import wraps
-from typing import Any, TypeVar
+from functools import partial, wraps
+from typing import Any, TypeVar, cast
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,22 @@ class Jobs:
     def write(self, job: Callable[[], T], *, first: bool = False) -> "Future[T]":
         """Add a job that writes what is known already; with `first` before other writes, because somebody waits."""
         return self._put(0 if first else 1, job)
+
+    def ask(self, job: Callable[[], T]) -> T:
+        """Wait until the thread has done a job, before its other jobs, and return the result, or raise its error.
+
+        In the thread itself, and while it does not run, the job is done at once.
+        """
+        if not self.is_alive or threading.current_thread() is self._thread:
+            return job()
+        asked = self._put(0, partial(_tried, job))
+        while not wait([asked], LOOK_S).done:
+            if not self.is_alive:  # it has ended meanwhile
+                return job()
+        result, error = asked.result()
+        if error is not None:
+            raise error
+        return cast(T, result)
 
     def when_idle(self, job: Job | None) -> None:
         """Do this job, too, every second while no other job waits; after None do no such job any more."""
@@ -111,6 +127,13 @@ class Jobs:
         except queue.Empty:
             jobs = self._idle
             return lambda: [job() for job in jobs], Future()
+
+
+def _tried(job: Callable[[], T]) -> tuple[T, None] | tuple[None, BaseException]:
+    try:
+        return job(), None
+    except BaseException as error:  # the one who asked raises it
+        return None, error
 
 
 def harmless(take: Callable[[Any, str, Any], None]) -> Callable[[Any, str, Any], None]:

@@ -40,8 +40,8 @@ class Worker:
         Keeps runs whose results Tiled does not accept.
     answer : callable, optional
         The campaign's answer to a result that is written: it returns the outcome with its regime.
-    pass_on : callable, optional
-        Does a job later, in the thread of the campaign. Default: at once.
+    pass_on, after_writes : callable, optional
+        Do a job later: in the thread of the campaign, and after all that the campaign has to write. Default: at once.
     late_s : float
         Time after the end of a run in which its frames may arrive.
     on_block : callable, optional
@@ -61,11 +61,12 @@ class Worker:
         *,
         answer: Callable[[Outcome], Outcome] = lambda outcome: outcome,
         pass_on: Callable[[Job], object] = lambda job: job(),
+        after_writes: Callable[[Job], object] = lambda job: job(),
         late_s: float = 0.0,
         on_block: Callable[[Subject], None] = lambda subject: None,
     ) -> None:
         self._jobs, self._writer, self._spool = jobs, writer, spool
-        self._answer, self._pass_on = answer, pass_on
+        self._answer, self._pass_on, self._after_writes = answer, pass_on, after_writes
         self._new_state = partial(RunState, writer, late_s=late_s, on_block=on_block)
         self._on_outcome: list[Callable[[Outcome], None]] = []
         self._futures: dict[str, Future[list[Outcome]]] = {}
@@ -217,7 +218,8 @@ class Worker:
             if new:
                 self._pass_on(partial(self._conclude, delivery.answered, new))
             if delivery.has_ended:
-                self._pass_on(partial(self._resolve, delivery.state.run.uid, delivery.answered))
+                resolve = partial(self._resolve, delivery.state.run.uid, delivery.answered)
+                self._pass_on(partial(self._after_writes, resolve))
 
     def _conclude(self, answered: list[Outcome], new: list[Outcome]) -> None:
         """Let the campaign answer new outcomes, and pass them to the listeners. In the thread of the campaign."""

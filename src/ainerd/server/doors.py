@@ -6,6 +6,7 @@ before those of a later Tiled. It belongs to the ``routers`` of a server's confi
 
 import asyncio
 import logging
+import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -32,7 +33,9 @@ OPEN = {"GET": re.compile(f"{_FILES}|{_LOGIN}", re.DOTALL), "POST": re.compile(_
 SERVED = re.compile(r"/|/healthz|/favicon\.ico|/tiled-ui-settings|/(ui|static|api/v1|custom)(/.*)?", re.DOTALL)
 READING = {"read:metadata", "read:data"}
 WRITING = {"write:metadata", "write:data", "create:node", "register"}
-MOST_BYTES, BODY_S = 2**20, 30.0  # of a body, and the time for it, if the key does not allow writing
+MOST_BYTES, BODY_S = 2**20, 30.0  # of a body if the key does not allow writing, and the time for it
+# Requests that write to the database of the catalog, which takes one at a time.
+CHANGES, CHANGED = {"POST", "PUT", "PATCH", "DELETE"}, re.compile(r"/api/v1/(metadata|register|data_source)(/.*)?")
 HEADERS = ((b"content-security-policy", b"frame-ancestors 'none'"), (b"x-frame-options", b"DENY"))
 
 Receive = Callable[[], Awaitable[Any]]
@@ -51,6 +54,7 @@ class Doors:
 
     def __init__(self, app: Any) -> None:
         self._app = app
+        self._turn = asyncio.Lock()  # in order: SQLite lets a waiting request starve among many
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it before its body is read."""
@@ -69,8 +73,13 @@ class Doors:
         try:
             _check(scope, scopes)
             if not scopes & WRITING and scope["type"] == "http":
-                receive = await _with_short_body(receive)
-            await self._app(scope, receive, send_framed)
+                receive = await _with_body(receive, MOST_BYTES)
+            if scope.get("method") in CHANGES and CHANGED.fullmatch(get_route_path(scope)):
+                receive = await _with_body(receive)
+                async with self._turn:
+                    await self._app(scope, receive, send_framed)
+            else:
+                await self._app(scope, receive, send_framed)
         except Refused as refused:
             headers = ask_for_key(scope) if refused.status == 401 else {}
             await JSONResponse({"detail": refused.reason}, refused.status, headers)(scope, receive, send_framed)
@@ -100,7 +109,7 @@ def _check(scope: Any, scopes: set[str]) -> None:
         raise Refused(403, "your key does not allow that")
 
 
-async def _with_short_body(receive: Receive) -> Receive:
+async def _with_body(receive: Receive, most: float = math.inf) -> Receive:
     """Read a body, and return a function from which it can be read again; `Refused` if it is too long or too slow."""
     parts, size, more = [], 0, True
     try:
@@ -111,7 +120,7 @@ async def _with_short_body(receive: Receive) -> Receive:
                     break
                 parts.append(message)
                 size += len(message.get("body", b""))
-                if size > MOST_BYTES:
+                if size > most:
                     raise Refused(413, f"at most {MOST_BYTES} bytes, unless your key allows writing")
                 more = message.get("more_body", False)
     except TimeoutError:

@@ -228,9 +228,9 @@ class Explorer(Windowed):
         """Remove a suggestion that will not be measured."""
         self._trials.withdraw(trial_id)
 
-    def rename(self, trial_id: str, new_id: str) -> None:
-        """Give a suggestion that is to be measured another id."""
-        self._trials.rename(trial_id, new_id)
+    def expect(self, pending: Mapping[str, Mapping[str, Any]], failed: Mapping[str, Mapping[str, Any]]) -> None:
+        """Replace the suggestions that are to be measured, by id, and add failed positions by the ids of theirs."""
+        self._trials.expect(pending, failed)
 
     def should_stop(self) -> tuple[bool, str]:
         """Return whether the sample is explored, and why or why not, in a sentence.

@@ -287,11 +287,16 @@ class Trials:
         """Remove a suggestion."""
         self._rows.remove([trial_id])
 
-    def rename(self, trial_id: str, new_id: str) -> None:
-        """Give a suggestion another id."""
-        position = self._rows.of(trial_id, "position")
-        self.withdraw(trial_id)
-        self.propose(position, new_id)
+    def expect(self, pending: Mapping[str, Mapping[str, Any]], failed: Mapping[str, Mapping[str, Any]]) -> None:
+        """Replace the positions that are to be measured, by id, and add those that failed."""
+        waits = self._rows.ids[~self._is_over]
+        self._rows.remove([id for id in waits if id not in pending and id not in failed])
+        for id, suggestion in pending.items():
+            if id not in self._rows:
+                self.propose(self.position(suggestion), id)
+        for id, position in failed.items():
+            if id not in self._rows or not (self._rows.of(id, "failed") or self._rows.of(id, "is_measured")):
+                self.fail({**position, ID_KEY: id})
 
     def visited(self, *, pending: bool) -> NDArray[np.float64]:
         """Return positions (n, d) that were measured or failed; if `pending`, also those to be measured."""

@@ -1,0 +1,525 @@
+"""The fold of a campaign: the state after an event, and what follows from it.
+
+It reads no clock and no Tiled, and draws no random numbers, so each session that folds the same events has the same
+state.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from bluesky_adaptive.protocols import ID_KEY
+
+from ainerd.campaign._events import (
+    Asked,
+    Began,
+    Claimed,
+    Effect,
+    Event,
+    HandedOut,
+    Line,
+    Measured,
+    Proposed,
+    Ready,
+    Resumed,
+    SetStatus,
+    Suggest,
+    Unfinished,
+    Withdrawn,
+)
+from ainerd.campaign._optimizer import terms_of
+from ainerd.campaign._reference import NAMES
+from ainerd.campaign._state import UNTAKEN, Answer, Rules, State, limits_text, within
+from ainerd.results import commands
+
+MOST_ANSWERS = 100  # commands whose answers are kept
+TAKEN_WITHIN_S = 12 * 3600.0  # an older `Take` is refused: the sample may have been changed
+FETCHED_WITHIN_S = 60.0  # beyond its `wait_s` an older `Next` is refused
+MOST_FETCHED = 20  # positions of scripts that are remembered
+MOST_HANDED_OUT = 1000  # suggestions that are remembered once they have a result
+HOLDS = "holds the campaign"  # the end of the answer to a program that must wait for a release
+NO_REASON = "asked for by a person"
+NOT_LEFT = "no position is left"
+
+
+def reduce(state: State, event: Event, rules: Rules) -> tuple[State, tuple[Effect, ...]]:
+    """Return the state after an event, and the effects that the sessions named in them write.
+
+    An event that comes twice changes nothing the second time.
+    """
+    fold = _Fold(state, event, rules)
+    if not isinstance(event, Measured):
+        fold.set(n_events=state.n_events + 1)
+    fold.take()
+    return fold.state, tuple(fold.effects)
+
+
+class _NotYet(Exception):
+    """Raised if a command must wait; the message gives the reason."""
+
+
+class _Fold:
+    """One step of the fold."""
+
+    def __init__(self, state: State, event: Event, rules: Rules) -> None:
+        self.state, self.event, self.rules, self.effects = state, event, rules, list[Effect]()
+
+    def take(self) -> None:
+        match self.event:
+            case Began(configured=configured):
+                self._begin(configured)
+            case Asked(command=command):
+                self._ask(self.event, command)
+            case Proposed(suggestion=suggestion, known=known):
+                self._propose(suggestion, known)
+            case HandedOut(suggestion=suggestion, by=by):
+                self._hand_out(suggestion, by)
+            case Unfinished(positions=positions):
+                for id, position in positions.items():
+                    self._fail(id, self.rules.position(position))
+                    self._status(id, "failed", "the exposure was not finished")
+            case Withdrawn(why=why, status=status, all=everything):
+                for each in self.mine if everything else filter(None, [self.own]):
+                    self._withdraw(each, why, status)
+            case Resumed(points=points):
+                self._resume(points)
+            case Measured():
+                self._measure(self.event)
+            case Claimed(claims=claims):
+                self.set(claims=claims)
+
+    def set(self, **changes: Any) -> None:
+        self.state = replace(self.state, **changes)
+
+    # what waits
+
+    @property
+    def mine(self) -> list[Ready]:
+        """What the session of the event is to measure."""
+        return queue_of(self.state, self.event.session)
+
+    @property
+    def own(self) -> Ready | None:
+        """The optimizer's suggestion of that session, if it waits."""
+        return next((each for each in self.mine if not each.created), None)
+
+    def _put(self, ready: Ready) -> None:
+        """Add a suggestion at the end; one with the same id is replaced, and its place stays."""
+        waiting = [*self.state.waiting]
+        place = next((i for i, each in enumerate(waiting) if each.id == ready.id), len(waiting))
+        waiting[place : place + 1] = [ready]
+        self.set(waiting=tuple(waiting))
+
+    def _remove(self, id: str) -> None:
+        self.set(waiting=tuple(each for each in self.state.waiting if each.id != id))
+
+    def _withdraw(self, stale: Ready, why: str, status: str = "withdrawn", by: str | None = None) -> None:
+        self._remove(stale.id)
+        status = status if stale.taken_by is None else "failed"
+        self.effects.append(SetStatus(stale.session, stale.id, status, why, by))
+
+    def _withdraw_own(self, why: str, by: str) -> None:
+        if (own := self.own) is not None:
+            self._withdraw(own, why, by=by)
+
+    def _change_window(self, bounds: Any, boxes: Iterable[Mapping[str, tuple[float, float]]], why: str) -> None:
+        """Change the window; withdraw the optimizer's suggestions, and the points of people that lie outside."""
+        window = self.state.window.changed(bounds, [*boxes])
+        self.set(window=window)
+        for each in self.state.waiting:
+            if not each.created or self.state.objection(each.suggestion):
+                self._withdraw(each, why, by="person")
+
+    def _fail(self, id: str, position: Mapping[str, float]) -> None:
+        self.set(failed={**self.state.failed, id: position})
+
+    def _status(self, id: str, status: str, why: str | None = None, by: str | None = None, **more: Any) -> None:
+        self.effects.append(SetStatus(self.event.session, id, status, why, by, **more))
+
+    # events
+
+    def _begin(self, configured: Mapping[str, tuple[float, float]]) -> None:
+        """Take the bounds of the settings, if they have changed since an earlier session."""
+        if configured != self.state.configured:
+            self.set(configured=configured)
+            if self.event.session == self.rules.session:
+                boxes = self.state.window.excluded
+                self.set(window=self.rules.window.changed(self.rules.window.bounds, boxes))
+
+    def _propose(self, suggestion: dict[str, Any], known: int) -> None:
+        """Let a suggestion wait, unless one waits already, it may not be measured, or another session is to do so.
+
+        A position that another session has measured may be measured again, but not by a session that did not know it.
+        """
+        session, state, id = self.event.session, self.state, suggestion[ID_KEY]
+        ready = Ready(suggestion=suggestion, session=session, since=self.event.t)
+        if self.own is not None or id in state.measured or id in state.handed_out or state.objection(suggestion):
+            return
+        theirs = places_of_others(state, session, self.event.t, self.rules.shared_s, known)
+        if not any(self.rules.are_near(suggestion, place) for place in theirs.values()):
+            self._put(ready)
+            self.effects.append(Suggest(session, suggestion))
+
+    def _hand_out(self, suggestion: dict[str, Any], by: str | None, status: str = "accepted") -> None:
+        id = str(suggestion[ID_KEY])
+        self.rules.position(suggestion)
+        waiting = self.state.get(id)
+        by = (None if waiting is None else waiting.taken_by) or by
+        self._remove(id)
+        session, since, number = self.event.session, self.event.t, self.state.n_events
+        ready = Ready(suggestion=suggestion, session=session, since=since, number=number, taken_by=by)
+        handed_out = {**self.state.handed_out, id: ready}
+        for old in [*handed_out][:-MOST_HANDED_OUT]:
+            if not self.state.is_open(old):
+                del handed_out[old]
+        self.set(handed_out=handed_out)
+        self.effects.append(Suggest(self.event.session, suggestion, status, by))
+
+    def _resume(self, points: tuple[Ready, ...]) -> None:
+        session, shared = self.event.session, self.rules.shared_s > 0
+        kept = {each.id for each in points}
+        waiting = [each for each in self.state.waiting if each.session == session and each.id not in kept]
+        self.set(waiting=(*(each.model_copy(update={"session": session}) for each in points), *waiting))
+        handed_out = self.state.handed_out.items()
+        if not shared:  # nobody else can be measuring there; a script may
+            mine = {id: x for id, x in handed_out if x.session == session or id in self.state.fetched}
+            self.set(handed_out=mine)
+
+    def _measure(self, result: Measured) -> None:
+        self._remove(result.suggestion)
+        self.set(measured={result.suggestion: result.key, **self.state.measured})
+        if result.suggestion != result.key:
+            why, raw_uid = result.why, result.raw_uid
+            self._status(result.suggestion, "failed" if result.failed else "measured", why, raw_uid=raw_uid)
+
+    # commands
+
+    def _ask(self, asked: Asked, command: commands.Command) -> None:
+        """Execute a command. A second one with the same id changes nothing, and its answer stays."""
+        if command.id in self.state.answers:
+            return
+        try:
+            answer = self._execute(asked, command)
+        except _NotYet as reason:
+            waits = isinstance(command, commands.Next) and self._age_s(command.created) < command.wait_s
+            answer = Answer("waits" if waits else "refused", str(reason))
+        except ValueError as error:
+            answer = Answer("refused", str(error)[:300])
+        answers = {**self.state.answers, command.id: (command.do, answer)}
+        self.set(answers=dict([*answers.items()][-MOST_ANSWERS:]))
+
+    def _execute(self, asked: Asked, command: commands.Command) -> Answer:
+        text, suggestion, window = "", None, self.state.window
+        self._check_sender(command)
+        match command:
+            case commands.Next():
+                return self._fetch(asked, command)
+            case commands.Accept():
+                suggestion = self._first(asked).suggestion
+                self._hand_out(suggestion, command.signed)
+                self._log(command, "accepted {}", suggestion)
+                text = "the plan has received this position"
+            case commands.Take():
+                suggestion = self._take(asked, command)
+                text = "it is measured now" if command.now else self._place(command.suggestion)
+            case commands.Reject():
+                self._reject(command)
+                text = "the agent measures neither this position nor one close to it"
+            case commands.TakeBack():
+                self._take_back(command)
+                text = "the agent chooses again"
+            case commands.Hold():
+                if not (self.rules.has_accounts and self._is_held_by_a_person and not command.is_of_a_person):
+                    by, is_person = command.signed, command.is_of_a_person
+                    self.set(held={"by": by, "why": command.why, "t": self.event.t, "person": is_person})
+                self._log(command, "holds the campaign" + (f": {command.why}" if command.why else ""))
+                text = "the agent takes no new suggestion until somebody releases it"
+            case commands.Release():
+                if self.state.held is not None:
+                    self.set(held=None)
+                    self._log(command, "released the campaign")
+                text = "the plans continue"
+            case commands.Exclude():
+                self._change_window(window.bounds, [*window.excluded, command.region], "a region was excluded")
+                self._log(command, f"excluded {limits_text(command.region)}: {command.why or NO_REASON}")
+                text = "the agent suggests no position in this region"
+            case commands.Add():
+                suggestion = self._add(asked, command)
+                text = self._place(command.id)
+            case commands.Reorder():
+                self._reorder(command.order)
+                order = ", ".join(self.rules.text(each.suggestion) for each in self.mine)
+                self._log(command, f"put the points in another order: {order}")
+                text = f"the order is now {order}"
+            case commands.Name():
+                if asked.objection:
+                    raise ValueError(asked.objection)
+                others = {number: name for number, name in self.state.names.items() if number != command.regime}
+                self.set(names={**others, command.regime: command.name} if command.name else others)
+                regime = f"regime {command.regime}"
+                self._log(
+                    command,
+                    f"calls {regime} {command.name!r}" if command.name else f"took the name of {regime} away",
+                )
+                text = "the regime has this name now"
+            case commands.Reference():
+                self.set(reference=None if command.to == "automatic" else command.to)
+                self._log(command, f"chose the reference that steers: {command.to}")
+                text = f"{NAMES[command.to]} steers" if command.to in NAMES else "the agent chooses the reference"
+            case commands.SetBounds():
+                bounds = within(command.bounds, self.rules.window.bounds)
+                self._change_window(bounds, window.excluded, "the bounds were changed")
+                text = f"bounds are now {limits_text(self.state.window.bounds)}"
+                self._line(command, text)
+            case commands.SetExcluded():
+                self._change_window(window.bounds, command.regions, "the excluded regions were changed")
+                text = f"excluded are now {'; '.join(map(limits_text, command.regions)) or 'no regions'}"
+                self._line(command, text)
+            case commands.Note() | commands.Propose():  # these need no agent: `ResultStore.note`, `ResultStore.propose`
+                raise ValueError(f"{command.do!r} is not for an agent")
+        return Answer("done", text, suggestion)
+
+    def _first(self, asked: Asked) -> Ready:
+        """Return what is measured next; ValueError if nothing waits."""
+        if (first := first_of(self.state, asked.session, review=self.rules.review)) is None:
+            raise ValueError(asked.objection or NOT_LEFT)
+        if asked.objection:
+            raise ValueError(asked.objection)
+        return first
+
+    def _fetch(self, asked: Asked, command: commands.Next) -> Answer:
+        """Hand out the next position to a script."""
+        state, rules = self.state, self.rules
+        last = next((id for id in state.fetched[-1:] if id not in state.measured), None)
+        if (old_s := self._age_s(command.created)) > command.wait_s + FETCHED_WITHIN_S:
+            raise ValueError(f"it was asked for {old_s:.0f} s ago, and the script may be gone: ask again")
+        if state.held is not None:
+            raise _NotYet(f"{state.held['by']} {HOLDS}")
+        if rules.review and taken_of(state, asked.session, review=True) is None:
+            raise _NotYet(UNTAKEN)
+        if last is not None and command.wait_s:
+            before = rules.text(state.handed_out[last].suggestion)
+            raise _NotYet(f"no result has come from {before}, fetched before")
+        suggestion = self._first(asked).suggestion
+        self._hand_out(suggestion, command.signed, "taken")
+        if last is not None:
+            self._status(last, "superseded", "another position was fetched", command.signed)
+        id = str(suggestion[ID_KEY])
+        self.set(fetched=(*state.fetched, id)[-MOST_FETCHED:])
+        self._log(command, "fetched {}", suggestion)
+        fetched = {"suggestion": id, "position": rules.position(suggestion), "reason": suggestion["reason"]}
+        return Answer("done", suggestion["reason"], suggestion, fetched)
+
+    def _take(self, asked: Asked, command: commands.Take) -> dict[str, Any]:
+        id, state = command.suggestion, self.state
+        if id in state.handed_out or id in state.measured:
+            raise ValueError("it was measured already, or is being measured")
+        if command.now and self.rules.review and taken_of(state, asked.session, review=True) != id:
+            raise ValueError(f"{UNTAKEN}: this campaign is in review")
+        if (old_s := self._age_s(command.created)) > TAKEN_WITHIN_S:
+            raise ValueError(f"it was taken {old_s / 3600:.0f} h ago, when no agent was there: take or add a new one")
+        if command.now and state.held is not None:
+            raise ValueError(f"{state.held['by']} {HOLDS}")
+        waiting = state.get(id)
+        position = self.rules.position(command.position)
+        taken = {**command.terms, **position, ID_KEY: id, "reason": command.reason or NO_REASON}
+        if waiting is not None:
+            taken = waiting.suggestion
+        self.check_seen(command, position, taken if waiting is not None else {**taken, "reason": command.reason})
+        if waiting is None:
+            if objection := asked.objection or state.objection(taken):
+                self._status(id, "failed", objection)
+                raise ValueError(objection)
+            self._withdraw_own(f"{command.who} took another one", command.signed)
+        if command.now:
+            self._hand_out(taken, command.signed)
+            return taken
+        self._enqueue(asked, taken, command.created, command.signed)
+        self.effects.append(Suggest(asked.session, taken, "accepted", command.signed))
+        self._log(command, "took {}" + (f": {command.why}" if command.why else ""), taken)
+        return taken
+
+    def _enqueue(self, asked: Asked, suggestion: dict[str, Any], created: str, taken_by: str | None = None) -> None:
+        """Put a person's point behind those of others; one that was added keeps its place when it is taken."""
+        id = str(suggestion[ID_KEY])
+        if self.state.get(id) is None:
+            self._withdraw_own("a person's point comes first", "person")
+        session, since = asked.session, asked.t
+        ready = Ready(suggestion=suggestion, session=session, since=since, created=created, taken_by=taken_by)
+        self._put(ready)
+
+    def _take_back(self, command: commands.TakeBack) -> None:
+        """Withdraw a point of a person; its position may be suggested again."""
+        waiting = self.state.get(command.suggestion)
+        if waiting is None or not waiting.created:
+            raise ValueError("it does not wait any more: it is being measured, or it was withdrawn")
+        self._remove(waiting.id)
+        why = command.why or f"{command.who} took it back"
+        self._status(waiting.id, "withdrawn", why, command.signed, taken=True)
+        self._log(command, "took {} back", waiting.suggestion)
+
+    def _reject(self, command: commands.Reject) -> None:
+        id, position = command.suggestion, self.rules.position(command.position)
+        if id in self.state.measured:
+            raise ValueError("it was measured already")
+        waiting = self.state.get(id)
+        own = {**command.terms, **position, "reason": command.reason}
+        self.check_seen(command, position, own if waiting is None else waiting.suggestion)
+        self._remove(id)
+        if waiting is None and not command.failed:  # another suggestion has replaced it, maybe at the same place
+            self._withdraw_own("another suggestion was rejected", command.signed)
+        self._fail(id, position)
+        if command.failed:
+            self._status(id, "failed", command.why, command.signed)
+            return
+        why = command.why or NO_REASON
+        self._status(id, "rejected", why, command.signed)
+        self._log(command, f"rejected {{}}: {why}", {ID_KEY: id, **position})
+
+    def _add(self, asked: Asked, command: commands.Add) -> dict[str, Any]:
+        if command.id in self.state.measured:  # by a session that was killed before it could answer
+            raise ValueError("it was measured already")
+        if asked.objection or asked.suggestion is None:
+            raise ValueError(asked.objection or NOT_LEFT)
+        if objection := self.state.objection(asked.suggestion):
+            raise ValueError(objection)
+        self._enqueue(asked, asked.suggestion, command.created)
+        by, principal = command.signed, command.principal
+        self.effects.append(Suggest(asked.session, asked.suggestion, by=by, principal=principal))
+        self._log(command, f"wants {{}} next: {command.why or NO_REASON}", asked.suggestion)
+        return dict(asked.suggestion)
+
+    def _reorder(self, order: list[str]) -> None:
+        """Put the points with these ids first; ValueError if one does not wait, is not a person's, or comes twice."""
+        first = [self.state.get(id) for id in order]
+        for id, each in zip(order, first, strict=True):
+            if each is None or not each.created:
+                raise ValueError(f"{id[:60]!r} does not wait in the queue: it was measured, rejected or withdrawn")
+        if len(set(order)) < len(order):
+            raise ValueError("a point is named twice")
+        self.set(waiting=(*filter(None, first), *(each for each in self.state.waiting if each.id not in order)))
+
+    def _place(self, id: str) -> str:
+        """Return when a point is measured, in words."""
+        review = self.rules.review
+        waiting = [each for each in self.mine if not review or each.taken_by is not None or each.id == id]
+        before = next(i for i, each in enumerate(waiting) if each.id == id)
+        when = "it is measured next" if not before else f"it is number {before + 1} in the queue"
+        return f"{when}, once a person takes it" if review and waiting[before].taken_by is None else when
+
+    def _check_sender(self, command: commands.Command) -> None:
+        """Raise ValueError if the command needs a person with an account, and the server knows of none.
+
+        On a server with accounts any other sender, such as the key of a service or a program that writes to Tiled
+        directly, may ask for a point and restrict what is measured. It may not approve a suggestion in review, nor undo
+        what a person has decided. A server with one key cannot tell senders apart.
+        """
+        if not self.rules.has_accounts or command.is_of_a_person:
+            return
+        match command:
+            case commands.Take(now=True) | commands.Next() | commands.Add() | commands.Exclude() | commands.Hold():
+                return  # in review the first two get only what a person took
+            case commands.Take() | commands.Accept():
+                if not self.rules.review:
+                    return
+                raise ValueError("in review a person with an account takes a suggestion: nobody vouches for this")
+            case commands.Reject(failed=failed):
+                waiting = self.state.get(command.suggestion)
+                if failed or waiting is None or not waiting.created:
+                    return
+            case commands.Release() if not self._is_held_by_a_person:
+                return
+        raise ValueError(f"a person with an account decides this ({command.do!r}): nobody vouches for this")
+
+    @property
+    def _is_held_by_a_person(self) -> bool:
+        return self.state.held is not None and bool(self.state.held.get("person", True))
+
+    def check_seen(
+        self, command: commands.Take | commands.Reject, position: Mapping[str, float], waiting: Mapping[str, Any]
+    ) -> None:
+        """Raise ValueError if the suggestion differs from the one that the sender saw."""
+        now = self.rules.position(waiting)
+        shown = commands.seen(now, waiting["reason"], terms_of(waiting, self.rules.names), self.rules.settings)
+        if now != position or command.seen not in ("", shown):
+            raise ValueError(
+                f"the suggestion differs from the one that was seen, it is now at {self.rules.text(now)}: "
+                "look again, and decide on that"
+            )
+
+    def _log(self, command: commands.Command, text: str, suggestion: Mapping[str, Any] | None = None) -> None:
+        """Log a command. The position of the suggestion replaces ``{}`` in the text."""
+        line, ids = f"{command.who} {text}", {}
+        if suggestion is not None:
+            line = line.replace("{}", self.rules.text(suggestion), 1)
+            ids = {"suggestion_id": str(suggestion[ID_KEY])}
+        self._line(command, line, ids)
+
+    def _line(self, command: commands.Command, text: str, ids: Mapping[str, str] | None = None) -> None:
+        by = None if isinstance(command, commands.Next) else command.signed  # a script that measures decides nothing
+        self.effects.append(Line(self.event.session, text, command.log_key, by, ids or {}))
+
+    def _age_s(self, created: str) -> float:
+        return self.event.t - moment(created).timestamp()
+
+
+def queue_of(state: State, session: str) -> list[Ready]:
+    """Return what a session is to measure, in its order."""
+    return [each for each in state.waiting if each.session == session]
+
+
+def first_of(state: State, session: str, *, review: bool) -> Ready | None:
+    """Return what a session measures next: in review the first that a person took, if there is one."""
+    waiting = queue_of(state, session)
+    taken = [each for each in waiting if each.taken_by is not None] if review else []
+    return next(iter([*taken, *waiting]), None)
+
+
+def taken_of(state: State, session: str, *, review: bool) -> str | None:
+    """Return the id of the suggestion that a person took and that a session measures next, or None."""
+    first = first_of(state, session, review=review)
+    return first.id if first is not None and first.taken_by is not None else None
+
+
+def places_of_others(
+    state: State, session: str, t: float, shared_s: float, known: int = 0
+) -> dict[str, Mapping[str, Any]]:
+    """Return the positions to which other sessions have a right at time t, by suggestion.
+
+    These are those that wait, but not longer than `shared_s`, and all that were handed out, without those that have a
+    result and were handed out within the first `known` events.
+    """
+    others = ((id, each) for id, each in state.handed_out.items() if each.session != session)
+    handed_out: dict[str, Mapping[str, Any]] = {
+        id: each.suggestion for id, each in others if state.is_open(id) or each.number > known
+    }
+    theirs = (each for each in state.waiting if each.session != session)
+    recent = {each.id: each.suggestion for each in theirs if not shared_s or t - each.since < shared_s}
+    return handed_out | recent
+
+
+def seen_by(take: commands.Take, ready: Ready, state: State, rules: Rules) -> bool:
+    """Return whether a point is the one that a person saw when they took it."""
+    with suppress(ValueError):
+        fold = _Fold(state, Measured(session="", key="", suggestion=""), rules)
+        fold.check_seen(take, rules.position(take.position), ready.suggestion)
+        return True
+    return False
+
+
+def moment(created: str) -> datetime:
+    """Parse a time in ISO 8601; raise ValueError if the text is not one."""
+    return datetime.fromisoformat(created).astimezone(UTC)
+
+
+def age_s(created: str) -> float:
+    """Return the seconds since a time in ISO 8601."""
+    return (datetime.now(UTC) - moment(created)).total_seconds()
+
+
+def is_position(values: Mapping[str, Any], names: Iterable[str]) -> bool:
+    """Return whether all names have a finite number."""
+    return all(isinstance(x := values.get(name), int | float) and math.isfinite(x) for name in names)

@@ -1,0 +1,269 @@
+"""The fold of a campaign: pure, without Tiled, threads or a RunEngine."""
+
+import json
+import math
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ainerd.campaign._events import (
+    Asked,
+    Began,
+    Claimed,
+    HandedOut,
+    Line,
+    Measured,
+    Proposed,
+    Ready,
+    Resumed,
+    SetStatus,
+    Suggest,
+    Unfinished,
+    Withdrawn,
+    parse_event,
+)
+from ainerd.campaign._fold import first_of, places_of_others, queue_of, reduce, taken_of
+from ainerd.campaign._state import Rules, State, within
+from ainerd.results import commands
+from ainerd.results._records import plain
+from ainerd.steering import Window
+
+BOUNDS = {"x": (0.0, 10.0), "y": (0.0, 10.0)}
+RULES = Rules(session="me", window=Window(BOUNDS, knobs={}), beam_size=0.1)
+START = State(window=RULES.window)
+T = time.time()
+
+
+def suggestion(id, x=5.0, y=5.0, reason="unexplored"):
+    return {"_id": id, "x": x, "y": y, "reason": reason}
+
+
+def asked(command, session="me", x=3.0, y=3.0, **more):
+    """A command with what a session adds to it."""
+    added = suggestion(command.id, x, y) if isinstance(command, commands.Add) else None
+    return Asked(session=session, t=T, command=command, suggestion=added, **more)
+
+
+def fold(*events, state=START, rules=RULES):
+    effects = []
+    for event in events:
+        state, following = reduce(state, event, rules)
+        effects += following
+    return state, effects
+
+
+def proposed(id, x=5.0, y=5.0, session="me", t=T):
+    return Proposed(session=session, t=t, suggestion=suggestion(id, x, y))
+
+
+def test_a_position_is_proposed_handed_out_and_measured():
+    state, effects = fold(proposed("a"))
+    assert first_of(state, "me", review=False).id == "a" and first_of(state, "other", review=False) is None
+    state, more = fold(HandedOut(session="me", t=T, suggestion=suggestion("a")), state=state)
+    assert not state.waiting and state.is_open("a")
+    result = Measured(session="me", key="r", suggestion="a", raw_uid="run")
+    state, last = fold(result, state=state)
+    assert not state.is_open("a") and state.measured == {"a": "r"}
+    a = suggestion("a")
+    assert effects + more + last == [
+        Suggest("me", a), Suggest("me", a, "accepted"), SetStatus("me", "a", "measured", raw_uid="run")
+    ]  # fmt: skip
+
+
+def test_who_is_first_in_the_order_has_the_position():
+    one, other = proposed("a", session="one"), proposed("b", x=5.05, session="other")
+    for events, waits in (([one, other], "a"), ([other, one], "b")):
+        state, _ = fold(*events)
+        assert [each.id for each in state.waiting] == [waits]
+    state, _ = fold(one, HandedOut(session="one", t=T, suggestion=suggestion("a")), other)
+    assert not state.waiting
+    handed_out = HandedOut(session="one", t=T, suggestion=suggestion("a"))
+    measured = Measured(session="one", key="r", suggestion="a")
+    for known, waits in ((1, False), (2, True)):  # it was chosen before, or after the other one was handed out
+        state, _ = fold(one, handed_out, measured, other.model_copy(update={"known": known}))
+        assert bool(state.waiting) == waits
+    state, _ = fold(one, HandedOut(session="one", t=T, suggestion=suggestion("a")), proposed("c", session="one"))
+    assert [each.id for each in state.waiting] == ["c"]  # a session may measure its own spot again
+
+
+def test_a_proposal_of_another_session_keeps_its_place_for_a_time():
+    rules = replace(RULES, shared_s=60.0)
+    for age, is_free in ((59.0, False), (61.0, True)):
+        theirs, ours = proposed("a", session="other"), proposed("b", t=T + age)
+        state, _ = fold(theirs, ours, rules=rules)
+        assert (state.get("b") is not None) == is_free
+        assert bool(places_of_others(state, "me", T + age, 60.0)) != is_free
+    accepted = HandedOut(session="other", t=T, suggestion=suggestion("a"))
+    state, _ = fold(accepted, proposed("b", t=T + 1e6), rules=rules)
+    assert state.get("b") is None  # a position that was handed out keeps its place for ever
+
+
+def test_a_session_has_one_suggestion_of_its_own_and_queues_are_apart():
+    point = commands.Add(position={"x": 3.0, "y": 3.0})
+    state, _ = fold(proposed("a"), proposed("b", x=8.0), proposed("c", x=1.0, session="other"))
+    assert [each.id for each in state.waiting] == ["a", "c"]
+    state, effects = fold(asked(point), state=state)
+    assert [each.id for each in queue_of(state, "me")] == [point.id]
+    assert [each.id for each in queue_of(state, "other")] == ["c"]
+    assert effects[0] == SetStatus("me", "a", "withdrawn", "a person's point comes first", "person")
+
+
+def test_places_in_the_queue_and_in_review():
+    adds = [commands.Add(position={"x": float(x), "y": 3.0}) for x in (1, 2, 3, 4)]
+    events = [asked(add, x=add.position["x"]) for add in adds]
+    state, _ = fold(*events)
+    texts = [state.answers[add.id][1].text for add in adds]
+    assert texts == ["it is measured next", *(f"it is number {n} in the queue" for n in (2, 3, 4))]
+    review, taken = replace(RULES, review=True), {"position": adds[1].position, "reason": "unexplored"}
+    take = commands.Take(suggestion=adds[1].id, by="Ann", **taken)
+    state, _ = fold(*events, asked(take), rules=review)
+    texts = [state.answers[id][1].text for id in (adds[0].id, take.id)]
+    assert texts == ["it is measured next, once a person takes it", "it is measured next"]
+    assert first_of(state, "me", review=True).id == taken_of(state, "me", review=True) == adds[1].id
+    order = [adds[3].id, adds[2].id]
+    state, _ = fold(asked(commands.Reorder(order=order)), state=state, rules=review)
+    assert [each.id for each in state.waiting] == [*order, adds[0].id, adds[1].id]
+
+
+def test_other_bounds_and_boxes_withdraw_what_lies_outside_in_all_queues():
+    inside, outside = commands.Add(position={"x": 1.0, "y": 1.0}), commands.Add(position={"x": 9.0, "y": 9.0})
+    before = [asked(inside, x=1.0, y=1.0), asked(outside, "other", x=9.0, y=9.0), proposed("own", session="third")]
+    state, effects = fold(*before, asked(commands.SetBounds(bounds={"x": (0.0, 5.0), "y": (0.0, 10.0)})))
+    assert [each.id for each in state.waiting] == [inside.id]
+    withdrawn = {(x.session, x.suggestion) for x in effects if isinstance(x, SetStatus)}
+    assert withdrawn == {("other", outside.id), ("third", "own")}
+    state, _ = fold(asked(commands.Exclude(region={"x": (0.0, 2.0)})), state=state)
+    assert not state.waiting and state.window.excluded == [{"x": (0.0, 2.0)}]
+    wide, unknown = (
+        commands.SetBounds(bounds={"x": (-1.0, 5.0), "y": (0.0, 10.0)}),
+        commands.Exclude(region={"z": (0, 1)}),
+    )
+    after, _ = fold(asked(wide), asked(unknown), state=state)
+    assert after.window is state.window
+    assert {after.answers[x.id][1].status for x in (wide, unknown)} == {"refused"}
+
+
+def test_the_bounds_of_the_settings_count_once_they_have_changed():
+    narrow = asked(commands.SetBounds(bounds={"x": (0.0, 5.0), "y": (0.0, 10.0)}))
+    same, other = Began(session="me", t=T, configured=BOUNDS), {**BOUNDS, "y": (0.0, 7.0)}
+    state, _ = fold(same, narrow, same)
+    assert state.window.bounds["x"] == (0.0, 5.0)
+    state, _ = fold(Began(session="old", t=T, configured=other), narrow, same)
+    assert state.window.bounds == BOUNDS
+
+
+def test_a_session_that_is_alone_takes_over_the_points_of_people():
+    add = commands.Add(position={"x": 3.0, "y": 3.0})
+    accepted = HandedOut(session="dead", t=T, suggestion=suggestion("b", x=8.0))
+    state, _ = fold(asked(add, "dead"), proposed("c", x=1.0, session="dead"), accepted)
+    resumed = Resumed(session="me", t=T, points=tuple(each for each in state.waiting if each.created))
+    alone, _ = fold(resumed, state=state)
+    assert [(each.id, each.session) for each in alone.waiting] == [(add.id, "me")] and not alone.handed_out
+    shared, _ = fold(resumed, state=state, rules=replace(RULES, shared_s=60.0))
+    assert [*shared.handed_out] == ["b"]  # it may be measured now
+
+
+def test_exposures_that_failed_claims_and_withdrawals():
+    state, effects = fold(
+        proposed("a"), HandedOut(session="me", t=T, suggestion=suggestion("a")),
+        Unfinished(session="me", t=T, positions={"a": {"x": 5.0, "y": 5.0}}), Claimed(session="me", t=T, claims={"n": 1}),
+        proposed("b", x=1.0), Withdrawn(session="me", t=T, why="newer results", status="superseded"),
+    )  # fmt: skip
+    assert not state.is_open("a") and state.failed == {"a": {"x": 5.0, "y": 5.0}} and state.claims == {"n": 1}
+    assert effects[-1] == SetStatus("me", "b", "superseded", "newer results") and not state.waiting
+
+
+IDS, POINTS = st.sampled_from("abcdef"), st.tuples(st.integers(0, 10), st.integers(0, 10))
+WHO = st.sampled_from(["me", "other"])
+
+
+@st.composite
+def events(draw):
+    session, id, (x, y) = draw(WHO), draw(IDS), draw(POINTS)
+    position, box = {"x": float(x), "y": float(y)}, {"x": (x - 0.5, x + 0.5)}
+    verdict = {"suggestion": id, "position": position, "reason": "unexplored"}
+    kinds = [
+        lambda: proposed(id, x, y, session),
+        lambda: HandedOut(session=session, t=T, suggestion=suggestion(id, x, y)),
+        lambda: Measured(session=session, key=f"r{id}", suggestion=id),
+        lambda: Unfinished(session=session, t=T, positions={id: position}),
+        lambda: Withdrawn(session=session, t=T, why="so", all=draw(st.booleans())),
+        lambda: asked(commands.Add(id=f"add-{id}", position=position), session, x, y),
+        lambda: asked(commands.Take(**verdict, now=draw(st.booleans())), session),
+        lambda: asked(commands.Reject(**verdict), session),
+        lambda: asked(commands.TakeBack(suggestion=f"add-{id}"), session),
+        lambda: asked(commands.Exclude(id=f"box-{id}", region=box), session),
+        lambda: asked(commands.SetExcluded(id=f"lift-{id}", regions=[]), session),
+        lambda: asked(
+            draw(st.sampled_from([commands.Hold, commands.Release, commands.Accept, commands.Next]))(), session
+        ),
+        lambda: Resumed(session=session, t=T, points=()),
+    ]
+    return draw(st.sampled_from(kinds))()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(events(), max_size=12), st.booleans())
+def test_whatever_happens_the_state_is_sound_and_comes_back_from_plain_values(happened, review):
+    rules = replace(RULES, review=review)
+    state = START
+    for event in happened:
+        before, state = state, reduce(state, event, rules)[0]
+        assert known(reduce(before, event, rules)[0]) == known(state)  # the same event gives the same state
+        if isinstance(event, Asked):  # and a command that comes twice changes nothing
+            twice, effects = reduce(state, event, rules)
+            assert (replace(twice, n_events=state.n_events), effects) == (state, ())
+        ids = [each.id for each in state.waiting]
+        assert len(set(ids)) == len(ids) and not {*ids} & {*state.measured}
+        for session in ("me", "other"):
+            assert sum(not each.created for each in queue_of(state, session)) <= 1
+        assert not any(_is_excluded(state, each) for each in state.waiting if each.created)
+        written = event if isinstance(event, Measured) else parse_event(json.loads(json.dumps(plain(_record(event)))))
+        assert known(reduce(before, written, rules)[0]) == known(state)  # and so does its record
+    kept = State.of_plain(json.loads(json.dumps(plain(state.plain()))), rules)
+    for name in ("waiting", "failed", "held", "names", "fetched", "configured"):
+        assert getattr(kept, name) == getattr(state, name), name
+    assert kept.window.excluded == state.window.excluded and [*kept.answers] == [*state.answers]
+    assert {id for id in state.handed_out if state.is_open(id)} == {*kept.handed_out}
+
+
+def known(state):
+    return {**vars(state), "window": (state.window.bounds, state.window.excluded)}
+
+
+def _record(event):
+    return {**event.model_dump(), "kind": event.kind}
+
+
+def _is_excluded(state: State, each: Ready) -> bool:
+    place = np.array([each.suggestion[name] for name in ("x", "y")])
+    return state.window.objection(state.window.position(place)) is not None
+
+
+def test_an_event_of_nonsense_is_refused_in_a_line():
+    good = _record(proposed("a"))
+    for changes in (
+        {"kind": "dance"}, {"session": 7}, {"t": math.nan}, {"suggestion": {}}, {"suggestion": 7}, {"learned": [7]},
+        {"more": 1}, {"suggestion": {"_id": 5, "reason": "so"}},
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=r"^[^\n]+$"):
+            parse_event({**good, **changes})
+    assert parse_event(good) == proposed("a").model_copy(update={"id": good["id"]})
+    with pytest.raises(KeyError):
+        reduce(START, Proposed(session="me", suggestion={"_id": "a", "reason": "so"}), RULES)
+
+
+def test_lines_of_commands_are_written_once():
+    hold = commands.Hold(by="Ann", why="tea")
+    _, effects = fold(asked(hold), asked(hold))
+    assert effects == [Line("me", "Ann holds the campaign: tea", hold.log_key, "Ann")]
+
+
+def test_bounds_within_their_ceiling():
+    assert within({"x": (1.0, 2.0)}, BOUNDS) == {"x": (1.0, 2.0)}
+    with pytest.raises(ValueError, match="only the settings widen them"):
+        within({"x": (-1.0, 2.0)}, BOUNDS)
