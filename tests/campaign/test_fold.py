@@ -170,7 +170,8 @@ def test_a_session_that_is_alone_takes_over_the_points_of_people():
 def test_exposures_that_failed_claims_and_withdrawals():
     state, effects = fold(
         proposed("a"), HandedOut(session="me", t=T, suggestion=suggestion("a")),
-        Unfinished(session="me", t=T, positions={"a": {"x": 5.0, "y": 5.0}}), Claimed(session="me", t=T, claims={"n": 1}),
+        Unfinished(session="me", t=T, positions={"a": {"x": 5.0, "y": 5.0}}),
+        Claimed(session="me", t=T, claims={"n": 1}),
         proposed("b", x=1.0), Withdrawn(session="me", t=T, why="newer results", status="superseded"),
     )  # fmt: skip
     assert not state.is_open("a") and state.failed == {"a": {"x": 5.0, "y": 5.0}} and state.claims == {"n": 1}

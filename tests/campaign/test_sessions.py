@@ -231,8 +231,10 @@ def test_forged_events_undo_nothing_that_a_person_decided(shared, store):
     robots = Release(**ROBOT)
     assert give(session, robots) == "refused"
     before = decided(session)
-    forged = [Release(**ANN), SetExcluded(regions=[], **ANN), SetBounds(bounds=BOUNDS, **ANN),
-              Name(regime=0, name="X", **ANN), Reference(to="session", **ANN), robots, Hold(why="mine", **ROBOT)]  # fmt: skip
+    forged = [
+        Release(**ANN), SetExcluded(regions=[], **ANN), SetBounds(bounds=BOUNDS, **ANN), robots,
+        Name(regime=0, name="X", **ANN), Reference(to="session", **ANN), Hold(why="mine", **ROBOT),
+    ]  # fmt: skip
     for command in forged:
         metadata = command.model_dump(mode="json", exclude_none=True)
         store.events.append(event(kind="asked", command=metadata, id=command.id))

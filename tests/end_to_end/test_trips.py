@@ -110,10 +110,10 @@ def traced(session):
 
     session.RE(agent.explore(1))  # what is compiled or imported at first use
     agent.drain()
-    for jobs in (agent._jobs, agent._inbox):
+    for jobs in (agent._jobs, agent._own):
         jobs.submit(tracer.start)
     session.RE(plan())
-    for jobs in (agent._jobs, agent._inbox):
+    for jobs in (agent._jobs, agent._own):
         jobs.submit(tracer.stop)
     agent.drain()
     return tracer.stops

@@ -172,7 +172,7 @@ class State:
             now = time.monotonic()
             if self._shown is not self._campaign.state:
                 self._shown, self._is_new = self._campaign.state, True
-            if (self._is_new and not self._own.backlog) or now - written >= EVERY_S:
+            if (self._is_new and not (self._own.backlog or self._tiled.backlog)) or now - written >= EVERY_S:
                 written = now
                 self._write(everything=self._is_new)
                 if self._has_partners:

@@ -15,50 +15,32 @@ import httpx
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 
+from ainerd.campaign import _events as events
 from ainerd.campaign._atlas import Atlas, keep, remembered
 from ainerd.campaign._claims import Claims
-from ainerd.campaign._events import (
-    Asked,
-    Began,
-    Claimed,
-    Effect,
-    Event,
-    HandedOut,
-    Line,
-    Measured,
-    Proposed,
-    Ready,
-    Resumed,
-    SetStatus,
-    Suggest,
-    Unfinished,
-    Withdrawn,
-    Written,
-)
+from ainerd.campaign._events import Ready
 from ainerd.campaign._exposures import ExposureChoice, exposure_of
 from ainerd.campaign._fold import (
     NO_REASON,
     TAKEN_WITHIN_S,
     age_s,
-    first_of,
     is_position,
-    places_of_others,
-    queue_of,
     reduce,
     seen_by,
-    taken_of,
 )
+from ainerd.campaign._history import History
 from ainerd.campaign._ledger import Ledger, Notices
 from ainerd.campaign._optimizer import Travel, optimizer_of
-from ainerd.campaign._order import Inbox, Order
+from ainerd.campaign._order import Inbox
 from ainerd.campaign._partners import Partners
+from ainerd.campaign._proposals import MOST_TRIED, Proposals
 from ainerd.campaign._reference import SteeringReference
 from ainerd.campaign._sentences import sentences
-from ainerd.campaign._state import UNTAKEN, Answer, Rules, State
+from ainerd.campaign._state import Answer, Rules, State
 from ainerd.config import Steering
 from ainerd.exposures import Exposure
-from ainerd.results import AgentNode, ResultStore, commands, digest
-from ainerd.steering import DoseBook, Explorer, SampleMap, Window
+from ainerd.results import ResultStore, commands, digest
+from ainerd.steering import DoseBook, SampleMap, Window
 from ainerd.technique import Outcome, Technique
 from ainerd.words import utc_now
 
@@ -66,7 +48,6 @@ logger = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
 ANSWER_S = 60.0  # until a session answers a result of another session
 MAX_CONSECUTIVE_FAILURES = 5  # a plan stops after this many exposures in a row without a result
-MOST_TRIED = 50  # suggestions at places of other sessions, one after the other
 AWAY = "Tiled does not answer, so another session may measure there"
 
 
@@ -146,19 +127,6 @@ class Campaign:
         self._size, self._own, self._tiled, self._steering = technique.embedding_size, own, tiled, steering
         self._announce = announce
         self._weighs_travel = travel is not None or any(knob.costs for knob in steering.knobs.values())
-        self._store, self._node = store, AgentNode(store.container, str(store.agent))
-        self.ledger = Ledger(store, names, unit, principal)
-        self.atlas = Atlas(technique, store, names, known)
-        self.claims = Claims(technique)
-        self.notices = Notices(self.ledger, self._later, self.atlas.structure)
-        self.explorer = optimizer_of(technique, steering, self.atlas.label, unit, travel)
-        self.exposures: ExposureChoice | None = None
-        if book is not None:
-            assert steering.beam_size is not None  # checked by the settings
-            window, smallest = self.explorer.window, steering.smallest_feature
-            self.exposures = ExposureChoice(book.options, window, smallest, steering.beam_size, book)
-        self.reference = SteeringReference(self.claims, self.explorer)
-        self._partners = Partners(store, names, steering.partners)
         rules = Rules(
             session=uuid.uuid4().hex,
             window=Window(steering.bounds, unit=unit, knobs=steering.knobs),
@@ -169,7 +137,21 @@ class Campaign:
             shared_s=steering.shared_s,
             beam_size=steering.beam_size,
         )
-        self.order = Order(self._node, rules, own, self._vouched)
+        self._store, self.ledger = store, Ledger(store, names, unit, principal)
+        self._history = History(store, self.ledger, rules, own, tiled, self._insert)
+        self.order = self._history.order
+        self.atlas = Atlas(technique, store, names, known)
+        self.claims = Claims(technique)
+        self.notices = Notices(self.ledger, self._history.later, self.atlas.structure)
+        self.explorer = optimizer_of(technique, steering, self.atlas.label, unit, travel)
+        self.exposures: ExposureChoice | None = None
+        if book is not None:
+            assert steering.beam_size is not None  # checked by the settings
+            window, smallest = self.explorer.window, steering.smallest_feature
+            self.exposures = ExposureChoice(book.options, window, smallest, steering.beam_size, book)
+        self.reference = SteeringReference(self.claims, self.explorer)
+        self._partners = Partners(store, names, steering.partners)
+        self._proposals = Proposals(self._history, self.explorer, self.atlas, self._partners, self.exposures)
         self._seen: set[str] = set()  # keys of all results that are known
         self.results: set[str] = set()
         self._looked = time.monotonic()  # at the results of other sessions
@@ -196,13 +178,13 @@ class Campaign:
         """Continue with the state of earlier sessions."""
         configured = {name: (float(low), float(high)) for name, (low, high) in self._steering.bounds.items()}
         if configured != self.state.configured:
-            self._happen(Began(session=self.rules.session, configured=configured))
+            self._history.happen(events.Began(session=self.rules.session, configured=configured))
         if not self.claims.restore(self.state.claims):
             # an earlier session has announced these claims
             self.claims.update(self.atlas.exposures(), self.atlas.structure.components)
         self.reference.chosen = self.state.reference
         self.reference.judge_all()
-        self._expect()
+        self._proposals.expect()
 
     @_owned
     def resume(self) -> None:
@@ -215,11 +197,9 @@ class Campaign:
         points = [ready for each in left if each.created and (ready := self._approved(each)) is not None]
         handed_out = [each for id, each in self.state.handed_out.items() if self.state.is_open(id)]
         if left or any(each.session != me for each in handed_out):
-            self._happen(Resumed(session=me, points=tuple(points)))
-        effects, self.order.unwritten = self.order.unwritten, []
-        for effect in effects:
-            self._later(self._write, effect, again=True)
-        self._expect()
+            self._history.happen(events.Resumed(session=me, points=tuple(points)))
+        self._history.write_again()
+        self._proposals.expect()
 
     def _approved(self, left: Ready) -> Ready | None:
         """Return a point that may still be measured, or None.
@@ -235,7 +215,7 @@ class Campaign:
             return None
         if not self.rules.has_accounts or left.taken_by is None:
             return left
-        take, back = self.sealed(f"verdict-{left.id}"), self.sealed(f"back-{left.id}")
+        take, back = self._history.sealed(f"verdict-{left.id}"), self._history.sealed(f"back-{left.id}")
         if not isinstance(take, commands.Take) or not take.is_of_a_person or back is not None:
             return left.model_copy(update={"taken_by": None})
         if seen_by(take, left, self.state, self.rules):
@@ -253,13 +233,13 @@ class Campaign:
             before = (datetime.now(UTC) - timedelta(seconds=shared_s)).isoformat()
         state = self.state
         own = {each.id for each in state.waiting if each.session == self.rules.session} | {*state.handed_out}
-        self._later(self.ledger.close_open, known, own, before, is_shared=shared_s > 0)
+        self._history.later(self.ledger.close_open, known, own, before, is_shared=shared_s > 0)
 
     @_owned
     def end(self) -> None:
         """Withdraw what waits, because the session ends."""
-        if queue_of(self.state, self.rules.session):
-            self._happen(Withdrawn(session=self.rules.session, why="the session ended", all=True))
+        if self._history.queue:
+            self._history.happen(events.Withdrawn(session=self.rules.session, why="the session ended", all=True))
 
     # results
 
@@ -285,21 +265,21 @@ class Campaign:
             self.explorer.exposure_s = outcome.exposure_s
         is_measured = is_usable and elsewhere is None
         effects = self.order.happen(
-            Measured(
+            events.Measured(
                 session=self.rules.session, key=outcome.key, suggestion=outcome.trial_id, failed=not is_measured,
                 why=outcome.reason or elsewhere, raw_uid=outcome.raw_uid,
             )
         )  # fmt: skip
-        self._expect()
+        self._proposals.expect()
         # before its status is written: a plan in another process then takes no suggestion older than this result
-        self._renew()
+        self._proposals.renew()
         for effect in effects:
-            self._later(self._write, effect)
+            self._history.later(self._history.write, effect)
         if is_usable and elsewhere is not None:
-            self._later(self.ledger.note, elsewhere, raw_uid=outcome.raw_uid, result=outcome.key)
+            self._history.later(self.ledger.note, elsewhere, raw_uid=outcome.raw_uid, result=outcome.key)
         if is_new:
             self._report(outcome)
-        self._follow()
+        self._proposals.follow()
         return outcome
 
     def _report(self, outcome: Outcome) -> None:
@@ -308,24 +288,24 @@ class Campaign:
         had_alarm = bool(self.claims.alarm)
         lines = self.claims.update(self.atlas.exposures(), self.atlas.structure.components)
         ids: dict[str, Any] = {"raw_uid": outcome.raw_uid, "result": outcome.key}
-        self._later(self.ledger.finding_once if outcome.is_recalled else self.ledger.note, finding, **ids)
+        self._history.later(self.ledger.finding_once if outcome.is_recalled else self.ledger.note, finding, **ids)
         for line in lines:  # other sessions find it as well
             once = uuid.uuid5(uuid.NAMESPACE_OID, line).hex if self._steering.shared_s else None
-            self._later(self.ledger.note, line, once=once, **ids)
+            self._history.later(self.ledger.note, line, once=once, **ids)
             is_alarm = line == lines[-1] and bool(self.claims.alarm) != had_alarm
             self._announce("alarm" if is_alarm else "claim", line, outcome)
         if self._failures > 1:
             why = f": {outcome.reason}" if outcome.reason else ""
             self._announce("failure", f"the last {self._failures} exposures gave no result{why}", outcome)
         if lines:  # a claim is in the log before an event has it
-            self._happen(Claimed(session=self.rules.session, claims=self.claims.state()))
+            self._history.happen(events.Claimed(session=self.rules.session, claims=self.claims.state()))
         self._steer_by()
         before = self.atlas.regime_before(outcome, self.explorer.window, self._steering.beam_size)
         self.notices.post(outcome, before, *self.should_stop(), self.atlas.structure)
 
     def write_labels(self) -> None:
         """Write the labels of results that are not in Tiled yet, if Tiled answers. In the thread for Tiled."""
-        if not self._unlabelled or not self._is_there():
+        if not self._unlabelled or not self._history.is_there():
             return
         try:
             version = keep(self.atlas, self._store, self._own.ask)
@@ -349,7 +329,7 @@ class Campaign:
         An optimizer that cannot take a suggestion back is asked only after a result.
         """
         if trial_id in self.state.handed_out and self.explorer.takes_back:
-            self._follow()
+            self._proposals.follow()
 
     # people
 
@@ -369,26 +349,26 @@ class Campaign:
         state, _ = reduce(self.state, asked, self.rules)
         _, answer = state.answers[command.id]
         if answer.status != "waits":
-            self._happen(asked, first=isinstance(command, commands.Next | commands.Hold | commands.Release))
+            self._history.happen(asked, first=isinstance(command, commands.Next | commands.Hold | commands.Release))
             self._note_exposures(answer)
             self._follow_state()
-        self._expect()
+        self._proposals.expect()
         if isinstance(command, commands.TakeBack):
-            self._follow()
+            self._proposals.follow()
         return answer
 
     def is_recorded(self, id: str) -> bool:
         """Return whether Tiled has the command with this id, if it was executed."""
         return self._own.ask(partial(self.order.is_recorded, id))
 
-    def _asked(self, command: commands.Command) -> Asked:
+    def _asked(self, command: commands.Command) -> events.Asked:
         """Return a command with what the fold cannot know: a suggestion of the optimizer, and its objections."""
         suggestion, objection = None, ""
         try:
             match command:
                 case commands.Next() | commands.Accept():
                     if isinstance(command, commands.Accept) or self.state.held is None:
-                        ready = self._ready()
+                        ready = self._proposals.ready()
                         if self.rules.shared_s and not ready.created and not self.order.is_settled(ready.id):
                             raise ValueError(AWAY)
                 case commands.Add():
@@ -403,7 +383,7 @@ class Campaign:
                     raise ValueError(f"there is no regime {command.regime}")
         except ValueError as error:
             objection = str(error)
-        return Asked(session=self.rules.session, command=command, suggestion=suggestion, objection=objection)
+        return events.Asked(session=self.rules.session, command=command, suggestion=suggestion, objection=objection)
 
     def _note_exposures(self, answer: Answer) -> None:
         if self.exposures is not None and answer.suggestion is not None:
@@ -435,13 +415,13 @@ class Campaign:
 
         ``taken_by`` is the person who took one, or None; ``is_asked`` is whether a person took or added it.
         """
-        mine = queue_of(self.state, self.rules.session)
+        mine = self._history.queue
         return [{**x.suggestion, "taken_by": x.taken_by, "is_asked": bool(x.created)} for x in mine]
 
     @property
     def taken(self) -> str | None:
         """Id of the suggestion that a person took and that is measured next, or None."""
-        return taken_of(self.state, self.rules.session, review=self.rules.review)
+        return self._history.taken
 
     @property
     def measuring(self) -> str | None:
@@ -478,7 +458,7 @@ class Campaign:
     @_owned
     def peek(self) -> dict[str, Any]:
         """Return the next suggestion, without taking it; ValueError if no position is left."""
-        return dict(self._ready().suggestion)
+        return dict(self._proposals.ready().suggestion)
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
         """Hand out the next positions, to be measured now. The ready suggestion comes first.
@@ -488,12 +468,12 @@ class Campaign:
         """
         n = num_points or 1
         if not self.rules.shared_s:
-            return self._own.ask(partial(self._hand_out, n))
+            return self._own.ask(partial(self._proposals.hand_out, n))
         suggestions: list[dict[str, Any]] = []
         while len(suggestions) < n:
             if not self.settle():
                 raise ValueError(AWAY)
-            suggestions += self._own.ask(partial(self._hand_out, 1))
+            suggestions += self._own.ask(partial(self._proposals.hand_out, 1))
         return suggestions
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
@@ -513,7 +493,7 @@ class Campaign:
                 (added,) = self.explorer.register_suggestions([suggestion])
                 if self.exposures is not None:
                     added = self.exposures.completed({**suggestion, **added})
-                self._give(added, "person")
+                self._proposals.give(added, "person")
             registered.append(added)
         return registered
 
@@ -521,8 +501,8 @@ class Campaign:
     def register_failures(self, suggestions: Sequence[Mapping[str, Any]]) -> None:
         """Record exposures that could not be taken."""
         positions = {str(each[ID_KEY]): self.rules.position(each) for each in suggestions}
-        self._happen(Unfinished(session=self.rules.session, positions=positions))
-        self._expect()
+        self._history.happen(events.Unfinished(session=self.rules.session, positions=positions))
+        self._proposals.expect()
 
     @_owned
     def get_best_points(self) -> list[tuple[str, dict[str, float], dict[str, float | None]]]:
@@ -538,7 +518,7 @@ class Campaign:
 
     def checkpoint(self) -> None:
         """Write the events that are not in Tiled yet."""
-        self._later(self._flush)
+        self._history.later(self._history.flush)
 
     # other sessions
 
@@ -547,11 +527,10 @@ class Campaign:
 
         Raises httpx.HTTPError if Tiled does not answer.
         """
-        before = self.state
-        self._tiled.ask(partial(self.order.look, self._insert))
-        if self.state is not before or time.monotonic() - self._looked > ANSWER_S:
+        has_changed = self._history.look()
+        if has_changed or time.monotonic() - self._looked > ANSWER_S:
             self._tiled.ask(self._learn_from_others)
-        return self.state is not before
+        return has_changed
 
     def settle(self) -> bool:
         """Make sure that no other session measures the ready suggestion; return whether this is so.
@@ -572,7 +551,7 @@ class Campaign:
             ready = self._own.ask(self._fresh)
             if ready.created:
                 return True
-            self._tiled.ask(self._flush)
+            self._tiled.ask(self._history.flush)
             if self._own.ask(partial(self.order.is_settled, ready.id)):
                 return True
             if self.state.get(ready.id) is not None:
@@ -587,31 +566,30 @@ class Campaign:
     @_owned
     def _fresh(self) -> Ready:
         """Return the suggestion that is ready, or a new one if it has waited for too long."""
-        first = self._first
+        first = self._history.first
         if first is not None and not first.created and time.time() - first.since > self.rules.shared_s / 2:
-            self._withdraw_own("it has waited for too long", "superseded")
-        return self._ready()
+            self._proposals.withdraw_own("it has waited for too long", "superseded")
+        return self._proposals.ready()
 
     @_owned
     def _choose_again(self, why: str, status: Literal["withdrawn", "superseded"]) -> None:
-        self._withdraw_own(why, status)
-        self._follow()
+        self._proposals.withdraw_own(why, status)
+        self._proposals.follow()
 
-    def _insert(self, event: Written) -> None:
+    def _insert(self, event: events.Written) -> None:
         """Fold an event of another session, and withdraw what this session may not measure any more."""
-        before = queue_of(self.state, self.rules.session)
+        before = self._history.queue
         self.order.insert(event)
-        left = {each.id for each in queue_of(self.state, self.rules.session)}
+        left = {each.id for each in self._history.queue}
         gone = [each for each in before if each.id not in left and each.id not in self.state.measured]
         for each in gone:
-            if isinstance(event, Asked):
-                self._later(self.ledger.status, each.id, "withdrawn", "another session of this agent was told so")
-            else:
-                self._later(self.ledger.status, each.id, "superseded", "another session is to measure there")
+            told, taken = "another session of this agent was told so", "another session is to measure there"
+            why = ("withdrawn", told) if isinstance(event, events.Asked) else ("superseded", taken)
+            self._history.later(self.ledger.status, each.id, *why)
         self._follow_state()
-        self._expect()
+        self._proposals.expect()
         if gone:
-            self._follow()
+            self._proposals.follow()
 
     def _learn_from_others(self) -> None:
         """Learn the results of other sessions that are new in Tiled; choose again if there are any.
@@ -635,172 +613,11 @@ class Campaign:
         for outcome in new:
             if outcome.status != "failed":
                 self.atlas.learn(outcome)
-            self.order.happen(Measured(session="", key=outcome.key, suggestion=outcome.trial_id))
+            self.order.happen(events.Measured(session="", key=outcome.key, suggestion=outcome.trial_id))
         self._learn(new)
-        self._expect()
+        self._proposals.expect()
         if any(is_position(outcome.positions, self.rules.names) for outcome in new):
             self._choose_again("another session has measured", "superseded")
-
-    def _vouched(self, command: commands.Command) -> commands.Command:
-        """Return a command of another session; without a known sender unless the server vouches for it."""
-        metadata = command.model_dump(exclude_none=True)
-        try:
-            return commands.parse_command({**self._node.vouched(command.id, metadata), "id": command.id})
-        except (httpx.HTTPError, ValueError):  # Tiled is away, or it has no such command
-            return commands.parse_command(commands.unverified(metadata))
-
-    def sealed(self, id: str) -> commands.Command | None:
-        """Return the command with this id, if a server with accounts vouches for it."""
-        try:
-            return commands.parse_command({**self._node.vouched(id, {}), "id": id})
-        except (httpx.HTTPError, ValueError):  # Tiled is away, or there is no such command
-            return None
-
-    # inside: events
-
-    def _happen(self, event: Event, *, first: bool = False) -> None:
-        """Fold an event of this session; it is written later, and then its effects."""
-        effects = self.order.happen(event)
-        self._later(self._record, event, effects, first=first)
-
-    def _record(self, event: Event, effects: Sequence[Effect]) -> None:
-        """Write the events up to this one, and its effects. In the thread for Tiled."""
-        self._flush()
-        for effect in effects:
-            self._write(effect)
-        if not isinstance(event, Measured):
-            self.order.mark(event.id)
-
-    def _flush(self) -> None:
-        """Write the events that are not in Tiled, if it answers. In the thread for Tiled."""
-        if not self._is_there():
-            return
-        try:
-            self.order.flush(self._insert)
-        except httpx.HTTPError as error:  # the next event comes with them
-            logger.warning("events of %s are not written yet: %s", self._store.agent, error)
-
-    def _write(self, effect: Effect, *, again: bool = False) -> None:
-        """Write an effect, if it is this session's, or another time what an earlier session may have written."""
-        if effect.session != self.rules.session and not again:
-            return
-        match effect:
-            case Suggest(suggestion=suggestion, status=status, by=by, principal=principal):
-                self.ledger.suggested(suggestion, status, by, principal, again=again)
-            case SetStatus():
-                why, raw_uid, taken = effect.why, effect.raw_uid, effect.taken
-                self.ledger.status(effect.suggestion, effect.status, why, raw_uid, effect.by, taken=taken)
-            case Line(text=text, once=once, by=by, ids=ids):
-                self.ledger.note(text, once=once, by=by, **ids)
-
-    def _is_there(self) -> bool:
-        return not self._store.seems_away or bool(self._store.answers())
-
-    def _later(self, write: Callable[..., object], *args: Any, first: bool = False, **kwargs: Any) -> None:
-        self._tiled.write(partial(write, *args, **kwargs), first=first)
-
-    # inside: the next suggestion
-
-    @property
-    def _first(self) -> Ready | None:
-        return first_of(self.state, self.rules.session, review=self.rules.review)
-
-    def _ready(self) -> Ready:
-        """Return what is measured next; the optimizer chooses if nothing waits. ValueError if no position is left."""
-        for _ in range(MOST_TRIED):
-            if (first := self._first) is not None:
-                return first
-            self._propose(self._chosen(1)[0])
-        raise ValueError("other sessions are to measure at each position that was chosen")
-
-    def _propose(self, suggestion: dict[str, Any]) -> None:
-        known = self.order.n_in_tiled
-        self._happen(Proposed(session=self.rules.session, suggestion=suggestion, known=known))
-        self._expect()
-
-    def _follow(self) -> None:
-        """Prepare the next suggestion, if a position is left; otherwise the next caller of `peek` gets the error."""
-        with suppress(ValueError):
-            self._ready()
-
-    def _renew(self) -> None:
-        """Choose again after a result. If the choice is the same, the suggestion that waits stays as it is written.
-
-        Sessions that share a sample propose anew, because they then learn each other's results.
-        """
-        own = next((each for each in queue_of(self.state, self.rules.session) if not each.created), None)
-        if own is None:
-            return
-        if not (self.rules.shared_s or not self.explorer.takes_back):
-            self._expect(but=own.id)
-            new: dict[str, Any] | None = None
-            with suppress(ValueError):  # no position is left: the next caller of `peek` gets the error
-                new = self._chosen(1)[0]
-            if new is not None and _choice(new) == _choice(own.suggestion):
-                self._expect()
-                return
-            self._withdraw_own("newer results", "superseded")
-            if new is not None:
-                self._propose(new)
-            return
-        self._withdraw_own("newer results", "superseded")
-
-    def _withdraw_own(self, why: str, status: Literal["withdrawn", "superseded"]) -> None:
-        """Withdraw the optimizer's suggestion, if it waits."""
-        if any(not each.created for each in queue_of(self.state, self.rules.session)):
-            self._happen(Withdrawn(session=self.rules.session, why=why, status=status))
-            self._expect()
-
-    def _hand_out(self, n: int) -> list[dict[str, Any]]:
-        if self.rules.review:
-            self._ready()  # raises ValueError if no position is left
-            if self.taken is None or n > 1:
-                raise ValueError(f"{UNTAKEN}: this campaign is in review")
-        suggestions: list[dict[str, Any]] = []
-        while len(suggestions) < n and (first := self._first) is not None:
-            suggestions.append(first.suggestion)
-            self._give(first.suggestion)
-        for suggestion in self._chosen(n - len(suggestions)) if n > len(suggestions) else []:
-            suggestions.append(suggestion)
-            self._give(suggestion)
-        return suggestions
-
-    def _give(self, suggestion: dict[str, Any], by: str | None = None) -> None:
-        self._happen(HandedOut(session=self.rules.session, suggestion=suggestion, by=by))
-        if self.exposures is not None:
-            self.exposures.give(suggestion[ID_KEY], suggestion)
-        self._expect()
-
-    def _chosen(self, n: int) -> list[dict[str, Any]]:
-        """Return new suggestions, which regard paths and other techniques, with exposures if these are chosen."""
-        self.explorer.paths = [path.regimes for path in self.atlas.structure.paths]
-        self.explorer.holes = self.atlas.holes()
-        self.explorer.candidates = self._partners.candidates
-        return self.explorer.suggest(n) if self.exposures is None else [self._exposed() for _ in range(n)]
-
-    def _exposed(self) -> dict[str, Any]:
-        """Return a new suggestion with its exposure: the spot of the newest result again, or another one."""
-        assert self.exposures is not None
-        if (again := self.exposures.again()) is not None:
-            with suppress(ValueError):  # the bounds may have changed
-                return self.exposures.completed(self.explorer.register_suggestions([again])[0])
-        suggestion = self.explorer.suggest(1)[0]
-        try:
-            return self.exposures.completed(suggestion)
-        except ValueError:
-            if self.exposures.is_exposed(suggestion):  # the next suggestion lies elsewhere
-                self.explorer.register_failures([suggestion])
-            self._expect()
-            raise
-
-    def _expect(self, but: str | None = None) -> None:
-        """Give the optimizer the window, the positions that will be measured, and those that failed."""
-        state, rules = self.state, self.rules
-        mine = (each for each in (*state.handed_out.values(), *state.waiting) if each.session == rules.session)
-        open_ = {each.id: each.suggestion for each in mine if state.is_open(each.id) and each.id != but}
-        theirs = places_of_others(state, rules.session, time.time(), rules.shared_s)
-        self.explorer.window = state.window
-        self.explorer.expect({**theirs, **open_}, state.failed)
 
     def _follow_state(self) -> None:
         """Steer by the reference that people chose."""
@@ -814,7 +631,7 @@ class Campaign:
         p, compared = self.atlas.own_p(outcome)
         regime = self.atlas.add(outcome)
         self._unlabelled[outcome.key] = {"own_p": p, "own_regimes": compared}
-        self._later(self._label, outcome.key)
+        self._history.later(self._label, outcome.key)
         return replace(outcome, regime=regime, own_p=p, awaits_regime="")
 
     def _label(self, key: str) -> None:
@@ -840,8 +657,8 @@ class Campaign:
     def _steer_by(self) -> None:
         """Steer by the reference, if it has changed, and log it."""
         if (line := self.reference.change()) is not None:
-            self._later(self.ledger.note, line)
-            self._withdraw_own("another reference steers", "superseded")
+            self._history.later(self.ledger.note, line)
+            self._proposals.withdraw_own("another reference steers", "superseded")
 
     def _learn(self, outcomes: Sequence[Outcome]) -> None:
         """Pass results with a known position to the explorer. It has no other source of results."""
@@ -871,11 +688,6 @@ class Campaign:
                 }
                 points.append(point)
         self.explorer.ingest(points)
-
-
-def _choice(suggestion: Mapping[str, Any]) -> dict[str, Any]:
-    """Return position, exposure and reason of a suggestion, without its id and the numbers behind the reason."""
-    return {name: x for name, x in suggestion.items() if name not in (ID_KEY, *Explorer.terms)}
 
 
 def _digest_of(technique: str, unit: str, steering: Steering) -> str:

@@ -94,11 +94,12 @@ class Asked(_Event):
 
 
 class Proposed(_Event):
-    """The optimizer chose a position, when it knew so many events."""
+    """The optimizer chose a position, when it knew so many events; `why` it replaces the one that waits."""
 
     kind: Literal["proposed"] = "proposed"
     suggestion: Suggestion
     known: int = 0
+    why: Text = ""
 
 
 class HandedOut(_Event):

@@ -13,23 +13,8 @@ from typing import Any
 
 from bluesky_adaptive.protocols import ID_KEY
 
-from ainerd.campaign._events import (
-    Asked,
-    Began,
-    Claimed,
-    Effect,
-    Event,
-    HandedOut,
-    Line,
-    Measured,
-    Proposed,
-    Ready,
-    Resumed,
-    SetStatus,
-    Suggest,
-    Unfinished,
-    Withdrawn,
-)
+from ainerd.campaign import _events as events
+from ainerd.campaign._events import Ready
 from ainerd.campaign._optimizer import terms_of
 from ainerd.campaign._reference import NAMES
 from ainerd.campaign._state import UNTAKEN, Answer, Rules, State, limits_text, within
@@ -45,13 +30,13 @@ NO_REASON = "asked for by a person"
 NOT_LEFT = "no position is left"
 
 
-def reduce(state: State, event: Event, rules: Rules) -> tuple[State, tuple[Effect, ...]]:
+def reduce(state: State, event: events.Event, rules: Rules) -> tuple[State, tuple[events.Effect, ...]]:
     """Return the state after an event, and the effects that the sessions named in them write.
 
     An event that comes twice changes nothing the second time.
     """
     fold = _Fold(state, event, rules)
-    if not isinstance(event, Measured):
+    if not isinstance(event, events.Measured):
         fold.set(n_events=state.n_events + 1)
     fold.take()
     return fold.state, tuple(fold.effects)
@@ -64,31 +49,31 @@ class _NotYet(Exception):
 class _Fold:
     """One step of the fold."""
 
-    def __init__(self, state: State, event: Event, rules: Rules) -> None:
-        self.state, self.event, self.rules, self.effects = state, event, rules, list[Effect]()
+    def __init__(self, state: State, event: events.Event, rules: Rules) -> None:
+        self.state, self.event, self.rules, self.effects = state, event, rules, list[events.Effect]()
 
     def take(self) -> None:
         match self.event:
-            case Began(configured=configured):
+            case events.Began(configured=configured):
                 self._begin(configured)
-            case Asked(command=command):
+            case events.Asked(command=command):
                 self._ask(self.event, command)
-            case Proposed(suggestion=suggestion, known=known):
-                self._propose(suggestion, known)
-            case HandedOut(suggestion=suggestion, by=by):
+            case events.Proposed(suggestion=suggestion, known=known, why=why):
+                self._propose(suggestion, known, why)
+            case events.HandedOut(suggestion=suggestion, by=by):
                 self._hand_out(suggestion, by)
-            case Unfinished(positions=positions):
+            case events.Unfinished(positions=positions):
                 for id, position in positions.items():
                     self._fail(id, self.rules.position(position))
                     self._status(id, "failed", "the exposure was not finished")
-            case Withdrawn(why=why, status=status, all=everything):
+            case events.Withdrawn(why=why, status=status, all=everything):
                 for each in self.mine if everything else filter(None, [self.own]):
                     self._withdraw(each, why, status)
-            case Resumed(points=points):
+            case events.Resumed(points=points):
                 self._resume(points)
-            case Measured():
+            case events.Measured():
                 self._measure(self.event)
-            case Claimed(claims=claims):
+            case events.Claimed(claims=claims):
                 self.set(claims=claims)
 
     def set(self, **changes: Any) -> None:
@@ -119,7 +104,7 @@ class _Fold:
     def _withdraw(self, stale: Ready, why: str, status: str = "withdrawn", by: str | None = None) -> None:
         self._remove(stale.id)
         status = status if stale.taken_by is None else "failed"
-        self.effects.append(SetStatus(stale.session, stale.id, status, why, by))
+        self.effects.append(events.SetStatus(stale.session, stale.id, status, why, by))
 
     def _withdraw_own(self, why: str, by: str) -> None:
         if (own := self.own) is not None:
@@ -137,7 +122,7 @@ class _Fold:
         self.set(failed={**self.state.failed, id: position})
 
     def _status(self, id: str, status: str, why: str | None = None, by: str | None = None, **more: Any) -> None:
-        self.effects.append(SetStatus(self.event.session, id, status, why, by, **more))
+        self.effects.append(events.SetStatus(self.event.session, id, status, why, by, **more))
 
     # events
 
@@ -149,11 +134,13 @@ class _Fold:
                 boxes = self.state.window.excluded
                 self.set(window=self.rules.window.changed(self.rules.window.bounds, boxes))
 
-    def _propose(self, suggestion: dict[str, Any], known: int) -> None:
+    def _propose(self, suggestion: dict[str, Any], known: int, why: str) -> None:
         """Let a suggestion wait, unless one waits already, it may not be measured, or another session is to do so.
 
         A position that another session has measured may be measured again, but not by a session that did not know it.
         """
+        if why and self.own is not None:
+            self._withdraw(self.own, why, "superseded")
         session, state, id = self.event.session, self.state, suggestion[ID_KEY]
         ready = Ready(suggestion=suggestion, session=session, since=self.event.t)
         if self.own is not None or id in state.measured or id in state.handed_out or state.objection(suggestion):
@@ -161,7 +148,7 @@ class _Fold:
         theirs = places_of_others(state, session, self.event.t, self.rules.shared_s, known)
         if not any(self.rules.are_near(suggestion, place) for place in theirs.values()):
             self._put(ready)
-            self.effects.append(Suggest(session, suggestion))
+            self.effects.append(events.Suggest(session, suggestion))
 
     def _hand_out(self, suggestion: dict[str, Any], by: str | None, status: str = "accepted") -> None:
         id = str(suggestion[ID_KEY])
@@ -176,7 +163,7 @@ class _Fold:
             if not self.state.is_open(old):
                 del handed_out[old]
         self.set(handed_out=handed_out)
-        self.effects.append(Suggest(self.event.session, suggestion, status, by))
+        self.effects.append(events.Suggest(self.event.session, suggestion, status, by))
 
     def _resume(self, points: tuple[Ready, ...]) -> None:
         session, shared = self.event.session, self.rules.shared_s > 0
@@ -188,7 +175,7 @@ class _Fold:
             mine = {id: x for id, x in handed_out if x.session == session or id in self.state.fetched}
             self.set(handed_out=mine)
 
-    def _measure(self, result: Measured) -> None:
+    def _measure(self, result: events.Measured) -> None:
         self._remove(result.suggestion)
         self.set(measured={result.suggestion: result.key, **self.state.measured})
         if result.suggestion != result.key:
@@ -197,7 +184,7 @@ class _Fold:
 
     # commands
 
-    def _ask(self, asked: Asked, command: commands.Command) -> None:
+    def _ask(self, asked: events.Asked, command: commands.Command) -> None:
         """Execute a command. A second one with the same id changes nothing, and its answer stays."""
         if command.id in self.state.answers:
             return
@@ -211,7 +198,7 @@ class _Fold:
         answers = {**self.state.answers, command.id: (command.do, answer)}
         self.set(answers=dict([*answers.items()][-MOST_ANSWERS:]))
 
-    def _execute(self, asked: Asked, command: commands.Command) -> Answer:
+    def _execute(self, asked: events.Asked, command: commands.Command) -> Answer:
         text, suggestion, window = "", None, self.state.window
         self._check_sender(command)
         match command:
@@ -282,7 +269,7 @@ class _Fold:
                 raise ValueError(f"{command.do!r} is not for an agent")
         return Answer("done", text, suggestion)
 
-    def _first(self, asked: Asked) -> Ready:
+    def _first(self, asked: events.Asked) -> Ready:
         """Return what is measured next; ValueError if nothing waits."""
         if (first := first_of(self.state, asked.session, review=self.rules.review)) is None:
             raise ValueError(asked.objection or NOT_LEFT)
@@ -290,7 +277,7 @@ class _Fold:
             raise ValueError(asked.objection)
         return first
 
-    def _fetch(self, asked: Asked, command: commands.Next) -> Answer:
+    def _fetch(self, asked: events.Asked, command: commands.Next) -> Answer:
         """Hand out the next position to a script."""
         state, rules = self.state, self.rules
         last = next((id for id in state.fetched[-1:] if id not in state.measured), None)
@@ -313,7 +300,7 @@ class _Fold:
         fetched = {"suggestion": id, "position": rules.position(suggestion), "reason": suggestion["reason"]}
         return Answer("done", suggestion["reason"], suggestion, fetched)
 
-    def _take(self, asked: Asked, command: commands.Take) -> dict[str, Any]:
+    def _take(self, asked: events.Asked, command: commands.Take) -> dict[str, Any]:
         id, state = command.suggestion, self.state
         if id in state.handed_out or id in state.measured:
             raise ValueError("it was measured already, or is being measured")
@@ -338,11 +325,13 @@ class _Fold:
             self._hand_out(taken, command.signed)
             return taken
         self._enqueue(asked, taken, command.created, command.signed)
-        self.effects.append(Suggest(asked.session, taken, "accepted", command.signed))
+        self.effects.append(events.Suggest(asked.session, taken, "accepted", command.signed))
         self._log(command, "took {}" + (f": {command.why}" if command.why else ""), taken)
         return taken
 
-    def _enqueue(self, asked: Asked, suggestion: dict[str, Any], created: str, taken_by: str | None = None) -> None:
+    def _enqueue(
+        self, asked: events.Asked, suggestion: dict[str, Any], created: str, taken_by: str | None = None
+    ) -> None:
         """Put a person's point behind those of others; one that was added keeps its place when it is taken."""
         id = str(suggestion[ID_KEY])
         if self.state.get(id) is None:
@@ -379,7 +368,7 @@ class _Fold:
         self._status(id, "rejected", why, command.signed)
         self._log(command, f"rejected {{}}: {why}", {ID_KEY: id, **position})
 
-    def _add(self, asked: Asked, command: commands.Add) -> dict[str, Any]:
+    def _add(self, asked: events.Asked, command: commands.Add) -> dict[str, Any]:
         if command.id in self.state.measured:  # by a session that was killed before it could answer
             raise ValueError("it was measured already")
         if asked.objection or asked.suggestion is None:
@@ -388,7 +377,7 @@ class _Fold:
             raise ValueError(objection)
         self._enqueue(asked, asked.suggestion, command.created)
         by, principal = command.signed, command.principal
-        self.effects.append(Suggest(asked.session, asked.suggestion, by=by, principal=principal))
+        self.effects.append(events.Suggest(asked.session, asked.suggestion, by=by, principal=principal))
         self._log(command, f"wants {{}} next: {command.why or NO_REASON}", asked.suggestion)
         return dict(asked.suggestion)
 
@@ -460,7 +449,7 @@ class _Fold:
 
     def _line(self, command: commands.Command, text: str, ids: Mapping[str, str] | None = None) -> None:
         by = None if isinstance(command, commands.Next) else command.signed  # a script that measures decides nothing
-        self.effects.append(Line(self.event.session, text, command.log_key, by, ids or {}))
+        self.effects.append(events.Line(self.event.session, text, command.log_key, by, ids or {}))
 
     def _age_s(self, created: str) -> float:
         return self.event.t - moment(created).timestamp()
@@ -504,7 +493,7 @@ def places_of_others(
 def seen_by(take: commands.Take, ready: Ready, state: State, rules: Rules) -> bool:
     """Return whether a point is the one that a person saw when they took it."""
     with suppress(ValueError):
-        fold = _Fold(state, Measured(session="", key="", suggestion=""), rules)
+        fold = _Fold(state, events.Measured(session="", key="", suggestion=""), rules)
         fold.check_seen(take, rules.position(take.position), ready.suggestion)
         return True
     return False

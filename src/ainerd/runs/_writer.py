@@ -386,7 +386,7 @@ class Writer:
             self.recorded.readings,
             embedding=None if record.embedding is None else np.array(record.embedding, np.float32),
             pace=self.technique.pace(record.summary),
-            is_of_another=record.agent != self.store.agent,
+            is_of_another=record.agent != self.agent,
         )
         if subject.series_id and subject.run.uid not in (record.raw_uids or ()):
             reason = f"series {subject.series_id} is closed: the run is not in it, give it another name"

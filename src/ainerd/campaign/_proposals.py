@@ -1,0 +1,151 @@
+"""Proposals: the next position is chosen, replaced by a better one, and handed out."""
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Literal
+
+from bluesky_adaptive.protocols import ID_KEY
+
+from ainerd.campaign import _events as events
+from ainerd.campaign._atlas import Atlas
+from ainerd.campaign._events import Ready
+from ainerd.campaign._exposures import ExposureChoice
+from ainerd.campaign._fold import places_of_others
+from ainerd.campaign._history import History
+from ainerd.campaign._optimizer import OtherOptimizer
+from ainerd.campaign._partners import Partners
+from ainerd.campaign._state import UNTAKEN
+from ainerd.steering import Explorer
+
+MOST_TRIED = 50  # suggestions at places of other sessions, one after the other
+
+
+class Proposals:
+    """Asks the optimizer for positions. The optimizer is a function of the results and of the state.
+
+    Parameters
+    ----------
+    history : History
+    explorer : Explorer or OtherOptimizer
+    atlas : Atlas
+        The holes of its paths are filled.
+    partners : Partners
+    exposures : ExposureChoice or None
+        With it each suggestion gets frame time, number of frames and transmission.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        explorer: Explorer | OtherOptimizer,
+        atlas: Atlas,
+        partners: Partners,
+        exposures: ExposureChoice | None,
+    ) -> None:
+        self._history, self._explorer, self._atlas, self._partners = history, explorer, atlas, partners
+        self._exposures = exposures
+
+    def ready(self) -> Ready:
+        """Return what is measured next; the optimizer chooses if nothing waits. ValueError if no position is left."""
+        for _ in range(MOST_TRIED):
+            if (first := self._history.first) is not None:
+                return first
+            self._propose(self._chosen(1)[0])
+        raise ValueError("other sessions are to measure at each position that was chosen")
+
+    def _propose(self, suggestion: dict[str, Any], why: str = "") -> None:
+        """Propose a suggestion; `why` it replaces the one that waits."""
+        known, session = self._history.order.n_in_tiled, self._history.rules.session
+        self._history.happen(events.Proposed(session=session, suggestion=suggestion, known=known, why=why))
+        self.expect()
+
+    def follow(self) -> None:
+        """Prepare the next suggestion, if a position is left; otherwise the next caller of `ready` gets the error."""
+        with suppress(ValueError):
+            self.ready()
+
+    def renew(self) -> None:
+        """Choose again after a result. If the choice is the same, the suggestion that waits stays as it is written.
+
+        Sessions that share a sample propose anew, because they then learn each other's results.
+        """
+        if (own := self._history.own) is None:
+            return
+        if self._history.rules.shared_s or not self._explorer.takes_back:
+            self.withdraw_own("newer results", "superseded")
+            return
+        self.expect(but=own.id)
+        new: dict[str, Any] | None = None
+        with suppress(ValueError):  # no position is left: the next caller of `ready` gets the error
+            new = self._chosen(1)[0]
+        if new is None:
+            self.withdraw_own("newer results", "superseded")
+        elif _choice(new) == _choice(own.suggestion):
+            self.expect()
+        else:
+            self._propose(new, "newer results")
+
+    def withdraw_own(self, why: str, status: Literal["withdrawn", "superseded"]) -> None:
+        """Withdraw the optimizer's suggestion, if it waits."""
+        if self._history.own is not None:
+            self._history.happen(events.Withdrawn(session=self._history.rules.session, why=why, status=status))
+            self.expect()
+
+    def hand_out(self, n: int) -> list[dict[str, Any]]:
+        """Hand out the next positions; ValueError if none is left, or, in review, if no person took one."""
+        if self._history.rules.review:
+            self.ready()  # raises ValueError if no position is left
+            if self._history.taken is None or n > 1:
+                raise ValueError(f"{UNTAKEN}: this campaign is in review")
+        suggestions: list[dict[str, Any]] = []
+        while len(suggestions) < n and (first := self._history.first) is not None:
+            suggestions.append(first.suggestion)
+            self.give(first.suggestion)
+        for suggestion in self._chosen(n - len(suggestions)) if n > len(suggestions) else []:
+            suggestions.append(suggestion)
+            self.give(suggestion)
+        return suggestions
+
+    def give(self, suggestion: dict[str, Any], by: str | None = None) -> None:
+        """Hand out a suggestion."""
+        self._history.happen(events.HandedOut(session=self._history.rules.session, suggestion=suggestion, by=by))
+        if self._exposures is not None:
+            self._exposures.give(suggestion[ID_KEY], suggestion)
+        self.expect()
+
+    def _chosen(self, n: int) -> list[dict[str, Any]]:
+        """Return new suggestions, which regard paths and other techniques, with exposures if these are chosen."""
+        self._explorer.paths = [path.regimes for path in self._atlas.structure.paths]
+        self._explorer.holes = self._atlas.holes()
+        self._explorer.candidates = self._partners.candidates
+        return self._explorer.suggest(n) if self._exposures is None else [self._exposed() for _ in range(n)]
+
+    def _exposed(self) -> dict[str, Any]:
+        """Return a new suggestion with its exposure: the spot of the newest result again, or another one."""
+        assert self._exposures is not None
+        if (again := self._exposures.again()) is not None:
+            with suppress(ValueError):  # the bounds may have changed
+                return self._exposures.completed(self._explorer.register_suggestions([again])[0])
+        suggestion = self._explorer.suggest(1)[0]
+        try:
+            return self._exposures.completed(suggestion)
+        except ValueError:
+            if self._exposures.is_exposed(suggestion):  # the next suggestion lies elsewhere
+                self._explorer.register_failures([suggestion])
+            self.expect()
+            raise
+
+    def expect(self, but: str | None = None) -> None:
+        """Give the optimizer the window, the positions that will be measured, and those that failed."""
+        state, rules = self._history.state, self._history.rules
+        mine = (each for each in (*state.handed_out.values(), *state.waiting) if each.session == rules.session)
+        open_ = {each.id: each.suggestion for each in mine if state.is_open(each.id) and each.id != but}
+        theirs = places_of_others(state, rules.session, time.time(), rules.shared_s)
+        self._explorer.window = state.window
+        self._explorer.expect({**theirs, **open_}, state.failed)
+
+
+def _choice(suggestion: Mapping[str, Any]) -> dict[str, Any]:
+    """Return position, exposure and reason of a suggestion, without its id and the numbers behind the reason."""
+    return {name: x for name, x in suggestion.items() if name not in (ID_KEY, *Explorer.terms)}

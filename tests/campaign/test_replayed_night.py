@@ -1,0 +1,101 @@
+"""A recorded night gives the same suggestions again, bit for bit: the events and the results hold all that decides."""
+
+import numpy as np
+import pytest
+from campaign_toys import Jobs, Store, outcome
+
+from ainerd.campaign import Campaign
+from ainerd.campaign._events import parse_event
+from ainerd.campaign._order import Order
+from ainerd.config import Steering
+from ainerd.results import commands
+from ainerd.results._agents import AgentNode
+
+STEERING = Steering(bounds={"x": (0.0, 10.0), "y": (0.0, 10.0)}, beam_size=0.1, smallest_feature=1.5)
+
+
+@pytest.fixture
+def night(make, technique, store):
+    """A night of results, verdicts, boxes and points of people; returns its outcomes by key."""
+    campaign, rng, outcomes = make(smallest_feature=1.5), np.random.default_rng(5), {}
+    for i in range(14):
+        does = rng.integers(6) if i > 2 else 5
+        if does == 0:
+            campaign.apply(commands.Add(position=dict(zip("xy", rng.uniform(0, 10, 2).tolist(), strict=True))))
+        elif does == 1:
+            ready = campaign.peek()
+            position = {name: ready[name] for name in "xy"}
+            campaign.apply(commands.Reject(suggestion=ready["_id"], position=position, reason=ready["reason"]))
+        elif does == 2:
+            low = float(rng.uniform(0, 9))
+            campaign.apply(commands.Exclude(region={"x": (low, low + 0.7)}))
+        elif does == 3:
+            campaign.apply(rng.choice([commands.Hold, commands.Release])())
+        (taken,) = campaign.suggest()
+        if does == 4:
+            campaign.register_failures([taken])
+            continue
+        x, y = taken["x"], taken["y"]
+        about = {"novelty_p": float(rng.uniform()), "trial_id": taken["_id"]}
+        outcomes[f"r{i}"] = outcome(f"r{i}", x, y, z=float(3 * (x > 5) + 6 * (y > 6)), **about)
+        campaign.answer(outcomes[f"r{i}"])
+    campaign.end()
+    return outcomes
+
+
+def numbers(suggestion):
+    """Position, terms and reason of a suggestion: all but its id."""
+    return {name: x for name, x in suggestion.items() if name != "_id"}
+
+
+def proposals(records):
+    return [numbers(record["suggestion"]) for record in records if record["kind"] == "proposed"]
+
+
+def test_a_recorded_night_gives_the_same_suggestions(night, technique, store, monkeypatch):
+    recorded, again = list(store.events), Store()
+    store.events, store.saved = [], {}
+    campaign, ids = Campaign(technique, again, STEERING, Jobs(), Jobs()), {}
+
+    def now(values):
+        """Return values with the ids of the suggestions of this night."""
+        return {name: ids.get(x, x) if isinstance(x, str) else x for name, x in values.items()}
+
+    for record in recorded:
+        event = parse_event(record)
+        for result in event.learned:
+            campaign.answer(outcome_again(night[result.key], now({"id": result.suggestion})["id"]))
+        match record["kind"]:
+            case "asked":
+                values = now(event.command.model_dump())
+                campaign.apply(commands.parse_command({**values, "id": values["id"]}))
+            case "handed out":
+                (taken,) = campaign.suggest()
+                assert numbers(taken) == numbers(event.suggestion)
+                ids[event.suggestion["_id"]] = taken["_id"]
+            case "unfinished":
+                campaign.register_failures([{"_id": now({"id": id})["id"], **x} for id, x in event.positions.items()])
+            case "proposed":
+                ids[event.suggestion["_id"]] = campaign.peek()["_id"]
+    assert proposals(store.events) == proposals(recorded) and len(proposals(recorded)) > 10
+
+
+def outcome_again(known, trial_id):
+    return outcome(
+        known.key, known.positions["x"], known.positions["y"], z=float(known.embedding[0]), trial_id=trial_id,
+        novelty_p=known.novelty_p,
+    )  # fmt: skip
+
+
+def test_the_state_at_each_moment_is_the_fold_up_to_there(night, make, store):
+    campaign, recorded = make(smallest_feature=1.5), list(store.events)
+    node = AgentNode(None, "toy")
+    for n in range(len(recorded) + 1):
+        store.events = recorded[:n]
+        order = Order(node, campaign.rules, Jobs(), lambda command: command)
+        order.begin({})
+        done = [record["command"]["do"] for record in recorded[:n] if record["kind"] == "asked"]
+        assert len(order.state.window.excluded) == done.count("exclude") and len(order.state.answers) == len(done)
+        handed_out = {record["suggestion"]["_id"] for record in recorded[:n] if record["kind"] == "handed out"}
+        assert {*order.state.handed_out} == handed_out
+    assert order.state.waiting == () and {*order.state.measured.values()} == {*night}
