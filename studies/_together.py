@@ -9,7 +9,6 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +27,7 @@ from ainerd.results import ResultRecord, ResultStore
 from ainerd.runs import Jobs
 from ainerd.server import connect, embedded_server, open_catalog
 from ainerd.technique import Analysis, Outcome, Regimes, Technique
+from ainerd.words import utc_now
 from studies import _hidden_maps as square
 from studies._tools import Case, Row, bootstrap
 
@@ -56,15 +56,16 @@ class Recorded(Technique):
 def session(address: str, key: str, case: tuple[int, int], number: int) -> None:
     """Measure until the process is ended; `case` is the hidden map and its seed."""
     client, hidden = connect(address, key), square.hidden_map(*case)
-    store, technique, jobs = ResultStore(client["ainerd"], agent=AGENT), Recorded(hidden), Jobs()
+    store, technique, own, tiled = ResultStore(client["ainerd"], agent=AGENT), Recorded(hidden), Jobs(), Jobs()
     steering = Steering(
         bounds=dict.fromkeys(("sample_x", "sample_y"), (0.0, square.WIDTH_MM)),
         smallest_feature=square.SMALLEST * square.WIDTH_MM,
         beam_size=BEAM_MM,
         shared_s=SHARED_S,
     )
-    campaign = Campaign(technique, store, steering, jobs.write)
-    jobs.start()
+    campaign = Campaign(technique, store, steering, own, tiled)
+    for jobs in (own, tiled):
+        jobs.start()
     rng = np.random.default_rng([*case, number])
     for i in range(MOST):
         (suggestion,) = campaign.suggest(1)
@@ -84,9 +85,8 @@ def session(address: str, key: str, case: tuple[int, int], number: int) -> None:
             raw_uid=id, key=record.key, trial_id=id, status="complete", positions=here, embedding=z,
             novelty_p=p, novel=analysis.novel,
         )  # fmt: skip
-        regime = campaign.assign(outcome)
-        store.complete(record.key, analysis, positions=here, **regime)
-        campaign.absorb(replace(outcome, regime=regime["regime"], own_p=regime["own_p"]))
+        store.complete(record.key, analysis, positions=here, awaits_regime=utc_now())
+        campaign.answer(outcome)
 
 
 def on_sample(seed: int, case: Case) -> Row:

@@ -105,9 +105,10 @@ def test_without_a_position_left_the_agent_keeps_watching(started):
     assert agent.suggest()["sample_x"] >= 6
 
 
-def test_new_bounds_in_the_settings_override_the_checkpoint(started):
-    assert AgentNode(started.client["ainerd"], "rheo_xpcs").checkpoint()["bounds"]["sample_y"] == [0.0, 9.0]
-    assert AgentNode(started.client["ainerd"], "nobody").checkpoint() == {}
+def test_new_bounds_in_the_settings_override_those_of_a_person(started):
+    asked = [event for _, event in AgentNode(started.client["ainerd"], "rheo_xpcs").events(0) if "command" in event]
+    (bounds,) = (event["command"]["bounds"] for event in asked if event["command"]["do"] == "set_bounds")
+    assert bounds["sample_y"] == [0.0, 9.0]
     started.settings.steering.bounds["sample_y"] = (0.0, 9.5)
     assert started.start_agent().bounds["sample_y"] == (0.0, 9.5)
 

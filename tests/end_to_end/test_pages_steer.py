@@ -354,7 +354,7 @@ def test_axes_of_the_latent_space_do_not_change(server):
     settings = SimpleNamespace(units={}, steering=steering, detector=detector)
 
     def writer():
-        made = State(store, technique, campaign, None, Jobs(), None, settings)
+        made = State(store, technique, campaign, None, Jobs(), Jobs(), None, settings)
         made._read_earlier()
         return made
 

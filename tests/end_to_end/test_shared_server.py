@@ -502,7 +502,7 @@ def test_review_cannot_be_bypassed_with_the_key_of_a_service(reviewed, asks):
 )
 def test_only_a_person_undoes_what_a_person_decided(reviewed, asks):
     agent, store = reviewed.agent, reviewed.store
-    node, decisions, bounds = AgentNode(store.container, "reviewed"), agent._campaign.decisions, agent.bounds
+    node, bounds = AgentNode(store.container, "reviewed"), agent.bounds
     forged = {"by": "reviewed", "verified": True, "person": True, "principal": "0" * 32}
 
     def sent(who, **command):
@@ -520,10 +520,10 @@ def test_only_a_person_undoes_what_a_person_decided(reviewed, asks):
         status, why = answer_to(store, command)
         assert status == "refused" and why.endswith("nobody vouches for this"), command
     assert sent("engine", do="release") == "refused"
-    assert decisions.held["by"] == "operator" and agent.bounds == bounds and len(agent.excluded) == 1
+    assert agent._campaign.state.held["by"] == "operator" and agent.bounds == bounds and len(agent.excluded) == 1
     with pytest.raises(ValueError, match="only the settings widen them"):
         agent.bounds = wide
-    assert sent("deputy", do="release") == "done" and decisions.held is None
+    assert sent("deputy", do="release") == "done" and agent._campaign.state.held is None
     agent.excluded = []
 
 
@@ -552,7 +552,7 @@ def test_a_proposal_is_approved_by_another_person(reviewed, asks, client, page):
 
     sent = f"verdict-{added['id']}"
     assert asks("reader", "GET", f"sealed/ainerd?agent=reviewed&id={sent}")[1]["command"]["by"] == "deputy"
-    sealed = reviewed.agent._campaign.sealed
+    sealed = reviewed.agent._campaign._history.sealed
     assert sealed(sent).by == "deputy" and sealed(sent).is_of_a_person and sealed("none") is None
     store.container["agents", digest({"agent": "reviewed"}), sent].update_metadata({"by": "operator"})
     assert asks("reader", "GET", f"sealed/ainerd?agent=reviewed&id={sent}") == (200, {"command": None})
