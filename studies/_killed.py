@@ -20,8 +20,9 @@ import numpy as np
 from bluesky_queueserver_api.zmq import REManagerAPI
 from tiled.client.container import Container
 
-from ainerd.agent import Observer, queueserver
+from ainerd.agent import Observer
 from ainerd.server import ServerError, connect
+from ainerd_queueserver.queue import steer as add_to_queue
 from studies._numbered import Beamline, Numbered, settings_of
 
 PATIENCE_S = 240.0
@@ -68,7 +69,7 @@ def steer(folder: Path, storage: Path, address: tuple[str, str], n: int, seed: i
     with _observing(folder, storage, address) as (observer, ends):
         manager = REManagerAPI(zmq_control_addr=os.environ["QSERVER_ZMQ_CONTROL_ADDRESS"])
         try:
-            queueserver.steer(observer, manager, detector="stack", stop=ends)
+            add_to_queue(observer, manager, detector="stack", stop=ends)
         except ValueError as error:
             if "no position is left" not in str(error):  # where it ends, too
                 raise

@@ -1,5 +1,6 @@
 """The command line of studies."""
 
+import importlib
 import re
 import sys
 from pathlib import Path
@@ -11,6 +12,11 @@ from studies._tools import Study, report
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "Makefile", *ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("studies/**/*.py")]
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("studies/[a-z]*.py")), ids=lambda path: path.stem)
+def test_a_study_can_be_imported(path):
+    assert importlib.import_module(f"studies.{path.stem}").study.__doc__
 
 
 def run(study, *arguments, monkeypatch, capsys):
