@@ -1,22 +1,19 @@
 """The campaign of one agent: it learns from results, suggests positions, and executes the commands of people."""
 
 import logging
-import math
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial, wraps
 from typing import Any, Literal, TypeVar
 
 import httpx
-import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign import _events as events
-from ainerd.campaign._atlas import Atlas, keep, remembered
+from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._claims import Claims
 from ainerd.campaign._events import Ready
 from ainerd.campaign._exposures import ExposureChoice, exposure_of
@@ -35,6 +32,7 @@ from ainerd.campaign._order import Inbox
 from ainerd.campaign._partners import Partners
 from ainerd.campaign._proposals import MOST_TRIED, Proposals
 from ainerd.campaign._reference import SteeringReference
+from ainerd.campaign._results import Results
 from ainerd.campaign._sentences import sentences
 from ainerd.campaign._state import Answer, Rules, State
 from ainerd.config import Steering
@@ -99,8 +97,6 @@ class Campaign:
     reference : SteeringReference
     ledger : Ledger
     notices : Notices
-    results : set of str
-        Keys of the complete results that are known.
     """
 
     def __init__(
@@ -123,8 +119,7 @@ class Campaign:
         remembered_ = self._remembered()
         known = [outcome for outcome in remembered_ if not outcome.awaits_regime]
         self._unanswered = [outcome for outcome in remembered_ if outcome.awaits_regime]  # by an earlier session
-        self._unlabelled: dict[str, dict[str, Any]] = {}  # labels that are not in Tiled yet, by key of the result
-        self._size, self._own, self._tiled, self._steering = technique.embedding_size, own, tiled, steering
+        self._own, self._tiled, self._steering = own, tiled, steering
         self._announce = announce
         self._weighs_travel = travel is not None or any(knob.costs for knob in steering.knobs.values())
         rules = Rules(
@@ -152,8 +147,10 @@ class Campaign:
         self.reference = SteeringReference(self.claims, self.explorer)
         self._partners = Partners(store, names, steering.partners)
         self._proposals = Proposals(self._history, self.explorer, self.atlas, self._partners, self.exposures)
-        self._seen: set[str] = set()  # keys of all results that are known
-        self.results: set[str] = set()
+        self._results = Results(
+            store, steering, self._history, self.atlas, self.explorer, self.reference, self.exposures,
+            technique.embedding_size, own.ask,
+        )  # fmt: skip
         self._looked = time.monotonic()  # at the results of other sessions
         self._failures = 0  # exposures in a row without a result
         self._found_before, self._began = known, utc_now()
@@ -161,7 +158,7 @@ class Campaign:
         for outcome in known:
             measured.setdefault(outcome.trial_id, outcome.key)
         self.order.begin(measured)
-        self._learn(known)
+        self._results.learn(known)
         self._take_up()
 
     @property
@@ -231,8 +228,8 @@ class Campaign:
         before, shared_s = self._began, self._steering.shared_s
         if shared_s:
             before = (datetime.now(UTC) - timedelta(seconds=shared_s)).isoformat()
-        state = self.state
-        own = {each.id for each in state.waiting if each.session == self.rules.session} | {*state.handed_out}
+        here = (*self.state.waiting, *self.state.handed_out.values())
+        own = {each.id for each in here if each.session == self.rules.session}
         self._history.later(self.ledger.close_open, known, own, before, is_shared=shared_s > 0)
 
     @_owned
@@ -251,16 +248,16 @@ class Campaign:
         the log are written after that. A recalled result (the run came again, or another process was faster) is
         learned once, and not logged unless it has no regime yet.
         """
-        if outcome.is_recalled and outcome.key in self.results:
+        if outcome.is_recalled and outcome.key in self._results.usable:
             return outcome
         is_usable, is_new = outcome.status != "failed", not outcome.is_recalled or bool(outcome.awaits_regime)
         if outcome.embedding is not None and is_new:
-            outcome = self._labelled(outcome)
+            outcome = self._results.labelled(outcome)
         if is_usable and not is_new:
             self.atlas.learn(outcome)
         self._failures = 0 if is_usable else self._failures + 1
-        elsewhere = self._elsewhere(outcome)
-        self._learn([outcome])
+        elsewhere = self._results.elsewhere(outcome)
+        self._results.learn([outcome])
         if outcome.exposure_s and self._weighs_travel:
             self.explorer.exposure_s = outcome.exposure_s
         is_measured = is_usable and elsewhere is None
@@ -303,25 +300,6 @@ class Campaign:
         before = self.atlas.regime_before(outcome, self.explorer.window, self._steering.beam_size)
         self.notices.post(outcome, before, *self.should_stop(), self.atlas.structure)
 
-    def write_labels(self) -> None:
-        """Write the labels of results that are not in Tiled yet, if Tiled answers. In the thread for Tiled."""
-        if not self._unlabelled or not self._history.is_there():
-            return
-        try:
-            version = keep(self.atlas, self._store, self._own.ask)
-            for key, label in list(self._unlabelled.items()):
-                try:
-                    self._store.label(key, regime=self.atlas.regime_of(key), atlas_version=version, **label)
-                except KeyError:  # somebody has removed the result
-                    logger.debug("result %s is gone", key)
-                except httpx.HTTPStatusError as error:
-                    if error.response.is_server_error:
-                        raise
-                    logger.warning("the regime of result %s is refused: %s", key, error)
-                del self._unlabelled[key]
-        except httpx.HTTPError as error:
-            logger.debug("labels are not written: %s", error)
-
     @_owned
     def begun(self, trial_id: str) -> None:
         """Prepare the suggestion that follows the run of a suggestion, which begins now, so that people can decide.
@@ -330,6 +308,15 @@ class Campaign:
         """
         if trial_id in self.state.handed_out and self.explorer.takes_back:
             self._proposals.follow()
+
+    def write_labels(self) -> None:
+        """Write the regimes of results that are not in Tiled yet, if Tiled answers. In the thread for Tiled."""
+        self._results.write_labels()
+
+    @property
+    def results(self) -> set[str]:
+        """Keys of the complete results that are known."""
+        return self._results.usable
 
     # people
 
@@ -598,14 +585,14 @@ class Campaign:
         """
         self._looked = time.monotonic()
         try:
-            if new := [] if self.ledger.seems_away else self._remembered(but=self._seen):
+            if new := [] if self.ledger.seems_away else self._remembered(but=self._results.known):
                 self._own.ask(partial(self._take_in, new, self._store.own_labels()))
         except httpx.HTTPError as error:
             logger.debug("results of other sessions are not read: %s", error)
 
     def _take_in(self, found: Sequence[Outcome], labels: Mapping[str, int]) -> None:
         self.atlas.follow(labels)
-        found = [outcome for outcome in found if outcome.key not in self._seen]
+        found = [outcome for outcome in found if outcome.key not in self._results.known]
         for outcome in found:
             if outcome.awaits_regime and age_s(outcome.awaits_regime) > ANSWER_S:
                 self.answer(outcome)
@@ -614,7 +601,7 @@ class Campaign:
             if outcome.status != "failed":
                 self.atlas.learn(outcome)
             self.order.happen(events.Measured(session="", key=outcome.key, suggestion=outcome.trial_id))
-        self._learn(new)
+        self._results.learn(new)
         self._proposals.expect()
         if any(is_position(outcome.positions, self.rules.names) for outcome in new):
             self._choose_again("another session has measured", "superseded")
@@ -624,70 +611,11 @@ class Campaign:
         self.reference.chosen = self.state.reference
         self._steer_by()
 
-    # inside: results
-
-    def _labelled(self, outcome: Outcome) -> Outcome:
-        """Return a result with its regime and own p-value, which are written later."""
-        p, compared = self.atlas.own_p(outcome)
-        regime = self.atlas.add(outcome)
-        self._unlabelled[outcome.key] = {"own_p": p, "own_regimes": compared}
-        self._history.later(self._label, outcome.key)
-        return replace(outcome, regime=regime, own_p=p, awaits_regime="")
-
-    def _label(self, key: str) -> None:
-        self.write_labels()
-        if key in self._unlabelled:
-            logger.warning("the regime of result %s is not written yet: Tiled does not take it", key)
-
-    def _elsewhere(self, outcome: Outcome) -> str | None:
-        """Return where a suggestion was measured in place of its position, in words; None if it was measured there.
-
-        The motors may differ from it by half of `Steering.smallest_feature`, by default a tenth of the window. The
-        result counts where they stood.
-        """
-        asked, window = self.state.handed_out.get(outcome.trial_id), self.explorer.window
-        if asked is None or not set(window.names) <= set(outcome.positions):
-            return None
-        off = window.position(np.array([outcome.positions[name] - asked.suggestion[name] for name in window.names]))
-        if np.linalg.norm(off[~window.is_apart]) <= (self._steering.smallest_feature or window.width / 10) / 2:
-            return None
-        there, here = (self.ledger.position_text(position) for position in (asked.suggestion, outcome.positions))
-        return f"the motors stood at {here} when {there} was to be measured: do they move?"
-
     def _steer_by(self) -> None:
         """Steer by the reference, if it has changed, and log it."""
         if (line := self.reference.change()) is not None:
             self._history.later(self.ledger.note, line)
             self._proposals.withdraw_own("another reference steers", "superseded")
-
-    def _learn(self, outcomes: Sequence[Outcome]) -> None:
-        """Pass results with a known position to the explorer. It has no other source of results."""
-        points, names = [], self.explorer.names
-        if self.exposures is not None:
-            self.exposures.learn(outcomes)
-        self._seen |= {outcome.key for outcome in outcomes}
-        first_results: dict[str, str] = {}
-        for outcome in outcomes:
-            if outcome.status != "failed":
-                self.results.add(outcome.key)
-            known = self.state.measured.get(outcome.trial_id) or outcome.key
-            first = first_results.setdefault(outcome.trial_id, known)
-            asked = self.state.handed_out.get(outcome.trial_id)
-            position = {**({} if asked is None else self.rules.position(asked.suggestion)), **outcome.positions}
-            if all(math.isfinite(position.get(name, math.nan)) for name in names):
-                z = outcome.embedding
-                id = outcome.trial_id if outcome.key == first else outcome.key  # two results are two points
-                p, novel = self.reference.verdict(id, outcome)
-                point = {
-                    **position,
-                    ID_KEY: id,
-                    "embedding": np.full(self._size, np.nan, np.float32) if z is None else z,
-                    "novelty_p": p,
-                    "novel": novel,
-                    "age_s": outcome.readings.get(self._steering.age),
-                }
-                points.append(point)
-        self.explorer.ingest(points)
 
 
 def _digest_of(technique: str, unit: str, steering: Steering) -> str:
