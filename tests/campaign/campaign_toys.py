@@ -104,9 +104,6 @@ class Store:
     def open_suggestions(self):
         return [record for record in reversed(self.saved.values()) if record.status in ("proposed", "accepted")]
 
-    def suggestions_with(self, status):
-        return [record for record in self.saved.values() if record.status == status]
-
     def newest_key(self):
         return next(reversed(self.rows), None)
 

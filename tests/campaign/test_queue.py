@@ -121,7 +121,7 @@ def requests(store, monkeypatch):
 
         return inner
 
-    for name in ("add_suggestion", "set_status", "open_suggestions", "suggestions_with"):
+    for name in ("add_suggestion", "set_status", "open_suggestions"):
         monkeypatch.setattr(store, name, counted(name))
     return made
 

@@ -112,7 +112,7 @@ class Observer:
         self._uri = str(client.context.api_uri)
         self._backup = settings.storage.directory / "unwritten"
 
-        self._jobs, self._own, self._tiled = map(Jobs, ("ainerd-analysis", "ainerd-campaign", "ainerd-tiled"))
+        self._jobs, self._own, self._tiled = map(Jobs, ("ainerd-analysis", "ainerd-campaign", "ainerd-catalog"))
         steering = settings.steering
         units = {settings.units.get(name, "") for name in steering.bounds}
         unit = units.pop() if len(units) == 1 else ""  # that all actuators share

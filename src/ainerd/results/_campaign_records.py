@@ -163,10 +163,6 @@ class CampaignRecords:
         newest = newest_nodes(self._suggestions, MOST_OPEN, agent=self.agent)
         return [record for record in _own(newest) if record.status in OPEN]
 
-    def suggestions_with(self, status: str) -> list[SuggestionRecord]:
-        """Return all suggestions of the agent with a status, but not those of others, in the order of creation."""
-        return [*_own(read_nodes(self._suggestions, agent=self.agent, status=status))]
-
     def is_logged(self, result: str) -> bool:
         """Return whether the log has a line with this key of a result. One request."""
         return newest_key(self._log, result=result) is not None
