@@ -79,8 +79,9 @@ def test_specs_of_stored_nodes(server):
     )
     store.log("a line")
     store.add_configuration(ConfigurationRecord(technique="rheo_xpcs", parameters={"size": 4}), {}, {})
-    AgentNode(ainerd, "a").save_checkpoint({"bounds": {}})
     agent = AgentNode(ainerd, "a")
+    agent.save_checkpoint({"bounds": {}})
+    agent.append(1, {"kind": "began"})
     agent.write_state({})
     agent.send(Take(suggestion="s"))
 
@@ -94,10 +95,13 @@ def test_specs_of_stored_nodes(server):
         "atlas": ([], ["AinerdAtlas 1.0"]),
         "checkpoints": ([], ["AinerdCheckpoint 1.0"]),
         "configurations": ([], ["AinerdConfiguration 1.0"]),
+        "events": ([], []),
         "log": (["AinerdLogbook 1.0"], ["AinerdLog 1.0"]),
         "results": (["AinerdResults 1.0"], ["AinerdResult 1.0"]),
         "suggestions": (["AinerdSuggestions 1.0"], ["AinerdSuggestion 1.0"]),
     }
+    (event,) = ainerd["events"].values().first().values()
+    assert (event.item["id"], specs(event)) == ("00000001", ["AinerdEvent 1.0"])
     (command,) = ainerd["agents"].values().first().values()
     assert specs(command) == ["AinerdCommand 1.0"] and command.path_parts[-1] == "verdict-s"
 

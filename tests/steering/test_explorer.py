@@ -164,11 +164,13 @@ def test_points_are_judged_again_by_id():
     assert [*trials_of(explorer)] == ["0", "1", "2"]
 
 
-def test_a_suggestion_keeps_its_place_under_another_id_and_one_of_another_session_may_fail():
+def test_an_explorer_expects_what_a_campaign_expects():
     explorer = Explorer(BOUNDS)
-    (suggestion,) = explorer.suggest(1)
-    explorer.rename(suggestion["_id"], "mine")
-    explorer.register_failures([{"_id": "theirs", "sample_x": 2.0, "sample_y": -3.0}])
+    dropped, suggestion = (explorer.suggest(1)[0] for _ in range(2))
+    failed = {"theirs": {"sample_x": 2.0, "sample_y": -3.0}}
+    for _ in range(2):  # the second time changes nothing
+        explorer.expect({"mine": suggestion}, failed)
+    assert dropped["_id"] not in trials_of(explorer)
     trials = trials_of(explorer)
     assert {id: (trial["sample_x"], trial["sample_y"], trial["failed"]) for id, trial in trials.items()} == {
         "mine": (*xy(suggestion), False),
@@ -177,6 +179,8 @@ def test_a_suggestion_keeps_its_place_under_another_id_and_one_of_another_sessio
     explorer.ingest([{"_id": "mine", **KNOWN}])
     explorer.register_failures([{"_id": "mine"}])  # too late: it was measured
     assert not trials_of(explorer)["mine"]["failed"]
+    explorer.expect({}, {"mine": {name: suggestion[name] for name in BOUNDS}})
+    assert not trials_of(explorer)["mine"]["failed"] and [*trials_of(explorer)] == ["theirs", "mine"]
 
 
 @pytest.mark.parametrize(
