@@ -21,9 +21,9 @@ from ainerd.campaign._fold import (
     NO_REASON,
     TAKEN_WITHIN_S,
     age_s,
+    is_as_seen,
     is_position,
     reduce,
-    seen_by,
 )
 from ainerd.campaign._history import History
 from ainerd.campaign._ledger import Ledger, Notices
@@ -215,7 +215,7 @@ class Campaign:
         take, back = self._history.sealed(f"verdict-{left.id}"), self._history.sealed(f"back-{left.id}")
         if not isinstance(take, commands.Take) or not take.is_of_a_person or back is not None:
             return left.model_copy(update={"taken_by": None})
-        if seen_by(take, left, self.state, self.rules):
+        if is_as_seen(take, left, self.rules):
             return left.model_copy(update={"created": take.created, "taken_by": take.signed})
         return left.model_copy(update={"taken_by": None})
 
@@ -370,7 +370,11 @@ class Campaign:
                     raise ValueError(f"there is no regime {command.regime}")
         except ValueError as error:
             objection = str(error)
-        return events.Asked(session=self.rules.session, command=command, suggestion=suggestion, objection=objection)
+        rules = self.rules
+        return events.Asked(
+            session=rules.session, command=command, suggestion=suggestion, objection=objection,
+            settings=rules.settings, review=rules.review,
+        )  # fmt: skip
 
     def _note_exposures(self, answer: Answer) -> None:
         if self.exposures is not None and answer.suggestion is not None:

@@ -84,13 +84,15 @@ class Asked(_Event):
     """Somebody gave a command.
 
     `suggestion` is the completed suggestion that an `Add` asks for. `objection` is a reason to refuse the command that
-    follows from results.
+    follows from results. `settings` and `review` are those of the session, see `Rules`.
     """
 
     kind: Literal["asked"] = "asked"
     command: commands.Command
     suggestion: Suggestion | None = None
     objection: Text = ""
+    settings: Id = ""
+    review: bool = False
 
 
 class Proposed(_Event):

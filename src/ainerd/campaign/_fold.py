@@ -200,7 +200,7 @@ class _Fold:
 
     def _execute(self, asked: events.Asked, command: commands.Command) -> Answer:
         text, suggestion, window = "", None, self.state.window
-        self._check_sender(command)
+        self._check_sender(command, asked.review)
         match command:
             case commands.Next():
                 return self._fetch(asked, command)
@@ -211,9 +211,9 @@ class _Fold:
                 text = "the plan has received this position"
             case commands.Take():
                 suggestion = self._take(asked, command)
-                text = "it is measured now" if command.now else self._place(command.suggestion)
+                text = "it is measured now" if command.now else self._place(command.suggestion, asked.review)
             case commands.Reject():
-                self._reject(command)
+                self._reject(asked, command)
                 text = "the agent measures neither this position nor one close to it"
             case commands.TakeBack():
                 self._take_back(command)
@@ -235,7 +235,7 @@ class _Fold:
                 text = "the agent suggests no position in this region"
             case commands.Add():
                 suggestion = self._add(asked, command)
-                text = self._place(command.id)
+                text = self._place(command.id, asked.review)
             case commands.Reorder():
                 self._reorder(command.order)
                 order = ", ".join(self.rules.text(each.suggestion) for each in self.mine)
@@ -271,7 +271,7 @@ class _Fold:
 
     def _first(self, asked: events.Asked) -> Ready:
         """Return what is measured next; ValueError if nothing waits."""
-        if (first := first_of(self.state, asked.session, review=self.rules.review)) is None:
+        if (first := first_of(self.state, asked.session, review=asked.review)) is None:
             raise ValueError(asked.objection or NOT_LEFT)
         if asked.objection:
             raise ValueError(asked.objection)
@@ -285,7 +285,7 @@ class _Fold:
             raise ValueError(f"it was asked for {old_s:.0f} s ago, and the script may be gone: ask again")
         if state.held is not None:
             raise _NotYet(f"{state.held['by']} {HOLDS}")
-        if rules.review and taken_of(state, asked.session, review=True) is None:
+        if asked.review and taken_of(state, asked.session, review=True) is None:
             raise _NotYet(UNTAKEN)
         if last is not None and command.wait_s:
             before = rules.text(state.handed_out[last].suggestion)
@@ -304,7 +304,7 @@ class _Fold:
         id, state = command.suggestion, self.state
         if id in state.handed_out or id in state.measured:
             raise ValueError("it was measured already, or is being measured")
-        if command.now and self.rules.review and taken_of(state, asked.session, review=True) != id:
+        if command.now and asked.review and taken_of(state, asked.session, review=True) != id:
             raise ValueError(f"{UNTAKEN}: this campaign is in review")
         if (old_s := self._age_s(command.created)) > TAKEN_WITHIN_S:
             raise ValueError(f"it was taken {old_s / 3600:.0f} h ago, when no agent was there: take or add a new one")
@@ -315,7 +315,8 @@ class _Fold:
         taken = {**command.terms, **position, ID_KEY: id, "reason": command.reason or NO_REASON}
         if waiting is not None:
             taken = waiting.suggestion
-        self.check_seen(command, position, taken if waiting is not None else {**taken, "reason": command.reason})
+        shown = taken if waiting is not None else {**taken, "reason": command.reason}
+        _check_seen(command, position, shown, self.rules, asked.settings)
         if waiting is None:
             if objection := asked.objection or state.objection(taken):
                 self._status(id, "failed", objection)
@@ -350,13 +351,13 @@ class _Fold:
         self._status(waiting.id, "withdrawn", why, command.signed, taken=True)
         self._log(command, "took {} back", waiting.suggestion)
 
-    def _reject(self, command: commands.Reject) -> None:
+    def _reject(self, asked: events.Asked, command: commands.Reject) -> None:
         id, position = command.suggestion, self.rules.position(command.position)
         if id in self.state.measured:
             raise ValueError("it was measured already")
         waiting = self.state.get(id)
         own = {**command.terms, **position, "reason": command.reason}
-        self.check_seen(command, position, own if waiting is None else waiting.suggestion)
+        _check_seen(command, position, own if waiting is None else waiting.suggestion, self.rules, asked.settings)
         self._remove(id)
         if waiting is None and not command.failed:  # another suggestion has replaced it, maybe at the same place
             self._withdraw_own("another suggestion was rejected", command.signed)
@@ -391,15 +392,14 @@ class _Fold:
             raise ValueError("a point is named twice")
         self.set(waiting=(*filter(None, first), *(each for each in self.state.waiting if each.id not in order)))
 
-    def _place(self, id: str) -> str:
+    def _place(self, id: str, review: bool) -> str:
         """Return when a point is measured, in words."""
-        review = self.rules.review
         waiting = [each for each in self.mine if not review or each.taken_by is not None or each.id == id]
         before = next(i for i, each in enumerate(waiting) if each.id == id)
         when = "it is measured next" if not before else f"it is number {before + 1} in the queue"
         return f"{when}, once a person takes it" if review and waiting[before].taken_by is None else when
 
-    def _check_sender(self, command: commands.Command) -> None:
+    def _check_sender(self, command: commands.Command, review: bool) -> None:
         """Raise ValueError if the command needs a person with an account, and the server knows of none.
 
         On a server with accounts any other sender, such as the key of a service or a program that writes to Tiled
@@ -412,7 +412,7 @@ class _Fold:
             case commands.Take(now=True) | commands.Next() | commands.Add() | commands.Exclude() | commands.Hold():
                 return  # in review the first two get only what a person took
             case commands.Take() | commands.Accept():
-                if not self.rules.review:
+                if not review:
                     return
                 raise ValueError("in review a person with an account takes a suggestion: nobody vouches for this")
             case commands.Reject(failed=failed):
@@ -426,18 +426,6 @@ class _Fold:
     @property
     def _is_held_by_a_person(self) -> bool:
         return self.state.held is not None and bool(self.state.held.get("person", True))
-
-    def check_seen(
-        self, command: commands.Take | commands.Reject, position: Mapping[str, float], waiting: Mapping[str, Any]
-    ) -> None:
-        """Raise ValueError if the suggestion differs from the one that the sender saw."""
-        now = self.rules.position(waiting)
-        shown = commands.seen(now, waiting["reason"], terms_of(waiting, self.rules.names), self.rules.settings)
-        if now != position or command.seen not in ("", shown):
-            raise ValueError(
-                f"the suggestion differs from the one that was seen, it is now at {self.rules.text(now)}: "
-                "look again, and decide on that"
-            )
 
     def _log(self, command: commands.Command, text: str, suggestion: Mapping[str, Any] | None = None) -> None:
         """Log a command. The position of the suggestion replaces ``{}`` in the text."""
@@ -453,6 +441,23 @@ class _Fold:
 
     def _age_s(self, created: str) -> float:
         return self.event.t - moment(created).timestamp()
+
+
+def _check_seen(
+    command: commands.Take | commands.Reject,
+    position: Mapping[str, float],
+    waiting: Mapping[str, Any],
+    rules: Rules,
+    settings: str,
+) -> None:
+    """Raise ValueError if the suggestion differs from the one that the sender saw, or the settings do."""
+    now = rules.position(waiting)
+    shown = commands.seen(now, waiting["reason"], terms_of(waiting, rules.names), settings)
+    if now != position or command.seen not in ("", shown):
+        raise ValueError(
+            f"the suggestion differs from the one that was seen, it is now at {rules.text(now)}: "
+            "look again, and decide on that"
+        )
 
 
 def queue_of(state: State, session: str) -> list[Ready]:
@@ -490,11 +495,10 @@ def places_of_others(
     return handed_out | recent
 
 
-def seen_by(take: commands.Take, ready: Ready, state: State, rules: Rules) -> bool:
-    """Return whether a point is the one that a person saw when they took it."""
+def is_as_seen(take: commands.Take, ready: Ready, rules: Rules) -> bool:
+    """Return whether a point is the one that a person saw when they took it, with the settings of now."""
     with suppress(ValueError):
-        fold = _Fold(state, events.Measured(session="", key="", suggestion=""), rules)
-        fold.check_seen(take, rules.position(take.position), ready.suggestion)
+        _check_seen(take, rules.position(take.position), ready.suggestion, rules, rules.settings)
         return True
     return False
 
