@@ -396,6 +396,12 @@ class Settings(BaseSettings):
         of_knobs = {name: knob.unit for name, knob in self.steering.knobs.items() if knob.unit}
         return of_knobs | {name: unit for name, unit in self.recorded.units.items() if name in self.steering.bounds}
 
+    @property
+    def unit(self) -> str:
+        """Unit that all actuators share; empty if they have several."""
+        units = {self.units.get(name, "") for name in self.steering.bounds}
+        return units.pop() if len(units) == 1 else ""
+
     @field_validator("webhook")
     @classmethod
     def _is_web_address(cls, webhook: SecretStr) -> SecretStr:

@@ -29,7 +29,7 @@ from ainerd.agent._disks import Disks
 from ainerd.agent._display import Display, Sentences, Suggestion, show_progress_of
 from ainerd.agent._state import LivePicture, State
 from ainerd.agent._webhook import Webhook
-from ainerd.campaign import Campaign, Travel, book_of
+from ainerd.campaign import Campaign, Travel, book_of, why
 from ainerd.config import Settings
 from ainerd.documents import Document, RunReader, documents_of
 from ainerd.forks import call_before_exit
@@ -39,7 +39,7 @@ from ainerd.server import Presence
 from ainerd.sources import Intake, Source, open_source
 from ainerd.technique import Outcome, Technique
 from ainerd.views import Logbook, status_panel
-from ainerd.words import number_of, rendered, scan_text
+from ainerd.words import labelled, number_of, rendered, scan_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -114,8 +114,6 @@ class Observer:
 
         self._jobs, self._own, self._tiled = map(Jobs, ("ainerd-analysis", "ainerd-campaign", "ainerd-catalog"))
         steering = settings.steering
-        units = {settings.units.get(name, "") for name in steering.bounds}
-        unit = units.pop() if len(units) == 1 else ""  # that all actuators share
         account = AgentNode(client["ainerd"], self.name).principal()
         self._campaign = Campaign(
             technique,
@@ -124,7 +122,7 @@ class Observer:
             self._own,
             self._tiled,
             readings=tuple(settings.recorded.readings),
-            unit=unit,
+            unit=settings.unit,
             principal=account,
             travel=travel,
             book=book_of(settings),
@@ -518,6 +516,14 @@ class Observer:
             return "there is no complete result yet"
         key = str(keys[-1]) if run is None else self.results.key(run)
         return Sentences(self.results.explain(key, details=details))
+
+    def why(self, run: str | float) -> Sentences:
+        """Return the campaign as it was when the position of a run was chosen: ``agent.why(12)``.
+
+        `run` is as for `explain`. Raises ValueError if the run was taken by hand.
+        """
+        lines = why(self._client["ainerd"], self._settings, self.results.key(run))
+        return Sentences(rendered(labelled(lines)))
 
     def _newest(self) -> str:
         table = self.results.table()

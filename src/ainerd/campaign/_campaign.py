@@ -122,16 +122,7 @@ class Campaign:
         self._own, self._tiled, self._steering = own, tiled, steering
         self._announce = announce
         self._weighs_travel = travel is not None or any(knob.costs for knob in steering.knobs.values())
-        rules = Rules(
-            session=uuid.uuid4().hex,
-            window=Window(steering.bounds, unit=unit, knobs=steering.knobs),
-            unit=unit,
-            review=steering.review,
-            settings=_digest_of(technique.name, unit, steering),
-            has_accounts=principal is not None,
-            shared_s=steering.shared_s,
-            beam_size=steering.beam_size,
-        )
+        rules = rules_of(steering, technique.name, unit, has_accounts=principal is not None)
         self._store, self.ledger = store, Ledger(store, names, unit, principal)
         self._history = History(store, self.ledger, rules, own, tiled, self._insert)
         self.order = self._history.order
@@ -622,6 +613,17 @@ class Campaign:
             self._proposals.withdraw_own("another reference steers", "superseded")
 
 
-def _digest_of(technique: str, unit: str, steering: Steering) -> str:
-    """Return the digest of the settings that a person relies on when they take a suggestion."""
-    return digest({"technique": technique, "unit": unit, "steering": steering.model_dump_json()})
+def rules_of(steering: Steering, technique: str, unit: str, *, has_accounts: bool) -> Rules:
+    """Return the settings of a new session, for a technique by its name and the unit of the actuators."""
+    # a person relies on these when they take a suggestion
+    settings = {"technique": technique, "unit": unit, "steering": steering.model_dump_json()}
+    return Rules(
+        session=uuid.uuid4().hex,
+        window=Window(steering.bounds, unit=unit, knobs=steering.knobs),
+        unit=unit,
+        review=steering.review,
+        settings=digest(settings),
+        has_accounts=has_accounts,
+        shared_s=steering.shared_s,
+        beam_size=steering.beam_size,
+    )

@@ -16,10 +16,10 @@ from ainerd import DEFAULT_TECHNIQUE, __version__
 from ainerd.cli._check import check, doctor, init
 from ainerd.cli._results import export, replay, report, similar
 from ainerd.cli._running import demo, fetch_next, serve, watch
-from ainerd.cli._status import log, status
+from ainerd.cli._status import log, status, why
 
 COMMANDS = (
-    watch, serve, status, log, replay, similar, export, report, init, check, doctor, demo,
+    watch, serve, status, log, why, replay, similar, export, report, init, check, doctor, demo,
 )  # fmt: skip
 REMOVED = {
     "archive": "end the sessions that use the server, and copy the folder storage.directory with cp -a",

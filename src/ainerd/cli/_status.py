@@ -1,4 +1,4 @@
-"""`ainerd status` and `ainerd log`: print the state and the log of an agent, without an effect on the agent."""
+"""`ainerd status`, `log` and `why`: print the state and the log of an agent, and an earlier state of its campaign."""
 
 import os
 import time
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ainerd.cli._shared import KEY, Config, Json, Tiled, place_of, results_at
+from ainerd.cli._shared import KEY, Config, Json, Tiled, key_of, place_of, results_at
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
@@ -78,6 +78,24 @@ def log(
                 time.sleep(POLL_S)
     if not shown:
         console.print("the log is empty")
+
+
+def why(
+    scan: Annotated[str, typer.Argument(help="Number of a scan, or the first characters of the key of its result.")],
+    config: Config = None,
+    tiled: Tiled = None,
+) -> None:
+    """Print why the position of a scan was chosen: the reason, and the campaign at that moment."""
+    from rich.console import Console
+
+    from ainerd.campaign import why as why_chosen
+    from ainerd.config import Settings
+    from ainerd.words import labelled
+
+    if config is None:
+        raise ValueError("no settings are named: give --config with the .toml of the instrument")
+    with results_at(tiled, config) as store:
+        Console().print(labelled(why_chosen(store.container, Settings.load(config), key_of(store, scan))))
 
 
 def waiting(unwritten: Path) -> dict[str, int]:

@@ -1,0 +1,149 @@
+"""The results of an agent: their regimes, which are written to Tiled, and what the optimizer learns from them."""
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import numpy as np
+from bluesky_adaptive.protocols import ID_KEY
+
+from ainerd.campaign._atlas import Atlas, keep
+from ainerd.campaign._exposures import ExposureChoice
+from ainerd.campaign._history import History
+from ainerd.campaign._optimizer import OtherOptimizer
+from ainerd.campaign._reference import SteeringReference
+from ainerd.config import Steering
+from ainerd.results import ResultStore
+from ainerd.steering import Explorer
+from ainerd.technique import Outcome
+
+logger = logging.getLogger(__name__)
+
+
+class Results:
+    """Gives new results their regimes, and passes all results to the optimizer.
+
+    Parameters
+    ----------
+    store : ResultStore
+        Store of the agent.
+    steering : Steering
+    history : History
+    atlas : Atlas
+    explorer : Explorer or OtherOptimizer
+    reference : SteeringReference
+        Its p-values steer.
+    exposures : ExposureChoice or None
+    size : int
+        Length of an embedding.
+    ask : callable
+        Does a job in the thread that owns the campaign.
+
+    Attributes
+    ----------
+    known : set of str
+        Keys of all results that are known.
+    usable : set of str
+        Keys of those that did not fail.
+    """
+
+    def __init__(
+        self,
+        store: ResultStore,
+        steering: Steering,
+        history: History,
+        atlas: Atlas,
+        explorer: Explorer | OtherOptimizer,
+        reference: SteeringReference,
+        exposures: ExposureChoice | None,
+        size: int,
+        ask: Callable[[Callable[[], Any]], Any],
+    ) -> None:
+        self._store, self._steering, self._history, self._atlas = store, steering, history, atlas
+        self._explorer, self._reference, self._exposures = explorer, reference, exposures
+        self._size, self._ask = size, ask
+        self.known: set[str] = set()
+        self.usable: set[str] = set()
+        self._unlabelled: dict[str, dict[str, Any]] = {}  # labels that are not in Tiled yet, by key of the result
+
+    def labelled(self, outcome: Outcome) -> Outcome:
+        """Return a result with its regime and own p-value, which are written later."""
+        p, compared = self._atlas.own_p(outcome)
+        regime = self._atlas.add(outcome)
+        self._unlabelled[outcome.key] = {"own_p": p, "own_regimes": compared}
+        self._history.later(self._label, outcome.key)
+        return replace(outcome, regime=regime, own_p=p, awaits_regime="")
+
+    def _label(self, key: str) -> None:
+        self.write_labels()
+        if key in self._unlabelled:
+            logger.warning("the regime of result %s is not written yet: Tiled does not take it", key)
+
+    def write_labels(self) -> None:
+        """Write the labels of results that are not in Tiled yet, if Tiled answers. In the thread for Tiled."""
+        if not self._unlabelled or not self._history.is_there():
+            return
+        try:
+            version = keep(self._atlas, self._store, self._ask)
+            for key, label in list(self._unlabelled.items()):
+                try:
+                    self._store.label(key, regime=self._atlas.regime_of(key), atlas_version=version, **label)
+                except KeyError:  # somebody has removed the result
+                    logger.debug("result %s is gone", key)
+                except httpx.HTTPStatusError as error:
+                    if error.response.is_server_error:
+                        raise
+                    logger.warning("the regime of result %s is refused: %s", key, error)
+                del self._unlabelled[key]
+        except httpx.HTTPError as error:
+            logger.debug("labels are not written: %s", error)
+
+    def elsewhere(self, outcome: Outcome) -> str | None:
+        """Return where a suggestion was measured in place of its position, in words; None if it was measured there.
+
+        The motors may differ from it by half of `Steering.smallest_feature`, by default a tenth of the window. The
+        result counts where they stood.
+        """
+        asked, window = self._history.state.handed_out.get(outcome.trial_id), self._explorer.window
+        if asked is None or not set(window.names) <= set(outcome.positions):
+            return None
+        off = window.position(np.array([outcome.positions[name] - asked.suggestion[name] for name in window.names]))
+        if np.linalg.norm(off[~window.is_apart]) <= (self._steering.smallest_feature or window.width / 10) / 2:
+            return None
+        there, here = (self._history.rules.text(position) for position in (asked.suggestion, outcome.positions))
+        return f"the motors stood at {here} when {there} was to be measured: do they move?"
+
+    def learn(self, outcomes: Sequence[Outcome]) -> None:
+        """Pass results with a known position to the explorer. It has no other source of results."""
+        points, names = [], self._explorer.names
+        if self._exposures is not None:
+            self._exposures.learn(outcomes)
+        self.known |= {outcome.key for outcome in outcomes}
+        first_results: dict[str, str] = {}
+        for outcome in outcomes:
+            if outcome.status != "failed":
+                self.usable.add(outcome.key)
+            known = self._history.state.measured.get(outcome.trial_id) or outcome.key
+            first = first_results.setdefault(outcome.trial_id, known)
+            asked = self._history.state.handed_out.get(outcome.trial_id)
+            position = {
+                **({} if asked is None else self._history.rules.position(asked.suggestion)),
+                **outcome.positions,
+            }
+            if all(math.isfinite(position.get(name, math.nan)) for name in names):
+                z = outcome.embedding
+                id = outcome.trial_id if outcome.key == first else outcome.key  # two results are two points
+                p, novel = self._reference.verdict(id, outcome)
+                point = {
+                    **position,
+                    ID_KEY: id,
+                    "embedding": np.full(self._size, np.nan, np.float32) if z is None else z,
+                    "novelty_p": p,
+                    "novel": novel,
+                    "age_s": outcome.readings.get(self._steering.age),
+                }
+                points.append(point)
+        self._explorer.ingest(points)
