@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial, wraps
 from typing import Any, Literal, TypeVar
@@ -149,7 +150,7 @@ class Campaign:
         for outcome in known:
             measured.setdefault(outcome.trial_id, outcome.key)
         self.order.begin(measured)
-        self._results.learn(known)
+        self.explorer.ingest(self._results.points(known))
         self._take_up()
 
     @property
@@ -243,12 +244,14 @@ class Campaign:
             return outcome
         is_usable, is_new = outcome.status != "failed", not outcome.is_recalled or bool(outcome.awaits_regime)
         if outcome.embedding is not None and is_new:
-            outcome = self._results.labelled(outcome)
+            p, compared = self.atlas.own_p(outcome)
+            outcome = replace(outcome, regime=self.atlas.add(outcome), own_p=p, awaits_regime="")
+            self._results.label(outcome.key, p, compared)
         if is_usable and not is_new:
             self.atlas.learn(outcome)
         self._failures = 0 if is_usable else self._failures + 1
         elsewhere = self._results.elsewhere(outcome)
-        self._results.learn([outcome])
+        self.explorer.ingest(self._results.points([outcome]))
         if outcome.exposure_s and self._weighs_travel:
             self.explorer.exposure_s = outcome.exposure_s
         is_measured = is_usable and elsewhere is None
@@ -596,7 +599,7 @@ class Campaign:
             if outcome.status != "failed":
                 self.atlas.learn(outcome)
             self.order.happen(events.Measured(session="", key=outcome.key, suggestion=outcome.trial_id))
-        self._results.learn(new)
+        self.explorer.ingest(self._results.points(new))
         self._proposals.expect()
         if any(is_position(outcome.positions, self.rules.names) for outcome in new):
             self._choose_again("another session has measured", "superseded")

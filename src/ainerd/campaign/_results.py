@@ -1,9 +1,8 @@
-"""The results of an agent: their regimes, which are written to Tiled, and what the optimizer learns from them."""
+"""The results of an agent: their regimes are written to Tiled, and they become points of the optimizer."""
 
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -24,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class Results:
-    """Gives new results their regimes, and passes all results to the optimizer.
+    """Writes the regimes of new results, and makes all results points of the optimizer.
 
     Parameters
     ----------
@@ -69,13 +68,10 @@ class Results:
         self.usable: set[str] = set()
         self._unlabelled: dict[str, dict[str, Any]] = {}  # labels that are not in Tiled yet, by key of the result
 
-    def labelled(self, outcome: Outcome) -> Outcome:
-        """Return a result with its regime and own p-value, which are written later."""
-        p, compared = self._atlas.own_p(outcome)
-        regime = self._atlas.add(outcome)
-        self._unlabelled[outcome.key] = {"own_p": p, "own_regimes": compared}
-        self._history.later(self._label, outcome.key)
-        return replace(outcome, regime=regime, own_p=p, awaits_regime="")
+    def label(self, key: str, own_p: float | None, own_regimes: list[int] | None) -> None:
+        """Let the thread for Tiled write the regime of a new result, and its p-value against others of the session."""
+        self._unlabelled[key] = {"own_p": own_p, "own_regimes": own_regimes}
+        self._history.later(self._label, key)
 
     def _label(self, key: str) -> None:
         self.write_labels()
@@ -116,8 +112,8 @@ class Results:
         there, here = (self._history.rules.text(position) for position in (asked.suggestion, outcome.positions))
         return f"the motors stood at {here} when {there} was to be measured: do they move?"
 
-    def learn(self, outcomes: Sequence[Outcome]) -> None:
-        """Pass results with a known position to the explorer. It has no other source of results."""
+    def points(self, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+        """Return the results with a known position as points for the optimizer, which has no other source of them."""
         points, names = [], self._explorer.names
         if self._exposures is not None:
             self._exposures.learn(outcomes)
@@ -146,4 +142,4 @@ class Results:
                     "age_s": outcome.readings.get(self._steering.age),
                 }
                 points.append(point)
-        self._explorer.ingest(points)
+        return points
