@@ -109,6 +109,27 @@ def test_events_are_written_when_tiled_is_back(make, store, monkeypatch):
     assert store.saved["mine"].status == "withdrawn"
 
 
+@pytest.mark.parametrize("looks", [False, True])
+def test_an_event_whose_answer_was_lost_is_written_once(make, store, monkeypatch, looks):
+    one, append = make(knobs=FEW), store.append
+
+    def lost(node, number, event):
+        append(number, event)
+        raise httpx.ReadTimeout("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ainerd.results.AgentNode.append", lost)
+        hold = Hold(why="tea")
+        one.apply(hold)
+    assert not one.is_recorded(hold.id)
+    if looks:
+        one.look()
+    one.apply(Release())
+    assert one.is_recorded(hold.id)
+    assert [event["command"]["do"] for event in store.events if event["kind"] == "asked"] == ["hold", "release"]
+    assert make(knobs=FEW).state.held is None
+
+
 def test_the_thread_that_reads_commands_obeys_the_hold_of_another_session(make, store):
     one, other = make(), make()
     reading = CommandReader(store, Node(), other, Jobs(), Jobs(), lambda: obeyed.append(1))

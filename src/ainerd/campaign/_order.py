@@ -126,7 +126,10 @@ class Order:
         return None
 
     def _accept(self, number: int, id: str) -> None:
-        """Note that the next event of this session is in Tiled."""
+        """Note that the next event of this session is in Tiled, if it has this id."""
+        following = self._next()
+        if following is None or following.id != id:
+            return
         self._numbers[id] = number
         while self._ahead:
             event = self._ahead.popleft()
@@ -152,7 +155,7 @@ class Order:
             if theirs is None or theirs.get("id") == event.id:
                 self._own.ask(partial(self._accept, number, event.id))
             else:
-                self._pass_on(self._parsed(theirs), insert)
+                self._pass_on(number, self._parsed(theirs), insert)
             self._number = number
         if self._number - self._snapshot >= SNAPSHOT_EVERY:
             self._node.save_checkpoint({"number": self._number, "state": self._own.ask(lambda: self._in_tiled).plain()})
@@ -166,14 +169,17 @@ class Order:
         for number, event in self._read():
             if number > self._number:
                 self._number = number
-                self._pass_on(event, insert)
+                self._pass_on(number, event, insert)
 
     def mark(self, id: str) -> None:
         """Note that the effects of an event of this session are written, if it is in Tiled."""
         self._written = max(self._written, self._numbers.pop(id, 0))
 
-    def _pass_on(self, event: Written | None, insert: Callable[[Written], object]) -> None:
-        if event is None or event.session == self.rules.session:
+    def _pass_on(self, number: int, event: Written | None, insert: Callable[[Written], object]) -> None:
+        if event is None:
+            return
+        if event.session == self.rules.session:  # written, but Tiled's answer was lost
+            self._own.ask(partial(self._accept, number, event.id))
             return
         if isinstance(event, Asked) and self.rules.has_accounts:
             event = event.model_copy(update={"command": self._vouched(event.command)})
