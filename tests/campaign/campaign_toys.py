@@ -44,7 +44,7 @@ class Store:
 
     def __init__(self, agent="toy"):
         self.agent, self.container = agent, {}
-        self.rows, self.points, self.owners = {}, {}, {}
+        self.rows, self.points = {}, {}
         self.once, self.given, self.labels = set(), {}, {}
         self.saved, self.lines, self.by, self.atlases, self.checkpoints = {}, [], [], [], {}
         self.events, self.sealed = [], {}  # records of events; commands that the server vouches for, by id
@@ -73,9 +73,6 @@ class Store:
 
     def embeddings(self):
         return pd.DataFrame.from_dict(self.points, orient="index")
-
-    def record(self, key):
-        return type("Record", (), {"agent": self.owners.get(key, self.agent)})
 
     def current_labels(self):
         return self.atlases[-1].labels if self.atlases else {}

@@ -154,7 +154,6 @@ def test_a_run_that_does_not_say_where_it_was_is_at_its_suggestion(make):
 def test_a_recalled_result_is_learned_once_and_not_logged(make, store):
     campaign = make()
     (accepted,) = campaign.suggest(1)
-    store.owners["theirs"] = "another"
     for _ in range(2):
         campaign.answer(of(accepted, "theirs", z=3.0, regime=7, is_recalled=True))
     assert store.lines == [] and store.status(accepted["_id"]) == ("measured", "toy")

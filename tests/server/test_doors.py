@@ -1,3 +1,4 @@
+import asyncio
 import hashlib
 import logging
 import re
@@ -10,7 +11,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, WebSocket
 
-from ainerd.server import embedded_server, listening
+from ainerd.server import doors, embedded_server, listening
 from ainerd.server.pages import _static
 from tests.doors import OPEN, SECRET, all_routes, ask, faults, fill, shared_server
 
@@ -241,3 +242,34 @@ def test_plotly_is_the_published_file():
         re.search(rb"plotly\.js \(cartesian - minified\) v([\d.]+)", path.read_bytes())[1].decode()
         == _static.PLOTLY_VERSION
     )
+
+
+@pytest.mark.parametrize(("method", "path", "together"), [
+    ("POST", "/api/v1/metadata/ainerd/log", 1), ("PATCH", "/api/v1/metadata/ainerd/results/a", 1),
+    ("GET", "/api/v1/metadata/ainerd/log", 4), ("PUT", "/api/v1/array/full/a", 4),
+])  # fmt: skip
+def test_requests_that_change_the_catalog_come_one_at_a_time_and_in_order(monkeypatch, method, path, together):
+    inside, most, order = [], [], []
+
+    async def app(scope, receive, send):
+        inside.append(scope["number"]), order.append(scope["number"])
+        most.append(len(inside))
+        await asyncio.sleep(0)
+        inside.remove(scope["number"])
+
+    async def scopes(scope):
+        return doors.READING | doors.WRITING
+
+    async def receive():
+        return {"type": "http.request", "body": b"{}"}
+
+    async def requests():
+        server = doors.Doors(app)
+        scope = {"type": "http", "method": method, "path": path, "headers": [], "query_string": b"", "root_path": ""}
+        await asyncio.gather(*(server({**scope, "number": i}, receive, None) for i in range(4)))
+
+    monkeypatch.setattr(doors, "scopes_of", scopes)
+    monkeypatch.setattr(doors, "admit", lambda scope: None)
+    monkeypatch.setattr(doors, "checks_scopes", lambda scope: True)
+    asyncio.run(requests())
+    assert max(most) == together and order == [0, 1, 2, 3]

@@ -222,7 +222,7 @@ class CommandReader:
             self._busy_since.pop(doing, None)
 
     def _answer(self, key: str) -> None:
-        """Write the answer to a command, once the checkpoint has it. A second time changes nothing."""
+        """Write the answer to a command, once its event is in Tiled. A second time changes nothing."""
         answer = self._answers.get(key)
         if answer is None:
             return

@@ -155,7 +155,7 @@ class Campaign:
 
     @property
     def state(self) -> State:
-        """What the events so far have decided."""
+        """State of the campaign after the events so far."""
         return self.order.state
 
     @property
@@ -343,7 +343,7 @@ class Campaign:
         return self._own.ask(partial(self.order.is_recorded, id))
 
     def _asked(self, command: commands.Command) -> events.Asked:
-        """Return a command with what the fold cannot know: a suggestion of the optimizer, and its objections."""
+        """Return the event of a command. It holds the suggestion and the objections of the optimizer, if it has any."""
         suggestion, objection = None, ""
         try:
             match command:
@@ -392,7 +392,7 @@ class Campaign:
         """Return the belief over position; None for an optimizer of the technique."""
         return self.explorer.map()
 
-    # what waits, and what is measured
+    # suggestions that wait, and those that are being measured
 
     @property
     def waiting(self) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ ALARM = (
     "instrument. Measure a known sample to find out"
 )
 SAMPLE, SESSION = "the whole sample is of one kind that the agent does not know", "differs from the rest of the session"
-MOST_FOUNDERS = 100  # of a claim; they are written with each checkpoint
+MOST_FOUNDERS = 100  # of a claim; they are written with each change of the claims
 APART = 1.25  # times the threshold of a gap, from which a kind differs from the session
 ByExposure = Mapping[str, tuple[int, float]]  # regime and p-value of each exposure by its key, in the order of arrival
 ByRegime = Mapping[int, Mapping[str, float]]

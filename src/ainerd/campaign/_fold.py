@@ -1,4 +1,4 @@
-"""The fold of a campaign: the state after an event, and what follows from it.
+"""The fold of a campaign: the state after an event, and the effects of the event.
 
 It reads no clock and no Tiled, and draws no random numbers, so each session that folds the same events has the same
 state.
@@ -79,11 +79,11 @@ class _Fold:
     def set(self, **changes: Any) -> None:
         self.state = replace(self.state, **changes)
 
-    # what waits
+    # waiting suggestions
 
     @property
     def mine(self) -> list[Ready]:
-        """What the session of the event is to measure."""
+        """Suggestions that the session of the event will measure, in their order."""
         return queue_of(self.state, self.event.session)
 
     @property
@@ -270,7 +270,7 @@ class _Fold:
         return Answer("done", text, suggestion)
 
     def _first(self, asked: events.Asked) -> Ready:
-        """Return what is measured next; ValueError if nothing waits."""
+        """Return the suggestion that is measured next; ValueError if none waits."""
         if (first := first_of(self.state, asked.session, review=asked.review)) is None:
             raise ValueError(asked.objection or NOT_LEFT)
         if asked.objection:
@@ -461,12 +461,12 @@ def _check_seen(
 
 
 def queue_of(state: State, session: str) -> list[Ready]:
-    """Return what a session is to measure, in its order."""
+    """Return the suggestions that a session will measure, in their order."""
     return [each for each in state.waiting if each.session == session]
 
 
 def first_of(state: State, session: str, *, review: bool) -> Ready | None:
-    """Return what a session measures next: in review the first that a person took, if there is one."""
+    """Return the suggestion that a session measures next; in review the first that a person took, if there is one."""
     waiting = queue_of(state, session)
     taken = [each for each in waiting if each.taken_by is not None] if review else []
     return next(iter([*taken, *waiting]), None)

@@ -1,4 +1,4 @@
-"""What happens in a campaign: its events, and what a session writes to Tiled because of them."""
+"""The history of a campaign: its events, and the writes to Tiled that follow from them."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -52,7 +52,7 @@ class History:
 
     @property
     def state(self) -> State:
-        """What the events so far have decided."""
+        """State of the campaign after the events so far."""
         return self.order.state
 
     @property
@@ -62,12 +62,12 @@ class History:
 
     @property
     def queue(self) -> list[Ready]:
-        """What this session is to measure, in its order."""
+        """Suggestions that this session will measure, in their order."""
         return queue_of(self.state, self.rules.session)
 
     @property
     def first(self) -> Ready | None:
-        """What this session measures next, if something waits."""
+        """The suggestion that this session measures next, if one waits."""
         return first_of(self.state, self.rules.session, review=self.rules.review)
 
     @property
@@ -82,11 +82,8 @@ class History:
 
     def _vouched(self, command: commands.Command) -> commands.Command:
         """Return a command of another session; without a known sender unless the server vouches for it."""
-        metadata = command.model_dump(exclude_none=True)
-        try:
-            return commands.parse_command({**self._node.vouched(command.id, metadata), "id": command.id})
-        except (httpx.HTTPError, ValueError):  # Tiled is away, or it has no such command
-            return commands.parse_command(commands.unverified(metadata))
+        sealed = self.sealed(command.id)
+        return sealed or commands.parse_command(commands.unverified(command.model_dump(exclude_none=True)))
 
     def sealed(self, id: str) -> commands.Command | None:
         """Return the command with this id, if a server with accounts vouches for it."""
@@ -118,7 +115,7 @@ class History:
             logger.warning("events of %s are not written yet: %s", self._store.agent, error)
 
     def write_again(self) -> None:
-        """Write what an earlier session may not have written, if no other session of the agent runs."""
+        """Write the effects that earlier sessions may not have written. Only for the single session of an agent."""
         effects, self.order.unwritten = self.order.unwritten, []
         for effect in effects:
             self.later(self.write, effect, again=True)
@@ -133,7 +130,7 @@ class History:
         return self.state is not before
 
     def write(self, effect: events.Effect, *, again: bool = False) -> None:
-        """Write an effect, if it is this session's, or another time what an earlier session may have written."""
+        """Write an effect of this session; with `again`, one that an earlier session may have written already."""
         if effect.session != self.rules.session and not again:
             return
         match effect:

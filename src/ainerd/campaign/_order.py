@@ -67,7 +67,7 @@ class Order:
         self.unwritten: list[Effect] = []  # that an earlier session may not have written
 
     def begin(self, measured: Mapping[str, str]) -> None:
-        """Fold what Tiled holds, with the results that have come since: key by suggestion. Called once."""
+        """Fold the events in Tiled. `measured` has the key of the first result of each suggestion. Called once."""
         self.state, self._number = self._saved()
         self._snapshot = self._number
         effects: list[tuple[int, Effect]] = []

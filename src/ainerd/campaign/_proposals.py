@@ -47,7 +47,10 @@ class Proposals:
         self._exposures = exposures
 
     def ready(self) -> Ready:
-        """Return what is measured next; the optimizer chooses if nothing waits. ValueError if no position is left."""
+        """Return the suggestion that is measured next. If none waits, the optimizer chooses one.
+
+        Raises ValueError if no position is left.
+        """
         for _ in range(MOST_TRIED):
             if (first := self._history.first) is not None:
                 return first

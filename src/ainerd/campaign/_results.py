@@ -113,7 +113,7 @@ class Results:
         return f"the motors stood at {here} when {there} was to be measured: do they move?"
 
     def points(self, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-        """Return the results with a known position as points for the optimizer, which has no other source of them."""
+        """Note that results are known, and return those with a position as points for the optimizer."""
         points, names = [], self._explorer.names
         if self._exposures is not None:
             self._exposures.learn(outcomes)

@@ -44,7 +44,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Rules:
-    """What no event changes: the settings of a session.
+    """The settings of a session, which no event changes.
 
     Attributes
     ----------

@@ -65,7 +65,9 @@ def why(ainerd: Container, settings: Settings, key: str) -> list[tuple[str, str,
     who = event.command.who if isinstance(event, events.Asked) else "the agent"
     queue = "; ".join(f"{rules.text(x.suggestion)}, {x.taken_by or ('a person' if x.created else 'the agent')}"
                       for x in state.waiting)  # fmt: skip
-    held = "no" if state.held is None else f"by {state.held['by']}" + (f": {why}" if (why := state.held["why"]) else "")
+    held = "no"
+    if state.held is not None:
+        held = ": ".join(filter(None, [f"by {state.held['by']}", state.held["why"]]))
     after = number_of(moment.n_results, "result")
     lines = {
         scan: f"at {rules.text(suggestion)}",
