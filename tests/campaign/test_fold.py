@@ -26,16 +26,18 @@ from ainerd.campaign._events import (
     Withdrawn,
     parse_event,
 )
-from ainerd.campaign._fold import first_of, places_of_others, queue_of, reduce, taken_of
+from ainerd.campaign._fold import reduce
 from ainerd.campaign._state import Rules, State, within
 from ainerd.results import commands
 from ainerd.results._records import plain
 from ainerd.steering import Window
+from ainerd.words import utc_now
 
 BOUNDS = {"x": (0.0, 10.0), "y": (0.0, 10.0)}
 RULES = Rules(session="me", window=Window(BOUNDS, knobs={}), beam_size=0.1)
-START = State(window=RULES.window)
+START = State.first(RULES)
 T = time.time()
+NOW = utc_now()
 
 
 def suggestion(id, x=5.0, y=5.0, reason="unexplored"):
@@ -62,7 +64,7 @@ def proposed(id, x=5.0, y=5.0, session="me", t=T):
 
 def test_a_position_is_proposed_handed_out_and_measured():
     state, effects = fold(proposed("a"))
-    assert first_of(state, "me", review=False).id == "a" and first_of(state, "other", review=False) is None
+    assert state.next("me", review=False).id == "a" and state.next("other", review=False) is None
     state, more = fold(HandedOut(session="me", t=T, suggestion=suggestion("a")), state=state)
     assert not state.waiting and state.is_open("a")
     result = Measured(session="me", key="r", suggestion="a", raw_uid="run")
@@ -96,7 +98,7 @@ def test_a_proposal_of_another_session_keeps_its_place_for_a_time():
         theirs, ours = proposed("a", session="other"), proposed("b", t=T + age)
         state, _ = fold(theirs, ours, rules=rules)
         assert (state.get("b") is not None) == is_free
-        assert bool(places_of_others(state, "me", T + age, 60.0)) != is_free
+        assert bool(state.places_of_others("me", T + age, 60.0)) != is_free
     accepted = HandedOut(session="other", t=T, suggestion=suggestion("a"))
     state, _ = fold(accepted, proposed("b", t=T + 1e6), rules=rules)
     assert state.get("b") is None  # a position that was handed out keeps its place for ever
@@ -107,8 +109,8 @@ def test_a_session_has_one_suggestion_of_its_own_and_queues_are_apart():
     state, _ = fold(proposed("a"), proposed("b", x=8.0), proposed("c", x=1.0, session="other"))
     assert [each.id for each in state.waiting] == ["a", "c"]
     state, effects = fold(asked(point), state=state)
-    assert [each.id for each in queue_of(state, "me")] == [point.id]
-    assert [each.id for each in queue_of(state, "other")] == ["c"]
+    assert [each.id for each in state.queue("me")] == [point.id]
+    assert [each.id for each in state.queue("other")] == ["c"]
     assert effects[0] == SetStatus("me", "a", "withdrawn", "a person's point comes first", "person")
 
 
@@ -123,7 +125,7 @@ def test_places_in_the_queue_and_in_review():
     state, _ = fold(*(each.model_copy(update={"review": True}) for each in (*events, asked(take))))
     texts = [state.answers[id][1].text for id in (adds[0].id, take.id)]
     assert texts == ["it is measured next, once a person takes it", "it is measured next"]
-    assert first_of(state, "me", review=True).id == taken_of(state, "me", review=True) == adds[1].id
+    assert state.next("me", review=True).id == state.taken("me", review=True) == adds[1].id
     order = [adds[3].id, adds[2].id]
     state, _ = fold(asked(commands.Reorder(order=order)), state=state)
     assert [each.id for each in state.waiting] == [*order, adds[0].id, adds[1].id]
@@ -132,28 +134,60 @@ def test_places_in_the_queue_and_in_review():
 def test_other_bounds_and_boxes_withdraw_what_lies_outside_in_all_queues():
     inside, outside = commands.Add(position={"x": 1.0, "y": 1.0}), commands.Add(position={"x": 9.0, "y": 9.0})
     before = [asked(inside, x=1.0, y=1.0), asked(outside, "other", x=9.0, y=9.0), proposed("own", session="third")]
-    state, effects = fold(*before, asked(commands.SetBounds(bounds={"x": (0.0, 5.0), "y": (0.0, 10.0)})))
+    state, effects = fold(*map(began, ("me", "other", "third")), *before, set_bounds(5.0))
     assert [each.id for each in state.waiting] == [inside.id]
     withdrawn = {(x.session, x.suggestion) for x in effects if isinstance(x, SetStatus)}
     assert withdrawn == {("other", outside.id), ("third", "own")}
     state, _ = fold(asked(commands.Exclude(region={"x": (0.0, 2.0)})), state=state)
-    assert not state.waiting and state.window.excluded == [{"x": (0.0, 2.0)}]
+    assert not state.waiting and state.window("me").excluded == [{"x": (0.0, 2.0)}]
     wide, unknown = (
         commands.SetBounds(bounds={"x": (-1.0, 5.0), "y": (0.0, 10.0)}),
         commands.Exclude(region={"z": (0, 1)}),
     )
     after, _ = fold(asked(wide), asked(unknown), state=state)
-    assert after.window is state.window
+    assert after.window("me") is state.window("me")
     assert {after.answers[x.id][1].status for x in (wide, unknown)} == {"refused"}
 
 
-def test_the_bounds_of_the_settings_count_once_they_have_changed():
-    narrow = asked(commands.SetBounds(bounds={"x": (0.0, 5.0), "y": (0.0, 10.0)}))
-    same, other = Began(session="me", t=T, configured=BOUNDS), {**BOUNDS, "y": (0.0, 7.0)}
-    state, _ = fold(same, narrow, same)
-    assert state.window.bounds["x"] == (0.0, 5.0)
-    state, _ = fold(Began(session="old", t=T, configured=other), narrow, same)
-    assert state.window.bounds == BOUNDS
+def set_bounds(high, session="me"):
+    return asked(commands.SetBounds(bounds={"x": (0.0, high), "y": (0.0, 10.0)}), session)
+
+
+def began(session="me", high=10.0):
+    return Began(session=session, t=T, configured={**BOUNDS, "x": (0.0, high)})
+
+
+def highs(*events):
+    """The highest x of each session after events."""
+    state, _ = fold(*events)
+    return {id: area.window.bounds["x"][1] for id, area in state.areas.items() if id}
+
+
+def test_bounds_of_people_count_until_those_of_the_settings_change():
+    assert highs(began("a"), set_bounds(5.0, "a"), began("b")) == {"a": 5.0, "b": 5.0}
+    assert highs(began("a"), set_bounds(5.0, "a"), began("b", 9.0), began("c", 9.0)) == {"a": 5.0, "b": 9.0, "c": 9.0}
+    # also if the settings go back to what they were
+    assert highs(began("a"), set_bounds(5.0, "a"), began("b", 9.0), began("c")) == {"a": 5.0, "b": 9.0, "c": 10.0}
+
+
+def test_no_event_of_another_session_widens_the_bounds_of_this_one():
+    others = [began("other", 9.0), began("other"), began("other", 99.0), set_bounds(50.0, "other")]
+    assert highs(began("me"), set_bounds(5.0), *others)["me"] <= 10.0
+    assert highs(began("me"), set_bounds(5.0), *others[:3])["me"] == 5.0
+    state, _ = fold(began("me"), set_bounds(11.0), set_bounds(4.0, "other"))
+    assert state.window("me").bounds["x"] == (0.0, 4.0) and [x.status for _, x in state.answers.values()] == [
+        "refused", "done"
+    ]  # fmt: skip
+
+
+def test_bounds_outside_the_settings_of_another_session_leave_its_own():
+    far = asked(commands.SetBounds(bounds={"x": (6.0, 9.0), "y": (0.0, 10.0)}))
+    assert highs(began("other", 5.0), began("me"), far) == {"other": 5.0, "me": 9.0}
+
+
+def test_the_bounds_of_few_sessions_are_remembered():
+    state, _ = fold(began("me"), set_bounds(5.0), *(began(f"s{i}") for i in range(50)))
+    assert len(state.areas) == 21 and state.window("me").bounds["x"][1] == state.window("s49").bounds["x"][1] == 5.0
 
 
 def test_a_session_that_is_alone_takes_over_the_points_of_people():
@@ -201,7 +235,11 @@ def events(draw):
         lambda: asked(commands.Exclude(id=f"box-{id}", region=box), session),
         lambda: asked(commands.SetExcluded(id=f"lift-{id}", regions=[]), session),
         lambda: asked(draw(st.sampled_from(PLAIN))(), session, review=draw(st.booleans())),
-        lambda: Resumed(session=session, t=T, points=()),
+        lambda: Resumed(
+            session=session, t=T, points=(Ready(suggestion=suggestion(f"add-{id}", x, y), session="dead", created=NOW),)
+        ),
+        lambda: began("third", float(draw(st.integers(1, 10)))),
+        lambda: set_bounds(float(draw(st.integers(1, 10))), session),
     ]
     return draw(st.sampled_from(kinds))()
 
@@ -209,7 +247,7 @@ def events(draw):
 @settings(max_examples=150, deadline=None)
 @given(st.lists(events(), max_size=12))
 def test_whatever_happens_the_state_is_sound_and_comes_back_from_plain_values(happened):
-    rules, state = RULES, START
+    rules, (state, _) = RULES, fold(began("me"), began("other"))
     for event in happened:
         before, state = state, reduce(state, event, rules)[0]
         assert known(reduce(before, event, rules)[0]) == known(state)  # the same event gives the same state
@@ -219,19 +257,20 @@ def test_whatever_happens_the_state_is_sound_and_comes_back_from_plain_values(ha
         ids = [each.id for each in state.waiting]
         assert len(set(ids)) == len(ids) and not {*ids} & {*state.measured}
         for session in ("me", "other"):
-            assert sum(not each.created for each in queue_of(state, session)) <= 1
+            assert sum(not each.created for each in state.queue(session)) <= 1
         assert not any(_is_excluded(state, each) for each in state.waiting if each.created)
         written = event if isinstance(event, Measured) else parse_event(json.loads(json.dumps(plain(_record(event)))))
         assert known(reduce(before, written, rules)[0]) == known(state)  # and so does its record
     kept = State.of_plain(json.loads(json.dumps(plain(state.plain()))), rules)
-    for name in ("waiting", "failed", "held", "names", "fetched", "configured"):
+    for name in ("waiting", "failed", "held", "names", "fetched"):
         assert getattr(kept, name) == getattr(state, name), name
-    assert kept.window.excluded == state.window.excluded and [*kept.answers] == [*state.answers]
+    assert known(kept)["areas"] == known(state)["areas"] and [*kept.answers] == [*state.answers]
     assert {id for id in state.handed_out if state.is_open(id)} == {*kept.handed_out}
 
 
 def known(state):
-    return {**vars(state), "window": (state.window.bounds, state.window.excluded)}
+    areas = {id: (x.configured, x.window.bounds, x.window.excluded) for id, x in state.areas.items()}
+    return {**vars(state), "areas": areas}
 
 
 def _record(event):
@@ -240,7 +279,8 @@ def _record(event):
 
 def _is_excluded(state: State, each: Ready) -> bool:
     place = np.array([each.suggestion[name] for name in ("x", "y")])
-    return state.window.objection(state.window.position(place)) is not None
+    window = state.window(each.session)
+    return window.objection(window.position(place)) is not None
 
 
 def test_an_event_of_nonsense_is_refused_in_a_line():

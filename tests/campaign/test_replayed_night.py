@@ -95,7 +95,7 @@ def test_the_state_at_each_moment_is_the_fold_up_to_there(night, make, store):
         order = Order(node, campaign.rules, Jobs(), lambda command: command)
         order.begin({})
         done = [record["command"]["do"] for record in recorded[:n] if record["kind"] == "asked"]
-        assert len(order.state.window.excluded) == done.count("exclude") and len(order.state.answers) == len(done)
+        assert len(order.state.window("").excluded) == done.count("exclude") and len(order.state.answers) == len(done)
         handed_out = {record["suggestion"]["_id"] for record in recorded[:n] if record["kind"] == "handed out"}
         assert {*order.state.handed_out} == handed_out
     assert order.state.waiting == () and {*order.state.measured.values()} == {*night}

@@ -67,7 +67,7 @@ def test_an_event_that_another_session_wrote_first_comes_first(make, store, monk
     assert other.state.held is None
     other.apply(Exclude(region={"x": (0.0, 1.0)}))
     assert other.state.held["why"] == "tea" and other.explorer.excluded == [{"x": (0.0, 1.0)}]
-    assert [event["kind"] for event in store.events] == ["began", "asked", "asked"]
+    assert [event["kind"] for event in store.events] == ["began", "began", "asked", "asked"]
     other.apply(Release())
     one.look()
     assert one.state.held is None and one.explorer.excluded == [{"x": (0.0, 1.0)}]

@@ -18,10 +18,11 @@ from bluesky_tiled_plugins import TiledWriter
 from event_model import NumpyEncoder
 
 from ainerd.agent import build_observer, explore_remote
-from ainerd.results import ResultStore
-from ainerd.server import open_catalog
+from ainerd.results import AgentNode, ResultStore
+from ainerd.server import open_catalog, whereabouts
 from ainerd.steering import expose
 from tests.trials import trials_of
+from tests.waiting import until
 
 RUNS = 2
 KILLED = """
@@ -104,6 +105,30 @@ def beside(session, tmp_path):
             return observer
 
         yield raw, store, agent
+
+
+@pytest.mark.fault(
+    "A session starts on a second machine while another one lives, or after that one was killed",
+    "It leaves the points of the living one alone, and takes over those of the killed one after 15 s without a sign",
+)
+def test_points_of_a_session_on_another_machine(beside, monkeypatch, caplog):
+    _, store, agent = beside
+    monkeypatch.setattr("ainerd.agent._state.EVERY_S", 0.2)
+    monkeypatch.setattr("ainerd.agent._state.SILENT_S", 1.5)
+    first, node = agent(), AgentNode(store.container, "rheo_xpcs")
+    point = first.add(3.0, 3.0)
+    until(lambda: node.state().get("queue") == [point["_id"]])
+    monkeypatch.setattr("ainerd.server._presence.gethostname", lambda: "beamline-2")
+    second = agent()
+    until(lambda: "is already running on" in caplog.text)
+    assert not len(second.queue()) and first.queue()["id"].tolist() == [point["_id"]]
+    second.close()
+    monkeypatch.setattr(first._state, "_write", lambda **options: None)  # it gives no sign of life
+    node.update_state({"at": {**whereabouts(), "host": "beamline-3"}, "health": {"closed": False, "heard": 0.0}})
+    third = agent()
+    assert not len(third.queue())
+    until(lambda: len(third.queue()))
+    assert third.queue()["id"].tolist() == [point["_id"]]
 
 
 def same_as_beside_the_detector(session, store, keys=None, runs=RUNS, rtol=0.0):

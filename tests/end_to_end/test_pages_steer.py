@@ -355,7 +355,7 @@ def test_axes_of_the_latent_space_do_not_change(server):
 
     def writer():
         made = State(store, technique, campaign, None, Jobs(), Jobs(), None, settings)
-        made._read_earlier()
+        made.begin(is_first=False)
         return made
 
     assert writer()._latent() is None and not asked

@@ -5,23 +5,20 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from getpass import getuser
 
 import httpx
 import pytest
 
-from ainerd.results import AgentNode
 from ainerd.server import (
     EmbeddedServer,
     Presence,
     _embedded,
     _presence,
     at_work,
-    open_catalog,
     running,
-    warn_of_another,
+    where_it_may_run,
     whereabouts,
 )
 from tests.waiting import until
@@ -124,23 +121,14 @@ def test_a_second_agent_of_the_same_name_is_warned(tmp_path, caplog):
     assert at_work(tmp_path, "here") is None and sorted(p.parent for p in tmp_path.rglob("*.agent")) == [tmp_path] * 2
 
 
-def test_a_second_agent_on_another_machine_is_warned(server, monkeypatch, caplog):
-    _, ainerd = open_catalog(server.client().create_container("two-machines"))
-    monkeypatch.setattr(_presence, "gethostname", lambda: "beamline-1")
-    node, there = AgentNode(ainerd, "here"), whereabouts()
-
-    def told(host, *, heard_s_ago=5.0, closed=False):
-        caplog.clear()
-        node.write_state({"at": there, "health": {"heard": time.time() - heard_s_ago, "closed": closed}})
-        monkeypatch.setattr(_presence, "gethostname", lambda: host)
-        said = node.state()
-        warn_of_another("here", said["at"], said["health"]["heard"], said["health"]["closed"])
-        return " ".join(caplog.messages)
-
-    assert f"on beamline-1 (process {os.getpid()} of" in told("beamline-2")
-    assert not told("beamline-1")  # a lock says that
-    assert not told("beamline-2", closed=True)
-    assert not told("beamline-2", heard_s_ago=900)  # it was killed
+def test_where_another_process_may_run(monkeypatch):
+    child = subprocess.Popen(["sleep", "60"])
+    theirs = {**whereabouts(), "pid": child.pid}
+    assert f"(process {child.pid} of" in where_it_may_run(theirs)
+    child.kill(), child.wait()
+    assert where_it_may_run(theirs) is None and where_it_may_run(whereabouts()) is None
+    monkeypatch.setattr(_presence, "gethostname", lambda: "beamline-2")
+    assert where_it_may_run(theirs).startswith(f" on {theirs['host']} (process")
 
 
 def test_a_long_log_is_rotated(tmp_path, monkeypatch):

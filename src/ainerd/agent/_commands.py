@@ -73,7 +73,7 @@ class CommandReader:
         tiled.when_idle(self._look_at_others)
 
     def begin(self, *, alone: bool) -> None:
-        """Complete the work of an earlier session, if no other session of this agent runs on this machine (`alone`)."""
+        """Complete the work of an earlier session, if no other session of this agent runs (`alone`)."""
         if not alone:
             return
         self._campaign.resume()

@@ -159,7 +159,7 @@ class Observer:
     def start(self) -> None:
         """Start the threads. Called once, by `ainerd.agent.build_observer`."""
         self._presence = Presence(self._backup, self.name)
-        self._state.commands.begin(alone=self._presence.is_first)
+        self._state.begin(is_first=self._presence.is_first)
         if url := self._settings.webhook.get_secret_value():
             self._webhook = Webhook(url, self.name)
         show_progress_of(self)
@@ -400,7 +400,7 @@ class Observer:
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:
         """Limits of the actuators. They can be set; the agent keeps all results."""
-        return self._campaign.state.window.bounds
+        return self._campaign.window.bounds
 
     @bounds.setter
     def bounds(self, bounds: Mapping[str, tuple[float, float]]) -> None:
@@ -409,7 +409,7 @@ class Observer:
     @property
     def excluded(self) -> list[dict[str, tuple[float, float]]]:
         """Boxes in which no position is suggested. They can be set: ``agent.excluded = []`` removes all."""
-        return list(self._campaign.state.window.excluded)
+        return list(self._campaign.window.excluded)
 
     @excluded.setter
     def excluded(self, regions: Sequence[dict[str, tuple[float, float]]]) -> None:

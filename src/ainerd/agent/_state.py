@@ -20,7 +20,7 @@ from ainerd.campaign import Campaign
 from ainerd.config import Settings
 from ainerd.results import AgentNode, LiveNode, ResultStore, digest
 from ainerd.runs import Jobs, RawWriter, Subject, Worker, parameters_of
-from ainerd.server import warn_of_another, whereabouts
+from ainerd.server import warn_of, where_it_may_run, whereabouts
 from ainerd.technique import Technique
 from ainerd.views import principal_axes
 from ainerd.words import scan_text
@@ -28,7 +28,8 @@ from ainerd.words import scan_text
 logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two pictures sent
-EVERY_S = 5.0  # between two signs of life; an agent that is silent for three times as long counts as away
+EVERY_S = 5.0  # between two signs of life
+SILENT_S = 15.0  # an agent that gives none for this time counts as away
 MOST_LANDMARKS = 400
 GRID = 41  # most points of the map along a side
 FEW = 5  # with fewer results, axes are not needed
@@ -95,6 +96,7 @@ class State:
         self._axes: dict[str, Any] | None = None
         self._next_axes = 0
         self._is_new, self._ends = True, False
+        self._other: str | None = None  # where the earlier session may be running
         self._disks = disks
         self._shown: object = None  # state of the campaign that is written
         self._wake = threading.Event()
@@ -127,14 +129,14 @@ class State:
 
     def _of_campaign(self) -> dict[str, Any]:
         campaign = self._campaign
-        state, claims = campaign.state, campaign.claims
+        state, claims, window = campaign.state, campaign.claims, campaign.window
         return {
             **self._fixed,
             "technique": self._technique.name,
             "digest": self._digest,
             "settings": campaign.rules.settings,
-            "bounds": {name: list(limits) for name, limits in state.window.bounds.items()},
-            "excluded": [{name: list(limits) for name, limits in box.items()} for box in state.window.excluded],
+            "bounds": {name: list(limits) for name, limits in window.bounds.items()},
+            "excluded": [{name: list(limits) for name, limits in box.items()} for box in window.excluded],
             "belief": self._belief(),
             "regimes": self._regimes(),
             "names": {str(regime): name for regime, name in state.names.items()},
@@ -165,7 +167,8 @@ class State:
         }
 
     def _work(self) -> None:
-        self._read_earlier()
+        if self._other is not None:
+            self._find_out(self._other)
         written = -EVERY_S
         while not self._ends:
             self._wake.clear()
@@ -183,15 +186,40 @@ class State:
         self._send_picture()
         self._write(everything=self._is_new, closed=True)
 
-    def _read_earlier(self) -> None:
-        """Read the state of an earlier session; warn if an agent with this name is at work on another machine."""
+    def begin(self, *, is_first: bool) -> None:
+        """Complete the work of the earlier session, unless it may be running. Called once, before `start`.
+
+        `is_first` is whether no other agent with this name and folder runs on this machine.
+        """
+        self._earlier = self._read() or {}
         try:
-            self._earlier = self._node.state()
-            health = self._earlier.get("health", {})
-            if isinstance(at := self._earlier.get("at"), dict):
-                warn_of_another(str(self._store.agent), at, health["heard"], health["closed"])
-        except (httpx.HTTPError, RuntimeError, KeyError, TypeError) as error:
+            if is_first and not self._earlier["health"]["closed"]:
+                self._other = where_it_may_run(self._earlier["at"])
+        except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
+            logger.debug("the state of earlier sessions has no process: %s: %s", type(error).__name__, error)
+        self.commands.begin(alone=is_first and self._other is None)
+
+    def _find_out(self, other: str) -> None:
+        """Complete the work of the earlier session if it gives no sign of life, and warn if it does."""
+        silent_since, earlier = time.monotonic(), self._earlier["health"]
+        while not self._ends:
+            if (now := self._read()) is None:
+                silent_since = time.monotonic()
+            elif now.get("health") != earlier:
+                warn_of(str(self._store.agent), other)
+                return
+            if time.monotonic() - silent_since > SILENT_S:
+                self.commands.begin(alone=True)
+                return
+            time.sleep(LOOK_S)
+
+    def _read(self) -> dict[str, Any] | None:
+        """Read the state in Tiled; None if Tiled does not answer."""
+        try:
+            return self._node.state()
+        except (httpx.HTTPError, RuntimeError) as error:  # RuntimeError: the client is closed
             logger.debug("the state of earlier sessions is unknown: %s: %s", type(error).__name__, error)
+            return None
 
     def _write(self, *, everything: bool = False, closed: bool = False) -> None:
         if self._store.seems_away:

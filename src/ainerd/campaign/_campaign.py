@@ -163,11 +163,14 @@ class Campaign:
         """The settings of this session."""
         return self.order.rules
 
+    @property
+    def window(self) -> Window:
+        """The bounds within which this session measures, and the excluded boxes."""
+        return self.state.window(self.rules.session)
+
     def _take_up(self) -> None:
         """Continue with the state of earlier sessions."""
-        configured = {name: (float(low), float(high)) for name, (low, high) in self._steering.bounds.items()}
-        if configured != self.state.configured:
-            self._history.happen(events.Began(session=self.rules.session, configured=configured))
+        self._history.happen(events.Began(session=self.rules.session, configured=self.rules.window.bounds))
         if not self.claims.restore(self.state.claims):
             # an earlier session has announced these claims
             self.claims.update(self.atlas.exposures(), self.atlas.structure.components)
@@ -198,7 +201,7 @@ class Campaign:
         if age_s(left.created) > TAKEN_WITHIN_S or left.id in self.state.measured:
             return None
         try:  # it may now be outside the bounds, or excluded, or of other actuators
-            if self.state.objection(left.suggestion):
+            if self.state.objection(self.rules.session, left.suggestion):
                 return None
         except (KeyError, TypeError, ValueError):
             return None

@@ -5,7 +5,7 @@ state.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,14 +17,16 @@ from ainerd.campaign import _events as events
 from ainerd.campaign._events import Ready
 from ainerd.campaign._optimizer import terms_of
 from ainerd.campaign._reference import NAMES
-from ainerd.campaign._state import UNTAKEN, Answer, Rules, State, limits_text, within
+from ainerd.campaign._state import UNTAKEN, Answer, Area, Rules, State, limits_text, within
 from ainerd.results import commands
+from ainerd.steering import Window
 
 MOST_ANSWERS = 100  # commands whose answers are kept
 TAKEN_WITHIN_S = 12 * 3600.0  # an older `Take` is refused: the sample may have been changed
 FETCHED_WITHIN_S = 60.0  # beyond its `wait_s` an older `Next` is refused
 MOST_FETCHED = 20  # positions of scripts that are remembered
 MOST_HANDED_OUT = 1000  # suggestions that are remembered once they have a result
+MOST_SESSIONS = 20  # whose bounds are remembered
 HOLDS = "holds the campaign"  # the end of the answer to a program that must wait for a release
 NO_REASON = "asked for by a person"
 NOT_LEFT = "no position is left"
@@ -84,7 +86,7 @@ class _Fold:
     @property
     def mine(self) -> list[Ready]:
         """Suggestions that the session of the event will measure, in their order."""
-        return queue_of(self.state, self.event.session)
+        return self.state.queue(self.event.session)
 
     @property
     def own(self) -> Ready | None:
@@ -110,13 +112,37 @@ class _Fold:
         if (own := self.own) is not None:
             self._withdraw(own, why, by=by)
 
-    def _change_window(self, bounds: Any, boxes: Iterable[Mapping[str, tuple[float, float]]], why: str) -> None:
-        """Change the window; withdraw the optimizer's suggestions, and the points of people that lie outside."""
-        window = self.state.window.changed(bounds, [*boxes])
-        self.set(window=window)
+    @property
+    def area(self) -> Area:
+        """Where the session of the event may measure."""
+        return self.state.areas.get(self.event.session, self.state.last_area)
+
+    def _change_windows(self, windows: Mapping[str, Window], why: str) -> None:
+        """Change the windows of all sessions.
+
+        Withdraw the optimizer's suggestions, and the points of people that lie outside.
+        """
+        self.set(areas={session: replace(area, window=windows[session]) for session, area in self.state.areas.items()})
         for each in self.state.waiting:
-            if not each.created or self.state.objection(each.suggestion):
+            if not each.created or self.state.objection(each.session, each.suggestion):
                 self._withdraw(each, why, by="person")
+
+    def _set_bounds(self, bounds: Mapping[str, tuple[float, float]]) -> None:
+        """Set the bounds of all sessions, of each within its settings.
+
+        Raises ValueError if they reach beyond the settings of the session of the event.
+        """
+        self.area.window.changed(within(bounds, self.area.configured), [])
+        windows = {}
+        for session, area in self.state.areas.items():
+            windows[session] = area.window
+            with suppress(ValueError):  # its settings have nothing in common with these bounds
+                windows[session] = area.window.changed(area.narrowed(bounds), area.window.excluded)
+        self._change_windows(windows, "the bounds were changed")
+
+    def _set_excluded(self, boxes: Sequence[Mapping[str, tuple[float, float]]], why: str) -> None:
+        areas = self.state.areas.items()
+        self._change_windows({id: x.window.changed(x.window.bounds, boxes) for id, x in areas}, why)
 
     def _fail(self, id: str, position: Mapping[str, float]) -> None:
         self.set(failed={**self.state.failed, id: position})
@@ -127,12 +153,14 @@ class _Fold:
     # events
 
     def _begin(self, configured: Mapping[str, tuple[float, float]]) -> None:
-        """Take the bounds of the settings, if they have changed since an earlier session."""
-        if configured != self.state.configured:
-            self.set(configured=configured)
-            if self.event.session == self.rules.session:
-                boxes = self.state.window.excluded
-                self.set(window=self.rules.window.changed(self.rules.window.bounds, boxes))
+        """Give the session the bounds of its settings, or those of the session before if it had the same settings."""
+        areas, last, session = self.state.areas, self.state.last_area, self.event.session
+        if session in areas:
+            return
+        bounds = last.narrowed(last.window.bounds) if last.configured == configured else configured
+        area = Area(configured, last.window.changed(bounds, last.window.excluded))
+        kept = {*[*areas][1 - MOST_SESSIONS :], self.rules.session}
+        self.set(areas={**{id: areas[id] for id in areas if id in kept}, session: area})
 
     def _propose(self, suggestion: dict[str, Any], known: int, why: str) -> None:
         """Let a suggestion wait, unless one waits already, it may not be measured, or another session is to do so.
@@ -143,9 +171,14 @@ class _Fold:
             self._withdraw(self.own, why, "superseded")
         session, state, id = self.event.session, self.state, suggestion[ID_KEY]
         ready = Ready(suggestion=suggestion, session=session, since=self.event.t)
-        if self.own is not None or id in state.measured or id in state.handed_out or state.objection(suggestion):
+        if (
+            self.own is not None
+            or id in state.measured
+            or id in state.handed_out
+            or state.objection(session, suggestion)
+        ):
             return
-        theirs = places_of_others(state, session, self.event.t, self.rules.shared_s, known)
+        theirs = state.places_of_others(session, self.event.t, self.rules.shared_s, known)
         if not any(self.rules.are_near(suggestion, place) for place in theirs.values()):
             self._put(ready)
             self.effects.append(events.Suggest(session, suggestion))
@@ -167,6 +200,7 @@ class _Fold:
 
     def _resume(self, points: tuple[Ready, ...]) -> None:
         session, shared = self.event.session, self.rules.shared_s > 0
+        points = tuple(each for each in points if each.created and not self.state.objection(session, each.suggestion))
         kept = {each.id for each in points}
         waiting = [each for each in self.state.waiting if each.session == session and each.id not in kept]
         self.set(waiting=(*(each.model_copy(update={"session": session}) for each in points), *waiting))
@@ -199,7 +233,7 @@ class _Fold:
         self.set(answers=dict([*answers.items()][-MOST_ANSWERS:]))
 
     def _execute(self, asked: events.Asked, command: commands.Command) -> Answer:
-        text, suggestion, window = "", None, self.state.window
+        text, suggestion, excluded = "", None, self.area.window.excluded
         self._check_sender(command, asked.review)
         match command:
             case commands.Next():
@@ -230,7 +264,7 @@ class _Fold:
                     self._log(command, "released the campaign")
                 text = "the plans continue"
             case commands.Exclude():
-                self._change_window(window.bounds, [*window.excluded, command.region], "a region was excluded")
+                self._set_excluded([*excluded, command.region], "a region was excluded")
                 self._log(command, f"excluded {limits_text(command.region)}: {command.why or NO_REASON}")
                 text = "the agent suggests no position in this region"
             case commands.Add():
@@ -257,12 +291,11 @@ class _Fold:
                 self._log(command, f"chose the reference that steers: {command.to}")
                 text = f"{NAMES[command.to]} steers" if command.to in NAMES else "the agent chooses the reference"
             case commands.SetBounds():
-                bounds = within(command.bounds, self.rules.window.bounds)
-                self._change_window(bounds, window.excluded, "the bounds were changed")
-                text = f"bounds are now {limits_text(self.state.window.bounds)}"
+                self._set_bounds(command.bounds)
+                text = f"bounds are now {limits_text(self.area.window.bounds)}"
                 self._line(command, text)
             case commands.SetExcluded():
-                self._change_window(window.bounds, command.regions, "the excluded regions were changed")
+                self._set_excluded(command.regions, "the excluded regions were changed")
                 text = f"excluded are now {'; '.join(map(limits_text, command.regions)) or 'no regions'}"
                 self._line(command, text)
             case commands.Note() | commands.Propose():  # these need no agent: `ResultStore.note`, `ResultStore.propose`
@@ -271,7 +304,7 @@ class _Fold:
 
     def _first(self, asked: events.Asked) -> Ready:
         """Return the suggestion that is measured next; ValueError if none waits."""
-        if (first := first_of(self.state, asked.session, review=asked.review)) is None:
+        if (first := self.state.next(asked.session, review=asked.review)) is None:
             raise ValueError(asked.objection or NOT_LEFT)
         if asked.objection:
             raise ValueError(asked.objection)
@@ -285,7 +318,7 @@ class _Fold:
             raise ValueError(f"it was asked for {old_s:.0f} s ago, and the script may be gone: ask again")
         if state.held is not None:
             raise _NotYet(f"{state.held['by']} {HOLDS}")
-        if asked.review and taken_of(state, asked.session, review=True) is None:
+        if asked.review and state.taken(asked.session, review=True) is None:
             raise _NotYet(UNTAKEN)
         if last is not None and command.wait_s:
             before = rules.text(state.handed_out[last].suggestion)
@@ -304,7 +337,7 @@ class _Fold:
         id, state = command.suggestion, self.state
         if id in state.handed_out or id in state.measured:
             raise ValueError("it was measured already, or is being measured")
-        if command.now and asked.review and taken_of(state, asked.session, review=True) != id:
+        if command.now and asked.review and state.taken(asked.session, review=True) != id:
             raise ValueError(f"{UNTAKEN}: this campaign is in review")
         if (old_s := self._age_s(command.created)) > TAKEN_WITHIN_S:
             raise ValueError(f"it was taken {old_s / 3600:.0f} h ago, when no agent was there: take or add a new one")
@@ -318,7 +351,7 @@ class _Fold:
         shown = taken if waiting is not None else {**taken, "reason": command.reason}
         _check_seen(command, position, shown, self.rules, asked.settings)
         if waiting is None:
-            if objection := asked.objection or state.objection(taken):
+            if objection := asked.objection or state.objection(asked.session, taken):
                 self._status(id, "failed", objection)
                 raise ValueError(objection)
             self._withdraw_own(f"{command.who} took another one", command.signed)
@@ -374,7 +407,7 @@ class _Fold:
             raise ValueError("it was measured already")
         if asked.objection or asked.suggestion is None:
             raise ValueError(asked.objection or NOT_LEFT)
-        if objection := self.state.objection(asked.suggestion):
+        if objection := self.state.objection(asked.session, asked.suggestion):
             raise ValueError(objection)
         self._enqueue(asked, asked.suggestion, command.created)
         by, principal = command.signed, command.principal
@@ -458,41 +491,6 @@ def _check_seen(
             f"the suggestion differs from the one that was seen, it is now at {rules.text(now)}: "
             "look again, and decide on that"
         )
-
-
-def queue_of(state: State, session: str) -> list[Ready]:
-    """Return the suggestions that a session will measure, in their order."""
-    return [each for each in state.waiting if each.session == session]
-
-
-def first_of(state: State, session: str, *, review: bool) -> Ready | None:
-    """Return the suggestion that a session measures next; in review the first that a person took, if there is one."""
-    waiting = queue_of(state, session)
-    taken = [each for each in waiting if each.taken_by is not None] if review else []
-    return next(iter([*taken, *waiting]), None)
-
-
-def taken_of(state: State, session: str, *, review: bool) -> str | None:
-    """Return the id of the suggestion that a person took and that a session measures next, or None."""
-    first = first_of(state, session, review=review)
-    return first.id if first is not None and first.taken_by is not None else None
-
-
-def places_of_others(
-    state: State, session: str, t: float, shared_s: float, known: int = 0
-) -> dict[str, Mapping[str, Any]]:
-    """Return the positions to which other sessions have a right at time t, by suggestion.
-
-    These are those that wait, but not longer than `shared_s`, and all that were handed out, without those that have a
-    result and were handed out within the first `known` events.
-    """
-    others = ((id, each) for id, each in state.handed_out.items() if each.session != session)
-    handed_out: dict[str, Mapping[str, Any]] = {
-        id: each.suggestion for id, each in others if state.is_open(id) or each.number > known
-    }
-    theirs = (each for each in state.waiting if each.session != session)
-    recent = {each.id: each.suggestion for each in theirs if not shared_s or t - each.since < shared_s}
-    return handed_out | recent
 
 
 def is_as_seen(take: commands.Take, ready: Ready, rules: Rules) -> bool:

@@ -9,7 +9,6 @@ import httpx
 
 from ainerd.campaign import _events as events
 from ainerd.campaign._events import Ready
-from ainerd.campaign._fold import first_of, queue_of, taken_of
 from ainerd.campaign._ledger import Ledger
 from ainerd.campaign._order import Inbox, Order
 from ainerd.campaign._state import Rules, State
@@ -63,17 +62,17 @@ class History:
     @property
     def queue(self) -> list[Ready]:
         """Suggestions that this session will measure, in their order."""
-        return queue_of(self.state, self.rules.session)
+        return self.state.queue(self.rules.session)
 
     @property
     def first(self) -> Ready | None:
         """The suggestion that this session measures next, if one waits."""
-        return first_of(self.state, self.rules.session, review=self.rules.review)
+        return self.state.next(self.rules.session, review=self.rules.review)
 
     @property
     def taken(self) -> str | None:
         """Id of the suggestion that a person took and that is measured next, or None."""
-        return taken_of(self.state, self.rules.session, review=self.rules.review)
+        return self.state.taken(self.rules.session, review=self.rules.review)
 
     @property
     def own(self) -> Ready | None:

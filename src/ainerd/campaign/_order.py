@@ -60,7 +60,7 @@ class Order:
         self, node: AgentNode, rules: Rules, own: Inbox, vouched: Callable[[commands.Command], commands.Command]
     ) -> None:
         self._node, self.rules, self._own, self._vouched = node, rules, own, vouched
-        self.state = self._in_tiled = State(window=rules.window)
+        self.state = self._in_tiled = State.first(rules)
         self._ahead: deque[Event] = deque()  # folded, but not in Tiled
         self._number = self._written = self._snapshot = 0  # newest event in Tiled; its effects are written; saved
         self._numbers: dict[str, int] = {}  # of events of this session whose effects are not written yet

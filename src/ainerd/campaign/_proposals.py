@@ -11,7 +11,6 @@ from ainerd.campaign import _events as events
 from ainerd.campaign._atlas import Atlas
 from ainerd.campaign._events import Ready
 from ainerd.campaign._exposures import ExposureChoice
-from ainerd.campaign._fold import places_of_others
 from ainerd.campaign._history import History
 from ainerd.campaign._optimizer import OtherOptimizer
 from ainerd.campaign._partners import Partners
@@ -144,8 +143,8 @@ class Proposals:
         state, rules = self._history.state, self._history.rules
         mine = (each for each in (*state.handed_out.values(), *state.waiting) if each.session == rules.session)
         open_ = {each.id: each.suggestion for each in mine if state.is_open(each.id) and each.id != but}
-        theirs = places_of_others(state, rules.session, time.time(), rules.shared_s)
-        self._explorer.window = state.window
+        theirs = state.places_of_others(rules.session, time.time(), rules.shared_s)
+        self._explorer.window = state.window(rules.session)
         self._explorer.expect({**theirs, **open_}, state.failed)
 
 

@@ -1,6 +1,6 @@
 """The state of a campaign: everything that its events have decided, without results and their regimes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
@@ -98,17 +98,28 @@ class Rules:
 
 
 @dataclass(frozen=True)
+class Area:
+    """Where a session may measure: the bounds in its settings, and its window now."""
+
+    configured: Mapping[str, tuple[float, float]]
+    window: Window
+
+    def narrowed(self, bounds: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        """Return the part of bounds that lies within those of the settings."""
+        limits = {name: self.configured.get(name, (-np.inf, np.inf)) for name in bounds}
+        return {name: (max(low, limits[name][0]), min(high, limits[name][1])) for name, (low, high) in bounds.items()}
+
+
+@dataclass(frozen=True)
 class State:
     """The state of a campaign after some events. It is never changed: `ainerd.campaign._fold.reduce` returns another.
 
     Attributes
     ----------
-    window : Window
-        Bounds and excluded boxes now.
+    areas : dict of str to Area
+        By session, the one that began last at the end. All have the same excluded boxes.
     n_events : int
         Number of events so far, without results.
-    configured : dict
-        Bounds in the settings of the session that began last.
     waiting : tuple of Ready
         Suggestions of all sessions, in the order in which they are measured.
     handed_out : dict of str to Ready
@@ -131,9 +142,8 @@ class State:
         See `Claims.state`.
     """
 
-    window: Window
+    areas: Mapping[str, Area]
     n_events: int = 0
-    configured: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     waiting: tuple[Ready, ...] = ()
     handed_out: Mapping[str, Ready] = field(default_factory=dict)
     measured: Mapping[str, str] = field(default_factory=dict)
@@ -145,14 +155,58 @@ class State:
     answers: Mapping[str, tuple[str, Answer]] = field(default_factory=dict)
     claims: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def first(cls, rules: Rules) -> Self:
+        """Return the state before the first event."""
+        return cls(areas={"": Area({}, rules.window)})
+
+    @property
+    def last_area(self) -> Area:
+        """Of the session that began last."""
+        return [*self.areas.values()][-1]
+
+    def window(self, session: str) -> Window:
+        """Return the window of a session: its bounds, and the excluded boxes."""
+        return self.areas.get(session, self.last_area).window
+
     def get(self, id: str) -> Ready | None:
         """Return the suggestion with this id, if it waits."""
         return next((each for each in self.waiting if each.id == id), None)
 
-    def objection(self, position: Mapping[str, Any]) -> str | None:
-        """Return the reason why a position may not be measured; None if it may be measured."""
-        numbers = np.array([float(position[name]) for name in self.window.names])
-        return self.window.objection(self.window.position(numbers))
+    def queue(self, session: str) -> list[Ready]:
+        """Return the suggestions that a session will measure, in their order."""
+        return [each for each in self.waiting if each.session == session]
+
+    def next(self, session: str, *, review: bool) -> Ready | None:
+        """Return the suggestion that a session measures next; in review the first that a person took, if any."""
+        waiting = self.queue(session)
+        taken = [each for each in waiting if each.taken_by is not None] if review else []
+        return next(iter([*taken, *waiting]), None)
+
+    def taken(self, session: str, *, review: bool) -> str | None:
+        """Return the id of the suggestion that a person took and that a session measures next, or None."""
+        following = self.next(session, review=review)
+        return following.id if following is not None and following.taken_by is not None else None
+
+    def places_of_others(self, session: str, t: float, shared_s: float, known: int = 0) -> dict[str, Mapping[str, Any]]:
+        """Return the positions to which other sessions have a right at time t, by suggestion.
+
+        These are those that wait, but not longer than `shared_s`, and all that were handed out, without those that have
+        a result and were handed out within the first `known` events.
+        """
+        others = ((id, each) for id, each in self.handed_out.items() if each.session != session)
+        handed_out: dict[str, Mapping[str, Any]] = {
+            id: each.suggestion for id, each in others if self.is_open(id) or each.number > known
+        }
+        theirs = (each for each in self.waiting if each.session != session)
+        recent = {each.id: each.suggestion for each in theirs if not shared_s or t - each.since < shared_s}
+        return handed_out | recent
+
+    def objection(self, session: str, position: Mapping[str, Any]) -> str | None:
+        """Return the reason why a session may not measure a position; None if it may."""
+        window = self.window(session)
+        numbers = np.array([float(position[name]) for name in window.names])
+        return window.objection(window.position(numbers))
 
     def is_open(self, id: str) -> bool:
         """Return whether a suggestion that was handed out has neither a result nor failed."""
@@ -160,11 +214,11 @@ class State:
 
     def plain(self) -> dict[str, Any]:
         """Return plain values for `of_plain`, without what is in the results."""
-        kept = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("window", "measured")}
+        kept = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("areas", "measured")}
         return kept | {
-            "digest": digest({"names": list(self.window.names)}),
-            "bounds": self.window.bounds,
-            "excluded": self.window.excluded,
+            "digest": digest({"names": list(self.last_area.window.names)}),
+            "areas": {session: [area.configured, area.window.bounds] for session, area in self.areas.items()},
+            "excluded": self.last_area.window.excluded,
             "waiting": [each.model_dump() for each in self.waiting],
             "handed_out": [each.model_dump() for id, each in self.handed_out.items() if self.is_open(id)],
             "names": {str(regime): name for regime, name in self.names.items()},
@@ -177,15 +231,17 @@ class State:
         window = rules.window
         if values["digest"] != digest({"names": list(window.names)}):
             raise ValueError("it is of other actuators")
-        bounds = {name: (float(low), float(high)) for name, (low, high) in values["bounds"].items()}
-        boxes = [{name: (float(low), float(high)) for name, (low, high) in box.items()} for box in values["excluded"]]
+        boxes = [_limits(box) for box in values["excluded"]]
+        areas = {
+            str(session): Area(_limits(configured), window.changed(_limits(bounds), boxes))
+            for session, (configured, bounds) in values["areas"].items()
+        }
         held = values["held"]
         if held is not None:
             held = {"person": True, **held, "by": str(held["by"]), "why": str(held["why"]), "t": float(held["t"])}
         return cls(
-            window=window.changed(within(bounds, window.bounds), boxes),
+            areas=areas or cls.first(rules).areas,
             n_events=int(values["n_events"]),
-            configured={name: (float(low), float(high)) for name, (low, high) in values["configured"].items()},
             waiting=tuple(Ready(**each) for each in values["waiting"]),
             handed_out={each.id: each for each in (Ready(**each) for each in values["handed_out"])},
             failed={str(id): rules.position(position) for id, position in values["failed"].items()},
@@ -199,6 +255,10 @@ class State:
             },
             claims=dict(values["claims"]),
         )
+
+
+def _limits(values: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
+    return {str(name): (float(low), float(high)) for name, (low, high) in values.items()}
 
 
 def within(

@@ -30,7 +30,7 @@ def moments(node: AgentNode, rules: Rules) -> Iterator[Moment]:
 
     Raises httpx.HTTPError if Tiled does not answer.
     """
-    state, n_results = State(window=rules.window), 0
+    state, n_results = State.first(rules), 0
     for number, record in node.events(0):
         try:
             event = events.parse_event(record)
@@ -61,6 +61,7 @@ def why(ainerd: Container, settings: Settings, key: str) -> list[tuple[str, str,
     else:
         raise ValueError(f"no event of agent {settings.name!r} tells why {scan} was taken")
     state, event = moment.state, moment.event
+    window = state.window(event.session)
     when = datetime.fromtimestamp(event.t, UTC).astimezone()
     who = event.command.who if isinstance(event, events.Asked) else "the agent"
     queue = "; ".join(f"{rules.text(x.suggestion)}, {x.taken_by or ('a person' if x.created else 'the agent')}"
@@ -74,8 +75,8 @@ def why(ainerd: Container, settings: Settings, key: str) -> list[tuple[str, str,
         "chosen": f"by {who}, {when:%Y-%m-%d %H:%M:%S}, event {moment.number}, after {after}",
         "reason": str(suggestion.get("reason") or ""),
         "terms": ", ".join(f"{name} {x:.4g}" for name, x in terms_of(suggestion, rules.names).items()),
-        "bounds": limits_text(state.window.bounds),
-        "excluded": "; ".join(map(limits_text, state.window.excluded)) or "no regions",
+        "bounds": limits_text(window.bounds),
+        "excluded": "; ".join(map(limits_text, window.excluded)) or "no regions",
         "failed": "; ".join(map(rules.text, state.failed.values())) or "no positions",
         "waited": queue or "nothing",
         "held": held,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tiled.client.container import Container
 from tiled.client.utils import ClientError, handle_error
 
-from ainerd.results._nodes import PAGE, create_node, get_ours, merge_metadata, our_route, read_children
+from ainerd.results._nodes import KEYS, create_node, get_ours, merge_metadata, our_route, read_children
 from ainerd.results._records import digest, plain
 from ainerd.results.commands import Command, command_metadata, unverified
 from ainerd.words import utc_now
@@ -21,6 +21,11 @@ logger = logging.getLogger(__name__)
 
 LEASE_S = 60.0  # time, by the clock of this process, after which the claim of another process lapses
 SOON_S = 5.0  # time limit of a request; it is not repeated
+MOST_DELETED = 20  # events in a row that may be missing
+
+
+def _key_of(number: int) -> str:
+    return f"{number:08d}"
 
 
 class AgentNode:
@@ -73,18 +78,22 @@ class AgentNode:
         if self._events is None:
             of_all, _ = create_node(self._ainerd, "events", {}, None)
             self._events, _ = create_node(of_all, self._key, {"agent": self._agent}, None)
-        node, is_new = create_node(self._events, f"{number:08d}", plain(event), "AinerdEvent")
+        node, is_new = create_node(self._events, _key_of(number), plain(event), "AinerdEvent")
         return None if is_new else dict(node.metadata)
 
     def events(self, after: int) -> list[tuple[int, Mapping[str, Any]]]:
-        """Read the events after the one with a number, in their order. One request for a few hundred."""
-        found: list[tuple[int, Mapping[str, Any]]] = []
+        """Read the events after the one with a number, in their order. One request for about a hundred.
+
+        The numbers have no gaps, unless somebody has deleted events; up to `MOST_DELETED` in a row are passed over.
+        """
+        events: list[tuple[int, Mapping[str, Any]]] = []
         while True:
-            offset = after + len(found)
-            page = read_children(self._ainerd, f"events/{self._key}", SOON_S, offset)
-            found += [(int(key), metadata) for key, metadata in page if key.isdecimal()]
-            if len(page) < PAGE:
-                return found
+            numbers = range(after + 1, after + 1 + KEYS)
+            named = dict(read_children(self._ainerd, f"events/{self._key}", SOON_S, [*map(_key_of, numbers)]))
+            events += [(number, named[key]) for number in numbers if (key := _key_of(number)) in named]
+            if not events or events[-1][0] <= numbers[-1] - MOST_DELETED:
+                return events
+            after = events[-1][0]
 
     def state(self) -> dict[str, Any]:
         """Read the state of the agent; empty if the agent has never written it."""

@@ -21,7 +21,7 @@ from ainerd import __version__
 SPEC_VERSION = "1.0"  # of the specs of our nodes: the schema of the catalog
 CAMPAIGN = "AinerdCampaign"  # spec of the container with all of them
 PAGE = 300  # the most nodes that a Tiled server returns at once
-_KEYS = 100  # in one request: an address of 4 kB
+KEYS = 100  # in one request: an address of 4 kB
 AGAIN_S = 60.0  # until a server is asked again for a route that it did not have
 
 Node = tuple[str, Mapping[str, Any]]
@@ -98,14 +98,17 @@ def read_nodes(container: Container, offset: int = 0, **equal: str | None) -> It
     return _pages(container, {"page[offset]": offset, **_conditions(equal)})
 
 
-def read_children(container: Container, path: str, timeout_s: float, offset: int = 0, **equal: str) -> list[Node]:
-    """Read key and metadata of at most `PAGE` children at a path below the container, from number `offset` on.
+def read_children(
+    container: Container, path: str, timeout_s: float, keys: Sequence[str] | None = None, **equal: str
+) -> list[Node]:
+    """Read key and metadata of at most `PAGE` children at a path below the container; with `keys` only of these.
 
     One request without retries. Returns an empty list if the path does not exist.
     """
     url = f"{container.item['links']['search'].rstrip('/')}/{path}"
-    page = {"page[limit]": PAGE, "page[offset]": offset}
-    params = {"fields": "metadata", "omit_links": True} | page | _conditions(equal)
+    params = {"fields": "metadata", "omit_links": True, "page[limit]": PAGE} | _conditions(equal)
+    if keys is not None:
+        params |= _named(keys)
     headers = {"Accept": MSGPACK_MIME_TYPE}
     response = container.context.http_client.get(url, params=params, headers=headers, timeout=timeout_s)
     if response.status_code == httpx.codes.NOT_FOUND:
@@ -115,9 +118,8 @@ def read_children(container: Container, path: str, timeout_s: float, offset: int
 
 def read_named(container: Container, keys: Sequence[str]) -> Iterator[Node]:
     """Yield key and metadata of the children with these keys, as far as they exist."""
-    for start in range(0, len(keys), _KEYS):
-        batch = json.dumps(keys[start : start + _KEYS])
-        yield from _pages(container, {"filter[keys_filter][condition][keys]": batch})
+    for start in range(0, len(keys), KEYS):
+        yield from _pages(container, _named(keys[start : start + KEYS]))
 
 
 def newest_nodes(container: Container, limit: int, fields: str = "metadata", **equal: str | None) -> list[Node]:
@@ -222,6 +224,10 @@ def _conditions(equal: Mapping[str, str | None]) -> dict[str, list[str]]:
 
 def _nodes(page: Mapping[str, Any]) -> list[Node]:
     return [(node["id"], node["attributes"].get("metadata", {})) for node in page["data"]]
+
+
+def _named(keys: Sequence[str]) -> dict[str, str]:
+    return {"filter[keys_filter][condition][keys]": json.dumps(keys)}
 
 
 def _pages(container: Container, params: dict[str, Any]) -> Iterator[Node]:

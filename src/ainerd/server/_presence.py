@@ -20,7 +20,6 @@ from ainerd.forks import lock_is_ours
 
 logger = logging.getLogger(__name__)
 
-SILENT_S = 120.0  # an agent reports every few seconds; the clocks of two machines may differ
 LOOK_S = 0.5  # between two attempts to lock a folder
 ATTEMPTS, PAUSE_S = 5, 0.02  # a process that only reads the file holds the lock for less
 
@@ -58,7 +57,7 @@ class Presence:
                 return
             if attempt < ATTEMPTS - 1:
                 time.sleep(PAUSE_S)
-        _warn(name, process_text(_read(path)))
+        warn_of(name, process_text(_read(path)))
 
 
 def whereabouts() -> dict[str, Any]:
@@ -70,13 +69,21 @@ def whereabouts() -> dict[str, Any]:
     return {"host": gethostname(), "pid": os.getpid(), "user": user, "since": time.time()}
 
 
-def warn_of_another(name: str, process: Mapping[str, Any], heard: float, closed: bool) -> None:
-    """Warn if an agent of this name reported from another machine at `heard`, less than two minutes ago.
+def where_it_may_run(process: Mapping[str, Any]) -> str | None:
+    """Return where another process with these `whereabouts` may be running, in words; None if it has ended.
 
-    `process` is its `whereabouts`. An agent that was killed reports no more.
+    A process of another host counts as running. Any program may have written the values: it raises various errors.
     """
-    if process["host"] != gethostname() and not closed and abs(time.time() - heard) < SILENT_S:
-        _warn(name, f" on {process['host']}{process_text(process)}")
+    text = f" on {process['host']}{process_text(process)}"
+    if process["host"] != gethostname():
+        return text
+    try:
+        os.kill(process["pid"], 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:  # it is of another account
+        pass
+    return text if process["pid"] != os.getpid() else None  # two agents of one process have one lock
 
 
 def at_work(folder: Path, name: str) -> dict[str, Any] | None:
@@ -137,7 +144,8 @@ def process_text(process: Mapping[str, Any]) -> str:
     return f" (process {process['pid']} of {process['user']}, since {since:%d %b %H:%M})"
 
 
-def _warn(name: str, where: str) -> None:
+def warn_of(name: str, where: str) -> None:
+    """Warn that an agent of this name is running, and where."""
     logger.warning(
         "an agent %r is already running%s. A run that both see gets one result. If both measure on one sample, set "
         "steering.shared_s in the settings of both: without it both may measure at one place. To follow the campaign "
