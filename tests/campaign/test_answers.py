@@ -97,12 +97,12 @@ def test_a_regime_that_tiled_does_not_take_is_written_later(make, store, monkeyp
     monkeypatch.setattr(store, "label", lambda *_, **__: (_ for _ in ()).throw(httpx.ConnectError("away")))
     assert campaign.answer(outcome("a", z=3.0)).regime == 0
     assert "regime of result a is not written yet" in caplog.text and campaign.peek() and campaign.results == {"a"}
-    campaign.write_labels()
+    campaign.catch_up()
     monkeypatch.setattr(store, "label", label)
-    campaign.write_labels()
+    campaign.catch_up()
     assert store.labels["a"]["regime"] == 0
     store.labels.clear()
-    campaign.write_labels()
+    campaign.catch_up()
     assert not store.labels  # once
 
 

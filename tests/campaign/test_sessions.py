@@ -109,6 +109,31 @@ def test_events_are_written_when_tiled_is_back(make, store, monkeypatch):
     assert store.saved["mine"].status == "withdrawn"
 
 
+@pytest.mark.fault(
+    "Tiled goes away between an event and its effects", "They are written when it is back, each line of the log once"
+)
+@pytest.mark.parametrize("half", [False, True])
+def test_effects_are_written_when_tiled_is_back(make, store, monkeypatch, half):
+    one, wanted = make(knobs=FEW), Add(position={"x": 5.0, "y": 5.0}, id="mine")
+
+    def away(self, *_, **__):
+        store.seems_away = True
+        raise httpx.ConnectError("no route")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "log" if half else "add_suggestion", away)
+        patch.setattr(store, "answers", lambda: False, raising=False)
+        assert one.apply(wanted).status == "done" and ("mine" in store.saved) == half
+        assert one.apply(Hold(why="tea")).status == "done" and not store.lines
+    store.seems_away = False
+    one.catch_up()
+    texts = [text for text, _ in store.lines]
+    assert store.saved["mine"].status == "proposed" and len(texts) == 2 and "wants" in texts[0]
+    later = make(knobs=FEW)
+    later.resume()  # nothing is left to write
+    assert len(store.lines) == 2 and later.state.held["why"] == "tea"
+
+
 @pytest.mark.parametrize("looks", [False, True])
 def test_an_event_whose_answer_was_lost_is_written_once(make, store, monkeypatch, looks):
     one, append = make(knobs=FEW), store.append

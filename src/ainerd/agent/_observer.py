@@ -144,7 +144,7 @@ class Observer:
             late_s=late_s,
             on_block=on_block,
         )
-        self._tiled.when_idle(self._campaign.write_labels)
+        self._tiled.when_idle(self._campaign.catch_up)
         parts = technique, self._campaign, self._worker, self._own, self._tiled, live, settings, self._disks
         self._state = State(self.results, *parts)
         self._display = Display(self.results, technique, self._campaign, settings)

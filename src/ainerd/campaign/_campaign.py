@@ -306,8 +306,12 @@ class Campaign:
         if trial_id in self.state.handed_out and self.explorer.takes_back:
             self._proposals.follow()
 
-    def write_labels(self) -> None:
-        """Write the regimes of results that are not in Tiled yet, if Tiled answers. In the thread for Tiled."""
+    def catch_up(self) -> None:
+        """Write what is not in Tiled yet, if Tiled answers: events, their effects, and regimes.
+
+        In the thread for Tiled.
+        """
+        self._history.catch_up()
         self._results.write_labels()
 
     @property

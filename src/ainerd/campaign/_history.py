@@ -1,6 +1,7 @@
 """The history of a campaign: its events, and the writes to Tiled that follow from them."""
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -46,6 +47,8 @@ class History:
         inserted: Callable[[events.Written], None],
     ) -> None:
         self._store, self._ledger, self._tiled, self._inserted = store, ledger, tiled, inserted
+        self._effects = deque[tuple[events.Event, Sequence[events.Effect]]]()  # not yet written, by event
+        self._is_again = False  # some effects of the first event may be written
         self._node = AgentNode(store.container, str(store.agent))
         self.order = Order(self._node, rules, own, self._vouched)
 
@@ -98,11 +101,32 @@ class History:
 
     def _record(self, event: events.Event, effects: Sequence[events.Effect]) -> None:
         """Write the events up to this one, and its effects. In the thread for Tiled."""
+        own = [effect for effect in effects if effect.session == self.rules.session]
+        self._effects.append((event, own))
         self.flush()
-        for effect in effects:
-            self.write(effect)
-        if not isinstance(event, events.Measured):
-            self.order.mark(event.id)
+        self._write_effects()
+
+    def _write_effects(self) -> None:
+        """Write the effects of the events so far, if Tiled answers. In the thread for Tiled.
+
+        If Tiled goes away, the effects of an event are written again later; a second time changes nothing.
+        """
+        while self._effects and self.is_there():
+            event, effects = self._effects[0]
+            for effect in effects:
+                self.write(effect, again=self._is_again)
+            self._is_again = self._store.seems_away
+            if self._is_again:
+                return
+            self._effects.popleft()
+            if not isinstance(event, events.Measured):
+                self.order.mark(event.id)
+
+    def catch_up(self) -> None:
+        """Write the events whose effects are not written yet, and these effects. In the thread for Tiled."""
+        if self._effects:
+            self.flush()
+            self._write_effects()
 
     def flush(self) -> None:
         """Write the events that are not in Tiled, if it answers. In the thread for Tiled."""
@@ -129,9 +153,7 @@ class History:
         return self.state is not before
 
     def write(self, effect: events.Effect, *, again: bool = False) -> None:
-        """Write an effect of this session; with `again`, one that an earlier session may have written already."""
-        if effect.session != self.rules.session and not again:
-            return
+        """Write an effect; `again` if it may be written already."""
         match effect:
             case events.Suggest(suggestion=suggestion, status=status, by=by, principal=principal):
                 self._ledger.suggested(suggestion, status, by, principal, again=again)
