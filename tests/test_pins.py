@@ -123,6 +123,7 @@ def test_routes():
     routes = {f"{method.upper()} {path}" for path, methods in app.openapi()["paths"].items() for method in methods}
     assert routes == {
         "DELETE /ainerd/live/{path}",
+        "GET /ainerd/asked/{path}",
         "GET /ainerd/campaign/{path}",
         "GET /ainerd/changes/{path}",
         "GET /ainerd/contents/{path}",
@@ -139,6 +140,7 @@ def test_routes():
         "GET /ainerd/static/{name}",
         "GET /ainerd/table/{path}",
         "GET /ainerd/technique/{name}/view.js",
+        "POST /ainerd/asked/{path}",
         "POST /ainerd/command/{path}",
         "POST /ainerd/note/{path}",
         "POST /ainerd/table/{path}",

@@ -151,6 +151,12 @@ class Node:
     def commands(self):
         return list(self.waiting.items())
 
+    def await_command(self, wait_s):
+        return False
+
+    def ring(self):
+        pass
+
     def claim(self, key, process, *, take_over=False):
         if self.claims.setdefault(key, process) != process:
             self.of_others.add(key)

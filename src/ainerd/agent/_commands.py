@@ -18,7 +18,8 @@ from ainerd.runs import Jobs
 
 logger = logging.getLogger(__name__)
 
-LISTEN_S = 0.5  # between two looks at waiting commands
+LISTEN_S = 0.5  # between two looks at waiting commands, if the server does not tell of them
+TOLD_S = 1.0  # between two looks if it does
 HOLDS, NEXT = ("hold", "release"), "next"  # commands whose senders wait: their answers come first
 TAKE = (NEXT, "accept")  # commands that take the position that is ready
 _LATER = (401, 403, 429, *range(500, 600))  # the server may accept it later
@@ -29,10 +30,10 @@ CLOSE_S = 5.0  # longest wait for the thread at the end
 class CommandReader:
     """Reads the commands to an agent, applies them to its campaign, and writes the answers.
 
-    A thread looks for commands and claims them, every half second while Tiled answers, and at once after `wake`. The
-    thread that owns the campaign executes them, before other jobs. Commands that must wait are executed again after
-    each result, without a request. While the thread for Tiled has nothing to do, it looks at the decisions of other
-    sessions.
+    A thread looks for commands and claims them, as soon as the server tells of one, and each second; without our routes
+    on the server each half second. The thread that owns the campaign executes them, before other jobs. Commands that
+    must wait are executed again after each result and each change, without a request. While the thread for Tiled has
+    nothing to do, it looks at the decisions of other sessions.
 
     An answer is written once the command is among the events in Tiled. So after a crash the next session finds it
     there, or executes the command.
@@ -86,14 +87,19 @@ class CommandReader:
         self._thread.start()
 
     def wake(self) -> None:
-        """Look at once: after a change a script or a person may wait."""
+        """Execute the commands that wait, if there are any, and look soon for others."""
         self._wake.set()
+        if self._claimed:
+            self._own.submit(self.execute)
 
     def close(self) -> None:
         """End the thread."""
         self._ends = True
         self._wake.set()
         if self._thread is not None:
+            with suppress(httpx.HTTPError, RuntimeError):  # RuntimeError: the client is closed
+                if not self._store.seems_away:
+                    self._node.ring()
             self._thread.join(CLOSE_S)
         self._answered = lambda: None  # may refer to the owner of this object: without it all parts are freed at once
 
@@ -164,7 +170,16 @@ class CommandReader:
             except Exception:  # must not end the thread: people press hold
                 logger.exception("commands are not read")
             self._busy_since.pop("looking for commands", None)
-            self._wake.wait(LISTEN_S)
+            if not self._was_told():
+                self._wake.wait(LISTEN_S)
+
+    def _was_told(self) -> bool:
+        """Wait until the server tells of a command, or for `TOLD_S`; return False if it cannot tell."""
+        try:
+            return not self._store.seems_away and self._node.await_command(TOLD_S)
+        except (httpx.HTTPError, RuntimeError, KeyError, TypeError, ValueError) as error:
+            logger.debug("the server does not tell of commands: %s", error)
+            return False
 
     def _find(self, *, take_over: bool) -> bool:
         """Claim the waiting commands; return whether this process has commands to execute."""

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 LEASE_S = 60.0  # time, by the clock of this process, after which the claim of another process lapses
 SOON_S = 5.0  # time limit of a request; it is not repeated
+NO_BELL_S = 10.0  # for which a server that cannot tell of commands is not asked again
 MOST_DELETED = 20  # events in a row that may be missing
 
 
@@ -44,6 +45,7 @@ class AgentNode:
     def __init__(self, ainerd: Container, agent: str) -> None:
         self._ainerd, self._agent, self._key = ainerd, agent, agent_key(agent)
         self._events: Container | None = None  # of this agent
+        self._rings, self._no_bell_until = -1, 0.0
         self._lapses: dict[str, float] = {}  # when the claims of other processes lapse, by path
 
     def principal(self) -> str | None:
@@ -113,6 +115,26 @@ class AgentNode:
     def commands(self) -> list[tuple[str, Mapping[str, Any]]]:
         """Read key and metadata of the commands without an answer, oldest first. One request."""
         return list(read_children(self._ainerd, f"agents/{self._key}", SOON_S, status="asked"))
+
+    def await_command(self, wait_s: float) -> bool:
+        """Return once somebody has left a command, or after `wait_s`; False at once if the server cannot tell."""
+        if time.monotonic() < self._no_bell_until:
+            return False
+        params, timeout = {"after": self._rings, "wait_s": wait_s}, wait_s + SOON_S
+        response = self._ainerd.context.http_client.get(self._bell, params=params, timeout=timeout)
+        if response.status_code in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
+            self._no_bell_until = time.monotonic() + NO_BELL_S
+            return False
+        self._rings = int(handle_error(response).json()["n"])
+        return True
+
+    def ring(self) -> None:
+        """End the wait of `await_command`, in all sessions of the agent."""
+        self._ainerd.context.http_client.post(self._bell, timeout=SOON_S)
+
+    @property
+    def _bell(self) -> str:
+        return f"{our_route(self._ainerd, 'asked').rstrip('/')}/agents/{self._key}"
 
     def send(self, command: Command) -> bool:
         """Create the node of a command; return False if its id exists already. Raises KeyError without an agent."""

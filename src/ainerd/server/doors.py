@@ -16,6 +16,7 @@ from fastapi import APIRouter
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 
+from ainerd.server import bell
 from ainerd.server.internals import ask_for_key, checks_scopes, get_route_path, scopes_of
 from ainerd.server.listening import admit
 
@@ -78,6 +79,7 @@ class Doors:
                 receive = await _with_body(receive)
                 async with self._turn:
                     await self._app(scope, receive, send_framed)
+                bell.ring_after(scope["method"], get_route_path(scope))
             else:
                 await self._app(scope, receive, send_framed)
         except Refused as refused:

@@ -21,8 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ainerd.results import SuggestionRecord, commands
 from ainerd.results.commands import Add, Command, Exclude, Reject, Take
+from ainerd.server import bell
 from ainerd.server._access import json_body, validated
-from ainerd.server.internals import Caller, Collision, Spec, newest
+from ainerd.server.internals import READ, WRITE, Caller, Collision, Spec, newest
 from ainerd.server.pages._reader import AgentState, CampaignReader, mapping, number, seconds, summarize_suggestion, text
 
 MOST_WAITING = 100
@@ -145,6 +146,25 @@ async def fetch_next(
     content = {"id": command.id, "status": stored["status"], **{name: stored[name] for name in names if name in stored}}
     code = {"done": 200, "asked": 202}.get(stored["status"], 409)
     return JSONResponse(content, code, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/asked/{path:path}")
+async def asked(
+    path: str, caller: Annotated[Caller, Depends()], after: int = -1, wait_s: Annotated[float, Query(ge=0, le=20)] = 1.0
+) -> dict[str, int]:
+    """Wait for a command to the agent whose node is at `path`; return the number of commands that this server knows of.
+
+    The answer comes once the number differs from `after`, or after `wait_s`.
+    """
+    await caller.node(path)
+    return {"n": await bell.rung(path, after, wait_s)}
+
+
+@router.post("/asked/{path:path}")
+async def ring(path: str, caller: Annotated[Caller, Depends()]) -> None:
+    """End all waits for a command to the agent whose node is at `path`."""
+    await caller.node(path, scopes=(READ, WRITE))
+    bell.ring(path)
 
 
 @router.post("/note/{path:path}")
@@ -293,6 +313,7 @@ async def _send(reader: CampaignReader, agent: Any, command: Command, name: str)
     if caller.principal is not None:
         metadata["seal"] = caller.seal(_sealed(reader.path, name, command))
     await _create(caller, agent, command.id, metadata, "AinerdCommand")
+    bell.ring(f"{reader.path.strip('/')}/agents/{agent.key}")
 
 
 def _sealed(path: str, agent: str, command: Command) -> bytes:

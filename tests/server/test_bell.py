@@ -1,0 +1,65 @@
+"""The server tells an agent of a command as soon as somebody leaves one."""
+
+import threading
+import time
+
+import httpx
+import pytest
+
+from ainerd.results import AgentNode, commands
+from ainerd.results._agents import NO_BELL_S
+from ainerd.server import open_catalog
+
+
+@pytest.fixture
+def place(server):
+    return server.client().create_container(f"bell-{time.time_ns()}")
+
+
+@pytest.fixture
+def node(place):
+    node = AgentNode(open_catalog(place)[1], "far")
+    node.write_state({"bounds": {"x": [0.0, 1.0]}})
+    assert node.await_command(0.0)  # from now on the server counts
+    return node
+
+
+def waited(node, do, wait_s=20.0):
+    """Wait for a command, which `do` leaves from another thread; return the time in s."""
+    began, thread = time.monotonic(), threading.Timer(0.2, do)
+    thread.start()
+    assert node.await_command(wait_s)
+    thread.join()
+    return time.monotonic() - began
+
+
+def test_a_command_of_a_program_or_a_page_ends_the_wait(node, place, server):
+    path = "/".join((*place.path_parts, "ainerd"))
+    page, key = f"{server.uri.removesuffix('/api/v1')}/custom/ainerd/command/{path}", server.api_key
+    sent = {"do": "hold", "agent": "far", "who": "Ann"}
+    for leave in (
+        lambda: AgentNode(place["ainerd"], "far").send(commands.Hold(by="Ann")),
+        lambda: httpx.post(page, json=sent, headers={"authorization": f"Apikey {key}"}).raise_for_status(),
+        node.ring,
+    ):
+        assert waited(node, leave) < 10.0
+    assert node._rings == 3
+
+
+def test_without_a_command_the_wait_ends_and_writes_of_the_agent_do_not_end_it(node):
+    assert waited(node, lambda: node.update_state({"held": None}), wait_s=1.0) >= 1.0
+    assert node.append(1, {"id": "a"}) is None and waited(node, lambda: None, wait_s=0.5) >= 0.5
+
+
+def test_a_command_between_two_waits_is_not_missed(node):
+    node.send(commands.Hold(by="Ann"))
+    assert waited(node, lambda: None) < 10.0
+
+
+def test_a_server_without_bells_is_asked_again_later(node, monkeypatch):
+    monkeypatch.setattr(AgentNode, "_bell", f"{node._bell}-nobody")
+    assert not node.await_command(20.0) and node._no_bell_until > time.monotonic() + NO_BELL_S / 2
+    monkeypatch.undo()
+    assert not node.await_command(20.0)
+    node._no_bell_until = 0.0
+    assert node.await_command(0.0)
