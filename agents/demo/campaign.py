@@ -39,7 +39,7 @@ Runs = tuple[tuple[int, int, float], ...]
 RUNS: Runs = ((9, 500, 0.1), (1, 5000, 0.01), (8, 500, 0.1))  # positions, frames, seconds a frame: 50 s each
 RUNS_RIGAKU: Runs = ((4, 2000, 0.025),)
 RIGAKU = TOML.parents[1] / "rigaku" / "agent.toml"
-RUNS_MOVED: Runs = ((9, 200, 0.25), (1, 500, 0.1), (8, 200, 0.25))
+RUNS_MOVED: Runs = ((9, 192, 0.26), (1, 500, 0.1), (8, 192, 0.26))  # a multiple of 64: shipped calibrations fit
 SPEED = 60.0  # simulated seconds in one second of the wall clock
 console = Console()
 

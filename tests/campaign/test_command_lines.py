@@ -63,8 +63,8 @@ def test_in_review_a_person_with_an_account_takes_a_suggestion(make, store):
 
 
 def test_the_answers_of_the_last_commands_are_kept(make, monkeypatch):
-    monkeypatch.setattr("ainerd.campaign._fold.MOST_ANSWERS", 2)
-    monkeypatch.setattr("ainerd.campaign._fold.MOST_FETCHED", 2)
+    monkeypatch.setattr("ainerd.decisions._fold.MOST_ANSWERS", 2)
+    monkeypatch.setattr("ainerd.decisions._fold.MOST_FETCHED", 2)
     campaign = make()
     commands = [Next(by=str(i)) for i in range(3)]
     first = [campaign.apply(command) for command in commands]

@@ -8,9 +8,8 @@ import pytest
 from campaign_toys import Jobs, Node, answers, on, outcome
 
 from ainerd.agent import CommandReader
-from ainerd.campaign import terms_of
-from ainerd.campaign._events import Asked
-from ainerd.campaign._fold import reduce
+from ainerd.decisions import reduce, terms_of
+from ainerd.decisions.events import Asked
 from ainerd.results.commands import (
     Add,
     Exclude,

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from campaign_toys import outcome
 
-from ainerd.campaign import terms_of
 from ainerd.campaign._ledger import Ledger
-from ainerd.campaign._state import limits_text
+from ainerd.decisions import limits_text, terms_of
 from ainerd.results import SuggestionRecord
 from ainerd.words import place
 

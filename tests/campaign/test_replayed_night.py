@@ -5,9 +5,9 @@ import pytest
 from campaign_toys import Jobs, Store, outcome
 
 from ainerd.campaign import Campaign
-from ainerd.campaign._events import parse_event
 from ainerd.campaign._order import Order
 from ainerd.config import Steering
+from ainerd.decisions.events import parse_event
 from ainerd.results import commands
 from ainerd.results._agents import AgentNode
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx
 
-from ainerd.campaign import Answer, Campaign
+from ainerd.campaign import Campaign
+from ainerd.decisions import Answer
 from ainerd.results import AgentNode, ResultStore
 from ainerd.results.commands import parse_command, unverified
 from ainerd.runs import Jobs

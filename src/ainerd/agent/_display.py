@@ -22,8 +22,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ainerd.activity import activity
-from ainerd.campaign import Campaign, named, terms_of
+from ainerd.campaign import Campaign, named
 from ainerd.config import Settings
+from ainerd.decisions import terms_of
 from ainerd.results import ResultStore
 from ainerd.runs import harmless
 from ainerd.technique import Outcome, Technique

@@ -18,7 +18,7 @@ from bluesky.utils import MsgGenerator
 from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.container import Container
 
-from ainerd.campaign import HOLDS
+from ainerd.decisions import HOLDS
 from ainerd.knobs import Knob
 from ainerd.results import AgentNode, ResultStore, SuggestionRecord
 from ainerd.results.commands import Reject, Take, check_position, seen

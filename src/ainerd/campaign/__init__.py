@@ -3,13 +3,11 @@
 from ainerd.campaign._campaign import Campaign
 from ainerd.campaign._claims import Claims
 from ainerd.campaign._exposures import ExposureChoice, book_of
-from ainerd.campaign._fold import HOLDS
-from ainerd.campaign._optimizer import Travel, check_name, policy_of, terms_of
+from ainerd.campaign._optimizer import Travel, check_name, policy_of
 from ainerd.campaign._sentences import named
-from ainerd.campaign._state import Answer
 from ainerd.campaign._why import why
 
 __all__ = [
-    "HOLDS", "Answer", "Campaign", "Claims", "ExposureChoice", "Travel", "book_of", "check_name", "named", "policy_of",
-    "terms_of", "why",
+    "Campaign", "Claims", "ExposureChoice", "Travel", "book_of", "check_name", "named", "policy_of",
+    "why",
 ]  # fmt: skip

@@ -13,19 +13,9 @@ from typing import Any, Literal, TypeVar
 import httpx
 from bluesky_adaptive.protocols import ID_KEY
 
-from ainerd.campaign import _events as events
 from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._claims import Claims
-from ainerd.campaign._events import Ready
 from ainerd.campaign._exposures import ExposureChoice, exposure_of
-from ainerd.campaign._fold import (
-    NO_REASON,
-    TAKEN_WITHIN_S,
-    age_s,
-    is_as_seen,
-    is_position,
-    reduce,
-)
 from ainerd.campaign._history import History
 from ainerd.campaign._ledger import Ledger, Notices
 from ainerd.campaign._optimizer import Travel, optimizer_of
@@ -35,8 +25,20 @@ from ainerd.campaign._proposals import MOST_TRIED, Proposals
 from ainerd.campaign._reference import SteeringReference
 from ainerd.campaign._results import Results
 from ainerd.campaign._sentences import sentences
-from ainerd.campaign._state import Answer, Rules, State
 from ainerd.config import Steering
+from ainerd.decisions import (
+    NO_REASON,
+    TAKEN_WITHIN_S,
+    Answer,
+    Rules,
+    State,
+    age_s,
+    events,
+    is_as_seen,
+    is_position,
+    reduce,
+)
+from ainerd.decisions.events import Ready
 from ainerd.exposures import Exposure
 from ainerd.results import ResultStore, commands, digest
 from ainerd.steering import DoseBook, SampleMap, Window

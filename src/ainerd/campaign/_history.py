@@ -8,11 +8,10 @@ from typing import Any
 
 import httpx
 
-from ainerd.campaign import _events as events
-from ainerd.campaign._events import Ready
 from ainerd.campaign._ledger import Ledger
 from ainerd.campaign._order import Inbox, Order
-from ainerd.campaign._state import Rules, State
+from ainerd.decisions import Rules, State, events
+from ainerd.decisions.events import Ready
 from ainerd.results import AgentNode, ResultStore, commands
 
 logger = logging.getLogger(__name__)

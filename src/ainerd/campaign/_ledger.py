@@ -9,8 +9,8 @@ from typing import Any, TypeVar, cast
 import httpx
 from bluesky_adaptive.protocols import ID_KEY
 
-from ainerd.campaign._optimizer import terms_of
 from ainerd.campaign._sentences import changes
+from ainerd.decisions import terms_of
 from ainerd.novelty import Structure
 from ainerd.results import ResultStore, SuggestionRecord
 from ainerd.technique import Outcome

@@ -3,13 +3,13 @@
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY, CanRegisterSuggestions, SupportsStoppingCriteria, TrialFaultAware
 
 from ainerd.config import Steering
+from ainerd.decisions import terms_of
 from ainerd.knobs import find_named, load_named
 from ainerd.steering import POLICIES, Explorer, Labeler, TravelTime, Window, Windowed
 from ainerd.technique import Technique
@@ -174,18 +174,3 @@ class OtherOptimizer(Windowed):
         if missing := [name for name in self.names if name not in suggestion]:
             raise ValueError(f"a position has no {', '.join(missing)}: {dict(suggestion)}")
         return {name: float(suggestion[name]) for name in self.names}
-
-
-def terms_of(suggestion: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
-    """Return the terms of a suggestion: all its numbers except the position.
-
-    Examples
-    --------
-    >>> terms_of({"sample_x": 3.0, "distance": 2.5, "reason": "unexplored"}, ["sample_x"])
-    {'distance': 2.5}
-    """
-    return {
-        name: float(x)
-        for name, x in suggestion.items()
-        if name not in names and isinstance(x, Real) and not isinstance(x, bool)
-    }

@@ -8,9 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from ainerd.campaign._events import Asked, Effect, Event, Measured, Written, parse_event
-from ainerd.campaign._fold import reduce
-from ainerd.campaign._state import Rules, State
+from ainerd.decisions import Rules, State, moments, reduce
+from ainerd.decisions.events import Asked, Effect, Event, Measured, Written, parse_event
 from ainerd.results import AgentNode, commands
 
 logger = logging.getLogger(__name__)
@@ -72,27 +71,25 @@ class Order:
         self._snapshot = self._number
         effects: list[tuple[int, Effect]] = []
         written: dict[str, int] = {}  # by session
-        for number, event in self._read():
-            self._number = number
-            if event is not None:
-                written[event.session] = event.written
-                self.state, following = self._folded(self.state, *event.learned, event)
-                effects += [(number, effect) for effect in following]
+        records = self._node.events(self._number)
+        for moment in moments(records, self.rules, self.state):
+            self.state = moment.after
+            written[moment.event.session] = moment.event.written
+            effects += [(moment.number, effect) for effect in moment.effects]
+        self._number = records[-1][0] if records else self._number
         waiting = tuple(each for each in self.state.waiting if each.id not in measured)
         self.state = replace(self.state, waiting=waiting, measured={**measured, **self.state.measured})
         self._in_tiled = self.state
         self.unwritten = [effect for number, effect in effects if number > written.get(effect.session, number)]
 
-    def _folded(self, state: State, *events: Event) -> tuple[State, list[Effect]]:
-        """Return the state after events, of which other programs may have written some, and their effects."""
-        effects: list[Effect] = []
+    def _folded(self, state: State, *events: Event) -> State:
+        """Return the state after events, of which other programs may have written some."""
         for event in events:
             try:
-                state, following = reduce(state, event, self.rules)
-                effects += following
+                state, _ = reduce(state, event, self.rules)
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 logger.warning("an event of %s is left out, %s: %s", event.session[:20], type(error).__name__, error)
-        return state, effects
+        return state
 
     # in the thread that owns the state
 
@@ -139,8 +136,8 @@ class Order:
 
     def insert(self, event: Written) -> None:
         """Fold an event of another session before those that are not in Tiled."""
-        self._in_tiled, _ = self._folded(self._in_tiled, *event.learned, event)
-        self.state, _ = self._folded(self._in_tiled, *self._ahead)
+        self._in_tiled = self._folded(self._in_tiled, *event.learned, event)
+        self.state = self._folded(self._in_tiled, *self._ahead)
 
     # in the thread that asks Tiled
 

@@ -7,14 +7,13 @@ from typing import Any, Literal
 
 from bluesky_adaptive.protocols import ID_KEY
 
-from ainerd.campaign import _events as events
 from ainerd.campaign._atlas import Atlas
-from ainerd.campaign._events import Ready
 from ainerd.campaign._exposures import ExposureChoice
 from ainerd.campaign._history import History
 from ainerd.campaign._optimizer import OtherOptimizer
 from ainerd.campaign._partners import Partners
-from ainerd.campaign._state import UNTAKEN
+from ainerd.decisions import UNTAKEN, events
+from ainerd.decisions.events import Ready
 from ainerd.steering import Explorer
 
 MOST_TRIED = 50  # suggestions at places of other sessions, one after the other

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from ainerd.decisions import NAMES
 from ainerd.novelty import LEVEL
 from ainerd.technique import Outcome, is_novel
 
@@ -10,7 +11,6 @@ if TYPE_CHECKING:
     from ainerd.campaign._optimizer import OtherOptimizer
     from ainerd.steering import Explorer
 
-NAMES = {"bank": "p against the bank", "session": "p against this session"}
 Verdict = tuple[float | None, bool | None]  # p-value, and whether the exposure is novel
 
 

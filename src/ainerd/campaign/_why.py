@@ -1,47 +1,14 @@
 """Why a position was chosen: the campaign as it was at that moment."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from tiled.client.container import Container
 
-from ainerd.campaign import _events as events
 from ainerd.campaign._campaign import rules_of
-from ainerd.campaign._fold import reduce
-from ainerd.campaign._optimizer import terms_of
-from ainerd.campaign._state import Rules, State, limits_text
 from ainerd.config import Settings
+from ainerd.decisions import events, limits_text, moments, terms_of
 from ainerd.results import AgentNode, ResultStore
 from ainerd.words import number_of, scan_text
-
-
-class Moment(NamedTuple):
-    """An event, its number in the order, the state before it, and the number of results that were known."""
-
-    number: int
-    event: events.Written
-    state: State
-    n_results: int
-
-
-def moments(node: AgentNode, rules: Rules) -> Iterator[Moment]:
-    """Yield the events of an agent, oldest first, each with the state before it. Invalid ones are left out.
-
-    Raises httpx.HTTPError if Tiled does not answer.
-    """
-    state, n_results = State.first(rules), 0
-    for number, record in node.events(0):
-        try:
-            event = events.parse_event(record)
-            for result in event.learned:
-                state, _ = reduce(state, result, rules)
-            n_results += len(event.learned)
-            after, _ = reduce(state, event, rules)
-        except (AttributeError, KeyError, TypeError, ValueError):  # another program wrote it
-            continue
-        yield Moment(number, event, state, n_results)
-        state = after
 
 
 def why(ainerd: Container, settings: Settings, key: str) -> list[tuple[str, str, str]]:
@@ -55,12 +22,14 @@ def why(ainerd: Container, settings: Settings, key: str) -> list[tuple[str, str,
     if id is None:
         raise ValueError(f"{scan} has no suggestion: it was taken by hand")
     rules = rules_of(settings.steering, settings.technique, settings.unit, has_accounts=node.principal() is not None)
-    for moment in moments(node, rules):
+    n_results = 0
+    for moment in moments(node.events(0), rules):
+        n_results += len(moment.event.learned)
         if (suggestion := _chosen(moment.event, id)) is not None:
             break
     else:
         raise ValueError(f"no event of agent {settings.name!r} tells why {scan} was taken")
-    state, event = moment.state, moment.event
+    state, event = moment.before, moment.event
     window = state.window(event.session)
     when = datetime.fromtimestamp(event.t, UTC).astimezone()
     who = event.command.who if isinstance(event, events.Asked) else "the agent"
@@ -69,7 +38,7 @@ def why(ainerd: Container, settings: Settings, key: str) -> list[tuple[str, str,
     held = "no"
     if state.held is not None:
         held = ": ".join(filter(None, [f"by {state.held['by']}", state.held["why"]]))
-    after = number_of(moment.n_results, "result")
+    after = number_of(n_results, "result")
     lines = {
         scan: f"at {rules.text(suggestion)}",
         "chosen": f"by {who}, {when:%Y-%m-%d %H:%M:%S}, event {moment.number}, after {after}",

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 
-from ainerd.campaign._events import Ready
+from ainerd.decisions.events import Ready
 from ainerd.results import digest
 from ainerd.results.commands import check_position
 from ainerd.steering import Window
@@ -112,7 +113,7 @@ class Area:
 
 @dataclass(frozen=True)
 class State:
-    """The state of a campaign after some events. It is never changed: `ainerd.campaign._fold.reduce` returns another.
+    """The state of a campaign after some events. It is never changed: `ainerd.decisions.reduce` returns another.
 
     Attributes
     ----------
@@ -285,3 +286,18 @@ def within(
 def limits_text(limits: Mapping[str, tuple[float, float]]) -> str:
     """Return limits in words: ``sample_x 0 to 10``."""
     return ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in limits.items())
+
+
+def terms_of(suggestion: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
+    """Return the terms of a suggestion: all its numbers except the position.
+
+    Examples
+    --------
+    >>> terms_of({"sample_x": 3.0, "distance": 2.5, "reason": "unexplored"}, ["sample_x"])
+    {'distance': 2.5}
+    """
+    return {
+        name: float(x)
+        for name, x in suggestion.items()
+        if name not in names and isinstance(x, Real) and not isinstance(x, bool)
+    }

@@ -13,11 +13,9 @@ from typing import Any
 
 from bluesky_adaptive.protocols import ID_KEY
 
-from ainerd.campaign import _events as events
-from ainerd.campaign._events import Ready
-from ainerd.campaign._optimizer import terms_of
-from ainerd.campaign._reference import NAMES
-from ainerd.campaign._state import UNTAKEN, Answer, Area, Rules, State, limits_text, within
+from ainerd.decisions import events
+from ainerd.decisions._state import UNTAKEN, Answer, Area, Rules, State, limits_text, terms_of, within
+from ainerd.decisions.events import Ready
 from ainerd.results import commands
 from ainerd.steering import Window
 
@@ -28,6 +26,7 @@ MOST_FETCHED = 20  # positions of scripts that are remembered
 MOST_HANDED_OUT = 1000  # suggestions that are remembered once they have a result
 MOST_SESSIONS = 20  # whose bounds are remembered
 HOLDS = "holds the campaign"  # the end of the answer to a program that must wait for a release
+NAMES = {"bank": "p against the bank", "session": "p against this session"}  # of the references
 NO_REASON = "asked for by a person"
 NOT_LEFT = "no position is left"
 

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ainerd.campaign._events import (
+from ainerd.decisions import Rules, State, reduce
+from ainerd.decisions._state import within
+from ainerd.decisions.events import (
     Asked,
     Began,
     Claimed,
@@ -26,8 +28,6 @@ from ainerd.campaign._events import (
     Withdrawn,
     parse_event,
 )
-from ainerd.campaign._fold import reduce
-from ainerd.campaign._state import Rules, State, within
 from ainerd.results import commands
 from ainerd.results._records import plain
 from ainerd.steering import Window
