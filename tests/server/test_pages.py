@@ -11,7 +11,17 @@ import httpx
 import numpy as np
 import pytest
 
-from ainerd.results import AgentNode, AtlasRecord, Columns, ResultRecord, ResultStore, SuggestionRecord, digest
+from ainerd.decisions import events
+from ainerd.results import (
+    AgentNode,
+    AtlasRecord,
+    Columns,
+    ResultRecord,
+    ResultStore,
+    SuggestionRecord,
+    commands,
+    digest,
+)
 from ainerd.server import open_catalog
 from ainerd.server.pages import ui_settings
 from ainerd.server.pages._reader import NodeRows
@@ -285,6 +295,39 @@ def test_the_replay_route_returns_the_labels_of_each_refit(filled):
     pages, made = filled
     first, *_ = pages.get("replay")["atlases"]
     assert first["label"] == {str(i): int(i > 2) for i in range(len(made))}
+
+
+def test_the_replay_route_returns_what_was_decided_at_each_moment(pages):
+    bounds, narrow = ({"sample_x": (0.0, high), "sample_y": (0.0, 10.0)} for high in (10.0, 5.0))
+    box, place = {"sample_x": (1.0, 2.0)}, {"sample_x": 4.0, "sample_y": 4.0}
+    add = commands.Add(id="mine", position=place)
+    happened = [
+        events.Began(session="a", t=1.0, configured=bounds),
+        *(events.Asked(session="a", t=t, command=command) for t, command in (
+            (2.0, commands.Exclude(region=box)), (3.0, commands.Hold(by="Ann", why="tea")),
+            (4.0, commands.Name(regime=1, name="gel")), (5.0, commands.SetBounds(bounds=narrow)),
+            (6.0, commands.Release(by="Ann")), (7.0, commands.Release(by="Ann")),
+        )),
+        events.Asked(session="a", t=8.0, command=add, suggestion={**place, "_id": "mine", "reason": "so"}),
+        events.HandedOut(session="a", t=9.0, suggestion={**place, "_id": "mine", "reason": "so"}),
+    ]  # fmt: skip
+    for number, event in enumerate(happened, 1):
+        pages.node.append(number, {**event.model_dump(exclude_none=True), "kind": event.kind})
+    pages.node.append(len(happened) + 1, {"kind": "nonsense"})
+    moments = pages.get("replay")["moments"]
+    assert moments[0] == {
+        "t": 1.0, "bounds": {name: list(x) for name, x in bounds.items()}, "excluded": [], "names": {}, "held": None,
+        "queue": [],
+    }  # fmt: skip
+    assert moments[1:] == [
+        {"t": 2.0, "excluded": [{"sample_x": [1.0, 2.0]}]},
+        {"t": 3.0, "held": {"by": "Ann", "why": "tea", "t": 3.0}},
+        {"t": 4.0, "names": {"1": "gel"}},
+        {"t": 5.0, "bounds": {name: list(x) for name, x in narrow.items()}},
+        {"t": 6.0, "held": None},
+        {"t": 8.0, "queue": ["mine"]},
+        {"t": 9.0, "queue": []},
+    ]
 
 
 @pytest.mark.parametrize(("created", "known"), [("1970-01-01T00:01:50+00:00", 110.0), (None, 600.0)])

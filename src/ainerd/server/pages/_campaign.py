@@ -17,6 +17,7 @@ from ainerd.results import Columns, ResultRecord, regime_kinds
 from ainerd.server._access import json_response
 from ainerd.server.internals import Caller, change_token, newest
 from ainerd.server.pages._commands import held_by, summarize_command
+from ainerd.server.pages._past import past
 from ainerd.server.pages._reader import (
     MOST_REFITS,
     AgentState,
@@ -74,10 +75,10 @@ async def campaign(
 
 @router.get("/replay/{path:path}")
 async def replay(path: str, caller: Annotated[Caller, Depends()], agent: str | None = None) -> Response:
-    """Return the labels of each refit, by the index of results in the answer of `campaign`, and the suggestions.
+    """Return the labels of each refit, by the index of results in the answer of `campaign`, suggestions and moments.
 
-    Both are oldest first. A refit has only the labels that differ from those of the refit before. ``first`` are the
-    regimes that results got at first.
+    All are oldest first. A refit has only the labels that differ from those of the refit before. ``first`` are the
+    regimes that results got at first. For ``moments`` see `ainerd.server.pages._past.past`.
     """
     reader = await CampaignReader.open(caller, path)
     state = await reader.agent(agent)
@@ -93,7 +94,10 @@ async def replay(path: str, caller: Annotated[Caller, Depends()], agent: str | N
         atlases.append({"t": created, "version": metadata.get("version"), "label": changed})
     suggestions = await reader.suggestions(state, MOST_HISTORY)
     shown = [*map(_shown, suggestions)]
-    return json_response({"atlases": atlases, "suggestions": shown, "first": rows.numbers("regime")})
+    moments = await past(reader, state)
+    return json_response(
+        {"atlases": atlases, "suggestions": shown, "first": rows.numbers("regime"), "moments": moments}
+    )
 
 
 async def _answer(reader: CampaignReader, state: AgentState, known: PageCursor, token: str) -> dict[str, Any]:

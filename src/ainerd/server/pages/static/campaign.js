@@ -75,7 +75,7 @@ function Screen({ root, state, asking, replaying, onAsked, onRows }) {
     const content = h(Safe, { what }, h(view, props));
     return h("section", { className: `panel ${className}`, "aria-label": title }, h("h2", null, title), content);
   };
-  const withoutShading = replaying ? ", without shading and boxes: earlier ones are not stored" : "";
+  const withoutShading = replaying ? ", without shading: it is not stored" : "";
   const sampleTitle = mode ? `: click where to ${mode === "add" ? "measure" : "stay away"}` : withoutShading;
   const latentTitle = "Latent space" + (scene.latent.landmarks ? ": known dynamics in gray" : "");
   const common = { scene, root, selected: run?.key, chosen: chosen ?? ofRegime, onPick: pick };

@@ -226,11 +226,15 @@ function asOf(state, history, time) {
   const isOver = (each) => each.status_time && each.status_time <= time && each.status !== "accepted";
   const open = (history?.suggestions ?? []).filter((each) => each.created <= time && !isOver(each));
   const { agent, agents, agent_key, technique, views, thumbnail, latent, sample, log } = state;
+  const decided = Object.assign({}, ...(history?.moments ?? []).filter((moment) => moment.t <= time));
+  const byId = new Map((history?.suggestions ?? []).map((each) => [each.id, each]));
   return {
     ...{ agent, agents, agent_key, technique, views, thumbnail, latent },
     results: past,
-    regimes: { label },
-    sample: { ...sample, belief: null, excluded: [] },
+    regimes: { label, names: decided.names },
+    sample: { ...sample, belief: null, bounds: decided.bounds ?? sample.bounds, excluded: decided.excluded ?? [] },
+    held: decided.held,
+    queue: (decided.queue ?? []).filter((id) => byId.has(id)).map((id) => byId.get(id)),
     novelty: { alpha: state.novelty.alpha, claims, expected_false, flagged },
     ...pointsAt(state, open, time),
     log: { ...log, lines: (log?.lines ?? []).filter((line) => line.t <= time), before: 0 },
@@ -261,7 +265,8 @@ function useReplay(root, state, agent) {
   const time = playing && course ? course.at(played) : null;
   const changes = useMemo(() => {
     const suggested = (history?.suggestions ?? []).flatMap((each) => [each.created, each.status_time]);
-    return [...(course?.times ?? []), ...suggested, ...(history?.atlases ?? []).map((each) => each.t)];
+    const others = [...(history?.atlases ?? []), ...(history?.moments ?? [])].map((each) => each.t);
+    return [...(course?.times ?? []), ...suggested, ...others];
   }, [course, history]);
   const step = changes.filter((t) => t <= time).length; // draw again after a change, not ten times a second
   const draw = () => (playing ? asOf(night.current, history, time) : state);
