@@ -99,6 +99,7 @@ def first():
     print("FIRST", at["done"] - at["last"], *sorted(steps - {""}), "END")
 """
 ASKED_FIRST_S = {"verdict (s)": {"none": 30.0, "full": 15.0}, "hold, obeyed (s)": {"none": 2.0, "full": 2.0}}
+ASKED_FIRST_S["hold, obeyed after the answer (s)"] = {"none": 0.3, "full": 0.3}
 SOURCE = Path(__file__).parents[1] / "src"
 OTHERS, BUSY = {"alone": False, "busy": True}, "while True: pass"
 EXPORT, NAN = 'agent.results.export("all.h5")', float("nan")
@@ -171,7 +172,7 @@ def person(results: int = 30, small: bool = False, quick: bool = False) -> None:
                 session.exit()
         later = [*map(float, times[1:])]
         took["later results, median"], took["later results, worst"] = (np.median(later), NAN), (max(later), NAN)
-        took["hold, acknowledged, worst"] = max(known for _, known in holds(session, folder)), NAN
+        took["hold, acknowledged, worst"] = max(known for _, _, known in holds(session, folder)), NAN
         for what in ("agent.results", "agent.plot(), the first", 'agent.results.to_xarray("g2")', EXPORT):
             call = what.partition(", the")[0].replace("all.h5", str(folder / "all.h5"))
             before = session.cpu_s()
@@ -333,7 +334,7 @@ def first_session(folder: Path) -> Row:
     session.run(FIRST)
     match = session.type("first()", r"FIRST ([\d.e-]+) (.*)END")
     verdict, more = float(match[1]), session.cpu_s() - cpu
-    obeyed, acknowledged = np.transpose(holds(session, folder, 3)).tolist()
+    obeyed, after_answer, acknowledged = np.transpose(holds(session, folder, 3)).tolist()
     began = time.perf_counter()
     session.exit()
     return {
@@ -343,40 +344,44 @@ def first_session(folder: Path) -> Row:
         "CPU from prompt (s)": more,
         "steps that took long": len(match[2].split()),
         "hold, obeyed (s)": max(obeyed),
+        "hold, obeyed after the answer (s)": max(after_answer),
         "hold, acknowledged (s)": max(acknowledged),
         "exit (s)": time.perf_counter() - began,
         "load": os.getloadavg()[0],
     }
 
 
-def holds(session: IPython, folder: Path, n: int = 5) -> list[tuple[float, float]]:
-    """Return how long it takes until the agent obeys each hold that a page sends, and until it has acknowledged it.
+def holds(session: IPython, folder: Path, n: int = 5) -> list[tuple[float, float, float]]:
+    """Return the times until the agent obeys each hold that a page sends, and until it has acknowledged it.
 
-    A plan measures meanwhile. The agent obeys from the time in its state on, by the clock of this machine.
+    The first is from the request on, the second from the server's answer on, the third from the request on. A plan
+    measures meanwhile. The agent obeys from the time in its state on, by the clock of this machine.
     """
     server = running(folder / "tiled")
     assert server is not None
     uri, key = server
-    base, took = f"{uri.partition('/api/')[0]}/custom/ainerd", list[tuple[float, float]]()
+    base, took = f"{uri.partition('/api/')[0]}/custom/ainerd", list[tuple[float, float, float]]()
     with httpx.Client(headers={"Authorization": f"Apikey {key}"}, trust_env=False, timeout=60) as http:
 
         def state() -> dict[str, Any]:
             return dict(http.get(f"{base}/campaign/ainerd").raise_for_status().json())
 
-        def acknowledged(do: str) -> tuple[float, float]:
-            """Send a command; return when it was sent, and when it was acknowledged."""
+        def acknowledged(do: str) -> tuple[float, float, float]:
+            """Send a command; return when it was sent, answered and acknowledged."""
             body = {"do": do, "agent": state()["agent"], "who": "the study"}  # a page knows the agent
             sent = time.time()
             id = http.post(f"{base}/command/ainerd", json=body).raise_for_status().json()["id"]
+            answered = time.time()
             while not any(each["id"] == id and each["status"] == "done" for each in state()["commands"]):
                 time.sleep(0.02)
-            return sent, time.time()
+            return sent, answered, time.time()
 
         for k in range(n):
             session.process.sendline("RE(agent.explore(1))")
             time.sleep(1 + k)  # at another moment each time
-            sent, done = acknowledged("hold")
-            took.append((state()["held"]["t"] - sent, done - sent))
+            sent, answered, done = acknowledged("hold")
+            obeyed = state()["held"]["t"]
+            took.append((obeyed - sent, max(obeyed - answered, 0.0), done - sent))
             acknowledged("release")
             session.process.expect(PROMPT)
     return took
