@@ -113,7 +113,7 @@ def test_a_session_killed_while_steering_leaves_nothing_open(session, tmp_path):
 
 
 @pytest.mark.fault(
-    "The agent is killed (-9) after it executed a command and wrote its checkpoint, before it answered",
+    "The agent is killed (-9) after it executed a command and wrote its event, before it answered",
     "The next start answers it; the added point is suggested once and measured once",
 )
 @pytest.mark.timeout(120)
