@@ -42,6 +42,9 @@ class Store:
 
     seems_away = False
 
+    def answers(self):
+        return not self.seems_away
+
     def __init__(self, agent="toy"):
         self.agent, self.container = agent, {}
         self.rows, self.points = {}, {}

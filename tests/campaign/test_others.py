@@ -87,7 +87,7 @@ def test_without_tiled_no_position_is_handed_out(make, store):
     with pytest.raises(ValueError, match="Tiled does not answer"):
         campaign.suggest(1)
     assert len(asked) == 3  # for its event, for the suggestion, and when it was asked for: not again and again
-    store.seems_away = False
+    store.seems_away, store.answers = False, lambda: True
     assert len(campaign.suggest(1)) == 1
 
 

@@ -117,21 +117,57 @@ def test_effects_are_written_when_tiled_is_back(make, store, monkeypatch, half):
     one, wanted = make(knobs=FEW), Add(position={"x": 5.0, "y": 5.0}, id="mine")
 
     def away(self, *_, **__):
-        store.seems_away = True
         raise httpx.ConnectError("no route")
 
     with monkeypatch.context() as patch:
         patch.setattr(store, "log" if half else "add_suggestion", away)
-        patch.setattr(store, "answers", lambda: False, raising=False)
+        patch.setattr(store, "answers", lambda: False)
         assert one.apply(wanted).status == "done" and ("mine" in store.saved) == half
         assert one.apply(Hold(why="tea")).status == "done" and not store.lines
-    store.seems_away = False
     one.catch_up()
     texts = [text for text, _ in store.lines]
     assert store.saved["mine"].status == "proposed" and len(texts) == 2 and "wants" in texts[0]
     later = make(knobs=FEW)
     later.resume()  # nothing is left to write
     assert len(store.lines) == 2 and later.state.held["why"] == "tea"
+
+
+def test_the_status_of_a_result_comes_after_that_of_its_suggestion(make, store, monkeypatch):
+    one = make(knobs=FEW)
+    with monkeypatch.context() as patch:  # Tiled is away while the position is handed out
+        patch.setattr(store, "add_suggestion", gone)
+        patch.setattr(store, "answers", lambda: False)
+        (taken,) = one.suggest()
+    one.answer(outcome("r", taken["x"], taken["y"], trial_id=taken["_id"]))
+    one.catch_up()
+    assert store.status(taken["_id"])[0] == "measured"
+
+
+def test_an_event_that_failed_once_is_written_without_another_one(make, store, monkeypatch):
+    one = make(knobs=FEW)
+    with monkeypatch.context() as patch:
+        patch.setattr("ainerd.results.AgentNode.append", gone)
+        one.apply(SetBounds(bounds=NARROW))
+    one.catch_up()
+    assert make(knobs=FEW).explorer.bounds == NARROW
+
+
+def gone(*_, **__):
+    raise httpx.ConnectError("no route")
+
+
+def test_no_state_is_saved_before_the_effects_of_its_events(make, store, monkeypatch):
+    monkeypatch.setattr("ainerd.campaign._order.SNAPSHOT_EVERY", 1)
+    one = make(knobs=FEW)
+    store.checkpoints.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "add_suggestion", gone)
+        patch.setattr(store, "answers", lambda: False)
+        one.apply(Add(position={"x": 5.0, "y": 5.0}, id="mine"))
+    assert not store.checkpoints
+    later = make(knobs=FEW)  # the first one was killed
+    later.resume()
+    assert store.saved["mine"].status == "proposed" and later.state.get("mine")
 
 
 @pytest.mark.parametrize("looks", [False, True])

@@ -109,7 +109,7 @@ def beside(session, tmp_path):
 
 @pytest.mark.fault(
     "A session starts on a second machine while another one lives, or after that one was killed",
-    "It leaves the points of the living one alone, and takes over those of the killed one after 15 s without a sign",
+    "It leaves the points of the living one alone, and takes over those of the killed one after 30 s without a sign",
 )
 def test_points_of_a_session_on_another_machine(beside, monkeypatch, caplog):
     _, store, agent = beside

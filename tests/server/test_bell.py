@@ -1,5 +1,6 @@
 """The server tells an agent of a command as soon as somebody leaves one."""
 
+import asyncio
 import threading
 import time
 
@@ -8,7 +9,7 @@ import pytest
 
 from ainerd.results import AgentNode, commands
 from ainerd.results._agents import NO_BELL_S
-from ainerd.server import open_catalog
+from ainerd.server import bell, open_catalog
 
 
 @pytest.fixture
@@ -43,7 +44,6 @@ def test_a_command_of_a_program_or_a_page_ends_the_wait(node, place, server):
         node.ring,
     ):
         assert waited(node, leave) < 10.0
-    assert node._rings == 3
 
 
 def test_without_a_command_the_wait_ends_and_writes_of_the_agent_do_not_end_it(node):
@@ -63,3 +63,31 @@ def test_a_server_without_bells_is_asked_again_later(node, monkeypatch):
     assert not node.await_command(20.0)
     node._no_bell_until = 0.0
     assert node.await_command(0.0)
+
+
+def test_readers_ring_no_bell_and_take_none_away(node, place, server):
+    path = "/".join((*place.path_parts, "ainerd", "agents", node._key))
+    base = server.uri.removesuffix("/api/v1")
+    with httpx.Client(headers={"authorization": f"Apikey {server.api_key}"}, trust_env=False) as http:
+        refused = http.post(f"{server.uri}/metadata/{path}", json={"metadata": 7})
+        assert refused.is_error and waited(node, lambda: None, wait_s=0.5) >= 0.5
+        for spelling in (path, path.replace("/agents", "//agents"), f"/{path}/"):
+            answer = http.get(f"{base}/custom/ainerd/asked/{spelling}", params={"wait_s": 0})
+            assert answer.json() == {"cursor": node._cursor}
+        assert http.get(f"{base}/custom/ainerd/asked/{path.rpartition('/agents')[0]}").status_code == 404
+
+
+def test_bells_without_listeners_give_way(monkeypatch):
+    monkeypatch.setattr(bell, "MOST_BELLS", 2)
+
+    async def listen():
+        one = asyncio.create_task(bell.rung("agents/a", "", 20.0))
+        await asyncio.sleep(0)
+        cursors = [await bell.rung(f"agents/b{i}", "", 0.0) for i in range(5)]
+        bell.ring("/agents/a")
+        assert await one and len(set(cursors)) == 5
+
+        process = await bell.rung("agents/a", "", 0.0)
+        assert await bell.rung("agents/a", "of another process-7", 0.01) == process
+
+    asyncio.run(listen())

@@ -90,7 +90,8 @@ class CommandReader:
     def wake(self) -> None:
         """Execute the commands that wait, if there are any, and look soon for others."""
         self._wake.set()
-        if self._claimed:
+        # one that takes a position must first be sure that no other session measures there: the next look executes it
+        if self._claimed and not (self._campaign.rules.shared_s and self._takes()):
             self._own.submit(self.execute)
 
     def close(self) -> None:
@@ -128,11 +129,14 @@ class CommandReader:
 
     def _execute_settled(self) -> None:
         """Execute the commands; before one that takes a position, make sure that no other session measures there."""
-        takes = any(metadata.get("do") in TAKE for metadata in list(self._claimed.values()))
-        if takes and self._campaign.rules.shared_s:
+        if self._takes() and self._campaign.rules.shared_s:
             with suppress(ValueError):  # no position is left: the answer has that reason
                 self._campaign.settle()
         self._own.ask(self.execute)
+
+    def _takes(self) -> bool:
+        """Return whether a command waits that takes a position."""
+        return any(metadata.get("do") in TAKE for metadata in list(self._claimed.values()))
 
     def execute(self, *_: object) -> None:
         """Execute the commands that are claimed. Called in the thread of the campaign, also after each result."""

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two pictures sent
 EVERY_S = 5.0  # between two signs of life
-SILENT_S = 15.0  # an agent that gives none for this time counts as away
+SILENT_S = 30.0  # an agent that gives none for this time counts as away
 MOST_LANDMARKS = 400
 GRID = 41  # most points of the map along a side
 FEW = 5  # with fewer results, axes are not needed
@@ -90,13 +90,13 @@ class State:
             store, technique, campaign, worker, live
         )  # fmt: skip
         review, self._has_partners = settings.steering.review, bool(settings.steering.partners)
-        self._fixed = {"units": settings.units, "review": review, "at": whereabouts(), "alpha": technique.alpha}
+        self._fixed = {"units": settings.units, "review": review, "alpha": technique.alpha}
         self._own, self._tiled, self._digest = own, tiled, digest(parameters_of(technique, settings.detector))
         self._earlier: dict[str, Any] = {}  # state written by an earlier session
         self._axes: dict[str, Any] | None = None
         self._next_axes = 0
         self._is_new, self._ends = True, False
-        self._other: str | None = None  # where the earlier session may be running
+        self._other: str | None = None  # where another session may be running
         self._disks = disks
         self._shown: object = None  # state of the campaign that is written
         self._wake = threading.Event()
@@ -132,6 +132,7 @@ class State:
         state, claims, window = campaign.state, campaign.claims, campaign.window
         return {
             **self._fixed,
+            "at": {**whereabouts(), "session": campaign.rules.session},
             "technique": self._technique.name,
             "digest": self._digest,
             "settings": campaign.rules.settings,
@@ -168,7 +169,10 @@ class State:
 
     def _work(self) -> None:
         if self._other is not None:
-            self._find_out(self._other)
+            try:
+                self._find_out(self._other)
+            except Exception:  # must not end the thread
+                logger.exception("the work of an earlier session is not completed")
         written = -EVERY_S
         while not self._ends:
             self._wake.clear()
@@ -192,16 +196,25 @@ class State:
         `is_first` is whether no other agent with this name and folder runs on this machine.
         """
         self._earlier = self._read() or {}
-        try:
-            if is_first and not self._earlier["health"]["closed"]:
-                self._other = where_it_may_run(self._earlier["at"])
-        except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
-            logger.debug("the state of earlier sessions has no process: %s: %s", type(error).__name__, error)
+        if is_first:
+            self._other = self._where_others_may_run()
         self.commands.begin(alone=is_first and self._other is None)
+
+    def _where_others_may_run(self) -> str | None:
+        """Return where another session may be running, in words; None if all have ended."""
+        where, known = None, set[str]()  # whose process the state names
+        try:
+            if (at := self._earlier.get("at")) is not None:
+                known = {at["session"]}
+                where = None if self._earlier["health"]["closed"] else where_it_may_run(at)
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError, OSError) as error:
+            logger.debug("the state of earlier sessions has no process: %s: %s", type(error).__name__, error)
+            return " somewhere"
+        return where or (" somewhere" if self._campaign.left - known else None)
 
     def _find_out(self, other: str) -> None:
         """Complete the work of the earlier session if it gives no sign of life, and warn if it does."""
-        silent_since, earlier = time.monotonic(), self._earlier["health"]
+        silent_since, earlier = time.monotonic(), self._earlier.get("health")
         while not self._ends:
             if (now := self._read()) is None:
                 silent_since = time.monotonic()

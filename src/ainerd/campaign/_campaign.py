@@ -180,37 +180,56 @@ class Campaign:
         self.reference.judge_all()
         self._proposals.expect()
 
-    @_owned
     def resume(self) -> None:
         """Take over the points of people that earlier sessions left, if no other session of this agent runs.
 
         Complete what these sessions did not write.
         """
+        seals = self._tiled.ask(self._seals) if self.rules.has_accounts else {}
+        self._own.ask(partial(self._resume, seals))
+
+    @property
+    def left(self) -> set[str]:
+        """The other sessions whose suggestions `resume` would take over or drop."""
+        state, me = self.state, self.rules.session
+        open_ = [each for id, each in state.handed_out.items() if state.is_open(id) and not self.rules.shared_s]
+        return {each.session for each in (*state.waiting, *open_)} - {me}
+
+    def _seals(self) -> dict[str, commands.Take | None]:
+        """Return the sealed verdicts on points that people took, without those taken back. In the thread for Tiled."""
+        seals: dict[str, commands.Take | None] = {}
+        for each in self.state.waiting:
+            if each.taken_by is not None:
+                take, back = self._history.sealed(f"verdict-{each.id}"), self._history.sealed(f"back-{each.id}")
+                seals[each.id] = take if isinstance(take, commands.Take) and back is None else None
+        return seals
+
+    def _resume(self, seals: Mapping[str, commands.Take | None]) -> None:
         me = self.rules.session
         left = [each for each in self.state.waiting if each.session != me]
-        points = [ready for each in left if each.created and (ready := self._approved(each)) is not None]
+        points = [ready for each in left if each.created and (ready := self._approved(each, seals)) is not None]
         handed_out = [each for id, each in self.state.handed_out.items() if self.state.is_open(id)]
         if left or any(each.session != me for each in handed_out):
             self._history.happen(events.Resumed(session=me, points=tuple(points)))
         self._history.write_again()
         self._proposals.expect()
 
-    def _approved(self, left: Ready) -> Ready | None:
+    def _approved(self, left: Ready, seals: Mapping[str, commands.Take | None]) -> Ready | None:
         """Return a point that may still be measured, or None.
 
         On a server with accounts only the seal of a `Take` approves it.
         """
-        if age_s(left.created) > TAKEN_WITHIN_S or left.id in self.state.measured:
-            return None
         try:  # it may now be outside the bounds, or excluded, or of other actuators
+            if age_s(left.created) > TAKEN_WITHIN_S or left.id in self.state.measured:
+                return None
             if self.state.objection(self.rules.session, left.suggestion):
                 return None
         except (KeyError, TypeError, ValueError):
             return None
         if not self.rules.has_accounts or left.taken_by is None:
             return left
-        take, back = self._history.sealed(f"verdict-{left.id}"), self._history.sealed(f"back-{left.id}")
-        if not isinstance(take, commands.Take) or not take.is_of_a_person or back is not None:
+        take = seals.get(left.id)
+        if take is None or not take.is_of_a_person:
             return left.model_copy(update={"taken_by": None})
         if is_as_seen(take, left, self.rules):
             return left.model_copy(update={"created": take.created, "taken_by": take.signed})
@@ -260,17 +279,15 @@ class Campaign:
         if outcome.exposure_s and self._weighs_travel:
             self.explorer.exposure_s = outcome.exposure_s
         is_measured = is_usable and elsewhere is None
-        effects = self.order.happen(
-            events.Measured(
-                session=self.rules.session, key=outcome.key, suggestion=outcome.trial_id, failed=not is_measured,
-                why=outcome.reason or elsewhere, raw_uid=outcome.raw_uid,
-            )
+        measured = events.Measured(
+            session=self.rules.session, key=outcome.key, suggestion=outcome.trial_id, failed=not is_measured,
+            why=outcome.reason or elsewhere, raw_uid=outcome.raw_uid,
         )  # fmt: skip
+        effects = self.order.happen(measured)
         self._proposals.expect()
         # before its status is written: a plan in another process then takes no suggestion older than this result
         self._proposals.renew()
-        for effect in effects:
-            self._history.later(self._history.write, effect)
+        self._history.record(measured, effects)
         if is_usable and elsewhere is not None:
             self._history.later(self.ledger.note, elsewhere, raw_uid=outcome.raw_uid, result=outcome.key)
         if is_new:
@@ -511,8 +528,8 @@ class Campaign:
         return self.explorer.should_stop()
 
     def checkpoint(self) -> None:
-        """Write the events that are not in Tiled yet."""
-        self._history.later(self._history.flush)
+        """Write the events and effects that are not in Tiled yet."""
+        self._history.later(self._history.catch_up)
 
     # other sessions
 

@@ -3,12 +3,13 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import httpx
 
-from ainerd.campaign._ledger import Ledger
+from ainerd.campaign._ledger import Ledger, may_pass
 from ainerd.campaign._order import Inbox, Order
 from ainerd.decisions import Rules, State, events
 from ainerd.decisions.events import Ready
@@ -46,8 +47,9 @@ class History:
         inserted: Callable[[events.Written], None],
     ) -> None:
         self._store, self._ledger, self._tiled, self._inserted = store, ledger, tiled, inserted
-        self._effects = deque[tuple[events.Event, Sequence[events.Effect]]]()  # not yet written, by event
-        self._is_again = False  # some effects of the first event may be written
+        # Effects that are not written, and whether they may be: by event, or of results and earlier sessions.
+        self._effects = deque[tuple[str | None, deque[tuple[events.Effect, bool]]]]()
+        self._is_away = False  # Tiled did not take the last event or effect
         self._node = AgentNode(store.container, str(store.agent))
         self.order = Order(self._node, rules, own, self._vouched)
 
@@ -95,37 +97,43 @@ class History:
 
     def happen(self, event: events.Event, *, first: bool = False) -> None:
         """Fold an event of this session; it is written later, and then its effects."""
-        effects = self.order.happen(event)
-        self.later(self._record, event, effects, first=first)
+        self.record(event, self.order.happen(event), first=first)
 
-    def _record(self, event: events.Event, effects: Sequence[events.Effect]) -> None:
-        """Write the events up to this one, and its effects. In the thread for Tiled."""
+    def record(self, event: events.Event, effects: Sequence[events.Effect], *, first: bool = False) -> None:
+        """Let the thread for Tiled write the events up to this one, and then its effects."""
         own = [effect for effect in effects if effect.session == self.rules.session]
-        self._effects.append((event, own))
-        self.flush()
-        self._write_effects()
+        self.later(self._record, None if isinstance(event, events.Measured) else event.id, own, first=first)
 
-    def _write_effects(self) -> None:
-        """Write the effects of the events so far, if Tiled answers. In the thread for Tiled.
+    def write_again(self) -> None:
+        """Write the effects that earlier sessions may not have written. Only for the single session of an agent."""
+        effects, self.order.unwritten = self.order.unwritten, []
+        self.later(self._record, None, effects, again=True)
 
-        If Tiled goes away, the effects of an event are written again later; a second time changes nothing.
-        """
-        while self._effects and self.is_there():
-            event, effects = self._effects[0]
-            for effect in effects:
-                self.write(effect, again=self._is_again)
-            self._is_again = self._store.seems_away
-            if self._is_again:
-                return
-            self._effects.popleft()
-            if not isinstance(event, events.Measured):
-                self.order.mark(event.id)
+    def _record(self, id: str | None, effects: Sequence[events.Effect], *, again: bool = False) -> None:
+        self._effects.append((id, deque((effect, again) for effect in effects)))
+        self.catch_up()
 
     def catch_up(self) -> None:
-        """Write the events whose effects are not written yet, and these effects. In the thread for Tiled."""
-        if self._effects:
-            self.flush()
-            self._write_effects()
+        """Write the events that are not in Tiled, and then the effects that are not, if it answers.
+
+        In the thread for Tiled. If Tiled goes away, they are written later, in their order.
+        """
+        self.flush()
+        while self._effects and self.is_there():
+            id, effects = self._effects[0]
+            while effects:
+                effect, again = effects[0]
+                if not self._write(effect, again=again):
+                    effects[0] = effect, True  # it may be written
+                    self._is_away = True
+                    return
+                effects.popleft()
+            self._effects.popleft()
+            if id is not None:
+                self.order.mark(id)
+        if not self._effects and self.is_there():
+            with suppress(httpx.HTTPError):  # it is saved after another event
+                self.order.save()
 
     def flush(self) -> None:
         """Write the events that are not in Tiled, if it answers. In the thread for Tiled."""
@@ -133,14 +141,9 @@ class History:
             return
         try:
             self.order.flush(self._inserted)
-        except httpx.HTTPError as error:  # the next event comes with them
+        except httpx.HTTPError as error:
             logger.warning("events of %s are not written yet: %s", self._store.agent, error)
-
-    def write_again(self) -> None:
-        """Write the effects that earlier sessions may not have written. Only for the single session of an agent."""
-        effects, self.order.unwritten = self.order.unwritten, []
-        for effect in effects:
-            self.later(self.write, effect, again=True)
+            self._is_away = may_pass(error)
 
     def look(self) -> bool:
         """Fold the events that other sessions have written; return whether there are any.
@@ -151,20 +154,22 @@ class History:
         self._tiled.ask(partial(self.order.look, self._inserted))
         return self.state is not before
 
-    def write(self, effect: events.Effect, *, again: bool = False) -> None:
-        """Write an effect; `again` if it may be written already."""
+    def _write(self, effect: events.Effect, *, again: bool) -> bool:
+        """Write an effect, `again` if it may be written already; return False if Tiled is away."""
         match effect:
             case events.Suggest(suggestion=suggestion, status=status, by=by, principal=principal):
-                self._ledger.suggested(suggestion, status, by, principal, again=again)
+                return self._ledger.suggested(suggestion, status, by, principal, again=again)
             case events.SetStatus():
                 why, raw_uid, taken = effect.why, effect.raw_uid, effect.taken
-                self._ledger.status(effect.suggestion, effect.status, why, raw_uid, effect.by, taken=taken)
+                return self._ledger.status(effect.suggestion, effect.status, why, raw_uid, effect.by, taken=taken)
             case events.Line(text=text, once=once, by=by, ids=ids):
-                self._ledger.note(text, once=once, by=by, **ids)
+                return self._ledger.note(text, once=once, by=by, **ids)
 
     def is_there(self) -> bool:
         """Return whether Tiled answers."""
-        return not self._store.seems_away or bool(self._store.answers())
+        if self._is_away or self._store.seems_away:
+            self._is_away = not self._store.answers()
+        return not self._is_away
 
     def later(self, write: Callable[..., object], *args: Any, first: bool = False, **kwargs: Any) -> None:
         """Let the thread for Tiled write something, in order; with `first` before other writes."""

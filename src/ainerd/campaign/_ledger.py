@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial, wraps
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import httpx
 from bluesky_adaptive.protocols import ID_KEY
@@ -17,7 +17,6 @@ from ainerd.technique import Outcome
 from ainerd.words import named_place, place, scan_text
 
 logger = logging.getLogger(__name__)
-F = TypeVar("F", bound=Callable[..., None])
 GONE = "its session had ended"
 
 # By new status: the statuses that it may replace. An accepted suggestion is not withdrawn, a measured one does not
@@ -29,20 +28,33 @@ _INSTEAD_OF = {
 }
 
 
-def _softly(write: F) -> F:
-    """Log an error of Tiled instead of raising it, so that a failed write never costs a run."""
+def may_pass(error: httpx.HTTPError) -> bool:
+    """Return whether Tiled may accept the same request later."""
+    if not isinstance(error, httpx.HTTPStatusError):
+        return True
+    status = error.response.status_code
+    return status in (401, 403, 408, 429) or status >= 500
+
+
+def _softly(write: Callable[..., None]) -> Callable[..., bool]:
+    """Log an error of Tiled instead of raising it, so that a failed write never costs a run.
+
+    The function returns whether Tiled has accepted the write, or will never accept it.
+    """
 
     @wraps(write)
-    def inner(self: "Ledger", *args: Any, **kwargs: Any) -> None:
+    def inner(self: "Ledger", *args: Any, **kwargs: Any) -> bool:
         if self._store.seems_away and not self._store.answers():  # without this each write would wait half a minute
             logger.warning("Tiled does not answer: %s %s is not written", write.__name__, args)
-            return
+            return False
         try:
             write(self, *args, **kwargs)
-        except httpx.HTTPError:
+        except httpx.HTTPError as error:
             logger.exception("Tiled did not accept: %s %s", write.__name__, args)
+            return not may_pass(error)
+        return True
 
-    return cast(F, inner)
+    return inner
 
 
 class Ledger:

@@ -154,6 +154,12 @@ class Order:
             else:
                 self._pass_on(number, self._parsed(theirs), insert)
             self._number = number
+
+    def save(self) -> None:
+        """Save the state, if there are many new events. The effects of all of them must be written.
+
+        Raises httpx.HTTPError if Tiled does not answer.
+        """
         if self._number - self._snapshot >= SNAPSHOT_EVERY:
             self._node.save_checkpoint({"number": self._number, "state": self._own.ask(lambda: self._in_tiled).plain()})
             self._snapshot = self._number

@@ -24,7 +24,7 @@ TAKEN_WITHIN_S = 12 * 3600.0  # an older `Take` is refused: the sample may have 
 FETCHED_WITHIN_S = 60.0  # beyond its `wait_s` an older `Next` is refused
 MOST_FETCHED = 20  # positions of scripts that are remembered
 MOST_HANDED_OUT = 1000  # suggestions that are remembered once they have a result
-MOST_SESSIONS = 20  # whose bounds are remembered
+MOST_SESSIONS = 100  # whose bounds are remembered
 HOLDS = "holds the campaign"  # the end of the answer to a program that must wait for a release
 NAMES = {"bank": "p against the bank", "session": "p against this session"}  # of the references
 NO_REASON = "asked for by a person"
@@ -152,14 +152,14 @@ class _Fold:
     # events
 
     def _begin(self, configured: Mapping[str, tuple[float, float]]) -> None:
-        """Give the session the bounds of its settings, or those of the session before if it had the same settings."""
-        areas, last, session = self.state.areas, self.state.last_area, self.event.session
+        """Give the session the bounds of the newest session that has the same in its settings, or else the latter."""
+        areas, session = self.state.areas, self.event.session
         if session in areas:
             return
-        bounds = last.narrowed(last.window.bounds) if last.configured == configured else configured
-        area = Area(configured, last.window.changed(bounds, last.window.excluded))
-        kept = {*[*areas][1 - MOST_SESSIONS :], self.rules.session}
-        self.set(areas={**{id: areas[id] for id in areas if id in kept}, session: area})
+        same = (each.window.bounds for each in [*areas.values()][::-1] if each.configured == configured)
+        window = self.state.last_area.window
+        area = Area(configured, window.changed(next(same, configured), window.excluded))
+        self.set(areas=dict([*areas.items(), (session, area)][-MOST_SESSIONS:]))
 
     def _propose(self, suggestion: dict[str, Any], known: int, why: str) -> None:
         """Let a suggestion wait, unless one waits already, it may not be measured, or another session is to do so.

@@ -1,7 +1,7 @@
 """The state of a campaign: everything that its events have decided, without results and their regimes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from numbers import Real
 from typing import Any, Self
 
@@ -218,7 +218,7 @@ class State:
         kept = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("areas", "measured")}
         return kept | {
             "digest": digest({"names": list(self.last_area.window.names)}),
-            "areas": {session: [area.configured, area.window.bounds] for session, area in self.areas.items()},
+            "areas": [[session, area.configured, area.window.bounds] for session, area in self.areas.items()],
             "excluded": self.last_area.window.excluded,
             "waiting": [each.model_dump() for each in self.waiting],
             "handed_out": [each.model_dump() for id, each in self.handed_out.items() if self.is_open(id)],
@@ -233,10 +233,10 @@ class State:
         if values["digest"] != digest({"names": list(window.names)}):
             raise ValueError("it is of other actuators")
         boxes = [_limits(box) for box in values["excluded"]]
-        areas = {
-            str(session): Area(_limits(configured), window.changed(_limits(bounds), boxes))
-            for session, (configured, bounds) in values["areas"].items()
-        }
+        areas = {}
+        for session, configured, bounds in values["areas"]:
+            area = Area(_limits(configured), window)
+            areas[str(session)] = replace(area, window=window.changed(area.narrowed(_limits(bounds)), boxes))
         held = values["held"]
         if held is not None:
             held = {"person": True, **held, "by": str(held["by"]), "why": str(held["why"]), "t": float(held["t"])}

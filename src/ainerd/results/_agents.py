@@ -45,7 +45,7 @@ class AgentNode:
     def __init__(self, ainerd: Container, agent: str) -> None:
         self._ainerd, self._agent, self._key = ainerd, agent, agent_key(agent)
         self._events: Container | None = None  # of this agent
-        self._rings, self._no_bell_until = -1, 0.0
+        self._cursor, self._no_bell_until = "", 0.0
         self._lapses: dict[str, float] = {}  # when the claims of other processes lapse, by path
 
     def principal(self) -> str | None:
@@ -93,7 +93,7 @@ class AgentNode:
             numbers = range(after + 1, after + 1 + KEYS)
             named = dict(read_children(self._ainerd, f"events/{self._key}", SOON_S, [*map(_key_of, numbers)]))
             events += [(number, named[key]) for number in numbers if (key := _key_of(number)) in named]
-            if not events or events[-1][0] <= numbers[-1] - MOST_DELETED:
+            if not events or events[-1][0] < numbers[-1] - MOST_DELETED:
                 return events
             after = events[-1][0]
 
@@ -120,12 +120,12 @@ class AgentNode:
         """Return once somebody has left a command, or after `wait_s`; False at once if the server cannot tell."""
         if time.monotonic() < self._no_bell_until:
             return False
-        params, timeout = {"after": self._rings, "wait_s": wait_s}, wait_s + SOON_S
+        params, timeout = {"after": self._cursor, "wait_s": wait_s}, wait_s + SOON_S
         response = self._ainerd.context.http_client.get(self._bell, params=params, timeout=timeout)
         if response.status_code in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
             self._no_bell_until = time.monotonic() + NO_BELL_S
             return False
-        self._rings = int(handle_error(response).json()["n"])
+        self._cursor = str(handle_error(response).json()["cursor"])
         return True
 
     def ring(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 
 logger = logging.getLogger(__name__)
 
-IDLE_S = 1.0  # without a job, until the idle job runs
+IDLE_S = 1.0  # between two rounds of the idle jobs
 LEAVE_S, LOOK_S = 5.0, 0.1  # at the end: shortest wait for slow jobs, pause between two looks
 LONGEST = 200  # characters of an error in the log
 
@@ -36,10 +36,12 @@ class Jobs:
         self._queue: queue.PriorityQueue[tuple[int, int, Job | None, Future[Any]]] = queue.PriorityQueue()
         self._number = itertools.count()
         self._idle: tuple[Job, ...] = ()
+        self._idles_at = 0.0  # on the clock of `time.monotonic`: when the idle jobs are next due
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread."""
+        self._idles_at = time.monotonic() + IDLE_S
         self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
         self._thread.start()
 
@@ -122,10 +124,11 @@ class Jobs:
             del job, done  # which may hold an agent
 
     def _next(self) -> tuple[Job | None, "Future[Any]"]:
+        until_idle = max(0.0, self._idles_at - time.monotonic()) if self._idle else None
         try:
-            return self._queue.get(timeout=IDLE_S if self._idle else None)[2:]
+            return self._queue.get(timeout=until_idle)[2:]
         except queue.Empty:
-            jobs = self._idle
+            jobs, self._idles_at = self._idle, time.monotonic() + IDLE_S
             return lambda: [job() for job in jobs], Future()
 
 

@@ -5,24 +5,29 @@ The bells are in the memory of one server process: an agent of a server with sev
 
 import asyncio
 import re
+import secrets
 from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
-MOST_BELLS = 1000  # of a server; without its bell an agent asks
-# A program leaves a command by creating a node below that of the agent.
-_COMMAND = re.compile(r"/api/v1/metadata/(.*\bagents/[0-9a-f]+)/?")
+MOST_BELLS = 1000  # of a server; those to which nobody listens give way to others
+_AGENT = re.compile(r"(.*/)?agents/[0-9a-f]{1,128}")  # path of the node of an agent
+_LEFT = re.compile(r"/api/v1/metadata/(.*)")  # where a program leaves a command: a node below that of the agent
 _bells: "WeakKeyDictionary[Any, dict[str, _Bell]]" = WeakKeyDictionary()  # by the loop of the server
 
 
 class _Bell:
     def __init__(self) -> None:
-        self.n, self.rings = 0, asyncio.Event()
+        self.id, self.n, self.listeners, self.rings = secrets.token_hex(4), 0, 0, asyncio.Event()
+
+    @property
+    def cursor(self) -> str:
+        return f"{self.id}-{self.n}"
 
 
 def ring(path: str) -> None:
     """Ring the bell of the agent whose node is at `path`, if anybody listens. Called in the loop of the server."""
-    if (bell := _bells.get(asyncio.get_running_loop(), {}).get(path.strip("/"))) is not None:
+    if (bell := _bells.get(asyncio.get_running_loop(), {}).get(_plain(path))) is not None:
         bell.n += 1
         bell.rings.set()
         bell.rings = asyncio.Event()
@@ -30,18 +35,34 @@ def ring(path: str) -> None:
 
 def ring_after(method: str, route: str) -> None:
     """Ring after a request that has left a command."""
-    if method == "POST" and (command := _COMMAND.fullmatch(route)) is not None:
-        ring(command[1])
+    if method == "POST" and (left := _LEFT.fullmatch(route)) is not None:
+        ring(left[1])
 
 
-async def rung(path: str, after: int, wait_s: float) -> int:
-    """Return how often the bell of an agent has rung, once that differs from `after`, or after `wait_s`."""
-    bells, path = _bells.setdefault(asyncio.get_running_loop(), {}), path.strip("/")
+async def rung(path: str, after: str, wait_s: float) -> str:
+    """Wait until the bell of an agent rings, for `wait_s` at most, and return a cursor; at once if it rang after one.
+
+    The cursor of another process of the server does not count. LookupError if no node of an agent can be at `path`.
+    """
+    bells, path = _bells.setdefault(asyncio.get_running_loop(), {}), _plain(path)
+    if _AGENT.fullmatch(path) is None:
+        raise LookupError(path)
     if path not in bells and len(bells) >= MOST_BELLS:
-        await asyncio.sleep(wait_s)
-        return after
+        unused = next((each for each, bell in bells.items() if not bell.listeners), None)
+        if unused is None:
+            await asyncio.sleep(wait_s)
+            return after
+        del bells[unused]
     bell = bells.setdefault(path, _Bell())
-    if bell.n == after:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(bell.rings.wait(), wait_s)
-    return bell.n
+    if after.partition("-")[0] != bell.id or after == bell.cursor:
+        bell.listeners += 1
+        try:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(bell.rings.wait(), wait_s)
+        finally:
+            bell.listeners -= 1
+    return bell.cursor
+
+
+def _plain(path: str) -> str:
+    return "/".join(part for part in path.split("/") if part)

@@ -63,8 +63,12 @@ class Doors:
             await self._app(scope, receive, send)
             return
 
+        status = 0
+
         async def send_framed(message: Any) -> None:
+            nonlocal status
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                status = message.get("status", 0)
                 message = {**message, "headers": [*message.get("headers", ()), *HEADERS]}
             await send(message)
 
@@ -79,7 +83,8 @@ class Doors:
                 receive = await _with_body(receive)
                 async with self._turn:
                     await self._app(scope, receive, send_framed)
-                bell.ring_after(scope["method"], get_route_path(scope))
+                if status < 300:
+                    bell.ring_after(scope["method"], get_route_path(scope))
             else:
                 await self._app(scope, receive, send_framed)
         except Refused as refused:

@@ -150,14 +150,20 @@ async def fetch_next(
 
 @router.get("/asked/{path:path}")
 async def asked(
-    path: str, caller: Annotated[Caller, Depends()], after: int = -1, wait_s: Annotated[float, Query(ge=0, le=20)] = 1.0
-) -> dict[str, int]:
-    """Wait for a command to the agent whose node is at `path`; return the number of commands that this server knows of.
+    path: str,
+    caller: Annotated[Caller, Depends()],
+    after: Annotated[str, Query(max_length=40)] = "",
+    wait_s: Annotated[float, Query(ge=0, le=20)] = 1.0,
+) -> dict[str, str]:
+    """Wait for a command to the agent whose node is at `path`, for `wait_s` at most, and return a ``cursor``.
 
-    The answer comes once the number differs from `after`, or after `wait_s`.
+    The answer comes at once if a command came after the cursor `after`.
     """
     await caller.node(path)
-    return {"n": await bell.rung(path, after, wait_s)}
+    try:
+        return {"cursor": await bell.rung(path, after, wait_s)}
+    except LookupError:
+        raise HTTPException(404, "no agent can be here") from None
 
 
 @router.post("/asked/{path:path}")
