@@ -20,11 +20,12 @@ from ainerd.config import Detector
 from ainerd.results import AgentNode, ResultStore, SuggestionRecord, _agents
 from ainerd.results.commands import seen
 from ainerd.runs import Jobs
-from ainerd.server import open_catalog
+from ainerd.server import open_catalog, whereabouts
 from tests.end_to_end.sessions import Session
 from tests.waiting import until
 
 SOON_S = 60
+ENDED = 4_194_303  # a process id that no process has
 
 
 class Person:
@@ -335,6 +336,30 @@ def test_a_hold_that_comes_while_a_remote_plan_moves_is_obeyed(server, monkeypat
     RunEngine({})(explore_remote(client, 1, agent="far", detector=camera, actuators=[x], acquire=acquire))
     ids = f"verdict-{made}", f"verdict-{made}-1"
     assert order == [("refused", ids[0]), ("done", ids[1]), "waits", (made, 1.0), "analysed"]
+
+
+@pytest.mark.parametrize(("at", "closed", "left", "is_alone"), [
+    (None, False, set(), True),
+    ({"session": "a"}, True, {"a"}, True),  # it ended
+    ({"session": "a", "pid": ENDED}, False, {"a"}, True),  # it was killed here
+    ({"session": "a", "pid": 1}, False, set(), False),  # its process lives
+    ({"session": "a", "host": "elsewhere"}, False, set(), False),
+    ({"session": "a", "pid": ENDED}, False, {"a", "b"}, False),  # nobody knows of the other one
+    ({"session": "a"}, True, {"b"}, False),
+    ({"host": "elsewhere"}, False, set(), False),  # of another program
+])  # fmt: skip
+def test_a_session_takes_over_only_the_work_of_sessions_that_have_ended(server, at, closed, left, is_alone):
+    store = ResultStore(open_catalog(server.client().create_container(f"alone-{uuid.uuid4().hex[:8]}"))[1], agent="far")
+    if at is not None:
+        at = {**whereabouts(), **at} if "session" in at else at
+        AgentNode(store.container, "far").write_state({"at": at, "health": {"closed": closed}})
+    resumed = []
+    campaign = SimpleNamespace(left=left, resume=lambda: resumed.append(1), close_open=None)
+    technique = SimpleNamespace(parameters={}, alpha=0.05)
+    steering, detector = SimpleNamespace(review=False, partners=[]), Detector(image="det")
+    settings = SimpleNamespace(units={}, steering=steering, detector=detector)
+    State(store, technique, campaign, None, Jobs(), Jobs(), None, settings).begin(is_first=True)
+    assert bool(resumed) == is_alone
 
 
 def test_axes_of_the_latent_space_do_not_change(server):
