@@ -31,10 +31,10 @@ CLOSE_S = 5.0  # longest wait for the thread at the end
 class CommandReader:
     """Reads the commands to an agent, applies them to its campaign, and writes the answers.
 
-    A thread looks for commands and claims them, as soon as the server tells of one, and each second; without our routes
-    on the server each half second. The thread that owns the campaign executes them, before other jobs. Commands that
-    must wait are executed again after each result and each change, without a request. While the thread for Tiled has
-    nothing to do, it looks at the decisions of other sessions.
+    A thread looks for commands and claims them: as soon as the server tells of one, and each second. A server without
+    our routes is asked each half second. The thread that owns the campaign executes them, before other jobs. Commands
+    that must wait are executed again after each result and each change, without a request. While the thread for Tiled
+    has nothing to do, it looks at the decisions of other sessions.
 
     An answer is written once the command is among the events in Tiled. So after a crash the next session finds it
     there, or executes the command.

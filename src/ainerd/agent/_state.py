@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two pictures sent
 EVERY_S = 5.0  # between two signs of life
-SILENT_S = 30.0  # an agent that gives none for this time counts as away
+SILENT_S = 30.0  # without a sign of life, until an earlier session counts as ended
 MOST_LANDMARKS = 400
 GRID = 41  # most points of the map along a side
 FEW = 5  # with fewer results, axes are not needed

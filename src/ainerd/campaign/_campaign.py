@@ -326,10 +326,7 @@ class Campaign:
             self._proposals.follow()
 
     def catch_up(self) -> None:
-        """Write what is not in Tiled yet, if Tiled answers: events, their effects, and regimes.
-
-        In the thread for Tiled.
-        """
+        """Write the events, effects and regimes that Tiled does not have, if it answers. In the thread for Tiled."""
         self._history.catch_up()
         self._results.write_labels()
 

@@ -152,7 +152,7 @@ class _Fold:
     # events
 
     def _begin(self, configured: Mapping[str, tuple[float, float]]) -> None:
-        """Give the session the bounds of the newest session that has the same in its settings, or else the latter."""
+        """Give the session the bounds of the newest session with the same settings, or else those of its settings."""
         areas, session = self.state.areas, self.event.session
         if session in areas:
             return
@@ -170,12 +170,9 @@ class _Fold:
             self._withdraw(self.own, why, "superseded")
         session, state, id = self.event.session, self.state, suggestion[ID_KEY]
         ready = Ready(suggestion=suggestion, session=session, since=self.event.t)
-        if (
-            self.own is not None
-            or id in state.measured
-            or id in state.handed_out
-            or state.objection(session, suggestion)
-        ):
+        if self.own is not None or id in state.measured or id in state.handed_out:
+            return
+        if state.objection(session, suggestion):
             return
         theirs = state.places_of_others(session, self.event.t, self.rules.shared_s, known)
         if not any(self.rules.are_near(suggestion, place) for place in theirs.values()):

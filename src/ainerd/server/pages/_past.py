@@ -1,4 +1,4 @@
-"""What a campaign had decided at each moment: bounds, excluded boxes, names of regimes, hold and queue."""
+"""The history of a campaign's decisions: bounds, excluded boxes, names of regimes, hold and queue."""
 
 import asyncio
 import re
@@ -20,9 +20,10 @@ _turns: "WeakKeyDictionary[Any, asyncio.Lock]" = WeakKeyDictionary()
 
 
 async def past(reader: CampaignReader, state: AgentState) -> list[dict[str, Any]]:
-    """Return after which event of an agent something was decided: its time ``t``, and what has changed.
+    """Return the changes that the events of an agent made, oldest first; empty if there are too many events.
 
-    ``bounds``, ``excluded``, ``names``, ``held`` and ``queue``, the ids of the suggestions that waited, oldest first.
+    Each change has the time ``t`` of its event, and new values of some of ``bounds``, ``excluded``, ``names``, ``held``
+    and ``queue``, the ids of the waiting suggestions.
     """
     node = await reader.child("events", state.key) if state.key else None
     if node is None:
