@@ -2,11 +2,13 @@
 
 import os
 import subprocess
+import sys
 import threading
 
 import pytest
 
 from ainerd.agent import Disks
+from ainerd.runs import Journal
 from tests.end_to_end.sessions import Session
 from tests.waiting import until
 
@@ -131,6 +133,41 @@ def test_the_words_for_a_disk(tmp_path):
         assert problem(small) == f"{small} has less room than 0 MB (storage.least_free_mb)"
         subprocess.run(["mount", "-o", "remount,ro", small], check=True)
         assert problem(small) == f"{small} is read-only"
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+KILLED = """
+import contextlib, os, sys
+from pathlib import Path
+from ainerd.runs import Journal
+folder = Path(sys.argv[1])
+journal = Journal(folder / "journal")
+for uid in "abcd":
+    journal("start", {"uid": uid, "time": 1.0, "note": "x" * 60_000})
+    with open(folder / "filler", "ab", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    journal("descriptor", {"uid": f"d{uid}", "run_start": uid, "time": 1.0, "data_keys": {}, "name": "x" * 60_000})
+    if uid != "d":
+        journal("stop", {"uid": f"s{uid}", "run_start": uid, "time": 2.0, "exit_status": "success"})
+os._exit(0)
+"""
+
+
+@pytest.mark.fault(
+    "The session is killed while its disk is full", "Its runs are on the disk, in files whose room was reserved"
+)
+def test_a_session_killed_while_the_disk_is_full_loses_no_run(tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    mount(small, "size=8m")
+    try:
+        subprocess.run([sys.executable, "-c", KILLED, small], check=True)
+        left = {docs[0][1]["uid"]: [name for name, _ in docs] for _, docs in Journal(small / "journal").left()}
+        assert left == dict.fromkeys("abcd", ["start", "descriptor", "stop"])
+        (small / "filler").unlink()
+        assert {path.suffix for path in small.glob("journal/*/*")} == {".jsonl", ""}  # no spare file, the lock
     finally:
         subprocess.run(["umount", small], check=True)
 

@@ -15,19 +15,20 @@ from ainerd.forks import lock_is_ours
 from ainerd.runs._jobs import harmless
 from ainerd.runs._plain import line_of
 from ainerd.runs._routes import Routes
-from ainerd.runs._spool import Kept, documents_in, file_name, require_memory, set_aside, size
+from ainerd.runs._spool import Kept, documents_in, file_name, is_empty, require_memory, set_aside, size
 
 logger = logging.getLogger(__name__)
 
 SYNC_S = 1.0  # between two waits for the disk, of one run
+SPARES, SPARE_BYTES = 8, 2**18  # files with room for the runs to come, so that a full disk takes their documents
 
 
 class Journal:
     """Writes each run to a file, one line for each document. The file is open until the run ends.
 
-    The files of a journal are in a folder of its own, which the process locks while it lives. The disk may be slow, so
-    the journal is called in a thread of its own. If the disk refuses a write, the lines of the run are in memory from
-    then on.
+    The files of a journal are in a folder of its own, which the process locks while it lives. A run begins in a spare
+    file that has its room on the disk already: other programs may fill the disk. The disk may be slow, so the journal
+    is called in a thread of its own. If the disk refuses a write, the lines of the run are in memory from then on.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -77,13 +78,15 @@ class Journal:
             with suppress(OSError), _locked(lock, "r+"):  # fails while the process lives
                 runs = list(lock.parent.glob("*.jsonl"))
                 left += runs
+                for spare in (*lock.parent.glob("*.spare"), *lock.parent.glob("*.part")):
+                    spare.unlink()
                 if not runs:
                     lock.unlink()
                     lock.parent.rmdir()
         for path in sorted(left, key=lambda path: path.name):
             try:
                 documents, ended = documents_in(path), path.stat().st_mtime
-                if not path.stat().st_size:  # it was killed before the first document was written
+                if not documents and is_empty(path):  # it was killed before the first document was written
                     path.unlink()
                     continue
             except FileNotFoundError:  # another process has just written it to Tiled
@@ -113,6 +116,8 @@ class Journal:
         self._runs.clear()
         if self._lock is not None:
             with suppress(OSError):
+                for spare in self._own.glob("*.spare"):
+                    spare.unlink()
                 self._lock.close()
             self._lock = None
 
@@ -127,6 +132,9 @@ class Journal:
             run.open(self._own_folder())
         except OSError as error:
             logger.warning("the journal of run %s is only in memory: %s", start["uid"], error)
+            return
+        with suppress(OSError):  # a full disk
+            _make_spares(self._own)
 
     def _append(self, run: "_Lines", uid: str, name: str, doc: Mapping[str, Any]) -> None:
         try:
@@ -155,6 +163,8 @@ class Journal:
                 lock.close()
                 raise
             self._lock = lock
+            with suppress(OSError):
+                _make_spares(self._own)
         return self._own
 
 
@@ -170,8 +180,12 @@ class _Lines:
 
     def open(self, folder: Path) -> None:
         """Begin a file. Raises OSError."""
-        self._file = open(folder / self.name, "x")  # noqa: SIM115
-        self.path = folder / self.name
+        path = folder / self.name
+        spare = None if path.exists() else next(folder.glob("*.spare"), None)
+        if spare is not None:
+            spare.rename(path)
+        self._file = open(path, "x" if spare is None else "r+")  # noqa: SIM115
+        self.path = path
         for each in (folder, folder.parent):  # the names of new files are lost in a power loss, too
             _sync(os.open(each, os.O_RDONLY), closes=True)
 
@@ -209,8 +223,10 @@ class _Lines:
 
     def close(self) -> None:
         """Close the file."""
-        if self._file is not None:
+        if self._file is not None and not self._file.closed:
             with suppress(OSError):  # the disk may still be full
+                self._file.truncate()
+            with suppress(OSError):
                 self._file.close()
 
     def delete(self) -> None:
@@ -220,6 +236,19 @@ class _Lines:
             with suppress(OSError):  # the next session finds the run in Tiled
                 self.path.unlink(missing_ok=True)
             self.path = None
+
+
+def _make_spares(folder: Path) -> None:
+    """Make spare files up to `SPARES`. Raises OSError if the disk has no room."""
+    for _ in range(SPARES - len(list(folder.glob("*.spare")))):
+        part = folder / f"{uuid.uuid4().hex}.part"
+        with part.open("xb") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, SPARE_BYTES)
+            except OSError:
+                part.unlink()
+                raise
+        part.rename(part.with_suffix(".spare"))
 
 
 def _sync(descriptor: int, *, closes: bool = False) -> None:

@@ -195,9 +195,15 @@ def is_damaged(path: Path) -> bool:
     return len(documents_in(path, lines)) < len(lines)
 
 
+def is_empty(path: Path) -> bool:
+    """Return whether nothing was written to a file. Raises OSError."""
+    return not path.read_bytes().strip(b"\0")
+
+
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(errors="replace").splitlines(keepends=True)
+        text = path.read_text(errors="replace").rstrip("\0")  # the rest of a spare file of the journal
+        return text.splitlines(keepends=True)
     except IsADirectoryError:
         raise ValueError("it is a folder") from None
 
