@@ -40,7 +40,7 @@ class Toy(Technique):
 class Store:
     """What `ResultStore` has that a campaign uses, in memory; `agent` is whose it is."""
 
-    seems_away = False
+    seems_away, node = False, None
 
     def answers(self):
         return not self.seems_away
@@ -142,11 +142,11 @@ def on(verdict, suggestion, **about):
 class Node:
     """The commands to an agent, as `AgentNode` keeps them in Tiled."""
 
-    def __init__(self):
-        self.waiting, self.claims, self.answers, self.before_answer = {}, {}, {}, lambda: None
+    def __init__(self, store):
+        store.node = self
+        self.waiting, self.answers, self.before_answer = {}, {}, lambda: None
         self.fetched, self.state = {}, {}  # what scripts got, by key; the state of the agent
         self.sealed = {}  # metadata that the server vouches for, by key
-        self.of_others = set()  # keys of commands that another process had claimed
 
     def add(self, key, metadata):
         self.waiting[key] = {name: x for name, x in metadata.items() if name != "id"}
@@ -159,16 +159,6 @@ class Node:
 
     def ring(self):
         pass
-
-    def claim(self, key, process, *, take_over=False):
-        if self.claims.setdefault(key, process) != process:
-            self.of_others.add(key)
-            if take_over:
-                self.claims[key] = process
-        return self.claims[key] == process
-
-    def was_claimed(self, key):
-        return key in self.of_others
 
     def vouched(self, key, metadata):
         return self.sealed.get(key) or unverified(metadata)

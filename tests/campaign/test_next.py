@@ -78,7 +78,7 @@ def test_a_later_session_gives_the_same_answer_and_knows_the_position(make, stor
 
 
 def test_a_waiting_script_is_answered_after_the_result_and_only_the_last_one(make, store):
-    node, campaign = Node(), make()
+    node, campaign = Node(store), make()
     jobs = Jobs(lambda job, **_: job())
     reader = CommandReader(store, node, campaign, Jobs(), jobs, lambda: None)
     first = campaign.apply(Next())

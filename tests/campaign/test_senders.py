@@ -74,7 +74,7 @@ def given(make, store, sender, verb, *, accounts, review):
     """Status of the answer to a command; a person has added a point, excluded a box and held the campaign before."""
     store.checkpoints.clear(), store.events.clear()
     store.atlases.clear()
-    node, campaign = Node(), make(review=review, knobs={"x": FEW, "y": FEW})
+    node, campaign = Node(store), make(review=review, knobs={"x": FEW, "y": FEW})
     with_accounts(campaign, accounts)
     reading = CommandReader(store, node, campaign, Jobs(), Jobs(), lambda: None)
     run = outcome("a", z=1.0)

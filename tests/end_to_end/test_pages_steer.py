@@ -17,7 +17,7 @@ from ainerd.agent import explore_remote
 from ainerd.agent._remote import _Remote
 from ainerd.agent._state import State
 from ainerd.config import Detector
-from ainerd.results import AgentNode, ResultStore, SuggestionRecord, _agents
+from ainerd.results import AgentNode, ResultStore, SuggestionRecord
 from ainerd.results.commands import seen
 from ainerd.runs import Jobs
 from ainerd.server import open_catalog, whereabouts
@@ -182,25 +182,6 @@ def test_review_ends_after_its_timeout(reviewed, monkeypatch):
     monkeypatch.setattr(reviewed.agent._settings.steering, "review_timeout_s", 0.0)
     with pytest.raises(RuntimeError, match="nobody took the suggestion in 0 s"):
         reviewed.RE(reviewed.agent.explore(1))
-
-
-@pytest.mark.fault("Two processes of one agent claim a command", "One of them gets it")
-def test_a_command_is_claimed_once(server, http, monkeypatch):
-    _, ainerd = open_catalog(server.client().create_container(f"claimed-{uuid.uuid4().hex[:8]}"))
-    node = AgentNode(ainerd, "slow")
-    node.write_state({"bounds": {}})
-    Person(http, server, ainerd).presses("hold")
-    ((key, _),) = node.commands()
-    assert not node.was_claimed(key)
-    with ThreadPoolExecutor(4) as pool:
-        claimed = list(pool.map(lambda name: node.claim(key, name), "abcd"))
-    assert sum(claimed) == 1
-    (first,) = (name for name, is_mine in zip("abcd", claimed, strict=True) if is_mine)
-    assert node.claim(key, first) and len(node.commands()) == 1 and not node.claim(key, "e")
-    assert node.claim(key, "e", take_over=True) and not node.claim(key, first + "!")
-    monkeypatch.setattr(_agents, "LEASE_S", 0.0)  # of a process that sees the claim now, and has ended
-    after = AgentNode(ainerd, "slow")
-    assert after.claim(key, "f") and after.was_claimed(key)
 
 
 def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person, meanwhile, monkeypatch):

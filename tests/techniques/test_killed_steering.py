@@ -157,8 +157,7 @@ def test_sessions_that_begin_together_suggest_different_positions(session, tmp_p
     assert abs(suggested[0] - suggested[1]) > 0.1
     assert all(b.agent.drain() for b in both)
     table = both[0].agent.results.suggestions()
-    assert sorted(table["status"]) == ["proposed", "proposed", "superseded"]
-    assert table["status_reason"].dropna().tolist() == ["another session is to measure there"]
+    assert sorted(table["status"]) == ["proposed", "proposed"]  # the one that came too late was never written
     for b in both:
         b.RE(b.agent.explore(1))
         assert b.agent.drain()

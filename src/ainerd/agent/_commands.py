@@ -1,13 +1,12 @@
 """Commands that people, plans and scripts in other processes leave in Tiled for an agent."""
 
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -26,21 +25,27 @@ TAKE = (NEXT, "accept")  # commands that take the position that is ready
 _LATER = (401, 403, 429, *range(500, 600))  # the server may accept it later
 STUCK_S = 30.0  # a look or a command that takes longer is reported
 CLOSE_S = 5.0  # longest wait for the thread at the end
+LATE_S = 2.0  # after which any session writes an answer that is known
+
+
+class _Waiting(NamedTuple):
+    metadata: Mapping[str, Any]
+    since: float  # on the clock of `time.monotonic`
 
 
 class CommandReader:
     """Reads the commands to an agent, applies them to its campaign, and writes the answers.
 
-    A thread looks for commands and claims them: as soon as the server tells of one, and each second. A server without
-    our routes is asked each half second. The thread that owns the campaign executes them, before other jobs. Commands
-    that must wait are executed again after each result and each change, without a request. While the thread for Tiled
-    has nothing to do, it looks at the decisions of other sessions.
+    A thread looks for commands as soon as the server tells of one, and each second. A server without our routes is
+    asked each half second. The thread that owns the campaign executes them, before other jobs. Commands that must wait
+    are executed again after each result and each change, without a request. While the thread for Tiled has nothing to
+    do, it looks at the decisions of other sessions.
 
-    An answer is written once the command is among the events in Tiled. So after a crash the next session finds it
-    there, or executes the command.
+    All sessions of an agent see a command. The first one whose event is in Tiled has executed it, and writes the
+    answer. So after a crash the next session finds the event there, or executes the command.
 
-    Any program can write any node. A command that cannot be claimed, read or executed is refused, or left out with a
-    log line, and the next one is executed.
+    Any program can write any node. A command that cannot be read or executed is refused, or left out with a log line,
+    and the next one is executed.
 
     Parameters
     ----------
@@ -65,10 +70,8 @@ class CommandReader:
     ) -> None:
         self._store, self._node, self._campaign, self._answered = store, node, campaign, answered
         self._own, self._tiled = own, tiled
-        self._process = secrets.token_hex(8)  # id of this process among those of the agent
-        self._claimed: dict[str, Mapping[str, Any]] = {}  # commands that this process executes, oldest first
-        self._answers: dict[str, Answer] = {}  # not yet written, by key
-        self._left_out: set[str] = set()  # keys of nodes that cannot be claimed or read
+        self._waiting: Mapping[str, _Waiting] = {}  # commands without an answer in Tiled, oldest first
+        self._left_out: set[str] = set()  # keys of nodes that cannot be read
         self._busy_since: dict[str, float] = {}  # what a thread does now, and since when
         self._wake, self._ends = threading.Event(), False
         self._thread: threading.Thread | None = None
@@ -76,11 +79,10 @@ class CommandReader:
 
     def begin(self, *, alone: bool) -> None:
         """Complete the work of an earlier session, if no other session of this agent runs (`alone`)."""
-        if not alone:
-            return
-        self._campaign.resume()
-        self._tiled.submit(partial(self.read, take_over=True))
-        self._own.submit(self._campaign.close_open)
+        if alone:
+            self._campaign.resume()
+            self._tiled.submit(self.read)  # before suggestions are closed: somebody may have taken one
+            self._own.submit(self._campaign.close_open)
 
     def start(self) -> None:
         """Start the thread."""
@@ -91,7 +93,7 @@ class CommandReader:
         """Execute the commands that wait, if there are any, and look soon for others."""
         self._wake.set()
         # one that takes a position must first be sure that no other session measures there: the next look executes it
-        if self._claimed and not (self._campaign.rules.shared_s and self._takes()):
+        if self._waiting and not (self._campaign.rules.shared_s and self._takes()):
             self._own.submit(self.execute)
 
     def close(self) -> None:
@@ -114,18 +116,14 @@ class CommandReader:
         return f"stuck: {', '.join(late)}" if late else "alive"
 
     def look(self) -> None:
-        """Find, claim and execute the waiting commands. Can be called from any thread."""
-        if self._tiled.ask(partial(self._find, take_over=False)):
+        """Find and execute the waiting commands. Can be called from any thread."""
+        if self._tiled.ask(self._find):
             self._execute_settled()
 
-    def read(self, *, take_over: bool = False) -> None:
-        """Execute the waiting commands, after those of other sessions. Can be called from any thread but the owner's.
-
-        With `take_over` also execute the commands that other processes have claimed.
-        """
+    def read(self) -> None:
+        """Execute the waiting commands, after those of other sessions. Not for the thread of the campaign."""
         self._look_at_others()
-        self._tiled.ask(partial(self._find, take_over=take_over))
-        self._execute_settled()
+        self.look()
 
     def _execute_settled(self) -> None:
         """Execute the commands; before one that takes a position, make sure that no other session measures there."""
@@ -136,25 +134,32 @@ class CommandReader:
 
     def _takes(self) -> bool:
         """Return whether a command waits that takes a position."""
-        return any(metadata.get("do") in TAKE for metadata in list(self._claimed.values()))
+        known = self._campaign.state.answers
+        return any(key not in known and each.metadata.get("do") in TAKE for key, each in self._waiting.items())
 
     def execute(self, *_: object) -> None:
-        """Execute the commands that are claimed. Called in the thread of the campaign, also after each result."""
-        waiting = [(key, {**metadata, "id": key}) for key, metadata in list(self._claimed.items())]
-        last_next = next((key for key, metadata in reversed(waiting) if metadata.get("do") == NEXT), None)
-        for key, metadata in waiting:
-            do = metadata.get("do")
-            first = do in (*HOLDS, NEXT)
-            if key not in self._answers:
-                answer = self._apply(metadata)
-                if answer.status == "waits" and key == last_next:
+        """Execute the commands that wait. Called in the thread of the campaign, also after each result.
+
+        The campaign writes the answer to a command that has become an event. A session may be killed before it has
+        done so: then another one writes the answer after `LATE_S`.
+        """
+        waiting, known = list(self._waiting.items()), self._campaign.state.answers
+        last_next = next((key for key, each in reversed(waiting) if each.metadata.get("do") == NEXT), None)
+        for key, each in waiting:
+            answer = self._apply({**each.metadata, "id": key})
+            if answer.status == "waits":
+                if key == last_next:
                     continue
-                if answer.status == "waits":  # its sender is gone
-                    answer = Answer("refused", "a later command asks for the next position")
-                self._answers[key] = answer
-                if do in HOLDS:
+                # its sender is gone
+                answer = Answer("refused", "a later command asks for the next position")
+            is_event = key in self._campaign.state.answers
+            if is_event and key not in known:
+                if each.metadata.get("do") in HOLDS:
                     self._tiled.write(self._show_hold, first=True)
-            self._tiled.write(partial(self._answer, key), first=first)
+                self._answered()
+            elif not is_event or (time.monotonic() - each.since > LATE_S and self._campaign.order.has_answered(key)):
+                self._waiting = {id: other for id, other in self._waiting.items() if id != key}
+                self._tiled.write(partial(self._reply, key, answer), first=True)
 
     def _look_at_others(self) -> None:
         """Obey the commands that other sessions of this agent received, such as a hold."""
@@ -186,33 +191,28 @@ class CommandReader:
             logger.debug("the server does not tell of commands: %s", error)
             return False
 
-    def _find(self, *, take_over: bool) -> bool:
-        """Claim the waiting commands; return whether this process has commands to execute."""
+    def _find(self) -> bool:
+        """Find the commands without an answer; return whether there are any."""
         if self._store.seems_away:
             return False
         try:
-            claimed = {}
+            waiting = {}
             for key, metadata in self._node.commands():
                 if key in self._left_out:
                     continue
-                found = self._claimed.get(key) or self._claim(key, metadata, take_over=take_over)
-                if found is not None:
-                    claimed[key] = found
-            self._claimed = claimed
-            return bool(claimed)
+                if (each := self._waiting.get(key) or self._read(key, metadata)) is not None:
+                    waiting[key] = each
+            self._waiting = waiting
+            return bool(waiting)
         except (httpx.HTTPError, RuntimeError, KeyError) as error:  # RuntimeError: the client is closed
             logger.debug("commands are not read: %s", error)
             return False
 
-    def _claim(self, key: str, metadata: Mapping[str, Any], *, take_over: bool) -> Mapping[str, Any] | None:
-        """Claim a command, and return its metadata; None if another process executes it, or nobody can."""
+    def _read(self, key: str, metadata: Mapping[str, Any]) -> "_Waiting | None":
+        """Return a command, with its sender if the server vouches for it; None if that cannot be known."""
         try:
-            if not self._node.claim(key, self._process, take_over=take_over):
-                return None
-            if self._node.was_claimed(key):  # another session may have executed it
-                self._campaign.look()
-            accounts = self._campaign.rules.has_accounts
-            return self._node.vouched(key, metadata) if accounts else unverified(metadata)
+            vouched = self._campaign.rules.has_accounts
+            return _Waiting(self._node.vouched(key, metadata) if vouched else unverified(metadata), time.monotonic())
         except (httpx.TransportError, RuntimeError):  # Tiled is away, or the client is closed
             raise
         except Exception as error:
@@ -232,7 +232,7 @@ class CommandReader:
         doing = f"executing {str(metadata.get('do'))[:20]!r}"
         self._busy_since[doing] = time.monotonic()
         try:
-            return self._campaign.apply(parse_command(metadata))
+            return self._campaign.apply(parse_command(metadata), is_node=True)
         except ValueError as error:  # any program can write a node
             return Answer("refused", str(error)[:300])
         except Exception as error:
@@ -241,19 +241,9 @@ class CommandReader:
         finally:
             self._busy_since.pop(doing, None)
 
-    def _answer(self, key: str) -> None:
-        """Write the answer to a command, once its event is in Tiled. A second time changes nothing."""
-        answer = self._answers.get(key)
-        if answer is None:
-            return
-        if not self._campaign.is_recorded(key):  # the next `look` finds the command again
-            self._campaign.checkpoint()
-            return
+    def _reply(self, key: str, answer: Answer) -> None:
+        """Write an answer. If that fails, the next `look` finds the command again."""
         try:
             self._node.answer(key, answer.status, answer.text, answer.fetched)
         except (httpx.HTTPError, KeyError) as error:
             logger.debug("the answer to a command is not written: %s", error)
-            return
-        self._claimed.pop(key, None)
-        self._answers.pop(key, None)
-        self._answered()

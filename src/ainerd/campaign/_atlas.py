@@ -13,7 +13,10 @@ from ainerd.results import AtlasRecord, ResultStore
 from ainerd.steering import RowsById, Window
 from ainerd.technique import Outcome, Pace, Regimes, Technique
 
-_COLUMNS = ("raw_uid", "suggestion_id", "status", "novelty_p", "novel", "own_p", "regime", "reason", "awaits_regime")
+_COLUMNS = (
+    "raw_uid", "scan_id", "event", "suggestion_id", "status", "novelty_p", "novel", "own_p", "regime", "reason",
+    "awaits_regime",
+)  # fmt: skip
 
 
 def remembered(

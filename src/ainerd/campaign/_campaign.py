@@ -211,7 +211,8 @@ class Campaign:
         handed_out = [each for id, each in self.state.handed_out.items() if self.state.is_open(id)]
         if left or any(each.session != me for each in handed_out):
             self._history.happen(events.Resumed(session=me, points=tuple(points)))
-        self._history.write_again()
+        self.order.take_over()
+        self.checkpoint()
         self._proposals.expect()
 
     def _approved(self, left: Ready, seals: Mapping[str, commands.Take | None]) -> Ready | None:
@@ -283,11 +284,10 @@ class Campaign:
             session=self.rules.session, key=outcome.key, suggestion=outcome.trial_id, failed=not is_measured,
             why=outcome.reason or elsewhere, raw_uid=outcome.raw_uid,
         )  # fmt: skip
-        effects = self.order.happen(measured)
+        self.order.happen(measured)
         self._proposals.expect()
-        # before its status is written: a plan in another process then takes no suggestion older than this result
         self._proposals.renew()
-        self._history.record(measured, effects)
+        self.checkpoint()
         if is_usable and elsewhere is not None:
             self._history.later(self.ledger.note, elsewhere, raw_uid=outcome.raw_uid, result=outcome.key)
         if is_new:
@@ -338,16 +338,17 @@ class Campaign:
     # people
 
     @_owned
-    def apply(self, command: commands.Command) -> Answer:
+    def apply(self, command: commands.Command, *, is_node: bool = False) -> Answer:
         """Execute a command, and write what follows from it. Only this method executes commands.
 
         A second command with the same id changes nothing and gets the same answer. This holds in later sessions too,
         because the events contain the commands. A `Next` that must wait gets the answer ``waits``, and is no event.
+        A command that came as a node in Tiled (`is_node`) gets its answer there.
         """
         if (known := self.state.answers.get(command.id)) is not None:
             do, answer = known
             return answer if do == command.do else Answer("refused", f"somebody was first, with {do!r}")
-        asked = self._asked(command)
+        asked = self._asked(command).model_copy(update={"is_node": is_node})
         if asked.objection == AWAY and isinstance(command, commands.Next) and age_s(command.created) < command.wait_s:
             return Answer("waits", AWAY)
         state, _ = reduce(self.state, asked, self.rules)
@@ -360,10 +361,6 @@ class Campaign:
         if isinstance(command, commands.TakeBack):
             self._proposals.follow()
         return answer
-
-    def is_recorded(self, id: str) -> bool:
-        """Return whether Tiled has the command with this id, if it was executed."""
-        return self._own.ask(partial(self.order.is_recorded, id))
 
     def _asked(self, command: commands.Command) -> events.Asked:
         """Return the event of a command. It holds the suggestion and the objections of the optimizer, if it has any."""
@@ -584,16 +581,12 @@ class Campaign:
         self._proposals.withdraw_own(why, status)
         self._proposals.follow()
 
-    def _insert(self, event: events.Written) -> None:
-        """Fold an event of another session, and withdraw what this session may not measure any more."""
+    def _insert(self, number: int, event: events.Written) -> None:
+        """Fold an event of another session, and choose again if the suggestion of this one is gone."""
         before = self._history.queue
-        self.order.insert(event)
+        self.order.insert(number, event)
         left = {each.id for each in self._history.queue}
         gone = [each for each in before if each.id not in left and each.id not in self.state.measured]
-        for each in gone:
-            told, taken = "another session of this agent was told so", "another session is to measure there"
-            why = ("withdrawn", told) if isinstance(event, events.Asked) else ("superseded", taken)
-            self._history.later(self.ledger.status, each.id, *why)
         self._follow_state()
         self._proposals.expect()
         if gone:

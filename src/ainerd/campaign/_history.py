@@ -1,8 +1,7 @@
 """The history of a campaign: its events, and the writes to Tiled that follow from them."""
 
 import logging
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -30,7 +29,7 @@ class History:
     own, tiled : Inbox
         Of the thread that owns the state, and of the one that asks Tiled.
     inserted : callable
-        Called in the first thread with each event of another session, which it folds with `Order.insert`.
+        Called in the first thread with each event of another session and its number. It calls `Order.insert`.
 
     Attributes
     ----------
@@ -44,13 +43,11 @@ class History:
         rules: Rules,
         own: Inbox,
         tiled: Inbox,
-        inserted: Callable[[events.Written], None],
+        inserted: Callable[[int, events.Written], None],
     ) -> None:
         self._store, self._ledger, self._tiled, self._inserted = store, ledger, tiled, inserted
-        # Effects that are not written, and whether they may be: by event, or of results and earlier sessions.
-        self._effects = deque[tuple[str | None, deque[tuple[events.Effect, bool]]]]()
         self._is_away = False  # Tiled did not take the last event or effect
-        self._node = AgentNode(store.container, str(store.agent))
+        self._node = AgentNode(store.container, str(store.agent))  # of events and commands
         self.order = Order(self._node, rules, own, self._vouched)
 
     @property
@@ -96,42 +93,24 @@ class History:
             return None
 
     def happen(self, event: events.Event, *, first: bool = False) -> None:
-        """Fold an event of this session; it is written later, and then its effects."""
-        self.record(event, self.order.happen(event), first=first)
-
-    def record(self, event: events.Event, effects: Sequence[events.Effect], *, first: bool = False) -> None:
-        """Let the thread for Tiled write the events up to this one, and then its effects."""
-        own = [effect for effect in effects if effect.session == self.rules.session]
-        self.later(self._record, None if isinstance(event, events.Measured) else event.id, own, first=first)
-
-    def write_again(self) -> None:
-        """Write the effects that earlier sessions may not have written. Only for the single session of an agent."""
-        effects, self.order.unwritten = self.order.unwritten, []
-        self.later(self._record, None, effects, again=True)
-
-    def _record(self, id: str | None, effects: Sequence[events.Effect], *, again: bool = False) -> None:
-        self._effects.append((id, deque((effect, again) for effect in effects)))
-        self.catch_up()
+        """Fold an event of this session. It is written soon, with `first` before other writes, and then its effects."""
+        self.order.happen(event)
+        self.later(self.catch_up, first=first)
 
     def catch_up(self) -> None:
-        """Write the events that are not in Tiled, and then the effects that are not, if it answers.
+        """Write the events that are not in Tiled, and then the effects that are due, if it answers.
 
         In the thread for Tiled. If Tiled goes away, they are written later, in their order.
         """
         self.flush()
-        while self._effects and self.is_there():
-            id, effects = self._effects[0]
-            while effects:
-                effect, again = effects[0]
-                if not self._write(effect, again=again):
-                    effects[0] = effect, True  # it may be written
-                    self._is_away = True
-                    return
-                effects.popleft()
-            self._effects.popleft()
-            if id is not None:
-                self.order.mark(id)
-        if not self._effects and self.is_there():
+        due = self.order.due
+        while due and not self._is_away:
+            if not self._write(due[0].effect, again=due[0].is_again):
+                due[0] = due[0]._replace(is_again=True)
+                self._is_away = True
+                return
+            due.popleft()
+        if not self._is_away:
             with suppress(httpx.HTTPError):  # it is saved after another event
                 self.order.save()
 
@@ -151,8 +130,12 @@ class History:
         Raises httpx.HTTPError if Tiled does not answer.
         """
         before = self.state
-        self._tiled.ask(partial(self.order.look, self._inserted))
+        self._tiled.ask(self._look)
         return self.state is not before
+
+    def _look(self) -> None:
+        self.order.look(self._inserted)
+        self.catch_up()
 
     def _write(self, effect: events.Effect, *, again: bool) -> bool:
         """Write an effect, `again` if it may be written already; return False if Tiled is away."""
@@ -164,6 +147,18 @@ class History:
                 return self._ledger.status(effect.suggestion, effect.status, why, raw_uid, effect.by, taken=taken)
             case events.Line(text=text, once=once, by=by, ids=ids):
                 return self._ledger.note(text, once=once, by=by, **ids)
+            case events.Reply():
+                return self._reply(effect)
+
+    def _reply(self, reply: events.Reply) -> bool:
+        try:
+            self._node.answer(reply.id, reply.status, reply.text, reply.fetched)
+        except KeyError:
+            logger.debug("command %s is gone", reply.id)
+        except httpx.HTTPError as error:
+            logger.debug("the answer to command %s is not written: %s", reply.id, error)
+            return not may_pass(error)
+        return True
 
     def is_there(self) -> bool:
         """Return whether Tiled answers."""

@@ -2,11 +2,11 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ainerd.decisions import Rules, State, moments, reduce
 from ainerd.decisions.events import Asked, Effect, Event, Measured, Written, parse_event
@@ -30,11 +30,20 @@ class Inbox(Protocol):
         """Add a job that writes to Tiled; with `first` before other writes."""
 
 
+class Due(NamedTuple):
+    """An effect that is to be written, and the number of its event; `is_again` if it may be written already."""
+
+    number: int
+    effect: Effect
+    is_again: bool = False
+
+
 class Order:
     """Folds the events of an agent.
 
     The state is the fold of the events in Tiled, and then of those of this session that are not there yet. If another
-    session takes the next number first, its event comes before them, and the state is folded anew.
+    session takes the next number first, its event comes before them, and the state is folded anew. Each session writes
+    the effects that are addressed to it once their event is in Tiled, so they follow the same order.
 
     One thread owns the state, and another one asks Tiled (`flush`, `look`): the second asks the first to fold, and the
     first never waits for the second.
@@ -53,6 +62,8 @@ class Order:
     state : State
         Read it from any thread: it is never changed, but replaced.
     rules : Rules
+    due : deque of Due
+        Effects of the events in Tiled that this session has to write, in their order.
     """
 
     def __init__(
@@ -61,9 +72,10 @@ class Order:
         self._node, self.rules, self._own, self._vouched = node, rules, own, vouched
         self.state = self._in_tiled = State.first(rules)
         self._ahead: deque[Event] = deque()  # folded, but not in Tiled
-        self._number = self._written = self._snapshot = 0  # newest event in Tiled; its effects are written; saved
-        self._numbers: dict[str, int] = {}  # of events of this session whose effects are not written yet
-        self.unwritten: list[Effect] = []  # that an earlier session may not have written
+        self._of_results: dict[str, tuple[Effect, ...]] = {}  # not due yet, by key of the result
+        self._number = self._snapshot = 0  # newest event in Tiled; saved
+        self.due = deque[Due]()
+        self._unwritten: list[Effect] = []  # that an earlier session may not have written
 
     def begin(self, measured: Mapping[str, str]) -> None:
         """Fold the events in Tiled. `measured` has the key of the first result of each suggestion. Called once."""
@@ -80,28 +92,36 @@ class Order:
         waiting = tuple(each for each in self.state.waiting if each.id not in measured)
         self.state = replace(self.state, waiting=waiting, measured={**measured, **self.state.measured})
         self._in_tiled = self.state
-        self.unwritten = [effect for number, effect in effects if number > written.get(effect.session, number)]
+        self._unwritten = [effect for number, effect in effects if number > written.get(effect.session, number)]
 
-    def _folded(self, state: State, *events: Event) -> State:
-        """Return the state after events, of which other programs may have written some."""
+    def _folded(self, state: State, *events: Event) -> tuple[State, list[Effect]]:
+        """Return the state after events, of which other programs may have written some, and their effects."""
+        effects = list[Effect]()
         for event in events:
             try:
-                state, _ = reduce(state, event, self.rules)
+                state, following = reduce(state, event, self.rules)
+                effects += following
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 logger.warning("an event of %s is left out, %s: %s", event.session[:20], type(error).__name__, error)
-        return state
+        return state, effects
 
     # in the thread that owns the state
 
-    def happen(self, event: Event) -> tuple[Effect, ...]:
-        """Fold an event of this session, and return what follows from it; `flush` writes the event."""
+    def happen(self, event: Event) -> None:
+        """Fold an event of this session; `flush` writes it."""
         self.state, effects = reduce(self.state, event, self.rules)
         self._ahead.append(event)
-        return effects
+        if isinstance(event, Measured):
+            self._of_results[event.key] = effects
 
-    def is_recorded(self, id: str) -> bool:
-        """Return whether no event with this command waits to be written."""
-        return not any(isinstance(event, Asked) and event.command.id == id for event in self._ahead)
+    def take_over(self) -> None:
+        """Write the effects that earlier sessions may not have written. Only for the single session of an agent."""
+        self.due += [Due(self._number, effect, is_again=True) for effect in self._unwritten]
+        self._unwritten = []
+
+    def has_answered(self, id: str) -> bool:
+        """Return whether the events in Tiled have the answer to a command."""
+        return id in self._in_tiled.answers
 
     def is_settled(self, id: str) -> bool:
         """Return whether a suggestion waits as Tiled has it: then no other session has its place."""
@@ -113,35 +133,51 @@ class Order:
         return self._in_tiled.n_events
 
     def _next(self) -> Written | None:
-        """Return the next event to write, with the results that were learned before it."""
+        """Return the next event to write, with the results that were learned before it.
+
+        Without one the effects of these results are due. Otherwise they follow those of the event: a plan in another
+        process gets no suggestion that is older than a result.
+        """
         learned: list[Measured] = []
         for event in self._ahead:
             if not isinstance(event, Measured):
                 own = (each for each in learned if each.session)
-                return event.model_copy(update={"learned": tuple(own), "written": self._written})
+                written = self.due[0].number - 1 if self.due else self._number
+                return event.model_copy(update={"learned": tuple(own), "written": written})
             learned.append(event)
+        self._owe(self._number, (effect for each in learned for effect in self._of_results.pop(each.key, ())))
         return None
+
+    def _owe(self, number: int, effects: Iterable[Effect]) -> None:
+        self.due += [Due(number, effect) for effect in effects if effect.session == self.rules.session]
 
     def _accept(self, number: int, id: str) -> None:
         """Note that the next event of this session is in Tiled, if it has this id."""
         following = self._next()
         if following is None or following.id != id:
             return
-        self._numbers[id] = number
-        while self._ahead:
-            event = self._ahead.popleft()
+        of_results: list[Effect] = []
+        while isinstance(event := self._ahead.popleft(), Measured):
             self._in_tiled, _ = reduce(self._in_tiled, event, self.rules)
-            if not isinstance(event, Measured):
-                return
+            of_results += self._of_results.pop(event.key, ())
+        self._in_tiled, effects = reduce(self._in_tiled, event, self.rules)
+        self._owe(number, (*effects, *of_results))
 
-    def insert(self, event: Written) -> None:
-        """Fold an event of another session before those that are not in Tiled."""
-        self._in_tiled = self._folded(self._in_tiled, *event.learned, event)
-        self.state = self._folded(self._in_tiled, *self._ahead)
+    def insert(self, number: int, event: Written) -> None:
+        """Fold an event of another session before those that are not in Tiled.
+
+        If both sessions have obeyed the same command, this one was too late: only the event of the other one counts.
+        """
+        self._in_tiled, effects = self._folded(self._in_tiled, *event.learned, event)
+        if isinstance(event, Asked):
+            same = event.command.id
+            self._ahead = deque(x for x in self._ahead if not (isinstance(x, Asked) and x.command.id == same))
+        self.state, _ = self._folded(self._in_tiled, *self._ahead)
+        self._owe(number, effects)
 
     # in the thread that asks Tiled
 
-    def flush(self, insert: Callable[[Written], object]) -> None:
+    def flush(self, insert: Callable[[int, Written], object]) -> None:
         """Write the events of this session in their order. Those of others that come before are passed to `insert`.
 
         Raises httpx.HTTPError if Tiled does not answer.
@@ -156,15 +192,15 @@ class Order:
             self._number = number
 
     def save(self) -> None:
-        """Save the state, if there are many new events. The effects of all of them must be written.
+        """Save the state, if there are many new events and no effect of them is due.
 
         Raises httpx.HTTPError if Tiled does not answer.
         """
-        if self._number - self._snapshot >= SNAPSHOT_EVERY:
+        if not self.due and self._number - self._snapshot >= SNAPSHOT_EVERY:
             self._node.save_checkpoint({"number": self._number, "state": self._own.ask(lambda: self._in_tiled).plain()})
             self._snapshot = self._number
 
-    def look(self, insert: Callable[[Written], object]) -> None:
+    def look(self, insert: Callable[[int, Written], object]) -> None:
         """Pass the new events of other sessions to `insert`.
 
         Raises httpx.HTTPError if Tiled does not answer.
@@ -174,11 +210,7 @@ class Order:
                 self._number = number
                 self._pass_on(number, event, insert)
 
-    def mark(self, id: str) -> None:
-        """Note that the effects of an event of this session are written, if it is in Tiled."""
-        self._written = max(self._written, self._numbers.pop(id, 0))
-
-    def _pass_on(self, number: int, event: Written | None, insert: Callable[[Written], object]) -> None:
+    def _pass_on(self, number: int, event: Written | None, insert: Callable[[int, Written], object]) -> None:
         if event is None:
             return
         if event.session == self.rules.session:  # written, but Tiled's answer was lost
@@ -186,7 +218,7 @@ class Order:
             return
         if isinstance(event, Asked) and self.rules.has_accounts:
             event = event.model_copy(update={"command": self._vouched(event.command)})
-        self._own.ask(partial(insert, event))
+        self._own.ask(partial(insert, number, event))
 
     def _read(self) -> list[tuple[int, Written | None]]:
         """Read the events after the newest that is known."""

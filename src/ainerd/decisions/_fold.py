@@ -227,6 +227,8 @@ class _Fold:
             answer = Answer("refused", str(error)[:300])
         answers = {**self.state.answers, command.id: (command.do, answer)}
         self.set(answers=dict([*answers.items()][-MOST_ANSWERS:]))
+        if asked.is_node:
+            self.effects.append(events.Reply(asked.session, command.id, answer.status, answer.text, answer.fetched))
 
     def _execute(self, asked: events.Asked, command: commands.Command) -> Answer:
         text, suggestion, excluded = "", None, self.area.window.excluded

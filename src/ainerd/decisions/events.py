@@ -81,7 +81,7 @@ class Began(_Event):
 
 
 class Asked(_Event):
-    """Somebody gave a command.
+    """Somebody gave a command, at the prompt or as a node in Tiled (`is_node`), which gets the answer.
 
     `suggestion` is the completed suggestion that an `Add` asks for. `objection` is a reason to refuse the command that
     follows from results. `settings` and `review` are those of the session, see `Rules`.
@@ -93,6 +93,7 @@ class Asked(_Event):
     objection: Text = ""
     settings: Id = ""
     review: bool = False
+    is_node: bool = False
 
 
 class Proposed(_Event):
@@ -192,4 +193,15 @@ class Line:
     ids: Mapping[str, str] = field(default_factory=dict)
 
 
-Effect = Suggest | SetStatus | Line
+@dataclass(frozen=True)
+class Reply:
+    """Write the answer to the command with this id."""
+
+    session: str
+    id: str
+    status: str
+    text: str
+    fetched: Mapping[str, Any] | None = None
+
+
+Effect = Suggest | SetStatus | Line | Reply

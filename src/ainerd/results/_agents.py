@@ -19,7 +19,6 @@ from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
 
-LEASE_S = 60.0  # time, by the clock of this process, after which the claim of another process lapses
 SOON_S = 5.0  # time limit of a request; it is not repeated
 NO_BELL_S = 10.0  # for which a server that cannot tell of commands is not asked again
 MOST_DELETED = 20  # events in a row that may be missing
@@ -46,7 +45,6 @@ class AgentNode:
         self._ainerd, self._agent, self._key = ainerd, agent, agent_key(agent)
         self._events: Container | None = None  # of this agent
         self._cursor, self._no_bell_until = "", 0.0
-        self._lapses: dict[str, float] = {}  # when the claims of other processes lapse, by path
 
     def principal(self) -> str | None:
         """Return the principal of this client on a server with accounts; None if all clients share one key.
@@ -153,27 +151,6 @@ class AgentNode:
         answer = get_ours(self._ainerd, "sealed", {"agent": self._agent, "id": key})
         sealed: dict[str, Any] | None = None if answer is None else answer.json()["command"]
         return unverified(metadata) if sealed is None else sealed
-
-    def claim(self, key: str, process: str, *, take_over: bool = False) -> bool:
-        """Claim a command for a process of the agent, and return whether this process may execute it.
-
-        A claim is a node below the command, which can be created only once. If a command has no answer `LEASE_S` after
-        this process first saw the claim of another one, the other process counts as ended. Then one process may take
-        over the command; with `take_over` at once.
-        """
-        parent, claim = self._ainerd["agents", self._key, key], "claim"
-        while True:
-            node, is_new = create_node(parent, claim, {"by": process, "created": utc_now()}, None)
-            if is_new or node.metadata["by"] == process:
-                return True
-            lapses = self._lapses.setdefault(f"{key}/{claim}", time.monotonic() + LEASE_S)
-            if not take_over and time.monotonic() < lapses:
-                return False
-            claim = f"{claim}-over"  # the claim of the process that takes this one over
-
-    def was_claimed(self, key: str) -> bool:
-        """Return whether `claim` has seen the claim of another process, which may have applied the command."""
-        return f"{key}/claim" in self._lapses
 
     def answer(self, key: str, status: str, answer: str, fetched: Mapping[str, Any] | None = None) -> None:
         """Write the answer to a command: ``done`` or ``refused``, why, and the suggestion that it has fetched."""

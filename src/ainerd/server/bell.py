@@ -40,9 +40,10 @@ def ring_after(method: str, route: str) -> None:
 
 
 async def rung(path: str, after: str, wait_s: float) -> str:
-    """Wait until the bell of an agent rings, for `wait_s` at most, and return a cursor; at once if it rang after one.
+    """Wait until the bell of an agent rings, for `wait_s` at most, and return a cursor.
 
-    The cursor of another process of the server does not count. LookupError if no node of an agent can be at `path`.
+    Return at once if it has rung since the cursor `after`, or if that is empty. The cursor of another process of the
+    server does not count. Raises LookupError if no node of an agent can be at `path`.
     """
     bells, path = _bells.setdefault(asyncio.get_running_loop(), {}), _plain(path)
     if _AGENT.fullmatch(path) is None:
@@ -54,7 +55,7 @@ async def rung(path: str, after: str, wait_s: float) -> str:
             return after
         del bells[unused]
     bell = bells.setdefault(path, _Bell())
-    if after.partition("-")[0] != bell.id or after == bell.cursor:
+    if after == bell.cursor or (after and after.partition("-")[0] != bell.id):
         bell.listeners += 1
         try:
             with suppress(TimeoutError):
