@@ -50,6 +50,7 @@ class Store:
         self.rows, self.points = {}, {}
         self.once, self.given, self.labels = set(), {}, {}
         self.saved, self.lines, self.by, self.atlases, self.checkpoints = {}, [], [], [], {}
+        self.shown = {}  # the state of the agent
         self.events, self.sealed = [], {}  # records of events; commands that the server vouches for, by id
 
     def append(self, number, event):
@@ -145,7 +146,7 @@ class Node:
     def __init__(self, store):
         store.node = self
         self.waiting, self.answers, self.before_answer = {}, {}, lambda: None
-        self.fetched, self.state = {}, {}  # what scripts got, by key; the state of the agent
+        self.fetched = {}  # what scripts got, by key
         self.sealed = {}  # metadata that the server vouches for, by key
 
     def add(self, key, metadata):
@@ -162,9 +163,6 @@ class Node:
 
     def vouched(self, key, metadata):
         return self.sealed.get(key) or unverified(metadata)
-
-    def update_state(self, state):
-        self.state |= state
 
     def answer(self, key, status, answer, fetched=None):
         self.before_answer()

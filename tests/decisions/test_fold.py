@@ -21,8 +21,10 @@ from ainerd.decisions.events import (
     Measured,
     Proposed,
     Ready,
+    Reply,
     Resumed,
     SetStatus,
+    ShowHold,
     Suggest,
     Unfinished,
     Withdrawn,
@@ -296,10 +298,15 @@ def test_an_event_of_nonsense_is_refused_in_a_line():
         reduce(START, Proposed(session="me", suggestion={"_id": "a", "reason": "so"}), RULES)
 
 
-def test_lines_of_commands_are_written_once():
+def test_what_follows_from_a_command_is_written_once_and_the_answer_last():
     hold = commands.Hold(by="Ann", why="tea")
-    _, effects = fold(asked(hold), asked(hold))
-    assert effects == [Line("me", "Ann holds the campaign: tea", hold.log_key, "Ann")]
+    node, again = (asked(hold).model_copy(update={"is_node": True}) for _ in range(2))
+    _, effects = fold(node, again, asked(hold))
+    line = Line("me", "Ann holds the campaign: tea", hold.log_key, "Ann")
+    text = "the agent takes no new suggestion until somebody releases it"
+    assert effects == [ShowHold("me"), line, Reply("me", hold.id, "done", text)]
+    _, effects = fold(asked(hold))  # at the prompt
+    assert effects == [ShowHold("me"), line]
 
 
 def test_bounds_within_their_ceiling():

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 LISTEN_S = 0.5  # between two looks at waiting commands, if the server does not tell of them
 TOLD_S = 1.0  # between two looks if it does
-HOLDS, NEXT = ("hold", "release"), "next"  # commands whose senders wait: their answers come first
+NEXT = "next"
 TAKE = (NEXT, "accept")  # commands that take the position that is ready
 _LATER = (401, 403, 429, *range(500, 600))  # the server may accept it later
 STUCK_S = 30.0  # a look or a command that takes longer is reported
@@ -154,8 +154,6 @@ class CommandReader:
                 answer = Answer("refused", "a later command asks for the next position")
             is_event = key in self._campaign.state.answers
             if is_event and key not in known:
-                if each.metadata.get("do") in HOLDS:
-                    self._tiled.write(self._show_hold, first=True)
                 self._answered()
             elif not is_event or (time.monotonic() - each.since > LATE_S and self._campaign.order.has_answered(key)):
                 self._waiting = {id: other for id, other in self._waiting.items() if id != key}
@@ -220,13 +218,6 @@ class CommandReader:
                 logger.warning("command %s is left out: %s: %s", key, type(error).__name__, str(error)[:300])
                 self._left_out.add(key)
             return None
-
-    def _show_hold(self) -> None:
-        """Write at once who holds the campaign, for plans in other processes."""
-        try:
-            self._node.update_state({"held": self._campaign.state.held})
-        except (httpx.HTTPError, KeyError) as error:  # the whole state follows
-            logger.debug("the hold is not yet in the state: %s", error)
 
     def _apply(self, metadata: Mapping[str, Any]) -> Answer:
         doing = f"executing {str(metadata.get('do'))[:20]!r}"

@@ -47,7 +47,7 @@ class History:
     ) -> None:
         self._store, self._ledger, self._tiled, self._inserted = store, ledger, tiled, inserted
         self._is_away = False  # Tiled did not take the last event or effect
-        self._node = AgentNode(store.container, str(store.agent))  # of events and commands
+        self._node = AgentNode(store.container, str(store.agent))
         self.order = Order(self._node, rules, own, self._vouched)
 
     @property
@@ -147,6 +147,10 @@ class History:
                 return self._ledger.status(effect.suggestion, effect.status, why, raw_uid, effect.by, taken=taken)
             case events.Line(text=text, once=once, by=by, ids=ids):
                 return self._ledger.note(text, once=once, by=by, **ids)
+            case events.ShowHold():
+                with suppress(httpx.HTTPError, KeyError):  # the whole state follows
+                    self._node.update_state({"held": self.state.held})
+                return True
             case events.Reply():
                 return self._reply(effect)
 

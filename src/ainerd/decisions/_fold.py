@@ -233,6 +233,8 @@ class _Fold:
     def _execute(self, asked: events.Asked, command: commands.Command) -> Answer:
         text, suggestion, excluded = "", None, self.area.window.excluded
         self._check_sender(command, asked.review)
+        if isinstance(command, commands.Hold | commands.Release):
+            self.effects.append(events.ShowHold(asked.session))
         match command:
             case commands.Next():
                 return self._fetch(asked, command)

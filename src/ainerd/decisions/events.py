@@ -194,6 +194,13 @@ class Line:
 
 
 @dataclass(frozen=True)
+class ShowHold:
+    """Write at once who holds the campaign, for plans in other processes; the whole state of the agent follows."""
+
+    session: str
+
+
+@dataclass(frozen=True)
 class Reply:
     """Write the answer to the command with this id."""
 
@@ -204,4 +211,4 @@ class Reply:
     fetched: Mapping[str, Any] | None = None
 
 
-Effect = Suggest | SetStatus | Line | Reply
+Effect = Suggest | SetStatus | Line | ShowHold | Reply
