@@ -140,6 +140,8 @@ def report(agent: Agent, client: Container, instrument: SimulatedInstrument) -> 
         console.print(f"{number:3} at ({row.sample_x:.2f}, {row.sample_y:.2f}) mm: {reasons.get(row.raw_uid, '')}")
     novel = client["ainerd/results"].search(Key("novelty_p") <= agent.technique.alpha).sort(("novelty_p", 1))
     console.rule(f'client["ainerd/results"].search(Key("novelty_p") <= {agent.technique.alpha})')
+    if not len(novel):
+        console.print("none is novel")
     for node in novel.values():
         result = node.metadata
         console.print(f"  p = {result['novelty_p']:.4f} at ({result['sample_x']:.2f}, {result['sample_y']:.2f}) mm")
@@ -163,10 +165,11 @@ def summary(agent: Agent, table: pd.DataFrame, instrument: SimulatedInstrument) 
     judged, status = by_regime(truth, found, sample.regions, sample.unknown), agent.status()
     known = judged[judged["seen before"] == "yes"].sum()
     low, high = status["supported_range"]
+    between = f" (it may be {low} to {high})" if low < high else ""
     lines = [
         f"There were {len(sample.regions)} regimes. {len(found)} of {len(table)} exposures have a complete result.",
-        f"The agent tells {status['regimes']} regimes apart (it may be {low} to {high}); agreement with the truth it "
-        f"could not see: adjusted Rand index {adjusted_rand_score(truth, found['regime']):.2f}.",
+        f"The agent tells {status['regimes']} regimes apart{between}; agreement with the truth it could not see: "
+        f"adjusted Rand index {adjusted_rand_score(truth, found['regime']):.2f}.",
         f"Of {known['with a p-value']} exposures of known kinds with a p-value, {known['called novel']} called novel, "
         f"about {agent.technique.alpha * known['with a p-value']:.1f} by chance alone at {agent.technique.alpha:g}.",
     ]

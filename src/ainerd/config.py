@@ -379,6 +379,7 @@ class Settings(BaseSettings):
     webhook: SecretStr = SecretStr("")  #: address that gets messages; it may hold a token
     _section: dict[str, Any] = {}
     _folder: Path = Path()
+    _file: Path | None = None
 
     @property
     def section(self) -> dict[str, Any]:
@@ -389,6 +390,11 @@ class Settings(BaseSettings):
     def folder(self) -> Path:
         """Folder of the file."""
         return self._folder
+
+    @property
+    def file(self) -> Path | None:
+        """The file; None for settings that were not read from one."""
+        return self._file
 
     @property
     def units(self) -> dict[str, str]:
@@ -451,13 +457,15 @@ class Settings(BaseSettings):
         """
         path = Path(path)
         try:
-            return cls.of(read_toml(path), path.parent)
+            settings = cls.of(read_toml(path), path.parent)
         except OSError as error:
             raise SettingsError(f"cannot read {path}: {error.strerror}{files_near(path)}") from None
         except SettingsError as error:
             raise SettingsError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
         except (ValueError, RecursionError) as error:  # RecursionError: lists nested too deep
             raise SettingsError(f"{path} is not TOML: {error}") from None
+        settings._file = path  # noqa: SLF001
+        return settings
 
     @classmethod
     def of(cls, given: Mapping[str, Any], folder: Path) -> Self:

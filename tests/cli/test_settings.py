@@ -156,7 +156,7 @@ def test_another_techniques_settings_too(marble, before, after, message):
 
 def test_a_missing_section_is_named(marble):
     marble.write_text(marble.read_text().replace('technique = "marble"', "").replace("[marble]\nwidth = 3", ""))
-    assert refused(marble) == "there is no section [rheo_xpcs], which needs partition"
+    assert refused(marble) == f"{marble}: there is no section [rheo_xpcs], which needs partition"
 
 
 @pytest.mark.parametrize(

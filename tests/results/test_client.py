@@ -179,7 +179,7 @@ def test_a_verdict_is_explained_from_the_stored_record(night):
     novel = store.explain(keys[3])
     p = store.record(keys[3]).novelty_p
     odds = f"novel: 1 in {1 / p:.0f} exposures of known behaviour would look as strange"
-    assert novel == f"{odds}. The relaxation time is 0.01 s"  # and no statistics
+    assert novel == f"{odds}. The relaxation time is 0.01 s."  # and no statistics
     assert f"Its p-value is {p:.2g} against bank bank of 500; it is novel up to alpha = 0.05" in store.explain(
         keys[3], details=True
     )

@@ -137,6 +137,19 @@ def test_the_store_shows_a_short_table(store, shift, monkeypatch):
     ]
 
 
+@pytest.mark.parametrize("width", [48, 60, 80])
+def test_a_narrow_terminal_shows_scan_position_regime_p_and_status(store, shift, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", "160")
+    wide = repr(store.table())
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = repr(store.table()).splitlines()
+    assert max(map(len, lines)) <= width and "zero photons" not in lines[1]
+    head = " ".join(lines[:2]).split()
+    assert {"scan", "sample_x,", "regime", "p", "status"} <= {*head} and "complete" in lines[2]
+    left_out = [name for name in ("time", "tau", "key") if name not in head]
+    assert all(name in " ".join(lines[-3:]) for name in left_out) and "time" in wide and "key" in wide
+
+
 def test_the_table_has_all_columns(store, shift):
     table = store.table()
     assert {"raw_uid", "digest", "tau_s_err", "sample", "plan"} <= set(table) and store.table().equals(table)

@@ -190,6 +190,8 @@ class Agent(Observer):
         self._require_attached()
         if not points:
             raise ValueError("sample needs points: agent.sample((2.0, 3.5))")
+        if wrong := next((p for p in points if not isinstance(p, Mapping | Sequence)), None):
+            raise ValueError(f"a point has a number for each of {', '.join(self.bounds)}, got {wrong!r}")
         named = [p if isinstance(p, Mapping) else self._campaign.position(p) for p in points]
         for point in named:  # it may have a reason and terms, too
             self._campaign.position({name: point[name] for name in self.bounds if name in point})
@@ -385,11 +387,11 @@ def build_technique(settings: Settings, store: ResultStore | None = None) -> Tec
     >>> technique.name, technique.alpha, technique.usual_counts
     ('toy', 0.2, [3.0, 3.4, 3.7, 4.0, 4.3, 4.6, 5.0])
     """
-    with _one_line_errors(settings.technique):
+    with _one_line_errors(settings):
         technique = load(settings.technique).from_settings(settings.section, settings.folder)
     if store is None:
         return technique
-    with _one_line_errors(settings.technique):
+    with _one_line_errors(settings):
         common = technique.common()
     if common is not None:
         record = ConfigurationRecord(
@@ -403,15 +405,21 @@ def build_technique(settings: Settings, store: ResultStore | None = None) -> Tec
 
 
 @contextmanager
-def _one_line_errors(name: str) -> Iterator[None]:
-    """Turn any error of a technique into a SettingsError of one line, because a technique may be third-party code."""
+def _one_line_errors(settings: Settings) -> Iterator[None]:
+    """Turn any error of a technique into a SettingsError of one line, because a technique may be third-party code.
+
+    The lines of a SettingsError name the file.
+    """
     try:
         yield
-    except (SettingsError, TechniqueError):
+    except SettingsError as error:
+        of_file = "" if settings.file is None else f"{settings.file}: "
+        raise SettingsError("\n".join(f"{of_file}{line}" for line in str(error).splitlines())) from None
+    except TechniqueError:
         raise
     except Exception as error:
         kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
-        raise SettingsError(f"technique {name}: {kind}{error}") from error
+        raise SettingsError(f"technique {settings.technique}: {kind}{error}") from error
 
 
 def build_observer(settings: Settings, client: Container) -> Observer:

@@ -138,6 +138,11 @@ class Display:
             lines.append(", ".join(parts))
         return [*lines, *self._campaign.sentences()]
 
+    def say(self, text: str) -> None:
+        """Print a line."""
+        if not self.quiet:
+            say(text)
+
     def on_outcome(self, outcome: Outcome) -> None:
         """Print a line for the result and the advice of the campaign."""
         if self.quiet:

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from tiled.client.container import Container
 from tiled.queries import Key, KeyPresent
 
@@ -39,7 +40,7 @@ from ainerd.server import Presence
 from ainerd.sources import Intake, Source, open_source
 from ainerd.technique import Outcome, Technique
 from ainerd.views import Logbook, status_panel
-from ainerd.words import labelled, number_of, rendered, scan_text
+from ainerd.words import first_problem, labelled, number_of, rendered, scan_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -294,13 +295,18 @@ class Observer:
         """
         if self._campaign.rules.shared_s:
             self._campaign.settle()
-        return self._apply(commands.Accept())
+        return self._apply(commands.Accept)
 
-    def reject(self, reason: str) -> dict[str, Any]:
-        """Reject the suggestion and return the next one."""
+    def reject(self, reason: str = "") -> dict[str, Any]:
+        """Reject the suggestion and return the next one: ``agent.reject("too near the wall")``.
+
+        Raises ValueError without a reason.
+        """
+        if not reason.strip():
+            raise ValueError('give a reason: agent.reject("too near the wall")')
         rejected = self._campaign.peek()
         position = {name: rejected[name] for name in self._campaign.explorer.names}
-        self._apply(commands.Reject(suggestion=rejected[ID_KEY], position=position, why=reason))
+        self._apply(commands.Reject, suggestion=rejected[ID_KEY], position=position, why=reason)
         return self.suggest()
 
     def add(self, *position: float, reason: str = "asked for by a person", **by_name: float) -> dict[str, Any]:
@@ -315,7 +321,7 @@ class Observer:
         """
         if position and by_name:
             raise ValueError(f"a position has {', '.join(self._campaign.explorer.names)}, got {position} and {by_name}")
-        return self._apply(commands.Add(position=self._campaign.position(by_name or position), why=reason))
+        return self._apply(commands.Add, position=self._campaign.position(by_name or position), why=reason)
 
     def queue(self) -> pd.DataFrame:
         """Return the points that people took or added, in the order in which they are measured, counted from 1.
@@ -353,7 +359,7 @@ class Observer:
                 there = f"the points of people have 1 to {len(waiting)}" if waiting else "no point of a person waits"
                 raise ValueError(f"there is no place {place!r} in the queue: {there}")
         order = [place if isinstance(place, str) else waiting[int(place) - 1] for place in places]
-        self._apply(commands.Reorder(order=order))
+        self._apply(commands.Reorder, order=order)
         return self.queue()
 
     def exclude(self, reason: str = "asked for by a person", **region: tuple[float, float]) -> dict[str, Any]:
@@ -366,7 +372,7 @@ class Observer:
         ValueError
             If a name is not the name of an actuator, or a limit is invalid.
         """
-        self._apply(commands.Exclude(region=region, why=reason))
+        self._apply(commands.Exclude, region=region, why=reason)
         return self.suggest()
 
     def hold(self, reason: str = "") -> None:
@@ -374,11 +380,13 @@ class Observer:
 
         Until `release`, plans get no new suggestion, and `explore` begins no exposure; the one in progress is finished.
         """
-        self._apply(commands.Hold(why=reason))
+        self._apply(commands.Hold, why=reason)
+        self._display.say("held: plans wait until agent.release()")
 
     def release(self) -> None:
         """Release the campaign, whoever holds it, so that waiting plans continue."""
-        self._apply(commands.Release())
+        self._apply(commands.Release)
+        self._display.say("released: plans go on")
 
     def regimes(self) -> list[str]:
         """Return sentences about the regimes of this campaign."""
@@ -391,11 +399,11 @@ class Observer:
 
         Raises ValueError if the regime does not exist.
         """
-        self._apply(commands.Name(regime=int(regime), name=name))
+        self._apply(commands.Name, regime=int(regime), name=name)
 
     def reference(self, to: Literal["bank", "session", "automatic"]) -> None:
         """Choose the p-values that steer: against the bank, against this session, or as the agent chooses."""
-        self._apply(commands.Reference(to=to))
+        self._apply(commands.Reference, to=to)
 
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:
@@ -404,7 +412,7 @@ class Observer:
 
     @bounds.setter
     def bounds(self, bounds: Mapping[str, tuple[float, float]]) -> None:
-        self._apply(commands.SetBounds(bounds=dict(bounds)))
+        self._apply(commands.SetBounds, bounds=dict(bounds))
 
     @property
     def excluded(self) -> list[dict[str, tuple[float, float]]]:
@@ -413,10 +421,14 @@ class Observer:
 
     @excluded.setter
     def excluded(self, regions: Sequence[dict[str, tuple[float, float]]]) -> None:
-        self._apply(commands.SetExcluded(regions=list(regions)))
+        self._apply(commands.SetExcluded, regions=list(regions))
 
-    def _apply(self, command: commands.Command) -> dict[str, Any]:
-        """Apply a command to the campaign now; raise ValueError if the campaign refuses it."""
+    def _apply(self, kind: Callable[..., commands.Command], **fields: Any) -> dict[str, Any]:
+        """Apply a command to the campaign now; raise ValueError if it is invalid, or if the campaign refuses it."""
+        try:
+            command = kind(**fields)
+        except ValidationError as error:
+            raise ValueError(first_problem(error)) from None
         answer = self._campaign.apply(command)
         if answer.status == "refused":
             raise ValueError(answer.text)

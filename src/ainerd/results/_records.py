@@ -274,7 +274,7 @@ class ResultRecord(_OfParameters):
     usable: ClassVar = USABLE
     latest_s: ClassVar = LATEST_S
     about_own_p: ClassVar = (
-        "own p: how often an exposure of the nearest kind of the session would lie as far from the others of it"
+        "own p: chance that an exposure of the nearest regime of this session lies so far from the others of it"
     )
 
     _flat = ("positions", "summary", "start")

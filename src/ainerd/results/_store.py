@@ -225,7 +225,7 @@ class ResultStore(CampaignRecords):
         A text may be one that other results have.
         """
         usable = table.index[table["status"].isin(USABLE)]
-        known = [*map(str, table), *ResultRecord.model_fields]
+        known = [*dict.fromkeys([*map(str, table), *ResultRecord.model_fields])]
         if usable.empty or name in known:
             return
         record = self.record(usable[-1])
@@ -760,7 +760,7 @@ def explain(record: ResultRecord, *, details: bool = False) -> str:
         *(_statistics_of(record) if details else []),
         *(x for f in tell for x in f(record.summary)),
     ]
-    return ". ".join([parts[0], *(part[:1].upper() + part[1:] for part in parts[1:])])
+    return ". ".join([parts[0], *(part[:1].upper() + part[1:] for part in parts[1:])]).removesuffix(".") + "."
 
 
 def _verdict(record: ResultRecord) -> str:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from ainerd.technique import panels
 from ainerd.words import coordinate, here, printable, rendered, scan_text
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console, ConsoleOptions, RenderResult
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _DTYPES: Mapping[str, Any] = {
 }
 _LAST = ("note", "status", "key")  # of the columns that are shown
 _ALWAYS = ("scan", "time", "regime", "p", "status", "key")
-_WORDS = ("sample", "note", "status")
+_WORDS, NARROW = ("sample", "note", "status"), 10  # columns that may wrap, down to so many characters
 KEY_LENGTH = 36
 MOST_ALIKE = 0.6  # share of the results of a regime that name it
 SHORT_KEY = 8  # characters of a key that tables show
@@ -59,8 +59,8 @@ class ResultTable(pd.DataFrame):
     def __repr__(self) -> str:
         return rendered(self) if self._is_of_results else super().__repr__()
 
-    def __rich__(self) -> "Table | str":
-        return "no results" if self.empty else rich_table(self)
+    def __rich__(self) -> "_Shown | str":
+        return "no results" if self.empty else _Shown(self)
 
     def _repr_html_(self) -> str:
         if not self._is_of_results:
@@ -229,25 +229,51 @@ def text_table(table: pd.DataFrame) -> pd.DataFrame:
     return text.loc[:, [name for name in order if name in _ALWAYS or text[name].ne("").any()]]
 
 
-def rich_table(table: pd.DataFrame) -> "Table":
-    """Return `text_table` for a terminal."""
-    from rich.table import Table
-    from rich.text import Text
+class _Shown:
+    """Results for a terminal. If it is too narrow, the least important columns are left out, and named below."""
 
-    text = text_table(table)
-    lines = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    def __init__(self, table: pd.DataFrame) -> None:
+        self._text = text_table(table)
+        self._above = [f"and {len(table) - LINES} before"] if len(table) > LINES else []
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        from rich.table import Table
+        from rich.text import Text
+
+        text = _fitting(self._text, options.max_width)
+        lines = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+        for name in text:
+            words = name in _WORDS
+            justify: Literal["left", "right"] = "left" if words else "right"
+            lines.add_column(Text(_heading(name)), justify=justify, no_wrap=not words, min_width=NARROW * words)
+        for cells in text.to_dict("records"):
+            novel, failed = cells["p"].endswith(NOVEL), cells["status"].startswith("failed")
+            style = "bold magenta" if novel else "yellow" if failed else ""
+            lines.add_row(*(Text(printable(cell), style) for cell in cells.values()))
+        left_out = [str(name) for name in self._text if name not in text]
+        caption = [*self._above, *[ResultRecord.about_own_p] * ("own p" in text)]
+        caption += [f"a wider terminal also shows {', '.join(left_out)}"] * bool(left_out)
+        if caption:
+            lines.caption, lines.caption_justify = "\n".join(caption), "left"
+        yield lines
+
+
+def _heading(name: Any) -> str:
+    return str(name).replace(", ", ",\n")
+
+
+def _fitting(text: pd.DataFrame, width: int) -> pd.DataFrame:
+    """Return the columns of a table of text for which there is room. Scan, position, regime, p and status stay."""
+    widths = {}
     for name in text:
-        words = name in _WORDS
-        heading = Text(str(name).replace(", ", ",\n"))
-        lines.add_column(heading, justify="left" if words else "right", no_wrap=not words, min_width=10 * words)
-    for cells in text.to_dict("records"):
-        novel, failed = cells["p"].endswith(NOVEL), cells["status"].startswith("failed")
-        style = "bold magenta" if novel else "yellow" if failed else ""
-        lines.add_row(*(Text(printable(cell), style) for cell in cells.values()))
-    before = [f"and {len(table) - LINES} before"] if len(table) > LINES else []
-    if caption := [*before, *[ResultRecord.about_own_p] * ("own p" in text)]:
-        lines.caption, lines.caption_justify = "\n".join(caption), "left"
-    return lines
+        widest = max(map(len, (*_heading(name).split("\n"), *text[name])))
+        widths[name] = 1 + (min(widest, NARROW) if name in _WORDS else widest)
+    of_technique = [*text][[*text].index("p") + 1 :]
+    least = ["time", "own p", *(name for name in reversed(of_technique) if name not in _LAST), "key", "note", "sample"]
+    for name in least:
+        if sum(widths.values()) > width + 1:
+            widths.pop(name, None)
+    return text[[*widths]]
 
 
 def _cells(key: str, row: Mapping[Any, Any], attrs: Mapping[Any, Any]) -> dict[str, str]:

@@ -36,7 +36,7 @@ from ainerd.server._relocate import relocate
 
 logger = logging.getLogger(__name__)
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0  # on two busy cores it takes a minute
 END_TIMEOUT_S = 6.0  # the server ends itself before that
 WATCH_S = 0.5
 MOST_LOG_BYTES = 5_000_000  # of server.log; as much of the older log is in server.log.1
@@ -372,6 +372,9 @@ def _spawn(directory: Path, readable: list[str], hosts: list[str], lock: IO[str]
         with process.stdout:
             readable_now, _, _ = select.select([process.stdout], [], [], START_TIMEOUT_S)
             line = process.stdout.readline() if readable_now else b""
+        if not readable_now:
+            busy = f"did not answer in {START_TIMEOUT_S:.0f} s: is this machine busy?"
+            raise ServerError(f"the Tiled server for {directory} {busy} (see {log_path})")
         if not line:
             raise ServerError(
                 f"the Tiled server for {directory} did not start: {_last_error(log_path, begin)} (see {log_path})"

@@ -10,7 +10,7 @@ from ainerd_xpcs.numerics._fit_curves import fit_curves
 from ainerd_xpcs.numerics._fit_parts import fit_relaxation
 from ainerd_xpcs.numerics._flow import FlowFit, fit_flow
 from ainerd_xpcs.numerics._g2 import G2, g2, g2_by_age, g2_from_two_time
-from ainerd_xpcs.numerics._geometry import Annulus, guess_beam_center, pyfai_detectors
+from ainerd_xpcs.numerics._geometry import Annulus, guess_beam_center, named_detector, pyfai_detectors
 from ainerd_xpcs.numerics._imm import read_imm
 from ainerd_xpcs.numerics._modules import ModulesReader
 from ainerd_xpcs.numerics._multitau import G2ByAge, MultiTau
@@ -76,6 +76,7 @@ __all__ = [
     "middle_age",
     "no_light",
     "per_bin",
+    "named_detector",
     "pyfai_detectors",
     "read_imm",
     "read_rigaku",

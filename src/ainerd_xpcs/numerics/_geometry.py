@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -90,12 +91,7 @@ class Annulus:
     @cached_property
     def sensor(self) -> "Detector":
         """The detector; ValueError if pyFAI knows none of this name."""
-        if not isinstance(self.detector, str):
-            return self.detector
-        try:
-            return pyfai_detectors().detector_factory(self.detector)
-        except RuntimeError as err:
-            raise ValueError(f"pyFAI knows no detector {self.detector!r}: {err}") from None
+        return named_detector(self.detector) if isinstance(self.detector, str) else self.detector
 
     def from_beam(self) -> tuple[Floats, Floats]:
         """Return the distances of pixel centers from the beam in pixels: rows (ny, 1) and columns (1, nx)."""
@@ -219,6 +215,28 @@ def pyfai_detectors() -> Any:
     if sys.modules[gui] is None:
         del sys.modules[gui]
     return pyFAI.detectors
+
+
+def named_detector(name: str) -> "Detector":
+    """Return a detector that pyFAI knows, by its name or by the path of a file that describes it.
+
+    Raises ValueError, with a similar name, for another name.
+
+    Examples
+    --------
+    >>> named_detector("lambda750k").shape
+    (516, 1556)
+    >>> named_detector("lambda751k")
+    Traceback (most recent call last):
+    ValueError: pyFAI knows no detector 'lambda751k', did you mean 'lambda750k'?
+    """
+    detectors = pyfai_detectors()
+    known = [*detectors.ALL_DETECTORS]
+    # for an unknown name pyFAI logs all of them
+    if not (os.path.isfile(name) or hasattr(detectors, name) or name.lower().replace(" ", "_") in known):
+        close = get_close_matches(name.lower(), known, 1)
+        raise ValueError(f"pyFAI knows no detector {name!r}" + (f", did you mean {close[0]!r}?" if close else ""))
+    return detectors.detector_factory(name)
 
 
 def checked_mask(mask: ArrayLike, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ainerd.config import read_map
 from ainerd.technique import Finding
-from ainerd_xpcs.numerics import Annulus, Partition, pyfai_detectors
+from ainerd_xpcs.numerics import Annulus, Partition, named_detector, pyfai_detectors
 from ainerd_xpcs.technique._detector_maps import read_flat, read_mask
 from ainerd_xpcs.technique._settings import PartitionSettings
 
@@ -53,10 +53,9 @@ def sensor(settings: PartitionSettings) -> "Detector":
         pixel_m = settings.pixel_um * 1e-6
         return pyfai_detectors().Detector(pixel1=pixel_m, pixel2=pixel_m, max_shape=settings.shape)
     try:
-        return pyfai_detectors().detector_factory(settings.detector)
-    except (RuntimeError, ValueError):
-        unknown = f"pyFAI knows no detector {settings.detector!r}"
-        raise ValueError(f"{unknown}: give one it knows, or shape and pixel_um") from None
+        return named_detector(str(settings.detector))
+    except ValueError as error:
+        raise ValueError(f"{error}: give one it knows, or shape and pixel_um") from None
 
 
 def instrument(settings: PartitionSettings) -> dict[str, float | str | None]:
@@ -223,8 +222,8 @@ def _dark_between(lit: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 def _shape(name: str) -> tuple[int, int] | None:
     try:
-        return tuple(pyfai_detectors().detector_factory(name).shape)
-    except (RuntimeError, ValueError):
+        return tuple(named_detector(name).shape)
+    except ValueError:
         return None
 
 
