@@ -12,7 +12,8 @@ SCORERS := src/ainerd_xpcs/technique/weights/scorers
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-# Bytecode is written when a module is imported: half a gigabyte of it never is.
+# Bytecode is written when a module is imported, here those of a session: half a gigabyte of it never is.
+# Numba compiles what a session uses, in half a minute.
 # xpcs-viewer reads our exports in a test, without its windows and most of what it depends on.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "ainerd needs Python 3.11 or newer: make PYTHON=python3.12 ..."'
@@ -20,6 +21,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[agent,dev]'
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --no-deps xpcs-viewer
+	$(BIN)/python -W ignore -m agents.demo.warm_up
 	@touch $@
 
 $(DOCS_READY): $(READY)

@@ -4,6 +4,7 @@ No correlation function goes in; C2 follows from the paths of the scatterers.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Protocol
 
@@ -90,14 +91,17 @@ class ScatteredMovie:
         self.box_nm = HALF_WIDTH * 2 * np.pi / (step * max(speckle_px, FINEST_PX))
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """Yield the frames in blocks, (b, P)."""
-        motion, layers = self.motion.positions(self.t_s, self.box_nm, self._rng), None
-        while block := list(islice(motion, BLOCK)):
-            if layers is None:
-                layers = np.array_split(self._rng.permutation(len(block[0])), len(self._weights))
-                phase = self._rng.uniform(0, 2 * np.pi, len(block[0]))
-                lit = [_lit(block[0][layer], self.box_nm) for layer in layers]
-            yield self._intensity(block, layers, phase, lit)
+        """Yield the frames in blocks, (b, P). Meanwhile the scatterers move on in another thread."""
+        motion = self.motion.positions(self.t_s, self.box_nm, self._rng)
+        block = list(islice(motion, BLOCK))
+        layers = np.array_split(self._rng.permutation(len(block[0])), len(self._weights))
+        phase = self._rng.uniform(0, 2 * np.pi, len(block[0]))
+        lit = [_lit(block[0][layer], self.box_nm) for layer in layers]
+        with ThreadPoolExecutor(1, "motion") as pool:
+            while block:
+                following = pool.submit(lambda: list(islice(motion, BLOCK)))
+                yield self._intensity(block, layers, phase, lit)
+                block = following.result()
 
     @one_thread
     def _intensity(
