@@ -80,7 +80,7 @@ def result_node(results: Container, key: str) -> Container:
     try:
         return results[key]
     except KeyError:
-        raise KeyError(f"no result {key!r}: see store.table()") from None
+        raise KeyError(f"no result {key!r}: the table of results has all keys") from None
 
 
 def is_conflict(error: ClientError) -> bool:

@@ -78,7 +78,8 @@ def run_line(
     is_growing = outcome.status == "growing"
     line = Text(f"scan {scan_text(outcome.scan_id, outcome.event)}: ").append("growing, " if is_growing else "")
     if outcome.reason:
-        line.append("" if is_growing else "failed, ", "red").append(printable(outcome.reason))
+        line.append("failed, " if outcome.is_in_tiled and not is_growing else "", "red")
+        line.append(printable(outcome.reason))
     else:
         line.append("no regime" if outcome.regime < 0 else printable(regime_name(outcome.regime, names or {})), "bold")
         line.append(", no p-value" if outcome.novelty_p is None else f", p = {outcome.novelty_p:.3g}")

@@ -31,7 +31,7 @@ function Maps({ maps, high }) {
   const { traces, layout } = useMemo(() => {
     const uirevision = maps.map((each) => each.title).join();
     const layout = { margin: { r: 4, t: 3.1 * theme.size }, annotations: [], dragmode: "zoom", uirevision };
-    const [traces, wide, gap] = [[], 0.945, 0.035];
+    const [traces, wide, gap] = [[], 0.93, 0.035];
     const share = (wide - gap * (maps.length - 1)) / maps.length;
     maps.forEach(({ title, values, n, duration, frame }, k) => {
       const tail = k ? String(k + 1) : "";
@@ -53,11 +53,11 @@ function Maps({ maps, high }) {
         showscale: k === maps.length - 1,
         colorbar: {
           thickness: 9,
-          x: wide + 0.012,
+          x: wide + 0.025,
           xpad: 0,
           outlinewidth: 0,
           title: { text: "C<sub>2</sub>" },
-          len: 1,
+          len: 0.8,
           nticks: 5,
           tickfont: { size: theme.size * 0.85 },
         },
