@@ -12,7 +12,7 @@ SCORERS := src/ainerd_xpcs/technique/weights/scorers
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-# Bytecode is written when a module is imported, here those of a session: half a gigabyte of it never is.
+# Bytecode is written when a module is imported. Modules that no session imports get none, which saves half a gigabyte.
 # Numba compiles what a session uses, in half a minute.
 # xpcs-viewer reads our exports in a test, without its windows and most of what it depends on.
 $(READY): pyproject.toml constraints.txt

@@ -500,3 +500,79 @@ def test_log_lines_of_commands_sort_by_time_and_repeat_their_key():
     reject = Reject(suggestion="f00", created=hours_ago(1))
     assert reject.log_key < Add(position={"x": 1.0}).log_key
     assert reject.log_key == Reject(suggestion="f00", created=reject.created).log_key
+
+
+def later(jobs):
+    """Keeps the jobs of the thread for Tiled until `run_all`."""
+    return lambda job, **_: jobs.append(job)
+
+
+def run_all(jobs):
+    while jobs:
+        jobs.pop(0)()
+
+
+@pytest.mark.fault(
+    "A script asks for a position while another session holds the campaign", "It waits, and gets one after the release"
+)
+def test_a_position_that_must_wait_after_all_is_handed_out_later(reader, store):
+    node, start = reader
+    jobs = []
+    (one, reading), (other, _) = start(submit=later(jobs)), start(alone=False)
+    run_all(jobs)
+    node.add("1", command_metadata(Next(by="script", wait_s=600), "toy"))
+    reading.look()
+    assert one.state.answers["1"][1].status == "done"  # its event is not in Tiled
+    other.apply(Hold(why="tea"))
+    run_all(jobs)
+    assert not node.answers and one.state.held["why"] == "tea"
+    other.apply(Release())
+    for _ in range(2):
+        one.look()
+        reading.look()
+        run_all(jobs)
+    assert answers(node) == ["done"] and node.fetched["1"]["suggestion"] in one.state.handed_out
+
+
+def test_a_position_that_another_session_took_is_replaced_for_a_script(reader):
+    node, start = reader
+    jobs = []
+    (one, _), (_, reading) = start(), start(alone=False, submit=later(jobs))
+    run_all(jobs)
+    node.add("1", command_metadata(Next(by="script"), "toy"))
+    reading.look()
+    theirs = one.peek()  # at the same place, and its event is first
+    for _ in range(3):
+        run_all(jobs)
+        reading.read()
+    run_all(jobs)
+    assert answers(node) == ["done"] and node.fetched["1"]["position"] != {name: theirs[name] for name in "xy"}
+
+
+def test_more_commands_than_a_page_leaves_are_each_executed_once(reader):
+    node, start = reader
+    campaign, reading = start()
+    for k in range(150):
+        node.add(f"{k:03}", command_metadata(Exclude(region={"x": (9.0, 9.0 + (k + 1) / 1000)}), "toy"))
+    reading.look()
+    reading.execute()
+    assert len(campaign.explorer.excluded) == 150 == len(node.answers)
+
+
+@pytest.mark.fault("Another program damages the node of a suggestion", "Its status is left out; commands are answered")
+def test_an_effect_that_cannot_be_written_stops_no_other(reader, store, monkeypatch, caplog):
+    node, start = reader
+    campaign, reading = start()
+    shown, set_status = campaign.peek(), store.set_status
+
+    def damaged(id, *args, **options):
+        if id == shown["_id"]:
+            raise ValueError("the node is no suggestion")
+        set_status(id, *args, **options)
+
+    monkeypatch.setattr(store, "set_status", damaged)
+    campaign.answer(outcome("a", x=0.5, y=0.5))
+    node.add("1", command_metadata(Hold(), "toy"))
+    reading.read()
+    assert answers(node) == ["done"] and store.shown["held"] and not campaign.order.due
+    assert "an effect is left out" in caplog.text

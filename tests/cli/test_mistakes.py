@@ -126,7 +126,7 @@ def test_in_python(server, tmp_path):
         "cannot serve": lambda: EmbeddedServer.start(tmp_path / "file"),
         "neither the address of a server nor a folder": lambda: connect("127.0.0.1:8000"),
         "give client['ainerd'] after ainerd.server.open_catalog(client)": lambda: ResultStore(client),
-        "no result 'x': no result has such a key; the table of results has all scans and keys": lambda: store.record("x"),
+        "no result 'x': no result has such a key; see the table of results": lambda: store.record("x"),
         "sample_x=(1, 2, 3) is not a range: give (low, high)": lambda: store.search(sample_x=(1, 2, 3)),
         "no suggestion 'x': see store.suggestions()": lambda: store.set_status("x", "rejected"),
         "did you mean 'rheo_xpcs'?": lambda: load("rheo_xpc"),

@@ -90,7 +90,7 @@ def test_the_report_of_a_night(campaign, tmp_path):
         "Start the agent: it takes 1 result again",
         "0.2 ± 0.01",
         "0.55 ± 0.02",  # fits as well
-        "own p: chance that an exposure of the nearest regime of this session lies so far from the others of it.",
+        "own p: chance that an exposure of the nearest regime of this session lies at least this far from the others.",
         "[red]markup[/]",
         "<script>alert(1)</script>",
     ):

@@ -25,7 +25,7 @@ TAKE = (NEXT, "accept")  # commands that take the position that is ready
 _LATER = (401, 403, 429, *range(500, 600))  # the server may accept it later
 STUCK_S = 30.0  # a look or a command that takes longer is reported
 CLOSE_S = 5.0  # longest wait for the thread at the end
-LATE_S = 2.0  # after which any session writes an answer that is known
+LATE_S = 2.0  # age of a command after which any session writes its answer, if the events have it
 
 
 class _Waiting(NamedTuple):
@@ -41,8 +41,8 @@ class CommandReader:
     are executed again after each result and each change, without a request. While the thread for Tiled has nothing to
     do, it looks at the decisions of other sessions.
 
-    All sessions of an agent see a command. The first one whose event is in Tiled has executed it, and writes the
-    answer. So after a crash the next session finds the event there, or executes the command.
+    All sessions of an agent see a command. The session whose event gets the next number in Tiled has executed it. It
+    writes the answer. So after a crash the next session finds the event there, or executes the command.
 
     Any program can write any node. A command that cannot be read or executed is refused, or left out with a log line,
     and the next one is executed.
@@ -124,6 +124,7 @@ class CommandReader:
         """Execute the waiting commands, after those of other sessions. Not for the thread of the campaign."""
         self._look_at_others()
         self.look()
+        self._tiled.ask(self._campaign.flush)  # then no other session has the point of a person that is measured next
 
     def _execute_settled(self) -> None:
         """Execute the commands; before one that takes a position, make sure that no other session measures there."""
@@ -134,8 +135,8 @@ class CommandReader:
 
     def _takes(self) -> bool:
         """Return whether a command waits that takes a position."""
-        known = self._campaign.state.answers
-        return any(key not in known and each.metadata.get("do") in TAKE for key, each in self._waiting.items())
+        state = self._campaign.state
+        return any(each.metadata.get("do") in TAKE for key, each in self._waiting.items() if state.answer(key) is None)
 
     def execute(self, *_: object) -> None:
         """Execute the commands that wait. Called in the thread of the campaign, also after each result.
@@ -143,17 +144,16 @@ class CommandReader:
         The campaign writes the answer to a command that has become an event. A session may be killed before it has
         done so: then another one writes the answer after `LATE_S`.
         """
-        waiting, known = list(self._waiting.items()), self._campaign.state.answers
+        waiting, state = list(self._waiting.items()), self._campaign.state
         last_next = next((key for key, each in reversed(waiting) if each.metadata.get("do") == NEXT), None)
         for key, each in waiting:
             answer = self._apply({**each.metadata, "id": key})
+            if answer.status == "waits" and each.metadata.get("do") == NEXT and key != last_next:  # its sender is gone
+                answer = self._apply({**each.metadata, "id": key}, "a later command asks for the next position")
             if answer.status == "waits":
-                if key == last_next:
-                    continue
-                # its sender is gone
-                answer = Answer("refused", "a later command asks for the next position")
-            is_event = key in self._campaign.state.answers
-            if is_event and key not in known:
+                continue
+            is_event = self._campaign.state.answer(key) is not None
+            if is_event and state.answer(key) is None:
                 self._answered()
             elif not is_event or (time.monotonic() - each.since > LATE_S and self._campaign.order.has_answered(key)):
                 self._waiting = {id: other for id, other in self._waiting.items() if id != key}
@@ -219,11 +219,11 @@ class CommandReader:
                 self._left_out.add(key)
             return None
 
-    def _apply(self, metadata: Mapping[str, Any]) -> Answer:
+    def _apply(self, metadata: Mapping[str, Any], refused: str = "") -> Answer:
         doing = f"executing {str(metadata.get('do'))[:20]!r}"
         self._busy_since[doing] = time.monotonic()
         try:
-            return self._campaign.apply(parse_command(metadata), is_node=True)
+            return self._campaign.apply(parse_command(metadata), is_node=True, refused=refused)
         except ValueError as error:  # any program can write a node
             return Answer("refused", str(error)[:300])
         except Exception as error:

@@ -325,6 +325,10 @@ class Campaign:
         if trial_id in self.state.handed_out and self.explorer.takes_back:
             self._proposals.follow()
 
+    def flush(self) -> None:
+        """Write the events that Tiled does not have, if it answers. In the thread for Tiled."""
+        self._history.flush()
+
     def catch_up(self) -> None:
         """Write the events, effects and regimes that Tiled does not have, if it answers. In the thread for Tiled."""
         self._history.catch_up()
@@ -338,17 +342,22 @@ class Campaign:
     # people
 
     @_owned
-    def apply(self, command: commands.Command, *, is_node: bool = False) -> Answer:
+    def apply(self, command: commands.Command, *, is_node: bool = False, refused: str = "") -> Answer:
         """Execute a command, and write what follows from it. Only this method executes commands.
 
         A second command with the same id changes nothing and gets the same answer. This holds in later sessions too,
         because the events contain the commands. A `Next` that must wait gets the answer ``waits``, and is no event.
-        A command that came as a node in Tiled (`is_node`) gets its answer there.
+        A command that came as a node in Tiled (`is_node`) gets its answer there. With `refused`, a reason, it is not
+        executed.
         """
-        if (known := self.state.answers.get(command.id)) is not None:
+        if (known := self.state.answer(command.id)) is not None:
             do, answer = known
             return answer if do == command.do else Answer("refused", f"somebody was first, with {do!r}")
-        asked = self._asked(command).model_copy(update={"is_node": is_node})
+        if refused:
+            asked = events.Asked(session=self.rules.session, command=command, refused=refused)
+        else:
+            asked = self._asked(command)
+        asked = asked.model_copy(update={"is_node": is_node})
         if asked.objection == AWAY and isinstance(command, commands.Next) and age_s(command.created) < command.wait_s:
             return Answer("waits", AWAY)
         state, _ = reduce(self.state, asked, self.rules)

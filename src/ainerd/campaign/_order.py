@@ -42,8 +42,8 @@ class Order:
     """Folds the events of an agent.
 
     The state is the fold of the events in Tiled, and then of those of this session that are not there yet. If another
-    session takes the next number first, its event comes before them, and the state is folded anew. Each session writes
-    the effects that are addressed to it once their event is in Tiled, so they follow the same order.
+    session takes the next number first, its event comes before them, and the state is folded anew. Once an event is in
+    Tiled, each session writes the effects of it that are addressed to this session.
 
     One thread owns the state, and another one asks Tiled (`flush`, `look`): the second asks the first to fold, and the
     first never waits for the second.
@@ -92,7 +92,7 @@ class Order:
         waiting = tuple(each for each in self.state.waiting if each.id not in measured)
         self.state = replace(self.state, waiting=waiting, measured={**measured, **self.state.measured})
         self._in_tiled = self.state
-        self._unwritten = [effect for number, effect in effects if number > written.get(effect.session, number)]
+        self._unwritten = [effect for number, effect in effects if number > written.get(effect.session, 0)]
 
     def _folded(self, state: State, *events: Event) -> tuple[State, list[Effect]]:
         """Return the state after events, of which other programs may have written some, and their effects."""
@@ -121,7 +121,12 @@ class Order:
 
     def has_answered(self, id: str) -> bool:
         """Return whether the events in Tiled have the answer to a command."""
-        return id in self._in_tiled.answers
+        return self._in_tiled.answer(id) is not None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether an event is not in Tiled."""
+        return any(not isinstance(event, Measured) for event in list(self._ahead))
 
     def is_settled(self, id: str) -> bool:
         """Return whether a suggestion waits as Tiled has it: then no other session has its place."""
@@ -166,7 +171,7 @@ class Order:
     def insert(self, number: int, event: Written) -> None:
         """Fold an event of another session before those that are not in Tiled.
 
-        If both sessions have obeyed the same command, this one was too late: only the event of the other one counts.
+        If both sessions have executed the same command, the event of this session is dropped.
         """
         self._in_tiled, effects = self._folded(self._in_tiled, *event.learned, event)
         if isinstance(event, Asked):

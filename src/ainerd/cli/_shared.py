@@ -128,7 +128,7 @@ def key_of(store: "ResultStore", given: str) -> str:
     >>> key_of(store, "7")
     Traceback (most recent call last):
         ...
-    ValueError: no result '7': scan 7 has none; the table of results has all scans and keys
+    ValueError: no result '7': scan 7 has none; see the table of results
     """
     try:
         key = store.key(given)

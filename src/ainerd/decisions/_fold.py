@@ -19,7 +19,7 @@ from ainerd.decisions.events import Ready
 from ainerd.results import commands
 from ainerd.steering import Window
 
-MOST_ANSWERS = 100  # commands whose answers are kept
+MOST_ANSWERS = 1000  # commands whose answers are kept; more than can wait
 TAKEN_WITHIN_S = 12 * 3600.0  # an older `Take` is refused: the sample may have been changed
 FETCHED_WITHIN_S = 60.0  # beyond its `wait_s` an older `Next` is refused
 MOST_FETCHED = 20  # positions of scripts that are remembered
@@ -44,7 +44,11 @@ def reduce(state: State, event: events.Event, rules: Rules) -> tuple[State, tupl
 
 
 class _NotYet(Exception):
-    """Raised if a command must wait; the message gives the reason."""
+    """Raised if a command must wait; the message gives the reason. With `again` it waits whatever its sender wants."""
+
+    def __init__(self, reason: str, *, again: bool = False) -> None:
+        super().__init__(reason)
+        self.again = again
 
 
 class _Fold:
@@ -216,18 +220,19 @@ class _Fold:
 
     def _ask(self, asked: events.Asked, command: commands.Command) -> None:
         """Execute a command. A second one with the same id changes nothing, and its answer stays."""
-        if command.id in self.state.answers:
+        if self.state.answer(command.id) is not None:
             return
         try:
-            answer = self._execute(asked, command)
+            answer = Answer("refused", asked.refused) if asked.refused else self._execute(asked, command)
         except _NotYet as reason:
-            waits = isinstance(command, commands.Next) and self._age_s(command.created) < command.wait_s
+            patient = isinstance(command, commands.Next) and self._age_s(command.created) < command.wait_s
+            waits = patient or reason.again
             answer = Answer("waits" if waits else "refused", str(reason))
         except ValueError as error:
             answer = Answer("refused", str(error)[:300])
         answers = {**self.state.answers, command.id: (command.do, answer)}
         self.set(answers=dict([*answers.items()][-MOST_ANSWERS:]))
-        if asked.is_node:
+        if asked.is_node and answer.status != "waits":  # otherwise a session executes it again
             self.effects.append(events.Reply(asked.session, command.id, answer.status, answer.text, answer.fetched))
 
     def _execute(self, asked: events.Asked, command: commands.Command) -> Answer:
@@ -305,7 +310,9 @@ class _Fold:
     def _first(self, asked: events.Asked) -> Ready:
         """Return the suggestion that is measured next; ValueError if none waits."""
         if (first := self.state.next(asked.session, review=asked.review)) is None:
-            raise ValueError(asked.objection or NOT_LEFT)
+            if not asked.objection:  # another session was first
+                raise _NotYet("another session is to measure there", again=True)
+            raise ValueError(asked.objection)
         if asked.objection:
             raise ValueError(asked.objection)
         return first

@@ -170,6 +170,11 @@ class State:
         """Return the window of a session: its bounds, and the excluded boxes."""
         return self.areas.get(session, self.last_area).window
 
+    def answer(self, id: str) -> tuple[str, Answer] | None:
+        """Return verb and answer of a command; None if it is unknown or must be executed again."""
+        known = self.answers.get(id)
+        return None if known is None or known[1].status == "waits" else known
+
     def get(self, id: str) -> Ready | None:
         """Return the suggestion with this id, if it waits."""
         return next((each for each in self.waiting if each.id == id), None)

@@ -84,7 +84,8 @@ class Asked(_Event):
     """Somebody gave a command, at the prompt or as a node in Tiled (`is_node`), which gets the answer.
 
     `suggestion` is the completed suggestion that an `Add` asks for. `objection` is a reason to refuse the command that
-    follows from results. `settings` and `review` are those of the session, see `Rules`.
+    follows from results; with `refused`, a reason, the command is not executed. `settings` and `review` are those of
+    the session, see `Rules`.
     """
 
     kind: Literal["asked"] = "asked"
@@ -94,6 +95,7 @@ class Asked(_Event):
     settings: Id = ""
     review: bool = False
     is_node: bool = False
+    refused: Text = ""
 
 
 class Proposed(_Event):

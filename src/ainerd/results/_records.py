@@ -274,7 +274,7 @@ class ResultRecord(_OfParameters):
     usable: ClassVar = USABLE
     latest_s: ClassVar = LATEST_S
     about_own_p: ClassVar = (
-        "own p: chance that an exposure of the nearest regime of this session lies so far from the others of it"
+        "own p: chance that an exposure of the nearest regime of this session lies at least this far from the others"
     )
 
     _flat = ("positions", "summary", "start")

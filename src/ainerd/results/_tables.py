@@ -350,12 +350,12 @@ def find_key(results: Columns, run: str | int | float) -> str:
         keys = [str(key) for key in results.frame.index if key.startswith(text)] if text else []
         if len(keys) != 1:
             reason = f"{len(keys)} results have keys that begin so" if keys else "no result has such a key"
-            raise KeyError(f"no result {text!r}: {reason}; the table of results has all scans and keys")
+            raise KeyError(f"no result {text!r}: {reason}; see the table of results")
         return keys[0]
     scan, event = int(number[1]), int(number[2] or 1)
     of_scan = results.at(results.column("scan_id") == scan)
     if not len(of_scan):
-        raise KeyError(f"no result {text!r}: scan {scan} has none; the table of results has all scans and keys")
+        raise KeyError(f"no result {text!r}: scan {scan} has none; see the table of results")
     usable = ~np.isin(of_scan.column("status").astype(object), ("computing", "failed"))
     of_run = of_scan.at(usable) if usable.any() else of_scan
     first = pd.DataFrame({"run": of_run.column("raw_uid"), "time": of_run.column("run_time")}, of_run.frame.index)

@@ -26,9 +26,10 @@ SPARES, SPARE_BYTES = 8, 2**18  # files with room for the runs to come, so that 
 class Journal:
     """Writes each run to a file, one line for each document. The file is open until the run ends.
 
-    The files of a journal are in a folder of its own, which the process locks while it lives. A run begins in a spare
-    file that has its room on the disk already: other programs may fill the disk. The disk may be slow, so the journal
-    is called in a thread of its own. If the disk refuses a write, the lines of the run are in memory from then on.
+    The files of a journal are in a folder of its own, which the process locks while it lives. The journal keeps spare
+    files with reserved space, because other programs may fill the disk. Each run begins in one. The disk may be slow,
+    so the journal is called in a thread of its own. If the disk refuses a write, the lines of the run are in memory
+    from then on.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -244,7 +245,10 @@ def _make_spares(folder: Path) -> None:
         part = folder / f"{uuid.uuid4().hex}.part"
         with part.open("xb") as file:
             try:
-                os.posix_fallocate(file.fileno(), 0, SPARE_BYTES)
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, SPARE_BYTES)
+                else:  # macOS
+                    file.write(bytes(SPARE_BYTES))
             except OSError:
                 part.unlink()
                 raise
