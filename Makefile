@@ -13,7 +13,7 @@ help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 # Bytecode is written when a module is imported. Modules that no session imports get none, which saves half a gigabyte.
-# Numba compiles what a session uses, in half a minute.
+# Numba compiles the functions of a session, in half a minute.
 # xpcs-viewer reads our exports in a test, without its windows and most of what it depends on.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "ainerd needs Python 3.11 or newer: make PYTHON=python3.12 ..."'

@@ -1,9 +1,9 @@
-"""Compile what a session with the simulated instrument uses, so that the first one is not slow."""
+"""Compile the functions of the simulated instrument and of the analysis, before the first session."""
 
 import tempfile
 from pathlib import Path
 
-import agents.demo.campaign  # noqa: F401 - what it imports is compiled, too
+import agents.demo.campaign  # noqa: F401 - its imports write their bytecode
 from agents.demo.simulated import simulated_instrument
 from agents.rheo_xpcs import TOML
 from ainerd.agent import build_technique

@@ -461,7 +461,7 @@ class Settings(BaseSettings):
         except OSError as error:
             raise SettingsError(f"cannot read {path}: {error.strerror}{files_near(path)}") from None
         except SettingsError as error:
-            raise SettingsError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
+            raise error.in_file(path) from None
         except (ValueError, RecursionError) as error:  # RecursionError: lists nested too deep
             raise SettingsError(f"{path} is not TOML: {error}") from None
         settings._file = path  # noqa: SLF001
@@ -564,6 +564,10 @@ class SettingsError(ValueError):
         ...
     ainerd.config.SettingsError: cannot read ...agent.toml: No such file or directory
     """
+
+    def in_file(self, path: Path) -> Self:
+        """Return the error with the name of the file in each line."""
+        return type(self)("\n".join(f"{path}: {line}" for line in str(self).splitlines()))
 
 
 def problems_of(

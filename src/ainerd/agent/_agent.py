@@ -413,8 +413,7 @@ def _one_line_errors(settings: Settings) -> Iterator[None]:
     try:
         yield
     except SettingsError as error:
-        of_file = "" if settings.file is None else f"{settings.file}: "
-        raise SettingsError("\n".join(f"{of_file}{line}" for line in str(error).splitlines())) from None
+        raise (error if settings.file is None else error.in_file(settings.file)) from None
     except TechniqueError:
         raise
     except Exception as error:

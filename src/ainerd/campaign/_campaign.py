@@ -353,11 +353,7 @@ class Campaign:
         if (known := self.state.answer(command.id)) is not None:
             do, answer = known
             return answer if do == command.do else Answer("refused", f"somebody was first, with {do!r}")
-        if refused:
-            asked = events.Asked(session=self.rules.session, command=command, refused=refused)
-        else:
-            asked = self._asked(command)
-        asked = asked.model_copy(update={"is_node": is_node})
+        asked = self._asked(command, refused).model_copy(update={"is_node": is_node})
         if asked.objection == AWAY and isinstance(command, commands.Next) and age_s(command.created) < command.wait_s:
             return Answer("waits", AWAY)
         state, _ = reduce(self.state, asked, self.rules)
@@ -371,8 +367,10 @@ class Campaign:
             self._proposals.follow()
         return answer
 
-    def _asked(self, command: commands.Command) -> events.Asked:
+    def _asked(self, command: commands.Command, refused: str) -> events.Asked:
         """Return the event of a command. It holds the suggestion and the objections of the optimizer, if it has any."""
+        if refused:
+            return events.Asked(session=self.rules.session, command=command, refused=refused)
         suggestion, objection = None, ""
         try:
             match command:
