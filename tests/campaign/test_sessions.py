@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ainerd.agent import CommandReader
 from ainerd.knobs import Knob
+from ainerd.results._records import plain
 from ainerd.results.commands import (
     Add,
     Exclude,
@@ -169,6 +170,60 @@ def test_no_state_is_saved_before_the_effects_of_its_events(make, store, monkeyp
     later = make(knobs=FEW)  # the first one was killed
     later.resume()
     assert store.saved["mine"].status == "proposed" and later.state.get("mine")
+
+
+@pytest.mark.fault(
+    "A session is killed between an event and its effects, another one goes on and ends",
+    "The next session alone writes them, also if the state was saved meanwhile",
+)
+def test_a_saved_state_keeps_the_effects_that_a_killed_session_did_not_write(make, store, monkeypatch):
+    monkeypatch.setattr("ainerd.campaign._order.SNAPSHOT_EVERY", 1)
+    killed, other = make(knobs=FEW), make(knobs=FEW)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "add_suggestion", gone)
+        patch.setattr(store, "answers", lambda: False)
+        killed.apply(Add(position={"x": 5.0, "y": 5.0}, id="mine"))
+    for _ in range(3):
+        other.look()
+        other.apply(Hold(why="tea")), other.apply(Release())
+    assert store.checkpoints["toy"]["number"] == len(store.events) and "mine" not in store.saved
+    store.checkpoints["toy"] = json.loads(json.dumps(plain(store.checkpoints["toy"])))
+    later = make(knobs=FEW)
+    later.resume()
+    assert store.saved["mine"].status == "proposed" and later.state.get("mine")
+    assert sum("wants" in text for text, _ in store.lines) == 1
+    make(knobs=FEW).resume()
+    assert sum("wants" in text for text, _ in store.lines) == 1
+
+
+def refused_by(status):
+    def refuse(*_):
+        raise httpx.HTTPStatusError("no", request=httpx.Request("POST", "http://a"), response=httpx.Response(status))
+
+    return refuse
+
+
+@pytest.mark.fault(
+    "Tiled refuses the event of a command for good, such as one that is too large",
+    "The command is refused with this reason; all later events are written",
+)
+def test_an_event_that_tiled_refuses_for_good_stops_no_other(make, store, monkeypatch, caplog):
+    one, node = make(knobs=FEW), Node(store)
+    reading = CommandReader(store, node, one, Jobs(), Jobs(), lambda: None)
+    large, box = Exclude(region={"x": (0.0, 1.0)}, id="large"), Exclude(region={"x": (8.0, 9.0)}, id="box")
+    node.add("large", command_metadata(large, "toy"))
+    append = store.append
+    monkeypatch.setattr(
+        "ainerd.results.AgentNode.append",
+        lambda _, n, event: refused_by(413)() if event.get("command", {}).get("id") == "large" else append(n, event),
+    )
+    reading.read()
+    assert one.explorer.excluded == [] and "does not accept it" in caplog.text
+    reading.read()
+    assert node.answers["large"][0] == "refused" and "Tiled does not accept" in node.answers["large"][1]
+    assert one.apply(box).status == "done" and one.order.has_answered("box") and not one.order.is_behind
+    for session in (one, make(knobs=FEW)):
+        assert session.explorer.excluded == [{"x": (8.0, 9.0)}]
 
 
 @pytest.mark.parametrize("looks", [False, True])
@@ -352,3 +407,16 @@ def test_a_forged_approval_in_the_saved_state_does_not_count(shared, store, monk
     assert approved({"suggestion": 7, "created": "now", "taken_by": "Ann"}) is None  # and the session starts
     give(session, TakeBack(suggestion=ready["_id"], **ANN))
     assert approved(kept) is None
+
+
+def test_a_seal_that_cannot_be_read_once_is_read_again(shared, store, monkeypatch):
+    make, give = shared
+    one, other = make(), make()
+    give(one, Hold(why="tea", **ANN)), give(one, Release(**ANN))
+    with monkeypatch.context() as patch:
+        patch.setattr("ainerd.results.AgentNode.vouched", refused_by(503))
+        with pytest.raises(httpx.HTTPStatusError):
+            other.look()
+    give(one, Name(regime=0, name="gel", **ANN))
+    other.look()
+    assert decided(other) == decided(one) and other.state.answers == one.state.answers

@@ -12,7 +12,7 @@ import httpx
 
 from ainerd.campaign import Campaign
 from ainerd.decisions import Answer
-from ainerd.results import AgentNode, ResultStore
+from ainerd.results import AgentNode, ResultStore, may_pass
 from ainerd.results.commands import parse_command, unverified
 from ainerd.runs import Jobs
 
@@ -22,7 +22,6 @@ LISTEN_S = 0.5  # between two looks at waiting commands, if the server does not 
 TOLD_S = 1.0  # between two looks if it does
 NEXT = "next"
 TAKE = (NEXT, "accept")  # commands that take the position that is ready
-_LATER = (401, 403, 429, *range(500, 600))  # the server may accept it later
 STUCK_S = 30.0  # a look or a command that takes longer is reported
 CLOSE_S = 5.0  # longest wait for the thread at the end
 LATE_S = 2.0  # age of a command after which any session writes its answer, if the events have it
@@ -214,7 +213,7 @@ class CommandReader:
         except (httpx.TransportError, RuntimeError):  # Tiled is away, or the client is closed
             raise
         except Exception as error:
-            if not (isinstance(error, httpx.HTTPStatusError) and error.response.status_code in _LATER):
+            if not (isinstance(error, httpx.HTTPError) and may_pass(error)):
                 logger.warning("command %s is left out: %s: %s", key, type(error).__name__, str(error)[:300])
                 self._left_out.add(key)
             return None
@@ -223,12 +222,16 @@ class CommandReader:
         doing = f"executing {str(metadata.get('do'))[:20]!r}"
         self._busy_since[doing] = time.monotonic()
         try:
-            return self._campaign.apply(parse_command(metadata), is_node=True, refused=refused)
+            command = parse_command(metadata)
+            return self._campaign.apply(command, is_node=True, refused=refused)
         except ValueError as error:  # any program can write a node
             return Answer("refused", str(error)[:300])
         except Exception as error:
-            logger.exception("command %s is left out", metadata["id"])
-            return Answer("refused", f"the agent cannot execute this: {type(error).__name__}: {error}"[:300])
+            logger.exception("command %s is refused", command.id)
+            why = f"the agent cannot execute this: {type(error).__name__}: {error}"[:300]
+            with suppress(Exception):  # an event, so that other sessions do not execute it
+                return self._campaign.apply(command, is_node=True, refused=why)
+            return Answer("refused", why)
         finally:
             self._busy_since.pop(doing, None)
 

@@ -200,8 +200,9 @@ class Campaign:
         seals: dict[str, commands.Take | None] = {}
         for each in self.state.waiting:
             if each.taken_by is not None:
-                take, back = self._history.sealed(f"verdict-{each.id}"), self._history.sealed(f"back-{each.id}")
-                seals[each.id] = take if isinstance(take, commands.Take) and back is None else None
+                with suppress(httpx.HTTPError):  # what Tiled does not vouch for now is not approved
+                    take, back = self._history.sealed(f"verdict-{each.id}"), self._history.sealed(f"back-{each.id}")
+                    seals[each.id] = take if isinstance(take, commands.Take) and back is None else None
         return seals
 
     def _resume(self, seals: Mapping[str, commands.Take | None]) -> None:
@@ -353,6 +354,8 @@ class Campaign:
         if (known := self.state.answer(command.id)) is not None:
             do, answer = known
             return answer if do == command.do else Answer("refused", f"somebody was first, with {do!r}")
+        if command.id in self.order.refused:
+            return self.order.refused[command.id]
         asked = self._asked(command, refused).model_copy(update={"is_node": is_node})
         if asked.objection == AWAY and isinstance(command, commands.Next) and age_s(command.created) < command.wait_s:
             return Answer("waits", AWAY)
@@ -365,7 +368,7 @@ class Campaign:
         self._proposals.expect()
         if isinstance(command, commands.TakeBack):
             self._proposals.follow()
-        return answer
+        return self.order.refused.get(command.id, answer)
 
     def _asked(self, command: commands.Command, refused: str) -> events.Asked:
         """Return the event of a command. It holds the suggestion and the objections of the optimizer, if it has any."""

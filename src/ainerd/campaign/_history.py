@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 
-from ainerd.campaign._ledger import Ledger, may_pass
+from ainerd.campaign._ledger import Ledger
 from ainerd.campaign._order import Due, Inbox, Order
 from ainerd.decisions import Rules, State, events
 from ainerd.decisions.events import Ready
-from ainerd.results import AgentNode, ResultStore, commands
+from ainerd.results import AgentNode, ResultStore, commands, may_pass
 
 logger = logging.getLogger(__name__)
 
@@ -81,16 +81,26 @@ class History:
         return next((each for each in self.queue if not each.created), None)
 
     def _vouched(self, command: commands.Command) -> commands.Command:
-        """Return a command of another session; without a known sender unless the server vouches for it."""
+        """Return a command of another session; without a known sender unless the server vouches for it.
+
+        Raises httpx.HTTPError if Tiled does not answer: sessions that read the same event must fold the same.
+        """
         sealed = self.sealed(command.id)
         return sealed or commands.parse_command(commands.unverified(command.model_dump(exclude_none=True)))
 
     def sealed(self, id: str) -> commands.Command | None:
-        """Return the command with this id, if a server with accounts vouches for it."""
+        """Return the command with this id, if a server with accounts vouches for it.
+
+        Raises httpx.HTTPError if Tiled does not answer.
+        """
         try:
             return commands.parse_command({**self._node.vouched(id, {}), "id": id})
-        except (httpx.HTTPError, ValueError):  # Tiled is away, or there is no such command
-            return None
+        except httpx.HTTPError as error:
+            if may_pass(error):
+                raise
+        except ValueError:  # there is no such command
+            pass
+        return None
 
     def happen(self, event: events.Event, *, first: bool = False) -> None:
         """Fold an event of this session. It is written soon, with `first` before other writes, and then its effects."""

@@ -12,7 +12,7 @@ from bluesky_adaptive.protocols import ID_KEY
 from ainerd.campaign._sentences import changes
 from ainerd.decisions import terms_of
 from ainerd.novelty import Structure
-from ainerd.results import ResultStore, SuggestionRecord
+from ainerd.results import ResultStore, SuggestionRecord, may_pass
 from ainerd.technique import Outcome
 from ainerd.words import named_place, place, scan_text
 
@@ -26,14 +26,6 @@ _INSTEAD_OF = {
     "superseded": ["proposed", "taken"],
     "failed": ["proposed", "accepted", "taken", "failed"],
 }
-
-
-def may_pass(error: httpx.HTTPError) -> bool:
-    """Return whether Tiled may accept the same request later."""
-    if not isinstance(error, httpx.HTTPStatusError):
-        return True
-    status = error.response.status_code
-    return status in (401, 403, 408, 429) or status >= 500
 
 
 def _softly(write: Callable[..., None]) -> Callable[..., bool]:

@@ -8,14 +8,17 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from ainerd.decisions import Rules, State, moments, reduce
-from ainerd.decisions.events import Asked, Effect, Event, Measured, Written, parse_event
-from ainerd.results import AgentNode, commands
+import httpx
+
+from ainerd.decisions import Answer, Rules, State, moments, reduce
+from ainerd.decisions.events import Asked, Effect, Event, Measured, Written, effect_of, parse_event, plain_effect
+from ainerd.results import AgentNode, commands, may_pass
 
 logger = logging.getLogger(__name__)
 
 SNAPSHOT_EVERY = 100  # events, after which the state is written, so that the next session reads few events
-
+LONGEST = 200  # characters of an error in the log
+MOST_OPEN = 200  # effects of other sessions that are remembered, in case these are killed
 
 T = TypeVar("T")
 
@@ -64,6 +67,8 @@ class Order:
     rules : Rules
     due : deque of Due
         Effects of the events in Tiled that this session has to write, in their order.
+    refused : dict of str to Answer
+        By id, the answers to commands of this session whose events Tiled does not accept.
     """
 
     def __init__(
@@ -75,24 +80,21 @@ class Order:
         self._of_results: dict[str, tuple[Effect, ...]] = {}  # not due yet, by key of the result
         self._number = self._snapshot = 0  # newest event in Tiled; saved
         self.due = deque[Due]()
-        self._unwritten: list[Effect] = []  # that an earlier session may not have written
+        self.refused: dict[str, Answer] = {}
+        self._open = deque[tuple[int, Effect]](maxlen=MOST_OPEN)  # of others, which may not have written them
 
     def begin(self, measured: Mapping[str, str]) -> None:
         """Fold the events in Tiled. `measured` has the key of the first result of each suggestion. Called once."""
         self.state, self._number = self._saved()
         self._snapshot = self._number
-        effects: list[tuple[int, Effect]] = []
-        written: dict[str, int] = {}  # by session
         records = self._node.events(self._number)
         for moment in moments(records, self.rules, self.state):
             self.state = moment.after
-            written[moment.event.session] = moment.event.written
-            effects += [(moment.number, effect) for effect in moment.effects]
+            self._owe(moment.number, moment.effects, moment.event)
         self._number = records[-1][0] if records else self._number
         waiting = tuple(each for each in self.state.waiting if each.id not in measured)
         self.state = replace(self.state, waiting=waiting, measured={**measured, **self.state.measured})
         self._in_tiled = self.state
-        self._unwritten = [effect for number, effect in effects if number > written.get(effect.session, 0)]
 
     def _folded(self, state: State, *events: Event) -> tuple[State, list[Effect]]:
         """Return the state after events, of which other programs may have written some, and their effects."""
@@ -116,8 +118,8 @@ class Order:
 
     def take_over(self) -> None:
         """Write the effects that earlier sessions may not have written. Only for the single session of an agent."""
-        self.due += [Due(self._number, effect, is_again=True) for effect in self._unwritten]
-        self._unwritten = []
+        self.due += [Due(self._number, effect, is_again=True) for _, effect in self._open]
+        self._open.clear()
 
     def has_answered(self, id: str) -> bool:
         """Return whether the events in Tiled have the answer to a command."""
@@ -153,8 +155,16 @@ class Order:
         self._owe(self._number, (effect for each in learned for effect in self._of_results.pop(each.key, ())))
         return None
 
-    def _owe(self, number: int, effects: Iterable[Effect]) -> None:
-        self.due += [Due(number, effect) for effect in effects if effect.session == self.rules.session]
+    def _owe(self, number: int, effects: Iterable[Effect], event: Written | None = None) -> None:
+        """Note the effects of an event. The event tells which ones of before its own session has written."""
+        if event is not None and any(each.session == event.session for _, each in self._open):
+            left = [(n, each) for n, each in self._open if each.session != event.session or n > event.written]
+            self._open = deque(left, MOST_OPEN)
+        for effect in effects:
+            if effect.session == self.rules.session:
+                self.due.append(Due(number, effect))
+            elif effect.session:
+                self._open.append((number, effect))
 
     def _accept(self, number: int, id: str) -> None:
         """Note that the next event of this session is in Tiled, if it has this id."""
@@ -178,7 +188,15 @@ class Order:
             same = event.command.id
             self._ahead = deque(x for x in self._ahead if not (isinstance(x, Asked) and x.command.id == same))
         self.state, _ = self._folded(self._in_tiled, *self._ahead)
-        self._owe(number, effects)
+        self._owe(number, effects, event)
+
+    def leave_out(self, event: Written, why: str) -> None:
+        """Drop an event of this session that Tiled will never accept, and what follows from it."""
+        self._ahead = deque(each for each in self._ahead if isinstance(each, Measured) or each.id != event.id)
+        self.state, _ = self._folded(self._in_tiled, *self._ahead)
+        if isinstance(event, Asked):
+            self.refused[event.command.id] = Answer("refused", f"Tiled does not accept this command: {why}")
+        logger.error("an event (%s) is left out, Tiled does not accept it: %s", event.kind, why)
 
     # in the thread that asks Tiled
 
@@ -189,7 +207,13 @@ class Order:
         """
         while (event := self._own.ask(self._next)) is not None:
             number = self._number + 1
-            theirs = self._node.append(number, _record_of(event))
+            try:
+                theirs = self._node.append(number, _record_of(event))
+            except httpx.HTTPError as error:
+                if may_pass(error):
+                    raise
+                self._own.ask(partial(self.leave_out, event, str(error)[:LONGEST]))
+                continue
             if theirs is None or theirs.get("id") == event.id:
                 self._own.ask(partial(self._accept, number, event.id))
             else:
@@ -202,7 +226,9 @@ class Order:
         Raises httpx.HTTPError if Tiled does not answer.
         """
         if not self.due and self._number - self._snapshot >= SNAPSHOT_EVERY:
-            self._node.save_checkpoint({"number": self._number, "state": self._own.ask(lambda: self._in_tiled).plain()})
+            state, unwritten = self._own.ask(lambda: (self._in_tiled, [*self._open]))
+            effects = [[number, *plain_effect(effect)] for number, effect in unwritten]
+            self._node.save_checkpoint({"number": self._number, "state": state.plain(), "unwritten": effects})
             self._snapshot = self._number
 
     def look(self, insert: Callable[[int, Written], object]) -> None:
@@ -212,8 +238,8 @@ class Order:
         """
         for number, event in self._read():
             if number > self._number:
-                self._number = number
                 self._pass_on(number, event, insert)
+                self._number = number
 
     def _pass_on(self, number: int, event: Written | None, insert: Callable[[int, Written], object]) -> None:
         if event is None:
@@ -239,8 +265,12 @@ class Order:
     def _saved(self) -> tuple[State, int]:
         """Return the state that was saved, and the number of its last event; the initial state if it is invalid."""
         saved = self._node.checkpoint()
+        if not saved:
+            return self.state, 0
         try:
-            return (State.of_plain(saved["state"], self.rules), int(saved["number"])) if saved else (self.state, 0)
+            state, number = State.of_plain(saved["state"], self.rules), int(saved["number"])
+            self._open.extend((int(n), effect_of(*each)) for n, *each in saved.get("unwritten", []))
+            return state, number
         except (AttributeError, KeyError, TypeError, ValueError) as error:  # another program wrote it
             logger.warning("the saved state is left out, the events are read: %s: %s", type(error).__name__, error)
             return self.state, 0

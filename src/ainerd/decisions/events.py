@@ -7,7 +7,7 @@ order; see `ainerd.decisions.reduce`. Effects are what a session then writes to 
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
 from bluesky_adaptive.protocols import ID_KEY
@@ -214,3 +214,17 @@ class Reply:
 
 
 Effect = Suggest | SetStatus | Line | ShowHold | Reply
+
+
+def plain_effect(effect: Effect) -> tuple[str, dict[str, Any]]:
+    """Return the name and the fields of an effect, for `effect_of`."""
+    return type(effect).__name__, asdict(effect)
+
+
+def effect_of(name: str, values: Mapping[str, Any]) -> Effect:
+    """Return the effect of a name and plain fields; ValueError if there is none."""
+    kinds: dict[str, type[Effect]] = {kind.__name__: kind for kind in (Suggest, SetStatus, Line, ShowHold, Reply)}
+    try:
+        return TypeAdapter(kinds[name]).validate_python(values)
+    except (KeyError, ValidationError):
+        raise ValueError(f"there is no effect {name!r} of {str(values)[:100]}") from None

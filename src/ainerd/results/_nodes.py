@@ -88,6 +88,24 @@ def is_conflict(error: ClientError) -> bool:
     return bool(error.response.status_code == httpx.codes.CONFLICT)
 
 
+def may_pass(error: httpx.HTTPError) -> bool:
+    """Return whether Tiled may accept the same request later.
+
+    Examples
+    --------
+    >>> import httpx
+    >>> request = httpx.Request("POST", "http://127.0.0.1:8000/api/v1")
+    >>> may_pass(httpx.ConnectError("refused", request=request))
+    True
+    >>> may_pass(httpx.HTTPStatusError("too large", request=request, response=httpx.Response(413)))
+    False
+    """
+    if not isinstance(error, httpx.HTTPStatusError):
+        return True
+    status = error.response.status_code
+    return status in (401, 403, 408, 429) or status >= 500
+
+
 def read_nodes(container: Container, offset: int = 0, **equal: str | None) -> Iterator[Node]:
     """Yield key and metadata of the children in the order of creation, from number `offset` on.
 
