@@ -119,7 +119,7 @@ def test_the_campaign_shows_every_panel(browser, session):
     for name in ("next", "log", "health", "table", "feed", "found"):
         assert browser.page.locator(f"[data-ainerd={name}]").count() == 1, name
     browser.until(f"{RESULTS} results, 1 failed", "[data-ainerd=found]")
-    browser.until("live", "[data-ainerd=feed]")
+    browser.until("connected", "[data-ainerd=feed]")
     browser.until("1 to 20 of 20", "[data-ainerd=table]")
     assert browser.page.locator("[data-ainerd=table] tbody tr").count() == RESULTS
     assert browser.page.locator("main.whole").count() == 1  # the page fills the window

@@ -159,7 +159,7 @@ def test_its_maps_are_those_of_the_same_frames_in_one_file(names, tmp_path):
     run("stream_resource", stream)
     run("stream_datum", datum({"start": 0, "stop": 1}, descriptor=detector.descriptor_doc))
     run("stop", bundle.compose_stop())
-    subject = Subject.of_run(agent._writer, run, 1)
+    subject = Subject.of_run(agent._analysis.writer, run, 1)
     subject.begin(agent.technique)
     for block in run.blocks(subject.analysis.pixels):
         subject.push(block)

@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-from ainerd.agent._state import SIDE, LivePicture
+from ainerd.agent._live import SIDE, LivePicture
 from ainerd.documents._frames import BLOCK
 from ainerd.results import digest
 from tests.end_to_end.sessions import Session
@@ -53,9 +53,9 @@ def stepped(server, tmp_path, monkeypatch):
     """A session whose worker stops after each block, and a function that requests the picture as a page does."""
     steps = Steps(LivePicture.on_block)
     monkeypatch.setattr(LivePicture, "on_block", lambda live, subject: steps(live, subject))
-    monkeypatch.setattr("ainerd.agent._state.PICTURE_EVERY_S", 0.0)
-    monkeypatch.setattr("ainerd.agent._state.SHARE", 1e9)
-    monkeypatch.setattr("ainerd.agent._state.BUSY", 10**6)
+    monkeypatch.setattr("ainerd.agent._live.PICTURE_EVERY_S", 0.0)
+    monkeypatch.setattr("ainerd.agent._live.SHARE", 1e9)
+    monkeypatch.setattr("ainerd.agent._live.BUSY", 10**6)
     monkeypatch.setattr("ainerd.agent._state.LOOK_S", 0.05)
     session = Session(tmp_path / "progress", server)
     session.expect(FRAMES)

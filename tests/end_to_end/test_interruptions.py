@@ -153,7 +153,7 @@ def test_no_job_ends_the_worker(session):
     def job():
         raise SystemExit
 
-    session.agent._jobs.submit(job)
+    session.agent._analysis.jobs.submit(job)
     assert session.agent.drain() and session.agent.health()["worker"] == "alive"
 
 

@@ -89,7 +89,7 @@ def test_a_page_that_is_open_for_twelve_hours_stays_live_and_does_not_grow(brows
     page.clock.install()
     browser.open()
     browser.drawn("timeline")
-    browser.until("live", "[data-ainerd=feed]")
+    browser.until("connected", "[data-ainerd=feed]")
     sizes, tools = [], page.context.new_cdp_session(page)
     tools.send("Performance.enable")
     for i in range(HOURS * 3600 // STEP_S):
@@ -108,7 +108,7 @@ def test_a_page_that_is_open_for_twelve_hours_stays_live_and_does_not_grow(brows
         if "the morning has come" in page.inner_text("[data-ainerd=log]"):
             break
     browser.until("the morning has come", "[data-ainerd=log]")
-    browser.until("live", "[data-ainerd=feed]")
+    browser.until("connected", "[data-ainerd=feed]")
     browser.until("agent away: last report", "[data-ainerd=health]")  # it has been silent all night
     (nodes, heap), (last_nodes, last_heap) = sizes[0], sizes[-1]
     print(f"nodes {nodes} and {last_nodes}, heap {heap / 1e6:.1f} and {last_heap / 1e6:.1f} MB")

@@ -50,7 +50,7 @@ class Beamline:
         run = Run(self.settings.detector, self.settings.storage.frames)
         for name, doc in documents:
             run(name, doc)
-        subject = Subject.of_run(self.agent._writer, run, event)
+        subject = Subject.of_run(self.agent._analysis.writer, run, event)
         subject.begin(self.agent.technique)
         run.skip(subject.first)
         whole, until = Whole(subject.analysis, subject.first), event * run.n_event

@@ -27,7 +27,7 @@ def wait():
     while not Path({go!r}).exists():
         time.sleep(0.05)
 
-agent._jobs.submit(wait)
+agent._analysis.jobs.submit(wait)
 """
 SLOW = """
 lambda750k.cam.num_images.put(1000)

@@ -110,10 +110,10 @@ def traced(session):
 
     session.RE(agent.explore(1))  # what is compiled or imported at first use
     agent.drain()
-    for jobs in (agent._jobs, agent._own, agent._tiled):
+    for jobs in (agent._analysis.jobs, agent._own, agent._tiled):
         jobs.submit(tracer.start)
     session.RE(plan())
-    for jobs in (agent._jobs, agent._own, agent._tiled):
+    for jobs in (agent._analysis.jobs, agent._own, agent._tiled):
         jobs.submit(tracer.stop)
     agent.drain()
     return tracer.stops

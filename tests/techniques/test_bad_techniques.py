@@ -103,7 +103,7 @@ def test_a_failed_result_has_a_reason(results, fault):
 def outcome_of(b, plan):
     """Take a run and wait for its outcome."""
     (uid,) = b.RE(plan)
-    (outcome,) = b.agent._worker.outcomes(uid).result(60)
+    (outcome,) = b.agent._analysis.worker.outcomes(uid).result(60)
     return outcome
 
 
@@ -177,5 +177,5 @@ def test_a_push_that_never_ends(server, installed_toy, tmp_path, monkeypatch):
     b.agent.close()
     assert time.monotonic() - began < 30
     goes_on.set()
-    b.agent._jobs._thread.join()
+    b.agent._analysis.jobs._thread.join()
     b.close()

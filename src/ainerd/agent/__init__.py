@@ -1,10 +1,12 @@
 """The agent: without devices (`Observer`) or with devices (`Agent`), built from the settings of one instrument."""
 
-from ainerd.agent._agent import Agent, build_agent, build_observer, build_technique
+from ainerd.agent._agent import Agent
+from ainerd.agent._analysis import writer_of
+from ainerd.agent._build import build_agent, build_observer, build_technique
 from ainerd.agent._commands import CommandReader
 from ainerd.agent._disks import Disks
 from ainerd.agent._display import ACTIONS, ScanTable, WhileRunning, show_progress_of
-from ainerd.agent._observer import Observer, writer_of
+from ainerd.agent._observer import Observer
 from ainerd.agent._remote import explore_remote
 from ainerd.server import open_tiled
 

@@ -2,11 +2,12 @@
 
 import os
 import shutil
-import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
+
+from ainerd.runs import in_background
 
 SLOW_S = 5.0  # a disk that can be worked with answers sooner
 
@@ -41,8 +42,7 @@ class Disks:
         looking = self._looking
         if looking is None or looking.done():
             self._since = time.monotonic()
-            self._looking = looking = Future()
-            threading.Thread(target=self._look, args=(looking,), name="ainerd-disks", daemon=True).start()
+            self._looking = looking = in_background("ainerd-disks", self._look)
         return looking
 
     @property
@@ -53,7 +53,7 @@ class Disks:
             return f"the disk of {self._written} or of the frames does not answer"
         return self._found
 
-    def _look(self, looking: "Future[None]") -> None:
+    def _look(self) -> None:
         try:
             rooms = {each: _free_mb(each) for each in (self._written, *self._frames) if each.exists()}
             self.free_mb = min(rooms.values(), default=None)
@@ -66,8 +66,6 @@ class Disks:
                 self._found = None
         except OSError as error:
             self._found = f"a disk fails: {error}"
-        finally:
-            looking.set_result(None)
 
 
 def _free_mb(folder: Path) -> float:

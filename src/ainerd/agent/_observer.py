@@ -7,11 +7,10 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import wait
 from contextlib import suppress
 from functools import partial
-from itertools import islice
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,21 +22,21 @@ from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from tiled.client.container import Container
-from tiled.queries import Key, KeyPresent
+from tiled.queries import Key
 
 from ainerd.activity import activity, waiting
+from ainerd.agent._analysis import Analysis
 from ainerd.agent._disks import Disks
 from ainerd.agent._display import Display, Sentences, Suggestion, show_progress_of
-from ainerd.agent._state import LivePicture, State
+from ainerd.agent._state import State
 from ainerd.agent._webhook import Webhook
 from ainerd.campaign import Campaign, Travel, book_of, why
 from ainerd.config import Settings
-from ainerd.documents import Document, RunReader, documents_of
 from ainerd.forks import call_before_exit
-from ainerd.results import AgentNode, LiveNode, ResultStore, commands, digest
-from ainerd.runs import Jobs, RecordedKeys, Spool, Worker, Writer, harmless, parameters_of, write_run
+from ainerd.results import AgentNode, ResultStore, commands, digest
+from ainerd.runs import Jobs, harmless, in_background, parameters_of
 from ainerd.server import Presence
-from ainerd.sources import Intake, Source, open_source
+from ainerd.sources import Source
 from ainerd.technique import Outcome, Technique
 from ainerd.views import Logbook, status_panel
 from ainerd.words import first_problem, labelled, number_of, rendered, scan_text
@@ -46,8 +45,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 logger = logging.getLogger(__name__)
-RESULT_FIRST_S = 10.0  # before a run is written to raw: a script may wait for the result, and the server is shared
-AWAY_S = 5.0  # between two attempts to write a run to a server that does not answer
 LOOK_S = 2.0  # longest wait for a look at the disks
 SOON_S = 0.4  # so that `agent` answers within a second at the prompt
 REMOVED = {
@@ -55,16 +52,6 @@ REMOVED = {
     "watch_beam": "watch_beam was removed: RE.install_suspender(SuspendFloor(monitor, threshold)), as in bluesky",
 }
 AWAY = "does not answer: documents are kept on disk until it does, and nothing is lost"
-
-
-def writer_of(
-    technique: Technique, store: ResultStore, settings: Settings, raw: Container, *, has_campaign: bool = False
-) -> Writer:
-    """Return a writer for the results of a technique; `raw` is the container of raw runs."""
-    section, positions = settings.recorded.model_dump(), tuple(settings.steering.bounds)
-    recorded = RecordedKeys(positions=positions, **{**section, "units": section["units"] | settings.units})
-    roots = tuple(settings.storage.frames)
-    return Writer(technique, store, settings.detector, recorded, roots, settings.name, raw, has_campaign)
 
 
 class Observer:
@@ -113,7 +100,7 @@ class Observer:
         self._uri = str(client.context.api_uri)
         self._backup = settings.storage.directory / "unwritten"
 
-        self._jobs, self._own, self._tiled = map(Jobs, ("ainerd-analysis", "ainerd-campaign", "ainerd-catalog"))
+        self._own, self._tiled = Jobs("ainerd-campaign"), Jobs("ainerd-catalog")
         steering = settings.steering
         account = AgentNode(client["ainerd"], self.name).principal()
         self._campaign = Campaign(
@@ -129,33 +116,22 @@ class Observer:
             book=book_of(settings),
             announce=self._announce,
         )
-        self._writer = writer_of(technique, self.results, settings, self._raw, has_campaign=True)
-        spool = Spool(self._backup / "results", self.results.answers)
-        live = LivePicture(LiveNode(client["ainerd"], self.name), self._jobs) if settings.storage.live else None
-        on_block = live.on_block if live is not None else lambda subject: None
-        storage, late_s = settings.storage, settings.storage.late_s
+        self._analysis = Analysis(technique, self.results, client, settings, self._campaign, self._own, self._tiled)
+        self._threads = self._analysis.jobs, self._own, self._tiled
+        storage = settings.storage
         self._disks = Disks(storage.directory, storage.frames, storage.least_free_mb)
-        self._worker = Worker(
-            self._jobs,
-            self._writer,
-            spool,
-            answer=self._campaign.answer,
-            pass_on=self._own.submit,
-            after_writes=self._tiled.submit,
-            late_s=late_s,
-            on_block=on_block,
-        )
         self._tiled.when_idle(self._campaign.catch_up)
-        parts = technique, self._campaign, self._worker, self._own, self._tiled, live, settings, self._disks
+        worker, live = self._analysis.worker, self._analysis.live
+        parts = technique, self._campaign, worker, self._own, self._tiled, live, settings, self._disks
         self._state = State(self.results, *parts)
         self._display = Display(self.results, technique, self._campaign, settings)
         self._presence: Presence | None = None
         self._webhook: Webhook | None = None
         self._is_closed = False
 
-        self._worker.on_outcome(self._state.commands.execute)  # a script may wait for the next position
-        self._worker.on_outcome(self._state.changed)
-        self._worker.on_outcome(self._show)
+        self._analysis.worker.on_outcome(self._state.commands.execute)  # a script may wait for the next position
+        self._analysis.worker.on_outcome(self._state.changed)
+        self._analysis.worker.on_outcome(self._show)
 
     def start(self) -> None:
         """Start the threads. Called once, by `ainerd.agent.build_observer`."""
@@ -165,7 +141,7 @@ class Observer:
             self._webhook = Webhook(url, self.name)
         show_progress_of(self)
         call_before_exit(_close, weakref.ref(self))
-        for jobs in (self._jobs, self._own, self._tiled):
+        for jobs in self._threads:
             jobs.start()
         self._state.start()
 
@@ -174,7 +150,7 @@ class Observer:
     @harmless
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take a document from any source, and return at once. A run that already has its results is not analysed."""
-        self._worker(name, doc)
+        self._analysis.worker(name, doc)
         if name == "start" and isinstance(id := doc.get("suggestion_id"), str):
             self._own.submit(partial(self._campaign.begun, id))
         if name == "stop":  # a script may ask for the next position now
@@ -193,70 +169,55 @@ class Observer:
         continues. Runs that nobody else writes to the catalog, such as those of a folder, are written there. After the
         agent, `then` gets each document as well.
         """
-        source = open_source(source) if isinstance(source, str) else source
-        found = self._campaign.given_at
-        documents = source.documents(Intake(stop, self._raw, self._settings, self._is_analysed, found))
-        for name, doc in self._written(documents, stop) if source.writes_runs else documents:
-            self(name, doc)
-            if then is not None:
-                then(name, doc)
+        self._analysis.follow(source, stop, self, then)
 
     def catch_up(self, newest: int = 100) -> int:
         """Analyse the finished runs in Tiled that have no result, among the `newest` runs, oldest first.
 
         Returns the number of these runs at once; `drain` waits for their analysis.
         """
-        with waiting("looking for runs that have no result"):
-            is_done = self._is_analysed()
-            finished = self._raw.search(KeyPresent("stop.uid")).sort(("start.time", -1))
-            missing = [uid for uid, run in islice(finished.items(), newest) if self._is_missing(run, is_done)]
-        return self.analyse(*reversed(missing))
+        return self.analyse(*self._analysis.missing(newest))
 
     def analyse(self, *uids: str) -> int:
         """Analyse runs that are in Tiled, by their uids. A run that already has its results is not analysed again.
 
         Returns the number of runs at once; `drain` waits for their analysis. Raises KeyError if a run is not in Tiled.
         """
-        for uid in uids:
-            if uid not in self._raw:
-                raise KeyError(f"no run {uid!r} in Tiled at {self._uri}")
-        for uid in uids:
-            for name, doc in documents_of(self._raw[uid]):
-                self(name, doc)
+        for name, doc in self._analysis.documents(uids):
+            self(name, doc)
         return len(uids)
 
     def warm_up(self) -> None:
         """Prepare the technique in the background, so that the first run is not slow."""
-        threading.Thread(target=_warm_up, args=(self.technique,), name="ainerd-warm-up", daemon=True).start()
+        in_background("ainerd-warm-up", partial(_warm_up, self.technique))
 
     def close_series(self, value: str) -> bool:
         """Close a series of runs and complete its result. Return False if no result of this series is growing.
 
         Raises ValueError if the technique's unit is not a series.
         """
-        return self._worker.close_series(value).result()
+        return self._analysis.worker.close_series(value).result()
 
     @property
     def concluded(self) -> int:
         """Number of runs that got a result, complete or failed, since the agent was built."""
-        return self._worker.concluded
+        return self._analysis.worker.concluded
 
     @property
     def progress(self) -> tuple[int, int | None] | None:
         """Number of frames analysed and expected in the run in progress; None between runs."""
-        return self._worker.progress
+        return self._analysis.worker.progress
 
     def drain(self, timeout_s: float = 60.0) -> bool:
         """Wait until all runs that have arrived are analysed and written; return False after `timeout_s`."""
         end = time.monotonic() + timeout_s
         with waiting("analysing the runs that have arrived"):
-            every = (self._jobs, self._own, self._tiled)
-            return all(jobs.drain(max(end - time.monotonic(), 0.0)) for jobs in every)
+            return all(jobs.drain(max(end - time.monotonic(), 0.0)) for jobs in self._threads)
 
     @property
     def is_busy(self) -> bool:
         """Whether a run has arrived and its results are not written yet."""
-        return self._worker.progress is not None or self._jobs.backlog + self._own.backlog + self._tiled.backlog > 0
+        return self.progress is not None or any(jobs.backlog for jobs in self._threads)
 
     def close(self) -> None:
         """End the worker after all runs that have arrived are analysed. The interpreter calls this at exit.
@@ -265,11 +226,11 @@ class Observer:
         """
         if not self._is_closed:
             self._is_closed = True
-            self._worker.close()
+            self._analysis.worker.close()
             self._own.submit(self._campaign.end)
             for jobs in (self._own, self._tiled):
                 jobs.close()
-            if any(jobs.is_alive for jobs in (self._jobs, self._own, self._tiled)):
+            if any(jobs.is_alive for jobs in self._threads):
                 why = activity().partition(" (")[0] or "Tiled is slow"
                 print(f"ainerd: the last runs are left to the next start: {why}", file=sys.stderr)
             if self._webhook is not None:
@@ -449,7 +410,7 @@ class Observer:
 
         For a run with several results, this is the first result that has an embedding.
         """
-        futures = [self._worker.outcomes(uid) for uid in uids]
+        futures = [self._analysis.worker.outcomes(uid) for uid in uids]
         wait(futures, timeout_s)
         outcomes = []
         for future, suggestion in zip(futures, suggestions, strict=True):
@@ -478,7 +439,7 @@ class Observer:
             "tiled": self._uri,
             "page": self.page,
             **self._display.status(),
-            "backlog": self._worker.backlog,
+            "backlog": self._analysis.worker.backlog,
             "busy": activity(),
         }
 
@@ -507,7 +468,7 @@ class Observer:
             results = len(self.results) if self.results.answers() else None
         room = {"free_mb": self._disks.free_mb, "disk": self._disks.problem}
         commands = {"commands": self._state.commands.health()}
-        return {**self._worker.health(), **commands, **room, "results": results, "tiled": self._uri}
+        return {**self._analysis.worker.health(), **commands, **room, "results": results, "tiled": self._uri}
 
     def log(self) -> Logbook:
         """Return the log of agent and people, oldest line first, as a DataFrame that prints as a log."""
@@ -636,7 +597,8 @@ class Observer:
     def __rich__(self) -> Any:
         if self.results.answers(SOON_S):
             return status_panel(self.status())
-        return status_panel({"tiled": self._uri, "away": AWAY, "backlog": self._worker.backlog, "busy": activity()})
+        backlog = self._analysis.worker.backlog
+        return status_panel({"tiled": self._uri, "away": AWAY, "backlog": backlog, "busy": activity()})
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(rendered(self).rstrip())
@@ -651,53 +613,6 @@ class Observer:
         if self._webhook is not None:
             scan = scan_text(outcome.scan_id, outcome.event)
             self._webhook.post(event, f"{text} (scan {scan})", scan=scan, run=outcome.raw_uid, result=outcome.key)
-
-    def _written(self, documents: Iterator[Document], stop: threading.Event) -> Iterator[Document]:
-        """Yield documents, and write each run to Tiled after its result. Meanwhile the next run is analysed."""
-        run, writing = list[Document](), list[Future[None]]()
-        with ThreadPoolExecutor(1, "ainerd-raw") as pool:
-            for name, doc in documents:
-                run.append((name, doc))
-                yield name, doc
-                if name == "stop":
-                    wait(writing)
-                    writing, run = [pool.submit(self._write_raw, run, stop)], []
-
-    def _write_raw(self, documents: list[Document], stop: threading.Event) -> None:
-        """Write a run to Tiled, after its result and the answer to a script that waits for it."""
-        uid = documents[0][1]["uid"]
-        wait([self._worker.outcomes(uid)], RESULT_FIRST_S)
-        wait([self._tiled.write(lambda: None)], RESULT_FIRST_S)
-        while True:
-            try:
-                write_run(self._raw, documents)
-                return
-            except httpx.HTTPStatusError as error:
-                logger.warning("run %s is not written to raw: %s", uid, error)
-                return
-            except httpx.HTTPError as error:
-                logger.warning("Tiled does not answer: %s", error)
-            if stop.wait(AWAY_S):  # the next start writes it
-                return
-
-    def _is_analysed(self) -> Callable[[Container], bool]:
-        """Return a function that returns whether a run in Tiled has all its results at this moment."""
-        done = self.results.analysed(digest(self._writer.parameters))
-
-        def is_done(run: Container) -> bool:
-            return self._writer.has_all(run, done.get(run.metadata["start"]["uid"], 0))
-
-        return is_done
-
-    def _is_missing(self, run: Container, is_done: Callable[[Container], bool]) -> bool:
-        """Return whether a run has frames but not all its results; False for a node that is not a run."""
-        try:
-            return not is_done(run) and any(
-                self._writer.keys.image in stream.metadata["data_keys"] for _, stream in RunReader.streams_of(run)
-            )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            logger.warning("%s is left out, it is not a run: %s: %s", run.path_parts[-1], type(error).__name__, error)
-            return False
 
 
 def _warm_up(technique: Technique) -> None:

@@ -1,12 +1,13 @@
 """Messages to a web address: a chat, or a logbook such as Olog, learns of claims, alarms, failures and the end."""
 
 import logging
-import queue
 import threading
+from functools import partial
 from typing import Any
 
 import httpx
 
+from ainerd.runs import Jobs
 from ainerd.words import utc_now
 
 logger = logging.getLogger(__name__)
@@ -36,56 +37,49 @@ class Webhook:
 
     def __init__(self, url: str, agent: str) -> None:
         self._url, self._agent = httpx.URL(url), agent
-        self._waiting: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        here = self._url.host in ("127.0.0.1", "localhost", "::1")
+        self._http = httpx.Client(timeout=TIMEOUT_S, trust_env=not here, follow_redirects=False)
+        logging.getLogger("httpx").addFilter(self._names_no_address)  # it logs the address of each request
         self._ends = threading.Event()
         self._is_failing = False
-        self._thread = threading.Thread(target=self._work, name="ainerd-webhook", daemon=True)
-        self._thread.start()
+        self._jobs = Jobs("ainerd-webhook")
+        self._jobs.start()
 
     def post(self, event: str, text: str, **about: Any) -> None:
         """Send a message soon, and return at once."""
-        if self._waiting.qsize() < MOST_WAITING:
+        if self._jobs.backlog < MOST_WAITING:
             message = {"event": event, "agent": self._agent, "time": utc_now(), "text": text[:LONGEST], **about}
-            self._waiting.put(message)
+            self._jobs.submit(partial(self._send, message))
         else:
             self._failed(f"{MOST_WAITING} messages wait")
 
     def close(self) -> None:
         """Send what waits, until a message is not accepted, and for `CLOSE_S` at most."""
         self._ends.set()
-        self._waiting.put(None)
-        self._thread.join(CLOSE_S)
+        self._jobs.submit(self._close)
+        self._jobs.close(CLOSE_S)
 
-    def _work(self) -> None:
-        here = self._url.host in ("127.0.0.1", "localhost", "::1")
-        # httpx logs the address of each request
-        logging.getLogger("httpx").addFilter(self._names_no_address)
-        try:
-            with httpx.Client(timeout=TIMEOUT_S, trust_env=not here, follow_redirects=False) as http:
-                while (message := self._waiting.get()) is not None and (
-                    self._send(http, message) or not self._ends.is_set()
-                ):
-                    pass
-        finally:
-            logging.getLogger("httpx").removeFilter(self._names_no_address)
+    def _close(self) -> None:
+        self._http.close()
+        logging.getLogger("httpx").removeFilter(self._names_no_address)
 
-    def _send(self, http: httpx.Client, message: dict[str, Any]) -> bool:
-        """Return whether a message was accepted."""
+    def _send(self, message: dict[str, Any]) -> None:
         for pause in (*PAUSES_S, None):
+            if self._ends.is_set() and self._is_failing:
+                return
             try:
-                with http.stream("POST", self._url, json=message) as answer:
+                with self._http.stream("POST", self._url, json=message) as answer:
                     why = "" if answer.is_success else f"it answers {answer.status_code}"
-            except Exception as error:  # a message must not end the thread; the text may hold the address
+            except Exception as error:  # the text may hold the address
                 why = type(error).__name__
             if not why:
                 if self._is_failing:
                     logger.warning("the webhook accepts messages again")
                 self._is_failing = False
-                return True
+                return
             if pause is None or self._ends.wait(pause):
                 break
         self._failed(why)
-        return False
 
     def _failed(self, why: str) -> None:
         if not self._is_failing:

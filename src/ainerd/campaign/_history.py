@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from ainerd.campaign._ledger import Ledger
-from ainerd.campaign._order import Due, Inbox, Order
+from ainerd.campaign._order import Inbox, Order
 from ainerd.decisions import Rules, State, events
 from ainerd.decisions.events import Ready
 from ainerd.results import AgentNode, ResultStore, commands, may_pass
@@ -113,31 +113,23 @@ class History:
         In the thread for Tiled. If Tiled goes away, they are written later, in their order.
         """
         self.flush()
-        due = self.order.due
-        while due and not self._is_away:
-            each = self._following()
-            place = due.index(each)
+        while (due := self.order.urgent or self.order.due) and not self._is_away:
+            each = due[0]
             try:
                 is_written = self._write(each.effect, again=each.is_again)
             except Exception:  # such as a node that another program has changed
                 logger.exception("an effect is left out: %s", each.effect)
                 is_written = True
             if not is_written:
-                due[place] = each._replace(is_again=True)
+                due[0] = each._replace(is_again=True)
                 self._is_away = True
                 return
-            del due[place]
+            due.popleft()
             if self.order.is_behind:  # somebody may hold the campaign
                 self.flush()
         if not self._is_away:
             with suppress(httpx.HTTPError):  # it is saved after another event
                 self.order.save()
-
-    def _following(self) -> Due:
-        """Return the effect that is written next: one of a hold, or else the oldest one."""
-        due = list(self.order.due)
-        first = next((each.number for each in due if isinstance(each.effect, events.ShowHold)), due[0].number)
-        return next(each for each in due if each.number == first)
 
     def flush(self) -> None:
         """Write the events that are not in Tiled, if it answers. In the thread for Tiled."""

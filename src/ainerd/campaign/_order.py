@@ -11,7 +11,17 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import httpx
 
 from ainerd.decisions import Answer, Rules, State, moments, reduce
-from ainerd.decisions.events import Asked, Effect, Event, Measured, Written, effect_of, parse_event, plain_effect
+from ainerd.decisions.events import (
+    Asked,
+    Effect,
+    Event,
+    Measured,
+    ShowHold,
+    Written,
+    effect_of,
+    parse_event,
+    plain_effect,
+)  # fmt: skip
 from ainerd.results import AgentNode, commands, may_pass
 
 logger = logging.getLogger(__name__)
@@ -65,8 +75,9 @@ class Order:
     state : State
         Read it from any thread: it is never changed, but replaced.
     rules : Rules
-    due : deque of Due
-        Effects of the events in Tiled that this session has to write, in their order.
+    due, urgent : deque of Due
+        Effects of the events in Tiled that this session has to write, in their order. To show a hold is urgent. One
+        thread adds them at the end, the other one takes them from the beginning.
     refused : dict of str to Answer
         By id, the answers to commands of this session whose events Tiled does not accept.
     """
@@ -79,7 +90,7 @@ class Order:
         self._ahead: deque[Event] = deque()  # folded, but not in Tiled
         self._of_results: dict[str, tuple[Effect, ...]] = {}  # not due yet, by key of the result
         self._number = self._snapshot = 0  # newest event in Tiled; saved
-        self.due = deque[Due]()
+        self.due, self.urgent = deque[Due](), deque[Due]()
         self.refused: dict[str, Answer] = {}
         self._open = deque[tuple[int, Effect]](maxlen=MOST_OPEN)  # of others, which may not have written them
 
@@ -149,7 +160,8 @@ class Order:
         for event in self._ahead:
             if not isinstance(event, Measured):
                 own = (each for each in learned if each.session)
-                written = self.due[0].number - 1 if self.due else self._number
+                waiting = (each.number for each in (*self.due, *self.urgent))
+                written = min(waiting, default=self._number + 1) - 1
                 return event.model_copy(update={"learned": tuple(own), "written": written})
             learned.append(event)
         self._owe(self._number, (effect for each in learned for effect in self._of_results.pop(each.key, ())))
@@ -162,7 +174,7 @@ class Order:
             self._open = deque(left, MOST_OPEN)
         for effect in effects:
             if effect.session == self.rules.session:
-                self.due.append(Due(number, effect))
+                (self.urgent if isinstance(effect, ShowHold) else self.due).append(Due(number, effect))
             elif effect.session:
                 self._open.append((number, effect))
 
@@ -225,7 +237,7 @@ class Order:
 
         Raises httpx.HTTPError if Tiled does not answer.
         """
-        if not self.due and self._number - self._snapshot >= SNAPSHOT_EVERY:
+        if not (self.due or self.urgent) and self._number - self._snapshot >= SNAPSHOT_EVERY:
             state, unwritten = self._own.ask(lambda: (self._in_tiled, [*self._open]))
             effects = [[number, *plain_effect(effect)] for number, effect in unwritten]
             self._node.save_checkpoint({"number": self._number, "state": state.plain(), "unwritten": effects})

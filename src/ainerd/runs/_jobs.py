@@ -132,6 +132,21 @@ class Jobs:
             return lambda: [job() for job in jobs], Future()
 
 
+def in_background(name: str, job: Callable[[], T]) -> "Future[T]":
+    """Do one job in a thread of its own, and return its future at once.
+
+    Examples
+    --------
+    >>> in_background("ainerd-sum", lambda: 1 + 1).result()
+    2
+    """
+    jobs = Jobs(name)
+    jobs.start()
+    done = jobs.submit(job)
+    jobs.finish()
+    return done
+
+
 def _tried(job: Callable[[], T]) -> tuple[T, None] | tuple[None, BaseException]:
     try:
         return job(), None

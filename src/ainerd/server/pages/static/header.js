@@ -15,7 +15,7 @@ function Feed({ feed, replaying }) {
   const [kind, text] = {
     replay: ["replay", "replay"],
     starting: ["soft", "starting"],
-    live: ["good", "live"],
+    live: ["good", "connected"],
     hidden: ["soft", "paused: this page is not visible"],
     away: ["bad", `the server does not answer: ${feed.why}; next attempt after ${span((feed.wait ?? 0) / 1000)}`],
     refused: ["bad", `the server refuses: ${feed.why}`],

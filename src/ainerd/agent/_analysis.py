@@ -1,0 +1,168 @@
+"""The analysis of an agent: documents from any source become results in Tiled."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, wait
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import httpx
+from tiled.client.container import Container
+from tiled.queries import KeyPresent
+
+from ainerd.activity import waiting
+from ainerd.agent._live import LivePicture
+from ainerd.campaign import Campaign
+from ainerd.config import Settings
+from ainerd.documents import Document, RunReader, documents_of
+from ainerd.results import LiveNode, ResultStore, digest
+from ainerd.runs import Jobs, RecordedKeys, Spool, Worker, Writer, in_background, write_run
+from ainerd.sources import Intake, Source, open_source
+from ainerd.technique import Technique
+
+logger = logging.getLogger(__name__)
+RESULT_FIRST_S = 10.0  # before a run is written to raw: a script may wait for the result, and the server is shared
+AWAY_S = 5.0  # between two attempts to write a run to a server that does not answer
+
+
+def writer_of(
+    technique: Technique, store: ResultStore, settings: Settings, raw: Container, *, has_campaign: bool = False
+) -> Writer:
+    """Return a writer for the results of a technique; `raw` is the container of raw runs."""
+    section, positions = settings.recorded.model_dump(), tuple(settings.steering.bounds)
+    recorded = RecordedKeys(positions=positions, **{**section, "units": section["units"] | settings.units})
+    roots = tuple(settings.storage.frames)
+    return Writer(technique, store, settings.detector, recorded, roots, settings.name, raw, has_campaign)
+
+
+class Analysis:
+    """Analyses runs in a thread of its own and writes their results, which the campaign then answers.
+
+    Parameters
+    ----------
+    technique : Technique
+    store : ResultStore
+    client : Container
+        Root of the catalog.
+    settings : Settings
+    campaign : Campaign
+    own, tiled : Jobs
+        Of the thread that owns the campaign, and of the one that asks Tiled for it.
+
+    Attributes
+    ----------
+    jobs : Jobs
+    writer : Writer
+    worker : Worker
+    live : LivePicture or None
+    """
+
+    def __init__(
+        self,
+        technique: Technique,
+        store: ResultStore,
+        client: Container,
+        settings: Settings,
+        campaign: Campaign,
+        own: Jobs,
+        tiled: Jobs,
+    ) -> None:
+        self._store, self._settings, self._campaign, self._tiled = store, settings, campaign, tiled
+        self._raw, self._uri = client["raw"], str(client.context.api_uri)
+        storage, self.jobs = settings.storage, Jobs("ainerd-analysis")
+        self.live = LivePicture(LiveNode(client["ainerd"], settings.name), self.jobs) if storage.live else None
+        self.writer = writer_of(technique, store, settings, self._raw, has_campaign=True)
+        self.worker = Worker(
+            self.jobs,
+            self.writer,
+            Spool(storage.directory / "unwritten" / "results", store.answers),
+            answer=campaign.answer,
+            pass_on=own.submit,
+            after_writes=tiled.submit,
+            late_s=storage.late_s,
+            on_block=self.live.on_block if self.live is not None else lambda subject: None,
+        )
+
+    def follow(
+        self,
+        source: str | Source,
+        stop: threading.Event,
+        take: Callable[[str, Mapping[str, Any]], object],
+        then: Callable[[str, Mapping[str, Any]], None] | None,
+    ) -> None:
+        """Pass the documents of a source to `take`, and then to `then`; see `Observer.follow`."""
+        source = open_source(source) if isinstance(source, str) else source
+        documents = source.documents(
+            Intake(stop, self._raw, self._settings, self._is_analysed, self._campaign.given_at)
+        )
+        for name, doc in self._written(documents, stop) if source.writes_runs else documents:
+            take(name, doc)
+            if then is not None:
+                then(name, doc)
+
+    def missing(self, newest: int) -> list[str]:
+        """Return the uids of the finished runs in Tiled that have no result, among the `newest`, oldest first."""
+        with waiting("looking for runs that have no result"):
+            is_done = self._is_analysed()
+            finished = self._raw.search(KeyPresent("stop.uid")).sort(("start.time", -1))
+            missing = [uid for uid, run in islice(finished.items(), newest) if self._is_missing(run, is_done)]
+        return missing[::-1]
+
+    def documents(self, uids: tuple[str, ...]) -> Iterator[Document]:
+        """Yield the documents of runs in Tiled; KeyError before the first if one is not there."""
+        for uid in uids:
+            if uid not in self._raw:
+                raise KeyError(f"no run {uid!r} in Tiled at {self._uri}")
+        for uid in uids:
+            yield from documents_of(self._raw[uid])
+
+    def _written(self, documents: Iterator[Document], stop: threading.Event) -> Iterator[Document]:
+        """Yield documents, and write each run to Tiled after its result. Meanwhile the next run is analysed."""
+        run, writing = list[Document](), list[Future[None]]()
+        try:
+            for name, doc in documents:
+                run.append((name, doc))
+                yield name, doc
+                if name == "stop":
+                    wait(writing)
+                    writing, run = [in_background("ainerd-raw", partial(self._write_raw, run, stop))], []
+        finally:
+            wait(writing)
+
+    def _write_raw(self, documents: list[Document], stop: threading.Event) -> None:
+        """Write a run to Tiled, after its result and the answer to a script that waits for it."""
+        uid = documents[0][1]["uid"]
+        wait([self.worker.outcomes(uid)], RESULT_FIRST_S)
+        wait([self._tiled.write(lambda: None)], RESULT_FIRST_S)
+        while True:
+            try:
+                write_run(self._raw, documents)
+                return
+            except httpx.HTTPStatusError as error:
+                logger.warning("run %s is not written to raw: %s", uid, error)
+                return
+            except httpx.HTTPError as error:
+                logger.warning("Tiled does not answer: %s", error)
+            if stop.wait(AWAY_S):  # the next start writes it
+                return
+
+    def _is_analysed(self) -> Callable[[Container], bool]:
+        """Return a function that returns whether a run in Tiled has all its results at this moment."""
+        done = self._store.analysed(digest(self.writer.parameters))
+
+        def is_done(run: Container) -> bool:
+            return self.writer.has_all(run, done.get(run.metadata["start"]["uid"], 0))
+
+        return is_done
+
+    def _is_missing(self, run: Container, is_done: Callable[[Container], bool]) -> bool:
+        """Return whether a run has frames but not all its results; False for a node that is not a run."""
+        try:
+            return not is_done(run) and any(
+                self.writer.keys.image in stream.metadata["data_keys"] for _, stream in RunReader.streams_of(run)
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            logger.warning("%s is left out, it is not a run: %s: %s", run.path_parts[-1], type(error).__name__, error)
+            return False
