@@ -15,6 +15,7 @@ import re
 import secrets
 import select
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -22,9 +23,10 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
+from urllib.parse import unquote
 
 import httpx
 from tiled.client.container import Container
@@ -32,7 +34,6 @@ from tiled.client.container import Container
 from ainerd.config import SettingsError, Storage
 from ainerd.server._connect import ServerError, connect, probe
 from ainerd.server._presence import is_locked, try_lock
-from ainerd.server._relocate import relocate
 
 logger = logging.getLogger(__name__)
 
@@ -445,3 +446,32 @@ def _last_error(log: Path, begin: int) -> str:
     lines = [line for line in log.read_bytes()[begin:].decode(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception): [\w('\"\[]", line)]
     return (errors or lines or ["its log is empty"])[-1]
+
+
+def relocate(directory: Path) -> int:
+    """Make the catalog of a copied or moved directory refer to its own files; return how many addresses changed.
+
+    The file ``home`` holds the directory that the addresses are for.
+    """
+    directory, home_file, catalog = directory.resolve(), directory / "home", directory / "catalog.db"
+    changed = 0
+    if catalog.exists() and home_file.exists() and (home := Path(home_file.read_text())) != directory:
+        with closing(sqlite3.connect(catalog, timeout=30)) as connection, connection:
+            changed = _move(connection, home, directory)
+    if changed or not home_file.exists():
+        home_file.write_text(str(directory))
+    return changed
+
+
+def _move(connection: sqlite3.Connection, home: Path, directory: Path) -> int:
+    tables = "duckdb://localhost/{}/storage.duckdb"
+    new = {tables.format(home): tables.format(directory)}
+    for (uri,) in connection.execute("SELECT DISTINCT data_uri FROM assets WHERE data_uri IS NOT NULL").fetchall():
+        text = uri.removeprefix("file://localhost")
+        for path in [Path(text), Path(unquote(text))]:
+            if path.is_relative_to(home / "data") and (target := directory / path.relative_to(home)).exists():
+                new[uri] = f"file://localhost{target}"  # as Tiled writes it: a space stays a space
+                break
+    with closing(connection.cursor()) as cursor:
+        cursor.executemany("UPDATE assets SET data_uri = ? WHERE data_uri = ?", [(n, old) for old, n in new.items()])
+        return cursor.rowcount

@@ -23,8 +23,7 @@ from ainerd.documents import Run
 from ainerd.results import ResultStore, explain, export, validate
 from ainerd.server import open_catalog
 from ainerd_xpcs.technique import MapFile, _results
-from ainerd_xpcs.technique._result_file import ResultFile
-from ainerd_xpcs.technique._results import ResultFiles
+from ainerd_xpcs.technique._results import ResultFile, ResultFiles
 from tests.containers import new_container
 from tests.killed import killed
 from tests.xpcs.technique import map_files

@@ -1,9 +1,12 @@
 """The routes of a campaign's page: everything that it shows, then the changes; and its history."""
 
+import asyncio
+import re
 import time
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
+from weakref import WeakKeyDictionary
 
 import anyio
 import numpy as np
@@ -15,9 +18,8 @@ from pydantic import BaseModel, ValidationError
 
 from ainerd.results import Columns, ResultRecord, regime_kinds
 from ainerd.server._access import json_response
-from ainerd.server.internals import Caller, change_token, newest
+from ainerd.server.internals import Caller, Child, change_token, newest, newest_key
 from ainerd.server.pages._commands import held_by, summarize_command
-from ainerd.server.pages._past import past
 from ainerd.server.pages._reader import (
     MOST_REFITS,
     AgentState,
@@ -78,7 +80,7 @@ async def replay(path: str, caller: Annotated[Caller, Depends()], agent: str | N
     """Return the labels of each refit, by the index of results in the answer of `campaign`, suggestions and moments.
 
     All are oldest first. A refit has only the labels that differ from those of the refit before. ``first`` are the
-    regimes that results got at first. For ``moments`` see `ainerd.server.pages._past.past`.
+    regimes that results got at first. For ``moments`` see `past`.
     """
     reader = await CampaignReader.open(caller, path)
     state = await reader.agent(agent)
@@ -342,3 +344,58 @@ def _scripts(techniques: Sequence[str]) -> dict[str, Any]:
     views = {name: f"/custom/ainerd/technique/{name}/view.js" for name in techniques if view_script(name)}
     pictures = {name: getattr(panels(name), "thumbnail", None) for name in techniques}
     return {"views": views, "thumbnail": {name: picture for name, picture in pictures.items() if picture}}
+
+
+MOST_EVENTS = 5_000  # that are folded, in some seconds; of a longer campaign the moments are not shown
+MOST_QUEUE = 20  # suggestions of a queue
+_NUMBER = re.compile(r"[0-9]{8}")
+# Of each catalog by agent: id of the newest event, and the moments. They are folded once, one agent at a time.
+_folded: "WeakKeyDictionary[Any, dict[str, tuple[int, list[dict[str, Any]]]]]" = WeakKeyDictionary()
+_turns: "WeakKeyDictionary[Any, asyncio.Lock]" = WeakKeyDictionary()
+
+
+async def past(reader: CampaignReader, state: AgentState) -> list[dict[str, Any]]:
+    """Return the changes that the events of an agent made, oldest first; empty if there are too many events.
+
+    Each change has the time ``t`` of its event, and new values of some of ``bounds``, ``excluded``, ``names``, ``held``
+    and ``queue``, the ids of the waiting suggestions.
+    """
+    node = await reader.child("events", state.key) if state.key else None
+    if node is None:
+        return []
+    has_accounts, catalog = reader.caller.principal is not None, reader.node.context
+    async with _turns.setdefault(catalog, asyncio.Lock()):
+        last, _ = await newest_key(node)
+        folded = _folded.setdefault(catalog, {})
+        if state.key not in folded or folded[state.key][0] != last:
+            children = await newest(node, MOST_EVENTS)
+            moments = list[dict[str, Any]]()
+            if len(children) < MOST_EVENTS:
+                bounds = mapping(state.metadata.get("bounds"))
+                moments = await anyio.to_thread.run_sync(_moments, children, bounds, has_accounts)
+            folded[state.key] = last, moments
+        return folded[state.key][1]
+
+
+def _moments(children: Sequence[Child], bounds: Mapping[str, Any], has_accounts: bool) -> list[dict[str, Any]]:
+    from ainerd.decisions import Rules, moments  # loads packages that only this needs
+    from ainerd.steering import Window
+
+    try:
+        window = Window({name: (float(low), float(high)) for name, (low, high) in bounds.items()})
+    except (TypeError, ValueError):  # another program wrote the state
+        return []
+    records = sorted((int(each.key), each.metadata) for each in children if _NUMBER.fullmatch(each.key))
+    known, changes = dict[str, Any](), list[dict[str, Any]]()
+    for moment in moments(records, Rules(session="", window=window, has_accounts=has_accounts)):
+        after, area = moment.after, moment.after.last_area.window
+        now = {
+            "bounds": area.bounds, "excluded": area.excluded,
+            "names": {str(regime): name for regime, name in after.names.items()},
+            "held": after.held and {"by": after.held["by"], "why": after.held["why"], "t": after.held["t"]},
+            "queue": [each.id for each in after.waiting[:MOST_QUEUE]],
+        }  # fmt: skip
+        if changed := {name: x for name, x in now.items() if name not in known or known[name] != x}:
+            changes.append({"t": moment.event.t, **changed})
+        known = now
+    return changes
