@@ -19,6 +19,7 @@ from event_model import NumpyEncoder
 
 from ainerd.agent import build_observer, explore_remote
 from ainerd.results import AgentNode, ResultStore
+from ainerd.results.commands import Add
 from ainerd.server import open_catalog, whereabouts
 from ainerd.steering import expose
 from tests.trials import trials_of
@@ -129,6 +130,23 @@ def test_points_of_a_session_on_another_machine(beside, monkeypatch, caplog):
     assert not len(third.queue())
     until(lambda: len(third.queue()))
     assert third.queue()["id"].tolist() == [point["_id"]]
+
+
+@pytest.mark.fault(
+    "Two sessions of an agent execute a request for a point, and one of them accepts it before it has asked Tiled",
+    "The session whose event is first in Tiled measures it; the other one gets another position",
+)
+def test_a_point_goes_to_the_session_that_is_first_in_tiled(beside, monkeypatch):
+    _, store, agent = beside
+    first, second = agent(), agent()
+    with monkeypatch.context() as patch:
+        patch.setattr(first._campaign._history, "flush", lambda: None)  # Tiled is slow for this one
+        wanted = Add(position={"sample_x": 3.0, "sample_y": 3.0}, id="wanted")
+        assert AgentNode(store.container, "rheo_xpcs").send(wanted)
+        until(lambda: second._campaign.order.has_answered("wanted") and first._campaign.state.answer("wanted"))
+        assert [each.id for each in first._campaign._history.queue if each.created] == ["wanted"]
+    assert first.accept()["_id"] != "wanted"
+    assert second.accept()["_id"] == "wanted"
 
 
 def same_as_beside_the_detector(session, store, keys=None, runs=RUNS, rtol=0.0):

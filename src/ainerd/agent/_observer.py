@@ -391,6 +391,9 @@ class Observer:
         except ValidationError as error:
             raise ValueError(first_problem(error)) from None
         answer = self._campaign.apply(command)
+        if isinstance(command, commands.Accept):  # another session may have got the position first
+            self._tiled.ask(self._campaign.flush)
+            answer = self._campaign.apply(command)
         if answer.status == "refused":
             raise ValueError(answer.text)
         self._state.changed()
