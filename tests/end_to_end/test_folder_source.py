@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agents.demo.simulated import hardware_beside, simulated_instrument
-from ainerd.agent import _observer as observer_module
+from ainerd.agent import _analysis as analysis_module
 from ainerd.agent import build_observer
 from ainerd.cli import app
 from ainerd.config import Settings
@@ -114,13 +114,13 @@ def test_an_acquisition_becomes_a_run_with_a_result(beamline, follow):
 
 def test_a_slow_catalogue_does_not_keep_the_next_acquisition_waiting(beamline, follow, monkeypatch):
     folder, _, instrument = beamline
-    is_free, write = threading.Event(), observer_module.write_run
+    is_free, write = threading.Event(), analysis_module.write_run
 
     def slowly(*args):
         assert is_free.wait(60)
         write(*args)
 
-    monkeypatch.setattr(observer_module, "write_run", slowly)
+    monkeypatch.setattr(analysis_module, "write_run", slowly)
     observer, close = follow()
     for n in (1, 2):
         acquire(instrument, folder / "data", f"E000{n}")
