@@ -1,0 +1,102 @@
+"""A sample under oscillatory shear, its stress, and the times of frames, against what theory says."""
+
+import numpy as np
+import pytest
+
+from sim_devices import (
+    Cycled,
+    OscillatingRheometer,
+    Oscillation,
+    SimClock,
+    SoftSolid,
+    frame_times,
+    write_oscillation,
+)
+
+STEADY = Oscillation(frequency_hz=0.5, steps=((1.0, 0.1),))
+BOX = 20_000.0
+
+
+class SetClock(SimClock):
+    """A clock that is set by hand."""
+
+    t = 0.0
+
+    def now(self):
+        return self.t
+
+
+def paths(sample, t_s, seed=0):
+    return np.stack(list(sample.positions(np.asarray(t_s, dtype=float), BOX, np.random.default_rng(seed))))
+
+
+def test_affine_motion_is_the_strain_times_the_height_and_returns():
+    where = paths(Cycled(family="elastic", oscillation=STEADY, gap_nm=3000.0), [0, 0.5, 2.0, 3.0])
+    moved = where - where[0]
+    assert np.abs(moved[:, :, 0]).max() < 1e-9  # the flow is along the rows
+    assert moved[1, :, 1].std() == pytest.approx(0.1 * 3000 / np.sqrt(12), rel=0.03)  # at the turn
+    assert np.abs(moved[2]).max() < 1e-9
+    assert np.abs(moved[3]).max() < 1e-9  # half a cycle later the strain is zero as well
+
+
+def test_diffusion_of_each_cycle():
+    where = paths(Cycled(family="decaying", oscillation=STEADY, diffusion_nm2=50.0), 2.0 * np.arange(11))
+    assert (where[10] - where[0]).var() == pytest.approx(2 * 50 * 10, rel=0.05)
+
+
+def test_training_wears_off_and_yielding_begins_above_the_yield_strain():
+    sweep = Oscillation(frequency_hz=1.0, steps=((10.0, 0.05), (10.0, 0.2)))
+    trained = Cycled(family="training", oscillation=STEADY, training=0.5)
+    assert trained.worn(8.0) == pytest.approx(2 * (3 - 1))  # the integral of (1 + c)^-1/2
+    yields = Cycled(family="yielding", oscillation=sweep, yield_strain=0.1)
+    assert yields.worn(10.0) == pytest.approx(10)
+    assert yields.worn(12.0) == pytest.approx(10 + 2 * 2**4)
+
+
+def test_a_share_jumps_and_another_returns_for_good():
+    sample = Cycled(family="returning", oscillation=STEADY, jumping=0.2, returning=0.25)
+    moved = np.abs(paths(sample, [0, 10.0])[1] - paths(sample, [0.0])[0]).max(1) > 1e-6
+    assert moved.mean() == pytest.approx(0.75 * (1 - np.exp(-0.2 * 5)), abs=0.02)
+
+
+def test_the_stress_is_that_of_the_moduli_and_has_a_third_harmonic_above_yielding():
+    solid, rng = SoftSolid(storage_pa=300.0, loss_pa=30.0, yield_strain=0.1), np.random.default_rng(0)
+    for strain, softer, third in ((1e-4, 1.0, 0.0), (0.1, 0.5, 0.075)):
+        record = write_oscillation(
+            Oscillation(frequency_hz=1.0, steps=((1.0, strain),)), solid, 64, every_s=1 / 64, noise=0.0, rng=rng
+        )
+        waves = np.fft.rfft(record["stress"]) / 32 / strain
+        assert -waves[1].imag == pytest.approx(300 * softer, rel=1e-4)
+        assert waves[1].real == pytest.approx(solid.moduli(strain)[1], rel=1e-6)
+        assert abs(waves[3]) / abs(waves[1]) == pytest.approx(third, abs=1e-4)
+    assert np.ptp(record["strain"]) == pytest.approx(0.2)
+
+
+def test_frames_come_continuously_in_bunches_or_at_chosen_phases():
+    rng = np.random.default_rng(0)
+    at = STEADY.cycle(frame_times(STEADY, 3, [0.0, 0.5], in_a_bunch=2, frame_time_s=0.01, rng=rng))
+    assert at == pytest.approx(np.add.outer([0, 0.5, 1, 1.5, 2, 2.5], [0, 0.005]).ravel())
+    off = STEADY.cycle(frame_times(STEADY, 400, [0.25], jitter=0.01, rng=rng)) - np.arange(400)
+    assert off.mean() == pytest.approx(0.25, abs=0.002)
+    assert off.std() == pytest.approx(0.01, rel=0.15)
+
+
+@pytest.mark.parametrize("wrong", [{"frequency_hz": 0.0}, {"steps": ()}, {"steps": ((0.0, 0.1),)}])
+def test_an_impossible_oscillation_is_refused(wrong):
+    with pytest.raises(ValueError, match="must be"):
+        Oscillation(**{"frequency_hz": 1.0, "steps": ((1.0, 0.1),)} | wrong)
+
+
+def test_a_rheometer_oscillates_until_it_shears():
+    rheometer = OscillatingRheometer(name="rheometer", clock=SetClock(1.0))
+    rheometer.clock.t = 30.0
+    oscillation = rheometer.oscillate(0.5, ((2.0, 0.05), (2.0, 0.2)))
+    stress = SoftSolid().stress(oscillation, [30.5, 34.5])
+    for t, strain, expected in ((30.5, 0.05, stress[0]), (34.5, 0.2, stress[1])):
+        rheometer.clock.t = t
+        reading = rheometer.read()
+        assert reading["rheometer_strain"]["value"] == pytest.approx(strain)
+        assert reading["rheometer_stress"]["value"] == pytest.approx(expected, rel=0.05)
+    rheometer.shear(30.0)
+    assert rheometer.read()["rheometer_strain"]["value"] == 0
+    assert rheometer.read()["rheometer_shear_rate"]["value"] == pytest.approx(30, rel=0.01)
