@@ -178,6 +178,14 @@ def test_xpcs_without_bluesky():
     assert abs(page["law"].diffusion - 100) < 3 * page["law"].diffusion_err and page["c2"].shape == (4, 64, 64)
 
 
+def test_cyclic_shear():
+    page = run_page("how-to/cyclic-shear.md", {})
+    tau = 1 / (60 * page["q"] ** 2)
+    np.testing.assert_array_less(abs(page["found"].decay.tau - tau), 3 * page["found"].decay.tau_err)
+    assert abs(page["law"].diffusion - 60) < 3 * page["law"].diffusion_err
+    assert abs(page["moduli"].storage - 400).max() < 5 * page["moduli"].storage_err.max()
+
+
 def test_the_numerics_load_no_bluesky_and_no_tiled():
     code = "import sys, ainerd_xpcs; ainerd_xpcs.MultiTau; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
@@ -254,6 +262,7 @@ def test_every_marked_page_is_run():
         "how-to/analyze-a-file.md",
         "how-to/average-repeats.md",
         "how-to/xpcs-without-bluesky.md",
+        "how-to/cyclic-shear.md",
         "how-to/your-beamline.md",
         "how-to/your-detector.md",
         "how-to/replay-rheology.md",

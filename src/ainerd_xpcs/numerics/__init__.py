@@ -3,7 +3,11 @@
 from ainerd_xpcs.numerics._ageing import AgeingFit, fit_ageing, middle_age
 from ainerd_xpcs.numerics._audit import NORMAL, Audit, Influence, beyond, unlike
 from ainerd_xpcs.numerics._choice import LEFT_OVER
+from ainerd_xpcs.numerics._clock_offset import ClockOffset, clock_offset
 from ainerd_xpcs.numerics._counts import per_bin
+from ainerd_xpcs.numerics._cycle_moduli import CycleModuli, change_together, cycle_moduli
+from ainerd_xpcs.numerics._cycle_phase import CyclePhase, phase_of_record, phase_of_triggers
+from ainerd_xpcs.numerics._echoes import EchoCurves, Echoes
 from ainerd_xpcs.numerics._event_screen import EventScreen
 from ainerd_xpcs.numerics._events import EventFileError, Events
 from ainerd_xpcs.numerics._fit_curves import fit_curves
@@ -24,6 +28,7 @@ from ainerd_xpcs.numerics._screen import LeftOut, Screen, Screened, SpoiltRunErr
 from ainerd_xpcs.numerics._screen_faults import no_light
 from ainerd_xpcs.numerics._screen_order import behind, disorder, shifted
 from ainerd_xpcs.numerics._team import Do, Team
+from ainerd_xpcs.numerics._training import fit_training
 from ainerd_xpcs.numerics._two_time import TwoTimeReducer, two_time
 from ainerd_xpcs.numerics._ufxc import UFXC_SHAPES, read_ufxc
 
@@ -37,7 +42,12 @@ __all__ = [
     "AgeingFit",
     "Annulus",
     "Audit",
+    "ClockOffset",
+    "CycleModuli",
+    "CyclePhase",
     "Do",
+    "EchoCurves",
+    "Echoes",
     "EventFileError",
     "EventScreen",
     "Events",
@@ -62,12 +72,16 @@ __all__ = [
     "average_repeats",
     "behind",
     "beyond",
+    "change_together",
+    "clock_offset",
+    "cycle_moduli",
     "disorder",
     "fit_ageing",
     "fit_curves",
     "fit_flow",
     "fit_power",
     "fit_relaxation",
+    "fit_training",
     "g2",
     "g2_by_age",
     "g2_from_two_time",
@@ -77,6 +91,8 @@ __all__ = [
     "no_light",
     "per_bin",
     "named_detector",
+    "phase_of_record",
+    "phase_of_triggers",
     "pyfai_detectors",
     "read_imm",
     "read_rigaku",

@@ -1,5 +1,6 @@
 """The one-time correlation g2(tau): of frames, weighted with their photons if they are sparse, and of two-time maps."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -201,15 +202,15 @@ def g2_from_two_time(c2: ArrayLike) -> Floats:
     return g2_by_age(c2, 1)[1][..., 0, :]
 
 
-def g2_by_age(c2: ArrayLike, n_ages: int) -> tuple[Floats, Floats]:
+def g2_by_age(c2: ArrayLike, n_ages: int | Sequence[float]) -> tuple[Floats, Floats]:
     """Return g2 by age and lag: cuts across the diagonal of a map.
 
     Parameters
     ----------
     c2 : array_like, shape (n_roi, n, n) or (n, n)
         Two-time maps; NaN is ignored.
-    n_ages : int
-        Number of strips of equal length in age, (t1 + t2) / 2.
+    n_ages : int or sequence of float
+        Number of strips of equal length in age, (t1 + t2) / 2, or the borders of strips in rows.
 
     Returns
     -------
@@ -221,7 +222,7 @@ def g2_by_age(c2: ArrayLike, n_ages: int) -> tuple[Floats, Floats]:
     Raises
     ------
     ValueError
-        If the maps are not square, or there are more ages than rows.
+        If the maps are not square, there are more ages than rows, or borders do not increase.
 
     Examples
     --------
@@ -237,10 +238,18 @@ def g2_by_age(c2: ArrayLike, n_ages: int) -> tuple[Floats, Floats]:
     n = maps.shape[-1]
     if maps.ndim not in (2, 3) or maps.shape[-2] != n or n < 2:
         raise ValueError(f"c2 must be maps (n_roi, n, n) or (n, n) with n > 1, got shape {maps.shape}")
-    if not 1 <= n_ages <= n:
-        raise ValueError(f"n_ages must lie between 1 and the {n} rows of the map, got {n_ages}")
+    if isinstance(n_ages, int | np.integer):
+        if not 1 <= n_ages <= n:
+            raise ValueError(f"n_ages must lie between 1 and the {n} rows of the map, got {n_ages}")
+        edges = np.arange(n_ages + 1) * n / n_ages
+    else:
+        edges, n_ages = np.asarray(n_ages, dtype=float), len(n_ages) - 1
+        if n_ages < 1 or not (np.diff(edges) > 0).all():
+            raise ValueError(f"the borders of ages must increase, got {edges}")
     t1, t2 = np.triu_indices(n, 1)
-    strip = (t1 + t2 + 1) * n_ages // (2 * n)  # t1 + t2 + 1 is twice the age at the middle of the element
+    strip = np.searchsorted(edges, (t1 + t2 + 1) / 2, side="right") - 1
+    inside = (strip >= 0) & (strip < n_ages)
+    t1, t2, strip = t1[inside], t2[inside], strip[inside]
     where = strip * (n - 1) + t2 - t1 - 1
     out = []
     for values in maps.reshape(-1, n, n)[:, t1, t2]:
@@ -248,8 +257,7 @@ def g2_by_age(c2: ArrayLike, n_ages: int) -> tuple[Floats, Floats]:
         total = np.bincount(where[seen], values[seen], n_ages * (n - 1))
         count = np.bincount(where[seen], minlength=n_ages * (n - 1))
         out.append(np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0))
-    age = (np.arange(n_ages) + 0.5) * n / n_ages
-    return age, np.reshape(out, (*maps.shape[:-2], n_ages, n - 1))
+    return (edges[1:] + edges[:-1]) / 2, np.reshape(out, (*maps.shape[:-2], n_ages, n - 1))
 
 
 @nb.njit(nogil=True, cache=True)

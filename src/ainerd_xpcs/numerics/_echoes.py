@@ -1,0 +1,290 @@
+"""Echoes of cyclic shear: correlations of frames that see the same phase in different cycles, while they arrive.
+
+The frames of each phase are summed by cycle. Two-time maps and g2 of these sums are those of `TwoTimeReducer` and
+`MultiTau`, with a cycle in place of a frame, so memory does not grow with the number of cycles.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ainerd_xpcs.numerics._counts import check_counts, check_valid
+from ainerd_xpcs.numerics._fit_parts import fit_relaxation
+from ainerd_xpcs.numerics._g2 import G2
+from ainerd_xpcs.numerics._multitau import MultiTau
+from ainerd_xpcs.numerics._partition import Array, Partition
+from ainerd_xpcs.numerics._relaxation import Relaxation
+from ainerd_xpcs.numerics._two_time import TwoTimeReducer, two_time
+
+Floats = NDArray[np.float64]
+KNOWN = 3.0  # errors by which a contrast exceeds zero, if heights are measured in it
+HALVES = 15  # lags in half cycles, which are not averaged
+
+
+@dataclass(frozen=True, kw_only=True)
+class EchoCurves:
+    """Echoes of all cycles so far; arrays by bin, NaN where the data do not determine a value.
+
+    Attributes
+    ----------
+    lag : ndarray, shape (n,)
+        In cycles.
+    height, height_err : ndarray, shape (n_roi, n)
+        g2 - 1 after so many cycles, over the contrast within a frame: 1 if all of the sample returns. The error is that
+        of the scatter of the parts of a bin.
+    half_lag : ndarray, shape (m,)
+        Odd numbers of half cycles, in cycles; empty unless the phases 0 and 1/2 are among those of `Echoes`.
+    half_height, half_height_err : ndarray, shape (n_roi, m)
+        The same between the two passages of zero strain.
+    g2 : G2
+        With lags in cycles; means over the phases.
+    decay : Relaxation
+        Of the bins one by one, with tau in cycles: `exponent`, and the share that returns for good, `static` of the
+        field and `plateau` of g2 - 1, with errors, bounds or reasons (`no_tau`).
+    velocity, velocity_err : ndarray, shape (n_roi,)
+        1 / (q tau), in nm per cycle.
+    velocity_below : ndarray, shape (n_roi,)
+        Its upper limit of 95 %, where there is only a lower limit of tau.
+    c2 : ndarray, shape (n_roi, k, k)
+        Correlation of cycle with cycle, mean over the phases; the diagonal is the contrast within a frame.
+    cycles_a_row : float
+        Cycles in a row of `c2`.
+    off_phase : float
+        Root mean square distance of the frames from their phases, in cycles.
+    n_cycles : int
+
+    Examples
+    --------
+    >>> echoes = Echoes(Partition.from_roi_map(np.ones((40, 40), int)))
+    >>> echoes.push(movie, np.arange(256))
+    >>> found = echoes.result()
+    >>> found.c2.shape, found.from_cycle(lag=5)[0].mean().round(1)  # exp(-2 5 / 10)
+    ((1, 255, 255), np.float64(0.4))
+    """
+
+    lag: Floats
+    height: Floats
+    height_err: Floats
+    half_lag: Floats
+    half_height: Floats
+    half_height_err: Floats
+    g2: G2
+    decay: Relaxation
+    velocity: Floats
+    velocity_err: Floats
+    velocity_below: Floats
+    c2: Floats
+    cycles_a_row: float
+    off_phase: float
+    n_cycles: int
+
+    def from_cycle(self, lag: int = 1, bins: ArrayLike | None = None) -> tuple[Floats, Floats]:
+        """Return g2 - 1 after `lag` rows of `c2` by the row it starts from, mean of bins, (k - lag,), and its error.
+
+        The error comes from the scatter of the bins, so three or more of one q are needed.
+        """
+        maps = self.c2 if bins is None else self.c2[np.asarray(bins, dtype=int)]
+        each = np.diagonal(maps, lag, 1, 2) - 1
+        if len(each) < 3:
+            return each.mean(0), np.full(each.shape[1], np.nan)
+        return each.mean(0), each.std(0, ddof=1) / np.sqrt(len(each))
+
+
+class Echoes:
+    """Echoes from frames as they arrive, at some phases of the cycle.
+
+    Parameters
+    ----------
+    partition : Partition
+    phases : sequence of float
+        Middles of the windows in the cycle, from 0 to below 1. The strain passes zero at 0 and 1/2 and turns at 1/4 and
+        3/4, where it stays the same for longest.
+    within : float
+        Half the width of a window, in cycles. Frames in a window are summed, other frames are not used.
+    size : int
+        Most rows of the map of cycles.
+
+    Raises
+    ------
+    ValueError
+        If windows overlap or lie outside the cycle.
+
+    Examples
+    --------
+    >>> echoes = Echoes(Partition.from_roi_map(np.ones((40, 40), int), q=[0.05]))
+    >>> echoes.push(movie, np.arange(256))  # a frame in each cycle
+    >>> echoes.end()
+    >>> found = echoes.result()
+    >>> found.height[0, [0, 9]].round(1), found.decay.tau.round()  # exp(-2 lag / 10)
+    (array([0.8, 0.1]), array([10.]))
+    """
+
+    def __init__(
+        self, partition: Partition, phases: Sequence[float] = (0.0,), *, within: float = 0.02, size: int = 256
+    ) -> None:
+        middles = np.sort(np.asarray(phases, dtype=float))
+        gaps = np.diff(np.append(middles, middles[:1] + 1))
+        if not (middles.size and 0 <= middles[0] and middles[-1] < 1 and 0 < within and gaps.min() > 2 * within):
+            raise ValueError(f"phases {list(phases)} ± {within} must be windows in the cycle that do not overlap")
+        self.partition, self._within, self._middles = partition, within, middles
+        self._g2 = [MultiTau(partition) for _ in middles]
+        self._maps = [TwoTimeReducer(partition, None, size=size, normalization="symmetric") for _ in middles]
+        self._halves = MultiTau(partition) if {0.0, 0.5} <= set(middles.tolist()) else None
+        self._origin: float | None = None
+        self._last = -np.inf
+        self._begun: dict[int, tuple[int, Array]] = {}  # cycle and sum of a window that still goes on
+        self._square, self._n_frames = 0.0, 0
+
+    def push(self, frames: Array, phase: ArrayLike, valid: ArrayLike | None = None) -> None:
+        """Add the next frames.
+
+        Parameters
+        ----------
+        frames : ndarray, shape (b, ny, nx) or (b, n_pixels)
+            Counts.
+        phase : array_like, shape (b,)
+            In cycles, increasing, from `CyclePhase.at`.
+        valid : array_like of bool, shape (b,), optional
+
+        Raises
+        ------
+        ValueError
+            If frames and phases do not fit, phases do not increase, or counts are none.
+        """
+        block, at = check_counts(self.partition.gather(frames)), np.asarray(phase, dtype=float)
+        if at.shape != (len(block),) or not np.all(np.diff(at, prepend=self._last) > 0):
+            raise ValueError(f"the phases of {len(block)} frames must be as many numbers, and increase")
+        keep = check_valid(valid, len(block))
+        if not len(block):
+            return
+        if self._origin is None:
+            self._origin = float(np.floor(at[0]))
+        done: list[tuple[float, int, int, Array]] = []
+        for i, middle in enumerate(self._middles):
+            off = at - self._origin - middle
+            cycle = np.rint(off).astype(int)
+            mine = np.flatnonzero((np.abs(off - cycle) <= self._within) & (cycle >= 0) & keep)
+            self._square += float(np.square((off - cycle)[mine]).sum())
+            self._n_frames += len(mine)
+            starts = np.flatnonzero(np.diff(cycle[mine], prepend=-1))
+            kind = np.int64 if block.dtype.kind in "ui" else float
+            sums = np.add.reduceat(block[mine], starts, axis=0, dtype=kind) if len(mine) else block[:0]
+            for number, counts in zip(cycle[mine][starts].tolist(), sums, strict=True):
+                before = self._begun.pop(i, None)
+                if before is not None and before[0] == number:
+                    counts = counts + before[1]
+                elif before is not None:
+                    done.append((before[0] + middle, before[0], i, before[1]))
+                self._begun[i] = number, counts
+            if i in self._begun and self._begun[i][0] + middle + self._within < at[-1] - self._origin:
+                number, counts = self._begun.pop(i)
+                done.append((number + middle, number, i, counts))
+        self._last = float(at[-1])
+        self._add(done)
+
+    def end(self) -> None:
+        """Take the last windows for complete."""
+        self._add([(number + self._middles[i], number, i, counts) for i, (number, counts) in self._begun.items()])
+        self._begun.clear()
+
+    def _add(self, done: list[tuple[float, int, int, Array]]) -> None:
+        for _, number, i, counts in sorted(done, key=lambda each: each[0]):
+            self._g2[i].push(counts[None], first=number)
+            self._maps[i].push(counts[None], first=number)
+            if self._halves is not None and self._middles[i] in (0.0, 0.5):
+                self._halves.push(counts[None], first=2 * number + int(self._middles[i] > 0))
+
+    def result(self) -> EchoCurves:
+        """Return the echoes of the windows that are complete; raise ValueError if they are in fewer than two cycles."""
+        seen = [maps.n_pushed for maps in self._maps]
+        n = min(seen)
+        if n < 2:
+            raise ValueError(f"echoes need frames at each phase in at least 2 cycles, got {n}")
+        g2 = _mean_of([each.result() for each in self._g2])
+        height, height_err = heights(g2)
+        half = self._of_halves()
+        decay = fit_relaxation(g2)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            velocity = 1 / (self.partition.q * decay.tau)
+            below = 1 / (self.partition.q * decay.tau_above)
+        each = [
+            two_time(maps.rows[:n], self.partition, normalization="symmetric") if n <= maps.size else maps.maps()
+            for maps in self._maps
+        ]  # up to `size` cycles each row of the reducer is one
+        return EchoCurves(
+            lag=g2.lag, height=height, height_err=height_err,
+            half_lag=half[0], half_height=half[1], half_height_err=half[2],
+            g2=g2, decay=decay,
+            velocity=velocity, velocity_err=velocity * decay.tau_err / decay.tau, velocity_below=below,
+            c2=np.mean(each, axis=0, dtype=float), cycles_a_row=n / each[0].shape[1],
+            off_phase=float(np.sqrt(self._square / max(self._n_frames, 1))), n_cycles=n,
+        )  # fmt: skip
+
+    def _of_halves(self) -> tuple[Floats, Floats, Floats]:
+        if self._halves is None:
+            none = np.empty((self.partition.n_roi, 0))
+            return np.empty(0), none, none
+        g2 = self._halves.result()
+        odd = (g2.lag <= HALVES) & (g2.lag % 2 == 1)
+        height, error = heights(g2)
+        return g2.lag[odd] / 2, height[:, odd], error[:, odd]
+
+
+def heights(g2: G2) -> tuple[Floats, Floats]:
+    """Return g2 - 1 over the contrast within a frame, (n_roi, n), and its error from the scatter of the parts."""
+    value, error = np.full((2, *g2.value.shape), np.nan)
+    for k, contrast in enumerate(g2.contrast0):
+        mine = (g2.part_roi == k) & (g2.part_weight > 0)
+        if not contrast > KNOWN * g2.contrast0_err[k]:
+            continue
+        value[k] = (g2.value[k] - 1 - g2.bias[k]) / contrast
+        off = g2.parts[mine] - 1 - g2.bias[k] - value[k] * g2.parts0[mine, None]
+        weight = g2.part_weight[mine] / g2.part_weight[mine].sum()
+        error[k] = np.sqrt(weight @ (off - weight @ off) ** 2 / (mine.sum() - 1)) / contrast
+    return value, error
+
+
+def _mean_of(each: list[G2]) -> G2:
+    """Return the mean of the g2 of some phases.
+
+    Each phase shows another speckle in the same pixels, so their mean is that of more pixels: as many as the scatter of
+    the parts tells.
+    """
+    first, n = each[0], min(len(g2.lag) for g2 in each)
+    if len(each) == 1:
+        return first
+
+    def mean(name: str) -> Floats:
+        return np.asarray(np.mean([getattr(g2, name)[..., :n] for g2 in each], axis=0))
+
+    def variance(parts: Floats, value: Floats) -> Floats:
+        """Return the variance of the means of bins, (n_roi, m), from the scatter of their parts, (n_part, m)."""
+        out, roi = np.zeros_like(value), first.part_roi
+        np.add.at(out, roi, first.part_weight[:, None] * (parts - value[roi]) ** 2)
+        n_parts = np.bincount(roi, first.part_weight > 0, len(out))
+        return np.asarray(np.where(n_parts > 1, out.T / np.maximum(n_parts - 1, 1), np.nan).T)
+
+    def of(parts0: Floats, contrast0: Floats) -> Floats:
+        return variance(parts0[:, None], contrast0[:, None])[:, 0]
+
+    value, parts, bias = mean("value"), mean("parts"), mean("bias")
+    contrast0, parts0 = (np.mean([getattr(g2, name) for g2 in each], axis=0) for name in ("contrast0", "parts0"))
+    together = variance(parts, value)
+    alone = np.mean([variance(g2.parts[:, :n], g2.value[:, :n]) for g2 in each], axis=0)
+    more = np.nanmedian(np.divide(alone, together, out=np.ones_like(alone), where=together > 0))
+    return replace(
+        first,
+        lag=first.lag[:n],
+        value=value,
+        error=np.sqrt(together),
+        parts=parts,
+        bias=bias,
+        contrast0=contrast0,
+        contrast0_err=np.sqrt(of(parts0, contrast0)),
+        parts0=parts0,
+        counts=np.mean([g2.counts for g2 in each], axis=0),
+        n_pixels=np.rint(first.n_pixels * np.clip(more, 1, len(each))).astype(np.int64),
+        n_frames=min(g2.n_frames for g2 in each),
+    )

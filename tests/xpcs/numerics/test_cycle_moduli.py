@@ -1,0 +1,79 @@
+"""Moduli of each cycle, against signals of known moduli."""
+
+import numpy as np
+import pytest
+
+from ainerd_xpcs import change_together, cycle_moduli, phase_of_record
+
+FREQUENCY = 0.5
+TIME = np.arange(0, 80, 0.04)
+
+
+def record(seed=0, noise=0.02, storage=400.0, loss=60.0, amplitude=0.1, third=0.0):
+    rng = np.random.default_rng(seed)
+    turn = 2 * np.pi * FREQUENCY * (TIME + 0.4)
+    strain = amplitude * np.sin(turn)
+    stress = amplitude * (storage * np.sin(turn) + loss * np.cos(turn) + third * np.sin(3 * turn))
+    size = amplitude * np.hypot(storage, loss)
+    return strain + noise * amplitude * rng.normal(size=TIME.size), stress + noise * size * rng.normal(size=TIME.size)
+
+
+def moduli(**options):
+    strain, stress = record(**options)
+    return cycle_moduli(TIME, strain, stress, phase_of_record(TIME, strain))
+
+
+def test_moduli_are_within_their_errors():
+    pulls = []
+    for seed in range(8):
+        found = moduli(seed=seed, third=30.0)
+        truth = {"storage": 400, "loss": 60, "tan_delta": 0.15, "strain": 0.1, "third": 30 / np.hypot(400, 60)}
+        pulls.append([(getattr(found, n) - x) / getattr(found, f"{n}_err") for n, x in truth.items()])
+    pulls = np.concatenate(pulls, axis=1)
+    assert np.abs(pulls.mean(1)).max() < 0.25
+    assert pulls.std(1) == pytest.approx(1, abs=0.2)
+
+
+def test_the_peak_of_the_stress_holds_the_harmonics():
+    fine = np.linspace(0, 2 * np.pi, 10_000)
+    peak = 0.1 * (400 * np.sin(fine) + 60 * np.cos(fine) + 80 * np.sin(3 * fine)).max()
+    assert moduli(third=80.0).peak_stress.mean() == pytest.approx(peak, rel=0.01)
+
+
+def test_cycles_without_a_quarter_are_left_out():
+    found = moduli()
+    assert np.array_equal(found.cycle, np.arange(found.cycle[0], found.cycle[0] + len(found.cycle)))
+    assert len(found.cycle) == 40  # phases .2 to 40.2: a fifth of the first is missing, four fifths of the last
+    strain, stress = record()
+    gap = (TIME > 20.2) & (TIME < 21.8)
+    stress[gap] = np.nan
+    less = cycle_moduli(TIME, strain, stress, phase_of_record(TIME, strain))
+    assert set(found.cycle) - set(less.cycle) == {10}
+
+
+def test_a_record_without_whole_cycles_has_a_reason():
+    time = np.arange(0, 40, 0.25)
+    strain = np.sin(2 * np.pi * 0.5 * time)
+    with pytest.raises(ValueError, match="no whole cycle"):
+        cycle_moduli(time, strain, strain, phase_of_record(time, strain))
+
+
+def test_a_change_of_both_in_one_cycle_is_noted_and_nothing_else():
+    rng = np.random.default_rng(0)
+    echo, echo_err = np.r_[np.full(12, 0.9), np.full(8, 0.6)] + rng.normal(0, 0.02, 20), np.full(20, 0.02)
+    soft = np.r_[np.full(12, 400.0), np.full(8, 250.0)] + rng.normal(0, 4, 20)
+    notes = change_together(np.arange(20), echo, echo_err, soft, np.full(20, 4.0))
+    assert len(notes) == 1
+    assert notes[0].startswith("cycle 12: the echo falls by 0.")
+    assert not change_together(np.arange(20), echo, echo_err, np.full(20, 400.0), np.full(20, 4.0))
+    assert not change_together(np.arange(20), echo, echo_err, np.roll(soft, -5)[:20], np.full(20, 4.0))[1:]
+
+
+def test_notes_about_nothing_are_rare():
+    rng = np.random.default_rng(1)
+    draws = rng.normal(size=(2, 400, 40))
+    ones = np.ones(40)
+    notes = [change_together(np.arange(40), a, ones, b, ones) for a, b in zip(*draws, strict=True)]
+    assert sum(bool(note) for note in notes) <= 4
+    with pytest.raises(ValueError, match="one length"):
+        change_together([1, 2], [1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0])

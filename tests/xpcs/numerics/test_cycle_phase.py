@@ -1,0 +1,125 @@
+"""The phase of frames under oscillatory shear, against signals of known phase."""
+
+import numpy as np
+import pytest
+
+from ainerd_xpcs import Partition, clock_offset, phase_of_record, phase_of_triggers, two_time
+from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, frame_times
+
+FREQUENCY = 0.37
+
+
+def wave(time, amplitude=0.1, noise=0.02, seed=0, begin=1.3):
+    rng = np.random.default_rng(seed)
+    clean = np.sin(2 * np.pi * FREQUENCY * (time - begin))
+    return amplitude * (clean + noise * rng.standard_normal(time.size))
+
+
+def off(phase, time, begin=1.3):
+    """The error of phases, without whole cycles: where the count begins is free."""
+    wrong = phase.at(time) - FREQUENCY * (time - begin)
+    return wrong - np.rint(np.median(wrong))
+
+
+@pytest.mark.parametrize("every", [0.05, 0.31])
+def test_phase_and_its_error_from_a_noisy_record(every):
+    time = np.arange(0, 120, every)
+    pulls = []
+    for seed in range(6):
+        phase = phase_of_record(time, wave(time, seed=seed))
+        wrong = off(phase, np.linspace(2, 118, 300))
+        assert np.abs(wrong).max() < 0.01
+        assert phase.frequency == pytest.approx(FREQUENCY, abs=1e-4)
+        pulls.append(wrong.std() / phase.error)
+    assert 0.6 < np.mean(pulls) < 1.3
+
+
+def test_uneven_times_gaps_and_a_sweep_of_the_amplitude():
+    rng = np.random.default_rng(1)
+    time = np.sort(rng.uniform(0, 150, 2500))
+    time = time[(time < 60) | (time > 75)]
+    phase = phase_of_record(time, wave(time, amplitude=np.where(time < 90, 0.02, 0.3)))
+    assert np.abs(off(phase, np.linspace(2, 148, 300))).max() < 0.01
+    assert phase.amplitude[:10] == pytest.approx(0.02, rel=0.05)
+    assert phase.amplitude[-10:] == pytest.approx(0.3, rel=0.05)
+
+
+def test_a_drift_of_the_frequency_is_followed():
+    time = np.arange(0, 200, 0.05)
+    turns = 0.5 * time + 2e-5 * time**2
+    phase = phase_of_record(time, np.sin(2 * np.pi * turns))
+    wrong = phase.at(time[100:-100]) - turns[100:-100]
+    assert np.abs(wrong - np.rint(np.median(wrong))).max() < 0.002
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ((np.arange(10), np.ones(10)), "10 points"),
+        ((np.arange(400), np.ones(400)), "no oscillation"),
+        ((np.arange(400) * 0.05, np.random.default_rng(3).normal(size=400)), "points a cycle|no oscillation|cycles"),
+        ((np.arange(200) * 0.05, np.sin(2 * np.pi * 0.1 * np.arange(200) * 0.05)), "cycles"),
+        ((np.arange(400) * 0.4, np.sin(2 * np.pi * np.arange(400) * 0.4)), "points a cycle"),
+        ((np.arange(400)[::-1], np.ones(400)), "increase"),
+        ((np.arange(400), np.ones(300)), "one length"),
+    ],
+)
+def test_without_a_usable_record_there_is_a_reason(record, reason):
+    with pytest.raises(ValueError, match=reason):
+        phase_of_record(*record)
+
+
+def test_noise_is_no_oscillation():
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        with pytest.raises(ValueError, match=r"oscillation|cycles|points"):
+            phase_of_record(np.arange(600) * 0.05, rng.normal(size=600))
+
+
+def test_frames_outside_the_record_are_refused():
+    time = np.arange(0, 30, 0.05)
+    phase = phase_of_record(time, wave(time))
+    with pytest.raises(ValueError, match="outside the record"):
+        phase.at([10.0, 60.0])
+
+
+def test_triggers_give_phase_and_error_and_some_may_be_missing():
+    rng = np.random.default_rng(0)
+    time = (np.arange(60) + 0.01 * rng.standard_normal(60))[rng.random(60) > 0.1] / FREQUENCY
+    phase = phase_of_triggers(time)
+    assert phase.frequency == pytest.approx(FREQUENCY, rel=1e-3)
+    assert phase.error == pytest.approx(0.01, rel=0.4)
+    with pytest.raises(ValueError, match="not regular"):
+        phase_of_triggers([0.0, 1.0, 2.0, 3.5, 4.5])
+    with pytest.raises(ValueError, match="at least 3"):
+        phase_of_triggers([0.0, 1.0])
+
+
+def test_the_clock_offset_that_was_put_in_is_found_with_an_honest_error():
+    place = Geometry(shape=(24, 24), beam_center_px=(12.0, -50.0), q_range_inv_nm=(0.001, 0.05))
+    roi_map = np.arange(576).reshape(24, 24) // 72 + 1
+    oscillation = Oscillation(frequency_hz=1.0, steps=((1.0, 0.1),))
+    pulls = []
+    for seed, put_in in enumerate((0.11, -0.2, 0.0, 0.06)):
+        rng = np.random.default_rng(seed)
+        t_s = frame_times(oscillation, 6, np.arange(16) / 16, jitter=0.01, rng=rng)
+        sample = Cycled(family="decaying", oscillation=oscillation, diffusion_nm2=20.0)
+        frames = np.concatenate(list(ScatteredMovie(sample, t_s, place, contrast=0.5, rng=rng).blocks()))
+        counts = np.zeros((len(t_s), 576), np.uint16)
+        counts[:, place.ring] = rng.poisson(5 * frames)
+        c2 = two_time(counts.reshape(-1, 24, 24), Partition.from_roi_map(roi_map), normalization="symmetric")
+        nominal = np.arange(96) / 16 - put_in  # the detector's clock knows neither the jitter nor the offset
+        found = clock_offset(c2, nominal)
+        assert found.cycles == pytest.approx(put_in, abs=0.02)
+        pulls.append((found.cycles - put_in) / np.hypot(found.error, 0.01 / np.sqrt(96)))
+    assert np.abs(pulls).max() < 3.5
+
+
+def test_frames_that_show_no_turn_have_no_offset():
+    maps = 1 + np.random.default_rng(0).normal(0, 0.1, (8, 80, 80))
+    with pytest.raises(ValueError, match="no turn"):
+        clock_offset(maps, np.arange(80) / 16)
+    with pytest.raises(ValueError, match="4 bins"):
+        clock_offset(maps[:2], np.arange(80) / 16)
+    with pytest.raises(ValueError, match="eight frames"):
+        clock_offset(maps, np.arange(80) / 4)

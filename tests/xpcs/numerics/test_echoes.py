@@ -1,0 +1,190 @@
+"""Echoes of cyclic shear, against scatterers that are moved one by one and against plain sums."""
+
+import numpy as np
+import pytest
+
+from ainerd_xpcs import Echoes, Partition, fit_training
+from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, frame_times
+
+STEADY = Oscillation(frequency_hz=1.0, steps=((1.0, 0.1),))
+PLACE = Geometry(shape=(32, 32), beam_center_px=(16.0, -46.0), q_range_inv_nm=(0.001, 0.05))
+Q = PLACE.q_inv_nm.ravel()
+ORDER = np.argsort(Q)
+
+
+def partition(n_bins=4):
+    """Bins of neighbouring q."""
+    labels = np.empty(Q.size, int)
+    labels[ORDER] = np.arange(Q.size) * n_bins // Q.size + 1
+    q = [np.sqrt(np.mean(Q[labels == k + 1] ** 2)) for k in range(n_bins)]
+    return Partition.from_roi_map(labels.reshape(PLACE.frame_shape), q=q)
+
+
+def movie(phases, n_cycles=60, seed=0, jitter=0.0, **sample):
+    """Counts, and the phase of each frame."""
+    rng = np.random.default_rng(seed)
+    t_s = frame_times(STEADY, n_cycles, phases, jitter=jitter, rng=rng)
+    moved = Cycled(family="cycled", oscillation=STEADY, **sample)
+    frames = np.concatenate(list(ScatteredMovie(moved, t_s, PLACE, contrast=0.5, rng=rng).blocks()))
+    counts = np.zeros((len(t_s), Q.size), np.uint16)
+    counts[:, PLACE.ring] = rng.poisson(5 * frames)
+    return counts.reshape(-1, *PLACE.frame_shape), STEADY.cycle(t_s)
+
+
+def echoes(frames, phase, phases, n_bins=4, **options):
+    found = Echoes(partition(n_bins), phases, **options)
+    found.push(frames, phase)
+    found.end()
+    return found.result()
+
+
+def test_affine_motion_returns_after_whole_cycles_and_at_half_cycles_without_strain():
+    phases = (0.0, 0.25, 0.5, 0.75)
+    found = echoes(*movie(phases), phases)
+    assert np.abs((found.height - 1) / found.height_err).mean() < 1.6
+    assert found.height == pytest.approx(1, abs=0.03)
+    assert found.half_lag[:3].tolist() == [0.5, 1.5, 2.5]
+    assert found.half_height == pytest.approx(1, abs=0.03)
+    assert set(found.decay.no_tau) == {"does not decay"}
+    assert np.isnan(found.velocity).all()
+    assert (found.velocity_below < 1).all()
+    assert found.n_cycles == 60
+
+
+def test_at_another_strain_the_speckle_is_another_along_the_flow():
+    """Frames at zero strain and at a turn: over the gap, q times the displacement is spread by 6 or more."""
+    for direction, half in ((0.0, 0.0), (90.0, 1.0)):
+        frames, _ = movie((0.0, 0.25), n_cycles=40, direction_deg=direction)
+        found = echoes(frames, np.arange(80) * 0.5, (0.0, 0.5))  # as if all had been taken at zero strain
+        assert found.half_height[:, :4] == pytest.approx(half, abs=0.2)
+        assert found.height[:, :10] == pytest.approx(1, abs=0.05)
+
+
+def test_diffusion_decays_as_theory_says_at_each_q():
+    found = echoes(*movie((0.25,), n_cycles=150, diffusion_nm2=150.0), (0.25,))
+    q = partition().q
+    truth = np.exp(-2 * np.outer(q**2 * 150, found.lag[:8]))
+    assert np.abs((found.height[:, :8] - truth) / found.height_err[:, :8]).mean() < 1.8
+    assert np.abs((found.decay.tau - 1 / (150 * q**2)) / found.decay.tau_err).max() < 3.5
+    assert found.decay.exponent == pytest.approx(1, abs=0.2)
+    assert found.velocity == pytest.approx(150 * q, rel=0.3)  # 1 / (q tau) = D q
+    assert np.abs((found.velocity - 150 * q) / found.velocity_err).max() < 3.5
+
+
+def test_a_share_that_returns_for_good():
+    found = echoes(*movie((0.25,), n_cycles=200, jumping=0.3, returning=0.6), (0.25,))
+    known = np.isfinite(found.decay.static)
+    assert known.sum() >= 3
+    assert np.abs((found.decay.static - 0.6) / found.decay.static_err)[known].max() < 3.5
+    assert found.decay.plateau[known] == pytest.approx(0.36, abs=0.12)
+
+
+def test_blocks_of_any_size_give_the_same_as_all_frames_at_once():
+    frames, phase = movie(np.arange(16) / 16, n_cycles=12)
+    whole, parts = (Echoes(partition(), (0.0, 0.5), within=0.07) for _ in range(2))
+    whole.push(frames, phase)
+    for first in range(0, len(frames), 5):
+        parts.push(frames[first : first + 5], phase[first : first + 5])
+    whole.end()
+    parts.end()
+    for name in ("height", "half_height", "c2"):
+        np.testing.assert_allclose(getattr(parts.result(), name), getattr(whole.result(), name), rtol=1e-6)
+    assert whole.result().off_phase == pytest.approx(np.sqrt(2 / 3) / 16)  # three frames: -1/16, 0 and 1/16 away
+
+
+def test_the_map_is_that_of_sums_over_windows():
+    frames, phase = movie((0.2, 0.25, 0.3), n_cycles=20, diffusion_nm2=150.0)
+    found = echoes(frames, phase, (0.25,), within=0.06)
+    sums = frames.reshape(20, 3, -1).sum(1)
+    for k, c2 in enumerate(found.c2):
+        mine = sums[:, (partition().roi_map == k + 1).ravel()].astype(float)
+        d = mine / mine.mean(1, keepdims=True)
+        plain = d @ d.T / d.shape[1]
+        apart = ~np.eye(20, dtype=bool)
+        np.testing.assert_allclose(c2[apart], plain[apart], rtol=1e-5)
+    assert found.cycles_a_row == 1
+    start, error = found.from_cycle(1)
+    assert len(start) == 19
+    assert np.isfinite(error).all()
+
+
+def test_the_map_of_many_cycles_has_as_many_rows_as_allowed():
+    frames, phase = movie((0.25,), n_cycles=100, diffusion_nm2=20.0)
+    found = echoes(frames, phase, (0.25,), size=25)
+    fine = echoes(frames, phase, (0.25,))
+    assert found.c2.shape[1:] == (25, 25)
+    assert found.cycles_a_row == 4
+    of_cells = fine.c2.reshape(4, 25, 4, 25, 4).mean((2, 4))
+    apart = ~np.eye(25, dtype=bool)
+    np.testing.assert_allclose(found.c2[:, apart], of_cells[:, apart], atol=5e-3)
+
+
+def test_a_cycle_without_frames_leaves_a_gap():
+    frames, phase = movie((0.25,), n_cycles=60, diffusion_nm2=150.0)
+    keep = np.r_[0:20, 30:60]
+    found = echoes(frames[keep], phase[keep], (0.25,))
+    whole = echoes(frames, phase, (0.25,))
+    assert found.n_cycles == 60
+    assert np.isnan(found.c2[:, 25]).all()
+    np.testing.assert_allclose(found.c2[:, 40, 50], whole.c2[:, 40, 50], rtol=1e-5)
+
+
+def test_frames_off_their_phase_lower_the_echo():
+    """A phase off by .04 at zero strain: mean sinc² of q times half the difference of displacements."""
+    found = []
+    for jitter in (0.0, 0.04):
+        frames, phase = movie((0.0,), jitter=jitter, direction_deg=0.0)
+        found.append(echoes(frames, phase, (0.0,), within=0.2))
+    at = 0.1 * 3000 * np.sin(2 * np.pi * phase)
+    late = np.concatenate([at[lag:] - at[:-lag] for lag in range(1, 11)])
+    expected = [np.mean(np.sinc(q * late / 2 / np.pi) ** 2) for q in partition().q]
+    assert found[0].height[:, :10] == pytest.approx(1, abs=0.03)
+    assert found[1].height[:, :10].mean(1) == pytest.approx(expected, abs=0.06)
+    assert found[1].off_phase == pytest.approx(0.04, rel=0.2)
+
+
+@pytest.mark.parametrize(("phases", "within"), [((0.0, 0.03), 0.02), ((1.2,), 0.02), ((), 0.02), ((0.0,), 0.0)])
+def test_windows_that_cannot_be_are_refused(phases, within):
+    with pytest.raises(ValueError, match="windows"):
+        Echoes(partition(), phases, within=within)
+
+
+def test_phases_that_do_not_fit_are_refused():
+    frames = np.ones((3, *PLACE.frame_shape), int)
+    with pytest.raises(ValueError, match="increase"):
+        Echoes(partition()).push(frames, [0.0, 2.0, 1.0])
+    with pytest.raises(ValueError, match="3 frames"):
+        Echoes(partition()).push(frames, [0.0, 1.0])
+    with pytest.raises(ValueError, match="at least 2 cycles"):
+        Echoes(partition()).result()
+
+
+def maps_of_training(mu, n=96, noise=0.004, seed=0):
+    """C2 of diffusion that wears off as number^-mu, at q² D = 0.2 in the first cycle."""
+    number = 1 + np.arange(n)
+    worn = number ** (1 - mu) / (1 - mu)
+    echo = 0.3 * np.exp(-2 * 0.2 * np.abs(np.subtract.outer(worn, worn)))
+    return 1 + echo + np.random.default_rng(seed).normal(0, noise, (12, n, n))
+
+
+@pytest.mark.parametrize("mu", [0.3, 0.6])
+def test_training_is_measured(mu):
+    training = fit_training(maps_of_training(mu))
+    assert training.ageing_exponent == pytest.approx(mu, abs=0.06)
+    first, later = training.tau[np.isfinite(training.tau)][[0, -1]]
+    assert later > 1.5 * first
+
+
+def test_without_training_there_is_no_exponent():
+    found = [fit_training(maps_of_training(0.0, seed=seed)) for seed in range(8)]
+    assert sum(np.isfinite(each.ageing_exponent) for each in found) <= 1
+    for each in found:
+        assert each.tau[np.isfinite(each.tau)] == pytest.approx(5, rel=0.1)
+    with pytest.raises(ValueError, match="8 bins"):
+        fit_training(maps_of_training(0.3)[:2])
+
+
+def test_training_of_a_sample_that_was_sheared_before():
+    later = fit_training(maps_of_training(0.5, n=160)[:, 32:, 32:], cycles_before=32)
+    assert later.ageing_exponent == pytest.approx(0.5, abs=0.12)
+    assert later.age[np.isfinite(later.age)].min() > 32
