@@ -1,0 +1,196 @@
+"""Cyclic shear: echoes, training, phases and moduli against the truth of simulated samples and rheometers.
+
+recovery   decay of the echoes, the share that returns for good, and training, in bins of 100 pixels of independent
+           movies: the differences from the truth in the errors that the analysis gives
+phase      phases of frames from a noisy record, a clock of the detector that is off, and frames that come 1 % of a
+           cycle too early or late
+rheology   G', G'' and the third harmonic of each cycle of an amplitude sweep, in their errors
+
+The generators (`sim_devices._cycling`, `sim_devices._oscillation`) move scatterers and share no code with the analysis.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+from threadpoolctl import threadpool_limits
+
+from ainerd_xpcs import (
+    EchoCurves,
+    Echoes,
+    Partition,
+    clock_offset,
+    cycle_moduli,
+    fit_relaxation,
+    fit_training,
+    phase_of_record,
+    two_time,
+)
+from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, SoftSolid, frame_times, write_oscillation
+from studies._tools import Row, Study, report
+
+STEADY = Oscillation(frequency_hz=1.0, steps=((1.0, 0.1),))
+PLACE = Geometry(shape=(40, 40), beam_center_px=(20.0, -42.0), q_range_inv_nm=(0.001, 0.05))
+N_BINS, N_PIXELS = 16, 100
+PHOTONS, CONTRAST = 5.0, 0.5
+
+study = Study(__doc__)
+
+
+@study.part
+def recovery(quick: bool = False) -> None:
+    """Measure the pulls, of fewer movies if ``--quick``; then the bar of their spread is wider by chance."""
+    with threadpool_limits(1):
+        rows = list(recovered(12 if quick else 60))
+    for row in rows:  # a spread of n pulls is known to 1 / sqrt(2 n), and those of one movie are not independent
+        row["by chance"] = 2.5 / np.sqrt(2 * row["movies"])
+        row["least"], row["most"] = 0.85 - quick * row["by chance"], 1.2 + quick * row["by chance"]
+    report(
+        "cycles_recovery", rows,
+        most={"sd of pulls": "most", "|mean|": 0.6}, least={"sd of pulls": "least", "share": 0.9},
+    )  # fmt: skip
+
+
+@study.part
+def phase() -> None:
+    """Measure the error of the phases of frames, in cycles."""
+    with threadpool_limits(1):
+        report("cycles_phase", phases(), most={"rms error": 0.02, "pull of the offset": 3.5})
+
+
+@study.part
+def rheology() -> None:
+    """Measure the pulls of moduli."""
+    rows = list(moduli_of_sweeps())
+    report("cycles_rheology", rows, most={"sd of pulls": 1.2, "|mean|": 0.2}, least={"sd of pulls": 0.85})
+
+
+def recovered(n_movies: int) -> Iterator[Row]:
+    """Yield the pulls of each number."""
+    pulls: dict[str, list[NDArray]] = {}
+    for seed in track(range(n_movies), "movies", transient=True):
+        for name, values in of_movies(seed).items():
+            pulls.setdefault(name, []).append(np.atleast_1d(values))
+    for name, each in pulls.items():
+        pull = np.concatenate(each)
+        known = pull[np.isfinite(pull)]
+        yield {
+            "what": name,
+            "n": len(known),
+            "movies": n_movies,
+            "share": len(known) / len(pull),
+            "|mean|": abs(float(known.mean())),
+            "sd of pulls": float(known.std(ddof=1)),
+        }
+
+
+def of_movies(seed: int) -> dict[str, NDArray]:
+    """Return the pulls of one movie of each kind."""
+    q, by_q, mixed = bins()
+    out = {}
+    flow = echoes(Cycled(family="decaying", oscillation=STEADY, diffusion_nm2=300.0), by_q, 150, seed)
+    tau = 1 / (300.0 * q**2)
+    out["tau"] = np.log(flow.decay.tau / tau) * flow.decay.tau / flow.decay.tau_err
+    out["exponent"] = (flow.decay.exponent - 1) / flow.decay.exponent_err
+    truth = np.exp(-2 * np.outer(1 / tau, flow.lag[:4]))
+    out["height"] = ((flow.height[:, :4] - truth) / flow.height_err[:, :4])[:, ::3]
+    some = echoes(Cycled(family="returning", oscillation=STEADY, jumping=0.25, returning=0.5), mixed, 200, seed + 1000)
+    together = fit_relaxation(some.g2)
+    out["share that returns"] = (together.static - 0.5) / together.static_err
+    out = {name: values.ravel() for name, values in out.items()}
+    trained = echoes(
+        Cycled(family="training", oscillation=STEADY, diffusion_nm2=300.0, training=0.5), mixed, 150, seed + 2000
+    )
+    law = fit_training(trained.c2, cycles_a_row=trained.cycles_a_row)
+    out["training"] = np.array([(law.ageing_exponent - 0.5) / law.ageing_exponent_err])
+    return out
+
+
+@cache
+def bins() -> tuple[NDArray, Partition, Partition]:
+    """Return q of bins of neighbouring q, their partition, and one whose bins all hold every q."""
+    q = PLACE.q_inv_nm.ravel()
+    order = np.argsort(q)
+    labels = np.empty((2, q.size), int)
+    labels[0, order], labels[1, order] = np.arange(q.size) // N_PIXELS + 1, np.arange(q.size) % N_BINS + 1
+    of_bins = np.array([np.sqrt(np.mean(q[labels[0] == k + 1] ** 2)) for k in range(N_BINS)])
+    by_q, mixed = (Partition.from_roi_map(each.reshape(PLACE.frame_shape)) for each in labels)
+    return of_bins, by_q, mixed
+
+
+def movie(sample: Cycled, t_s: NDArray, seed: int) -> NDArray:
+    """Return counts of frames at these times, (T, 40, 40)."""
+    rng = np.random.default_rng(seed)
+    source = ScatteredMovie(sample, t_s, PLACE, contrast=CONTRAST, rng=rng)
+    frames = np.zeros((len(t_s), PLACE.frame_shape[0] * PLACE.frame_shape[1]), np.uint16)
+    frames[:, PLACE.ring] = rng.poisson(PHOTONS * np.concatenate(list(source.blocks())))
+    return frames.reshape(-1, *PLACE.frame_shape)
+
+
+def echoes(sample: Cycled, partition: Partition, n_cycles: int, seed: int) -> EchoCurves:
+    """Return the echoes of a frame a cycle."""
+    t_s = frame_times(STEADY, n_cycles, [0.25], rng=np.random.default_rng(seed))
+    found = Echoes(partition, [0.25])
+    found.push(movie(sample, t_s, seed), STEADY.cycle(t_s))
+    found.end()
+    return found.result()
+
+
+def phases() -> Iterator[Row]:
+    """Yield the errors of phases: of a record with noise, and of frames whose clock is off and jitters by 1 %."""
+    oscillation = Oscillation(frequency_hz=0.5, steps=((8.0, 0.05), (100.0, 0.1)))
+    sample = Cycled(family="sheared", oscillation=oscillation, diffusion_nm2=20.0, direction_deg=0.0)
+    for seed, (noise, put_in) in enumerate((noise, off) for noise in (0.01, 0.05) for off in (0.0, 0.12, -0.2)):
+        rng = np.random.default_rng(seed)
+        record = write_oscillation(oscillation, SoftSolid(), 1600, every_s=0.02, noise=noise, rng=rng)
+        found = phase_of_record(record["time"], record["strain"])
+        t_s = frame_times(oscillation, 10, np.arange(16) / 16, jitter=0.01, rng=rng)
+        nominal = np.arange(160) / 16 / 0.5 - put_in / 0.5  # what the detector writes down, in s
+        at = found.at(nominal)
+        counts = movie(sample, t_s, seed)
+        late = clock_offset(two_time(counts, bins()[2], normalization="symmetric"), at)
+        wrong = at + late.cycles - oscillation.cycle(t_s)
+        wrong -= np.rint(np.median(wrong))
+        alone = found.at(t_s) - oscillation.cycle(t_s)
+        yield {
+            "noise of the record": noise,
+            "offset put in": put_in,
+            "offset": late.cycles,
+            "error of the offset": late.error,
+            "pull of the offset": abs(late.cycles - put_in) / np.hypot(late.error, np.hypot(found.error, 0.01 / 4)),
+            "error of the record": found.error,
+            "rms, record alone": float(np.sqrt(np.mean((alone - np.rint(np.median(alone))) ** 2))),
+            "rms error": float(np.sqrt(np.mean(wrong**2))),
+        }
+
+
+def moduli_of_sweeps() -> Iterator[Row]:
+    """Yield the pulls of moduli, below, at and above the yield strain of 10 %."""
+    solid = SoftSolid()
+    for strain in (0.02, 0.1, 0.4):
+        pulls: dict[str, list[NDArray]] = {}
+        for seed in range(10):
+            rng = np.random.default_rng(seed)
+            sweep = Oscillation(frequency_hz=0.5, steps=((20.0, strain),))
+            record = write_oscillation(sweep, solid, 1000, every_s=0.04, noise=0.02, rng=rng)
+            columns = record["time"], record["strain"]
+            found = cycle_moduli(*columns, record["stress"], phase_of_record(*columns))
+            storage, loss = solid.moduli(strain)
+            for name, truth in (("storage", storage), ("loss", loss), ("tan_delta", loss / storage)):
+                each = (getattr(found, name) - truth) / getattr(found, f"{name}_err")
+                pulls.setdefault(name, []).append(each)
+        for name, parts in pulls.items():
+            pull = np.concatenate(parts)
+            yield {
+                "what": name,
+                "strain": strain,
+                "n": len(pull),
+                "|mean|": abs(float(pull.mean())),
+                "sd of pulls": float(pull.std(ddof=1)),
+            }
+
+
+if __name__ == "__main__":
+    study()
