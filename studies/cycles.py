@@ -4,13 +4,16 @@ recovery   decay of the echoes, the share that returns for good, and training, i
            movies: the differences from the truth in the errors that the analysis gives
 phase      phases of frames from a noisy record, a clock of the detector that is off, and frames that come 1 % of a
            cycle too early or late
-rheology   G', G'' and the third harmonic of each cycle of an amplitude sweep, in their errors
+rheology   G' and G'' of each cycle below, at and above the yield strain, in their errors
+yielding   notes that echo and G' change together: at the step of an amplitude sweep over the yield strain, and in
+           sweeps that stay below it
 
 The generators (`sim_devices._cycling`, `sim_devices._oscillation`) move scatterers and share no code with the analysis.
 """
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,7 @@ from ainerd_xpcs import (
     EchoCurves,
     Echoes,
     Partition,
+    change_together,
     clock_offset,
     cycle_moduli,
     fit_relaxation,
@@ -29,7 +33,7 @@ from ainerd_xpcs import (
     two_time,
 )
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, SoftSolid, frame_times, write_oscillation
-from studies._tools import Row, Study, report
+from studies._tools import Row, Study, interval, report
 
 STEADY = Oscillation(frequency_hz=1.0, steps=((1.0, 0.1),))
 PLACE = Geometry(shape=(40, 40), beam_center_px=(20.0, -42.0), q_range_inv_nm=(0.001, 0.05))
@@ -65,6 +69,13 @@ def rheology() -> None:
     """Measure the pulls of moduli."""
     rows = list(moduli_of_sweeps())
     report("cycles_rheology", rows, most={"sd of pulls": 1.2, "|mean|": 0.2}, least={"sd of pulls": 0.85})
+
+
+@study.part
+def yielding() -> None:
+    """Count the notes of steps over the yield strain by their third cycle, and those of runs without a step."""
+    with threadpool_limits(1):
+        report("cycles_yielding", [noted(40)], most={"false notes": 0.055}, least={"found": 0.9})
 
 
 def recovered(n_movies: int) -> Iterator[Row]:
@@ -190,6 +201,37 @@ def moduli_of_sweeps() -> Iterator[Row]:
                 "|mean|": abs(float(pull.mean())),
                 "sd of pulls": float(pull.std(ddof=1)),
             }
+
+
+def noted(n_runs: int) -> Row:
+    """Return the shares of runs with a note, with a step over the yield strain in cycle 15 and without one."""
+    solid, found = SoftSolid(yield_strain=0.1), {0.2: 0, 0.03: 0}
+    for strain, seed in track([*product(found, range(n_runs))], "runs", transient=True):
+        sweep = Oscillation(frequency_hz=1.0, steps=((15.0, 0.03), (15.0, strain)))
+        sample = Cycled(family="yielding", oscillation=sweep, diffusion_nm2=60.0, yield_strain=0.1)
+        rng = np.random.default_rng(seed + 5000)
+        t_s = frame_times(sweep, 25, [0.25], jitter=0.01, rng=rng)
+        record = write_oscillation(sweep, solid, 1250, every_s=0.02, noise=0.02, rng=rng)
+        phase = phase_of_record(record["time"], record["strain"])
+        moduli = cycle_moduli(record["time"], record["strain"], record["stress"], phase)
+        echoes = Echoes(bins()[2], [0.25], within=0.05)
+        echoes.push(movie(sample, t_s, seed + 5000), phase.at(t_s))
+        echoes.end()
+        echo, error = echoes.result().from_cycle()
+        both = np.isin(np.arange(1, len(echo) + 1), moduli.cycle)
+        mine = np.isin(moduli.cycle, np.arange(1, len(echo) + 1))
+        notes = change_together(
+            moduli.cycle[mine], echo[both], error[both], moduli.storage[mine], moduli.storage_err[mine]
+        )
+        cycles = {int(note.split(":")[0].removeprefix("cycle ")) for note in notes}
+        found[strain] += bool(cycles & {15, 16, 17}) if strain > 0.1 else bool(cycles)
+    shares = {"found": found[0.2] / n_runs, "false notes": found[0.03] / n_runs}
+    return {
+        "what": "a step over the yield strain",
+        "runs of each": n_runs,
+        **shares,
+        "of": interval(found[0.2], n_runs),
+    }
 
 
 if __name__ == "__main__":
