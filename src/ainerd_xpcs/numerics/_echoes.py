@@ -16,6 +16,7 @@ from ainerd_xpcs.numerics._g2 import G2
 from ainerd_xpcs.numerics._multitau import MultiTau
 from ainerd_xpcs.numerics._partition import Array, Partition
 from ainerd_xpcs.numerics._relaxation import Relaxation
+from ainerd_xpcs.numerics._scatter import student_factor
 from ainerd_xpcs.numerics._two_time import TwoTimeReducer, two_time
 
 Floats = NDArray[np.float64]
@@ -33,7 +34,7 @@ class EchoCurves:
         In cycles.
     height, height_err : ndarray, shape (n_roi, n)
         g2 - 1 after so many cycles, over the contrast within a frame: 1 if all of the sample returns. The error is that
-        of the scatter of the parts of a bin.
+        of the scatter of the parts of a bin, widened for their number.
     half_lag : ndarray, shape (m,)
         Odd numbers of half cycles, in cycles; empty unless the phases 0 and 1/2 are among those of `Echoes`.
     half_height, half_height_err : ndarray, shape (n_roi, m)
@@ -242,7 +243,8 @@ def heights(g2: G2) -> tuple[Floats, Floats]:
         value[k] = (g2.value[k] - 1 - g2.bias[k]) / contrast
         off = g2.parts[mine] - 1 - g2.bias[k] - value[k] * g2.parts0[mine, None]
         weight = g2.part_weight[mine] / g2.part_weight[mine].sum()
-        error[k] = np.sqrt(weight @ (off - weight @ off) ** 2 / (mine.sum() - 1)) / contrast
+        freedom = mine.sum() - 1
+        error[k] = student_factor(freedom) * np.sqrt(weight @ (off - weight @ off) ** 2 / freedom) / contrast
     return value, error
 
 
