@@ -48,8 +48,8 @@ def recovery(quick: bool = False) -> None:
     """Measure the pulls, of fewer movies if ``--quick``; then the bar of their spread is wider by chance."""
     with threadpool_limits(1):
         rows = list(recovered(12 if quick else 60))
-    for row in rows:  # a spread of n pulls is known to 1 / sqrt(2 n), and those of one movie are not independent
-        row["by chance"] = 2.5 / np.sqrt(2 * row["movies"])
+    for row in rows:  # a spread of n pulls is known to 1 / sqrt(2 n); those of one movie share scatterers
+        row["by chance"] = 2.5 / np.sqrt(2 * max(row["movies"], row["n"] / 4))
         row["least"], row["most"] = 0.85 - quick * row["by chance"], 1.2 + quick * row["by chance"]
     report(
         "cycles_recovery", rows,
