@@ -41,10 +41,10 @@ class Sink:
         pass
 
 
-def fed(technique, documents, sink=None, **options):
-    """Return the state after the documents, and its sink."""
+def fed(technique, documents, sink=None, looks=None, **options):
+    """Return the state after the documents, and its sink; `looks` are options of the state."""
     sink = sink or Sink(technique, **options)
-    state = RunState(sink)
+    state = RunState(sink, **looks or {})
     for name, doc in documents:
         state(name, doc)
     return state, sink

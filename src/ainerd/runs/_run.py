@@ -12,10 +12,11 @@ import numpy as np
 
 from ainerd.documents import FrameError, Whole
 from ainerd.runs._writer import Subject, Writer, is_refused, time_of
-from ainerd.technique import Analysis, AnalysisError, Outcome, Series
+from ainerd.technique import Analysis, AnalysisError, Outcome, Series, provides
 
 logger = logging.getLogger(__name__)
 
+LOOKS = (1 / 8, 1 / 4, 1 / 2)  # shares of the announced frames after which these may be enough
 MOST_MISSING = 100  # exposures in a row without a frame; each gets a failed result, and more end the run
 NOT_OF_THE_RUN = (httpx.HTTPError, MemoryError)  # errors after which a run is analysed again
 
@@ -30,6 +31,10 @@ class RunState:
         Time after the end of the run in which its frames may arrive.
     on_block : callable
         Called after each block of frames.
+    error : float, optional
+        Wanted relative error: the technique is asked whether the frames so far are enough for it.
+    on_enough : callable
+        Called with the uid of the run and the reason why its frames are enough.
 
     Attributes
     ----------
@@ -43,9 +48,11 @@ class RunState:
         *,
         late_s: float = 0.0,
         on_block: Callable[[Subject], None] = lambda subject: None,
+        error: float | None = None,
+        on_enough: Callable[[str, str], None] = lambda uid, why: None,
     ) -> None:
         self._technique, self._writer, self._late_s = writer.technique, writer, late_s
-        self._on_block = on_block
+        self._on_block, self._error, self._on_enough = on_block, error, on_enough
         self.run = writer.new_run()
         self._subject: Subject | None = None
         self._until: int | None = None  # frames of the run after which the unit ends; None: with the run
@@ -147,6 +154,9 @@ class RunState:
             return True
         with _problems_of(begun):
             begun.begin(self._technique)
+            n = None if self._error is None or begun.series_id else begun.n_frames
+            if n is not None and provides(begun.analysis, "enough"):
+                begun.looks = [begun.first + round(share * n) for share in LOOKS]
         return True
 
     def _take(self, subject: Subject, wait_s: float | None) -> None:
@@ -159,14 +169,33 @@ class RunState:
         with _problems_of(subject):
             try:
                 whole = Whole(subject.analysis, subject.first)
-                for block in self.run.blocks(subject.analysis.pixels, until=until, wait_s=wait_s, whole=whole):
-                    subject.push(block)
-                    self._on_block(subject)
+                if self.run.n_ready >= subject.first + (subject.n_frames or 0):
+                    subject.looks.clear()  # nothing can be saved any more
+                while True:
+                    stop = next(iter(subject.looks), until)
+                    for block in self.run.blocks(subject.analysis.pixels, until=stop, wait_s=wait_s, whole=whole):
+                        subject.push(block)
+                        self._on_block(subject)
+                    if not subject.looks or self.run.n_passed < subject.looks[0]:
+                        break
+                    self._look(subject)
             except FrameError:
                 self._is_unreadable = until is None  # the next event may have another file
                 raise
         if subject.problem is not None and until is not None:
             self.run.skip(until)
+
+    def _look(self, subject: Subject) -> None:
+        """Ask whether the frames so far are enough. An error costs the look, and not the result."""
+        assert subject.analysis is not None and self._error is not None
+        subject.looks.pop(0)
+        try:
+            subject.enough = subject.analysis.enough(self._error)
+        except Exception:  # of any technique
+            logger.exception("error in a look at run %s, which goes on", subject.run.uid)
+        if subject.enough is not None:
+            subject.looks.clear()
+            self._on_enough(subject.run.uid, subject.enough)
 
     def _end(self) -> None:
         """Finish the analysis of the unit and write its result."""
@@ -180,7 +209,7 @@ class RunState:
         subject.problem = subject.problem or self.run.lost(subject.event)
         if subject.analysis is not None and (subject.problem is None or subject.series_id):
             with _problems_of(subject):
-                if not subject.series_id and self._ended_well:
+                if not subject.series_id and self._ended_well and subject.enough is None:
                     subject.analysis.lost(max((subject.n_frames or 0) - subject.n_passed, 0))
                 analysis = self._checked(subject, subject.analysis.finish())
             if analysis is None and _is_short(subject):
@@ -210,6 +239,9 @@ class RunState:
         faults = (run.flagged(subject.event) for run in subject.runs)
         if fault := next(filter(None, faults), None):
             analysis = replace(analysis, novelty_p=None, summary={**analysis.summary, "no_claim": fault})
+        if subject.enough is not None and _is_short(subject) and self._ended_well:
+            summary = {**analysis.summary, "shortened": subject.enough}
+            return replace(analysis, status="complete", summary=summary)
         is_cut = subject.n_own is None and not subject.series_id and not self._ended_well  # nobody announced a number
         return replace(analysis, status="partial") if is_cut or _is_short(subject) else analysis
 

@@ -46,6 +46,8 @@ class Worker:
         Time after the end of a run in which its frames may arrive.
     on_block : callable, optional
         Called in the thread of `jobs` with the unit in progress after each block of frames.
+    error : float, optional
+        Relative error for which frames may be `enough`.
 
     Attributes
     ----------
@@ -64,10 +66,14 @@ class Worker:
         after_writes: Callable[[Job], object] = lambda job: job(),
         late_s: float = 0.0,
         on_block: Callable[[Subject], None] = lambda subject: None,
+        error: float | None = None,
     ) -> None:
         self._jobs, self._writer, self._spool = jobs, writer, spool
         self._answer, self._pass_on, self._after_writes = answer, pass_on, after_writes
-        self._new_state = partial(RunState, writer, late_s=late_s, on_block=on_block)
+        self._enough = dict[str, str]()  # why the frames so far are enough, by uid of the run in progress
+        self._new_state = partial(
+            RunState, writer, late_s=late_s, on_block=on_block, error=error, on_enough=self._enough.__setitem__
+        )
         self._on_outcome: list[Callable[[Outcome], None]] = []
         self._futures: dict[str, Future[list[Outcome]]] = {}
         self._open_runs: dict[str, Delivery] = {}  # by uid of the start document
@@ -102,6 +108,10 @@ class Worker:
         Raises KeyError before the start document has arrived.
         """
         return self._futures[raw_uid]
+
+    def enough(self, raw_uid: str) -> str | None:
+        """Return why the frames of a run in progress are enough, so that a plan may end it; None if they are not."""
+        return self._enough.get(raw_uid)
 
     @property
     def progress(self) -> tuple[int, int | None] | None:
@@ -215,6 +225,7 @@ class Worker:
             if delivery.has_ended:
                 self._current = None
                 self._open_runs.pop(delivery.state.run.uid, None)
+                self._enough.pop(delivery.state.run.uid, None)
             if new:
                 self._pass_on(partial(self._conclude, delivery.answered, new))
             if delivery.has_ended:

@@ -2,6 +2,7 @@
 
 from ainerd.steering._beam_test import BeamVerdict
 from ainerd.steering._dose import DoseBook, DoseError
+from ainerd.steering._early import Early
 from ainerd.steering._explorer import Candidate, Explorer
 from ainerd.steering._exposing import Exposing
 from ainerd.steering._exposure import Known, Proposer
@@ -12,7 +13,7 @@ from ainerd.steering._trials import Labeler, RowsById
 from ainerd.steering._window import Window, Windowed
 
 __all__ = [
-    "BeamVerdict", "Candidate", "Devices", "DoseBook", "DoseError", "Explorer", "Exposing", "Known", "Labeler",
+    "BeamVerdict", "Candidate", "Devices", "DoseBook", "DoseError", "Early", "Explorer", "Exposing", "Known", "Labeler",
     "POLICIES", "Proposer", "RowsById", "SampleMap", "Survey", "TravelTime", "Window", "Windowed", "answer_of",
     "check_limits", "check_units", "explore", "expose", "visit",
 ]  # fmt: skip

@@ -16,7 +16,6 @@ from ainerd_xpcs.numerics import (
     LeftOut,
     ModulesReader,
     MultiTau,
-    Partition,
     RigakuReader,
     Screen,
     Screened,
@@ -32,11 +31,14 @@ from ainerd_xpcs.numerics import (
 )
 from ainerd_xpcs.technique import _numbers, _picture
 from ainerd_xpcs.technique._cells import MANY, Cells
+from ainerd_xpcs.technique._enough import LEAST_P, SHORT, is_settled, lengthened, seen
 from ainerd_xpcs.technique._field import COUNTS, INTENSITIES, unit_of
+from ainerd_xpcs.technique._frame_map import FrameMap
 from ainerd_xpcs.technique._verdict import (
     MOST_IN_A_ROW,
     MOST_MISSING,
     SPECKLE_PIXELS,
+    Judgement,
     Noise,
     bank_options,
     filled,
@@ -73,7 +75,6 @@ UNITS = {
     **_picture.UNITS,
 }
 FEWEST_FRAMES = 64  # the encoder sees 64 × 64 cells; with fewer frames many cells would hold the same frame
-MAP_ROWS = 256  # of a map of frames that come at any times
 DENOISED = 64  # cells of a denoised map; finer cells would add nothing
 
 
@@ -97,6 +98,7 @@ class ExposureAnalysis(RunAnalysis):
         self._readings = run.readings
         self._prepared = False  # whether the calibration was requested
         self._n_lost = 0  # frames that never came
+        self._enough: Judgement | None = None  # of the frames that were enough
         self._team: Team | None = None  # processes that correlate other modules of the detector
 
     @property
@@ -170,6 +172,43 @@ class ExposureAnalysis(RunAnalysis):
         with np.errstate(invalid="ignore"):
             return np.asarray(np.where(valid, maps, 0).sum(0) / valid.sum(0))
 
+    @one_thread
+    def enough(self, error: float) -> str | None:
+        """Return why the frames so far are enough; None if they are not, or if the sample may be unsteady."""
+        technique, n, n_all, screen = self._technique, self._reducer.n_pushed, self._n_frames, self._screen
+        if n_all is None or n < FEWEST_FRAMES or screen is None or self._by_frame or self._team:
+            return None
+        if technique.reduction["reduction"] != "area" or screen.left_out.n_missing or screen.no_contrast:
+            return None
+        whole, empty = filled(self._reducer.maps(partial=True))
+        g2, by_age, part = self._correlator.result(), self._correlator.by_age(), technique.partition
+        found = seen(g2, by_age, whole, part, technique.rings, n_all, error)
+        if found is None or empty or screen.no_relaxation or self._disorder(whole.mean(0)) or self._behind():
+            return None
+        contrasts = _numbers.numbers(g2, by_age, part, technique.rings, self._frame_time_s).contrasts
+        judged = self._judged(whole, [pooled_contrast(each, technique.contrast) for each in contrasts])
+        if judged.p is None or judged.p <= LEAST_P or not is_settled(technique, whole, n / n_all):
+            return None
+        self._enough = judged
+        return found.sentence(n, n_all, self._frame_time_s)
+
+    def _judged(
+        self, whole: NDArray[np.float32], contrasts: list[tuple[float, float] | None], doubt: str | None = None
+    ) -> Judgement:
+        """Judge the frames so far. Of an exposure that was cut short, the point is that of its whole."""
+        technique, n = self._technique, self._reducer.n_pushed
+        cells = None if n >= MANY else Cells.of(self._reducer.operator.toarray())
+        rest = self._photons(), contrasts, self._speckle_px()
+        if self._enough is None or doubt or self._n_frames is None or n == self._n_frames:
+            return judge(technique, whole, *rest, doubt, cells)
+        judged = judge(technique, lengthened(whole, n / self._n_frames), *rest, SHORT, cells)
+        return judged._replace(p=1.0, p_of_ring=np.ones(len(technique.rings)), summary=self._enough.summary)
+
+    def _disorder(self, mean: NDArray[Any]) -> str | None:
+        """Return why the frames are not in the order in which they were taken."""
+        assert self._screen is not None
+        return self._screen.swapped or disorder(mean) or shifted(mean, self._reducer)
+
     def _prepare(self, share: float) -> None:
         """Calibrate for the expected statistics of the run; this takes seconds, and frames still arrive."""
         technique, photons = self._technique, self._photons()
@@ -223,8 +262,8 @@ class ExposureAnalysis(RunAnalysis):
             sparse = f"{n_came} frames came in {n_frames} ticks: rows of a map hold unequal numbers of them"
             c2_frames, ticks = self._by_frame.maps()
             of_frames = {"c2_frames": c2_frames, "c2_frames_time": (ticks + 0.5) * self._frame_time_s}
-        doubt = None if sparse else self._screen.swapped or disorder(mean) or shifted(mean, self._reducer)
-        doubt = self._screen.no_relaxation or doubt or (None if left_out.n_missing else self._behind())
+        doubt = self._screen.no_relaxation or (None if sparse else self._disorder(mean))
+        doubt = doubt or (None if left_out.n_missing else self._behind())
         n_pixels = per_bin(self._reducer.sums.pixels[-1:], technique.partition)[0]
         per_frame = float(np.average(photons, weights=n_pixels) / (n_frames - left_out.n_frames))
         if not no_contrast:  # other counts have another contrast anyway
@@ -234,8 +273,7 @@ class ExposureAnalysis(RunAnalysis):
             fitted = fitted.without_fits() if doubt else fitted.without_contrast()
         pairs = zip(fitted.contrasts, fitted.rings["speckle"], strict=True)
         pooled = [None if speckle == "no" else pooled_contrast(of, technique.contrast) for of, speckle in pairs]
-        cells = None if n_frames >= MANY else Cells.of(self._reducer.operator.toarray())
-        judgement = judge(technique, whole, photons, pooled, self._speckle_px(), no_contrast or doubt or sparse, cells)
+        judgement = self._judged(whole, pooled, no_contrast or doubt or sparse)
         denoised, denoised_summary = self._denoised(whole)
         edges = _picture.time_edges(n_frames, technique.partition.n_roi)
         counts = per_bin(self._reducer.photons_between(edges), technique.partition)
@@ -336,63 +374,3 @@ def _ranges(indices: NDArray[np.int64]) -> NDArray[np.int64]:
     indices = np.unique(indices)
     first = np.flatnonzero(np.diff(indices, prepend=-2) != 1)
     return np.column_stack([indices[first], np.diff(first, append=indices.size)])
-
-
-class FrameMap:
-    """Two-time maps whose rows hold equal numbers of frames, whenever these came: one each for up to 256 frames.
-
-    Parameters
-    ----------
-    partition : Partition
-    **reduction
-        Options of `TwoTimeReducer`.
-    """
-
-    def __init__(self, partition: Partition, **reduction: Any) -> None:
-        self._partition, self._reduction = partition, reduction
-        self._held: list[Screened] = []  # until there are more frames than rows
-        self._reducer: TwoTimeReducer | None = None
-        self._ticks: list[NDArray[np.int64]] = []
-
-    @property
-    def n_frames(self) -> int:
-        """Number of frames so far."""
-        return sum(map(len, self._ticks))
-
-    def push(self, screened: Screened) -> None:
-        """Add the next frames, which are dense: events have no need of `RunInfo.has_ticks`."""
-        if isinstance(screened.frames, Events):
-            return
-        self._ticks.append(np.arange(screened.first, screened.first + len(screened.frames)))
-        if self._reducer is None and self.n_frames > MAP_ROWS:
-            self._reducer = self._filled(None, MAP_ROWS)
-        if self._reducer is None:
-            self._held.append(screened)
-        else:
-            _add(screened, self._reducer)
-
-    def maps(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """Return maps, (n_roi, n, n), and the mean tick of the frames in each row, (n,).
-
-        Raises ValueError for fewer than two frames.
-        """
-        n, ticks = min(self.n_frames, MAP_ROWS), np.concatenate([np.empty(0, np.int64), *self._ticks])
-        reducer = self._reducer or self._filled(self.n_frames, n)
-        until = np.append(0, np.cumsum(ticks))
-        sums = np.diff(np.interp(np.arange(n + 1) * len(ticks) / n, np.arange(len(until)), until))
-        return reducer.maps(partial=True), sums * n / len(ticks)
-
-    def _filled(self, n_frames: int | None, size: int) -> TwoTimeReducer:
-        """Return a reducer with the frames that are held."""
-        reducer = TwoTimeReducer(self._partition, n_frames, size=size, **self._reduction)
-        for screened in self._held:
-            _add(screened, reducer)
-        self._held.clear()
-        return reducer
-
-
-def _add(screened: Screened, reducer: TwoTimeReducer) -> None:
-    """Add frames as if they followed those before at once."""
-    if screened.leave_out.size:
-        reducer.leave_out(screened.leave_out)
-    reducer.push(screened.frames, valid=screened.valid)

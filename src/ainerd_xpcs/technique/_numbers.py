@@ -173,7 +173,7 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
     fit_ring = partial(numerics.fit_relaxation, g2, frame_time_s)
     steady = [bool(np.isnan(of["ageing_exponent"])) for of in motions]
     relaxations = [
-        named(fit_ring(bins=ring.bins, together=True, opposite=_opposite(partition, ring), two_modes=is_steady))
+        named(fit_ring(bins=ring.bins, together=True, opposite=opposite(partition, ring), two_modes=is_steady))
         for ring, is_steady in zip(rings, steady, strict=True)
     ]
     together = {name: np.array([fit[name][0] for fit in relaxations]) for name in relaxations[0]}
@@ -225,7 +225,7 @@ def _of_bins(rings: Sequence[Ring], fits: Sequence[dict[str, NDArray[Any]]]) -> 
     return {name: np.concatenate([fit[name] for fit in fits])[order] for name in fits[0]}
 
 
-def _opposite(partition: Partition, ring: Ring) -> NDArray[np.int64]:
+def opposite(partition: Partition, ring: Ring) -> NDArray[np.int64]:
     """Return the opposite bin of its ring for each bin, (n_roi,); -1 for a bin without one."""
     phi, out = partition.phi[ring.bins], np.full(partition.n_roi, -1)
     if len(ring.bins) > 1 and np.isfinite(phi).all():
