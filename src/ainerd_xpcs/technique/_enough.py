@@ -29,7 +29,7 @@ Singles = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
 SHORT = "the exposure was cut short"
-LEAST_P = 0.25  # an exposure whose frames so far have a smaller p-value goes on
+LEAST_P = 0.1  # an exposure whose frames so far have a smaller p-value goes on
 UNSEEN = 3.0  # the rule of three
 GONE = 5.0  # relaxation times after which nothing may be left
 EVEN_P = 0.01  # probability of so uneven a decay in a steady sample, below which it is not steady
