@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import bluesky.plan_stubs as bps
+import h5py
 import numpy as np
 import pytest
 from bluesky import RunEngine
@@ -11,6 +12,7 @@ from tiled.queries import Key
 
 from ainerd.agent import build_agent, explore_remote
 from ainerd.config import Settings
+from ainerd.steering import Early, visit
 
 core = pytest.importorskip("ophyd_async.core")
 sim = pytest.importorskip("ophyd_async.sim")
@@ -138,3 +140,27 @@ def test_another_process_drives_it_triggered(names):
     (uid,) = names["RE"](plan)
     (row,) = newest(names, 1).to_dict("records")
     assert row["raw_uid"] == uid and len(client["raw"].search(Key("start.uid") == uid)) == 1
+
+
+def test_a_flier_is_unstaged_when_its_frames_are_enough(names, caplog):
+    """It has no method to stop, and its own status would wait for the frames that do not come."""
+    agent, documents = names["agent"], []
+
+    def enough(uid):
+        last = [doc["indices"]["stop"] for name, doc in documents if name == "stream_datum"]
+        return "they are" if last and last[-1] >= FRAMES // 8 else None
+
+    early = Early(enough)
+    measure = visit(agent._worker.outcomes, agent._devices, early=early)
+    token = names["RE"].subscribe(lambda name, doc: documents.append((name, doc)))
+    stage = [names["stage"].x, names["stage"].y]
+    names["RE"](measure([{"_id": "a", "stage-x": 2.0, "stage-y": 3.0}], stage, [names["detector"]]))
+    names["RE"].unsubscribe(token)
+    last = max(doc["indices"]["stop"] for name, doc in documents if name == "stream_datum")
+    assert FRAMES // 8 <= last < FRAMES and documents[-1][1]["exit_status"] == "success" and not caplog.records
+    (resource,) = {doc["uri"] for name, doc in documents if name == "stream_resource"}
+    with h5py.File(resource.removeprefix("file://localhost")) as file:
+        written = next(each for each in (file[f"entry/data/{key}"] for key in file["entry/data"]) if each.ndim == 3)
+        assert last <= len(written) < FRAMES
+    names["RE"](measure([{"_id": "b", "stage-x": 4.0, "stage-y": 3.0}], stage, [names["detector"]]))  # it works again
+    assert agent.drain(60)

@@ -86,9 +86,9 @@ def _seen(
 ) -> Seen | None:
     fit = numerics.fit_relaxation(g2, bins=ring.bins, together=True, opposite=across)
     tau, height = float(fit.tau[0]), float(fit.contrast[0])
-    slow, either = (float(np.nan_to_num(x[0], nan=tau)) for x in (fit.tau2, fit.tau_either))
-    found = Seen(max(tau, slow), float(fit.tau_err[0] / tau), float(fit.contrast_err[0] / height))
-    is_known = max(found.tau_err, found.contrast_err, abs(either / tau - 1)) <= error and np.isnan(fit.tau2_above[0])
+    others = (float(np.nan_to_num(x[0], nan=tau)) for x in (fit.tau2, fit.tau_either))  # more frames keep both
+    found = Seen(max(tau, *others), float(fit.tau_err[0] / tau), float(fit.contrast_err[0] / height))
+    is_known = max(found.tau_err, found.contrast_err) <= error and np.isnan(fit.tau2_above[0])
     is_steady = (
         is_known
         and found.tau <= g2.n_frames * error / UNSEEN
