@@ -151,7 +151,7 @@ def test_a_flier_is_unstaged_when_its_frames_are_enough(names, caplog):
         return "they are" if last and last[-1] >= FRAMES // 8 else None
 
     early = Early(enough)
-    measure = visit(agent._worker.outcomes, agent._devices, early=early)
+    measure = visit(agent._analysis.worker.outcomes, agent._devices, early=early)
     token = names["RE"].subscribe(lambda name, doc: documents.append((name, doc)))
     stage = [names["stage"].x, names["stage"].y]
     names["RE"](measure([{"_id": "a", "stage-x": 2.0, "stage-y": 3.0}], stage, [names["detector"]]))
