@@ -183,7 +183,7 @@ class ExposureAnalysis(RunAnalysis):
         whole, empty = filled(self._reducer.maps(partial=True))
         g2, by_age, part = self._correlator.result(), self._correlator.by_age(), technique.partition
         found = seen(g2, by_age, whole, part, technique.rings, n_all, error)
-        if found is None or empty or screen.no_relaxation or self._disorder(whole.mean(0)) or self._behind():
+        if found is None or empty or screen.no_relaxation or self._disorder(whole.mean(0)):
             return None
         contrasts = _numbers.numbers(g2, by_age, part, technique.rings, self._frame_time_s).contrasts
         judged = self._judged(whole, [pooled_contrast(each, technique.contrast) for each in contrasts])
@@ -199,9 +199,11 @@ class ExposureAnalysis(RunAnalysis):
         technique, n = self._technique, self._reducer.n_pushed
         cells = None if n >= MANY else Cells.of(self._reducer.operator.toarray())
         rest = self._photons(), contrasts, self._speckle_px()
-        if self._enough is None or doubt or self._n_frames is None or n == self._n_frames:
+        if self._enough is None or self._n_frames is None or n == self._n_frames:
             return judge(technique, whole, *rest, doubt, cells)
-        judged = judge(technique, lengthened(whole, n / self._n_frames), *rest, SHORT, cells)
+        judged = judge(technique, lengthened(whole, n / self._n_frames), *rest, doubt or SHORT, cells)
+        if doubt:
+            return judged
         return judged._replace(p=1.0, p_of_ring=np.ones(len(technique.rings)), summary=self._enough.summary)
 
     def _disorder(self, mean: NDArray[Any]) -> str | None:
