@@ -136,5 +136,5 @@ def by_regime(rows: list[Row]) -> Iterator[Row]:
             "exposures": len(some),
             "cut short": len(short),
             "beam time": float(np.mean([row["frames"] for row in some]) / FRAMES),
-            "point moves, of a regime's width": float(np.mean(away) / technique().regime_width) if away else None,
+            "point moves, of a regime's width": float(np.mean(away) / technique().regime_width) if away else np.nan,
         }
