@@ -5,12 +5,16 @@ recovery   decay of the echoes, the share that returns for good, and training, i
 phase      phases of frames from a noisy record, a clock of the detector that is off, and frames that come 1 % of a
            cycle too early or late
 rheology   G' and G'' of each cycle below, at and above the yield strain, in their errors
+live       a detector of 256 × 256 pixels at 500 frames/s, while the cycles run: from the last frame of a cycle to the
+           result; and the memory that 10 000 cycles of a smaller one take after the first 1000
 yielding   notes that echo and G' change together: at the step of an amplitude sweep over the yield strain, and in
            sweeps that stay below it
 
 The generators (`sim_devices._cycling`, `sim_devices._oscillation`) move scatterers and share no code with the analysis.
 """
 
+import time
+import tracemalloc
 from collections.abc import Iterator
 from functools import cache
 from itertools import product
@@ -33,7 +37,7 @@ from ainerd_xpcs import (
     two_time,
 )
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, SoftSolid, frame_times, write_oscillation
-from studies._tools import Row, Study, interval, report
+from studies._tools import Row, Study, interval, report, seconds
 
 STEADY = Oscillation(frequency_hz=1.0, steps=((1.0, 0.1),))
 PLACE = Geometry(shape=(40, 40), beam_center_px=(20.0, -42.0), q_range_inv_nm=(0.001, 0.05))
@@ -69,6 +73,14 @@ def rheology() -> None:
     """Measure the pulls of moduli."""
     rows = list(moduli_of_sweeps())
     report("cycles_rheology", rows, most={"sd of pulls": 1.2, "|mean|": 0.2}, least={"sd of pulls": 0.85})
+
+
+@study.part
+def live() -> None:
+    """Measure times and memory while the cycles run, with two threads."""
+    with threadpool_limits(2):
+        report("cycles_live", [watched()], most={"result after (s)": 0.5, "behind at the end (s)": 0.5})
+        report("cycles_memory", [remembered(10_000)], most={"growth (MB)": 8.0})
 
 
 @study.part
@@ -201,6 +213,60 @@ def moduli_of_sweeps() -> Iterator[Row]:
                 "|mean|": abs(float(pull.mean())),
                 "sd of pulls": float(pull.std(ddof=1)),
             }
+
+
+def watched(n_before: int = 250, n_cycles: int = 12, size: int = 256) -> Row:
+    """Return how long results take, of a cycle a second in four windows of 20 frames, with the map of cycles full."""
+    rate, rng = 500, np.random.default_rng(0)
+    roi_map = 1 + np.arange(size)[:, None] * 3 // size * 6 + np.arange(size) * 6 // size
+    echoes = Echoes(Partition.from_roi_map(roi_map, q=np.linspace(0.01, 0.06, 18)), [0.0, 0.25, 0.5, 0.75])
+    speckle = rng.exponential(size=(size, size))
+    frames = rng.poisson(0.5 * speckle, (rate, size, size)).astype(np.uint16)
+    quarters = np.arange(4) / 4
+    for cycle in track(range(n_before), "cycles before", transient=True):
+        echoes.push(frames[rng.integers(rate, size=4)], cycle + quarters)
+    echoes.result()
+    late, begin = [], time.perf_counter()
+    for number in track(range(n_cycles * rate // 25), "blocks of frames", transient=True):
+        done = (number + 1) * 25
+        time.sleep(max(begin + done / rate - time.perf_counter(), 0))  # the detector reads out 25 frames together
+        first = number * 25 % rate
+        echoes.push(frames[first : first + 25], n_before + np.arange(number * 25, done) / rate)
+        if done % rate == 0:
+            found = echoes.result()
+            late.append(time.perf_counter() - begin - done / rate)
+    return {
+        "pixels": size**2,
+        "bins": 18,
+        "rows of the map": found.c2.shape[1],
+        "cycles": found.n_cycles,
+        "result after (s)": max(late),
+        "median (s)": float(np.median(late)),
+        "behind at the end (s)": late[-1],
+        "fits (s)": seconds(lambda: found.decay),
+    }
+
+
+def remembered(n_cycles: int) -> Row:
+    """Return the memory that one phase keeps after the first 1000 cycles and after all."""
+    rng, partition = np.random.default_rng(0), bins()[2]
+    frames = rng.poisson(PHOTONS, (64, 1, *PLACE.frame_shape)).astype(np.uint16)
+    used = {}
+    tracemalloc.start()
+    echoes = Echoes(partition, [0.25])
+    for cycle in track(range(1, n_cycles + 1), "cycles", transient=True):
+        echoes.push(frames[cycle % 64], [cycle + 0.25])
+        if cycle % 200 == 0:
+            echoes.result()
+        if cycle in (1000, n_cycles):
+            used[cycle] = tracemalloc.get_traced_memory()[0] / 2**20
+    tracemalloc.stop()
+    return {
+        "pixels": len(partition.pixels),
+        "after 1000 (MB)": used[1000],
+        f"after {n_cycles} (MB)": used[n_cycles],
+        "growth (MB)": used[n_cycles] - used[1000],
+    }
 
 
 def noted(n_runs: int) -> Row:

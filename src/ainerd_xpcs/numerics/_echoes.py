@@ -1,23 +1,24 @@
 """Echoes of cyclic shear: correlations of frames that see the same phase in different cycles, while they arrive.
 
-The frames of each phase are summed by cycle. Two-time maps and g2 of these sums are those of `TwoTimeReducer` and
-`MultiTau`, with a cycle in place of a frame, so memory does not grow with the number of cycles.
+The frames of each phase are summed by cycle. g2 of these sums is that of `MultiTau`, with a cycle in place of a frame,
+and their map that of `CycleRows`. Memory grows with the squared logarithm of the number of cycles.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd_xpcs.numerics._counts import check_counts, check_valid
+from ainerd_xpcs.numerics._cycle_rows import CycleRows
 from ainerd_xpcs.numerics._fit_parts import fit_relaxation
 from ainerd_xpcs.numerics._g2 import G2
 from ainerd_xpcs.numerics._multitau import MultiTau
 from ainerd_xpcs.numerics._partition import Array, Partition
 from ainerd_xpcs.numerics._relaxation import Relaxation
 from ainerd_xpcs.numerics._scatter import student_factor
-from ainerd_xpcs.numerics._two_time import TwoTimeReducer, two_time
 
 Floats = NDArray[np.float64]
 KNOWN = 3.0  # errors by which a contrast exceeds zero, if heights are measured in it
@@ -41,17 +42,12 @@ class EchoCurves:
         The same between the two passages of zero strain.
     g2 : G2
         With lags in cycles; means over the phases.
-    decay : Relaxation
-        Of the bins one by one, with tau in cycles: `exponent`, and the share that returns for good, `static` of the
-        field and `plateau` of g2 - 1, with errors, bounds or reasons (`no_tau`).
-    velocity, velocity_err : ndarray, shape (n_roi,)
-        1 / (q tau), in nm per cycle.
-    velocity_below : ndarray, shape (n_roi,)
-        Its upper limit of 95 %, where there is only a lower limit of tau.
     c2 : ndarray, shape (n_roi, k, k)
         Correlation of cycle with cycle, mean over the phases; the diagonal is the contrast within a frame.
-    cycles_a_row : float
+    cycles_a_row : int
         Cycles in a row of `c2`.
+    q : ndarray, shape (n_roi,)
+        In 1/nm.
     off_phase : float
         Root mean square distance of the frames from their phases, in cycles.
     n_cycles : int
@@ -72,14 +68,35 @@ class EchoCurves:
     half_height: Floats
     half_height_err: Floats
     g2: G2
-    decay: Relaxation
-    velocity: Floats
-    velocity_err: Floats
-    velocity_below: Floats
     c2: Floats
-    cycles_a_row: float
+    cycles_a_row: int
+    q: Floats
     off_phase: float
     n_cycles: int
+
+    @cached_property
+    def decay(self) -> Relaxation:
+        """Fit of the bins one by one, with tau in cycles.
+
+        It has the `exponent`, and the share that returns for good, `static` of the field and `plateau` of g2 - 1, with
+        errors, bounds or reasons (`no_tau`). The fit is made at first use, and takes some hundredths of a second a bin.
+        """
+        return fit_relaxation(self.g2)
+
+    @property
+    def velocity(self) -> Floats:
+        """1 / (q tau), in nm per cycle, (n_roi,)."""
+        return 1 / (self.q * self.decay.tau)
+
+    @property
+    def velocity_err(self) -> Floats:
+        """Error of the velocity, (n_roi,)."""
+        return self.velocity * self.decay.tau_err / self.decay.tau
+
+    @property
+    def velocity_below(self) -> Floats:
+        """Upper limit of 95 % of the velocity, (n_roi,), where there is only a lower limit of tau."""
+        return 1 / (self.q * self.decay.tau_above)
 
     def from_cycle(self, lag: int = 1, bins: ArrayLike | None = None) -> tuple[Floats, Floats]:
         """Return g2 - 1 after `lag` rows of `c2` by the row it starts from, mean of bins, (k - lag,), and its error.
@@ -105,12 +122,12 @@ class Echoes:
     within : float
         Half the width of a window, in cycles. Frames in a window are summed, other frames are not used.
     size : int
-        Most rows of the map of cycles.
+        Most rows of the map of cycles, even. When all are full, rows are added in pairs.
 
     Raises
     ------
     ValueError
-        If windows overlap or lie outside the cycle.
+        If windows overlap or lie outside the cycle, or `size` is odd.
 
     Examples
     --------
@@ -131,7 +148,7 @@ class Echoes:
             raise ValueError(f"phases {list(phases)} ± {within} must be windows in the cycle that do not overlap")
         self.partition, self._within, self._middles = partition, within, middles
         self._g2 = [MultiTau(partition) for _ in middles]
-        self._maps = [TwoTimeReducer(partition, None, size=size, normalization="symmetric") for _ in middles]
+        self._rows = CycleRows(partition, len(middles), size)
         self._halves = MultiTau(partition) if {0.0, 0.5} <= set(middles.tolist()) else None
         self._origin: float | None = None
         self._last = -np.inf
@@ -154,20 +171,27 @@ class Echoes:
         ValueError
             If frames and phases do not fit, phases do not increase, or counts are none.
         """
-        block, at = check_counts(self.partition.gather(frames)), np.asarray(phase, dtype=float)
-        if at.shape != (len(block),) or not np.all(np.diff(at, prepend=self._last) > 0):
-            raise ValueError(f"the phases of {len(block)} frames must be as many numbers, and increase")
-        keep = check_valid(valid, len(block))
-        if not len(block):
+        at = np.asarray(phase, dtype=float)
+        if at.shape != (len(frames),) or not np.all(np.diff(at, prepend=self._last) > 0):
+            raise ValueError(f"the phases of {len(frames)} frames must be as many numbers, and increase")
+        keep = check_valid(valid, len(frames))
+        if not len(frames):
             return
         if self._origin is None:
             self._origin = float(np.floor(at[0]))
+        off = at - self._origin - self._middles[:, None]
+        cycles = np.rint(off).astype(int)
+        inside = (np.abs(off - cycles) <= self._within) & (cycles >= 0) & keep
+        used = inside.any(0)
+        last, off, cycles, inside = float(at[-1]), off[:, used], cycles[:, used], inside[:, used]
+        if used.any():
+            block = check_counts(self.partition.gather(np.asarray(frames)[used]))
+        else:
+            block = np.empty((0, len(self.partition.pixels)))
         done: list[tuple[float, int, int, Array]] = []
         for i, middle in enumerate(self._middles):
-            off = at - self._origin - middle
-            cycle = np.rint(off).astype(int)
-            mine = np.flatnonzero((np.abs(off - cycle) <= self._within) & (cycle >= 0) & keep)
-            self._square += float(np.square((off - cycle)[mine]).sum())
+            cycle, mine = cycles[i], np.flatnonzero(inside[i])
+            self._square += float(np.square((off[i] - cycle)[mine]).sum())
             self._n_frames += len(mine)
             starts = np.flatnonzero(np.diff(cycle[mine], prepend=-1))
             kind = np.int64 if block.dtype.kind in "ui" else float
@@ -179,10 +203,10 @@ class Echoes:
                 elif before is not None:
                     done.append((before[0] + middle, before[0], i, before[1]))
                 self._begun[i] = number, counts
-            if i in self._begun and self._begun[i][0] + middle + self._within < at[-1] - self._origin:
+            if i in self._begun and self._begun[i][0] + middle + self._within < last - self._origin:
                 number, counts = self._begun.pop(i)
                 done.append((number + middle, number, i, counts))
-        self._last = float(at[-1])
+        self._last = last
         self._add(done)
 
     def end(self) -> None:
@@ -193,33 +217,22 @@ class Echoes:
     def _add(self, done: list[tuple[float, int, int, Array]]) -> None:
         for _, number, i, counts in sorted(done, key=lambda each: each[0]):
             self._g2[i].push(counts[None], first=number)
-            self._maps[i].push(counts[None], first=number)
+            self._rows.add(number, i, counts)
             if self._halves is not None and self._middles[i] in (0.0, 0.5):
                 self._halves.push(counts[None], first=2 * number + int(self._middles[i] > 0))
 
     def result(self) -> EchoCurves:
         """Return the echoes of the windows that are complete; raise ValueError if they are in fewer than two cycles."""
-        seen = [maps.n_pushed for maps in self._maps]
-        n = min(seen)
+        n = self._rows.n_cycles
         if n < 2:
             raise ValueError(f"echoes need frames at each phase in at least 2 cycles, got {n}")
         g2 = _mean_of([each.result() for each in self._g2])
         height, height_err = heights(g2)
         half = self._of_halves()
-        decay = fit_relaxation(g2)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            velocity = 1 / (self.partition.q * decay.tau)
-            below = 1 / (self.partition.q * decay.tau_above)
-        each = [
-            two_time(maps.rows[:n], self.partition, normalization="symmetric") if n <= maps.size else maps.maps()
-            for maps in self._maps
-        ]  # up to `size` cycles each row of the reducer is one
         return EchoCurves(
             lag=g2.lag, height=height, height_err=height_err,
             half_lag=half[0], half_height=half[1], half_height_err=half[2],
-            g2=g2, decay=decay,
-            velocity=velocity, velocity_err=velocity * decay.tau_err / decay.tau, velocity_below=below,
-            c2=np.mean(each, axis=0, dtype=float), cycles_a_row=n / each[0].shape[1],
+            g2=g2, c2=self._rows.maps(), cycles_a_row=self._rows.length, q=self.partition.q,
             off_phase=float(np.sqrt(self._square / max(self._n_frames, 1))), n_cycles=n,
         )  # fmt: skip
 
