@@ -4,6 +4,7 @@ recovery   decay of the echoes, the share that returns for good, and training, i
            movies: the differences from the truth in the errors that the analysis gives
 phase      phases of frames from a noisy record, a clock of the detector that is off, and frames that come 1 % of a
            cycle too early or late
+slip       the strain that the sample sees over that of the record, from speckle within three cycles, in its errors
 rheology   G' and G'' of each cycle below, at and above the yield strain, in their errors
 live       a detector of 256 × 256 pixels at 500 frames/s, while the cycles run: from the last frame of a cycle to the
            result; and the memory that 10 000 cycles of a smaller one take after the first 1000
@@ -34,6 +35,7 @@ from ainerd_xpcs import (
     fit_relaxation,
     fit_training,
     phase_of_record,
+    strain_seen,
     two_time,
 )
 from sim_devices import Cycled, Geometry, Oscillation, ScatteredMovie, SoftSolid, frame_times, write_oscillation
@@ -66,6 +68,14 @@ def phase() -> None:
     """Measure the error of the phases of frames, in cycles."""
     with threadpool_limits(1):
         report("cycles_phase", phases(), most={"rms error": 0.02, "pull of the offset": 3.5})
+
+
+@study.part
+def slip() -> None:
+    """Measure the ratio of both strains, of samples that follow the plates and of samples that slip."""
+    with threadpool_limits(1):
+        rows = [slipped(ratio, 40) for ratio in (1.0, 0.7, 0.4)]
+    report("cycles_slip", rows, most={"|mean - ratio|": 0.02, "sd of pulls": 1.4}, least={"sd of pulls": 0.75})
 
 
 @study.part
@@ -143,13 +153,13 @@ def bins() -> tuple[NDArray, Partition, Partition]:
     return of_bins, by_q, mixed
 
 
-def movie(sample: Cycled, t_s: NDArray, seed: int) -> NDArray:
-    """Return counts of frames at these times, (T, 40, 40)."""
+def movie(sample: Cycled, t_s: NDArray, seed: int, place: Geometry = PLACE) -> NDArray:
+    """Return counts of frames at these times, (T, ny, nx)."""
     rng = np.random.default_rng(seed)
-    source = ScatteredMovie(sample, t_s, PLACE, contrast=CONTRAST, rng=rng)
-    frames = np.zeros((len(t_s), PLACE.frame_shape[0] * PLACE.frame_shape[1]), np.uint16)
-    frames[:, PLACE.ring] = rng.poisson(PHOTONS * np.concatenate(list(source.blocks())))
-    return frames.reshape(-1, *PLACE.frame_shape)
+    source = ScatteredMovie(sample, t_s, place, contrast=CONTRAST, rng=rng)
+    frames = np.zeros((len(t_s), place.frame_shape[0] * place.frame_shape[1]), np.uint16)
+    frames[:, place.ring] = rng.poisson(PHOTONS * np.concatenate(list(source.blocks())))
+    return frames.reshape(-1, *place.frame_shape)
 
 
 def echoes(sample: Cycled, partition: Partition, n_cycles: int, seed: int) -> EchoCurves:
@@ -187,6 +197,32 @@ def phases() -> Iterator[Row]:
             "rms, record alone": float(np.sqrt(np.mean((alone - np.rint(np.median(alone))) ** 2))),
             "rms error": float(np.sqrt(np.mean(wrong**2))),
         }
+
+
+def slipped(ratio: float, n_movies: int) -> Row:
+    """Return the pulls of the ratio of strains: the truth has a gap that is narrower than the one that is told."""
+    place = Geometry(shape=(80, 80), beam_center_px=(40.0, 40.0), q_range_inv_nm=(0.001, 0.05))
+    azimuth = (place.phi_deg - 75) % 360  # the flow is in the middle of the first bin
+    ring = (place.q_inv_nm > 0.0122) & (place.q_inv_nm < 0.0148)
+    partition = Partition.from_roi_map(np.where(ring, azimuth // 30 + 1, 0).astype(int))
+    q_flow = place.q_inv_nm * np.cos(np.deg2rad(place.phi_deg - 90))
+    found = []
+    for seed in track(range(n_movies), f"ratio {ratio}", transient=True):
+        t_s = frame_times(STEADY, 3, np.arange(16) / 16, rng=np.random.default_rng(seed))
+        sample = Cycled(family="sheared", oscillation=STEADY, gap_nm=3000 * ratio, diffusion_nm2=100.0)
+        c2 = two_time(movie(sample, t_s, seed, place), partition, normalization="symmetric")
+        found.append(strain_seen(c2, STEADY.strain(t_s), partition, q_flow, 3000.0))
+    ratios, errors = np.array([(each.ratio, each.error) for each in found]).T
+    pulls = (ratios - ratio) / errors
+    return {
+        "ratio": ratio,
+        "n": n_movies,
+        "mean": float(ratios.mean()),
+        "mean error": float(errors.mean()),
+        "sd": float(ratios.std(ddof=1)),
+        "|mean - ratio|": abs(float(ratios.mean()) - ratio),
+        "sd of pulls": float(pulls.std(ddof=1)),
+    }
 
 
 def moduli_of_sweeps() -> Iterator[Row]:

@@ -27,6 +27,7 @@ from ainerd_xpcs.numerics._rigaku import RigakuReader, read_rigaku, rigaku_gaps
 from ainerd_xpcs.numerics._screen import LeftOut, Screen, Screened, SpoiltRunError
 from ainerd_xpcs.numerics._screen_faults import no_light
 from ainerd_xpcs.numerics._screen_order import behind, disorder, shifted
+from ainerd_xpcs.numerics._strain_seen import StrainSeen, strain_seen
 from ainerd_xpcs.numerics._team import Do, Team
 from ainerd_xpcs.numerics._training import fit_training
 from ainerd_xpcs.numerics._two_time import TwoTimeReducer, two_time
@@ -66,6 +67,7 @@ __all__ = [
     "Screen",
     "Screened",
     "SpoiltRunError",
+    "StrainSeen",
     "Team",
     "Trend",
     "TwoTimeReducer",
@@ -101,6 +103,7 @@ __all__ = [
     "rigaku_gaps",
     "shifted",
     "split",
+    "strain_seen",
     "two_time",
     "unlike",
 ]
