@@ -7,6 +7,7 @@ from ainerd_xpcs.numerics._clock_offset import ClockOffset, clock_offset
 from ainerd_xpcs.numerics._counts import per_bin
 from ainerd_xpcs.numerics._cycle_moduli import CycleModuli, change_together, cycle_moduli
 from ainerd_xpcs.numerics._cycle_phase import CyclePhase, phase_of_record, phase_of_triggers
+from ainerd_xpcs.numerics._draw_sweep import draw_sweep
 from ainerd_xpcs.numerics._echoes import EchoCurves, Echoes
 from ainerd_xpcs.numerics._event_screen import EventScreen
 from ainerd_xpcs.numerics._events import EventFileError, Events
@@ -78,6 +79,7 @@ __all__ = [
     "clock_offset",
     "cycle_moduli",
     "disorder",
+    "draw_sweep",
     "fit_ageing",
     "fit_curves",
     "fit_flow",
