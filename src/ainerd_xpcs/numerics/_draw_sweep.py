@@ -48,9 +48,14 @@ def draw_sweep(
     Examples
     --------
     >>> from matplotlib.figure import Figure
-    >>> figure = Figure(figsize=(9, 4), layout="constrained")
-    >>> axes = draw_sweep(figure, [0.02, 0.2], [below, above], [moduli_below, moduli_above])
-    >>> figure.savefig("sweep.png")
+    >>> time = np.arange(0, 256, 0.05)
+    >>> strain, stress = 0.1 * np.sin(2 * np.pi * time), 40 * np.sin(2 * np.pi * time + 0.1)
+    >>> moduli = cycle_moduli(time, strain, stress, phase_of_record(time, strain))
+    >>> echoes = Echoes(Partition.from_roi_map(np.ones((40, 40), int), q=[0.05]))
+    >>> echoes.push(movie, np.arange(256))
+    >>> axes = draw_sweep(Figure(), [0.1], [echoes.result()], [moduli])
+    >>> [each.get_xlabel() for each in axes]
+    ['number of cycles', 'tan δ']
     """
     from matplotlib import colormaps  # takes half a second
 

@@ -66,7 +66,14 @@ def strain_seen(c2: ArrayLike, strain: ArrayLike, partition: Partition, q_flow: 
 
     Examples
     --------
-    >>> seen = strain_seen(two_time(counts, partition), strain, partition, q_flow, gap_nm=3000)
+    >>> y, x = np.mgrid[-20:20, -20:20] + 0.5
+    >>> bins = Partition.from_roi_map(((np.degrees(np.arctan2(y, x)) + 195) % 360 // 30 + 1).astype(int))
+    >>> strain = 0.1 * np.sin(2 * np.pi * np.arange(32) / 16)
+    >>> apart = 0.8 * 3000 * np.abs(np.subtract.outer(strain, strain))  # in nm: the sample slips
+    >>> along = 0.01 * np.cos(np.radians(np.arange(0, 360, 30)))[:, None, None]
+    >>> c2 = 1 + 0.3 * np.sinc(along * apart / 2 / np.pi) ** 2
+    >>> round(strain_seen(c2, strain, bins, 0.01 * x / np.hypot(x, y), gap_nm=3000).ratio, 1)
+    0.8
     """
     maps, at, along = (np.asarray(x, dtype=float) for x in (c2, strain, q_flow))
     n = at.size
