@@ -9,12 +9,14 @@ fragile      known dynamics on an instrument that differs from the agent's setti
 instruments  other instruments, from frames: whether there is a p-value, and false alarms
 detectors    plain relaxation and ageing on any detector: maps for combinations of frames, pixels, contrast and photons
              per pixel and frame, in an order that spreads the first of them over all; it goes on where it was stopped
+maps         ordinary and new dynamics from frames, and from the maps that boost_corr and pychx make of the same frames;
+             it goes on where it was stopped
 power        known dynamics of many parameters at .05, and dynamics that the bank does not contain, at .01; it goes on
              where it was stopped
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import cache, partial
 from itertools import product
@@ -29,6 +31,7 @@ from ainerd.novelty import NoveltyScorer
 from ainerd_xpcs.latent import Encoder
 from ainerd_xpcs.technique import TERMS, Bank, Cells, RheoXPCS, judge, pooled_contrast, run_features
 from studies import _exposures as synthetic
+from studies import _other_programs
 from studies._exposures import USUAL, Instrument, Squared, bins, maps, ordinary, plain
 from studies._tools import Case, Row, Study, digest_of, interval, report, resumed
 
@@ -36,6 +39,14 @@ RUN = {"n_frames": 1.0, "counts": USUAL.photons, "n_pixels": 570.0}  # statistic
 FRAMES, PIXELS = (64, 80, 96, 100, 150, 250, 1000, 5000), (60, 600, 6000, 60000)
 CONTRASTS, PHOTONS = (0.05, 0.2, 1.0), (0.05, 1.0, 20.0)
 EACH = 20  # exposures on a detector
+SEEN: dict[str, tuple[tuple[int, ...], float, int]] = {  # pixels of bins, photons per pixel, frames
+    "6 bins of 600 px, 500 photons": ((600,) * 6, 450.0, 256),
+    "a bin of 3000 px, 50 photons": ((3000,), 45.0, 300),
+    "6 bins of 600 px, 10000 photons": ((600,) * 6, 9000.0, 256),
+}
+OF_MAPS = {"ordinary": synthetic.ordinary, "stick-slip": synthetic.stick_slip, "cooperative": synthetic.cooperative}
+NEW_OF_MAPS = ("echo", "moving front", "crystallisation", "stop-and-go", "rate oscillation", "ballistic")
+AT_ONCE = 10  # exposures of a kind
 CHUNK = 40  # exposures of a kind that are drawn at a time
 LEAST = {"ballistic": 0.85, "banded": 0.55, "rate oscillation": 0.95}  # power that is wanted
 LEAST |= dict.fromkeys(("echo", "LAOS", "moving front", "crystallisation", "stop-and-go"), 1.0)
@@ -181,6 +192,62 @@ def detector(case: Case) -> Row:
     flagged = sum(x <= 0.05 for x in known)
     names = {"frames": n_frames, "pixels": n_pixels, "contrast": beta, "photons": photons}
     return {**names, "n": len(known), "flagged": flagged, "p": known}
+
+
+@study.part
+def maps_(each: int = 30, known: int = 100, quick: bool = False, workers: int = 1) -> None:
+    """Measure so many exposures of each new kind, and of ordinary ones, on each instrument; ``--quick`` takes ten."""
+    cases = []
+    for kind in (*OF_MAPS, *NEW_OF_MAPS):
+        for seen in SEEN:
+            n = AT_ONCE if quick else known if kind == "ordinary" else each
+            cases += [(json.dumps([seen, kind]), i) for i in range(-(-n // AT_ONCE))]
+    run = sources() | {"maps": digest_of(Path(_other_programs.__file__))}
+    rows, table = resumed("novelty_maps", run, cases, seen_by_all, workers), []
+    ways = ("frames", *_other_programs.PROGRAMS)
+
+    def flagged(way: str, kinds: Collection[str], seen: str = "") -> NDArray[np.float64]:
+        some = [row[way] for row in rows if row["kind"] in kinds and seen in row["seen"]]
+        return np.concatenate(some).astype(float)
+
+    every = [
+        ("ordinary", ("ordinary",), 0.055),
+        ("known, all", tuple(OF_MAPS), 0.08),
+        ("new, all", NEW_OF_MAPS, np.nan),
+    ]
+    every += [(kind, (kind,), np.nan) for kind in (*OF_MAPS, *NEW_OF_MAPS)]
+    for what, kinds, most in every:
+        for seen in ("", *SEEN) if len(kinds) > 1 or most == most else ("",):
+            p = {way: flagged(way, kinds, seen) for way in ways}
+            share = {way: float((x[np.isfinite(x)] <= 0.05).mean()) for way, x in p.items()}
+            row: Row = {"what": f"{what}: {seen or 'all'}"}
+            for way, x in p.items():
+                hits, n = int((x <= 0.05).sum()), int(np.isfinite(x).sum())
+                row[way] = f"{share[way]:.3f} {interval(hits, n)} of {n}/{x.size}"
+            wanted = not seen and (most == most or what.startswith("new"))
+            others = [share[way] for way in _other_programs.PROGRAMS]
+            good = max(others) <= most if most == most else min(others) >= share["frames"] - 0.1
+            table.append({**row, "reached": ("yes" if good else "no") if wanted else "–"})
+    report("novelty_maps", table, least={"reached": 1}, quick=quick)
+
+
+def seen_by_all(case: Case) -> Row:
+    """Return p-values of exposures of one kind from frames, and from maps of each program; NaN without one."""
+    seen, kind = json.loads(case[0])
+    pixels, photons, n_frames = SEEN[seen]
+    rng = np.random.default_rng([case[1], *seen.encode(), *kind.encode()])
+    drawn = OF_MAPS[kind] if kind in OF_MAPS else synthetic.NEW[kind]
+    technique = RheoXPCS(bins(pixels, tuple((np.arange(len(pixels)) + 0.5) * 360 / len(pixels))))
+    row: Row = {"seen": seen, "kind": kind}
+    for _ in range(AT_ONCE):
+        shape = technique.partition.shape
+        counts = synthetic.frames(drawn(rng), n_frames, shape, rng, photons=photons, modes=5)
+        of = {"frames": synthetic.analysed(technique, counts)}
+        of |= {name: _other_programs.analysed(name, counts, technique.partition) for name in _other_programs.PROGRAMS}
+        for way, analysis in of.items():
+            row.setdefault(way, []).append(np.nan if analysis.novelty_p is None else float(analysis.novelty_p))
+            row.setdefault(f"{way}, no_claim", []).append(analysis.summary["no_claim"])
+    return row
 
 
 @study.part

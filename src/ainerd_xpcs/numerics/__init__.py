@@ -17,6 +17,7 @@ from ainerd_xpcs.numerics._flow import FlowFit, fit_flow
 from ainerd_xpcs.numerics._g2 import G2, g2, g2_by_age, g2_from_two_time
 from ainerd_xpcs.numerics._geometry import Annulus, guess_beam_center, named_detector, pyfai_detectors
 from ainerd_xpcs.numerics._imm import read_imm
+from ainerd_xpcs.numerics._map_noise import MapNoise, Neighbours
 from ainerd_xpcs.numerics._modules import ModulesReader
 from ainerd_xpcs.numerics._multitau import G2ByAge, MultiTau
 from ainerd_xpcs.numerics._partition import Partition, split
@@ -58,8 +59,10 @@ __all__ = [
     "G2ByAge",
     "Influence",
     "LeftOut",
+    "MapNoise",
     "ModulesReader",
     "MultiTau",
+    "Neighbours",
     "Partition",
     "PowerFit",
     "Relaxation",

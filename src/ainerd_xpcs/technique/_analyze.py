@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ainerd_xpcs.technique._exposure import ExposureAnalysis
     from ainerd_xpcs.technique._files import Movie
     from ainerd_xpcs.technique._settings import PartitionSettings
+    from ainerd_xpcs.technique._technique import RheoXPCS
 
     Pages = tuple[Table, Figure]
 
@@ -201,11 +202,7 @@ def _analyze_frames(
     n_frames = movie.n_frames or n_frames
     summary = {name: value for name, value in analysis.summary.items() if value is not None}
     _write_analysis(out, analysis, {"source": str(file)} | source)
-    if analysis.novelty_p is None:
-        verdict = f"no p-value: {summary['no_claim']}"
-    else:
-        called = "novel" if analysis.novel else "not called novel"
-        verdict = f"p = {analysis.novelty_p:.2g}, {called} at α = {technique.alpha:g}, bank {technique.bank.id}"
+    verdict = _verdict(analysis, technique)
     names = _names(partition.phi)
     figure = new_figure(13, 5)
     half_s: Any = summary.get("tau_half_s")
@@ -218,6 +215,13 @@ def _analyze_frames(
         row = {column: values[k] for column, values in analysis.tables["bins"].items()}
         table.add_row(name, str(partition.n_pixels[k]), *bin_cells(row))
     return table, figure
+
+
+def _verdict(analysis: "Analysis", technique: "RheoXPCS") -> str:
+    if analysis.novelty_p is None:
+        return f"no p-value: {analysis.summary['no_claim']}"
+    called = "novel" if analysis.novel else "not called novel"
+    return f"p = {analysis.novelty_p:.2g}, {called} at α = {technique.alpha:g}, bank {technique.bank.id}"
 
 
 def _write_analysis(out: Path, analysis: "Analysis", about: Mapping[str, Any]) -> None:
@@ -297,7 +301,8 @@ def _analyze_maps(file: Path, frame_time_s: float | None, roi: Path | None, out:
     bins = None if roi is None else read_bins(roi)
     with MapFile(file, frame_time_s=frame_time_s, bins=bins) as maps, bars() as progress:
         task = progress.add_task("maps", total=maps.partition.n_roi)
-        analysis, _ = analyse(maps, technique_of(maps.partition), lambda n: progress.update(task, completed=n))
+        technique = technique_of(maps.partition)
+        analysis, _ = analyse(maps, technique, lambda n: progress.update(task, completed=n))
     _write_analysis(out, analysis, {"source": str(file), "layout": maps.layout, "row_s": maps.row_s})
     names, duration_s = _names(maps.partition.phi), maps.n_rows * maps.row_s
     figure = new_figure(13, 5)
@@ -305,7 +310,7 @@ def _analyze_maps(file: Path, frame_time_s: float | None, roi: Path | None, out:
     figure.suptitle(f"{file.name}: {len(names)} maps of {maps.n_rows} rows; {maps.layout}")
     table = Table("bin", "q (1/nm)", "pixels", "g2 at one row", "g2 at the end", title=str(file))
     table.caption = f"{maps.layout}: {maps.n_rows} rows of {rounded(maps.row_s)} s"
-    table.caption += f"\nno p-value: {analysis.summary['no_claim']}"
+    table.caption += f"\n{_verdict(analysis, technique)}"
     if maps.no_partition:
         table.caption += f"\nNo q: {maps.no_partition}"
     for name, q, n, g2 in zip(names, maps.partition.q, maps.partition.n_pixels, analysis.arrays["g2"], strict=True):

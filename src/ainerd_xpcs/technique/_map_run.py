@@ -4,7 +4,8 @@ The start document of such a run has `ABOUT`, by which `RheoXPCS.begin` knows it
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,24 +14,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis
-from ainerd_xpcs.numerics import Partition, g2_from_two_time
+from ainerd_xpcs.latent import SIZE, block_mean
+from ainerd_xpcs.numerics import MapNoise, Neighbours, Partition, g2_from_two_time
 from ainerd_xpcs.technique._exposure import DIMS, UNITS
+from ainerd_xpcs.technique._features import Ring
 from ainerd_xpcs.technique._maps import MapFile
-from ainerd_xpcs.technique._verdict import filled, judge
+from ainerd_xpcs.technique._verdict import (
+    MOST_IN_A_ROW,
+    MOST_MISSING,
+    filled,
+    judge,
+    longest_gap,
+    opposite,
+    pooled_contrast,
+)
 
 if TYPE_CHECKING:
     from ainerd_xpcs.technique._technique import RheoXPCS
 
-NO_CLAIM = "the maps are of another program: the bank is calibrated for maps that are made of frames here"
+NOISE = ("contrast", "contrast_err", "shot_noise", "noise_pixels", "speckle_px")  # columns of the table of bins
 ABOUT = "result_file"  # key of the start document: path, size, time of change, SHA-256, layout, row_s
 
 
 def technique_of(bins: Partition, like: "RheoXPCS | None" = None) -> "RheoXPCS":
-    """Return the technique of maps of other programs, with the models of another technique: it claims no novelty."""
-    from ainerd_xpcs.technique._technique import RheoXPCS
+    """Return the technique of maps of other programs, with models, contrast and alpha of another technique."""
+    from ainerd_xpcs.technique._technique import EXTRAPOLATED, RheoXPCS
 
-    models = (None, None) if like is None else (like.encoder, like.bank)
-    return RheoXPCS(bins, *models, diagonal="neighbour", normalization="of the file")
+    given: dict[str, Any] = {"diagonal": EXTRAPOLATED, "normalization": "of the file"}
+    if like is None:
+        return RheoXPCS(bins, **given)
+    return RheoXPCS(bins, like.encoder, like.bank, contrast=like.contrast, alpha=like.alpha, **given)
 
 
 def analyse(
@@ -49,7 +62,7 @@ def analyse(
     Returns
     -------
     analysis : Analysis
-        Maps, latent vectors, g2 along the diagonals, and the table of bins; no p-value.
+        Maps, latent vectors, g2 along the diagonals, and the table of bins; a p-value, or the reason why there is none.
     known : dict of str to float
         Rows of the stored maps, seconds from row to row, number of bins, and photons per pixel and frame if known.
 
@@ -65,11 +78,18 @@ def analyse(
     maps = np.array(read)
     if np.isnan(maps).all():
         raise ValueError(f"{file.path}: no row of its maps holds a photon")
-    whole, _ = filled(maps)
-    judgement = judge(technique, whole, np.ones(partition.n_roi), [None] * len(technique.rings), doubt=NO_CLAIM)
-    size = maps.shape[-1]
+    size, (whole, missing) = maps.shape[-1], filled(maps)
+    doubt = None
+    if missing > MOST_MISSING or longest_gap(maps) > MOST_IN_A_ROW:
+        doubt = f"{100 * missing:.0f} % of the rows of a map hold no valid frame with a photon"
+    noises = Noises(technique, file.neighbours, whole, has_pixels=not file.no_partition)
+    judgement = judge(noises.technique, noises.maps, noises.photons, noises.contrasts, doubt=doubt)
     known = {"n_rows": float(file.n_rows), "row_s": file.row_s, "n_bins": float(partition.n_roi)}
-    summary: dict[str, Any] = {"no_claim": NO_CLAIM}
+    summary: dict[str, Any] = dict(judgement.summary)
+    if judgement.p is not None:
+        summary["noise_of"] = "the maps"
+    else:
+        summary["no_claim"] = doubt or next(filter(None, noises.reasons), summary["no_claim"])
     if np.isfinite(file.counts).all():
         known["counts_per_pixel"] = float(np.average(file.counts, weights=partition.n_pixels))
         summary["counts_per_pixel"] = known["counts_per_pixel"]
@@ -80,18 +100,95 @@ def analyse(
         "tau": np.arange(1, size) * (file.n_rows / size * file.row_s),
     }
     of_bins = {"bin": np.arange(1, partition.n_roi + 1), "q": partition.q, "phi": partition.phi}
-    names = {*arrays, *summary}
+    of_bins |= {"n_pixels": partition.n_pixels, **noises.columns}
+    tables = {"bins": of_bins}
+    if len(technique.rings) > 1:
+        tables["rings"] = {
+            "q": np.array([ring.q for ring in technique.rings]),
+            "novelty_p": judgement.p_of_ring,
+            "no_claim": np.array([reason or "" for reason in noises.reasons]),
+        }
+    units = UNITS | {"q": "1/nm", "phi": "degree"} | dict.fromkeys(("bin", "n_pixels", "novelty_p", *NOISE), "1")
+    units |= {name: "1" for name in summary if name.startswith("strangeness_")}
+    names = {*arrays, *summary, *(column for table in tables.values() for column in table)}
     analysis = Analysis(
         embedding=judgement.embedding,
-        novelty_p=None,
+        novelty_p=judgement.p,
         arrays=arrays,
         dims={name: DIMS[name] for name in arrays},
-        tables={"bins": of_bins | {"n_pixels": partition.n_pixels}},
+        tables=tables,
         summary=summary,
-        units={name: unit for name, unit in UNITS.items() if name in names},
+        units={name: unit for name, unit in units.items() if name in names},
         model={"name": technique.encoder.name, "sha256": technique.encoder.sha256},
+        calibration={"id": technique.bank.id, "n": technique.bank.n, "alpha": technique.alpha},
     )
     return analysis, known
+
+
+class Noises:
+    """The noise of the rings of maps, as `judge` takes it.
+
+    Parameters
+    ----------
+    technique : RheoXPCS
+    neighbours : sequence of Neighbours
+        Of each bin.
+    maps : ndarray, shape (n_roi, 256, 256)
+        Without missing rows.
+    has_pixels : bool
+        Whether the bins have the pixels of a detector.
+
+    Attributes
+    ----------
+    technique : RheoXPCS
+        The same, with the pixels in its rings that the noise of the maps shows.
+    maps : ndarray
+        The maps with the diagonal extrapolated to lag 0.
+    photons : ndarray, shape (n_roi,)
+        Photons per pixel in the whole exposure.
+    contrasts : list of (float, float) or None
+        Contrast of each ring, and its relative error.
+    reasons : list of str or None
+        Why a ring has no p-value.
+    columns : dict of str to ndarray
+        `NOISE` of each bin, NaN where it is unknown.
+    """
+
+    def __init__(
+        self, technique: "RheoXPCS", neighbours: Sequence[Neighbours], maps: NDArray[np.float32], *, has_pixels: bool
+    ) -> None:
+        n = len(maps)
+        self.maps, self.photons = maps.copy(), np.ones(n)
+        self.columns = {name: np.full(n, np.nan) for name in NOISE}
+        self.contrasts, self.reasons = list[tuple[float, float] | None](), list[str | None]()
+        self.technique, rings = copy(technique), list[Ring]()
+        small = block_mean(maps)
+        for ring in technique.rings:
+            noise, reason = None, None
+            try:
+                pairs = [] if ring.phi_deg is None else opposite(ring.phi_deg)
+                pixels = float(ring.pixels.mean()) if has_pixels else np.nan
+                noise = MapNoise.of([neighbours[k] for k in ring.bins], small[ring.bins], pairs, pixels)
+            except ValueError as error:
+                reason = str(error)
+            self.reasons.append(reason)
+            self.contrasts.append(None)
+            if noise is not None:
+                self.contrasts[-1] = pooled_contrast((noise.contrast, noise.contrast_err), technique.contrast)
+                ring = self._seen(ring, noise, neighbours[0].n_rows)
+            rings.append(ring)
+        self.technique.rings = rings
+
+    def _seen(self, ring: Ring, noise: MapNoise, n_rows: int) -> Ring:
+        """Note the noise of a ring; return the ring with the pixels that have it."""
+        cells = np.arange(self.maps.shape[-1])
+        for k in ring.bins:
+            self.maps[k, cells, cells] += noise.lost * cells.size / n_rows
+        self.photons[ring.bins] = SIZE / noise.shot_of_speckles(n_rows / SIZE)
+        values = noise.contrast, noise.contrast_err, noise.shot, noise.n_pixels, noise.speckle_px
+        for name, value in zip(NOISE, values, strict=True):
+            self.columns[name][ring.bins] = value
+        return replace(ring, pixels=ring.pixels * noise.speckles / ring.pixels.mean())
 
 
 @dataclass(frozen=True)

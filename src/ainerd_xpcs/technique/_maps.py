@@ -26,7 +26,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd_xpcs.numerics import Partition, reduction_operator
+from ainerd_xpcs.numerics import Neighbours, Partition, reduction_operator
 from ainerd_xpcs.technique._checked_map import put_right
 from ainerd_xpcs.technique._curves import bins_of, mean_counts, unknown_layout
 from ainerd_xpcs.technique._fields import FRAME_TIMES, dataset, frame_time, is_there, number, numbers, opened
@@ -96,6 +96,8 @@ class MapFile:
         Mean photons per pixel and frame; NaN if the file has no mean frame.
     began : float or None
         Start of the run in seconds since 1970, if the file says it.
+    neighbours : list of Neighbours
+        What each map read so far shows of its noise.
 
     Raises
     ------
@@ -112,7 +114,7 @@ class MapFile:
         otherwise: Partition | None = None,
     ) -> None:
         self.path, self._given_s, self._given, self.n_rows = Path(path), frame_time_s, bins, 0
-        self._otherwise = otherwise
+        self._otherwise, self.neighbours = otherwise, list[Neighbours]()
 
     def __enter__(self) -> "MapFile":
         with ExitStack() as stack:
@@ -147,6 +149,7 @@ class MapFile:
             If a map is not square, has fewer than 64 rows, or another number of rows than the others; if it is not
             symmetric, or not C2 of normalised intensities.
         """
+        self.neighbours.clear()
         for k in self._order:
             c2 = self._stored.read(int(k))
             if c2.ndim != 2 or c2.shape[0] != c2.shape[1]:
@@ -157,7 +160,9 @@ class MapFile:
                 raise ValueError(f"{self.path}: map {k + 1} has {len(c2)} rows, the one before {self.n_rows}")
             self.n_rows = len(c2)
             what = f"{self.path}: map {k + 1}"
-            yield reduced(c2, size, baseline=self._stored.baseline, is_clean=self._stored.is_clean, what=what)
+            c2 = put_right(c2, self._stored.baseline, what)
+            self.neighbours.append(Neighbours.of(c2))
+            yield reduced(c2, size, is_clean=self._stored.is_clean)
 
     def _bins(self, file: h5py.File | None) -> tuple[NDArray[np.int64], Partition]:
         """Return the order in which to read the maps, and their bins."""
@@ -187,12 +192,8 @@ class MapFile:
         return order, all_bins if len(bins) == all_bins.n_roi else all_bins.only(bins)
 
 
-def reduced(c2: NDArray[Any], size: int, *, baseline: int = 1, is_clean: bool = False, what: str = "the map") -> Map:
-    """Return a map (T, T) of a file as one of the agent's, (size, size): area means of baseline 1; see `Stored`.
-
-    ValueError, with the name `what`, if it is no map of C2.
-    """
-    c2 = put_right(c2, baseline, what)
+def reduced(c2: Map, size: int, *, is_clean: bool = False) -> Map:
+    """Return a map (T, T) from `put_right` as one of the agent's, (size, size): area means. It changes `c2`."""
     if not is_clean:
         beside = np.full((2, len(c2)), np.nan, np.float32)
         beside[0, 1:] = beside[1, :-1] = c2.diagonal(1)

@@ -12,6 +12,8 @@ from ainerd_xpcs.technique._drawing import draw_exposure, draw_map, highest, new
 from ainerd_xpcs.technique._features import TERMS, Sectors, run_features
 from ainerd_xpcs.technique._field import Field, q_of_pixels
 from ainerd_xpcs.technique._files import find_movie
+from ainerd_xpcs.technique._map_run import analyse as analyse_maps
+from ainerd_xpcs.technique._map_run import technique_of
 from ainerd_xpcs.technique._maps import MapFile
 from ainerd_xpcs.technique._picture import Picture
 from ainerd_xpcs.technique._preshear import preshear, preshear_of
@@ -24,10 +26,10 @@ from ainerd_xpcs.technique.panels import draw_columns
 
 __all__ = [
     "SHARES", "TERMS", "Average", "Bank", "Cells", "Clean", "Field", "MapFile", "Noise", "PartitionSettings",
-    "Picture", "RheoXPCS", "RheoXPCSSettings", "Sectors", "Views", "add_systematics", "bank_options", "bin_cells",
-    "build_partition", "calibrated", "check_bins", "dead_pixels", "details", "draw_bins", "draw_columns",
+    "Picture", "RheoXPCS", "RheoXPCSSettings", "Sectors", "Views", "add_systematics", "analyse_maps", "bank_options",
+    "bin_cells", "build_partition", "calibrated", "check_bins", "dead_pixels", "details", "draw_bins", "draw_columns",
     "draw_exposure", "draw_map", "find_movie", "highest", "judge", "measured_exposure", "new_figure",
     "placed", "pooled_contrast", "preshear", "preshear_of", "q_of_pixels", "questions", "read_bank", "read_curves",
-    "read_flat", "read_mask", "run_features", "scorer_of", "seen_from", "sentences", "simulated_exposures", "views",
-    "write_bank",
+    "read_flat", "read_mask", "run_features", "scorer_of", "seen_from", "sentences", "simulated_exposures",
+    "technique_of", "views", "write_bank",
 ]  # fmt: skip

@@ -53,6 +53,7 @@ NAMED = {
     "mask_file": ("mask", "mask"),
     "flat_field_file": ("flat field", "flat_field"),
 }
+EXTRAPOLATED = "extrapolated"  # diagonal of the maps of other programs: that of all frames without shot noise
 COMPILING = "compiling (10 to 30 s of computing); later sessions on this machine need not"
 _landmarks: dict[tuple[str, str], Landmarks] = {}  # by bank and encoder; they take seconds
 _lock = Lock()
@@ -281,7 +282,7 @@ class RheoXPCS(Technique):
 
     def no_claim_reason(self, contrast: tuple[float, float] | None) -> str | None:
         """Return why a ring of this contrast and error has no p-value; None if it has one."""
-        if (self.reduction["reduction"], self.reduction["diagonal"]) != ("area", "poisson"):
+        if self.reduction["reduction"] != "area" or self.reduction["diagonal"] not in ("poisson", EXTRAPOLATED):
             return "the bank is calibrated for reduction 'area' and diagonal 'poisson'"
         return "no speckle was found in the run" if contrast is None else None
 

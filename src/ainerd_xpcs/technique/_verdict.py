@@ -211,8 +211,7 @@ def baseline(maps: Singles, noise: Noise, phi_deg: NDArray[np.float64]) -> float
     Opposite bins see the same dynamics, so their levels at the longest lags differ by noise, which is known, or by the
     instrument. `maps` are (n, 64, 64), of bins at `phi_deg` (n,); zero with fewer than three pairs.
     """
-    away = np.abs((phi_deg[:, None] - phi_deg + 360) % 360 - 180)
-    pairs = [(i, j) for i, j in zip(*np.nonzero(away < 1), strict=True) if i < j]
+    pairs = opposite(phi_deg)
     if len(pairs) < 3:
         return 0.0
     i = np.arange(SIZE)
@@ -226,6 +225,12 @@ def baseline(maps: Singles, noise: Noise, phi_deg: NDArray[np.float64]) -> float
     expected = np.array([of_pixel * (1 / noise.n_pixels[a] + 1 / noise.n_pixels[b]) for a, b in pairs])
     excess = differences.mean() - 2 * expected.mean()  # twice, because a variance of a few pairs is uncertain
     return float(np.sqrt(max(excess, 0) / 2))
+
+
+def opposite(phi_deg: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Return the pairs of bins on opposite sides of the beam, of bins at `phi_deg` (n,)."""
+    away = np.abs((phi_deg[:, None] - phi_deg + 360) % 360 - 180)
+    return [(int(i), int(j)) for i, j in zip(*np.nonzero(away < 1), strict=True) if i < j]
 
 
 def speckle_px(rows: Singles, shape: tuple[int, int], pixels: NDArray[np.int64], roi: NDArray[np.int64]) -> float:

@@ -69,7 +69,7 @@ def test_files_become_runs_with_results_once(run, files, catalogue):
     record = store.record(table.index[0])
     assert (record.n_frames, record.frame_time_s) == (128, pytest.approx(0.02))
     assert record.run_time == 1772352000.0 and record.start["layout"] == "APS, boost_corr"
-    assert "there is no p-value: the maps are of another program" in explain(record)
+    assert "there is no p-value: the stored maps have 128 rows" in explain(record)
     with MapFile(files[0]) as file:
         of_first = store.search(file=files[0].name).index[0]
         np.testing.assert_array_equal(store.array(of_first, "c2"), np.array(list(file.maps())))
@@ -82,6 +82,24 @@ def test_files_become_runs_with_results_once(run, files, catalogue):
     done, said = run("ingest", *files[:6], copy)
     assert done.exit_code == 0 and "7 files: 0 written, 7 were there, 0 refused" in said
     assert len(raw) == 6 and len(store.table()) == 6
+
+
+@pytest.mark.parametrize("layout", [map_files.boost_corr, map_files.pychx])
+def test_maps_of_256_rows_have_a_p_value(run, catalogue, tmp_path, layout):
+    _, store = catalogue
+    maps = map_files.correlations(map_files.movie(n_frames=256))
+    path = map_files.write(tmp_path / f"long_{layout.__name__}.hdf", layout, maps)
+    assert run("ingest", path)[0].exit_code == 0
+    key = store.search(file=path.name).index[0]
+    result = store.table(columns="all").loc[key]
+    assert 0.05 < result["novelty_p"] <= 1 and result["noise_of"] == "the maps" and validate(store) == []
+    bins, rings = (store.rows(key, name) for name in ("bins", "rings"))
+    known = [p for p in rings["novelty_p"] if p == p]
+    assert result["novelty_p"] == pytest.approx(min(1.0, min(known) * len(known)))
+    # counts of 20 photons from 30 pixels, of contrast 1 / 4
+    assert np.nanmean(bins["shot_noise"]) == pytest.approx(1 / 20, rel=0.3)
+    assert np.nanmean(bins["noise_pixels"]) == pytest.approx(30, rel=0.3)
+    assert np.nanmean(bins["contrast"]) == pytest.approx(1 / 4, rel=0.3)
 
 
 def test_they_are_compared_and_exported(run, files, catalogue, tmp_path):
@@ -134,7 +152,7 @@ def test_kills_leave_each_file_once(run, files, catalogue, monkeypatch, tmp_path
 def test_analyze_shows_maps_without_frames(run, files, tmp_path):
     done, said = run("analyze", files[0])
     assert done.exit_code == 0, said
-    assert "APS, boost_corr: 128 rows of 0.02 s" in said and "no p-value: the maps are of another" in said
+    assert "APS, boost_corr: 128 rows of 0.02 s" in said and "no p-value: the stored maps have 128 rows" in said
     with h5py.File(tmp_path / "run_0_Twotime_c2.h5") as results:
         assert results["c2"].shape == (3, 256, 256) and results["latent"].shape == (3, 64)
         assert results.attrs["layout"] == "APS, boost_corr" and results.attrs["no_claim"]

@@ -117,7 +117,7 @@ def test_a_file_becomes_a_point_a_regime_and_a_next_position(pipeline):
     assert regimes[0] == regimes[1] != regimes[2] == regimes[3]
     record = pipeline.store.record(table.index[3])
     assert (record.n_frames, record.frame_time_s) == (T, pytest.approx(FRAME_S))
-    assert "there is no p-value: the maps are of another program" in explain(record)
+    assert "there is no p-value: the stored maps have 128 rows" in explain(record)
     with MapFile(pipeline.data / "Twotime" / "run_3.hdf") as file:
         np.testing.assert_array_equal(pipeline.store.array(record.key, "c2"), np.array(list(file.maps())))
     again = observer.suggest()
