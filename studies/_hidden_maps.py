@@ -83,8 +83,8 @@ class HiddenMap:
         seen = self.mean[k] + self.drift[k] * np.log10(1 + number)[:, None] + self.scatter[number]
         p = np.where(k == self.unknown, self.luck[number] ** (1 / SHAPE), self.luck[number])
         return [
-            place(here) | {"embedding": z, "age_s": EXPOSURE_S * (1 + i), "novelty_p": x}
-            for here, z, i, x in zip(position, seen.astype(np.float32), number, p.tolist(), strict=True)
+            place(here) | {"embedding": z, "novelty_p": x}
+            for here, z, x in zip(position, seen.astype(np.float32), p.tolist(), strict=True)
         ]
 
     def exposures_to_all(self, way: Positions, times: int = 1, smallest: float = 0.0) -> int:

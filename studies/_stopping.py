@@ -52,7 +52,7 @@ def campaign(seed: int, case: Case) -> Row:
         (point,) = known.suggest()
         known.withdraw(point["_id"])
     shown = np.array(way) / radius
-    surely = float(why.split("of radius ")[-1].split()[0]) if stops else None
+    surely = float(why.split("of radius ")[-1].split()[0].rstrip(";")) if stops else None
     return {
         "kind": kind,
         "stopped": len(way) if stops else None,

@@ -21,6 +21,7 @@ import ainerd.knobs
 import ainerd.steering
 import ainerd_xpcs.technique
 from ainerd.steering import Explorer
+from studies import _ablation as terms
 from studies import _dose as doses
 from studies import _enough as early
 from studies import _hidden_maps as square
@@ -86,6 +87,15 @@ def discovery(
     report("discovery_others", square.by_group(of_others, "exposures", "kind"), **parameters)
     bar = {f"ours / its, {what}": 1.0 for what in SCORES}
     report("discovery", square.by_strategy(of_maps, *SCORES), most=bar, **parameters)
+
+
+@study.part
+def ablation(each: int = 500, seed: int = TEST_SEED, workers: int = 1) -> None:
+    """Add each term of the policy to bare coverage, and leave it out of the whole, on `each` maps of every kind."""
+    run = {"run": digest_of(Path(square.__file__), Path(terms.__file__)), "seed": seed}
+    rows = resumed("ablation", run, terms.cases(each), partial(terms.on_map, seed), workers)
+    report("discovery_ablation_by_kind", terms.by_kind(rows), each=each, seed=seed)
+    report("discovery_ablation", terms.table(rows), each=each, seed=seed)
 
 
 @study.part

@@ -34,7 +34,10 @@ S = TypeVar("S", bound=BaseModel)
 
 
 DAY_S = 86_400.0
-REMOVED = {"storage.when_full": "plans wait while a disk has less room than storage.least_free_mb"}  # keys of the TOML
+REMOVED = {  # keys of the TOML
+    "storage.when_full": "plans wait while a disk has less room than storage.least_free_mb",
+    "steering.age": "regimes that follow from each other in time are a path, whatever the next position is",
+}
 FARTHEST = 1e9  # of a position: beyond it, differences of positions lose their digits
 
 
@@ -166,7 +169,6 @@ class Steering(Section):
     elongation: float = Field(default=1.0, ge=1)  #: how many times as long as wide such a region may be
     beam_size: float | None = Field(default=None, gt=0)  #: size of a spot; in lengths, if the knobs have lengths
     dose_limit: int = Field(default=1, ge=1)  #: exposures that a spot of the size of the beam may get
-    age: str = ""  #: name in `recorded.readings` of the sample's age in s: ageing is not mistaken for regions
     seed: int = 0
     shared_s: float = Field(default=0.0, ge=0)  #: how long a proposal of another session counts; 0: there is no other
     partners: list[str] = []  #: agents of other techniques on this sample: what is novel to them is measured here, too
@@ -425,13 +427,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
-        age, readings = self.steering.age, self.recorded.readings
         if self.steering.exposure is not None and not (self.detector.n_frames and self.detector.frame_time_s):
             raise ValueError("steering.exposure: it needs detector.n_frames and detector.frame_time_s, which it sets")
         if self.name in self.steering.partners:
             raise ValueError(f"steering.partners: {self.name!r} is the name of this agent itself")
-        if age and age not in readings:
-            raise ValueError(f"steering.age: {age!r} is not in recorded.readings ({', '.join(readings) or 'empty'})")
         known = [*self.steering.bounds, *self.recorded.series, *self.recorded.readings]
         for name in self.recorded.units:
             if name not in known:

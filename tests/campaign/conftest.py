@@ -33,7 +33,6 @@ def make(technique, store):
     def make(submit=lambda job, **_: job(), **options):
         technique_ = options.pop("technique", technique)
         steering = Steering(**{"bounds": BOUNDS, "beam_size": 0.1} | options)
-        readings = [steering.age] if steering.age else []
-        return Campaign(technique_, store, steering, Jobs(), Jobs(submit), readings=readings)
+        return Campaign(technique_, store, steering, Jobs(), Jobs(submit))
 
     return make

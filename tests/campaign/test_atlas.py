@@ -3,7 +3,6 @@ import pytest
 from campaign_toys import outcome
 
 from ainerd.campaign._atlas import ORDER, Atlas, keep
-from ainerd.novelty import Break, Structure
 from ainerd.results import AtlasRecord
 from ainerd.steering import Window
 
@@ -83,15 +82,6 @@ def test_an_atlas_that_another_process_wrote_first_gives_the_numbers(technique, 
     assert tries == [{"a": 0, "b": 1, "c": 1, "d": 1}, theirs, theirs]
     assert {key: atlas.regime_of(key) for key in theirs} == theirs and kept(atlas, store) == 2
     assert len(tries) == 3  # it is kept once
-
-
-def test_the_holes_are_those_along_actuators(technique, store):
-    atlas = Atlas(technique, store, ("x", "y"))
-    breaks = {"x": 1, "y": 5, "age": 2, "b": 6}
-    atlas.structure = Structure(
-        breaks=[Break(((0,), (1, 2)), name, (low, low + 1), 9.0, low > 4) for name, low in breaks.items()]
-    )
-    assert atlas.holes() == [("y", 5, 6)]
 
 
 def test_another_agents_result_is_learned_and_its_label_left_to_that_agent(technique, store):

@@ -202,15 +202,15 @@ def test_an_agent_that_starts_again_restores_its_state(make, store):
     rejected = campaign.peek()
     campaign.apply(on(Reject, rejected, why="a bubble"))
     position = {"x": 8.0, "y": 2.0}
-    store.add_result("a", [0, 0], suggestion_id="s", novelty_p=0.01, novel=True, regime=4, age=30.0, **position)
+    store.add_result("a", [0, 0], suggestion_id="s", novelty_p=0.01, novel=True, regime=4, **position)
     store.add_result("b", [3, 0], regime=2, novelty_p=np.nan, novel=pd.NA, x=9.0, y=7.0)
     store.add_result("lost", [3, 0], x=9.0)
     store.add_result("dark", reason="too dark", x=7.0, y=7.0)
 
-    again = make(age="age")
+    again = make()
     assert again.explorer.bounds["y"] == (0.0, 9.0) and again.explorer.excluded == [{"x": (0.0, 6.0)}]
     known = trials(again)
-    assert known["s"]["age_s"] == 30.0 and known["s"]["novel"] and not known["b"]["novel"]
+    assert known["s"]["novel"] and not known["b"]["novel"]
     assert known["dark"]["failed"] and "lost" not in known
     assert sum(trial["x"] == rejected["x"] and trial["failed"] for trial in known.values()) == 1
     assert again.atlas.regimes.n_regimes == 2 and again.answer(outcome("c", z=3.0)).regime == 2
@@ -304,21 +304,6 @@ def test_a_place_that_another_session_is_to_measure_is_left_to_it(make, store):
     assert max(abs(ours[name] - theirs[name]) for name in ("x", "y")) > 0.1
     assert store.status(theirs["_id"])[0] == store.status(ours["_id"])[0] == "proposed"
     assert first.peek() == theirs  # who came first stays
-
-
-def test_the_next_position_lies_in_the_hole_of_a_path(make):
-    campaign = make(smallest_feature=1.0)
-    places = [*np.arange(0.2, 4.0, 0.3), *np.arange(8.0, 9.9, 0.3)]
-    for i in np.random.default_rng(3).permutation(len(places)):
-        x = float(places[i])
-        along = 0.4 * x if x < 5 else 0.4 * x + 1.0  # no jump within a part
-        learned = outcome(f"k{i}", x=x, y=5.0 + 0.1 * (i % 2), z=along)
-        campaign.answer(learned)
-    ((name, last, first),) = campaign.atlas.holes()
-    assert name == "x" and last == pytest.approx(3.8) and first == pytest.approx(8.0)
-    suggestion = campaign.peek()
-    assert suggestion["x"] == pytest.approx((last + first) / 2, abs=0.6)
-    assert suggestion["reason"] == "to fill a gap: nothing was measured at x between 3.8 and 8"
 
 
 @pytest.mark.fault("A motor reports that it is done, but stands elsewhere", "The suggestion fails with a sentence")

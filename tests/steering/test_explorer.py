@@ -3,7 +3,7 @@ import pytest
 from bluesky_adaptive.protocols import CanRegisterSuggestions, Optimizer, TrialFaultAware
 from scipy.spatial.distance import cdist
 
-from ainerd.steering import Explorer
+from ainerd.steering import POLICIES, Explorer
 from tests.trials import trials_of
 
 BOUNDS = {"sample_x": (0.0, 10.0), "sample_y": (-5.0, 5.0)}
@@ -70,27 +70,12 @@ def test_the_smaller_the_p_value_the_more_a_second_exposure_is_worth():
     assert worth == sorted(worth) and 0.2 < worth[0] < 0.5 and worth[-1] > 0.9
 
 
-def test_once_covered_it_refines_the_boundary_between_two_regimes():
-    explorer = Explorer(BOUNDS, labeler=lambda z: (z[:, 0] > 5).astype(int), smallest_feature=2.0)
-    steps = []
-    for _ in range(66):
-        (s,) = explorer.suggest(1)
-        explorer.ingest([{"_id": s["_id"], "embedding": [s["sample_x"], 0, 0], "novelty_p": 0.5}])
-        steps.append(s)
-    assert all(s["reason"].startswith("on the border between regime") for s in steps[-8:])
-    to_border = np.mean([abs(s["sample_x"] - 5) for s in steps[-12:]])
-    assert to_border < 1.25  # half of what chance gives
+def test_the_way_is_short():
+    def path(policy):
+        explorer = Explorer(BOUNDS, policy=POLICIES[policy])
+        return np.linalg.norm(np.diff([xy(measure(explorer)) for _ in range(30)], axis=0), axis=1).sum()
 
-
-def test_travel_holds_it_back():
-    def path(**options):
-        explorer = Explorer(BOUNDS, **options)
-        points = [xy(measure(explorer)) for _ in range(30)]
-        return np.linalg.norm(np.diff(points[6:], axis=0), axis=1).sum()
-
-    slow = path(travel_time=lambda a, b: 10 * np.linalg.norm(b - a, axis=1), exposure_s=50.0)
-    fast = path(travel_time=lambda a, b: 0.01 * np.linalg.norm(b - a, axis=1), exposure_s=50.0)
-    assert slow < 0.8 * fast
+    assert path("new_regimes") < 0.65 * path("sobol")
 
 
 def test_suggestions_of_a_batch_do_not_pile_up():
@@ -260,7 +245,7 @@ def test_changed_bounds_keep_the_results():
     drawn = explorer.map()
     y = drawn.axes["sample_y"]
     assert drawn.unexplored[y > 6].mean() > 2 * drawn.unexplored[y < 4].mean()
-    assert measure(explorer)["sample_y"] > 5  # to where nothing was measured
+    assert max(measure(explorer)["sample_y"] for _ in range(4)) > 8  # to where nothing was measured
     with pytest.raises(ValueError, match="bounds must be of sample_x, sample_y"):
         explorer.bounds = {"sample_x": (0.0, 10.0)}
 
@@ -272,13 +257,8 @@ def test_it_stops_in_words_once_covered():
         said.append(verdict[1])
         measure(explorer, {"embedding": np.zeros(2)})
         assert len(said) < 60
-    assert (
-        said[0] == "a region of radius 2.5 may still be unseen, with a chance of 100 %; at 5 % the search is complete"
-    )
-    assert (
-        verdict[1].startswith("a region of radius 2.5 may still be unseen, with a chance of ")
-        and "unchanged" in verdict[1]
-    )
+    assert said[0] == "a region of radius 2.5 could still hide in 100 % of the sample; at 5 % the search is complete"
+    assert verdict[1].startswith("a region of radius 2.5 could hide in only ")
     assert "1 regime, unchanged over the last 8 exposures" in verdict[1]
 
 
@@ -287,7 +267,7 @@ def test_a_pending_suggestion_covers_nothing_yet():
     explorer.suggest(40)
     assert explorer.should_stop() == (
         False,
-        "a region of radius 2.5 may still be unseen, with a chance of 100 %; at 5 % the search is complete",
+        "a region of radius 2.5 could still hide in 100 % of the sample; at 5 % the search is complete",
     )
 
 
@@ -329,20 +309,6 @@ def test_a_point_by_hand_outside_the_limits_is_known_and_not_suggested():
     explorer = Explorer(BOUNDS, noise=1.0)
     explorer.ingest([{"_id": "far", "sample_x": 30.0, "sample_y": 0.0, **KNOWN}])
     assert 0 <= explorer.suggest(1)[0]["sample_x"] <= 10
-
-
-def test_labels_of_a_labeler_are_joined_where_only_age_differs():
-    def pieces(z):
-        return (z[:, 0] > 2).astype(int)
-
-    points = [
-        {"_id": str(i), "sample_x": i / 4, "sample_y": 0.0, "embedding": [i / 8, 0.0], "age_s": 60.0 * (i + 20)}
-        for i in range(40)
-    ]
-    known = {noise: Explorer(BOUNDS, labeler=pieces, noise=noise) for noise in (None, 1.0)}
-    for explorer in known.values():
-        explorer.ingest(points)
-    assert {noise: len(np.unique(explorer.map().regime)) for noise, explorer in known.items()} == {None: 2, 1.0: 1}
 
 
 def test_a_labeler_that_leaves_some_out_is_named():

@@ -1,5 +1,6 @@
 """Policies, and exploration with several knobs."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.stats import qmc
 
 from ainerd.knobs import Knob
 from ainerd.steering import POLICIES, Explorer
-from ainerd.steering._policies import _in_cell, _lead, _reason, _worth, levels, new_regimes
+from ainerd.steering._policies import _best, _first, _in_cell, levels
 
 MM = {"range": (0.0, 10.0), "unit": "mm", "length": 1.0}
 SLOW = {"range": (300.0, 400.0), "unit": "K", "length": 20.0, "speed": 1.0, "settle_s": 300.0}
@@ -182,46 +183,65 @@ def surveyed(policy="levels"):
 
 def test_the_level_is_the_one_with_the_most_worth_per_second():
     survey = surveyed()._survey()
-    worth = survey.gain * (1 + 2 * survey.boundary) + survey.confirmation
-    assert survey.confirmation.max() > 0.1 and survey.boundary.max() > 0.5
-    assert _worth(survey) == pytest.approx(worth)
+    assert survey.worth == pytest.approx(survey.gain + 0.3 * survey.confirmation) and survey.confirmation.max() > 0.1
     at = survey.window.nodes[:, 1]
     now = at[np.abs(survey.window.nodes - survey.visited[-1]).sum(1).argmin()]
-    rates = {}
-    for level in np.unique(at[survey.is_open]):
-        here = survey.is_open & (at == level)
-        best = sorted(worth[here], reverse=True)[: 1 if level == now else 16]
-        rates[level] = sum(best) / (survey.travel_s[here].min() + len(best) * survey.exposure_s)
-    expected = max(rates, key=rates.get)
-    position, _ = levels(survey)
-    assert position[1] == pytest.approx(expected)
-    for exposure_s in (1.0, 1e4):  # where exposures are short it stays, where they are long the change counts little
-        survey = replace(survey, exposure_s=exposure_s)
-        position, _ = levels(survey)
-        rates = {}
+    for exposure_s in (60.0, 1.0, 1e4):  # short: it stays; long: the change counts little
+        survey, rates = replace(survey, exposure_s=exposure_s), {}
         for level in np.unique(at[survey.is_open]):
             here = survey.is_open & (at == level)
-            best = sorted(worth[here], reverse=True)[: 1 if level == now else 16]
+            best = sorted(survey.worth[here], reverse=True)[: 1 if level == now else 16]
             rates[level] = sum(best) / (survey.travel_s[here].min() + len(best) * exposure_s)
+        position, _ = levels(survey)
         assert position[1] == pytest.approx(max(rates, key=rates.get))
 
 
-def test_the_best_node_has_the_most_worth_per_second_of_travel_and_exposure():
-    for seed in range(3):
-        rng = np.random.default_rng(seed)
-        explorer = Explorer(
-            {"x": (0.0, 10.0), "y": (0.0, 5.0)}, labeler=lambda z: z[:, 0].astype(int), seed=seed,
-            travel_time=lambda a, b: 20 * np.abs(b - a).max(1), exposure_s=30.0,
-        )  # fmt: skip
-        explorer.ingest([
-            {"_id": str(i), "x": x, "y": y, "embedding": [x > 5, 0.0], "age_s": 1.0}
-            for i, (x, y) in enumerate(rng.uniform(0, [10, 5], (9, 2)).tolist())
-        ])  # fmt: skip
-        survey = explorer._survey()
-        rate = survey.gain * (1 + 2 * survey.boundary) / (30.0 + survey.travel_s)
-        position, _ = new_regimes(survey)
-        node = np.abs(survey.window.nodes - position).sum(1).argmin()
-        assert rate[node] >= (1 - 1e-5) * rate[survey.is_open].max()
+def quickest(survey, places):
+    """Seconds of the quickest way through all places that begins with each of them."""
+    seconds = {}
+    for order in itertools.permutations(range(len(places))):
+        way = np.array([survey.visited[-1], *places[list(order)]])
+        of = sum(survey.travel_time(a, b[None])[0] for a, b in itertools.pairwise(survey.window.coordinates(way)))
+        seconds[order[0]] = min(of, seconds.get(order[0], np.inf))
+    return seconds
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_some_places_the_first_on_the_quickest_way_is_taken(seed):
+    rng = np.random.default_rng(seed)
+    explorer = explorer_of(x=MM, t=SLOW, travel=lambda a, b: 20 * np.abs(b - a)[:, 0])
+    explorer.ingest([{"_id": "a", "x": 5.0, "t": 350.0, "embedding": np.zeros(2)}])
+    survey = explorer._survey()
+    places = survey.window.nodes[rng.choice(len(survey.window.nodes), 4, replace=False)]
+    seconds = quickest(survey, places)
+    assert _first(survey, places) == min(seconds, key=seconds.get)
+
+
+def test_a_tour_does_not_turn_a_one_way_knob_back():
+    explorer = explorer_of(x=MM, t=SLOW | {"direction": "up"}, travel=lambda a, b: np.abs(b - a)[:, 0])
+    explorer.ingest([{"_id": "a", "x": 9.0, "t": 300.0, "embedding": np.zeros(2)}])
+    survey = explorer._survey()
+    places = survey.window.position(np.array([[8.0, 340.0], [1.0, 310.0], [8.5, 330.0]]))
+    assert _first(survey, places) == 1  # the farthest is the coldest
+
+
+def test_each_of_the_next_positions_is_chosen_as_if_those_before_had_been_measured():
+    """The first of the tour is the best, its second the best after that, …, for half of the travel."""
+    for n in (1, 3, 4, 6):  # after these many exposures four, two, one, and three positions are planned together
+        rng = np.random.default_rng(n)
+        explorer = Explorer({"x": (0.0, 10.0), "y": (0.0, 5.0)}, labeler=lambda z: z[:, 0].astype(int),
+                            travel_time=lambda a, b: 20 * np.abs(b - a).max(1), exposure_s=30.0)  # fmt: skip
+        places = rng.uniform(0, [10, 5], (n, 2)).tolist()
+        explorer.ingest([{"_id": f"{x}", "x": x, "y": y, "embedding": [x > 5, 0.0]} for x, y in places])
+        first, tour = explorer._survey(), []
+        for _ in range({1: 4, 3: 2, 4: 1, 6: 3}[n]):
+            explorer.expect({str(i): dict(zip("xy", place, strict=True)) for i, place in enumerate(tour)}, {})
+            survey = explorer._survey()
+            rate = np.where(survey.is_open, survey.worth, -1) / (30.0 + 0.5 * first.travel_s)
+            tour.append(survey.window.nodes[rate.argmax()])
+        seconds = quickest(first, np.array(tour))
+        position, _ = _best(first, first.is_open)
+        assert np.array_equal(position, tour[min(seconds, key=seconds.get)])
 
 
 def test_a_wide_cell_is_measured_where_it_is_farthest_from_all_others():
@@ -242,28 +262,17 @@ def test_a_wide_cell_is_measured_where_it_is_farthest_from_all_others():
 
 
 def test_the_reason_names_what_led_there():
-    explorer = surveyed("new_regimes")
-    survey = explorer._survey()
-    node = int(survey.confirmation.argmax())
-    spot, reason = _lead(survey, node)
-    assert spot is None and reason.startswith("beside the novel spot at ") and reason.endswith("to confirm it")
-    unseen = int(np.where(survey.confirmation + survey.novel_to_others == 0, survey.gain, -1).argmax())
-    assert _lead(survey, unseen) is None
-    border = int(np.where(survey.boundary > 0.5, survey.nearest, 0).argmax())
-    first, second = survey.regimes_beside(border)
-    between = f"on the border between regime {first} and regime {second}"
-    away = f"{cdist(survey.visited, survey.window.nodes[[border]]).min():.2g} lengths"
-    assert _reason(survey, border, True) == f"{between}, {away} from the nearest exposure"
-    inside = int(survey.boundary.argmin())
-    away = f"{cdist(survey.visited, survey.window.nodes[[inside]]).min():.2g} lengths"
-    assert _reason(survey, inside, True) == f"in the largest gap, {away} from the nearest exposure"
-    reasons = [_reason(survey, k, False) for k in (border, inside)]
-    for k, reason, words in zip((border, inside), reasons, (f"; it lies {between}", ""), strict=True):
-        away = f"{cdist(survey.visited, survey.window.nodes[[k]]).min():.2g} lengths"
-        if survey.layers[k] > survey.inclusions[k]:
+    survey = surveyed("new_regimes")._survey()
+    nodes = np.arange(len(survey.window.nodes))
+    for node in (int(survey.confirmation.argmax()), int((survey.confirmation == 0).argmax())):
+        _, reason = _best(survey, nodes == node)
+        away = f"{cdist(survey.visited, survey.window.nodes[[node]]).min():.2g} lengths"
+        if survey.confirmation[node]:
+            assert reason == f"beside the novel spot at {survey.window.text(survey.spots[0])}, to confirm it"
+        elif survey.layers[node] > survey.inclusions[node]:
             assert reason == f"a layer that was not seen yet may lie here, {away} from the nearest exposure"
         else:
-            assert reason == f"nothing was measured within {away} of here yet{words}"
+            assert reason == f"nothing was measured within {away} of here yet"
 
 
 def test_a_raster_of_a_knob_that_goes_down_begins_above():

@@ -53,13 +53,6 @@ def test_confidence_falls_towards_the_boundary():
     assert middle[np.abs(drawn.axes["x"] - 10).argmin()] < 0.5
 
 
-def test_the_boundary_term_is_one_half_way_and_nought_at_an_exposure():
-    explorer = knows([[5.0, 5.0], [15.0, 5.0]])
-    assert terms(explorer, 10.0, 5.0)["boundary"] == pytest.approx(1, abs=0.05)
-    assert terms(explorer, 5.0, 5.0)["boundary"] < 0.1
-    assert terms(knows([[5.0, 5.0], [6.0, 5.0]]), 10.0, 5.0)["boundary"] == 0  # one regime has none
-
-
 def test_travel_is_its_share_of_the_beam_time():
     explorer = knows([5.0, 5.0], travel_time=lambda a, b: np.abs(b - a).max(1) / 0.5, exposure_s=30.0)
     assert terms(explorer, 15.0, 5.0)["travel"] == pytest.approx(20 / 50)
@@ -97,7 +90,7 @@ def test_the_empty_radius_is_the_distance_to_the_nearest_exposure():
 def test_terms_are_finite_and_chances_are_chances(points, x):
     found = terms(knows(points), x, 5.0)
     assert all(np.isfinite(found[term]) and found[term] >= 0 for term in Explorer.terms)
-    assert all(found[term] <= 1 + 1e-6 for term in ("unexplored", "boundary", "layer", "travel", "missed"))
+    assert all(found[term] <= 1 + 1e-6 for term in ("unexplored", "layer", "travel", "missed"))
 
 
 @pytest.mark.parametrize(
@@ -123,38 +116,9 @@ def test_neighbours_agree_with_all_distances(dose_limit):
     nearest = apart[: len(survey.window.nodes)]
     assert survey.nearest == pytest.approx(nearest.min(1), rel=1e-12)
     near = 1 / np.stack([nearest[:, halves(visited) == k].min(1) for k in (0, 1)])
-    assert survey.chances == pytest.approx(near / near.sum(0), rel=1e-12)
+    sure = (near / near.sum(0)).max(0) * np.exp(-survey.gain)
+    assert survey.map.confidence == pytest.approx(survey.window.image(sure), rel=1e-12)
     assert not len(survey.may_measure(np.empty((0, 2))))
-
-
-def test_a_hole_of_a_path_is_measured_from_its_middle_until_it_is_filled():
-    positions = [[x, 5.0] for x in (*np.arange(0, 6, 0.5), *np.arange(14, 19, 0.5))]
-    without, explorer = knows(positions), knows(positions)
-    explorer.holes = [("x", 5.5, 14.0)]
-    way, reasons = [], []
-    for i in range(5):
-        (suggestion,) = explorer.suggest(1)
-        way.append(suggestion["x"])
-        reasons.append(suggestion["reason"])
-        explorer.ingest([{"_id": f"new {i}", **{n: suggestion[n] for n in "xy"}, "embedding": [suggestion["x"], 0.0]}])
-        explorer.withdraw(suggestion["_id"])
-    assert way[0] == pytest.approx(9.75, abs=0.4)
-    assert reasons[0] == "to fill a gap: nothing was measured at x between 5.5 and 14"
-    quarters = sorted(x for x in way[1:] if 5.5 < x < 14)[:1] + sorted(x for x in way[1:] if 5.5 < x < 14)[-1:]
-    assert quarters == pytest.approx([7.6, 11.9], abs=0.6)
-    explorer.holes = []
-    assert "to fill a gap" not in explorer.suggest(1)[0]["reason"]
-    assert "to fill a gap" not in without.suggest(1)[0]["reason"]
-
-
-def test_the_end_of_a_hole_counts_in_the_units_of_its_knob():
-    knobs = {"x": Knob(range=(0, 20), unit="mm", length=1.0), "t": Knob(range=(300, 400), unit="K", length=20.0)}
-    explorer = Explorer({"x": (0, 20), "t": (300, 400)}, knobs=knobs, labeler=halves)
-    explorer.ingest([{"_id": str(t), "x": 5.0, "t": t, "embedding": [t, 0.0]} for t in (300.0, 310.0, 390.0, 400.0)])
-    explorer.holes = [("t", 310.0, 390.0)]
-    (suggestion,) = explorer.suggest(1)
-    assert suggestion["t"] == pytest.approx(350, abs=8)
-    assert suggestion["reason"].endswith("nothing was measured at t between 310 and 390 K")
 
 
 def test_the_map_along_some_knobs_is_that_at_the_place_of_the_others():

@@ -1,4 +1,4 @@
-"""Regimes of exposures, how they are joined over age, and when they are settled."""
+"""Regimes of exposures, and when they are settled."""
 
 import numpy as np
 import pytest
@@ -11,8 +11,6 @@ from ainerd.steering._trials import (
     BACK,
     Stability,
     chance_new,
-    join_aged,
-    nearest_pairs,
     rand_index,
     regimes_at,
     verdict,
@@ -49,49 +47,6 @@ def test_the_order_does_not_matter(seed):
     assert adjusted_rand_score(regimes_at(2.0, z)[order], regimes_at(2.0, z[order])) == 1
 
 
-def aged(seed, truth, age_s, decades=2.0):
-    """Regimes that drift by `decades` times the noise in a decade of age, each along its own direction."""
-    along = np.roll(np.eye(E), 4, axis=0)
-    return drawn(seed, truth, 3) + decades * NOISE * along[truth] * np.log10(age_s)[:, None]
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_regime_that_ages_stays_one_and_two_stay_two(seed):
-    age_s, truth = 60.0 * np.arange(10, 70), np.random.default_rng(seed).integers(0, 2, 60)
-    z = aged(seed, truth, age_s)
-    pieces = regimes_at(NOISE, z)
-    assert len(set(pieces)) > 2
-    labels = join_aged(NOISE, pieces, z, age_s)
-    assert adjusted_rand_score(truth, labels) > 0.95 > adjusted_rand_score(truth, pieces)
-    assert set(labels) <= set(pieces)
-
-
-def test_without_ages_and_among_the_unassigned_nothing_is_joined():
-    age_s, truth = 60.0 * np.arange(1, 61), np.zeros(60, dtype=int)
-    z = aged(0, truth, age_s)
-    pieces = regimes_at(NOISE, z)
-    for unknown in ([np.nan] * 60, [60.0] * 60, [0.0, *age_s[1:]]):
-        assert np.array_equal(join_aged(NOISE, pieces, z, unknown), pieces)
-    pieces[::7] = -1
-    assert np.array_equal(join_aged(NOISE, pieces, z, age_s) < 0, pieces < 0)
-
-
-def test_the_joined_regime_is_called_as_its_latest_exposure():
-    z = np.zeros((6, E), np.float32)
-    labels = join_aged(1.0, np.array([4, 4, 2, 7, 2, 7]), z, 1.0 + np.arange(6))
-    assert set(labels) == {7}
-
-
-@pytest.mark.parametrize("sizes", [(40, 70), (3, 200), (1, 2), (200, 1)])
-def test_the_nearest_pairs_of_many_are_those_of_all(sizes):
-    rng = np.random.default_rng(0)
-    one, other = (rng.normal(size=n) for n in sizes)
-    of_all, of_neighbours = nearest_pairs(one, other), nearest_pairs(one, other, many=0)
-    assert len(of_all[0]) == min(5, one.size * other.size)
-    for a, b in zip(of_all, of_neighbours, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 # whether they are settled
 
 
@@ -110,14 +65,14 @@ def followed(labels, first=1):
 def test_a_region_that_may_be_missed_comes_first():
     stop, why = verdict(0.31, 0.8, "0.9", Stability(), failed=0)
     assert not stop
-    assert why == "a region of radius 0.8 may still be unseen, with a chance of 31 %; at 5 % the search is complete"
+    assert why == "a region of radius 0.8 could still hide in 31 % of the sample; at 5 % the search is complete"
 
 
 def test_it_waits_until_the_regimes_were_followed():
     short = followed([0] * BACK)
     stop, why = verdict(0.0, 1.0, "0.9", short, 0)
     assert not stop
-    assert why.endswith("with a chance of 0 %, but the regimes must first stay the same over 8 exposures")
+    assert why.endswith("hide in only 0 % of the sample, but the regimes must first stay the same over 8 exposures")
     assert verdict(0.0, 1.0, "0.9", followed([0] * (BACK + 1)), 0)[0]
 
 
@@ -161,9 +116,7 @@ def test_fewer_exposures_than_before_are_followed_anew():
 def test_the_reason_gives_the_coverage(labels, failed, words):
     stop, why = verdict(0.04, 0.5, "0.9", followed(labels), failed)
     assert stop and words in why
-    assert why.startswith(
-        "a region of radius 0.5 may still be unseen, with a chance of 4 %, but none of radius 0.9 or more;"
-    )
+    assert why.startswith("a region of radius 0.5 could hide in only 4 % of the sample, and nowhere one of radius 0.9;")
 
 
 @settings(deadline=None)
@@ -180,23 +133,6 @@ def test_the_chance_of_a_new_regime_is_the_share_of_new_ones_among_such_p_values
     for low, high in ((1e-4, 1e-3), (1e-3, 0.01), (0.01, 0.1), (0.5, 1.0)):
         some = (low < p) & (p < high)
         assert chance_new(p[some]).mean() == pytest.approx(is_new[some].mean(), rel=0.06)
-
-
-def test_groups_whose_nearest_pairs_in_age_are_alike_are_joined():
-    """Two groups are one if five pairs nearest in the logarithm of age differ by the noise or less on average."""
-    age = np.array([1.0, 2, 4, 8, 16, 32.0])
-    labels = np.array([0, 0, 0, 1, 1, 1])
-    for x, joined in ((1.0, True), (1.01, False)):
-        z = np.array([[0.0], [0], [0], [x], [x], [x]], np.float32)
-        assert (len(set(join_aged(1.0, labels, z, age))) == 1) is joined
-    # of the nine pairs those of 4 and 8, then 2 and 8, 4 and 16, then two of 1 and 8, 2 and 16, 4 and 32 count
-    z = np.array([[50.0], [0], [0], [1], [1], [50]], np.float32)
-    distances = [1, 1, 1, 49, 1]
-    mean = np.mean(distances)
-    assert len(set(join_aged(mean + 0.01, labels, z, age))) == 1 < len(set(join_aged(mean - 0.01, labels, z, age)))
-    three = np.array([0, 1, 2, 0, 1, 2])  # the nearest two are joined first, and then compared with the third
-    z = np.array([[0.0], [0.9], [1.9], [0], [0.9], [1.9]], np.float32)
-    assert join_aged(1.0, three, z, age).tolist() in ([1, 1, 2, 1, 1, 2], [2] * 6)
 
 
 def test_the_labels_of_eight_exposures_back_are_compared():

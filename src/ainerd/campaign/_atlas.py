@@ -115,10 +115,6 @@ class Atlas:
         if self._follow(current):
             self._refit()
 
-    def holes(self) -> list[tuple[str, float, float]]:
-        """Return the holes beside paths that lie along an actuator: its name, and both ends."""
-        return [(x.covariate, *x.between) for x in self.structure.breaks if x.is_hole and x.covariate in self._names]
-
     @property
     def labels(self) -> set[int]:
         """Regimes that have results."""

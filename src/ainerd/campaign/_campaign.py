@@ -140,7 +140,7 @@ class Campaign:
             self.exposures = ExposureChoice(book.options, window, smallest, steering.beam_size, book)
         self.reference = SteeringReference(self.claims, self.explorer)
         self._partners = Partners(store, names, steering.partners)
-        self._proposals = Proposals(self._history, self.explorer, self.atlas, self._partners, self.exposures)
+        self._proposals = Proposals(self._history, self.explorer, self._partners, self.exposures)
         self._results = Results(
             store, steering, self._history, self.atlas, self.explorer, self.reference, self.exposures,
             technique.embedding_size, own.ask,

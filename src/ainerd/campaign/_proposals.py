@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from bluesky_adaptive.protocols import ID_KEY
 
-from ainerd.campaign._atlas import Atlas
 from ainerd.campaign._exposures import ExposureChoice
 from ainerd.campaign._history import History
 from ainerd.campaign._optimizer import OtherOptimizer
@@ -26,8 +25,6 @@ class Proposals:
     ----------
     history : History
     explorer : Explorer or OtherOptimizer
-    atlas : Atlas
-        The holes of its paths are filled.
     partners : Partners
     exposures : ExposureChoice or None
         With it each suggestion gets frame time, number of frames and transmission.
@@ -37,11 +34,10 @@ class Proposals:
         self,
         history: History,
         explorer: Explorer | OtherOptimizer,
-        atlas: Atlas,
         partners: Partners,
         exposures: ExposureChoice | None,
     ) -> None:
-        self._history, self._explorer, self._atlas, self._partners = history, explorer, atlas, partners
+        self._history, self._explorer, self._partners = history, explorer, partners
         self._exposures = exposures
 
     def ready(self) -> Ready:
@@ -116,9 +112,7 @@ class Proposals:
         self.expect()
 
     def _chosen(self, n: int) -> list[dict[str, Any]]:
-        """Return new suggestions, which regard paths and other techniques, with exposures if these are chosen."""
-        self._explorer.paths = [path.regimes for path in self._atlas.structure.paths]
-        self._explorer.holes = self._atlas.holes()
+        """Return new suggestions, which regard other techniques, with exposures if these are chosen."""
         self._explorer.candidates = self._partners.candidates
         return self._explorer.suggest(n) if self._exposures is None else [self._exposed() for _ in range(n)]
 

@@ -139,7 +139,6 @@ class Results:
                     "embedding": np.full(self._size, np.nan, np.float32) if z is None else z,
                     "novelty_p": p,
                     "novel": novel,
-                    "age_s": outcome.readings.get(self._steering.age),
                 }
                 points.append(point)
         return points

@@ -34,7 +34,7 @@ class Candidate:
 
 
 class Explorer(Windowed):
-    """Suggests the next positions: those with the most expected new regimes per unit of beam time.
+    """Suggests the next positions: those with the most expected new regimes for their beam time.
 
     A bluesky-adaptive 1.0 `Optimizer`, also `CanRegisterSuggestions`, `TrialFaultAware` and
     `SupportsStoppingCriteria`. Positions in arrays are in the units of the knobs here, and in lengths in a `Survey`.
@@ -52,8 +52,7 @@ class Explorer(Windowed):
         Maps embeddings (n, e) to regimes (n,), -1 unassigned. Without it regimes are groups of embeddings that differ
         by no more than `noise`; without both, exposures have no regimes.
     noise : float, optional
-        99th percentile of the distance between exposures of one regime, from the calibrated bank. With it, and where
-        ages are known, two regimes of the labeler are joined if they are one regime at different ages.
+        99th percentile of the distance between exposures of one regime, from the calibrated bank.
     travel_time : callable, optional
         Seconds from one position to others, ``travel_time(a, b)`` with a (d,) and b (n, d), without the knobs that have
         a cost. Without it, travel across the widest bound counts as one exposure, if no knob has a cost.
@@ -92,7 +91,7 @@ class Explorer(Windowed):
     """
 
     takes_back = True
-    terms: ClassVar = ("unexplored", "empty_radius", "boundary", "layer", "novel_neighbour", "travel", "missed")
+    terms: ClassVar = ("unexplored", "empty_radius", "layer", "novel_neighbour", "travel", "missed")
 
     def __init__(
         self,
@@ -157,11 +156,10 @@ class Explorer(Windowed):
             =================== ====================================================================
             ``unexplored``      chance that a hidden region is hit here for the first time
             ``empty_radius``    distance to the nearest exposure, in the actuators' unit, or in lengths
-            ``boundary``        how evenly it lies between two regimes, 0 to 1
             ``layer``           chance of an unseen layer of a new regime
-            ``novel_neighbour`` chance that it confirms a novel exposure nearby
+            ``novel_neighbour`` chance that it shows again what was novel nearby, to the agent or to another technique
             ``travel``          share of the beam time of this exposure that is travel
-            ``missed``          chance that a region of the smallest radius is missed up to here, as in `should_stop`
+            ``missed``          share of the sample in which a region of the smallest radius could still hide
             =================== ====================================================================
 
         Raises
@@ -181,10 +179,9 @@ class Explorer(Windowed):
         Parameters
         ----------
         points : sequence of mapping
-            ``_id``, ``embedding`` (e,), and if known ``novelty_p``, ``novel`` (the verdict) and ``age_s``, the age of
-            the sample in s. The position is known from the suggestion, or given under the actuators' names. An
-            embedding of NaN is a failed exposure: its position only counts as visited. A point replaces that of the
-            same ``_id``.
+            ``_id``, ``embedding`` (e,), and if known ``novelty_p`` and ``novel``, the verdict. The position is known
+            from the suggestion, or given under the actuators' names. An embedding of NaN is a failed exposure: its
+            position only counts as visited. A point replaces that of the same ``_id``.
 
         Raises
         ------
@@ -259,30 +256,24 @@ class Explorer(Windowed):
 
     def _survey(self, *, pending: bool = True) -> Survey:
         found, regime = self._trials.labelled()
-        kind = regime.copy()
-        for path in self.paths:
-            kind[np.isin(regime, path)] = min(path)
-        unsure, chance = self._trials.unsure(self.window, self._hidden.smallest)
         visited = self.window.position(self._trials.visited(pending=pending))
+        own, own_new = self._trials.unsure(self.window, self._hidden.smallest)
         theirs = self._open_candidates(visited)
+        p = np.array([candidate.p for _, candidate in theirs])
         return Survey(
             hidden=self._hidden,
             visited=visited,
             labelled=self.window.position(found),
             regime=regime,
-            kind=kind,
-            unsure=unsure,
-            chance_new=chance,
-            theirs=np.array([place for place, _ in theirs]).reshape(-1, len(self.names)),
-            theirs_new=chance_new(np.array([candidate.p for _, candidate in theirs])),
-            theirs_by=tuple(candidate.agent for _, candidate in theirs),
+            spots=np.vstack([own, *(place[None] for place, _ in theirs)]),
+            chance=np.append(own_new, chance_new(p)),
+            found_by=(*[""] * len(own), *(candidate.agent for _, candidate in theirs)),
             beam_size=self._beam_size,
             elongation=self._elongation,
             dose_limit=self._dose_limit,
             travel_time=self._travel_time,
             exposure_s=self.exposure_s,
             seed=self._seed,
-            holes=tuple(self._hole(*hole) for hole in self.holes),
         )
 
     def _open_candidates(self, visited: NDArray[np.float64]) -> list[tuple[NDArray[np.float64], Candidate]]:
@@ -294,11 +285,6 @@ class Explorer(Windowed):
             if away > near and window.objection(place) is None and window.onward(place[None], visited)[0]:
                 found.append((place, candidate))
         return found
-
-    def _hole(self, name: str, low: float, high: float) -> tuple[int, float, float]:
-        k, ends = self.names.index(name), np.zeros((2, len(self.names)))
-        ends[:, k] = low, high
-        return k, *self.window.position(ends)[:, k].tolist()
 
     def _propose(
         self,

@@ -3,6 +3,7 @@
 A policy is a function of a `Survey` that returns a position (d,), in lengths, and the reason in a sentence.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 
@@ -10,26 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.knobs import order_of_change
-from ainerd.steering._survey import Survey
+from ainerd.steering._survey import CONFIRM, Survey
 
 Floats = NDArray[np.float64]
 Policy = Callable[[Survey], tuple[Floats, str]]
 
-COVERED = 1e-3  # expected new regimes of the best exposure, below which boundaries are refined
-BOUNDARY = 2.0  # added to the worth of an exposure half way between two regimes: it also locates their boundary
-CONFIRM = 1.0  # worth of a second exposure of a new regime, in new regimes
-HOLE = 1.0  # worth of an exposure in the middle of a hole of a path, in new regimes
-DEEP = 0.5  # of `Survey.in_hole`, from which holes are filled before boundaries are refined
+TOUR = 4  # positions that are planned together
+TRAVEL = 0.5  # of the way to a position counts when it is chosen: the tour through all is shorter than the ways alone
 AHEAD = 16  # exposures at a level over which the change to it is counted
 NO_PLACE = "no position is left: all of it is excluded, at the dose limit, or behind a knob that only goes one way"
 
 
 def new_regimes(survey: Survey) -> tuple[Floats, str]:
-    """Return the position where most new regimes are expected per unit of beam time.
+    """Return the first position of a short tour through those where most new regimes are expected per beam time.
 
-    Positions between two known regimes count more, and so do those that may confirm a novel exposure, and those in
-    the hole of a path. Once the sample is covered, the boundaries between the known regimes are refined.
-    Raises ValueError if no position is left.
+    Up to `TOUR` positions are chosen one after the other, each as if those before had been measured, and the quickest
+    way through them is taken. Positions that may confirm a novel spot count more. Raises ValueError if no position is
+    left.
     """
     return _best(survey, survey.is_open)
 
@@ -44,19 +42,14 @@ def levels(survey: Survey) -> tuple[Floats, str]:
     if not slow:
         raise ValueError("the policy levels needs a knob with a cost, such as settle_s")
     k = survey.window.names.index(slow[0])
-    at = survey.window.nodes[:, k]
-    if not survey.is_open.any():
-        raise ValueError(NO_PLACE)
-    if not len(survey.visited):
-        return _best(survey, survey.is_open)
-    present = survey.window.nodes[survey.window.nearest_node(survey.visited[-1:])[0], k]
-    worth, best, chosen = _worth(survey), -1.0, survey.is_open
-    for level in np.unique(at[survey.is_open]):
+    at, best, chosen = survey.window.nodes[:, k], -1.0, survey.is_open
+    present = at[survey.window.nearest_node(survey.visited[-1:])] if len(survey.visited) else at[:0]
+    for level in np.unique(at[survey.is_open]) if present.size else ():
         here = survey.is_open & (at == level)
-        few = np.sort(worth[here])[-AHEAD:] if level != present else worth[here].max(keepdims=True)
-        seconds = survey.travel_s[here].min() + len(few) * survey.exposure_s
-        if few.sum() / seconds > best:
-            best, chosen = few.sum() / seconds, here
+        few = np.sort(survey.worth[here])[-1 if level == present else -AHEAD :]
+        rate = few.sum() / (survey.travel_s[here].min() + len(few) * survey.exposure_s)
+        if rate > best:
+            best, chosen = rate, here
     return _best(survey, chosen)
 
 
@@ -108,19 +101,35 @@ IN_CELL = 64  # places in a wide cell that are compared
 
 
 def _best(survey: Survey, open_: NDArray[np.bool_]) -> tuple[Floats, str]:
-    """Return the best of these nodes, (m,), and why."""
+    """Return the next of these nodes, (m,), and why."""
     if not open_.any():
         raise ValueError(NO_PLACE)
-    is_led = len(survey.theirs) > 0 or survey.in_hole[survey.is_open].max() >= DEEP
-    covered = bool(survey.gain[survey.is_open].max() < COVERED and not is_led)
-    worth = survey.boundary * survey.nearest + 1e-3 * survey.nearest if covered else _worth(survey)
-    rates = np.where(open_, worth / (survey.exposure_s + survey.travel_s), -1.0)
-    ties = np.random.default_rng(survey.seed).random(len(rates))
-    best = int(np.argmax(rates * (1 + 1e-6 * ties)))
-    if (led := _lead(survey, best)) is not None:
-        spot, reason = led
-        return survey.window.nodes[best] if spot is None else _at_or_beside(survey, spot, open_), reason
-    return _in_cell(survey, best), _reason(survey, best, covered)
+    nodes, ahead, tour = survey.window.nodes, survey, list[int]()
+    seconds = survey.exposure_s + TRAVEL * survey.travel_s
+    ties = 1 + 1e-6 * np.random.default_rng(survey.seed).random(len(nodes))
+    for _ in range(TOUR - (len(survey.visited) - 1) % TOUR if len(survey.visited) else 1):
+        if (left := open_ & ahead.is_open).any():
+            tour.append(int(np.where(left, ahead.worth * ties / seconds, -1.0).argmax()))
+            ahead = ahead.then(nodes[tour[-1]])
+    node = tour[_first(survey, nodes[tour])]
+    spot = int(np.linalg.norm(survey.spots - nodes[node], axis=1).argmin()) if survey.confirmation[node] else None
+    if spot is None or CONFIRM * survey.confirmation[node] <= survey.gain[node]:
+        return _in_cell(survey, node), _reason(survey, node)
+    at = survey.window.text(survey.spots[spot])
+    if not (agent := survey.found_by[spot]):
+        return nodes[node], f"beside the novel spot at {at}, to confirm it"
+    return _at_or_beside(survey, survey.spots[spot], open_), f"{agent} found something novel at {at}"
+
+
+def _first(survey: Survey, places: Floats) -> int:
+    """Return the first of some places (k, d) on the quickest way through all of them; no knob turns back."""
+    starts = [survey.visited[-1] if len(survey.visited) else None, *places]
+    legs = np.array([survey.travel_to(places, start) for start in starts])  # (k + 1, k), in s
+    for leg, start in zip(legs[1:], places, strict=True):
+        leg[~survey.window.onward(places, start[None])] = np.inf
+    orders = np.array([*itertools.permutations(range(len(places)))])
+    seconds = legs[0, orders[:, 0]] + legs[orders[:, :-1] + 1, orders[:, 1:]].sum(1)
+    return int(orders[seconds.argmin(), 0])
 
 
 def _in_cell(survey: Survey, node: int) -> Floats:
@@ -138,37 +147,7 @@ def _in_cell(survey: Survey, node: int) -> Floats:
 
     places = at + cell * (qmc.Sobol(len(at), seed=survey.seed).random(IN_CELL) - 0.5)
     places = places[survey.may_measure(places) & ~window.skips(places, survey.visited)]
-    if not len(places):
-        return at
-    return np.asarray(places[survey.places.query(places)[0].argmax()])
-
-
-def _worth(survey: Survey) -> Floats:
-    """Return the expected new regimes at each node, (m,), more at borders, near novel exposures and in holes."""
-    worth = survey.gain * (1 + BOUNDARY * survey.boundary)
-    worth = worth + CONFIRM * (survey.confirmation + survey.novel_to_others)
-    return np.asarray(worth + HOLE * survey.in_hole)
-
-
-def _lead(survey: Survey, node: int) -> tuple[Floats | None, str] | None:
-    """Return the spot that leads to a node, if there is one, and the reason; None if unseen regimes are worth more."""
-    worths = {
-        "hole": HOLE * survey.in_hole[node],
-        "confirm": CONFIRM * survey.confirmation[node],
-        "elsewhere": CONFIRM * survey.novel_to_others[node],
-    }
-    lead = max(worths, key=lambda name: worths[name])
-    if worths[lead] <= survey.gain[node]:
-        return None
-    at, text = survey.window.nodes[node], survey.window.text
-    match lead:
-        case "hole":
-            hole = next((k, low, high) for k, low, high in survey.holes if low < at[k] < high)
-            return None, f"to fill a gap: {survey.window.hole(hole)}"
-        case "confirm":
-            return None, f"beside the novel spot at {text(_nearest(survey.unsure, at))}, to confirm it"
-    k = int(np.linalg.norm(survey.theirs - at, axis=1).argmin())
-    return survey.theirs[k], f"{survey.theirs_by[k]} found something novel at {text(survey.theirs[k])}"
+    return np.asarray(places[survey.places.query(places)[0].argmax()]) if len(places) else at
 
 
 def _at_or_beside(survey: Survey, spot: Floats, open_: NDArray[np.bool_]) -> Floats:
@@ -182,31 +161,20 @@ def _at_or_beside(survey: Survey, spot: Floats, open_: NDArray[np.bool_]) -> Flo
     is_open = survey.may_measure(spot[None])[0] and not window.skips(spot[None], survey.visited)[0]
     if is_open and window.objection(spot) is None and (window.nodes[open_][:, k] == level).all(1).any():
         return spot
-    return _nearest(window.nodes[open_], spot)
+    nodes = window.nodes[open_]
+    return np.asarray(nodes[np.linalg.norm(nodes - spot, axis=1).argmin()])
 
 
-def _reason(survey: Survey, node: int, covered: bool) -> str:
+def _reason(survey: Survey, node: int) -> str:
     if not len(survey.visited):
         return "the first point: a region of unknown size is most likely hit here"
-    between = ""
-    if survey.boundary[node] > 0.5:
-        first, second = survey.regimes_beside(node)
-        between = f"on the border between regime {first} and regime {second}"
     nearest = float(survey.places.query(survey.window.nodes[node])[0])
     if new := survey.window.on_new_sample(survey.window.nodes[node], nearest):
         return f"nothing was measured at {new} yet"
     radius = survey.window.length(nearest)
-    if covered:
-        return f"{between or 'in the largest gap'}, {radius} from the nearest exposure"
     if survey.layers[node] > survey.inclusions[node]:
         return f"a layer that was not seen yet may lie here, {radius} from the nearest exposure"
-    empty = f"nothing was measured within {radius} of here yet"
-    return f"{empty}; it lies {between}" if between else empty
-
-
-def _nearest(spots: Floats, position: Floats) -> Floats:
-    """Return the nearest of spots (n, d) to a position (d,)."""
-    return np.asarray(spots[np.linalg.norm(spots - position, axis=1).argmin()])
+    return f"nothing was measured within {radius} of here yet"
 
 
 def _first_open(survey: Survey, blocks: Iterator[Floats], reason: str) -> tuple[Floats, str]:

@@ -1,7 +1,7 @@
 """The state of knowledge when the next position is chosen, as fields on the nodes of the window."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,26 +15,23 @@ from ainerd.steering._window import Window
 
 Floats = NDArray[np.float64]
 
-PRIOR = np.array([1.0, 0.5])  # expected regimes: of inclusions inside the limits, of inclusions anywhere
+INSIDE, ANYWHERE = 1.0, 0.5  # expected regimes of inclusions inside the limits, and of inclusions anywhere
 LAYERS = 0.2  # expected regimes that lie along one of the limits
 THINNEST, THICKEST = 0.125, 2.0  # of such layers, in units of the smallest feature
+CONFIRM = 0.3  # price of a second exposure of a novel spot, in new regimes
 WIDEST = 0.35  # radius of the largest inclusion, in units of the window's width
 
 
 @dataclass(frozen=True)
 class Hidden:
-    """Chances of regions in a window that no exposure has hit: inclusions, and layers along a limit.
+    """Expected regimes in a window that no exposure has hit: inclusions, and layers along a limit.
 
     An inclusion is a disc whose centre c is uniform and whose radius r is log-uniform on [r_lo, r_hi] with the
     cumulative F. After exposures at distance D(c) or more it is still unhit if r < D(c), and an exposure at x then hits
     it if r > |x - c|. There are two populations: discs anywhere, and discs that lie inside the limits, r < E(c), with E
     the distance to the nearest limit:
 
-        uncovered(x) = sum_c [F(min(D, E)) - F(|x - c|)]+ / sum_c F(E)        (inside; without E anywhere)
-
-    The rate of a population is its expected number of regimes on a sample. It has a gamma prior, which is updated with
-    the regimes found and the share covered: (prior + found) / (1 + share covered). Thus it is inferred from the data
-    whether inclusions lie inside the limits.
+        hit(x) = rate * sum_c [F(min(D, E)) - F(|x - c|)]+ / sum_c F(E)        (inside; without E anywhere)
     """
 
     window: Window
@@ -52,40 +49,18 @@ class Hidden:
         node, centre = np.nonzero(below < 1)
         return centre, below[node, centre], np.searchsorted(node, np.arange(len(below)))
 
-    @cached_property
-    def _unseen(self) -> Floats:
-        """Result of `uncovered` before the first exposure, (2, m)."""
-        return self.uncovered(np.full(len(self.window.nodes), np.inf))[0]
+    def inclusions(self, nearest: Floats) -> Floats:
+        """Return the expected number of inclusions that an exposure at each node is the first to hit, (m,).
 
-    def uncovered(self, nearest: Floats) -> tuple[Floats, Floats]:
-        """Return the chance that an exposure at a node is the first to hit a given inclusion, (2, m).
-
-        The rows are inclusions inside the limits and anywhere. The second array, (2,), is the chance that no exposure
-        has hit it yet. `nearest` (m,) is the distance of each node to the nearest exposure.
+        `nearest` (m,) is the distance of each node to the nearest exposure.
         """
-        hit, unhit = np.zeros((2, len(nearest))), np.zeros(2)
         centre, below, begins = self._pairs
-        for i, most in enumerate((self.window.edge, np.full(len(nearest), np.inf))):
-            now, prior = self.radius_below(np.minimum(nearest, most)), self.radius_below(most).sum(dtype=float)
-            if prior:
-                hit[i] = np.add.reduceat(np.maximum(now[centre] - below, 0), begins) / prior
-                unhit[i] = now.sum(dtype=float) / prior
-        return hit, unhit
-
-    def rates(self, unhit: Floats, found: list[Floats]) -> Floats:
-        """Return the expected number of regimes of the two populations on this sample, (2,).
-
-        `found` are the positions (n, d) of each regime but the most common. A regime that extends beyond the widest
-        inclusion, or closer to a limit than an inclusion inside can, counts for the second population.
-        """
-        share = np.zeros(2)
-        for positions in found:
-            nodes = self.window.nearest_node(positions)
-            weight = PRIOR * self._unseen[:, nodes[self.window.edge[nodes].argmin()]]
-            if np.linalg.norm(np.ptp(positions, axis=0)) > 2 * WIDEST * self.window.width:
-                weight[0] = 0.0
-            share += weight / max(weight.sum(), np.finfo(float).tiny)
-        return (PRIOR + share) / (2 - unhit)
+        hit = np.zeros(len(nearest))
+        for rate, most in ((INSIDE, self.window.edge), (ANYWHERE, np.full(len(nearest), np.inf))):
+            if of_all := self.radius_below(most).sum(dtype=float):
+                now = self.radius_below(np.minimum(nearest, most))
+                hit += rate / of_all * np.add.reduceat(np.maximum(now[centre] - below, 0), begins)
+        return hit
 
     def layers(self, positions: Floats) -> Floats:
         """Return the expected number of new regimes along the limits that an exposure at each node would hit, (m,).
@@ -224,19 +199,15 @@ class Survey:
     visited: Floats  # (n, d), measured, failed, or to be measured; in order
     labelled: Floats  # (l, d), of the exposures that have a regime
     regime: NDArray[np.int64]  # (l,), its number
-    kind: NDArray[np.int64]  # (l,), the same with one number for all regimes of a path
-    unsure: Floats  # (u, d), of the novel exposures that no other confirms or refutes
-    chance_new: Floats  # (u,), that they show a new regime
-    theirs: Floats  # (t, d), novel to other techniques, and not measured with this one
-    theirs_new: Floats  # (t,), chance that they show a new regime
-    theirs_by: tuple[str, ...]  # agents that found them
+    spots: Floats  # (s, d), novel and alone: own exposures that wait for a second one, and places of other techniques
+    chance: Floats  # (s,), that they show a new regime
+    found_by: tuple[str, ...]  # (s,), agents of other techniques that found them; empty for own exposures
     beam_size: float
     elongation: float  # of the smallest region
     dose_limit: int  # most exposures of a spot of the size of the beam
     travel_time: TravelTime  # seconds from (d,) to (n, d), in the units of the knobs
     exposure_s: float
     seed: int
-    holes: tuple[tuple[int, float, float], ...] = ()  # in paths: number of the knob, and the ends of the hole
 
     @property
     def window(self) -> Window:
@@ -267,35 +238,9 @@ class Survey:
         return np.asarray(self.places.query(self.window.nodes)[0])
 
     @cached_property
-    def kinds(self) -> NDArray[np.int64]:
-        """Numbers of the k known kinds."""
-        return np.unique(self.kind)
-
-    @cached_property
-    def label(self) -> NDArray[np.int64]:
-        """Kind of each of `labelled`, 0 … k - 1."""
-        return np.searchsorted(self.kinds, self.kind)
-
-    @cached_property
-    def chances(self) -> Floats:
-        """Chance of each known kind, (k, m)."""
-        return self._chances(self.kind)
-
-    @cached_property
-    def boundary(self) -> Floats:
-        """Twice the chance that the nearest of two kinds is wrong, 0 … 1: 1 is half way between them."""
-        if len(self.kinds) < 2:
-            return np.zeros(len(self.window.nodes))
-        first = np.partition(self.chances, -2, axis=0)[-2:]
-        return np.asarray(2 * first[0] / first.sum(0))
-
-    @cached_property
     def inclusions(self) -> Floats:
         """Expected new regimes from hidden inclusions and from layers along the limits."""
-        hit, unhit = self.hidden.uncovered(self.nearest)
-        commonest = np.bincount(self.label, minlength=1).argmax()
-        rarer = [self.labelled[self.label == k] for k in range(len(self.kinds)) if k != commonest]
-        return self.hidden.rates(unhit, rarer) @ hit + self.hidden.layers(self.visited)
+        return self.hidden.inclusions(self.nearest) + self.hidden.layers(self.visited)
 
     @cached_property
     def layers(self) -> Floats:
@@ -305,30 +250,20 @@ class Survey:
     @cached_property
     def gain(self) -> Floats:
         """Expected number of new regimes."""
-        belief, chance = self._layered
-        return (1 - belief) * self.inclusions + belief * chance
+        return (1 - self._layered[0]) * self.inclusions + self.layers
 
     @cached_property
     def confirmation(self) -> Floats:
-        """Chance that an exposure shows again the regime of a novel one that is not confirmed."""
-        return self._reached(self.unsure, self.chance_new)
+        """Chance that an exposure shows again what is novel at one of the spots."""
+        if not len(self.spots):
+            return np.zeros(len(self.window.nodes))
+        reaches = 1 - self.hidden.radius_below(cdist(self.spots, self.window.nodes))
+        return np.asarray((self.chance[:, None] * reaches).max(0))
 
     @cached_property
-    def novel_to_others(self) -> Floats:
-        """Chance that an exposure confirms, with this technique, a position that is novel to another technique."""
-        return self._reached(self.theirs, self.theirs_new)
-
-    @cached_property
-    def in_hole(self) -> Floats:
-        """Distance of each node to visited positions along the knob of a hole, in half widths of the hole, 0 to 1."""
-        depth = np.zeros(len(self.window.nodes))
-        for k, low, high in self.holes:
-            known = np.sort([low, high, *self.visited[:, k]])
-            x = self.window.nodes[:, k]
-            after = np.clip(np.searchsorted(known, x), 1, len(known) - 1)
-            away = np.minimum(np.abs(x - known[after - 1]), np.abs(known[after] - x))
-            depth = np.maximum(depth, np.where((x > low) & (x < high), 2 * away / (high - low), 0.0))
-        return depth
+    def worth(self) -> Floats:
+        """Expected new regimes, and the confirmation of novel spots at its price."""
+        return self.gain + CONFIRM * self.confirmation
 
     @cached_property
     def travel_s(self) -> Floats:
@@ -347,13 +282,19 @@ class Survey:
         unexplored = -np.expm1(-self.gain)
         regime, sure = np.full(len(window.nodes), -1), np.zeros(len(window.nodes))
         if self.regime.size:
-            chances = self._chances(self.regime)
-            regime, sure = np.unique(self.regime)[chances.argmax(0)], chances.max(0)
+            known = np.unique(self.regime)
+            trees = [cKDTree(self.labelled[self.regime == k]) for k in known]
+            nearness = 1 / np.maximum([tree.query(window.nodes)[0] for tree in trees], 1e-9)
+            regime, sure = known[nearness.argmax(0)], nearness.max(0) / nearness.sum(0)
         fields = [window.image(field) for field in (regime, sure * (1 - unexplored), unexplored)]
         return SampleMap(window.grid, *fields)
 
+    def then(self, position: Floats) -> "Survey":
+        """Return the survey after an exposure at a position (d,) that shows no new regime."""
+        return replace(self, visited=np.vstack([self.visited, position]))
+
     def terms(self, position: Floats) -> dict[str, float]:
-        """Return the terms of `Explorer.suggest` at a position (d,) that are fields."""
+        """Return the terms of `Explorer.suggest` at a position (d,)."""
         node = self.window.nearest_node(position[None])[0]
         empty = np.linalg.norm(self.visited - position, axis=1).min(
             initial=np.linalg.norm(np.ptp(self.window.nodes, 0))
@@ -362,42 +303,26 @@ class Survey:
         return {
             "unexplored": float(-np.expm1(-self.inclusions[node])),
             "empty_radius": float(empty),
-            "boundary": float(self.boundary[node]),
             "layer": float(self.layers[node]),
             "novel_neighbour": float(self.confirmation[node]),
             "travel": travel / (travel + self.exposure_s),
             "missed": self.missed,
         }
 
-    def travel_to(self, positions: Floats) -> Floats:
-        """Return the seconds to positions (n, d) from the last visited one."""
-        if not len(self.visited):
+    def travel_to(self, positions: Floats, start: Floats | None = None) -> Floats:
+        """Return the seconds to positions (n, d) from `start` (d,), by default the last visited one."""
+        if start is None and not len(self.visited):
             return np.zeros(len(positions))
-        here, there = self.window.coordinates(self.visited[-1]), self.window.coordinates(positions)
-        seconds = np.asarray(self.travel_time(here, there), dtype=float)
+        here = self.window.coordinates(self.visited[-1] if start is None else start)
+        seconds = np.asarray(self.travel_time(here, self.window.coordinates(positions)), dtype=float)
         if seconds.shape != (len(positions),) or not (seconds >= 0).all():
             raise ValueError(f"travel_time must give seconds ({len(positions)},), none negative, got {seconds!r}")
         return seconds
 
-    def _reached(self, spots: Floats, chance: Floats) -> Floats:
-        """Return the chance that each node belongs to the region of one of some spots (n, d) that counts, (m,)."""
-        if not len(spots):
-            return np.zeros(len(self.window.nodes))
-        reaches = 1 - self.hidden.radius_below(cdist(spots, self.window.nodes))
-        return np.asarray((chance[:, None] * reaches).max(0))
-
-    def regimes_beside(self, node: int) -> list[int]:
-        """Return the regimes of the nearest exposures of the two likeliest kinds at a node, the likeliest first."""
-        apart = np.linalg.norm(self.labelled - self.window.nodes[node], axis=1)
-        likeliest = np.argsort(self.chances[:, node])[:-3:-1]
-        return [int(self.regime[np.where(self.label == k, apart, np.inf).argmin()]) for k in likeliest]
-
-    def _chances(self, number: NDArray[np.int64]) -> Floats:
-        """Return the chance of each regime `number` at each node: inverse to the distance to its nearest exposure."""
-        places = [cKDTree(self.labelled[number == k]) for k in np.unique(number)]
-        nearness = 1 / np.maximum([each.query(self.window.nodes)[0] for each in places], 1e-9)
-        return np.asarray(nearness / nearness.sum(0))
-
     @cached_property
     def _layered(self) -> tuple[float, Floats]:
-        return layered(self.window, self.labelled, self.label)
+        """What `layered` returns; a position without a regime counts as one of the regime nearest to it."""
+        if not len(self.labelled):
+            return 0.0, np.zeros(len(self.window.nodes))
+        nearest = cKDTree(self.labelled).query(self.visited)[1]
+        return layered(self.window, self.visited, np.unique(self.regime, return_inverse=True)[1][nearest])

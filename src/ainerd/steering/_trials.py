@@ -10,7 +10,7 @@ from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import ArrayLike, NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial import cKDTree
-from scipy.spatial.distance import cdist, pdist
+from scipy.spatial.distance import pdist
 
 from ainerd.steering._window import Window
 from ainerd.technique import is_novel
@@ -79,10 +79,6 @@ class RowsById:
         self._columns[name][:] = values
 
 
-MANY = 10**6  # pairs, up to which all are compared
-PAIRS = 5  # pairs nearest in age whose mean distance decides whether two groups are one
-
-
 def regimes_at(noise: float, embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
     """Group embeddings (n, e) that do not differ by more than the noise, (n,), numbered by first appearance.
 
@@ -94,59 +90,6 @@ def regimes_at(noise: float, embeddings: NDArray[np.float32]) -> NDArray[np.int6
     groups = fcluster(linkage(pdist(embeddings), "average"), noise, "distance")
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     return first.argsort().argsort()[inverse]
-
-
-def join_aged(
-    noise: float, labels: NDArray[np.int64], embeddings: NDArray[np.float32], age_s: Sequence[float]
-) -> NDArray[np.int64]:
-    """Join regimes that are one regime at different ages, so that ageing is not mistaken for a border in space.
-
-    A regime that ages leaves a trail of embeddings that is cut into several groups. Its groups are similar where they
-    meet in age; two regimes differ at any age. Therefore two groups are joined if their `PAIRS` pairs of exposures
-    nearest in the logarithm of age are, on average, within `noise` of each other. The joined regime keeps the label of
-    its latest exposure. Negative labels stay, and nothing is joined unless all ages (s) are known and positive.
-    """
-    age, labels = np.asarray(age_s, dtype=float), labels.copy()
-    names = list(np.unique(labels[labels >= 0]))
-    if len(names) < 2 or not (age > 0).all() or np.ptp(age) == 0:
-        return labels
-    fold = np.log(age)
-
-    def apart(a: int, b: int) -> float:
-        one, other = np.flatnonzero(labels == a), np.flatnonzero(labels == b)
-        i, j = nearest_pairs(fold[one], fold[other])
-        return float(cdist(embeddings[one[i]], embeddings[other[j]]).diagonal().mean())
-
-    between = {(a, b): apart(a, b) for i, a in enumerate(names) for b in names[:i]}
-    while between and between[nearest := min(between, key=lambda pair: between[pair])] <= noise:
-        joined = np.isin(labels, nearest)
-        kept = int(labels[joined][-1])
-        labels[joined] = kept
-        gone = nearest[0] if kept == nearest[1] else nearest[1]
-        between = {pair: d for pair, d in between.items() if gone not in pair}
-        between |= {pair: apart(*pair) for pair in between if kept in pair}
-    return labels
-
-
-def nearest_pairs(
-    one: NDArray[np.float64], other: NDArray[np.float64], many: int = MANY
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return indices (m,) into two sets of numbers of the m <= `PAIRS` nearest pairs, the nearest first.
-
-    With more than `many` pairs only the neighbours of each number are compared; the nearest pairs are among them.
-    """
-    if one.size * other.size <= many:
-        apart = np.abs(one[:, None] - other)
-        i, j = np.unravel_index(np.argsort(apart, axis=None, kind="stable")[:PAIRS], apart.shape)
-        return i, j
-    order = np.argsort(other, kind="stable")
-    beside = np.searchsorted(other[order], one)[:, None] + np.arange(-PAIRS, PAIRS)
-    is_there = (beside >= 0) & (beside < other.size)
-    neighbour = order[np.clip(beside, 0, other.size - 1)]
-    apart = np.where(is_there, np.abs(one[:, None] - other[neighbour]), np.inf)
-    nearest = np.argsort(apart, axis=None, kind="stable")[: min(PAIRS, int(is_there.sum()))]
-    i, k = np.unravel_index(nearest, apart.shape)
-    return i, neighbour[i, k]
 
 
 BACK = 8  # exposures over which the regimes must not change
@@ -202,18 +145,19 @@ def rand_index(then: Sequence[int], now: Sequence[int]) -> float:
 def verdict(missed: float, radius: str, surely: str, stability: Stability, failed: int) -> tuple[bool, str]:
     """Return whether to stop, and why or why not, in a sentence.
 
-    `missed` is the chance that a region of `radius`, a length in words, was missed; none of `surely` or more was.
+    A region of `radius`, a length in words, was missed with the chance `missed`: with its centre in that share of the
+    sample no exposure hits it. None of the radius `surely` or more was missed.
     """
-    chance = f"a region of radius {radius} may still be unseen, with a chance of {100 * missed:.3g} %"
+    share, hidden = f"{math.ceil(100 * missed)} % of the sample", f"a region of radius {radius} could"
     if missed > RISK:
-        return False, f"{chance}; at {100 * RISK:.0f} % the search is complete"
+        return False, f"{hidden} still hide in {share}; at {100 * RISK:.0f} % the search is complete"
     objection = stability.objection()
     if objection:
-        return False, f"{chance}, but {objection}"
+        return False, f"{hidden} hide in only {share}, but {objection}"
     n = stability.n_regimes
     settled = f"{number_of(n, 'regime')}, unchanged over the last {BACK} exposures" if n else "no regimes were named"
     unknown = f"; {number_of(failed, 'position')} failed: no regime is known there" if failed else ""
-    return True, f"{chance}, but none of radius {surely} or more; {settled}{unknown}"
+    return True, f"{hidden} hide in only {share}, and nowhere one of radius {surely}; {settled}{unknown}"
 
 
 Labeler = Callable[[NDArray[np.float32]], NDArray[np.int64]]
@@ -236,7 +180,6 @@ _PENDING: Mapping[str, NDArray[Any]] = {
     "failed": np.zeros(1, bool),
     "p": np.full(1, np.nan),
     "novel": np.zeros(1, bool),
-    "age_s": np.full(1, np.nan),
     "label": np.full(1, -1),
 }
 
@@ -374,7 +317,6 @@ class Trials:
             "failed": np.logical_not(is_measured),
             "p": p,
             "novel": np.array([claim if x is None else bool(x) for x, claim in zip(verdicts, claimed, strict=True)]),
-            "age_s": np.array([np.nan if (age := point.get("age_s")) is None else float(age) for point in points]),
             "label": np.full(len(points), -1),
         }
 
@@ -406,8 +348,6 @@ class Trials:
                 )
         elif self._noise is not None:
             labels = regimes_at(self._noise, z)
-        if self._noise is not None:
-            labels = join_aged(self._noise, labels, z, self._rows["age_s"][is_measured])
         label = self._rows["label"].copy()
         label[is_measured] = labels
         self._rows.give("label", label)

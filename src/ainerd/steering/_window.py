@@ -151,12 +151,6 @@ class Window:
         """Return a position (d,) in words."""
         return place(self.named(position), self.units)
 
-    def hole(self, hole: tuple[int, float, float]) -> str:
-        """Return a hole, which is the number of a knob and two ends in lengths, in words."""
-        k, *ends = hole
-        low, high = (f"{x * self.scale[k]:.4g}" for x in ends)
-        return f"nothing was measured at {self.names[k]} between {low} and {high} {self.units[self.names[k]]}".rstrip()
-
     def length(self, x: float) -> str:
         """Return a length in words."""
         return f"{x:.2g} lengths" if self.has_lengths else f"{x:.2g} {self._unit}".rstrip()
@@ -233,11 +227,7 @@ class Windowed:
     takes_back : bool
         Whether it can withdraw a suggestion and choose again.
     exposure_s : float
-        Length of an exposure; may be set once one was measured. This and the following may be ignored.
-    paths : sequence of tuple of int
-        The regimes of each path, between which no boundary is mapped; may be set.
-    holes : sequence of (str, float, float)
-        Holes of paths: the part of a knob, from and to, in which nothing was measured; may be set.
+        Length of an exposure; may be set once one was measured. This and the next may be ignored.
     candidates : sequence of Candidate
         Positions that are novel to other techniques; may be set.
     """
@@ -245,8 +235,6 @@ class Windowed:
     window: Window
     takes_back: ClassVar[bool] = False
     exposure_s: float = 1.0
-    paths: Sequence[tuple[int, ...]] = ()
-    holes: Sequence[tuple[str, float, float]] = ()
     candidates: Sequence["Candidate"] = ()
 
     @property

@@ -1,0 +1,342 @@
+"""What each term of the choice of positions is worth: policies with and without it, on the same hidden maps.
+
+Written apart from `ainerd.steering`, compiled, and with the true regimes as labels, so that a choice takes a tenth of a
+millisecond. A map has the luck of p-values of `studies._hidden_maps`; on maps of `studies._foreign_maps` the bank does
+not hold any regime but the most common on every second map. The terms that the agent does not use are only here.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import permutations
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from studies import _hidden_maps as square
+from studies._foreign_maps import KINDS, foreign_map
+from studies._hidden_maps import EXPOSURES, MISSED, RHO, SMALLEST
+from studies._tools import Case, Row, bootstrap
+
+Floats = NDArray[np.float64]
+
+SIDE = 40  # nodes along each side
+LOW, HIGH = 0.6 * SMALLEST, 0.35  # radii of inclusions
+THIN, THICK = 0.125 * SMALLEST, 2 * SMALLEST  # layers along a limit
+REACH = int(np.ceil(HIGH * SIDE))
+BESIDE = 0.4 / SIDE  # nodes nearer to an exposure are taken
+SCRAMBLES = 16  # of Sobol's sequence
+
+
+class Policy(NamedTuple):
+    """Weights of the terms of a policy; a term with the weight 0 is left out."""
+
+    inside: float = 1.0  # expected inclusions inside the limits
+    learned: float = 0.0  # whether the expected numbers of inclusions follow from what was found
+    limits: float = 0.2  # expected layers along a limit
+    layers: float = 1.0  # belief in layers, in units of the agent's
+    boundary: float = 0.0  # added to the worth half way between two regimes
+    confirm: float = 0.3  # price of a second exposure of a novel regime
+    travel: float = 0.5  # weight of the travel when a position is chosen
+    tour: float = 4.0  # positions that are planned together
+
+
+COVER = Policy(inside=0, limits=0, layers=0, confirm=0, tour=1)
+WHOLE = Policy()
+POLICIES = {
+    "coverage": COVER,
+    "coverage + inside the limits": COVER._replace(inside=1),
+    "coverage + along the limits": COVER._replace(limits=0.2),
+    "coverage + layers": COVER._replace(layers=1),
+    "coverage + boundary": COVER._replace(boundary=2),
+    "coverage + tour": COVER._replace(tour=4),
+    "whole": WHOLE,
+    "whole - inside the limits": WHOLE._replace(inside=0),
+    "whole - along the limits": WHOLE._replace(limits=0),
+    "whole - layers": WHOLE._replace(layers=0),
+    "whole - confirmation": WHOLE._replace(confirm=0),
+    "whole - tour": WHOLE._replace(tour=1),
+    "whole, all travel": WHOLE._replace(travel=1),
+    "whole, confirmation 1": WHOLE._replace(confirm=1),
+    "whole + boundary": WHOLE._replace(boundary=2),
+    "whole + learned numbers": WHOLE._replace(learned=1),
+    "before": Policy(learned=1, boundary=2, confirm=1, travel=1, tour=1),
+}
+
+
+@njit(cache=True)
+def _share(x, low, high):
+    return 0.0 if x <= low else 1.0 if x >= high else np.log(x / low) / np.log(high / low)
+
+
+@njit(cache=True)
+def _node(m):
+    return (m // SIDE + 0.5) / SIDE, (m % SIDE + 0.5) / SIDE
+
+
+@njit(cache=True)
+def _edge(x, y):
+    return min(min(x, 1 - x), min(y, 1 - y))
+
+
+@njit(cache=True)
+def _cover(hit, unhit, whole, m, before, after, by_cell):
+    """Subtract what an exposure at the distance `after` from the centre m, and none before it, takes from `hit`."""
+    i, j = m // SIDE, m % SIDE
+    for q in range(2):
+        most = _edge(*_node(m)) if q == 0 else 9.0
+        a, b = _share(min(before, most), LOW, HIGH), _share(min(after, most), LOW, HIGH)
+        if b >= a:
+            continue
+        unhit[q] -= (a - b) / whole[q]
+        for k in range(max(i - REACH, 0), min(i + REACH + 1, SIDE)):
+            for n in range(max(j - REACH, 0), min(j + REACH + 1, SIDE)):
+                f = by_cell[abs(k - i), abs(n - j)]
+                if f < a:
+                    hit[q, k * SIDE + n] -= (a - max(f, b)) / whole[q]
+
+
+@njit(cache=True)
+def _visit(x, y, apart, hit, unhit, whole, walls, by_cell):
+    for m in range(SIDE * SIDE):
+        u, v = _node(m)
+        d = np.hypot(u - x, v - y)
+        if d < apart[m]:
+            _cover(hit, unhit, whole, m, apart[m], d, by_cell)
+            apart[m] = d
+    for q, d in enumerate((x, y, 1 - x, 1 - y)):
+        walls[q] = min(walls[q], d)
+
+
+@njit(cache=True)
+def _layered(way, regime, known):
+    """Return the belief in layers, and the chance of a new layer at each node."""
+    exceptions, chance, rate = np.zeros(24), np.zeros(SIDE * SIDE), known + 1.0
+    for j in range(24):
+        along = way[:, 0] * np.cos(np.pi * j / 24) + way[:, 1] * np.sin(np.pi * j / 24)
+        order = np.argsort(along)
+        exceptions[j] = np.count_nonzero(np.diff(regime[order])) - (known - 1)
+    share = np.exp(-2 * (exceptions - exceptions.min()))
+    share /= share.sum()
+    for j in np.flatnonzero(share > 0.01):
+        ux, uy = np.cos(np.pi * j / 24), np.sin(np.pi * j / 24)
+        along = way[:, 0] * ux + way[:, 1] * uy
+        order = np.argsort(along)
+        x, label = along[order], regime[order]
+        for m in range(SIDE * SIDE):
+            at = _node(m)[0] * ux + _node(m)[1] * uy
+            k = np.searchsorted(x, at)
+            left = 1.0 if k == 0 else 1 - np.exp(-rate * (at - x[k - 1]))
+            right = 1.0 if k == len(x) else 1 - np.exp(-rate * (x[k] - at))
+            new = left * right
+            if 0 < k < len(x) and label[k - 1] != label[k]:
+                new /= max(1 - np.exp(-rate * (x[k] - x[k - 1])), 1e-6)
+            chance[m] += share[j] * 0.5 * new
+    return 0.65 * np.exp(-2 * exceptions.min()), chance
+
+
+@njit(cache=True)
+def _learned(way, regime, count, unseen, unhit):
+    """Return the expected numbers of inclusions inside the limits and anywhere, after what was found."""
+    found = np.zeros(2)
+    for k in np.flatnonzero(count > 0):
+        if k == count.argmax():
+            continue
+        mine = way[regime == k]
+        edges = np.array([_edge(x, y) for x, y in mine])
+        x, y = mine[edges.argmin()]
+        weight = unseen[:, min(int(x * SIDE), SIDE - 1) * SIDE + min(int(y * SIDE), SIDE - 1)] * np.array([1.0, 0.5])
+        if np.hypot(np.ptp(mine[:, 0]), np.ptp(mine[:, 1])) > 2 * HIGH:
+            weight[0] = 0.0
+        found += weight / weight.sum()
+    return (np.array([1.0, 0.5]) + found) / (2 - unhit)
+
+
+@njit(cache=True)
+def _worth(policy, hit, unhit, unseen, walls, way, regime, count, chance):
+    """Return the worth of an exposure at each node."""
+    known, expected = np.count_nonzero(count), np.array([policy.inside, 0.5])
+    if policy.learned > 0:
+        expected = _learned(way, regime, count, unseen, unhit) * np.array([min(policy.inside, 1.0), 1.0])
+    worth = expected[0] * hit[0] + expected[1] * hit[1]
+    if policy.limits > 0:
+        for m in range(SIDE * SIDE):
+            x, y = _node(m)
+            for q, d in enumerate((x, y, 1 - x, 1 - y)):
+                worth[m] += policy.limits / 4 * max(_share(walls[q], THIN, THICK) - _share(d, THIN, THICK), 0.0)
+    if policy.layers > 0 and known > 1:
+        belief, new = _layered(way, regime, known)
+        worth = (1 - belief) * worth + belief * new
+    if policy.boundary > 0 and known > 1:
+        for m in range(SIDE * SIDE):
+            x, y = _node(m)
+            near = np.zeros(len(count))
+            for i in range(len(way)):
+                near[regime[i]] = max(near[regime[i]], 1 / max(np.hypot(x - way[i, 0], y - way[i, 1]), 1e-9))
+            first = near.max()
+            near[near.argmax()] = 0.0
+            worth[m] *= 1 + policy.boundary * 2 * near.max() / (first + near.max())
+    return worth + policy.confirm * chance
+
+
+@njit(cache=True)
+def _alone(way, regime, count, p):
+    """Return the chance that an exposure at each node confirms a novel one that stands alone."""
+    chance = np.zeros(SIDE * SIDE)
+    for i in range(len(way)):
+        near = np.hypot(way[:, 0] - way[i, 0], way[:, 1] - way[i, 1]) <= SMALLEST
+        if p[i] > 0.05 or count[regime[i]] > 1 or np.count_nonzero(near) > 1:
+            continue
+        odds = 0.05 * max(p[i], 1e-300) ** -0.8
+        for m in range(SIDE * SIDE):
+            x, y = _node(m)
+            reaches = 1 - _share(np.hypot(x - way[i, 0], y - way[i, 1]), LOW, HIGH)
+            chance[m] = max(chance[m], odds / (1 + odds) * reaches)
+    return chance
+
+
+@njit(cache=True)
+def _explore(regions, large, start, p, policy, unseen, whole, by_cell, orders):
+    """Return exposures and beam time until all large regimes were seen, and exposures until each was seen twice."""
+    n_nodes, ties = SIDE * SIDE, 1 + 1e-6 * np.random.random(SIDE * SIDE)
+    way, regime = np.zeros((EXPOSURES + 8, 2)), np.zeros(EXPOSURES + 8, np.int64)
+    count, found_p = np.zeros(len(large), np.int64), np.ones(EXPOSURES + 8)
+    apart, hit, unhit, walls = np.full(n_nodes, 9.0), unseen.copy(), np.ones(2), np.full(4, 9.0)
+    seen, seen_s, spent, n = MISSED, -1.0, 0.0, 0
+    x, y = start
+    while True:
+        if n:
+            spent += RHO * np.hypot(x - way[n - 1, 0], y - way[n - 1, 1])
+        way[n] = x, y
+        k = regions[min(int(y * len(regions)), len(regions) - 1), min(int(x * len(regions)), len(regions) - 1)]
+        regime[n], found_p[n] = k, p[k, n]
+        count[k] += 1
+        n, spent = n + 1, spent + 1
+        if seen == MISSED and (count[large] > 0).all():
+            seen, seen_s = n, spent
+        if (count[large] > 1).all():
+            return seen, seen_s, n
+        if n == EXPOSURES:
+            return seen, seen_s if seen < MISSED else spent * MISSED / n, MISSED
+        _visit(x, y, apart, hit, unhit, whole, walls, by_cell)
+        chance = np.zeros(n_nodes)
+        if policy.confirm > 0:
+            chance = _alone(way[:n], regime[:n], count, found_p[:n])
+        size = int(policy.tour) - (n - 1) % int(policy.tour)
+        far, left, share, sides = apart.copy(), hit.copy(), unhit.copy(), walls.copy()
+        for q in range(size):
+            worth = _worth(policy, left, share, unseen, sides, way[: n + q], regime[: n + q], count, chance)
+            best, rate = 0, -1.0
+            for m in range(n_nodes):
+                u, v = _node(m)
+                r = worth[m] * ties[m] / (1 + policy.travel * RHO * np.hypot(u - x, v - y))
+                if far[m] > BESIDE and r > rate:
+                    best, rate = m, r
+            u, v = _node(best)
+            nearest = ((way[:n, 0] - u) ** 2 + (way[:n, 1] - v) ** 2).argmin()
+            way[n + q], regime[n + q] = (u, v), regime[nearest]
+            _visit(u, v, far, left, share, whole, sides, by_cell)
+        quickest, first = 9e9, 0
+        for order in orders[size - 1]:
+            length, a, b = 0.0, x, y
+            for q in order[:size]:
+                length += np.hypot(way[n + q, 0] - a, way[n + q, 1] - b)
+                a, b = way[n + q]
+            if length < quickest:
+                quickest, first = length, order[0]
+        x, y = way[n + first]
+
+
+def _start() -> tuple[Floats, Floats, Floats, NDArray[np.int64]]:
+    """Return chances to hit before the first exposure (2, m), their sums, F by distance in cells, and orders."""
+    x = np.hypot(*np.meshgrid(*[np.arange(REACH + 1) / SIDE] * 2))
+    by_cell = np.clip(np.log(np.maximum(x, 1e-9) / LOW) / np.log(HIGH / LOW), 0, 1)
+    nodes = np.array([_node(m) for m in range(SIDE * SIDE)])
+    most = np.array([[_share(_edge(x, y), LOW, HIGH) for x, y in nodes], np.ones(len(nodes))])
+    cells = np.round(np.abs(nodes[:, None] - nodes) * SIDE).astype(int)
+    near = (cells <= REACH).all(2)
+    below = np.where(near, by_cell[tuple(np.minimum(cells, REACH).transpose(2, 0, 1))], 1.0)
+    unseen = np.array([np.maximum(each[:, None] - below, 0).sum(0) / each.sum() for each in most])
+    longest = int(max(policy.tour for policy in POLICIES.values()))
+    orders = np.zeros((longest, len(list(permutations(range(longest)))), longest), dtype=np.int64)
+    for size in range(1, longest + 1):
+        each = list(permutations(range(size)))
+        orders[size - 1, :, :size] = [each[i % len(each)] for i in range(orders.shape[1])]
+    return unseen, most.sum(1), by_cell, orders
+
+
+def cases(each: int) -> list[Case]:
+    """Return the cases, `each` of every kind of map, the kinds in turns."""
+    groups = {"map": len(square.GENERATORS), "other": len(square.OTHERS), "foreign": len(KINDS)}
+    return [(group, turn * n + k) for turn in range(each) for group, n in groups.items() for k in range(n)]
+
+
+def on_map(seed: int, case: Case) -> Row:
+    """Return the scores of Sobol's sequence and of all policies on one map."""
+    group, i = case
+    if group == "foreign":
+        kind, regions = foreign_map(i, seed)
+        rng = np.random.default_rng([seed, i, 31])
+        start, luck, common = rng.uniform(0.02, 0.98, 2), rng.random(EXPOSURES), np.bincount(regions.ravel()).argmax()
+        new = np.arange(regions.max() + 1) != common if i // len(KINDS) % 2 else np.zeros(regions.max() + 1, bool)
+    else:
+        hidden = square.hidden_map(i, seed, others=group == "other")
+        kind, regions, start, luck = hidden.kind, hidden.regions, hidden.start, hidden.luck
+        new = np.arange(hidden.n_regimes) == (-1 if hidden.unknown is None else hidden.unknown)
+    large = np.flatnonzero(np.bincount(regions.ravel()) / regions.size >= np.pi * SMALLEST**2)
+    p = np.where(new[:, None], luck ** (1 / square.SHAPE), luck)
+    sobol = [_along(regions, large, way) for way in square.sequences(start, SCRAMBLES).values()]
+    scores = {"Sobol": np.mean(sobol, axis=0).tolist()}
+    for name, policy in POLICIES.items():
+        _seeded(0)
+        scores[name] = [float(x) for x in _explore(regions, _is(large, new), start, p, policy, *_START)]
+    return {"group": group, "kind": kind, "scores": scores}
+
+
+@njit(cache=True)
+def _seeded(seed):
+    np.random.seed(seed)
+
+
+def _is(large: NDArray[np.int64], new: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.isin(np.arange(len(new)), large)
+
+
+def _along(regions: NDArray[np.int64], large: NDArray[np.int64], way: Floats) -> tuple[float, float, float]:
+    """Return what `_explore` returns, along a way (n, 2)."""
+    column, row = np.clip((way * len(regions)).astype(int), 0, len(regions) - 1).T
+    places = [np.flatnonzero(regions[row, column] == k) for k in large]
+    once, twice = (max(int(x[t]) + 1 if len(x) > t else MISSED for x in places) for t in (0, 1))
+    steps = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(way, axis=0), axis=1)))
+    travel = steps[once - 1] if once < MISSED else steps[-1] * MISSED / len(way)
+    return once, once + RHO * travel, twice
+
+
+def table(rows: Sequence[Row]) -> Iterator[Row]:
+    """Yield each policy's scores over Sobol's, and its exposures over those of the whole, with intervals."""
+    score = {name: np.array([row["scores"][name] for row in rows]) for name in ("Sobol", *POLICIES)}
+    for name in POLICIES:
+        row: Row = {"policy": name, "n": len(rows)}
+        for k, what in enumerate(("exposures", "beam time", "twice")):
+            row[what] = _ratio(score[name][:, k], score["Sobol"][:, k])
+        row["exposures / whole"] = _ratio(score[name][:, 0], score["whole"][:, 0])
+        row["beam time / whole"] = _ratio(score[name][:, 1], score["whole"][:, 1])
+        yield row
+
+
+def by_kind(rows: Sequence[Row]) -> Iterator[Row]:
+    """Yield the exposures of each policy over those of Sobol's sequence on each kind of map."""
+    kinds = dict.fromkeys((row["group"], row["kind"]) for row in rows)
+    for group, kind in kinds:
+        some = [row["scores"] for row in rows if (row["group"], row["kind"]) == (group, kind)]
+        score = {name: np.array([each[name][0] for each in some]) for name in ("Sobol", *POLICIES)}
+        whole = {"group": group, "kind": kind, "n": len(some), "whole": _ratio(score["whole"], score["Sobol"])}
+        yield whole | {name: score[name].mean() / score["Sobol"].mean() for name in POLICIES if name != "whole"}
+
+
+def _ratio(one: Floats, other: Floats) -> str:
+    low, high = bootstrap(np.divide, one, other)
+    return f"{one.mean() / other.mean():.3f} [{low:.3f}, {high:.3f}]"
+
+
+_START = _start()
