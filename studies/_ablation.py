@@ -196,9 +196,9 @@ def _alone(way, regime, count, p):
 
 
 @njit(cache=True)
-def _explore(regions, large, start, p, policy, unseen, whole, by_cell, orders):
+def _explore(regions, large, start, p, policy, ties, unseen, whole, by_cell, orders):
     """Return exposures and beam time until all large regimes were seen, and exposures until each was seen twice."""
-    n_nodes, ties = SIDE * SIDE, 1 + 1e-6 * np.random.random(SIDE * SIDE)
+    n_nodes = SIDE * SIDE
     way, regime = np.zeros((EXPOSURES + 8, 2)), np.zeros(EXPOSURES + 8, np.int64)
     count, found_p = np.zeros(len(large), np.int64), np.ones(EXPOSURES + 8)
     apart, hit, unhit, walls = np.full(n_nodes, 9.0), unseen.copy(), np.ones(2), np.full(4, 9.0)
@@ -287,19 +287,11 @@ def on_map(seed: int, case: Case) -> Row:
     p = np.where(new[:, None], luck ** (1 / square.SHAPE), luck)
     sobol = [_along(regions, large, way) for way in square.sequences(start, SCRAMBLES).values()]
     scores = {"Sobol": np.mean(sobol, axis=0).tolist()}
-    for name, policy in POLICIES.items():
-        _seeded(0)
-        scores[name] = [float(x) for x in _explore(regions, _is(large, new), start, p, policy, *_START)]
+    is_large, ties = np.isin(np.arange(len(new)), large), 1 + 1e-6 * np.random.default_rng(i).random(SIDE**2)
+    for name, policy in POLICIES.items():  # of floats, so that it is compiled once
+        of = Policy(*map(float, policy))
+        scores[name] = [float(x) for x in _explore(regions, is_large, start, p, of, ties, *_START)]
     return {"group": group, "kind": kind, "scores": scores}
-
-
-@njit(cache=True)
-def _seeded(seed):
-    np.random.seed(seed)
-
-
-def _is(large: NDArray[np.int64], new: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return np.isin(np.arange(len(new)), large)
 
 
 def _along(regions: NDArray[np.int64], large: NDArray[np.int64], way: Floats) -> tuple[float, float, float]:
