@@ -35,31 +35,23 @@ class Policy(NamedTuple):
     learned: float = 0.0  # whether the expected numbers of inclusions follow from what was found
     limits: float = 0.2  # expected layers along a limit
     layers: float = 1.0  # belief in layers, in units of the agent's
-    boundary: float = 0.0  # added to the worth half way between two regimes
+    boundary: float = 2.0  # added to the worth half way between two regimes
     confirm: float = 0.3  # price of a second exposure of a novel regime
     travel: float = 0.5  # weight of the travel when a position is chosen
-    tour: float = 1.0  # positions that are planned together
+    tour: float = 4.0  # positions that are planned together
 
 
-COVER = Policy(inside=0, limits=0, layers=0, confirm=0)
+COVER = Policy(inside=0, limits=0, layers=0, boundary=0, confirm=0, tour=1)
 WHOLE = Policy()
 POLICIES = {
     "coverage": COVER,
-    "coverage + inside the limits": COVER._replace(inside=1),
-    "coverage + along the limits": COVER._replace(limits=0.2),
-    "coverage + layers": COVER._replace(layers=1),
-    "coverage + boundary": COVER._replace(boundary=2),
     "whole": WHOLE,
     "whole - inside the limits": WHOLE._replace(inside=0),
-    "whole - along the limits": WHOLE._replace(limits=0),
-    "whole - layers": WHOLE._replace(layers=0),
+    "whole - boundary": WHOLE._replace(boundary=0),
+    "whole - tour": WHOLE._replace(tour=1),
     "whole - confirmation": WHOLE._replace(confirm=0),
-    "whole, confirmation 1": WHOLE._replace(confirm=1),
     "whole, all travel": WHOLE._replace(travel=1),
-    "whole + tour of 4": WHOLE._replace(tour=4),
-    "whole + boundary": WHOLE._replace(boundary=2),
-    "whole + learned numbers": WHOLE._replace(learned=1),
-    "before": Policy(learned=1, boundary=2, confirm=1, travel=1),
+    "before": Policy(learned=1, boundary=2, confirm=1, travel=1, tour=1),
 }
 
 
