@@ -45,12 +45,21 @@ COVER = Policy(inside=0, limits=0, layers=0, boundary=0, confirm=0, tour=1)
 WHOLE = Policy()
 POLICIES = {
     "coverage": COVER,
+    "coverage + inside the limits": COVER._replace(inside=1),
+    "coverage + along the limits": COVER._replace(limits=0.2),
+    "coverage + layers": COVER._replace(layers=1),
+    "coverage + boundary": COVER._replace(boundary=2),
+    "coverage + tour": COVER._replace(tour=4),
     "whole": WHOLE,
     "whole - inside the limits": WHOLE._replace(inside=0),
-    "whole - boundary": WHOLE._replace(boundary=0),
-    "whole - tour": WHOLE._replace(tour=1),
+    "whole - along the limits": WHOLE._replace(limits=0),
+    "whole - layers": WHOLE._replace(layers=0),
     "whole - confirmation": WHOLE._replace(confirm=0),
+    "whole - tour": WHOLE._replace(tour=1),
     "whole, all travel": WHOLE._replace(travel=1),
+    "whole, confirmation 1": WHOLE._replace(confirm=1),
+    "whole - boundary": WHOLE._replace(boundary=0),
+    "whole + learned numbers": WHOLE._replace(learned=1),
     "before": Policy(learned=1, boundary=2, confirm=1, travel=1, tour=1),
 }
 

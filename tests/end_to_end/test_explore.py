@@ -128,7 +128,7 @@ def test_the_raw_runs_are_in_tiled(explored):
 def test_outcomes_are_recorded_by_the_optimize_run(explored):
     events = [doc["data"] for name, doc in explored.documents if name == "event" and "novelty_p" in doc["data"]]
     assert len(events) == 2
-    assert {"sample_x", "sample_y", "reason", "unexplored", "novel_neighbour", "travel"} <= set(events[0])
+    assert {"sample_x", "sample_y", "reason", "unexplored", "boundary", "novel_neighbour", "travel"} <= set(events[0])
 
 
 def test_the_log_reads_like_sentences(explored):

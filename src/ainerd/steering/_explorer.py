@@ -91,7 +91,7 @@ class Explorer(Windowed):
     """
 
     takes_back = True
-    terms: ClassVar = ("unexplored", "empty_radius", "layer", "novel_neighbour", "travel", "missed")
+    terms: ClassVar = ("unexplored", "empty_radius", "boundary", "layer", "novel_neighbour", "travel", "missed")
 
     def __init__(
         self,
@@ -156,6 +156,7 @@ class Explorer(Windowed):
             =================== ====================================================================
             ``unexplored``      chance that a hidden region is hit here for the first time
             ``empty_radius``    distance to the nearest exposure, in the actuators' unit, or in lengths
+            ``boundary``        how evenly it lies between two regimes, 0 to 1
             ``layer``           chance of an unseen layer of a new regime
             ``novel_neighbour`` chance that it shows again what was novel nearby, to the agent or to another technique
             ``travel``          share of the beam time of this exposure that is travel

@@ -18,6 +18,7 @@ Policy = Callable[[Survey], tuple[Floats, str]]
 
 TOUR = 4  # positions that are planned together
 TRAVEL = 0.5  # of the way to a position counts when it is chosen: the tour through all is shorter than the ways alone
+HALF_WAY = 0.5  # of `Survey.boundary`, from which the reason names the regimes
 AHEAD = 16  # exposures at a level over which the change to it is counted
 NO_PLACE = "no position is left: all of it is excluded, at the dose limit, or behind a knob that only goes one way"
 
@@ -26,8 +27,8 @@ def new_regimes(survey: Survey) -> tuple[Floats, str]:
     """Return the first position of a short tour through those where most new regimes are expected per beam time.
 
     Up to `TOUR` positions are chosen one after the other, each as if those before had been measured, and the quickest
-    way through them is taken. Positions that may confirm a novel spot count more. Raises ValueError if no position is
-    left.
+    way through them is taken. Positions between two known regimes count more, and so do those that may confirm a
+    novel spot. Raises ValueError if no position is left.
     """
     return _best(survey, survey.is_open)
 
@@ -174,7 +175,11 @@ def _reason(survey: Survey, node: int) -> str:
     radius = survey.window.length(nearest)
     if survey.layers[node] > survey.inclusions[node]:
         return f"a layer that was not seen yet may lie here, {radius} from the nearest exposure"
-    return f"nothing was measured within {radius} of here yet"
+    empty = f"nothing was measured within {radius} of here yet"
+    if survey.boundary[node] <= HALF_WAY:
+        return empty
+    first, second = survey.known[survey.chances[:, node].argsort()[:-3:-1]]
+    return f"{empty}; it lies on the border between regime {first} and regime {second}"
 
 
 def _first_open(survey: Survey, blocks: Iterator[Floats], reason: str) -> tuple[Floats, str]:

@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 INSIDE, ANYWHERE = 1.0, 0.5  # expected regimes of inclusions inside the limits, and of inclusions anywhere
 LAYERS = 0.2  # expected regimes that lie along one of the limits
 THINNEST, THICKEST = 0.125, 2.0  # of such layers, in units of the smallest feature
+BOUNDARY = 2.0  # added to the worth half way between two regimes: such exposures show a known regime again
 CONFIRM = 0.3  # price of a second exposure of a novel spot, in new regimes
 WIDEST = 0.35  # radius of the largest inclusion, in units of the window's width
 
@@ -261,9 +262,29 @@ class Survey:
         return np.asarray((self.chance[:, None] * reaches).max(0))
 
     @cached_property
+    def known(self) -> NDArray[np.int64]:
+        """Numbers of the k known regimes."""
+        return np.unique(self.regime)
+
+    @cached_property
+    def chances(self) -> Floats:
+        """Chance of each known regime, (k, m): inverse to the distance to its nearest exposure."""
+        places = [cKDTree(self.labelled[self.regime == k]) for k in self.known]
+        nearness = 1 / np.maximum([each.query(self.window.nodes)[0] for each in places], 1e-9)
+        return np.asarray(nearness / nearness.sum(0))
+
+    @cached_property
+    def boundary(self) -> Floats:
+        """Twice the chance that the nearest of two regimes is wrong, 0 … 1: 1 is half way between them."""
+        if len(self.known) < 2:
+            return np.zeros(len(self.window.nodes))
+        first = np.partition(self.chances, -2, axis=0)[-2:]
+        return np.asarray(2 * first[0] / first.sum(0))
+
+    @cached_property
     def worth(self) -> Floats:
-        """Expected new regimes, and the confirmation of novel spots at its price."""
-        return self.gain + CONFIRM * self.confirmation
+        """Expected new regimes, more between two known ones, and the confirmation of novel spots at its price."""
+        return self.gain * (1 + BOUNDARY * self.boundary) + CONFIRM * self.confirmation
 
     @cached_property
     def travel_s(self) -> Floats:
@@ -282,10 +303,7 @@ class Survey:
         unexplored = -np.expm1(-self.gain)
         regime, sure = np.full(len(window.nodes), -1), np.zeros(len(window.nodes))
         if self.regime.size:
-            known = np.unique(self.regime)
-            trees = [cKDTree(self.labelled[self.regime == k]) for k in known]
-            nearness = 1 / np.maximum([tree.query(window.nodes)[0] for tree in trees], 1e-9)
-            regime, sure = known[nearness.argmax(0)], nearness.max(0) / nearness.sum(0)
+            regime, sure = self.known[self.chances.argmax(0)], self.chances.max(0)
         fields = [window.image(field) for field in (regime, sure * (1 - unexplored), unexplored)]
         return SampleMap(window.grid, *fields)
 
@@ -303,6 +321,7 @@ class Survey:
         return {
             "unexplored": float(-np.expm1(-self.inclusions[node])),
             "empty_radius": float(empty),
+            "boundary": float(self.boundary[node]),
             "layer": float(self.layers[node]),
             "novel_neighbour": float(self.confirmation[node]),
             "travel": travel / (travel + self.exposure_s),
