@@ -37,11 +37,11 @@ class Policy(NamedTuple):
     layers: float = 1.0  # belief in layers, in units of the agent's
     boundary: float = 2.0  # added to the worth half way between two regimes
     confirm: float = 0.3  # price of a second exposure of a novel regime
-    travel: float = 0.5  # weight of the travel when a position is chosen
-    tour: float = 4.0  # positions that are planned together
+    travel: float = 1.0  # weight of the travel when a position is chosen
+    tour: float = 1.0  # positions that are planned together
 
 
-COVER = Policy(inside=0, limits=0, layers=0, boundary=0, confirm=0, tour=1)
+COVER = Policy(inside=0, limits=0, layers=0, boundary=0, confirm=0)
 WHOLE = Policy()
 POLICIES = {
     "coverage": COVER,
@@ -49,18 +49,17 @@ POLICIES = {
     "coverage + along the limits": COVER._replace(limits=0.2),
     "coverage + layers": COVER._replace(layers=1),
     "coverage + boundary": COVER._replace(boundary=2),
-    "coverage + tour": COVER._replace(tour=4),
     "whole": WHOLE,
     "whole - inside the limits": WHOLE._replace(inside=0),
     "whole - along the limits": WHOLE._replace(limits=0),
     "whole - layers": WHOLE._replace(layers=0),
-    "whole - confirmation": WHOLE._replace(confirm=0),
-    "whole - tour": WHOLE._replace(tour=1),
-    "whole, all travel": WHOLE._replace(travel=1),
-    "whole, confirmation 1": WHOLE._replace(confirm=1),
     "whole - boundary": WHOLE._replace(boundary=0),
+    "whole - confirmation": WHOLE._replace(confirm=0),
+    "whole, confirmation 1": WHOLE._replace(confirm=1),
+    "whole, half of the travel": WHOLE._replace(travel=0.5),
+    "whole + tour of 4": WHOLE._replace(tour=4),
     "whole + learned numbers": WHOLE._replace(learned=1),
-    "before": Policy(learned=1, boundary=2, confirm=1, travel=1, tour=1),
+    "before": WHOLE._replace(learned=1, confirm=1),
 }
 
 

@@ -3,7 +3,6 @@
 A policy is a function of a `Survey` that returns a position (d,), in lengths, and the reason in a sentence.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Iterator
 
@@ -16,19 +15,16 @@ from ainerd.steering._survey import CONFIRM, Survey
 Floats = NDArray[np.float64]
 Policy = Callable[[Survey], tuple[Floats, str]]
 
-TOUR = 4  # positions that are planned together
-TRAVEL = 0.5  # of the way to a position counts when it is chosen: the tour through all is shorter than the ways alone
 HALF_WAY = 0.5  # of `Survey.boundary`, from which the reason names the regimes
 AHEAD = 16  # exposures at a level over which the change to it is counted
 NO_PLACE = "no position is left: all of it is excluded, at the dose limit, or behind a knob that only goes one way"
 
 
 def new_regimes(survey: Survey) -> tuple[Floats, str]:
-    """Return the first position of a short tour through those where most new regimes are expected per beam time.
+    """Return the position where most new regimes are expected for the beam time, that of the travel included.
 
-    Up to `TOUR` positions are chosen one after the other, each as if those before had been measured, and the quickest
-    way through them is taken. Positions between two known regimes count more, and so do those that may confirm a
-    novel spot. Raises ValueError if no position is left.
+    Positions between two known regimes count more, and so do those that may confirm a novel spot. Raises ValueError if
+    no position is left.
     """
     return _best(survey, survey.is_open)
 
@@ -102,17 +98,12 @@ IN_CELL = 64  # places in a wide cell that are compared
 
 
 def _best(survey: Survey, open_: NDArray[np.bool_]) -> tuple[Floats, str]:
-    """Return the next of these nodes, (m,), and why."""
+    """Return the best of these nodes, (m,), and why."""
     if not open_.any():
         raise ValueError(NO_PLACE)
-    nodes, ahead, tour = survey.window.nodes, survey, list[int]()
-    seconds = survey.exposure_s + TRAVEL * survey.travel_s
+    nodes, seconds = survey.window.nodes, survey.exposure_s + survey.travel_s
     ties = 1 + 1e-6 * np.random.default_rng(survey.seed).random(len(nodes))
-    for _ in range(TOUR - (len(survey.visited) - 1) % TOUR if len(survey.visited) else 1):
-        if (left := open_ & ahead.is_open).any():
-            tour.append(int(np.where(left, ahead.worth * ties / seconds, -1.0).argmax()))
-            ahead = ahead.then(nodes[tour[-1]])
-    node = tour[_first(survey, nodes[tour])]
+    node = int(np.where(open_, survey.worth * ties / seconds, -1.0).argmax())
     spot = int(np.linalg.norm(survey.spots - nodes[node], axis=1).argmin()) if survey.confirmation[node] else None
     if spot is None or CONFIRM * survey.confirmation[node] <= survey.gain[node]:
         return _in_cell(survey, node), _reason(survey, node)
@@ -120,17 +111,6 @@ def _best(survey: Survey, open_: NDArray[np.bool_]) -> tuple[Floats, str]:
     if not (agent := survey.found_by[spot]):
         return nodes[node], f"beside the novel spot at {at}, to confirm it"
     return _at_or_beside(survey, survey.spots[spot], open_), f"{agent} found something novel at {at}"
-
-
-def _first(survey: Survey, places: Floats) -> int:
-    """Return the first of some places (k, d) on the quickest way through all of them; no knob turns back."""
-    starts = [survey.visited[-1] if len(survey.visited) else None, *places]
-    legs = np.array([survey.travel_to(places, start) for start in starts])  # (k + 1, k), in s
-    for leg, start in zip(legs[1:], places, strict=True):
-        leg[~survey.window.onward(places, start[None])] = np.inf
-    orders = np.array([*itertools.permutations(range(len(places)))])
-    seconds = legs[0, orders[:, 0]] + legs[orders[:, :-1] + 1, orders[:, 1:]].sum(1)
-    return int(orders[seconds.argmin(), 0])
 
 
 def _in_cell(survey: Survey, node: int) -> Floats:

@@ -1,7 +1,7 @@
 """The state of knowledge when the next position is chosen, as fields on the nodes of the window."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -307,10 +307,6 @@ class Survey:
         fields = [window.image(field) for field in (regime, sure * (1 - unexplored), unexplored)]
         return SampleMap(window.grid, *fields)
 
-    def then(self, position: Floats) -> "Survey":
-        """Return the survey after an exposure at a position (d,) that shows no new regime."""
-        return replace(self, visited=np.vstack([self.visited, position]))
-
     def terms(self, position: Floats) -> dict[str, float]:
         """Return the terms of `Explorer.suggest` at a position (d,)."""
         node = self.window.nearest_node(position[None])[0]
@@ -328,12 +324,12 @@ class Survey:
             "missed": self.missed,
         }
 
-    def travel_to(self, positions: Floats, start: Floats | None = None) -> Floats:
-        """Return the seconds to positions (n, d) from `start` (d,), by default the last visited one."""
-        if start is None and not len(self.visited):
+    def travel_to(self, positions: Floats) -> Floats:
+        """Return the seconds to positions (n, d) from the last visited one."""
+        if not len(self.visited):
             return np.zeros(len(positions))
-        here = self.window.coordinates(self.visited[-1] if start is None else start)
-        seconds = np.asarray(self.travel_time(here, self.window.coordinates(positions)), dtype=float)
+        here, there = self.window.coordinates(self.visited[-1]), self.window.coordinates(positions)
+        seconds = np.asarray(self.travel_time(here, there), dtype=float)
         if seconds.shape != (len(positions),) or not (seconds >= 0).all():
             raise ValueError(f"travel_time must give seconds ({len(positions)},), none negative, got {seconds!r}")
         return seconds
