@@ -141,6 +141,7 @@ def test_a_point_goes_to_the_session_that_is_first_in_tiled(beside, monkeypatch)
     first, second = agent(), agent()
     with monkeypatch.context() as patch:
         patch.setattr(first._campaign._history, "flush", lambda: None)  # Tiled is slow for this one
+        patch.setattr(first._campaign, "look", lambda: False)
         wanted = Add(position={"sample_x": 3.0, "sample_y": 3.0}, id="wanted")
         assert AgentNode(store.container, "rheo_xpcs").send(wanted)
         until(lambda: second._campaign.order.has_answered("wanted") and first._campaign.state.answer("wanted"))

@@ -78,6 +78,17 @@ def test_the_way_is_short():
     assert path("new_regimes") < 0.75 * path("sobol")
 
 
+def test_travel_holds_it_back():
+    def path(**options):
+        explorer = Explorer(BOUNDS, **options)
+        points = [xy(measure(explorer)) for _ in range(30)]
+        return np.linalg.norm(np.diff(points[6:], axis=0), axis=1).sum()
+
+    slow = path(travel_time=lambda a, b: 10 * np.linalg.norm(b - a, axis=1), exposure_s=50.0)
+    fast = path(travel_time=lambda a, b: 0.01 * np.linalg.norm(b - a, axis=1), exposure_s=50.0)
+    assert slow < 0.8 * fast
+
+
 def test_suggestions_of_a_batch_do_not_pile_up():
     batch = Explorer(BOUNDS).suggest(12)
     apart = cdist([xy(s) for s in batch], [xy(s) for s in batch])[np.triu_indices(12, 1)]

@@ -19,7 +19,7 @@ INSIDE, ANYWHERE = 1.0, 0.5  # expected regimes of inclusions inside the limits,
 LAYERS = 0.2  # expected regimes that lie along one of the limits
 THINNEST, THICKEST = 0.125, 2.0  # of such layers, in units of the smallest feature
 BOUNDARY = 2.0  # added to the worth half way between two regimes: such exposures show a known regime again
-CONFIRM = 0.3  # price of a second exposure of a novel spot, in new regimes
+CONFIRM = 1.0  # worth of a second exposure of a novel spot, in new regimes
 WIDEST = 0.35  # radius of the largest inclusion, in units of the window's width
 
 
@@ -283,7 +283,7 @@ class Survey:
 
     @cached_property
     def worth(self) -> Floats:
-        """Expected new regimes, more between two known ones, and the confirmation of novel spots at its price."""
+        """Expected new regimes, more between two known ones, and that novel spots are confirmed."""
         return self.gain * (1 + BOUNDARY * self.boundary) + CONFIRM * self.confirmation
 
     @cached_property
