@@ -9,7 +9,7 @@ from IPython.core.formatters import DisplayFormatter
 from IPython.lib.pretty import pretty
 from tiled.queries import Key
 
-MAY_BE_ZERO = {"plateau", "flow_direction_deg", "anisotropy_direction_deg"}
+MAY_BE_ZERO = {"plateau", "g2_left", "flow_direction_deg", "anisotropy_direction_deg"}
 
 
 @pytest.fixture(scope="module")
