@@ -36,7 +36,7 @@ class Policy(NamedTuple):
     limits: float = 0.2  # expected layers along a limit
     layers: float = 1.0  # belief in layers, in units of the agent's
     boundary: float = 2.0  # added to the worth half way between two regimes
-    confirm: float = 1.0  # worth of a second exposure of a novel regime
+    confirm: float = 0.3  # price of a second exposure of a novel regime
     travel: float = 1.0  # weight of the travel when a position is chosen
     tour: float = 1.0  # positions that are planned together
 
@@ -55,10 +55,11 @@ POLICIES = {
     "whole - layers": WHOLE._replace(layers=0),
     "whole - boundary": WHOLE._replace(boundary=0),
     "whole - confirmation": WHOLE._replace(confirm=0),
-    "whole, confirmation 0.3": WHOLE._replace(confirm=0.3),
+    "whole, confirmation 1": WHOLE._replace(confirm=1),
     "whole, half of the travel": WHOLE._replace(travel=0.5),
     "whole + tour of 4": WHOLE._replace(tour=4),
     "whole + learned numbers": WHOLE._replace(learned=1),
+    "before": WHOLE._replace(learned=1, confirm=1),
 }
 
 
