@@ -307,7 +307,7 @@ def test_numbers_and_arrays_of_a_result(session):
     said = set(rows(section(page, "### Summary numbers")))
     found = set(store.record(key).summary) - of_series - set(beside.readings)
     known = {*_exposure.UNITS, *_numbers.UNITS, *_numbers.TEXTS, "speckle", "no_claim", "nearest_known", "strangest_in"}
-    known |= {"flat_field", "incident", "incident_of", "shortened"}  # of settings that this session has not
+    known |= {"flat_field", "incident", "incident_of", "shortened", "noise_of"}  # of what this session has not
     assert found <= said <= found | known
     node = session["client"]["ainerd/results"][key]
     arrays = rows(section(page, "### Arrays"))

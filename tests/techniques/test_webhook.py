@@ -131,9 +131,9 @@ def test_a_server_that_hangs_delays_nothing(chat, log, monkeypatch):
     for text in "bcdef":
         webhook.post("claim", text)
     webhook.close()
-    assert webhook._thread.is_alive()
+    assert webhook._jobs.is_alive
     chat.opens.set()
-    webhook._thread.join(60)
+    webhook._jobs._thread.join(60)
     assert "".join(message["text"] for _, _, message in chat.got) == "abcd"
     assert log()[0] == "the webhook does not accept messages, they are left out: 3 messages wait"
 
