@@ -390,7 +390,7 @@ class Rheometer(Device):
             self.stress.put(values["shear_stress"])
 
     def measured(self, now: float) -> dict[str, float]:
-        """Return what it measures at a time of the clock."""
+        """Return the readings at a time of the clock."""
         # Noise of the readings, each as in the published record.
         rate, stress = self._shear.rate, self._shear.stress(now)
         if rate:
@@ -448,7 +448,7 @@ class OscillatingRheometer(Rheometer):
         super().shear(rate)
 
     def measured(self, now: float) -> dict[str, float]:
-        """Return what it measures at a time of the clock."""
+        """Return the readings at a time of the clock."""
         oscillation = self._oscillation
         self.strain.put(0.0 if oscillation is None else float(oscillation.strain(now)))
         if oscillation is None:

@@ -80,7 +80,7 @@ def _edge(x, y):
 
 @njit(cache=True)
 def _cover(hit, unhit, whole, m, before, after, by_cell):
-    """Subtract what an exposure at the distance `after` from the centre m, and none before it, takes from `hit`."""
+    """Subtract from `hit` the inclusions with the centre m that an exposure at the distance `after` hits first."""
     i, j = m // SIDE, m % SIDE
     for q in range(2):
         most = _edge(*_node(m)) if q == 0 else 9.0

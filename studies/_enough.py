@@ -32,7 +32,7 @@ def technique() -> RheoXPCS:
 
 
 def on_exposure(seed: int, error: float, case: Case) -> Row:
-    """Return what an exposure at a random place of a sample tells when it is whole, and with looks."""
+    """Return the numbers of an exposure at a random place of a sample, taken whole and with looks."""
     sample, i = case
     rng = np.random.default_rng([seed, SAMPLES.index(sample), i])
     hidden = hidden_sample(sample, seed)

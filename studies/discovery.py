@@ -127,7 +127,7 @@ def dose(campaigns: int = 100_000, samples: int = 16, seed: int = TEST_SEED, wor
 
 @study.part
 def enough(exposures: int = 180, error: float = 0.1, seed: int = TEST_SEED, workers: int = 1) -> None:
-    """Look at exposures of simulated samples, and end those that have said enough; compare with whole ones."""
+    """End exposures of simulated samples early where the rule allows it, and compare them with whole exposures."""
     sources = Path(ainerd_xpcs.technique.__file__).parent, Path(early.__file__)
     run = {"run": digest_of(*sources), "seed": seed, "error": error}
     cases = [(sample, i) for i in range(-(-exposures // len(early.SAMPLES))) for sample in early.SAMPLES]

@@ -200,7 +200,7 @@ class Campaign:
         seals: dict[str, commands.Take | None] = {}
         for each in self.state.waiting:
             if each.taken_by is not None:
-                with suppress(httpx.HTTPError):  # what Tiled does not vouch for now is not approved
+                with suppress(httpx.HTTPError):  # without an answer of Tiled the point is not approved
                     take, back = self._history.sealed(f"verdict-{each.id}"), self._history.sealed(f"back-{each.id}")
                     seals[each.id] = take if isinstance(take, commands.Take) and back is None else None
         return seals

@@ -76,8 +76,8 @@ class Order:
         Read it from any thread: it is never changed, but replaced.
     rules : Rules
     due, urgent : deque of Due
-        Effects of the events in Tiled that this session has to write, in their order. To show a hold is urgent. One
-        thread adds them at the end, the other one takes them from the beginning.
+        Effects of the events in Tiled that this session has to write, in their order. Those that show a hold are
+        urgent. One thread adds effects at the end, the other one takes them from the beginning.
     refused : dict of str to Answer
         By id, the answers to commands of this session whose events Tiled does not accept.
     """
@@ -168,7 +168,7 @@ class Order:
         return None
 
     def _owe(self, number: int, effects: Iterable[Effect], event: Written | None = None) -> None:
-        """Note the effects of an event. The event tells which ones of before its own session has written."""
+        """Note the effects of an event, and forget the earlier ones that its session has written."""
         if event is not None and any(each.session == event.session for _, each in self._open):
             left = [(n, each) for n, each in self._open if each.session != event.session or n > event.written]
             self._open = deque(left, MOST_OPEN)

@@ -222,7 +222,7 @@ def plain_effect(effect: Effect) -> tuple[str, dict[str, Any]]:
 
 
 def effect_of(name: str, values: Mapping[str, Any]) -> Effect:
-    """Return the effect of a name and plain fields; ValueError if there is none."""
+    """Return the effect with this name and these fields. Raises ValueError if the name or a field is unknown."""
     kinds: dict[str, type[Effect]] = {kind.__name__: kind for kind in (Suggest, SetStatus, Line, ShowHold, Reply)}
     try:
         return TypeAdapter(kinds[name]).validate_python(values)

@@ -21,7 +21,7 @@ NO_PLACE = "no position is left: all of it is excluded, at the dose limit, or be
 
 
 def new_regimes(survey: Survey) -> tuple[Floats, str]:
-    """Return the position where most new regimes are expected for the beam time, that of the travel included.
+    """Return the position where most new regimes are expected per second of exposure and travel.
 
     Positions between two known regimes count more, and so do those that may confirm a novel spot. Raises ValueError if
     no position is left.

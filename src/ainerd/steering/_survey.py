@@ -255,7 +255,7 @@ class Survey:
 
     @cached_property
     def confirmation(self) -> Floats:
-        """Chance that an exposure shows again what is novel at one of the spots."""
+        """Chance that an exposure shows the regime of a novel spot again."""
         if not len(self.spots):
             return np.zeros(len(self.window.nodes))
         reaches = 1 - self.hidden.radius_below(cdist(self.spots, self.window.nodes))

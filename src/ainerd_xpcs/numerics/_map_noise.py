@@ -33,7 +33,9 @@ _NORMAL = 0.6745  # median of the absolute value of a normal variable
 
 @dataclass(frozen=True)
 class Neighbours:
-    """What the stored map of a bin shows beside its diagonal and far from it; NaN if nothing is stored there.
+    """Means and variances of the stored map of a bin, near its diagonal and far from it.
+
+    They are NaN if nothing is stored there.
 
     Attributes
     ----------
@@ -126,7 +128,7 @@ class MapNoise:
         Raises
         ------
         ValueError
-            If the noise cannot be told from the maps; the message is the reason.
+            If the maps do not determine the noise. The message says why.
         """
         n_rows, bins = bins[0].n_rows, [each for each in bins if np.isfinite(each.share)] or bins
         near = np.mean([each.near for each in bins], axis=0)

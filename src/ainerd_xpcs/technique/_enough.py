@@ -56,7 +56,9 @@ class Seen(NamedTuple):
 def seen(
     g2: G2, by_age: G2ByAge, maps: Singles, partition: Partition, rings: Sequence[Ring], n_all: int, error: float
 ) -> Seen | None:
-    """Return what the frames so far tell; None if it is too little, or if the sample may be unsteady.
+    """Return the relaxation time and its errors from the frames so far.
+
+    Return None if the errors are too large, or if the sample may be unsteady.
 
     Parameters
     ----------

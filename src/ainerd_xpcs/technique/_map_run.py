@@ -62,7 +62,7 @@ def analyse(
     Returns
     -------
     analysis : Analysis
-        Maps, latent vectors, g2 along the diagonals, and the table of bins; a p-value, or the reason why there is none.
+        Maps, latent vectors, g2 along the diagonals, the table of bins, and a p-value. Without one `no_claim` says why.
     known : dict of str to float
         Rows of the stored maps, seconds from row to row, number of bins, and photons per pixel and frame if known.
 
