@@ -26,9 +26,9 @@ from tiled.client.container import Container
 from ainerd.agent import Agent
 from ainerd.config import Settings
 from ainerd.novelty import find_regimes
+from ainerd.plans import Devices
 from ainerd.results import ResultStore
 from ainerd.server import embedded_server, open_catalog
-from ainerd.steering import Devices
 from ainerd.technique import Analysis, AnalysisError, Regimes, RunAnalysis, RunInfo, Technique
 from sim_devices import StreamingDetector
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import bluesky.plans as bp
 
+from ainerd.plans import visit
 from ainerd.runs import RawWriter
-from ainerd.steering import visit
 from studies._killed import Witness, connected
 from studies._numbered import Beamline
 

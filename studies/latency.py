@@ -22,8 +22,8 @@ from rich.progress import track
 
 from agents.rheo_xpcs import TOML
 from ainerd.agent import Agent
+from ainerd.plans import expose
 from ainerd.server import embedded_server
-from ainerd.steering import expose
 from studies._session import Session
 from studies._tools import Row, Study, report
 

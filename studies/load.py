@@ -25,8 +25,8 @@ import numpy as np
 from rich.progress import Progress
 from tiled.client.container import Container
 
+from ainerd.plans import expose
 from ainerd.server import connect
-from ainerd.steering import expose
 from studies._numbered import beamline
 from studies._session import attached_session
 from studies._tools import Row, Study, memory_mb, report, spread

@@ -124,7 +124,7 @@ ASKED_S = {  # at most, on two idle cores
 AFTER_S, N_FRAMES, RUN_S = 2.0, 2000, 5.0  # after the last frame; of a run; first guess of its length
 MARKS = f"""
 import time
-from ainerd.steering import expose
+from ainerd.plans import expose
 RE(bps.mv(shutter, "open"))
 lambda750k.cam.num_images.put({N_FRAMES})
 agent.drain(120)

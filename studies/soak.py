@@ -22,8 +22,8 @@ import bluesky.preprocessors as bpp
 import numpy as np
 from rich.progress import track
 
+from ainerd.plans import expose
 from ainerd.server import EmbeddedServer, embedded_server
-from ainerd.steering import expose
 from studies._session import Session
 from studies._tools import Row, Study, memory_mb, report
 

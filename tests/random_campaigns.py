@@ -11,7 +11,8 @@ import bluesky.plan_stubs as bps
 import numpy as np
 
 from ainerd.knobs import Knob
-from ainerd.steering import POLICIES, Explorer, visit
+from ainerd.plans import visit
+from ainerd.steering import POLICIES, Explorer
 
 STEPS = 12
 READBACK = 5e-7  # largest error of a readback, in ranges

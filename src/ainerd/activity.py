@@ -16,20 +16,23 @@ _lock, _began = Lock(), dict[str, list[float]]()
 _ended: tuple[str, float] = "", 0.0
 
 
-@contextmanager
-def doing(what: str) -> Iterator[None]:
+class doing:  # noqa: N801  (used like a function)
     """Name an activity while it lasts, in any thread."""
-    global _ended
-    with _lock:
-        _began.setdefault(what, []).append(time.monotonic())
-    try:
-        yield
-    finally:
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
         with _lock:
-            _began[what].pop()
-            if not _began[what]:
-                del _began[what]
-            _ended = what, time.monotonic()
+            _began.setdefault(self._what, []).append(time.monotonic())
+
+    def __exit__(self, *_: object) -> None:  # not of a generator: Python closes those of daemon threads when it ends
+        global _ended
+        with _lock:
+            _began[self._what].pop()
+            if not _began[self._what]:
+                del _began[self._what]
+            _ended = self._what, time.monotonic()
 
 
 def activity(within_s: float = LINGER_S) -> str:

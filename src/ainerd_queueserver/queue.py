@@ -55,7 +55,7 @@ def steer(
         Number of positions; by default continue until ``observer.optimizer.should_stop()``.
     plan : str
         Name of a plan in that environment with the arguments suggestions, actuators, sensors and `md`; see
-        `ainerd.steering.visit`.
+        `ainerd.plans.visit`.
     documents : str
         Source of the documents of the runs; see `ainerd.sources.open_source`.
     stop : threading.Event, optional

@@ -19,9 +19,9 @@ import agents.demo.campaign
 from agents.demo.simulated import hardware_beside
 from agents.rheo_xpcs import TOML
 from ainerd.config import Settings, SettingsError
+from ainerd.plans import expose
 from ainerd.results import ResultStore
 from ainerd.server import ServerError, embedded_server
-from ainerd.steering import expose
 from ainerd_xpcs.latent import Encoder
 from sim_devices import SimulatedInstrument, Yielding
 from studies._session import attached_session

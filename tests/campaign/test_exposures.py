@@ -8,10 +8,11 @@ from campaign_toys import BOUNDS, Jobs, Toy, on, outcome
 from ainerd.campaign import Campaign, book_of
 from ainerd.campaign._exposures import ExposureChoice
 from ainerd.config import Steering
+from ainerd.dose import DoseBook
 from ainerd.exposures import Exposure, ExposureOptions
 from ainerd.knobs import Knob
 from ainerd.results.commands import Reject
-from ainerd.steering import DoseBook, Window
+from ainerd.steering import Window
 from ainerd.technique import Pace
 
 MODES = [{"frame_time_s": (1e-3, 1.0), "frames": (100, 10000)}]

@@ -28,9 +28,9 @@ from ainerd.agent import build_technique
 from ainerd.cli import app, reanalysis
 from ainerd.cli.reanalysis import Workplace, analyse
 from ainerd.config import Settings
+from ainerd.plans import expose
 from ainerd.results import ResultStore
 from ainerd.server import ServerError, embedded_server, open_catalog
-from ainerd.steering import expose
 from ainerd.technique import Series
 from ainerd_xpcs.technique import RheoXPCS
 from tests.waiting import until

@@ -16,6 +16,8 @@ GENERIC = [
     "results",
     "campaign",
     "steering",
+    "plans",
+    "dose",
     "agent",
     "server",
     "views",

@@ -15,8 +15,8 @@ from ophyd.sim import SynAxis
 from ainerd.agent import Agent
 from ainerd.config import Settings
 from ainerd.novelty import find_regimes
+from ainerd.plans import Devices
 from ainerd.server import open_catalog
-from ainerd.steering import Devices
 from ainerd.technique import Analysis, RunAnalysis, Technique
 from sim_devices import StreamingDetector, WrittenElsewhere, WrittenFile
 

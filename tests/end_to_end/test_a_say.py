@@ -7,8 +7,8 @@ import pytest
 from bluesky import RunEngine
 
 from ainerd.agent._display import write_report
+from ainerd.plans import expose
 from ainerd.results import AgentNode
-from ainerd.steering import expose
 
 
 def place(suggestion):

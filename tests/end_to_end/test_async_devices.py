@@ -12,7 +12,7 @@ from tiled.queries import Key
 
 from ainerd.agent import build_agent, explore_remote
 from ainerd.config import Settings
-from ainerd.steering import Early, visit
+from ainerd.plans import Early, visit
 
 core = pytest.importorskip("ophyd_async.core")
 sim = pytest.importorskip("ophyd_async.sim")

@@ -13,8 +13,8 @@ from agents.demo.simulated import hardware_beside, simulated_instrument
 from agents.rheo_xpcs import build_agent
 from ainerd.agent import open_tiled
 from ainerd.config import Settings, SettingsError
+from ainerd.plans import expose
 from ainerd.server import ServerError
-from ainerd.steering import expose
 from tests.end_to_end.sessions import SMALL
 from tests.trials import trials_of
 

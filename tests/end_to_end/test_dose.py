@@ -4,8 +4,8 @@ import pytest
 
 from agents.rheo_xpcs import build_agent
 from ainerd.config import Steering
+from ainerd.dose import DoseError
 from ainerd.exposures import ExposureOptions
-from ainerd.steering import DoseError
 
 LIMIT = 800.0  # seconds of the open beam, as the flux is 1
 EXPOSURE = {

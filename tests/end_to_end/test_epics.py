@@ -26,7 +26,7 @@ from ophyd.utils import DisconnectedError
 from agents.demo.simulated import hardware_beside, simulated_instrument
 from ainerd.agent import build_agent, build_observer
 from ainerd.config import Settings
-from ainerd.steering import expose
+from ainerd.plans import expose
 from ainerd.technique import RunInfo
 from sim_devices import Eiger, ManualEiger, Recording, acquire
 from sim_devices.ioc import start_ioc

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from bluesky import RunEngineInterrupted
 
+from ainerd.plans import expose
 from ainerd.results import ResultRecord
-from ainerd.steering import expose
 from ainerd_xpcs.numerics import MultiTau, TwoTimeReducer
 from tests.end_to_end.sessions import FRAMES
 

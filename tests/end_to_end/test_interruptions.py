@@ -12,7 +12,7 @@ import pytest
 from bluesky import RunEngineInterrupted
 
 from ainerd.documents._frames import BLOCK
-from ainerd.steering import expose
+from ainerd.plans import expose
 from ainerd.technique import RunInfo
 from tests.end_to_end.sessions import FRAMES
 

@@ -18,7 +18,7 @@ OPEN = """
 import os, signal, threading
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
-from ainerd.steering import expose
+from ainerd.plans import expose
 RE(bps.mv(shutter, "open"))
 agent.drain()
 """

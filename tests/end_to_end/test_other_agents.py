@@ -18,10 +18,10 @@ from bluesky_tiled_plugins import TiledWriter
 from event_model import NumpyEncoder
 
 from ainerd.agent import build_observer, explore_remote
+from ainerd.plans import expose
 from ainerd.results import AgentNode, ResultStore
 from ainerd.results.commands import Add
 from ainerd.server import open_catalog, whereabouts
-from ainerd.steering import expose
 from tests.trials import trials_of
 from tests.waiting import until
 

@@ -17,9 +17,9 @@ from event_model import compose_stream_resource
 from agents.demo.simulated import agent_of, simulated_instrument
 from ainerd.config import Settings
 from ainerd.documents import Run, Whole, documents_of
+from ainerd.plans import expose
 from ainerd.results import ResultStore
 from ainerd.runs import Subject, _worker
-from ainerd.steering import expose
 from ainerd_xpcs.technique._exposure import ExposureAnalysis
 
 TOML = Path(__file__).resolve().parents[2] / "profiles" / "rigaku" / "agent.toml"

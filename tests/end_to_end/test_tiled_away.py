@@ -11,9 +11,9 @@ from tiled_process import KEY, start_server
 from agents.demo.simulated import hardware_beside, simulated_instrument
 from agents.rheo_xpcs import build_agent
 from ainerd.config import Settings
+from ainerd.plans import expose
 from ainerd.runs import Spool
 from ainerd.server import connect
-from ainerd.steering import expose
 from tests.end_to_end.sessions import SMALL
 from tests.waiting import until
 

@@ -16,9 +16,9 @@ from agents.demo.simulated import hardware_beside, simulated_instrument
 from ainerd.agent import explore_remote
 from ainerd.cli import main
 from ainerd.config import Settings
+from ainerd.plans import expose
 from ainerd.results import ResultStore, SuggestionRecord
 from ainerd.server import open_catalog
-from ainerd.steering import expose
 from tests.end_to_end.sessions import SMALL
 from tests.waiting import until
 

@@ -12,8 +12,8 @@ import pytest
 
 from ainerd.agent import build_agent
 from ainerd.config import SettingsError
+from ainerd.plans import visit
 from ainerd.runs import Worker
-from ainerd.steering import visit
 from tests.techniques.beamline import Beamline
 from tests.techniques.toy.toy import Trajectory
 

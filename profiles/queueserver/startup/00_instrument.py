@@ -40,7 +40,7 @@ lambda750k, rheometer, shutter = instrument.detector, instrument.rheometer, inst
 sample_x, sample_y = instrument.stage.x, instrument.stage.y  # by the names that steering.bounds has
 
 RE.install_suspender(SuspendFloor(instrument.source.i0, 0.5))  # plans wait while there is no beam
-acquire = ainerd.steering.visit(None, beside=[rheometer], monitored=[rheometer.stress], shutter=shutter)
+acquire = ainerd.plans.visit(None, beside=[rheometer], monitored=[rheometer.stress], shutter=shutter)
 
 
 def measure(suggestions, actuators, sensors, md=None):
@@ -52,7 +52,7 @@ def measure_at(x, y):
     """Expose a position of your choice, in mm."""
     yield from bps.mv(sample_x, x, sample_y, y)
     return (
-        yield from ainerd.steering.expose(
+        yield from ainerd.plans.expose(
             lambda750k, beside=[sample_x, sample_y, rheometer], monitored=[rheometer.stress], shutter=shutter
         )
     )

@@ -24,8 +24,8 @@ from ainerd.agent._display import GUIDE, AgentPlan, say, write_report
 from ainerd.agent._observer import Observer
 from ainerd.campaign import ExposureChoice, Travel
 from ainerd.config import Settings
+from ainerd.plans import Devices, Early, Exposing, explore, visit
 from ainerd.runs import RawWriter
-from ainerd.steering import Devices, Early, Exposing, explore, visit
 from ainerd.technique import Technique
 from ainerd.words import printable
 
@@ -47,7 +47,7 @@ class Agent(Observer):
         As for `Observer`.
     devices : Devices
     exposing : callable, optional
-        `ainerd.steering.Exposing` with these devices, if the settings have ``[steering.exposure]``.
+        `ainerd.plans.Exposing` with these devices, if the settings have ``[steering.exposure]``.
 
     Examples
     --------

@@ -16,10 +16,10 @@ from ainerd.agent._agent import Agent
 from ainerd.agent._observer import Observer
 from ainerd.campaign import Travel
 from ainerd.config import Settings, SettingsError
+from ainerd.plans import Devices, Exposing, answer_of, check_limits, check_units
 from ainerd.results import ConfigurationRecord, ResultStore
 from ainerd.runs import parameters_of
 from ainerd.server import open_catalog
-from ainerd.steering import Devices, Exposing, answer_of, check_limits, check_units
 from ainerd.technique import Technique, TechniqueError, load
 
 
@@ -122,7 +122,7 @@ def build_agent(
     before : callable, optional
         Returns a plan to run at each position before the exposure.
     acquire : callable, optional
-        Plan of an exposure, for a detector that does not fly; see `ainerd.steering.visit`.
+        Plan of an exposure, for a detector that does not fly; see `ainerd.plans.visit`.
 
     Raises
     ------

@@ -20,9 +20,9 @@ from tiled.client.container import Container
 
 from ainerd.decisions import HOLDS
 from ainerd.knobs import Knob
+from ainerd.plans import Devices, check_limits, check_units, visit
 from ainerd.results import AgentNode, ResultStore, SuggestionRecord
 from ainerd.results.commands import Reject, Take, check_position, seen
-from ainerd.steering import Devices, check_limits, check_units, visit
 
 POLL_S = 0.25
 
@@ -58,7 +58,7 @@ def explore_remote(
     agent : str, optional
         Name of the agent whose suggestions are measured. It is required if several agents have a suggestion.
     detector, actuators, beside, monitored, shutter, before, acquire, knobs
-        See `ainerd.steering.Devices`. `knobs` are ``settings.steering.knobs``, so that none is turned back that must
+        See `ainerd.plans.Devices`. `knobs` are ``settings.steering.knobs``, so that none is turned back that must
         not.
     bounds : mapping of str to (float, float), optional
         Limits by the actuators' names, in addition to the actuators' own limits.

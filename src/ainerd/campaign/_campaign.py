@@ -39,9 +39,10 @@ from ainerd.decisions import (
     reduce,
 )
 from ainerd.decisions.events import Ready
+from ainerd.dose import DoseBook
 from ainerd.exposures import Exposure
 from ainerd.results import ResultStore, commands, digest
-from ainerd.steering import DoseBook, SampleMap, Window
+from ainerd.steering import SampleMap, Window
 from ainerd.technique import Outcome, Technique
 from ainerd.words import utc_now
 

@@ -8,8 +8,9 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.config import Settings
+from ainerd.dose import BeamVerdict, DoseBook, Known, Proposer
 from ainerd.exposures import Exposure, ExposureOptions
-from ainerd.steering import BeamVerdict, DoseBook, Known, Proposer, Window
+from ainerd.steering import Window
 from ainerd.technique import Outcome, Pace
 
 NAMES = ("frame_time_s", "n_frames", "transmission")

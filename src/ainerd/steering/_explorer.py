@@ -237,7 +237,7 @@ class Explorer(Windowed):
         is at most 0.05 (`ainerd.steering._missed`), the regimes of earlier exposures did not change over the last eight
         (adjusted Rand index of at least 0.95), and each of these eight shares its regime with another exposure.
         `bluesky_adaptive.plans.optimize` (1.0.0) returns as soon as this is true, before it records the step:
-        `ainerd.steering.explore` records it.
+        `ainerd.plans.explore` records it.
         """
         here = self.window.position(self._trials.visited(pending=False))
         chance = missed(self.window, here, self._hidden.smallest, self._elongation)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from ainerd.steering import BeamVerdict
+from ainerd.dose import BeamVerdict
 from ainerd.technique import Pace
 
 

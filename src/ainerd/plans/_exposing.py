@@ -7,9 +7,9 @@ from typing import Any
 import bluesky.plan_stubs as bps
 from bluesky.utils import MsgGenerator
 
+from ainerd.dose._book import DoseBook
 from ainerd.exposures import Exposure
-from ainerd.steering._dose import DoseBook
-from ainerd.steering._shutter import Guard
+from ainerd.plans._shutter import Guard
 
 
 @dataclass(frozen=True)

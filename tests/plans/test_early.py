@@ -7,7 +7,7 @@ import h5py
 import hdf5plugin  # noqa: F401 - registers the filter
 import pytest
 
-from ainerd.steering import Early, visit
+from ainerd.plans import Early, visit
 from sim_devices import Geometry, SimulatedInstrument
 
 FRAMES = 400
@@ -98,7 +98,7 @@ def test_a_detector_that_does_not_stop_is_named_once_and_takes_all_frames(
             raise fault
 
     analysis = Analysis()
-    monkeypatch.setattr("ainerd.steering._early.STOP_S", 0.2)
+    monkeypatch.setattr("ainerd.plans._early.STOP_S", 0.2)
     monkeypatch.setattr(instrument.detector, "stop", stop)
     runs = measured(RE, instrument, analysis, (1.0, 2.0))
     assert [analysis.frames(run) for run in runs] == [FRAMES, FRAMES]

@@ -11,8 +11,9 @@ from ophyd import Signal
 from ophyd.sim import NullStatus
 from ophyd.status import Status
 
+from ainerd.dose import DoseBook
 from ainerd.exposures import Exposure, ExposureOptions
-from ainerd.steering import DoseBook, Exposing, visit
+from ainerd.plans import Exposing, visit
 
 FLUX, LIMIT, BEAM = 100.0, 1e9, 0.1
 MOVE_S = 0.005

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from ainerd.dose import Known, Proposer
 from ainerd.exposures import Exposure, ExposureOptions
-from ainerd.steering import Known, Proposer
 from ainerd.technique import Pace
 
 OPTIONS = ExposureOptions(

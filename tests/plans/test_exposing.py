@@ -4,10 +4,10 @@ import pytest
 from ophyd import Signal
 from ophyd.sim import NullStatus
 
+from ainerd.dose import DoseBook, DoseError
 from ainerd.exposures import Exposure, ExposureOptions
-from ainerd.steering import DoseBook, DoseError
-from ainerd.steering._exposing import Exposing
-from ainerd.steering._shutter import Guard
+from ainerd.plans._exposing import Exposing
+from ainerd.plans._shutter import Guard
 
 OPTIONS = ExposureOptions(modes=[{"frame_time_s": (1e-3, 1.0), "frames": (100, 10000)}], flux=2.0, limit=5.0)
 HERE = {"x": 1.0}

@@ -32,7 +32,7 @@ class DoseError(ValueError):
     >>> book.enter("1", {"sample_x": 3.0}, Exposure(frame_time_s=0.01, n_frames=4000, transmission=1.0))
     Traceback (most recent call last):
         ...
-    ainerd.steering._dose.DoseError: the spot at sample_x = 3 has 0 photons/um2, and ... passes the limit of 3e+07
+    ainerd.dose._book.DoseError: the spot at sample_x = 3 has 0 photons/um2, and ... passes the limit of 3e+07
     """
 
 

@@ -17,8 +17,9 @@ from bluesky.utils import RunEngineInterrupted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ainerd.steering import DoseError, _shutter, visit
-from tests.steering.beamline import FLUX, Beamline, child, openings
+from ainerd.dose import DoseError
+from ainerd.plans import _shutter, visit
+from tests.plans.beamline import FLUX, Beamline, child, openings
 
 SLOW_S = 60.0
 pytestmark = pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")  # bluesky's, of what a halt leaves out
@@ -233,9 +234,9 @@ SCRIPT = """
 import os, signal, sys, threading
 from pathlib import Path
 from bluesky import RunEngine
-from ainerd.steering import expose
+from ainerd.plans import expose
 from ophyd.status import Status
-from tests.steering.beamline import Motor, Shutter
+from tests.plans.beamline import Motor, Shutter
 
 class Flyer:
     name, parent = "flyer", None

@@ -1,34 +1,28 @@
 """Plans: one exposure, a visit of a suggested position that waits for the analysis, and many visits."""
 
 import asyncio
-import inspect
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import count
-from numbers import Real
 from typing import Any
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
-from bluesky.run_engine import call_in_bluesky_event_loop, get_bluesky_event_loop
 from bluesky.utils import MsgGenerator
 from bluesky_adaptive.plan_stubs import read_step
 from bluesky_adaptive.plans import optimize_step
 from bluesky_adaptive.protocols import ID_KEY, OptimizationProblem
 from bluesky_adaptive.utils import collect_optimization_metadata
 
-from ainerd.knobs import Knob, is_close, order_of_change
-from ainerd.steering._early import Early
-from ainerd.steering._exposing import Exposing
-from ainerd.steering._shutter import Guard, catch_signals, taken_again
-from ainerd.units import same_unit, stated
+from ainerd.knobs import Knob
+from ainerd.plans._early import Early
+from ainerd.plans._exposing import Exposing
+from ainerd.plans._moves import move
+from ainerd.plans._shutter import Guard, catch_signals, taken_again
 
 FLUSH_S = 0.2
-ANSWER_S = 10.0  # longest wait for a device
 
 
 @dataclass(frozen=True)
@@ -183,8 +177,7 @@ def visit(
 
     def one(suggestion: Mapping[str, Any], devices: Devices, md: Mapping[str, Any]) -> MsgGenerator[str]:
         """Move to a suggestion, and expose there."""
-        yield from _within_limits(devices.actuators, suggestion)
-        yield from _move(devices.actuators, suggestion, devices.knobs or {})
+        yield from move(devices.actuators, suggestion, devices.knobs or {})
         if devices.before is not None:
             yield from devices.before()
         if exposing is not None:
@@ -244,106 +237,6 @@ def visit(
         return tuple(uids)
 
     return measure
-
-
-def _move(actuators: Sequence[Any], position: Mapping[str, Any], knobs: Mapping[str, Knob]) -> MsgGenerator[None]:
-    """Move knobs with a cost one by one, the slowest first, each with its time to settle; then all others together.
-
-    ValueError, before anything moves, if a knob must not go there from where it is.
-    """
-    by_name = {actuator.name: actuator for actuator in actuators}
-    moves = []
-    for name in knobs:
-        now = yield from bps.rd(by_name[name])
-        if (objection := knobs[name].objection(float(now), position[name])) is not None:
-            raise ValueError(f"{name} = {position[name]:g} {objection}")
-        moves += [] if is_close(now, position[name], knobs[name]) else [name]
-    slow = order_of_change(knobs)
-    for name in slow:
-        if name in moves:
-            yield from bps.mv(by_name[name], position[name])
-            yield from bps.sleep(knobs[name].settle_s)
-    together = [part for name, actuator in by_name.items() if name not in slow for part in (actuator, position[name])]
-    if together:
-        yield from bps.mv(*together)
-
-
-def check_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> None:
-    """Check each actuator's part of a position with its `check_value`, before any of them moves.
-
-    ValueError, with the actuator's answer, if one cannot go there. An actuator without a check is not checked. In a
-    plan, where a device of ophyd-async could not answer, `visit` checks them instead.
-    """
-    for actuator in actuators:
-        with _named(actuator, position):
-            answer_of(_asked(actuator, position))
-
-
-def check_units(actuators: Sequence[Any], units: Mapping[str, str]) -> None:
-    """Raise ValueError if an actuator describes another unit than the settings; one without a unit is believed."""
-    for actuator in actuators:
-        described = answer_of(actuator.describe()).get(actuator.name, {}) if hasattr(actuator, "describe") else {}
-        own, wanted = stated(described.get("units")), units.get(actuator.name)
-        if own and wanted and not same_unit(own, wanted):
-            raise ValueError(
-                f"{actuator.name} moves in {own[:20]!r}, but its unit in the settings is {wanted!r}: correct "
-                "the settings, with its limits, or the device"
-            )
-
-
-def _within_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> MsgGenerator[None]:
-    """Do as `check_limits`, in a plan."""
-    for actuator in actuators:
-
-        async def ask(actuator: Any = actuator) -> None:
-            answer = _asked(actuator, position)
-            if inspect.isawaitable(answer):
-                await asyncio.wait_for(answer, ANSWER_S)
-
-        if inspect.iscoroutinefunction(getattr(actuator, "check_value", None)):
-            (task,) = yield from bps.wait_for([ask])
-            with _named(actuator, position):
-                task.result()
-        else:
-            check_limits([actuator], position)
-
-
-def _asked(actuator: Any, position: Mapping[str, Any]) -> Any:
-    """Call the actuator's `check_value` and return its answer; None if it has no such method."""
-    check = getattr(actuator, "check_value", None)
-    return None if check is None else check(position[actuator.name])
-
-
-@contextmanager
-def _named(actuator: Any, position: Mapping[str, Any]) -> Iterator[None]:
-    """Turn any error of an actuator's check into a ValueError that names actuator and position."""
-    x = position[actuator.name]
-    if isinstance(x, bool) or not isinstance(x, Real) or not math.isfinite(x):
-        raise ValueError(f"{actuator.name} cannot go to {x!r}: that is no position")
-    try:
-        yield
-    except NoEventLoop:
-        raise
-    except Exception as error:  # LimitError is each control system's own
-        raise ValueError(f"{actuator.name} = {x:g} is not within the limits of the actuator: {error}") from error
-
-
-class NoEventLoop(RuntimeError):
-    """Raised if a device of ophyd-async is asked before there is a RunEngine."""
-
-
-def answer_of(answer: Any) -> Any:
-    """Return the answer of a device; ophyd-async answers in the event loop of the RunEngine.
-
-    Not for plans, which run in that loop. Raises NoEventLoop if such a device is asked before there is a RunEngine.
-    """
-    if not inspect.isawaitable(answer):
-        return answer
-    if get_bluesky_event_loop() is None:
-        if inspect.iscoroutine(answer):
-            answer.close()
-        raise NoEventLoop("make the RunEngine before the agent: ophyd-async devices need its event loop")
-    return call_in_bluesky_event_loop(answer, timeout=ANSWER_S)
 
 
 def explore(

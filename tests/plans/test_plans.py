@@ -16,7 +16,8 @@ from bluesky_adaptive.protocols import OptimizationProblem
 from ophyd.sim import SynAxis, SynGauss
 
 from ainerd.knobs import Knob
-from ainerd.steering import Explorer, answer_of, check_limits, explore, expose, visit
+from ainerd.plans import answer_of, check_limits, explore, expose, visit
+from ainerd.steering import Explorer
 from ainerd_xpcs.technique import preshear
 from sim_devices import Geometry, SimulatedInstrument
 from tests.trials import trials_of
@@ -188,7 +189,7 @@ def test_exploring_records_each_step_also_the_last_one(RE, n):
 
 
 def test_a_device_of_ophyd_async_is_not_asked_before_there_is_a_runengine(monkeypatch):
-    monkeypatch.setattr("ainerd.steering._plans.get_bluesky_event_loop", lambda: None)
+    monkeypatch.setattr("ainerd.plans._moves.get_bluesky_event_loop", lambda: None)
 
     async def answer():
         return 1.0

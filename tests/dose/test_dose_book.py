@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from ainerd.dose import DoseBook, DoseError
 from ainerd.exposures import Exposure, ExposureOptions, Mode
 from ainerd.knobs import Knob
-from ainerd.steering import DoseBook, DoseError
 
 MODES = [{"frame_time_s": (1e-3, 1.0), "frames": (100, 10000)}]
 BEAM = {"x": 0.1, "y": 0.1}
@@ -59,7 +59,7 @@ def test_a_shutter_that_closed_late_raises_the_dose_and_an_early_one_does_not_lo
 
 def test_an_exposure_whose_process_was_killed_counts_until_the_shutter_is_closed(tmp_path, monkeypatch):
     now, here = [1000.0], {"x": 1.0, "y": 1.0}
-    monkeypatch.setattr("ainerd.steering._dose.time.time", lambda: now[0])
+    monkeypatch.setattr("ainerd.dose._book.time.time", lambda: now[0])
     killed = DoseBook(options(limit=100.0), BEAM, path=tmp_path / "dose.jsonl")
     killed.enter("a", here, SECOND)
     killed.opened("a", 0.5)

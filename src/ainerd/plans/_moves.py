@@ -1,0 +1,120 @@
+"""Moves of actuators within their limits, and questions to devices of ophyd and ophyd-async."""
+
+import asyncio
+import inspect
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from numbers import Real
+from typing import Any
+
+import bluesky.plan_stubs as bps
+from bluesky.run_engine import call_in_bluesky_event_loop, get_bluesky_event_loop
+from bluesky.utils import MsgGenerator
+
+from ainerd.knobs import Knob, is_close, order_of_change
+from ainerd.units import same_unit, stated
+
+ANSWER_S = 10.0  # longest wait for a device
+
+
+def move(actuators: Sequence[Any], position: Mapping[str, Any], knobs: Mapping[str, Knob]) -> MsgGenerator[None]:
+    """Plan: move knobs with a cost one by one, the slowest first, each with its time to settle; then all others.
+
+    ValueError, before anything moves, if the position is outside the limits of an actuator, or if a knob must not go
+    there from where it is.
+    """
+    yield from _within_limits(actuators, position)
+    by_name = {actuator.name: actuator for actuator in actuators}
+    moves = []
+    for name in knobs:
+        now = yield from bps.rd(by_name[name])
+        if (objection := knobs[name].objection(float(now), position[name])) is not None:
+            raise ValueError(f"{name} = {position[name]:g} {objection}")
+        moves += [] if is_close(now, position[name], knobs[name]) else [name]
+    slow = order_of_change(knobs)
+    for name in slow:
+        if name in moves:
+            yield from bps.mv(by_name[name], position[name])
+            yield from bps.sleep(knobs[name].settle_s)
+    together = [part for name, actuator in by_name.items() if name not in slow for part in (actuator, position[name])]
+    if together:
+        yield from bps.mv(*together)
+
+
+def check_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> None:
+    """Check each actuator's part of a position with its `check_value`, before any of them moves.
+
+    ValueError, with the actuator's answer, if one cannot go there. An actuator without a check is not checked. In a
+    plan, where a device of ophyd-async could not answer, `visit` checks them instead.
+    """
+    for actuator in actuators:
+        with _named(actuator, position):
+            answer_of(_asked(actuator, position))
+
+
+def check_units(actuators: Sequence[Any], units: Mapping[str, str]) -> None:
+    """Raise ValueError if an actuator describes another unit than the settings; one without a unit is believed."""
+    for actuator in actuators:
+        described = answer_of(actuator.describe()).get(actuator.name, {}) if hasattr(actuator, "describe") else {}
+        own, wanted = stated(described.get("units")), units.get(actuator.name)
+        if own and wanted and not same_unit(own, wanted):
+            raise ValueError(
+                f"{actuator.name} moves in {own[:20]!r}, but its unit in the settings is {wanted!r}: correct "
+                "the settings, with its limits, or the device"
+            )
+
+
+def _within_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> MsgGenerator[None]:
+    """Do as `check_limits`, in a plan."""
+    for actuator in actuators:
+
+        async def ask(actuator: Any = actuator) -> None:
+            answer = _asked(actuator, position)
+            if inspect.isawaitable(answer):
+                await asyncio.wait_for(answer, ANSWER_S)
+
+        if inspect.iscoroutinefunction(getattr(actuator, "check_value", None)):
+            (task,) = yield from bps.wait_for([ask])
+            with _named(actuator, position):
+                task.result()
+        else:
+            check_limits([actuator], position)
+
+
+def _asked(actuator: Any, position: Mapping[str, Any]) -> Any:
+    """Call the actuator's `check_value` and return its answer; None if it has no such method."""
+    check = getattr(actuator, "check_value", None)
+    return None if check is None else check(position[actuator.name])
+
+
+@contextmanager
+def _named(actuator: Any, position: Mapping[str, Any]) -> Iterator[None]:
+    """Turn any error of an actuator's check into a ValueError that names actuator and position."""
+    x = position[actuator.name]
+    if isinstance(x, bool) or not isinstance(x, Real) or not math.isfinite(x):
+        raise ValueError(f"{actuator.name} cannot go to {x!r}: that is no position")
+    try:
+        yield
+    except NoEventLoop:
+        raise
+    except Exception as error:  # LimitError is each control system's own
+        raise ValueError(f"{actuator.name} = {x:g} is not within the limits of the actuator: {error}") from error
+
+
+class NoEventLoop(RuntimeError):
+    """Raised if a device of ophyd-async is asked before there is a RunEngine."""
+
+
+def answer_of(answer: Any) -> Any:
+    """Return the answer of a device; ophyd-async answers in the event loop of the RunEngine.
+
+    Not for plans, which run in that loop. Raises NoEventLoop if such a device is asked before there is a RunEngine.
+    """
+    if not inspect.isawaitable(answer):
+        return answer
+    if get_bluesky_event_loop() is None:
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise NoEventLoop("make the RunEngine before the agent: ophyd-async devices need its event loop")
+    return call_in_bluesky_event_loop(answer, timeout=ANSWER_S)
