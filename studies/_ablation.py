@@ -6,7 +6,7 @@ not hold any regime but the most common on every second map. The terms that the 
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import permutations
+from itertools import count, permutations
 from typing import NamedTuple
 
 import numpy as np
@@ -61,6 +61,7 @@ POLICIES = {
     "whole + learned numbers": WHOLE._replace(learned=1),
     "before": WHOLE._replace(learned=1, confirm=1),
 }
+AGENT = "the agent"  # its explorer; "whole, confirmation 1" is the same policy, compiled
 
 
 @njit(cache=True)
@@ -271,7 +272,23 @@ def cases(each: int) -> list[Case]:
 
 
 def on_map(seed: int, case: Case) -> Row:
-    """Return the scores of Sobol's sequence and of all policies on one map."""
+    """Return the scores of Sobol's sequence, of the agent's explorer and of all policies on one map."""
+    group, i = case
+    kind, regions, start, p, large = _drawn(seed, case)
+    sobol = [_along(regions, large, way) for way in square.sequences(start, SCRAMBLES).values()]
+    scores = {
+        "Sobol": np.mean(sobol, axis=0).tolist(),
+        AGENT: list(_along(regions, large, _explored(i, regions, start, p))),
+    }
+    is_large, ties = np.isin(np.arange(len(p)), large), 1 + 1e-6 * np.random.default_rng(i).random(SIDE**2)
+    for name, policy in POLICIES.items():  # of floats, so that it is compiled once
+        of = Policy(*map(float, policy))
+        scores[name] = [float(x) for x in _explore(regions, is_large, start, p, of, ties, *_START)]
+    return {"group": group, "kind": kind, "scores": scores}
+
+
+def _drawn(seed: int, case: Case) -> tuple[str, NDArray[np.int64], Floats, Floats, NDArray[np.int64]]:
+    """Return kind, regions, start, p-values by regime and exposure, and the large regimes of one map."""
     group, i = case
     if group == "foreign":
         kind, regions = foreign_map(i, seed)
@@ -283,14 +300,20 @@ def on_map(seed: int, case: Case) -> Row:
         kind, regions, start, luck = hidden.kind, hidden.regions, hidden.start, hidden.luck
         new = np.arange(hidden.n_regimes) == (-1 if hidden.unknown is None else hidden.unknown)
     large = np.flatnonzero(np.bincount(regions.ravel()) / regions.size >= np.pi * SMALLEST**2)
-    p = np.where(new[:, None], luck ** (1 / square.SHAPE), luck)
-    sobol = [_along(regions, large, way) for way in square.sequences(start, SCRAMBLES).values()]
-    scores = {"Sobol": np.mean(sobol, axis=0).tolist()}
-    is_large, ties = np.isin(np.arange(len(new)), large), 1 + 1e-6 * np.random.default_rng(i).random(SIDE**2)
-    for name, policy in POLICIES.items():  # of floats, so that it is compiled once
-        of = Policy(*map(float, policy))
-        scores[name] = [float(x) for x in _explore(regions, is_large, start, p, of, ties, *_START)]
-    return {"group": group, "kind": kind, "scores": scores}
+    return kind, regions, start, np.where(new[:, None], luck ** (1 / square.SHAPE), luck), large
+
+
+def _explored(seed: int, regions: NDArray[np.int64], start: Floats, p: Floats) -> Floats:
+    """Return the positions (n, 2) at which the agent's explorer measures, if it is told the true regimes."""
+    numbers = count()
+
+    def measured(here: Floats) -> Row:
+        column, row = np.clip((here * len(regions)).astype(int), 0, len(regions) - 1)
+        k = regions[row, column]
+        return square.place(here) | {"embedding": np.array([k, 0.0]), "novelty_p": p[k, next(numbers)]}
+
+    known = square.explorer(noise=None, labeler=lambda z: z[:, 0].astype(int), seed=seed)
+    return np.array(list(square.suggested(known, start, measured)))
 
 
 def _along(regions: NDArray[np.int64], large: NDArray[np.int64], way: Floats) -> tuple[float, float, float]:
@@ -304,25 +327,26 @@ def _along(regions: NDArray[np.int64], large: NDArray[np.int64], way: Floats) ->
 
 
 def table(rows: Sequence[Row]) -> Iterator[Row]:
-    """Yield each policy's scores over Sobol's, and its exposures over those of the whole, with intervals."""
-    score = {name: np.array([row["scores"][name] for row in rows]) for name in ("Sobol", *POLICIES)}
-    for name in POLICIES:
+    """Yield the scores of the agent and of each policy over Sobol's, and over those of the whole, with intervals."""
+    score = {name: np.array([row["scores"][name] for row in rows]) for name in ("Sobol", AGENT, *POLICIES)}
+    for name in (AGENT, *POLICIES):
         row: Row = {"policy": name, "n": len(rows)}
         for k, what in enumerate(("exposures", "beam time", "twice")):
             row[what] = _ratio(score[name][:, k], score["Sobol"][:, k])
         row["exposures / whole"] = _ratio(score[name][:, 0], score["whole"][:, 0])
         row["beam time / whole"] = _ratio(score[name][:, 1], score["whole"][:, 1])
+        row["as the agent"] = float(np.isclose(score[name], score[AGENT]).all(1).mean())
         yield row
 
 
 def by_kind(rows: Sequence[Row]) -> Iterator[Row]:
-    """Yield the exposures of each policy over those of Sobol's sequence on each kind of map."""
+    """Yield the exposures of the agent and of each policy over those of Sobol's sequence on each kind of map."""
     kinds = dict.fromkeys((row["group"], row["kind"]) for row in rows)
     for group, kind in kinds:
         some = [row["scores"] for row in rows if (row["group"], row["kind"]) == (group, kind)]
-        score = {name: np.array([each[name][0] for each in some]) for name in ("Sobol", *POLICIES)}
-        whole = {"group": group, "kind": kind, "n": len(some), "whole": _ratio(score["whole"], score["Sobol"])}
-        yield whole | {name: score[name].mean() / score["Sobol"].mean() for name in POLICIES if name != "whole"}
+        score = {name: np.array([each[name][0] for each in some]) for name in ("Sobol", AGENT, *POLICIES)}
+        of_agent = {"group": group, "kind": kind, "n": len(some), AGENT: _ratio(score[AGENT], score["Sobol"])}
+        yield of_agent | {name: score[name].mean() / score["Sobol"].mean() for name in POLICIES}
 
 
 def _ratio(one: Floats, other: Floats) -> str:

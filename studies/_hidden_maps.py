@@ -338,7 +338,7 @@ OTHERS: dict[str, Generator] = {
 }
 
 
-def explorer(noise: float, **options: Any) -> Explorer:
+def explorer(noise: float | None, **options: Any) -> Explorer:
     """Return an explorer of the square that knows the noise, the speed of the stage and the length of an exposure."""
     return Explorer(
         {"sample_x": (0.0, WIDTH_MM), "sample_y": (0.0, WIDTH_MM)},

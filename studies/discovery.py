@@ -17,6 +17,7 @@ import numpy as np
 from scipy.stats import chi2
 
 import ainerd.campaign
+import ainerd.dose
 import ainerd.knobs
 import ainerd.steering
 import ainerd_xpcs.technique
@@ -92,7 +93,8 @@ def discovery(
 @study.part
 def ablation(each: int = 500, seed: int = TEST_SEED, workers: int = 1) -> None:
     """Add each term of the policy to bare coverage, and leave it out of the whole, on `each` maps of every kind."""
-    run = {"run": digest_of(Path(square.__file__), Path(terms.__file__)), "seed": seed}
+    sources = Path(ainerd.steering.__file__).parent, Path(square.__file__), Path(terms.__file__)
+    run = {"run": digest_of(*sources), "seed": seed}
     rows = resumed("ablation", run, terms.cases(each), partial(terms.on_map, seed), workers)
     report("discovery_ablation_by_kind", terms.by_kind(rows), each=each, seed=seed)
     report("discovery_ablation", terms.table(rows), each=each, seed=seed)
@@ -113,8 +115,7 @@ def knobs(samples: int = 120, seed: int = TEST_SEED, workers: int = 1) -> None:
 @study.part
 def dose(campaigns: int = 100_000, samples: int = 16, seed: int = TEST_SEED, workers: int = 1) -> None:
     """Expose random campaigns, and count passed limits; measure tau on simulated frames with chosen exposures."""
-    steering = Path(ainerd.steering.__file__).parent
-    run = {"run": digest_of(steering / "_dose.py", steering / "_exposure.py", Path(doses.__file__)), "seed": seed}
+    run = {"run": digest_of(Path(ainerd.dose.__file__).parent, Path(doses.__file__)), "seed": seed}
     each = min(1000, campaigns)
     cases = [("random", i) for i in range(-(-campaigns // each))]
     rows = resumed("dose_limits", run, cases, partial(doses.random_campaigns, seed, each), workers)
