@@ -25,16 +25,15 @@ from ainerd.campaign._proposals import MOST_TRIED, Proposals
 from ainerd.campaign._reference import SteeringReference
 from ainerd.campaign._results import Results
 from ainerd.campaign._sentences import sentences
+from ainerd.campaign._succession import seals_of_points, sessions_left, taken_over
 from ainerd.config import Steering
 from ainerd.decisions import (
     NO_REASON,
-    TAKEN_WITHIN_S,
     Answer,
     Rules,
     State,
     age_s,
     events,
-    is_as_seen,
     is_position,
     reduce,
 )
@@ -186,57 +185,20 @@ class Campaign:
 
         Complete what these sessions did not write.
         """
-        seals = self._tiled.ask(self._seals) if self.rules.has_accounts else {}
+        seals = self._tiled.ask(partial(seals_of_points, self._history)) if self.rules.has_accounts else {}
         self._own.ask(partial(self._resume, seals))
 
     @property
     def left(self) -> set[str]:
         """The other sessions whose suggestions `resume` would take over or drop."""
-        state, me = self.state, self.rules.session
-        open_ = [each for id, each in state.handed_out.items() if state.is_open(id) and not self.rules.shared_s]
-        return {each.session for each in (*state.waiting, *open_)} - {me}
-
-    def _seals(self) -> dict[str, commands.Take | None]:
-        """Return the sealed verdicts on points that people took, without those taken back. In the thread for Tiled."""
-        seals: dict[str, commands.Take | None] = {}
-        for each in self.state.waiting:
-            if each.taken_by is not None:
-                with suppress(httpx.HTTPError):  # without an answer of Tiled the point is not approved
-                    take, back = self._history.sealed(f"verdict-{each.id}"), self._history.sealed(f"back-{each.id}")
-                    seals[each.id] = take if isinstance(take, commands.Take) and back is None else None
-        return seals
+        return sessions_left(self.state, self.rules)
 
     def _resume(self, seals: Mapping[str, commands.Take | None]) -> None:
-        me = self.rules.session
-        left = [each for each in self.state.waiting if each.session != me]
-        points = [ready for each in left if each.created and (ready := self._approved(each, seals)) is not None]
-        handed_out = [each for id, each in self.state.handed_out.items() if self.state.is_open(id)]
-        if left or any(each.session != me for each in handed_out):
-            self._history.happen(events.Resumed(session=me, points=tuple(points)))
+        if (resumed := taken_over(self.state, self.rules, seals)) is not None:
+            self._history.happen(resumed)
         self.order.take_over()
         self.checkpoint()
         self._proposals.expect()
-
-    def _approved(self, left: Ready, seals: Mapping[str, commands.Take | None]) -> Ready | None:
-        """Return a point that may still be measured, or None.
-
-        On a server with accounts only the seal of a `Take` approves it.
-        """
-        try:  # it may now be outside the bounds, or excluded, or of other actuators
-            if age_s(left.created) > TAKEN_WITHIN_S or left.id in self.state.measured:
-                return None
-            if self.state.objection(self.rules.session, left.suggestion):
-                return None
-        except (KeyError, TypeError, ValueError):
-            return None
-        if not self.rules.has_accounts or left.taken_by is None:
-            return left
-        take = seals.get(left.id)
-        if take is None or not take.is_of_a_person:
-            return left.model_copy(update={"taken_by": None})
-        if is_as_seen(take, left, self.rules):
-            return left.model_copy(update={"created": take.created, "taken_by": take.signed})
-        return left.model_copy(update={"taken_by": None})
 
     def close_open(self) -> None:
         """Answer the results that an earlier session left, close its suggestions, and log its last result."""
