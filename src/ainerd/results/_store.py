@@ -1,7 +1,6 @@
 """The store of everything that agents keep in Tiled."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -574,24 +573,6 @@ class ResultStore(CampaignRecords):
             node.replace_metadata(record.changed(arrays=shapes).metadata(), drop_revision=True)
         return record.digest
 
-    @contextmanager
-    def together(self) -> Iterator[Mapping[str, str]]:
-        """Collect the results that are written within, and send many in one request.
-
-        Then `take`, `complete` and `fail` answer from what this store has read, and a result that is analysed soon is
-        never marked as computing. For results that can be made again, as in a replay: a process that is killed loses
-        those of the last seconds. A result that the server refuses is written as failed, to be analysed again. If the
-        server does not answer at the end, the error is raised.
-
-        Yields
-        ------
-        mapping of str to str
-            The reasons of the refused results so far, by key.
-        """
-        known = self._rows.read()
-        with self._writer.collecting(dict(zip(known.frame.index, known.column("status"), strict=True))) as refused:
-            yield refused
-
     def _last_record(self, key: str) -> ResultRecord:
         """Return the record of a result that was begun, as it was last written."""
         begun = self._begun.pop(key, None)
@@ -605,8 +586,7 @@ class ResultStore(CampaignRecords):
         known = self._rows.known
         if known is not None and {*known.column("digest"), *self._digests} <= {record.digest}:
             return None
-        if known is None or not self._writer.is_collecting:
-            known = self._rows.read()
+        known = self._rows.read()
         events = known.column("event")
         same = pd.isna(events) if record.event is None else events == record.event
         same &= np.isin(known.column("status").astype(object), FINAL) & (known.frame.index != record.key)
