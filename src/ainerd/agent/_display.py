@@ -48,7 +48,6 @@ ACTIONS = {
         "agent.explain(12)": "why scan 12 is novel or not; details=True adds the statistics",
         "agent.log()": "results and decisions, a line each",
         "agent.plot()": "a figure of the campaign; the page in a browser shows the same, live",
-        'agent.figure("map", "map.pdf", width_mm=85)': "one panel for a paper",
         "agent.health()": "runs that wait, threads, disks and memory",
     },
     "Measure": {
@@ -150,12 +149,6 @@ class Display:
         following, advice = self._following(), self._campaign.notices.advice
         names = self._campaign.state.names
         say(run_line(outcome, following, self._units, names), *([Text(printable(advice), "yellow")] if advice else []))
-
-    def panel(self, panel: str, path: str | Path, width_mm: float, knobs: Sequence[str]) -> Path:
-        """Save one panel of the campaign's figure."""
-        from ainerd.views import save_panel
-
-        return save_panel(self._scene(knobs, None), panel, path, width_mm=width_mm)
 
     def figure(self, truth: NDArray[Any] | None, knobs: Sequence[str]) -> "Figure":
         """Draw the figure of the campaign and return it."""

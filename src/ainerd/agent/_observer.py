@@ -544,28 +544,6 @@ class Observer:
         scan = scan_text(record.scan_id, record.event)
         self.results.note(text, raw_uid=record.raw_uid, scan=scan, result=record.key)
 
-    def figure(self, panel: str, path: str | Path, *, width_mm: float = 85.0, knobs: Sequence[str] = ()) -> Path:
-        """Save one panel for a paper or a talk, and return its path: ``agent.figure("map", "map.pdf", width_mm=85)``.
-
-        Parameters
-        ----------
-        panel : {"map", "latent", "novelty", "timeline", "gallery"}
-            The gallery exists only if the technique draws one.
-        path : path
-            File that ends in .pdf, .svg or .png.
-        width_mm : float
-            Width of the panel; most journals have columns of 85 mm.
-        knobs : sequence of str
-            As for `plot`.
-
-        Raises
-        ------
-        ValueError
-            If the panel or a knob does not exist, the path has another ending, or the width is invalid.
-        """
-        with waiting("drawing"):
-            return self._display.panel(panel, path, width_mm, knobs)
-
     def plot(self, *, truth: NDArray[Any] | None = None, knobs: Sequence[str] = ()) -> Figure:
         """Return a figure of the campaign as it is now: ``agent.plot().savefig("campaign.png")``.
 

@@ -11,7 +11,6 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from platformdirs import user_cache_path
 from pydantic import ValidationError
-from tiled.client.constructors import from_context
 from tiled.client.container import Container
 from tiled.queries import Key
 
@@ -19,7 +18,7 @@ from ainerd.activity import counted
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._export import dataset_of_all, export_all
 from ainerd.results._files import LoadedResult, Part, average, load, plot_together, read_configuration
-from ainerd.results._nodes import create_node, merge_metadata, newest_key, result_node, run_readings
+from ainerd.results._nodes import create_node, merge_metadata, newest_key, result_node
 from ainerd.results._records import FINAL, STATUSES, USABLE, ConfigurationRecord, ResultRecord
 from ainerd.results._records import digest as hashed
 from ainerd.results._table import Columns, NodeFilter, NodeTable, Notes
@@ -326,46 +325,6 @@ class ResultStore(CampaignRecords):
         if not parts:
             raise KeyError(f"no table {name!r} in {len(keys)} results")
         return pd.concat(parts, ignore_index=True)
-
-    def readings(self, *names: str, **where: Any) -> pd.DataFrame:
-        """Read other data of the runs: ``results.readings("sample_temperature", "attenuator_transmission")``.
-
-        Any scalar of any stream can be read, also one that ``[recorded]`` in the settings does not name. This takes a
-        few requests for each run.
-
-        Parameters
-        ----------
-        *names : str
-            Data keys, as in the descriptors of the runs.
-        **where
-            Conditions, as for `search`.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Index ``key``, by time of the run, with ``scan_id``, ``event`` and a column for each name: its value in the
-            event of the result, or its first in the run; NaN where it was not recorded. Join it with the table:
-            ``results.table().join(results.readings("x")["x"])``.
-
-        Raises
-        ------
-        KeyError
-            If no run has recorded one of the names; the message has the names of the newest run.
-        """
-        table = self.search(**where)
-        frame = pd.DataFrame(table[["scan_id", "event"]])
-        raw = from_context(self.container.context, node_path_parts=(*self.container.path_parts[:-1], "raw"))
-        groups = table.groupby("raw_uid", sort=False)
-        known: list[str] = []
-        for uid, mine in counted(groups, "reading runs", groups.ngroups):
-            if uid not in raw:
-                continue
-            found, known = run_readings(raw[str(uid)], names)
-            for name, values in found.items():
-                frame.loc[mine.index, name] = [values[min(k, len(values)) - 1] for k in mine["event"].fillna(1)]
-        if missing := [name for name in names if name not in frame]:
-            raise KeyError(f"no run has recorded {', '.join(missing)}: there are {', '.join(known) or 'none'}")
-        return frame
 
     def status(self, key: str) -> str | None:
         """Read the status of a result, or None for an unknown key."""
