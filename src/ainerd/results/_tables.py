@@ -65,7 +65,11 @@ class ResultTable(pd.DataFrame):
     def _repr_html_(self) -> str:
         if not self._is_of_results:
             return self.to_html(notebook=True, max_rows=LINES)
-        return text_table(self).to_html(index=False, border=0)
+        return self.text().to_html(index=False, border=0)
+
+    def text(self, n: int = LINES) -> pd.DataFrame:
+        """Return the newest `n` results as text, in the columns that are shown."""
+        return text_table(self, n)
 
 
 def result_table(
@@ -214,12 +218,12 @@ def regime_kinds(
     return kinds
 
 
-def text_table(table: pd.DataFrame) -> pd.DataFrame:
+def text_table(table: pd.DataFrame, n: int = LINES) -> pd.DataFrame:
     """Return the newest results as text: scan, time, sample, position, regime, p, own p, the technique's columns, etc.
 
     The p of a novel result has a ●. A column that would be empty is left out.
     """
-    newest = table.iloc[-LINES:]
+    newest = table.iloc[-n:]
     rows = [
         _cells(str(key), row, table.attrs) for key, row in zip(newest.index, newest.to_dict("records"), strict=True)
     ]
