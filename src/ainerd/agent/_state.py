@@ -182,15 +182,11 @@ class State:
         self._send_picture()
         self._write(everything=self._is_new, closed=True)
 
-    def begin(self, *, is_first: bool) -> None:
-        """Complete the work of the earlier session, unless it may be running. Called once, before `start`.
-
-        `is_first` is whether no other agent with this name and folder runs on this machine.
-        """
+    def begin(self) -> None:
+        """Complete the work of the earlier session, unless it may be running. Called once, before `start`."""
         self._earlier = self._read() or {}
-        if is_first:
-            self._other = self._where_others_may_run()
-        self.commands.begin(alone=is_first and self._other is None)
+        self._other = self._where_others_may_run()
+        self.commands.begin(alone=self._other is None)
 
     def _where_others_may_run(self) -> str | None:
         """Return where another session may be running, in words; None if all have ended."""
