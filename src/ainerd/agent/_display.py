@@ -166,7 +166,6 @@ class Display:
             truth=truth if names[:2] == [*self._campaign.explorer.names[:2]] else None,
             new=[*self._campaign.claims.discoveries],
             components=self._campaign.atlas.structure.components.groups,
-            paths=[path.order for path in self._campaign.atlas.structure.paths],
             names=self._campaign.state.names,
         )
 

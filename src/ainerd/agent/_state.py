@@ -147,7 +147,7 @@ class State:
         }
 
     def _regimes(self) -> dict[str, Any]:
-        """Return the number of regimes, the groups without a gap between them, paths, and sentences about them."""
+        """Return the number of regimes, the groups without a gap between them, and sentences about them."""
         atlas = self._campaign.atlas
         if atlas.regimes is None:
             return {}
@@ -155,7 +155,6 @@ class State:
             "n": atlas.regimes.n_regimes,
             "supported": list(atlas.regimes.supported_range),
             "components": [list(group) for group in atlas.structure.components.groups],
-            "paths": [list(path.order) for path in atlas.structure.paths],
             "sentences": self._campaign.sentences(),
         }
 
