@@ -454,6 +454,21 @@ async def visible_keys(node: Any) -> list[str] | None:
         return list((await db.execute(query)).scalars())
 
 
+def inspect_dependencies_once() -> None:
+    """Make requests faster: because Tiled overrides one dependency, FastAPI inspects all of them at each request."""
+    utils.get_dependant = _inspect_once
+
+
+def _inspect_once(**arguments: Any) -> Any:
+    key = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in arguments.items())
+    if key not in _dependants:
+        _dependants[key] = _get_dependant(**arguments)
+    return _dependants[key]
+
+
+_get_dependant, _dependants = utils.get_dependant, dict[Any, Any]()
+
+
 def correct(catalog: Path) -> None:
     """Correct Tiled for the servers that this process starts."""
     _avoid_repeated_work(catalog)
@@ -465,20 +480,12 @@ def correct(catalog: Path) -> None:
 def _avoid_repeated_work(catalog: Path) -> None:
     """Make a start and most requests faster.
 
-    Tiled starts another interpreter at each start to create the tables of the catalog. Because it overrides one
-    dependency, FastAPI inspects all of them again at each request. To find a node, Tiled makes new aliases of its
-    largest table, and asks for access tags, which a server of one user does not have.
+    Tiled starts another interpreter at each start to create the tables of the catalog. To find a node, it makes new
+    aliases of its largest table, and asks for access tags, which a server of one user does not have.
     """
     init(f"sqlite:///{catalog}", if_not_exists=True)
     with closing(sqlite3.connect(catalog, timeout=30)) as connection, connection:  # for what changed since a time
         connection.execute("CREATE INDEX IF NOT EXISTS nodes_time_updated ON nodes (time_updated)")
-    get_dependant, known = utils.get_dependant, {}
-
-    def inspect_once(**arguments: Any) -> Any:
-        key = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in arguments.items())
-        if key not in known:
-            known[key] = get_dependant(**arguments)
-        return known[key]
 
     @cache
     def ancestors(depth: int) -> list[Any]:
@@ -492,7 +499,6 @@ def _avoid_repeated_work(catalog: Path) -> None:
         return statement.options(noload(Node.access_tags))
 
     tiled.catalog.adapter.node_from_segments = node_from_segments
-    utils.get_dependant = inspect_once
 
 
 def _replace_orphans(catalog: Path) -> None:
