@@ -346,9 +346,9 @@ def write_report(results: ResultStore, directory: Path, bounds: Mapping[str, tup
     path = directory / "reports" / f"{name}-{datetime.now():%Y%m%d-%H%M%S}.html"
     try:
         path.parent.mkdir(0o755, parents=True, exist_ok=True)
-        report = views.read_report(results, bounds)
+        report = views.report_html(results, bounds)
         path.touch(0o644)  # nobody else may write it, whatever the umask
-        views.write_report(report, path)
+        path.write_text(report, encoding="utf-8")
     except Exception as error:  # such as no result, or a full disk
         logger.warning("no report is written: %s: %s", type(error).__name__, error)
     else:

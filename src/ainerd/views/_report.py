@@ -4,11 +4,9 @@ import base64
 import io
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from html import escape
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -37,16 +35,8 @@ Cells = Sequence[Sequence[str]]
 Bounds = Mapping[str, tuple[float, float]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Section:
-    """A part of a report: sentences, a table whose first row is its header, figures with captions.
-
-    Examples
-    --------
-    >>> section = Section(title="Results", table=[["scan", "p"], ["3", "0.01"]])
-    >>> "<td>0.01</td>" in report_html(Report(title="A night", subtitle="PEG 3", sections=[section]))
-    True
-    """
+class _Section(NamedTuple):
+    """A part of a report: sentences, a table whose first row is its header, figures with captions."""
 
     title: str
     lines: Sequence[str] = ()
@@ -54,23 +44,8 @@ class Section:
     figures: Sequence[tuple[Figure, str]] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """The contents that `write_report` writes.
-
-    Examples
-    --------
-    >>> Report(title="A night", subtitle="PEG 3", sections=[]).title
-    'A night'
-    """
-
-    title: str
-    subtitle: str
-    sections: Sequence[Section]
-
-
-def read_report(store: ResultStore, bounds: Bounds | None = None) -> Report:
-    """Return the report of one agent's campaign.
+def report_html(store: ResultStore, bounds: Bounds | None = None) -> str:
+    """Return the report of one agent's campaign: one page that loads nothing from elsewhere and runs no scripts.
 
     Parameters
     ----------
@@ -86,11 +61,8 @@ def read_report(store: ResultStore, bounds: Bounds | None = None) -> Report:
 
     Examples
     --------
-    >>> report = read_report(store)
-    >>> [section.title for section in report.sections][:3]
-    ['Summary', 'Regimes', 'Novel results']
-    >>> report.sections[0].lines[0]
-    '6 results: 5 complete, 1 failed.'
+    >>> "<li>6 results: 5 complete, 1 failed.</li>" in report_html(store)
+    True
     """
     table = store.table()
     table = table[table["status"].ne("computing")]
@@ -98,48 +70,24 @@ def read_report(store: ResultStore, bounds: Bounds | None = None) -> Report:
         raise ValueError("there is no result yet: nothing to report")
     times = table["run_time"].dropna()
     first, last = (_time(times.iloc[at]) if len(times) else "?" for at in (0, -1))
-    return Report(
-        title=f"Campaign of {store.agent or 'all agents'}",
-        subtitle=f"{first} to {last}, written {datetime.now():%d %b %Y %H:%M}, local time",
-        sections=list(_Campaign(store, table, bounds).sections()),
-    )
+    subtitle = f"{first} to {last}, written {datetime.now():%d %b %Y %H:%M}, local time"
+    sections = _Campaign(store, table, bounds).sections()
+    return _page(f"Campaign of {store.agent or 'all agents'}", subtitle, sections)
 
 
-def write_report(report: Report, path: Path) -> Path:
-    """Write a report to an HTML file and return its path.
-
-    Examples
-    --------
-    >>> section = Section(title="Results", table=[["scan", "p"], ["3", "0.01"]])
-    >>> report = Report(title="A night", subtitle="PEG 3", sections=[section])
-    >>> write_report(report, folder / "night.html").read_text()[:15]
-    '<!doctype html>'
-    """
-    path.write_text(report_html(report), encoding="utf-8")
-    return path
-
-
-def report_html(report: Report) -> str:
-    """Return one page that loads nothing from elsewhere and runs no scripts; all text is escaped.
-
-    Examples
-    --------
-    >>> report = Report(title="A <night>", subtitle="one sample", sections=[])
-    >>> "A &lt;night&gt;" in report_html(report)
-    True
-    """
-    title = escape(printable(report.title))
-    parts = "".join(_html(section) for section in report.sections)
+def _page(title: str, subtitle: str, sections: Iterable[_Section]) -> str:
+    """Return a page with sections; all text is escaped."""
+    title, parts = escape(printable(title)), "".join(map(_html, sections))
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <title>{title}</title><style>{STYLE}</style></head>
-<body><h1>{title}</h1><p class="when">{escape(printable(report.subtitle))}</p>
+<body><h1>{title}</h1><p class="when">{escape(printable(subtitle))}</p>
 {parts}</body></html>
 """
 
 
-def _html(section: Section) -> str:
+def _html(section: _Section) -> str:
     text = [f"<h2>{escape(printable(section.title))}</h2>"]
     if section.lines:
         text.append(f"<ul>{''.join(f'<li>{escape(printable(line))}</li>' for line in section.lines)}</ul>")
@@ -176,32 +124,32 @@ class _Campaign:
         self._state = AgentNode(store.container, store.agent).state() if store.agent else {}
         self._names = {int(number): str(name) for number, name in self._part("names").items()}
 
-    def sections(self) -> Iterator[Section]:
+    def sections(self) -> Iterator[_Section]:
         yield self._summary()
         if len(self._done):
             yield self._regimes()
         yield self._novel_results()
         yield self._decided()
         yield self._failures()
-        yield Section(title="Next steps", lines=[*self._todo()] or ["Nothing is left open."])
+        yield _Section(title="Next steps", lines=[*self._todo()] or ["Nothing is left open."])
         yield self._all()
         yield self._origin()
 
-    def _decided(self) -> Section:
+    def _decided(self) -> _Section:
         """Return the last lines of the log about decisions of people."""
         entries = self._store.logbook().astype({"text": str})  # without lines it would be a column of numbers
         by = entries.reindex(columns=["by"])["by"]
         others = entries[by.notna() & by.ne(self._newest.agent)].iloc[-MOST:]
         rows = [[_time(line["created"]), str(line["text"])] for _, line in others.iterrows()]
         nobody = [] if rows else ["There were none."]
-        return Section(title="Decisions of people", lines=nobody, table=[["when", "what"], *rows] if rows else [])
+        return _Section(title="Decisions of people", lines=nobody, table=[["when", "what"], *rows] if rows else [])
 
     def _part(self, name: str) -> Mapping[str, Any]:
         """Return a part of the agent's state; empty without one."""
         part = self._state.get(name)
         return part if isinstance(part, Mapping) else {}
 
-    def _summary(self) -> Section:
+    def _summary(self) -> _Section:
         counts = self._table["status"].value_counts()
         with_p = int(self._table["novelty_p"].notna().sum())
         of_each = ", ".join(f"{n} {status}" for status, n in counts.items())
@@ -216,9 +164,9 @@ class _Campaign:
                 f"{len(self._novel)} of {with_p} results with a p-value are novel; "
                 f"chance alone gives about {self._alpha * with_p:.1f}. {len(self._done) - with_p} have no p-value."
             )
-        return Section(title="Summary", lines=lines, figures=self._campaign_figure())
+        return _Section(title="Summary", lines=lines, figures=self._campaign_figure())
 
-    def _regimes(self) -> Section:
+    def _regimes(self) -> _Section:
         head = ["regime", "results", *map(self._labelled, [*self._motors, *self._measured]), "p, median"]
         rows = []
         for regime, group in self._done.groupby(self._done["regime"].fillna(-1).astype(int)):
@@ -228,9 +176,9 @@ class _Campaign:
             rows.append([name, str(len(group)), *cells, f"{p.median():.2g}" if len(p) else "no p-value"])
         lines = [f"{each[:1].upper()}{each[1:]}." for each in self._part("regimes").get("sentences", [])]
         lines.append("Ranges over the results of a regime; numbers with an error are in the table of all results.")
-        return Section(title="Regimes", lines=lines, table=[head, *rows])
+        return _Section(title="Regimes", lines=lines, table=[head, *rows])
 
-    def _novel_results(self) -> Section:
+    def _novel_results(self) -> _Section:
         if len(self._novel):
             results = self._store.load([*map(str, self._novel.index[:MOST])], ())
             lines = [f"{self._scan_at(result.key)}: {self._explained(result)}." for result in results]
@@ -238,21 +186,21 @@ class _Campaign:
         else:
             lines = ["No result is novel. The newest result of each regime is drawn."]
             title, shown = "Results", self._done.groupby("regime", dropna=False).tail(1).index[-DRAWN:]
-        return Section(title=title, lines=lines, figures=[*self._drawn(shown)])
+        return _Section(title=title, lines=lines, figures=[*self._drawn(shown)])
 
-    def _failures(self) -> Section:
+    def _failures(self) -> _Section:
         if self._failed.empty:
-            return Section(title="Failures", lines=["Nothing failed."])
+            return _Section(title="Failures", lines=["Nothing failed."])
         reasons = self._failed["reason"].fillna("no reason given").value_counts()
-        return Section(title="Failures", lines=[f"{n} × {reason}" for reason, n in reasons.items()])
+        return _Section(title="Failures", lines=[f"{n} × {reason}" for reason, n in reasons.items()])
 
-    def _all(self) -> Section:
+    def _all(self) -> _Section:
         text = self._table.text(ROWS)
         lines = [f"The newest {len(text)} of {len(self._table)}."] if len(text) < len(self._table) else []
         lines += [f"{ResultRecord.about_own_p}."] if "own p" in text else []
-        return Section(title="All results", lines=lines, table=[[*text], *text.to_numpy().tolist()])
+        return _Section(title="All results", lines=lines, table=[[*text], *text.to_numpy().tolist()])
 
-    def _origin(self) -> Section:
+    def _origin(self) -> _Section:
         record = self._newest
         packages = ", ".join(f"{name} {version}" for name, version in record.software.items() if name != "version")
         bank, versions = record.calibration, self._store.versions()
@@ -264,7 +212,7 @@ class _Campaign:
         if len(versions) > 1:
             made = ", ".join(f"{n} by {version}" for version, n in versions.items())
             lines.append(f"Several versions of ainerd made these results: {made}.")
-        return Section(title="Where the numbers come from", lines=lines)
+        return _Section(title="Where the numbers come from", lines=lines)
 
     def _todo(self) -> Iterator[str]:
         if isinstance(held := self._state.get("held"), Mapping):
