@@ -439,7 +439,8 @@ def _inner(value: Any, names: Sequence[str]) -> Any:
 def _value_matches(value: Any, wanted: Any) -> bool:
     if not isinstance(wanted, tuple):
         return value is not None and bool(value == wanted)
-    low, high = (limit.timestamp() if isinstance(limit, datetime) else limit for limit in wanted)
+    limits: list[Any] = [limit.timestamp() if isinstance(limit, datetime) else limit for limit in wanted]
+    low, high = limits
     kind = str if isinstance(low, str) or isinstance(high, str) else int | float
     if not isinstance(value, kind) or isinstance(value, bool) or value != value:
         return False
