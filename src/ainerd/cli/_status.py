@@ -204,8 +204,8 @@ def _lines(state: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     from ainerd.words import named_place
 
     if "agent" in state:
-        at_work = {"at_work": None, **state}["at_work"]
-        yield "agent", f"{state['agent']}: {'not running' if at_work is None else f'at work{at_work}'}", ""
+        said = f"at work{state['at_work']}" if state.get("at_work") else "not running"
+        yield "agent", f"{state['agent']}: {said}" if "at_work" in state else state["agent"], ""  # Tiled tells it
     if state["tiled"]:
         yield "tiled", state["tiled"], ""
     for name in {"away", "empty"} & state.keys():
