@@ -282,8 +282,8 @@ class Requests:
         self._n += 1
         head, key = changed([HEAD], what)[0], f"h{self._n}"
         if isinstance(head, dict):
-            head = {**head, "key": key, "size": len(file)}
-        text = b"[" + as_json(head) + b"]"
+            head = {**head, "key": key}
+        text = as_json(head)
         url = self._url if path is None else f"{self._root}/{'/'.join(path)}"
         headers = {"x-metadata-length": (str(len(text)) if length is None else length).encode(), "content-type": kind}
         try:

@@ -1,7 +1,6 @@
 """The commands that talk to a server: `similar`, `export`, `doctor`."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from typer.testing import CliRunner
 from ainerd import __version__
 from ainerd.cli import app, main
 from ainerd.results import AgentNode, ResultRecord, ResultStore
-from ainerd.server import EmbeddedServer, Presence, open_catalog
+from ainerd.server import EmbeddedServer, open_catalog, whereabouts
 from ainerd.technique import Analysis
 from ainerd_xpcs.dynamics import Dynamics, reduced_g1_squared
 from ainerd_xpcs.latent import Encoder
@@ -144,11 +143,13 @@ def test_status_prints_the_state(run, catalogue, tmp_path):
     (journal.parent / "results").mkdir()
     (journal.parent / "results" / "1.unreadable").touch()
     (journal.parent / "2.unreadable").touch()
-    presence = Presence(journal.parent, "ainerd")
+    child = subprocess.Popen(["sleep", "60"])
+    at, node = {**whereabouts(), "pid": child.pid}, AgentNode(server.client()["ainerd"], "ainerd")
+    node.write_state({"at": at, "health": {"closed": False}})
     done = run("status", "--config", tmp_path / "agent.toml")
-    presence.leave()
+    child.kill(), child.wait()
     lines = [" ".join(line.split()) for line in done.output.splitlines()]
-    assert lines[0].startswith(f"agent ainerd: at work (process {os.getpid()} of ")
+    assert lines[0].startswith(f"agent ainerd: at work on {at['host']} (process {child.pid} of ")
     assert lines[2] == "runs here 1 left by a session that was killed, 1 kept for Tiled, 2 set aside as unreadable"
     assert lines[3:5] == ["runs in Tiled 4, 4 without an end", "results 4 complete"]
     assert lines[5].startswith("last scan 3 of ") and lines[5].endswith(": complete, p = 0.5")

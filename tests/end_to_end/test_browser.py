@@ -34,9 +34,8 @@ def session(server, tmp_path_factory):
     technique = session.agent.technique
     known = technique.landmarks().embeddings
     middle, axis = known.mean(axis=0), np.linalg.svd(known - known.mean(axis=0), full_matrices=False)[2][0]
-    with session.store.together():
-        for i in range(RESULTS):
-            put_result(session, i, middle + (-8 if i < GROUP else 8) * axis, dict(technique.parameters))
+    for i in range(RESULTS):
+        put_result(session, i, middle + (-8 if i < GROUP else 8) * axis, dict(technique.parameters))
     session.store.log(f"a line {HOSTILE}")
     yield session
     session.close()

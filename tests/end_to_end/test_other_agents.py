@@ -41,7 +41,7 @@ if (first := os.fork()) != 0:  # before there is a thread; what takes seconds is
     way = "file"
 settings = Settings(**json.loads(told))
 settings.section.update(json.loads(section))
-write, put, left = Container.write_array, _writing.put_bundles, [3]
+write, put, left = Container.write_array, _writing.put_bundle, [3]
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -55,18 +55,18 @@ def half(content):
     yield content[: len(content) // 2]
     die()
 
-def put_half(results, bundles):
-    if any(each.file for each in bundles):
+def put_half(results, record, parts, unless):
+    if parts is not None:
         http = results.context.http_client
         send = http.put
         http.put = lambda url, content, **rest: send(url, content=half(content), **rest)
-    return put(results, bundles)
+    return put(results, record, parts, unless)
 
 observer = build_observer(settings, connect(uri))
 if way == "nodes":  # of a server that takes no files
-    _writing.put_bundles, Container.write_array = lambda *args: None, write_and_die
+    _writing.put_bundle, Container.write_array = lambda *args: None, write_and_die
 else:
-    _writing.put_bundles = put_half
+    _writing.put_bundle = put_half
 for name, doc in json.load(open(documents)):
     observer(name, doc)
 observer.drain(120)

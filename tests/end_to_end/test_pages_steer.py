@@ -339,7 +339,7 @@ def test_a_session_takes_over_only_the_work_of_sessions_that_have_ended(server, 
     technique = SimpleNamespace(parameters={}, alpha=0.05)
     steering, detector = SimpleNamespace(review=False, partners=[]), Detector(image="det")
     settings = SimpleNamespace(units={}, steering=steering, detector=detector)
-    State(store, technique, campaign, None, Jobs(), Jobs(), None, settings).begin(is_first=True)
+    State(store, technique, campaign, None, Jobs(), Jobs(), None, settings).begin()
     assert bool(resumed) == is_alone
 
 
@@ -361,7 +361,7 @@ def test_axes_of_the_latent_space_do_not_change(server):
 
     def writer():
         made = State(store, technique, campaign, None, Jobs(), Jobs(), None, settings)
-        made.begin(is_first=False)
+        made.begin()
         return made
 
     assert writer()._latent() is None and not asked

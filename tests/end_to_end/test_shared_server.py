@@ -181,7 +181,11 @@ def servers(folder, database):
             "PGPASSFILE": str(folder / "pgpass"),
             "TILED_UI_SETTINGS": str(write_ui_settings(folder / "ui.yml")),
         }  # fmt: skip
-        yield [stack.enter_context(tiled(config, environment)) for _ in range(2 if shared else 1)]
+        addresses = [stack.enter_context(tiled(config, environment))]
+        if shared:  # it need not start an interpreter for each database, to look whether that has its tables
+            config.write_text(config.read_text().replace("init_if_not_exists: true", "init_if_not_exists: false"))
+            addresses.append(stack.enter_context(tiled(config, environment)))
+        yield addresses
 
 
 @pytest.fixture(scope="module")

@@ -43,4 +43,3 @@ def test_a_sample_is_heated_step_by_step(session_in, tmp_path):
     assert {axes.get_ylabel() for axes in figure.axes} >= {"sample_y (mm)"}
     with pytest.raises(ValueError, match="there is no knob 'temperature', only sample_x, sample_y, oven"):
         agent.plot(knobs=("oven", "temperature"))
-    assert agent.figure("map", tmp_path / "map.svg", knobs=("sample_x", "oven")).exists()

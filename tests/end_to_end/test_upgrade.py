@@ -7,7 +7,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from ainerd import __version__
-from ainerd.views import read_report, report_html
+from ainerd.views import report_html
 from tests.end_to_end.older_catalogue import FOLDER, FRAMES, ONE_BIN, write_bank
 from tests.end_to_end.sessions import Session
 
@@ -36,6 +36,6 @@ def test_a_session_continues_the_catalogue_of_an_older_version(packed, tmp_path,
         versions = [session.store.record(key).software["version"] for key in after.index]
         assert versions == [packed.stem] * 3 + [__version__]
         assert session.store.versions() == {packed.stem: 3, __version__: 1}
-        assert f"3 by {packed.stem}" in report_html(read_report(session.store))
+        assert f"3 by {packed.stem}" in report_html(session.store)
     finally:
         session.close()

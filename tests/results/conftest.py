@@ -60,7 +60,7 @@ def store(ainerd):
 @pytest.fixture
 def as_nodes(monkeypatch):
     """A server without our route for bundles: arrays and tables are nodes."""
-    monkeypatch.setattr("ainerd.results._writing.put_bundles", lambda *args, **kwargs: None)
+    monkeypatch.setattr("ainerd.results._writing.put_bundle", lambda *args, **kwargs: None)
 
 
 def make_record(**changes):

@@ -195,7 +195,7 @@ def test_an_agent_sees_the_note_of_a_person(served, client):
 
 def test_arrays_that_are_nodes_have_the_tags_too(client, toy, scanned, movies, worker_on, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "ainerd.results._writing.put_bundles", lambda *args, **kwargs: None
+        "ainerd.results._writing.put_bundle", lambda *args, **kwargs: None
     )  # a server without our route
     raw, ainerd = open_catalog(client("service"))
     worker = worker_on(toy(), ResultStore(ainerd), tmp_path, RecordedKeys(positions=("x",)))

@@ -15,15 +15,15 @@ from pathlib import Path
 import httpx
 from ainerd.forks import call_before_exit
 from ainerd.runs import Journal
-from ainerd.server import EmbeddedServer, Presence
+from ainerd.server import EmbeddedServer
 folder = Path(sys.argv[1])
-server, presence, journal = EmbeddedServer.start(folder), Presence(folder, "agent"), Journal(folder / "journal")
+server, journal = EmbeddedServer.start(folder), Journal(folder / "journal")
 journal("start", {"uid": "a", "time": 0.0})
 call_before_exit(print, "the session ended", os.getpid())
 if not (child := os.fork()):
     sys.exit(0)
 assert os.waitpid(child, 0)[1] == 0
-assert httpx.get(server.uri + "/", trust_env=False).status_code == 200 and presence.is_first
+assert httpx.get(server.uri + "/", trust_env=False).status_code == 200
 if not (orphan := os.fork()):
     for number in range(3):
         os.close(number)
@@ -39,7 +39,7 @@ def test_a_forked_process_ends_nothing_and_keeps_no_lock(tmp_path):
     try:
         assert (ran.returncode, ran.stderr) == (0, "")
         assert ran.stdout.splitlines()[1:] == [f"the session ended {session}"]
-        locks = [tmp_path / "users", tmp_path / "lock", tmp_path / "agent.agent", *tmp_path.glob("journal/*/lock")]
-        assert [is_locked(path) for path in locks] == [False] * 4
+        locks = [tmp_path / "users", tmp_path / "lock", *tmp_path.glob("journal/*/lock")]
+        assert [is_locked(path) for path in locks] == [False] * 3
     finally:
         os.kill(int(orphan), signal.SIGKILL)

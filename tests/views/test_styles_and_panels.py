@@ -1,6 +1,5 @@
 """Panels for a paper, and marks and texts that do not overlap."""
 
-import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +11,7 @@ from matplotlib.text import Text
 from test_campaign_figure import campaign, panel
 
 from ainerd.technique import Landmarks
-from ainerd.views import Next, campaign_figure, save_panel
-from ainerd.views._figure import panel_names
+from ainerd.views import Next, campaign_figure
 from ainerd.views._style import apart
 from ainerd_xpcs.technique import panels as rheo_xpcs
 from ainerd_xtec import panels as xtec
@@ -152,30 +150,3 @@ def test_texts_of_a_result_do_not_overlap(panels, result, monkeypatch):
     figure = Figure(figsize=(13, 5), layout="constrained")
     panels.plot(result, figure)
     assert overlaps(figure, monkeypatch) == []
-
-
-@pytest.mark.parametrize("ending", ["pdf", "svg", "png"])
-def test_a_saved_panel_has_the_requested_width(scene, ending, tmp_path):
-    path = save_panel(scene, "map", tmp_path / f"map.{ending}", width_mm=85)
-    kept = path.read_bytes()
-    if ending == "pdf":
-        assert float(re.search(rb"/MediaBox \[ 0 0 ([\d.]+)", kept)[1]) / 72 * 25.4 == pytest.approx(85, abs=0.5)
-        assert b"/FontFile2" in kept and b"/Type3" not in kept  # TrueType, embedded
-    elif ending == "svg":
-        assert float(re.search(rb'width="([\d.]+)pt"', kept)[1]) / 72 * 25.4 == pytest.approx(85, abs=0.5)
-        assert b">sample_x (mm)</text>" in kept  # text, not outlines
-    else:
-        assert int.from_bytes(kept[16:20], "big") == pytest.approx(85 / 25.4 * 600, abs=2)
-
-
-def test_panels_that_cannot_be_saved_are_refused(scene, tmp_path):
-    assert panel_names(scene) == ["map", "latent", "novelty", "timeline", "gallery"]
-    for panel_name, path, width, message in (
-        ("mapp", "a.pdf", 85, "no panel 'mapp': there are map, latent"),
-        ("map", "a.jpg", 85, "ends in .pdf, .svg, .png"),
-        ("map", "a.pdf", 8.5, "from 20 to 1000, got 8.5"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            save_panel(scene, panel_name, tmp_path / path, width_mm=width)
-    for panel_name in ("latent", "gallery"):
-        assert save_panel(scene, panel_name, tmp_path / f"{panel_name}.svg").stat().st_size > 5000

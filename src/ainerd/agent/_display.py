@@ -48,7 +48,6 @@ ACTIONS = {
         "agent.explain(12)": "why scan 12 is novel or not; details=True adds the statistics",
         "agent.log()": "results and decisions, a line each",
         "agent.plot()": "a figure of the campaign; the page in a browser shows the same, live",
-        'agent.figure("map", "map.pdf", width_mm=85)': "one panel for a paper",
         "agent.health()": "runs that wait, threads, disks and memory",
     },
     "Measure": {
@@ -151,12 +150,6 @@ class Display:
         names = self._campaign.state.names
         say(run_line(outcome, following, self._units, names), *([Text(printable(advice), "yellow")] if advice else []))
 
-    def panel(self, panel: str, path: str | Path, width_mm: float, knobs: Sequence[str]) -> Path:
-        """Save one panel of the campaign's figure."""
-        from ainerd.views import save_panel
-
-        return save_panel(self._scene(knobs, None), panel, path, width_mm=width_mm)
-
     def figure(self, truth: NDArray[Any] | None, knobs: Sequence[str]) -> "Figure":
         """Draw the figure of the campaign and return it."""
         from ainerd.views import campaign_figure
@@ -173,7 +166,6 @@ class Display:
             truth=truth if names[:2] == [*self._campaign.explorer.names[:2]] else None,
             new=[*self._campaign.claims.discoveries],
             components=self._campaign.atlas.structure.components.groups,
-            paths=[path.order for path in self._campaign.atlas.structure.paths],
             names=self._campaign.state.names,
         )
 
@@ -354,9 +346,9 @@ def write_report(results: ResultStore, directory: Path, bounds: Mapping[str, tup
     path = directory / "reports" / f"{name}-{datetime.now():%Y%m%d-%H%M%S}.html"
     try:
         path.parent.mkdir(0o755, parents=True, exist_ok=True)
-        report = views.read_report(results, bounds)
+        report = views.report_html(results, bounds)
         path.touch(0o644)  # nobody else may write it, whatever the umask
-        views.write_report(report, path)
+        path.write_text(report, encoding="utf-8")
     except Exception as error:  # such as no result, or a full disk
         logger.warning("no report is written: %s: %s", type(error).__name__, error)
     else:

@@ -35,7 +35,6 @@ from ainerd.config import Settings
 from ainerd.forks import call_before_exit
 from ainerd.results import AgentNode, ResultStore, commands, digest
 from ainerd.runs import Jobs, harmless, in_background, parameters_of
-from ainerd.server import Presence
 from ainerd.sources import Source
 from ainerd.technique import Outcome, Technique
 from ainerd.views import Logbook, status_panel
@@ -125,7 +124,6 @@ class Observer:
         parts = technique, self._campaign, worker, self._own, self._tiled, live, settings, self._disks
         self._state = State(self.results, *parts)
         self._display = Display(self.results, technique, self._campaign, settings)
-        self._presence: Presence | None = None
         self._webhook: Webhook | None = None
         self._is_closed = False
 
@@ -135,8 +133,7 @@ class Observer:
 
     def start(self) -> None:
         """Start the threads. Called once, by `ainerd.agent.build_observer`."""
-        self._presence = Presence(self._backup, self.name)
-        self._state.begin(is_first=self._presence.is_first)
+        self._state.begin()
         if url := self._settings.webhook.get_secret_value():
             self._webhook = Webhook(url, self.name)
         show_progress_of(self)
@@ -240,8 +237,6 @@ class Observer:
                 )
                 self._webhook.close()
             self._state.close()
-            if self._presence is not None:
-                self._presence.leave()
 
     # commands at the prompt
 
@@ -543,28 +538,6 @@ class Observer:
         record = self.results.record(self.results.key(run))
         scan = scan_text(record.scan_id, record.event)
         self.results.note(text, raw_uid=record.raw_uid, scan=scan, result=record.key)
-
-    def figure(self, panel: str, path: str | Path, *, width_mm: float = 85.0, knobs: Sequence[str] = ()) -> Path:
-        """Save one panel for a paper or a talk, and return its path: ``agent.figure("map", "map.pdf", width_mm=85)``.
-
-        Parameters
-        ----------
-        panel : {"map", "latent", "novelty", "timeline", "gallery"}
-            The gallery exists only if the technique draws one.
-        path : path
-            File that ends in .pdf, .svg or .png.
-        width_mm : float
-            Width of the panel; most journals have columns of 85 mm.
-        knobs : sequence of str
-            As for `plot`.
-
-        Raises
-        ------
-        ValueError
-            If the panel or a knob does not exist, the path has another ending, or the width is invalid.
-        """
-        with waiting("drawing"):
-            return self._display.panel(panel, path, width_mm, knobs)
 
     def plot(self, *, truth: NDArray[Any] | None = None, knobs: Sequence[str] = ()) -> Figure:
         """Return a figure of the campaign as it is now: ``agent.plot().savefig("campaign.png")``.

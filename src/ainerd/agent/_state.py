@@ -147,7 +147,7 @@ class State:
         }
 
     def _regimes(self) -> dict[str, Any]:
-        """Return the number of regimes, the groups without a gap between them, paths, and sentences about them."""
+        """Return the number of regimes, the groups without a gap between them, and sentences about them."""
         atlas = self._campaign.atlas
         if atlas.regimes is None:
             return {}
@@ -155,7 +155,6 @@ class State:
             "n": atlas.regimes.n_regimes,
             "supported": list(atlas.regimes.supported_range),
             "components": [list(group) for group in atlas.structure.components.groups],
-            "paths": [list(path.order) for path in atlas.structure.paths],
             "sentences": self._campaign.sentences(),
         }
 
@@ -182,15 +181,11 @@ class State:
         self._send_picture()
         self._write(everything=self._is_new, closed=True)
 
-    def begin(self, *, is_first: bool) -> None:
-        """Complete the work of the earlier session, unless it may be running. Called once, before `start`.
-
-        `is_first` is whether no other agent with this name and folder runs on this machine.
-        """
+    def begin(self) -> None:
+        """Complete the work of the earlier session, unless it may be running. Called once, before `start`."""
         self._earlier = self._read() or {}
-        if is_first:
-            self._other = self._where_others_may_run()
-        self.commands.begin(alone=is_first and self._other is None)
+        self._other = self._where_others_may_run()
+        self.commands.begin(alone=self._other is None)
 
     def _where_others_may_run(self) -> str | None:
         """Return where another session may be running, in words; None if all have ended."""

@@ -119,15 +119,16 @@ def report(
     config: Config = None,
 ) -> None:
     """Write a report with regimes, positions, verdicts, decisions, failures and next steps to one file."""
-    from ainerd.views import read_report, write_report
+    from ainerd.views import report_html
 
     if out.suffix != ".html":
         raise ValueError(f"{out}: give a name that ends in .html; a browser prints it as PDF")
     check_new(out, force)
     with _campaign_at(tiled, config, agent) as (store, limits):
-        content = read_report(store, limits)
+        content = report_html(store, limits)
         out.parent.mkdir(parents=True, exist_ok=True)
-        show_file(write_report(content, out))
+        out.write_text(content, encoding="utf-8")
+        show_file(out)
 
 
 @contextmanager

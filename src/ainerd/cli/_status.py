@@ -28,14 +28,13 @@ def status(tiled: Tiled = None, config: Config = None, json: Json = False) -> No
     then 1.
     """
     from ainerd.config import Settings
-    from ainerd.server import at_work
 
     state: dict[str, Any] = {}
     agent = None
     if config is not None:
         settings = Settings.load(config)
         agent, unwritten = settings.name, settings.storage.directory / "unwritten"
-        state = {"agent": agent, "at_work": at_work(unwritten, agent), **waiting(unwritten)}
+        state = {"agent": agent, **waiting(unwritten)}
     state |= _on_server(place_of(tiled, config), agent)
     if json:
         import json as as_json
@@ -153,6 +152,8 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
     """
     from json import dumps
 
+    from ainerd.server import where_it_may_run
+
     base, http = client.item["links"]["search"].rstrip("/"), client.context.http_client
 
     def get(url: str, **params: Any) -> dict[str, Any]:
@@ -183,7 +184,13 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
         "reason": ready.get("reason"),
         "units": {name: units[name] for name in names if name in units},
     }
+    about = newest("ainerd/agents", agent=agent) if agent else {}
+    try:
+        at_work = None if about["health"]["closed"] else where_it_may_run(about["at"])
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):  # anybody may have written the state
+        at_work = None
     return {
+        "at_work": at_work,
         "runs": runs,
         "runs_unfinished": runs - n_ended,
         "results": {str(each["value"]): int(each["count"]) for each in counted},
@@ -194,13 +201,11 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
 
 def _lines(state: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yield the name, text and style of each line."""
-    from ainerd.server import process_text
     from ainerd.words import named_place
 
     if "agent" in state:
-        process = state["at_work"]
-        at_work = "not running on this machine" if process is None else f"at work{process_text(process)}"
-        yield "agent", f"{state['agent']}: {at_work}", ""
+        said = f"at work{state['at_work']}" if state.get("at_work") else "not running"
+        yield "agent", f"{state['agent']}: {said}" if "at_work" in state else state["agent"], ""  # Tiled tells it
     if state["tiled"]:
         yield "tiled", state["tiled"], ""
     for name in {"away", "empty"} & state.keys():

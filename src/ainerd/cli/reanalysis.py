@@ -9,7 +9,7 @@ import json
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from ainerd.agent import build_technique, writer_of
 from ainerd.cli._executors import executor, worker_died
 from ainerd.cli._shared import bars
 from ainerd.config import Settings
-from ainerd.documents import RunReader, documents_of_many
+from ainerd.documents import RunReader, documents_of
 from ainerd.results import AtlasRecord, ResultStore, digest
 from ainerd.runs import Jobs, Spool, Worker, parameters_of
 from ainerd.server import ServerError, connect, open_catalog
@@ -63,7 +63,8 @@ def _analyse(
 
     During the analysis `report` is called with the number of frames read so far and the number of all frames.
     """
-    for uid, documents in zip(uids, documents_of_many(raw, uids), strict=True):
+    for uid in uids:
+        documents = [*documents_of(raw[uid])]
         if not any(name == "descriptor" and image in doc["data_keys"] for name, doc in documents):
             yield []
             continue
@@ -73,27 +74,6 @@ def _analyse(
         while not wait([future], POLL_S).done:
             report(*(worker.progress or (0, None)))
         yield future.result()
-
-
-@contextmanager
-def _together(store: ResultStore, technique: Technique, runs: int) -> Iterator[Mapping[str, str]]:
-    """Collect the results of several runs and write them in few requests.
-
-    The results of a series are written at once, because its next run reads them from Tiled.
-    """
-    if runs < 2 or isinstance(technique.unit, Series):
-        yield {}
-        return
-    with store.together() as refused:
-        yield refused
-
-
-def _as_written(outcomes: Sequence[Outcome], refused: Mapping[str, str]) -> list[Outcome]:
-    """Return the outcomes, failed for the results that Tiled has refused."""
-    return [
-        replace(outcome, status="failed", reason=refused[outcome.key]) if outcome.key in refused else outcome
-        for outcome in outcomes
-    ]
 
 
 @dataclass(frozen=True)
@@ -171,21 +151,19 @@ def _ended(
 
 
 def analyse(uids: Sequence[str], workplace: Workplace) -> list[Outcome]:
-    """Analyse runs on a worker and write their results: those of several together, that of one at once.
+    """Analyse runs on a worker and write their results.
 
     The outcomes report all problems of the runs themselves. An exception has another cause.
     """
-    settings, raw, shared, technique = _prepare(workplace)
-    store = ResultStore(shared.container)  # another thread of this worker collects other results
+    settings, raw, store, technique = _prepare(workplace)
     with (
         TemporaryDirectory() as folder,  # nothing to keep: the raw data of the runs are in Tiled
-        _together(store, technique, len(uids)) as refused,
         _worker(technique, store, settings, raw, Path(folder)) as worker,
     ):
         outcomes = [outcome for each in _analyse(worker, raw, uids, settings.detector.image) for outcome in each]
         if outcomes and worker.health()["kept"]:
             raise ServerError(f"its results are not written: {outcomes[-1].reason}")
-    return _as_written(outcomes, refused)
+    return outcomes
 
 
 @lru_cache(maxsize=1)  # a worker usually serves one command at a time
@@ -281,14 +259,10 @@ def reanalyse(
             def report(n: int, total: int | None) -> None:
                 progress.update(frames, completed=n, total=total)
 
-            with (
-                _together(store, technique, len(waiting)) as refused,
-                _worker(technique, store, settings, raw, unwritten) as worker,
-            ):
+            with _worker(technique, store, settings, raw, unwritten) as worker:
                 for some in _analyse(worker, raw, waiting, settings.detector.image, report):
                     outcomes += some
                     progress.advance(done)
-            outcomes = _as_written(outcomes, refused)
     parameters = parameters_of(technique, settings.detector)
     label(ResultStore(ainerd, agent=settings.name, digest=digest(parameters)), technique)
     return outcomes

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pandas as pd
 from pydantic import ValidationError
 from tiled.client.container import Container
-from tiled.queries import Key, KeysFilter
+from tiled.queries import KeysFilter
 
 from ainerd.results._nodes import (
     CAMPAIGN,
@@ -151,12 +151,6 @@ class CampaignRecords:
         frame = suggestions.frame.drop(columns="id", errors="ignore").rename_axis(index="id")
         terms = pd.DataFrame(suggestions.values("terms"), index=frame.index).add_prefix("terms.")
         return _with_leading(frame.join(terms), _SUGGESTION, "status_time").sort_values("created", kind="stable")
-
-    def suggestion_counts(self) -> dict[str, int]:
-        """Return the number of suggestions of each status. One request."""
-        some = self._suggestions if self.agent is None else self._suggestions.search(Key("agent") == self.agent)
-        counts = some.distinct("status", counts=True)["metadata"]["status"]
-        return {each["value"]: each["count"] for each in counts}
 
     def open_suggestions(self) -> list[SuggestionRecord]:
         """Return the agent's newest suggestions that are proposed or accepted, newest first. One request."""

@@ -2,14 +2,12 @@
 
 import json
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from weakref import WeakKeyDictionary
 
 import httpx
-import numpy as np
-from numpy.typing import NDArray
 from packaging.version import Version
 from tiled.client.base import BaseClient
 from tiled.client.container import Container
@@ -162,43 +160,6 @@ def merge_metadata(parent: Container, path: str, values: Mapping[str, Any], time
     if response.status_code == httpx.codes.NOT_FOUND:
         raise KeyError(path)
     handle_error(response)
-
-
-def run_readings(run: Container, names: Collection[str]) -> tuple[dict[str, NDArray[Any]], list[str]]:
-    """Read scalars of a run.
-
-    Returns
-    -------
-    values : dict of str to ndarray, shape (n,)
-        Of those names that the run has: the values of each event of the first stream that has it, ``primary`` first;
-        of the baseline only the first.
-    known : list of str
-        The names of all scalars in the run.
-    """
-    streams = dict(Container(run.context, item=run.item, structure_clients=run.structure_clients).items())
-    values, known = dict[str, NDArray[Any]](), list[str]()
-    for stream in sorted(streams, key=lambda name: name != "primary"):
-        keys = streams[stream].metadata.get("data_keys") or {}
-        scalars = [name for name, about in keys.items() if not about.get("shape")]
-        known += [name for name in scalars if name not in known]
-        if wanted := [name for name in scalars if name in names and name not in values]:
-            data = streams[stream].read([*wanted, "seq_num", "time"])
-            rows = _by_number(data)
-            for name in wanted:
-                column = np.ravel(data[name].values)
-                if column.size:
-                    ordered = column if "external" in keys[name] else column[rows]
-                    values[name] = ordered[:1] if stream == "baseline" else ordered
-    return values, known
-
-
-def _by_number(data: Any) -> Any:
-    """Return the rows of a table of events by number, each number once: a database gives them in any order."""
-    if "seq_num" not in data:
-        return slice(None)
-    numbers = data["seq_num"].values
-    rows = np.lexsort((data["time"].values, numbers))  # after a pause the first of two counts, as in `Run`
-    return rows[np.unique(numbers[rows], return_index=True)[1]]
 
 
 def our_route(container: Container, name: str) -> str:

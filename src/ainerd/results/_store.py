@@ -1,7 +1,6 @@
 """The store of everything that agents keep in Tiled."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,7 +11,6 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from platformdirs import user_cache_path
 from pydantic import ValidationError
-from tiled.client.constructors import from_context
 from tiled.client.container import Container
 from tiled.queries import Key
 
@@ -20,7 +18,7 @@ from ainerd.activity import counted
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._export import dataset_of_all, export_all
 from ainerd.results._files import LoadedResult, Part, average, load, plot_together, read_configuration
-from ainerd.results._nodes import create_node, merge_metadata, newest_key, result_node, run_readings
+from ainerd.results._nodes import create_node, merge_metadata, newest_key, result_node
 from ainerd.results._records import FINAL, STATUSES, USABLE, ConfigurationRecord, ResultRecord
 from ainerd.results._records import digest as hashed
 from ainerd.results._table import Columns, NodeFilter, NodeTable, Notes
@@ -328,46 +326,6 @@ class ResultStore(CampaignRecords):
             raise KeyError(f"no table {name!r} in {len(keys)} results")
         return pd.concat(parts, ignore_index=True)
 
-    def readings(self, *names: str, **where: Any) -> pd.DataFrame:
-        """Read other data of the runs: ``results.readings("sample_temperature", "attenuator_transmission")``.
-
-        Any scalar of any stream can be read, also one that ``[recorded]`` in the settings does not name. This takes a
-        few requests for each run.
-
-        Parameters
-        ----------
-        *names : str
-            Data keys, as in the descriptors of the runs.
-        **where
-            Conditions, as for `search`.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Index ``key``, by time of the run, with ``scan_id``, ``event`` and a column for each name: its value in the
-            event of the result, or its first in the run; NaN where it was not recorded. Join it with the table:
-            ``results.table().join(results.readings("x")["x"])``.
-
-        Raises
-        ------
-        KeyError
-            If no run has recorded one of the names; the message has the names of the newest run.
-        """
-        table = self.search(**where)
-        frame = pd.DataFrame(table[["scan_id", "event"]])
-        raw = from_context(self.container.context, node_path_parts=(*self.container.path_parts[:-1], "raw"))
-        groups = table.groupby("raw_uid", sort=False)
-        known: list[str] = []
-        for uid, mine in counted(groups, "reading runs", groups.ngroups):
-            if uid not in raw:
-                continue
-            found, known = run_readings(raw[str(uid)], names)
-            for name, values in found.items():
-                frame.loc[mine.index, name] = [values[min(k, len(values)) - 1] for k in mine["event"].fillna(1)]
-        if missing := [name for name in names if name not in frame]:
-            raise KeyError(f"no run has recorded {', '.join(missing)}: there are {', '.join(known) or 'none'}")
-        return frame
-
     def status(self, key: str) -> str | None:
         """Read the status of a result, or None for an unknown key."""
         try:
@@ -574,24 +532,6 @@ class ResultStore(CampaignRecords):
             node.replace_metadata(record.changed(arrays=shapes).metadata(), drop_revision=True)
         return record.digest
 
-    @contextmanager
-    def together(self) -> Iterator[Mapping[str, str]]:
-        """Collect the results that are written within, and send many in one request.
-
-        Then `take`, `complete` and `fail` answer from what this store has read, and a result that is analysed soon is
-        never marked as computing. For results that can be made again, as in a replay: a process that is killed loses
-        those of the last seconds. A result that the server refuses is written as failed, to be analysed again. If the
-        server does not answer at the end, the error is raised.
-
-        Yields
-        ------
-        mapping of str to str
-            The reasons of the refused results so far, by key.
-        """
-        known = self._rows.read()
-        with self._writer.collecting(dict(zip(known.frame.index, known.column("status"), strict=True))) as refused:
-            yield refused
-
     def _last_record(self, key: str) -> ResultRecord:
         """Return the record of a result that was begun, as it was last written."""
         begun = self._begun.pop(key, None)
@@ -605,8 +545,7 @@ class ResultStore(CampaignRecords):
         known = self._rows.known
         if known is not None and {*known.column("digest"), *self._digests} <= {record.digest}:
             return None
-        if known is None or not self._writer.is_collecting:
-            known = self._rows.read()
+        known = self._rows.read()
         events = known.column("event")
         same = pd.isna(events) if record.event is None else events == record.event
         same &= np.isin(known.column("status").astype(object), FINAL) & (known.frame.index != record.key)

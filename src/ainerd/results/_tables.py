@@ -4,7 +4,6 @@ import logging
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -65,7 +64,11 @@ class ResultTable(pd.DataFrame):
     def _repr_html_(self) -> str:
         if not self._is_of_results:
             return self.to_html(notebook=True, max_rows=LINES)
-        return text_table(self).to_html(index=False, border=0)
+        return self.text().to_html(index=False, border=0)
+
+    def text(self, n: int = LINES) -> pd.DataFrame:
+        """Return the newest `n` results as text, in the columns that are shown."""
+        return text_table(self, n)
 
 
 def result_table(
@@ -214,12 +217,12 @@ def regime_kinds(
     return kinds
 
 
-def text_table(table: pd.DataFrame) -> pd.DataFrame:
+def text_table(table: pd.DataFrame, n: int = LINES) -> pd.DataFrame:
     """Return the newest results as text: scan, time, sample, position, regime, p, own p, the technique's columns, etc.
 
     The p of a novel result has a ●. A column that would be empty is left out.
     """
-    newest = table.iloc[-LINES:]
+    newest = table.iloc[-n:]
     rows = [
         _cells(str(key), row, table.attrs) for key, row in zip(newest.index, newest.to_dict("records"), strict=True)
     ]
@@ -422,21 +425,9 @@ def matches(
 def _name_matches(results: Columns, name: str, wanted: Any) -> NDArray[np.bool_]:
     selected = np.zeros(len(results), bool)
     if name in results.frame:
-        selected |= _column_matches(results.column(name), wanted)
+        selected |= [_value_matches(value, wanted) for value in results.column(name).tolist()]
     first, *rest = name.split(".")
     return selected | results.where(first, lambda value: _value_matches(_inner(value, rest), wanted))
-
-
-def _column_matches(column: NDArray[Any], wanted: Any) -> NDArray[np.bool_]:
-    if column.dtype.kind not in "iuf" or not isinstance(wanted, tuple):
-        if isinstance(wanted, str | bool | int | float):
-            return np.asarray(column == wanted, bool) & np.ones(len(column), bool)
-        return np.array([value == value and _value_matches(value, wanted) for value in column.tolist()], bool)
-    low, high = _limits(wanted)
-    if isinstance(low, str) or isinstance(high, str):
-        return np.zeros(len(column), bool)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(~np.isnan(column) & (low is None or column >= low) & (high is None or column <= high))
 
 
 def _inner(value: Any, names: Sequence[str]) -> Any:
@@ -448,45 +439,25 @@ def _inner(value: Any, names: Sequence[str]) -> Any:
 def _value_matches(value: Any, wanted: Any) -> bool:
     if not isinstance(wanted, tuple):
         return value is not None and bool(value == wanted)
-    low, high = _limits(wanted)
+    limits: list[Any] = [limit.timestamp() if isinstance(limit, datetime) else limit for limit in wanted]
+    low, high = limits
     kind = str if isinstance(low, str) or isinstance(high, str) else int | float
-    if not isinstance(value, kind) or isinstance(value, bool):
+    if not isinstance(value, kind) or isinstance(value, bool) or value != value:
         return False
     return (low is None or value >= low) and (high is None or value <= high)
-
-
-def _limits(wanted: tuple[Any, ...]) -> list[Any]:
-    return [limit.timestamp() if isinstance(limit, datetime) else limit for limit in wanted]
 
 
 def _words_match(results: Columns, text: str, notes: Mapping[str, Sequence[str]]) -> NDArray[np.bool_]:
     """Select the results that have every word in one of their texts, nested texts or notes."""
     words = re.findall(r"\w+", text.lower())
-    has_word = np.zeros((len(words), len(results)), bool)
-    for name in results.frame:
-        column = results.frame[name]
-        if column.dtype == object:
-            has_word |= _words_in(words, column)
+    columns = [results.frame[name] for name in results.frame if results.frame[name].dtype == object]
+    parts = [[x if isinstance(x, str) else "" for x in column.tolist()] for column in columns]
     for name in map(str, results.nested):
-        for k, word in enumerate(words):
-            has_word[k] |= results.where(name, partial(_has_word, word))
-    for key in notes.keys() & {*results.frame.index} if notes else ():
-        one = " ".join(notes[key]).lower()
-        has_word[:, results.frame.index.get_loc(key)] |= [word in one for word in words]
-    return np.asarray(has_word.all(axis=0))
-
-
-def _words_in(words: Sequence[str], column: "pd.Series[Any]") -> NDArray[np.bool_]:
-    import pyarrow.compute
-
-    texts = pyarrow.array([x if isinstance(x, str) else None for x in column.tolist()], pyarrow.string())
-    lower = pyarrow.compute.utf8_lower(texts)
-    found = [pyarrow.compute.match_substring(lower, word).fill_null(False) for word in words]
-    return np.array([one.to_numpy(zero_copy_only=False) for one in found], bool).reshape(len(words), -1)
-
-
-def _has_word(word: str, value: Any) -> bool:
-    return word in " ".join(_all_texts(value)).lower()
+        texts = {id(value): " ".join(_all_texts(value)) for value in results.distinct(name)}  # many share a value
+        parts.append([texts.get(id(value), "") for value in results.values(name)])
+    parts.append([" ".join(notes.get(key, ())) for key in results.frame.index])
+    lines = (" ".join(some).lower() for some in zip(*parts, strict=True))
+    return np.array([all(word in line for word in words) for line in lines], bool)
 
 
 def _all_texts(value: Any) -> Iterator[str]:

@@ -1,9 +1,9 @@
-"""Writing of results: many in one request, or a node for each array where the server has no route for that."""
+"""Writing of results: each in one request, or a node for each array where the server has no route for that."""
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import httpx
@@ -22,7 +22,6 @@ logger = logging.getLogger(__name__)
 ATTEMPTS, PAUSE_S = 2, 0.5
 QUICK_S, FILE_S = 10.0, 30.0  # time limits of a request without a file and with one
 NODE_ATTEMPTS = 5
-LATE_S, MOST_BYTES = 10.0, 2**26  # of results that are collected
 _NO_ROUTE = {"Not Found", "Method Not Allowed"}  # details of a server's answer for a route that it does not have
 
 
@@ -33,22 +32,8 @@ class Written(NamedTuple):
     written: bool
 
 
-class _Write(NamedTuple):
-    """A result as it is sent: it is written unless its status is in `unless`."""
-
-    record: ResultRecord
-    parts: Mapping[str, Part] | None
-    unless: Sequence[str]
-    begun: ResultRecord  # the record before the analysis
-
-    @property
-    def file(self) -> bytes:
-        """The arrays and tables; empty for a result without contents."""
-        return b"" if self.parts is None else bundle(self.parts, self.record.units)
-
-
 class ResultWriter:
-    """Writes the results of a container, each one at once or, within `collecting`, many together.
+    """Writes the results of a container.
 
     Attributes
     ----------
@@ -60,100 +45,32 @@ class ResultWriter:
         self._results = results
         self.seems_away = False
         self._takes_bundles = True  # until the server answers otherwise
-        self._collected: dict[str, _Write] | None = None  # by key
-        self._statuses: dict[str, str] = {}  # of the results in the catalog and of those collected, by key
-        self._n_bytes, self._since = 0, 0.0  # size of what is collected, and the time of the first
-        self._refused: dict[str, str] = {}  # reasons by key
-
-    @property
-    def is_collecting(self) -> bool:
-        """Whether results are collected, to be sent together."""
-        return self._collected is not None
 
     def write(
         self, record: ResultRecord, parts: Mapping[str, Part] | None = None, *, unless: Sequence[str] = FINAL
     ) -> Written:
-        """Write a result with its arrays and tables, unless it has one of these statuses."""
-        key, collected = record.key, self._collected
-        if collected is None:
-            return self._send([_Write(record, parts, unless, record)])[0]
-        former = self._statuses.get(key)
-        if former in unless:
-            if key in collected:
-                self._send_collected()
-            return Written(former, False)
-        if not collected:
-            self._n_bytes, self._since = 0, time.monotonic()
-        new, earlier = _Write(record, parts, unless, record), collected.pop(key, None)
-        if earlier is not None:
-            new = new._replace(unless=[*{*unless, *earlier.unless}], begun=earlier.begun)
-        collected[key] = new
-        self._statuses[key] = record.status
-        self._n_bytes += sum(8 * part.values.size for part in (parts or {}).values())
-        if self._n_bytes > MOST_BYTES or time.monotonic() - self._since > LATE_S:
-            self._send_collected()
-        return Written(former, True)
-
-    @contextmanager
-    def collecting(self, statuses: dict[str, str]) -> Iterator[dict[str, str]]:
-        """Collect results, given the statuses of those that exist; yields the reasons of refused ones by key."""
-        self._collected, self._statuses, self._refused = {}, statuses, {}
-        try:
-            yield self._refused
-        finally:
+        """Write a result with its arrays and tables, unless it has one of these statuses; ClientError if refused."""
+        if self._takes_bundles:
             try:
-                self._send_collected()
-            finally:
-                self._collected = None
-
-    def _send_collected(self) -> None:
-        """Send all collected results. A refused result is written as failed; any other error leaves all collected."""
-        assert self._collected is not None
-        writes = [*self._collected.values()]
-        try:
-            self._send(writes)
-        except ClientError as error:
-            if not _is_refused(error):
-                raise
-            for write in writes:  # those before the refused one are written already, and stay
-                try:
-                    self._send([write])
-                except ClientError as refusal:
-                    if not _is_refused(refusal):
-                        raise
-                    self._refuse(write, str(refusal))
-        self._collected.clear()
-
-    def _refuse(self, write: _Write, reason: str) -> None:
-        logger.warning("result %s is refused: %s", write.record.key, reason)
-        self._refused[write.record.key] = reason
-        failed = write.begun.changed(status="failed", reason=reason, retake=True)
-        with suppress(ClientError):  # the reason may be in the record itself
-            self._send([_Write(failed, None, write.unless, failed)])
-
-    def _send(self, writes: Sequence[_Write]) -> list[Written]:
-        """Write results at once; ClientError if one is refused."""
-        if self._takes_bundles and writes:
-            try:
-                answers = put_bundles(self._results, writes)
+                answer = put_bundle(self._results, record, parts, unless)
             except httpx.TransportError:
                 self.seems_away = True
                 raise
-            self._takes_bundles, self.seems_away = answers is not None, False
-            if answers is not None:
-                return answers
-        return [self._write_nodes(write) for write in writes]
+            self._takes_bundles, self.seems_away = answer is not None, False
+            if answer is not None:
+                return answer
+        return self._write_nodes(record, parts, unless)
 
-    def _write_nodes(self, write: _Write) -> Written:
+    def _write_nodes(self, record: ResultRecord, parts: Mapping[str, Part] | None, unless: Sequence[str]) -> Written:
         """Write a result as a node with a node for each array and table."""
-        record, key, metadata = write.record, write.record.key, write.record.metadata()
+        key, metadata = record.key, record.metadata()
         begun, tags = metadata | {"status": "computing"}, record.access_tags or []
         node, is_new = create_node(self._results, key, begun, "AinerdResult", tags=tags)
         former = None if is_new else str(node.metadata["status"])
-        if former in write.unless:
+        if former in unless:
             return Written(former, False)
-        if write.parts is not None:
-            write_nodes(node, write.parts)
+        if parts is not None:
+            write_nodes(node, parts)
         elif record.status != "computing":
             try:
                 node.delete_contents(external_only=False)  # half of an analysis
@@ -164,28 +81,27 @@ class ResultWriter:
         return Written(former, True)
 
 
-def put_bundles(results: Container, writes: Sequence[_Write]) -> list[Written] | None:
-    """Write the nodes of results and their files in one request, in order, each one whole or not at all.
+def put_bundle(
+    results: Container, record: ResultRecord, parts: Mapping[str, Part] | None, unless: Sequence[str]
+) -> Written | None:
+    """Write the node of a result and its file in one request, whole or not at all.
 
     Returns None if the server has no route for this. If the server does not answer, or has an error of its own, the
     request is made `ATTEMPTS` times, and finds what was written already; a server that hangs is given `QUICK_S`. Runs
-    that cannot be written wait elsewhere. ClientError if one is refused; those before it are written.
+    that cannot be written wait elsewhere. ClientError if the result is refused.
     """
+    file = b"" if parts is None else bundle(parts, record.units)
     specs = [{"name": "AinerdResult", "version": SPEC_VERSION}]
-    files = [each.file for each in writes]
-    described = [
-        {"key": r.key, "metadata": r.metadata(), "specs": specs, "unless": list(unless), "size": len(file)}
-        for (r, _, unless, _), file in zip(writes, files, strict=True)
-    ]
+    described = {"key": record.key, "metadata": record.metadata(), "specs": specs, "unless": list(unless)}
     head = safe_json_dump(described)
     headers = {"x-metadata-length": str(len(head)), "content-type": "application/x-hdf5"}
     for attempt in range(ATTEMPTS):
         try:
             response = results.context.http_client.put(
                 our_route(results, "results"),
-                content=b"".join([head, *files]),
+                content=head + file,
                 headers=headers,
-                timeout=FILE_S if any(files) else QUICK_S,
+                timeout=FILE_S if file else QUICK_S,
             )
         except (httpx.NetworkError, httpx.RemoteProtocolError):  # such as an idle connection that the server closed
             if attempt + 1 == ATTEMPTS:
@@ -197,7 +113,8 @@ def put_bundles(results: Container, writes: Sequence[_Write]) -> list[Written] |
             continue
         if _has_no_route(response):
             return None
-        return [Written(answer["found"], bool(answer["written"])) for answer in handle_error(response).json()]
+        answer = handle_error(response).json()
+        return Written(answer["found"], bool(answer["written"]))
     raise AssertionError("the last attempt raises")
 
 
@@ -217,10 +134,6 @@ def write_nodes(node: Container, parts: Mapping[str, Part]) -> None:
                     raise
             with suppress(KeyError):
                 node.delete_contents(name, external_only=False)
-
-
-def _is_refused(error: ClientError) -> bool:
-    return bool(error.response.status_code < httpx.codes.INTERNAL_SERVER_ERROR)
 
 
 def _has_no_route(response: httpx.Response) -> bool:

@@ -2,19 +2,10 @@
 
 from ainerd.server._connect import SCOPES, ServerError, connect, open_catalog
 from ainerd.server._embedded import EmbeddedServer, embedded_server, open_tiled, running, serving, start_tiled
-from ainerd.server._presence import (
-    Presence,
-    at_work,
-    is_locked,
-    only_here,
-    process_text,
-    warn_of,
-    where_it_may_run,
-    whereabouts,
-)
+from ainerd.server._presence import is_locked, only_here, warn_of, where_it_may_run, whereabouts
 
 __all__ = [
-    "SCOPES", "EmbeddedServer", "Presence", "ServerError", "at_work", "connect", "embedded_server",
-    "is_locked", "only_here", "open_catalog", "open_tiled", "process_text", "running", "serving", "start_tiled",
+    "SCOPES", "EmbeddedServer", "ServerError", "connect", "embedded_server",
+    "is_locked", "only_here", "open_catalog", "open_tiled", "running", "serving", "start_tiled",
     "warn_of", "where_it_may_run", "whereabouts",
 ]  # fmt: skip

@@ -1,63 +1,23 @@
-"""Show that an agent is running: to other agents of its name, on this machine and elsewhere, and to `ainerd status`."""
+"""Where a process runs, for other agents of its name and `ainerd status`; and locks of files and folders."""
 
 import fcntl
-import json
 import logging
 import os
 import threading
 import time
-import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from getpass import getuser
 from pathlib import Path
 from socket import gethostname
 from typing import IO, Any
-from urllib.parse import quote
 
 from ainerd.forks import lock_is_ours
 
 logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two attempts to lock a folder
-ATTEMPTS, PAUSE_S = 5, 0.02  # a process that only reads the file holds the lock for less
-
-
-class Presence:
-    """A locked file that names the process of an agent; the lock ends with the process.
-
-    Logs a warning if an agent of the same name is running already, or if the file cannot be written (it may belong to
-    another account): other agents are then not warned.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder in which the agents of this machine keep their files.
-    name : str
-        Name of the agent.
-    """
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.leave: Callable[[], object] = lambda: None
-        self.is_first = False  # True if no other agent of that name is known to run on this machine
-        path = _path(folder, name)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            logger.warning("other agents cannot be warned that agent %r is running: %s", name, error)
-            return
-        self.leave = weakref.finalize(self, os.close, file)  # a second call does nothing
-        for attempt in range(ATTEMPTS):
-            if try_lock(file):
-                os.truncate(file, 0)
-                os.write(file, json.dumps(whereabouts()).encode())
-                self.is_first = True
-                return
-            if attempt < ATTEMPTS - 1:
-                time.sleep(PAUSE_S)
-        warn_of(name, process_text(_read(path)))
 
 
 def whereabouts() -> dict[str, Any]:
@@ -70,11 +30,12 @@ def whereabouts() -> dict[str, Any]:
 
 
 def where_it_may_run(process: Mapping[str, Any]) -> str | None:
-    """Return where another process with these `whereabouts` may be running, in words; None if it has ended.
+    """Return where a process with these `whereabouts` may be running, in words; None if it has ended.
 
     A process of another host counts as running. Any program may have written the values: it raises various errors.
     """
-    text = f" on {process['host']}{process_text(process)}"
+    since = datetime.fromtimestamp(process["since"])
+    text = f" on {process['host']} (process {process['pid']} of {process['user']}, since {since:%d %b %H:%M})"
     if process["host"] != gethostname():
         return text
     try:
@@ -83,13 +44,7 @@ def where_it_may_run(process: Mapping[str, Any]) -> str | None:
         return None
     except PermissionError:  # it is of another account
         pass
-    return text if process["pid"] != os.getpid() else None  # two agents of one process have one lock
-
-
-def at_work(folder: Path, name: str) -> dict[str, Any] | None:
-    """Return the `whereabouts` of an agent on this machine, empty if unknown; None if it is not running."""
-    path = _path(folder, name)
-    return _read(path) if is_locked(path) else None
+    return text
 
 
 def try_lock(file: int | IO[str], kind: int = fcntl.LOCK_EX) -> bool:
@@ -136,14 +91,6 @@ def is_locked(path: Path) -> bool:
         return False
 
 
-def process_text(process: Mapping[str, Any]) -> str:
-    """Return process id, user and start time in parentheses; an empty text if they are unknown."""
-    if not process:
-        return ""
-    since = datetime.fromtimestamp(process["since"])
-    return f" (process {process['pid']} of {process['user']}, since {since:%d %b %H:%M})"
-
-
 def warn_of(name: str, where: str) -> None:
     """Warn that an agent of this name is running, and where."""
     logger.warning(
@@ -153,14 +100,3 @@ def warn_of(name: str, where: str) -> None:
         name,
         where,
     )
-
-
-def _path(folder: Path, name: str) -> Path:
-    return folder / f"{quote(name, safe='')}.agent"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text()))
-    except (OSError, ValueError):
-        return {}

@@ -17,7 +17,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 
 from ainerd.server import bell
-from ainerd.server.internals import ask_for_key, checks_scopes, get_route_path, scopes_of
+from ainerd.server.internals import ask_for_key, checks_scopes, get_route_path, inspect_dependencies_once, scopes_of
 from ainerd.server.listening import admit
 
 logger = logging.getLogger("tiled.server.doors")  # its lines are in the log of the server
@@ -141,6 +141,7 @@ async def _with_body(receive: Receive, most: float = math.inf) -> Receive:
 
 @asynccontextmanager
 async def _lifespan(app: Any) -> AsyncIterator[None]:
+    inspect_dependencies_once()
     if not isinstance(app.middleware_stack, Doors):  # a configuration includes each router at two prefixes
         app.middleware_stack = Doors(app.middleware_stack)
     yield

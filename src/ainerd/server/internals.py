@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from datetime import datetime, timedelta
-from functools import cache, partial
+from functools import cache
 from hashlib import sha256
 from inspect import signature
 from itertools import pairwise
@@ -31,7 +31,7 @@ from fastapi.dependencies import utils
 from fastapi.security import APIKeyCookie, APIKeyQuery, SecurityScopes
 from pydantic import BaseModel, Field, NaiveDatetime
 from sqlalchemy import Text, cast, func, select
-from sqlalchemy.orm import aliased, noload, selectinload
+from sqlalchemy.orm import aliased, noload
 from sqlalchemy.pool import QueuePool
 from starlette._utils import get_route_path
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -44,12 +44,10 @@ from tiled.adapters.tiff import TiffSequenceAdapter
 from tiled.adapters.zarr import ZarrArrayAdapter
 from tiled.catalog.adapter import (
     STORAGE_ADAPTERS_BY_MIMETYPE,
-    STRUCTURES,
     CatalogContainerAdapter,
     CatalogNodeAdapter,
     Collision,
 )  # fmt: skip
-from tiled.catalog.orm import DataSource as DataSourceRow
 from tiled.catalog.orm import Node
 from tiled.commandline._catalog import init
 from tiled.config import Authentication, StreamingCacheConfig
@@ -354,36 +352,6 @@ def _one_at_a_time(tables: Any) -> Any:
     return tables
 
 
-class Descendant(NamedTuple):
-    """The adapter of a node, and its children by key."""
-
-    adapter: Any
-    children: "dict[str, Descendant]"
-
-
-async def read_grandchildren(node: Any, keys: Sequence[str]) -> dict[str, Descendant]:
-    """Return the children with these keys, with their children and grandchildren, and the files of all."""
-    files = selectinload(DataSourceRow.asset_associations)
-    every = select(Node).options(selectinload(Node.data_sources).options(files))
-    query = node.apply_conditions(every.where(Node.parent == node.node.id, Node.key.in_(keys)))
-    known: dict[int, Descendant] = {}
-    chosen: dict[str, Descendant] = {}
-    async with node.context.session() as db:
-        for _ in range(3):
-            nodes = (await db.execute(query.order_by(Node.id))).scalars().all()
-            for each in nodes:
-                adapter = STRUCTURES[each.structure_family](node.context, each)
-                adapter.data_sources = partial(_loaded_sources, each)  # or each adapter would ask for its own
-                known[each.id] = Descendant(adapter, {})
-                (known[each.parent].children if each.parent in known else chosen)[each.key] = known[each.id]
-            query = every.where(Node.parent.in_([each.id for each in nodes]))
-    return chosen
-
-
-async def _loaded_sources(node: Node, include_assets: bool = False) -> list[DataSource[Any]]:
-    return [DataSource.from_orm(source, include_assets=include_assets) for source in node.data_sources]
-
-
 class Child(NamedTuple):
     """A node below a container, with the time at which it was last written and its metadata as JSON."""
 
@@ -486,6 +454,21 @@ async def visible_keys(node: Any) -> list[str] | None:
         return list((await db.execute(query)).scalars())
 
 
+def inspect_dependencies_once() -> None:
+    """Make requests faster: because Tiled overrides one dependency, FastAPI inspects all of them at each request."""
+    utils.get_dependant = _inspect_once
+
+
+def _inspect_once(**arguments: Any) -> Any:
+    key = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in arguments.items())
+    if key not in _dependants:
+        _dependants[key] = _get_dependant(**arguments)
+    return _dependants[key]
+
+
+_get_dependant, _dependants = utils.get_dependant, dict[Any, Any]()
+
+
 def correct(catalog: Path) -> None:
     """Correct Tiled for the servers that this process starts."""
     _avoid_repeated_work(catalog)
@@ -497,20 +480,12 @@ def correct(catalog: Path) -> None:
 def _avoid_repeated_work(catalog: Path) -> None:
     """Make a start and most requests faster.
 
-    Tiled starts another interpreter at each start to create the tables of the catalog. Because it overrides one
-    dependency, FastAPI inspects all of them again at each request. To find a node, Tiled makes new aliases of its
-    largest table, and asks for access tags, which a server of one user does not have.
+    Tiled starts another interpreter at each start to create the tables of the catalog. To find a node, it makes new
+    aliases of its largest table, and asks for access tags, which a server of one user does not have.
     """
     init(f"sqlite:///{catalog}", if_not_exists=True)
     with closing(sqlite3.connect(catalog, timeout=30)) as connection, connection:  # for what changed since a time
         connection.execute("CREATE INDEX IF NOT EXISTS nodes_time_updated ON nodes (time_updated)")
-    get_dependant, known = utils.get_dependant, {}
-
-    def inspect_once(**arguments: Any) -> Any:
-        key = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in arguments.items())
-        if key not in known:
-            known[key] = get_dependant(**arguments)
-        return known[key]
 
     @cache
     def ancestors(depth: int) -> list[Any]:
@@ -524,7 +499,6 @@ def _avoid_repeated_work(catalog: Path) -> None:
         return statement.options(noload(Node.access_tags))
 
     tiled.catalog.adapter.node_from_segments = node_from_segments
-    utils.get_dependant = inspect_once
 
 
 def _replace_orphans(catalog: Path) -> None:

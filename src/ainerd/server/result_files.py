@@ -1,7 +1,7 @@
 """Results as one file each, for a Tiled server: the route that writes them, and the adapter that reads them.
 
 In Tiled's own way a result of twenty arrays and tables is twenty nodes and forty requests. Here it is one HDF5 file,
-and a request writes many. The file is plain: a dataset for each array, with the names of its dimensions in the
+and one request. The file is plain: a dataset for each array, with the names of its dimensions in the
 attribute ``dims``, and a group of columns for each table. A server without this module reads it like any HDF5 file.
 
 Files that others wrote are opened only below the folders of the server, and of bounded size. Tiled compares the address
@@ -36,13 +36,13 @@ from tiled.utils import BrokenLink, path_from_uri
 from ainerd.documents import FrameError, list_items, open_item
 from ainerd.hdf5_files import check_heaps
 from ainerd.results import decode_table
+from ainerd.server._access import bounded_body
 from ainerd.server.internals import (
     MOST_ARRAY,
     Asset,
     Caller,
     DataSource,
     Specs,
-    body_stream,
     guard_files,
     has_child,
     readable_folders,
@@ -168,45 +168,24 @@ async def packed_result(caller: Caller, results: Any, path: str, key: str, names
 
 
 @router.put("/results/{path:path}")
-async def put_results(request: Request, path: str, caller: Annotated[Caller, Depends()]) -> list[dict[str, Any]]:
-    """Write the nodes of results and their files, one after the other.
+async def put_result(request: Request, path: str, caller: Annotated[Caller, Depends()]) -> dict[str, Any]:
+    """Write the node of a result and its file.
 
-    The body is JSON of ``x-metadata-length`` bytes, followed by the HDF5 files. The JSON holds for each result the
-    ``key``, ``metadata`` and ``specs`` of the node, the ``size`` of its file (0: it has none), and the statuses
-    ``unless``: a node with one of these stays. The answer holds for each the previous status, ``found`` (None: the node
-    is new), and whether anything was ``written``. If one is refused, those before it are written; sent again, they are
-    found.
+    The body is JSON of ``x-metadata-length`` bytes, followed by the HDF5 file, if there is one. The JSON holds the
+    ``key``, ``metadata`` and ``specs`` of the node, and the statuses ``unless``: a node with one of these stays. The
+    answer holds the previous status, ``found`` (None: the node is new), and whether anything was ``written``.
     """
     parents = path.split("/")
     if parents[-2:] != ["ainerd", "results"] or {"", ".", ".."} & set(parents):
         raise HTTPException(422, f"{path[:300]!r} is not the path of results")
-    parent, body = await caller.node(path, scopes=_SCOPES), _Body(request)
-    uploads = _uploads(b"".join(await body.read(request.headers.get("x-metadata-length", ""))))
-    return [await _put(caller, parent, parents, upload, await body.read(upload.size)) for upload in uploads]
-
-
-class _Body:
-    """The body of a request, read in parts of given sizes."""
-
-    def __init__(self, request: Request) -> None:
-        self._stream, self._rest, self._left = body_stream(request), b"", MOST_BYTES
-
-    async def read(self, size: str | int) -> list[bytes]:
-        """Return the next bytes; HTTPException if the body has fewer, or more than `MOST_BYTES` were read."""
-        if not re.fullmatch("[0-9]{1,18}", str(size)):
-            raise HTTPException(422, f"no result in the body: {size!r} is not a number of bytes")
-        self._left -= int(size)
-        if self._left < 0:
-            raise HTTPException(413, f"at most {MOST_BYTES} bytes")
-        parts, missing = [], int(size)
-        while missing:
-            part = self._rest or await anext(self._stream, b"")
-            if not part:
-                raise HTTPException(422, f"no result in the body: it ends {missing} bytes too early")
-            parts.append(part[:missing])
-            self._rest = part[missing:]
-            missing -= len(parts[-1])
-        return parts
+    parent = await caller.node(path, scopes=_SCOPES)
+    size = request.headers.get("x-metadata-length", "")
+    if not re.fullmatch("[0-9]{1,18}", size):
+        raise HTTPException(422, f"no result in the body: {size[:40]!r} is not a number of bytes")
+    body = memoryview(await bounded_body(request, MOST_BYTES))
+    if len(body) < int(size):
+        raise HTTPException(422, f"no result in the body: it ends {int(size) - len(body)} bytes too early")
+    return await _put(caller, parent, parents, _upload(bytes(body[: int(size)])), body[int(size) :])
 
 
 class _Upload(NamedTuple):
@@ -217,25 +196,22 @@ class _Upload(NamedTuple):
     specs: Any
     unless: list[str]
     tags: list[str]
-    size: int
 
 
-def _uploads(text: bytes) -> list[_Upload]:
-    """Return the results that the JSON describes; HTTPException if it is not valid."""
-    uploads = []
+def _upload(text: bytes) -> _Upload:
+    """Return the result that the JSON describes; HTTPException if it is not valid."""
     try:
-        for head in _parse(text):
-            key, metadata, size = head["key"], dict(head["metadata"]), int(head["size"])
-            if not re.fullmatch(r"[0-9A-Za-z_-]{1,200}", key):
-                raise ValueError(f"{key[:300]!r} is not the key of a result")
-            specs, tags = _specs.validate_python(head["specs"]), metadata.get("access_tags") or []
-            uploads.append(_Upload(key, metadata, specs, [*head["unless"]], _tags.validate_python(tags), size))
+        head = _parse(text)
+        key, metadata = head["key"], dict(head["metadata"])
+        if not re.fullmatch(r"[0-9A-Za-z_-]{1,200}", key):
+            raise ValueError(f"{key[:300]!r} is not the key of a result")
+        specs, tags = _specs.validate_python(head["specs"]), metadata.get("access_tags") or []
+        return _Upload(key, metadata, specs, [*head["unless"]], _tags.validate_python(tags))
     except (KeyError, TypeError, ValueError) as error:
         raise HTTPException(422, f"no result in the body: {type(error).__name__}: {error}"[:500]) from None
-    return uploads
 
 
-async def _put(caller: Caller, parent: Any, parents: list[str], new: _Upload, file: list[bytes]) -> dict[str, Any]:
+async def _put(caller: Caller, parent: Any, parents: list[str], new: _Upload, file: memoryview) -> dict[str, Any]:
     """Write one result with its file, unless its node has a status with which it stays."""
     target = _file_path(parent, [*parents, new.key])
     async with _one_at_a_time:
@@ -328,14 +304,13 @@ def _file_path(parent: Any, parts: list[str]) -> Path:
     raise HTTPException(405, "the server has no folder for files")
 
 
-def _write(target: Path, file: list[bytes]) -> None:
-    """Write the parts of a file in one step; HTTPException if it is not a plain HDF5 file."""
+def _write(target: Path, file: memoryview) -> None:
+    """Write a file in one step; HTTPException if it is not a plain HDF5 file."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(f".{uuid.uuid4().hex}.part")
     try:
         if file:
-            with part.open("wb") as opened:
-                opened.writelines(file)
+            part.write_bytes(file)
             if problem := _problem(part):
                 raise HTTPException(422, f"no result in the body: {problem}")
         else:

@@ -19,20 +19,17 @@ from ainerd.views._scene import (
 from ainerd.views._terminal import Logbook, run_line, status_panel
 
 if TYPE_CHECKING:
-    from ainerd.views._figure import campaign_figure, save_panel
-    from ainerd.views._report import Report, Section, read_report, report_html, write_report
+    from ainerd.views._figure import campaign_figure
+    from ainerd.views._report import report_html
     from ainerd.views._style import empty_panel, panel_title
 
 __all__ = [
-    "Logbook", "Next", "Report", "Scene", "SceneReader", "Section", "campaign_figure", "empty_panel", "kinds_of",
-    "newest_and_nearest", "panel_title", "principal_axes", "read_report", "regime_colour", "reordered", "report_html",
-    "run_line", "save_panel", "status_panel", "write_report",
+    "Logbook", "Next", "Scene", "SceneReader", "campaign_figure", "empty_panel", "kinds_of", "newest_and_nearest",
+    "panel_title", "principal_axes", "regime_colour", "reordered", "report_html", "run_line", "status_panel",
 ]  # fmt: skip
 
 _MODULE_OF = {
-    "Report": "_report", "Section": "_report", "campaign_figure": "_figure", "empty_panel": "_style",
-    "panel_title": "_style", "read_report": "_report", "report_html": "_report", "save_panel": "_figure",
-    "write_report": "_report",
+    "campaign_figure": "_figure", "empty_panel": "_style", "panel_title": "_style", "report_html": "_report",
 }  # fmt: skip
 
 

@@ -1,22 +1,17 @@
-"""The figure of a campaign: sample map, next point, latent space, and a timeline of the runs; and one panel alone."""
+"""The figure of a campaign: sample map, next point, latent space, and a timeline of the runs."""
 
 import math
 import textwrap
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
-from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
@@ -24,7 +19,7 @@ from ainerd.results._picture import Picture
 from ainerd.technique import Landmarks
 from ainerd.views import _style
 from ainerd.views._scene import MOST_SERIES, NEWEST, Next, Scene, principal_axes
-from ainerd.views._style import NOVEL, ON_MARK
+from ainerd.views._style import NOVEL
 from ainerd.words import named_place
 
 if TYPE_CHECKING:
@@ -35,14 +30,7 @@ IN_LINE, OF_MARK = 170, 5  # characters of a line of the legend of a whole figur
 MAPS = 4  # of a third motor
 Array = NDArray[Any]
 STEPS = 30  # of the path that have an arrowhead
-MM = 1 / 25.4  # in inches
-TYPE = 7.0  # points; no type of a saved panel is larger
-SMALLEST = 5.0
-ENDINGS = (".pdf", ".svg", ".png")
 _NEXT: dict[str, Any] = {"marker": "*", "facecolor": "gold", "edgecolor": "black", "linewidth": 0.9}
-_EMBEDDED: dict[Any, Any] = {"pdf.fonttype": 42, "svg.fonttype": "none", "font.size": TYPE, "axes.linewidth": 0.5}
-# Panels that can be saved, with the ratio of height to width.
-_HEIGHTS = {"map": 1.1, "latent": 0.95, "novelty": 0.8, "timeline": 1.1, "gallery": 0.45}
 
 
 def campaign_figure(scene: Scene) -> Figure:
@@ -61,7 +49,7 @@ def campaign_figure(scene: Scene) -> Figure:
     figure, runs = Picture(figsize=SIZE, layout="constrained"), scene.runs
     top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=[1, 1.1]))
     sample, why, right = top.subfigures(1, 3, width_ratios=[1.12, 0.5, 2.1])
-    has_gallery = "gallery" in panel_names(scene)
+    has_gallery = bool(getattr(scene.panels, "gallery", None))
     latent, timeline = bottom.subfigures(1, 2, width_ratios=[1, 1.6]) if has_gallery else (right, bottom)
     places = {"map": sample, "next": why, "latent": latent, "timeline": timeline}
     for panel, place in (places | {"gallery": right} if has_gallery else places).items():
@@ -75,65 +63,6 @@ def _draw_panel(panel: str, place: Any, scene: Scene, runs: pd.DataFrame) -> Non
     """Draw a panel; if that fails, write the error in its place."""
     name, draw = PANELS[panel]
     _style.attempt(name, place, lambda region: draw(region, scene, runs))
-
-
-def panel_names(scene: Scene) -> list[str]:
-    """Return the names of the panels of a campaign that can be saved."""
-    return [name for name in _HEIGHTS if name != "gallery" or getattr(scene.panels, "gallery", None)]
-
-
-def save_panel(scene: Scene, panel: str, path: str | Path, *, width_mm: float = 85.0) -> Path:
-    """Draw one panel to a file, with the type size that journals ask for, and return its path.
-
-    Parameters
-    ----------
-    scene : Scene
-    panel : str
-        One of `panel_names`.
-    path : path
-        Ends in .pdf, .svg or .png (600 dots an inch). Fonts are embedded in a PDF, text stays text in an SVG.
-    width_mm : float
-        Width of the file; 85 mm is a column in most journals.
-
-    Raises
-    ------
-    ValueError
-        If the panel is unknown, the path has another ending, or the width is out of range.
-    """
-    path = Path(path)
-    if panel not in panel_names(scene):
-        raise ValueError(f"there is no panel {panel!r}: there are {', '.join(panel_names(scene))}")
-    if path.suffix.lower() not in ENDINGS:
-        raise ValueError(f"{path}: give a name that ends in {', '.join(ENDINGS)}")
-    if not 20 <= width_mm <= 1000:
-        raise ValueError(f"width_mm is a width in millimetres from 20 to 1000, got {width_mm}")
-    with matplotlib.rc_context(_EMBEDDED):
-        size = width_mm * MM, _HEIGHTS[panel] * width_mm * MM
-        figure, runs = Figure(figsize=size, layout="constrained", dpi=150), scene.runs
-        PANELS[panel][1](figure, scene, runs)
-        if panel in ("map", "latent", "novelty") and len(runs):
-            _draw_legend(figure, scene, runs, 2 if width_mm < 120 else 4)
-        _fit_marks(figure, min(1.0, max(0.4, width_mm / 180)))  # they are made for a figure of 366 mm
-        _fit_type(figure)
-        _style.spread(figure)
-        _fit_type(figure)
-        _style.fit_titles(figure)
-        figure.savefig(path, dpi=600)
-    return path
-
-
-def _fit_marks(figure: Figure, share: float) -> None:
-    for artist in figure.findobj():
-        if isinstance(artist, PathCollection):
-            artist.set_sizes(artist.get_sizes() * share)
-        elif isinstance(artist, Line2D):
-            artist.set_markersize(artist.get_markersize() * share**0.5)
-
-
-def _fit_type(figure: Figure) -> None:
-    for text in figure.findobj(Text):
-        on_mark, size = text.get_gid() == ON_MARK, text.get_fontsize()
-        text.set_fontsize(min(size, 4.5) if on_mark else min(max(size, SMALLEST), TYPE))
 
 
 def _draw_legend(figure: Figure, scene: Scene, runs: pd.DataFrame, columns: int) -> None:
@@ -316,15 +245,15 @@ def draw_gallery(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     scene.panels.gallery(place, scene, runs)  # type: ignore[union-attr]
 
 
-def draw_timeline(place: Any, scene: Scene, runs: pd.DataFrame, *, whole: bool = True) -> None:
+def draw_timeline(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     """Draw strips with a column for each of the newest runs: novelty or regimes, the technique's strip, each series.
 
-    Without a claim of novelty the first strip shows the regimes. If not `whole`, draw only the first strip.
+    Without a claim of novelty the first strip shows the regimes.
     """
     recent = runs.iloc[-NEWEST:]
     names = dict.fromkeys(name for series in scene.series.values() for name in series)
-    series = list(names)[:MOST_SERIES] if whole else []
-    strip = getattr(scene.panels, "strip", None) if whole else None
+    series = list(names)[:MOST_SERIES]
+    strip = getattr(scene.panels, "strip", None)
     ratios = [1.15, *([1.0] if strip else []), *[0.85] * len(series)]
     first, *rest = np.atleast_1d(place.subplots(len(ratios), 1, sharex=True, height_ratios=ratios))
     _style.panel_title(first, "Run after run")
@@ -393,7 +322,6 @@ PANELS: dict[str, tuple[str, Callable[[Any, Scene, pd.DataFrame], None]]] = {
     "map": ("the sample map", draw_map),
     "next": ("the next point", draw_next),
     "latent": ("the latent space", draw_latent),
-    "novelty": ("the timeline", partial(draw_timeline, whole=False)),
     "timeline": ("the timeline", draw_timeline),
     "gallery": ("the technique's gallery", draw_gallery),
 }

@@ -4,11 +4,9 @@ import base64
 import io
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from html import escape
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -25,32 +23,20 @@ DPI = 110
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1200px; padding: 0 1em; color: #1a1a1a; }
 h1 { margin-bottom: 0; } h2 { margin-top: 1.8em; border-bottom: 1px solid #ccc; }
-p.when { color: #666; margin-top: 0.2em; } li { margin: 0.25em 0; }
+p.when { color: #666; margin-top: 0.2em; }
 table { border-collapse: collapse; font-size: 13px; display: block; overflow-x: auto; }
 th, td { border-bottom: 1px solid #ddd; padding: 0.25em 0.7em; text-align: left; vertical-align: top; }
-th { background: #f3f3f3; }
-figure { margin: 1.2em 0; }
 img { max-width: 100%; }
-figcaption { color: #444; font-size: 13px; }
 """
 DRAWN = 6  # results
 ROWS = 300  # of the table of results
 MOST = 40  # rows of the other tables
-NEAR = 0.02  # of the width of the bounds: positions this close count as the same
 Cells = Sequence[Sequence[str]]
 Bounds = Mapping[str, tuple[float, float]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Section:
-    """A part of a report: sentences, a table whose first row is its header, figures with captions.
-
-    Examples
-    --------
-    >>> section = Section(title="Results", table=[["scan", "p"], ["3", "0.01"]])
-    >>> "<td>0.01</td>" in report_html(Report(title="A night", subtitle="PEG 3", sections=[section]))
-    True
-    """
+class _Section(NamedTuple):
+    """A part of a report: sentences, a table whose first row is its header, figures with captions."""
 
     title: str
     lines: Sequence[str] = ()
@@ -58,23 +44,8 @@ class Section:
     figures: Sequence[tuple[Figure, str]] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """The contents that `write_report` writes.
-
-    Examples
-    --------
-    >>> Report(title="A night", subtitle="PEG 3", sections=[]).title
-    'A night'
-    """
-
-    title: str
-    subtitle: str
-    sections: Sequence[Section]
-
-
-def read_report(store: ResultStore, bounds: Bounds | None = None) -> Report:
-    """Return the report of one agent's campaign.
+def report_html(store: ResultStore, bounds: Bounds | None = None) -> str:
+    """Return the report of one agent's campaign: one page that loads nothing from elsewhere and runs no scripts.
 
     Parameters
     ----------
@@ -90,11 +61,8 @@ def read_report(store: ResultStore, bounds: Bounds | None = None) -> Report:
 
     Examples
     --------
-    >>> report = read_report(store)
-    >>> [section.title for section in report.sections][:3]
-    ['Summary', 'Regimes', 'Novel results']
-    >>> report.sections[0].lines[0]
-    '6 results: 5 complete, 1 failed.'
+    >>> "<li>6 results: 5 complete, 1 failed.</li>" in report_html(store)
+    True
     """
     table = store.table()
     table = table[table["status"].ne("computing")]
@@ -102,48 +70,24 @@ def read_report(store: ResultStore, bounds: Bounds | None = None) -> Report:
         raise ValueError("there is no result yet: nothing to report")
     times = table["run_time"].dropna()
     first, last = (_time(times.iloc[at]) if len(times) else "?" for at in (0, -1))
-    return Report(
-        title=f"Campaign of {store.agent or 'all agents'}",
-        subtitle=f"{first} to {last}, written {datetime.now():%d %b %Y %H:%M}, local time",
-        sections=list(_Campaign(store, table, bounds).sections()),
-    )
+    subtitle = f"{first} to {last}, written {datetime.now():%d %b %Y %H:%M}, local time"
+    sections = _Campaign(store, table, bounds).sections()
+    return _page(f"Campaign of {store.agent or 'all agents'}", subtitle, sections)
 
 
-def write_report(report: Report, path: Path) -> Path:
-    """Write a report to an HTML file and return its path.
-
-    Examples
-    --------
-    >>> section = Section(title="Results", table=[["scan", "p"], ["3", "0.01"]])
-    >>> report = Report(title="A night", subtitle="PEG 3", sections=[section])
-    >>> write_report(report, folder / "night.html").read_text()[:15]
-    '<!doctype html>'
-    """
-    path.write_text(report_html(report), encoding="utf-8")
-    return path
-
-
-def report_html(report: Report) -> str:
-    """Return one page that loads nothing from elsewhere and runs no scripts; all text is escaped.
-
-    Examples
-    --------
-    >>> report = Report(title="A <night>", subtitle="one sample", sections=[])
-    >>> "A &lt;night&gt;" in report_html(report)
-    True
-    """
-    title = escape(printable(report.title))
-    parts = "".join(_html(section) for section in report.sections)
+def _page(title: str, subtitle: str, sections: Iterable[_Section]) -> str:
+    """Return a page with sections; all text is escaped."""
+    title, parts = escape(printable(title)), "".join(map(_html, sections))
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <title>{title}</title><style>{STYLE}</style></head>
-<body><h1>{title}</h1><p class="when">{escape(printable(report.subtitle))}</p>
+<body><h1>{title}</h1><p class="when">{escape(printable(subtitle))}</p>
 {parts}</body></html>
 """
 
 
-def _html(section: Section) -> str:
+def _html(section: _Section) -> str:
     text = [f"<h2>{escape(printable(section.title))}</h2>"]
     if section.lines:
         text.append(f"<ul>{''.join(f'<li>{escape(printable(line))}</li>' for line in section.lines)}</ul>")
@@ -162,7 +106,7 @@ def _html(section: Section) -> str:
 
 
 class _Campaign:
-    def __init__(self, store: ResultStore, table: pd.DataFrame, bounds: Bounds | None) -> None:
+    def __init__(self, store: ResultStore, table: Any, bounds: Bounds | None) -> None:
         self._store, self._table = store, table
         self._units: Mapping[str, str] = table.attrs.get("units", {})
         self._newest: ResultRecord = store.record(str(table.index[-1]))
@@ -172,64 +116,40 @@ class _Campaign:
         self._novel = table[table["novel"].fillna(False).astype(bool)].sort_values("novelty_p", kind="stable")
         alpha = store.record(str(self._done.index[-1])).calibration.get("alpha") if len(self._done) else None
         self._alpha = float(alpha) if alpha is not None else None
-        first = [name for name in table.columns if f"{name}_err" in table.columns and not name.endswith("_or")][:3]
-        # A value that fits as well, NAME_or, stands beside the first.
-        self._measured = [each for name in first for each in (name, f"{name}_or") if each in table.columns]
+        self._measured = [name for name in table if f"{name}_err" in table and not str(name).endswith("_or")][:3]
         suggested = store.suggestions()
         self._next = suggested[suggested["status"].eq("proposed")].iloc[-1:]
         again = table.get("retake", pd.Series(False, table.index)).eq(True)
         self._failed = table.assign(again=again)[table["status"].eq("failed")]
         self._state = AgentNode(store.container, store.agent).state() if store.agent else {}
+        self._names = {int(number): str(name) for number, name in self._part("names").items()}
 
-    def sections(self) -> Iterator[Section]:
+    def sections(self) -> Iterator[_Section]:
         yield self._summary()
         if len(self._done):
             yield self._regimes()
         yield self._novel_results()
         yield self._decided()
         yield self._failures()
-        yield Section(title="Next steps", lines=[*self._waiting(), *self._todo()] or ["Nothing is left open."])
+        yield _Section(title="Next steps", lines=[*self._todo()] or ["Nothing is left open."])
         yield self._all()
         yield self._origin()
 
-    def _decided(self) -> Section:
+    def _decided(self) -> _Section:
         """Return the last lines of the log about decisions of people."""
         entries = self._store.logbook().astype({"text": str})  # without lines it would be a column of numbers
         by = entries.reindex(columns=["by"])["by"]
         others = entries[by.notna() & by.ne(self._newest.agent)].iloc[-MOST:]
         rows = [[_time(line["created"]), str(line["text"])] for _, line in others.iterrows()]
         nobody = [] if rows else ["There were none."]
-        return Section(title="Decisions of people", lines=nobody, table=[["when", "what"], *rows] if rows else [])
-
-    def _waiting(self) -> Iterator[str]:
-        """Yield the holds, taken positions and reviews for which the agent waits."""
-        state = self._state
-        if isinstance(held := state.get("held"), Mapping):
-            yield f"The campaign is held by {held.get('by')}: {held.get('why') or 'no reason given'}."
-        if taken := state.get("taken"):
-            yield f"A position that a person took is not measured yet: suggestion {taken}."
-        if state.get("review"):
-            yield "The agent measures only positions that a person takes."
+        return _Section(title="Decisions of people", lines=nobody, table=[["when", "what"], *rows] if rows else [])
 
     def _part(self, name: str) -> Mapping[str, Any]:
         """Return a part of the agent's state; empty without one."""
         part = self._state.get(name)
         return part if isinstance(part, Mapping) else {}
 
-    def _claims(self) -> dict[str, Any]:
-        """Return the regimes that are claimed to be new, and those without a gap between them."""
-        new = [int(number) for number in self._part("novelty").get("discoveries", {})]
-        return {"new": new, "components": self._part("regimes").get("components", []), "names": self._names}
-
-    @property
-    def _names(self) -> dict[int, str]:
-        """The names that people gave regimes."""
-        return {int(number): str(name) for number, name in self._part("names").items()}
-
-    def _regime(self, regime: int) -> str:
-        return regime_name(regime, self._names)
-
-    def _summary(self) -> Section:
+    def _summary(self) -> _Section:
         counts = self._table["status"].value_counts()
         with_p = int(self._table["novelty_p"].notna().sum())
         of_each = ", ".join(f"{n} {status}" for status, n in counts.items())
@@ -244,21 +164,21 @@ class _Campaign:
                 f"{len(self._novel)} of {with_p} results with a p-value are novel; "
                 f"chance alone gives about {self._alpha * with_p:.1f}. {len(self._done) - with_p} have no p-value."
             )
-        return Section(title="Summary", lines=lines, figures=self._campaign_figure())
+        return _Section(title="Summary", lines=lines, figures=self._campaign_figure())
 
-    def _regimes(self) -> Section:
+    def _regimes(self) -> _Section:
         head = ["regime", "results", *map(self._labelled, [*self._motors, *self._measured]), "p, median"]
         rows = []
         for regime, group in self._done.groupby(self._done["regime"].fillna(-1).astype(int)):
             p = group["novelty_p"].dropna()
             cells = [_range(group[name]) if name in group else "" for name in [*self._motors, *self._measured]]
-            name = self._regime(int(regime)).removeprefix("regime ")
+            name = regime_name(int(regime), self._names).removeprefix("regime ")
             rows.append([name, str(len(group)), *cells, f"{p.median():.2g}" if len(p) else "no p-value"])
-        lines = [f"{_capital(each)}." for each in self._part("regimes").get("sentences", [])]
+        lines = [f"{each[:1].upper()}{each[1:]}." for each in self._part("regimes").get("sentences", [])]
         lines.append("Ranges over the results of a regime; numbers with an error are in the table of all results.")
-        return Section(title="Regimes", lines=lines, table=[head, *rows])
+        return _Section(title="Regimes", lines=lines, table=[head, *rows])
 
-    def _novel_results(self) -> Section:
+    def _novel_results(self) -> _Section:
         if len(self._novel):
             results = self._store.load([*map(str, self._novel.index[:MOST])], ())
             lines = [f"{self._scan_at(result.key)}: {self._explained(result)}." for result in results]
@@ -266,40 +186,21 @@ class _Campaign:
         else:
             lines = ["No result is novel. The newest result of each regime is drawn."]
             title, shown = "Results", self._done.groupby("regime", dropna=False).tail(1).index[-DRAWN:]
-        return Section(title=title, lines=lines, figures=[*self._drawn(shown)])
+        return _Section(title=title, lines=lines, figures=[*self._drawn(shown)])
 
-    def _failures(self) -> Section:
+    def _failures(self) -> _Section:
         if self._failed.empty:
-            return Section(title="Failures", lines=["Nothing failed."])
+            return _Section(title="Failures", lines=["Nothing failed."])
         reasons = self._failed["reason"].fillna("no reason given").value_counts()
-        lines = [f"{n} × {reason}" for reason, n in reasons.items()]
-        rows = [["scan", "where", "why", "taken again"]]
-        for _, row in self._failed.iloc[-MOST:].iterrows():
-            when = "yes, at the next start" if row["again"] else "no"
-            rows.append([self._scan(row), self._place(row), str(row["reason"]), when])
-        return Section(title="Failures", lines=lines, table=rows)
+        return _Section(title="Failures", lines=[f"{n} × {reason}" for reason, n in reasons.items()])
 
-    def _all(self) -> Section:
-        table = self._table.iloc[-ROWS:]
-        lines = [f"The newest {len(table)} of {len(self._table)}."] if len(table) < len(self._table) else []
-        lines += [f"{ResultRecord.about_own_p}."] if table["own_p"].notna().any() else []
-        return Section(title="All results", lines=lines, table=self._rows(table))
+    def _all(self) -> _Section:
+        text = self._table.text(ROWS)
+        lines = [f"The newest {len(text)} of {len(self._table)}."] if len(text) < len(self._table) else []
+        lines += [f"{ResultRecord.about_own_p}."] if "own p" in text else []
+        return _Section(title="All results", lines=lines, table=[[*text], *text.to_numpy().tolist()])
 
-    def _rows(self, table: pd.DataFrame) -> Cells:
-        head = ["scan", "time", *map(self._labelled, self._motors), "regime", "p", "own p", "novel"]
-        head += [*map(self._labelled, self._measured), "status"]
-        rows = []
-        for _, row in table.iterrows():
-            cells = [self._scan(row), _time(row["run_time"])]
-            cells += [_number(row.get(motor)) for motor in self._motors]
-            cells += ["" if pd.isna(row["regime"]) else str(int(row["regime"])), _number(row["novelty_p"], ".2g")]
-            cells += [_number(row.get("own_p"), ".2g")]
-            cells += ["novel" if pd.notna(row["novel"]) and row["novel"] else ""]
-            cells += [_with_error(row[name], row[f"{name}_err"]) for name in self._measured]
-            rows.append([*cells, str(row["status"])])
-        return [head, *rows]
-
-    def _origin(self) -> Section:
+    def _origin(self) -> _Section:
         record = self._newest
         packages = ", ".join(f"{name} {version}" for name, version in record.software.items() if name != "version")
         bank, versions = record.calibration, self._store.versions()
@@ -311,25 +212,21 @@ class _Campaign:
         if len(versions) > 1:
             made = ", ".join(f"{n} by {version}" for version, n in versions.items())
             lines.append(f"Several versions of ainerd made these results: {made}.")
-        return Section(title="Where the numbers come from", lines=lines)
+        return _Section(title="Where the numbers come from", lines=lines)
 
     def _todo(self) -> Iterator[str]:
+        if isinstance(held := self._state.get("held"), Mapping):
+            yield f"The campaign is held by {held.get('by')}: {held.get('why') or 'no reason given'}."
         for _, row in self._next.iterrows():
             yield f"Measure at {self._place(row)} next: {row['reason']}."
-        for key, row in self._novel.iloc[:MOST].iterrows():
-            if self._is_alone(row):
-                yield f"Measure {self._scan_at(key)} again: it is novel, and was measured only once."
         alone = self._done.groupby("regime").size()
         for regime in alone.index[(alone == 1) & (alone.index >= 0)]:
             (key,) = self._done.index[self._done["regime"].eq(regime)]
-            if key not in self._novel.index:
-                yield f"{_capital(self._regime(int(regime)))} was seen only in {self._scan_at(key)}: measure beside it."
+            yield f"Only {self._scan_at(key)} has {regime_name(int(regime), self._names)}: measure beside it."
         again = int(self._failed["again"].sum())
         if again:
             failed = number_of(again, "result")
             yield f"Start the agent: it takes {failed} again that failed through no fault of the data."
-        if len(self._failed) > again:
-            yield f"Look at {len(self._failed) - again} failed results above: their positions have no result."
         if "no_claim" in self._done and (unclaimed := self._done["no_claim"].dropna()).size:
             reason = unclaimed.value_counts().index[0]
             yield f"{len(unclaimed)} results could not be judged, most often because {reason}."
@@ -345,7 +242,9 @@ class _Campaign:
         known = Technique()  # its class need not be installed
         known.name, known.alpha = self._newest.technique, self._alpha or 0.0
         try:
-            scene = SceneReader(self._store, known, self._bounds).read(following=following, **self._claims())
+            new = [int(number) for number in self._part("novelty").get("discoveries", {})]
+            about = {"new": new, "components": self._part("regimes").get("components", []), "names": self._names}
+            scene = SceneReader(self._store, known, self._bounds).read(following=following, **about)
             return [(campaign_figure(scene), "The campaign: sample, next point, latent space, run after run.")]
         except Exception:  # a report without the figure is better than no report
             logger.exception("the campaign's figure cannot be drawn")
@@ -380,20 +279,6 @@ class _Campaign:
         unit = self._units.get(name, "1")
         return name if unit in ("", "1") else f"{name} ({unit})"
 
-    def _is_alone(self, row: pd.Series) -> bool:
-        """Return whether no other result has the regime of this one, and none was measured near it."""
-        if pd.notna(row["regime"]) and row["regime"] >= 0 and self._done["regime"].eq(row["regime"]).sum() > 1:
-            return False
-        near = pd.Series(True, self._done.index)
-        for motor, (low, high) in self._bounds.items():
-            if motor in self._done and pd.notna(row[motor]):
-                near &= (self._done[motor] - row[motor]).abs() <= NEAR * (high - low)
-        return bool(near.sum() == 1)
-
-
-def _capital(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]
-
 
 def _extent(table: pd.DataFrame, motor: str) -> tuple[float, float]:
     known = table[motor].dropna() if motor in table else pd.Series([0.0])
@@ -407,15 +292,6 @@ def _range(values: pd.Series) -> str:
         return ""
     low, high = f"{known.min():.3g}", f"{known.max():.3g}"
     return low if low == high else f"{low} to {high}"
-
-
-def _number(value: Any, form: str = ".4g") -> str:
-    return "" if value is None or pd.isna(value) else format(float(value), form)
-
-
-def _with_error(value: Any, error: Any) -> str:
-    shown, sure = _number(value, ".3g"), _number(error, ".1g")
-    return f"{shown} ± {sure}" if shown and sure else shown
 
 
 def _time(when: Any) -> str:

@@ -21,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 # Okabe and Ito, distinct to the colour-blind too; after seven colours they repeat, darker.
 _PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"]
-_SHADE = 0.65  # share of white, or of black, in the colour of the first and the last regime of a path
 NEWEST = 60  # runs in the timeline
 MOST_SERIES = 3  # strips that fit
 
@@ -78,8 +77,6 @@ class Scene:
         Regimes that are claimed to be new.
     components : sequence of sequence of int
         Regimes without a gap between them.
-    paths : sequence of sequence of int
-        Regimes of each path, in its order.
     names : mapping of int to str
         Names that people gave regimes.
 
@@ -111,7 +108,6 @@ class Scene:
     truth: NDArray[Any] | None = None
     new: Collection[int] = ()
     components: Sequence[Sequence[int]] = ()
-    paths: Sequence[Sequence[int]] = ()
     names: Mapping[int, str] = field(default_factory=dict)
 
     @property
@@ -122,7 +118,7 @@ class Scene:
 
     def colour(self, regime: int) -> str:
         """Return the colour of a regime."""
-        return regime_colour(regime, self.paths)
+        return regime_colour(regime)
 
     def name(self, regime: int) -> str:
         """Return a regime with the name that a person gave it, or the known kind that it resembles, if any."""
@@ -209,10 +205,8 @@ def newest_and_nearest(runs: pd.DataFrame, embeddings: pd.DataFrame) -> tuple[st
     return newest, str(distance.idxmin()), float(distance.min())
 
 
-def regime_colour(regime: int, paths: Sequence[Sequence[int]] = ()) -> str:
+def regime_colour(regime: int) -> str:
     """Return the colour of a regime or cluster; grey if unassigned (-1).
-
-    The regimes of one of the `paths` have the hue of the lowest of them, from light to dark in the order of the path.
 
     Examples
     --------
@@ -221,12 +215,8 @@ def regime_colour(regime: int, paths: Sequence[Sequence[int]] = ()) -> str:
     """
     if regime < 0:
         return "#9a9a9a"
-    path = next((each for each in paths if regime in each), (regime,))
-    turn, place = divmod(min(path), len(_PALETTE))
-    along = 2 * path.index(regime) / (len(path) - 1) - 1 if len(path) > 1 else 0.0  # -1 to 1
-    white, left = max(0.0, -_SHADE * along), 1 - max(0.0, _SHADE * along)
-    values = (value * 0.55**turn for value in bytes.fromhex(_PALETTE[place][1:]))
-    return "#" + bytes(round(left * (value + white * (255 - value))) for value in values).hex()
+    turn, place = divmod(regime, len(_PALETTE))
+    return "#" + bytes(round(value * 0.55**turn) for value in bytes.fromhex(_PALETTE[place][1:])).hex()
 
 
 def principal_axes(points: NDArray[np.float64]) -> tuple[Floats, Floats, Floats]:

@@ -132,16 +132,6 @@ def _place_names(axes: Axes, names: list[Any], marks: list[PathCollection]) -> N
             name.set_visible(False)
 
 
-def fit_titles(figure: Any) -> None:
-    """Make titles smaller that are wider than their axes, once the figure is laid out."""
-    figure.draw_without_rendering()
-    for axes in figure.axes:
-        width = axes.get_window_extent().width * 1.05
-        if axes.axison and axes.title.get_text() and axes.title.get_window_extent().width > width:
-            share = width / axes.title.get_window_extent().width
-            axes.title.set_fontsize(max(share * float(axes.title.get_fontsize()), 4.0))
-
-
 def _spread_in(axes: Axes, marks: list[PathCollection], labels: list[Annotation], diameter: float) -> None:
     true = np.array([label.xy for label in labels], float)
     at = axes.transData.transform(true)

@@ -230,7 +230,7 @@ def _project(results: Columns, axes: Mapping[str, Any]) -> npt.NDArray[np.float3
 
 def _regimes(metadata: Mapping[str, Any], rows: NodeRows, labels: "pd.Series[float]", atlas: int) -> dict[str, Any]:
     regimes, label = mapping(metadata.get("regimes")), rows.regimes(labels)
-    components, paths = (_groups(regimes.get(name)) for name in ("components", "paths"))
+    components = _groups(regimes.get("components"))
     new = [int(number) for number in mapping(mapping(metadata.get("novelty")).get("discoveries")) if number.isdecimal()]
     kinds = regime_kinds(label, rows.texts("nearest_known"), rows.numbers("novel"), new, components)
     return {
@@ -239,7 +239,6 @@ def _regimes(metadata: Mapping[str, Any], rows: NodeRows, labels: "pd.Series[flo
         "n": regimes.get("n"),
         "supported": regimes.get("supported"),
         "components": components,
-        "paths": paths,
         "sentences": [text(sentence) for sentence in regimes.get("sentences") or []],
         "label": label,
         "kinds": {str(regime): kind for regime, kind in kinds.items()},

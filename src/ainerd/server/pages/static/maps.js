@@ -97,12 +97,12 @@ function path(runs, x, y, theme) {
 }
 
 /** An image of the believed regimes in their colors, paler where they are less certain; none without a belief. */
-function beliefImages({ belief, bounds, motors, paths }) {
+function beliefImages({ belief, bounds, motors }) {
   if (!belief?.regime?.length) return [];
   const [regimes, confidence] = [belief.regime.flat(), belief.confidence.flat()];
   const canvas = pixelCanvas(belief.x.length, regimes.length / belief.x.length, (k) => {
     const opacity = regimes[k] >= 0 ? OPACITY * Math.min(1, Math.max(0, confidence[k] ?? 0)) : 0;
-    return [...rgb(regimeColor(regimes[k], paths)), 255 * opacity];
+    return [...rgb(regimeColor(regimes[k])), 255 * opacity];
   });
   const edges = (values, range) => {
     const half = values.length > 1 ? (values[1] - values[0]) / 2 : 0.5;

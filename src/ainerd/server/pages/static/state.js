@@ -115,7 +115,7 @@ function makeScene(state) {
     const columns = [results.x, results.y, ...motors.slice(2).map((name) => results[`at ${name}`])];
     run.place = Object.fromEntries(motors.map((name, j) => [name, columns[j]?.[k] ?? null]));
     run.novel = Boolean(results.novel[k]);
-    run.color = regimeColor(regime, regimes.paths);
+    run.color = regimeColor(regime);
     run.of = Object.fromEntries(quantities.map((name) => [name, results.of[name][k]]));
     runs.push(run);
   });
@@ -134,13 +134,12 @@ function makeScene(state) {
     belief: sample.belief,
     regimes: [...counts]
       .map(([id, n]) => {
-        const color = regimeColor(id, regimes.paths);
+        const color = regimeColor(id);
         return { id, n, name: regimes.names?.[id], kind: regimes.kinds?.[id], color };
       })
       .sort((a, b) => (a.id < 0) - (b.id < 0) || a.id - b.id),
     supported: regimes.supported,
     sentences: regimes.sentences,
-    paths: regimes.paths,
     latent: state.latent ?? {},
     novelty,
     alpha: novelty.alpha ?? 0.05,

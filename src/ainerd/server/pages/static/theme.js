@@ -4,7 +4,6 @@
 // regimes the same colors come again, darker.
 const PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"];
 const UNASSIGNED = "#9a9a9a";
-const SHADE = 0.65; // share of white, or of black, in the color of the first and the last regime of a path
 const NEXT = "#ffd700";
 
 // Matplotlib's magma, every sixteenth color, as a scale of Plotly.
@@ -19,20 +18,11 @@ const rgb = (color) => [1, 3, 5].map((k) => parseInt(color.slice(k, k + 2), 16))
 /** The brightness of red, green and blue, 0 to 1. */
 const brightness = ([red, green, blue]) => (0.3 * red + 0.59 * green + 0.11 * blue) / 255;
 
-/**
- * The color of a regime; gray if unassigned (-1).
- *
- * The regimes of one of the `paths` have the hue of the lowest of them, from light to dark in the order of the path.
- */
-function regimeColor(regime, paths = []) {
+/** The color of a regime; gray if unassigned (-1). */
+function regimeColor(regime) {
   if (!(regime >= 0)) return UNASSIGNED;
-  const path = paths.find((each) => each.includes(regime)) ?? [regime];
-  const first = Math.min(...path);
-  const shade = path.length > 1 ? SHADE * ((2 * path.indexOf(regime)) / (path.length - 1) - 1) : 0;
-  const turned = rgb(PALETTE[first % PALETTE.length]).map((part) => part * 0.55 ** Math.floor(first / PALETTE.length));
-  const shaded = (part) => (shade < 0 ? part - shade * (255 - part) : part * (1 - shade));
-  const parts = turned.map((part) => Math.round(shaded(part)));
-  return "#" + parts.map((part) => part.toString(16).padStart(2, "0")).join("");
+  const turned = rgb(PALETTE[regime % PALETTE.length]).map((part) => part * 0.55 ** Math.floor(regime / PALETTE.length));
+  return "#" + turned.map((part) => Math.round(part).toString(16).padStart(2, "0")).join("");
 }
 
 /** The color of text that is legible on a background: white or black. */
