@@ -8,7 +8,7 @@ do not depend on their order.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numba as nb
@@ -20,7 +20,6 @@ from ainerd_xpcs.numerics._counts import Sums, ratio
 from ainerd_xpcs.numerics._events import Events, labels
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition
 from ainerd_xpcs.numerics._reductions import AreaRows, Columns
-from ainerd_xpcs.numerics._team import Team
 
 CHUNK = 1 << 12  # frames whose sums are kept together
 MOST = 1 << 17  # sums of frames that are kept
@@ -31,7 +30,7 @@ WAITING = 64  # elements of all rows for each event that waits
 class FrameSums:
     """Sums of the frames that hold a photon: their ticks, whether to keep them, and the arrays of `Sums`.
 
-    Sums are those of all processes of a team. Counts are kept in the smallest integers that hold them. With `bounded`
+    Counts are kept in the smallest integers that hold them. With `bounded`
     memory, of more than `MOST` frames the sums of 2, 4, 8 … neighbours are kept, as if all their photons were in the
     middle one.
     """
@@ -55,7 +54,6 @@ class FrameSums:
         squares, products = np.zeros((2, n if self.neighbours else 0, n_sub), np.int64)
         sub = np.repeat(labels(n_sub), np.diff(self.partition.static_edges))
         _sum_events(events.offsets, events.pixel, events.count, sub, self.last, counts, squares, products)
-        counts, squares, products = (events.team.total(x) for x in (counts, squares, products))
         some = counts.any(1)
         more = (squares[some], products[some]) if self.neighbours else ()
         self._open.append((events.ticks[some], events.valid[some], counts[some], *more))
@@ -303,28 +301,6 @@ class CountRows:
                 if at < len(out):
                     out[at, frame.pixel[a:b] - first] += np.multiply(share, frame.count[a:b], dtype=dtype)
         return out
-
-    def collect(self, team: Team, owns: list[NDArray[np.int64]], n_pixels: int) -> None:
-        """Take the pixels of all processes of a team, which are at `owns`, into the first of them.
-
-        Others of the `n_pixels`, in gaps between modules, count nothing.
-        """
-        self._settle()
-        sizes = np.zeros(9, np.int64)
-        sizes[self.counts.itemsize] = 1
-        while self.counts.itemsize < np.flatnonzero(team.total(sizes))[-1]:
-            self._widen()
-        mine = self.counts
-        self.counts = np.zeros((len(mine), n_pixels if owns else 0), mine.dtype)
-        for row in range(self._filled):
-            for own, counts in zip(owns, team.collected(mine[row]), strict=True):
-                _put(counts, own, self.counts[row])
-        for row, frame in sorted(self._shared.items()):
-            pixels, of_pixels = team.collected(frame.pixel), team.collected(frame.count)
-            if owns:
-                pixel = np.concatenate([own[x] for own, x in zip(owns, pixels, strict=True)]).astype(np.int32)
-                order = np.argsort(pixel)
-                self._shared[row] = replace(frame, pixel=pixel[order], count=np.concatenate(of_pixels)[order])
 
     def leave_out(self, pixels: NDArray[np.int64]) -> None:
         """Make all counts of some pixels zero."""

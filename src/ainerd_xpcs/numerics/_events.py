@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from ainerd_xpcs.numerics._counts import check_counts, check_valid
 from ainerd_xpcs.numerics._event_tiles import Tiles
 from ainerd_xpcs.numerics._partition import Array, Partition
-from ainerd_xpcs.numerics._team import ALONE, Team
 
 
 class EventFileError(ValueError):
@@ -49,8 +48,6 @@ class Events:
         False for frames to leave out.
     stop : int
         Number of frames of the run that have passed: one more than the last tick, or more if empty frames follow it.
-    team : Team
-        The processes that hold the events of the other pixels, in blocks of the same frames.
 
     Raises
     ------
@@ -73,7 +70,6 @@ class Events:
     shape: tuple[int, ...]
     valid: NDArray[np.bool_]
     stop: int
-    team: Team = ALONE
 
     def __post_init__(self) -> None:
         n, offsets = len(self.ticks), self.offsets
@@ -148,22 +144,6 @@ class Events:
         number[pixels] = -1
         return self._renumbered(number, self.shape)
 
-    def of_team(self) -> "Events":
-        """Return gathered events of the pixels of this process alone, numbered from 0."""
-        if self.team.own is None:
-            return self
-        number = np.full(self.shape, -1, np.int32)
-        number[self.team.own] = np.arange(len(self.team.own), dtype=np.int32)
-        return self._renumbered(number, self.team.own.shape)
-
-    def listed_by_team(self) -> "Events":
-        """Return the events with all frames that any process of the team lists."""
-        listed = np.zeros(self.stop, np.uint8)
-        listed[self.ticks] = 1
-        ticks = np.flatnonzero(self.team.total(listed))
-        offsets = self.offsets[np.append(np.searchsorted(self.ticks, ticks), len(self.ticks))]
-        return replace(self, ticks=ticks, offsets=offsets, valid=np.ones(len(ticks), bool))
-
     def between(self, first: int, last: int) -> "Events":
         """Return frames first to last - 1 of these, as views."""
         a, b = np.searchsorted(self.ticks, [first, last])
@@ -178,7 +158,6 @@ class Events:
             shape=self.shape,
             valid=self.valid[a:b],
             stop=min(max(first, self.stop), last),
-            team=self.team,
         )
 
     def _renumbered(self, number: NDArray[np.int32], shape: tuple[int, ...]) -> "Events":
@@ -187,7 +166,7 @@ class Events:
         n = _select(self.offsets, self.pixel, self.count, number, offsets, pixel, count)
         return Events(
             ticks=self.ticks, offsets=offsets, pixel=pixel[:n], count=count[:n], shape=shape, valid=self.valid,
-            stop=self.stop, team=self.team,
+            stop=self.stop,
         )  # fmt: skip
 
 
@@ -217,7 +196,6 @@ def joined(blocks: list[Events]) -> Events:
         shape=blocks[0].shape,
         valid=np.concatenate([x.valid for x in blocks]),
         stop=stop,
-        team=blocks[0].team,
     )
 
 

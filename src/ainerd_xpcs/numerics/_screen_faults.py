@@ -21,7 +21,6 @@ from scipy.stats import poisson
 
 from ainerd_xpcs.numerics._g2 import G2
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition
-from ainerd_xpcs.numerics._team import Team
 
 CHANCE = 1e-6  # of finding a copy in a run without one
 LOOK_BACK = 50_000  # frames with which each is compared, or up to twice as many
@@ -127,11 +126,10 @@ class AreaScreen:
                 self.whole &= not np.any(block[b] % 1, where=good)
             self._add(sums, total)
 
-    def add_counts(self, counts: Floats, good: NDArray[np.bool_], team: Team) -> None:
-        """Add the counts of pixels (n_pixels,) in some frames together, those of the pixels of all processes."""
+    def add_counts(self, counts: Floats, good: NDArray[np.bool_]) -> None:
+        """Add the counts of pixels (n_pixels,) in some frames together."""
         sums = np.zeros(self._sums.shape[1])
         _sum_areas(counts, good, self._area, sums)
-        sums = team.total(sums)
         self._add(sums, float(sums[: self._n_rows].sum()))
 
     def _add(self, sums: Floats, total: float) -> None:

@@ -34,7 +34,6 @@ from ainerd_xpcs.numerics._event_sums import CountRows, FrameSums, add_dense
 from ainerd_xpcs.numerics._events import Events
 from ainerd_xpcs.numerics._partition import Array, Floats, Normalization, Partition, Precision, check_choice
 from ainerd_xpcs.numerics._reductions import AreaRows, MapRows, Reduction, check_reduction, reduction_operator
-from ainerd_xpcs.numerics._team import ALONE
 
 MOST = 1 << 22  # frames for which there is room from the beginning
 TOGETHER = 1 << 16  # frames, with missing ones, up to which all are mapped together
@@ -145,7 +144,6 @@ class TwoTimeReducer:
         self._n_pixels = partition.n_pixels
         self._of_events: FrameSums | None = None  # in place of `sums`, if the frames come as events
         self._counted: CountRows | None = None  # in place of `rows`, if each frame is in at most two of them
-        self._team = ALONE  # of events: `rows` are those of the pixels of this process
 
     @property
     def ticks(self) -> NDArray[np.int64]:
@@ -202,43 +200,21 @@ class TwoTimeReducer:
             raise ValueError("a flat field is multiplied with dense frames, not with events: leave it out")
         events, rows = frames.gathered(self.partition), self._rows
         if self._of_events is None:
-            neighbours, self._team = self.diagonal == "neighbour", events.team
-            own = self.rows.shape[1] if events.team.own is None else len(events.team.own)
+            neighbours = self.diagonal == "neighbour"
             # the frames of a row must be counted for "paper", and those of MapRows are few
             bounded = isinstance(rows, AreaRows) and not neighbours and self.normalization != "paper"
             self._of_events = FrameSums(self.partition, neighbours, bounded)
             if isinstance(rows, AreaRows) and rows.length >= rows.unit:
-                self._counted = CountRows(rows, own)
-            if own < self.rows.shape[1]:
-                self.rows = np.zeros((len(self.rows), own), self.rows.dtype)
+                self._counted = CountRows(rows, self.rows.shape[1])
         begin = int(events.ticks[0]) if len(events.ticks) else self.n_pushed
         self._make_room(begin, max(events.stop, begin))
         if not self._good.all():
             events = events.without(np.flatnonzero(~self._good))
         self._of_events.push(events)
-        events = events.of_team()
         if self._counted is None:
             add_dense(events.tiles.events, events.valid, *rows.columns_at(events.ticks), self.rows)
         else:
             self._counted.add(events)
-
-    def collect(self) -> None:
-        """Take the pixels of all processes of a team into the first, after the last frame; the others are then empty.
-
-        Maps, and all else that needs the pixels, are made by the first process after this.
-        """
-        team, self._team = self._team, ALONE
-        if team.own is None:
-            return
-        owns = team.collected(team.own)
-        mine = self.rows
-        self.rows = np.zeros((len(mine), len(self.partition.pixels)), mine.dtype)
-        if self._counted is not None:
-            self._counted.collect(team, owns, len(self.partition.pixels))
-            return
-        for row, of_row in enumerate(mine):
-            for own, counts in zip(owns, team.collected(of_row), strict=True):
-                self.rows[row, own] = counts
 
     def leave_out(self, pixels: ArrayLike) -> None:
         """Leave pixels out of the maps, as if they had been masked from the first frame.
@@ -300,20 +276,16 @@ class TwoTimeReducer:
                     sums.products[1:n_frames, j] -= counts[1:] * counts[:-1]
 
     def _take_out_of_events(self, frames: FrameSums, pixels: NDArray[np.int64], sub: NDArray[np.int64]) -> None:
-        partition, team, n_pixels = self.partition, self._team, len(self.partition.pixels)
-        own = np.arange(n_pixels) if team.own is None else team.own
-        edges = np.searchsorted(own, np.append(0, np.cumsum(partition.n_pixels)))
+        partition = self.partition
+        edges = np.append(0, np.cumsum(partition.n_pixels))
         for k in np.unique(partition.static_roi[sub]):
             mine, mine_sub = (x[partition.static_roi[sub] == k] for x in (pixels, sub))
-            rows, here = self._pixels_of_rows(edges[k], edges[k + 1]), np.isin(mine, own)
-            at = np.searchsorted(own, mine[here])
-            counts = np.zeros((len(rows), len(mine)))
-            counts[:, here] = rows[:, at - edges[k]]
-            share = ratio(team.total(counts), team.total(rows.sum(1, dtype=float))[:, None])
+            rows = self._pixels_of_rows(edges[k], edges[k + 1])
+            share = ratio(rows[:, mine - edges[k]].astype(float), rows.sum(1, dtype=float)[:, None])
             if self._counted is None:
-                self.rows[:, at] = 0
+                self.rows[:, mine] = 0
             else:
-                self._counted.leave_out(at)
+                self._counted.leave_out(mine)
             in_bin = partition.static_roi == k
             frames.take_out(mine, mine_sub, in_bin, share, self._rows.columns_at, self.rows.dtype)
 

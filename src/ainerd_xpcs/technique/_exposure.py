@@ -10,16 +10,13 @@ from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo
 from ainerd.threads import one_thread
 from ainerd_xpcs.numerics import (
     LEFT_OVER,
-    Do,
     Events,
     EventScreen,
     LeftOut,
-    ModulesReader,
     MultiTau,
     RigakuReader,
     Screen,
     Screened,
-    Team,
     TwoTimeReducer,
     behind,
     disorder,
@@ -99,7 +96,6 @@ class ExposureAnalysis(RunAnalysis):
         self._prepared = False  # whether the calibration was requested
         self._n_lost = 0  # frames that never came
         self._enough: Judgement | None = None  # of the frames that were enough
-        self._team: Team | None = None  # processes that correlate other modules of the detector
 
     @property
     def pixels(self) -> NDArray[np.int64]:
@@ -115,37 +111,22 @@ class ExposureAnalysis(RunAnalysis):
         """Add a whole frame to the mean frame and I(q)."""
         self._picture.see(frame, number)
 
-    def open_events(self, path: Path, pixel_order: str) -> RigakuReader | ModulesReader:
-        """Open the files of a Rigaku detector, in several processes if the settings want it."""
-        technique = self._technique
-        if technique.processes == 1 or self._by_frame is not None:
-            return RigakuReader(path, technique.partition, order=pixel_order)  # type: ignore[arg-type]
-        return ModulesReader(
-            path, technique.partition, order=pixel_order, processes=technique.processes,  # type: ignore[arg-type]
-            reduction=technique.reduction,
-        )  # fmt: skip
+    def open_events(self, path: Path, pixel_order: str) -> RigakuReader:
+        """Open the files of a Rigaku detector."""
+        return RigakuReader(path, self._technique.partition, order=pixel_order)  # type: ignore[arg-type]
 
     def push(self, block: NDArray[Any] | Events, first: int = 0) -> None:
         """Take the next frames: counts, (b, n_pixels), or events; their numbers count from `first`."""
-        is_new = self._screen is None
         if self._screen is None:
             kind = EventScreen if isinstance(block, Events) else Screen
             self._screen = kind(self._technique.partition, self._n_frames)
         frames, start = (block.moved(first), None) if isinstance(block, Events) else (block, first)
         try:
-            if isinstance(block, Events) and block.team.own is not None:
-                self._team = block.team
-                self._team.order(Do.PUSH, first, -1 if self._n_frames is None else self._n_frames, is_new)
             for screened in self._screen.push(frames, first=start):
                 self._correlate(screened)
         except ValueError as error:  # no counts, more frames than announced, or too many bad pixels
             raise AnalysisError(str(error)) from error
-        if (
-            self._n_frames is None
-            or self._prepared
-            or self._team is not None
-            or (start or 0) + len(frames) >= self._n_frames
-        ):
+        if self._n_frames is None or self._prepared or (start or 0) + len(frames) >= self._n_frames:
             return  # after the last frame `finish` calibrates
         if self._reducer.n_pushed >= self._n_frames / 2:
             self._prepared = True
@@ -162,7 +143,7 @@ class ExposureAnalysis(RunAnalysis):
 
     def so_far(self) -> NDArray[np.float32] | None:
         """Return the mean map over all bins so far; None with too few frames or a reduction of whole runs alone."""
-        if self._reducer.n_pushed < FEWEST_FRAMES or self._team is not None:
+        if self._reducer.n_pushed < FEWEST_FRAMES:
             return None
         try:
             maps = self._reducer.maps(partial=True)
@@ -176,7 +157,7 @@ class ExposureAnalysis(RunAnalysis):
     def enough(self, error: float) -> str | None:
         """Return why the frames so far are enough; None if they are not, or if the sample may be unsteady."""
         technique, n, n_all, screen = self._technique, self._reducer.n_pushed, self._n_frames, self._screen
-        if n_all is None or n < FEWEST_FRAMES or screen is None or self._by_frame or self._team:
+        if n_all is None or n < FEWEST_FRAMES or screen is None or self._by_frame:
             return None
         if technique.reduction["reduction"] != "area" or screen.left_out.n_missing or screen.no_contrast:
             return None
@@ -233,12 +214,8 @@ class ExposureAnalysis(RunAnalysis):
     def finish(self) -> Analysis:
         """Return the result of the frames that arrived."""
         try:
-            if self._team is not None:
-                self._team.order(Do.FINISH)
             for screened in [] if self._screen is None else self._screen.flush():
                 self._correlate(screened)
-            self._reducer.collect()
-            self._correlator.collect()
         except ValueError as error:
             raise AnalysisError(str(error)) from error
         technique, n_frames = self._technique, self._reducer.n_pushed

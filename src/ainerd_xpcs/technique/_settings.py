@@ -233,8 +233,6 @@ class RheoXPCSSettings(Section):
         Data keys of readings by which I(q) and I(t) are divided; empty: they are not.
     preshear : list of Shear
         Steps of shear at each new position; empty: the sample is not sheared.
-    processes : int
-        Processes that share the modules of a detector of events whose modules have a file each.
     """
 
     partition: PartitionSettings
@@ -250,7 +248,6 @@ class RheoXPCSSettings(Section):
     monitor: str = ""
     transmission: str = ""
     preshear: list[Shear] = []
-    processes: Annotated[int, Field(ge=1, le=64)] = 1
 
     @model_validator(mode="after")
     def _sigma_only_with_gaussian(self) -> Self:

@@ -94,8 +94,6 @@ class RheoXPCS(Technique):
         Data keys of the beam's intensity and of the share that reaches the sample; intensities are divided by both.
     denoiser : Encoder, optional
         Encoder that removes the noise of the stored maps; without it only measured maps are stored.
-    processes : int
-        Processes that share the modules of a detector of events, one file each.
     **reduction
         Options of `TwoTimeReducer`.
     """
@@ -116,7 +114,6 @@ class RheoXPCS(Technique):
         flat: NDArray[np.floating[Any]] | None = None,
         monitor: str = "",
         transmission: str = "",
-        processes: int = 1,
         **reduction: Any,
     ) -> None:
         encoder = Encoder.load() if encoder is None else encoder
@@ -124,7 +121,7 @@ class RheoXPCS(Technique):
         if 64 not in encoder.sizes:
             raise ValueError(f"encoder {encoder.name!r} cannot be calibrated, it takes no maps of 64 px: give 'pca'")
         self.partition, self.encoder, self.bank, self.denoiser = partition, encoder, bank, denoiser
-        self.contrast, self.alpha, self.processes = contrast, alpha, processes
+        self.contrast, self.alpha = contrast, alpha
         self.flat = None if flat is None else flat / flat.ravel()[partition.pixels].mean()
         self.flat_field, self.incident = "" if flat is None else "flat field", (monitor, transmission)
         self.reduction = {"reduction": "area", "diagonal": "poisson", "normalization": "smoothed", **reduction}
@@ -141,7 +138,7 @@ class RheoXPCS(Technique):
         models = Encoder.load(settings.encoder), Bank.load(settings.bank)
         denoiser = None if settings.denoiser == "none" else Encoder.load(settings.denoiser)
         names = {"contrast", "alpha", "reduction", "sigma", "diagonal", "normalization", "monitor", "transmission"}
-        options = settings.model_dump(include=names | {"processes"})
+        options = settings.model_dump(include=names)
         partition, flat = build_partition(settings.partition), read_flat(settings.partition)
         if flat is not None and flat.factor.shape != partition.shape:
             raise ValueError(f"partition: flat_field has shape {flat.factor.shape}, the bins {partition.shape}")
