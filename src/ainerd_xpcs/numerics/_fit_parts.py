@@ -43,7 +43,7 @@ def fit_relaxation(
     Parameters
     ----------
     g2 : G2
-        Result of `MultiTau` or `g2`.
+        Result of `MultiTau`.
     frame_time : float
         Unit of tau in the result.
     bins : array_like of int, optional
@@ -64,8 +64,9 @@ def fit_relaxation(
 
     Examples
     --------
-    >>> curve = g2(movie, Partition.from_roi_map(np.ones((40, 40), int)))
-    >>> fit = fit_relaxation(curve, frame_time=0.01)
+    >>> correlator = MultiTau(Partition.from_roi_map(np.ones((40, 40), int)))
+    >>> correlator.push(movie)
+    >>> fit = fit_relaxation(correlator.result(), frame_time=0.01)
     >>> fit.tau.round(2), fit.model
     (array([0.1]), array(['stretched'], dtype='<U9'))
     """

@@ -288,10 +288,13 @@ def no_light(g2: G2, counts: float) -> str | None:
     Examples
     --------
     >>> partition = Partition.from_roi_map(np.ones((40, 40), int))
-    >>> no_light(g2(movie, partition), movie.sum()) is None
+    >>> of_light, of_noise = MultiTau(partition), MultiTau(partition)
+    >>> of_light.push(movie)
+    >>> no_light(of_light.result(), movie.sum()) is None
     True
     >>> noise = np.random.default_rng(0).normal(50, 0.1, movie.shape).round()  # of the electronics
-    >>> no_light(g2(noise, partition), noise.sum())
+    >>> of_noise.push(noise)
+    >>> no_light(of_noise.result(), noise.sum())
     'more contrast between frames than within one: afterglow, or lost photons'
     """
     use = np.isfinite(g2.parts0) & np.isfinite(g2.parts[:, 0]) & (g2.part_weight > 0)

@@ -16,24 +16,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from ainerd.threads import one_thread
 from ainerd_xpcs.numerics._counts import (
-    Diagonal,
     Scales,
     Sums,
     accumulate,
     check_counts,
     check_flat,
     check_valid,
-    diagonal_correction,
     per_bin,
     ratio,
     scales,
+    shot_noise,
     static_scale,
     totals,
 )
 from ainerd_xpcs.numerics._event_sums import CountRows, FrameSums, add_dense
 from ainerd_xpcs.numerics._events import Events
-from ainerd_xpcs.numerics._partition import Array, Floats, Normalization, Partition, Precision, check_choice
-from ainerd_xpcs.numerics._reductions import AreaRows, MapRows, Reduction, check_reduction, reduction_operator
+from ainerd_xpcs.numerics._partition import Array, Floats, Partition, Precision, check_choice
+from ainerd_xpcs.numerics._reductions import AreaRows
 
 MOST = 1 << 22  # frames for which there is room from the beginning
 TOGETHER = 1 << 16  # frames, with missing ones, up to which all are mapped together
@@ -47,18 +46,9 @@ class TwoTimeReducer:
     ----------
     partition : Partition
     n_frames : int or None
-        Number of frames to come; None for an open-ended run, which only the reduction "area" allows.
+        Number of frames to come; None for an open-ended run.
     size : int
         Rows of the map.
-    reduction : {"area", "gaussian", "decimate"}
-        See `reduction_operator`.
-    sigma : float, optional
-        Width for "gaussian", in frames; 2 in the paper.
-    diagonal : {"poisson", "neighbour", "raw"}
-        Values at t1 = t2: without shot noise, the mean of the two neighbours, or as measured.
-    normalization : {"smoothed", "paper", "symmetric"}
-        How counts become fluctuations: divided by S(q) of each static sub-bin and by the mean of the row, by the time
-        mean alone, or by the mean of the row alone.
     dtype : {"float32", "float64"}
         Type of the accumulated rows and the maps.
     flat : array_like, shape (n_pixels,), optional
@@ -79,21 +69,21 @@ class TwoTimeReducer:
     Raises
     ------
     ValueError
-        If an option is unknown or does not fit.
+        If an option does not fit.
 
     Notes
     -----
     If the number of frames is announced, the map of all of them is exactly R C2 Rᵀ with R the reduction, in which each
-    frame has the weight of its photons in the bin (with "paper": equal weights, without frames that hold none), and the
-    rows of R sum to 1: the mean over pairs of photons, not of frames. The map of an
-    open-ended run, or of a part of a run, is exactly R C2 Rᵀ too, with an R (`operator`) that differs from the area
-    mean at the borders of the map's cells. Frames are summed in rows that double in length when all are full: 1 to 2
-    rows for a cell if T is announced, 2 to 4 in an open-ended run. A row crossed by a border is shared between both
-    cells in proportion to its length. Both maps agree to rounding if no border crosses a row: in an open-ended run of
-    up to 4 size frames, or of size times a power of two, and at a half, a quarter … of an announced one. Otherwise the
-    map is that of a slightly longer shutter. For a sample that relaxes over 5 rows of the map, exp(-2 Δ / 5), the error
-    is .13 % of the contrast rms and at most 3.5 % next to the diagonal, and .4 % and 7 % for a part of an announced
-    run; it is smaller, in proportion, for a slower sample.
+    frame has the weight of its photons in the bin, and the rows of R sum to 1: the mean over pairs of photons, not of
+    frames. Counts are divided by S(q) of their static sub-bin and by the mean of the row; the diagonal is without shot
+    noise. The map of an open-ended run, or of a part of a run, is exactly R C2 Rᵀ too, with an R (`operator`) that
+    differs from the area mean at the borders of the map's cells. Frames are summed in rows that double in length when
+    all are full: 1 to 2 rows for a cell if T is announced, 2 to 4 in an open-ended run. A row crossed by a border is
+    shared between both cells in proportion to its length. Both maps agree to rounding if no border crosses a row: in an
+    open-ended run of up to 4 size frames, or of size times a power of two, and at a half, a quarter … of an announced
+    one. Otherwise the map is that of a slightly longer shutter. For a sample that relaxes over 5 rows of the map,
+    exp(-2 Δ / 5), the error is .13 % of the contrast rms and at most 3.5 % next to the diagonal, and .4 % and 7 % for a
+    part of an announced run; it is smaller, in proportion, for a slower sample.
 
     Examples
     --------
@@ -110,36 +100,22 @@ class TwoTimeReducer:
         n_frames: int | None,
         *,
         size: int = 256,
-        reduction: Reduction = "area",
-        sigma: float | None = None,
-        diagonal: Diagonal = "poisson",
-        normalization: Normalization = "smoothed",
         dtype: Precision = "float32",
         flat: ArrayLike | None = None,
     ) -> None:
-        check_choice("diagonal", diagonal, Diagonal)
-        check_choice("normalization", normalization, Normalization)
         check_choice("dtype", dtype, Precision)
+        if n_frames is not None and n_frames < 2:
+            raise ValueError(f"a map needs at least 2 frames, got {n_frames}")
         self.partition, self.n_frames, self.size = partition, n_frames, size
-        self.diagonal, self.normalization = diagonal, normalization
-        if n_frames is None:
-            if reduction != "area" or sigma is not None:
-                raise ValueError(f"n_frames must be given for reduction {reduction!r}: only 'area' works without it")
-            self._rows: AreaRows | MapRows = AreaRows(None, size)
-        elif reduction == "area":
-            check_reduction(reduction, n_frames, size, sigma)
-            self._rows = AreaRows(n_frames, size)
-        else:
-            self._rows = MapRows(reduction_operator(reduction, n_frames, size, sigma))
+        self._rows = AreaRows(n_frames, size)
         capacity = self._rows.n_rows if n_frames is None else min(n_frames, MOST)
         self._valid, self._ticks = np.ones(capacity, bool), np.zeros(capacity, np.int64)
         self.n_pushed = self._n_sums = 0  # frames, also missing ones, and rows of `sums`
-        self.sums = Sums.empty(capacity, partition, neighbours=diagonal == "neighbour", dtype=dtype)
+        self.sums = Sums.empty(capacity, partition, dtype)
         self._flat = check_flat(flat, partition)  # 0 for pixels that are left out
         if self._flat is not None:
             self.sums = replace(self.sums, noise=np.zeros_like(self.sums.counts))
         self.rows = np.zeros((self._rows.n_rows, len(partition.pixels)), dtype)
-        self._last = np.zeros(len(partition.pixels), dtype)
         self._good = np.ones(len(partition.pixels), bool)
         self._n_pixels = partition.n_pixels
         self._of_events: FrameSums | None = None  # in place of `sums`, if the frames come as events
@@ -189,8 +165,8 @@ class TwoTimeReducer:
             block = block * self._flat
             sums.noise[some] = np.add.reduceat(block * self._flat, p.static_edges[:-1], axis=1, dtype=float)
         accumulate(
-            block, self._last, some.start, self._valid[some], np.flatnonzero(~self._good), p.static_edges,
-            *self._rows.columns(end - len(block), end), self.rows, sums.counts, sums.squares, sums.products,
+            block, some.start, self._valid[some], np.flatnonzero(~self._good), p.static_edges,
+            *self._rows.columns_at(np.arange(end - len(block), end)), self.rows, sums.counts,
         )  # fmt: skip
 
     def _push_events(self, frames: Array | Events) -> None:
@@ -200,11 +176,8 @@ class TwoTimeReducer:
             raise ValueError("a flat field is multiplied with dense frames, not with events: leave it out")
         events, rows = frames.gathered(self.partition), self._rows
         if self._of_events is None:
-            neighbours = self.diagonal == "neighbour"
-            # the frames of a row must be counted for "paper", and those of MapRows are few
-            bounded = isinstance(rows, AreaRows) and not neighbours and self.normalization != "paper"
-            self._of_events = FrameSums(self.partition, neighbours, bounded)
-            if isinstance(rows, AreaRows) and rows.length >= rows.unit:
+            self._of_events = FrameSums(self.partition)
+            if rows.length >= rows.unit:
                 self._counted = CountRows(rows, self.rows.shape[1])
         begin = int(events.ticks[0]) if len(events.ticks) else self.n_pushed
         self._make_room(begin, max(events.stop, begin))
@@ -238,7 +211,6 @@ class TwoTimeReducer:
             self._flat[new] = 0
         self.sums.pixels[0] -= np.bincount(sub, minlength=self.sums.pixels.shape[1])
         self._n_pixels = per_bin(self.sums.pixels, self.partition)[0].astype(np.int64)
-        self._last[new] = 0
 
     def _take_out(self, pixels: NDArray[np.int64], sub: NDArray[np.int64]) -> None:
         """Take pixels, of these static sub-bins, out of rows and sums.
@@ -271,9 +243,6 @@ class TwoTimeReducer:
                 sums.counts[:n_frames, j] -= counts
                 if self._flat is not None and sums.noise is not None:
                     sums.noise[:n_frames, j] -= counts * self._flat[p]
-                if len(sums.squares):
-                    sums.squares[:n_frames, j] -= counts + counts**2
-                    sums.products[1:n_frames, j] -= counts[1:] * counts[:-1]
 
     def _take_out_of_events(self, frames: FrameSums, pixels: NDArray[np.int64], sub: NDArray[np.int64]) -> None:
         partition = self.partition
@@ -287,7 +256,7 @@ class TwoTimeReducer:
             else:
                 self._counted.leave_out(mine)
             in_bin = partition.static_roi == k
-            frames.take_out(mine, mine_sub, in_bin, share, self._rows.columns_at, self.rows.dtype)
+            frames.take_out(mine_sub, in_bin, share, self._rows.columns_at, self.rows.dtype)
 
     def _pixels_of_rows(self, first: int, last: int, n_rows: int | None = None) -> Array:
         """Return pixels `first` to `last` - 1 of the first rows, or of all; a copy if the rows are counted."""
@@ -341,7 +310,6 @@ class TwoTimeReducer:
         if self.n_frames is not None and end > self.n_frames:
             raise ValueError(f"frame {end} was pushed, {self.n_frames} were announced")
         while end > self._rows.capacity:
-            assert isinstance(self._rows, AreaRows)  # the others know their frames
             half = self._rows.n_rows // 2
             self._rows.length *= 2  # each row for twice as many frames
             if self._counted is not None:
@@ -366,7 +334,7 @@ class TwoTimeReducer:
         Raises
         ------
         ValueError
-            If frames are missing and `partial` is False (only "area" allows partial maps), or no frame holds a photon.
+            If frames are missing and `partial` is False, or no frame holds a photon.
         """
         n = self.n_pushed
         if self.n_frames not in (None, n) and not partial:
@@ -374,23 +342,22 @@ class TwoTimeReducer:
         p = self.partition
         to_map = self._rows.to_map(n)
         if self._of_events is None:
-            sub, weight, terms = self._of_frames(*self._sums_of_frames())
-        elif n <= TOGETHER or isinstance(self._rows, MapRows):
-            sub, weight, terms = self._of_frames(*self._of_events.dense(n, self.sums.pixels, self.rows.dtype))
+            sub, terms = self._of_frames(*self._sums_of_frames())
+        elif n <= TOGETHER:
+            sub, terms = self._of_frames(*self._of_events.dense(n, self.sums.pixels, self.rows.dtype))
         else:
-            sub, weight, terms = self._of_many_events(to_map)
+            sub, terms = self._of_many_events(to_map)
         n_pixels = self._n_pixels
-        by_light = self.normalization != "paper"  # each row by its own mean count, exact after pixels were left out
         dtype = self.rows.dtype
         pixel_scale = np.repeat(sub, np.diff(p.static_edges)).astype(dtype)
-        to_map, renormalise = to_map.astype(dtype), np.empty_like(weight)
+        to_map, renormalise = to_map.astype(dtype), np.empty((self.size, p.n_roi))
         edges = np.append(0, np.cumsum(p.n_pixels))
         out = np.empty((p.n_roi, self.size, self.size), dtype)
         with one_thread:  # on products this small more threads are slower
             for k, c2 in enumerate(out):
                 bin_ = slice(edges[k], edges[k + 1])
                 bin_rows = to_map @ self._pixels_of_rows(edges[k], edges[k + 1], to_map.shape[1])
-                mean = bin_rows.sum(1, dtype=float) / max(n_pixels[k], 1) if by_light else weight[:, k]
+                mean = bin_rows.sum(1, dtype=float) / max(n_pixels[k], 1)
                 lit = (mean > 1e-9 * mean.max()) & (n_pixels[k] > 0)
                 renormalise[:, k] = np.where(lit, ratio(1.0, mean), np.nan)
                 bin_rows *= pixel_scale[bin_]
@@ -399,76 +366,71 @@ class TwoTimeReducer:
         for away, term in enumerate(terms):
             i = np.arange(self.size - away)
             values = (term * renormalise[i] * renormalise[i + away]).T
-            out[:, i, i + away] += values
+            out[:, i, i + away] -= values
             if away:
-                out[:, i + away, i] += values
+                out[:, i + away, i] -= values
         return out
 
     def _sums_of_frames(self) -> tuple[Sums, NDArray[np.bool_]]:
         """Return the sums of frames, and which frames are valid; missing frames have rows unless the run is long."""
         n, m, ticks = self.n_pushed, self._n_sums, self.ticks
         sums, valid = self.sums.each(lambda x: x[:m]), self._valid[:m]
-        if m == n or (n > TOGETHER and isinstance(self._rows, AreaRows)):
+        if m == n or n > TOGETHER:
             return sums, valid
         keep = np.zeros(n, bool)
         keep[ticks] = valid
 
         def spread(x: Array) -> Array:
-            out = np.zeros((n if len(x) else 0, x.shape[1]), x.dtype)
-            out[ticks if len(x) else []] = x
+            out = np.zeros((n, x.shape[1]), x.dtype)
+            out[ticks] = x
             return out
 
         return sums.each(spread), keep
 
-    def _of_frames(self, sums: Sums, valid: NDArray[np.bool_]) -> tuple[Floats, Floats, list[Floats]]:
-        """Return the factor of each sub-bin, the weight of each row of the map, and what its diagonals lack."""
+    def _of_frames(self, sums: Sums, valid: NDArray[np.bool_]) -> tuple[Floats, list[Floats]]:
+        """Return the factor of each sub-bin, and what the diagonals of the map have too much."""
         if len(valid) == self.n_pushed:
             operator = self._rows.operators(self.n_pushed)[1]
         else:
-            assert isinstance(self._rows, AreaRows)
             operator = self._rows.operator_at(self._rows.to_map(self.n_pushed), self.ticks)
-        scale = scales(sums, self.partition, self.normalization, valid)
+        scale = scales(sums, self.partition, valid)
         self._check_light(scale.valid)
-        diagonal = diagonal_correction(sums, self.partition, scale, self.diagonal)
-        terms = list(_diagonals(operator, diagonal * scale.weight**2, self.size))
-        return scale.sub, operator @ scale.valid, terms
+        noise = shot_noise(sums, self.partition, scale)
+        return scale.sub, list(_diagonals(operator, noise * scale.weight**2, self.size))
 
-    def _of_many_events(self, to_map: sp.csr_array) -> tuple[Floats, Floats, list[Floats]]:
+    def _of_many_events(self, to_map: sp.csr_array) -> tuple[Floats, list[Floats]]:
         """Return the same as `_of_frames`, of the frames that hold a photon, some of them at a time."""
-        frames, rows, p, normalization = self._of_events, self._rows, self.partition, self.normalization
-        assert frames is not None and isinstance(rows, AreaRows)
+        frames, rows, p = self._of_events, self._rows, self.partition
+        assert frames is not None
         dtype, pixels = np.dtype(float), self.sums.pixels
         n_sub, size = len(p.static_roi), self.size
         seen, counts = np.zeros(n_sub, np.int64), np.zeros(n_sub)
         for first, end in frames.parts(AT_A_TIME):
-            _, valid, sums = frames.between(first, end, dtype)
-            pixels_seen, photons, *_ = totals(sums.counts, pixels, p, valid)
+            _, valid, of_frames = frames.between(first, end, dtype)
+            pixels_seen, photons, *_ = totals(of_frames, pixels, p, valid)
             seen += pixels_seen
             counts += photons
-        sub = static_scale(seen, counts, pixels[-1], p, normalization)
+        sub = static_scale(seen, counts, pixels[-1], p)
         self._check_light(seen)
-        weight, terms = np.zeros((size, p.n_roi)), list[Floats]()
+        terms: list[Floats] = []
         step = max(1, min(size, size * AT_A_TIME // max(frames.n_sums, 1)))
         for i in range(0, size, step):
             # all rows of the map that share a frame with rows i to i + step - 1, and all frames that are in those
             some = slice(i, min(i + step + 2, size))
             used = np.flatnonzero(np.diff(to_map[some].tocsc().indptr))
             first, end = rows.frames_of(int(used[0]), int(used[-1]) + 1)
-            ticks, valid, sums = frames.between(max(first - 1, 0), end + 1, dtype)
-            sums = Sums(sums.counts, sums.squares, sums.products, pixels)
-            good = scales(sums, p, normalization, valid)
+            ticks, valid, of_frames = frames.between(first, end, dtype)
+            sums = Sums(of_frames, pixels)
+            good = scales(sums, p, valid)
             scale = Scales(good.frame, sub, good.valid)
-            diagonal = diagonal_correction(sums, p, scale, self.diagonal)
-            inside = np.flatnonzero((ticks >= first) & (ticks < end))
-            operator = rows.operator_at(to_map[some], ticks[inside])
+            operator = rows.operator_at(to_map[some], ticks)
             n = min(step, size - i)
-            weight[i : i + n] = operator[:n] @ scale.valid[inside]
-            weighted = (diagonal * scale.weight**2)[inside]
+            weighted = shot_noise(sums, p, scale) * scale.weight**2
             for away, term in enumerate(_diagonals(operator, weighted, operator.shape[0])):
                 if away == len(terms):
                     terms.append(np.zeros((size - away, p.n_roi)))
                 terms[away][i : i + n] = term[:n]
-        return sub, weight, terms
+        return sub, terms
 
     def _check_light(self, seen: Array) -> None:
         if not seen.any():
@@ -489,15 +451,13 @@ def two_time(
     partition: Partition,
     *,
     size: int | None = None,
-    diagonal: Diagonal = "poisson",
-    normalization: Normalization = "smoothed",
     valid: ArrayLike | None = None,
     dtype: Precision = "float32",
 ) -> Array:
     """Return the two-time correlation C2(t1, t2) of each bin, (n_roi, T, T), or (n_roi, size, size) by the area mean.
 
     The baseline is 1; rows and columns of frames that are not valid are NaN. `frames` are counts, (T, ny, nx) or
-    (T, n_pixels); the options are those of `TwoTimeReducer`, and of its `push`.
+    (T, n_pixels); see `TwoTimeReducer` and its `push`.
 
     Examples
     --------
@@ -505,30 +465,6 @@ def two_time(
     >>> [f"{np.diagonal(c2[0], lag).mean():.2f}" for lag in (1, 10, 100)]  # 1 + exp(-2 lag / 10)
     ['1.81', '1.13', '1.00']
     """
-    if size is not None:
-        reducer = TwoTimeReducer(
-            partition, len(frames), size=size, diagonal=diagonal, normalization=normalization, dtype=dtype
-        )
-        reducer.push(frames, valid=valid)
-        return reducer.maps()
-    check_choice("diagonal", diagonal, Diagonal)
-    check_choice("normalization", normalization, Normalization)
-    counts = check_counts(partition.gather(frames))
-    keep = None if valid is None else np.asarray(valid, dtype=bool)
-    sums = Sums.of(counts, partition)
-    scale = scales(sums, partition, normalization, keep)
-    correction = diagonal_correction(sums, partition, scale, diagonal)
-    edges = np.append(0, np.cumsum(partition.n_pixels))
-    sub = np.repeat(scale.sub, np.diff(partition.static_edges))
-    out = np.empty((partition.n_roi, len(counts), len(counts)), dtype)
-    diag = np.arange(len(counts))
-    for k, c2 in enumerate(out):
-        bin_ = slice(edges[k], edges[k + 1])
-        d = (counts[:, bin_] * sub[bin_] * scale.frame[:, k, None]).astype(dtype)
-        np.matmul(d, d.T, out=c2)
-        c2 /= partition.n_pixels[k]
-        c2[diag, diag] += correction[:, k]
-        bad = ~scale.valid[:, k]
-        c2[bad] = np.nan
-        c2[:, bad] = np.nan
-    return out
+    reducer = TwoTimeReducer(partition, len(frames), size=size or len(frames), dtype=dtype)
+    reducer.push(frames, valid=valid)
+    return reducer.maps()

@@ -88,9 +88,9 @@ class ExposureAnalysis(RunAnalysis):
         partition = technique.partition
         self._screen: Screen | None = None  # made with the first frames, for dense ones or events
         flat = None if technique.flat is None else technique.flat.ravel()[partition.pixels]
-        self._reducer = TwoTimeReducer(partition, run.n_frames, flat=flat, **technique.reduction)
+        self._reducer = TwoTimeReducer(partition, run.n_frames, flat=flat)
         self._correlator = MultiTau(partition, flat)
-        self._by_frame = FrameMap(partition, flat=flat, **technique.reduction) if run.has_ticks else None
+        self._by_frame = FrameMap(partition, flat) if run.has_ticks else None
         self._picture = _picture.Picture(technique.field, run.n_frames, technique.flat)
         self._readings = run.readings
         self._prepared = False  # whether the calibration was requested
@@ -142,12 +142,12 @@ class ExposureAnalysis(RunAnalysis):
         self._n_lost = n_frames
 
     def so_far(self) -> NDArray[np.float32] | None:
-        """Return the mean map over all bins so far; None with too few frames or a reduction of whole runs alone."""
+        """Return the mean map over all bins so far; None with too few frames, or without a photon."""
         if self._reducer.n_pushed < FEWEST_FRAMES:
             return None
         try:
             maps = self._reducer.maps(partial=True)
-        except ValueError:  # only "area" maps a part of a run
+        except ValueError:  # no photon
             return None
         valid = np.isfinite(maps)
         with np.errstate(invalid="ignore"):
@@ -159,7 +159,7 @@ class ExposureAnalysis(RunAnalysis):
         technique, n, n_all, screen = self._technique, self._reducer.n_pushed, self._n_frames, self._screen
         if n_all is None or n < FEWEST_FRAMES or screen is None or self._by_frame:
             return None
-        if technique.reduction["reduction"] != "area" or screen.left_out.n_missing or screen.no_contrast:
+        if screen.left_out.n_missing or screen.no_contrast:
             return None
         whole, empty = filled(self._reducer.maps(partial=True))
         g2, by_age, part = self._correlator.result(), self._correlator.by_age(), technique.partition
@@ -205,7 +205,7 @@ class ExposureAnalysis(RunAnalysis):
             beta = float(ring.weights @ value[ring.bins])
             sigma = float(np.hypot.reduce(ring.weights * error[ring.bins]))
             contrast = pooled_contrast((beta, sigma * share**-0.5), technique.contrast)
-            if of_ring > 0 and contrast is not None and not technique.no_claim_reason(contrast):
+            if of_ring > 0 and contrast is not None:
                 noise = Noise.of(of_ring, contrast[0], ring.pixels, size)
                 given = bank_options(noise, contrast[1], ring.phi_deg, cells=cells, q_spread=ring.q_spread)
                 technique.scorer(given)
@@ -225,10 +225,7 @@ class ExposureAnalysis(RunAnalysis):
         left_out, photons = self._screen.left_out, self._photons()
         if not photons.any():
             raise AnalysisError("zero photons in the bins: is the shutter open, the beam on the centre?")
-        try:
-            maps = self._reducer.maps(partial=True)
-        except ValueError as error:  # only "area" maps a part of a run
-            raise AnalysisError(str(error)) from error
+        maps = self._reducer.maps(partial=True)
         whole, empty = filled(maps)
         g2, by_age = self._correlator.result(), self._correlator.by_age()
         if np.average(np.isfinite(g2.parts0), weights=g2.part_weight) < 0.5:

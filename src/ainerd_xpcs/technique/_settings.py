@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
@@ -219,8 +219,6 @@ class RheoXPCSSettings(Section):
     partition : PartitionSettings
     contrast : float or None
         Speckle contrast beta of the instrument, measured on a static sample; it is pooled with that of each run.
-    reduction, sigma, diagonal, normalization
-        As in `ainerd_xpcs.numerics.TwoTimeReducer`; sigma in frames.
     encoder : str
         "run", "pca", "ours", or the path of a weight file.
     denoiser : str
@@ -237,10 +235,6 @@ class RheoXPCSSettings(Section):
 
     partition: PartitionSettings
     contrast: Annotated[float, within(0, 1, "", SHARE, above=True)] | None = None
-    reduction: Literal["area", "gaussian", "decimate"] = "area"
-    sigma: Annotated[float, within(0, 1e5, "frames", above=True)] | None = None
-    diagonal: Literal["poisson", "neighbour", "raw"] = "poisson"
-    normalization: Literal["smoothed", "paper", "symmetric"] = "smoothed"
     encoder: str = "run"
     denoiser: str = "ours"
     bank: Path | None = None
@@ -248,12 +242,6 @@ class RheoXPCSSettings(Section):
     monitor: str = ""
     transmission: str = ""
     preshear: list[Shear] = []
-
-    @model_validator(mode="after")
-    def _sigma_only_with_gaussian(self) -> Self:
-        if (self.reduction == "gaussian") != (self.sigma is not None):
-            raise ValueError('reduction = "gaussian" needs sigma, in frames, and no other takes it')
-        return self
 
     def anchored(self, folder: Path) -> Self:
         """Return a copy with relative paths resolved from `folder`."""

@@ -191,16 +191,14 @@ def test_what_is_refused(rings):
         found.push(Events.of(frames, 50))
 
 
-@pytest.mark.parametrize("diagonal", ["poisson", "neighbour"])
-def test_pixels_that_are_left_out_late_are_left_out_as_of_dense_frames(rings, diagonal):
+def test_pixels_that_are_left_out_late_are_left_out_as_of_dense_frames(rings):
     """Nothing differs but rounding at the end of a block of pairs."""
     frames, bad = movie(60, 10), [3, 500, 2000]
     frames.reshape(N, -1)[:, rings.pixels[bad]] += np.random.default_rng(11).poisson(1, (N, 3)).astype(np.uint16)
     for late in (640, 2048, 3968):
         found = []
         for as_events in (False, True):
-            options = {"size": 32, "dtype": "float64", "diagonal": diagonal}
-            reducer, live = TwoTimeReducer(rings, N, **options), MultiTau(rings)
+            reducer, live = TwoTimeReducer(rings, N, size=32, dtype="float64"), MultiTau(rings)
             for a, b in ((0, late), (late, N)):
                 if a:
                     for each in (reducer, live):

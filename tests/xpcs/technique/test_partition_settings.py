@@ -196,8 +196,6 @@ def test_what_is_wrong_with_bins_is_one_line(refused, partition, message):
         ("contrast = 0.0", "rheo_xpcs.contrast: must be above 0"),
         ("alpha = 5", "rheo_xpcs.alpha: must be above 0 and below 1, got 5; if 5 is in percent, give 0.05"),
         ("alpha = 1.0", "rheo_xpcs.alpha: must be above 0 and below 1, got 1"),
-        ("sigma = 2.0", 'reduction = "gaussian" needs sigma, in frames, and no other takes it'),
-        ('reduction = "gaussian"', 'reduction = "gaussian" needs sigma, in frames, and no other takes it'),
         ("preshear = [{ rate = 30, duration_s = 0 }]", "rheo_xpcs.preshear.0.duration_s: must be above 0"),
         (
             "preshear = [{ rate = inf, duration_s = 1 }]",
