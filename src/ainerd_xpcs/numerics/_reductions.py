@@ -100,10 +100,10 @@ class AreaRows:
         to_map.data *= self.size / n_frames / np.diff(rows)[to_map.indices]
         return to_map
 
-    def operators(self, n_frames: int) -> tuple[sp.csr_array, sp.csr_array]:
-        """Return the operators (rows to map, frames to map) after `n_frames`."""
-        to_map = self.to_map(n_frames)
-        return to_map, (to_map @ self.by_frame(n_frames)).tocsr()
+    def in_rows(self, n_rows: int, n_frames: int) -> sp.csr_array:
+        """Return the operator from rows to the sums of `n_frames` each, whose length is a multiple of theirs."""
+        step = n_frames * self.unit
+        return _overlap(np.arange(n_rows + 1) * step, np.arange(0, n_rows * step + 1, self.length)) / self.length
 
     def by_frame(self, n_frames: int) -> sp.csr_array:
         """Return the weight of each frame so far in each row in use, (n, n_frames)."""

@@ -129,7 +129,8 @@ class TwoTimeReducer:
     @property
     def operator(self) -> sp.csr_array:
         """R, (size, n_pushed), which reduces the frames so far to the rows of the map."""
-        return self._rows.operators(self.n_pushed)[1]
+        n = self.n_pushed
+        return (self._rows.to_map(n) @ self._rows.by_frame(n)).tocsr()
 
     def push(self, frames: Array | Events, *, first: int | None = None, valid: ArrayLike | None = None) -> None:
         """Add the next frames.
@@ -339,20 +340,31 @@ class TwoTimeReducer:
         n = self.n_pushed
         if self.n_frames not in (None, n) and not partial:
             raise ValueError(f"{n} of {self.n_frames} frames have arrived; maps(partial=True) maps these")
-        p = self.partition
-        to_map = self._rows.to_map(n)
-        if self._of_events is None:
-            sub, terms = self._of_frames(*self._sums_of_frames())
-        elif n <= TOGETHER:
-            sub, terms = self._of_frames(*self._of_events.dense(n, self.sums.pixels, self.rows.dtype))
-        else:
+        return self._maps(self._rows.to_map(n), n)
+
+    @property
+    def row_frames(self) -> int:
+        """Frames in each of `rows` of an open-ended run, a power of two."""
+        return self._rows.length // self._rows.unit
+
+    def maps_of_rows(self, n_frames: int) -> Array:
+        """Return the maps, (n_roi, k, k), of complete rows of so many frames each, a multiple of `row_frames`."""
+        n_rows = self.n_pushed // n_frames
+        return self._maps(self._rows.in_rows(n_rows, n_frames), n_rows * n_frames)
+
+    def _maps(self, to_map: sp.csr_array, n: int) -> Array:
+        """Return the maps of the first `n` frames; `to_map` makes their rows of those of the reducer."""
+        p, size = self.partition, to_map.shape[0]
+        if self._of_events is not None and self.n_pushed > TOGETHER:
             sub, terms = self._of_many_events(to_map)
+        else:
+            sub, terms = self._of_frames(to_map, n)
         n_pixels = self._n_pixels
         dtype = self.rows.dtype
         pixel_scale = np.repeat(sub, np.diff(p.static_edges)).astype(dtype)
-        to_map, renormalise = to_map.astype(dtype), np.empty((self.size, p.n_roi))
+        to_map, renormalise = to_map.astype(dtype), np.empty((size, p.n_roi))
         edges = np.append(0, np.cumsum(p.n_pixels))
-        out = np.empty((p.n_roi, self.size, self.size), dtype)
+        out = np.empty((p.n_roi, size, size), dtype)
         with one_thread:  # on products this small more threads are slower
             for k, c2 in enumerate(out):
                 bin_ = slice(edges[k], edges[k + 1])
@@ -364,7 +376,7 @@ class TwoTimeReducer:
                 bin_rows *= (renormalise[:, k] / np.sqrt(max(n_pixels[k], 1))).astype(dtype)[:, None]
                 np.matmul(bin_rows, bin_rows.T, out=c2)
         for away, term in enumerate(terms):
-            i = np.arange(self.size - away)
+            i = np.arange(size - away)
             values = (term * renormalise[i] * renormalise[i + away]).T
             out[:, i, i + away] -= values
             if away:
@@ -374,6 +386,8 @@ class TwoTimeReducer:
     def _sums_of_frames(self) -> tuple[Sums, NDArray[np.bool_]]:
         """Return the sums of frames, and which frames are valid; missing frames have rows unless the run is long."""
         n, m, ticks = self.n_pushed, self._n_sums, self.ticks
+        if self._of_events is not None:
+            return self._of_events.dense(n, self.sums.pixels, self.rows.dtype)
         sums, valid = self.sums.each(lambda x: x[:m]), self._valid[:m]
         if m == n or n > TOGETHER:
             return sums, valid
@@ -387,23 +401,26 @@ class TwoTimeReducer:
 
         return sums.each(spread), keep
 
-    def _of_frames(self, sums: Sums, valid: NDArray[np.bool_]) -> tuple[Floats, list[Floats]]:
-        """Return the factor of each sub-bin, and what the diagonals of the map have too much."""
+    def _of_frames(self, to_map: sp.csr_array, n: int) -> tuple[Floats, list[Floats]]:
+        """Return the factor of each sub-bin, and what the diagonals of the map have too much, of the first frames."""
+        sums, valid = self._sums_of_frames()
         if len(valid) == self.n_pushed:
-            operator = self._rows.operators(self.n_pushed)[1]
+            operator, m = (to_map @ self._rows.by_frame(n)).tocsr(), n
         else:
-            operator = self._rows.operator_at(self._rows.to_map(self.n_pushed), self.ticks)
-        scale = scales(sums, self.partition, valid)
+            m = int(np.searchsorted(self.ticks, n))
+            operator = self._rows.operator_at(to_map, self.ticks[:m])
+        sums = sums.each(lambda x: x[:m])
+        scale = scales(sums, self.partition, valid[:m])
         self._check_light(scale.valid)
         noise = shot_noise(sums, self.partition, scale)
-        return scale.sub, list(_diagonals(operator, noise * scale.weight**2, self.size))
+        return scale.sub, list(_diagonals(operator, noise * scale.weight**2))
 
     def _of_many_events(self, to_map: sp.csr_array) -> tuple[Floats, list[Floats]]:
         """Return the same as `_of_frames`, of the frames that hold a photon, some of them at a time."""
         frames, rows, p = self._of_events, self._rows, self.partition
         assert frames is not None
         dtype, pixels = np.dtype(float), self.sums.pixels
-        n_sub, size = len(p.static_roi), self.size
+        n_sub, size = len(p.static_roi), to_map.shape[0]
         seen, counts = np.zeros(n_sub, np.int64), np.zeros(n_sub)
         for first, end in frames.parts(AT_A_TIME):
             _, valid, of_frames = frames.between(first, end, dtype)
@@ -426,7 +443,7 @@ class TwoTimeReducer:
             operator = rows.operator_at(to_map[some], ticks)
             n = min(step, size - i)
             weighted = shot_noise(sums, p, scale) * scale.weight**2
-            for away, term in enumerate(_diagonals(operator, weighted, operator.shape[0])):
+            for away, term in enumerate(_diagonals(operator, weighted)):
                 if away == len(terms):
                     terms.append(np.zeros((size - away, p.n_roi)))
                 terms[away][i : i + n] = term[:n]
@@ -437,8 +454,9 @@ class TwoTimeReducer:
             raise ValueError(f"no valid frame with a photon in the {self.partition.n_roi} bins")
 
 
-def _diagonals(operator: sp.csr_array, diagonal: Floats, size: int) -> Iterator[Floats]:
+def _diagonals(operator: sp.csr_array, diagonal: Floats) -> Iterator[Floats]:
     """Yield the diagonals of R diag(v) Rᵀ, the main one first, until rows share no frame."""
+    size = operator.shape[0]
     for away in range(size):
         shared = operator[: size - away].multiply(operator[away:])
         if shared.nnz == 0:

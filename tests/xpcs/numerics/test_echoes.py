@@ -160,7 +160,7 @@ def test_windows_that_cannot_be_are_refused(phases, within):
 
 
 def test_a_map_of_an_odd_number_of_rows_is_refused():
-    with pytest.raises(ValueError, match="even number of rows, got 25"):
+    with pytest.raises(ValueError, match="a multiple of four, got 25"):
         Echoes(partition(), size=25)
 
 
