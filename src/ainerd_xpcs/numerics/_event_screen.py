@@ -37,9 +37,6 @@ class EventScreen(Screen):
     partition : Partition
     n_frames : int, optional
         Number of frames to come; None for an open-ended run.
-    saturation : float, optional
-        Counts at or above which a pixel is saturated: 3, 15 or 255 for counts of 2, 4 or 8 bits, where so many photons
-        mean a fault.
 
     Examples
     --------
@@ -51,9 +48,9 @@ class EventScreen(Screen):
     array([67])
     """
 
-    def __init__(self, partition: Partition, n_frames: int | None = None, *, saturation: float | None = None) -> None:
-        super().__init__(partition, n_frames, saturation=saturation)
-        self._top = self._saturation
+    def __init__(self, partition: Partition, n_frames: int | None = None) -> None:
+        super().__init__(partition, n_frames)
+        self._top = np.inf  # integers of events hold any count
         self._blocks: list[Events] = []  # held
         self._sub = np.repeat(labels(len(self._limit)), np.diff(partition.static_edges))
         self._size = 0  # listed frames of a group; 0 until the first frames have been examined
@@ -187,15 +184,11 @@ class EventScreen(Screen):
         frame, pixel, count = np.searchsorted(events.offsets, high, "right") - 1, events.pixel[high], events.count[high]
         photons = np.diff(np.append(0, np.cumsum(events.count, dtype=np.int64))[events.offsets])
         brightness = np.maximum(photons[frame] / self._usual, 1)  # a brighter frame may hold more
-        limit = np.minimum(self._limit[self._sub[pixel]] * brightness, np.nextafter(self._top, 0))
-        bad = (count > limit) & self._pixels.good[pixel] & events.valid[frame]
+        bad = (count > self._limit[self._sub[pixel]] * brightness) & self._pixels.good[pixel] & events.valid[frame]
         overflow = np.bincount(frame[bad], minlength=len(events.ticks)) > self._few
         self._spoilt["overflow"].append(events.ticks[overflow])
         bad &= ~overflow[frame]
-        at_top = np.unique(pixel[bad & (count >= self._top)]).astype(np.int64)
-        impossible = np.setdiff1d(pixel[bad].astype(np.int64), at_top)
-        self._drop("saturated", at_top)
-        self._drop("impossible", impossible)
+        self._drop("impossible", np.unique(pixel[bad]).astype(np.int64))
         return events.with_valid(events.valid & ~overflow) if overflow.any() else events
 
     def _without_copies(self, events: Events) -> Events:

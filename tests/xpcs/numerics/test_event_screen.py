@@ -100,17 +100,17 @@ def test_displaced_frames_and_a_pattern_that_stays_displaced(rings, photons):
     assert len(left_out.moved) == 1 and 3000 < left_out.moved[0] < 3600
 
 
-def test_overflow_and_saturation(rings):
+def test_overflow_and_impossible_counts(rings):
     frames = movie(60, 7)
     frames[700] += 300
-    frames[50:60, 5, 5] = 15
-    found, out = screen(rings, frames, saturation=15)
+    frames[50:60, 5, 5] = 200
+    found, out = screen(rings, frames)
     assert found.left_out.frames["overflow"].tolist() == [700]
-    assert found.left_out.pixels["saturated"].tolist() == [5 * 60 + 5]
+    assert found.left_out.pixels["impossible"].tolist() == [5 * 60 + 5]
     assert not any(x.valid[x.frames.ticks == 700].any() for x in out)
     frames[:, 20:30] += 100
     with pytest.raises(SpoiltRunError, match="are at the top of their range or have counts"):
-        screen(rings, frames, saturation=15)
+        screen(rings, frames)
 
 
 @pytest.mark.parametrize("photons", [20, 1000])

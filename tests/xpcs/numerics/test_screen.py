@@ -126,14 +126,6 @@ def test_a_pixel_found_early_is_as_if_masked_and_one_found_late_nearly(clean):
         assert np.abs(mapped(spoilt, screen=False) - wanted).max() > 10
 
 
-def test_saturation_below_the_integer_range_is_detected(clean):
-    spoilt = np.minimum(clean * 40, 4095)
-    spoilt[77, BAD] = 4095
-    assert BAD in screened(spoilt, saturation=4095)[2]
-    with pytest.raises(ValueError, match="saturation must be positive"):
-        Screen(RING, saturation=0)
-
-
 @pytest.mark.parametrize("begin", [0, 100])
 def test_impossible_counts_are_detected(clean, begin):
     spoilt = clean.astype(float)
