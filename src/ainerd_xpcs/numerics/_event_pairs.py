@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from ainerd_xpcs.numerics._counts import dimmed, weigh
 from ainerd_xpcs.numerics._entries import CHANNELS
-from ainerd_xpcs.numerics._event_tiles import SHIFT, TILE
-from ainerd_xpcs.numerics._events import Events, labels
+from ainerd_xpcs.numerics._events import SHIFT, TILE, Events, labels
 from ainerd_xpcs.numerics._partition import Array, Parts
 
 LEAST_LEVEL, MOST_LEVEL = 4, 12

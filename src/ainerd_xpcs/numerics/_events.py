@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd_xpcs.numerics._counts import check_counts, check_valid
-from ainerd_xpcs.numerics._event_tiles import Tiles
 from ainerd_xpcs.numerics._partition import Array, Partition
+
+SHIFT = 13
+TILE = 1 << SHIFT  # pixels
 
 
 class EventFileError(ValueError):
@@ -23,6 +25,34 @@ class EventFileError(ValueError):
         ...
     ainerd_xpcs.numerics._events.EventFileError: ...a.bin ends within a word
     """
+
+
+@dataclass(frozen=True, eq=False)
+class Tiles:
+    """Events sorted into tiles of neighbouring pixels, whose sums fit the first cache, and then by frame.
+
+    C2, g2 and the screens add each event to arrays as long as the detector has pixels. Frame by frame, each event is in
+    another place of memory; tile by tile it is not. Within a tile, events have the order of the frames, and so do all
+    sums.
+
+    Attributes
+    ----------
+    begins : ndarray of int64, shape (n_tile + 1,)
+        First event of each tile, and the number of events.
+    events : ndarray of uint32, shape (m, 3)
+        Position of the frame in the list of frames, pixel, and count.
+    """
+
+    begins: NDArray[np.int64]
+    events: NDArray[np.uint32]
+
+    @classmethod
+    def of(cls, offsets: Array, pixel: Array, count: Array, n_pixels: int) -> "Tiles":
+        """Sort events of frames; the arguments are those of `Events`."""
+        begins = np.zeros((n_pixels - 1 >> SHIFT) + 2, np.int64)
+        events = np.empty((len(pixel), 3), np.uint32)
+        _sort(offsets, pixel, count, begins, events)
+        return cls(begins, events)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -214,3 +244,18 @@ def _select(
                 k += 1
         offsets_out[b + 1] = k
     return k
+
+
+@nb.njit(nogil=True, cache=True)
+def _sort(offsets: Array, pixel: Array, count: Array, begins: Array, events: Array) -> None:
+    for p in pixel:
+        begins[(p >> SHIFT) + 1] += 1
+    for tile in range(1, begins.size):
+        begins[tile] += begins[tile - 1]
+    place = begins.copy()
+    for b in range(offsets.size - 1):
+        for e in range(offsets[b], offsets[b + 1]):
+            p = np.uintp(pixel[e])
+            i = np.uintp(place[p >> np.uintp(SHIFT)])
+            place[p >> np.uintp(SHIFT)] += 1
+            events[i, 0], events[i, 1], events[i, 2] = b, p, count[e]

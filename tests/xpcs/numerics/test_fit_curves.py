@@ -20,7 +20,7 @@ def curve(t, tau=40.0, p=1.0, b=0.2, static=0.0, base=0.0, share=1.0, tau2=1.0):
     return 1 + base + b * (static + (1 - static) * mixed) ** 2
 
 
-def noisy(n=40, noise=NOISE, seed=0, **shape):
+def noisy(n=20, noise=NOISE, seed=0, **shape):
     y = np.random.default_rng(seed).normal(curve(LAG, **shape), noise, (n, LAG.size))
     return y, np.full(y.shape, noise)
 
@@ -185,8 +185,8 @@ def test_times_are_in_the_unit_of_the_lags():
 def test_photons_set_the_least_error():
     rng, pairs = np.random.default_rng(3), 500 * (5000 - LAG) * 2 ** np.maximum(np.ceil(np.log2(LAG / 8)), 0)
     error = np.sqrt(curve(LAG) / pairs) / 0.02  # of .02 photons per pixel and frame
-    y = rng.normal(curve(LAG), error, (40, LAG.size))
-    fit = fit_curves(LAG, y, np.tile(error / 30, (40, 1)), counts=0.02, n_pixels=500, n_frames=5000)
+    y = rng.normal(curve(LAG), error, (20, LAG.size))
+    fit = fit_curves(LAG, y, np.tile(error / 30, (20, 1)), counts=0.02, n_pixels=500, n_frames=5000)
     known = np.isfinite(fit.tau)
     assert known.mean() > 0.8 and np.all(np.abs(fit.tau - 40)[known] < 4 * fit.tau_err[known])
     assert all("photon counting" in text for text in fit.errors)
