@@ -111,7 +111,7 @@ def test_frames_before_a_pixel_was_left_out_keep_their_weight(photons):
     assert np.sqrt(np.mean((found.value - wanted.value) ** 2) / np.mean(wanted.error**2)) < 0.3
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 1000), n_pixels=st.integers(1, 80), n_static=st.integers(1, 5), n=st.integers(2, 70))
 def test_parts_and_ages_average_to_the_whole(seed, n_pixels, n_static, n):
     rng = np.random.default_rng(seed)

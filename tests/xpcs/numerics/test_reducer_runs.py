@@ -32,7 +32,7 @@ def of_full(frames, partition, operator):
     return by_light @ full @ by_light.swapaxes(1, 2)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     n=st.integers(2, 60),
     size=st.integers(1, 20),

@@ -28,7 +28,7 @@ sparse = st.sampled_from([0.001, 0.02, 0.5])
 precisions = st.sampled_from(["float32", "float64"])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 99), n=st.integers(2, 400), photons=sparse, size=st.integers(1, 40), block=st.integers(1, 90),
     missing=st.integers(0, 4), more=st.integers(0, 90), dtype=precisions, is_open=st.booleans(),
@@ -105,7 +105,7 @@ def test_sums_of_long_runs_take_bounded_memory(partition, monkeypatch, announced
     np.testing.assert_allclose(bounded.maps(), exact.maps(), rtol=1e-3)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     seed=st.integers(0, 99), n=st.integers(2, 2000), photons=sparse, block=st.integers(1, 1500),
     asked=st.lists(st.integers(0, 3), max_size=4),

@@ -95,14 +95,14 @@ def test_float32_agrees_with_float64(frames, partition):
     assert 0 < np.abs(difference).max() < 1e-5
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(blocks=st.lists(st.integers(1, 70), min_size=1, max_size=6))
 def test_block_sizes_do_not_matter(frames, partition, blocks):
     whole = reduce(frames, partition, blocks=(60,), size=16, dtype="float64")
     assert np.abs(reduce(frames, partition, blocks=blocks, size=16, dtype="float64") - whole).max() < 1e-12
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(n_frames=st.integers(2, 400), size=st.integers(1, 300))
 def test_rows_of_an_operator_sum_to_one(n_frames, size):
     operator = reduction_operator("area", n_frames, size)
