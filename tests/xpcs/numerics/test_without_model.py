@@ -43,7 +43,7 @@ def pulls(each, name, truth):
 @pytest.mark.parametrize("name", CURVES)
 def test_errors_are_those_of_the_curve_with_its_first_lags(name):
     decay = CURVES[name]
-    of = [found(decay, error, 60, seed) for seed, error in enumerate((0.006, 0.015))]
+    of = [found(decay, error, 120, seed) for seed, error in enumerate((0.006, 0.015))]
     for number, level in LEVELS.items():
         z = np.concatenate([pulls(each, number, when(decay, level)) for each in of])
         assert np.isfinite(z).mean() > 0.9
