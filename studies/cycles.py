@@ -183,7 +183,7 @@ def phases() -> Iterator[Row]:
         nominal = np.arange(160) / 16 / 0.5 - put_in / 0.5  # what the detector writes down, in s
         at = found.at(nominal)
         counts = movie(sample, t_s, seed)
-        late = clock_offset(two_time(counts, bins()[2], normalization="symmetric"), at)
+        late = clock_offset(two_time(counts, bins()[2]), at)
         wrong = at + late.cycles - oscillation.cycle(t_s)
         wrong -= np.rint(np.median(wrong))
         alone = found.at(t_s) - oscillation.cycle(t_s)
@@ -210,7 +210,7 @@ def slipped(ratio: float, n_movies: int) -> Row:
     for seed in track(range(n_movies), f"ratio {ratio}", transient=True):
         t_s = frame_times(STEADY, 3, np.arange(16) / 16, rng=np.random.default_rng(seed))
         sample = Cycled(family="sheared", oscillation=STEADY, gap_nm=3000 * ratio, diffusion_nm2=100.0)
-        c2 = two_time(movie(sample, t_s, seed, place), partition, normalization="symmetric")
+        c2 = two_time(movie(sample, t_s, seed, place), partition)
         found.append(strain_seen(c2, STEADY.strain(t_s), partition, q_flow, 3000.0))
     ratios, errors = np.array([(each.ratio, each.error) for each in found]).T
     pulls = (ratios - ratio) / errors

@@ -4,15 +4,11 @@ The detector has 512 × 1024 pixels. Eighteen bins of 997 pixels in four static 
 Files are in the page cache.
 """
 
-import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +18,14 @@ from rich.progress import track
 
 from ainerd.threads import one_thread
 from ainerd_xpcs import (
-    Do,
     Events,
     EventScreen,
-    ModulesReader,
     MultiTau,
     Partition,
     TwoTimeReducer,
     read_rigaku,
-    rigaku_gaps,
 )
-from sim_devices import Rigaku3M, sparse_speckle, write_words
+from sim_devices import sparse_speckle, write_words
 from studies._tools import Row, Study, forget_peak, memory_mb, report, seconds
 
 SHAPE = (512, 1024)
@@ -56,14 +49,6 @@ def memory(quick: bool = False, frames: int = 1_000_000, pixels: str = "") -> No
     with tempfile.TemporaryDirectory() as folder, one_thread:
         rows = peaks(Path(folder), frames // 10 if quick else frames, pixels)
         report("events_memory", rows, most={"peak (MB)": "allowed (MB)"}, quick=quick)
-
-
-@study.part
-def modules(quick: bool = False, frames: int = 16_384) -> None:
-    """Measure frames per second, and memory, of a detector of six modules in several processes."""
-    with tempfile.TemporaryDirectory() as folder, one_thread:
-        rows = together(Path(folder), 3 * FRAMES if quick else frames, quick)
-        report("events_modules", rows, least={"same bits": 1}, quick=quick)
 
 
 def eighteen() -> Partition:
@@ -134,63 +119,6 @@ def rates(folder: Path, quick: bool, rounds: int, n_frames: int, pixels: str) ->
                 "dense": 1e-3 / dense,
                 "ours / dense": k[1] * dense * 1000,
             }
-
-
-def together(folder: Path, n_frames: int, quick: bool) -> Iterator[Row]:
-    """Yield rates with screens, C2 and g2, and peaks of memory, of all pixels of 3M in 32 bins."""
-    path = Rigaku3M(photons=0.001).acquire(folder, "a", n_frames)
-    y, x = np.indices(Rigaku3M.shape)
-    where = Partition.from_roi_map(np.where(rigaku_gaps(Rigaku3M.shape), 0, y // 420 * 8 + x // 263 + 1))
-    screened(movie(folder, 0.001, 2 * FRAMES), whole(), 2 * FRAMES)  # compiles
-    alone, rate = None, np.nan
-    for n in (1, 2) if quick else (1, 2, 3, 6):
-        row, maps = in_processes(path, where, n_frames, n, 64 if quick else 256)
-        if alone is None:
-            alone, rate = maps, row["kframes/s"]
-        same = np.array_equal(maps, alone, equal_nan=True)
-        yield {"processes": n, "T": n_frames, **row, "over one": row["kframes/s"] / rate, "same bits": str(same)}
-
-
-def in_processes(path: Path, where: Partition, n_frames: int, n: int, size: int) -> tuple[Row, NDArray[Any]]:
-    """Return frames per second, CPU and memory of the processes, and the maps.
-
-    All are measured from the second block on: in the first, processes load compiled code. The rate of enough cores is
-    that of the CPU of the busiest process. In the end the first process takes all sums.
-    """
-    forget_peak()
-    with closing(ModulesReader(path, where, order="rows", processes=n, reduction={"size": size})) as reader:
-        reducer, live = TwoTimeReducer(where, n_frames, size=size), MultiTau(where)
-        screen, first = EventScreen(where, n_frames), 0
-        others = [process.pid for process in active_children()]
-        for events in reader.blocks(0, n_frames):
-            events.team.order(Do.PUSH, first, n_frames, not first)
-            for ready in screen.push(events.moved(first)):
-                ready.to(reducer, live)
-            first += events.stop
-            if first == FRAMES:
-                began, cpu = time.perf_counter(), [cpu_s(pid) for pid in (None, *others)]
-        took, n_timed = time.perf_counter() - began, n_frames - FRAMES
-        busiest = max(cpu_s(pid) - before for pid, before in zip((None, *others), cpu, strict=True))
-        events.team.order(Do.FINISH)
-        for ready in screen.flush():
-            ready.to(reducer, live)
-        end = time.perf_counter()
-        reducer.collect()
-        live.collect()
-        row = {
-            "kframes/s": n_timed / took / 1000,
-            "kframes per CPU s of the busiest": n_timed / busiest / 1000,
-            "then (s)": time.perf_counter() - end,
-            "largest other (MB)": max((memory_mb("VmHWM", pid) for pid in others), default=np.nan),
-        }
-        live.result()
-        return row | {"first (MB)": memory_mb("VmHWM")}, reducer.maps()
-
-
-def cpu_s(process: int | None) -> float:
-    """Return the CPU time of this or another process so far, in seconds."""
-    fields = Path(f"/proc/{process or 'self'}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def only_read(path: Path, where: Partition, n_frames: int) -> None:

@@ -305,7 +305,7 @@ def test_an_agent_that_fails_does_not_undo_what_another_completes(session, recor
 @pytest.mark.fault("Two agents with different parameters use one catalog", "Each run has one result of each, unmixed")
 def test_agents_of_different_configurations_do_not_mix(session, recorded, beside):
     _, store, agent = beside
-    agents = [agent(), agent("other", normalization="symmetric")]
+    agents = [agent(), agent("other", denoiser="none")]
     send_both(agents, recorded)
     assert all(observer.drain(120) for observer in agents)
     table = store.table()
@@ -314,9 +314,10 @@ def test_agents_of_different_configurations_do_not_mix(session, recorded, beside
     mine, other = (table[table["agent"] == name] for name in ("rheo_xpcs", "other"))
     assert len(mine) == len(other) == RUNS and set(mine["raw_uid"]) == set(other["raw_uid"])
     assert same_as_beside_the_detector(session, store, mine.index, rtol=1e-5)
-    assert not any(
-        np.array_equal(store.array(a, "c2"), store.array(b, "c2")) for a, b in zip(mine.index, other.index, strict=True)
-    )
+    for of_mine, of_other in zip(mine.index, other.index, strict=True):
+        assert store.array(of_mine, "denoised").size
+        with pytest.raises(KeyError):
+            store.array(of_other, "denoised")
     assert set(store.newest_atlas().labels) == set(table.index)  # whoever wrote last
     alone = session.agent.results.embeddings(mine["digest"].iloc[0])
     found = store.embeddings(mine["digest"].iloc[0])

@@ -7,7 +7,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from ainerd_xpcs.dynamics import Dynamics, clock, g1_moving, g1_squared
-from ainerd_xpcs.numerics import Partition, fit_flow, fit_relaxation, g2
+from ainerd_xpcs.numerics import MultiTau, Partition, fit_flow, fit_relaxation
 from sim_devices import SpeckleMovie
 from sim_devices._speckle import BLOCK, Draw, Grain, Process, mode_weights
 
@@ -198,7 +198,9 @@ def test_fit_of_g2_returns_the_relaxation_time(ring, exponent, tau):
     """Half a photon a pixel, 500 frames: within 5 %."""
     drawn, times = Dynamics(family="any", tau_s=tau, exponent=exponent), np.arange(500) / 10
     counts = np.random.default_rng(3).poisson(movie(drawn, seed=3, phi=ring[1], contrast=0.2, times=times) / 2)
-    seen = g2(counts, ring[0])
+    live = MultiTau(ring[0])
+    live.push(counts)
+    seen = live.result()
     fit = fit_relaxation(seen, 0.1, together=True)
     assert fit.tau[0] == pytest.approx(tau, rel=0.05)
     assert fit.contrast[0] == pytest.approx(0.2, rel=0.1)
@@ -209,7 +211,9 @@ def test_fit_of_fringes_returns_velocity_and_direction(ring):
     drawn = Dynamics(family="flow", tau_s=40, static=0.45, flow_rad_s=6.5 * TURN, flow_deg=110)
     times = np.arange(500) / 10
     counts = np.random.default_rng(3).poisson(movie(drawn, seed=3, phi=ring[1], contrast=0.2, times=times) / 2)
-    seen = g2(counts, ring[0])
+    live = MultiTau(ring[0])
+    live.push(counts)
+    seen = live.result()
     use = seen.lag < 250
     fit = fit_flow(seen.lag[use] / 10, seen.value[:, use], ring[0].phi, ring[0].q)
     assert fit.kind == "velocity" and fit.velocity * 0.024 == pytest.approx(drawn.flow_rad_s, rel=0.05)

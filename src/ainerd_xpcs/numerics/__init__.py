@@ -14,13 +14,12 @@ from ainerd_xpcs.numerics._events import EventFileError, Events
 from ainerd_xpcs.numerics._fit_curves import fit_curves
 from ainerd_xpcs.numerics._fit_parts import fit_relaxation
 from ainerd_xpcs.numerics._flow import FlowFit, fit_flow
-from ainerd_xpcs.numerics._g2 import G2, g2, g2_by_age, g2_from_two_time
+from ainerd_xpcs.numerics._g2 import G2, g2_by_age, g2_from_two_time
 from ainerd_xpcs.numerics._geometry import Annulus, guess_beam_center, named_detector, pyfai_detectors
 from ainerd_xpcs.numerics._imm import read_imm
 from ainerd_xpcs.numerics._map_noise import MapNoise, Neighbours
-from ainerd_xpcs.numerics._modules import ModulesReader
 from ainerd_xpcs.numerics._multitau import G2ByAge, MultiTau
-from ainerd_xpcs.numerics._partition import Partition, split
+from ainerd_xpcs.numerics._partition import Partition
 from ainerd_xpcs.numerics._power import PowerFit, fit_power
 from ainerd_xpcs.numerics._reductions import reduction_operator
 from ainerd_xpcs.numerics._relaxation import LOG_TAU_KNOWN, RELAXATION_COLUMNS, RELAXATION_TEXTS, Relaxation
@@ -30,7 +29,6 @@ from ainerd_xpcs.numerics._screen import LeftOut, Screen, Screened, SpoiltRunErr
 from ainerd_xpcs.numerics._screen_faults import no_light
 from ainerd_xpcs.numerics._screen_order import behind, disorder, shifted
 from ainerd_xpcs.numerics._strain_seen import StrainSeen, strain_seen
-from ainerd_xpcs.numerics._team import Do, Team
 from ainerd_xpcs.numerics._training import fit_training
 from ainerd_xpcs.numerics._two_time import TwoTimeReducer, two_time
 from ainerd_xpcs.numerics._ufxc import UFXC_SHAPES, read_ufxc
@@ -48,7 +46,6 @@ __all__ = [
     "ClockOffset",
     "CycleModuli",
     "CyclePhase",
-    "Do",
     "EchoCurves",
     "Echoes",
     "EventFileError",
@@ -60,7 +57,6 @@ __all__ = [
     "Influence",
     "LeftOut",
     "MapNoise",
-    "ModulesReader",
     "MultiTau",
     "Neighbours",
     "Partition",
@@ -72,7 +68,6 @@ __all__ = [
     "Screened",
     "SpoiltRunError",
     "StrainSeen",
-    "Team",
     "Trend",
     "TwoTimeReducer",
     "average_repeats",
@@ -89,7 +84,6 @@ __all__ = [
     "fit_power",
     "fit_relaxation",
     "fit_training",
-    "g2",
     "g2_by_age",
     "g2_from_two_time",
     "guess_beam_center",
@@ -107,7 +101,6 @@ __all__ = [
     "reduction_operator",
     "rigaku_gaps",
     "shifted",
-    "split",
     "strain_seen",
     "two_time",
     "unlike",

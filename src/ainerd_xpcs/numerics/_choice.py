@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from ainerd_xpcs.numerics._family import FREE, MODELS, NAMES, Constraints, Curves, Fitted, changed, curve, fit, start_of
+from ainerd_xpcs.numerics._family import FREE, MODELS, NAMES, Bounds, Curves, Fitted, changed, curve, fit, start_of
 
 Floats = NDArray[np.float64]
 GAIN = 2.3  # in the logarithm of the evidence, of a richer model: odds of ten ("strong", Jeffreys 1961)
@@ -100,7 +100,7 @@ class Other(NamedTuple):
 
 
 def choose(
-    curves: Curves, models: Sequence[str] = DEFAULT, known: Constraints = FREE, *, left_over: float = LEFT_OVER
+    curves: Curves, models: Sequence[str] = DEFAULT, bounds: Bounds = FREE, *, left_over: float = LEFT_OVER
 ) -> list[Chosen]:
     """Choose for each curve the model that the evidence prefers, from `models`.
 
@@ -124,7 +124,7 @@ def choose(
         if not rows.size:
             continue
         starts = [start[rows] for start in _starts(model, first, middle, last)]
-        fits[model] = rows, fit(curves[rows], model, starts, known)
+        fits[model] = rows, fit(curves[rows], model, starts, bounds)
         last[model] = last.get("stretched", first).copy()
         last[model][rows] = fits[model][1].x
     return [_best(curves, int(k), fits, left_over) for k in every]
@@ -268,7 +268,7 @@ def _share_known(fitted: Fitted, row: int, latest: float) -> float:
     return float(min(size / max(fitted.error(name)[row], 1e-300) for name, size in sizes.items()))
 
 
-def limits_of_tau(curves: Curves, threshold: float, known: Constraints = FREE) -> tuple[Floats, Floats]:
+def limits_of_tau(curves: Curves, threshold: float, bounds: Bounds = FREE) -> tuple[Floats, Floats]:
     """Return one-sided limits (above, below) of tau, (k,) each, NaN where there is none, or outside the lags.
 
     Chi square of a stretched exponential with any contrast and exponent is compared at trial relaxation times;
@@ -279,9 +279,9 @@ def limits_of_tau(curves: Curves, threshold: float, known: Constraints = FREE) -
     trial = np.linspace(np.log(positive[0] / 20), np.log(100 * positive[-1]), STEPS)
     rows = np.repeat(np.arange(k), STEPS)
     start, _ = start_of(curves)
-    held = Constraints({**known.fixed, "tau": np.tile(trial, k)}, {"exponent": EXPONENTS, **known.bounds}, known.given)
+    bounds = {"exponent": EXPONENTS, **bounds}
     starts = [changed(start[rows], exponent=exponent) for exponent in (0.5, 1.0)]
-    chi2 = fit(curves[rows], "stretched", starts, held).chi2.reshape(k, STEPS)
+    chi2 = fit(curves[rows], "stretched", starts, bounds, np.tile(trial, k)).chi2.reshape(k, STEPS)
     above, below = np.full((2, k), np.nan)
     for i, of_curve in enumerate(chi2 - chi2.min(1, keepdims=True) - threshold):
         kept = np.flatnonzero(of_curve < 0)

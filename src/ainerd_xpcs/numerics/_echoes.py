@@ -1,7 +1,7 @@
 """Echoes of cyclic shear: correlations of frames that see the same phase in different cycles, while they arrive.
 
 The frames of each phase are summed by cycle. g2 of these sums is that of `MultiTau`, with a cycle in place of a frame,
-and their map that of `CycleRows`. Memory grows with the squared logarithm of the number of cycles.
+and their map that of `TwoTimeReducer`. Memory grows with the squared logarithm of the number of cycles.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd_xpcs.numerics._counts import check_counts, check_valid
-from ainerd_xpcs.numerics._cycle_rows import CycleRows
 from ainerd_xpcs.numerics._fit_parts import fit_relaxation
 from ainerd_xpcs.numerics._g2 import G2
 from ainerd_xpcs.numerics._multitau import MultiTau
 from ainerd_xpcs.numerics._partition import Array, Partition
 from ainerd_xpcs.numerics._relaxation import Relaxation
 from ainerd_xpcs.numerics._scatter import student_factor
+from ainerd_xpcs.numerics._two_time import TwoTimeReducer
 
 Floats = NDArray[np.float64]
 KNOWN = 3.0  # errors by which a contrast exceeds zero, if heights are measured in it
@@ -122,12 +122,12 @@ class Echoes:
     within : float
         Half the width of a window, in cycles. Frames in a window are summed, other frames are not used.
     size : int
-        Most rows of the map of cycles, even. When all are full, rows are added in pairs.
+        Most rows of the map of cycles, a multiple of four. When all are full, rows are added in pairs.
 
     Raises
     ------
     ValueError
-        If windows overlap or lie outside the cycle, or `size` is odd.
+        If windows overlap or lie outside the cycle, or `size` is no multiple of four.
 
     Examples
     --------
@@ -148,7 +148,9 @@ class Echoes:
             raise ValueError(f"phases {list(phases)} ± {within} must be windows in the cycle that do not overlap")
         self.partition, self._within, self._middles = partition, within, middles
         self._g2 = [MultiTau(partition) for _ in middles]
-        self._rows = CycleRows(partition, len(middles), size)
+        if size < 4 or size % 4:
+            raise ValueError(f"the rows of the map of cycles are a multiple of four, got {size}")
+        self._maps = [TwoTimeReducer(partition, None, size=size // 4) for _ in middles]  # of four rows for each
         self._halves = MultiTau(partition) if {0.0, 0.5} <= set(middles.tolist()) else None
         self._origin: float | None = None
         self._last = -np.inf
@@ -217,22 +219,24 @@ class Echoes:
     def _add(self, done: list[tuple[float, int, int, Array]]) -> None:
         for _, number, i, counts in sorted(done, key=lambda each: each[0]):
             self._g2[i].push(counts[None], first=number)
-            self._rows.add(number, i, counts)
+            self._maps[i].push(counts[None], first=number)
             if self._halves is not None and self._middles[i] in (0.0, 0.5):
                 self._halves.push(counts[None], first=2 * number + int(self._middles[i] > 0))
 
     def result(self) -> EchoCurves:
         """Return the echoes of the windows that are complete; raise ValueError if they are in fewer than two cycles."""
-        n = self._rows.n_cycles
+        n = min(each.n_pushed for each in self._maps)
         if n < 2:
             raise ValueError(f"echoes need frames at each phase in at least 2 cycles, got {n}")
         g2 = _mean_of([each.result() for each in self._g2])
         height, height_err = heights(g2)
         half = self._of_halves()
+        in_row = max(each.row_frames for each in self._maps)
+        maps = [each.maps_of_rows(in_row)[:, : n // in_row, : n // in_row] for each in self._maps]
         return EchoCurves(
             lag=g2.lag, height=height, height_err=height_err,
             half_lag=half[0], half_height=half[1], half_height_err=half[2],
-            g2=g2, c2=self._rows.maps(), cycles_a_row=self._rows.length, q=self.partition.q,
+            g2=g2, c2=np.mean(maps, axis=0, dtype=float), cycles_a_row=in_row, q=self.partition.q,
             off_phase=float(np.sqrt(self._square / max(self._n_frames, 1))), n_cycles=n,
         )  # fmt: skip
 

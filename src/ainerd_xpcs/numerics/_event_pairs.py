@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 
 from ainerd_xpcs.numerics._counts import dimmed, weigh
 from ainerd_xpcs.numerics._entries import CHANNELS
-from ainerd_xpcs.numerics._event_tiles import SHIFT, TILE
-from ainerd_xpcs.numerics._events import Events, labels
+from ainerd_xpcs.numerics._events import SHIFT, TILE, Events, labels
 from ainerd_xpcs.numerics._partition import Array, Parts
-from ainerd_xpcs.numerics._team import Team
 
 LEAST_LEVEL, MOST_LEVEL = 4, 12
 ROOM = 1 << 23  # numbers that the sums of a block's frames may take
@@ -55,15 +53,13 @@ class PairsOfEvents:
     Parameters
     ----------
     parts : Parts
-        Of the pixels of this process.
     n_pixels : ndarray of int, shape (n_roi,)
-        Pixels in use in each bin, of all processes.
+        Pixels in use in each bin.
     dense : int
         The level L from which on entries are dense.
-    team : Team
     """
 
-    def __init__(self, parts: Parts, n_pixels: NDArray[np.int64], dense: int, team: Team) -> None:
+    def __init__(self, parts: Parts, n_pixels: NDArray[np.int64], dense: int) -> None:
         self.dense, self.size = dense, HALF << dense
         self._parts, self._n_pixels = parts, n_pixels
         self._bins = np.searchsorted(parts.roi, np.arange(len(n_pixels) + 1))  # first part of each
@@ -71,7 +67,6 @@ class PairsOfEvents:
         edges = [0, *(np.flatnonzero(np.diff(of_bin)) + 1).tolist(), len(n_pixels)]
         self._alike = [(slice(a, b), slice(int(self._bins[a]), int(self._bins[b]))) for a, b in pairwise(edges)]
         self._part = np.repeat(labels(len(parts.roi)), parts.size)
-        self._team = team
         self._roi = np.repeat(labels(len(n_pixels))[parts.roi], parts.size)
         d = np.maximum(np.arange(self.size), 1)
         self._level = np.maximum(np.floor(np.log2(d)).astype(np.int8) - 3, 0).astype(np.int8)
@@ -85,8 +80,7 @@ class PairsOfEvents:
     def best(events: Events, n_part: int) -> int:
         """Return the level L that takes the least time for frames like these."""
         ticks = max(events.stop - int(events.ticks[0]), 1) if len(events.ticks) else 1
-        n_events = int(events.team.total(np.array(len(events.pixel))))
-        per_tick = max(n_events / events.shape[0] / ticks, 1e-9)
+        per_tick = max(len(events.pixel) / events.shape[0] / ticks, 1e-9)
         level = round(np.log2(0.3 / per_tick))
         room = np.log2(ROOM * ticks / max(len(events.ticks), 1) / n_part / HALF)
         return int(np.clip(min(level, room), LEAST_LEVEL, MOST_LEVEL))
@@ -128,7 +122,6 @@ class PairsOfEvents:
         age = np.where((ticks >= fresh - begin) & (ticks < last), age_of[ticks >> 5], -1)
         alone = np.zeros((len(ages), len(self._parts.roi)))
         _count(events.offsets, events.pixel, events.count, events.valid, age, self._part, photons_of, alone)
-        photons_of[:] = events.team.total(photons_of)
         for a, (products, ends, pairs) in enumerate(ages):
             products[0, 0] += alone[a]
             _add_ends_alone(photons_of, age == a, self._bins, self._n_pixels, ends[0, 0], pairs[0, 0])
@@ -175,7 +168,7 @@ class PairsOfEvents:
             inside = np.flatnonzero(number < len(entries.number))
             inside = inside[entries.number[number[inside]] == (tick[inside] >> level) - (self.size >> level)]
             sums = np.bincount(number[inside] * n_part + part[inside], value[inside], len(entries.number) * n_part)
-            entries.sums[:] = self._team.total(sums).reshape(-1, n_part) / 2**level
+            entries.sums[:] = sums.reshape(-1, n_part) / 2**level
             entries.weight[:] = np.add.reduceat(entries.sums, self._bins[:-1], axis=1) / np.maximum(n_pixels, 1)
 
     def _entries(self, level: int, n: int) -> Entries:

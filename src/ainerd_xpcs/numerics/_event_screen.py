@@ -16,7 +16,6 @@ from ainerd_xpcs.numerics._partition import Array, Floats, Partition
 from ainerd_xpcs.numerics._screen import MOST_COPIES, WINDOW, LeftOut, Screen, Screened, SpoiltRunError
 from ainerd_xpcs.numerics._screen_faults import HIGHEST, no_photons, no_relaxation
 from ainerd_xpcs.numerics._screen_frames import ACCEPTED, DISPLACED, EVERY, GOOD, LAG, NO_LIGHT
-from ainerd_xpcs.numerics._team import ALONE
 
 PHOTONS = 300  # of a group of frames
 SOME = 1 << 10  # frames from which the contrast is estimated
@@ -38,9 +37,6 @@ class EventScreen(Screen):
     partition : Partition
     n_frames : int, optional
         Number of frames to come; None for an open-ended run.
-    saturation : float, optional
-        Counts at or above which a pixel is saturated: 3, 15 or 255 for counts of 2, 4 or 8 bits, where so many photons
-        mean a fault.
 
     Examples
     --------
@@ -52,10 +48,9 @@ class EventScreen(Screen):
     array([67])
     """
 
-    def __init__(self, partition: Partition, n_frames: int | None = None, *, saturation: float | None = None) -> None:
-        super().__init__(partition, n_frames, saturation=saturation)
-        self._top, self._team = self._saturation, ALONE
-        self._total = np.zeros(len(partition.pixels))  # counts of the pixels of this process
+    def __init__(self, partition: Partition, n_frames: int | None = None) -> None:
+        super().__init__(partition, n_frames)
+        self._top = np.inf  # integers of events hold any count
         self._blocks: list[Events] = []  # held
         self._sub = np.repeat(labels(len(self._limit)), np.diff(partition.static_edges))
         self._size = 0  # listed frames of a group; 0 until the first frames have been examined
@@ -63,7 +58,7 @@ class EventScreen(Screen):
         self._usual = np.inf  # photons of a frame
         self._n_listed = self._n_given = 0  # frames that have been grouped, and those that have been returned
         self._n_forgotten = 0  # groups
-        self._sampled, self._photons_sampled = np.zeros_like(self._total), 0  # at the last sample
+        self._sampled, self._photons_sampled = np.zeros_like(self._pixels.total), 0  # at the last sample
         self._histogram = np.zeros(HIGHEST, np.int64)  # of counts of good pixels; zeros are added in the end
         self._moved: list[NDArray[np.int64]] = []
         self._open = np.zeros(len(self._limit)), False  # counts of the last group, and whether any of it is valid
@@ -101,14 +96,14 @@ class EventScreen(Screen):
         events = frames.gathered(self.partition)
         if len(events.ticks) and events.ticks[0] < self._n_received:
             raise ValueError(f"frame {events.ticks[0]} was pushed before: the next is {self._n_received}")
-        self._n_received, self._team = max(events.stop, self._n_received), events.team
+        self._n_received = max(events.stop, self._n_received)
         self._spoilt["invalid"].append(events.ticks[~events.valid])
-        self._photons += int(self._team.total(events.count.sum(dtype=np.int64)))
+        self._photons += int(events.count.sum(dtype=np.int64))
         if self._begun:
             events = self._without_copies(self._caught(events))
             counts, keep = self._grouped(events)
             self._frames.add(counts, keep)
-            self._neighbours.add_events(events, self._pixels.good, self._team)
+            self._neighbours.add_events(events, self._pixels.good)
             self._sample()
             if self._pixels.n_seen >= self._next:
                 self._look()
@@ -132,8 +127,7 @@ class EventScreen(Screen):
         n_left_out = {reason: sum(map(len, self._spoilt[reason])) for reason in ("copy", "invalid")}
         if n_left_out["copy"] > MOST_COPIES * self._n_listed:
             raise SpoiltRunError(f"{n_left_out['copy']} of {self._n_listed} frames are copies of earlier ones")
-        self._neighbours.collect(self._team)
-        histogram = self._histogram = self._team.total(self._histogram)
+        histogram = self._histogram
         # with the pixels of frames that are not listed: they are empty
         n_zero = self._pixels.good.sum() * (self._n_received - n_left_out["invalid"]) - histogram[1:].sum()
         histogram[0] = max(n_zero, 0)
@@ -153,7 +147,7 @@ class EventScreen(Screen):
         """Examine the first frames together."""
         events = joined(self._blocks)
         frame = np.repeat(np.arange(len(events.ticks)), np.diff(events.offsets))
-        photons = self._team.total(np.bincount(frame, events.count, len(events.ticks)))
+        photons = np.bincount(frame, events.count, len(events.ticks))
         # the mean over photons, not over frames, because many frames may have no light
         self._usual = max(float((photons**2).sum() / max(photons.sum(), 1)), 1.0)
         self._begun, self._size = True, int(np.ceil(PHOTONS / self._usual))
@@ -166,8 +160,7 @@ class EventScreen(Screen):
             if turn > 1 and found == before:
                 break
             kept = events.valid[frame]
-            self._total[:] = np.bincount(events.pixel[kept], events.count[kept], len(self._total))
-            self._pixels.total[:] = self._team.total(self._total)
+            self._pixels.total[:] = np.bincount(events.pixel[kept], events.count[kept], len(self._pixels.total))
             self._pixels.n_seen = int(events.valid.sum())
             self._pixels.fit()
             self._limit = self._limits()
@@ -175,35 +168,27 @@ class EventScreen(Screen):
         events = self._without_copies(events)
         self._blocks = [events]
         contrast = self._contrast(events, frame)
-        self._total[:], self._pixels.n_seen = 0, 0
+        self._pixels.total[:], self._pixels.n_seen = 0, 0
         counts, valid = self._grouped(events)
         self._frames.begin(counts[valid], contrast)
         self._frames.add(counts, valid)
-        self._neighbours.add_events(events, self._pixels.good, self._team)
+        self._neighbours.add_events(events, self._pixels.good)
         self._sample()
         self._refuse_overflow()
-
-    def _look(self) -> None:
-        self._pixels.total[:] = self._team.total(self._total)
-        super()._look()
 
     def _caught(self, events: Events) -> Events:
         """Find counts above the limits: bad pixels, or overflowing frames, which are left out."""
         high = np.flatnonzero(events.count > self._limit.min())
-        if not self._team.total(np.array(high.size)):
+        if not high.size:
             return events
         frame, pixel, count = np.searchsorted(events.offsets, high, "right") - 1, events.pixel[high], events.count[high]
-        photons = self._team.total(np.diff(np.append(0, np.cumsum(events.count, dtype=np.int64))[events.offsets]))
+        photons = np.diff(np.append(0, np.cumsum(events.count, dtype=np.int64))[events.offsets])
         brightness = np.maximum(photons[frame] / self._usual, 1)  # a brighter frame may hold more
-        limit = np.minimum(self._limit[self._sub[pixel]] * brightness, np.nextafter(self._top, 0))
-        bad = (count > limit) & self._pixels.good[pixel] & events.valid[frame]
-        overflow = self._team.total(np.bincount(frame[bad], minlength=len(events.ticks))) > self._few
+        bad = (count > self._limit[self._sub[pixel]] * brightness) & self._pixels.good[pixel] & events.valid[frame]
+        overflow = np.bincount(frame[bad], minlength=len(events.ticks)) > self._few
         self._spoilt["overflow"].append(events.ticks[overflow])
         bad &= ~overflow[frame]
-        at_top = np.unique(pixel[bad & (count >= self._top)]).astype(np.int64)
-        impossible = np.setdiff1d(pixel[bad].astype(np.int64), at_top)
-        self._drop("saturated", self._team.union(at_top, len(self._total)))
-        self._drop("impossible", self._team.union(impossible, len(self._total)))
+        self._drop("impossible", np.unique(pixel[bad]).astype(np.int64))
         return events.with_valid(events.valid & ~overflow) if overflow.any() else events
 
     def _without_copies(self, events: Events) -> Events:
@@ -213,25 +198,24 @@ class EventScreen(Screen):
         _examine(
             events.offsets, events.pixel, events.count, events.valid, good, keys, counted, photons, self._histogram
         )
-        keys, counted, photons = (self._team.total(x) for x in (keys, counted, photons))
         copies = self._copies.repeated_events(keys, counted, np.maximum(photons, 1) / len(good)) & events.valid
         self._spoilt["copy"].append(events.ticks[copies])
         return events.with_valid(events.valid & ~copies) if copies.any() else events
 
     def _sample(self) -> None:
         """Add the counts since the last sample to those of areas and of windows of time, if they are worth the time."""
-        if SAMPLE * (self._photons - self._photons_sampled) >= len(self._total):
-            counts = self._total - self._sampled
-            self._areas.add_counts(counts, self._pixels.good, self._team)
+        if SAMPLE * (self._photons - self._photons_sampled) >= len(self._pixels.total):
+            counts = self._pixels.total - self._sampled
+            self._areas.add_counts(counts, self._pixels.good)
             self._neighbours.add_counts(counts)
-            self._sampled[:], self._photons_sampled = self._total, self._photons
+            self._sampled[:], self._photons_sampled = self._pixels.total, self._photons
 
     def _contrast(self, events: Events, frame: Array) -> float:
         """Return an upper limit of the speckle contrast in single frames, from the first of them."""
         some = (frame < SOME) & events.valid[frame] & self._pixels.good[events.pixel]
         count, sub, size = events.count[some].astype(float), self._sub[events.pixel[some]], self._pixels.size
-        pairs = float(self._team.total((count * (count - 1)).sum()))
-        counts = self._team.total(np.bincount(frame[some] * len(size) + sub, count, SOME * len(size)))
+        pairs = float((count * (count - 1)).sum())
+        counts = np.bincount(frame[some] * len(size) + sub, count, SOME * len(size))
         counts = counts.reshape(SOME, -1)
         alone = float(((counts**2 - counts) / size).sum())
         if size.mean() < 16 or alone <= 0:
@@ -248,8 +232,7 @@ class EventScreen(Screen):
         counts, valid = np.zeros((n_complete + 1, len(self._limit))), np.zeros(n_complete + 1, bool)
         group = (begin + np.arange(n)) // size
         valid[group[events.valid]] = True
-        _sum(events.tiles.events, events.valid, group, self._sub, self._pixels.good, self._total, counts)
-        counts = self._team.total(counts)
+        _sum(events.tiles.events, events.valid, group, self._sub, self._pixels.good, self._pixels.total, counts)
         counts[0] += self._open[0]
         valid[0] |= self._open[1]
         self._open = counts[-1], bool(valid[-1])
@@ -299,7 +282,7 @@ def _examine(
 ) -> None:  # fmt: skip
     """Write hash, pixels that counted and photons of valid frames without bad pixels; add their counts, except zero.
 
-    The hash of a frame is a sum over its events, so that processes can add theirs up.
+    The hash of a frame is a sum over its events.
     """
     n_single = 0
     for b in range(valid.size):

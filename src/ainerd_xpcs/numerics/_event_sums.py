@@ -8,7 +8,7 @@ do not depend on their order.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numba as nb
@@ -20,45 +20,35 @@ from ainerd_xpcs.numerics._counts import Sums, ratio
 from ainerd_xpcs.numerics._events import Events, labels
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition
 from ainerd_xpcs.numerics._reductions import AreaRows, Columns
-from ainerd_xpcs.numerics._team import Team
 
 CHUNK = 1 << 12  # frames whose sums are kept together
 MOST = 1 << 17  # sums of frames that are kept
+Record = tuple[Array, Array, Array]  # of some frames: ticks, whether to keep them, and counts, (n, n_sub)
 WAITING = 64  # elements of all rows for each event that waits
 
 
 @dataclass
 class FrameSums:
-    """Sums of the frames that hold a photon: their ticks, whether to keep them, and the arrays of `Sums`.
+    """Sums of the frames that hold a photon: their ticks, whether to keep them, and their counts by sub-bin.
 
-    Sums are those of all processes of a team. Counts are kept in the smallest integers that hold them. With `bounded`
-    memory, of more than `MOST` frames the sums of 2, 4, 8 … neighbours are kept, as if all their photons were in the
-    middle one.
+    Counts are kept in the smallest integers that hold them. Of more than `MOST` frames the sums of 2, 4, 8 … neighbours
+    are kept, as if all their photons were in the middle one.
     """
 
     partition: Partition
-    neighbours: bool
-    bounded: bool
-    last: Array = field(init=False)  # of the frame before, where the products with it are wanted
-    _chunks: list[tuple[Array, ...]] = field(default_factory=list)
-    _open: list[tuple[Array, ...]] = field(default_factory=list)
+    _chunks: list[Record] = field(default_factory=list)
+    _open: list[Record] = field(default_factory=list)
     _shift: int = 0  # a tick of the chunks is 2^shift frames
     _end: int = 0
-
-    def __post_init__(self) -> None:
-        self.last = np.zeros(len(self.partition.pixels) if self.neighbours else 0, np.int64)
 
     def push(self, events: Events) -> None:
         """Add the sums of the next frames, which must not hold an earlier one."""
         n, n_sub = len(events.ticks), len(self.partition.static_roi)
         counts = np.zeros((n, n_sub), np.uint32)
-        squares, products = np.zeros((2, n if self.neighbours else 0, n_sub), np.int64)
         sub = np.repeat(labels(n_sub), np.diff(self.partition.static_edges))
-        _sum_events(events.offsets, events.pixel, events.count, sub, self.last, counts, squares, products)
-        counts, squares, products = (events.team.total(x) for x in (counts, squares, products))
+        _sum_events(events.offsets, events.pixel, events.count, sub, counts)
         some = counts.any(1)
-        more = (squares[some], products[some]) if self.neighbours else ()
-        self._open.append((events.ticks[some], events.valid[some], counts[some], *more))
+        self._open.append((events.ticks[some], events.valid[some], counts[some]))
         self._end = max(events.stop, self._end)
         if sum(len(x[0]) for x in self._open) >= CHUNK:
             self._close()
@@ -69,60 +59,44 @@ class FrameSums:
         if self._shift and len(self._chunks[-1][0]) < CHUNK:
             chunk = _summed([self._chunks.pop(), chunk], 0)
         self._chunks.append(chunk)
-        if self.bounded and sum(len(x[0]) for x in self._chunks) > MOST:
+        if sum(len(x[0]) for x in self._chunks) > MOST:
             self._shift += 1
             self._chunks = [_summed([_summed([x], 1) for x in self._chunks], 0)]
 
-    def _records(self) -> Iterator[tuple[Array, ...]]:
+    def _records(self) -> Iterator[Record]:
         """Yield the arrays of each chunk, with the middle frame in place of the tick."""
-        for ticks, *more in self._chunks:
+        for ticks, keep, counts in self._chunks:
             middle = (ticks << self._shift) + (1 << self._shift >> 1)
-            yield np.minimum(middle, self._end - 1), *more
+            yield np.minimum(middle, self._end - 1), keep, counts
         yield from self._open
 
-    def between(self, first: int, last: int, dtype: np.dtype[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_], Sums]:
-        """Return ticks, valid and sums of the frames from `first` to `last` - 1.
-
-        If products of neighbours are wanted, a frame without photons stands between frames that are not neighbours.
-        """
+    def between(self, first: int, last: int, dtype: np.dtype[Any]) -> Record:
+        """Return ticks, valid and counts, (n, n_sub), of the frames from `first` to `last` - 1."""
         found = []
         for chunk in self._records():
             a, b = np.searchsorted(chunk[0], [first, last])
             found.append([x[a:b] for x in chunk])
-        ticks, valid, *sums = (np.concatenate(x) for x in zip(*found, strict=True))
-        arrays = [x.astype(dtype) for x in sums]
-        if not self.neighbours:
-            none = np.zeros((0, arrays[0].shape[1]), dtype)
-            return ticks, valid, Sums(arrays[0], none, none, np.diff(self.partition.static_edges)[None])
-        jump = np.flatnonzero(np.diff(ticks) > 1) + 1
-        ticks, valid = np.insert(ticks, jump, ticks[jump - 1] + 1), np.insert(valid, jump, False)
-        counts, squares, products = (np.insert(x, jump, 0, axis=0) for x in arrays)
-        return ticks, valid, Sums(counts, squares, products, np.diff(self.partition.static_edges)[None])
+        ticks, valid, counts = (np.concatenate(x) for x in zip(*found, strict=True))
+        return ticks, valid, counts.astype(dtype)
 
     def dense(self, n_frames: int, pixels: Array, dtype: np.dtype[Any]) -> tuple[Sums, NDArray[np.bool_]]:
-        """Return sums and valid of all frames, with and without photons; `pixels` are those of `Sums`.
-
-        There must not be more than `MOST` frames if memory is bounded.
-        """
-        sums = Sums.empty(n_frames, self.partition, neighbours=self.neighbours, dtype=dtype.name)
-        valid = np.ones(n_frames, bool)
-        for ticks, keep, *arrays in self._records():
-            valid[ticks] = keep
-            for into, x in zip((sums.counts, sums.squares, sums.products), arrays, strict=False):
-                into[ticks] = x
-        return Sums(sums.counts, sums.squares, sums.products, pixels), valid
+        """Return sums and valid of all frames, at most `MOST`, also without photons; `pixels` are those of `Sums`."""
+        sums, valid = Sums.empty(n_frames, self.partition, dtype.name), np.ones(n_frames, bool)
+        for ticks, keep, counts in self._records():
+            valid[ticks], sums.counts[ticks] = keep, counts
+        return Sums(sums.counts, pixels), valid
 
     def photons(self) -> Floats:
         """Return the counts of each sub-bin in the frames to keep, (n_sub,)."""
         total = np.zeros(len(self.partition.static_roi))
-        for _, keep, counts, *_ in self._records():
+        for _, keep, counts in self._records():
             total += counts[keep].sum(0, dtype=float)
         return total
 
     def between_edges(self, edges: NDArray[np.int64]) -> Floats:
         """Return the counts of each sub-bin, (n, n_sub), in all frames from ``edges[i]`` to ``edges[i + 1] - 1``."""
         total = np.zeros((len(edges) - 1, len(self.partition.static_roi)))
-        for ticks, _, counts, *_ in self._records():
+        for ticks, _, counts in self._records():
             into = np.searchsorted(edges, ticks, "right") - 1
             begins = np.flatnonzero(np.diff(into, prepend=-1))
             if len(begins):
@@ -130,35 +104,25 @@ class FrameSums:
         return total
 
     def take_out(
-        self, pixels: Array, sub: Array, in_bin: NDArray[np.bool_], shares: Floats,
+        self, sub: Array, in_bin: NDArray[np.bool_], shares: Floats,
         columns_at: "Callable[[NDArray[np.int64]], tuple[Array, Array, Floats]]", dtype: np.dtype[Any],
     ) -> None:  # fmt: skip
-        """Subtract the counts of `pixels`, (m,), from their sub-bins `sub`, (m,).
+        """Subtract the counts of some pixels from their sub-bins `sub`, (m,).
 
         The counts in each frame follow from the shares of the pixels in the rows, (n_rows, m). `in_bin`, (n_sub,),
         marks the sub-bins of their bin. The sums become floating-point numbers.
         """
         if self._open:
             self._close()
-        tick, last = -2, np.zeros(len(sub))
-        for i, (ticks, (_, keep, counts, *more)) in enumerate(
-            zip([x[0] for x in self._records()], self._chunks, strict=True)
-        ):
+        for i, (ticks, keep, counts) in enumerate(self._records()):
             indptr, rows, weights = columns_at(ticks)
             by_frame = sp.csr_array((weights, rows, indptr), (len(ticks), len(shares)))
             share = ratio(by_frame @ shares, by_frame.sum(1)[:, None]) * keep[:, None]
             out = share * counts[:, in_bin].sum(1, dtype=float)[:, None]
-            arrays = [x.astype(dtype) for x in (counts, *more)]
-            for j, now, before in zip(sub, out.T, np.vstack([last, out[:-1]]).T, strict=True):
-                arrays[0][:, j] -= now
-                if more:
-                    arrays[1][:, j] -= now + now**2
-                    arrays[2][:, j] -= now * before * (np.diff(ticks, prepend=tick) == 1)
-            self._chunks[i] = self._chunks[i][0], keep, *arrays
-            if len(ticks):
-                tick, last = int(ticks[-1]), out[-1]
-        if self.neighbours:
-            self.last[pixels] = 0
+            left = counts.astype(dtype)
+            for j, now in zip(sub, out.T, strict=True):
+                left[:, j] -= now
+            self._chunks[i] = self._chunks[i][0], keep, left
 
     def parts(self, most: int) -> Iterator[tuple[int, int]]:
         """Yield first and last ticks, (first, end), of at most about `most` frames each."""
@@ -172,42 +136,29 @@ class FrameSums:
         return sum(len(x[0]) for x in [*self._chunks, *self._open])
 
 
-def _summed(chunks: list[tuple[Array, ...]], shift: int) -> tuple[Array, ...]:
+def _summed(chunks: list[Record], shift: int) -> Record:
     """Return chunks as one, with the sums over those of 2^shift ticks which are all valid, or all not."""
-    ticks, keep, *arrays = (np.concatenate(x) for x in zip(*chunks, strict=True))
+    ticks, keep, counts = (np.concatenate(x) for x in zip(*chunks, strict=True))
     if shift:
         ticks >>= shift
         order = np.argsort(2 * ticks + keep, kind="stable")
         ticks, keep = ticks[order], keep[order]
         begins = np.flatnonzero((np.diff(ticks, prepend=-1) != 0) | np.diff(keep, prepend=keep[:1]))
-        kinds = [x.dtype if x.dtype.kind == "f" else np.dtype(np.uint32) for x in arrays]
         ticks, keep = ticks[begins], keep[begins]
-        arrays = [np.add.reduceat(x[order], begins, axis=0, dtype=d) for x, d in zip(arrays, kinds, strict=True)]
-    smallest = (np.min_scalar_type(x.max()) if x.dtype.kind == "u" and x.size else x.dtype for x in arrays)
-    return ticks, keep, *(x.astype(kind) for x, kind in zip(arrays, smallest, strict=True))
+        kind = counts.dtype if counts.dtype.kind == "f" else np.dtype(np.uint32)
+        counts = np.add.reduceat(counts[order], begins, axis=0, dtype=kind)
+    if counts.dtype.kind == "u" and counts.size:
+        counts = counts.astype(np.min_scalar_type(counts.max()))
+    return ticks, keep, counts
 
 
 @nb.njit(nogil=True, cache=True)
-def _sum_events(
-    offsets: Array, pixel: Array, count: Array, sub: Array, last: Array, counts: Array, squares: Array, products: Array
-) -> None:
-    """Write the sums of each frame by sub-bin; with room for squares, `last` is the frame before and is updated."""
+def _sum_events(offsets: Array, pixel: Array, count: Array, sub: Array, counts: Array) -> None:
+    """Write the sums of each frame by sub-bin."""
     for b in range(offsets.size - 1):
         into = counts[b]
         for e in range(offsets[b], offsets[b + 1]):
             into[sub[pixel[e]]] += count[e]
-        if squares.shape[0] > 0:
-            for e in range(offsets[b], offsets[b + 1]):
-                p, c = pixel[e], np.int64(count[e])
-                squares[b, sub[p]] += c * c
-                products[b, sub[p]] += c * last[p]
-            if b > 0:
-                for e in range(offsets[b - 1], offsets[b]):
-                    last[pixel[e]] = 0
-            else:
-                last[:] = 0
-            for e in range(offsets[b], offsets[b + 1]):
-                last[pixel[e]] = count[e]
 
 
 @dataclass
@@ -304,28 +255,6 @@ class CountRows:
                     out[at, frame.pixel[a:b] - first] += np.multiply(share, frame.count[a:b], dtype=dtype)
         return out
 
-    def collect(self, team: Team, owns: list[NDArray[np.int64]], n_pixels: int) -> None:
-        """Take the pixels of all processes of a team, which are at `owns`, into the first of them.
-
-        Others of the `n_pixels`, in gaps between modules, count nothing.
-        """
-        self._settle()
-        sizes = np.zeros(9, np.int64)
-        sizes[self.counts.itemsize] = 1
-        while self.counts.itemsize < np.flatnonzero(team.total(sizes))[-1]:
-            self._widen()
-        mine = self.counts
-        self.counts = np.zeros((len(mine), n_pixels if owns else 0), mine.dtype)
-        for row in range(self._filled):
-            for own, counts in zip(owns, team.collected(mine[row]), strict=True):
-                _put(counts, own, self.counts[row])
-        for row, frame in sorted(self._shared.items()):
-            pixels, of_pixels = team.collected(frame.pixel), team.collected(frame.count)
-            if owns:
-                pixel = np.concatenate([own[x] for own, x in zip(owns, pixels, strict=True)]).astype(np.int32)
-                order = np.argsort(pixel)
-                self._shared[row] = replace(frame, pixel=pixel[order], count=np.concatenate(of_pixels)[order])
-
     def leave_out(self, pixels: NDArray[np.int64]) -> None:
         """Make all counts of some pixels zero."""
         self._settle()
@@ -345,12 +274,6 @@ def add_dense(events: Array, keep: Array, indptr: Array, rows: Array, weights: A
             for i in range(np.uintp(indptr[b]), np.uintp(indptr[b + np.uintp(1)])):
                 w[0] = weights[i]
                 into[np.uintp(rows[i]), p] += w[0] * value[0]
-
-
-@nb.njit(nogil=True, cache=True)
-def _put(values: Array, at: Array, into: Array) -> None:
-    for i in range(np.uintp(at.size)):
-        into[np.uintp(at[i])] = values[i]
 
 
 @nb.njit(nogil=True, cache=True)

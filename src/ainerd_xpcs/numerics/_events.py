@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd_xpcs.numerics._counts import check_counts, check_valid
-from ainerd_xpcs.numerics._event_tiles import Tiles
 from ainerd_xpcs.numerics._partition import Array, Partition
-from ainerd_xpcs.numerics._team import ALONE, Team
+
+SHIFT = 13
+TILE = 1 << SHIFT  # pixels
 
 
 class EventFileError(ValueError):
@@ -24,6 +25,34 @@ class EventFileError(ValueError):
         ...
     ainerd_xpcs.numerics._events.EventFileError: ...a.bin ends within a word
     """
+
+
+@dataclass(frozen=True, eq=False)
+class Tiles:
+    """Events sorted into tiles of neighbouring pixels, whose sums fit the first cache, and then by frame.
+
+    C2, g2 and the screens add each event to arrays as long as the detector has pixels. Frame by frame, each event is in
+    another place of memory; tile by tile it is not. Within a tile, events have the order of the frames, and so do all
+    sums.
+
+    Attributes
+    ----------
+    begins : ndarray of int64, shape (n_tile + 1,)
+        First event of each tile, and the number of events.
+    events : ndarray of uint32, shape (m, 3)
+        Position of the frame in the list of frames, pixel, and count.
+    """
+
+    begins: NDArray[np.int64]
+    events: NDArray[np.uint32]
+
+    @classmethod
+    def of(cls, offsets: Array, pixel: Array, count: Array, n_pixels: int) -> "Tiles":
+        """Sort events of frames; the arguments are those of `Events`."""
+        begins = np.zeros((n_pixels - 1 >> SHIFT) + 2, np.int64)
+        events = np.empty((len(pixel), 3), np.uint32)
+        _sort(offsets, pixel, count, begins, events)
+        return cls(begins, events)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,8 +78,6 @@ class Events:
         False for frames to leave out.
     stop : int
         Number of frames of the run that have passed: one more than the last tick, or more if empty frames follow it.
-    team : Team
-        The processes that hold the events of the other pixels, in blocks of the same frames.
 
     Raises
     ------
@@ -73,7 +100,6 @@ class Events:
     shape: tuple[int, ...]
     valid: NDArray[np.bool_]
     stop: int
-    team: Team = ALONE
 
     def __post_init__(self) -> None:
         n, offsets = len(self.ticks), self.offsets
@@ -148,22 +174,6 @@ class Events:
         number[pixels] = -1
         return self._renumbered(number, self.shape)
 
-    def of_team(self) -> "Events":
-        """Return gathered events of the pixels of this process alone, numbered from 0."""
-        if self.team.own is None:
-            return self
-        number = np.full(self.shape, -1, np.int32)
-        number[self.team.own] = np.arange(len(self.team.own), dtype=np.int32)
-        return self._renumbered(number, self.team.own.shape)
-
-    def listed_by_team(self) -> "Events":
-        """Return the events with all frames that any process of the team lists."""
-        listed = np.zeros(self.stop, np.uint8)
-        listed[self.ticks] = 1
-        ticks = np.flatnonzero(self.team.total(listed))
-        offsets = self.offsets[np.append(np.searchsorted(self.ticks, ticks), len(self.ticks))]
-        return replace(self, ticks=ticks, offsets=offsets, valid=np.ones(len(ticks), bool))
-
     def between(self, first: int, last: int) -> "Events":
         """Return frames first to last - 1 of these, as views."""
         a, b = np.searchsorted(self.ticks, [first, last])
@@ -178,7 +188,6 @@ class Events:
             shape=self.shape,
             valid=self.valid[a:b],
             stop=min(max(first, self.stop), last),
-            team=self.team,
         )
 
     def _renumbered(self, number: NDArray[np.int32], shape: tuple[int, ...]) -> "Events":
@@ -187,7 +196,7 @@ class Events:
         n = _select(self.offsets, self.pixel, self.count, number, offsets, pixel, count)
         return Events(
             ticks=self.ticks, offsets=offsets, pixel=pixel[:n], count=count[:n], shape=shape, valid=self.valid,
-            stop=self.stop, team=self.team,
+            stop=self.stop,
         )  # fmt: skip
 
 
@@ -217,7 +226,6 @@ def joined(blocks: list[Events]) -> Events:
         shape=blocks[0].shape,
         valid=np.concatenate([x.valid for x in blocks]),
         stop=stop,
-        team=blocks[0].team,
     )
 
 
@@ -236,3 +244,18 @@ def _select(
                 k += 1
         offsets_out[b + 1] = k
     return k
+
+
+@nb.njit(nogil=True, cache=True)
+def _sort(offsets: Array, pixel: Array, count: Array, begins: Array, events: Array) -> None:
+    for p in pixel:
+        begins[(p >> SHIFT) + 1] += 1
+    for tile in range(1, begins.size):
+        begins[tile] += begins[tile - 1]
+    place = begins.copy()
+    for b in range(offsets.size - 1):
+        for e in range(offsets[b], offsets[b + 1]):
+            p = np.uintp(pixel[e])
+            i = np.uintp(place[p >> np.uintp(SHIFT)])
+            place[p >> np.uintp(SHIFT)] += 1
+            events[i, 0], events[i, 1], events[i, 2] = b, p, count[e]

@@ -43,6 +43,8 @@ _SHAPES = {
 # Free parameters by model; the others have their neutral values.
 MODELS: dict[str, tuple[str, ...]] = {"none": (), "flat": ("baseline",), **_SHAPES}
 MODELS |= {f"{shape} + {rest}": (*free, rest) for shape, free in _SHAPES.items() for rest in ("static", "baseline")}
+Bounds = Mapping[str, tuple[float, float]]
+FREE: Bounds = {}
 WIDTHS = dict(zip(NAMES, (1.0, 10.0, 2.3, 1.0, 1.0, 1.0, 6.0, 2.3), strict=True))
 # Of a baseline beside speckle, which normalisation leaves: .02 is much. A part that does not decay may be any share.
 BASELINE = 0.05
@@ -113,31 +115,6 @@ class Fitted:
         return self.x[:, NAMES.index(name)]
 
 
-@dataclass(frozen=True)
-class Constraints:
-    """Prior knowledge of parameters; `tau` and `ratio` as logarithms.
-
-    Attributes
-    ----------
-    fixed : mapping of str to float or ndarray, shape (k,)
-    bounds : mapping of str to (float, float)
-    given : mapping of str to (float, float)
-        Values with their standard deviations.
-    """
-
-    fixed: Mapping[str, float | Floats]
-    bounds: Mapping[str, tuple[float, float]]
-    given: Mapping[str, tuple[float, float]]
-
-    @classmethod
-    def none(cls, **bounds: tuple[float, float]) -> "Constraints":
-        """Return constraints that only have bounds."""
-        return cls({}, bounds, {})
-
-
-FREE = Constraints.none()
-
-
 def curve(lag: Floats, x: Floats) -> Floats:
     """Return g2 for parameters (k, 8), (k, n)."""
     return np.asarray(_parts(lag, x)[0])
@@ -185,32 +162,33 @@ def slopes(lag: Floats, x: Floats, free: Collection[str]) -> tuple[Floats, Float
     return value, np.stack([by[name]() for name in free], axis=1)
 
 
-def fit(curves: Curves, model: str, starts: Sequence[Floats], known: Constraints = FREE) -> Fitted:
+def fit(
+    curves: Curves, model: str, starts: Sequence[Floats], bounds: Bounds = FREE, log_tau: Floats | None = None
+) -> Fitted:
     """Fit one model to each curve from several starts (k, 8), and keep the best.
 
-    Each curve is fitted alone; see `fit_shared` for parameters that curves share.
+    `bounds` are ranges of parameters, by name, that are narrower than usual. With `log_tau`, (k,), tau is fixed.
     """
-    free = tuple(name for name in MODELS[model] if name not in known.fixed)
+    free = tuple(name for name in MODELS[model] if name != "tau" or log_tau is None)
     k, n_start = len(curves.value), len(starts)
-    base = np.concatenate([_prepared(start, model, known) for start in starts])
+    base = np.concatenate([_prepared(start, model, log_tau) for start in starts])
     if not free:
         residual = np.einsum("kij,kj->ki", curves.whitening, curve(curves.lag, base[:k]) - curves.value)
         chi2 = (residual**2).sum(1)
         return Fitted(model, free, base[:k], chi2, np.zeros((k, 8, 8)), np.zeros(k, bool), -chi2 / 2)
     columns = [NAMES.index(name) for name in free]
-    low, high, middle, weight = _limits(free, known)
+    low, high = np.array([bounds.get(name, BOUNDS[name]) for name in free], dtype=float).T
     source = np.tile(np.arange(k), n_start)
 
     def normal(x: Floats, which: NDArray[np.int64]) -> Normal:
         rows = base[which]
         rows[:, columns] = x
         value, slope = slopes(curves.lag, rows, free)
-        w, off = curves.whitening[source[which]], weight * (x - middle)
+        w = curves.whitening[source[which]]
         residual = w @ (value - curves.value[source[which]])[..., None]
         jacobian = slope @ w.transpose(0, 2, 1)
-        matrix = jacobian @ jacobian.transpose(0, 2, 1) + np.diag(weight**2)
-        chi2 = (residual[..., 0] ** 2).sum(1) + (off**2).sum(1)
-        return chi2, matrix, (jacobian @ residual)[..., 0] + weight * off
+        matrix = jacobian @ jacobian.transpose(0, 2, 1)
+        return (residual[..., 0] ** 2).sum(1), matrix, (jacobian @ residual)[..., 0]
 
     start = np.clip(base[:, columns], low, high)
     x, cost, finished = levenberg_marquardt(
@@ -230,63 +208,6 @@ def fit(curves: Curves, model: str, starts: Sequence[Floats], known: Constraints
     beyond = 2 * np.pi * (full[:, NAMES.index("baseline")] / BASELINE) ** 2 if "contrast" in free else 0.0
     evidence = -(cost[best] + beyond + np.linalg.slogdet(narrower)[1]) / 2
     return Fitted(model, free, full, cost[best], covariance, edge, evidence)
-
-
-def fit_shared(
-    curves: Curves, model: str, starts: Sequence[Floats], shared: Collection[str], known: Constraints = FREE
-) -> tuple[Fitted, Floats]:
-    """Fit one model to all curves together; the parameters in `shared` have one value for all of them.
-
-    Also return the joint covariance of the values of log tau, (k, k).
-    """
-    free = tuple(name for name in MODELS[model] if name not in known.fixed)
-    columns, k = [NAMES.index(name) for name in free], len(curves.value)
-    index, n = np.zeros((k, len(free)), int), 0
-    for j, name in enumerate(free):
-        index[:, j] = n if name in shared else np.arange(n, n + k)
-        n = int(index[:, j].max()) + 1
-    bounds = _limits(free, known)
-    low, high, middle, weight = (np.zeros(n) for _ in bounds)
-    for whole, of_name in zip((low, high, middle, weight), bounds, strict=True):
-        whole[index] = of_name
-    bases = [_prepared(start, model, known) for start in starts]
-
-    def normal(x: Floats, which: NDArray[np.int64]) -> Normal:
-        out = np.zeros(len(x)), np.zeros((len(x), n, n)), np.zeros((len(x), n))
-        for row, each in enumerate(x):
-            base = bases[which[row]].copy()
-            base[:, columns] = each[index]
-            value, slope = slopes(curves.lag, base, free)
-            residual = curves.whitening @ (value - curves.value)[..., None]
-            jacobian = slope @ curves.whitening.transpose(0, 2, 1)
-            off = weight * (each - middle)
-            out[0][row] = (residual**2).sum() + (off**2).sum()
-            np.add.at(out[1][row], (index[:, :, None], index[:, None]), jacobian @ jacobian.transpose(0, 2, 1))
-            np.add.at(out[2][row], index, (jacobian @ residual)[..., 0])
-            out[1][row] += np.diag(weight**2)
-            out[2][row] += weight * off
-        return out
-
-    start = np.empty((len(bases), n))
-    for row, base in zip(start, bases, strict=True):
-        for j, column in enumerate(columns):
-            row[index[:, j]] = base[:, column].mean() if (index[:, j] == index[0, j]).all() else base[:, column]
-    x, cost, finished = levenberg_marquardt(
-        np.clip(start, low, high), np.tile(low, (len(start), 1)), np.tile(high, (len(start), 1)), normal,
-        rounds=200, shrink=0.3, grow=4, least_damping=1e-9, most_damping=1e9, tolerance=1e-7,
-    )  # fmt: skip
-    best = int(cost.argmin())
-    joint = inverse(normal(x[best : best + 1], np.array([best]))[1])[0]
-    full = bases[best].copy()
-    full[:, columns] = x[best][index]
-    covariance = np.zeros((k, 8, 8))
-    for i in range(k):
-        covariance[i][np.ix_(columns, columns)] = joint[np.ix_(index[i], index[i])]
-    off = np.einsum("kij,kj->ki", curves.whitening, curve(curves.lag, full) - curves.value)
-    edge = (_at_ends(x[best], low, high)[index]).any(1) | ~finished[best]
-    tau = index[:, free.index("tau")] if "tau" in free else np.zeros(0, int)
-    chi2 = (off**2).sum(1)
-    return Fitted(model, free, full, chi2, covariance, edge, -chi2 / 2), joint[np.ix_(tau, tau)]
 
 
 def start_of(curves: Curves) -> tuple[Floats, Floats]:
@@ -323,17 +244,11 @@ def inverse(matrix: Floats) -> Floats:
     return np.asarray(out)
 
 
-def _prepared(start: Floats, model: str, known: Constraints) -> Floats:
-    """Return a start with neutral values of what the model does not have, and the values that are fixed."""
+def _prepared(start: Floats, model: str, log_tau: Floats | None) -> Floats:
+    """Return a start with neutral values of what the model does not have, and with a fixed tau."""
+    fixed = {} if log_tau is None else {"tau": log_tau}
     neutral = {name: value for name, value in NEUTRAL.items() if name not in MODELS[model]}
-    return changed(start, **(neutral | dict(known.fixed)))
-
-
-def _limits(free: Sequence[str], known: Constraints) -> tuple[Floats, Floats, Floats, Floats]:
-    low, high = np.array([known.bounds.get(name, BOUNDS[name]) for name in free], dtype=float).T
-    given = [known.given.get(name, (0.0, np.inf)) for name in free]
-    middle, sd = np.array(given, dtype=float).T
-    return low, high, middle, 1 / sd
+    return changed(start, **(neutral | fixed))
 
 
 def _at_ends(x: Floats, low: Floats, high: Floats) -> NDArray[np.bool_]:

@@ -1,6 +1,6 @@
 """Fit curves of g2 that come with errors alone, such as those in files of other programs."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,16 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 from ainerd_xpcs.numerics._choice import DEFAULT, Chosen, choose
 from ainerd_xpcs.numerics._family import (
     FREE,
-    LOGARITHMIC,
     MODELS,
-    NAMES,
-    Constraints,
-    Curves,
     changed,
     curve,
     field,
     fit,
-    fit_shared,
     start_of,
 )
 from ainerd_xpcs.numerics._judge import Judged, judge, whitened, widened
@@ -56,10 +51,6 @@ def fit_curves(
     frame_time: float | None = None,
     errors_of: str = "of the file",
     models: Sequence[str] = DEFAULT,
-    fixed: Mapping[str, float] | None = None,
-    bounds: Mapping[str, tuple[float, float]] | None = None,
-    given: Mapping[str, tuple[float, float]] | None = None,
-    shared: Collection[str] = (),
     left_over: float = LEFT_OVER_OF_FILES,
 ) -> Relaxation:
     """Fit models of one family to curves of g2, choose by evidence, and report the numbers that the curves determine.
@@ -92,11 +83,6 @@ def fit_curves(
     models : sequence of str
         Models to choose from, of "none", "flat", "one mode", "stretched", "two modes" and "two stretched", the last
         four also with " + static" or " + baseline".
-    fixed, bounds, given : mapping, optional
-        Values of parameters that are known, their ranges (low, high), and values with their standard deviations, by
-        name: contrast, tau, exponent, static, baseline, share, ratio (tau2 over tau), exponent2.
-    shared : collection of str
-        Parameters that have one value for all curves; `models` is then one model.
     left_over : float
         Largest baseline that the normalisation may leave in g2 - 1. A larger rest that does not decay is called a
         static share, unless the curve excludes it.
@@ -104,7 +90,7 @@ def fit_curves(
     Raises
     ------
     ValueError
-        If shapes do not fit, or a model or parameter does not exist.
+        If shapes do not fit, or a model does not exist.
 
     Examples
     --------
@@ -114,12 +100,8 @@ def fit_curves(
     (array([0.5]), array([0.2]))
     """
     lags, values, errors = _arrays(tau, g2, error)
-    known = _constraints(fixed or {}, bounds or {}, given or {})
-    missing = [x for x in models if x not in MODELS] + [x for x in shared if x not in NAMES]
-    if missing:
-        raise ValueError(f"there is no {missing[0]!r}: models are {', '.join(MODELS)}; parameters {', '.join(NAMES)}")
-    if shared and len(models) != 1:
-        raise ValueError(f"shared parameters need one model, got {', '.join(models)}")
+    if missing := [x for x in models if x not in MODELS]:
+        raise ValueError(f"there is no {missing[0]!r}: models are {', '.join(MODELS)}")
     k = len(values)
     unit = frame_time or float(lags[0])
     frames = lags / unit
@@ -131,32 +113,24 @@ def fit_curves(
     about = pairs, mean_of, long, errors_of
     curves = [_Curve(frames, *each, *about) for each in zip(values, errors, pixels, photons, strict=True)]
     fitted = [each for each in curves if not each.refused]
-    scale, joint = _in_frames(known, unit), None
     if fitted:
         data = whitened(fitted)
         start, middle = start_of(data)
-        first = fit(data, "stretched", [start, changed(start, exponent=0.6), middle], FREE)
+        first = fit(data, "stretched", [start, changed(start, exponent=0.6), middle])
         seen = first["contrast"] > 3 * first.error("contrast")
         for each, x, is_seen in zip(fitted, first.x, seen, strict=True):
             each.first = x
             if is_seen:
                 each.correlate(x)
         data = whitened(fitted)
-        if shared:
-            chosen, of_fitted = _shared(data, models[0], shared, scale)
-            at = [i for i, each in enumerate(curves) if not each.refused]
-            joint = np.full((k, k), np.nan)
-            joint[np.ix_(at, at)] = of_fitted
-        else:
-            chosen = choose(data, models, scale, left_over=left_over)
-            again = [i for i, model in enumerate(chosen) if "tau" in model.free and fitted[i].correlate(model.x)]
-            if again:
-                data = whitened(fitted)
-                some = choose(data[np.array(again)], models, scale, left_over=left_over)
-                for i, model in zip(again, some, strict=True):
-                    chosen[i] = model
-        judge(fitted, data, chosen, scale, lambda _: LIMIT)
-    return Relaxation.of([each.report for each in curves], unit, joint)
+        chosen = choose(data, models, left_over=left_over)
+        again = [i for i, model in enumerate(chosen) if "tau" in model.free and fitted[i].correlate(model.x)]
+        if again:
+            data = whitened(fitted)
+            for i, model in zip(again, choose(data[np.array(again)], models, left_over=left_over), strict=True):
+                chosen[i] = model
+        judge(fitted, data, chosen, FREE, lambda _: LIMIT)
+    return Relaxation.of([each.report for each in curves], unit)
 
 
 class _Curve(Judged):
@@ -235,47 +209,3 @@ def _arrays(tau: ArrayLike, g2: ArrayLike, error: ArrayLike | None) -> tuple[Flo
     if not order.size:
         raise ValueError("no lag is positive")
     return lags[order], values[:, order], errors[:, order]
-
-
-def _constraints(
-    fixed: Mapping[str, float], bounds: Mapping[str, tuple[float, float]], given: Mapping[str, tuple[float, float]]
-) -> Constraints:
-    unknown = [name for each in (fixed, bounds, given) for name in each if name not in NAMES]
-    if unknown:
-        raise ValueError(f"there is no parameter {unknown[0]!r}: they are {', '.join(NAMES)}")
-    low = dict.fromkeys(LOGARITHMIC, 1e-300)
-    return Constraints(
-        {name: float(np.log(x)) if name in low else x for name, x in fixed.items()},
-        {
-            name: (float(np.log(max(a, 1e-300))), float(np.log(b))) if name in low else (a, b)
-            for name, (a, b) in bounds.items()
-        },
-        {name: (float(np.log(x)), sd / x) if name in low else (x, sd) for name, (x, sd) in given.items()},
-    )
-
-
-def _in_frames(known: Constraints, unit: float) -> Constraints:
-    """Return constraints with tau in frames, of `unit` each."""
-    shift = float(np.log(unit))
-    fixed, bounds, given = dict(known.fixed), dict(known.bounds), dict(known.given)
-    if "tau" in fixed:
-        fixed["tau"] = fixed["tau"] - shift
-    if "tau" in bounds:
-        bounds["tau"] = bounds["tau"][0] - shift, bounds["tau"][1] - shift
-    if "tau" in given:
-        given["tau"] = given["tau"][0] - shift, given["tau"][1]
-    return Constraints(fixed, bounds, given)
-
-
-def _shared(curves: Curves, model: str, shared: Collection[str], known: Constraints) -> tuple[list[Chosen], Floats]:
-    """Fit one model to all curves together."""
-    start, middle = start_of(curves)
-    alone = fit(curves, "stretched", [start, middle], known).x
-    starts = [changed(x, static=0.1, share=f, ratio=3.0) for x in (alone, start) for f in (0.3, 0.6)]
-    fitted, joint = fit_shared(curves, model, starts, shared, known)
-    dof = curves.n - len(fitted.free)
-    chosen = [
-        Chosen("" if edge else model, x, covariance, float(chi2), int(n))
-        for x, covariance, chi2, n, edge in zip(fitted.x, fitted.covariance, fitted.chi2, dof, fitted.edge, strict=True)
-    ]
-    return chosen, joint

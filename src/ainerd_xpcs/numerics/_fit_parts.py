@@ -6,7 +6,7 @@ from scipy.stats import chi2, norm
 from scipy.stats import t as student
 
 from ainerd_xpcs.numerics._choice import DEFAULT, Chosen, choose
-from ainerd_xpcs.numerics._family import MODELS, NAMES, Constraints, Curves, curve, fit, slopes, start_of
+from ainerd_xpcs.numerics._family import MODELS, NAMES, Bounds, Curves, curve, fit, slopes, start_of
 from ainerd_xpcs.numerics._g2 import G2
 from ainerd_xpcs.numerics._judge import Judged, judge, whitened
 from ainerd_xpcs.numerics._relaxation import FAST, LEAST_SPECKLES, NO_SPECKLE, TOO_FEW_LAGS, TOO_FEW_PIXELS, Relaxation
@@ -20,7 +20,7 @@ LIMIT_P = 0.05
 FEWEST_LAGS = 5
 ERRORS = "scatter of parts, at least theory"
 _ONE = [model for model in DEFAULT if "share" not in MODELS[model]]  # with one relaxation time at most
-_KNOWN = Constraints.none(baseline=(0.0, 0.5))  # the normalization makes the baseline of Gaussian speckle 1
+_KNOWN: Bounds = {"baseline": (0.0, 0.5)}  # the normalization makes the baseline of Gaussian speckle 1
 
 
 def fit_relaxation(
@@ -43,7 +43,7 @@ def fit_relaxation(
     Parameters
     ----------
     g2 : G2
-        Result of `MultiTau` or `g2`.
+        Result of `MultiTau`.
     frame_time : float
         Unit of tau in the result.
     bins : array_like of int, optional
@@ -64,8 +64,9 @@ def fit_relaxation(
 
     Examples
     --------
-    >>> curve = g2(movie, Partition.from_roi_map(np.ones((40, 40), int)))
-    >>> fit = fit_relaxation(curve, frame_time=0.01)
+    >>> correlator = MultiTau(Partition.from_roi_map(np.ones((40, 40), int)))
+    >>> correlator.push(movie)
+    >>> fit = fit_relaxation(correlator.result(), frame_time=0.01)
     >>> fit.tau.round(2), fit.model
     (array([0.1]), array(['stretched'], dtype='<U9'))
     """

@@ -1,18 +1,12 @@
-"""The one-time correlation g2(tau): of frames, weighted with their photons if they are sparse, and of two-time maps."""
+"""The one-time correlation g2(tau), from sums over the parts of bins, and from two-time maps."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.fft import fft, irfft, next_fast_len, rfft
 
-from ainerd.threads import n_cores, one_thread
-from ainerd_xpcs.numerics._counts import Scales, Sums, check_counts, scales, sum_frames, weights
-from ainerd_xpcs.numerics._partition import Normalization, Partition, Parts, Precision, check_choice
+from ainerd_xpcs.numerics._partition import Parts
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -60,7 +54,9 @@ class G2:
 
     Examples
     --------
-    >>> curve = g2(movie, Partition.from_roi_map(np.repeat([[1], [2]], 20, axis=0).repeat(40, axis=1)))
+    >>> correlator = MultiTau(Partition.from_roi_map(np.repeat([[1], [2]], 20, axis=0).repeat(40, axis=1)))
+    >>> correlator.push(movie)
+    >>> curve = correlator.result()
     >>> at = np.searchsorted(curve.lag, [1, 10, 100])
     >>> curve.value[:, at].round(1)
     array([[1.8, 1.1, 1. ],
@@ -82,107 +78,6 @@ class G2:
     contrast0_err: Floats
     parts0: Floats
     bias: Floats
-
-
-def g2(
-    frames: NDArray[Any],
-    partition: Partition,
-    *,
-    normalization: Normalization = "smoothed",
-    valid: ArrayLike | None = None,
-    dtype: Precision = "float32",
-) -> G2:
-    """Compute g2 at every lag from 1 to T - 1, by FFT; NaN at lags without a pair of valid frames.
-
-    It is the mean of C2 along a diagonal. A pair of frames has the weights of both, as in `MultiTau`; with "paper" all
-    pairs have the same.
-
-    Parameters
-    ----------
-    frames : ndarray, shape (T, ny, nx) or (T, n_pixels)
-        Counts.
-    partition, normalization, valid
-        As in `TwoTimeReducer`, and in its `push`.
-    dtype : {"float32", "float64"}
-        Precision of the Fourier transforms. In float32 the error is below 1e-4 at any lag.
-
-    Examples
-    --------
-    >>> curve = g2(movie, Partition.from_roi_map(np.ones((40, 40), int)))
-    >>> curve.lag[[0, 4, 9]], curve.value[0, [0, 4, 9]].round(1)  # 1 + exp(-2 lag / 10)
-    (array([ 1.,  5., 10.]), array([1.8, 1.4, 1.1]))
-    """
-    check_choice("normalization", normalization, Normalization)
-    check_choice("dtype", dtype, Precision)
-    counts = check_counts(partition.gather(frames))
-    n_frames = len(counts)
-    if n_frames < 2:
-        raise ValueError(f"g2 needs at least 2 frames, got {n_frames}")
-    keep = None if valid is None else np.asarray(valid, dtype=bool)
-    scale = scales(Sums.of(counts, partition), partition, normalization, keep)
-    size = next_fast_len(2 * n_frames)
-    parts = Parts.of(partition)
-    edges, roi, of_sub = parts.edges, parts.roi, scale.sub[parts.sub]
-    weight = weights(scale.weight)
-    plain, centred = np.empty((2, len(roi), n_frames - 1))
-
-    def correlate(some: Ints) -> None:
-        # two pixels in one complex series, transformed in place: fresh memory would cost as much as the transform
-        room = np.empty((-(-np.diff(edges).max() // 2), size, 2), dtype)
-        for j in some:
-            n, w = edges[j + 1] - edges[j], weight[:, roi[j]]
-            e = room[: -(-n // 2)]
-            mean = _centre(counts, edges[j], n, scale.frame[:, roi[j]] * w * of_sub[j], w, e)
-            # with d = w (1 + e), the sum of d d' over pairs is that of w w' (e e' + e + e' + 1)
-            window, seen = rfft(w, size), rfft((w > 0).astype(float), size)
-            total = _autocorrelate(e, n_frames) / n
-            ends = 2 * irfft((rfft(mean, size).conj() * window).real, size)[1:n_frames]
-            pairs = irfft(np.abs(window) ** 2, size)[1:n_frames]
-            known = np.rint(irfft(np.abs(seen) ** 2, size)[1:n_frames]) > 0
-            with np.errstate(divide="ignore", invalid="ignore"):
-                centred[j] = np.where(known, total / pairs, np.nan)
-                plain[j] = np.where(known, (total + ends) / pairs, np.nan)
-
-    threads = n_cores()
-    with one_thread, ThreadPoolExecutor(threads) as pool:
-        list(pool.map(correlate, np.array_split(np.arange(len(roi)), threads)))
-    *zero, photons = _within_a_frame(counts, scale, parts)
-    plain, centred = (np.column_stack([of_frame, x]) for of_frame, x in zip(zero, (plain, centred), strict=True))
-    return from_parts(np.arange(1.0, n_frames), plain, centred, photons, parts.size, parts, n_frames)
-
-
-def _within_a_frame(counts: NDArray[Any], scale: Scales, parts: Parts) -> tuple[Floats, Floats, Floats]:
-    """Return (n_part,) each, without shot noise: mean of d d - 1 and of e e of frames with themselves, and photons."""
-    roi = parts.roi
-    sums, squares, products = np.empty((3, len(counts), len(roi)))
-    sum_frames(counts, parts.edges, sums, squares, products)
-    seen = scale.valid[:, roi]
-    sums, squares = sums * seen, squares * seen
-    member = roi[:, None] == np.arange(roi[-1] + 1)
-    n_pixels, total = parts.size @ member, sums @ member
-    pairs = total * np.maximum(total - 1, 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        per_mean = np.where(total > 0, n_pixels / total, 0)
-        profile = scale.sub[parts.sub]
-        profile = profile / ((sums.sum(0) * profile) @ member / total.sum(0))[roi]  # mean 1 in each bin
-        pairs_of_part = (squares - sums).sum(0) * profile**2
-        ends = 2 * np.einsum("tj,tj->j", sums, (pairs / n_pixels**2 * per_mean)[:, roi]) * profile
-        area = (pairs / n_pixels**2).sum(0)[roi] * parts.size
-        return pairs_of_part / area - 1, (pairs_of_part - ends) / area + 1, sums.sum(0)
-
-
-def _autocorrelate(e: NDArray[Any], n_frames: int) -> Floats:
-    """Sum e(t) e(t + lag) over t and all series of `e`, (n, size, 2), for lags 1 to n_frames - 1; overwrites `e`."""
-    few = min(64, n_frames - 1)  # lags with few pairs are summed directly, because the FFT's rounding would show there
-    first, last = (x.transpose(0, 2, 1).reshape(-1, few) for x in (e[:, :few], e[:, n_frames - few : n_frames]))
-    products = first.T @ last
-    size = e.shape[1]
-    transformed = fft(e.view(np.result_type(e, 1j))[..., 0], axis=1, overwrite_x=True).view(e.dtype)
-    power = np.einsum("pf,pf->f", transformed, transformed).reshape(-1, 2).sum(1, dtype=float)
-    mirrored = np.roll(power[::-1], 1)
-    total: Floats = irfft((power + mirrored)[: size // 2 + 1] / 2, size)[1:n_frames]
-    total[n_frames - 1 - few :] = [np.trace(products, offset, dtype=float) for offset in range(few)]
-    return total
 
 
 def g2_from_two_time(c2: ArrayLike) -> Floats:
@@ -258,22 +153,6 @@ def g2_by_age(c2: ArrayLike, n_ages: int | Sequence[float]) -> tuple[Floats, Flo
         count = np.bincount(where[seen], minlength=n_ages * (n - 1))
         out.append(np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0))
     return (edges[1:] + edges[:-1]) / 2, np.reshape(out, (*maps.shape[:-2], n_ages, n - 1))
-
-
-@nb.njit(nogil=True, cache=True)
-def _centre(counts: NDArray[Any], first: int, n: int, factor: Floats, seen: Floats, out: NDArray[Any]) -> Floats:
-    """Write counts * factor - seen of `n` pixels, two by two, (n / 2, size, 2), and zeros after; return their mean."""
-    mean = np.zeros(len(counts))
-    out[:, len(counts) :] = 0
-    out[-1, :, 1] = 0
-    for t in range(len(counts)):
-        f, s, total = factor[t], seen[t], 0.0
-        for p in range(n):
-            e = counts[t, first + p] * f - s
-            out[p >> 1, t, p & 1] = e
-            total += e
-        mean[t] = total / n
-    return mean
 
 
 def from_parts(

@@ -2,11 +2,10 @@
 
 import os
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +15,6 @@ from scipy.ndimage import binary_dilation
 if TYPE_CHECKING:
     from pyFAI.detectors import Detector
 
-HC_KEV_ANGSTROM = h * c / e * 1e7  # energy (keV) times wavelength (Å)
 RING_WIDTH_PX = 2.0  # rings over which the guess of the beam center takes a frame to be uniform
 COARSE_PIXELS = 6000  # pixels that the first search for the beam center looks at
 Floats = NDArray[np.float64]
@@ -46,6 +44,8 @@ class Annulus:
     >>> annulus.q()[roi == 19].min().round(3)  # of the first sector of the second ring
     np.float64(0.075)
     """
+
+    QUESTION: ClassVar[str] = "is distance_m in metres, energy_keV in keV, q in 1/nm, beam_center_px (row, column)?"
 
     detector: "str | Detector"
     beam_center_px: tuple[float, float]
@@ -152,43 +152,6 @@ class Annulus:
                 raise ValueError(f"no pixel is left in the bins: {name} covers all {inside} of them")
         return roi, static
 
-    def likely_mistake(self, fewest: int = 1) -> str:
-        """Suggest the one changed argument that gives the most bins of at least `fewest` pixels.
-
-        Tried are: beam_center_px swapped, distance_m in mm, energy_keV in eV or a wavelength, q limits in 1/Å. Return
-        an empty string if no change gives more bins than the arguments as they are.
-        """
-        changes = ((value, question, changed.n_seen(fewest)) for value, question, changed in self._changes())
-        value, question, seen = max(changes, key=lambda change: change[2])
-        if seen <= self.n_seen(fewest):
-            return ""
-        return f"with {value} {seen} of {(self.edges.size - 1) * self.n_phi} bins would be seen: {question}"
-
-    def n_seen(self, fewest: int) -> int:
-        """Return the number of bins with at least `fewest` pixels."""
-        return int(np.count_nonzero(np.bincount(self.labels()[0].ravel())[1:] >= fewest))
-
-    def _changes(self) -> Iterator[tuple[str, str, "Annulus"]]:
-        """Yield plausible corrections of one argument: the corrected value, a question to the user, and the result."""
-        row, column = self.beam_center_px
-        distance, energy, edges = self.distance_m, self.energy_keV, self.edges
-        if row != column:
-            value = f"beam_center_px = [{column:g}, {row:g}]"
-            yield value, "the order is row, column", replace(self, beam_center_px=(column, row))
-        if distance >= 50:
-            meters = distance / 1e3
-            yield f"distance_m = {meters:g}", f"is {distance:g} in mm?", replace(self, distance_m=meters)
-        energies = {
-            "an energy in eV": energy / 1e3,
-            "the wavelength in Å": HC_KEV_ANGSTROM / energy,
-            "the wavelength in nm": HC_KEV_ANGSTROM / energy / 10,
-        }
-        for kind, keV in energies.items():
-            if 2 <= keV <= 60 and not 6 < energy < 100:  # a plausible energy is left alone
-                yield f"energy_keV = {keV:.4g}", f"is {energy:g} {kind}?", replace(self, energy_keV=keV)
-        per_nm = replace(self, q_range_inv_nm=None, n_q=None, q_edges_inv_nm=10 * edges)
-        yield f"q from {10 * edges[0]:.4g} to {10 * edges[-1]:.4g} 1/nm", "are the limits in 1/Å?", per_nm
-
     def _why_empty(self) -> str:
         q, (low, high) = self.q(), self.edges[[0, -1]]
         inside = (q >= low) & (q < high)
@@ -198,10 +161,9 @@ class Annulus:
             tens = ", ".join(f"{10 * stretch[0]:g} to {10 * stretch[-1] + 10:g}" for stretch in stretches)
             begin, end = self.phi_range_deg
             return f"no pixel lies in phi_range_deg ({begin:g}, {end:g}): the rings are seen at phi {tens} degrees"
-        hint = self.likely_mistake() or "is distance_m in metres, energy_keV in keV, beam_center_px (row, column)?"
         return (
             f"no pixel lies in the rings: q runs {q.min():.3g} to {q.max():.3g} 1/nm on this detector, requested were "
-            f"{low:.4g} to {high:.4g}; {hint}"
+            f"{low:.4g} to {high:.4g}; {self.QUESTION}"
         )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd_xpcs.numerics._choice import Chosen, limits_of_tau
-from ainerd_xpcs.numerics._family import NAMES, Constraints, Curves, curve
+from ainerd_xpcs.numerics._family import NAMES, Bounds, Curves, curve
 from ainerd_xpcs.numerics._relaxation import (
     MISFIT,
     MISFIT_P,
@@ -112,7 +112,7 @@ def judge(
     judged: Sequence[Judged],
     curves: Curves,
     chosen: Sequence[Chosen],
-    known: Constraints,
+    bounds: Bounds,
     threshold: Callable[[list[int]], float],
 ) -> None:
     """Write the reports of curves with their chosen models.
@@ -123,7 +123,7 @@ def judge(
         each.judge(of_curve)
     unsure = [i for i, each in enumerate(judged) if each.wants_limits]
     if unsure:
-        ends_of = limits_of_tau(curves[np.array(unsure)], threshold(unsure), known)
+        ends_of = limits_of_tau(curves[np.array(unsure)], threshold(unsure), bounds)
         for i, *ends in zip(unsure, *ends_of, strict=True):
             judged[i].limit(*ends)
     for each in judged:

@@ -1,7 +1,7 @@
 """The one-time correlation g2(tau) while frames arrive, by lag and by age."""
 
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +12,6 @@ from ainerd_xpcs.numerics._event_pairs import PairsOfEvents
 from ainerd_xpcs.numerics._events import Events, joined
 from ainerd_xpcs.numerics._g2 import G2, from_parts
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition, Parts
-from ainerd_xpcs.numerics._team import ALONE, Team
 
 YOUNGEST = 2 * CHANNELS  # frames of the first age; each later age is as long as all before it
 FRAMES, MEANS = 64, 32  # entries correlated at a time, of the first level and of the others
@@ -125,10 +124,7 @@ class MultiTau:
         self._first: tuple[Array, Array] | None = None  # entries of the first block, until their level has a ring
         self._begin = self._taken = 0
         self._waiting_counts = np.zeros(n_pixels)  # of waiting events, in the frames after `_taken`
-        self._team = ALONE  # of events: arrays of pixels are those of this process, `_part_of` is the part of each
-        self._whole, self._part_of = parts, np.repeat(np.arange(n_part), parts.size)
         self._out = np.zeros(n_pixels, bool)  # of all pixels
-        self._settled: tuple[int, list[_Age]] | None = None  # frames and sums of all processes, in the end
 
     def push(self, frames: Array | Events, valid: ArrayLike | None = None, *, first: int | None = None) -> None:
         """Add the next frames.
@@ -230,10 +226,8 @@ class MultiTau:
         if len(events.ticks) and events.ticks[0] < self._seen[0]:
             raise ValueError(f"frame {events.ticks[0]} was pushed before: the next is {self._seen[0]}")
         if self._pairs is None:
-            self._join(events.team)
             self._lowest = PairsOfEvents.best(events, len(self._parts.roi))
-            self._pairs, self._room = PairsOfEvents(self._parts, self._pixels, self._lowest, self._team), UPPER
-        events = events.of_team()
+            self._pairs, self._room = PairsOfEvents(self._parts, self._pixels, self._lowest), UPPER
         if not self._factor.all():
             events = events.without(np.flatnonzero(self._factor == 0))
         while events.stop >= self._begin + self._pairs.size:
@@ -244,35 +238,6 @@ class MultiTau:
             self._begin, self._waiting, events = end, [], events.between(end, events.stop)
         self._waiting.append(events)
         self._seen[0] = max(events.stop, self._seen[0])
-
-    def _join(self, team: Team) -> None:
-        """Keep the pixels of this process alone; parts keep their numbers, also those without a pixel of it."""
-        own = team.own
-        if own is None:
-            return
-        self._team, self._parts = team, replace(self._parts, edges=np.searchsorted(own, self._parts.edges))
-        self._part_of = self._part_of[own]
-        self._factor = self._factor[own]
-        self._counts, self._waiting_counts = self._counts[own], self._waiting_counts[own]
-        self._ring = [np.zeros((len(self._ring[0]), len(own)), np.float32)]
-        strip = self._parts.edges[:-1] // STRIP
-        self._strips = np.append(np.flatnonzero(np.diff(strip, prepend=-1)), len(self._parts.roi))
-
-    def collect(self) -> None:
-        """Take the sums of all processes of a team into the first, after the last frame; the others have no result."""
-        team = self._team
-        if team.own is None or self._seen[0] < 2:
-            return
-        n_frames, ages = self._settled_frames()
-        counts = self._counts + self._waiting_counts
-        self._team, self._parts = ALONE, self._whole
-        self._part_of = np.repeat(np.arange(len(self._parts.roi)), self._parts.size)
-        self._counts, self._waiting_counts = np.zeros((2, len(self.partition.pixels)))
-        for own, each in zip(team.collected(team.own), team.collected(counts), strict=True):
-            self._counts[own] = each
-        for age in ages:
-            age.products = team.total(age.products)  # the others are the same in all processes
-        self._settled = n_frames, ages
 
     def _grow_until(self, n_frames: int) -> None:
         """Start the ages that so many frames have."""
@@ -392,10 +357,9 @@ class MultiTau:
         parts, roi, self._out[out] = self._parts, self._parts.roi, True
         self._waiting_counts[:] = 0
         before, n_before = self._bin_counts(), self._pixels
-        of_part = np.searchsorted(self._whole.edges, out, side="right") - 1
-        mine = out if self._team.own is None else np.flatnonzero(np.isin(self._team.own, out))
-        counted = np.unique(self._part_of[mine[self._counts[mine] > 0]])  # a pixel without a count is in no product
-        self._factor[mine], self._counts[mine] = 0, 0
+        of_part = np.searchsorted(parts.edges, out, side="right") - 1
+        restarted = np.unique(of_part[self._counts[out] > 0])  # a pixel without a count is in no product
+        self._factor[out], self._counts[out] = 0, 0
         good = (self._factor > 0).astype(np.float32)
         self._size = self._size - np.bincount(of_part, minlength=len(roi))
         self._pixels = np.bincount(roi, self._size, self.partition.n_roi).astype(np.int64)
@@ -410,11 +374,9 @@ class MultiTau:
                 entries = ring[:, parts.edges[j] : parts.edges[j + 1]]
                 entries *= good[parts.edges[j] : parts.edges[j + 1]] / np.float32(mean[roi[j]])
                 sums[:, j] = entries.sum(-1)
-            sums[:, again] = self._team.total(sums[:, again])
         if self._pairs is not None:
             self._pairs.leave_out(good, self._pixels, mean)
-            self._waiting = [x.without(mine) for x in self._waiting]
-        restarted = self._team.union(counted, len(roi))
+            self._waiting = [x.without(out) for x in self._waiting]
         for age in self._ages:
             age.products /= mean[roi] ** 2
             age.ends /= mean[roi]
@@ -450,8 +412,6 @@ class MultiTau:
 
     def _settled_frames(self) -> tuple[int, list[_Age]]:
         """Correlate all frames and return their number and the ages; raise ValueError for fewer than two."""
-        if self._settled is not None:
-            return self._settled
         n_frames = int(self._seen[0])
         if n_frames < 2:
             raise ValueError(f"g2 needs at least 2 frames, got {n_frames}")
@@ -471,8 +431,8 @@ class MultiTau:
 
     def _photons(self) -> Floats:
         """Return the photons in the used pixels of each part, (n_part,)."""
-        counts = np.bincount(self._part_of, self._counts + self._waiting_counts, len(self._parts.roi))
-        return np.asarray(self._team.total(counts))
+        counts = self._counts + self._waiting_counts
+        return np.asarray(np.add.reduceat(counts, self._parts.edges[:-1]))
 
     def _per_part(self, products: Floats, ends: Floats, lost: Floats, pairs: Floats) -> tuple[Floats, Floats, Floats]:
         """Return the lags, and means of d d' - 1 and of e e' with e = d - 1, (n_part, 1 + n_lag), first at lag 0."""

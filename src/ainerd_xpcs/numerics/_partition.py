@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pyFAI.detectors import Detector
 
 PARTS = 16  # of a bin: enough to know an error to a fifth, few enough to cost little
-Normalization = Literal["smoothed", "paper", "symmetric"]
 Precision = Literal["float32", "float64"]
 Path = str | PathLike[str]
 Array = NDArray[Any]  # of counts and other numbers of several types
@@ -34,8 +33,7 @@ class Partition:
 
     Each dynamic bin gives one C2 map. A sub-bin holds the pixels of one bin that share a static label; the mean
     scattering S(q) used to normalize a map is taken over it. Static labels may run through several bins, as the rings
-    of `annular` do, or be nested in them, as those of APS are. Only the normalization "paper" distinguishes the two,
-    because it pools a label over all bins that hold it.
+    of `annular` do, or be nested in them, as those of APS are.
 
     Attributes
     ----------
@@ -295,49 +293,6 @@ class Partition:
             f"frames of shape {frames.shape} do not fit this partition: expected (b, {self.shape[0]}, "
             f"{self.shape[1]}), or (b, {len(self.pixels)}) of gathered pixels"
         )
-
-
-def split(partition: Partition, n: int, *, normalization: Normalization = "smoothed") -> list[Partition]:
-    """Split a partition into parts of about equal size, of whole bins, for workers that share one run.
-
-    The maps and g2 of the parts, concatenated along the first axis, are those of the whole partition: the same
-    numbers, except for float64 rounding of the term added to the diagonal of a map. A bin is never cut, because each
-    frame is scaled by its mean over all pixels of a bin before it is added to others.
-
-    Parameters
-    ----------
-    partition : Partition
-    n : int
-        Largest number of parts; there are fewer if the bins are few or large.
-    normalization : {"smoothed", "paper", "symmetric"}
-        Normalization of the maps. "paper" pools a static label over all bins that hold it, so cuts are possible only
-        between bins that share no label.
-
-    Raises
-    ------
-    ValueError
-        If `n` is not positive, or the normalization is unknown.
-
-    Examples
-    --------
-    >>> partition = Partition.from_roi_map(np.repeat([1, 2, 3, 4], 16).reshape(8, 8))
-    >>> [part.pixels[[0, -1]].tolist() for part in split(partition, 2)]
-    [[0, 31], [32, 63]]
-    """
-    if n < 1:
-        raise ValueError(f"a partition is split into at least one part, got {n}")
-    check_choice("normalization", normalization, Normalization)
-    cuts = np.arange(1, partition.n_roi)  # bins from 0 that a part may begin with
-    if normalization == "paper":
-        roi, label = partition.static_roi, partition.static_label
-        cuts = np.array([k for k in cuts if not np.intersect1d(label[roi < k], label[roi >= k]).size], int)
-    edges = [0, partition.n_roi]
-    if cuts.size:
-        before = np.cumsum(partition.n_pixels)[cuts - 1]
-        wanted = partition.n_pixels.sum() * np.arange(1, n)[:, None] / n
-        edges += cuts[np.abs(before - wanted).argmin(1)].tolist()
-    edges = sorted(set(edges))
-    return [partition.only(np.arange(first, last) + 1) for first, last in zip(edges[:-1], edges[1:], strict=True)]
 
 
 @dataclass(frozen=True)

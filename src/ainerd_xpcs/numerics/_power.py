@@ -47,7 +47,7 @@ class PowerFit:
     n: int
 
 
-def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike, covariance: ArrayLike | None = None) -> PowerFit:
+def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike) -> PowerFit:
     """Fit tau = amplitude * q^-n, a straight line in the logarithms; n = 2 is diffusion, 1 ballistic motion.
 
     The exponent is NaN if the points scatter about the law by more than twice their errors: reduced chi square above 4.
@@ -60,9 +60,6 @@ def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike, covariance: Arra
         Relaxation times, in any unit. Points that are not finite and positive, such as failed fits, are ignored.
     tau_err : array_like, shape (n,)
         One standard deviation.
-    covariance : array_like, shape (n, n), optional
-        Joint covariance of the logarithms of tau, if fits share parameters (`Relaxation.log_tau_covariance`); `tau_err`
-        then only tells which points can be used.
 
     Raises
     ------
@@ -84,8 +81,7 @@ def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike, covariance: Arra
     n = int(use.sum())
     if n < 2 or np.ptp(x[use]) == 0:
         return PowerFit(n=n)
-    joint = np.diag((error[use] / y[use]) ** 2) if covariance is None else np.asarray(covariance)[np.ix_(use, use)]
-    inverse = np.linalg.inv(joint)
+    inverse = np.linalg.inv(np.diag((error[use] / y[use]) ** 2))
     x, y = np.log(x[use]), np.log(y[use])
     design = np.stack([-x, np.ones(n)], axis=1)
     of_fit = np.linalg.inv(design.T @ inverse @ design)

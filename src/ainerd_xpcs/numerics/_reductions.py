@@ -1,4 +1,4 @@
-"""Reductions of two-time maps: which rows a frame is added to while it arrives, and how rows become a map."""
+"""The reduction of two-time maps: which rows a frame is added to while it arrives, and how rows become a map."""
 
 from typing import Literal
 
@@ -8,19 +8,21 @@ from numpy.typing import NDArray
 
 from ainerd_xpcs.numerics._partition import Floats, check_choice
 
-Reduction = Literal["area", "gaussian", "decimate"]
+Reduction = Literal["area"]
 # (indptr, rows, weights): frame b is added to rows[indptr[b]:indptr[b + 1]], with these weights
 Columns = tuple[NDArray[np.int64], NDArray[np.int64], Floats]
 ROWS, OPEN_ROWS = 2, 4  # rows for each row of the map, in an announced and in an open-ended run
-MOST_AT_ONCE = 1_000_000  # frames of reductions whose weights are all in memory
 
 
-def reduction_operator(kind: Reduction, n_frames: int, size: int, sigma: float | None = None) -> sp.csr_array:
-    """Return R of one reduction, (size, n_frames), whose rows sum to 1; raise ValueError for impossible arguments.
+def reduction_operator(kind: Reduction, n_frames: int, size: int) -> sp.csr_array:
+    """Return R, (size, n_frames), whose rows sum to 1.
 
-    "area": mean over the frames that each map pixel covers. "gaussian": the paper's Gaussian of `sigma` frames followed
-    by linear interpolation, as ``skimage.transform.resize(order=1, anti_aliasing_sigma=sigma)`` does. "decimate": that
-    interpolation alone.
+    "area" is the mean over the frames that each map pixel covers.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two frames, no row, or another kind is asked for.
 
     Examples
     --------
@@ -28,26 +30,10 @@ def reduction_operator(kind: Reduction, n_frames: int, size: int, sigma: float |
     array([[0.4, 0.4, 0.2, 0. , 0. ],
            [0. , 0. , 0.2, 0.4, 0.4]])
     """
-    check_reduction(kind, n_frames, size, sigma)
-    if kind == "area":  # time in 1/size of a frame
-        return _overlap(np.arange(size + 1) * n_frames, np.arange(n_frames + 1) * size) / n_frames
-    interpolation = _interpolate(n_frames, size)
-    return interpolation if sigma is None else (interpolation @ _blur(n_frames, sigma)).tocsr()
-
-
-def check_reduction(kind: Reduction, n_frames: int, size: int, sigma: float | None) -> None:
-    """Raise ValueError for arguments of `reduction_operator` that are impossible."""
+    check_choice("reduction", kind, Reduction)
     if n_frames < 2 or size < 1:
         raise ValueError(f"a reduction needs at least 2 frames and a size of at least 1, got {n_frames} and {size}")
-    if (kind == "gaussian") != (sigma is not None):
-        raise ValueError(f"sigma belongs to reduction 'gaussian' and to it alone, got {kind!r} with sigma={sigma}")
-    if sigma is not None and sigma <= 0:
-        raise ValueError(f"sigma must be positive, got {sigma}")
-    check_choice("reduction", kind, Reduction)
-    if kind != "area" and n_frames > MOST_AT_ONCE:
-        raise ValueError(
-            f"reduction {kind!r} takes at most {MOST_AT_ONCE} frames, got {n_frames}: 'area' takes any number"
-        )
+    return _overlap(np.arange(size + 1) * n_frames, np.arange(n_frames + 1) * size) / n_frames  # in 1/size of a frame
 
 
 def _overlap(cells: NDArray[np.int64], bins: NDArray[np.int64]) -> sp.csr_array:
@@ -59,59 +45,6 @@ def _overlap(cells: NDArray[np.int64], bins: NDArray[np.int64]) -> sp.csr_array:
     rows = np.searchsorted(cells, edges[:-1], "right") - 1
     cols = np.searchsorted(bins, edges[:-1], "right") - 1
     return sp.csr_array((np.diff(edges).astype(float), (rows, cols)), (len(cells) - 1, len(bins) - 1))
-
-
-def _interpolate(n_frames: int, size: int) -> sp.csr_array:
-    # pixel-centre grid of ndimage.zoom(grid_mode=True)
-    u = np.clip((np.arange(size) + 0.5) * n_frames / size - 0.5, 0, n_frames - 1)
-    left = np.minimum(u.astype(int), n_frames - 2)
-    rows = np.tile(np.arange(size), 2)
-    return sp.csr_array((np.r_[1 - (u - left), u - left], (rows, np.r_[left, left + 1])), (size, n_frames))
-
-
-def _blur(n_frames: int, sigma: float) -> sp.csr_array:
-    # ndimage.gaussian_filter1d(mode="mirror", truncate=4)
-    offsets = np.arange(-int(4 * sigma + 0.5), int(4 * sigma + 0.5) + 1)
-    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
-    period = 2 * (n_frames - 1)
-    cols = np.abs(np.arange(n_frames)[:, None] + offsets).ravel() % period
-    cols = np.where(cols >= n_frames, period - cols, cols)
-    rows = np.repeat(np.arange(n_frames), offsets.size)
-    return sp.csr_array((np.tile(weights / weights.sum(), n_frames), (rows, cols)), (n_frames, n_frames))
-
-
-class MapRows:
-    """The rows of the map itself, for reductions that cannot be split into finer rows."""
-
-    def __init__(self, operator: sp.csr_array) -> None:
-        self._operator = operator
-        self.n_rows, self.capacity = operator.shape
-        self._by_frame = by_frame = operator.tocsc()
-        self._columns = by_frame.indptr.astype(np.int64), by_frame.indices.astype(np.int64), by_frame.data
-
-    def columns(self, first: int, last: int) -> Columns:
-        """Return the rows of frames first to last - 1."""
-        indptr, *rest = self._columns
-        return indptr[first : last + 1], *rest
-
-    def columns_at(self, frames: NDArray[np.int64]) -> Columns:
-        """Return the rows of these frames."""
-        some = self._by_frame[:, frames]
-        return some.indptr.astype(np.int64), some.indices.astype(np.int64), some.data
-
-    def to_map(self, n_frames: int) -> sp.csr_array:
-        """Return the operator from rows to the map."""
-        if n_frames != self.capacity:
-            raise ValueError(f"{n_frames} of {self.capacity} frames have arrived; only 'area' maps a part of a run")
-        return sp.eye_array(self.n_rows, format="csr")
-
-    def operators(self, n_frames: int) -> tuple[sp.csr_array, sp.csr_array]:
-        """Return the operators (rows to map, frames to map)."""
-        return self.to_map(n_frames), self._operator
-
-    def by_frame(self, n_frames: int) -> sp.csr_array:
-        """Return the weight of each frame so far in each row, (n_rows, n_frames)."""
-        return self._operator[:, :n_frames].tocsr()
 
 
 class AreaRows:
@@ -141,10 +74,6 @@ class AreaRows:
         """Frames that the rows hold before they double."""
         return self.n_rows * self.length // self.unit
 
-    def columns(self, first: int, last: int) -> Columns:
-        """Return the rows of frames first to last - 1."""
-        return self.columns_at(np.arange(first, last))
-
     def columns_at(self, frames: NDArray[np.int64]) -> Columns:
         """Return the rows of these frames."""
         begin = frames * self.unit
@@ -171,10 +100,10 @@ class AreaRows:
         to_map.data *= self.size / n_frames / np.diff(rows)[to_map.indices]
         return to_map
 
-    def operators(self, n_frames: int) -> tuple[sp.csr_array, sp.csr_array]:
-        """Return the operators (rows to map, frames to map) after `n_frames`."""
-        to_map = self.to_map(n_frames)
-        return to_map, (to_map @ self.by_frame(n_frames)).tocsr()
+    def in_rows(self, n_rows: int, n_frames: int) -> sp.csr_array:
+        """Return the operator from rows to the sums of `n_frames` each, whose length is a multiple of theirs."""
+        step = n_frames * self.unit
+        return _overlap(np.arange(n_rows + 1) * step, np.arange(0, n_rows * step + 1, self.length)) / self.length
 
     def by_frame(self, n_frames: int) -> sp.csr_array:
         """Return the weight of each frame so far in each row in use, (n, n_frames)."""

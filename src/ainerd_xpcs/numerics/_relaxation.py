@@ -76,8 +76,6 @@ class Relaxation:
         below 1e-4, no parameter of the model is reported.
     errors : ndarray of str
         Source of the errors.
-    log_tau_covariance : ndarray, shape (n, n), or None
-        Joint covariance of the logarithms of `tau`, if the curves share parameters.
     formula : str
 
     Examples
@@ -132,11 +130,10 @@ class Relaxation:
     p_same: Floats
     misfit_p: Floats
     errors: NDArray[np.str_]
-    log_tau_covariance: Floats | None = None
     formula: str = FORMULA
 
     @classmethod
-    def of(cls, each: Sequence["Report"], unit: float, covariance: Floats | None = None) -> "Relaxation":
+    def of(cls, each: Sequence["Report"], unit: float) -> "Relaxation":
         """Collect the reports of curves, whose times are in units of `unit`."""
         columns = {
             name: np.array([report[name] for report in each]) * (unit if name in TIMES else 1)
@@ -144,7 +141,7 @@ class Relaxation:
             else np.array([report[name] for report in each], dtype=str)
             for name in RELAXATION_COLUMNS
         }
-        return cls(**columns, log_tau_covariance=covariance)  # type: ignore[arg-type]
+        return cls(**columns)  # type: ignore[arg-type]
 
     def curve(self, k: int, tau: Floats) -> Floats | None:
         """Return g2 of a curve by the model at these times; None if there is no relaxation time."""
@@ -163,9 +160,7 @@ class Relaxation:
 
 
 Report = dict[str, float | str]
-RELAXATION_COLUMNS = tuple(
-    each.name for each in fields(Relaxation) if each.name not in ("log_tau_covariance", "formula")
-)
+RELAXATION_COLUMNS = tuple(each.name for each in fields(Relaxation) if each.name != "formula")
 TIMES = tuple(name for name in RELAXATION_COLUMNS if name.startswith("tau"))
 
 

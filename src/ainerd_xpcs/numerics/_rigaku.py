@@ -1,7 +1,7 @@
 """Files of a Rigaku detector, of one module or six, as blocks of `Events`; `_rigaku_words` has their layout."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Literal, Protocol
 
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ainerd_xpcs.numerics._events import EventFileError, Events, positions
 from ainerd_xpcs.numerics._partition import Array, Partition, Path, check_choice
 from ainerd_xpcs.numerics._rigaku_words import Growth, Module
-from ainerd_xpcs.numerics._team import ALONE
 
 Order = Literal["rows", "columns"]
 MODULE = (512, 1024)
@@ -132,15 +131,6 @@ class RigakuReader:
         As for `read_rigaku`.
     growth : Growth, optional
         Waits at the end of files that are still written.
-    modules : sequence of int, optional
-        Modules to read, by place, row by row; all by default.
-
-    Attributes
-    ----------
-    own : ndarray of int64
-        Positions in ``partition.pixels`` of the pixels of these modules.
-    team : Team
-        The processes that read the other modules.
 
     Raises
     ------
@@ -159,24 +149,19 @@ class RigakuReader:
         block: int = FRAMES,
         n_frames: int | None = None,
         growth: Growth | None = None,
-        modules: Sequence[int] | None = None,
     ) -> None:
         check_choice("order", order, Order)
         paths, corners = module_files(path, partition.shape)
         if missing := [name for name in paths if not os.path.exists(name)]:
             raise EventFileError(f"missing: {', '.join(missing)}")
-        if modules is not None:
-            paths, corners = [paths[i] for i in modules], [corners[i] for i in modules]
         self._partition, self._block, self._at = partition, block, 0  # number of the next frame
         position = positions(partition).reshape(partition.shape)
         flat = np.arange(position.size, dtype=np.int32).reshape(partition.shape)
-        self._modules, self.team, owns = list[Module](), ALONE, []
+        self._modules: list[Module] = []
         for name, (y, x) in zip(paths, corners, strict=True):
             here = np.s_[y : y + MODULE[0], x : x + MODULE[1]]
             used, place = ((each[here] if order == "rows" else each[here].T).ravel() for each in (position, flat))
             self._modules.append(Module(name, used, place, block, n_frames, growth))
-            owns.append(used[used >= 0])
-        self.own = np.sort(np.concatenate(owns)).astype(np.int64)
 
     def close(self) -> None:
         """Close the files."""
@@ -185,7 +170,7 @@ class RigakuReader:
 
     def reaches(self, stop: int) -> bool:
         """Return whether each file holds an event of frame `stop` - 1 or of a later one."""
-        return not self.team.total(np.array(sum(module.last_frame < stop - 1 for module in self._modules)))
+        return all(module.last_frame >= stop - 1 for module in self._modules)
 
     def blocks(self, start: int, stop: int, viewer: Viewer | None = None, first: int = 0) -> Iterator[Events]:
         """Yield frames `start` to `stop` - 1, after those of the call before; each block counts from its own first.
@@ -247,7 +232,6 @@ class RigakuReader:
             shape=(len(self._partition.pixels),),
             valid=np.ones(len(here), bool),
             stop=end,
-            team=self.team,
         )
 
     def check_ends(self, n_frames: int | None) -> None:
@@ -256,7 +240,7 @@ class RigakuReader:
             module.check_end()
             if (frame := module.next_frame) is not None:
                 raise EventFileError(f"{module.path}: frame {frame} in a run of {n_frames} frames")
-        if not self.team.total(np.array([module.n_read for module in self._modules]).sum()):
+        if not any(module.n_read for module in self._modules):
             raise EventFileError(f"{self._modules[0].path} holds no event")
 
 

@@ -152,8 +152,6 @@ class Screen:
     partition : Partition
     n_frames : int, optional
         Number of frames to come; None for an open-ended run.
-    saturation : float, optional
-        Counts at or above which a pixel is saturated, if lower than the maximum of the frames' integer type.
 
     Notes
     -----
@@ -173,11 +171,8 @@ class Screen:
     (1, 64)
     """
 
-    def __init__(self, partition: Partition, n_frames: int | None = None, *, saturation: float | None = None) -> None:
-        if saturation is not None and not saturation > 0:
-            raise ValueError(f"saturation must be positive, got {saturation}")
+    def __init__(self, partition: Partition, n_frames: int | None = None) -> None:
         self.partition, self.n_frames = partition, n_frames
-        self._saturation = np.inf if saturation is None else float(saturation)
         self._copies, self._areas = CopyScreen(n_frames), AreaScreen(partition)
         self._neighbours = NeighbourScreen(partition)
         self._pixels = PixelScreen(partition, n_frames)
@@ -308,7 +303,7 @@ class Screen:
         block = np.concatenate([frames for _, frames, _ in self._held])
         keep = np.concatenate([each for *_, each in self._held])
         self._begun, self._n_received = True, 0  # frame numbers below count from the first
-        self._top = min(self._saturation, np.iinfo(block.dtype).max if block.dtype.kind in "ui" else np.inf)
+        self._top = np.iinfo(block.dtype).max if block.dtype.kind in "ui" else np.inf
         edges, n_sub = self.partition.static_edges, len(self._limit)
         self._limit = np.full(n_sub, np.nextafter(self._top, 0))
         counts, over, column = add_block(block, edges, self._limit, 1)

@@ -21,7 +21,6 @@ from scipy.stats import poisson
 
 from ainerd_xpcs.numerics._g2 import G2
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition
-from ainerd_xpcs.numerics._team import Team
 
 CHANCE = 1e-6  # of finding a copy in a run without one
 LOOK_BACK = 50_000  # frames with which each is compared, or up to twice as many
@@ -127,11 +126,10 @@ class AreaScreen:
                 self.whole &= not np.any(block[b] % 1, where=good)
             self._add(sums, total)
 
-    def add_counts(self, counts: Floats, good: NDArray[np.bool_], team: Team) -> None:
-        """Add the counts of pixels (n_pixels,) in some frames together, those of the pixels of all processes."""
+    def add_counts(self, counts: Floats, good: NDArray[np.bool_]) -> None:
+        """Add the counts of pixels (n_pixels,) in some frames together."""
         sums = np.zeros(self._sums.shape[1])
         _sum_areas(counts, good, self._area, sums)
-        sums = team.total(sums)
         self._add(sums, float(sums[: self._n_rows].sum()))
 
     def _add(self, sums: Floats, total: float) -> None:
@@ -290,10 +288,13 @@ def no_light(g2: G2, counts: float) -> str | None:
     Examples
     --------
     >>> partition = Partition.from_roi_map(np.ones((40, 40), int))
-    >>> no_light(g2(movie, partition), movie.sum()) is None
+    >>> of_light, of_noise = MultiTau(partition), MultiTau(partition)
+    >>> of_light.push(movie)
+    >>> no_light(of_light.result(), movie.sum()) is None
     True
     >>> noise = np.random.default_rng(0).normal(50, 0.1, movie.shape).round()  # of the electronics
-    >>> no_light(g2(noise, partition), noise.sum())
+    >>> of_noise.push(noise)
+    >>> no_light(of_noise.result(), noise.sum())
     'more contrast between frames than within one: afterglow, or lost photons'
     """
     use = np.isfinite(g2.parts0) & np.isfinite(g2.parts[:, 0]) & (g2.part_weight > 0)

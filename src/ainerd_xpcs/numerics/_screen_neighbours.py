@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from ainerd_xpcs.numerics._events import Events
 from ainerd_xpcs.numerics._partition import Array, Floats, Partition
-from ainerd_xpcs.numerics._team import Team
 
 EVERY, LATER, EARLY = 4, 32, 512  # one frame in so many is compared: in the first frames, and later
 WINDOWS, LENGTH = 16, 12  # an even number; frames of a window at first
@@ -61,7 +60,7 @@ class NeighbourScreen:
             _sum(block[a : a + LENGTH], valid[a : a + LENGTH], sums)
             _add(sums, self._window())
 
-    def add_events(self, events: Events, good: NDArray[np.bool_], team: Team) -> None:
+    def add_events(self, events: Events, good: NDArray[np.bool_]) -> None:
         """Compare some frames of events with the frames before and after them, if these are listed and valid."""
         ticks, valid = events.ticks, events.valid
         if len(ticks) < 3:
@@ -72,7 +71,6 @@ class NeighbourScreen:
         sums = np.zeros((len(some), 5))
         _compare_events(events.offsets, events.pixel, events.count, some, good, self._counts, self._excess, sums)
         self._n += len(some)
-        sums = team.total(sums)
         before, now, after, with_before, with_after = sums[(sums[:, :3] > 0).all(1)].T
         x = with_after / now / after - with_before / now / before
         self._differences += len(x), x.sum(), (x**2).sum()
@@ -80,15 +78,6 @@ class NeighbourScreen:
     def add_counts(self, counts: Floats) -> None:
         """Add the counts of pixels (n_pixels,) in some frames together."""
         _add(counts, self._window())
-
-    def collect(self, team: Team) -> None:
-        """Take the pixels of all processes of a team into the first."""
-        if team.own is None:
-            return
-        owns = team.collected(team.own)
-        for row in (*self._windows[: self._at + 1], self._counts, self._excess):
-            for own, counts in zip(owns, team.collected(row[team.own]), strict=bool(owns)):
-                row[own] = counts
 
     def _window(self) -> Array:
         """Return the window to which counts are added next, (n_pixels,)."""

@@ -16,25 +16,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from ainerd.threads import one_thread
 from ainerd_xpcs.numerics._counts import (
-    Diagonal,
     Scales,
     Sums,
     accumulate,
     check_counts,
     check_flat,
     check_valid,
-    diagonal_correction,
     per_bin,
     ratio,
     scales,
+    shot_noise,
     static_scale,
     totals,
 )
 from ainerd_xpcs.numerics._event_sums import CountRows, FrameSums, add_dense
 from ainerd_xpcs.numerics._events import Events
-from ainerd_xpcs.numerics._partition import Array, Floats, Normalization, Partition, Precision, check_choice
-from ainerd_xpcs.numerics._reductions import AreaRows, MapRows, Reduction, check_reduction, reduction_operator
-from ainerd_xpcs.numerics._team import ALONE
+from ainerd_xpcs.numerics._partition import Array, Floats, Partition, Precision, check_choice
+from ainerd_xpcs.numerics._reductions import AreaRows
 
 MOST = 1 << 22  # frames for which there is room from the beginning
 TOGETHER = 1 << 16  # frames, with missing ones, up to which all are mapped together
@@ -48,18 +46,9 @@ class TwoTimeReducer:
     ----------
     partition : Partition
     n_frames : int or None
-        Number of frames to come; None for an open-ended run, which only the reduction "area" allows.
+        Number of frames to come; None for an open-ended run.
     size : int
         Rows of the map.
-    reduction : {"area", "gaussian", "decimate"}
-        See `reduction_operator`.
-    sigma : float, optional
-        Width for "gaussian", in frames; 2 in the paper.
-    diagonal : {"poisson", "neighbour", "raw"}
-        Values at t1 = t2: without shot noise, the mean of the two neighbours, or as measured.
-    normalization : {"smoothed", "paper", "symmetric"}
-        How counts become fluctuations: divided by S(q) of each static sub-bin and by the mean of the row, by the time
-        mean alone, or by the mean of the row alone.
     dtype : {"float32", "float64"}
         Type of the accumulated rows and the maps.
     flat : array_like, shape (n_pixels,), optional
@@ -80,21 +69,21 @@ class TwoTimeReducer:
     Raises
     ------
     ValueError
-        If an option is unknown or does not fit.
+        If an option does not fit.
 
     Notes
     -----
     If the number of frames is announced, the map of all of them is exactly R C2 Rᵀ with R the reduction, in which each
-    frame has the weight of its photons in the bin (with "paper": equal weights, without frames that hold none), and the
-    rows of R sum to 1: the mean over pairs of photons, not of frames. The map of an
-    open-ended run, or of a part of a run, is exactly R C2 Rᵀ too, with an R (`operator`) that differs from the area
-    mean at the borders of the map's cells. Frames are summed in rows that double in length when all are full: 1 to 2
-    rows for a cell if T is announced, 2 to 4 in an open-ended run. A row crossed by a border is shared between both
-    cells in proportion to its length. Both maps agree to rounding if no border crosses a row: in an open-ended run of
-    up to 4 size frames, or of size times a power of two, and at a half, a quarter … of an announced one. Otherwise the
-    map is that of a slightly longer shutter. For a sample that relaxes over 5 rows of the map, exp(-2 Δ / 5), the error
-    is .13 % of the contrast rms and at most 3.5 % next to the diagonal, and .4 % and 7 % for a part of an announced
-    run; it is smaller, in proportion, for a slower sample.
+    frame has the weight of its photons in the bin, and the rows of R sum to 1: the mean over pairs of photons, not of
+    frames. Counts are divided by S(q) of their static sub-bin and by the mean of the row; the diagonal is without shot
+    noise. The map of an open-ended run, or of a part of a run, is exactly R C2 Rᵀ too, with an R (`operator`) that
+    differs from the area mean at the borders of the map's cells. Frames are summed in rows that double in length when
+    all are full: 1 to 2 rows for a cell if T is announced, 2 to 4 in an open-ended run. A row crossed by a border is
+    shared between both cells in proportion to its length. Both maps agree to rounding if no border crosses a row: in an
+    open-ended run of up to 4 size frames, or of size times a power of two, and at a half, a quarter … of an announced
+    one. Otherwise the map is that of a slightly longer shutter. For a sample that relaxes over 5 rows of the map,
+    exp(-2 Δ / 5), the error is .13 % of the contrast rms and at most 3.5 % next to the diagonal, and .4 % and 7 % for a
+    part of an announced run; it is smaller, in proportion, for a slower sample.
 
     Examples
     --------
@@ -111,41 +100,26 @@ class TwoTimeReducer:
         n_frames: int | None,
         *,
         size: int = 256,
-        reduction: Reduction = "area",
-        sigma: float | None = None,
-        diagonal: Diagonal = "poisson",
-        normalization: Normalization = "smoothed",
         dtype: Precision = "float32",
         flat: ArrayLike | None = None,
     ) -> None:
-        check_choice("diagonal", diagonal, Diagonal)
-        check_choice("normalization", normalization, Normalization)
         check_choice("dtype", dtype, Precision)
+        if n_frames is not None and n_frames < 2:
+            raise ValueError(f"a map needs at least 2 frames, got {n_frames}")
         self.partition, self.n_frames, self.size = partition, n_frames, size
-        self.diagonal, self.normalization = diagonal, normalization
-        if n_frames is None:
-            if reduction != "area" or sigma is not None:
-                raise ValueError(f"n_frames must be given for reduction {reduction!r}: only 'area' works without it")
-            self._rows: AreaRows | MapRows = AreaRows(None, size)
-        elif reduction == "area":
-            check_reduction(reduction, n_frames, size, sigma)
-            self._rows = AreaRows(n_frames, size)
-        else:
-            self._rows = MapRows(reduction_operator(reduction, n_frames, size, sigma))
+        self._rows = AreaRows(n_frames, size)
         capacity = self._rows.n_rows if n_frames is None else min(n_frames, MOST)
         self._valid, self._ticks = np.ones(capacity, bool), np.zeros(capacity, np.int64)
         self.n_pushed = self._n_sums = 0  # frames, also missing ones, and rows of `sums`
-        self.sums = Sums.empty(capacity, partition, neighbours=diagonal == "neighbour", dtype=dtype)
+        self.sums = Sums.empty(capacity, partition, dtype)
         self._flat = check_flat(flat, partition)  # 0 for pixels that are left out
         if self._flat is not None:
             self.sums = replace(self.sums, noise=np.zeros_like(self.sums.counts))
         self.rows = np.zeros((self._rows.n_rows, len(partition.pixels)), dtype)
-        self._last = np.zeros(len(partition.pixels), dtype)
         self._good = np.ones(len(partition.pixels), bool)
         self._n_pixels = partition.n_pixels
         self._of_events: FrameSums | None = None  # in place of `sums`, if the frames come as events
         self._counted: CountRows | None = None  # in place of `rows`, if each frame is in at most two of them
-        self._team = ALONE  # of events: `rows` are those of the pixels of this process
 
     @property
     def ticks(self) -> NDArray[np.int64]:
@@ -155,7 +129,8 @@ class TwoTimeReducer:
     @property
     def operator(self) -> sp.csr_array:
         """R, (size, n_pushed), which reduces the frames so far to the rows of the map."""
-        return self._rows.operators(self.n_pushed)[1]
+        n = self.n_pushed
+        return (self._rows.to_map(n) @ self._rows.by_frame(n)).tocsr()
 
     def push(self, frames: Array | Events, *, first: int | None = None, valid: ArrayLike | None = None) -> None:
         """Add the next frames.
@@ -191,8 +166,8 @@ class TwoTimeReducer:
             block = block * self._flat
             sums.noise[some] = np.add.reduceat(block * self._flat, p.static_edges[:-1], axis=1, dtype=float)
         accumulate(
-            block, self._last, some.start, self._valid[some], np.flatnonzero(~self._good), p.static_edges,
-            *self._rows.columns(end - len(block), end), self.rows, sums.counts, sums.squares, sums.products,
+            block, some.start, self._valid[some], np.flatnonzero(~self._good), p.static_edges,
+            *self._rows.columns_at(np.arange(end - len(block), end)), self.rows, sums.counts,
         )  # fmt: skip
 
     def _push_events(self, frames: Array | Events) -> None:
@@ -202,43 +177,18 @@ class TwoTimeReducer:
             raise ValueError("a flat field is multiplied with dense frames, not with events: leave it out")
         events, rows = frames.gathered(self.partition), self._rows
         if self._of_events is None:
-            neighbours, self._team = self.diagonal == "neighbour", events.team
-            own = self.rows.shape[1] if events.team.own is None else len(events.team.own)
-            # the frames of a row must be counted for "paper", and those of MapRows are few
-            bounded = isinstance(rows, AreaRows) and not neighbours and self.normalization != "paper"
-            self._of_events = FrameSums(self.partition, neighbours, bounded)
-            if isinstance(rows, AreaRows) and rows.length >= rows.unit:
-                self._counted = CountRows(rows, own)
-            if own < self.rows.shape[1]:
-                self.rows = np.zeros((len(self.rows), own), self.rows.dtype)
+            self._of_events = FrameSums(self.partition)
+            if rows.length >= rows.unit:
+                self._counted = CountRows(rows, self.rows.shape[1])
         begin = int(events.ticks[0]) if len(events.ticks) else self.n_pushed
         self._make_room(begin, max(events.stop, begin))
         if not self._good.all():
             events = events.without(np.flatnonzero(~self._good))
         self._of_events.push(events)
-        events = events.of_team()
         if self._counted is None:
             add_dense(events.tiles.events, events.valid, *rows.columns_at(events.ticks), self.rows)
         else:
             self._counted.add(events)
-
-    def collect(self) -> None:
-        """Take the pixels of all processes of a team into the first, after the last frame; the others are then empty.
-
-        Maps, and all else that needs the pixels, are made by the first process after this.
-        """
-        team, self._team = self._team, ALONE
-        if team.own is None:
-            return
-        owns = team.collected(team.own)
-        mine = self.rows
-        self.rows = np.zeros((len(mine), len(self.partition.pixels)), mine.dtype)
-        if self._counted is not None:
-            self._counted.collect(team, owns, len(self.partition.pixels))
-            return
-        for row, of_row in enumerate(mine):
-            for own, counts in zip(owns, team.collected(of_row), strict=True):
-                self.rows[row, own] = counts
 
     def leave_out(self, pixels: ArrayLike) -> None:
         """Leave pixels out of the maps, as if they had been masked from the first frame.
@@ -262,7 +212,6 @@ class TwoTimeReducer:
             self._flat[new] = 0
         self.sums.pixels[0] -= np.bincount(sub, minlength=self.sums.pixels.shape[1])
         self._n_pixels = per_bin(self.sums.pixels, self.partition)[0].astype(np.int64)
-        self._last[new] = 0
 
     def _take_out(self, pixels: NDArray[np.int64], sub: NDArray[np.int64]) -> None:
         """Take pixels, of these static sub-bins, out of rows and sums.
@@ -295,27 +244,20 @@ class TwoTimeReducer:
                 sums.counts[:n_frames, j] -= counts
                 if self._flat is not None and sums.noise is not None:
                     sums.noise[:n_frames, j] -= counts * self._flat[p]
-                if len(sums.squares):
-                    sums.squares[:n_frames, j] -= counts + counts**2
-                    sums.products[1:n_frames, j] -= counts[1:] * counts[:-1]
 
     def _take_out_of_events(self, frames: FrameSums, pixels: NDArray[np.int64], sub: NDArray[np.int64]) -> None:
-        partition, team, n_pixels = self.partition, self._team, len(self.partition.pixels)
-        own = np.arange(n_pixels) if team.own is None else team.own
-        edges = np.searchsorted(own, np.append(0, np.cumsum(partition.n_pixels)))
+        partition = self.partition
+        edges = np.append(0, np.cumsum(partition.n_pixels))
         for k in np.unique(partition.static_roi[sub]):
             mine, mine_sub = (x[partition.static_roi[sub] == k] for x in (pixels, sub))
-            rows, here = self._pixels_of_rows(edges[k], edges[k + 1]), np.isin(mine, own)
-            at = np.searchsorted(own, mine[here])
-            counts = np.zeros((len(rows), len(mine)))
-            counts[:, here] = rows[:, at - edges[k]]
-            share = ratio(team.total(counts), team.total(rows.sum(1, dtype=float))[:, None])
+            rows = self._pixels_of_rows(edges[k], edges[k + 1])
+            share = ratio(rows[:, mine - edges[k]].astype(float), rows.sum(1, dtype=float)[:, None])
             if self._counted is None:
-                self.rows[:, at] = 0
+                self.rows[:, mine] = 0
             else:
-                self._counted.leave_out(at)
+                self._counted.leave_out(mine)
             in_bin = partition.static_roi == k
-            frames.take_out(mine, mine_sub, in_bin, share, self._rows.columns_at, self.rows.dtype)
+            frames.take_out(mine_sub, in_bin, share, self._rows.columns_at, self.rows.dtype)
 
     def _pixels_of_rows(self, first: int, last: int, n_rows: int | None = None) -> Array:
         """Return pixels `first` to `last` - 1 of the first rows, or of all; a copy if the rows are counted."""
@@ -369,7 +311,6 @@ class TwoTimeReducer:
         if self.n_frames is not None and end > self.n_frames:
             raise ValueError(f"frame {end} was pushed, {self.n_frames} were announced")
         while end > self._rows.capacity:
-            assert isinstance(self._rows, AreaRows)  # the others know their frames
             half = self._rows.n_rows // 2
             self._rows.length *= 2  # each row for twice as many frames
             if self._counted is not None:
@@ -394,117 +335,128 @@ class TwoTimeReducer:
         Raises
         ------
         ValueError
-            If frames are missing and `partial` is False (only "area" allows partial maps), or no frame holds a photon.
+            If frames are missing and `partial` is False, or no frame holds a photon.
         """
         n = self.n_pushed
         if self.n_frames not in (None, n) and not partial:
             raise ValueError(f"{n} of {self.n_frames} frames have arrived; maps(partial=True) maps these")
-        p = self.partition
-        to_map = self._rows.to_map(n)
-        if self._of_events is None:
-            sub, weight, terms = self._of_frames(*self._sums_of_frames())
-        elif n <= TOGETHER or isinstance(self._rows, MapRows):
-            sub, weight, terms = self._of_frames(*self._of_events.dense(n, self.sums.pixels, self.rows.dtype))
+        return self._maps(self._rows.to_map(n), n)
+
+    @property
+    def row_frames(self) -> int:
+        """Frames in each of `rows` of an open-ended run, a power of two."""
+        return self._rows.length // self._rows.unit
+
+    def maps_of_rows(self, n_frames: int) -> Array:
+        """Return the maps, (n_roi, k, k), of complete rows of so many frames each, a multiple of `row_frames`."""
+        n_rows = self.n_pushed // n_frames
+        return self._maps(self._rows.in_rows(n_rows, n_frames), n_rows * n_frames)
+
+    def _maps(self, to_map: sp.csr_array, n: int) -> Array:
+        """Return the maps of the first `n` frames; `to_map` makes their rows of those of the reducer."""
+        p, size = self.partition, to_map.shape[0]
+        if self._of_events is not None and self.n_pushed > TOGETHER:
+            sub, terms = self._of_many_events(to_map)
         else:
-            sub, weight, terms = self._of_many_events(to_map)
+            sub, terms = self._of_frames(to_map, n)
         n_pixels = self._n_pixels
-        by_light = self.normalization != "paper"  # each row by its own mean count, exact after pixels were left out
         dtype = self.rows.dtype
         pixel_scale = np.repeat(sub, np.diff(p.static_edges)).astype(dtype)
-        to_map, renormalise = to_map.astype(dtype), np.empty_like(weight)
+        to_map, renormalise = to_map.astype(dtype), np.empty((size, p.n_roi))
         edges = np.append(0, np.cumsum(p.n_pixels))
-        out = np.empty((p.n_roi, self.size, self.size), dtype)
+        out = np.empty((p.n_roi, size, size), dtype)
         with one_thread:  # on products this small more threads are slower
             for k, c2 in enumerate(out):
                 bin_ = slice(edges[k], edges[k + 1])
                 bin_rows = to_map @ self._pixels_of_rows(edges[k], edges[k + 1], to_map.shape[1])
-                mean = bin_rows.sum(1, dtype=float) / max(n_pixels[k], 1) if by_light else weight[:, k]
+                mean = bin_rows.sum(1, dtype=float) / max(n_pixels[k], 1)
                 lit = (mean > 1e-9 * mean.max()) & (n_pixels[k] > 0)
                 renormalise[:, k] = np.where(lit, ratio(1.0, mean), np.nan)
                 bin_rows *= pixel_scale[bin_]
                 bin_rows *= (renormalise[:, k] / np.sqrt(max(n_pixels[k], 1))).astype(dtype)[:, None]
                 np.matmul(bin_rows, bin_rows.T, out=c2)
         for away, term in enumerate(terms):
-            i = np.arange(self.size - away)
+            i = np.arange(size - away)
             values = (term * renormalise[i] * renormalise[i + away]).T
-            out[:, i, i + away] += values
+            out[:, i, i + away] -= values
             if away:
-                out[:, i + away, i] += values
+                out[:, i + away, i] -= values
         return out
 
     def _sums_of_frames(self) -> tuple[Sums, NDArray[np.bool_]]:
         """Return the sums of frames, and which frames are valid; missing frames have rows unless the run is long."""
         n, m, ticks = self.n_pushed, self._n_sums, self.ticks
+        if self._of_events is not None:
+            return self._of_events.dense(n, self.sums.pixels, self.rows.dtype)
         sums, valid = self.sums.each(lambda x: x[:m]), self._valid[:m]
-        if m == n or (n > TOGETHER and isinstance(self._rows, AreaRows)):
+        if m == n or n > TOGETHER:
             return sums, valid
         keep = np.zeros(n, bool)
         keep[ticks] = valid
 
         def spread(x: Array) -> Array:
-            out = np.zeros((n if len(x) else 0, x.shape[1]), x.dtype)
-            out[ticks if len(x) else []] = x
+            out = np.zeros((n, x.shape[1]), x.dtype)
+            out[ticks] = x
             return out
 
         return sums.each(spread), keep
 
-    def _of_frames(self, sums: Sums, valid: NDArray[np.bool_]) -> tuple[Floats, Floats, list[Floats]]:
-        """Return the factor of each sub-bin, the weight of each row of the map, and what its diagonals lack."""
+    def _of_frames(self, to_map: sp.csr_array, n: int) -> tuple[Floats, list[Floats]]:
+        """Return the factor of each sub-bin, and what the diagonals of the map have too much, of the first frames."""
+        sums, valid = self._sums_of_frames()
         if len(valid) == self.n_pushed:
-            operator = self._rows.operators(self.n_pushed)[1]
+            operator, m = (to_map @ self._rows.by_frame(n)).tocsr(), n
         else:
-            assert isinstance(self._rows, AreaRows)
-            operator = self._rows.operator_at(self._rows.to_map(self.n_pushed), self.ticks)
-        scale = scales(sums, self.partition, self.normalization, valid)
+            m = int(np.searchsorted(self.ticks, n))
+            operator = self._rows.operator_at(to_map, self.ticks[:m])
+        sums = sums.each(lambda x: x[:m])
+        scale = scales(sums, self.partition, valid[:m])
         self._check_light(scale.valid)
-        diagonal = diagonal_correction(sums, self.partition, scale, self.diagonal)
-        terms = list(_diagonals(operator, diagonal * scale.weight**2, self.size))
-        return scale.sub, operator @ scale.valid, terms
+        noise = shot_noise(sums, self.partition, scale)
+        return scale.sub, list(_diagonals(operator, noise * scale.weight**2))
 
-    def _of_many_events(self, to_map: sp.csr_array) -> tuple[Floats, Floats, list[Floats]]:
+    def _of_many_events(self, to_map: sp.csr_array) -> tuple[Floats, list[Floats]]:
         """Return the same as `_of_frames`, of the frames that hold a photon, some of them at a time."""
-        frames, rows, p, normalization = self._of_events, self._rows, self.partition, self.normalization
-        assert frames is not None and isinstance(rows, AreaRows)
+        frames, rows, p = self._of_events, self._rows, self.partition
+        assert frames is not None
         dtype, pixels = np.dtype(float), self.sums.pixels
-        n_sub, size = len(p.static_roi), self.size
+        n_sub, size = len(p.static_roi), to_map.shape[0]
         seen, counts = np.zeros(n_sub, np.int64), np.zeros(n_sub)
         for first, end in frames.parts(AT_A_TIME):
-            _, valid, sums = frames.between(first, end, dtype)
-            pixels_seen, photons, *_ = totals(sums.counts, pixels, p, valid)
+            _, valid, of_frames = frames.between(first, end, dtype)
+            pixels_seen, photons, *_ = totals(of_frames, pixels, p, valid)
             seen += pixels_seen
             counts += photons
-        sub = static_scale(seen, counts, pixels[-1], p, normalization)
+        sub = static_scale(seen, counts, pixels[-1], p)
         self._check_light(seen)
-        weight, terms = np.zeros((size, p.n_roi)), list[Floats]()
+        terms: list[Floats] = []
         step = max(1, min(size, size * AT_A_TIME // max(frames.n_sums, 1)))
         for i in range(0, size, step):
             # all rows of the map that share a frame with rows i to i + step - 1, and all frames that are in those
             some = slice(i, min(i + step + 2, size))
             used = np.flatnonzero(np.diff(to_map[some].tocsc().indptr))
             first, end = rows.frames_of(int(used[0]), int(used[-1]) + 1)
-            ticks, valid, sums = frames.between(max(first - 1, 0), end + 1, dtype)
-            sums = Sums(sums.counts, sums.squares, sums.products, pixels)
-            good = scales(sums, p, normalization, valid)
+            ticks, valid, of_frames = frames.between(first, end, dtype)
+            sums = Sums(of_frames, pixels)
+            good = scales(sums, p, valid)
             scale = Scales(good.frame, sub, good.valid)
-            diagonal = diagonal_correction(sums, p, scale, self.diagonal)
-            inside = np.flatnonzero((ticks >= first) & (ticks < end))
-            operator = rows.operator_at(to_map[some], ticks[inside])
+            operator = rows.operator_at(to_map[some], ticks)
             n = min(step, size - i)
-            weight[i : i + n] = operator[:n] @ scale.valid[inside]
-            weighted = (diagonal * scale.weight**2)[inside]
-            for away, term in enumerate(_diagonals(operator, weighted, operator.shape[0])):
+            weighted = shot_noise(sums, p, scale) * scale.weight**2
+            for away, term in enumerate(_diagonals(operator, weighted)):
                 if away == len(terms):
                     terms.append(np.zeros((size - away, p.n_roi)))
                 terms[away][i : i + n] = term[:n]
-        return sub, weight, terms
+        return sub, terms
 
     def _check_light(self, seen: Array) -> None:
         if not seen.any():
             raise ValueError(f"no valid frame with a photon in the {self.partition.n_roi} bins")
 
 
-def _diagonals(operator: sp.csr_array, diagonal: Floats, size: int) -> Iterator[Floats]:
+def _diagonals(operator: sp.csr_array, diagonal: Floats) -> Iterator[Floats]:
     """Yield the diagonals of R diag(v) Rᵀ, the main one first, until rows share no frame."""
+    size = operator.shape[0]
     for away in range(size):
         shared = operator[: size - away].multiply(operator[away:])
         if shared.nnz == 0:
@@ -517,15 +469,13 @@ def two_time(
     partition: Partition,
     *,
     size: int | None = None,
-    diagonal: Diagonal = "poisson",
-    normalization: Normalization = "smoothed",
     valid: ArrayLike | None = None,
     dtype: Precision = "float32",
 ) -> Array:
     """Return the two-time correlation C2(t1, t2) of each bin, (n_roi, T, T), or (n_roi, size, size) by the area mean.
 
     The baseline is 1; rows and columns of frames that are not valid are NaN. `frames` are counts, (T, ny, nx) or
-    (T, n_pixels); the options are those of `TwoTimeReducer`, and of its `push`.
+    (T, n_pixels); see `TwoTimeReducer` and its `push`.
 
     Examples
     --------
@@ -533,30 +483,6 @@ def two_time(
     >>> [f"{np.diagonal(c2[0], lag).mean():.2f}" for lag in (1, 10, 100)]  # 1 + exp(-2 lag / 10)
     ['1.81', '1.13', '1.00']
     """
-    if size is not None:
-        reducer = TwoTimeReducer(
-            partition, len(frames), size=size, diagonal=diagonal, normalization=normalization, dtype=dtype
-        )
-        reducer.push(frames, valid=valid)
-        return reducer.maps()
-    check_choice("diagonal", diagonal, Diagonal)
-    check_choice("normalization", normalization, Normalization)
-    counts = check_counts(partition.gather(frames))
-    keep = None if valid is None else np.asarray(valid, dtype=bool)
-    sums = Sums.of(counts, partition)
-    scale = scales(sums, partition, normalization, keep)
-    correction = diagonal_correction(sums, partition, scale, diagonal)
-    edges = np.append(0, np.cumsum(partition.n_pixels))
-    sub = np.repeat(scale.sub, np.diff(partition.static_edges))
-    out = np.empty((partition.n_roi, len(counts), len(counts)), dtype)
-    diag = np.arange(len(counts))
-    for k, c2 in enumerate(out):
-        bin_ = slice(edges[k], edges[k + 1])
-        d = (counts[:, bin_] * sub[bin_] * scale.frame[:, k, None]).astype(dtype)
-        np.matmul(d, d.T, out=c2)
-        c2 /= partition.n_pixels[k]
-        c2[diag, diag] += correction[:, k]
-        bad = ~scale.valid[:, k]
-        c2[bad] = np.nan
-        c2[:, bad] = np.nan
-    return out
+    reducer = TwoTimeReducer(partition, len(frames), size=size or len(frames), dtype=dtype)
+    reducer.push(frames, valid=valid)
+    return reducer.maps()

@@ -55,9 +55,6 @@ def analyze(
             min=0, help="For events: follow files that are still written, until none has grown for this time (s)."
         ),
     ] = None,
-    processes: Annotated[
-        int, typer.Option(min=1, max=64, help="For events of several modules: processes that share their files.")
-    ] = 1,
 ) -> None:
     """Two-time maps, g2, latent vectors and novelty of frames; without --roi, the maps or fits of g2 in a result file.
 
@@ -72,10 +69,8 @@ def analyze(
     of_events = is_events(file)
     if file.suffix == ".imm" and wait is not None:
         raise ValueError(f"{file}: --wait follows files of Rigaku, not .imm: analyse the file when it is complete")
-    if not of_events and (processes > 1 or any(x is not None for x in (metadata, order, frames, wait))):
-        raise ValueError(f"{file}: --metadata, --order, --frames, --wait and --processes are for events, .bin or .imm")
-    if processes > 1 and (file.suffix == ".imm" or wait is not None):
-        raise ValueError(f"{file}: --processes share the files of Rigaku's modules, when they are complete")
+    if not of_events and any(x is not None for x in (metadata, order, frames, wait)):
+        raise ValueError(f"{file}: --metadata, --order, --frames and --wait are for events, .bin or .imm")
     if not file.is_file() and not (of_events and wait):
         raise ValueError(f"no file {file}")
     name = file.name.split(".bin")[0] if of_events else file.stem
@@ -84,9 +79,7 @@ def analyze(
     to, force = out or Path(f"{name}_c2.h5"), force or out is None
     if of_events:
         check_out(to, force)
-        table, figure = _analyze_events(
-            file, metadata, roi, order, frame_time, frames, wait, contrast, processes, to
-        )  # fmt: skip
+        table, figure = _analyze_events(file, metadata, roi, order, frame_time, frames, wait, contrast, to)
     elif roi is None or file.suffix == ".npy":
         _show_all(_result_file(file, frame_time, roi, out, name, force))
         return
@@ -133,8 +126,7 @@ def _result_file(
 
 def _analyze_events(
     file: Path, metadata: Path | None, roi: Path | None, order: Literal["rows", "columns"] | None,
-    frame_time: float | None, n_frames: int | None, wait_s: float | None, contrast: float | None, processes: int,
-    out: Path,
+    frame_time: float | None, n_frames: int | None, wait_s: float | None, contrast: float | None, out: Path,
 ) -> "Pages":  # fmt: skip
     """Analyse a file of events. Values that the options do not give come from the metadata of APS."""
     movie, acquired, qmap = find_events(file, metadata, roi, order, n_frames, wait_s)
@@ -149,7 +141,7 @@ def _analyze_events(
     if frame_time is None:
         where = f"{acquired.file} holds no frame_time" if acquired else f"{file} holds no frame time"
         raise ValueError(f"{where}: give --frame-time, in seconds")
-    return _analyze_frames(file, movie, movie.partition, frame_time, contrast, out, source, processes)
+    return _analyze_frames(file, movie, movie.partition, frame_time, contrast, out, source)
 
 
 def find_events(
@@ -176,7 +168,7 @@ def find_events(
 
 def _analyze_frames(
     file: Path, movie: "Movie | EventMovie", partition: "Partition", frame_time: float, contrast: float | None,
-    out: Path, source: dict[str, Any], processes: int = 1,
+    out: Path, source: dict[str, Any],
 ) -> "Pages":  # fmt: skip
     from rich.table import Table
 
@@ -187,7 +179,7 @@ def _analyze_frames(
     from ainerd_xpcs.technique._sentences import bin_cells, details, sentences
     from ainerd_xpcs.technique._technique import RheoXPCS
 
-    technique, n_frames = RheoXPCS(partition, contrast=contrast, processes=processes), 0
+    technique, n_frames = RheoXPCS(partition, contrast=contrast), 0
     try:
         run = RunInfo(raw_uid=file.name, n_frames=movie.n_frames, frame_shape=movie.shape, frame_time_s=frame_time)
         exposure = technique.begin(run)

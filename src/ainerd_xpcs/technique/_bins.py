@@ -77,20 +77,17 @@ def check_bins(partition: Partition, settings: PartitionSettings | None = None) 
     pixels, few = partition.n_pixels, partition.n_pixels < FEWEST_PIXELS
     rings = settings is not None and settings.by_geometry
     annulus = Annulus(**_geometry(settings)) if settings is not None and rings else None
-    hint = annulus.likely_mistake(FEWEST_PIXELS) if annulus and (few.any() or len(partition.left_out)) else ""
     state = f"{pixels.size} bins of {pixels.min()} to {pixels.max()} pixels"
     remedy = ""
     if few.any():
         state += f"; {few.sum()} of fewer than {FEWEST_PIXELS} pixels: {_bins(np.flatnonzero(few) + 1)}"
-        remedy = (
-            hint or f"widen the q range, narrow phi_range_deg or take fewer bins: each needs {FEWEST_PIXELS} pixels"
-        )
+        remedy = f"widen the q range, narrow phi_range_deg or take fewer bins: each needs {FEWEST_PIXELS} pixels"
+        remedy += f"; {annulus.QUESTION}" if annulus else ""
     yield Finding("partition", state, remedy)
     if n := len(partition.left_out):
         groups = [(f"q {q:.4g} 1/nm" if q == q else "some", phi) for q, phi in _by_q(partition.left_out)]
         where = "; ".join(q + (f", phi {_list(phi)} degrees" if phi.size else "") for q, phi in groups)
-        meant = f"; if that is not meant: {hint}" if hint and not few.any() else ""
-        yield Finding("left out", f"{n} of {n + pixels.size} bins, which hold no pixel ({where}){meant}")
+        yield Finding("left out", f"{n} of {n + pixels.size} bins, which hold no pixel ({where})")
     if annulus is not None:
         q, (row, column), (ny, nx) = annulus.q(), annulus.beam_center_px, annulus.sensor.shape
         on = "on" if 0 <= row < ny and 0 <= column < nx else "off"

@@ -10,16 +10,13 @@ from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo
 from ainerd.threads import one_thread
 from ainerd_xpcs.numerics import (
     LEFT_OVER,
-    Do,
     Events,
     EventScreen,
     LeftOut,
-    ModulesReader,
     MultiTau,
     RigakuReader,
     Screen,
     Screened,
-    Team,
     TwoTimeReducer,
     behind,
     disorder,
@@ -91,15 +88,14 @@ class ExposureAnalysis(RunAnalysis):
         partition = technique.partition
         self._screen: Screen | None = None  # made with the first frames, for dense ones or events
         flat = None if technique.flat is None else technique.flat.ravel()[partition.pixels]
-        self._reducer = TwoTimeReducer(partition, run.n_frames, flat=flat, **technique.reduction)
+        self._reducer = TwoTimeReducer(partition, run.n_frames, flat=flat)
         self._correlator = MultiTau(partition, flat)
-        self._by_frame = FrameMap(partition, flat=flat, **technique.reduction) if run.has_ticks else None
+        self._by_frame = FrameMap(partition, flat) if run.has_ticks else None
         self._picture = _picture.Picture(technique.field, run.n_frames, technique.flat)
         self._readings = run.readings
         self._prepared = False  # whether the calibration was requested
         self._n_lost = 0  # frames that never came
         self._enough: Judgement | None = None  # of the frames that were enough
-        self._team: Team | None = None  # processes that correlate other modules of the detector
 
     @property
     def pixels(self) -> NDArray[np.int64]:
@@ -115,37 +111,22 @@ class ExposureAnalysis(RunAnalysis):
         """Add a whole frame to the mean frame and I(q)."""
         self._picture.see(frame, number)
 
-    def open_events(self, path: Path, pixel_order: str) -> RigakuReader | ModulesReader:
-        """Open the files of a Rigaku detector, in several processes if the settings want it."""
-        technique = self._technique
-        if technique.processes == 1 or self._by_frame is not None:
-            return RigakuReader(path, technique.partition, order=pixel_order)  # type: ignore[arg-type]
-        return ModulesReader(
-            path, technique.partition, order=pixel_order, processes=technique.processes,  # type: ignore[arg-type]
-            reduction=technique.reduction,
-        )  # fmt: skip
+    def open_events(self, path: Path, pixel_order: str) -> RigakuReader:
+        """Open the files of a Rigaku detector."""
+        return RigakuReader(path, self._technique.partition, order=pixel_order)  # type: ignore[arg-type]
 
     def push(self, block: NDArray[Any] | Events, first: int = 0) -> None:
         """Take the next frames: counts, (b, n_pixels), or events; their numbers count from `first`."""
-        is_new = self._screen is None
         if self._screen is None:
             kind = EventScreen if isinstance(block, Events) else Screen
             self._screen = kind(self._technique.partition, self._n_frames)
         frames, start = (block.moved(first), None) if isinstance(block, Events) else (block, first)
         try:
-            if isinstance(block, Events) and block.team.own is not None:
-                self._team = block.team
-                self._team.order(Do.PUSH, first, -1 if self._n_frames is None else self._n_frames, is_new)
             for screened in self._screen.push(frames, first=start):
                 self._correlate(screened)
         except ValueError as error:  # no counts, more frames than announced, or too many bad pixels
             raise AnalysisError(str(error)) from error
-        if (
-            self._n_frames is None
-            or self._prepared
-            or self._team is not None
-            or (start or 0) + len(frames) >= self._n_frames
-        ):
+        if self._n_frames is None or self._prepared or (start or 0) + len(frames) >= self._n_frames:
             return  # after the last frame `finish` calibrates
         if self._reducer.n_pushed >= self._n_frames / 2:
             self._prepared = True
@@ -161,12 +142,12 @@ class ExposureAnalysis(RunAnalysis):
         self._n_lost = n_frames
 
     def so_far(self) -> NDArray[np.float32] | None:
-        """Return the mean map over all bins so far; None with too few frames or a reduction of whole runs alone."""
-        if self._reducer.n_pushed < FEWEST_FRAMES or self._team is not None:
+        """Return the mean map over all bins so far; None with too few frames, or without a photon."""
+        if self._reducer.n_pushed < FEWEST_FRAMES:
             return None
         try:
             maps = self._reducer.maps(partial=True)
-        except ValueError:  # only "area" maps a part of a run
+        except ValueError:  # no photon
             return None
         valid = np.isfinite(maps)
         with np.errstate(invalid="ignore"):
@@ -176,9 +157,9 @@ class ExposureAnalysis(RunAnalysis):
     def enough(self, error: float) -> str | None:
         """Return why the frames so far are enough; None if they are not, or if the sample may be unsteady."""
         technique, n, n_all, screen = self._technique, self._reducer.n_pushed, self._n_frames, self._screen
-        if n_all is None or n < FEWEST_FRAMES or screen is None or self._by_frame or self._team:
+        if n_all is None or n < FEWEST_FRAMES or screen is None or self._by_frame:
             return None
-        if technique.reduction["reduction"] != "area" or screen.left_out.n_missing or screen.no_contrast:
+        if screen.left_out.n_missing or screen.no_contrast:
             return None
         whole, empty = filled(self._reducer.maps(partial=True))
         g2, by_age, part = self._correlator.result(), self._correlator.by_age(), technique.partition
@@ -224,7 +205,7 @@ class ExposureAnalysis(RunAnalysis):
             beta = float(ring.weights @ value[ring.bins])
             sigma = float(np.hypot.reduce(ring.weights * error[ring.bins]))
             contrast = pooled_contrast((beta, sigma * share**-0.5), technique.contrast)
-            if of_ring > 0 and contrast is not None and not technique.no_claim_reason(contrast):
+            if of_ring > 0 and contrast is not None:
                 noise = Noise.of(of_ring, contrast[0], ring.pixels, size)
                 given = bank_options(noise, contrast[1], ring.phi_deg, cells=cells, q_spread=ring.q_spread)
                 technique.scorer(given)
@@ -233,12 +214,8 @@ class ExposureAnalysis(RunAnalysis):
     def finish(self) -> Analysis:
         """Return the result of the frames that arrived."""
         try:
-            if self._team is not None:
-                self._team.order(Do.FINISH)
             for screened in [] if self._screen is None else self._screen.flush():
                 self._correlate(screened)
-            self._reducer.collect()
-            self._correlator.collect()
         except ValueError as error:
             raise AnalysisError(str(error)) from error
         technique, n_frames = self._technique, self._reducer.n_pushed
@@ -248,10 +225,7 @@ class ExposureAnalysis(RunAnalysis):
         left_out, photons = self._screen.left_out, self._photons()
         if not photons.any():
             raise AnalysisError("zero photons in the bins: is the shutter open, the beam on the centre?")
-        try:
-            maps = self._reducer.maps(partial=True)
-        except ValueError as error:  # only "area" maps a part of a run
-            raise AnalysisError(str(error)) from error
+        maps = self._reducer.maps(partial=True)
         whole, empty = filled(maps)
         g2, by_age = self._correlator.result(), self._correlator.by_age()
         if np.average(np.isfinite(g2.parts0), weights=g2.part_weight) < 0.5:

@@ -16,12 +16,12 @@ class FrameMap:
     Parameters
     ----------
     partition : Partition
-    **reduction
-        Options of `TwoTimeReducer`.
+    flat : ndarray, shape (n_pixels,), optional
+        As for `TwoTimeReducer`.
     """
 
-    def __init__(self, partition: Partition, **reduction: Any) -> None:
-        self._partition, self._reduction = partition, reduction
+    def __init__(self, partition: Partition, flat: NDArray[np.floating[Any]] | None = None) -> None:
+        self._partition, self._flat = partition, flat
         self._held: list[Screened] = []  # until there are more frames than rows
         self._reducer: TwoTimeReducer | None = None
         self._ticks: list[NDArray[np.int64]] = []
@@ -56,7 +56,7 @@ class FrameMap:
 
     def _filled(self, n_frames: int | None, size: int) -> TwoTimeReducer:
         """Return a reducer with the frames that are held."""
-        reducer = TwoTimeReducer(self._partition, n_frames, size=size, **self._reduction)
+        reducer = TwoTimeReducer(self._partition, n_frames, size=size, flat=self._flat)
         for screened in self._held:
             _add(screened, reducer)
         self._held.clear()

@@ -38,12 +38,11 @@ ABOUT = "result_file"  # key of the start document: path, size, time of change, 
 
 def technique_of(bins: Partition, like: "RheoXPCS | None" = None) -> "RheoXPCS":
     """Return the technique of maps of other programs, with models, contrast and alpha of another technique."""
-    from ainerd_xpcs.technique._technique import EXTRAPOLATED, RheoXPCS
+    from ainerd_xpcs.technique._technique import RheoXPCS
 
-    given: dict[str, Any] = {"diagonal": EXTRAPOLATED, "normalization": "of the file"}
     if like is None:
-        return RheoXPCS(bins, **given)
-    return RheoXPCS(bins, like.encoder, like.bank, contrast=like.contrast, alpha=like.alpha, **given)
+        return RheoXPCS(bins, of_maps=True)
+    return RheoXPCS(bins, like.encoder, like.bank, contrast=like.contrast, alpha=like.alpha, of_maps=True)
 
 
 def analyse(

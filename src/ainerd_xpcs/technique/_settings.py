@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
@@ -219,8 +219,6 @@ class RheoXPCSSettings(Section):
     partition : PartitionSettings
     contrast : float or None
         Speckle contrast beta of the instrument, measured on a static sample; it is pooled with that of each run.
-    reduction, sigma, diagonal, normalization
-        As in `ainerd_xpcs.numerics.TwoTimeReducer`; sigma in frames.
     encoder : str
         "run", "pca", "ours", or the path of a weight file.
     denoiser : str
@@ -233,16 +231,10 @@ class RheoXPCSSettings(Section):
         Data keys of readings by which I(q) and I(t) are divided; empty: they are not.
     preshear : list of Shear
         Steps of shear at each new position; empty: the sample is not sheared.
-    processes : int
-        Processes that share the modules of a detector of events whose modules have a file each.
     """
 
     partition: PartitionSettings
     contrast: Annotated[float, within(0, 1, "", SHARE, above=True)] | None = None
-    reduction: Literal["area", "gaussian", "decimate"] = "area"
-    sigma: Annotated[float, within(0, 1e5, "frames", above=True)] | None = None
-    diagonal: Literal["poisson", "neighbour", "raw"] = "poisson"
-    normalization: Literal["smoothed", "paper", "symmetric"] = "smoothed"
     encoder: str = "run"
     denoiser: str = "ours"
     bank: Path | None = None
@@ -250,13 +242,6 @@ class RheoXPCSSettings(Section):
     monitor: str = ""
     transmission: str = ""
     preshear: list[Shear] = []
-    processes: Annotated[int, Field(ge=1, le=64)] = 1
-
-    @model_validator(mode="after")
-    def _sigma_only_with_gaussian(self) -> Self:
-        if (self.reduction == "gaussian") != (self.sigma is not None):
-            raise ValueError('reduction = "gaussian" needs sigma, in frames, and no other takes it')
-        return self
 
     def anchored(self, folder: Path) -> Self:
         """Return a copy with relative paths resolved from `folder`."""

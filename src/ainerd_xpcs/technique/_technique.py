@@ -53,7 +53,8 @@ NAMED = {
     "mask_file": ("mask", "mask"),
     "flat_field_file": ("flat field", "flat_field"),
 }
-EXTRAPOLATED = "extrapolated"  # diagonal of the maps of other programs: that of all frames without shot noise
+OF_FRAMES = {"diagonal": "poisson", "normalization": "smoothed"}  # how C2 is made
+OF_MAPS = {"diagonal": "extrapolated", "normalization": "of the file"}  # the same, of maps of other programs
 COMPILING = "compiling (10 to 30 s of computing); later sessions on this machine need not"
 _landmarks: dict[tuple[str, str], Landmarks] = {}  # by bank and encoder; they take seconds
 _lock = Lock()
@@ -94,10 +95,8 @@ class RheoXPCS(Technique):
         Data keys of the beam's intensity and of the share that reaches the sample; intensities are divided by both.
     denoiser : Encoder, optional
         Encoder that removes the noise of the stored maps; without it only measured maps are stored.
-    processes : int
-        Processes that share the modules of a detector of events, one file each.
-    **reduction
-        Options of `TwoTimeReducer`.
+    of_maps : bool
+        Whether it analyses two-time maps of other programs, not frames.
     """
 
     name = "rheo_xpcs"
@@ -116,18 +115,17 @@ class RheoXPCS(Technique):
         flat: NDArray[np.floating[Any]] | None = None,
         monitor: str = "",
         transmission: str = "",
-        processes: int = 1,
-        **reduction: Any,
+        of_maps: bool = False,
     ) -> None:
         encoder = Encoder.load() if encoder is None else encoder
         bank = Bank.load() if bank is None else bank
         if 64 not in encoder.sizes:
             raise ValueError(f"encoder {encoder.name!r} cannot be calibrated, it takes no maps of 64 px: give 'pca'")
         self.partition, self.encoder, self.bank, self.denoiser = partition, encoder, bank, denoiser
-        self.contrast, self.alpha, self.processes = contrast, alpha, processes
+        self.contrast, self.alpha = contrast, alpha
         self.flat = None if flat is None else flat / flat.ravel()[partition.pixels].mean()
         self.flat_field, self.incident = "" if flat is None else "flat field", (monitor, transmission)
-        self.reduction = {"reduction": "area", "diagonal": "poisson", "normalization": "smoothed", **reduction}
+        self._of_maps = of_maps
         self.regime_width = RegimeModel.CUT * encoder.scatter
         self.embedding_size = encoder.n_point
         self.rings = rings(partition)
@@ -140,8 +138,7 @@ class RheoXPCS(Technique):
         settings = read_section(RheoXPCSSettings, section, cls.name).anchored(folder)
         models = Encoder.load(settings.encoder), Bank.load(settings.bank)
         denoiser = None if settings.denoiser == "none" else Encoder.load(settings.denoiser)
-        names = {"contrast", "alpha", "reduction", "sigma", "diagonal", "normalization", "monitor", "transmission"}
-        options = settings.model_dump(include=names | {"processes"})
+        options = settings.model_dump(include={"contrast", "alpha", "monitor", "transmission"})
         partition, flat = build_partition(settings.partition), read_flat(settings.partition)
         if flat is not None and flat.factor.shape != partition.shape:
             raise ValueError(f"partition: flat_field has shape {flat.factor.shape}, the bins {partition.shape}")
@@ -167,7 +164,7 @@ class RheoXPCS(Technique):
             "technique": self.name,
             "partition": maps.hexdigest(),
             "n_roi": self.partition.n_roi,
-            "reducer": {"size": 256, **self.reduction},
+            "reducer": {"size": 256, "reduction": "area", **(OF_MAPS if self._of_maps else OF_FRAMES)},
             "encoder": self.encoder.sha256,
             **({"denoiser": self.denoiser.sha256} if self.denoiser else {}),
             "bank": self.bank.id,
@@ -279,12 +276,6 @@ class RheoXPCS(Technique):
     def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
         """Draw bins, masked pixels and beam on a mean frame; ValueError if it has another shape."""
         draw_bins(figure, self.partition, *beam_and_masked(self._bins), frame=frame)
-
-    def no_claim_reason(self, contrast: tuple[float, float] | None) -> str | None:
-        """Return why a ring of this contrast and error has no p-value; None if it has one."""
-        if self.reduction["reduction"] != "area" or self.reduction["diagonal"] not in ("poisson", EXTRAPOLATED):
-            return "the bank is calibrated for reduction 'area' and diagonal 'poisson'"
-        return "no speckle was found in the run" if contrast is None else None
 
     def scorer(self, given: Mapping[str, Any]) -> NoveltyScorer:
         """Return the scorer for rings with these options of `Bank.features`."""

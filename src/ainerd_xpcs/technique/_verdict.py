@@ -334,7 +334,7 @@ def judge(
     for number, (ring, contrast) in enumerate(zip(technique.rings, contrasts, strict=True)):
         phi = np.full(len(ring.bins), np.nan) if ring.phi_deg is None else ring.phi_deg
         embeddings.append(technique.encoder.point(latent[ring.bins], phi=phi, weights=ring.weights))
-        reason = doubt or technique.no_claim_reason(contrast)
+        reason = doubt or ("no speckle was found in the run" if contrast is None else None)
         if contrast is None or reason:
             reasons.append(reason)
             continue

@@ -95,33 +95,18 @@ RIGHT = {
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    "wrong",
     [
-        (
-            {"beam_center_px": (778.0, 258.0)},
-            "with beam_center_px = [258, 778] 18 of 18 bins would be seen: the order is row, column",
-        ),
-        ({"distance_m": 8000.0}, "with distance_m = 8 18 of 18 bins would be seen: is 8000 in mm?"),
-        ({"energy_keV": 11000.0}, "with energy_keV = 11 18 of 18 bins would be seen: is 11000 an energy in eV?"),
-        (
-            {"energy_keV": 1.1271, "q_range_inv_nm": (0.1, 0.12)},
-            "with energy_keV = 11 18 of 18 bins would be seen: is 1.1271 the wavelength in Å?",
-        ),
-        ({"energy_keV": 0.11271}, "with energy_keV = 11 18 of 18 bins would be seen: is 0.11271 the wavelength in nm?"),
-        ({"q_range_inv_nm": (1.9, 2.9)}, "is distance_m in metres, energy_keV in keV, beam_center_px (row, column)?"),
+        {"beam_center_px": (778.0, 258.0)},
+        {"distance_m": 8000.0},
+        {"energy_keV": 11000.0},
+        {"q_range_inv_nm": (1.9, 2.9)},
     ],
-    ids=["swapped", "mm", "eV", "angstrom", "nm", "none of them"],
 )
-def test_the_most_likely_wrong_argument_is_named(wrong, message):
+def test_a_ring_beside_the_detector_is_asked_about(wrong):
     with pytest.raises(ValueError, match="no pixel lies in the rings: q runs .* to .* 1/nm on this detector") as error:
         Partition.annular(**RIGHT | wrong)
-    assert message in str(error.value) and "\n" not in str(error.value)
-
-
-def test_a_ring_in_1_over_angstrom_is_named():
-    # beam off the detector, so that the ten times smaller ring is missed
-    with pytest.raises(ValueError, match=r"with q from 0.1 to 0.15 1/nm .* are the limits in 1/Å\?"):
-        Partition.annular(**RIGHT | {"beam_center_px": (-60.0, 778.0), "q_range_inv_nm": (0.01, 0.015)}, n_phi=1)
+    assert "is distance_m in metres, energy_keV in keV, q in 1/nm, beam_center_px (row, column)?" in str(error.value)
 
 
 def test_the_message_gives_the_q_range_of_the_detector():

@@ -80,7 +80,7 @@ def by_definition(a, b, *, without=None, alone=0):
 @pytest.mark.parametrize("case", CASES)
 def test_nothing_is_named_in_clean_speckle(case):
     """The chance of a false alarm is at most .05 a file; the tails are bounds, so it is far smaller in most cases."""
-    for seed in range(4):
+    for seed in range(2):
         found = audited(movie(case, seed))
         assert found.pixels.size == len(found.unlit) == len(found.unlike) == 0, seed
 
@@ -119,7 +119,7 @@ def foreign(frames, rng):
 @pytest.mark.parametrize("fault", [hot, flickering, dying_segment, dip, foreign])
 def test_planted_faults_are_found(fault):
     found_pixels = n_pixels = found_frames = n_frames = others = 0
-    for seed in range(6):
+    for seed in range(4):
         rng, frames = np.random.default_rng(seed), movie("fluid", 100 + seed).astype(np.int64)
         pixels, of_run = fault(frames, rng)
         found = audited(frames)

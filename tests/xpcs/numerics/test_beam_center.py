@@ -83,28 +83,6 @@ def test_rings_and_sectors_have_their_middles():
     assert annulus.q()[0, 0] == pytest.approx(4 * np.pi / 0.1239842 * np.sin(np.arctan(radius / 5) / 2), rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "question"),
-    [
-        ({"beam_center_px": (500.0, 20.0)}, "with beam_center_px = [20, 500] 4 of 4 bins would be seen: the order"),
-        ({"distance_m": 5000.0}, "with distance_m = 5 4 of 4 bins would be seen: is 5000 in mm?"),
-        ({"energy_keV": 10_000.0}, "with energy_keV = 10 4 of 4 bins would be seen: is 10000 an energy in eV?"),
-        ({"energy_keV": 1.24}, "with energy_keV = 9.999 4 of 4 bins would be seen: is 1.24 the wavelength in Å?"),
-        ({"energy_keV": 0.124}, "with energy_keV = 9.999 4 of 4 bins would be seen: is 0.124 the wavelength in nm?"),
-        (
-            {"q_edges_inv_nm": [0.01, 0.02]},
-            "with q from 0.1 to 0.2 1/nm 4 of 4 bins would be seen: are the limits in 1/Å?",
-        ),
-        ({}, ""),
-    ],
-)
-def test_the_likely_mistake_is_the_one_after_which_most_bins_are_seen(wrong, question):
-    right = {"beam_center_px": (20.0, 500.0), "distance_m": 5.0, "energy_keV": 10.0, "q_edges_inv_nm": [0.1, 0.2]}
-    annulus = Annulus(detector="Eiger500k", n_phi=4, phi_range_deg=(45, 135), **right | wrong)
-    found = annulus.likely_mistake(fewest=200)
-    assert found.startswith(question) and bool(found) == bool(question)
-
-
 def test_a_mask_that_covers_most_pixels_and_most_bins_is_taken_as_inverted():
     inside = np.zeros((4, 6), bool)
     inside[:2] = True

@@ -107,7 +107,7 @@ def test_the_clock_offset_that_was_put_in_is_found_with_an_honest_error():
         frames = np.concatenate(list(ScatteredMovie(sample, t_s, place, contrast=0.5, rng=rng).blocks()))
         counts = np.zeros((len(t_s), 576), np.uint16)
         counts[:, place.ring] = rng.poisson(5 * frames)
-        c2 = two_time(counts.reshape(-1, 24, 24), Partition.from_roi_map(roi_map), normalization="symmetric")
+        c2 = two_time(counts.reshape(-1, 24, 24), Partition.from_roi_map(roi_map))
         nominal = np.arange(96) / 16 - put_in  # the detector's clock knows neither the jitter nor the offset
         found = clock_offset(c2, nominal)
         assert found.cycles == pytest.approx(put_in, abs=0.02)

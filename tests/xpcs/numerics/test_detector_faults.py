@@ -59,7 +59,7 @@ def screened(frames, block=50, kind=Screen):
     return screen, correlator.result()
 
 
-@settings(max_examples=24, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 2**30),
     photons=st.sampled_from([1e-3, 1e-2, 0.05, 0.5, 5.0, 50.0]),
@@ -175,9 +175,8 @@ def grainy(seed, tau, photons=20.0, grain=6, n=400):
 @pytest.mark.parametrize("tau", [20.0, 100.0, 400.0])
 @pytest.mark.parametrize("grain", [3, 6, 9])
 def test_areas_in_the_dark_of_slow_bright_speckle_have_not_died(tau, grain):
-    for seed in range(3):
-        left = screened(grainy(seed, tau, grain=grain))[0].left_out
-        assert not any(left.pixels[why].size for why in ("died", "dead", "flickering"))
+    left = screened(grainy(grain, tau, grain=grain))[0].left_out
+    assert not any(left.pixels[why].size for why in ("died", "dead", "flickering"))
 
 
 def test_a_row_that_dies_in_slow_bright_speckle_is_left_out():
@@ -267,7 +266,7 @@ def test_copies_are_found_beside_a_bad_pixel_that_flickers():
 
 def test_frames_divided_by_a_flat_field_lose_no_area():
     flat = np.where(ROW // 8 % 2, 1.02, 0.97)
-    screen, _ = screened(movie(10, 0.05, n=2000) * flat)
+    screen, _ = screened(movie(10, 0.05, n=1000) * flat)
     assert screen.left_out.n_pixels == 0 and screen.no_contrast is None
 
 
@@ -320,8 +319,8 @@ def test_pixels_that_flicker_or_blink_are_a_reason(kind):
 
 
 @pytest.mark.parametrize("kind", [Screen, EventScreen])
-@pytest.mark.parametrize("at", [50, 100, 350])
-@pytest.mark.parametrize("modes", [1, 2, 5])
+@pytest.mark.parametrize("at", [50, 350])
+@pytest.mark.parametrize("modes", [1, 5])
 def test_a_sample_that_rearranges_once_does_not_flicker(modes, at, kind):
     """Pixels that are dark before or after change by more than their mean."""
     rng = np.random.default_rng(modes)
@@ -339,7 +338,7 @@ def test_swapped_neighbours_are_named(kind):
     assert "swapped" in screened(swapped, kind=kind)[0].swapped
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 2**30),
     n=st.sampled_from([400, 700, 5000]),

@@ -114,7 +114,7 @@ def test_the_map_of_many_cycles_has_as_many_rows_as_allowed():
     found = echoes(frames, phase, (0.25, 0.75), size=32)
     assert found.cycles_a_row == 4
     sums = frames.reshape(102, 2, *PLACE.frame_shape)[:100].reshape(25, 4, 2, *PLACE.frame_shape).sum(1)
-    each = [two_time(sums[:, i], partition(), normalization="symmetric") for i in range(2)]
+    each = [two_time(sums[:, i], partition()) for i in range(2)]
     np.testing.assert_allclose(found.c2, np.mean(each, axis=0), rtol=1e-5)
 
 
@@ -160,7 +160,7 @@ def test_windows_that_cannot_be_are_refused(phases, within):
 
 
 def test_a_map_of_an_odd_number_of_rows_is_refused():
-    with pytest.raises(ValueError, match="even number of rows, got 25"):
+    with pytest.raises(ValueError, match="a multiple of four, got 25"):
         Echoes(partition(), size=25)
 
 

@@ -79,7 +79,7 @@ def test_data_that_cannot_be_fitted_give_kind_none():
 
 
 @pytest.mark.fault("A fluid decays before the first lag, and its bins differ by chance", "The fit of the flow finishes")
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @example(16, 0.0002, 0.7, 0.0, 17.94, 0.005, True, 10)
 @example(40, 0.0009, 0.5, 0.0, 0.46, 0.248, False, 64)
 @example(8, 0.0005, 0.5, 0.9, 1.67, 3.151, False, 31)

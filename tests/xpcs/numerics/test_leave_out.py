@@ -1,7 +1,6 @@
 """Pixels left out of a reduction, before it begins or while it goes."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,40 +30,28 @@ def reduce(frames, partition, n_frames, out=(), at=0, blocks=(7,), **options):
     return reducer
 
 
-def without(frames, partition, options, positions=OUT):
-    return reduce(frames, masked(partition, positions), len(frames), **options).maps()
+def without(frames, partition, positions=OUT):
+    return reduce(frames, masked(partition, positions), len(frames)).maps()
 
 
-@pytest.mark.parametrize("diagonal", ["poisson", "neighbour", "raw"])
-@pytest.mark.parametrize("normalization", ["smoothed", "paper", "symmetric"])
-def test_a_pixel_left_out_from_the_start_is_as_if_masked(frames, partition, diagonal, normalization):
-    options = {"diagonal": diagonal, "normalization": normalization}
+def test_a_pixel_left_out_from_the_start_is_as_if_masked(frames, partition):
     spoilt = partition.gather(frames).copy()
     spoilt[:, OUT] = 65535
-    found = reduce(spoilt, partition, 60, OUT, **options)
-    assert np.abs(found.maps() - without(frames, partition, options)).max() < 1e-12
+    found = reduce(spoilt, partition, 60, OUT)
+    assert np.abs(found.maps() - without(frames, partition)).max() < 1e-12
 
 
 @settings(max_examples=20, deadline=None)
 @given(
     at=st.integers(0, 60),
     announced=st.sampled_from([None, 60]),
-    kind=st.sampled_from(["area", "gaussian", "decimate"]),
-    normalization=st.sampled_from(["smoothed", "paper", "symmetric"]),
-    diagonal=st.sampled_from(["poisson", "neighbour", "raw"]),
     blocks=st.lists(st.integers(1, 70), min_size=1, max_size=4),
 )
-def test_a_dead_pixel_is_removed_exactly_at_any_time(
-    frames, partition, at, announced, kind, normalization, diagonal, blocks
-):
-    if kind != "area":
-        announced = 60
-    options = {"reduction": kind, "sigma": 2.0 if kind == "gaussian" else None}
-    options |= {"normalization": normalization, "diagonal": diagonal}
+def test_a_dead_pixel_is_removed_exactly_at_any_time(frames, partition, at, announced, blocks):
     dead = partition.gather(frames).copy()
     dead[:, OUT] = 0
-    found = reduce(dead, partition, announced, OUT, at, blocks, **options)
-    known = reduce(dead, partition, announced, OUT, 0, blocks, **options)
+    found = reduce(dead, partition, announced, OUT, at, blocks)
+    known = reduce(dead, partition, announced, OUT, 0, blocks)
     assert np.abs(found.maps(partial=True) - known.maps(partial=True)).max() < 1e-12
     assert np.abs(found.sums.counts - known.sums.counts).max() < 1e-9
 
@@ -80,9 +67,8 @@ def test_a_pixel_of_constant_share_is_removed_exactly(frames, partition, at, sha
         rest = np.setdiff1d(np.arange(edges[k], edges[k + 1]), OUT)
         counts[:, p] = share * counts[:, rest].mean(1)
     counts[at:, OUT] = 9000
-    for diagonal in ("poisson", "raw"):
-        found = reduce(counts, partition, 60, OUT, at, diagonal=diagonal)
-        assert np.abs(found.maps() - without(frames, partition, {"diagonal": diagonal})).max() < 1e-11
+    found = reduce(counts, partition, 60, OUT, at)
+    assert np.abs(found.maps() - without(frames, partition)).max() < 1e-11
 
 
 def test_removing_any_pixel_late_has_a_small_effect():
@@ -90,14 +76,12 @@ def test_removing_any_pixel_late_has_a_small_effect():
     rng = np.random.default_rng(8)
     partition = Partition.from_roi_map(np.ones((40, 50), int))
     counts = rng.poisson(rng.gamma(4, 0.25, 2000), (60, 2000))
-    wanted = without(counts.reshape(60, 40, 50), partition, {}, [357])
+    wanted = without(counts.reshape(60, 40, 50), partition, [357])
     assert np.abs(reduce(counts, partition, 60, [357], 40).maps() - wanted).max() < 1e-4
     hot = counts.copy()
     hot[:, 357] = rng.poisson(40, 60)
-    for diagonal in ("poisson", "neighbour"):
-        wanted = without(counts.reshape(60, 40, 50), partition, {"diagonal": diagonal}, [357])
-        assert np.abs(reduce(hot, partition, 60, [357], 40, diagonal=diagonal).maps() - wanted).max() < 5e-2
-        assert np.abs(reduce(hot, partition, 60, diagonal=diagonal).maps() - wanted).max() > 0.5
+    assert np.abs(reduce(hot, partition, 60, [357], 40).maps() - wanted).max() < 5e-2
+    assert np.abs(reduce(hot, partition, 60).maps() - wanted).max() > 0.5
 
 
 def test_a_bin_whose_pixels_are_all_left_out_is_nan(frames, partition):

@@ -1,5 +1,7 @@
 """The noise of maps of known frames, from the maps alone."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -27,6 +29,11 @@ def stored(rng, *, tau=30.0, photons=2.0, speckle_px=1, events=()):
         mean = counts.mean(1)
         maps.append(counts @ counts.T / mean / mean[:, None] / PIXELS)
     return np.array(maps)
+
+
+@cache
+def stored_once(photons):
+    return stored(np.random.default_rng(4), photons=photons)
 
 
 def small(maps):
@@ -83,7 +90,7 @@ def smoothed(c2):
 @pytest.mark.parametrize("photons", [0.2, 2.0, 40.0])
 @pytest.mark.parametrize("change", ["few rows", "replaced", "removed", "interpolated"])
 def test_maps_whose_noise_is_not_theirs_are_refused(change, photons):
-    maps = stored(np.random.default_rng(4), photons=photons)
+    maps = stored_once(photons).copy()
     reduced = small(maps)
     if change == "few rows":
         maps = maps[:, :200, :200]
@@ -100,6 +107,6 @@ def test_maps_whose_noise_is_not_theirs_are_refused(change, photons):
 
 @pytest.mark.parametrize(("photons", "pairs"), [(0.1, []), (0.1, [(0, 2), (1, 3)])])
 def test_smoothed_maps_are_refused(photons, pairs):
-    maps = np.array([smoothed(c2) for c2 in stored(np.random.default_rng(4), photons=photons)])
+    maps = np.array([smoothed(c2) for c2 in stored_once(photons)])
     with pytest.raises(ValueError, match="smoothed"):
         noise_of(maps, pairs=pairs, pixels=PIXELS)

@@ -56,7 +56,7 @@ GAPS = st.lists(
 
 
 @given(GAPS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_g2_is_that_with_frames_that_are_not_valid(partition, counts, gaps):
     parts = of_gaps(gaps)
     if parts[-1][0] + parts[-1][1] < 2:
@@ -75,12 +75,11 @@ def test_g2_after_short_gaps_is_the_same_bit_for_bit(partition, counts):
     np.testing.assert_array_equal(found.error, wanted.error)
 
 
-@pytest.mark.parametrize("diagonal", ["poisson", "neighbour"])
 @pytest.mark.parametrize("announced", [True, False])
-def test_maps_are_those_with_frames_that_are_not_valid(partition, counts, diagonal, announced):
+def test_maps_are_those_with_frames_that_are_not_valid(partition, counts, announced):
     parts = [(3, 50), (54, 70), (140, 30), (1100, 100), (60_000, 20), (70_000, 60)]
     n = parts[-1][0] + 60 if announced else None
-    options = {"size": 64, "dtype": "float64", "diagonal": diagonal}
+    options = {"size": 64, "dtype": "float64"}
     found, wanted = (
         make(lambda: TwoTimeReducer(partition, n, **options), counts, parts) for make in (in_parts, filled)
     )
@@ -144,10 +143,7 @@ def test_frames_far_apart_have_the_g2_of_frames_close_together(partition, counts
     assert np.isnan(far.value[:, far.lag < min(apart, 15)]).all()
 
 
-@pytest.mark.parametrize("options", [{"reduction": "gaussian", "sigma": 2.0}, {"reduction": "decimate"}])
-def test_only_area_takes_a_billion_ticks(partition, counts, options):
-    with pytest.raises(ValueError, match=f"'{options['reduction']}' takes at most 1000000 frames, got 1000000000"):
-        TwoTimeReducer(partition, 10**9, **options)
+def test_a_map_may_have_a_billion_ticks(partition, counts):
     tracemalloc.start()
     reducer = TwoTimeReducer(partition, 10**9, size=64)
     for i, frame in enumerate(counts):

@@ -33,17 +33,13 @@ def test_a_power_law_without_points_is_nan():
         fit_power([0.01, 0.02], [1.0], [0.1])
 
 
-def test_diffusion_has_its_coefficient_and_joint_errors_count():
+def test_diffusion_has_its_coefficient_and_errors():
     q, rng = np.linspace(0.01, 0.05, 10), np.random.default_rng(1)
-    joint = 0.02**2 * (np.eye(10) + 4)  # an error that all share, as that of a shared exponent
-    root = np.linalg.cholesky(joint)
     pulls = []
     for _ in range(200):
-        tau = 1 / (5e-4 * 1e6 * q**2) * np.exp(root @ rng.normal(size=10))
-        fit = fit_power(q, tau, 0.02 * tau, joint)
+        tau = 1 / (5e-4 * 1e6 * q**2) * np.exp(0.02 * rng.normal(size=10))
+        fit = fit_power(q, tau, 0.02 * tau)
         pulls.append(((fit.exponent - 2) / fit.exponent_err, (fit.diffusion - 500) / fit.diffusion_err))
     found = np.array(pulls)
     assert np.isfinite(found).all(1).mean() > 0.9  # the exponent is within two errors of 2 in .95
     assert np.all(np.abs(np.nanstd(found, axis=0) - 1) < 0.2)
-    alone = fit_power(q, tau, 0.02 * tau)
-    assert alone.exponent_err > 0.9 * fit.exponent_err and alone.diffusion_err < fit.diffusion_err / 4

@@ -46,7 +46,7 @@ def test_errors_and_chi_square_are_those_of_the_formulas():
 @pytest.mark.parametrize("m", [2, 10, 500])
 def test_the_error_is_the_deviation_from_the_truth(m, own):
     pulls = []
-    for seed in range(20 if m < 500 else 2):
+    for seed in range(10 if m < 500 else 1):
         g2 = repeats(m, seed=seed)
         mean = average_repeats(LAG, g2, None if own is None else np.full_like(g2, own))
         assert mean.kept.mean() > 0.97
@@ -59,7 +59,7 @@ def test_the_error_is_the_deviation_from_the_truth(m, own):
 @pytest.mark.parametrize("together", [0.0, 0.01])
 @pytest.mark.parametrize(("m", "k"), [(5, 1), (5, 18), (10, 1), (20, 3), (500, 3)])
 def test_good_repeats_are_kept(m, k, together):
-    kept = [average_repeats(LAG, repeats(m, k, seed, together=together)).kept for seed in range(25 if m < 500 else 1)]
+    kept = [average_repeats(LAG, repeats(m, k, seed, together=together)).kept for seed in range(10 if m < 500 else 1)]
     assert np.mean(kept) >= 0.97
 
 

@@ -75,7 +75,7 @@ def test_the_first_frames_are_searched_again_only_if_something_was_found(clean, 
     assert screened(spoilt)[2] == [BAD] and of_clean == 2 < len(searches) - of_clean
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     n=st.integers(0, 130),
     sizes=st.lists(st.integers(0, 120), min_size=1, max_size=6),
@@ -124,14 +124,6 @@ def test_a_pixel_found_early_is_as_if_masked_and_one_found_late_nearly(clean):
         spoilt[begin : begin + 30, BAD] = 65535
         assert np.abs(mapped(spoilt) - wanted).max() < far
         assert np.abs(mapped(spoilt, screen=False) - wanted).max() > 10
-
-
-def test_saturation_below_the_integer_range_is_detected(clean):
-    spoilt = np.minimum(clean * 40, 4095)
-    spoilt[77, BAD] = 4095
-    assert BAD in screened(spoilt, saturation=4095)[2]
-    with pytest.raises(ValueError, match="saturation must be positive"):
-        Screen(RING, saturation=0)
 
 
 @pytest.mark.parametrize("begin", [0, 100])
@@ -223,7 +215,7 @@ def test_a_permanent_change_of_the_pattern_is_accepted():
     assert valid[:100].all() and valid[200:].all() and left.moved.size == 1 and 150 < left.moved[0] <= 200
 
 
-@settings(max_examples=16, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     seed=st.integers(0, 2**30),
     photons=st.sampled_from([0.001, 0.05, 1.0, 20.0]),

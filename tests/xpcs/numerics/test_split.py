@@ -1,9 +1,9 @@
-"""A run divided between workers by pixels: the concatenated parts equal the whole."""
+"""A run divided between workers by bins: the concatenated parts equal the whole."""
 
 import numpy as np
 import pytest
 
-from ainerd_xpcs.numerics import MultiTau, Partition, TwoTimeReducer, split
+from ainerd_xpcs.numerics import MultiTau, Partition, TwoTimeReducer
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +31,14 @@ def speckle(partition, n=90, seed=0):
     return counts
 
 
-def reduced(partition, counts, hot, **options):
+def parts_of(rings, n):
+    return [rings.only(bins) for bins in np.array_split(np.arange(1, rings.n_roi + 1), n)]
+
+
+def reduced(partition, counts, hot):
     valid = np.ones(len(counts), bool)
     valid[[5, 30, 31]] = False
-    reducer = TwoTimeReducer(partition, len(counts), size=16, **options)
+    reducer = TwoTimeReducer(partition, len(counts), size=16)
     for a in range(0, len(counts), 20):
         if a == 40:
             reducer.leave_out(np.flatnonzero(partition.pixels == hot))
@@ -48,23 +52,19 @@ def shares(partition, parts, counts):
     return [counts[:, order[np.searchsorted(partition.pixels, part.pixels, sorter=order)]] for part in parts]
 
 
-@pytest.mark.parametrize("diagonal", ["poisson", "neighbour", "raw"])
-@pytest.mark.parametrize("normalization", ["smoothed", "paper", "symmetric"])
-def test_maps_of_the_parts_equal_those_of_the_whole(rings, normalization, diagonal):
-    counts, options = speckle(rings), {"normalization": normalization, "diagonal": diagonal}
+def test_maps_of_the_parts_equal_those_of_the_whole(rings):
+    counts, parts = speckle(rings), parts_of(rings, 4)
     hot = rings.pixels[3]
-    whole = reduced(rings, counts, hot, **options)
-    parts = split(rings, 4, normalization=normalization)
+    whole = reduced(rings, counts, hot)
     each = zip(parts, shares(rings, parts, counts), strict=True)
-    maps = np.concatenate([reduced(p, c, hot, **options) for p, c in each])
-    assert len(parts) == (3 if normalization == "paper" else 4)
+    maps = np.concatenate([reduced(p, c, hot) for p, c in each])
     near = np.abs(np.subtract.outer(np.arange(16), np.arange(16))) <= 1
     np.testing.assert_array_equal(maps[:, ~near], whole[:, ~near])
     np.testing.assert_allclose(maps, whole, rtol=3e-7)
 
 
 def test_g2_of_the_parts_equals_that_of_the_whole(rings):
-    counts, parts = speckle(rings), split(rings, 6)
+    counts, parts = speckle(rings), parts_of(rings, 6)
 
     def g2(partition, counts):
         correlator = MultiTau(partition)
@@ -75,23 +75,3 @@ def test_g2_of_the_parts_equals_that_of_the_whole(rings):
     of_parts = [g2(part, share) for part, share in zip(parts, shares(rings, parts, counts), strict=True)]
     for name in ("value", "error"):
         np.testing.assert_array_equal(np.concatenate([getattr(x, name) for x in of_parts]), getattr(whole, name))
-
-
-@pytest.mark.parametrize("n", [1, 2, 4, 15, 40])
-def test_every_pixel_is_in_one_part(rings, n):
-    parts = split(rings, n)
-    assert min(n, 5) <= len(parts) <= min(n, rings.n_roi)
-    np.testing.assert_array_equal(np.concatenate([part.pixels for part in parts]), rings.pixels)
-    for name in ("n_pixels", "q", "phi", "static_label"):
-        np.testing.assert_array_equal(np.concatenate([getattr(part, name) for part in parts]), getattr(rings, name))
-    most = max(len(part.pixels) for part in parts)
-    assert most <= len(rings.pixels) / n + rings.n_pixels.max()
-
-
-def test_bins_that_share_a_label_are_not_split_for_paper(rings):
-    one_label = Partition.from_roi_map(rings.roi_map)
-    assert len(split(one_label, 4)) == 4 and len(split(one_label, 4, normalization="paper")) == 1
-    with pytest.raises(ValueError, match="at least one part, got 0"):
-        split(rings, 0)
-    with pytest.raises(ValueError, match="no normalization 'other'"):
-        split(rings, 2, normalization="other")

@@ -21,7 +21,7 @@ def seen(ratio, seed=0, told_deg=90.0, **sample):
     frames = np.concatenate(list(ScatteredMovie(moved, t_s, PLACE, contrast=0.5, rng=rng).blocks()))
     counts = np.zeros((len(t_s), RING.size), np.uint16)
     counts[:, PLACE.ring] = rng.poisson(5 * frames)
-    c2 = two_time(counts.reshape(-1, *PLACE.frame_shape), BINS, normalization="symmetric")
+    c2 = two_time(counts.reshape(-1, *PLACE.frame_shape), BINS)
     q_flow = PLACE.q_inv_nm * np.cos(np.deg2rad(PLACE.phi_deg - told_deg))
     return strain_seen(c2, STEADY.strain(t_s), BINS, q_flow, GAP_NM)
 

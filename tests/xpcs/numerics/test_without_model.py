@@ -55,7 +55,7 @@ def test_errors_are_those_of_the_curve_with_its_first_lags(name):
 
 def test_errors_of_curves_of_little_noise_are_rather_too_large():
     for decay in CURVES.values():
-        of = found(decay, 0.002, 100)
+        of = found(decay, 0.002, 60)
         for number, level in LEVELS.items():
             assert 0.7 < np.sqrt(np.mean(pulls(of, number, when(decay, level)) ** 2)) < 1.2
 
@@ -81,8 +81,8 @@ def test_a_level_outside_the_lags_has_a_limit_that_holds():
     def slow(t):
         return np.exp(-2 * (t / 9000))  # falls to .64 within the lags
 
+    of = found(slow, 0.01, 100)
     for level in LEVELS:
-        of = found(slow, 0.01, 100)
         assert np.isnan(column(of, level)).all() and np.isnan(column(of, f"{level}_below")).all()
         assert (column(of, f"{level}_above") <= LAG[-1] * (1 + 1e-9)).all()
     z = pulls(of, "left", slow(LAG[-3:]).mean() / slow(LAG[:3]).mean())

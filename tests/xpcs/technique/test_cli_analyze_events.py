@@ -63,26 +63,6 @@ def test_events_give_what_the_same_frames_in_hdf5_give(folder, tmp_path):
                     assert events.attrs["beam_center_row_px"] == 838
 
 
-def test_six_modules_in_several_processes_give_the_same_result(tmp_path):
-    """Maps bit for bit; g2 and what follows to rounding."""
-    file = Rigaku3M(photons=0.004, tau=20.0, frame_time_s=2e-5).acquire(tmp_path, "b", 256)
-    y, x = np.indices(Rigaku3M.shape) - np.array([838, 1050])[:, None, None] + 0.5
-    r = np.hypot(x, y)
-    labels = np.where((r > 565) & (r < 575), (np.arctan2(y, x) / np.pi + 1) * 3 // 1 + 1, 0).astype(int)
-    Partition.from_roi_map(labels).save(tmp_path / "qmap.hdf")
-    for n in (1, 3):
-        done = run(file, "--roi", tmp_path / "qmap.hdf", "--processes", n, "--out", tmp_path / f"{n}.h5")
-        assert done.exit_code == 0, done.output
-    with h5py.File(tmp_path / "1.h5") as one, h5py.File(tmp_path / "3.h5") as several:
-        assert set(several) == set(one)
-        for array in ("c2", "mean_frame", "intensity", "intensity_time", "latent"):
-            np.testing.assert_array_equal(several[array], one[array], array)
-        for array in ("g2", "g2_err", "g2_by_age"):
-            np.testing.assert_allclose(several[array], one[array], rtol=1e-5, err_msg=array)
-        assert several.attrs["tau_s"] == pytest.approx(one.attrs["tau_s"], rel=1e-4)
-        assert several.attrs["novelty_p"] == one.attrs["novelty_p"]
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -117,7 +97,7 @@ def test_bad_input_says_what_to_do(folder, tmp_path):
         "say with --order whether the pixels are numbered by rows": (bare, *roi, *time),
         "c.bin is HDF5, not events": (tmp_path / "c.bin", *roi, *time, "--order", "rows"),
         "frame 100 in a run of 100 frames": (bare, *roi, *time, "--order", "rows", "--frames", 100),
-        "--order, --frames, --wait and --processes are for events": (folder / "dense.h5", *roi, "--frames", 100),
+        "--order, --frames and --wait are for events": (folder / "dense.h5", *roi, "--frames", 100),
         "no file": (tmp_path / "none.bin",),
         "files of a Timepix is not published": (tmp_path / "a.tpx.000", *roi, *time),
         "--wait follows files of Rigaku, not .imm": (tmp_path / "a.imm", *roi, *time, "--wait", 1),

@@ -17,7 +17,7 @@ SHAPE, FRAME_TIME_S = (40, 60), 2e-5
 def technique():
     labels = np.repeat(np.arange(1, 9), 300).reshape(SHAPE)
     static = labels + np.arange(60)[None, :] // 30 * 8
-    return RheoXPCS(Partition.from_roi_map(labels, static_map=static), dtype="float64")
+    return RheoXPCS(Partition.from_roi_map(labels, static_map=static))
 
 
 @pytest.fixture(scope="module")

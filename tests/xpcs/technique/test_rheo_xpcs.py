@@ -84,9 +84,8 @@ def test_denoised_maps_are_kept_beside_the_measured_ones():
     assert set(analysis.units) >= {*analysis.arrays, "tau_denoised_s"}
 
 
-def test_few_photons_are_no_reason_to_say_nothing_and_another_diagonal_is():
+def test_few_photons_are_no_reason_to_say_nothing():
     assert 0 < analyse(technique(), speckle(100, 20)).novelty_p <= 1
-    assert "area" in analyse(technique(diagonal="raw"), speckle(100, 200)).summary["no_claim"]
 
 
 def test_speckle_that_single_frames_do_not_show_is_enough():
@@ -100,7 +99,7 @@ def test_what_changes_the_numbers_changes_the_parameters():
     base = technique().parameters
     assert technique().parameters == base
     assert technique(contrast=0.2).parameters != base
-    assert technique(normalization="paper").parameters != base
+    assert technique(of_maps=True).parameters != base
     assert technique(alpha=0.01).parameters == base  # the p-value is the same
 
 
@@ -240,11 +239,6 @@ def test_an_exposure_that_ends_early_or_is_open_ended_is_that_of_the_frames_that
 def test_an_exposure_that_ends_too_early_says_why():
     with pytest.raises(AnalysisError, match=r"63 frame\(s\): a map needs at least 64"):
         analyse(technique(contrast=None), speckle(63, 60), 100)
-
-
-def test_only_area_maps_a_part_of_an_exposure():
-    with pytest.raises(AnalysisError, match="70 of 100 frames have arrived; only 'area'"):
-        analyse(technique(contrast=None, reduction="decimate"), speckle(70, 60), 100)
 
 
 def test_a_million_frames_take_no_more_memory_than_their_sums():
