@@ -6,7 +6,7 @@ import pytest
 from event_model import compose_run
 
 from ainerd.config import Detector
-from ainerd.documents import Run, documents_of, documents_of_many
+from ainerd.documents import Run, documents_of
 from ainerd.results._nodes import run_readings
 from ainerd.runs import write_run
 from ainerd.server import open_catalog
@@ -64,7 +64,6 @@ def test_rows_are_ordered_by_their_numbers(raw, tmp_path, order, times):
     uid = documents[0][1]["uid"]
     expected = [(n, 10.0 * n, n - 1) for n in (1, 2, 3, 4)]
     assert read(documents_of(raw[uid]), tmp_path) == expected
-    assert read(next(documents_of_many(raw, [uid])), tmp_path) == expected
     assert run_readings(raw[uid], ["x"])[0]["x"].tolist() == [10.0, 20.0, 30.0, 40.0]
 
 

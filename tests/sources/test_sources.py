@@ -10,11 +10,11 @@ import msgpack_numpy
 import pytest
 from bluesky import RunEngine
 from bluesky.callbacks.zmq import Publisher
-from bluesky.plans import count, scan
+from bluesky.plans import count
 from bluesky_tiled_plugins import TiledWriter
-from ophyd.sim import det, motor
+from ophyd.sim import det
 
-from ainerd.documents import RunReader, documents_of, documents_of_many
+from ainerd.documents import RunReader, documents_of
 from ainerd.server import open_catalog
 from ainerd.sources import Intake, open_source
 from ainerd.sources._catalogue import tiled_documents
@@ -315,32 +315,6 @@ def test_a_look_asks_only_for_what_is_new(raw, gathered):
         until(lambda: names(got).count("stop") == 6)
     finally:
         hooks["response"].remove(keep)
-
-
-def without_new_uids(documents):
-    """Leave out what each reading makes anew."""
-    return [(name, {key: x for key, x in doc.items() if key != "uid" or name != "event"}) for name, doc in documents]
-
-
-def test_many_finished_runs_are_read_in_one_request(raw, monkeypatch):
-    RE, hooks, requests = RunEngine({}), raw.context.http_client.event_hooks, []
-    RE.subscribe(TiledWriter(raw, batch_size=1))
-    uids = [*RE(count([det], 2)), *RE(scan([det], motor, 0, 1, 3)), *RE(count([det], 1))]
-    each = [list(documents_of(raw[uid])) for uid in uids]
-    hooks["request"].append(requests.append)
-    try:
-        together = list(documents_of_many(raw, uids[::-1]))[::-1]
-    finally:
-        hooks["request"].remove(requests.append)
-    assert len(requests) == 1 and [*map(without_new_uids, together)] == [*map(without_new_uids, each)]
-    with pytest.raises(KeyError):
-        list(documents_of_many(raw, ["nowhere"]))
-    table = type(raw[uids[0]]["primary"].base["internal"])
-    read, looks = table.read, []
-    monkeypatch.setattr(table, "read", lambda self: (looks.append(1), read(self))[1])
-    route = "ainerd.documents._at_once._ask"
-    monkeypatch.setattr(route, lambda raw, uids: [None] * len(uids))  # as with another server
-    assert [*map(without_new_uids, documents_of_many(raw, uids))] == [*map(without_new_uids, each)] and len(looks) == 3
 
 
 def test_a_run_that_can_no_longer_be_read_is_ended(raw, gathered, run, caplog):

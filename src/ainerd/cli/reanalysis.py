@@ -25,7 +25,7 @@ from ainerd.agent import build_technique, writer_of
 from ainerd.cli._executors import executor, worker_died
 from ainerd.cli._shared import bars
 from ainerd.config import Settings
-from ainerd.documents import RunReader, documents_of_many
+from ainerd.documents import RunReader, documents_of
 from ainerd.results import AtlasRecord, ResultStore, digest
 from ainerd.runs import Jobs, Spool, Worker, parameters_of
 from ainerd.server import ServerError, connect, open_catalog
@@ -63,7 +63,8 @@ def _analyse(
 
     During the analysis `report` is called with the number of frames read so far and the number of all frames.
     """
-    for uid, documents in zip(uids, documents_of_many(raw, uids), strict=True):
+    for uid in uids:
+        documents = list(documents_of(raw[uid]))
         if not any(name == "descriptor" and image in doc["data_keys"] for name, doc in documents):
             yield []
             continue

@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ainerd.documents._at_once import documents_of_many
     from ainerd.documents._document import Document, checked, file_documents, line_documents
     from ainerd.documents._events import EventFrames, count_frames
     from ainerd.documents._frames import FrameReader, Whole
@@ -21,14 +20,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Block", "BoundedDataset", "Document", "EventFrames", "FrameError", "FrameReader", "Metadata", "MissingFrames",
     "Quiet", "Run", "RunReader", "Whole", "allowed_file", "checked", "count_frames", "documents_of",
-    "documents_of_many", "file_documents", "line_documents", "list_items", "may_read", "open_hdf5", "open_item",
+    "file_documents", "line_documents", "list_items", "may_read", "open_hdf5", "open_item",
 ]  # fmt: skip
 
 _MODULE_OF = {
     "Block": "_numbering", "BoundedDataset": "_items", "Document": "_document", "EventFrames": "_events",
     "FrameError": "_storage", "FrameReader": "_frames", "Metadata": "_metadata", "MissingFrames": "_storage",
     "Quiet": "_tiled_runs", "Run": "_run", "RunReader": "_tiled_runs", "Whole": "_frames", "allowed_file": "_storage",
-    "checked": "_document", "count_frames": "_events", "documents_of": "_tiled_runs", "documents_of_many": "_at_once",
+    "checked": "_document", "count_frames": "_events", "documents_of": "_tiled_runs",
     "file_documents": "_document", "line_documents": "_document",
     "list_items": "_items", "may_read": "_storage", "open_hdf5": "_storage",
     "open_item": "_items",

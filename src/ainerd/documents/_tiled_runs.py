@@ -6,8 +6,7 @@ import logging
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -44,25 +43,6 @@ def documents_of(run: Container) -> Iterator[Document]:
     yield "stop", stop
 
 
-@dataclass(frozen=True)
-class WholeRun:
-    """A finished run of a container that was read with all its streams; for `RunReader` it is like the run's client."""
-
-    raw: Container
-    uid: str
-    metadata: Mapping[str, Any]
-    streams: Sequence[tuple[str, Any]]
-
-    @property
-    def item(self) -> dict[str, Any]:
-        """The part of a node that Tiled's client uses; runs with access tags are not read in this way."""
-        return {"id": self.uid, "attributes": {}}
-
-    def __getitem__(self, stream: str) -> Any:
-        """Ask the server for a stream."""
-        return self.raw[self.uid, stream]
-
-
 class RunReader:
     """Reads one run as documents. Each part is read once."""
 
@@ -76,13 +56,13 @@ class RunReader:
         self._shown: dict[str, int] = {}  # indices by resource
         self._quiet = Quiet()
 
-    def news(self, run: Container | WholeRun, *, is_over: bool = False) -> Iterator[Document]:
+    def news(self, run: Container, *, is_over: bool = False) -> Iterator[Document]:
         """Yield the start document, descriptors and frames that are new since the last call.
 
         The frames of a stream with other readings are yielded once the run `is_over`: Tiled has their events then.
         A run of databroker is yielded once it has ended: all its documents but the last.
         """
-        if not isinstance(run, WholeRun) and self.is_of_databroker(run):
+        if self.is_of_databroker(run):
             if self._uid is None and run.metadata.get("stop"):
                 documents = [(name, dict(doc)) for name, doc in run.documents(fill=False) if name != "stop"]
                 self._uid = run.metadata["start"]["uid"]
@@ -103,7 +83,7 @@ class RunReader:
                 if is_over or not _is_table(self._descriptors[name]):  # else frames are read with their events
                     yield from self._frames(parts[key], name, key)
 
-    def rest(self, run: Container | WholeRun) -> Iterator[Document]:
+    def rest(self, run: Container) -> Iterator[Document]:
         """Yield the remaining documents of a run that ended: descriptors, events, then frames.
 
         The events come first because an analysis needs the readings before the frames. They contain only scalars. One
@@ -151,14 +131,11 @@ class RunReader:
             yield "stop", stop | {"exit_status": "fail", "reason": reason}
 
     @staticmethod
-    def streams_of(run: Container | WholeRun) -> Iterator[tuple[str, Any]]:
+    def streams_of(run: Container) -> Iterator[tuple[str, Any]]:
         """Yield the name and node of each stream of a run. Other nodes, such as a preview, are left out.
 
         One request reads all of them. The run's own client would ask for each stream.
         """
-        if isinstance(run, WholeRun):
-            yield from run.streams
-            return
         nodes = Container(
             run.context, item=run.item, structure_clients=run.structure_clients, include_data_sources=True
         )
@@ -186,7 +163,7 @@ class RunReader:
         kinds = "BlueskyRun", "CatalogOfBlueskyRuns"
         return any(spec.name in kinds and str(spec.version).partition(".")[0] in ("1", "2") for spec in node.specs)
 
-    def _events(self, run: Container | WholeRun) -> Iterator[dict[str, Any]]:
+    def _events(self, run: Container) -> Iterator[dict[str, Any]]:
         """Yield all events, in any order. Tiled gets their tables in batches, so they are read at the end of a run."""
         counts = (run.metadata.get("stop") or {}).get("num_events")
         for name, about in self._descriptors.items():
@@ -264,7 +241,7 @@ def _is_table(described: Mapping[str, Any]) -> bool:
     return any("external" not in key for key in described["data_keys"].values())
 
 
-def _whole_table(run: Container | WholeRun, stream: str, node: Any, n: int) -> pd.DataFrame:
+def _whole_table(run: Container, stream: str, node: Any, n: int) -> pd.DataFrame:
     """Read the events of a stream from its `node`. Read them again while there are fewer than `n`.
 
     All runs share one table of the server's database. Sometimes this table returned no rows of a run while the rows of

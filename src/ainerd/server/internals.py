@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from datetime import datetime, timedelta
-from functools import cache, partial
+from functools import cache
 from hashlib import sha256
 from inspect import signature
 from itertools import pairwise
@@ -31,7 +31,7 @@ from fastapi.dependencies import utils
 from fastapi.security import APIKeyCookie, APIKeyQuery, SecurityScopes
 from pydantic import BaseModel, Field, NaiveDatetime
 from sqlalchemy import Text, cast, func, select
-from sqlalchemy.orm import aliased, noload, selectinload
+from sqlalchemy.orm import aliased, noload
 from sqlalchemy.pool import QueuePool
 from starlette._utils import get_route_path
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -44,12 +44,10 @@ from tiled.adapters.tiff import TiffSequenceAdapter
 from tiled.adapters.zarr import ZarrArrayAdapter
 from tiled.catalog.adapter import (
     STORAGE_ADAPTERS_BY_MIMETYPE,
-    STRUCTURES,
     CatalogContainerAdapter,
     CatalogNodeAdapter,
     Collision,
 )  # fmt: skip
-from tiled.catalog.orm import DataSource as DataSourceRow
 from tiled.catalog.orm import Node
 from tiled.commandline._catalog import init
 from tiled.config import Authentication, StreamingCacheConfig
@@ -352,36 +350,6 @@ def _one_at_a_time(tables: Any) -> Any:
         timeout=LOCK_S,
     )
     return tables
-
-
-class Descendant(NamedTuple):
-    """The adapter of a node, and its children by key."""
-
-    adapter: Any
-    children: "dict[str, Descendant]"
-
-
-async def read_grandchildren(node: Any, keys: Sequence[str]) -> dict[str, Descendant]:
-    """Return the children with these keys, with their children and grandchildren, and the files of all."""
-    files = selectinload(DataSourceRow.asset_associations)
-    every = select(Node).options(selectinload(Node.data_sources).options(files))
-    query = node.apply_conditions(every.where(Node.parent == node.node.id, Node.key.in_(keys)))
-    known: dict[int, Descendant] = {}
-    chosen: dict[str, Descendant] = {}
-    async with node.context.session() as db:
-        for _ in range(3):
-            nodes = (await db.execute(query.order_by(Node.id))).scalars().all()
-            for each in nodes:
-                adapter = STRUCTURES[each.structure_family](node.context, each)
-                adapter.data_sources = partial(_loaded_sources, each)  # or each adapter would ask for its own
-                known[each.id] = Descendant(adapter, {})
-                (known[each.parent].children if each.parent in known else chosen)[each.key] = known[each.id]
-            query = every.where(Node.parent.in_([each.id for each in nodes]))
-    return chosen
-
-
-async def _loaded_sources(node: Node, include_assets: bool = False) -> list[DataSource[Any]]:
-    return [DataSource.from_orm(source, include_assets=include_assets) for source in node.data_sources]
 
 
 class Child(NamedTuple):

@@ -17,9 +17,8 @@ import pytest
 
 from agents.rheo_xpcs import TOML
 from ainerd.agent import build_observer
-from ainerd.cli.reanalysis import documents_of_many
 from ainerd.config import Settings
-from ainerd.documents import Run
+from ainerd.documents import Run, documents_of
 from ainerd.results import ResultStore, explain, export, validate
 from ainerd.server import open_catalog
 from ainerd_xpcs.technique import MapFile, _results
@@ -123,8 +122,7 @@ def test_a_file_becomes_a_point_a_regime_and_a_next_position(pipeline):
     again = observer.suggest()
     assert any(again[name] != first[name] for name in ("sample_x", "sample_y"))
     # the run names the file, from which it can be analysed again
-    (documents,) = documents_of_many(pipeline.raw, [record.raw_uid])
-    by_name = dict(documents)
+    by_name = dict(documents_of(pipeline.raw[record.raw_uid]))
     assert by_name["start"]["result_file"]["path"] == str(pipeline.data / "Twotime" / "run_3.hdf")
     assert by_name["stream_resource"]["mimetype"] == Run.mimetypes["XPCS_RESULT"]
     # its bins are not those of the settings
