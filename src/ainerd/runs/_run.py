@@ -71,7 +71,7 @@ class RunState:
             if self._subject is not None:
                 self._subject.problem = self.run.spoilt or self._subject.problem
                 self._end()
-        elif name in ("descriptor", "event", "event_page", "bulk_events", "stream_datum"):
+        elif name in ("descriptor", "event", "event_page", "stream_datum"):
             self._advance()
 
     @property

@@ -17,7 +17,6 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.2
 QUEUED = 100_000  # 0MQ messages that may wait while an earlier one is handled
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 CONNECT_S = 10.0  # longest wait for an answer of a Kafka broker
 LARGEST = 64 * 2**20  # bytes of a message, which does not contain frames
 KINDS = "biufcSU"  # accepted kinds of arrays: bool, numbers, text
@@ -34,7 +33,6 @@ class ZeroMQ:
 
     usage: ClassVar[str] = "zmq://host:port (a proxy)"
     writes_runs: ClassVar[bool] = False
-    listens: ClassVar[bool] = False
 
     def __init__(self, address: str) -> None:
         if not address:
@@ -43,14 +41,7 @@ class ZeroMQ:
 
     def documents(self, intake: Intake) -> Iterator[Document]:
         """Yield the documents that arrive."""
-        return zmq_documents(self._address, intake.stop, bind=self.listens)
-
-
-class ZeroMQListener(ZeroMQ):
-    """Documents that publishers send to this process, which listens at ``host:port``."""
-
-    usage: ClassVar[str] = "zmq+bind://127.0.0.1:port (publishers connect here)"
-    listens: ClassVar[bool] = True
+        return zmq_documents(self._address, intake.stop)
 
 
 class Kafka:
@@ -69,26 +60,24 @@ class Kafka:
         return kafka_documents(self._servers, self._topic, intake.stop)
 
 
-def zmq_documents(address: str, stop: threading.Event, *, bind: bool = False) -> Iterator[Document]:
+def zmq_documents(address: str, stop: threading.Event) -> Iterator[Document]:
     """Yield documents that `bluesky.callbacks.zmq.Publisher` sends with msgpack as its serializer, until `stop` is set.
 
-    Connect to a proxy at `address`, ``host:port``, or with `bind` listen there for publishers. Messages that are not
-    documents are logged and left out. 0MQ sends each message once, so a run whose start is missed is lost.
+    Connect to a proxy at `address`, ``host:port``. Messages that are not documents are logged and left out. 0MQ sends
+    each message once, so a run whose start is missed is lost.
 
     Raises
     ------
     ValueError
-        If the address is invalid, in use, or open to the network, from which anybody could send.
+        If the address is invalid.
     """
-    if bind and address.rpartition(":")[0] not in LOOPBACK:
-        raise ValueError(f"anybody could send documents to {address}: listen at 127.0.0.1, or connect to a proxy")
     with zmq.Context() as context, context.socket(zmq.SUB) as socket:
         socket.setsockopt(zmq.RCVHWM, QUEUED)
         socket.setsockopt(zmq.MAXMSGSIZE, LARGEST)
         socket.setsockopt(zmq.LINGER, 0)
         socket.subscribe(b"")
         try:
-            (socket.bind if bind else socket.connect)(f"tcp://{address}")
+            socket.connect(f"tcp://{address}")
         except zmq.ZMQError as error:
             raise ValueError(f"0MQ address {address}: {error}") from None
         while not stop.is_set():
