@@ -1,7 +1,7 @@
 """A hostile half-hour: send the agent and its server inputs that no client should send.
 
 Hypothesis draws them from a seed: documents of runs, also by the schemas of event-model, and their metadata, files of
-frames and weights with changed bytes, settings, requests. A worker with a real Tiled server takes the runs. Every run
+frames with changed bytes, requests. A worker with a real Tiled server takes the runs. Every run
 that a RunEngine could have sent must have one result, and none has two; nothing outside the allowed folders is opened,
 by Python or by HDF5; whatever is refused is refused with a reason; and nothing is left open in the end. Then 5,000
 small runs show how memory grows. The exit code is 1 if any of this does not hold.
@@ -9,14 +9,12 @@ small runs show how memory grows. The exit code is 1 if any of this does not hol
 
 import ctypes
 import gc
-import json
 import logging
 import os
 import sys
 import tempfile
 import threading
 import time
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -33,16 +31,13 @@ from hypothesis import strategies as st
 from tiled.client import utils
 from tiled.client.container import Container
 
-from agents.rheo_xpcs import TOML
-from ainerd.config import Settings, SettingsError
 from ainerd.documents import FrameError, FrameReader, _storage
 from ainerd.server import embedded_server, open_catalog
-from ainerd_xpcs.latent import ModelError, kind_of, read_weights, write_weights
-from studies._hostile_inputs import METADATA, PLAIN, REQUESTS, SCHEMAS, as_json, bytes_of, changed, changes, each
+from studies._hostile_inputs import METADATA, REQUESTS, SCHEMAS, bytes_of, changes, each
 from studies._hostile_runs import KINDS, Requests, Runs
 from studies._tools import Study, report
 
-SHARES = {"documents": 3, "schemas": 2, "metadata": 3, "frames": 8, "weights": 4, "settings": 3, "requests": 2}
+SHARES = {"documents": 3, "schemas": 2, "metadata": 3, "frames": 8, "requests": 2}
 GROWS = 1.03  # allowed memory of the last quarter of the small runs over that of the second
 IN_OPEN = 0x20  # of inotify
 LOOKS, BETWEEN_S = 5, 0.3
@@ -106,8 +101,6 @@ def attack(
     tried["runs, in the end"] = sum(statuses.values()), wrong
     with in_a_child(inside / "changed.h5") as read:
         attempt("frames", bytes_of(frame_files(inside, outside)), read)
-    attempt("weights", *weights(inside / "weights.safetensors"))
-    attempt("settings", *settings(inside / "agent.toml"))
     requests = Requests(client, open_catalog(client.create_container("requests"))[1])
     attempt("requests", REQUESTS, requests.check)
     tried["the table of the requests"] = each(st.none(), 1, seed, requests.read_table)
@@ -239,46 +232,6 @@ def read_frames(path: Path, file: bytes) -> None:
                 pass
         finally:
             reader.close()
-
-
-def weights(path: Path) -> tuple[st.SearchStrategy[bytes], Check]:
-    """Return weight files with changed bytes, or another header, and a function that reads them."""
-    write_weights(path, {"mean": np.zeros(4), "components": np.ones((2, 4), np.float32)}, {"kind": "pca", "note": "x"})
-    file = path.read_bytes()
-    length = int.from_bytes(file[:8], "little")
-    head, rest = json.loads(file[8 : 8 + length]), file[8 + length :]
-
-    def with_head(new: Any) -> bytes:
-        text = as_json(new)
-        return len(text).to_bytes(8, "little") + text + rest
-
-    heads = changes(inside=True).map(lambda what: with_head(changed([head], what)[0]))
-
-    def check(file: bytes) -> None:
-        path.write_bytes(file)
-        with suppress(ModelError):
-            kind_of(path)
-            read_weights(path, "pca", {"mean": 1, "components": 2})
-
-    return st.one_of(bytes_of([file], head=300), heads, PLAIN.map(with_head)), check
-
-
-def settings(path: Path) -> tuple[st.SearchStrategy[Any], Check]:
-    """Return settings with other values, and TOML with changed bytes, and a function that loads them."""
-    text = TOML.with_name("small.toml").read_bytes()
-    table = tomllib.loads(text.decode())
-    odd = ("2026-11-21", "07:32:00", "inf", "-nan", "0x7f", "[1, [2]]")
-    values = st.one_of(PLAIN, st.sampled_from([tomllib.loads(f"x = {x}")["x"] for x in odd]))
-
-    def check(drawn: bytes | list[Any]) -> None:
-        with suppress(SettingsError):
-            if isinstance(drawn, bytes):
-                path.write_bytes(drawn)
-                Settings.load(path)
-            else:
-                Settings.of(changed([table], drawn)[0], path.parent)
-
-    return st.one_of(bytes_of([text], head=len(text)), changes(values, inside=True)), check
 
 
 if __name__ == "__main__":
