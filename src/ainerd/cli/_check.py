@@ -1,4 +1,4 @@
-"""`ainerd init`, `check` and `doctor`: write settings, and check settings, installation and server."""
+"""`ainerd init`, `check` and `doctor`: write settings, and check settings, techniques and server."""
 
 import json as as_json
 import math
@@ -52,7 +52,7 @@ def doctor(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Check versions, settings, technique, storage and server; exit code 1 if there is a problem.
+    """Check settings, technique, storage and server; exit code 1 if there is a problem.
 
     Each problem comes with its remedy. The check writes a small node to the server and removes it.
     """
