@@ -1,7 +1,6 @@
 """Documents from 0MQ and Kafka, as msgpack with numpy arrays, which cannot execute code."""
 
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, ClassVar
@@ -40,8 +39,30 @@ class ZeroMQ:
         self._address = address
 
     def documents(self, intake: Intake) -> Iterator[Document]:
-        """Yield the documents that arrive."""
-        return zmq_documents(self._address, intake.stop)
+        """Yield the documents, in msgpack, that arrive until the intake stops.
+
+        Messages that are not documents are logged and left out. 0MQ sends each message once, so a run whose start is
+        missed is lost. Raises ValueError if the address is invalid.
+        """
+        with zmq.Context() as context, context.socket(zmq.SUB) as socket:
+            socket.setsockopt(zmq.RCVHWM, QUEUED)
+            socket.setsockopt(zmq.MAXMSGSIZE, LARGEST)
+            socket.setsockopt(zmq.LINGER, 0)
+            socket.subscribe(b"")
+            try:
+                socket.connect(f"tcp://{self._address}")
+            except zmq.ZMQError as error:
+                raise ValueError(f"0MQ address {self._address}: {error}") from None
+            while not intake.stop.is_set():
+                if socket.poll(int(POLL_S * 1000)):
+                    message = socket.recv()
+                    parts = message.split(b" ", 2)  # prefix, name, payload
+                    try:
+                        if len(parts) != 3:
+                            raise WireError(f"{len(message)} bytes that are no document")
+                        yield checked(parts[1].decode(errors="replace"), unpack(parts[2]))
+                    except ValueError as error:
+                        logger.warning("left out of 0MQ %s: %s", self._address, error)
 
 
 class Kafka:
@@ -56,88 +77,48 @@ class Kafka:
             raise ValueError(f"{address!r} names no server and topic: give {self.usage}")
 
     def documents(self, intake: Intake) -> Iterator[Document]:
-        """Yield the documents from where the last session stopped."""
-        return kafka_documents(self._servers, self._topic, intake.stop)
+        """Yield the documents, msgpack of (name, document), from where the last session stopped.
 
-
-def zmq_documents(address: str, stop: threading.Event) -> Iterator[Document]:
-    """Yield documents that `bluesky.callbacks.zmq.Publisher` sends with msgpack as its serializer, until `stop` is set.
-
-    Connect to a proxy at `address`, ``host:port``. Messages that are not documents are logged and left out. 0MQ sends
-    each message once, so a run whose start is missed is lost.
-
-    Raises
-    ------
-    ValueError
-        If the address is invalid.
-    """
-    with zmq.Context() as context, context.socket(zmq.SUB) as socket:
-        socket.setsockopt(zmq.RCVHWM, QUEUED)
-        socket.setsockopt(zmq.MAXMSGSIZE, LARGEST)
-        socket.setsockopt(zmq.LINGER, 0)
-        socket.subscribe(b"")
+        Reading continues where the consumer group ``ainerd`` stopped, or starts with the oldest message. A message
+        counts as read when the next one is requested. So a message whose handling was interrupted arrives again. The
+        host may be several, separated by commas. Raises ValueError if the client library is missing, no server answers,
+        or the topic does not exist.
+        """
+        servers, topic = self._servers, self._topic
         try:
-            socket.connect(f"tcp://{address}")
-        except zmq.ZMQError as error:
-            raise ValueError(f"0MQ address {address}: {error}") from None
-        while not stop.is_set():
-            if socket.poll(int(POLL_S * 1000)):
-                message = socket.recv()
-                parts = message.split(b" ", 2)  # prefix, name, payload
-                try:
-                    if len(parts) != 3:
-                        raise WireError(f"{len(message)} bytes that are no document")
-                    yield checked(parts[1].decode(errors="replace"), unpack(parts[2]))
-                except ValueError as error:
-                    logger.warning("left out of 0MQ %s: %s", address, error)
-
-
-def kafka_documents(servers: str, topic: str, stop: threading.Event) -> Iterator[Document]:
-    """Yield documents that `bluesky_kafka.Publisher` sends, msgpack of (name, document), until `stop` is set.
-
-    Reading continues where the consumer group ``ainerd`` stopped, or starts with the oldest message. A message counts
-    as read when the next one is requested. So a message whose handling was interrupted arrives again. `servers` is
-    ``host:port``, or several separated by commas.
-
-    Raises
-    ------
-    ValueError
-        If the client library is missing, no server answers, or the topic does not exist.
-    """
-    try:
-        from confluent_kafka import OFFSET_STORED, Consumer, KafkaException, TopicPartition
-    except ImportError:
-        raise ValueError("Kafka needs its client: pip install 'ainerd[kafka]'") from None
-    settings: dict[str, Any] = {"auto.offset.reset": "earliest", "enable.auto.commit": False}
-    try:
-        consumer = Consumer({"bootstrap.servers": servers, "group.id": "ainerd", **settings})
-    except (KafkaException, ValueError) as error:
-        raise ValueError(f"Kafka at {servers}: {error}") from None
-    with closing(consumer):
+            from confluent_kafka import OFFSET_STORED, Consumer, KafkaException, TopicPartition
+        except ImportError:
+            raise ValueError("Kafka needs its client: pip install 'ainerd[kafka]'") from None
+        settings: dict[str, Any] = {"auto.offset.reset": "earliest", "enable.auto.commit": False}
         try:
-            partitions = consumer.list_topics(topic, timeout=CONNECT_S).topics[topic].partitions
-        except KafkaException as error:
+            consumer = Consumer({"bootstrap.servers": servers, "group.id": "ainerd", **settings})
+        except (KafkaException, ValueError) as error:
             raise ValueError(f"Kafka at {servers}: {error}") from None
-        if not partitions:
-            raise ValueError(f"Kafka at {servers} has no topic {topic!r}")
-        # assign instead of subscribe: one agent reads all partitions and does not share them with other consumers
-        consumer.assign([TopicPartition(topic, number, OFFSET_STORED) for number in partitions])
-        while not stop.is_set():
-            message = consumer.poll(POLL_S)
-            if message is None:
-                continue
-            if message.error():
-                logger.warning("Kafka at %s: %s", servers, message.error())
-                continue
-            payload = message.value() or b""
+        with closing(consumer):
             try:
-                pair = unpack(payload)
-                if not isinstance(pair, list) or len(pair) != 2:
-                    raise WireError(f"{len(payload)} bytes that are no document")
-                yield checked(*pair)
-            except ValueError as error:
-                logger.warning("left out of Kafka topic %s: %s", topic, error)
-            consumer.commit(message=message, asynchronous=True)
+                partitions = consumer.list_topics(topic, timeout=CONNECT_S).topics[topic].partitions
+            except KafkaException as error:
+                raise ValueError(f"Kafka at {servers}: {error}") from None
+            if not partitions:
+                raise ValueError(f"Kafka at {servers} has no topic {topic!r}")
+            # assign instead of subscribe: one agent reads all partitions and does not share them with other consumers
+            consumer.assign([TopicPartition(topic, number, OFFSET_STORED) for number in partitions])
+            while not intake.stop.is_set():
+                message = consumer.poll(POLL_S)
+                if message is None:
+                    continue
+                if message.error():
+                    logger.warning("Kafka at %s: %s", servers, message.error())
+                    continue
+                payload = message.value() or b""
+                try:
+                    pair = unpack(payload)
+                    if not isinstance(pair, list) or len(pair) != 2:
+                        raise WireError(f"{len(payload)} bytes that are no document")
+                    yield checked(*pair)
+                except ValueError as error:
+                    logger.warning("left out of Kafka topic %s: %s", topic, error)
+                consumer.commit(message=message, asynchronous=True)
 
 
 class WireError(ValueError):
