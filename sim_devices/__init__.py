@@ -5,7 +5,7 @@ The devices do not know the agent; it learns about the sample only from Bluesky 
 
 from sim_devices._acquire import acquire, write_metadata
 from sim_devices._basics import SimClock
-from sim_devices._beam import Attenuator, Dose, Shutter, Source, flicker, unlit
+from sim_devices._beam import Attenuator, Dose, Shutter, Source, flicker
 from sim_devices._blocks import Blocks
 from sim_devices._cycling import Cycled
 from sim_devices._diffraction import Crystal, DiffractionDetector, TemperatureController, Transition
@@ -41,6 +41,6 @@ __all__ = [
     "ScatteredMovie", "Shutter", "SimClock", "SimulatedInstrument", "SoftSolid", "Source", "SpeckleMovie", "Stage",
     "StreamingDetector", "TemperatureController", "Transition", "WrittenElsewhere", "WrittenFile", "Yielding",
     "acquire", "flicker", "form_factor", "frame_times", "hidden_sample", "mode_weights", "read_hardware",
-    "rigaku_words", "scattering", "sparse_speckle", "structure_factor", "unlit", "verlet_weis", "write_metadata",
+    "rigaku_words", "scattering", "sparse_speckle", "structure_factor", "verlet_weis", "write_metadata",
     "write_oscillation", "write_rigaku", "write_rigaku_3m", "write_series", "write_words",
 ]  # fmt: skip
