@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import closing
 from pathlib import Path
 
 import bluesky.plan_stubs as bps
@@ -24,11 +23,10 @@ from bluesky.utils import FailedStatus, RunEngineInterrupted
 from ophyd.utils import DisconnectedError
 
 from agents.demo.simulated import hardware_beside, simulated_instrument
-from ainerd.agent import build_agent, build_observer
+from ainerd.agent import build_agent
 from ainerd.config import Settings
 from ainerd.steering import expose
 from ainerd.technique import RunInfo
-from sim_devices import Eiger, ManualEiger, Recording, acquire
 from sim_devices.ioc import start_ioc
 from tests.end_to_end.sessions import SMALL
 from tests.epics_clients import keep_channels
@@ -253,8 +251,8 @@ def test_ophyd_async_flies_and_triggers_the_same_detector(beamline, by_ophyd_asy
     np.testing.assert_array_equal([agent.results.array(key, "c2") for key in table.index], maps)
 
 
-def test_the_same_frames_give_the_same_maps_from_every_source(beamline, server, tmp_path, request):
-    """By documents of our detector, of Eigers, of ophyd and of ophyd-async, and from a folder without documents."""
+def test_the_same_frames_give_the_same_maps_from_every_source(beamline, request):
+    """By documents of our detector, of ophyd and of ophyd-async; Eigers and folders have tests of their own."""
     instrument = simulated_instrument(beamline.folder / "frames", hardware_beside(SMALL), speed=1000)
     ours, RE = instrument.detector, beamline.RE
     ours.cam.num_images.put(FRAMES), ours.cam.acquire_period.put(0.5), ours.cam.acquire_time.put(0.5)
@@ -268,14 +266,8 @@ def test_the_same_frames_give_the_same_maps_from_every_source(beamline, server, 
     first = seen(expose(ours))
     (recorded,) = (beamline.folder / "frames").glob("lambda750k_*.h5")
     assert not np.array_equal(seen(expose(ours)), first)
-    ours.recording = Recording(recorded, ours.geometry)
     put("sim:Recording", str(recorded).encode())
-    maps = {
-        "AD_EIGER2": seen(bp.count([Eiger(ours)])),
-        "AD_EIGER_SLICE": seen(bp.count([ManualEiger(ours)], num=FRAMES)),
-        "ophyd": seen(bp.count([beamline.detector])),
-        "folder": from_a_folder(acquire(instrument, tmp_path / "data", "A0001"), server),
-    }
+    maps = {"ophyd": seen(bp.count([beamline.detector]))}
     own, agent, detector, stage = request.getfixturevalue("by_ophyd_async")
     uids = [uid for plan in (own.flown, own.triggered) for uid in RE(plan([detector, stage], {}))]
     assert agent.drain(60)
@@ -283,29 +275,9 @@ def test_the_same_frames_give_the_same_maps_from_every_source(beamline, server, 
     table = agent.results.table()
     keys = table.index[table["raw_uid"].isin(uids)]
     maps |= {f"ophyd-async {key}": agent.results.array(key, "c2") for key in keys}
-    assert len(maps) == 6
+    assert len(maps) == 3
     for name, c2 in maps.items():
         np.testing.assert_array_equal(c2, first, err_msg=name)
-
-
-def from_a_folder(acquisition, server):
-    """C2 of an acquisition, as `ainerd watch --source folder:…` finds it."""
-    folder = acquisition.parent
-    settings = Settings.load(SMALL.parents[1] / "aps_8id" / "agent.toml")
-    settings.section["partition"] = Settings.load(SMALL).section["partition"]
-    settings.acquisition.start = {}  # without the name of the q map
-    settings.storage.directory, settings.storage.frames = folder / "tiled", [folder]
-    stop, client = threading.Event(), server.client().create_container(folder.parent.name)
-    with closing(build_observer(settings, client)) as observer:
-        thread = threading.Thread(target=observer.follow, args=(f"folder:{folder}", stop))
-        thread.start()
-        while observer.concluded == 0:
-            assert not stop.wait(0.05) and thread.is_alive()
-        stop.set()
-        thread.join(LIMIT_S)
-        assert observer.drain(60)
-        (key,) = observer.results.table("complete").index
-        return observer.results.array(key, "c2")
 
 
 @pytest.fixture
