@@ -273,7 +273,7 @@ def _largest(file: Any) -> str:
 def _mean(frames: Any) -> "NDArray[np.float64]":
     import numpy as np
 
-    shape = getattr(frames, "shape", ())
+    shape: tuple[int, ...] = getattr(frames, "shape", ())
     if len(shape) not in (2, 3) or 0 in shape or np.dtype(frames.dtype).kind not in "buif":
         raise ValueError(f"frames must be of (ny, nx) or (frames, ny, nx), got {frames}")
     n = shape[0] if len(shape) == 3 else 1
