@@ -38,8 +38,8 @@ def test_every_sample(name, seed):
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_seeds_differ(name):
-    maps = {hidden_sample(name, seed).regime_map(30).tobytes() for seed in SEEDS}
-    assert len(maps) > 2
+    maps = {hidden_sample(name, seed).regime_map(30).tobytes() for seed in range(8)}
+    assert len(maps) > 3
 
 
 @pytest.mark.parametrize("name", KERNELS)
