@@ -126,7 +126,6 @@ bench: $(PEERS_READY) ## the studies that take no night, each a table and a JSON
 	$(BIN)/python -m studies.latency
 	$(BIN)/python -m studies.epics
 	$(BIN)/python -m studies.prompt person
-	$(BIN)/python -m studies.instrument
 	$(BIN)/python -m studies.latent runs
 	$(BIN)/python -m studies.latent maps
 	$(BIN)/python -m studies.latent tuned

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sim_devices._acquire import acquire, write_metadata
     from sim_devices._basics import SimClock
-    from sim_devices._beam import Attenuator, Dose, Shutter, Source, flicker, unlit
+    from sim_devices._beam import Attenuator, Dose, Shutter, Source, flicker
     from sim_devices._blocks import Blocks
     from sim_devices._cycling import Cycled
     from sim_devices._diffraction import Crystal, DiffractionDetector, TemperatureController, Transition
@@ -46,7 +46,7 @@ __all__ = [
     "ScatteredMovie", "Shutter", "SimClock", "SimulatedInstrument", "SoftSolid", "Source", "SpeckleMovie", "Stage",
     "StreamingDetector", "TemperatureController", "Transition", "WrittenElsewhere", "WrittenFile", "Yielding",
     "acquire", "flicker", "form_factor", "frame_times", "hidden_sample", "mode_weights", "read_hardware",
-    "rigaku_words", "scattering", "sparse_speckle", "structure_factor", "unlit", "verlet_weis", "write_metadata",
+    "rigaku_words", "scattering", "sparse_speckle", "structure_factor", "verlet_weis", "write_metadata",
     "write_oscillation", "write_rigaku", "write_rigaku_3m", "write_series", "write_words",
 ]  # fmt: skip
 
@@ -63,7 +63,7 @@ _MODULE_OF = {
     "Transition": "_diffraction", "WrittenElsewhere": "_writers", "WrittenFile": "_writers", "Yielding": "_rheometer",
     "acquire": "_acquire", "flicker": "_beam", "form_factor": "_geometry", "frame_times": "_oscillation",
     "hidden_sample": "_sample", "mode_weights": "_speckle", "read_hardware": "_instrument", "rigaku_words": "_rigaku",
-    "scattering": "_geometry", "sparse_speckle": "_rigaku", "structure_factor": "_geometry", "unlit": "_beam",
+    "scattering": "_geometry", "sparse_speckle": "_rigaku", "structure_factor": "_geometry",
     "verlet_weis": "_geometry", "write_metadata": "_acquire", "write_oscillation": "_oscillation",
     "write_rigaku": "_rigaku", "write_rigaku_3m": "_rigaku", "write_series": "_eiger", "write_words": "_rigaku",
 }  # fmt: skip

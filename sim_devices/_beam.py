@@ -157,7 +157,6 @@ class Dose:
 DRIFTS_S = (180.0, 47.0, 12.0)  # periods
 HUM_HZ = (60.0, 120.0, 360.0)
 HUM = 0.2  # part of the variance
-AWAY = 5.0  # mean length of a loss of beam, in frames
 
 
 def flicker(
@@ -186,22 +185,3 @@ def flicker(
     middle = start_s + exposure_s / 2
     phase = rng.uniform(0, 2 * np.pi, frequency.size)
     return 1 + np.sin(2 * np.pi * np.multiply.outer(middle, frequency) + phase) @ amplitude
-
-
-def unlit(n_frames: int, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Return the frames without beam, (T,): this share of them over a long time, several in a row.
-
-    Raises
-    ------
-    ValueError
-        If the share is not in [0, 1).
-    """
-    if not 0 <= share < 1:
-        raise ValueError(f"unlit_share must lie in [0, 1), got {share}")
-    leaves = share / (1 - share) / AWAY
-    away, draws = np.zeros(n_frames, bool), rng.random(n_frames)
-    gone = bool(rng.random() < share)
-    for t, drawn in enumerate(draws):
-        away[t] = gone
-        gone = drawn >= 1 / AWAY if gone else drawn < leaves
-    return away

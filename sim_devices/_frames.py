@@ -191,8 +191,6 @@ class FrameMaker:
     Parameters
     ----------
     geometry : Geometry
-    dark_hz : float
-        Dark counts per second of each pixel that is neither dead nor in a gap.
 
     Attributes
     ----------
@@ -200,8 +198,8 @@ class FrameMaker:
         Flat indices of the pixels whose intensities are given to `count`.
     """
 
-    def __init__(self, geometry: Geometry, dark_hz: float = 0.0) -> None:
-        self.ring, self._dark_hz = geometry.ring, dark_hz
+    def __init__(self, geometry: Geometry) -> None:
+        self.ring = geometry.ring
         mean, hot = geometry.profile.ravel(), geometry.hot_hz.ravel()
         self._mean, self._n_pixels = mean[self.ring].astype(np.float32), mean.size
         n_blocks = -(-mean.size // BLOCK)
@@ -213,10 +211,6 @@ class FrameMaker:
         self._chance, self._other = np.zeros(elsewhere.shape, np.uint32), np.zeros(elsewhere.shape, np.uint16)
         for block in np.flatnonzero(self._background):
             _alias(elsewhere[block], self._chance[block], self._other[block])
-        alive = np.zeros(n_blocks * BLOCK, bool)
-        alive[: mean.size] = mean > 0
-        alive[self.ring] = False
-        self._alive = alive.reshape(n_blocks, BLOCK)
         hot_pixels = np.flatnonzero(hot)
         self._hot, self._hot_hz = _by_block(hot_pixels, n_blocks), hot[hot_pixels]
         self._speckled = _by_block(self.ring, n_blocks)
@@ -241,7 +235,7 @@ class FrameMaker:
         rng : numpy.random.Generator
         """
         counts = np.empty(intensity.shape, np.uint16)
-        _count(intensity, self._mean, level, self._dark_hz * exposure_s, DEAD_TIME_S / exposure_s, rng, counts)
+        _count(intensity, self._mean, level, DEAD_TIME_S / exposure_s, rng, counts)
         return counts
 
     def encode(
@@ -266,8 +260,7 @@ class FrameMaker:
         out, ends = np.empty(n * self._background.size * ROOM, np.uint8), np.empty(n, np.int64)
         _encode(
             counts, np.zeros(n, bool) if lost is None else lost, self._n_pixels, *self._speckled, self._background,
-            level, self._chance, self._other, self._alive, self._dark_hz * exposure_s, *self._hot,
-            self._hot_hz * exposure_s, DEAD_TIME_S / exposure_s, rng,
+            level, self._chance, self._other, *self._hot, self._hot_hz * exposure_s, DEAD_TIME_S / exposure_s, rng,
             rng.integers(2**64, size=n, dtype=np.uint64), out, ends,
         )  # fmt: skip
         starts = np.r_[0, ends[:-1]].tolist()
@@ -280,10 +273,10 @@ def _by_block(pixels: NDArray[np.int64], n_blocks: int) -> tuple[NDArray[np.int6
 
 
 @nb.njit(nogil=True, cache=True)
-def _count(intensity, mean, level, dark, loss, rng, out):  # pragma: no cover - compiled
+def _count(intensity, mean, level, loss, rng, out):  # pragma: no cover - compiled
     for t in range(intensity.shape[0]):
         for p in range(intensity.shape[1]):
-            out[t, p] = seen(poisson(level[t] * mean[p] * intensity[t, p] + dark, rng), loss, rng)
+            out[t, p] = seen(poisson(level[t] * mean[p] * intensity[t, p], rng), loss, rng)
 
 
 @nb.njit(nogil=True, cache=True)
@@ -319,8 +312,8 @@ def _mixed(state):  # pragma: no cover - compiled
 
 @nb.njit(nogil=True, cache=True)
 def _encode(
-    counts, lost, n_pixels, edge, place, background, level, chance, other, alive, dark, hot_edge, hot_place, hot, loss,
-    rng, seed, out, ends,
+    counts, lost, n_pixels, edge, place, background, level, chance, other, hot_edge, hot_place, hot, loss, rng, seed,
+    out, ends,
 ):  # fmt: skip  # pragma: no cover - compiled
     words, scratch = np.empty(BLOCK // 4, np.uint64), np.empty(BLOCK // 8, np.uint64)
     pixels, shuffled, at = words.view(np.uint16), np.empty(2 * BLOCK, np.uint8), 0
@@ -337,10 +330,6 @@ def _encode(
                     pixel = drawn % np.uint64(BLOCK)
                     fallback = np.uint64(instead[pixel])
                     pixels[pixel if drawn >> np.uint64(32) < kept[pixel] else fallback] += np.uint16(1)
-                if dark:
-                    for pixel in range(size):
-                        if alive[block, pixel]:
-                            pixels[pixel] += np.uint16(poisson(dark, rng))
                 most = np.int64(0)
                 for pixel in range(BLOCK):
                     most = max(most, np.int64(pixels[pixel]))

@@ -94,16 +94,13 @@ class Geometry:
     bad_share : float
         Part of the pixels that is bad, half of them dead and half hot: a few in 10⁴ of a real detector. Whoever
         analyses the frames masks `bad_pixels`.
-    unlisted_share : float
-        Part of the pixels that went bad since, half of them dead and half hot: `bad_pixels` and the mask in the file
-        do not have them.
     bad_seed : int
         Of which pixels are bad.
 
     Raises
     ------
     ValueError
-        If pyFAI does not know the detector, the ring misses it, or a share is not in [0, 1).
+        If pyFAI does not know the detector, the ring misses it, or `bad_share` is not in [0, 1).
     """
 
     detector: str = "lambda750k"
@@ -115,13 +112,11 @@ class Geometry:
     energy_keV: float = 11.0
     q_range_inv_nm: tuple[float, float] = (0.019, 0.029)
     bad_share: float = 0.0
-    unlisted_share: float = 0.0
     bad_seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("bad_share", "unlisted_share"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        if not 0 <= self.bad_share < 1:
+            raise ValueError(f"bad_share must lie in [0, 1), got {self.bad_share}")
         if not self.ring.size:
             raise ValueError(
                 f"the ring q_range_inv_nm={self.q_range_inv_nm} has no pixel on a detector of {self.frame_shape}: "
@@ -178,30 +173,19 @@ class Geometry:
         """Dark counts of each pixel per second, (ny, nx): 10² to 10⁵ where it is hot, 0 elsewhere."""
         rng = np.random.default_rng(self.bad_seed)
         rate = 10 ** rng.uniform(2, 5, self.frame_shape)
-        return np.where(self._defects[0] & HOT, rate, 0.0)
+        return np.where(self.pixel_mask & HOT, rate, 0.0)
 
     @cached_property
-    def _defects(self) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
-        """Return why pixels are bad, (ny, nx), in NeXus' bits, and which of these no mask lists."""
+    def pixel_mask(self) -> NDArray[np.uint32]:
+        """Why a pixel is bad, (ny, nx), in NeXus' bits: 0 gap or beside one, 1 dead, 3 hot, 8 beamstop; 0 if good."""
         _, (high, wide), gaps = self._hardware
         rows, columns = self._offset_m
         drawn = np.random.default_rng((self.bad_seed, 1)).random(self.frame_shape)
         mask = np.where(gaps, GAP, 0) | np.where(
             np.hypot(rows / high, columns / wide) < BEAMSTOP_PX, BEHIND_BEAMSTOP, 0
         )
-        known, both = self.bad_share, self.bad_share + self.unlisted_share
-        defect = np.where((drawn < known / 2) | ((known <= drawn) & (drawn < (known + both) / 2)), DEAD, HOT)
-        defect = np.where(drawn < both, defect, 0)
-        return np.where(mask, mask, defect).astype(np.uint16), (mask == 0) & (known <= drawn) & (drawn < both)
-
-    @property
-    def pixel_mask(self) -> NDArray[np.uint32]:
-        """Why a pixel is bad, (ny, nx), in NeXus' bits: 0 gap or beside one, 1 dead, 3 hot, 8 beamstop; 0 if good.
-
-        Pixels that went bad since the mask was made count as good.
-        """
-        defects, unlisted = self._defects
-        return np.where(unlisted, 0, defects).astype(np.uint32)
+        defect = np.where(drawn < self.bad_share, np.where(drawn < self.bad_share / 2, DEAD, HOT), 0)
+        return np.where(mask, mask, defect).astype(np.uint32)
 
     @property
     def bad_pixels(self) -> NDArray[np.bool_]:
@@ -214,7 +198,7 @@ class Geometry:
         low, high = self.q_range_inv_nm
         pixel = 2 * np.pi * self.energy_keV / HC_KEV_NM * self._hardware[1][0] / self.distance_m
         q = self.q_inv_nm
-        return np.flatnonzero((q > low - pixel) & (q < high + pixel) & (self._defects[0] == 0))
+        return np.flatnonzero((q > low - pixel) & (q < high + pixel) & (self.pixel_mask == 0))
 
     @property
     def profile(self) -> NDArray[np.float64]:
@@ -225,4 +209,4 @@ class Geometry:
         sample = np.interp(q, grid, scattering(grid))
         in_ring = (q >= low) & (q <= high) & ~self.bad_pixels
         mean = BACKGROUND + (1 - BACKGROUND) * sample / sample[in_ring].mean()
-        return np.where(self._defects[0] > 0, 0.0, mean)
+        return np.where(self.pixel_mask > 0, 0.0, mean)

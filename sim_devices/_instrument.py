@@ -38,8 +38,8 @@ def read_hardware(path: Path) -> dict[str, Any]:
     path : Path
         A TOML with the table ``[geometry]``, whose keys are the attributes of `Geometry`, and the table
         ``[detector]``, with those parameters of `Lambda750k` that describe the instrument: `count_rate`,
-        `contrast`, `speckle_px`, `flicker_rms`, `noise_rms`, `drift`, `unlit_share`, `dark_hz`, `lost_share`,
-        `dropped_share`, `names_numbers`; or with `rigaku`, see `SimulatedInstrument`.
+        `contrast`, `speckle_px`, `flicker_rms`, `lost_share`, `dropped_share`, `names_numbers`; or with `rigaku`, see
+        `SimulatedInstrument`.
 
     Raises
     ------

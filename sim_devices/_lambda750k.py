@@ -14,7 +14,7 @@ from ophyd.status import DeviceStatus, Status
 
 from ainerd_xpcs.dynamics import Dynamics
 from sim_devices._basics import Quantity, SimClock
-from sim_devices._beam import flicker, unlit
+from sim_devices._beam import flicker
 from sim_devices._frames import FrameFile, FrameMaker, StreamingDetector
 from sim_devices._geometry import Geometry
 from sim_devices._lambda_cam import ABORTED, ERROR, IDLE, LambdaCam
@@ -58,14 +58,6 @@ class Lambda750k(StreamingDetector):
         Size of the speckles in rows and columns; see `sim_devices._speckle.Grain`.
     flicker_rms : float
         Relative flicker of the beam's intensity; see `sim_devices._beam.flicker`.
-    noise_rms : float
-        Relative noise of the beam's intensity, independent from frame to frame.
-    drift : float
-        Relative growth of the beam over each exposure; below 0 it fades.
-    unlit_share : float
-        Share of the frames without beam; see `sim_devices._beam.unlit`. No document marks them.
-    dark_hz : float
-        Dark counts per pixel and second.
     lost_share : float
         Share of the frames that are lost between detector and file. They are zeros, and `cam.bad_frame_counter` counts
         them.
@@ -103,10 +95,6 @@ class Lambda750k(StreamingDetector):
         contrast: float = 0.2,
         speckle_px: tuple[float, float] = (0.8, 0.8),
         flicker_rms: float = 0.02,
-        noise_rms: float = 0.0,
-        drift: float = 0.0,
-        unlit_share: float = 0.0,
-        dark_hz: float = 0.0,
         lost_share: float = 0.0,
         dropped_share: float = 0.0,
         names_numbers: bool = False,
@@ -115,11 +103,8 @@ class Lambda750k(StreamingDetector):
         **kwargs: Any,
     ) -> None:
         self.geometry, self.count_rate, self.contrast, self.speckle_px = geometry, count_rate, contrast, speckle_px
-        if not abs(drift) < 2:
-            raise ValueError(f"drift must lie between -2 and 2, so that there is a beam throughout, got {drift}")
-        self.flicker_rms, self.noise_rms, self.drift = flicker_rms, noise_rms, drift
-        self.unlit_share, self.dark_hz, self.lost_share = unlit_share, dark_hz, lost_share
-        self.dropped_share, self.names_numbers = dropped_share, names_numbers
+        self.flicker_rms, self.lost_share, self.dropped_share = flicker_rms, lost_share, dropped_share
+        self.names_numbers = names_numbers
         self._directory, self._clock, self._seed = Path(directory), clock, seed
         self._sample_now, self._transmission = sample_now, transmission
         self._exposures = 0
@@ -213,7 +198,7 @@ class Lambda750k(StreamingDetector):
     def _acquire(self, file: Any) -> None:
         n_frames, period = self.cam.n_frames, self.cam.acquire_period.get()
         self._exposures += 1
-        *seeds, drops = np.random.default_rng((self._seed, self._exposures)).spawn(7)
+        *seeds, _, drops = np.random.default_rng((self._seed, self._exposures)).spawn(7)
         began, start_s = self._clock.now(), np.arange(n_frames) * period
         kept, before = drops.random(n_frames) >= self.dropped_share, self._n_taken
         made = self.recording.blocks(n_frames) if self.recording else self._simulated(began, start_s, seeds)
@@ -240,13 +225,10 @@ class Lambda750k(StreamingDetector):
     ) -> Iterator[tuple[list[bytes], int, int]]:
         """Yield blocks of frames: their chunks, their photons in the ring, and how many of them are lost."""
         n_frames, exposure_s, maker = len(start_s), self.cam.exposure_s, self._maker
-        sample, beam, speckle, photons, losses, unsteady = seeds
+        sample, beam, speckle, photons, losses = seeds
         seen = self._sample_now(began, n_frames * self.cam.acquire_period.get(), sample)
         movie = self._movie(seen, start_s + exposure_s / 2, speckle)
         level = self.count_rate * exposure_s * flicker(start_s, exposure_s, self.flicker_rms, beam)
-        level *= 1 + self.drift * (np.arange(n_frames) + 0.5 - n_frames / 2) / n_frames
-        level *= (1 + self.noise_rms * unsteady.standard_normal(n_frames)).clip(min=0)
-        level[unlit(n_frames, self.unlit_share, unsteady)] = 0
         if self.cam.energy_threshold.get() >= self.geometry.energy_keV:
             level[:] = 0
         lost, taken = losses.random(n_frames) < self.lost_share, 0
@@ -277,7 +259,7 @@ class Lambda750k(StreamingDetector):
 
     @cached_property
     def _maker(self) -> FrameMaker:
-        return FrameMaker(self.geometry, self.dark_hz)
+        return FrameMaker(self.geometry)
 
     @cached_property
     def _phi_deg(self) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The rheometer: it shears the sample, and shows the stress under shear and after it, from a model or from a record.
+"""The rheometer: it shears the sample, and shows the stress under shear and after it, from a model.
 
 The model is fitted to the record that Horwath et al. (Nat. Commun. 15, 5945, 2024) published with their data: 190 s at
 30 1/s, 10 s at 100 1/s, then rest. Other rates follow the power laws through these two; they were not measured.
@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import dropwhile, takewhile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -162,62 +161,6 @@ class Shear:
         return sheared_stress(self.rate, elapsed) if self.rate else relaxing_stress(self.from_pa, elapsed)
 
 
-COLUMNS = ("time", "shear_rate", "shear_stress", "viscosity", "torque")
-RESTING_RATE = 1e-3  # 1/s: below it the record's shear rate is noise
-
-
-class RheologyRecord:
-    """A rheometer's record in a CSV file, with values at any time.
-
-    Parameters
-    ----------
-    path : path-like
-        CSV with the columns time (s), shear_rate (1/s), shear_stress (Pa), viscosity (Pa s) and torque (mN m).
-
-    Raises
-    ------
-    ValueError
-        If the file cannot be read, lacks a column, or its times do not increase.
-    """
-
-    def __init__(self, path: Path | str) -> None:
-        import pandas as pd  # slow to import, and only records need it
-
-        about = f"the rheometer record {path}"
-        try:
-            table = pd.read_csv(path, dtype=str, keep_default_na=False).fillna("")
-        except (OSError, ValueError) as error:
-            raise ValueError(f"cannot read {about}: {error}") from error
-        if missing := [name for name in COLUMNS if name not in table]:
-            raise ValueError(f"{about} has no column {', '.join(missing)}; it has {', '.join(table)}")
-        self._columns = {}
-        for name in COLUMNS:
-            try:
-                self._columns[name] = table[name].to_numpy(float)
-            except ValueError as error:
-                raise ValueError(f"column {name} of {about} holds something not a number") from error
-        self._time = self._columns["time"]
-        if not len(table) or not np.all(np.diff(self._time) > 0):
-            raise ValueError(f"column time of {about} must hold at least one time and increase")
-        self._sheared = np.abs(self._columns["shear_rate"]) > RESTING_RATE
-
-    def at(self, elapsed_s: float) -> dict[str, float]:
-        """Return the values of all columns but the time, at a time after the first row; the last ones stay."""
-        time = self._time[0] + elapsed_s
-        return {name: float(np.interp(time, self._time, self._columns[name])) for name in COLUMNS[1:]}
-
-    def age_s(self, elapsed_s: float) -> float:
-        """Return the time since the last row with shear, 0 during shear; without any, the time since the beginning."""
-        time = self._time[0] + elapsed_s
-        row = int(np.searchsorted(self._time, time, side="right")) - 1
-        sheared = np.flatnonzero(self._sheared[: row + 1])
-        if not sheared.size:
-            return elapsed_s
-        last = int(sheared[-1])
-        goes_on = last == row and self._sheared[min(row + 1, self._time.size - 1)]
-        return 0.0 if goes_on else float(time - self._time[last])
-
-
 TICK_S = 0.2
 TORQUE_PER_STRESS = 4.326e-3  # mN·m / Pa, the measuring cell's
 RECOVERY_S = 60.0  # about the first dip of the published record
@@ -312,8 +255,6 @@ class Rheometer(Device):
         self.clock, self._yielding = clock, yielding
         self._rng = np.random.default_rng(seed)
         self._shear = Shear()
-        self._record: RheologyRecord | None = None
-        self._record_began = 0.0
         self._ticking: threading.Event | None = None
         self._lock = threading.Lock()
         super().__init__(prefix, name=name, **kwargs)
@@ -322,37 +263,15 @@ class Rheometer(Device):
     def age_s(self) -> float:
         """Return the simulated seconds since shear stopped, 0 during shear."""
         with self._lock:
-            return self._age_s(self.clock.now())
-
-    def _age_s(self, now: float) -> float:
-        return self._record.age_s(now - self._record_began) if self._record else self._shear.age_s(now)
+            return self._shear.age_s(self.clock.now())
 
     def shear(self, rate: float) -> None:
-        """Shear at a rate in 1/s from now on, or rest at 0; a record that is played back ends."""
+        """Shear at a rate in 1/s from now on, or rest at 0."""
         with self._lock:
-            self._shear, self._record = self._shear.change(rate, self.clock.now()), None
+            self._shear = self._shear.change(rate, self.clock.now())
             self.shear_number.put(self._shear.number)
         Signal.put(self.shear_rate_setpoint, rate, force=True)
         Signal.put(self.mode, "rate" if rate else "stop", force=True)
-
-    def replay(self, path: Path | str) -> None:
-        """Play a record back from now on, in simulated time; after its end the last values stay.
-
-        The time since shear stopped is the record's as well. Shearing ends it.
-
-        Parameters
-        ----------
-        path : path-like
-            CSV with the columns time (s), shear_rate (1/s), shear_stress (Pa), viscosity (Pa s) and torque (mN m).
-
-        Raises
-        ------
-        ValueError
-            If the file cannot be read, lacks a column, or its times do not increase.
-        """
-        record = RheologyRecord(path)
-        with self._lock:
-            self._record, self._record_began = record, self.clock.now()
 
     def stage(self) -> list[object]:
         """Start refreshing."""
@@ -380,8 +299,8 @@ class Rheometer(Device):
     def _refresh(self) -> None:
         with self._lock:
             now = self.clock.now()
-            values = self._record.at(now - self._record_began) if self._record else self.measured(now)
-            self.time_since_shear.put(self._age_s(now))
+            values = self.measured(now)
+            self.time_since_shear.put(self._shear.age_s(now))
             self.shear_rate.put(values["shear_rate"])
             self.viscosity.put(values["viscosity"])
             self.torque.put(values["torque"])

@@ -1,6 +1,6 @@
 """Files that a detector keeps open with SWMR, or opens again for each block of frames, in this process or another.
 
-The other process imports only this module.
+The other process runs only this file.
 """
 
 import argparse
@@ -72,9 +72,8 @@ class WrittenElsewhere:
 
     def __init__(self, directory: Path, shape: tuple[int, int], kind: str) -> None:
         self.seconds = list[float]()
-        command = [sys.executable, "-m", "sim_devices._writers", str(directory), *map(str, shape), kind]
-        root = Path(__file__).parents[1]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root)
+        command = [sys.executable, "-P", __file__, str(directory), *map(str, shape), kind]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.path = Path(self._answer())
 
     def append(self, chunks: Sequence[bytes], *_: Any) -> None:

@@ -103,8 +103,11 @@ def _places(value: Any, depth: int = 0) -> Any:
         yield from _places(value[key], depth + 1)
 
 
+HEAD = 2500  # bytes at the beginning of a file, where most changes are
+
+
 @st.composite
-def bytes_of(draw: st.DrawFn, files: list[bytes], head: int = 2500) -> bytes:
+def bytes_of(draw: st.DrawFn, files: list[bytes]) -> bytes:
     """Draw one of some files, cut short, or with changed bytes, mostly near its beginning."""
     file = bytearray(draw(st.sampled_from(files)))
     way = draw(st.sampled_from(["cut", "bytes", "bits", "runs", "grown"]))
@@ -112,7 +115,7 @@ def bytes_of(draw: st.DrawFn, files: list[bytes], head: int = 2500) -> bytes:
         return bytes(file[: draw(st.integers(0, len(file)))])
     if way == "grown":
         return bytes(file + draw(st.binary(max_size=64)))
-    reach = len(file) if draw(st.booleans()) else min(len(file), head)
+    reach = len(file) if draw(st.booleans()) else min(len(file), HEAD)
     for at in draw(st.lists(st.integers(0, max(reach - 1, 0)), min_size=1, max_size=8)):
         if way == "bytes":
             file[at] = draw(st.integers(0, 255))

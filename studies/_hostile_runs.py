@@ -20,7 +20,6 @@ from ainerd.results import ResultStore
 from ainerd.runs import Jobs, RawWriter, RecordedKeys, Spool, Worker, Writer
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, Technique
 from studies._hostile_inputs import as_json, changed, changed_by_schema, shown
-from studies._tools import memory_mb
 
 SHAPE, N = (2, 3), 4
 KINDS = ("events", "file", "classic")  # of documents
@@ -152,17 +151,6 @@ class Runs:
         if must_have_result(uid, given):
             self.expected[uid] = odd
         return self.give(given, to)
-
-    def tiny(self, n: int) -> list[float]:
-        """Send many small runs, and return the memory in MB along them."""
-        used = []
-        for i in range(n):
-            for name, doc in documents("events", self._frames):
-                self.worker(name, doc)
-            if (i + 1) % TOGETHER == 0:
-                self.wait()
-                used.append(memory_mb())
-        return used
 
     def close(self) -> tuple[Counter[str], list[str]]:
         """Close the worker, and return the statuses of all results, and the errors."""

@@ -244,15 +244,6 @@ def test_doctor_reports_runs_that_wait_on_disk(run, catalogue, tmp_path):
     assert wrong["unwritten raw runs"].startswith("2 in ") and wrong["unwritten results"].startswith("1 in ")
 
 
-def test_doctor_compares_versions_with_the_requirements(run, monkeypatch):
-    asked = ["numpy<1", "rich>=1", "no-such-package>=1", "torch<1; extra == 'agent'"]
-    monkeypatch.setattr("importlib.metadata.requires", lambda name: asked)
-    monkeypatch.delenv("AINERD_STORAGE__URI")
-    ours, of_agent, *_ = json.loads(run("doctor", "--json").output)
-    assert ours["state"] == f"numpy {np.__version__}, not <1; no-such-package is missing"
-    assert ours["remedy"] == "pip install -U ainerd" and of_agent["remedy"] == "pip install -U 'ainerd[agent]'"
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -173,10 +173,10 @@ def test_a_mean_frame_of_a_file(tmp_path):
     assert (mean_frame(tmp_path / "f.h5", "entry/flat") == 1).all()
     for path, dataset, message in (
         (tmp_path / "no.h5", None, "there is no file"),
-        (tmp_path / "f.h5", "entry/time", "has no dataset 'entry/time'"),
+        (tmp_path / "f.h5", "entry/time", "f.h5, 'entry/time': "),
         (tmp_path / "f.h5", "entry/times", r"must be of \(ny, nx\)"),
-        (tmp_path / "text.h5", None, "cannot be read as HDF5"),
-        (tmp_path / "large.h5", None, "unpacks to 20.0 GB"),
+        (tmp_path / "text.h5", None, "text.h5 is not an HDF5 file"),
+        (tmp_path / "large.h5", None, "unpacks to 20,000 MB"),
         (tmp_path / "text.npy", None, "text.npy: "),
     ):
         if path.stem == "text":

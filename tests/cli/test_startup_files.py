@@ -1,6 +1,8 @@
-"""Startup files of `ainerd init --startup` are run by IPython, outside the checkout, beside devices that exist."""
+"""Startup files of `ainerd init --startup`, outside the checkout, beside devices that exist; IPython runs one."""
 
+import importlib
 import os
+import runpy
 import subprocess
 import sys
 
@@ -83,33 +85,57 @@ def init(folder, layout, startup):
     assert done.exit_code == 0, done.output
 
 
-@pytest.mark.parametrize("layout", CASES)
-def test_what_was_written_measures_in_a_fresh_session(layout, server, bank_file, tmp_path):
-    if layout == "ophyd-async":
-        pytest.importorskip("ophyd_async.sim")
+@pytest.fixture
+def environment(server, bank_file, tmp_path, monkeypatch):
+    """Set what the settings leave to the environment, and work in a folder."""
     (tmp_path / "frames").mkdir()
-    if layout == "bits":
-        folder, code = tmp_path / "instrument", "from instrument.startup import *\n" + CHECK
-        init(tmp_path, layout, folder)
-        (folder / "__init__.py").touch()
-        (folder / "startup.py").write_text(OPHYD + BITS)
-    else:
-        folder, code = tmp_path / "profile" / "startup", CHECK
-        init(tmp_path, layout, folder)
-        (folder / "00_devices.py").write_text(ASYNC if layout == "ophyd-async" else OPHYD)
-        written = folder / "90_ainerd.py"
-        written.write_text(written.read_text().replace("5000, 0.01", "80, 0.005"))
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment |= {
-        "AINERD_STORAGE__URI": server.client().create_container(tmp_path.name).uri,
-        "AINERD_STORAGE__API_KEY": server.api_key,
-        "AINERD_RHEO_XPCS__BANK": str(bank_file),
-        "IPYTHONDIR": str(tmp_path / "ipython"),
-    }
-    command = [sys.executable, "-m", "IPython", f"--profile-dir={tmp_path / 'profile'}", "-c", code]
-    (tmp_path / "profile").mkdir(exist_ok=True)
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    monkeypatch.setenv("AINERD_STORAGE__URI", server.client().create_container(tmp_path.name).uri)
+    monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
+    monkeypatch.setenv("AINERD_RHEO_XPCS__BANK", str(bank_file))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.chdir(tmp_path)
+
+
+def written(folder, layout, devices):
+    """Write a profile's startup files, and return their folder."""
+    startup = folder / "profile" / "startup"
+    init(folder, layout, startup)
+    (startup / "00_devices.py").write_text(devices)
+    last = startup / "90_ainerd.py"
+    last.write_text(last.read_text().replace("5000, 0.01", "80, 0.005"))
+    return startup
+
+
+def test_what_was_written_measures_in_a_fresh_session(environment, tmp_path):
+    written(tmp_path, "ophyd", OPHYD)
+    outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-m", "IPython", f"--profile-dir={tmp_path / 'profile'}", "-c", CHECK]
+    done = subprocess.run(command, env=outside, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "measured" in done.stdout, done.stdout + done.stderr
+
+
+def test_what_was_written_measures_with_ophyd_async(environment, tmp_path):
+    pytest.importorskip("ophyd_async.sim")
+    names = {}
+    for file in sorted(written(tmp_path, "ophyd-async", ASYNC).glob("*.py")):
+        names = runpy.run_path(str(file), init_globals=names)
+    try:
+        exec(CHECK, names)
+    finally:
+        names["agent"].close()
+
+
+def test_what_was_written_measures_in_a_package_of_bits(environment, tmp_path, monkeypatch):
+    package = tmp_path / "instrument"
+    init(tmp_path, "bits", package)
+    (package / "__init__.py").touch()
+    (package / "startup.py").write_text(OPHYD + BITS)
+    monkeypatch.syspath_prepend(tmp_path)
+    names = vars(importlib.import_module("instrument.startup"))
+    try:
+        exec(CHECK, names)
+    finally:
+        names["agent"].close()
 
 
 def test_a_session_without_the_devices_is_told_which(tmp_path):

@@ -211,12 +211,6 @@ def test_settings_can_be_copied(session):
     assert (page["technique"].partition.n_pixels > 64).all()
 
 
-def test_a_record_is_played_back(session):
-    page = run_page("how-to/replay-rheology.md", session)
-    assert 20_000 < page["stress"] < 41_000
-    assert page["row"]["stress_max"] > 110  # without the record it has relaxed to less than 100 by now
-
-
 def test_shear_and_beam(session):
     clock = session["rheometer"].clock
     began = clock.now()
@@ -265,7 +259,6 @@ def test_every_marked_page_is_run():
         "how-to/cyclic-shear.md",
         "how-to/your-beamline.md",
         "how-to/your-detector.md",
-        "how-to/replay-rheology.md",
         "how-to/shear-and-beam.md",
         "how-to/your-technique.md",
         "explanation/learned-encoder.md",

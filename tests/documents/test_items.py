@@ -71,7 +71,7 @@ def test_files_of_the_system_are_never_read_whatever_the_roots(tmp_path, path):
     file, link = tmp_path / "frames.h5", tmp_path / "link.h5"
     with h5py.File(file, "w") as opened:
         opened.create_dataset("d", (2, 3, 4), "u1", external=[(path, 0, 24)])
-    with pytest.raises(FrameError, match="raw data leads to .*, outside the allowed roots"):
+    with pytest.raises(FrameError, match="its values are raw data outside the file"):
         FrameReader(file, "d", np.array([0]), (3, 4), roots=[Path("/")])
     link.symlink_to(path)
     with pytest.raises(FrameError, match="lies outside the allowed roots"):

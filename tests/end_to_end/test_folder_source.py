@@ -21,6 +21,7 @@ from sim_devices import acquire, write_metadata
 from tests.end_to_end.sessions import SMALL
 from tests.waiting import until
 
+FRAMES, PERIOD_S = 64, 50 / 64
 PROFILE = SMALL.parents[1] / "aps_8id" / "agent.toml"
 
 
@@ -51,7 +52,7 @@ def beamline(tmp_path_factory):
     settings.storage.directory, settings.storage.frames = folder / "tiled", [folder / "data"]
     instrument = simulated_instrument(folder / "data" / "raw", hardware_beside(SMALL), speed=1000)
     cam = instrument.detector.cam
-    cam.num_images.put(100), cam.acquire_period.put(0.5), cam.acquire_time.put(0.5)
+    cam.num_images.put(FRAMES), cam.acquire_period.put(PERIOD_S), cam.acquire_time.put(PERIOD_S)
     return folder, settings, instrument
 
 
@@ -154,6 +155,7 @@ def test_a_second_process_waits_for_the_first(beamline, follow, caplog):
 
 
 def test_the_same_frames_give_the_same_maps(beamline, follow, session):
+    session.expect(FRAMES)
     session.RE(session.agent.sample([4.0, 6.0]))
     session.agent.drain()
     key = session.store.table().index[-1]
@@ -165,8 +167,8 @@ def test_the_same_frames_give_the_same_maps(beamline, follow, session):
     write_metadata(
         into / "B0001_metadata.hdf",
         {
-            "instrument/detector_1/frame_time": 0.5,
-            "instrument/bluesky/num_images": 100,
+            "instrument/detector_1/frame_time": PERIOD_S,
+            "instrument/bluesky/num_images": FRAMES,
             "sample/position_x": 4.0,
             "sample/position_y": 6.0,
         },

@@ -105,10 +105,10 @@ def test_a_run_that_is_paused_is_taken_again(session, take):
 
 @pytest.fixture
 def died(session, monkeypatch):
-    """Makes the analysis of the next runs die at its second block, a number of times."""
+    """Makes the analysis of the next run die at its second block."""
 
-    def die(error, times):
-        begin, left = session.agent.technique.begin, [times]
+    def die(error):
+        begin, left = session.agent.technique.begin, [1]
 
         def begun(run):
             analysis = begin(run)
@@ -129,23 +129,13 @@ def died(session, monkeypatch):
     return die
 
 
-@pytest.mark.fault("The analysis dies in the middle of a run", "It is repeated, with the same bits")
-def test_an_analysis_that_died_is_repeated(session, take, died):
-    died(MemoryError("no more"), 1)
-    documents = take()
-    row = row_of(session, documents)
-    assert row["status"] == "complete" and session.agent.health()["worker"] == "alive"
-    undisturbed = c2_of(session, documents)
-    assert np.array_equal(session.agent.results.array(row.name, "c2"), undisturbed)
-
-
 @pytest.mark.fault(
-    "The analysis dies twice in one run", "The result is failed, with the reason; the next run is analysed"
+    "The analysis dies in the middle of a run", "The result is failed until the next start; the next run is analysed"
 )
-def test_an_analysis_that_dies_twice_is_given_up(session, take, died):
-    died(SystemExit("enough"), 2)
+def test_an_analysis_that_dies_fails(session, take, died):
+    died(SystemExit("enough"))
     row = row_of(session, take())
-    assert row["status"] == "failed" and row["reason"] == "the analysis died twice, of SystemExit: enough"
+    assert row["status"] == "failed" and row["reason"] == "SystemExit: enough"
     assert row_of(session, take())["status"] == "complete"
 
 

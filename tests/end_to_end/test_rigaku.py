@@ -72,21 +72,21 @@ def beamline(server, tmp_path_factory):
     beamline.agent.close()
 
 
-def dense(file, n):
+def dense(file):
     """The frames of a file of one module, decoded without ainerd."""
-    words, frames = np.fromfile(file, "<u8"), np.zeros((n, 512 * 1024), np.uint16)
+    words, frames = np.fromfile(file, "<u8"), np.zeros((N, 512 * 1024), np.uint16)
     np.add.at(frames, ((words >> 40).astype(int), (words >> 16 & 0x1FFFFF).astype(int)), (words & 0xFFF).astype("u2"))
-    return frames.reshape(n, 512, 1024)
+    return frames.reshape(N, 512, 1024)
 
 
-def compare_with_dense_frames(beamline, n):
+def compare_with_dense_frames(beamline):
     """Analyse the first flight again, with its frames in HDF5."""
     key = beamline.store.table().index[0]
     uid = beamline.store.record(key).raw_uid
     start = next(i for i, (name, doc) in enumerate(beamline.documents) if name == "start" and doc["uid"] == uid)
     stop = next(i for i, (name, doc) in enumerate(beamline.documents) if name == "stop" and doc["run_start"] == uid)
     file = beamline.settings.storage.frames[0] / "dense.h5"
-    wanted = beamline.analysed(in_hdf5(beamline.documents[start : stop + 1], file, n))
+    wanted = beamline.analysed(in_hdf5(beamline.documents[start : stop + 1], file))
     assert beamline.store.array(key, "c2").any()
     for name, array in wanted.arrays.items():
         found = beamline.store.array(key, name)
@@ -96,11 +96,11 @@ def compare_with_dense_frames(beamline, n):
             np.testing.assert_allclose(found, array, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
-def in_hdf5(documents, file, n):
-    """The documents of a flight of n frames with the same frames in HDF5."""
+def in_hdf5(documents, file):
+    """The documents of a flight with the same frames in HDF5."""
     for name, doc in documents:
         if name == "stream_resource":
-            frames = dense(doc["uri"].removeprefix("file://localhost"), n)
+            frames = dense(doc["uri"].removeprefix("file://localhost"))
             with h5py.File(file, "w") as opened:
                 opened.create_dataset("entry/data/data", data=frames, chunks=(1, 512, 1024))
             doc, _ = compose_stream_resource(
@@ -120,7 +120,7 @@ def test_each_exposure_has_a_result(beamline):
 
 
 def test_it_is_the_result_of_dense_frames_of_the_same_photons(beamline):
-    compare_with_dense_frames(beamline, N)
+    compare_with_dense_frames(beamline)
 
 
 def test_its_run_is_in_tiled_and_can_be_analysed_again(beamline):
@@ -135,7 +135,7 @@ def test_its_run_is_in_tiled_and_can_be_analysed_again(beamline):
 def test_an_analysis_slower_than_the_detector_loses_nothing(server, tmp_path, caplog, monkeypatch):
     """The detector has ended before the analysis gets its first block; then each block waits for the test."""
     beamline, may_go_on, done = Beamline(server, tmp_path, "growing"), threading.Semaphore(0), queue.Queue()
-    push, n_frames = ExposureAnalysis.push, 120
+    push = ExposureAnalysis.push
 
     def slow(exposure, block, first):
         assert may_go_on.acquire(timeout=60)
@@ -144,7 +144,6 @@ def test_an_analysis_slower_than_the_detector_loses_nothing(server, tmp_path, ca
 
     monkeypatch.setattr(ExposureAnalysis, "push", slow)
     monkeypatch.setattr(_worker, "BEHIND_S", 0.01)
-    beamline.detector.cam.num_images.put(n_frames)
     with caplog.at_level(logging.WARNING, "ainerd.runs"):
         beamline.RE(bps.mv(beamline.instrument.shutter, "open"))
         beamline.RE(expose(beamline.detector))
@@ -158,8 +157,8 @@ def test_an_analysis_slower_than_the_detector_loses_nothing(server, tmp_path, ca
         assert beamline.agent.drain(120) and beamline.agent.health()["backlog"] == 0
     monkeypatch.undo()
     table = beamline.store.table()
-    assert table["status"].tolist() == ["complete"] and table["n_frames"].tolist() == [n_frames]
+    assert table["status"].tolist() == ["complete"] and table["n_frames"].tolist() == [N]
     (behind, *_) = [record.message for record in caplog.records if "behind" in record.message]
     assert re.search(r"\d s behind, nothing is left out: ", behind)
-    compare_with_dense_frames(beamline, n_frames)
+    compare_with_dense_frames(beamline)
     beamline.agent.close()

@@ -35,11 +35,11 @@ def test_no_run_is_lost_whatever_happens(tmp_path):
 
 @pytest.mark.timeout(600)
 @pytest.mark.fault(
-    "Random documents, metadata, files, settings and requests arrive",
+    "Random documents, metadata, files and requests arrive",
     "Each run has one result, each refusal has a reason; nothing is opened outside the folders or left open",
 )
 def test_nothing_that_is_sent_does_harm(tmp_path):
-    rows = rows_of("hostile", tmp_path, "--inputs=115", "--tiny=0", "--seed=1")
-    kinds = {"documents", "schemas", "metadata", "frames", "weights", "settings", "requests"}
-    assert {row["what"] for row in rows} >= kinds and sum(row["inputs"] for row in rows) > 115
+    rows = rows_of("hostile", tmp_path, "--inputs=80", "--seed=1")
+    kinds = {"documents", "schemas", "metadata", "frames", "requests"}
+    assert {row["what"] for row in rows} >= kinds and sum(row["inputs"] for row in rows) > 80
     assert [row["which"] for row in rows if row["wrong"]] == []

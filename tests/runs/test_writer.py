@@ -268,43 +268,16 @@ def test_a_run_is_kept_while_tiled_is_away(toy, scanned, movies, worker, store, 
     assert len(kept()) == 2
 
 
-@pytest.fixture
-def dies_once(toy, monkeypatch):
-    """A technique whose first analysis has no memory for its first frames, and a list that then is not empty."""
-    technique, died = toy(), []
-    push = technique.analysis.push
-
-    def die_once(self, block, first):
-        if not died:
-            died.append(1)
-            raise MemoryError
-        push(self, block, first)
-
-    monkeypatch.setattr(technique.analysis, "push", die_once)
-    return technique, died
-
-
-def test_an_analysis_that_dies_once_is_repeated(dies_once, scanned, movies, worker, store, caplog):
-    technique, died = dies_once
-    outcome = deliver(worker(technique), scanned(movies(1, 2), num_points=2))
-    assert outcome.status == "complete" and len(technique.made) == 2 and "died" in caplog.text
-
-
-def test_a_repeated_analysis_counts_its_frames_once(dies_once, scanned, movies, worker, store, kept, monkeypatch):
-    technique, died = dies_once
-    documents = list(scanned(movies(1, 2), num_points=2))
-    monkeypatch.setattr("ainerd.runs._worker.MOST_BYTES", 2 * (movies(1).nbytes + 2 * 32))  # and two numbers an event
-    store.complete.side_effect = httpx.ConnectError("away")
-    deliver(worker(technique), documents)
-    assert died and len(kept()) == 1  # it is not too large to be kept
-
-
 @pytest.mark.parametrize("method", ["push", "finish"])
-def test_an_analysis_that_dies_twice_is_given_up(toy, scanned, movies, worker, store, monkeypatch, method):
+@pytest.mark.parametrize("error", [MemoryError("enough"), SystemExit("enough")], ids=["memory", "exit"])
+def test_an_analysis_that_dies_is_repeated_at_the_next_start(
+    toy, scanned, movies, worker, store, monkeypatch, method, error
+):
     technique = toy()
-    monkeypatch.setattr(technique.analysis, method, MagicMock(side_effect=SystemExit("enough")))
+    monkeypatch.setattr(technique.analysis, method, MagicMock(side_effect=error))
     outcome = deliver(worker(technique), scanned(movies(1, 2), num_points=2))
-    assert outcome.status == "failed" and outcome.reason == "the analysis died twice, of SystemExit: enough"
+    assert (outcome.status, outcome.reason) == ("failed", f"{type(error).__name__}: enough")
+    assert store.fail.call_args.kwargs["retake"] is True
 
 
 def test_a_technique_without_parameters_loses_no_run(toy, scanned, movies, worker, monkeypatch):
@@ -352,18 +325,6 @@ def test_arrays_in_metadata_cost_no_result(toy, scanned, movies, worker, store):
     outcome = deliver(worker(toy()), documents)
     (record,) = store.records.values()
     assert (outcome.status, record.start) == ("complete", {"user": "a, b", "proposal": 7})
-
-
-@pytest.mark.parametrize("method", ["push", "finish"])
-def test_an_analysis_of_a_large_run_that_dies_is_not_repeated(toy, scanned, movies, worker, store, monkeypatch, method):
-    technique = toy()
-    monkeypatch.setattr("ainerd.runs._worker.MOST_BYTES", 0)
-    monkeypatch.setattr(technique.analysis, method, MagicMock(side_effect=MemoryError("full")))
-    outcome = deliver(worker(technique), scanned(movies(1, 2), num_points=2))
-    why = "the analysis died in a run too large to be analysed again, of MemoryError: full"
-    assert (outcome.status, outcome.reason, len(technique.made)) == ("failed", why, 1)
-    (record,) = store.records.values()
-    assert record.reason == why and store.fail.call_args.kwargs["retake"] is True
 
 
 @pytest.mark.fault(

@@ -10,7 +10,7 @@ import pytest
 from agents.demo.simulated import HARDWARE, hardware_beside, simulated_instrument
 from agents.rheo_xpcs import TOML
 from ainerd.config import Settings
-from sim_devices import read_hardware, unlit
+from sim_devices import read_hardware
 
 SMALL = TOML.with_name("small.toml")
 FRAMES = 100
@@ -64,7 +64,7 @@ def test_profiles_describe_the_instrument_of_their_settings():
         ("[geometry]\ncentre = [1, 2]", "no geometry.centre: there are bad_seed"),
         ("[detector]\nbeta = 0.2", "no detector.beta: there are contrast"),
         ("[beam]\ndrift = 1", "no beam: there are geometry and detector"),
-        ("[geometry]\nunlisted_share = 1.5", "unlisted_share must lie in"),
+        ("[geometry]\nbad_share = 1.5", "bad_share must lie in"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_valid_names(tmp_path, text, says):
@@ -84,48 +84,3 @@ def test_contrast_and_centre_are_the_instruments_own(expose):
     stop = (far < 27) & (mean == 0)  # the beamstop's shadow, 30 pixels in radius
     assert stop.sum() == (far < 27).sum()
     assert (rows[stop].mean(), columns[stop].mean()) == pytest.approx(centre, abs=0.1)
-
-
-def test_pixels_that_went_bad_since_are_in_no_mask(expose):
-    geometry, frames, mask = expose(geometry={"bad_share": 2e-3, "unlisted_share": 2e-3})
-    mean = frames.mean(0)
-    hot, dead = mean > 15, mean == 0
-    listed = mask > 0
-    for bad in (hot & ~listed, dead & ~listed):
-        assert bad.sum() == pytest.approx(1e-3 * mean.size, rel=0.5)
-    assert np.array_equal(listed, geometry.bad_pixels)
-    assert not (hot | dead).ravel()[geometry.ring].any()
-
-
-def test_the_beam_drifts_and_is_noisy(expose):
-    _, frames, _ = expose(drift=-0.4)
-    level = frames.mean((1, 2))
-    slope, middle = np.polyfit((np.arange(FRAMES) - FRAMES / 2) / FRAMES, level, 1)
-    assert slope / middle == pytest.approx(-0.4, abs=0.03)
-    _, frames, _ = expose(noise_rms=0.1)
-    level = frames.mean((1, 2))
-    assert level.std() / level.mean() == pytest.approx(0.1, rel=0.2)
-    assert abs(np.corrcoef(level[1:], level[:-1])[0, 1]) < 0.2
-
-
-def test_the_beam_stays_away_and_pixels_count_in_the_dark(expose):
-    geometry, frames, _ = expose(unlit_share=0.15, dark_hz=0.5)
-    level = frames.mean((1, 2))
-    dark = level < 0.5 * np.median(level)
-    assert 0.03 < dark.mean() < 0.35
-    good = ~geometry.bad_pixels
-    assert frames[dark][:, good].mean() == pytest.approx(0.5 * 0.2, rel=0.03)
-    ring = np.zeros(good.shape, bool)
-    ring.ravel()[geometry.ring] = True
-    assert frames[dark][:, ring].mean() == pytest.approx(frames[dark][:, good & ~ring].mean(), rel=0.05)
-    assert not frames[:, ~good].any()
-
-
-def test_stretches_without_beam():
-    away = unlit(200_000, 0.1, np.random.default_rng(0))
-    assert away.mean() == pytest.approx(0.1, rel=0.1)
-    stretches = (np.diff(away.astype(int)) == 1).sum()
-    assert away.sum() / stretches == pytest.approx(5.0, rel=0.1)  # frames
-    assert not unlit(1000, 0.0, np.random.default_rng(0)).any()
-    with pytest.raises(ValueError, match="unlit_share must lie in"):
-        unlit(10, 1.0, np.random.default_rng(0))

@@ -15,7 +15,6 @@ from sim_devices import Rheometer, SimClock, Yielding, hidden_sample
 # From the record of Horwath et al. (2024): seconds after shear stopped, Pa.
 PUBLISHED = {10: 192.94, 20: 152.03, 30: 135.56, 50: 120.02, 100: 101.07, 200: 88.88, 300: 87.70}
 RECORD = "published_rheology.csv"
-HEADER = "time,shear_rate,shear_stress,viscosity,torque\n"
 
 
 class SetClock(SimClock):
@@ -240,58 +239,3 @@ def test_monitored_while_staged():
     count = len(seen)
     time.sleep(0.4)
     assert len(seen) == count
-
-
-def test_replay_interpolates_from_the_moment_of_the_call(rheometer, tmp_path):
-    record = tmp_path / "record.csv"
-    record.write_text(HEADER + "190,100,40000,400,170\n200,0,200,-1e8,0.8\n220,0,100,1e9,0.4\n")
-    rheometer.clock.t = 50.0
-    rheometer.replay(record)
-    assert at(rheometer, 50)["stress"] == 40000
-    assert at(rheometer, 55)["stress"] == pytest.approx(20100)
-    values = at(rheometer, 70)
-    assert (values["stress"], values["torque"]) == (pytest.approx(150), pytest.approx(0.6))
-    assert at(rheometer, 500)["stress"] == 100
-
-
-@pytest.mark.parametrize(
-    "text, complaint",
-    [
-        ("time,shear_rate,shear_stress,torque\n0,1,2,3\n", "no column viscosity"),
-        (HEADER + "0,1,two,3,4\n", "column shear_stress .* not a number"),
-        (HEADER + "0,1,2\n", "column viscosity .* not a number"),
-        (HEADER + "5,1,2,3,4\n5,1,2,3,4\n", "column time .* increase"),
-        (HEADER, "column time .* at least one"),
-        ("", "cannot read the rheometer record"),
-        (None, "cannot read the rheometer record"),
-        (b"\xff\xfe\x00\x81", "cannot read the rheometer record"),
-    ],
-)
-def test_bad_record_is_named(rheometer, tmp_path, text, complaint):
-    record = tmp_path / "record.csv"
-    if text is not None:
-        record.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(ValueError, match=complaint) as error:
-        rheometer.replay(record)
-    assert str(record) in str(error.value)
-    assert at(rheometer, 100)["stress"] == pytest.approx(101, rel=0.05)  # goes on as before
-
-
-def test_published_record_plays_back(rheometer, published):
-    rheometer.replay(Path(os.environ["AINERD_REFERENCE_DATA"], RECORD))
-    for since, stress, rate in list(zip(*published, strict=True))[::20]:
-        values = at(rheometer, since + 199)
-        assert values["stress"] == pytest.approx(stress)
-        assert values["time_since_shear"] == rheometer.age_s == max(since, 0)
-        assert values["shear_rate"] == pytest.approx(rate)
-
-
-def test_a_replayed_record_gives_the_time_since_shear_until_the_next_shear(rheometer, tmp_path):
-    record = tmp_path / "record.csv"
-    record.write_text(HEADER + "0,0,90,1e9,0.4\n10,30,11000,367,47\n12,30,11000,367,47\n20,0,100,1e9,0.4\n")
-    rheometer.clock.t = 1000
-    rheometer.replay(record)
-    ages = {t: at(rheometer, 1000 + t)["time_since_shear"] for t in (0, 5, 10, 11, 12, 15, 500)}
-    assert ages == {0: 0, 5: 5, 10: 0, 11: 0, 12: 0, 15: 3, 500: 488}
-    rheometer.shear_rate_setpoint.put(30)
-    assert at(rheometer, 1500)["stress"] > 15_000

@@ -8,7 +8,7 @@ from test_hidden_sample import places
 from ainerd_xpcs.dynamics import FAMILIES, HELD_OUT, KNOWN, clock, draw
 from sim_devices import SAMPLES, Yielding, hidden_sample
 
-SEEDS = range(8)
+SEEDS = range(4)
 MOVED = ("particles", "blocks", "flow_field")  # scatterer by scatterer
 KERNELS = [name for name in SAMPLES if name not in MOVED]
 EVENTS = Yielding(2).between(300, 350)
@@ -38,7 +38,7 @@ def test_every_sample(name, seed):
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_seeds_differ(name):
-    maps = {hidden_sample(name, seed).regime_map(30).tobytes() for seed in SEEDS}
+    maps = {hidden_sample(name, seed).regime_map(30).tobytes() for seed in range(8)}
     assert len(maps) > 3
 
 

@@ -14,7 +14,6 @@ from ainerd.sources import open_source
     [
         ("tiled", "Tiled", {}),
         ("zmq://h:1", "ZeroMQ", {"_address": "h:1"}),
-        ("zmq+bind://l:2", "ZeroMQListener", {"_address": "l:2"}),
         ("kafka://a:1,b:2/t", "Kafka", {"_servers": "a:1,b:2", "_topic": "t"}),
         ("folder:/data/8id", "FolderOfAcquisitions", {}),
         ("folder:///data", "FolderOfAcquisitions", {}),

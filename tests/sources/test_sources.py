@@ -85,8 +85,9 @@ def raw(place):
 @pytest.mark.fault("The 0MQ socket receives garbage", "Documents before and after it arrive")
 def test_documents_from_0mq_without_garbage(run, gathered, caplog):
     address = f"127.0.0.1:{free_port()}"
-    got = gathered(lambda stop: opened(f"zmq+bind://{address}", stop))
-    publisher = Publisher(address, serializer=pack)
+    got = gathered(lambda stop: opened(f"zmq://{address}", stop))
+    publisher = Publisher(f"127.0.0.1:{free_port()}", serializer=pack)
+    publisher._socket.bind(f"tcp://{address}")  # in place of a proxy
     until(lambda: (publisher(*run[0]), got)[1])  # whoever comes late misses what was sent before
     got.clear()
     with caplog.at_level(logging.WARNING):
@@ -100,16 +101,9 @@ def test_documents_from_0mq_without_garbage(run, gathered, caplog):
     publisher.close()
 
 
-@pytest.mark.parametrize(
-    ("source", "said"),
-    [
-        ("zmq+bind://0.0.0.0:5577", "anybody could send documents"),
-        ("zmq://nonsense", "0MQ address"),
-    ],
-)
-def test_a_wrong_source_is_named(source, said):
-    with pytest.raises(ValueError, match=said):
-        next(iter(opened(source, threading.Event())))
+def test_a_wrong_address_is_named():
+    with pytest.raises(ValueError, match="0MQ address"):
+        next(iter(opened("zmq://nonsense", threading.Event())))
 
 
 def test_documents_from_kafka_continue_where_the_group_stopped(run):

@@ -21,10 +21,6 @@ from ainerd.cli._status import log, status, why
 COMMANDS = (
     watch, serve, status, log, why, replay, similar, export, report, init, check, doctor, demo,
 )  # fmt: skip
-REMOVED = {
-    "archive": "end the sessions that use the server, and copy the folder storage.directory with cp -a",
-    "handover": "ainerd report has the open tasks, and ainerd log the decisions",
-}
 
 
 def main() -> None:
@@ -61,9 +57,6 @@ def build() -> typer.Typer:
     for command in COMMANDS:
         app.command()(command)
     app.command("next")(fetch_next)  # a function of its own would hide Python's
-    for name in REMOVED:
-        anything = {"allow_extra_args": True, "ignore_unknown_options": True}
-        app.command(name, hidden=True, context_settings=anything)(_removed)
     for entry in sorted(entry_points(group="ainerd.commands"), key=lambda entry: entry.name):
         try:
             commands, name = entry.load(), get_command_name(entry.name)
@@ -86,10 +79,6 @@ def build() -> typer.Typer:
         if entry.name == DEFAULT_TECHNIQUE:
             _shorten(app, commands, f"Short for ainerd {name} …")
     return app
-
-
-def _removed(context: typer.Context) -> None:
-    raise ValueError(f"the command {context.info_name} was removed: {REMOVED[str(context.info_name)]}")
 
 
 def _version(version: Annotated[bool, typer.Option("--version")] = False) -> None:

@@ -1,7 +1,6 @@
-"""`ainerd init`, `check` and `doctor`: write settings, and check settings, installation and server."""
+"""`ainerd init`, `check` and `doctor`: write settings, and check settings, techniques and server."""
 
 import json as as_json
-import math
 import tomllib
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from ainerd.technique import Finding, Question
 
 MOST = 50  # frames to average
-MOST_BYTES = 2**30  # of a frame
 Dataset = Annotated[str | None, typer.Option(help="Frames in that file; without it the largest dataset.")]
 
 
@@ -52,7 +50,7 @@ def doctor(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Check versions, settings, technique, storage and server; exit code 1 if there is a problem.
+    """Check settings, technique, storage and server; exit code 1 if there is a problem.
 
     Each problem comes with its remedy. The check writes a small node to the server and removes it.
     """
@@ -236,33 +234,28 @@ def mean_frame(path: Path, dataset: str | None = None) -> "NDArray[np.float64]":
     """
     import numpy as np
 
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
-    if path.suffix == ".npy":
-        try:
-            return _mean(np.load(path, mmap_mode="r", allow_pickle=False), path)
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"{path}: {error}") from None
-    import h5py
+    from ainerd.documents import FrameError, open_item
 
     with suppress(ImportError):
         import hdf5plugin  # noqa: F401  (registers the filters)
-    from ainerd.documents import FrameError, open_hdf5
 
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
     try:
-        with open_hdf5(path, [Path("/")]) as file:
-            name = dataset or _largest(file, path)
-            found = file.get(name)
-            if not isinstance(found, h5py.Dataset):
-                raise ValueError(f"{path} has no dataset {name!r}")
-            return _mean(found, path)
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read as HDF5: {error}") from None
-    except FrameError as error:  # it is being written
+        if path.suffix == ".npy":
+            return _mean(np.load(path, mmap_mode="r", allow_pickle=False))
+        if dataset is None:
+            with open_item(path, "/", [Path("/")]) as file:
+                dataset = _largest(file)
+        with open_item(path, dataset, [Path("/")]) as found:
+            return _mean(found)
+    except FrameError as error:  # it names the file
         raise ValueError(str(error)) from None
+    except (OSError, EOFError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
-def _largest(file: Any, path: Path) -> str:
+def _largest(file: Any) -> str:
     import h5py
 
     found: dict[str, int] = {}
@@ -273,23 +266,22 @@ def _largest(file: Any, path: Path) -> str:
 
     file.visititems(look)
     if not found:
-        raise ValueError(f"{path} holds no frames, of (ny, nx) or (frames, ny, nx)")
+        raise ValueError("no frames, of (ny, nx) or (frames, ny, nx)")
     return max(found, key=lambda name: found[name])
 
 
-def _mean(frames: Any, path: Path) -> "NDArray[np.float64]":
+def _mean(frames: Any) -> "NDArray[np.float64]":
     import numpy as np
 
-    if len(frames.shape) not in (2, 3) or 0 in frames.shape or np.dtype(frames.dtype).kind not in "buif":
-        raise ValueError(f"{path}: frames must be of (ny, nx) or (frames, ny, nx), got {frames.shape}, {frames.dtype}")
-    if (size := math.prod(frames.shape[-2:]) * np.dtype(frames.dtype).itemsize) > MOST_BYTES:
-        raise ValueError(f"{path}: a frame of {frames.shape[-2:]} unpacks to {size / 1e9:.1f} GB, no detector's")
-    n = frames.shape[0] if len(frames.shape) == 3 else 1
+    shape: tuple[int, ...] = getattr(frames, "shape", ())
+    if len(shape) not in (2, 3) or 0 in shape or np.dtype(frames.dtype).kind not in "buif":
+        raise ValueError(f"frames must be of (ny, nx) or (frames, ny, nx), got {frames}")
+    n = shape[0] if len(shape) == 3 else 1
     top = np.iinfo(frames.dtype).max if np.dtype(frames.dtype).kind in "ui" else np.inf
-    total, marked = np.zeros(frames.shape[-2:]), np.ones(frames.shape[-2:], bool)
+    total, marked = np.zeros(()), np.ones((), bool)
     wanted = np.unique(np.linspace(0, n - 1, min(n, MOST)).astype(int))
     for k in wanted:
-        frame = np.asarray(frames[k] if len(frames.shape) == 3 else frames)
-        marked &= ~((frame >= 0) & (frame < top))
-        total += frame
+        frame = np.asarray(frames[k] if len(shape) == 3 else frames[()])
+        marked = marked & ~((frame >= 0) & (frame < top))
+        total = total + frame
     return np.where(marked, np.nan, total / wanted.size)

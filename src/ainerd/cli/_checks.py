@@ -6,12 +6,11 @@ import time
 import uuid
 from collections.abc import Generator, Iterator
 from getpass import getuser
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 
 import httpx
 import numpy as np
-from packaging.requirements import Requirement
 from tiled.client.container import Container
 
 from ainerd.cli._shared import opened
@@ -64,10 +63,9 @@ def picture(config: Path, draw: Path, frame: Path | None, dataset: str | None) -
 
 
 def everything(tiled: str | None, config: Path | None, results: bool) -> Iterator[Finding]:
-    """Yield the findings for the installation, the settings if they are given, and the server."""
+    """Yield the findings for the techniques or the settings, and for the server."""
     from ainerd.results import validate
 
-    yield from _versions()
     if config is None:
         yield from _techniques()
         if tiled is None:
@@ -86,28 +84,6 @@ def everything(tiled: str | None, config: Path | None, results: bool) -> Iterato
                 yield from problems or [Finding("results", "all are valid")]
     except ValueError as error:
         yield Finding("server", str(error), "start it, or correct its address or the key in the environment")
-
-
-def _versions() -> Iterator[Finding]:
-    """Compare the installed packages with the version ranges that ainerd and its extra `agent` require."""
-    wanted = [Requirement(line) for line in metadata.requires("ainerd") or []]
-    for extra, what, install in (("", "packages", "ainerd"), ("agent", "packages of the agent", "'ainerd[agent]'")):
-        named = [r for r in wanted if (r.marker.evaluate({"extra": extra}) if r.marker else not extra)]
-        problems = []
-        for requirement in named:
-            try:
-                version = metadata.version(requirement.name)
-            except metadata.PackageNotFoundError:
-                problems.append(f"{requirement.name} is missing")
-                continue
-            if not requirement.specifier.contains(version, True):
-                problems.append(f"{requirement.name} {version}, not {requirement.specifier}")
-        if extra and "bluesky is missing" in problems:
-            yield Finding(what, "not installed: results can be read, runs cannot be analysed")
-        elif problems:
-            yield Finding(what, "; ".join(problems), f"pip install -U {install}")
-        else:
-            yield Finding(what, f"{len(named)} within their ranges")
 
 
 def _storage(settings: Settings) -> Iterator[Finding]:
@@ -144,7 +120,7 @@ def _techniques() -> Iterator[Finding]:
             yield Finding(what, (load(name).__doc__ or "").partition("\n")[0] or "no description")
         except TechniqueError as error:
             if isinstance(error.__cause__, ModuleNotFoundError) and util.find_spec("bluesky") is None:
-                yield Finding(what, f"not checked: {error}")  # a light install, which `_versions` reports
+                yield Finding(what, f"not checked: {error}")  # results can be read, runs cannot be analysed
             else:
                 yield Finding(what, str(error), "install the packages that it needs, or remove it")
 

@@ -29,7 +29,7 @@ Documents = Annotated[
         "--documents",
         "--source",
         help="Where documents come from: tiled (all runs that are written there), "
-        "zmq://host:port (a proxy), zmq+bind://127.0.0.1:port, kafka://host:port/topic, folder:PATH (acquisitions of "
+        "zmq://host:port (a proxy), kafka://host:port/topic, folder:PATH (acquisitions of "
         "a beamline without documents), results:FOLDER (two-time maps of a pipeline), or a .jsonl file or a folder "
         "of them.",
     ),

@@ -32,8 +32,7 @@ from ainerd.server import ServerError, connect, open_catalog
 from ainerd.technique import Outcome, Series, Technique
 
 POLL_S = 0.1
-AHEAD = 1000  # most batches in the scheduler at a time; an archive may have a million runs
-BATCHES, MOST_IN_BATCH = 64, 25  # fewest batches of many runs, and most runs in one
+AHEAD = 1000  # most runs in the scheduler at a time; an archive may have a million
 WORKER_DIED = "its worker died over it: too little memory?"
 
 
@@ -102,39 +101,32 @@ def _analyse_on(
     The runs that a worker had in hand when it died are analysed one at a time in the end, because one of them may be
     the reason. A pool of processes ends with each of its workers and is started again.
     """
-    size = min(max(len(uids) // BATCHES, 1), MOST_IN_BATCH)
-    waiting = deque(list(uids[start : start + size]) for start in range(0, len(uids), size))
-    most = 2 * (os.cpu_count() or 1) if name == "process" else AHEAD
-    if not waiting:
+    if not uids:
         with executor(name):  # a wrong name is refused all the same
             return []
-    suspects, outcomes = deque[list[str]](), list[Outcome]()
+    suspects, outcomes = deque[str](), list[Outcome]()
     bar = progress.add_task("runs", total=len(uids))
-    while waiting:
-        with executor(name) as pool, closing(_ended(pool, waiting, most, workplace)) as ended:
-            for future, some in ended:
-                if worker_died(future.exception()):
-                    suspects.extend([uid] for uid in some)
-                else:
-                    outcomes += _result(future, some)
-                    progress.advance(bar, len(some))
-    while suspects:
-        with executor(name) as pool, closing(_ended(pool, suspects, 1, workplace)) as ended:
-            for future, (uid,) in ended:
-                died = worker_died(future.exception())
-                outcomes += _failed(uid, workplace, store) if died else _result(future, [uid])
-                progress.advance(bar)
+    for left, most in (deque(uids), 2 * (os.cpu_count() or 1) if name == "process" else AHEAD), (suspects, 1):
+        while left:
+            with executor(name) as pool, closing(_ended(pool, left, most, workplace)) as ended:
+                for future, uid in ended:
+                    died = worker_died(future.exception())
+                    if died and left is not suspects:
+                        suspects.append(uid)
+                        continue
+                    outcomes += _failed(uid, workplace, store) if died else _result(future, uid)
+                    progress.advance(bar)
     return outcomes
 
 
 def _ended(
-    pool: Executor, waiting: deque[list[str]], most: int, workplace: Workplace
-) -> Generator[tuple[Future[list[Outcome]], list[str]]]:
-    """Take batches of runs, `most` at a time, and yield the future and the runs of each as it ends.
+    pool: Executor, waiting: deque[str], most: int, workplace: Workplace
+) -> Generator[tuple[Future[list[Outcome]], str]]:
+    """Take runs, `most` at a time, and yield the future and the uid of each as it ends.
 
-    A pool that is broken takes no further batches. An error of the caller, such as Ctrl-C, cancels those not begun.
+    A pool that is broken takes no further runs. An error of the caller, such as Ctrl-C, cancels those not begun.
     """
-    futures: dict[Future[list[Outcome]], list[str]] = {}
+    futures: dict[Future[list[Outcome]], str] = {}
     try:
         while waiting or futures:
             with suppress(BrokenExecutor):
@@ -150,17 +142,17 @@ def _ended(
             future.cancel()
 
 
-def analyse(uids: Sequence[str], workplace: Workplace) -> list[Outcome]:
-    """Analyse runs on a worker and write their results.
+def analyse(uid: str, workplace: Workplace) -> list[Outcome]:
+    """Analyse a run on a worker and write its results.
 
-    The outcomes report all problems of the runs themselves. An exception has another cause.
+    The outcomes report all problems of the run itself. An exception has another cause.
     """
     settings, raw, store, technique = _prepare(workplace)
     with (
-        TemporaryDirectory() as folder,  # nothing to keep: the raw data of the runs are in Tiled
+        TemporaryDirectory() as folder,  # nothing to keep: the raw data of the run are in Tiled
         _worker(technique, store, settings, raw, Path(folder)) as worker,
     ):
-        outcomes = [outcome for each in _analyse(worker, raw, uids, settings.detector.image) for outcome in each]
+        (outcomes,) = _analyse(worker, raw, [uid], settings.detector.image)
         if outcomes and worker.health()["kept"]:
             raise ServerError(f"its results are not written: {outcomes[-1].reason}")
     return outcomes
@@ -196,12 +188,12 @@ def _prepare(workplace: Workplace) -> tuple[Settings, Container, ResultStore, Te
     return settings, client["raw"], store, technique
 
 
-def _result(future: Future[list[Outcome]], uids: Sequence[str]) -> list[Outcome]:
-    """Return the outcomes of runs from their worker."""
+def _result(future: Future[list[Outcome]], uid: str) -> list[Outcome]:
+    """Return the outcomes of a run from its worker."""
     try:
         return future.result()
     except Exception as error:  # of any kind: it comes from another process
-        raise ValueError(f"run {' or '.join(uids)} could not be analysed on a worker: {error}") from None
+        raise ValueError(f"run {uid} could not be analysed on a worker: {error}") from None
 
 
 def _failed(uid: str, workplace: Workplace, store: ResultStore) -> list[Outcome]:

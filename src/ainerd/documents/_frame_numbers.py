@@ -145,7 +145,7 @@ class Column:
     dataset : str
         Name of the dataset in the file.
     roots : iterable of Path
-        Folders to which links, virtual datasets and raw storage may lead.
+        Folders to which links and virtual datasets may lead.
 
     Raises
     ------
@@ -163,7 +163,7 @@ class Column:
                 if found.dtype.kind not in "iuf" or not found.shape:
                     raise FrameError(f"{self._what}: expected a dataset with a number for each frame")
                 self._per_row = math.prod(found.shape[1:])
-                self._storage = Storage(self._stored.path, found, allowed, found.dtype.itemsize * self._per_row)
+                self._storage = Storage(self._stored.path, found, allowed)
         except DAMAGED as error:
             raise FrameError(f"cannot open {self._what}: {error}") from error
 

@@ -113,7 +113,7 @@ class FrameReader:
     frame_shape : (int, int)
         Expected shape, (ny, nx).
     roots : sequence of Path, optional
-        Folders to which links, virtual datasets and raw storage may lead; by default the folder of the file.
+        Folders to which links and virtual datasets may lead; by default the folder of the file.
 
     Raises
     ------
@@ -178,7 +178,7 @@ class FrameReader:
             )
         self._dtype, self._frame_shape, self._frame_bytes = dataset.dtype, frame_shape, ny * nx * dataset.dtype.itemsize
         self._layout, self._fill = (shape[1:], dataset.dtype, dataset.chunks), self._type.type(dataset.fillvalue)
-        self._storage = Storage(self.path, dataset, roots, self._frame_bytes)
+        self._storage = Storage(self.path, dataset, roots)
         # chunks hold the numbers of numpy, unless the file has a type of its own, such as 12 of 16 bits
         is_plain = dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype, logical=True))
         fits = is_plain and BitshuffleLZ4.fits(dataset)

@@ -30,7 +30,7 @@ MOST_ITEMS, DEEPEST = 10_000, 60  # that are listed: links may multiply them
 
 
 class BoundedDataset(h5py.Dataset):  # type: ignore[misc]
-    """A dataset whose raw files and sources lie below the roots; FrameError if a read would take too much memory."""
+    """A dataset whose sources lie below the roots; FrameError if a read would take too much memory."""
 
     def __init__(self, dataset: h5py.Dataset, path: Path, roots: Roots, *, most: int) -> None:
         super().__init__(dataset.id)
@@ -38,8 +38,7 @@ class BoundedDataset(h5py.Dataset):  # type: ignore[misc]
         if self.is_virtual or self.external:
             if not self.shape:
                 raise FrameError(f"{path}, {self.name!r}: a single value that is stored elsewhere")
-            frame_bytes = self.dtype.itemsize * math.prod(self.shape[1:])
-            self._elsewhere: Storage | None = Storage(path, self, roots, frame_bytes)
+            self._elsewhere: Storage | None = Storage(path, self, roots)
         else:
             self._elsewhere = None
         self._check(math.prod(self.chunks or ()) * self.dtype.itemsize, most, "a chunk of it")

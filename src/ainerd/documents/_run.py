@@ -164,12 +164,6 @@ class Run(DocumentRouter):
                     raise FrameError(f"the reading {key!r}: {error}, the unit in the settings") from None
                 self._units[key] = unit, wanted
 
-    def bulk_events(self, doc: Any) -> None:
-        """Take events in lists by descriptor, as old programs sent them."""
-        for events in doc.values():
-            for each in events:
-                self.event(each)
-
     def event(self, doc: Any) -> Any:
         """Keep the frames of an event, and all its scalar numbers with their times.
 
@@ -257,11 +251,6 @@ class Run(DocumentRouter):
         for each in unpack_datum_page(doc):
             self.datum(each)
         return doc
-
-    def bulk_datum(self, doc: Any) -> None:
-        """Take datums in lists, as old programs sent them."""
-        for datum_id, options in zip(doc["datum_ids"], doc["datum_kwarg_list"], strict=True):
-            self.datum({"resource": doc["resource"], "datum_id": datum_id, "datum_kwargs": options})
 
     def event_page(self, doc: Any) -> Any:
         """Take a page of events."""

@@ -7,7 +7,6 @@ files that HDF5 opens by itself are resolved once more after they were read.
 """
 
 import fcntl
-import math
 import os
 import struct
 import sys
@@ -40,7 +39,7 @@ _SIGNATURE, _SWMR = b"\x89HDF\r\n\x1a\n", 4  # of a superblock, and its flag of 
 LOCKS = Path("/proc/locks")  # of all processes
 _LOCK = struct.Struct("hhqqi")  # `struct flock` of C: kind, whence, start, length and process of a lock
 
-PREFIXES = {"virtual dataset": "HDF5_VDS_PREFIX", "raw data": "HDF5_EXTFILE_PREFIX"}  # folders that HDF5 searches first
+PREFIX = "HDF5_VDS_PREFIX"  # names folders in which HDF5 looks first for the sources of virtual datasets
 
 Roots = Sequence[Path]  # folders that may be read, with links resolved
 NEVER = tuple(map(Path, ("/proc", "/dev", "/sys")))  # no files of anybody: the environment of a process holds secrets
@@ -320,7 +319,7 @@ def _first_link(file: h5py.File, parts: Sequence[str]) -> tuple[int, Any] | None
 
 
 class Storage:
-    """Raw files and sources that hold frames of an open dataset outside its own file.
+    """Sources that hold frames of an open virtual dataset outside its own file.
 
     Each part has its first frame, its last frame + 1, a function that checks whether the part reaches a frame, and one
     that checks whether its files are still the same. `depth` is the number of virtual datasets in the chain that leads
@@ -328,16 +327,15 @@ class Storage:
     this is made.
     """
 
-    def __init__(self, path: Path, dataset: h5py.Dataset, roots: Roots, frame_bytes: int, *, depth: int = 0) -> None:
+    def __init__(self, path: Path, dataset: h5py.Dataset, roots: Roots, *, depth: int = 0) -> None:
         self._path, self._roots, self._depth = path, roots, depth
         self.sources: set[Path] = set()  # files of a virtual dataset, as far as they were needed
         self._parts: list[tuple[int, int, Callable[[int], None], Callable[[], bool]]] = []
-        for is_used, (what, prefix) in zip((dataset.is_virtual, dataset.external), PREFIXES.items(), strict=True):
-            if is_used and os.environ.get(prefix):
-                raise FrameError(f"{path}: {prefix} is set, so HDF5 may take its {what} from elsewhere: unset it")
         if dataset.external:
-            self._add_raw(dataset, frame_bytes)
+            raise FrameError(f"{path}, {dataset.name!r}: its values are raw data outside the file, which are not read")
         if dataset.is_virtual:
+            if os.environ.get(PREFIX):
+                raise FrameError(f"{path}: {PREFIX} is set, so HDF5 may take its sources from elsewhere: unset it")
             self._add_sources(dataset)
 
     @property
@@ -359,29 +357,6 @@ class Storage:
         for first, last, _, is_same in self._parts:
             if first < stop and start < last and not is_same():
                 raise FrameError(f"{self._path}: a file of frames {start} to {stop - 1} changed while it was read")
-
-    def _add_raw(self, dataset: h5py.Dataset, frame_bytes: int) -> None:
-        path, segments, begins = self._path, [], 0
-        for name, offset, size in dataset.external:
-            # HDF5 would start at the working directory: accept only absolute names, which do not depend on it
-            if not os.path.isabs(name):
-                raise FrameError(f"{path}: raw data in {name!r}, which is not an absolute path")
-            if not Path(name).exists():
-                raise MissingFrames(f"{path}: raw data in {name!r}, which is not there")
-            file = _find_file(self._roots, name, path.parent, f"{path}: raw data")
-            segments.append((Path(name), file, offset, begins, size))
-            begins += size
-
-        def reach(stop: int) -> None:
-            for _, file, offset, begins, size in segments:
-                wanted = min(stop * frame_bytes - begins, size)
-                if wanted > 0 and (end := file.stat().st_size) < offset + wanted:
-                    raise MissingFrames(f"{file} ends at byte {end}, the frames at {offset + wanted}")
-
-        def is_same() -> bool:
-            return all(name.resolve() == file for name, file, *_ in segments)
-
-        self._parts.append((0, len(dataset), reach, is_same))
 
     def _add_sources(self, dataset: h5py.Dataset) -> None:
         if self._depth > MOST_LINKS:
@@ -431,8 +406,7 @@ class Storage:
                 if dataset.shape and len(dataset) < wanted:
                     raise MissingFrames(f"{file_path}, {name!r} holds {len(dataset)} frames, {wanted} are needed")
                 if dataset.is_virtual or dataset.external:
-                    size = dataset.dtype.itemsize * math.prod(dataset.shape[1:])
-                    storage = Storage(file_path, dataset, roots, size, depth=self._depth + 1)
+                    storage = Storage(file_path, dataset, roots, depth=self._depth + 1)
             if storage is not None:
                 storage.require(0, max(wanted, 1))
                 self.sources |= storage.sources

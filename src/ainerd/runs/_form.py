@@ -304,14 +304,12 @@ class WholeForm(Form):
         stored = _converted(value, column)
         if stored is None and column.kind == "string" and value is not None:
             return _text(json.dumps(value))
-        if stored is None and column.kind == "array":
-            return _padded(value, column, lambda: self._lost(value, key, where))
+        if stored is None and column.kind == "array":  # of an event without it
+            dtype = np.dtype(column.dtype or "<f8")
+            return np.full(column.shape or (), math.nan if dtype.kind == "f" else 0, dtype).tolist()
         if stored is None and value is not None:
-            self._lost(value, key, where)
+            self._note(f"{key} is {_short(value)} in {where}, nothing stands in its place")
         return stored
-
-    def _lost(self, value: Any, key: str, where: str) -> None:
-        self._note(f"{key} is {_short(value)} in {where}, nothing stands in its place")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -442,24 +440,10 @@ def _column_of(key: str, values: Iterable[Any]) -> Column:
         is_small = all(-INT64 <= value < INT64 for value in numbers)
         return Column(key, "integer" if is_small else "string")
     arrays = [_array(value) if isinstance(value, list) else None for value in values]
-    usable = [array for array in arrays if array is not None and array.dtype.kind != "U"]
-    if len(usable) == len(values) and len({array.ndim for array in usable}) == 1 and all(a.size for a in usable):
-        shapes = {array.shape for array in usable}
-        longest = tuple(max(sizes) for sizes in zip(*shapes, strict=True))
-        dtype = "<f8" if len(shapes) > 1 else np.result_type(*usable).str
-        return Column(key, "array", longest, dtype)
+    usable = [array for array in arrays if array is not None and array.dtype.kind != "U" and array.size]
+    if len(usable) == len(values) and len(shapes := {array.shape for array in usable}) == 1:
+        return Column(key, "array", shapes.pop(), np.result_type(*usable).str)
     return Column(key, "string")
-
-
-def _padded(value: Any, column: Column, lose: Any) -> Any:
-    """Return an array filled up with NaN to the shape of its column; all NaN if it has another number of axes."""
-    array, whole = _array(value), np.full(column.shape or (), np.nan)
-    if array is not None and array.dtype.kind != "U" and array.ndim == whole.ndim and column.dtype[1:2] == "f":
-        part = tuple(slice(min(n, most)) for n, most in zip(array.shape, whole.shape, strict=True))
-        whole[part] = array[part]
-    elif value is not None:
-        lose()
-    return whole.tolist() if column.dtype[1:2] == "f" else np.zeros(column.shape or (), column.dtype).tolist()
 
 
 def _described(described: Mapping[str, Any], column: Column) -> dict[str, Any]:

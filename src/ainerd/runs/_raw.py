@@ -1,6 +1,7 @@
 """Raw runs in Tiled: written as their documents come, or later if Tiled did not accept them."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -66,7 +67,7 @@ class RawWriter:
         self._threads: tuple[Jobs, Jobs, Jobs] | None = None
         self._made_up: list[Future[None]] = []  # of the first attempt to write the runs that earlier sessions left
         self._is_full = False  # whether a document found no room in the queues
-        self._pauses: dict[Path, tuple[float, float]] = {}  # when to try a kept run again, and the pause after that
+        self._due, self._pause_s = math.inf, SOONEST_S  # when to try the kept runs again, and the pause after that
         self._hopeless: set[Path] = set()  # runs that cannot be written in this session
         self._n_agents = 0  # that use this writer
         self._end: Callable[[], None] = lambda: None  # unsubscribes
@@ -120,7 +121,7 @@ class RawWriter:
             return
         logger.warning("raw run %s is written again from its start: %s", run.uid, run.problem)
         wait([disk.submit(partial(self.journal.keep, run.uid, self._kept))], KEEP_S)
-        later.submit(partial(self.make_up, due_only=True))
+        later.submit(self.make_up)
 
     def attach(self, engine: RunEngine) -> "RawWriter":
         """Subscribe this writer, and return it. Soon it writes the runs that earlier sessions left.
@@ -169,7 +170,7 @@ class RawWriter:
             run.jobs.finish()
         self._live.clear()
         later.when_idle(None)
-        if self._pauses:
+        if self._due < math.inf:
             later.submit(self.make_up)
         for thread in (disk, later):
             thread.close()
@@ -193,45 +194,39 @@ class RawWriter:
             self.make_up()
 
     def _make_up_due(self) -> None:
-        """Write kept runs again if one is in memory, or the pause of one is over."""
-        now = time.monotonic()
-        if any(at < now for at, _ in self._pauses.values()) or self._kept.is_in_memory:
-            self.make_up(due_only=True)
+        """Write kept runs again if one is in memory, or the pause is over."""
+        if time.monotonic() > self._due or self._kept.is_in_memory:
+            self.make_up()
 
-    def make_up(self, *, due_only: bool = False) -> None:
-        """Write the kept runs again, oldest first, but those after the others that were refused before.
+    def make_up(self) -> None:
+        """Write the kept runs again, oldest first.
 
-        If Tiled does not answer, all stay kept. A run that Tiled refuses stays kept for the next session. With
-        `due_only` leave out the runs that were tried a short time ago.
+        If Tiled does not answer, all stay kept. A run that Tiled refuses for good stays kept for the next session. For
+        the others the next attempt comes after a pause, twice the one before.
         """
         with _MAKE_UP:
+            is_done, most_s = True, LATEST_S
             try:
                 self._kept.save()
                 waiting = [*self.journal.left(), *((path, None) for path in self.kept())]
             except OSError as error:
                 logger.error("the raw runs on disk cannot be listed now: %s", error)
                 return
-            self._pauses = {path: self._pauses[path] for path, _ in waiting if path in self._pauses}
-            now = time.monotonic()
-            waiting = [each for each in waiting if each[0] not in self._hopeless]
-            if due_only:
-                waiting = [each for each in waiting if self._pauses.get(each[0], (0.0,))[0] <= now]
-            waiting.sort(key=lambda each: self._pauses.get(each[0], (0.0, 0.0))[1])
-            if not waiting:
-                return
-            if not self._answers():
-                self._pauses |= {path: self._longer(path, AWAY_S) for path, _ in waiting}
-                return
             for path, documents in waiting:
-                if not self._make_up_one(path, documents):
-                    return
-
-    def _longer(self, path: Path, most_s: float = LATEST_S) -> tuple[float, float]:
-        pause_s = min(self._pauses.get(path, (0.0, SOONEST_S))[1], most_s)
-        return time.monotonic() + pause_s, 2 * pause_s
+                if path in self._hopeless:
+                    continue
+                if not self._answers():
+                    is_done, most_s = False, AWAY_S
+                    break
+                is_done &= self._make_up_one(path, documents)
+            if is_done:
+                self._due, self._pause_s = math.inf, SOONEST_S
+            else:
+                self._pause_s = min(self._pause_s, most_s)
+                self._due, self._pause_s = time.monotonic() + self._pause_s, 2 * self._pause_s
 
     def _make_up_one(self, path: Path, documents: list[Document] | None) -> bool:
-        """Write a kept run; return False if Tiled does not answer."""
+        """Write a kept run; return False if it has to be tried again."""
         try:
             documents = documents or self._kept.documents(path)
         except FileNotFoundError:  # another process has just written it
@@ -241,25 +236,17 @@ class RawWriter:
             return True
         except OSError as error:
             logger.error("the raw run in %s cannot be read now: %s", path, error)
-            self._pauses[path] = self._longer(path)
-            return True
+            return False
         try:
             write_run(self._raw, documents)
         except Exception as error:
-            status = _status_of(error)
-            if isinstance(error, httpx.TransportError) or status >= httpx.codes.BAD_GATEWAY:
-                logger.warning("the raw run in %s is still not written: %s", path, error)
-                self._pauses[path] = self._longer(path, AWAY_S)
+            if isinstance(error, httpx.TransportError) or _status_of(error) >= httpx.codes.INTERNAL_SERVER_ERROR:
+                logger.warning("the raw run in %s is still not written, it is tried again later: %s", path, error)
                 return False
-            if status == httpx.codes.INTERNAL_SERVER_ERROR:  # such as a full disk
-                logger.warning("Tiled refuses the raw run in %s, it is tried again later: %s", path, error)
-                self._pauses[path] = self._longer(path)
-                return True
             self._hopeless.add(path)
             logger.exception("the raw run in %s cannot be written in this session", path)
             return True
         self._kept.remove(path)
-        self._pauses.pop(path, None)
         return True
 
 

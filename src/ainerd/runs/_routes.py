@@ -8,7 +8,7 @@ from typing import Any
 REFERS = {
     **dict.fromkeys(("descriptor", "stop", "resource", "stream_resource"), "run_start"),
     **dict.fromkeys(("event", "event_page"), "descriptor"),
-    **dict.fromkeys(("datum", "datum_page", "bulk_datum"), "resource"),
+    **dict.fromkeys(("datum", "datum_page"), "resource"),
     "stream_datum": "stream_resource",
 }
 
@@ -42,8 +42,7 @@ class Routes:
                 return []
             self._uids[uid], self._runs[uid] = [uid], [uid]
             return [uid]
-        # a document of bulk events, as old databrokers have them, is a mapping from descriptors
-        refers = next(iter(doc), None) if name == "bulk_events" else doc.get(REFERS.get(name, ""))
+        refers = doc.get(REFERS.get(name, ""))
         if refers is None and name in ("resource", "stream_resource"):
             runs = [*self._uids]
         else:

@@ -18,7 +18,6 @@ logger = logging.getLogger(__name__)
 
 LOOKS = (1 / 8, 1 / 4, 1 / 2)  # shares of the announced frames after which these may be enough
 MOST_MISSING = 100  # exposures in a row without a frame; each gets a failed result, and more end the run
-NOT_OF_THE_RUN = (httpx.HTTPError, MemoryError)  # errors after which a run is analysed again
 
 
 class RunState:
@@ -72,7 +71,7 @@ class RunState:
             if self._subject is not None:
                 self._subject.problem = self.run.spoilt or self._subject.problem
                 self._end()
-        elif name in ("descriptor", "event", "event_page", "bulk_events", "stream_datum"):
+        elif name in ("descriptor", "event", "event_page", "stream_datum"):
             self._advance()
 
     @property
@@ -100,7 +99,7 @@ class RunState:
                 outcome = self._writer.analysed(subject, before, analysis, closes=closes)
                 outcome = self._writer.complete(subject, outcome, analysis)
         except Exception as error:
-            if isinstance(error, httpx.HTTPError | MemoryError) and not is_refused(error):
+            if isinstance(error, httpx.HTTPError) and not is_refused(error):
                 raise
             logger.exception("the result of run %s is not written", subject.run.uid)
             first = subject.problem if analysis is None else None  # of a run that could not even begin
@@ -258,10 +257,10 @@ def _is_short(subject: Subject) -> bool:
 
 @contextmanager
 def _problems_of(subject: Subject) -> Iterator[None]:
-    """Turn errors of a run into the problem of its unit; raise errors that the run did not cause."""
+    """Turn errors of a run into the problem of its unit; raise those of Tiled."""
     try:
         yield
-    except NOT_OF_THE_RUN:
+    except httpx.HTTPError:
         raise
     except (AnalysisError, FrameError, ValueError) as error:
         subject.problem = str(error)

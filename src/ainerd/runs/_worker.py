@@ -268,20 +268,18 @@ class Worker:
 class Delivery:
     """One run from its first document to its last. The documents are kept until the results are written.
 
-    If the analysis dies, it is started once more. If Tiled does not accept a result, the run goes to the spool.
+    If the analysis dies, the next start repeats it. If Tiled does not accept a result, the run goes to the spool.
     `is_kept` is whether the run comes from the spool.
     """
 
     def __init__(
         self, writer: Writer, spool: Spool, new_state: Callable[[], RunState], *, is_kept: bool = False
     ) -> None:
-        self._writer, self._spool, self._is_kept, self._new_state = writer, spool, is_kept, new_state
-        self.state = new_state()
-        self.n_passed = 0  # outcomes that the campaign has; a second analysis gives the same ones again
+        self._writer, self._spool, self._is_kept, self.state = writer, spool, is_kept, new_state()
+        self.n_passed = 0  # outcomes that the campaign has
         self.answered: list[Outcome] = []  # by the campaign
         self._documents: list[Document] = []
         self._n_bytes = 0
-        self._has_died = False
         self._refusal: str | None = None  # why Tiled does not accept the run
         self.has_answer = False  # whether Tiled answered when it refused the run
         self._given_up: str | None = None  # why its analysis ended
@@ -290,15 +288,10 @@ class Delivery:
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
         """Take a document."""
         self._remember(name, doc)
-        try:
-            self._take(name, doc)
-        except BaseException as error:
-            if isinstance(error, Exception) and not isinstance(error, MemoryError):
-                raise
-            self._begin_again(error, name)
+        self._take(name, doc)
 
     def _remember(self, name: str, doc: dict[str, Any]) -> None:
-        """Keep a document for a second analysis or the spool, unless the run is too large."""
+        """Keep a document for the spool, unless the run is too large."""
         data = doc.get("data") if name in ("event", "event_page") else None
         if isinstance(data, Mapping):
             self._n_bytes += sum(map(_n_bytes, data.values()))
@@ -323,12 +316,10 @@ class Delivery:
         else:
             try:
                 self.state(name, doc)
-            except MemoryError:
-                raise
-            except Exception as error:
+            except BaseException as error:
+                self._writer.forget()
                 if isinstance(error, httpx.HTTPError) and not is_refused(error):
                     self._refusal, self.has_answer = str(error), isinstance(error, httpx.HTTPStatusError)
-                    self._writer.forget()
                 else:  # a bug of ours, or of the technique, must not cost the run's record
                     logger.exception("error in the analysis of run %s", run.uid)
                     self._given_up = f"{type(error).__name__}: {error}"
@@ -372,23 +363,6 @@ class Delivery:
         """Return the outcome of a run that has no result in Tiled."""
         outcome = self._writer.outcome(self.state.run, self.state.run.uid)
         return replace(outcome, status="failed", reason=reason, is_in_tiled=False)
-
-    def _begin_again(self, error: BaseException, name: str) -> None:
-        """Analyse the run again from its start after an error that would end the worker. Give up after a second one."""
-        logger.error("the analysis of run %s died", self.state.run.uid, exc_info=error)
-        self.state.run.close()
-        self._writer.forget()
-        if self._has_died or self._is_large:
-            times = "twice" if self._has_died else "in a run too large to be analysed again"
-            self._given_up = f"the analysis died {times}, of {type(error).__name__}: {error}"
-            if name == "stop":
-                self._finish()
-            return
-        self._has_died = True
-        self.state = self._new_state()
-        documents, self._documents, self._n_bytes = self._documents, [], 0
-        for document in documents:
-            self(*document)
 
 
 def _n_bytes(value: Any) -> int:

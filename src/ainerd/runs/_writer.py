@@ -1,7 +1,6 @@
 """The unit of a result (a run, an event or a series of runs), its outcome, and the writer of its result in Tiled."""
 
 import logging
-import reprlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -356,9 +355,8 @@ class Writer:
             odd = {str(e["loc"][0]) for e in error.errors() if e["loc"]} or {*metadata}
             record = ResultRecord(**known, **{name: value for name, value in metadata.items() if name not in odd})
         for name, attribute in {"scan_id": "scan_id", "time": "run_time", "suggestion_id": "suggestion_id"}.items():
-            if _is_given(start.get(name)) and getattr(record, attribute) is None:
-                logger.warning("run %s: its %s is left out: %s", run.uid, name, _shown(start[name]))
-                break
+            if start.get(name) is not None and getattr(record, attribute) is None:
+                logger.warning("run %s: its %s is left out, a %s", run.uid, name, type(start[name]).__name__)
         return record
 
     def _details(self, subject: Subject, outcome: Outcome) -> dict[str, Any]:
@@ -478,19 +476,6 @@ def _typed(value: Any, *kinds: type) -> Any:
 def _access_tags(value: Any) -> list[str] | None:
     """Return the access tags that a start document names; an invalid tag becomes one that a server refuses."""
     return None if value is None else [*map(str, value)] if isinstance(value, list | tuple) else [str(value)]
-
-
-def _is_given(value: Any) -> bool:
-    """Return whether a start document has a value; `bool` fails for arrays."""
-    return value is not None and not (isinstance(value, str) and not value)
-
-
-def _shown(value: Any) -> str:
-    """Return a short text of any value."""
-    try:
-        return reprlib.repr(value)[:80]
-    except ValueError:  # an integer with more digits than Python prints
-        return f"of type {type(value).__name__}"
 
 
 def time_of(value: Any) -> float | None:

@@ -208,11 +208,6 @@ class Caller:
         await parent.create_node(family, metadata, key=key, specs=specs, data_sources=sources, access_tags=given)
 
     @property
-    def has_policy(self) -> bool:
-        """Whether an access policy hides some nodes from some callers."""
-        return self._policy is not None
-
-    @property
     def uuid(self) -> str | None:
         """Id of the principal; None where everybody uses one key."""
         return None if self.principal is None else str(self.principal.uuid)

@@ -1,7 +1,6 @@
 """Documents from 0MQ and Kafka, as msgpack with numpy arrays, which cannot execute code."""
 
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, ClassVar
@@ -17,7 +16,6 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.2
 QUEUED = 100_000  # 0MQ messages that may wait while an earlier one is handled
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 CONNECT_S = 10.0  # longest wait for an answer of a Kafka broker
 LARGEST = 64 * 2**20  # bytes of a message, which does not contain frames
 KINDS = "biufcSU"  # accepted kinds of arrays: bool, numbers, text
@@ -34,7 +32,6 @@ class ZeroMQ:
 
     usage: ClassVar[str] = "zmq://host:port (a proxy)"
     writes_runs: ClassVar[bool] = False
-    listens: ClassVar[bool] = False
 
     def __init__(self, address: str) -> None:
         if not address:
@@ -42,15 +39,30 @@ class ZeroMQ:
         self._address = address
 
     def documents(self, intake: Intake) -> Iterator[Document]:
-        """Yield the documents that arrive."""
-        return zmq_documents(self._address, intake.stop, bind=self.listens)
+        """Yield the documents, in msgpack, that arrive until the intake stops.
 
-
-class ZeroMQListener(ZeroMQ):
-    """Documents that publishers send to this process, which listens at ``host:port``."""
-
-    usage: ClassVar[str] = "zmq+bind://127.0.0.1:port (publishers connect here)"
-    listens: ClassVar[bool] = True
+        Messages that are not documents are logged and left out. 0MQ sends each message once, so a run whose start is
+        missed is lost. Raises ValueError if the address is invalid.
+        """
+        with zmq.Context() as context, context.socket(zmq.SUB) as socket:
+            socket.setsockopt(zmq.RCVHWM, QUEUED)
+            socket.setsockopt(zmq.MAXMSGSIZE, LARGEST)
+            socket.setsockopt(zmq.LINGER, 0)
+            socket.subscribe(b"")
+            try:
+                socket.connect(f"tcp://{self._address}")
+            except zmq.ZMQError as error:
+                raise ValueError(f"0MQ address {self._address}: {error}") from None
+            while not intake.stop.is_set():
+                if socket.poll(int(POLL_S * 1000)):
+                    message = socket.recv()
+                    parts = message.split(b" ", 2)  # prefix, name, payload
+                    try:
+                        if len(parts) != 3:
+                            raise WireError(f"{len(message)} bytes that are no document")
+                        yield checked(parts[1].decode(errors="replace"), unpack(parts[2]))
+                    except ValueError as error:
+                        logger.warning("left out of 0MQ %s: %s", self._address, error)
 
 
 class Kafka:
@@ -65,90 +77,48 @@ class Kafka:
             raise ValueError(f"{address!r} names no server and topic: give {self.usage}")
 
     def documents(self, intake: Intake) -> Iterator[Document]:
-        """Yield the documents from where the last session stopped."""
-        return kafka_documents(self._servers, self._topic, intake.stop)
+        """Yield the documents, msgpack of (name, document), from where the last session stopped.
 
-
-def zmq_documents(address: str, stop: threading.Event, *, bind: bool = False) -> Iterator[Document]:
-    """Yield documents that `bluesky.callbacks.zmq.Publisher` sends with msgpack as its serializer, until `stop` is set.
-
-    Connect to a proxy at `address`, ``host:port``, or with `bind` listen there for publishers. Messages that are not
-    documents are logged and left out. 0MQ sends each message once, so a run whose start is missed is lost.
-
-    Raises
-    ------
-    ValueError
-        If the address is invalid, in use, or open to the network, from which anybody could send.
-    """
-    if bind and address.rpartition(":")[0] not in LOOPBACK:
-        raise ValueError(f"anybody could send documents to {address}: listen at 127.0.0.1, or connect to a proxy")
-    with zmq.Context() as context, context.socket(zmq.SUB) as socket:
-        socket.setsockopt(zmq.RCVHWM, QUEUED)
-        socket.setsockopt(zmq.MAXMSGSIZE, LARGEST)
-        socket.setsockopt(zmq.LINGER, 0)
-        socket.subscribe(b"")
+        Reading continues where the consumer group ``ainerd`` stopped, or starts with the oldest message. A message
+        counts as read when the next one is requested. So a message whose handling was interrupted arrives again. The
+        host may be several, separated by commas. Raises ValueError if the client library is missing, no server answers,
+        or the topic does not exist.
+        """
+        servers, topic = self._servers, self._topic
         try:
-            (socket.bind if bind else socket.connect)(f"tcp://{address}")
-        except zmq.ZMQError as error:
-            raise ValueError(f"0MQ address {address}: {error}") from None
-        while not stop.is_set():
-            if socket.poll(int(POLL_S * 1000)):
-                message = socket.recv()
-                parts = message.split(b" ", 2)  # prefix, name, payload
-                try:
-                    if len(parts) != 3:
-                        raise WireError(f"{len(message)} bytes that are no document")
-                    yield checked(parts[1].decode(errors="replace"), unpack(parts[2]))
-                except ValueError as error:
-                    logger.warning("left out of 0MQ %s: %s", address, error)
-
-
-def kafka_documents(servers: str, topic: str, stop: threading.Event) -> Iterator[Document]:
-    """Yield documents that `bluesky_kafka.Publisher` sends, msgpack of (name, document), until `stop` is set.
-
-    Reading continues where the consumer group ``ainerd`` stopped, or starts with the oldest message. A message counts
-    as read when the next one is requested. So a message whose handling was interrupted arrives again. `servers` is
-    ``host:port``, or several separated by commas.
-
-    Raises
-    ------
-    ValueError
-        If the client library is missing, no server answers, or the topic does not exist.
-    """
-    try:
-        from confluent_kafka import OFFSET_STORED, Consumer, KafkaException, TopicPartition
-    except ImportError:
-        raise ValueError("Kafka needs its client: pip install 'ainerd[kafka]'") from None
-    settings: dict[str, Any] = {"auto.offset.reset": "earliest", "enable.auto.commit": False}
-    try:
-        consumer = Consumer({"bootstrap.servers": servers, "group.id": "ainerd", **settings})
-    except (KafkaException, ValueError) as error:
-        raise ValueError(f"Kafka at {servers}: {error}") from None
-    with closing(consumer):
+            from confluent_kafka import OFFSET_STORED, Consumer, KafkaException, TopicPartition
+        except ImportError:
+            raise ValueError("Kafka needs its client: pip install 'ainerd[kafka]'") from None
+        settings: dict[str, Any] = {"auto.offset.reset": "earliest", "enable.auto.commit": False}
         try:
-            partitions = consumer.list_topics(topic, timeout=CONNECT_S).topics[topic].partitions
-        except KafkaException as error:
+            consumer = Consumer({"bootstrap.servers": servers, "group.id": "ainerd", **settings})
+        except (KafkaException, ValueError) as error:
             raise ValueError(f"Kafka at {servers}: {error}") from None
-        if not partitions:
-            raise ValueError(f"Kafka at {servers} has no topic {topic!r}")
-        # assign instead of subscribe: one agent reads all partitions and does not share them with other consumers
-        consumer.assign([TopicPartition(topic, number, OFFSET_STORED) for number in partitions])
-        while not stop.is_set():
-            message = consumer.poll(POLL_S)
-            if message is None:
-                continue
-            if message.error():
-                logger.warning("Kafka at %s: %s", servers, message.error())
-                continue
-            payload = message.value() or b""
+        with closing(consumer):
             try:
-                pair = unpack(payload)
-                if not isinstance(pair, list) or len(pair) != 2:
-                    raise WireError(f"{len(payload)} bytes that are no document")
-                yield checked(*pair)
-            except ValueError as error:
-                logger.warning("left out of Kafka topic %s: %s", topic, error)
-            consumer.commit(message=message, asynchronous=True)
+                partitions = consumer.list_topics(topic, timeout=CONNECT_S).topics[topic].partitions
+            except KafkaException as error:
+                raise ValueError(f"Kafka at {servers}: {error}") from None
+            if not partitions:
+                raise ValueError(f"Kafka at {servers} has no topic {topic!r}")
+            # assign instead of subscribe: one agent reads all partitions and does not share them with other consumers
+            consumer.assign([TopicPartition(topic, number, OFFSET_STORED) for number in partitions])
+            while not intake.stop.is_set():
+                message = consumer.poll(POLL_S)
+                if message is None:
+                    continue
+                if message.error():
+                    logger.warning("Kafka at %s: %s", servers, message.error())
+                    continue
+                payload = message.value() or b""
+                try:
+                    pair = unpack(payload)
+                    if not isinstance(pair, list) or len(pair) != 2:
+                        raise WireError(f"{len(payload)} bytes that are no document")
+                    yield checked(*pair)
+                except ValueError as error:
+                    logger.warning("left out of Kafka topic %s: %s", topic, error)
+                consumer.commit(message=message, asynchronous=True)
 
 
 class WireError(ValueError):
