@@ -259,8 +259,7 @@ def ours(
 ) -> None:
     """Train the learned encoder to noise-free maps, as it is shipped: under an hour on two cores.
 
-    With --from-tiled the shipped one is tuned to measured runs instead: some minutes. Under torchrun several
-    processes train together.
+    With --from-tiled the shipped one is tuned to measured runs instead: some minutes.
     """
     from ainerd_xpcs.latent.training import train_ours, tune_ours
 

@@ -1,18 +1,15 @@
-"""The learned encoder's network in torch, its loss, and the training loop with checkpoints and several processes."""
+"""The learned encoder's network in torch, its loss, and the training loop with checkpoints."""
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.parallel import DistributedDataParallel
 
 from ainerd_xpcs.latent import ModelError
 from ainerd_xpcs.latent._grid import SIZE, weighted
@@ -186,22 +183,6 @@ class Objective:
         return (functional.cross_entropy(nearness, own) + functional.cross_entropy(nearness.T, own)) / 2
 
 
-@contextmanager
-def processes() -> Iterator[tuple[int, int]]:
-    """Yield the number of this process and how many there are, as ``torchrun`` sets them; (0, 1) without it."""
-    n = int(os.environ.get("WORLD_SIZE", 1))
-    if n == 1:
-        yield 0, 1
-        return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield distributed.get_rank(), n
-    finally:
-        distributed.destroy_process_group()
-
-
 def train(
     parts: dict[str, Any],
     losses: Callable[[int], Iterator[Loss]],
@@ -213,7 +194,6 @@ def train(
     every: int = 0,
     clip: float = 1.0,
     threads: int = 1,
-    writes: bool = True,
 ) -> None:
     """Train for this number of steps, and write a checkpoint `every` some, from which interrupted training continues.
 
@@ -229,8 +209,6 @@ def train(
         Largest norm of the gradients.
     threads : int
         Threads of torch; 0 leaves their number.
-    writes : bool
-        Whether this process writes the checkpoints.
     """
     before, mean, start = torch.get_num_threads(), dict[str, float](), _resume(checkpoint, recipe, parts)
     torch.set_num_threads(threads or before)
@@ -242,7 +220,7 @@ def train(
         parts["schedule"].step()
         mean = {name: 0.98 * mean.get(name, value) + 0.02 * value for name, value in watched.items()}
         watch("training", step, steps, mean)
-        if writes and (step % (every or _CHECKPOINT_EVERY) == 0 or step == steps):
+        if step % (every or _CHECKPOINT_EVERY) == 0 or step == steps:
             state = {name: part.state_dict() for name, part in parts.items()} | {"step": step, "recipe": recipe}
             torch.save(state, checkpoint.with_suffix(".part"))
             checkpoint.with_suffix(".part").replace(checkpoint)
@@ -273,48 +251,29 @@ def train_network(
     recipe: dict[str, Any],
     *,
     learning_rate: float,
-    process: tuple[int, int],
     watch: Watch,
 ) -> Network:
-    """Train a network, in training mode, for `recipe["steps"]` steps.
-
-    Each process draws its own batches and the gradients are averaged, so that n processes see n times the maps in a
-    step. Every process reads the checkpoint and the first writes it. `process` is the number of this process and how
-    many there are.
-    """
-    steps, (rank, n) = recipe["steps"], process
+    """Train a network, in training mode, for `recipe["steps"]` steps."""
+    steps = recipe["steps"]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.to(device)
     optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=1e-3, betas=(0.9, 0.98), fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _pace(step, steps))
-    step_of = _Step(network, objective)
-    loss_of: nn.Module = DistributedDataParallel(step_of) if n > 1 else step_of
 
     def losses(start: int) -> Iterator[Loss]:
         with ThreadPoolExecutor(2) as pool:  # one thread trains, two draw noise
-            ahead = [pool.submit(objective.batch, step * n + rank) for step in range(start, min(start + 3, steps))]
+            ahead = [pool.submit(objective.batch, step) for step in range(start, min(start + 3, steps))]
             for step in range(start, steps):
                 batch = ahead.pop(0).result()
                 if step + 3 < steps:
-                    ahead.append(pool.submit(objective.batch, (step + 3) * n + rank))
+                    ahead.append(pool.submit(objective.batch, step + 3))
                 # Each step has its own seed, so that interrupted training continues identically.
-                generator = torch.Generator().manual_seed(recipe["seed"] * 1_000_003 + step * n + rank)
-                yield loss_of(Batch(*(tensor.to(device) for tensor in batch)), generator)
+                generator = torch.Generator().manual_seed(recipe["seed"] * 1_000_003 + step)
+                yield objective.loss(network, Batch(*(tensor.to(device) for tensor in batch)), generator)
 
     parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
-    train(parts, losses, checkpoint, recipe, watch, steps=steps, writes=rank == 0)
+    train(parts, losses, checkpoint, recipe, watch, steps=steps)
     return network.cpu().eval()
-
-
-class _Step(nn.Module):
-    """One step as one module, so that gradients of several processes are averaged while they are computed."""
-
-    def __init__(self, network: Network, objective: Objective) -> None:
-        super().__init__()
-        self.network, self._objective = network, objective
-
-    def forward(self, batch: Batch, generator: torch.Generator) -> Loss:
-        return self._objective.loss(self.network, batch, generator)
 
 
 def _pace(step: int, steps: int) -> float:

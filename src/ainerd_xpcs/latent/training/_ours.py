@@ -9,14 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import eigh
-from torch import distributed
 
 import ainerd
 from ainerd_xpcs.dynamics import KNOWN, nearest_covariances
 from ainerd_xpcs.latent import SHIPPED, _learned, read_weights, write_weights
 from ainerd_xpcs.latent._grid import ROWS, SIZE, from_triangle, to_triangle, weighted
 from ainerd_xpcs.latent._learned import LearnedEncoder
-from ainerd_xpcs.latent.training._network import Network, Objective, halved, processes, tower, train_network
+from ainerd_xpcs.latent.training._network import Network, Objective, halved, tower, train_network
 from ainerd_xpcs.latent.training._pca import PcaFit
 from ainerd_xpcs.latent.training._simulated import PARAMETERS, Truths, Watch, cached, examples, silent, speckled
 
@@ -34,7 +33,7 @@ def train_ours(out: Path, *, seed: int = 1, truths: int = 45_000, steps: int = 4
     """Train the learned encoder and write `out`/ours.safetensors.
 
     Interrupted training continues: noise-free maps are saved in `out`/truths.safetensors, and the network every 200
-    steps in `out`/ours.checkpoint.pt. Under ``torchrun`` all processes train together and share `out`.
+    steps in `out`/ours.checkpoint.pt.
 
     Parameters
     ----------
@@ -43,7 +42,7 @@ def train_ours(out: Path, *, seed: int = 1, truths: int = 45_000, steps: int = 4
     seed : int
         Seed of the corpus, the noise and the network.
     truths, steps : int
-        Number of noise-free maps; number of steps, each of 160 maps for each process, seen twice.
+        Number of noise-free maps; number of steps, each of 160 maps, seen twice.
     watch : callable
         Called with the stage, the number done, the total, and numbers to watch.
 
@@ -54,27 +53,12 @@ def train_ours(out: Path, *, seed: int = 1, truths: int = 45_000, steps: int = 4
     """
     recipe = {"seed": seed, "truths": truths, "steps": steps, "families": list(KNOWN), "ainerd": ainerd.__version__}
     file = out / "ours.safetensors"
-    with processes() as (rank, n):
-        if n > 1:
-            recipe["processes"] = n
-        if rank > 0:
-            distributed.barrier()  # until the first has drawn the maps
-        drawn = corpus(out / "truths.safetensors", recipe, watch)
-        if n > 1 and rank == 0:
-            distributed.barrier()
-        basis, mean, spread = linear = _basis(drawn, seed)
-        if n > 1:
-            for array in linear:  # signs of components may differ from machine to machine
-                distributed.broadcast(torch.from_numpy(array), 0)
-        objective = Objective(drawn, basis, mean, spread, n=BATCH, seed=seed)
-        torch.manual_seed(seed)
-        network = Network(len(objective.operator) + _learned.N_GAUGES, len(basis), len(KNOWN), len(PARAMETERS)).train()
-        checkpoint = out / "ours.checkpoint.pt"
-        train_network(
-            network, objective, checkpoint, recipe, learning_rate=_LEARNING_RATE, process=(rank, n), watch=watch
-        )
-    if rank > 0:
-        return file
+    drawn = corpus(out / "truths.safetensors", recipe, watch)
+    basis, mean, spread = _basis(drawn, seed)
+    objective = Objective(drawn, basis, mean, spread, n=BATCH, seed=seed)
+    torch.manual_seed(seed)
+    network = Network(len(objective.operator) + _learned.N_GAUGES, len(basis), len(KNOWN), len(PARAMETERS)).train()
+    train_network(network, objective, out / "ours.checkpoint.pt", recipe, learning_rate=_LEARNING_RATE, watch=watch)
     tensors = network.exported() | {"basis": basis, "mean": mean, "spread": spread}
     tensors |= fit_noise(drawn, basis, blocks=_blocks(drawn, 40), seed=seed)
     tensors["detail"] = np.eye(_learned.N_DETAIL, ROWS.size, dtype=np.float32)
@@ -238,7 +222,7 @@ def tune_ours(
     for head in (network.families, network.parameters_):
         head.requires_grad_(False)
     checkpoint = out / "tuned.checkpoint.pt"
-    train_network(network, objective, checkpoint, recipe, learning_rate=_TUNING_RATE, process=(0, 1), watch=watch)
+    train_network(network, objective, checkpoint, recipe, learning_rate=_TUNING_RATE, watch=watch)
     tuned = {name: np.asarray(array, np.float32) for name, array in tensors.items()} | network.exported()
     tuned["detail"] = detail(LearnedEncoder(tuned), both, seed)
     write_weights(out / "tuned.safetensors", halved(tuned), {**origin, "tuned": recipe})
