@@ -319,20 +319,6 @@ def nights(
     show_file(out / "regimes.safetensors")
 
 
-@train.command()
-def paper(
-    out: Folder = Path("weights"),
-    seed: Seed = 0,
-    maps: Annotated[int, typer.Option(min=16, help="Simulated maps of 256 px.")] = 2000,
-    epochs: Annotated[int, typer.Option(min=1, help="Number of passes over the maps.")] = 60,
-    cpu_s: Annotated[float | None, typer.Option(min=0, help="End after this much CPU time, in seconds.")] = None,
-) -> None:
-    """Train the network of the AI-NERD paper by its recipe: days on a CPU."""
-    from ainerd_xpcs.latent.training import train_paper
-
-    _train(train_paper, out, seed=seed, maps=maps, epochs=epochs, cpu_s=cpu_s)
-
-
 def _measured_maps(store: "ResultStore", regimes: list[int] | None, watch: Watch) -> Iterator["NDArray[np.float32]"]:
     """Yield the maps of complete results, of all regimes or some."""
     results = store.search(status="complete")

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy.ndimage import shift
 
 from ainerd_xpcs.dynamics import Dynamics, draw, noisy, reduced_g1_squared
 from ainerd_xpcs.latent import Encoder, ModelError, from_triangle, training
@@ -75,23 +74,6 @@ def test_interrupted_training_continues(tmp_path, monkeypatch, cheap):
     np.testing.assert_allclose(a.encode(maps), b.encode(maps), rtol=1e-3, atol=1e-3)
     with pytest.raises(ModelError, match="another recipe"):
         training.train_ours(tmp_path / "b", seed=3, truths=100, steps=5)
-
-
-def test_a_shift_wraps_around_exactly():
-    from ainerd_xpcs.latent.training._paper import shifted
-
-    maps = np.random.default_rng(5).random((3, 16, 16)).astype(np.float32)
-    by = np.random.default_rng(6).integers(16, size=3)
-    peer = [shift(m, (b, b), order=1, mode="grid-wrap") for m, b in zip(maps, by, strict=True)]
-    np.testing.assert_allclose(shifted(maps, np.random.default_rng(6)), peer, atol=1e-6)
-
-
-def test_the_paper_recipe_writes_a_loadable_file(tmp_path):
-    import torch
-
-    file = training.train_paper(tmp_path, seed=1, maps=16, epochs=1)
-    assert Encoder.load(file).encode(np.ones((1, 256, 256))).shape == (1, 64)
-    assert set(torch.load(file, weights_only=True)) >= {"encoder.0.weight", "bottleneck.3.bias", "decoder1.21.weight"}
 
 
 def test_tuning_learns_measured_maps_and_keeps_the_rest_in_place(tmp_path, monkeypatch):

@@ -8,12 +8,11 @@ from ainerd_xpcs.latent.training._simulated import variant
 
 if TYPE_CHECKING:
     from ainerd_xpcs.latent.training._ours import train_ours, tune_ours
-    from ainerd_xpcs.latent.training._paper import train_paper
     from ainerd_xpcs.latent.training._run import train_run
 
-__all__ = ["PcaFit", "train_ours", "train_paper", "train_pca", "train_run", "tune_ours", "variant"]
+__all__ = ["PcaFit", "train_ours", "train_pca", "train_run", "tune_ours", "variant"]
 
-_MODULES = {"train_ours": "_ours", "tune_ours": "_ours", "train_paper": "_paper", "train_run": "_run"}
+_MODULES = {"train_ours": "_ours", "tune_ours": "_ours", "train_run": "_run"}
 
 
 def __getattr__(name: str) -> Any:

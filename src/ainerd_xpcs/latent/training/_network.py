@@ -191,11 +191,8 @@ def train(
     watch: Watch,
     *,
     steps: int,
-    every: int = 0,
-    clip: float = 1.0,
-    threads: int = 1,
 ) -> None:
-    """Train for this number of steps, and write a checkpoint `every` some, from which interrupted training continues.
+    """Train for this number of steps, and write a checkpoint every 200, from which interrupted training continues.
 
     ModelError if there is a checkpoint of another recipe.
 
@@ -205,22 +202,18 @@ def train(
         network, optimizer and schedule.
     losses : callable
         Called with the number of the first step; yields the loss of each step from there on.
-    clip : float
-        Largest norm of the gradients.
-    threads : int
-        Threads of torch; 0 leaves their number.
     """
     before, mean, start = torch.get_num_threads(), dict[str, float](), _resume(checkpoint, recipe, parts)
-    torch.set_num_threads(threads or before)
+    torch.set_num_threads(1)
     for step, (loss, watched) in enumerate(losses(start), start + 1):
         parts["optimizer"].zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(parts["network"].parameters(), clip)
+        nn.utils.clip_grad_norm_(parts["network"].parameters(), 1.0)
         parts["optimizer"].step()
         parts["schedule"].step()
         mean = {name: 0.98 * mean.get(name, value) + 0.02 * value for name, value in watched.items()}
         watch("training", step, steps, mean)
-        if step % (every or _CHECKPOINT_EVERY) == 0 or step == steps:
+        if step % _CHECKPOINT_EVERY == 0 or step == steps:
             state = {name: part.state_dict() for name, part in parts.items()} | {"step": step, "recipe": recipe}
             torch.save(state, checkpoint.with_suffix(".part"))
             checkpoint.with_suffix(".part").replace(checkpoint)
