@@ -45,7 +45,7 @@ SHORT = (
     "encode",
     "calibrate",
     "prepare",
-    *(f"train {name}" for name in ("pca", "ours", "run", "nights", "paper")),
+    *(f"train {name}" for name in ("pca", "ours", "run", "nights")),
 )
 RUNS = re.compile(r"^<!-- runs -->\n```(python|shell)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

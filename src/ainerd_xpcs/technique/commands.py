@@ -1,6 +1,6 @@
 """Commands of rheo-XPCS: ``ainerd rheo-xpcs …``, most of them also available without the name."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 CONTRAST_ERR = 0.02  # relative error that most exposures have; all up to 0.1 share a calibration
 SCALED = "values within [0, 1]: taken as scaled like the published data, C = 0.95 + 0.4 x"
 CORRELATION = "values beyond [0, 1]: taken as a two-time correlation of baseline 1"
-Watch = Callable[[str, int, int, dict[str, float]], None]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random draws.")]
 Folder = Annotated[Path, typer.Option(help="Output folder; interrupted training continues from the files in it.")]
 app = typer.Typer(help="Rheo-XPCS: speckle movies of a sample that was sheared.", no_args_is_help=True)
@@ -149,9 +148,6 @@ def calibrate(
         list[str] | None,
         typer.Option(help="Take this result for known: number of its scan, or first characters of its key."),
     ] = None,
-    from_tiled: Annotated[
-        bool, typer.Option("--from-tiled", help="With --regime or --key: read the known runs from a server.")
-    ] = False,
     on: On = None,
     tiled: Tiled = None,
     config: Config = None,
@@ -168,8 +164,6 @@ def calibrate(
 
     if out.suffix != ".safetensors":
         raise ValueError(f"{out}: a bank is a .safetensors file")
-    if from_tiled and not (regime or key):
-        raise ValueError("--from-tiled: name the known runs with --regime or --key")
     if not (n or regime or key):
         raise ValueError("nothing to make a bank of: give --n, or --regime or --key with --tiled")
     if 0 < n < FEWEST_SIMULATED:
@@ -250,29 +244,11 @@ def ours(
     seed: Seed = 1,
     truths: Annotated[int | None, typer.Option(min=100, help="Noise-free maps to draw; default: as shipped.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of 160 of them; default: as shipped.")] = None,
-    from_tiled: Annotated[
-        bool, typer.Option("--from-tiled", help="Tune the shipped encoder to the complete results on a server.")
-    ] = False,
-    regime: Annotated[list[int] | None, typer.Option(help="With --from-tiled: only runs of this regime.")] = None,
-    tiled: Tiled = None,
-    config: Config = None,
 ) -> None:
-    """Train the learned encoder to noise-free maps, as it is shipped: under an hour on two cores.
+    """Train the learned encoder to noise-free maps, as it is shipped: under an hour on two cores."""
+    from ainerd_xpcs.latent.training import train_ours
 
-    With --from-tiled the shipped one is tuned to measured runs instead: some minutes.
-    """
-    from ainerd_xpcs.latent.training import train_ours, tune_ours
-
-    options = {"seed": seed, "truths": truths, "steps": steps}
-    if not from_tiled:
-        _train(train_ours, out, **options)
-        return
-    with results_at(tiled, config) as store:
-
-        def tune(out: Path, watch: Watch, **given: Any) -> Path:
-            return tune_ours(out, _measured_maps(store, regime, watch), watch=watch, **given)
-
-        _train(tune, out, **options)
+    _train(train_ours, out, seed=seed, truths=truths, steps=steps)
 
 
 @train.command()
@@ -317,19 +293,6 @@ def nights(
         progress.add_task("nights", total=None)
         write_null(out / "regimes.safetensors", technique, simulated, longer.z, seed=seed)
     show_file(out / "regimes.safetensors")
-
-
-def _measured_maps(store: "ResultStore", regimes: list[int] | None, watch: Watch) -> Iterator["NDArray[np.float32]"]:
-    """Yield the maps of complete results, of all regimes or some."""
-    results = store.search(status="complete")
-    if regimes:
-        results = results[results["regime"].isin(regimes)]
-    if results.empty:
-        of = f" of regime {', '.join(map(str, regimes))}" if regimes else ""
-        raise ValueError(f"no complete results{of} to tune to")
-    for i, key in enumerate(results.index):
-        yield store.array(str(key), "c2")
-        watch("reading", i + 1, len(results), {})
 
 
 def _train(training: Callable[..., Path], out: Path, **options: Any) -> None:

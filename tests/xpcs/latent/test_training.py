@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ainerd_xpcs.dynamics import Dynamics, draw, noisy, reduced_g1_squared
+from ainerd_xpcs.dynamics import Dynamics, reduced_g1_squared
 from ainerd_xpcs.latent import Encoder, ModelError, from_triangle, training
 from ainerd_xpcs.latent.training._simulated import TEXTURES, Truths, composed, examples, speckled, truth
 
@@ -74,32 +74,6 @@ def test_interrupted_training_continues(tmp_path, monkeypatch, cheap):
     np.testing.assert_allclose(a.encode(maps), b.encode(maps), rtol=1e-3, atol=1e-3)
     with pytest.raises(ModelError, match="another recipe"):
         training.train_ours(tmp_path / "b", seed=3, truths=100, steps=5)
-
-
-def test_tuning_learns_measured_maps_and_keeps_the_rest_in_place(tmp_path, monkeypatch):
-    from ainerd_xpcs.latent.training import _ours
-
-    """The measured maps are echoes, which the shipped encoder never saw."""
-    monkeypatch.setattr(_ours, "BATCH", 60)
-    rng = np.random.default_rng(7)
-
-    def echoes(n):
-        shape = [reduced_g1_squared(draw("echo", rng), 1.0, 64, [0.0])[0] for _ in range(n)]
-        return np.float32(0.2) * np.array(shape, np.float32)
-
-    def measured(shape, counts):
-        return noisy(shape, n_pixels=2000, n_frames=5000, counts=counts, rng=rng)[:, 0]
-
-    file = training.tune_ours(tmp_path, [measured(echoes(40), 1.0)], seed=2, truths=100, steps=12)
-    before, after, fresh = Encoder.load("ours"), Encoder.load(file), echoes(30)
-    maps = measured(fresh, 0.3)
-    error = [np.square(e.decode(e.encode(maps), size=64) - 1 - fresh).mean() for e in (before, after)]
-    assert error[1] < 0.9 * error[0]
-    slow = 1 + np.float32(0.2) * reduced_g1_squared(draw("slow", rng), 1.0, 64, np.arange(18) * 10.0)
-    moved = (after.encode(slow) - before.encode(slow))[:, 2:32]
-    assert np.sqrt(np.square(moved).mean()) < 0.2  # latent shapes spread about 1
-    with pytest.raises(ValueError, match="no measured map has any contrast"):
-        training.tune_ours(tmp_path / "other", [np.ones((2, 64, 64))], truths=100, steps=1)
 
 
 @pytest.mark.parametrize("name", list(TEXTURES))

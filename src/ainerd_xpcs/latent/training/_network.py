@@ -19,7 +19,6 @@ from ainerd_xpcs.latent.training._simulated import Truths, Watch, examples
 # The exponent and the relaxation time are the hardest to predict, so they count more.
 _PARAMETER_WEIGHT = torch.tensor([2.0, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
 _MAP, _FAMILY, _PARAMETER, _PAIR, _CONTRAST = 250.0, 1.0, 1.0, 0.3, 3.0
-_ANCHOR = 10.0
 _LATENT_NOISE = 0.05
 # Noise below which the squared error of a map counts fully.
 _NOISE_FLOOR = 0.02
@@ -102,11 +101,8 @@ class Objective:
     """Draws batches of `n` truths and computes the loss.
 
     The loss is mainly the squared error of the map. The latent shape must be nearest to that of another noisy map of
-    the same truth, and linear heads must predict family and parameters from it.
-
-    With the network `before`, in evaluation mode, it is the loss of tuning to measured maps: instead of the predictions
-    of the heads, the latent shapes of simulated maps must stay near those of `before`. Parameters of measured truths
-    are NaN. `basis`, `mean` and `spread` are those of the principal components (k, 2080) of weighted noise-free maps.
+    the same truth, and linear heads must predict family and parameters from it. `basis`, `mean` and `spread` are those
+    of the principal components (k, 2080) of weighted noise-free maps.
     """
 
     def __init__(
@@ -118,9 +114,8 @@ class Objective:
         *,
         n: int,
         seed: int,
-        before: Network | None = None,
     ) -> None:
-        self.truths, self.basis, self.mean, self.n, self.seed, self.before = truths, basis, mean, n, seed, before
+        self.truths, self.basis, self.mean, self.n, self.seed = truths, basis, mean, n, seed
         self.unit = unit_of(spread)
         self.operator, self.operator_mean = features_of(basis, mean, spread)
         known = truths.parameters
@@ -155,23 +150,15 @@ class Objective:
         weighted_error = (error * 1.5 * _NOISE_FLOOR / (_NOISE_FLOOR + batch.noise.clamp(max=1))).mean()
         contrast = (level[:, 0] - batch.contrast).square().clamp(max=1).mean() + level[:, 1].square().mean()
         known = ~batch.parameters.isnan()
-        if self.before is not None:
-            with torch.no_grad():
-                old, _ = self.before.to(z.device).encode(batch.features)
-            simulated = known.any(1)
-            moved = (z - old)[simulated].square().mean()
-            total = _MAP * weighted_error + _PAIR * pair + _CONTRAST * contrast + _ANCHOR * moved
-            watched = {"map": error[simulated].mean(), "measured": error[~simulated].mean(), "moved": moved}
-        else:
-            named = batch.family >= 0
-            guess = network.families(z)[named]
-            family = functional.cross_entropy(guess, batch.family[named])
-            off = (network.parameters_(z) - batch.parameters.nan_to_num()).square() * known
-            parameter = (off * _PARAMETER_WEIGHT.to(z.device)).sum() / known.sum()
-            total = _MAP * weighted_error + _FAMILY * family + _PARAMETER * parameter
-            total = total + _PAIR * pair + _CONTRAST * contrast
-            right = (guess.argmax(1) == batch.family[named]).float().mean()
-            watched = {"map": error.mean(), "family": right, "parameters": parameter, "pair": pair}
+        named = batch.family >= 0
+        guess = network.families(z)[named]
+        family = functional.cross_entropy(guess, batch.family[named])
+        off = (network.parameters_(z) - batch.parameters.nan_to_num()).square() * known
+        parameter = (off * _PARAMETER_WEIGHT.to(z.device)).sum() / known.sum()
+        total = _MAP * weighted_error + _FAMILY * family + _PARAMETER * parameter
+        total = total + _PAIR * pair + _CONTRAST * contrast
+        right = (guess.argmax(1) == batch.family[named]).float().mean()
+        watched = {"map": error.mean(), "family": right, "parameters": parameter, "pair": pair}
         return total, {name: float(value.detach()) for name, value in watched.items()}
 
     def _pair_error(self, z: Tensor, batch: Batch) -> Tensor:
