@@ -41,11 +41,11 @@ def test_digest_and_keys_of_rheo_xpcs():
 
 
 def test_digest_and_keys_of_xtec(tmp_path):
-    section = {"clusters": 3, "smooth": "cells", "cell": [7, 9.5], "length": 2}
+    section = {"clusters": 3, "smooth": "patches", "merge": 2}
     parameters = XTEC.from_settings(section, tmp_path).parameters
-    assert digest(XTEC.from_settings({}, tmp_path).parameters) == "0f38c6dccaeddf60"
-    assert digest(parameters) == "2944aff0c3504118"
-    assert ResultRecord.key_of(parameters, series_id="ramp=cooling 1") == "4a931d43-3ffb-58b8-aac7-047487a212ab"
+    assert digest(XTEC.from_settings({}, tmp_path).parameters) == "0ff732c77077cbfd"
+    assert digest(parameters) == "f6772261a25aaa58"
+    assert ResultRecord.key_of(parameters, series_id="ramp=cooling 1") == "b90459fa-1c19-5beb-a982-ae53f7d5f787"
 
 
 @pytest.mark.parametrize(

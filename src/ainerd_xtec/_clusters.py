@@ -1,13 +1,11 @@
 """Clusters of trajectories: a mixture of Gaussians of diagonal covariance, its number of clusters and its stability."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
-from scipy import sparse
-from scipy.spatial import cKDTree
+from numpy.typing import DTypeLike, NDArray
 from sklearn.cluster import kmeans_plusplus
 from sklearn.metrics import adjusted_rand_score
 
@@ -23,12 +21,7 @@ REPEATED = 0.5  # share of a cluster's trajectory that must reappear at temperat
 FEW = 4_000  # trajectories from which a start is drawn
 STARTS, SHORT, BEST = 24, 15, 5  # starts; steps before they are compared; one in so many goes on
 MOST_STEPS, TOLERANCE = 300, 1e-6  # in log-likelihood per trajectory
-# ``xtec`` 0.1.1 makes many small steps with smoothing and stops before convergence; these values match it
-SMOOTHED_STEPS, SMOOTHED_SHARE = 113, 0.1
 FLOOR = 1e-6  # of variances, as a share of the data's
-REACH = float(np.sqrt(np.log(100))) * (1 - 1e-9)  # in lengths: distance at which the kernel falls to a hundredth
-
-Smooth = Callable[[Singles], Singles]
 
 
 @dataclass(frozen=True)
@@ -80,11 +73,8 @@ class Clusters:
         return self.starts >= ALIKE and self.halves >= STABLE
 
 
-def find_clusters(x: Singles, k: int | None, most: int, *, seed: int = 0, smooth: Smooth | None = None) -> Clusters:
-    """Find `k` clusters of trajectories (n, n_temperatures); None: as many, up to `most`, as two halves agree on.
-
-    `smooth` changes responsibilities (k, n) between expectation and maximization.
-    """
+def find_clusters(x: Singles, k: int | None, most: int, *, seed: int = 0) -> Clusters:
+    """Find `k` clusters of trajectories (n, n_temperatures); None: as many, up to `most`, as two halves agree on."""
     most = min(most if k is None else k, max(len(x) // 10, 1))
     tried = [_tried(x, n, seed) for n in (range(2, most + 1) if k is None else [most])] or [(1, 1.0, np.nan)]
     table = dict(zip(("clusters", "halves", "bic"), map(np.array, zip(*tried, strict=True)), strict=True))
@@ -93,15 +83,13 @@ def find_clusters(x: Singles, k: int | None, most: int, *, seed: int = 0, smooth
     k = int(table["clusters"][best])
     mixture, starts = _best(_sample(x, np.random.default_rng(seed), SAMPLE), k, seed)
     mixture = mixture if len(x) <= SAMPLE else improve(x, mixture)
-    if smooth is not None:
-        mixture = improve(x, mixture, smooth=smooth)
-    labels = responsibilities(x, mixture, smooth)[0].argmax(axis=0)
+    labels = responsibilities(x, mixture)[0].argmax(axis=0)
     size = np.bincount(labels, minlength=k)
     order = np.lexsort((mixture.means[:, 0], -size))
     labels = np.argsort(order)[labels]
     order = order[: np.count_nonzero(size)]
     mixture = Mixture(mixture.weights[order], mixture.means[order], mixture.variances[order], mixture.score)
-    significant = _is_repeated(x, mixture, labels, smooth)
+    significant = _is_repeated(x, mixture, labels)
     return Clusters(mixture, labels, significant, starts, float(table["halves"][best]), table)
 
 
@@ -112,7 +100,7 @@ def _best(some: Singles, k: int, seed: int) -> tuple[Mixture, float]:
     return max(two, key=lambda m: m.score), float(adjusted_rand_score(*labels))
 
 
-def _is_repeated(x: Singles, mixture: Mixture, labels: NDArray[np.int64], smooth: Smooth | None) -> NDArray[np.bool_]:
+def _is_repeated(x: Singles, mixture: Mixture, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return whether pixels assigned to each cluster by half of the temperatures follow it at the others.
 
     Pixels that are similar by chance also have a mean trajectory, but only at the temperatures by which it was chosen.
@@ -120,7 +108,7 @@ def _is_repeated(x: Singles, mixture: Mixture, labels: NDArray[np.int64], smooth
     alike = []
     for this, other in ((0, 1), (1, 0)):
         half = replace(mixture, means=mixture.means[:, other::2], variances=mixture.variances[:, other::2])
-        chosen = responsibilities(x[:, other::2], half, smooth)[0].argmax(axis=0)
+        chosen = responsibilities(x[:, other::2], half)[0].argmax(axis=0)
         means = [averages(x[:, this::2], by, mixture.k)[0] for by in (labels, chosen)]
         mean, again = (m - m.mean(axis=1, keepdims=True) for m in means)
         alike.append(np.sum(mean * again, axis=1) > REPEATED * np.sum(mean**2, axis=1))
@@ -157,46 +145,33 @@ def _sample(x: Singles, rng: np.random.Generator, n: int) -> Singles:
     return x if len(x) <= n else x[np.sort(rng.choice(len(x), n, replace=False))]
 
 
-def improve(x: Singles, mixture: Mixture, *, steps: int = MOST_STEPS, smooth: Smooth | None = None) -> Mixture:
-    """Improve a mixture by expectation and maximization.
-
-    `smooth` changes the responsibilities (k, n) in between, in many small steps.
-    """
-    share = 1.0
-    if smooth is not None:
-        steps, share = SMOOTHED_STEPS, SMOOTHED_SHARE
+def improve(x: Singles, mixture: Mixture, *, steps: int = MOST_STEPS) -> Mixture:
+    """Improve a mixture by expectation and maximization."""
     variance = np.mean([column.var(dtype=np.float64) for column in x.T])  # of all at once would take twice the memory
     floor = FLOOR * max(float(variance), 1e-30)
     score = -np.inf
     for _ in range(steps):
-        new, before = _step(x, mixture, floor, smooth), score
-        parts = {n: (1 - share) * getattr(mixture, n) + share * getattr(new, n) for n in ("means", "variances")}
-        mixture, score = replace(new, **parts), new.score
-        if smooth is None and abs(score - before) < TOLERANCE:
+        mixture, before = _step(x, mixture, floor), score
+        score = mixture.score
+        if abs(score - before) < TOLERANCE:
             break
     return mixture
 
 
-def responsibilities(
-    x: Singles, mixture: Mixture, smooth: Smooth | None = None, dtype: DTypeLike = np.float64
-) -> tuple[Singles, float]:
+def responsibilities(x: Singles, mixture: Mixture) -> tuple[Singles, float]:
     """Return the share of each cluster in each trajectory, (k, n), and the log-likelihood per trajectory."""
     shares, total = np.empty((mixture.k, len(x)), np.float32), 0.0
-    for which, share, score in _expected(x, mixture, dtype):
+    for which, share, score in _expected(x, mixture, np.float64):
         shares[:, which] = share
         total += score
-    return (shares if smooth is None else smooth(shares)), total / len(x)
+    return shares, total / len(x)
 
 
-def _step(x: Singles, mixture: Mixture, floor: float, smooth: Smooth | None) -> Mixture:
+def _step(x: Singles, mixture: Mixture, floor: float) -> Mixture:
     """Make one step; the score of the result is that of the mixture before."""
     total, size = 0.0, np.zeros(mixture.k)
     sums, squares = np.zeros_like(mixture.means), np.zeros_like(mixture.means)
-    expected = _expected(x, mixture)
-    if smooth is not None:
-        shares, score = responsibilities(x, mixture, smooth, np.float32)
-        total, expected = score * len(x), ((which, shares[:, which], 0.0) for which in blocks(len(x)))
-    for which, share, score in expected:
+    for which, share, score in _expected(x, mixture):
         total += score
         size += share.sum(axis=1, dtype=np.float64)
         sums += share @ x[which]
@@ -223,58 +198,3 @@ def _expected(x: Singles, mixture: Mixture, dtype: DTypeLike = np.float32) -> It
         norm = e.sum(axis=0)
         e /= norm
         yield which, e, float(top.sum(dtype=np.float64)) + float(np.log(norm).sum(dtype=np.float64))
-
-
-def smoothing(
-    positions: ArrayLike, length: float, cell: tuple[float, float] | None = None
-) -> Callable[[Singles], Singles]:
-    """Return a function that averages responsibilities (k, n) over neighbours with equal weights, in place (X-TEC-s).
-
-    It equals the matrix of `Build_Markov_Matrix` in ``xtec`` 0.1.1 with ``uniform_similarity``, at a cost linear in the
-    number of pixels.
-
-    Parameters
-    ----------
-    positions : array_like, shape (n, 2)
-        Row and column of each pixel.
-    length : float
-        Neighbours are pixels with exp(-d² / length²) > 0.01, d in pixels; with a cell those with
-        exp(-Σ sin²(π d / cell) / length²) > 0.01.
-    cell : (float, float), optional
-        Rows and columns of a Brillouin zone: the same place in all zones is one neighbourhood.
-    """
-    points, place = np.asarray(positions, float), None
-    n = len(points)
-    if cell is not None:
-        angle = 2 * np.pi * points / cell
-        points = np.concatenate([np.cos(angle), np.sin(angle)], axis=1) / 2  # sin² of half an angle is a distance here
-        points, place = np.unique(points.round(9), axis=0, return_inverse=True)
-        place = place.ravel()
-    near = _near(points, REACH * length)
-
-    def summed(share: Singles) -> Singles:
-        """Sum over the neighbours of each pixel."""
-        of_places = share if place is None else np.bincount(place, share)
-        of_places = of_places + near @ of_places + near.T @ of_places
-        return np.asarray(of_places if place is None else of_places[place])
-
-    size = summed(np.ones(n, np.float32))
-
-    def smooth(shares: Singles) -> Singles:
-        for share in shares:
-            share[:] = summed(share) / size
-        return shares
-
-    return smooth
-
-
-def _near(points: NDArray[np.float64], reach: float) -> sparse.csr_array:
-    """Return a matrix (n, n) of ones where a later point is within `reach`."""
-    tree, rows = cKDTree(points), []
-    for which in blocks(len(points)):
-        block = points[which]
-        pairs = cKDTree(block).sparse_distance_matrix(tree, reach, output_type="ndarray")
-        pairs = pairs[pairs["j"] > pairs["i"] + which.start]
-        at = pairs["i"].astype(np.int32), pairs["j"].astype(np.int32)
-        rows.append(sparse.csr_array((np.ones(len(pairs), np.float32), at), shape=(len(block), len(points))))
-    return sparse.vstack(rows, format="csr")

@@ -1,12 +1,12 @@
 """The public names of X-TEC."""
 
-from ainerd_xtec._clusters import Mixture, find_clusters, fit, improve, responsibilities, smoothing
+from ainerd_xtec._clusters import Mixture, find_clusters, fit, responsibilities
 from ainerd_xtec._pixels import cut, rescale
 from ainerd_xtec._settings import XTECSettings
 from ainerd_xtec._technique import XTEC
 from ainerd_xtec._transitions import Trajectories, information, posteriors, transitions
 
 __all__ = [
-    "XTEC", "Mixture", "Trajectories", "XTECSettings", "cut", "find_clusters", "fit", "improve", "information",
-    "posteriors", "rescale", "responsibilities", "smoothing", "transitions",
+    "XTEC", "Mixture", "Trajectories", "XTECSettings", "cut", "find_clusters", "fit", "information",
+    "posteriors", "rescale", "responsibilities", "transitions",
 ]  # fmt: skip

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, is_novel
 from ainerd.threads import one_thread
-from ainerd_xtec._clusters import Clusters, find_clusters, smoothing
+from ainerd_xtec._clusters import Clusters, find_clusters
 from ainerd_xtec._follow import MOVED_PX, Moves, followed
 from ainerd_xtec._pixels import Cut, Floats, Singles, averages, cut, odd_patches, patches, rescale
 from ainerd_xtec._settings import XTECSettings
@@ -212,7 +211,7 @@ def analyze(
     counts, size = averages(x, patch, patch.max() + 1)
     rescale(x, settings.scale)
     of_patches = rescale(counts.astype(np.float32), settings.scale)
-    clusters = _clusters(settings, x, of_patches, patch, keep)
+    clusters = _clusters(settings, x, of_patches, patch)
     k = clusters.mixture.k
     known, spread, n_pixels = _trajectories(t, x, clusters, patch)
     posterior = posteriors(t, known.means, known.errors)
@@ -269,17 +268,11 @@ def analyze(
     return analysis, known
 
 
-def _clusters(
-    settings: XTECSettings, x: Singles, of_patches: Singles, patch: NDArray[np.int64], keep: NDArray[np.bool_]
-) -> Clusters:
-    """Cluster the trajectories `x` of pixels, smoothed as the settings ask, or those of patches."""
-    find = partial(find_clusters, k=settings.clusters, most=settings.most_clusters, seed=settings.seed)
-    if settings.smooth == "patches":
-        clusters = find(of_patches)
-        return replace(clusters, labels=clusters.labels[patch])
-    cell = settings.cell if settings.smooth == "cells" else None
-    smooth = None if settings.smooth == "none" else smoothing(np.argwhere(keep), settings.length, cell)
-    return find(x, smooth=smooth)
+def _clusters(settings: XTECSettings, x: Singles, of_patches: Singles, patch: NDArray[np.int64]) -> Clusters:
+    """Cluster the trajectories `x` of pixels, or those of patches."""
+    by_patch = settings.smooth == "patches"
+    found = find_clusters(of_patches if by_patch else x, settings.clusters, settings.most_clusters, seed=settings.seed)
+    return replace(found, labels=found.labels[patch]) if by_patch else found
 
 
 def _trajectories(

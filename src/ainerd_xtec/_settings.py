@@ -1,9 +1,9 @@
 """The technique's section of the TOML."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat
 
 from ainerd.config import Section
 
@@ -24,17 +24,9 @@ class XTECSettings(Section):
     scale: Literal["mean", "zscore", "log"] = "mean"  #: of each trajectory
     clusters: int | None = Field(default=None, ge=1, le=50)  #: number of clusters; without it, as many as are stable
     most_clusters: int = Field(default=8, ge=2, le=50)  #: largest number tried
-    smooth: Literal["none", "neighbours", "cells", "patches"] = "none"  #: X-TEC-s
-    length: PositiveFloat = 1.0  #: of neighbours, in pixels; of cells, as in `ainerd_xtec.smoothing`
-    cell: tuple[PositiveFloat, PositiveFloat] | None = None  #: rows and columns of a zone, for cells
+    smooth: Literal["none", "patches"] = "none"  #: X-TEC-s: one trajectory for each connected patch
     follow: bool = True  #: whether to follow peaks that expansion moves by more than a pixel
     memory_gb: PositiveFloat = 4.0  #: for frames and trajectories; the rest goes to temporary files
     alike: PositiveFloat = 5.0  #: largest difference of two series of one regime, in `unit`
     alpha: float = Field(default=0.05, gt=0, lt=1)  #: a series is novel if its p-value is at most this
     seed: int = 0  #: of starts and resampling
-
-    @model_validator(mode="after")
-    def _has_cell(self) -> Self:
-        if self.smooth == "cells" and self.cell is None:
-            raise ValueError('smooth = "cells" needs cell: rows and columns from a zone to the next')
-        return self

@@ -1,10 +1,10 @@
-"""The algorithm of ``xtec`` 0.1.1: damped expectation and maximization, and its Markov matrix."""
+"""The algorithm of ``xtec`` 0.1.1: damped expectation and maximization."""
 
 import numpy as np
 
 
-def damped(x, means, variances, epochs=551, alpha=0.7, smooth=None):
-    """Labels after stepwise EM from a start, (n,); `smooth` (n, n) is applied after 50 epochs, as RunEM does."""
+def damped(x, means, variances, epochs=551, alpha=0.7):
+    """Labels after stepwise EM from a start, (n,)."""
     means, variances, weights = means.copy(), variances.copy(), np.full(len(means), 1 / len(means))
     for epoch in range(epochs):
         logs = np.stack(
@@ -12,8 +12,6 @@ def damped(x, means, variances, epochs=551, alpha=0.7, smooth=None):
         )
         shares = weights[:, None] * np.exp(logs - logs.max(0))
         shares /= shares.sum(0)
-        if smooth is not None and epoch >= 50:
-            shares = (smooth @ shares.T).T
         weights = np.maximum(shares.mean(1), 1e-10)
         size = len(x) * weights[:, None]
         new = shares @ x / size
@@ -21,11 +19,3 @@ def damped(x, means, variances, epochs=551, alpha=0.7, smooth=None):
         eta = (epoch + 2) ** -alpha
         means, variances = (1 - eta) * means + eta * new, (1 - eta) * variances + eta * new_variances
     return shares.argmax(0)
-
-
-def neighbours(positions, length, cell=None):
-    """Its Markov matrix with equal weights, (n, n)."""
-    d = positions[:, None] - positions
-    square = d**2 if cell is None else np.sin(np.pi / np.array(cell) * d) ** 2
-    near = np.exp(-(square / length**2).sum(-1)) > 1e-2
-    return near / near.sum(1, keepdims=True)

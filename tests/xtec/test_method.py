@@ -4,7 +4,6 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_array
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
@@ -13,14 +12,12 @@ from ainerd_xtec import (
     cut,
     find_clusters,
     fit,
-    improve,
     posteriors,
     rescale,
     responsibilities,
-    smoothing,
     transitions,
 )
-from tests.xtec.peer import damped, neighbours
+from tests.xtec.peer import damped
 from tests.xtec.ramps import ramp
 
 FRAMES = ramp(0, np.linspace(30, 180, 16), n=96).frames
@@ -97,22 +94,6 @@ def test_known_gaussians_are_found_with_their_number():
     assert not noise.stable
 
 
-@pytest.mark.parametrize(("length", "cell"), [(1.0, None), (2.3, None), (0.2, (12.0, 12.0)), (0.15, (12.5, 8.0))])
-def test_smoothing_agrees_with_the_matrix_of_xtec(length, cell):
-    positions = np.argwhere(KEEP.reshape(96, 96))[::3]
-    shares = np.random.default_rng(0).dirichlet(np.ones(4), len(positions)).T.astype(np.float32)
-    expected = (neighbours(positions, length, cell) @ shares.T).T
-    np.testing.assert_allclose(smoothing(positions, length, cell)(shares), expected, rtol=1e-5)
-
-
-def test_smoothed_clusters_agree_with_xtec_with_the_same_matrix():
-    x, positions = X[::4], np.argwhere(KEEP.reshape(96, 96))[::4] / 2
-    smooth, start = smoothing(positions, 1.0), fit(x, 4)
-    found = responsibilities(x, improve(x, start, smooth=smooth), smooth)[0].argmax(axis=0)
-    peer = damped(x.astype(float), start.means, start.variances, smooth=csr_array(neighbours(positions, 1.0)))
-    assert adjusted_rand_score(found, peer) >= 0.99
-
-
 def test_a_known_transition_is_found():
     t = np.linspace(30, 180, n := 30)
     for at in (70.3, 118.8):
@@ -156,18 +137,3 @@ def test_clusters_take_at_most_half_the_memory_of_the_trajectories():
         tracemalloc.stop()
     assert np.bincount(found.labels).tolist() == [60_000] * 3 and x.dtype == np.float32
     assert peak < 0.5 * x.nbytes
-
-
-def test_smoothing_takes_little_more_memory_than_trajectories_of_thirty_temperatures():
-    positions = np.argwhere(np.ones((250, 200), bool))
-    smoothing(positions[:100], 1.0)
-    tracemalloc.start()
-    try:
-        smooth = smoothing(positions, 1.0)
-        kept, peak = tracemalloc.get_traced_memory()
-        shares = smooth(np.ones((3, len(positions)), np.float32))
-    finally:
-        tracemalloc.stop()
-    trajectories = 4 * 30 * len(positions)
-    assert peak < 1.4 * trajectories and kept < 0.6 * trajectories
-    np.testing.assert_allclose(shares, 1, rtol=1e-6)
