@@ -453,7 +453,7 @@ class Common:
     Traceback (most recent call last):
         ...
     ainerd.testing._suite.TechniqueCheckError: technique 'toy' fails 1 check(s):
-      common: common().dims['mask'] must name 2 dimensions: ('row',)
+      common: common().dims['mask'] must name 2 dimensions
     """
 
     instrument: Mapping[str, float | int | str | None] = field(default_factory=dict)
