@@ -18,7 +18,6 @@ from ainerd_xpcs.numerics import (
     MultiTau,
     RigakuReader,
     Screen,
-    Screened,
     Team,
     TwoTimeReducer,
     behind,
@@ -33,7 +32,6 @@ from ainerd_xpcs.technique import _numbers, _picture
 from ainerd_xpcs.technique._cells import MANY, Cells
 from ainerd_xpcs.technique._enough import LEAST_P, SHORT, is_settled, lengthened, seen
 from ainerd_xpcs.technique._field import COUNTS, INTENSITIES, unit_of
-from ainerd_xpcs.technique._frame_map import FrameMap
 from ainerd_xpcs.technique._verdict import (
     MOST_IN_A_ROW,
     MOST_MISSING,
@@ -53,8 +51,6 @@ if TYPE_CHECKING:
 
 DIMS = {
     "c2": ("roi", "t1", "t2"),
-    "c2_frames": ("roi", "frames1", "frames2"),
-    "c2_frames_time": ("frames1",),
     "latent": ("roi", "component"),
     "g2": ("roi", "tau"),
     "g2_err": ("roi", "tau"),
@@ -68,8 +64,8 @@ DIMS = {
 }
 UNITS = {
     "counts_per_pixel": COUNTS,
-    **dict.fromkeys(("c2_frames_time", "tau", "age", "tau_denoised", "tau_denoised_s"), "s"),
-    **dict.fromkeys(("c2", "c2_frames", "g2", "g2_err", "g2_by_age", "latent", "denoised", "g2_denoised"), "1"),
+    **dict.fromkeys(("tau", "age", "tau_denoised", "tau_denoised_s"), "s"),
+    **dict.fromkeys(("c2", "g2", "g2_err", "g2_by_age", "latent", "denoised", "g2_denoised"), "1"),
     **dict.fromkeys(("pixels_left_out", "frames_left_out"), "1"),
     "moved_s": "s",
     **_picture.UNITS,
@@ -93,7 +89,7 @@ class ExposureAnalysis(RunAnalysis):
         flat = None if technique.flat is None else technique.flat.ravel()[partition.pixels]
         self._reducer = TwoTimeReducer(partition, run.n_frames, flat=flat, **technique.reduction)
         self._correlator = MultiTau(partition, flat)
-        self._by_frame = FrameMap(partition, flat=flat, **technique.reduction) if run.has_ticks else None
+        self._has_ticks = run.has_ticks
         self._picture = _picture.Picture(technique.field, run.n_frames, technique.flat)
         self._readings = run.readings
         self._prepared = False  # whether the calibration was requested
@@ -118,7 +114,7 @@ class ExposureAnalysis(RunAnalysis):
     def open_events(self, path: Path, pixel_order: str) -> RigakuReader | ModulesReader:
         """Open the files of a Rigaku detector, in several processes if the settings want it."""
         technique = self._technique
-        if technique.processes == 1 or self._by_frame is not None:
+        if technique.processes == 1 or self._has_ticks:
             return RigakuReader(path, technique.partition, order=pixel_order)  # type: ignore[arg-type]
         return ModulesReader(
             path, technique.partition, order=pixel_order, processes=technique.processes,  # type: ignore[arg-type]
@@ -137,7 +133,7 @@ class ExposureAnalysis(RunAnalysis):
                 self._team = block.team
                 self._team.order(Do.PUSH, first, -1 if self._n_frames is None else self._n_frames, is_new)
             for screened in self._screen.push(frames, first=start):
-                self._correlate(screened)
+                screened.to(self._reducer, self._correlator)
         except ValueError as error:  # no counts, more frames than announced, or too many bad pixels
             raise AnalysisError(str(error)) from error
         if (
@@ -150,11 +146,6 @@ class ExposureAnalysis(RunAnalysis):
         if self._reducer.n_pushed >= self._n_frames / 2:
             self._prepared = True
             self._prepare(self._n_frames / self._reducer.n_pushed)
-
-    def _correlate(self, screened: Screened) -> None:
-        screened.to(self._reducer, self._correlator)
-        if self._by_frame is not None:
-            self._by_frame.push(screened)
 
     def lost(self, n_frames: int) -> None:
         """Widen the errors of relaxation times: these frames may be missing between the others."""
@@ -176,7 +167,7 @@ class ExposureAnalysis(RunAnalysis):
     def enough(self, error: float) -> str | None:
         """Return why the frames so far are enough; None if they are not, or if the sample may be unsteady."""
         technique, n, n_all, screen = self._technique, self._reducer.n_pushed, self._n_frames, self._screen
-        if n_all is None or n < FEWEST_FRAMES or screen is None or self._by_frame or self._team:
+        if n_all is None or n < FEWEST_FRAMES or screen is None or self._has_ticks or self._team:
             return None
         if technique.reduction["reduction"] != "area" or screen.left_out.n_missing or screen.no_contrast:
             return None
@@ -236,7 +227,7 @@ class ExposureAnalysis(RunAnalysis):
             if self._team is not None:
                 self._team.order(Do.FINISH)
             for screened in [] if self._screen is None else self._screen.flush():
-                self._correlate(screened)
+                screened.to(self._reducer, self._correlator)
             self._reducer.collect()
             self._correlator.collect()
         except ValueError as error:
@@ -259,11 +250,9 @@ class ExposureAnalysis(RunAnalysis):
         fitted = _numbers.numbers(g2, by_age, technique.partition, technique.rings, self._frame_time_s)
         mean, no_contrast = whole.mean(0), self._screen.no_contrast
         sparse = _few_rows(maps, left_out) if empty > MOST_MISSING or longest_gap(maps) > MOST_IN_A_ROW else None
-        of_frames, n_came = dict[str, NDArray[Any]](), n_frames - left_out.n_missing
-        if self._by_frame is not None and 2 * n_came < n_frames:
+        n_came = n_frames - left_out.n_missing
+        if self._has_ticks and 2 * n_came < n_frames:
             sparse = f"{n_came} frames came in {n_frames} ticks: rows of a map hold unequal numbers of them"
-            c2_frames, ticks = self._by_frame.maps()
-            of_frames = {"c2_frames": c2_frames, "c2_frames_time": (ticks + 0.5) * self._frame_time_s}
         doubt = self._screen.no_relaxation or (None if sparse else self._disorder(mean))
         doubt = doubt or (None if left_out.n_missing else self._behind())
         n_pixels = per_bin(self._reducer.sums.pixels[-1:], technique.partition)[0]
@@ -296,7 +285,7 @@ class ExposureAnalysis(RunAnalysis):
             **({"flat_field": technique.flat_field} if technique.flat_field else {}),
             "moved_s": float(left_out.moved[0] * self._frame_time_s) if left_out.moved.size else None,
         }
-        arrays = {"c2": maps, **of_frames, "latent": judgement.latent, **fitted.arrays, **denoised, **pictures}
+        arrays = {"c2": maps, "latent": judgement.latent, **fitted.arrays, **denoised, **pictures}
         per = dict.fromkeys(INTENSITIES, unit_of(incident_of))
         units = UNITS | _numbers.UNITS | per | {name: "1" for name in summary if name.startswith("strangeness_")}
         tables = fitted.tables(judgement.p_of_ring) | _left_out_table(left_out)
