@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ainerd.cli import Config, Json, On, Tiled, bars, key_of, mapping, results_at, show_file, show_near
+from ainerd.cli import Config, On, Tiled, bars, key_of, mapping, results_at, show_file
 from ainerd_xpcs.technique._analyze import analyze
 from ainerd_xpcs.technique._audit import audit
 from ainerd_xpcs.technique._ingest import ingest
@@ -96,35 +96,6 @@ def encode(
     console = Console()
     console.print(table)
     console.print(f"figure: {out}")
-
-
-@app.command()
-def similar(
-    file: Annotated[Path, typer.Argument(help="The C2 maps of a run, .npy, (n, 256, 256), baseline 1.")],
-    n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many.")] = 10,
-    encoder: Annotated[Path | None, typer.Option(help="Weights of the encoder of the results, if not shipped.")] = None,
-    tiled: Tiled = None,
-    config: Config = None,
-    json: Json = False,
-) -> None:
-    """Find the results that are nearest to the C2 maps in a file, nearest first, among those like the newest."""
-    import numpy as np
-
-    from ainerd_xpcs.latent import Encoder
-
-    maps = read_npy(file)
-    if maps.ndim != 3 or maps.shape[1:] != (256, 256) or maps.dtype.kind != "f" or not np.isfinite(maps).all():
-        raise ValueError(f"{file}: needs finite maps of shape (n, 256, 256), got {maps.dtype} {maps.shape}")
-    with results_at(tiled, config) as store:
-        points = store.embeddings()
-        if points.empty:
-            raise ValueError("there are no complete results to compare with")
-        info = store.record(points.index[-1]).model
-        model = Encoder.load(str(encoder or info["name"]))
-        if model.sha256 != info["sha256"]:
-            theirs = f"the results are of encoder {info['name']!r} with SHA-256 {info['sha256'][:12]}…"
-            raise ValueError(f"{theirs}, this one has {model.sha256[:12]}…: give its weights with --encoder")
-        show_near(store.similar(model.encode_run(maps), n), as_json=json)
 
 
 def read_npy(file: Path) -> "NDArray[Any]":
