@@ -1,13 +1,11 @@
 """The technique's section of the TOML: bins, and options of the analysis."""
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 from scipy.constants import c, e, h
 
 from ainerd.config import Section
@@ -61,50 +59,9 @@ def read_poni(path: Path) -> dict[str, Any]:
     return (plain if name in ("", "detector") else {"detector": name}) | found
 
 
-def within(
-    low: float,
-    high: float,
-    unit: str = "",
-    others: Mapping[str, float] = MappingProxyType({}),
-    *,
-    above: bool = False,
-    below: bool = False,
-) -> AfterValidator:
-    """Return a validator that refuses numbers outside a range, and suggests another unit.
-
-    Parameters
-    ----------
-    low, high : float
-    unit : str
-        Unit of the number and of its limits; empty for a plain number.
-    others : mapping of str to float
-        Units that are often confused with it, with their factors to it.
-    above, below : bool
-        Whether a number equal to the limit is refused.
-    """
-
-    def holds(value: float) -> bool:
-        return low <= value <= high and not (above and value == low) and not (below and value == high)
-
-    def checked(value: float) -> float:
-        if holds(value):
-            return value
-        limits = f"{'above' if above else 'at least'} {low:g} and {'below' if below else 'at most'} {high:g} {unit}"
-        hints = [f"; if {value:g} is in {u}, give {value * x:.6g}" for u, x in others.items() if holds(value * x)]
-        raise ValueError(f"must be {limits.rstrip()}, got {value:g}{(hints or [''])[0]}")
-
-    return AfterValidator(checked)
-
-
-SHARE = {"percent": 0.01}
-PixelPosition = Annotated[float, within(-1e6, 1e6, "pixels")]
-Q = Annotated[float, within(0, 500, "1/nm", {"1/m": 1e-9})]
-Angle = Annotated[float, within(-360, 720, "degrees")]
-Metres = Annotated[float, within(0.05, 200, "m", {"mm": 1e-3, "µm": 1e-6})]
-KeV = Annotated[float, within(0.1, 300, "keV", {"eV": 1e-3, "MeV": 1e3})]
-Microns = Annotated[float, within(0.5, 5000, "µm", {"m": 1e6, "mm": 1e3, "nm": 1e-3})]
-
-
+PixelPosition = Annotated[float, Field(ge=-1e6, le=1e6)]
+Q = Annotated[float, Field(ge=0, le=500)]
+Angle = Annotated[float, Field(ge=-360, le=720)]
 MOST_PIXELS = 10**9
 
 
@@ -132,10 +89,10 @@ class PartitionSettings(Section):
 
     detector: str = ""
     shape: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
-    pixel_um: Microns = 55.0
+    pixel_um: float = Field(default=55.0, ge=0.5, le=5000)
     beam_center_px: tuple[PixelPosition, PixelPosition] | None = None
-    distance_m: Metres | None = None
-    energy_keV: KeV | None = None
+    distance_m: float | None = Field(default=None, ge=0.05, le=200)
+    energy_keV: float | None = Field(default=None, ge=0.1, le=300)
     q_range_inv_nm: tuple[Q, Q] | None = None
     n_q: int = Field(default=1, ge=1, le=1000)
     q_edges_inv_nm: list[Q] | None = None
@@ -207,8 +164,8 @@ class PartitionSettings(Section):
 class Shear(Section):
     """One step of a pre-shear: shear rate in 1/s, duration in s."""
 
-    rate: Annotated[float, within(-1e6, 1e6, "1/s")]
-    duration_s: Annotated[float, within(0, 1e5, "s", {"ms": 1e-3}, above=True)]
+    rate: float = Field(ge=-1e6, le=1e6)
+    duration_s: float = Field(gt=0, le=1e5)
 
 
 class RheoXPCSSettings(Section):
@@ -238,19 +195,19 @@ class RheoXPCSSettings(Section):
     """
 
     partition: PartitionSettings
-    contrast: Annotated[float, within(0, 1, "", SHARE, above=True)] | None = None
+    contrast: float | None = Field(default=None, gt=0, le=1)
     reduction: Literal["area", "gaussian", "decimate"] = "area"
-    sigma: Annotated[float, within(0, 1e5, "frames", above=True)] | None = None
+    sigma: float | None = Field(default=None, gt=0, le=1e5)
     diagonal: Literal["poisson", "neighbour", "raw"] = "poisson"
     normalization: Literal["smoothed", "paper", "symmetric"] = "smoothed"
     encoder: str = "run"
     denoiser: str = "ours"
     bank: Path | None = None
-    alpha: Annotated[float, within(0, 1, "", SHARE, above=True, below=True)] = 0.05
+    alpha: float = Field(default=0.05, gt=0, lt=1)
     monitor: str = ""
     transmission: str = ""
     preshear: list[Shear] = []
-    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    processes: int = Field(default=1, ge=1, le=64)
 
     @model_validator(mode="after")
     def _sigma_only_with_gaussian(self) -> Self:
