@@ -23,6 +23,18 @@ if TYPE_CHECKING:
 
     Pages = tuple[Table, Figure]
 
+Dataset = Annotated[str, typer.Option(help="Frames in the file, (frames, ny, nx), or a group of such.")]
+MetadataFile = Annotated[
+    Path | None, typer.Option(help="For events: the metadata file of APS. Default: NAME_metadata.hdf beside FILE.")
+]
+Order = Annotated[
+    Literal["rows", "columns"] | None,
+    typer.Option(help="For events: how a module numbers its pixels. Default with metadata of APS: rows."),
+]
+NFrames = Annotated[
+    int | None, typer.Option(min=1, help="For events: number of frames. Default: up to the last one with an event.")
+]
+
 
 def analyze(
     file: Annotated[Path, typer.Argument(help="A file: HDF5, or events (.bin, .bin.000, .imm).")],
@@ -30,25 +42,16 @@ def analyze(
         Path | None,
         typer.Option(help="Bins: a .npy of labels (ny, nx), 0 unused; a q map of APS or NXxpcs (.h5); a .toml."),
     ] = None,
-    dataset: Annotated[
-        str, typer.Option(help="Frames in the file, (frames, ny, nx), or a group of such.")
-    ] = "entry/data/data",
+    dataset: Dataset = "entry/data/data",
     frame_time: Annotated[
         float | None, typer.Option(help="Time from frame to frame, in seconds. Default: that in the file, if any.")
     ] = None,
     contrast: Annotated[float | None, typer.Option(help="Speckle contrast; without it that of the run.")] = None,
     out: Annotated[Path | None, typer.Option(help="Results (.h5), a figure beside them. Default: FILE's name.")] = None,
     force: Force = False,
-    metadata: Annotated[
-        Path | None, typer.Option(help="For events: the metadata file of APS. Default: NAME_metadata.hdf beside FILE.")
-    ] = None,
-    order: Annotated[
-        Literal["rows", "columns"] | None,
-        typer.Option(help="For events: how a module numbers its pixels. Default with metadata of APS: rows."),
-    ] = None,
-    frames: Annotated[
-        int | None, typer.Option(min=1, help="For events: number of frames. Default: up to the last one with an event.")
-    ] = None,
+    metadata: MetadataFile = None,
+    order: Order = None,
+    frames: NFrames = None,
     processes: Annotated[
         int, typer.Option(min=1, max=64, help="For events of several modules: processes that share their files.")
     ] = 1,

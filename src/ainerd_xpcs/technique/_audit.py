@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ainerd.cli import Force, bars, check_out
-from ainerd_xpcs.technique._analyze import find_events, push_all, read_bins, read_partition_settings
+from ainerd_xpcs.technique._analyze import (
+    Dataset,
+    MetadataFile,
+    NFrames,
+    Order,
+    find_events,
+    push_all,
+    read_bins,
+    read_partition_settings,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,21 +33,15 @@ def audit(
     roi: Annotated[
         Path | None, typer.Option(help="Bins, as for analyze. Without them, the maps in a result file.")
     ] = None,
-    dataset: Annotated[
-        str, typer.Option(help="Frames in the file, (frames, ny, nx), or a group of such.")
-    ] = "entry/data/data",
+    dataset: Dataset = "entry/data/data",
     mask: Annotated[
         Path | None, typer.Option(help="Write the pixels found, and those masked or left out already (.npy).")
     ] = None,
     figure: Annotated[Path | None, typer.Option(help="Draw the pixels found, and g2 before and after (.png).")] = None,
     force: Force = False,
-    metadata: Annotated[
-        Path | None, typer.Option(help="For events: the metadata file of APS. Default: NAME_metadata.hdf beside FILE.")
-    ] = None,
-    order: Annotated[
-        Literal["rows", "columns"] | None, typer.Option(help="For events: how a module numbers its pixels.")
-    ] = None,
-    frames: Annotated[int | None, typer.Option(min=1, help="For events: number of frames.")] = None,
+    metadata: MetadataFile = None,
+    order: Order = None,
+    frames: NFrames = None,
 ) -> None:
     """Name the pixels and frames whose removal changes g2 or C2 beyond its error, and write a mask.
 
