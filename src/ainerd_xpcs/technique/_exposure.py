@@ -1,5 +1,6 @@
 """Analysis of one exposure while its frames arrive."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -287,21 +288,9 @@ class ExposureAnalysis(RunAnalysis):
         }
         arrays = {"c2": maps, "latent": judgement.latent, **fitted.arrays, **denoised, **pictures}
         per = dict.fromkeys(INTENSITIES, unit_of(incident_of))
-        units = UNITS | _numbers.UNITS | per | {name: "1" for name in summary if name.startswith("strangeness_")}
         tables = fitted.tables(judgement.p_of_ring) | _left_out_table(left_out)
-        names = {*arrays, *summary, *(column for table in tables.values() for column in table)}
-        return Analysis(
-            embedding=judgement.embedding,
-            novelty_p=judgement.p,
-            arrays=arrays,
-            dims={name: DIMS[name] for name in arrays},
-            tables=tables,
-            summary=summary,
-            units={name: unit for name, unit in units.items() if name in names},
-            model={"name": technique.encoder.name, "sha256": technique.encoder.sha256},
-            calibration={"id": technique.bank.id, "n": technique.bank.n, "alpha": technique.alpha},
-            status="complete" if self._n_frames in (None, n_frames) else "partial",
-        )
+        analysis = analysis_of(technique, judgement, arrays, tables, summary, _numbers.UNITS | per)
+        return analysis if self._n_frames in (None, n_frames) else replace(analysis, status="partial")
 
     def _behind(self) -> str | None:
         """Return why frames do not belong to the monitor's values; None if they do, or if these are not per frame."""
@@ -334,6 +323,30 @@ class ExposureAnalysis(RunAnalysis):
         fit = fit_curves(tau, g2.mean(0), left_over=LEFT_OVER)
         arrays: dict[str, NDArray[Any]] = {"denoised": denoised, "g2_denoised": g2, "tau_denoised": tau}
         return arrays, {"tau_denoised_s": float(fit.tau[0]) if np.isfinite(fit.tau[0]) else None}
+
+
+def analysis_of(
+    technique: "RheoXPCS",
+    judgement: Judgement,
+    arrays: dict[str, NDArray[Any]],
+    tables: dict[str, dict[str, NDArray[Any]]],
+    summary: dict[str, Any],
+    units: dict[str, str],
+) -> Analysis:
+    """Return the result of frames, or of maps; `units` are those of names that are not in `UNITS`."""
+    names = {*arrays, *summary, *(column for table in tables.values() for column in table)}
+    units = UNITS | {name: "1" for name in summary if name.startswith("strangeness_")} | units
+    return Analysis(
+        embedding=judgement.embedding,
+        novelty_p=judgement.p,
+        arrays=arrays,
+        dims={name: DIMS[name] for name in arrays},
+        tables=tables,
+        summary=summary,
+        units={name: unit for name, unit in units.items() if name in names},
+        model={"name": technique.encoder.name, "sha256": technique.encoder.sha256},
+        calibration={"id": technique.bank.id, "n": technique.bank.n, "alpha": technique.alpha},
+    )
 
 
 def _few_rows(maps: NDArray[np.float32], left_out: LeftOut) -> str:
