@@ -102,20 +102,13 @@ def _by_kl(logs: Floats) -> float:
     return float(x[i])
 
 
-def rescale(trajectories: Singles, how: str = "mean") -> Singles:
-    """Scale each trajectory (n_pixels, n_temperatures) of float32, in place.
-
-    `how` is "mean" (I / mean - 1), "zscore" ((I - mean) / sd) or "log" (log(1 + I) less its mean).
-    """
+def rescale(trajectories: Singles) -> Singles:
+    """Scale each trajectory (n_pixels, n_temperatures) of float32 to I / mean - 1, in place."""
     for which in blocks(len(trajectories)):
         x = trajectories[which]
-        if how == "log":
-            np.log1p(x, out=x)
         mean = x.mean(axis=1, dtype=np.float64, keepdims=True)
-        by = x.std(axis=1, dtype=np.float64, keepdims=True) if how == "zscore" else mean
         x -= mean.astype(np.float32)
-        if how != "log":
-            x /= np.where(by > 0, by, 1).astype(np.float32)
+        x /= np.where(mean > 0, mean, 1).astype(np.float32)
     return trajectories
 
 

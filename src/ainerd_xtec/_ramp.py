@@ -111,8 +111,8 @@ class Ramp(RunAnalysis):
             time[first:end] = run.start.get("time", i) + np.array(self._numbers[first:end]) * (run.frame_time_s or 1e-3)
             if end - first > 1 and not np.ptp(temperature[first:end]):
                 temperature[first:end] = self._flown(run, temperature[first:end])
-        for key in filter(None, (settings.monitor, settings.exposure)):
-            exposure *= self._read(key, "frames cannot be divided by it")
+        if settings.monitor:
+            exposure = self._read(settings.monitor, "frames cannot be divided by it")
         return grouped(temperature, exposure, time, settings)
 
     def _read(self, key: str, without: str) -> Floats:
@@ -209,8 +209,8 @@ def analyze(
     keep = bright.keep.reshape(mean.shape)
     patch = patches(keep)
     counts, size = averages(x, patch, patch.max() + 1)
-    rescale(x, settings.scale)
-    of_patches = rescale(counts.astype(np.float32), settings.scale)
+    rescale(x)
+    of_patches = rescale(counts.astype(np.float32))
     clusters = _clusters(settings, x, of_patches, patch)
     k = clusters.mixture.k
     known, spread, n_pixels = _trajectories(t, x, clusters, patch)

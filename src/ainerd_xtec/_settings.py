@@ -14,14 +14,12 @@ class XTECSettings(Section):
     temperature: str = "temperature"  #: data key of the ramped quantity: temperature, strain, field or time
     unit: str = "K"  #: of this quantity
     series: str = "series_id"  #: key of the start document that runs of one ramp share
-    monitor: str = ""  #: data key of the beam intensity at each frame, by which frames are divided; empty: no division
-    exposure: str = ""  #: data key of the exposure time of each frame, likewise
+    monitor: str = ""  #: data key of the beam intensity (or exposure time) at each frame; empty: no division
     direction: Literal["both", "heating", "cooling"] = "both"  #: which frames of a ramp that turns are used
     merge: float | None = Field(default=None, ge=0)  #: temperatures that differ by at most this are merged
     mask: Path | None = None  #: a .npy of booleans (ny, nx), True where a pixel must not be used
     dark: Path | None = None  #: a .npy (ny, nx): counts of a frame without beam
     cut: Literal["kl", "simple", "none"] | PositiveFloat = "kl"  #: which pixels are bright enough; a number: counts
-    scale: Literal["mean", "zscore", "log"] = "mean"  #: of each trajectory
     clusters: int | None = Field(default=None, ge=1, le=50)  #: number of clusters; without it, as many as are stable
     most_clusters: int = Field(default=8, ge=2, le=50)  #: largest number tried
     smooth: Literal["none", "patches"] = "none"  #: X-TEC-s: one trajectory for each connected patch

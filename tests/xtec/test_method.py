@@ -33,13 +33,7 @@ def test_the_cut_can_be_chosen():
 
 def test_trajectories_are_scaled():
     x = np.random.default_rng(0).gamma(5, 2, (100, 8)).astype(np.float32)
-    mean, sd = x.mean(axis=1, keepdims=True), x.std(axis=1, keepdims=True)
-    for how, expected in (
-        ("mean", x / mean - 1),
-        ("zscore", (x - mean) / sd),
-        ("log", np.log1p(x) - np.log1p(x).mean(axis=1, keepdims=True)),
-    ):
-        np.testing.assert_allclose(rescale(x.copy(), how), expected, atol=2e-6)
+    np.testing.assert_allclose(rescale(x.copy()), x / x.mean(axis=1, keepdims=True) - 1, atol=2e-6)
 
 
 def test_pixels_and_clusters_agree_with_xtec():

@@ -142,7 +142,7 @@ def test_bad_input_gives_a_reason(changes, why):
         analyse(XTEC(), replace(RUN, **changes))
 
 
-@pytest.mark.parametrize("options", [{}, {"clusters": 6}, {"scale": "zscore"}, {"cut": 4.5}, {"clusters": 1}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"clusters": 6}, {"cut": 4.5}, {"clusters": 1}], ids=str)
 def test_background_shows_no_transition_with_any_cut(options):
     found = analyse(XTEC(**{"cut": "none", **options}), replace(RUN, frames=POISSON))
     assert found.summary["transitions"] == 0 and "transition" not in found.tables

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -55,8 +54,6 @@ NAMED = {
 }
 EXTRAPOLATED = "extrapolated"  # diagonal of the maps of other programs: that of all frames without shot noise
 COMPILING = "compiling (10 to 30 s of computing); later sessions on this machine need not"
-_landmarks: dict[tuple[str, str], Landmarks] = {}  # by bank and encoder; they take seconds
-_lock = Lock()
 
 
 class _Compiling(Listener):
@@ -229,11 +226,7 @@ class RheoXPCS(Technique):
 
     def landmarks(self) -> Landmarks:
         """Return exposures of the bank with their families."""
-        key = self.bank.id, self.encoder.sha256
-        with _lock:  # a figure and the agent may request them at once
-            if key not in _landmarks:
-                _landmarks[key] = placed(self.bank, self.encoder, **LANDMARKS)
-            return _landmarks[key]
+        return placed(self.bank, self.encoder, **LANDMARKS)
 
     def null_regimes(self) -> NullRegimes | None:
         """Return simulated regimes of known kinds; None unless encoder and bank are the shipped ones."""

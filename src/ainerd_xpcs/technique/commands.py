@@ -36,21 +36,6 @@ app.command()(audit)
 app.command()(average)
 app.command()(over_q)
 app.command()(ingest)
-REMOVED = {  # until 0.1: what to do in place of these commands
-    "calibrate-q": "fit the rings with pyFAI-calib2, and give its file as rheo_xpcs.partition.poni",
-    "saxs": "subtract the buffer from I(q), array saxs of a result over saxs_q, with another program",
-    "xsvs": "fit the contrast of each exposure time, column contrast0 of the bins, in Python",
-}
-
-
-def _refuse(context: typer.Context) -> None:
-    name = str(context.info_name)
-    raise ValueError(f"the command {name} was removed: {REMOVED[name]}")
-
-
-for name in REMOVED:
-    anything = {"allow_extra_args": True, "ignore_unknown_options": True}
-    app.command(name, hidden=True, context_settings=anything)(_refuse)
 
 
 @app.command()
