@@ -8,7 +8,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +31,12 @@ ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {  # what each must b
         lambda x: bool(x.key) if isinstance(x, Series) else x in ("event", "run"),
         "'event', 'run' or ainerd.technique.Series(key), with a key of the start document",
     ),
-    "alpha": (lambda x: isinstance(x, Real) and 0 < x < 1, "a number in (0, 1)"),
-    "embedding_size": (lambda x: isinstance(x, Integral) and x > 0, "a positive int"),
-    "regime_width": (lambda x: x is None or (isinstance(x, Real) and 0 < x < math.inf), "None or a positive distance"),
+    "alpha": (lambda x: isinstance(x, float) and 0 < x < 1, "a number in (0, 1)"),
+    "embedding_size": (lambda x: isinstance(x, int | np.integer) and x > 0, "a positive int"),
+    "regime_width": (
+        lambda x: x is None or (isinstance(x, int | float) and 0 < x < math.inf),
+        "None or a positive distance",
+    ),
 }
 METHODS = ("from_settings", "begin", "regimes")
 

@@ -83,7 +83,7 @@ class Encoder(ABC):
         model : str or Path
             "run" (the default), "pca" or "ours", all shipped, or a file: ``.safetensors`` written by ``ainerd train``,
             or ``.pth`` with the state dict of the network published with AI-NERD (Horwath et al., Nat. Commun.
-            15, 5945, 2024).
+            15, 5945, 2024), or one of ``ainerd train paper``.
 
         Raises
         ------

@@ -48,8 +48,7 @@ _SOURCES = (
 SCORERS = Path(__file__).parent / "weights" / "scorers"
 _MOST_FILES, _MOST_IN_MEMORY = 100, 16  # scorers of 2 MB, read from a file in a hundredth of a second
 _scorers: dict[str, NoveltyScorer] = {}
-_fitting: dict[str, Lock] = {}  # by key of a scorer: two runs that end together fit it once
-_lock = Lock()  # of both
+_lock = Lock()  # two runs that end together fit a scorer once
 
 
 def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: Any) -> NoveltyScorer:
@@ -69,9 +68,7 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: An
     name = f"{key}.safetensors"
     path = user_cache_path("ainerd") / name
     with _lock:
-        mine = _fitting.setdefault(key, Lock())
-    with mine:
-        found = _scorers.get(key)
+        found = _scorers.pop(key, None)
         if found is None:
             try:
                 found = _read_scorer(SCORERS / name if (SCORERS / name).exists() else path)
@@ -80,11 +77,9 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: An
                     features = bank.features(encoder, n_frames=1, seed=0, **options)
                     found = NoveltyScorer(terms=TERMS).fit(features, bank.families)
                 _write_cached(path, found.state(), _recipe(found))
-        with _lock:
-            _scorers.pop(key, None)
-            _scorers[key] = found  # most recently used last
-            for unused in [*_scorers][:-_MOST_IN_MEMORY]:
-                del _scorers[unused]
+        _scorers[key] = found  # most recently used last
+        for unused in [*_scorers][:-_MOST_IN_MEMORY]:
+            del _scorers[unused]
         with suppress(OSError):
             now = time.time_ns()  # exact: the time that the system sets is the same for some milliseconds
             os.utime(path, ns=(now, now))
