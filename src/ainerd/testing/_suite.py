@@ -32,7 +32,7 @@ ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {  # what each must b
         "'event', 'run' or ainerd.technique.Series(key), with a key of the start document",
     ),
     "alpha": (lambda x: isinstance(x, float) and 0 < x < 1, "a number in (0, 1)"),
-    "embedding_size": (lambda x: isinstance(x, int | np.integer) and x > 0, "a positive int"),
+    "embedding_size": (lambda x: isinstance(x, int | np.integer) and bool(x > 0), "a positive int"),
     "regime_width": (
         lambda x: x is None or (isinstance(x, int | float) and 0 < x < math.inf),
         "None or a positive distance",
