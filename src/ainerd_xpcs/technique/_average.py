@@ -138,10 +138,6 @@ class Average:
             sure = trends[k].is_sure(len(bins))
             yield _trend(f"the share of bin {bins[k] + 1} in I(q)", trends[k], first, sure)
 
-    def is_damaged(self) -> bool:
-        """Return whether tau, the intensity or the shape of I(q) has a trend over the dose."""
-        return any(sentence.endswith(DAMAGE) for sentence in self._damage())
-
     def draw(self, figure: Any) -> None:
         """Draw the mean of some bins with the repeats behind it, tau and I(q) over the dose, and tau over q."""
         n_bins = self.g2.shape[1]
