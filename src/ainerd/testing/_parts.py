@@ -2,8 +2,6 @@
 
 import inspect
 import io
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -14,10 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ainerd.results import LoadedResult, Part, ResultRecord
-from ainerd.technique import Analysis, Common, Finding, Landmarks, Panels, Technique
+from ainerd.technique import Analysis, Common, Landmarks, Panels, Technique
 from ainerd.testing._example import ExampleRun, analyse
-
-BOUNDS = {"example_x": (0.0, 10.0), "example_y": (-1.0, 1.0)}
 
 
 class CheckFailed(Exception):
@@ -85,32 +81,6 @@ def common(trial: Trial) -> None:
         require(dims is None or len(dims) == array.ndim, f"common().dims[{name!r}] must name {array.ndim} dimensions")
 
 
-def findings(trial: Trial) -> None:
-    """Check that `check` yields findings for ``ainerd doctor``."""
-    for found in trial.technique.check():
-        is_finding = isinstance(found, Finding) and found.subject
-        require(is_finding, f"check() must give ainerd.technique.Finding(subject, state, remedy), got {found!r}")
-
-
-def sketch(trial: Trial) -> None:
-    """Check that `sketch` draws on an example frame, and without a frame."""
-    for frame in (None, np.mean(trial.run.frames, axis=0, dtype=float)):
-        figure = Figure()
-        trial.technique.sketch(figure, frame)
-        require(figure.axes or figure.subfigs, "sketch() leaves the figure empty")
-
-
-def optimizer(trial: Trial) -> None:
-    """Check that the optimizer stays within its bounds, also after a result without a p-value."""
-    found = trial.technique.optimizer(BOUNDS)
-    for p in (0.5, None):
-        (suggestion,) = found.suggest(1)
-        for name, (low, high) in BOUNDS.items():
-            x = suggestion.get(name, math.nan)
-            require(low <= x <= high, f"suggest() says {name} = {x}, outside its bounds ({low}, {high})")
-        found.ingest([{"_id": "a", **suggestion, "embedding": trial.analyses[0].embedding, "novelty_p": p}])
-
-
 ARGUMENTS = {
     name: tuple(inspect.signature(function).parameters)[1:]
     for name, function in vars(Panels).items()
@@ -151,7 +121,4 @@ def _result(trial: Trial) -> LoadedResult:
     return LoadedResult("example", record.metadata(), parts)
 
 
-OPTIONAL: dict[Callable[[Trial], None], str] = {  # by check, the method that the technique may omit
-    **{check: check.__name__ for check in (landmarks, common, sketch, optimizer)},
-    findings: "check",
-}
+OPTIONAL = (landmarks, common)  # of methods of these names, which a technique may omit
