@@ -63,6 +63,15 @@ PixelPosition = Annotated[float, Field(ge=-1e6, le=1e6)]
 Q = Annotated[float, Field(ge=0, le=500)]
 Angle = Annotated[float, Field(ge=-360, le=720)]
 MOST_PIXELS = 10**9
+GEOMETRY = ("detector", "shape", "pixel_um", "beam_center_px", "distance_m", "energy_keV")
+RINGS = ("q_range_inv_nm", "n_q", "q_edges_inv_nm", "n_phi", "phi_range_deg", "beamstop_px")
+# Ways to give the bins, and the keys that are allowed beside each; without a way, by a geometry.
+BESIDE: dict[str, tuple[str, ...]] = {
+    "file": (),
+    "roi_map": ("q_inv_nm", "phi_deg"),
+    "poni": RINGS,
+    "": (*GEOMETRY, *RINGS),
+}
 
 
 class PartitionSettings(Section):
@@ -114,44 +123,28 @@ class PartitionSettings(Section):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        given = [name for name in type(self).model_fields if name in self.model_fields_set]
-        ways = [name for name in ("file", "roi_map") if name in given]
-        labels = {"roi_map", "q_inv_nm", "phi_deg"}
-        pixels = {"mask", "flat_field"}
-        allowed = {"file": {"file", *pixels}, "roi_map": labels | pixels}
-        if ways and (more := [name for name in given if name not in allowed[ways[0]]]):
-            raise ValueError(f"{ways[0]} brings the bins, remove {', '.join(more)}; or remove {ways[0]}")
-        if ways:
+        given = [name for name in type(self).model_fields if name in self.model_fields_set - {"mask", "flat_field"}]
+        way = next((name for name in BESIDE if name in given), "")
+        if more := [name for name in given if name not in {way, *BESIDE[way]}]:
+            names, brings = ", ".join(more), "geometry" if way == "poni" else "bins"
+            brought = f"{way} brings the {brings}, remove {names}; or remove {way}"
+            raise ValueError(brought if way else f"{names} only with roi_map")
+        if way in ("file", "roi_map"):
             return self
-        if more := [name for name in given if name in labels]:
-            raise ValueError(f"{', '.join(more)} only with roi_map")
-        if self.poni is not None:
-            brought = ("detector", "shape", "pixel_um", "beam_center_px", "distance_m", "energy_keV")
-            if more := [name for name in given if name in brought]:
-                raise ValueError(f"poni brings the geometry, remove {', '.join(more)}; or remove poni")
-            self._has_rings(given)
-            return self
-        if not self.detector and self.shape is None:
-            if not set(given) - {*pixels, "pixel_um"}:
-                raise ValueError(
-                    "must have a geometry (detector or shape, beam_center_px, distance_m, energy_keV, q_range_inv_nm), "
-                    "or file, HDF5 with bins, or roi_map, a .npy of labels"
-                )
-            raise ValueError("detector is missing, a name that pyFAI knows; or shape and pixel_um")
+        if not way and not self.detector and self.shape is None:
+            raise ValueError(
+                "must have a geometry (detector or shape, beam_center_px, distance_m, energy_keV, q_range_inv_nm), "
+                "or file, HDF5 with bins, or roi_map, a .npy of labels"
+            )
         if self.shape and math.prod(self.shape) > MOST_PIXELS:
             raise ValueError(f"shape = {list(self.shape)} has more than {MOST_PIXELS:.0e} pixels, as no detector has")
         if self.detector and (more := [name for name in ("shape", "pixel_um") if name in given]):
             raise ValueError(f"detector {self.detector!r} has a shape and pixels of its own, remove {', '.join(more)}")
-        missing = [name for name in ("beam_center_px", "distance_m", "energy_keV") if name not in given]
-        if missing:
+        if missing := [name for name in GEOMETRY[-3:] if not way and name not in given]:
             raise ValueError(f"{', '.join(missing)} missing")
-        self._has_rings(given)
-        return self
-
-    @staticmethod
-    def _has_rings(given: list[str]) -> None:
         if ("q_range_inv_nm" in given) == ("q_edges_inv_nm" in given):
             raise ValueError("must have q_range_inv_nm with n_q, or q_edges_inv_nm: one of the two")
+        return self
 
     def anchored(self, folder: Path) -> Self:
         """Return a copy with relative paths resolved from `folder`, and the geometry of the ``.poni`` file."""

@@ -163,7 +163,7 @@ def test_masks_of_nxxpcs_and_q_maps_of_aps(of, tmp_path):
     ("partition", "message"),
     [
         ("", "rheo_xpcs.partition: must have a geometry (detector or shape, beam_center_px, "),
-        ("beam_center_px = [1, 2]", "detector is missing, a name that pyFAI knows; or shape and pixel_um"),
+        ("beam_center_px = [1, 2]", "must have a geometry (detector or shape, beam_center_px, "),
         ('detector = "lambda750k"\nbeam_center_px = [1, 2]', "distance_m, energy_keV missing"),
         (f'{RING}\nfile = "x.h5"', "file brings the bins, remove shape, beam_center_px, distance_m, energy_keV, q"),
         ('file = "x.h5"\nroi_map = "x.npy"', "file brings the bins, remove roi_map; or remove file"),
