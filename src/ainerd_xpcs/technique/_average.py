@@ -143,7 +143,7 @@ class Average:
         figure, n_bins = new_figure(15, 5.5), self.g2.shape[1]
         bins = np.unique(np.linspace(0, n_bins - 1, min(n_bins, SHOWN)).round().astype(int))
         columns = min(len(bins), 3)
-        left, middle, right = figure.subfigures(1, 3, width_ratios=(1 + columns, 1.6, 1.6))
+        left, middle, right = figure.subfigures(1, 3, width_ratios=(1 + columns, 1.6, 1.6))  # type: ignore[misc]
         panels = left.subplots(-(-len(bins) // columns), columns, squeeze=False, sharex=True).ravel()
         for axes, k in zip(panels, bins, strict=False):
             for row, is_kept in zip(self.g2[:, k], self.repeats.kept, strict=True):
