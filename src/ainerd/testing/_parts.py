@@ -1,4 +1,4 @@
-"""Checks of the optional parts of a technique, and of its panels."""
+"""What checks are made of, and the check of the panels of a technique."""
 
 import inspect
 import io
@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ainerd.results import LoadedResult, Part, ResultRecord
-from ainerd.technique import Analysis, Common, Landmarks, Panels, Technique
+from ainerd.technique import Analysis, Panels, Technique
 from ainerd.testing._example import ExampleRun, analyse
 
 
@@ -58,29 +58,6 @@ class Trial:
         return None if entry is None else entry.load()
 
 
-def landmarks(trial: Trial) -> None:
-    """Check that landmarks are named embeddings, and the same in each call."""
-    found, again = trial.technique.landmarks(), trial.technique.landmarks()
-    if not (isinstance(found, Landmarks) and isinstance(again, Landmarks)):
-        raise CheckFailed(f"landmarks() must give ainerd.technique.Landmarks, got {type(found).__name__}")
-    shape = len(found.names), trial.technique.embedding_size
-    expected = f"finite float32 of shape {shape}, names by embedding_size, got shape {np.shape(found.embeddings)}"
-    require(is_finite(found.embeddings, shape), f"embeddings of the landmarks must be {expected}")
-    are_same = np.array_equal(found.embeddings, again.embeddings) and found.names == again.names
-    require(are_same, "landmarks() gives others on a second call: axes drawn through them must never turn")
-
-
-def common(trial: Trial) -> None:
-    """Check that the common data can be written."""
-    found = trial.technique.common()
-    if not isinstance(found, Common):
-        raise CheckFailed(f"common() must give ainerd.technique.Common, got {type(found).__name__}")
-    for name, array in found.arrays.items():
-        require(isinstance(array, np.ndarray), f"common().arrays[{name!r}] must be a numpy array")
-        dims = found.dims.get(name)
-        require(dims is None or len(dims) == array.ndim, f"common().dims[{name!r}] must name {array.ndim} dimensions")
-
-
 ARGUMENTS = {
     name: tuple(inspect.signature(function).parameters)[1:]
     for name, function in vars(Panels).items()
@@ -119,6 +96,3 @@ def _result(trial: Trial) -> LoadedResult:
     technique = {"technique": trial.technique.name, "parameters": trial.technique.parameters, "agent": "example"}
     record = ResultRecord.model_validate({**made, **known, **technique, "arrays": arrays})
     return LoadedResult("example", record.metadata(), parts)
-
-
-OPTIONAL = (landmarks, common)  # of methods of these names, which a technique may omit

@@ -18,7 +18,7 @@ from ainerd.config import Settings
 from ainerd.results import ResultRecord
 from ainerd.technique import Analysis, AnalysisError, Regimes, Series, Technique, provides
 from ainerd.testing._example import BLOCK, ExampleRun, Feed, analyse, default_runs
-from ainerd.testing._parts import OPTIONAL, CheckFailed, Trial, is_finite, panels, require
+from ainerd.testing._parts import CheckFailed, Trial, is_finite, panels, require
 
 RELATIVE = 1e-6  # largest difference between two analyses of the same frames
 NUMBERS = "biufc"  # kinds of numpy dtypes
@@ -68,7 +68,7 @@ class Check:
     --------
     >>> checks = {check.name: check for check in technique_checks(Toy())}
     >>> len(checks), "protocol" in checks
-    (13, True)
+    (11, True)
     >>> checks["protocol"]()
     """
 
@@ -79,8 +79,7 @@ class Check:
     def __call__(self) -> None:
         """Raise `TechniqueCheckError` if the check fails."""
         try:
-            if self._check not in OPTIONAL or provides(self._trial.technique, self.name):
-                self._check(self._trial)
+            self._check(self._trial)
         except CheckFailed as error:
             raise TechniqueCheckError(f"{self.name}: {error}") from error.__cause__
         except Exception as error:
@@ -164,7 +163,7 @@ def technique_checks(
     panels
     """
     trial = Trial(technique, tuple(runs) or default_runs(), section, folder)
-    return (Check(check.__name__, check, trial) for check in (*REQUIRED, *OPTIONAL, panels))
+    return (Check(check.__name__, check, trial) for check in CHECKS)
 
 
 def protocol(trial: Trial) -> None:
@@ -437,6 +436,7 @@ def _check_regimes(found: Regimes, z: NDArray[np.float32]) -> None:
     require(0 <= low <= high, f"supported_range must be (fewest, most), got {found.supported_range}")
 
 
-REQUIRED = (
+CHECKS = (
     *(protocol, example_runs, parameters, settings, pixels, block_sizes, interleaved_runs, series, odd_runs, regimes),
+    panels,
 )
