@@ -12,7 +12,6 @@ from ainerd.config import read_map, read_section
 from ainerd.novelty import find_regimes
 from ainerd.technique import Question, Regimes, RunInfo, Series, Technique, Unit
 from ainerd.threads import one_thread
-from ainerd_xtec._pixels import cut
 from ainerd_xtec._ramp import QUANTILES, Ramp
 from ainerd_xtec._settings import XTECSettings
 from ainerd_xtec._transitions import STEPS, Trajectories, information
@@ -104,26 +103,6 @@ class XTEC(Technique):
             unused = "a .npy of booleans, True where a pixel must not be used"
             yield Question(key="mask", text=unused, default="mask.npy", array=~np.isfinite(frame))
         yield Question(key="clusters", text="how many clusters; without it as many as are stable", example=4)
-
-    def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
-        """Draw the kept pixels on a mean frame, and the histogram with the cut.
-
-        Raise ValueError if the mask does not fit, or there is nothing to cut.
-        """
-        image, logs = figure.subplots(1, 2)
-        if frame is None:
-            image.set_title("no frame: pixels are kept by their counts")
-            return
-        if self.mask is not None and self.mask.shape != frame.shape:
-            raise ValueError(f"the frame has {frame.shape} pixels, xtec.mask is of {self.mask.shape}")
-        mean = np.where(np.isfinite(frame) & (True if self.mask is None else ~self.mask), frame, 0.0)
-        bright = cut(mean.ravel(), self.settings.cut)
-        image.imshow(np.log(np.maximum(mean, 1e-3)), cmap="gray")
-        image.imshow(np.where(bright.keep.reshape(mean.shape), 1.0, np.nan), cmap="autumn", alpha=0.6)
-        image.set_title(f"{int(bright.keep.sum())} pixels kept")
-        logs.hist(np.log(mean[mean > 0]), 200, histtype="step")
-        logs.axvline(bright.level, color="C3")
-        logs.set(xlabel="log counts", ylabel="pixels", yscale="log")
 
 
 class NextTemperature:
